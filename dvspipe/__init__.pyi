@@ -34,7 +34,6 @@ from .base.errors import Remedy as Remedy
 from .base.errors import TruncatedVideoError as TruncatedVideoError
 from .base.errors import VideoError as VideoError
 from .base.errors import WorkerError as WorkerError
-from .checkpoints.export import export as export
 from .datasets import DataSet as DataSet
 from .encoding import BinConfig as BinConfig
 from .encoding import encode as encode
@@ -58,11 +57,9 @@ from .inference import Classifier as Classifier
 from .inference import ClassifyOptions as ClassifyOptions
 from .inference import InferConfig as InferConfig
 from .inference import ReadoutAdaptation as ReadoutAdaptation
-from .inference import adapt as adapt
 from .inference import adapt_readout as adapt_readout
 from .inference import classify_many as classify_many
 from .inference import plan_tasks as plan_tasks
-from .integers.quantisation import quantise as quantise
 from .parallel import Outcome as Outcome
 from .parallel import Processes as Processes
 from .parallel import Shard as Shard
@@ -87,7 +84,6 @@ from .report.frame_sets import frames as frames
 from .report.notebook import animate as animate
 from .report.notebook import plot as plot
 from .report.progress import ProgressBar as ProgressBar
-from .report.views import view as view
 from .results import EvaluationResult as EvaluationResult
 from .results import Prediction as Prediction
 from .results import RunFolder as RunFolder
@@ -95,18 +91,22 @@ from .results import TestResult as TestResult
 from .results import TrainingRun as TrainingRun
 from .simulator import EventSimulator as EventSimulator
 from .simulator import SimulatorConfig as SimulatorConfig
-from .simulator import calibrate as calibrate
 from .simulator import simulate as simulate
 from .training import Choice as Choice
 from .training import LogCallback as LogCallback
 from .training import TrainConfig as TrainConfig
 from .training import TrainingCallback as TrainingCallback
 from .training import choose_settings as choose_settings
+from .verbs.classification import adapt as adapt
 from .verbs.classification import infer as infer
 from .verbs.conversion import convert as convert
+from .verbs.deployment import export as export
+from .verbs.deployment import quantise as quantise
 from .verbs.editing import cut as cut
 from .verbs.editing import filter as filter  # noqa: A004
 from .verbs.editing import merge as merge
+from .verbs.inspection import calibrate as calibrate
+from .verbs.inspection import view as view
 from .verbs.learning import learn as learn
 from .verbs.live import live as live
 from .verbs.training import evaluate as evaluate

@@ -22,6 +22,7 @@ COMMANDS = {
         "infer": (".infer:infer", "Classify recordings over time: labels, probabilities and segments."),
         "live": (".live:live", "Classify a camera, or a replayed file, while it runs; Ctrl-C ends it."),
         "learn": (".learn:learn", "Learn new gestures from one film each, and train a classifier on them."),
+        "view": (".analysis:view", "Show a recording as a video, pictures or a chart, or in the rerun viewer."),
         "app": (".page:app", "Serve a local web page to convert videos, learn gestures, and explore predictions."),
         "demo": (".training:demo", "Classify a rendered gesture, then fine-tune a network in a given time."),
     },
@@ -31,9 +32,20 @@ COMMANDS = {
         "cut": (".recordings:cut", "Cut a recording in time and in space."),
         "merge": (".recordings:merge", "Merge recordings of one sensor into one."),
         "filter": (".filter:filter_", "Remove noise from a recording, and score noise filters."),
+        "frames": (".frames:frames", "Write recordings as folders of pictures or arrays, also for YOLO and COCO."),
+        "compare": (".analysis:compare", "Compare two recordings of the same scene."),
+        "calibrate": (".analysis:calibrate", "Fit the pixel model to a recording with frames and events."),
+        "track": (".track:track", "Track the joints of the largest person in a video, and write them as CSV."),
     },
     "Classifiers": {
         "evaluate": (".training:evaluate", "Evaluate a classifier on a data set: accuracy, calibration, confusions."),
+        "adapt": (".adapt:adapt", "Adapt a trained network to the sensor of unlabelled recordings."),
+        "quantise": (".quantise:quantise", "Compile a trained network to 8-bit integers, and compare both."),
+        "export": (".export:export", "Export a trained network as NIR, ONNX or C99 code."),
+    },
+    "Spikes": {
+        "encode": (".encode:encode", "Encode an image as spike trains and draw or store them."),
+        "neuron": (".neuron:neuron", "Draw the response of LIF neurons to a spike train."),
     },
     "Administration": {
         "manifest": (".manifest:manifest", "Show done, failed and unfinished inputs of an output folder."),
@@ -47,11 +59,7 @@ COMMANDS = {
 }
 """Commands by the headings of the help: place and summary of each."""
 
-FIRST_STEPS = """First steps:
-
-    dvspipe demo
-    dvspipe convert VIDEO -o EVENTS.h5
-    dvspipe view EVENTS.h5 -o PREVIEW.webm"""
+FIRST_STEPS = "First steps: dvspipe demo; dvspipe convert VIDEO -o EVENTS.h5; dvspipe view EVENTS.h5 -o PREVIEW.webm"
 NO_MEMORY = "not enough memory ({}); use fewer steps, a smaller batch or more downsampling"
 NOT_INSTALLED = "this command needs {}, but it is not installed; pip install dvspipe installs all dependencies"
 LEFT_OUT = frozenset({"norse", "sklearn", "tonic", "torch"})  # missing from requirements/convert.txt
@@ -74,21 +82,23 @@ def _create() -> App:
         version_flags=[],
         exit_on_error=False,
         print_error=False,
-        suppress_keyboard_interrupt=False,
         result_action="return_value",
     )
     package = __package__
     for heading, commands in COMMANDS.items():
         group = Group.create_ordered(heading)
-        for number, (name, (place, summary)) in enumerate(commands.items()):
+        for position, (name, (place, summary)) in enumerate(commands.items()):
             of_command = {} if heading == GROUPS else {"help_epilogue": ""}
-            created.command(f"{package}{place}", name=name, group=group, sort_key=number, help=summary, **of_command)
+            created.command(f"{package}{place}", name=name, group=group, sort_key=position, help=summary, **of_command)
     return created
 
 
 app = _create()
+for each in (app, app.meta):
+    each.suppress_keyboard_interrupt = False  # main prints that the command was interrupted
 EVERY_COMMAND = Group("Every command", sort_key=1000)
 app["--help"].group = EVERY_COMMAND
+app.register_install_completion_command(group=EVERY_COMMAND, help="Install completion for the current shell.")
 Switch = Parameter(group=EVERY_COMMAND, show_default=False)
 
 
@@ -122,12 +132,8 @@ def start(
 
 
 def run(words: tuple[str, ...]) -> None:
-    """Run one command."""
-    if words and not any(words[0] in commands for commands in COMMANDS.values()) and words[0][0] != "-":
-        from .app_typer import app as rest
-
-        rest([*words], standalone_mode=False)
-        return
+    """Run one command; the path - is written ./- for the parser, which would read it as an option."""
+    words = tuple("./-" if word == "-" else word for word in words)
     app(words)
 
 

@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
@@ -19,7 +19,7 @@ from rich.text import Text
 from ..base.errors import ConfigError, DvspipeError, FileError
 from ..base.kernels import compiled_s
 from ..formats import FORMATS
-from ..recordings.conversion import RECORDING_SETTINGS, plan_conversions
+from ..recordings.conversion import RECORDING_SETTINGS, ConversionSettings, plan_conversions
 from ..verbs.conversion import build_settings
 from ..verbs.conversion import convert as verb
 from .activity import ShownStage
@@ -62,9 +62,10 @@ def convert(
     shard: ShardName = None,
     as_json: AsJson = False,
     overwrite: Overwrite = False,
+    settings: ConversionSettings = ConversionSettings(),
     **given: Any,
 ) -> None:
-    of_video, of_recording = build_settings(**given)
+    of_video, of_recording = build_settings(settings, **given)
     done_by, share = choose_engine(jobs, engine), parse_shard(shard)
     tasks = plan_conversions(sources, out, suffix or DEFAULT_SUFFIX, shard=share)
     note_shard(share, len(tasks))
@@ -76,7 +77,7 @@ def convert(
         raise ConfigError("-o -: standard output is for events, so it cannot be combined with --preview or --json")
     if suffix is not None and [task.target for task in tasks] == [out]:
         raise ConfigError(f"{out}: --suffix: only for an output folder")
-    _refuse_unused(tasks, given)
+    _refuse_unused(tasks, settings.model_fields_set, given)
     if preview:
         _check_previews(tasks, overwrite=overwrite)
     convert_all = _Conversions(of_video, of_recording, preview=preview, as_json=as_json, overwrite=overwrite)
@@ -87,17 +88,16 @@ def convert(
             convert_all.convert_many(tasks, done_by)
 
 
-def _refuse_unused(tasks: Sequence[ConversionTask], given: Mapping[str, Any]) -> None:
+def _refuse_unused(tasks: Sequence[ConversionTask], settings: Collection[str], given: Collection[str]) -> None:
     """Reject options that apply only to videos, recordings or HDF5 files if there are none."""
-    settings = given["settings"].model_fields_set if "settings" in given else set()
     if "compression" in settings and not any(task.target.suffix.lower() in FORMATS["hdf5"].suffixes for task in tasks):
         raise ConfigError(f"{tasks[0].target}: --compression: only for HDF5 files")
-    options = [*settings, *(name for name in given if name != "settings")]
+    options = [name for name in (*settings, *given) if name != "compression"]
     of_recordings = {*RECORDING_SETTINGS, "sensor", "hints"}
 
     existing = [task for task in tasks if task.source.exists() or task.camera is not None]  # others are reported later
     for for_videos, kind in ((True, "videos"), (False, "recordings")):
-        unused = [name for name in options if name != "compression" and (name in of_recordings) is not for_videos]
+        unused = [name for name in options if (name in of_recordings) is not for_videos]
         if unused and existing and not any(task.kind.is_video is for_videos for task in existing):
             listed = ", ".join(f"--{name.replace('_', '-')}" for name in unused)
             raise ConfigError(f"{existing[0]}: {listed}: only for {kind}")
@@ -259,6 +259,7 @@ def _check_previews(tasks: Sequence[ConversionTask], *, overwrite: bool) -> None
 def _write_preview(path: Path, sensor: SensorSize | None) -> None:
     """Write the preview of an event file next to it; `sensor` is for files without a sensor size."""
     from ..formats import open_recording
-    from ..report import view
+    from ..recordings.editing import select_part
+    from ..report import show_part
 
-    view(open_recording(path, sensor=sensor), path.with_suffix(PREVIEW_SUFFIX))
+    show_part(select_part(open_recording(path, sensor=sensor)), path.with_suffix(PREVIEW_SUFFIX))

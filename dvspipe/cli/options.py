@@ -27,8 +27,8 @@ Config = Annotated[
 Overrides = Annotated[
     list[str] | None, Parameter(name="KEY=VALUE", help="Settings that override CONFIG, such as data.root=DIR.")
 ]
-Overwrite = Annotated[bool, Parameter(help="Replace outputs that already exist.")]
-AsJson = Annotated[bool, Parameter(name="--json", help="Print results as JSON.")]
+Overwrite = Annotated[bool, Parameter(show_default=False, help="Replace outputs that already exist.")]
+AsJson = Annotated[bool, Parameter(name="--json", show_default=False, help="Print results as JSON.")]
 Jobs = Annotated[
     int | None,
     Parameter(alias="-j", validator=Number(gte=1), metavar="N", help="Number of worker processes; default: 1."),

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from ..parallel import Outcome, Progress
     from ..recordings.editing import Edit
 
-Recordings = Annotated[list[Path], Parameter(help="Recordings; - for standard input.")]
+RecordingFiles = Annotated[list[Path], Parameter(help="Recordings; - for standard input.")]
 OutputFile = Annotated[
     Path, Parameter(help="Output file (its suffix selects the format), or - for CSV on standard output.")
 ]
@@ -51,7 +51,7 @@ Value = TypeVar("Value")
 
 
 @takes(verb_info, without=("path",))
-def info(recordings: Recordings, *, as_json: AsJson = False, **given: Any) -> None:
+def info(recordings: RecordingFiles, *, as_json: AsJson = False, **given: Any) -> None:
     with progress() as show:
 
         def describe_one(file: Path, _: Progress) -> RecordingInfo:
@@ -162,13 +162,13 @@ def check(
 
 
 @takes(editing.cut)
-def cut(out: OutputFile, *, overwrite: Overwrite = False, **given: Any) -> None:
-    part = editing.cut.edit(**given)
+def cut(recording: Path, out: OutputFile, *, overwrite: Overwrite = False, **given: Any) -> None:
+    part = editing.cut.edit(recording, **given)
     count = _write(part, out, overwrite=overwrite)
     print_summary(out, f"{count_noun(count, 'event')} of {part.sensor}")
     if not count:
-        file = given["recording"]
-        warn(f"{show_name(out)}: has no events: this part of {file} is empty; show it with dvspipe view {file}")
+        empty = f"this part of {recording} is empty; show it with dvspipe view {recording}"
+        warn(f"{show_name(out)}: has no events: {empty}")
 
 
 def _write(edit: Edit, out: Path, *, overwrite: bool) -> int:
@@ -183,7 +183,7 @@ def print_summary(out: Path, text: str) -> None:
 
 
 @takes(editing.merge, without=("recordings",))
-def merge(recordings: Recordings, out: OutputFile, *, overwrite: Overwrite = False, **given: Any) -> None:
+def merge(recordings: RecordingFiles, out: OutputFile, *, overwrite: Overwrite = False, **given: Any) -> None:
     if recordings.count(STANDARD) > 1:
         raise ConfigError("merge: standard input (-) can be given only once")
     merged = editing.merge.edit(recordings, **given)

@@ -36,8 +36,6 @@ EXIT_ERROR = 2
 EXIT_CLOSED_PIPE = 141  # 128 + SIGPIPE, as shells report it
 
 COMPILATION_LOG = logging.getLogger(watch_compilation.__module__)
-KEYS = frozenset({"fps", "scale", "time_unit", "timestamps"})
-"""Remedies that are set with --set on the command line, in addition to remedies in `config`."""
 DRAW_AFTER_S = 1.0  # time without progress until the first drawing on a terminal; short commands draw nothing
 DRAWINGS_PER_S = 4.0
 POLL_S = 0.5  # interval of looking for a line that is due in a file or pipe
@@ -136,24 +134,17 @@ def as_option(remedy: Remedy) -> str:
 
     Example:
         >>> as_option(Remedy("overwrite", True, "replace it")), as_option(Remedy("hints.columns", "txyp"))
-        ('--overwrite to replace it', '--hint columns=txyp')
+        ('--overwrite to replace it', '--hints.columns txyp')
         >>> as_option(Remedy("config.stateful", False, "classify windows"))
-        '--set stateful=false to classify windows'
+        '--stateful=false to classify windows'
     """
-    outer, _, field = remedy.setting.rpartition(".")
-    if outer == "hints":
-        return remedy.explain(f"--hint {field}={remedy.value}")
-    if outer and outer != "config":
-        return remedy.explain(f"{remedy.setting}={remedy.value}")
-    if outer or field in KEYS:
-        value = str(remedy.value).lower() if isinstance(remedy.value, bool) else remedy.value
-        return remedy.explain(f"--set {field}={value}")
-    option = f"--{'-'.join(remedy.words)}"
-    if field.endswith("_us") and isinstance(remedy.value, int):
-        return remedy.explain(f"{option} {remedy.value / 1000:g}")  # options take ms
-    if remedy.value is False:
-        option = f"no {option}"
-    return remedy.explain(option if isinstance(remedy.value, bool) else f"{option} {remedy.value}")
+    name = remedy.setting.removeprefix("config.")
+    if "." in name and not name.startswith("hints."):
+        return remedy.explain(f"{name}={remedy.value}")
+    option = f"--{name.replace('_', '-')}"
+    if isinstance(remedy.value, bool):
+        return remedy.explain(option if remedy.value else f"{option}=false")
+    return remedy.explain(f"{option} {remedy.value}")
 
 
 def fail(message: str, code: int) -> None:

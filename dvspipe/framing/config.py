@@ -16,12 +16,12 @@ class FramingConfig(Settings):
 
     fit: Literal["crop", "scale"] | None = None
     """Fit of recordings from another sensor size: `crop` takes the middle without scaling, `scale` scales the events.
-    None: larger recordings are scaled down, smaller ones are an error; videos are scaled before simulation."""
+    Default: larger recordings are scaled down, smaller ones are an error; videos are scaled before simulation."""
     roi: str | None = Field(default=None, pattern=ROI_PATTERN)
     """Region of interest: WIDTHxHEIGHT+LEFT+TOP, may extend beyond the picture (128x128+40-8); `auto`: follow the
-    moving person slowly, scaled to the size of people in training clips (see `find_framing`); or `full`. None: `auto`
-    for videos and for recordings from a sensor larger than the network's; `full` for other recordings, or if `fit` or
-    a crop or size of the video is set."""
+    moving person slowly, scaled to the size of people in training clips (see `find_framing`); or `full`. Default:
+    `auto` for videos and for recordings from a sensor larger than the network's; `full` for other recordings, or if
+    `fit` or a crop or size of the video is set."""
     video: ConvertConfig = ConvertConfig()
     """Conversion of videos to events."""
 

@@ -82,16 +82,16 @@ class InferConfig(FramingConfig):
     """Settings of classification; framing settings that are not given are as in the training."""
 
     window_us: int | None = Field(default=None, ge=1, le=10**12)
-    """Window length in microseconds, a multiple of the network's time step; None: as in the training."""
+    """Window length in microseconds, a multiple of the network's time step; default: as in the training."""
     hop_us: int | None = Field(default=None, ge=1, le=10**12)
-    """Interval between the starts of windows in microseconds; None: as in the training, or one window if `window_us` is
-    given. With `stateful`, the interval between predictions, a multiple of the time step; None: one time step."""
+    """Interval between the starts of windows in microseconds; default: as in the training, or one window if `window_us`
+    is given. With `stateful`, the interval between predictions, a multiple of the time step; default: one time step."""
     stateful: bool = False
     """Whether to keep the network state throughout a recording instead of classifying windows. The window length is
     then the time constant of the running mean of outputs."""
     pose: bool | None = None
-    """Whether to classify videos of people by their joints and events, instead of events alone. None: if the classifier
-    was learnt from films (`dvspipe.oneshot`)."""
+    """Whether to classify videos of people by their joints and events, instead of events alone. Default: if the
+    classifier was learnt from films (`dvspipe.oneshot`)."""
     segments: SegmentConfig = SegmentConfig()
     """Conversion of predictions over time into segments."""
 

@@ -29,7 +29,7 @@ class SegmentConfig(Settings):
     leave: float = Field(default=0.35, ge=0, le=1)
     """A segment ends if the probability of its class falls below this value; at most `enter`."""
     least_us: int | None = Field(default=None, ge=0, le=10**12)
-    """Minimum length of a segment of a class in microseconds; None: half a window."""
+    """Minimum length of a segment of a class in microseconds; default: half a window."""
     quiet: float = Field(default=0.05, ge=0, le=1)
     """Threshold of quiet, hence uncertain, times: share of the recording's busy event rate (90th percentile)."""
     noise: float = Field(default=1.6, ge=0)

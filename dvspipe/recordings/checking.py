@@ -57,8 +57,8 @@ class CheckSettings(Settings):
     """Thresholds of odd findings."""
 
     gap_us: int | None = Field(default=None, ge=1)
-    """Maximum time without events that is not a gap, in microseconds. None: 2^14 us, or 16 times the power of two that
-    bounds 99 % of the steps between successive distinct times, whichever is longer."""
+    """Maximum time without events that is not a gap, in microseconds. Default: 2^14 us, or 16 times the power of two
+    that bounds 99 % of the steps between successive distinct times, whichever is longer."""
 
 
 class CheckKeywords(TypedDict, total=False):

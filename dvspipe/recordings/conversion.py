@@ -364,15 +364,15 @@ class ConversionSettings(VideoSettings, SimulatorConfig):
     """Settings for reading a video, the pixel model, repairing a recording and writing the event file."""
 
     upsample: Upsampling = "off"
-    """As in `ConvertConfig`."""
+    """Motion-compensated steps per pair of frames of a video: off, auto (depending on the motion) or a number."""
     label_noise: bool = False
-    """As in `ConvertConfig`."""
+    """Write a column /events/noise that is 1 for noise events of a video and 0 for signal events."""
     compression: Compression = "gzip"
-    """As in `ConvertConfig`."""
+    """HDF5 compression: gzip is readable by every program; blosc is faster and needs hdf5plugin."""
     sort: bool = False
-    """As in `RecordingConfig`."""
+    """Sort the events of an unsorted recording by time, in memory."""
     salvage: bool = False
-    """As in `RecordingConfig`."""
+    """Keep the events of a corrupted recording before its first error."""
 
     def of_video(self) -> ConvertConfig:
         """Return the settings for converting videos."""

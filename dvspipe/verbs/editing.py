@@ -6,6 +6,7 @@ long recordings in bounded memory.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from typing import ParamSpec, Protocol, Unpack, cast
@@ -22,16 +23,17 @@ P = ParamSpec("P")
 
 
 class EditingVerb(Protocol[P]):
-    """Function that edits recordings and returns the events.
+    """Function that edits recordings and returns the events; also a method of `Events`."""
 
-    Attributes:
-        edit: The same function, but it returns the edit before any event is read.
-    """
-
-    edit: Callable[P, Edit]
+    @property
+    def edit(self) -> Callable[P, Edit]:
+        """The same function, but it returns the edit before any event is read."""
 
     def __call__(self, *args: P.args, **named: P.kwargs) -> Events:
         """Return the events."""
+
+    def __get__(self, events: Events, owner: type) -> Callable[..., Events]:
+        """Return the method of events."""
 
 
 def _read_all(edit: Callable[P, Edit]) -> EditingVerb[P]:
@@ -42,9 +44,9 @@ def _read_all(edit: Callable[P, Edit]) -> EditingVerb[P]:
         found = edit(*args, **named)
         return concatenate(found.chunks(), found.sensor)
 
-    verb = cast("EditingVerb[P]", read)
-    verb.edit = edit
-    return verb
+    read.__signature__ = inspect.signature(edit).replace(return_annotation=Events)  # type: ignore[attr-defined]
+    read.edit = edit  # type: ignore[attr-defined]
+    return cast("EditingVerb[P]", read)
 
 
 @_read_all

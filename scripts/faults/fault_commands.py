@@ -73,7 +73,7 @@ TREE = "convert in/tree -o out --jobs 2"
 INFER = "infer in/best.safetensors in/bars/right -o out --no-pictures --jobs 2"
 SYNTH = "synth nmnist -o out --mnist in/mnist --count 6 --jobs 2"
 COMMANDS = (
-    _command("convert", "convert in/tree/0.webm -o out.h5 --set pos_thres=0.02 --set neg_thres=0.02", "out.h5"),
+    _command("convert", "convert in/tree/0.webm -o out.h5 --pos-thres 0.02 --neg-thres 0.02", "out.h5"),
     _command("tree", TREE, "out", TREE),
     _command(
         "train",

@@ -798,7 +798,7 @@ def test_3d_view_and_pictures_have_text_descriptions(explored: Explored) -> None
     assert mentions(PictureChoices(0.0, events=1000, colours="colour-blind").text, "vermilion", "blue")
 
 
-@pytest.mark.parametrize("mode", ["counts", "surface", "decay"])
+@pytest.mark.parametrize("mode", ["count", "surface", "decay"])
 def test_picture_shows_a_duration_or_a_number_of_events(explored: Explored, mode: PreviewMode) -> None:
     first, last = (draw_picture(explored, PictureChoices(place, mode=mode)) for place in (0.0, 1.0))
     assert first.shape == last.shape

@@ -9,16 +9,21 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import cv2
 import pytest
 from conftest import random_events
 
 from dvspipe.base.labels import GESTURES
 from dvspipe.events import SensorSize
-from dvspipe.formats import write
+from dvspipe.formats import info, write
+from dvspipe.video.config import VideoSettings
+from dvspipe.video.frames import Frame
+from dvspipe.video.opening import open_video
+from dvspipe.video.writing import write_video
 
 pytest.importorskip("gradio", reason="the extra app is not installed")
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -31,7 +36,9 @@ if CHROMIUM is None:
 pytestmark = pytest.mark.slow
 FLAGS = ["--no-sandbox", "--disable-gpu"]  # emulating a GPU takes a tenth of the CPU of these tests
 SAMPLE = Path(__file__).parents[2] / "dvspipe" / "app" / "sample.mp4"
+CAMERA = ["--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"]
 PATIENCE_MS = 120_000.0  # test machines are slow and busy
+SCREEN = {"width": 1280, "height": 900}
 PHONE = {"width": 390, "height": 844}
 BEYOND = """(width) => [...document.querySelectorAll("button, p, video, iframe, .block")].filter(each => {
   const box = each.getBoundingClientRect();
@@ -54,14 +61,19 @@ class Site:
         Before, clicks can be lost, and a reload ends requests with console errors of Gradio.
         """
         page.set_default_timeout(PATIENCE_MS)
-        page.on("request", lambda request: self._check(request.url))
+        page.on("request", lambda request: self._check_request(request.url))
         page.on("pageerror", lambda error: self.faults.append(f"error: {error}"))
         page.on("console", lambda text: self.faults.append(f"console: {text.text}") if text.type == "error" else None)
         page.goto(self.address)
         frame_of(page).locator(".facts").wait_for()
         return page
 
-    def _check(self, url: str) -> None:
+    def check(self) -> None:
+        """Fail if a page did something unwanted since the last check."""
+        faults, self.faults = self.faults, []
+        assert not faults
+
+    def _check_request(self, url: str) -> None:
         if not url.startswith((self.address.partition("?")[0], "data:", "blob:", "about:")):
             self.faults.append(f"request: {url}")
 
@@ -74,11 +86,20 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@contextmanager
-def run_app(folder: Path, *options: str) -> Iterator[Site]:
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The first three seconds of the sample: longer than an excerpt."""
+    path = tmp_path_factory.mktemp("clip") / "clip.webm"
+    opened = open_video(SAMPLE, VideoSettings(stop_s=3.0))
+    write_video(path, [Frame(t_us, cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)) for t_us, picture in opened.pictures()])
+    return path
+
+
+@pytest.fixture(scope="module")
+def site(folder: Path) -> Iterator[Site]:
     """Run `dvspipe app`, and interrupt it at the end."""
     code = "from dvspipe.__main__ import main; main()"
-    words = [sys.executable, "-c", code, "app", str(folder), "--no-browser", *options]
+    words = [sys.executable, "-c", code, "app", str(folder), "--no-browser", "--password", "secret"]
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         assert server.stderr is not None
@@ -93,31 +114,43 @@ def run_app(folder: Path, *options: str) -> Iterator[Site]:
 
 
 @pytest.fixture(scope="module")
-def site(folder: Path) -> Iterator[Site]:
-    with run_app(folder) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
 def driver() -> Iterator[Any]:
     with playwright.sync_playwright() as started:
         yield started
 
 
 @pytest.fixture(scope="module")
-def browser(driver: Any) -> Iterator[Any]:
-    opened = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+def browser(driver: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A browser whose webcam shows the sample."""
+    film = write_y4m(SAMPLE, tmp_path_factory.mktemp("webcam") / "webcam.y4m", seconds=3.0)
+    flags = [*FLAGS, *CAMERA, f"--use-file-for-fake-video-capture={film}"]
+    opened = driver.chromium.launch(executable_path=CHROMIUM, args=flags)
     yield opened
     opened.close()
+
+
+@pytest.fixture(scope="module")
+def shared_page(browser: Any, site: Site) -> Any:
+    """One page for all tests: loading it takes 5 s of CPU, more than most tests."""
+    context = browser.new_context(viewport=SCREEN, permissions=["camera"])
+    return site.watch(context.new_page())
 
 
 @pytest.fixture
-def page(browser: Any, site: Site) -> Iterator[Any]:
-    opened = site.watch(browser.new_page(viewport={"width": 1280, "height": 900}))
+def page(shared_page: Any, site: Site) -> Iterator[Any]:
+    """The page with its first tab open, in the state that the previous test left."""
+    shared_page.get_by_role("tab", name="Video to events").click()
+    yield shared_page
+    site.check()
+
+
+@pytest.fixture
+def fresh_page(browser: Any, site: Site) -> Iterator[Any]:
+    """A page of its own, for tests that upload or reload."""
+    opened = site.watch(browser.new_page(viewport=SCREEN))
     yield opened
     opened.close()
-    assert not site.faults, site.faults
-    site.faults.clear()
+    site.check()
 
 
 def frame_of(page: Any) -> Any:
@@ -143,28 +176,29 @@ def upload(page: Any, path: Path, shown: Any) -> None:
     shown.wait_for()
 
 
-def wait_for_work(page: Any) -> None:
-    page.locator(".status:visible").first.wait_for()
-    page.locator(".status:visible").first.wait_for(state="detached")
-
-
 def test_address_bar_does_not_show_the_token(page: Any) -> None:
     assert "token" not in page.url
     page.reload()
-    page.get_by_role("tab", name="Video to events").wait_for()
+    frame_of(page).locator(".facts").wait_for()
 
 
-def test_password_opens_the_page(browser: Any, folder: Path) -> None:
-    with run_app(folder, "--password", "secret") as locked:
-        opened = browser.new_context().new_page()
-        opened.goto(locked.address.partition("?")[0])
-        opened.get_by_label("Password").fill("wrong")
-        opened.get_by_role("button", name="Log in").click()
-        opened.get_by_role("alert").filter(has_text="Wrong password").wait_for()
-        opened.get_by_label("Password").fill("secret")
-        opened.get_by_role("button", name="Log in").click()
-        opened.get_by_role("tab", name="Video to events").wait_for(timeout=PATIENCE_MS)
-        opened.close()
+def test_every_picture_and_control_has_an_accessible_name(page: Any) -> None:
+    nameless = "e => !(e.getAttribute('alt') || e.getAttribute('aria-label') || e.getAttribute('title'))"
+    for place in (page, frame_of(page)):
+        for kind in ("img:visible", "video:visible", "iframe:visible"):
+            for each in place.locator(kind).all():
+                assert not each.evaluate(nameless), each.evaluate("e => e.outerHTML.slice(0, 200)")
+
+
+def test_player_seeks_by_key_and_click(page: Any) -> None:
+    frame = frame_of(page)
+    track = frame.get_by_role("slider", name="Time in seconds")
+    frame.get_by_role("button", name="Pause").click()  # a playing video would leave its end at once
+    track.press("End")
+    frame.locator("output", has_text="1.9").wait_for()
+    box = track.bounding_box()
+    track.click(position={"x": box["width"] / 2, "y": box["height"] / 2})
+    assert 0.5 < float(frame.locator("output").inner_text().split()[0]) < 2.0
 
 
 def test_excerpt_appears_at_once_and_changes_with_typed_numbers_and_arrow_keys(page: Any) -> None:
@@ -184,6 +218,33 @@ def test_excerpt_appears_at_once_and_changes_with_typed_numbers_and_arrow_keys(p
     expect(command).not_to_have_value(re.compile("pos_thres"))
     page.get_by_role("tab", name="What does it show?").click()
     page.locator(".chosen:visible", has_text="sample.mp4").wait_for()
+
+
+def test_stopped_work_shows_a_message(page: Any) -> None:
+    choose_sample(page)
+    message = page.get_by_role("alert").filter(has_text="stopped")
+    for _ in range(3):  # the work may end just before it is stopped
+        page.get_by_role("button", name="Convert the complete video").click()
+        page.locator(".status:visible").first.wait_for()
+        stop = page.get_by_role("button", name="Stop")
+        with suppress(playwright.TimeoutError):
+            stop.click(timeout=10_000)
+        expect(stop).to_have_count(0, timeout=60_000)
+        if message.count():
+            break
+    assert message.count()
+
+
+def test_corrupted_file_gives_one_message(fresh_page: Any, folder: Path) -> None:
+    line = fresh_page.get_by_role("alert").first
+    upload(fresh_page, folder / "broken.mp4", line)
+    text = line.inner_text()
+    assert "broken.mp4" in text
+    assert "\n" not in text.strip()
+    assert "Traceback" not in fresh_page.content()
+    assert str(folder) not in text
+    expect(fresh_page.locator("iframe.page:visible")).to_have_count(0)  # nor is the previous video shown
+    expect(fresh_page.locator(".chosen:visible")).to_have_count(0)
 
 
 def test_only_paths_below_the_folder_can_be_typed(page: Any) -> None:
@@ -219,55 +280,16 @@ def test_two_players_are_synchronised(page: Any) -> None:
     frames[1].get_by_role("button", name="Play").wait_for()
 
 
-def test_player_seeks_by_key_and_click(page: Any) -> None:
-    choose_sample(page)
-    frame = frame_of(page)
-    track = frame.get_by_role("slider", name="Time in seconds")
-    frame.get_by_role("button", name="Pause").click()  # a playing video would leave its end at once
-    track.press("End")
-    frame.locator("output", has_text="1.9").wait_for()
-    box = track.bounding_box()
-    track.click(position={"x": box["width"] / 2, "y": box["height"] / 2})
-    assert 0.5 < float(frame.locator("output").inner_text().split()[0]) < 2.0
-
-
-def test_uploaded_video_is_converted_and_downloaded(page: Any, tmp_path: Path) -> None:
-    upload(page, SAMPLE, page.locator(".chosen:visible", has_text="sample.mp4").first)
-    page.get_by_role("button", name="Convert the complete video").click()
-    wait_for_work(page)
-    page.get_by_role("button", name="Export").click()
-    download = page.locator("a:visible, button:visible", has_text="Download sample.h5").first
-    download.wait_for()
-    with page.expect_download() as found:
-        download.click()
-    found.value.save_as(tmp_path / "sample.h5")
-    from dvspipe.formats import info
-
-    assert info(tmp_path / "sample.h5").events > 10_000
-
-
-def test_corrupted_file_gives_one_message(page: Any, folder: Path) -> None:
-    line = page.get_by_role("alert").first
-    upload(page, folder / "broken.mp4", line)
-    text = line.inner_text()
-    assert "broken.mp4" in text
-    assert "\n" not in text.strip()
-    assert "Traceback" not in page.content()
-    assert str(folder) not in text
-    expect(page.locator("iframe.page:visible")).to_have_count(0)  # nor is the previous video shown
-    expect(page.locator(".chosen:visible")).to_have_count(0)
-
-
-def test_sample_clip_is_classified_and_the_page_reloads(page: Any) -> None:
-    page.get_by_role("tab", name="What does it show?").click()
-    choose_sample(page)
-    page.get_by_role("button", name="What does it show?").click()
-    frame = frame_of(page)
+def test_sample_clip_is_classified_and_the_page_reloads(fresh_page: Any) -> None:
+    fresh_page.get_by_role("tab", name="What does it show?").click()
+    choose_sample(fresh_page)
+    fresh_page.get_by_role("button", name="What does it show?").click()
+    frame = frame_of(fresh_page)
     frame.locator(".label", has_text="left arm clockwise").wait_for()
     frame.locator("p", has_text="right hand wave").wait_for()
     frame.get_by_role("slider", name="Time in seconds").first.wait_for()
-    page.reload()
-    page.get_by_role("tab", name="Video to events").wait_for()
+    fresh_page.reload()
+    fresh_page.get_by_role("tab", name="Video to events").wait_for()
 
 
 def test_gesture_of_the_sample_clip_is_added_and_removed(page: Any) -> None:
@@ -286,30 +308,37 @@ def test_gesture_of_the_sample_clip_is_added_and_removed(page: Any) -> None:
     expect(page.get_by_role("radio", name="circle: sample.mp4")).to_have_count(0)
 
 
-def test_two_pages_work_concurrently(browser: Any, site: Site) -> None:
-    pages = [site.watch(browser.new_context().new_page()) for _ in range(2)]
-    for opened in pages:
-        choose_sample(opened)
+def test_uploaded_videos_are_converted_in_two_pages_and_downloaded(
+    fresh_page: Any, browser: Any, site: Site, clip: Path, tmp_path: Path
+) -> None:
+    second = site.watch(browser.new_context().new_page())
+    pages = {"first.webm": fresh_page, "second.webm": second}
+    for name, opened in pages.items():
+        shutil.copy(clip, tmp_path / name)
+        upload(opened, tmp_path / name, opened.locator(".chosen:visible", has_text=name).first)
         opened.get_by_role("button", name="Convert the complete video").click()
-    for opened in pages:
-        frame_of(opened).locator(".facts", has_text="6.99").wait_for()
-        opened.close()
-    assert not site.faults, site.faults
+    for opened in pages.values():
+        frame_of(opened).locator(".facts", has_text="2.96").wait_for()
+    second.close()
+    fresh_page.get_by_role("button", name="Export").click()
+    download = fresh_page.locator("a:visible, button:visible", has_text="Download first.h5").first
+    download.wait_for()
+    with fresh_page.expect_download() as found:
+        download.click()
+    found.value.save_as(tmp_path / "first.h5")
+    assert info(tmp_path / "first.h5").events > 10_000
 
 
-def test_stopped_work_shows_a_message(page: Any) -> None:
-    choose_sample(page)
-    message = page.get_by_role("alert").filter(has_text="stopped")
-    for _ in range(3):  # the work may end just before it is stopped
-        page.get_by_role("button", name="Convert the complete video").click()
-        page.locator(".status:visible").first.wait_for()
-        stop = page.get_by_role("button", name="Stop")
-        with suppress(playwright.TimeoutError):
-            stop.click(timeout=10_000)
-        expect(stop).to_have_count(0, timeout=60_000)
-        if message.count():
-            break
-    assert message.count()
+def test_password_opens_the_page(browser: Any, site: Site) -> None:
+    opened = browser.new_context().new_page()
+    opened.goto(site.address.partition("?")[0])
+    opened.get_by_label("Password").fill("wrong")
+    opened.get_by_role("button", name="Log in").click()
+    opened.get_by_role("alert").filter(has_text="Wrong password").wait_for()
+    opened.get_by_label("Password").fill("secret")
+    opened.get_by_role("button", name="Log in").click()
+    opened.get_by_role("tab", name="Video to events").wait_for(timeout=PATIENCE_MS)
+    opened.close()
 
 
 def test_all_tabs_are_visible_and_fit_a_phone(browser: Any, site: Site) -> None:
@@ -324,54 +353,29 @@ def test_all_tabs_are_visible_and_fit_a_phone(browser: Any, site: Site) -> None:
         beyond = opened.evaluate(BEYOND, PHONE["width"])
         assert not beyond, (name, beyond)
     phone.close()
-    assert not site.faults, site.faults
+    site.check()
 
 
-def test_every_picture_and_control_has_an_accessible_name(page: Any) -> None:
-    choose_sample(page)
-    frame_of(page).locator(".facts").wait_for()
-    nameless = "e => !(e.getAttribute('alt') || e.getAttribute('aria-label') || e.getAttribute('title'))"
-    for place in (page, frame_of(page)):
-        for kind in ("img:visible", "video:visible", "iframe:visible"):
-            for each in place.locator(kind).all():
-                assert not each.evaluate(nameless), each.evaluate("e => e.outerHTML.slice(0, 200)")
-
-
-def test_webcam_is_classified_live_and_recorded(driver: Any, site: Site, tmp_path: Path) -> None:
-    film = write_y4m(SAMPLE, tmp_path / "webcam.y4m", seconds=3.0)
-    flags = ("--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream")
-    browser = driver.chromium.launch(
-        executable_path=CHROMIUM, args=[*FLAGS, *flags, f"--use-file-for-fake-video-capture={film}"]
-    )
-    opened = site.watch(browser.new_context(permissions=["camera"]).new_page())
-    opened.get_by_role("tab", name="Webcam").first.click()
-    opened.locator("#webcam-start").click()
+def test_webcam_is_classified_live_and_recorded(page: Any, tmp_path: Path) -> None:
+    page.get_by_role("tab", name="Webcam").first.click()
+    page.locator("#webcam-start").click()
     # a busy machine skips pictures of the camera, so any label counts
-    opened.locator(".webcam .second", has_text=re.compile("|".join(GESTURES).replace("_", " "))).wait_for()
-    opened.locator(".webcam .events[src^='data:image/png']").wait_for()
-    opened.locator("#webcam-record").click()
-    opened.locator("#webcam-record", has_text="End the recording").click()
-    with opened.expect_download() as found:
-        opened.locator("a:visible, button:visible", has_text="Download webcam.h5").first.click()
+    page.locator(".webcam .second", has_text=re.compile("|".join(GESTURES).replace("_", " "))).wait_for()
+    page.locator(".webcam .events[src^='data:image/png']").wait_for()
+    page.locator("#webcam-record").click()
+    page.locator("#webcam-record", has_text="End the recording").click()
+    with page.expect_download() as found:
+        page.locator("a:visible, button:visible", has_text="Download webcam.h5").first.click()
     found.value.save_as(tmp_path / "webcam.h5")
-    opened.locator("#webcam-stop").click()
-    opened.locator(".webcam[data-state=off]").wait_for()
-    opened.get_by_role("tab", name="Video to events").click()
-    opened.locator(".chosen:visible", has_text="webcam.webm").wait_for()
-    browser.close()
-    assert not site.faults, site.faults
-    from dvspipe.formats import info
-
+    page.locator("#webcam-stop").click()
+    page.locator(".webcam[data-state=off]").wait_for()
+    page.get_by_role("tab", name="Video to events").click()
+    page.locator(".chosen:visible", has_text="webcam.webm").wait_for()
     assert info(tmp_path / "webcam.h5").width == 128
 
 
 def write_y4m(video: Path, path: Path, seconds: float) -> Path:
     """Write the first seconds of a video for the fake camera of Chromium; it repeats them."""
-    import cv2
-
-    from dvspipe.video.config import VideoSettings
-    from dvspipe.video.opening import open_video
-
     opened = open_video(video, VideoSettings(stop_s=seconds))
     with path.open("wb") as file:
         file.write(f"YUV4MPEG2 W{opened.size.width} H{opened.size.height} F30:1 Ip A1:1 C420jpeg\n".encode())

@@ -65,7 +65,7 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> DataSet:
     root = tmp_path_factory.mktemp("recordings")
     for label, name in enumerate(("a", "b")):
         for number in range(15):
-            write(root / name / f"{number}.h5", random_events(100 * label + number, 50))
+            write(root / name / f"{number}.raw", random_events(100 * label + number, 50))
     return open_dataset(FolderConfig(root=root), seed=1, bins=BINS)
 
 
@@ -366,7 +366,7 @@ def test_shards_are_replaced_only_on_request_or_if_incomplete(
 def test_failed_encoding_leaves_no_index(tmp_path: Path) -> None:
     for name in "ab":
         for number in range(4):
-            write(tmp_path / "in" / name / f"{number}.h5", random_events(ord(name) + number, 50))
+            write(tmp_path / "in" / name / f"{number}.raw", random_events(ord(name) + number, 50))
     data = open_dataset(FolderConfig(root=tmp_path / "in"), seed=0, bins=BINS)
     Path(data.train[-1].name).write_bytes(b"x")
     with raises(DataError, Path(data.train[-1].name).name):
@@ -462,6 +462,6 @@ def test_command_fills_the_cache_and_writes_shards_from_it(tmp_path: Path) -> No
         code, output = run(*typed)
         assert (code != 0, said in output) == (True, True), output
     assert not (tmp_path / "x").exists()
-    (tmp_path / "in" / "test" / "0_right" / "00.h5").write_bytes(b"x")
+    (tmp_path / "in" / "test" / "0_right" / "00.raw").write_bytes(b"x")
     code, output = run()
     assert (code, "1 of 84 recordings" in output) == (1, True), output

@@ -22,16 +22,17 @@ import dvspipe.rules
 from dvspipe.base.config import build
 from dvspipe.base.errors import CheckpointError, ConfigError
 from dvspipe.checkpoints.checkpoint import ClassifierConfig, load_checkpoint, load_config, save_checkpoint
-from dvspipe.checkpoints.export import export
 from dvspipe.cli.screen import describe_error
 from dvspipe.encoding import BinConfig
 from dvspipe.formats import write
-from dvspipe.inference import Classifier, ClassifyOptions, adapt, adapt_readout, classify_many, plan_tasks
+from dvspipe.inference import Classifier, ClassifyOptions, adapt_readout, classify_many, plan_tasks
 from dvspipe.networks import ModuleNetwork, ModuleSource, count_activity, parse_network
 from dvspipe.parallel import Processes
 from dvspipe.results import TrainingRun
 from dvspipe.rules import backpropagate, backpropagate_segments
 from dvspipe.training import TrainConfig
+from dvspipe.verbs.classification import adapt
+from dvspipe.verbs.deployment import export
 from dvspipe.verbs.training import evaluate, train
 
 PACKAGE = "nets_of_a_user"
@@ -190,8 +191,8 @@ def test_untrusted_code_is_not_imported(name: str, unimported: Path) -> None:
     [
         ["infer", "RUN", "BAR"],
         ["evaluate", "RUN", "BARS"],
-        ["export", "RUN", "--to", "nir", "-o", "OUT.nir"],
-        ["export", "RUN", "--to", "onnx", "-o", "OUT.onnx"],
+        ["export", "RUN", "-o", "OUT.nir"],
+        ["export", "RUN", "-o", "OUT.onnx"],
         ["adapt", "RUN", "BAR", "-o", "OUT.safetensors"],
         ["train", "RUN/args.yaml", "init=RUN", "-o", "OUT"],
         ["train", "RUN/args.yaml", "--resume", "-o", "RUN"],
@@ -521,7 +522,7 @@ def test_functions_that_require_layers_reject_a_module(run: TrainingRun, tmp_pat
     with raises(ConfigError, "network.kind = module"):
         adapt_readout(loaded, [moving_bar(0, 0)], ["right"])
     with raises(ConfigError, "network.kind = module"):
-        export(run.checkpoint, tmp_path / "a.onnx", to="onnx")
+        export(run.checkpoint, tmp_path / "a.onnx")
     with count_activity(loaded.network) as layers:
         loaded.network(sample())
     assert layers == []

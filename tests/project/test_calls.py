@@ -184,7 +184,7 @@ SIMILAR: dict[str, tuple[Any, ...]] = {
     "ev.between(None, 5)": ("between", "None"),
     "ev.shift_time(10**30)": ("shift_time", 10**30),
     "np.asarray(ev, float)": ("float64", "events.to_torch()"),
-    "dvspipe.merge_recordings('a.h5', 'b.h5')": ("merge_recordings", "recordings", "a.h5"),
+    "dvspipe.merge.edit('a.h5')": ("merge", "recordings", "a.h5"),
     "dvspipe.convert_many([], engine=2)": ("engine", "int 2"),
     "dvspipe.frames_from_arrays([], fps=0)": ("fps", 0),
     "dvspipe.TestResult()": ("TestResult",),

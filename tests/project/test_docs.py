@@ -17,20 +17,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import typer
 import yaml
+from cyclopts import App
+from cyclopts.argument import Argument
 from pydantic import BaseModel
 
 import dvspipe
 from dvspipe.base.config import Settings, build, find_kinds
 from dvspipe.checkpoints.checkpoint import SHIPPED
 from dvspipe.cli.app import app
-from dvspipe.encoding import CODES
-from dvspipe.formats import Hints
-from dvspipe.inference import InferConfig
-from dvspipe.recordings.conversion import ConversionSettings
-from dvspipe.report import PreviewSettings
-from dvspipe.report.frames import FrameSettings
 from dvspipe.results import ShippedRecord
 from dvspipe.training import TrainConfig
 
@@ -43,15 +38,6 @@ CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
 FOLDERS = tuple(f"{name}/" for name in ("configs", "docs", "dvspipe", "examples", "scripts", "tests"))
 GROUPS = tuple(TrainConfig.model_fields)
 TAKES_CONFIG = {"train", "evaluate", "data stats", "data check"}
-SETTINGS_OF = {
-    "adapt": (InferConfig,),
-    "view": (PreviewSettings,),
-    "convert": (ConversionSettings,),
-    "encode": tuple(CODES.values()),
-    "frames": (FrameSettings,),
-    "infer": (InferConfig,),
-}
-"""Settings that `--set` changes, per command."""
 HELP = {"-h", "--help"}  # options of every command
 PLACEHOLDER = re.compile(r"[A-Z_]+(=[A-Z_]+)?(\.\.\.)?|\.\.\.")
 
@@ -64,10 +50,9 @@ class Block(NamedTuple):
 
 
 class Command(NamedTuple):
-    """Line of a page that starts with dvspipe: name of the command, command, and arguments."""
+    """Line of a page that starts with dvspipe: name of the command, and arguments."""
 
     name: str
-    command: Any
     arguments: list[str]
 
 
@@ -114,35 +99,34 @@ def lines_of_commands(path: Path) -> Iterator[str]:
 
 
 @functools.cache
-def commands() -> dict[str, Any]:
+def commands() -> dict[str, App]:
     """All commands by name; the empty name has the options of dvspipe itself."""
-    top: Any = typer.main.get_command(app)
-    found = {"": top}
-    for name, command in top.commands.items():
-        found[name] = command
-        found |= {f"{name} {inner}": value for inner, value in getattr(command, "commands", {}).items()}
+    found = {"": app.meta}
+    for name in (each for each in app if each[0] != "-"):
+        found[name] = app[name]
+        found |= {f"{name} {inner}": app[name][inner] for inner in app[name] if inner[0] != "-"}
     return found
 
 
 def parse(line: str) -> list[Command]:
     """Commands of a line; names such as a|b give several commands."""
     _, *words = shlex.split(line)
-    depth = 2 if words and hasattr(commands().get(words[0]), "commands") else 1
+    depth = 2 if len(words) > 1 and f"{words[0]} {words[1].split('|')[0]}" in commands() else 1
     found = []
     for names in itertools.product(*(word.split("|") for word in words[:depth])):
         name = " ".join(names)
         assert name in commands(), f"dvspipe {name}: no such command"
-        found.append(Command(name, commands()[name], words[depth:]))
+        found.append(Command(name, words[depth:]))
     return found
 
 
-def options(command: Any) -> dict[str, Any]:
-    return {
-        name: one
-        for one in command.params
-        if one.param_type_name == "option"
-        for name in (*one.opts, *one.secondary_opts)
-    }
+@functools.cache
+def options(name: str) -> dict[str, Argument]:
+    """Options of a command by name; also those of every command."""
+    command = commands()[name]
+    own = [] if command.default_command is None else command.assemble_argument_collection(parse_docstring=False)
+    of_all = commands()[""].assemble_argument_collection(parse_docstring=False)
+    return {option: argument for argument in (*own, *of_all) for option in argument.names}
 
 
 def choices(annotation: Any) -> tuple[str, ...]:
@@ -170,31 +154,21 @@ def setting_exists(model: type[BaseModel], key: str) -> bool:
     return isinstance(annotation, type) and issubclass(annotation, Settings) and setting_exists(annotation, rest)
 
 
-def check_value(command: Command, option: str, value: str) -> None:
-    """Check the value of an option, unless it is a placeholder."""
-    if PLACEHOLDER.fullmatch(value):
-        return
-    key = value.partition("=")[0]
-    if option == "--set":
-        assert any(setting_exists(model, key) for model in SETTINGS_OF[command.name]), f"{option} {value}"  # type: ignore[arg-type]
-    elif option == "--hint":
-        assert key in Hints.model_fields, f"{option} {value}"
-    else:
-        callback = inspect.unwrap(command.command.callback)
-        known = choices(typing.get_type_hints(callback)[options(command.command)[option].name])
-        assert not known or set(value.split("|")) <= set(known), f"{option} {value}, expected one of {known}"
-
-
 def check_arguments(command: Command) -> None:
-    known = options(command.command)
+    known = options(command.name)
     words = iter(command.arguments)
     for word in words:
         if word in HELP:
             continue
         if re.match(r"--?[a-z]", word):
-            assert word in known, f"dvspipe {command.name}: no option {word}"
-            if not known[word].is_flag and (value := next(words, None)) is not None:
-                check_value(command, word, value)
+            option, equals, value = word.partition("=")
+            assert option in known, f"dvspipe {command.name}: no option {option}"
+            if not equals and not known[option].is_flag():
+                value = next(words, "")
+            allowed = choices(known[option].hint)
+            is_value = value and not PLACEHOLDER.fullmatch(value)
+            if is_value and allowed and int not in typing.get_args(known[option].hint):
+                assert set(value.split("|")) <= set(allowed), f"{option} {value}, expected one of {allowed}"
         elif command.name in TAKES_CONFIG and "=" in word and not PLACEHOLDER.fullmatch(word):
             assert setting_exists(TrainConfig, word.partition("=")[0]), f"dvspipe {command.name}: no setting {word}"
 
@@ -207,11 +181,11 @@ def test_commands_options_and_settings_exist() -> None:
 
 
 def test_options_and_settings_in_the_text_exist() -> None:
-    known = HELP.union(*map(options, commands().values()))
+    known = HELP.union(*map(options, commands()))
     for path in PAGES:
         for code in inline_code(read(path)):
             first, *_ = code.split()
-            if re.fullmatch(r"--[a-z][\w-]*", first):
+            if re.fullmatch(r"--[a-z][\w.-]*", first):
                 assert first in known, (name_of(path), code)
             if re.fullmatch(r"\w+(\.\w+)+(=.*)?", code) and code.split(".")[0] in GROUPS:
                 assert setting_exists(TrainConfig, code.partition("=")[0]), (name_of(path), code)

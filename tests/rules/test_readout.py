@@ -171,7 +171,7 @@ def settings_for(folder: Path, checkpoint: Path | None, **over: Any) -> TrainCon
 def folder(tmp_path: Path) -> Path:
     """Folder with six recordings of the user per class."""
     for events, name in zip(*shown(BAR_CLASSES, 6), strict=True):
-        write(tmp_path / "user" / name / f"{len(list((tmp_path / 'user').rglob('*.h5')))}.h5", events)
+        write(tmp_path / "user" / name / f"{len(list((tmp_path / 'user').rglob('*.raw')))}.raw", events)
     return tmp_path / "user"
 
 
@@ -206,8 +206,8 @@ def test_correctly_classified_recordings_change_little(classifier: Classifier) -
 def test_adaptation_uses_long_recordings_and_saves_a_checkpoint(classifier: Classifier, tmp_path: Path) -> None:
     recordings, labels = shown(BAR_CLASSES, 2, windows=3)
     for number, events in enumerate(recordings):
-        write(tmp_path / f"{number}.h5", events)
-    paths = [tmp_path / f"{number}.h5" for number in range(6)]
+        write(tmp_path / f"{number}.raw", events)
+    paths = [tmp_path / f"{number}.raw" for number in range(6)]
     numbers = [classifier.config.classes.index(name) for name in labels]
     calls: list[tuple[float, float]] = []
     by_files = adapt_readout(classifier, paths, numbers, progress=lambda *now: calls.append(now))
@@ -237,8 +237,8 @@ def test_mismatched_recordings_and_labels_are_rejected(classifier: Classifier) -
             adapt_readout(classifier, recordings, labels)
     with raises(ArgumentError, "labels", "'right'"):
         adapt_readout(classifier, [bar], "right")
-    with raises(ArgumentError, "recordings", "wave.h5"):
-        adapt_readout(classifier, "wave.h5", ["right"])
+    with raises(ArgumentError, "recordings", "wave.raw"):
+        adapt_readout(classifier, "wave.raw", ["right"])
     counting = classifier.config.model_copy(update={"network": CsnnConfig(channels=(4,), readout="count")})
     with raises(ConfigError, "network.readout = count"):
         adapt_readout(Classifier(counting, counting.build_network()), [bar], ["right"])

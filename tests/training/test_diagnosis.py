@@ -37,7 +37,7 @@ SETTINGS: dict[str, Any] = {
 def write_bars(root: Path, each: int = 5, windows: int = 1) -> None:
     for label, name in enumerate(BAR_CLASSES):
         for number in range(each):
-            write(root / name / f"{number:02}.h5", moving_bar(label, number, windows))
+            write(root / name / f"{number:02}.raw", moving_bar(label, number, windows))
 
 
 def settings_for(root: Path, **over: Any) -> TrainConfig:
@@ -68,7 +68,7 @@ def test_single_recordings_divided_in_time_are_named(tmp_path: Path) -> None:
 
 def test_split_without_validation_gets_one_from_its_training_part(tmp_path: Path) -> None:
     write_bars(tmp_path / "data")
-    names = [str(path) for path in sorted((tmp_path / "data").glob("*/*.h5"))]
+    names = [str(path) for path in sorted((tmp_path / "data").glob("*/*.raw"))]
     split = {"train": [name for name in names if name not in names[::5]], "validation": [], "test": names[::5]}
     (tmp_path / "split.json").write_text(json.dumps(split))
     _, run, warnings = diagnosed(tmp_path / "data", data={"split": str(tmp_path / "split.json"), "validation": 0.25})
@@ -81,11 +81,11 @@ def test_split_without_validation_gets_one_from_its_training_part(tmp_path: Path
 def test_copies_of_training_recordings_are_excluded_from_the_test(tmp_path: Path) -> None:
     write_bars(tmp_path / "data" / "train")
     write_bars(tmp_path / "data" / "test", 2, windows=2)
-    copy = tmp_path / "data" / "test" / "left" / "copy.h5"
-    shutil.copy(tmp_path / "data" / "train" / "left" / "03.h5", copy)
+    copy = tmp_path / "data" / "test" / "left" / "copy.raw"
+    shutil.copy(tmp_path / "data" / "train" / "left" / "03.raw", copy)
     found, run, warnings = diagnosed(tmp_path / "data")
     assert str(copy) in found["copies"].text
-    assert "03.h5" in found["copies"].text
+    assert "03.raw" in found["copies"].text
     assert any(str(copy) in text for text in warnings)
     assert run.test.samples == 6
     assert read_split(run.folder.split).copies == (str(copy),)
@@ -98,8 +98,8 @@ def test_test_files_named_like_training_files_are_counted(tmp_path: Path) -> Non
     """They may be pieces of one video with gaps; an explicit group says that they are not."""
     for label, name in enumerate(BAR_CLASSES):
         for number in range(4):
-            write(tmp_path / "data" / name / f"{name}_{number:02}.h5", moving_bar(label, number))
-        write(tmp_path / "data" / name / f"other{label}.h5", moving_bar(label, 4))
+            write(tmp_path / "data" / name / f"{name}_{number:02}.raw", moving_bar(label, number))
+        write(tmp_path / "data" / name / f"other{label}.raw", moving_bar(label, 4))
     found, run, _ = diagnosed(tmp_path / "data", optimiser={"epochs": 1})
     named = [file for file in read_split(run.folder.split).test if "other" not in file]
     assert 0 < len(named) < 4
@@ -120,7 +120,7 @@ def test_test_part_with_only_copies_is_an_error(tmp_path: Path) -> None:
 
 def test_class_with_one_recording_is_reported_before_settings(tmp_path: Path) -> None:
     write_bars(tmp_path / "data")
-    write(tmp_path / "data" / "rare" / "one.h5", moving_bar(0, 99))
+    write(tmp_path / "data" / "rare" / "one.raw", moving_bar(0, 99))
     found, run, _ = diagnosed(tmp_path / "data", optimiser={"epochs": 1, "learning_rate": 1e-4})
     assert "rare" in found["untested"].text
     assert found["untested"].settings == ("data.test_root",)  # a single recording cannot be split
@@ -194,7 +194,7 @@ def test_network_worse_than_event_counting_is_reported(tmp_path: Path) -> None:
             count = 200 * (label + 1) + number
             x, y, p = (rng.integers(0, most, count) for most in (BAR_SENSOR.width, BAR_SENSOR.height, 2))
             events = Events(np.sort(rng.integers(0, 100_000, count)), x, y, p, BAR_SENSOR)
-            write(tmp_path / "data" / name / f"{number}.h5", events)
+            write(tmp_path / "data" / name / f"{number}.raw", events)
     found, run, _ = diagnosed(tmp_path / "data", bins={"form": "binary"}, optimiser={"learning_rate": 1e-6})
     assert run.test.event_count_accuracy == 1
     assert "100.0%" in found["counting"].text

@@ -59,7 +59,7 @@ def test_evaluation_file_has_the_probabilities_of_each_recording(data: DataSet, 
     run = train(data, tmp_path / "run", network={"channels": [4]}, **SHORT)
     for label, name in enumerate(data.classes):
         for number in range(3):
-            write(tmp_path / "in" / name / f"{number}.h5", moving_bar(label, number))
+            write(tmp_path / "in" / name / f"{number}.raw", moving_bar(label, number))
     commands.evaluate(str(run.folder.path), str(tmp_path / "in"), part="all", out=tmp_path / "out.json")
     stored = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
     assert [Path(row["name"]).parent.name for row in stored["predictions"]] == [

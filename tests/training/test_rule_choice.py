@@ -38,7 +38,7 @@ def bars(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("rules") / "bars"
     for label, name in enumerate(BAR_CLASSES[:2]):
         for number in range(5):
-            write(folder / name / f"{2 * number}.h5", moving_bar(label, number))
+            write(folder / name / f"{2 * number}.raw", moving_bar(label, number))
     return folder
 
 
@@ -119,7 +119,7 @@ def lasting(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     folder = tmp_path_factory.mktemp("lasting")
     for number in range(6):
         events = random_events(number, 40 if number % 3 else 3000, SENSOR, round(request.param * 1e6))
-        write(folder / "ab"[number % 2] / f"{2 * number}.h5", events)
+        write(folder / "ab"[number % 2] / f"{2 * number}.raw", events)
     return folder
 
 
@@ -148,6 +148,6 @@ def test_stdp_trains_with_steps_longer_than_the_default_time_constant(tmp_path: 
         for number in range(5):
             bar = moving_bar(label, number)
             slow = Events.wrap_unchecked(5 * bar.t, bar.x, bar.y, bar.p, bar.sensor)
-            write(tmp_path / "slow" / name / f"{2 * number}.h5", slow)
+            write(tmp_path / "slow" / name / f"{2 * number}.raw", slow)
     given = merge_settings(SHORT, parse_overrides(["network.kind=stdp", "bins.step_us=50000"]))
     assert len(train(choose_settings(tmp_path / "slow", given).config, tmp_path / "run").epochs) == 2

@@ -211,7 +211,7 @@ def test_bfloat16_trains_on_the_cpu_and_is_recorded(folder: Path, tmp_path: Path
 
 def test_checkpoint_classifies_recordings(run: TrainingRun, folder: Path) -> None:
     classifier = Classifier.load(run.checkpoint)
-    files = sorted((folder / "test").rglob("*.h5"))
+    files = sorted((folder / "test").rglob("*.raw"))
     said = [classifier.predict(file) for file in files]
     right = sum(one.class_name == Path(one.file).parent.name for one in said)
     assert right == run.test.correct
@@ -224,9 +224,9 @@ def test_class_without_recordings_is_named(folder: Path, tmp_path: Path) -> None
     root = tmp_path / "data"
     shutil.copytree(folder, root)
     for file in (root / "train" / "1_left").iterdir():
-        if file.name != "00.h5":
+        if file.name != "00.raw":
             file.unlink()
-    for file in [*(root / "test").rglob("*.h5")]:
+    for file in [*(root / "test").rglob("*.raw")]:
         file.rename(file.with_name(f"9{file.name}"))
     config = config_for(root, data={"group": r"^\d+"})  # the only one of its class may be drawn for validation
     configs = (config.model_copy(update={"seed": seed}) for seed in range(100))
@@ -340,7 +340,7 @@ def test_every_included_configuration_trains(name: str, tmp_path: Path) -> None:
         for name_of_class in GESTURES:
             for user in range(3):
                 events = random_events(user, 300, GESTURE_SENSOR, span_us=1_400_000)
-                write(root / name_of_class / f"user{user}.h5", events)
+                write(root / name_of_class / f"user{user}.raw", events)
         over["data"] = {"root": str(root)}
     if settings["data"]["kind"] == "mnist":
         for part, count in (("train", 40), ("t10k", 10)):
@@ -361,7 +361,7 @@ def test_every_optimiser_setting_affects_training(tmp_path: Path) -> None:
     """An unused setting would leave the weights after an epoch unchanged."""
     for label, name in enumerate(("right", "left")):
         for number in range(12):
-            write(tmp_path / "few" / name / f"{2 * number}.h5", moving_bar(label, number))
+            write(tmp_path / "few" / name / f"{2 * number}.raw", moving_bar(label, number))
 
     def weights(name: str, **over: Any) -> torch.Tensor:
         one_epoch = merge_settings({"optimiser": {"epochs": 1, "clip_norm": 100}}, over)
@@ -557,7 +557,7 @@ def test_folder_to_resume_with_is_compared_with_the_folder_of_the_run(
     monkeypatch.chdir(tmp_path)
     for label, name in enumerate(("0_right", "1_left")):
         for number in range(5):
-            write(tmp_path / "other" / name / f"{2 * number:02}.h5", moving_bar(label, 500 + number))
+            write(tmp_path / "other" / name / f"{2 * number:02}.raw", moving_bar(label, 500 + number))
     with raises(DataError, "in/a/split.json", "other/", "data/train/"):
         train("other", "in/a", resume=True)
     resumed = train("in/data", "in/a", resume=True)
@@ -573,7 +573,7 @@ def test_run_resumes_only_with_the_same_recordings(folder: Path, tmp_path: Path)
     with pytest.raises(KeyboardInterrupt):
         train(config, tmp_path / "a", callback=Killed(1, after_row=True))
     there = contents(tmp_path / "a")
-    shutil.copy(root / "0_right" / "00.h5", root / "0_right" / "99.h5")
+    shutil.copy(root / "0_right" / "00.raw", root / "0_right" / "99.raw")
     for changed in (False, True):
         with raises(DataError, "a/split.json"):
             train(config, tmp_path / "a", resume=True, changed=changed)
@@ -853,7 +853,7 @@ def test_checkpoint_is_evaluated_on_a_dataset(run: TrainingRun, folder: Path, tm
         evaluate(run.checkpoint, data, "tset")
     for name in ("x", "y"):
         for number in range(4):
-            write(tmp_path / name / f"{number}.h5", moving_bar(0, number))
+            write(tmp_path / name / f"{number}.raw", moving_bar(0, number))
     with raises(DataError, "x", "y", "0_right", "1_left", "2_down"):
         evaluate(run.checkpoint, FolderConfig(root=tmp_path), "test")
 
@@ -912,7 +912,7 @@ def test_evaluation_uses_the_split_of_the_training(run: TrainingRun, folder: Pat
         confusion(alone, part, 1)
     for label, name in enumerate(run.test.classes):  # names of the training, other content
         for number in range(5):
-            write(tmp_path / "other" / name / f"{2 * number:02}.h5", moving_bar(label, 500 + number))
+            write(tmp_path / "other" / name / f"{2 * number:02}.raw", moving_bar(label, 500 + number))
     confusion(run.checkpoint, "train", 1, tmp_path / "other")
     confusion(alone, "validation", 1)
     assert [text.partition(":")[0] for text in texts] == ["folder other", f"folder {folder.name}"]

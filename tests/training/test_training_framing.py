@@ -16,13 +16,13 @@ from facts import mentions, raises
 from dvspipe.base.config import build, merge_settings, parse_overrides
 from dvspipe.base.errors import ConfigError, DataError, VideoError
 from dvspipe.checkpoints.checkpoint import ClassifierConfig, load_checkpoint, load_config, save_checkpoint
-from dvspipe.checkpoints.export import export
 from dvspipe.datasets import open_dataset
 from dvspipe.events import SensorSize
 from dvspipe.formats import write
 from dvspipe.framing import FramingConfig, person
 from dvspipe.inference import Classifier, InferConfig
 from dvspipe.training import TrainConfig, TrainingCallback, choose_settings
+from dvspipe.verbs.deployment import export
 from dvspipe.verbs.training import evaluate, train
 from dvspipe.video.frames import Frame
 from dvspipe.video.writing import write_video
@@ -277,6 +277,6 @@ def test_infer_names_framing_settings_that_differ_from_training(base: Path, move
 
 def test_export_describes_the_framing(base: Path, tmp_path: Path) -> None:
     nir = pytest.importorskip("nir")
-    export(base, tmp_path / "net.nir", to="nir")
+    export(base, tmp_path / "net.nir")
     metadata = nir.read(str(tmp_path / "net.nir")).metadata
     assert FramingConfig.model_validate_json(metadata["framing"]) == load_config(base).framing
