@@ -106,6 +106,7 @@ class Settings(BaseModel):
         if not isinstance(values, dict):
             return values
 
+        # Values of unknown names stay as they are, as if booleans were expected: pydantic reports the names.
         types = {name: field.annotation for name, field in cls.model_fields.items()}
         return {name: _to_plain(value, types.get(name, bool)) for name, value in values.items()}
 
@@ -302,6 +303,8 @@ def merge_settings(
         {'a': 1, 'b': {'c': 4, 'd': 3}}
     """
     merged = dict(base)
+
+    # Settings that belong only to the previous kind of a group would be errors with the new kind.
     for group, names in find_left_out(base, over, unions or {}).items():
         merged[group] = _without(cast(SettingsTree, base[group]), names)
 
@@ -457,6 +460,8 @@ def name_settings(model: type[Settings], values: Mapping[str, object]) -> dict[s
     for name, value in values.items():
         path = name if name in members else _find_path(model, name)
         *groups, last = path.split(".")
+
+        # From the inside out: the value, {"epochs": 5}, {"optimiser": {"epochs": 5}}.
         nested: object = _given_values(value) if isinstance(value, Settings) else value
         for part in (last, *reversed(groups)):
             nested = {part: nested}
@@ -490,6 +495,8 @@ def plain_settings(
 def _find_path(model: type[Settings], name: str) -> str:
     """Return the full name of a setting; `name` itself if it is unknown."""
     paths = list(dict.fromkeys(_setting_names(model)))
+
+    # A setting of the model itself takes precedence over settings in its groups.
     matches = [path for path in paths if path == name] or [path for path in paths if path.endswith(f".{name}")]
 
     if len(matches) > 1:
@@ -533,6 +540,7 @@ def _check_arguments(
     parameters = signature(function).parameters
     arguments = [name for name, parameter in parameters.items() if parameter.kind is parameter.KEYWORD_ONLY]
     for name in named:
+        # `build` explains an unknown name that resembles a setting.
         if name in _members(model) or suggest_settings(model, name):
             continue
 
@@ -552,6 +560,8 @@ def complete_repr(value: object) -> str:
     """
     if isinstance(value, Settings):
         return f"{type(value).__name__}({', '.join(f'{name}={complete_repr(setting)}' for name, setting in value)})"
+
+    # Not named tuples: their own `repr` has their names. As in Python, one item is followed by a comma.
     if isinstance(value, tuple) and type(value) is tuple:
         return f"({', '.join(map(complete_repr, value))}{',' * (len(value) == 1)})"
     if is_dataclass(value) and not isinstance(value, type):
