@@ -10,7 +10,6 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 VIDEO = Path(__file__).parents[1] / "docs" / "images" / "gesture.gif"
 
@@ -42,7 +41,7 @@ HEAVY: Mapping[str, Sequence[str]] = {
     "data check": ("data.root=classes",),
     "data encode": ("data.root=classes",),
     "train": ("classes", "name=smoke", "optimiser.epochs=1"),
-    "eval": ("runs/train/smoke", "data.root=classes", "--part", "all"),
+    "evaluate": ("runs/train/smoke", "data.root=classes", "--part", "all"),
     "infer": ("gesture-synthetic", "events.h5", "-o", "answers"),
     "adapt": ("gesture-synthetic", "made", "-o", "adapted.safetensors"),
     "manifest": ("folder",),
@@ -53,7 +52,7 @@ REFUSED: Mapping[str, Sequence[str]] = {
     "app": ("--host", "0.0.0.0"),  # no password, and no gradio in an environment without extras
     "calibrate": ("events.h5", "-o", "sensor.yaml"),  # the file has no frames
     "export": ("nowhere.safetensors", "-o", "net.nir"),
-    "synth nmnist": ("nowhere", "-o", "digits"),  # needs MNIST
+    "synth nmnist": ("--mnist", "nowhere", "-o", "digits"),  # needs MNIST
 }
 """Arguments that cause a one-line error and exit code 2."""
 
@@ -69,12 +68,9 @@ def run(*arguments: str, folder: str, code: int = 0) -> bool:
 
 def all_commands() -> set[str]:
     """Return the names of all commands of the installed dvspipe."""
-    import typer.main
-
     from dvspipe.cli.app import app
 
-    top: Any = typer.main.get_command(app)
-    inner = {name: list(getattr(command, "commands", {})) for name, command in top.commands.items()}
+    inner = {name: [part for part in app[name] if part[0] != "-"] for name in app if name[0] != "-"}
     return {f"{name} {one}" for name, ones in inner.items() for one in ones} | {
         name for name, ones in inner.items() if not ones
     }

@@ -13,6 +13,8 @@ from .interrupts import EXIT_INTERRUPTED, INTERRUPTED, Interrupt, catch_interrup
 from .screen import EXIT_ERROR, accept_all_texts, close_output, describe_error, fail, notes, show_activity, show_log
 from .usage import explain_usage
 
+GROUPS = "Data sets and configurations"
+"""Heading of the groups of commands; a group is an app with its own commands."""
 COMMANDS = {
     "First steps": {
         "convert": (".convert:convert", "Convert videos to events of a simulated camera, or recordings to formats."),
@@ -21,6 +23,7 @@ COMMANDS = {
         "live": (".live:live", "Classify a camera, or a replayed file, while it runs; Ctrl-C ends it."),
         "learn": (".learn:learn", "Learn new gestures from one film each, and train a classifier on them."),
         "view": (".analysis:view", "Show a recording as a video, pictures or a chart, or in the rerun viewer."),
+        "app": (".page:app", "Serve a local web page to convert videos, learn gestures, and explore predictions."),
         "demo": (".training:demo", "Classify a rendered gesture, then fine-tune a network in a given time."),
     },
     "Recordings": {
@@ -44,6 +47,15 @@ COMMANDS = {
         "encode": (".encode:encode", "Encode an image as spike trains and draw or store them."),
         "neuron": (".neuron:neuron", "Draw the response of LIF neurons to a spike train."),
     },
+    "Administration": {
+        "manifest": (".manifest:manifest", "Show done, failed and unfinished inputs of an output folder."),
+        "warmup": (".warmup:warmup", "Compile the kernels of most commands in advance."),
+    },
+    GROUPS: {
+        "data": (".data:data", "List the kinds of data sets; survey, check and encode a data set."),
+        "synth": (".synth:synth", "Create synthetic recordings with labels."),
+        "configs": (".configs:configs", "List, show and copy included experiments and sensor presets."),
+    },
 }
 """Commands by the headings of the help: place and summary of each."""
 
@@ -55,13 +67,18 @@ ENDLESS = frozenset({"app", "live"})
 """Commands that run until they are stopped; they show their own state."""
 
 
+def show_default(value: object) -> str | None:
+    """Return a default value as the help shows it; None: the help shows none, such as for switches."""
+    return None if value is None or value is False else str(value)
+
+
 def _create() -> App:
     """Create the command line with all commands, without importing them."""
     created = App(
         name="dvspipe",
         help="Event-camera perception from an ordinary video to a label.",
         help_epilogue=FIRST_STEPS,
-        default_parameter=Parameter(negative=()),
+        default_parameter=Parameter(negative=(), show_default=show_default),
         version_flags=[],
         exit_on_error=False,
         print_error=False,
@@ -71,9 +88,8 @@ def _create() -> App:
     for heading, commands in COMMANDS.items():
         group = Group.create_ordered(heading)
         for position, (name, (place, summary)) in enumerate(commands.items()):
-            created.command(
-                f"{package}{place}", name=name, group=group, sort_key=position, help=summary, help_epilogue=""
-            )
+            of_command = {} if heading == GROUPS else {"help_epilogue": ""}
+            created.command(f"{package}{place}", name=name, group=group, sort_key=position, help=summary, **of_command)
     return created
 
 
@@ -118,11 +134,6 @@ def start(
 def run(words: tuple[str, ...]) -> None:
     """Run one command; the path - is written ./- for the parser, which would read it as an option."""
     words = tuple("./-" if word == "-" else word for word in words)
-    if words and not any(words[0] in commands for commands in COMMANDS.values()) and words[0][0] != "-":
-        from .app_typer import app as rest
-
-        rest([*words], standalone_mode=False)
-        return
     app(words)
 
 

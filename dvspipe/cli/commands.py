@@ -161,8 +161,6 @@ def _as_option(name: str, kind: object, text: str | None) -> object:
     if text is not None:
         looks.append(Parameter(help=text.replace("; None: ", "; default: ").replace("None: ", "Default: ")))
     values = get_args(kind)[0] if get_origin(kind) is Annotated else kind
-    if bool in (values, *get_args(values)):
-        looks.append(Parameter(show_default=False))
     if int in (values, *get_args(values)):
         looks.append(Parameter(converter=_read_integer))
     return Annotated[(kind, *looks)]

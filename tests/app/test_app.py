@@ -749,6 +749,7 @@ def test_sample_clip_is_small() -> None:
 def test_help_loads_neither_torch_nor_gradio() -> None:
     code = """
 import sys
+from dvspipe.cli.app import app
 try:
     app(["app", "--help"])
 except SystemExit:

@@ -849,7 +849,7 @@ def test_encode_errors_are_one_line(tmp_path: Path, arguments: list[str], messag
 
 
 def test_synth_gestures_marks_output_as_synthetic(tmp_path: Path) -> None:
-    few = ["synth", "gestures", "-o", "made", "--people", 1, "--clips", 1, "--duration", 0.1, "--jobs", 1]
+    few = ["synth", "gestures", "-o", "made", "--people", 1, "--clips", 1, "--duration-us", 100_000, "--jobs", 1]
     assert mentions(dvspipe(*few, cwd=tmp_path).stdout, "11 synthetic clips", "11 classes", "new files: 11")
     assert ", new files: 0" in dvspipe(*few, cwd=tmp_path).stdout
     recording = next((tmp_path / "made" / "arm_roll").iterdir())
@@ -861,7 +861,7 @@ def test_synth_gestures_marks_output_as_synthetic(tmp_path: Path) -> None:
     ("arguments", "said"),
     [
         (["gestures", "-o", "x", "--people", "0"], "--people"),
-        (["gestures", "-o", "x", "--duration", "0"], "--duration"),
+        (["gestures", "-o", "x", "--duration-us", "0"], "--duration-us"),
         (["gestures", "-o", "full"], "full"),
         (["gestures", "-o", "full/file"], "full/file"),
         (["dances", "-o", "x"], "dances"),
@@ -876,7 +876,19 @@ def test_synth_errors_are_explained(tmp_path: Path, arguments: list[str], said: 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_leaves_only_complete_synthetic_recordings(tmp_path: Path, number: signal.Signals) -> None:
-    command = [sys.executable, "-m", "dvspipe", "synth", "gestures", "-o", "made", "--jobs", "2", "--duration", "0.2"]
+    command = [
+        sys.executable,
+        "-m",
+        "dvspipe",
+        "synth",
+        "gestures",
+        "-o",
+        "made",
+        "--jobs",
+        "2",
+        "--duration-us",
+        "200000",
+    ]
     with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True) as running:
         while not any((tmp_path / "made").glob("*/*.h5")):
             assert running.poll() is None
