@@ -54,17 +54,19 @@ def checked(function: Callable[Parameters, Result]) -> Callable[Parameters, Resu
     if isinstance(function, type):
         function.__init__ = checked(function.__init__)  # type: ignore[misc]
         return function
+
     forms: list[_Form] = []  # one, made at the first call: until then, later modules may be incomplete
     accepted: set[tuple[object, ...]] = set()  # types by position, then names, then types by name
 
     @functools.wraps(function)
     def call(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
-        found = (*map(type, args), *kwargs, *map(type, kwargs.values())) if kwargs else tuple(map(type, args))
-        if found not in accepted:
+        # This runs at each call: types and names are compared as one key of a set, without reading a value.
+        kinds = (*map(type, args), *kwargs, *map(type, kwargs.values())) if kwargs else tuple(map(type, args))
+        if kinds not in accepted:
             if not forms:
                 forms.append(_Form.of(function))
             forms[0].check(args, kwargs)
-            accepted.add(found)
+            accepted.add(kinds)
         return function(*args, **kwargs)
 
     return call
@@ -109,15 +111,17 @@ class _Form(NamedTuple):
     @classmethod
     def of(cls, function: Callable[..., object]) -> _Form:
         parameters = list(inspect.signature(function).parameters.values())
-        kinds = {each.kind for each in parameters}
+        kinds = {parameter.kind for parameter in parameters}
+        variable = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
         is_method = bool(parameters) and parameters[0].name in ("self", "cls")
-        fixed = [each for each in parameters if each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)][is_method:]
-        annotations = {each.name: _read_type(function, each.annotation) for each in fixed}
+
+        fixed = [parameter for parameter in parameters if parameter.kind not in variable][is_method:]
+        annotations = {parameter.name: _read_type(function, parameter.annotation) for parameter in fixed}
         return cls(
             name=function.__qualname__,
-            positional=tuple(each.name for each in fixed if each.kind is not each.KEYWORD_ONLY),
-            named=tuple(each.name for each in fixed if each.kind is not each.POSITIONAL_ONLY),
-            required=frozenset(each.name for each in fixed if each.default is each.empty),
+            positional=tuple(p.name for p in fixed if p.kind is not p.KEYWORD_ONLY),
+            named=tuple(p.name for p in fixed if p.kind is not p.POSITIONAL_ONLY),
+            required=frozenset(p.name for p in fixed if p.default is p.empty),
             is_method=is_method,
             takes_more=inspect.Parameter.VAR_POSITIONAL in kinds,
             takes_settings=inspect.Parameter.VAR_KEYWORD in kinds,
@@ -130,15 +134,18 @@ class _Form(NamedTuple):
         Raises:
             ArgumentError: If an argument has a wrong type, is missing or unknown.
         """
+        # One mistake is reported at a time. A wrong name comes first: it explains a missing argument, too.
         owned = args[self.is_method :]
         mistake = self._find_wrong_name(owned, kwargs)
         given = {**dict(zip(self.positional, owned, strict=False)), **kwargs}
+
         if not mistake:
             wrong = (self._explain_type(name, value) for name, value in given.items())
             mistake = next(filter(None, wrong), "")
         if not mistake and not self.required <= given.keys():
             missing = [name for name in self.annotations if name in self.required - given.keys()]
             mistake = f"missing argument: {join_names(missing)}"
+
         if mistake:
             raise ArgumentError(f"{self._name(args)}: {mistake}")
 
@@ -147,30 +154,34 @@ class _Form(NamedTuple):
         _, dot, method = self.name.rpartition(".")
         if not (self.is_method and dot):
             return self.name
+
         owner = args[0] if isinstance(args[0], type) else type(args[0])
         return owner.__name__ if method == "__init__" else f"{owner.__name__}.{method}"
 
     def _find_wrong_name(self, args: tuple[object, ...], kwargs: Mapping[str, object]) -> str:
         if len(args) > len(self.positional) and not self.takes_more:
-            found = f"found {len(args)}, expected {', '.join(self.positional)}"
-            return f"too many arguments without names ({found})"
+            what = f"found {len(args)}, expected {', '.join(self.positional)}"
+            return f"too many arguments without names ({what})"
+
         for name in kwargs:
             if name in self.positional[: len(args)]:
                 return f"argument {name} is given twice"
             if not (self.takes_settings or name in self.named):
                 return f"unknown argument {name}, {_suggest(name, self.named)}"
+
         return ""
 
     def _explain_type(self, name: str, value: object) -> str:
         annotation = self.annotations.get(name, Any)
         if _matches(value, annotation):
             return ""
+
         return f"wrong type of {name} (found {describe_value(value)}, expected {_describe(annotation)})"
 
 
 def _suggest(name: str, known: Iterable[str]) -> str:
     names = list(known)
-    similar = [each for each in names if each.startswith(f"{name}_")] or difflib.get_close_matches(name, names, 1)
+    similar = [word for word in names if word.startswith(f"{name}_")] or difflib.get_close_matches(name, names, 1)
     return f"did you mean {join_names(similar)}?" if similar else f"expected one of {', '.join(names)}"
 
 
@@ -178,24 +189,29 @@ def _read_type(function: Callable[..., object], annotation: object) -> object:
     """Return the type of an annotation; `Any` if its module imports the name only for type checkers."""
     if annotation is inspect.Parameter.empty:
         return Any
+
+    # `get_type_hints` reads the annotations of an object, so the annotation gets one.
     holder = types.SimpleNamespace(__annotations__={"type": annotation})
     try:
-        [found] = get_type_hints(holder, inspect.unwrap(function).__globals__).values()
-        return found
+        [kind] = get_type_hints(holder, inspect.unwrap(function).__globals__).values()
+        return kind
     except (NameError, TypeError):
         return Any
 
 
 def _matches(value: object, annotation: object) -> bool:
-    origin, members = get_origin(annotation), get_args(annotation)
+    origin = get_origin(annotation)
+    members = get_args(annotation)
     if origin in (Union, types.UnionType):
-        return any(_matches(value, each) for each in members)
+        return any(_matches(value, member) for member in members)
     if origin is Annotated:
         return _matches(value, members[0])
     if origin is Literal:
         return isinstance(value, tuple(map(type, members)))
     if annotation is None or annotation is type(None):
         return value is None
+
+    # Items are not checked, which would take time for a long sequence; only a text can be confused with one.
     if origin is tuple:  # lists and arrays of numbers, too
         return isinstance(value, tuple | list | np.ndarray)
     if origin is Sequence and isinstance(value, np.ndarray):
@@ -204,6 +220,8 @@ def _matches(value: object, annotation: object) -> bool:
         return all(hasattr(value, name) for name in _list_members(origin or annotation))
     if isinstance(value, str | bytes) and origin in (Iterable, Collection, Sequence):
         return members[0] is str  # a text is a sequence of texts only
+
+    # Numbers of numpy are numbers, and a path may be any path-like object.
     kind = NUMBERS.get(annotation, os.PathLike if annotation is Path else origin or annotation)
     try:
         return isinstance(value, kind)  # type: ignore[arg-type]
@@ -214,11 +232,13 @@ def _matches(value: object, annotation: object) -> bool:
 def _list_members(protocol: object) -> list[str]:
     """Return the names of the methods of a protocol of this package; others, such as numpy's, accept any value."""
     names = vars(protocol) if getattr(protocol, "__module__", "").startswith(PACKAGE_NAME) else {}
-    return [name for name, each in names.items() if name == "__call__" or (name[0] != "_" and callable(each))]
+    return [name for name, member in names.items() if name == "__call__" or (name[0] != "_" and callable(member))]
 
 
 def _describe(annotation: object) -> str:
-    origin, members = get_origin(annotation), get_args(annotation)
+    origin = get_origin(annotation)
+    members = get_args(annotation)
+
     if origin in (Union, types.UnionType):
         return join_names(list(dict.fromkeys(map(_describe, members))))
     if origin is Annotated:

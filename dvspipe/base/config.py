@@ -51,7 +51,8 @@ MAX_YAML_BYTES = 1 << 18  # configurations have a few kB; parsing 1 MB of YAML t
 MAX_INT_BITS = 64
 MAX_EXPLAINED = 10  # mistakes listed in a message; each suggestion takes 1 ms
 KIND = "kind"  # name of the setting that selects a member of a union of groups
-CLOSE, CLOSE_ELSEWHERE = 0.65, 0.85
+CLOSE = 0.65
+CLOSE_ELSEWHERE = 0.85
 """Minimum difflib similarity for suggesting a setting of the same group, and of another group."""
 MIN_WORD = 4  # letters of a word that suggests settings with this word
 
@@ -81,9 +82,11 @@ class Settings(BaseModel):
                 key or the expected value. Also if values have no names.
         """
         if unnamed:
-            name, first = type(self).__name__, next(iter(type(self).model_fields))
+            name = type(self).__name__
+            first = next(iter(type(self).model_fields))
             listed = ", ".join(map(_format_input, unnamed))
             raise ConfigError(f"{name}: settings need names (found {listed}, expected {name}({first}=...))")
+
         try:
             super().__init__(**values)
         except ValidationError as error:
@@ -102,6 +105,8 @@ class Settings(BaseModel):
         """
         if not isinstance(values, dict):
             return values
+
+        # Values of unknown names stay as they are, as if booleans were expected: pydantic reports the names.
         types = {name: field.annotation for name, field in cls.model_fields.items()}
         return {name: _to_plain(value, types.get(name, bool)) for name, value in values.items()}
 
@@ -194,15 +199,15 @@ def read_text(source: str | Path, *, kind: str = "") -> str:
         path = configs_folder() / kind / f"{source}.yaml"
     if not path.is_file():
         names = ", ".join(shipped_configs(kind))
-        missing, places = "configuration", "a YAML file"
-        if not kind:
-            missing, places = "folder or configuration", "a folder of recordings, a YAML file"
+        missing = "configuration" if kind else "folder or configuration"
+        places = "a YAML file" if kind else "a folder of recordings, a YAML file"
         similar = difflib.get_close_matches(str(source).lower(), shipped_configs(kind), 1)
         hint = f"; did you mean {similar[0]}?" if similar else ""
         raise ConfigError(f"{source}: no such {missing} (expected {places} or one of {names}){hint}")
+
     try:
         with path.open("rb") as file:
-            content = file.read(MAX_YAML_BYTES + 1)
+            content = file.read(MAX_YAML_BYTES + 1)  # one byte more shows that a file is too large
         if len(content) > MAX_YAML_BYTES:
             raise ConfigError(f"{path}: too large for a configuration (expected at most {MAX_YAML_BYTES:,} bytes)")
         return content.decode("utf-8").replace("\r\n", "\n")
@@ -224,6 +229,7 @@ def read_yaml(source: str | Path, *, kind: str = "") -> SettingsTree:
         ConfigError: If the file cannot be read, is not valid YAML, or contains something other than keys and values.
     """
     content = _parse_yaml(read_text(source, kind=kind), str(source))
+
     if content is None:
         return {}
     if not isinstance(content, dict):
@@ -250,6 +256,7 @@ def parse_overrides(overrides: Sequence[str]) -> SettingsTree:
         if not equals or not key.strip():
             raise ConfigError(f"{text!r} is not of the form KEY=VALUE, such as seed=1 or data.root=DIR")
         parsed = _parse_yaml(value, repr(text))
+
         group = settings
         *outer, last = key.strip().split(".")
         for name in outer:
@@ -258,6 +265,7 @@ def parse_overrides(overrides: Sequence[str]) -> SettingsTree:
                 raise ConfigError(f"{text!r}: {name} already has a value")
             group = inner
         group[last] = parsed
+
     return settings
 
 
@@ -275,6 +283,7 @@ def write_overrides(settings: Mapping[str, JsonValue]) -> str:
         key: value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
         for key, value in settings.items()
     }
+
     return " ".join(f"{key}={text}" for key, text in texts.items())
 
 
@@ -294,12 +303,16 @@ def merge_settings(
         {'a': 1, 'b': {'c': 4, 'd': 3}}
     """
     merged = dict(base)
+
+    # Settings that belong only to the previous kind of a group would be errors with the new kind.
     for group, names in find_left_out(base, over, unions or {}).items():
         merged[group] = _without(cast(SettingsTree, base[group]), names)
+
     for key, value in over.items():
         before = merged.get(key)
         both = isinstance(value, dict) and isinstance(before, dict)
         merged[key] = merge_settings(before, value) if both else value  # type: ignore[arg-type]
+
     return merged
 
 
@@ -307,12 +320,14 @@ def find_left_out(
     base: Mapping[str, JsonValue], over: Mapping[str, JsonValue], unions: Mapping[str, object]
 ) -> dict[str, list[str]]:
     """Return, by group, the settings of `base` that the kind set in `over` does not have."""
-    found: dict[str, list[str]] = {}
+    left_out: dict[str, list[str]] = {}
     for group, union in unions.items():
-        before, now = base.get(group), over.get(group)
+        before = base.get(group)
+        now = over.get(group)
         if isinstance(before, dict) and isinstance(now, dict) and "kind" in now:
-            found[group] = find_foreign(union, before | {"kind": now["kind"]})
-    return {group: names for group, names in found.items() if names}
+            left_out[group] = find_foreign(union, before | {"kind": now["kind"]})
+
+    return {group: names for group, names in left_out.items() if names}
 
 
 def _without(settings: Mapping[str, JsonValue], names: Sequence[str]) -> SettingsTree:
@@ -328,14 +343,16 @@ def find_differences(
         >>> find_differences({"a": 1, "b": {"c": 2}}, {"a": 1, "b": {"c": 3, "d": 4}})
         [('b.c', 2, 3), ('b.d', None, 4)]
     """
-    found: list[tuple[str, JsonValue, JsonValue]] = []
+    differences: list[tuple[str, JsonValue, JsonValue]] = []
     for key in dict.fromkeys((*before, *now)):
-        old, new = before.get(key), now.get(key)
+        old = before.get(key)
+        new = now.get(key)
         if isinstance(old, Mapping) and isinstance(new, Mapping):
-            found += find_differences(old, new, f"{prefix}{key}.")
+            differences += find_differences(old, new, f"{prefix}{key}.")
         elif old != new:
-            found.append((prefix + key, old, new))
-    return found
+            differences.append((prefix + key, old, new))
+
+    return differences
 
 
 def show_value(value: JsonValue) -> str:
@@ -411,12 +428,16 @@ def as_settings(
         raise ConfigError(
             f"{model.__name__}: found {_format_input(given)}, expected settings by name, a mapping or {model.__name__}"
         )
+
+    # A model may be of a derived class, with more settings; only its given values override defaults.
     kind, base = (type(given), _given_values(given)) if isinstance(given, model) else (model, given or {})
     settings: Mapping[str, object] = name_settings(kind, cast(Mapping[str, object], base))
+
     if named:
         over = name_settings(kind, named)
         _check_arguments(kind, over, function)
         settings = merge_settings(settings, over, find_unions(kind))  # type: ignore[arg-type]
+
     return build(kind, settings, model.__name__)
 
 
@@ -434,15 +455,19 @@ def name_settings(model: type[Settings], values: Mapping[str, object]) -> dict[s
         >>> name_settings(TrainConfig, {"epochs": 5, "seed": 1, "network.kind": "mlp"})
         {'optimiser': {'epochs': 5}, 'seed': 1, 'network': {'kind': 'mlp'}}
     """
-    own, found = _members(model), dict[str, object]()
+    members = _members(model)
+    sorted_values = dict[str, object]()
     for name, value in values.items():
-        path = name if name in own else _find_path(model, name)
+        path = name if name in members else _find_path(model, name)
         *groups, last = path.split(".")
+
+        # From the inside out: the value, {"epochs": 5}, {"optimiser": {"epochs": 5}}.
         nested: object = _given_values(value) if isinstance(value, Settings) else value
         for part in (last, *reversed(groups)):
             nested = {part: nested}
-        found = merge_settings(found, nested)  # type: ignore[arg-type, assignment]
-    return found
+        sorted_values = merge_settings(sorted_values, nested)  # type: ignore[arg-type, assignment]
+
+    return sorted_values
 
 
 def plain_settings(
@@ -461,6 +486,7 @@ def plain_settings(
     base = name_settings(model, _given_values(given) if isinstance(given, Settings) else given or {})
     over = name_settings(model, named or {})
     _check_arguments(model, over, function)
+
     merged = merge_settings(base, over, find_unions(model))  # type: ignore[arg-type]
     plain: SettingsTree = to_jsonable_python(merged, fallback=str)
     return plain
@@ -469,7 +495,10 @@ def plain_settings(
 def _find_path(model: type[Settings], name: str) -> str:
     """Return the full name of a setting; `name` itself if it is unknown."""
     paths = list(dict.fromkeys(_setting_names(model)))
+
+    # A setting of the model itself takes precedence over settings in its groups.
     matches = [path for path in paths if path == name] or [path for path in paths if path.endswith(f".{name}")]
+
     if len(matches) > 1:
         group, *others = matches[0].split(".")
         nested = reduce(lambda value, key: f"{{{key!r}: {value}}}", reversed(others), "VALUE")
@@ -477,13 +506,17 @@ def _find_path(model: type[Settings], name: str) -> str:
             f"{model.__name__}: {name} stands for several settings, {', '.join(matches)}; name the group, such as "
             f"{group}={nested}"
         )
+
     return matches[0] if matches else name
 
 
 def _given_values(settings: Settings) -> dict[str, object]:
     """Return the values that were given to a model, and to the models in it; with the kind of a member of a union."""
+    # The kind of a member of a union has a single value, and is stored although it is its default: it says which member
+    # the other values belong to.
     fixed = {name for name, field in type(settings).model_fields.items() if len(get_args(field.annotation)) == 1}
     given = settings.model_fields_set | (fixed & {KIND})
+
     values = {name: getattr(settings, name) for name in type(settings).model_fields if name in given}
     return {name: _given_values(value) if isinstance(value, Settings) else value for name, value in values.items()}
 
@@ -503,10 +536,14 @@ def _check_arguments(
     """
     if function is None:
         return
-    arguments = [name for name, each in signature(function).parameters.items() if each.kind is each.KEYWORD_ONLY]
+
+    parameters = signature(function).parameters
+    arguments = [name for name, parameter in parameters.items() if parameter.kind is parameter.KEYWORD_ONLY]
     for name in named:
+        # `build` explains an unknown name that resembles a setting.
         if name in _members(model) or suggest_settings(model, name):
             continue
+
         similar = difflib.get_close_matches(name, arguments, 1, CLOSE)
         if similar:
             raise ConfigError(f"{function.__name__}: unknown argument {name}, did you mean {similar[0]}?")
@@ -522,12 +559,15 @@ def complete_repr(value: object) -> str:
         "('a', Example(steps=10))"
     """
     if isinstance(value, Settings):
-        return f"{type(value).__name__}({', '.join(f'{name}={complete_repr(each)}' for name, each in value)})"
+        return f"{type(value).__name__}({', '.join(f'{name}={complete_repr(setting)}' for name, setting in value)})"
+
+    # Not named tuples: their own `repr` has their names. As in Python, one item is followed by a comma.
     if isinstance(value, tuple) and type(value) is tuple:
         return f"({', '.join(map(complete_repr, value))}{',' * (len(value) == 1)})"
     if is_dataclass(value) and not isinstance(value, type):
-        shown = ((each.name, getattr(value, each.name)) for each in fields(value) if each.repr)
-        return f"{type(value).__qualname__}({', '.join(f'{name}={complete_repr(each)}' for name, each in shown)})"
+        shown = ((field.name, getattr(value, field.name)) for field in fields(value) if field.repr)
+        return f"{type(value).__qualname__}({', '.join(f'{name}={complete_repr(item)}' for name, item in shown)})"
+
     return repr(value)
 
 
@@ -542,15 +582,17 @@ def suggest_settings(model: type[BaseModel], name: str) -> list[str]:
     """
     group, _, last = name.rpartition(".")
     lasts = {key: key.rpartition(".")[2] for key in _setting_names(model)}
-    siblings = {key: own for key, own in lasts.items() if key.rpartition(".")[0] == group}
-    found = (
-        [key for key, own in lasts.items() if own == last]
+    siblings = {key: word for key, word in lasts.items() if key.rpartition(".")[0] == group}
+
+    # From the surest match to the vaguest; each step is tried only if the steps before have none.
+    suggestions = (
+        [key for key, word in lasts.items() if word == last]
         or [*_match_closest(last, siblings, CLOSE), *_match_extended(last, siblings)]
-        or [key for key, own in lasts.items() if "_" in own and "".join(word[0] for word in own.split("_")) == last]
+        or [key for key, word in lasts.items() if "_" in word and "".join(part[0] for part in word.split("_")) == last]
         or [*_match_closest(last, lasts, CLOSE_ELSEWHERE), *_match_extended(last, lasts)]
         or _match_words(last, lasts)
     )
-    return list(dict.fromkeys(found))[:3]
+    return list(dict.fromkeys(suggestions))[:3]
 
 
 def _setting_names(group: object, prefix: str = "") -> Iterator[str]:
@@ -565,15 +607,20 @@ def _members(kind: object) -> Mapping[str, object]:
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         return {name: field.annotation for name, field in kind.model_fields.items()}
     if kinds := find_kinds(kind):
-        return {name: member for each in reversed(kinds.values()) for name, member in _members(each).items()}
+        # The first kind is the default: it is last, so its types win if kinds have the same names.
+        members: dict[str, object] = {}
+        for member in reversed(kinds.values()):
+            members |= _members(member)
+        return members
+
     return get_type_hints(kind) if isinstance(kind, type) and is_dataclass(kind) else {}
 
 
 def find_kinds(annotation: object) -> dict[str, type[BaseModel]]:
     """Map each value of the setting `kind` to its model, for groups with kinds; empty for other types."""
     union = get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
-    models = [each for each in get_args(union) if isinstance(each, type) and issubclass(each, BaseModel)]
-    return {kind.default: each for each in models if (kind := each.model_fields.get("kind")) is not None}
+    models = [member for member in get_args(union) if isinstance(member, type) and issubclass(member, BaseModel)]
+    return {kind.default: model for model in models if (kind := model.model_fields.get("kind")) is not None}
 
 
 def find_foreign(union: object, settings: Mapping[str, object]) -> list[str]:
@@ -596,9 +643,9 @@ def find_foreign(union: object, settings: Mapping[str, object]) -> list[str]:
     """
     kinds = find_kinds(union)
     kind = settings.get("kind", next(iter(kinds)))
-    own = kinds.get(kind) if isinstance(kind, str) else None
-    known = {name for kind in kinds.values() for name in kind.model_fields}
-    return [] if own is None else [name for name in settings if name in known and name not in own.model_fields]
+    chosen = kinds.get(kind) if isinstance(kind, str) else None
+    known = set[str]().union(*(model.model_fields for model in kinds.values()))
+    return [] if chosen is None else [name for name in settings if name in known and name not in chosen.model_fields]
 
 
 def complete_kind(union: object, settings: object) -> object:
@@ -622,12 +669,8 @@ def _match_words(name: str, lasts: Mapping[str, str]) -> list[str]:
     words = [word for word in name.split("_") if len(word) >= MIN_WORD]
 
     def has_word(setting: str) -> bool:
-        return any(
-            word.startswith(own) or own.startswith(word)
-            for own in setting.split("_")
-            for word in words
-            if len(own) >= MIN_WORD
-        )
+        parts = [part for part in setting.split("_") if len(part) >= MIN_WORD]
+        return any(word.startswith(part) or part.startswith(word) for part in parts for word in words)
 
     return [key for key, last in lasts.items() if has_word(last)]
 
@@ -635,17 +678,19 @@ def _match_words(name: str, lasts: Mapping[str, str]) -> list[str]:
 def _build_error(model: type[BaseModel], error: ValidationError, where: str) -> ConfigError:
     """Create an error that lists pydantic's messages by setting; at most `MAX_EXPLAINED` of them."""
     errors = error.errors(include_url=False)
-    found: dict[str, list[str]] = {}  # start of a sentence: messages, one for each member of a union
-    for each in errors[:MAX_EXPLAINED]:
-        key, value = _locate(model, each["loc"]), each["input"]
-        if each["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-            found[_explain_unknown(model, key, each)] = []
-        elif each["type"] == "union_tag_invalid":
-            found[_explain_kind(model, key, each)] = []
+    messages: dict[str, list[str]] = {}  # start of a sentence: messages, one for each member of a union
+    for mistake in errors[:MAX_EXPLAINED]:
+        key = _locate(model, mistake["loc"])
+        value = mistake["input"]
+        if mistake["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+            messages[_explain_unknown(model, key, mistake)] = []
+        elif mistake["type"] == "union_tag_invalid":
+            messages[_explain_kind(model, key, mistake)] = []
         else:
             begin = key if isinstance(value, Mapping) else f"{key} = {_format_input(value)}"
-            found.setdefault(begin, []).append(_explain_group(model, key, each) or explain_value(each))
-    sentences = [": ".join(filter(None, (begin, ", or ".join(found[begin])))) for begin in found]
+            messages.setdefault(begin, []).append(_explain_group(model, key, mistake) or explain_value(mistake))
+
+    sentences = [": ".join(filter(None, (begin, ", or ".join(messages[begin])))) for begin in messages]
     if len(errors) > MAX_EXPLAINED:
         sentences.append(f"and {len(errors) - MAX_EXPLAINED:,} more mistakes")
     return ConfigError(f"{where}: {'; '.join(sentences)}")
@@ -663,6 +708,7 @@ def explain_value(error: ErrorDetails) -> str:
     context = error.get("ctx", {})
     if error["type"] == "string_pattern_mismatch" and context["pattern"] in PATTERNS:
         return f"expected {PATTERNS[context['pattern']]}"
+
     return str(context["error"]).rstrip(".") if error["type"] == "value_error" else shorten(error["msg"], 500)
 
 
@@ -679,30 +725,37 @@ def _locate(model: type[BaseModel], location: Iterable[str | int]) -> str:
         if part in (kinds := find_kinds(kind)):
             kind = kinds[part]
             continue
+
         members = _members(kind)
         if members or get_origin(kind) is dict:
             names.append(shorten(part))
         kind = members.get(part)
+
     return ".".join(names)
 
 
 def _explain_kind(model: type[BaseModel], group: str, error: ErrorDetails) -> str:
     """Explain an unknown kind of a group of settings."""
-    kind, kinds = error["ctx"]["tag"], list(find_kinds(_type_of(model, error["loc"])))
+    kind = error["ctx"]["tag"]
+    kinds = list(find_kinds(_type_of(model, error["loc"])))
+
     similar = difflib.get_close_matches(kind, kinds, 1)
     hint = f"; did you mean {similar[0]}?" if similar else ""
     return f"{group}.kind = {_format_input(kind)}: unknown kind (expected {', '.join(kinds)}){hint}"
 
 
 def _explain_unknown(model: type[BaseModel], key: str, error: ErrorDetails) -> str:
+    # Locations of pydantic contain the kind before the name, if the group has kinds.
     *groups, kind, name = (None, *error["loc"])
     owners = _find_owners(model, groups[1:], name)
     if owners:
         group = key.rpartition(".")[0]
         return f"{key} = {_format_input(error['input'])}: needs {group}.kind = {join_names(owners)} (found {kind})"
+
     suggested = suggest_settings(model, key)
     if suggested:
         return f"unknown setting {key}, did you mean {join_names(suggested)}?"
+
     group = key.rpartition(".")[0]
     names = [name for name in _setting_names(model) if name.rpartition(".")[0] == group]
     return f"unknown setting {key}, expected one of {', '.join(names)}"
@@ -710,7 +763,8 @@ def _explain_unknown(model: type[BaseModel], key: str, error: ErrorDetails) -> s
 
 def _find_owners(model: object, groups: Iterable[str | int | None], name: str | int | None) -> list[str]:
     """Return the kinds of a group that have the setting `name`; empty if the group has no kinds."""
-    return [kind for kind, each in find_kinds(_type_of(model, groups)).items() if name in each.model_fields]
+    kinds = find_kinds(_type_of(model, groups))
+    return [kind for kind, member in kinds.items() if name in member.model_fields]
 
 
 def _type_of(model: object, groups: Iterable[str | int | None]) -> object:

@@ -44,7 +44,7 @@ def escape_controls(text: str) -> str:
         >>> print(escape_controls(f"clip{chr(27)}[31m.h5"), escape_controls(os.fsdecode(b"\xff.h5")))
         clip\x1b[31m.h5 \udcff.h5
     """
-    return CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+    return CONTROLS.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
 def shorten(text: str, most: int = 200) -> str:
@@ -91,11 +91,16 @@ def brief(value: object, most: int = 60) -> str:
         return repr(str(value))
     if isinstance(value, bytes):
         return f"<{len(value):,} bytes>"
-    shape, dtype = getattr(value, "shape", None), getattr(value, "dtype", None)
+
+    # Arrays of NumPy and tensors of torch.
+    shape = getattr(value, "shape", None)
+    dtype = getattr(value, "dtype", None)
     if shape is not None and dtype is not None:
         return f"{str(dtype).removeprefix('torch.')}{[*shape]}"
+
     if isinstance(value, Collection) and len(value) > MAX_SHOWN:
         return f"<{count_noun(len(value), 'item')}>"
+
     text = repr(value)
     if len(text) <= most and "\n" not in text:
         return text
@@ -117,7 +122,7 @@ class Brief:
     __slots__ = ()
 
     def __repr__(self) -> str:
-        shown = (f"{each.name}={brief(getattr(self, each.name))}" for each in fields(self) if each.repr)  # type: ignore[arg-type]
+        shown = (f"{field.name}={brief(getattr(self, field.name))}" for field in fields(self) if field.repr)  # type: ignore[arg-type]
         return f"{type(self).__name__}({', '.join(shown)})"
 
 
@@ -146,9 +151,12 @@ class Remedy:
         argument, *fields = self.setting.split(".")
         if fields and argument == "hints":
             return self.explain(f"hints=Hints({fields[0]}={self.value!r})")
+
+        # Settings in an argument are a nested mapping, built from the inside out.
         value = self.value
         for field in reversed(fields):
             value = {field: value}
+
         return self.explain(f"{argument}={value!r}")
 
     @property
@@ -197,15 +205,16 @@ class DvspipeError(Exception):
         """Return a copy with the name of a file or sample before the message, unless the message starts with it."""
         if self.message.startswith(name):
             return self
-        found = copy.copy(self)
-        found.message = f"{name}: {self.message}"
-        return found
+
+        error = copy.copy(self)
+        error.message = f"{name}: {self.message}"
+        return error
 
     def with_remedies(self, remedies: Iterable[Remedy]) -> Self:
         """Return a copy with other remedies."""
-        found = copy.copy(self)
-        found.remedies = tuple(remedies)
-        return found
+        error = copy.copy(self)
+        error.remedies = tuple(remedies)
+        return error
 
 
 class ConfigError(DvspipeError):

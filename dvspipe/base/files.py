@@ -46,7 +46,7 @@ def make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
-        files = [each for each in (*reversed(folder.parents), folder) if each.exists() and not each.is_dir()]
+        files = [path for path in (*reversed(folder.parents), folder) if path.exists() and not path.is_dir()]
         if not files:
             raise
         raise FileError(f"{files[0]}: is not a folder") from error
@@ -71,7 +71,8 @@ def require_space(path: Path, size: int) -> None:
     """
     free = shutil.disk_usage(path.parent).free
     if free < size:
-        left, needed = _format_bytes(free, math.floor), _format_bytes(size, math.ceil)
+        left = _format_bytes(free, math.floor)
+        needed = _format_bytes(size, math.ceil)
         raise FileError(f"{path}: cannot be written (no space: {left} left, {needed} needed)")
 
 
@@ -105,8 +106,11 @@ def write_beside(path: Path, *, durable: bool = True) -> Iterator[Path]:
         handle, beside = _create_locked(path)
     except OSError as error:
         raise FileError(f"{path}: cannot be written ({error.strerror})") from error
+
     try:
         yield beside
+
+        # Temporary files are created for this user alone; the output gets the usual permissions.
         beside.chmod(0o666 & ~_umask())
         move_into_place(beside, path) if durable else beside.replace(path)
     except OSError as error:
@@ -139,6 +143,7 @@ def _sync(path: Path) -> None:
 @lru_cache
 def remove_leftovers(folder: Path) -> None:
     """Remove temporary files of killed processes from a folder, once per process."""
+    # The lock of a killed process is released, so a file that can be locked has no owner.
     for path in folder.glob(f"{TEMPORARY}*"):
         with suppress(OSError):
             handle = os.open(path, os.O_RDWR)
@@ -178,6 +183,7 @@ def _remove_abandoned_folders(place: str) -> None:
     """Remove temporary folders of killed processes of this user, once per process."""
     if sys.platform == "win32":  # cannot lock folders
         return
+
     for folder in Path(place).glob(f"{TEMPORARY_FOLDER}*"):
         if (handle := _lock_folder(str(folder))) is not None:
             shutil.rmtree(folder, ignore_errors=True)
@@ -188,12 +194,16 @@ def _lock_folder(name: str) -> int | None:
     """Lock a folder of this user until the returned handle is closed; None if it is missing, or in use."""
     if sys.platform == "win32":
         return os.open(os.devnull, os.O_RDONLY)
+
     try:
         handle = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     except OSError:
         return None
+
+    # Its process may have removed the folder before the lock.
     if os.fstat(handle).st_uid == os.getuid() and _lock(handle) and os.path.exists(name):
         return handle
+
     os.close(handle)
     return None
 
@@ -275,6 +285,7 @@ def lock_folder(folder: Path) -> Iterator[None]:
         raise FileError(f"{folder}: another process is writing to it") from error
     except OSError as error:
         raise FileError(f"{folder}: cannot be written ({error.strerror})") from error
+
     try:
         yield
     finally:
@@ -298,6 +309,7 @@ def wait_for_lock(path: Path) -> Iterator[None]:
         lock.acquire(poll_interval=0.1)
     except OSError as error:
         raise FileError(f"{path}: cannot be written ({error.strerror})") from error
+
     try:
         yield
     finally:
@@ -305,6 +317,7 @@ def wait_for_lock(path: Path) -> Iterator[None]:
 
 
 def _umask() -> int:
+    # The mask can only be read by setting another.
     mask = os.umask(0)
     os.umask(mask)
     return mask

@@ -32,6 +32,7 @@ def njit(*, cache: bool = False, **options: Any) -> Callable[[Callable[..., Any]
         dispatcher = compile_function(function)
         if cache:
             dispatcher._cache = _cache_type()(function)
+
         return dispatcher
 
     return decorate
@@ -74,7 +75,8 @@ def watch_compilation() -> None:
         return
     from numba.core import event
 
-    depth, begin_s = 0, 0.0  # compiling a kernel also compiles the kernels that it calls
+    depth = 0  # compiling a kernel also compiles the kernels that it calls
+    begin_s = 0.0
 
     class Watch(event.Listener):  # type: ignore[misc]  # numba has no types
         def on_start(self, _: object) -> None:
@@ -141,9 +143,13 @@ def _temporary_cache() -> str:
 
     if sys.platform == "win32":  # the folder of temporary files belongs to the user
         return os.path.join(tempfile.gettempdir(), "dvspipe-kernels")
+
     folder = os.path.join(tempfile.gettempdir(), f"dvspipe-kernels-{os.getuid()}")
     os.makedirs(folder, mode=0o700, exist_ok=True)
-    found = os.lstat(folder)
-    if stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o022:
+
+    # A folder of another user with this name could contain files that numba would execute.
+    status = os.lstat(folder)
+    if stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid() and not status.st_mode & 0o022:
         return folder
+
     return tempfile.mkdtemp(prefix="dvspipe-kernels-")

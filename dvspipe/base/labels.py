@@ -34,7 +34,8 @@ MAX_LABEL_BYTES = 1 << 24  # maximum size of a label file: 500,000 spans
 SUFFIX = "_labels.csv"
 UNITS_US = {"us": 1, "usec": 1, "ms": 1_000, "s": 1_000_000, "sec": 1_000_000}
 CLASS_NAMES = ("class", "label", "name")
-START_NAMES, END_NAMES = ("start", "starttime"), ("end", "endtime", "stop", "stoptime")
+START_NAMES = ("start", "starttime")
+END_NAMES = ("end", "endtime", "stop", "stoptime")
 
 log = logging.getLogger(__name__)
 
@@ -87,29 +88,33 @@ def read_labels(path: Path) -> list[Span]:
         rows = [row for row in csv.reader(io.StringIO(text, newline="")) if any(cell.strip() for cell in row)]
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: not a CSV file ({error})") from error
+
     if not rows:
         raise DataError(f"{path}: is empty (expected the header class,start_us,end_us and a line per span)")
+
     columns = _find_columns(path, rows[0])
     spans = [_parse_span(f"{path}: line {number}", row, columns) for number, row in enumerate(rows[1:], start=2)]
     return _truncate_overlaps(path, sorted(spans, key=lambda span: (span.start_us, span.end_us)))
 
 
 def _find_columns(path: Path, heading: Sequence[str]) -> _Columns:
-    found = {}
+    columns = {}  # number of the column, and microseconds per unit (0 for names)
     for column, cell in enumerate(heading):
         name, _, unit = cell.strip().lower().rpartition("_")
         if cell.strip().lower() in CLASS_NAMES:
-            found["class"] = column, 0
+            columns["class"] = column, 0
         for kind, names in (("start", START_NAMES), ("end", END_NAMES)):
             if name in names and unit in UNITS_US:
-                found[kind] = column, UNITS_US[unit]
-    missing = [kind for kind in ("class", "start", "end") if kind not in found]
+                columns[kind] = column, UNITS_US[unit]
+
+    missing = [kind for kind in ("class", "start", "end") if kind not in columns]
     if missing:
         raise DataError(
             f"{path}: the header has no column {missing[0]} (found {','.join(heading)}, expected a header such as "
             f"class,start_us,end_us, with one of the units {', '.join(UNITS_US)})"
         )
-    return _Columns(found["class"][0], *found["start"], *found["end"])
+
+    return _Columns(columns["class"][0], *columns["start"], *columns["end"])
 
 
 def _parse_span(line: str, row: Sequence[str], columns: _Columns) -> Span:
@@ -119,6 +124,7 @@ def _parse_span(line: str, row: Sequence[str], columns: _Columns) -> Span:
         end_us = _parse_time(row[columns.end], columns.end_unit_us)
     except (IndexError, ValueError, OverflowError) as error:
         raise DataError(f"{line}: {','.join(row)!r} is not a class with a start and an end time ({error})") from error
+
     if not name or end_us <= start_us:
         raise DataError(f"{line}: class {name!r} from {start_us} to {end_us} us (expected a name and end > start)")
     return Span(start_us, end_us, name)
@@ -127,6 +133,8 @@ def _parse_span(line: str, row: Sequence[str], columns: _Columns) -> Span:
 def _parse_time(text: str, unit_us: int) -> int:
     if not re.fullmatch(r"\s*-?\d+(\.\d*)?([eE][+-]?\d+)?\s*", text):
         raise ValueError(f"{text!r} is not a number")
+
+    # Whole numbers are exact at any size, floats only up to 2^53.
     time_us = int(text) * unit_us if text.strip().lstrip("-").isdecimal() else round(float(text) * unit_us)
     if abs(time_us) > LATEST_LABEL_US:
         raise ValueError(f"{text!r} is too far from 0")
@@ -138,8 +146,10 @@ def _truncate_overlaps(path: Path, spans: list[Span]) -> list[Span]:
     for span, following in pairwise([*spans, None]):
         assert span is not None
         if following is not None and span.end_us > following.start_us:
+            # Truncated to its start, the span would be empty.
             if following.start_us <= span.start_us:
                 raise DataError(f"{path}: two labels, {span.name} and {following.name}, start at {span.start_us} us")
+
             log.warning(
                 "%s: class %s ends at %d us, after class %s starts at %d us; truncated to that time",
                 path,
@@ -150,4 +160,5 @@ def _truncate_overlaps(path: Path, spans: list[Span]) -> list[Span]:
             )
             span = Span(span.start_us, following.start_us, span.name)
         truncated.append(span)
+
     return truncated

@@ -27,7 +27,8 @@ def _list_settings() -> type[BaseModel]:
         bases = [base for base in code.__mro__ if issubclass(base, SpikeCode)]
         texts = {each.arg_name: each.description for base in bases for each in parse_from_object(base).params}
         for name, field in code.model_fields.items():
-            settings.setdefault(name, (field.annotation | None, Field(None, description=texts[name])))
+            kind: Any = field.annotation
+            settings.setdefault(name, (kind | None, Field(None, description=texts[name])))
     return create_model("CodeSettings", __base__=Settings, **settings)
 
 

@@ -81,10 +81,13 @@ class BinConfig(Settings):
     def _fits_together(self) -> BinConfig:
         if self.polarity == "signed" and self.form != "voxel":
             raise ValueError(f"polarity = signed needs form = voxel (found {self.form})")
+
+        # Events are divided by time, between two nodes; a step of a number of events has no length.
         if self.form == "voxel" and self.by == "events":
             raise ValueError("form = voxel needs by = time or by = recording (found events)")
         if self.form == "voxel" and self.steps < 2:
             raise ValueError(f"form = voxel needs steps >= 2 (found {self.steps})")
+
         return self
 
     @property
@@ -132,11 +135,13 @@ class BinConfig(Settings):
         """
         if self.by == "recording":
             return self
+
         steps = events.duration_us // self.step_us + 1 if self.by == "time" else -(-len(events) // self.step_events)
         if self.form == "voxel":
             steps += 1  # the last events reach into it
         if steps > MAX_STEPS:
             raise EventError(f"lasts too long for one spike tensor (found {steps} steps, expected at most {MAX_STEPS})")
+
         return self.model_copy(update={"steps": steps})
 
 
@@ -185,6 +190,7 @@ class BinCounts:
         """Return a sentence if more than `MAX_OUTSIDE` of the events are outside the steps; None if not."""
         if self.outside <= MAX_OUTSIDE:
             return None
+
         length = f" of {config.step_us / 1000:g} ms" if config.by == "time" else ""
         return f"{self.outside:.0%} of {whose} are outside the {config.steps} steps{length} and are not used"
 
@@ -202,6 +208,7 @@ class Clock:
 
     def begin_us(self, step: int) -> int:
         """Return the first microsecond of a step."""
+        # The smallest t with (t - start) * parts >= step * span: a division that rounds up.
         return self.start_us - (-step * self.span_us) // self.parts
 
     @classmethod
@@ -211,6 +218,8 @@ class Clock:
             return cls(start_us, config.step_us)
         if config.form == "voxel":  # the last step begins at the last event
             return cls(start_us, max(1, last_us - start_us), config.steps - 1)
+
+        # One more microsecond puts the last event into the last step, not at its end.
         return cls(start_us, max(1, last_us + 1 - start_us), config.steps)
 
 
@@ -262,6 +271,7 @@ def encode(
     """
     config = as_settings(BinConfig, config, named, encode)
     spikes, counts = encode_counted(as_events(events, sensor), config, start_us)
+
     if callback is not None:
         callback(counts)
     elif start_us is None and config not in _warned and (lost := counts.explain_outside(config)) is not None:
@@ -274,6 +284,7 @@ def encode_counted(events: Events, config: BinConfig, start_us: int | None = Non
     """Return the spike tensor of `encode`, and the numbers of events inside and outside."""
     channels, height, width = config.shape(events.sensor)
     steps = np.zeros((config.steps, channels * height * width), config.dtype)
+
     counts = BinCounts(events=len(events))
     if len(events):
         counts = _encode(events, config, start_us, steps)
@@ -287,6 +298,7 @@ def _event_steps(config: BinConfig, events: int) -> NDArray[np.int64]:
 
 def _encode(events: Events, config: BinConfig, start_us: int | None, steps: NDArray[Any]) -> BinCounts:
     """Fill the steps [T, C * H * W]; return the numbers of events inside and outside."""
+    # Find the events of each step, index[k] to index[k + 1], and the end of each step.
     clock = None
     if config.by == "events":
         index = _event_steps(config, len(events))
@@ -296,8 +308,10 @@ def _encode(events: Events, config: BinConfig, start_us: int | None, steps: NDAr
         begins_us = clock_times(clock, config.steps)
         index = np.searchsorted(events.t, begins_us)
         ends_us = begins_us[1:]
+
     saturated = 0
     if config.form == "surface":
+        # The last times carry over from step to step.
         last_us = np.full(steps.shape[1], NO_EVENT_US)
         for step, first, stop, end_us in zip(steps, index, index[1:], ends_us, strict=False):
             note_last_times(events.slice_events(int(first), int(stop)), config, last_us)
@@ -306,6 +320,7 @@ def _encode(events: Events, config: BinConfig, start_us: int | None, steps: NDAr
         add_voxels(events, index, config, clock, 0, steps)
     else:
         saturated = add_events(events, index, config, steps)
+
     return BinCounts(len(events), int(index[0]), len(events) - int(index[-1]), saturated)
 
 
@@ -317,7 +332,9 @@ def clock_times(clock: Clock, steps: int) -> NDArray[np.int64]:
 def add_events(events: Events, index: NDArray[np.int64], config: BinConfig, steps: NDArray[np.uint8]) -> int:
     """Count the events index[k] to index[k + 1] in steps[k]; return the number of saturated events."""
     largest = np.uint8(config.largest)
-    return int(add_counts(index, events.x, events.y, events.p, create_places(events.sensor, config), largest, steps))
+    places = create_places(events.sensor, config)
+
+    return int(add_counts(index, events.x, events.y, events.p, places, largest, steps))
 
 
 def add_voxels(
@@ -331,15 +348,16 @@ def add_voxels(
     """Divide the events index[k] to index[k + 1] between steps[k] and steps[k + 1]; steps[0] is step `first_step`."""
     begins_us = np.array([(first_step + k) * clock.span_us / clock.parts for k in range(len(index) - 1)])
     times = StepTimes(clock.start_us, begins_us, clock.span_us / clock.parts)
+    places = create_places(events.sensor, config)
     signed = config.polarity == "signed"
-    add_weights(
-        index, times, events.t, events.x, events.y, events.p, create_places(events.sensor, config), signed, steps
-    )
+
+    add_weights(index, times, events.t, events.x, events.y, events.p, places, signed, steps)
 
 
 def note_last_times(events: Events, config: BinConfig, last_us: NDArray[np.int64]) -> None:
     """Update the last event time of each place."""
-    note_times(events.t, events.x, events.y, events.p, create_places(events.sensor, config), last_us)
+    places = create_places(events.sensor, config)
+    note_times(events.t, events.x, events.y, events.p, places, last_us)
 
 
 def create_places(sensor: SensorSize, config: BinConfig) -> Places:
@@ -362,17 +380,22 @@ def cut_windows(parts: Iterable[Events], config: BinConfig) -> Iterator[tuple[in
     if config.by == "time":
         yield from windows(parts, config.window_us)
         return
-    kept: list[Events] = []
+
+    waiting: list[Events] = []
     room = config.window_events
     for part in parts:
         while config.by == "events" and len(part) >= room:
-            window = concatenate([*kept, part.slice_events(0, room)], part.sensor)
+            window = concatenate([*waiting, part.slice_events(0, room)], part.sensor)
             yield int(window.t[0]), window
             part = part.slice_events(room, len(part))
-            kept, room = [], config.window_events
+            waiting = []
+            room = config.window_events
+
         if len(part):
-            kept.append(part)
+            waiting.append(part)
             room -= len(part)
-    if kept:
-        window = concatenate(kept, kept[0].sensor)
+
+    # The last window may be partial; a complete recording is one window.
+    if waiting:
+        window = concatenate(waiting, waiting[0].sensor)
         yield int(window.t[0]), window

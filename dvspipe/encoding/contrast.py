@@ -12,7 +12,8 @@ from ..base.errors import DataError
 from ..base.kernels import njit
 from .spikes import Floats, SpikeCode, Spikes
 
-NARROW_PX, WIDE_PX = 1.0, 2.0  # standard deviations of the two Gaussians
+NARROW_PX = 1.0  # standard deviations of the two Gaussians
+WIDE_PX = 2.0
 RADIUS_PX = 8  # radius of the square whose mean response normalises a response
 EPSILON = 1e-12  # avoids division by a zero mean response
 
@@ -42,19 +43,27 @@ class Contrast(SpikeCode):
     def responses(self, image: Floats) -> Floats:
         """Return the responses of an image [H, W], float64 [2, H, W]; 0 for responses that do not fire."""
         response = _correlate(np.ascontiguousarray(image), self.filter)
+
+        # A negative response is a positive one of the OFF channel.
         both = np.stack([-response, response])
         both[both < max(self.threshold, EPSILON)] = 0
+
         normalised: Floats = _normalise(both, RADIUS_PX)
         return normalised
 
     def _encode(self, values: Floats, _rng: np.random.Generator | None) -> Spikes:
         if values.ndim != 2:
             raise DataError(f"contrast: encodes images (found an array with {values.ndim} dimensions, expected 2)")
+
+        # Rank the responses that fire, largest first; equal ones stay in the order of their places.
         responses = self.responses(values).ravel()
         fires = np.flatnonzero(responses)
         order = fires[np.argsort(-responses[fires], kind="stable")]
+
+        # Rank r of R fires in step r T // R.
         spikes = np.zeros((self.steps, responses.size), np.uint8)
-        spikes[np.arange(order.size) * self.steps // max(1, order.size), order] = 1
+        step = np.arange(order.size) * self.steps // max(1, order.size)
+        spikes[step, order] = 1
         return spikes.reshape(self.steps, 2, *values.shape)
 
 
@@ -63,8 +72,11 @@ def _draw_filter() -> Floats:
     reach = int(np.ceil(1.5 * WIDE_PX))
     squares = np.arange(-reach, reach + 1) ** 2
     distance = squares[:, None] + squares
+
     narrow, wide = (np.exp(-distance / (2 * sigma**2)) / sigma**2 for sigma in (NARROW_PX, WIDE_PX))
     difference = narrow - wide
+
+    # With sum 0, a uniform area has no response.
     difference -= difference.mean()
     return np.asarray(difference / difference.max())
 
@@ -72,10 +84,14 @@ def _draw_filter() -> Floats:
 @njit(cache=True, nogil=True, error_model="numpy")
 def _correlate(image: Floats, weights: Floats) -> Floats:
     """Correlate an image [H, W] with a square filter, with zero padding."""
-    (H, W), side = image.shape, weights.shape[0]
+    # result[y, x] = sum over dy, dx of weights[dy, dx] * image[y + dy - reach, x + dx - reach]. The loop over the
+    # columns x is the inner one, since they are next to each other in memory.
+    H, W = image.shape
+    side = weights.shape[0]
     reach = side // 2
     padded = np.zeros((H + 2 * reach, W + 2 * reach))
     padded[reach : reach + H, reach : reach + W] = image
+
     result = np.zeros((H, W))
     for y in range(H):
         for dy in range(side):
@@ -89,6 +105,8 @@ def _correlate(image: Floats, weights: Floats) -> Floats:
 @njit(cache=True, nogil=True, error_model="numpy")
 def _normalise(responses: NDArray[np.float64], radius: int) -> NDArray[np.float64]:
     """Divide responses [C, H, W] by their mean over squares, with zero padding."""
+    # sums[y, x] is the sum of all responses above row y and left of column x (a summed-area table: Crow 1984), so the
+    # sum over any square takes four look-ups. Pixels outside the image count as 0, hence the fixed area side * side.
     C, H, W = responses.shape
     side = 2 * radius + 1
     result = np.zeros_like(responses)
@@ -99,10 +117,13 @@ def _normalise(responses: NDArray[np.float64], radius: int) -> NDArray[np.float6
             for x in range(W):
                 row += responses[c, y, x]
                 sums[y + 1, x + 1] = sums[y, x + 1] + row
+
         for y in range(H):
-            top, bottom = max(0, y - radius), min(H, y + radius + 1)
+            top = max(0, y - radius)
+            bottom = min(H, y + radius + 1)
             for x in range(W):
-                left, right = max(0, x - radius), min(W, x + radius + 1)
+                left = max(0, x - radius)
+                right = min(W, x + radius + 1)
                 if responses[c, y, x] > 0:
                     total = sums[bottom, right] - sums[top, right] - sums[bottom, left] + sums[top, left]
                     result[c, y, x] = responses[c, y, x] * side * side / (total + EPSILON)

@@ -40,6 +40,7 @@ class FrameConfig(Settings):
         if (self.every_us is None) == (self.every_events is None):
             found = "none" if self.every_us is None else "both"
             raise ValueError(f"every_us or every_events: expected one of them (found {found})")
+
         return self
 
     @property
@@ -47,6 +48,7 @@ class FrameConfig(Settings):
         """Steps that define the windows."""
         if self.every_us is not None:
             return BinConfig(steps=1, step_us=self.every_us)
+
         return BinConfig(steps=1, by="events", step_events=self.every_events or 1)
 
 
@@ -108,12 +110,15 @@ def _encode_frames(parts: Iterable[Events], config: FrameConfig) -> Iterator[Eve
     surface = BinConfig(form="surface")
     last_us = np.zeros(0, np.int64)
     values: NDArray[np.uint8 | np.float32]
+
     for start_us, events in cut_windows(parts, config.windows):
         end_us = min(start_us + config.every_us, LATEST_US) if config.every_us is not None else int(events.t[-1]) + 1
         if config.form == "surface":
+            # The last times carry over from window to window; the sensor is known from the first one.
             shape = surface.shape(events.sensor)
             last_us = last_us if last_us.size else np.full(int(np.prod(shape)), NO_EVENT_US)
             note_last_times(events, surface, last_us)
+
             ages = np.zeros(last_us.size, np.float32)
             write_surface(last_us, end_us, config.tau_us, ages)
             values = ages.reshape(shape)
@@ -122,4 +127,5 @@ def _encode_frames(parts: Iterable[Events], config: FrameConfig) -> Iterator[Eve
             values = encode(events, voxels)[:, 0]
         else:
             values = encode(events, BinConfig(steps=1, by="recording"))[0]
+
         yield EventFrame(start_us, end_us, len(events), values)

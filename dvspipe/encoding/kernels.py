@@ -44,6 +44,7 @@ class Places(NamedTuple):
         """Create the places of a grid of blocks, `downsample` pixels on a side, per polarity if `separate`."""
         shift = COORDINATE_BITS + (downsample - 1).bit_length()
         plane = grid.width * grid.height if separate else 0
+
         return cls(*map(np.uint32, (grid.width, plane, (1 << shift) // downsample + 1, shift)))
 
 
@@ -70,6 +71,7 @@ def find_places(
     block: NDArray[np.uint32],
 ) -> None:
     """Write the places of events to the start of `block`."""
+    # place = (p * H + y // downsample) * W + x // downsample, for event k of the block
     if places.shift == COORDINATE_BITS:  # no downsampling
         for k in range(x.size):
             block[k] = np.uint32(p[k]) * places.plane + np.uint32(y[k]) * places.width + np.uint32(x[k])
@@ -84,6 +86,7 @@ def find_places(
 def count_places(block: NDArray[np.uint32], largest: np.uint8, step: NDArray[np.uint8]) -> None:
     """Count the events at places, up to `largest`."""
     for place in block:
+        # The comparison is a number, 0 or 1, so a full place needs no branch.
         count = step[np.uintp(place)]
         step[np.uintp(place)] = count + np.uint8(count < largest)
 
@@ -99,12 +102,15 @@ def add_counts(
     steps: NDArray[np.uint8],
 ) -> int:
     """Count the events index[k] to index[k + 1] in steps[k], up to `largest`; return the number of saturated events."""
+    # x, y and p [N] are the events; index [T + 1] has the first event of each step k, and steps [T, C * H * W] its
+    # counts. What a step gains is counted; the other events of the step are saturated.
     block = np.empty(BLOCK_EVENTS, np.uint32)
     saturated = 0
     for k in range(index.size - 1):
         step = steps[k]
         if index[k] == index[k + 1]:
             continue
+
         saturated += index[k + 1] - index[k] + _sum(step)
         for first in range(index[k], index[k + 1], BLOCK_EVENTS):
             stop = min(first + BLOCK_EVENTS, index[k + 1])
@@ -138,11 +144,15 @@ def add_weights(
 
     With `signed`, OFF events count -1.
     """
+    # An event at t in step k adds 1 - share to step k and share to step k + 1, with share = (t - begin of step k) /
+    # length of a step (Zhu et al. 2019, equations 1 and 2). t, x, y and p [N] are the events; index [K + 1] has the
+    # first event of each step; steps is [T, C * H * W].
     block = np.empty(BLOCK_EVENTS, np.uint32)
     beyond = np.empty(steps.shape[1], np.float32)  # written, never read
     for k in range(index.size - 1):
         step = steps[k]
         after = steps[k + 1] if k + 1 < len(steps) else beyond
+
         for first in range(index[k], index[k + 1], BLOCK_EVENTS):
             stop = min(first + BLOCK_EVENTS, index[k + 1])
             find_places(places, x[first:stop], y[first:stop], p[first:stop], block)
@@ -168,6 +178,8 @@ def note_times(
     for first in range(0, t.size, BLOCK_EVENTS):
         stop = min(first + BLOCK_EVENTS, t.size)
         find_places(places, x[first:stop], y[first:stop], p[first:stop], block)
+
+        # Events are in the order of time: the last one overwrites the others.
         for number, place in enumerate(block[: stop - first]):
             last_us[np.uintp(place)] = t[np.uintp(first + number)]
 

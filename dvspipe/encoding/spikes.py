@@ -149,6 +149,7 @@ class Poisson(SpikeCode):
     def _encode(self, values: Floats, rng: np.random.Generator | None) -> Spikes:
         if rng is None:
             raise DataError("poisson: is a random code and needs a generator (found rng=None)")
+
         drawn = rng.random((self.steps, 1, *values.shape)) < values * self.probability
         return drawn.astype(np.uint8)
 
@@ -190,11 +191,14 @@ class LogLatency(SpikeCode):
 
     def _decode(self, spikes: Spikes) -> Floats:
         step, fired = _first(spikes[:, 0])
-        reached = -np.expm1(-(step + 0.5) / self.tau_steps)
+        reached = -np.expm1(-(step + 0.5) / self.tau_steps)  # 1 - exp(-t / tau), with t in the middle of the step
+
         return np.where(fired, np.minimum(1, self.threshold / reached), 0.0)
 
     def _encode(self, values: Floats, _rng: np.random.Generator | None) -> Spikes:
         fires = values > self.threshold
+
+        # t = tau ln(v / (v - threshold)) = -tau ln(1 - threshold / v)
         step = np.zeros(values.shape)
         step[fires] = -np.log1p(-self.threshold / values[fires]) * self.tau_steps // 1
         return _at_steps(step, fires & (step < self.steps), self.steps)
@@ -209,8 +213,10 @@ class RankOrder(SpikeCode):
     """
 
     def _encode(self, values: Floats, _rng: np.random.Generator | None) -> Spikes:
+        # Rank 0 is the largest value; equal values have one level, so one rank.
         levels, rising = np.unique(values, return_inverse=True)
         ranks = len(levels) - 1 - rising.reshape(values.shape)
+
         count = np.count_nonzero(levels > 0)
         step = ranks if count <= self.steps else ranks * self.steps // count
         return _at_steps(step, values > 0, self.steps)
@@ -253,16 +259,23 @@ class Population(SpikeCode):
         step, fired = _first(spikes)
         response = np.where(fired, 1 - step / (self.steps - 1), 0)
         first, second = np.argsort(-response, axis=0, kind="stable")[:2]
+
         # a spike in the last step means a response between 0 and half a step
         log = np.log(np.maximum(response, 0.25 / (self.steps - 1)))
         a, b = (np.take_along_axis(log, neuron[None], axis=0)[0] for neuron in (first, second))
-        centre_a, centre_b = self.centres[first], self.centres[second]
+
+        # The logarithm of a response is -((v - centre) / width)^2 / 2: the difference of two is linear in the value v.
+        centre_a = self.centres[first]
+        centre_b = self.centres[second]
         value = (centre_a + centre_b) / 2 + self.width**2 * (a - b) / (centre_a - centre_b)
+
+        # With a single spike, the value is near the centre of its neuron.
         return np.asarray(np.where(fired.sum(axis=0) > 1, value, centre_a).clip(0, 1))
 
     def _encode(self, values: Floats, _rng: np.random.Generator | None) -> Spikes:
         centres = self.centres.reshape(-1, *[1] * values.ndim)
         response = np.exp(-(((values - centres) / self.width) ** 2) / 2)
+
         step = np.rint((1 - response) * (self.steps - 1))
         spikes = _at_steps(step, response >= self.least, self.steps)
         return spikes[:, 0]
@@ -310,9 +323,12 @@ class StepForward(SignalCode):
 
     def _encode_signal(self, signal: Floats) -> Spikes:
         spikes = np.zeros((len(signal), 2, *signal.shape[1:]), np.uint8)
+
+        # The reference is a number of spikes times the threshold: a sum of thresholds would collect rounding errors.
         net = np.zeros(signal.shape[1:], np.int64)
         for t, now in enumerate(signal):
-            off, on = now <= (net - 1) * self.threshold, now >= (net + 1) * self.threshold
+            off = now <= (net - 1) * self.threshold
+            on = now >= (net + 1) * self.threshold
             spikes[t] = off, on
             net += on
             net -= off
@@ -337,6 +353,8 @@ class FilterCode(SignalCode):
     def _decode_signal(self, spikes: Spikes) -> Floats:
         trains = spikes[:, 0]
         signal = np.zeros(trains.shape)
+
+        # Convolve with one tap of the filter at a time.
         for k, weight in enumerate(self.filter[: len(trains)]):
             signal[k:] += weight * trains[: len(trains) - k]
         return signal
@@ -345,8 +363,11 @@ class FilterCode(SignalCode):
         rest = signal.copy()
         spikes = np.zeros((len(signal), 1, *signal.shape[1:]), np.uint8)
         for t in range(len(signal)):
+            # At the end of the signal, the filter is cut.
             window = rest[t : t + self.taps]
             copy = self.filter[: len(window)].reshape(-1, *[1] * (signal.ndim - 1))
+
+            # `window` is a view: subtracting from it changes the rest of the signal.
             fires = self._fires(window, copy)
             window -= copy * fires
             spikes[t, 0] = fires
@@ -365,8 +386,10 @@ class HoughSpiker(FilterCode):
     """
 
     def _fires(self, window: Floats, copy: Floats) -> NDArray[np.bool_]:
+        # A filter that is cut does not fit.
         if len(window) < self.taps:
             return np.zeros(window.shape[1:], np.bool_)
+
         return np.asarray((window >= copy).all(axis=0))
 
 
@@ -409,10 +432,12 @@ def unit_values(values: ArrayLike) -> Floats:
         array = np.asarray(values)
     except (TypeError, ValueError, RuntimeError) as error:  # ragged lists, tensors on a GPU or with a gradient
         raise DataError(f"values: not an array of numbers (found {describe_value(values)}; {error})") from error
+
     if array.dtype in WHITE:
         return np.asarray(array / WHITE[array.dtype])
     if array.dtype.kind not in "biuf":
         raise DataError(f"values are {array.dtype} (expected numbers from 0 to 1, uint8 or uint16)")
+
     floats = array.astype(np.float64)
     if floats.size and not (floats.min() >= 0 and floats.max() <= 1):  # also catches NaN
         raise DataError(

@@ -74,13 +74,18 @@ def start_encoding(
         clock = Clock.of(config, start_us, last_us)
     elif config.by == "time" and start_us is not None:
         clock = Clock.of(config, start_us, start_us)
+
     places = int(np.prod(config.shape(sensor)))
     surface = config.form == "surface"
+
+    # Events of a voxel step reach into the next one; a surface is computed from the last times.
+    begun_steps = {"surface": 0, "voxel": 2}.get(config.form, 1)
+
     return EncoderState(
         sensor=sensor,
         config=config,
         clock=clock,
-        begun=np.zeros((0 if surface else 2 if config.form == "voxel" else 1, places), config.dtype),
+        begun=np.zeros((begun_steps, places), config.dtype),
         last_us=np.full(places if surface else 0, NO_EVENT_US),
     )
 
@@ -102,12 +107,14 @@ def encode_part(
     Raises:
         EventError: If the sensor of the events differs from previous parts.
     """
+    # The arrays are copied once: `_next_step` writes to them.
     state = replace(state, begun=state.begun.copy(), last_us=state.last_us.copy())
-    done, events, state = _next_step(events, state, until_us)
+
+    complete, events, state = _next_step(events, state, until_us)
     steps = []
-    while done is not None:
-        steps.append(done)
-        done, events, state = _next_step(events, state, until_us)
+    while complete is not None:
+        steps.append(complete)
+        complete, events, state = _next_step(events, state, until_us)
     return _stack(steps, state), state
 
 
@@ -117,6 +124,7 @@ def finish_encoding(state: EncoderState) -> NDArray[Any]:
     For `voxel` up to 2 steps, since events reach into the next step.
     """
     state = replace(state, begun=state.begun.copy())
+
     steps = []
     while not state.ended and (state.held or state.begun.any()):
         step, state = _complete(state)
@@ -175,8 +183,10 @@ def _encode_parts(
         while step is not None:
             yield step
             step, rest, state = _next_step(rest, state, None)
+
         if callback is not None:
             callback(state.counts)
+
     if state is not None:
         yield from finish_encoding(state)
 
@@ -195,26 +205,31 @@ def _next_step(
     """
     if events.sensor != state.sensor:
         raise EventError(f"wrong sensor of a part (found {events.sensor}, expected {state.sensor})")
+
     if state.ended:
         counts = replace(
             state.counts, events=state.counts.events + len(events), beyond=state.counts.beyond + len(events)
         )
         return None, Events.empty(state.sensor), replace(state, counts=counts)
+
+    # Without a given start, step 0 begins at the first event.
     if state.config.by == "time" and state.clock is None and len(events):
         state = replace(state, clock=Clock.of(state.config, int(events.t[0]), int(events.t[0])))
+
     first, stop, complete = _find_step(events, state, until_us)
-    own = events.slice_events(first, stop)
-    saturated = _add(own, state)
+    step_events = events.slice_events(first, stop)
+    saturated = _add(step_events, state)
     counts = replace(
         state.counts,
         events=state.counts.events + stop,
         before=state.counts.before + first,
         saturated=state.counts.saturated + saturated,
     )
-    state = replace(state, held=state.held + len(own), counts=counts)
+    state = replace(state, held=state.held + len(step_events), counts=counts)
     rest = events.slice_events(stop, len(events))
     if not complete:
         return None, rest, state
+
     step, state = _complete(state)
     return step, rest, state
 
@@ -226,6 +241,8 @@ def _find_step(events: Events, state: EncoderState, until_us: int | None) -> tup
         return 0, min(room, len(events)), room <= len(events)
     if state.clock is None:
         return 0, 0, False
+
+    # An event after the step proves that it is complete, and so does a source that promises no earlier event.
     begin_us, end_us = (min(state.clock.begin_us(state.done + k), LATEST_US) for k in (0, 1))
     first, stop = np.searchsorted(events.t, (begin_us, end_us)).tolist()
     return first, stop, stop < len(events) or (until_us is not None and until_us >= end_us)
@@ -233,7 +250,9 @@ def _find_step(events: Events, state: EncoderState, until_us: int | None) -> tup
 
 def _add(events: Events, state: EncoderState) -> int:
     """Add events to the current step; return the number of saturated events."""
-    config, index = state.config, np.array([0, len(events)])
+    config = state.config
+    index = np.array([0, len(events)])
+
     if config.form == "surface":
         note_last_times(events, config, state.last_us)
     elif state.clock is not None and config.form == "voxel":
@@ -251,7 +270,9 @@ def _complete(state: EncoderState) -> tuple[NDArray[Any], EncoderState]:
         end_us = state.last_us.max() if state.clock is None else min(state.clock.begin_us(state.done + 1), LATEST_US)
         write_surface(state.last_us, end_us, config.tau_us, step)
     else:
+        # With two begun steps, the second one becomes the first.
         step = state.begun[0].copy()
         state.begun[:-1] = state.begun[1:]
         state.begun[-1] = 0
+
     return step.reshape(config.shape(state.sensor)), replace(state, done=state.done + 1, held=0)

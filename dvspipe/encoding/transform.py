@@ -51,7 +51,9 @@ class ToSpikes:
         sensor: SensorSizeLike | Sequence[int] | None = None,
         **named: Unpack[BinKeywords],
     ) -> None:
-        size = sensor[:2] if isinstance(sensor, tuple | list) else sensor
+        size = sensor[:2] if isinstance(sensor, tuple | list) else sensor  # Tonic's third number: polarities
+
+        # A frozen dataclass refuses to set its attributes.
         object.__setattr__(self, "config", as_settings(BinConfig, config, named, ToSpikes))
         object.__setattr__(self, "sensor", None if size is None else SensorSize.of(size))  # type: ignore[arg-type]
 
@@ -74,6 +76,7 @@ class ToSpikes:
                     "structured events: do not store their sensor", Remedy("sensor", (128, 128), "give its size")
                 )
             events = Events.from_structured(events, self.sensor)
+
         if self.sensor not in (None, events.sensor):
             raise EventError(f"wrong sensor of events (found {events.sensor}, expected {self.sensor})")
         return encode(events, self.config)

@@ -20,4 +20,5 @@ def correlate(a: NDArray[Any], b: NDArray[Any]) -> float | None:
     # compare extremes: the variance of equal values is not exactly 0 in floating point
     if not a.size or a.min() == a.max() or b.min() == b.max():
         return None
+
     return float(np.corrcoef(a.ravel(), b.ravel())[0, 1])

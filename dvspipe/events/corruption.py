@@ -23,7 +23,8 @@ CorruptionName = Literal["hot_pixels", "noise", "bursts", "drops", "jitter", "fl
 """Names of the corruptions in `CORRUPTION_KINDS`."""
 
 HOT_RATE_HZ = 100.0
-BURST_US, BURST_SHARE = 2000, 0.5
+BURST_US = 2000
+BURST_SHARE = 0.5
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,10 @@ class HotPixels(Corruption):
         pixels = rng.permutation(sensor.width * sensor.height)
         hot = pixels[: round(self.strength * len(pixels))]
         polarities = rng.integers(0, 2, len(hot))
-        owner = np.repeat(np.arange(len(hot)), rng.poisson(self.rate_hz * events.duration_us * 1e-6, len(hot)))
+
+        # Each event belongs to a hot pixel, the number `owner`; the events of a pixel are a Poisson process.
+        counts = rng.poisson(self.rate_hz * events.duration_us * 1e-6, len(hot))
+        owner = np.repeat(np.arange(len(hot)), counts)
         t = _draw_times(events, len(owner), rng)
         return _add(events, np.stack([t, hot[owner] % sensor.width, hot[owner] // sensor.width, polarities[owner]]))
 
@@ -101,7 +105,8 @@ class Noise(Corruption):
     def __call__(self, events: Events, rng: np.random.Generator) -> Events:
         """Return the events with noise events."""
         first_us = int(events.t[0]) if len(events) else 0
-        return _add(events, draw_noise(events.sensor, first_us, first_us + events.duration_us, self.strength, rng))
+        last_us = first_us + events.duration_us
+        return _add(events, draw_noise(events.sensor, first_us, last_us, self.strength, rng))
 
 
 @dataclass(frozen=True)
@@ -118,9 +123,14 @@ class Bursts(Corruption):
 
     def __call__(self, events: Events, rng: np.random.Generator) -> Events:
         """Return the events with the events of flashes."""
-        width, height, added = events.sensor.width, events.sensor.height, [np.zeros((4, 0), np.int64)]
-        for start_us in _draw_times(events, int(rng.poisson(self.strength * events.duration_us * 1e-6)), rng):
+        width = events.sensor.width
+        height = events.sensor.height
+        added = [np.zeros((4, 0), np.int64)]
+        flashes = int(rng.poisson(self.strength * events.duration_us * 1e-6))
+        for start_us in _draw_times(events, flashes, rng):
             pixels = np.flatnonzero(rng.random(width * height) < BURST_SHARE)
+
+            # A flash at the end does not make the recording longer.
             t = np.minimum(start_us + rng.integers(0, BURST_US, len(pixels)), events.t[-1])
             added.append(np.stack([t, pixels % width, pixels // width, np.full(len(pixels), rng.integers(0, 2))]))
         return _add(events, np.concatenate(added, axis=1))
@@ -140,8 +150,8 @@ class Drops(Corruption):
 
     def __call__(self, events: Events, rng: np.random.Generator) -> Events:
         """Return the remaining events, possibly none."""
-        kept = rng.random(len(events)) >= self.strength
-        return Events(events.t[kept], events.x[kept], events.y[kept], events.p[kept], events.sensor)
+        remains = rng.random(len(events)) >= self.strength
+        return Events(events.t[remains], events.x[remains], events.y[remains], events.p[remains], events.sensor)
 
 
 @dataclass(frozen=True)
@@ -160,9 +170,10 @@ class Jitter(Corruption):
         """Return the events with other times, inside the time span of the recording."""
         if not len(events):
             return events
+
         moved = events.t + np.rint(rng.normal(0, self.strength, len(events))).astype(np.int64)
         rows = np.stack([moved.clip(events.t[0], events.t[-1]), events.x, events.y, events.p])
-        return _add(Events.empty(events.sensor), rows)
+        return _add(Events.empty(events.sensor), rows)  # sorts them
 
 
 @dataclass(frozen=True)
@@ -199,6 +210,7 @@ def find_corruption(name: str) -> type[Corruption]:
     for kind in CORRUPTION_KINDS.values():
         if kind.name == name:
             return kind
+
     raise ConfigError(f"corruption {name}: unknown (expected {', '.join(CORRUPTION_KINDS)})")
 
 
@@ -208,6 +220,8 @@ def draw_noise(
     """Draw noise events at random times, pixels and polarities; return rows t, x, y and p, int64 [4, N], not sorted."""
     span_us = last_us - first_us
     expected = rate_hz * sensor.width * sensor.height * span_us * 1e-6
+
+    # The rows have different upper limits (exclusive): time, column, row and polarity.
     below = np.array([[span_us + 1], [sensor.width], [sensor.height], [2]])
     noise = rng.integers(0, below, (4, int(rng.poisson(expected))))
     noise[0] += first_us
@@ -222,5 +236,7 @@ def _draw_times(events: Events, count: int, rng: np.random.Generator) -> NDArray
 def _add(events: Events, rows: NDArray[np.int64]) -> Events:
     """Return events with more events, rows t, x, y and p [4, N], sorted by time."""
     joined = np.concatenate([np.stack([events.t, events.x, events.y, events.p]), rows], axis=1)
-    t, x, y, p = joined[:, np.argsort(joined[0], kind="stable")]
+    order = np.argsort(joined[0], kind="stable")
+
+    t, x, y, p = joined[:, order]
     return Events(t, x, y, p, events.sensor)

@@ -101,6 +101,7 @@ class Events(EventMethods):
     ) -> None:
         for column in (t, x, y, p):
             column.setflags(write=False)
+
         set_attribute = object.__setattr__  # this class refuses to set attributes
         set_attribute(self, "t", t)
         set_attribute(self, "x", x)
@@ -162,10 +163,14 @@ class Events(EventMethods):
         names = getattr(getattr(array, "dtype", None), "names", None) or ()
         if not {"t", "x"} <= set(names):
             raise EventError(f"structured events: missing fields (found {names}, expected x, y, t and p)")
+
         rows = array.reshape(-1) if array.size == len(array) else array
         if sort and (rows["t"][1:] < rows["t"][:-1]).any():
             rows = rows[np.argsort(rows["t"], kind="stable")]
-        t, x = _integer_times(rows["t"]), _integers("x", rows["x"])
+
+        # Recordings of sound have no rows.
+        t = _integer_times(rows["t"])
+        x = _integers("x", rows["x"])
         y = _integers("y", rows["y"]) if "y" in names else np.zeros(x.shape, np.int16)
         p = _integers("p", rows["p"]) if "p" in names else np.ones(x.shape, np.bool_)
         return cls(t, x, y, p, sensor)
@@ -194,23 +199,29 @@ class Events(EventMethods):
         """
         if isinstance(index, slice):
             return self._slice(index)
-        places = _as_places(index)
-        if places.dtype == np.bool_ and len(places) != len(self):
-            raise EventError(f"events[mask]: wrong length of the mask (found {len(places)}, expected {len(self)})")
-        if places.dtype != np.bool_:
-            _check_range(places, len(self))
-        if not places.ndim:
-            columns = (column[places].item() for column in (self.t, self.x, self.y, self.p))
+
+        selection = _as_places(index)
+        if selection.dtype == np.bool_ and len(selection) != len(self):
+            raise EventError(f"events[mask]: wrong length of the mask (found {len(selection)}, expected {len(self)})")
+        if selection.dtype != np.bool_:
+            _check_range(selection, len(self))
+        if not selection.ndim:
+            columns = (column[selection].item() for column in (self.t, self.x, self.y, self.p))
             return Event(*columns)
-        t = self.t[places]
+
+        t = self.t[selection]
         _check_order(t)
-        return Events.wrap_unchecked(t, self.x[places], self.y[places], self.p[places], self.sensor)
+        return Events.wrap_unchecked(t, self.x[selection], self.y[selection], self.p[selection], self.sensor)
 
     def _slice(self, part: slice) -> Events:
         try:
-            t, x, y, p = self.t[part], self.x[part], self.y[part], self.p[part]
+            t = self.t[part]
+            x = self.x[part]
+            y = self.y[part]
+            p = self.p[part]
         except (TypeError, ValueError) as error:
             raise ArgumentError(f"events[{part.start}:{part.stop}:{part.step}]: {error}") from error
+
         if part.step is not None and part.step != 1:
             _check_order(t)
             t, x, y, p = map(np.ascontiguousarray, (t, x, y, p))  # kernels are compiled for contiguous columns
@@ -227,7 +238,7 @@ class Events(EventMethods):
 
     def __contains__(self, event: object) -> bool:
         """Return whether there is an event with the same (t, x, y, p)."""
-        return any(tuple(each) == event for each in self)
+        return any(tuple(record) == event for record in self)
 
     def __setitem__(self, index: object, value: object) -> NoReturn:
         """Refuse changes: events are read-only.
@@ -264,6 +275,7 @@ class Events(EventMethods):
         """
         if copy is False:
             raise ValueError("Events are four arrays, so a structured array is a copy; expected copy=None or True")
+
         rows = self.structured()
         try:
             return rows if dtype is None else rows.astype(dtype)
@@ -276,6 +288,7 @@ class Events(EventMethods):
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Events):
             return NotImplemented
+
         return self.sensor == other.sensor and all(
             np.array_equal(getattr(self, name), getattr(other, name)) for name in "txyp"
         )
@@ -346,14 +359,17 @@ class Events(EventMethods):
         span = TimeSpan.of(start_us, stop_us, start_s, stop_s, lambda: int(self.t[0]) if len(self) else 0)
         if len(self) and (outside := span.explain_outside(int(self.t[0]), int(self.t[-1]))):
             log.warning("slice_time: %s; %s", outside, IN_SECONDS)
+
         return self.between(*span)
 
     def between(self, start_us: int, stop_us: int) -> Events:
         """Return the events with start_us <= t < stop_us, as a view; for loops: `slice_time` without its checks."""
         limits = np.asarray((start_us, stop_us))
-        if limits.dtype.kind not in "iuf" and not all(isinstance(each, Real) for each in (start_us, stop_us)):
+        if limits.dtype.kind not in "iuf" and not all(isinstance(time, Real) for time in (start_us, stop_us)):
             given = f"{describe_value(start_us)} and {describe_value(stop_us)}"
             raise ArgumentError(f"Events.between: wrong type of times (found {given}, expected int)")
+
+        # If stop is before start, there are no events.
         first, last = np.searchsorted(self.t, limits, side="left")
         return self.slice_events(int(first), max(int(first), int(last)))
 
@@ -368,9 +384,11 @@ class Events(EventMethods):
         Raises:
             EventError: If a time would be outside int64.
         """
+        # Times are sorted: the first and the last one are the extremes.
         for t in (self.t[:1], self.t[-1:]):
             if len(t) and abs(int(t[0]) + offset_us) > LATEST_US:
                 raise EventError(f"shift_time: wrong offset (found {offset_us} us, expected times of at most 63 bits)")
+
         return Events.wrap_unchecked(self.t + offset_us, self.x.view(), self.y.view(), self.p.view(), self.sensor)
 
     @overload
@@ -401,12 +419,15 @@ class Events(EventMethods):
             >>> events.crop(2, 1, 5, 4) == events.crop(2, 1, (5, 4)) == events.crop("5x4+2+1")
             True
         """
-        given = [each for each in (left, top, width, height) if each is not None]
+        given = [argument for argument in (left, top, width, height) if argument is not None]
         part = Region.of(given[0] if len(given) == 1 else given)
-        left, top, sensor = part.left, part.top, part.size
+        left, top = part.left, part.top
+        sensor = part.size
         if not part.is_inside(self.sensor):
             raise EventError(f"crop {sensor} at ({left}, {top}): not inside the sensor (found {self.sensor})")
-        x, y = self.x - np.int16(left), self.y - np.int16(top)
+
+        x = self.x - np.int16(left)
+        y = self.y - np.int16(top)
         keep = (x >= 0) & (x < sensor.width) & (y >= 0) & (y < sensor.height)
         return Events.wrap_unchecked(self.t[keep], x[keep], y[keep], self.p[keep], sensor)
 
@@ -414,19 +435,23 @@ class Events(EventMethods):
 def _as_places(index: object) -> NDArray[Any]:
     """Convert an index to an integer [], a mask [N] or indices [M]."""
     try:
-        places = np.asarray(index)
+        selection = np.asarray(index)
     except (TypeError, ValueError, RuntimeError):
-        places = np.empty(0, object)
+        selection = np.empty(0, object)
+
+    # numpy makes an empty list an array of floats.
     if isinstance(index, list) and not index:
-        places = np.empty(0, np.int64)
-    kinds = "iu" if not places.ndim else "biu"
-    if isinstance(index, tuple) or places.ndim > 1 or places.dtype.kind not in kinds:
-        found = f"{places.dtype} {places.shape}" if isinstance(index, np.ndarray) else describe_value(index)
+        selection = np.empty(0, np.int64)
+
+    # A single bool is no index, and a tuple would select along several dimensions.
+    kinds = "iu" if not selection.ndim else "biu"
+    if isinstance(index, tuple) or selection.ndim > 1 or selection.dtype.kind not in kinds:
+        found = f"{selection.dtype} {selection.shape}" if isinstance(index, np.ndarray) else describe_value(index)
         raise ArgumentError(
             f"events[...]: wrong index (found {found}, expected an integer, slice, mask or indices); the columns are "
             "events.t, x, y and p"
         )
-    return places
+    return selection
 
 
 def _check_range(places: NDArray[Any], count: int) -> None:
@@ -459,6 +484,7 @@ def _checked_columns(t: ArrayLike, x: ArrayLike, y: ArrayLike, p: ArrayLike, sen
             )
         if len(column) and column.dtype.kind not in "iub":
             raise EventError(f"wrong type of {name} (found {column.dtype}, expected integers)")
+
     check_columns(**columns, sensor=sensor)
     return list(columns.values())
 
@@ -476,6 +502,8 @@ def _as_type(column: NDArray[Any], dtype: type) -> NDArray[Any]:
     The array is copied if its type differs, or if it is a view that would keep alive more than twice its own memory.
     """
     column = np.ascontiguousarray(column)
+
+    # Integers of the same size in the machine's byte order differ only in their sign: a view is enough.
     fits = column.dtype.isnative and column.itemsize == np.dtype(dtype).itemsize
     is_small_part = isinstance(column.base, np.ndarray) and column.base.nbytes > 2 * column.nbytes
     return column.view(dtype) if fits and not is_small_part else column.astype(dtype)
@@ -485,6 +513,7 @@ def _integers(name: str, column: NDArray[Any]) -> NDArray[Any]:
     """Return a contiguous column; convert floating-point numbers to int64."""
     if column.dtype.kind != "f":
         return np.ascontiguousarray(column)
+
     if not (np.isfinite(column).all() and (column == np.rint(column)).all()):
         raise EventError(f"{name} has numbers that are not integers (found {column.dtype})")
     return column.astype(np.int64)
@@ -494,6 +523,7 @@ def _integer_times(t: NDArray[Any]) -> NDArray[Any]:
     """Return integer times in microseconds; floating-point times are in seconds."""
     if t.dtype.kind != "f":
         return np.ascontiguousarray(t)
+
     times_us = np.rint(t.astype(np.float64) * 1e6)
     if not (np.abs(times_us) < LATEST_US).all():
         raise EventError("t has times that are not finite, or too large (expected seconds)")
@@ -513,20 +543,24 @@ def check_columns(
     sensor: SensorSize,
 ) -> None:
     """Check the order, range and polarity of event columns of equal length."""
+    # Find the first event that breaks each rule, and report the earliest of them.
     wrong: list[tuple[int, str]] = []
     for name, column, side, word in (("x", x, sensor.width, "wide"), ("y", y, sensor.height, "high")):
         if len(column) and (column.min() < 0 or column.max() >= side):
             event = int(np.flatnonzero((column < 0) | (column >= side))[0])
             wrong.append((event, f"has {name} = {column[event]}, outside a sensor {side} pixels {word}"))
+
     if p.dtype == np.bool_:
         p = p.view(np.uint8)  # bools read from a file may have bytes other than 0 and 1
     if len(p) and (p.min() < 0 or p.max() > 1):
         event = int(np.flatnonzero((p < 0) | (p > 1))[0])
         wrong.append((event, f"has p = {p[event]}, expected 0 (OFF) or 1 (ON)"))
+
     back = t[1:] < t[:-1]
     if back.any():
         event = int(np.flatnonzero(back)[0]) + 1
         wrong.append((event, f"has t = {t[event]} us, before the previous event at {t[event - 1]} us"))
+
     if wrong:
         event, message = min(wrong)
         raise EventError(f"event {event} {message}", event=event, is_unsorted=message.startswith("has t"))

@@ -133,12 +133,15 @@ def start_filter(
         hot: Hot pixels to remove, bool [H, W]; None: no hot-pixel filter.
         named: Settings by name, such as `activity_us=20_000`.
     """
-    sensor, config = SensorSize.of(sensor), as_settings(FilterConfig, config, named, start_filter)
+    sensor = SensorSize.of(sensor)
+    config = as_settings(FilterConfig, config, named, start_filter)
     check_pixels(sensor)
     shape = (sensor.height, sensor.width)
     if hot is not None and (hot.shape != shape or hot.dtype != np.bool_):
         raise EventError(f"wrong shape or type of hot (found {hot.shape}, {hot.dtype}, expected {shape}, bool)")
-    width, height = sensor.width, sensor.height
+
+    width = sensor.width
+    height = sensor.height
     return FilterState(
         sensor=sensor,
         config=config,
@@ -150,7 +153,8 @@ def start_filter(
 
 def filter_events(events: Events, state: FilterState) -> tuple[Events, FilterState]:
     """Filter one part of a recording; return the kept events and the new state. `state` is not changed."""
-    return _filter_in_place(events, replace(state, ready_us=state.ready_us.copy(), last_us=state.last_us.copy()))
+    copied = replace(state, ready_us=state.ready_us.copy(), last_us=state.last_us.copy())
+    return _filter_in_place(events, copied)
 
 
 def filter_stream(
@@ -188,10 +192,10 @@ def _filter_parts(
     state = None
     for events in parts:
         state = state or start_filter(events.sensor, config, hot=hot)
-        kept, state = _filter_in_place(events, state)
+        filtered, state = _filter_in_place(events, state)
         if callback is not None:
             callback(state.counts)
-        yield kept
+        yield filtered
 
 
 def check_pixels(sensor: SensorSize) -> None:
@@ -204,6 +208,7 @@ def count_pixels(parts: Events | Iterable[Events], sensor: SensorSizeLike) -> ND
     """Count the events of each pixel, int64 [H, W]."""
     sensor = SensorSize.of(sensor)
     check_pixels(sensor)
+
     counts = np.zeros((sensor.height, sensor.width), np.int64)
     for events in checked_parts(parts):
         _check_sensor(events, sensor)
@@ -229,9 +234,11 @@ def find_hot_pixels(counts: NDArray[np.int64], factor: float = HOT_PIXEL_FACTOR)
     """
     if counts.ndim != 2:
         raise EventError(f"wrong shape of counts (found {counts.shape}, expected [H, W], as from count_pixels)")
+
     fired = counts[counts > 0]
     if not fired.size:
         return np.zeros(counts.shape, np.bool_)
+
     return np.asarray(counts > factor * np.maximum(_second_busiest(counts), np.median(fired)))
 
 
@@ -239,10 +246,14 @@ def _second_busiest(counts: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the second largest count among each pixel's neighbours, [H, W]; 0 outside the sensor."""
     height, width = counts.shape
     padded = np.pad(counts, 1)
-    first, second, smaller = np.zeros_like(counts), np.zeros_like(counts), np.empty_like(counts)
+    first = np.zeros_like(counts)
+    second = np.zeros_like(counts)
+    smaller = np.empty_like(counts)
     for row, column in product(range(3), repeat=2):
         if (row, column) != (1, 1):
             neighbour = padded[row : row + height, column : column + width]
+
+            # The second one is the larger of itself and what the new value or the first one leaves.
             np.maximum(second, np.minimum(first, neighbour, out=smaller), out=second)
             np.maximum(first, neighbour, out=first)
     return second
@@ -257,8 +268,11 @@ def _filter_in_place(events: Events, state: FilterState) -> tuple[Events, Filter
     """Do the work of `filter_events`, but write to the arrays of the given state."""
     _check_sensor(events, state.sensor)
     columns = _Columns(events.t, events.x, events.y, events.p)
-    kept = _Columns(*map(np.empty_like, columns))
-    config, counts = state.config, state.counts
+    passed = _Columns(*map(np.empty_like, columns))
+    config = state.config
+    counts = state.counts
+
+    # The flattened arrays are views, which the kernel writes to.
     filters = _Filters(
         width=state.sensor.width,
         hot=state.hot.ravel(),
@@ -267,15 +281,19 @@ def _filter_in_place(events: Events, state: FilterState) -> tuple[Events, Filter
         last_us=state.last_us.ravel(),
         activity_us=config.activity_us or 0,
     )
-    count, hot, refractory = _filter(columns, kept, filters)
+    count, hot, refractory = _filter(columns, passed, filters)
     counts = FilterCounts(
         events=counts.events + len(events),
         hot_pixels=counts.hot_pixels + hot,
         refractory=counts.refractory + refractory,
         background=counts.background + len(events) - count - hot - refractory,
     )
+
     # copy, or a few kept events would hold the memory of the complete part
-    t, x, y, p = kept.t[:count].copy(), kept.x[:count].copy(), kept.y[:count].copy(), kept.p[:count].copy()
+    t = passed.t[:count].copy()
+    x = passed.x[:count].copy()
+    y = passed.y[:count].copy()
+    p = passed.p[:count].copy()
     return Events.wrap_unchecked(t, x, y, p, state.sensor), replace(state, counts=counts)
 
 
@@ -291,25 +309,36 @@ def _filter(events: _Columns, kept: _Columns, filters: _Filters) -> tuple[int, i
 
     Whether an event passes is a number, not a branch: noise makes branches unpredictable.
     """
+    # Each event passes the filters in the order of the module. hot and ready_us are flat [H * W], last_us is a flat
+    # [H + 2, W + 2] with a border of pixels that never fire, so the edge needs no tests.
     t, x, y, p = events
     kept_t, kept_x, kept_y, kept_p = kept
     width, hot, ready_us, refractory_us, last_us, activity_us = filters
     count = np.uintp(0)
     of_hot = of_refractory = 0
-    columns, above = np.uintp(width), np.uintp(width + 2)
-    one, two = np.uintp(1), np.uintp(2)
+    columns = np.uintp(width)
+    above = np.uintp(width + 2)
+    one = np.uintp(1)
+    two = np.uintp(2)
     for event in range(t.size):
-        now_us, column, row = t[event], np.uintp(x[event]), np.uintp(y[event])
+        now_us = t[event]
+        column = np.uintp(x[event])
+        row = np.uintp(y[event])
         pixel = row * columns + column
+
         passes = True
         if hot.size:
             passes = not hot[pixel]
             of_hot += not passes
+
+        # Only an event that passes starts a refractory period.
         if refractory_us:
             ready = now_us >= ready_us[pixel]
             of_refractory += passes & (not ready)
             passes &= ready
             ready_us[pixel] = now_us + refractory_us if passes else ready_us[pixel]
+
+        # An event without support still supports its neighbours: its time is noted before it is tested.
         if activity_us:
             corner = row * above + column  # upper left neighbour, in the bordered array
             here = corner + above + one
@@ -320,6 +349,11 @@ def _filter(events: _Columns, kept: _Columns, filters: _Filters) -> tuple[int, i
             )
             last_us[here] = now_us if passes else last_us[here]
             passes &= newest_us >= now_us - activity_us
-        kept_t[count], kept_x[count], kept_y[count], kept_p[count] = now_us, x[event], y[event], p[event]
+
+        # Written in any case, and overwritten by the next event if this one does not pass.
+        kept_t[count] = now_us
+        kept_x[count] = x[event]
+        kept_y[count] = y[event]
+        kept_p[count] = p[event]
         count += np.uintp(passes)
     return int(count), of_hot, of_refractory

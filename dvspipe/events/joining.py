@@ -38,12 +38,15 @@ def concatenate(parts: Events | Iterable[Events], sensor: SensorSizeLike | None 
         first = next(iterator, None)
         if first is None:
             raise EventError("concatenate: no parts and no sensor", Remedy("sensor", "WxH", "join no parts"))
-        sensor, iterator = first.sensor, chain([first], iterator)
+        sensor = first.sensor
+        iterator = chain([first], iterator)
 
     sensor = SensorSize.of(sensor)
     filled = list(_consecutive(iterator, sensor))
     if len(filled) == 1:
         return filled[0]
+
+    # An empty part gives the columns their types if there are no others.
     t, x, y, p = _join_columns([Events.empty(sensor), *filled])
     return Events.wrap_unchecked(t, x, y, p, sensor)
 
@@ -68,6 +71,7 @@ def _consecutive(parts: Iterable[Events], sensor: SensorSize) -> Iterator[Events
             raise EventError(f"wrong sensor of a part (found {part.sensor}, expected {sensor})")
         if not len(part):
             continue
+
         if last_us is not None and part.t[0] < last_us:
             raise EventError(f"a part begins too early (found {part.t[0]} us, expected {last_us} us or later)")
         last_us = int(part.t[-1])
@@ -95,13 +99,16 @@ def merge_streams(streams: Sequence[Iterable[Events]]) -> Iterator[Events]:
     for stream in running:
         if stream.sensor != running[0].sensor:
             raise EventError(f"wrong sensor of a recording (found {stream.sensor}, expected {running[0].sensor})")
+
     while True:
+        # All streams are known up to the earliest horizon: the events before it can be merged.
         until_us = min((stream.horizon_us for stream in running), default=LATEST_US)
         ready = [stream.take(until_us) for stream in running]
         if any(map(len, ready)):
             t, x, y, p = _join_columns(ready)
             order = np.argsort(t, kind="stable")
             yield Events.wrap_unchecked(t[order], x[order], y[order], p[order], running[0].sensor)
+
         if until_us == LATEST_US:
             return
         for stream in running:
@@ -129,6 +136,7 @@ class _BufferedStream:
         if part is None:
             self.horizon_us = LATEST_US
             return
+
         self._held = concatenate([self._held, part], sensor)
         self.horizon_us = int(part.t[-1]) if len(part) else self.horizon_us
 
@@ -145,8 +153,10 @@ def join_streams(streams: Iterable[Iterable[Events]], gap_us: int = 0) -> Iterat
     """
     if gap_us < 0:
         raise ConfigError(f"gap_us = {gap_us}: expected 0 or more")
+
     last_us: int | None = None
     for stream in streams:
+        # The first event of a recording determines its offset.
         offset_us: int | None = None
         for part in stream:
             if len(part) and offset_us is None:
@@ -177,24 +187,29 @@ def windows(parts: Events | Iterable[Events], window_us: int) -> Iterator[tuple[
     """
     if window_us < 1:
         raise ConfigError(f"windows: window_us = {window_us}: out of range (expected 1 or more microseconds)")
+
     return _windows(checked_parts(parts), int(window_us))
 
 
 def _windows(parts: Iterable[Events], window_us: int) -> Iterator[tuple[int, Events]]:
     start_us: int | None = None
-    kept: list[Events] = []
+    waiting: list[Events] = []
     for part in parts:
         if not len(part):
             continue
+
         start_us = int(part.t[0]) if start_us is None else start_us
         while part.t[-1] >= start_us + window_us:
-            kept.append(part.between(start_us, start_us + window_us))
-            window = concatenate(kept, part.sensor)
+            waiting.append(part.between(start_us, start_us + window_us))
+            window = concatenate(waiting, part.sensor)
             if len(window):
                 yield start_us, window
+
+            # Continue with the window of the next event: windows without events are skipped.
             part = part.between(start_us + window_us, int(part.t[-1]) + 1)
-            kept = []
+            waiting = []
             start_us += (int(part.t[0]) - start_us) // window_us * window_us
-        kept.append(part)
+        waiting.append(part)
+
     if start_us is not None:
-        yield start_us, concatenate(kept, kept[0].sensor)
+        yield start_us, concatenate(waiting, waiting[0].sensor)

@@ -62,6 +62,7 @@ class SensorSize:
             return size
         if isinstance(size, str):
             return cls.parse(size)
+
         try:
             width, height = map(operator.index, size)
         except (TypeError, ValueError) as error:
@@ -78,6 +79,7 @@ class SensorSize:
         width, _, height = text.lower().partition("x")
         if not (width.isdecimal() and height.isdecimal()):
             raise EventError(f"sensor size {text!r}: wrong form (expected WIDTHxHEIGHT, such as 346x260)")
+
         return cls(width=int(width), height=int(height))
 
 
@@ -120,10 +122,11 @@ class Region:
             return region
         if isinstance(region, str):
             return cls.parse(region)
+
         try:
             left, top, *size = region
-            whole = operator.index(left), operator.index(top)  # type: ignore[arg-type]
-            return cls(*whole, SensorSize.of(size[0] if len(size) == 1 else size))  # type: ignore[arg-type]
+            corner = operator.index(left), operator.index(top)  # type: ignore[arg-type]
+            return cls(*corner, SensorSize.of(size[0] if len(size) == 1 else size))  # type: ignore[arg-type]
         except (TypeError, ValueError, EventError) as error:
             raise EventError(
                 f"region {region!r}: wrong form (expected left, top, width and height, or WIDTHxHEIGHT+LEFT+TOP)"
@@ -139,6 +142,7 @@ class Region:
         match = re.fullmatch(r"(\d+)x(\d+)([+-]\d+)([+-]\d+)", text)
         if match is None:
             raise EventError(f"region {text!r}: wrong form (expected WIDTHxHEIGHT+LEFT+TOP, such as 128x128+10+20)")
+
         width, height, left, top = map(int, match.groups())
         if not (1 <= width <= MAX_SIDE_PX and 1 <= height <= MAX_SIDE_PX):
             raise EventError(
@@ -152,9 +156,11 @@ class Region:
 
     def overlap(self, sensor: SensorSize) -> Region | None:
         """Return the intersection with a sensor; None if it is empty."""
-        left, top = max(0, self.left), max(0, self.top)
+        left = max(0, self.left)
+        top = max(0, self.top)
         width = min(sensor.width, self.left + self.size.width) - left
         height = min(sensor.height, self.top + self.size.height) - top
+
         return Region(left, top, SensorSize(width=width, height=height)) if width > 0 and height > 0 else None
 
     def __str__(self) -> str:

@@ -10,7 +10,8 @@ from typing import NamedTuple
 from ..base.arguments import describe_value
 from ..base.errors import ArgumentError, ConfigError
 
-EARLIEST_US, LATEST_US = -(2**63), 2**63 - 1
+EARLIEST_US = -(2**63)
+LATEST_US = 2**63 - 1
 US_PER_S = 1_000_000
 IN_SECONDS = "start_s and stop_s are seconds after the first event"
 """Hint for times that were meant to be relative."""
@@ -51,7 +52,10 @@ class TimeSpan(NamedTuple):
         for name, in_us, in_s in (("start", start_us, start_s), ("stop", stop_us, stop_s)):
             if in_us is not None and in_s is not None:
                 raise ConfigError(f"{name}_us = {in_us} and {name}_s = {in_s}: only one of them can be given")
+
+        # Finding the first event may read a file.
         first_us = 0 if start_s is None and stop_s is None else find_first_us()
+
         start = _to_us("start_us", start_us, EARLIEST_US) if start_s is None else _from_s("start_s", start_s, first_us)
         stop = _to_us("stop_us", stop_us, LATEST_US) if stop_s is None else _from_s("stop_s", stop_s, first_us)
         return cls(start, stop)
@@ -70,6 +74,7 @@ class TimeSpan(NamedTuple):
         """
         if self.start_us <= last_us and self.stop_us > max(first_us, self.start_us):
             return ""
+
         limits = [f"from {self.start_us}"] if self.start_us != EARLIEST_US else []
         limits += [f"to {self.stop_us}"] if self.stop_us != LATEST_US else []
         return f"no events {' '.join(limits)} us (found events from {first_us} to {last_us} us)"
@@ -78,6 +83,7 @@ class TimeSpan(NamedTuple):
 def _to_us(name: str, value: object, default: int) -> int:
     if value is None:
         return default
+
     return _limit(int(value) if isinstance(value, numbers.Integral) else _real(name, value))
 
 
@@ -89,6 +95,7 @@ def _from_s(name: str, value: float, first_us: int) -> int:
 def _real(name: str, value: object) -> float:
     if not isinstance(value, numbers.Real) or math.isnan(value):
         raise ArgumentError(f"wrong type of {name} (found {describe_value(value)}, expected a number)")
+
     return float(value)
 
 

@@ -86,10 +86,12 @@ def _recognises(path: Path, head: bytes) -> bool:
 def _open(path: Path, hints: Hints = NO_HINTS) -> Source:
     with open_binary(path) as file:
         lines, start = _read_header(path, file)
+
     if not lines or not lines[0].startswith(AEDAT2_MAGIC.decode()):
         has_version = lines and lines[0].startswith(AEDAT_MAGIC.decode())
         version = lines[0].strip() if has_version else "none: AEDAT 1.0 with 16-bit addresses"
         raise FormatError(f"{path}: wrong version in the header (found {version}, expected AEDAT 2.0)")
+
     named = {key: _find_value(lines, key) for key in ("AEChip", "HardwareInterface")}
     name = _find_chip(path, named, hints)
     attributes = {"chip": name} | {key: value for key, value in named.items() if value}
@@ -107,17 +109,20 @@ def _find_value(lines: list[str], key: str) -> str:
 def _find_chip(path: Path, named: dict[str, str], hints: Hints) -> str:
     """Return the key in CHIPS, from the header or from the hints."""
     jaer_class = named["AEChip"].rpartition(".")[2]
-    found = JAER_CLASSES.get(jaer_class.upper())
-    if found is None and not jaer_class and named["HardwareInterface"].startswith("DVS128"):
-        found = "DVS128"
+    stored = JAER_CLASSES.get(jaer_class.upper())
+    if stored is None and not jaer_class and named["HardwareInterface"].startswith("DVS128"):
+        stored = "DVS128"
+
+    # A hint may also name a class of jAER.
     hinted = hints.chip.upper() if hints.chip else None
     hinted = JAER_CLASSES.get(hinted, hinted) if hinted else None
     if hinted is not None and hinted not in CHIPS:
         raise FormatError(f"{path}: unknown chip {hints.chip!r} (expected {', '.join(CHIPS)})")
-    if found and hinted and found != hinted:
-        raise FormatError(f"{path}: wrong chip (found {jaer_class or found} in the header, expected {hinted})")
-    if found or hinted:
-        return found or hinted or ""
+    if stored and hinted and stored != hinted:
+        raise FormatError(f"{path}: wrong chip (found {jaer_class or stored} in the header, expected {hinted})")
+    if stored or hinted:
+        return stored or hinted or ""
+
     header = f"unknown chip {jaer_class} in the header" if jaer_class else "no chip in the header"
     purpose = f"name the chip ({', '.join(CHIPS)})"
     raise FormatError(f"{path}: {header}", Remedy("hints.chip", "DVS128", purpose))
@@ -135,6 +140,7 @@ def _read_header(path: Path, file: BinaryIO) -> tuple[list[str], int]:
             return lines, start
         lines.append(line.decode("utf-8", "replace").rstrip())
         start += len(line)
+
     raise FormatError(f"{path}: the header has no end (read {len(lines)} lines, {start} bytes)")
 
 
@@ -160,11 +166,14 @@ def _unwrap_times(stamps: NDArray[np.uint32], last_us: int | None) -> NDArray[np
     Returns:
         Times in microseconds, int64 [N].
     """
+    # Law: t[n] = t[n - 1] + step, with the step modulo 2^32 in [-2^31, 2^31). The first step is from the previous
+    # event, computed in integers of Python, because `last_us` can be larger than a timestamp.
     signed = stamps.view(np.int32)
     first = int(stamps[0]) if last_us is None else last_us
     steps = np.empty(len(stamps), np.int32)
     steps[0] = (int(signed[0]) - first + (1 << 31)) % (1 << 32) - (1 << 31)
     np.subtract(signed[1:], signed[:-1], out=steps[1:])  # wraps like the timestamps
+
     times: NDArray[np.int64] = first + np.cumsum(steps, dtype=np.int64)
     return times
 
@@ -175,13 +184,18 @@ def _decode_events(
     """Yield the events in words that begin at byte `position`, up to the first invalid word."""
     chip = CHIPS[name]
     event = (addresses & np.uint32(chip.other)) == 0
+
+    # Rows are counted upwards, and columns from right to left.
     x = chip.sensor.width - 1 - (addresses >> chip.x_shift & (1 << chip.x_bits) - 1).astype(np.int32)
     y = chip.sensor.height - 1 - (addresses >> chip.y_shift & (1 << chip.y_bits) - 1).astype(np.int32)
     p = (addresses >> chip.p_bit & 1) == chip.on
+
     wrong = event & ((x < 0) | (y < 0) | (addresses & np.uint32(chip.never) != 0))
     stop = int(np.argmax(wrong)) if wrong.any() else len(t)
+
     keep = np.flatnonzero(event[:stop])
     yield StoredColumns(t[keep], x[keep], y[keep], p[keep])
+
     if stop < len(t):
         problem = f"wrong address (found 0x{int(addresses[stop]):08x}, expected a pixel of {name})"
         raise invalid_record(path, position + AEDAT2_BYTES * stop, problem)

@@ -25,9 +25,12 @@ from .source import Format, Source, StoredColumns, group_packets, open_binary
 AEDAT3_MAGIC = b"#!AER-DAT3."
 AEDAT3_VERSION = "#!AER-DAT3.1"
 AEDAT3_HEADER_END = "#!END-HEADER"
-HEADER_LINE_BYTES, MAX_HEADER_LINES = 4096, 4096
+HEADER_LINE_BYTES = 4096
+MAX_HEADER_LINES = 4096
 PACKET_HEADER = struct.Struct("<hhiiiiii")
-POLARITY, POLARITY_BYTES, POLARITY_TIME_AT = 1, 8, 4
+POLARITY = 1
+POLARITY_BYTES = 8
+POLARITY_TIME_AT = 4
 PACKET_BLOCK_BYTES = 1 << 20
 AEDAT3_SENSORS = {
     "DVS128": (128, 128),
@@ -61,10 +64,13 @@ def _open(path: Path, _hints: Hints = NO_HINTS) -> Source:
         lines, start = _read_header(path, file)
     if lines[0] != AEDAT3_VERSION:
         raise FormatError(f"{path}: wrong version (found {lines[0]}, expected {AEDAT3_VERSION})")
+
     values = dict(line.lstrip("#").partition(":")[::2] for line in lines[1:])
     values = {key.strip(): value.strip() for key, value in values.items()}
+
     if values.get("Format") != "RAW":
         raise FormatError(f"{path}: wrong format (found {values.get('Format')}, expected RAW, uncompressed)")
+
     sources = [value for key, value in values.items() if key.startswith("Source")]
     return Source(_find_sensor(sources), partial(_chunks, path, start), {"sources": sources})
 
@@ -76,6 +82,7 @@ def _find_sensor(sources: list[str]) -> SensorSize | None:
     for name, (width, height) in AEDAT3_SENSORS.items():
         if sources[0].upper().startswith(name):
             return SensorSize(width=width, height=height)
+
     return None
 
 
@@ -90,6 +97,7 @@ def _read_header(path: Path, file: BinaryIO) -> tuple[list[str], int]:
         lines.append(line.decode("utf-8", "replace").strip())
         if lines[-1] == AEDAT3_HEADER_END:
             return lines, start
+
     raise FormatError(f"{path}: header without end (found byte {start}, expected the line {AEDAT3_HEADER_END})")
 
 
@@ -106,6 +114,7 @@ def _read_polarity_packets(path: Path, file: BinaryIO, position: int) -> Iterato
     while head := file.read(PACKET_HEADER.size):
         if len(head) < PACKET_HEADER.size:
             raise _truncation_error(path, position, len(head))
+
         packet = _Packet(*PACKET_HEADER.unpack(head))
         _check_packet(path, packet, position)
         if packet.kind == POLARITY and source not in (None, packet.source):
@@ -115,7 +124,10 @@ def _read_polarity_packets(path: Path, file: BinaryIO, position: int) -> Iterato
                 lost="everything after it",
             )
         source = packet.source if packet.kind == POLARITY else source
-        left = packet.events * packet.event_bytes
+
+        # Other packets are read, not skipped by seeking: the file may be gzip.
+        size = packet.events * packet.event_bytes
+        left = size
         while left:
             block = file.read(min(left, PACKET_BLOCK_BYTES))
             left -= len(block)
@@ -123,8 +135,8 @@ def _read_polarity_packets(path: Path, file: BinaryIO, position: int) -> Iterato
             if packet.kind == POLARITY and complete:
                 yield packet.overflow, _check_times(path, block[:complete], position)
             if not block:
-                raise _truncation_error(path, position, PACKET_HEADER.size + packet.events * packet.event_bytes - left)
-        position += PACKET_HEADER.size + packet.events * packet.event_bytes
+                raise _truncation_error(path, position, PACKET_HEADER.size + size - left)
+        position += PACKET_HEADER.size + size
 
 
 def _truncation_error(path: Path, position: int, present: int) -> CorruptionError:
@@ -141,6 +153,7 @@ def _check_times(path: Path, block: bytes, position: int) -> bytes:
             f"{path}: wrong time in the packet at byte {position} (found {stamp} us, expected 0 or more)",
             lost="everything after it",
         )
+
     return block
 
 
@@ -152,6 +165,7 @@ def _check_packet(path: Path, packet: _Packet, position: int) -> None:
         expected = "capacity = events >= valid >= 0"
     elif packet.kind == POLARITY and (packet.event_bytes, packet.time_at) != (POLARITY_BYTES, POLARITY_TIME_AT):
         expected = f"polarity events of {POLARITY_BYTES} bytes with the time at byte {POLARITY_TIME_AT}"
+
     if expected:
         message = f"{path}: corrupted packet at byte {position} (found {packet}, expected {expected})"
         raise CorruptionError(message, lost="everything after it")
@@ -163,6 +177,8 @@ def _join_packets(packets: list[tuple[int, bytes]]) -> StoredColumns:
         np.array([overflow for overflow, _ in packets], np.int64),
         [len(events) // POLARITY_BYTES for _, events in packets],
     )
+
+    # The overflow counter of a packet is above the 31 bits of a time.
     valid = np.flatnonzero(words[:, 0] & 1)
     data = words[valid, 0]
     t = (overflow[valid] << 31) + words[valid, 1]

@@ -32,7 +32,8 @@ from .source import Format, Source, StoredColumns, group_packets
 
 AEDAT4_MAGIC = b"#!AER-DAT4.0"
 HEADER_START = len(AEDAT4_MAGIC) + 2  # after the line end
-FIELD_TABLE, FIELD_STREAMS = 1, 2  # fields in IOHeader: int64 dataTablePosition, string infoNode
+FIELD_TABLE = 1  # field in IOHeader: int64 dataTablePosition
+FIELD_STREAMS = 2  # string infoNode
 NO_TABLE = -1
 PACKET_HEAD_BYTES = 8  # int32 stream, int32 length of the content
 MAX_PACKET_BYTES = 1 << 27  # decompressed: 8 million events
@@ -70,10 +71,11 @@ def read_frames(path: str | Path) -> Iterator[Frame]:
     if container.error:
         raise FormatError(container.error)
     track = _find_track(path, _read_tracks(path), "frame")
+
     number = 0
     with _as_format_errors(path), _open_decoder(path) as decoder:
-        for own, packet in decoder:
-            if own.id == track.id:
+        for stream, packet in decoder:
+            if stream.id == track.id:
                 yield _to_frame(path, number, packet, track.dimensions)
                 number += 1
 
@@ -97,6 +99,7 @@ def read_imu(path: str | Path) -> NDArray[np.void]:
     container = _scan(path)
     if container.error:
         raise FormatError(container.error)
+
     track = _find_track(path, _read_tracks(path), "imus")
     packets = [np.zeros(0, IMU_DTYPE), *map(_imu_samples, _read_packets(path, track.id, container.packets))]
     return np.concatenate(packets)
@@ -104,7 +107,9 @@ def read_imu(path: str | Path) -> NDArray[np.void]:
 
 def _imu_samples(packet: NDArray[np.void]) -> NDArray[np.void]:
     samples = np.empty(len(packet), IMU_DTYPE)
-    samples["t"], samples["temperature"] = packet["t"], packet["temperature"]
+    samples["t"] = packet["t"]
+    samples["temperature"] = packet["temperature"]
+
     for field, theirs in IMU_FIELDS.items():
         for number, axis in enumerate("xyz"):
             samples[field][:, number] = packet[f"{theirs}_{axis}"]
@@ -114,13 +119,17 @@ def _imu_samples(packet: NDArray[np.void]) -> NDArray[np.void]:
 def _to_frame(path: Path, number: int, packet: Any, dimensions: tuple[int, int] | None) -> Frame:
     if packet.format not in GREY_FORMATS:
         raise FormatError(f"{path}: wrong format of frame {number} (found {packet.format}, expected greyscale)")
-    begin_us, end_us = packet.exposure_start_t, packet.exposure_end_t
+
+    begin_us = packet.exposure_start_t
+    end_us = packet.exposure_end_t
     frame = Frame((begin_us + end_us) // 2 if 0 < begin_us <= end_us else packet.t, packet.pixels, "linear")
+
     width, height = dimensions or (frame.size.width, frame.size.height)
     if frame.size != SensorSize(width=width, height=height):
         raise FormatError(
             f"{path}: wrong size of frame {number} (found {frame.size}, expected the sensor size {width}x{height})"
         )
+
     return frame
 
 
@@ -132,10 +141,12 @@ def _open(path: Path, _hints: Hints = NO_HINTS) -> Source:
     container = _scan(path)
     tracks = _read_tracks(path)
     track = _find_track(path, tracks, "events")
+
     try:
         sensor = SensorSize(*track.dimensions) if track.dimensions else None
     except EventError as error:
         raise FormatError(f"{path}: invalid sensor size ({error})") from error
+
     return Source(
         sensor, partial(_chunks, path, track.id, container), {"streams": [track.data_type for track in tracks]}
     )
@@ -167,13 +178,21 @@ def _read_packets(
 
 def _join_packets(packets: list[NDArray[np.void]]) -> StoredColumns:
     """Join the events of packets. Copies column by column: concatenating structured arrays is as slow as decoding."""
-    count, start = sum(map(len, packets)), 0
-    t, x, y = np.empty(count, np.int64), np.empty(count, np.uint16), np.empty(count, np.uint16)
+    count = sum(map(len, packets))
+    start = 0
+    t = np.empty(count, np.int64)
+    x = np.empty(count, np.uint16)
+    y = np.empty(count, np.uint16)
     on = np.empty(count, np.bool_)
+
     for packet in packets:
         part = slice(start, start + len(packet))
-        t[part], x[part], y[part], on[part] = packet["t"], packet["x"], packet["y"], packet["on"]
+        t[part] = packet["t"]
+        x[part] = packet["x"]
+        y[part] = packet["y"]
+        on[part] = packet["on"]
         start += len(packet)
+
     return StoredColumns(t, x, y, on)
 
 
@@ -182,6 +201,7 @@ def _open_decoder(path: Path) -> Any:
         str(path).encode()
     except UnicodeEncodeError as error:
         raise FileError(f"{path}: the file name is not UTF-8, so faery cannot open it; rename the file") from error
+
     from faery import aedat  # imported late: takes 0.2 s, and has no py.typed
 
     return aedat.Decoder(path)
@@ -196,6 +216,7 @@ def _find_track(path: Path, tracks: list[Any], kind: str) -> Any:
     for track in tracks:
         if track.data_type == kind:
             return track
+
     kinds = ", ".join(track.data_type for track in tracks) or "none"
     raise FormatError(f"{path}: no stream of kind {kind!r} (found {kinds})")
 
@@ -219,6 +240,7 @@ def _scan(path: Path) -> _Container:
             start = file.read(HEADER_START + 4)
             if not start.startswith(AEDAT4_MAGIC):
                 raise FormatError(f"{path}: not an AEDAT 4 file")
+
             header_size = int.from_bytes(start[HEADER_START:], "little")
             header = file.read(min(header_size, size))
             if len(start) < HEADER_START + 4 or len(header) < header_size:
@@ -229,27 +251,38 @@ def _scan(path: Path) -> _Container:
 
 
 def _scan_packets(path: Path, file: BinaryIO, size: int, table: int) -> _Container:
+    # Without a table, packets reach to the end of the file.
     end = size if table == NO_TABLE else table
-    position, number = file.tell(), 0
+    position = file.tell()
+    number = 0
     while position < end:
         file.seek(position)
         head = file.read(PACKET_HEAD_BYTES)
         length = int.from_bytes(head[4:], "little", signed=True)
         position += PACKET_HEAD_BYTES + length
+
         if len(head) < PACKET_HEAD_BYTES or length < 0 or position > size:
             return _Container(number, f"{path}: truncated in packet {number}, at byte {size}, or corrupted before")
+
+        # faery allocates what a packet decompresses to, so a small file could fill the memory.
         if (unpacked := bound_size(file, position - length, position)) > MAX_PACKET_BYTES:
-            found = f"packet {number} of {length} bytes decompresses to up to {unpacked} bytes"
-            return _Container(number, f"{path}: {found} (expected at most {MAX_PACKET_BYTES})")
+            what = f"packet {number} of {length} bytes decompresses to up to {unpacked} bytes"
+            return _Container(number, f"{path}: {what} (expected at most {MAX_PACKET_BYTES})")
+
         number += 1
+
     if position != end or position == table == size:
         return _Container(number, f"{path}: truncated after packet {number}, at byte {size}, or corrupted before")
+
     return _Container(number, None)
 
 
 def _find_table(path: Path, header: bytes) -> int:
     """Return the position of the table of packets, after checking all header fields that faery reads."""
     try:
+        # A FlatBuffer begins with the position of its root table. The table begins with the distance back to its
+        # fields: the size of this list, the size of the table, then for each field its offset in the table (0 or
+        # missing: not stored).
         (table,) = struct.unpack_from("<I", header)
         (back,) = struct.unpack_from("<i", header, table)
         fields = table - back
@@ -258,13 +291,17 @@ def _find_table(path: Path, header: bytes) -> int:
             struct.unpack_from("<H", header, fields + 4 + 2 * field)[0] if 6 + 2 * field <= fields_size else 0
             for field in (FIELD_TABLE, FIELD_STREAMS)
         ]
+
         position = struct.unpack_from("<q", header, table + offsets[0])[0] if offsets[0] else NO_TABLE
+
+        # The field of a string has the distance to its length, before its bytes.
         text = table + offsets[1]
         text += struct.unpack_from("<I", header, text)[0]
         (length,) = struct.unpack_from("<I", header, text)
         header[text + 4 : text + 4 + length].decode("utf-8")
     except (struct.error, UnicodeDecodeError) as error:
         raise FormatError(f"{path}: corrupted header ({error})") from error
+
     return int(position)
 
 

@@ -41,16 +41,25 @@ def _open(path: Path, _hints: Hints = NO_HINTS) -> Source:
 
 def _chunks(path: Path, progress: Progress | None = None) -> Iterator[StoredColumns]:
     overflow_us = 0
+
+    # x and y are a byte each, then come the polarity and 23 bits of time, big-endian.
     for _, block in read_records(path, 0, BIN40_BYTES, progress):
-        x, y = block[:, 0], block[:, 1]
+        x = block[:, 0]
+        y = block[:, 1]
         word = block[:, 2:].astype(np.int64) @ np.array([1 << 16, 1 << 8, 1])
         t = overflow_us + (word & 0x7FFFFF)
+
+        # An overflow mark, an event in row 240, adds 2^13 us to the times after it; the mark itself is no event.
         is_mark = y == OVERFLOW_ROW
         if is_mark.any():
             t += OVERFLOW_US * np.cumsum(is_mark)
             overflow_us += OVERFLOW_US * int(is_mark.sum())
             event = ~is_mark
-            t, x, y, word = t[event], x[event], y[event], word[event]
+            t = t[event]
+            x = x[event]
+            y = y[event]
+            word = word[event]
+
         yield StoredColumns(t, x, y, (word >> 23).astype(np.bool_))
 
 
@@ -68,13 +77,17 @@ def _begin(path: Path, _sensor: SensorSize) -> Iterator[Callable[[Events], None]
             nonlocal marked
             marks = _count_marks(events.t)
             new_marks = np.diff(marks, prepend=marked)
+
+            # The row of an event comes after all events and marks before it; other rows stay marks.
             rows = np.zeros((len(events) + int(new_marks.sum()), BIN40_BYTES), np.uint8)
-            place = np.arange(len(events)) + np.cumsum(new_marks)
+            index = np.arange(len(events)) + np.cumsum(new_marks)
             rows[:, 1] = OVERFLOW_ROW
             word = (events.t - marks * OVERFLOW_US) | events.p.astype(np.int64) << 23
-            rows[place, 0], rows[place, 1] = events.x, events.y
+            rows[index, 0] = events.x
+            rows[index, 1] = events.y
             for byte in range(3):
-                rows[place, 2 + byte] = word >> (16 - 8 * byte) & 0xFF
+                rows[index, 2 + byte] = word >> (16 - 8 * byte) & 0xFF
+
             file.write(rows.tobytes())
             marked = int(marks[-1])
 

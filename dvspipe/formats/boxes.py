@@ -41,6 +41,7 @@ class Boxes:
         first, stop = np.searchsorted(self.t, (start_us, end_us)).tolist()
         if stop > first:
             first = int(np.searchsorted(self.t, self.t[stop - 1]))
+
         return self._select(slice(first, stop))
 
     def clip(self, sensor: SensorSize) -> Boxes:
@@ -78,21 +79,27 @@ def read_boxes(path: Path) -> Boxes:
         rows = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError, MemoryError) as error:
         raise DataError(f"{path}: not a NumPy file with boxes ({error})") from error
+
     names = {OLD_NAMES.get(name, name): name for name in rows.dtype.names or ()} if isinstance(rows, np.ndarray) else {}
     missing = [name for name in REQUIRED if name not in names]
     if missing or rows.ndim != 1:
-        found = ", ".join(names) or "no fields"
+        fields = ", ".join(names) or "no fields"
         raise DataError(
-            f"{path}: not a table of boxes (found {found}, expected a row per box with {', '.join(REQUIRED)})"
+            f"{path}: not a table of boxes (found {fields}, expected a row per box with {', '.join(REQUIRED)})"
         )
+
+    # Only corners may be negative: boxes may extend beyond the sensor.
     values = np.stack([rows[names[name]].astype(np.float64) for name in ("x", "y", "w", "h")], axis=1)
-    times, classes = rows[names["t"]], rows[names["class_id"]]
+    times = rows[names["t"]]
+    classes = rows[names["class_id"]]
     wrong = ~np.isfinite(values).all(axis=1) | (values[:, 2:] < 0).any(axis=1) | (times < 0) | (classes < 0)
+
     if wrong.any():
         row = int(wrong.argmax())
         raise DataError(
             f"{path}: box {row}: invalid (found {rows[row]}, expected finite values, none negative except x and y)"
         )
+
     order = np.argsort(times, kind="stable")
     tracks = rows[names["track_id"]].astype(np.int64)[order] if "track_id" in names else None
     corners = np.concatenate([values[:, :2], values[:, :2] + values[:, 2:]], axis=1)

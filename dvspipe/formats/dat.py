@@ -45,23 +45,26 @@ def _recognises(path: Path, head: bytes) -> bool:
 def _open(path: Path, _hints: Hints = NO_HINTS) -> Source:
     header = read_header(path)
     if header.fields.get("version") != DAT_VERSION:
-        found = header.fields.get("version", "missing")
-        raise FormatError(f"{path}: wrong DAT version (found {found}, expected {DAT_VERSION})")
+        stored = header.fields.get("version", "missing")
+        raise FormatError(f"{path}: wrong DAT version (found {stored}, expected {DAT_VERSION})")
+
     start_us = parse_start(path, header)
     _check_types(path, header)
-    sides = header.fields.get("width"), header.fields.get("height")
-    sensor = parse_sensor(path, None if None in sides else f"{sides[0]}x{sides[1]}")
+    width = header.fields.get("width")
+    height = header.fields.get("height")
+    sensor = parse_sensor(path, None if width is None or height is None else f"{width}x{height}")
     return Source(sensor, partial(_chunks, path, header.size + 2, start_us, sensor), dict(header.fields))
 
 
 def _check_types(path: Path, header: Header) -> None:
     with open_binary(path) as file:
-        found = file.read(header.size + 2)[header.size :]
-    if len(found) < 2:
+        types = file.read(header.size + 2)[header.size :]
+
+    if len(types) < 2:
         raise FormatError(f"{path}: truncated after the header (expected type and size of events)")
-    if found[0] not in EVENT_TYPES or found[1] != RECORD_BYTES:
+    if types[0] not in EVENT_TYPES or types[1] != RECORD_BYTES:
         raise FormatError(
-            f"{path}: wrong events (found type 0x{found[0]:02X} and {found[1]} bytes, "
+            f"{path}: wrong events (found type 0x{types[0]:02X} and {types[1]} bytes, "
             f"expected type 0x00 or 0x0C and {RECORD_BYTES} bytes)"
         )
 
@@ -89,11 +92,16 @@ def _decode(
         y: Output rows, [N].
         p: Output polarities, [N].
     """
+    # Record: word 2 * event has the time, modulo 2^32; word 2 * event + 1 has bits 31-28 polarity, 27-14 y, 13-0 x.
     for event in range(t.size):
         t[event] = words[2 * event]
+
+    # An overflow is a decrease by more than half of the span. Adding overflows is a sequence of dependent steps, so a
+    # first loop looks whether there is one.
     has_overflow = stored_us - t[0] > DAT_OVERFLOW_US // 2
     for event in range(1, t.size):
         has_overflow |= t[event - 1] - t[event] > DAT_OVERFLOW_US // 2
+
     last_us = t[t.size - 1]
     if has_overflow:
         for event in range(t.size):
@@ -104,7 +112,11 @@ def _decode(
     elif overflow_us:
         for event in range(t.size):
             t[event] += overflow_us
-    largest_x, largest_y, largest_p = np.int16(0), np.int16(0), np.uint8(0)
+
+    # The largest values show whether all events are valid; the caller looks for the first invalid one.
+    largest_x = np.int16(0)
+    largest_y = np.int16(0)
+    largest_p = np.uint8(0)
     for event in range(t.size):
         x[event] = words[2 * event + 1] & 0x3FFF
         largest_x = max(largest_x, x[event])
@@ -114,6 +126,7 @@ def _decode(
     for event in range(t.size):
         p[event] = words[2 * event + 1] >> 28
         largest_p = max(largest_p, p[event])
+
     return last_us, overflow_us, int(largest_x), int(largest_y), int(largest_p)
 
 
@@ -124,14 +137,18 @@ def _chunks(
     stored_us = 0
     for position, block in read_records(path, start, RECORD_BYTES, progress):
         count = len(block)
-        t, p = np.empty(count, np.int64), np.empty(count, np.uint8)
-        x, y = np.empty(count, np.int16), np.empty(count, np.int16)
+        t = np.empty(count, np.int64)
+        p = np.empty(count, np.uint8)
+        x = np.empty(count, np.int16)
+        y = np.empty(count, np.int16)
+
         words = block.view("<u4").ravel()
         stored_us, overflow_us, *largest = _decode(words, stored_us, overflow_us, t, x, y, p)
 
         good = count
         if largest[0] >= width or largest[1] >= height or largest[2] > 1:
             good = int(np.flatnonzero((x >= width) | (y >= height) | (p > 1))[0])
+
         if good:
             yield StoredColumns(t[:good], x[:good], y[:good], p[:good].view(np.bool_))
         if good < count:

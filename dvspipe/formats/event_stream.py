@@ -27,7 +27,8 @@ from .source import Format, Source, StoredColumns, invalid_record, open_binary, 
 ES_MAGIC = b"Event Stream"
 ES_VERSION = (2, 0)
 STREAM_TYPES = ("generic", "DVS", "ATIS", "asynchronous display", "color")
-DVS, ATIS = 1, 2
+DVS = 1
+ATIS = 2
 ES_HEADER_BYTES = len(ES_MAGIC) + 3 + 1 + 4
 FLAG_BITS = {DVS: 1, ATIS: 2}  # flags in the first byte: polarity; for the ATIS, exposure in the bit below
 VALID, OUTSIDE, TOO_LATE = range(3)  # result of decoding an event
@@ -41,6 +42,7 @@ def _recognises(path: Path, head: bytes) -> bool:
 def _open(path: Path, _hints: Hints = NO_HINTS) -> Source:
     with open_binary(path) as file:
         head = file.read(ES_HEADER_BYTES)
+
     if not head.startswith(ES_MAGIC):
         raise FormatError(f"{path}: not an Event Stream file")
     if len(head) > len(ES_MAGIC) + 2 and tuple(head[12:14]) != ES_VERSION:
@@ -48,12 +50,15 @@ def _open(path: Path, _hints: Hints = NO_HINTS) -> Source:
     if len(head) > 15 and head[15] not in FLAG_BITS:
         name = STREAM_TYPES[head[15]] if head[15] < len(STREAM_TYPES) else str(head[15])
         raise FormatError(f"{path}: wrong stream type (found {name}, expected DVS or ATIS)")
+
     if len(head) < ES_HEADER_BYTES:
         raise FormatError(f"{path}: truncated in the header, at byte {len(head)}")
+
     try:
         sensor = SensorSize(*np.frombuffer(head, "<u2", 2, 16).tolist())
     except EventError as error:
         raise FormatError(f"{path}: invalid sensor size ({error})") from error
+
     kind = head[15]
     attributes: dict[str, str | int] = {"stream": STREAM_TYPES[kind]}
     if kind == ATIS:
@@ -69,6 +74,7 @@ def _count_exposures(path: Path, sensor: SensorSize) -> int:
     with suppress(CorruptionError):  # raised again when the events are read
         for _, exposures in _chunks(path, ATIS, sensor):
             count += exposures
+
     return count
 
 
@@ -77,23 +83,30 @@ def _chunks(
 ) -> Iterator[tuple[StoredColumns, int]]:
     """Yield events in chunks, with the number of skipped exposure events."""
     time_us = 0
-    rest = np.empty(0, np.uint8)
+    rest = np.empty(0, np.uint8)  # bytes of an event that the next block completes
     stop = ES_HEADER_BYTES
+
     for position, data in read_records(path, ES_HEADER_BYTES, 1, progress):
         begin = position - len(rest)
         stop = position + len(data)
         block = np.concatenate([rest, data.ravel()])
-        size = len(block) // ES_EVENT_BYTES + 1
-        t, p = np.empty(size, np.int64), np.empty(size, np.bool_)
-        x, y = np.empty(size, np.int32), np.empty(size, np.int32)
+
+        capacity = len(block) // ES_EVENT_BYTES + 1
+        t = np.empty(capacity, np.int64)
+        p = np.empty(capacity, np.bool_)
+        x = np.empty(capacity, np.int32)
+        y = np.empty(capacity, np.int32)
         events, used, time_us, exposures, problem = _decode(
             block, FLAG_BITS[kind], sensor.width, sensor.height, time_us, t, x, y, p
         )
+
         yield StoredColumns(t[:events], x[:events], y[:events], p[:events]), exposures
         if problem != VALID:
-            found = f"pixel outside {sensor}" if problem == OUTSIDE else "time too large"
-            raise invalid_record(path, begin + used, found)
+            what = f"pixel outside {sensor}" if problem == OUTSIDE else "time too large"
+            raise invalid_record(path, begin + used, what)
+
         rest = block[used:]
+
     if len(rest):
         raise truncated_record(path, stop, len(rest), ES_EVENT_BYTES)
 
@@ -115,31 +128,44 @@ def _decode(
     Return the numbers of events and decoded bytes, the time of the last event in microseconds, the number of exposure
     events, and VALID or the problem of the next event.
     """
+    # Event: a byte with its time since the previous event above the flags, then x and y, 16 bits each. The top flag is
+    # the polarity; the ATIS has a flag below it for exposures. A first byte with the maximum time `longest` has no x
+    # and y: it adds this time as often as its flags say.
+    #
+    # i is the next byte, events the next free place of t, x, y and p.
     longest = (1 << (8 - flag_bits)) - 1
     events = i = exposures = 0
     while i < len(block):
         first = int(block[i])
-        step, flags = first >> flag_bits, first & ((1 << flag_bits) - 1)
+        step = first >> flag_bits
+        flags = first & ((1 << flag_bits) - 1)
         if step == longest:
             time_us += longest * flags
             i += 1
             continue
+
         if i + ES_EVENT_BYTES > len(block):
             break
         if time_us >= MAX_TIME_US:
             return events, i, time_us, exposures, TOO_LATE
+
         column = np.int32(block[i + 1]) | np.int32(block[i + 2]) << 8
         row = np.int32(block[i + 3]) | np.int32(block[i + 4]) << 8
         if column >= width or row >= height:
             return events, i, time_us, exposures, OUTSIDE
+
+        # Exposure events have no place among events, but their time counts.
         time_us += step
         if flag_bits == 2 and flags & 1:
             exposures += 1
         else:
-            t[events], x[events], y[events] = time_us, column, height - 1 - row
+            t[events] = time_us
+            x[events] = column
+            y[events] = height - 1 - row  # y counts upwards
             p[events] = flags >> (flag_bits - 1)
             events += 1
         i += ES_EVENT_BYTES
+
     return events, i, time_us, exposures, VALID
 
 

@@ -65,7 +65,9 @@ ORDER_PROBE_WORDS = 512  # words decoded to detect the order of EVT 2.1
 
 def _explain_evt2(word: int, state: Evt2State, width: int, height: int, *, name: str) -> str:
     """Describe why an EVT 2.0 word, or the upper half of an EVT 2.1 word, is invalid."""
-    kind, x, y = word >> 28, word >> 11 & 0x7FF, word & 0x7FF
+    kind = word >> 28
+    x, y = word >> 11 & 0x7FF, word & 0x7FF
+
     if kind > CD_ON:
         return f"a word of type 0x{kind:X}, reserved in {name}"
     if state.high < 0:
@@ -76,7 +78,8 @@ def _explain_evt2(word: int, state: Evt2State, width: int, height: int, *, name:
 
 def _explain_evt3(word: int, state: Evt3State, width: int, height: int, *, name: str) -> str:
     """Describe why an EVT 3.0 word is invalid."""
-    kind, payload = word >> 12, word & 0x7FF
+    kind = word >> 12
+    payload = word & 0x7FF
     if kind == ADDR_Y:
         return f"row y = {payload}, outside the sensor (height {height})"
     if kind not in (ADDR_X, VECT_12, VECT_8):
@@ -132,12 +135,15 @@ class _Stream(NamedTuple):
 def _format_field(header: Header) -> tuple[str, dict[str, str]]:
     """Return name and options of the header field `format`, such as EVT3;height=720;width=1280."""
     name, *options = header.fields.get("format", "").split(";")
-    return name.strip(), {key.strip(): value.strip() for key, _, value in (option.partition("=") for option in options)}
+    pairs = (option.partition("=") for option in options)
+    return name.strip(), {key.strip(): value.strip() for key, _, value in pairs}
 
 
 def find_version(header: Header) -> EvtVersion | None:
     """Return the EVT version of a header, by the field `format`, or else `evt`; None if it is not in VERSIONS."""
-    name, number = _format_field(header)[0], header.fields.get("evt", "")
+    name = _format_field(header)[0]
+    number = header.fields.get("evt", "")
+
     return next((known for known in VERSIONS if (known.name == name if name else known.number == number)), None)
 
 
@@ -145,19 +151,24 @@ def _open(path: Path, _hints: Hints = NO_HINTS) -> Source:
     header = read_header(path)
     version = find_version(header)
     if version is None:
-        found = _format_field(header)[0] or header.fields.get("evt") or "no EVT version"
+        stored = _format_field(header)[0] or header.fields.get("evt") or "no EVT version"
         expected = ", ".join(known.name for known in VERSIONS)
-        raise FormatError(f"{path}: wrong version in the header (found {found}, expected {expected})")
+        raise FormatError(f"{path}: wrong version in the header (found {stored}, expected {expected})")
+
+    # Sides of the sensor in the field `format` take precedence over `geometry`.
     options = _format_field(header)[1]
     size = header.fields.get("geometry")
     if {"width", "height"} <= options.keys():
         size = f"{options['width']}x{options['height']}"
     sensor = parse_sensor(path, size)
+
+    # Older headers of EVT 2.1 do not store the order of the halves: the first words decide (None).
     order = options.get("endianness", "little" if version is not EVT21_VERSION else "")
     if order not in ("", "little", "legacy") or (order == "legacy" and version is not EVT21_VERSION):
         raise FormatError(
             f"{path}: wrong order in the header (found endianness={order}, expected little, or legacy for EVT21)"
         )
+
     swapped = order == "legacy" if order else None
     stream = _Stream(version, header.size, sensor, swapped, parse_start(path, header))
     return Source(sensor=sensor, chunks=partial(_chunks, path, stream), attributes=dict(header.fields))
@@ -170,6 +181,7 @@ def _is_swapped(words: NDArray[np.uint64]) -> bool:
         not decode_evt21(order, Evt2State(), MAX_EVT_SIDE_PX, MAX_EVT_SIDE_PX, out).is_invalid
         for order in (words, _swap_halves(words))
     ]
+
     return is_valid == [False, True]
 
 
@@ -188,29 +200,36 @@ def _chunks(path: Path, stream: _Stream, progress: Progress | None = None) -> It
     width, height = (min(side, MAX_EVT_SIDE_PX) for side in sides)
     state = version.start
     unit = np.dtype(version.word).itemsize
+
     for position, block in read_records(path, begin, unit, progress, record="a word"):
         words = block.view(version.word).ravel()
         swapped = _is_swapped(words[:ORDER_PROBE_WORDS]) if swapped is None else swapped
         words = _swap_halves(words) if swapped else words
-        done, is_invalid = 0, False
-        while done < len(words) and not is_invalid:
-            out = allocate_events(min(CHUNK_EVENTS, 2 * (len(words) - done)))  # vectors may need several turns
-            state, used, count, is_invalid = version.decode(words[done:], state, width, height, out)
-            done += used
+
+        start = 0
+        is_invalid = False
+        while start < len(words) and not is_invalid:
+            # Vectors have several events per word, so a block may need several turns.
+            out = allocate_events(min(CHUNK_EVENTS, 2 * (len(words) - start)))
+            state, used, count, is_invalid = version.decode(words[start:], state, width, height, out)
+            start += used
+
             if start_us:
                 out.t[:count] += start_us
             if count:
                 yield StoredColumns(out.t[:count], out.x[:count], out.y[:count], out.on[:count].view(np.bool_))
+
         if is_invalid:
-            word = int(words[done]) >> (32 if unit == 8 else 0)
+            word = int(words[start]) >> (32 if unit == 8 else 0)
             why = version.explain(word, state, width, height, name=version.name)
-            raise invalid_record(path, position + done * unit, why)
+            raise invalid_record(path, position + start * unit, why)
 
 
 def _recognises(version: EvtVersion, path: Path, head: bytes) -> bool:
     header = parse_header(head)
-    if (found := find_version(header)) is not None:
-        return found is version
+    if (known := find_version(header)) is not None:
+        return known is version
+
     # EVT2 also accepts other raw files, to report the version in their header
     return (
         version is EVT2_VERSION

@@ -36,12 +36,14 @@ HEADER = """\
 @contextmanager
 def _begin(path: Path, sensor: SensorSize) -> Iterator[Callable[[Events], None]]:
     check_sides(sensor, EVT3_SUFFIX, MAX_EVT_SIDE_PX)
+
     state = Evt3State()
     with path.open("wb") as file:
         file.write(HEADER.format(width=sensor.width, height=sensor.height).encode())
 
         def add(events: Events) -> None:
             nonlocal state
+            # Every value of TIME_HIGH since the previous events is a word.
             highs = int(events.t[-1] >> EVT3_LOW_BITS) - state.high
             words = np.empty(MAX_EVT3_WORDS * len(events) + highs, "<u2")
             columns = EventArrays(events.t, events.x, events.y, events.p.view(np.uint8))

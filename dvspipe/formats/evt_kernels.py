@@ -33,11 +33,15 @@ OTHERS = 0xE  # not an event
 CONTINUED = 0xF  # not an event
 PADDING = 0x9999  # added by Lucid cameras: https://github.com/ros-event-camera/event_camera_renderer/issues/8
 TYPE_BITS = 12
-PAYLOAD, LOW = 0x7FF, 0xFFF  # row or column; lower bits of the time
+PAYLOAD = 0x7FF  # row or column
+LOW = 0xFFF  # lower bits of the time
 
-EVT2_LOW_BITS, EVT2_HIGH_BITS = 6, 28
-EVT3_LOW_BITS, EVT3_HIGH_BITS = 12, 12
-MAX_EVT21_EVENTS, MAX_EVT3_EVENTS = 32, 12  # events per word
+EVT2_LOW_BITS = 6
+EVT2_HIGH_BITS = 28
+EVT3_LOW_BITS = 12
+EVT3_HIGH_BITS = 12
+MAX_EVT21_EVENTS = 32  # events per word
+MAX_EVT3_EVENTS = 12
 MAX_EVT3_WORDS = 3  # words per event, besides TIME_HIGH
 MIN_VECTOR_EVENTS = 3  # fewer events take no more words than a vector with its VECT_BASE_X
 
@@ -103,27 +107,42 @@ def _next_high(high: int, bits: int, value: int) -> int:
     """Return TIME_HIGH including overflows for a new `value` of `bits` bits, given the previous one (-1: none)."""
     if high < 0:
         return value
+
+    # The counter wraps at 2^bits: it did if it decreases by half of its range or more, as in OpenEB. A smaller decrease
+    # is decoded as it is, and gives unsorted events.
     span = 1 << bits
     before = high & (span - 1)
     wrapped = before >= value + span // 2
+
     return high - before + value + (span if wrapped else 0)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def decode_evt2(words: NDArray[np.uint32], state: Evt2State, width: int, height: int, out: EventArrays) -> Decoded:
     """Decode EVT 2.0 words, with at most one event each."""
+    # Word: bits 31-28 type, 27-22 lower bits of the time, 21-11 column, 10-0 row; TIME_HIGH: 27-0 upper bits.
+    # An event's time in us is high << 6 | low, so base_us = high << 6 is computed once per TIME_HIGH.
+    #
+    # index is the next word, count the next free place of t, x, y and on. They are unsigned, because a signed index
+    # costs a test for negative values; so are their steps, because unsigned + signed is float64 in numba.
     t, x, y, on = out
     high = state.high
     base_us = high << EVT2_LOW_BITS
-    columns, rows = np.uint32(width), np.uint32(height)
+    columns = np.uint32(width)
+    rows = np.uint32(height)
     has_time = high >= 0
-    count, one, index = np.uintp(0), np.uintp(1), np.uintp(0)
-    size, is_invalid = np.uintp(min(words.size, t.size)), False
+
+    count = np.uintp(0)
+    one = np.uintp(1)
+    index = np.uintp(0)
+    size = np.uintp(min(words.size, t.size))  # a word has at most one event, so the arrays cannot overflow
+    is_invalid = False
     while index < size:
         word = np.uint32(words[index])
         kind = np.uint32(word >> np.uint32(28))
         if kind <= CD_ON:
-            column, row = (word >> np.uint32(11)) & np.uint32(0x7FF), word & np.uint32(0x7FF)
+            column = (word >> np.uint32(11)) & np.uint32(0x7FF)
+            row = word & np.uint32(0x7FF)
             if (column >= columns) | (row >= rows) | (not has_time):
                 is_invalid = True
                 break
@@ -134,11 +153,13 @@ def decode_evt2(words: NDArray[np.uint32], state: Evt2State, width: int, height:
             count += one
         elif kind == TIME_HIGH:
             high = _next_high(high, EVT2_HIGH_BITS, np.int64(word & np.uint32(0x0FFFFFFF)))
-            base_us, has_time = high << EVT2_LOW_BITS, True
+            base_us = high << EVT2_LOW_BITS
+            has_time = True
         elif kind not in (EXT_TRIGGER, OTHERS, CONTINUED):
             is_invalid = True
             break
         index += one
+
     return Decoded(Evt2State(high), int(index), int(count), is_invalid)
 
 
@@ -148,23 +169,35 @@ def decode_evt21(words: NDArray[np.uint64], state: Evt2State, width: int, height
 
     A word is decoded only while the arrays have room for MAX_EVT21_EVENTS more events.
     """
+    # Word: bits 63-60 type, 59-54 lower bits of the time, 53-43 first column, 42-32 row, 31-0 mask: an event in column
+    # base + i for each bit i, all at time high << 6 | low. TIME_HIGH: 59-32 upper bits of the time.
+    #
+    # index is the next word, count the next free place of t, x, y and on; unsigned as in `decode_evt2`.
     t, x, y, on = out
     high = state.high
-    count, index, is_invalid = np.uintp(0), np.uintp(0), False
+    count = np.uintp(0)
+    index = np.uintp(0)
+    is_invalid = False
     while index < words.size and t.size - count >= MAX_EVT21_EVENTS and not is_invalid:
         word = np.uint64(words[index])
         kind = np.int64(word >> np.uint64(60))
         if kind <= CD_ON:
-            base, row = np.int64((word >> np.uint64(43)) & np.uint64(0x7FF)), np.int64(word >> np.uint64(32)) & 0x7FF
+            base = np.int64((word >> np.uint64(43)) & np.uint64(0x7FF))
+            row = np.int64(word >> np.uint64(32)) & 0x7FF
             t_us = (high << EVT2_LOW_BITS) + np.int64((word >> np.uint64(54)) & np.uint64(0x3F))
             mask = word & np.uint64(0xFFFFFFFF)
             is_invalid = bool(high < 0 or row >= height)
+
+            # From the lowest bit up; only the columns of events have to be inside the sensor.
             column = base
             while mask and not is_invalid:
                 if mask & np.uint64(1):
                     is_invalid = bool(column >= width)
                     if not is_invalid:
-                        t[count], x[count], y[count], on[count] = t_us, column, row, kind
+                        t[count] = t_us
+                        x[count] = column
+                        y[count] = row
+                        on[count] = kind
                         count += np.uintp(1)
                 mask >>= np.uint64(1)
                 column += 1
@@ -173,6 +206,7 @@ def decode_evt21(words: NDArray[np.uint64], state: Evt2State, width: int, height
         else:
             is_invalid = kind not in (EXT_TRIGGER, OTHERS, CONTINUED)
         index += np.uintp(not is_invalid)
+
     return Decoded(Evt2State(high), int(index), int(count), is_invalid)
 
 
@@ -184,9 +218,15 @@ def decode_evt3(words: NDArray[np.uint16], state: Evt3State, width: int, height:
     events with the row and time set before. Types that are not events are skipped. Words are decoded only while the
     arrays have room for MAX_EVT3_EVENTS more events.
     """
+    # Word: bits 15-12 type, 11-0 payload: of ADDR_X, ADDR_Y and VECT_BASE_X, bit 11 is the polarity and 10-0 a column
+    # or row; of vectors, a mask with column base + k in bit k; of times, 12 bits of the time, high << 12 | low.
+    #
+    # index is the next word, count the next free place of t, x, y and on; unsigned as in `decode_evt2`.
     t, x, y, on = out
     high, low, row, base, base_on = state
-    count, index, is_invalid = np.uintp(0), np.uintp(0), False
+    count = np.uintp(0)
+    index = np.uintp(0)
+    is_invalid = False
     while index < words.size and t.size - count >= MAX_EVT3_EVENTS:
         word = words[index]
         kind = word >> np.uint16(TYPE_BITS)
@@ -196,7 +236,10 @@ def decode_evt3(words: NDArray[np.uint16], state: Evt3State, width: int, height:
         if kind == ADDR_X:
             is_invalid = bool((payload >= width) | (high < 0) | (row < 0))
             if not is_invalid:
-                t[count], x[count], y[count], on[count] = (high << EVT3_LOW_BITS) + low, payload, row, polarity
+                t[count] = (high << EVT3_LOW_BITS) + low
+                x[count] = payload
+                y[count] = row
+                on[count] = polarity
                 count += np.uintp(1)
         elif kind == ADDR_Y:
             is_invalid = bool(payload >= height)
@@ -204,23 +247,29 @@ def decode_evt3(words: NDArray[np.uint16], state: Evt3State, width: int, height:
         elif kind == TIME_LOW:
             low = int(np.int64(word & np.uint16(LOW)))
         elif kind == VECT_BASE_X:
-            base, base_on = payload, polarity
+            base = payload
+            base_on = polarity
         elif kind in (VECT_12, VECT_8):
             columns = 12 if kind == VECT_12 else 8
             is_invalid = bool((high < 0) | (row < 0) | (base < 0))
+            # A loop over the columns of the vector; only those of events have to be inside the sensor.
             for k in range(columns):
                 if is_invalid or not word >> np.uint16(k) & np.uint16(1):
                     continue
                 is_invalid = bool(base + k >= width)
                 if not is_invalid:
-                    t[count], x[count], y[count], on[count] = (high << EVT3_LOW_BITS) + low, base + k, row, base_on
+                    t[count] = (high << EVT3_LOW_BITS) + low
+                    x[count] = base + k
+                    y[count] = row
+                    on[count] = base_on
                     count += np.uintp(1)
-            base += 0 if is_invalid else columns
+            base += 0 if is_invalid else columns  # an error reports the first column of its vector
         elif kind == TIME_HIGH:
             # Cameras repeat TIME_HIGH; only a new value clears the lower bits.
             value = int(np.int64(word & np.uint16(LOW)))
             if high < 0 or value != high & LOW:
-                high, low = _next_high(high, EVT3_HIGH_BITS, value), 0
+                high = _next_high(high, EVT3_HIGH_BITS, value)
+                low = 0
         else:
             is_known = kind in (EXT_TRIGGER, OTHERS, CONTINUED, CONTINUED_4)
             is_invalid = not is_known and word != PADDING
@@ -228,6 +277,7 @@ def decode_evt3(words: NDArray[np.uint16], state: Evt3State, width: int, height:
         if is_invalid:
             break
         index += np.uintp(1)
+
     return Decoded(Evt3State(high, low, row, base, base_on), int(index), int(count), is_invalid)
 
 
@@ -241,12 +291,17 @@ def encode_evt3(events: EventArrays, state: Evt3State, words: NDArray[np.uint16]
     polarity with increasing columns become vectors of 12, 12 and 8 columns, as sent by cameras; evutils 0.3 misreads
     other sequences.
     """
+    # Words are made as `decode_evt3` reads them. event is the next event, count the number of words so far.
+    # high, low and row are what a decoder knows; a word sets one only if it changes (-1: must be set).
     t, x, y, on = events
-    high, low, row = state.high, state.low, state.row
+    high = state.high
+    low = state.low
+    row = state.row
     count = event = 0
     while event < t.size:
         while high < t[event] >> EVT3_LOW_BITS:
-            high, low = high + 1, -1
+            high += 1
+            low = -1
             words[count] = TIME_HIGH << 12 | high & 0xFFF
             count += 1
         if t[event] & 0xFFF != low:
@@ -257,29 +312,49 @@ def encode_evt3(events: EventArrays, state: Evt3State, words: NDArray[np.uint16]
             row = y[event]
             words[count] = ADDR_Y << 12 | row
             count += 1
+
+        # Events event to stop - 1 have the same time, row and polarity, and increasing columns.
         polarity = np.int64(on[event]) << 11
         stop = event + 1
         while (
             stop < t.size and t[stop] == t[event] and y[stop] == row and on[stop] == on[event] and x[stop] > x[stop - 1]
         ):
             stop += 1
-        base, place = 0, 0  # first column of the next vector, and its index after VECT_BASE_X; 0: no vector before
+
+        # base is the first column of the next vector. vector is its index in a run of vectors of 12, 12 and 8 columns,
+        # which together cover 32; 0: a run begins.
+        base = 0
+        vector = 0
         while event < stop:
-            kind, width = (VECT_12, 12) if place < 2 else (VECT_8, 8)
-            continues = place > 0 and x[event] < base + width
+            kind, width = (VECT_12, 12) if vector < 2 else (VECT_8, 8)
+            # A decoder places a vector directly after the previous one, so a run continues only with an event there.
+            continues = vector > 0 and x[event] < base + width
             if not continues:
-                base, place, kind, width = int(x[event]), 0, VECT_12, 12
-            mask, after = 0, event
+                base = int(x[event])
+                vector = 0
+                kind = VECT_12
+                width = 12
+
+            # The vector has the events event to after - 1.
+            mask = 0
+            after = event
             while after < stop and x[after] < base + width:
                 mask |= 1 << (x[after] - base)
                 after += 1
+
             if not continues and after - event < MIN_VECTOR_EVENTS:
                 words[count] = ADDR_X << 12 | polarity | base
-                count, event = count + 1, event + 1
+                count += 1
+                event += 1
                 continue
+
             if not continues:
                 words[count] = VECT_BASE_X << 12 | polarity | base
                 count += 1
             words[count] = kind << 12 | mask
-            count, event, base, place = count + 1, after, base + width, (place + 1) % 3
+            count += 1
+            event = after
+            base += width
+            vector = (vector + 1) % 3
+
     return Evt3State(high, low, row), count

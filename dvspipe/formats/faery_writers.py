@@ -23,9 +23,13 @@ FAERY_DTYPE = np.dtype([("t", "<u8"), ("x", "<u2"), ("y", "<u2"), ("on", "?")])
 DAT_DTYPE = np.dtype([("t", "=u8"), ("x", "=u2"), ("y", "=u2"), ("payload", "u1")])
 PACKET_EVENTS = 1 << 13  # events per AEDAT 4 packet; readers decompress complete packets
 ES_SUFFIX = ".es"
-ES_EVENT_BYTES, ES_MAX_STEP_US = 5, 127
+ES_EVENT_BYTES = 5
+ES_MAX_STEP_US = 127
 ES_MAX_GAP_US = 1 << 32  # 71 minutes, with 34 MB of bytes that only advance the time
-EVT2_END_US, EVT2_SIDE, DAT_END_US, DAT_SIDE = 1 << 34, (1 << 11) - 1, 1 << 32, (1 << 14) - 1
+EVT2_END_US = 1 << 34
+EVT2_SIDE = (1 << 11) - 1
+DAT_END_US = 1 << 32
+DAT_SIDE = (1 << 14) - 1
 NO_END_US = 1 << 62
 FAERY_ERRORS = (RuntimeError, ValueError, TypeError, OverflowError, MemoryError)
 
@@ -53,8 +57,11 @@ def _begin(opener: _Opener, add: _Add, suffix: str, side: int, path: Path, senso
 
 def _check_gaps(events: Events, last_us: int | None) -> None:
     check_times(events, ES_SUFFIX, NO_END_US)
+
+    # Cheap for most parts: a gap inside is at most as long as the part.
     if events.t[-1] - (last_us or 0) <= ES_MAX_GAP_US:
         return
+
     gaps = np.diff(events.t, prepend=last_us or 0)
     if gaps.max() > ES_MAX_GAP_US:
         event = int(np.argmax(gaps > ES_MAX_GAP_US))
@@ -71,7 +78,10 @@ def _size_with_gaps(events: Events, last_us: int | None) -> int:
 
 def _to_structured(events: Events) -> NDArray[np.void]:
     array = np.empty(len(events), FAERY_DTYPE)
-    array["t"], array["x"], array["y"], array["on"] = events.t, events.x, events.y, events.p
+    array["t"] = events.t
+    array["x"] = events.x
+    array["y"] = events.y
+    array["on"] = events.p
     return array
 
 

@@ -74,12 +74,16 @@ def parse_column_name(name: str) -> tuple[str | None, TimeUnit | None]:
         (('t', 'us'), ('p', None), (None, None))
     """
     word = name.strip().strip("\"'").lower()
+
     if word in _COLUMNS:
         return _COLUMNS[word], None
+
+    # A time may have its unit in its name: time_us, time [us], time (us).
     for mark in "_[(":
         stem, _, unit = word.partition(mark)
         if _COLUMNS.get(stem.strip()) == "t" and unit.rstrip("])").strip() in _UNITS:
             return "t", _UNITS[unit.rstrip("])").strip()]  # type: ignore[return-value]
+
     return None, None
 
 

@@ -52,12 +52,21 @@ def decode_libcaer(
 
     A word is decoded only while the arrays have room for MAX_EVENTS more events.
     """
+    # Word: bits 15-12 type, 11-0 payload: of ADDR_X, ADDR_Y and VECT_BASE_Y, bit 11 is the polarity and 10-0 a column
+    # or row; of vectors, a mask with row base + bit in each bit; of times, 12 bits of the time, high << 12 | low.
+    #
+    # index is the next word, count the next free place of t, x, y and on.
     t, x, y, on = out
     high, low, column, base, base_on = state
-    index, count, is_invalid = 0, 0, False
+    index = 0
+    count = 0
+    is_invalid = False
     while index < words.size and t.size - count >= MAX_EVENTS and not is_invalid:
         word = int(words[index])
-        kind, payload, polarity = word >> 12, word & 0x7FF, word >> 11 & 1
+        kind = word >> 12
+        payload = word & 0x7FF
+        polarity = word >> 11 & 1
+
         if kind == CAER_TIME_HIGH:
             high = word & 0xFFF
         elif kind == CAER_TIME_LOW:
@@ -65,26 +74,37 @@ def decode_libcaer(
         elif kind == CAER_ADDR_X and payload < width:
             column = payload
         elif kind == CAER_ADDR_Y and payload < height and column >= 0:
-            t[count], x[count], y[count], on[count] = high << 12 | low, column, payload, polarity
+            t[count] = high << 12 | low
+            x[count] = column
+            y[count] = payload
+            on[count] = polarity
             count += 1
         elif kind == VECT_BASE_Y:
-            base, base_on = payload, polarity
+            base = payload
+            base_on = polarity
         elif kind == CAER_VECT_8 and base >= 0 and column >= 0:
-            for place in range(8):
-                if word >> place & 1 and not is_invalid:
-                    is_invalid = base + place >= height
-                    t[count], x[count], y[count], on[count] = high << 12 | low, column, base + place, base_on
+            # A loop over the rows of the vector; an invalid event is written, but not counted.
+            for bit in range(8):
+                if word >> bit & 1 and not is_invalid:
+                    is_invalid = base + bit >= height
+                    t[count] = high << 12 | low
+                    x[count] = column
+                    y[count] = base + bit
+                    on[count] = base_on
                     count += not is_invalid
             base += 0 if is_invalid else 8
         else:
             is_invalid = True
         index += not is_invalid
+
     return Decoded(LibcaerState(high, low, column, base, base_on), index, count, is_invalid)
 
 
 def _explain(word: int, state: LibcaerState, width: int, height: int, *, name: str) -> str:
     """Describe why a word is invalid."""
-    kind, payload = word >> 12, word & 0x7FF
+    kind = word >> 12
+    payload = word & 0x7FF
+
     if kind > CAER_VECT_8:
         return f"a word of type 0x{kind:X}, reserved in {name}"
     if kind == CAER_ADDR_X:

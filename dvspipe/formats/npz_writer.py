@@ -27,6 +27,7 @@ NPZ_LEVEL = 1  # zlib level: higher levels take longer and save little
 @contextmanager
 def _begin(path: Path, sensor: SensorSize) -> Iterator[Callable[[Events], None]]:
     with ExitStack() as stack:
+        # The header of an array has its length, known only at the end, so columns are first collected in files.
         columns = {}
         for name in NPZ_TYPES:
             beside = path.with_name(f"{path.name}.{name}")

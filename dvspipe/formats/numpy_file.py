@@ -114,6 +114,7 @@ class _Array:
     def blocks(self) -> Generator[NDArray[Any], None, None]:
         """Yield the rows in blocks."""
         most = max(1, min(CHUNK_EVENTS, MAX_BLOCK_BYTES // self.row_bytes))
+
         with self.opener() as file:
             _skip(file, self.start)
             for row in range(0, self.rows, most):
@@ -123,9 +124,13 @@ class _Array:
                 if complete:
                     values = np.frombuffer(data, self.dtype, complete * self.row_bytes // self.dtype.itemsize)
                     yield values.reshape(complete, *self.shape[1:])
+
+                # Complete rows of a truncated file are read first.
                 if complete < count:
                     message = f"{self.where}: truncated (found {row + complete} rows, expected {self.rows})"
                     raise CorruptionError(message, lost="the rows after them")
+
+            # Only the last column of an array in Fortran order ends where the data end.
             if self.start + self.rows * self.row_bytes == self.stop and file.read(1):
                 raise CorruptionError(f"{self.where}: more bytes than the header claims", lost="the additional bytes")
 
@@ -156,6 +161,7 @@ def _recognises(path: Path, head: bytes) -> bool:
 def _open(path: Path, hints: Hints = NO_HINTS) -> Source:
     with open_binary(path) as file:
         head = file.read(len(NPY_MAGIC))
+
     if head == NPY_MAGIC:
         opener = partial(open_binary, path)
         array = _read_array_header(opener, str(path))
@@ -165,9 +171,11 @@ def _open(path: Path, hints: Hints = NO_HINTS) -> Source:
         columns, unit, sensor = _archive_columns(path, hints)
     else:
         raise FormatError(f"{path}: not a NumPy file (expected .npy or .npz)")
+
     rows = {name: column.array.rows for name, column in columns.items()}
     if len(set(rows.values())) > 1:
         raise FormatError(f"{path}: columns of different lengths: {rows}")
+
     exponent = UNIT_EXPONENTS[hints.time_unit or unit or _detect_unit(path, columns["t"])]
     attributes = {"columns": _column_types(columns)}
     return Source(sensor, partial(_read, path, columns, exponent), attributes)
@@ -187,27 +195,34 @@ def _read_array_header(opener: _Opener, where: str) -> _Array:
             shape, by_columns, dtype, start = read_npy_header(file)
         except HEADER_ERRORS as error:
             raise FormatError(f"{where}: corrupted header ({error})") from error
+
     if dtype.hasobject:
         raise FormatError(f"{where}: contains Python objects; dvspipe does not unpickle them")
+
     stop = start + math.prod(shape) * dtype.itemsize
-    if not 1 <= dtype.itemsize <= MAX_ROW_BYTES or len(shape) > 2 or not 1 <= (*shape, 1, 1)[1] <= MAX_COLUMNS:
+    columns = (*shape, 1, 1)[1]  # 1 if there is only one axis
+    if not 1 <= dtype.itemsize <= MAX_ROW_BYTES or len(shape) > 2 or not 1 <= columns <= MAX_COLUMNS:
         raise FormatError(f"{where}: wrong array (found {dtype}{list(shape)}, expected events [N] or a table [N, 4])")
     if stop >= MAX_TIME:
         raise FormatError(f"{where}: corrupted header (shape {shape})")
+
     return _Array(opener, where, dtype, shape, start, stop, by_columns and len(shape) == 2)
 
 
 def read_npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
     """Read an `.npy` header with NumPy: return shape, whether in Fortran order, dtype, and position of the data."""
     head = io.BytesIO(file.read(npy.MAGIC_LEN + 4 + MAX_NPY_HEADER))  # NumPy itself would read any claimed size
+
     version = npy.read_magic(head)
     if version not in ((1, 0), (2, 0), (3, 0)):
         raise ValueError(f"version {version[0]}.{version[1]}")
-    # version 3.0 is 2.0 with field names in UTF-8 instead of Latin-1; field names of events are ASCII
+
+    # Version 3.0 is 2.0 with field names in UTF-8 instead of Latin-1; field names of events are ASCII.
     reader = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # for headers written by Python 2
         shape, by_columns, dtype = reader(head, max_header_size=MAX_NPY_HEADER)
+
     if min(shape, default=0) < 0:
         raise ValueError(f"shape {shape}")
     return shape, by_columns, dtype, head.tell()
@@ -217,23 +232,28 @@ def _array_columns(path: Path, array: _Array, hints: Hints) -> tuple[dict[str, _
     """Return the columns of a single array, and the time unit if a field name contains it."""
     names = array.dtype.names
     if names is not None and len(array.shape) == 1:
-        found = _match_names(names)
-        if found is None:
+        name_of = _match_names(names)
+        if name_of is None:
             fields = ", ".join(names)[:200]
             raise FormatError(f"{array.where}: wrong fields (found {fields}, expected t, x, y and p once each)")
-        columns = {column: _Column(array, field=found[column]) for column in "txyp"}
+
+        columns = {column: _Column(array, field=name_of[column]) for column in "txyp"}
         for name, column in columns.items():
             _check_kind(array.where, name, column)
-        return columns, parse_column_name(found["t"])[1]
+        return columns, parse_column_name(name_of["t"])[1]
+
     if len(array.shape) < 2 or names is not None:
         raise FormatError(
             f"{array.where}: wrong array (found {array.dtype}{list(array.shape)}, expected events with fields)"
         )
+
+    # The columns of a table have no names, so a hint must give their order.
     count = array.shape[1]
     if hints.columns is None:
         raise unknown_columns(path, f"unknown order of columns (found a table [{array.rows}, {count}] without names)")
     if len(hints.columns) != count:
         raise unknown_columns(path, f"wrong number of columns (found {count}, expected {len(hints.columns)})")
+
     columns = {name: _table_column(array, number) for number, name in enumerate(hints.columns) if name != UNUSED}
     for name, column in columns.items():
         _check_kind(array.where, name, column)
@@ -242,13 +262,15 @@ def _array_columns(path: Path, array: _Array, hints: Hints) -> tuple[dict[str, _
 
 def _match_names(names: Iterable[str]) -> dict[str, str] | None:
     """Map columns to names if each of t, x, y and p has exactly one name; otherwise return None."""
-    found = [(column, name) for name in names if (column := parse_column_name(name)[0])]
-    return dict(found) if sorted(column for column, _ in found) == sorted("txyp") else None
+    pairs = [(column, name) for name in names if (column := parse_column_name(name)[0])]
+    return dict(pairs) if sorted(column for column, _ in pairs) == sorted("txyp") else None
 
 
 def _table_column(array: _Array, number: int) -> _Column:
     if not array.by_columns:
         return _Column(array, number=number)
+
+    # In Fortran order, a column is a part of the file, and is read as an array of its own.
     start = array.start + number * array.rows * array.dtype.itemsize
     return _Column(replace(array, shape=array.shape[:1], start=start, by_columns=False))
 
@@ -263,24 +285,30 @@ def _archive_columns(path: Path, hints: Hints) -> tuple[dict[str, _Column], Time
     """Return the columns of an archive, the time unit if a name contains it, and the sensor."""
     with _open_archive(path) as archive:
         names = [name for name in archive.namelist() if name.endswith(".npy")]
+
     arrays: dict[str, _Opener] = {name.removesuffix(".npy"): partial(_open_member, path, name) for name in names}
-    found = _match_names(arrays)
+    name_of = _match_names(arrays)
     sensor = _read_sensor(path, arrays)
-    if found is not None:
+
+    if name_of is not None:
         columns = {}
         for column in "txyp":
-            array = _read_array_header(arrays[found[column]], f"{path}: {found[column]}")
+            array = _read_array_header(arrays[name_of[column]], f"{path}: {name_of[column]}")
             if len(array.shape) != 1 or array.dtype.names is not None:
                 raise FormatError(
                     f"{array.where}: wrong array (found {array.dtype}{list(array.shape)}, expected a column [N])"
                 )
+
             columns[column] = _Column(array)
             _check_kind(str(path), column, columns[column])
-        return columns, parse_column_name(found["t"])[1], sensor
+        return columns, parse_column_name(name_of["t"])[1], sensor
+
+    # Otherwise one array has all columns, beside the sensor size.
     others = [name for name in arrays if name not in ("width", "height")]
     if len(others) != 1:
         content = ", ".join(arrays)[:200] or "nothing"
         raise FormatError(f"{path}: wrong content (found {content}, expected t, x, y and p once each, or one array)")
+
     array = _read_array_header(arrays[others[0]], f"{path}: {others[0]}")
     return *_array_columns(path, array, hints), sensor
 
@@ -291,16 +319,19 @@ def _read_sensor(path: Path, arrays: dict[str, _Opener]) -> SensorSize | None:
     for name in ("width", "height"):
         if name not in arrays:
             return None
+
         array = _read_array_header(arrays[name], f"{path}: {name}")
         if array.shape != () or array.dtype.kind not in "iu":
             raise FormatError(
                 f"{path}: wrong type of {name} (found {array.dtype}{list(array.shape)}, expected an integer)"
             )
+
         with array.opener() as file:
             data = file.read(array.start + array.dtype.itemsize)[array.start :]
         if len(data) < array.dtype.itemsize:
             raise FormatError(f"{path}: truncated {name}")
         sides.append(int(np.frombuffer(data, array.dtype)[0]))
+
     try:
         return SensorSize(*sides)
     except EventError as error:
@@ -347,17 +378,23 @@ def _detect_unit(path: Path, column: _Column) -> TimeUnit:
     with suppress(CorruptionError):  # raised again when the events are read
         for block in head.blocks():
             times = column.values(block)
+
     if column.dtype.kind in "iu":
         if len(times) and int(np.abs(times.astype(np.float64)).max()) >= MAX_PLAUSIBLE_US:
             raise unknown_unit(path, f"unknown time unit (times such as {times[-1]} are too large for microseconds)")
         return "us"
+
     if not len(times):
         return "s"
+
+    # Seconds have a resolution of microseconds: they are near integers in microseconds, but not in milliseconds. How
+    # near also depends on the floating-point type, as large times have few decimals.
     seconds = times[np.isfinite(times)].astype(np.float64)
     coarse = np.abs(seconds * 1e3 - np.round(seconds * 1e3)).max(initial=0) < INTEGER_TOLERANCE
     resolution_us = float(np.spacing(np.abs(times[np.isfinite(times)])).max(initial=0)) * 1e6
     near = min(0.25, max(INTEGER_TOLERANCE, resolution_us))
     fine = np.abs(seconds * 1e6 - np.round(seconds * 1e6)).max(initial=0) < near
+
     if coarse or not fine:
         raise unknown_unit(path, f"ambiguous time unit (times such as {times[-1]} fit several units)")
     return "s"
@@ -367,6 +404,7 @@ def _read(
     path: Path, columns: dict[str, _Column], exponent: int, progress: Progress | None = None
 ) -> Iterator[StoredColumns]:
     """Yield the events."""
+    # Columns may be parts of the same array, which is then read once.
     row = 0
     arrays = {id(column.array): column.array for column in columns.values()}
     off: int | None = None
@@ -382,6 +420,7 @@ def _read(
 
             converted, invalid, off = convert_columns(values, exponent, off=off)
             yield converted
+
             if invalid:
                 stop = len(converted.t)
                 expected = "finite times, integer pixels, and polarities 0 and 1, or -1 and 1 throughout"
@@ -389,6 +428,7 @@ def _read(
                     f"{path}: wrong row {row + stop} (found {invalid} = {values[invalid][stop]}, expected {expected})",
                     lost="everything after it",
                 )
+
             row += count
 
 

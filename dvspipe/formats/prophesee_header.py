@@ -42,6 +42,7 @@ def read_header(path: Path) -> Header:
         raise FormatError(f"{path}: header too long (expected at most {MAX_EVT_HEADER_BYTES} bytes)")
     if header.fields and header.is_truncated:
         raise FormatError(f"{path}: truncated in the header, in the line at byte {header.size}")
+
     return header
 
 
@@ -54,14 +55,18 @@ def _parse(file: BinaryIO) -> Header:
         text = line.removesuffix(b"\n").removesuffix(b"\r")
         if any(byte < 0x20 and byte != 0x09 for byte in text):
             break
+
+        # A line without its end is truncated text, unless it is binary data or longer than any line.
         if not line.endswith(b"\n"):
             return Header(fields, size, is_truncated=text.isascii() and len(line) < MAX_EVT_HEADER_BYTES)
         size += len(MARK) + len(line)
+
         key, _, value = text.decode("utf-8", "replace").strip().partition(" ")
         if key.lower() == "end":
             break
         if key:
             fields[key.lower()] = value.strip()
+
     return Header(fields, size)
 
 
@@ -69,6 +74,7 @@ def parse_sensor(path: Path, size: str | None) -> SensorSize | None:
     """Parse the sensor size WIDTHxHEIGHT of a header; None stays None."""
     if size is None:
         return None
+
     try:
         return SensorSize.parse(size[:100])
     except EventError as error:
@@ -80,4 +86,5 @@ def parse_start(path: Path, header: Header) -> int:
     start_us = header.fields.get("t0", "0")
     if not (start_us.isascii() and start_us.isdecimal()) or len(start_us) > 18:
         raise FormatError(f"{path}: wrong time in the header (found t0 = {start_us!r}, expected microseconds)")
+
     return int(start_us)

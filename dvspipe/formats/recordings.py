@@ -94,12 +94,14 @@ VIDEO_MARKS = (
 def find_encoder(path: Path) -> Encoder | None:
     """Return the encoder for the suffix of a path; None if dvspipe does not write such files."""
     encoders = (known.encoder for known in FORMATS.values() if known.encoder)
+
     return next((encoder for encoder in encoders if has_suffix(path, encoder.suffixes)), None)
 
 
 def written_suffixes() -> tuple[str, ...]:
     """Return the suffixes of all files that dvspipe writes."""
-    return tuple(suffix for known in FORMATS.values() if known.encoder for suffix in known.encoder.suffixes)
+    encoders = (known.encoder for known in FORMATS.values() if known.encoder)
+    return tuple(itertools.chain.from_iterable(encoder.suffixes for encoder in encoders))
 
 
 @dataclass(frozen=True, repr=False)
@@ -148,11 +150,14 @@ class Recording(Brief):
         """
         first_us = EARLIEST_US if start_us is None else start_us
         stop_us = LATEST_US if stop_us is None else stop_us
+
         try:
             for events in self._read_checked((first_us, stop_us), progress):
                 part = events.between(first_us, stop_us)
                 if len(part) or not len(events):
                     yield part
+
+                # Events are sorted, so later chunks are outside.
                 if len(events) and events.t[-1] >= stop_us:
                     return
         except CorruptionError as error:
@@ -161,22 +166,27 @@ class Recording(Brief):
             on_corruption(error)
 
     def _read_checked(self, span_us: tuple[int, int], progress: Progress | None) -> Iterator[Events]:
-        seen, before_us = 0, None
+        count = 0
+        before_us = None
         part = self._source.part if span_us != (EARLIEST_US, LATEST_US) else None
+
         for columns in part(*span_us) if part else self._source.chunks(progress):
             try:
                 events = _check_events(columns, before_us, self.sensor)
             except EventError as error:
+                # The events before the invalid one are yielded before the error.
                 if error.event:
                     t, x, y, p = (column[: error.event] for column in columns)
                     yield Events(t, x, y, p, self.sensor)
-                after = f" after the first {seen}" if seen else ""
+                after = f" after the first {count}" if count else ""
                 message = f"{self.path}: {error.message}{after}"
                 raise CorruptionError(message, *error.remedies, lost="it and everything after it") from error
-            seen += len(events)
+
+            count += len(events)
             before_us = int(events.t[-1]) if len(events) else before_us
             if progress and part:
                 progress(*self._span_progress(span_us, before_us))
+
             yield events
 
     def _span_progress(self, span_us: tuple[int, int], done_us: int | None) -> tuple[int, int]:
@@ -184,7 +194,9 @@ class Recording(Brief):
         _, first_us, last_us = self.extent() or Extent(0, None, None)
         if first_us is None or last_us is None or done_us is None:
             return 0, 0
-        first_us, last_us = max(first_us, span_us[0]), min(last_us, span_us[1])
+
+        first_us = max(first_us, span_us[0])
+        last_us = min(last_us, span_us[1])
         return max(0, min(done_us, last_us) - first_us), max(0, last_us - first_us)
 
     def sorted(self) -> Events:
@@ -193,8 +205,10 @@ class Recording(Brief):
         Raises:
             FormatError: If an event breaks another rule of `Events`.
         """
+        # The empty array is for a recording without parts: nothing cannot be concatenated.
         parts = list(self._source.chunks())
         t, x, y, p = (np.concatenate([np.zeros(0, np.int64), *(part[i] for part in parts)]) for i in range(4))
+
         order = np.argsort(t, kind="stable")
         try:
             return Events(t[order], x[order], y[order], p[order], self.sensor)
@@ -236,6 +250,7 @@ class Recording(Brief):
     def read(self, span: TimeSpan) -> Events:
         """Read the events of a span into memory; warn if the span is outside the recording."""
         events = concatenate(self.chunks(*span), self.sensor)
+
         if not len(events):
             self._warn_outside(span)
         return events
@@ -243,7 +258,8 @@ class Recording(Brief):
     def _warn_outside(self, span: TimeSpan) -> None:
         """Warn if a span is outside the recording."""
         with suppress(FileError):  # a corruption outside the span
-            first_us, last_us = self.find_first_us(), self.find_last_us()
+            first_us = self.find_first_us()
+            last_us = self.find_last_us()
             if outside := span.explain_outside(first_us, last_us) if first_us or last_us else "":
                 log.warning("%s: %s; %s", self.path, outside, IN_SECONDS)
 
@@ -305,11 +321,20 @@ def open_recording(
     """
     if isinstance(path, Recording):
         return path
-    file, sensor = name_recording(path), None if sensor is None else SensorSize.of(sensor)
-    found, source = open_source(path, sensor, hints, format_name)
-    sensor_source: SensorSource = "file" if source.sensor else "given" if sensor else "guessed"
+
+    file = name_recording(path)
+    sensor = None if sensor is None else SensorSize.of(sensor)
+    name, source = open_source(path, sensor, hints, format_name)
+
+    # A sensor size in the file takes precedence; guessing one means reading all events.
+    sensor_source: SensorSource = "guessed"
+    if source.sensor:
+        sensor_source = "file"
+    elif sensor:
+        sensor_source = "given"
+
     sensor = source.sensor or sensor or _guess_sensor(file, source.chunks())
-    return Recording(file, found, sensor, sensor_source, source.attributes, source)
+    return Recording(file, name, sensor, sensor_source, source.attributes, source)
 
 
 def name_recording(recording: RecordingLike) -> Path:
@@ -329,18 +354,24 @@ def open_source(
     """
     path = name_recording(recording)
     if isinstance(recording, Events):
-        format_name, source = IN_MEMORY, _hold(recording)
+        format_name = IN_MEMORY
+        source = _hold(recording)
     else:
         actual = actual_path(path)
         known = recognise(actual) if format_name is None else FORMATS[format_name]
         if known is None:
             raise _unknown_format(path, _read_head(actual))
         with named_as_given(path):
-            format_name, source = known.name, known.open(actual, as_settings(Hints, hints))
+            format_name = known.name
+            source = known.open(actual, as_settings(Hints, hints))
+
     if source.sensor is not None and sensor is not None and source.sensor != sensor:
         raise EventError(f"{path}: wrong sensor size (found {source.sensor}, expected {sensor})")
+
+    # Standard input is copied to a temporary file; errors must name it as the caller did.
     if path == STANDARD:
         return format_name, replace(source, chunks=partial(_read_standard_input, source, path))
+
     return format_name, source
 
 
@@ -369,7 +400,8 @@ def _unknown_format(path: Path, head: bytes) -> FormatError:
         return FormatError(f"{path}: the file is empty")
     if is_video_name(path) or _is_video(head):
         return FormatError(f"{path}: is a video, not a recording of events; convert it to events first")
-    suffixes = ", ".join(dict.fromkeys(suffix for one in FORMATS.values() for suffix in one.suffixes))
+
+    suffixes = ", ".join(dict.fromkeys(itertools.chain.from_iterable(known.suffixes for known in FORMATS.values())))
     return FormatError(f"{path}: not a recording of a known format (expected {suffixes})")
 
 
@@ -383,9 +415,11 @@ def recognise(path: Path) -> Format | None:
         return ROSBAG
     if is_unfinished(path):
         return HDF5
+
     head = _read_head(path)
     if _is_video(head):
         return None
+
     unpacked = path.with_suffix("") if path.suffix.lower() == ".gz" else path
     return next((known for known in FORMATS.values() if head and known.recognises(unpacked, head)), None)
 
@@ -397,7 +431,7 @@ def is_recording_folder(path: Path) -> bool:
 
 def _is_video(head: bytes) -> bool:
     """Return whether the first bytes of a file are the signature of a video."""
-    return any(head[place:].startswith(mark) for place, mark in VIDEO_MARKS)
+    return any(head[offset:].startswith(mark) for offset, mark in VIDEO_MARKS)
 
 
 def smallest_sensor(width: int, height: int) -> SensorSize | None:
@@ -443,6 +477,7 @@ def read(
         Events(24127 events, sensor 128x128, t 1718925185090632 to 1718925186090617 us)
     """
     recording = open_recording(path, sensor=sensor, hints=hints)
+
     if sort:
         return recording.sorted().slice_time(start_us, stop_us, start_s=start_s, stop_s=stop_s)
     return recording.read(recording.find_span(start_us, stop_us, start_s=start_s, stop_s=stop_s))
@@ -457,8 +492,11 @@ def as_events(recording: RecordingLike | NDArray[np.void], sensor: SensorSizeLik
     """
     if not isinstance(recording, np.ndarray):
         return recording if isinstance(recording, Events) and sensor is None else read(recording, sensor=sensor)
+
     if sensor is not None:
         return Events.from_structured(recording, sensor)
+
+    # The sensor is guessed from the largest coordinates, so they are first checked against the largest possible sensor.
     events = Events.from_structured(recording, LARGEST_SENSOR)
     columns = events.t, events.x, events.y, events.p
     return Events.wrap_unchecked(*columns, _guess_sensor(name_recording(events), [StoredColumns(*columns)]))
@@ -521,6 +559,8 @@ def write(
     path = Path(path)
     if isinstance(parts, np.ndarray):
         parts = as_events(parts, sensor)
+
+    # The sensor of a writer must be known before the first part is written, so the first part is taken out.
     iterator = _checked_parts(path, [parts] if isinstance(parts, Events) else parts)
     first = next(iterator, None)
     if first is not None:
@@ -531,6 +571,7 @@ def write(
         raise EventError(
             f"{path}: no events to write and no sensor", Remedy("sensor", "WxH", "write an empty recording")
         )
+
     options = WriteOptions(source, settings or {}, compression, overwrite, labelled=noise is not None)
     return write_parts(path, itertools.chain(() if first is None else (first,), iterator), size, options, noise)
 
@@ -560,6 +601,7 @@ def create_writer(path: Path, sensor: SensorSize, options: WriteOptions) -> Writ
     """
     if path == STANDARD:
         return StandardOutputWriter(sensor)
+
     encoder = find_encoder(path)
     if encoder is None:
         raise unwritable(path, written_suffixes())
@@ -573,7 +615,10 @@ def _pair_labels(
     if noise is None:
         yield from ((part, None) for part in parts)
         return
-    more, pending = checked_parts(noise), np.zeros(0, np.bool_)
+
+    # Parts and labels have chunks of other lengths: labels are collected until a part has all of its labels.
+    more = checked_parts(noise)
+    pending = np.zeros(0, np.bool_)
     for part in parts:
         while len(pending) < len(part):
             labels = next(more, None)
@@ -582,6 +627,7 @@ def _pair_labels(
                     f"{len(part) - len(pending)} events without a noise label (expected one label per event)"
                 )
             pending = np.concatenate([pending, labels.p])
+
         yield part, pending[: len(part)]
         pending = pending[len(part) :]
 
@@ -609,6 +655,8 @@ def info(
     extent = None if read_all else recording.extent()
     if extent and (extent.last_us or 0) < (extent.first_us or 0):  # unsorted; reading all events reports where
         extent = None
+
+    # Counting polarities means decoding: a file that knows its extent is decoded only if this is fast.
     on: int | None = None
     if extent:
         count, first_us, last_us = extent
@@ -617,6 +665,7 @@ def info(
                 on = count_events(recording.chunks())[1]
     else:
         count, on, first_us, last_us = count_events(recording.chunks(progress=progress))
+
     duration_us = 0 if first_us is None or last_us is None else last_us - first_us
     return RecordingInfo(
         file=str(recording.path if isinstance(path, Events) else path),
@@ -658,12 +707,14 @@ def _check_events(columns: StoredColumns, before_us: int | None, sensor: SensorS
 def _read_head(path: Path) -> bytes:
     if path.is_dir():
         raise FileError(f"{path}: is a folder (expected a recording)")
+
     if not path.exists():
         unfinished = path.with_name(path.name + UNFINISHED)
         reason = f"; read {unfinished}, its events until an interruption" if is_unfinished(unfinished) else ""
         raise FileError(f"{path}: no such file{reason}")
     if not path.is_file():
         raise FileError(f"{path}: not a regular file")
+
     head = b""
     with suppress(CorruptionError), open_binary(path) as file:  # raised again after the events before it
         head = file.read(HEAD_BYTES)
@@ -681,13 +732,16 @@ def _guess_sensor(path: Path, chunks: Iterable[StoredColumns]) -> SensorSize:
                 height = max(height, int(columns.y.max()) + 1)
     except CorruptionError as error:  # raised again when the events are read
         corruption = error
+
     if not events:
         message = f"{path}: unknown sensor size (found no events to guess it from)"
         raise corruption or FormatError(message, Remedy("sensor", "WxH", "name the sensor"))
+
     known = smallest_sensor(width, height)
     if known is None:
         message = (
             f"{path}: unknown sensor size (found events up to {width}x{height} pixels, larger than all known sensors)"
         )
         raise FormatError(message, Remedy("sensor", "WxH", "name the sensor"))
+
     return known

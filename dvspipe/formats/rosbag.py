@@ -61,7 +61,8 @@ MAX_PART_BYTES = 1 << 27  # message, or decompressed chunk of messages; 8 millio
 SQLITE_MAGIC = b"SQLite format 3\0"
 MCAP_MAGIC = b"\x89MCAP0\r\n"  # at start and end: https://mcap.dev/spec
 MCAP_HEADER = struct.Struct("<BQI")  # first record: kind, size, length of the profile name
-ROS2_PROFILE, MAX_PROFILE_BYTES = "ros2", 40
+ROS2_PROFILE = "ros2"
+MAX_PROFILE_BYTES = 40
 LATEST_NS = 2**63 - 2**33
 IDL_HEADINGS = re.compile(r"^(=+$|IDL: |#).*$", re.MULTILINE)
 """Separators between type definitions in IDL, and #include; rosbags parses neither."""
@@ -114,8 +115,10 @@ class _Message:
         size = struct.calcsize(code)
         if self.ros2:
             self.position += -(self.position - 4) % size
+
         if self.position + size > len(self.data):
             raise _MessageError(f"is truncated at byte {len(self.data)}")
+
         (value,) = struct.unpack_from("<" + code, self.data, self.position)
         self.position += size
         return int(value)
@@ -131,15 +134,19 @@ class _Message:
             raise _MessageError(
                 f"is truncated at byte {len(self.data)} (expected {size} bytes from byte {self.position})"
             )
+
         self.position += size
         return self.data[self.position - size : self.position]
 
     def head(self) -> tuple[int, int]:
         """Read the header and the sides of the sensor, common to all event messages; return width and height."""
+        # Header: in ROS 1 a sequence number (without it in ROS 2), seconds, nanoseconds, and the frame's name.
         for code in "II" if self.ros2 else "III":
             self.number(code)
         self.text()
-        height, width = self.number("I"), self.number("I")
+
+        height = self.number("I")
+        width = self.number("I")
         return width, height
 
     def end(self) -> None:
@@ -172,6 +179,7 @@ def _open(path: Path, hints: Hints = NO_HINTS) -> Source:
     with _open_bag(path) as reader, _convert_errors(path, FormatError):
         topic = _choose_topic(path, reader, hints.topic)
         attributes = {"topic": topic.name, "message_type": topic.type}
+
     return Source(topic.sensor, partial(_chunks, topic), attributes)
 
 
@@ -183,12 +191,14 @@ def _open_bag(path: Path) -> Iterator[Any]:
     except ImportError as error:
         raise FormatError(f"{path}: {NO_ROSBAGS}") from error
     _limit_decompression()
+
     with _convert_errors(path, FormatError):
         for file in [path] if path.is_file() else sorted(path.glob("*.mcap")):
             _check_mcap(file)
         reader = rosbag1.Reader(path) if path.suffix.lower() == ".bag" else rosbag2.Reader(path)
         reader.open()
         _limit_rows(reader)
+
     try:
         yield reader
     finally:
@@ -199,18 +209,23 @@ def _check_mcap(path: Path) -> None:
     """Check that an MCAP file has the ROS 2 profile and is complete."""
     if path.suffix.lower() != ".mcap":
         return
+
     with path.open("rb") as file:
         head = file.read(len(MCAP_MAGIC) + MCAP_HEADER.size + MAX_PROFILE_BYTES)
         file.seek(max(0, path.stat().st_size - len(MCAP_MAGIC)))
         tail = file.read()
+
     if not head.startswith(MCAP_MAGIC):
         raise FormatError(f"{path}: not an MCAP file (found {head[: len(MCAP_MAGIC)]!r}, expected {MCAP_MAGIC!r})")
+
+    # Other programs also store their messages in MCAP files; the profile of the first record says whose they are.
     if len(head) >= len(MCAP_MAGIC) + MCAP_HEADER.size:
         _, _, profile_bytes = MCAP_HEADER.unpack_from(head, len(MCAP_MAGIC))
         profile = head[len(MCAP_MAGIC) + MCAP_HEADER.size :][:profile_bytes].decode("utf-8", "replace")
         if profile != ROS2_PROFILE:
-            found = f"the profile {profile!r}" if profile else "no profile"
-            raise FormatError(f"{path}: an MCAP file without ROS 2 messages (found {found}, expected {ROS2_PROFILE})")
+            stored = f"the profile {profile!r}" if profile else "no profile"
+            raise FormatError(f"{path}: an MCAP file without ROS 2 messages (found {stored}, expected {ROS2_PROFILE})")
+
     if tail != MCAP_MAGIC:
         raise FormatError(f"{path}: truncated: the index at its end is missing; repair the file with `mcap recover`")
 
@@ -237,6 +252,7 @@ def _decompress(decompressor: Any, packed: bytes) -> bytes:
     if not decompressor.eof:
         why = "is truncated" if decompressor.needs_input else f"is larger than {MAX_PART_BYTES} bytes"
         raise ValueError(f"compressed data {why}")
+
     return content
 
 
@@ -245,8 +261,8 @@ def _limit_rows(reader: Any) -> None:
     import apsw
 
     storage = getattr(reader, "storage", None)
-    for one in getattr(storage, "storages", [storage]):
-        if (database := getattr(one, "dbconn", None)) is not None:
+    for part in getattr(storage, "storages", [storage]):
+        if (database := getattr(part, "dbconn", None)) is not None:
             database.limit(apsw.SQLITE_LIMIT_LENGTH, MAX_PART_BYTES)
 
 
@@ -286,32 +302,39 @@ def _convert_errors(path: Path, kind: type[FormatError]) -> Iterator[None]:
 
 
 def _choose_topic(path: Path, reader: Any, hinted: str | None) -> _Topic:
-    count = sum(each.msgcount for each in reader.connections)
+    count = sum(c.msgcount for c in reader.connections)
     if count != reader.message_count:
         raise FormatError(
             f"{path}: corrupted: wrong number of messages (found {count}, expected {reader.message_count})"
         )
-    found = {each.topic: each.msgtype for each in reader.connections if each.msgtype in ARRAY_TYPES + PACKETS}
-    if not found:
-        others = ", ".join(sorted({f"{each.topic} ({each.msgtype})" for each in reader.connections})[:20]) or "none"
+
+    types = {c.topic: c.msgtype for c in reader.connections if c.msgtype in ARRAY_TYPES + PACKETS}
+    if not types:
+        others = ", ".join(sorted({f"{c.topic} ({c.msgtype})" for c in reader.connections})[:20]) or "none"
         expected = ", ".join(ARRAY_TYPES + PACKETS)
         raise FormatError(f"{path}: no topic with events (found {others}, expected one of {expected})")
-    filled = [topic for topic in found if any(c.msgcount for c in reader.connections if c.topic == topic)]
-    names = [hinted] if hinted else filled or list(found)[:1]
-    if len(names) > 1 or names[0] not in found:
-        topics = ", ".join(sorted(found))
-        remedy = Remedy("hints.topic", sorted(found)[0], "choose one")
+
+    # Without a hint, the topic must be the only one with messages; if all are empty, any will do.
+    filled = [topic for topic in types if any(c.msgcount for c in reader.connections if c.topic == topic)]
+    names = [hinted] if hinted else filled or list(types)[:1]
+    if len(names) > 1 or names[0] not in types:
+        topics = ", ".join(sorted(types))
+        remedy = Remedy("hints.topic", sorted(types)[0], "choose one")
         raise FormatError(f"{path}: events on the topics {topics}" + (f", not on {hinted}" if hinted else ""), remedy)
+
     (name,) = names
     for connection in _connections(reader, name):
         _check_definition(path, connection)
-    _, _, data = next(iter(reader.messages(_connections(reader, name))), (None, None, None))
+
+    # The sensor is in each message, so the first message decides; without a message it is unknown.
+    messages = reader.messages(_connections(reader, name))
+    _, _, data = next(iter(messages), (None, None, None))
     sensor = _sensor(_Message(data, path.suffix.lower() != ".bag").head()) if data is not None else None
-    return _Topic(path, name, found[name], sensor)
+    return _Topic(path, name, types[name], sensor)
 
 
 def _connections(reader: Any, topic: str) -> list[Any]:
-    return [each for each in reader.connections if each.topic == topic and each.msgtype in ARRAY_TYPES + PACKETS]
+    return [c for c in reader.connections if c.topic == topic and c.msgtype in ARRAY_TYPES + PACKETS]
 
 
 def _check_definition(path: Path, connection: Any) -> None:
@@ -319,9 +342,12 @@ def _check_definition(path: Path, connection: Any) -> None:
     from rosbags.interfaces import MessageDefinitionFormat
     from rosbags.typesys import TypesysError, get_types_from_idl, get_types_from_msg
 
-    name, text = connection.msgtype, connection.msgdef.data
+    name = connection.msgtype
+    text = connection.msgdef.data
+
     if connection.msgdef.format == MessageDefinitionFormat.NONE:
         return
+
     event = f"{name.split('/')[0]}/msg/Event"
     fields = "Header header\nuint32 height\nuint32 width\n"
     expected = get_types_from_msg("uint16 x\nuint16 y\ntime ts\nbool polarity", event)
@@ -330,6 +356,7 @@ def _check_definition(path: Path, connection: Any) -> None:
     else:
         packet = "uint64 seq\nuint64 time_base\nstring encoding\nbool is_bigendian\nuint8[] events"
         expected = get_types_from_msg(fields + packet, name)
+
     try:
         if connection.msgdef.format == MessageDefinitionFormat.MSG:
             given = get_types_from_msg(text, name)
@@ -337,6 +364,7 @@ def _check_definition(path: Path, connection: Any) -> None:
             given = get_types_from_idl(IDL_HEADINGS.sub("", text))
     except TypesysError as error:
         raise FormatError(f"{path}: {connection.topic}: cannot parse the definition of {name}") from error
+
     for known, (_, its_fields) in expected.items():
         if known not in given or _field_types(given[known][1]) != _field_types(its_fields):
             raise FormatError(f"{path}: {connection.topic}: wrong fields in messages {known}")
@@ -363,8 +391,10 @@ def _join(parts: list[StoredColumns]) -> StoredColumns:
 
 
 def _messages(topic: _Topic, progress: Progress | None = None) -> Iterator[StoredColumns]:
-    ros2, number = topic.path.suffix.lower() != ".bag", 0
+    ros2 = topic.path.suffix.lower() != ".bag"
+    number = 0
     decode = _decode_array if topic.type in ARRAY_TYPES else _PacketDecoder(topic.sensor)
+
     with _open_bag(topic.path) as reader, _convert_errors(topic.path, CorruptionError):
         for _, _, data in reader.messages(_connections(reader, topic.name)):
             try:
@@ -373,16 +403,20 @@ def _messages(topic: _Topic, progress: Progress | None = None) -> Iterator[Store
                 if sensor != topic.sensor:
                     raise _MessageError(f"has the wrong sensor size (found {sensor}, expected {topic.sensor})")
                 yield from decode(message)
+
                 number += 1
                 if progress:
                     progress(number, reader.topics[topic.name].msgcount)
             except _MessageError as error:
                 where = f"{topic.path}: {topic.name}: message {number}"
                 raise CorruptionError(f"{where} {error}", lost="its events and everything after it") from error
+
+        # A bag counts the messages of a topic, so missing ones are noticed.
         expected = reader.topics[topic.name].msgcount
         if number != expected:
-            found = f"{topic.path}: {topic.name}: wrong number of messages (found {number}, expected {expected})"
-            raise CorruptionError(found, lost=f"{abs(expected - number)} messages")
+            what = f"{topic.path}: {topic.name}: wrong number of messages (found {number}, expected {expected})"
+            raise CorruptionError(what, lost=f"{abs(expected - number)} messages")
+
     for file in topic.path.glob("*.db3") if topic.path.is_dir() else [topic.path]:
         _check_size(file)
 
@@ -391,10 +425,16 @@ def _check_size(path: Path) -> None:
     """Check that an SQLite file is complete: SQLite reads missing bytes of the last page as zeros."""
     with path.open("rb") as file:
         header = file.read(100)
+
     if not header.startswith(SQLITE_MAGIC):
         return
-    page_bytes, pages = struct.unpack_from(">H", header, 16)[0], struct.unpack_from(">I", header, 28)[0]
-    size, expected = path.stat().st_size, pages * (1 << 16 if page_bytes == 1 else page_bytes)
+
+    # The header stores the bytes per page (16 bits, so 1 stands for 2^16) and the number of pages.
+    page_bytes = struct.unpack_from(">H", header, 16)[0]
+    pages = struct.unpack_from(">I", header, 28)[0]
+    size = path.stat().st_size
+    expected = pages * (1 << 16 if page_bytes == 1 else page_bytes)
+
     if size < expected:
         raise CorruptionError(
             f"{path}: truncated (found {size} bytes, expected {expected})", lost="events of the last page"
@@ -407,23 +447,33 @@ def _decode_array(message: _Message) -> Iterator[StoredColumns]:
     size = count * ROS1_EVENT.itemsize
     if message.ros2:
         size = (count - 1) * ROS2_EVENT.itemsize + ROS2_LAST_EVENT_BYTES if count else 0
+
     content = message.data[message.position : message.position + size]
     if len(content) < size:
         raise _MessageError(f"is truncated at byte {len(message.data)} (expected {count} events)")
     message.position += size
     message.end()
+
     if not count:
         return
+
+    # An event of ROS 2 has its x in the last two bytes of the previous one; see ROS2_EVENT.
     if message.ros2:
         rows = np.frombuffer(content + bytes(ROS2_EVENT.itemsize - ROS2_LAST_EVENT_BYTES), ROS2_EVENT)
-        x, y = np.roll(rows["next_x"], 1), rows["y"].copy()
-        x[0], y[0] = rows["y"][0], rows["first_y"][0]
+        x = np.roll(rows["next_x"], 1)
+        y = rows["y"].copy()
+        x[0] = rows["y"][0]
+        y[0] = rows["first_y"][0]
     else:
         rows = np.frombuffer(content, ROS1_EVENT)
-        x, y = rows["x"], rows["y"]
+        x = rows["x"]
+        y = rows["y"]
+
     if (rows["ns"] >= 10**9).any():
         event = int((rows["ns"] >= 10**9).argmax())
         raise _MessageError(f"has a wrong time in event {event} (found {rows['ns'][event]} ns, expected below 10^9)")
+
+    # Nanoseconds are rounded to the nearest microsecond.
     t = rows["s"].astype(np.int64) * 1_000_000 + (rows["ns"].astype(np.int64) + 500) // 1000
     yield StoredColumns(t, x, y, rows["p"])
 
@@ -441,8 +491,11 @@ class _PacketDecoder:
         """Decode the next packet."""
         message.number("Q")
         base_ns = message.number("Q")
-        encoding, is_bigendian, content = message.text(), message.number("B"), message.bytes_()
+        encoding = message.text()
+        is_bigendian = message.number("B")
+        content = message.bytes_()
         message.end()
+
         if is_bigendian:
             raise _MessageError("is big-endian (expected little-endian)")
         if encoding == "evt3":
@@ -464,9 +517,12 @@ class _PacketDecoder:
 
     def _decode_evt3(self, content: bytes) -> Iterator[StoredColumns]:
         words = _words(content, "evt3")
+
+        # Before the first time, events are skipped; words are collected until their time is known.
         if self._state is None:
             self._untimed += content
             words = self._find_first_time()
+
         if self._state is not None:
             self._state = yield from self._decode(EVT3_VERSION, words, self._state)
 
@@ -477,12 +533,15 @@ class _PacketDecoder:
         while len(words):
             out = allocate_events(min(CHUNK_EVENTS, len(words)))
             state, used, count, is_invalid = version.decode(words, state, self._width, self._height, out)
+
             if count:
                 yield StoredColumns(out.t[:count], out.x[:count], out.y[:count], out.on[:count].view(np.bool_))
+
             if is_invalid:
                 why = version.explain(int(words[used]), state, self._width, self._height, name=version.name)
                 raise _MessageError(f"has {why}")
             words = words[used:]
+
         return state
 
     def _find_first_time(self) -> NDArray[np.uint16]:
@@ -492,13 +551,16 @@ class _PacketDecoder:
         highs = np.flatnonzero(kinds == TIME_HIGH)
         lows = np.flatnonzero(kinds == TIME_LOW)
         lows = lows[lows > highs[0]] if len(highs) else lows[:0]
+
         if not len(lows):
             if len(self._untimed) > MAX_UNTIMED_BYTES:
                 raise _MessageError(
                     f"no time word in the first {len(self._untimed)} bytes of evt3 data (expected one near the start)"
                 )
             return words[:0]
-        first, self._untimed = int(lows[0]), b""
+
+        first = int(lows[0])
+        self._untimed = b""
         self._state = _state_after(words[:first])
         return words[first:]
 
@@ -515,19 +577,24 @@ def _state_after(words: NDArray[np.uint16]) -> Evt3State:
     kinds = words >> 12
 
     def last(kind: int) -> int | None:
-        found = np.flatnonzero(kinds == kind)
-        return int(found[-1]) if len(found) else None
+        indices = np.flatnonzero(kinds == kind)
+        return int(indices[-1]) if len(indices) else None
 
-    high, row, base = last(TIME_HIGH), last(ADDR_Y), last(VECT_BASE_X)
+    high = last(TIME_HIGH)
+    row = last(ADDR_Y)
+    base = last(VECT_BASE_X)
     assert high is not None
+
     state = Evt3State(high=int(words[high]) & ((1 << EVT3_HIGH_BITS) - 1))
     if row is not None:
         state = state._replace(row=int(words[row]) & 0x7FF)
     if base is not None:
+        # A vector moves the first column of the next one by its width.
         after = kinds[base:]
         vectors = 12 * np.count_nonzero(after == VECT_12) + 8 * np.count_nonzero(after == VECT_8)
         word = int(words[base])
         state = state._replace(base=(word & 0x7FF) + int(vectors), base_on=word >> 11 & 1)
+
     return state
 
 
@@ -537,8 +604,9 @@ def _decode_mono(content: bytes, base_ns: int) -> Iterator[StoredColumns]:
     for start in range(0, len(content), 8 * CHUNK_EVENTS):
         words = np.frombuffer(content[start : start + 8 * CHUNK_EVENTS], "<u8")
         t_ns = base_ns + (words & np.uint64(0xFFFFFFFF)).astype(np.int64)
-        x, y = (words >> np.uint64(32)).astype(np.uint16), (words >> np.uint64(48)).astype(np.uint16)
-        on = (words >> np.uint64(63)).astype(np.bool_)
+        x = (words >> np.uint64(32)).astype(np.uint16)
+        y = (words >> np.uint64(48)).astype(np.uint16)
+        on = (words >> np.uint64(63)).astype(np.bool_)  # the top bit, above the 15 bits of y
         yield StoredColumns((t_ns + 500) // 1000, x, y & np.uint16(0x7FFF), on)
 
 
@@ -549,11 +617,14 @@ def _decode_libcaer(content: bytes, base_ns: int) -> Iterator[StoredColumns]:
             f"has the wrong size (found {len(content)} bytes of libcaer, "
             f"expected a multiple of {LIBCAER_EVENT.itemsize})"
         )
+
     events = np.frombuffer(content, LIBCAER_EVENT)
     if len(events) and events["t"].min() < 0:
         raise _MessageError(f"has a wrong time (found {events['t'].min()} us, expected 0 or more)")
+
     overflows = np.cumsum(np.diff(events["t"], prepend=events["t"][:1]) < 0)  # overflows within this packet
     t = (base_ns + 500) // 1000 + events["t"].astype(np.int64) + (overflows << LIBCAER_TIME_BITS)
+
     address = events["address"]
     yield StoredColumns(t, address >> 17, address >> 2 & 0x7FFF, (address >> 1 & 1).astype(np.bool_))
 

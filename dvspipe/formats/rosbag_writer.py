@@ -36,8 +36,10 @@ string encoding
 bool is_bigendian
 uint8[] events
 """
-PACKET_US, PACKET_EVENTS = 10_000, 1 << 16
-EVENT_BYTES, PACKET_BYTES = 8, 300  # a packet without events, with its entry in the index
+PACKET_US = 10_000
+PACKET_EVENTS = 1 << 16
+EVENT_BYTES = 8
+PACKET_BYTES = 300  # a packet without events, with its entry in the index
 BAG_END_US = 2**31 * 10**6  # the stamp of a header counts seconds in int32
 BAG_NAME = "events.mcap"  # name in the metadata inside the file
 
@@ -49,6 +51,7 @@ def _begin(path: Path, sensor: SensorSize) -> Iterator[Callable[[Events], None]]
         from rosbags.typesys import Stores, get_types_from_msg, get_typestore
     except ImportError as error:
         raise FileError(NO_ROSBAGS) from error
+
     store = get_typestore(Stores.ROS2_HUMBLE)
     store.register(get_types_from_msg(PACKET_FIELDS, PACKET_TYPE))
     with TemporaryFolder() as folder:  # for the metadata beside the bag, also inside the file
@@ -69,8 +72,10 @@ def _open_storage(path: Path, _folder: Path, compression: Any) -> Any:
         storage = McapWriter(Path(folder), compression)
         storage.bio.close()
         head = storage.path.read_bytes()
-    storage.path, storage.bio = Path(BAG_NAME), path.open("wb")
+    storage.path = Path(BAG_NAME)
+    storage.bio = path.open("wb")
     storage.bio.write(head)
+
     return storage
 
 
@@ -79,11 +84,14 @@ class _PacketWriter:
 
     def __init__(self, bag: Any, store: Any, sensor: SensorSize) -> None:
         self.count = 0
-        self._bag, self._store, self._sensor = bag, store, sensor
+        self._bag = bag
+        self._store = store
+        self._sensor = sensor
         self._connection = bag.add_connection(TOPIC, PACKET_TYPE, typestore=store)
 
     def add(self, events: Events) -> None:
         """Write events in packets."""
+        # A packet ends with its period of PACKET_US on the clock of the camera, and has at most PACKET_EVENTS events.
         later = np.flatnonzero(np.diff(events.t // PACKET_US)) + 1
         for first, stop in pairwise([0, *later.tolist(), len(events)]):
             for start in range(first, stop, PACKET_EVENTS):
@@ -95,6 +103,7 @@ class _PacketWriter:
         base_us = int(events.t[0]) if len(events) else 0
         seconds, rest_us = divmod(base_us, 10**6)
         stamp = types["builtin_interfaces/msg/Time"](sec=seconds, nanosec=rest_us * 1000)
+
         message = types[PACKET_TYPE](
             header=types["std_msgs/msg/Header"](stamp=stamp, frame_id="event_camera"),
             height=self._sensor.height,
@@ -105,6 +114,7 @@ class _PacketWriter:
             is_bigendian=False,
             events=_encode_mono(events, base_us),
         )
+
         self._bag.write(self._connection, base_us * 1000, self._store.serialize_cdr(message, PACKET_TYPE))
         self.count += 1
 
@@ -113,6 +123,7 @@ def _encode_mono(events: Events, base_us: int) -> NDArray[np.uint8]:
     words = ((events.t - base_us) * 1000).astype("<u8")
     for column, bit in ((events.x, 32), (events.y, 48), (events.p, 63)):
         words |= column.astype("<u8") << np.uint64(bit)
+
     return words.view(np.uint8)
 
 

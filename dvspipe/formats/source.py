@@ -120,11 +120,13 @@ def group_packets(packets: Iterable[Packet], count: Callable[[Packet], int]) -> 
             events += count(packet)
             if events >= CHUNK_EVENTS // 4:
                 yield pending
-                pending, events = [], 0
+                pending = []
+                events = 0
     except FormatError:
         if pending:
             yield pending
         raise
+
     if pending:
         yield pending
 
@@ -142,6 +144,8 @@ def open_binary(path: Path, progress: Progress | None = None) -> Iterator[Binary
             if not packed:
                 yield raw
                 return
+
+            # An error of the stream looks like its end, so everything before it is read first.
             unpacked = _GzipReader(raw)
             yield cast(BinaryIO, io.BufferedReader(unpacked, UNPACKED_BYTES))
             if unpacked.error:
@@ -156,6 +160,7 @@ def describe_content(path: Path) -> str:
     """Describe the content of a file of another format: `text` or `other data`."""
     with open_binary(path) as file:
         head = file.read(HEAD_BYTES)
+
     try:
         text = head.decode()
     except UnicodeDecodeError:
@@ -182,11 +187,13 @@ def read_records(
             file.seek(start)
         else:
             file.read(start)
+
         block = np.empty(block_bytes, np.uint8)
         while filled := cast(io.BufferedIOBase, file).readinto(block.data):
             if count := filled // record_bytes:
                 yield position, block[: count * record_bytes].reshape(count, record_bytes)
             position += filled
+
             block = np.empty(block_bytes, np.uint8)  # the caller may keep a part of the previous one
 
     if left_over := (position - start) % record_bytes:  # the end of `with` reports a corrupted gzip stream first
@@ -211,11 +218,14 @@ class _ProgressFile(io.FileIO):
 
     def __init__(self, path: Path, progress: Progress) -> None:
         super().__init__(path)
-        self._progress, self._size, self._reported = progress, os.fstat(self.fileno()).st_size, 0
+        self._progress = progress
+        self._size = os.fstat(self.fileno()).st_size
+        self._reported = 0
 
     def readinto(self, buffer: Any) -> int | None:
         count = super().readinto(buffer)
         position = self.tell()
+
         if position - self._reported >= BLOCK_BYTES or not count:
             self._reported = position
             self._progress(position, self._size)
@@ -236,6 +246,8 @@ class _GzipReader(io.RawIOBase):
         try:
             piece = b"" if self.error else self._stream.read1(len(buffer))
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            self.error, piece = error, b""
+            self.error = error
+            piece = b""
+
         buffer[: len(piece)] = piece
         return len(piece)

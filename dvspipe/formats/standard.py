@@ -23,6 +23,7 @@ def actual_path(path: Path) -> Path:
         return path
     if sys.stdin.isatty():
         raise FileError("-: standard input is a terminal (expected events from a file or another program)")
+
     return Path(_copy_stream(sys.stdin.buffer).name) / COPY_NAME
 
 
@@ -46,4 +47,5 @@ def _copy_stream(stream: BinaryIO) -> TemporaryFolder:
             shutil.copyfileobj(stream, file)
     except OSError as error:
         raise FileError(f"-: standard input cannot be copied ({error.strerror or error})") from error
+
     return folder

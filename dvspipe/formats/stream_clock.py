@@ -50,6 +50,8 @@ class StreamClock:
         self._camera_us = int(t[-1])
         is_jump = (steps < -MAX_STEP_BACK_US) | (steps > self._max_ahead_us(arrived_us))
         moved = t + self._offset_us
+
+        # A jump is taken out: it is subtracted from the times after it, in this call and in later ones.
         if is_jump.any():
             jumps = np.where(is_jump, steps, 0)
             self.jump_us = self.jump_us or int(steps[is_jump.argmax()])
@@ -57,6 +59,7 @@ class StreamClock:
             self._offset_us -= int(jumps.sum())
             moved -= np.cumsum(jumps)
 
+        # Packets that overtake each other decrease times without a jump.
         if moved[0] < self._last_us or steps.min() < 0:
             moved = np.maximum.accumulate(np.maximum(moved, self._last_us))
         self._last_us = int(moved[-1])
@@ -66,5 +69,6 @@ class StreamClock:
         """Return the longest step ahead that is no jump: the stream catches up with the clock of this machine."""
         if arrived_us < START_US:
             return float("inf")
+
         behind_us = arrived_us - (self._last_us - self._first_us)
         return MAX_STEP_AHEAD_US + max(0, behind_us)

@@ -66,47 +66,75 @@ def decode_aestream(
     words: NDArray[np.uint32], state: AestreamState, width: int, height: int, out: EventArrays
 ) -> Decoded:
     """Decode words of AEStream; a last word without its time is left."""
+    # Word: bit 31 without time, 30-16 column, 15 polarity, 14-0 row; unless bit 31 is set, the next word is the time.
+    # Times wrap at 2^32 us: the nearest time to the previous one is meant.
+    #
+    # index is the next word, count the next free place of t, x, y and on.
     t, x, y, on = out
-    arrived_us, last_us = np.int64(state.arrived_us), np.int64(state.last_us)
-    index, count, size, is_invalid = 0, 0, words.size, False
+    arrived_us = np.int64(state.arrived_us)
+    last_us = np.int64(state.last_us)
+    index = 0
+    count = 0
+    size = words.size
+    is_invalid = False
     while index < size:
         word = np.int64(words[index])
         is_timed = word < WITHOUT_TIME
         if is_timed and index + 1 == size:
             break
-        column, row = (word >> 16) & 0x7FFF, word & 0x7FFF
+
+        column = (word >> 16) & 0x7FFF
+        row = word & 0x7FFF
         if column >= width or row >= height:
             is_invalid = True
             break
+
         t_us = arrived_us
         if is_timed:
             stamp = np.int64(words[index + 1])
             t_us = stamp if last_us < 0 else _unwrap(stamp, last_us, STAMP_SPAN_US)
         last_us = t_us
-        t[count], x[count], y[count], on[count] = t_us, column, row, (word >> 15) & 1
+
+        t[count] = t_us
+        x[count] = column
+        y[count] = row
+        on[count] = (word >> 15) & 1
         count += 1
         index += 2 if is_timed else 1
+
     return Decoded(AestreamState(int(arrived_us), int(last_us)), index, count, is_invalid)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def decode_openmv(rows: NDArray[np.uint16], state: OpenmvState, width: int, height: int, out: EventArrays) -> Decoded:
     """Decode the numbers of complete rows of OpenMV."""
+    # Row: type, seconds, milliseconds, microseconds, x, y. Seconds wrap at 2^16: the nearest to the previous ones are
+    # meant. Triggers are skipped.
+    #
+    # index is the first number of the next row, count the next free place of t, x, y and on.
     t, x, y, on = out
     seconds = np.int64(state.seconds)
-    index, count, is_invalid = 0, 0, False
+    index = 0
+    count = 0
+    is_invalid = False
     while index + COLUMNS <= rows.size:
-        kind, column, row = rows[index], rows[index + 4], rows[index + 5]
+        kind = rows[index]
+        column = rows[index + 4]
+        row = rows[index + 5]
         if kind > MAX_ROW_TYPE or (kind <= 1 and (column >= width or row >= height)):
             is_invalid = True
             break
+
         if kind <= 1:
             stamp = np.int64(rows[index + 1])
             seconds = stamp if seconds < 0 else _unwrap(stamp, seconds, SECONDS_SPAN)
             t[count] = 1_000_000 * seconds + 1000 * np.int64(rows[index + 2]) + np.int64(rows[index + 3])
-            x[count], y[count], on[count] = column, row, kind
+            x[count] = column
+            y[count] = row
+            on[count] = kind
             count += 1
         index += COLUMNS
+
     return Decoded(OpenmvState(int(seconds)), index, count, is_invalid)
 
 
@@ -120,7 +148,10 @@ def _explain_aestream(words: NDArray[np.uint32], _: AestreamState, sensor: Senso
 
 
 def _explain_openmv(rows: NDArray[np.uint16], _: OpenmvState, sensor: SensorSize) -> str:
-    kind, x, y = int(rows[0]), int(rows[4]), int(rows[5])
+    kind = int(rows[0])
+    x = int(rows[4])
+    y = int(rows[5])
+
     if kind > MAX_ROW_TYPE:
         return f"a row of type {kind}, unknown in OpenMV"
     return f"an event at x = {x}, y = {y}, outside the sensor ({sensor} pixels)"
@@ -177,7 +208,9 @@ class StreamDecoder:
     """
 
     def __init__(self, name: str, stream_format: StreamFormat, sensor: SensorSize) -> None:
-        self._name, self._sensor, self._code = name, sensor, _CODES[stream_format]
+        self._name = name
+        self._sensor = sensor
+        self._code = _CODES[stream_format]
         self._word_bytes = np.dtype(self._code.dtype).itemsize
         self._state = self._code.start
         self.position = 0
@@ -203,6 +236,7 @@ class StreamDecoder:
         """
         self._check_sizes(data, sizes)
         decoded, out, used = self._decode(data, arrived_us)
+
         if used < len(data):
             raise FormatError(f"{self._name}: truncated packet (found {len(data) - used} bytes of an event)")
         return self._accept(decoded, out, used, arrived_us)
@@ -210,7 +244,10 @@ class StreamDecoder:
     def _decode(self, data: NDArray[np.uint8], arrived_us: int) -> tuple[Decoded, EventArrays, int]:
         """Decode bytes; return the result, its arrays, and the number of decoded bytes."""
         words = data[: len(data) // self._word_bytes * self._word_bytes].view(self._code.dtype)
-        state, skipped = self._state, 0
+        state = self._state
+        skipped = 0
+
+        # The decoder of EVT 2.0 rejects events without a time, but a receiver may start in the middle of a stream.
         if isinstance(state, AestreamState):
             state = state._replace(arrived_us=arrived_us)
         elif isinstance(state, Evt2State) and state.high < 0:
@@ -223,6 +260,7 @@ class StreamDecoder:
         if decoded.is_invalid:
             why = self._code.explain(words[used:], decoded.state, self._sensor)
             raise FormatError(f"{self._name}: byte {self.position + used * self._word_bytes}: {why}")
+
         return decoded, out, used * self._word_bytes
 
     def _accept(self, decoded: Decoded, out: EventArrays, used: int, arrived_us: int) -> Events:
@@ -236,11 +274,14 @@ class StreamDecoder:
         """Check that packets consist of complete events, given the first word of each."""
         units = np.full(len(sizes), self._word_bytes)
         is_wrong = (sizes == 0) | (sizes % units != 0)
+
+        # The words of an event may depend on its first word, which exists only if the packet has complete words.
         if not is_wrong.any():
             starts = (np.cumsum(sizes) - sizes) // self._word_bytes
             units *= self._code.event_words(data.view(self._code.dtype)[starts])
             is_wrong = sizes % units != 0
+
         if is_wrong.any():
-            found = int(is_wrong.argmax())
-            expected = f"expected a multiple of {units[found]}"
-            raise FormatError(f"{self._name}: wrong size of a packet (found {sizes[found]} bytes, {expected})")
+            packet = int(is_wrong.argmax())
+            expected = f"expected a multiple of {units[packet]}"
+            raise FormatError(f"{self._name}: wrong size of a packet (found {sizes[packet]} bytes, {expected})")

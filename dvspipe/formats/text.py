@@ -44,7 +44,8 @@ from .writers import PART_EVENTS, StreamEncoder, Writer, accept_all
 
 TEXT_SUFFIXES = (".txt", ".csv")
 TEXT_BLOCK_BYTES = 8 << 20
-HEAD_LINES, MAX_LINE_BYTES = 200, 1 << 16
+HEAD_LINES = 200
+MAX_LINE_BYTES = 1 << 16
 PROSE_BYTES = 1 << 16  # read to decide whether a text is a recording
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 COMMENT_BYTES = b"#%"
@@ -64,6 +65,12 @@ PROBLEMS = {
     TOO_LARGE: "number too large in column {column}",
     NO_POLARITY: "wrong polarity in column {column} (expected 0 and 1, or -1 and 1 throughout)",
 }
+# ASCII codes that the kernels compare
+TAB, LINE_END, CARRIAGE_RETURN, SPACE = b"\t\n\r "
+HASH, PERCENT = COMMENT_BYTES
+PLUS, COMMA, MINUS, POINT, SEMICOLON = b"+,-.;"
+ZERO, NINE = b"09"
+CAPITAL_E, SMALL_E = b"Ee"
 FAST_DIGITS = 17  # maximum length of numbers parsed on the fast path
 MAX_MANTISSA = 9 * 10**17  # below this, another digit does not overflow
 IS_SEPARATOR = np.isin(np.arange(256), list(b" \t,;\r\n"))
@@ -99,18 +106,22 @@ def is_unrelated_text(path: Path) -> bool:
     """Return whether a file is text without events, such as notes.txt: without lines of numbers and column names."""
     if path.suffix.lower() not in TEXT_SUFFIXES or not path.is_file():
         return False
+
     with open_binary(path) as file:
         lines = file.read(PROSE_BYTES).decode("utf-8", "replace").splitlines()
     if not lines or any(re.match(r"\s*[-+.\d]", line) for line in lines):
         return False
+
     return not {parse_column_name(word)[0] for word in re.split(r"[,;\s#%]+", lines[0])}.issuperset("txyp")
 
 
 def _open(path: Path, hints: Hints = NO_HINTS) -> Source:
     with open_binary(path) as file:
         layout = _read_layout(path, file, hints)
+
     unit = next(unit for unit, exponent in UNIT_EXPONENTS.items() if exponent == layout.exponent)
     attributes = {"columns": layout.columns, "time_unit": unit}
+
     return Source(layout.sensor, partial(_chunks, path, layout), attributes)
 
 
@@ -120,6 +131,8 @@ def _read_layout(path: Path, file: BinaryIO, hints: Hints) -> _Layout:
     sensor: SensorSize | None = None
     rows: list[list[str]] = []
     first_line = start = position = 0
+
+    # A file of another kind may have one endless line, so a line is read only up to a limit.
     for number in range(1, HEAD_LINES + 1):
         line = file.readline(MAX_LINE_BYTES)
         if not line:
@@ -129,24 +142,36 @@ def _read_layout(path: Path, file: BinaryIO, hints: Hints) -> _Layout:
         if b"\0" in line:
             raise FormatError(f"{path}: line {number}: contains a zero byte; not a text file of events")
         if not position and line.startswith(BYTE_ORDER_MARK):
-            line, position = line.removeprefix(BYTE_ORDER_MARK), len(BYTE_ORDER_MARK)
+            line = line.removeprefix(BYTE_ORDER_MARK)
+            position = len(BYTE_ORDER_MARK)
+
+        # Before the first event, a line can name the columns, also in a comment, or give the sensor size.
+        # Other words than names of columns are a header only without # or %: a comment may say anything.
         words = _split_words(line.lstrip(COMMENT_BYTES + b" \t"))
         is_comment = line.lstrip()[:1] in (b"#", b"%")
         if not rows and words and names is None and not _is_number(words[0]):
             named = _match_names(words)
             if named or not is_comment:
-                names, is_comment = named or words, True
+                names = named or words
+                is_comment = True
         elif not rows and not is_comment and len(words) == 2 and sensor is None and names is None:
-            sensor, is_comment = _parse_sensor(path, number, words), True
+            sensor = _parse_sensor(path, number, words)
+            is_comment = True
+
         if words and not is_comment:
             rows.append(words)
             first_line, start = (number, position) if len(rows) == 1 else (first_line, start)
         position += len(line)
+
+    # A unit that is given, as a hint or in a name, also allows decimals.
     columns = _find_columns(path, names, rows, hints)
     unit = hints.time_unit or _find_unit(names)
     exponent, is_integer = (UNIT_EXPONENTS[unit], False) if unit else _find_exponent(path, columns, rows)
+
     if not rows:
-        first_line, start = HEAD_LINES + 1, position
+        first_line = HEAD_LINES + 1
+        start = position
+
     return _Layout(columns, exponent, is_integer, first_line, start, sensor)
 
 
@@ -163,8 +188,8 @@ def _is_number(word: str) -> bool:
 
 def _match_names(words: list[str]) -> list[str] | None:
     """Return the words if they name each of the four columns once; otherwise None."""
-    found = sorted(column for column, _ in map(parse_column_name, words) if column)
-    return words if found == sorted("txyp") else None
+    columns = sorted(column for column, _ in map(parse_column_name, words) if column)
+    return words if columns == sorted("txyp") else None
 
 
 def _find_unit(names: list[str] | None) -> TimeUnit | None:
@@ -180,6 +205,7 @@ def _parse_sensor(path: Path, number: int, words: list[str]) -> SensorSize:
 
 def _find_columns(path: Path, names: list[str] | None, rows: list[list[str]], hints: Hints) -> str:
     count = len(rows[0] if rows else names or DEFAULT_COLUMNS)
+
     if hints.columns is not None:
         columns = hints.columns
     elif names is not None:
@@ -192,6 +218,7 @@ def _find_columns(path: Path, names: list[str] | None, rows: list[list[str]], hi
         columns = DEFAULT_COLUMNS
     else:
         raise unknown_columns(path, f"unknown columns (found {count} columns without names, expected t, x, y and p)")
+
     if (rows or names) and len(columns) != count:
         raise unknown_columns(path, f"wrong number of columns (found {count}, expected {len(columns)})")
     return columns
@@ -205,11 +232,16 @@ def _find_exponent(path: Path, columns: str, rows: list[list[str]]) -> tuple[int
     """
     times = [row[columns.index("t")].lower() for row in rows if len(row) == len(columns)]
     times = [time for time in times if _is_number(time)]
+
+    # Zero is the same in every unit, so the first other time decides.
     first = next((time for time in times if time.partition("e")[0].strip("+-0.")), "0")
+
     if "." not in first and "e" not in first:
         if any(len(time.lstrip("+-0")) > len(str(MAX_PLAUSIBLE_US)) - 1 for time in times):
             raise unknown_unit(path, f"unknown time unit (times such as {first[:40]} are too large for microseconds)")
         return UNIT_EXPONENTS["us"], True
+
+    # Integers are microseconds; decimals are seconds only if they are too fine for milliseconds.
     if max(map(_decimals, times)) >= SECONDS_DECIMALS:
         return UNIT_EXPONENTS["s"], False
     raise unknown_unit(path, f"ambiguous time unit (times such as {first[:40]} may be seconds or milliseconds)")
@@ -225,18 +257,26 @@ def _decimals(time: str) -> int:
 
 
 def _chunks(path: Path, layout: _Layout, progress: Progress | None = None) -> Iterator[StoredColumns]:
+
     slots = np.array([DEFAULT_COLUMNS.find(column) for column in layout.columns])
     polarities = np.zeros(2, np.bool_)  # whether 0 and -1 occurred
     line = layout.first_line
     for block, complete in _read_blocks(path, layout.start, progress):
-        t, columns = np.empty(len(block) // 8 + 1, np.int64), np.empty((4, len(block) // 8 + 1), np.int32)
+        # A line with an event has 8 bytes or more, as in `0 0 0 0\n`.
+        capacity = len(block) // 8 + 1
+        t = np.empty(capacity, np.int64)
+        columns = np.empty((4, capacity), np.int32)
         events, lines, problem, column = _parse(
             block, slots, layout.exponent, layout.integer_times, polarities, t, columns
         )
+
+        # Without its line end, a last number may be cut. A polarity is safe: it has one digit.
         ends_early = problem == NO_PROBLEM and not complete and layout.columns[-1] in "txy" and events > 0
         events -= ends_early
         yield StoredColumns(t[:events], columns[1, :events], columns[2, :events], columns[3, :events] > 0)
+
         line += lines
+
         if problem != NO_PROBLEM:
             what = PROBLEMS[problem].format(column=column + 1, found=column, expected=len(layout.columns))
             message = f"{path}: line {line}: {what}"
@@ -248,6 +288,7 @@ def _chunks(path: Path, layout: _Layout, progress: Progress | None = None) -> It
 def _remedies(problem: int) -> tuple[Remedy, ...]:
     if problem == NO_POLARITY:
         return (Remedy("hints.columns", "xytp", "set the order of the columns"),)
+
     return (Remedy("hints.time_unit", "ns", "set the time unit"),) if problem == NO_INTEGER else ()
 
 
@@ -264,9 +305,12 @@ def _read_blocks(path: Path, start: int, progress: Progress | None) -> Iterator[
                     raise CorruptionError(
                         f"{path}: line longer than {TEXT_BLOCK_BYTES} bytes", lost="everything after it"
                     )
+
                 continue
             yield np.frombuffer(rest + data[:stop], np.uint8), True
+
             rest = data[stop:]
+
     if rest:
         yield np.frombuffer(rest + b"\n", np.uint8), False
 
@@ -295,18 +339,29 @@ def _parse(
     Returns:
         Numbers of parsed events and lines, the problem of the next line, and its column.
     """
-    events = lines = i = 0
+    # Law: a line is blanks and numbers, one number per column, with one separator (blanks that may include one comma
+    # or semicolon) after each. The numbers of slot 0 are times, scaled by 10^exponent; others are plain integers.
+    #
+    # i is the next byte; every line has its end, so a scan that stops at one needs no check of the size.
+    events = 0
+    lines = 0
+    i = 0
     while i < len(block):
         i = _skip(block, i)
-        if block[i] == 10 or block[i] == 35 or block[i] == 37:  # empty line, or comment with # or %
-            while block[i] != 10:
+        if block[i] == LINE_END or block[i] == HASH or block[i] == PERCENT:  # empty line, or comment
+            while block[i] != LINE_END:
                 i += 1
-            i, lines = i + 1, lines + 1
+            i += 1
+            lines += 1
             continue
+
+        # A loop over the columns of a line.
         for column in range(len(slots)):
             slot = slots[column]
-            if block[i] == 10 and not (slot < 0 and (block[i - 1] == 44 or block[i - 1] == 59)):
+            # An unused last column may be empty after a comma or semicolon.
+            if block[i] == LINE_END and not (slot < 0 and (block[i - 1] == COMMA or block[i - 1] == SEMICOLON)):
                 return events, lines, TOO_FEW, column
+
             if slot < 0:
                 while not IS_SEPARATOR[block[i]]:
                     i += 1
@@ -315,6 +370,8 @@ def _parse(
                 value, i, problem = _parse_number(block, i, scale, slot > 0 or integer_times)
                 if problem == NO_PROBLEM and slot > 0 and not -(2**31) < value < 2**31:
                     problem = TOO_LARGE
+
+                # OFF is 0 or -1, and the same throughout a file: `polarities` is shared by its blocks.
                 if problem == NO_PROBLEM and slot == 3:
                     if value == 0 or value == -1:
                         polarities[-value] = True
@@ -322,21 +379,26 @@ def _parse(
                         problem = NO_POLARITY
                 if problem != NO_PROBLEM:
                     return events, lines, problem, column
+
                 if slot == 0:
                     t[events] = value
                 else:
                     columns[slot, events] = value
             i = _skip_separator(block, i)
-        if block[i] != 10:
+
+        if block[i] != LINE_END:
             return events, lines, TOO_MANY, len(slots)
-        i, lines, events = i + 1, lines + 1, events + 1
+        i += 1
+        lines += 1
+        events += 1
+
     return events, lines, NO_PROBLEM, 0
 
 
 # inlined: calls with an array argument count references, and took half the time
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def _skip(block: NDArray[np.uint8], i: int) -> int:  # pragma: no cover
-    while block[i] == 32 or block[i] == 9 or block[i] == 13:
+    while block[i] == SPACE or block[i] == TAB or block[i] == CARRIAGE_RETURN:
         i += 1
     return i
 
@@ -345,7 +407,7 @@ def _skip(block: NDArray[np.uint8], i: int) -> int:  # pragma: no cover
 def _skip_separator(block: NDArray[np.uint8], i: int) -> int:  # pragma: no cover
     """Skip blanks that may include one comma or semicolon; return the next position."""
     i = _skip(block, i)
-    return _skip(block, i + 1) if block[i] == 44 or block[i] == 59 else i
+    return _skip(block, i + 1) if block[i] == COMMA or block[i] == SEMICOLON else i
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
@@ -353,40 +415,53 @@ def _parse_number(
     block: NDArray[np.uint8], i: int, scale: int, is_integer: bool
 ) -> tuple[int, int, int]:  # pragma: no cover
     """Parse the number at i: return number * 10^scale, rounded; the next position; and the problem."""
-    stop, short = i, 0
-    while stop < i + FAST_DIGITS and 48 <= block[stop] <= 57:
-        short = short * 10 + (int(block[stop]) - 48)
+    # Fast path for most numbers, 3 times as fast: an unsigned integer of at most FAST_DIGITS digits cannot overflow.
+    stop = i
+    short = 0
+    while stop < i + FAST_DIGITS and ZERO <= block[stop] <= NINE:
+        short = short * 10 + (int(block[stop]) - ZERO)
         stop += 1
-    if stop > i and IS_SEPARATOR[block[stop]] and scale == 0:  # fast path for most numbers, 3 times as fast
+    if stop > i and IS_SEPARATOR[block[stop]] and scale == 0:
         return short, stop, NO_PROBLEM
-    negative = block[i] == 45
-    if negative or block[i] == 43:
+
+    negative = block[i] == MINUS
+    if negative or block[i] == PLUS:
         i += 1
-    mantissa, digits, point = 0, 0, False
+
+    # The number is mantissa * 10^scale. Each digit after the point lowers the scale by one. Once the mantissa is full,
+    # digits are too small to change the rounded value: before the point they only raise the scale.
+    mantissa = 0
+    digits = 0
+    point = False
     while True:
         byte = block[i]
-        if 48 <= byte <= 57:
+        if ZERO <= byte <= NINE:
             digits += 1
             if mantissa < MAX_MANTISSA:
-                mantissa = mantissa * 10 + (int(byte) - 48)
+                mantissa = mantissa * 10 + (int(byte) - ZERO)
                 scale -= point
-            else:  # digits too small to change the rounded value
+            else:
                 scale += not point
-        elif byte == 46 and not point:
+        elif byte == POINT and not point:
             point = True
         else:
             break
         i += 1
-    if digits and (byte == 101 or byte == 69):
+
+    # An exponent has at most 5 digits, so it cannot overflow; after more, the number does not end at a separator.
+    if digits and byte in (SMALL_E, CAPITAL_E):
         i += 1
-        down = block[i] == 45
-        if down or block[i] == 43:
+        down = block[i] == MINUS
+        if down or block[i] == PLUS:
             i += 1
-        power, digits = 0, 0
-        while 48 <= block[i] <= 57 and digits < 5:
-            power = power * 10 + (block[i] - 48)
-            i, digits = i + 1, digits + 1
+        power = 0
+        digits = 0
+        while ZERO <= block[i] <= NINE and digits < 5:
+            power = power * 10 + (block[i] - ZERO)
+            i += 1
+            digits += 1
         scale += -power if down else power
+
     if not digits or not IS_SEPARATOR[block[i]]:
         return 0, i, NO_NUMBER
     value, problem = _scale(mantissa, scale, is_integer)
@@ -398,12 +473,15 @@ def _scale(mantissa: int, scale: int, is_integer: bool) -> tuple[int, int]:  # p
     """Return mantissa * 10^scale, with halves rounded up, and the problem."""
     if mantissa == 0:
         return 0, NO_PROBLEM
+
     if scale >= 0:
         if scale > 18 or mantissa > 2**62 // POWERS[scale]:
             return 0, TOO_LARGE
         return mantissa * POWERS[scale], NO_PROBLEM
-    if scale < -18:
+    if scale < -18:  # POWERS ends at 18; smaller numbers count as 0
         return 0, NO_INTEGER if is_integer else NO_PROBLEM
+
+    # `rest >= power - rest` is `2 * rest >= power` without an overflow.
     power = POWERS[-scale]
     value = mantissa // power
     rest = mantissa - value * power
@@ -431,28 +509,33 @@ def _print(
     t: NDArray[np.int64], x: NDArray[np.int16], y: NDArray[np.int16], p: NDArray[np.bool_], rows: NDArray[np.uint8]
 ) -> int:  # pragma: no cover
     """Format events as text in `rows`; return the number of bytes."""
+    # position is the next byte of `rows`. The digits of a number come last first, so they are collected, then reversed.
+    # uint64 holds the absolute value of every int64, also of -2^63, which has no positive int64.
     digits = np.empty(20, np.uint8)
-    place = 0
+    position = 0
     for event in range(len(t)):
         for column in range(4):
             value = (t[event], np.int64(x[event]), np.int64(y[event]), np.int64(p[event]))[column]
-            left = np.uint64(value)
+            magnitude = np.uint64(value)
             if value < 0:
-                rows[place] = 45
-                place += 1
-                left = np.uint64(0) - left
+                rows[position] = MINUS
+                position += 1
+                magnitude = np.uint64(0) - magnitude
+
             count = 0
-            while count == 0 or left:
-                tenth = left // np.uint64(10)
-                digits[count] = np.uint8(48) + np.uint8(left - tenth * np.uint64(10))
-                left = tenth
+            while count == 0 or magnitude:
+                tenth = magnitude // np.uint64(10)
+                digits[count] = np.uint8(ZERO) + np.uint8(magnitude - tenth * np.uint64(10))
+                magnitude = tenth
                 count += 1
+
             for k in range(count):
-                rows[place + k] = digits[count - 1 - k]
-            place += count
-            rows[place] = 10 if column == 3 else 44
-            place += 1
-    return place
+                rows[position + k] = digits[count - 1 - k]
+            position += count
+            rows[position] = LINE_END if column == 3 else COMMA
+            position += 1
+
+    return position
 
 
 class StandardOutputWriter(Writer):
@@ -467,6 +550,7 @@ class StandardOutputWriter(Writer):
     def _write(self, events: Events, _noise: NDArray[np.bool_] | None) -> None:
         for start in range(0, len(events), PART_EVENTS):
             self._print(_format_lines(events.slice_events(start, start + PART_EVENTS)))
+
         self.count += len(events)
         self._last_us = int(events.t[-1])
 

@@ -24,21 +24,29 @@ def to_microseconds(t: NDArray[Any], exponent: int, offset_us: int = 0) -> tuple
         return np.zeros(0, np.int64), np.True_
     if t.dtype.kind == "f":
         return _float_times(t, exponent, offset_us)
+
     valid: Valid = np.True_
-    scale, low, high = 10 ** max(exponent, 0), int(t.min()), int(t.max())
+    scale = 10 ** max(exponent, 0)
+    low = int(t.min())
+    high = int(t.max())
+
+    # Most columns are checked by their extremes, in Python's integers; each time is only checked if one is wrong.
     too_low = min(low, 0) * scale + min(offset_us, 0) < -MAX_INT64
     if too_low or max(high, 0) * scale + max(offset_us, 0) > MAX_INT64:
         most = (MAX_INT64 - abs(offset_us)) // scale
         valid = (t <= min(most, np.iinfo(t.dtype).max)) & (t >= max(-most, np.iinfo(t.dtype).min))
         t = np.where(valid, t, t.dtype.type(0))
+
     times = t.astype(np.int64, copy=False)
     if exponent < 0:
         divisor = 10**-exponent
         times = (times // divisor) + (times % divisor * 2 >= divisor)
     elif scale > 1:
         times = times * scale
+
     if offset_us:
         times = times + offset_us
+
     return times, valid
 
 
@@ -46,6 +54,7 @@ def _float_times(t: NDArray[Any], exponent: int, offset_us: int) -> tuple[NDArra
     with np.errstate(invalid="ignore", over="ignore"):
         nearest = np.rint(t.astype(np.float64) * 10.0**exponent)
         valid = np.abs(nearest) <= MAX_FLOAT_TIME - abs(offset_us)
+
     return np.where(valid, nearest, 0).astype(np.int64) + (offset_us if valid.any() else 0), valid
 
 
@@ -57,6 +66,7 @@ def to_pixels(column: NDArray[Any]) -> tuple[NDArray[Any], Valid]:
         return column.astype(np.uint8), np.True_
     with np.errstate(invalid="ignore"):
         valid = (np.abs(column) < PIXEL_LIMIT) & (column == np.rint(column))
+
     return np.where(valid, column, 0).astype(np.int64), valid
 
 
@@ -70,8 +80,9 @@ def to_polarities(p: NDArray[Any], off: int | None) -> tuple[NDArray[Any], Valid
     if p.dtype.kind in "ub":
         return p, np.True_, off  # `Events` checks the range
     if off is None:
-        found = p[(p == 0) | (p == -1)]
-        off = int(found[0]) if len(found) else None
+        zeros = p[(p == 0) | (p == -1)]
+        off = int(zeros[0]) if len(zeros) else None
+
     on = p == 1
     return on, on | (p == (0 if off is None else off)), off
 
@@ -93,6 +104,8 @@ def convert_columns(
     x, valid["x"] = to_pixels(values["x"])
     y, valid["y"] = to_pixels(values["y"])
     p, valid["p"], off = to_polarities(values["p"], off)
+
+    # The first invalid row ends the columns; if several are invalid there, the first name in the alphabet is reported.
     invalid = [(int(np.argmin(mask)), name) for name, mask in valid.items() if not mask.all()]
     stop, name = min(invalid, default=(len(t), ""))
     return Converted(StoredColumns(t[:stop], x[:stop], y[:stop], p[:stop]), name, off)

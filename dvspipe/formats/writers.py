@@ -18,7 +18,8 @@ from ..base.files import claim_output, require_space, write_beside
 from ..events import Events, SensorSize
 
 PART_EVENTS = 1 << 20  # events encoded at a time
-MIN_CLOSING_BYTES, CLOSING_BYTES = 256 << 10, 8 << 20  # range of `closing_bytes`
+MIN_CLOSING_BYTES = 256 << 10  # range of `closing_bytes`
+CLOSING_BYTES = 8 << 20
 
 Compression = Literal["gzip", "blosc"]
 
@@ -83,6 +84,7 @@ class Writer(ABC):
         self.saved: dict[str, NDArray[Any]] | None = None
         if not has_suffix(self.path, suffixes):
             raise unwritable(self.path, suffixes)
+
         self._overwrite = overwrite
         self._last_us: int | None = None
         self._stack = ExitStack()
@@ -117,6 +119,7 @@ class Writer(ABC):
         if kind is not None:
             self._stack.__exit__(kind, error, traceback)
             return
+
         with self._stack:
             claim_output(self.path, overwrite=self._overwrite)  # another process may have written the file meanwhile
             self._finish()
@@ -187,6 +190,7 @@ class StreamWriter(Writer):
             except EventError as error:
                 message = f"{self.path}: {error.message}, after {self.count} events"
                 raise EventError(message, *error.remedies) from error
+
             require_space(self.path, self._encoder.size(part, self._last_us) + closing_bytes(self.count))
             self._encode(part)
             self.count += len(part)

@@ -38,9 +38,12 @@ class FramingConfig(Settings):
         """
         explicit = self.model_dump(mode="json", exclude_unset=True)
         defaults = framing.model_dump(mode="json", include=set(FramingConfig.model_fields))
+
+        # An explicit region replaces everything that selects or scales the pictures.
         if "roi" in explicit:
             defaults["fit"] = None
             defaults["video"]["video"] |= {"crop": None, "resize": None}
+
         return build(type(self), merge_settings(defaults, explicit), type(self).__name__)
 
     def for_recording(self, name: str) -> Self:
@@ -52,10 +55,12 @@ class FramingConfig(Settings):
 
     def for_checkpoint(self) -> FramingConfig:
         """Return the settings that apply to any recording, without times, files and noise seeds of specific videos."""
-        convert, video = self.video, self.video.video
-        kept = VideoSettings(transfer=video.transfer, crop=video.crop, resize=video.resize)
+        convert = self.video
+        video = self.video.video
+        geometry = VideoSettings(transfer=video.transfer, crop=video.crop, resize=video.resize)
         simulator = convert.simulator.model_copy(update={"noise_seed": None})
-        framed = ConvertConfig(video=kept, simulator=simulator, upsample=convert.upsample)
+        framed = ConvertConfig(video=geometry, simulator=simulator, upsample=convert.upsample)
+
         return FramingConfig(fit=self.fit, roi=self.roi, video=framed)
 
 

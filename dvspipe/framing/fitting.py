@@ -76,9 +76,11 @@ def plan_fit(
     region = region or Region.full(source)
     if region.overlap(source) is None:
         raise EventError(f"region {region}: outside the sensor of {source}")
+
     size = scaled_size(region.size, target) if mode == "scale" else region.size
     columns, per_column = _map_axis(source.width, target.width, region.left, region.size.width, size.width)
     rows, per_row = _map_axis(source.height, target.height, region.top, region.size.height, size.height)
+
     return Fit(source, target, region, PixelMap(columns, rows, np.multiply.outer(per_row, per_column)))
 
 
@@ -102,22 +104,30 @@ def _map_axis(
     Pixel k of the `length` pixels after `start` covers k * scaled / length to (k + 1) * scaled / length. Downscaling
     maps it to the target pixel that contains its start; upscaling, to all target pixels that start in it.
     """
+    # Boundaries of the pixels in units of 1 / length target pixels: integers, so neighbours share them exactly.
     edges = np.arange(length + 1, dtype=np.int64) * scaled
+
+    # Enlarged: a pixel covers the target pixels whose start is inside it. Reduced: it belongs to one of them.
     if scaled > length:
         bounds = -(-edges // length)
-        first, stop = bounds[:-1], bounds[1:]
+        first = bounds[:-1]
+        stop = bounds[1:]
     else:
         first = edges[:-1] // length
         stop = first + 1
 
+    # Centred in the target; pixels outside the region or the target get an empty range.
     shift = (target - scaled) // 2
-    places = np.zeros((2, source), np.int64)
-    low, high = max(0, start), min(source, start + length)
-    places[:, low:high] = np.clip([first + shift, stop + shift], 0, target)[:, low - start : high - start]
+    ranges = np.zeros((2, source), np.int64)
+    low = max(0, start)
+    high = min(source, start + length)
+    ranges[:, low:high] = np.clip([first + shift, stop + shift], 0, target)[:, low - start : high - start]
+
     areas = np.zeros(target, np.int32)
-    for one, after in places.T.tolist():
+    for one, after in ranges.T.tolist():
         areas[one:after] += 1
-    return places.astype(np.int32), areas
+
+    return ranges.astype(np.int32), areas
 
 
 def start_fit(fit: Fit) -> NDArray[np.int32]:
@@ -132,15 +142,23 @@ def fit_events(events: Events, fit: Fit, state: NDArray[np.int32]) -> tuple[Even
     if fit.is_identity:
         return events, state
 
+    # The kernel changes its state in place, and the caller keeps the state that it passed.
     change = state.copy()
     columns, rows, _ = fit.pixels
     copies = int((columns[1] - columns[0]).max(initial=0) * (rows[1] - rows[0]).max(initial=0))
+
+    # Room for as many events as possible; the result is copied, to release the rest.
     room = len(events) * max(1, copies)
     out = _Columns(
         np.empty(room, np.int64), np.empty(room, np.int16), np.empty(room, np.int16), np.empty(room, np.bool_)
     )
     count = _fit(_Columns(events.t, events.x, events.y, events.p), fit.pixels, change, out)
-    t, x, y, p = out.t[:count].copy(), out.x[:count].copy(), out.y[:count].copy(), out.p[:count].copy()
+
+    t = out.t[:count].copy()
+    x = out.x[:count].copy()
+    y = out.y[:count].copy()
+    p = out.p[:count].copy()
+
     return Events.wrap_unchecked(t, x, y, p, fit.target), change
 
 
@@ -162,20 +180,33 @@ class _Columns(NamedTuple):
 @njit(cache=True, nogil=True, error_model="numpy")
 def _fit(events: _Columns, pixels: PixelMap, change: NDArray[np.int32], out: _Columns) -> int:
     """Write the target's events to `out`, update `change` in place, and return the number of events."""
+    # Law, for each target pixel of an event: change += 1 (ON) or -1 (OFF); if |change| reaches the number of source
+    # pixels that share the target pixel, it fires, and change keeps the remainder (Gruel et al., see above).
+    # columns [2, source width] and rows [2, source height]: first and last (exclusive) target; areas and change: [H, W]
+    # on the target. event: index of the source event; to_row, to_column: target pixel.
     t, x, y, p = events
     columns, rows, areas = pixels
     to_t, to_x, to_y, to_p = out
+
     count = 0
     for event in range(t.size):
-        column, row = np.uintp(x[event]), np.uintp(y[event])
+        column = np.uintp(x[event])
+        row = np.uintp(y[event])
         step = np.int32(1 if p[event] else -1)
+
         for to_row in range(rows[0, row], rows[1, row]):
             for to_column in range(columns[0, column], columns[1, column]):
                 target = np.uintp(to_row), np.uintp(to_column)
-                value, area = change[target] + step, areas[target]
+                value = change[target] + step
+                area = areas[target]
+
                 if abs(value) >= area:
-                    to_t[count], to_x[count], to_y[count], to_p[count] = t[event], to_column, to_row, p[event]
+                    to_t[count] = t[event]
+                    to_x[count] = to_column
+                    to_y[count] = to_row
+                    to_p[count] = p[event]
                     count += 1
                     value -= step * area
                 change[target] = value
+
     return count

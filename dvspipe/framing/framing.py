@@ -39,14 +39,18 @@ SUPPORT_US = 20_000  # time for which an event supports events of its neighbours
 MAX_ZOOM = 4.0  # maximum zoom, in target pixels per source pixel
 NOISE_SIGMAS = 2.0  # noise level: standard deviations above the median activity
 FULL_ACTIVITY_QUANTILE = 0.997  # quantile that defines full activity; a person may fill only 1 % of the picture
-ZERO_WEIGHT_ACTIVITY, FULL_WEIGHT_ACTIVITY = 0.1, 0.4  # fractions of full activity with weight 0 and 1
+ZERO_WEIGHT_ACTIVITY = 0.1  # fractions of full activity with weight 0 and 1
+FULL_WEIGHT_ACTIVITY = 0.4
 MIN_ACTIVITY = 0.02  # minimum full activity, beyond noise
 MIN_CELLS = 12.0  # minimum total weight of moving cells
 SIDE_POWER = 0.65  # start squares maximize weight / side ** SIDE_POWER
-MIN_SIDE, SIDE_STEP = 10, 1.2  # smallest start square in cells, and factor to the next
-PERSON_SIDE, PERSON_RAISE = 1.5, 0.2  # enlarge and raise the moving square to show the person
+MIN_SIDE = 10  # side of the smallest start square in cells
+SIDE_STEP = 1.2  # factor to the next start square
+PERSON_SIDE = 1.5  # enlarge and raise the moving square to show the person
+PERSON_RAISE = 0.2
 MODEL = Path(__file__).with_name("framing.npz")
-MODEL_CELLS, MODEL_VIEW = 20, 1.5  # input cells per side; side of the view relative to the square
+MODEL_CELLS = 20  # input cells per side
+MODEL_VIEW = 1.5  # side of the view relative to the square
 REFINEMENTS = 4  # steps of the network
 MAX_SIDE_FACTOR = 2.5  # maximum factor on the side by refinement
 SMOOTH_SLICES = 4  # standard deviation of the centre smoothing
@@ -64,7 +68,7 @@ class Square(NamedTuple):
 
     def scaled(self, factor: float) -> Square:
         """Return the same square in a picture scaled by a factor."""
-        return Square(*(factor * each for each in self))
+        return Square(*(factor * value for value in self))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -106,16 +110,23 @@ class Framing(Brief):
         """Track the region in the recording's pictures, scaled by `zoom`; `origin` is their upper left corner."""
         width, height = (max(1, round(side * zoom / self.zoom)) for side in (self.target.width, self.target.height))
         left, top = np.round((self.center - origin) * zoom - np.array([width, height]) / 2).astype(np.int64).T
+
+        # List only the times at which the region moves.
         moved = np.diff(left, prepend=left[0]).astype(bool) | np.diff(top, prepend=top[0]).astype(bool)
         moved[0] = True
+
         return RegionTrack(SensorSize(width=width, height=height), self.t_us[moved], left[moved], top[moved])
 
     def bounding_region(self) -> Region:
         """Return the smallest region of the source that contains the region of interest at all times, plus a margin."""
-        track, source = self.track(), self.source
-        left, top = max(0, int(track.left.min()) - 1), max(0, int(track.top.min()) - 1)
+        track = self.track()
+        source = self.source
+
+        left = max(0, int(track.left.min()) - 1)
+        top = max(0, int(track.top.min()) - 1)
         right = min(source.width, int(track.left.max()) + track.size.width + 1)
         bottom = min(source.height, int(track.top.max()) + track.size.height + 1)
+
         return Region(left, top, SensorSize(width=right - left, height=bottom - top))
 
     def zoomed(self, region: Region) -> SensorSize:
@@ -141,6 +152,8 @@ class ActivityMaps:
         self._shape = -(-sensor.height // self.cell_px), -(-sensor.width // self.cell_px)
         self._number: int | None = None  # index of the current slice
         self._counts = np.zeros(self._shape, np.float32)
+
+        # A border of one pixel around the times spares the kernel a test for the edges of the picture.
         never = np.iinfo(np.int64).min // 2
         self._pixels = _PixelState(
             np.full((sensor.height + 2, sensor.width + 2), never), np.full((sensor.height, sensor.width), never)
@@ -165,6 +178,8 @@ class ActivityMaps:
             if number != self._number:
                 yield from self.finish()
             self._number = number
+
+            # One slice at a time, because the counts belong to the current slice.
             stop = int(np.searchsorted(part.t, self.start_us + (number + 1) * SLICE_US))
             one = part.slice_events(first, stop)
             _count_active(one.t, one.x, one.y, number, self.cell_px, self._pixels, self._counts)
@@ -182,17 +197,22 @@ def find_square(activity: NDArray[np.float32], cell_px: int) -> Square | None:
     weight = weigh_cells(activity)
     if weight.sum() < MIN_CELLS:
         return None
+
     return refine_square(weight, find_start(weight)).scaled(cell_px)
 
 
 def weigh_cells(activity: NDArray[np.float32]) -> NDArray[np.float64]:
     """Weigh the activity of each cell and its neighbours beyond noise, 0 to 1; 1 is the activity of a moving edge."""
     density = _box_mean(activity, 3)
+
+    # Subtract the activity of noise, estimated by the median and its absolute deviation: a person is a small part.
     median = float(np.median(density))
     density -= median + NOISE_SIGMAS * SIGMA_PER_MAD * float(np.median(np.abs(density - median)))
+
     busiest = float(np.quantile(density, FULL_ACTIVITY_QUANTILE))
     if busiest < MIN_ACTIVITY:
         return np.zeros_like(density)
+
     return np.asarray(
         np.clip((density / busiest - ZERO_WEIGHT_ACTIVITY) / (FULL_WEIGHT_ACTIVITY - ZERO_WEIGHT_ACTIVITY), 0, 1),
         np.float64,
@@ -204,16 +224,24 @@ def find_start(weight: NDArray[np.float64]) -> Square:
 
     The square maximizes its weight divided by side ** SIDE_POWER: a larger square would add little weight.
     """
-    best, found, side = 0.0, Square(0.0, 0.0, 1.0), float(MIN_SIDE)
+    best = 0.0
+    busiest = Square(0.0, 0.0, 1.0)
+    side = float(MIN_SIDE)
+
+    # Box sums of growing side; the exponent makes a larger square win only if it adds enough activity.
     while side <= 1.3 * max(weight.shape):
         cells = int(side) // 2 * 2 + 1
         sums = _box_mean(weight, cells) * cells ** (2 - SIDE_POWER)
         if sums.max() > best:
             best = float(sums.max())
+
+            # The centre of the plateau around the maximum, not its first cell.
             y, x = np.argwhere(sums >= 0.98 * best).mean(axis=0) + 0.5
-            found = Square(float(x), float(y), float(cells))
+            busiest = Square(float(x), float(y), float(cells))
+
         side *= SIDE_STEP
-    return Square(found.x, found.y - PERSON_RAISE * PERSON_SIDE * found.side, PERSON_SIDE * found.side)
+
+    return Square(busiest.x, busiest.y - PERSON_RAISE * PERSON_SIDE * busiest.side, PERSON_SIDE * busiest.side)
 
 
 def refine_square(weight: NDArray[np.float64], start: Square) -> Square:
@@ -221,17 +249,24 @@ def refine_square(weight: NDArray[np.float64], start: Square) -> Square:
     model = _load_model()
     sums = sum_weights(weight)
     square = start
+
+    # Average with the mirrored view: the network then treats both sides alike.
     for _ in range(REFINEMENTS):
         view = sample_square(sums, square)
         right, down, growth = model.apply(view)
         left, mirrored_down, mirrored_growth = model.apply(view[:, ::-1])
-        x, y = square.x + (right - left) / 2 * square.side, square.y + (down + mirrored_down) / 2 * square.side
+
+        x = square.x + (right - left) / 2 * square.side
+        y = square.y + (down + mirrored_down) / 2 * square.side
         side = square.side * math.exp((growth + mirrored_growth) / 2)
+
+        # Stay near the start: the network only refines it.
         square = Square(
             min(max(x, start.x - start.side / 2), start.x + start.side / 2),
             min(max(y, start.y - start.side / 2), start.y + start.side / 2),
             min(max(side, start.side / MAX_SIDE_FACTOR), start.side * MAX_SIDE_FACTOR),
         )
+
     return square
 
 
@@ -245,13 +280,22 @@ def sample_square(sums: NDArray[np.float64], square: Square) -> NDArray[np.float
 
     `sums` is the table of `sum_weights`; weights beyond the picture are zero.
     """
-    rows, columns = sums.shape[0] - 1, sums.shape[1] - 1
+    rows = sums.shape[0] - 1
+    columns = sums.shape[1] - 1
+
+    # Bilinear interpolation of the summed-area table at the edges of the cells gives exact means of partial cells.
     edges = (np.arange(MODEL_CELLS + 1) / MODEL_CELLS - 0.5) * MODEL_VIEW * square.side
-    y, x = np.clip(square.y + edges, 0, rows), np.clip(square.x + edges, 0, columns)
-    i, j = np.minimum(y.astype(int), rows - 1), np.minimum(x.astype(int), columns - 1)
-    down, right = (y - i)[:, None], x - j
+    y = np.clip(square.y + edges, 0, rows)
+    x = np.clip(square.x + edges, 0, columns)
+
+    i = np.minimum(y.astype(int), rows - 1)
+    j = np.minimum(x.astype(int), columns - 1)
+    down = (y - i)[:, None]
+    right = x - j
+
     between = sums[i] * (1 - down) + sums[i + 1] * down
     corners = between[:, j] * (1 - right) + between[:, j + 1] * right
+
     area = (MODEL_VIEW * square.side / MODEL_CELLS) ** 2
     return np.asarray(np.diff(np.diff(corners, axis=0), axis=1) / area, np.float64)
 
@@ -278,7 +322,9 @@ def _load_model() -> _Model:
 
 def _box_mean(values: NDArray[np.float32 | np.float64], side: int) -> NDArray[np.float64]:
     """Average over the square of odd side around each cell; cells outside are zero."""
-    before, after = side // 2 + 1, side // 2
+    before = side // 2 + 1
+    after = side // 2
+
     sums = np.pad(np.asarray(values, np.float64), ((before, after), (before, after))).cumsum(axis=0).cumsum(axis=1)
     return np.asarray((sums[side:, side:] - sums[:-side, side:] - sums[side:, :-side] + sums[:-side, :-side]) / side**2)
 
@@ -302,37 +348,45 @@ def find_framing(
     numbers, squares = _find_squares(maps.count(parts), maps.cell_px)
     if not squares:
         return None
+
     shorter = min(target.width, target.height)
     if zoom is None:
         side = scale * float(np.median([square.side for square in squares]))
         zoom = min(MAX_ZOOM, shorter / side)
         if zoom * original.width <= target.width and zoom * original.height <= target.height:
             return None
+
     center = scale * np.array([(square.x, square.y) for square in squares])
     t_us = maps.start_us + np.array(numbers, np.int64) * SLICE_US
+
     followed = follow_centers(smooth_centers(np.array(numbers), center), DEAD_BAND * shorter / zoom)
     return Framing(original, target, zoom, t_us, followed)
 
 
 def _find_squares(slices: Iterable[tuple[int, NDArray[np.float32]]], cell_px: int) -> tuple[list[int], list[Square]]:
     """Return the indices of slices with motion, and the square of each from the mean of all slices near it."""
-    numbers, squares, near = list[int](), list[Square](), deque[tuple[int, NDArray[np.float32]]]()
+    numbers = list[int]()
+    squares = list[Square]()
+    recent = deque[tuple[int, NDArray[np.float32]]]()
     waiting = deque[int]()
 
     def flush_until(last: int | None) -> None:
         while waiting and (last is None or waiting[0] + CONTEXT_SLICES < last):
             now = waiting.popleft()
-            while near[0][0] < now - CONTEXT_SLICES:
-                near.popleft()
-            mean = np.mean([activity for number, activity in near if number <= now + CONTEXT_SLICES], axis=0)
-            if (place := find_square(mean, cell_px)) is not None:
+
+            # A slice is averaged with those up to CONTEXT_SLICES before and after it.
+            while recent[0][0] < now - CONTEXT_SLICES:
+                recent.popleft()
+            mean = np.mean([activity for number, activity in recent if number <= now + CONTEXT_SLICES], axis=0)
+            if (square := find_square(mean, cell_px)) is not None:
                 numbers.append(now)
-                squares.append(place)
+                squares.append(square)
 
     for number, activity in slices:
         flush_until(number)
-        near.append((number, activity))
+        recent.append((number, activity))
         waiting.append(number)
+
     flush_until(None)
     return numbers, squares
 
@@ -349,12 +403,15 @@ def smooth_centers(numbers: NDArray[np.int64], center: NDArray[np.float64]) -> N
 
 def follow_centers(center: NDArray[np.float64], play: float) -> NDArray[np.float64]:
     """Return centres [n, 2] that move only as far as needed to stay within `play` of the given centres, per axis."""
+    # Stand still if a single position is good enough for the complete recording.
     middle = np.median(center, axis=0)
     position = middle if (abs(center - middle) <= play).all() else center[0]
+
     followed = np.empty_like(center)
     for index, target in enumerate(center):
         position = np.clip(position, target - play, target + play)
         followed[index] = position
+
     return followed
 
 
@@ -362,10 +419,14 @@ def follow_stream(parts: Iterable[Events], track: RegionTrack) -> Iterator[Event
     """Crop events to a moving region; any division of the stream into parts gives the same events."""
     size = track.size
     for part in parts:
-        place = np.maximum(np.searchsorted(track.t_us, part.t, side="right") - 1, 0)
-        x, y = part.x - track.left[place], part.y - track.top[place]
+        position = np.maximum(np.searchsorted(track.t_us, part.t, side="right") - 1, 0)
+        x = part.x - track.left[position]
+        y = part.y - track.top[position]
+
         inside = (x >= 0) & (x < size.width) & (y >= 0) & (y < size.height)
-        x, y = x[inside].astype(np.int16), y[inside].astype(np.int16)
+        x = x[inside].astype(np.int16)
+        y = y[inside].astype(np.int16)
+
         yield Events.wrap_unchecked(part.t[inside], x, y, part.p[inside], size)
 
 
@@ -387,17 +448,25 @@ def _count_active(
     counts: NDArray[np.float32],
 ) -> None:
     """Add newly active pixels to the counts of their cells."""
+    # Law: a pixel counts once per slice, at its first event with a neighbour that was active in the last SUPPORT_US.
+    # last_us [H + 2, W + 2] has a border of one pixel, so the neighbours of (row, column) are last_us[row:row + 3,
+    # column:column + 3]; counted [H, W]: slice of the last count; counts: cells of cell_px x cell_px pixels.
+    # event: index of the event; i, j: row and column of the neighbour.
     last_us, counted = pixels
     one = np.uintp(1)
+
     for event in range(t.size):
-        column, row = np.uintp(x[event]), np.uintp(y[event])
+        column = np.uintp(x[event])
+        row = np.uintp(y[event])
         if counted[row, column] != number:
             since = t[event] - SUPPORT_US
             supported = False
             for i in range(3):
                 for j in range(3):
                     supported |= (i != 1 or j != 1) and last_us[row + np.uintp(i), column + np.uintp(j)] >= since
+
             if supported:
                 counted[row, column] = number
                 counts[row // np.uintp(cell_px), column // np.uintp(cell_px)] += 1
+
         last_us[row + one, column + one] = t[event]

@@ -147,18 +147,22 @@ def open_source(
         stream = EventParts(data.sensor, partial(_iterate_once, data))
         span_us = (int(data.t[0]), int(data.t[-1])) if len(data) else None
         return _plan_source("the events", stream, target, config, span_us, progress)
+
     if camera_of(data) is not None:
         raise DataError(f"{data}: is a camera (expected a recording or video); record it to a file first")
     if is_video(data):
         return _open_video(data, target, config, progress)
+
     recording, guess = _open_recording(data, target, config, sensor=sensor, hints=hints)
     extent = recording.extent()
     stream = EventParts(recording.sensor, partial(_read_recording, recording))
     span_us = (extent.first_us or 0, extent.last_us or 0) if extent else None
     planned = _plan_source(str(data), stream, target, config, span_us, progress)
     source = replace(planned, synthetic=recording.is_synthetic)
+
     if guess is None or guess == target:
         return source
+
     warning = f"{data}: does not name its sensor; using "
     if guess == recording.sensor:
         warning += str(guess)
@@ -167,6 +171,7 @@ def open_source(
             f"the network's {target}, although its events also fit {guess}; if the sensor is {guess}, set sensor to "
             f"{guess} and fit to scale"
         )
+
     return replace(source, warnings=(warning, *source.warnings))
 
 
@@ -237,17 +242,20 @@ def _plan_source(
     progress: Progress,
 ) -> EventSource:
     """Plan the fit and the region of interest of a recording."""
-    own = stream.sensor
+    sensor = stream.sensor
     framing = None
-    if config.roi == "auto" or (config.roi is None and config.fit is None and is_larger(own, target)):
+
+    if config.roi == "auto" or (config.roi is None and config.fit is None and is_larger(sensor, target)):
         parts = _report_parts(stream, span_us, progress)
-        framing = find_framing(parts, own, target, zoom=1.0 if config.fit == "crop" else None)
+        framing = find_framing(parts, sensor, target, zoom=1.0 if config.fit == "crop" else None)
+
     if framing is not None:
         fit, track = plan_following(framing)
-        return EventSource(name, stream, stream, own, fit, track, _list_positions(framing), span_us)
-    fixed = plan_region(name, own, target, config)
+        return EventSource(name, stream, stream, sensor, fit, track, _list_positions(framing), span_us)
+
+    fixed = plan_region(name, sensor, target, config)
     looked_at = _fixed_position(fixed.seen)
-    return EventSource(name, stream, stream, own, fixed.fit, None, looked_at, span_us, warnings=fixed.warnings)
+    return EventSource(name, stream, stream, sensor, fixed.fit, None, looked_at, span_us, warnings=fixed.warnings)
 
 
 @dataclass(frozen=True)
@@ -270,8 +278,9 @@ def plan_region(name: str, own: SensorSize, target: SensorSize, config: FramingC
     region = _parse_region(name, config, own, "sensor")
     mode = config.fit or ("crop" if region.size == target else "scale")
     if config.fit is None and config.roi != "auto" and region.size != target and not is_larger(region.size, target):
-        found = f"its region is {region}" if region.size != own else f"comes from a sensor of {own}"
-        raise DataError(f"{name}: {found} (expected the network's {target})", *FIT_REMEDIES)
+        actual = f"its region is {region}" if region.size != own else f"comes from a sensor of {own}"
+        raise DataError(f"{name}: {actual} (expected the network's {target})", *FIT_REMEDIES)
+
     fit = plan_fit(own, target, mode, region)
     seen = region if mode == "scale" else _intersect_centered(region, target)
     return FixedRegion(fit, seen, _find_outside(name, region, own, "sensor"))
@@ -281,6 +290,7 @@ def _find_outside(name: str, region: Region, own: SensorSize, what: Literal["sen
     """Warn if little of a region is inside the sensor or picture."""
     inside = region.overlap(own)
     assert inside is not None
+
     share = inside.size.width * inside.size.height / (region.size.width * region.size.height)
     if share >= MIN_INSIDE:
         return ()
@@ -300,6 +310,7 @@ def _parse_region(name: str, config: FramingConfig, own: SensorSize, what: Liter
         region = Region.parse(config.roi)
     except EventError as error:
         raise error.named(name) from error
+
     if region.overlap(own) is None:
         raise EventError(f"{name}: roi {region} is outside the {what} of {own}")
     return region
@@ -307,7 +318,9 @@ def _parse_region(name: str, config: FramingConfig, own: SensorSize, what: Liter
 
 def _intersect_centered(region: Region, target: SensorSize) -> Region:
     """Intersect `region` with a box of size `target` centred on it."""
-    width, height = min(region.size.width, target.width), min(region.size.height, target.height)
+    width = min(region.size.width, target.width)
+    height = min(region.size.height, target.height)
+
     left = region.left + max(0, -((target.width - region.size.width) // 2))
     top = region.top + max(0, -((target.height - region.size.height) // 2))
     return Region(left, top, SensorSize(width=width, height=height))
@@ -325,19 +338,22 @@ def _list_positions(framing: Framing) -> tuple[LookRow, ...]:
     """List the positions of the region of interest in the recording's pictures; the first has no start time."""
     track = framing.track()
     places = zip([None, *track.t_us[1:].tolist()], track.left.tolist(), track.top.tolist(), strict=True)
-    return tuple(_to_row(*place, track.size) for place in places)
+    return tuple(_to_row(*position, track.size) for position in places)
 
 
 def _open_video(path: Path, target: SensorSize, config: FramingConfig, progress: Progress) -> EventSource:
     """Open a video and scale it before simulation: more exact and faster than scaling its events."""
     config = config.for_recording(path.absolute().name)
+
     if config.roi == "full" and config.video.simulator.sensor_size != "keep":
         seen = open_for_sensor(path, config.video).settings
         config = config.model_copy(update={"video": config.video.model_copy(update={"video": seen})})
-    settings, roi = config.video, config.roi
+    settings = config.video
+    roi = config.roi
     name = str(path)
     film = partial(_open_repeated, path, _set_video(settings, crop=None, resize=None).video)
     geometry = settings.video.crop or settings.video.resize
+
     if roi not in (None, "full") and settings.video.crop:
         raise DataError(
             f"{path}: both roi and video.crop = {settings.video.crop} select a region (expected one of them)"
@@ -411,10 +427,12 @@ def _crop_to_region(
     """
     shown = region.overlap(size)
     assert shown is not None
+
     if shown.size != size:
         settings = _set_video(settings, crop=str(shown))
     if target is None or region.size == target or settings.video.resize:
         return settings
+
     scaled = scaled_size(region.size, target)
     width = max(1, round(scaled.width * shown.size.width / region.size.width))
     height = max(1, round(scaled.height * shown.size.height / region.size.height))
@@ -425,7 +443,10 @@ def map_region(region: Region, size: SensorSize, scaled: SensorSize) -> Region:
     """Map `region` from the source frame to the cropped and resized video."""
     shown = region.overlap(size)
     assert shown is not None
-    across, down = scaled.width / shown.size.width, scaled.height / shown.size.height
+
+    across = scaled.width / shown.size.width
+    down = scaled.height / shown.size.height
+
     return Region(
         round((region.left - shown.left) * across),
         round((region.top - shown.top) * down),
@@ -470,8 +491,10 @@ def _estimate_span(video: Video) -> tuple[int, int] | None:
     times_us = [frame.t_us for frame in islice(video.frames(), 2)]
     if len(times_us) < 2 or not video.frame_count:
         return None
+
     first_us, second_us = times_us
-    last_us, stop_s = (second_us - first_us) * video.frame_count, video.settings.stop_s
+    last_us = (second_us - first_us) * video.frame_count
+    stop_s = video.settings.stop_s
     return first_us, max(second_us, last_us if stop_s is None else min(last_us, round(stop_s * 1e6)))
 
 

@@ -41,14 +41,15 @@ def find_person(
     """
     complete = video.model_copy(update={"crop": None, "resize": None})
     try:
-        found = track(path, {"max_fps": POSE_HZ, "smooth": False}, video=complete, progress=progress)
+        tracked = track(path, {"max_fps": POSE_HZ, "smooth": False}, video=complete, progress=progress)
     except VideoError:
         return None  # the simulation reports problems of the film
-    seen = found.present & shows_shoulders(found.confidence)
+
+    seen = tracked.present & shows_shoulders(tracked.confidence)
     if seen.mean() < MIN_PRESENT:
         return None
 
-    center, scale = measure_person(found)
+    center, scale = measure_person(tracked)
     side = VIEW_M * float(np.median(scale[seen]))
     shorter = min(target.width, target.height)
     zoom = min(MAX_ZOOM, shorter / side)
@@ -56,13 +57,16 @@ def find_person(
     if side < MIN_SIDE_PX or fills_picture:
         return None
 
-    t_us = found.times_us[seen]
+    t_us = tracked.times_us[seen]
     smooth = smooth_centers(np.round(t_us * (SMOOTHING_HZ * 1e-6)).astype(np.int64), center[seen])
     followed = follow_centers(smooth, DEAD_BAND * shorter / zoom)
-    if np.median(found.pixel("left_hip")[seen, 1]) > found.size.height:
-        away = np.abs(find_hands(found, side / VIEW_M)[seen] - followed[:, None])
+
+    # The hips are below the picture: the person is close to the camera, so stretched hands enlarge the region.
+    if np.median(tracked.pixel("left_hip")[seen, 1]) > tracked.size.height:
+        away = np.abs(find_hands(tracked, side / VIEW_M)[seen] - followed[:, None])
         largest = min(MAX_GROWTH * side, max(original.width, original.height))
         zoom = min(zoom, shorter / min(largest, max(side, 2 * np.nanmax(away, initial=0))))
+
     return Framing(original, target, float(zoom), t_us, followed)
 
 
@@ -70,6 +74,8 @@ def measure_person(track: Track) -> tuple[NDArray[np.float64], NDArray[np.float6
     """Return the midpoint of the shoulders in pixels, [N, 2], and the scale there in pixels per metre, [N]."""
     center, torso_px, shoulders_px = _measure_trunk(track.pixel)
     _, torso_m, shoulders_m = _measure_trunk(track.point)
+
+    # Shoulders of a turned person are closer in the picture, by the cosine of the angle; the torso is not.
     return center, (torso_px + shoulders_px) / (torso_m + shoulders_m * np.abs(np.cos(track.yaw)))
 
 
@@ -77,7 +83,8 @@ def _measure_trunk(
     place: Callable[[str], NDArray[np.float64]],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Return the midpoint of the shoulders, [N, D], and the lengths of the torso and between the shoulders, [N]."""
-    left, right = place("left_shoulder"), place("right_shoulder")
+    left = place("left_shoulder")
+    right = place("right_shoulder")
     center = (left + right) / 2
     hips = (place("left_hip") + place("right_hip")) / 2
     return center, np.linalg.norm(hips - center, axis=-1), np.linalg.norm(left - right, axis=-1)
@@ -93,6 +100,8 @@ def find_hands(track: Track, scale: float) -> NDArray[np.float64]:
         wrist = track.pixel(f"{side}_wrist")
         along = track.pixel(f"{side}_index") - wrist
         is_seen = track.confidence[:, JOINTS.index(f"{side}_wrist")] >= MIN_WRIST
+
         tip = wrist + HAND_M * scale * along / np.maximum(np.linalg.norm(along, axis=-1, keepdims=True), 1)
         tips.append(np.where(is_seen[:, None], tip, np.nan))
+
     return np.asarray(np.clip(np.stack(tips, axis=1), 0, (track.size.width, track.size.height)))

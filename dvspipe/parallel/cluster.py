@@ -99,15 +99,18 @@ def _connect(address: str | None) -> Iterator[Any]:
         raise ConfigError(
             "engine = ray: Ray is missing; pip install 'dvspipe[ray]'", Remedy("engine", "local", "use this machine")
         ) from error
+
     if ray.is_initialized():
         yield ray
         return
+
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # otherwise tasks that request no GPU see none
-    place = address or os.environ.get("RAY_ADDRESS")
-    if place:
-        _check_reachable(place)
-    local_options = {} if place else {"include_dashboard": False}  # the dashboard takes CPU time of this machine
+    cluster = address or os.environ.get("RAY_ADDRESS")
+    if cluster:
+        _check_reachable(cluster)
+    local_options = {} if cluster else {"include_dashboard": False}  # the dashboard takes CPU time of this machine
+
     try:
         with chdir(find_program_folder()):  # workers of Ray import from the folder in which a driver connects
             ray.init(
@@ -118,8 +121,9 @@ def _connect(address: str | None) -> Iterator[Any]:
                 **local_options,
             )
     except (OSError, RuntimeError, ValueError) as error:
-        where = place or "this machine"
+        where = cluster or "this machine"
         raise WorkerError(f"{where}: no connection to a Ray cluster ({_first_line(error)})") from error
+
     try:
         yield ray
     finally:
@@ -162,6 +166,7 @@ def _check_reachable(place: str) -> None:
     host, colon, port = place.removeprefix("ray://").rpartition(":")
     if not (colon and port.isdecimal()):
         return
+
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_S).close()
     except (OSError, OverflowError, UnicodeError) as error:
@@ -170,8 +175,8 @@ def _check_reachable(place: str) -> None:
 
 def _find_head(ray: Any, address: str | None) -> str:
     """Return the address of the head node of a connected cluster."""
-    place = address or os.environ.get("RAY_ADDRESS") or ""
-    return place if place.startswith("ray://") else str(ray.get_runtime_context().gcs_address)
+    cluster = address or os.environ.get("RAY_ADDRESS") or ""
+    return cluster if cluster.startswith("ray://") else str(ray.get_runtime_context().gcs_address)
 
 
 def _wait_for_head(place: str) -> None:
@@ -195,28 +200,38 @@ def _map_on_cluster(
 ) -> Iterator[Outcome[Item, Result]]:
     task = ray.remote(num_cpus=1, max_retries=RETRIES)(_run_remotely)
     driver = _Driver(version("dvspipe"), Path.cwd(), logging.getLogger(LOG_NAME).getEffectiveLevel())
-    shared, following, done = ray.put(work), iter(enumerate(items)), 0
+
+    # The work is stored in the cluster once, and not sent with each item.
+    shared = ray.put(work)
+    following = iter(enumerate(items))
+    count = 0
     waiting: dict[Any, int] = {}
-    cores, check_s, is_lost = 1, 0.0, False
+    cores = 1
+    check_s = 0.0
+    is_lost = False
     try:
         while True:
             if time.monotonic() >= check_s:
                 is_lost = True
                 _wait_for_head(head)  # Ray itself would wait for a minute, then end the process
-                is_lost, check_s = False, time.monotonic() + CHECK_S
+                is_lost = False
+                check_s = time.monotonic() + CHECK_S
                 cores = max(1, int(ray.cluster_resources().get("CPU", 1)))
+
+            # Nodes may come and go, so the number of items in flight follows the number of cores.
             free = cores * TASKS_PER_CORE - len(waiting)
             for index, item in islice(following, max(0, free)):
                 waiting[task.remote(driver, shared, item)] = index
             if not waiting:
                 break
-            progress(done, len(items))
+
+            progress(count, len(items))
             ready, _ = ray.wait(list(waiting), timeout=POLL_S)
             for reference in ready:
                 index = waiting.pop(reference)
-                done += 1
+                count += 1
                 yield Outcome(index, items[index], *_receive(ray, reference, items[index]))
-        progress(done, len(items))
+        progress(count, len(items))
     finally:
         for reference in () if is_lost else waiting:
             ray.cancel(reference, force=True)
@@ -230,10 +245,14 @@ def _receive(ray: Any, reference: Any, item: object) -> tuple[Any, DvspipeError 
         return None, WorkerError(f"{item}: its worker was killed {RETRIES + 1} times ({_first_line(error)})")
     except ray.exceptions.RayError as error:  # the node cannot start the work
         raise WorkerError(f"{item}: a node of the Ray cluster cannot process it ({_first_line(error)})") from error
+
     for record in reply.log:
         logging.getLogger(record.name).handle(record)
+
+    # The error of an item is its outcome; errors of the node, and mistakes in the work, end the work.
     if isinstance(reply.error, WorkerError) or not isinstance(reply.error, DvspipeError | None):
         raise reply.error
+
     return reply.value, reply.error
 
 
@@ -242,10 +261,14 @@ def _run_remotely(driver: _Driver, work: Work[Item, Result], item: Item) -> _Rep
     difference = _match_driver(driver)
     if difference is not None:
         return _Reply(None, WorkerError(f"{platform.node()}: {difference}"), [])
+
+    # The worker belongs to Ray and works on many items: log records return with each reply.
     records: list[logging.LogRecord] = []
-    log, sender = logging.getLogger(LOG_NAME), LogSender(records.append)
+    log = logging.getLogger(LOG_NAME)
+    sender = LogSender(records.append)
     log.addHandler(sender)
     log.setLevel(driver.level)
+
     try:
         return _Reply(*attempt(work, item, ignore_progress), records)
     finally:
@@ -254,9 +277,10 @@ def _run_remotely(driver: _Driver, work: Work[Item, Result], item: Item) -> _Rep
 
 def _match_driver(driver: _Driver) -> str | None:
     """Enter the driver's current folder; return a description of the difference if this node cannot work for it."""
-    found = version("dvspipe")
-    if found != driver.version:
-        return f"another version of dvspipe (found {found}, expected {driver.version})"
+    installed = version("dvspipe")
+    if installed != driver.version:
+        return f"another version of dvspipe (found {installed}, expected {driver.version})"
+
     try:
         os.chdir(driver.folder)
     except OSError as error:

@@ -97,6 +97,7 @@ def _find_folder(module: ModuleType) -> str | None:
     spec: ModuleSpec | None = getattr(module, "__spec__", None)
     if spec is None:
         return None
+
     if spec.submodule_search_locations:
         return os.path.dirname(next(iter(spec.submodule_search_locations)))
     return os.path.dirname(spec.origin) if spec.has_location and spec.origin else None

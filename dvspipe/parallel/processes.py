@@ -167,6 +167,7 @@ def _map_in_process(
             yield Outcome(index, item, None, error)
         else:
             yield Outcome(index, item, value, None)
+
     progress(len(items), len(items))
 
 
@@ -183,23 +184,30 @@ def _in_order(outcomes: Iterator[Outcome[Item, Result]]) -> Iterator[Outcome[Ite
 def _map_in_pool(
     work: Work[Item, Result], items: Sequence[Item], jobs: int, progress: Progress
 ) -> Iterator[Outcome[Item, Result]]:
-    done, following = 0, iter(range(len(items)))
+    count = 0
+    following = iter(range(len(items)))
     with _start_workers(work, jobs) as workers:
         for worker in workers:
             worker.take(following, items)
+
         while busy := [worker for worker in workers if worker.index is not None]:
+            # Also without news, progress is called every POLL_S: it may stop the work.
             latest = max(busy, key=lambda worker: worker.heard_s)
             share = sum(worker.share for worker in busy)
-            report_step(progress, done + share, len(items), latest.step)
+            report_step(progress, count + share, len(items), latest.step)
+
             ready = wait([worker.connection for worker in busy], POLL_S)
             for worker in (worker for worker in busy if worker.connection in ready):
-                index, message = worker.index, worker.receive(items)
+                index = worker.index
+                message = worker.receive(items)
                 if message is not None:
+                    # The worker gets its next item before the caller uses the outcome, so it does not wait.
                     assert index is not None
                     worker.take(following, items)
-                    done += 1
+                    count += 1
                     yield Outcome(index, items[index], *message)
-    progress(done, len(items))
+
+    progress(count, len(items))
 
 
 class _Reached(NamedTuple):
@@ -263,6 +271,8 @@ class _Worker:
                 Remedy("jobs", 1, "work without processes"),
             ) from error
         self._is_ready = True
+
+        # During an item, a worker also sends log records and its progress.
         if isinstance(message, logging.LogRecord):
             logging.getLogger(message.name).handle(message)
             return None
@@ -272,8 +282,10 @@ class _Worker:
             self.share = message.share
             self.step = message.step._replace(names=(str(items[self.index]), *message.step.names))
             return None
+
         if message is None:  # the worker is ready
             return None
+
         value, failure = message
         if failure is not None and not isinstance(failure, DvspipeError):
             raise failure
@@ -304,10 +316,12 @@ def _start_workers(work: Work[Item, Result], jobs: int) -> Iterator[list[_Worker
         with _inherited_by_workers(threads=max(1, (os.cpu_count() or 1) // jobs)) as modules:
             for _ in range(jobs):
                 workers.append(_Worker(context, level, modules))  # noqa: PERF401  `finally` ends the started ones
+
         for worker in workers:
             worker.send(work)
         yield workers
     finally:
+        # All workers are told to stop before the first is waited for, so together they take at most STOP_S.
         for worker in workers:
             worker.stop()
         until_s = time.monotonic() + STOP_S
@@ -372,6 +386,7 @@ def _run_worker(connection: Connection, level: int, modules: SessionModules) -> 
     log = logging.getLogger(LOG_NAME)
     log.addHandler(LogSender(send))
     log.setLevel(level)
+
     with suppress(EOFError, OSError, KeyboardInterrupt):  # the parent was killed, or requested a stop
         send(None)
         work = connection.recv()
@@ -392,7 +407,8 @@ class _WorkerProgress:
     """
 
     def __init__(self, send: Callable[[object], None], is_stopped: Callable[[], bool]) -> None:
-        self._send, self._is_stopped = send, is_stopped
+        self._send = send
+        self._is_stopped = is_stopped
         self._sent_s = time.monotonic()
 
     def __call__(self, done: float, total: float) -> None:
@@ -401,6 +417,7 @@ class _WorkerProgress:
     def show_step(self, done: float, total: float, step: CurrentStep) -> None:
         if self._is_stopped():
             raise KeyboardInterrupt
+
         now_s = time.monotonic()
         if now_s - self._sent_s >= REPORT_S:
             self._sent_s = now_s
@@ -453,6 +470,7 @@ class Shard:
         for name, value in vars(self).items():
             if not isinstance(value, int):
                 raise ArgumentError(f"Shard: wrong type of {name} (found {describe_value(value)}, expected int)")
+
         if not 1 <= self.number <= self.count:
             raise ConfigError(f"{self}: no such shard (expected I/N with 1 <= I <= N)")
 
@@ -474,6 +492,7 @@ class Shard:
         number, _, count = text.partition("/")
         if not (number.isdecimal() and count.isdecimal()):
             raise ConfigError(f"{text}: not a shard (expected I/N, such as 3/100)")
+
         return cls(int(number), int(count))
 
     @classmethod
@@ -488,17 +507,22 @@ class Shard:
                 shard is then unknown.
         """
         names = ("ID", "MIN", "STEP", "COUNT")
-        found = [environment.get(f"SLURM_ARRAY_TASK_{name}", "1" if name == "STEP" else "") for name in names]
-        if not all(value.isdecimal() for value in found):
+        texts = [environment.get(f"SLURM_ARRAY_TASK_{name}", "1" if name == "STEP" else "") for name in names]
+        if not all(value.isdecimal() for value in texts):
             return None
-        task, first, step, count = map(int, found)
-        step, last = max(1, step), int(environment.get("SLURM_ARRAY_TASK_MAX", task))
+
+        # Task number `first` + k * step is shard k + 1. SLURM also counts tasks of other lists, such as 3,7, but then
+        # the last number is too large.
+        task, first, step, count = map(int, texts)
+        step = max(1, step)
+        last = int(environment.get("SLURM_ARRAY_TASK_MAX", task))
         if max(task, last) > first + step * (count - 1):
             raise ConfigError(
                 f"task {task} of the SLURM array: its shard is unknown, because the {count} tasks from {first} to "
                 f"{max(task, last)} are not consecutive",
                 Remedy("shard", "I/N", "choose it"),
             )
+
         return cls((task - first) // step + 1, count)
 
 

@@ -76,7 +76,9 @@ class NamedStep:
         """Report the amount done of this step, and the step inside it that is being done."""
         inside = step._replace(names=(self.name, *step.names))
         if self.steps is not None:
-            done, total = self.number + share_of(done, total), self.steps
+            done = self.number + share_of(done, total)
+            total = self.steps
+
         report_step(self.progress, done, total, inside)
 
 

@@ -15,7 +15,8 @@ from .track import Track
 Side = Literal["right", "left"]
 OUTWARDS: Mapping[Side, float] = {"right": -1.0, "left": 1.0}
 """Sign of the outward x direction, by the person's own side."""
-_LEFT_SHOULDER, _RIGHT_SHOULDER = JOINTS.index("left_shoulder"), JOINTS.index("right_shoulder")
+_LEFT_SHOULDER = JOINTS.index("left_shoulder")
+_RIGHT_SHOULDER = JOINTS.index("right_shoulder")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -60,11 +61,16 @@ def to_body_frame(points_m: Floats) -> tuple[Floats, Floats]:
         the right to the left shoulder, y up, z forwards. As in `dvspipe.synthesis.scenes.Camera`, the person faces the
         camera at yaw 0, and a positive yaw turns the left shoulder away from the camera.
     """
-    right, left = points_m[:, _RIGHT_SHOULDER], points_m[:, _LEFT_SHOULDER]
+    right = points_m[:, _RIGHT_SHOULDER]
+    left = points_m[:, _LEFT_SHOULDER]
     across = left - right
     yaw = np.arctan2(-across[:, 2], across[:, 0])
-    cos, sin = np.cos(yaw)[:, None], np.sin(yaw)[:, None]
+
+    # Turn about the vertical axis until the shoulders are parallel to the picture.
+    cos = np.cos(yaw)[:, None]
+    sin = np.sin(yaw)[:, None]
     x, y, z = np.moveaxis(points_m - (right + left)[:, None] / 2, -1, 0)
+
     return np.stack([x * cos - z * sin, y, x * sin + z * cos], axis=-1), yaw
 
 
@@ -78,9 +84,12 @@ def measure_arms(track: Track) -> ArmTracks:
         raise DataError(
             "track: shows no person, so it has no arms (found presence below 0.5 at all times, expected 0.5 or more)"
         )
+
+    # The median over both arms and all pictures: the length of a bone changes with errors of its depth.
     bones = [from_shoulder(track, side, ("elbow", "wrist")) for side in OUTWARDS]
     lengths = [np.linalg.norm(elbow, axis=-1) + np.linalg.norm(wrist - elbow, axis=-1) for elbow, wrist in bones]
     arm_m = float(np.median(np.concatenate(lengths)[np.tile(track.present, 2)]))
+
     right, left = (ArmTrack(elbow / arm_m, wrist / arm_m) for elbow, wrist in bones)
     return ArmTracks(right, left, arm_m)
 

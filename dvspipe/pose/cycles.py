@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from .network import Floats
 from .track import cumulate, find_runs
 
-MIN_PERIOD_S, MAX_PERIOD_S = 0.2, 4.0
+MIN_PERIOD_S = 0.2
+MAX_PERIOD_S = 4.0
 MIN_SIMILARITY = 0.5  # 1: identical cycles; 0: noise
 PERIOD_DRIFT = 0.15  # relative change of the period within a stretch
 MIN_STRETCH = 2.25  # length of the stretch relative to the period; 2 cycles can be similar by chance
@@ -46,17 +47,22 @@ def find_cycles(path: Floats, step_s: float, min_spread: float) -> Cycles | None
     lags = np.arange(max(2, round(MIN_PERIOD_S / step_s)), min(T // 2, round(MAX_PERIOD_S / step_s)) + 1)
     if len(lags) == 0:
         return None
+
     similarity = np.stack([_compare_windows(path, lag, min_spread) for lag in lags.tolist()])
     stretches = [_longest_stretch(similarity, lags, lag) for lag in lags.tolist()]
     scores = np.array([score for score, _, _ in stretches])
     if scores.max() <= 0:
         return None
+
+    # The shortest good lag, and from there up to its peak: multiples of a period fit as well as the period itself.
     chosen = int(np.flatnonzero(scores >= SHORTER_SHARE * scores.max())[0])
     while chosen + 1 < len(lags) and scores[chosen + 1] > scores[chosen]:
-        chosen += 1  # the peak next to it
+        chosen += 1
+
     _, first, last = stretches[chosen]
     near = _near(lags, int(lags[chosen]))
     period = float(np.median(lags[near][np.argmax(similarity[near, first : last + 1], axis=0)]))
+
     start, stop = _trim(path, max(0, round(first - period)), min(T - 1, round(last + period)), round(period))
     return None if stop - start < (MIN_COUNT - 0.15) * period else _close_loop(path, start, stop, period)
 
@@ -64,15 +70,20 @@ def find_cycles(path: Floats, step_s: float, min_spread: float) -> Cycles | None
 def _compare_windows(path: Floats, lag: int, min_spread: float) -> Floats:
     """Return the similarity of the windows before and after each sample, [T]; -1 without two windows."""
     T = len(path)
+
+    # Prefix sums give the sums of all windows at once, with sum |x - mean|^2 = sum |x|^2 - |sum x|^2 / n.
     square = cumulate((path**2).sum(axis=1))
     steps = cumulate(((path[lag:] - path[:-lag]) ** 2).sum(axis=1))
     total = cumulate(path)
+
     starts = np.arange(T - 2 * lag + 1)
     sums = total[starts + 2 * lag] - total[starts]
     spread = np.maximum(square[starts + 2 * lag] - square[starts] - (sums**2).sum(axis=1) / (2 * lag), 1e-12)
+
     similarity = np.full(T, -1.0)
-    found = 1 - (steps[starts + lag] - steps[starts]) / spread
-    similarity[starts + lag] = np.where(spread / (2 * lag) >= min_spread**2, found, -1)
+    measured = 1 - (steps[starts + lag] - steps[starts]) / spread
+    similarity[starts + lag] = np.where(spread / (2 * lag) >= min_spread**2, measured, -1)
+
     return similarity
 
 
@@ -82,15 +93,16 @@ def _near(lags: NDArray[np.int64], lag: int) -> NDArray[np.bool_]:
 
 def _longest_stretch(similarity: Floats, lags: NDArray[np.int64], lag: int) -> tuple[float, int, int]:
     """Return score, first and last sample of the best stretch at a lag; score 0: none."""
-    best = similarity[_near(lags, lag)].max(axis=0)
-    found = (0.0, 0, 0)
-    for first, stop in find_runs(best >= MIN_SIMILARITY):
+    similar = similarity[_near(lags, lag)].max(axis=0)
+    best_stretch = (0.0, 0, 0)
+    for first, stop in find_runs(similar >= MIN_SIMILARITY):
         length = stop - first - 1 + 2 * lag
         if length >= MIN_STRETCH * lag:
-            # similarity at the exact lag ranks the lags; the band only bridges changes of pace
+            # Similarity at the exact lag ranks the lags; the band only bridges changes of pace.
             score = length * float(np.clip(similarity[lags == lag, first:stop], 0, 1).mean())
-            found = max(found, (score, first, stop - 1))
-    return found
+            best_stretch = max(best_stretch, (score, first, stop - 1))
+
+    return best_stretch
 
 
 def _trim(path: Floats, start: int, stop: int, period: int) -> tuple[int, int]:
@@ -105,7 +117,10 @@ def _trim(path: Floats, start: int, stop: int, period: int) -> tuple[int, int]:
 def _close_loop(path: Floats, start: int, stop: int, period: float) -> Cycles:
     """Cut to complete cycles; the last sample is the one most similar to the first, in place and velocity."""
     count = max(MIN_COUNT, int((stop - start) / period + 0.15))
+
+    # The velocity is scaled by 1 / (angular frequency), so in a circle it is as large as the distance from the centre.
     velocity = np.gradient(path, axis=0) * period / (2 * np.pi)
+
     end = start + count * period
     ends = np.arange(max(start + 1, round(end - 0.2 * period)), min(len(path) - 1, round(end + 0.2 * period)) + 1)
     apart = ((path[ends] - path[start]) ** 2 + (velocity[ends] - velocity[start]) ** 2).sum(axis=1)

@@ -17,7 +17,8 @@ PATH_STEP_S = 1 / 30
 MAX_GAP_US = 500_000  # a longer time without a person separates paths
 DEPTH_WEIGHT = 0.5  # depth is noisier than the other directions
 HALF_WINDOW_S = 0.2  # short compared with a gesture, long compared with a picture
-SEEN_WINDOW_S, MIN_SEEN = 1.5, 0.4  # a hand that leaves the picture for less than a second still counts
+SEEN_WINDOW_S = 1.5  # a hand that leaves the picture for less than a second still counts
+MIN_SEEN = 0.4
 VISIBLE = 0.5  # minimum confidence of a visible joint
 MIN_EXTENT = 0.08  # range of a moving hand in arm lengths; hand waves in films have 0.1 or more
 RAISED = 0.3  # a raised hand is this much above its lowest place, in arm lengths
@@ -51,7 +52,8 @@ class HandPath:
     @cached_property
     def spread(self) -> Floats:
         """Standard deviation of each hand in the 0.4 s around each sample in arm lengths, [T, 2]; 0 while not seen."""
-        mean, square = _average(self.hands, HALF_WINDOW_S), _average(self.hands**2, HALF_WINDOW_S)
+        mean = _average(self.hands, HALF_WINDOW_S)
+        square = _average(self.hands**2, HALF_WINDOW_S)
         return np.asarray(np.sqrt(np.maximum(square - mean**2, 0).sum(axis=-1)) * self.seen)
 
     def extents(self, first: int, last: int) -> Floats:
@@ -80,6 +82,7 @@ def _average(values: Floats, half_s: float) -> Floats:
     """Average values over time, [T, ...], within a half width in seconds; windows are shorter at the ends."""
     half = round(half_s / PATH_STEP_S)
     T = len(values)
+
     sums = cumulate(values)
     firsts = np.maximum(np.arange(T) - half, 0)
     stops = np.minimum(np.arange(T) + half + 1, T)
@@ -92,9 +95,11 @@ def trace_hands(track: Track, inside: NDArray[np.bool_]) -> list[HandPath]:
     rows = np.flatnonzero(inside & track.present)
     if len(rows) == 0:
         return []
+
     reach_m = measure_arms(track).arm_m
     pieces = np.split(rows, np.flatnonzero(np.diff(track.times_us[rows]) > MAX_GAP_US) + 1)
     hands = np.stack([from_shoulder(track, side, ("index", "pinky")).mean(axis=0) for side in OUTWARDS], axis=1)
+
     hands = hands * np.array([1, 1, DEPTH_WEIGHT]) / reach_m
     visible = np.stack([see_joint(track, side, "wrist") for side in OUTWARDS], axis=1)
     return [_resample(track.times_us[piece] / 1e6, hands[piece], visible[piece]) for piece in pieces]
@@ -109,7 +114,8 @@ def _resample(times_s: Floats, hands: Floats, visible: NDArray[np.bool_]) -> Han
 
 def see_joint(track: Track, side: Side, joint: str) -> NDArray[np.bool_]:
     """Return whether a joint is inside the picture and not hidden, bool [N]; `joint` has no side, such as `wrist`."""
-    places, corner = track.pixel(f"{side}_{joint}"), (track.size.width, track.size.height)
+    places = track.pixel(f"{side}_{joint}")
+    corner = (track.size.width, track.size.height)
     inside = ((places >= 0) & (places < corner)).all(axis=1)
     return np.asarray(inside & (track.confidence[:, JOINTS.index(f"{side}_{joint}")] >= VISIBLE))
 

@@ -17,15 +17,19 @@ from .track import Track, find_runs
 
 MIN_MOVEMENT_S = 0.4
 MIN_SPREAD = 0.015  # standard deviation of a moving hand in arm lengths
-SPREAD_SHARE, MAX_SPREAD = 0.2, 0.08  # threshold of movement: share of the 90 % quantile, at most 0.08 arm lengths
+SPREAD_SHARE = 0.2  # threshold of movement: share of the 90 % quantile, at most MAX_SPREAD arm lengths
+MAX_SPREAD = 0.08
 MAX_PAUSE_S = 0.6  # a longer rest separates movements
 REST_RADIUS = 0.1  # a hand starts to move when it leaves its place by this share of its range
 MIN_HOLD_S = 0.4
 MAX_OPEN_HOLD_S = 2.0  # included of a hold at an end of the film; a longer one shows nothing more
 HELD_UP = -0.35  # height of a raised hand relative to the shoulder in arm lengths; lower in the lap or on a desk
 EDGE_S = 0.2  # a movement this close to a cut may continue outside the film
-MIN_COVERAGE, SURE_COUNT = 0.4, 3  # repetitions cover this share of the movement, or are this many
-MAX_MISSING, WELL_SEEN, SMALL_EXTENT = 0.05, 0.8, 0.2  # limits of warnings
+MIN_COVERAGE = 0.4  # repetitions cover this share of the movement, or are SURE_COUNT or more
+SURE_COUNT = 3
+MAX_MISSING = 0.05  # limits of warnings
+WELL_SEEN = 0.8
+SMALL_EXTENT = 0.2
 MAX_LISTED = 5  # other movements in a warning
 MIN_CYCLE_PICTURES = 6  # fewer pictures per repetition do not show its shape
 
@@ -83,6 +87,7 @@ class _Run:
         margin = EDGE_S / PATH_STEP_S
         complete = self.first > margin and self.last < len(self.path.hands) - 1 - margin
         amount = self.path.spread[self.first : self.last + 1].sum()
+
         return self.cycles is not None, float(amount * (1 if complete else 0.5))
 
 
@@ -113,18 +118,21 @@ def find_movement(
         raise DataError(
             f"{name}: shows no person (found 0 of {inside.sum()} pictures with a person, expected 1 or more)"
         )
+
     if not any(path.seen.any() for path in paths):
         share = max(share_seen(track, inside, [side], "wrist") for side in OUTWARDS)
         raise DataError(
             f"{name}: shows no hands (found a wrist inside the picture and not hidden in {100 * share:.0f} % of the "
             f"pictures, expected {100 * MIN_SEEN:.0f} % or more during {SEEN_WINDOW_S} s)"
         )
-    found = [_find_runs(path, paths) for path in paths]
-    moving = [
-        run for runs in found for run in _extend_ends([_tighten(run) for run in runs if run.extent >= MIN_EXTENT])
-    ]
+
+    found_runs = [_find_runs(path, paths) for path in paths]
+    moving: list[_Run] = []
+    for path_runs in found_runs:
+        moving += _extend_ends([_tighten(run) for run in path_runs if run.extent >= MIN_EXTENT])
     if not moving:
-        raise _explain_rest(paths, max((run.extent for runs in found for run in runs), default=0.0), name)
+        raise _explain_rest(paths, max((run.extent for runs in found_runs for run in runs), default=0.0), name)
+
     runs = [replace(run, cycles=_find_repetitions(run)) for run in moving if run.duration_s >= MIN_MOVEMENT_S]
     if not runs:
         missing = 100 * (1 - track.present[inside].mean())
@@ -132,6 +140,7 @@ def find_movement(
             f"{name}: too short a movement (found {max(run.duration_s for run in moving):.2f} s, and no person in "
             f"{missing:.0f} % of the pictures; expected {MIN_MOVEMENT_S} s or more)"
         )
+
     best = max(runs, key=lambda run: run.rank)
     part = _describe_part(best, start_us, stop_us, int(track.times_us[-1]))
     others = [run for run in runs if run is not best]
@@ -141,7 +150,9 @@ def find_movement(
 def _select(track: Track, name: str, start_us: int | None, stop_us: int | None) -> NDArray[np.bool_]:
     """Return whether each picture is in the range, bool [N]."""
     end_us = int(track.times_us[-1])
-    first_us, last_us = start_us or 0, end_us if stop_us is None else stop_us
+    first_us = start_us or 0
+    last_us = end_us if stop_us is None else stop_us
+
     if not 0 <= first_us < last_us or first_us >= end_us:
         raise DataError(
             f"{name}: wrong part (found {first_us / 1e6:g} to {last_us / 1e6:g} s, expected a start before the end, "
@@ -152,17 +163,23 @@ def _select(track: Track, name: str, start_us: int | None, stop_us: int | None) 
 
 def _find_runs(path: HandPath, paths: Sequence[HandPath]) -> list[_Run]:
     """Return the movements in a path; a pause with a raised hand belongs to the movement."""
-    highest = np.quantile(np.concatenate([each.spread.max(axis=1) for each in paths]), 0.9)
+    highest = np.quantile(np.concatenate([other.spread.max(axis=1) for other in paths]), 0.9)
+
+    # Relative to the busiest hand of the film, so that a small gesture is found, but within fixed bounds.
     moving = path.spread.max(axis=1) >= max(MIN_SPREAD, min(SPREAD_SHARE * highest, MAX_SPREAD))
+
     runs: list[_Run] = []
     for first, stop in find_runs(moving):
         run = _Run(path, first, stop - 1)
         if runs:
-            raised, length = path.is_raised(runs[-1].last + 1, first), first - runs[-1].last - 1
+            raised = path.is_raised(runs[-1].last + 1, first)
+            length = first - runs[-1].last - 1
             if raised or length * PATH_STEP_S <= MAX_PAUSE_S:
                 before = runs.pop()
                 run = replace(run, first=before.first, hold=max(before.hold, length if raised else 0))
+
         runs.append(run)
+
     return runs
 
 
@@ -170,15 +187,20 @@ def _extend_ends(runs: list[_Run]) -> list[_Run]:
     """Extend the first and last movement in a path if a hand is raised before or after it, up to 2 s."""
     if not runs:
         return runs
-    longest, T = round(MAX_OPEN_HOLD_S / PATH_STEP_S), len(runs[0].path.hands)
-    extended, first = list(runs), runs[0]
+    longest = round(MAX_OPEN_HOLD_S / PATH_STEP_S)
+    T = len(runs[0].path.hands)
+    extended = list(runs)
+
+    first = runs[0]
     if first.path.is_raised(0, first.first):
         length = min(longest, first.first)
         extended[0] = replace(first, first=first.first - length, hold=max(first.hold, length))
+
     last = extended[-1]
     if last.path.is_raised(last.last + 1, T):
         length = min(longest, T - 1 - last.last)
         extended[-1] = replace(last, last=last.last + length, hold=max(last.hold, length))
+
     return extended
 
 
@@ -197,8 +219,11 @@ def _tighten(run: _Run) -> _Run:
 def _find_repetitions(run: _Run) -> Cycles | None:
     hands = run.path.hands[run.first : run.last + 1, run.path.moving_sides(run.first, run.last)]
     cycles = find_cycles(hands.reshape(len(hands), -1), PATH_STEP_S, MIN_SPREAD)
+
     if cycles is None:
         return None
+
+    # A short repeated stretch may be a coincidence, unless it has several cycles.
     covered = (cycles.stop - cycles.start) / len(hands)
     return cycles if covered >= MIN_COVERAGE or cycles.count >= SURE_COUNT else None
 
@@ -206,25 +231,33 @@ def _find_repetitions(run: _Run) -> Cycles | None:
 def _explain_rest(paths: Sequence[HandPath], extent: float, name: str) -> DataError:
     """Return the error for a film without movement; a hand that is held up is mentioned."""
     longest = max(paths, key=lambda path: len(path.hands))
-    found = f"found {100 * extent:.1f} % of the arm length, expected {100 * MIN_EXTENT:.0f} % or more"
+    measured = f"found {100 * extent:.1f} % of the arm length, expected {100 * MIN_EXTENT:.0f} % or more"
     height = np.where(longest.seen.any(axis=0), np.median(longest.hands[..., 1], axis=0), -1)
+
     if height.max() < HELD_UP:
-        return DataError(f"{name}: shows no movement of the hands ({found})")
+        return DataError(f"{name}: shows no movement of the hands ({measured})")
     side = tuple(OUTWARDS)[int(np.argmax(height))]
     return DataError(
-        f"{name}: the {side} hand is up from start to end and does not move ({found}): an event camera sees only "
+        f"{name}: the {side} hand is up from start to end and does not move ({measured}): an event camera sees only "
         "movement, so film the raising and lowering too"
     )
 
 
 def _describe_part(run: _Run, start_us: int | None, stop_us: int | None, end_us: int) -> GesturePart:
-    path, cycles, first, last = run.path, run.cycles, run.first, run.last
+    path = run.path
+    cycles = run.cycles
+    first = run.first
+    last = run.last
     if cycles is not None:
-        first, last = run.first + cycles.start, run.first + cycles.stop
-    found_us = (path.time_us(first), path.time_us(last))
-    part_us = (found_us[0] if start_us is None else start_us, found_us[1] if stop_us is None else min(stop_us, end_us))
-    period_us = None if cycles is None else round((found_us[1] - found_us[0]) / cycles.count)
+        first = run.first + cycles.start
+        last = run.first + cycles.stop
+
+    # The caller may have chosen start and stop; the period always comes from the movement that was found.
+    span_us = (path.time_us(first), path.time_us(last))
+    part_us = (span_us[0] if start_us is None else start_us, span_us[1] if stop_us is None else min(stop_us, end_us))
+    period_us = None if cycles is None else round((span_us[1] - span_us[0]) / cycles.count)
     moves = path.moving_sides(first, last)
+
     return GesturePart(
         *part_us,
         period_us=period_us,
@@ -239,9 +272,11 @@ def _warn_of_film(track: Track, others: Sequence[_Run]) -> Iterator[str]:
     """Yield warnings of the complete film; `others` are movements outside the part."""
     if track.people.max() > 1:
         yield f"{track.people.max()} people are in the film; the largest one is tracked"
+
     missing = 1 - float(track.present.mean())
     if missing > MAX_MISSING:
         yield f"the person is missing in {100 * missing:.0f} % of the pictures"
+
     if others:
         times = [
             f"{run.path.time_us(run.first) / 1e6:.1f} to {run.path.time_us(run.last) / 1e6:.1f} s" for run in others
@@ -256,15 +291,21 @@ def _warn_of_part(track: Track, part: GesturePart, run: _Run) -> Iterator[str]:
     seen = {
         joint: share_seen(track, rows, part.sides, joint) for joint in ("elbow", "wrist", "index", "pinky", "thumb")
     }
+
     for joint in ("elbow", "wrist"):
         if seen[joint] < WELL_SEEN:
             hidden = 100 * (1 - seen[joint])
             yield f"the {joint} is hidden or outside the picture in {hidden:.0f} % of the part, so its place is a guess"
+
     if part.period_us is None:
         yield "no repetition is found, so the movement counts as performed once"
     elif part.period_us * track.rate_hz < MIN_CYCLE_PICTURES * 1e6:
-        found = part.period_us * track.rate_hz / 1e6
-        yield f"the movement is fast for {track.rate_hz:.0f} pictures per second ({found:.1f} pictures per repetition)"
+        per_cycle = part.period_us * track.rate_hz / 1e6
+        yield (
+            f"the movement is fast for {track.rate_hz:.0f} pictures per second ({per_cycle:.1f} pictures per "
+            "repetition)"
+        )
+
     if part.hold_us:
         held_s = f"{part.hold_us / 1e6:.1f} s"
         yield f"the raised hand hardly moves for {held_s}; an event camera sees only its raising and lowering"

@@ -21,8 +21,11 @@ Floats = NDArray[np.float64]
 
 WEIGHTS = Path(__file__).with_name("pose_landmark_full.tflite")
 INPUT_PX = 256
-_POINTS_SIZE, _METRES_SIZE, _PRESENCE_SIZE = 195, 117, 1  # output sizes, to identify the outputs
-_CENTRE, _TOP = 33, 34  # auxiliary points that define the square in the next picture
+_POINTS_SIZE = 195  # output sizes, to identify the outputs
+_METRES_SIZE = 117
+_PRESENCE_SIZE = 1
+_CENTRE = 33  # auxiliary points that define the square in the next picture
+_TOP = 34
 _SQUARE_SCALE = 2.5  # side of this square, relative to the distance between the two points
 
 _NETWORK_POINTS = {
@@ -100,6 +103,8 @@ class PoseNetwork:
             # OpenCV 5's new engine drops outputs; loading from a buffer instead of a path would always select it
             engine = [cv2.dnn.ENGINE_CLASSIC] if hasattr(cv2.dnn, "ENGINE_CLASSIC") else []
             self._net: Any = cv2.dnn.readNetFromTFLite(str(weights), *engine)
+
+            # Outputs are identified by their sizes, not by their order: run the network once.
             names = self._net.getUnconnectedOutLayersNames()
             self._net.setInput(np.zeros((1, 3, INPUT_PX, INPUT_PX), np.float32))
             sizes = {output.size: name for name, output in zip(names, self._net.forward(names), strict=True)}
@@ -112,11 +117,16 @@ class PoseNetwork:
         patch, left, top, side = cut_square(picture, square)
         self._net.setInput((patch.astype(np.float32) / 255).transpose(2, 0, 1)[None])
         points, metres, presence = (output.astype(np.float64).ravel() for output in self._net.forward(self._names))
-        points, metres = points.reshape(-1, 5), metres.reshape(-1, 3)
+
+        # From the network's input to the picture.
+        points = points.reshape(-1, 5)
+        metres = metres.reshape(-1, 3)
         places = points[:, :2] * (side / INPUT_PX) + (left, top)
         certain = 1 / (1 + np.exp(-np.clip(points[:, 3:], -50, 50)))  # visibility and presence of each point
         chosen = list(_NETWORK_POINTS.values())
-        centre, reach = places[_CENTRE], np.linalg.norm(places[_TOP] - places[_CENTRE])
+        centre = places[_CENTRE]
+        reach = np.linalg.norm(places[_TOP] - places[_CENTRE])
+
         return Sighting(
             presence=float(presence[0]),
             points_px=places[chosen],
@@ -134,11 +144,16 @@ def cut_square(picture: NDArray[np.uint8], square: InputSquare) -> tuple[NDArray
     """
     height, width = picture.shape[:2]
     side = max(1, round(min(square.side_px, 4.0 * max(height, width))))
-    left, top = round(square.x_px - side / 2), round(square.y_px - side / 2)
+    left = round(square.x_px - side / 2)
+    top = round(square.y_px - side / 2)
+
+    # A part of the square may be outside the picture: it stays black.
     rows = slice(min(max(top, 0), height), min(max(top + side, 0), height))
     columns = slice(min(max(left, 0), width), min(max(left + side, 0), width))
+
     seen = np.zeros((side, side, 3), np.uint8)
     seen[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left] = picture[rows, columns]
+
     shrinks = side > INPUT_PX
     patch = cv2.resize(seen, (INPUT_PX, INPUT_PX), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
     return np.asarray(patch, np.uint8), left, top, side

@@ -98,7 +98,8 @@ class Track(Brief):
     size: SensorSize
 
     def __post_init__(self) -> None:
-        N, J = len(self.times_us), len(JOINTS)
+        N = len(self.times_us)
+        J = len(JOINTS)
         shapes = {
             "points_m": (N, J, 3),
             "points_px": (N, J, 2),
@@ -107,17 +108,22 @@ class Track(Brief):
             "yaw": (N,),
             "people": (N,),
         }
+
         for name, shape in shapes.items():
             if getattr(self, name).shape != shape:
                 raise DataError(f"wrong shape of {name} (found {getattr(self, name).shape}, expected {shape})")
+
         if N == 0:
             raise DataError("a track has no pictures (found 0, expected 1 or more)")
         if not (np.diff(self.times_us) > 0).all():
             raise DataError(
                 f"wrong times (row {np.argmin(np.diff(self.times_us) > 0) + 1}: not after the previous row)"
             )
+
         if not ((self.presence >= 0) & (self.presence <= 1)).all():
             raise DataError("wrong presence (expected 0 to 1)")
+
+        # Pictures without a person have no joints, and all others have all of them.
         for name in ("points_m", "points_px", "confidence", "yaw"):
             known = np.isfinite(getattr(self, name)).reshape(N, -1)
             if not known[self.present].all() or known[~self.present].any():
@@ -167,16 +173,18 @@ class Track(Brief):
         """
         path = Path(path)
         require_suffix(path, "joints", ".csv")
+
         table = io.StringIO()
         writer = csv.writer(table, lineterminator="\n")
         writer.writerow(COLUMNS)
         joints = np.concatenate([self.points_px, self.points_m, self.confidence[..., None]], axis=-1)
+
         for row in range(len(self.times_us)):
             integers = (self.times_us[row], self.size.width, self.size.height, self.people[row])
             numbers = ("" if np.isnan(number) else f"{number:.6g}" for number in (self.yaw[row], *joints[row].ravel()))
-            writer.writerow(
-                [*integers, float(self.presence[row]), *numbers]
-            )  # unrounded: rounding could move presence across 0.5
+            # Presence is not rounded: rounding could move it across 0.5.
+            writer.writerow([*integers, float(self.presence[row]), *numbers])
+
         write_text(path, table.getvalue())
 
     @classmethod
@@ -193,12 +201,14 @@ class Track(Brief):
             raise FormatError(f"{path}: not a CSV file of joints ({error})") from error
         if not rows or tuple(rows[0]) != COLUMNS:
             raise FormatError(f"{path}: wrong header (expected the {len(COLUMNS)} columns of tracked joints)")
+
         cells = [_read_row(f"{path}: line {line}", row) for line, row in enumerate(rows[1:], start=2)]
         integers = np.array([row[0] for row in cells], np.int64).reshape(-1, _INTEGER_COLUMNS)
         numbers = np.array([row[1] for row in cells], np.float64).reshape(len(cells), len(COLUMNS) - _INTEGER_COLUMNS)
         if len(cells) == 0 or len(np.unique(integers[:, 1:3], axis=0)) != 1:
-            found = f"{len(np.unique(integers[:, 1:3], axis=0))} picture sizes in {len(cells)} rows"
-            raise FormatError(f"{path}: wrong rows (found {found}, expected one size)")
+            counts = f"{len(np.unique(integers[:, 1:3], axis=0))} picture sizes in {len(cells)} rows"
+            raise FormatError(f"{path}: wrong rows (found {counts}, expected one size)")
+
         joints = numbers[:, 2:].reshape(len(cells), len(JOINTS), len(COORDINATES))
         try:
             return cls(
@@ -219,7 +229,9 @@ def _read_row(where: str, row: list[str]) -> tuple[list[int], list[float]]:
     """Return the integers and the floating-point numbers of a row; empty cells become NaN."""
     if len(row) != len(COLUMNS):
         raise FormatError(f"{where}: wrong number of cells (found {len(row)}, expected {len(COLUMNS)})")
-    integers, numbers = list[int](), list[float]()
+
+    integers = list[int]()
+    numbers = list[float]()
     for name, cell in zip(COLUMNS, row, strict=True):
         try:
             if len(integers) < _INTEGER_COLUMNS:
@@ -230,6 +242,7 @@ def _read_row(where: str, row: list[str]) -> tuple[list[int], list[float]]:
             raise FormatError(f"{where}: wrong {name} (found {cell[:40]!r}, expected a number)") from error
         if cell and not abs(integers[-1] if not numbers else numbers[-1]) < _MAX_VALUE:
             raise FormatError(f"{where}: wrong {name} (found {cell[:40]!r}, expected a finite number)")
+
     if min(integers[1:3]) < 1 or integers[3] < 0:
         raise FormatError(f"{where}: wrong size or number of people (found {','.join(row[1:4])})")
     return integers, numbers

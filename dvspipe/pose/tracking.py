@@ -92,7 +92,8 @@ def track(
     """
     if camera_of(source) is not None:
         raise VideoError(f"{source}: cannot track a camera (expected a video file or a folder of images)")
-    settings, film = as_settings(TrackSettings, settings, named, track), open_video(source, video).tolerant()
+    settings = as_settings(TrackSettings, settings, named, track)
+    film = open_video(source, video).tolerant()
     count = film.estimate_selected()
     return track_pictures(
         film.pictures(), film.size, settings, name=film.name, look=look, progress=progress, count=count
@@ -113,11 +114,14 @@ def check_brightness(path: str | Path, *, video: VideoSettings | Mapping[str, ob
         VideoError: If the mean brightness is below 0.02, or the video cannot be read.
     """
     film = open_video(path, video).tolerant()
-    last_us, means = -BRIGHTNESS_EVERY_US, list[float]()
+    last_us = -BRIGHTNESS_EVERY_US
+    means = list[float]()
+
     for t_us, picture in film.pictures():
         if t_us - last_us >= BRIGHTNESS_EVERY_US:
             means.append(float(picture.mean()) / 255)
             last_us = t_us
+
     brightness = float(np.mean(means))
     if brightness < MIN_BRIGHTNESS:
         raise VideoError(
@@ -153,28 +157,37 @@ def track_pictures(
     """
     settings = as_settings(TrackSettings, settings)
     tracker = _Tracker(look or PoseNetwork())
-    times_us, found = list[int](), list[_Detection]()
+
+    times_us = list[int]()
+    detections = list[_Detection]()
     for number, (t_us, picture) in enumerate(pictures):
         progress(number, count)
         if not times_us or t_us - times_us[-1] >= ON_TIME * 1e6 / settings.max_fps:
             times_us.append(t_us)
-            found.append(tracker(t_us, picture))
-    if not any(each.sighting for each in found):
+            detections.append(tracker(t_us, picture))
+
+    if not any(detection.sighting for detection in detections):
         raise VideoError(
-            f"{name}: the pose network finds no person (found 0 in {len(found)} pictures, expected 1 or more)"
+            f"{name}: the pose network finds no person (found 0 in {len(detections)} pictures, expected 1 or more)"
         )
-    return _assemble(np.array(times_us, np.int64), found, size, settings)
+
+    return _assemble(np.array(times_us, np.int64), detections, size, settings)
 
 
-def _assemble(times_us: NDArray[np.int64], found: list[_Detection], size: SensorSize, settings: TrackSettings) -> Track:
-    present = np.array([each.sighting is not None for each in found])
-    points_px = np.full((len(found), len(JOINTS), 2), np.nan)
-    points_m = np.full((len(found), len(JOINTS), 3), np.nan)
-    confidence = np.full((len(found), len(JOINTS)), np.nan)
-    seen = [each.sighting for each in found if each.sighting]
-    points_px[present] = [each.points_px for each in seen]
-    points_m[present] = [each.points_m for each in seen]
-    confidence[present] = [each.confidence for each in seen]
+def _assemble(
+    times_us: NDArray[np.int64], detections: list[_Detection], size: SensorSize, settings: TrackSettings
+) -> Track:
+    present = np.array([detection.sighting is not None for detection in detections])
+
+    # Pictures without a person keep NaN.
+    points_px = np.full((len(detections), len(JOINTS), 2), np.nan)
+    points_m = np.full((len(detections), len(JOINTS), 3), np.nan)
+    confidence = np.full((len(detections), len(JOINTS)), np.nan)
+
+    sightings = [detection.sighting for detection in detections if detection.sighting]
+    points_px[present] = [sighting.points_px for sighting in sightings]
+    points_m[present] = [sighting.points_m for sighting in sightings]
+    confidence[present] = [sighting.confidence for sighting in sightings]
 
     if settings.smooth:
         points_px = smooth_runs(times_us, points_px, present)
@@ -185,9 +198,9 @@ def _assemble(times_us: NDArray[np.int64], found: list[_Detection], size: Sensor
         points_m=points_m,
         points_px=points_px,
         confidence=confidence,
-        presence=np.array([each.presence for each in found]),
+        presence=np.array([detection.presence for detection in detections]),
         yaw=yaw,
-        people=np.array([each.people for each in found], np.int64),
+        people=np.array([detection.people for detection in detections], np.int64),
         size=size,
     )
 
@@ -204,9 +217,13 @@ def smooth_runs(times_us: NDArray[np.int64], points: Floats, present: NDArray[np
         run_us = times_us[start:stop]
         firsts = start + np.searchsorted(run_us, run_us - SMOOTHING_US)
         lasts = start + np.searchsorted(run_us, run_us + SMOOTHING_US, side="right")
+
+        # A parabola has three coefficients; only with four pictures or more does its fit smooth anything.
         for row, first, last in zip(range(start, stop), firsts, lasts, strict=True):
             if last - first > 3:
                 since_s = (times_us[first:last] - times_us[row]) / 1e6
+
+                # The row of the pseudo-inverse for the constant term: the value of the parabola at this picture.
                 weights = np.linalg.pinv(np.vander(since_s, 3, increasing=True))[0]
                 smoothed[row] = np.tensordot(weights, points[first:last], axes=1)
     return smoothed
@@ -223,16 +240,27 @@ class _Tracker:
 
     def __call__(self, t_us: int, picture: NDArray[np.uint8]) -> _Detection:
         lost = 0.0
+
+        # As long as the person is found, each picture says where to look in the next one.
         if self._square is not None:
             seen = self._look(picture, self._square)
             if seen.presence >= PRESENT:
                 self._square = seen.square
                 return _Detection(seen, seen.presence, self._people)
-            self._square, self._searched_us, lost = None, None, seen.presence
+
+            # Lost: search at once, in this picture.
+            self._square = None
+            self._searched_us = None
+            lost = seen.presence
+
+        # A search looks at many squares, so it is repeated only now and then.
         if self._searched_us is not None and t_us - self._searched_us < SEARCH_EVERY_US:
             return _Detection(None, lost, self._people)
+
         people = find_people(picture, self._look)
-        self._people, self._searched_us = count_people(people), t_us
+        self._people = count_people(people)
+        self._searched_us = t_us
+
         if not people:
             return _Detection(None, lost, 0)
         self._square = people[0].square
@@ -249,29 +277,35 @@ def find_people(picture: NDArray[np.uint8], look: Look) -> list[Sighting]:
         People sorted by size, largest first; people with a presence below 0.7 times the maximum come last. The first
         one is the person to follow.
     """
-    seen = [look(picture, square) for square in search_squares(picture.shape[1], picture.shape[0])]
-    found: list[Sighting] = []
-    for each in sorted(seen, key=lambda each: -each.square.side_px):
-        if each.presence < PRESENT or any(_is_same(each, other) for other in found):
+    # The largest people first: the network also sees bodies inside bodies.
+    looks = [look(picture, square) for square in search_squares(picture.shape[1], picture.shape[0])]
+    people: list[Sighting] = []
+    for sighting in sorted(looks, key=lambda sighting: -sighting.square.side_px):
+        if sighting.presence < PRESENT or any(_is_same(sighting, other) for other in people):
             continue
+
         for _ in range(SETTLING_LOOKS):
-            each = look(picture, each.square)
-        if each.presence >= PRESENT and not any(_is_same(each, other) for other in found):
-            found.append(each)
-    well = MIN_RELATIVE_PRESENCE * max((each.presence for each in found), default=0.0)
-    return sorted(found, key=lambda each: (each.presence < well, -each.square.side_px))
+            sighting = look(picture, sighting.square)
+
+        if sighting.presence >= PRESENT and not any(_is_same(sighting, other) for other in people):
+            people.append(sighting)
+
+    well = MIN_RELATIVE_PRESENCE * max((sighting.presence for sighting in people), default=0.0)
+    return sorted(people, key=lambda sighting: (sighting.presence < well, -sighting.square.side_px))
 
 
 def count_people(found: Sequence[Sighting]) -> int:
     """Count the people in the foreground of a picture whose joints are seen, of the result of `find_people`."""
     counted: list[InputSquare] = []
-    for each in sorted(found, key=lambda each: -each.square.side_px):
-        square, largest = each.square, (counted or [each.square])[0].side_px
+    for sighting in sorted(found, key=lambda sighting: -sighting.square.side_px):
+        square = sighting.square
+        largest = (counted or [sighting.square])[0].side_px
         is_apart = all(
             math.dist((square.x_px, square.y_px), (other.x_px, other.y_px)) >= MIN_APART * other.side_px
             for other in counted
         )
-        if is_apart and square.side_px >= MIN_FOREGROUND * largest and shows_shoulders(each.confidence):
+
+        if is_apart and square.side_px >= MIN_FOREGROUND * largest and shows_shoulders(sighting.confidence):
             counted.append(square)
     return len(counted)
 
@@ -295,5 +329,6 @@ def _space_evenly(length: int, side: float) -> Floats:
     """Return the centres of evenly spaced squares along one axis of the picture."""
     if side >= length:
         return np.array([length / 2])
+
     steps = math.ceil((length - side) / (SEARCH_STEP * side))
     return np.linspace(side / 2, length - side / 2, steps + 1)

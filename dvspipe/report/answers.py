@@ -62,10 +62,13 @@ def draw_recording(
         FileError: If a file cannot be written.
     """
     axis_from, axis_to = draw_timeline(prediction, windows, classes, folder.timeline)
+
+    # The recording is read once: while the overlay is drawn, its events and frames also pass the moment of the picture.
     moment = Moment(prediction)
     frames = None if shown.frames is None else moment.watch_frames(shown.frames)
     watched = replace(shown, parts=moment.watch_events(shown.parts), frames=frames)
     clock_s = write_overlay(watched, prediction, windows, folder.overlay)
+
     picture = moment.picture(shown.sensor)
     size = SensorSize(width=picture.shape[1], height=picture.shape[0])
     box = find_box(boxes_of(prediction, size), moment.t_us)
@@ -73,6 +76,7 @@ def draw_recording(
         folder.region.unlink(missing_ok=True)
     else:
         write_region(picture, box, folder.region)
+
     Playback(axis_from=axis_from, axis_to=axis_to, clock_s=clock_s).write(folder.playback)
 
 
@@ -129,17 +133,21 @@ def _recording_sections(
     sections = []
     free = MAX_MEDIA_BYTES
     for number, prediction in enumerate(predictions):
-        files, stored = folder.of(prediction.folder), prediction.depends_on
+        files = folder.of(prediction.folder)
+        stored = prediction.depends_on
         has_pictures = stored is None or stored.pictures
         media = _media(files, prediction) if has_pictures else []
         words = prediction.describe_region(finds_person=run.finds_person)
         region = Media(files.region, words) if has_pictures and files.region.is_file() else None
-        size = sum(each.path.stat().st_size for each in media)
+
+        # The page contains MAX_MEDIA_BYTES of files in total; further ones are links.
+        size = sum(item.path.stat().st_size for item in media)
         if size > free:
-            media = [replace(each, link=_link(prediction, each.path)) for each in media]
+            media = [replace(item, link=_link(prediction, item.path)) for item in media]
             region = None if region is None else replace(region, link=_link(prediction, region.path))
         else:
             free -= size
+
         section = _RecordingSection(
             prediction,
             _list_bars(prediction, run.classes),
@@ -152,6 +160,7 @@ def _recording_sections(
             is_open=number < MAX_OPEN,
         )
         sections.append(section)
+
     return sections
 
 
@@ -161,8 +170,8 @@ def _link(prediction: Prediction, path: Path) -> str:
 
 def _list_bars(prediction: Prediction, classes: Sequence[str]) -> list[tuple[str, float]]:
     """Return the most probable classes with their probabilities."""
-    found = zip(classes, prediction.probabilities, strict=True)
-    return sorted(found, key=lambda pair: -pair[1])[:MAX_BARS]
+    by_class = zip(classes, prediction.probabilities, strict=True)
+    return sorted(by_class, key=lambda pair: -pair[1])[:MAX_BARS]
 
 
 def _media(files: RecordingFolder, prediction: Prediction) -> list[Media]:
@@ -172,7 +181,8 @@ def _media(files: RecordingFolder, prediction: Prediction) -> list[Media]:
         Media(files.overlay, mark + OVERLAY_CAPTION),
         Media(files.timeline, mark + TIMELINE_CAPTION, is_chart=True),
     ]
-    return [each for each in media if each.path.is_file()]
+
+    return [item for item in media if item.path.is_file()]
 
 
 def _segment_table(prediction: Prediction) -> Table:
@@ -194,20 +204,26 @@ def score_line(scores: TimeScores) -> str:
     texts = []
     if scores.accuracy is not None:
         texts.append(f"{scores.accuracy:.1%} of {count_noun(scores.answers, 'prediction')} correct")
+
     if scores.segment_f1 is not None:
-        labels, segments = count_noun(scores.labels, "label"), count_noun(scores.segments, "segment")
-        found = f"{scores.segments_found} of {labels} found, by {segments}"
-        texts.append(f"segment F1 at an overlap of 0.5: {scores.segment_f1:.3f} ({found})")
+        labels = count_noun(scores.labels, "label")
+        segments = count_noun(scores.segments, "segment")
+        matched = f"{scores.segments_found} of {labels} found, by {segments}"
+        texts.append(f"segment F1 at an overlap of 0.5: {scores.segment_f1:.3f} ({matched})")
+
     if scores.median_delay_us is not None:
         labels = f"{scores.labels_answered} of {count_noun(scores.labels, 'label')}"
         texts.append(f"median delay to the first correct prediction {scores.median_delay_us / 1000:,.0f} ms ({labels})")
+
     if scores.calibration_error is not None:
         texts.append(f"expected calibration error {scores.calibration_error:.1%}")
+
     return "; ".join(texts) or "nothing is labelled"
 
 
 def _score_charts(scores: TimeScores, classes: Sequence[str], folder: Path) -> list[Media]:
-    confusion, accuracy = folder / "confusion.png", folder / "accuracy.png"
+    confusion = folder / "confusion.png"
+    accuracy = folder / "accuracy.png"
     draw_confusion(scores.confusion, classes, confusion)
     _draw_accuracy(scores, accuracy)
     return [
@@ -221,13 +237,19 @@ def _draw_accuracy(scores: TimeScores, path: Path) -> None:
     figure = new_figure(width=9, height=2.9)
     by_time, by_probability = figure.subplots(1, 2)
     grid_axes(by_time, "Accuracy in %, by time")
-    seen_s, (lasting, right) = np.array(scores.seen_us) / 1e6, np.array(scores.seen)
+
+    # Accuracy is undefined at times that no label lasts.
+    seen_s = np.array(scores.seen_us) / 1e6
+    lasting, right = np.array(scores.seen)
     defined = lasting > 0
     by_time.plot(seen_s[defined], 100 * right[defined] / lasting[defined], color=ACCENT, linewidth=1.6)
+
     by_time.set_ylim(0, 102)
     by_time.set_xlim(0, seen_s[defined].max(initial=1e-3))
     by_time.set_xlabel("seconds since the start of the label", **SMALL)
     grid_axes(by_probability, "Accuracy in %, by probability")
+
+    # Bins of probability without predictions have no accuracy.
     count, total, right = np.array(scores.calibration)
     filled = count > 0
     by_probability.plot([0, 100], [0, 100], color=QUIET, linewidth=0.8, linestyle=(0, (4, 3)))
@@ -238,6 +260,7 @@ def _draw_accuracy(scores: TimeScores, path: Path) -> None:
         zorder=3,
         s=12 + 120 * count[filled] / count.max(initial=1),
     )
+
     by_probability.set_xlim(0, 102)
     by_probability.set_ylim(0, 104)
     by_probability.set_xlabel("probability of the prediction in % (area: number of predictions)", **SMALL)
@@ -245,6 +268,7 @@ def _draw_accuracy(scores: TimeScores, path: Path) -> None:
 
 
 def _energy(predictions: Sequence[Prediction]) -> EnergySection | None:
-    classified_us = sum(each.classified_us for each in predictions)
-    layers = add_layers(each.layers for each in predictions)
+    classified_us = sum(prediction.classified_us for prediction in predictions)
+    layers = add_layers(prediction.layers for prediction in predictions)
+
     return energy_per_second(layers, classified_us) if layers and classified_us else None

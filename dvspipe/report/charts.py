@@ -101,6 +101,7 @@ def plot_curves(rows: Sequence[EpochRow], *, title: str = "", chosen_epoch: int 
         _Line("training", GREY, [100 * row.train_accuracy for row in rows]),
         _Line("validation", ACCENT, [100 * row.val_accuracy for row in rows]),
     ]
+
     panels = [_Panel("Loss", losses), _Panel("Accuracy in %", accuracies)]
     if rates := _layer_lines([row.rates for row in rows]):
         panels.append(_Panel("Spikes per neuron and time step", rates, from_zero=True))
@@ -114,16 +115,18 @@ def plot_curves(rows: Sequence[EpochRow], *, title: str = "", chosen_epoch: int 
             axes.axvline(chosen_epoch, color=QUIET, linewidth=0.8, linestyle=DASHED, zorder=1)
             axes.set_xlabel("epoch (dashed: the chosen one)", **SMALL)
         _label_ends(axes, panel.lines)
+
     return figure
 
 
 def _layer_lines(values: Sequence[Mapping[str, float]]) -> list[_Line]:
     """Return one curve per layer from the values per epoch and layer."""
     layers = list(values[0]) if values else []
-    places = np.linspace(0, len(LAYER_COLOURS) - 1, len(layers)).round().astype(int)
+    numbers = np.linspace(0, len(LAYER_COLOURS) - 1, len(layers)).round().astype(int)
+
     return [
-        _Line(layer, LAYER_COLOURS[place], [epoch.get(layer, math.nan) for epoch in values])
-        for layer, place in zip(layers, places.tolist(), strict=True)
+        _Line(layer, LAYER_COLOURS[number], [epoch.get(layer, math.nan) for epoch in values])
+        for layer, number in zip(layers, numbers.tolist(), strict=True)
     ]
 
 
@@ -135,6 +138,7 @@ def _draw_panel(axes: Axes, panel: _Panel, epochs: list[int]) -> None:
     marker = "o" if len(epochs) <= MAX_MARKED_EPOCHS else None
     for line in panel.lines:
         axes.plot(epochs, line.values, color=line.colour, linewidth=1.6, marker=marker, markersize=3)
+
     if panel.from_zero or axes.get_ylim()[0] < 0:
         axes.set_ylim(bottom=0)
     if epochs:
@@ -185,6 +189,7 @@ def draw_confusion(matrix: ArrayLike, classes: Sequence[str], path: Path, title:
             axes.text(column, row, str(counts[row, column]), ha="center", va="center", fontsize=8, color=colour)
     if K <= MAX_NAMED_CLASSES:
         _name_cells(axes, [readable(name) for name in classes])
+
     name_axes(axes)
     axes.set_xlabel("predicted", **SMALL)
     axes.set_ylabel("true", **SMALL)
@@ -196,10 +201,12 @@ def _name_cells(axes: Axes, names: Sequence[str]) -> None:
     edges = np.arange(len(names) + 1) - 0.5
     axes.set_xticks(range(len(names)), names, parse_math=False)
     axes.set_yticks(range(len(names)), names, parse_math=False)
+
     if max(map(len, names)) > 3:
         for label in axes.get_xticklabels():
             label.set(rotation=45, ha="right", rotation_mode="anchor")
 
+    # Minor ticks are between the cells: their grid separates them.
     axes.set_xticks(edges, minor=True)
     axes.set_yticks(edges, minor=True)
     axes.grid(which="minor", color="white", linewidth=1.5)
@@ -209,25 +216,32 @@ def _name_cells(axes: Axes, names: Sequence[str]) -> None:
 def draw_kernels(layers: Sequence[KernelRecord], path: Path) -> None:
     """Draw the kernels of each layer: ON weights red, OFF weights blue, scaled to the largest weight of each kernel."""
     sheets = [_tile_kernels(np.array(layer.kernels)) for layer in layers]
+
+    # All sheets have the same width and square pixels, so heights follow from their shapes.
     heights = [9 * sheet.shape[0] / sheet.shape[1] for sheet in sheets]
     figure = new_figure(width=9, height=sum(heights) + 0.5 * len(sheets))
     panels = figure.subplots(len(sheets), 1, squeeze=False, height_ratios=heights)[:, 0]
+
     for axes, layer, sheet in zip(panels, layers, sheets, strict=True):
         drawn = len(layer.kernels)
         axes.imshow(sheet, interpolation="nearest")
         frame_axes(axes, f"{layer.name}: {drawn} kernels" + (f" of {layer.channels}" if drawn < layer.channels else ""))
         axes.spines[:].set_visible(False)
+
     save_figure(figure, path)
 
 
 def _tile_kernels(kernels: NDArray[np.float64]) -> NDArray[np.float64]:
     """Tile kernels [n, C, h, w] into an RGB image [H, W, 3]; without polarities (C != 2), in grey."""
     n, C, h, w = kernels.shape
+
+    # The lower bound leaves a kernel of zeros white.
     total = kernels.sum(axis=1)
     largest = np.maximum(total.max(axis=(1, 2), keepdims=True), 1e-9)
     grey = 1 - (total / largest)[..., None]
     images = mix_polarities(kernels[:, 0], kernels[:, 1], largest) if C == 2 else grey
 
+    # Lines between the kernels are slightly grey.
     columns = min(KERNEL_COLUMNS, n)
     rows = -(-n // columns)
     down = h + KERNEL_GAP_PX
@@ -235,10 +249,12 @@ def _tile_kernels(kernels: NDArray[np.float64]) -> NDArray[np.float64]:
     sheet = np.ones((rows * down - KERNEL_GAP_PX, columns * across - KERNEL_GAP_PX, 3))
     sheet[h::down] = 0.93
     sheet[:, w::across] = 0.93
+
     for number, image in enumerate(images):
         top = number // columns * down
         left = number % columns * across
         sheet[top : top + h, left : left + w] = image
+
     return sheet
 
 
@@ -247,10 +263,13 @@ def draw_filter_curves(scores: FilterScores, path: Path) -> None:
     figure = new_figure(5.2, 4.6, scores.recording)
     axes = figure.subplots()
     grid_axes(axes, "Signal kept in %")
+
     axes.plot([0, 100], [0, 100], color=PALE, linewidth=1, linestyle="--")
     for score in scores.filters:
+        # A filter that keeps nothing, and one that keeps everything, are points of each curve.
         points = sorted((point.kept.noise, point.kept.signal) for point in score.curve)
         noise, signal = np.array([(0, 0), *points, (score.total.noise, score.total.signal)]).T
+
         axes.plot(
             100 * noise / score.total.noise,
             100 * signal / score.total.signal,
@@ -262,9 +281,10 @@ def draw_filter_curves(scores: FilterScores, path: Path) -> None:
     on = [score for score in scores.filters if score.setting is not None]
     for score in [*on, scores.together] if len(on) > 1 else on:
         label = "together" if score.filter == "all" else None
-        place = 100 * score.noise_kept, 100 * score.recall
-        axes.plot(*place, "o", color=FILTER_COLOURS[score.filter], label=label)
-        axes.annotate(describe_setting(score), place, (5, -10), textcoords="offset points", **SMALL)
+        position = 100 * score.noise_kept, 100 * score.recall
+        axes.plot(*position, "o", color=FILTER_COLOURS[score.filter], label=label)
+        axes.annotate(describe_setting(score), position, (5, -10), textcoords="offset points", **SMALL)
+
     axes.set_xlabel("Noise kept in %", **SMALL)
     axes.set(xlim=(-2, 102), ylim=(-2, 104))
     axes.legend(loc="lower right", fontsize=8, frameon=False)
@@ -292,15 +312,22 @@ def draw_neurons(responses: Sequence[NeuronResponse], path: Path) -> None:
     """
     taus_s = list(dict.fromkeys(response.tau_s for response in responses))
     weights = list(dict.fromkeys(response.weight for response in responses))
+
     columns = len(taus_s)
     legend_columns = 4 if columns > 2 else columns  # the longest entry is nearly as wide as a panel
     figure = new_figure(width=0.8 + 3.6 * columns, height=1.2 + 1.8 * len(weights) + 0.8 / legend_columns)
+
+    # A last, low row shows the input spikes below each column.
     ratios = [*[1.0] * len(weights), 0.16]
     panels = figure.subplots(len(ratios), columns, squeeze=False, sharex=True, sharey="row", height_ratios=ratios)
 
+    # One scale for all panels, so that membranes can be compared.
     low = min(0.0, *(float(response.membrane.min()) for response in responses))
     for response in responses:
-        _draw_membrane(panels[weights.index(response.weight)][taus_s.index(response.tau_s)], response, low)
+        row = weights.index(response.weight)
+        column = taus_s.index(response.tau_s)
+        _draw_membrane(panels[row][column], response, low)
+
     for axes, tau_s in zip(panels[0], taus_s, strict=True):
         axes.set_title(f"τ = {1000 * tau_s:g} ms", **TITLE)
     for axes, weight in zip(panels[:-1, 0], weights, strict=True):
@@ -312,10 +339,12 @@ def draw_neurons(responses: Sequence[NeuronResponse], path: Path) -> None:
         axes.set_xlabel("ms", **SMALL)
         strip_axes(axes)
     panels[-1][0].set_ylabel("input", **SMALL, rotation=0, ha="right", va="center")
+
     lines, names = panels[0][0].get_legend_handles_labels()
     figure.legend(
         lines, names, loc="outside upper center", ncols=legend_columns, frameon=False, fontsize=8, labelcolor=QUIET
     )
+
     save_figure(figure, path)
 
 
@@ -323,13 +352,17 @@ def _draw_membrane(axes: Axes, response: NeuronResponse, low: float) -> None:
     """Draw the potential after each step, starting at 0."""
     ms = 1000 * response.dt * np.arange(len(response.membrane) + 1)
     axes.axhline(1, color=QUIET, linewidth=0.8, linestyle=(0, (1, 2)), label="threshold")
+
     axes.plot(
         ms, [0, *response.membrane], color=ACCENT, linewidth=2.2, alpha=0.55, label="membrane of dvspipe's LIF neuron"
     )
+
     until_first_spike = np.minimum([0, *response.closed_form], 1 + SPIKE_HEIGHT)
     axes.plot(ms, until_first_spike, color=INK, linewidth=1, linestyle=(0, (4, 2)), label=CLOSED_FORM)
+
     fired_ms = ms[1:][response.fired]
     axes.vlines(fired_ms, 1 + 0.3 * SPIKE_HEIGHT, 1 + 0.9 * SPIKE_HEIGHT, color=RED, linewidth=1.5, label="its spikes")
+
     axes.set_ylim(1.1 * low - 0.05, 1.02 + SPIKE_HEIGHT)
     axes.set_xlim(0, ms[-1])
     strip_axes(axes)

@@ -20,7 +20,8 @@ if TYPE_CHECKING:  # comparing needs numba; other reports must not import it
 
     from ..recordings.comparison import Comparison, NearestDistance
 
-COLOUR_A, COLOUR_B = INK, "#d97706"
+COLOUR_A = INK
+COLOUR_B = "#d97706"
 MAX_STEPS = 1000  # steps of a rate curve; a chart cannot resolve more
 INTERVAL_BINS_PER_STEP = 5  # comparison bins per chart step: 20 steps per decade
 MAX_SHADE_PERCENTILE = 99.5  # percentile of |ON - OFF| at full colour; hot pixels would pale all others
@@ -76,6 +77,7 @@ def write_comparison_page(comparison: Comparison, names: tuple[str, str], path: 
     path = Path(path)
     require_suffix(path, "a page", *PAGE_SUFFIXES)
     title = f"{names[1]} compared with {names[0]}"
+
     with TemporaryFolder() as folder:
         return write_page(
             path,
@@ -106,11 +108,13 @@ def _draw_charts(comparison: Comparison, folder: Path) -> list[tuple[str, Media]
         ),
         ("Polarity", _draw_polarities, "Share of ON and OFF events."),
     ]
+
     charts = []
     for number, (title, draw, caption) in enumerate(drawn):
         path = folder / f"{number}.png"
         save_figure(draw(comparison), path)
         charts.append((title, Media(path, caption, is_chart=True)))
+
     return charts
 
 
@@ -131,7 +135,10 @@ def _format_pair(a: str, b: str, ratio: float | None) -> str:
 
 
 def _recording_metrics(comparison: Comparison) -> list[Metric]:
-    a, b, ratios = comparison.a, comparison.b, comparison.ratios
+    a = comparison.a
+    b = comparison.b
+    ratios = comparison.ratios
+
     return [
         Metric("events", _format_pair(f"{a.events:,}", f"{b.events:,}", ratios.events), "number of events"),
         Metric(
@@ -165,6 +172,7 @@ def _recording_metrics(comparison: Comparison) -> list[Metric]:
 def _map_metrics(comparison: Comparison) -> list[Metric]:
     maps = comparison.maps
     window = _ms(comparison.settings.window_us)
+
     return [
         Metric(
             "count correlation", _number(maps.unsigned), "Pearson correlation over pixels of ON + OFF events; 1 is best"
@@ -201,6 +209,7 @@ def _voxel_metrics(comparison: Comparison) -> list[Metric]:
 
 def _nearest_metrics(comparison: Comparison, own: str, other: str, nearest: NearestDistance) -> list[Metric]:
     reach = _ms(comparison.reach_us)
+
     return [
         Metric(
             f"time from {own} to {other}, median",
@@ -226,10 +235,12 @@ def _merge_bins(counts: NDArray[np.int64], number: int) -> NDArray[np.int64]:
 
 
 def _draw_rates(comparison: Comparison) -> Figure:
+    # Merge bins: a chart cannot resolve more than MAX_STEPS steps.
     bins = len(comparison.a.bin_counts)
     together = max(1, -(-bins // MAX_STEPS))
     step_s = together * comparison.bin_us * 1e-6
     rates_hz = [_merge_bins(side.bin_counts, together) / step_s for side in (comparison.a, comparison.b)]
+
     figure, axes = _new_steps("Events per second", np.arange(len(rates_hz[0]) + 1) * step_s, rates_hz)
     axes.yaxis.set_major_formatter("{x:,.10g}")
     axes.set_xlabel("seconds since the first event", **SMALL)
@@ -241,6 +252,7 @@ def _new_steps(title: str, edges: ArrayLike, both: Sequence[ArrayLike]) -> tuple
     figure = new_figure(width=9, height=2.9)
     axes = figure.subplots()
     grid_axes(axes, title)
+
     if np.size(edges) > 1:
         draw_steps(axes, edges, dict(zip("AB", zip(both, (COLOUR_A, COLOUR_B), strict=True), strict=True)))
     return figure, axes
@@ -249,18 +261,25 @@ def _new_steps(title: str, edges: ArrayLike, both: Sequence[ArrayLike]) -> tuple
 def _draw_maps(comparison: Comparison) -> Figure:
     from matplotlib.colors import LinearSegmentedColormap, LogNorm, Normalize
 
-    sides, sensor = (comparison.a, comparison.b), comparison.sensor
+    sides = (comparison.a, comparison.b)
+    sensor = comparison.sensor
     height = float(np.clip(MAP_WIDTH * sensor.height / sensor.width, 1, 8))
+
     figure = new_figure(width=2 * MAP_WIDTH + 0.8, height=2 * height + 0.8)
     top, bottom = figure.subplots(2, 2, squeeze=False)
+
+    # A logarithmic scale needs two different ends.
     highest = max(2, *(int(side.unsigned_map.max()) for side in sides))
     unsigned = [np.ma.masked_equal(side.unsigned_map, 0) for side in sides]
     _draw_map_pair(figure, top, "ON + OFF", unsigned, LogNorm(1, highest), "viridis_r")
+
+    # Hot pixels would make all others pale: the colours end at a percentile.
     filled = np.abs(np.concatenate([side.signed_map[side.unsigned_map > 0] for side in sides]))
     largest = max(1.0, float(np.percentile(filled, MAX_SHADE_PERCENTILE)) if filled.size else 1.0)
     polarity = LinearSegmentedColormap.from_list("polarity", [OFF, (1, 1, 1), ON])
     signed = [side.signed_map for side in sides]
     _draw_map_pair(figure, bottom, "ON - OFF", signed, Normalize(-largest, largest), polarity)
+
     return figure
 
 
@@ -276,6 +295,7 @@ def _draw_map_pair(
     for axes, counts, name in zip(row, maps, "AB", strict=True):
         picture = axes.imshow(counts, norm=norm, cmap=colours)
         frame_axes(axes, f"{name}: {title}")
+
     bar = figure.colorbar(picture, ax=list(row), fraction=0.03, pad=0.01)
     bar.ax.yaxis.set_major_formatter("{x:,g}")
     bar.ax.minorticks_off()
@@ -288,12 +308,16 @@ def _draw_intervals(comparison: Comparison) -> Figure:
     for side in (comparison.a, comparison.b):
         counts = _merge_bins(side.interval_counts, INTERVAL_BINS_PER_STEP)
         shares.append(100 * counts / max(1, counts.sum()))
+
+    # The edges of merged bins: every INTERVAL_BINS_PER_STEP-th one.
     edges_us = comparison.interval_edges_us[::INTERVAL_BINS_PER_STEP]
     figure, axes = _new_steps("Share of intervals in %", edges_us, shares)
+
     axes.set_xscale("log")
     axes.set_xticks(list(INTERVAL_TICKS), list(INTERVAL_TICKS.values()))
     axes.minorticks_off()
     axes.set_xlabel("time since the previous event of the same pixel", **SMALL)
+
     return figure
 
 
@@ -304,12 +328,14 @@ def _draw_polarities(comparison: Comparison) -> Figure:
         if side.on_share is not None:
             shares = [side.on_share, 1 - side.on_share]
             axes.barh(row, shares, left=[0, side.on_share], height=0.62, color=[ON, OFF])
-            for place, align, text, share in ((0.01, "left", "ON", shares[0]), (0.99, "right", "OFF", shares[1])):
+            for position, align, text, share in ((0.01, "left", "ON", shares[0]), (0.99, "right", "OFF", shares[1])):
                 text = f"{text} {percent(share)}"
-                axes.text(place, row, text, ha=align, va="center_baseline", fontsize=9, color="white")
+                axes.text(position, row, text, ha=align, va="center_baseline", fontsize=9, color="white")
+
     axes.set_yticks([0, 1], ["A", "B"])
     axes.set_xlim(0, 1)
     axes.set_ylim(1.5, -0.5)
     axes.set_xticks([])
     name_axes(axes, labelsize=9)
+
     return figure

@@ -43,8 +43,11 @@ class EnergySection:
 def energy_per_recording(activity: ActivityRecord) -> EnergySection:
     """Return the mean per test recording, compared with the same network with ReLU instead of spikes."""
     frames_pj = activity.frame_energy_pj
+
+    # Without spikes, a layer computes all its operations: once for the sum of the steps, or in every step.
     dense_operations = activity.frame_operations * activity.steps
     dense_pj = frames_pj * activity.steps
+
     estimates = (
         ("This network, synapses", f"{activity.operations:,.0f} synaptic operations", activity.synapse_energy_pj),
         (
@@ -59,6 +62,7 @@ def energy_per_recording(activity: ActivityRecord) -> EnergySection:
         ),
         ("Same network with ReLU, on every step", f"{dense_operations:,} multiply-accumulates", dense_pj),
     )
+
     return EnergySection(
         f"Mean over the {activity.recordings} test recordings of {activity.steps} steps of "
         f"{activity.step_us / 1000:g} ms each.",
@@ -76,10 +80,12 @@ def energy_per_second(layers: Sequence[LayerActivity], classified_us: int) -> En
     dense_operations = sum(layer.dense_operations for layer in layers) / seconds
     spent_pj = sum(layer.energy_pj for layer in layers) / seconds
     dense_pj = sum(layer.dense_energy_pj for layer in layers) / seconds
+
     estimates = (
         ("This network, synapses", f"{operations:,.0f} synaptic operations", spent_pj),
         ("This network, without skipping zeros", f"{dense_operations:,.0f} multiply-accumulates", dense_pj),
     )
+
     return EnergySection(
         f"Mean per second of the {seconds:,.1f} s processed by the network; overlapping windows count separately.",
         _layer_table(layers, seconds),
@@ -102,6 +108,7 @@ def _layer_table(layers: Sequence[LayerActivity], amount: float) -> Table:
         )
         for layer in layers
     ]
+
     neurons = sum(layer.neurons for layer in layers)
     return Table(HEADS, (*rows, ("Total", f"{neurons:,}", "", "", "", *_format_costs(layers, amount))))
 
@@ -111,6 +118,7 @@ def _format_costs(layers: Sequence[LayerActivity], amount: float) -> tuple[str, 
     synaptic = sum(layer.operations for layer in layers)
     dense = sum(layer.dense_operations for layer in layers)
     share = percent(synaptic / dense) if dense else UNDEFINED
+
     energy_pj = sum(layer.energy_pj for layer in layers)
     return f"{dense / amount:,.0f}", f"{synaptic / amount:,.0f}", share, joules(energy_pj / amount)
 
@@ -120,6 +128,7 @@ def _estimate_table(estimates: Sequence[tuple[str, str, float]], reference_pj: f
         (name, operations, joules(energy_pj), f"{energy_pj / reference_pj:.2f}" if reference_pj else UNDEFINED)
         for name, operations, energy_pj in estimates
     ]
+
     return Table(("Energy estimate", "Operations", "Energy", "Relative energy"), rows)
 
 

@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 WRONG_COLUMNS = 5  # pictures per row
-WRONG_SIDE, WRONG_TEXTS = 2.2, 0.6  # inches: width of a picture with its margins, height of the text around it
+WRONG_SIDE = 2.2  # width of a picture with its margins in inches
+WRONG_TEXTS = 0.6  # height of the text around it in inches
 MAX_POTENTIAL = 4.0  # membrane potentials in thresholds are clipped at this distance from 0
 TRACE_COLOURS = (ACCENT, ORANGE, GREEN)
 
@@ -55,20 +56,24 @@ def draw_examples(record: ActivityRecord, classes: Sequence[str], path: Path, ti
     traces = record.examples[0].layers
     heights = [0.8, *[1.5, 0.9] * len(traces), 1.3]
     width = 0.6 + 3.1 * len(record.examples)
+
     figure = new_figure(width=width, height=0.4 + 1.05 * sum(heights), title=title)
     panels = figure.subplots(len(heights), len(record.examples), squeeze=False, sharex=True, height_ratios=heights)
+
     for column, example in zip(panels.T, record.examples, strict=True):
         column[0].set_title(_describe(example, classes), **TITLE, parse_math=False)
         _draw_input(column[0], example, record.step_us)
-        for place, trace in enumerate(example.layers):
-            _draw_spikes(column[1 + 2 * place], trace, record.step_us)
-            _draw_membranes(column[2 + 2 * place], trace, record.step_us)
+        for layer, trace in enumerate(example.layers):
+            _draw_spikes(column[1 + 2 * layer], trace, record.step_us)
+            _draw_membranes(column[2 + 2 * layer], trace, record.step_us)
         _draw_readout(column[-1], example, classes, record.step_us)
         column[-1].set_xlabel("ms", **SMALL)
         column[-1].set_xlim(0, record.steps * record.step_us / 1000)
+
     of_layers = (label for trace in traces for label in (f"{trace.name}\nspikes", f"{trace.name}\nmembrane"))
     for axes, label in zip(panels[:, 0], ["events", *of_layers, "readout"], strict=True):
         axes.set_ylabel(label, **SMALL)
+
     figure.align_ylabels(panels[:, 0])
     save_figure(figure, path)
 
@@ -78,19 +83,26 @@ def draw_wrong(wrong: Sequence[WrongPrediction], images: Sequence[EventImage], p
     columns = min(WRONG_COLUMNS, len(images))
     rows = -(-len(images) // columns)
     tallest = max(len(image.on) / len(image.on[0]) for image in images)
+
     figure = new_figure(width=WRONG_SIDE * columns, height=(WRONG_SIDE * tallest + WRONG_TEXTS) * rows, title=title)
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes, image, case in zip(panels, images, wrong, strict=False):
-        off, on = np.array(image.off), np.array(image.on)
+        off = np.array(image.off)
+        on = np.array(image.on)
+
+        # The colours end at a quantile, because a hot pixel would make all others pale.
         filled = (off + on)[off + on > 0]
         most = max(1.0, float(np.quantile(filled, 0.98))) if filled.size else 1.0
+
         axes.imshow(mix_polarities(off, on, most), interpolation="nearest")
         frame_axes(axes, "")
         above = f"{readable(case.label)}, predicted:\n{readable(case.predicted)} {case.probability:.0%}"
         axes.set_title(above, fontsize=8, color=INK, parse_math=False)
         axes.set_xlabel(_shorten(case.name), **SMALL, parse_math=False)
+
     for axes in panels[len(images) :]:
         axes.set_axis_off()
+
     save_figure(figure, path)
 
 
@@ -116,12 +128,14 @@ def _draw_input(axes: Axes, example: ExampleRecord, step_us: int) -> None:
     channels = np.array(example.arrived)
     ms = _step_centers_ms(np.arange(channels.shape[1]), step_us)
     width_ms = 0.9 * step_us / 1000
+
     if len(channels) == 2:
         axes.bar(ms, channels[1], width=width_ms, color=ON)
         axes.bar(ms, -channels[0], width=width_ms, color=OFF)
     else:
         axes.bar(ms, channels[0], width=width_ms, color=INK)
     axes.axhline(0, color=GRID, linewidth=0.8)
+
     strip_axes(axes)
 
 
@@ -131,8 +145,10 @@ def _draw_spikes(axes: Axes, trace: TraceRecord, step_us: int) -> None:
         colour = TRACE_COLOURS[trace.traced.index(row)] if row in trace.traced else INK
         ms = _step_centers_ms(np.array(steps, np.int64), step_us)
         axes.vlines(ms, row - 0.42, row + 0.42, color=colour, linewidth=1.4)
+
     axes.set_ylim(len(trace.spikes) - 0.5, -0.5)
     axes.set_yticks([])
+
     note = f"{len(trace.spikes)} of {trace.neurons:,} neurons"
     axes.text(1, 1.01, note, transform=axes.transAxes, **SMALL, ha="right", va="bottom")
     strip_axes(axes)
@@ -142,14 +158,18 @@ def _draw_membranes(axes: Axes, trace: TraceRecord, step_us: int) -> None:
     """Draw potentials before reset, and mark spikes above the threshold."""
     low, high = (end(end(membrane) for membrane in trace.membranes) for end in (min, max))
     top = max(min(high, MAX_POTENTIAL), 1)
+
     axes.axhline(1, color=QUIET, linewidth=0.8, linestyle=(0, (1, 2)))
     lines = zip(trace.traced, trace.membranes, TRACE_COLOURS, strict=False)
     for number, (neuron, membrane, colour) in enumerate(lines):
         ms = _step_centers_ms(np.arange(len(membrane)), step_us)
         axes.plot(ms, membrane, color=colour, linewidth=1.3)
+
+        # Spikes are ticks above all curves, one line of ticks per neuron.
         fired_ms = ms[list(trace.spikes[neuron])]
         heights = np.full(len(fired_ms), top + 0.2 + 0.22 * number)
         axes.plot(fired_ms, heights, "|", color=colour, markersize=5, markeredgewidth=1.3)
+
     axes.set_ylim(max(min(low, 0) - 0.1, -MAX_POTENTIAL), top + 0.9)
     strip_axes(axes)
 
@@ -158,14 +178,19 @@ def _draw_readout(axes: Axes, example: ExampleRecord, classes: Sequence[str], st
     """Draw the output of each class over time: true class in blue, wrong prediction in red."""
     readout = np.array(example.readout)
     ms = _step_centers_ms(np.arange(len(readout)), step_us)
+
+    # The strongest curves are drawn last, on top of the others.
+    colours = {example.predicted: RED, example.label: ACCENT}
     strongest_last = np.argsort(-readout.mean(axis=0), kind="stable")[::-1]
     for k in strongest_last.tolist():
-        colour = ACCENT if k == example.label else RED if k == example.predicted else PALE
+        colour = colours.get(k, PALE)
         axes.plot(ms, readout[:, k], color=colour, linewidth=1.0 if colour == PALE else 1.8)
+
     is_wrong = example.predicted != example.label
     _write_above(axes, f"{readable(classes[example.label])} (true)", int(is_wrong), ACCENT)
     if is_wrong:
         _write_above(axes, f"{readable(classes[example.predicted])} (predicted)", 0, RED)
+
     strip_axes(axes)
 
 

@@ -23,5 +23,6 @@ class Chart(Figure):
     def _repr_png_(self) -> tuple[bytes, ShownSize]:
         file = io.BytesIO()
         self.savefig(file, format="png", dpi=DPI)
+
         width, height = (int(DPI * inches) // SHARPNESS for inches in self.get_size_inches())
         return file.getvalue(), {"width": width, "height": height}

@@ -47,17 +47,21 @@ def plan_frames(
         sensor: Sensor of recordings that do not store it.
         hints: Other missing metadata.
     """
+    # Outputs of an earlier run may be below the source: they are no recordings.
     out_inside = out.resolve() if source.resolve() in out.resolve().parents else None
-    found = [path for path in find_recordings([source]) if not _is_other(path, out_inside)]
-    if not found:
+    recordings = [path for path in find_recordings([source]) if not _is_other(path, out_inside)]
+    if not recordings:
         raise FileError(f"{source}: contains no recordings (found only boxes or frames)")
+
     if settings.layout == "folders":
-        tasks = [_plan_folder(path, source) for path in found]
+        tasks = [_plan_folder(path, source) for path in recordings]
     else:
-        tasks = [_plan_part(path, source, settings) for path in found]
+        tasks = [_plan_part(path, source, settings) for path in recordings]
+
     if settings.layout in ("yolo", "coco"):
         tasks = _find_labelled(tasks, source)
     tasks = _distinguish(tasks)
+
     if settings.val:
         tasks = _draw_val(tasks, source, settings)
     names = _find_names(tasks, source, settings)
@@ -77,15 +81,21 @@ def _plan_folder(path: Path, source: Path) -> FrameTask:
 
 def _plan_part(path: Path, source: Path, settings: FrameSettings) -> FrameTask:
     parts = path.relative_to(source).parts if source in path.parents else (path.name,)
+
+    # The first folder may name the part; without one, a recording belongs to the training part.
     part = PARTS_OF_FOLDERS.get(parts[0].lower(), "") if len(parts) > 1 else ""
     inside = parts[1:] if part else parts
-    part, folder = part or "train", ""
+    part = part or "train"
+
+    folder = ""
     if settings.layout == "classes":
         if len(inside) < 2:
             raise DataError(
                 f"{path}: has no class (expected a folder of recordings with a folder per class, CLASS/{path.name})"
             )
-        folder, inside = escape_controls(inside[0]), tuple(map(escape_controls, inside[1:]))
+        folder = escape_controls(inside[0])
+        inside = tuple(map(escape_controls, inside[1:]))
+
     name = escape_controls("-".join([*inside[:-1], Path(inside[-1]).stem]))
     return _place(FrameTask(path, Path(), f"{name}_", part, Path(TIMES_FOLDER, part, folder, f"{name}.csv")), settings)
 
@@ -99,26 +109,30 @@ def _place(task: FrameTask, settings: FrameSettings) -> FrameTask:
 
 def _find_labelled(tasks: Sequence[FrameTask], source: Path) -> list[FrameTask]:
     """Return the tasks with boxes; warn of others."""
-    found = [replace(task, boxes=find_boxes(task.source)) for task in tasks]
-    without = [task for task in found if task.boxes is None]
-    if len(without) == len(found):
+    looked_up = [replace(task, boxes=find_boxes(task.source)) for task in tasks]
+    without = [task for task in looked_up if task.boxes is None]
+    if len(without) == len(looked_up):
         raise DataError(
             f"{source}: no boxes found (expected NAME{BOX_SUFFIX} beside {without[0].source.name})",
             Remedy("layout", "classes", "use folders of classes"),
         )
+
     for task in without:
         log.warning("%s: skipped, no boxes in NAME%s beside it", task.source, BOX_SUFFIX)
-    return [task for task in found if task.boxes is not None]
+
+    return [task for task in looked_up if task.boxes is not None]
 
 
 def _distinguish(tasks: Sequence[FrameTask]) -> list[FrameTask]:
     """Keep the suffix in the names of recordings that differ only in it: a.raw and a.dat."""
     counts = Counter(task.times for task in tasks)
     named = [task if counts[task.times] == 1 else _keep_suffix(task) for task in tasks]
+
     first: dict[Path, FrameTask] = {}
     for task in named:
         if first.setdefault(task.times, task) != task:
             raise DataError(f"{task}: has the same name in the output as {first[task.times]} ({task.times.stem})")
+
     return named
 
 
@@ -127,6 +141,7 @@ def _keep_suffix(task: FrameTask) -> FrameTask:
     if not task.prefix:
         folder = task.folder.with_name(task.folder.name + suffix)
         return replace(task, folder=folder, times=folder / TIMES)
+
     name = task.prefix[:-1] + suffix
     return replace(task, prefix=f"{name}_", times=task.times.with_name(f"{name}.csv"))
 
@@ -138,11 +153,14 @@ def _draw_val(tasks: Sequence[FrameTask], source: Path, settings: FrameSettings)
         raise DataError(
             f"{source}: val = {settings.val:g}: the folder has parts already (found {parts}, expected none)"
         )
+
     from ..datasets.samples import Sample, divide  # needs safetensors, which converting does not
 
     classes = sorted({task.times.parent for task in tasks})
     labels = {str(task.source): classes.index(task.times.parent) for task in tasks}
     load = partial(Events.empty, SensorSize(1, 1))  # never called
+
+    # Each recording is its own group, so recordings are divided individually.
     samples = [Sample(name, label, name, load, str) for name, label in labels.items()]
     _, val = divide(samples, settings.val, settings.seed)
     drawn = {sample.name for sample in val}
@@ -161,6 +179,7 @@ def _find_names(tasks: Sequence[FrameTask], source: Path, settings: FrameSetting
     files = [task.boxes for task in tasks if task.boxes is not None]
     if not files or settings.classes:
         return settings.classes
+
     path = source / CLASS_NAMES_FILE
     if path.is_file():
         try:
@@ -168,34 +187,40 @@ def _find_names(tasks: Sequence[FrameTask], source: Path, settings: FrameSetting
             return tuple(str(stored[str(number)]) for number in range(len(stored)))
         except (ValueError, TypeError, KeyError) as error:
             raise FormatError(f'{path}: not names of classes (expected an object such as {{"0": "car"}})') from error
+
     largest = max(int(read_boxes(file).classes.max(initial=0)) for file in files)
     return tuple(str(number) for number in range(largest + 1))
 
 
 def write_index(plan: FramePlan) -> None:
     """Write the files that describe all complete recordings: data.yaml (`yolo`) or a file per part (`coco`)."""
+    # After an interrupt, only complete recordings are listed.
     missing = set(plan.unwritten())
-    done = [task for task in plan.tasks if task not in missing]
-    parts = [part for part in dict.fromkeys(PARTS_OF_FOLDERS.values()) if any(task.part == part for task in done)]
-    if plan.settings.layout == "yolo" and done:
+    complete = [task for task in plan.tasks if task not in missing]
+    parts = [part for part in dict.fromkeys(PARTS_OF_FOLDERS.values()) if any(task.part == part for task in complete)]
+
+    if plan.settings.layout == "yolo" and complete:
         described = {part: f"images/{part}" for part in parts} | {"names": dict(enumerate(plan.names))}
         write_text(plan.out / "data.yaml", yaml.safe_dump(described, sort_keys=False, allow_unicode=True))
+
     if plan.settings.layout == "coco":
         for part in parts:
             path = plan.out / "annotations" / f"instances_{part}.json"
             with write_beside(path) as beside, beside.open("w", encoding="utf-8") as file:
-                _write_coco(plan, [task for task in done if task.part == part], file)
+                _write_coco(plan, [task for task in complete if task.part == part], file)
 
 
 def _write_coco(plan: FramePlan, tasks: Sequence[FrameTask], file: TextIO) -> None:
     """Write COCO's object entry by entry: a data set may have millions of boxes."""
     categories = [CocoCategory(id=number, name=name) for number, name in enumerate(plan.names)]
     file.write('{"info": {"description": "frames of events"}, "licenses": [],\n"categories": [')
-    file.write(",\n".join(each.model_dump_json() for each in categories))
+    file.write(",\n".join(category.model_dump_json() for category in categories))
+
     for name, entries in (("images", _images(plan, tasks)), ("annotations", _annotations(plan, tasks))):
         file.write(f'],\n"{name}": [\n')
         for number, entry in enumerate(entries):
             file.write((",\n" if number else "") + entry.model_dump_json())
+
     file.write("]}\n")
 
 
@@ -215,11 +240,17 @@ def _images(plan: FramePlan, tasks: Sequence[FrameTask]) -> Iterator[CocoImage]:
 
 
 def _annotations(plan: FramePlan, tasks: Sequence[FrameTask]) -> Iterator[CocoAnnotation]:
-    boxes, of_task, count = None, None, 0
+    boxes = None
+    of_task = None
+    count = 0
+
+    # Recordings follow each other, so the boxes of only one are in memory.
     for task, sensor, image, row in _rows(plan, tasks):
         if task != of_task or boxes is None:
             assert task.boxes is not None
-            boxes, of_task = read_boxes(task.boxes), task
+            boxes = read_boxes(task.boxes)
+            of_task = task
+
         shown = boxes.last_in(row.start_us, row.end_us).clip(sensor)
         for (left, top, right, bottom), label in zip(shown.corners.tolist(), shown.classes.tolist(), strict=True):
             count += 1

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 MAX_FRAME_PX = 480  # longer side of the videos in a page
 MAX_MARKED = 60  # repetitions marked in a chart; more cannot be distinguished
-MIN_HEIGHT, MIN_WIDTH = 0.5, 0.3  # minimum range of the axes in arm lengths; smaller movement looks small
+MIN_HEIGHT = 0.5  # minimum range of the axes in arm lengths; smaller movement looks small
+MIN_WIDTH = 0.3
 SIDE_COLOURS = {"right": RIGHT_COLOUR, "left": LEFT_COLOUR}
 VIDEO_CAPTION = "The part that is used, with the tracked joints: right arm orange, left arm blue."
 CHART_CAPTION = (
@@ -88,10 +89,13 @@ def write_movement_page(films: Sequence[GestureFilm], path: Path, *, video: Vide
 def _make_section(film: GestureFilm, folder: Path, video: VideoSettings | None) -> _FilmSection:
     folder.mkdir()
     part = film.part
-    shown, chart = folder / "part.webm", folder / "hands.png"
+    shown = folder / "part.webm"
+    chart = folder / "hands.png"
+
     part_us = (part.start_us, part.stop_us)
     write_track_preview(film.track, film.film, shown, part_us=part_us, max_px=MAX_FRAME_PX, video=video)
     save_figure(plot_hands(film.track, part), chart)
+
     return _FilmSection(
         title=readable(film.name),
         film=film.film.name,
@@ -132,20 +136,26 @@ def plot_hands(track: Track, part: GesturePart) -> Figure:
     top, bottom = figure.subplots(2, 1, sharex=True)
     grid_axes(top, "Height above the shoulder")
     grid_axes(bottom, "Outwards from the shoulder")
+
     paths = trace_hands(track, track.present)
     for axes, direction, least in ((top, 1, MIN_HEIGHT), (bottom, 0, MIN_WIDTH)):
         for number, side in enumerate(OUTWARDS):
             for path in paths:
                 _draw_hand(axes, path, number, direction, moves=side in part.sides)
+
+        # Without a minimum range, small movement would look large.
         low, high = axes.get_ylim()
         margin = max(0.0, (least - (high - low)) / 2)
         axes.set_ylim(low - margin, high + margin)
         _mark_part(axes, part)
-    for place, side in zip((0.08, 0.0), OUTWARDS, strict=True):
+
+    for shift, side in zip((0.08, 0.0), OUTWARDS, strict=True):
         colour = shares(SIDE_COLOURS[side])
         top.text(
-            1 - place, 1.02, f"{side} hand", ha="right", va="bottom", fontsize=8, color=colour, transform=top.transAxes
+            1 - shift, 1.02, f"{side} hand", ha="right", va="bottom", fontsize=8, color=colour, transform=top.transAxes
         )
+
+    # A film of one picture has no duration: show at least a microsecond.
     bottom.set_xlim(track.times_us[0] / 1e6, max(track.times_us[-1], track.times_us[0] + 1) / 1e6)
     bottom.set_xlabel("seconds in the film", **SMALL)
     return figure
@@ -155,7 +165,9 @@ def _draw_hand(axes: Axes, path: HandPath, side: int, direction: int, *, moves: 
     """Draw a coordinate of a hand: thin where the hand is hidden, pale if it is not part of the gesture."""
     seconds = np.array([path.time_us(sample) for sample in range(len(path.hands))]) / 1e6
     values = path.hands[:, side, direction]
-    colour, opacity = shares(tuple(SIDE_COLOURS.values())[side]), 1.0 if moves else 0.35
+    colour = shares(tuple(SIDE_COLOURS.values())[side])
+    opacity = 1.0 if moves else 0.35
+
     axes.plot(seconds, values, color=colour, linewidth=0.7, alpha=opacity, zorder=3)
     axes.plot(
         seconds, np.where(path.visible[:, side], values, np.nan), color=colour, linewidth=1.8, alpha=opacity, zorder=4
@@ -165,8 +177,11 @@ def _draw_hand(axes: Axes, path: HandPath, side: int, direction: int, *, moves: 
 def _mark_part(axes: Axes, part: GesturePart) -> None:
     axes.axvspan(part.start_us / 1e6, part.stop_us / 1e6, color=ACCENT, alpha=0.1, linewidth=0, zorder=1)
     edges = np.linspace(part.start_us, part.stop_us, part.repetitions + 1) / 1e6
+
+    # Edges of many repetitions would hide the curves.
     inner = edges[1:-1] if len(edges) <= MAX_MARKED else edges[:0]
     for edge in inner:
         axes.axvline(edge, color=ACCENT, alpha=0.35, linewidth=0.8, linestyle=(0, (4, 3)), zorder=2)
+
     for edge in edges[[0, -1]]:
         axes.axvline(edge, color=ACCENT, linewidth=1.0, zorder=2)

@@ -37,7 +37,8 @@ if TYPE_CHECKING:
 
 PICTURE_EVENTS = 100_000  # maximum number of events in the picture of a recording
 PICTURE_SHARE = 0.1  # events in the picture, as a share of the number of pixels
-PICTURE_MIN_PX, PICTURE_MAX_PX = 160, 360  # range of its longer side
+PICTURE_MIN_PX = 160  # range of its longer side
+PICTURE_MAX_PX = 360
 SAMPLED_POLARITIES = 1 << 20
 CURVE_BINS = 100
 CURVE_SIZE = 400, 36  # width and height in CSS pixels
@@ -141,6 +142,7 @@ def plot(value: RecordingLike | TrainingRun | Prediction, kind: PlotKind = "xyt"
         return plot_curves(value.epochs, title=value.test.title, chosen_epoch=value.test.chosen_epoch)
     if isinstance(value, Prediction):
         return plot_timeline(value, value.to_windows(), value.classes, value.file)
+
     events = as_events(value)
     span_us = (int(events.t[0]), int(events.t[-1])) if len(events) else (0, 0)
     return plot_source(kind, PlotSource([events], events.sensor, len(events), span_us))
@@ -173,6 +175,7 @@ def animate(
     events = as_events(value)
     is_given = settings is not None or named
     chosen = as_settings(PreviewSettings, settings, named) if is_given else _animation_settings(events)
+
     with TemporaryFolder() as folder:
         return Animation(write_preview([events], events.sensor, Path(folder) / "events.webm", chosen).read_bytes())
 
@@ -195,32 +198,43 @@ def _summarize_events(events: Events) -> Card:
     facts = [("events", f"{len(events):,}"), ("sensor", f"{events.sensor.width} x {events.sensor.height}")]
     if not len(events):
         return Card("Events", facts)
-    first_us, last_us = int(events.t[0]), int(events.t[-1])
+
+    first_us = int(events.t[0])
+    last_us = int(events.t[-1])
     facts.append(("time", f"{first_us:,} to {last_us:,} us ({_seconds(events.duration_us)})"))
     if events.duration_us:
         facts.append(("rate", f"{len(events) / events.duration_us * 1e6:,.0f} events/s"))
+
+    # A sample of the polarities is enough for a percentage.
     on = float(events.p[:: -(-len(events) // SAMPLED_POLARITIES)].mean())
     facts.append(("polarity", f"{on:.0%} ON, {1 - on:.0%} OFF"))
-    # searchsorted would convert all times to float if these were not integers
+
+    # `searchsorted` would convert all times to float if these were not integers.
     edges_us = [min(first_us + (events.duration_us + 1) * k // CURVE_BINS, last_us) for k in range(CURVE_BINS)]
-    places = np.append(np.searchsorted(events.t, np.array(edges_us, np.int64)), len(events))
-    picture = _draw_busiest(events, places)
-    return Card("Events", facts, picture=picture, curve=_curve(np.diff(places), "events over time"))
+    bounds = np.append(np.searchsorted(events.t, np.array(edges_us, np.int64)), len(events))
+
+    picture = _draw_busiest(events, bounds)
+    return Card("Events", facts, picture=picture, curve=_curve(np.diff(bounds), "events over time"))
 
 
 def _draw_busiest(events: Events, places: NDArray[np.int64]) -> Thumbnail:
     """Draw the events in the middle of the busiest part; `places` are the boundaries of the parts."""
     wanted = round(PICTURE_SHARE * events.sensor.width * events.sensor.height)
     count = min(len(events), PICTURE_EVENTS, max(100, wanted))
+
     busiest = int(np.diff(places).argmax())
     middle = int(places[busiest] + places[busiest + 1]) // 2
     first = min(max(0, middle - count // 2), len(events) - count)
     shown = events.slice_events(first, first + count)
+
+    # The window contains exactly these events, within the limits of the setting.
     settings = PreviewSettings(
         window_us=min(10**9, max(100, shown.duration_us + 1)), min_side_px=PICTURE_MIN_PX, max_side_px=PICTURE_MAX_PX
     )
+
     painter = EventPainter(events.sensor, settings)
     drawn = painter.draw(shown, int(shown.t[-1]) + 1, int(shown.t[0]) - int(events.t[0])).to_rgb(make_palette("light"))
+
     png = base64.b64encode(encode_picture(drawn, optimize=True)).decode()
     return Thumbnail(png, drawn.shape[1], f"{count:,} events in {_seconds(shown.duration_us)}, ON red and OFF blue")
 
@@ -240,11 +254,13 @@ def _summarize_prediction(prediction: Prediction) -> Card:
         ("windows", f"{prediction.windows:,}"),
         ("trained on", prediction.trained_on),
     ]
+
     order = np.argsort(-np.asarray(prediction.probabilities), kind="stable")[:MAX_BARS].tolist()
     bars = [
         Bar(readable(prediction.classes[k]), prediction.probabilities[k], percent(prediction.probabilities[k]))
         for k in order
     ]
+
     title = f"Prediction: {readable(prediction.class_name)}, {percent(prediction.probability)}{certainty}"
     spans = _spans(prediction.segments, len(prediction.classes))
     return Card(title, facts, bars=bars, spans=spans, spans_caption="segments over time" if spans else "")
@@ -254,10 +270,13 @@ def _spans(segments: Sequence[SegmentRow], K: int) -> list[TimelinePart]:
     """Return segments as parts of a timeline, or nothing if there are too many to be visible."""
     if not segments or len(segments) > MAX_SPANS:
         return []
+
     total_us = max(1, segments[-1].t_end_us - segments[0].t_start_us)
     return [
-        TimelinePart(readable(each.class_name), (each.t_end_us - each.t_start_us) / total_us, _colour(each.label, K))
-        for each in segments
+        TimelinePart(
+            readable(segment.class_name), (segment.t_end_us - segment.t_start_us) / total_us, _colour(segment.label, K)
+        )
+        for segment in segments
     ]
 
 
@@ -278,6 +297,7 @@ def _summarize_run(run: TrainingRun) -> Card:
         ("validation", f"{percent(test.val_accuracy)} in epoch {test.chosen_epoch} of {len(run.epochs)}"),
         ("folder", str(run.folder.path)),
     ]
+
     facts += [("limited by", finding.text) for finding in test.findings[:1]]
     values = np.array([row.val_accuracy for row in run.epochs], np.float64)
     caption = f"validation accuracy over epochs, at most {percent(float(values.max(initial=0)))}"
@@ -293,10 +313,12 @@ def _summarize_data(data: DataSet) -> Card:
         ("classes", f"{len(data.classes):,}"),
     ]
     facts += [("problem", text) for text in data.problems[:1]]
+
     counts = Counter(sample.label for sample in data.samples)
     most = max(counts.values(), default=1)
     shown = min(len(data.classes), MAX_CLASS_NAMES)
     bars = [Bar(readable(data.classes[k]), counts[k] / most, f"{counts[k]:,}") for k in range(shown)]
+
     if shown < len(data.classes):
         facts.append(("shown", f"the first {shown}"))
     return Card(f"Data set: {data.title}", facts, bars=bars)
@@ -308,6 +330,7 @@ def _summarize_classifier(classifier: Classifier) -> Card:
     more = len(config.classes) - len(names)
     weights = sum(weight.numel() for weight in classifier.network.parameters())
     step_ms = config.bins.step_us / 1000
+
     facts = [
         ("classes", ", ".join(names) + (f" and {more:,} more" if more else "")),
         ("sensor", f"{config.sensor.width} x {config.sensor.height}"),

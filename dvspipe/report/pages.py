@@ -80,6 +80,7 @@ class Media:
             yield self.link
             return
         yield f"data:{self.media_type};base64,"
+
         try:
             with self.path.open("rb") as file:
                 while piece := file.read(PIECE_BYTES):
@@ -114,23 +115,26 @@ def environment() -> Environment:
     """Return the template environment: all text is escaped, and a missing variable is an error."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    found = Environment(
+    templates = Environment(
         loader=PackageLoader("dvspipe.report"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found.filters.update(percent=percent, readable=readable, list_values=list_values)
-    return found
+
+    templates.filters.update(percent=percent, readable=readable, list_values=list_values)
+    return templates
 
 
 def outline_steps(heights: Values, size: tuple[int, int]) -> str:
     """Return the points of an SVG polygon below a step curve; heights are relative to the height of the picture."""
     width, height = size
     edges = np.linspace(0, width, len(heights) + 1)
+
     across = np.repeat(edges, 2)[1:-1]
     down = np.repeat(height * (1 - heights), 2)
+
     steps = [f"{x:.1f},{y:.1f}" for x, y in zip(across, down, strict=True)]
     return " ".join([f"0,{height}", *steps, f"{width},{height}"])
 

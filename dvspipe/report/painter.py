@@ -133,6 +133,8 @@ class EventPainter:
     ) -> None:
         self.settings = settings
         self._captions = captions
+
+        # Large sensors are reduced, and small ones enlarged, by integer factors: all pixels keep the same size.
         self._shrink = max(1, -(-max(sensor.width, sensor.height) // settings.max_side_px))
         self._shape = -(-sensor.height // self._shrink), -(-sensor.width // self._shrink)
         self._enlarge = settings.scale or max(1, -(-settings.min_side_px // max(self._shape)))
@@ -142,7 +144,9 @@ class EventPainter:
                 f"scale {self._enlarge}: pictures of {side_px} pixels (expected at most {MAX_PICTURE_PX})",
                 Remedy("scale", MAX_PICTURE_PX // max(self._shape), "reduce the scale"),
             )
-        self._sensor, self._recent = sensor, list[Events]()
+
+        self._sensor = sensor
+        self._recent = list[Events]()
         self._fading = np.zeros(self._shape)
         self._last_us = EARLIEST_US // 2  # `_fading` holds at this time
         self._video = video or iter(())
@@ -154,6 +158,7 @@ class EventPainter:
         indices = (
             self._draw_counts(events, end_us) if self.settings.mode == "count" else self._draw_fading(events, end_us)
         )
+
         pixels = indices.repeat(self._enlarge, axis=0).repeat(self._enlarge, axis=1)
         caption = None if self._captions is None else self._captions(end_us)
         if caption is not None and caption.box is not None:
@@ -180,9 +185,12 @@ class EventPainter:
     def _draw_counts(self, events: Events | None, end_us: int) -> NDArray[np.uint8]:
         """Return palette indices of ON minus OFF counts in the window that ends at `end_us`."""
         window_us = self.settings.window_us
+
+        # A window may be longer than the time between pictures: keep parts until they leave it.
         self._recent = [part for part in self._recent if part.t[-1] >= end_us - window_us]
         if events is not None and len(events):
             self._recent.append(events)
+
         net = np.zeros(self._shape)
         for part in self._recent:
             net += self._sum_weights(part.between(end_us - window_us, end_us), 1.0)
@@ -195,30 +203,38 @@ class EventPainter:
         return np.asarray(sums.reshape(self._shape), np.float64)
 
     def _pixel_indices(self, events: Events) -> NDArray[np.int64]:
-        rows, columns = (each.astype(np.int64) // self._shrink for each in (events.y, events.x))
+        rows, columns = (column.astype(np.int64) // self._shrink for column in (events.y, events.x))
         return rows * self._shape[1] + columns
 
     def _draw_fading(self, events: Events | None, end_us: int) -> NDArray[np.uint8]:
         """Return palette indices of all events until `end_us`, faded by their age."""
         constant_us = self.settings.window_us
+
+        # The sum fades from its value at the last picture; the limit of the exponent prevents underflow.
         self._fading = self._fading * math.exp(-min(700.0, (end_us - self._last_us) / constant_us))
         self._last_us = end_us
+
         if events is not None and len(events):
             left = np.exp((events.t - end_us) / constant_us)
             if self.settings.mode == "surface":  # the last event of a pixel wins
                 self._fading.reshape(-1)[self._pixel_indices(events)] = np.where(events.p, left, -left)
             else:
                 self._fading += self._sum_weights(events, left)
+
         if self.settings.mode == "surface":
             return shade_fading(self._fading)
+
+        # The sum has no bound: 1 - exp(-|sum|) maps it to at most 1.
         return shade_fading(-np.sign(self._fading) * np.expm1(-np.abs(self._fading)))
 
     def _frame_at(self, end_us: int, height: int) -> NDArray[np.uint8] | None:
         """Return the latest video frame until `end_us`, scaled to the height of the events; None without a video."""
         while self._next_frame is not None and (self._frame is None or self._next_frame[0] <= end_us):
-            self._frame, self._next_frame = self._next_frame, next(self._video, None)
+            self._frame = self._next_frame
+            self._next_frame = next(self._video, None)
         if self._frame is None:
             return None
+
         colours = self._frame[1]
         width = max(1, round(height * colours.shape[1] / colours.shape[0]))
         return np.asarray(cv2.resize(colours, (width, height), interpolation=cv2.INTER_AREA))
@@ -264,13 +280,18 @@ def _label_frame(frame: NDArray[np.uint8], caption: Caption, sensor: SensorSize)
         cv2.rectangle(drawn, *corners, DARK.bar, 2)
 
     band_px = max(MIN_STRIP_PX, round(LABEL_SHARE * height))
-    bar_px, top = max(BAR_PX, band_px // 10), height - band_px
+    bar_px = max(BAR_PX, band_px // 10)
+    top = height - band_px
     drawn[top:] = (drawn[top:] * LABEL_BRIGHTNESS).astype(np.uint8)
     drawn[height - bar_px :, : round(caption.share * width)] = DARK.bar
     image = Image.fromarray(drawn)
-    size, margin = band_px * 0.55, band_px // 4
+
+    # Smaller text if the caption would be wider than the frame.
+    size = band_px * 0.55
+    margin = band_px // 4
     length = ImageFont.load_default(size=size).getlength(caption.text)
     font = ImageFont.load_default(size=size * min(1.0, (width - 2 * margin) / max(1.0, length)))
+
     middle = top + (band_px - bar_px) / 2
     ImageDraw.Draw(image).text((margin, middle), caption.text, fill="white", font=font, anchor="lm")
     return np.asarray(image)
@@ -280,12 +301,15 @@ def make_palette(colours: PreviewColours) -> NDArray[np.uint8]:
     """Return the RGB colour of each palette index, [256, 3]."""
     if colours == "light" or colours == "dark" or colours == "colour-blind":
         return _palette(EVENT_PALETTES[colours]).round().astype(np.uint8)
+
+    # A colour map shows the number of events only: ON and OFF share its colours.
     palette = _palette(DARK)
     shades = _colour_map(colours)
     palette[BACKGROUND] = shades[0]
     for first, opacity in ((ON_SHADES, np.array(OPACITY)), (ON_FADING, _fading_opacity())):
-        own = shades[np.rint(255 * opacity).astype(int)]
-        palette[first : first + 2 * len(own)] = np.concatenate([own, own])  # OFF indices follow ON indices
+        ramp = shades[np.rint(255 * opacity).astype(int)]
+        palette[first : first + 2 * len(ramp)] = np.concatenate([ramp, ramp])  # OFF indices follow ON indices
+
     return palette.round().astype(np.uint8)
 
 
@@ -293,6 +317,7 @@ def _palette(colours: EventPalette) -> NDArray[np.float64]:
     palette = np.zeros((256, 3))
     palette[[BACKGROUND, STRIP, BAR]] = colours.background, colours.strip, colours.bar
     palette[TRACK] = np.mean([colours.strip, colours.text], axis=0)
+
     ramps: list[tuple[int, Colour, Colour, NDArray[np.float64]]] = [
         (ON_SHADES, colours.background, colours.on, np.array(OPACITY)),
         (OFF_SHADES, colours.background, colours.off, np.array(OPACITY)),
@@ -300,8 +325,11 @@ def _palette(colours: EventPalette) -> NDArray[np.float64]:
         (OFF_FADING, colours.background, colours.off, _fading_opacity()),
         (TEXT_COLOURS, colours.strip, colours.text, np.linspace(0, 1, TEXT_SHADES)),
     ]
+
     for first, under, over, opacity in ramps:
         palette[first : first + len(opacity)] = under + opacity[:, None] * np.subtract(over, under)
+
+    # A coarse cube of colours for the frames of a video beside the events.
     cube = np.stack(np.meshgrid(*(np.linspace(0, 255, levels) for levels in VIDEO_LEVELS)), axis=-1).reshape(-1, 3)
     palette[VIDEO : VIDEO + len(cube)] = cube
     return palette

@@ -101,6 +101,7 @@ def write_player_page(
         ends_us.append(end_us)
         return None
 
+    # One pass over the events gives the video and the rates.
     counts = np.zeros((2, RATE_BINS), np.int64)
     video = write_preview(
         _count_events(source, counts),
@@ -112,6 +113,7 @@ def write_player_page(
         captions=note_end,
         progress=progress,
     )
+
     rate = RateCurve(counts, (source.span_us[1] + 1 - source.span_us[0]) / RATE_BINS / 1e6)
     caption = "Events: " if beside is None else "Video and its events: "
     write_page(
@@ -128,6 +130,7 @@ def write_player_page(
         background=to_hex(_palette(colours).background),
         size=RATE_SIZE,
     )
+
     return rate
 
 
@@ -158,8 +161,10 @@ def _palette(colours: PreviewColours) -> EventPalette:
 
 def _draw_layers(rate: RateCurve, palette: EventPalette) -> list[_Layer]:
     """Return the curve of OFF events, and of ON events stacked on it."""
-    off, both = rate.counts[0], rate.counts.sum(axis=0)
+    off = rate.counts[0]
+    both = rate.counts.sum(axis=0)
     highest = max(1, int(both.max(initial=0)))
+
     return [
         _Layer("ON", outline_steps(both / highest, RATE_SIZE), to_hex(palette.on)),
         _Layer("OFF", outline_steps(off / highest, RATE_SIZE), to_hex(palette.off)),

@@ -41,7 +41,8 @@ if TYPE_CHECKING:
 
 """Chart types."""
 RATE_BINS = 400
-MAX_XYT_POINTS, MAX_RASTER_POINTS = 30_000, 60_000
+MAX_XYT_POINTS = 30_000
+MAX_RASTER_POINTS = 60_000
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,7 @@ def draw_events(
     """
     path = Path(path)
     require_suffix(path, "a chart", ".png")
+
     save_figure(plot_source(kind, source, colours=colours, title=title), path)
     return path
 
@@ -123,6 +125,7 @@ def plot_source(kind: PlotKind, source: PlotSource, *, colours: PreviewColours =
     """
     if kind not in PLOTS:
         raise ConfigError(f"{kind}: unknown chart of events (expected {', '.join(PLOTS)})")
+
     palette = EVENT_PALETTES["colour-blind" if colours == "colour-blind" else "light"]
     return PLOTS[kind](source, _Inks(shares(palette.off), shares(palette.on)), title)
 
@@ -130,20 +133,27 @@ def plot_source(kind: PlotKind, source: PlotSource, *, colours: PreviewColours =
 def sample_events(source: PlotSource, limit: int) -> Events:
     """Return every n-th event, at most `limit` events."""
     every = max(1, -(-source.count // limit))
-    seen, kept = 0, []
+    seen = 0
+    sampled = []
+
     for part in source.chunks:
+        # Continue the count of every n-th event across parts.
         first = -seen % every
         t, x, y, p = (column[first::every] for column in (part.t, part.x, part.y, part.p))
-        kept.append(Events(t, x, y, p, part.sensor))
+        sampled.append(Events(t, x, y, p, part.sensor))
         seen += len(part)
-    return concatenate(kept, source.sensor)
+
+    return concatenate(sampled, source.sensor)
 
 
 def _draw_xyt(source: PlotSource, inks: _Inks, title: str) -> Figure:
-    events, sensor = sample_events(source, MAX_XYT_POINTS), source.sensor
+    events = sample_events(source, MAX_XYT_POINTS)
+    sensor = source.sensor
     figure = new_figure(width=7, height=7)
     axes = figure.add_subplot(projection="3d", computed_zorder=False)
     seconds = (events.t - source.span_us[0]) / 1e6
+
+    # More points get smaller and paler.
     crowd = len(events) / MAX_XYT_POINTS
     for on, (name, ink) in enumerate(zip(("OFF", "ON"), inks, strict=True)):
         same = events.p == on
@@ -159,23 +169,29 @@ def _draw_xyt(source: PlotSource, inks: _Inks, title: str) -> Figure:
             label=name,
             clip_on=False,
         )
+
     axes.set_box_aspect((2.4, 1, sensor.height / sensor.width), zoom=1.35)
     axes.set_xlim(0, source.duration_s)
     axes.set_ylim(0, sensor.width - 1)
     axes.set_zlim(sensor.height - 1, 0)  # y counts downwards
+
     axes.view_init(elev=18, azim=-65)
     for name, axis in zip(("seconds", "x", "y"), (axes.xaxis, axes.yaxis, axes.zaxis), strict=True):
         axis.set_label_text(name, **SMALL)
         axis.set_pane_color((1, 1, 1, 0))
         axis.line.set_color(GRID)
+
     axes.locator_params(axis="y", nbins=3)
     axes.tick_params(labelsize=8, labelcolor=QUIET)
+
     legend = _legend(axes, inks)
     legend.set_loc("upper right")
     legend.set_bbox_to_anchor((1, 1), figure.transFigure)
+
     heading = f"{title}\nEvents in space and time".strip() + _describe_sample(len(events), source)
     _crop(figure, axes, heading_in=0.5)
     figure.text(0.02, 0.98, escape_controls(heading), va="top", fontsize=10, color=INK, parse_math=False)
+
     return figure
 
 
@@ -187,33 +203,46 @@ def _crop(figure: Figure, axes: Axes3D, heading_in: float) -> None:
     figure.draw_without_rendering()
     corners = product(axes.get_xlim(), axes.get_ylim(), axes.get_zlim())
     box = axes.transData.transform([proj_transform(*corner, axes.get_proj())[:2] for corner in corners])
+
     figure.set_layout_engine("none")
     to_inches = figure.dpi_scale_trans.inverted()
+
+    # The layout does not know the size of 3D axes: measure the box and its labels.
     labels = [axis.get_tightbbox() for axis in (axes.xaxis, axes.yaxis, axes.zaxis)]
     everything = Bbox.union([*labels, Bbox([box.min(axis=0), box.max(axis=0)])])
-    drawn, square = everything.transformed(to_inches), axes.get_window_extent().transformed(to_inches)
+    drawn = everything.transformed(to_inches)
+    square = axes.get_window_extent().transformed(to_inches)
+
     margin_in = 0.15
-    width, height = drawn.width + 2 * margin_in, drawn.height + 2 * margin_in + heading_in
-    left, bottom = square.x0 - drawn.x0 + margin_in, square.y0 - drawn.y0 + margin_in
+    width = drawn.width + 2 * margin_in
+    height = drawn.height + 2 * margin_in + heading_in
+    left = square.x0 - drawn.x0 + margin_in
+    bottom = square.y0 - drawn.y0 + margin_in
+
     figure.set_size_inches(width, height)
     axes.set_position((left / width, bottom / height, square.width / width, square.height / height))
 
 
 def _draw_raster(source: PlotSource, inks: _Inks, title: str) -> Figure:
-    events, sensor = sample_events(source, MAX_RASTER_POINTS), source.sensor
+    events = sample_events(source, MAX_RASTER_POINTS)
+    sensor = source.sensor
     figure = new_figure(width=9, height=4.2, title=title)
     axes = figure.subplots()
     grid_axes(axes, "Events by pixel, row by row" + _describe_sample(len(events), source))
     axes.grid(visible=False)
+
+    # Pixels are numbered row by row.
     seconds = (events.t - source.span_us[0]) / 1e6
     pixels = events.y.astype(np.int64) * sensor.width + events.x
     for on, (name, ink) in enumerate(zip(("OFF", "ON"), inks, strict=True)):
-        own = events.p == on
-        axes.scatter(seconds[own], pixels[own], s=0.5, color=ink, linewidths=0, rasterized=True, label=name)
+        same = events.p == on
+        axes.scatter(seconds[same], pixels[same], s=0.5, color=ink, linewidths=0, rasterized=True, label=name)
+
     _legend(axes, inks)
     axes.set_ylim(sensor.width * sensor.height, 0)
     _time_axis(axes, source)
     axes.yaxis.set_major_formatter("{x:,.0f}")
+
     return figure
 
 
@@ -224,17 +253,21 @@ def add_counts(counts: NDArray[np.int64], events: Events, edges_us: NDArray[np.f
 
 
 def _draw_rate(source: PlotSource, inks: _Inks, title: str) -> Figure:
-    counts, edges_us = np.zeros((2, RATE_BINS), np.int64), source.bin_edges_us(RATE_BINS)
+    counts = np.zeros((2, RATE_BINS), np.int64)
+    edges_us = source.bin_edges_us(RATE_BINS)
     for part in source.chunks:
         add_counts(counts, part, edges_us)
     off_hz, on_hz = counts / ((edges_us[1] - edges_us[0]) / 1e6)
+
     figure = new_figure(width=9, height=2.9, title=title)
     axes = figure.subplots()
     grid_axes(axes, "Events per second")
+
     edges_s = (edges_us - source.span_us[0]) / 1e6
     curves: dict[str, tuple[NDArray[np.float64], str | Shares]]
     curves = {"all": (off_hz + on_hz, INK), "ON": (on_hz, inks.on), "OFF": (off_hz, inks.off)}
     draw_steps(axes, edges_s, curves)
+
     axes.yaxis.set_major_formatter("{x:,.10g}")
     _time_axis(axes, source)
     return figure
@@ -252,6 +285,7 @@ def _legend(axes: Axes, inks: _Inks) -> Legend:
         borderaxespad=0.2,
         handletextpad=0.2,
     )
+
     for handle in filter(None, legend.legend_handles):
         handle.set(sizes=[18], alpha=1)
     return legend

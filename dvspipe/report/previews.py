@@ -35,7 +35,8 @@ from .painter import (
 )
 
 H264_CRF = 18.0  # nearly lossless
-SHEET_COLUMNS, SHEET_ROWS = 4, 3
+SHEET_COLUMNS = 4
+SHEET_ROWS = 3
 SHEET_SIDE_PX = 640  # longer side of the sensor in a picture of a sheet, without an explicit scale
 SHEET_GAP_PX = 8  # between the pictures of a sheet
 MAX_BLANK_PICTURES = 10_000  # maximum in a gap of a recording
@@ -89,17 +90,22 @@ def write_preview(
         >>> recording = open_recording("recording.h5")  # doctest: +SKIP
         >>> write_preview(recording.chunks(), recording.sensor, "events.webm", speed=0.1)  # doctest: +SKIP
     """
-    path, sensor = Path(path), SensorSize.of(sensor)
+    path = Path(path)
+    sensor = SensorSize.of(sensor)
     settings = as_settings(PreviewSettings, settings, named, write_preview)
     require_suffix(path, "a preview", *PREVIEW_SUFFIXES)
     suffix = path.suffix.lower()
     checked_chunks = _check_sensor(checked_parts(chunks), sensor)
+
+    # A sheet has 12 pictures, so each may be smaller.
     if suffix == ".png" and settings.scale is None:
         settings = settings.model_copy(update={"max_side_px": min(SHEET_SIDE_PX, settings.max_side_px)})
+
     frames = open_video(beside).tolerant().pictures() if isinstance(beside, str | Path) else beside
     painter = EventPainter(sensor, settings, video=frames, captions=captions)
     playing = Playing(checked_chunks, painter, span_us, zero_us, progress)
     pictures = _pictures(playing)
+
     with write_beside(path) as temporary:
         if suffix == ".png":
             _write_sheet(temporary, playing, sensor)
@@ -146,6 +152,7 @@ def pictures_of(playing: Playing) -> Iterator[tuple[PaletteImage, Events, int]]:
     first = next(chunks, None)
     if first is None:
         return
+
     settings = painter.settings
     start_us = int(first.t[0])
     step_us = settings.step_us
@@ -153,13 +160,17 @@ def pictures_of(playing: Playing) -> Iterator[tuple[PaletteImage, Events, int]]:
     ends_us = (start_us + round((number + 1) * step_us) for number in itertools.count())
     count = 0 if span_us is None else int((span_us[1] - start_us) / step_us) + 1
     blank = 0
+
     for number, (events, end_us, next_us) in enumerate(_split_by_time(chain([first], chunks), ends_us)):
         progress(number, count)
+
+        # Only the beginning of a skipped pause is shown.
         blank = 0 if len(events) else blank + 1
         if settings.skip_pauses and blank * settings.picture_s > PAUSE_SHOWN_S:
             continue
         if not blank and not settings.skip_pauses:
             _check_gap(next_us - end_us, step_us)
+
         shown_us = since_us + round(number * step_us)
         yield painter.draw(events, end_us, shown_us), events, shown_us
 
@@ -183,13 +194,17 @@ def _split_by_time(chunks: Iterator[Events], ends_us: Iterable[int]) -> Iterator
     pending = next(chunks, None)
     for end_us in ends_us if pending is not None else ():
         parts = []
+
+        # An end may need several chunks, and a chunk may contain several ends.
         while pending is not None and pending.t[-1] < end_us:
             parts.append(pending)
             pending = next(chunks, None)
+
         if pending is not None:
-            place = int(np.searchsorted(pending.t, end_us))
-            parts.append(pending.slice_events(0, place))
-            pending = pending.slice_events(place, len(pending))
+            stop = int(np.searchsorted(pending.t, end_us))
+            parts.append(pending.slice_events(0, stop))
+            pending = pending.slice_events(stop, len(pending))
+
         yield concatenate(parts, parts[0].sensor), end_us, end_us if pending is None else int(pending.t[0])
         if pending is None:
             return
@@ -199,7 +214,8 @@ def _write_video(path: Path, suffix: str, pictures: Iterator[PaletteImage], sett
     palette = make_palette(settings.colours)
     first = next(pictures)
     height, width = first.indices.shape
-    size, fps = SensorSize(width=width, height=height), 1 / settings.picture_s
+    size = SensorSize(width=width, height=height)
+    fps = 1 / settings.picture_s
     with open_h264(path, size, fps, crf=H264_CRF) if suffix == ".mp4" else open_webm(path, size, fps) as add:
         for picture in chain([first], pictures):
             add(np.ascontiguousarray(picture.to_rgb(palette)[..., ::-1]))  # OpenCV expects BGR
@@ -217,6 +233,7 @@ def _write_gif(path: Path, pictures: Iterator[PaletteImage], settings: PreviewSe
     colours = Image.new("P", (1, 1))
     colours.putpalette(palette)
     picture_cs = 100 * settings.picture_s
+
     with path.open("wb") as file:
         for number, picture in enumerate(pictures):
             if number == 0:
@@ -225,10 +242,12 @@ def _write_gif(path: Path, pictures: Iterator[PaletteImage], settings: PreviewSe
                 file.write(palette + b"!\xff\x0bNETSCAPE2.0\x03\x01\x00\x00\x00")
             # Durations are integer hundredths of a second; carry the remainder over to the next picture.
             shown_cs = round((number + 1) * picture_cs) - round(number * picture_cs)
+
             image = Image.fromarray(picture.indices).convert("P")
             image.putpalette(palette)
             if picture.video is not None:
                 image.paste(Image.fromarray(picture.video).quantize(palette=colours))
+
             duration_ms = 10 * min(max(shown_cs, GIF_MIN_CS), 65535)
             file.writelines(GifImagePlugin.getdata(image, duration=duration_ms))
         file.write(b";")
@@ -247,6 +266,7 @@ def _write_sheet(path: Path, playing: Playing, sensor: SensorSize) -> None:
     first_us, last_us = span_us
     zero_us = first_us if zero_us is None else zero_us
     latest_us = max(first_us, last_us + 1 - settings.window_us)
+
     starts_us = np.linspace(first_us, latest_us, SHEET_COLUMNS * SHEET_ROWS).astype(np.int64).tolist()
     ends_us = [start_us + settings.window_us for start_us in starts_us]
 
@@ -269,9 +289,11 @@ def _tile(cells: list[NDArray[np.uint8]], gap_colour: NDArray[np.uint8]) -> NDAr
     height, width, _ = np.add(cells[0].shape, (SHEET_GAP_PX, SHEET_GAP_PX, 0))
     shape = SHEET_ROWS * height + SHEET_GAP_PX, SHEET_COLUMNS * width + SHEET_GAP_PX, 3
     sheet = np.broadcast_to(gap_colour, shape).copy()
+
     for number, cell in enumerate(cells):
         row, column = divmod(number, SHEET_COLUMNS)
-        top, left = row * height + SHEET_GAP_PX, column * width + SHEET_GAP_PX
+        top = row * height + SHEET_GAP_PX
+        left = column * width + SHEET_GAP_PX
         sheet[top : top + cell.shape[0], left : left + cell.shape[1]] = cell
     return sheet
 
@@ -290,25 +312,37 @@ def _draw_legend(settings: PreviewSettings, palette: NDArray[np.uint8], width: i
 
     on, off, shades = LEGENDS[settings.mode]
     on_colour, off_colour = palette[list(STRONGEST[settings.mode])]
+
     marks = [(on_colour, on), (off_colour, off), (palette[BACKGROUND], "no events")]
     if (on_colour == off_colour).all():  # colour maps have one colour for both
         marks = [(on_colour, "many events, ON or OFF"), (palette[BACKGROUND], "no events")]
     notes = (shades.format(f"{settings.window_us / 1000:g}"), "below each picture: seconds since the first event")
+
     parts: list[tuple[NDArray[np.uint8] | None, str]] = [*marks, *((None, note) for note in notes)]
-    font, side = ImageFont.load_default(size=LEGEND_PX / 2), LEGEND_PX // 2
+    font = ImageFont.load_default(size=LEGEND_PX / 2)
+    side = LEGEND_PX // 2
     widths = [font.getlength(text) + (0 if colour is None else 1.4 * side) for colour, text in parts]
     width = max(width, math.ceil(max(widths)) + 2 * SHEET_GAP_PX)
-    places, left, row = [], float(SHEET_GAP_PX), 0
+
+    # Entries flow like words: a new row starts where the next one would not fit.
+    positions = []
+    left = float(SHEET_GAP_PX)
+    row = 0
     for part_px in widths:
         if left > SHEET_GAP_PX and left + part_px > width - SHEET_GAP_PX:
-            left, row = float(SHEET_GAP_PX), row + 1
-        places.append((left, row * LEGEND_PX + (LEGEND_PX - side) // 2 - SHEET_GAP_PX // 4))
+            left = float(SHEET_GAP_PX)
+            row = row + 1
+        positions.append((left, row * LEGEND_PX + (LEGEND_PX - side) // 2 - SHEET_GAP_PX // 4))
         left += part_px + 1.6 * side
+
     lines = Image.new("RGB", (width, (row + 1) * LEGEND_PX), tuple(palette[STRIP].tolist()))
-    draw, ink = ImageDraw.Draw(lines), tuple(palette[TEXT_COLOURS + TEXT_SHADES - 1].tolist())
-    for (colour, text), (x, y) in zip(parts, places, strict=True):
+    draw = ImageDraw.Draw(lines)
+    ink = tuple(palette[TEXT_COLOURS + TEXT_SHADES - 1].tolist())
+
+    for (colour, text), (x, y) in zip(parts, positions, strict=True):
         if colour is not None:
             draw.rectangle((x, y, x + side, y + side), fill=tuple(colour.tolist()), outline=ink)
         begin = x if colour is None else x + 1.4 * side
         draw.text((begin, y + side / 2), text, fill=ink, font=font, anchor="lm")
+
     return np.asarray(lines)

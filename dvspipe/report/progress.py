@@ -33,7 +33,8 @@ class ProgressBar(TrainingCallback):
 
     def __init__(self, stage: str = "") -> None:
         self.stage = stage
-        self.done, self.total = 0.0, 0.0
+        self.done = 0.0
+        self.total = 0.0
         self.notes: list[str] = []
         self.kind = ""
         self._is_shown = False  # in a notebook, where later drawings replace the first one
@@ -48,7 +49,8 @@ class ProgressBar(TrainingCallback):
         """
         if (done, total) == (self.done, self.total):
             return
-        self.done, self.total = done, total
+        self.done = done
+        self.total = total
 
         now_s = time.monotonic()
         if now_s - self._drawn_s >= REDRAW_S or done == total:
@@ -58,7 +60,8 @@ class ProgressBar(TrainingCallback):
     def on_progress(self, stage: str, done: float, total: int) -> None:
         """Show the progress of a training stage."""
         if stage != self.stage:
-            self.stage, self._drawn_s = stage, 0.0
+            self.stage = stage
+            self._drawn_s = 0.0
         self(done, total)
 
     def on_data(self, *, synthetic: bool) -> None:
@@ -67,8 +70,8 @@ class ProgressBar(TrainingCallback):
 
     def on_epoch(self, row: EpochRow) -> None:
         """Show the validation accuracy of an epoch, replacing the previous one."""
-        kept = [note for note in self.notes if not note.startswith("epoch ")]
-        self.notes = [*kept, f"epoch {row.epoch}: validation accuracy{self.kind} {percent(row.val_accuracy)}"]
+        others = [note for note in self.notes if not note.startswith("epoch ")]
+        self.notes = [*others, f"epoch {row.epoch}: validation accuracy{self.kind} {percent(row.val_accuracy)}"]
         self._draw()
 
     def on_warning(self, text: str) -> None:

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 MAX_TRAINS = 4096  # about two per pixel row of the tallest picture
 MAX_NAMED = 16  # larger images have no values written in them and beside their trains
 MAX_TICKS = 64  # trains; spikes of more trains are drawn as pixels of an image, not as lines
-ROW_HEIGHT, MIN_HEIGHT, MAX_HEIGHT = 0.28, 2.2, 9.0  # inches
+ROW_HEIGHT = 0.28  # inches
+MIN_HEIGHT = 2.2
+MAX_HEIGHT = 9.0
 PANEL_WIDTH = 4.2
 DARK_INK = tuple(int(INK[k : k + 2], 16) / 255 for k in (1, 3, 5))
 
@@ -43,11 +45,13 @@ def draw_rasters(
     height = float(np.clip(ROW_HEIGHT * max(map(len, rows.values())), MIN_HEIGHT, MAX_HEIGHT))
     figure = new_figure(width=2.2 + PANEL_WIDTH * len(rows), height=height + 0.7, title=title)
     first, *panels = figure.subplots(1, 1 + len(rows), width_ratios=[1.6, *[PANEL_WIDTH] * len(rows)])
+
     _draw_image(first, image)
     for axes, (name, trains) in zip(panels, rows.items(), strict=True):
         _draw_raster(axes, trains, rasters[name].shape[1], step_us)
         axes.set_title(name.replace("_", " "), **TITLE)
         _name_pixels(axes, image, len(trains))
+
     save_figure(figure, path)
 
 
@@ -78,16 +82,20 @@ def _draw_raster(axes: Axes, rows: NDArray[np.uint8], channels: int, step_us: in
     T = rows.shape[1]
     ends_ms = (0, T * step_us / 1000)
     inks = (OFF, ON) if channels == 2 else (DARK_INK,)
+
     if len(rows) <= MAX_TICKS:
         for row, train in enumerate(rows):
             middles_ms = (np.flatnonzero(train) + 0.5) * step_us / 1000
             axes.vlines(middles_ms, row - 0.4, row + 0.4, color=inks[row % len(inks)], linewidth=1.3)
+
+        # Lines between the pixels; trains of one pixel are adjacent.
         for row in range(channels, len(rows), channels):
             axes.axhline(row - 0.5, color=GRID, linewidth=0.8, zorder=0)
     else:
-        own = np.array(inks)[np.arange(len(rows)) % len(inks)][:, None]
-        picture = np.where(rows[..., None] > 0, own, 1.0)
+        train_colours = np.array(inks)[np.arange(len(rows)) % len(inks)][:, None]
+        picture = np.where(rows[..., None] > 0, train_colours, 1.0)
         axes.imshow(picture, aspect="auto", interpolation="nearest", extent=(*ends_ms, len(rows) - 0.5, -0.5))
+
     axes.set_xlim(ends_ms)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlabel("ms", **SMALL)
@@ -95,14 +103,15 @@ def _draw_raster(axes: Axes, rows: NDArray[np.uint8], channels: int, step_us: in
 
 
 def _name_pixels(axes: Axes, image: NDArray[np.float64], rows: int) -> None:
-    each = rows // image.size
+    per_pixel = rows // image.size
+
     if image.size <= MAX_NAMED:
-        middles = np.arange(image.size) * each + (each - 1) / 2
+        middles = np.arange(image.size) * per_pixel + (per_pixel - 1) / 2
         axes.set_yticks(middles, [_grey(value) for value in image.ravel()])
         axes.set_ylabel("grey value", **SMALL)
     else:
         axes.locator_params(axis="y", integer=True)
-        axes.set_ylabel("pixel, row by row" if each == 1 else f"{each} trains per pixel, row by row", **SMALL)
+        axes.set_ylabel("pixel, row by row" if per_pixel == 1 else f"{per_pixel} trains per pixel, row by row", **SMALL)
 
 
 def _grey(value: float) -> str:

@@ -30,7 +30,10 @@ class Moment:
     def __init__(self, prediction: Prediction) -> None:
         rates = prediction.rates
         busiest = int(np.argmax(rates.counts)) if rates.counts else 0
+
+        # The end of the busiest bin: the picture shows the time before it.
         self.t_us = (rates.start_us or 0) + (busiest + 1) * rates.bin_us
+
         self._events: list[Events] = []
         self._frame: NDArray[np.uint8] | None = None
 
@@ -46,15 +49,18 @@ class Moment:
         passed = False
         for t_us, frame in frames:
             if not passed:
-                self._frame, passed = frame.copy(), t_us >= self.t_us
+                self._frame = frame.copy()
+                passed = t_us >= self.t_us
             yield t_us, frame
 
     def picture(self, sensor: SensorSize) -> NDArray[np.uint8]:
         """Return the frame, or, without a video, a picture of the events, RGB uint8 [H, W, 3]."""
         if self._frame is not None:
             return self._frame
+
         settings = PreviewSettings(window_us=WINDOW_US, colours="dark", scale=1)
         painter = EventPainter(sensor, settings)
+
         drawn = painter.draw(concatenate(self._events, sensor), self.t_us, 0).to_rgb(make_palette("dark"))
         return np.ascontiguousarray(drawn[: sensor.height, : sensor.width])
 
@@ -72,8 +78,10 @@ def write_region(picture: NDArray[np.uint8], box: Box, path: Path) -> None:
     stop = start + np.array([box.width, box.height])
     before = np.clip(-start, 0, MAX_BEYOND * size)
     after = np.clip(stop - size, 0, MAX_BEYOND * size)
+
     scale = REGION_SIDE_PX / max(size + before + after)
     shown = cv2.resize(picture, np.maximum(1, np.round(size * scale)).astype(int).tolist())
+
     left, top = np.round(before * scale).astype(int).tolist()
     right, bottom = np.round(after * scale).astype(int).tolist()
     canvas = cv2.copyMakeBorder(shown, top, bottom, left, right, cv2.BORDER_CONSTANT, value=DARK.strip)
@@ -82,8 +90,10 @@ def write_region(picture: NDArray[np.uint8], box: Box, path: Path) -> None:
     x1, y1 = np.round((stop + before) * scale).astype(int).tolist()
     drawn = np.asarray(canvas * BRIGHTNESS, np.uint8)
     inside = np.s_[max(0, y0) : max(0, y1), max(0, x0) : max(0, x1)]
+
     drawn[inside] = canvas[inside]
     line_px = max(2, round(LINE_SHARE * REGION_SIDE_PX))
     cv2.rectangle(drawn, (x0 + 1, y0 + 1), (x1 - 2, y1 - 2), DARK.bar, line_px)
+
     with write_beside(path) as beside:
         Image.fromarray(drawn).save(beside, format="jpeg", quality=QUALITY)

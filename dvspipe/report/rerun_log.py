@@ -97,6 +97,7 @@ def _open(path: Path | None, predictions: Predictions | None) -> Iterator[Record
         name = "the rerun viewer" if path is None else str(path)
         message = f"{name}: rerun is not installed; pip install 'dvspipe[rerun]'"
         raise FileError(message) from error
+
     stream = rerun.RecordingStream("dvspipe")
     layout = _build_layout(predictions)
     if path is None:
@@ -104,6 +105,8 @@ def _open(path: Path | None, predictions: Predictions | None) -> Iterator[Record
         yield stream
         stream.flush()
         return
+
+    # A file gets its name when it is complete.
     with write_beside(path) as beside:
         stream.save(beside, default_blueprint=layout)
         yield stream
@@ -119,11 +122,14 @@ def _build_layout(predictions: Predictions | None) -> Blueprint:
     if predictions is not None:
         curves.append(blueprint.TimeSeriesView(origin="probability", name="class probabilities"))
         curves.append(blueprint.TextLogView(origin="segments", name="segments"))
+
     until_now = blueprint.VisibleTimeRange(
         TIMELINE, start=blueprint.TimeRangeBoundary.infinite(), end=blueprint.TimeRangeBoundary.cursor_relative()
     )
+
     space = blueprint.Spatial3DView(origin="events", name="events in space and time", time_ranges=[until_now])
     pictures = blueprint.Spatial2DView(origin="picture", name="events per window")
+
     return blueprint.Blueprint(
         blueprint.Horizontal(blueprint.Vertical(pictures, space), blueprint.Vertical(*curves)),
         blueprint.TimePanel(timeline=TIMELINE),
@@ -136,19 +142,27 @@ def _log_events(
 ) -> None:
     import rerun
 
+    # One picture per window of time: speed and rate of pictures are for videos.
     shown = settings.model_copy(
         update={"fps": None, "speed": 1.0, "max_side_px": min(MAX_VIEWED_PX, settings.max_side_px)}
     )
+
     painter = EventPainter(source.sensor, shown)
     palette = make_palette(shown.colours)
+
     every = max(1, -(-source.count // MAX_POINTS))
-    first_us, offset_us = source.span_us[0], 0 if zero_us is None else source.span_us[0] - zero_us
+    first_us = source.span_us[0]
+    offset_us = 0 if zero_us is None else source.span_us[0] - zero_us
+
+    # Time is the depth of the space: TIME_LENGTH picture sides, and at most a pixel per microsecond.
     us_per_px = max(
         1.0, (source.span_us[1] - first_us) / (TIME_LENGTH * max(source.sensor.width, source.sensor.height))
     )
+
     styles = (("off", LIGHT.off), ("on", LIGHT.on))
     for name, colour in styles:
         stream.log(f"rate/{name}", rerun.SeriesLines(colors=colour, names=name.upper()), static=True)
+
     parts = (part for part in source.chunks if len(part))
     seen = 0
     for picture, events, since_us in pictures_of(Playing(parts, painter, source.span_us, zero_us, progress)):
@@ -156,13 +170,19 @@ def _log_events(
         stream.log(
             "picture", rerun.EncodedImage(contents=encode_picture(picture.to_rgb(palette)), media_type="image/png")
         )
+
         for on, (name, _) in enumerate(styles):
             stream.log(f"rate/{name}", rerun.Scalars(np.count_nonzero(events.p == on) / shown.window_us * 1e6))
-        place = slice(-seen % every, None, every)
+
+        # Continue the count of every n-th event across parts.
+        sample = slice(-seen % every, None, every)
         seen += len(events)
-        depth = (events.t[place] - first_us + offset_us) / us_per_px
-        positions = np.stack([events.x[place], -events.y[place].astype(np.int32), -depth], axis=1)
-        colours = np.array([colour for _, colour in styles], np.uint8)[events.p[place].astype(int)]
+
+        depth = (events.t[sample] - first_us + offset_us) / us_per_px
+        # Rows count downwards and the viewer's axis upwards; later events are farther away.
+        positions = np.stack([events.x[sample], -events.y[sample].astype(np.int32), -depth], axis=1)
+        colours = np.array([colour for _, colour in styles], np.uint8)[events.p[sample].astype(int)]
+
         stream.log(
             "events", rerun.Points3D(positions.astype(np.float32), colors=colours, radii=rerun.Radius.ui_points(1.0))
         )
@@ -171,17 +191,21 @@ def _log_events(
 def _log_predictions(stream: RecordingStream, predictions: Predictions, zero_us: int) -> None:
     import rerun
 
-    windows, segments = predictions.windows, predictions.prediction.segments
+    windows = predictions.windows
+    segments = predictions.prediction.segments
     names = {window.label: window.class_name for window in windows}
-    names |= {each.label: each.class_name for each in segments if each.label is not None}
+    names |= {row.label: row.class_name for row in segments if row.label is not None}
+
     highest = np.max([window.probabilities for window in windows], axis=0, initial=0)
     shown = sorted(names, key=lambda label: -highest[label])[:MAX_CLASSES]
+
     for label in shown:
         path = ["probability", names[label]]
         stream.log(path, rerun.SeriesLines(names=readable(names[label])), static=True)
         for window in windows:
             stream.set_time(TIMELINE, duration=np.timedelta64(window.t_from_us - zero_us, "us"))
             stream.log(path, rerun.Scalars(window.probabilities[label]))
+
     for segment in segments:
         stream.set_time(TIMELINE, duration=np.timedelta64(segment.t_start_us - zero_us, "us"))
         end_s = (segment.t_end_us - zero_us) / 1e6

@@ -19,11 +19,18 @@ from ..video.opening import open_video
 from ..video.writing import open_webm
 from .style import LIGHT, Colour
 
-MIN_TRACK_PX, MAX_TRACK_PX = 320, 960  # range of the preview's longer side
-RIGHT_COLOUR, LEFT_COLOUR, BODY_COLOUR, TEXT_COLOUR = (255, 140, 0), (40, 160, 255), (240, 240, 240), (255, 60, 60)
-REFUSAL_PX, MIN_REFUSAL_PX = 960, 480  # maximum of the longer side, minimum width of a refused film's picture
-TEXT_PX, MARGIN_PX = 20, 16
-LINE, LETTER = 1.4, 1.1  # height of a line relative to the text, width of wide letters relative to the mean
+MIN_TRACK_PX = 320  # range of the preview's longer side
+MAX_TRACK_PX = 960
+RIGHT_COLOUR = (255, 140, 0)
+LEFT_COLOUR = (40, 160, 255)
+BODY_COLOUR = (240, 240, 240)
+TEXT_COLOUR = (255, 60, 60)
+REFUSAL_PX = 960  # maximum of the longer side of a refused film's picture
+MIN_REFUSAL_PX = 480  # minimum width of this picture
+TEXT_PX = 20
+MARGIN_PX = 16
+LINE = 1.4  # height of a line relative to the text
+LETTER = 1.1  # width of wide letters relative to the mean
 SURE = 0.5  # bones with at least this confidence are thick
 _SHIFT = 4  # fractional bits of drawn coordinates
 _SIDE_BONES = (
@@ -76,12 +83,15 @@ def write_track_preview(
     opened = open_video(film, video).tolerant()
     if opened.size != track.size:
         raise VideoError(f"{film}: does not match the track (found {opened.size}, expected {track.size})")
+
     size = scale_frames(track.size, max_px)
     first_us, last_us = part_us or (int(track.times_us[0]), int(track.times_us[-1]))
+
+    # The track may have skipped frames: only frames with a row are drawn.
     rows = {t_us: row for row, t_us in enumerate(track.times_us.tolist()) if first_us <= t_us <= last_us}
     times_us = list(rows)
-    drawn = 0
     fps = min(120.0, max(1.0, (len(rows) - 1) * 1e6 / max(1, times_us[-1] - times_us[0])))
+    drawn = 0
     with write_beside(path) as beside, open_webm(beside, size, fps) as write:
         for t_us, picture in opened.pictures():
             if t_us in rows:
@@ -89,6 +99,7 @@ def write_track_preview(
                 progress(drawn := drawn + 1, len(rows))
             if drawn == len(rows) and part_us is not None:
                 break
+
     if drawn != len(rows):
         raise VideoError(f"{film}: does not match the track (found {drawn} of its {len(rows)} frame times)")
     return path
@@ -114,14 +125,16 @@ def draw_skeleton(picture: NDArray[np.uint8], track: Track, row: int, size: Sens
         return np.asarray(shown, np.uint8)
 
     scale = np.array([size.width / track.size.width, size.height / track.size.height])
-    # joints far outside would overflow OpenCV's coordinates
+    # Joints far outside would overflow OpenCV's coordinates.
     points = np.clip(track.points_px[row] * scale, -4 * size.width, 4 * size.width)
-    places = [(int(x), int(y)) for x, y in np.round(points * 2**_SHIFT)]
+    centres = [(int(x), int(y)) for x, y in np.round(points * 2**_SHIFT)]
+
     for start, end, colour in BONES:
         sure = min(track.confidence[row, start], track.confidence[row, end]) >= SURE
-        cv2.line(shown, places[start], places[end], colour, 2 if sure else 1, cv2.LINE_AA, _SHIFT)
-    for place in places:
-        cv2.circle(shown, place, 2 << _SHIFT, BODY_COLOUR, -1, cv2.LINE_AA, _SHIFT)
+        cv2.line(shown, centres[start], centres[end], colour, 2 if sure else 1, cv2.LINE_AA, _SHIFT)
+
+    for centre in centres:
+        cv2.circle(shown, centre, 2 << _SHIFT, BODY_COLOUR, -1, cv2.LINE_AA, _SHIFT)
     return np.asarray(shown, np.uint8)
 
 
@@ -182,12 +195,15 @@ def _add_text(frame: NDArray[np.uint8], text: str) -> NDArray[np.uint8]:
     font = ImageFont.load_default(size=TEXT_PX)
     width = max(frame.shape[1], MIN_REFUSAL_PX)
     text = escape_controls(text)
+
+    # Wrap by the mean width of the letters, with room for wide ones.
     letter_px = LETTER * font.getlength(text) / max(1, len(text))
     lines = wrap(text, int((width - 2 * MARGIN_PX) / letter_px)) if text else []
 
     line_px = round(LINE * TEXT_PX)
     page = Image.new("RGB", (width, frame.shape[0] + 2 * MARGIN_PX + line_px * len(lines)), LIGHT.strip)
     page.paste(Image.fromarray(frame), ((width - frame.shape[1]) // 2, 0))
+
     draw = ImageDraw.Draw(page)
     for number, line in enumerate(lines):
         top = frame.shape[0] + MARGIN_PX + (number + 0.5) * line_px

@@ -17,9 +17,16 @@ if TYPE_CHECKING:  # import matplotlib only when something is drawn
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-INK, QUIET, GRID = "#1f2937", "#6b7280", "#e5e7eb"
-ACCENT, ORANGE, GREEN, RED = "#1d5fbf", "#d08a1d", "#4a9a62", "#d61f26"
-GREY, PALE, EMPTY = "#8792a2", "#c9d3e0", "#f3f4f6"
+INK = "#1f2937"
+QUIET = "#6b7280"
+GRID = "#e5e7eb"
+ACCENT = "#1d5fbf"
+ORANGE = "#d08a1d"
+GREEN = "#4a9a62"
+RED = "#d61f26"
+GREY = "#8792a2"
+PALE = "#c9d3e0"
+EMPTY = "#f3f4f6"
 
 
 class TextStyle(TypedDict):
@@ -84,7 +91,8 @@ def shares(colour: Colour) -> Shares:
     return red / 255, green / 255, blue / 255
 
 
-ON, OFF = shares(LIGHT.on), shares(LIGHT.off)
+ON = shares(LIGHT.on)
+OFF = shares(LIGHT.off)
 """ON and OFF colours in charts on white."""
 
 
@@ -147,6 +155,7 @@ def draw_steps(axes: Axes, edges: ArrayLike, curves: Mapping[str, tuple[ArrayLik
     edges = np.asarray(edges, np.float64)
     for name, (values, colour) in curves.items():
         axes.stairs(values, edges, color=colour, linewidth=1.2, label=name, baseline=None, zorder=3)
+
     axes.set_xlim(edges[0], edges[-1])
     highest = max(float(np.max(values)) for values, _ in curves.values())
     axes.set_ylim(0, 1.15 * max(1e-6, highest))  # leave room for the legend

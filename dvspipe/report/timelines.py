@@ -44,8 +44,10 @@ MAX_NAMED = 8  # classes in a legend
 MAX_PLAY_S = 60.0  # maximum length of an overlay
 OVERLAY_FPS = 15.0
 OVERLAY_WINDOW_US = 66_000
-OVERLAY_MIN_SIDE_PX, OVERLAY_MAX_SIDE_PX = 256, 640  # longer side; OpenCV does not limit the VP8 bit rate
-LABEL_PT, MAX_LINES = 7.0, 3  # size and number of lines of a class name in a bar
+OVERLAY_MIN_SIDE_PX = 256  # range of the longer side
+OVERLAY_MAX_SIDE_PX = 640  # OpenCV does not limit the VP8 bit rate
+LABEL_PT = 7.0  # size of a class name in a bar
+MAX_LINES = 3  # maximum number of its lines
 LETTER_SHARE = 0.0068  # width of a letter of a class name, relative to the chart's width
 UNCERTAIN = GRID  # segments without a certain class
 
@@ -72,8 +74,9 @@ def draw_timeline(
     """
     figure = plot_timeline(prediction, windows, classes, title)
     save_figure(figure, path)
-    place = figure.axes[-1].get_position()
-    return place.x0, place.x1
+
+    position = figure.axes[-1].get_position()
+    return position.x0, position.x1
 
 
 def plot_timeline(
@@ -86,12 +89,15 @@ def plot_timeline(
     span_us = prediction.t_first_us, prediction.t_last_us + 1
     lanes = _list_lanes(prediction, classes)
     heights = [0.3 + 0.2 * min(len(classes), MAX_CLASSES), 0.3 + 0.4 * len(lanes), 1.1]
+
     texts = [title, "synthetic recording" if prediction.synthetic else ""]
     figure = new_figure(width=10.5, height=sum(heights) + 0.6, title=", ".join(filter(None, texts)))
     top, middle, bottom = figure.subplots(3, 1, sharex=True, height_ratios=heights)
+
     _draw_probabilities(top, windows, classes, span_us)
     _draw_lanes(middle, lanes, len(classes), span_us)
     _draw_rate(bottom, prediction.rates, span_us[0])
+
     bottom.set_xlim(0, (span_us[1] - span_us[0]) / 1e6)
     bottom.set_xlabel("seconds since the first event", **SMALL)
     return figure
@@ -117,8 +123,12 @@ def _draw_probabilities(
     from matplotlib.patches import Patch
 
     highest = np.max([window.probabilities for window in windows], axis=0, initial=0)
+
+    # The classes that are probable at any time, in the order of the network.
     chosen = np.sort(np.argsort(-highest, kind="stable")[:MAX_CLASSES]) if windows else np.arange(len(classes))
     K = len(chosen)
+
+    # A column shows the window that applies to its middle.
     columns = min(MAX_COLUMNS, 4 * len(windows) + 100)
     edges_us = np.linspace(*span_us, columns + 1)
     middles_us = (edges_us[1:] + edges_us[:-1]) / 2
@@ -141,8 +151,10 @@ def _draw_probabilities(
     axes.set_yticks(np.arange(K + 1) - 0.5, minor=True)
     axes.grid(which="minor", axis="y", color="white", linewidth=1.2)
     name_axes(axes, labelbottom=False)
+
     subset = "each class" if len(classes) == K else f"the {K} most probable of {len(classes):,} classes"
     axes.set_title(f"Probability of {subset}", **TITLE)
+
     shades = [Patch(facecolor=picture.cmap(share), edgecolor=GRID, label=f"{share:.0%}") for share in (0.0, 0.5, 1.0)]
     _legend(axes, [*shades, Patch(facecolor=EMPTY, edgecolor=GRID, label="no prediction")])
 
@@ -195,6 +207,7 @@ def _draw_lanes(axes: Axes, lanes: Mapping[str, Sequence[SegmentRow]], K: int, s
                 linespacing=1.0,
                 parse_math=False,
             )
+
     axes.set_title("Segments", **TITLE)
     if unnamed:  # the bars are too narrow for names
         _legend(axes, list(unnamed.values())[:MAX_NAMED])
@@ -213,10 +226,13 @@ def fit_in_bar(class_name: str, share: float) -> str | None:
 
 def _draw_rate(axes: Axes, rates: EventRates, start_us: int) -> None:
     counts = np.array(rates.counts or [0])
+
+    # Merge bins: a chart has fewer columns than a long recording has bins.
     together = max(1, -(-len(counts) // (MAX_COLUMNS // 4)))
     sums = np.add.reduceat(counts, np.arange(0, len(counts), together))
     bin_us = rates.bin_us * together
     edges_s = ((rates.start_us or 0) - start_us + np.arange(len(sums) + 1) * bin_us) / 1e6
+
     grid_axes(axes, "Events per second")
     axes.stairs(sums / (bin_us * 1e-6), edges_s, color=ACCENT, linewidth=0.9, fill=True, alpha=0.75)
     axes.set_ylim(bottom=0)
@@ -296,11 +312,14 @@ def find_clock(ends_us: Sequence[int], settings: PreviewSettings, first_us: int)
     clock: list[tuple[int, float]] = []
     for number, end_us in enumerate(ends_us):
         start_us = end_us - settings.step_us
+
+        # A jump in time, where a pause was skipped: end the previous stretch, and start the next one.
         before_us = ends_us[number - 1] if number else -math.inf
         if start_us - before_us > settings.step_us / 2:
             if number:
                 clock.append((number, before_us))
             clock.append((number, start_us))
+
     if ends_us:
         clock.append((len(ends_us), ends_us[-1]))
     return tuple(
@@ -312,6 +331,8 @@ def _play_speed(prediction: Prediction) -> float:
     rates = prediction.rates
     busy_s = sum(count > 0 for count in rates.counts) * rates.bin_us / 1e6
     duration_s = max(1e-3, (prediction.t_last_us - prediction.t_first_us) / 1e6)
+
+    # Pauses are skipped, so the speed depends on the time with events; short recordings play longer.
     speed = max(1.0, busy_s / MAX_PLAY_S) if duration_s > MIN_PLAY_S else duration_s / MIN_PLAY_S
     return max(0.001, min(speed, 1000))
 
@@ -325,8 +346,12 @@ def boxes_of(prediction: Prediction, sensor: SensorSize) -> list[tuple[int, Box]
     """Return the classified regions with their start times, in sensor pixels; empty for the complete picture."""
     if prediction.is_complete:
         return []
+
+    # Regions are in pixels of the recording's pictures, which may have been scaled to the sensor.
     picture = SensorSize.parse(prediction.picture)
-    x, y = sensor.width / picture.width, sensor.height / picture.height
+    x = sensor.width / picture.width
+    y = sensor.height / picture.height
+
     return [
         (
             EARLIEST_US if look.t_us is None else look.t_us,

@@ -41,17 +41,22 @@ def write_training_page(run: TrainingRun, previews: Sequence[tuple[str, Path]] =
     Raises:
         FileError: If a file cannot be written, or a preview is missing or has another suffix.
     """
-    folder, test = run.folder, run.test
+    folder = run.folder
+    test = run.test
+
     shown = [Media(Path(path), caption) for caption, path in previews]
     mark = f" ({test.kind_of_data})" if test.kind_of_data else ""
+
     draw_curves(run.epochs, folder.curves, title=test.title + mark, chosen_epoch=test.chosen_epoch)
     draw_confusion(test.confusion, test.classes, folder.confusion_matrix, title=f"{test.title}: test set{mark}")
+
     if run.activity.wrong:
         draw_wrong(test.wrong, run.activity.wrong, folder.wrong, title=test.kind_of_data)
     if run.activity.examples:
         draw_examples(run.activity, test.classes, folder.examples, title=test.kind_of_data)
     if run.activity.kernels:
         draw_kernels(run.activity.kernels, folder.kernels)
+
     return write_page(
         folder.report,
         "training.html",
@@ -78,8 +83,8 @@ def write_training_page(run: TrainingRun, previews: Sequence[tuple[str, Path]] =
 def _wrong_table(test: TestResult) -> Table:
     """Return all wrong test predictions, the most certain first."""
     rows = [
-        (each.name, readable(each.label), readable(each.predicted), f"{100 * each.probability:.1f}")
-        for each in test.wrong
+        (case.name, readable(case.label), readable(case.predicted), f"{100 * case.probability:.1f}")
+        for case in test.wrong
     ]
     return Table(("Sample", "Class", "Predicted", "Probability (%)"), rows)
 
@@ -92,6 +97,8 @@ def _classifier_table(test: TestResult) -> Table:
     if (baseline := test.baseline) is not None:
         name = "ReLU network of the same shape, on the sum of the steps"
         rows.append((name, baseline.accuracy, baseline.correct, test.samples))
+
+    # Only the share is stored: recover the count for its interval.
     by_count = test.event_count_accuracy
     right = round(by_count * test.samples)
     rows.append(("Linear classifier on the number of events alone", by_count, right, test.samples))
@@ -111,8 +118,10 @@ def _class_table(test: TestResult) -> Table:
     right = confusion.diagonal()
     true = confusion.sum(axis=1)
     predicted = confusion.sum(axis=0)
+
     with np.errstate(invalid="ignore"):  # 0 / 0 of a class that does not occur is undefined
         scores = np.stack([right / predicted, right / true, 2 * right / (true + predicted)], axis=1)
+
     rows = [
         (readable(name), *(UNDEFINED if np.isnan(score) else f"{100 * score:.1f}" for score in row), str(samples))
         for name, row, samples in zip(test.classes, scores, true, strict=True)

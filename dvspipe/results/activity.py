@@ -74,9 +74,12 @@ class LayerActivity(Record):
     def __add__(self, other: LayerActivity) -> LayerActivity:
         """Return the activity of the same layer, summed over the recordings of both."""
         steps = self.steps + other.steps
+
+        # The mean of both, weighted by time; undefined if one is.
         rate = None
         if self.rate is not None and other.rate is not None:
             rate = (self.rate * self.steps + other.rate * other.steps) / max(1, steps)
+
         update = {"steps": steps, "spikes_in": self.spikes_in + other.spikes_in, "rate": rate}
         return self.model_copy(update=update)
 
@@ -90,6 +93,7 @@ def add_layers(networks: Iterable[Sequence[LayerActivity]]) -> tuple[LayerActivi
     total: tuple[LayerActivity, ...] = ()
     for layers in networks:
         total = tuple(a + b for a, b in zip(total, layers, strict=True)) if total else tuple(layers)
+
     return total
 
 

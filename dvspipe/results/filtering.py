@@ -49,8 +49,8 @@ class FilterScore(Record):
     @property
     def precision(self) -> float | None:
         """Share of signal in the kept events; None if no events are kept."""
-        kept = self.kept.signal + self.kept.noise
-        return self.kept.signal / kept if kept else None
+        kept_events = self.kept.signal + self.kept.noise
+        return self.kept.signal / kept_events if kept_events else None
 
     @computed_field  # type: ignore[prop-decorator]
     @property
@@ -74,8 +74,10 @@ class FilterScore(Record):
         """
         if not self.curve:
             return None
+
         rows = [(point.kept.noise / self.total.noise, point.kept.signal / self.total.signal) for point in self.curve]
         noise, signal = np.array(sorted([(0.0, 0.0), *rows, (1.0, 1.0)])).T
+
         return float(np.trapezoid(signal, noise))
 
 

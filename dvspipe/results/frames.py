@@ -31,6 +31,7 @@ def write_frame_rows(rows: Iterable[FrameRow], file: TextIO) -> None:
     """Write rows as CSV to an open file, row by row."""
     writer = csv.writer(file, lineterminator="\r\n")
     writer.writerow(FrameRow.columns)
+
     for row in rows:
         writer.writerow(row.cells().values())
 

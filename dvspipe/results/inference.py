@@ -74,8 +74,11 @@ class InferenceRun(Record):
     def difference(self, other: InferenceRun) -> str:
         """Describe the first difference from another run that affects the predictions; empty if there is none."""
         differences = find_differences(self._dump_decisive(), other._dump_decisive())
+
+        # The digest of the network says nothing to people: name it instead.
         if differences and self.network != other.network:
             return f"network: {self._name_network()}, now {other._name_network()}"
+
         return "{}: {}, now {}".format(*differences[0]) if differences else ""
 
     def _name_network(self) -> str:
@@ -88,10 +91,12 @@ class InferenceRun(Record):
             "sensor_given": self.sensor_given,
             "hints": list(self.hints),
         }
+
         return decisive if self.adapted_to is None else decisive | {"adapted_to": self.adapted_to}
 
 
-ADAPTED, FITTED = "adapted to", "readout fitted to"
+ADAPTED = "adapted to"
+FITTED = "readout fitted to"
 """Start of the part of `trained_on` that an adaptation adds."""
 
 
@@ -256,14 +261,23 @@ def describe_look(look: LookRow, picture: tuple[int, int], *, found: bool) -> st
         'the complete picture and beyond it (200x200-20-10)'
     """
     columns, rows = picture
-    right, bottom = look.left + look.width, look.top + look.height
+    right = look.left + look.width
+    bottom = look.top + look.height
+
     is_beyond = look.left < 0 or look.top < 0 or right > columns or bottom > rows
     beyond = " and beyond it" if is_beyond else ""
+
     if look.left <= 0 and look.top <= 0 and right >= columns and bottom >= rows:
         return f"the complete picture{beyond} ({look})"
     beyond = ", partly outside the picture" if is_beyond else ""
+
     middle = (look.left + look.width / 2) / columns
-    side = "at the left" if middle < 1 / 3 else "at the right" if middle > 2 / 3 else "in the middle"
+    side = "in the middle"
+    if middle < 1 / 3:
+        side = "at the left"
+    elif middle > 2 / 3:
+        side = "at the right"
+
     return f"the {'person' if found else 'region'} {side}, {look.height} px high{beyond} ({look})"
 
 
@@ -352,9 +366,10 @@ class Prediction(Row):
         """Fill in the number of segments; files store it under the name `segments`."""
         if not isinstance(values, dict):
             return values
-        found = values.get("segments", ())
-        stored = {"segment_count": found, "segments": ()}
-        return values | (stored if isinstance(found, int) else {"segment_count": len(found)})
+
+        segments = values.get("segments", ())
+        stored = {"segment_count": segments, "segments": ()}
+        return values | (stored if isinstance(segments, int) else {"segment_count": len(segments)})
 
     @computed_field  # type: ignore[prop-decorator]
     @property
@@ -376,9 +391,10 @@ class Prediction(Row):
         """
         if not self.looked_at or not self.picture:
             return self.region
+
         columns, rows = map(int, self.picture.split("x"))
-        found = finds_person or len(self.looked_at) > 1
-        return describe_look(self.looked_at[0], (columns, rows), found=found)
+        shows_person = finds_person or len(self.looked_at) > 1
+        return describe_look(self.looked_at[0], (columns, rows), found=shows_person)
 
     def as_stored(self) -> Prediction:
         """Return the prediction as stored in its folder, without `timeline` and `classes`."""
@@ -389,6 +405,7 @@ class Prediction(Row):
         timeline = self.timeline
         probabilities = timeline.probabilities.tolist()
         intervals_us = timeline.intervals_us(self.t_first_us, self.t_last_us + 1).tolist()
+
         return tuple(
             WindowRow(
                 t_start_us=int(timeline.t_start_us[k]),
@@ -466,9 +483,11 @@ class RecordingFolder(Folder):
 
     def find(self) -> Prediction | None:
         """Read the prediction without its segments; None if the recording is not complete."""
-        found = Prediction.find(self.answer)
-        complete = found is not None and found.depends_on and self.windows.is_file() and self.segments.is_file()
-        return found if complete else None
+        prediction = Prediction.find(self.answer)
+        complete = (
+            prediction is not None and prediction.depends_on and self.windows.is_file() and self.segments.is_file()
+        )
+        return prediction if complete else None
 
     def find_current(self, needed: Dependencies) -> Prediction | None:
         """Read the prediction with its segments; None if it is incomplete or its dependencies changed.
@@ -476,16 +495,18 @@ class RecordingFolder(Folder):
         Raises:
             FileError: If it is the prediction for another recording, or its segments are invalid.
         """
-        found = self.find()
-        if found is None or found.depends_on is None:
+        stored = self.find()
+        if stored is None or stored.depends_on is None:
             return None
-        if found.depends_on.source != needed.source:
+
+        if stored.depends_on.source != needed.source:
             raise FileError(
-                f"{self.path}: for another recording (found {found.depends_on.source}, expected {needed.source})",
+                f"{self.path}: for another recording (found {stored.depends_on.source}, expected {needed.source})",
                 REPLACE,
                 KEEP,
             )
-        return self.add_segments(found) if found.depends_on.satisfies(needed) else None
+
+        return self.add_segments(stored) if stored.depends_on.satisfies(needed) else None
 
     def add_segments(self, found: Prediction) -> Prediction:
         """Return a prediction read from this folder, with its segments.
@@ -521,9 +542,11 @@ class OutputFolder(Folder):
         """
         if not self.run.exists():
             return
+
         before = InferenceRun.find(self.run)
         if before is None:
             raise FileError(f"{self.run}: not a valid record of a classification", REPLACE)
+
         if difference := before.difference(run):
             raise FileError(f"{self.path}: stores predictions with other settings ({difference})", REPLACE, KEEP)
 
@@ -557,16 +580,22 @@ class OutputFolder(Folder):
         Raises:
             FileError: If segments are missing or invalid.
         """
-        in_memory = {self.of(each.folder).answer: each for each in known}
+        in_memory = {self.of(prediction.folder).answer: prediction for prediction in known}
         predictions = []
+
         for path in sorted(self.path.rglob("answer.json")):
-            folder, found = RecordingFolder(path.parent), in_memory.get(path)
-            if found is None:
-                found = folder.find()
-                if found is None or found.depends_on is None or found.depends_on.run != run.digest:
+            folder = RecordingFolder(path.parent)
+            prediction = in_memory.get(path)
+
+            # Incomplete predictions, and those of other runs, are left out.
+            if prediction is None:
+                prediction = folder.find()
+                if prediction is None or prediction.depends_on is None or prediction.depends_on.run != run.digest:
                     continue
-                found = folder.add_segments(found) if with_segments else found
-            predictions.append(found)
+                prediction = folder.add_segments(prediction) if with_segments else prediction
+
+            predictions.append(prediction)
+
         return predictions
 
 

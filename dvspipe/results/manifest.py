@@ -139,6 +139,7 @@ class Manifest:
         except DvspipeError as error:
             append_end("failed", error=escape_controls(error.message))
             raise
+
         append_end("done", events=entry.events, noise_seed=entry.noise_seed)
 
     def finish(self, sources: Iterable[Path]) -> None:
@@ -174,16 +175,17 @@ class Manifest:
         """
         rows = self._rows()
         last = _last_rows(rows).values()
-        done = [row for row in last if row.status == "done"]
+        finished = [row for row in last if row.status == "done"]
         times = [row.at for row in rows]
+
         return ManifestSummary(
             inputs=len(last),
-            done=len(done),
+            done=len(finished),
             unfinished=sum(row.status == "started" for row in last),
             retries=sum(row.status == "started" for row in rows) - len(last),
             workers=len(self._files()),
-            events=sum(row.events or 0 for row in done),
-            bytes=sum(row.bytes for row in done),
+            events=sum(row.events or 0 for row in finished),
+            bytes=sum(row.bytes for row in finished),
             work_s=sum(row.seconds for row in rows),
             elapsed_s=max(times, default=0) - min(times, default=0),
             failed=tuple(row for row in last if row.status == "failed"),
@@ -192,6 +194,7 @@ class Manifest:
     def _files(self) -> list[Path]:
         if not self.folder.is_dir():
             raise FileError(f"{self.out}: no manifest (expected {MANIFEST}, written by convert and infer)")
+
         return sorted(self.folder.glob("*.jsonl"))
 
     def _rows(self) -> list[ManifestRow]:
@@ -201,6 +204,7 @@ class Manifest:
                 log.warning("%s: incomplete or invalid, skipped", where)
             else:
                 rows.append(row)
+
         return rows
 
     def read_lines(self) -> Iterator[tuple[str, ManifestRow | None]]:
@@ -222,6 +226,7 @@ class Manifest:
         """Append a row to the file of this process; only warn if that fails, because the output is still good."""
         path = self.folder / f"{socket.gethostname()}-{os.getpid()}.jsonl"
         line = f"{row.model_dump_json()}\n".encode()
+
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
@@ -230,6 +235,8 @@ class Manifest:
                 # A killed process with the same number may have left a partial line.
                 if size and os.pread(handle, 1, size - 1) != b"\n":
                     line = b"\n" + line
+
+                # A partial line would make the next row invalid too: remove it.
                 if os.write(handle, line) < len(line):
                     os.ftruncate(handle, size)
                     log.warning("%s: cannot be written (no space)", path)

@@ -33,12 +33,18 @@ def wilson_interval(correct: int, samples: int) -> tuple[float, float]:
     """
     if not 0 <= correct <= samples:
         raise ConfigError(f"wilson_interval: wrong number of correct samples (found {correct} of {samples})")
+
     if samples == 0:
         return 0.0, 1.0
-    share, z = correct / samples, Z_95
+
+    # Wilson (1927): solve |share - p| = z * sqrt(p (1 - p) / samples) for p.
+    share = correct / samples
+    z = Z_95
     scale = 2 * (samples + z**2)
     center = (2 * samples * share + z**2) / scale
     delta = z / scale * math.sqrt(4 * samples * share * (1 - share) + z**2)
+
+    # Rounding would leave these ends slightly inside 0 to 1.
     return 0.0 if correct == 0 else center - delta, 1.0 if correct == samples else center + delta
 
 

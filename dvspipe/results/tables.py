@@ -142,10 +142,13 @@ def write_rows(rows: Sequence[RowType], kind: type[RowType], *, jsonl: str | Pat
         FileError: If a file cannot be written.
     """
     write_text(Path(jsonl), "".join(f"{row.model_dump_json()}\n" for row in rows))
+
+    # Columns may depend on the content, such as the layers of a network: the first row has them all.
     cells = [row.cells() for row in rows]
     table = io.StringIO()
     writer = csv.DictWriter(table, cells[0] if cells else kind.columns, lineterminator="\r\n")
     writer.writeheader()
+
     writer.writerows({name: _text(value) for name, value in row.items()} for row in cells)
     write_text(Path(csv_path), table.getvalue())
 

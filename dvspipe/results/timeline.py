@@ -78,13 +78,21 @@ class Timeline(Brief):
         else:
             start_us = self.center_us - self.hop_us // 2
             intervals = np.stack([start_us, start_us + self.hop_us], axis=1)
+
+            # Where neighbours overlap, the later one starts at the end of the earlier one.
             intervals[1:, 0] = np.maximum(intervals[1:, 0], intervals[:-1, 1])
+
+            # Intervals next to a pause extend to its edges; `resumed` are the first predictions after pauses.
             if self.stateful:
                 resumed = np.flatnonzero(np.diff(self.t_end_us) > self.hop_us) + 1
                 intervals[resumed, 0] = self.t_start_us[resumed]
                 intervals[resumed - 1, 1] = self.t_end_us[resumed - 1]
+
         if len(intervals):
-            intervals[0, 0], intervals[-1, 1] = t_first_us, t_end_us
+            intervals[0, 0] = t_first_us
+            intervals[-1, 1] = t_end_us
+
+        # Clipping keeps starts and ends inside the recording; no end is before its start.
         intervals = np.clip(intervals, t_first_us, t_end_us)
         return np.maximum(intervals, intervals[:, :1])
 
@@ -97,6 +105,8 @@ class Timeline(Brief):
         at_us = self.center_us
         first = np.searchsorted(at_us, at_us - length_us / 2, "left")
         stop = np.searchsorted(at_us, at_us + length_us / 2, "right")
+
+        # Sums of all windows from one cumulative sum.
         sums = np.pad(self.probabilities.cumsum(axis=0, dtype=np.float64), ((1, 0), (0, 0)))
         return np.asarray((sums[stop] - sums[first]) / (stop - first)[:, None])
 

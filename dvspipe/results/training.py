@@ -48,9 +48,13 @@ class RunFolder(Folder):
             >>> RunFolder.find_free(Path("runs/train"), "mine").path.as_posix()
             'runs/train/mine'
         """
-        folder, number = parent / name, 2
+        folder = parent / name
+        number = 2
+
         while folder.exists() and not overwrite:
-            folder, number = parent / f"{name}-{number}", number + 1
+            folder = parent / f"{name}-{number}"
+            number = number + 1
+
         return cls(folder)
 
     def check_unused(self, *, overwrite: bool) -> None:
@@ -107,8 +111,10 @@ class RunFolder(Folder):
     def clear(self, *, keep_epochs: bool) -> None:
         """Delete the results of an earlier run, and its epochs and weights unless `keep_epochs`."""
         removed = self.result_files()
+
         if not keep_epochs:
             removed += self.epoch_files() + self.baseline.epoch_files()
+
         for path in removed:
             path.unlink(missing_ok=True)
 
@@ -152,6 +158,7 @@ class EpochRow(Row):
         """Return the value of each CSV column."""
         of_layers = {f"rate_{name}": rate for name, rate in self.rates.items()}
         of_layers |= {f"convergence_{name}": mean for name, mean in self.convergence.items()}
+
         return super().cells() | of_layers
 
     def is_better_than(self, other: EpochRow) -> bool:
@@ -330,11 +337,14 @@ class TestResult(Scores):
         """First settings to try, KEY=VALUE; empty while a class has too few recordings: no setting helps then."""
         if any(finding.kind == "few" for finding in self.findings):
             return ()
+
         first: dict[str, str] = {}
-        for setting in (each for finding in self.findings for each in finding.settings):
-            key, equals, _ = setting.partition("=")
-            if equals:
-                first.setdefault(key, setting)
+        for finding in self.findings:
+            for setting in finding.settings:
+                key, equals, _ = setting.partition("=")
+                if equals:
+                    first.setdefault(key, setting)
+
         return tuple(first.values())[:MAX_SETTINGS]
 
     @property

@@ -121,7 +121,9 @@ class _PixelFits:
 
     def scatter(self) -> float:
         """Return a robust variance of the thresholds (from the median absolute deviation), mean of ON and OFF."""
-        deviations = [np.median(abs(each - np.median(each))) * MAD_TO_SIGMA for each in (self.pos, self.neg)]
+        deviations = [
+            np.median(abs(thresholds - np.median(thresholds))) * MAD_TO_SIGMA for thresholds in (self.pos, self.neg)
+        ]
         return float(np.mean(np.square(deviations)))
 
 
@@ -164,13 +166,19 @@ def calibrate_frames(
     if log_offset is None and not refine:
         log_offset = _smallest_good_offset(frames, events)
     offsets = LOG_OFFSETS if log_offset is None else (log_offset,)
+
     tried = [_fit_thresholds(frames, events, offset, refine=refine) for offset in offsets]
     best, fits = max(tried, key=lambda pair: _net_correlation(frames, pair[0].events, events))
     config = best.config.model_copy(update=_estimate_noise(frames, events, best.config))
+
+    # Fitted thresholds scatter even in a simulation without mismatch: only the rest is mismatch of the sensor.
     ideal = _fit_pixels(frames, best.events, best.config)
     sigma = math.sqrt(max(0.0, fits.scatter() - ideal.scatter()))
     config = config.model_copy(update={"sigma_thres": min(sigma, 1.0)})
+
+    # Noise and mismatch change the numbers of events, so the thresholds are refined again.
     final = _refine_thresholds(frames, events, config) if refine else _simulate(frames, events, config)
+
     return Calibration(
         pos_thres=final.config.pos_thres,
         neg_thres=final.config.neg_thres,
@@ -194,27 +202,31 @@ def _select_overlap(frames: Sequence[Frame], events: Events) -> tuple[list[Frame
     for frame in checked_frames(frames):
         if frame.size != events.sensor:
             raise DataError(f"frame at {frame.t_us} us: wrong size (found {frame.size}, expected {events.sensor})")
-    kept = list(frames)
+
+    selected = list(frames)
     if len(events):
         first_us, last_us = int(events.t[0]), int(events.t[-1])
-        begin = max(0, sum(frame.t_us < first_us for frame in kept) - 1)
-        end = len(kept) - max(0, sum(frame.t_us >= last_us for frame in kept) - 1)
-        kept = kept[begin:end]
-    if len(kept) < MIN_FRAMES:
-        raise DataError(f"too few frames during the events (found {len(kept)}, expected {MIN_FRAMES} or more)")
-    inside = events.between(kept[0].t_us + 1, kept[-1].t_us + 1)
+        begin = max(0, sum(frame.t_us < first_us for frame in selected) - 1)
+        end = len(selected) - max(0, sum(frame.t_us >= last_us for frame in selected) - 1)
+        selected = selected[begin:end]
+    if len(selected) < MIN_FRAMES:
+        raise DataError(f"too few frames during the events (found {len(selected)}, expected {MIN_FRAMES} or more)")
+
+    # An event at the time of a frame belongs to the interval before it.
+    inside = events.between(selected[0].t_us + 1, selected[-1].t_us + 1)
     if len(inside) < MIN_EVENTS:
         raise DataError(f"too few events during the frames (found {len(inside)}, expected {MIN_EVENTS} or more)")
     if inside.p.all() or not inside.p.any():
         raise DataError(
             f"events of only one polarity (found {'ON' if inside.p[0] else 'OFF'}, expected both ON and OFF)"
         )
-    return kept, inside
+    return selected, inside
 
 
 def _levels(frame: Frame, config: SimulatorConfig) -> NDArray[np.float64]:
     if frame.image.dtype.kind == "f":
         return float_levels(frame, config)
+
     levels: NDArray[np.float64] = code_levels(frame.image.dtype, frame.transfer, config)[frame.image]
     return levels
 
@@ -222,6 +234,7 @@ def _levels(frame: Frame, config: SimulatorConfig) -> NDArray[np.float64]:
 def _unsaturated(frame: Frame) -> NDArray[np.bool_]:
     if frame.image.dtype.kind == "f":
         return np.ones(frame.image.shape, np.bool_)
+
     unsaturated: NDArray[np.bool_] = (frame.image > 0) & (frame.image < np.iinfo(frame.image.dtype).max)
     return unsaturated
 
@@ -231,8 +244,9 @@ def _counts(frames: Sequence[Frame], events: Events) -> Iterator[tuple[NDArray[n
     shape = events.sensor.height, events.sensor.width
     for before, after in pairwise(frames):
         part = events.between(before.t_us + 1, after.t_us + 1)
-        place = part.y.astype(np.int64) * shape[1] + part.x
-        off, on = (np.bincount(place[part.p == p], minlength=shape[0] * shape[1]).reshape(shape) for p in (False, True))
+        pixel = part.y.astype(np.int64) * shape[1] + part.x
+
+        off, on = (np.bincount(pixel[part.p == p], minlength=shape[0] * shape[1]).reshape(shape) for p in (False, True))
         yield off, on
 
 
@@ -261,9 +275,11 @@ def _net_correlation(frames: Sequence[Frame], a: Events, b: Events) -> float:
 
 def _smallest_good_offset(frames: Sequence[Frame], events: Events) -> float:
     """Return the smallest offset that correlates nearly as well as the best; larger offsets hide frame noise."""
-    found = {offset: _level_correlation(frames, events, SimulatorConfig(log_offset=offset)) for offset in LOG_OFFSETS}
-    best = max(found.values())
-    return min(offset for offset, correlation in found.items() if correlation >= best - NEAR_BEST)
+    correlations = {
+        offset: _level_correlation(frames, events, SimulatorConfig(log_offset=offset)) for offset in LOG_OFFSETS
+    }
+    best = max(correlations.values())
+    return min(offset for offset, correlation in correlations.items() if correlation >= best - NEAR_BEST)
 
 
 def _fit_thresholds(
@@ -276,7 +292,8 @@ def _fit_thresholds(
             f"too few unsaturated pixels with at least {MIN_COUNT} events of each polarity "
             f"(found {len(fits.pos)}, expected {MIN_PIXELS} or more); record more motion"
         )
-    pos, neg = (float(np.clip(np.median(each), 0.01, 10)) for each in (fits.pos, fits.neg))
+
+    pos, neg = (float(np.clip(np.median(thresholds), 0.01, 10)) for thresholds in (fits.pos, fits.neg))
     config = config.model_copy(update={"pos_thres": pos, "neg_thres": neg})
     return (_refine_thresholds(frames, events, config) if refine else _simulate(frames, events, config)), fits
 
@@ -288,24 +305,35 @@ def _fit_pixels(frames: Sequence[Frame], events: Events, config: SimulatorConfig
     removes the constant c.
     """
     shape = events.sensor.height, events.sensor.width
-    on_so_far, off_so_far = np.zeros(shape), np.zeros(shape)
+    on_so_far = np.zeros(shape)
+    off_so_far = np.zeros(shape)
     moments = np.zeros((5, *shape))
     nothing = np.zeros(shape, np.int64)
     counts = chain([(nothing, nothing)], _counts(frames, events))  # no events before the first frame
+
     for start in range(0, len(frames), SEGMENT_FRAMES):
         segment = frames[start : start + SEGMENT_FRAMES]
         origin = _levels(segment[0], config)
-        weight, sums, products = np.zeros(shape), np.zeros((3, *shape)), np.zeros((5, *shape))
+        weight = np.zeros(shape)
+        sums = np.zeros((3, *shape))
+        products = np.zeros((5, *shape))
         for frame, (off, on) in zip(segment, counts, strict=False):  # segment first, or zip drops a count
-            on_so_far, off_so_far = on_so_far + on, off_so_far + off
+            on_so_far = on_so_far + on
+            off_so_far = off_so_far + off
             use = _unsaturated(frame)
             weight += use
             values = np.stack([on_so_far, -off_so_far, _levels(frame, config) - origin]) * use
             sums += values
             products += _normal_terms(values)
+
+        # Centred moments: the sum of (x - mean) (y - mean) is the sum of x y, minus the sums' product over the weight.
         moments += products - _normal_terms(sums) / np.maximum(weight, 1)
+
+    # If both counts grow together, their coefficients are not determined.
     aa, bb, ab, ay, by = moments
     enough = (on_so_far >= MIN_COUNT) & (off_so_far >= MIN_COUNT) & (ab * ab < MAX_COLLINEARITY * aa * bb)
+
+    # Cramer's rule for the two normal equations.
     aa, bb, ab, ay, by = (moment[enough] for moment in moments)
     determinant = aa * bb - ab * ab
     return _PixelFits((bb * ay - ab * by) / determinant, (aa * by - ab * ay) / determinant)
@@ -329,15 +357,19 @@ def _estimate_noise(frames: Sequence[Frame], events: Events, config: SimulatorCo
     for before, after in pairwise(frames):
         change = abs(_blur(_levels(after, config) - _levels(before, config)))
         still.append(cv2.dilate(change, box) < limit)
+
     on = off = dark_s = quiet_s = 0.0
     for k, (count_off, count_on) in enumerate(_counts(frames, events)):
         quiet = still[max(k - 1, 0)] & still[k] & still[min(k + 1, len(still) - 1)]
         seconds = (frames[k + 1].t_us - frames[k].t_us) * 1e-6
         light = np.clip(intensity(_levels(frames[k], config)[quiet], config), 0, 1)
         quiet_s += light.size * seconds
+
+        # A pixel in the light counts for the shorter time in the dark that has as much shot noise.
         dark_s += float((1 - (1 - SHOT_NOISE_AT_WHITE) * light).sum()) * seconds
         on += int(count_on[quiet].sum())
         off += int(count_off[quiet].sum())
+
     if not quiet_s:
         return {"leak_rate_hz": 0.0, "shot_noise_rate_hz": 0.0}
     return {"leak_rate_hz": max(0.0, on - off) / quiet_s, "shot_noise_rate_hz": 2 * off / dark_s}
@@ -363,14 +395,19 @@ def _refine_thresholds(frames: Sequence[Frame], events: Events, config: Simulato
     for _ in range(MATCH_STEPS):
         if best.deviation < MATCH_TOLERANCE:
             break
+
+        # The first step scales both thresholds, the second one their ratio.
         step = np.array([last.count, last.balance]) / slopes
         pos = last.config.pos_thres * math.exp(step[0] + step[1] / 2)
         neg = last.config.neg_thres * math.exp(step[0] - step[1] / 2)
         moved = {"pos_thres": min(max(pos, 0.001), 10.0), "neg_thres": min(max(neg, 0.001), 10.0)}
         now = _simulate(frames, events, last.config.model_copy(update=moved))
+
+        # Secant: a slope is the change of the logarithm per step, but at most half or twice the previous one.
         gained = np.array([last.count - now.count, last.balance - now.balance])
         reliable = abs(step) > MATCH_TOLERANCE  # smaller steps do not determine the slope
         slopes = np.where(reliable, np.clip(gained / np.where(reliable, step, 1), slopes / 2, slopes * 2), slopes)
-        best = min(best, now, key=lambda each: each.deviation)
+
+        best = min(best, now, key=lambda simulation: simulation.deviation)
         last = now
     return best

@@ -81,7 +81,10 @@ class Reference(NamedTuple):
 def next_level(reference: Reference, step: int) -> float:
     """Return the level of the next ON (step 1) or OFF (step -1) event: the reference after this event."""
     gap = reference.pos - reference.neg
-    return reference.ref0 + (reference.net + step) * reference.pos + (reference.off + (1 - step) // 2) * gap
+    on_levels = (reference.net + step) * reference.pos
+
+    # (1 - step) // 2 is 1 for an OFF event, else 0.
+    return reference.ref0 + on_levels + (reference.off + (1 - step) // 2) * gap
 
 
 @njit(inline="always")
@@ -120,34 +123,40 @@ def _highest_below(level: float, levels: NDArray[np.float64], near: int) -> Any:
 
     One branch-free step finds nearly every code. The loops handle tables finer than the index, and rounding.
     """
-    place, one = np.uintp(near), np.uintp(1)
-    place += np.uintp(levels[place] < level)
-    while levels[place] < level:
-        place += one
-    while levels[place - one] >= level:
-        place -= one
-    return place - np.uintp(2)
+    entry = np.uintp(near)
+    one = np.uintp(1)
+
+    entry += np.uintp(levels[entry] < level)
+    while levels[entry] < level:
+        entry += one
+    while levels[entry - one] >= level:
+        entry -= one
+
+    # `entry` is the first entry at or above the level. Code c has entry c + 1, after the -inf.
+    return entry - np.uintp(2)
 
 
 @njit(inline="always")
 def _lowest_above(level: float, levels: NDArray[np.float64], near: int) -> Any:
     """Return the lowest code with a level above `level`; see `_highest_below`."""
-    place, one = np.uintp(near), np.uintp(1)
-    place += np.uintp(levels[place] <= level)
-    while levels[place] <= level:
-        place += one
-    while levels[place - one] > level:
-        place -= one
-    return place - one
+    entry = np.uintp(near)
+    one = np.uintp(1)
+
+    entry += np.uintp(levels[entry] <= level)
+    while levels[entry] <= level:
+        entry += one
+    while levels[entry - one] > level:
+        entry -= one
+    return entry - one
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def look_up(levels: NDArray[Any], codes: NDArray[Any]) -> NDArray[Any]:
     """Return the level of each code; twice as fast as `levels.take(codes)`."""
-    found = np.empty(codes.size, levels.dtype)
+    values = np.empty(codes.size, levels.dtype)
     for i in range(codes.size):
-        found[i] = levels[codes[i]]
-    return found
+        values[i] = levels[codes[i]]
+    return values
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -155,8 +164,10 @@ def quiet_codes(upper: float, lower: float, table: CodeTable) -> tuple[Any, Any]
     """Return the lowest and the highest code with levels between `lower` and `upper`."""
     levels, cells, lowest, cells_per_level = table
     last = float(cells.size - 1)
-    low = _lowest_above(lower, levels, cells[_find_cell(lower, lowest, cells_per_level, last)])
-    return low, _highest_below(upper, levels, cells[_find_cell(upper, lowest, cells_per_level, last)])
+    cell_below = _find_cell(lower, lowest, cells_per_level, last)
+    cell_above = _find_cell(upper, lowest, cells_per_level, last)
+    low = _lowest_above(lower, levels, cells[cell_below])
+    return low, _highest_below(upper, levels, cells[cell_above])
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -174,16 +185,18 @@ def events_of_lines(
         pixels: State of the pixels.
         interval: Time interval and band of rows.
     """
+    # A line from L0 to L1 in an interval of length T reaches the level c at (c - L0) / (L1 - L0) * T. Most pixels stay
+    # within [low, high]: they are found first, in chunks, and only the others are processed individually.
     active = np.empty(CHUNK_PX + 1, np.int32)
     words = np.empty(after.size // 8 + INITIAL_CAPACITY, np.int64)
 
     count = np.int64(0)  # a literal 0 would compile `_emit` twice
     for begin in range(0, after.size, CHUNK_PX):
-        found = _find_active(begin, after, pixels.low, pixels.high, active)
-        done = np.int64(0)
-        while done < found:
-            done, count = _emit(active[:found], done, words, count, before, after, table, pixels, interval)
-            if done < found:
+        active_pixels = _find_active(begin, after, pixels.low, pixels.high, active)
+        first = np.int64(0)
+        while first < active_pixels:
+            first, count = _emit(active[:active_pixels], first, words, count, before, after, table, pixels, interval)
+            if first < active_pixels:
                 words = grow(words)
     return words[:count]
 
@@ -191,13 +204,17 @@ def events_of_lines(
 @njit(cache=True, nogil=True, error_model="numpy")
 def start_quiet(table: CodeTable | None, pixels: Pixels) -> None:
     """Set the initial `low` and `high` of all pixels; `table` as in `events_of_lines`."""
-    own = -np.int64(pixels.pos.size > 1)
+    per_pixel = -np.int64(pixels.pos.size > 1)  # mask: all bits with a threshold per pixel, none with one for all
     for i in range(pixels.ref0.size):
+        # Entry c + 1 of the table has the level of code c.
         ref0 = pixels.ref0[i] if table is None else table.levels[np.uintp(pixels.ref0[i]) + np.uintp(1)]
-        reference = Reference(ref0, 0, 0, pixels.pos[i & own], pixels.neg[i & own])
-        upper, lower = next_level(reference, 1), next_level(reference, -1)
+        reference = Reference(ref0, 0, 0, pixels.pos[i & per_pixel], pixels.neg[i & per_pixel])
+
+        upper = next_level(reference, 1)
+        lower = next_level(reference, -1)
         if table is None:
-            pixels.high[i], pixels.low[i] = slightly_below(upper), slightly_above(lower)
+            pixels.high[i] = slightly_below(upper)
+            pixels.low[i] = slightly_above(lower)
         else:
             pixels.low[i], pixels.high[i] = quiet_codes(upper, lower, table)
 
@@ -207,20 +224,26 @@ def _find_active(
     begin: int, values: NDArray[Any], low: NDArray[Any], high: NDArray[Any], active: NDArray[np.int32]
 ) -> Any:
     """Write the indices of pixels outside [low, high] in a chunk to `active`; return their number."""
+    # low, high and values have an entry per pixel of the band, [N]. A block of flags is tested as 64-bit words.
     count = np.uintp(0)
     flags = np.zeros(CROSSING_BLOCK_PX, np.uint8)
     words = flags.view(np.uint64)
     end = min(begin + CHUNK_PX, values.size)
     for start in range(begin, end, CROSSING_BLOCK_PX):
         stop = min(start + CROSSING_BLOCK_PX, end)
-        value, lowest, highest = values[start:stop], low[start:stop], high[start:stop]
+        value = values[start:stop]
+        lowest = low[start:stop]
+        highest = high[start:stop]
         for i in range(value.size):
             flags[i] = (value[i] < lowest[i]) | (value[i] > highest[i])
-        flags[value.size :] = 0
+        flags[value.size :] = 0  # a shorter block leaves flags from the previous one
+
         changed = np.uint64(0)
         for word in words:
             changed |= word
+
         if changed:
+            # Each index is written, and overwritten by the next one unless its flag is set: needs no branch.
             for i in range(value.size):
                 active[count] = start + i
                 count += np.uintp(flags[np.uintp(i)])
@@ -246,22 +269,31 @@ def _emit(
     Returns:
         Number of the active pixel at which to resume (the number of all active pixels if done), and number of words.
     """
-    filled, room, one = np.uintp(count), np.uintp(words.size), np.uintp(1)
+    # A pixel crosses its next level, and the levels beyond it in the same direction, up to its level at the end. Index
+    # k is an active pixel; i, or `pixel`, is a pixel of the band; row and column are its place in the band.
+    filled = np.uintp(count)
+    room = np.uintp(words.size)
+    one = np.uintp(1)
     # unpacked here: reading or passing a tuple of arrays in the loop costs a reference count each time
     low, high, ref0, net, off, pos, neg = pixels
     if table is not None:
         levels, cells, lowest, cells_per_level = table
         last_cell = float(cells.size - 1)
-    own, counted = -np.int64(pos.size > 1), -np.int64(off.size == net.size)  # masks: all bits, or none
+    per_pixel = -np.int64(pos.size > 1)  # masks: all bits, or none
+    counted = -np.int64(off.size == net.size)
+
     row = active[first] // interval.width
     row_end = (row + 1) * interval.width
     for k in range(first, active.size):
         pixel = np.int64(active[k])
         i = np.uintp(pixel)
         if table is None:
-            start, end, zero = before[i], after[i], ref0[i]
+            start = before[i]
+            end = after[i]
+            zero = ref0[i]
         else:
-            start, end = levels[np.uintp(before[i]) + one], levels[np.uintp(after[i]) + one]
+            start = levels[np.uintp(before[i]) + one]
+            end = levels[np.uintp(after[i]) + one]
             zero = levels[np.uintp(ref0[i]) + one]
         while pixel >= row_end:  # pixels are in order: avoids a division per pixel
             row += 1
@@ -269,25 +301,30 @@ def _emit(
         rising = np.int64(end > start)  # a number: a branch would be mispredicted at every other edge
         step = 2 * rising - 1
         column = pixel - row_end + interval.width
-        place = ((interval.first_row + row) << ROW_SHIFT) | (column << COLUMN_SHIFT) | rising
+        address = ((interval.first_row + row) << ROW_SHIFT) | (column << COLUMN_SHIFT) | rising
+
         scale = interval.length_us / (end - start)
-        thresholds = pos[np.uintp(pixel & own)], neg[np.uintp(pixel & own)]
+        thresholds = pos[np.uintp(pixel & per_pixel)], neg[np.uintp(pixel & per_pixel)]
         counts = np.int64(net[i]), np.int64(off[np.uintp(pixel & counted)])
         reference = Reference(zero, *counts, *thresholds)
         crossing = next_level(reference, step)
         while step * crossing <= step * end:
             if filled == room:
                 break
-            words[filled] = (np.int64((crossing - start) * scale + 0.5) << TIME_SHIFT) | place
+            words[filled] = (np.int64((crossing - start) * scale + 0.5) << TIME_SHIFT) | address
             filled += one
             reference = move_reference(reference, step)
             crossing = next_level(reference, step)
+
+        # Stored also if the words are full: the events written so far are not repeated.
         net[i] = reference.net
         if counted:
             off[i] = reference.off
         if step * crossing <= step * end:
             return k, np.int64(filled)
-        upper, lower = next_level(reference, 1), next_level(reference, -1)
+
+        upper = next_level(reference, 1)
+        lower = next_level(reference, -1)
         if table is None:
             high[i], low[i] = slightly_below(upper), slightly_above(lower)
             continue

@@ -94,10 +94,18 @@ def events_of_filtered_paths(
 
     `before` and `after` are grey codes with levels in `table`, or levels; the band begins at a row of tiles.
     """
-    words, filled = np.empty(after.size // 8 + TILE_AREA, np.int64), 0
-    first_row, width, height = interval.first_row, interval.width, after.size // interval.width
-    order, area = pixels.stages.shape[0], 0
+    # Index x and y are the first pixel of a tile in the band, and row, column a pixel of the tile. A tile is copied to
+    # the work space, advanced through all of its steps, and copied back: at the edge of the picture it is smaller, so
+    # the work space is made again when the area changes.
+    words = np.empty(after.size // 8 + TILE_AREA, np.int64)
+    filled = 0
+    first_row = interval.first_row
+    width = interval.width
+    height = after.size // interval.width
+    order = pixels.stages.shape[0]
+    area = 0
     work = make_workspace(TILE_AREA, order)
+
     for y in range(0, height, TILE_PX):
         for x in range(0, width, TILE_PX):
             steps = int(paths.steps[(first_row + y) // TILE_PX, x // TILE_PX])
@@ -107,14 +115,17 @@ def events_of_filtered_paths(
             if tile.width * tile.height != area:
                 area = tile.width * tile.height
                 work = make_workspace(area, order)
+
             _copy_tile(tile, width, before, after, table, pixels, work)
             words, filled = _advance_tile(tile, paths, darkness, interval, work, words, filled)
+
             for row in range(tile.height):
-                pixel, at = (y + row) * width + x, row * tile.width
+                pixel = (y + row) * width + x
+                start = row * tile.width
                 for column in range(tile.width):
                     for stage in range(order):
-                        pixels.stages[stage, pixel + column] = work.stages[stage, at + column]
-                    pixels.high[pixel + column] = work.levels[0, at + column]
+                        pixels.stages[stage, pixel + column] = work.stages[stage, start + column]
+                    pixels.high[pixel + column] = work.levels[0, start + column]
     return words[:filled]
 
 
@@ -131,15 +142,20 @@ def _copy_tile(
     """Copy the levels and the state of a tile to the work space."""
     for row in range(tile.height):
         for column in range(tile.width):
-            pixel, at = (tile.y + row) * width + tile.x + column, row * tile.width + column
+            pixel = (tile.y + row) * width + tile.x + column
+            target = row * tile.width + column
             if table is None:
-                work.before[at], work.after[at] = before[pixel], after[pixel]
+                work.before[target] = before[pixel]
+                work.after[target] = after[pixel]
             else:
-                work.before[at], work.after[at] = table[before[pixel]], table[after[pixel]]
+                work.before[target] = table[before[pixel]]
+                work.after[target] = table[after[pixel]]
+
             for stage in range(pixels.stages.shape[0]):
-                work.stages[stage, at] = pixels.stages[stage, pixel]
-            work.levels[0, at], work.levels[1, at] = pixels.high[pixel], pixels.pos[pixel]
-            work.levels[2, at] = pixels.neg[pixel]
+                work.stages[stage, target] = pixels.stages[stage, pixel]
+            work.levels[0, target] = pixels.high[pixel]
+            work.levels[1, target] = pixels.pos[pixel]
+            work.levels[2, target] = pixels.neg[pixel]
 
 
 @njit(error_model="numpy")
@@ -153,6 +169,8 @@ def _advance_tile(
     filled: int,
 ) -> tuple[Words, int]:
     """Advance a tile through all steps of an interval, and append its events to `words`."""
+    # Step s of S ends at s / S of the interval, rounded to a microsecond. Within a step, the input is a straight line,
+    # and the low-pass finds its crossings as in `lowpass`: the tile is a band of its own, whose values are its pixels.
     numbers, _, after, last, now, light, length, shares, still, _, stages, levels = work
     pixels = FilteredPixels(stages, levels[0], levels[1], levels[2])
     copy_values(work.before, last)
@@ -161,20 +179,26 @@ def _advance_tile(
         until_us = (2 * step * interval.length_us + tile.steps) // (2 * tile.steps)
         if until_us == since_us:
             continue
+
+        # The last step ends exactly at the later frame.
         if step < tile.steps:
             levels_of_tile(tile, paths, interval.first_row, until_us / interval.length_us, work)
         else:
             copy_values(after, now)
         write_light(now, darkness, light, length, shares.view(np.float64))
         write_decay(light, (until_us - since_us) * darkness.per_us, length, shares.view(np.float64))
+
         part = Interval(interval.start_us + since_us, until_us - since_us, 0, tile.width)
-        found = events_of_filtered(Drive(numbers, numbers, last, now, length, shares, still), pixels, part)
-        while words.size < filled + found.size:
+        step_words = events_of_filtered(Drive(numbers, numbers, last, now, length, shares, still), pixels, part)
+        while words.size < filled + step_words.size:
             words = grow(words)
-        place = (since_us << TIME_SHIFT) + ((interval.first_row + tile.y) << ROW_SHIFT) + (tile.x << COLUMN_SHIFT)
-        for k in range(found.size):
-            words[filled + k] = found[k] + place
-        filled += found.size
+
+        # Words are sums of fields: adding the start of the step and the corner of the tile moves them into the band.
+        offset = (since_us << TIME_SHIFT) + ((interval.first_row + tile.y) << ROW_SHIFT) + (tile.x << COLUMN_SHIFT)
+        for k in range(step_words.size):
+            words[filled + k] = step_words[k] + offset
+        filled += step_words.size
+
         copy_values(now, last)
         since_us = until_us
     return words, filled
@@ -183,11 +207,21 @@ def _advance_tile(
 @njit(error_model="numpy")
 def levels_of_tile(tile: Tile, paths: Paths, first_row: int, t: float, work: _Workspace) -> None:
     """Write the levels of a tile at the fraction t of the interval to `work.now`."""
-    before, after, last, now, levels = work.before, work.after, work.last, work.now, work.cell
+    # All pixels follow the straight line from before to after, [N] each, unless motion explains the change of their
+    # cell. Index x and y are the first pixel of a cell in the tile, k a pixel of the cell. `levels` has three parts, as
+    # `compute_levels` expects: the previous step, the later frame, and this step.
+    before = work.before
+    after = work.after
+    last = work.last
+    now = work.now
+    levels = work.cell
     for k in range(now.size):
         now[k] = before[k] + t * (after[k] - before[k])
-    square, shape = paths.square, paths.before.fine.shape[2:]
-    earlier, later = paths.before.fine.reshape(-1), paths.after.fine.reshape(-1)
+
+    square = paths.square
+    shape = paths.before.fine.shape[2:]
+    earlier = paths.before.fine.reshape(-1)
+    later = paths.after.fine.reshape(-1)
     side = len(square)
     area = side * side
     parts = 0, area, 2 * area
@@ -196,12 +230,19 @@ def levels_of_tile(tile: Tile, paths: Paths, first_row: int, t: float, work: _Wo
             cell = cell_at(paths, tile.x + x, first_row + tile.y + y)
             if cell.kind & UNEXPLAINED:
                 continue
+
+            # A cell cut by the edge of the picture repeats the last row and column; its rest is not written back.
             for k in range(area):
-                column, row = min(x + k % side, tile.width - 1), min(y + k // side, tile.height - 1)
+                column = min(x + k % side, tile.width - 1)
+                row = min(y + k // side, tile.height - 1)
                 pixel = row * tile.width + column
-                levels[k], levels[area + k] = last[pixel], after[pixel]
+                levels[k] = last[pixel]
+                levels[area + k] = after[pixel]
+
             compute_levels(cell, square, earlier, later, shape, np.float32(t), levels, parts)
+
             for k in range(area):
-                column, row = x + k % side, y + k // side
+                column = x + k % side
+                row = y + k // side
                 if column < tile.width and row < tile.height:
                     now[row * tile.width + column] = levels[2 * area + k]

@@ -29,6 +29,7 @@ def linear_intensity(values: NDArray[np.float64], transfer: str) -> NDArray[np.f
         return np.where(values < 0.081, values / 4.5, ((values + 0.099) / 1.099) ** (1 / 0.45))
     if transfer.startswith("gamma="):
         return values ** float(transfer.removeprefix("gamma="))
+
     return values
 
 
@@ -36,14 +37,17 @@ def level_of(light: NDArray[np.float64], config: SimulatorConfig) -> NDArray[np.
     """Convert intensities I >= 0 to levels, with the intensity map of `config`."""
     if config.intensity_map == "log":
         return np.log(light + config.log_offset)
+
     scaled = 255 * light
-    return np.where(scaled > LINLOG_KNEE, np.log(np.maximum(scaled, 1)), scaled * math.log(LINLOG_KNEE) / LINLOG_KNEE)
+    above = np.log(np.maximum(scaled, 1))  # at least 1: both branches are computed, and the logarithm of 0 would warn
+    return np.where(scaled > LINLOG_KNEE, above, scaled * math.log(LINLOG_KNEE) / LINLOG_KNEE)
 
 
 def intensity(levels: NDArray[np.float64], config: SimulatorConfig) -> NDArray[np.float64]:
     """Convert levels to intensities: the inverse of `level_of`."""
     if config.intensity_map == "log":
         return np.exp(levels) - config.log_offset
+
     knee = math.log(LINLOG_KNEE)
     return np.where(levels > knee, np.exp(levels), levels * LINLOG_KNEE / knee) / 255
 
@@ -56,6 +60,7 @@ def code_levels(dtype: np.dtype[Any], transfer: str, config: SimulatorConfig) ->
     """
     if transfer == "log":
         raise VideoError(f"wrong type of frames for the transfer curve log (found {dtype}, expected float)")
+
     white = np.iinfo(dtype).max
     return level_of(linear_intensity(np.arange(white + 1) / white, transfer), config)
 
@@ -64,6 +69,7 @@ def float_levels(frame: Frame, config: SimulatorConfig) -> NDArray[np.float64]:
     """Return the level of each pixel of a float image, float64 [H, W]. With the curve `log`, values are levels."""
     values = frame.image.astype(np.float64)
     is_level = frame.transfer == "log"
+
     wrong = ~np.isfinite(values) if is_level else ~(np.isfinite(values) & (values >= 0))
     if wrong.any():
         y, x = np.argwhere(wrong)[0]
@@ -71,4 +77,5 @@ def float_levels(frame: Frame, config: SimulatorConfig) -> NDArray[np.float64]:
         raise VideoError(
             f"frame at {frame.t_us} us: wrong value at ({x}, {y}) (found {values[y, x]}, expected {expected})"
         )
+
     return values if is_level else level_of(linear_intensity(values, frame.transfer), config)

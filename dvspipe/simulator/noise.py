@@ -30,7 +30,8 @@ MIN_LEAK_PERIOD = 0.1  # minimum interval between leak events, as a fraction of 
 NOISE_BLOCK_PX = 8  # pixels of a row that are skipped together if none of them leaks
 MAX_EXPECTED = 256.0  # larger expected counts are drawn in several stretches
 MAX_DEVIATIONS = 12.0  # Poisson counts farther from the mean have a probability below 1e-15
-PLACE_BITS, THINNING_BITS = 40, 23  # bit fields of a random number; the last bit is the polarity
+PLACE_BITS = 40  # bit fields of a random number; the last bit is the polarity
+THINNING_BITS = 23
 SHOT, LEAK, HOT = 1, 2, 3  # separate random sequences
 LONGEST_US = 2**63 - 1
 WEYL_STEP = 0x9E3779B97F4A7C15  # 2^64 / golden ratio, odd: multiples of small integers are far apart
@@ -52,8 +53,10 @@ class NoiseState(Brief):
 
     def band(self, first_row: int, stop_row: int, width: int) -> NoiseState:
         """Return the state of a band of rows: views of the arrays, and hot pixel indices relative to `first_row`."""
-        rows, first = slice(first_row, stop_row), first_row * width
+        rows = slice(first_row, stop_row)
+        first = first_row * width
         low, high = np.searchsorted(self.hot, (first, stop_row * width))
+
         return NoiseState(self.next_leak_us[rows], self.block_leak_us[rows], self.hot[low:high] - np.int32(first))
 
 
@@ -62,12 +65,15 @@ def start_noise(
 ) -> NoiseState:
     """Create the initial state: `phases` draws the leak phases of the recording, `places` the sensor's hot pixels."""
     pixels = sensor.width * sensor.height
+
+    # A recording starts at an arbitrary time between two leak events of a pixel: the phase is uniform.
     first_us = np.zeros((0, 0), np.int64)
     if config.leak_rate_hz:
         waiting_us = phases.random((sensor.height, sensor.width)) * (1e6 / config.leak_rate_hz)
         first_us = t_us + np.ceil(waiting_us).astype(np.int64)
     blocks = np.arange(0, first_us.shape[1], NOISE_BLOCK_PX)
     block_us = np.minimum.reduceat(first_us, blocks, axis=1) if blocks.size else first_us.copy()
+
     count = round(config.hot_pixel_fraction * pixels)
     hot = places.permutation(pixels)[:count] if count else np.empty(0, np.int64)  # 10 ms for 1280 x 720
     return NoiseState(first_us, block_us, np.sort(hot).astype(np.int32))
@@ -91,10 +97,13 @@ def emit_noise(
         codes: Value of each pixel as an index into `light`, [N].
         light: Intensity in [0, 1] of each value.
     """
+    # Both seeds in one number; recordings with consecutive noise seeds are far apart.
     seed = np.uint64((config.seed + WEYL_STEP * (config.noise_seed or 0)) % 2**64)
+
     events = []
     if config.leak_rate_hz:
-        jitter, period_us = config.leak_jitter_fraction, 1e6 / config.leak_rate_hz
+        jitter = config.leak_jitter_fraction
+        period_us = 1e6 / config.leak_rate_hz
         events.append(_emit_leaks(seed, jitter, period_us, state.next_leak_us, state.block_leak_us, interval))
     if config.shot_noise_rate_hz:
         events.append(_emit_shot_noise(seed, config.shot_noise_rate_hz * 1e-6, number, interval, codes, light))
@@ -160,13 +169,20 @@ def _emit_leaks(
     After each event, the next leak time of its pixel is drawn: normal around the period. Updates `next_us` and
     `block_us`.
     """
-    words, count = np.empty(64, np.int64), 0
-    start_us, first_row, width = interval.start_us, interval.first_row, interval.width
+    # The time between two leak events is period * max(0.1, 1 + jitter * z), with z nearly normal. Row and column are a
+    # pixel of the band; a block is NOISE_BLOCK_PX pixels of a row. The random number of an event depends on its pixel
+    # and time only, so it is the same for any division of the video into intervals.
+    words = np.empty(64, np.int64)
+    count = 0
+    start_us = interval.start_us
+    first_row = interval.first_row
+    width = interval.width
     until_us = start_us + interval.length_us
     for row in range(next_us.shape[0]):
         for block in range(block_us.shape[1]):
             if block_us[row, block] > until_us:
                 continue
+
             earliest = LONGEST_US
             for column in range(block * NOISE_BLOCK_PX, min((block + 1) * NOISE_BLOCK_PX, width)):
                 t_us = next_us[row, column]
@@ -175,6 +191,7 @@ def _emit_leaks(
                         words = grow(words)
                     words[count] = _word(t_us - start_us, first_row + row, column, 1)
                     count += 1
+
                     drawn = _mix(_key(seed, LEAK, (first_row + row) * width + column, t_us))
                     factor = max(1 + jitter * _nearly_normal(drawn), MIN_LEAK_PERIOD)
                     t_us += max(1, np.int64(factor * period_us + 0.5))
@@ -194,26 +211,42 @@ def _emit_shot_noise(
     requires an exponential (it is drawn for stretches with at most MAX_EXPECTED expected events); each event requires
     one random number.
     """
-    interval_us, first_row, width = interval.length_us, interval.first_row, interval.width
-    words, count = np.empty(64 + int(1.2 * per_us * interval_us * codes.size), np.int64), 0
-    one, length, inverse = np.uint64(1), float(width) * interval_us, 1 / interval_us
-    place_shift, thinning_mask = np.uint64(64 - PLACE_BITS), np.uint64(2**THINNING_BITS - 1)
+    # The pixels of a row and the times of the interval are one axis of length width * interval_us, with an event at a
+    # uniform position for each random number. Its upper bits are the position, the next ones decide whether the event
+    # is dropped, the last one is its polarity. An event of a pixel with intensity I stays with probability 1 - 0.75 I.
+    interval_us = interval.length_us
+    first_row = interval.first_row
+    width = interval.width
+    words = np.empty(64 + int(1.2 * per_us * interval_us * codes.size), np.int64)  # a fifth more than expected
+    count = 0
+    one = np.uint64(1)
+    length = float(width) * interval_us
+    inverse = 1 / interval_us
+    place_shift = np.uint64(64 - PLACE_BITS)
+    thinning_mask = np.uint64(2**THINNING_BITS - 1)
+
     stretches = math.ceil(per_us * length / MAX_EXPECTED)
     numbers = _poisson_cdf(per_us * length / stretches)
     for row in range(codes.size // width):
-        counter, drawn = _key(seed, SHOT, number, first_row + row), 0
+        # Draw the number of events in the row.
+        counter = _key(seed, SHOT, number, first_row + row)
+        drawn = 0
         for _ in range(stretches):
             drawn += np.searchsorted(numbers, _uniform(_mix(counter)))
             counter += one
+
         while count + drawn > words.size:
             words = grow(words)
+
         for k in range(drawn):
             random = _mix(counter + np.uint64(k))
-            place = (np.int64(random >> place_shift) + 0.5) * (length * 2.0**-PLACE_BITS)
-            column = np.int64(min(place * inverse, width - 1.0))
-            since = np.int64(min(max(place - float(column) * interval_us, 0.0), interval_us - 1.0)) + 1
+            position = (np.int64(random >> place_shift) + 0.5) * (length * 2.0**-PLACE_BITS)
+            column = np.int64(min(position * inverse, width - 1.0))
+            since = np.int64(min(max(position - float(column) * interval_us, 0.0), interval_us - 1.0)) + 1
             thinning = (np.int64((random >> one) & thinning_mask) + 0.5) * 2.0**-THINNING_BITS
             bright = light[np.uintp(codes[np.uintp(row * width + column)])]
+
+            # Written in any case, and overwritten by the next event if this one is dropped.
             words[count] = _word(since, first_row + row, column, np.int64(random & one))
             count += thinning >= (1 - SHOT_NOISE_AT_WHITE) * bright
     return words[:count]
@@ -223,7 +256,10 @@ def _emit_shot_noise(
 def _poisson_cdf(expected: float) -> NDArray[np.float64]:
     """Return the Poisson cumulative distribution at 0, 1, 2, ...; searching it for a uniform number draws a sample."""
     below = np.empty(2 + int(expected + MAX_DEVIATIONS * (1 + math.sqrt(expected))))
-    total, probability = 0.0, math.exp(-expected)
+
+    # P(n + 1) = P(n) * expected / (n + 1)
+    total = 0.0
+    probability = math.exp(-expected)
     for number in range(below.size):
         total += probability
         below[number] = total
@@ -234,16 +270,22 @@ def _poisson_cdf(expected: float) -> NDArray[np.float64]:
 @njit(cache=True, nogil=True, error_model="numpy")
 def _emit_hot_pixels(seed: np.uint64, mean_us: float, number: int, hot: NDArray[np.int32], interval: Interval) -> Words:
     """Return the events (ON) of the hot pixels, a Poisson process each."""
-    words, count = np.empty(64, np.int64), 0
+    # The times between the events of a Poisson process are exponential, and have no memory: each interval can begin
+    # without the last event of the previous one.
+    words = np.empty(64, np.int64)
+    count = 0
     for pixel in hot:
-        row, column = interval.first_row + pixel // interval.width, pixel % interval.width
+        row = interval.first_row + pixel // interval.width
+        column = pixel % interval.width
         counter = _key(seed, HOT, number, row * interval.width + column)
+
         since = _exponential(counter, mean_us)
         while since < interval.length_us:
             if count == words.size:
                 words = grow(words)
             words[count] = _word(np.int64(since) + 1, row, column, 1)
             count += 1
+
             counter += np.uint64(1)
             since += _exponential(counter, mean_us)
     return words[:count]

@@ -33,7 +33,8 @@ ENTERING, LEAVING, UNEXPLAINED = 1, 2, 4  # bits of `Paths.kind`
 # Cubic convolution halfway between two pixels (Keys 1981), a = -1: sharper than the usual -0.5, to compensate for the
 # bilinear interpolation after it. A value exceeds its two neighbours by at most MAX_OVERSHOOT: more causes ringing at
 # hard edges and false events; none flattens peaks, and more true events are missed.
-HALFWAY_NEAR, HALFWAY_FAR = np.float32(0.625), np.float32(-0.125)
+HALFWAY_NEAR = np.float32(0.625)
+HALFWAY_FAR = np.float32(-0.125)
 MAX_OVERSHOOT = np.float32(0.004)  # in units of the level
 BLOCK_PX = 4  # side of the blocks in `Picture.extremes`
 EXTREMES_MARGIN = 2 * MAX_OVERSHOOT + np.float32(
@@ -83,9 +84,13 @@ class Paths(NamedTuple):
     def moving(self, first_row: int, pixels: int) -> NDArray[np.bool_]:
         """Return whether each pixel of a band is in a moving tile, [pixels]; the band begins at a row of tiles."""
         width = self.before.fine.shape[3]
-        first, rows = first_row // TILE_PX, pixels // width
+        first = first_row // TILE_PX
+        rows = pixels // width
         tiles = self.steps[first : first + -(-rows // TILE_PX)] > 1
-        return tiles.repeat(TILE_PX, axis=0)[:rows].repeat(TILE_PX, axis=1)[:, :width].ravel()
+
+        # Tiles at the edges of the picture are cut there.
+        columns = tiles.repeat(TILE_PX, axis=0)[:rows].repeat(TILE_PX, axis=1)
+        return columns[:, :width].ravel()
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -93,6 +98,8 @@ def reach_of_tiles(
     forward: NDArray[np.float32], backward: NDArray[np.float32], cell_px: int, tiles: NDArray[np.float32]
 ) -> None:
     """Write the length in pixels of the longest flow in each tile, of both directions, to `tiles`."""
+    # forward and backward [H / cell_px, W / cell_px, 2] have a flow per cell (i, j), and tiles [H / TILE_PX,
+    # W / TILE_PX] a length per tile. Squares are compared, so each tile needs a single root.
     side = TILE_PX // cell_px
     tiles[:] = 0
     for i in range(forward.shape[0]):
@@ -101,6 +108,7 @@ def reach_of_tiles(
             ahead = forward[i, j, 0] * forward[i, j, 0] + forward[i, j, 1] * forward[i, j, 1]
             back = backward[i, j, 0] * backward[i, j, 0] + backward[i, j, 1] * backward[i, j, 1]
             row[j // side] = max(row[j // side], ahead, back)
+
     for i in range(tiles.shape[0]):
         for j in range(tiles.shape[1]):
             tiles[i, j] = np.sqrt(tiles[i, j])
@@ -109,15 +117,20 @@ def reach_of_tiles(
 @njit(cache=True, nogil=True, error_model="numpy")
 def spread_tiles(marked: NDArray[np.bool_], reach: NDArray[np.float32], towards: bool) -> NDArray[np.bool_]:
     """Return the tiles that reach a marked tile or, with `towards`, the tiles that a marked tile reaches."""
+    # marked, reach and the result have an entry per tile (i, j); a tile reaches the square around it that its longest
+    # flow can touch, in complete tiles.
     spread = np.zeros_like(marked)
     rows, columns = marked.shape
     for i in range(rows):
         for j in range(columns):
             if towards and not marked[i, j]:
                 continue
+
             tiles = int(np.ceil(reach[i, j] / TILE_PX))
-            top, bottom = max(0, i - tiles), min(rows, i + tiles + 1)
-            left, right = max(0, j - tiles), min(columns, j + tiles + 1)
+            top = max(0, i - tiles)
+            bottom = min(rows, i + tiles + 1)
+            left = max(0, j - tiles)
+            right = min(columns, j + tiles + 1)
             if towards:
                 spread[top:bottom, left:right] = True
             else:
@@ -129,6 +142,8 @@ def spread_tiles(marked: NDArray[np.bool_], reach: NDArray[np.float32], towards:
 def _cubic_midpoint(a: Any, b: Any, c: Any, d: Any) -> Any:
     """Interpolate halfway between b and c, the second and third of four neighbours."""
     value = HALFWAY_NEAR * (b + c) + HALFWAY_FAR * (a + d)
+
+    # A cubic overshoots at hard edges; see MAX_OVERSHOOT.
     return min(max(value, min(b, c) - MAX_OVERSHOOT), max(b, c) + MAX_OVERSHOOT)
 
 
@@ -139,32 +154,55 @@ def refine(levels: NDArray[np.float32], tiles: NDArray[np.bool_], fine: NDArray[
     Bilinear interpolation of fine levels is as sharp as cubic interpolation of the levels, and costs little more than
     bilinear interpolation. The latter alone blurs: it misses 2 % instead of 1 % of the events of a textured scene.
     """
-    (height, width), one, two, three = levels.shape, np.uintp(1), np.uintp(2), np.uintp(3)
+    # Cubic convolution is separable: `odd` is halfway between this row and the next, from four rows; then both rows
+    # are interpolated halfway between columns, from four columns. levels [H, W]; fine [2, 2, H, W]; y is a row, x a
+    # column, and k a column of a run of marked tiles.
+    height, width = levels.shape
+    one = np.uintp(1)
+    two = np.uintp(2)
+    three = np.uintp(3)
     # padded rows, index x + 1 for column x; the edges repeat once on the left and twice on the right
-    even, odd = np.empty(width + 3, np.float32), np.empty(width + 3, np.float32)
+    even = np.empty(width + 3, np.float32)
+    odd = np.empty(width + 3, np.float32)
     for y in range(height):
-        marked, here = tiles[y // TILE_PX], levels[y]  # slices of parts of rows would cost a reference count each
-        above, below, further = levels[max(y - 1, 0)], levels[min(y + 1, height - 1)], levels[min(y + 2, height - 1)]
-        plain, down, across, both = fine[0, 0, y], fine[1, 0, y], fine[0, 1, y], fine[1, 1, y]
+        marked = tiles[y // TILE_PX]
+        here = levels[y]  # slices of parts of rows would cost a reference count each
+        above = levels[max(y - 1, 0)]
+        below = levels[min(y + 1, height - 1)]
+        further = levels[min(y + 2, height - 1)]
+        plain = fine[0, 0, y]
+        down = fine[1, 0, y]
+        across = fine[0, 1, y]
+        both = fine[1, 1, y]
         stop = 0
         while stop < marked.size:
+            # Find the next run of marked tiles.
             start = stop
             while start < marked.size and not marked[start]:
                 start += 1
             stop = start
             while stop < marked.size and marked[stop]:
                 stop += 1
-            left, right = max(start * TILE_PX, 0), min(stop * TILE_PX, width)
-            begin, end = max(left - 1, 0), min(right + 2, width)
+            left = max(start * TILE_PX, 0)
+            right = min(stop * TILE_PX, width)
+
+            # The columns of the run, one to the left and two to the right, as the cubic midpoint needs them.
+            begin = max(left - 1, 0)
+            end = min(right + 2, width)
             for k in range(end - begin):
                 x = np.uintp(begin) + np.uintp(k)
-                even[x + one], odd[x + one] = here[x], _cubic_midpoint(above[x], here[x], below[x], further[x])
-            even[0], odd[0] = even[1], odd[1]
+                even[x + one] = here[x]
+                odd[x + one] = _cubic_midpoint(above[x], here[x], below[x], further[x])
+            even[0] = even[1]
+            odd[0] = odd[1]
             for beyond in range(width + 1, right + 3):
-                even[beyond], odd[beyond] = even[width], odd[width]
+                even[beyond] = even[width]
+                odd[beyond] = odd[width]
+
             for k in range(right - left):
                 x = np.uintp(left) + np.uintp(k)
-                plain[x], down[x] = even[x + one], odd[x + one]
+                plain[x] = even[x + one]
+                down[x] = odd[x + one]
             for k in range(right - left):
                 x = np.uintp(left) + np.uintp(k)
                 across[x] = _cubic_midpoint(even[x], even[x + one], even[x + two], even[x + three])
@@ -176,18 +214,24 @@ def refine(levels: NDArray[np.float32], tiles: NDArray[np.bool_], fine: NDArray[
 @njit(cache=True, nogil=True, error_model="numpy")
 def find_extremes(levels: NDArray[np.float32], tiles: NDArray[np.bool_], extremes: NDArray[np.float32]) -> None:
     """Write the lowest and highest level of each block in marked tiles to `Picture.extremes`."""
+    # levels [H, W]; extremes [2, H / BLOCK_PX, W / BLOCK_PX] has a block (i, j) of pixels (y, x), with the row and
+    # column after it: a position between the pixels of two blocks is interpolated from both.
     height, width = levels.shape
     for i in range(extremes.shape[1]):
         bottom = min((i + 1) * BLOCK_PX, height - 1)
         for j in range(extremes.shape[2]):
             if not tiles[i * BLOCK_PX // TILE_PX, j * BLOCK_PX // TILE_PX]:
                 continue
+
             right = min((j + 1) * BLOCK_PX, width - 1)
             lowest = highest = levels[i * BLOCK_PX, j * BLOCK_PX]
             for y in range(i * BLOCK_PX, bottom + 1):
                 for x in range(j * BLOCK_PX, right + 1):
-                    lowest, highest = min(lowest, levels[y, x]), max(highest, levels[y, x])
-            extremes[0, i, j], extremes[1, i, j] = lowest, highest
+                    lowest = min(lowest, levels[y, x])
+                    highest = max(highest, levels[y, x])
+
+            extremes[0, i, j] = lowest
+            extremes[1, i, j] = highest
 
 
 class _Cell(NamedTuple):
@@ -249,12 +293,17 @@ def _corners(shape: tuple[int, int], x: Any, y: Any) -> Any:
         Indices of the upper left, upper right, lower left and lower right neighbour, then the fractional position to
         the right and down.
     """
+    # The fine picture is [2, 2, H, W]: an odd fine row or column is in the second half of its axis.
     size = shape[0] * shape[1]
-    across, down = np.int64(np.float32(2) * x), np.int64(np.float32(2) * y)
-    part_x, part_y = np.float32(2) * x - np.float32(across), np.float32(2) * y - np.float32(down)
+    across = np.int64(np.float32(2) * x)
+    down = np.int64(np.float32(2) * y)
+    part_x = np.float32(2) * x - np.float32(across)
+    part_y = np.float32(2) * y - np.float32(down)
+
     top = (down & 1) * 2 * size + (down >> 1) * shape[1]
     bottom = ((down + 1) & 1) * 2 * size + ((down + 1) >> 1) * shape[1]
-    left, right = (across & 1) * size + (across >> 1), ((across + 1) & 1) * size + ((across + 1) >> 1)
+    left = (across & 1) * size + (across >> 1)
+    right = ((across + 1) & 1) * size + ((across + 1) >> 1)
     return (
         np.uintp(top + left),
         np.uintp(top + right),
@@ -290,18 +339,26 @@ def _sample_corners(fine: Any, corners: Any, at: Any) -> Any:
 def _sample_clamped(fine: NDArray[np.float32], shape: tuple[int, int], x: Any, y: Any) -> Any:
     """Interpolate a flat fine picture at any position; positions outside have the level of the edge."""
     height, width = shape
-    size, last_x, last_y = height * width, 2 * width - 1, 2 * height - 1
+    size = height * width
+    last_x = 2 * width - 1
+    last_y = 2 * height - 1
     fine_x = min(max(np.float32(2) * x, np.float32(0)), np.float32(last_x))
     fine_y = min(max(np.float32(2) * y, np.float32(0)), np.float32(last_y))
-    across, down = np.int64(fine_x), np.int64(fine_y)
-    after, below = min(int(across + 1), last_x), min(int(down + 1), last_y)
-    row, row_below = (down & 1) * 2 * size + (down >> 1) * width, (below & 1) * 2 * size + (below >> 1) * width
-    column, next_one = (across & 1) * size + (across >> 1), (after & 1) * size + (after >> 1)
+    across = np.int64(fine_x)
+    down = np.int64(fine_y)
+    after = min(int(across + 1), last_x)
+    below = min(int(down + 1), last_y)
+
+    # Indices as in `_corners`.
+    row = (down & 1) * 2 * size + (down >> 1) * width
+    row_below = (below & 1) * 2 * size + (below >> 1) * width
+    column = (across & 1) * size + (across >> 1)
+    next_column = (after & 1) * size + (after >> 1)
     return _bilinear(
         fine[np.uintp(row + column)],
-        fine[np.uintp(row + next_one)],
+        fine[np.uintp(row + next_column)],
         fine[np.uintp(row_below + column)],
-        fine[np.uintp(row_below + next_one)],
+        fine[np.uintp(row_below + next_column)],
         fine_x - np.float32(across),
         fine_y - np.float32(down),
     )
@@ -314,6 +371,7 @@ def _combine(first: Any, second: Any, rest: Any, t: Any, last: Any, end: Any, do
     `first` and `second` are the levels of the earlier and the later frame on the path, `last` the level at the previous
     step, and `end` the level of the pixel in the later frame.
     """
+    # The level stays between those of its straight line, `last` and `end`, unless both frames are beyond them.
     least = min(max(first, second) + doubt, min(last, end))
     most = max(min(first, second) - doubt, max(last, end))
     return min(max(first * rest + second * t, least), most)
@@ -348,32 +406,53 @@ def compute_levels(
         levels: Levels of the cell at all steps, flat [..., side * side].
         steps: Index of the first level at the previous step, in the later frame, and at this step.
     """
-    side, rest = len(square), np.float32(1) - t
-    last, end, now = np.uintp(steps[0]), np.uintp(steps[1]), np.uintp(steps[2])
-    shift_x, shift_y = cell.forward_x - t * cell.apart_x, cell.forward_y - t * cell.apart_y
-    x, y = np.float32(cell.x), np.float32(cell.y)
-    x0, y0, x1, y1 = x - t * shift_x, y - t * shift_y, x + rest * shift_x, y + rest * shift_y
+    # The pixel x moves by D = F01 - t (F01 + F10) in the interval. Its level is (1 - t) L0(x - t D) + t L1(x +
+    # (1 - t) D), limited by `_combine`. `rest` is 1 - t, (x0, y0) and (x1, y1) are both ends of the path; r and k are a
+    # row and a column of the cell.
+    side = len(square)
+    rest = np.float32(1) - t
+    last = np.uintp(steps[0])
+    end = np.uintp(steps[1])
+    now = np.uintp(steps[2])
+
+    shift_x = cell.forward_x - t * cell.apart_x
+    shift_y = cell.forward_y - t * cell.apart_y
+    x = np.float32(cell.x)
+    y = np.float32(cell.y)
+    x0, y0 = x - t * shift_x, y - t * shift_y
+    x1, y1 = x + rest * shift_x, y + rest * shift_y
+
+    # All pixels of a cell move alike, so inside the picture they share the weights of their four neighbours.
     if (cell.kind == 0) & _is_inside(x0, y0, shape, side) & _is_inside(x1, y1, shape, side):
-        before, after = _corners(shape, x0, y0), _corners(shape, x1, y1)
+        before = _corners(shape, x0, y0)
+        after = _corners(shape, x1, y1)
         for r in range(side):
             for k in range(side):
-                at, pixel = np.uintp(r * shape[1] + k), np.uintp(r * side + k)
-                first = _sample_corners(earlier, before, at)
-                second = _sample_corners(later, after, at)
+                offset = np.uintp(r * shape[1] + k)
+                pixel = np.uintp(r * side + k)
+                first = _sample_corners(earlier, before, offset)
+                second = _sample_corners(later, after, offset)
                 level = _combine(first, second, rest, t, levels[last + pixel], levels[end + pixel], cell.doubt)
                 levels[now + pixel] = level
         return
+
     for r in range(side):
         for k in range(side):
-            pixel, column, row = np.uintp(r * side + k), np.float32(k), np.float32(r)
+            pixel = np.uintp(r * side + k)
+            column = np.float32(k)
+            row = np.float32(r)
             first = _sample_clamped(earlier, shape, x0 + column, y0 + row)
             second = _sample_clamped(later, shape, x1 + column, y1 + row)
+
+            # Only one frame shows the level of a path that begins or ends outside the picture.
             if cell.kind & ENTERING:
                 first = second
             if cell.kind & LEAVING:
                 second = first
-            lasts, ends = levels[last + pixel], levels[end + pixel]
-            levels[now + pixel] = _combine(first, second, rest, t, lasts, ends, cell.doubt)
+
+            last_level = levels[last + pixel]
+            end_level = levels[end + pixel]
+            levels[now + pixel] = _combine(first, second, rest, t, last_level, end_level, cell.doubt)
 
 
 @njit(inline="always")
@@ -400,26 +479,40 @@ def _range_of_paths(cell: _Cell, side: int, way: Any, extremes: NDArray[np.float
     Without ringing. The positions are within the bounding box of the displacements 0, F01 and -F10; `extremes` are
     `Picture.extremes`.
     """
-    rows, columns = extremes.shape[1], extremes.shape[2]
-    lowest, highest, zero = np.float32(np.inf), np.float32(-np.inf), np.float32(0)
-    ahead_x, ahead_y = way * cell.forward_x, way * cell.forward_y
-    back_x, back_y = way * (cell.forward_x - cell.apart_x), way * (cell.forward_y - cell.apart_y)
-    left, right = cell.x + min(zero, ahead_x, back_x), cell.x + side - 1 + max(zero, ahead_x, back_x)
-    top, bottom = cell.y + min(zero, ahead_y, back_y), cell.y + side - 1 + max(zero, ahead_y, back_y)
-    first_row, first_column = max(int(top) // BLOCK_PX, 0), max(int(left) // BLOCK_PX, 0)
+    rows = extremes.shape[1]
+    columns = extremes.shape[2]
+    lowest = np.float32(np.inf)
+    highest = np.float32(-np.inf)
+    zero = np.float32(0)
+
+    ahead_x = way * cell.forward_x
+    ahead_y = way * cell.forward_y
+    back_x = way * (cell.forward_x - cell.apart_x)
+    back_y = way * (cell.forward_y - cell.apart_y)
+    left = cell.x + min(zero, ahead_x, back_x)
+    right = cell.x + side - 1 + max(zero, ahead_x, back_x)
+    top = cell.y + min(zero, ahead_y, back_y)
+    bottom = cell.y + side - 1 + max(zero, ahead_y, back_y)
+
+    # Positions outside the picture have the levels of its edge: the blocks there.
+    first_row = max(int(top) // BLOCK_PX, 0)
+    first_column = max(int(left) // BLOCK_PX, 0)
     last_row = max(min(int(bottom) // BLOCK_PX, rows - 1), 0)
     last_column = max(min(int(right) // BLOCK_PX, columns - 1), 0)
     for i in range(min(first_row, rows - 1), last_row + 1):
         for j in range(min(first_column, columns - 1), last_column + 1):
-            lowest, highest = min(lowest, extremes[0, i, j]), max(highest, extremes[1, i, j])
+            lowest = min(lowest, extremes[0, i, j])
+            highest = max(highest, extremes[1, i, j])
     return lowest, highest
 
 
 @njit(inline="always")
 def _reference(number: Any, zero: float, pixels: Pixels) -> Reference:
     """Return the reference of a pixel from its index and the level of its `Pixels.ref0`."""
-    own, counted = -np.int64(pixels.pos.size > 1), -np.int64(pixels.off.size == pixels.net.size)
-    thresholds = pixels.pos[np.uintp(number & own)], pixels.neg[np.uintp(number & own)]
+    per_pixel = -np.int64(pixels.pos.size > 1)  # masks: all bits, or none
+    counted = -np.int64(pixels.off.size == pixels.net.size)
+
+    thresholds = pixels.pos[np.uintp(number & per_pixel)], pixels.neg[np.uintp(number & per_pixel)]
     counts = np.int64(pixels.net[np.uintp(number)]), np.int64(pixels.off[np.uintp(number & counted)])
     return Reference(zero, *counts, *thresholds)
 
@@ -442,26 +535,44 @@ def _read_cell(
     If this range is within the bounds of all pixels, the cell cannot fire. `band` is the number of columns, the first
     row and the last row (exclusive) of the values.
     """
-    ends, zeros, bounds, numbers = work.ends, work.zeros, work.bounds, work.numbers
-    side, one, can_fire = len(square), np.uintp(1), False
-    area, (width, first_row, last_row) = side * side, band
+    ends = work.ends
+    zeros = work.zeros
+    bounds = work.bounds
+    numbers = work.numbers
+    side = len(square)
+    one = np.uintp(1)
+    can_fire = False
+    area = side * side
+    width, first_row, last_row = band
+
     lowest0, highest0 = _range_of_paths(cell, side, np.float32(-1), extremes[0])
     lowest1, highest1 = _range_of_paths(cell, side, np.float32(1), extremes[1])
-    lowest, highest = min(lowest0, lowest1) - EXTREMES_MARGIN, max(highest0, highest1) + EXTREMES_MARGIN
+    lowest = min(lowest0, lowest1) - EXTREMES_MARGIN
+    highest = max(highest0, highest1) + EXTREMES_MARGIN
+
     for k in range(area):
-        column, row = cell.x + k % side, cell.y + k // side
+        column = cell.x + k % side
+        row = cell.y + k // side
+
+        # Pixels outside the picture have the values of its edge, but no number, so they never fire.
         inside = (column < width) & (row < last_row)
         pixel = np.uintp((min(row, last_row - 1) - first_row) * width + min(column, width - 1))
         numbers[k] = pixel if inside else -1
         if table is None:
-            ends[k], ends[area + k], zeros[k] = before[pixel], after[pixel], pixels.ref0[pixel]
+            ends[k] = before[pixel]
+            ends[area + k] = after[pixel]
+            zeros[k] = pixels.ref0[pixel]
         else:
-            ends[k], ends[area + k] = table.levels[before[pixel] + one], table.levels[after[pixel] + one]
+            ends[k] = table.levels[before[pixel] + one]
+            ends[area + k] = table.levels[after[pixel] + one]
             zeros[k] = table.levels[pixels.ref0[pixel] + one]
+
         if inside:
             reference = _reference(numbers[k], zeros[k], pixels)
-            bounds[k], bounds[area + k] = next_level(reference, -1), next_level(reference, 1)
-            least, most = min(lowest, ends[k], ends[area + k]), max(highest, ends[k], ends[area + k])
+            bounds[k] = next_level(reference, -1)
+            bounds[area + k] = next_level(reference, 1)
+            least = min(lowest, ends[k], ends[area + k])
+            most = max(highest, ends[k], ends[area + k])
             can_fire |= (least <= bounds[k]) | (bounds[area + k] <= most)
     return can_fire
 
@@ -486,31 +597,45 @@ def _emit_cell(
     Returns:
         Number of the pixel at which to resume (the number of all pixels if done), and number of events in the buffer.
     """
+    # Between two steps, the level is a straight line, and crossings are found as in `crossings`. Index k is a pixel of
+    # the cell, and `pixel` the same pixel of the band; entry step * area + k of levels is its level after a step.
     edges_us, _, levels, spread, ends, zeros, bounds, numbers = work
     side = len(square)
-    area, low, high, net, off = side * side, pixels.low, pixels.high, pixels.net, pixels.off
+    area = side * side
+    low = pixels.low
+    high = pixels.high
+    net = pixels.net
+    off = pixels.off
     room = np.uintp(words.size)
     for k in range(first, area):
         pixel = np.uintp(numbers[k])
         if numbers[k] < 0:
             continue
+
+        # Most pixels stay within their bounds at all steps.
         lower, upper = bounds[k], bounds[area + k]
         if (lower < min(spread[k], ends[k], ends[area + k])) & (max(spread[area + k], ends[k], ends[area + k]) < upper):
             continue
-        place, level = ((cell.y + k // side) << ROW_SHIFT) | ((cell.x + k % side) << COLUMN_SHIFT), ends[k]
-        reference, fired = _reference(numbers[k], zeros[k], pixels), filled
+
+        address = ((cell.y + k // side) << ROW_SHIFT) | ((cell.x + k % side) << COLUMN_SHIFT)
+        level = ends[k]
+        reference = _reference(numbers[k], zeros[k], pixels)
+        fired = filled
         for step in range(1, steps + 1):
             last, level = level, np.float64(levels[np.uintp(step * area + k)]) if step < steps else ends[area + k]
             if (lower < level) & (level < upper):
                 continue
-            rising, since_us = np.int64(level > last), edges_us[step - 1]
-            way, scale = 2 * rising - 1, (edges_us[step] - since_us) / (level - last)
+
+            rising = np.int64(level > last)
+            since_us = edges_us[step - 1]
+            way = 2 * rising - 1
+            scale = (edges_us[step] - since_us) / (level - last)
             crossing = upper if rising else lower
             while way * crossing <= way * level:
                 if filled == room:
                     return k, fired
                 at_us = since_us + np.int64((crossing - last) * scale + 0.5)
-                words[filled] = (at_us << TIME_SHIFT) | place | rising
+                words[filled] = (at_us << TIME_SHIFT) | address | rising
                 filled += np.uintp(1)
                 reference = move_reference(reference, way)
                 crossing = next_level(reference, way)
@@ -518,11 +643,13 @@ def _emit_cell(
             upper, lower = (crossing, opposite) if rising else (opposite, crossing)
         if filled == fired:
             continue
+
         net[pixel] = reference.net
         if off.size == net.size:
             off[pixel] = reference.off
         if table is None:
-            high[pixel], low[pixel] = slightly_below(upper), slightly_above(lower)
+            high[pixel] = slightly_below(upper)
+            low[pixel] = slightly_above(lower)
         else:
             low[pixel], high[pixel] = quiet_codes(upper, lower, table)
     return area, filled
@@ -542,13 +669,25 @@ def events_of_paths(
     Pixels in other tiles, and pixels whose change the motion does not explain, are not changed: `events_of_lines`
     returns their events. `before` and `after` are the grey codes or levels of the band, which begins at a row of tiles.
     """
-    words, filled = np.empty(after.size // 8 + INITIAL_CAPACITY, np.int64), np.uintp(0)
-    square, extremes = paths.square, (paths.before.extremes, paths.after.extremes)
-    earlier, later = paths.before.fine.reshape(-1), paths.after.fine.reshape(-1)
-    width, first_row, shape = interval.width, interval.first_row, paths.before.fine.shape[2:]
-    last_row, side, known = first_row + after.size // width, len(square), 0
-    area, band, work = side * side, (width, first_row, last_row), _make_workspace(side * side)
+    # Levels are kept for one cell at a time: entry step * area + k of `levels` is pixel k after a step, so step 0 is
+    # the earlier frame and step `steps` the later one. Index x and y are the first pixel of a cell in the frame.
+    words = np.empty(after.size // 8 + INITIAL_CAPACITY, np.int64)
+    filled = np.uintp(0)
+    square = paths.square
+    extremes = paths.before.extremes, paths.after.extremes
+    earlier = paths.before.fine.reshape(-1)
+    later = paths.after.fine.reshape(-1)
+    width = interval.width
+    first_row = interval.first_row
+    shape = paths.before.fine.shape[2:]
+    last_row = first_row + after.size // width
+    side = len(square)
+    known = 0
+    area = side * side
+    band = width, first_row, last_row
+    work = _make_workspace(side * side)
     edges_us, fractions, levels, spread, ends = work[:5]
+
     for y in range(first_row, last_row, side):
         for x in range(0, width, side):
             steps = int(paths.steps[y // TILE_PX, x // TILE_PX])
@@ -559,24 +698,30 @@ def events_of_paths(
                 continue
             if not _read_cell(cell, square, before, after, table, pixels, extremes, band, work):
                 continue
+
             if steps != known:  # neighbours have the same number of steps
                 for step in range(steps + 1):
-                    edges_us[step] = (2 * step * interval.length_us + steps) // (2 * steps)
+                    edges_us[step] = (2 * step * interval.length_us + steps) // (2 * steps)  # rounded
                     fractions[step] = edges_us[step] / interval.length_us
                 known = steps
+
             for k in range(area):
-                levels[k], levels[steps * area + k] = ends[k], ends[area + k]
+                levels[k] = ends[k]
+                levels[steps * area + k] = ends[area + k]
             for k in range(area):
-                spread[k], spread[area + k] = levels[k], levels[k]
+                spread[k] = levels[k]
+                spread[area + k] = levels[k]
             for step in range(1, steps):
-                places = (step - 1) * area, steps * area, step * area
-                compute_levels(cell, square, earlier, later, shape, fractions[step], levels, places)
+                first_levels = (step - 1) * area, steps * area, step * area
+                compute_levels(cell, square, earlier, later, shape, fractions[step], levels, first_levels)
                 for k in range(area):
                     level = levels[step * area + k]
-                    spread[k], spread[area + k] = min(spread[k], level), max(spread[area + k], level)
-            done = 0
-            while done < area:
-                done, filled = _emit_cell(cell, done, square, steps, table, pixels, work, words, filled)
-                if done < area:
+                    spread[k] = min(spread[k], level)
+                    spread[area + k] = max(spread[area + k], level)
+
+            pixel = 0
+            while pixel < area:
+                pixel, filled = _emit_cell(cell, pixel, square, steps, table, pixels, work, words, filled)
+                if pixel < area:
                     words = grow(words)
     return words[:filled]

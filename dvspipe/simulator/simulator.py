@@ -100,6 +100,8 @@ class SimulatorState(Brief):
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return the state as named arrays for storage; `from_arrays` restores it."""
         named = vars(self) | {"sensor": (self.sensor.width, self.sensor.height)}
+
+        # The arrays of the noise are stored beside the others; absent ones are not stored.
         del named["noise"]
         if self.noise is not None:
             named |= {NOISE_PREFIX + name: array for name, array in vars(self.noise).items()}
@@ -110,6 +112,7 @@ class SimulatorState(Brief):
         """Restore a state from the result of `arrays`."""
         noise = {n.removeprefix(NOISE_PREFIX): array for n, array in arrays.items() if n.startswith(NOISE_PREFIX)}
         named: dict[str, Any] = {n: array for n, array in arrays.items() if not n.startswith(NOISE_PREFIX)}
+
         width, height = named["sensor"].tolist()
         named |= {"frame": int(named["frame"]), "t_us": int(named["t_us"]), "transfer": str(named["transfer"])}
         named |= {"sensor": SensorSize(width=width, height=height), "noise": NoiseState(**noise) if noise else None}
@@ -131,12 +134,13 @@ class _Codes:
 
     def decay(self, length_us: int, cutoff_hz: float) -> Decay:
         """Return the decay of each code in an interval; results are cached, since a video has few interval lengths."""
-        found = self._decays.get((length_us, cutoff_hz))
-        if found is None:
+        decay = self._decays.get((length_us, cutoff_hz))
+        if decay is None:
+            # A variable frame rate may have any number of lengths.
             if len(self._decays) >= MAX_DECAYS:
                 self._decays.clear()
-            found = self._decays[length_us, cutoff_hz] = decay_of_light(self.light, length_us, cutoff_hz)
-        return found
+            decay = self._decays[length_us, cutoff_hz] = decay_of_light(self.light, length_us, cutoff_hz)
+        return decay
 
     @cached_property
     def rounded(self) -> LevelImage:
@@ -146,8 +150,11 @@ class _Codes:
     @cached_property
     def table(self) -> CodeTable:
         """Search table of the levels. Built on demand: it takes 25 ms for uint16, and a low-pass does not need it."""
-        levels, count = self.levels, self.levels.size * INDEX_CELLS_PER_CODE
+        levels = self.levels
+        count = self.levels.size * INDEX_CELLS_PER_CODE
         edges = np.linspace(levels[0], levels[-1], count + 1)
+
+        # The infinite levels at both ends stop a search beyond the codes.
         return CodeTable(
             levels=np.concatenate([[-np.inf], levels, [np.inf]]),
             cells=1 + np.searchsorted(levels, edges, side="left").astype(np.int32),
@@ -189,26 +196,29 @@ class _Band(NamedTuple):
     def of(cls, state: SimulatorState, first_row: int, stop_row: int) -> _Band:
         """Create the band of rows `first_row` to `stop_row` - 1."""
         width = state.sensor.width
-        place = slice(first_row * width, stop_row * width)
+        part = slice(first_row * width, stop_row * width)
+
         pixels: Pixels | FilteredPixels
         if state.filtered is not None:
-            pixels = FilteredPixels(state.filtered[:, place], state.high[place], state.pos[place], state.neg[place])
+            pixels = FilteredPixels(state.filtered[:, part], state.high[part], state.pos[part], state.neg[part])
         else:
+            # An array of one number belongs to all pixels, so to every band.
             pixels = Pixels(
-                low=state.low[place],
-                high=state.high[place],
-                ref0=state.ref0[place],
-                net=state.net[place],
-                off=state.off[place] if state.off.size > 1 else state.off,
-                pos=state.pos[place] if state.pos.size > 1 else state.pos,
-                neg=state.neg[place] if state.neg.size > 1 else state.neg,
+                low=state.low[part],
+                high=state.high[part],
+                ref0=state.ref0[part],
+                net=state.net[part],
+                off=state.off[part] if state.off.size > 1 else state.off,
+                pos=state.pos[part] if state.pos.size > 1 else state.pos,
+                neg=state.neg[part] if state.neg.size > 1 else state.neg,
             )
+
         return cls(
-            place,
+            part,
             first_row,
             width,
             pixels,
-            None if state.rest_us is None else state.rest_us[place],
+            None if state.rest_us is None else state.rest_us[part],
             None if state.noise is None else state.noise.band(first_row, stop_row, width),
         )
 
@@ -263,9 +273,10 @@ class EventSimulator:
             )
         if threads < 1:
             raise ConfigError(f"threads: wrong number (found {threads}, expected 1 or more)")
+
         self.config = as_settings(SimulatorConfig, config, named, EventSimulator)
         self.threads = threads
-        self._factor: Factor = "off" if upsample == 1 else upsample
+        self._factor: Factor = "off" if upsample == 1 else upsample  # a single step is a straight line
         self._upsampler: Upsampler | None = None
         self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
 
@@ -292,37 +303,44 @@ class EventSimulator:
 
     def steps(self, frames: Sequence[Frame], state: SimulatorState | None) -> tuple[list[Labelled], SimulatorState]:
         """Simulate consecutive frames like `step`; return events and noise mask of each frame, and the new state."""
-        done: list[Labelled] = []
+        results: list[Labelled] = []
         if state is None:
             state = self._initial_state(frames[0])
-            done.append((Events.empty(frames[0].size), np.zeros(0, np.bool_)))
+            results.append((Events.empty(frames[0].size), np.zeros(0, np.bool_)))
             frames = frames[1:]
+
+        # Check all frames first: the state is changed in place.
         times = [state.t_us, *(frame.t_us for frame in frames)]
         images = [state.values]
         for previous_us, frame in zip(times, frames, strict=False):
             _check_frame(frame, previous_us, state)
             images.append(self._flatten(frame))
+
         most = len(images) if self._factor == "off" else 2  # paths take much memory: one pair at a time
         for first in range(0, len(images) - 1, max(most - 1, 1)):
-            done += self._simulate_intervals(state, times[first : first + most], images[first : first + most])
-        return done, state
+            results += self._simulate_intervals(state, times[first : first + most], images[first : first + most])
+        return results, state
 
     def _simulate_intervals(
         self, state: SimulatorState, times: list[int], images: list[NDArray[Any]]
     ) -> Iterator[Labelled]:
         """Return the events between consecutive frames, starting at the last frame of `state`. Updates `state`."""
+        # Each thread simulates a band of rows in all intervals. Bands begin at a row of tiles, as paths require.
         paths = None if self._factor == "off" else self._paths(state, times, images)
         bands = self._map_parts(
             lambda first_row, stop_row: self._simulate_band(state, first_row, stop_row, times, images, paths),
             state.sensor.height,
             TILE_PX,
         )
+
+        # Then each thread joins the bands of some intervals.
         intervals = [*zip(itertools.pairwise(times), zip(*bands, strict=True), strict=True)]
         is_sorted = state.rest_us is not None
         parts = self._map_parts(
-            lambda first, stop: [_join_bands(*each, state.sensor, is_sorted) for each in intervals[first:stop]],
+            lambda first, stop: [_join_bands(*interval, state.sensor, is_sorted) for interval in intervals[first:stop]],
             len(intervals),
         )
+
         np.copyto(state.values, images[-1])
         state.t_us = times[-1]
         state.frame += len(intervals)
@@ -344,6 +362,7 @@ class EventSimulator:
     def _rounded_levels(self, values: NDArray[Any], transfer: str) -> LevelImage:
         if values.dtype.kind == "f":
             return values.astype(np.float32)
+
         rounded: LevelImage = look_up(self._read_codes(values.dtype, transfer).rounded, values)
         return rounded
 
@@ -356,27 +375,31 @@ class EventSimulator:
         parts = min(self.threads, units)
         if self._pool is None or parts == 1:
             return [work(0, count)]
+
         edges = [units * part // parts * unit for part in range(parts)] + [count]
         return list(self._pool.map(work, edges[:-1], edges[1:]))
 
     def _initial_state(self, frame: Frame) -> SimulatorState:
-        config, values = self.config, self._flatten(frame).copy()
+        config = self.config
+        values = self._flatten(frame).copy()
         codes = None if values.dtype.kind == "f" else self._read_codes(values.dtype, frame.transfer)
         pos, neg = self._thresholds(values.size)
         phases = self._start_generator("leak phases", config.noise_seed or 0)
         places = self._start_generator("hot pixels")
-        kept = values[:0] if config.cutoff_hz else values
+
+        # With a low-pass, references are levels in `high`: arrays in the units of the values stay empty.
+        unfiltered = values[:0] if config.cutoff_hz else values
         state = SimulatorState(
             frame=1,
             t_us=frame.t_us,
             sensor=frame.size,
             transfer=frame.transfer,
             values=values,
-            low=np.empty_like(kept),
-            high=np.empty_like(kept),
-            ref0=kept.copy(),
-            net=np.zeros(kept.size, np.int32),
-            off=np.zeros(min(kept.size, 1) if np.array_equal(pos, neg) else kept.size, np.int32),
+            low=np.empty_like(unfiltered),
+            high=np.empty_like(unfiltered),
+            ref0=unfiltered.copy(),
+            net=np.zeros(unfiltered.size, np.int32),
+            off=np.zeros(min(unfiltered.size, 1) if np.array_equal(pos, neg) else unfiltered.size, np.int32),
             pos=pos,
             neg=neg,
             filtered=None,
@@ -387,6 +410,8 @@ class EventSimulator:
             levels = look_up(codes.levels, values) if codes else values
             state.filtered, state.high, state.pos, state.neg = start_filtered(levels, config.cutoff_order, pos, neg)
             return state
+
+        # A band of all rows is a view of the state, which `start_quiet` fills.
         pixels = _Band.of(state, 0, frame.size.height).pixels
         assert isinstance(pixels, Pixels)
         start_quiet(codes.table if codes else None, pixels)
@@ -397,6 +422,7 @@ class EventSimulator:
         config = self.config
         if not config.sigma_thres:
             return np.array([config.pos_thres]), np.array([config.neg_thres])
+
         rng = self._start_generator("mismatch")
         pos, neg = (rng.normal(middle, config.sigma_thres, pixels) for middle in (config.pos_thres, config.neg_thres))
         return np.maximum(pos, MIN_THRESHOLD), np.maximum(neg, MIN_THRESHOLD)
@@ -409,6 +435,7 @@ class EventSimulator:
         """Flatten a frame: grey codes of an integer image, or levels of a float image."""
         if frame.image.dtype.kind == "f":
             return float_levels(frame, self.config).ravel()
+
         if frame.image.dtype not in CODE_TYPES:
             raise VideoError(
                 f"frame at {frame.t_us} us: unsupported type (found {frame.image.dtype}, "
@@ -431,13 +458,18 @@ class EventSimulator:
         """Return the events of a band of rows, per interval: sorted if there is a refractory period."""
         band = _Band.of(state, first_row, stop_row)
         codes = None if state.values.dtype.kind == "f" else self._read_codes(state.values.dtype, state.transfer)
-        found, known = [], len(times) > 2 and codes is not None and paths is None
-        still = np.zeros(-(-band.width * (stop_row - first_row) // STILL_PX) if known else 0, np.uint8)
+
+        # Pixels that have settled are known only within this call, so they are worth it for several intervals; and only
+        # where equal values have equal levels and no motion between the frames moves a level.
+        words = []
+        tracks_still = len(times) > 2 and codes is not None and paths is None
+        still = np.zeros(-(-band.width * (stop_row - first_row) // STILL_PX) if tracks_still else 0, np.uint8)
+
         for number, (start_us, stop_us) in enumerate(itertools.pairwise(times)):
             interval = Interval(start_us, stop_us - start_us, first_row, band.width)
             pair = _FramePair(images[number][band.place], images[number + 1][band.place], paths, still)
-            found.append(self._simulate_interval(band, interval, codes, pair, state.frame + number))
-        return found
+            words.append(self._simulate_interval(band, interval, codes, pair, state.frame + number))
+        return words
 
     def _simulate_interval(
         self,
@@ -448,10 +480,16 @@ class EventSimulator:
         frame: int,
     ) -> Words:
         """Return the signal and noise events between two frames: sorted if there is a refractory period."""
-        config, (before, after, _, still) = self.config, pair
-        indices, light = after, codes.light if codes else np.empty(0)
+        config = self.config
+        before, after, _, still = pair
+
+        # The low-pass and noise look up the intensity of a pixel. Levels have no table: each pixel gets its own entry.
+        indices = after
+        light = codes.light if codes else np.empty(0)
         if codes is None and (config.cutoff_hz or band.noise):
-            indices, light = np.arange(after.size, dtype=np.int32), np.clip(intensity(after, config), 0, 1)
+            indices = np.arange(after.size, dtype=np.int32)
+            light = np.clip(intensity(after, config), 0, 1)
+
         if not isinstance(band.pixels, FilteredPixels):
             words: Words = _find_events(pair, codes, band.pixels, interval)
         else:
@@ -463,8 +501,11 @@ class EventSimulator:
             )
             drive = Drive(before if codes else indices, indices, start, end, *decay, still)
             words = _filter(drive, pair, codes, band.pixels, config, interval)
+
         if band.noise:
             words = np.concatenate([words, *emit_noise(config, band.noise, frame, interval, indices, light)])
+
+        # The refractory period needs signal and noise in the order of time.
         if band.rest_us is not None:
             words = sort_words(words, interval.length_us)
             words = drop_refractory(words, interval, config.refractory_period_us, band.rest_us)
@@ -484,14 +525,19 @@ def _filter(
     if paths is None:
         words: Words = events_of_filtered(drive, pixels, interval)
         return words
+
     table = codes.levels if codes else None
     words = events_of_filtered_paths(before, after, table, pixels, paths, Darkness.of(config), interval)
+
+    # The other pixels are filtered as part of the complete band, on copies: thresholds that no level reaches keep the
+    # moving pixels, which are already at the end of the interval, from firing again.
     moving = paths.moving(interval.first_row, after.size)
-    high, neg = (np.where(moving, np.inf, each) for each in (pixels.high, pixels.neg))  # these pixels do not fire again
+    high, neg = (np.where(moving, np.inf, thresholds) for thresholds in (pixels.high, pixels.neg))
     others = FilteredPixels(pixels.stages.copy(), high, pixels.pos, neg)
     rest = events_of_filtered(drive, others, interval)
     for old, new in zip(pixels[:2], others[:2], strict=True):
         np.copyto(old, new, where=~moving)
+
     return np.concatenate([words, rest])
 
 
@@ -499,6 +545,7 @@ def _find_events(pair: _FramePair, codes: _Codes | None, pixels: Pixels, interva
     """Return the events without a low-pass: first the moving tiles, which are then quiet, then the other pixels."""
     before, after, paths, _ = pair
     table = codes.table if codes else None
+
     moving = [] if paths is None else [events_of_paths(before, after, table, pixels, paths, interval)]
     rest = events_of_lines(before, after, table, pixels, interval)
     return np.concatenate([*moving, rest]) if moving else rest
@@ -540,8 +587,9 @@ def _simulate(frames: Iterable[Frame], simulator: EventSimulator) -> Iterator[Ev
     count = 0
     for batch in batches(checked_frames(frames), simulator.threads):
         stepped, state = simulator.steps(batch, state)
-        yield from (events for events, _ in stepped[count == 0 :])
+        yield from (events for events, _ in stepped[count == 0 :])  # the first frame has no interval before it
         count += len(batch)
+
     if count < 2:
         raise VideoError(f"too few frames to simulate events (found {count}, expected at least 2)")
 
@@ -557,11 +605,12 @@ def batches(frames: Iterable[Frame], threads: int) -> Iterator[list[Frame]]:
     try:
         for frame in frames:
             if threads > 1:
-                kept = buffers.get(len(batch))
-                if kept is None or kept.shape != frame.image.shape or kept.dtype != frame.image.dtype:
-                    kept = buffers[len(batch)] = np.empty_like(frame.image, order="C", subok=False)
-                np.copyto(kept, frame.image)
-                frame = replace(frame, image=kept)
+                image = buffers.get(len(batch))
+                if image is None or image.shape != frame.image.shape or image.dtype != frame.image.dtype:
+                    image = buffers[len(batch)] = np.empty_like(frame.image, order="C", subok=False)
+                np.copyto(image, frame.image)
+                frame = replace(frame, image=image)
+
             batch.append(frame)
             if threads == 1 or len(batch) * frame.image.size >= BATCH_PX:
                 yield batch
@@ -570,14 +619,18 @@ def batches(frames: Iterable[Frame], threads: int) -> Iterator[list[Frame]]:
         if batch:
             yield batch
         raise
+
     if batch:
         yield batch
 
 
 def _check_frame(frame: Frame, previous_us: int, state: SimulatorState) -> None:
-    name, kind = f"frame at {frame.t_us} us", state.values.dtype
+    name = f"frame at {frame.t_us} us"
+    kind = state.values.dtype
     if frame.image.shape != (state.sensor.height, state.sensor.width):
         raise VideoError(f"{name}: size differs from the previous frames (found {frame.size}, expected {state.sensor})")
+
+    # Values of a float image are stored as levels in float64, whatever float type it has.
     if not (frame.image.dtype == kind or (frame.image.dtype.kind == "f" and kind.kind == "f")):
         raise VideoError(f"{name}: type differs from the previous frames (found {frame.image.dtype}, expected {kind})")
     if frame.transfer != state.transfer:
@@ -585,6 +638,7 @@ def _check_frame(frame: Frame, previous_us: int, state: SimulatorState) -> None:
             f"{name}: transfer curve differs from the previous frames (found {frame.transfer}, "
             f"expected {state.transfer})"
         )
+
     interval_us = frame.t_us - previous_us
     if not 0 < interval_us <= LONGEST_INTERVAL_US:
         raise VideoError(
@@ -596,7 +650,13 @@ def _check_frame(frame: Frame, previous_us: int, state: SimulatorState) -> None:
 def _join_bands(span_us: tuple[int, int], bands: Sequence[Words], sensor: SensorSize, is_sorted: bool) -> Labelled:
     """Join and sort the events of all bands in an interval; bands that are sorted need only be merged."""
     start_us, stop_us = span_us
-    joined = bands[0] if len(bands) == 1 else merge_words(bands) if is_sorted else np.concatenate(bands)
+    if len(bands) == 1:
+        joined = bands[0]
+    elif is_sorted:
+        joined = merge_words(bands)
+    else:
+        joined = np.concatenate(bands)
     words = joined if is_sorted else sort_words(joined, stop_us - start_us)
+
     t, x, y, on, noise = columns_of(words, start_us)
     return Events.wrap_unchecked(t, x, y, on, sensor), noise

@@ -93,14 +93,18 @@ class Upsampler:
         self.shape = shape
         height, width = shape
         self._cell_px = cell_px = 4 if max(shape) >= QUARTER_FROM_PX else 2
+
+        # An object for each direction: both flows may be computed in two threads.
         self._flows = tuple(cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST) for _ in range(2))
         for flow in self._flows:
             flow.setPatchStride(PATCH_STRIDE_PX)
+
         columns, rows = np.meshgrid(
             np.arange(0, width // cell_px * cell_px, cell_px, dtype=np.float32),
             np.arange(0, height // cell_px * cell_px, cell_px, dtype=np.float32),
         )
         self._positions = np.dstack([columns, rows])
+
         # kept: allocating arrays of this size page by page costs more than the arithmetic
         blocks = -(-height // BLOCK_PX), -(-width // BLOCK_PX)
         self._before, self._after = (
@@ -123,21 +127,28 @@ class Upsampler:
         """
         if interval_us < 2 or min(self.shape) < MIN_SIDE_PX:
             return None
+
+        # Return before the expensive parts if nothing changes or moves.
         change = cv2.absdiff(self._sample_cells(before), self._sample_cells(after))
         changed = change > MIN_CHANGE
         if not changed.any():
             return None
+
         greys = self._grey_pair(before, after)
         forward, backward = map_pair(lambda way: self._flow(way, greys[way], greys[1 - way]))
         reach = np.empty(self._refined.shape, np.float32)
         reach_of_tiles(forward, backward, self._cell_px, reach)
+
         steps = self._count_steps(forward, changed, reach, interval_us)
         moving = steps > 1
         if not moving.any():
             return None
+
         checked = self._check_paths(before, after, forward, backward, change)
         if checked is None:
             return None
+
+        # Paths lead to tiles around the moving ones; one pixel more, as interpolation needs the neighbours.
         self._refine(before, after, spread_tiles(moving, reach + 1, True))
         return Paths(*checked, steps, (0,) * self._cell_px, self._before, self._after)
 
@@ -146,18 +157,23 @@ class Upsampler:
         if self._latest is None or not np.array_equal(before, self._latest):
             self._refined[:] = False
         self._before, self._after = self._after, self._before
+
         for levels, picture, lacking in ((before, self._before, tiles & ~self._refined), (after, self._after, tiles)):
             refine(levels, lacking, picture.fine)
             find_extremes(levels, lacking, picture.extremes)
-        self._latest, self._refined = after, tiles
+
+        self._latest = after
+        self._refined = tiles
 
     def _grey_pair(self, *levels: LevelImage) -> list[NDArray[np.uint8]]:
         """Convert levels to 8-bit images on a common scale for the flow, at half resolution unless they are small."""
+        # Pixels of partial cells at the right and bottom have no flow.
         height, width = (side // self._cell_px * self._cell_px for side in self.shape)
         pictures = [level[:height, :width] for level in levels]
         if max(self.shape) >= SEVERAL_SCALES_PX:
             half = width // 2, height // 2
             pictures = [np.asarray(cv2.resize(level, half, interpolation=cv2.INTER_AREA)) for level in pictures]
+
         lowest = min(float(picture.min()) for picture in pictures)
         highest = max(float(picture.max()) for picture in pictures)
         scale = 255 / max(highest - lowest, 1e-6)
@@ -165,10 +181,14 @@ class Upsampler:
 
     def _flow(self, way: int, earlier: NDArray[np.uint8], later: NDArray[np.uint8]) -> LevelImage:
         """Compute the flow between two grey images, per cell, in pixels of the frame."""
-        small, quarter = max(self.shape) < SEVERAL_SCALES_PX, self._cell_px == 4
+        small = max(self.shape) < SEVERAL_SCALES_PX
+        quarter = self._cell_px == 4
+
         # set for each call: for a picture too small for a scale, DIS chooses another scale and keeps it
         self._flows[way].setFinestScale(2 if small else int(quarter))
         flow = np.asarray(self._flows[way].calc(earlier, later, None))
+
+        # The flow has a value per pixel of its image: take one per cell, and convert it to pixels of the frame.
         if small or quarter:
             flow = np.ascontiguousarray(flow[::2, ::2])
         return flow if small else flow * np.float32(2)
@@ -177,11 +197,13 @@ class Upsampler:
         self, forward: LevelImage, changed: NDArray[np.bool_], reach: LevelImage, interval_us: int
     ) -> NDArray[np.uint16]:
         """Return the number of steps per tile; 1 for tiles that do not move or have no change within reach."""
+        # Tiles with a change within the reach of their motion.
         tiles = np.zeros(reach.shape, np.bool_)
         rows, columns = np.nonzero(changed)
         side = TILE_PX // self._cell_px
         tiles[rows // side, columns // side] = True
         tiles = spread_tiles(tiles, reach, False)
+
         steps: NDArray[Any]
         if self._factor == "auto":
             fastest_px = float(np.percentile(np.linalg.norm(forward[changed], axis=1), AUTO_PERCENTILE))
@@ -190,32 +212,40 @@ class Upsampler:
             steps = np.where(reach < STILL_FLOW_PX, 1, np.minimum(wanted, most))
         else:
             steps = np.full(reach.shape, self._factor)
+
+        # A step has a microsecond or more.
         return np.where(tiles, np.minimum(steps, interval_us), 1).astype(np.uint16)
 
     def _check_paths(
         self, before: LevelImage, after: LevelImage, forward: LevelImage, backward: LevelImage, change: LevelImage
     ) -> tuple[LevelImage, LevelImage, LevelImage, Mask] | None:
         """Return the motion, disagreement, doubt and kind of the paths; None at a scene cut."""
+        # If both flows agree, F01 + F10 is 0; halfway, the motion of a path is the mean of F01 and -F10.
         apart = np.asarray(cv2.add(forward, backward))
         apart_px = cv2.magnitude(*cv2.split(apart))
         motion = cv2.scaleAdd(apart, -0.5, forward)
         entering, leaving = (self._outside(cv2.scaleAdd(motion, way, self._positions)) for way in (-1, 1))
+
         mismatch = self._mismatch(before, after, motion, 0.5 - 0.5 * entering + 0.5 * leaving)
         doubtful = mismatch > MAX_MISMATCH
         if np.mean(doubtful[change > MIN_CHANGE]) > CUT_SHARE:
             return None
+
         unexplained = doubtful & (mismatch > UNEXPLAINED_SHARE * cv2.blur(change, CHECKED_AREA))
         doubt = cv2.blur(mismatch, CHECKED_AREA) + DOUBT_PER_PX * apart_px - ALLOWANCE
+
         # only one frame shows both ends of such a path: use F01 if it enters, -F10 if it leaves
         forward = cv2.subtract(forward, apart, dst=forward.copy(), mask=leaving)
         apart[(entering | leaving) > 0] = 0
+
         kind = ENTERING * entering + LEAVING * leaving + np.uint8(UNEXPLAINED) * unexplained
         return np.asarray(forward), apart, np.asarray(doubt, np.float32), kind.astype(np.uint8)
 
     def _outside(self, positions: Any) -> Mask:
         """Return 1 for positions [H / cell, W / cell, 2] outside the picture, otherwise 0."""
         height, width = self.shape
-        return np.asarray(cv2.inRange(positions, (0, 0), (width - 1, height - 1)) == 0).astype(np.uint8)
+        inside = cv2.inRange(positions, (0, 0), (width - 1, height - 1))
+        return np.asarray(inside == 0).astype(np.uint8)
 
     def _mismatch(self, before: LevelImage, after: LevelImage, motion: Any, times: NDArray[np.float64]) -> LevelImage:
         """Return the level difference of the two frames on the paths at `times`, [H / cell, W / cell].
@@ -224,6 +254,7 @@ class Upsampler:
         """
         t = times.astype(np.float32)
         start = cv2.subtract(self._positions, cv2.multiply(motion, cv2.merge([t, t])))
+
         levels = (
             cv2.remap(source, positions, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
             for source, positions in ((before, start), (after, cv2.add(start, motion)))

@@ -50,35 +50,52 @@ def grow(words: Words) -> Words:
 @njit(cache=True, nogil=True, error_model="numpy")
 def sort_words(words: Words, longest: int) -> Words:
     """Sort the words: a stable radix sort by time (0 to `longest`), then an insertion sort within equal times."""
+    # A word orders events by time, then signal before noise, row and column. Within a microsecond, most words are in
+    # this order already, so the radix sort needs only the digits of the time. Words that are sorted cost one pass.
     ascending = 1
     while ascending < words.size and words[ascending - 1] <= words[ascending]:
         ascending += 1
     if ascending >= words.size:
         return words
+
     counts = np.zeros((4, DIGITS), np.uint32)
     digits = 0
     while longest >> (digits * DIGIT_BITS):
         digits += 1
-    digit_mask, one = np.uint64(DIGITS - 1), np.uint32(1)
+
+    digit_mask = np.uint64(DIGITS - 1)
+    one = np.uint32(1)
     for first in range(0, digits, 2):  # one pass counts two digits
-        low, high = counts[first], counts[first + 1]
-        shift, next_shift = np.uint64(TIME_SHIFT + first * DIGIT_BITS), np.uint64(TIME_SHIFT + (first + 1) * DIGIT_BITS)
+        low = counts[first]
+        high = counts[first + 1]
+        shift = np.uint64(TIME_SHIFT + first * DIGIT_BITS)
+        next_shift = np.uint64(TIME_SHIFT + (first + 1) * DIGIT_BITS)
         for word in words:
             low[np.uintp((np.uint64(word) >> shift) & digit_mask)] += one
             high[np.uintp((np.uint64(word) >> next_shift) & digit_mask)] += one
-    unsorted, target = words, np.empty_like(words)
+
+    unsorted = words
+    target = np.empty_like(words)
     for digit in range(digits):
-        place, shift = counts[digit], np.uint64(TIME_SHIFT + digit * DIGIT_BITS)
+        starts = counts[digit]
+        shift = np.uint64(TIME_SHIFT + digit * DIGIT_BITS)
+
+        # Turn the counts into the index at which the words of each value start.
         before = np.uint32(0)
         for value in range(DIGITS):
-            before, place[value] = before + place[value], before
+            before, starts[value] = before + starts[value], before
+
         for word in unsorted:
-            at = np.uintp((np.uint64(word) >> shift) & digit_mask)
-            target[np.uintp(place[at])] = word
-            place[at] += one
+            bucket = np.uintp((np.uint64(word) >> shift) & digit_mask)
+            target[np.uintp(starts[bucket])] = word
+            starts[bucket] += one
+
+        # The words of the caller are not overwritten: after the first digit, a second array takes their part.
         unsorted, target = target, (np.empty_like(words) if digit == 0 and digits > 1 else unsorted)
+
     for index in range(1, unsorted.size):  # few remain unsorted: noise and signal within a microsecond
-        word, to = unsorted[index], index
+        word = unsorted[index]
+        to = index
         while to > 0 and unsorted[to - 1] > word:
             unsorted[to] = unsorted[to - 1]
             to -= 1
@@ -89,13 +106,23 @@ def sort_words(words: Words, longest: int) -> Words:
 @njit(cache=True, nogil=True, error_model="numpy")
 def _merge(first: Words, second: Words) -> Words:
     """Merge two sorted arrays, without data-dependent branches."""
-    merged, one = np.empty(first.size + second.size, np.int64), np.uintp(1)
-    i, j, size, other_size = np.uintp(0), np.uintp(0), np.uintp(first.size), np.uintp(second.size)
+    merged = np.empty(first.size + second.size, np.int64)
+    one = np.uintp(1)
+    i = np.uintp(0)
+    j = np.uintp(0)
+    size = np.uintp(first.size)
+    other_size = np.uintp(second.size)
     while (i < size) & (j < other_size):
-        word, other = first[i], second[j]
+        word = first[i]
+        other = second[j]
         merged[i + j] = min(word, other)
+
+        # The comparison is a number, 0 or 1, that advances one of the two.
         taken = np.uintp(word <= other)
-        i, j = i + taken, j + (one - taken)
+        i = i + taken
+        j = j + (one - taken)
+
+    # One of the two is used up.
     copy_values(second[j:], merged[i + j :])
     copy_values(first[i:], merged[i + other_size :])
     return merged
@@ -103,6 +130,7 @@ def _merge(first: Words, second: Words) -> Words:
 
 def merge_words(bands: Sequence[Words]) -> Words:
     """Merge the sorted words of bands."""
+    # Neighbours are merged in pairs, so each word is copied once per doubling of the number of bands.
     while len(bands) > 1:
         pairs = (bands[k : k + 2] for k in range(0, len(bands), 2))
         bands = [_merge(*pair) if len(pair) == 2 else pair[0] for pair in pairs]
@@ -113,8 +141,12 @@ def columns_of(
     words: Words, start_us: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int16], NDArray[np.int16], NDArray[np.bool_], NDArray[np.bool_]]:
     """Unpack words to the columns t, x, y, p and noise; t starts at `start_us`."""
-    t, x, y = np.empty(words.size, np.int64), np.empty(words.size, np.int16), np.empty(words.size, np.int16)
-    on, noise = np.empty(words.size, np.bool_), np.empty(words.size, np.bool_)
+    t = np.empty(words.size, np.int64)
+    x = np.empty(words.size, np.int16)
+    y = np.empty(words.size, np.int16)
+    on = np.empty(words.size, np.bool_)
+    noise = np.empty(words.size, np.bool_)
+
     _unpack(words, start_us, t, x, y, on, noise)  # returning the arrays would cost a microsecond each
     return t, x, y, on, noise
 
@@ -157,12 +189,15 @@ def drop_refractory(words: Words, interval: Interval, period_us: int, rest_us: N
         rest_us: Rest of the refractory period of each pixel, in microseconds, at the start of the interval; updated to
             its end.
     """
+    # A word of the interval may set a period that ends up to length + period after its start.
     fits = interval.length_us + period_us <= np.iinfo(rest_us.dtype).max
     until_us = rest_us if fits else rest_us.astype(np.uint32)
-    kept: Words = _drop_refractory(words, interval, period_us, until_us)
+
+    reported: Words = _drop_refractory(words, interval, period_us, until_us)
+
     if not fits:
         rest_us[:] = until_us
-    return kept
+    return reported
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -171,17 +206,27 @@ def _drop_refractory(words: Words, interval: Interval, period_us: int, until_us:
 
     Unsigned numbers and no branches: 4 times as fast in large frames.
     """
-    count, coordinate = np.uintp(0), np.uint64(MAX_COORDINATE)
-    first_row, width = np.uint64(interval.first_row), np.uint64(interval.width)
-    for each in words:
-        word = np.uint64(each)
+    # An event of a pixel at t is reported if t >= until_us[pixel]; then until_us[pixel] = t + period. Only reported
+    # events start a period. words [N] are sorted by time; until_us has an entry per pixel of the band.
+    count = np.uintp(0)
+    coordinate = np.uint64(MAX_COORDINATE)
+    first_row = np.uint64(interval.first_row)
+    width = np.uint64(interval.width)
+    for signed_word in words:
+        word = np.uint64(signed_word)
         row = ((word >> np.uint64(ROW_SHIFT)) & coordinate) - first_row
         pixel = np.uintp(row * width + ((word >> np.uint64(COLUMN_SHIFT)) & coordinate))
-        since_us, free_us = np.uint32(word >> np.uint64(TIME_SHIFT)), np.uint32(until_us[pixel])
+
+        since_us = np.uint32(word >> np.uint64(TIME_SHIFT))
+        free_us = np.uint32(until_us[pixel])
         fires = since_us >= free_us
         until_us[pixel] = since_us + np.uint32(period_us) if fires else free_us
-        words[count] = each
+
+        # Written in any case, and overwritten by the next word if this one is dropped.
+        words[count] = signed_word
         count += np.uintp(fires)
+
+    # The rest counts from the start of the next interval.
     for i in range(until_us.size):
         until_us[i] = max(np.int64(until_us[i]) - interval.length_us, 0)
     return words[: np.int64(count)]

@@ -29,7 +29,8 @@ from .scenes import Scene
 
 FINE = 2  # layer cells per pixel
 MARGIN_PX = 24  # rows of a layer below the picture
-TEXELS, TEXEL_M = 64, 0.006  # cells along the side of a texture tile, and size of a cell
+TEXELS = 64  # cells along the side of a texture tile; a power of 2, for wrapping by a mask
+TEXEL_M = 0.006  # size of a cell
 SKIN, CLOTH = 0, 1
 _SHIFT = 5  # fractional bits of drawn coordinates
 FEET_M = 1.38  # distance from the shoulders down to the feet
@@ -65,19 +66,27 @@ class _Canvas:
     def __init__(self, scene: Scene, y_m: float, half_m: float, above_m: float, below_m: float) -> None:
         camera = scene.camera
         bottom_px = camera.y_px - (y_m - below_m) * camera.scale_px
+
+        # The layer covers what the picture can show; below the picture, only a margin, into which the body can move.
         self.left_px, right = (int(camera.x_px + side * half_m * camera.scale_px) + side for side in (-1, 1))
         self.top_px = int(camera.y_px - (y_m + above_m) * camera.scale_px) - 1
         bottom = int(min(bottom_px, scene.sensor.height + MARGIN_PX)) + 1
+
         self.light = np.zeros((FINE * (bottom - self.top_px), FINE * (right - self.left_px)), np.float32)
         self.cover = np.zeros_like(self.light)
+
+        # Coordinates of the cells in metres, from the origin of the layer.
         rows, columns = np.indices(self.light.shape, np.float32) / FINE
         self.x = (columns + self.left_px - camera.x_px) / camera.scale_px
         self.y = (camera.y_px - rows - self.top_px) / camera.scale_px - y_m
-        self._camera, self._y_m = camera, y_m
+        self._camera = camera
+        self._y_m = y_m
 
     def noise(self, width_m: float, height_m: float, rng: np.random.Generator) -> NDArray[np.float32]:
         """Draw smooth random log brightness with features of about this size."""
         metre = FINE * self._camera.scale_px
+
+        # One random number per `size`, and two more, so that the cubic interpolation has neighbours at the border.
         rows, columns = (
             int(side / metre / size) + 2 for side, size in zip(self.x.shape, (height_m, width_m), strict=True)
         )
@@ -87,11 +96,17 @@ class _Canvas:
     def fill(self, outline: Floats, brightness: float | NDArray[np.float32]) -> None:
         """Fill an outline [P, 2] in metres with a constant brightness, or with an array [H, W]."""
         camera = self._camera
+
+        # To cells of the layer: turning the person makes everything narrower by the cosine of the angle.
         moved = outline * (np.cos(camera.yaw), 1.0) + (0.0, self._y_m)
-        place = (camera.x_px - self.left_px, camera.y_px - self.top_px)
-        cells = FINE * (moved * (camera.scale_px, -camera.scale_px) + place)
+        corner = (camera.x_px - self.left_px, camera.y_px - self.top_px)
+        cells = FINE * (moved * (camera.scale_px, -camera.scale_px) + corner)
+
+        # OpenCV draws on a grid of 2^-_SHIFT cells, with the centre of cell k at k.
         drawn = np.zeros(self.cover.shape, np.uint8)
         cv2.fillPoly(drawn, [np.round((cells - 0.5) * (1 << _SHIFT)).astype(np.int32)], 255, cv2.LINE_AA, _SHIFT)
+
+        # Blend only inside the outline's box, which is small for most parts.
         x, y, width, height = cv2.boundingRect(drawn)
         inside = np.s_[y : y + height, x : x + width]
         mask = drawn[inside] / np.float32(255)
@@ -118,9 +133,11 @@ def _oval(x: float, y: float, width: float, height: float) -> Floats:
 
 def _noise(shape: tuple[int, int], sigma: tuple[float, float], rng: np.random.Generator) -> NDArray[np.float32]:
     """Draw smooth periodic noise of variance 1; `sigma` is the width in cells along rows and columns."""
+    # Blur across the border as if the tile repeated: 12 cells are three times the largest sigma in use.
     pad = 12
     rough = np.pad(rng.normal(size=shape).astype(np.float32), pad, mode="wrap")
     smooth = cv2.GaussianBlur(rough, (0, 0), sigmaX=sigma[1], sigmaY=sigma[0])[pad:-pad, pad:-pad]
+
     return np.asarray(smooth / smooth.std(), np.float32)
 
 
@@ -139,13 +156,16 @@ def textures(person: Person) -> NDArray[np.float32]:
     """Draw texture tiles of skin and cloth, relative to the tone: [2, TEXELS, TEXELS], along and around a limb."""
     rng = np.random.default_rng([person.seed, 1])
     along, around = (axis * np.float32(TEXEL_M) for axis in np.indices((TEXELS, TEXELS), np.float32))
+
     skin = np.exp(0.12 * _noise((TEXELS, TEXELS), (1.1, 0.9), rng))  # wrinkles, veins, hair
     rings, fine = (_noise((TEXELS, TEXELS), widths, rng) for widths in ((1.6, 4.0), (0.9, 0.9)))
     folds = 0.7 * person.folds * (rings + fine)
-    period = (
-        TEXELS * TEXEL_M / max(1, round(TEXELS * TEXEL_M / person.pattern_m))
-    )  # a tile has an integer number of periods
+
+    # A tile has an integer number of periods of the pattern, to repeat without a seam.
+    tile_m = TEXELS * TEXEL_M
+    period = tile_m / max(1, round(tile_m / person.pattern_m))
     cloth = cv2.GaussianBlur(_pattern(replace(person, pattern_m=period), along, around), (0, 0), 0.7) * np.exp(folds)
+
     return np.stack([skin, cloth]).astype(np.float32)
 
 
@@ -153,22 +173,32 @@ def paint_torso(person: Person, scene: Scene) -> Layer:
     """Paint torso and legs at rest, without the arms."""
     rng = np.random.default_rng(person.seed)
     half = person.shoulders_m / 2
-    canvas, light = _Canvas(scene, 0.0, 1.2 * half + 0.08, NECK_M + 0.1, FEET_M + 0.02), scene.light
+    canvas = _Canvas(scene, 0.0, 1.2 * half + 0.08, NECK_M + 0.1, FEET_M + 0.02)
+    light = scene.light
     x, y = canvas.x, canvas.y
+
+    # The torso is lit like a cylinder: facing the camera in the middle, turned away at the sides.
     facing = np.sqrt(np.clip(1 - 0.8 * (x / (1.15 * half)) ** 2, 0, 1)) * light.direction[2]
     lit = light.ambient + (1 - light.ambient) * np.clip(
         facing + 0.7 * light.direction[0] * x / half + light.direction[1] * (0.35 + 0.8 * y), 0, 1.3
     )
+
     cloth = person.clothes * _pattern(person, y, x)
     if person.pattern == "print":
         for _ in range(rng.integers(2, 9)):
-            px, py, size = rng.uniform(-0.6, 0.6) * half, rng.uniform(-0.40, -0.1), rng.uniform(0.2, 1.0, 2) * 0.1
+            px = rng.uniform(-0.6, 0.6) * half
+            py = rng.uniform(-0.40, -0.1)
+            size = rng.uniform(0.2, 1.0, 2) * 0.1
             cloth[(np.abs(x - px) < size[0]) & (np.abs(y - py) < size[1])] *= person.pattern_contrast
+
     folds = sum(canvas.noise(0.11 / k, 0.11 / k, rng) for k in (1, 2, 4))
     shaded = np.clip(cloth * np.exp(0.6 * person.folds * folds) * lit, 0.005, 1.0).astype(np.float32)
     r = 1.15 * person.arm_radius_m
+
     hem = rng.uniform(-0.62, -0.50)
     trousers = (person.trousers * lit * np.exp(0.1 * folds)).astype(np.float32)
+
+    # Legs and shoes first: the shirt hangs over them.
     for side in (-1, 1):
         leg = [
             (0.0, hem + 0.1),
@@ -180,6 +210,7 @@ def paint_torso(person: Person, scene: Scene) -> Layer:
             (0.0, -0.72),
         ]
         canvas.fill(np.array(leg) * (side, 1), trousers)
+
         shoe = [
             (0.2 * half, -FEET_M + 0.09),
             (0.8 * half, -FEET_M + 0.09),
@@ -187,6 +218,7 @@ def paint_torso(person: Person, scene: Scene) -> Layer:
             (0.2 * half, -FEET_M),
         ]
         canvas.fill(np.array(shoe) * (side, 1), 0.5 * person.trousers)
+
     outline = _mirrored(
         [
             (0.06, 0.055),
@@ -199,77 +231,103 @@ def paint_torso(person: Person, scene: Scene) -> Layer:
         ]
     )
     canvas.fill(outline, shaded)
+
     if rng.random() < 0.4:  # a zip, a row of buttons, or a tie
-        wide, tone = rng.uniform(0.004, 0.03), person.clothes * np.exp(rng.normal(0, 0.7))
+        wide = rng.uniform(0.004, 0.03)
+        tone = person.clothes * np.exp(rng.normal(0, 0.7))
         canvas.fill(_mirrored([(wide, 0.0), (wide, hem)]), float(np.clip(tone, 0.01, 0.9)))
+
     collar = rng.uniform(0.0, 0.09)
     canvas.fill(_mirrored([(0.058, 0.055), (0.03, 0.05 - collar)]), 0.75 * person.skin)
     canvas.fill(_mirrored([(0.05, NECK_M + 0.06), (0.052, 0.05)]), 0.6 * person.skin)  # shadow under the chin
+
     return canvas.layer()
 
 
 def paint_head(person: Person, scene: Scene) -> Layer:
     """Paint the head at rest."""
     rng = np.random.default_rng([person.seed, 2])
-    h, skin, hair = person.head_m, person.skin, person.hair
-    canvas, light = _Canvas(scene, NECK_M, 0.6 * h, 1.15 * h, 0.3 * h), scene.light
+    h = person.head_m
+    skin = person.skin
+    hair = person.hair
+    canvas = _Canvas(scene, NECK_M, 0.6 * h, 1.15 * h, 0.3 * h)
+    light = scene.light
     width = rng.uniform(0.68, 0.78) * h
     strands = hair * np.exp(0.2 * canvas.noise(0.012, 0.025, rng))
+
+    # From back to front: long hair, ears, face, beard, fringe.
     if person.hair_length > 0:
         canvas.fill(_oval(0, 0.58 * h, width + 0.12 * h, 0.95 * h), strands)
     if person.hair_length == 1:
         canvas.fill(_mirrored([(0.40 * h, 0.6 * h), (0.46 * h, -0.2 * h)]), strands)
+
     facing = light.direction[2] * np.sqrt(np.clip(1 - 3 * (canvas.x / width) ** 2, 0, 1))
     slope = light.direction[0] * 1.4 * canvas.x / width + light.direction[1] * (1.2 * canvas.y / h - 0.4)
     lit = (light.ambient + (1 - light.ambient) * np.clip(facing + slope, 0, 1)).astype(np.float32)
+
     face = _oval(0, 0.48 * h, width, h * (0.98 if person.hair_length == 0 else 0.92))
     for side in (-1, 1):
         canvas.fill(_oval(side * 0.5 * width, 0.47 * h, 0.1 * h, 0.2 * h), 0.6 * skin)  # ears
     canvas.fill(face, skin * lit)
+
     if person.beard:
         canvas.fill(_mirrored([(0.36 * width, 0.3 * h), (0.34 * width, 0.12 * h), (0.16 * width, -0.02 * h)]), strands)
+
     if person.hair_length > 0:
         fringe = rng.uniform(0.68, 0.86) * h
         tuft = [(0.1 * h, 1.0 * h), (0.32 * h, 0.9 * h), (0.36 * h, 0.7 * h), (0.2 * h, fringe)]
         canvas.fill(_mirrored(tuft), strands)
+
     for side in (-1, 1):
         canvas.fill(_oval(side * 0.16 * h, 0.55 * h, 0.2 * h, 0.14 * h), 0.7 * skin)  # eye socket
         canvas.fill(_oval(side * 0.16 * h, 0.53 * h, 0.13 * h, 0.06 * h), 1.1 * skin)
         canvas.fill(_oval(side * 0.16 * h, 0.53 * h, 0.06 * h, 0.06 * h), 0.03)
         canvas.fill(_oval(side * 0.16 * h, 0.63 * h, 0.19 * h, 0.035 * h), 0.5 * (hair + 0.4 * skin))
+
         if person.glasses:
             canvas.fill(_oval(side * 0.17 * h, 0.53 * h, 0.28 * h, 0.2 * h), 0.1 * skin)
             canvas.fill(_oval(side * 0.17 * h, 0.53 * h, 0.21 * h, 0.14 * h), 0.8 * skin)
+
     canvas.fill(_oval(0.03 * h, 0.38 * h, 0.06 * h, 0.2 * h), 1.15 * skin)  # lit side of the nose, and its shadow
     canvas.fill(_oval(0.0, 0.30 * h, 0.13 * h, 0.04 * h), 0.45 * skin)
     canvas.fill(_oval(0, 0.19 * h, 0.26 * h, 0.05 * h), 0.45 * skin)
+
     return canvas.layer()
 
 
 def layer_maps(layer: Layer, scene: Scene, rest: Floats, moved: Floats) -> Floats:
     """Return affine maps from picture coordinates to layer cells, [T, 2, 3], from three points at rest and moved."""
+    # A layer is flat, so its motion is an affine map, given by three points in homogeneous coordinates (x, y, 1).
     cells = FINE * (scene.camera.project(rest)[:, :2] - (layer.left_px, layer.top_px))  # [3, 2]
-    places = scene.camera.project(moved)
-    places[..., 2] = 1.0
-    return np.asarray(np.linalg.solve(places, np.broadcast_to(cells, (len(places), 3, 2))).transpose(0, 2, 1))
+    corners = scene.camera.project(moved)
+    corners[..., 2] = 1.0
+
+    return np.asarray(np.linalg.solve(corners, np.broadcast_to(cells, (len(corners), 3, 2))).transpose(0, 2, 1))
 
 
 def torso_pull(scene: Scene, pose: Pose) -> tuple[NDArray[np.float32], Floats]:
     """Return the pull of both arms on the shirt: weights [2, H, W], and displacements in pixels [T, 2, 2]."""
-    camera, (height, width) = scene.camera, (scene.sensor.height, scene.sensor.width)
+    camera = scene.camera
+    height, width = scene.sensor.height, scene.sensor.width
     y, x = np.indices((height, width)) + 0.5
     elbows, shoulders = (camera.project(pose.arms[:, :, joint])[..., :2] for joint in (ELBOW, SHOULDER))
+
+    # Each arm pulls the shirt around a point just below its shoulder.
     shares = []
     for side in (RIGHT, LEFT):
-        at_x, at_y = shoulders[:, side].mean(axis=0) + np.array([0.0, 0.12 * camera.scale_px])
-        shares.append(np.exp(-((x - at_x) ** 2 + (y - at_y) ** 2) / (2 * (0.13 * camera.scale_px) ** 2)))
+        centre_x, centre_y = shoulders[:, side].mean(axis=0) + np.array([0.0, 0.12 * camera.scale_px])
+        shares.append(np.exp(-((x - centre_x) ** 2 + (y - centre_y) ** 2) / (2 * (0.13 * camera.scale_px) ** 2)))
+
+    # A hanging arm does not pull: its elbow is this far below the shoulder.
     hanging = np.array([0.0, 0.27 * camera.scale_px])
     return np.array(shares, np.float32), 0.06 * (elbows - shoulders - hanging)
 
 
 def shadows(person: Person, scene: Scene, pose: Pose) -> Floats:
     """Return the shadows of forearms and hands on the chest, [T, 4, 6]: two ends, radius and softness in pixels."""
-    camera, direction = scene.camera, scene.light.direction
+    camera = scene.camera
+    direction = scene.light.direction
+
     tips = pose.arms[:, :, WRIST] + (pose.arms[:, :, KNUCKLES] - pose.arms[:, :, WRIST]) / PALM * 0.8
     cast = []
     for side in (RIGHT, LEFT):
@@ -277,11 +335,16 @@ def shadows(person: Person, scene: Scene, pose: Pose) -> Floats:
             (pose.arms[:, side, ELBOW], pose.arms[:, side, WRIST]),
             (pose.arms[:, side, WRIST], tips[:, side]),
         ):
+            # Slide both ends along the light to the chest. Light from the side is limited to a slope of 0.35, because
+            # shadows would get arbitrarily long.
             gap = np.maximum(np.stack([a[:, 2], b[:, 2]], axis=-1) - _CHEST_M, 0.0)
             ends = np.stack([a, b], axis=1) - gap[..., None] * direction / max(direction[2], 0.35)
             flat = camera.project(ends)[..., :2].reshape(-1, 4)
+
+            # The farther the arm is from the chest, the softer its shadow.
             soft = camera.scale_px * (0.015 + 0.3 * gap.mean(axis=1))
             cast.append(np.column_stack([flat, np.full(len(a), person.arm_radius_m * camera.scale_px), soft]))
+
     return np.stack(cast, axis=1)
 
 
@@ -335,15 +398,18 @@ def build_limbs(person: Person, scene: Scene, pose: Pose) -> Limbs:
     pieces: list[_Piece] = []
     for side in (RIGHT, LEFT):
         pieces += _arm(person, pose, side) + _hand(person, pose, side)
+
     camera = scene.camera
     points = np.stack([np.stack([piece.a, piece.b], axis=1) for piece in pieces], axis=1)  # [T, N, 2, 3]
     radii = np.array([piece.radii for piece in pieces])
     ends = camera.project(points)
     ends[..., 2] *= radii
+
     axis = unit(camera.turn(points[:, :, 1] - points[:, :, 0]))
     light = camera.turn(scene.light.direction)
     across = unit(np.cross(np.array([0.0, 0, 1]), axis))  # to the left of the direction of the piece, in the picture
     towards = np.cross(axis, across)
+
     return Limbs(
         ends=ends,
         depth=camera.turn(points)[..., 2].mean(axis=-1),
@@ -362,16 +428,24 @@ def _arm(person: Person, pose: Pose, side: int) -> list[_Piece]:
     joints = pose.arms[:, side]
     bend = (unit(joints[:, ELBOW] - joints[:, SHOULDER]) * unit(joints[:, WRIST] - joints[:, ELBOW])).sum(axis=-1)
     turned = 0.05 * pose.palms[:, side, 2]  # skin and sleeve turn with the hand
+
+    # Cut at the elbow, at the end of the sleeve and between: a long piece has no single depth.
     pieces = []
     for start, stop in pairwise(sorted({0.0, 0.25, 0.5, 0.67, 0.84, 1.0, person.sleeve})):
-        covered, bone = stop <= person.sleeve, 0 if stop <= 0.5 else 1
-        a, b = (joints[:, bone] + (2 * at - bone) * (joints[:, bone + 1] - joints[:, bone]) for at in (start, stop))
+        covered = stop <= person.sleeve
+        bone = 0 if stop <= 0.5 else 1
+
+        a, b = (
+            joints[:, bone] + (2 * share - bone) * (joints[:, bone + 1] - joints[:, bone]) for share in (start, stop)
+        )
         widths = np.interp((start, stop), (0, 0.5, 0.62, 1), (1.05, 0.85, 0.9, 0.58)) * person.arm_radius_m
         r0, r1 = widths * (person.sleeve_width if covered else 1.0)
+
         slide = 0.02 * bend if bone == 0 else turned
         ends = (start in (0, 0.5), stop in (0.5, 1))
         along = (start * person.reach_m, stop * person.reach_m)
         pieces.append(_Piece(a, b, (float(r0), float(r1)), along, slide, ends, covered))
+
     return pieces
 
 
@@ -380,8 +454,13 @@ _FINGERS = ((1.5, 0.92), (0.5, 1.0), (-0.5, 0.93), (-1.5, 0.76))  # position acr
 
 def _hand(person: Person, pose: Pose, side: int) -> list[_Piece]:
     """Build a palm of four bones, four fingers of two pieces, and a thumb (medial if the palm faces the camera)."""
-    wrist, knuckles, palm = pose.arms[:, side, WRIST], pose.arms[:, side, KNUCKLES], pose.palms[:, side]
-    size, bend, spread = person.hand_m, pose.bend[:, side, None], pose.spread[:, side, None]
+    wrist = pose.arms[:, side, WRIST]
+    knuckles = pose.arms[:, side, KNUCKLES]
+    palm = pose.palms[:, side]
+    size = person.hand_m
+    bend = pose.bend[:, side, None]
+    spread = pose.spread[:, side, None]
+
     forward = unit(knuckles - wrist)
     across = np.cross(forward, palm) * (1 if side == RIGHT else -1)  # towards the thumb
 
@@ -389,15 +468,19 @@ def _hand(person: Person, pose: Pose, side: int) -> list[_Piece]:
         return _Piece(a, b, (r0 * size, r1 * size), (0.0, float(np.linalg.norm(b[0] - a[0]))))
 
     pieces = []
-    for place, length in _FINGERS:
-        base = knuckles + 0.115 * size * place * across
-        pieces.append(piece(wrist + size * (0.05 * forward + 0.05 * place * across), base, 0.09, 0.07))
-        fan = np.cos(spread * place) * forward + np.sin(spread * place) * across
+    for offset, length in _FINGERS:
+        base = knuckles + 0.115 * size * offset * across
+        pieces.append(piece(wrist + size * (0.05 * forward + 0.05 * offset * across), base, 0.09, 0.07))
+
+        fan = np.cos(spread * offset) * forward + np.sin(spread * offset) * across
         middle = base + 0.25 * size * length * (np.cos(1.4 * bend) * fan + np.sin(1.4 * bend) * palm)
         tip = middle + 0.25 * size * length * (np.cos(2.9 * bend) * fan + np.sin(2.9 * bend) * palm)
         pieces += [piece(base, middle, 0.056, 0.05), piece(middle, tip, 0.05, 0.042)]
+
+    # The thumb starts at the side of the palm, and turns towards it as the hand closes.
     root = wrist + size * (0.12 * forward + 0.14 * across + 0.04 * palm)
     out = 0.75 + 1.5 * (spread - 0.06) - 0.5 * bend
     joint = root + 0.26 * size * unit(0.75 * forward + out * across + (0.2 + 0.7 * bend) * palm)
     end = joint + 0.22 * size * unit((1 - 0.4 * bend) * forward + (0.45 - 1.1 * bend) * across + 0.3 * palm)
+
     return [*pieces, piece(root, joint, 0.085, 0.06), piece(joint, end, 0.058, 0.05)]

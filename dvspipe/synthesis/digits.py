@@ -70,6 +70,7 @@ def _draw_variation(rng: np.random.Generator) -> _Variation:
     fit = read_fit()
     threshold = vary(fit.threshold, fit.threshold_spread)
     ratio = vary(fit.on_off_ratio, fit.on_off_spread)
+
     return _Variation(
         duration_us=int(rng.integers(*fit.durations_us)),
         delays_us=rng.uniform(-1, 1, LEGS) * fit.delay_spreads_us,
@@ -87,6 +88,7 @@ def saccade_path(t_us: NDArray[np.int64], delays_us: Floats) -> Floats:
     fit = read_fit()
     late_us = np.interp(t_us, fit.pauses_us, np.repeat(delays_us, 2)[1:-1])
     knots_us = fit.knot_us * np.arange(len(fit.path_x))
+
     path = [np.interp(t_us - late_us, knots_us, np.array(along) / 100) for along in (fit.path_x, fit.path_y)]
     return np.stack(path, axis=1)
 
@@ -114,13 +116,15 @@ def digit_frames(image: NDArray[np.uint8], rng: np.random.Generator) -> Iterator
 
 def record_digit(image: NDArray[np.uint8], rng: np.random.Generator) -> Events:
     """Simulate the events of a digit recording; arguments and errors as in `digit_frames`."""
-    fit, variation = read_fit(), _draw_variation(rng)
+    fit = read_fit()
+    variation = _draw_variation(rng)
     frames = _frames(image, variation)
     first = frames[0].image
-    # after a while of operation, the references of a sensor are anywhere within a threshold of the level
-    settling = Frame(
-        -LEAD_US, first * np.exp(rng.uniform(-variation.off, variation.on, first.shape)).astype(np.float32), "linear"
-    )
+    # After a while of operation, the references of a sensor are anywhere within a threshold of the level.
+    spread = rng.uniform(-variation.off, variation.on, first.shape)
+    settling = Frame(-LEAD_US, first * np.exp(spread).astype(np.float32), "linear")
+
+    # The values of one camera, fitted to its recordings, except what varies between digits.
     config = SimulatorConfig(
         pos_thres=variation.on,
         neg_thres=variation.off,
@@ -133,6 +137,7 @@ def record_digit(image: NDArray[np.uint8], rng: np.random.Generator) -> Events:
         refractory_period=fit.refractory_s,
         seed=int(rng.integers(2**63)),
     )
+
     seen = [settling, Frame(FRAME_US - LEAD_US, first, "linear"), *frames]
     return concatenate(list(simulate(seen, config)), DIGIT_SENSOR).between(0, frames[-1].t_us + 1)
 
@@ -142,14 +147,18 @@ def _frames(image: NDArray[np.uint8], variation: _Variation) -> list[Frame]:
         raise DataError(
             f"not an MNIST image (found {image.dtype} {image.shape}, expected uint8 ({DIGIT_PX}, {DIGIT_PX}))"
         )
+
     t_us = np.arange(0, variation.duration_us, FRAME_US)
     centres = variation.origin_px + saccade_path(t_us, variation.delays_us)
-    ink = (1 - (1 - image / 255) ** read_fit().display_gamma).astype(np.float32)  # darkening relative to the background
+
+    # Ink darkens the background. Each sensor pixel sums the ink under its Gaussian, along rows and then columns.
+    ink = (1 - (1 - image / 255) ** read_fit().display_gamma).astype(np.float32)
     across, down = (
         _blur_weights(centres[:, axis], side, variation)
         for axis, side in ((0, DIGIT_SENSOR.width), (1, DIGIT_SENSOR.height))
     )
     shade = np.clip(down @ ink @ across.transpose(0, 2, 1), 0, 1)
+
     light = 1 - np.float32(1 - variation.black) * shade
     return [Frame(int(t), picture, "linear") for t, picture in zip(t_us, light, strict=True)]
 
@@ -158,6 +167,8 @@ def _blur_weights(centres: Floats, side: int, variation: _Variation) -> NDArray[
     """Return the Gaussian weight of each image row (or column) in each sensor row (or column), [T, side, 28]."""
     positions = centres[:, None, None] + variation.scale * (np.arange(DIGIT_PX) - (DIGIT_PX - 1) / 2)
     z = ((np.arange(side)[:, None] - positions) / variation.blur_px).astype(np.float32)
+
+    # Along each axis, an image pixel has the total weight `scale`, its width in sensor pixels, however blurred.
     return np.exp(-z * z / 2) * np.float32(variation.scale / (variation.blur_px * math.sqrt(2 * math.pi)))
 
 
@@ -221,6 +232,7 @@ def write_digits(
     for stream, (part, count) in enumerate(zip(NMNIST_PARTS, (plan.train, plan.test), strict=True)):
         if not count:
             continue
+
         images, labels = read_mnist(plan.mnist, part)
         order = np.random.default_rng([plan.seed, stream]).permutation(len(images))
         rows = [row for row in order.tolist() if row + 1 not in left_out[part]]
@@ -228,11 +240,14 @@ def write_digits(
             raise DataError(
                 f"{plan.mnist}: too few MNIST {part} images are left (found {len(rows)}, expected {count} or more)"
             )
+
         for row in rows[:count]:
-            path, seed = Path(part.capitalize(), str(labels[row]), f"{row + 1:05}.bin"), [plan.seed, stream, row]
+            path = Path(part.capitalize(), str(labels[row]), f"{row + 1:05}.bin")
+            seed = [plan.seed, stream, row]
             work[path] = partial(_write_events, image=images[row], seed=seed)
             if plan.videos:
                 work["videos" / path.with_suffix(".webm")] = partial(_write_video, image=images[row], seed=seed)
+
     record = DigitsRecord(
         seed=plan.seed,
         left_out={part: len(ids) for part, ids in left_out.items()},
@@ -245,6 +260,7 @@ def _recorded_ids(folder: Path, part: MnistPart) -> set[int]:
     """List the ids of the recordings in one part of a folder in the layout of N-MNIST."""
     if not any((folder / name.capitalize()).is_dir() for name in NMNIST_PARTS):
         raise DataError(f"{folder}: no recordings to exclude found (expected a folder Train or Test)")
+
     return {int(path.stem) for path in (folder / part.capitalize()).glob("*/*.bin") if path.stem.isdecimal()}
 
 

@@ -22,7 +22,9 @@ from .tracked import Repeat, TrackedMovement
 SETTINGS_NAME = "gestures.json"
 TEN_SHARE = 0.35  # share of the gestures of DVS128 Gesture among other gestures
 TRIES = 20  # movements drawn until one looks like none of the gestures to learn
-SAMPLES, SAMPLE_S, SAMPLE_STEP_S = 60, 1.5, 0.02  # performances that describe a movement
+SAMPLES = 60  # performances that describe a movement
+SAMPLE_S = 1.5  # length of a performance
+SAMPLE_STEP_S = 0.02
 LIKE = 1.5  # maximum distance of a similar movement, relative to the distance between performances of one movement;
 # movements of other people are at 0.95 to 1.5 of it, measured on five actions of UTD-MHAD
 
@@ -59,7 +61,7 @@ class FilmedGestures(Settings):
     @property
     def classes(self) -> tuple[str, ...]:
         """Names of the gestures and of the class of other gestures, sorted as `open_dataset` sorts class folders."""
-        return tuple(sorted({OTHER, *(each.name for each in self.gestures)}))
+        return tuple(sorted({OTHER, *(gesture.name for gesture in self.gestures)}))
 
     def write(self, folder: Path) -> None:
         """Write gestures.json to the folder of the tracks.
@@ -91,16 +93,19 @@ class FilmedGestures(Settings):
             FileError: If a track is missing or corrupted.
         """
         tracked: dict[str, tuple[TrackedMovement, ...]] = {}
-        for each in self.gestures:
-            if each.name == OTHER:
-                raise DataError(f"{each.film}: a gesture cannot be called {OTHER} (found as the name of its class)")
-            movement = cut_movement(Track.read(folder / each.track), each)
+        for gesture in self.gestures:
+            if gesture.name == OTHER:
+                raise DataError(f"{gesture.film}: a gesture cannot be called {OTHER} (found as the name of its class)")
+            movement = cut_movement(Track.read(folder / gesture.track), gesture)
             movements = (movement, movement.mirrored()) if self.mirror else (movement,)
-            tracked[each.name] = (*tracked.get(each.name, ()), *movements)
+            tracked[gesture.name] = (*tracked.get(gesture.name, ()), *movements)
+
+        # Random movements of the class of other gestures must differ from all of these.
         learnt = [_Manner.of(movement) for movements in tracked.values() for movement in movements]
         other = [TrackedMovement.from_track(Track.read(folder / track)) for track in self.other]
         tracked[OTHER] = (*other, *(movement.mirrored() for movement in other))
         ten = tuple(name for name in TEN_GESTURES if name not in self.alike)
+
         return Repertoire(self.classes, {OTHER: OtherThan(tuple(learnt), ten)}, tracked)
 
 
@@ -112,6 +117,7 @@ def cut_movement(track: Track, gesture: FilmedGesture) -> TrackedMovement:
             f"{gesture.film}: no person from {gesture.start_us / 1e6:g} to {gesture.stop_us / 1e6:g} s "
             f"(found {inside.sum()} pictures of a person, expected 3 or more)"
         )
+
     return TrackedMovement.from_track(track.select(inside), min_s=0.0).repeated(gesture.repeat)
 
 
@@ -130,13 +136,19 @@ class _Manner:
     @classmethod
     def of(cls, movement: Movement) -> _Manner:
         """Perform a movement by random people."""
-        rng, t, samples = np.random.default_rng(0), np.arange(0, SAMPLE_S, SAMPLE_STEP_S), list[Floats]()
+        rng = np.random.default_rng(0)
+        t = np.arange(0, SAMPLE_S, SAMPLE_STEP_S)
+        samples = list[Floats]()
+
         for _ in range(SAMPLES):
             person = draw_person(rng)
             samples.append(_describe(movement(t, person, rng), person, t))
+
+        # Movements within the distance of nearly all samples to their nearest neighbour count as the same.
         drawn = np.stack(samples)
         apart = np.linalg.norm(drawn[:, None] - drawn, axis=-1)
         np.fill_diagonal(apart, np.inf)
+
         return cls(drawn, float(np.quantile(apart.min(axis=1), 0.9)))
 
     def includes(self, description: Floats) -> bool:
@@ -151,6 +163,7 @@ def _describe(motion: Motion, person: Person, t: Floats) -> Floats:
         wrist = arm.wrist / person.reach_m
         speed = np.sqrt((np.gradient(wrist, t, axis=0) ** 2).sum(axis=1).mean())
         parts += [wrist.mean(axis=0) / 0.15, wrist.std(axis=0) / 0.1, np.log([0.1 + speed]) / 0.4]
+
     return np.concatenate(parts)
 
 
@@ -172,6 +185,7 @@ class OtherThan:
             name = self.ten[rng.integers(len(self.ten))] if self.ten and rng.random() < TEN_SHARE else OTHER
             motion = MOVEMENTS[name](t, person, rng)
             description = _describe(motion, person, t)
+
             if not any(manner.includes(description) for manner in self.learnt):
                 break
         return motion

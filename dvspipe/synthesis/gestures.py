@@ -57,9 +57,11 @@ class Repertoire:
     def draw(self, label: int, rng: np.random.Generator) -> Movement:
         """Draw a movement of a class."""
         name = self.classes[label]
-        made, tracked = self.made.get(name), self.tracked.get(name, ())
+        made = self.made.get(name)
+        tracked = self.tracked.get(name, ())
         if made is not None and (not tracked or rng.random() >= TRACKED_SHARE):
             return made
+
         return tracked[rng.integers(len(tracked))]
 
     def is_once(self, label: int) -> bool:
@@ -144,6 +146,7 @@ def plan_session(labels: Sequence[int], rng: np.random.Generator) -> tuple[Perfo
     for label in labels:
         start_us = (plan[-1].end_us if plan else 0) + int(rng.integers(800_000, 2_500_000))
         plan.append(Performance(label, start_us, start_us + int(rng.integers(3_000_000, 6_000_000))))
+
     return tuple(plan)
 
 
@@ -178,20 +181,26 @@ def plan_clip(
 ) -> tuple[Performance, ...]:
     """Plan the performances in a clip of a gesture; see `render_gesture`."""
     repertoire.check(label)
-    start, end = -1_000_000, duration_us + 1_000_000
+
+    # Most clips show a gesture in progress: it starts before the clip and ends after it.
+    start = -1_000_000
+    end = duration_us + 1_000_000
     if repertoire.is_once(label):
         return (Performance(label, start, end),)  # the movement itself starts and ends at rest
-    place = rng.random()
-    if place < 0.1:
+
+    # A tenth starts late, a tenth ends early, some show a brief gesture, and a tenth starts with another one.
+    chance = rng.random()
+    if chance < 0.1:
         start = int(rng.uniform(-0.15, 0.35) * duration_us)
-    elif place < 0.2:
+    elif chance < 0.2:
         end = int(rng.uniform(0.65, 1.15) * duration_us)
-    elif place < 0.2 + BRIEF_SHARE:
+    elif chance < 0.2 + BRIEF_SHARE:
         start = int(rng.uniform(-0.1, 0.4) * duration_us)
         end = start + int(rng.uniform(0.8e6, 1.4e6))
-    elif place < 0.3 + BRIEF_SHARE:
+    elif chance < 0.3 + BRIEF_SHARE:
         change = int(rng.uniform(-0.2, 0.25) * duration_us)
         return Performance(int(rng.integers(len(repertoire.classes))), start, change), Performance(label, change, end)
+
     return (Performance(label, start, end),)
 
 
@@ -220,11 +229,13 @@ def render_session(
         settings.repertoire.check(performance.label)
         if performance.end_us <= performance.start_us or (before and performance.start_us < before.end_us):
             raise DataError(f"{performance} overlaps {before}, or ends before it starts")
+
     if settings.duration_us < 0 or (settings.fps is not None and settings.fps <= 0):
         raise DataError(
             f"no frames to render (found {settings.duration_us} us at {settings.fps} frames per second, expected "
             "positive numbers)"
         )
+
     return _render_frames(plan, person, rng, settings)
 
 
@@ -233,8 +244,10 @@ def _render_frames(
 ) -> Iterator[Frame]:
     scene = draw_scene(person, GESTURE_SENSOR, settings.light or LIGHTS[rng.integers(len(LIGHTS))], rng)
     fps = settings.fps or (FLICKER_FPS if scene.light.flicker else STEADY_FPS)
+
     frames = int(settings.duration_us * fps / 1e6) + 1
     times = np.round(np.arange(frames) * 1e6 / fps).astype(np.int64)
+
     pose = pose_person(plan, person, rng, times / 1e6, settings.repertoire)
     for t_us, image in zip(times, render(person, scene, pose, times / 1e6), strict=True):
         yield Frame(int(t_us), image, "linear")
@@ -262,14 +275,19 @@ def pose_person(
     for performance, following in zip(plan, [*plan[1:], None], strict=True):
         start_s, end_s = performance.start_us / 1e6, performance.end_us / 1e6
         rise_s, fall_s = np.minimum(rng.uniform(*_TRANSITION_S, 2), (end_s - start_s) / 2)
+
+        # Movements without rest between them overlap while the first fades into the next.
         weight = smooth_step(t, start_s, start_s + rise_s)
         if following and following.start_us == performance.end_us:
             end_s += _TRANSITION_S[1]
         else:
             weight *= 1 - smooth_step(t, end_s - fall_s, end_s)
+
         now = np.flatnonzero((t >= start_s) & (t <= end_s))
         if len(now) < 2:
             continue
+
         performed = repertoire.draw(performance.label, rng)(t[now], person, rng)
         motion = blend(motion, performed, now, weight[now])
+
     return pose(motion, person, rng, t)

@@ -31,20 +31,25 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
     """
     with open_binary(path) as file:
         content = file.read()
+
     if len(content) < 4 or content[:2] != b"\0\0" or content[2] != UNSIGNED_BYTES or not content[3]:
         raise FormatError(
             f"{path}: not an IDX file of bytes (starts with {content[:4].hex(' ') or 'nothing'}, expected 00 00 08 and "
             "the number of dimensions)"
         )
+
+    # The header has the number of dimensions in its fourth byte, and 4 bytes for each of them.
     begin = 4 + 4 * content[3]
     if len(content) < begin:
         raise FormatError(f"{path}: truncated in its header (found {len(content)} bytes, expected at least {begin})")
+
     shape = tuple(np.frombuffer(content, ">u4", content[3], 4).tolist())
     values = len(content) - begin
     if values != math.prod(shape):
         raise FormatError(
             f"{path}: wrong number of values (found {values}, expected {_join(shape)} = {math.prod(shape)})"
         )
+
     return np.frombuffer(content, np.uint8, offset=begin).reshape(shape)
 
 
@@ -64,6 +69,7 @@ def read_mnist(folder: Path, part: MnistPart) -> tuple[NDArray[np.uint8], NDArra
     """
     paths = [_find_file(folder, name) for name in FILES[part]]
     images, labels = map(read_idx, paths)
+
     if images.ndim != 3 or images.shape[1:] != (DIGIT_PX, DIGIT_PX):
         raise DataError(f"{paths[0]}: not images (found an array of {_join(images.shape)}, expected N x 28 x 28)")
     if labels.shape != images.shape[:1]:
@@ -72,6 +78,7 @@ def read_mnist(folder: Path, part: MnistPart) -> tuple[NDArray[np.uint8], NDArra
         raise DataError(
             f"{paths[1]}: wrong label in row {int(labels.argmax()) + 1} (found {labels.max()}, expected 0 to 9)"
         )
+
     return images, labels
 
 

@@ -13,8 +13,11 @@ import numpy as np
 
 from .people import LEFT, RIGHT, Floats, Person, solve_arm, unit
 
-DOWN, OUT, FORWARD = np.array([0.0, -1, 0]), np.array([1.0, 0, 0]), np.array([0.0, 0, 1])
-TO_CAMERA, INWARD = np.array([0.0, 0, 1]), np.array([-1.0, 0, 0])
+DOWN = np.array([0.0, -1, 0])
+OUT = np.array([1.0, 0, 0])
+FORWARD = np.array([0.0, 0, 1])
+TO_CAMERA = np.array([0.0, 0, 1])
+INWARD = np.array([-1.0, 0, 0])
 PAUSES_HZ = 0.08  # mean rate of pauses during a gesture
 
 
@@ -71,7 +74,9 @@ Movement = Callable[[Floats, Person, np.random.Generator], Motion]
 
 def wander(t: Floats, rng: np.random.Generator) -> Floats:
     """Draw a slow random curve around 0, mostly within -1 to 1, [T]."""
-    rates, starts = rng.uniform(0.15, 0.9, 3), rng.uniform(0, 2 * np.pi, 3)
+    rates = rng.uniform(0.15, 0.9, 3)
+    starts = rng.uniform(0, 2 * np.pi, 3)
+
     return np.asarray(np.sin(2 * np.pi * rates * t[:, None] + starts).sum(axis=1) / 1.7)
 
 
@@ -86,10 +91,16 @@ def draw_phase(t: Floats, person: Person, rng: np.random.Generator, fastest_s: f
     pace = np.clip(person.pace + rng.normal(0, 0.25), 0, 1)
     period_s = fastest_s + pace * (slowest_s - fastest_s)
     rate = (1 + 0.15 * wander(t, rng)) / period_s
+
     for _ in range(rng.poisson(PAUSES_HZ * (t[-1] - t[0]))):
-        stop_s, length_s, slow_s = rng.uniform(t[0], t[-1]), rng.uniform(0.1, 0.5), rng.uniform(0.05, 0.2)
+        stop_s = rng.uniform(t[0], t[-1])
+        length_s = rng.uniform(0.1, 0.5)
+        slow_s = rng.uniform(0.05, 0.2)
         resume_s = stop_s + slow_s + length_s
+
         rate *= 1 - smooth_step(t, stop_s, stop_s + slow_s) * (1 - smooth_step(t, resume_s, resume_s + slow_s))
+
+    # The phase is the integral of the rate, by the trapezoidal rule.
     turns = np.concatenate([[0], np.cumsum((rate[1:] + rate[:-1]) / 2 * np.diff(t))])
     return np.asarray(2 * np.pi * (rng.random() + turns))
 
@@ -123,7 +134,9 @@ def swing_arm(person: Person, upper: Floats, fore: Floats) -> Arm:
 
 def draw_rest(t: Floats, person: Person, rng: np.random.Generator) -> Arm:
     """Draw an arm at rest: hanging down, or in front of the belly."""
-    reach, sway = person.reach_m, 0.012 * wander(t, rng)
+    reach = person.reach_m
+    sway = 0.012 * wander(t, rng)
+
     if rng.random() < 0.8:
         wrist = track(t, rng.uniform(0.05, 0.25) * reach + sway, -0.97 * reach, rng.uniform(0.0, 0.25) * reach + sway)
         arm = reach_for(person, wrist, OUT - 0.5 * FORWARD)
@@ -132,6 +145,7 @@ def draw_rest(t: Floats, person: Person, rng: np.random.Generator) -> Arm:
         arm = reach_for(
             person, track(t, aside, rng.uniform(-0.75, -0.5) * reach + sway, 0.2), OUT + DOWN, palm=-TO_CAMERA
         )
+
     return replace(arm, bend=rng.uniform(0.1, 0.5))
 
 

@@ -28,6 +28,7 @@ from .people import LEFT, RIGHT, Floats, Person
 def _both_circle(t: Floats, person: Person, rng: np.random.Generator) -> Motion:
     phase = draw_phase(t, person, rng, 0.7, 1.2) * rng.choice([-1, 1])
     other = phase + rng.choice([0, np.pi]) if rng.random() < 0.6 else -phase
+
     arms = [circling_arm(t, person, rng, turn) for turn in (phase, other)]
     return Motion(arms[0], arms[1], np.cos(phase))
 
@@ -66,9 +67,12 @@ def _to_and_fro(t: Floats, person: Person, rng: np.random.Generator) -> Motion:
     phase = draw_phase(t, person, rng, 0.6, 1.5)
     beats = [0.5 - 0.5 * person.size * ease(phase + shift, 0.2) for shift in (0, rng.choice([0, np.pi]))]
     arms = [_between(person, rng, beat, start, end) for beat in beats]
+
+    # One in two moves both hands.
     still = rng.choice([RIGHT, LEFT, -1], p=[0.25, 0.25, 0.5])
     if still >= 0:
         arms[still] = draw_rest(t, person, rng)
+
     return Motion(arms[0], arms[1], np.cos(phase), follow=1.5)
 
 
@@ -88,27 +92,37 @@ def _roaming(t: Floats, person: Person, rng: np.random.Generator) -> Motion:
     """Hands on independent curves, as if drawing in the air or explaining something."""
     phase = draw_phase(t, person, rng, 0.6, 1.6)
     arms = []
+
     for _ in (RIGHT, LEFT):
         middle = np.array([rng.uniform(-0.3, 0.5), rng.uniform(-0.5, 0.5), rng.uniform(0.35, 0.6)])
-        turns, starts, ways = rng.choice([0.5, 1, 1, 2], 3), rng.uniform(0, 2 * np.pi, 3), rng.uniform(0.05, 0.4, 3)
+        turns = rng.choice([0.5, 1, 1, 2], 3)
+        starts = rng.uniform(0, 2 * np.pi, 3)
+        ways = rng.uniform(0.05, 0.4, 3)
+
         wrist = person.reach_m * (middle + ways * np.sin(phase[:, None] * turns + starts))
         arm = reach_for(person, wrist, DOWN + rng.uniform(0.0, 1.2) * OUT, palm=rng.normal(0, 1, 3))
         arms.append(replace(arm, bend=np.clip(0.4 + 0.4 * wander(t, rng), 0, 1), spread=rng.uniform(0.03, 0.25)))
+
     if rng.random() < 0.3:
         arms[rng.integers(2)] = draw_rest(t, person, rng)
+
     return Motion(arms[0], arms[1], np.cos(phase), follow=1.5)
 
 
 def _stations(t: Floats, rng: np.random.Generator, box: Floats, hold_s: tuple[float, float]) -> Floats:
     """Draw a path between random points in a box [2, 3], with a random stay at each point; return positions [T, 3]."""
-    way = np.empty((len(t), 3))
-    way[:] = place = rng.uniform(*box)
+    path = np.empty((len(t), 3))
+    path[:] = point = rng.uniform(*box)
     now_s = t[0] - rng.uniform(*hold_s)
+
     while now_s < t[-1]:
-        following, move_s = rng.uniform(*box), rng.uniform(0.15, 0.45)
-        way += smooth_step(t, now_s, now_s + move_s)[:, None] * (following - place)
-        now_s, place = now_s + move_s + rng.uniform(*hold_s), following
-    return way
+        next_point = rng.uniform(*box)
+        move_s = rng.uniform(0.15, 0.45)
+        path += smooth_step(t, now_s, now_s + move_s)[:, None] * (next_point - point)
+        now_s = now_s + move_s + rng.uniform(*hold_s)
+        point = next_point
+
+    return path
 
 
 def _hands_at(person: Person, rng: np.random.Generator, t: Floats, box: Floats, hold_s: tuple[float, float]) -> Arm:
@@ -116,6 +130,7 @@ def _hands_at(person: Person, rng: np.random.Generator, t: Floats, box: Floats, 
     wrist = person.reach_m * _stations(t, rng, box, hold_s)
     hand = _stations(t, rng, np.array([[-0.8, -0.3, 0.0], [0.5, 1.0, 1.0]]), hold_s)
     shape = _stations(t, rng, np.array([[0.0, 0.02, 0.0], [1.0, 0.3, 1.0]]), hold_s)
+
     arm = reach_for(person, wrist, DOWN + rng.uniform(0.0, 1.2) * OUT, hand, rng.normal(0, 1, 3))
     return replace(arm, bend=shape[:, 0], spread=shape[:, 1])
 
@@ -124,18 +139,22 @@ def _signing(t: Floats, person: Person, rng: np.random.Generator) -> Motion:
     """Hands move from place to place in front of chest and face and change shape, as in sign language."""
     box = np.array([[-0.5, -0.6, 0.35], [0.25, 0.45, 0.7]])
     arms = [_hands_at(person, rng, t, box, (0.05, 0.4)) for _ in (RIGHT, LEFT)]
+
     if rng.random() < 0.35:
         arms[rng.integers(2)] = draw_rest(t, person, rng)
+
     return Motion(arms[0], arms[1], wander(3 * t, rng), follow=0.7)
 
 
 def _fidgeting(t: Floats, person: Person, rng: np.random.Generator) -> Motion:
     """Hands occasionally touch face or clothes, and the body shifts its weight."""
-    place = np.array([[-0.4, -0.7, 0.2], [0.2, 0.5, 0.5]])
+    box = np.array([[-0.4, -0.7, 0.2], [0.2, 0.5, 0.5]])
     arms = [draw_rest(t, person, rng), draw_rest(t, person, rng)]
+
     for side in (RIGHT, LEFT):
         if rng.random() < 0.5:
-            arms[side] = _hands_at(person, rng, t, place, (0.4, 2.0))
+            arms[side] = _hands_at(person, rng, t, box, (0.4, 2.0))
+
     return Motion(arms[0], arms[1], lean=0.06 * wander(t, rng), aside_m=rng.uniform(0, 0.06) * wander(0.6 * t, rng))
 
 
@@ -153,21 +172,27 @@ def _walking(t: Floats, person: Person, rng: np.random.Generator) -> Motion:
     """The person walks through the picture with swinging arms."""
     speed = rng.uniform(0.5, 1.5) * rng.choice([-1, 1])
     step = 2 * np.pi * rng.uniform(0.8, 1.1) * t + rng.uniform(0, 2 * np.pi)
+
     arms = []
     for turn in (step, step + np.pi):
         fore = 0.4 * np.sin(turn)
         arms.append(replace(swing_arm(person, track(t, 0.12, -1.0, fore), track(t, 0.05, -1.0, fore + 0.25)), bend=0.4))
+
     aside = speed * (t - rng.uniform(t[0], t[-1]))
     return Motion(arms[0], arms[1], np.cos(2 * step), bob_m=0.02 * np.cos(2 * step), aside_m=aside, lean=0.03 * speed)
 
 
 def _sitting(t: Floats, person: Person, rng: np.random.Generator) -> Motion:
     """The person sits down or stands up."""
-    start_s, length_s, low_m = rng.uniform(t[0], t[-1]), rng.uniform(0.6, 1.2), rng.uniform(0.25, 0.45)
+    start_s = rng.uniform(t[0], t[-1])
+    length_s = rng.uniform(0.6, 1.2)
+    low_m = rng.uniform(0.25, 0.45)
+
     seated = smooth_step(t, start_s, start_s + length_s)
     height = seated if rng.random() < 0.5 else 1 - seated
     arms = [draw_rest(t, person, rng), draw_rest(t, person, rng)]
     bow = rng.uniform(0.2, 0.6) * 4 * seated * (1 - seated)
+
     return Motion(arms[0], arms[1], bow=bow, bob_m=-low_m * height, aside_m=0.05 * wander(t, rng))
 
 
@@ -178,8 +203,10 @@ def _boxing(t: Floats, person: Person, rng: np.random.Generator) -> Motion:
     guard = [rng.uniform(-0.3, 0.0), rng.uniform(-0.2, 0.15), rng.uniform(0.3, 0.45)]
     sharp = rng.uniform(1.5, 5)
     beats = [np.exp(sharp * (np.cos(turn) - 1)) for turn in (phase, phase + np.pi)]
+
     if rng.random() < 0.2:  # one hand only
         beats[rng.integers(2)] = np.zeros_like(phase)
+
     arms = [replace(_between(person, rng, beat, guard, target), bend=1.0) for beat in beats]
     return Motion(arms[0], arms[1], beats[0] - beats[1], follow=rng.uniform(1, 3), lean=0.05 * wander(t, rng))
 

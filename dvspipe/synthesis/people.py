@@ -95,6 +95,7 @@ def draw_person(rng: np.random.Generator) -> Person:
     build = rng.normal(1.0, 0.05)  # tall people have long arms
     patterns: tuple[Pattern, ...] = ("plain", "stripes", "checks", "print")
     clothes = contrasting_tone(skin, rng, 0.025, 0.8)
+
     return Person(
         head_m=rng.uniform(0.21, 0.25),
         shoulders_m=build * rng.uniform(0.32, 0.40),
@@ -156,7 +157,8 @@ class Pose:
 
 def rest_body(person: Person) -> tuple[Floats, Floats]:
     """Return `Pose.torso` and `Pose.head` of a person at rest, [3, 3] each."""
-    half, head = person.shoulders_m / 2, person.head_m
+    half = person.shoulders_m / 2
+    head = person.head_m
     torso = [[-half, 0, 0], [half, 0, 0], [0, -TORSO_M, 0]]
     return np.array(torso, float), np.array([[0, NECK_M, 0], [0, NECK_M + head, 0], [head, NECK_M, 0]], float)
 
@@ -171,6 +173,7 @@ def within_cone(direction: Floats, axis: Floats, limit: float) -> Floats:
     direction = unit(direction)
     cosine = (direction * axis).sum(axis=-1, keepdims=True)
     aside = unit(direction - cosine * axis)
+
     return np.where(cosine < np.cos(limit), np.cos(limit) * axis + np.sin(limit) * aside, direction)
 
 
@@ -182,14 +185,21 @@ def solve_arm(person: Person, wrist: Floats, pole: Floats) -> tuple[Floats, Floa
         wrist: Target of the wrist, [T, 3]; moved within joint limits and reach.
         pole: Direction in which the elbow points, [3] or [T, 3].
     """
-    upper, fore = person.upper_arm_m, person.forearm_m
+    upper = person.upper_arm_m
+    fore = person.forearm_m
+
+    # The arm reaches distances from the elbow's limit to almost straight; a straight arm leaves the elbow undefined.
     distance = np.linalg.norm(wrist, axis=-1, keepdims=True)
     nearest = np.sqrt(upper**2 + fore**2 + 2 * upper * fore * np.cos(ELBOW_LIMIT))
     within = np.clip(distance, nearest, 0.995 * (upper + fore))
+
     axis = wrist / (distance + 1e-9)
     along = (upper**2 - fore**2 + within**2) / (2 * within)  # law of cosines
     aside = unit(pole - (pole * axis).sum(axis=-1, keepdims=True) * axis)
     elbow = along * axis + np.sqrt(np.maximum(upper**2 - along**2, 0)) * aside
+
+    # Joint limits come last, so a limit at the shoulder moves the elbow, and one at the elbow the wrist.
     bone = within_cone(elbow, SHOULDER_AXIS, SHOULDER_LIMIT)
     elbow = upper * bone
+
     return elbow, elbow + fore * within_cone(within * axis - elbow, bone, ELBOW_LIMIT)

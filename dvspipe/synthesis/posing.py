@@ -60,24 +60,31 @@ def blend(rest: Motion, performed: Motion, now: NDArray[np.int64], weight: Float
 
 def pose(motion: Motion, person: Person, rng: np.random.Generator, t: Floats) -> Pose:
     """Return the joints of a motion within joint limits; the body moves along."""
-    arms, palms = np.empty((len(t), 2, 4, 3)), np.empty((len(t), 2, 3))
+    arms = np.empty((len(t), 2, 4, 3))
+    palms = np.empty((len(t), 2, 3))
     lifts = np.empty((len(t), 2))
+
     for side, arm in ((RIGHT, motion.right), (LEFT, motion.left)):
         mirror = np.array([-1.0 if side == RIGHT else 1.0, 1, 1])
         tremor = _TREMOR_M * np.stack([wander(10 * t, rng) for _ in range(3)], axis=-1)
         elbow, wrist = solve_arm(person, arm.wrist + tremor, arm.elbow)
         hand = within_cone(arm.hand, unit(wrist - elbow), WRIST_LIMIT)
+
         collar_bone_m = 0.02 * (1 + elbow[:, 1] / person.upper_arm_m) ** 2  # the collar bone moves with the upper arm
         lifts[:, side] = motion.lift_m + collar_bone_m
+
         shoulder = track(t, person.shoulders_m / 2, lifts[:, side], 0.0)
         knuckles = wrist + PALM * person.hand_m * hand
         joints = np.stack([shoulder, *(shoulder + joint for joint in (elbow, wrist, knuckles))], axis=1)
         arms[:, side] = mirror * joints
         palms[:, side] = mirror * unit(arm.palm - (arm.palm * hand).sum(axis=-1, keepdims=True) * hand)
+
+    # The torso bends when shoulders rise, and the head nods on its own; then the body moves with everything on it.
     torso, head = (np.repeat(part[None], len(t), axis=0) for part in rest_body(person))
     torso[:, :2, 1] += 0.5 * lifts
     nod = np.array([0, NECK_M, 0]) + _turn(head - [0, NECK_M, 0], 0.05 * wander(t, rng), 0.05 * wander(t, rng), 0.0)
     move = _body_motion(t, motion, arms, person, rng)
+
     return Pose(
         arms=move(arms),
         palms=palms,
@@ -97,7 +104,8 @@ def _body_motion(
     lean = motion.lean + 0.015 * lively * wander(t, rng) + rng.normal(0, 0.008) * motion.beat
     bow = motion.bow + 0.015 * lively * wander(t, rng) + rng.normal(0, 0.008) * motion.beat
     twist = rng.uniform(0.0, 0.12) * forward + 0.03 * lively * wander(t, rng)
-    aside, up = motion.aside_m + 0.010 * lively * wander(t, rng), motion.bob_m + rng.normal(0, 0.003) * motion.beat
+    aside = motion.aside_m + 0.010 * lively * wander(t, rng)
+    up = motion.bob_m + rng.normal(0, 0.003) * motion.beat
     shift = track(t, aside, up, 0.0)
 
     def move(points: Floats) -> Floats:

@@ -47,7 +47,8 @@ from .webcam import Webcam, compress, draw_webcam, film
 from .writing import SynthesisRecord, write_recordings
 
 FRAMES_AT_ONCE = 32  # frames per simulator call
-REGION_SIZE_ERROR, REGION_PLACE_ERROR = 0.12, 0.05  # standard deviations: log of the side; fraction of the side
+REGION_SIZE_ERROR = 0.12  # standard deviation of the logarithm of the side
+REGION_PLACE_ERROR = 0.05  # standard deviation, as a fraction of the side
 PANNED = 0.15  # share of videos of other gestures with a moving camera
 
 
@@ -113,14 +114,18 @@ def record_gesture(
         repertoire: Classes and their movements.
     """
     frames = _render(clip, None, repertoire)
+
     if sensor is not None:
         return _simulate(frames, sensor)
+
     return _record(frames, np.random.default_rng([*clip.seeds, 1]))
 
 
 def _render(clip: GestureClip, fps: float | None, repertoire: Repertoire) -> Iterator[Frame]:
     repertoire.check(clip.label)
-    identity, light = _draw_identity(clip.seed, clip.person), _draw_light(clip.seeds)
+    identity = _draw_identity(clip.seed, clip.person)
+    light = _draw_light(clip.seeds)
+
     settings = ClipSettings(clip.duration_us, fps, light, repertoire)
     return render_gesture(clip.label, identity, np.random.default_rng(clip.seeds), settings)
 
@@ -172,14 +177,17 @@ class _Film:
         side = VIEW_M * float(shoulders[2]) * float(np.exp(rng.normal(0, REGION_SIZE_ERROR)))
         x, y = shoulders[:2] + rng.normal(0, REGION_PLACE_ERROR, 2) * side - side / 2
         size = SensorSize(width=max(2, round(side)), height=max(2, round(side)))
+
         return Region(round(float(x)), round(float(y)), size)
 
 
 def _plan_film(clip: GestureClip, webcam: Webcam | None, repertoire: Repertoire) -> _Film:
     repertoire.check(clip.label)
-    rng, identity = np.random.default_rng([*clip.seeds, 5]), _draw_identity(clip.seed, clip.person)
+    rng = np.random.default_rng([*clip.seeds, 5])
+    identity = _draw_identity(clip.seed, clip.person)
     webcam = webcam or _draw_webcam(clip.seeds, repertoire)
     times_s = webcam.picture_times(clip.duration_us)
+
     scene = draw_scene(identity, webcam.size, _draw_light(clip.seeds), rng, draw_far_camera)
     pose = pose_person(plan_clip(clip.label, rng, clip.duration_us, repertoire), identity, rng, times_s, repertoire)
     return _Film(identity, webcam, scene, pose, times_s, clip.duration_us, rng)
@@ -202,6 +210,7 @@ def record_film(clip: GestureClip, *, webcam: Webcam | None = None, repertoire: 
     """
     planned = _plan_film(clip, webcam, repertoire)
     region = planned.find_region(np.random.default_rng([*clip.seeds, 6]))
+
     with TemporaryFolder() as folder:
         path = planned.write(Path(folder) / "film")
         source = open_source(path, GESTURE_SENSOR, FramingConfig(roi=str(region)), sensor=None)
@@ -220,9 +229,11 @@ def record_session(
         seed: Random seed.
     """
     seeds = [seed, person, 0, session]
-    rng, plan_rng = np.random.default_rng(seeds), np.random.default_rng([*seeds, 3])
+    rng = np.random.default_rng(seeds)
+    plan_rng = np.random.default_rng([*seeds, 3])
     plan = plan_session(labels, plan_rng)
     duration_us = (plan[-1].end_us if plan else 0) + int(plan_rng.integers(800_000, 2_500_000))
+
     identity = _draw_identity(seed, person)
     light = _draw_light(seeds)
     frames = render_session(plan, identity, rng, ClipSettings(duration_us, None, light))
@@ -236,12 +247,15 @@ def _record(frames: Iterable[Frame], rng: np.random.Generator) -> Events:
 
 def _simulate(frames: Iterable[Frame], config: SimulatorConfig) -> Events:
     """Simulate the events of all frames, in batches: single small frames take 1.5 times as long."""
-    simulator, coming = EventSimulator(config), iter(frames)
+    simulator = EventSimulator(config)
+    coming = iter(frames)
     state: SimulatorState | None = None
     parts: list[Events] = []
+
     while batch := list(islice(coming, FRAMES_AT_ONCE)):
         stepped, state = simulator.steps(batch, state)
         parts += (events for events, _ in stepped)
+
     return concatenate(parts, GESTURE_SENSOR)
 
 
@@ -363,6 +377,7 @@ def _digest_tracks(folder: Path) -> str:
     digest = hashlib.sha256()
     for path in sorted([*folder.glob("*/*.csv"), *folder.glob(SETTINGS_NAME)]):
         digest.update(f"{path.parent.name}/{path.name} {hashlib.sha256(read_bytes(path)).hexdigest()}\n".encode())
+
     return digest.hexdigest()
 
 
@@ -392,18 +407,22 @@ def write_gestures(
     work: dict[Path, Callable[[Path], object]] = {}
     repertoire = read_repertoire(plan.tracks)  # report errors before work starts
     digest = None if plan.tracks is None else _digest_tracks(plan.tracks)
+
     for named in plan.list_clips(repertoire.classes):
         clip = _PlannedClip(named, plan.tracks, digest)
-        place = Path(repertoire.classes[named.label])
+        class_folder = Path(repertoire.classes[named.label])
+
         if plan.camera != "webcam":
-            path = place / f"user{named.person:03d}_{_draw_light(named.seeds)}_{named.clip:02d}.h5"
+            path = class_folder / f"user{named.person:03d}_{_draw_light(named.seeds)}_{named.clip:02d}.h5"
             work[path] = clip.write_events
             if plan.videos:
                 work[path.with_suffix(".webm")] = clip.write_video
+
         if plan.camera != "dvs":
-            path = place / f"user{named.person:03d}_webcam_{named.clip:02d}.h5"
+            path = class_folder / f"user{named.person:03d}_webcam_{named.clip:02d}.h5"
             work[path] = clip.write_film_events
             if plan.videos:
                 work[path.with_suffix(_draw_webcam(named.seeds, repertoire).suffix)] = clip.write_film
+
     record = GesturesRecord(seed=plan.seed, duration_us=plan.duration_us, tracks=digest)
     return write_recordings(folder, record, work, engine=engine, shard=shard, progress=progress)

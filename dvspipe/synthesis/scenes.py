@@ -56,8 +56,9 @@ class Light:
 def draw_light(kind: LightKind, rng: np.random.Generator) -> Light:
     """Draw a light: fluorescent tubes are above, LED lamps above or in front, natural light comes from the side."""
     aside, above = {"fluorescent": (0.3, (0.7, 1.6)), "led": (0.5, (0.3, 1.4)), "natural": (1.0, (0.0, 0.6))}[kind]
-    # tubes with a magnetic ballast flicker with the mains; with electronic ballast, and lamps, hardly or not at all
+    # Tubes with a magnetic ballast flicker with the mains; with electronic ballast, and lamps, hardly or not at all.
     flickers = kind == "fluorescent" and rng.random() < 0.6
+
     return Light(
         direction=unit(np.array([rng.normal(0.0, aside), rng.uniform(*above), 0.7])),
         ambient=rng.uniform(0.25, 0.65),
@@ -91,9 +92,13 @@ class Camera:
 
     def turn(self, vectors: Floats) -> Floats:
         """Rotate vectors [..., 3] from person to camera coordinates: right, up, towards the camera."""
-        cos, sin = np.cos(self.yaw), np.sin(self.yaw)
+        cos = np.cos(self.yaw)
+        sin = np.sin(self.yaw)
         yawed = np.array([[cos, 0, sin], [0, 1, 0], [-sin, 0, cos]])
-        cos, sin = np.cos(self.pitch), np.sin(self.pitch)
+
+        cos = np.cos(self.pitch)
+        sin = np.sin(self.pitch)
+
         turning = (np.array([[1, 0, 0], [0, cos, -sin], [0, sin, cos]]) @ yawed).T
         return np.asarray((vectors.reshape(-1, 3) @ turning).reshape(vectors.shape))  # one product: faster
 
@@ -130,6 +135,7 @@ def draw_near_camera(sensor: SensorSize, rng: np.random.Generator) -> Camera:
     """
     side = sensor.height
     scale = rng.uniform(0.5, 0.98) * side
+
     return Camera(
         scale_px=scale,
         distance_m=rng.uniform(0.95, 2.0),
@@ -149,9 +155,12 @@ def draw_far_camera(sensor: SensorSize, rng: np.random.Generator) -> Camera:
     width, height = sensor.width, sensor.height
     high = 1.3 * height
     scale = float(np.exp(rng.uniform(np.log(min(max(0.2 * height / PERSON_M, MIN_SCALE_PX), high)), np.log(high))))
+
     focal_px = rng.uniform(0.55, 1.0) * width  # horizontal field of view of 85 to 53 degrees
-    highest, lowest = ABOVE_M * scale, height - min(0.45, 0.25 + 0.2 * rng.random()) * scale
+    highest = ABOVE_M * scale
+    lowest = height - min(0.45, 0.25 + 0.2 * rng.random()) * scale
     aside = min(0.4 * scale, 0.5 * width)
+
     return Camera(
         scale_px=scale,
         distance_m=max(0.6, focal_px / scale),
@@ -172,6 +181,7 @@ def draw_scene(
     """Draw a random scene: camera, light and background."""
     camera = draw_camera(sensor, rng)
     wall = _draw_wall(contrasting_tone(person.skin, rng, 0.04, 0.85), sensor, rng)
+
     return Scene(sensor, camera, draw_light(kind, rng), wall, blur_px=rng.uniform(0.2, 0.6))
 
 
@@ -181,12 +191,16 @@ def _draw_wall(tone: float, sensor: SensorSize, rng: np.random.Generator) -> NDA
     for _ in range(rng.integers(0, 10)):  # doors, posters, shelves, cables
         x, y = rng.uniform(-0.2, 1.0, 2) * (width, height)
         w, h = rng.choice([0.02, 0.3, 0.5], 2) * rng.uniform(0.2, 1.0, 2) * (width, height)
-        own = float(np.clip(tone * np.exp(rng.normal(0.0, 0.5)), 0.02, 0.9))
-        cv2.rectangle(wall, (int(x), int(y)), (int(x + w), int(y + h)), own, cv2.FILLED)
+        brightness = float(np.clip(tone * np.exp(rng.normal(0.0, 0.5)), 0.02, 0.9))
+        cv2.rectangle(wall, (int(x), int(y)), (int(x + w), int(y + h)), brightness, cv2.FILLED)
+
+    # Out of focus, stained, unevenly lit and slightly noisy.
     wall = cv2.GaussianBlur(wall, (0, 0), rng.uniform(0.5, 1.5))
     coarse = rng.normal(0.0, 1.0, (6, 6)).astype(np.float32)
     stains = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
-    across, down = np.linspace(-1, 1, width)[None], np.linspace(-1, 1, height)[:, None]
+    across = np.linspace(-1, 1, width)[None]
+    down = np.linspace(-1, 1, height)[:, None]
     ramp = across * rng.normal(0, 0.2) + down * rng.normal(0, 0.2)
     grain = rng.normal(0.0, rng.uniform(0.0, 0.04), (height, width))
+
     return np.asarray(wall * np.exp(rng.uniform(0.0, 0.12) * stains + ramp + grain), np.float32)

@@ -22,7 +22,8 @@ from ..events import Events
 from ..simulator import SimulatorConfig, read_preset
 
 THRESHOLDS = (0.14, 0.28)  # range of the geometric mean of ON and OFF, in ln I
-SCATTER_PX, SCATTER_US = 5.0, 2000  # standard deviation of the distance, and maximum time after the event
+SCATTER_PX = 5.0  # standard deviation of the distance to the event
+SCATTER_US = 2000  # maximum time after the event
 _ECHO_DEPTH = 3  # depth of echoes of echoes
 
 
@@ -57,7 +58,8 @@ def _read_dvs128() -> dict[str, Any]:
 
 def draw_sensor(rng: np.random.Generator) -> tuple[SimulatorConfig, Readout]:
     """Draw a sensor: the preset `dvs128` with random thresholds, bandwidth and noise, and a random readout."""
-    middle, apart = np.exp(rng.uniform(*np.log(THRESHOLDS))), np.exp(rng.normal(0.0, 0.08))
+    middle = np.exp(rng.uniform(*np.log(THRESHOLDS)))
+    apart = np.exp(rng.normal(0.0, 0.08))
     settings = _read_dvs128() | {
         "pos_thres": float(middle * apart),
         "neg_thres": float(middle / apart),
@@ -68,6 +70,7 @@ def draw_sensor(rng: np.random.Generator) -> tuple[SimulatorConfig, Readout]:
         "refractory_period": rng.uniform(0.0003, 0.0008),
         "seed": int(rng.integers(2**31)),
     }
+
     readout = Readout(
         main_polarity=bool(rng.random() < 0.5),  # depends on the interpretation of the polarity bit
         repeated_share=rng.uniform(0.0, 0.22),
@@ -77,6 +80,7 @@ def draw_sensor(rng: np.random.Generator) -> tuple[SimulatorConfig, Readout]:
         other_echo_share=rng.uniform(0.0, 0.08),
         scatter_share=rng.uniform(0.0, 0.08) if rng.random() < 0.5 else 0.0,
     )
+
     return build(SimulatorConfig, settings, "sensor"), readout
 
 
@@ -84,21 +88,45 @@ def read_out(events: Events, readout: Readout, rng: np.random.Generator) -> Even
     """Add echoes and repetitions to events. The result is sorted by time, without events after the last input event."""
     if not len(events):
         return events
-    source, t, first = np.arange(len(events)), events.t, events.p == readout.main_polarity
-    sources, times, firsts = [source], [t], [first]
-    share_first, share_other = readout.echo_share, readout.other_echo_share
+
+    source = np.arange(len(events))
+    t = events.t
+    first = events.p == readout.main_polarity
+    sources = [source]
+    times = [t]
+    firsts = [first]
+
+    share_first = readout.echo_share
+    share_other = readout.other_echo_share
+
+    # The echoes of the last round answer with echoes of their own, in the shares and delays at the top of this module.
     for _ in range(_ECHO_DEPTH):
         answered = rng.random(len(t)) < np.where(first, share_first, share_other)
-        source, t, first = source[answered], t[answered], first[answered]
-        shortest_us, mean_us = np.where(first, 150, 400), np.where(first, 250, 350)
-        t, first = t + (shortest_us + rng.exponential(mean_us)).astype(np.int64), ~first
-        sources, times, firsts = [*sources, source], [*times, t], [*firsts, first]
-        share_first, share_other = 2 * readout.echo_echo_share, readout.echo_echo_share
+        source = source[answered]
+        t = t[answered]
+        first = first[answered]
+
+        # Delays of 0.15 to 0.9 ms and of 0.4 to 1.1 ms: a shortest one, and an exponential part.
+        shortest_us = np.where(first, 150, 400)
+        mean_us = np.where(first, 250, 350)
+        t = t + (shortest_us + rng.exponential(mean_us)).astype(np.int64)
+        first = ~first
+        sources = [*sources, source]
+        times = [*times, t]
+        firsts = [*firsts, first]
+
+        # An echo of an echo has the main polarity again, and is answered twice as often: a half instead of a quarter.
+        share_first = 2 * readout.echo_echo_share
+        share_other = readout.echo_echo_share
+
     source, t, first = (np.concatenate(parts) for parts in (sources, times, firsts))
+
+    # A repeated event is read twice, and again with a probability that does not depend on how often already.
     copies = np.ones(len(t), np.int64)
     copies[first & (rng.random(len(t)) < readout.repeated_share)] = 2
     more = copies == 2
     copies[more] += rng.geometric(1 - readout.repeated_again_share, more.sum()) - 1
+
     return _scatter(
         _repeat_events(events, source, t, first == readout.main_polarity, copies), readout.scatter_share, rng
     )
@@ -108,11 +136,16 @@ def _scatter(events: Events, share: float, rng: np.random.Generator) -> Events:
     """Add events near a random share of the events."""
     chosen = np.flatnonzero(rng.random(len(events)) < share)
     away = rng.normal(0, SCATTER_PX, (2, len(chosen))).round().astype(np.int64)
+
     t = events.t[chosen] + rng.integers(0, SCATTER_US, len(chosen))
-    x, y = events.x[chosen] + away[0], events.y[chosen] + away[1]
-    kept = (x >= 0) & (x < events.sensor.width) & (y >= 0) & (y < events.sensor.height) & (t <= events.t[-1])
-    t, x, y = (np.concatenate([old, new[kept]]) for old, new in ((events.t, t), (events.x, x), (events.y, y)))
-    p = np.concatenate([events.p, rng.random(kept.sum()) < 0.5])
+    x = events.x[chosen] + away[0]
+    y = events.y[chosen] + away[1]
+
+    # Events cannot leave the picture or outlast the recording.
+    inside = (x >= 0) & (x < events.sensor.width) & (y >= 0) & (y < events.sensor.height) & (t <= events.t[-1])
+    t, x, y = (np.concatenate([old, new[inside]]) for old, new in ((events.t, t), (events.x, x), (events.y, y)))
+    p = np.concatenate([events.p, rng.random(inside.sum()) < 0.5])
+
     order = np.argsort(t, kind="stable")
     return Events(t[order], x[order], y[order], p[order], events.sensor)
 
@@ -121,10 +154,14 @@ def _repeat_events(
     events: Events, source: NDArray[np.int64], t: NDArray[np.int64], on: NDArray[np.bool_], copies: NDArray[np.int64]
 ) -> Events:
     """Create events at the pixels of the events `source`, at times t, each repeated within 2 us."""
-    each = np.repeat(np.arange(len(t)), copies)
-    number = np.arange(len(each)) - np.repeat(np.cumsum(copies) - copies, copies)
-    t = t[each] + np.minimum(number, 2)
-    kept = np.flatnonzero(t <= events.t[-1])
-    order = kept[np.argsort(t[kept], kind="stable")]
-    pixel = source[each[order]]
-    return Events(t[order], events.x[pixel], events.y[pixel], on[each[order]], events.sensor)
+    event = np.repeat(np.arange(len(t)), copies)
+
+    # Copies of an event are numbered 0, 1, 2, ...; all after the second have the same time.
+    number = np.arange(len(event)) - np.repeat(np.cumsum(copies) - copies, copies)
+    t = t[event] + np.minimum(number, 2)
+    in_time = np.flatnonzero(t <= events.t[-1])
+
+    order = in_time[np.argsort(t[in_time], kind="stable")]
+    pixel = source[event[order]]
+
+    return Events(t[order], events.x[pixel], events.y[pixel], on[event[order]], events.sensor)

@@ -23,7 +23,8 @@ SIZES = (0.85, 1.15)
 TURN = 0.12  # standard deviation of the rotation of an arm path, in radians
 MIN_GAP_US = 500_000  # a longer time without a person ends a run
 MIN_RUN_S = 0.4
-ACTIVE_S, ACTIVE_SHARE = 0.4, 0.3  # averaging time of the speed; threshold relative to its 90 % quantile
+ACTIVE_S = 0.4  # averaging time of the speed
+ACTIVE_SHARE = 0.3  # threshold of the speed, relative to its 90 % quantile
 ARM_JOINTS = ("elbow", "wrist", "index", "pinky")
 PAUSE_S = (0.3, 1.5)  # pause between two performances of a movement that is performed once, in seconds of the film
 MIN_SHOWN = 0.75  # minimum share of a movement performed once that is inside the clip, or of the clip inside it
@@ -62,26 +63,34 @@ class TrackedMovement:
         """
         present = np.flatnonzero(track.present)
         runs = np.split(present, np.flatnonzero(np.diff(track.times_us[present]) > MIN_GAP_US) + 1)
-        run = max(runs, key=lambda each: np.ptp(track.times_us[each]) if len(each) else 0)
+        run = max(runs, key=lambda part: np.ptp(track.times_us[part]) if len(part) else 0)
+
         t_s = track.times_us[run] * 1e-6
         if len(run) < 3 or t_s[-1] - t_s[0] < min_s:
             raise DataError(
                 f"too short a track (found {len(run)} pictures of a person, expected 3 or more, in {min_s:g} s or more)"
             )
+
         reach_m = measure_arms(track).arm_m
         arms = np.stack([from_shoulder(track, side, ARM_JOINTS) for side in OUTWARDS])[:, :, run] / reach_m
+
         return cls(t_s - t_s[0], np.moveaxis(arms, 2, 0))
 
     def active(self) -> TrackedMovement:
         """Trim rest: keep the movement from the first to the last time at which a hand moves."""
         hands = self.arms[:, :, 2]
         speed = np.linalg.norm(np.gradient(hands, self.t_s, axis=0), axis=-1).max(axis=1)
+
+        # Average the speed over a window: otherwise, one picture with wrong joints would count as movement.
         near = np.abs(self.t_s[:, None] - self.t_s) <= ACTIVE_S / 2
         mean = (near * speed).sum(axis=1) / near.sum(axis=1)
+
         moving = np.flatnonzero(mean >= ACTIVE_SHARE * np.quantile(mean, 0.9))
-        first, last = moving[0], moving[-1] + 1
+        first = moving[0]
+        last = moving[-1] + 1
         if self.t_s[last - 1] - self.t_s[first] < MIN_RUN_S:
             return self
+
         return replace(self, t_s=self.t_s[first:last] - self.t_s[first], arms=self.arms[first:last])
 
     def repeated(self, repeat: Repeat) -> TrackedMovement:
@@ -96,6 +105,7 @@ class TrackedMovement:
         """Perform the movement at times t [T], repeatedly if it is short, with random pace, size and rotations."""
         pace = float(np.exp(rng.uniform(*np.log(PACES))))
         path = self._repeat(pace * (t - t[0]), t, rng)
+
         arms = [self._perform(path[:, side], person, rng) for side in ((1, 0) if self.swap_sides else (0, 1))]
         return Motion(arms[0], arms[1], follow=0.0, lean=rng.uniform(0, 0.04) * wander(t, rng))
 
@@ -103,20 +113,28 @@ class TrackedMovement:
         """Return the joints [T, 2, 4, 3] at times of the film since the start of the clip, `since_s` [T]."""
         length_s = float(self.t_s[-1])
         if self.repeat == "once":
-            clip_s, pause_s = since_s[-1], rng.uniform(*PAUSE_S)
+            clip_s = since_s[-1]
+            pause_s = rng.uniform(*PAUSE_S)
+
+            # Show most of the movement at a random time in the clip, then return to its start.
             shown_s = MIN_SHOWN * min(length_s, clip_s)
             place_s = (since_s - rng.uniform(shown_s - length_s, clip_s - shown_s)) % (length_s + pause_s)
             back = smooth_step(place_s, length_s, length_s + pause_s)  # from the last position to the first
         else:
             place_s = rng.uniform(0, 2 * length_s) + since_s + 0.05 * wander(t, rng)
             if self.repeat == "back_and_forth":
-                place_s, back = length_s - np.abs(length_s - place_s % (2 * length_s)), np.zeros_like(t)
+                place_s = length_s - np.abs(length_s - place_s % (2 * length_s))
+                back = np.zeros_like(t)
             else:
                 place_s = place_s % length_s
                 back = place_s / length_s  # a small drift closes the cycle
+
         flat = self.arms.reshape(len(self.t_s), -1)
         points = np.stack([np.interp(place_s, self.t_s, column) for column in flat.T], axis=-1)
+
+        # Move the last position to the first while the movement repeats.
         points += back[:, None] * (flat[0] - flat[-1])
+
         return points.reshape(len(t), *self.arms.shape[1:])
 
     def _perform(self, points: Floats, person: Person, rng: np.random.Generator) -> Arm:
@@ -124,10 +142,13 @@ class TrackedMovement:
         middle = points.mean(axis=0)
         points = middle + rng.uniform(*SIZES) * (points - middle)
         elbow, wrist, index, pinky = np.moveaxis(points @ turn.T, 1, 0)
+
         hand = (index + pinky) / 2 - wrist
         palm = np.cross(index - wrist, pinky - wrist)
         arm = reach_for(person, person.reach_m * wrist, unit(elbow), unit(hand), unit(palm))
-        bend, spread = rng.uniform(0.0, 0.4), rng.uniform(0.03, 0.2)
+
+        bend = rng.uniform(0.0, 0.4)
+        spread = rng.uniform(0.03, 0.2)
         return Arm(arm.elbow, arm.wrist, arm.hand, arm.palm, bend=bend, spread=spread)
 
 
@@ -141,6 +162,7 @@ def mirror_class(name: str) -> str:
     sides = {"right": "left", "left": "right"}
     words = [sides.get(word, word) for word in name.split("_")]
     mirrored = "_".join(words)
+
     if mirrored == name or "clockwise" not in mirrored:
         return mirrored
     return mirrored.replace("counter_", "") if "counter_" in mirrored else mirrored.replace("clock", "counter_clock")
@@ -149,23 +171,28 @@ def mirror_class(name: str) -> str:
 def _rotation(angles: Floats) -> Floats:
     """Return the rotation matrix of small angles about three axes."""
     x, y, z = angles
+
+    # I + skew approximates a small rotation; the nearest rotation to it is the product of its singular vectors.
     skew = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
     left, _, right = np.linalg.svd(np.eye(3) + skew)
+
     return np.asarray(left @ right)
 
 
 def read_movements(folder: Path, classes: Sequence[str], other: str) -> Mapping[str, tuple[TrackedMovement, ...]]:
     """Read the movements in FOLDER/<class>/<joints>.csv, per class (`other`: other folders), each also mirrored."""
-    found: dict[str, list[TrackedMovement]] = {}
+    by_class: dict[str, list[TrackedMovement]] = {}
     for path in sorted(folder.glob("*/*.csv")):
         try:
             movement = TrackedMovement.from_track(Track.read(path))
         except DataError:
             continue  # too short
+
         name = path.parent.name if path.parent.name in classes else other
         movement = movement if name == other else movement.active()
-        found.setdefault(name, []).append(movement)
-        found.setdefault(mirror_class(name), []).append(movement.mirrored())
-    if not found:
+        by_class.setdefault(name, []).append(movement)
+        by_class.setdefault(mirror_class(name), []).append(movement.mirrored())
+
+    if not by_class:
         raise DataError(f"{folder}: no tracks (expected <class>/<joints>.csv, joints tracked over time)")
-    return {name: tuple(movements) for name, movements in found.items()}
+    return {name: tuple(movements) for name, movements in by_class.items()}

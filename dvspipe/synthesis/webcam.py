@@ -71,9 +71,9 @@ class Webcam:
 
     def picture_times(self, duration_us: int) -> Floats:
         """Return the times in seconds at which to render pictures for a video of `duration_us`."""
-        each = max(1, round(_PICTURES_HZ / self.fps))
+        per_frame = max(1, round(_PICTURES_HZ / self.fps))
         last_s = duration_us * 1e-6 + self.readout_s + self.exposure_s
-        return np.arange(int(np.ceil(last_s * self.fps * each)) + 1) / (self.fps * each)
+        return np.arange(int(np.ceil(last_s * self.fps * per_frame)) + 1) / (self.fps * per_frame)
 
 
 def draw_webcam(rng: np.random.Generator) -> Webcam:
@@ -81,6 +81,7 @@ def draw_webcam(rng: np.random.Generator) -> Webcam:
     width, height = _SIZES[rng.choice(len(_SIZES), p=_SIZE_SHARES)]
     fps = _RATES[rng.choice(len(_RATES), p=_RATE_SHARES)]
     noise = float(np.exp(rng.uniform(np.log(0.0007), np.log(0.008))))
+
     return Webcam(
         size=SensorSize(width=width, height=height),
         fps=fps,
@@ -112,12 +113,14 @@ def film(
     gains = np.exp(webcam.drift * wander(starts_s, rng))
     curve = (to_srgb(np.linspace(0, 1, CURVE_CELLS + 1)) ** webcam.contrast).astype(np.float32)
     slow = [webcam.shake_px * (wander(4 * starts_s, rng) + 0.3 * wander(20 * starts_s, rng)) for _ in range(2)]
+
     for start_s, light, gain, dx, dy in zip(
         starts_s, _expose(pictures, times_s, starts_s, webcam), gains, *slow, strict=True
     ):
         if webcam.shake_px:
             move = np.array([[1, 0, dx], [0, 1, dy]], np.float32)
             light = cv2.warpAffine(light, move, light.shape[::-1], borderMode=cv2.BORDER_REFLECT)
+
         noise = rng.standard_normal(light.shape, np.float32)
         yield Frame(round(start_s * 1e6), _develop(light, noise, gain, curve, webcam))
 
@@ -128,25 +131,34 @@ def _expose(
     """Yield the mean light during each exposure, [H, W], 1 = white; a picture lasts until the next picture."""
     interval_s = float(times_s[1] - times_s[0])
     row_s = webcam.readout_s * np.arange(webcam.size.height) / webcam.size.height
+
     held: deque[tuple[float, NDArray[np.uint16]]] = deque()
-    coming = zip(times_s, pictures, strict=True)
+    upcoming = zip(times_s, pictures, strict=True)
     for start_s in starts_s:
         end_s = start_s + webcam.readout_s + webcam.exposure_s
+
+        # Hold the pictures that are visible during this exposure, from its first row to its last.
         while not held or held[-1][0] + interval_s < end_s:
-            held.append(next(coming))
+            held.append(next(upcoming))
         while held[0][0] + interval_s <= start_s:
             held.popleft()
+
         total = np.zeros((webcam.size.height, webcam.size.width), np.float32)
+
+        # Rolling shutter: each row is exposed later than the one above. A row weighs a picture by
+        # the time that both share.
         for time_s, picture in held:
             opened = start_s + row_s
             open_s = np.minimum(opened + webcam.exposure_s, time_s + interval_s) - np.maximum(opened, time_s)
             _add_rows(total, picture, (np.maximum(open_s, 0) / webcam.exposure_s / 65535).astype(np.float32))
+
         yield total
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _add_rows(total: NDArray[Any], picture: NDArray[Any], weights: NDArray[Any]) -> None:
     """Add a picture [H, W] to `total`, with one weight per row [H]."""
+    # total[row] += weights[row] * picture[row]. Rows without weight are skipped: the picture was not open for them.
     for row in range(len(weights)):
         weight = weights[row]
         if weight > 0:
@@ -168,26 +180,37 @@ def _apply_curve(
     light: NDArray[Any], noise: NDArray[Any], curve: NDArray[Any], gain: float, shot: float, read: float
 ) -> NDArray[Any]:
     """Add noise to light, and apply the transfer curve by linear interpolation; return grey values 0 to 1, [H, W]."""
-    grey, cells = np.empty(light.shape, np.float32), np.float32(len(curve) - 1)
+    # Shot noise has a variance proportional to the light, read noise a constant one. The curve [cells + 1] is sampled
+    # at equal distances of light. All numbers are float32, or numba would compute in float64.
+    grey = np.empty(light.shape, np.float32)
+    cells = np.float32(len(curve) - 1)
+
     for row in range(light.shape[0]):
         for column in range(light.shape[1]):
             seen = gain * light[row, column]
             seen += math.sqrt(shot * seen + read) * noise[row, column]
-            place = min(max(seen, np.float32(0)), np.float32(1)) * cells
-            cell = min(np.uint32(place), np.uint32(len(curve) - 2))
-            part = place - np.float32(cell)
+
+            position = min(max(seen, np.float32(0)), np.float32(1)) * cells
+            cell = min(np.uint32(position), np.uint32(len(curve) - 2))
+            part = position - np.float32(cell)
             grey[row, column] = curve[cell] + part * (curve[cell + np.uint32(1)] - curve[cell])
+
     return grey
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _sharpen(grey: NDArray[Any], blurred: NDArray[Any], share: float) -> NDArray[Any]:
     """Sharpen by adding a share of the details (grey - blurred); return uint8."""
-    developed, zero, white = np.empty(grey.shape, np.uint8), np.float32(0), np.float32(1)
+    # developed = 255 * (grey + share * (grey - blurred)), rounded; float32 as in `_apply_curve`.
+    developed = np.empty(grey.shape, np.uint8)
+    zero = np.float32(0)
+    white = np.float32(1)
+
     for row in range(grey.shape[0]):
         for column in range(grey.shape[1]):
             value = grey[row, column] + share * (grey[row, column] - blurred[row, column])
             developed[row, column] = np.uint8(np.float32(255) * min(max(value, zero), white) + np.float32(0.5))
+
     return developed
 
 

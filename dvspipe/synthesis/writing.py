@@ -50,16 +50,19 @@ class SynthesisRecord(Settings):
             FileError: If the record cannot be read.
         """
         path = folder / RECORD_NAME
+
         try:
-            found = json.loads(read_bytes(path))
+            stored = json.loads(read_bytes(path))
         except ValueError as error:
             raise FileError(f"{path}: not a JSON file ({error})") from error
-        if not isinstance(found, dict):
+
+        if not isinstance(stored, dict):
             raise FileError(f"{path}: not the record of synthetic recordings (expected a JSON object)")
+
         for name, value in self.model_dump(mode="json").items():
-            if found.get(name) != value:
+            if stored.get(name) != value:
                 raise DataError(
-                    f"{folder}: contains recordings with another {name} (found {_shorten(found.get(name))} in "
+                    f"{folder}: contains recordings with another {name} (found {_shorten(stored.get(name))} in "
                     f"{path.name}, expected {_shorten(value)}); write to another folder"
                 )
 
@@ -95,9 +98,11 @@ def write_recordings(
     with lock_folder(folder) if shard.count == 1 else _shared_folder(folder):
         _claim_folder(folder, record)
         missing = [WriteTask(folder / path, write) for path, write in chosen.items() if not (folder / path).exists()]
+
         count_all = _CountAll(progress or ignore_progress, len(chosen) - len(missing), len(chosen))
         for outcome in map_items(_write, missing, engine=engine, progress=count_all):
             outcome.result()
+
         return len(missing)
 
 
@@ -123,6 +128,7 @@ def _shared_folder(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise FileError(f"{folder}: cannot be written ({error.strerror})") from error
+
     yield
 
 
@@ -150,6 +156,7 @@ class WriteTask:
 
 def _claim_folder(folder: Path, record: SynthesisRecord) -> None:
     has_files = any(not path.name.startswith(".") for path in folder.iterdir())  # before another process writes
+
     if (folder / RECORD_NAME).exists():
         record.check(folder)
     elif has_files:

@@ -30,7 +30,7 @@ def export(
 
     Args:
         checkpoint: Run folder, .safetensors file, name of an included classifier, or hf://USER/NAME. For C code: a file
-            of dvspipe quantise, or an included classifier.
+            of dvspipe quantise.
         out: NIR file (.nir), ONNX file (.onnx), or a folder without suffix for C code.
         dt: NIR only: time step in seconds of the program that reads the file; time constants are scaled to it. None:
             1e-4, the fixed step of snnTorch.

@@ -47,6 +47,7 @@ def open_array(array: NDArray[Any], settings: VideoSettings) -> Video:
         raise VideoError(f"{name}: wrong range of values (found up to {white:g}, expected 0 to 1)")
     if settings.fps is None and settings.timestamps is None:
         raise VideoError(f"{name}: has no frame times", Remedy("fps", EXAMPLE_FPS, "set the frames per second"))
+
     images = partial(_array_images, array)
     size = read_size(name, images, settings, NO_FRAME)
     return Video(name, size, len(array), settings, images, find_times_us(settings, name, len(array)))

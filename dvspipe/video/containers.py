@@ -24,10 +24,12 @@ CHUNK_OFFSETS = {b"stco": ">u4", b"co64": ">u8"}
 RIFF_HEAD_BYTES = 12
 RIFF_OPEN_SIZES = (0, 0xFFFFFFFF)  # written before the size is known
 RIFF_SLACK_BYTES = 8  # some writers count the head, or padding
-FLV_TAG_HEAD_BYTES, FLV_TAG_TAIL_BYTES = 11, 4
+FLV_TAG_HEAD_BYTES = 11
+FLV_TAG_TAIL_BYTES = 4
 FLV_TAG_KINDS = (8, 9, 18)  # sound, video, script
 ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
-ASF_SIZE_AT, ASF_FLAGS_AT = 40, 88  # relative to the properties; a broadcast (flag 1) stores no size
+ASF_SIZE_AT = 40  # relative to the properties
+ASF_FLAGS_AT = 88  # likewise; a broadcast (flag 1) stores no size
 
 
 def find_complete_bytes(path: Path) -> int | None:
@@ -37,6 +39,7 @@ def find_complete_bytes(path: Path) -> int | None:
     """
     if not path.is_file() or not path.stat().st_size:
         return None
+
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         expected = max((measure(content) for starts, measure in CONTAINERS if starts(content)), default=0)
         return expected if expected > len(content) else None
@@ -44,15 +47,20 @@ def find_complete_bytes(path: Path) -> int | None:
 
 def _measure_matroska(content: Content) -> int:
     """Return the end of the segment; if its size is unknown, as in streams, the end of its last element."""
-    segment = next((each for each in walk(content, 0, len(content)) if each.name == SEGMENT), None)
+    segment = next((element for element in walk(content, 0, len(content)) if element.name == SEGMENT), None)
     if segment is None or not segment.is_open:
         return 0 if segment is None else segment.stop
-    return max((each.stop for each in walk(content, segment.start, segment.stop, into=(CLUSTER,))), default=0)
+
+    # A cluster of a stream may be of unknown size, too: walk into clusters, to their blocks.
+    elements = walk(content, segment.start, segment.stop, into=(CLUSTER,))
+    return max((element.stop for element in elements), default=0)
 
 
 def _measure_mp4(content: Content) -> int:
     """Return the end of the last box with media or their description, or of all samples if they follow each other."""
-    ends, offsets, sample_bytes = [0], list[int](), 0
+    ends = [0]
+    offsets = list[int]()
+    sample_bytes = 0
     for name, start, stop in _walk_boxes(content):
         if name in (b"moov", b"moof", b"mdat"):
             ends.append(stop)
@@ -60,6 +68,8 @@ def _measure_mp4(content: Content) -> int:
             offsets += _read_table(content[start + 8 : stop], CHUNK_OFFSETS[name])[:1].tolist()
         elif name == b"stsz":
             sample_bytes += int(_read_table(content[start + 12 : stop], ">u4").sum(dtype=np.uint64))
+
+    # The samples begin at the first chunk of any track, and have at least their total size together.
     first = min(offsets, default=0)
     return max(*ends, first + sample_bytes)
 
@@ -67,50 +77,61 @@ def _measure_mp4(content: Content) -> int:
 def _read_table(table: bytes, kind: str) -> NDArray[np.unsignedinteger]:
     """Return the numbers of a table, without an incomplete one at its end."""
     size = np.dtype(kind).itemsize
-    return np.frombuffer(table[: len(table) // size * size], kind)
+    complete = len(table) // size * size
+    return np.frombuffer(table[:complete], kind)
 
 
 def _walk_boxes(content: Content) -> Iterator[tuple[bytes, int, int]]:
     """Yield the name, the start of the content and the end of each box, and of the boxes in MP4_SAMPLE_TABLES."""
-    at = 0
-    while at + 8 <= len(content):
-        size, name, start = int.from_bytes(content[at : at + 4]), content[at + 4 : at + 8], at + 8
+    position = 0
+    while position + 8 <= len(content):
+        size = int.from_bytes(content[position : position + 4])
+        name = content[position + 4 : position + 8]
+        start = position + 8
+
+        # Size 1: a size of 64 bits follows the name. Size 0: the box reaches to the end of the file.
         if size == 1:
-            size, start = int.from_bytes(content[at + 8 : at + 16]), at + 16
-        stop = at + size if size else len(content)
+            size = int.from_bytes(content[position + 8 : position + 16])
+            start = position + 16
+        stop = position + size if size else len(content)
         if stop < start or not name.isascii():
             return
+
         yield name, start, stop
-        at = start if name in MP4_SAMPLE_TABLES else stop
+        position = start if name in MP4_SAMPLE_TABLES else stop
 
 
 def _measure_avi(content: Content) -> int:
     """Return the end of the last RIFF chunk; files above 1 GB have several."""
-    at, stop = 0, 0
-    while content[at : at + 4] == b"RIFF":
-        size = int.from_bytes(content[at + 4 : at + 8], "little")
+    position = 0
+    stop = 0
+    while content[position : position + 4] == b"RIFF":
+        size = int.from_bytes(content[position + 4 : position + 8], "little")
         if size in RIFF_OPEN_SIZES:
             return 0
-        at = stop = at + 8 + size
+        position = stop = position + 8 + size
+
     return stop if stop > len(content) + RIFF_SLACK_BYTES else 0
 
 
 def _measure_flv(content: Content) -> int:
     """Return the end of the last tag."""
-    at = int.from_bytes(content[5:9]) + FLV_TAG_TAIL_BYTES
+    # The head of the file stores its own size; every tag is followed by its size.
+    position = int.from_bytes(content[5:9]) + FLV_TAG_TAIL_BYTES
     stop = 0
-    while at + FLV_TAG_HEAD_BYTES <= len(content) and content[at] in FLV_TAG_KINDS:
-        stop = at + FLV_TAG_HEAD_BYTES + int.from_bytes(content[at + 1 : at + 4])
-        at = stop + FLV_TAG_TAIL_BYTES
+    while position + FLV_TAG_HEAD_BYTES <= len(content) and content[position] in FLV_TAG_KINDS:
+        stop = position + FLV_TAG_HEAD_BYTES + int.from_bytes(content[position + 1 : position + 4])
+        position = stop + FLV_TAG_TAIL_BYTES
     return stop
 
 
 def _measure_asf(content: Content) -> int:
     """Return the size of the file in its properties."""
-    at = content.find(ASF_PROPERTIES)
-    if at < 0 or int.from_bytes(content[at + ASF_FLAGS_AT : at + ASF_FLAGS_AT + 4], "little") & 1:
+    start = content.find(ASF_PROPERTIES)
+    if start < 0 or int.from_bytes(content[start + ASF_FLAGS_AT : start + ASF_FLAGS_AT + 4], "little") & 1:
         return 0
-    return int.from_bytes(content[at + ASF_SIZE_AT : at + ASF_SIZE_AT + 8], "little")
+
+    return int.from_bytes(content[start + ASF_SIZE_AT : start + ASF_SIZE_AT + 8], "little")
 
 
 def _measure_gif(content: Content) -> int:

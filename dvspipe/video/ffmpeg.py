@@ -27,6 +27,7 @@ def find_frame_times(path: Path) -> tuple[int, ...]:
     """
     if not is_installed():
         return ()
+
     # fmt: off
     command = [
         "ffprobe", "-v", "error", "-select_streams", "v:0", "-show_entries", "packet=pts_time", "-of", "csv=p=0",
@@ -34,11 +35,12 @@ def find_frame_times(path: Path) -> tuple[int, ...]:
     ]
     # fmt: on
     try:
-        found = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+        probed = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
     except OSError:
         return ()
+
     times_s: list[float] = []
-    for line in found.stdout.decode("ascii", "replace").splitlines():
+    for line in probed.stdout.decode("ascii", "replace").splitlines():
         with suppress(ValueError):  # some packets have no time
             times_s.append(float(line.rstrip(",")))
     times_s.sort()  # packets are in decoding order
@@ -64,7 +66,7 @@ def decode_frames(path: Path) -> Generator[NDArray[np.uint8]]:
             while (image := _read_ppm(process.stdout)) is not None:
                 yield image
         finally:
-            process.kill()
+            process.kill()  # the caller may stop before the end of the video
 
 
 def _read_ppm(stream: IO[bytes]) -> NDArray[np.uint8] | None:
@@ -72,8 +74,11 @@ def _read_ppm(stream: IO[bytes]) -> NDArray[np.uint8] | None:
     mark, size, white = (stream.readline(MAX_HEADER_BYTES) for _ in range(3))
     if mark.strip() != b"P6" or white.strip() != b"255":
         return None
+
     width, height = map(int, size.split())
     content = stream.read(3 * width * height)
     if len(content) < 3 * width * height:
         return None
-    return np.ascontiguousarray(np.frombuffer(content, np.uint8).reshape(height, width, 3)[:, :, ::-1])
+
+    image = np.frombuffer(content, np.uint8).reshape(height, width, 3)
+    return np.ascontiguousarray(image[:, :, ::-1])

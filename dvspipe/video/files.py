@@ -42,6 +42,7 @@ def is_video_content(path: Path) -> bool:
     """Return whether OpenCV opens a file as a video, regardless of its suffix."""
     if not path.is_file():
         return False
+
     with _open_capture(path) as capture:
         return capture.isOpened()
 
@@ -67,6 +68,7 @@ def read_video_ends(path: Path) -> VideoEnds | None:
             last = list(_decode_remaining(capture))[-2:]
         else:
             last = [*first, *_decode_remaining(capture)][-2:]
+
     if len(first) < 2 or len(last) < 2:
         return None
     return VideoEnds(*(_shrink(image) for image in (*first, *last)))
@@ -74,8 +76,8 @@ def read_video_ends(path: Path) -> VideoEnds | None:
 
 def _decode_remaining(capture: cv2.VideoCapture) -> Iterator[NDArray[Any]]:
     while True:
-        found, image = capture.read()
-        if not found:
+        is_decoded, image = capture.read()
+        if not is_decoded:
             return
         yield image
 
@@ -89,18 +91,24 @@ def open_file(path: Path, settings: VideoSettings) -> Video:
     """Open a video file as a video; see `open_video`."""
     if not path.stat().st_size:
         raise VideoError(f"{path}: the file is empty")
+
     explain_end: Callable[[int], str | None] = partial(_explain_end, path)
     with _open_capture(path) as capture:
-        count, fps = _count_frames(path, capture), capture.get(cv2.CAP_PROP_FPS)
+        count = _count_frames(path, capture)
+        fps = capture.get(cv2.CAP_PROP_FPS)
         duration_s = max(0.0, capture.get(cv2.CAP_PROP_FRAME_COUNT) / fps) if fps > 0 else 0.0
         codec = _read_codec(capture)
         is_decoded = capture.grab()
         read = decode_file if is_decoded or not cv2.haveImageReader(str(path)) else _decode_animation
     images: Callable[[], Images] = partial(read, path)
+
+    # If OpenCV cannot decode the file, ffmpeg may. It tells the times of all frames, but not the length of the last.
     if not is_decoded and read is decode_file and (own_times_us := find_frame_times(path)):
-        images, count = partial(_decode_with_ffmpeg, path, own_times_us), len(own_times_us)
+        images = partial(_decode_with_ffmpeg, path, own_times_us)
+        count = len(own_times_us)
         duration_s = own_times_us[-1] * 1e-6 * count / max(1, count - 1)
         explain_end = partial(_explain_missing, path, count)
+
     _warn_about_hdr(path, settings.transfer)
     size = read_size(str(path), images, settings, _explain_no_frame(path, codec))
     times_us = find_times_us(settings, str(path), count, images=images)
@@ -112,6 +120,7 @@ def _explain_end(path: Path, frames: int) -> str | None:
     expected = find_complete_bytes(path)
     if expected is None:
         return None
+
     return f"found {frames} frames in {path.stat().st_size:,} of at least {expected:,} bytes"
 
 
@@ -130,6 +139,7 @@ def _count_frames(path: Path, capture: cv2.VideoCapture) -> int:
         with path.open("rb") as file:
             if file.read(len(MATROSKA_START)) == MATROSKA_START:
                 return 0
+
     return max(0, int(capture.get(cv2.CAP_PROP_FRAME_COUNT)))
 
 
@@ -137,12 +147,15 @@ def _explain_no_frame(path: Path, codec: str) -> str:
     """Explain why a video has no frames, with an ffmpeg command that converts it if it is complete."""
     if reason := _explain_end(path, 0):
         return f"truncated, and no frame can be decoded ({reason})"
+
+    # Without a name of the codec, the content of the file may tell more.
     if not (codec.isascii() and codec.isprintable() and codec):
         content = _read_start_and_end(path)
         if _has_sound_only(content):
             return SOUND_ONLY
         has_no_description = content[4:8] == b"ftyp" and b"moov" not in content
         return INCOMPLETE if has_no_description else NO_FRAME
+
     target = path.with_suffix(".mp4") if path.suffix.lower() != ".mp4" else path.with_name(f"{path.stem}-h264.mp4")
     command = shlex.join(["ffmpeg", "-i", str(path), "-c:v", "libx264", str(target)])
     name = CODEC_NAMES.get(codec, codec)
@@ -159,6 +172,7 @@ def _read_start_and_end(path: Path) -> bytes:
     """Read the start and end of a file, where MP4 stores its track descriptions; empty if it cannot be read."""
     if not path.is_file():  # reading a device or pipe could block forever
         return b""
+
     with suppress(OSError), path.open("rb") as file:
         begin = file.read(BORDER_BYTES)
         file.seek(max(len(begin), path.stat().st_size - BORDER_BYTES))
@@ -169,8 +183,10 @@ def _read_start_and_end(path: Path) -> bytes:
 @lru_cache(maxsize=1024)  # warn once per video, which is opened several times
 def _warn_about_hdr(path: Path, transfer: str) -> None:
     """Warn if an MP4-like file is marked as HDR but is read with the default transfer curve."""
-    found = re.search(rb"colrnclx..(..)", _read_start_and_end(path), re.DOTALL)
-    name = HDR_TRANSFERS.get(int.from_bytes(found[1], "big")) if found else None
+    # The box colr of type nclx has three numbers of 16 bits: primaries, transfer characteristics, matrix.
+    colours = re.search(rb"colrnclx..(..)", _read_start_and_end(path), re.DOTALL)
+    name = HDR_TRANSFERS.get(int.from_bytes(colours[1], "big")) if colours else None
+
     if name is not None and transfer == VideoSettings().transfer:
         log.warning(
             "%s: HDR video (%s) is read as %s: contrasts and event counts differ from the scene", path, name, transfer
@@ -198,7 +214,7 @@ class VideoHeader(NamedTuple):
 def read_header(path: Path) -> VideoHeader:
     """Read the header of a video file, without decoding pictures."""
     with _open_capture(path) as capture:
-        width, height = (round(capture.get(each)) for each in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
+        width, height = (round(capture.get(side)) for side in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
         fps = capture.get(cv2.CAP_PROP_FPS)
         duration_s = _count_frames(path, capture) / fps if fps > 0 else 0.0
         return VideoHeader(width, height, fps, duration_s, _read_codec(capture))
@@ -223,6 +239,7 @@ def _create_capture(path: Path) -> cv2.VideoCapture:
         str(path).encode()
     except UnicodeEncodeError as error:  # OpenCV fails to convert such a name
         raise VideoError(f"{path}: cannot be opened by OpenCV: its name is not UTF-8; rename it") from error
+
     with SILENT_OPENCV:
         return cv2.VideoCapture(str(path.absolute()), cv2.CAP_FFMPEG)  # FFmpeg takes tcp:HOST:PORT.mp4 for an address
 
@@ -258,8 +275,9 @@ def _decode_with_ffmpeg(path: Path, times_us: Sequence[int]) -> Images:
 def _decode_animation(path: Path) -> Images:
     """Decode an animation that FFmpeg does not support, such as WebP; OpenCV decodes all frames at once."""
     with SILENT_OPENCV:
-        found, animation = cv2.imreadanimation(str(path))
+        is_decoded, animation = cv2.imreadanimation(str(path))
+
     t_us = 0
-    for image, duration_ms in zip(animation.frames, animation.durations, strict=True) if found else ():
+    for image, duration_ms in zip(animation.frames, animation.durations, strict=True) if is_decoded else ():
         yield t_us, partial(np.asarray, image)
         t_us += 1000 * int(duration_ms)

@@ -25,17 +25,21 @@ def read_image(path: Path, settings: VideoSettings | None = None) -> NDArray[Any
     """Read an image file as grey, [H, W], uint8, uint16 or float32, without undoing the transfer curve."""
     if not path.is_file():
         raise VideoError(f"{path}: no such image file")
+
     return fit_picture(str(path), to_grey(_read_image(path)), settings or VideoSettings())
 
 
 def open_folder(path: Path, settings: VideoSettings) -> Video:
     """Open an image folder as a video; see `open_video`."""
+    # The times of the folder itself take precedence over the default rate, but not over settings.
     if settings.fps is None and settings.timestamps is None:
-        own = next((path / name for name in FOLDER_TIMES if (path / name).is_file()), None)
-        settings = settings.model_copy(update={"fps": FOLDER_FPS} if own is None else {"timestamps": str(own)})
+        times = next((path / name for name in FOLDER_TIMES if (path / name).is_file()), None)
+        settings = settings.model_copy(update={"fps": FOLDER_FPS} if times is None else {"timestamps": str(times)})
+
     files = list_images(path)
     if not files:
         raise VideoError(f"{path}: contains no images")
+
     images = partial(_folder_images, files)
     size = read_size(str(path), images, settings, NO_FRAME)
     return Video(str(path), size, len(files), settings, images, find_times_us(settings, str(path), len(files), files))
@@ -49,6 +53,7 @@ def _folder_images(files: Sequence[Path]) -> Images:
 def _read_image(file: Path) -> NDArray[Any]:
     with SILENT_OPENCV:
         image = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
+
     if image is None:
         raise VideoError(f"{file}: not an image that OpenCV can read")
     if image.dtype not in PIXEL_TYPES or (image.ndim == 3 and image.shape[2] not in (1, 3, 4)):

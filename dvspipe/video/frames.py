@@ -62,6 +62,7 @@ def frames_from_arrays(
     """
     if not fps > 0:
         raise VideoError(f"frames_from_arrays: wrong fps (found {fps:g}, expected a number above 0)")
+
     return (Frame(start_us + round(number * 1e6 / fps), image, transfer) for number, image in enumerate(images))
 
 
@@ -69,6 +70,7 @@ def checked_frames(frames: Iterable[Frame]) -> Iterator[Frame]:
     """Yield `frames`, checking the type of each."""
     if not isinstance(frames, Iterable):
         raise VideoError(f"wrong type of frames (found {type(frames).__name__}, expected frames)")
+
     for frame in frames:
         if not isinstance(frame, Frame):
             raise VideoError(f"wrong type of a frame (found {type(frame).__name__}, expected Frame)")

@@ -50,6 +50,7 @@ def camera_of(source: str | Path | int) -> int | None:
     """Return the camera number of a source (an integer, or digits if no such file exists), or None if not a camera."""
     if isinstance(source, int):
         return source
+
     return int(str(source)) if re.fullmatch("[0-9]{1,3}", str(source)) and not Path(source).exists() else None
 
 

@@ -66,7 +66,9 @@ SILENT_OPENCV = _Silence()
 @contextmanager
 def silence_stderr() -> Iterator[None]:
     """Discard output of C code to stderr: OpenCV warns about a tag of each .webm, and has no option to disable it."""
-    stderr, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    # C code writes to file descriptor 2, whatever `sys.stderr` is.
+    stderr = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(nowhere, 2)
         yield

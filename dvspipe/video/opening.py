@@ -55,11 +55,14 @@ def open_video(
     check_transfer(settings.transfer)
     if settings.fps is not None and settings.timestamps is not None:
         raise VideoError(f"{settings.timestamps}: timestamps and fps cannot be combined (found fps = {settings.fps:g})")
+
     if not isinstance(source, str | Path | int):
         return open_array(stack_images(source), settings)
-    camera = None if isinstance(source, bool) else camera_of(source)
+
+    camera = None if isinstance(source, bool) else camera_of(source)  # a bool is an int, but no camera
     if camera is not None:
         return _open_camera(camera, settings)
+
     path = Path(str(source))
     if not path.exists():
         check_address(str(source))
@@ -69,10 +72,12 @@ def open_video(
 
 def _open_camera(index: int, settings: VideoSettings) -> Video:
     """Open a camera as a video; see `open_video`."""
-    name, ended = f"camera {index}", threading.Event()
-    unused = [each for each in ("fps", "timestamps", "time_unit") if getattr(settings, each) is not None]
+    name = f"camera {index}"
+    ended = threading.Event()
+    unused = [setting for setting in ("fps", "timestamps", "time_unit") if getattr(settings, setting) is not None]
     if unused:
         raise VideoError(f"{name}: frames are timed by the clock (found {', '.join(unused)}); remove it")
+
     images = partial(_camera_images, index, ended)
     size = read_size(name, images, settings, "not a camera that OpenCV can open, or it delivers no frames")
     return Video(name, size, 0, settings, images, ended=ended)
@@ -88,11 +93,14 @@ def _camera_images(index: int, ended: threading.Event) -> Images:
             raise VideoError(f"camera {index}: the frame at {last_us} us cannot be decoded")
         return image  # type: ignore[no-any-return]
 
-    first_ns, last_us = 0, -1
+    first_ns = 0
+    last_us = -1
     try:
         while not ended.is_set() and capture.grab():
             now_ns = time.monotonic_ns()
             first_ns = first_ns or now_ns
+
+            # Times increase, also if two frames arrive within a microsecond.
             last_us = max((now_ns - first_ns) // 1000, last_us + 1)
             yield last_us, decode
     finally:

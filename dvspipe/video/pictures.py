@@ -23,9 +23,12 @@ def fit_picture(name: str, image: NDArray[Any], settings: VideoSettings) -> NDAr
     if settings.crop:
         width, height, left, top = map(int, re.split(r"[x+]", settings.crop))
         full = SensorSize(width=image.shape[1], height=image.shape[0])
+
+        # A slice beyond the image is shorter, not an error.
         image = image[top : top + height, left : left + width]
         if image.shape[:2] != (height, width) or not image.size:
             raise VideoError(f"{name}: crop {settings.crop}: not inside the image (found {full})")
+
     if settings.resize:
         size = SensorSize.parse(settings.resize)
         shrinks = size.width < image.shape[1] or size.height < image.shape[0]
@@ -38,6 +41,7 @@ def to_grey(image: NDArray[Any]) -> NDArray[Any]:
     """Convert BGR or BGRA to grey: luma of the coded values with BT.601 weights, computed by OpenCV."""
     if image.ndim == 2:
         return image
+
     channels = image.shape[2]
     if channels == 1:
         return image[:, :, 0]
@@ -52,6 +56,7 @@ def to_colours(image: NDArray[Any]) -> NDArray[np.uint8]:
     elif image.dtype == np.float32:
         image = (255 * image.clip(0, 1)).round()
     image = np.asarray(image, np.uint8)
+
     channels = 1 if image.ndim == 2 else image.shape[2]
     order = {1: cv2.COLOR_GRAY2RGB, 3: cv2.COLOR_BGR2RGB, 4: cv2.COLOR_BGRA2RGB}[channels]
     return np.asarray(cv2.cvtColor(image, order))

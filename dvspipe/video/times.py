@@ -36,13 +36,18 @@ def find_times_us(
                 Remedy("timestamps", "FILE", "give the file of times"),
             )
         return None
+
     rows = _read_times(Path(settings.timestamps), settings.time_unit)
     if not rows:
         raise VideoError(f"{settings.timestamps}: no times (found no line that begins with a number, expected {count})")
+
+    # The number in a header may be a guess: count the frames before reporting a difference.
     if images is not None and count != len(rows):
         count = sum(1 for _ in images())
     if count != len(rows):
         raise wrong_count(settings, len(rows), name, count)
+
+    # Only names of images are compared: a file of times may have other columns.
     for row, file in zip(rows, files, strict=False):
         if Path(row.image).suffix.lower() in IMAGE_SUFFIXES and Path(row.image).name != file.name:
             raise VideoError(
@@ -73,14 +78,18 @@ def _read_times(path: Path, unit: str | None) -> list[_TimeRow]:
         lines = read_bytes(path, MAX_TIMES_BYTES).decode("utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
         raise VideoError(f"{path}: cannot be read as a file of times ({error})") from error
+
     rows: list[_TimeRow] = []
     header_unit: str | None = None
     for line, text in enumerate(lines, start=1):
+        # Skip empty lines, comments and, before the first time, a header; it may name the unit.
         first, _, rest = re.sub(r"[,;\s]+", " ", text.strip(), count=1).partition(" ")
         if not text.strip() or text.lstrip().startswith("#") or (not rows and re.match("[A-Za-z]", first)):
             heading = re.search(r"(?:time|stamp)[A-Za-z]*[ _]?[\[(]?(s|ms|us|ns)\b", text)
             header_unit = heading[1] if heading and not rows else header_unit
             continue
+
+        # A second number would leave open which of them is the time.
         if not NUMBER.fullmatch(first):
             raise VideoError(f"{path}: line {line}: wrong time (found {first!r}, expected a number)")
         if NUMBER.fullmatch(re.split(r"[,;\s]", rest)[0]):
@@ -88,6 +97,7 @@ def _read_times(path: Path, unit: str | None) -> list[_TimeRow]:
                 f"{path}: line {line}: wrong form (found {text.strip()!r}, expected a time and optionally a file name)"
             )
         rows.append(_TimeRow(line, first, rest))
+
     return _convert_times(path, rows, unit or header_unit or _infer_unit(path, rows)) if rows else []
 
 
@@ -96,6 +106,7 @@ def _infer_unit(path: Path, rows: Sequence[_TimeRow]) -> str:
     remedy = Remedy("time_unit", "UNIT", "state the unit: s, ms, us or ns")
     if all(re.fullmatch("[+-]?[0-9]+", row.number) for row in rows):
         raise VideoError(f"{path}: integer times without a unit", remedy)
+
     span_s = Decimal(rows[-1].number) - Decimal(rows[0].number)
     if span_s > LONGEST_ASSUMED_INTERVAL_S * (len(rows) - 1):
         raise VideoError(
@@ -108,12 +119,14 @@ def _convert_times(path: Path, rows: Sequence[_TimeRow], unit: str) -> list[_Tim
     """Convert times to microseconds, and check that they are in range and increase."""
     timed: list[_TimeRow] = []
     for row in rows:
+        # Decimal numbers: a float has too few digits for nanoseconds since 1970.
         exact_us = Decimal(row.number) * US_PER_UNIT[unit]
         if not 0 <= exact_us <= LATEST_FRAME_US:
             raise VideoError(
                 f"{path}: line {row.line}: time out of range (found {row.number} {unit}, expected 0 to "
                 f"{LATEST_FRAME_US} us)"
             )
+
         timed.append(replace(row, t_us=round(exact_us)))
         if len(timed) > 1 and timed[-1].t_us <= timed[-2].t_us:
             raise VideoError(

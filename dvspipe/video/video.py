@@ -76,12 +76,16 @@ class Video(Brief):
             >>> open_video(np.zeros((50, 7, 12), np.uint8), fps=50, start_s=0.5, stop_s=0.7).estimate_selected()
             10
         """
-        start_s, stop_s = self.settings.start_s, math.inf if self.settings.stop_s is None else self.settings.stop_s
+        start_s = self.settings.start_s
+        stop_s = math.inf if self.settings.stop_s is None else self.settings.stop_s
         if self.times_us is not None:
             return sum(start_s <= t_us / 1e6 < stop_s for t_us in self.times_us)
+
         fps = self.settings.fps or (self.frame_count / self.duration_s if self.duration_s else 0.0)
         if not fps:
             return self.frame_count
+
+        # Rounded to 6 decimals: 0.07 * 100 is more than 7 in floating point.
         first, stop = (math.ceil(round(min(time_s * fps, self.frame_count), 6)) for time_s in (start_s, stop_s))
         return max(0, stop - first)
 
@@ -101,6 +105,7 @@ class Video(Brief):
         """
         duration_us = round(self.duration_s * 1e6)
         rounds = max(1, math.ceil(min_us / duration_us)) if duration_us else 1
+
         return replace(
             self,
             images=partial(_repeat, self.images, min_us),
@@ -125,10 +130,12 @@ class Video(Brief):
         width = max(1, round(size.width * scale))
         height = max(1, round(size.height * scale))
 
+        # The crop is in pixels of the video, so it is inside the crop that is set already.
         before = Region.full(self.size) if self.settings.crop is None else Region.parse(self.settings.crop)
         left = before.left + (self.size.width - width) // 2
         top = before.top + (self.size.height - height) // 2
         shown = Region(left, top, SensorSize(width=width, height=height))
+
         crop = self.settings.crop if shown.size == self.size else str(shown)
         resize = None if shown.size == size else str(size)
         settings = self.settings.model_copy(update={"crop": crop, "resize": resize})
@@ -150,7 +157,9 @@ class Video(Brief):
         stop_us = None if settings.stop_s is None else round(settings.stop_s * 1e6)
         has_own_times = self.times_us is not None or settings.fps is not None
         previous_us: int | None = None
-        number, skipped = -1, 0
+        number = -1
+        skipped = 0
+
         for number, (decoded_us, decode) in enumerate(self.images()):
             t_us = self._time_us(number, decoded_us)
             if t_us == previous_us and not has_own_times:
@@ -161,6 +170,8 @@ class Video(Brief):
                     Remedy("fps", EXAMPLE_FPS, "ignore the times in the file"),
                 )
             previous_us = t_us
+
+            # Frames outside the selection are not decoded.
             if t_us < start_us:
                 continue
             if stop_us is not None and t_us >= stop_us:
@@ -168,6 +179,7 @@ class Video(Brief):
             if skipped < first:
                 skipped += 1
                 continue
+
             image = fit_picture(self.name, convert(decode()), settings)
             height, width = image.shape[:2]
             if (width, height) != (self.size.width, self.size.height):
@@ -175,6 +187,8 @@ class Video(Brief):
                     f"{self.name}: wrong size of frame {number} (found {width}x{height}, expected {self.size})"
                 )
             yield t_us, image
+
+        # The video ended before the stop time: find out whether it is complete.
         if previous_us is not None and (reason := self.explain_end(number + 1)):
             message = f"{self.name}: truncated at {previous_us} us ({reason})"
             if not self.is_tolerant:
@@ -193,6 +207,7 @@ class Video(Brief):
             if number == len(self.times_us):
                 raise wrong_count(self.settings, number, self.name, f"at least {number + 1}")
             return self.times_us[number]
+
         return decoded_us if self.settings.fps is None else round(number * 1e6 / self.settings.fps)
 
     @contextmanager
@@ -212,10 +227,12 @@ class Video(Brief):
                 raise KeyboardInterrupt
             ended.set()
 
+        # A handler that is not a function ignores the signal, or leaves it to the system: it stays.
         handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
         handled = {number: handler for number, handler in handlers.items() if callable(handler)}
         for number in handled:
             signal.signal(number, end)
+
         try:
             yield
         finally:
@@ -239,13 +256,15 @@ def _warn_once(message: str) -> None:
 def _repeat(images: Callable[[], Images], min_us: int) -> Images:
     start_us = 0
     while start_us < min_us:
-        last_us, gap_us = None, 1
+        last_us = None
+        gap_us = 1
         with closing(images()) as once:
             for t_us, decode in once:
                 if last_us is not None:
                     gap_us = t_us - last_us
                 last_us = t_us
                 yield start_us + t_us, decode
+
         if not last_us:
             return  # a single frame: nothing to repeat
         start_us += last_us + gap_us

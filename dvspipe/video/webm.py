@@ -13,9 +13,18 @@ from typing import NamedTuple
 
 from ..base.files import write_beside
 
-EBML, SEGMENT, INFO, TIMESTAMP_SCALE, DURATION = 0x1A45DFA3, 0x18538067, 0x1549A966, 0x2AD7B1, 0x4489
-SEEK_HEAD, CUES = 0x114D9B74, 0x1C53BB6B
-CLUSTER, TIMESTAMP, SIMPLE_BLOCK, BLOCK_GROUP, BLOCK = 0x1F43B675, 0xE7, 0xA3, 0xA0, 0xA1
+EBML = 0x1A45DFA3
+SEGMENT = 0x18538067
+INFO = 0x1549A966
+TIMESTAMP_SCALE = 0x2AD7B1
+DURATION = 0x4489
+SEEK_HEAD = 0x114D9B74
+CUES = 0x1C53BB6B
+CLUSTER = 0x1F43B675
+TIMESTAMP = 0xE7
+SIMPLE_BLOCK = 0xA3
+BLOCK_GROUP = 0xA0
+BLOCK = 0xA1
 DEFAULT_SCALE_NS = 1_000_000
 MIN_BLOCK_BYTES = 4  # track number, time and flags
 
@@ -36,12 +45,16 @@ def write_duration(path: Path) -> float | None:
     Other files, and files with a duration, are not changed; the result is then None.
     """
     data = path.read_bytes()
-    found = _find_times(data)
-    if found is None:
+    times_found = _find_times(data)
+    if times_found is None:
         return None
-    info, scale_ns, times = found
+
+    # The last frame lasts as long as the mean of the others.
+    info, scale_ns, times = times_found
     gap = (times[-1] - times[0]) / (len(times) - 1) if len(times) > 1 else 0.0
     duration = max(times) + gap
+
+    # Info gets a new head with a size of 8 bytes, and the duration at its end: a float of 8 bytes (size 0x88).
     added = struct.pack(">HBd", DURATION, 0x88, duration)
     size = info.stop - info.start + len(added)
     head = INFO.to_bytes(4) + (size | 1 << 56).to_bytes(8)
@@ -52,21 +65,27 @@ def write_duration(path: Path) -> float | None:
 
 def _find_times(data: bytes) -> tuple[_Element, int, list[int]] | None:
     """Return the Info element, the unit of time in ns, and the times of all blocks; None if nothing is missing."""
-    top = {each.name: each for each in walk(data, 0, len(data))}
+    # A segment of known size would have to grow, too; browsers leave it open.
+    top = {element.name: element for element in walk(data, 0, len(data))}
     if EBML not in top or SEGMENT not in top or not top[SEGMENT].is_open:
         return None
-    info, scale_ns, times, base = None, DEFAULT_SCALE_NS, list[int](), 0
-    for each in walk(data, top[SEGMENT].start, top[SEGMENT].stop, into=(INFO, CLUSTER, BLOCK_GROUP)):
-        if each.name == INFO:
-            info = each
-        elif each.name in (DURATION, SEEK_HEAD, CUES):  # the latter have positions in the file
+
+    info = None
+    scale_ns = DEFAULT_SCALE_NS
+    times = list[int]()
+    base = 0
+    for element in walk(data, top[SEGMENT].start, top[SEGMENT].stop, into=(INFO, CLUSTER, BLOCK_GROUP)):
+        if element.name == INFO:
+            info = element
+        elif element.name in (DURATION, SEEK_HEAD, CUES):  # the latter have positions in the file
             return None
-        elif each.name == TIMESTAMP_SCALE:
-            scale_ns = int.from_bytes(data[each.start : each.stop])
-        elif each.name == TIMESTAMP:
-            base = int.from_bytes(data[each.start : each.stop])
-        elif each.name in (SIMPLE_BLOCK, BLOCK) and each.stop - each.start >= MIN_BLOCK_BYTES:
-            times.append(base + int.from_bytes(data[each.start + 1 : each.start + 3], signed=True))
+        elif element.name == TIMESTAMP_SCALE:
+            scale_ns = int.from_bytes(data[element.start : element.stop])
+        elif element.name == TIMESTAMP:
+            base = int.from_bytes(data[element.start : element.stop])
+        elif element.name in (SIMPLE_BLOCK, BLOCK) and element.stop - element.start >= MIN_BLOCK_BYTES:
+            # The time of a block is relative to its cluster.
+            times.append(base + int.from_bytes(data[element.start + 1 : element.start + 3], signed=True))
     return (info, scale_ns, times) if info is not None and times else None
 
 
@@ -80,15 +99,19 @@ def walk(data: bytes | mmap, start: int, stop: int, into: tuple[int, ...] = ()) 
         size_bytes = _count_bytes(data, start + name_bytes)
         if not name_bytes or not size_bytes or start + name_bytes + size_bytes > stop:
             return
+
+        # A size has 7 bits per byte; with all of them set, it is unknown, and the element reaches to the end.
         name = int.from_bytes(data[start : start + name_bytes])
         content = start + name_bytes + size_bytes
         unknown = (1 << 7 * size_bytes) - 1
         size = int.from_bytes(data[start + name_bytes : content]) & unknown
         end = stop if size == unknown else content + size
         yield _Element(name, start, content, end, size == unknown)
+
         start = content if name in into else end
 
 
 def _count_bytes(data: bytes | mmap, at: int) -> int:
     """Return the length of a number of variable length; 0: there is none."""
+    # The leading 1 bit marks the length: a number of one byte begins with it.
     return 9 - data[at].bit_length() if at < len(data) and data[at] else 0

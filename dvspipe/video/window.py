@@ -42,7 +42,9 @@ class PictureWindow:
     def __init__(self, title: str) -> None:
         if not cv2.currentUIFramework():
             raise VideoError("window: this OpenCV has no windows (opencv-python-headless); install opencv-python")
-        self._title, self._is_open = title, True
+
+        self._title = title
+        self._is_open = True
         with probe_display() as is_usable:
             if not has_display() or not is_usable:
                 raise VideoError("window: no display (found none that opens a window)")
@@ -83,11 +85,13 @@ def probe_display() -> Iterator[bool]:
     connections meanwhile, when its only window is closed.
     """
     command = [sys.executable, "-P", "-c", PROBE]
-    pipe, nowhere = subprocess.PIPE, subprocess.DEVNULL
+    pipe = subprocess.PIPE
+    nowhere = subprocess.DEVNULL
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=nowhere) as child:
         timer = threading.Timer(PROBE_S, child.kill)
         timer.start()
         try:
+            # Reading returns nothing if the child dies, or the timer ends it.
             assert child.stdout is not None
             yield bool(child.stdout.read(1))
         finally:

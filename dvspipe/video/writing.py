@@ -22,9 +22,11 @@ from .opencv import SILENT_OPENCV, cv2, silence_stderr
 def write_video(path: Path, frames: Iterable[Frame]) -> None:
     """Write 8-bit frames as VP8 `.webm` (plays in browsers), at the frame rate of the first two frames."""
     iterator = iter(frames)
-    first, second = next(iterator, None), next(iterator, None)
+    first = next(iterator, None)
+    second = next(iterator, None)
     if first is None or second is None:
         raise VideoError(f"{path}: too few frames to write (found {int(first is not None)}, expected at least 2)")
+
     with write_beside(path) as beside, open_webm(beside, first.size, 1e6 / (second.t_us - first.t_us)) as write:
         for frame in itertools.chain((first, second), iterator):
             write(cv2.cvtColor(frame.image, cv2.COLOR_GRAY2BGR))
@@ -53,8 +55,9 @@ def open_webm(path: Path, size: SensorSize, fps: float) -> Iterator[Callable[[ND
         yield write
     finally:
         writer.release()
-    if (found := sum(1 for _ in decode_file(path))) < count:
-        raise OSError(f"the disk may be full: found {found} frames, expected {count}")
+
+    if (frames := sum(1 for _ in decode_file(path))) < count:
+        raise OSError(f"the disk may be full: found {frames} frames, expected {count}")
 
 
 @contextmanager
@@ -64,8 +67,9 @@ def open_h264(path: Path, size: SensorSize, fps: float, crf: float) -> Iterator[
         from faery import mp4
     except ImportError as error:
         raise VideoError(f"{path}: the installed faery cannot write H.264; write .webm instead") from error
-    dimensions = (size.width, size.height)
+
     # without zerolatency, x264 reorders frames, and faery 0.7 writes their times in the wrong order
+    dimensions = (size.width, size.height)
     settings = {"crf": crf, "preset": "veryfast", "tune": "zerolatency", "profile": "main"}
     try:
         with mp4.Encoder(path, dimensions, fps, **settings) as encoder:

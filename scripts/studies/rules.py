@@ -112,7 +112,7 @@ def train_once(config: TrainConfig, folder: Path) -> TrainingRun:
     place = RunFolder(folder)
     started = place.config.is_file()
     if started:
-        check_config(config, place.config, changed=False)
+        check_config(config, place, changed=False)
         if TestResult.find(place.test) is not None:
             return TrainingRun.read(place)
     return train(config, folder, command="python scripts/studies/rules.py", resume=started)

@@ -426,4 +426,4 @@ def test_stages_are_printed_as_lines_without_terminal(tmp_path: Path, capsys: py
     checkpoint, _ = make_checkpoint(tmp_path / "a.safetensors", channels=(3,))
     command(str(checkpoint), out=tmp_path / "a.nir")
     lines = capsys.readouterr().err.splitlines()
-    assert [line.rpartition(": ")[2] for line in lines[:2]] == ["write nir", "compare nir"]
+    assert [line.rpartition(": ")[2] for line in lines[:2]] == ["write", "compare"]

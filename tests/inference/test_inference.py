@@ -1130,7 +1130,7 @@ def test_ctrl_c_keeps_finished_predictions(jobs: int, tmp_path: Path, checkpoint
     count = 5 * jobs
     for number in range(count):
         write(tmp_path / "data" / f"{number:02}.h5", moving_bar(number % 3, number, windows=200))
-    typed = [checkpoint, tmp_path / "data", "--out", tmp_path / "out", "--no-pictures", "--set", "hop_us=20000"]
+    typed = [checkpoint, tmp_path / "data", "--out", tmp_path / "out", "--no-pictures", "--hop-us", "20000"]
     command = [sys.executable, "-m", "dvspipe", "infer", *map(str, typed), "--jobs", str(jobs)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
         deadline = time.monotonic() + 300  # processes start slowly on busy machines

@@ -14,6 +14,7 @@ from dvspipe.base.config import build
 from dvspipe.base.errors import ConfigError
 from dvspipe.cli.options import read_config
 from dvspipe.networks import CsnnConfig, MlpConfig, ModuleConfig, parse_network
+from dvspipe.results import RunFolder
 from dvspipe.training import TrainConfig
 from dvspipe.training.resuming import check_config
 
@@ -60,8 +61,8 @@ def test_explicit_setting_of_another_kind_is_rejected() -> None:
 def test_resume_needs_the_stored_settings(tmp_path: Path) -> None:
     config = TrainConfig(network=MlpConfig(channels=(4,)))
     stored = config.model_dump(mode="json")
-    path = tmp_path / "args.yaml"
-    path.write_text(yaml.safe_dump(stored))
-    check_config(config, path, changed=False)
+    run = RunFolder(tmp_path)
+    run.config.write_text(yaml.safe_dump(stored))
+    check_config(config, run, changed=False)
     with raises(ConfigError, "network.channels = [4]", "[5]"):
-        check_config(TrainConfig(network=MlpConfig(channels=(5,))), path, changed=True)
+        check_config(TrainConfig(network=MlpConfig(channels=(5,))), run, changed=True)

@@ -21,7 +21,7 @@ from dvspipe.base.config import Settings, find_kinds, name_settings
 from dvspipe.base.errors import ConfigError, DvspipeError
 
 PACKAGE = Path(dvspipe.__file__).parent
-UNTYPED = {"events/methods.py", "recordings/editing.py", "recordings/verbs.py"}
+UNTYPED = {"events/methods.py"}
 KEYWORDS = re.compile(r"Unpack\[(\w+)\]")
 MODEL = re.compile(r"Settings of `(\w+)` by name")
 

@@ -102,7 +102,7 @@ def test_filter_needs_a_filter() -> None:
         EVENTS, refractory_us=500, activity_us=300
     )
     with raises(ConfigError, "refractory"):
-        filter(EVENTS, refractory=500)
+        filter(EVENTS, refractory=500)  # type: ignore[call-arg]
 
 
 def test_merge_takes_recordings_of_one_sensor() -> None:
@@ -146,7 +146,7 @@ def test_presets_give_the_same_events_in_every_function(tmp_path: Path) -> None:
 
 def test_convert_explains_wrong_settings_and_sources(tmp_path: Path) -> None:
     with raises(ConfigError, "pos_thress", "pos_thres"):
-        convert(tmp_path / "a.webm", tmp_path / "a.h5", pos_thress=1)
+        convert(tmp_path / "a.webm", tmp_path / "a.h5", pos_thress=1)  # type: ignore[call-arg]
     with raises(ArgumentError, "convert", "source", "Events"):
         convert(EVENTS, tmp_path / "a.h5")  # type: ignore[arg-type]
     with raises((VideoError, FileError), "a.webm"):

@@ -188,7 +188,7 @@ def test_folder_is_trained_from_the_command_line(
     commands.train("mine.yaml", out=Path("again"))
     assert TestResult.read(RunFolder(Path("again")).test).confusion == TestResult.read(first.test).confusion
     commands.train("bars", out=first.path, resume=True)  # the run is complete, and keeps its settings
-    commands.evaluate(first.best, "bars")  # type: ignore[arg-type]
+    commands.evaluate(first.best, "bars")
     assert "accuracy" in capsys.readouterr().out
     with raises(ConfigError, "--save", "mine.yaml"):
         commands.train("mine.yaml", save=Path("other.yaml"))

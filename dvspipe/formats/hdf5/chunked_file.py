@@ -42,7 +42,8 @@ from .planes import DEFLATE_LEVEL, compress_chunk
 CHUNK_ROWS = 65536
 MAX_ENCODERS = 4  # threads; one encodes 150 M events/s
 MAX_PENDING_CHUNKS = 64  # chunks to be compressed and stored: a million events, about one 720p frame
-STATE, GROWING = "state.npz", "growing.h5"
+STATE = "state.npz"
+GROWING = "growing.h5"
 STATE_ERRORS = (  # raised when a saved state is corrupted
     FormatError,
     OSError,
@@ -85,14 +86,20 @@ class _Column:
         while len(rows):
             begin = len(self.rest)
             room = len(self.buffer) - begin
-            piece, rows = rows[:room], rows[room:]
+            piece = rows[:room]
+            rows = rows[room:]
             self.rows += len(piece)
+
+            # A complete chunk of the caller's rows is not copied: the caller does not modify them afterwards.
             if len(piece) == len(self.buffer):
                 yield piece
                 continue
+
+            # The buffer of a chunk belongs to the thread that compresses it, so the next chunk gets a new one.
             self.buffer[begin : begin + len(piece)] = piece
             if not len(self.rest):
-                chunk, self.buffer = self.buffer, np.zeros_like(self.buffer)
+                chunk = self.buffer
+                self.buffer = np.zeros_like(self.buffer)
                 yield chunk
 
 
@@ -119,9 +126,11 @@ class ChunkedFile:
         self.path = path
         self.folder = path.with_name(path.name + UNFINISHED)
         self.saved: dict[str, NDArray[Any]] | None = None
-        self._key, self._resume = f"{compression} {key}", resume
+        self._key = f"{compression} {key}"
+        self._resume = resume
         self._filters = _filters(path, compression)
         self._is_encoded = compression == "gzip"
+
         self._columns = {name: _Column(np.zeros(CHUNK_ROWS, dtype)) for name, dtype in types.items()}
         self._parts: list[dict[str, list[int]]] = []  # per part: column -> cumulative number of chunks, checksum
         self._pending: deque[Future[None]] = deque()
@@ -139,6 +148,7 @@ class ChunkedFile:
             self._encoders = ThreadPoolExecutor(min(MAX_ENCODERS, os.cpu_count() or 1))
             self._storer = ThreadPoolExecutor(1)
             self._stack = stack.pop_all()
+
         return self
 
     def __exit__(
@@ -167,6 +177,8 @@ class ChunkedFile:
     def save(self, state: Mapping[str, ArrayLike]) -> None:
         """Save the rows so far and a state; another process can resume from them."""
         self._wait_pending(0)
+
+        # A file of chunks is valid once the state lists it, so it is renamed into place before the state.
         if self._growing is not None:
             self._close()
             with self._writing():
@@ -174,9 +186,12 @@ class ChunkedFile:
             self._parts.append({name: [column.stored, column.checksum] for name, column in self._columns.items()})
             for column in self._columns.values():
                 column.checksum = 0
+
+        # The rows after the last complete chunk are in no file, so they are saved with the state.
         arrays = {f"rest/{name}": column.rest for name, column in self._columns.items()}
         arrays |= {f"state/{name}": np.asarray(value) for name, value in state.items()}
         require_space(self.path, sum(array.nbytes for array in arrays.values()) + self._closing_bytes)
+
         about = json.dumps({"key": self._key, "parts": self._parts})
         with write_beside(self.folder / STATE) as beside, beside.open("wb") as file:
             np.savez(file, about=np.array(about), **arrays)  # type: ignore[arg-type]
@@ -188,6 +203,8 @@ class ChunkedFile:
             if len(column.rest):
                 self._encode(name, column.rest)
         self._wait_pending(0)
+
+        # Chunks of earlier `save`s are copied without decompression; chunks since then are in the growing file already.
         with self._writing():
             file = self._open_growing()
             for name, column in self._columns.items():
@@ -195,6 +212,7 @@ class ChunkedFile:
             for name, number, mask, chunk in read_chunks(self.folder, self._parts):
                 require_space(self.path, len(chunk) + self._closing_bytes)
                 self._datasets[name].id.write_direct_chunk((number * CHUNK_ROWS,), chunk, mask)
+
             yield file
             self._close()
             move_into_place(self.folder / GROWING, self.path)
@@ -213,8 +231,11 @@ class ChunkedFile:
 
     def _store(self, name: str, encoded: Future[bytes] | NDArray[Any], stop: int) -> None:
         """Store the chunk of a column that ends before row `stop`, as compressed bytes or as rows."""
-        column, rows = self._columns[name], encoded if isinstance(encoded, np.ndarray) else None
-        begin, chunk = column.stored * CHUNK_ROWS, b"" if isinstance(encoded, np.ndarray) else encoded.result()
+        column = self._columns[name]
+        rows = encoded if isinstance(encoded, np.ndarray) else None
+        begin = column.stored * CHUNK_ROWS
+        chunk = b"" if isinstance(encoded, np.ndarray) else encoded.result()
+
         require_space(self.path, (len(chunk) if rows is None else rows.nbytes) + self._closing_bytes)
         with self._writing():
             self._open_growing()
@@ -223,8 +244,10 @@ class ChunkedFile:
             if rows is None:
                 dataset.id.write_direct_chunk((begin,), chunk)
             else:
+                # HDF5 compresses these rows itself; the chunk is read back for its checksum.
                 dataset[begin:stop] = rows[: stop - begin]
                 _, chunk = dataset.id.read_direct_chunk((begin,))
+
         column.checksum = isal_zlib.crc32(chunk, column.checksum)
         column.stored += 1
 
@@ -239,10 +262,13 @@ class ChunkedFile:
                 self._datasets[name] = self._growing.create_dataset(
                     name, shape=(0,), maxshape=(None,), dtype=column.buffer.dtype, chunks=(CHUNK_ROWS,), **self._filters
                 )
+
         return self._growing
 
     def _close(self) -> None:
-        growing, self._growing = self._growing, None
+        # Closing fails on a full disk; the file counts as closed then, too, so it is not closed twice.
+        growing = self._growing
+        self._growing = None
         if growing is not None:
             with self._writing():
                 growing.close()
@@ -260,6 +286,7 @@ class ChunkedFile:
         """Load the state of an interrupted process, if it is complete and has the same key."""
         if not (self.folder / STATE).exists():
             return
+
         try:
             saved = read_state(self.folder)
             if saved.key != self._key:
@@ -273,6 +300,7 @@ class ChunkedFile:
         except STATE_ERRORS as error:
             log.warning("%s: restarting from the beginning: the saved state is corrupted (%s)", self.path, error)
             return
+
         self.saved = saved.state
         self._parts = saved.parts
         for name, column in self._columns.items():
@@ -306,6 +334,7 @@ def _filters(path: Path, compression: Compression) -> Mapping[str, Any]:
             f"{path}: cannot be written with compression = blosc, because hdf5plugin is not installed; "
             "pip install 'dvspipe[blosc]', or use compression = gzip"
         ) from error
+
     filters: Mapping[str, Any] = hdf5plugin.Blosc(cname="zstd", clevel=1, shuffle=hdf5plugin.Blosc.SHUFFLE)
     return filters
 
@@ -317,19 +346,22 @@ def part_file(folder: Path, number: int) -> Path:
 
 def read_chunks(folder: Path, parts: list[dict[str, list[int]]]) -> Iterator[tuple[str, int, int, bytes]]:
     """Yield the compressed chunks of saved files: column, chunk number, mask of skipped filters, content."""
+    # A part begins with the chunk at which the previous part of its column ended.
     first: dict[str, int] = {}
     for number, part in enumerate(parts):
         path = part_file(folder, number)
         with h5py.File(path) as file:
-            for name, (stop, checksum) in part.items():
-                dataset, found = file[name], 0
+            for name, (stop, expected) in part.items():
+                dataset = file[name]
+                checksum = 0
                 for chunk in range(first.get(name, 0), stop):
                     mask, content = dataset.id.read_direct_chunk((chunk * CHUNK_ROWS,))
-                    found = isal_zlib.crc32(content, found)
+                    checksum = isal_zlib.crc32(content, checksum)
                     yield name, chunk, mask, content
-                if found != checksum:
+
+                if checksum != expected:
                     raise FormatError(
-                        f"{path}: corrupted: wrong checksum of {name} (found {found:08x}, expected {checksum:08x})"
+                        f"{path}: corrupted: wrong checksum of {name} (found {checksum:08x}, expected {expected:08x})"
                     )
                 first[name] = stop
 
@@ -357,11 +389,12 @@ def read_state(folder: Path) -> SavedState:
     with zipfile.ZipFile(path) as archive:
         if (member := archive.testzip()) is not None:
             raise FormatError(f"{path}: corrupted: wrong checksum of {member}")
+
     with np.load(path, allow_pickle=False) as file:
         arrays = dict(file)
-    rests, state = (
-        {name.removeprefix(kind): array for name, array in arrays.items() if name.startswith(kind)}
-        for kind in ("rest/", "state/")
-    )
+
+    rests = {name.removeprefix("rest/"): rows for name, rows in arrays.items() if name.startswith("rest/")}
+    state = {name.removeprefix("state/"): value for name, value in arrays.items() if name.startswith("state/")}
+
     about = json.loads(str(arrays["about"]))
     return SavedState(about["key"], about["parts"], rests, state)

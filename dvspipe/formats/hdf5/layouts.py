@@ -84,14 +84,16 @@ TABLE_TYPES = {"v2e": np.dtype(np.uint32), "mvsec": np.dtype(np.float64)}
 
 def find_layout(path: Path, file: h5py.File) -> Layout:
     """Detect the layout of a file."""
-    found = [(layout, columns) for layout in LAYOUTS if (columns := _find_columns(file, layout))]
-    if not found:
+    matches = [(layout, columns) for layout in LAYOUTS if (columns := _find_columns(file, layout))]
+    if not matches:
         known = ", ".join(f"{layout.name} ({layout.columns['t'].dataset})" for layout in LAYOUTS)
         raise FormatError(f"{path}: no events (found {list_datasets(file)}, expected one of the layouts {known})")
-    (first, columns), *others = found
+
+    (first, columns), *others = matches
     for other, other_columns in others:
         if columns != other_columns:  # hard links to the same datasets are the same recording
             raise FormatError(f"{path}: events in several layouts (found {first.name} and {other.name}, expected one)")
+
     return first
 
 
@@ -106,5 +108,6 @@ def _find_columns(file: h5py.File, layout: Layout) -> dict[str, h5py.Dataset] | 
             return None
         if isinstance(location.part, int) and (dataset.ndim != 2 or dataset.shape[1] != len("txyp")):
             return None
+
         columns[name] = dataset
     return columns

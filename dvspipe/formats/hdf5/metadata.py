@@ -57,9 +57,11 @@ def read_metadata(path: Path, file: h5py.File, layout: Layout, hints: Hints) -> 
                 f"{where}: wrong type (found {dtype} of shape {dataset.shape}, expected a number per event for {name})"
             )
         sizes[name] = int(dataset.shape[0])
+
     if len(set(sizes.values())) > 1:
         listed = ", ".join(f"{size:,} {name}" for name, size in sizes.items())
         raise FormatError(f"{path}: columns of different lengths (found {listed})")
+
     return Metadata(
         path=path,
         layout=layout.name,
@@ -91,11 +93,14 @@ def _find_unit(path: Path, file: h5py.File, layout: Layout, location: Location, 
     dataset = get_dataset(file, location.dataset)
     dtype = dataset.dtype[location.part] if isinstance(location.part, str) else dataset.dtype
     unit = layout.float_unit if dtype.kind == "f" else layout.integer_unit
+
+    # The number type of a table identifies the program that wrote it, and so the unit.
     if layout.is_table and dtype == TABLE_TYPES[layout.name]:
         unit = layout.float_unit or "us"
     if layout.name == "dsec" and "timestamp_scale_ms" in file.attrs:  # written by EventCV
         scale = file.attrs["timestamp_scale_ms"]
         unit = next((known for ms, known in UNITS_BY_MS.items() if np.isclose(scale, ms, atol=0)), None)
+
     unit = hints.time_unit or unit
     if unit is None:
         raise unknown_unit(
@@ -120,6 +125,7 @@ def read_sensor(path: Path, file: h5py.File, layout: Layout) -> SensorSize | Non
             named[SensorSize(width=int(sides[0]), height=int(sides[1]))] = where
     except (EventError, TypeError, ValueError, OverflowError) as error:
         raise FormatError(f"{path}: invalid sensor size ({error})") from error
+
     if len(named) > 1:
         raise FormatError(
             f"{path}: several sensor sizes (found {', '.join(f'{w}: {s}' for s, w in named.items())}, expected one)"
@@ -134,6 +140,7 @@ def _read_sizes(path: Path, file: h5py.File, layout: Layout) -> Iterator[tuple[s
         yield "attributes width and height", (attributes["width"], attributes["height"])
     if layout.name == "prophesee" and "geometry" in attributes:
         yield "attribute geometry", _to_text(attributes["geometry"]).lower().split("x")[:2]
+
     if isinstance(layout.sensor, tuple):
         sides = [find_number(path, file, name) for name in layout.sensor]
         if None not in sides:
@@ -151,6 +158,7 @@ def read_attributes(path: Path, file: h5py.File) -> dict[str, Any]:
         if file.attrs.get_id(name).get_storage_size() > MAX_ATTRIBUTE_BYTES:
             continue
         attributes[name] = _to_json(file.attrs[name])
+
     settings = attributes.get("settings")
     if isinstance(settings, str) and attributes.get("format") == "dsec":  # written by dvspipe
         try:

@@ -20,7 +20,8 @@ from ...base.kernels import njit
 DEFLATE_LEVEL = 1  # ISA-L level: 3 % larger than zlib, in a sixth of the time
 MIN_SAVED_SHARE = 0.05  # planes that become less than this share smaller, such as the lowest bytes of x, are stored
 MAX_STORED_BYTES = 0xFFFF
-ZLIB_HEADER, END = b"\x78\x01", b"\x03\x00"  # END: an empty last block
+ZLIB_HEADER = b"\x78\x01"
+END = b"\x03\x00"  # an empty last block
 ADLER32_BASE = 65521  # RFC 1950: a zero byte adds the lower sum to the upper sum
 BLOCK_VALUES = 4096  # values per block; small enough for the cache
 UNSIGNED = {2: np.uint16, 4: np.uint32, 8: np.uint64}
@@ -39,27 +40,39 @@ def compress_chunk(rows: NDArray[Any], padding: int = 0) -> bytes:
         >>> copy.tolist()
         [0, 1, 2, 3, 4]
     """
+    # The planes above the highest byte that is used contain only zeros, and are not split but compressed at once.
     values = np.ascontiguousarray(rows).view(UNSIGNED.get(rows.itemsize, np.uint8))
-    used, count = -(-int(values.max(initial=0)).bit_length() // 8), len(rows) + padding  # the other planes are zeros
-    planes, zeros = np.zeros((used, count), np.uint8), (rows.itemsize - used) * count
+    used = -(-int(values.max(initial=0)).bit_length() // 8)
+    count = len(rows) + padding
+    planes = np.zeros((used, count), np.uint8)
+    zeros = (rows.itemsize - used) * count
     _split(values, planes)
-    blocks = [block for plane in planes for block in (_deflate_plane(plane[: len(rows)]), _deflate_zeros(padding))]
+
+    blocks: list[bytes] = []
+    for plane in planes:
+        blocks += [_deflate_plane(plane[: len(rows)]), _deflate_zeros(padding)]
+
     return b"".join([ZLIB_HEADER, *blocks, _deflate_zeros(zeros), END, _find_checksum(planes, zeros)])
 
 
 def decompress_chunk(content: bytes, rows: NDArray[Any], *, shuffled: bool) -> None:
     """Decompress a chunk into `rows`."""
-    values, size = rows.reshape(-1), rows.dtype.itemsize
+    values = rows.reshape(-1)
+    size = rows.dtype.itemsize
     if shuffled and size in UNSIGNED and (planes := _decompress_planes(content, rows.shape[0], size)) is not None:
         _join(planes, values.view(UNSIGNED[size]))
         return
+
+    # Chunks of other programs, and chunks without planes of zeros.
     inflater = isal_zlib.decompressobj()
     data = inflater.decompress(content, rows.nbytes + 1)  # limited: HDF5 lets a chunk grow a thousandfold
     if len(data) != rows.nbytes or not inflater.eof:
         raise ValueError(f"a chunk does not decompress to {rows.nbytes} bytes")
+
     if not shuffled or size == 1:
         values.view(np.uint8)[:] = np.frombuffer(data, np.uint8)
         return
+
     planes = np.frombuffer(data, np.uint8).reshape(size, -1)
     if size in UNSIGNED:
         used = np.flatnonzero(planes.max(axis=1, initial=0))
@@ -70,6 +83,8 @@ def decompress_chunk(content: bytes, rows: NDArray[Any], *, shuffled: bool) -> N
 
 def _decompress_planes(content: bytes, count: int, size: int) -> NDArray[np.uint8] | None:
     """Decompress the planes before the planes of zeros, if `compress_chunk` wrote the chunk, or else return None."""
+    # The number of planes is not stored, but a chunk with `used` planes ends in its planes of zeros, always the same
+    # bytes. Only if the checksum fits are they not data that happen to be equal.
     for used in range(1, size):
         zeros = (size - used) * count
         end = _deflate_zeros(zeros) + END
@@ -77,6 +92,7 @@ def _decompress_planes(content: bytes, count: int, size: int) -> NDArray[np.uint
             data = isal_zlib.decompressobj(-zlib.MAX_WBITS).decompress(content[2 : -4 - len(end)], used * count + 1)
             if len(data) == used * count and _find_checksum(data, zeros) == content[-4:]:
                 return np.frombuffer(data, np.uint8).reshape(used, count)
+
     return None
 
 
@@ -100,6 +116,7 @@ def _store(plane: NDArray[np.uint8]) -> bytes:
     for first in range(0, len(plane), MAX_STORED_BYTES):
         piece = plane[first : first + MAX_STORED_BYTES]
         pieces += [struct.pack("<BHH", 0, len(piece), MAX_STORED_BYTES - len(piece)), piece]
+
     return b"".join(pieces)
 
 
@@ -117,21 +134,29 @@ def _deflate(library: Any, level: int, data: NDArray[np.uint8]) -> bytes:
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _split(values: NDArray[Any], planes: NDArray[np.uint8]) -> None:
-    for place in range(len(planes)):
-        plane = planes[place]
+    # Law: planes[byte, k] = byte number `byte` of values[k], from the lowest up; planes [used, N], values [N] unsigned.
+    for byte in range(len(planes)):
+        plane = planes[byte]
         for k in range(values.size):
-            plane[k] = values[k] >> np.uint64(8 * place)
+            plane[k] = values[k] >> np.uint64(8 * byte)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _join(planes: NDArray[np.uint8], values: NDArray[Any]) -> None:
-    size, first, one = np.uintp(values.size), np.uintp(0), np.uintp(1)
+    # Law: values[k] = sum over bytes of planes[byte, k] << 8 * byte; planes [used, N], values [N] unsigned.
+    size = np.uintp(values.size)
+    first = np.uintp(0)
+    one = np.uintp(1)
+
+    # Blocks of values stay in the cache while the loop over bytes adds one plane after the other.
     while first < size:
         stop = min(size, first + np.uintp(BLOCK_VALUES))
-        for place in range(len(planes)):
-            plane, shift, k = planes[place], np.uint64(8 * place), first
+        for byte in range(len(planes)):
+            plane = planes[byte]
+            shift = np.uint64(8 * byte)
+            k = first
             while k < stop:
-                if place == 0:
+                if byte == 0:
                     values[k] = plane[k]
                 else:
                     values[k] |= np.uint64(plane[k]) << shift

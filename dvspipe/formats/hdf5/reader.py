@@ -52,6 +52,7 @@ def open_hdf5(path: Path, hints: Hints = NO_HINTS) -> Source:
         sensor = read_sensor(path, file, layout)
         attributes = read_attributes(path, file) | {"layout": layout.name}
         labels = _find_labels(file, metadata)
+
     noise = None if labels is None else _source(labels, sensor, attributes)
     return replace(_source(metadata, sensor, attributes), noise=noise)
 
@@ -71,6 +72,7 @@ def _find_labels(file: h5py.File, metadata: Metadata) -> Metadata | None:
     dataset = find_dataset(file, LABELS) if metadata.layout == "dsec" else None
     if dataset is None or dataset.shape != (metadata.events,) or dataset.dtype.kind not in "bu":
         return None
+
     check_storage(f"{metadata.path}: {LABELS}", dataset)
     return replace(metadata, locations=metadata.locations | {"p": Location(LABELS)})
 
@@ -81,6 +83,7 @@ def _refuse_gzip(path: Path) -> None:
             packed = file.read(len(GZIP_MAGIC)) == GZIP_MAGIC
     except OSError as error:
         raise FileError(f"{path}: cannot be read ({error.strerror or error})") from error
+
     if packed:
         raise FormatError(f"{path}: cannot read an HDF5 file inside gzip; decompress it first")
 
@@ -95,6 +98,7 @@ def _open_file(path: Path) -> Iterator[h5py.File]:
             raise FormatError(f"{path}: not an HDF5 file (found {describe_content(path)})") from error
         message = f"{path}: not a complete HDF5 file ({error}); truncated HDF5 files cannot be read"
         raise FormatError(message) from error
+
     try:
         with file:
             yield file
@@ -111,12 +115,15 @@ class _Reader:
     """
 
     def __init__(self, metadata: Metadata, file: h5py.File, threads: Executor) -> None:
-        self._metadata, self._threads = metadata, threads
+        self._metadata = metadata
+        self._threads = threads
+
         size = metadata.path.stat().st_size
         self._stored = {
             name: StoredRows(get_dataset(file, name), size)
             for name in dict.fromkeys(location.dataset for location in metadata.locations.values())
         }
+
         self.available = min(stored.available for stored in self._stored.values())
         self.off: int | None = None
 
@@ -131,13 +138,16 @@ class _Reader:
         Raises:
             CorruptionError: If the event was never stored, or its time is invalid.
         """
-        metadata, location = self._metadata, self._metadata.locations["t"]
+        metadata = self._metadata
+        location = self._metadata.locations["t"]
+
         if event >= self.available:
             raise _missing_error(metadata, self.available)
         try:
             value = _select_part(self._stored[location.dataset].read(event, event + 1), location.part)
         except H5PY_ERRORS as error:
             raise _unreadable_error(metadata, event, error) from error
+
         t, valid = to_microseconds(value, metadata.exponent, metadata.offset_us)
         if not valid.all():
             raise _invalid_error(metadata, event, "t", value[0])
@@ -164,6 +174,7 @@ def _chunks(
             if progress:
                 progress(min(first + CHUNK_EVENTS, until) - start, stop - start)
             yield from _read(metadata, reader, first, min(first + CHUNK_EVENTS, until))
+
         if until < stop:
             raise _missing_error(metadata, until)
 
@@ -187,6 +198,7 @@ def _read(metadata: Metadata, reader: _Reader, start: int, stop: int) -> Iterato
     except H5PY_ERRORS as error:
         if stop - start == 1:
             raise _unreadable_error(metadata, start, error) from error
+
         middle = (start + stop) // 2
         yield from _read(metadata, reader, start, middle)
         yield from _read(metadata, reader, middle, stop)
@@ -202,6 +214,7 @@ def _convert(
     stop = len(columns.t)
     if stop:
         yield columns
+
     if invalid:
         raise _invalid_error(metadata, start + stop, invalid, values[invalid][stop])
 
@@ -231,9 +244,13 @@ def _extent(metadata: Metadata) -> Extent:
 
 def _part(metadata: Metadata, start_us: int, stop_us: int) -> Iterator[StoredColumns]:
     """Yield the events with start_us <= t < stop_us; yield all events if corruption prevents the search."""
-    start, stop = 0, metadata.events
+    start = 0
+    stop = metadata.events
     with suppress(CorruptionError), _open_reader(metadata) as reader:
+        # Times are sorted; an event is decoded for each step of the bisection.
         first, last = (bisect_left(range(metadata.events), t_us, key=reader.time_us) for t_us in (start_us, stop_us))
         if first <= last:
-            start, stop = first, last
+            start = first
+            stop = last
+
     yield from _chunks(metadata, start, stop)

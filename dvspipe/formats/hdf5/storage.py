@@ -78,15 +78,17 @@ CPU time for files written by dvspipe and 1.9 times for others; in one thread, 1
 
 def find_dataset(file: h5py.File, name: str) -> h5py.Dataset | None:
     """Return the dataset with the path `name`; None if it is missing or only reachable by a soft or external link."""
-    found: Any = file
+    item: Any = file
+
     for part in name.split("/"):
-        links = found.id.links if isinstance(found, h5py.Group) else None
-        if links is None or not links.exists(part.encode()):  # `part in found` would follow links
+        links = item.id.links if isinstance(item, h5py.Group) else None
+        if links is None or not links.exists(part.encode()):  # `part in item` would follow links
             return None
         if links.get_info(part.encode()).type != h5py.h5l.TYPE_HARD:
             return None
-        found = found[part]
-    return found if isinstance(found, h5py.Dataset) else None
+        item = item[part]
+
+    return item if isinstance(item, h5py.Dataset) else None
 
 
 def get_dataset(file: h5py.File, name: str) -> h5py.Dataset:
@@ -103,6 +105,7 @@ def find_number(path: Path, file: h5py.File, name: str) -> int | None:
     if dataset is None or dataset.size != 1 or dataset.dtype.kind not in "iuf":
         return None
     check_storage(f"{path}: {name}", dataset)
+
     value = np.asarray(dataset[()]).item()
     if value != int(value):
         raise FormatError(f"{path}: wrong {name} (found {value}, expected an integer)")
@@ -138,10 +141,12 @@ def check_storage(where: str, dataset: h5py.Dataset) -> None:
         raise FormatError(f"{where}: wrong type (found {dtype}, expected numbers)")
     if dataset.shape is None or max((*dataset.shape, 0)) > MAX_ROWS:
         raise FormatError(f"{where}: wrong shape (found {dataset.shape}, expected at most {MAX_ROWS} rows)")
+
     if dataset.chunks is not None:
         size = math.prod(dataset.chunks) * dtype.itemsize
         if size > MAX_CHUNK_BYTES:
             raise FormatError(f"{where}: chunks too large (found {size} bytes, expected at most {MAX_CHUNK_BYTES})")
+
     for number in filters_of(dataset):
         _check_filter(where, number)
 
@@ -156,6 +161,7 @@ def _check_filter(where: str, number: int) -> None:
         except ImportError as error:
             message = f"{where}: compressed with {name}, not included in h5py; pip install hdf5plugin"
             raise FormatError(message) from error
+
     if not h5py.h5z.filter_avail(number):
         what = name or ("Prophesee's ECF" if number == ECF else f"the HDF5 filter {number}")
         advice = "install https://github.com/prophesee-ai/hdf5_ecf" if number == ECF else "install its HDF5 plugin"
@@ -189,11 +195,14 @@ class StoredRows:
             if not dataset.id.get_storage_size():
                 self.available = 0
             return
+
+        # Chunks are decompressed by dvspipe itself if their bytes are complete rows, with numbers as in memory.
         self._chunk_rows = int(dataset.chunks[0])
         as_in_memory = dataset.id.get_type().equal(h5py.h5t.py_create(dataset.dtype, logical=True))
         complete_rows = dataset.chunks[1:] == self._row_shape
         self._inflated = as_in_memory and complete_rows and filters_of(dataset) in INFLATED
         self._shuffled = h5py.h5z.FILTER_SHUFFLE in filters_of(dataset)
+
         self.available = min(self.available, self._count_stored_rows())
         if not self._inflated:
             self._enlarge_cache()
@@ -209,9 +218,12 @@ class StoredRows:
             self._inflated &= chunk.filter_mask == 0
 
         self.dataset.id.chunk_iter(visit)
+
+        # A row of chunks is stored if it has as many chunks as the dataset is wide, and none is larger than the file.
         numbers, counts = np.unique(np.array(firsts, np.int64) // int(chunks[0]), return_counts=True)
         numbers = numbers[counts >= self._chunks_across]
         numbers = numbers[~np.isin(numbers, np.array(too_large, np.int64) // chunks[0])]
+
         gaps = np.flatnonzero(numbers != np.arange(len(numbers)))
         return int(gaps[0] if len(gaps) else len(numbers)) * int(chunks[0])
 
@@ -233,20 +245,28 @@ class StoredRows:
         """Read the rows `start` to `stop` - 1; `threads`, if given, decompress complete chunks in parallel."""
         if not self._inflated or stop <= start:
             return np.asarray(self.dataset[start:stop])
+
         rows = np.empty((stop - start, *self._row_shape), self.dataset.dtype)
         size = self._chunk_rows
         complete: list[tuple[bytes, NDArray[Any]]] = []
         running: list[Future[None]] = []
+
         for number in range(start // size, -(-stop // size)):
-            first, after = max(number * size, start), min((number + 1) * size, stop)
+            chunk_start = number * size
+            first = max(chunk_start, start)
+            after = min((number + 1) * size, stop)
             part = rows[first - start : after - start]
+
+            # A chunk that is needed only in part is cached: the next call often needs other rows of it.
             if threads is None or len(part) < size:
-                part[:] = self._read_chunk(number)[first - number * size : after - number * size]
+                part[:] = self._read_chunk(number)[first - chunk_start : after - chunk_start]
                 continue
+
             complete.append((self._read_content(number), part))
             if len(complete) * size >= JOB_ROWS:
                 running.append(threads.submit(self._decompress, complete))
                 complete = []
+
         self._decompress(complete)
         for job in running:
             job.result()

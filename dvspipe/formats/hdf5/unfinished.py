@@ -38,6 +38,7 @@ def open_unfinished(path: Path) -> Source:
     """
     if not (path / STATE).exists():
         raise FileError(f"{path}: contains no events (found an unfinished file before its first save)")
+
     try:
         saved = read_state(path)
         for _ in read_chunks(path, saved.parts):
@@ -73,6 +74,7 @@ def refuse_discarding(folder: Path) -> None:
             *_, version_of_source = _read_key(read_state(folder))
     except STATE_ERRORS:  # corrupted: there is nothing to keep
         return
+
     if version_of_source is None:
         raise FileError(
             f"{folder}: contains the events of an interrupted recording; to keep them, convert it to a file of "

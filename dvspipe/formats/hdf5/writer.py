@@ -77,6 +77,7 @@ class EventWriter(Writer):
             "source": escape_controls(source),
             "settings": json.dumps(dict(settings or {})),
         }
+
         self._types = COLUMN_TYPES | ({"noise": np.uint8} if labelled else {})
         self._file = ChunkedFile(
             self.path,
@@ -106,14 +107,17 @@ class EventWriter(Writer):
         self._file.save({"writer": writer, **state})
 
     def _write(self, events: Events, noise: NDArray[np.bool_] | None) -> None:
+        # Times that begin late are stored relative to an offset: /ms_to_idx has a row for each millisecond since 0.
         first_us = int(events.t[0])
         if not self.count:
             self._offset_us = 0 if 0 <= first_us < NEAR_ZERO_US else first_us - first_us % 1000
         self._last_us = int(events.t[-1])
+
         if self._last_us - self._offset_us > LATEST_US:
             raise EventError(
                 f"{self.path}: time span too long (found {self._offset_us} to {self._last_us} us, expected 64 bits)"
             )
+
         columns: dict[str, NDArray[Any]] = {"x": events.x, "y": events.y, "t": events.t, "p": events.p}
         columns |= {} if noise is None else {"noise": noise}
         for start in range(0, len(events), PART_ROWS):
@@ -123,6 +127,7 @@ class EventWriter(Writer):
         t = columns["t"] - self._offset_us if self._offset_us else columns["t"]
         for name, column in (columns | {"t": t}).items():
             self._file.append(f"events/{name}", column.view(self._types[name]))
+
         self._index_milliseconds(t, int(t[-1]) // 1000 + 1)
         self.count += len(t)
 
@@ -139,8 +144,12 @@ class EventWriter(Writer):
         self._index_milliseconds(np.empty(0, np.int64), self._next_ms + 1)
         with self._file.complete() as file:
             file.attrs.update(self._attributes)
-            group, left = file["events"], file.create_group("prophesee/left")
-            group["width"], group["height"] = self.sensor.width, self.sensor.height
+
+            # Other libraries look for the same columns under /prophesee/left: hard links, without copies.
+            group = file["events"]
+            left = file.create_group("prophesee/left")
+            group["width"] = self.sensor.width
+            group["height"] = self.sensor.height
             for name in self._types:
                 left[name] = group[name]
             file["t_offset"] = np.int64(self._offset_us)
