@@ -134,7 +134,7 @@ def evaluate(
     trust: Trust = None,
     as_json: AsJson = False,
     overwrite: Overwrite = False,
-    part: verbs.Part = "test",
+    part: verbs.EvaluatedPart = "test",
     **given: Any,
 ) -> None:
     """Evaluate a classifier on a data set: accuracy, calibration and confused classes; also on corrupted recordings."""

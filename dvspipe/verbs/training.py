@@ -23,8 +23,8 @@ if TYPE_CHECKING:  # torch takes seconds to import
     from ..training.evaluation import TrainedClassifier
 
 
-Part = Literal["test", "validation", "train", "all"]
-"""Part of a data set."""
+EvaluatedPart = Literal["test", "validation", "train", "all"]
+"""Part of a data set to evaluate."""
 
 
 @checked
@@ -92,9 +92,9 @@ def train(
     data = config if isinstance(config, DataSet) else None
     settings: dict[str, object] = {**named}
     if isinstance(network, Settings | Mapping):
-        settings["network"] = network
+        settings |= {"network": network}
     elif module is not None and data is not None:
-        settings["network"] = {"kind": "module"}
+        settings |= {"network": {"kind": "module"}}
 
     if resume and out is None:
         raise ConfigError("resume: needs a run folder", Remedy("out", "FOLDER"))
@@ -145,7 +145,7 @@ def _choose_for_folder(
 def evaluate(
     checkpoint: str | Path | TrainedClassifier | nn.Module,
     data: DataConfig | DataSet | Mapping[str, object] | str | Path,
-    part: Part = "test",
+    part: EvaluatedPart = "test",
     *,
     seed: int = 0,
     batch: int = 32,

@@ -98,7 +98,7 @@ ONLY_HOMES = {
     "sklearn": {"training"},
     "starlette": {"app"},
     "tonic": {"datasets"},
-    "torch": {"networks", "rules", "checkpoints", "training", "inference", "integers", "torch"},
+    "torch": {"networks", "rules", "checkpoints", "training", "inference", "integers", "verbs", "torch"},
 }
 
 

@@ -81,7 +81,7 @@ def test_public_functions_accept_path_strings(tmp_path: Path) -> None:
     with raises(dvspipe.DvspipeError, "nowhere"):
         dvspipe.train(dvspipe.TrainConfig(data={"root": "nowhere"}), texts["out"])  # type: ignore[arg-type]
     (tmp_path / "mine.yaml").write_text("data: {root: nowhere}\n", encoding="utf-8")
-    for config in (str(tmp_path / "mine.yaml"), {"data": {"root": "nowhere"}}, "nowhere"):
+    for config in (dvspipe.TrainConfig.read(str(tmp_path / "mine.yaml")), {"data": {"root": "nowhere"}}, "nowhere"):
         with raises(dvspipe.DvspipeError, "nowhere"):
             dvspipe.train(config, texts["out"])
     for function in (
