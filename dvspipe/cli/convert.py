@@ -27,7 +27,7 @@ from .commands import takes
 from .options import (
     AsJson,
     EngineName,
-    Jobs,
+    JobCount,
     Overwrite,
     ShardName,
     choose_engine,
@@ -57,7 +57,7 @@ def convert(
         str | None, Parameter(help=f"Format (file suffix) in an output folder; default: {DEFAULT_SUFFIX}.")
     ] = None,
     preview: Annotated[bool, Parameter(help="Also write a .webm video of the events next to each event file.")] = False,
-    jobs: Jobs = None,
+    jobs: JobCount = None,
     engine: EngineName = "local",
     shard: ShardName = None,
     as_json: AsJson = False,

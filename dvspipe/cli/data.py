@@ -18,7 +18,7 @@ from .options import (
     AsJson,
     Config,
     EngineName,
-    Jobs,
+    JobCount,
     Overrides,
     Overwrite,
     ShardName,
@@ -134,7 +134,7 @@ def encode(
     shard_size: Annotated[
         str | None, Parameter(metavar="SIZE", help="Size after which a new shard starts; default: 256MB.")
     ] = None,
-    jobs: Jobs = None,
+    jobs: JobCount = None,
     engine: EngineName = "local",
     shard: ShardName = None,
     overwrite: Overwrite = False,

@@ -11,7 +11,7 @@ from ..report.frame_sets import open_frames, write_frames
 from ..report.frames import SETTINGS
 from .activity import ShownStage
 from .commands import takes
-from .options import Jobs, choose_engine
+from .options import JobCount, choose_engine
 from .screen import fail_inputs, messages, notes, progress, screen, show_name, skip
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @takes(verb, without=("engine",))
-def frames(source: Path, out: Path, *, jobs: Jobs = None, overwrite: bool = False, **given: Any) -> None:
+def frames(source: Path, out: Path, *, jobs: JobCount = None, overwrite: bool = False, **given: Any) -> None:
     engine = choose_engine(jobs, "local")
     plan = open_frames(source, out, **given)
     done_before = 0 if overwrite else len(plan.tasks) - len(plan.unwritten())

@@ -14,7 +14,17 @@ from ..inference import InferConfig
 from ..verbs.classification import infer as verb
 from .activity import show_share
 from .commands import takes
-from .options import AsJson, Jobs, Overwrite, ShardName, Trust, choose_engine, note_shard, parse_shard, trust_packages
+from .options import (
+    AsJson,
+    JobCount,
+    Overwrite,
+    ShardName,
+    Trust,
+    choose_engine,
+    note_shard,
+    parse_shard,
+    trust_packages,
+)
 from .screen import TextTable, fail_inputs, messages, notes, progress, screen, show_name, skip
 
 if TYPE_CHECKING:
@@ -36,7 +46,7 @@ def infer(
         Parameter(help="Label file, or folder of NAME_labels.csv files, to compute scores; default: no scores."),
     ] = None,
     trust: Trust = None,
-    jobs: Jobs = None,
+    jobs: JobCount = None,
     engine: Annotated[
         str,
         Parameter(

@@ -29,7 +29,7 @@ Overrides = Annotated[
 ]
 Overwrite = Annotated[bool, Parameter(show_default=False, help="Replace outputs that already exist.")]
 AsJson = Annotated[bool, Parameter(name="--json", show_default=False, help="Print results as JSON.")]
-Jobs = Annotated[
+JobCount = Annotated[
     int | None,
     Parameter(alias="-j", validator=Number(gte=1), metavar="N", help="Number of worker processes; default: 1."),
 ]

@@ -23,7 +23,7 @@ from ..recordings.conversion import find_recordings
 from ..verbs import editing
 from .activity import show_share
 from .commands import takes
-from .options import AsJson, EngineName, Jobs, Overwrite, ShardName, choose_engine, note_shard, parse_shard
+from .options import AsJson, EngineName, JobCount, Overwrite, ShardName, choose_engine, note_shard, parse_shard
 from .screen import (
     TextTable,
     choose_exit_code,
@@ -131,7 +131,7 @@ def _list_values(name: str, value: object) -> Iterator[tuple[str, str]]:
 def check(
     recordings: Annotated[list[Path], Parameter(help="Recordings, folders of recordings, or - for standard input.")],
     *,
-    jobs: Jobs = None,
+    jobs: JobCount = None,
     engine: EngineName = "local",
     shard: ShardName = None,
     as_json: AsJson = False,

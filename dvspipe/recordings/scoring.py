@@ -108,7 +108,7 @@ def label_events(
     if noise_hz is None and part.recording.noise is None:
         raise ConfigError(
             f"{path}: has no noise labels (expected a file .h5 with labels, written with label_noise = true)",
-            Remedy("noise", "HZ", "mix noise of a known rate into it"),
+            Remedy("noise_hz", "HZ", "mix noise of a known rate into it"),
         )
     if noise_hz is not None and part.recording.noise is not None:
         raise ConfigError(f"{path}: has noise labels already (found noise = {noise_hz:g} Hz, expected none)")

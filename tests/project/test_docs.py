@@ -23,7 +23,7 @@ from cyclopts.argument import Argument
 from pydantic import BaseModel
 
 import dvspipe
-from dvspipe.base.config import Settings, build, find_kinds
+from dvspipe.base.config import Settings, build, find_kinds, name_settings
 from dvspipe.checkpoints.checkpoint import SHIPPED
 from dvspipe.cli.app import app
 from dvspipe.results import ShippedRecord
@@ -170,7 +170,9 @@ def check_arguments(command: Command) -> None:
             if is_value and allowed and int not in typing.get_args(known[option].hint):
                 assert set(value.split("|")) <= set(allowed), f"{option} {value}, expected one of {allowed}"
         elif command.name in TAKES_CONFIG and "=" in word and not PLACEHOLDER.fullmatch(word):
-            assert setting_exists(TrainConfig, word.partition("=")[0]), f"dvspipe {command.name}: no setting {word}"
+            [(group, inner)] = name_settings(TrainConfig, {word.partition("=")[0]: None}).items()
+            key = f"{group}.{next(iter(inner))}" if isinstance(inner, dict) else group
+            assert setting_exists(TrainConfig, key), f"dvspipe {command.name}: no setting {word}"
 
 
 def test_commands_options_and_settings_exist() -> None:
