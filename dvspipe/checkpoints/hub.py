@@ -58,6 +58,7 @@ class HubModel(NamedTuple):
             raise CheckpointError(
                 f"{text}: not a model on the hub (expected hf://USER/NAME or hf://USER/NAME@REVISION)"
             )
+
         return cls(found["name"], found["revision"])
 
     def __str__(self) -> str:
@@ -105,6 +106,7 @@ class HubModel(NamedTuple):
         """Describe an error of the hub in one line."""
         from huggingface_hub import errors
 
+        # From special to general: the hub's errors are derived from each other.
         text = " ".join(str(error).split())[:MAX_TEXT]
         if isinstance(error, errors.GatedRepoError):
             return "gated model; accept its conditions on its hub page and log in with hf auth login"
@@ -120,4 +122,5 @@ class HubModel(NamedTuple):
             return f"access denied: not logged in, or without permission ({text}); log in with hf auth login"
         if isinstance(error, errors.HfHubHTTPError):
             return f"the hub refused the request ({text})"
+
         return f"the hub failed ({text})"
