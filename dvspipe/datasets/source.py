@@ -55,6 +55,7 @@ class DataSource(Generic[ConfigT]):
             return file.relative_to(self.root)
         if test_root is not None and file.is_relative_to(test_root):
             return test_root.absolute().name / file.relative_to(test_root)
+
         return Path(file.name)
 
     @property
@@ -74,11 +75,13 @@ class DataSource(Generic[ConfigT]):
         """
         if self.config.group is None:
             return str(file)
-        found = re.search(self.config.group, file.name if name is None else name)
-        if not found:
+
+        match = re.search(self.config.group, file.name if name is None else name)
+        if not match:
             raise DataError(
                 f"{file}: the name does not match the regular expression data.group = {self.config.group!r} "
                 "(expected a pattern such as '^[^_]+', the name up to its first _)",
                 Remedy("data.group", "null", "make each recording its own group"),
             )
-        return found.group()
+
+        return match.group()
