@@ -281,6 +281,7 @@ def _trace_lif(lif: LIF, currents: Tensor) -> tuple[NDArray[np.bool_], Potential
 def _trace_integrate_and_fire(layer: IntegrateAndFire, spikes: Tensor) -> tuple[NDArray[np.bool_], Potentials]:
     """Return the unpooled spikes [T, N] of a layer, and its potentials (0 after a spike of the pixel)."""
     assert layer.threshold is not None
+
     # A copy without a threshold integrates all spikes; its potentials count until the pixel's first spike.
     unpooled = copy(layer)
     integrating = copy(layer)
@@ -321,6 +322,7 @@ def _trace_first_spikes(
             potentials = layer.potentials(times[0], ends) * until
             membranes = potentials.double().cpu().numpy()[:, chosen[traced]]
             traces.append(LayerTrace(f"lif{number}", len(spiked), fired[:, chosen], tuple(traced), membranes))
+
             # The spike times of a layer are the inputs of the next.
             times = spiked[None]
 
@@ -353,6 +355,7 @@ def _potentials(lif: LIF, currents: Tensor) -> NDArray[np.float64]:
     for current in currents:
         spikes, state = subtracting.step(current, state)
         potentials.append((state[0] + spikes)[0].double().cpu().numpy())
+
         # The neurons are reset to 0: clear the membranes that spiked.
         if not lif.settings.subtract:
             state = torch.cat([state[:1] * (1 - spikes), state[1:]])

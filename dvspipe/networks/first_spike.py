@@ -82,7 +82,7 @@ class FirstSpikeLayer(nn.Module):
         self.horizon = horizon
         self.least_slope = least_slope
 
-        # Each neuron starts with a mean weight sum above the one that reaches the threshold, so it can spike.
+        # The mean weight sum of a neuron is above the smallest sum that makes it spike.
         reached = self.least_sum()
         drawn = reached * (MEAN / inputs + DEVIATION / math.sqrt(inputs) * torch.randn(neurons, inputs))
         self.weight = nn.Parameter(drawn)
@@ -100,6 +100,7 @@ class FirstSpikeLayer(nn.Module):
     def potentials(self, times: Tensor, moments: Tensor) -> Tensor:
         """Return the potentials [T, M] at moments [T] for input spikes at times [N], without output spikes."""
         since = (moments[:, None] - times).clamp(min=0)
+
         # The limit of the formula at a = 1 is s exp(-s); see `dvspipe.networks.spike_times`.
         a = self.leak
         response = since * torch.exp(-since) if a == 1 else (torch.exp(-a * since) - torch.exp(-since)) / (1 - a)
@@ -115,6 +116,7 @@ class FirstSpikeLayer(nn.Module):
         weights = self.gain * self.weight
         if self.training and self.dropout:
             times = times.masked_fill(torch.rand_like(times) < self.dropout, math.inf)
+
             # Dropped spikes never arrive; the weights of the others make up for them.
             weights = weights / (1 - self.dropout)
 
@@ -191,6 +193,7 @@ class FirstSpikeNetwork(Network):
     def first_times(self, spikes: Tensor) -> Tensor:
         """Return the first-spike times [B, C * H * W] of inputs [T, B, C, H, W]; infinite if silent."""
         T = len(spikes)
+
         # The nonzero input with the most steps left is the first; a pixel without one has 0 left, so step T.
         left = torch.arange(T, 0, -1, dtype=torch.int16, device=spikes.device)[:, None, None]
         steps = T - ((spikes.flatten(2) != 0) * left).amax(0)

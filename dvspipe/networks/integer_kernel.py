@@ -228,6 +228,7 @@ def _add_input(
     factor = np.int32(value)
     height, width = sums.shape
     M = weight.shape[2] // layer.columns
+
     # The input reaches the output columns from column - w + 1 to column, without those outside the image.
     first = (column - layer.columns + 1) * M
     start = max(0, first)

@@ -145,6 +145,7 @@ def add_spikes(step: Singles, weights: Singles, potentials: Singles, closed: NDA
                         column = x + padding - dx
                         if closed[row, column]:
                             continue
+
                         # A pixel that has spiked accepts no more spikes.
                         kernel = weights[dy, dx, c]
                         neurons = potentials[row, column]
@@ -173,6 +174,7 @@ def _integrate(
         closed, fired = _find_fired(neurons, pool, output.shape[2:])
         for t in range(T):
             add_spikes(spikes[t, b], weights, neurons, closed, geometry.padding)
+
             # Without a threshold, the output is the pooled potentials.
             if limit == np.inf:
                 _pool_potentials(neurons, pool, output[t, b])

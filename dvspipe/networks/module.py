@@ -301,6 +301,7 @@ def _call(made_by: Any, options: Mapping[str, object], task: ModuleTask, name: s
     try:
         known = inspect.signature(made_by).parameters
         given = {key: getattr(task, key) for key in ("shape", "classes", "dt", "steps") if key in known}
+
         # Options of the configuration replace values of the task.
         module: nn.Module = made_by(**{**given, **options})
     except DvspipeError:

@@ -464,6 +464,7 @@ def _forward_squares(
     side = neuron.pool
     pooled_rows = spikes.shape[2]
     rows = _rows_of_block(N, side)
+
     # Spikes are averaged: each adds its share of a square of side * side pixels.
     share = type(neuron.factor)(1) / (side * side)
 

@@ -109,6 +109,7 @@ class _SparseConvolution(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, padding: int, counts: Counts) -> Tensor:
         N, C, H, W = x.shape
+
         # With a stride of 1, an image grows by 2 * padding - kernel + 1 pixels.
         kernel = weight.shape[-1]
         growth = 2 * padding - weight.shape[-1] + 1
@@ -150,6 +151,7 @@ class _SparseConvolution(torch.autograd.Function):
 def _to_images(to_currents: Tensor, weight: Tensor, shape: _Shape, is_reduced: bool) -> Tensor:
     """Return the gradient of the images [N, C, H, W]."""
     size = (len(to_currents), shape.channels, shape.height, shape.width)
+
     # Under autocast, dense convolutions compute in bfloat16; so does this gradient.
     if is_reduced:
         to_currents = to_currents.bfloat16()
@@ -176,6 +178,7 @@ def _to_weights(to_currents: Tensor, spikes: _Spikes, shape: _Shape) -> Tensor:
         _add_gradients(spikes, gradients, _flat(sums[start]), shape, start, stop)
 
     run_in_threads(len(to_currents), add)
+
     # In the order of the images: the sum must not depend on which thread was first.
     total = torch.stack([sums[start] for start in sorted(sums)]).sum(0) if len(sums) > 1 else sums[0]
 
@@ -204,6 +207,7 @@ def _count(x: Tensor) -> Counts:
 def _list_spikes(x: Tensor, counts: Counts) -> _Spikes:
     """List the non-zero values of images [N, C, H, W] with `counts` of them; each image has one more, unused place."""
     pixels = _pixels(x)
+
     # `_list_values` writes a value before it tests it, so an image needs a place more than it has spikes.
     ends = np.cumsum(counts + 1)
 
