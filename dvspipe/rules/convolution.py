@@ -156,6 +156,7 @@ def _learn(spikes: Singles, weights: Singles, rates: Singles, competition: Compe
     side = weights.shape[0]
     K = weights.shape[3]
     padding = competition.padding
+
     # b is a recording, t a step. Each recording starts with empty potentials; `arrived` is the step of each input's
     # first spike, and a row of `winners` is y, x, k, t.
     potentials = np.empty((H + 2 * padding - side + 1, W + 2 * padding - side + 1, K), np.float32)
@@ -272,6 +273,7 @@ def _update(
         for dx in range(side):
             y = y0 + dy
             x = x0 + dx
+
             # Padding never spikes.
             inside = 0 <= y < H and 0 <= x < W
             for c in range(C):

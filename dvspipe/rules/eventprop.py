@@ -185,9 +185,11 @@ class _EventProp(torch.autograd.Function):
 def _potential(s: float, v: float, i: float, tau_mem: float, tau_syn: float) -> float:
     """Return the potential after a time s without input."""
     keep = math.exp(-s / tau_mem)
+
     # As in the module docstring without input; the second form has the limit of the first at equal constants.
     if tau_mem == tau_syn:
         return v * keep + i * s / tau_mem * keep
+
     return v * keep + i * tau_syn / (tau_mem - tau_syn) * (keep - math.exp(-s / tau_syn))
 
 
@@ -269,6 +271,7 @@ def _forward(
 
                 i += w[m, inputs[b, n]]
                 after = events[b, n + 1] if n + 1 < events.shape[1] else math.inf
+
                 # The neuron may spike several times before the next input, each time from V = 0 on.
                 while True:
                     s = _next_spike(v, i, after - now, tau_mem, tau_syn, threshold)
@@ -277,6 +280,7 @@ def _forward(
                     now += s
                     i *= math.exp(-s / tau_syn)
                     v = 0.0
+
                     # Spikes without room are only counted.
                     if count < spiked.shape[2]:
                         spiked[b, m, count] = now

@@ -322,6 +322,7 @@ class OnlineRule(ABC):
         outputs = []
         for piece in spikes.split(1 if after_step else self.steps):
             outputs.append(self._learn_piece(layers, readout, piece, _scaled(loss, len(piece) / len(spikes))))
+
             # Between two steps, the weights change by the gradients so far.
             if after_step:
                 for part in synapses:

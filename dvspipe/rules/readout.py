@@ -218,6 +218,7 @@ def fit_readout(
     for penalty in PENALTIES:
         wanted = _iterate(ridge, given, one_hot, penalty, temperature)
         left_out = given + ridge.leave_out(wanted, penalty)
+
         # Left-out recordings choose the penalty, and whether the fit is better than the given readout.
         if (now := loss(left_out)) < least:
             best = ReadoutFit(readout + ridge.solve(wanted, penalty), penalty, left_out)

@@ -36,7 +36,6 @@ def run_network(network: Forward, spikes: Tensor, state: State | None) -> tuple[
         outputs, after = network(spikes, state)
     except (TypeError, ValueError) as error:
         raise ArgumentError(f"network: expected (spikes, state) to (outputs, state) ({error})") from error
-
     return outputs, after
 
 
@@ -81,6 +80,7 @@ def backpropagate(network: Forward, spikes: Tensor, loss: Loss, *, truncate: int
 
     for window in spikes.split(truncate):
         output, state = run_network(network, window, state)
+
         # A window's loss is a mean over its steps, so it counts by its share of all steps.
         (evaluate_loss(loss, output) * (len(window) / len(spikes))).backward()
         state = [tensor.detach() for tensor in state]
@@ -237,7 +237,6 @@ class _Repeatable:
         torch.set_rng_state(self.draws[0])
         if self.device.type == "cuda":
             torch.cuda.set_rng_state(self.draws[1], self.device)
-
         return run_network(self.network, spikes, state)
 
 
@@ -281,7 +280,6 @@ def measure_graph(network: nn.Module, spikes: Tensor) -> int:
     devices = [spikes.device] if spikes.device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
         one, two = (_kept_bytes(copy.deepcopy(network), spikes[:1].expand(T, *spikes.shape[1:])) for T in (1, 2))
-
     return round(BACKWARD_MEMORY * (two - one))
 
 

@@ -50,6 +50,7 @@ class OTTT(OnlineRule):
             activity = activities[number]
             to_currents = layer.to_currents(errors, activity.derivative)
             layer.synapses.add(to_currents, activity.traced, activity.ones)
+
             # The first layer has only the inputs below it.
             self.add_more(layer, activity, errors)
             if number:
