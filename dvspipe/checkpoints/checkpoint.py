@@ -164,6 +164,7 @@ def versions() -> dict[str, str]:
 @cache
 def _find_versions() -> tuple[tuple[str, str], ...]:
     """Return names and versions; reading them takes 10 ms."""
+    # Only one of the two packages of OpenCV is installed.
     installed = []
     for name in VERSIONED_PACKAGES:
         with suppress(PackageNotFoundError):
@@ -224,6 +225,7 @@ def read_checkpoint(
     from ..networks import ClassMoments
 
     config, weights = _read(path, device)
+
     # A network loads its weights strictly, so the moments beside them are taken out first.
     moment_tensors = {
         name.removeprefix(MOMENTS): weights.pop(name) for name in list(weights) if name.startswith(MOMENTS)
@@ -365,8 +367,8 @@ def read_arrays(path: Path, what: str, *, name: str = "") -> tuple[dict[str, str
             if len(file.keys()) > MAX_TENSORS:
                 raise CheckpointError(f"{name}: not {what} (found {len(file.keys()):,} tensors)")
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    # A truncated download is the usual reason, and is named.
     except (SafetensorError, OSError) as error:
+        # A truncated download is the usual reason, and is named.
         size = path.stat().st_size if path.is_file() else 0
         complete = _read_complete_size(path)
 
@@ -413,7 +415,6 @@ def digest_of(metadata: Mapping[str, str], arrays: Arrays) -> str:
     for name, array in sorted(arrays.items()):
         digest.update(f"{name} torch.{array.dtype} {list(array.shape)}".encode())
         digest.update(array.tobytes())
-
     return digest.hexdigest()
 
 

@@ -204,7 +204,9 @@ def _write_nir(config: ClassifierConfig, network: SpikingNetwork, path: Path, dt
     nir = _import_nir()
     graph = build_nir(network, config.task.shape, dt)
     graph.metadata = _metadata(config) | {"dt": str(dt)}
-    content = io.BytesIO()  # HDF5 cannot open the output file, because it is locked
+
+    # HDF5 cannot open the output file, because it is locked.
+    content = io.BytesIO()
 
     nir.write(content, graph)
     path.write_bytes(content.getvalue())
@@ -287,7 +289,6 @@ class _NirBuilder:
         self.nodes[name] = node
         self.edges += [(tip, name) for tip in self.tips] + [(name, name)] * loops
         self.tips = [name]
-
         return name
 
     def finish(self) -> Any:
@@ -526,6 +527,7 @@ def _run_neurons(
     """Run one step of LIF or CubaLIF neurons; return their spikes, and their synaptic current and membrane."""
     values = {name: torch.from_numpy(value) for name, value in vars(node).items() if isinstance(value, np.ndarray)}
     current, v = (torch.zeros_like(x), torch.zeros_like(x)) if state is None else state
+
     # The current first, as CubaLIF's membrane sees the current of the same step; LIF has none.
     has_current = "tau_syn" in values
     current = current + dt / values["tau_syn"] * (values["w_in"] * x - current) if has_current else x

@@ -98,7 +98,6 @@ def _index(name: str, test: TestResult) -> dict[str, object]:
         "dataset": {"type": "synthetic" if test.synthetic_test else "other", "name": title, "split": "test"},
         "metrics": [{"type": "accuracy", "value": round(test.accuracy, 4)}],
     }
-
     return {"name": name.partition("/")[2], "results": [result]}
 
 
