@@ -354,7 +354,6 @@ def _sort_metadata(content: bytes) -> tuple[bytes, bytes, memoryview]:
 
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % 8)  # arrays are aligned
-
     return len(text).to_bytes(8, "little"), text, memoryview(content)[8 + size :]
 
 

@@ -376,7 +376,6 @@ class _NirBuilder:
         # A reset by subtraction compares v with 1, so the weights carry a * g / (1 - a); see `build_nir`.
         if not lif.settings.subtract or factor == 1:
             return 1.0
-
         return factor * lif.settings.gain / (1 - factor) / (lif.keep_current or 1.0)
 
     def add_neurons(self, lif: LIF) -> None:

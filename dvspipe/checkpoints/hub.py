@@ -58,7 +58,6 @@ class HubModel(NamedTuple):
             raise CheckpointError(
                 f"{text}: not a model on the hub (expected hf://USER/NAME or hf://USER/NAME@REVISION)"
             )
-
         return cls(found["name"], found["revision"])
 
     def __str__(self) -> str:

@@ -127,7 +127,6 @@ class FramedConfig(FramingConfig, SourceConfig):
 
         if self.roi in (None, "full"):
             return None
-
         return PERSON_SIZE if self.roi == "auto" else Region.parse(self.roi).size
 
     @property

@@ -135,7 +135,6 @@ class RecordingFile:
                 return concatenate(source.read_fitted(), self.target)
             if self.is_video:
                 return events_from_video(self.path, self.framing.video)
-
         return self._read()
 
     def _write(self, path: Path) -> None:
@@ -173,7 +172,6 @@ class RecordingFile:
             stored = {"starts_us": _window_starts(self.load().t, window_us)}
             if self.cache is not None:
                 self.cache.write(digest, **stored)
-
         return [(start_us, start_us + window_us) for start_us in stored["starts_us"].tolist()]
 
     def version(self, *more: object) -> str:
@@ -337,7 +335,6 @@ def find_recording(labels: Path) -> Path:
     if len(recordings) != 1:
         names = ", ".join(path.name for path in recordings) or "none"
         raise DataError(f"{labels}: no single recording for the labels (found {names}, expected one {stem}.SUFFIX)")
-
     return recordings[0]
 
 

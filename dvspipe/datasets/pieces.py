@@ -217,7 +217,6 @@ def _find_share(before: VideoEnds | None, after: VideoEnds | None) -> float:
     at_cut = _distance(before.last, after.first)
     others = min(_distance(before.first, after.first), _distance(before.last, after.last))
     step = max(_distance(before.second_last, before.last), _distance(after.first, after.second))
-
     return at_cut / others if others and at_cut <= MAX_STEPS * step else math.inf
 
 

@@ -97,7 +97,6 @@ def _find_classes(labels: Sequence[int | str]) -> tuple[str, ...]:
 
     if names and numbers:
         raise DataError(f"labels: names and numbers (found {min(names)!r} and {min(numbers)}, expected one of both)")
-
     return tuple(sorted(names)) or tuple(str(label) for label in range(1 + max(numbers)))
 
 

@@ -129,7 +129,6 @@ def pack_spikes(spikes: NDArray[Any]) -> bytes:
         archive.open(f"{ARRAY}.npy", "w") as member,
     ):
         np.lib.format.write_array(member, spikes, allow_pickle=False)
-
     return content.getvalue()
 
 
@@ -167,7 +166,6 @@ def append_sample(tar: tarfile.TarFile, key: str, spikes: bytes, facts: bytes) -
         member = tarfile.TarInfo(key + suffix)
         member.size = len(content)
         tar.addfile(member, io.BytesIO(content))
-
     return offset
 
 

@@ -55,7 +55,6 @@ class DataSource(Generic[ConfigT]):
             return file.relative_to(self.root)
         if test_root is not None and file.is_relative_to(test_root):
             return test_root.absolute().name / file.relative_to(test_root)
-
         return Path(file.name)
 
     @property

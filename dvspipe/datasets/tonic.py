@@ -336,7 +336,6 @@ def _find_sensor(dataset: Any, name: str) -> SensorSize:
         return SENSORS[name]
     if not isinstance(size, tuple | list) or len(size) < 2:
         raise DataError(f"{name}: unknown sensor size (found sensor_size = {size})", Remedy("data.sensor", "WxH"))
-
     return SensorSize.of((size[0], size[1]))
 
 
@@ -393,7 +392,6 @@ def _find_label(label: int | str, classes: Sequence[str], name: str) -> int:
 
     if label not in classes:
         raise DataError(f"{name}: unknown class {label} (expected one of {', '.join(classes)})")
-
     return classes.index(str(label))
 
 

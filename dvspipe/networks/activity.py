@@ -160,7 +160,6 @@ def _count_first_spikes(network: FirstSpikeNetwork, hooks: ExitStack) -> list[La
         hooks.enter_context(network.register_forward_pre_hook(layer._count_steps))
         hooks.enter_context(synapses.register_forward_hook(layer._count_times))
         layers.append(layer)
-
     return layers
 
 

@@ -151,7 +151,6 @@ class ModuleNetwork(Network):
                 f"{self.name}: returned a {type(returned).__name__} (expected an output and a state for network.call = "
                 f"{self.call})"
             )
-
         return returned
 
     def _as_steps(self, output: object, leading: torch.Size) -> Tensor:

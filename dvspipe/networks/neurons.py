@@ -315,7 +315,6 @@ class LIF(Neurons):
 
         defaults = ScanSettings()._asdict() | {"in_place": self.settings.in_place}
         changed = [f"{k}={v}" for k, v in self.settings._asdict().items() if v != defaults[k]]
-
         return ", ".join([times, *(["learn_tau=True"] if self.trains_tau else []), *changed])
 
     def leak(self, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -437,7 +436,6 @@ def _measure_slope(alpha: float) -> float:
     with torch.enable_grad():
         x = torch.ones((), dtype=torch.float64, requires_grad=True)
         (derivative,) = torch.autograd.grad(threshold(x, "super", alpha), x)
-
     return float(derivative.item() ** -0.5 - 1)
 
 

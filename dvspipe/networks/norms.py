@@ -26,7 +26,6 @@ def run_in_pieces(network: nn.Module, spikes: Tensor, steps: int = PIECE_STEPS) 
     for piece in spikes.split(steps):
         output, state = network(piece, state)
         outputs.append(output)
-
     return torch.cat(outputs)
 
 

@@ -185,7 +185,6 @@ def _peak(v: float, i: float, leak: float) -> float:
 
     if leak == 0:
         return math.inf
-
     return -2 * math.log((v + 2 * i) / (4 * i)) if leak == 0.5 else 1 - v / i
 
 

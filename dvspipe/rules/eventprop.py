@@ -189,7 +189,6 @@ def _potential(s: float, v: float, i: float, tau_mem: float, tau_syn: float) -> 
     # As in the module docstring without input; the second form has the limit of the first at equal constants.
     if tau_mem == tau_syn:
         return v * keep + i * s / tau_mem * keep
-
     return v * keep + i * tau_syn / (tau_mem - tau_syn) * (keep - math.exp(-s / tau_syn))
 
 

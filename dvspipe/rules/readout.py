@@ -51,7 +51,6 @@ def require_linear(network: Network) -> SpikingNetwork:
         raise ConfigError("network.kind = module: it is not known which of its layers is the last")
     if not is_linear(network):
         raise ConfigError("network.readout = count: its spikes are not linear in the weights (expected leaky)")
-
     return network
 
 
@@ -84,7 +83,6 @@ def read_features(network: Network, spikes: Tensor) -> Tensor:
         inputs = read_inputs(linear, spikes).double()
         traces, _ = linear.readout(inputs, None)
         constant, _ = linear.readout(inputs.new_ones(len(spikes), len(inputs[0]), 1), None)
-
     return torch.cat([traces, constant], dim=2).mean(0).cpu()
 
 
@@ -288,7 +286,6 @@ class _Ridge:
             rows = self._left[group]
             hat = (rows * self._kept(penalty)) @ rows.T
             residuals[group] = torch.linalg.solve(torch.eye(len(group), dtype=hat.dtype) - hat, residuals[group])
-
         return targets - residuals / self._roots
 
     def _kept(self, penalty: float) -> Tensor:

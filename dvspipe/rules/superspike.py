@@ -107,7 +107,6 @@ class VanRossum:
         for now in signal.unbind(0):
             value, state = self.step(now, state)
             filtered.append(value)
-
         return torch.stack(filtered)
 
     def loss(self, spikes: Tensor, targets: Tensor) -> Tensor:
