@@ -15,7 +15,6 @@ import torch
 from norse.torch import from_nir
 
 import dvspipe
-from dvspipe.checkpoints.export import export
 
 CHECKPOINT = "nmnist-synthetic"  # or a run folder, a file, or hf://user/name
 
@@ -35,7 +34,7 @@ def main() -> None:
     spikes = torch.from_numpy(np.random.default_rng(0).poisson(0.05, (10, 3, 2, 34, 34)).astype(np.float32))
     with TemporaryDirectory() as folder, torch.no_grad():
         expected = network(spikes)[0].mean(0)
-        made = export(CHECKPOINT, Path(folder, "net.nir"), to="nir")
+        made = dvspipe.export(CHECKPOINT, Path(folder, "net.nir"))
         found = run_nir(made.path, spikes, made.dt)
     difference = float((found - expected).abs().max() / expected.abs().max())
     same = int((found.argmax(1) == expected.argmax(1)).sum())

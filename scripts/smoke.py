@@ -10,7 +10,6 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 VIDEO = Path(__file__).parents[1] / "docs" / "images" / "gesture.gif"
 
@@ -20,13 +19,13 @@ LIGHT: Mapping[str, Sequence[str]] = {
     "info": ("events.h5",),
     "check": ("events.h5",),
     "view": ("events.h5", "-o", "sheet.png"),
-    "frames": ("events.h5", "-o", "frames", "--every", "100"),
-    "cut": ("events.h5", "-o", "part.h5", "--start", "0.1", "--stop", "0.6"),
-    "merge": ("part.h5", "events.h5", "-o", "both.h5", "--one-after-another"),
-    "filter": ("events.h5", "-o", "filtered.h5", "--refractory", "1", "--hot-pixels"),
+    "frames": ("events.h5", "-o", "frames", "--every-us", "100000"),
+    "cut": ("events.h5", "-o", "part.h5", "--start-s", "0.1", "--stop-s", "0.6"),
+    "merge": ("part.h5", "events.h5", "-o", "both.h5", "--gap-us", "1000"),
+    "filter": ("events.h5", "-o", "filtered.h5", "--refractory-us", "1000", "--hot-pixels"),
     "compare": ("events.h5", "filtered.h5", "-o", "compare.html"),
     "infer": ("gesture-synthetic", "events.h5", "--engine", "integer", "-o", "integers"),
-    "live": ("events.h5", "nmnist-synthetic", "--engine", "integer", "--set", "fit=scale", "--speed", "100"),
+    "live": ("events.h5", "nmnist-synthetic", "--engine", "integer", "--fit", "scale", "--speed", "100"),
     "encode": (str(VIDEO.parent / "grey2x2.png"), "--steps", "20", "-o", "raster.png"),
     "configs list": (),
     "configs show": ("nmnist",),
@@ -42,7 +41,7 @@ HEAVY: Mapping[str, Sequence[str]] = {
     "data check": ("data.root=classes",),
     "data encode": ("data.root=classes",),
     "train": ("classes", "name=smoke", "optimiser.epochs=1"),
-    "eval": ("runs/train/smoke", "data.root=classes", "--part", "all"),
+    "evaluate": ("runs/train/smoke", "data.root=classes", "--part", "all"),
     "infer": ("gesture-synthetic", "events.h5", "-o", "answers"),
     "adapt": ("gesture-synthetic", "made", "-o", "adapted.safetensors"),
     "manifest": ("folder",),
@@ -53,7 +52,7 @@ REFUSED: Mapping[str, Sequence[str]] = {
     "app": ("--host", "0.0.0.0"),  # no password, and no gradio in an environment without extras
     "calibrate": ("events.h5", "-o", "sensor.yaml"),  # the file has no frames
     "export": ("nowhere.safetensors", "-o", "net.nir"),
-    "synth nmnist": ("nowhere", "-o", "digits"),  # needs MNIST
+    "synth nmnist": ("--mnist", "nowhere", "-o", "digits"),  # needs MNIST
 }
 """Arguments that cause a one-line error and exit code 2."""
 
@@ -69,12 +68,9 @@ def run(*arguments: str, folder: str, code: int = 0) -> bool:
 
 def all_commands() -> set[str]:
     """Return the names of all commands of the installed dvspipe."""
-    import typer.main
-
     from dvspipe.cli.app import app
 
-    top: Any = typer.main.get_command(app)
-    inner = {name: list(getattr(command, "commands", {})) for name, command in top.commands.items()}
+    inner = {name: [part for part in app[name] if part[0] != "-"] for name in app if name[0] != "-"}
     return {f"{name} {one}" for name, ones in inner.items() for one in ones} | {
         name for name, ones in inner.items() if not ones
     }
@@ -91,9 +87,16 @@ def main() -> int:
             return 0 if right and run("neuron", "-o", "neuron.png", folder=folder, code=2) else 1
         for label, starts in CLASSES.items():
             for start in starts:
-                part = ("--start", start, "--stop", f"{float(start) + 0.25:.2f}", "-o", f"classes/{label}/{start}.h5")
+                part = (
+                    "--start-s",
+                    start,
+                    "--stop-s",
+                    f"{float(start) + 0.25:.2f}",
+                    "-o",
+                    f"classes/{label}/{start}.h5",
+                )
                 Path(folder, "classes", label).mkdir(parents=True, exist_ok=True)
-                right &= run("cut", "events.h5", *part, folder=folder)
+                right &= run("cut", "events.h5", *part, "-o", f"classes/{label}/{start}.h5", folder=folder)
         right &= run("convert", "events.h5", "part.h5", "-o", "folder", folder=folder)
         for name, arguments in HEAVY.items():
             right &= run(*name.split(), *arguments, folder=folder)

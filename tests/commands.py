@@ -26,6 +26,10 @@ class Done:
     stdout: str
     stderr: str
 
+    @property
+    def output(self) -> str:
+        return self.stdout + self.stderr
+
 
 @contextlib.contextmanager
 def keep_signal_handlers() -> Iterator[None]:
@@ -52,7 +56,7 @@ def open_terminal(columns: int) -> Iterator[io.StringIO]:
         yield terminal
 
 
-def dvspipe(*arguments: object, cwd: Path, code: int | None = 0, columns: int | None = None) -> Done:
+def dvspipe(*arguments: object, cwd: Path = Path(), code: int | None = 0, columns: int | None = None) -> Done:
     """Run a command in this process, from argv to the exit code; with `columns`, its results go to a terminal."""
     results = open_terminal(columns) if columns else contextlib.redirect_stdout(io.StringIO())
     err = io.StringIO()

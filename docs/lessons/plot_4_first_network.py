@@ -108,7 +108,7 @@ print("after a step of 1.5: weights", better, "spikes", forward(better)[1])
 # ------------
 #
 # ``dvspipe.torch.LIF`` has the surrogate in its backward pass, so ``backward()`` is BPTT. With ``detach_reset``, the
-# reset counts as a constant in derivatives, as above. ``SuperSpikeLayer.learn`` computes the three factors while time
+# reset counts as a constant in derivatives, as above. ``SuperSpikeLayer.update`` computes the three factors while time
 # runs forward, and gives the gradient of the blurred loss, ``VanRossum``.
 
 import torch
@@ -129,7 +129,7 @@ layer = SuperSpikeLayer(40, 1, dt=1e-3, generator=generator).double()
 inputs = (torch.rand(150, 1, 40, generator=generator) < 0.03).double()
 targets = torch.zeros(150, 1, 1, dtype=torch.float64)
 targets[[50, 100]] = 1
-result = layer.learn(inputs, targets)
+result = layer.update(inputs, targets)
 VanRossum(dt=1e-3).loss(layer(inputs), targets).backward()
 assert (layer.weight.grad - result.gradient).abs().max() < 1e-12
 print(f"SuperSpike: three factors = gradient of the loss, largest {result.gradient.abs().max():.3f}")

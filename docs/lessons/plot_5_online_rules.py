@@ -114,7 +114,7 @@ print(f"dE/dW   BPTT {bptt(x, 0.5, 0.5):.4f}", *(f"  {name} {signal @ e:.4f}" fo
 # ------------
 #
 # ``EProp``, ``OTTT``, ``SLTT`` and ``Decolle`` take a network and add to the gradients of its weights. The network has
-# a sensor of one pixel; events of the ON channel are the input. ``learn`` expects a loss that is a mean over the steps,
+# a sensor of one pixel; events of the ON channel are the input. ``update`` expects a loss that is a mean over steps,
 # here four, so its gradients are a quarter of the sums above. A network has at least two classes: the second output has
 # the weight 0, and the loss ignores it.
 
@@ -144,14 +144,14 @@ def loss(y):
 
 
 network = make_network()
-Bptt(network).learn(events, loss)
+Bptt(network).update(events, loss)
 assert abs(4 * network.layers[0].linear.weight.grad[0, 1].item() - bptt(x, 0.5, 0.5)) < 1e-12
 for name, make in (("e-prop", EProp), ("OTTT", OTTT), ("SLTT", SLTT), ("DECOLLE", Decolle)):
     network = make_network()
     rule = make(network)
     if name == "DECOLLE":
         rule.readouts = [torch.tensor([[0.5], [0.0]], dtype=torch.float64)]  # G; otherwise random
-    rule.learn(events, loss)
+    rule.update(events, loss)
     found = 4 * network.layers[0].linear.weight.grad[0, 1].item()
     signal, e = by_hand[name]
     assert abs(found - signal @ e) < 1e-12
@@ -248,7 +248,7 @@ def learn(rule, events, first):
     """Compute the gradients of the cross-entropy, a mean over the steps; return the first layer's."""
     rule.network.zero_grad()
     cross_entropy = torch.nn.functional.cross_entropy
-    rule.learn(events, lambda outputs: sum(cross_entropy(y, first) for y in outputs) / len(outputs))
+    rule.update(events, lambda outputs: sum(cross_entropy(y, first) for y in outputs) / len(outputs))
     return rule.network.layers[0].linear.weight.grad.flatten().clone()
 
 

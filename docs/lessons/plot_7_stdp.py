@@ -140,7 +140,7 @@ plt.show()
 # neuron wins. ``rates(0, 3000)`` returns the learning rates of the first 3000 pictures: 0.004 at first, doubled every
 # 500 pictures, and 0.75 times as much for a decrease.
 
-from dvspipe.rules import Competition, StdpConfig, learn_convolution
+from dvspipe.rules import Competition, StdpConfig, train_convolution
 
 generator = torch.Generator().manual_seed(0)
 rows, columns = torch.meshgrid(torch.arange(-3, 4), torch.arange(-3, 4), indexing="ij")
@@ -151,7 +151,7 @@ pictures = noise.float()[:, :, None]  # [B, T, C, H, W]
 pictures[:, 0, 0] = (shown | noise[:, 0]).float()  # the bar comes in the first step
 fields = 0.8 + 0.05 * torch.randn(4, 1, 7, 7, generator=generator)
 competition = Competition(threshold=5.0, winners=1, radius=0, padding=0)
-learned, won = learn_convolution(fields, pictures, StdpConfig().rates(0, 3000), competition)
+learned, won = train_convolution(fields, pictures, StdpConfig().rates(0, 3000), competition)
 print("pictures won by each neuron:", won.tolist())
 
 figure, panels = plt.subplots(2, 5, figsize=(7.5, 3.1), layout="constrained")

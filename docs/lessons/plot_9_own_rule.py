@@ -147,7 +147,7 @@ def learn_toy(rule: type[OnlineRule]) -> np.ndarray:
     if rule is FeedbackAlignment:
         learner.feedback[1] = torch.tensor(B, dtype=torch.float32)
     spikes = torch.tensor(x, dtype=torch.float32).reshape(1, 1, 2, 1, 1)  # [T, B, C, H, W]
-    learner.learn(spikes, lambda outputs: (outputs[:, :, 0] - outputs[:, :, 1]).mean())
+    learner.update(spikes, lambda outputs: (outputs[:, :, 0] - outputs[:, :, 1]).mean())
     return network.layers[0].linear.weight.grad.numpy()
 
 
@@ -181,7 +181,7 @@ def learn(rule: OnlineRule, spikes: torch.Tensor, labels: torch.Tensor) -> torch
     """Compute the gradients of the mean cross-entropy over the steps; return the first layer's."""
     rule.network.zero_grad()
     cross_entropy = torch.nn.functional.cross_entropy
-    rule.learn(spikes, lambda outputs: sum(cross_entropy(y, labels) for y in outputs) / len(outputs))
+    rule.update(spikes, lambda outputs: sum(cross_entropy(y, labels) for y in outputs) / len(outputs))
     return rule.network.layers[0].linear.weight.grad.flatten().clone()
 
 

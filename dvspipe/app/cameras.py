@@ -347,7 +347,7 @@ class LiveCamera:
 def live_config(classifier: Classifier) -> InferConfig:
     """Return the settings to classify a webcam."""
     from ..inference import InferConfig
-    from ..streaming.verb import with_hop
+    from ..streaming import with_hop
 
     return with_hop(InferConfig(), classifier)
 

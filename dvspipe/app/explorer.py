@@ -31,7 +31,7 @@ from ..report import (
     PreviewMode,
     PreviewSettings,
     sample_events,
-    view,
+    show_part,
     write_player_page,
 )
 from ..report.painter import Box, EventPainter, make_palette, write_picture
@@ -68,7 +68,7 @@ PLAYER = "player"  # view that plays events
 REGION = re.compile(r"[0-9]+x[0-9]+[+-][0-9]+[+-][0-9]+")
 MEMORY = 5  # windows read before a picture, for modes that fade
 MODES: list[tuple[str, PreviewMode]] = [
-    ("ON minus OFF events", "counts"),
+    ("ON minus OFF events", "count"),
     ("time surface: last event of each pixel", "surface"),
     ("decaying sum of events", "decay"),
 ]
@@ -151,7 +151,7 @@ def explore(source: ChosenFile, folder: Path, colours: PreviewColours, progress:
     sample = sample_events(PlotSource(counted(), recording.sensor, report.events, span_us), MAX_POINTS)
     rate = folder / "rate.png"
     extent = Extent(report.events, *span_us)
-    view(select_part(recording), rate, PreviewSettings(colours=colours), chart="rate", extent=extent)
+    show_part(select_part(recording), rate, PreviewSettings(colours=colours), chart="rate", extent=extent)
     return Explored(source, report, sample, _list_hot_pixels(counts), rate)
 
 
@@ -212,7 +212,7 @@ class PictureChoices:
     place: float
     window_ms: float = 30.0
     events: int = 0
-    mode: PreviewMode = "counts"
+    mode: PreviewMode = "count"
     colours: PreviewColours = "light"
 
     @property
@@ -234,7 +234,7 @@ def draw_picture(explored: Explored, choices: PictureChoices) -> NDArray[np.uint
     else:
         window_us = max(100, round(choices.window_ms * 1000))
         end_us = first_us + round(choices.place * max(0, report.duration_us - window_us)) + window_us
-        start_us = end_us - window_us * (1 if choices.mode == "counts" else MEMORY)
+        start_us = end_us - window_us * (1 if choices.mode == "count" else MEMORY)
         shown = concatenate(recording.chunks(start_us, end_us), recording.sensor)
     settings = build(
         PreviewSettings, {"window_us": window_us, "mode": choices.mode, "colours": choices.colours}, "the page"
@@ -381,7 +381,7 @@ class RecordingTab(Tab):
                 )
                 window = add_slider(1, 500, 30, step=1, label="Time per picture (ms)")
                 events = add_slider(0, 50_000, 0, step=100, label="Events per picture", info="0: use the time instead.")
-                mode = gr.Dropdown(MODES, value="counts", label="Brightness")
+                mode = gr.Dropdown(MODES, value="count", label="Brightness")
                 self.place = [place, window, events, mode, self.colours]
             with gr.Tab("Rate"):
                 self.rate = gr.HTML("", elem_classes="chart")

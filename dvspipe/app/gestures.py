@@ -222,8 +222,8 @@ def command_of(gestures: tuple[AddedGesture, ...], plan: TrainingPlan, run: str,
     words += ["-o", run]
     words += [word for each in plan.other for word in ("--other", each.name)]
     for film in plan.films:
-        for option, time_s in (("--start", film.start_s), ("--stop", film.stop_s)):
-            words += [] if time_s is None else [option, f"{film.name}={time_s:g}"]
+        for option, time_s in (("--starts", film.start_s), ("--stops", film.stop_s)):
+            words += [] if time_s is None else [f"{option}.{film.name}", f"{time_s:g}"]
     words += ["--mirror"] if plan.config.mirror else []
     words += ["--thorough"] if thorough else []
     return shlex.join(words)

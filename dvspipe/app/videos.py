@@ -18,7 +18,7 @@ from ..formats import open_recording
 from ..parallel import Progress
 from ..recordings.conversion import ConvertConfig, convert_recording, convert_video
 from ..recordings.editing import select_part
-from ..report import PlotSource, PreviewColours, PreviewSettings, RateCurve, view, write_player_page
+from ..report import PlotSource, PreviewColours, PreviewSettings, RateCurve, show_part, write_player_page
 from ..simulator import SimulatorConfig, simulate
 from ..simulator.config import list_presets, read_preset
 from ..video.config import VideoSettings
@@ -143,9 +143,11 @@ class Choices:
         """Return the equivalent command."""
         words = ["dvspipe", "convert", source, "-o", target]
         words += ["--preset", self.preset] if self.preset != IDEAL else []
-        words += [word for name, value in self.changed.items() for word in ("--set", f"{name}={value:g}")]
-        words += ["--set", f"upsample={self.upsampling}"] if self.upsampling != "off" else []
-        words += ["--set", "sensor_size=keep"] if self.keeps_size and "sensor_size" in _preset(self.preset) else []
+        words += [
+            word for name, value in self.changed.items() for word in (f"--{name.replace('_', '-')}", f"{value:g}")
+        ]
+        words += ["--upsample", self.upsampling] if self.upsampling != "off" else []
+        words += ["--sensor-size", "keep"] if self.keeps_size and "sensor_size" in _preset(self.preset) else []
         return shlex.join(words)
 
 
@@ -277,7 +279,7 @@ def export_converted(
         return path
     recording = select_part(open_recording(converted.events))
     beside = None if suffix == ".png" else converted.source
-    view(recording, path, PreviewSettings(colours=colours), beside=beside, progress=progress)
+    show_part(recording, path, PreviewSettings(colours=colours), beside=beside, progress=progress)
     return path
 
 

@@ -416,7 +416,7 @@ def as_settings(
     if named:
         over = name_settings(kind, named)
         _check_arguments(kind, over, function)
-        settings = merge_settings(settings, over, _find_unions(kind))  # type: ignore[arg-type]
+        settings = merge_settings(settings, over, find_unions(kind))  # type: ignore[arg-type]
     return build(kind, settings, model.__name__)
 
 
@@ -461,7 +461,7 @@ def plain_settings(
     base = name_settings(model, _given_values(given) if isinstance(given, Settings) else given or {})
     over = name_settings(model, named or {})
     _check_arguments(model, over, function)
-    merged = merge_settings(base, over, _find_unions(model))  # type: ignore[arg-type]
+    merged = merge_settings(base, over, find_unions(model))  # type: ignore[arg-type]
     plain: SettingsTree = to_jsonable_python(merged, fallback=str)
     return plain
 
@@ -488,7 +488,7 @@ def _given_values(settings: Settings) -> dict[str, object]:
     return {name: _given_values(value) if isinstance(value, Settings) else value for name, value in values.items()}
 
 
-def _find_unions(model: type[Settings]) -> dict[str, object]:
+def find_unions(model: type[Settings]) -> dict[str, object]:
     """Return the types of the groups with kinds, by name."""
     return {name: field.annotation for name, field in model.model_fields.items() if find_kinds(field.annotation)}
 

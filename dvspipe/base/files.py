@@ -14,7 +14,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from .errors import FileError, Remedy
+from .errors import FileError, Remedy, join_names
 
 LOCK_NAME = ".lock"
 TEMPORARY = ".dvspipe-"  # prefix of temporary files beside outputs
@@ -52,14 +52,15 @@ def make_folder(folder: Path) -> None:
         raise FileError(f"{files[0]}: is not a folder") from error
 
 
-def require_suffix(path: Path, suffix: str, what: str) -> None:
-    """Check the suffix of an output file; `what` names its kind in the message.
+def require_suffix(path: Path, what: str, *suffixes: str) -> None:
+    """Check that an output file has one of the suffixes; `what` names its kind in the message.
 
     Raises:
         FileError: If the suffix is wrong.
     """
-    if path.suffix.lower() != suffix:
-        raise FileError(f"{path}: wrong suffix for {what} (found {path.suffix or 'none'}, expected {suffix})")
+    if path.suffix.lower() not in suffixes:
+        found = path.suffix or "none"
+        raise FileError(f"{path}: wrong suffix for {what} (found {found}, expected {join_names(suffixes)})")
 
 
 def require_space(path: Path, size: int) -> None:

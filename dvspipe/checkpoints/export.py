@@ -19,16 +19,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..base.arguments import checked
 from ..base.errors import ConfigError, FileError, Remedy
 from ..base.files import claim_output, require_suffix, write_beside
 from ..networks import LIF, LeakyReadout, LinearReadout, SpikingNetwork
 from ..networks.models import Convolution, Linear, MaxPool, Residual
 from .checkpoint import ClassifierConfig, load_checkpoint, load_config, versions
 
-ExportFormat = Literal["nir", "onnx"]
+ExportFormat = Literal["nir", "onnx", "c"]
 SAMPLE_RATES = (0.05, 0.5)  # fractions of entries with an event, one per recording of the compared sample
-ONNX = Remedy("to", "onnx", "export any network")
+ONNX = Remedy("out", "NET.onnx", "export any network")
 SNNTORCH_STEP_S = 1e-4  # fixed step of snnTorch 1.0, in its import_nir.py
 TOLERANCE = 1e-2  # relative to the largest output; spikes flipped by rounding change it by less
 
@@ -88,34 +87,35 @@ NIR_READERS = (
 
 @dataclass(frozen=True)
 class Export:
-    """Exported file.
+    """Exported network.
 
     Args:
-        path: Output file.
+        path: Output file, or folder of C code.
         format: Format of the file.
-        nodes: Kind of each operation in its graph.
+        nodes: NIR and ONNX: kind of each operation in its graph.
         dt: NIR only: time step in seconds.
-        difference: Maximum difference between the file's and the network's outputs, relative to the largest output.
+        difference: Maximum difference between the file's and the network's outputs, relative to the largest output; C
+            code computes the same scores.
+        files: Files that were written.
     """
 
     path: Path
     format: ExportFormat
-    nodes: Sequence[str]
-    dt: float | None
-    difference: float
+    nodes: Sequence[str] = ()
+    dt: float | None = None
+    difference: float = 0.0
+    files: Sequence[Path] = ()
 
 
-@checked
-def export(
+def export_file(
     checkpoint: str | Path,
-    path: str | Path,
+    path: Path,
     *,
-    to: ExportFormat,
     dt: float | None = None,
     overwrite: bool = False,
     progress: Callable[[str], object] | None = None,
 ) -> Export:
-    """Export a trained network to NIR or ONNX, and compare the file's outputs with the network's.
+    """Export a trained network to NIR or ONNX, by the suffix, and compare the file's outputs with the network's.
 
     NIR (Pedersen et al. 2024) describes the network as differential equations, for one recording. The input at each
     step is spikes [C, H, W]. The output is the readout of each class; the logits are its mean over the steps. Solved
@@ -123,31 +123,16 @@ def export(
     are the same as the network's. All nodes are supported by all `NIR_READERS`.
 
     ONNX files have the input `spikes`, float32 [T, B, C, H, W] for any B, and the outputs `outputs` [T, B, K] and
-    `probabilities` [B, K].
+    `probabilities` [B, K]. The metadata of both contain the classes, bins, framing and versions.
 
-    Args:
-        checkpoint: Checkpoint written by training, or the name of a shipped classifier.
-        path: Output file, `.nir` or `.onnx`. Its metadata contain the classes, bins, framing and versions.
-        to: Output format.
-        dt: NIR only: time step in seconds of the program that reads the file, > 0. Time constants are scaled
-            accordingly. Default: 1e-4, the fixed step of snnTorch.
-        overwrite: Whether to replace an existing file.
-        progress: Called with each stage as it begins: load, write, compare.
-
-    Raises:
-        CheckpointError: If the checkpoint cannot be read.
-        ConfigError: If the format is unknown or cannot represent the network, or a library is missing.
-        FileError: If the file has the wrong suffix, already exists or cannot be written, or its outputs differ from the
-            network's.
+    Arguments and errors as in `dvspipe.export`.
     """
-    if to not in EXPORTERS:
-        raise ConfigError(f"to = {to!r}: unknown format (expected one of {', '.join(EXPORTERS)})")
+    require_suffix(path, "an exported network", *(f".{name}" for name in EXPORTERS))
+    to = next(name for name in EXPORTERS if path.suffix.lower() == f".{name}")
+    if to != "nir":
+        refuse_step(dt, to)
     if dt is not None and not 0 < dt < math.inf:
         raise ConfigError(f"dt = {dt:g}: out of range (expected a number of seconds above 0)")
-    if dt is not None and to != "nir":
-        raise ConfigError(f"dt = {dt:g}: not used by {to}", Remedy("to", "nir", "scale time constants"))
-    path = Path(path)
-    require_suffix(path, f".{to}", to)
     claim_output(path, overwrite=overwrite)
     begin = progress or (lambda _: None)
     begin("load")
@@ -175,7 +160,13 @@ def export(
                 f"{path}: not written, because the outputs of the {to} file differ from the network's (by "
                 f"{difference:.1%} of the largest output); please report it with the checkpoint's configuration"
             )
-    return Export(path, to, nodes, step_s if to == "nir" else None, difference)
+    return Export(path, to, nodes, step_s if to == "nir" else None, difference, (path,))
+
+
+def refuse_step(dt: float | None, to: ExportFormat) -> None:
+    """Check that no time step is given for a format that does not use it."""
+    if dt is not None:
+        raise ConfigError(f"dt = {dt:g}: not used by {to}", Remedy("out", "NET.nir", "scale time constants"))
 
 
 def _draw_sample(config: ClassifierConfig) -> Tensor:
@@ -218,7 +209,7 @@ def _import_nir() -> Any:
     try:
         import nir
     except ImportError as error:
-        raise ConfigError("to = 'nir': library nir is not installed; pip install 'dvspipe[export]'") from error
+        raise ConfigError("library nir is not installed; pip install 'dvspipe[export]'") from error
     return nir
 
 
@@ -588,9 +579,7 @@ def _import_onnx() -> tuple[Any, Any]:
         import onnxruntime
         import onnxscript  # noqa: F401  (torch.onnx needs it)
     except ImportError as error:
-        raise ConfigError(
-            f"to = 'onnx': library {error.name} is not installed; pip install 'dvspipe[export]'"
-        ) from error
+        raise ConfigError(f"library {error.name} is not installed; pip install 'dvspipe[export]'") from error
 
     return onnx, onnxruntime
 

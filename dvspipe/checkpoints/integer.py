@@ -87,7 +87,7 @@ class IntegerClassifier:
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write the classifier as safetensors, complete or not at all."""
         path = Path(path)
-        require_suffix(path, CHECKPOINT_SUFFIX, "a classifier of integers")
+        require_suffix(path, "a classifier of integers", CHECKPOINT_SUFFIX)
         claim_output(path, overwrite=overwrite)
 
         config, arrays = self.describe()

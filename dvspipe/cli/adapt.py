@@ -4,74 +4,45 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+from cyclopts import Parameter
 
 from ..base.errors import count_noun
+from ..base.files import claim_output, require_suffix
+from ..inference import InferConfig
+from ..results import CHECKPOINT_SUFFIX
+from ..verbs.classification import adapt as verb
 from .activity import show_share
+from .commands import takes
 from .infer import note_overrides
-from .options_typer import (
-    AsJson,
-    CheckpointName,
-    Hint,
-    Overwrite,
-    Recordings,
-    Sensor,
-    SettingOptions,
-    build_config,
-    parse_hints,
-    parse_sensor,
-)
+from .options import AsJson, Overwrite
 from .screen import TextTable, fail_inputs, notes, progress, screen, skip
 
 if TYPE_CHECKING:
     from ..results import AdaptationRecord
 
-OutFile = Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="Checkpoint file to write (.safetensors).")]
-Strength = Annotated[
-    float,
-    typer.Option(
-        metavar="SHARE", help="Adaptation strength: how far to move batch-norm statistics, 0 (not at all) to 1."
-    ),
-]
 
-
+@takes(verb, without=("recordings",))
 def adapt(
-    checkpoint: CheckpointName,
-    recordings: Recordings,
-    out: OutFile,
-    strength: Strength = 0.5,
-    settings: SettingOptions = None,
-    sensor: Sensor = None,
-    hint: Hint = None,
+    checkpoint: str,
+    recordings: Annotated[list[Path], Parameter(help="Recordings, videos, or folders of these.")],
+    out: Annotated[Path, Parameter(help="Checkpoint file to write (.safetensors).")],
+    *,
     as_json: AsJson = False,
     overwrite: Overwrite = False,
+    config: InferConfig = InferConfig(),
+    **given: Any,
 ) -> None:
-    """Adapt a trained network to the sensor of unlabelled recordings.
-
-    The statistics of its batch norms move towards the statistics of the recordings.
-    """
-    from ..base.files import claim_output, require_suffix
-    from ..inference import Classifier, adapt, plan_tasks, refuse_module
-    from ..results import CHECKPOINT_SUFFIX
-
-    require_suffix(out, CHECKPOINT_SUFFIX, "a checkpoint")
+    require_suffix(out, "a checkpoint", CHECKPOINT_SUFFIX)
     claim_output(out, overwrite=overwrite)
-    config = build_config(settings)
+    from ..inference import Classifier, plan_tasks, refuse_module
+
     sources = [task.source for task in plan_tasks(recordings)]
     refuse_module(checkpoint)
     classifier = Classifier.load(checkpoint)
     with progress() as show:
-        adaptation = adapt(
-            classifier,
-            sources,
-            config,
-            strength=strength,
-            sensor=parse_sensor(sensor),
-            hints=parse_hints(hint),
-            progress=show_share(show, len(sources)),
-        )
+        adaptation = verb(classifier, sources, config, **given, progress=show_share(show, len(sources)))
     note_overrides(classifier, config, sources)
     for error in adaptation.skipped:
         skip(error)

@@ -13,10 +13,18 @@ from .interrupts import EXIT_INTERRUPTED, INTERRUPTED, Interrupt, catch_interrup
 from .screen import EXIT_ERROR, accept_all_texts, close_output, describe_error, fail, notes, show_activity, show_log
 from .usage import explain_usage
 
+GROUPS = "Data sets and configurations"
+"""Heading of the groups of commands; a group is an app with its own commands."""
 COMMANDS = {
     "First steps": {
         "convert": (".convert:convert", "Convert videos to events of a simulated camera, or recordings to formats."),
+        "train": (".training:train", "Train a spiking classifier on labelled recordings, and test it."),
         "infer": (".infer:infer", "Classify recordings over time: labels, probabilities and segments."),
+        "live": (".live:live", "Classify a camera, or a replayed file, while it runs; Ctrl-C ends it."),
+        "learn": (".learn:learn", "Learn new gestures from one film each, and train a classifier on them."),
+        "view": (".analysis:view", "Show a recording as a video, pictures or a chart, or in the rerun viewer."),
+        "app": (".page:app", "Serve a local web page to convert videos, learn gestures, and explore predictions."),
+        "demo": (".training:demo", "Classify a rendered gesture, then fine-tune a network in a given time."),
     },
     "Recordings": {
         "info": (".recordings:info", "Show format, sensor, events, duration and settings of recordings."),
@@ -24,6 +32,29 @@ COMMANDS = {
         "cut": (".recordings:cut", "Cut a recording in time and in space."),
         "merge": (".recordings:merge", "Merge recordings of one sensor into one."),
         "filter": (".filter:filter_", "Remove noise from a recording, and score noise filters."),
+        "frames": (".frames:frames", "Write recordings as folders of pictures or arrays, also for YOLO and COCO."),
+        "compare": (".analysis:compare", "Compare two recordings of the same scene."),
+        "calibrate": (".analysis:calibrate", "Fit the pixel model to a recording with frames and events."),
+        "track": (".track:track", "Track the joints of the largest person in a video, and write them as CSV."),
+    },
+    "Classifiers": {
+        "evaluate": (".training:evaluate", "Evaluate a classifier on a data set: accuracy, calibration, confusions."),
+        "adapt": (".adapt:adapt", "Adapt a trained network to the sensor of unlabelled recordings."),
+        "quantise": (".quantise:quantise", "Compile a trained network to 8-bit integers, and compare both."),
+        "export": (".export:export", "Export a trained network as NIR, ONNX or C99 code."),
+    },
+    "Spikes": {
+        "encode": (".encode:encode", "Encode an image as spike trains and draw or store them."),
+        "neuron": (".neuron:neuron", "Draw the response of LIF neurons to a spike train."),
+    },
+    "Administration": {
+        "manifest": (".manifest:manifest", "Show done, failed and unfinished inputs of an output folder."),
+        "warmup": (".warmup:warmup", "Compile the kernels of most commands in advance."),
+    },
+    GROUPS: {
+        "data": (".data:data", "List the kinds of data sets; survey, check and encode a data set."),
+        "synth": (".synth:synth", "Create synthetic recordings with labels."),
+        "configs": (".configs:configs", "List, show and copy included experiments and sensor presets."),
     },
 }
 """Commands by the headings of the help: place and summary of each."""
@@ -36,13 +67,18 @@ ENDLESS = frozenset({"app", "live"})
 """Commands that run until they are stopped; they show their own state."""
 
 
+def show_default(value: object) -> str | None:
+    """Return a default value as the help shows it; None: the help shows none, such as for switches."""
+    return None if value is None or value is False else str(value)
+
+
 def _create() -> App:
     """Create the command line with all commands, without importing them."""
     created = App(
         name="dvspipe",
         help="Event-camera perception from an ordinary video to a label.",
         help_epilogue=FIRST_STEPS,
-        default_parameter=Parameter(negative=()),
+        default_parameter=Parameter(negative=(), show_default=show_default),
         version_flags=[],
         exit_on_error=False,
         print_error=False,
@@ -51,12 +87,15 @@ def _create() -> App:
     package = __package__
     for heading, commands in COMMANDS.items():
         group = Group.create_ordered(heading)
-        for name, (place, summary) in commands.items():
-            created.command(f"{package}{place}", name=name, group=group, help=summary, help_epilogue="")
+        for position, (name, (place, summary)) in enumerate(commands.items()):
+            of_command = {} if heading == GROUPS else {"help_epilogue": ""}
+            created.command(f"{package}{place}", name=name, group=group, sort_key=position, help=summary, **of_command)
     return created
 
 
 app = _create()
+for each in (app, app.meta):
+    each.suppress_keyboard_interrupt = False  # main prints that the command was interrupted
 EVERY_COMMAND = Group("Every command", sort_key=1000)
 app["--help"].group = EVERY_COMMAND
 app.register_install_completion_command(group=EVERY_COMMAND, help="Install completion for the current shell.")
@@ -93,12 +132,8 @@ def start(
 
 
 def run(words: tuple[str, ...]) -> None:
-    """Run one command."""
-    if words and not any(words[0] in commands for commands in COMMANDS.values()) and words[0][0] != "-":
-        from .app_typer import app as rest
-
-        rest([*words], standalone_mode=False)
-        return
+    """Run one command; the path - is written ./- for the parser, which would read it as an option."""
+    words = tuple("./-" if word == "-" else word for word in words)
     app(words)
 
 

@@ -7,16 +7,17 @@ the only place of the option's text.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_type_hints
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
-from cyclopts import Group, Parameter
+from cyclopts import Group, Parameter, Token
 from cyclopts.help import DefaultFormatter, HelpEntry, HelpPanel
 from docstring_parser import parse
 from rich.console import Console, ConsoleOptions
 
 from ..base.config import Settings
+from ..base.errors import ConfigError
 
 
 def draw_settings(console: Console, options: ConsoleOptions, panel: HelpPanel) -> None:
@@ -44,19 +45,31 @@ GIVEN_BY_TERMINAL = frozenset({"progress", "callback", "draw"})
 """Parameters that a command fills in, and that are no options."""
 
 TERMINAL_TYPES: Mapping[str, object] = {
+    "starts": dict[str, float] | None,
+    "stops": dict[str, float] | None,
     "recording": Path,
     "recordings": list[Path],
+    "out": Path | None,
+    "record": Path | None,
     "source": Path,
     "checkpoint": str,
     "sensor": str | None,
     "region": str | None,
+    "a": Path,
+    "b": Path,
+    "predictions": Path | None,
 }
 """Types of parameters that take texts in a terminal, and also objects in Python."""
+
+PATHS: Mapping[object, object] = {str | Path: Path, str | Path | None: Path | None}
+"""Types of paths in a terminal, by their types in Python."""
 
 LOOKS: Mapping[str, Parameter] = {
     "out": Parameter(alias="-o"),
     "sensor": Parameter(metavar="WxH"),
     "region": Parameter(metavar="WxH+X+Y"),
+    "starts": Parameter(metavar=".NAME SECONDS"),
+    "stops": Parameter(metavar=".NAME SECONDS"),
 }
 """How options with these names are written, wherever they occur."""
 
@@ -116,10 +129,22 @@ def _parameters_of(
         by_name = each.kind is each.KEYWORD_ONLY if types is None else each.default is not each.empty
         is_option = (by_name and each.name not in ALWAYS_ARGUMENTS) or each.name in ALWAYS_OPTIONS
         kind = (types or {}).get(each.name) or _read_annotation(function, each.annotation)
-        yield each.replace(
-            kind=each.KEYWORD_ONLY if is_option else each.POSITIONAL_ONLY,
-            annotation=_as_option(each.name, kind, texts.get(each.name)),
-        )
+        kind = PATHS.get(kind, kind)
+        annotation = _as_option(each.name, kind, texts.get(each.name))
+        if is_option:
+            yield each.replace(kind=each.KEYWORD_ONLY, annotation=annotation)
+        elif items := _item_of(annotation):
+            look = Parameter(required=each.default is each.empty)
+            yield each.replace(kind=each.VAR_POSITIONAL, default=each.empty, annotation=Annotated[items, look])
+        else:
+            yield each.replace(kind=each.POSITIONAL_ONLY, annotation=annotation)
+
+
+def _item_of(kind: object) -> object:
+    """Return the type of the items of a list, with its look, or None; a list may continue after options, as *items."""
+    values, *looks = get_args(kind) or (kind,)
+    lists = [each for each in (values, *get_args(values)) if get_origin(each) is list]
+    return Annotated[(*get_args(lists[0]), *looks)] if lists else None
 
 
 def _as_option(name: str, kind: object, text: str | None) -> object:
@@ -134,10 +159,19 @@ def _as_option(name: str, kind: object, text: str | None) -> object:
             return Annotated[each | None, look]
     looks = [LOOKS.get(name, Parameter())]
     if text is not None:
-        looks.append(Parameter(help=text.replace("None: ", "Default: ")))
-    if bool in (kind, *get_args(kind)):
-        looks.append(Parameter(show_default=False))
+        looks.append(Parameter(help=text.replace("; None: ", "; default: ").replace("None: ", "Default: ")))
+    values = get_args(kind)[0] if get_origin(kind) is Annotated else kind
+    if int in (values, *get_args(values)):
+        looks.append(Parameter(converter=_read_integer))
     return Annotated[(kind, *looks)]
+
+
+def _read_integer(_: object, tokens: Sequence[Token]) -> int:
+    """Read an integer; cyclopts would round 1.5 to 2."""
+    try:
+        return int(tokens[0].value)
+    except ValueError as error:
+        raise ConfigError(f"{tokens[0].keyword} {tokens[0].value}: not an integer") from error
 
 
 def _read_annotation(function: Callable[..., object], annotation: object) -> object:

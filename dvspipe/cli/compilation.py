@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..base.config import build, read_yaml
+from ..base.config import build
 from ..base.files import TemporaryFolder
 from ..events.filters import FilterConfig, count_pixels, filter_events, find_hot_pixels, start_filter
 from ..formats import read, write, written_suffixes
@@ -126,7 +126,7 @@ def _train(_: Path) -> None:
     from ..training import TrainConfig, measure_step
 
     for name in TRAINED:
-        measure_step(build(TrainConfig, read_yaml(name), name), SensorSize(34, 34), ("a", "b"))
+        measure_step(TrainConfig.read(name), SensorSize(34, 34), ("a", "b"))
 
 
 def _render(place: Path) -> None:

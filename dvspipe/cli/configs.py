@@ -5,26 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from cyclopts import App, Parameter
 
-from .options_typer import Overwrite
+from .options import Overwrite
 from .screen import TextTable, screen
 
-configs = typer.Typer(help="List, show and copy included experiments and sensor presets.", no_args_is_help=False)
+configs = App(name="configs", help_epilogue="", version_flags=[])
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of an included experiment or sensor preset.")]
+Name = Annotated[str, Parameter(help="Name of an included experiment or sensor preset.")]
 CONFIG_KINDS = {"": "dvspipe train {}", "sensors": "dvspipe convert VIDEO -o EVENTS.h5 --preset {}"}
 """Kinds of configurations, and how to use each."""
 
 
-@configs.callback(invoke_without_command=True)
-def start(context: typer.Context) -> None:
-    """List, show and copy included experiments and sensor presets; default: list them."""
-    if context.invoked_subcommand is None:
-        list_()
-
-
-@configs.command("list")
+@configs.default
+@configs.command(name="list")
 def list_() -> None:
     """List included experiments and sensor presets, and the commands to use them."""
     from ..base.config import read_text, shipped_configs
@@ -40,18 +34,20 @@ def list_() -> None:
     )
 
 
-@configs.command()
-def show(name: Name) -> None:
+@configs.command
+def show(name: Name, /) -> None:
     """Print an included configuration as YAML."""
     from ..base.config import read_text
 
     screen.print(read_text(name, kind=_kind_of(name)).rstrip())
 
 
-@configs.command()
+@configs.command
 def copy(
     name: Name,
-    out: Annotated[Path, typer.Argument(metavar="FILE", help="YAML file to write.")],
+    file: Annotated[Path, Parameter(help="YAML file to write.")],
+    /,
+    *,
     overwrite: Overwrite = False,
 ) -> None:
     """Copy an included configuration to a file, for editing."""
@@ -59,10 +55,10 @@ def copy(
     from ..base.files import claim_output, write_text
 
     kind = _kind_of(name)
-    claim_output(out, overwrite=overwrite)
+    claim_output(file, overwrite=overwrite)
     text = read_text(name, kind=kind)
-    write_text(out, text.replace(f"name: {name}\n", f"name: {out.stem}\n"))  # the name is the default run folder
-    screen.print(f"{out}: copy of {name}; use it with {CONFIG_KINDS[kind].format(out)}")
+    write_text(file, text.replace(f"name: {name}\n", f"name: {file.stem}\n"))  # the name is the default run folder
+    screen.print(f"{file}: copy of {name}; use it with {CONFIG_KINDS[kind].format(file)}")
 
 
 def _kind_of(name: str) -> str:

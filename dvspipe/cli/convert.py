@@ -259,6 +259,7 @@ def _check_previews(tasks: Sequence[ConversionTask], *, overwrite: bool) -> None
 def _write_preview(path: Path, sensor: SensorSize | None) -> None:
     """Write the preview of an event file next to it; `sensor` is for files without a sensor size."""
     from ..formats import open_recording
-    from ..report import view
+    from ..recordings.editing import select_part
+    from ..report import show_part
 
-    view(open_recording(path, sensor=sensor), path.with_suffix(PREVIEW_SUFFIX))
+    show_part(select_part(open_recording(path, sensor=sensor)), path.with_suffix(PREVIEW_SUFFIX))

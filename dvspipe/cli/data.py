@@ -9,25 +9,26 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+from cyclopts import App, Parameter
 from rich.text import Text
 
 from ..base.errors import ConfigError, count_noun
 from .activity import ShownStage
-from .options_typer import (
+from .options import (
     AsJson,
     Config,
-    EngineOption,
-    JobsOption,
+    EngineName,
+    Jobs,
     Overrides,
     Overwrite,
-    ShardOption,
+    ShardName,
     choose_engine,
     is_folder,
     note_shard,
     parse_bytes,
     parse_shard,
     read_config,
+    read_overrides,
 )
 from .screen import EXIT_SOME_FAILED, TextTable, fail, fail_inputs, messages, notes, progress, screen, show_name, skip
 
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from ..parallel import Engine, Shard
     from ..training import Choice
 
-data = typer.Typer(help="List the kinds of data sets; survey, check and encode a data set.", no_args_is_help=True)
+data = App(name="data", help_epilogue="", version_flags=[])
 
 SHARDS_SETTINGS = "train.yaml"  # settings that train from the shards of a folder
 DATA_KINDS = (
@@ -59,7 +60,7 @@ DATA_KINDS = (
 """Kind, description and expected files."""
 
 
-@data.command("list")
+@data.command(name="list")
 def list_() -> None:
     """List the kinds of data sets with their expected files, and show the size of the cache."""
     from ..datasets import Cache, default_cache
@@ -72,8 +73,8 @@ def list_() -> None:
     screen.print(f"\n{default_cache()} caches {files:,} spike tensors and simulated videos, {size / 1e6:,.0f} MB")
 
 
-@data.command("stats")
-def stats(config: Config, settings: Overrides = None, as_json: AsJson = False) -> None:
+@data.command
+def stats(config: Config, settings: Overrides = None, /, *, as_json: AsJson = False) -> None:
     """Show the number of recordings, people and events of a data set, per class."""
     found = _survey(config, settings)
     if as_json:
@@ -103,8 +104,8 @@ def stats(config: Config, settings: Overrides = None, as_json: AsJson = False) -
         messages.print(f"problems: {len(found.problems)}; list them with dvspipe data check")
 
 
-@data.command("check")
-def check(config: Config, settings: Overrides = None, as_json: AsJson = False) -> None:
+@data.command
+def check(config: Config, settings: Overrides = None, /, *, as_json: AsJson = False) -> None:
     """Load every recording of a data set and list problems; exit code 1 if there are any."""
     found = _survey(config, settings)
     if as_json:
@@ -120,25 +121,22 @@ def check(config: Config, settings: Overrides = None, as_json: AsJson = False) -
         screen.print(f"{found.title}: {count_noun(recordings, 'recording')} of {groups}, nothing wrong")
 
 
-@data.command("encode")
+@data.command
 def encode(
     config: Config,
     settings: Overrides = None,
+    /,
+    *,
     shards: Annotated[
         Path | None,
-        typer.Option(
-            "--shards",
-            metavar="FOLDER",
-            help="Output folder for spike tensors as tar shards; default: only fill the cache.",
-        ),
+        Parameter(help="Output folder for spike tensors as tar shards; default: only fill the cache."),
     ] = None,
     shard_size: Annotated[
-        str | None,
-        typer.Option("--shard-size", metavar="SIZE", help="Size after which a new shard starts; default: 256MB."),
+        str | None, Parameter(metavar="SIZE", help="Size after which a new shard starts; default: 256MB.")
     ] = None,
-    jobs: JobsOption = None,
-    engine: EngineOption = "local",
-    shard: ShardOption = None,
+    jobs: Jobs = None,
+    engine: EngineName = "local",
+    shard: ShardName = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Encode recordings as spike tensors before training, into the cache or into tar shards.
@@ -194,11 +192,10 @@ def encode(
 
 def _choose(folder: str, settings: list[str] | None) -> Choice:
     """Choose the settings that `train` chooses for a folder of recordings, and print them."""
-    from ..base.config import parse_overrides
     from ..training import choose_settings
 
     with progress() as show:
-        choice = choose_settings(folder, parse_overrides(settings or []), partial(show, "recordings"))
+        choice = choose_settings(folder, read_overrides(settings), partial(show, "recordings"))
     notes.print(Text(choice.to_yaml()))
     return choice
 
@@ -217,8 +214,8 @@ def is_for_shards(word: str) -> bool:
     from ..base.config import find_foreign
     from ..datasets import DataConfig
 
-    group, *names = word.partition("=")[0].split(".")
-    return group != "data" or not find_foreign(DataConfig, {"kind": "shards", **dict.fromkeys(names[:1])})
+    given = read_overrides([word]) if "=" in word else {}
+    return not find_foreign(DataConfig, {"kind": "shards", **_get_group(given, "data")})
 
 
 def _fill_cache(found: DataSet, plan: TensorPlan, config: DataConfig, share: Shard, engine: Engine) -> None:

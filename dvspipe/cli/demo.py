@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..base.config import SettingsTree, build, merge_settings, read_yaml
+from ..base.config import SettingsTree
 from ..base.labels import GESTURES
 from ..formats import SYNTHETIC_GESTURES, iterate
 from ..inference import Classifier, ClassifyOptions, classify_many, plan_tasks
@@ -16,7 +16,8 @@ from ..recordings.conversion import convert_video
 from ..report import draw_recording, write_answers_page, write_preview, write_training_page
 from ..results import EvaluationResult, OutputFolder, Prediction, TrainingRun
 from ..synthesis import GESTURE_SENSOR, GestureClip, gesture_frames, record_gesture
-from ..training import TrainConfig, TrainingCallback, evaluate, measure_step, train
+from ..training import TrainConfig, TrainingCallback, measure_step
+from ..verbs.training import evaluate, train
 from ..video.writing import write_video
 
 Announce = Callable[[str], object]
@@ -127,12 +128,12 @@ def choose_training(speed: Speed, seconds: float, *, jobs: int = 2) -> TrainConf
         "optimiser": {"epochs": min(max(epochs, 1), EPOCHS), "learning_rate": LEARNING_RATE, "ema": 0.0},
         "jobs": jobs,
     }
-    return build(TrainConfig, merge_settings(read_yaml(CLASSIFIER), chosen), CLASSIFIER)
+    return TrainConfig.read(CLASSIFIER, chosen)
 
 
 def measure_speed() -> Speed:
     """Measure the time to render a clip and to train `CLASSIFIER` on it; takes a few seconds."""
-    config = build(TrainConfig, read_yaml(CLASSIFIER), CLASSIFIER)
+    config = TrainConfig.read(CLASSIFIER)
     record_gesture(GestureClip(SHOWN_LABEL, person=SHOWN_PERSON, clip=1, seed=0, duration_us=100_000))  # compiles
     labels = range(0, len(GESTURES), 2)  # every second class: rendering time depends on class and lighting
     start_s = time.perf_counter()

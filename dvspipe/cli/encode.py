@@ -2,78 +2,68 @@
 
 from __future__ import annotations
 
-import re
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
-import typer
+import numpy as np
+from cyclopts import Parameter
+from docstring_parser import parse_from_object
+from pydantic import BaseModel, Field, create_model
 
-from ..base.errors import ConfigError, DataError, FileError
-from .options_typer import Overwrite, Seed, to_us
+from ..base.config import Settings, build
+from ..base.errors import ConfigError, DataError
+from ..base.files import claim_output, require_suffix, write_beside
+from ..encoding import CODES, SpikeCode, unit_values
+from ..encoding.spikes import CodeName
+from .commands import SETTINGS_HEADING
+from .options import Overwrite, Seed
 from .screen import progress, screen
 
-if TYPE_CHECKING:
-    from ..base.config import SettingsTree
-    from ..encoding import SpikeCode
+
+def _list_settings() -> type[BaseModel]:
+    """Return a model of the settings of all codes; none is set."""
+    settings: dict[str, Any] = {}
+    for code in CODES.values():
+        bases = [base for base in code.__mro__ if issubclass(base, SpikeCode)]
+        texts = {each.arg_name: each.description for base in bases for each in parse_from_object(base).params}
+        for name, field in code.model_fields.items():
+            kind: Any = field.annotation
+            settings.setdefault(name, (kind | None, Field(None, description=texts[name])))
+    return create_model("CodeSettings", __base__=Settings, **settings)
 
 
-class Method(StrEnum):
-    """Names of the spike codes in `encoding.CODES`."""
-
-    POISSON = "poisson"
-    LATENCY = "latency"
-    LOG_LATENCY = "log_latency"
-    RANK_ORDER = "rank_order"
-    POPULATION = "population"
-    DELTA = "delta"
-    STEP_FORWARD = "step_forward"
-    HSA = "hsa"
-    BSA = "bsa"
+CodeSettings: Any = _list_settings()
 
 
 def encode(
-    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="Image file; colours are converted to grey.")],
-    out: Annotated[
-        Path,
-        typer.Option("--out", "-o", metavar="FILE", help="Output file: .png (raster plot) or .npz (spike arrays)."),
-    ],
+    image: Annotated[Path, Parameter(help="Image file; colours are converted to grey.")],
+    /,
+    *,
+    out: Annotated[Path, Parameter(alias="-o", help="Output file: .png (raster plot) or .npz (spike arrays).")],
     method: Annotated[
-        list[Method] | None, typer.Option(help="Spike code; default: poisson. Repeatable, to compare codes.")
+        list[CodeName] | None, Parameter(help="Spike code; default: poisson. Repeatable, to compare codes.")
     ] = None,
-    steps: Annotated[int | None, typer.Option(metavar="N", help="Number of time steps; default: 50.")] = None,
-    step: Annotated[float | None, typer.Option(metavar="MS", help="Length of a time step; default: 1.")] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", metavar="KEY=VALUE", help="Setting of the spike code, such as max_rate_hz=200. Repeatable."
-        ),
-    ] = None,
-    seed: Seed = 0,
     resize: Annotated[
-        str | None, typer.Option(metavar="WxH", help="Size to resize the image to; default: its own size.")
+        str | None, Parameter(metavar="WxH", help="Size to resize the image to; default: its own size.")
     ] = None,
+    settings: Annotated[CodeSettings | None, Parameter(name="*", group=SETTINGS_HEADING)] = None,
+    seed: Seed = 0,
     overwrite: Overwrite = False,
 ) -> None:
     """Encode an image as spike trains and draw or store them."""
-    import numpy as np
-
-    from ..base.files import claim_output, write_beside
-    from ..encoding import unit_values
+    require_suffix(out, "spikes", ".png", ".npz")
+    codes = _build_codes(method or ["poisson"], {} if settings is None else settings.model_dump(exclude_unset=True))
+    claim_output(out, overwrite=overwrite)
     from ..report import draw_rasters
     from ..video.config import VideoSettings
     from ..video.folders import read_image
 
-    if out.suffix.lower() not in (".png", ".npz"):
-        raise FileError(f"{out}: cannot write spikes as {out.suffix or 'a file without suffix'}; use .png or .npz")
-    codes = _build_codes(method or [Method.POISSON], {"steps": steps, "step_us": to_us(step)}, settings or [])
-    if resize and not re.fullmatch(r"[1-9]\d*x[1-9]\d*", resize):
-        raise ConfigError(f"--resize {resize!r} is not of the form WIDTHxHEIGHT, such as 28x28")
-    claim_output(out, overwrite=overwrite)
+    reading = build(VideoSettings, {"resize": resize}, "encode")
     try:
-        values = unit_values(read_image(image, VideoSettings(resize=resize)))
+        values = unit_values(read_image(image, reading))
     except DataError as error:
         raise error.named(str(image)) from error
+
     spikes = {name: code.encode(values, np.random.default_rng(seed)) for name, code in codes.items()}
     step_us = next(iter(codes.values())).step_us
     with progress():
@@ -89,19 +79,17 @@ def encode(
         )
 
 
-def _build_codes(methods: list[Method], given: dict[str, int | None], settings: list[str]) -> dict[str, SpikeCode]:
+def _build_codes(methods: list[CodeName], given: dict[str, Any]) -> dict[str, SpikeCode]:
     """Return the codes by name; each code gets the settings that it has."""
-    from ..base.config import build, parse_overrides
-    from ..encoding import CODES
-
-    overrides: SettingsTree = {key: value for key, value in given.items() if value is not None}
-    overrides |= parse_overrides(settings)
-    known = {key for name in methods for key in CODES[name].model_fields}
+    known = {name for method in methods for name in CODES[method].model_fields}
+    if unknown := sorted(given.keys() - known):
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in unknown)
+        raise ConfigError(f"encode: {options}: not used by {', '.join(methods)}")
     return {
-        str(name): build(
-            CODES[name],
-            {key: value for key, value in overrides.items() if key in CODES[name].model_fields or key not in known},
-            f"encode --method {name}",
+        method: build(
+            CODES[method],
+            {name: value for name, value in given.items() if name in CODES[method].model_fields},
+            f"encode --method {method}",
         )
-        for name in methods
+        for method in methods
     }

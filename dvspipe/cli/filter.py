@@ -103,7 +103,7 @@ def _score(
     from ..recordings.scoring import label_events, score_filters, tune_filters
 
     if curve is not None:
-        require_suffix(curve, ".png", "a picture")
+        require_suffix(curve, "a picture", ".png")
         claim_output(curve, overwrite=overwrite)
     with progress() as show:
         labelled = label_events(part, noise_hz=noise_hz, seed=seed, progress=partial(show, "labels"))

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
-import typer
+from cyclopts import Parameter
 
-from ..base.errors import ConfigError, count_noun
-from .options_typer import Overwrite, Seed
+from ..base.errors import count_noun
+from ..oneshot import LearnConfig
+from ..verbs import learning
+from .commands import takes
+from .options import Overwrite
 from .screen import messages, notes, screen, show_name, warn
 from .training import show_training
 
@@ -19,76 +22,30 @@ if TYPE_CHECKING:
     from ..results import TestResult
 
 
+@takes(learning.learn, without=("films", "other", "command"))
 def learn(
     films: Annotated[
         list[Path],
-        typer.Argument(
-            metavar="FILM...", help="Film of each gesture, named after it (wave.mp4); or DIR with DIR/<gesture>/<film>."
-        ),
+        Parameter(help="Film of each gesture, named after it (wave.mp4); or DIR with DIR/GESTURE/FILM."),
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="Run folder of the new classifier.")],
+    out: Path,
+    *,
     other: Annotated[
-        list[Path] | None,
-        typer.Option(metavar="FILM|FOLDER", help="Films without any of the gestures. Repeatable."),
-    ] = None,
-    start: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME=SECONDS", help="Start of the gesture in the film of NAME; default: found. Repeatable."
-        ),
-    ] = None,
-    stop: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME=SECONDS", help="End of the gesture in the film of NAME; default: found. Repeatable."
-        ),
-    ] = None,
-    camera: Annotated[
-        Literal["both", "dvs", "webcam"],
-        typer.Option(help="Cameras that record the rendered people: a DVS128, webcams and phones, or both."),
-    ] = "both",
-    mirror: Annotated[
-        bool, typer.Option("--mirror", help="The mirrored movement, with the other hand, is the same gesture.")
-    ] = False,
-    thorough: Annotated[
-        bool,
-        typer.Option(
-            "--thorough",
-            help="Render four times as many people and train twice as many epochs; takes about five times as long.",
-        ),
-    ] = False,
-    people: Annotated[
-        int | None, typer.Option(min=4, metavar="N", help="Number of rendered people; default: 24, or 96 if thorough.")
+        list[Path] | None, Parameter(help="Films without any of the gestures, or folders of them. Repeatable.")
     ] = None,
     no_train: Annotated[
-        bool, typer.Option("--no-train", help="Only find the gestures in the films and write the page to check them.")
+        bool, Parameter(help="Only find the gestures in the films and write the page to check them.")
     ] = False,
-    seed: Seed = 0,
-    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, metavar="N", help="Number of rendering processes.")] = 2,
+    starts: Mapping[str, float] | None = None,
+    stops: Mapping[str, float] | None = None,
+    thorough: bool = False,
     overwrite: Overwrite = False,
+    config: LearnConfig = LearnConfig(),
 ) -> None:
-    """Learn new gestures from one film each: render the movements on many people, and train a classifier on them.
+    from ..oneshot import PAGE, STRANGERS, check_unfinished, learn_study, list_films, list_videos, prepare, set_parts
 
-    An interrupted run continues when the command is repeated. With five gestures from one film each, 10 of 38 films of
-    strangers were right; films of more people help.
-    """
-    from ..oneshot import (
-        PAGE,
-        STRANGERS,
-        THOROUGH,
-        LearnConfig,
-        check_unfinished,
-        learn_study,
-        list_films,
-        list_videos,
-        prepare,
-        set_parts,
-    )
-
-    found = set_parts(list_films(films), _parse_times(start, "--start"), _parse_times(stop, "--stop"))
-    base = THOROUGH if thorough else LearnConfig()
-    chosen = {"camera": camera, "mirror": mirror, "seed": seed, "jobs": jobs, "people": people or base.people}
-    config = base.model_copy(update=chosen)
+    found = set_parts(list_films(films), starts or {}, stops or {})
+    config = learning.choose_config(config, thorough=thorough)
     check_unfinished(out, overwrite=overwrite)  # before anything in the folder changes
     command = shlex.join(["dvspipe", "learn", *map(str, films), "-o", str(out)])
     with show_training() as callback:
@@ -129,20 +86,6 @@ def _list_advice(*, thorough: bool, other: bool) -> Iterator[str]:
         yield "--other FILMS without the gestures"
     if not thorough:
         yield "--thorough"
-
-
-def _parse_times(texts: list[str] | None, option: str) -> dict[str, float]:
-    """Parse NAME=SECONDS."""
-    times: dict[str, float] = {}
-    for text in texts or []:
-        name, _, seconds = text.rpartition("=")
-        try:
-            times[name] = float(seconds)
-        except ValueError:
-            raise ConfigError(f"{option} {text}: not a time (expected NAME=SECONDS, such as wave=1.5)") from None
-        if not name or not times[name] >= 0:
-            raise ConfigError(f"{option} {text}: not a time (expected NAME=SECONDS, such as wave=1.5)")
-    return times
 
 
 def _print_film(each: StudiedFilm) -> None:

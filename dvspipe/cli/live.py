@@ -4,32 +4,23 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import typer
+from cyclopts import Parameter
 from rich.text import Text
 
-from ..base.errors import ConfigError, count_noun
+from ..base.errors import count_noun
+from ..inference import InferConfig
+from ..streaming import LiveSession, with_hop
+from ..verbs.live import live as verb
+from ..verbs.live import open_stream
+from .commands import takes
 from .interrupts import EndOnInterrupt
 from .live_window import LiveWindow, open_window
-from .options_typer import (
-    AsJson,
-    Hint,
-    Overwrite,
-    Sensor,
-    SettingOptions,
-    Trust,
-    build_config,
-    parse_hints,
-    parse_sensor,
-    trust_packages,
-)
+from .options import AsJson, Trust, trust_packages
 from .screen import messages, notes, screen, show_name, warn
 
 if TYPE_CHECKING:
-    from ..inference import Classifier, InferConfig
-    from ..streaming import LiveSession
     from ..streaming.answers import LiveAnswer
 
 LESS_THAN_INFER = (
@@ -39,81 +30,40 @@ LESS_THAN_INFER = (
 CLEAR_LINE = "\r\x1b[K"
 
 
+@takes(verb, without=("source",))
 def live(
     source: Annotated[
         str,
-        typer.Argument(
-            metavar="SOURCE",
+        Parameter(
             help="Webcam: 0, 1, ...; event-camera or event-camera:SERIAL; video or recording to replay; - for events "
-            "on standard input; or udp://HOST:PORT for events in packets.",
+            "on standard input; or udp://HOST:PORT for events in packets."
         ),
     ],
-    checkpoint: Annotated[
-        str,
-        typer.Argument(
-            metavar="CLASSIFIER",
-            help="Run folder, .safetensors file (also of dvspipe quantise), name of an included checkpoint, or "
-            "hf://USER/NAME.",
-        ),
-    ] = "gesture-synthetic",
-    every: Annotated[
-        float | None,
-        typer.Option(
-            metavar="MS",
-            min=0.001,
-            help="Time between predictions in ms, a multiple of the network's time step; default: about 100.",
-        ),
-    ] = None,
-    speed: Annotated[float, typer.Option(metavar="FACTOR", help="Speed of a replay; 1: as recorded.")] = 1.0,
-    loop: Annotated[bool, typer.Option("--loop", help="Start a replay again at its end.")] = False,
-    record: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Event file (.h5, ...) of what the network sees; default: not recorded."),
-    ] = None,
+    checkpoint: str = "gesture-synthetic",
+    *,
     engine: Annotated[
         Literal["torch", "integer"],
-        typer.Option("--engine", help="integer: a network in integers, without torch, as for infer."),
+        Parameter(help="integer: a network in integers, without torch, as for infer."),
     ] = "torch",
     window: Annotated[
         bool | None,
-        typer.Option(
-            "--window/--no-window",
-            help="Show film, events and prediction in a window; default: if there is a display, except with --json.",
+        Parameter(
+            help="Show film, events and prediction in a window, or not (--window=false); default: if there is a "
+            "display, except with --json."
         ),
     ] = None,
-    settings: SettingOptions = None,
-    sensor: Sensor = None,
-    stream_format: Annotated[
-        Literal["evt2", "aestream", "openmv"] | None,
-        typer.Option(
-            "--format",
-            help="Format of events on standard input or over UDP; default: evt2 on standard input, aestream over UDP.",
-        ),
-    ] = None,
-    hint: Hint = None,
     trust: Trust = None,
     as_json: AsJson = False,
-    overwrite: Overwrite = False,
+    config: InferConfig = InferConfig(),
+    **given: Any,
 ) -> None:
     """Classify a camera, or a replayed file, while it runs; Ctrl-C ends it."""
     from ..inference import Classifier
-    from ..streaming import LiveSession
     from ..streaming.sources import FilmSource
-    from ..streaming.verb import create_live_writer, open_source_for
 
     classifier = Classifier.load(checkpoint, trust=trust_packages(trust), engine=engine)
-    config = _with_hop(build_config(settings), classifier, every)
-    writer = None if record is None else create_live_writer(record, source, classifier, overwrite=overwrite)
-    opened = open_source_for(
-        classifier,
-        source,
-        config,
-        speed=speed,
-        loops=loop,
-        sensor=parse_sensor(sensor),
-        hints=parse_hints(hint),
-        stream_format=stream_format,
-    )
+    config = with_hop(config, classifier)
+    opened, writer = open_stream(classifier, source, config, **given)
     shown = open_window(
         opened.name, classifier.config.sensor, is_wanted=False if as_json and window is None else window
     )
@@ -154,15 +104,6 @@ def _run(session: LiveSession, lines: _Lines, window: LiveWindow | None) -> _Tal
             if window is not None:
                 window.close()
     return tally
-
-
-def _with_hop(config: InferConfig, classifier: Classifier, every_ms: float | None) -> InferConfig:
-    """Return the settings with the time between predictions."""
-    from ..streaming.verb import with_hop
-
-    if every_ms is not None and config.hop_us is not None:
-        raise ConfigError("--every: cannot be combined with --set hop_us")
-    return with_hop(config, classifier, None if every_ms is None else round(every_ms * 1000))
 
 
 class _Tally:

@@ -7,18 +7,20 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from cyclopts import Parameter
 
 from ..base.errors import ConfigError, count_noun
-from .options_typer import AsJson
+from .options import AsJson
 from .screen import TextTable, screen, show_name
 
 MIN_WORK_S = 60.0  # rates of shorter times are not meaningful
 
 
 def manifest(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Output folder of dvspipe convert or infer.")],
-    failed: Annotated[bool, typer.Option("--failed", help="Print only the failed inputs, one per line.")] = False,
+    folder: Annotated[Path, Parameter(help="Output folder of dvspipe convert or infer.")],
+    /,
+    *,
+    failed: Annotated[bool, Parameter(help="Print only the failed inputs, one per line.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Show done, failed and unfinished inputs of an output folder, and their speed, over all machines."""

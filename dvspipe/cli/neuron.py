@@ -6,10 +6,11 @@ import itertools
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+from cyclopts import Parameter
 
-from ..base.errors import ConfigError, FileError, count_noun
-from .options_typer import Overwrite
+from ..base.errors import ConfigError, count_noun
+from ..base.files import claim_output, require_suffix
+from .options import Overwrite
 from .screen import screen
 
 if TYPE_CHECKING:
@@ -24,46 +25,44 @@ TAIL = 2.0  # time drawn after the last spike, in units of the largest time cons
 
 
 def neuron(
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="PNG file to write.")],
-    tau: Annotated[
-        list[float] | None,
-        typer.Option("--tau", metavar="MS", help="Membrane time constant; default: 5, 10 and 20. Repeatable."),
+    *,
+    out: Annotated[Path, Parameter(alias="-o", help="PNG file to write.")],
+    tau_ms: Annotated[
+        list[float] | None, Parameter(help="Membrane time constant; default: 5, 10 and 20. Repeatable.")
     ] = None,
     weight: Annotated[
         list[float] | None,
-        typer.Option(
-            metavar="W", help="Input current of a spike in units of the threshold; default: 2 and 4. Repeatable."
-        ),
+        Parameter(help="Input current of a spike in units of the threshold; default: 2 and 4. Repeatable."),
     ] = None,
-    spikes: Annotated[
-        str | None, typer.Option(metavar="MS,MS,...", help="Times of input spikes; default: 11 spikes from 5 to 85 ms.")
+    spikes_ms: Annotated[
+        str | None, Parameter(metavar="MS,MS,...", help="Times of input spikes; default: 11 spikes from 5 to 85 ms.")
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Draw the response of LIF neurons to a spike train, compared with the closed form."""
-    from ..base.files import claim_output
+    require_suffix(out, "a picture of neurons", ".png")
+    claim_output(out, overwrite=overwrite)
     from ..networks import neuron_response
     from ..report import draw_neurons
 
-    if out.suffix.lower() != ".png":
-        raise FileError(f"{out}: cannot draw neurons as {out.suffix or 'a file without suffix'}; use .png")
-    claim_output(out, overwrite=overwrite)
-    taus_ms, weights = list(dict.fromkeys(tau or TAUS_MS)), list(dict.fromkeys(weight or INPUT_WEIGHTS))
-    times_ms = SPIKES_MS if spikes is None else _parse_times(spikes)
+    taus_ms = list(dict.fromkeys(tau_ms or TAUS_MS))
+    weights = list(dict.fromkeys(weight or INPUT_WEIGHTS))
+    times_ms = SPIKES_MS if spikes_ms is None else _parse_times(spikes_ms)
     if len(taus_ms) * len(weights) > MAX_PANELS:
         raise ConfigError(
             f"{len(taus_ms)} time constants x {len(weights)} weights: expected at most {MAX_PANELS} neurons"
         )
+
     duration_ms = max(times_ms) + max(STEP_MS, TAIL * max(taus_ms))
     responses = [
         neuron_response(
             [time / 1000 for time in times_ms],
-            tau_s=tau_ms / 1000,
+            tau_s=one_tau_ms / 1000,
             weight=current,
             dt=STEP_MS / 1000,
             duration_s=duration_ms / 1000,
         )
-        for current, tau_ms in itertools.product(weights, taus_ms)
+        for current, one_tau_ms in itertools.product(weights, taus_ms)
     ]
     draw_neurons(responses, out)
     for response in responses:
@@ -82,4 +81,4 @@ def _parse_times(text: str) -> tuple[float, ...]:
     try:
         return tuple(float(part) for part in text.split(","))
     except ValueError:
-        raise ConfigError(f"--spikes {text!r}: expected times in ms, such as 5,10,12.5") from None
+        raise ConfigError(f"--spikes-ms {text!r}: expected times in ms, such as 5,10,12.5") from None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -28,8 +27,8 @@ Config = Annotated[
 Overrides = Annotated[
     list[str] | None, Parameter(name="KEY=VALUE", help="Settings that override CONFIG, such as data.root=DIR.")
 ]
-Overwrite = Annotated[bool, Parameter(help="Replace outputs that already exist.")]
-AsJson = Annotated[bool, Parameter(name="--json", help="Print results as JSON.")]
+Overwrite = Annotated[bool, Parameter(show_default=False, help="Replace outputs that already exist.")]
+AsJson = Annotated[bool, Parameter(name="--json", show_default=False, help="Print results as JSON.")]
 Jobs = Annotated[
     int | None,
     Parameter(alias="-j", validator=Number(gte=1), metavar="N", help="Number of worker processes; default: 1."),
@@ -60,9 +59,6 @@ Trust = Annotated[
     ),
 ]
 
-UNIONS = {"data": ("datasets", "DataConfig"), "network": ("networks", "NetworkConfig")}
-"""Module and type of each group of settings with kinds."""
-
 
 def read_config(source: str, overrides: list[str] | None) -> SettingsTree:
     """Read a configuration, or create one for a folder of recordings, and apply overrides.
@@ -71,16 +67,17 @@ def read_config(source: str, overrides: list[str] | None) -> SettingsTree:
         source: Argument CONFIG; a KEY=VALUE argument stands for the default configuration.
         overrides: Arguments KEY=VALUE.
     """
-    from ..base.config import find_left_out, merge_settings, parse_overrides, read_yaml
+    from ..base.config import find_left_out, find_unions, merge_settings, read_yaml
+    from ..training import TrainConfig
 
     if "=" in source and not Path(source).exists():
-        return parse_overrides([source, *(overrides or [])])
-    given = parse_overrides(overrides or [])
+        return read_overrides([source, *(overrides or [])])
+    given = read_overrides(overrides)
     if is_folder(source):
         from ..datasets import folder_settings
 
         return merge_settings({"data": folder_settings(Path(source))}, given)
-    settings, unions = read_yaml(source), _find_unions(given)
+    settings, unions = read_yaml(source), find_unions(TrainConfig)
     for group, names in find_left_out(settings, given, unions).items():
         listed = ", ".join(f"{group}.{name}" for name in names)
         kind = cast("SettingsTree", given[group]).get("kind")
@@ -88,13 +85,12 @@ def read_config(source: str, overrides: list[str] | None) -> SettingsTree:
     return merge_settings(settings, given, unions)
 
 
-def _find_unions(given: SettingsTree) -> dict[str, object]:
-    """Import and return the types of the groups whose kind is set in `given`."""
-    return {
-        group: getattr(import_module(f"..{module}", __package__), name)
-        for group, (module, name) in UNIONS.items()
-        if isinstance(settings := given.get(group), dict) and "kind" in settings
-    }
+def read_overrides(overrides: list[str] | None) -> SettingsTree:
+    """Read the arguments KEY=VALUE; a key is the full name of a setting, or its last part, as in `dvspipe.train`."""
+    from ..base.config import parse_overrides, plain_settings
+    from ..training import TrainConfig
+
+    return plain_settings(TrainConfig, parse_overrides(overrides or []))
 
 
 def is_folder(config: str) -> bool:

@@ -7,7 +7,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+from cyclopts import Parameter
+from cyclopts.validators import Number
 
 from ..base.errors import ConfigError
 from .interrupts import end_interrupted, raise_interrupts
@@ -20,31 +21,29 @@ NEEDED = ("gradio", "plotly")
 
 
 def app(
-    folder: Annotated[
-        Path, typer.Argument(metavar="FOLDER", help="Folder of recordings, videos and runs that the page may read.")
-    ] = Path(),
+    folder: Annotated[Path, Parameter(help="Folder of recordings, videos and runs that the page may read.")] = Path(),
+    /,
+    *,
     host: Annotated[
-        str,
-        typer.Option(metavar="ADDRESS", help="Address to listen on; any address except 127.0.0.1 requires --password."),
+        str, Parameter(help="Address to listen on; any address except 127.0.0.1 requires --password.")
     ] = "127.0.0.1",
     port: Annotated[
         int | None,
-        typer.Option(min=1, max=65535, metavar="N", help="Port; default: the first free port starting at 7860."),
+        Parameter(validator=Number(gte=1, lte=65535), help="Port; default: the first free port starting at 7860."),
     ] = None,
     password: Annotated[
         str | None,
-        typer.Option(
-            metavar="TEXT",
-            envvar="DVSPIPE_APP_PASSWORD",
+        Parameter(
+            env_var="DVSPIPE_APP_PASSWORD",
             help="Password of the page; default: none, only the printed address opens the page.",
         ),
     ] = None,
     max_upload: Annotated[
-        str, typer.Option(metavar="SIZE", help="Maximum size of an uploaded file, such as 500MB; all uploads: 5 times.")
+        str, Parameter(metavar="SIZE", help="Maximum size of an uploaded file, such as 500MB; all uploads: 5 times.")
     ] = "2GB",
-    no_browser: Annotated[bool, typer.Option("--no-browser", help="Do not open the page in the browser.")] = False,
+    no_browser: Annotated[bool, Parameter(help="Do not open the page in the browser.")] = False,
     check: Annotated[
-        bool, typer.Option("--check", help="Test the page: start it, load it, process the sample clip, and stop.")
+        bool, Parameter(help="Test the page: start it, load it, process the sample clip, and stop.")
     ] = False,
 ) -> None:
     """Serve a local web page to convert videos, learn gestures, and explore predictions, recordings and runs."""

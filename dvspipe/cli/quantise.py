@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import typer
+from cyclopts import Parameter
+from cyclopts.validators import Number
 
 from ..base.errors import ConfigError, DataError, Remedy
-from .options_typer import CheckpointName, Overwrite, read_config
+from ..base.files import claim_output, require_suffix
+from ..results import CHECKPOINT_SUFFIX, RunFolder
+from ..verbs.deployment import quantise as verb
+from .commands import takes
+from .options import Overrides, Overwrite, read_config
 from .screen import TextTable, notes, screen
-from .training import PartOption, show_training
+from .training import show_training
 
 if TYPE_CHECKING:
     from ..base.config import SettingsTree
@@ -19,50 +24,45 @@ if TYPE_CHECKING:
 UNSEEN_SEED = 2000  # rendered people that the included classifiers were not trained on (seed 0)
 
 
+@takes(verb, without=("data", "part", "bits", "tuned", "seed"))
 def quantise(
-    checkpoint: CheckpointName,
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="Output file, .safetensors.")],
-    config: Annotated[
+    checkpoint: str,
+    data: Annotated[
         str | None,
-        typer.Argument(
-            metavar="CONFIG",
-            help="Data set, as for eval: a folder of recordings, a YAML file, or an included configuration; default: "
-            "the data set of the run, or new rendered clips for gesture-synthetic.",
+        Parameter(
+            help="Data set, as for evaluate: a folder of recordings, a YAML file, or an included configuration; "
+            "default: the data set of the run, or new rendered clips for gesture-synthetic."
         ),
     ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="KEY=VALUE", help="Settings that override CONFIG, such as data.root=DIR."),
-    ] = None,
-    part: PartOption = "test",
+    settings: Overrides = None,
+    *,
+    out: Annotated[Path, Parameter(help="Output file, .safetensors.")],
+    part: Annotated[
+        Literal["test", "validation", "train", "all"], Parameter(help="Part of the data set to compare on.")
+    ] = "test",
     bits: Annotated[
-        int, typer.Option(min=2, max=8, metavar="N", help="Number of bits of a weight; stored as 8 bits.")
+        int, Parameter(validator=Number(gte=2, lte=8), help="Number of bits of a weight; stored as 8 bits.")
     ] = 8,
     epochs: Annotated[
         int,
-        typer.Option(
-            min=0,
-            metavar="N",
+        Parameter(
+            validator=Number(gte=0),
             help="Fine-tune with rounded weights for N epochs first, in the run folder FILE without its suffix; an "
             "interrupted run is resumed; 0: do not fine-tune.",
         ),
     ] = 0,
     overwrite: Overwrite = False,
+    **_: Any,
 ) -> None:
-    """Compile a trained network to 8-bit integers, and compare it with the original on recordings."""
-    from ..base.config import build
-    from ..base.files import claim_output, require_suffix
-    from ..results import CHECKPOINT_SUFFIX, RunFolder
-
-    require_suffix(out, CHECKPOINT_SUFFIX, "a network in integers")
+    require_suffix(out, "a network in integers", CHECKPOINT_SUFFIX)
     claim_output(out, overwrite=overwrite)
-    source, merged = find_data(checkpoint, config, settings)
+    source, merged = find_data(checkpoint, data, settings)
+    from ..base.config import build
     from ..integers.quantisation import fine_tune
-    from ..integers.quantisation import quantise as quantise_checkpoint
     from ..training import TrainConfig
 
     experiment, tuned = build(TrainConfig, merged, source), None
-    if config is None and (root := experiment.data.root) is not None and not root.is_dir():
+    if data is None and (root := experiment.data.root) is not None and not root.is_dir():
         raise DataError(
             f"{source}: data.root = {root}: no such folder (expected the recordings of the training; the path is "
             "relative to the folder in which it ran)",
@@ -83,7 +83,7 @@ def quantise(
                 overwrite=overwrite,
                 callback=callback,
             )
-        done = quantise_checkpoint(
+        done = verb(
             checkpoint,
             experiment.data,
             part,
@@ -99,7 +99,6 @@ def quantise(
 def find_data(checkpoint: str, config: str | None, settings: list[str] | None) -> tuple[str, SettingsTree]:
     """Return the source of the data set and its settings: CONFIG, or the data set of the run or included classifier."""
     from ..checkpoints.checkpoint import shipped_checkpoints
-    from ..results import RunFolder
 
     run, given = RunFolder(Path(checkpoint)).config, [config or "", *(settings or [])]
     if config is not None and ("=" not in config or Path(config).exists()):
@@ -109,7 +108,7 @@ def find_data(checkpoint: str, config: str | None, settings: list[str] | None) -
     if checkpoint in shipped_checkpoints():
         return checkpoint, read_config(checkpoint, [f"seed={UNSEEN_SEED}", *given[config is None :]])
     if config is None:
-        raise ConfigError(f"{checkpoint}: not a run folder, so it has no data set (expected CONFIG after it)")
+        raise ConfigError(f"{checkpoint}: not a run folder, so it has no data set (expected DATA after it)")
     return config, read_config(config, settings)
 
 

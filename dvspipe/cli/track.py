@@ -4,52 +4,44 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+from cyclopts import Parameter
 
-from .options_typer import Overwrite
+from ..base.files import claim_output, require_suffix
+from ..pose.tracking import track as verb
+from ..video.config import VideoSettings
+from .commands import takes
+from .options import Overwrite
 from .screen import progress, screen, show_name, warn
 
 if TYPE_CHECKING:
     from ..pose import Track
 
 
+@takes(verb, without=("look",))
 def track(
-    video: Annotated[Path, typer.Argument(metavar="VIDEO", help="Video, GIF or image folder.")],
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="CSV file for the joints.")],
+    source: Path,
+    out: Annotated[Path, Parameter(help="CSV file for the joints.")],
+    *,
     preview: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Also write a .webm video with the joints drawn over the video.")
+        Path | None, Parameter(help="Also write a .webm video with the joints drawn over the video.")
     ] = None,
-    max_fps: Annotated[
-        float | None,
-        typer.Option(metavar="HZ", help="Maximum number of frames to analyse per second; default: 30."),
-    ] = None,
-    start: Annotated[float, typer.Option(metavar="SECONDS", help="Start time in the video.")] = 0.0,
-    stop: Annotated[
-        float | None, typer.Option(metavar="SECONDS", help="Stop time (exclusive); default: end of the video.")
-    ] = None,
+    video: VideoSettings | None = None,
     overwrite: Overwrite = False,
+    **given: Any,
 ) -> None:
-    """Track the joints of the largest person in a video, and write them as CSV."""
-    from ..base.config import build
-    from ..base.files import claim_output, require_suffix
-    from ..pose import TrackSettings
-    from ..pose import track as track_joints
     from ..report import write_track_preview
-    from ..video.config import VideoSettings
 
-    require_suffix(out, ".csv", "joints")
+    require_suffix(out, "joints", ".csv")
     claim_output(out, overwrite=overwrite)
     if preview:
-        require_suffix(preview, ".webm", "a preview of a track")
+        require_suffix(preview, "a preview of a track", ".webm")
         claim_output(preview, overwrite=overwrite)
-    read = build(VideoSettings, {"start_s": start, "stop_s": stop}, "track")
-    settings = build(TrackSettings, {} if max_fps is None else {"max_fps": max_fps}, "track")
     with progress() as show:
-        found = track_joints(video, settings, video=read, progress=partial(show, "pictures"))
+        found = verb(source, **given, video=video, progress=partial(show, "pictures"))
         if preview:
-            write_track_preview(found, video, preview, video=read, progress=partial(show, "preview"))
+            write_track_preview(found, source, preview, video=video, progress=partial(show, "preview"))
         found.write(out)
     _print(found, out)
     if preview:

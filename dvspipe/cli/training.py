@@ -1,132 +1,130 @@
-"""Commands `train`, `eval` and `demo`."""
+"""Commands `train`, `evaluate` and `demo`."""
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+from cyclopts import Parameter
+from cyclopts.validators import Number
 from rich.text import Text
 
-from ..base.errors import ConfigError, FileError, Remedy
+from ..base.errors import ConfigError
+from ..results import RunFolder
+from ..verbs import training as verbs
 from .activity import ShownStage
+from .commands import takes
 from .infer import print_predictions
-from .options_typer import AsJson, Config, Overrides, Overwrite, Trust, is_folder, read_config, trust_packages
+from .options import (
+    AsJson,
+    Config,
+    Overrides,
+    Overwrite,
+    Trust,
+    is_folder,
+    read_config,
+    read_overrides,
+    trust_packages,
+)
 from .screen import TextTable, messages, notes, progress, screen, warn
 
 if TYPE_CHECKING:
-    from ..base.config import SettingsTree
-    from ..datasets import DecodedEvents
     from ..events.corruption import Corruption
     from ..results import CorruptionResult, EpochRow, EvaluationResult, TrainingRun
-    from ..training import Choice, TrainConfig, TrainingCallback
+    from ..training import Choice, TrainingCallback
 
 MAX_CONFUSIONS = 3  # listed confused classes per class
-PartOption = Annotated[
-    Literal["test", "validation", "train", "all"], typer.Option("--part", help="Part of the data set to evaluate.")
-]
 
 
+@takes(verbs.train, without=("config", "network", "trust", "command", "decoded"))
 def train(
     config: Config,
     settings: Overrides = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", metavar="FOLDER", help="Run folder; default: runs/train/<name>.")
-    ] = None,
-    resume: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FOLDER", help="Run folder to resume after its last complete epoch; default: start a new run."
-        ),
-    ] = None,
-    changed: Annotated[
-        bool,
-        typer.Option(
-            "--changed", help="With --resume: allow changed settings, such as epochs, learning rate and batch size."
-        ),
-    ] = False,
+    *,
     save: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="YAML file to write before the training, with the settings chosen for a folder; default: none.",
-        ),
+        Parameter(help="YAML file to write before the training, with the settings chosen for a folder; default: none."),
     ] = None,
     trust: Trust = None,
-    overwrite: Overwrite = False,
+    out: Path | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    **given: Any,
 ) -> None:
-    """Train a spiking classifier on labelled recordings and test it.
-
-    For a folder DIR/<class>/<recording or video>, settings are chosen automatically.
-
-    Under torchrun, all processes train one network.
-    """
-    from ..base.config import build
+    from ..base.config import build, merge_settings
+    from ..training import TrainConfig
+    from ..training.processes import is_first_process
+    from ..training.resuming import read_run
+    from ..training.run import find_run_folder
 
     of_folder = is_folder(config)
-    if save is not None and (resume is not None or not of_folder):
+    if save is not None and (resume or not of_folder):
         raise ConfigError(f"{save}: --save is only for a new run on a folder of recordings (found {config})")
-    if out is not None and resume is not None and out.resolve() != resume.resolve():
-        raise ConfigError(f"--out {out}: contradicts --resume {resume} (expected one run folder)")
-    if out is not None and resume is None and _is_first():
-        _check_run_folder(out, overwrite=overwrite)  # fail before recordings are read
-    from ..results import RunFolder
+    if resume and out is None:
+        raise ConfigError("--resume: needs --out FOLDER, the run folder")
+    if out is not None and not resume and is_first_process():
+        RunFolder(out).check_unused(overwrite=overwrite)  # fail before recordings are read
 
-    if resume is not None and not RunFolder(resume).config.is_file():
-        raise FileError(f"{resume}: no run to resume (expected a run folder with {RunFolder(resume).config.name})")
-    choice = None
-    if resume is not None and of_folder:
-        merged = _read_run(resume, config, settings)
+    decoded = None
+    if of_folder and resume and out is not None:
+        placed = merge_settings({"data": {"root": str(Path(config).expanduser())}}, read_overrides(settings))
+        resolved = read_run(RunFolder(out), placed)
     elif of_folder:
         choice = _choose(config, settings, save, overwrite=overwrite)
-        merged = choice.settings
+        resolved, decoded = choice.config, choice.decoded
     else:
-        merged = read_config(config, settings)
-    from ..training import RUNS, TrainConfig
+        resolved = build(TrainConfig, read_config(config, settings), config)
+    folder = find_run_folder(out, resolved.name, overwrite=overwrite)
 
-    resolved = build(TrainConfig, merged, config)
     trusted = trust_packages(trust)
     options = [word for package in trusted for word in ("--trust", package)]
     command = shlex.join(["dvspipe", "train", config, *(settings or []), *options])
-    several = os.environ.get("WORLD_SIZE", "1") != "1"
-    if several and out is None and resume is None:
-        raise ConfigError("--out: missing; several training processes need a common run folder")
-    folder = resume or out or RunFolder.find_free(RUNS, resolved.name, overwrite=overwrite).path
-    if _is_first():
-        notes.print(f"run: {folder}")
-    decoded = None if choice is None else choice.decoded
-    run = _train(
-        resolved, folder, command, trusted, decoded, resume=resume is not None, changed=changed, overwrite=overwrite
-    )
-    if not _is_first():
-        return
+    with show_training("left out" if resolved.optimiser.rule == "readout" else "validation") as callback:
+        try:
+            run = verbs.train(
+                resolved,
+                folder.path,
+                resume=resume,
+                overwrite=overwrite,
+                trust=trusted,
+                command=command,
+                decoded=decoded,
+                callback=callback,
+                **given,
+            )
+        except KeyboardInterrupt:
+            if is_first_process() and folder.config.is_file():
+                resumed = f"{command} -o {shlex.quote(str(folder.path))} --resume"
+                messages.print(f"{resumed} resumes after the last complete epoch, or from the start if there is none")
+            raise
+    if is_first_process():
+        _show_run(run, options)
+
+
+def _show_run(run: TrainingRun, options: list[str]) -> None:
+    """Write the page of a run, and print its test and the next command."""
+    from ..report import write_training_page
+
+    write_training_page(run)
     print_test(run)
     notes.print(f"report: {run.folder.report}; next:")
     notes.print(f"  {shlex.join(['dvspipe', 'infer', str(run.folder.path), 'RECORDING', *options])}")
 
 
+@takes(verbs.evaluate, without=("data", "seed", "trust", "network", "bins"))
 def evaluate(
-    checkpoint: Annotated[
-        str,
-        typer.Argument(
-            metavar="CHECKPOINT",
-            help="Run folder, .safetensors file, name of an included checkpoint, or hf://USER/NAME.",
-        ),
-    ],
+    checkpoint: str,
     config: Config,
     settings: Overrides = None,
-    part: PartOption = "test",
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", metavar="FILE", help="JSON file for all scores; default: print only.")
-    ] = None,
+    *,
+    out: Annotated[Path | None, Parameter(help="JSON file for all scores; default: print only.")] = None,
     corrupt: Annotated[
         list[str] | None,
-        typer.Option(
+        Parameter(
             metavar="NAME[=STRENGTH,...]",
             help="Also evaluate on corrupted recordings: hot_pixels (share of pixels), noise (Hz per pixel), bursts "
             "(flashes per s), drops (share of events), jitter (us), flips (share of events) or all; default strengths: "
@@ -136,6 +134,8 @@ def evaluate(
     trust: Trust = None,
     as_json: AsJson = False,
     overwrite: Overwrite = False,
+    part: verbs.Part = "test",
+    **given: Any,
 ) -> None:
     """Evaluate a classifier on a data set: accuracy, calibration and confused classes; also on corrupted recordings."""
     from ..base.config import build
@@ -144,21 +144,17 @@ def evaluate(
     if out:
         claim_output(out, overwrite=overwrite)
     corruptions = [corruption for text in corrupt or [] for corruption in _parse_corruptions(text)]
-    merged = read_config(config, settings)
-    from ..networks import ModuleSource
     from ..results import CorruptionResult
-    from ..training import TrainConfig, evaluate, evaluate_corrupted
+    from ..training import TrainConfig, evaluate_corrupted
 
-    experiment, modules = build(TrainConfig, merged, config), ModuleSource.of(trust_packages(trust))
-    data, seed = experiment.data, experiment.seed
+    experiment = build(TrainConfig, read_config(config, settings), config)
+    given |= {"seed": experiment.seed, "trust": trust_packages(trust)}
     result: EvaluationResult | CorruptionResult
     with show_training() as callback:
         if corruptions:
-            result = evaluate_corrupted(
-                checkpoint, data, part, corruptions, seed=seed, callback=callback, modules=modules
-            )
+            result = evaluate_corrupted(checkpoint, experiment.data, part, corruptions, callback=callback, **given)
         else:
-            result = evaluate(checkpoint, data, part, seed=seed, callback=callback, modules=modules)
+            result = verbs.evaluate(checkpoint, experiment.data, part, callback=callback, **given)
     if as_json:
         sys.stdout.write(result.model_dump_json(indent=1) + "\n")
     elif isinstance(result, CorruptionResult):
@@ -197,23 +193,21 @@ def _print_corrupted(result: CorruptionResult) -> None:
 
 
 def demo(
+    *,
     minutes: Annotated[
         float,
-        typer.Option(min=0, max=60, metavar="MINUTES", help="Time budget of training; 0: only classify."),
+        Parameter(validator=Number(gte=0, lte=60), help="Time budget of training, 0 to 60 minutes; 0: only classify."),
     ] = 3.0,
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", metavar="FOLDER", help="Run folder; default: runs/demo.")
-    ] = None,
+    out: Annotated[Path | None, Parameter(alias="-o", help="Run folder; default: runs/demo.")] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Classify a rendered gesture, then fine-tune a network in a given time. All data is synthetic."""
     notes.print("the first prediction takes about 10 s")
     from ..datasets import GesturesConfig
-    from ..results import RunFolder
     from .demo import CLASSIFIER, choose_training, measure_speed, run_demo, show_first
 
     if out is not None:
-        _check_run_folder(out, overwrite=overwrite)
+        RunFolder(out).check_unused(overwrite=overwrite)
     folder = out or RunFolder.find_free(Path("runs"), "demo", overwrite=overwrite).path
     look = show_first(folder, announce=notes.print)
     print_predictions([look.prediction])
@@ -245,28 +239,18 @@ def demo(
         notes.print(f"  {command}")
 
 
-def _read_run(folder: Path, recordings: str, settings: list[str] | None) -> SettingsTree:
-    """Read the settings of a run, set the folder of its recordings, and apply overrides."""
-    from ..base.config import merge_settings, parse_overrides, read_yaml
-    from ..results import RunFolder
-
-    stored = read_yaml(RunFolder(folder).config)
-    placed = merge_settings(stored, {"data": {"root": str(Path(recordings).expanduser())}})
-    return merge_settings(placed, parse_overrides(settings or []))
-
-
 def _choose(folder: str, settings: list[str] | None, save: Path | None, *, overwrite: bool) -> Choice:
     """Choose, print and save settings for a folder of recordings."""
-    from ..base.config import parse_overrides
     from ..base.files import claim_output, write_text
     from ..training import choose_settings
+    from ..training.processes import is_first_process
 
     if save is not None:
         claim_output(save, overwrite=overwrite)
     with progress() as show:
-        choice = choose_settings(folder, parse_overrides(settings or []), ShownStage(show, "recordings"))
+        choice = choose_settings(folder, read_overrides(settings), ShownStage(show, "recordings"))
     text = choice.to_yaml()
-    if _is_first():
+    if is_first_process():
         screen.print(Text(text))
         for warning in choice.warnings:
             warn(warning)
@@ -274,40 +258,6 @@ def _choose(folder: str, settings: list[str] | None, save: Path | None, *, overw
             write_text(save, text)
             screen.print(f"{save}: these settings; edit the file, or override them with KEY=VALUE\n")
     return choice
-
-
-def _is_first() -> bool:
-    """Return whether this process has rank 0, or was not started by torchrun."""
-    return os.environ.get("RANK", "0") == "0"
-
-
-def _check_run_folder(folder: Path, *, overwrite: bool) -> None:
-    """Check that a new run can be written to a folder.
-
-    Raises:
-        FileError: If `folder` is a file, or a folder that is not empty.
-    """
-    from ..base.files import REPLACE
-
-    if folder.exists() and not folder.is_dir():
-        raise FileError(f"{folder}: is a file, expected a run folder")
-    if folder.is_dir() and not overwrite and not _is_unstarted(folder):
-        remedies = [REPLACE, Remedy("resume", folder, "resume the run")] if _can_resume(folder) else [REPLACE]
-        raise FileError(f"{folder}: already exists and is not empty", *remedies)
-
-
-def _can_resume(folder: Path) -> bool:
-    """Return whether a folder contains an unfinished training run."""
-    from ..results import RunFolder
-
-    run = RunFolder(folder)
-    return run.config.is_file() and not run.test.is_file()
-
-
-def _is_unstarted(folder: Path) -> bool:
-    """Return whether a folder is empty, except for files of a run killed before its first checkpoint."""
-    names = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
-    return names <= {"split.json"}
 
 
 @contextmanager
@@ -343,57 +293,6 @@ def show_training(held_out: str = "validation") -> Iterator[TrainingCallback]:
 
     with progress() as show:
         yield Screen()
-
-
-def _describe_changes(folder: Path, config: TrainConfig) -> str:
-    """Return the changed settings of a resumed run, as a comment to its command."""
-    from ..base.config import find_differences, read_stored
-    from ..results import RunFolder
-
-    path = RunFolder(folder).config
-    before = read_stored(type(config), path) if path.is_file() else config
-    found = find_differences(before.model_dump(mode="json"), config.model_dump(mode="json"))
-    listed = ", ".join(f"{key}={now} ({old} before)" for key, old, now in found)
-    return f"  # resumed with other settings: {listed}" if listed else ""
-
-
-def _train(
-    config: TrainConfig,
-    folder: Path,
-    command: str,
-    trust: tuple[str, ...],
-    decoded: DecodedEvents | None,
-    *,
-    resume: bool,
-    changed: bool,
-    overwrite: bool,
-) -> TrainingRun:
-    from ..report import write_training_page
-    from ..results import RunFolder
-    from ..training import train as train_classifier
-
-    note = _describe_changes(folder, config) if resume and changed else ""
-    with show_training("left out" if config.optimiser.rule == "readout" else "validation") as callback:
-        try:
-            run = train_classifier(
-                config,
-                folder,
-                command=command + note,
-                callback=callback,
-                resume=resume,
-                changed=changed,
-                overwrite=overwrite,
-                trust=trust,
-                decoded=decoded,
-            )
-        except KeyboardInterrupt:
-            if _is_first() and RunFolder(folder).config.is_file():
-                resumed = f"{command} --resume {shlex.quote(str(folder))}"
-                messages.print(f"{resumed} resumes after the last complete epoch, or from the start if there is none")
-            raise
-    if _is_first():
-        write_training_page(run)
-    return run
 
 
 def print_test(run: TrainingRun) -> None:

@@ -14,7 +14,7 @@ from ..events import LATEST_US, Events, checked_parts
 from .bins import BinConfig, cut_windows, encode, note_last_times
 from .kernels import NO_EVENT_US, write_surface
 
-FrameForm = Literal["counts", "surface", "voxels"]
+FrameForm = Literal["count", "surface", "voxel"]
 """Values of a frame; see `FrameConfig.form`."""
 
 
@@ -22,18 +22,18 @@ class FrameConfig(Settings):
     """Settings of frames; one of `every_us` and `every_events` is set."""
 
     every_us: int | None = Field(default=None, ge=1, le=10**9)
-    """Length of a time window in microseconds. The first window starts at the first event; windows without events give
-    no frame."""
+    """Length of a time window in microseconds; default of a data set of frames: 33,333. The first window starts at the
+    first event; windows without events give no frame."""
     every_events: int | None = Field(default=None, ge=1, le=10**9)
     """Number of events of a frame; the last frame may have fewer."""
-    form: FrameForm = "counts"
-    """`counts`: number of events per polarity, at most 255. `surface`: time surface, exp(-age / tau) of the last event
-    of each polarity and pixel, also of earlier windows. `voxels`: ON minus OFF events in `bins` steps, each event
+    form: FrameForm = "count"
+    """`count`: number of events per polarity, at most 255. `surface`: time surface, exp(-age / tau) of the last event
+    of each polarity and pixel, also of earlier windows. `voxel`: ON minus OFF events in `bins` steps, each event
     divided between the two nearest steps."""
     tau_us: float = Field(default=50_000.0, gt=0, le=1e12)
     """Time constant in microseconds, for `surface`."""
     bins: int = Field(default=5, ge=2, le=1000)
-    """Number of steps, for `voxels`."""
+    """Number of steps, for `voxel`."""
 
     @model_validator(mode="after")
     def _has_one_length(self) -> FrameConfig:
@@ -67,7 +67,7 @@ class EventFrame(NamedTuple):
         start_us: Start of the window in microseconds; with `every_events`, the time of the first event.
         end_us: End of the window (exclusive) in microseconds.
         events: Number of events in the window.
-        values: Values: `counts` uint8 [2, H, W] and `surface` float32 [2, H, W], channel 0 OFF and 1 ON; `voxels`
+        values: Values: `count` uint8 [2, H, W] and `surface` float32 [2, H, W], channel 0 OFF and 1 ON; `voxel`
             float32 [bins, H, W].
     """
 
@@ -117,7 +117,7 @@ def _encode_frames(parts: Iterable[Events], config: FrameConfig) -> Iterator[Eve
             ages = np.zeros(last_us.size, np.float32)
             write_surface(last_us, end_us, config.tau_us, ages)
             values = ages.reshape(shape)
-        elif config.form == "voxels":
+        elif config.form == "voxel":
             voxels = BinConfig(steps=config.bins, by="recording", form="voxel", polarity="signed")
             values = encode(events, voxels)[:, 0]
         else:

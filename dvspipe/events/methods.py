@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from ..inference import Classifier, InferConfig
     from ..inference.classifier import InferKeywords
     from ..recordings import checking
-    from ..report import notebook, views
+    from ..report import notebook
     from ..results import Prediction
-    from ..verbs import editing
+    from ..verbs import editing, inspection
     from . import joining
 
 
@@ -52,7 +52,7 @@ class EventMethods:
         filter = editing.filter  # type: ignore[has-type]
         plot = notebook.plot  # type: ignore[has-type]
         to_torch = torch.to_tensor
-        view = views.view  # type: ignore[has-type]
+        view = inspection.view  # type: ignore[has-type]
         windows = joining.windows  # type: ignore[has-type]
     else:
         animate = _Verb("animate")

@@ -13,7 +13,7 @@ from typing import Any, Literal, Protocol, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..base.errors import EventError, FileError
+from ..base.errors import EventError, FileError, join_names
 from ..base.files import claim_output, require_space, write_beside
 from ..events import Events, SensorSize
 
@@ -230,6 +230,5 @@ def has_suffix(path: Path, suffixes: tuple[str, ...]) -> bool:
 
 def unwritable(path: Path, suffixes: tuple[str, ...]) -> FileError:
     """Return the error for an output file without one of the suffixes."""
-    *others, last = suffixes
-    expected = f"{', '.join(others)} or {last}" if others else last
-    return FileError(f"{path}: wrong suffix for events (found {path.suffix!r}, expected {expected})")
+    found = path.suffix or "none"
+    return FileError(f"{path}: wrong suffix for events (found {found}, expected {join_names(suffixes)})")

@@ -1,5 +1,5 @@
 from .adaptation import Adaptation as Adaptation
-from .adaptation import adapt as adapt
+from .adaptation import adapt_classifier as adapt_classifier
 from .adaptation import check_adaptable as check_adaptable
 from .adaptation import refuse_module as refuse_module
 from .classifier import Classifier as Classifier

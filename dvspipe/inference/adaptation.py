@@ -11,19 +11,17 @@ from __future__ import annotations
 import copy
 import heapq
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, Unpack
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..base.arguments import checked
-from ..base.config import as_settings
 from ..base.errors import Brief, CheckpointError, ConfigError, DataError, DvspipeError, count_noun
 from ..checkpoints.checkpoint import ClassifierConfig, load_config, save_checkpoint, versions
 from ..events import Events, SensorSizeLike
@@ -31,7 +29,7 @@ from ..formats import NO_HINTS, HintsLike, RecordingLike
 from ..networks import BatchNorm, ClassMoments, Network, find_norms, measure_norms, mix_moments
 from ..parallel import NamedStep, Progress, ignore_progress
 from ..results import ADAPTED, AdaptationRecord, NormShift
-from .classifier import Classifier, InferConfig, InferKeywords, as_classifier
+from .classifier import Classifier, InferConfig
 from .segments import is_quiet
 from .windows import Window, WindowSpikes
 
@@ -103,53 +101,19 @@ def check_adaptable(classifier: Classifier, strength: float = STRENGTH) -> None:
         )
 
 
-@checked
-def adapt(
-    classifier: Classifier | str | Path,
-    recordings: RecordingLike | Sequence[RecordingLike],
-    config: InferConfig | Mapping[str, object] | None = None,
+def adapt_classifier(
+    classifier: Classifier,
+    recordings: Sequence[RecordingLike],
+    config: InferConfig,
     *,
     strength: float = STRENGTH,
     sensor: SensorSizeLike | None = None,
     hints: HintsLike = NO_HINTS,
     progress: Progress | None = None,
-    **named: Unpack[InferKeywords],
 ) -> Adaptation:
-    """Adapt a classifier to unlabelled recordings of another sensor, in bounded memory.
-
-    The batch norm statistics shift; weights do not change.
-
-    Args:
-        classifier: Classifier, or a checkpoint as in `Classifier.load`; it is not changed.
-        recordings: Files, or events in memory; one or several. Each is read once; recordings that cannot be used are
-            skipped.
-        config: Windows and framing, as in the later classification; `stateful` has no effect. Also a mapping of keys
-            and values.
-        strength: Share of the shift that is applied, 0 to 1. At 1, the statistics move by the complete difference that
-            is not due to chance; this can be too much for a sensor very different from the training sensor. The
-            strength is reduced if few classes are predicted, to 0 for a single class.
-        sensor: Sensor size, for files that do not store it.
-        hints: Other metadata that the files do not store.
-        progress: Callback with the finished and total number of recordings.
-        named: Settings by name, such as `window_us=500_000`; they take precedence over `config`.
-
-    Raises:
-        ConfigError: If `strength` is not in [0, 1], or the configuration does not fit the network.
-        CheckpointError: If the network has no batch norm, or its checkpoint does not contain moments per class.
-        DataError: If fewer than 4 windows are not quiet.
-        DvspipeError: If no recording can be used; the error of the first recording.
-
-    Example:
-        >>> from dvspipe.synthesis import GestureClip, record_gesture
-        >>> classifier = Classifier.load("gesture-synthetic")
-        >>> named = [GestureClip(label, person=0, clip=0, seed=0) for label in range(11)]
-        >>> clips = [record_gesture(clip) for clip in named]  # doctest: +SKIP
-        >>> adapted = adapt(classifier, clips).classifier  # doctest: +SKIP
-    """
-    classifier = as_classifier(classifier)
-    recordings = [recordings] if isinstance(recordings, str | Path | Events) else recordings
+    """Adapt a classifier to unlabelled recordings of another sensor, in bounded memory; see `dvspipe.adapt`."""
     check_adaptable(classifier, strength)
-    config = as_settings(InferConfig, config, named, adapt).windowed()
+    config = config.windowed()
     collector = _Collector(classifier, config, sensor, hints)
     for number, recording in enumerate(recordings):
         name = "events" if isinstance(recording, Events) else str(recording)

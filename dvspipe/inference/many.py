@@ -251,11 +251,11 @@ def _classify_all(
 
 def _adapt(classify: _ClassifyTask, tasks: Sequence[Task], progress: Progress) -> Classifier:
     """Adapt the network to all tasks; unreadable recordings are skipped here and reported when classified."""
-    from .adaptation import adapt
+    from .adaptation import adapt_classifier
 
     options = classify.options
     sources = [task.source for task in tasks]
-    return adapt(
+    return adapt_classifier(
         classify.load(), sources, options.config, sensor=options.sensor, hints=options.hints, progress=progress
     ).classifier
 

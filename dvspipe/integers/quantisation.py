@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..base.arguments import checked
 from ..base.errors import Brief, ConfigError, DataError, Remedy
 from ..checkpoints.checkpoint import load_checkpoint
 from ..checkpoints.integer import IntegerClassifier
@@ -21,11 +20,11 @@ from ..networks.integer import IntegerNetwork, trace
 from ..networks.integer_kernel import run_fast
 from ..networks.quantisation import WEIGHT_BITS, check_layers, measure_changes
 from ..networks.quantisation import quantise as quantise_network
-from ..results import TrainingRun
+from ..results import RunFolder, TrainingRun
 from ..training.callback import LogCallback, TrainingCallback
 from ..training.config import TrainConfig
 from ..training.evaluation import evaluate_network, open_evaluation
-from ..training.run import train
+from ..training.run import run_training
 
 MAX_CALIBRATION = 64  # recordings; more do not change the scales noticeably
 DETAILED = 8  # recordings for the statistics of layers, which the slow reference computes
@@ -91,8 +90,7 @@ class Quantisation(Brief):
         return self.after - self.before + self.lost
 
 
-@checked
-def quantise(
+def quantise_checkpoint(
     checkpoint: str | Path,
     data: DataConfig | Mapping[str, object] | str | Path,
     part: str = "test",
@@ -102,32 +100,7 @@ def quantise(
     seed: int = 0,
     callback: TrainingCallback | None = None,
 ) -> Quantisation:
-    """Compile a classifier to integers, and compare it with the original.
-
-    The scales are calibrated on at most 64 recordings of the validation part, or of the compared part if the data set
-    has no validation part. The calibration does not use labels.
-
-    Args:
-        checkpoint: Checkpoint file, run folder, name of a shipped classifier, or `hf://user/name`.
-        data: Data set with the classes of the classifier, as in `evaluate`.
-        part: Part to compare on, as in `evaluate`.
-        bits: Number of bits of a weight, from 2 to 8. Weights are stored as int8.
-        tuned: Checkpoint or run folder of the classifier after `fine_tune`; it is compiled and compared with the
-            original. None: the original is compiled.
-        seed: Seed of the split, used if the checkpoint is not in a run folder that stores one.
-        callback: Called with progress and warnings; None: log lines.
-
-    Raises:
-        CheckpointError: If the file is not a checkpoint.
-        ConfigError: If a layer cannot be compiled, or the spike tensors are not counts.
-        DataError: If the data set is not usable.
-
-    Example:
-        >>> done = quantise("runs/train/mine", "recordings")  # doctest: +SKIP
-        >>> done.before, done.after  # correct predictions, before and in integers # doctest: +SKIP
-        (92, 91)
-        >>> done.classifier.save("mine-integers.safetensors")  # doctest: +SKIP
-    """
+    """Compile a classifier to integers, and compare it with the original; see `dvspipe.quantise`."""
     callback, data = callback or LogCallback(), as_data(data)
     opened = open_evaluation(checkpoint, data, part, seed=seed, callback=callback, modules=NO_MODULES)
     if not opened.samples:
@@ -214,7 +187,10 @@ def fine_tune(
         "optimiser": config.optimiser.model_copy(update=changed),
     }
 
-    return train(config.model_copy(update=changes), folder, resume=resume, overwrite=overwrite, callback=callback)
+    run = RunFolder(folder)
+    if not resume:
+        run.check_unused(overwrite=overwrite)
+    return run_training(config.model_copy(update=changes), run, resume=resume, callback=callback or LogCallback())
 
 
 def _choose(samples: tuple[Sample, ...]) -> tuple[Sample, ...]:

@@ -1,41 +1,8 @@
-"""One-shot learning of gestures: from one film of each gesture to a classifier."""
+"""One-shot learning of gestures: from one film of each gesture to a classifier.
 
-from .films import ExampleFilm, list_films, list_videos, set_parts
-from .learning import (
-    PAGE,
-    STRANGERS,
-    THOROUGH,
-    LearnConfig,
-    Learned,
-    check_unfinished,
-    find_similar,
-    is_complete,
-    learn,
-    learn_study,
-    make_config,
-    prepare,
-)
-from .study import StudiedFilm, Study, refusal_picture, study_films
+The names are listed in `__init__.pyi` and loaded at first use, because most of them need torch.
+"""
 
-__all__ = [
-    "PAGE",
-    "STRANGERS",
-    "THOROUGH",
-    "ExampleFilm",
-    "LearnConfig",
-    "Learned",
-    "StudiedFilm",
-    "Study",
-    "check_unfinished",
-    "find_similar",
-    "is_complete",
-    "learn",
-    "learn_study",
-    "list_films",
-    "list_videos",
-    "make_config",
-    "prepare",
-    "refusal_picture",
-    "set_parts",
-    "study_films",
-]
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

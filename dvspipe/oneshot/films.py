@@ -77,7 +77,8 @@ def set_parts(
         stops: End of the part in seconds, by the name of the gesture.
 
     Raises:
-        DataError: If a name is unknown or the gesture has several films, or a part ends before it starts.
+        DataError: If a name is unknown or the gesture has several films, a time is wrong, or a part ends before it
+            starts.
     """
     for name in (*starts, *stops):
         count = sum(film.name == name for film in films)
@@ -86,6 +87,9 @@ def set_parts(
             raise DataError(f"{name}: no film of this gesture (expected one of {names})")
         if count > 1:
             raise DataError(f"{name}: several films of this gesture (found {count}, expected 1 to set its part)")
+    for name, time_s in (*starts.items(), *stops.items()):
+        if not time_s >= 0:  # also NaN
+            raise DataError(f"{name}: wrong time (found {time_s:g}, expected 0 s or later)")
     placed = tuple(replace(film, start_s=starts.get(film.name), stop_s=stops.get(film.name)) for film in films)
     for film in placed:
         if film.start_s is not None and film.stop_s is not None and film.stop_s <= film.start_s:

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import combinations
 from pathlib import Path
-from typing import TypedDict, Unpack
 
 import numpy as np
-from pydantic import Field
 
-from ..base.arguments import checked
-from ..base.config import Settings, SettingsTree, as_settings, build, merge_settings, read_yaml
+from ..base.config import SettingsTree
 from ..base.errors import FileError
 from ..base.files import REPLACE
 from ..inference.joint_training import JointWindows, count_correct, train_joints
@@ -22,10 +19,11 @@ from ..inference.joints import POSITIONS, JointClassifier
 from ..parallel import Processes, Progress, ignore_progress
 from ..report import GestureFilm, write_movement_page, write_training_page
 from ..results import JointTest, RunFolder, TestResult, TrainingRun
-from ..synthesis import OTHER, CameraKind, GesturesPlan, Repertoire, is_synthetic, write_gestures
-from ..training import LogCallback, TrainConfig, TrainingCallback, train
+from ..synthesis import OTHER, GesturesPlan, Repertoire, is_synthetic, write_gestures
+from ..training import TrainConfig, TrainingCallback, run_training
 from .arms import draw_tracks, sample_windows
-from .films import ExampleFilm, list_films, list_videos, set_parts
+from .config import LearnConfig
+from .films import ExampleFilm
 from .study import Study, study_films
 
 BASE = "gesture-synthetic"
@@ -45,38 +43,6 @@ STRANGERS = "with five gestures from one film each, 10 of 38 films of strangers 
 SIMILAR_SHARE = 0.15  # clips of two gestures that are confused, at least
 
 
-class LearnConfig(Settings):
-    """Settings of learning gestures from films."""
-
-    people: int = Field(default=24, ge=4, le=1000)
-    """Number of rendered people who perform each gesture; a third of them are only for validation and testing."""
-    epochs: int = Field(default=8, ge=1, le=1000)
-    """Number of passes through the rendered clips."""
-    camera: CameraKind = "both"
-    """Cameras that record the rendered people: `dvs`, `webcam`, or `both`."""
-    mirror: bool = False
-    """Whether the mirrored movement, with the other hand, is the same gesture."""
-    seed: int = Field(default=0, ge=0, lt=2**31)
-    """Seed of the rendered people and of training."""
-    jobs: int = Field(default=2, ge=1)
-    """Number of rendering processes."""
-
-
-class LearnKeywords(TypedDict, total=False):
-    """Settings of `LearnConfig` by name."""
-
-    people: int
-    epochs: int
-    camera: CameraKind
-    mirror: bool
-    seed: int
-    jobs: int
-
-
-THOROUGH = LearnConfig(people=96, epochs=16)
-"""Settings for more people and longer training; takes about five times as long."""
-
-
 @dataclass(frozen=True)
 class Learned:
     """Classifier of gestures from films.
@@ -93,60 +59,6 @@ class Learned:
     def similar(self) -> tuple[str, ...]:
         """A line for each two gestures that the network confuses."""
         return tuple(find_similar(self.run.test))
-
-
-@checked
-def learn(
-    films: str | Path | ExampleFilm | Sequence[str | Path | ExampleFilm],
-    folder: str | Path,
-    config: LearnConfig | Mapping[str, object] | None = None,
-    *,
-    starts: Mapping[str, float] | None = None,
-    stops: Mapping[str, float] | None = None,
-    other: str | Path | Sequence[str | Path] = (),
-    command: str = "",
-    callback: TrainingCallback | None = None,
-    overwrite: bool = False,
-    **named: Unpack[LearnKeywords],
-) -> Learned:
-    """Learn gestures from one film each: `prepare`, then `learn_study`.
-
-    After an interruption, the same call continues with the missing tracks, clips and epochs.
-
-    Args:
-        films: Films, named after their gestures (wave.mp4), or a folder with DIR/<gesture>/<film>; see `list_films`.
-        folder: Run folder of the new classifier.
-        config: Settings; also a mapping. `THOROUGH` renders more people and trains longer.
-        starts: Start of the gesture in the film of a name, in seconds; found automatically for other names.
-        stops: End of the gesture in the film of a name, in seconds; found automatically for other names.
-        other: Films without any of the gestures, or a folder of them.
-        command: Command that repeats the run, for the records.
-        callback: Training callback; None: log lines.
-        overwrite: Whether to replace an earlier run in the folder.
-        named: Settings of `LearnConfig` by name.
-
-    Raises:
-        DataError: If a film shows no arms, no movement or too short a movement, or a name is unknown.
-        VideoError: If a film cannot be read or shows no person.
-        FileError: If a film is missing, or the folder contains a complete run or cannot be written.
-
-    Example:
-        >>> learned = learn(["wave.mp4", "stop.mp4"], "my-gestures", people=48)  # doctest: +SKIP
-        >>> learned.run.test.accuracy, learned.similar  # doctest: +SKIP
-        (0.94, ())
-    """
-    chosen = as_settings(LearnConfig, config, named, learn)
-    run = Path(folder)
-    callback = callback or LogCallback()
-    found = set_parts(_as_films(films), starts or {}, stops or {})
-    check_unfinished(run, overwrite=overwrite)  # before anything in the folder changes
-    study = prepare(found, run, chosen, other=list_videos(other), callback=callback)
-    return learn_study(study, run, chosen, command=command, callback=callback, overwrite=overwrite)
-
-
-def _as_films(films: str | Path | ExampleFilm | Sequence[str | Path | ExampleFilm]) -> tuple[ExampleFilm, ...]:
-    given = [films] if isinstance(films, str | Path | ExampleFilm) else films
-    return tuple(film for each in given for film in ([each] if isinstance(each, ExampleFilm) else list_films([each])))
 
 
 def prepare(
@@ -228,9 +140,7 @@ def learn_study(
     engine, progress = Processes(config.jobs), partial(callback.on_progress, "rendering people")
     write_gestures(clips, plan, engine=engine, progress=progress)
     resume = run.config.is_file() and not overwrite
-    trained = train(
-        make_config(clips, config), folder, command=command, callback=callback, resume=resume, overwrite=overwrite
-    )
+    trained = run_training(make_config(clips, config), run, command=command, callback=callback, resume=resume)
     if not run.joints.is_file() or overwrite:
         repertoire = study.describe().to_repertoire(folder / TRACKS)
         joints = learn_joints(repertoire, config, partial(callback.on_progress, "training on joints"))
@@ -296,7 +206,7 @@ def make_config(clips: Path, config: LearnConfig) -> TrainConfig:
         "optimiser": {"epochs": config.epochs, "learning_rate": 0.002, "ema": 0.99},
         "jobs": config.jobs,
     }
-    return build(TrainConfig, merge_settings(read_yaml(BASE), chosen), BASE)
+    return TrainConfig.read(BASE, chosen)
 
 
 def find_similar(test: TestResult) -> Iterator[str]:

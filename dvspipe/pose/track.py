@@ -11,8 +11,8 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.errors import Brief, DataError, FileError, FormatError
-from ..base.files import read_bytes, write_text
+from ..base.errors import Brief, DataError, FormatError
+from ..base.files import read_bytes, require_suffix, write_text
 from ..events import SensorSize
 from .network import JOINTS, Floats
 
@@ -166,8 +166,7 @@ class Track(Brief):
             FileError: If the suffix is not `.csv`, or the file cannot be written.
         """
         path = Path(path)
-        if path.suffix.lower() != ".csv":
-            raise FileError(f"{path}: wrong suffix for joints (found {path.suffix or 'none'}, expected .csv)")
+        require_suffix(path, "joints", ".csv")
         table = io.StringIO()
         writer = csv.writer(table, lineterminator="\n")
         writer.writerow(COLUMNS)

@@ -69,7 +69,7 @@ class _Detection:
 
 @checked
 def track(
-    path: str | Path,
+    source: str | Path,
     settings: TrackSettings | Mapping[str, object] | None = None,
     *,
     video: VideoSettings | Mapping[str, object] | None = None,
@@ -80,19 +80,19 @@ def track(
     """Track the joints of the largest person in a video.
 
     Args:
-        path: Video file or folder of images.
-        settings: Settings of tracking; also a mapping of keys and values.
+        source: Video, GIF or image folder.
+        settings: Settings of tracking; also a mapping.
         video: Settings for reading the video; also a mapping.
-        look: Pose network; default: the network included in dvspipe.
+        look: Pose network; None: the network included in dvspipe.
         progress: Called with the number of pictures read and the total, 0 if unknown.
         named: Settings of tracking by name; they take precedence over `settings`.
 
     Raises:
-        VideoError: If the video is missing, cannot be decoded or shows no person, or if `path` is a camera.
+        VideoError: If the video is missing, cannot be decoded or shows no person, or if it is a camera.
     """
-    if camera_of(path) is not None:
-        raise VideoError(f"{path}: cannot track a camera (expected a video file or a folder of images)")
-    settings, film = as_settings(TrackSettings, settings, named, track), open_video(path, video).tolerant()
+    if camera_of(source) is not None:
+        raise VideoError(f"{source}: cannot track a camera (expected a video file or a folder of images)")
+    settings, film = as_settings(TrackSettings, settings, named, track), open_video(source, video).tolerant()
     count = film.estimate_selected()
     return track_pictures(
         film.pictures(), film.size, settings, name=film.name, look=look, progress=progress, count=count

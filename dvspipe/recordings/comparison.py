@@ -19,10 +19,11 @@ from ..base.arguments import checked
 from ..base.config import Settings, as_settings
 from ..base.errors import Brief, EventError
 from ..base.kernels import njit
-from ..events import Events, SensorSize
+from ..events import Events, SensorSize, SensorSizeLike, concatenate
 from ..events.correlation import correlate
-from ..formats import RecordingLike, as_events
-from ..parallel import Progress, ignore_progress
+from ..formats import NO_HINTS, HintsLike, RecordingLike, open_recording
+from ..parallel import NamedStep, Progress, ignore_progress
+from .editing import find_common_sensor
 
 BLUR_PX = 5  # side of the box filter, as for the published figures of real DAVIS recordings
 INTERVAL_DECADES = 8  # 1 us to 100 s
@@ -227,16 +228,21 @@ def compare(
     a: RecordingLike,
     b: RecordingLike,
     settings: CompareSettings | Mapping[str, object] | None = None,
+    *,
+    sensor: SensorSizeLike | None = None,
+    hints: HintsLike = NO_HINTS,
     progress: Progress = ignore_progress,
     **named: Unpack[CompareKeywords],
 ) -> Comparison:
-    """Compare two recordings.
+    """Compare two recordings of the same scene: event rates, event counts per pixel, and event times.
 
     Args:
-        a: Reference, events or a file; may be empty.
-        b: Recording to compare, with the same sensor size and the same clock; may be empty.
+        a: Reference recording, such as a real one; may be empty.
+        b: Recording to compare with it, such as a simulated one, with the same sensor size and clock; may be empty.
         settings: Length of windows; also a mapping.
-        progress: Called with the number of windows done and the total.
+        sensor: Sensor size, for recordings that do not store it.
+        hints: Other metadata that the recordings do not store.
+        progress: Called with the amount done, reading and comparing, and the total.
         named: Settings of `CompareSettings` by name.
 
     Raises:
@@ -250,11 +256,18 @@ def compare(
         >>> comparison.ratios.events, comparison.voxels.f1, comparison.nearest_to_a.median_us
         (1.0, 1.0, 20.0)
     """
-    a, b, settings = as_events(a), as_events(b), as_settings(CompareSettings, settings, named, compare)
-    if a.sensor != b.sensor:
-        raise EventError(f"wrong sensor of recording B (found {b.sensor}, expected {a.sensor} as recording A)")
-    if a.sensor.width * a.sensor.height > MAX_COMPARED_PIXELS:
-        raise EventError(f"sensor {a.sensor}: too large to compare (expected at most {MAX_COMPARED_PIXELS:,} pixels)")
+    chosen = as_settings(CompareSettings, settings, named, compare)
+    recordings = [open_recording(each, sensor=sensor, hints=hints) for each in (a, b)]
+    size = find_common_sensor(recordings)
+    if size.width * size.height > MAX_COMPARED_PIXELS:
+        raise EventError(f"{recordings[0].path}: sensor {size} is too large (expected {MAX_COMPARED_PIXELS:,} pixels)")
+
+    shown = [NamedStep(progress, str(each.path), number, 3) for number, each in enumerate(recordings)]
+    events = [concatenate(each.chunks(progress=show), size) for each, show in zip(recordings, shown, strict=True)]
+    return _compare(events[0], events[1], chosen, NamedStep(progress, "windows", 2, 3))
+
+
+def _compare(a: Events, b: Events, settings: CompareSettings, progress: Progress) -> Comparison:
     start_us = min((int(events.t[0]) for events in (a, b) if len(events)), default=None)
     origin_us = start_us or 0
     bins = _count_bins(a, b, origin_us)

@@ -734,7 +734,9 @@ def find_sources(
         if not found and len(sources) == 1:
             skipped = next((path.suffix for path in source.rglob("*") if path.is_file() and is_skipped(path)), None)
             if skipped:
-                raise FileError(f"{source}: its recordings are already {skipped}", Remedy("to", ".aedat4", "convert"))
+                raise FileError(
+                    f"{source}: its recordings are already {skipped}", Remedy("suffix", ".aedat4", "convert")
+                )
             raise FileError(f"{source}: contains no videos or recordings")
         if not found:
             yield source, Path(source.resolve().name)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..base.files import TemporaryFolder
-from .pages import UNDEFINED, Media, Table, check_page_name, percent, write_page
+from ..base.files import TemporaryFolder, require_suffix
+from .pages import PAGE_SUFFIXES, UNDEFINED, Media, Table, percent, write_page
 from .style import INK, OFF, ON, QUIET, SMALL, draw_steps, frame_axes, grid_axes, name_axes, new_figure, save_figure
 
 if TYPE_CHECKING:  # comparing needs numba; other reports must not import it
@@ -74,7 +74,7 @@ def write_comparison_page(comparison: Comparison, names: tuple[str, str], path: 
         FileError: If the suffix is not .html or .htm, or the file cannot be written.
     """
     path = Path(path)
-    check_page_name(path)
+    require_suffix(path, "a page", *PAGE_SUFFIXES)
     title = f"{names[1]} compared with {names[0]}"
     with TemporaryFolder() as folder:
         return write_page(

@@ -8,6 +8,8 @@ from pydantic import Field
 
 from ..base.config import Settings
 
+PREVIEW_SUFFIXES = (".webm", ".mp4", ".gif", ".png")
+RERUN_SUFFIX = ".rrd"
 DPI = 200  # charts written to files: twice matplotlib's density
 CSS_DPI = 100  # charts in pages; text is a little larger than in print
 SHARPNESS = 2  # screen pixels per CSS pixel assumed for pictures in notebooks
@@ -18,7 +20,9 @@ EventColours = Literal["light", "dark", "colour-blind"]
 ColourMap = Literal["viridis", "inferno", "grey"]
 """Colour maps for the number of events, ON and OFF alike."""
 
-PreviewMode = Literal["counts", "surface", "decay"]
+PlotKind = Literal["xyt", "raster", "rate"]
+"""Charts of events."""
+PreviewMode = Literal["count", "surface", "decay"]
 """What the brightness of a pixel shows."""
 PreviewColours = Literal[EventColours, ColourMap]
 """Colours of a preview."""
@@ -38,8 +42,8 @@ class PreviewSettings(Settings):
     """Playback speed of a video or GIF, relative to real time."""
     fps: float | None = Field(default=None, ge=1, le=120)
     """Pictures per second of playback; default: one picture per window."""
-    mode: PreviewMode = "counts"
-    """`counts`: ON minus OFF events of the window. `surface`: last event of each pixel, fading by exp(-age / window).
+    mode: PreviewMode = "count"
+    """`count`: ON minus OFF events of the window. `surface`: last event of each pixel, fading by exp(-age / window).
     `decay`: sum of events, each adding 1 (ON) or -1 (OFF) and fading in the same way, shown as 1 - exp(-abs(sum))."""
     colours: PreviewColours = "light"
     """`light` (ON red, OFF blue, on white), `dark` (ON white, OFF blue, on dark blue) or `colour-blind` (ON vermilion,

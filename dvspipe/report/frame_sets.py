@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Unpack
 
 from ..base.arguments import checked
-from ..base.config import as_settings, build, find_differences, plain_settings
-from ..base.errors import FileError
+from ..base.config import as_settings, find_differences
+from ..base.errors import FileError, Remedy
 from ..base.files import REPLACE, is_internal, lock_folder, write_text
 from ..events import SensorSize, SensorSizeLike
 from ..formats import NO_HINTS, Hints, HintsLike
 from ..parallel import Engine, Outcome, Processes, Progress, map_items
 from ..results.frames import read_frame_rows
-from .config import PreviewSettings
 from .frame_layouts import plan_frames, write_index
 from .frames import (
     SETTINGS,
@@ -43,18 +42,18 @@ def frames(
     progress: Progress | None = None,
     **named: Unpack[FrameSetKeywords],
 ) -> tuple[FrameCount, ...]:
-    """Write the events of recordings as frames: a picture or array per time window, or per number of events.
+    """Write events as frames: a picture or array per time window or number of events, and a table of their times.
 
-    After an interruption, the same call continues. `encode_frames` yields the frames of events in memory.
+    A folder gives a data set, also in the layouts of YOLO and COCO. The same call resumes after an interruption.
 
     Args:
-        source: Recording, or folder of recordings, searched recursively; see `plan_frames`.
+        source: Recording, or folder of recordings, searched recursively.
         out: Output folder.
-        settings: Settings of the frames; also a mapping. Default: windows of 33,333 us.
+        settings: Settings of the frames; also a mapping. Without `every_us` and `every_events`: windows of 33,333 us.
         engine: Engine that runs the work.
         sensor: Sensor size, for recordings that do not store it.
         hints: Other metadata that the recordings do not store.
-        overwrite: Whether to remove the frames of earlier runs first.
+        overwrite: Remove the frames of earlier runs first.
         progress: Called with the number of recordings done and the total.
         named: Settings of `FrameSettings` by name.
 
@@ -68,14 +67,28 @@ def frames(
         >>> frames("recordings", "frames", every_us=10_000, layout="classes")  # doctest: +SKIP
         (FrameCount(frames=601, events=149629, sensor=SensorSize(width=128, height=128)),)
     """
-    given = plain_settings(FrameSettings, settings, named, frames)
-    if given.get("every_us") is None and given.get("every_events") is None:
-        given |= {"every_us": PreviewSettings().window_us}
-    chosen = build(FrameSettings, given, "frames")
-    size = None if sensor is None else SensorSize.of(sensor)
-    plan = plan_frames(Path(source), Path(out), chosen, sensor=size, hints=as_settings(Hints, hints))
+    plan = open_frames(source, out, settings, sensor=sensor, hints=hints, named=named)
     outcomes = [*write_frames(plan, engine=engine, overwrite=overwrite, progress=progress)]
     return tuple(outcome.result() for outcome in outcomes)
+
+
+def open_frames(
+    source: str | Path,
+    out: str | Path,
+    settings: FrameSettings | Mapping[str, object] | None = None,
+    *,
+    sensor: SensorSizeLike | None = None,
+    hints: HintsLike = NO_HINTS,
+    named: Mapping[str, object] | None = None,
+) -> FramePlan:
+    """Plan what `frames` writes, from its arguments."""
+    out = Path(out)
+    if out.suffix in (".npy", ".png") and not out.is_dir():
+        way = Remedy("format", out.suffix[1:], "select the format")
+        raise FileError(f"{out}: the output is a folder (expected a name such as {out.stem})", way)
+    size = None if sensor is None else SensorSize.of(sensor)
+    chosen = as_settings(FrameSettings, settings, named or {}, frames)
+    return plan_frames(Path(source), out, chosen, sensor=size, hints=as_settings(Hints, hints))
 
 
 def write_frames(

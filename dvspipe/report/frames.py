@@ -27,7 +27,7 @@ from ..formats import NO_HINTS, Hints, open_recording
 from ..formats.boxes import Boxes, read_boxes
 from ..parallel import Progress, ignore_progress
 from ..results.frames import FrameRow, write_frame_rows
-from .config import PreviewColours
+from .config import PreviewColours, PreviewSettings
 from .painter import make_palette, shade_counts, shade_fading, write_picture
 
 FrameFormat = Literal["png", "npy"]
@@ -55,10 +55,17 @@ class FrameSettings(FrameConfig):
     seed: int = Field(default=0, ge=0)
     """Seed of the draw."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _has_windows_by_default(cls, given: object) -> object:
+        if isinstance(given, dict) and not {"every_us", "every_events"} & given.keys():
+            return given | {"every_us": PreviewSettings().window_us}
+        return given
+
     @model_validator(mode="after")
     def _can_be_written(self) -> FrameSettings:
-        if self.form == "voxels" and self.format == "png":
-            raise ValueError("form = voxels: has no picture (expected format = npy)")
+        if self.form == "voxel" and self.format == "png":
+            raise ValueError("form = voxel: has no picture (expected format = npy)")
         if self.val and self.layout == "folders":
             raise ValueError(f"val = {self.val:g}: layout = folders has no parts (expected classes, yolo or coco)")
         return self
@@ -227,7 +234,7 @@ class _FrameRows:
 def shade_frame(frame: EventFrame, settings: FrameConfig) -> NDArray[np.uint8]:
     """Return the palette indices of the picture of a frame, uint8 [H, W]."""
     off, on = frame.values
-    if settings.form == "counts":
+    if settings.form == "count":
         return shade_counts(on.astype(np.int64) - off)
     return shade_fading(np.where(on >= off, on, -off))  # the polarity of the last event
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..base.errors import count_noun
-from ..base.files import TemporaryFolder
+from ..base.files import TemporaryFolder, require_suffix
 from ..pose import OUTWARDS, GesturePart, HandPath, Track, trace_hands
 from ..video.config import VideoSettings
-from .pages import Media, Table, check_page_name, write_page
+from .pages import PAGE_SUFFIXES, Media, Table, write_page
 from .skeletons import LEFT_COLOUR, RIGHT_COLOUR, write_track_preview
 from .style import ACCENT, SMALL, grid_axes, new_figure, readable, save_figure, shares
 
@@ -76,7 +76,7 @@ def write_movement_page(films: Sequence[GestureFilm], path: Path, *, video: Vide
         FileError: If the suffix is not .html or .htm, or the page cannot be written.
         VideoError: If a film cannot be read, or does not match its track.
     """
-    check_page_name(path)
+    require_suffix(path, "a page", *PAGE_SUFFIXES)
     with TemporaryFolder() as folder:
         sections = [_make_section(film, Path(folder) / str(number), video) for number, film in enumerate(films)]
         title = f"Movements of {count_noun(len(films), 'gesture')}"

@@ -22,10 +22,10 @@ from ..events import Events
 from ..formats import RecordingLike, as_events
 from ..results import Prediction, SegmentRow, TrainingRun, wilson_interval
 from .charts import plot_curves
-from .config import PreviewKeywords, PreviewSettings, plan_playback
+from .config import PlotKind, PreviewKeywords, PreviewSettings, plan_playback
 from .pages import environment, outline_steps, percent
 from .painter import EventPainter, encode_picture, make_palette
-from .plots import PlotKind, PlotSource, plot_source
+from .plots import PlotSource, plot_source
 from .previews import write_preview
 from .style import readable, to_hex
 from .timelines import class_colour, plot_timeline

@@ -27,6 +27,7 @@ MEDIA_TYPES = {
     ".webp": "image/webp",
 }
 PIECE_BYTES = 3 << 16  # multiple of 3, so the base64 strings of pieces can be concatenated
+PAGE_SUFFIXES = (".html", ".htm")
 UNDEFINED = "–"  # shown for undefined numbers
 
 
@@ -95,16 +96,6 @@ class Table:
 
     heads: Sequence[str]
     rows: Sequence[Sequence[str]]
-
-
-def check_page_name(path: Path) -> None:
-    """Check that a file name is suitable for an HTML page.
-
-    Raises:
-        FileError: If its suffix is not .html or .htm.
-    """
-    if path.suffix.lower() not in (".html", ".htm"):
-        raise FileError(f"{path}: not a name for an HTML page (found {path.suffix or 'no suffix'}, expected .html)")
 
 
 def write_page(path: Path, template: str, **values: object) -> Path:

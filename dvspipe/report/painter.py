@@ -36,7 +36,7 @@ VIDEO = TEXT_COLOURS + TEXT_SHADES
 
 
 STRONGEST: dict[PreviewMode, tuple[int, int]] = {
-    "counts": (OFF_SHADES - 1, ON_FADING - 1),
+    "count": (OFF_SHADES - 1, ON_FADING - 1),
     "surface": (OFF_FADING - 1, TEXT_COLOURS - 1),
     "decay": (OFF_FADING - 1, TEXT_COLOURS - 1),
 }
@@ -152,7 +152,7 @@ class EventPainter:
     def draw(self, events: Events | None, end_us: int, since_us: int) -> PaletteImage:
         """Draw the events since the previous picture, until `end_us` (exclusive); sides are even, as VP8 requires."""
         indices = (
-            self._draw_counts(events, end_us) if self.settings.mode == "counts" else self._draw_fading(events, end_us)
+            self._draw_counts(events, end_us) if self.settings.mode == "count" else self._draw_fading(events, end_us)
         )
         pixels = indices.repeat(self._enlarge, axis=0).repeat(self._enlarge, axis=1)
         caption = None if self._captions is None else self._captions(end_us)

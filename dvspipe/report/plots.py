@@ -6,14 +6,15 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.errors import ConfigError, FileError, escape_controls
+from ..base.errors import ConfigError, escape_controls
+from ..base.files import require_suffix
 from ..events import Events, SensorSize, concatenate
-from .config import PreviewColours
+from .config import PlotKind, PreviewColours
 from .style import (
     EVENT_PALETTES,
     GRID,
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     from ..parallel import Progress
     from ..recordings.editing import RecordingPart  # needs numba
 
-PlotKind = Literal["xyt", "raster", "rate"]
 """Chart types."""
 RATE_BINS = 400
 MAX_XYT_POINTS, MAX_RASTER_POINTS = 30_000, 60_000
@@ -106,8 +106,7 @@ def draw_events(
         FileError: If the suffix is not .png, or the file cannot be written.
     """
     path = Path(path)
-    if path.suffix.lower() != ".png":
-        raise FileError(f"{path}: cannot hold a chart of events (found {path.suffix or 'no suffix'}, expected .png)")
+    require_suffix(path, "a chart", ".png")
     save_figure(plot_source(kind, source, colours=colours, title=title), path)
     return path
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import struct
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple, Unpack
@@ -14,13 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..base.config import as_settings
-from ..base.errors import EventError, FileError, Remedy, join_names
-from ..base.files import write_beside
+from ..base.errors import EventError, FileError, Remedy
+from ..base.files import require_suffix, write_beside
 from ..events import Events, SensorSize, SensorSizeLike, checked_parts, concatenate
 from ..parallel import Progress, ignore_progress
 from ..video.opening import open_video
 from ..video.writing import open_h264, open_webm
-from .config import PreviewKeywords, PreviewMode, PreviewSettings
+from .config import PREVIEW_SUFFIXES, PreviewKeywords, PreviewMode, PreviewSettings
 from .painter import (
     BACKGROUND,
     STRIP,
@@ -34,7 +34,6 @@ from .painter import (
     write_picture,
 )
 
-PREVIEW_SUFFIXES = (".webm", ".mp4", ".gif", ".png")
 H264_CRF = 18.0  # nearly lossless
 SHEET_COLUMNS, SHEET_ROWS = 4, 3
 SHEET_SIDE_PX = 640  # longer side of the sensor in a picture of a sheet, without an explicit scale
@@ -43,14 +42,6 @@ MAX_BLANK_PICTURES = 10_000  # maximum in a gap of a recording
 PAUSE_SHOWN_S = 1.0  # playing time after this, a pause is shortened
 LEGEND_PX = 28  # height of a line in the colour legend of a sheet
 GIF_MIN_CS = 2  # browsers show shorter pictures for 10 hundredths of a second
-
-
-def require_preview_suffix(path: Path, suffixes: Sequence[str] = PREVIEW_SUFFIXES) -> None:
-    """Check the suffix of a preview."""
-    suffix = path.suffix.lower()
-    if suffix not in suffixes:
-        found = suffix or "no suffix"
-        raise FileError(f"{path}: not a preview format (found {found}, expected {join_names(suffixes)})")
 
 
 def write_preview(
@@ -100,7 +91,7 @@ def write_preview(
     """
     path, sensor = Path(path), SensorSize.of(sensor)
     settings = as_settings(PreviewSettings, settings, named, write_preview)
-    require_preview_suffix(path)
+    require_suffix(path, "a preview", *PREVIEW_SUFFIXES)
     suffix = path.suffix.lower()
     checked_chunks = _check_sensor(checked_parts(chunks), sensor)
     if suffix == ".png" and settings.scale is None:
@@ -286,7 +277,7 @@ def _tile(cells: list[NDArray[np.uint8]], gap_colour: NDArray[np.uint8]) -> NDAr
 
 
 LEGENDS: dict[PreviewMode, tuple[str, str, str]] = {
-    "counts": ("more ON events", "more OFF events", "paler: fewer events; {} ms per picture"),
+    "count": ("more ON events", "more OFF events", "paler: fewer events; {} ms per picture"),
     "surface": ("last event ON", "last event OFF", "paler: older, fading by exp(-age / {} ms)"),
     "decay": ("sum of events ON", "sum of events OFF", "paler: smaller sum; events fade by exp(-age / {} ms)"),
 }

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..base.errors import FileError
-from ..base.files import write_beside
+from ..base.files import require_suffix, write_beside
 from ..parallel import Progress, ignore_progress
 from ..results import Prediction, RecordingFolder, WindowRow, read_rows
-from .config import PreviewSettings
+from .config import RERUN_SUFFIX, PreviewSettings
 from .painter import EventPainter, encode_picture, make_palette
 from .plots import PlotSource
 from .previews import Playing, pictures_of
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from rerun import RecordingStream
     from rerun.blueprint import Blueprint
 
-RERUN_SUFFIX = ".rrd"
 TIMELINE = "time"
 MAX_POINTS = 1_000_000  # events shown in space and time; of more, every n-th is shown
 TIME_LENGTH = 3.0  # length of the time axis, relative to the sensor's longer side
@@ -82,8 +81,8 @@ def write_rerun(
     Raises:
         FileError: If rerun is not installed, the suffix is not .rrd, or the file cannot be written.
     """
-    if path is not None and path.suffix.lower() != RERUN_SUFFIX:
-        raise FileError(f"{path}: wrong suffix for the rerun viewer (expected {RERUN_SUFFIX})")
+    if path is not None:
+        require_suffix(path, "the rerun viewer", RERUN_SUFFIX)
     with _open(path, predictions) as stream:
         _log_events(stream, source, settings, zero_us, progress)
         if predictions is not None:

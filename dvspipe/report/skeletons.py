@@ -72,7 +72,7 @@ def write_track_preview(
         FileError: If the suffix is not .webm, or the file cannot be written.
         VideoError: If the video cannot be read, or does not match the track.
     """
-    require_suffix(path, ".webm", "a preview of a track")
+    require_suffix(path, "a preview of a track", ".webm")
     opened = open_video(film, video).tolerant()
     if opened.size != track.size:
         raise VideoError(f"{film}: does not match the track (found {opened.size}, expected {track.size})")
@@ -143,7 +143,7 @@ def write_refusal_picture(
     """
     from PIL import Image
 
-    require_suffix(path, ".png", "a picture of a refused film")
+    require_suffix(path, "a picture of a refused film", ".png")
     opened = open_video(film, video).tolerant()
     row = None if track is None else choose_row(track)
     wanted_us = None if track is None or row is None else int(track.times_us[row])

@@ -11,8 +11,8 @@ from typing import ClassVar, Literal
 from pydantic import Field, computed_field
 
 from ..base.arguments import describe_value
-from ..base.errors import ArgumentError, DataError, count_noun
-from ..base.files import read_bytes
+from ..base.errors import ArgumentError, DataError, FileError, Remedy, count_noun
+from ..base.files import REPLACE, read_bytes
 from .activity import ActivityRecord
 from .scores import Scores
 from .tables import Cell, FileText, Folder, FolderFile, Record, Row, read_rows
@@ -52,6 +52,23 @@ class RunFolder(Folder):
         while folder.exists() and not overwrite:
             folder, number = parent / f"{name}-{number}", number + 1
         return cls(folder)
+
+    def check_unused(self, *, overwrite: bool) -> None:
+        """Check that a new run can be written to the folder: it is empty, or `overwrite`.
+
+        Raises:
+            FileError: If it is a file, or a folder that is not empty.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise FileError(f"{self.path}: is a file, expected a run folder")
+        if overwrite or not self.path.is_dir():
+            return
+
+        # A run that was killed before its first checkpoint leaves its split.
+        names = {each.name for each in self.path.iterdir() if not each.name.startswith(".")}
+        if not names <= {self.split.name}:
+            remedies = [REPLACE, Remedy("resume", True, "resume the run")] if self.config.is_file() else [REPLACE]
+            raise FileError(f"{self.path}: already exists and is not empty", *remedies)
 
     config = FolderFile("args.yaml", "Complete configuration, YAML.")
     split = FolderFile("split.json", "Names of the recordings in each part, JSON.")
@@ -212,7 +229,7 @@ class RecordingPrediction(Record):
 
 
 class EvaluationResult(Scores):
-    """Output of `dvspipe eval`: result of a checkpoint on a part of a data set."""
+    """Output of `dvspipe evaluate`: result of a checkpoint on a part of a data set."""
 
     data: str
     """Short description of the recordings."""
@@ -244,7 +261,7 @@ class CorruptedAccuracy(Record):
 
 
 class CorruptionResult(Record):
-    """Output of `dvspipe eval --corrupt`: accuracy without and with corruptions of the recordings."""
+    """Output of `dvspipe evaluate --corrupt`: accuracy without and with corruptions of the recordings."""
 
     clean: EvaluationResult
     """Result without corruption."""

@@ -1,7 +1,7 @@
 """Learning rules, one module each; `protocols` says how the rules of each kind are called."""
 
 from ..networks import FirstSpikeLayer, first_spike_times
-from .convolution import Competition, StdpConfig, convergence, learn_convolution
+from .convolution import Competition, StdpConfig, convergence, train_convolution
 from .decolle import Decolle
 from .eprop import EProp
 from .eventprop import EventPropLayer, eventprop
@@ -66,10 +66,10 @@ __all__ = [
     "first_spike_times",
     "fit_readout",
     "is_linear",
-    "learn_convolution",
     "measure_graph",
     "read_features",
     "replace_readout",
     "require_linear",
     "spikeprop_times",
+    "train_convolution",
 ]

@@ -91,7 +91,7 @@ class Competition(NamedTuple):
     padding: int
 
 
-def learn_convolution(
+def train_convolution(
     weights: Tensor, spikes: Tensor, rates: Singles, competition: Competition
 ) -> tuple[Tensor, NDArray[np.int64]]:
     """Return the weights of a layer after STDP on each recording in order.
@@ -110,13 +110,13 @@ def learn_convolution(
 
     Example:
         >>> import torch
-        >>> from dvspipe.rules import Competition, StdpConfig, convergence, learn_convolution
+        >>> from dvspipe.rules import Competition, StdpConfig, convergence, train_convolution
         >>> torch.manual_seed(0)  # doctest: +ELLIPSIS
         <torch...>
         >>> rows = torch.nn.functional.one_hot(torch.randint(5, (2000,))).float().reshape(2000, 1, 1, 5, 1)
         >>> bars = rows.expand(2000, 1, 1, 5, 5)  # each image has a horizontal bar
         >>> weights, rules = 0.8 + 0.05 * torch.randn(2, 1, 5, 5), StdpConfig()
-        >>> learned, won = learn_convolution(weights, bars, rules.rates(0, 2000), Competition(3.0, 1, 0, 0))
+        >>> learned, won = train_convolution(weights, bars, rules.rates(0, 2000), Competition(3.0, 1, 0, 0))
         >>> convergence(weights) > 0.1 > convergence(learned)
         True
     """
@@ -132,7 +132,7 @@ def learn_convolution(
     events = spikes.detach().float().cpu().permute(0, 1, 3, 4, 2).contiguous()
     won = np.zeros(len(weights), np.int64)
 
-    _learn(events.numpy(), learned.numpy(), rates, competition, won)
+    _train(events.numpy(), learned.numpy(), rates, competition, won)
     return learned.permute(3, 2, 0, 1).contiguous().to(weights.device), won
 
 
@@ -142,7 +142,7 @@ def convergence(weights: Tensor) -> float:
 
 
 @njit(cache=True, nogil=True, fastmath=SCAN_FASTMATH, error_model="numpy")
-def _learn(spikes: Singles, weights: Singles, rates: Singles, competition: Competition, won: NDArray[np.int64]) -> None:
+def _train(spikes: Singles, weights: Singles, rates: Singles, competition: Competition, won: NDArray[np.int64]) -> None:
     """Update the weights [kernel, kernel, C, K] in place, recording by recording.
 
     Args:

@@ -36,7 +36,7 @@ class Decolle(OnlineRule):
         >>> network = SpikingNetwork(config, grid=SensorSize(width=4, height=3), classes=2, dt=1e-3)
         >>> spikes = torch.randint(0, 2, (100, 5, 2, 3, 4), dtype=torch.uint8)
         >>> rule = Decolle(network, seed=0)
-        >>> rule.learn(spikes, lambda y: y.mean(0)[:, 0].sum()).shape
+        >>> rule.update(spikes, lambda y: y.mean(0)[:, 0].sum()).shape
         torch.Size([100, 5, 2])
     """
 

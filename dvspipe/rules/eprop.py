@@ -31,7 +31,7 @@ class EProp(OnlineRule):
         >>> config = MlpConfig(channels=(8,), reset="subtract", detach_reset=True)
         >>> network = SpikingNetwork(config, grid=SensorSize(width=4, height=3), classes=2, dt=1e-3)
         >>> spikes = torch.randint(0, 2, (100, 5, 2, 3, 4), dtype=torch.uint8)
-        >>> outputs = EProp(network).learn(spikes, lambda y: y.mean(0)[:, 0].sum())
+        >>> outputs = EProp(network).update(spikes, lambda y: y.mean(0)[:, 0].sum())
         >>> network.layers[0].linear.weight.grad.shape
         torch.Size([8, 24])
     """

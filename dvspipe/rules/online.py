@@ -302,7 +302,7 @@ class OnlineRule(ABC):
             loss: Loss of the outputs [n, B, K] of these steps.
         """
 
-    def learn(self, spikes: Tensor, loss: Loss, *, after_step: Callable[[], object] | None = None) -> Tensor:
+    def update(self, spikes: Tensor, loss: Loss, *, after_step: Callable[[], object] | None = None) -> Tensor:
         """Accumulate the gradients of a loss in the `grad` of the weights.
 
         Args:
@@ -321,7 +321,7 @@ class OnlineRule(ABC):
 
         outputs = []
         for piece in spikes.split(1 if after_step else self.steps):
-            outputs.append(self._learn_piece(layers, readout, piece, _scaled(loss, len(piece) / len(spikes))))
+            outputs.append(self._update_piece(layers, readout, piece, _scaled(loss, len(piece) / len(spikes))))
 
             # Between two steps, the weights change by the gradients so far.
             if after_step:
@@ -338,7 +338,7 @@ class OnlineRule(ABC):
         return torch.cat(outputs)
 
     @torch.no_grad()
-    def _learn_piece(self, layers: Sequence[OnlineLayer], readout: _Readout, piece: Tensor, loss: Loss) -> Tensor:
+    def _update_piece(self, layers: Sequence[OnlineLayer], readout: _Readout, piece: Tensor, loss: Loss) -> Tensor:
         n = len(piece)
         activities = list[Activity]()
         x = piece.flatten(0, 1).to(readout.synapses.weight.dtype).contiguous(memory_format=torch.channels_last)

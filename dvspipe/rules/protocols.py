@@ -14,7 +14,7 @@ from .segments import Loss
 class GradientRule(Protocol):
     """Rule that computes the gradients of a loss for all weights of a network: `Bptt` and each `OnlineRule`.
 
-    It is created with the network; `learn` accumulates the gradients in the `grad` of the weights, as `backward` does.
+    It is created with the network; `update` adds the gradients to the `grad` of the weights, as `backward` does.
 
     Example:
         >>> import torch
@@ -24,16 +24,16 @@ class GradientRule(Protocol):
         >>> network = SpikingNetwork(neurons, kind="mlp", channels=[8], grid=(4, 3), classes=2, dt=1e-3)
         >>> spikes = torch.randint(0, 2, (20, 5, 2, 3, 4))
         >>> for kind in (Bptt, OTTT):
-        ...     outputs = kind(network).learn(spikes, lambda outputs: outputs.square().mean())
+        ...     outputs = kind(network).update(spikes, lambda outputs: outputs.square().mean())
     """
 
-    def learn(self, spikes: Tensor, loss: Loss, *, after_step: Callable[[], object] | None = None) -> Tensor:
+    def update(self, spikes: Tensor, loss: Loss, *, after_step: Callable[[], object] | None = None) -> Tensor:
         """Accumulate the gradients of a loss.
 
         Args:
             spikes: Spike tensor [T, B, C, H, W], any dtype.
             loss: Scalar loss of the outputs; online rules need a mean over the steps.
-            after_step: Callback after each step, for online rules; see `OnlineRule.learn`.
+            after_step: Callback after each step, for online rules; see `OnlineRule.update`.
 
         Returns:
             Outputs [T, B, K], without a graph.

@@ -183,7 +183,7 @@ class Bptt:
         >>> from dvspipe.networks import SpikingNetwork
         >>> network = SpikingNetwork(kind="mlp", channels=[8], grid=(4, 3), classes=2, dt=1e-3)
         >>> spikes = torch.randint(0, 2, (20, 5, 2, 3, 4), dtype=torch.uint8)
-        >>> Bptt(network).learn(spikes, lambda outputs: outputs.mean(0)[:, 0].sum()).shape
+        >>> Bptt(network).update(spikes, lambda outputs: outputs.mean(0)[:, 0].sum()).shape
         torch.Size([20, 5, 2])
     """
 
@@ -209,7 +209,7 @@ class Bptt:
     def __repr__(self) -> str:
         return f"Bptt(steps={self.steps}, truncate={self.truncate})"
 
-    def learn(self, spikes: Tensor, loss: Loss, *, after_step: Callable[[], object] | None = None) -> Tensor:
+    def update(self, spikes: Tensor, loss: Loss, *, after_step: Callable[[], object] | None = None) -> Tensor:
         """Accumulate the gradients of a loss in the `grad` of the weights; see `GradientRule`.
 
         Raises:

@@ -19,7 +19,7 @@ Example:
     >>> targets[[100, 200]] = 1
     >>> optimiser, losses = RMaxProp([layer.weight], lr=2e-2), []
     >>> for _ in range(40):
-    ...     result = layer.learn(inputs, targets)
+    ...     result = layer.update(inputs, targets)
     ...     layer.weight.grad = result.gradient
     ...     optimiser.step()
     ...     losses.append(float(result.loss))
@@ -205,7 +205,7 @@ class SuperSpikeLayer(nn.Module):
         return current, self.keep_mem * potential + (1 - self.keep_mem) * current
 
     @torch.no_grad()
-    def learn(self, inputs: Tensor, targets: Tensor) -> SuperSpikeResult:
+    def update(self, inputs: Tensor, targets: Tensor) -> SuperSpikeResult:
         """Return spikes, loss and weight gradient by the three-factor rule, computed forward in time.
 
         Args:

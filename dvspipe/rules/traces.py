@@ -33,7 +33,7 @@ class OTTT(OnlineRule):
         >>> network = SpikingNetwork(config, grid=SensorSize(width=4, height=3), classes=2, dt=1e-3)
         >>> spikes = torch.randint(0, 2, (200, 5, 2, 3, 4), dtype=torch.uint8)
         >>> optimiser = torch.optim.SGD(network.parameters(), lr=0.1)
-        >>> outputs = OTTT(network).learn(spikes, lambda y: y.mean(0)[:, 0].sum())  # any loss that is a mean over steps
+        >>> outputs = OTTT(network).update(spikes, lambda y: y.mean(0)[:, 0].sum())  # any mean over the steps
         >>> optimiser.step()
         >>> after, _ = network(spikes)
         >>> bool(after.mean(0)[:, 0].sum() < outputs.mean(0)[:, 0].sum())
@@ -69,7 +69,7 @@ class SLTT(OTTT):
         >>> config = CsnnConfig(norm="weight", channels=(4, 6), reset="subtract", detach_reset=True)
         >>> network = SpikingNetwork(config, grid=SensorSize(width=8, height=8), classes=2, dt=1e-3)
         >>> spikes = torch.randint(0, 2, (50, 3, 2, 8, 8), dtype=torch.uint8)
-        >>> outputs = SLTT(network).learn(spikes, lambda y: y.mean(0)[:, 0].sum())
+        >>> outputs = SLTT(network).update(spikes, lambda y: y.mean(0)[:, 0].sum())
         >>> network.layers[0].convolution.weight.grad.shape
         torch.Size([4, 2, 5, 5])
     """
@@ -98,7 +98,7 @@ class STLLR(OTTT):
         >>> config = MlpConfig(channels=(8, 6), reset="subtract", detach_reset=True)
         >>> network = SpikingNetwork(config, grid=SensorSize(width=4, height=3), classes=2, dt=1e-3)
         >>> spikes = torch.randint(0, 2, (50, 3, 2, 3, 4), dtype=torch.uint8)
-        >>> STLLR(network, post_share=0.5).learn(spikes, lambda y: y.mean(0)[:, 0].sum()).shape
+        >>> STLLR(network, post_share=0.5).update(spikes, lambda y: y.mean(0)[:, 0].sum()).shape
         torch.Size([50, 3, 2])
     """
 

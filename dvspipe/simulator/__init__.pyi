@@ -1,5 +1,5 @@
 from .calibration import Calibration as Calibration
-from .calibration import calibrate as calibrate
+from .calibration import calibrate_frames as calibrate_frames
 from .config import SimulatorConfig as SimulatorConfig
 from .config import as_settings_on_preset as as_settings_on_preset
 from .config import read_preset as read_preset

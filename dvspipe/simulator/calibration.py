@@ -97,7 +97,7 @@ class Calibration(Brief):
         names = ("pos_thres", "neg_thres", "sigma_thres", "leak_rate_hz", "shot_noise_rate_hz", "log_offset")
         return {name: float(f"{getattr(self, name):.4g}") for name in names}
 
-    def write(self, path: str | Path, *, comment: str) -> None:
+    def write(self, path: str | Path, *, comment: str = "Fitted to a recording") -> None:
         """Write the settings as a YAML preset for `read_preset`. An existing file is replaced.
 
         Args:
@@ -141,7 +141,7 @@ class _Simulation:
 
 
 @checked
-def calibrate(
+def calibrate_frames(
     frames: Sequence[Frame], events: Events, *, log_offset: float | None = None, refine: bool = True
 ) -> Calibration:
     """Fit the pixel model to frames and events of the same sensor.

@@ -2,10 +2,9 @@
 
 from .chunks import Chunk, ChunkQueue, LiveClock, SystemClock
 from .scene import Doubt, SceneWatch
-from .session import LiveSession, LiveViewer
+from .session import LiveSession, LiveViewer, with_hop
 from .sources import LiveSource, PushedSource, open_live
 from .streams import is_stream
-from .verb import live
 
 __all__ = [
     "Chunk",
@@ -19,6 +18,6 @@ __all__ = [
     "SceneWatch",
     "SystemClock",
     "is_stream",
-    "live",
     "open_live",
+    "with_hop",
 ]

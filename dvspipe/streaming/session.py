@@ -30,6 +30,7 @@ VIDEO_CAPACITY = 8  # waiting frames: 0.3 s of a webcam
 IDLE_S = 1.0  # time without predictions after which the stream has no label
 JOIN_S = 0.5  # time for the source to end; a camera without frames may take longer
 WARM_UP_EVENTS = 100
+HOP_US = 100_000  # default time between predictions
 RATE_US = 1_000_000  # time over which event rates are averaged
 
 
@@ -41,6 +42,14 @@ class LiveViewer(Protocol):
 
     def refresh(self) -> None:
         """Update the view; called after each chunk, and at least every 50 ms."""
+
+
+def with_hop(config: InferConfig, classifier: Classifier) -> InferConfig:
+    """Return the settings with a time between predictions, by default about `HOP_US`, in steps of the network."""
+    bins = classifier.config.bins
+    if config.hop_us is not None or bins.by != "time":
+        return config
+    return config.model_copy(update={"hop_us": max(1, round(HOP_US / bins.step_us)) * bins.step_us})
 
 
 class LiveSession:

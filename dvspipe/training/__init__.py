@@ -3,10 +3,10 @@
 from .callback import LogCallback, TrainingCallback
 from .choice import Choice, choose_settings
 from .config import OptimiserConfig, TrainConfig
-from .evaluation import Evaluation, evaluate, evaluate_network
+from .evaluation import Evaluation, evaluate_network
 from .machine import measure_step
 from .robustness import evaluate_corrupted
-from .run import RUNS, choose_device, train
+from .run import RUNS, choose_device, run_training
 
 __all__ = [
     "RUNS",
@@ -18,9 +18,8 @@ __all__ = [
     "TrainingCallback",
     "choose_device",
     "choose_settings",
-    "evaluate",
     "evaluate_corrupted",
     "evaluate_network",
     "measure_step",
-    "train",
+    "run_training",
 ]

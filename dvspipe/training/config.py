@@ -8,7 +8,16 @@ from typing import Annotated, Literal, TypedDict
 
 from pydantic import Field, JsonValue, field_validator, model_validator
 
-from ..base.config import NAME_PATTERN, Settings, write_overrides
+from ..base.config import (
+    NAME_PATTERN,
+    Settings,
+    build,
+    find_unions,
+    merge_settings,
+    plain_settings,
+    read_yaml,
+    write_overrides,
+)
 from ..base.errors import ConfigError, Remedy
 from ..datasets import AugmentConfig, DataConfig, FolderConfig
 from ..datasets.augmentation import AugmentKeywords
@@ -135,6 +144,24 @@ class TrainConfig(Settings):
     augment: AugmentConfig = AugmentConfig()
     optimiser: OptimiserConfig = OptimiserConfig()
     stdp: StdpConfig = StdpConfig()
+
+    @classmethod
+    def read(cls, source: str | Path, settings: Mapping[str, object] | None = None) -> TrainConfig:
+        """Read a YAML file, or an included configuration.
+
+        Args:
+            source: File, or name of an included configuration.
+            settings: Settings that take precedence, with names as in `dvspipe.train`.
+
+        Raises:
+            ConfigError: If the file cannot be read, or settings are unknown or wrong.
+
+        Example:
+            >>> TrainConfig.read("nmnist", {"epochs": 5}).optimiser.epochs
+            5
+        """
+        over = plain_settings(cls, settings)
+        return build(cls, merge_settings(read_yaml(source), over, find_unions(cls)), str(source))
 
     @property
     def segment_steps(self) -> int | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,9 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..base.arguments import checked
-from ..base.config import as_settings, read_stored
-from ..base.errors import Brief, ConfigError, DataError, Remedy, count_noun
+from ..base.arguments import describe_value
+from ..base.config import read_stored
+from ..base.errors import ArgumentError, Brief, ConfigError, DataError, Remedy, count_noun
 from ..checkpoints.checkpoint import (
     FEW_CALIBRATED,
     SHIPPED,
@@ -34,14 +34,12 @@ from ..datasets import (
     Sample,
     SpikeTensors,
     TensorSettings,
-    as_data,
-    open_cache,
     open_dataset,
     plain_batches,
     restore_split,
 )
 from ..encoding import BinConfig, BinCounts
-from ..networks import NO_MODULES, ModuleConfig, ModuleSource, Network, run_in_pieces
+from ..networks import ModuleConfig, ModuleSource, Network, run_in_pieces
 from ..networks.norms import PIECE_STEPS
 from ..parallel import Progress, ignore_progress
 from ..results import (
@@ -55,7 +53,7 @@ from ..results import (
     calibration_error,
 )
 from ..results.scores import CALIBRATION_BINS, Counts
-from .callback import LogCallback, TrainingCallback
+from .callback import TrainingCallback
 from .config import TrainConfig
 from .framing import adopt_framing
 
@@ -219,62 +217,8 @@ class TrainedClassifier(Protocol):
         """Network in PyTorch."""
 
 
-@checked
-def evaluate(
-    checkpoint: str | Path | TrainedClassifier | nn.Module,
-    data: DataConfig | DataSet | Mapping[str, object] | str | Path,
-    part: str = "test",
-    *,
-    seed: int = 0,
-    batch: int = 32,
-    callback: TrainingCallback | None = None,
-    modules: ModuleSource = NO_MODULES,
-    network: nn.Module | None = None,
-    bins: BinConfig | Mapping[str, object] | None = None,
-) -> EvaluationResult:
-    """Evaluate a trained classifier on a data set.
-
-    Args:
-        checkpoint: Checkpoint file, run folder, name of a shipped classifier, or `hf://user/name`; or a `Classifier`;
-            or a network, which is called with all steps [T, B, C, H, W] and returns [T, B, K] or [B, K].
-        data: Folder of recordings, or the settings of a data set, also a mapping; or a data set. Its classes are the
-            classes of the classifier. A folder is framed as in training, unless its settings say otherwise.
-        part: `train`, `validation`, `test`, or `all`. If the recordings are not from the run, the test part is all of
-            them.
-        seed: Seed of the split, used if the checkpoint is not in a run folder that stores one.
-        batch: Recordings per batch.
-        callback: Called with progress, and with a warning if the part may contain recordings of the training.
-        modules: Source of networks with `network.kind = module`.
-        network: Your own network, which was passed to `train`; the weights of the checkpoint are loaded into it.
-        bins: Steps of the spike tensors for a network; a checkpoint and a `Classifier` have their own.
-
-    Raises:
-        CheckpointError: If the file is not a checkpoint.
-        ConfigError: If the part does not exist, or the network is a module that is not trusted.
-        DataError: If the data set is not usable, has other classes or another sensor, or is not split as in the run.
-
-    Example:
-        >>> evaluate("runs/train/mine", "recordings").accuracy  # doctest: +SKIP
-        0.91
-    """
-    callback = callback or LogCallback()
-    found = data if isinstance(data, DataSet) else as_data(data)
-    cache = None if isinstance(found, DataSet) else open_cache(found)
-    if network is not None:
-        modules = ModuleSource(modules.trust, network)
-    trained: str | Path | TrainedClassifier
-    if isinstance(checkpoint, nn.Module):
-        steps = as_settings(BinConfig, bins)
-        found = found if isinstance(found, DataSet) else open_dataset(found, seed, steps)
-        trained = _describe_network(checkpoint, found, steps)
-    else:
-        trained = checkpoint
-    opened = open_evaluation(trained, found, part, seed=seed, callback=callback, modules=modules)
-    return evaluate_opened(opened, cache, batch=batch, callback=callback)
-
-
 @dataclass(frozen=True)
-class _Trained:
+class TrainedNetwork:
     """Trained network with its configuration.
 
     Args:
@@ -301,22 +245,25 @@ class _Trained:
         return split if split.is_file() else None
 
 
-def _describe_network(network: nn.Module, data: DataSet, bins: BinConfig) -> _Trained:
+def describe_network(network: nn.Module, data: DataSet, bins: BinConfig) -> TrainedNetwork:
     """Return a network with the configuration that its data set implies."""
     config = ClassifierConfig(
         classes=data.classes, width=data.sensor.width, height=data.sensor.height, bins=bins, network=ModuleConfig()
     )
     is_known = isinstance(network, Network)
-    return _Trained(None, config, network if is_known else config.build_network(ModuleSource((), network)))
+    return TrainedNetwork(None, config, network if is_known else config.build_network(ModuleSource((), network)))
 
 
-def _load(checkpoint: str | Path | TrainedClassifier, modules: ModuleSource) -> _Trained:
-    if isinstance(checkpoint, _Trained):
+def _load(checkpoint: object, modules: ModuleSource) -> TrainedNetwork:
+    if isinstance(checkpoint, TrainedNetwork):
         return checkpoint
     if isinstance(checkpoint, str | Path):
         path = pin_checkpoint(checkpoint)
-        return _Trained(path, *load_checkpoint(path, modules=modules))
-    return _Trained(checkpoint.checkpoint, checkpoint.config, checkpoint.network)
+        return TrainedNetwork(path, *load_checkpoint(path, modules=modules))
+    if not isinstance(checkpoint, TrainedClassifier):
+        found = describe_value(checkpoint)
+        raise ArgumentError(f"evaluate: wrong type of checkpoint (found {found}, expected str, Path or Classifier)")
+    return TrainedNetwork(checkpoint.checkpoint, checkpoint.config, checkpoint.network)
 
 
 def evaluate_opened(
@@ -338,7 +285,7 @@ def open_evaluation(
     callback: TrainingCallback,
     modules: ModuleSource,
 ) -> OpenedEvaluation:
-    """Load a classifier, and open the part of a data set to evaluate; arguments as in `evaluate`."""
+    """Load a classifier, and open the part of a data set to evaluate; arguments as in `dvspipe.evaluate`."""
     trained = _load(checkpoint, modules)
     name, classifier = trained.name, trained.config
     if part not in (*PARTS, "all"):
@@ -374,7 +321,7 @@ def open_evaluation(
 
 
 def _split_as_trained(
-    trained: _Trained, data: DataSet, part: str, divide: Callable[[], DataSet], callback: TrainingCallback
+    trained: TrainedNetwork, data: DataSet, part: str, divide: Callable[[], DataSet], callback: TrainingCallback
 ) -> tuple[DataSet, str]:
     """Split a data set as in the run of a checkpoint; return it and the part to evaluate.
 

@@ -16,7 +16,7 @@ from ..datasets.augmentation import SpikeTensor
 from ..networks import IntegrateAndFire, SpikingNetwork, StdpNetworkConfig, watch_rates
 from ..parallel import prefetch
 from ..results import EpochRow
-from ..rules import Competition, convergence, learn_convolution
+from ..rules import Competition, convergence, train_convolution
 from .evaluation import evaluate_network
 from .trainer import Trainer
 
@@ -91,7 +91,7 @@ class FeatureTrainer(Trainer):
             with torch.no_grad():
                 spikes = self.network.run_layers(torch.from_numpy(batch.spikes).transpose(0, 1), number)
             rates = rules.rates(seen, len(batch.labels))
-            learned, _ = learn_convolution(layer.weight, spikes.transpose(0, 1), rates, competition)
+            learned, _ = train_convolution(layer.weight, spikes.transpose(0, 1), rates, competition)
             layer.weight.copy_(learned)
             seen += len(batch.labels)
             self.step, self.learning_rate = self.step + 1, float(rates[-1, 0])

@@ -18,6 +18,16 @@ from ..base.errors import ConfigError
 Shared = TypeVar("Shared")
 
 
+def is_first_process() -> bool:
+    """Return whether this process is the first of those that torchrun started, or was started alone."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def has_several_processes() -> bool:
+    """Return whether torchrun started several processes."""
+    return os.environ.get("WORLD_SIZE", "1") != "1"
+
+
 @dataclass(frozen=True)
 class TrainingProcesses:
     """Processes that train together.

@@ -11,13 +11,16 @@ import torch
 from pydantic import Field, JsonValue, TypeAdapter, ValidationError
 from torch import Tensor
 
-from ..base.config import find_differences, read_stored, show_value
-from ..base.errors import CheckpointError, ConfigError, Remedy, shorten
+from ..base.config import find_differences, show_value
+from ..base.errors import CheckpointError, ConfigError, FileError, Remedy, shorten
 from ..base.files import read_bytes
 from ..checkpoints.checkpoint import Checkpoint, ClassifierConfig, read_tensors, write_tensors
 from ..networks import Network
 from ..results import EpochRow, RunFolder
 from .config import TrainConfig
+
+Difference = tuple[str, JsonValue, JsonValue]
+"""Name of a setting, and its values before and now."""
 
 FORMAT = "dvspipe-training-3"
 NETWORK, AVERAGE, OPTIMISER = "network.", "average.", "optimiser."
@@ -134,23 +137,44 @@ def load_optimiser(optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tenso
     optimiser.load_state_dict(optimiser.state_dict() | {"state": state})
 
 
-def check_config(config: TrainConfig, path: Path, *, changed: bool) -> None:
-    """Check that a run resumes with the configuration that it was started with; its folders may have another path."""
-    if not path.is_file():
-        raise ConfigError(f"{path}: no such file (expected the configuration of the run to resume)")
-    before = read_stored(TrainConfig, path)
+def read_run(run: RunFolder, settings: Mapping[str, object] | None = None) -> TrainConfig:
+    """Read the configuration of a run to resume.
+
+    Args:
+        run: Run folder.
+        settings: Settings that take precedence.
+    """
+    if not run.config.is_file():
+        raise FileError(f"{run.path}: no run to resume (expected a run folder with {run.config.name})")
+    return TrainConfig.read(run.config, settings)
+
+
+def check_config(config: TrainConfig, run: RunFolder, *, changed: bool) -> list[Difference]:
+    """Check that a run resumes with the configuration that it was started with; its folders may have another path.
+
+    Returns:
+        Settings that differ, none unless `changed`.
+    """
+    before = read_run(run)
     found = find_differences(before.model_dump(mode="json"), config.model_dump(mode="json"))
     differing = [each for each in found if each[0] not in FOLDERS]
     fixed = [each for each in differing if not f"{each[0]}.".startswith(tuple(f"{key}." for key in CHANGEABLE))]
     listed = _list_differences(fixed or differing, "before", "now")
     if fixed:
         raise ConfigError(
-            f"{path}: these settings cannot change when a run resumes: {listed}; start a new run, "
+            f"{run.config}: these settings cannot change when a run resumes: {listed}; start a new run, "
             "or fine-tune with init=CHECKPOINT if bins and network are the same"
         )
     if differing and not changed:
         remedy = Remedy("changed", True, "resume with the new settings")
-        raise ConfigError(f"{path}: the run was started with other settings: {listed}", remedy)
+        raise ConfigError(f"{run.config}: the run was started with other settings: {listed}", remedy)
+    return differing
+
+
+def describe_changes(differences: Sequence[Difference]) -> str:
+    """Describe the changed settings of a resumed run, as a comment to its command."""
+    listed = ", ".join(f"{key}={now} ({old} before)" for key, old, now in differences)
+    return f"  # resumed with other settings: {listed}" if listed else ""
 
 
 def load_initial_weights(

@@ -15,7 +15,7 @@ from ..datasets import DataConfig, SpikeTensors, TensorSettings, as_data, open_c
 from ..datasets.samples import Image
 from ..events import Events
 from ..events.corruption import Corruption
-from ..networks import NO_MODULES, ModuleSource
+from ..networks import ModuleSource
 from ..results import CorruptedAccuracy, CorruptionResult
 from .callback import LogCallback, TrainingCallback
 from .evaluation import evaluate_network, evaluate_opened, open_evaluation
@@ -30,7 +30,7 @@ def evaluate_corrupted(
     seed: int = 0,
     batch: int = 32,
     callback: TrainingCallback | None = None,
-    modules: ModuleSource = NO_MODULES,
+    trust: str | Sequence[str] = (),
 ) -> CorruptionResult:
     """Evaluate a trained classifier on a data set, without and with corruptions of its recordings.
 
@@ -45,7 +45,7 @@ def evaluate_corrupted(
         seed: Seed of the split, as in `evaluate`, and of the corruptions.
         batch: Recordings per batch.
         callback: Called with progress and warnings; None: log lines.
-        modules: Source of networks with `network.kind = module`.
+        trust: Packages allowed to run code, as in `evaluate`.
 
     Raises:
         DvspipeError: As in `evaluate`.
@@ -60,7 +60,7 @@ def evaluate_corrupted(
         [0.9, 0.71]
     """
     callback, data = callback or LogCallback(), as_data(data)
-    opened = open_evaluation(checkpoint, data, part, seed=seed, callback=callback, modules=modules)
+    opened = open_evaluation(checkpoint, data, part, seed=seed, callback=callback, modules=ModuleSource.of(trust))
     samples, settings = opened.samples, TensorSettings(opened.classifier.bins)
     if samples and (samples[0].code is not None or samples[0].stored is not None):
         kind = "an image" if samples[0].code is not None else "a spike tensor in a shard"

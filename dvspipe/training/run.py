@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Unpack
 
 import torch
 import yaml
 from torch import nn
 
-from ..base.arguments import checked
-from ..base.config import as_settings, plain_settings, read_stored, read_yaml
-from ..base.errors import ConfigError, DataError, FileError, Remedy, count_noun
-from ..base.files import REPLACE, lock_folder, write_text
+from ..base.errors import ConfigError, DataError, Remedy, count_noun
+from ..base.files import lock_folder, write_text
 from ..checkpoints.checkpoint import (
     Checkpoint,
     ClassifierConfig,
@@ -44,11 +40,11 @@ from ..datasets import (
     write_split,
 )
 from ..networks import (
+    NO_MODULES,
     ClassMoments,
     ModuleNetwork,
     ModuleSource,
     Network,
-    NetworkConfig,
     SpikingNetwork,
     count_activity,
     summarize_layers,
@@ -58,9 +54,8 @@ from ..rules import is_linear
 from .activity_record import record_activity
 from .baseline import FrameNetwork, load_baseline, save_baseline
 from .calibration import find_least_energy, fit_temperature
-from .callback import LogCallback, StageCallback, TrainingCallback
-from .choice import choose_settings
-from .config import TrainConfig, TrainKeywords
+from .callback import StageCallback, TrainingCallback
+from .config import TrainConfig
 from .diagnosis import RunOutcome, diagnose, find_copies, find_outside, find_same_films
 from .evaluation import evaluate_network, event_count_accuracy, score, test_notes
 from .features import FeatureTrainer
@@ -68,99 +63,62 @@ from .file_properties import find_properties
 from .framing import adopt_framing
 from .machine import describe_machine, lacks_bfloat16
 from .norms import measure_classes
-from .processes import join_processes
+from .processes import has_several_processes, join_processes
 from .readout_trainer import ReadoutTrainer, fit_new_readout, open_recordings, start_readout
-from .resuming import TrainingState, check_config, find_state, load_initial_weights
+from .resuming import TrainingState, check_config, describe_changes, find_state, load_initial_weights
 from .trainer import DataParts, Experiment, RunSetup, Trainer, is_over, require_tensorboard
 
 RUNS = Path("runs/train")  # folder of new runs
 OUT_OF_MEMORY = re.compile("not enough memory|can't allocate memory")  # in torch's error messages about CPU memory
 
 
-@checked
-def train(
-    config: TrainConfig | DataSet | Mapping[str, object] | str | Path | None = None,
-    folder: str | Path | None = None,
+def find_run_folder(out: str | Path | None, name: str, *, overwrite: bool) -> RunFolder:
+    """Return a run folder, by default the first free one for a name in `RUNS`."""
+    if out is not None:
+        return RunFolder(Path(out))
+    if has_several_processes():  # each process would find another folder
+        raise ConfigError("out: missing; several training processes need a common run folder")
+    return RunFolder.find_free(RUNS, name, overwrite=overwrite)
+
+
+def run_training(
+    config: TrainConfig,
+    folder: RunFolder,
     *,
+    data: DataSet | None = None,
+    modules: ModuleSource = NO_MODULES,
+    callback: TrainingCallback = TrainingCallback(),
     command: str = "",
-    callback: TrainingCallback | None = None,
     resume: bool = False,
     changed: bool = False,
-    overwrite: bool = False,
-    network: nn.Module | NetworkConfig | Mapping[str, object] | None = None,
-    trust: str | Sequence[str] = (),
     decoded: DecodedEvents | None = None,
-    **named: Unpack[TrainKeywords],
 ) -> TrainingRun:
-    """Train a classifier, choose the epoch on the validation part, and test it once on the test part.
-
-    Processes started by torchrun train together, each on its part of every batch; only the first one writes files.
+    """Train with a complete configuration; arguments as in `dvspipe.train`.
 
     Args:
-        config: Folder of recordings, whose settings are then chosen (see `choose_settings`), or are the settings of
-            the run to resume; YAML file, or name of a shipped one; or settings, as a model or a mapping; or a data
-            set, whose missing parts are drawn from its training part.
-        folder: Run folder; created if missing. None: a new folder, runs/train/<name>.
+        config: Configuration.
+        folder: Run folder; the results of an earlier run are replaced.
+        data: Data set; None: the one of the configuration.
+        modules: Source of a network with `network.kind = module`.
+        callback: Training callback.
         command: Command that repeats the run, for the records.
-        callback: Training callback; default: `LogCallback`.
-        resume: Continue after the last complete epoch of the run in the folder, or from its start if there is none. On
-            a CPU, the weights at the end are the same as without the interruption. A complete run is not changed.
-        changed: Allow resuming with other values of the settings in `resuming.CHANGEABLE`.
-        overwrite: Remove the results of an earlier run in the folder.
-        network: Settings of the network; or your own network, for `network.kind = module`. It is trained in place, and
-            has the weights of the chosen epoch at the end. Without it, `network.target` builds the module.
-        trust: Packages allowed to run code for `network.target`.
-        decoded: Events decoded while choosing the settings (`Choice.decoded`); released once all recordings are
-            encoded.
-        named: Settings by name, such as `epochs=5` for `optimiser.epochs`; they take precedence over `config`. A group
-            has its own name: `bins={"steps": 10}`.
-
-    Returns:
-        The run: its folder, epochs, test result and activity.
-
-    Raises:
-        DataError: If the data set is not usable, or differs from the data set of the run to resume.
-        ConfigError: If settings contradict each other, the loss becomes NaN, memory runs out, the run to resume was
-            started with other settings, or the package of `network.target` is not trusted.
-        CheckpointError: If the state to resume from is missing, or the checkpoint of a complete run is corrupted.
-        FileError: If the folder contains a run, cannot be written to, or another process trains in it.
-
-    Example:
-        >>> from dvspipe import train
-        >>> train("recordings", "runs/mine", rule="eprop", epochs=5).test.accuracy  # doctest: +SKIP
-        0.95
+        resume: Continue the run in the folder.
+        changed: Allow resuming with other settings.
+        decoded: Events decoded earlier.
     """
-    is_first = os.environ.get("RANK", "0") == "0"  # set by torchrun
-    callback = (callback or LogCallback()) if is_first else TrainingCallback()
-    data = config if isinstance(config, DataSet) else None
-    module = network if isinstance(network, nn.Module) else None
-    settings: dict[str, object] = {**named}
-    if module is None and network is not None:
-        settings |= {"network": network}
-    elif module is not None and data is not None:
-        settings |= {"network": {"kind": "module"}}
-
-    own = None if folder is None else RunFolder(Path(folder))
-    if own is not None and own.config.is_file() and not resume and not overwrite:
-        raise FileError(f"{folder}: contains a run", REPLACE, Remedy("resume", True, "resume it"))
-    resumed = own if resume else None
-    config, found = _find_config(None if isinstance(config, DataSet) else config, settings, callback, resumed)
-    if own is None and os.environ.get("WORLD_SIZE", "1") != "1":  # each process would find another folder
-        raise ConfigError("folder: missing; several training processes need a common run folder")
-    modules = ModuleSource.of(trust, module)
     modules.check(config.network)  # fail before recordings are read
     init = None if config.init is None else read_checkpoint(config.init, modules=modules)
     if init is not None:
         config = config.model_copy(update={"data": adopt_framing(config.data, init.config)})
 
     with join_processes(choose_device(config.device)) as processes:
-        place = own or RunFolder.find_free(RUNS, config.name)
         if resume:
-            check_config(config, place.config, changed=changed)
-        setup = RunSetup(config, place, init, modules, processes, callback)
+            command += describe_changes(check_config(config, folder, changed=changed))
+        callback.on_note(f"run: {folder.path}")
+        setup = RunSetup(config, folder, init, modules, processes, callback)
         _check_precision(setup)
         try:
-            return _run(setup, data, decoded or found, command, resume=resume)
+            return _run(setup, data, decoded, command, resume=resume)
         except (torch.OutOfMemoryError, RuntimeError) as error:
             if isinstance(error, torch.OutOfMemoryError) or OUT_OF_MEMORY.search(str(error)):
                 raise ConfigError(
@@ -169,32 +127,6 @@ def train(
                     f"{config.optimiser.batch}, bins.steps = {config.bins.steps} or network.channels"
                 ) from error
             raise
-
-
-def _find_config(
-    given: TrainConfig | Mapping[str, object] | str | Path | None,
-    named: Mapping[str, object],
-    callback: TrainingCallback,
-    resumed: RunFolder | None,
-) -> tuple[TrainConfig, DecodedEvents | None]:
-    """Return the configuration, and the events decoded while choosing the settings for a folder of recordings."""
-    if not isinstance(given, str | Path):
-        return as_settings(TrainConfig, given, named, train), None
-    path = Path(given).expanduser()
-    if not path.is_dir():
-        return as_settings(TrainConfig, read_yaml(given), named, train), None
-    if resumed is not None and resumed.config.is_file():
-        stored = read_stored(TrainConfig, resumed.config)
-        data = stored.data.model_copy(update={"root": path})
-        return as_settings(TrainConfig, stored.model_copy(update={"data": data}), named, train), None
-    chosen = plain_settings(TrainConfig, None, named, train)
-    choice = choose_settings(path, chosen, partial(callback.on_progress, "recordings"))
-    for group, reason in choice.reasons.items():
-        for line in reason.splitlines():
-            callback.on_note(f"{group}: {line}")
-    for warning in choice.warnings:
-        callback.on_warning(warning)
-    return choice.config, choice.decoded
 
 
 def choose_device(name: str) -> torch.device:

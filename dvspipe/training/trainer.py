@@ -238,7 +238,9 @@ class Trainer:
         """Accumulate the gradients of a loss by the configured learning rule, and return the outputs."""
         settings, device = self.settings, self.processes.device
         if self.rule is not None:
-            return self.rule.learn(spikes, loss, after_step=self._update_weights if settings.update == "step" else None)
+            return self.rule.update(
+                spikes, loss, after_step=self._update_weights if settings.update == "step" else None
+            )
         precision, reduced = PRECISIONS[settings.precision], settings.precision != "float32"
 
         def forward(spikes: Tensor, state: State | None) -> tuple[Tensor, State]:
@@ -249,7 +251,7 @@ class Trainer:
         if not self.segment_is_chosen:
             self.segment, self.segment_is_chosen = self._choose_segment(spikes), True
         rule = Bptt(self.network, steps=self.segment, truncate=settings.truncate, forward=forward)
-        return rule.learn(spikes, loss)
+        return rule.update(spikes, loss)
 
     def _choose_segment(self, spikes: Tensor) -> int | None:
         """Return the segment length that fits into memory, equal in all processes; None: all steps fit."""

@@ -1,14 +1,14 @@
-"""Verbs that classify recordings."""
+"""Verbs that classify recordings, and adapt classifiers to them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 from ..base.arguments import checked
 from ..base.config import as_settings
-from ..events import SensorSizeLike
+from ..events import Events, SensorSizeLike
 from ..formats import NO_HINTS, HintsLike, RecordingLike
 from ..inference import InferConfig, as_classifier
 from ..inference.classifier import InferKeywords
@@ -16,7 +16,7 @@ from ..parallel import Progress
 from ..results import Prediction
 
 if TYPE_CHECKING:
-    from ..inference import Classifier
+    from ..inference import Adaptation, Classifier
 
 
 @checked
@@ -52,3 +52,51 @@ def infer(
     """
     chosen = as_settings(InferConfig, config, named, infer)
     return as_classifier(checkpoint).predict(recording, chosen, sensor=sensor, hints=hints, progress=progress)
+
+
+@checked
+def adapt(
+    checkpoint: Classifier | str | Path,
+    recordings: RecordingLike | Sequence[RecordingLike],
+    config: InferConfig | Mapping[str, object] | None = None,
+    *,
+    strength: float = 0.5,
+    sensor: SensorSizeLike | None = None,
+    hints: HintsLike = NO_HINTS,
+    progress: Progress | None = None,
+    **named: Unpack[InferKeywords],
+) -> Adaptation:
+    """Adapt a trained network to the sensor of unlabelled recordings, in bounded memory.
+
+    The statistics of its batch norms move towards the statistics of the recordings; weights do not change.
+
+    Args:
+        checkpoint: Classifier, or a checkpoint as in `Classifier.load`; it is not changed.
+        recordings: Files, or events in memory; one or several. Each is read once; recordings that cannot be used are
+            skipped.
+        config: Settings of windows and framing, as in the later classification; `stateful` has no effect.
+        strength: Share of the shift that is applied, 0 to 1. At 1, the statistics move by the complete difference that
+            is not due to chance; this can be too much for a very different sensor. The strength is reduced if few
+            classes are predicted, to 0 for a single class.
+        sensor: Sensor size, for files that do not store it.
+        hints: Other metadata that the files do not store.
+        progress: Callback with the finished and total number of recordings.
+        named: Settings of `InferConfig` by name.
+
+    Raises:
+        ConfigError: If `strength` is not in [0, 1], or the configuration does not fit the network.
+        CheckpointError: If the network has no batch norm, or its checkpoint does not contain moments per class.
+        DataError: If fewer than 4 windows are not quiet.
+        DvspipeError: If no recording can be used; the error of the first recording.
+
+    Example:
+        >>> adaptation = adapt("gesture-synthetic", ["a.aedat4", "b.aedat4"])  # doctest: +SKIP
+        >>> adaptation.save("mine.safetensors")  # doctest: +SKIP
+    """
+    from ..inference import adapt_classifier
+
+    listed = [recordings] if isinstance(recordings, str | Path | Events) else recordings
+    chosen = as_settings(InferConfig, config, named, adapt)
+    return adapt_classifier(
+        as_classifier(checkpoint), listed, chosen, strength=strength, sensor=sensor, hints=hints, progress=progress
+    )

@@ -269,7 +269,7 @@ def bench_upsampling(options: Options) -> Iterator[Figure]:
         source = open_video(options.data / "video" / UPSAMPLED[-1], VideoSettings(resize="1920x1080")).frames()
         write_video(video, itertools.islice(source, UPSAMPLED_FRAMES))
         for way, target in (("auto", 1), ("off", None)):
-            peak_mb = _peak_mb(video, out, "--set", f"upsample={way}")
+            peak_mb = _peak_mb(video, out, "--upsample", way)
             yield Figure(f"upsampling/1080p_memory_{way}", 450 / peak_mb, "x below 450 MB", target, {"MB": peak_mb})
 
 
@@ -836,7 +836,7 @@ def bench_inference(_options: Options) -> Iterator[Figure]:
         network = "gesture-synthetic"
         for name, sensor, rate, lasts_s, target, further in (
             ("128x128", GESTURE_SENSOR, 100_000, 600, 20, []),
-            ("720p", SensorSize(width=1280, height=720), 5_000_000, 60, 3, ["--set", "fit=scale"]),
+            ("720p", SensorSize(width=1280, height=720), 5_000_000, 60, 3, ["--fit", "scale"]),
         ):
             recording = folder / f"{name}.h5"
             _write_random(recording, sensor, rate, lasts_s)
@@ -847,7 +847,7 @@ def bench_inference(_options: Options) -> Iterator[Figure]:
                 yield Figure(f"inference/{name}_{cores}_core", lasts_s / seconds, "x real time", target, beside)
             if lasts_s == 600:
                 yield Figure("inference/10_minutes_memory", 600 / peak_mb, "x below 600 MB", 1, {"MB": peak_mb})
-                spent, peak_mb = _time_inference(network, recording, 2, "--set", "stateful=true")
+                spent, peak_mb = _time_inference(network, recording, 2, "--stateful")
                 yield Figure(f"inference/{name}_stateful", lasts_s / spent.wall_s, "x real time", None, {"MB": peak_mb})
                 spent, peak_mb = _time_inference(network, recording, 2, "--out", str(folder / "out"))
                 yield Figure(f"inference/{name}_pictures", lasts_s / spent.wall_s, "x real time", None, {"MB": peak_mb})
@@ -915,7 +915,7 @@ def bench_hour(options: Options) -> Iterator[Figure]:
             for work, *arguments in (
                 ("convert", "convert", "-o", out, "--overwrite"),
                 ("noisy", "convert", "-o", out, "--overwrite", "--preset", "noisy"),
-                ("upsample", "convert", "-o", out, "--overwrite", "--set", "upsample=auto"),
+                ("upsample", "convert", "-o", out, "--overwrite", "--upsample", "auto"),
                 ("infer", "infer", "gesture-synthetic"),
             ):
                 command = [sys.executable, "-m", "dvspipe", *arguments]

@@ -62,7 +62,7 @@ def build_ours(way: str, side: int) -> Callable[[Tensor, Tensor], object]:
         else:
             rule = build_rule(name, network, steps=steps)  # type: ignore[arg-type]
             assert rule is not None
-            rule.learn(x, loss)
+            rule.update(x, loss)
 
     return learn
 

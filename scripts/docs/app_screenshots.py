@@ -14,12 +14,13 @@ from typing import Any
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
+from dvspipe import train
 from dvspipe.app import AppSettings, serve
 from dvspipe.app.examples import SAMPLE
 from dvspipe.base.config import build, merge_settings, read_yaml
 from dvspipe.formats import write
 from dvspipe.synthesis import GestureClip, record_gesture
-from dvspipe.training import TrainConfig, train
+from dvspipe.training import TrainConfig
 from dvspipe.video.opening import open_video
 
 OUT = Path(__file__).parents[2] / "docs" / "images"

@@ -120,7 +120,7 @@ def render() -> str:
         *_files(RunFolder),
         *_models(TRAINING),
         "## Evaluation\n",
-        "`dvspipe eval --out FILE` writes the first object, and with `--corrupt` the second.\n",
+        "`dvspipe evaluate --out FILE` writes the first object, and with `--corrupt` the second.\n",
         *_models(EVALUATION),
         "## Adaptation\n",
         "`dvspipe adapt --json` prints this object.\n",

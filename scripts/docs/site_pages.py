@@ -18,8 +18,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import typer.cli
-import typer.main
 import yaml
 from pydantic import BaseModel
 
@@ -85,10 +83,6 @@ AREAS: Mapping[str, Area] = {
             "view",
             "PreviewSettings",
             "open_recording",
-            "select_part",
-            "cut_recording",
-            "filter_recording",
-            "merge_recordings",
             "Hints",
             "Recording",
             "RecordingInfo",
@@ -327,23 +321,8 @@ def copied_page(source: str) -> str:
 
 def command_page() -> str:
     """Return the page of all commands with the texts of `--help`."""
-    command: Any = typer.main.get_command(app)
-    text = typer.cli.get_docs_for_click(obj=command, ctx=typer.Context(command, info_name="dvspipe"), name="dvspipe")
-    text = re.sub(r"<(\w+(\[[\w ]+\])?)>", r"\1", text.partition("\n")[2])
-    text = re.sub(r"^\*\*(Usage|Arguments|Options|Commands)\*\*:$", r"**\1**", text, flags=re.MULTILINE)
-    for name, inner in _inner_commands(command, ""):
-        described = _sentence(inner.help or "").partition(". ")[0].rstrip(".")
-        shown = name.rpartition(" ")[2]
-        line = f"* [`{shown}`](#dvspipe-{name.replace(' ', '-')}): {described}."
-        text = re.sub(rf"^\* `{shown}`: .*$", lambda _, line=line: line, text, count=1, flags=re.MULTILINE)
-    return f"# Command line\n{text}"
-
-
-def _inner_commands(group: Any, prefix: str) -> Iterator[tuple[str, Any]]:
-    """Yield name and command for each command of a group and its subgroups."""
-    for name, command in getattr(group, "commands", {}).items():
-        yield f"{prefix}{name}", command
-        yield from _inner_commands(command, f"{prefix}{name} ")
+    text = app.generate_docs("markdown", max_heading_level=3)
+    return re.sub(r"^# .*$", "# Command line", text, count=1, flags=re.MULTILINE)
 
 
 def settings_page() -> str:
@@ -352,17 +331,17 @@ def settings_page() -> str:
         "# Configuration\n",
         "All settings with their types and defaults. A configuration contains only what differs from the defaults.\n",
         "## Training\n",
-        "For `dvspipe train`, `eval` and `data`, in a YAML file or as KEY=VALUE:",
+        "For `dvspipe train`, `evaluate` and `data`, in a YAML file or as KEY=VALUE:",
         "`dvspipe train mine.yaml optimiser.epochs=10`. Both need the full name; a dot is a group of the file:",
         "`optimiser: {epochs: 10}`. Short names, such as `epochs=10`, are keywords of Python only.\n",
         *_group(TrainConfig, ""),
         "## Conversion\n",
         "In Python, `dvspipe.ConvertConfig`. On the command line, omit the group:",
-        "`dvspipe convert VIDEO.mp4 -o events.h5 --set pos_thres=0.3 --set fps=50`. For recordings, the settings are",
-        "`--set sort=true` and `--set salvage=true`.\n",
+        "`dvspipe convert VIDEO.mp4 -o events.h5 --pos-thres 0.3 --fps 50`. For recordings, the settings are",
+        "`--sort` and `--salvage`.\n",
         *_group(ConvertConfig, ""),
         "## Inference\n",
-        "For `dvspipe infer --set KEY=VALUE`.\n",
+        "Options of `dvspipe infer`: `dvspipe infer CHECKPOINT RECORDING --segments.enter 0.7`.\n",
         *_group(InferConfig, ""),
     ]
     return "\n".join(lines)

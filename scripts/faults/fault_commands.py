@@ -20,11 +20,12 @@ import yaml
 from PIL import Image
 from safetensors.numpy import load_file
 
+from dvspipe import train
 from dvspipe.base.config import build, merge_settings
 from dvspipe.base.files import MANIFEST
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import read, write
-from dvspipe.training import TrainConfig, train
+from dvspipe.training import TrainConfig
 from dvspipe.video.frames import frames_from_arrays
 from dvspipe.video.opening import open_video
 from dvspipe.video.writing import write_video
@@ -70,15 +71,15 @@ def _command(name: str, line: str, output: str, repeated: str | None = None) -> 
 
 TREE = "convert in/tree -o out --jobs 2"
 INFER = "infer in/best.safetensors in/bars/right -o out --no-pictures --jobs 2"
-SYNTH = "synth nmnist -o out --mnist in/mnist --n 6 --jobs 2"
+SYNTH = "synth nmnist -o out --mnist in/mnist --count 6 --jobs 2"
 COMMANDS = (
-    _command("convert", "convert in/tree/0.webm -o out.h5 --set pos_thres=0.02 --set neg_thres=0.02", "out.h5"),
+    _command("convert", "convert in/tree/0.webm -o out.h5 --pos-thres 0.02 --neg-thres 0.02", "out.h5"),
     _command("tree", TREE, "out", TREE),
     _command(
         "train",
         "train in/bars.yaml data.root=in/bars -o out",
         "out",
-        "train in/bars.yaml data.root=in/bars --resume out",
+        "train in/bars.yaml data.root=in/bars --resume -o out",
     ),
     _command("infer", INFER, "out", INFER),
     _command("synth", SYNTH, "out", SYNTH),

@@ -50,11 +50,11 @@ TARGETS = (
     *(Target(f"video .{suffix}", f"clip.{suffix}", "convert FILE -o out.h5", 2) for suffix in VIDEOS),
     Target("checkpoint", "best.safetensors", "infer FILE IN/bars/right/0.h5", 6),
     Target("YAML", "bars.yaml", "train FILE data.root=nowhere", 4),
-    Target("YAML", "preset.yaml", "convert IN/clip.webm -o out.h5 --stop 0.2 --preset FILE", 3),
+    Target("YAML", "preset.yaml", "convert IN/clip.webm -o out.h5 --stop-s 0.2 --preset FILE", 3),
     Target("labels", "labels.csv", f"{INFER} IN/bars/right/0.h5 --labels FILE", 4),
-    Target("times", "times.csv", "convert IN/clip.webm -o out.h5 --set timestamps=FILE", 2),
+    Target("times", "times.csv", "convert IN/clip.webm -o out.h5 --timestamps FILE", 2),
     *(
-        Target("run", f"run/{name}", "train IN/bars.yaml data.root=IN/bars --resume RUN", 1)
+        Target("run", f"run/{name}", "train IN/bars.yaml data.root=IN/bars --resume -o RUN", 1)
         for name in ("args.yaml", "split.json", "metrics.jsonl", "test.json", "weights/state.safetensors")
     ),
 )
@@ -64,9 +64,9 @@ RECORDING_COMMANDS = (
     "convert FILE -o out.h5",
     "convert FILE -o out.csv",
     "view FILE -o out.png",
-    "convert FILE -o out.h5 --set salvage=true",
-    f"{INFER} FILE --set fit=crop",
-    "filter FILE -o out.npz --refractory 1",
+    "convert FILE -o out.h5 --salvage",
+    f"{INFER} FILE --fit crop",
+    "filter FILE -o out.npz --refractory-us 1000",
 )
 
 
@@ -151,8 +151,8 @@ class _RuleError(Exception):
 
 def _metadata_options(seed: Seed) -> list[str]:
     """Return the options for metadata that the recording lacks: sensor and hints."""
-    hints = [f"{name}={value}" for name, value in seed.hints if value is not None]
-    given = [word for hint in hints for word in ("--hint", hint)]
+    hints = [(f"--hints.{name.replace('_', '-')}", value) for name, value in seed.hints if value is not None]
+    given = [word for option in hints for word in option]
     return [*given, "--sensor", str(seed.sensor)] if seed.sensor else given
 
 

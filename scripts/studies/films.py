@@ -13,10 +13,10 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
+from dvspipe.base.config import build, parse_overrides
 from dvspipe.base.errors import DvspipeError
 from dvspipe.base.labels import GESTURES
-from dvspipe.cli.infer import build_config
-from dvspipe.inference import Classifier, Prediction
+from dvspipe.inference import Classifier, InferConfig, Prediction
 from dvspipe.results import wilson_interval
 from dvspipe.synthesis.gestures import OTHER
 
@@ -36,7 +36,8 @@ def describe(truth: str, path: Path, found: Prediction) -> str:
 
 def measure(checkpoint: str, films: list[tuple[str, Path]], settings: list[str], rows: list[str]) -> None:
     """Classify films, print the accuracy per class, and append a row per film to `rows`."""
-    classifier, config = Classifier.load(checkpoint), build_config(settings)
+    classifier = Classifier.load(checkpoint)
+    config = build(InferConfig, parse_overrides(settings), "--set")
     results = defaultdict[str, list[Prediction]](list)
     for truth, path in films:
         try:

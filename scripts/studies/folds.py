@@ -14,9 +14,10 @@ from pathlib import Path
 
 from sklearn.model_selection import StratifiedGroupKFold
 
+from dvspipe import train
 from dvspipe.base.config import build, merge_settings, parse_overrides, read_yaml
 from dvspipe.datasets import divide, open_dataset, write_split
-from dvspipe.training import TrainConfig, train
+from dvspipe.training import TrainConfig
 
 
 def main() -> None:

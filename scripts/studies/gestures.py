@@ -17,11 +17,11 @@ from pathlib import Path
 import numpy as np
 from adaptation import SENSORS, read_sensor
 
+from dvspipe import Classifier, Prediction, adapt
 from dvspipe.base.errors import DataError
 from dvspipe.base.labels import GESTURES
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import read
-from dvspipe.inference import Classifier, Prediction, adapt
 from dvspipe.synthesis import GESTURE_SENSOR, GestureClip, record_film, record_gesture
 from dvspipe.synthesis.webcam import Webcam
 

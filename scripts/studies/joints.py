@@ -1,4 +1,4 @@
-"""Train and evaluate the joint network of `infer --set pose=true`.
+"""Train and evaluate the joint network of `infer --pose`.
 
     python scripts/studies/joints.py events RECORDINGS CHECKPOINT_1 CHECKPOINT_2 --out events.npz
     python scripts/studies/joints.py folds SKELETONS FILMS events.npz

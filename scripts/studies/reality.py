@@ -15,7 +15,7 @@ from dvspipe.events import Events, concatenate
 from dvspipe.formats import read, read_frames
 from dvspipe.recordings.comparison import compare
 from dvspipe.report import Metric, describe_comparison
-from dvspipe.simulator import SimulatorConfig, calibrate, simulate
+from dvspipe.simulator import SimulatorConfig, calibrate_frames, simulate
 from dvspipe.video.frames import Frame
 
 Half = tuple[list[Frame], Events]
@@ -32,7 +32,7 @@ def halves(path: Path) -> tuple[Half, Half]:
 
 def evaluate(fitted: Half, tested: Half) -> list[Metric]:
     """Return the metrics of `compare` on one half, with the sensor fitted to the other half."""
-    config = build(SimulatorConfig, calibrate(*fitted).to_yaml_settings(), "the calibrated sensor")
+    config = build(SimulatorConfig, calibrate_frames(*fitted).to_yaml_settings(), "the calibrated sensor")
     frames, events = tested
     return describe_comparison(compare(events, concatenate(simulate(frames, config), events.sensor)))
 

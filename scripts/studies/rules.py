@@ -21,10 +21,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from dvspipe import train
 from dvspipe.base.config import build, merge_settings, parse_overrides, read_yaml
 from dvspipe.datasets import DataConfig
 from dvspipe.results import EpochRow, RunFolder, TestResult, TrainingRun
-from dvspipe.training import TrainConfig, train
+from dvspipe.training import TrainConfig
 from dvspipe.training.resuming import check_config
 
 NEEDED = ("network.norm=weight", "network.reset=subtract", "network.detach_reset=true", "optimiser.loss=each_step")

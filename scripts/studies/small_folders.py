@@ -14,10 +14,11 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from dvspipe import train
 from dvspipe.base.labels import GESTURES
 from dvspipe.formats import write
 from dvspipe.synthesis import GestureClip, record_gesture
-from dvspipe.training import choose_settings, train
+from dvspipe.training import choose_settings
 
 SEEDS = (0, 1, 2)
 DIGITS = (("017", 6), ("0123456789", 20))

@@ -5,7 +5,7 @@ python scripts/studies/timeline.py digits CHECKPOINT -o OUT --data DIR       syn
 python scripts/studies/timeline.py real-digits CHECKPOINT -o OUT --data DIR  20 recordings of DIR/nmnist/Test
 
 OUT/streams contains the recordings and their label files, OUT/answers the output of `dvspipe infer`. All other
-arguments, such as --set hop_us=60000 or --set stateful=true, are passed to `dvspipe infer`.
+arguments, such as --hop-us 60000 or --stateful, are passed to `dvspipe infer`.
 """
 
 from __future__ import annotations

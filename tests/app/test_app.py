@@ -25,10 +25,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from commands import keep_signal_handlers
+from commands import dvspipe, keep_signal_handlers
 from conftest import random_events, write_bars
 from facts import mentions, raises
-from typer.testing import CliRunner
 
 from dvspipe.base.errors import ConfigError, DvspipeError, FileError, Remedy
 from dvspipe.events import Events, SensorSize, merge_streams
@@ -70,7 +69,6 @@ from dvspipe.app.videos import (
     show_excerpt,
 )
 from dvspipe.app.work import Jobs, Session, Workspace, WorkStep, remove_abandoned, remove_old, safe_stem, say_running
-from dvspipe.cli.app import app
 
 IDEAL_CHOICES = Choices(IDEAL, knobs_of(IDEAL), "off")
 
@@ -361,8 +359,7 @@ def test_shown_command_gives_the_same_events(short_video: Path, tmp_path: Path) 
     values |= {"pos_thres": 0.35, "refractory_period": 2.0}
     choices = Choices("v2e", tuple(values.values()), "2")
     out = tmp_path / "bar.h5"
-    done = CliRunner().invoke(app, shlex.split(choices.command(str(short_video), str(out)))[1:])
-    assert done.exit_code == 0, done.output
+    dvspipe(*shlex.split(choices.command(str(short_video), str(out)))[1:], cwd=tmp_path)
     stored = info(out).attributes["settings"]
     config = choices.config().for_recording(short_video.name).model_dump()
     assert stored["simulator"] == config["simulator"]
@@ -719,7 +716,7 @@ def test_stopped_server_removes_its_files_and_ends(
     monkeypatch.setattr("dvspipe.cli.page.time.sleep", lambda _: signal.raise_signal(number))
     monkeypatch.setattr("dvspipe.cli.page.end_interrupted", lambda: seen.append("ended"))
     with keep_signal_handlers():
-        CliRunner().invoke(app, ["app", str(tmp_path), "--no-browser"])
+        dvspipe("app", tmp_path, "--no-browser", cwd=tmp_path, code=None)
     assert seen == ["files removed", "ended"]
 
 
@@ -801,7 +798,7 @@ def test_3d_view_and_pictures_have_text_descriptions(explored: Explored) -> None
     assert mentions(PictureChoices(0.0, events=1000, colours="colour-blind").text, "vermilion", "blue")
 
 
-@pytest.mark.parametrize("mode", ["counts", "surface", "decay"])
+@pytest.mark.parametrize("mode", ["count", "surface", "decay"])
 def test_picture_shows_a_duration_or_a_number_of_events(explored: Explored, mode: PreviewMode) -> None:
     first, last = (draw_picture(explored, PictureChoices(place, mode=mode)) for place in (0.0, 1.0))
     assert first.shape == last.shape
@@ -818,8 +815,7 @@ def test_cut_and_filter_equal_the_shown_commands(
     assert 0 < counts.kept < counts.events
     monkeypatch.chdir(tmp_path)
     for command in cut.commands(str(explored.source.path), "typed.h5").splitlines():
-        done = CliRunner().invoke(app, shlex.split(command)[1:])
-        assert done.exit_code == 0, done.output
+        dvspipe(*shlex.split(command)[1:], cwd=tmp_path)
     assert read(tmp_path / "page.h5") == read(tmp_path / "typed.h5")
 
 
@@ -866,7 +862,8 @@ def test_two_settings_on_one_video_are_compared_on_all_its_pixels(short_video: P
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A folder with a run on moving bars, and an incomplete run."""
     from dvspipe.base.config import build
-    from dvspipe.training import TrainConfig, train
+    from dvspipe.training import TrainConfig
+    from dvspipe.verbs.training import train
 
     folder, root = tmp_path_factory.mktemp("runs"), tmp_path_factory.mktemp("root")
     settings = {

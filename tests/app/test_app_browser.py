@@ -314,7 +314,8 @@ def test_uploaded_videos_are_converted_in_two_pages_and_downloaded(
     second = site.watch(browser.new_context().new_page())
     pages = {"first.webm": fresh_page, "second.webm": second}
     for name, opened in pages.items():
-        upload(opened, shutil.copy(clip, tmp_path / name), opened.locator(".chosen:visible", has_text=name).first)
+        shutil.copy(clip, tmp_path / name)
+        upload(opened, tmp_path / name, opened.locator(".chosen:visible", has_text=name).first)
         opened.get_by_role("button", name="Convert the complete video").click()
     for opened in pages.values():
         frame_of(opened).locator(".facts", has_text="2.96").wait_for()

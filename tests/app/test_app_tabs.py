@@ -93,7 +93,7 @@ def test_without_a_file_previous_videos_and_answers_are_removed(tabs: Tabs, sess
     shown = tabs.answers.clear()
     assert "<iframe" not in shown[tabs.answers.page]
     assert (shown[tabs.answers.windows], shown[tabs.answers.command]) == ([], "")
-    shown = merge(tabs.recordings.explore(session, None, 0.5, 30.0, 0, "counts", "light"))
+    shown = merge(tabs.recordings.explore(session, None, 0.5, 30.0, 0, "count", "light"))
     assert shown[tabs.recordings.explored] is None
     assert shown[tabs.recordings.page] == shown[tabs.recordings.picture] == ""
     assert "<iframe" not in str(tabs.pairs.clear())
@@ -128,7 +128,7 @@ def test_region_to_cut_is_drawn(tabs: Tabs, session: Session, tmp_path: Path) ->
     path = tmp_path / "noise.h5"
     write(path, random_events(0, 2000, SensorSize(width=34, height=26), 500_000))
     explored = explore(ChosenFile(path, path.name), tmp_path, "light", ignore_progress)
-    tab, place = tabs.recordings, (0.5, 30.0, 0, "counts", "light")
+    tab, place = tabs.recordings, (0.5, 30.0, 0, "count", "light")
     assert "10x8+2-3" in merge(tab.show_region(session, explored, "10x8+2-3", *place))[tab.region]
     assert merge(tab.show_region(session, explored, "10x", *place))[tab.region] == ""
 

@@ -50,9 +50,9 @@ def read_noise_labels(path: Path) -> Events:
 @pytest.mark.parametrize(
     ("times", "message"),
     [
-        (["--start", "100"], "100 s"),
-        (["--start", "2", "--stop", "1"], ("1 s", "2 s")),
-        (["--start", "2", "--stop", "2"], "2 s"),
+        (["--start-s", "100"], "100 s"),
+        (["--start-s", "2", "--stop-s", "1"], ("1 s", "2 s")),
+        (["--start-s", "2", "--stop-s", "2"], "2 s"),
     ],
 )
 def test_cut_outside_recording_is_an_error(suffix: str, times: list[str], message: object, tmp_path: Path) -> None:
@@ -64,15 +64,15 @@ def test_cut_outside_recording_is_an_error(suffix: str, times: list[str], messag
 
 def test_cut_of_quiet_interval_is_empty(tmp_path: Path) -> None:
     write(tmp_path / "a.h5", Events([0, 5_000_000], [1, 1], [1, 1], [1, 1], SENSOR))
-    said = dvspipe("cut", "a.h5", "-o", "b.h5", "--start", 1, "--stop", 2, cwd=tmp_path)
+    said = dvspipe("cut", "a.h5", "-o", "b.h5", "--start-s", 1, "--stop-s", 2, cwd=tmp_path)
     assert len(read(tmp_path / "b.h5")) == 0
     assert "b.h5: " in said.stdout + said.stderr
-    said = dvspipe("cut", "a.h5", "-o", "c.h5", "--roi", "3x3+5+2", cwd=tmp_path)
+    said = dvspipe("cut", "a.h5", "-o", "c.h5", "--region", "3x3+5+2", cwd=tmp_path)
     assert "c.h5: " in said.stdout + said.stderr
 
 
 def test_cut_keeps_noise_labels_and_settings(labelled: Path) -> None:
-    dvspipe("cut", "a.h5", "-o", "b.h5", "--start", 1, "--roi", "5x4+3+2", cwd=labelled.parent)
+    dvspipe("cut", "a.h5", "-o", "b.h5", "--start-s", 1, "--region", "5x4+3+2", cwd=labelled.parent)
     inside = (EVENTS.x >= 3) & (EVENTS.x < 8) & (EVENTS.y >= 2) & (EVENTS.y < 6) & (EVENTS.t >= EVENTS.t[0] + 1_000_000)
     labels = read_noise_labels(labelled.with_name("b.h5"))
     assert np.array_equal(labels.t, EVENTS.t[inside])
@@ -80,7 +80,7 @@ def test_cut_keeps_noise_labels_and_settings(labelled: Path) -> None:
     assert open_recording(labelled.with_name("b.h5")).attributes["settings"] == SETTINGS
 
 
-@pytest.mark.parametrize("options", [[], ["--set", "sort=true"], ["--set", "salvage=true"]])
+@pytest.mark.parametrize("options", [[], ["--sort"], ["--salvage"]])
 def test_conversion_keeps_noise_labels_and_settings(labelled: Path, options: list[str]) -> None:
     dvspipe("convert", "a.h5", "-o", "b.hdf5", *options, cwd=labelled.parent)
     assert np.array_equal(read_noise_labels(labelled.with_name("b.hdf5")).p, NOISE)
@@ -88,7 +88,7 @@ def test_conversion_keeps_noise_labels_and_settings(labelled: Path, options: lis
 
 
 def test_filter_keeps_noise_labels_and_adds_its_settings(labelled: Path) -> None:
-    dvspipe("filter", "a.h5", "-o", "b.h5", "--refractory", 20, "--hot-pixels", cwd=labelled.parent)
+    dvspipe("filter", "a.h5", "-o", "b.h5", "--refractory-us", 20000, "--hot-pixels", cwd=labelled.parent)
     labels, kept = read_noise_labels(labelled.with_name("b.h5")), read(labelled.with_name("b.h5"))
     assert 0 < len(kept) < len(EVENTS)
     known = {
@@ -101,10 +101,10 @@ def test_filter_keeps_noise_labels_and_adds_its_settings(labelled: Path) -> None
 
 
 def test_filters_are_scored_on_a_recording_with_noise_labels(labelled: Path) -> None:
-    said = dvspipe("filter", "a.h5", "--score", "--activity", 5, "--curve", "c.png", cwd=labelled.parent).stdout
+    said = dvspipe("filter", "a.h5", "--score", "--activity-us", 5000, "--curve", "c.png", cwd=labelled.parent).stdout
     assert mentions(said, "a.h5", "3,000 events", f"{NOISE.sum():,}", "5 ms", "precision", "recall", "AUROC", "c.png")
     assert sorted(path.name for path in labelled.parent.iterdir()) == ["a.h5", "c.png"]
-    said = dvspipe("filter", "a.h5", "--score", "--activity", 5, "--json", cwd=labelled.parent).stdout
+    said = dvspipe("filter", "a.h5", "--score", "--activity-us", 5000, "--json", cwd=labelled.parent).stdout
     scores = json.loads(said)
     assert [score["setting"] for score in scores["filters"]] == [None, None, 5000]
     assert scores["together"]["kept"] == scores["filters"][2]["kept"]
@@ -114,8 +114,8 @@ def test_tuned_filters_are_applied(labelled: Path) -> None:
     row = np.arange(300)
     edge = Events(row * 1000, row // 7 % 12, row % 7, row % 2, SENSOR)
     write(labelled.with_name("edge.h5"), edge)
-    said = dvspipe("filter", "edge.h5", "--tune", "--noise", 20, cwd=labelled.parent).stdout
-    assert mentions(said, "edge.h5", "chosen: --activity")
+    said = dvspipe("filter", "edge.h5", "--tune", "--noise-hz", 20, cwd=labelled.parent).stdout
+    assert mentions(said, "edge.h5", "chosen: --activity-us")
     dvspipe("filter", "a.h5", "--tune", "-o", "b.h5", cwd=labelled.parent)
     assert 0 < len(read(labelled.with_name("b.h5"))) <= len(EVENTS)
 
@@ -124,13 +124,13 @@ def test_tuned_filters_are_applied(labelled: Path) -> None:
     ("options", "facts"),
     [
         (["--score"], ["--tune"]),
-        (["--activity", 5], ["-o FILE", "--score"]),
-        (["--activity", 5, "--tune"], ["--tune"]),
-        (["--activity", 5, "-o", "b.h5", "--curve", "c.png"], ["--curve", "--score"]),
-        (["--activity", 5, "-o", "b.h5", "--json"], ["--json", "--score"]),
-        (["--activity", 5, "-o", "b.h5", "--score", "--json"], ["b.h5", "--json"]),
-        (["--tune", "-o", "b.h5", "--noise", 5], ["b.h5", "--noise"]),
-        (["--tune", "--noise", 5], ["a.h5", "5 Hz"]),
+        (["--activity-us", 5000], ["-o FILE", "--score"]),
+        (["--activity-us", 5000, "--tune"], ["--tune"]),
+        (["--activity-us", 5000, "-o", "b.h5", "--curve", "c.png"], ["--curve", "--score"]),
+        (["--activity-us", 5000, "-o", "b.h5", "--json"], ["--json", "--score"]),
+        (["--activity-us", 5000, "-o", "b.h5", "--score", "--json"], ["b.h5", "--json"]),
+        (["--tune", "-o", "b.h5", "--noise-hz", 5], ["b.h5", "--noise-hz"]),
+        (["--tune", "--noise-hz", 5], ["a.h5", "5 Hz"]),
         (["--tune", "--curve", "c.jpg"], ["c.jpg", ".png"]),
         (["--tune", "--curve", "a.h5"], ["a.h5", ".png"]),
     ],
@@ -167,7 +167,7 @@ def test_noise_labels_of_wrong_length_are_ignored(labelled: Path) -> None:
 def test_info_rejects_decreasing_times(tmp_path: Path) -> None:
     n = np.arange(50)
     np.save(tmp_path / "a.npy", np.stack([49_000 - 1000 * n, n % 12, n % 7, n % 2], 1))
-    hints = ["--hint", "columns=txyp", "--hint", "time_unit=us"]
+    hints = ["--hints.columns", "txyp", "--hints.time-unit", "us"]
     assert mentions(dvspipe("info", "a.npy", *hints, cwd=tmp_path, code=2).stderr, "event 1", "t = 48000 us")
 
 
@@ -183,12 +183,13 @@ def test_sensor_is_not_guessed_without_events(tmp_path: Path) -> None:
     assert "--sensor WxH" in dvspipe("info", "a.txt", cwd=tmp_path, code=2).stderr
     assert "12 x 7 (given)" in dvspipe("info", "a.txt", "--sensor", "12x7", cwd=tmp_path).stdout
     (tmp_path / "b.txt").write_text("minutes of a meeting of ours\n", encoding="utf-8")
-    said = dvspipe("info", "b.txt", "--hint", "columns=txyp", cwd=tmp_path, code=2).stderr
+    said = dvspipe("info", "b.txt", "--hints.columns", "txyp", cwd=tmp_path, code=2).stderr
     assert mentions(said, "b.txt", 6, 4)
 
 
 @pytest.mark.parametrize(
-    "command", [["check"], ["filter", "-o", "b.h5", "--refractory", "1"], ["filter", "-o", "b.h5", "--hot-pixels"]]
+    "command",
+    [["check"], ["filter", "-o", "b.h5", "--refractory-us", "1000"], ["filter", "-o", "b.h5", "--hot-pixels"]],
 )
 def test_sensor_of_a_billion_pixels_is_rejected(command: list[str], tmp_path: Path) -> None:
     large = SensorSize(width=32767, height=32767)
@@ -210,9 +211,9 @@ def test_commands_report_done_and_total(suffix: str, tmp_path: Path, monkeypatch
     monkeypatch.setattr(filter_module, "progress", progress)
     for command in (
         ["check"],
-        ["info", "--whole"],
+        ["info", "--read-all"],
         ["cut", "-o", "b.h5"],
-        ["cut", "-o", "b.h5", "--start", "1", "--stop", "2"],
+        ["cut", "-o", "b.h5", "--start-s", "1", "--stop-s", "2"],
         ["filter", "-o", "b.h5", "--hot-pixels"],
         ["merge", f"a{suffix}", "-o", "b.h5"],
     ):
@@ -224,13 +225,13 @@ def test_commands_report_done_and_total(suffix: str, tmp_path: Path, monkeypatch
             done, total = zip(*calls, strict=True)
             assert len(set(total)) == 1
             assert list(done) == sorted(done)
-            assert "--start" in command or done[-1] == total[-1] > 0
+            assert "--start-s" in command or done[-1] == total[-1] > 0
 
 
 def test_commands_work_in_pipes(tmp_path: Path) -> None:
     write(tmp_path / "a.h5", EVENTS)
     program = [sys.executable, "-m", "dvspipe"]
-    cut = [*program, "cut", "a.h5", "-o", "-", "--stop", "1"]
+    cut = [*program, "cut", "a.h5", "-o", "-", "--stop-s", "1"]
     written = subprocess.run(cut, cwd=tmp_path, capture_output=True, timeout=120, check=True)
     assert b"-: " in written.stderr
     info = [*program, "info", "-", "--sensor", "12x7", "--json"]
@@ -250,10 +251,10 @@ def test_check_counts_wrong_and_unreadable_recordings(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("command", "option"),
     [
-        (["convert", "a.h5", "-o", "b.npz", "--to", ".csv"], "--to"),
-        (["convert", "a.h5", "-o", "b.npz", "--set", "compression=blosc"], "--set compression"),
-        (["view", "a.h5", "-o", "b.png", "--mode", "rate", "--scale", "2"], "--scale"),
-        (["view", "a.h5", "-o", "b.png", "--mode", "xyt", "--speed", "2"], "--speed"),
+        (["convert", "a.h5", "-o", "b.npz", "--suffix", ".csv"], "--suffix"),
+        (["convert", "a.h5", "-o", "b.npz", "--compression", "blosc"], "--compression"),
+        (["view", "a.h5", "-o", "b.png", "--chart", "rate", "--scale", "2"], "scale"),
+        (["view", "a.h5", "-o", "b.png", "--chart", "xyt", "--speed", "2"], "speed"),
     ],
 )
 def test_options_that_do_not_apply_are_errors(command: list[str], option: str, tmp_path: Path) -> None:

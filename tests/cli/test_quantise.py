@@ -1,4 +1,4 @@
-"""Commands `quantise` and `export --to c`."""
+"""Commands `quantise` and `export` to C code."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_checkpoint_is_compiled_compared_and_written_as_c(tmp_path: Path) -> Non
     assert mentions(done.stdout, "lif1", "readout", "net8.safetensors", weights, 2 * 3 * 7 * 12 + 24)
     again = dvspipe("quantise", "net.safetensors", "data", "-o", "net8.safetensors", cwd=tmp_path, code=2)
     assert mentions(again.stderr, "net8.safetensors", "--overwrite")
-    dvspipe("export", "net8.safetensors", "--to", "c", "-o", "code", cwd=tmp_path)
+    dvspipe("export", "net8.safetensors", "-o", "code", cwd=tmp_path)
     assert {path.name for path in (tmp_path / "code").iterdir()} == {*FILES}
 
 
@@ -68,7 +68,7 @@ def test_network_that_cannot_be_compiled_is_one_line_with_its_layer(tmp_path: Pa
 def test_checkpoint_without_a_data_set_needs_one(tmp_path: Path) -> None:
     make_checkpoint(tmp_path / "net.safetensors", parse_network({"channels": [3], "kernel": 3}))
     done = dvspipe("quantise", "net.safetensors", "-o", "net8.safetensors", cwd=tmp_path, code=2)
-    assert mentions(done.stderr, "net.safetensors", "CONFIG")
+    assert mentions(done.stderr, "net.safetensors", "DATA")
     done = dvspipe("quantise", "nmnist-synthetic", "-o", "net8.safetensors", cwd=tmp_path, code=2)
     assert mentions(done.stderr, "nmnist", "data.root=DIR")
 

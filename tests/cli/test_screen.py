@@ -109,7 +109,7 @@ def test_command_shows_the_time_before_it_reports_progress(
     monkeypatch.setattr(own, "POLL_S", 0.01)
     monkeypatch.setattr(recordings, "_collect", lambda *_: pytest.fail(wait_for_line(capsys)))
     with pytest.raises(pytest.fail.Exception, match="^working: 0:00:"):
-        app(["info", "x.h5"], standalone_mode=False)
+        app.meta(["info", "x.h5"])
     with own.show_activity() as activity:
         assert activity.stage == WORKING  # the display of the failed command has ended
 
@@ -227,7 +227,7 @@ def test_long_name_folds_and_other_cells_stay_in_a_line() -> None:
 LONG = "a_name_of_46_characters_such_as_from_films.npz"
 AT_80_COLUMNS = {
     "infer nmnist-synthetic LONG --engine integer": rf"^{LONG}  \d(, uncertain)? +[\d.]+%$",
-    "eval nmnist-synthetic digits": r"^class  recordings  correct  confused with",
+    "evaluate nmnist-synthetic digits": r"^class  recordings  correct  confused with",
     "convert LONG -o out.h5": r"^out.h5: 2,000 events",
     "info LONG": rf"^{LONG}\s+format +numpy",
     "data stats digits": r"^all( +\d+){4} +2,000 ",
@@ -264,7 +264,7 @@ def test_infer_prints_file_class_and_probability_in_a_terminal(digits: Path) -> 
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="has no SIGPIPE")
-@pytest.mark.parametrize("command", [["filter", "--refractory", "0.001", "-o", "-"], ["info", "--json"]])
+@pytest.mark.parametrize("command", [["filter", "--refractory-us", "1", "-o", "-"], ["info", "--json"]])
 def test_closed_pipe_ends_command_silently(command: list[str], tmp_path: Path) -> None:
     write(tmp_path / "a.npz", random_events(0, 20_000))
     arguments = [sys.executable, "-m", "dvspipe", *command, str(tmp_path / "a.npz")]

@@ -18,16 +18,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from commands import dvspipe
 from conftest import random_events, write_bar_parts
 from facts import raises
 from hypothesis import given
 from hypothesis import strategies as st
-from typer.testing import CliRunner
 
 from dvspipe.base.config import build, parse_overrides
-from dvspipe.base.errors import ConfigError, DataError, DvspipeError, FileError
+from dvspipe.base.errors import ConfigError, DataError, FileError
 from dvspipe.checkpoints.checkpoint import load_checkpoint
-from dvspipe.cli.app import app
 from dvspipe.datasets import (
     AugmentConfig,
     BatchSettings,
@@ -54,7 +53,8 @@ from dvspipe.formats import write
 from dvspipe.parallel import Processes
 from dvspipe.results import RunFolder, TrainingRun
 from dvspipe.torch import ShardSampler, SpikeDataset, loader
-from dvspipe.training import TrainConfig, TrainingCallback, choose_settings, train
+from dvspipe.training import TrainConfig, TrainingCallback, choose_settings
+from dvspipe.verbs.training import train
 
 BINS = BinConfig(steps=3, step_us=40_000)
 SETTINGS = TensorSettings(BINS, views=2, vary=VaryConfig(drop=0.5), seed=1)
@@ -307,11 +307,9 @@ def test_invalid_shards_are_reported_in_one_line(
     with raises(DataError, said) as caught:
         SpikeTensors(opened(place).test, TensorSettings(BINS))[0]
     assert "\n" not in str(caught.value)
-    typed = ["data", "check", "data.kind=shards", f"data.root={place}", "bins.steps=3", "bins.step_us=40000", "seed=1"]
-    checked = CliRunner().invoke(app, typed)
-    assert checked.exception is not None
-    if not isinstance(checked.exception, DvspipeError):
-        assert (checked.exit_code, len(checked.stdout.splitlines())) == (1, 1)
+    settings = ["data.kind=shards", f"data.root={place}", "bins.steps=3", "bins.step_us=40000", "seed=1"]
+    checked = dvspipe("data", "check", *settings, cwd=tmp_path, code=None)
+    assert checked.returncode == 2 or (checked.returncode, len(checked.stdout.splitlines())) == (1, 1)
 
 
 def test_sample_claiming_more_than_its_bytes_is_not_allocated(folder: Path, tmp_path: Path) -> None:
@@ -427,15 +425,13 @@ def test_shards_of_a_folder_have_the_settings_that_training_chooses(
     monkeypatch.chdir(tmp_path)
     short = ["optimiser.epochs=1", "data.views=2", "network.channels=[4]", "data.cache=none", "jobs=1"]
     write_bar_parts(Path("in"))
-    encoded = CliRunner().invoke(app, ["data", "encode", "in", *short, "--shards", "out"])
-    assert encoded.exit_code == 0, encoded.output
+    encoded = dvspipe("data", "encode", "in", *short, "--shards", "out", cwd=tmp_path)
     choice = choose_settings("in", parse_overrides(short))
     index = ShardIndex.read(Path("out/index.json"))
     assert (index.bins, index.views) == (choice.config.bins, 2)
 
-    _, command, *words = shlex.split(encoded.output.splitlines()[-1])
-    trained = CliRunner().invoke(app, [command, *words, "-o", "run"])
-    assert trained.exit_code == 0, trained.output
+    _, command, *words = shlex.split(encoded.stdout.splitlines()[-1])
+    dvspipe(command, *words, "-o", "run", cwd=tmp_path)
     assert len(TrainingRun.read(RunFolder(Path("run"))).epochs) == 1
 
 
@@ -444,9 +440,8 @@ def test_command_fills_the_cache_and_writes_shards_from_it(tmp_path: Path) -> No
     settings = [f"data.root={tmp_path / 'in'}", f"data.cache={tmp_path / 'cache'}", "bins.steps=5"]
 
     def run(*typed: object) -> tuple[int, str]:
-        done = CliRunner().invoke(app, ["data", "encode", "data.kind=folder", *settings, *map(str, typed)])
-        assert done.exception is None or isinstance(done.exception, SystemExit | DvspipeError), done.exception
-        return done.exit_code, f"{done.output}{done.exception}"
+        done = dvspipe("data", "encode", "data.kind=folder", *settings, *typed, cwd=tmp_path, code=None)
+        return done.returncode, f"{done.stdout}{done.stderr}"
 
     code, output = run("--shard", "1/2")
     assert (code, "shard 1/2: " in output) == (0, True), output

@@ -4,11 +4,10 @@ import json
 from pathlib import Path
 
 import numpy as np
+from commands import dvspipe
 from conftest import SENSOR, random_events
 from facts import mentions
-from typer.testing import CliRunner
 
-from dvspipe.cli.app import app
 from dvspipe.datasets import FolderConfig, open_dataset
 from dvspipe.datasets.survey import survey
 from dvspipe.events import Events, SensorSize
@@ -24,9 +23,7 @@ def test_videos_of_several_sizes_are_framed_as_for_training(tmp_path: Path) -> N
         for number in range(3):
             images = rng.integers(0, 256, (4, 48 + 16 * label, 64), np.uint8)
             write_video(tmp_path / name / f"{number}.webm", frames_from_arrays(list(images), fps=25))
-    done = CliRunner().invoke(app, ["data", "check", str(tmp_path), "data.cache=none"])
-    assert done.exit_code == 0, done.output
-    assert "6 recordings" in done.output
+    assert "6 recordings" in dvspipe("data", "check", tmp_path, "data.cache=none", cwd=tmp_path).stdout
 
 
 def test_survey_counts_recordings_and_lists_problems(tmp_path: Path) -> None:

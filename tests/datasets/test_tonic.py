@@ -13,13 +13,12 @@ import h5py
 import numpy as np
 import pytest
 import scipy.io
+from commands import dvspipe
 from conftest import SENSOR, random_events, rows_of
 from facts import raises
-from typer.testing import CliRunner
 
 from dvspipe.base.errors import ConfigError, DataError
 from dvspipe.base.labels import GESTURES
-from dvspipe.cli.app import app
 from dvspipe.datasets import (
     AugmentConfig,
     BatchSettings,
@@ -374,17 +373,13 @@ def test_network_trains_on_a_tonic_data_set_and_keeps_its_classes(tmp_path: Path
         "device=cpu",
         "augment.tonic=[{name: TimeJitter, options: {std: 5}}]",
     ]
-    stats = CliRunner().invoke(app, ["data", "stats", *given])
-    assert stats.exit_code == 0, stats.output
-    assert "NMNIST of Tonic, sensor 34x34" in stats.output
-    assert CliRunner().invoke(app, ["data", "check", *given]).exit_code == 1  # eight digits are missing
-    run = CliRunner().invoke(app, ["train", *given, *small, "-o", str(tmp_path / "run")])
-    assert run.exit_code == 0, run.output
+    assert "NMNIST of Tonic, sensor 34x34" in dvspipe("data", "stats", *given, cwd=tmp_path).stdout
+    dvspipe("data", "check", *given, cwd=tmp_path, code=1)  # eight digits are missing
+    dvspipe("train", *given, *small, "-o", "run", cwd=tmp_path)
     clip = next((tmp_path / "data").rglob("*.bin"))
     network = tmp_path / "run" / "weights" / "best.safetensors"
-    answer = CliRunner().invoke(app, ["infer", str(network), str(clip), "--json"])
-    assert answer.exit_code == 0, answer.output
-    assert re.search(r'"class":"\d"', answer.output), answer.output
+    answer = dvspipe("infer", network, clip, "--json", cwd=tmp_path)
+    assert re.search(r'"class":"\d"', answer.stdout), answer.stdout
 
 
 EVENTS = random_events(3, 300)

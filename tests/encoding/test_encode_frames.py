@@ -20,7 +20,7 @@ EVENTS = random_events(1, 500, span_us=100_000)
 CONFIGS = [
     {window: length, "form": form}
     for window, length in (("every_us", 7000), ("every_events", 64))
-    for form in ("counts", "surface", "voxels")
+    for form in ("count", "surface", "voxel")
 ]
 
 
@@ -56,7 +56,7 @@ def test_values_are_those_of_spike_tensors() -> None:
     window = EVENTS.slice_time(int(EVENTS.t[0]) + 14_000, int(EVENTS.t[0]) + 21_000)
     counts, surface, voxels = (
         list(encode_frames([EVENTS], FrameConfig(every_us=7000, form=form, tau_us=9000.0, bins=4)))[2]
-        for form in ("counts", "surface", "voxels")
+        for form in ("count", "surface", "voxel")
     )
     assert np.array_equal(counts.values, encode(window, {"steps": 1, "by": "recording"})[0])
     surfaces = encode(EVENTS, BinConfig(steps=3, step_us=7000, form="surface", tau_us=9000.0))

@@ -30,7 +30,6 @@ from dvspipe.inference import (
     Adaptation,
     Classifier,
     ClassifyOptions,
-    adapt,
     classify_many,
     find_finished,
     many,
@@ -40,7 +39,9 @@ from dvspipe.inference import adaptation as module
 from dvspipe.networks import MlpConfig, SpikingNetwork, find_norms, measure_norms, parse_network
 from dvspipe.parallel import Processes
 from dvspipe.results import AdaptationRecord, InferenceRun, OutputFolder, RecordingResult
-from dvspipe.training import TrainConfig, train
+from dvspipe.training import TrainConfig
+from dvspipe.verbs.classification import adapt
+from dvspipe.verbs.training import train
 
 EACH = 8  # recordings per class
 
@@ -355,6 +356,4 @@ def test_adapt_command_replaces_files_only_with_overwrite(data: Path, checkpoint
 
 
 def test_command_and_function_have_the_same_default_strength() -> None:
-    from dvspipe.cli.adapt import adapt as command
-
-    assert inspect.signature(command).parameters["strength"].default == module.STRENGTH
+    assert inspect.signature(adapt).parameters["strength"].default == module.STRENGTH

@@ -70,7 +70,8 @@ from dvspipe.results import (
     add_scores,
     read_rows,
 )
-from dvspipe.training import TrainConfig, train
+from dvspipe.training import TrainConfig
+from dvspipe.verbs.training import train
 from dvspipe.video.frames import Frame, frames_from_arrays
 from dvspipe.video.writing import write_video
 
@@ -837,7 +838,7 @@ def test_folder_is_classified_scored_drawn_and_resumed(tmp_path: Path, checkpoin
     assert "2 of 4 recordings" in errors
     assert (out / "a.h5" / "answer.json").stat().st_mtime_ns == written_ns
 
-    code, _, errors = infer(*command, "--set", "window_us=60000")
+    code, _, errors = infer(*command, "--window-us", "60000")
     assert code == 2
     assert "window_us: None, now 60000" in errors
     assert "--overwrite" in errors
@@ -879,7 +880,7 @@ def test_recording_is_classified_again_if_a_dependency_changed(
     assert classes() == {"a/1.h5": BAR_CLASSES[2], "a/2.h5": BAR_CLASSES[1]}
 
     (tmp_path / "out" / "2.h5" / "answer.json").write_text("{}")
-    code, _, errors = infer(checkpoint, "a", "--out", "out", "--no-pictures", "--set", "window_us=60000", "--overwrite")
+    code, _, errors = infer(checkpoint, "a", "--out", "out", "--no-pictures", "--window-us", "60000", "--overwrite")
     assert (code, errors) == (0, "")
     assert infer(checkpoint, "a/1.h5", "--out", "out", "--no-pictures", "--overwrite")[0] == 0
     assert classes() == {"a/1.h5": BAR_CLASSES[2]}  # the other prediction is for another window
@@ -891,13 +892,13 @@ def test_recording_is_classified_again_if_a_dependency_changed(
     ("arguments", "message"),
     [
         (["empty.h5"], "empty.h5"),
-        (["other.h5"], ("other.h5", "12x7", "16x12", "--set fit=scale")),
-        (["short.h5"], ("short.h5", "0.0297", "0.1", "--set window_us=")),
+        (["other.h5"], ("other.h5", "12x7", "16x12", "--fit scale")),
+        (["short.h5"], ("short.h5", "0.0297", "0.1", "--window-us")),
         (
-            ["there.h5", "--set", "window_us=123456789000"],
+            ["there.h5", "--window-us", "123456789000"],
             ("123456789 ms", "20 ms"),
         ),
-        (["there.h5", "--set", "enter=0.7"], "segments.enter"),
+        (["there.h5", "--enter", "0.7"], "--segments.enter"),
         (["back.txt"], ("back.txt", "event 3", "t = 50")),
         (["cut.h5"], "cut.h5"),
         (["unknown.xyz"], "unknown.xyz"),
@@ -907,12 +908,12 @@ def test_recording_is_classified_again_if_a_dependency_changed(
         (["there.h5", "--out", "."], ("there.h5", "--out")),
         (["deep", "--out", "deep"], ("deep", "--out")),
         (["there.h5", "--labels", "endless.csv"], ("endless.csv", "line 2", "left,0,1e999")),
-        (["there.h5", "--set", "roi=big"], "roi = 'big'"),
-        (["there.h5", "--set", "roi=16x12+16+0"], ("there.h5", "roi", "16x12+16+0", "16x12")),
+        (["there.h5", "--roi", "big"], ("--roi", "big")),
+        (["there.h5", "--roi", "16x12+16+0"], ("there.h5", "roi", "16x12+16+0", "16x12")),
         (["there.h5", "--labels", "none.csv"], "none.csv"),
         (["there.h5", "--labels", "boats.csv"], ("boat", "down, left, right")),
         (["there.h5", "--labels", "nothing"], ("there_labels.csv", "nothing")),
-        (["there.h5", "--set", "segments.enter=0.1"], ("leave = 0.35", "enter = 0.1")),
+        (["there.h5", "--segments.enter", "0.1"], ("leave = 0.35", "enter = 0.1")),
     ],
 )
 def test_bad_input_is_reported_in_one_line_and_writes_nothing(
@@ -950,7 +951,7 @@ def test_json_output_is_one_object_per_recording(tmp_path: Path, checkpoint: Pat
         write(tmp_path / "data" / f"{number}.h5", moving_bar(number, number, windows=2))
     (tmp_path / "data" / "bad.h5").write_text("nonsense")
     command = [checkpoint, tmp_path / "data", "--json", "--out", tmp_path / "out", "--no-pictures"]
-    command += ["--set", "segments.enter=0.4"]
+    command += ["--segments.enter", "0.4"]
     for _ in range(2):  # in the second run, both predictions exist
         code, output, errors = infer(*command)
         results = [RecordingResult.model_validate_json(line) for line in output.splitlines()]
@@ -1129,7 +1130,7 @@ def test_ctrl_c_keeps_finished_predictions(jobs: int, tmp_path: Path, checkpoint
     count = 5 * jobs
     for number in range(count):
         write(tmp_path / "data" / f"{number:02}.h5", moving_bar(number % 3, number, windows=200))
-    typed = [checkpoint, tmp_path / "data", "--out", tmp_path / "out", "--no-pictures", "--set", "hop_us=20000"]
+    typed = [checkpoint, tmp_path / "data", "--out", tmp_path / "out", "--no-pictures", "--hop-us", "20000"]
     command = [sys.executable, "-m", "dvspipe", "infer", *map(str, typed), "--jobs", str(jobs)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
         deadline = time.monotonic() + 300  # processes start slowly on busy machines

@@ -14,11 +14,12 @@ from dvspipe.base.errors import CheckpointError, ConfigError
 from dvspipe.checkpoints.checkpoint import ClassifierConfig, save_checkpoint, shipped_checkpoints
 from dvspipe.checkpoints.integer import IntegerClassifier, stores_integers
 from dvspipe.encoding import BinConfig, encode
-from dvspipe.inference import Classifier, adapt
+from dvspipe.inference import Classifier
 from dvspipe.networks import CsnnConfig
 from dvspipe.networks.integer import run, trace
 from dvspipe.networks.quantisation import quantise
 from dvspipe.results import LayerActivity
+from dvspipe.verbs.classification import adapt
 
 CONFIG = ClassifierConfig(
     classes=BAR_CLASSES,

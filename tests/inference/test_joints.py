@@ -181,7 +181,7 @@ def test_screen_page_and_records_mention_joints(film: Path, monkeypatch: pytest.
     monkeypatch.setattr(TRACK_PICTURES, lambda *_, **__: track_of("hand_clapping", 2))
     command = ("infer", "net.safetensors", film.name, "--no-pictures")
     alone = dvspipe(*command, "-o", "events", cwd=folder)
-    both = dvspipe(*command, "-o", "both", "--set", "pose=true", cwd=folder)
+    both = dvspipe(*command, "-o", "both", "--pose", cwd=folder)
     for done, name, expected in ((alone, "events", False), (both, "both", True)):
         texts = (
             done.stdout,
@@ -193,9 +193,7 @@ def test_screen_page_and_records_mention_joints(film: Path, monkeypatch: pytest.
 
 def test_pose_needs_a_video_and_gesture_classes(tmp_path: Path) -> None:
     write(tmp_path / "bar.h5", moving_bar(0, 0, windows=20))
-    done = dvspipe(
-        "infer", "gesture-synthetic", "bar.h5", "--set", "fit=scale", "--set", "pose=true", cwd=tmp_path, code=2
-    )
+    done = dvspipe("infer", "gesture-synthetic", "bar.h5", "--fit", "scale", "--pose", cwd=tmp_path, code=2)
     assert "bar.h5" in done.stderr
     assert "pose" in done.stderr
     assert len(done.stderr.splitlines()) == 1

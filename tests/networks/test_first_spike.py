@@ -29,7 +29,8 @@ from dvspipe.networks import (
     watch_rates,
 )
 from dvspipe.networks.spike_times import LEAKS, lambert_w
-from dvspipe.training import TrainConfig, train
+from dvspipe.training import TrainConfig
+from dvspipe.verbs.training import train
 
 F64 = torch.float64
 SENSOR = SensorSize(width=12, height=7)

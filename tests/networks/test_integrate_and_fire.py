@@ -24,7 +24,7 @@ from dvspipe.networks import (
     watch_rates,
 )
 from dvspipe.networks.integrate_and_fire import FIRED
-from dvspipe.rules import Competition, StdpConfig, convergence, learn_convolution
+from dvspipe.rules import Competition, StdpConfig, convergence, train_convolution
 
 GRID = SensorSize(width=12, height=7)
 CONFIG = StdpNetworkConfig(channels=(4, 6), kernel=3, thresholds=(5, 9), last_pool=2, readout="linear")
@@ -137,7 +137,7 @@ def test_winners_equal_a_plain_implementation(rules: Competition) -> None:
     torch.manual_seed(2)
     weights = (0.8 + 0.05 * torch.randn(4, 2, 3, 3)).clamp(0, 1)
     spikes, rates = sample(30).transpose(0, 1), StdpConfig(increase=0.1, doubled_after=10).rates(0, 30)
-    learned, won = learn_convolution(weights, spikes, rates, rules)
+    learned, won = train_convolution(weights, spikes, rates, rules)
     torch.testing.assert_close(learned, plain_learning(weights, spikes, rates, rules), rtol=1e-4, atol=1e-5)
     assert 10 < won.sum() <= 30 * rules.winners
     assert (learned != weights).any()
@@ -146,9 +146,9 @@ def test_winners_equal_a_plain_implementation(rules: Competition) -> None:
 def test_recordings_in_parts_train_the_same_weights() -> None:
     weights, rules, config = torch.full((4, 2, 3, 3), 0.8), Competition(5.0, 3, 1, 1), StdpConfig(doubled_after=7)
     spikes = sample(30).transpose(0, 1)
-    complete, _ = learn_convolution(weights, spikes, config.rates(0, 30), rules)
-    half, _ = learn_convolution(weights, spikes[:13], config.rates(0, 13), rules)
-    half, _ = learn_convolution(half, spikes[13:], config.rates(13, 17), rules)
+    complete, _ = train_convolution(weights, spikes, config.rates(0, 30), rules)
+    half, _ = train_convolution(weights, spikes[:13], config.rates(0, 13), rules)
+    half, _ = train_convolution(half, spikes[13:], config.rates(13, 17), rules)
     assert torch.equal(half, complete)
     assert (weights == 0.8).all()
 
@@ -165,7 +165,7 @@ def test_kernels_converge_to_the_input_patterns() -> None:
     torch.manual_seed(0)
     weights = (0.8 + 0.05 * torch.randn(4, 1, 5, 5)).clamp(0, 1)
     assert convergence(weights) > 0.1
-    learned, won = learn_convolution(
+    learned, won = train_convolution(
         weights, bars, StdpConfig(doubled_after=100).rates(0, 1200), Competition(4.0, 1, 2, 0)
     )
     assert convergence(learned) < 0.01
@@ -181,7 +181,7 @@ def test_learning_rates_double_up_to_the_maximum() -> None:
 
 def test_spikes_with_other_channels_are_rejected() -> None:
     with raises(DataError, "[1, 5, 3, 7, 12]", "[4, 2, 3, 3]"):
-        learn_convolution(
+        train_convolution(
             torch.ones(4, 2, 3, 3), torch.ones(1, 5, 3, 7, 12), StdpConfig().rates(0, 1), Competition(5.0, 1, 0, 0)
         )
 

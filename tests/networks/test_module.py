@@ -13,27 +13,27 @@ import norse.torch as norse
 import numpy as np
 import pytest
 import torch
-import typer
+from commands import dvspipe as run_command
 from conftest import BAR_CLASSES, BAR_SENSOR, moving_bar
 from facts import raises
 from torch import Tensor, nn
-from typer.testing import CliRunner
 
 import dvspipe.rules
 from dvspipe.base.config import build
 from dvspipe.base.errors import CheckpointError, ConfigError
 from dvspipe.checkpoints.checkpoint import ClassifierConfig, load_checkpoint, load_config, save_checkpoint
-from dvspipe.checkpoints.export import export
-from dvspipe.cli.app import app
 from dvspipe.cli.screen import describe_error
 from dvspipe.encoding import BinConfig
 from dvspipe.formats import write
-from dvspipe.inference import Classifier, ClassifyOptions, adapt, adapt_readout, classify_many, plan_tasks
+from dvspipe.inference import Classifier, ClassifyOptions, adapt_readout, classify_many, plan_tasks
 from dvspipe.networks import ModuleNetwork, ModuleSource, count_activity, parse_network
 from dvspipe.parallel import Processes
 from dvspipe.results import TrainingRun
 from dvspipe.rules import backpropagate, backpropagate_segments
-from dvspipe.training import TrainConfig, evaluate, train
+from dvspipe.training import TrainConfig
+from dvspipe.verbs.classification import adapt
+from dvspipe.verbs.deployment import export
+from dvspipe.verbs.training import evaluate, train
 
 PACKAGE = "nets_of_a_user"
 CODE = """
@@ -190,12 +190,12 @@ def test_untrusted_code_is_not_imported(name: str, unimported: Path) -> None:
     "arguments",
     [
         ["infer", "RUN", "BAR"],
-        ["eval", "RUN", "BARS"],
-        ["export", "RUN", "--to", "nir", "-o", "OUT.nir"],
-        ["export", "RUN", "--to", "onnx", "-o", "OUT.onnx"],
+        ["evaluate", "RUN", "BARS"],
+        ["export", "RUN", "-o", "OUT.nir"],
+        ["export", "RUN", "-o", "OUT.onnx"],
         ["adapt", "RUN", "BAR", "-o", "OUT.safetensors"],
         ["train", "RUN/args.yaml", "init=RUN", "-o", "OUT"],
-        ["train", "RUN/args.yaml", "--resume", "RUN"],
+        ["train", "RUN/args.yaml", "--resume", "-o", "RUN"],
         ["train", "RUN/args.yaml", f"network.target={PACKAGE}.nets:make_dense", "-o", "OUT"],
     ],
     ids=lambda arguments: " ".join(arguments[:4]),
@@ -205,9 +205,7 @@ def test_commands_do_not_import_untrusted_code(arguments: list[str], unimported:
     words = arguments
     for name in sorted(names, key=len, reverse=True):
         words = [word.replace(name, str(unimported / names[name])) for word in words]
-    result = CliRunner().invoke(app, words, standalone_mode=False)
-    assert isinstance(result.exception, ConfigError | CheckpointError), result.output
-    assert "network." in describe_error(result.exception)
+    assert "network." in run_command(*words, cwd=unimported, code=2).stderr
     assert not was_imported(unimported)
     assert not list(unimported.glob("out*"))
 
@@ -217,26 +215,21 @@ def test_commands_run_trusted_code(unimported: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry != str(unimported)])
     monkeypatch.chdir(unimported)
     bar = str(unimported / "bars/test/left/50.h5")
-    found = CliRunner().invoke(app, ["infer", "run", bar, "--trust", PACKAGE, "--json"], standalone_mode=False)
-    assert found.exception is None, found.exception
+    found = run_command("infer", "run", bar, "--trust", PACKAGE, "--json", cwd=unimported)
     assert json.loads(found.stdout.splitlines()[-1])["answer"]["label"] in range(3)
     assert was_imported(unimported)
 
 
 def test_command_of_a_run_can_be_repeated(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from dvspipe.cli import training as commands
-
     commands_seen: list[str] = []
 
-    def note(
-        _config: TrainConfig, _folder: Path, command: str, trust: tuple[str, ...], *_: object, **__: bool
-    ) -> TrainingRun:
+    def note(*_: object, command: str, trust: tuple[str, ...], **__: object) -> TrainingRun:
         commands_seen.append(command)
         assert trust == (PACKAGE,)
-        raise typer.Abort
+        raise ConfigError("the end")
 
-    monkeypatch.setattr(commands, "_train", note)
-    CliRunner().invoke(app, ["train", str(place / "run" / "args.yaml"), "--trust", PACKAGE, "-o", str(place / "new")])
+    monkeypatch.setattr("dvspipe.verbs.training.train", note)
+    run_command("train", place / "run" / "args.yaml", "--trust", PACKAGE, "-o", place / "new", cwd=place, code=2)
     assert commands_seen[0].endswith(f"--trust {PACKAGE}")
 
 
@@ -529,7 +522,7 @@ def test_functions_that_require_layers_reject_a_module(run: TrainingRun, tmp_pat
     with raises(ConfigError, "network.kind = module"):
         adapt_readout(loaded, [moving_bar(0, 0)], ["right"])
     with raises(ConfigError, "network.kind = module"):
-        export(run.checkpoint, tmp_path / "a.onnx", to="onnx")
+        export(run.checkpoint, tmp_path / "a.onnx")
     with count_activity(loaded.network) as layers:
         loaded.network(sample())
     assert layers == []

@@ -12,13 +12,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from commands import dvspipe
 from facts import mentions, raises
 from numpy.typing import NDArray
-from typer.testing import CliRunner
 
 from dvspipe.base.errors import DataError, FileError, FormatError, VideoError
 from dvspipe.base.labels import GESTURES
-from dvspipe.cli.app import app
 from dvspipe.events import SensorSize
 from dvspipe.oneshot.arms import make_track
 from dvspipe.pose import (
@@ -340,15 +339,11 @@ def test_truncated_video_is_tracked_to_its_end(film: Path, tmp_path: Path, caplo
 
 def test_command_writes_joints_and_preview(film: Path, tmp_path: Path) -> None:
     out, shown = tmp_path / "joints.csv", tmp_path / "shown.webm"
-    run = CliRunner().invoke(app, ["track", str(film), "-o", str(out), "--preview", str(shown)])
-    assert run.exit_code == 0, run.output
-    assert "4 pictures" in run.output
-    assert "0 gaps" in run.output
+    said = dvspipe("track", film, "-o", out, "--preview", shown).stdout
+    assert mentions(said, "4 pictures", "0 gaps")
     assert len(Track.read(out).times_us) == 4
     assert shown.stat().st_size > 1000
-    again = CliRunner().invoke(app, ["track", str(film), "-o", str(out)])
-    assert isinstance(again.exception, FileError)
-    assert mentions(str(again.exception), out)
+    assert mentions(dvspipe("track", film, "-o", out, code=2).stderr, out)
 
 
 def test_documentation_example_runs(film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

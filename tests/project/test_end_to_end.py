@@ -176,7 +176,7 @@ def test_demo_people_are_not_in_the_training_data_of_its_network() -> None:
 @pytest.mark.slow
 def test_nmnist_is_learned_from_real_recordings(test_data: Path, tmp_path: Path) -> None:
     """Trains a smaller network for a few epochs; BENCHMARKS.md has the complete training."""
-    from dvspipe.training import train
+    from dvspipe.verbs.training import train
 
     over = {
         "baseline": False,

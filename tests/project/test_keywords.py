@@ -21,14 +21,25 @@ from dvspipe.base.config import Settings, find_kinds, name_settings
 from dvspipe.base.errors import ConfigError, DvspipeError
 
 PACKAGE = Path(dvspipe.__file__).parent
-UNTYPED = {"events/methods.py", "recordings/editing.py", "recordings/verbs.py"}
+UNTYPED = {"events/methods.py"}
 KEYWORDS = re.compile(r"Unpack\[(\w+)\]")
 MODEL = re.compile(r"Settings of `(\w+)` by name")
+
+
+def find_types() -> dict[str, Any]:
+    """Return the types of keywords by name; verbs import those of rooms with torch only for type checkers."""
+    found = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        for name in re.findall(r"^class (\w+Keywords)\(", path.read_text(encoding="utf-8"), re.MULTILINE):
+            parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+            found[name] = getattr(importlib.import_module(".".join(parts)), name)
+    return found
 
 
 def find_functions() -> dict[str, tuple[Callable[..., object], Any]]:
     """Return each function and method that takes settings by name, and the type of its keywords."""
     found: dict[str, tuple[Callable[..., object], Any]] = {}
+    types = find_types()
     for path in sorted(PACKAGE.rglob("*.py")):
         if not KEYWORDS.search(path.read_text(encoding="utf-8")):
             continue
@@ -43,7 +54,7 @@ def find_functions() -> dict[str, tuple[Callable[..., object], Any]]:
                 function = inspect.unwrap(member)
                 keywords = KEYWORDS.fullmatch(str(getattr(function, "__annotations__", {}).get("named")))
                 if keywords and function.__module__ == module.__name__:
-                    found[f"{module.__name__}.{function.__qualname__}"] = function, getattr(module, keywords[1])
+                    found[f"{module.__name__}.{function.__qualname__}"] = function, types[keywords[1]]
     return found
 
 

@@ -110,7 +110,7 @@ def write_noise(path: Path) -> None:
 def test_recording_is_classified_in_integers_without_torch(tmp_path: Path) -> None:
     write_noise(tmp_path / "a.h5")
     command = ["infer", "nmnist-synthetic", "a.h5", "--json"]
-    done = run([*command, "--engine", "integer"], [*command], [*command, "--set", "stateful=true"], folder=tmp_path)
+    done = run([*command, "--engine", "integer"], [*command], [*command, "--stateful"], folder=tmp_path)
     assert done.returncode == 0, done.stderr
     forced, replaced, _ = [RecordingResult.model_validate_json(each) for each in done.stdout.splitlines()[::2]]
     expected = Classifier.load("nmnist-synthetic", engine="integer").predict(tmp_path / "a.h5")

@@ -15,7 +15,6 @@ from facts import raises
 
 import dvspipe
 from dvspipe import Events
-from dvspipe.recordings.editing import RecordingPart
 from dvspipe.video.writing import write_video
 
 
@@ -29,7 +28,17 @@ def test_py_typed_is_included() -> None:
     assert (Path(dvspipe.__file__).parent / "py.typed").is_file()
 
 
-TAKE_MORE = {"adapt", "adapt_readout", "choose_settings", "evaluate", "learn", "quantise", "track", "train"}
+TAKE_MORE = {
+    "adapt",
+    "adapt_readout",
+    "calibrate",
+    "choose_settings",
+    "evaluate",
+    "learn",
+    "quantise",
+    "track",
+    "train",
+}
 """Functions of paths that need more than one recording."""
 
 
@@ -40,9 +49,6 @@ def test_public_functions_accept_path_strings(tmp_path: Path) -> None:
     events = random_events(0, 2000, dvspipe.SensorSize(width=34, height=34), 310_000)
     task = dvspipe.ConversionTask(texts["a.webm"], texts["c.h5"])  # type: ignore[arg-type]
     checkpoint = str(Path(dvspipe.__file__).parent / "checkpoints" / "nmnist-synthetic.safetensors")
-
-    def part() -> RecordingPart:
-        return dvspipe.select_part(dvspipe.open_recording(texts["a.h5"]))
 
     calls: dict[str, Callable[[], object]] = {
         "write": lambda: dvspipe.write(texts["a.h5"], events),
@@ -56,12 +62,9 @@ def test_public_functions_accept_path_strings(tmp_path: Path) -> None:
         "convert_many": lambda: [done.result() for done in dvspipe.convert_many([task])],
         "plan_tasks": lambda: dvspipe.plan_tasks(texts["a.h5"], f"{tmp_path}/answers"),
         "open_recording": lambda: dvspipe.open_recording(texts["a.h5"]),
-        "cut_recording": lambda: dvspipe.cut_recording(part(), str(tmp_path / "part.h5")),
-        "filter_recording": lambda: dvspipe.filter_recording(part(), f"{tmp_path}/few.h5", dvspipe.FilterConfig()),
-        "merge_recordings": lambda: dvspipe.merge_recordings([part().recording], str(tmp_path / "all.h5")),
         "convert": lambda: dvspipe.convert(texts["a.webm"], f"{tmp_path}/converted.csv"),
         "view": lambda: dvspipe.view(texts["a.h5"], f"{tmp_path}/a.png"),
-        "export": lambda: dvspipe.export(checkpoint, f"{tmp_path}/a.nir", to="nir"),
+        "export": lambda: dvspipe.export(checkpoint, f"{tmp_path}/a.nir"),
         "infer": lambda: dvspipe.infer(checkpoint, texts["a.h5"], sensor="34x34"),
         "frames": lambda: dvspipe.frames(texts["a.h5"], f"{tmp_path}/frames"),
         "live": lambda: next(dvspipe.live(texts["a.h5"], checkpoint, speed=1e6, fit="scale", sensor="34x34")),

@@ -13,13 +13,7 @@ from dvspipe.base.errors import ConfigError, EventError
 from dvspipe.events import Events, Region
 from dvspipe.events.filters import FilterConfig
 from dvspipe.formats import Recording, open_recording, read, write
-from dvspipe.recordings.editing import (
-    cut_recording,
-    filter_recording,
-    locate_hot_pixels,
-    merge_recordings,
-    select_part,
-)
+from dvspipe.recordings.editing import FilteredPart, MergedRecordings, select_part
 
 EVENTS = random_events(1, 3000, span_us=3_000_000)
 NOISE = np.random.default_rng(5).random(3000) < 0.3
@@ -42,7 +36,7 @@ def labels_of(path: Path) -> Events:
 
 def test_part_keeps_times_noise_labels_and_settings(labelled: Recording, tmp_path: Path) -> None:
     part = select_part(labelled, 1.0, 2.0, Region.parse("5x4+3+2"))
-    count = cut_recording(part, tmp_path / "b.h5")
+    count = part.write(tmp_path / "b.h5")
     start_us = EVENTS.t[0] + 1_000_000
     inside = (EVENTS.x >= 3) & (EVENTS.x < 8) & (EVENTS.y >= 2) & (EVENTS.y < 6)
     inside &= (EVENTS.t >= start_us) & (EVENTS.t < start_us + 1_000_000)
@@ -54,11 +48,13 @@ def test_part_keeps_times_noise_labels_and_settings(labelled: Recording, tmp_pat
 
 def test_filtering_a_part_equals_filtering_its_file(labelled: Recording, tmp_path: Path) -> None:
     part, config = select_part(labelled, 0.5, region=Region.parse("9x6+1+0")), FilterConfig(refractory_us=20_000)
-    counts = filter_recording(part, tmp_path / "b.h5", config, hot=locate_hot_pixels(part))
-    cut_recording(part, tmp_path / "c.h5")
-    complete = select_part(open_recording(tmp_path / "c.h5"))
-    assert filter_recording(complete, tmp_path / "d.h5", config, hot=locate_hot_pixels(complete)) == counts
-    assert counts.refractory > 0
+    filtered = FilteredPart(part, config, hot_pixels=True)
+    assert filtered.write(tmp_path / "b.h5") == filtered.counts.kept
+    part.write(tmp_path / "c.h5")
+    complete = FilteredPart(select_part(open_recording(tmp_path / "c.h5")), config, hot_pixels=True)
+    complete.write(tmp_path / "d.h5")
+    assert complete.counts == filtered.counts
+    assert filtered.counts.refractory > 0
     assert read(tmp_path / "b.h5") == read(tmp_path / "d.h5")
     assert labels_of(tmp_path / "b.h5") == labels_of(tmp_path / "d.h5")
     written = open_recording(tmp_path / "b.h5").attributes["settings"]["filter"]
@@ -67,10 +63,10 @@ def test_filtering_a_part_equals_filtering_its_file(labelled: Recording, tmp_pat
 
 def test_recordings_are_merged_by_time_or_in_sequence(labelled: Recording, tmp_path: Path) -> None:
     done: list[tuple[float, float]] = []
-    merge_recordings([labelled, labelled], tmp_path / "b.h5", progress=lambda *numbers: done.append(numbers))
+    MergedRecordings([labelled, labelled]).write(tmp_path / "b.h5", progress=lambda *numbers: done.append(numbers))
     assert np.array_equal(read(tmp_path / "b.h5").t, np.repeat(EVENTS.t, 2))
     assert done[-1] == (2000, 2000)
-    merge_recordings([labelled, labelled], tmp_path / "c.h5", gap_us=500)
+    MergedRecordings([labelled, labelled], gap_us=500).write(tmp_path / "c.h5")
     t = read(tmp_path / "c.h5").t
     assert t[3000] - t[2999] == 500
     assert np.array_equal(labels_of(tmp_path / "c.h5").p, np.tile(NOISE, 2))
@@ -82,10 +78,10 @@ def test_part_outside_the_recording_raises(labelled: Recording, tmp_path: Path) 
     with raises(EventError, "a.h5", "99x99+0+0", "12x7"):
         select_part(labelled, region=Region.parse("99x99+0+0"))
     with raises(EventError, "a.h5", "100 s", "2.99909 s"):
-        cut_recording(select_part(labelled, 100.0), tmp_path / "b.h5")
+        select_part(labelled, 100.0).write(tmp_path / "b.h5")
 
 
 def test_merging_different_sensors_raises(labelled: Recording, tmp_path: Path) -> None:
     write(tmp_path / "b.h5", Events.empty((34, 34)))
     with raises(EventError, "b.h5", "34x34", "12x7"):
-        merge_recordings([labelled, open_recording(tmp_path / "b.h5")], tmp_path / "c.h5")
+        MergedRecordings([labelled, open_recording(tmp_path / "b.h5")])

@@ -7,18 +7,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import SENSOR, random_events
-from dvspipe.recordings.verbs import convert, cut, filter, merge  # noqa: A004
 from facts import raises
 
 from dvspipe.base.errors import ArgumentError, ConfigError, EventError, FileError, VideoError
 from dvspipe.events import Events, SensorSize
 from dvspipe.events.filters import FilterConfig, count_pixels, find_hot_pixels
-from dvspipe.formats import info, open_recording, read, write
+from dvspipe.formats import info, read, write
 from dvspipe.parallel import Processes
 from dvspipe.recordings.checking import CheckSettings, check
 from dvspipe.recordings.comparison import CompareSettings, compare
 from dvspipe.recordings.conversion import ConversionSettings, ConversionTask, convert_many, events_from_video
-from dvspipe.recordings.editing import cut_recording, filter_recording, locate_hot_pixels, merge_recordings, select_part
+from dvspipe.verbs.conversion import convert
+from dvspipe.verbs.editing import cut, filter, merge  # noqa: A004
 from dvspipe.video.frames import frames_from_arrays
 from dvspipe.video.writing import write_video
 
@@ -62,16 +62,17 @@ def test_negative_gap_is_refused() -> None:
         merge([EVENTS, EVENTS], gap_us=-5)
 
 
-def test_cut_filter_and_merge_give_what_the_commands_write(file: Path, tmp_path: Path) -> None:
-    recording = open_recording(file)
-    cut_recording(select_part(recording, 0.01, 0.06), tmp_path / "cut.h5")
-    assert cut(EVENTS, 0.01, 0.06) == read(tmp_path / "cut.h5")
-    hot = locate_hot_pixels(select_part(recording))
-    filter_recording(select_part(recording), tmp_path / "few.h5", FilterConfig(refractory_us=500), hot=hot)
-    assert filter(EVENTS, refractory_us=500, hot_pixels=True) == read(tmp_path / "few.h5")
-    for gap_us in (None, 100):
-        merge_recordings([recording, recording], tmp_path / "both.h5", gap_us=gap_us, overwrite=True)
-        assert merge([EVENTS, EVENTS], gap_us=gap_us) == read(tmp_path / "both.h5")
+def test_edits_write_what_the_verbs_return(file: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.h5"
+    edits = (
+        (cut.edit(file, 0.01, 0.06), cut(EVENTS, 0.01, 0.06)),
+        (filter.edit(file, refractory_us=500, hot_pixels=True), filter(EVENTS, refractory_us=500, hot_pixels=True)),
+        (merge.edit([file, file]), merge([EVENTS, EVENTS])),
+        (merge.edit([file, file], gap_us=100), merge([EVENTS, EVENTS], gap_us=100)),
+    )
+    for edit, events in edits:
+        assert edit.write(out, overwrite=True) == len(events)
+        assert read(out) == events
 
 
 def test_cut_keeps_times_and_refuses_parts_outside() -> None:

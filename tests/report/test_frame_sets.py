@@ -75,7 +75,7 @@ def test_pictures_have_the_colours_of_the_preview_and_a_pixel_per_pixel(tmp_path
     assert len({tuple(colour) for colour in colours.values()}) == len(colours) > 5
 
 
-@pytest.mark.parametrize("form", ["counts", "surface", "voxels"])
+@pytest.mark.parametrize("form", ["count", "surface", "voxel"])
 def test_arrays_are_the_values_of_frames(tmp_path: Path, form: str) -> None:
     write(tmp_path / "a.h5", EVENTS)
     written(tmp_path / "a.h5", tmp_path / "out", form=form, format="npy", every_us=None, every_events=90)
@@ -296,7 +296,8 @@ def test_recordings_without_boxes_or_class_names_are_errors(detection: Path, tmp
 
 
 def test_command_writes_frames_and_resumes(detection: Path, tmp_path: Path) -> None:
-    words = ["frames", detection, "-o", "out", "--every", 20, "--layout", "yolo", "--set", "classes=[car,person]"]
+    words = ["frames", detection, "-o", "out", "--every-us", 20_000, "--layout", "yolo"]
+    words += ["--classes", "car", "--classes", "person"]
     said = dvspipe(*words, cwd=tmp_path).stdout
     assert mentions(said, "3 frames", "12x7", "a_td.csv")
     assert mentions(dvspipe(*words, cwd=tmp_path).stderr, "3 of 3")
@@ -309,11 +310,11 @@ def test_command_writes_frames_and_resumes(detection: Path, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("options", "facts"),
     [
-        (["--every", 5, "--events", 10], ("--every 5", "--events 10")),
-        (["--as", "voxels"], ("voxels", "npy")),
-        (["--set", "val=0.2"], ("0.2", "folders")),
-        (["--set", "bims=3"], ("bims", "bins")),
-        (["--every", "x"], ("--every", "x")),
+        (["--every-us", 5000, "--every-events", 10], ("every_us", "every_events")),
+        (["--form", "voxel"], ("voxel", "npy")),
+        (["--val", "0.2"], ("0.2", "folders")),
+        (["--bims", "3"], ("--bims", "--bins")),
+        (["--every-us", "x"], ("--every-us", "x")),
         (["--layout", "yolo"], ("a.h5", "--layout classes")),
     ],
 )

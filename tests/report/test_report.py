@@ -604,7 +604,7 @@ def test_video_beside_the_events_keeps_its_colours(name: str, tmp_path: Path, ev
 
 
 def test_sheet_has_a_colour_legend(tmp_path: Path, events: Events) -> None:
-    for mode in ("counts", "surface", "decay"):
+    for mode in ("count", "surface", "decay"):
         settings = PreviewSettings(window_us=10_000, mode=mode)
         legend = np.asarray(Image.open(write_preview([events], SENSOR, tmp_path / "a.png", settings)))[-LEGEND_PX:]
         for colour in (RED, BLUE, WHITE):
@@ -1224,7 +1224,7 @@ def test_preview_of_a_part_shows_recording_times(tmp_path: Path) -> None:
         assert later.read_bytes() != begin
 
 
-@pytest.mark.parametrize("mode", ["counts", "surface", "decay"])
+@pytest.mark.parametrize("mode", ["count", "surface", "decay"])
 def test_legend_of_a_narrow_sheet_is_complete(tmp_path: Path, mode: Any) -> None:
     wide, narrow = SensorSize(width=300, height=30), SensorSize(width=3, height=30)
     settings = PreviewSettings(mode=mode, scale=1)

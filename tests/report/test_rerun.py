@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import dvspipe
 from conftest import SENSOR, random_events
 from facts import raises
-from typer.testing import CliRunner
 
-from dvspipe.base.errors import DvspipeError, FileError
-from dvspipe.cli.app import app
+from dvspipe.base.errors import FileError
 from dvspipe.events import Events
 from dvspipe.formats import write
 from dvspipe.report import PlotSource, Predictions, PreviewSettings, write_rerun
@@ -83,9 +82,9 @@ def test_wrong_suffix_and_missing_rerun_give_one_line_errors(tmp_path: Path, mon
     ("options", "message"),
     [
         ([], "no output"),
-        (["-o", "x.rrd", "--set", "fps=20"], "--set fps"),
-        (["-o", "x.rrd", "--mode", "xyt"], "--mode"),
-        (["-o", "x.webm", "--predictions", "a"], "--predictions"),
+        (["-o", "x.rrd", "--fps", "20"], "fps"),
+        (["-o", "x.rrd", "--chart", "xyt"], "chart"),
+        (["-o", "x.webm", "--predictions", "a"], "predictions"),
         (["-o", "x.rrd", "--predictions", "missing"], "missing: "),
     ],
 )
@@ -94,9 +93,7 @@ def test_viewer_options_require_each_other(
 ) -> None:
     monkeypatch.setitem(sys.modules, "rerun", None)
     write(tmp_path / "a.h5", EVENTS)
-    done = CliRunner().invoke(app, ["view", str(tmp_path / "a.h5"), *options])
-    assert isinstance(done.exception, DvspipeError)
-    assert message in str(done.exception)
+    assert message in dvspipe("view", "a.h5", *options, cwd=tmp_path, code=2).stderr
 
 
 def columns(path: Path) -> dict[str, Any]:

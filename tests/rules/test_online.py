@@ -92,7 +92,7 @@ def by_bptt(network: SpikingNetwork, steps: int = T) -> dict[str, Tensor]:
 
 def by_rule(network: SpikingNetwork, rule: type[OnlineRule], steps: int = T, **options: Any) -> dict[str, Tensor]:
     copied = copy.deepcopy(network)
-    rule(copied, **options).learn(spikes(steps), loss)
+    rule(copied, **options).update(spikes(steps), loss)
     return gradients(copied)
 
 
@@ -263,7 +263,7 @@ def test_decolle_equals_autograd_of_local_losses(settings: dict[str, Any]) -> No
     network = build(settings)
     copied = copy.deepcopy(network)
     rule = Decolle(copied, seed=3)
-    rule.learn(spikes(), loss)
+    rule.update(spikes(), loss)
     ours, each = gradients(copied), local_losses(network, rule.readouts)
     for number, alone in enumerate(each):
         prefix = f"layers.{number}." if number < len(network.layers) else "linear."
@@ -271,7 +271,7 @@ def test_decolle_equals_autograd_of_local_losses(settings: dict[str, Any]) -> No
         assert alone.keys() == own.keys()
         assert_equal(own, alone)
     again = Decolle(network, seed=3)
-    again.learn(spikes(), loss)
+    again.update(spikes(), loss)
     assert all(torch.equal(one, other) for one, other in zip(rule.readouts, again.readouts, strict=True))
 
 
@@ -311,7 +311,7 @@ def test_gradients_do_not_depend_on_the_steps_computed_together(rule: Rule) -> N
         built = build_rule(rule, copied, steps=steps)
         assert built is not None
         torch.manual_seed(5)
-        built.learn(spikes(), loss)
+        built.update(spikes(), loss)
         found.append(gradients(copied))
     assert_equal(found[1], found[0])
     assert_equal(found[2], found[0])
@@ -324,7 +324,7 @@ def test_dropout_masks_are_constant_over_time_and_equal_bptt() -> None:
     expected = backpropagate(network, spikes(), loss)
     drawn = torch.get_rng_state()
     torch.manual_seed(5)
-    torch.testing.assert_close(OTTT(copied, steps=4).learn(spikes(), loss), expected)
+    torch.testing.assert_close(OTTT(copied, steps=4).update(spikes(), loss), expected)
     assert torch.equal(torch.get_rng_state(), drawn)
     assert set(draw_mask(torch.ones(2, 50), 0.5).unique().tolist()) == {0, 2}
 
@@ -341,7 +341,7 @@ def test_callback_after_each_step_has_the_gradient_of_the_step(settings: dict[st
             each[name] = each.get(name, torch.zeros_like(gradient)) + gradient
         copied.zero_grad()
 
-    OTTT(copied).learn(spikes(), loss, after_step=collect)
+    OTTT(copied).update(spikes(), loss, after_step=collect)
     assert len(sizes) == T
     assert_equal(each, by_rule(network, OTTT))
 
@@ -350,7 +350,7 @@ def test_callback_after_each_step_has_the_gradient_of_the_step(settings: dict[st
             for weight in copied.parameters():
                 weight.zero_()
 
-    outputs = OTTT(copied).learn(spikes(), loss, after_step=silence)
+    outputs = OTTT(copied).update(spikes(), loss, after_step=silence)
     torch.testing.assert_close(outputs[1:], outputs[:1] * 0.8 ** torch.arange(1, T).double()[:, None, None])
 
 
@@ -359,7 +359,7 @@ def test_rates_are_recorded_by_hooks() -> None:
     with watch_rates(network) as expected:
         network(spikes())
     with watch_rates(network) as rates:
-        OTTT(network, steps=100).learn(spikes(), loss)
+        OTTT(network, steps=100).update(spikes(), loss)
     assert rates == pytest.approx(expected)
 
 

@@ -55,7 +55,7 @@ def test_gradient_rules_are_called_alike(name: str) -> None:
     network = small_network()
     rule = GRADIENT_RULES[name](network)  # the line that exchanges the rule
     assert isinstance(rule, GradientRule)
-    outputs = rule.learn(draw_spikes(), mean_square)
+    outputs = rule.update(draw_spikes(), mean_square)
     assert outputs.shape == (8, 2, 2)
     assert not outputs.requires_grad
     assert all(each.grad is not None and each.grad.any() for each in network.parameters())
@@ -71,7 +71,7 @@ def test_gradient_rule_of_something_else_is_reported(name: str) -> None:
 @pytest.mark.parametrize("steps", [None, 3])
 def test_bptt_equals_backpropagate(steps: int | None) -> None:
     mine, theirs = small_network(), small_network()
-    found = Bptt(mine, steps=steps).learn(draw_spikes(), mean_square)
+    found = Bptt(mine, steps=steps).update(draw_spikes(), mean_square)
     torch.testing.assert_close(found, backpropagate(theirs, draw_spikes(), mean_square))
     for one, other in zip(mine.parameters(), theirs.parameters(), strict=True):
         torch.testing.assert_close(one.grad, other.grad)
@@ -81,7 +81,7 @@ def test_bptt_refuses_steps_with_truncation_and_updates_after_each_step() -> Non
     with raises(ConfigError, "steps = 3", "truncate = 2"):
         Bptt(small_network(), steps=3, truncate=2)
     with raises(ConfigError, "OTTT"):
-        Bptt(small_network()).learn(draw_spikes(), mean_square, after_step=list)
+        Bptt(small_network()).update(draw_spikes(), mean_square, after_step=list)
 
 
 @pytest.mark.parametrize("rule", PLASTICITY_RULES, ids=lambda rule: type(rule).__name__)

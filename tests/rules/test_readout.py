@@ -24,7 +24,8 @@ from dvspipe.networks import CsnnConfig, SpikingNetwork, parse_network
 from dvspipe.results import RunFolder, TestResult
 from dvspipe.rules import find_readout, fit_readout, read_features, replace_readout
 from dvspipe.rules import readout as module
-from dvspipe.training import TrainConfig, train
+from dvspipe.training import TrainConfig
+from dvspipe.verbs.training import train
 
 GRID = SensorSize(width=12, height=7)
 T, B, K = 6, 9, 4

@@ -34,7 +34,7 @@ def test_rule_equals_the_gradient_of_the_loss() -> None:
     assert 10 < spikes.sum() < 300
     loss = neurons.error.loss(spikes, targets)
     (expected,) = torch.autograd.grad(loss, neurons.weight)
-    found = neurons.learn(inputs, targets)
+    found = neurons.update(inputs, targets)
     assert torch.equal(found.spikes, spikes.detach())
     assert float(found.loss) == pytest.approx(float(loss.detach()), rel=1e-12)
     assert float((found.gradient - expected).abs().max() / expected.abs().max()) < 1e-12

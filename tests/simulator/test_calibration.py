@@ -15,7 +15,7 @@ from dvspipe.cli.analysis import CALIBRATED
 from dvspipe.events import Events, SensorSize, concatenate
 from dvspipe.formats.aedat4 import AEDAT4, read_frames
 from dvspipe.simulator import SimulatorConfig, read_preset, simulate
-from dvspipe.simulator.calibration import Calibration, _net_correlation, calibrate
+from dvspipe.simulator.calibration import Calibration, _net_correlation, calibrate_frames
 from dvspipe.video.frames import Frame
 
 SENSOR = SensorSize(width=64, height=40)
@@ -46,7 +46,8 @@ def simulated(frames: list[Frame], **settings: float) -> Events:
 
 @pytest.mark.parametrize(("pos", "neg"), [(0.15, 0.25), (0.3, 0.2)])
 def test_thresholds_are_recovered(pos: float, neg: float) -> None:
-    found = calibrate(moving_texture(), simulated(moving_texture(), pos_thres=pos, neg_thres=neg), log_offset=OFFSET)
+    events = simulated(moving_texture(), pos_thres=pos, neg_thres=neg)
+    found = calibrate_frames(moving_texture(), events, log_offset=OFFSET)
     assert found.pos_thres == pytest.approx(pos, rel=0.05)
     assert found.neg_thres == pytest.approx(neg, rel=0.05)
     assert found.sigma_thres < 0.02
@@ -56,40 +57,40 @@ def test_thresholds_are_recovered(pos: float, neg: float) -> None:
 
 def test_thresholds_are_recovered_without_refinement() -> None:
     events = simulated(moving_texture(), pos_thres=0.15, neg_thres=0.25)
-    found = calibrate(moving_texture(), events, log_offset=OFFSET, refine=False)
+    found = calibrate_frames(moving_texture(), events, log_offset=OFFSET, refine=False)
     assert found.pos_thres == pytest.approx(0.15, rel=0.1)
     assert found.neg_thres == pytest.approx(0.25, rel=0.1)
 
 
 def test_thresholds_are_recovered_from_events_between_frames() -> None:
     events = simulated(moving_texture(finer=8), pos_thres=0.15, neg_thres=0.25)
-    found = calibrate(moving_texture(), events, log_offset=OFFSET)
+    found = calibrate_frames(moving_texture(), events, log_offset=OFFSET)
     assert found.pos_thres == pytest.approx(0.15, rel=0.1)
     assert found.neg_thres == pytest.approx(0.25, rel=0.1)
 
 
 def test_log_offset_is_recovered() -> None:
-    found = calibrate(moving_texture(), simulated(moving_texture(), pos_thres=0.15, neg_thres=0.25))
+    found = calibrate_frames(moving_texture(), simulated(moving_texture(), pos_thres=0.15, neg_thres=0.25))
     assert found.log_offset == OFFSET
 
 
 def test_mismatch_is_recovered() -> None:
     events = simulated(moving_texture(), pos_thres=0.2, neg_thres=0.2, sigma_thres=0.04, seed=1)
-    found = calibrate(moving_texture(), events, log_offset=OFFSET)
+    found = calibrate_frames(moving_texture(), events, log_offset=OFFSET)
     assert found.sigma_thres == pytest.approx(0.04, rel=0.35)
     assert found.pos_thres == pytest.approx(0.2, rel=0.1)
 
 
 def test_leak_and_shot_noise_are_recovered_from_still_pixels() -> None:
     settings = {"pos_thres": 0.2, "neg_thres": 0.2, "leak_rate_hz": 0.5, "shot_noise_rate_hz": 1.0, "seed": 1}
-    found = calibrate(moving_texture(), simulated(moving_texture(), **settings), log_offset=OFFSET)
+    found = calibrate_frames(moving_texture(), simulated(moving_texture(), **settings), log_offset=OFFSET)
     # about 240 leak and 370 shot events in the stripe: tolerances are 3 standard deviations
     assert found.leak_rate_hz == pytest.approx(0.5, rel=0.3)
     assert found.shot_noise_rate_hz == pytest.approx(1.0, rel=0.25)
 
 
 def test_calibrated_settings_create_a_simulator_config() -> None:
-    found = calibrate(moving_texture(), simulated(moving_texture()), log_offset=OFFSET)
+    found = calibrate_frames(moving_texture(), simulated(moving_texture()), log_offset=OFFSET)
     config = SimulatorConfig(**found.to_yaml_settings())
     assert config.pos_thres == pytest.approx(found.pos_thres, rel=1e-3)
     assert config.log_offset == pytest.approx(OFFSET, rel=1e-3)
@@ -98,26 +99,26 @@ def test_calibrated_settings_create_a_simulator_config() -> None:
 def test_frames_outside_the_events_are_ignored() -> None:
     frames = moving_texture()
     events = simulated(frames).slice_time(frames[10].t_us + 1, frames[30].t_us + 1)
-    assert calibrate(frames, events, log_offset=OFFSET).intervals == 20
+    assert calibrate_frames(frames, events, log_offset=OFFSET).intervals == 20
 
 
 def test_insufficient_data_is_an_error() -> None:
     frames = moving_texture()
     events = simulated(frames)
     with raises(DataError, "9", "10"):
-        calibrate(frames[:9], events.slice_time(0, frames[8].t_us))
+        calibrate_frames(frames[:9], events.slice_time(0, frames[8].t_us))
     with raises(DataError, "0", "10"):
-        calibrate([], events)
+        calibrate_frames([], events)
     with raises(DataError, "0", "1000"):
-        calibrate(frames, Events.empty(SENSOR))
+        calibrate_frames(frames, Events.empty(SENSOR))
     with raises(DataError, "ON"):
-        calibrate(frames, Events(events.t, events.x, events.y, np.ones(len(events), bool), SENSOR))
+        calibrate_frames(frames, Events(events.t, events.x, events.y, np.ones(len(events), bool), SENSOR))
     with raises(DataError, "64x40", "12x7"):
-        calibrate(frames, Events.empty(SensorSize(width=12, height=7)))
+        calibrate_frames(frames, Events.empty(SensorSize(width=12, height=7)))
     still = SimulatorConfig(shot_noise_rate_hz=3, seed=1)
     noise = concatenate(simulate([Frame(f.t_us, frames[0].image, "linear") for f in frames], still), SENSOR)
     with raises(DataError, "30"):
-        calibrate([Frame(f.t_us, np.zeros_like(f.image), "linear") for f in frames], noise)
+        calibrate_frames([Frame(f.t_us, np.zeros_like(f.image), "linear") for f in frames], noise)
 
 
 def judge(found: Calibration, frames: list[Frame], events: Events) -> tuple[float, float, float]:
@@ -144,7 +145,7 @@ def test_calibration_on_one_half_predicts_the_other_half(
 ) -> None:
     frames, events = davis
     halves = [(part, events.slice_time(part[0].t_us + 1, part[-1].t_us + 1)) for part in (frames[:30], frames[29:])]
-    found = calibrate(*halves[order[0]], refine=refine)
+    found = calibrate_frames(*halves[order[0]], refine=refine)
     rate, on_off, correlation = judge(found, *halves[order[1]])
     assert rate == pytest.approx(1, abs=0.1 if refine else 0.2)
     assert on_off == pytest.approx(1, abs=0.15)
@@ -158,11 +159,10 @@ def test_every_calibration_value_has_a_description() -> None:
 def test_sensor_file_contains_the_transfer_curve(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = calibrate(moving_texture(), simulated(moving_texture(), pos_thres=0.2, neg_thres=0.2), log_offset=OFFSET)
-    monkeypatch.setattr("dvspipe.formats.read_frames", lambda _: [])
-    monkeypatch.setattr("dvspipe.formats.read", lambda _: None)
-    monkeypatch.setattr("dvspipe.simulator.calibrate", lambda *_: found)
-    analysis.calibrate(tmp_path / "clip.aedat4", tmp_path / "sensor.yaml")
+    events = simulated(moving_texture(), pos_thres=0.2, neg_thres=0.2)
+    found = calibrate_frames(moving_texture(), events, log_offset=OFFSET)
+    monkeypatch.setattr("dvspipe.verbs.inspection.calibrate", lambda *_: found)
+    analysis.calibrate(tmp_path / "clip.aedat4", out=tmp_path / "sensor.yaml")
     assert f"transfer curve {found.transfer}" in (tmp_path / "sensor.yaml").read_text()
     assert read_preset(str(tmp_path / "sensor.yaml"))["pos_thres"] == pytest.approx(found.pos_thres, rel=1e-3)
     printed = " ".join(capsys.readouterr().out.split())

@@ -473,10 +473,10 @@ def test_followed_events_stay_on_the_network_sensor_and_in_order() -> None:
 
 def test_command_prints_json_lines_and_records(checkpoint: Path, tmp_path: Path) -> None:
     write(tmp_path / "bar.h5", moving_bar(0, 0, windows=2))
-    options = "--json", "--every", 40, "--speed", 1000, "--record", "seen.h5"
+    options = "--json", "--hop-us", 40_000, "--speed", 1000, "--record", "seen.h5"
     done = dvspipe("live", "bar.h5", checkpoint, *options, cwd=tmp_path)
     answers = [LiveAnswer.model_validate_json(line) for line in done.stdout.splitlines()]
-    shown = dvspipe("infer", checkpoint, "bar.h5", "--json", "--set", "stateful=true", cwd=tmp_path)
+    shown = dvspipe("infer", checkpoint, "bar.h5", "--json", "--stateful", cwd=tmp_path)
     assert json.loads(shown.stdout)["answer"]["windows"] == 2 * len(answers)
     assert [answer.t_us for answer in answers] == [answers[0].t_us + 40_000 * n for n in range(5)]
     assert mentions(done.stderr.splitlines()[-1], "5 predictions", "0.2 s", "0 chunks", "%")
@@ -534,9 +534,7 @@ def test_command_explains_why_it_has_no_window(checkpoint: Path, tmp_path: Path)
     assert mentions(done.stderr, "--window", "display")
 
 
-def test_command_refuses_existing_records_and_two_intervals(checkpoint: Path, tmp_path: Path) -> None:
+def test_command_refuses_existing_records(checkpoint: Path, tmp_path: Path) -> None:
     write(tmp_path / "bar.h5", moving_bar(0, 0))
     done = dvspipe("live", "bar.h5", checkpoint, "--record", "bar.h5", cwd=tmp_path, code=2)
     assert mentions(done.stderr, "bar.h5", "--overwrite")
-    both = "--every", 40, "--set", "hop_us=40000"
-    assert mentions(dvspipe("live", "bar.h5", checkpoint, *both, cwd=tmp_path, code=2).stderr, "--every", "hop_us")

@@ -21,8 +21,9 @@ from dvspipe.events import Events, SensorSize
 from dvspipe.formats import write
 from dvspipe.inference import Classifier
 from dvspipe.results import RunFolder, TestResult
-from dvspipe.training import TrainConfig, choose_settings, train
+from dvspipe.training import TrainConfig, choose_settings
 from dvspipe.training.choice import DATASET_PATTERNS, GROUP_PATTERNS, find_group_pattern
+from dvspipe.verbs.training import train
 
 
 def write_folder(root: Path, names: dict[str, list[str]], *, seconds: float = 0.1, side: int = 12) -> Path:
@@ -186,7 +187,7 @@ def test_folder_is_trained_from_the_command_line(
     first = RunFolder(Path("runs/train/bars"))
     commands.train("mine.yaml", out=Path("again"))
     assert TestResult.read(RunFolder(Path("again")).test).confusion == TestResult.read(first.test).confusion
-    commands.train("bars", resume=first.path)  # the run is complete, and keeps its settings
+    commands.train("bars", out=first.path, resume=True)  # the run is complete, and keeps its settings
     commands.evaluate(first.best, "bars")  # type: ignore[arg-type]
     assert "accuracy" in capsys.readouterr().out
     with raises(ConfigError, "--save", "mine.yaml"):
@@ -225,6 +226,6 @@ def test_classes_with_different_sensor_sizes_give_a_warning(tmp_path: Path, caps
     (warning,) = choose_settings(root).warnings
     assert "digit 34x34, gesture 128x128" in warning
     short = ["optimiser.epochs=1", "jobs=1", "data.views=1", "network.channels=[4]"]
-    commands.train(str(root), short, tmp_path / "run")
+    commands.train(str(root), short, out=tmp_path / "run")
     printed = capsys.readouterr()
     assert "34x34" in printed.err

@@ -22,7 +22,8 @@ from dvspipe.datasets import DataConfig, read_split
 from dvspipe.events import Events
 from dvspipe.formats import write
 from dvspipe.results import Finding, RunFolder, TrainingRun
-from dvspipe.training import TrainConfig, choose_settings, evaluate, train
+from dvspipe.training import TrainConfig, choose_settings
+from dvspipe.verbs.training import evaluate, train
 
 SETTINGS: dict[str, Any] = {
     "jobs": 1,

@@ -16,12 +16,13 @@ from sklearn.preprocessing import StandardScaler
 from dvspipe.base.config import build, merge_settings
 from dvspipe.base.errors import ConfigError
 from dvspipe.checkpoints.checkpoint import load_checkpoint
-from dvspipe.checkpoints.export import export
 from dvspipe.inference import Classifier
 from dvspipe.report import write_training_page
 from dvspipe.results import TrainingRun
-from dvspipe.training import TrainConfig, TrainingCallback, train
+from dvspipe.training import TrainConfig, TrainingCallback
 from dvspipe.training.features import fit_logistic
+from dvspipe.verbs.deployment import export
+from dvspipe.verbs.training import train
 
 SMALL = {
     "jobs": 1,
@@ -100,7 +101,7 @@ def test_checkpoint_classifies_recordings(run: TrainingRun, folder: Path) -> Non
 
 def test_network_without_export_format_is_an_error(run: TrainingRun, tmp_path: Path) -> None:
     with raises(ConfigError, "kind = stdp"):
-        export(run.folder.path, tmp_path / "a.onnx", to="onnx")
+        export(run.folder.path, tmp_path / "a.onnx")
 
 
 @pytest.mark.parametrize("classes", [2, 4])

@@ -15,8 +15,8 @@ from dvspipe.datasets import FolderConfig, open_dataset
 from dvspipe.events import SensorSize
 from dvspipe.formats import NO_HINTS, write
 from dvspipe.parallel import ignore_progress
-from dvspipe.training import train
 from dvspipe.training.file_properties import MIN_GAIN, PropertyScore, read_properties, score_properties
+from dvspipe.verbs.training import train
 from dvspipe.video.files import read_header
 from dvspipe.video.frames import frames_from_arrays
 from dvspipe.video.writing import write_video

@@ -14,14 +14,14 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from commands import dvspipe
 from conftest import write_bar_parts
-from typer.testing import CliRunner
 
 from dvspipe.base.config import build, merge_settings, read_yaml
 from dvspipe.checkpoints.checkpoint import load_checkpoint
-from dvspipe.cli.app import app
 from dvspipe.results import RunFolder
-from dvspipe.training import TrainConfig, train
+from dvspipe.training import TrainConfig
+from dvspipe.verbs.training import train
 
 pytestmark = [
     pytest.mark.slow,
@@ -45,12 +45,13 @@ RULES: dict[str, Any] = {
 SEVERAL = """
 import functools, os, shlex, sys
 import torch.distributed as dist
-from dvspipe.cli.app import app, main
+from dvspipe.cli.app import main
 
 init = dist.init_process_group
 *others, last = map(shlex.split, sys.argv[1:])
 for number, command in enumerate(others):
-    app(command, standalone_mode=False)
+    sys.argv = ["dvspipe", *command]
+    main()
     meet = f"file://{os.getcwd()}/meet-{number}"  # processes can meet only once in the store of torchrun
     dist.init_process_group = functools.partial(init, init_method=meet, rank=int(os.environ["RANK"]), world_size=2)
 sys.argv = ["dvspipe", *last]
@@ -92,8 +93,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, over in RULES.items():
         (here / f"{name}.yaml").write_text(yaml.safe_dump(merge_settings(bars, over)))
     shards = ["--shards", str(here / "shards"), "--shard-size", "5KB"]
-    made = CliRunner().invoke(app, ["data", "encode", str(here / "bptt.yaml"), *shards])
-    assert made.exit_code == 0, made.output
+    dvspipe("data", "encode", here / "bptt.yaml", *shards, cwd=here)
     on_shards = "train bptt.yaml data.kind=shards data.root=shards optimiser.epochs=5"
     with start(f"{on_shards} --out killed", cwd=here) as running:
         while not RunFolder(here / "killed").state.exists():
@@ -104,7 +104,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert running.returncode != 0
     assert len(RunFolder(here / "killed").epochs.read_text().splitlines()) < 5
     commands = [f"train {name}.yaml --out {name}" for name in RULES]
-    with start(*commands, f"{on_shards} --out undisturbed", f"{on_shards} --resume killed", cwd=here) as running:
+    with start(*commands, f"{on_shards} --out undisturbed", f"{on_shards} --resume --out killed", cwd=here) as running:
         printed, errors = running.communicate()
     assert running.returncode == 0, errors
     assert printed.count("test accuracy") == len(RULES) + 2

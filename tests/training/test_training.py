@@ -38,13 +38,14 @@ from dvspipe.networks import LIF, CsnnConfig, ModuleSource, NetworkConfig, Spiki
 from dvspipe.results import CorruptionResult, EpochRow, RunFolder, TrainingRun, wilson_interval
 from dvspipe.rules.rules import ONLINE as ONLINE_RULES
 from dvspipe.synthesis import GESTURE_SENSOR
-from dvspipe.training import TrainConfig, TrainingCallback, evaluate, evaluate_corrupted, robustness, train
+from dvspipe.training import TrainConfig, TrainingCallback, evaluate_corrupted, robustness
 from dvspipe.training.baseline import FrameNetwork
 from dvspipe.training.calibration import find_least_energy, fit_temperature
 from dvspipe.training.evaluation import expected_calibration_error, open_evaluation
 from dvspipe.training.machine import memory_bytes
 from dvspipe.training.resuming import TrainingState
 from dvspipe.training.schedule import LOSSES
+from dvspipe.verbs.training import evaluate, train
 
 SMALL: dict[str, Any] = {
     "jobs": 1,
@@ -257,7 +258,7 @@ def test_classes_missing_from_the_dataset_give_a_warning(tmp_path: Path) -> None
 def test_new_run_removes_results_of_the_previous_one_if_told(folder: Path, tmp_path: Path) -> None:
     train(config_for(folder, optimiser={"epochs": 1}), tmp_path)
     files = sorted(tmp_path.rglob("*"))
-    with raises(FileError, tmp_path, "contains a run", "overwrite=True", "resume=True"):
+    with raises(FileError, tmp_path, "not empty", "overwrite=True", "resume=True"):
         train(config_for(folder), tmp_path)
     assert sorted(tmp_path.rglob("*")) == files
     over = {"learning_rate": 1000, "clip_norm": 1e38, "epochs": 3, "weight_decay": 1e30}
@@ -473,14 +474,17 @@ def test_weights_are_rounded_only_if_they_can_be_compiled(over: dict[str, Any], 
 
 def test_obstacles_to_resuming_are_explained(folder: Path, tmp_path: Path) -> None:
     config = config_for(folder, optimiser={"epochs": 1})
-    with raises(ConfigError, "args.yaml"):
+    with raises(FileError, "nowhere", "args.yaml"):
         train(config, tmp_path / "nowhere", resume=True)
+    with raises(ConfigError, "resume", "out="):
+        train(config, resume=True)
     train(config, tmp_path / "a")
     longer = config_for(folder, optimiser={"epochs": 2}, augment={"shift_px": 0})
     with raises(ConfigError, "augment.shift_px = 1", "0", "optimiser.epochs = 1", "2", "changed=True"):
         train(longer, tmp_path / "a", resume=True)
-    run = train(longer, tmp_path / "a", resume=True, changed=True)
+    run = train(longer, tmp_path / "a", resume=True, changed=True, command="dvspipe train bars")
     assert run.test.chosen_epoch in (1, 2)
+    assert re.fullmatch("dvspipe train bars  # .*optimiser.epochs=2 .1 before.*", run.test.command)
     state = tmp_path / "a" / "weights" / "state.safetensors"
     state.write_bytes(state.read_bytes()[:-100])
     with raises(CheckpointError, "state.safetensors"):
@@ -585,19 +589,12 @@ def test_run_stopped_in_its_first_epoch_restarts(
     def stopped(config: TrainConfig, where: Path, **_: Any) -> TrainingRun:
         return train(config, where, callback=Killed(1))
 
-    monkeypatch.setattr("dvspipe.training.train", stopped)
+    monkeypatch.setattr("dvspipe.verbs.training.train", stopped)
+    monkeypatch.chdir(tmp_path)
+    Path("bars.yaml").write_text(yaml.safe_dump(config_for(folder).model_dump(mode="json")))
     with pytest.raises(KeyboardInterrupt):
-        commands._train(
-            config_for(folder),
-            tmp_path / "a",
-            "dvspipe train bars",
-            (),
-            None,
-            resume=False,
-            changed=False,
-            overwrite=False,
-        )
-    assert f"dvspipe train bars --resume {tmp_path / 'a'} " in capsys.readouterr().err
+        commands.train("bars.yaml", out=Path("a"))
+    assert "dvspipe train bars.yaml -o a --resume " in capsys.readouterr().err
     assert not (tmp_path / "a" / "results.csv").exists()
     train(config_for(folder), tmp_path / "a", resume=True)
     ours, theirs = weights_of(tmp_path / "a"), weights_of(run.folder.path)
@@ -888,7 +885,7 @@ def test_images_have_no_events_to_corrupt(run: TrainingRun, folder: Path, monkey
 
 
 def test_command_prints_the_accuracy_of_each_strength(run: TrainingRun, folder: Path, tmp_path: Path) -> None:
-    words = ["eval", run.folder.path, folder, "--corrupt"]
+    words = ["evaluate", run.folder.path, folder, "--corrupt"]
     said = dvspipe(*words, "drops=0,1", "--corrupt", "flips", "-o", "scores.json", cwd=tmp_path).stdout
     assert mentions(said, "corruption", "none", "drops", "flips", *Flips.levels)
     record = CorruptionResult.read(tmp_path / "scores.json")
@@ -1002,24 +999,3 @@ def test_lost_epoch_rows_are_restored_from_the_state(folder: Path, tmp_path: Pat
     assert [json.loads(line)["epoch"] for line in (where / "metrics.jsonl").read_text().splitlines()] == [1, 2, 3, 4]
     (where / "metrics.jsonl").write_text("{")
     assert len(train(config, where, resume=True).epochs) == 4  # the run is complete
-
-
-def test_command_of_a_resumed_run_names_changed_settings(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    given = []
-
-    def stopped(*_: Any, command: str, **__: Any) -> TrainingRun:
-        given.append(command)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("dvspipe.training.train", stopped)
-    config, before = config_for(folder, optimiser={"epochs": 9}), config_for(folder, optimiser={"epochs": 4})
-    (tmp_path / "args.yaml").write_text(yaml.safe_dump(before.model_dump(mode="json")))
-    for changed in (False, True):
-        with pytest.raises(KeyboardInterrupt):
-            commands._train(
-                config, tmp_path, "dvspipe train bars", (), None, resume=True, changed=changed, overwrite=False
-            )
-    assert given[0] == "dvspipe train bars"
-    assert re.fullmatch("dvspipe train bars  # .*optimiser.epochs=9.*4.*", given[1])

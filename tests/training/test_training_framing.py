@@ -9,21 +9,21 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from commands import dvspipe
 from conftest import random_events
 from facts import mentions, raises
-from typer.testing import CliRunner
 
 from dvspipe.base.config import build, merge_settings, parse_overrides
 from dvspipe.base.errors import ConfigError, DataError, VideoError
 from dvspipe.checkpoints.checkpoint import ClassifierConfig, load_checkpoint, load_config, save_checkpoint
-from dvspipe.checkpoints.export import export
-from dvspipe.cli.app import app
 from dvspipe.datasets import open_dataset
 from dvspipe.events import SensorSize
 from dvspipe.formats import write
 from dvspipe.framing import FramingConfig, person
 from dvspipe.inference import Classifier, InferConfig
-from dvspipe.training import TrainConfig, TrainingCallback, choose_settings, evaluate, train
+from dvspipe.training import TrainConfig, TrainingCallback, choose_settings
+from dvspipe.verbs.deployment import export
+from dvspipe.verbs.training import evaluate, train
 from dvspipe.video.frames import Frame
 from dvspipe.video.writing import write_video
 
@@ -231,7 +231,7 @@ def test_fine_tuning_accepts_other_videos_and_classes(rule: str, base: Path, mov
     assert mentions(choice.reasons["data"], base)
     notes = Notes()
     run = train(choice.config, tmp_path / "run", callback=notes)
-    (note,) = notes.texts
+    _, note = notes.texts
     assert mentions(note, "2 classes", "across, down")
     tuned = load_config(run.folder.path)
     assert (tuned.classes, tuned.sensor, tuned.framing.roi) == (("across", "down"), load_config(base).sensor, "auto")
@@ -265,20 +265,18 @@ def test_wrong_sensor_of_recordings_is_an_error(movers: Path, tmp_path: Path) ->
 
 def test_infer_names_framing_settings_that_differ_from_training(base: Path, movers: Path, tmp_path: Path) -> None:
     video = next(movers.rglob("*.webm"))
-    options = ["--set", "roi=full", "--set", "video.simulator.pos_thres=0.3"]
-    changed = CliRunner().invoke(app, ["infer", str(base), str(video), *options])
-    assert changed.exit_code == 0, changed.output
-    assert mentions(changed.output, "roi = full", "auto", "video.simulator.pos_thres = 0.3", "0.25")
+    options = ["--roi", "full", "--video.simulator.pos-thres", 0.3]
+    changed = dvspipe("infer", base, video, *options, cwd=tmp_path)
+    assert mentions(changed.stderr, "roi = full", "auto", "video.simulator.pos_thres = 0.3", "0.25")
     write(tmp_path / "a.h5", random_events(0, 4000, SensorSize(width=60, height=50), 600_000))
-    events = CliRunner().invoke(app, ["infer", str(base), str(tmp_path / "a.h5"), *options])
-    assert mentions(events.output, "roi = full", "auto")
-    assert "pos_thres" not in events.output  # affects only simulated events
-    same = CliRunner().invoke(app, ["infer", str(base), str(video), "--set", "roi=auto"])
-    assert "roi = " not in same.output
+    events = dvspipe("infer", base, "a.h5", *options, cwd=tmp_path)
+    assert mentions(events.stderr, "roi = full", "auto")
+    assert "pos_thres" not in events.stderr  # affects only simulated events
+    assert "roi = " not in dvspipe("infer", base, video, "--roi", "auto", cwd=tmp_path).stderr
 
 
 def test_export_describes_the_framing(base: Path, tmp_path: Path) -> None:
     nir = pytest.importorskip("nir")
-    export(base, tmp_path / "net.nir", to="nir")
+    export(base, tmp_path / "net.nir")
     metadata = nir.read(str(tmp_path / "net.nir")).metadata
     assert FramingConfig.model_validate_json(metadata["framing"]) == load_config(base).framing

@@ -120,7 +120,7 @@ plt.show()
 # The video has a frame every 17 ms, but an event has a time in microseconds. Some simulators stamp all events with the
 # time of their frame. The movement then becomes a staircase, and a network that looks at short times sees flicker.
 # Below are the events of one row: with crossing times the edge is a line, with frame times it is in steps.
-# ``--set upsample=auto`` also estimates the movement between the frames, because a pixel does not change along a
+# ``--upsample auto`` also estimates the movement between the frames, because a pixel does not change along a
 # straight line.
 
 row = (events.y == 24) & (events.p == 1)
@@ -163,7 +163,7 @@ for axes, (name, simulator) in zip(panels, kinds.items(), strict=True):
 plt.show()
 
 # %%
-# ``dvspipe convert CLIP.mp4 -o events.h5 --preset noisy --set label_noise=true`` also marks each event as noise or
+# ``dvspipe convert CLIP.mp4 -o events.h5 --preset noisy --label-noise`` also marks each event as noise or
 # signal, so you can measure how well a filter finds noise.
 #
 # Next: :doc:`plot_2_neurons`. Every parameter and equation is in :doc:`/concepts/simulator`.

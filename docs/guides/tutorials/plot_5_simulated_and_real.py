@@ -23,7 +23,7 @@ import numpy as np
 
 import dvspipe
 from dvspipe.recordings.comparison import compare
-from dvspipe.simulator import calibrate
+from dvspipe.simulator import calibrate_frames
 from dvspipe.video.frames import Frame
 
 H, W = 40, 56
@@ -72,7 +72,7 @@ print(f"{len(default) / len(events):.2f} times as many events")
 # polarity as the recording. Leak and noise come from pixels where nothing changes. On the command line:
 # ``dvspipe calibrate DAVIS.aedat4 -o sensor.yaml``.
 
-found = calibrate(frames, events)
+found = calibrate_frames(frames, events)
 print(f"{'':20}{'hidden':>8}{'found':>8}")
 for name, value in found.to_yaml_settings().items():
     print(f"{name:20}{getattr(hidden, name):8.3f}{value:8.3f}")
@@ -117,7 +117,7 @@ for name, each in (("defaults", default), ("calibrated", fitted)):
 
 # %%
 # Now the rate is right. The times still come from straight lines between frames 40 ms apart, because the frames contain
-# no more; ``--set upsample=auto`` estimates the motion between them.
+# no more; ``--upsample auto`` estimates the motion between them.
 #
 # Adapt
 # -----

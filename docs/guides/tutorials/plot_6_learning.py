@@ -102,7 +102,7 @@ def gradients(rule: str) -> dict[str, torch.Tensor]:
     if rule == "bptt":
         backpropagate(network, spikes, loss_of)
     else:
-        {"ottt": OTTT, "sltt": SLTT}[rule](network).learn(spikes, loss_of)
+        {"ottt": OTTT, "sltt": SLTT}[rule](network).update(spikes, loss_of)
     return {name: p.grad.flatten() for name, p in network.named_parameters() if p.ndim > 1 and p.grad is not None}
 
 

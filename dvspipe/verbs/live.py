@@ -1,4 +1,4 @@
-"""Classify a live stream: the function of the command `live`."""
+"""Verb that classifies live streams."""
 
 from __future__ import annotations
 
@@ -13,14 +13,9 @@ from ..events import SensorSize, SensorSizeLike
 from ..formats import NO_HINTS, Hints, HintsLike, WriteOptions, Writer, create_writer
 from ..formats.stream_words import StreamFormat
 from ..inference.classifier import Classifier, InferConfig, InferKeywords, as_classifier
-from .answers import LiveAnswer
-from .framing import live_settings
-from .session import LiveSession
-from .sources import LiveSource, open_live
-from .streams import is_stream
-
-DEFAULT_EVERY_US = 100_000
-"""Time between predictions; rounded to steps of the network."""
+from ..streaming import LiveSession, LiveSource, is_stream, open_live, with_hop
+from ..streaming.answers import LiveAnswer
+from ..streaming.framing import live_settings
 
 
 @checked
@@ -43,17 +38,19 @@ def live(
     Leave the loop to stop. `LiveSession` can also be stopped by another thread.
 
     Args:
-        source: Camera number, video, recording or stream; see `open_live`.
-        checkpoint: Classifier, or a checkpoint as in `Classifier.load`.
+        source: Webcam: 0, 1, ...; event-camera or event-camera:SERIAL; video or recording to replay; - for events on
+            standard input; or udp://HOST:PORT for events in packets.
+        checkpoint: Run folder, .safetensors file (also of dvspipe quantise), name of an included checkpoint, or
+            hf://USER/NAME. In Python also a `Classifier`.
         config: Settings of inference, also a mapping; `hop_us` is the time between predictions, by default about
             100,000.
         speed: Speed of a replay, > 0; 1: as recorded.
-        loop: Whether a replay starts again at its end.
-        record: Event file for what the network sees; None: not recorded.
-        overwrite: Whether to replace an existing `record`.
+        loop: Start a replay again at its end.
+        record: Event file (.h5, ...) for what the network sees. None: not recorded.
+        overwrite: Replace an existing file of `record`.
         sensor: Sensor size, for a recording or stream that does not store it.
         hints: Other metadata that a recording does not store.
-        stream_format: Format of a stream; None: EVT 2.0 on standard input, AEStream over UDP.
+        stream_format: Format of a stream. None: evt2 on standard input, aestream over UDP.
         named: Settings of `InferConfig` by name.
 
     Raises:
@@ -65,55 +62,48 @@ def live(
     """
     classifier = as_classifier(checkpoint)
     chosen = with_hop(as_settings(InferConfig, config, named, live), classifier)
-    name = str(source)
-    opened = open_source_for(
+    opened, writer = open_stream(
         classifier,
-        name,
+        str(source),
         chosen,
         speed=speed,
-        loops=loop,
-        sensor=None if sensor is None else SensorSize.of(sensor),
-        hints=as_settings(Hints, hints),
+        loop=loop,
+        record=record,
+        overwrite=overwrite,
+        sensor=sensor,
+        hints=hints,
         stream_format=stream_format,
     )
-    writer = None if record is None else create_live_writer(Path(record), name, classifier, overwrite=overwrite)
     return LiveSession(opened, classifier, chosen, writer=writer).run()
 
 
-def open_source_for(
+def open_stream(
     classifier: Classifier,
     source: str,
     config: InferConfig,
     *,
-    speed: float,
-    loops: bool,
-    sensor: SensorSize | None,
-    hints: Hints,
-    stream_format: StreamFormat | None,
-) -> LiveSource:
-    """Open the source of a live stream for a classifier, as in `open_live`."""
-    return open_live(
+    speed: float = 1.0,
+    loop: bool = False,
+    record: str | Path | None = None,
+    overwrite: bool = False,
+    sensor: SensorSizeLike | None = None,
+    hints: HintsLike = NO_HINTS,
+    stream_format: StreamFormat | None = None,
+) -> tuple[LiveSource, Writer | None]:
+    """Open the source of a live stream, and the writer of the events that a classifier sees; arguments as in `live`."""
+    if record is not None:
+        claim_output(Path(record), overwrite=overwrite)
+    size = None if sensor is None else SensorSize.of(sensor)
+    opened = open_live(
         source,
         live_settings(classifier.framed(config)),
         speed=speed,
-        loops=loops,
-        sensor=sensor or (classifier.config.sensor if is_stream(source) else None),
-        hints=hints,
+        loops=loop,
+        sensor=size or (classifier.config.sensor if is_stream(source) else None),
+        hints=as_settings(Hints, hints),
         stream_format=stream_format,
     )
-
-
-def with_hop(config: InferConfig, classifier: Classifier, every_us: int | None = None) -> InferConfig:
-    """Return the settings with a `hop_us`; None: about `DEFAULT_EVERY_US`, in steps of the network."""
-    if config.hop_us is not None:
-        return config
-    bins = classifier.config.bins
-    every_us = every_us or max(1, round(DEFAULT_EVERY_US / bins.step_us)) * bins.step_us
-    return config.model_copy(update={"hop_us": every_us if bins.by == "time" else None})
-
-
-def create_live_writer(path: Path, source: str, classifier: Classifier, *, overwrite: bool) -> Writer:
-    """Create the writer of the events that a classifier sees."""
-    claim_output(path, overwrite=overwrite)
+    if record is None:
+        return opened, None
     options = WriteOptions(source=Path(source).name, overwrite=overwrite)
-    return create_writer(path, classifier.config.sensor, options)
+    return opened, create_writer(Path(record), classifier.config.sensor, options)

@@ -1,0 +1,162 @@
+"""Verbs that show and measure recordings: `view` and `calibrate`."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Unpack
+
+from ..base.arguments import checked
+from ..base.config import as_settings
+from ..base.errors import Brief, ConfigError, EventError
+from ..base.files import claim_output, require_suffix
+from ..events import RegionLike, SensorSizeLike
+from ..formats import NO_HINTS, HintsLike, RecordingLike, read, read_frames
+from ..formats.source import Extent
+from ..parallel import NamedStep, Progress, ignore_progress
+from ..recordings.editing import RecordingPart
+from ..report.config import PREVIEW_SUFFIXES, RERUN_SUFFIX, PlotKind, PreviewKeywords, PreviewSettings
+from .editing import cut
+
+if TYPE_CHECKING:
+    from ..report import Predictions
+    from ..simulator import Calibration
+
+UNUSED_BY_VIEWER = frozenset({"speed", "fps", "beside", "chart"})
+UNUSED_BY_CHARTS = frozenset({"speed", "fps", "beside", "window_us", "mode", "scale"})
+
+
+@dataclass(frozen=True, repr=False)
+class View(Brief):
+    """What `view` has shown.
+
+    Attributes:
+        out: File; None: the rerun viewer.
+        part: Part of the recording.
+        extent: Number of its events, and the first and last time.
+    """
+
+    out: Path | None
+    part: RecordingPart
+    extent: Extent
+
+
+@checked
+def view(
+    recording: RecordingLike,
+    out: str | Path | None = None,
+    settings: PreviewSettings | Mapping[str, object] | None = None,
+    *,
+    start_s: float = 0.0,
+    stop_s: float | None = None,
+    region: RegionLike | None = None,
+    chart: PlotKind | None = None,
+    title: str | None = None,
+    beside: str | Path | None = None,
+    predictions: Predictions | str | Path | None = None,
+    sensor: SensorSizeLike | None = None,
+    hints: HintsLike = NO_HINTS,
+    overwrite: bool = False,
+    progress: Progress = ignore_progress,
+    **named: Unpack[PreviewKeywords],
+) -> View:
+    """Show a recording as a video, a sheet of pictures or a chart, or in the rerun viewer.
+
+    Args:
+        recording: Recording, or events in memory.
+        out: Video (.webm, .mp4, .gif), sheet of twelve pictures or chart (.png), or rerun recording (.rrd). None: open
+            the rerun viewer.
+        settings: Settings of the pictures; a chart uses only the colours.
+        start_s: Start time in seconds after the first event.
+        stop_s: Stop time (exclusive) in seconds after the first event; None: end of the recording.
+        region: Region of the sensor, such as 128x128+20+10. None: complete sensor.
+        chart: Chart to draw instead of pictures (.png): cloud in space and time, raster plot, or event rate.
+        title: Title above a chart. None: name of the recording.
+        beside: Source video to show next to the events.
+        predictions: Predictions to show in the rerun viewer: the recording's folder in the output of dvspipe infer.
+        sensor: Sensor size, for a recording that does not store it.
+        hints: Other metadata that the recording does not store.
+        overwrite: Replace an existing file.
+        progress: Called with the number of steps done, reading and showing, and their total.
+        named: Settings of `PreviewSettings` by name.
+
+    Raises:
+        ConfigError: If an argument does not apply to the output.
+        EventError: If a part has no events. A complete recording without events gives a blank picture.
+        FileError: If the suffix is wrong, the file exists or cannot be written, or rerun is not installed.
+
+    Example:
+        >>> view("recording.h5", "events.webm", speed=0.5)  # doctest: +SKIP
+    """
+    from ..report import Predictions, show_part
+
+    chosen = as_settings(PreviewSettings, settings, named, view)
+    path = None if out is None else Path(out)
+    others = {"chart": chart, "beside": beside, "predictions": predictions}
+    _check_use(path, {*chosen.model_fields_set, *(name for name, value in others.items() if value is not None)})
+    if beside is not None and region is not None:
+        raise ConfigError("view: beside shows the complete video; it cannot be combined with region")
+    if isinstance(predictions, str | Path):
+        predictions = Predictions.read(Path(predictions))
+    if path is not None:
+        claim_output(path, overwrite=overwrite)
+
+    part = cut.edit(recording, start_s, stop_s, region, sensor=sensor, hints=hints)
+    assert isinstance(part, RecordingPart)
+    extent = part.extent(NamedStep(progress, "events", 0, 2))
+    if not (part.is_complete or extent.events):
+        raise EventError(f"{part.recording.path}: no events in this part")
+    show_part(
+        part,
+        path,
+        chosen,
+        chart=chart,
+        title=part.recording.path.name if title is None else title,
+        beside=None if beside is None else Path(beside),
+        predictions=predictions,
+        extent=extent,
+        progress=NamedStep(progress, "pictures" if chart is None else "events", 1, 2),
+    )
+    return View(path, part, extent)
+
+
+def _check_use(out: Path | None, given: set[str]) -> None:
+    """Check the suffix of the output, and that arguments with these names apply to it."""
+    if out is None and importlib.util.find_spec("rerun") is None:
+        raise ConfigError("view: no output file, and rerun is not installed; pip install 'dvspipe[rerun]'")
+    if out is None or out.suffix.lower() == RERUN_SUFFIX:
+        what, unused = "rerun viewer", UNUSED_BY_VIEWER
+    elif "chart" in given:
+        require_suffix(out, "a chart", ".png")
+        what, unused = "chart", UNUSED_BY_CHARTS | {"predictions"}
+    else:
+        require_suffix(out, "a view of events", *PREVIEW_SUFFIXES, RERUN_SUFFIX)
+        what, unused = "pictures", frozenset({"predictions"})
+    if wrong := sorted(given & unused):
+        raise ConfigError(f"view: {', '.join(wrong)}: cannot be combined with the {what} (found output {out})")
+
+
+@checked
+def calibrate(recording: str | Path, *, log_offset: float | None = None, refine: bool = True) -> Calibration:
+    """Fit the pixel model to a recording with frames and events.
+
+    For frames and events in memory, see `dvspipe.simulator.calibrate_frames`.
+
+    Args:
+        recording: AEDAT 4 file with frames and events of the same sensor.
+        log_offset: Epsilon in L = ln(I + epsilon), if known. None: fitted, too.
+        refine: Refine the thresholds until a simulation of the frames has as many ON and OFF events as the recording.
+
+    Raises:
+        DataError: If there are too few frames, events or pixels, as in `calibrate_frames`.
+        DvspipeError: If the file cannot be read.
+
+    Example:
+        >>> calibrate("davis.aedat4").write("mine.yaml")  # doctest: +SKIP
+    """
+    from ..simulator import calibrate_frames
+
+    frames = list(read_frames(recording))
+    return calibrate_frames(frames, read(recording), log_offset=log_offset, refine=refine)

@@ -1,0 +1,87 @@
+"""Verb that learns gestures from films."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Unpack
+
+from ..base.arguments import checked
+from ..base.config import as_settings, plain_settings
+from ..oneshot import THOROUGH, ExampleFilm, LearnConfig, list_films, list_videos, set_parts
+from ..oneshot.config import LearnKeywords
+
+if TYPE_CHECKING:  # torch takes seconds to import
+    from ..oneshot import Learned
+    from ..training import TrainingCallback
+
+
+@checked
+def learn(
+    films: str | Path | ExampleFilm | Sequence[str | Path | ExampleFilm],
+    out: str | Path,
+    config: LearnConfig | Mapping[str, object] | None = None,
+    *,
+    starts: Mapping[str, float] | None = None,
+    stops: Mapping[str, float] | None = None,
+    other: str | Path | Sequence[str | Path] = (),
+    thorough: bool = False,
+    overwrite: bool = False,
+    command: str = "",
+    callback: TrainingCallback | None = None,
+    **named: Unpack[LearnKeywords],
+) -> Learned:
+    """Learn new gestures from one film each: render the movements on many people, and train a classifier on them.
+
+    After an interruption, the same call continues with the missing tracks, clips and epochs. With five gestures from
+    one film each, 10 of 38 films of strangers were right; films of more people help.
+
+    Args:
+        films: Film of each gesture, named after it (wave.mp4); or DIR with DIR/GESTURE/FILM; see `list_films`.
+        out: Run folder of the new classifier.
+        config: Settings; also a mapping.
+        starts: Start of the gesture in the film of a name, in seconds. None: found automatically.
+        stops: End of the gesture in the film of a name, in seconds. None: found automatically.
+        other: Films without any of the gestures, or a folder of them.
+        thorough: Render four times as many people and train twice as many epochs; takes about five times as long.
+        overwrite: Replace an earlier run in the folder.
+        command: Command that repeats the run, for the records.
+        callback: Training callback; None: log lines.
+        named: Settings of `LearnConfig` by name.
+
+    Raises:
+        DataError: If a film shows no arms, no movement or too short a movement, or a name is unknown.
+        VideoError: If a film cannot be read or shows no person.
+        FileError: If a film is missing, or the folder contains a complete run or cannot be written.
+
+    Example:
+        >>> learned = learn(["wave.mp4", "stop.mp4"], "my-gestures", people=48)  # doctest: +SKIP
+        >>> learned.run.test.accuracy, learned.similar  # doctest: +SKIP
+        (0.94, ())
+    """
+    from ..oneshot import check_unfinished, learn_study, prepare
+    from ..training import LogCallback
+
+    chosen = choose_config(config, thorough=thorough, named=named)
+    run = Path(out)
+    callback = callback or LogCallback()
+    found = set_parts(_as_films(films), starts or {}, stops or {})
+    check_unfinished(run, overwrite=overwrite)  # before anything in the folder changes
+    study = prepare(found, run, chosen, other=list_videos(other), callback=callback)
+    return learn_study(study, run, chosen, command=command, callback=callback, overwrite=overwrite)
+
+
+def choose_config(
+    config: LearnConfig | Mapping[str, object] | None,
+    *,
+    thorough: bool = False,
+    named: Mapping[str, object] | None = None,
+) -> LearnConfig:
+    """Return the settings of `learn`."""
+    given = plain_settings(LearnConfig, config, named, learn)
+    return as_settings(LearnConfig, THOROUGH if thorough else None, given)
+
+
+def _as_films(films: str | Path | ExampleFilm | Sequence[str | Path | ExampleFilm]) -> tuple[ExampleFilm, ...]:
+    given = [films] if isinstance(films, str | Path | ExampleFilm) else films
+    return tuple(film for each in given for film in ([each] if isinstance(each, ExampleFilm) else list_films([each])))

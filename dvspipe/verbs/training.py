@@ -1,0 +1,198 @@
+"""Verbs that train and evaluate classifiers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Unpack
+
+from ..base.arguments import checked
+from ..base.config import Settings, as_settings, merge_settings, plain_settings
+from ..base.errors import ConfigError, Remedy
+from ..datasets import DataConfig, DataSet, DecodedEvents, as_data, open_cache, open_dataset
+from ..encoding import BinConfig
+from ..networks import ModuleSource, NetworkConfig
+from ..results import EvaluationResult, RunFolder, TrainingRun
+
+if TYPE_CHECKING:  # torch takes seconds to import
+    from torch import nn
+
+    from ..training import TrainConfig, TrainingCallback
+    from ..training.config import TrainKeywords
+    from ..training.evaluation import TrainedClassifier
+
+
+Part = Literal["test", "validation", "train", "all"]
+"""Part of a data set."""
+
+
+@checked
+def train(
+    config: str | Path | DataSet | TrainConfig | Mapping[str, object],
+    out: str | Path | None = None,
+    *,
+    resume: bool = False,
+    changed: bool = False,
+    overwrite: bool = False,
+    network: nn.Module | NetworkConfig | Mapping[str, object] | None = None,
+    trust: str | Sequence[str] = (),
+    command: str = "",
+    decoded: DecodedEvents | None = None,
+    callback: TrainingCallback | None = None,
+    **named: Unpack[TrainKeywords],
+) -> TrainingRun:
+    """Train a spiking classifier on labelled recordings, and test it once.
+
+    For a folder DIR/<class>/<recording or video>, settings are chosen automatically. The validation part selects the
+    epoch. Under torchrun, all processes train one network.
+
+    Args:
+        config: Folder of recordings, whose settings are then chosen (see `choose_settings`), or are the settings of
+            the run to resume; or settings, as a model or a mapping (see `TrainConfig.read`); or a data set, whose
+            missing parts are drawn from its training part.
+        out: Run folder; created if missing. None: a new folder, runs/train/NAME.
+        resume: Resume the run in the folder after its last complete epoch, or from its start if there is none. On a
+            CPU, the weights at the end are the same as without the interruption. A complete run is not changed.
+        changed: Allow resuming with changed settings, such as epochs, learning rate and batch size.
+        overwrite: Remove the results of an earlier run in the folder.
+        network: Settings of the network; or your own network, for `network.kind = module`. It is trained in place, and
+            has the weights of the chosen epoch at the end. Without it, `network.target` builds the module.
+        trust: Packages allowed to run code for `network.target`.
+        command: Command that repeats the run, for the records.
+        decoded: Events decoded while choosing the settings (`Choice.decoded`); released once all recordings are
+            encoded.
+        callback: Training callback; default: `LogCallback`.
+        named: Settings by name, such as `epochs=5` for `optimiser.epochs`; they take precedence over `config`. A group
+            has its own name: `bins={"steps": 10}`.
+
+    Returns:
+        The run: its folder, epochs, test result and activity.
+
+    Raises:
+        DataError: If the data set is not usable, or differs from the data set of the run to resume.
+        ConfigError: If settings contradict each other, the loss becomes NaN, memory runs out, the run to resume was
+            started with other settings, or the package of `network.target` is not trusted.
+        CheckpointError: If the state to resume from is missing, or the checkpoint of a complete run is corrupted.
+        FileError: If the folder contains a run, cannot be written to, or another process trains in it.
+
+    Example:
+        >>> from dvspipe import train
+        >>> train("recordings", "runs/mine", rule="eprop", epochs=5).test.accuracy  # doctest: +SKIP
+        0.95
+    """
+    from torch import nn
+
+    from ..training import LogCallback, TrainConfig, TrainingCallback
+    from ..training.processes import is_first_process
+    from ..training.run import find_run_folder, run_training
+
+    callback = (callback or LogCallback()) if is_first_process() else TrainingCallback()
+    module = network if isinstance(network, nn.Module) else None
+    data = config if isinstance(config, DataSet) else None
+    settings: dict[str, object] = {**named}
+    if isinstance(network, Settings | Mapping):
+        settings["network"] = network
+    elif module is not None and data is not None:
+        settings["network"] = {"kind": "module"}
+
+    if resume and out is None:
+        raise ConfigError("resume: needs a run folder", Remedy("out", "FOLDER"))
+    if out is not None and not resume and is_first_process():
+        RunFolder(Path(out)).check_unused(overwrite=overwrite)  # fail before recordings are read
+
+    if isinstance(config, str | Path):
+        resumed = RunFolder(Path(out)) if resume and out is not None else None
+        chosen, decoded = _choose_for_folder(Path(config).expanduser(), settings, callback, resumed)
+    else:
+        chosen = as_settings(TrainConfig, None if isinstance(config, DataSet) else config, settings, train)
+    return run_training(
+        chosen,
+        find_run_folder(out, chosen.name, overwrite=overwrite),
+        data=data,
+        modules=ModuleSource.of(trust, module),
+        callback=callback,
+        command=command,
+        resume=resume,
+        changed=changed,
+        decoded=decoded,
+    )
+
+
+def _choose_for_folder(
+    folder: Path, settings: Mapping[str, object], callback: TrainingCallback, resumed: RunFolder | None
+) -> tuple[TrainConfig, DecodedEvents | None]:
+    """Return the configuration for a folder of recordings, and the events decoded while choosing it."""
+    from ..training import TrainConfig, choose_settings
+    from ..training.resuming import read_run
+
+    if not folder.is_dir():
+        raise ConfigError(f"{folder}: no such folder (expected recordings); TrainConfig.read reads configurations")
+    given = plain_settings(TrainConfig, None, settings, train)
+    if resumed is not None:
+        return read_run(resumed, merge_settings({"data": {"root": str(folder)}}, given)), None
+
+    choice = choose_settings(folder, given, partial(callback.on_progress, "recordings"))
+    for group, reason in choice.reasons.items():
+        for line in reason.splitlines():
+            callback.on_note(f"{group}: {line}")
+    for warning in choice.warnings:
+        callback.on_warning(warning)
+    return choice.config, choice.decoded
+
+
+@checked
+def evaluate(
+    checkpoint: str | Path | TrainedClassifier | nn.Module,
+    data: DataConfig | DataSet | Mapping[str, object] | str | Path,
+    part: Part = "test",
+    *,
+    seed: int = 0,
+    batch: int = 32,
+    trust: str | Sequence[str] = (),
+    network: nn.Module | None = None,
+    bins: BinConfig | Mapping[str, object] | None = None,
+    callback: TrainingCallback | None = None,
+) -> EvaluationResult:
+    """Evaluate a classifier on a data set: accuracy, calibration and confused classes.
+
+    Args:
+        checkpoint: Run folder, checkpoint file, name of an included classifier, or hf://USER/NAME. In Python also a
+            `Classifier`, or a network that returns [T, B, K] or [B, K] for all steps [T, B, C, H, W].
+        data: Folder of recordings, or the settings of a data set, also a mapping; or a data set. Its classes are the
+            classes of the classifier. A folder is framed as in training, unless its settings say otherwise.
+        part: Part of the data set to evaluate. If the recordings are not from the run, the test part is all of them.
+        seed: Seed of the split, used if the checkpoint is not in a run folder that stores one.
+        batch: Recordings per batch.
+        trust: Packages allowed to run code for networks with `network.kind = module`.
+        network: Your own network, which was passed to `train`; the weights of the checkpoint are loaded into it.
+        bins: Steps of the spike tensors for a network; a checkpoint and a `Classifier` have their own.
+        callback: Called with progress, and with a warning if the part may contain recordings of the training.
+
+    Raises:
+        CheckpointError: If the file is not a checkpoint.
+        ConfigError: If the part does not exist, or the network is a module that is not trusted.
+        DataError: If the data set is not usable, has other classes or another sensor, or is not split as in the run.
+
+    Example:
+        >>> evaluate("runs/train/mine", "recordings").accuracy  # doctest: +SKIP
+        0.91
+    """
+    from torch import nn
+
+    from ..training import LogCallback
+    from ..training.evaluation import describe_network, evaluate_opened, open_evaluation
+
+    callback = callback or LogCallback()
+    found = data if isinstance(data, DataSet) else as_data(data)
+    cache = None if isinstance(found, DataSet) else open_cache(found)
+    trained: str | Path | TrainedClassifier
+    if isinstance(checkpoint, nn.Module):
+        steps = as_settings(BinConfig, bins)
+        found = found if isinstance(found, DataSet) else open_dataset(found, seed, steps)
+        trained = describe_network(checkpoint, found, steps)
+    else:
+        trained = checkpoint
+    modules = ModuleSource.of(trust, network)
+    opened = open_evaluation(trained, found, part, seed=seed, callback=callback, modules=modules)
+    return evaluate_opened(opened, cache, batch=batch, callback=callback)
