@@ -333,9 +333,8 @@ class LIF(Neurons):
         return LIFBoxParameters(
             tau_mem_inv=self.leak(dtype) / self.dt,
             alpha=settings.slope,  # a number: torch.compile cannot read a tensor
-            v_leak=torch.tensor(
-                0.0, dtype=dtype
-            ),  # a second ONNX export would not find the value of the shared default
+            # A second ONNX export would not find the value of the shared default.
+            v_leak=torch.tensor(0.0, dtype=dtype),
             v_th=torch.tensor(settings.threshold, dtype=dtype),
             v_reset=torch.tensor(settings.reset, dtype=dtype),
             reset_method=reset,
