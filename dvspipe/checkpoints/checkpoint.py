@@ -251,19 +251,19 @@ def read_checkpoint(
 def _read(path: str | os.PathLike[str], device: str) -> tuple[ClassifierConfig, dict[str, torch.Tensor]]:
     """Read and validate the configuration and the tensors of a checkpoint."""
     metadata, weights = read_tensors(find_checkpoint(path), "a dvspipe checkpoint", device, name=str(path))
-    found = metadata.get("format")
-    if found == INTEGER_FORMAT:
+    stored_format = metadata.get("format")
+    if stored_format == INTEGER_FORMAT:
         raise CheckpointError(
             f"{path}: is a network in integers, for infer, live and export (expected the network that it was compiled "
             "from)"
         )
 
-    if found != FORMAT:
+    if stored_format != FORMAT:
         raise CheckpointError(
-            f"{path}: not a dvspipe checkpoint (found the format {shorten(repr(found))}, expected {FORMAT!r})"
+            f"{path}: not a dvspipe checkpoint (found the format {shorten(repr(stored_format))}, expected {FORMAT!r})"
         )
 
-    # A file from elsewhere may contain anything, so a number of characters is checked before JSON is parsed.
+    # A file from elsewhere may contain anything: the length of the text is checked before it is parsed.
     try:
         if len(metadata["config"]) > MAX_CONFIG:
             raise ValueError(

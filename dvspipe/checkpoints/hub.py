@@ -53,12 +53,12 @@ class HubModel(NamedTuple):
     @classmethod
     def parse(cls, text: str) -> HubModel:
         """Parse `hf://USER/NAME` or `hf://USER/NAME@REVISION`."""
-        found = NAME.fullmatch(text)
-        if found is None:
+        match = NAME.fullmatch(text)
+        if match is None:
             raise CheckpointError(
                 f"{text}: not a model on the hub (expected hf://USER/NAME or hf://USER/NAME@REVISION)"
             )
-        return cls(found["name"], found["revision"])
+        return cls(match["name"], match["revision"])
 
     def __str__(self) -> str:
         """Format the name as `parse` reads it."""

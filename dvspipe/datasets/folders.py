@@ -150,7 +150,7 @@ class RecordingFile:
 
     def load_span(self, start_us: int, end_us: int) -> Events:
         """Return the events from `start_us` (inclusive) to `end_us` (exclusive)."""
-        # A span of decoded or computed events is cut from all of them; other formats read only what they need.
+        # Videos, framed recordings and recordings in memory have all events anyway; of others, only the span is read.
         if self.is_video or self.target is not None or (self.decoded is not None and self.version() in self.decoded):
             return self.load().between(start_us, end_us)
         return self._keep(partial(self._read, start_us, end_us), start_us, end_us)

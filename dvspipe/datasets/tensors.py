@@ -195,8 +195,8 @@ class SpikeTensors:
         return f"SpikeTensors({count_noun(len(self), 'sample')}, {count_noun(views, 'view')}, {bins!r})"
 
     def __getitem__(self, number: int) -> NDArray[Any]:
-        if (place := self._samples[number].stored) is not None:
-            return place.read()[: self._settings.views]
+        if (tensors := self._samples[number].stored) is not None:
+            return tensors.read()[: self._settings.views]
 
         if self._is_images:
             return encode_image(self._samples[number], number, self._settings)[None]

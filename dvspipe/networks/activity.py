@@ -333,13 +333,13 @@ def _choose_neurons(fired: NDArray[np.bool_], shown: int) -> tuple[NDArray[np.in
     """Choose the neurons to show from spikes [T, N], and which of them to trace."""
     active = np.flatnonzero(fired.any(0))
     candidates = active if active.size else np.arange(fired.shape[1])
-    places = np.linspace(0, candidates.size - 1, min(shown, candidates.size)).round().astype(int)
-    chosen = candidates[places]
+    positions = np.linspace(0, candidates.size - 1, min(shown, candidates.size)).round().astype(int)
+    chosen = candidates[positions]
 
     # Trace the most active neuron, the median, and the least active.
     order = np.argsort(-fired[:, chosen].sum(0), kind="stable")
 
-    return chosen, [int(order[place]) for place in dict.fromkeys((0, order.size // 2, order.size - 1))]
+    return chosen, [int(order[rank]) for rank in dict.fromkeys((0, order.size // 2, order.size - 1))]
 
 
 def _potentials(lif: LIF, currents: Tensor) -> NDArray[np.float64]:
@@ -370,8 +370,8 @@ def summarize_layers(layers: Sequence[LayerCounts], *, counted: bool) -> tuple[L
         counted: Whether the network's inputs are event counts; inputs of later layers are always spikes.
     """
     records = []
-    for place, layer in enumerate(layers):
-        multiplies = layer.of_potentials or (place == 0 and not counted)
+    for number, layer in enumerate(layers):
+        multiplies = layer.of_potentials or (number == 0 and not counted)
         records.append(
             LayerRecord(
                 name=layer.name,

@@ -253,7 +253,7 @@ class _Builder:
 
     def _convolved(self, channels: int, side: int, *, padded: bool, pool: int) -> tuple[int, int]:
         """Update the shape for a convolution and its pooling; return the padding, and the pool, 1 if it is skipped."""
-        # The kernel shortens a side by side - 1 pixels, and padding lengthens it at both ends.
+        # A kernel of n pixels shortens images by n - 1, and padding lengthens them at both ends.
         padding = side // 2 if padded else 0
         self.width, self.height = (length + 2 * padding - side + 1 for length in (self.width, self.height))
         if min(self.width, self.height) < 1:

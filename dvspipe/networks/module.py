@@ -282,18 +282,18 @@ def _import_target(target: str, name: str) -> Any:
     """Import a target."""
     module, _, attribute = target.partition(":")
     try:
-        found = getattr(import_module(module), attribute)
+        imported = getattr(import_module(module), attribute)
     except Exception as error:
         raise ConfigError(f"{name}: cannot be imported ({_explain(error)})") from error
 
-    home = str(getattr(found, "__module__", None))
-    if not (inspect.isclass(found) or inspect.isfunction(found)) or home.split(".")[0] != module.split(".")[0]:
+    home = str(getattr(imported, "__module__", None))
+    if not (inspect.isclass(imported) or inspect.isfunction(imported)) or home.split(".")[0] != module.split(".")[0]:
         raise ConfigError(
-            f"{name}: is a {type(found).__name__} of {home} (expected a class or function that "
+            f"{name}: is a {type(imported).__name__} of {home} (expected a class or function that "
             f"{module.partition('.')[0]} defines)"
         )
 
-    return found
+    return imported
 
 
 def _call(made_by: Any, options: Mapping[str, object], task: ModuleTask, name: str) -> nn.Module:
@@ -313,9 +313,9 @@ def _call(made_by: Any, options: Mapping[str, object], task: ModuleTask, name: s
 
 def _explain(error: Exception) -> str:
     """Format an error of user code in one line: kind, place outside libraries, and message."""
-    places = traceback.extract_tb(error.__traceback__)
-    user_places = [place for place in places if _is_of_user(Path(place.filename))]
-    where = f" in {Path(user_places[-1].filename).name}, line {user_places[-1].lineno}" if user_places else ""
+    frames = traceback.extract_tb(error.__traceback__)
+    user_frames = [frame for frame in frames if _is_of_user(Path(frame.filename))]
+    where = f" in {Path(user_frames[-1].filename).name}, line {user_frames[-1].lineno}" if user_frames else ""
     return f"{type(error).__name__}{where}: {' '.join(str(error).split())}"
 
 

@@ -179,7 +179,7 @@ def _response(s: float, leak: float) -> float:
 @njit(cache=True, nogil=True)
 def _peak(v: float, i: float, leak: float) -> float:
     """Return the time to the peak potential if it lies ahead; else 0."""
-    # The slope i - leak * v is not positive: the potential falls from now on.
+    # A peak lies ahead only if the current and the slope i - leak * v are positive.
     if i <= max(0.0, leak * v):
         return 0.0
 

@@ -53,7 +53,7 @@ class Decolle(OnlineRule):
             self.readouts = self._draw(activities)
 
         for layer, activity, readout in zip(layers, activities, self.readouts, strict=True):
-            # The loss of the layer passes its readout, as if it were the last layer.
+            # The gradient of the layer's own loss passes back through its fixed readout.
             local = (activity.outputs.flatten(1) @ readout.T).unflatten(0, (len(activity.ones), -1))
             errors = (gradient_of(loss, local).flatten(0, 1) @ readout).reshape(activity.outputs.shape)
 

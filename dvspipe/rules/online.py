@@ -272,7 +272,7 @@ class OnlineRule(ABC):
     @classmethod
     def find_unmet_needs(cls, network: NetworkConfig) -> dict[str, JsonValue]:
         """Return the required values of all settings in which `network` differs, by setting name."""
-        # Other kinds of networks are compared with the defaults of `csnn`.
+        # A setting that a kind of network does not have counts as the default of `csnn`.
         is_mlp = isinstance(network, MlpConfig)
         default = CsnnConfig()
 

@@ -51,7 +51,7 @@ class OTTT(OnlineRule):
             to_currents = layer.to_currents(errors, activity.derivative)
             layer.synapses.add(to_currents, activity.traced, activity.ones)
 
-            # The first layer has only the inputs below it.
+            # Below the first layer are only the inputs, which need no error.
             self.add_more(layer, activity, errors)
             if number:
                 errors = layer.to_outputs_below(to_currents, activity, activities[number - 1].outputs)
