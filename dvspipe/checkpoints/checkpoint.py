@@ -44,12 +44,18 @@ INTEGER_FORMAT = "dvspipe-integer-1"  # classifiers in integers; see `integer.py
 MOMENTS = "class_moments."  # prefix of tensor names
 MAX_WEIGHT = 1e12  # keeps currents and logits finite in float32
 FEW_CALIBRATED = 50  # validation recordings; calibration on fewer is rough
-MAX_NAME, MAX_CLASSES, MAX_TEXT, MAX_INPUTS = 256, 10_000, 10_000, 4096  # limits for untrusted files
+# Limits for untrusted files.
+MAX_NAME = 256
+MAX_CLASSES = 10_000
+MAX_TEXT = 10_000
+MAX_INPUTS = 4096
 MAX_CONFIG = 1 << 22  # characters; fits MAX_CLASSES names of MAX_NAME characters
 MAX_TENSORS = 100_000
 MAX_HEADER = 100_000_000  # bytes; limit of the safetensors library
 MAX_MESSAGE = 1000
-HUB_WEIGHTS, HUB_CONFIG = "model.safetensors", "config.json"  # files of a hub repository
+# Files of a hub repository.
+HUB_WEIGHTS = "model.safetensors"
+HUB_CONFIG = "config.json"
 SHIPPED = Path(__file__).parent
 VERSIONED_PACKAGES = (
     "dvspipe",
@@ -98,6 +104,7 @@ class ClassifierConfig(Settings):
 
     def probabilities(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
         """Compute calibrated class probabilities [N, K] from logits [N, K]."""
+        # In float64, and relative to the largest: exp of a large logit would overflow.
         scaled = (logits / np.float32(self.temperature)).astype(np.float64)
         powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
         return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
@@ -122,10 +129,15 @@ class ClassifierConfig(Settings):
         modules.check(self.network)
         if isinstance(self.network, ModuleConfig):
             return build_module(modules, self.network, self.task)
-        classes, dt, (inputs, height, width) = self.task.classes, self.task.dt, self.task.shape
+
+        classes = self.task.classes
+        dt = self.task.dt
+        inputs, height, width = self.task.shape
         grid = SensorSize(width=width, height=height)
+
         if isinstance(self.network, FirstSpikeConfig):
             return FirstSpikeNetwork(self.network, grid=grid, classes=classes, dt=dt, inputs=inputs)
+
         return SpikingNetwork(self.network, grid=grid, classes=classes, dt=dt, inputs=inputs)
 
 
@@ -152,6 +164,7 @@ def versions() -> dict[str, str]:
 @cache
 def _find_versions() -> tuple[tuple[str, str], ...]:
     """Return names and versions; reading them takes 10 ms."""
+    # Only one of the two packages of OpenCV is installed.
     installed = []
     for name in VERSIONED_PACKAGES:
         with suppress(PackageNotFoundError):
@@ -212,36 +225,45 @@ def read_checkpoint(
     from ..networks import ClassMoments
 
     config, weights = _read(path, device)
+
+    # A network loads its weights strictly, so the moments beside them are taken out first.
     moment_tensors = {
         name.removeprefix(MOMENTS): weights.pop(name) for name in list(weights) if name.startswith(MOMENTS)
     }
+
     try:
         network = _load_network(config, weights, modules)
         moments = ClassMoments.from_tensors(moment_tensors) if moment_tensors else None
     except ConfigError as error:
+        # The user's code, not the file, may be wrong.
         if config.network.kind == "module":
             raise error.named(str(path)) from error
         raise CheckpointError(f"{path}: corrupted checkpoint ({_format_error(error)})") from error
     except (KeyError, ValueError, RuntimeError) as error:
         raise CheckpointError(f"{path}: corrupted checkpoint ({_format_error(error)})") from error
+
     if moments is not None and not moments.fits(network, len(config.classes)):
         raise CheckpointError(f"{path}: corrupted checkpoint (its class moments do not fit its network)")
+
     return Checkpoint(config, network.to(device).eval(), moments)
 
 
 def _read(path: str | os.PathLike[str], device: str) -> tuple[ClassifierConfig, dict[str, torch.Tensor]]:
     """Read and validate the configuration and the tensors of a checkpoint."""
     metadata, weights = read_tensors(find_checkpoint(path), "a dvspipe checkpoint", device, name=str(path))
-    found = metadata.get("format")
-    if found == INTEGER_FORMAT:
+    stored_format = metadata.get("format")
+    if stored_format == INTEGER_FORMAT:
         raise CheckpointError(
             f"{path}: is a network in integers, for infer, live and export (expected the network that it was compiled "
             "from)"
         )
-    if found != FORMAT:
+
+    if stored_format != FORMAT:
         raise CheckpointError(
-            f"{path}: not a dvspipe checkpoint (found the format {shorten(repr(found))}, expected {FORMAT!r})"
+            f"{path}: not a dvspipe checkpoint (found the format {shorten(repr(stored_format))}, expected {FORMAT!r})"
         )
+
+    # A file from elsewhere may contain anything: the length of the text is checked before it is parsed.
     try:
         if len(metadata["config"]) > MAX_CONFIG:
             raise ValueError(
@@ -250,6 +272,7 @@ def _read(path: str | os.PathLike[str], device: str) -> tuple[ClassifierConfig, 
         config = build(ClassifierConfig, json.loads(metadata["config"]), str(path))
     except (ConfigError, KeyError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path}: corrupted checkpoint ({_format_error(error)})") from error
+
     most = math.inf if config.network.kind == "module" else MAX_WEIGHT  # masks of custom modules may be infinite
     for name, tensor in weights.items():
         least = 0.0 if name.endswith("running_var") else -most
@@ -258,6 +281,7 @@ def _read(path: str | os.PathLike[str], device: str) -> tuple[ClassifierConfig, 
                 f"{path}: corrupted checkpoint (found NaN, infinity or a number out of range in {shorten(name)}, "
                 f"expected {least:g} to {most:g})"
             )
+
     return config, weights
 
 
@@ -265,9 +289,11 @@ def _load_network(config: ClassifierConfig, weights: Mapping[str, torch.Tensor],
     """Build the network of a configuration and load weights into it."""
     import torch
 
+    # A small file may claim a network of any size.
     if config.network.kind != "module":
         with torch.device("meta"):  # checks the shapes without allocating memory
             config.build_network().load_state_dict(weights, assign=True)
+
     network = config.build_network(modules)
     try:
         network.load_state_dict(weights)
@@ -275,6 +301,7 @@ def _load_network(config: ClassifierConfig, weights: Mapping[str, torch.Tensor],
         if config.network.kind != "module":
             raise
         raise ConfigError(f"its weights do not fit the network ({_format_error(error)})") from error
+
     return network
 
 
@@ -308,7 +335,9 @@ def write_arrays(path: Path, metadata: Mapping[str, str], arrays: Arrays) -> Non
     Equal arrays and metadata give equal bytes.
     """
     stored = {name: np.asarray(array, order="C") for name, array in arrays.items()}
-    written = to_bytes(stored, metadata={**metadata, "digest": digest_of(metadata, stored)})
+    digest = digest_of(metadata, stored)
+    written = to_bytes(stored, metadata={**metadata, "digest": digest})
+
     with write_beside(path) as beside, beside.open("wb") as file:
         file.writelines(_sort_metadata(written))
 
@@ -318,9 +347,11 @@ def _sort_metadata(content: bytes) -> tuple[bytes, bytes, memoryview]:
 
     The library writes metadata in the random order of a hash map.
     """
+    # The format: 8 bytes with the size of the header, the header in JSON, then the arrays.
     size = int.from_bytes(content[:8], "little")
     header = json.loads(content[8 : 8 + size])
     header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % 8)  # arrays are aligned
     return len(text).to_bytes(8, "little"), text, memoryview(content)[8 + size :]
@@ -336,18 +367,23 @@ def read_arrays(path: Path, what: str, *, name: str = "") -> tuple[dict[str, str
                 raise CheckpointError(f"{name}: not {what} (found {len(file.keys()):,} tensors)")
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
-        size, complete = path.stat().st_size if path.is_file() else 0, _read_complete_size(path)
+        # A truncated download is the usual reason, and is named.
+        size = path.stat().st_size if path.is_file() else 0
+        complete = _read_complete_size(path)
+
         if size < complete:
             raise CheckpointError(
                 f"{name}: truncated (found {size:,} bytes, expected at least {complete:,})"
             ) from error
         raise CheckpointError(f"{name}: not {what} ({error})") from error
+
     written = metadata.pop("digest", None)
-    found = digest_of(metadata, arrays)
-    if written not in (None, found):
+    computed = digest_of(metadata, arrays)
+    if written not in (None, computed):
         raise CheckpointError(
-            f"{name}: corrupted (found content with the digest {found[:12]}, expected {written[:12]})"
+            f"{name}: corrupted (found content with the digest {computed[:12]}, expected {written[:12]})"
         )
+
     return metadata, arrays
 
 
@@ -360,12 +396,14 @@ def _read_complete_size(path: Path) -> int:
         with path.open("rb") as file:
             size = int.from_bytes(file.read(8), "little")
             header = file.read(min(size, MAX_HEADER))
+
         if not header.startswith(b"{") or size > MAX_HEADER:
             return 0
         if len(header) < size:
             return 8 + size
-        arrays = [each for name, each in json.loads(header).items() if name != "__metadata__"]
-        return 8 + size + max((int(each["data_offsets"][1]) for each in arrays), default=0)
+
+        arrays = [entry for name, entry in json.loads(header).items() if name != "__metadata__"]
+        return 8 + size + max((int(entry["data_offsets"][1]) for entry in arrays), default=0)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError):
         return 0
 
@@ -381,13 +419,16 @@ def digest_of(metadata: Mapping[str, str], arrays: Arrays) -> str:
 
 def find_checkpoint(path: str | os.PathLike[str]) -> Path:
     """Find the file of a checkpoint; checkpoints on the hub are downloaded."""
+    # A hub model, the folder of a run, an included classifier, then a file; a local file wins over an included name.
     if str(path).startswith(SCHEME):
         return _download(HubModel.parse(str(path)))
+
     names = shipped_checkpoints()
     if RunFolder(Path(path)).best.is_file():
         return RunFolder(Path(path)).best
     if not Path(path).is_file() and str(path) in names:
         return SHIPPED / f"{path}{CHECKPOINT_SUFFIX}"
+
     expected = ", ".join([f"a {CHECKPOINT_SUFFIX} file", "the folder of a run", *names, "hf://USER/NAME"])
     if Path(path).is_dir():
         raise CheckpointError(f"{path}: this folder has no checkpoint (expected {expected})")
@@ -396,8 +437,10 @@ def find_checkpoint(path: str | os.PathLike[str]) -> Path:
         if similar := difflib.get_close_matches(str(path), aliases, 1):
             raise CheckpointError(f"{path}: no such checkpoint; did you mean {aliases[similar[0]]}?")
         raise CheckpointError(f"{path}: no such checkpoint (expected {expected})")
+
     if (suffix := Path(path).suffix) != CHECKPOINT_SUFFIX:
         raise CheckpointError(f"{path}: not a checkpoint (found a {suffix or 'nameless'} file, expected {expected})")
+
     return Path(path)
 
 
@@ -405,6 +448,7 @@ def pin_checkpoint(path: str | os.PathLike[str]) -> str:
     """Pin a hub checkpoint to its current commit, so later reads use the cache; return other names unchanged."""
     if not str(path).startswith(SCHEME):
         return str(path)
+
     model = HubModel.parse(str(path))
     return str(model.at(_download(model)))
 
@@ -415,9 +459,11 @@ def upload_checkpoint(model: HubModel, checkpoint: Checkpoint, card: str, *, pri
     with TemporaryFolder() as name:
         folder = Path(name)
         save_checkpoint(folder / HUB_WEIGHTS, config, network, moments)
+
         described = {"format": FORMAT, "classifier": config.model_dump(mode="json")}  # only the format is read back
         write_text(folder / HUB_CONFIG, json.dumps(described, indent=1) + "\n")
         write_text(folder / "README.md", card)
+
         return model.upload(folder, private=private)
 
 
@@ -425,9 +471,13 @@ def _download(model: HubModel) -> Path:
     """Download a checkpoint from the hub. Check its format first: weights of other programs may be large."""
     settings = model.download(HUB_CONFIG)
     try:
-        found = json.loads(read_bytes(settings)).get("format")
+        stored_format = json.loads(read_bytes(settings)).get("format")
     except (ValueError, AttributeError, RecursionError) as error:
         raise CheckpointError(f"{model}: {HUB_CONFIG} is not a model configuration in JSON ({error})") from error
-    if found != FORMAT:
-        raise CheckpointError(f"{model}: not a dvspipe checkpoint (found the format {found!r}, expected {FORMAT!r})")
+
+    if stored_format != FORMAT:
+        raise CheckpointError(
+            f"{model}: not a dvspipe checkpoint (found the format {stored_format!r}, expected {FORMAT!r})"
+        )
+
     return model.at(settings).download(HUB_WEIGHTS)

@@ -56,6 +56,7 @@ class NirReader:
                 f"{self.name} always assumes steps of {self.dt:g} s (the file has steps of {dt:g} s)",
                 Remedy("dt", self.dt, "scale the time constants"),
             )
+
         return None
 
 
@@ -170,7 +171,8 @@ def refuse_step(dt: float | None, to: ExportFormat) -> None:
 
 def _draw_sample(config: ClassifierConfig) -> Tensor:
     """Draw a spike tensor of a sparse and a dense random recording; the seed is fixed."""
-    rng, shape = np.random.default_rng(0), (config.bins.steps, *config.bins.shape(config.sensor))
+    rng = np.random.default_rng(0)
+    shape = (config.bins.steps, *config.bins.shape(config.sensor))
     recordings = [rng.random(shape, np.float32) < rate for rate in SAMPLE_RATES]
     return torch.from_numpy(np.stack(recordings, axis=1).astype(np.float32))
 
@@ -193,9 +195,13 @@ def _write_nir(config: ClassifierConfig, network: SpikingNetwork, path: Path, dt
     nir = _import_nir()
     graph = build_nir(network, config.task.shape, dt)
     graph.metadata = _metadata(config) | {"dt": str(dt)}
-    content = io.BytesIO()  # HDF5 cannot open the output file, because it is locked
+
+    # HDF5 cannot open the output file, because it is locked.
+    content = io.BytesIO()
+
     nir.write(content, graph)
     path.write_bytes(content.getvalue())
+
     return [type(node).__name__ for node in graph.nodes.values()]
 
 
@@ -230,10 +236,12 @@ def build_nir(network: SpikingNetwork, shape: tuple[int, ...], dt: float) -> Any
         if isinstance(layer, Convolution):
             build.add_convolution(layer)
         elif isinstance(layer, Residual):
+            # The input of the residual is a second source of its output: edges are added.
             before = build.tips
             build.add_convolution(layer.first)
             build.add_convolution(layer.second)
-            build.tips, levels = [*build.tips, *before], levels + 1
+            build.tips = [*build.tips, *before]
+            levels = levels + 1
         elif isinstance(layer, MaxPool):
             side = layer.pool.kernel_size
             assert isinstance(side, int)
@@ -244,6 +252,7 @@ def build_nir(network: SpikingNetwork, shape: tuple[int, ...], dt: float) -> Any
             levels = 1
         else:
             raise TypeError(f"no NIR graph for a {type(layer).__name__}")
+
     build.add_readout(network)
     return build.finish()
 
@@ -256,7 +265,9 @@ class _NirBuilder:
     """
 
     def __init__(self, shape: tuple[int, ...], dt: float) -> None:
-        self.nir, self.shape, self.dt = _import_nir(), shape, dt
+        self.nir = _import_nir()
+        self.shape = shape
+        self.dt = dt
         self.nodes: dict[str, Any] = {"input": self.nir.Input(np.array(shape))}
         self.edges: list[tuple[str, str]] = []
         self.tips = ["input"]
@@ -291,6 +302,7 @@ class _NirBuilder:
         """Add a convolution."""
         bias = np.zeros(len(weight), np.float32) if bias is None else bias
         self.add(self.nir.Conv2d(self.shape[1:], weight, stride, padding, 1, 1, bias))
+
         side = weight.shape[-1]
         self.shape = (len(weight), *((length + 2 * padding - side) // stride + 1 for length in self.shape[1:]))
 
@@ -304,12 +316,17 @@ class _NirBuilder:
     def add_maximum(self, pool: int, levels: int) -> None:
         """Add a max-pooling layer for integer inputs from 0 to `levels`."""
         eye = np.eye(self.shape[0], dtype=np.float32)[..., None, None]
-        if levels > 1:  # indicators: >= 1, >= 2, ...
+
+        # Split sums of spikes into indicators: >= 1, >= 2, ...
+        if levels > 1:
             lower = np.arange(levels, dtype=np.float32).repeat(self.shape[0])
             self.convolve(np.tile(eye, (levels, 1, 1, 1)), -lower)
             self.add_threshold(0.5)
+
+        # The sum of a square is at least 1 if any of its pixels spikes.
         self.add_sums(pool)
         self.add_threshold(0.5)
+
         if levels > 1:
             self.convolve(np.tile(eye, (1, levels, 1, 1)))
 
@@ -318,16 +335,19 @@ class _NirBuilder:
         eye = np.float32(factor) * np.eye(self.shape[0], dtype=np.float32)
         if len(self.shape) == 1:
             return self.add(self.nir.Linear(eye), loops=loops)
+
         zeros = np.zeros(len(eye), np.float32)
         return self.add(self.nir.Conv2d(self.shape[1:], eye[..., None, None], 1, 0, 1, 1, zeros), loops=loops)
 
     def add_threshold(self, threshold: float) -> None:
         """Add a step function (1 above the threshold, else 0) as a `CubaLIF` node: all readers support it."""
         one = np.ones(self.shape, np.float32)
+
+        # The time constants of one step are rounded up: SpikingJelly needs step / dt >= 1.
         nearest = np.float32(self.dt)
-        step = one * (
-            nearest if float(nearest) >= self.dt else np.nextafter(nearest, np.float32(1))
-        )  # round up for SpikingJelly: step / dt >= 1
+        above = np.nextafter(nearest, np.float32(1))
+        step = one * (nearest if float(nearest) >= self.dt else above)
+
         self.add(
             self.nir.CubaLIF(
                 tau_mem=step,
@@ -343,21 +363,28 @@ class _NirBuilder:
     def find_scale(self, lif: LIF) -> float:
         """Return the scale that `add_neurons` expects on the weights before the neurons."""
         factor = float(lif.leak())
+
+        # A reset by subtraction compares v with 1, so the weights carry a * g / (1 - a); see `build_nir`.
         if not lif.settings.subtract or factor == 1:
             return 1.0
         return factor * lif.settings.gain / (1 - factor) / (lif.keep_current or 1.0)
 
     def add_neurons(self, lif: LIF) -> None:
         """Add LIF neurons. A synaptic current is in units of potential: snnTorch requires R = tau / dt."""
-        factor, gain, one = float(lif.leak()), lif.settings.gain, np.ones(self.shape, np.float32)
+        factor = float(lif.leak())
+        gain = lif.settings.gain
+        one = np.ones(self.shape, np.float32)
+
         if lif.settings.subtract and factor < 1:
             self._add_subtracting(factor, lif.keep_current)
         elif lif.keep_current is None and factor == 1:
             self.add_threshold(1 / gain)
         elif lif.keep_current is None:
-            tau, threshold = one * np.float32(self.dt / factor), one * np.float32(1 / gain)
+            tau = one * np.float32(self.dt / factor)
+            threshold = one * np.float32(1 / gain)
             self.add(self.nir.LIF(tau=tau, r=one, v_leak=0 * one, v_threshold=threshold, v_reset=0 * one))
         else:
+            # NIR: tau_mem dv/dt = -v + r I and tau_syn dI/dt = -I + w_in x, by forward Euler.
             decay = 1 - lif.keep_current
             self.add(
                 self.nir.CubaLIF(
@@ -372,10 +399,13 @@ class _NirBuilder:
             )
 
     def _add_subtracting(self, factor: float, keep_current: float | None) -> None:
+        # v[t] = keep * (x[t] + v[t-1] - z[t-1]): the spikes return to the membrane with the factor -1.
         if keep_current:
             self.add_factor(keep_current, loops=True)
+
         membrane = self.add_factor(1 - factor, loops=True)
         self.add_threshold(1.0)
+
         spikes = self.tips
         self.edges.append((self.add_factor(-1.0), membrane))
         self.tips = spikes
@@ -389,10 +419,13 @@ class _NirBuilder:
 
     def add_readout(self, network: SpikingNetwork) -> None:
         """Add the last linear layer and the readout."""
-        readout, linear = network.readout, network.linear
+        readout = network.readout
+        linear = network.linear
         if isinstance(readout, LeakyReadout):
+            # As in `build_nir`, a leak is a loop with the factor `keep`, and the weights carry the rest.
             keep = 1 - readout.factor
             self.add_linear(linear, readout.gain * (readout.factor / keep if keep else 1))
+
             if keep:
                 self.add_factor(keep, loops=True)
         elif isinstance(readout, LinearReadout):
@@ -401,6 +434,7 @@ class _NirBuilder:
             self.add_linear(linear, self.find_scale(readout.lif))
             self.add_neurons(readout.lif)
             if readout.votes > 1:
+                # The mean of each class's neurons is a matrix of blocks.
                 share = np.full(readout.votes, 1 / readout.votes, np.float32)
                 classes = linear.out_features // readout.votes
                 self.add(self.nir.Linear(np.kron(np.eye(classes, dtype=np.float32), share)))
@@ -416,36 +450,43 @@ def _run_nir(path: Path, spikes: Tensor, dt: float) -> Tensor:
     """Run a NIR file on spikes [T, B, C, H, W]; return its outputs [T, B, K]."""
     graph = _import_nir().read(io.BytesIO(path.read_bytes()))
     order = _order_nodes(graph.edges)
-    place = {name: number for number, name in enumerate(order)}
+    position = {name: number for number, name in enumerate(order)}
+
     state: dict[str, tuple[Tensor, Tensor]] = {}
     before: dict[str, Tensor] = {}
     steps = []
+
     for x in spikes.unbind(0):
         outputs = {"input": x}
         for name in order[1:]:
+            # An edge from a later node closes a loop: it carries the output of the previous step.
             sources = [source for source, target in graph.edges if target == name]
-            inputs = [(outputs if place[source] < place[name] else before).get(source) for source in sources]
-            first, *others = (each for each in inputs if each is not None)
+            inputs = [(outputs if position[source] < position[name] else before).get(source) for source in sources]
+
+            first, *others = (value for value in inputs if value is not None)
             outputs[name] = _run_node(graph.nodes[name], sum(others, first), name, state, dt)
+
         steps.append(outputs["output"])
         before = outputs
+
     return torch.stack(steps)
 
 
 def _order_nodes(edges: Sequence[tuple[str, str]]) -> list[str]:
     """Sort the nodes topologically by depth-first search, ignoring the edges that close a loop."""
-    seen: set[str] = set()
-    found: list[str] = []
+    # Nodes in the order in which their visits end, so each comes after all nodes that it leads to.
+    visited: set[str] = set()
+    finished: list[str] = []
 
     def visit(name: str) -> None:
-        seen.add(name)
+        visited.add(name)
         for source, target in edges:
-            if source == name and target not in seen:
+            if source == name and target not in visited:
                 visit(target)
-        found.append(name)
+        finished.append(name)
 
     visit("input")
-    return found[::-1]
+    return finished[::-1]
 
 
 def _run_node(node: Any, x: Tensor, name: str, state: dict[str, tuple[Tensor, Tensor]], dt: float) -> Tensor:
@@ -454,14 +495,19 @@ def _run_node(node: Any, x: Tensor, name: str, state: dict[str, tuple[Tensor, Te
     if kind in ("LIF", "CubaLIF"):
         spikes, state[name] = _run_neurons(node, x, state.get(name), dt)
         return spikes
+
     if kind == "Conv2d":
-        weight, bias = torch.from_numpy(node.weight), torch.from_numpy(node.bias)
+        weight = torch.from_numpy(node.weight)
+        bias = torch.from_numpy(node.bias)
         convolved: Tensor = nn.functional.conv2d(x, weight, bias, tuple(node.stride), tuple(node.padding))
         return convolved
+
     if kind == "Flatten":
         return x.flatten(int(node.start_dim), int(node.end_dim))
+
     if kind in ("Affine", "Linear"):
         x = x @ torch.from_numpy(node.weight).to(x.dtype).T
+
     return x + torch.from_numpy(node.bias) if kind == "Affine" else x
 
 
@@ -471,10 +517,14 @@ def _run_neurons(
     """Run one step of LIF or CubaLIF neurons; return their spikes, and their synaptic current and membrane."""
     values = {name: torch.from_numpy(value) for name, value in vars(node).items() if isinstance(value, np.ndarray)}
     current, v = (torch.zeros_like(x), torch.zeros_like(x)) if state is None else state
+
+    # The current first, as CubaLIF's membrane sees the current of the same step; LIF has none.
     has_current = "tau_syn" in values
     current = current + dt / values["tau_syn"] * (values["w_in"] * x - current) if has_current else x
+
     share = dt / values["tau_mem" if has_current else "tau"]
     v = v + share * (values["v_leak"] - v + values["r"] * current)
+
     fires = v > values["v_threshold"]
     return fires.to(x.dtype), (current, torch.where(fires, values["v_reset"], v))
 
@@ -484,7 +534,8 @@ class _OnnxModule(nn.Module):
 
     def __init__(self, network: SpikingNetwork, temperature: float) -> None:
         super().__init__()
-        self.network, self.temperature = network, temperature
+        self.network = network
+        self.temperature = temperature
 
     def forward(self, spikes: Tensor) -> tuple[Tensor, Tensor]:
         """Return the outputs [T, B, K] and probabilities [B, K] for spikes [T, B, C, H, W]."""
@@ -505,13 +556,19 @@ def _write_onnx(config: ClassifierConfig, network: SpikingNetwork, path: Path, _
             output_names=["outputs", "probabilities"],
             dynamic_shapes=({1: torch.export.Dim("B")},),
         )
+
     assert program is not None
     model = program.model_proto
-    for node in model.graph.node:  # drop the source lines of each node; they make the file ten times larger
+
+    # Drop the source lines of each node; they make the file ten times larger.
+    for node in model.graph.node:
         del node.metadata_props[:]
-    model.producer_name, model.producer_version = "dvspipe", versions()["dvspipe"]
+
+    model.producer_name = "dvspipe"
+    model.producer_version = versions()["dvspipe"]
     onnx.helper.set_model_props(model, _metadata(config))
     onnx.checker.check_model(model, full_check=True)
+
     path.write_bytes(model.SerializeToString())
     return [node.op_type for node in model.graph.node]
 
@@ -523,6 +580,7 @@ def _import_onnx() -> tuple[Any, Any]:
         import onnxscript  # noqa: F401  (torch.onnx needs it)
     except ImportError as error:
         raise ConfigError(f"library {error.name} is not installed; pip install 'dvspipe[export]'") from error
+
     return onnx, onnxruntime
 
 

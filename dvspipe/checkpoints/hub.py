@@ -53,12 +53,12 @@ class HubModel(NamedTuple):
     @classmethod
     def parse(cls, text: str) -> HubModel:
         """Parse `hf://USER/NAME` or `hf://USER/NAME@REVISION`."""
-        found = NAME.fullmatch(text)
-        if found is None:
+        match = NAME.fullmatch(text)
+        if match is None:
             raise CheckpointError(
                 f"{text}: not a model on the hub (expected hf://USER/NAME or hf://USER/NAME@REVISION)"
             )
-        return cls(found["name"], found["revision"])
+        return cls(match["name"], match["revision"])
 
     def __str__(self) -> str:
         """Format the name as `parse` reads it."""
@@ -105,6 +105,7 @@ class HubModel(NamedTuple):
         """Describe an error of the hub in one line."""
         from huggingface_hub import errors
 
+        # From special to general: the hub's errors are derived from each other.
         text = " ".join(str(error).split())[:MAX_TEXT]
         if isinstance(error, errors.GatedRepoError):
             return "gated model; accept its conditions on its hub page and log in with hf auth login"
@@ -120,4 +121,5 @@ class HubModel(NamedTuple):
             return f"access denied: not logged in, or without permission ({text}); log in with hf auth login"
         if isinstance(error, errors.HfHubHTTPError):
             return f"the hub refused the request ({text})"
+
         return f"the hub failed ({text})"

@@ -89,27 +89,32 @@ class IntegerClassifier:
         path = Path(path)
         require_suffix(path, "a classifier of integers", CHECKPOINT_SUFFIX)
         claim_output(path, overwrite=overwrite)
+
         config, arrays = self.describe()
         write_arrays(path, {"format": INTEGER_FORMAT, "config": config.model_dump_json()}, arrays)
 
     def describe(self) -> tuple[IntegerConfig, Arrays]:
         """Return the content of the file: configuration and arrays."""
-        layers, readout = self.network.layers, self.network.readout
+        layers = self.network.layers
+        readout = self.network.readout
         arrays: dict[str, NDArray[np.generic]] = {
             "readout.weight": readout.weight,
             "readout.bias": readout.bias,
         }
+
         for number, layer in enumerate(layers):
             arrays |= {
                 f"layers.{number}.weight": layer.weight,
                 f"layers.{number}.bias": layer.bias,
                 f"layers.{number}.threshold": layer.threshold,
             }
+
         config = IntegerConfig(
             classifier=self.config,
             layers=tuple(LayerConstants.model_validate(layer, from_attributes=True) for layer in layers),
             readout=ReadoutConstants.model_validate(readout, from_attributes=True),
         )
+
         return config, arrays
 
     @classmethod
@@ -121,6 +126,8 @@ class IntegerClassifier:
             raise CheckpointError(
                 f"{path}: not a classifier of integers (found the format {found}, expected {INTEGER_FORMAT!r})"
             )
+
+        # A file from elsewhere may contain anything: its size is checked before its content.
         try:
             if len(metadata["config"]) > MAX_CONFIG:
                 raise ValueError(f"configuration of {len(metadata['config']):,} characters")
@@ -145,11 +152,14 @@ def stores_integers(path: str | os.PathLike[str]) -> bool:
 
 
 def _find(path: str | os.PathLike[str]) -> Path:
+    # A local file wins over an included classifier of this name.
     if Path(path).is_file():
         return Path(path)
+
     included = str(path).removesuffix(INTEGER_ENDING)
     if str(path).endswith(INTEGER_ENDING) and included in shipped_checkpoints():
         return INCLUDED / f"{included}{CHECKPOINT_SUFFIX}"
+
     found = "found a folder" if Path(path).is_dir() else "no such file"
     raise CheckpointError(f"{path}: {found} (expected a classifier compiled to integers, {CHECKPOINT_SUFFIX})")
 
@@ -172,13 +182,17 @@ def _build_network(config: IntegerConfig, arrays: Arrays) -> IntegerNetwork:
         )
         for number, constants in enumerate(config.layers)
     )
+
     readout = IntegerReadout(
         take("readout.weight", np.int8, 2),  # type: ignore[arg-type]
         take("readout.bias", np.int32, 1),  # type: ignore[arg-type]
         **config.readout.model_dump(),
     )
+
     channels, height, width = config.classifier.task.shape
     network = IntegerNetwork((channels, height, width), layers, readout)
+
     if network.classes != len(config.classifier.classes):
         raise ValueError(f"found {network.classes} outputs, expected {len(config.classifier.classes)} classes")
+
     return network

@@ -40,6 +40,7 @@ def write_card(
     """
     run = records if isinstance(records, RunRecords) else None
     synthetic = bool(describe_training_data(config.trained_on))
+
     metadata = {
         "library_name": "dvspipe",
         "license": license,
@@ -47,6 +48,7 @@ def write_card(
         "tags": [*TAGS, *(["synthetic"] if synthetic else [])],
         **({} if run is None else {"model-index": [_index(name, run.test)]}),
     }
+
     sections = (
         f"---\n{yaml.safe_dump(metadata, sort_keys=False, allow_unicode=True)}---\n\n# {name.partition('/')[2]}",
         f"A spiking neural network that classifies event-camera (DVS) recordings and videos over time, trained with "
@@ -59,6 +61,7 @@ def write_card(
         f"## Settings\n\n{_describe_settings(config, run)}",
         f"## Limits\n\n{_describe_limits(config, records, synthetic=synthetic)}",
     )
+
     return "\n\n".join(sections) + "\n"
 
 
@@ -73,6 +76,7 @@ def write_shipped_card(name: str) -> str:
     record = ShippedRecord.read(SHIPPED / f"{name}.json")
     parameters = sum(weights.numel() for weights in network.parameters())
     commands = "\n".join(record.commands)
+
     sections = (
         f"# {name}",
         f"{record.about} `dvspipe infer {name} RECORDING`.",
@@ -82,6 +86,7 @@ def write_shipped_card(name: str) -> str:
         f"```\n{commands}\n```",
         f"## Limits\n\n{_describe_limits(config, record, synthetic=True)}",
     )
+
     return "\n\n".join(sections) + "\n"
 
 
@@ -101,12 +106,16 @@ def _describe_data(config: ClassifierConfig, records: RunRecords | ShippedRecord
         lines = [records.data]
     else:
         lines = [f"Trained on {_plain(config.trained_on) or 'unspecified recordings'}."]
+
     if isinstance(records, RunRecords):
         lines.append(f"Tested on {_plain(records.test.data)}.")
+
     if kind := describe_training_data(config.trained_on):
         lines.append(f"**{kind.capitalize()}.**")
+
     if isinstance(records, RunRecords) and records.test.synthetic_test:
         lines.append("**The test data is synthetic.**")
+
     return " ".join(lines)
 
 
@@ -115,9 +124,11 @@ def _describe_scores(records: RunRecords | ShippedRecord | None) -> str:
         return "No test of this classifier is recorded."
     if isinstance(records, ShippedRecord):
         return "\n".join(_score_rows(records))
+
     test = records.test
     low, high = wilson_interval(test.correct, test.samples)
     of = f"{test.correct} of {test.samples}; 95 % interval {low:.1%} to {high:.1%}"
+
     lines = [
         "| | |\n|---|---|",
         f"| test accuracy | {test.accuracy:.1%} ({of}) |",
@@ -125,11 +136,15 @@ def _describe_scores(records: RunRecords | ShippedRecord | None) -> str:
         f"| expected calibration error | {test.calibration_error:.1%} |",
         f"| accuracy by the number of events alone | {test.event_count_accuracy:.1%} |",
     ]
+
     if test.baseline is not None:
         lines.append(f"| ReLU network on the sum of the steps | {test.baseline.accuracy:.1%} |")
+
+    # Classes without recordings have no accuracy.
     for kind, count, row in zip(test.classes, map(sum, test.confusion), range(len(test.classes)), strict=True):
         if count:
             lines.append(f"| {_plain(kind)} | {test.confusion[row][row] / count:.1%} of {count} |")
+
     return "\n".join(lines)
 
 
@@ -145,28 +160,37 @@ def _describe_settings(config: ClassifierConfig, run: RunRecords | None) -> str:
     bins = config.bins
     window = f"{bins.steps} steps of {bins.step_us / 1000:g} ms" if bins.by == "time" else f"{bins.steps} steps"
     text = f"Recordings of {config.sensor} pixels, {window}, a network of kind `{config.network.kind}`."
+
     if config.framing.roi is not None:
         text += f" It sees the region `roi = {config.framing.roi}` of a picture."
     if config.network.kind == "module":
         text += " Its code is not in this repository and runs only if you trust its package."
+
     if run is None:
         return text
+
     listed = yaml.safe_dump(run.settings, sort_keys=False)
     versions = ", ".join(f"{name} {version}" for name, version in run.test.versions.items())
+
     return f"{text} Settings that differ from the defaults:\n\n```yaml\n{listed}```\n\nVersions: {versions}."
 
 
 def _describe_limits(config: ClassifierConfig, records: RunRecords | ShippedRecord | None, *, synthetic: bool) -> str:
     limits = ["It knows only its classes and predicts one of them for any recording."]
+
+    # Only a test on real recordings tells the accuracy on them.
     if isinstance(records, ShippedRecord):
         limits += records.limits
     elif synthetic and (records is None or records.test.synthetic_test):
         limits.append("Its accuracy on real recordings is not known.")
+
     if config.calibrated_on is not None and config.calibrated_on < FEW_CALIBRATED:
         calibrated = count_noun(config.calibrated_on, "recording")
         limits.append(f"Its probabilities were calibrated on only {calibrated}, so they are rough.")
+
     if isinstance(records, RunRecords):
         limits += [finding.text for finding in records.test.findings] + list(records.test.notes)
+
     return "\n".join(f"- {_plain(limit)}" for limit in limits)
 
 

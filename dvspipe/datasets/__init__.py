@@ -167,15 +167,21 @@ def open_dataset(
         >>> len(data.classes), len(data.test), data.synthetic
         (11, 11, True)
     """
-    config, bins = as_data(config), as_settings(BinConfig, bins)
+    config = as_data(config)
+    bins = as_settings(BinConfig, bins)
+
     if isinstance(config, FilesConfig) and config.fit is not None and config.target is None:
         raise ConfigError(f"data.fit = {config.fit}: needs a size to fit recordings to (found data.size = null)")
+
+    # A folder that is missing now may be what a download creates.
     downloads = isinstance(config, PublicConfig) and config.download
     folders = {"root": config.root, "test_root": config.test_root if isinstance(config, RecordingsConfig) else None}
     for name, folder in folders.items():
         if folder is not None and not folder.is_dir() and not downloads:
             raise DataError(f"data.{name} = {folder}: no such folder")
-    found = OPENERS[config.kind](DataSource(config, seed, bins, open_cache(config), decoded))
-    if found.problems and not with_problems:
-        raise DataError("; ".join(found.problems))
-    return found
+
+    data = OPENERS[config.kind](DataSource(config, seed, bins, open_cache(config), decoded))
+    if data.problems and not with_problems:
+        raise DataError("; ".join(data.problems))
+
+    return data

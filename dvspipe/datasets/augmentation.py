@@ -110,19 +110,28 @@ class AugmentKeywords(TypedDict, total=False):
 
 def vary(events: Events, config: VaryConfig, rng: np.random.Generator) -> Events:
     """Return a random variant of a recording on the same sensor; it may have no events."""
-    first_us, span_us, sensor = int(events.t[0]) if len(events) else 0, events.duration_us, events.sensor
+    first_us = int(events.t[0]) if len(events) else 0
+    span_us = events.duration_us
+    sensor = events.sensor
+
+    # One matrix of all columns, because most changes move or drop complete events.
     rows = np.stack([events.t, events.x, events.y, events.p], dtype=np.int64)
     rows = rows[:, _keep(rows, config, first_us, span_us, sensor, rng)]
+
     if config.rotate_deg or config.scale:
         rows = _rotate_and_scale(rows, config, sensor, rng)
+
+    # Times stay relative to the first event, and none may precede it.
     if config.time_scale:
         rows[0] = first_us + np.rint((rows[0] - first_us) * _draw_factor(config.time_scale, rng)).astype(np.int64)
     if config.jitter_us:
         moved = rows[0] + np.rint(rng.normal(0, config.jitter_us, rows.shape[1])).astype(np.int64)
         rows[0] = np.maximum(moved, first_us)
+
     if config.noise_hz:
         noise = draw_noise(sensor, first_us, first_us + span_us, rng.uniform(0, config.noise_hz), rng)
         rows = np.concatenate([rows, noise], axis=1)
+
     t, x, y, p = rows[:, np.argsort(rows[0], kind="stable")]
     return Events(t, x, y, p, sensor)
 
@@ -135,15 +144,18 @@ def _keep(
     keep = np.ones(len(t), np.bool_)
     if config.drop:
         keep &= rng.random(len(t)) >= rng.uniform(0, config.drop)
+
     if config.drop_time:
         share = rng.uniform(0, config.drop_time)
         begin_us = first_us + rng.uniform(0, 1 - share) * span_us
         keep &= (t < begin_us) | (t >= begin_us + share * span_us)
+
     if config.drop_area:
         side = math.sqrt(rng.uniform(0, config.drop_area))
         left, top = (rng.uniform(0, (1 - side) * length) for length in (sensor.width, sensor.height))
         across = (x >= left) & (x < left + side * sensor.width)
         keep &= ~(across & (y >= top) & (y < top + side * sensor.height))
+
     return keep
 
 
@@ -154,11 +166,16 @@ def _draw_factor(largest: float, rng: np.random.Generator) -> float:
 
 def _rotate_and_scale(rows: Rows, config: VaryConfig, sensor: SensorSize, rng: np.random.Generator) -> Rows:
     """Rotate and scale events about the centre of the sensor; drop events outside the sensor."""
-    angle, factor = math.radians(rng.uniform(-1, 1) * config.rotate_deg), _draw_factor(config.scale, rng)
+    angle = math.radians(rng.uniform(-1, 1) * config.rotate_deg)
+    factor = _draw_factor(config.scale, rng)
+
+    # Pixels are centred on integers, so the centre of the sensor is at (size - 1) / 2.
     turn = factor * np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
     size = np.array([[sensor.width], [sensor.height]])
+
     turned = rows.copy()
     turned[1:3] = np.rint(turn @ (rows[1:3] - (size - 1) / 2) + (size - 1) / 2)
+
     return turned[:, ((turned[1:3] >= 0) & (turned[1:3] < size)).all(axis=0)]
 
 
@@ -172,6 +189,7 @@ def mirrored_labels(classes: Sequence[str]) -> NDArray[np.int64]:
     words = re.compile(rf"(?<![a-z])({'|'.join(MIRRORED_WORDS)})(?![a-z])")
     mirrored = []
     for name in classes:
+        # An equal name is its own image; a name without image would get a wrong label.
         opposite = words.sub(lambda word: MIRRORED_WORDS[word[0]], name)
         if opposite not in classes:
             raise ConfigError(
@@ -179,7 +197,9 @@ def mirrored_labels(classes: Sequence[str]) -> NDArray[np.int64]:
                 f"{', '.join(classes)})",
                 Remedy("augment.flip_horizontal", False, "disable mirroring"),
             )
+
         mirrored.append(classes.index(opposite))
+
     return np.array(mirrored, np.int64)
 
 
@@ -198,17 +218,26 @@ def augment(
     """
     if config.frames is not None and config.frames < len(spikes):
         spikes = spikes[np.sort(rng.permutation(len(spikes))[: config.frames])]
+
     if config.flip_polarity and rng.random() < 0.5:
         spikes = spikes[:, ::-1] if spikes.shape[1] == 2 else -spikes
+
+    # A mirrored gesture may belong to another class.
     if config.flip_horizontal and rng.random() < 0.5:
         assert mirrored is not None
-        spikes, label = spikes[..., ::-1], int(mirrored[label])
+        spikes = spikes[..., ::-1]
+        label = int(mirrored[label])
+
     spikes = _shift(spikes, *rng.integers(-config.shift_px, config.shift_px + 1, 2).tolist())
     if config.cut_out and rng.random() < 0.5:
         H, W = spikes.shape[-2:]
-        height, width = round(config.cut_out * H), round(config.cut_out * W)
-        top, left = int(rng.integers(0, H - height + 1)), int(rng.integers(0, W - width + 1))
+        height = round(config.cut_out * H)
+        width = round(config.cut_out * W)
+        top = int(rng.integers(0, H - height + 1))
+        left = int(rng.integers(0, W - width + 1))
+
         spikes[..., top : top + height, left : left + width] = 0
+
     return spikes, label
 
 
@@ -216,10 +245,16 @@ def _shift(spikes: SpikeTensor, down: int, right: int) -> SpikeTensor:
     """Return a shifted copy, padded with 0."""
     moved = np.zeros(spikes.shape, spikes.dtype)
     H, W = spikes.shape[-2:]
-    to_rows, from_rows = slice(max(down, 0), H + min(down, 0)), slice(max(-down, 0), H + min(-down, 0))
-    to_columns, from_columns = slice(max(right, 0), W + min(right, 0)), slice(max(-right, 0), W + min(-right, 0))
+
+    to_rows = slice(max(down, 0), H + min(down, 0))
+    from_rows = slice(max(-down, 0), H + min(-down, 0))
+    to_columns = slice(max(right, 0), W + min(right, 0))
+    from_columns = slice(max(-right, 0), W + min(-right, 0))
+
+    # A shift by the complete image or more leaves nothing.
     if abs(down) < H and abs(right) < W:
         moved[..., to_rows, to_columns] = spikes[..., from_rows, from_columns]
+
     return moved
 
 
@@ -233,13 +268,21 @@ def mix(spikes: SpikeTensor, other: SpikeTensor, kind: MixKind, rng: np.random.G
         share = float(rng.random())
         mean = share * spikes + (1 - share) * other.astype(np.float64)
         if spikes.dtype.kind == "u":
+            # Rounded down after adding a number from 0 to 1, a mean of 2.3 becomes 3 in three of ten cases.
             mean = np.floor(mean + rng.random(mean.shape))
         return mean.astype(spikes.dtype), share
+
     inside = _blobs(spikes.shape, rng)[:, None]
-    own, foreign = (float(np.abs(part).sum(where=where)) for part, where in ((spikes, ~inside), (other, inside)))
-    share = own / (own + foreign) if own + foreign else 1.0
+
+    # Targets are mixed by events, not by pixels: most pixels have none.
+    kept_events, added_events = (
+        float(np.abs(part).sum(where=where)) for part, where in ((spikes, ~inside), (other, inside))
+    )
+
+    share = kept_events / (kept_events + added_events) if kept_events + added_events else 1.0
     mixed = spikes.copy()
     np.copyto(mixed, other, where=inside)
+
     return mixed, share
 
 
@@ -248,7 +291,10 @@ def _blobs(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.bool_
     T, _, H, W = shape
     axes = [np.linspace(0, 1, length) for length in (T, H, W)]
     density = np.zeros((T, H, W))
+
     for _ in range(MIX_BLOBS):
+        # A distribution in three dimensions with a random centre and widths along T, H and W.
         parts = [np.exp(-0.5 * ((axis - rng.random()) / rng.uniform(0.1, 0.5)) ** 2) for axis in axes]
         density += parts[0][:, None, None] * parts[1][:, None] * parts[2]
+
     return np.asarray(density > np.quantile(density, rng.random()))

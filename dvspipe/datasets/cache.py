@@ -100,6 +100,7 @@ class Cache:
         try:
             with write_beside(path, durable=False) as beside:
                 require_space(path, sum(array.nbytes for array in arrays.values()) + HEADER_BYTES)
+
                 # safetensors writes the wrong bytes of arrays with steps or in Fortran order, without an error
                 dense = {name: np.asarray(array, order="C") for name, array in arrays.items()}
                 beside.write_bytes(isal_zlib.compress(safetensors.save(dense), ZLIB_LEVEL))
@@ -124,15 +125,18 @@ class Cache:
             read: Function that reads the file.
         """
         path = self.path(digest, suffix)
-        found = _read_if_complete(path, read)
-        if found is None:
+        result = _read_if_complete(path, read)
+
+        if result is None:
             with wait_for_lock(path.with_name(LOCK_NAME)):
-                found = _read_if_complete(path, read)  # another process may have made it
-                if found is None:
+                # Another process may have made it while this one waited.
+                result = _read_if_complete(path, read)
+                if result is None:
                     path.unlink(missing_ok=True)
                     make(path)
-                    found = read(path)
-        return found
+                    result = read(path)
+
+        return result
 
     def size(self) -> tuple[int, int]:
         """Return the number of files and their total size in bytes."""
@@ -148,6 +152,7 @@ class Cache:
 def _read_if_complete(path: Path, read: Callable[[Path], Result]) -> Result | None:
     if not path.exists():
         return None
+
     try:
         return read(path)
     except FileError as error:
@@ -186,11 +191,15 @@ class DecodedEvents:
         """
         if version in self._events:
             return self._events[version]
+
         events = decode()
+
+        # Once the memory is full, other recordings are decoded at each load.
         size = sum(column.nbytes for column in (events.t, events.x, events.y, events.p))
         if size <= self._free_bytes:
             self._events[version] = events
             self._free_bytes -= size
+
         return events
 
     def clear(self) -> None:

@@ -55,8 +55,8 @@ class SourceConfig(Settings):
             >>> MnistConfig().with_shares({"validation": 0.0, "test": 0.0}).validation
             0.0
         """
-        own = {name: share for name, share in shares.items() if name in type(self).model_fields}
-        return self.model_copy(update=own)
+        known = {name: share for name, share in shares.items() if name in type(self).model_fields}
+        return self.model_copy(update=known)
 
     @field_validator("root", "test_root", "split", "cache", mode="before", check_fields=False)
     @classmethod
@@ -124,6 +124,7 @@ class FramedConfig(FramingConfig, SourceConfig):
         """Input size of the network; None: size of the recordings."""
         if self.size is not None:
             return SensorSize.parse(self.size)
+
         if self.roi in (None, "full"):
             return None
         return PERSON_SIZE if self.roi == "auto" else Region.parse(self.roi).size

@@ -109,16 +109,20 @@ class RecordingFile:
         """Return all events, or the events of a span, from memory if possible."""
         if self.decoded is None:
             return decode()
+
+        # A file that is missing has no version; decoding it raises a clear error.
         try:
             version = self.version(*span_us)
         except OSError:
-            return decode()  # raises a clear error
+            return decode()
+
         return self.decoded.load(version, decode)
 
     def _load(self) -> Events:
         """Return all events, framed for the network, from the cache if they take long to compute."""
         if self.cache is None or not (self.is_video or self.framing.roi == "auto"):
             return self._make()
+
         version = version_of_file(self.path, self.sensor, self.hints)
         digest = self.cache.digest(FramedKey(version, self.framing, self.target))
         return self.cache.load(digest, ".h5", make=self._write, read=read)
@@ -138,6 +142,7 @@ class RecordingFile:
         if self.target is not None:
             write(path, self._make())
             return
+
         try:
             convert_video(self.path, path, self.framing.video)
         except TruncatedVideoError as error:  # the events before the end are written
@@ -145,6 +150,7 @@ class RecordingFile:
 
     def load_span(self, start_us: int, end_us: int) -> Events:
         """Return the events from `start_us` (inclusive) to `end_us` (exclusive)."""
+        # Videos, framed recordings and recordings in memory have all events anyway; of others, only the span is read.
         if self.is_video or self.target is not None or (self.decoded is not None and self.version() in self.decoded):
             return self.load().between(start_us, end_us)
         return self._keep(partial(self._read, start_us, end_us), start_us, end_us)
@@ -175,12 +181,17 @@ class RecordingFile:
 
 
 def _window_starts(t: NDArray[np.int64], window_us: int) -> NDArray[np.int64]:
+    # The error of an empty recording is raised when it is loaded.
     if not len(t):
-        return np.zeros(1, np.int64)  # the error of an empty recording is raised when it is loaded
+        return np.zeros(1, np.int64)
+
     number = (t - t[0]) // window_us
     last_us = int(t[-1] - t[0]) % window_us
+
+    # A remainder shorter than half a window is left out, unless it is all there is.
     if number[-1] and last_us < window_us // 2:
         number = number[number < number[-1]]
+
     starts: NDArray[np.int64] = t[0] + np.unique(number) * window_us
     return starts
 
@@ -191,8 +202,8 @@ def _remedies_as_settings() -> Iterator[None]:
     try:
         yield
     except DvspipeError as error:
-        settings = [f"data.{each.setting.removeprefix('config.')}" for each in error.remedies]
-        renamed = (replace(each, setting=name) for each, name in zip(error.remedies, settings, strict=True))
+        settings = [f"data.{remedy.setting.removeprefix('config.')}" for remedy in error.remedies]
+        renamed = (replace(remedy, setting=name) for remedy, name in zip(error.remedies, settings, strict=True))
         raise error.with_remedies(renamed) from error
 
 
@@ -204,6 +215,7 @@ def folder_settings(root: Path) -> SettingsTree:
     """
     if not root.is_dir():
         raise DataError(f"{root}: no such folder")
+
     kind = "labelled" if next(root.rglob(f"*{SUFFIX}"), None) else "folder"
     return {"kind": kind, "root": str(root)}
 
@@ -235,7 +247,8 @@ def open_gestures(source: DataSource[GesturesConfig]) -> DataSet:
 
 def _find_parts(root: Path) -> tuple[Path, Path | None]:
     """Return the folder of training recordings, and the folder of test recordings or None."""
-    training, testing = _find_subfolder(root, "train"), _find_subfolder(root, "test")
+    training = _find_subfolder(root, "train")
+    testing = _find_subfolder(root, "test")
     if testing and not training:
         raise DataError(f"{root}: has a folder {testing.name} but no folder train")
     return training or root, testing
@@ -253,62 +266,76 @@ def _open_class_folders(
         beside = f", and {count_noun(loose, 'file')} beside them" if loose else ""
         counts = f"found {len(classes)}{beside}, expected 2 as <class>/<recording>"
         raise DataError(f"{training}: too few class folders ({counts})")
+
     if source.config.test_root is not None:
         testing = _find_subfolder(source.config.test_root, "test") or source.config.test_root
+
     train = list_class_folders(source, training, classes, sensor)
     test = list_class_folders(source, testing, classes, sensor) if testing else Listing()
-    found = train + test
+    listing = train + test
     samples = keep_pieces_together(source, train.samples, test.samples)
+
     data = DataSet(
         f"folder {source.root.name}",
         classes,
         source.config.target or sensor or find_sensor(source, train.samples),
-        problems=found.problems,
-        warnings=(*found.warnings, *_warn_of_missing_sensor(source, found.samples, sensor)),
+        problems=listing.problems,
+        warnings=(*listing.warnings, *_warn_of_missing_sensor(source, listing.samples, sensor)),
     )
+
     return divide_parts(source, data, samples, test.samples)
 
 
 def open_labelled(source: DataSource[LabelledConfig]) -> DataSet:
     """Return recordings anywhere below ROOT with NAME_labels.csv beside them; each span of a label is a sample."""
-    root, test_root = source.root, source.config.test_root
+    root = source.root
+    test_root = source.config.test_root
+
     train = _list_spans(source, root)
     test = _list_spans(source, test_root) if test_root is not None else []
     names = {name for name, _ in train}
+
+    # Numbers sort by value, before words.
     classes = tuple(sorted(names, key=lambda name: (not name.isdecimal(), int(name) if name.isdecimal() else 0, name)))
     if len(classes) < 2:
         raise DataError(f"{root}: the label files name {len(classes)} class (expected at least 2)")
+
     for name, sample in test:
         if name not in names:
             raise DataError(f"{sample.name}: unknown class {name} (expected one of {', '.join(classes)})")
+
     train_samples, test_samples = (
         [replace(sample, label=classes.index(name)) for name, sample in part] for part in (train, test)
     )
+
     sensor = source.config.target or source.sensor or find_sensor(source, train_samples)
     warnings = _warn_of_missing_sensor(source, [*train_samples, *test_samples], source.sensor)
     data = DataSet(f"folder {root.name}", classes, sensor, warnings=tuple(warnings))
+
     return divide_parts(source, data, keep_pieces_together(source, train_samples, test_samples), test_samples)
 
 
 def _list_spans(source: DataSource[LabelledConfig], folder: Path) -> list[tuple[str, Sample]]:
     """Return the samples of all label files below a folder, each with the name of its class; all labels are 0."""
-    found = []
+    samples = []
     for labels in sorted(folder.rglob(f"*{SUFFIX}")):
         file = find_recording(labels)
-        found += [(span.name, sample_of_span(source, file, span, 0, source.sensor)) for span in read_labels(labels)]
-    if not found:
+        samples += [(span.name, sample_of_span(source, file, span, 0, source.sensor)) for span in read_labels(labels)]
+
+    if not samples:
         raise DataError(f"{folder}: no labels found (expected NAME{SUFFIX} beside NAME.SUFFIX)")
-    return found
+
+    return samples
 
 
 def find_recording(labels: Path) -> Path:
     """Find the recording or video beside a label file."""
     stem = labels.name.removesuffix(SUFFIX)
-    found = [path for path in sorted(labels.parent.glob(f"{stem}.*")) if is_loadable(path)]
-    if len(found) != 1:
-        names = ", ".join(path.name for path in found) or "none"
+    recordings = [path for path in sorted(labels.parent.glob(f"{stem}.*")) if is_loadable(path)]
+    if len(recordings) != 1:
+        names = ", ".join(path.name for path in recordings) or "none"
         raise DataError(f"{labels}: no single recording for the labels (found {names}, expected one {stem}.SUFFIX)")
-    return found[0]
+    return recordings[0]
 
 
 def sample_of_span(
@@ -337,6 +364,7 @@ def _list_samples(source: DataSource[WindowsConfig], recording: RecordingFile, l
         windows = recording.windows(source.config.window_us)
         if len(windows) > 1:
             return [_sample_of_part(source, recording, *window, label) for window in windows]
+
     whole = Sample(
         name=escape_controls(str(recording.path)),
         label=label,
@@ -345,6 +373,7 @@ def _list_samples(source: DataSource[WindowsConfig], recording: RecordingFile, l
         version=recording.version,
         file=recording.path,
     )
+
     return [whole]
 
 
@@ -352,7 +381,10 @@ def find_sensor(source: DataSource[FilesConfig], samples: Iterable[Sample]) -> S
     """Find the sensor of samples: the size they are fitted to, or the sensor of the first readable file."""
     if source.config.target is not None:
         return source.config.target
+
+    # The first error explains the problem, if no file can be read.
     first: DvspipeError | None = None
+
     for file in dict.fromkeys(sample.file for sample in samples if sample.file is not None):
         try:
             if is_video(file):
@@ -361,6 +393,7 @@ def find_sensor(source: DataSource[FilesConfig], samples: Iterable[Sample]) -> S
                 return open_recording(file, hints=source.config.hints).sensor
         except DvspipeError as error:
             first = first or error
+
     raise first or DataError("no recordings")
 
 
@@ -374,17 +407,22 @@ def _warn_of_missing_sensor(
     config = source.config
     if config.target is None or config.fit is not None or sensor is not None:
         return
+
     files = [file for file in dict.fromkeys(sample.file for sample in samples) if file and not is_video(file)]
-    found = []
+    examined = []
     for file in files[:: max(1, len(files) // MAX_GUESSED)][:MAX_GUESSED]:
         try:
-            found.append(find_guess(file, config.target, hints=config.hints))
+            examined.append(find_guess(file, config.target, hints=config.hints))
         except DvspipeError:
             continue  # the error is raised when all recordings are read
-    guesses = [each for each in found if each is not None and each[0] != config.target]
+
+    guesses = [guess for guess in examined if guess is not None and guess[0] != config.target]
     if not guesses:
         return
-    guess, used = max(guesses, key=lambda each: each[0].width * each[0].height)
+
+    # The largest guess is the sensor that all examined recordings fit.
+    guess, used = max(guesses, key=lambda pair: pair[0].width * pair[0].height)
+
     prefix = f"{source.root}: recordings do not name their sensor; using"
     if guess == used:
         yield f"{prefix} {guess}; if the sensor is another one, set data.sensor=WIDTHxHEIGHT"
@@ -399,10 +437,13 @@ def is_loadable(path: Path) -> bool:
     """Return whether a path is a recording or video by its name: not hidden, and not a text file of words."""
     if is_internal(Path(path.name)):
         return False
+
     if path.is_dir():
         return is_recording_folder(path) or is_image_folder(path)
+
     unpacked = path.with_suffix("") if path.suffix.lower() == ".gz" else path
     known = unpacked.suffix.lower() in (*SAMPLE_SUFFIXES, *VIDEO_SUFFIXES)
+
     return known and not path.name.endswith(SUFFIX) and not path.name.startswith(".") and not is_unrelated_text(path)
 
 
@@ -424,29 +465,42 @@ def list_class_folders(
 ) -> Listing:
     """Return what is in the class folders of a folder."""
     samples: list[Sample] = []
-    problems, nested = [], []
+    problems = []
+    nested = []
+
     class_folders = _find_class_folders(folder)
+
+    # Links may lead back to a folder that contains them, or to another class: no folder is searched twice.
     searched = {*_find_ancestors(folder), *(path.resolve() for path in class_folders)}
+
     for class_folder in class_folders:
         if class_folder.name not in classes:
             problems.append(f"{class_folder}: unknown class folder (expected one of {', '.join(classes)})")
             continue
+
         inside = sorted(class_folder.iterdir())
         files = _leave_out_converted([path for path in inside if is_loadable(path)])
-        nested += [found for path in inside if not is_loadable(path) for found in _find_nested(path, searched)]
+        for path in inside:
+            if not is_loadable(path):
+                nested += _find_nested(path, searched)
+
         if not files:
             problems.append(f"{class_folder}: no recordings ({', '.join(SAMPLE_SUFFIXES)}) or videos found")
+
         for file in files:
             recording = RecordingFile.of(source, file, sensor)
             samples += _list_samples(source, recording, classes.index(class_folder.name))
+
     warnings = (
         [f"{folder}: folders below class folders are not read: {len(nested)} recordings, such as {nested[0]}"]
         if nested
         else []
     )
+
     if not samples:
         listed = [*problems, *warnings] or [f"{folder}: no class folders found (expected <class>/<recording>)"]
         raise DataError("; ".join(listed))
+
     return Listing(tuple(samples), tuple(problems), tuple(warnings))
 
 
@@ -463,9 +517,13 @@ def _find_nested(folder: Path, searched: set[Path]) -> list[Path]:
     """
     if not folder.is_dir() or is_internal(Path(folder.name)) or folder.resolve() in searched:
         return []
+
     searched.add(folder.resolve())
-    inside = sorted(folder.iterdir())
-    return [found for path in inside for found in ([path] if is_loadable(path) else _find_nested(path, searched))]
+    recordings = list[Path]()
+    for path in sorted(folder.iterdir()):
+        recordings += [path] if is_loadable(path) else _find_nested(path, searched)
+
+    return recordings
 
 
 def divide_parts(
@@ -500,6 +558,7 @@ def divide_parts(
 
     divided = replace(data, fixed_test=fixed_test, in_time=tuple(data.classes[label] for label in sorted(in_time)))
     train, validation, test = (_separate_groups(part, in_time) for part in (train, validation, test))
+
     return replace(divided, train=train, validation=validation, test=test)
 
 

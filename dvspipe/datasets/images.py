@@ -42,10 +42,14 @@ def open_mnist(source: DataSource[MnistConfig]) -> DataSet:
         FormatError: If a file is corrupted.
         ConfigError: If a setting of the spike code is wrong.
     """
-    root, code = source.root, build_code(source.config, source.bins)
+    root = source.root
+    code = build_code(source.config, source.bins)
+
     parts: dict[str, list[Sample]] = {}
     for part in get_args(MnistPart):
         images, labels = read_mnist(root, part)
+
+        # Every image is its own group. Its version is its row: the files of MNIST do not change.
         parts[part] = [
             Sample(
                 name=f"{root}/{part} image {row + 1}",
@@ -57,6 +61,7 @@ def open_mnist(source: DataSource[MnistConfig]) -> DataSet:
             )
             for row in range(len(images))
         ]
+
     train, validation = divide(parts["train"], source.config.validation, source.seed)
     return DataSet(
         title="MNIST",

@@ -51,13 +51,19 @@ def keep_pieces_together(
     """
     if source.config.group is not None or source.config.split is not None:
         return list(samples)
-    files, others = _list_files(samples), _list_files(test)
+
+    files = _list_files(samples)
+    others = _list_files(test)
     first_of = find_pieces([*files, *others], source.config.hints)
+
     films: dict[Path, list[Path]] = {}
     for file in files:
         if file in first_of:
             films.setdefault(first_of[file], []).append(file)
+
+    # A film with pieces in both parts would test on what was trained.
     divided = [(films[first_of[file]][0], file) for file in others if first_of.get(file) in films]
+
     if divided:
         log.warning(
             "%s: %s continues, or is continued by, the film of %s in the training part; the test is not independent",
@@ -65,9 +71,11 @@ def keep_pieces_together(
             divided[0][1],
             divided[0][0],
         )
+
     films = {first: pieces for first, pieces in films.items() if len(pieces) > 1}
     if not films:
         return list(samples)
+
     first, second, *_ = next(iter(films.values()))
     log.warning(
         "%s: %d of %d files are pieces of %s, such as %s and %s",
@@ -78,6 +86,7 @@ def keep_pieces_together(
         first,
         second.name,
     )
+
     groups = {file: str(pieces[0]) for pieces in films.values() for file in pieces}
     return [
         replace(sample, group=groups.get(sample.file, sample.group)) if sample.file else sample for sample in samples
@@ -91,13 +100,15 @@ def find_same_names(train: Iterable[Sample], test: Iterable[Sample]) -> list[tup
     """
     named: defaultdict[tuple[str, ...], list[Path]] = defaultdict(list)
     for file in _list_files(train):
-        if found := NAMED.fullmatch(file.stem):
-            named[found.groups()].append(file)
+        if match := NAMED.fullmatch(file.stem):
+            named[match.groups()].append(file)
+
     same: list[tuple[Path, Path]] = []
     for file in _list_files(test):
-        found = NAMED.fullmatch(file.stem)
-        others = [other for other in named.get(found.groups(), ()) if other.stem != file.stem] if found else []
+        match = NAMED.fullmatch(file.stem)
+        others = [other for other in named.get(match.groups(), ()) if other.stem != file.stem] if match else []
         same += [(file, other) for other in others[:1]]
+
     return same
 
 
@@ -110,6 +121,7 @@ def find_pieces(files: Sequence[Path], hints: Hints) -> dict[Path, Path]:
     first_of: dict[Path, Path] = {}
     share_at_cut = _ContinuationTest(hints)
     for series in _numbered_series(files):
+        # A long series of separate recordings is given up after its first pairs: each pair reads two files.
         shares: dict[tuple[Path, Path], float] = {}
         for pair in series:
             shares[pair] = share_at_cut(*pair)
@@ -122,6 +134,7 @@ def find_pieces(files: Sequence[Path], hints: Hints) -> dict[Path, Path]:
         for (before, after), share in shares.items():
             if share <= limit:
                 first_of[after] = first_of.setdefault(before, before)
+
     return first_of
 
 
@@ -132,13 +145,17 @@ def _numbered_series(files: Iterable[Path]) -> Iterator[Iterator[tuple[Path, Pat
     """
     named: defaultdict[tuple[str, str], list[tuple[int, Path]]] = defaultdict(list)
     for file in files:
-        if found := NUMBERED.fullmatch(file.stem):
-            named[found[1], found[3] + file.suffix.lower()].append((int(found[2]), file))
+        if match := NUMBERED.fullmatch(file.stem):
+            named[match[1], match[3] + file.suffix.lower()].append((int(match[2]), file))
+
     for numbered in named.values():
+        # Numbers that repeat belong to different films, a folder each.
         folders: defaultdict[Path | None, list[tuple[int, Path]]] = defaultdict(list)
         is_unique = len({number for number, _ in numbered}) == len(numbered)
+
         for number, file in numbered:
             folders[None if is_unique else file.parent].append((number, file))
+
         for series in folders.values():
             ordered = sorted(series)
             yield ((before, after) for (k, before), (n, after) in pairwise(ordered) if n == k + 1)
@@ -155,8 +172,13 @@ class _ContinuationTest:
         """Return the difference at the cut, relative to the difference of two beginnings; infinite: no continuation."""
         if is_video_name(before):
             return _find_share(self._read_ends(before), self._read_ends(after))
-        first, second = self._read_times(before), self._read_times(after)
+
+        first = self._read_times(before)
+        second = self._read_times(after)
+
+        # A recording continues if its time does, soon after the end of the other.
         continues = first is not None and second is not None and 0 <= second[0] - first[1] <= MAX_GAP_US
+
         return 0.0 if continues else math.inf
 
 
@@ -170,13 +192,16 @@ def _read_ends(path: Path) -> VideoEnds | None:
 
 def _read_times(path: Path, hints: Hints) -> tuple[int, int] | None:
     """Read the first and the last time of a recording in microseconds; return None if its file does not store them."""
+    # Only some formats store their extent; others would have to be read completely.
     try:
         _, source = open_source(path, None, hints)
         extent = source.extent() if source.extent else None
     except DvspipeError:
         return None
+
     if extent is None or extent.first_us is None or extent.last_us is None:
         return None
+
     return extent.first_us, extent.last_us
 
 
@@ -188,6 +213,7 @@ def _find_share(before: VideoEnds | None, after: VideoEnds | None) -> float:
     """
     if before is None or after is None:
         return math.inf
+
     at_cut = _distance(before.last, after.first)
     others = min(_distance(before.first, after.first), _distance(before.last, after.last))
     step = max(_distance(before.second_last, before.last), _distance(after.first, after.second))

@@ -35,20 +35,25 @@ def open_nmnist(source: DataSource[NmnistConfig]) -> DataSet:
     root = _find_nmnist(source, source.root)
     train = list_class_folders(source, root / "Train", NMNIST_CLASSES, NMNIST_SENSOR)
     test = _list_nmnist_part(source, root / "Test")
+
     if source.config.test_root is not None:
         other = _find_nmnist(source, source.config.test_root)
         _check_images(root, other)
         test = _list_nmnist_part(source, other / "Train") + _list_nmnist_part(source, other / "Test")
-    found = train + test
-    data = DataSet("N-MNIST", NMNIST_CLASSES, NMNIST_SENSOR, problems=found.problems, warnings=found.warnings)
+
+    listing = train + test
+    data = DataSet("N-MNIST", NMNIST_CLASSES, NMNIST_SENSOR, problems=listing.problems, warnings=listing.warnings)
+
     return divide_parts(source, data, train.samples, test.samples)
 
 
 def _check_images(root: Path, test_root: Path) -> None:
     """Check that no MNIST image is in both folders."""
+    # The name of a file is the number of its image in MNIST, with or without leading zeros.
     trained, tested = (
         {path.stem.lstrip("0"): path for path in (folder / "Train").glob("*/*.bin")} for folder in (root, test_root)
     )
+
     for image in tested.keys() & trained.keys():
         raise DataError(
             f"{tested[image]}: test recording of the same MNIST image as the training recording {trained[image]}",
@@ -65,9 +70,11 @@ def _find_nmnist(source: DataSource[NmnistConfig], root: Path) -> Path:
     tried = (root, root / "NMNIST")
     if source.config.download and not any((folder / "Train").is_dir() for folder in tried):
         _download("NMNIST", root)
+
     for folder in tried:
         if (folder / "Train").is_dir():
             return folder
+
     raise DataError(
         f"{root}: no folder Train with the digits 0 to 9 found; unpack train.zip and test.zip of N-MNIST "
         f"(https://www.garrickorchard.com/datasets/n-mnist) to create {root / 'Train' / '0' / '00002.bin'}",
@@ -81,10 +88,12 @@ def open_dvs_gesture(source: DataSource[DvsGestureConfig]) -> DataSet:
     if source.config.test_root is not None:
         other, _ = _list_gesture_parts(source, source.config.test_root)
         parts["test"] = [*other["train"], *other["test"]]
+
     users = sorted({sample.group for sample in parts["test"]})
     tested = f"test clips of {len(users)} users" if users else "no test part of its own"
     count = len(parts["test"])
     title = f"DVS128 Gesture, {title}; {f'{count} ' if count else ''}{tested}"
+
     return divide_parts(source, DataSet(title, GESTURES, GESTURE_SENSOR), parts["train"], parts["test"])
 
 
@@ -94,6 +103,7 @@ def _list_gesture_parts(source: DataSource[DvsGestureConfig], root: Path) -> tup
     if folder is None and source.config.download:
         _download("DVSGesture", root)
         folder = _find_gestures(root)
+
     if folder is None:
         clip = root / "DVSGesture" / TONIC_FOLDERS["train"] / "user01_fluorescent" / "0.npy"
         raise DataError(
@@ -102,10 +112,14 @@ def _list_gesture_parts(source: DataSource[DvsGestureConfig], root: Path) -> tup
             f"ibmGestureTest.tar.gz to create {clip}",
             DOWNLOAD,
         )
+
     if any((folder / name).is_dir() for name in TONIC_FOLDERS.values()):
         return {part: _list_tonic_clips(folder / name) for part, name in TONIC_FOLDERS.items()}, "Tonic's clips"
+
+    # All recordings of a user belong to one part: without `data.group`, the user's number is the group.
     if source.config.group is None:
         source = replace(source, config=source.config.model_copy(update={"group": r"^user\d+"}))
+
     return _list_ibm_clips(source, folder), "IBM's recordings cut by its labels"
 
 
@@ -124,9 +138,12 @@ def _list_tonic_clips(folder: Path) -> list[Sample]:
     for file in sorted(folder.glob("*/*.npy")):
         if not (file.stem.isdecimal() and int(file.stem) < len(GESTURES)):
             raise DataError(f"{file}: the name is not a label (expected 0 to {len(GESTURES) - 1})")
+
         user = file.parent.name.partition("_")[0]
-        load, version = partial(load_tonic_clip, file), partial(version_of_file, file)
+        load = partial(load_tonic_clip, file)
+        version = partial(version_of_file, file)
         samples.append(Sample(str(file), int(file.stem), user, load, version))
+
     return samples
 
 
@@ -139,15 +156,18 @@ def load_tonic_clip(file: Path) -> Events:
         rows = np.load(file, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise FormatError(f"{file}: not a NumPy file, or corrupted ({error})") from error
+
     if rows.ndim != 2 or rows.shape[1] != 4 or rows.dtype.kind not in "iuf":
         raise FormatError(f"{file}: not rows of x, y, p and t in milliseconds (found {rows.dtype} {rows.shape})")
-    places = rows[:, :3]
-    if rows.dtype.kind == "f" and not (np.isfinite(rows).all() and (places == np.rint(places)).all()):
+
+    columns = rows[:, :3]
+    if rows.dtype.kind == "f" and not (np.isfinite(rows).all() and (columns == np.rint(columns)).all()):
         raise FormatError(f"{file}: contains times that are not numbers, or other numbers that are not integers")
 
-    x, y, p = places.T.astype(np.int64)
+    x, y, p = columns.T.astype(np.int64)
     t_ms = rows[:, 3].astype(np.float64 if rows.dtype.kind == "f" else np.int64)
     t_us = np.rint(t_ms * TONIC_TIME_US).astype(np.int64)
+
     return Events(t_us, x, y, p, GESTURE_SENSOR)
 
 
@@ -157,17 +177,22 @@ def _list_ibm_clips(source: DataSource[DvsGestureConfig], folder: Path) -> dict[
     parts: dict[str, list[Sample]] = {part: [] for part in IBM_LISTS}
     for labels in sorted(folder.glob(f"user*{SUFFIX}")):
         file = find_recording(labels)
+
+        # Without the lists, the first 23 of 29 users train, as in them.
         if listed["train"] is None or listed["test"] is None:
             digits = "".join(filter(str.isdecimal, file.name.partition("_")[0]))
             part = "train" if digits and int(digits) <= LAST_TRAINING_USER else "test"
         else:
             part = next((part for part in IBM_LISTS if file.name in (listed[part] or ())), "")
+
         if not part:
             continue  # the trial is in neither of IBM's lists
+
         for span in read_labels(labels):
             if not (span.name.isdecimal() and 1 <= int(span.name) <= len(GESTURES)):
                 raise DataError(f"{labels}: unknown class {span.name} (expected 1 to {len(GESTURES)})")
             parts[part].append(sample_of_span(source, file, span, int(span.name) - 1, GESTURE_SENSOR))
+
     return parts
 
 
@@ -179,5 +204,6 @@ def _read_list(path: Path) -> set[str] | None:
 
 def _download(name: str, root: Path) -> None:
     """Download and unpack a data set with Tonic; Tonic verifies checksums."""
+    # Tonic downloads training and test files separately.
     for train in (True, False):
         TonicRecipe(name, root, json.dumps({"train": train}), download=True).make()

@@ -50,6 +50,7 @@ def from_recordings(
     pairs = [_check_pair(number, pair) for number, pair in enumerate(recordings)]
     if not pairs:
         raise DataError("no recordings")
+
     names = _find_classes([label for _, label in pairs]) if classes is None else tuple(classes)
     samples = tuple(
         _sample_of(number, recording, _find_label(number, label, names), sensor=known)
@@ -57,28 +58,35 @@ def from_recordings(
     )
 
     first = samples[0]
+
+    # Events in memory have a sensor; of files, the first readable one is asked.
     if known is None and first.file is None:
         events = first.load()
         assert isinstance(events, Events)
         known = events.sensor
-    found = known or find_sensor(DataSource(FolderConfig(), 0, BinConfig(), None), samples)
-    return DataSet(f"{len(samples)} recordings", names, found, train=samples)
+
+    size = known or find_sensor(DataSource(FolderConfig(), 0, BinConfig(), None), samples)
+    return DataSet(f"{len(samples)} recordings", names, size, train=samples)
 
 
 def _check_pair(number: int, pair: tuple[Events | str | Path, int | str]) -> tuple[Events | str | Path, int | str]:
     if not isinstance(pair, tuple | list) or len(pair) != 2:
         raise DataError(f"recording {number}: expected a pair of a recording and its label (found {brief(pair)})")
+
     recording, label = pair
     if isinstance(label, str):
         return recording, label
+
     try:
         label = operator.index(label)
     except TypeError:
         raise DataError(
             f"recording {number}: wrong label (found {label!r}, expected a class name or an integer)"
         ) from None
+
     if label < 0:
         raise DataError(f"recording {number}: wrong label (found {label}, expected 0 or more)")
+
     return recording, label
 
 
@@ -86,6 +94,7 @@ def _find_classes(labels: Sequence[int | str]) -> tuple[str, ...]:
     """Return the sorted class names among the labels, or the numbers up to the largest label."""
     names = {label for label in labels if isinstance(label, str)}
     numbers = {label for label in labels if isinstance(label, int)}
+
     if names and numbers:
         raise DataError(f"labels: names and numbers (found {min(names)!r} and {min(numbers)}, expected one of both)")
     return tuple(sorted(names)) or tuple(str(label) for label in range(1 + max(numbers)))
@@ -96,6 +105,7 @@ def _find_label(number: int, label: int | str, classes: tuple[str, ...]) -> int:
         return label
     if isinstance(label, str) and label in classes:
         return classes.index(label)
+
     raise DataError(f"recording {number}: unknown class (found {label!r}, expected one of {brief(list(classes))})")
 
 
@@ -103,10 +113,13 @@ def _sample_of(number: int, recording: Events | str | Path, label: int, *, senso
     name = f"recording {number}"
     if isinstance(recording, Events):
         return Sample(name, label, name, partial(_identity, recording), partial(version_of_events, recording))
+
     if not isinstance(recording, str | Path):
         raise DataError(f"{name}: found {describe_value(recording)}, expected Events, or the path of a recording")
+
     path = Path(recording)
     file = RecordingFile(path, sensor, NO_HINTS, FramingConfig(), None, Cache(default_cache()))
+
     return Sample(str(path), label, str(path), file.load, file.version, file=path)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from functools import partial
 from importlib.metadata import version
 
@@ -14,7 +15,12 @@ from .source import DataSource
 
 def open_rendered(source: DataSource[GesturesConfig]) -> DataSet:
     """Return rendered gestures; the people of the test part are in no other part."""
-    config, seed = source.config, source.seed
+    config = source.config
+    seed = source.seed
+
+    clips = itertools.product(
+        range(config.train_people + config.test_people), range(len(GESTURES)), range(config.clips)
+    )
     samples = [
         Sample(
             name=f"person {person}, {GESTURES[label]}, clip {clip}",
@@ -23,12 +29,13 @@ def open_rendered(source: DataSource[GesturesConfig]) -> DataSet:
             load=partial(record_gesture, GestureClip(label, person=person, clip=clip, seed=seed)),
             version=partial(_version, label, person, clip, seed),
         )
-        for person in range(config.train_people + config.test_people)
-        for label in range(len(GESTURES))
-        for clip in range(config.clips)
+        for person, label, clip in clips
     ]
+
+    # The samples are sorted by person, so the people of the test part are the last ones.
     trained = config.train_people * len(GESTURES) * config.clips
     train, validation = divide(samples[:trained], config.validation, seed)
+
     return DataSet(
         title="rendered gestures",
         classes=GESTURES,

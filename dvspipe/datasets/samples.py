@@ -80,6 +80,7 @@ class Sample(Brief):
         try:
             yield
         except DvspipeError as error:
+            # An error of a decoder does not know which sample it is about.
             named = error.named(self.name)
             raise DataError(named.message, *named.remedies) from error
         except OSError as error:
@@ -165,8 +166,10 @@ def divide(
     """
     if not share:
         return list(samples), []
+
     late = _find_late([sample for sample in samples if sample.label in in_time], share)
     drawn = _draw_groups([sample for sample in samples if sample.label not in in_time], share, seed)
+
     if not drawn and not late:
         raise DataError(
             f"{samples[0].name} and others: too few recordings for three parts, training, validation and test "
@@ -187,25 +190,35 @@ def _draw_groups(samples: Sequence[Sample], share: float, seed: int) -> set[str]
         labels[sample.group].add(sample.label)
 
     pools = [sorted(labels)]
-    if all(len(found) == 1 for found in labels.values()):
-        each = sorted({sample.label for sample in samples})
-        pools = [sorted(group for group, found in labels.items() if label in found) for label in each]
+
+    # If each group has one label, the division is stratified: a pool for each class, otherwise one pool.
+    if all(len(group_labels) == 1 for group_labels in labels.values()):
+        every_label = sorted({sample.label for sample in samples})
+        pools = [
+            sorted(group for group, group_labels in labels.items() if label in group_labels) for label in every_label
+        ]
 
     drawn: set[str] = set()
     for pool in pools:
-        drawn.update(rng.permutation(pool)[: _count_held_out(len(pool), share)].tolist())
+        held_out = _count_held_out(len(pool), share)
+        drawn.update(rng.permutation(pool)[:held_out].tolist())
+
     return drawn
 
 
 def _find_late(samples: Sequence[Sample], share: float) -> set[str]:
     """Find the names of the last samples of each group and label."""
     films: defaultdict[tuple[str, int], list[str]] = defaultdict(list)
+
+    # In the order of time, which the numbers of their names show.
     for sample in sorted(samples, key=lambda sample: _numbers_in(sample.name)):
         films[sample.group, sample.label].append(sample.name)
 
     late: set[str] = set()
     for names in films.values():
-        late.update(names[len(names) - _count_held_out(len(names), share) :])
+        held_out = _count_held_out(len(names), share)
+        late.update(names[len(names) - held_out :])
+
     return late
 
 
@@ -239,27 +252,38 @@ def leave_out_copies(data: DataSet, progress: Progress | None = None) -> DataSet
     """
     if data.inputs is not None:
         return data
+
     first: dict[str, str] = {}
     copies: dict[str, str] = {}
-    kept: dict[Part, tuple[Sample, ...]] = {}
-    done = 0
+    remaining: dict[Part, tuple[Sample, ...]] = {}
+    count = 0
+
+    # Copies within a part are kept; only a copy in another part would be tested on what was trained.
     for part, samples in data.parts.items():
         versions = []
         for sample in samples:
             versions.append(sample.read_version())
-            done += 1
+            count += 1
             if progress:
-                progress(done, len(data.samples))
-        copies |= {sample.name: first[found] for sample, found in zip(samples, versions, strict=True) if found in first}
-        kept[part] = tuple(sample for sample in samples if sample.name not in copies)
-        if samples and not kept[part]:
+                progress(count, len(data.samples))
+
+        copies |= {
+            sample.name: first[content] for sample, content in zip(samples, versions, strict=True) if content in first
+        }
+        remaining[part] = tuple(sample for sample in samples if sample.name not in copies)
+
+        if samples and not remaining[part]:
             raise DataError(
                 f"{data.title}: all {len(samples)} {part} recordings have the same content as others, such as "
                 f"{samples[0].name} and {copies[samples[0].name]}"
             )
-        for sample, found in zip(samples, versions, strict=True):
-            first.setdefault(found, sample.name)
-    return replace(data, train=kept["train"], validation=kept["validation"], test=kept["test"], copies=copies)
+
+        for sample, content in zip(samples, versions, strict=True):
+            first.setdefault(content, sample.name)
+
+    return replace(
+        data, train=remaining["train"], validation=remaining["validation"], test=remaining["test"], copies=copies
+    )
 
 
 def check_groups(train: Iterable[Sample], test: Iterable[Sample]) -> None:
@@ -276,6 +300,8 @@ def check_groups(train: Iterable[Sample], test: Iterable[Sample]) -> None:
 def version_of_file(path: Path, *more: object) -> str:
     """Return a digest of the content of a file or folder, and of `more`: other dependencies of a sample."""
     files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+
+    # A digest is cached for a size and time of change, so the same file is hashed once per process.
     states = ((file, file.stat()) for file in files)
     content = [(str(file.relative_to(path)), _digest(file, state.st_size, state.st_mtime_ns)) for file, state in states]
     return hashlib.blake2b(complete_repr((content, more)).encode(), digest_size=16).hexdigest()

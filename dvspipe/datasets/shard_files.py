@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from ..base.errors import DataError
 from ..formats.numpy_file import HEADER_ERRORS, read_npy_header
 
-SPIKES, FACTS = ".npz", ".json"  # suffixes of the two members of each sample
+SPIKES = ".npz"  # suffixes of the two members of each sample
+FACTS = ".json"
 ARRAY = "spikes"  # its name in the .npz
 COMPRESSION = 1  # spikes are mostly 0; `numpy.savez_compressed`, level 6, takes 2.6 to 3.6 times the CPU time
 MAX_DEFLATED = 1032  # bytes that DEFLATE can make of one
@@ -82,9 +83,10 @@ def _find_problem(shard: ShardFile) -> str | None:
         size = shard.path.stat().st_size
         if size != shard.size:
             return f"truncated or another file (found {size:,} bytes, expected {shard.size:,})"
-        found = digest_file(shard.path)
-        if found != shard.sha256:
-            return f"changed after it was written (found SHA-256 {found[:12]}..., expected {shard.sha256[:12]}...)"
+        actual = digest_file(shard.path)
+        if actual != shard.sha256:
+            return f"changed after it was written (found SHA-256 {actual[:12]}..., expected {shard.sha256[:12]}...)"
+
         pairs = _count_pairs(shard.path)
     except FileNotFoundError:
         return "no such file"
@@ -94,6 +96,7 @@ def _find_problem(shard: ShardFile) -> str | None:
         return str(error)
     except (MemoryError, OverflowError):
         return "corrupted (a header claims more bytes than the file has)"
+
     return None if pairs == shard.count else f"{pairs} pairs of {SPIKES} and {FACTS} (expected {shard.count})"
 
 
@@ -110,9 +113,11 @@ def _count_pairs(path: Path) -> int:
         for member in tar:
             name = PurePosixPath(member.name)
             suffixes.setdefault(name.stem, set()).add(name.suffix)
-    for key, found in suffixes.items():
-        if found != {SPIKES, FACTS}:
-            raise DataError(f"no pair for {key} (found {', '.join(sorted(found))}, expected {SPIKES} and {FACTS})")
+
+    for key, members in suffixes.items():
+        if members != {SPIKES, FACTS}:
+            raise DataError(f"no pair for {key} (found {', '.join(sorted(members))}, expected {SPIKES} and {FACTS})")
+
     return len(suffixes)
 
 
@@ -136,15 +141,21 @@ def _unpack(content: bytes, dtype: str, shape: tuple[int, ...]) -> NDArray[Any]:
         info = archive.getinfo(f"{ARRAY}.npy")
         if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise ValueError(f"compression {info.compress_type}, expected {zipfile.ZIP_DEFLATED}")
+
         with archive.open(info) as member:
             found_shape, _, found_dtype, start = read_npy_header(member)
+
         if found_dtype != np.dtype(dtype) or found_shape != shape:
             raise ValueError(f"found {found_dtype} {list(found_shape)}, expected {dtype} {list(shape)}")
+
+        # The claimed size must agree with the shape, and be possible for DEFLATE: it is allocated before it is read.
         size = start + math.prod(shape) * found_dtype.itemsize
         if info.file_size != size or size > MAX_DEFLATED * info.compress_size + start:
             raise ValueError(f"found {info.compress_size} bytes of {info.file_size}, expected {size} bytes compressed")
+
         with archive.open(info) as member:
             spikes: NDArray[Any] = np.lib.format.read_array(member, allow_pickle=False)
+
     return spikes
 
 
@@ -160,10 +171,13 @@ def append_sample(tar: tarfile.TarFile, key: str, spikes: bytes, facts: bytes) -
 
 def group_by_shard(places: list[StoredTensors]) -> Iterator[tuple[ShardFile, int]]:
     """Yield each archive of consecutive samples, with the number of its samples."""
-    shard, count = places[0].shard, 0
-    for place in places:
-        if place.shard is not shard:
+    shard = places[0].shard
+    count = 0
+    for stored in places:
+        if stored.shard is not shard:
             yield shard, count
-            shard, count = place.shard, 0
+            shard = stored.shard
+            count = 0
         count += 1
+
     yield shard, count

@@ -113,19 +113,22 @@ class ShardIndex(_Model):
     def read(cls, path: Path) -> ShardIndex:
         """Read and validate an index file."""
         try:
-            found = cls.model_validate_json(read_bytes(path))
+            index = cls.model_validate_json(read_bytes(path))
         except ValidationError as error:
             first = error.errors()[0]
             what = f"{'.'.join(map(str, first['loc']))} {first['msg']}".strip()
             raise DataError(f"{path}: not the index of shards ({what})") from error
-        for shard in found.shards:
+
+        # Pydantic has checked each field; these fields must fit together.
+        for shard in index.shards:
             if shard.count != len(shard.samples):
                 raise DataError(f"{path}: {shard.file} has {len(shard.samples)} samples (expected {shard.count})")
-            if not all(0 <= sample.label < len(found.classes) for sample in shard.samples):
+            if not all(0 <= sample.label < len(index.classes) for sample in shard.samples):
                 raise DataError(f"{path}: {shard.file} has a label without class")
             if not all(s.offset >= 0 and 0 < s.bytes <= shard.bytes - s.offset for s in shard.samples):
                 raise DataError(f"{path}: {shard.file} has a sample outside its {shard.bytes:,} bytes")
-        return found
+
+        return index
 
 
 def open_shards(source: DataSource[ShardsConfig]) -> DataSet:
@@ -140,17 +143,24 @@ def open_shards(source: DataSource[ShardsConfig]) -> DataSet:
     path = root / INDEX
     if not path.exists():
         raise DataError(f"{path}: no such file, expected the index of a folder of shards")
+
     index = ShardIndex.read(path)
     _check_settings(path, index, source)
+
     parts: dict[Part, list[Sample]] = {part: [] for part in PARTS}
-    sensor, steps = SensorSize.parse(index.sensor), index.bins.steps
+    sensor = SensorSize.parse(index.sensor)
+    steps = index.bins.steps
+
+    # The tensors of a shard have one shape, which follows from the settings.
     for shard in index.shards:
         shape = (index.views if shard.part == "train" else 1, steps, *index.bins.shape(sensor))
         file = ShardFile(root / shard.file, shard.bytes, shard.sha256, shard.count, index.bins.dtype.name, shape)
         _check_size(file)
         parts[shard.part] += [_as_sample(file, stored) for stored in shard.samples]
+
     check_groups(parts["train"], [*parts["validation"], *parts["test"]])
     check_groups(parts["validation"], parts["test"])
+
     return DataSet(
         title=index.title,
         classes=index.classes,
@@ -166,18 +176,24 @@ def open_shards(source: DataSource[ShardsConfig]) -> DataSet:
 
 
 def _check_settings(path: Path, index: ShardIndex, source: DataSource[ShardsConfig]) -> None:
-    config, several = source.config, source.config.views > 1
+    config = source.config
+    several = source.config.views > 1
+
+    # Without variants, `vary` and the seed do not matter; see `_encoding_settings`.
     stored_settings = _encoding_settings(index.bins, index.vary, index.seed, several=several)
     expected_settings = _encoding_settings(source.bins, config.vary, source.seed, several=several)
     differences = find_differences(stored_settings, expected_settings)
+
     if differences:
         listed = "; ".join(f"{key} = {json.dumps(old)} there, {json.dumps(new)} here" for key, old, new in differences)
         raise DataError(f"{path}: the shards were encoded with other settings: {listed}")
+
     if config.target is not None and str(config.target) != index.sensor:
         raise DataError(
             f"{path}: the recordings of the shards had another size (found {index.sensor}, expected {config.target})",
             Remedy("data.size", index.sensor),
         )
+
     if config.views > index.views:
         raise DataError(
             f"{path}: the shards have too few variants per recording (found {index.views}, expected data.views = "
@@ -194,11 +210,12 @@ def _encoding_settings(bins: BinConfig, vary: VaryConfig, seed: int, *, several:
 
 def _check_size(file: ShardFile) -> None:
     try:
-        found = file.path.stat().st_size
+        actual = file.path.stat().st_size
     except OSError as error:
         raise DataError(f"{file.path}: cannot be read ({error.strerror})") from error
-    if found != file.size:
-        raise DataError(f"{file.path}: truncated or another file (found {found:,} bytes, expected {file.size:,})")
+
+    if actual != file.size:
+        raise DataError(f"{file.path}: truncated or another file (found {actual:,} bytes, expected {file.size:,})")
 
 
 def _as_sample(file: ShardFile, stored: StoredSample) -> Sample:
@@ -273,7 +290,7 @@ def list_samples(data: DataSet, *, root: Path | None = None, shard: Shard = ALL)
         shard: Share of the samples to list; default: all.
     """
     listed = [PartSample(part, sample) for part, samples in data.parts.items() for sample in samples]
-    return [each for each in listed if _relative(each.sample.name, root) in shard]
+    return [item for item in listed if _relative(item.sample.name, root) in shard]
 
 
 def _relative(name: str, root: Path | None) -> Path:
@@ -344,17 +361,20 @@ def write_shards(
     samples = list_samples(data)
     _check_encodable(samples)
     claim_output(folder / INDEX, overwrite=overwrite)
+
     order = np.random.default_rng(plan.settings.seed).permutation(len(data.train)).tolist()
     samples = [*(samples[number] for number in order), *samples[len(order) :]]
+
+    # Without an index, a folder is not a data set: it is removed first and written last.
     with lock_folder(folder):
         for path in (folder / INDEX, *(path for part in PARTS for path in folder.glob(f"{part}-*.tar"))):
             path.unlink(missing_ok=True)
+
         outcomes = map_items(plan.pack, samples, engine=engine, ordered=True, progress=progress)
-        shards = [
-            shard
-            for part, packed in groupby(outcomes, lambda outcome: outcome.item.part)
-            for shard in _write_part(folder, part, packed, data, plan.settings.bins, size)
-        ]
+        shards = list[ShardInfo]()
+        for part, packed in groupby(outcomes, lambda outcome: outcome.item.part):
+            shards += _write_part(folder, part, packed, data, plan.settings.bins, size)
+
         settings = plan.settings
         index = ShardIndex(
             format="dvspipe-shards-1",
@@ -372,6 +392,7 @@ def write_shards(
             shards=tuple(shards),
         )
         write_text(folder / INDEX, index.model_dump_json())
+
     return index
 
 
@@ -384,20 +405,28 @@ def _write_part(
     size: int,
 ) -> Iterator[ShardInfo]:
     """Write the samples of a part into shards; yield the content of each shard."""
-    following, shards = next(outcomes, None), 0
+    # A shard is full when it has reached `size`; the next sample begins another one. Keys are the numbers of the
+    # samples over all shards.
+    following = next(outcomes, None)
+    shards = 0
+
     while following is not None:
-        path, samples = folder / f"{part}-{shards:05d}.tar", list[StoredSample]()
+        path = folder / f"{part}-{shards:05d}.tar"
+        samples = list[StoredSample]()
+
         with write_beside(path) as beside:
             with tarfile.open(beside, "w", format=tarfile.USTAR_FORMAT) as tar:
                 while following is not None and (not samples or tar.offset < size):
                     key = f"{following.index:08d}"
                     samples.append(_append(tar, key, following.item.sample, following.result(), data, bins))
                     following = next(outcomes, None)
-            found, sha256 = beside.stat().st_size, digest_file(beside)
+            archive_bytes = beside.stat().st_size
+            sha256 = digest_file(beside)
+
         yield ShardInfo(
             file=path.name,
             part=part,
-            bytes=found,
+            bytes=archive_bytes,
             sha256=sha256,
             count=len(samples),
             classes=dict(Counter(data.classes[sample.label] for sample in samples)),
@@ -416,8 +445,10 @@ def _append(
             f"{sample.name}: comes from another sensor than {data.sensor}",
             Remedy("data.sensor", "WxH", "set the sensor of files that do not store it"),
         )
+
     facts = {"name": sample.name, "label": sample.label, "class": data.classes[sample.label], "group": sample.group}
     offset = append_sample(tar, key, packed.content, json.dumps(facts).encode())
+
     return StoredSample(
         key=key,
         name=sample.name,

@@ -74,11 +74,13 @@ class DataSource(Generic[ConfigT]):
         """
         if self.config.group is None:
             return str(file)
-        found = re.search(self.config.group, file.name if name is None else name)
-        if not found:
+
+        match = re.search(self.config.group, file.name if name is None else name)
+        if not match:
             raise DataError(
                 f"{file}: the name does not match the regular expression data.group = {self.config.group!r} "
                 "(expected a pattern such as '^[^_]+', the name up to its first _)",
                 Remedy("data.group", "null", "make each recording its own group"),
             )
-        return found.group()
+
+        return match.group()

@@ -59,13 +59,15 @@ def read_split(path: Path) -> Split:
         DataError: If the file is not a split.json.
     """
     try:
-        found = json.loads(read_bytes(path).decode("utf-8"))
+        content = json.loads(read_bytes(path).decode("utf-8"))
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise DataError(f"{path}: not the split.json of a run ({error})") from error
-    keys = set(found) - {"copies"} if isinstance(found, dict) else set()
-    if keys != set(PARTS) or not all(map(_is_list_of_texts, found.values())):
+
+    keys = set(content) - {"copies"} if isinstance(content, dict) else set()
+    if keys != set(PARTS) or not all(map(_is_list_of_texts, content.values())):
         raise DataError(f"{path}: not the split.json of a run (expected an object with the lists {', '.join(PARTS)})")
-    return Split(**{part: tuple(names) for part, names in found.items()})
+
+    return Split(**{part: tuple(names) for part, names in content.items()})
 
 
 def apply_split(path: Path, samples: Sequence[Sample]) -> dict[Part, tuple[Sample, ...]]:
@@ -89,6 +91,7 @@ def restore_split(path: Path, data: DataSet) -> DataSet | None:
     match = _match_samples(path, split.names, data.samples)
     if not match.by_name:
         return None
+
     matched = {sample.name for sample in match.by_name.values()}
     unnamed = [sample.name for sample in data.samples if sample.name not in matched]
     if unnamed:
@@ -96,8 +99,10 @@ def restore_split(path: Path, data: DataSet) -> DataSet | None:
             f"{path}: lists only {len(matched)} of {len(data.samples)} recordings of the data set, not {unnamed[0]}",
             Remedy("data.split", str(path), "leave out recordings that it does not list"),
         )
+
     parts = _divide(path, split, match.by_name)
     warnings = data.warnings
+
     if not match.verified:
         name, sample = next(iter(match.by_name.items()))
         warnings += (
@@ -105,6 +110,7 @@ def restore_split(path: Path, data: DataSet) -> DataSet | None:
             f"the training were not found ({name} is assumed to be {sample.name}); if it has other recordings, "
             "evaluate all of them",
         )
+
     return replace(data, train=parts["train"], validation=parts["validation"], test=parts["test"], warnings=warnings)
 
 
@@ -115,21 +121,26 @@ def check_split(path: Path, data: DataSet) -> None:
         FileError: If the file is missing or cannot be read.
         DataError: If a sample is in another part, new, or missing; the message names one such sample.
     """
+    # Names may be relative to another folder now, so the samples are matched before they are compared.
     before = {name: part for part, names in read_split(path).parts.items() for name in names}
     now = {sample.name: part for part, samples in data.parts.items() for sample in samples}
     by_name = _match_samples(path, tuple(before), data.samples).by_name
+
     if before and not by_name:
         raise DataError(
             f"{path}: lists none of the recordings of {data.title} (found {data.samples[0].name}, expected recordings "
             f"such as {next(iter(before))}); resume with the recordings of the run, or start a new run"
         )
+
+    # A recording that is new, or no longer there, moves from or to no part.
     listed = {sample.name for sample in by_name.values()}
     absent = "no part"
     moved: list[tuple[str, str, str]] = [
         *((name, old, now[by_name[name].name] if name in by_name else absent) for name, old in before.items()),
         *((name, absent, new) for name, new in now.items() if name not in listed),
     ]
-    moved = [each for each in moved if each[1] != each[2]]
+    moved = [move for move in moved if move[1] != move[2]]
+
     if moved:
         name, old, new = moved[0]
         raise DataError(
@@ -143,12 +154,15 @@ def _divide(path: Path, split: Split, by_name: Mapping[str, Sample]) -> dict[Par
     for name in split.names:
         if name not in by_name:
             raise DataError(f"{path}: lists {name}, but the data set has no such sample")
+
     if len(set(split.names)) < len(split.names):
         twice = next(name for name in split.names if split.names.count(name) > 1)
         raise DataError(f"{path}: lists {twice} more than once")
+
     parts = {part: tuple(by_name[name] for name in names) for part, names in split.parts.items()}
     check_groups(parts["train"], [*parts["validation"], *parts["test"]])
     check_groups(parts["validation"], parts["test"])
+
     return parts
 
 
@@ -166,39 +180,52 @@ def _match_samples(path: Path, names: Sequence[str], samples: Sequence[Sample]) 
     A name begins with a file path, absolute or relative to the folder in which the training ran. This is the current
     folder or, usually, one above the file.
     """
-    own = {os.path.abspath(sample.name): sample for sample in samples}
-    folders, listed = {os.path.dirname(name) for name in own}, {os.path.dirname(name) for name in names}
+    by_path = {os.path.abspath(sample.name): sample for sample in samples}
+    folders = {os.path.dirname(name) for name in by_path}
+    listed = {os.path.dirname(name) for name in names}
     bases = (Path.cwd(), *Path(os.path.abspath(path)).parents)
+
+    # Folders are compared before names, because there are far fewer of them.
     for base in bases:
         if not folders.isdisjoint(os.path.abspath(base / folder) for folder in listed):
-            places = {name: os.path.abspath(base / name) for name in names}
-            found = {name: own[place] for name, place in places.items() if place in own}
-            if found:
-                return _Match(found)
+            paths = {name: os.path.abspath(base / name) for name in names}
+            matched = {name: by_path[absolute] for name, absolute in paths.items() if absolute in by_path}
+            if matched:
+                return _Match(matched)
+
     return _match_copies(bases, names, samples)
 
 
 def _match_copies(bases: Sequence[Path], names: Sequence[str], samples: Sequence[Sample]) -> _Match:
     """Find the recordings that a split.json lists, at another place; see `restore_split`."""
-    own = [(sample, Path(os.path.abspath(sample.name))) for sample in samples if sample.file is not None]
-    if not own:
+    located = [(sample, Path(os.path.abspath(sample.name))) for sample in samples if sample.file is not None]
+    if not located:
         return _Match({})
-    root = len(Path(os.path.commonpath([place.parent for _, place in own])).parts)
+
+    # Below the folder that they share, copied recordings have the paths of the listed ones.
+    root = len(Path(os.path.commonpath([location.parent for _, location in located])).parts)
     by_end: dict[tuple[str, ...], list[str]] = {}
-    for depth in {len(place.parts) - root for _, place in own}:
+    for depth in {len(location.parts) - root for _, location in located}:
         for name in names:
             by_end.setdefault(Path(name).parts[-depth:], []).append(name)
-    found, verified = dict[str, Sample](), True
-    for sample, place in own:
-        similar = by_end.get(place.parts[root:])
+
+    matched = dict[str, Sample]()
+    verified = True
+
+    for sample, location in located:
+        similar = by_end.get(location.parts[root:])
         if similar is None:
             continue
-        name = max(similar, key=lambda each: _count_equal(reversed(Path(each).parts), reversed(place.parts)))
+
+        # If several names match, choose the name that agrees with most of the path.
+        name = max(similar, key=lambda each: _count_equal(reversed(Path(each).parts), reversed(location.parts)))
+
         is_equal = _compare_content(bases, name, sample)
         if is_equal is not False:
-            found[name] = sample
+            matched[name] = sample
             verified = verified and is_equal is True
-    return _Match(found, verified)
+
+    return _Match(matched, verified)
 
 
 def _count_equal(one: Iterable[str], other: Iterable[str]) -> int:
@@ -211,9 +238,10 @@ def _compare_content(bases: Sequence[Path], name: str, sample: Sample) -> bool |
     assert sample.file is not None
     part_of_file = sample.name.removeprefix(escape_controls(str(sample.file)))
     file = name.removesuffix(part_of_file)
-    place = next((base / file for base in bases if (base / file).exists()), None)
+    location = next((base / file for base in bases if (base / file).exists()), None)
+
     try:
-        return None if place is None else version_of_file(place) == version_of_file(sample.file)
+        return None if location is None else version_of_file(location) == version_of_file(sample.file)
     except OSError:
         return None
 

@@ -77,16 +77,21 @@ def survey(data: DataSet, progress: Progress | None = None) -> Survey:
     that are not read; unknown and empty class folders; and classes without training recordings.
     """
     measured = measure(data, progress)
-    found = (problem for each in measured for problem in each.problems)  # a problem of a shard occurs once per sample
-    problems = list(dict.fromkeys([*data.problems, *data.warnings, *found]))
+
+    # A problem of a shard occurs once for each of its samples.
+    problems_found = (problem for measurement in measured for problem in measurement.problems)
+    problems = list(dict.fromkeys([*data.problems, *data.warnings, *problems_found]))
+
     missing = sorted(set(range(len(data.classes))) - {sample.label for sample in data.train})
     if missing:
         names = ", ".join(data.classes[label] for label in missing)
         problems.append(f"{data.title}: the training part has no recordings of {names}")
+
     samples = [(part, sample) for part, samples in data.parts.items() for sample in samples]
     labels = sorted({sample.label for _, sample in samples})
     figures = [_summarise(data.classes[label], [label], samples, measured) for label in labels]
     figures.append(_summarise("all", range(len(data.classes)), samples, measured))
+
     return Survey(
         title=data.title,
         sensor=str(data.sensor),
@@ -99,37 +104,45 @@ def survey(data: DataSet, progress: Progress | None = None) -> Survey:
 def measure(data: DataSet, progress: Progress | None = None) -> list[Measurement]:
     """Load each recording of a data set, and return its figures."""
     report = progress or ignore_progress
-    found: list[Measurement] = []
+    measurements: list[Measurement] = []
     first: dict[str, str] = {}
+
     for part, samples in data.parts.items():
         for sample in samples:
-            NamedStep(report, sample.name, len(found), len(data.samples))(0, 0)
+            NamedStep(report, sample.name, len(measurements), len(data.samples))(0, 0)
             measured = _measure(sample, data.sensor)
             name = f"{sample.name} ({part})"
+
             if measured.version in first:
                 copy = f"{name}: the same content as {first[measured.version]}"
                 measured = replace(measured, problems=(*measured.problems, copy))
             elif measured.version:
                 first[measured.version] = name
-            found.append(measured)
-    report(len(found), len(data.samples))
-    return found
+            measurements.append(measured)
+
+    report(len(measurements), len(data.samples))
+    return measurements
 
 
 def _measure(sample: Sample, sensor: SensorSize) -> Measurement:
     if sample.stored is not None:
         return _measure_stored(sample, sample.stored, sensor)
+
     try:
-        events, version = sample.read_content(), sample.read_version()
+        events = sample.read_content()
+        version = sample.read_version()
     except DataError as error:
         return Measurement(sample.label, "", sensor, 0, 0, 0, (str(error),))
+
     if not isinstance(events, Events):
         raise DataError(f"{sample.name}: is an image (expected recordings of events)")
+
     problems = []
     if not len(events):
         problems.append(f"{sample.name}: contains no events")
     if events.sensor != sensor:
         problems.append(f"{sample.name}: comes from a sensor of {events.sensor} (expected {sensor})")
+
     on = int(np.count_nonzero(events.p))
     return Measurement(sample.label, version, events.sensor, len(events), events.duration_us, on, tuple(problems))
 
@@ -146,19 +159,22 @@ def _summarise(
     name: str, labels: Sequence[int], samples: Sequence[tuple[Part, Sample]], measured: Sequence[Measurement]
 ) -> ClassFigures:
     """Compute the figures of the recordings with the given labels."""
-    own = [(part, sample) for part, sample in samples if sample.label in labels]
-    parts = Counter(part for part, _ in own)
-    filled = [each for each in measured if each.label in labels and each.events]
-    counts = [each.events for each in filled]
-    rates = [each.events / each.duration_us * 1e6 for each in filled if each.duration_us]
-    durations_us = [each.duration_us for each in filled if each.duration_us is not None]
-    shares = [each.on / each.events for each in filled if each.on is not None]
+    chosen = [(part, sample) for part, sample in samples if sample.label in labels]
+    parts = Counter(part for part, _ in chosen)
+
+    # Recordings that could not be loaded, or are empty, have no figures of events.
+    filled = [recording for recording in measured if recording.label in labels and recording.events]
+    counts = [recording.events for recording in filled]
+    rates = [recording.events / recording.duration_us * 1e6 for recording in filled if recording.duration_us]
+    durations_us = [recording.duration_us for recording in filled if recording.duration_us is not None]
+    shares = [recording.on / recording.events for recording in filled if recording.on is not None]
+
     return ClassFigures(
         name=name,
         train=parts["train"],
         validation=parts["validation"],
         test=parts["test"],
-        groups=len({sample.group for _, sample in own}),
+        groups=len({sample.group for _, sample in chosen}),
         events=float(np.median(counts)) if counts else None,
         fewest=min(counts, default=None),
         most=max(counts, default=None),

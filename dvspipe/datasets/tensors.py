@@ -25,9 +25,10 @@ from .transforms import TransformConfig, apply_transforms
 IN_MEMORY_BYTES = 2 << 30  # larger data sets are read from the cache in each epoch
 PREFETCHED_BATCHES = 4
 SHUFFLED_SAMPLES = 2048  # window of the random order within a reader's shards
-SERIAL_TRIAL_S, MIN_PARALLEL_S = 1.0, 8.0  # starting a process takes some seconds
+SERIAL_TRIAL_S = 1.0  # time for which samples are encoded before processes are considered
+MIN_PARALLEL_S = 8.0  # starting a process takes some seconds
 AUGMENT_STREAM = 1
-COUNTED = tuple(each.name for each in fields(BinCounts))
+COUNTED = tuple(count.name for count in fields(BinCounts))
 
 log = logging.getLogger(__name__)
 
@@ -128,13 +129,19 @@ class SpikeTensors:
     ) -> None:
         if not samples:
             raise DataError("no samples to encode")
+
         self.labels = np.array([sample.label for sample in samples], np.int64)
-        self._samples, self._settings, self._cache = samples, settings, cache
+        self._samples = samples
+        self._settings = settings
+        self._cache = cache
         self._digests: list[str] = []
         self._in_memory: NDArray[Any] | None = None
         self._counts = np.zeros((len(samples), len(COUNTED)), np.int64)
+
         self.shards: list[int] | None = None
         self._is_images = samples[0].code is not None
+
+        # Tensors in shards are read on demand, images are encoded on demand, and recordings are encoded now.
         if samples[0].stored is not None:
             self._check_shards(progress)
         elif self._is_images:
@@ -148,49 +155,61 @@ class SpikeTensors:
         encode = SampleEncoder(self._settings, self._cache)
         shape: tuple[int, ...] | None = None
         for number, encoded in enumerate(_map_samples(encode, samples, jobs)):
+            # The first tensor tells the shape of all: a tensor of another shape comes from another sensor.
             if shape is None:
                 shape = encoded.spikes.shape
                 self._in_memory = _allocate(encoded.spikes, len(samples), self._cache)
+
             if encoded.spikes.shape != shape:
                 raise DataError(
                     f"{samples[number].name}: comes from another sensor than {samples[0].name}",
                     Remedy("data.sensor", "WxH", "set the sensor of files that do not store it"),
                 )
+
             if self._in_memory is not None:
                 self._in_memory[number] = encoded.spikes
             self._digests.append(encoded.digest)
             self._counts[number] = encoded.counts
+
             if progress:
                 progress(number + 1, len(samples))
 
     def _check_shards(self, progress: Progress | None) -> None:
-        places = [sample.stored for sample in self._samples if sample.stored is not None]
-        found = list(group_by_shard(places))
-        for number, (shard, _) in enumerate(found):
+        stored = [sample.stored for sample in self._samples if sample.stored is not None]
+        shards = list(group_by_shard(stored))
+
+        for number, (shard, _) in enumerate(shards):
             if progress:
-                progress(number, len(found))
+                progress(number, len(shards))
             shard.check()
-        self.shards = [count for _, count in found]
-        self._counts[:] = [place.counts for place in places]
+
+        self.shards = [count for _, count in shards]
+        self._counts[:] = [tensors.counts for tensors in stored]
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def __repr__(self) -> str:
-        views, bins = self._settings.views, self._settings.bins
+        views = self._settings.views
+        bins = self._settings.bins
         return f"SpikeTensors({count_noun(len(self), 'sample')}, {count_noun(views, 'view')}, {bins!r})"
 
     def __getitem__(self, number: int) -> NDArray[Any]:
-        if (place := self._samples[number].stored) is not None:
-            return place.read()[: self._settings.views]
+        if (tensors := self._samples[number].stored) is not None:
+            return tensors.read()[: self._settings.views]
+
         if self._is_images:
             return encode_image(self._samples[number], number, self._settings)[None]
+
         if self._in_memory is not None:
             return np.asarray(self._in_memory[number])
+
         assert self._cache is not None
         stored = self._cache.read(self._digests[number])
+
         if stored is None:
             raise DataError(f"{self._cache.path(self._digests[number], ARRAYS)}: was removed from the cache; try again")
+
         return stored["spikes"]
 
     def encode_transformed(
@@ -210,6 +229,7 @@ class SpikeTensors:
         if self.shards is not None or self._is_images:
             kind = "images" if self._is_images else "spike tensors of shards"
             raise ConfigError(f"augment.tonic: needs events, but the samples are {kind}")
+
         events = cast(Events, self._samples[number].read_content())
         spikes, _ = encode_counted(apply_transforms(events, transforms, rng), self._settings.bins)
         return spikes
@@ -251,15 +271,24 @@ def training_batches(tensors: SpikeTensors, settings: BatchSettings, epoch: int)
         epoch: Index of the epoch.
     """
     mirrored = mirrored_labels(settings.classes) if settings.augment.flip_horizontal else None
-    rng, N, size = np.random.default_rng([settings.seed, epoch]), len(tensors), settings.size
+    rng = np.random.default_rng([settings.seed, epoch])
+
+    N = len(tensors)
+    size = settings.size
+
+    # A reader of shards must get the samples of its own shards; other samples are drawn from all.
     if tensors.shards is None:
         order = rng.permutation(N)
     else:
         order = order_shards(tensors.shards, np.arange(N) % size % settings.processes, rng)
+
     draw = _BatchSampler(tensors, settings, epoch, mirrored)
     batches = (order[start : start + size].tolist() for start in range(0, N, size))
-    own = (batch[settings.rank :: settings.processes] for batch in batches if len(batch) >= settings.processes)
-    return prefetch(map(draw.batch, own), PREFETCHED_BATCHES)
+
+    # The last batch may be too small to give each process a sample; it is left out.
+    own_batches = (batch[settings.rank :: settings.processes] for batch in batches if len(batch) >= settings.processes)
+
+    return prefetch(map(draw.batch, own_batches), PREFETCHED_BATCHES)
 
 
 def order_shards(shards: Sequence[int], owners: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
@@ -281,18 +310,27 @@ def order_shards(shards: Sequence[int], owners: NDArray[np.int64], rng: np.rando
         [1, 3, 2, 4, 0]
     """
     needed = np.bincount(owners)
-    ends, dealt = np.cumsum(shards), rng.permutation(len(shards))
+    ends = np.cumsum(shards)
+    dealt = rng.permutation(len(shards))
     streams = []
+
     for owner in range(len(needed)):
         ranges = [np.arange(ends[shard] - shards[shard], ends[shard]) for shard in dealt[owner :: len(needed)]]
-        own = np.concatenate([np.empty(0, np.int64), *ranges])
-        streams.append(own[np.argsort(np.arange(len(own)) + rng.uniform(0, SHUFFLED_SAMPLES, len(own)))])
-    left = np.concatenate([own[count:] for own, count in zip(streams, needed, strict=True)])
+        samples = np.concatenate([np.empty(0, np.int64), *ranges])
+
+        # Sorting positions with random offsets moves each sample by less than the window.
+        moved = np.arange(len(samples)) + rng.uniform(0, SHUFFLED_SAMPLES, len(samples))
+        streams.append(samples[np.argsort(moved)])
+
+    # Readers need equal numbers of samples, but shards differ in size: what some have left, others take.
+    left = np.concatenate([stream[count:] for stream, count in zip(streams, needed, strict=True)])
+
     order = np.empty(len(owners), np.int64)
-    for owner, (own, count) in enumerate(zip(streams, needed, strict=True)):
-        missing = max(0, count - len(own))
-        order[owners == owner] = np.concatenate([own[:count], left[:missing]])
+    for owner, (stream, count) in enumerate(zip(streams, needed, strict=True)):
+        missing = max(0, count - len(stream))
+        order[owners == owner] = np.concatenate([stream[:count], left[:missing]])
         left = left[missing:]
+
     return order
 
 
@@ -312,8 +350,10 @@ def plain_batches(
     """
     if size < 1:
         raise ConfigError(f"batch size {size}: out of range (expected 1 or more)")
+
     chosen = range(len(tensors)) if numbers is None else numbers
     parts = (chosen[start : start + size] for start in range(0, len(chosen), size))
+
     used = 0
     for batch in prefetch((np.stack([tensors[i][0] for i in part]) for part in parts), PREFETCHED_BATCHES):
         yield batch
@@ -332,29 +372,38 @@ class _BatchSampler:
 
     def batch(self, numbers: Sequence[int]) -> Batch:
         """Draw the batch of the recordings `numbers`."""
-        one_hot, mixture = np.eye(len(self.settings.classes), dtype=np.float32), self.settings.augment.mix
+        one_hot = np.eye(len(self.settings.classes), dtype=np.float32)
+        mixture = self.settings.augment.mix
+
         spikes: list[SpikeTensor] = []
         targets = []
         for number in numbers:
             rng = np.random.default_rng([self.settings.seed, self.epoch, number, AUGMENT_STREAM])
-            own, label = self._draw_augmented(number, rng)
+            view, label = self._draw_augmented(number, rng)
             target = one_hot[label]
+
             if mixture != "none" and rng.random() < 0.5:
                 other, other_label = self._draw_augmented(int(rng.integers(len(self.tensors))), rng)
-                own, share = mix(own, other, mixture, rng)
+                view, share = mix(view, other, mixture, rng)
                 target = np.float32(share) * target + np.float32(1 - share) * one_hot[other_label]
-            spikes.append(own)
+
+            spikes.append(view)
             targets.append(target)
+
         joined = np.stack(targets)
         return Batch(np.stack(spikes), joined, joined.argmax(axis=1).astype(np.int64))
 
     def _draw_augmented(self, number: int, rng: np.random.Generator) -> tuple[SpikeTensor, int]:
-        label, config = int(self.tensors.labels[number]), self.settings.augment
+        label = int(self.tensors.labels[number])
+        config = self.settings.augment
+
+        # Tonic's transforms change events, so the recording is read and encoded again.
         if config.tonic:
             view = self.tensors.encode_transformed(number, config.tonic, rng)
         else:
             views = self.tensors[number]
             view = views[rng.integers(len(views))]
+
         return augment(view, label, config, rng, self.mirrored)
 
 
@@ -363,6 +412,7 @@ def _allocate(tensor: NDArray[Any], samples: int, cache: Cache | None) -> NDArra
     size = tensor.nbytes * samples
     if cache is not None and size > IN_MEMORY_BYTES:
         return None
+
     try:
         return np.empty((samples, *tensor.shape), tensor.dtype)
     except MemoryError as error:
@@ -394,7 +444,10 @@ class SampleEncoder:
         """Return the digest of a sample's tensors in the cache; empty without a cache."""
         if self.cache is None:
             return ""
-        settings, varied = self.settings, self.settings.views > 1
+
+        settings = self.settings
+        varied = self.settings.views > 1
+
         key = TensorKey(
             version=sample.read_version(),
             bins=settings.bins,
@@ -403,6 +456,7 @@ class SampleEncoder:
             seed=settings.seed if varied else None,
             complete=settings.complete,
         )
+
         return self.cache.digest(key)
 
     def encode(self, sample: Sample, digest: str) -> EncodedSample:
@@ -410,9 +464,11 @@ class SampleEncoder:
         stored = None if self.cache is None else self.cache.read(digest)
         if stored is not None:
             return EncodedSample(digest, stored["spikes"], stored["counts"])
+
         spikes, counts = encode_sample(sample, self.settings)
         if self.cache is not None:
             self.cache.write(digest, spikes=spikes, counts=counts)
+
         return EncodedSample(digest, spikes, counts)
 
 
@@ -424,6 +480,8 @@ def _map_samples(
     for number, sample in enumerate(samples):
         spent_s = time.monotonic() - began
         left_s = spent_s / number * (len(samples) - number) if number else 0.0
+
+        # Starting processes takes seconds, so the first samples show whether they would save any.
         if jobs > 1 and spent_s > SERIAL_TRIAL_S and left_s > MIN_PARALLEL_S:
             outcomes = map_items(encode, samples[number:], engine=Processes(jobs), ordered=True)
             yield from (outcome.result() for outcome in outcomes)
@@ -435,19 +493,27 @@ def encode_sample(sample: Sample, settings: TensorSettings) -> tuple[NDArray[Any
     """Encode a recording; return its spike tensors [views, T, C, H, W] and its counts, int64 [len(COUNTED)]."""
     events = sample.read_content()
     assert isinstance(events, Events)
+
     if not len(events):
         raise DataError(f"{sample.name}: contains no events")
-    start_us, bins = int(events.t[0]), settings.bins
+
+    start_us = int(events.t[0])
+    bins = settings.bins
+
     if settings.complete:
         try:
             bins = bins.for_complete(events)
         except EventError as error:
             raise DataError(f"{sample.name}: {error.message}") from error
+
     spikes, counts = encode_counted(events, bins, start_us)
     variants = [spikes]
+
+    # Draws depend on the recording, not on its number: the same variants whatever else is in the data set.
     for view in range(1, settings.views):
         rng = np.random.default_rng([settings.seed, view, len(events), start_us & 0xFFFFFFFF])
         variants.append(encode_counted(vary(events, settings.vary, rng), bins, start_us)[0])
+
     return np.stack(variants), np.array([getattr(counts, name) for name in COUNTED], np.int64)
 
 

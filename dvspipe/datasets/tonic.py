@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import itertools
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -91,8 +92,12 @@ class TonicRecipe:
 
         kind = getattr(datasets, self.name)
         arguments = json.loads(self.arguments)
-        if not self.download:  # the class name is also the folder name
+
+        # Tonic's classes refuse partial folders by `_check_exists`; see Traps in docs/concepts/architecture.md. The
+        # class name is also the folder name.
+        if not self.download:
             kind = type(self.name, (kind,), {"_check_exists": _assume_exists})
+
         try:
             with contextlib.redirect_stdout(sys.stderr):
                 return kind(str(self.root), **arguments)
@@ -107,12 +112,15 @@ class TonicRecipe:
 
     def _describe_download(self, kind: Any) -> str:
         """Describe the manual download, as far as Tonic provides the URL and file name."""
+        # The parts may have their own URL and file, such as `train_url`.
         part = {True: "train_", False: "test_"}.get(json.loads(self.arguments).get("train"), "")
-        found = (getattr(kind, f"{part}{name}", getattr(kind, name, None)) for name in ("url", "filename"))
-        url, file = found
+        values = (getattr(kind, f"{part}{name}", getattr(kind, name, None)) for name in ("url", "filename"))
+        url, file = values
+
         url = url or getattr(kind, "base_url", "")
         if not isinstance(url, str) or not isinstance(file, str):
             return ""
+
         return f"; download {url} to {self.root / self.name / file} by other means, unpack it there, and try again"
 
 
@@ -145,14 +153,15 @@ class TonicRecordings:
     def path(self, index: int) -> Path | None:
         """Return the file of a recording; None if it does not have its own file."""
         data = getattr(self.dataset, "data", None)
-        found = data[index] if isinstance(data, list) and data else None
-        return Path(found) if isinstance(found, str) else None
+        file = data[index] if isinstance(data, list) and data else None
+        return Path(file) if isinstance(file, str) else None
 
     def load(self, index: int) -> Events:
         """Load a recording, sorted by time (SMNIST stores unsorted events)."""
+        # Tonic would need another library for AEDAT 4.
         path = self.path(index)
         if self.recipe is not None and path is not None and path.suffix == ".aedat4":
-            return read(path)  # Tonic would need another library
+            return read(path)
         return Events.from_structured(self._item(index)[0], self.sensor, sort=True)
 
     def label(self, index: int) -> Any:
@@ -214,9 +223,11 @@ def from_tonic(dataset: Any, sensor: SensorSizeLike | None = None) -> DataSet:
     title = type(dataset).__name__
     if isinstance(dataset, str | Path) or not (hasattr(dataset, "__getitem__") and hasattr(dataset, "__len__")):
         raise DataError(f"{title}: not a data set of Tonic (expected an object such as tonic.datasets.NMNIST(DIR))")
+
     known = SensorSize.of(sensor) if sensor is not None else _find_sensor(dataset, title)
     part = _read_part(TonicRecordings(dataset, known), title)
     classes = _find_classes(dataset, title, part.labels)
+
     samples = [
         Sample(
             name=f"{title} {index + 1}",
@@ -227,6 +238,7 @@ def from_tonic(dataset: Any, sensor: SensorSizeLike | None = None) -> DataSet:
         )
         for index, label in enumerate(part.labels)
     ]
+
     return DataSet(title, classes, known, train=tuple(samples))
 
 
@@ -237,18 +249,25 @@ def open_tonic(source: DataSource[TonicConfig]) -> DataSet:
         ConfigError: If `data.name` or `data.options` is wrong.
         DataError: If the recordings have no classes, or the files are missing or cannot be downloaded.
     """
-    kind, name = _find_kind(source.config.name), str(source.config.name)
+    kind = _find_kind(source.config.name)
+    name = str(source.config.name)
+
     parts = _open_parts(source, kind, source.root)
+
+    # All recordings of the other root form the test part.
     if source.config.test_root is not None:
         other = _open_parts(source, kind, source.config.test_root)
-        parts = {"train": parts["train"], "test": [found for each in other.values() for found in each]}
+        parts = {"train": parts["train"], "test": [part for tonic_parts in other.values() for part in tonic_parts]}
+
     first = parts["train"][0]
-    labels = [label for found in parts.values() for part in found for label in part.labels]
+    labels = [label for part in itertools.chain(*parts.values()) for label in part.labels]
     classes = CLASSES.get(name) or _find_classes(first.recordings.dataset, name, labels)
-    samples = {
-        part: [sample for each in found for sample in _list_samples(source, each, classes)]
-        for part, found in parts.items()
-    }
+
+    samples: dict[Part, list[Sample]] = {part: [] for part in parts}
+    for part, tonic_parts in parts.items():
+        for tonic_part in tonic_parts:
+            samples[part] += _list_samples(source, tonic_part, classes)
+
     data = DataSet(f"{name} of Tonic", classes, first.recordings.sensor)
     return divide_parts(source, data, samples["train"], samples.get("test", []), samples.get("validation", []))
 
@@ -262,41 +281,52 @@ def _find_kind(name: str | None) -> Any:
         raise ConfigError(
             f"data.kind = tonic: data.name is missing (expected one of {usable})", Remedy("data.name", "NAME")
         )
+
     if name in UNCLASSIFIED:
         raise DataError(
             f"data.name = {name}: its labels are not classes (found {UNCLASSIFIED[name]}, expected one of {usable})"
         )
+
     if name not in datasets.__all__:
         raise ConfigError(f"data.name = {name}: not a data set of Tonic {version('tonic')} (expected one of {usable})")
+
     return getattr(datasets, name)
 
 
 def _open_parts(source: DataSource[TonicConfig], kind: Any, root: Path) -> dict[Part, list[TonicPart]]:
     """Return the parts that Tonic knows and whose files are there; the first has recordings."""
-    name, parameters = kind.__name__, inspect.signature(kind.__init__).parameters
-    own = [key for key in parameters if key not in RESERVED_ARGUMENTS]
-    unknown = next((key for key in source.config.options if key not in own), None)
+    name = kind.__name__
+    parameters = inspect.signature(kind.__init__).parameters
+    accepted = [key for key in parameters if key not in RESERVED_ARGUMENTS]
+    unknown = next((key for key in source.config.options if key not in accepted), None)
     if unknown is not None:
-        known = ", ".join(own) or "none"
+        known = ", ".join(accepted) or "none"
         raise ConfigError(f"data.options.{unknown}: not an option of {name} (expected one of: {known})")
+
+    # Tonic's classes name their parts by `train` or by `split`; the others have one part.
     part_arguments: dict[Part, dict[str, object]] = {"train": {}}
     if "train" in parameters:
         part_arguments = {"train": {"train": True}, "test": {"train": False}}
     elif "split" in parameters:
         part_arguments = {"train": {"split": "train"}, "validation": {"split": "valid"}, "test": {"split": "test"}}
-    found: dict[Part, list[TonicPart]] = {}
+
+    parts: dict[Part, list[TonicPart]] = {}
     for part, arguments in part_arguments.items():
         options = json.dumps({**source.config.options, **arguments}, sort_keys=True)
         recipe = TonicRecipe(name, root.expanduser(), options, source.config.download)
+
+        # A part without files is left out.
         with contextlib.suppress(FileNotFoundError):
             dataset = recipe.make()
             if len(dataset):
                 sensor = source.sensor or _find_sensor(dataset, name)
-                found[part] = [_read_part(TonicRecordings(dataset, sensor, recipe), recipe.place)]
-    if "train" not in found:
+                parts[part] = [_read_part(TonicRecordings(dataset, sensor, recipe), recipe.place)]
+
+    if "train" not in parts:
         expected = f" (expected files such as {root / TONIC_LAYOUTS[name]})" if name in TONIC_LAYOUTS else ""
         raise DataError(f"{root}: no training recordings of {name} found{expected}", DOWNLOAD)
-    return found
+
+    return parts
 
 
 def _find_sensor(dataset: Any, name: str) -> SensorSize:
@@ -311,12 +341,16 @@ def _find_sensor(dataset: Any, name: str) -> SensorSize:
 
 def _read_part(recordings: TonicRecordings, place: str) -> TonicPart:
     """Read the labels of recordings; load the recordings only if Tonic does not list the labels."""
+    # Tonic lists labels before `target_transform`, which may change them, so they are loaded if there is one.
     dataset = recordings.dataset
     changed = getattr(dataset, "target_transform", None) or getattr(dataset, "transforms", None)
     listed = (getattr(dataset, name, None) for name in ("targets", "label_data"))
-    labels = next((found for found in listed if found is not None and len(found) == len(dataset)), None)
+    labels = next((listing for listing in listed if listing is not None and len(listing) == len(dataset)), None)
+
     if labels is None or changed:
         labels = [recordings.label(index) for index in range(len(dataset))]
+
+    # Labels of arrays and bytes become integers and strings.
     plain = []
     for index, label in enumerate(labels):
         value = label.item() if isinstance(label, np.generic | np.ndarray) and label.size == 1 else label
@@ -326,7 +360,9 @@ def _read_part(recordings: TonicRecordings, place: str) -> TonicPart:
                 f"{place}: the label of recording {index + 1} is not a class (found {type(label).__name__}, expected "
                 "an integer or a string)"
             )
+
         plain.append(value)
+
     return TonicPart(recordings, plain)
 
 
@@ -337,12 +373,15 @@ def _find_classes(dataset: Any, name: str, labels: Sequence[int | str]) -> tuple
     if isinstance(known, Mapping):
         return tuple(str(key) for key in sorted(known, key=known.__getitem__))
     if known is not None:
-        return tuple(each.decode() if isinstance(each, bytes) else str(each) for each in known)
+        return tuple(class_name.decode() if isinstance(class_name, bytes) else str(class_name) for class_name in known)
+
     if all(isinstance(label, str) for label in labels):
         return tuple(sorted({str(label) for label in labels}))
+
     numbers = [label for label in labels if isinstance(label, int)]
     if len(numbers) < len(labels) or min(numbers) < 0:
         raise DataError(f"{name}: labels are not classes (expected strings, or integers >= 0)")
+
     return tuple(str(label) for label in range(max(numbers) + 1))
 
 
@@ -350,6 +389,7 @@ def _find_label(label: int | str, classes: Sequence[str], name: str) -> int:
     """Return the class index of a Tonic label."""
     if isinstance(label, int) and 0 <= label < len(classes):
         return label
+
     if label not in classes:
         raise DataError(f"{name}: unknown class {label} (expected one of {', '.join(classes)})")
     return classes.index(str(label))
@@ -357,17 +397,22 @@ def _find_label(label: int | str, classes: Sequence[str], name: str) -> int:
 
 def _list_samples(source: DataSource[TonicConfig], part: TonicPart, classes: Sequence[str]) -> list[Sample]:
     """Return the samples of a part, in the order of their names if they are files, which Tonic does not sort."""
-    recordings, samples = part.recordings, []
+    recordings = part.recordings
+    samples = []
     recipe = recordings.recipe
     assert recipe is not None
+
+    # Samples without files get names by part and number.
     split = json.loads(recipe.arguments)
     which = split.get("split") or ("train" if split.get("train", True) else "test")
+
     users = getattr(recordings.dataset, "users", None)
     for index, label in enumerate(part.labels):
         path = recordings.path(index)
         name = str(path) if path is not None else f"{recipe.root}/{recipe.name}/{which} {index + 1}"
         below = Path(name).relative_to(recipe.root).as_posix()
         group = f"user {users[index]}" if users and source.config.group is None else source.group_of(Path(name), below)
+
         samples.append(
             Sample(
                 name=name,
@@ -378,4 +423,5 @@ def _list_samples(source: DataSource[TonicConfig], part: TonicPart, classes: Seq
                 file=path,
             )
         )
+
     return samples if samples[0].file is None else sorted(samples, key=lambda sample: sample.name)

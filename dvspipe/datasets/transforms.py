@@ -50,19 +50,28 @@ def apply_transforms(events: Events, configs: Sequence[TransformConfig], rng: np
     """
     if not len(events):
         return events
+
     sensor = events.sensor
+
+    # Transforms expect times from 0, and integers of 64 bits; see `PLAIN_DTYPE`.
     rows: Any = events.shift_time(-int(events.t[0])).structured().astype(PLAIN_DTYPE)
+
     with _seeded(rng):
         for config in configs:
-            transform = make_transform(config, sensor)  # create again: some keep state from the first recording
+            # Create it again: some keep state from the first recording.
+            transform = make_transform(config, sensor)
             try:
                 rows = transform(rows)
             except Exception as error:  # whatever Tonic raises
                 text = f"{type(error).__name__}: {error}".removesuffix(": ")
                 raise DataError(f"augment.tonic: {config.name} fails ({text})") from error
+
             if not {"x", "y", "t", "p"} <= set(getattr(getattr(rows, "dtype", None), "names", None) or ()):
                 raise ConfigError(f"augment.tonic: {config.name} returns no events (expected rows of x, y, t and p)")
+
+    # Transforms may move events out of the sensor, and out of order.
     inside = (rows["x"] >= 0) & (rows["x"] < sensor.width) & (rows["y"] >= 0) & (rows["y"] < sensor.height)
+
     return Events.from_structured(rows[inside], sensor, sort=True)
 
 
@@ -80,16 +89,21 @@ def make_transform(config: TransformConfig, sensor: SensorSize) -> Callable[[Any
 
     kind = getattr(transforms, config.name, None)
     if not _is_transform(kind):
-        names = ", ".join(name for name, found in vars(transforms).items() if _is_transform(found))
+        names = ", ".join(name for name, member in vars(transforms).items() if _is_transform(member))
         raise ConfigError(f"augment.tonic: no transform {config.name} (expected one of {names})")
+
+    # Lists come from YAML and JSON; Tonic expects tuples as ranges.
     options = {key: tuple(value) if isinstance(value, list) else value for key, value in config.options.items()}
+
     known = inspect.signature(kind).parameters
     unknown = next((key for key in options if key not in known), None)
     if unknown is not None:
         expected = ", ".join(known) or "none"
         raise ConfigError(f"augment.tonic: {config.name} has no argument {unknown} (expected one of: {expected})")
+
     if "sensor_size" in known:
         options = {"sensor_size": (sensor.width, sensor.height, 2), **options}
+
     try:
         return cast(Callable[[Any], Any], kind(**options))
     except (TypeError, ValueError, AssertionError) as error:

@@ -59,16 +59,24 @@ def export_c(classifier: str | os.PathLike[str], folder: Path, *, overwrite: boo
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     compiled = IntegerClassifier.load(classifier)
-    config, bins, network = compiled.config, compiled.bins, compiled.network
+    config = compiled.config
+    bins = compiled.bins
+    network = compiled.network
+
     if bins.by != "time":
         raise ConfigError(
             f"{classifier}: bins.by = {bins.by} cannot be exported to C (expected time)", Remedy("bins.by", "time")
         )
+
+    # Claim all files before any work: an existing one is an error.
     if folder.exists() and not folder.is_dir():
         raise FileError(f"{folder}: is a file (expected an output folder)")
+
     for name in FILES:
         claim_output(folder / name, overwrite=overwrite)
-    environment = Environment(  # C, not HTML: nothing is escaped
+
+    # The templates are C, not HTML: nothing is escaped.
+    environment = Environment(
         loader=PackageLoader("dvspipe.integers"),
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -76,9 +84,12 @@ def export_c(classifier: str | os.PathLike[str], folder: Path, *, overwrite: boo
         keep_trailing_newline=True,
     )
     environment.filters.update(numbers=list_numbers, text=quote_text)
+
+    # The golden recording and its scores let the user's compiler and chip prove that they compute the same.
     golden = draw_golden(network, bins.steps, min(bins.largest, GOLDEN_COUNTS))
     layers = _list_layers(network)
     residual = any(layer.residual for layer in network.layers)
+
     values = {
         "config": config,
         "bins": bins,
@@ -86,6 +97,7 @@ def export_c(classifier: str | os.PathLike[str], folder: Path, *, overwrite: boo
         "layers": layers,
         "residual": residual,
         "maximum": any(layer.pooling == "max" for layer in network.layers),
+        # A residual layer adds the input of the layer before, which must stay in a buffer of its own.
         "buffers": 3 if residual else 2,
         "buffer": max((layer.outputs for layer in layers), default=0),
         "row": max((layer.neurons[0] * layer.neurons[2] for layer in layers), default=0),
@@ -93,10 +105,13 @@ def export_c(classifier: str | os.PathLike[str], folder: Path, *, overwrite: boo
         "golden": golden,
         "scores": run(network, golden),
     }
-    with ExitStack() as stack:  # all files or, on a full disk, none
+
+    # All files or, on a full disk, none.
+    with ExitStack() as stack:
         for name in FILES:
             beside = stack.enter_context(write_beside(folder / name))
             beside.write_text(environment.get_template(f"{name}.jinja").render(**values), encoding="utf-8")
+
     return tuple(folder / name for name in FILES)
 
 

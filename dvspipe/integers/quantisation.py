@@ -168,6 +168,8 @@ def fine_tune(
         check_layers(network)
     except ConfigError as error:
         raise error.named(str(checkpoint)) from error
+
+    # Rounded weights need gradients, so other rules are replaced by backpropagation through time.
     changed = {
         "rule": "bptt",
         "update": "end",
@@ -175,6 +177,7 @@ def fine_tune(
         "learning_rate": LEARNING_RATE_SHARE * config.optimiser.learning_rate,
         "weight_bits": bits,
     }
+
     changes: dict[str, object] = {
         "init": str(checkpoint),
         "bins": classifier.bins,
@@ -183,6 +186,7 @@ def fine_tune(
         "baseline": False,
         "optimiser": config.optimiser.model_copy(update=changed),
     }
+
     run = RunFolder(folder)
     if not resume:
         run.check_unused(overwrite=overwrite)
@@ -191,7 +195,8 @@ def fine_tune(
 
 def _choose(samples: tuple[Sample, ...]) -> tuple[Sample, ...]:
     """Choose evenly spaced samples for the calibration."""
-    return tuple(samples[n] for n in np.unique(np.linspace(0, len(samples) - 1, MAX_CALIBRATION).astype(int)))
+    numbers = np.unique(np.linspace(0, len(samples) - 1, MAX_CALIBRATION).astype(int))
+    return tuple(samples[n] for n in numbers)
 
 
 def measure_layers(network: Network, compiled: IntegerNetwork, counts: NDArray[np.uint8]) -> tuple[CompiledLayer, ...]:
@@ -200,18 +205,21 @@ def measure_layers(network: Network, compiled: IntegerNetwork, counts: NDArray[n
     steps = [step for recording in counts for step in trace(compiled, recording)]
     measured = []
     for number, (layer, shape) in enumerate(zip(compiled.layers, compiled.shapes, strict=False)):
-        changed, spikes = (sum(pair) for pair in zip(*(each[number] for each in changes), strict=True))
+        changed, spikes = (sum(pair) for pair in zip(*(recording[number] for recording in changes), strict=True))
         traced = [step.layers[number] for step in steps]
+
         neurons = int(np.prod(layer.membrane_shape(shape)))
         dense = neurons * layer.weight[0].size
+
+        # A dense network multiplies each weight of each neuron; the integers, only those of inputs that are not 0.
         measured.append(
             CompiledLayer(
                 f"lif{number + 1}",
                 weight_bytes=layer.weight.nbytes + layer.bias.nbytes + layer.threshold.nbytes,
                 state_bytes=2 * neurons,
                 changed=changed / max(spikes, 1),
-                saturated=sum(each.saturated for each in traced),
-                operations=dense * float(np.mean([np.mean(each.inputs > 0) for each in traced])),
+                saturated=sum(step.saturated for step in traced),
+                operations=dense * float(np.mean([np.mean(step.inputs > 0) for step in traced])),
                 dense=dense,
             )
         )
@@ -229,4 +237,5 @@ def measure_layers(network: Network, compiled: IntegerNetwork, counts: NDArray[n
             dense=dense,
         )
     )
+
     return tuple(measured)

@@ -113,6 +113,7 @@ def watch_rates(network: nn.Module) -> Iterator[dict[str, float]]:
             return layer.register_forward_hook(lambda _layer, _inputs, times: note(times.isfinite() / network.steps))
         if isinstance(layer, LIF):
             return layer.spikes.register_forward_hook(lambda _layer, _inputs, output: note(output))
+
         return layer.register_forward_hook(note_first)
 
     layers = network.layers if isinstance(network, FirstSpikeNetwork) else filter(_is_spiking, network.modules())
@@ -131,6 +132,7 @@ def _spike_rate(neurons: nn.Module, inputs: Any, output: tuple[Tensor, Tensor]) 
     """Return the spikes per neuron and step in one call of a layer, from its arguments, and its output and state."""
     if not isinstance(neurons, IntegrateAndFire):
         return float(output[0].detach().mean(dtype=torch.float64))
+
     spikes, before = inputs  # each square of `IntegrateAndFire` has at most one spike
     fired = int((output[1] == FIRED).sum()) - (0 if before is None else int((before == FIRED).sum()))
     return fired / output[1].numel() / len(spikes)
@@ -164,6 +166,7 @@ def _count_first_spikes(network: FirstSpikeNetwork, hooks: ExitStack) -> list[La
 def _count_spikes(network: Network, hooks: ExitStack) -> list[LayerCounts]:
     if not isinstance(network, SpikingNetwork):
         raise ConfigError(f"count_activity: found {type(network).__name__}, expected a network of dvspipe.networks")
+
     parts = [part for module in network.modules() if (part := _find_parts(module)) is not None]
     parts.append((network.linear, network.linear.weight, network.readout))
 
@@ -179,8 +182,10 @@ def _count_spikes(network: Network, hooks: ExitStack) -> list[LayerCounts]:
             hooks.enter_context(neurons.register_forward_hook(layer._count_outputs))
         layers.append(layer)
 
+        # The pooling of a layer changes what the next layer counts.
         pool = neurons.settings.pool if isinstance(neurons, LIF) else 1
         of_potentials = isinstance(neurons, IntegrateAndFire) and not _is_spiking(neurons)
+
     return layers
 
 
@@ -225,8 +230,10 @@ def trace_layers(network: Network, spikes: Tensor, shown: int) -> tuple[list[Lay
     """
     if isinstance(network, FirstSpikeNetwork):
         return _trace_first_spikes(network, spikes, shown)
+
     inputs: list[tuple[nn.Module, Tensor]] = []
     layers = [] if isinstance(network, ModuleNetwork) else filter(_is_spiking, network.modules())
+
     with torch.no_grad(), ExitStack() as hooks:
         for layer in layers:
             hook = layer.register_forward_pre_hook(lambda layer, given: inputs.append((layer, given[0].clone())))
@@ -235,6 +242,7 @@ def trace_layers(network: Network, spikes: Tensor, shown: int) -> tuple[list[Lay
 
     with torch.no_grad():
         traces = [_trace(f"lif{number}", *pair, shown) for number, pair in enumerate(inputs, start=1)]
+
     readout: NDArray[np.float64] = outputs[:, 0].double().cpu().numpy()
     return traces, readout
 
@@ -246,6 +254,7 @@ def _trace(name: str, layer: nn.Module, inputs: Tensor, shown: int) -> LayerTrac
     else:
         assert isinstance(layer, LIF)
         fired, potentials = _trace_lif(layer, inputs.flatten(2))
+
     chosen, traced = _choose_neurons(fired, shown)
     return LayerTrace(name, fired.shape[1], fired[:, chosen], tuple(traced), potentials(chosen[traced]))
 
@@ -256,21 +265,36 @@ Potentials = Callable[[NDArray[np.int64]], NDArray[np.float64]]
 
 def _trace_lif(lif: LIF, currents: Tensor) -> tuple[NDArray[np.bool_], Potentials]:
     """Return the unpooled spikes [T, N] for currents [T, 1, N], and the potentials before resets."""
+    # The copy traces all neurons, not the pooled spikes, and keeps its currents for the potentials.
     unpooled = copy(lif)
     unpooled.settings = lif.settings._replace(pool=1, in_place=False)
     fired = unpooled(currents, None)[0][:, 0].cpu().numpy() > 0
-    return fired, lambda chosen: _potentials(unpooled, currents[..., torch.from_numpy(chosen).to(currents.device)])
+
+    def trace_potentials(chosen: NDArray[np.int64]) -> NDArray[np.float64]:
+        selected = torch.from_numpy(chosen).to(currents.device)
+        return _potentials(unpooled, currents[..., selected])
+
+    return fired, trace_potentials
 
 
 def _trace_integrate_and_fire(layer: IntegrateAndFire, spikes: Tensor) -> tuple[NDArray[np.bool_], Potentials]:
     """Return the unpooled spikes [T, N] of a layer, and its potentials (0 after a spike of the pixel)."""
     assert layer.threshold is not None
-    unpooled, integrating = copy(layer), copy(layer)
+
+    # A copy without a threshold integrates all spikes; its potentials count until the pixel's first spike.
+    unpooled = copy(layer)
+    integrating = copy(layer)
     unpooled.geometry = integrating.geometry = layer.geometry._replace(pool=1)
     integrating.threshold = None
-    fired, potentials = (each(spikes, None)[0].cpu().numpy() for each in (unpooled, integrating))
+
+    fired, potentials = (neurons(spikes, None)[0].cpu().numpy() for neurons in (unpooled, integrating))
+
+    # A spike closes its pixel for all channels, from the next step on.
     closed = np.cumsum(fired.any(-1, keepdims=True), axis=0) - fired.any(-1, keepdims=True) > 0
-    T, shares = len(fired), np.where(closed, 0, potentials.astype(np.float64) / layer.threshold)
+
+    T = len(fired)
+    shares = np.where(closed, 0, potentials.astype(np.float64) / layer.threshold)
+
     return fired.reshape(T, -1) > 0, lambda chosen: shares.reshape(T, -1)[:, chosen]
 
 
@@ -278,20 +302,29 @@ def _trace_first_spikes(
     network: FirstSpikeNetwork, spikes: Tensor, shown: int
 ) -> tuple[list[LayerTrace], NDArray[np.float64]]:
     """Trace a network of neurons that spike at most once; potentials are 0 after the spike."""
-    T, traces = len(spikes), []
+    T = len(spikes)
+    traces = []
     with torch.no_grad():
         outputs, _ = network(spikes)
         times = network.first_times(spikes)
         ends = network.step * torch.arange(1, T + 1, device=times.device)
+
         for number, layer in enumerate(network.layers, start=1):
             assert isinstance(layer, FirstSpikeLayer)
             spiked: Tensor = layer(times)[0]
+
+            # A layer's neuron has its potential until it spikes, and a spike in the step that contains its time.
             until = spiked >= ends[:, None]
             fired = (~until & (spiked >= ends[:, None] - network.step)).cpu().numpy()
+
             chosen, traced = _choose_neurons(fired, shown)
-            membranes = (layer.potentials(times[0], ends) * until).double().cpu().numpy()[:, chosen[traced]]
+            potentials = layer.potentials(times[0], ends) * until
+            membranes = potentials.double().cpu().numpy()[:, chosen[traced]]
             traces.append(LayerTrace(f"lif{number}", len(spiked), fired[:, chosen], tuple(traced), membranes))
+
+            # The spike times of a layer are the inputs of the next.
             times = spiked[None]
+
     readout: NDArray[np.float64] = outputs[:, 0].double().cpu().numpy()
     return traces, readout
 
@@ -300,21 +333,32 @@ def _choose_neurons(fired: NDArray[np.bool_], shown: int) -> tuple[NDArray[np.in
     """Choose the neurons to show from spikes [T, N], and which of them to trace."""
     active = np.flatnonzero(fired.any(0))
     candidates = active if active.size else np.arange(fired.shape[1])
-    chosen = candidates[np.linspace(0, candidates.size - 1, min(shown, candidates.size)).round().astype(int)]
+    positions = np.linspace(0, candidates.size - 1, min(shown, candidates.size)).round().astype(int)
+    chosen = candidates[positions]
+
+    # Trace the most active neuron, the median, and the least active.
     order = np.argsort(-fired[:, chosen].sum(0), kind="stable")
-    return chosen, [int(order[place]) for place in dict.fromkeys((0, order.size // 2, order.size - 1))]
+
+    return chosen, [int(order[rank]) for rank in dict.fromkeys((0, order.size // 2, order.size - 1))]
 
 
 def _potentials(lif: LIF, currents: Tensor) -> NDArray[np.float64]:
     """Return the potentials [T, n] before resets: the sums of state and spike under a subtracting reset."""
+    # Only a subtracting reset keeps the potential before the reset: it is the state plus the spike.
     subtracting = copy(lif)
     subtracting.settings = lif.settings._replace(subtract=True)
-    state, potentials = None, []
+
+    state = None
+    potentials = []
+
     for current in currents:
         spikes, state = subtracting.step(current, state)
         potentials.append((state[0] + spikes)[0].double().cpu().numpy())
+
+        # The neurons are reset to 0: clear the membranes that spiked.
         if not lif.settings.subtract:
             state = torch.cat([state[:1] * (1 - spikes), state[1:]])
+
     return np.stack(potentials)
 
 
@@ -326,8 +370,8 @@ def summarize_layers(layers: Sequence[LayerCounts], *, counted: bool) -> tuple[L
         counted: Whether the network's inputs are event counts; inputs of later layers are always spikes.
     """
     records = []
-    for place, layer in enumerate(layers):
-        multiplies = layer.of_potentials or (place == 0 and not counted)
+    for number, layer in enumerate(layers):
+        multiplies = layer.of_potentials or (number == 0 and not counted)
         records.append(
             LayerRecord(
                 name=layer.name,
@@ -340,4 +384,5 @@ def summarize_layers(layers: Sequence[LayerCounts], *, counted: bool) -> tuple[L
                 multiplies=multiplies,
             )
         )
+
     return tuple(records)

@@ -35,7 +35,8 @@ from .models import Network, State
 from .spike_times import MAX_RESPONSE, first_spike_times
 
 MIN_SLOPE = 0.1  # thresholds per synaptic time constant; see `first_spike_times`
-MEAN, DEVIATION = 4.0, 2.5  # initial weights times N and sqrt(N), in units of the sum that reaches the threshold
+MEAN = 4.0  # initial weights times N, in units of the sum that reaches the threshold
+DEVIATION = 2.5  # initial weights times sqrt(N), in the same units
 READOUT_DELAY = 1.0  # synaptic time constants from the last step to the time of a barely silent neuron
 
 
@@ -74,8 +75,14 @@ class FirstSpikeLayer(nn.Module):
         check_positive("FirstSpikeLayer", inputs=inputs, neurons=neurons)
         if leak not in MAX_RESPONSE:
             raise ConfigError(f"leak = {leak:g}: has no closed form (expected 0, 0.5 or 1)")
-        self.leak, self.gain, self.dropout = leak, gain, dropout
-        self.horizon, self.least_slope = horizon, least_slope
+
+        self.leak = leak
+        self.gain = gain
+        self.dropout = dropout
+        self.horizon = horizon
+        self.least_slope = least_slope
+
+        # The mean weight sum of a neuron is above the smallest sum that makes it spike.
         reached = self.least_sum()
         drawn = reached * (MEAN / inputs + DEVIATION / math.sqrt(inputs) * torch.randn(neurons, inputs))
         self.weight = nn.Parameter(drawn)
@@ -93,6 +100,8 @@ class FirstSpikeLayer(nn.Module):
     def potentials(self, times: Tensor, moments: Tensor) -> Tensor:
         """Return the potentials [T, M] at moments [T] for input spikes at times [N], without output spikes."""
         since = (moments[:, None] - times).clamp(min=0)
+
+        # The limit of the formula at a = 1 is s exp(-s); see `dvspipe.networks.spike_times`.
         a = self.leak
         response = since * torch.exp(-since) if a == 1 else (torch.exp(-a * since) - torch.exp(-since)) / (1 - a)
         return response @ (self.gain * self.weight).t()
@@ -107,7 +116,10 @@ class FirstSpikeLayer(nn.Module):
         weights = self.gain * self.weight
         if self.training and self.dropout:
             times = times.masked_fill(torch.rand_like(times) < self.dropout, math.inf)
+
+            # Dropped spikes never arrive; the weights of the others make up for them.
             weights = weights / (1 - self.dropout)
+
         return first_spike_times(times, weights, leak=self.leak, horizon=self.horizon, least_slope=self.least_slope)
 
 
@@ -137,13 +149,17 @@ class FirstSpikeNetwork(Network):
     ) -> None:
         super().__init__()
         check_positive("FirstSpikeNetwork", classes=classes, dt=dt, inputs=inputs)
+
         width, height = SensorSize.of(grid)
         self.sizes = {"C": inputs, "H": height, "W": width}
         leak = find_leak(config)
         assert config.tau_syn_s is not None
-        self.step, self.steps = dt / config.tau_syn_s, 1
+
+        self.step = dt / config.tau_syn_s
+        self.steps = 1
         self.scale = config.tau_readout_s / config.tau_syn_s
         self.keep_alive = config.keep_alive
+
         sizes = (inputs * width * height, *config.channels)
         build = partial(FirstSpikeLayer, leak=leak, gain=config.gain, dropout=config.dropout, least_slope=MIN_SLOPE)
         self.layers = nn.ModuleList(itertools.starmap(build, itertools.pairwise(sizes)))
@@ -161,19 +177,27 @@ class FirstSpikeNetwork(Network):
             raise ConfigError(
                 f"network.kind = first_spike: needs all steps of a recording (found a part of {len(spikes)} steps)"
             )
+
         self.steps = len(spikes)
         times = self.first_times(spikes)
+
         for layer in self.layers:
             times = layer(times)
+
+        # A silent neuron of the readout must be later than all spikes, so it gets a time after the last step.
         self.readout.horizon = len(spikes) * self.step + READOUT_DELAY
+
         logits = -self.readout(times) / self.scale
         return logits.expand(len(spikes), -1, -1), []
 
     def first_times(self, spikes: Tensor) -> Tensor:
         """Return the first-spike times [B, C * H * W] of inputs [T, B, C, H, W]; infinite if silent."""
         T = len(spikes)
+
+        # The nonzero input with the most steps left is the first; a pixel without one has 0 left, so step T.
         left = torch.arange(T, 0, -1, dtype=torch.int16, device=spikes.device)[:, None, None]
         steps = T - ((spikes.flatten(2) != 0) * left).amax(0)
+
         times = steps.to(self.readout.weight.dtype) * self.step
         return times.masked_fill(steps == T, math.inf)
 
@@ -197,9 +221,11 @@ def find_leak(config: FirstSpikeConfig) -> float:
         )
     if not config.leak:
         return 0.0
+
     for leak in (0.5, 1.0):
         if math.isclose(config.tau_syn_s, leak * config.tau_mem_s, rel_tol=1e-9):
             return leak
+
     raise ConfigError(
         f"network.tau_mem_s = {config.tau_mem_s:g}: spike times have no closed form (expected network.tau_syn_s = "
         f"{config.tau_syn_s:g} or twice that, or network.leak = false)"

@@ -27,10 +27,14 @@ def check_tensor(
     if not isinstance(value, Tensor):
         found = describe_value(value)
         raise ArgumentError(f"{_name(owner)}: wrong type of {name} (found {found}, expected Tensor)")
-    axes, known = dimensions.removesuffix(" ...").split(), sizes or {}
+
+    axes = dimensions.removesuffix(" ...").split()
+    known = sizes or {}
+
     fits = value.ndim == len(axes) or (value.ndim > len(axes) and dimensions.endswith("..."))
     for axis, size in zip(axes, value.shape, strict=False):
         fits = fits and (size == known[axis] if axis in known else axis != "T" or size > 0)
+
     if not fits:
         listed = ", ".join(f"{axis} = {known[axis]}" if axis in known else axis for axis in dimensions.split())
         shape = f"found {[*value.shape]}, expected [{listed}]"
@@ -45,8 +49,10 @@ def check_state(owner: object, state: object, currents: Tensor, count: int) -> N
     """Check the state of neurons: None, or `count` tensors with the shape of a step of their currents."""
     if state is None:
         return
+
     check_tensor(owner, "state", state, "N ...")
     assert isinstance(state, Tensor)
+
     expected = [count, *currents.shape[1:]]
     if [*state.shape] != expected:
         raise DataError(f"{_name(owner)}: wrong shape of state (found {[*state.shape]}, expected {expected})")

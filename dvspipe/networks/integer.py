@@ -16,7 +16,8 @@ from ..base.errors import ConfigError
 
 LEAK_BITS = 15  # a leak of 2^15 is 1
 MAX_SHIFT = 8  # fraction bits of currents
-MAX_INT16, MAX_INT32 = (1 << 15) - 1, (1 << 31) - 1
+MAX_INT16 = (1 << 15) - 1
+MAX_INT32 = (1 << 31) - 1
 MAX_COUNT_IN = 255  # counts are uint8
 MAX_POOL = 15  # the sum of a square of spikes fits in uint8
 MAX_UNIT = 1e20  # logits fit in float32, also divided by the temperature
@@ -109,6 +110,7 @@ class IntegerNetwork:
         for n, layer in enumerate(self.layers):
             _check_layer(f"lif{n + 1}", layer, shapes[n], bounds[n])
             _check_output(f"lif{n + 1}", layer, shapes[n - 1 : n + 1], bounds[n + 1])
+
         _check_readout(self.readout, shapes[-1], bounds[-1])
 
     @property
@@ -153,6 +155,7 @@ def _check_layer(name: str, layer: IntegerLayer, shape: tuple[int, int, int], la
         raise ConfigError(f"{name}: wrong shapes (found weights {layer.weight.shape}, expected an input of {shape})")
     if not 1 <= layer.threshold.min() <= layer.threshold.max() < MAX_INT16:
         raise ConfigError(f"{name}: thresholds out of range (expected 1 to {MAX_INT16 - 1})")
+
     _check_sums(name, layer, largest)
 
 
@@ -171,6 +174,7 @@ def _check_readout(readout: IntegerReadout, shape: tuple[int, int, int], largest
         raise ConfigError(
             f"readout: unit out of range (found {readout.unit:g}, expected more than 0, up to {MAX_UNIT:g})"
         )
+
     _check_sums("readout", readout, largest)
 
 
@@ -181,8 +185,12 @@ def _check_sums(name: str, layer: IntegerLayer | IntegerReadout, largest: int) -
             f"{name}: leak or shift out of range (found {layer.leak} and {layer.shift}, expected 1 to {1 << LEAK_BITS} "
             f"and 0 to {MAX_SHIFT})"
         )
+
+    # The membrane before a step is in int16. An integrator is at most the sum of currents that leak away:
+    # its bound is that of the current, divided by the leak.
     current = bound_current(layer.weight, layer.bias, layer.shift, largest)
     before = MAX_INT16 if isinstance(layer, IntegerLayer) else ((current + 1) << LEAK_BITS) // layer.leak + 1
+
     if current + before > MAX_INT32:
         raise ConfigError(f"{name}: sums may overflow (found up to {current + before}, expected up to {MAX_INT32})")
 
@@ -250,6 +258,7 @@ def leak_of(values: NDArray[np.int32], leak: int) -> NDArray[np.int32]:
         >>> leak_of(np.array([3, -3, 100], np.int32), 1 << 14).tolist()  # a leak of 1/2
         [2, -2, 50]
     """
+    # The sign is added after the shift, which would round negative numbers down.
     size = (np.abs(values.astype(np.int64)) * leak + (1 << (LEAK_BITS - 1))) >> LEAK_BITS
     leaks: NDArray[np.int32] = (np.sign(values) * size).astype(np.int32)
     return leaks
@@ -264,13 +273,15 @@ def convolve(weight: NDArray[np.int8], x: NDArray[np.uint8], padding: int) -> ND
     padded = np.pad(x, ((0, 0), (padding, padding), (padding, padding)))
     squares = np.lib.stride_tricks.sliding_window_view(padded, weight.shape[2:], axis=(1, 2))  # [C, H', W', h, w]
     sums = np.tensordot(weight.astype(np.float64), squares.astype(np.float64), axes=((1, 2, 3), (0, 3, 4)))
+
     rounded: NDArray[np.int32] = sums.astype(np.int32)
     return rounded
 
 
 def pool_squares(x: NDArray[np.uint8], pool: int, pooling: Pooling = "sum") -> NDArray[np.uint8]:
     """Return the sum or maximum of each square of pool x pool pixels of x [..., H, W], without incomplete squares."""
-    H, W = x.shape[-2] // pool, x.shape[-1] // pool
+    H = x.shape[-2] // pool
+    W = x.shape[-1] // pool
     squares = x[..., : H * pool, : W * pool].reshape(*x.shape[:-2], H, pool, W, pool)
     return np.asarray(squares.sum(axis=(-3, -1)) if pooling == "sum" else squares.max(axis=(-3, -1)), np.uint8)
 
@@ -290,14 +301,20 @@ def step_layer(
     layer: IntegerLayer, x: NDArray[np.uint8], membrane: NDArray[np.int16]
 ) -> tuple[LayerStep, NDArray[np.int16]]:
     """Return spikes, and membranes int16 [M, H', W'], of a layer after a step with the input x, uint8 [C, H, W]."""
+    # v = v - leak(v) + (sums << shift) + bias, limited to int16.
     current = (convolve(layer.weight, x, layer.padding) << layer.shift) + layer.bias[:, None, None]
     v = membrane.astype(np.int32)
     full = v - leak_of(v, layer.leak) + current
     v = full.clip(-MAX_INT16, MAX_INT16)
+
+    # z = [v > threshold]; then v = 0 or, if the reset subtracts, v - threshold.
     threshold = layer.threshold[:, None, None]
     spikes = v > threshold
     after = np.where(spikes, v - threshold if layer.subtract else 0, v)
+
+    # Without subtraction, a limited membrane that spikes is set to 0 in any case.
     limited = (full != v) if layer.subtract else (full != v) & ~spikes
+
     return LayerStep(x, spikes, int(np.count_nonzero(limited))), after.astype(np.int16)
 
 
@@ -315,6 +332,7 @@ def trace(network: IntegerNetwork, counts: NDArray[np.uint8]) -> Iterator[StepTr
             layers.append(step)
             membranes.append(after)
 
+        # The readout has no threshold: its scores are the sums of the integrators.
         sums = readout.weight.astype(np.int32) @ x.reshape(-1).astype(np.int32)
         v = state.integrators
         v = v - leak_of(v, readout.leak) + (sums << readout.shift) + readout.bias

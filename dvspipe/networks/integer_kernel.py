@@ -79,6 +79,9 @@ class PackedLayer(NamedTuple):
 
 def _pack(layer: IntegerLayer, width: int) -> PackedLayer:
     _, C, h, w = layer.weight.shape
+
+    # An input in column x reaches output column x - j by the weights of kernel column j. Reversed, the weights
+    # are in the order of the outputs that they reach.
     return PackedLayer(
         np.ascontiguousarray(layer.weight.transpose(1, 2, 3, 0)[:, :, ::-1]).reshape(C, h, -1),
         np.tile(layer.bias, width),
@@ -113,8 +116,11 @@ class IntegerKernel:
 
     def __init__(self, network: IntegerNetwork) -> None:
         self.network = network
-        self._shapes = [layer.membrane_shape(each) for layer, each in zip(network.layers, network.shapes, strict=False)]
+        self._shapes = [
+            layer.membrane_shape(shape) for layer, shape in zip(network.layers, network.shapes, strict=False)
+        ]
         self._layers = [_pack(layer, W) for layer, (_, _, W) in zip(network.layers, self._shapes, strict=True)]
+
         C, H, W = network.shapes[-1]
         readout = network.readout
         weight = readout.weight.reshape(-1, C, H, W).transpose(2, 3, 1, 0).reshape(C * H * W, -1)
@@ -136,15 +142,20 @@ class IntegerKernel:
         """
         state = state or self.start()
         x = previous = np.ascontiguousarray(counts.transpose(0, 2, 3, 1))
-        membranes, spikes = [], []
+
+        membranes = []
+        spikes = []
+
         for layer, before, (C, H, W) in zip(self._layers, state.membranes, self.network.shapes, strict=False):
             inputs = x.reshape(len(x), H, W, C)
             x, membrane, arrived, fired = _run_layer(layer, inputs, previous.reshape(*previous.shape[:2], -1), before)
             previous = inputs
             membranes.append(membrane)
             spikes.append(LayerSpikes(arrived, fired))
+
         integrators, arrived = _run_readout(self._readout, x.reshape(len(x), -1), state.integrators)
         after = integrators[-1] if len(x) else state.integrators
+
         return KernelRun(integrators, KernelState(tuple(membranes), after), tuple(spikes), arrived)
 
 
@@ -169,14 +180,19 @@ def _run_layer(
         Outputs, uint8 [T, H' // pool, W' // pool * M]; membranes after the last step; sum of the inputs; and
         number of spikes.
     """
+    # In step t, an input adds its weights to the sums, the neurons spike, `residual` adds the inputs of the
+    # previous layer, and squares are pooled. Rows have W' columns of M neurons o.
     T, H, W, C = x.shape
     height, width = before.shape
     M = layer.weight.shape[2] // layer.columns
+
     membrane = before.copy()
     sums = np.zeros(before.shape, np.int32)  # weights that arrive in a step
     spikes = np.empty(before.shape, np.uint8)
     pooled = np.zeros((T, height // layer.pool, width // M // layer.pool * M), np.uint8)
-    arrived, fired = 0, 0
+    arrived = 0
+    fired = 0
+
     for t in range(T):
         # Only inputs that are not 0 cost time: each adds its weights to the neurons that it reaches.
         for row in range(H):
@@ -190,10 +206,13 @@ def _run_layer(
         fired += _step_neurons(layer, sums, membrane, spikes)
         if layer.residual:
             for row in range(height):
-                source, target = previous[t, row], spikes[row]
+                source = previous[t, row]
+                target = spikes[row]
                 for o in range(len(target)):
                     target[o] += source[o]
+
         _pool(layer, M, spikes, pooled[t])
+
     return pooled, membrane, arrived, fired
 
 
@@ -205,13 +224,20 @@ def _add_input(
 
     The neurons of a row that an input reaches are neighbours in memory.
     """
-    weight, factor = layer.weight, np.int32(value)
+    weight = layer.weight
+    factor = np.int32(value)
     height, width = sums.shape
     M = weight.shape[2] // layer.columns
+
+    # The input reaches the output columns from column - w + 1 to column, without those outside the image.
     first = (column - layer.columns + 1) * M
-    start, stop = max(0, first), min(width, (column + 1) * M)
+    start = max(0, first)
+    stop = min(width, (column + 1) * M)
+
     for i in range(max(0, row - height + 1), min(weight.shape[1], row + 1)):
-        source, target = weight[channel, i, start - first : stop - first], sums[row - i, start:stop]
+        # Kernel row i reaches output row - i.
+        source = weight[channel, i, start - first : stop - first]
+        target = sums[row - i, start:stop]
         for o in range(len(target)):
             target[o] += np.int32(factor * np.int32(source[o]))
 
@@ -225,34 +251,55 @@ def _step_neurons(
     The casts keep all numbers in 32 bits, so the loop is vectorised. It is exact: |v| * leak is at most 2^30, and
     `IntegerNetwork` checks the currents.
     """
+    # v = v - leak(v) + (sums << shift) + bias, limited to int16; z = [v > threshold]; then v = 0 or, if the
+    # reset subtracts, v - threshold. leak(v) is |v| * leak / 2^15, rounded half away from zero, with v's sign.
     fired = 0
-    leak, shift, keep = np.int32(layer.leak), np.int32(layer.shift), np.int32(layer.subtract)
-    low, high, half, bits = np.int32(-MAX_INT16), np.int32(MAX_INT16), np.int32(HALF), np.int32(LEAK_BITS)
+    leak = np.int32(layer.leak)
+    shift = np.int32(layer.shift)
+    keep = np.int32(layer.subtract)
+
+    low = np.int32(-MAX_INT16)
+    high = np.int32(MAX_INT16)
+    half = np.int32(HALF)
+    bits = np.int32(LEAK_BITS)
+
     for row in range(membrane.shape[0]):
-        potentials, currents, out = membrane[row], sums[row], spikes[row]
+        potentials = membrane[row]
+        currents = sums[row]
+        out = spikes[row]
+
         for o in range(len(potentials)):
-            v, threshold = potentials[o], layer.threshold[o]
+            v = potentials[o]
+            threshold = layer.threshold[o]
             size = np.int32(np.int32(np.int32(abs(v)) * leak + half) >> bits)
             leaked = size if v >= 0 else np.int32(-size)
+
             current = np.int32(np.int32(currents[o] << shift) + layer.bias[o])
             v = np.int32(min(max(np.int32(np.int32(v - leaked) + current), low), high))
+
             spike = v > threshold
             potentials[o] = np.int32(np.int32(v - threshold) * keep) if spike else v
             out[o] = spike
             currents[o] = 0
+
         for o in range(len(out)):
             fired += out[o]
+
     return fired
 
 
 @njit(cache=True, nogil=True)
 def _pool(layer: PackedLayer, M: int, spikes: NDArray[np.uint8], pooled: NDArray[np.uint8]) -> None:
     """Pool the spikes [H', W' * M] of complete squares, [H' // pool, W' // pool * M]."""
+    # M neurons o of a pixel are innermost; rows and columns count pixels before pooling.
     pool = layer.pool
     for row in range(pooled.shape[0] * pool):
         for column in range(pooled.shape[1] // M * pool):
-            z, first = column // pool * M, column * M
-            source, target = spikes[row, first : first + M], pooled[row // pool, z : z + M]
+            start = column // pool * M
+            first = column * M
+            source = spikes[row, first : first + M]
+            target = pooled[row // pool, start : start + M]
+
             if layer.largest:
                 for o in range(M):
                     target[o] = max(target[o], source[o])
@@ -266,18 +313,25 @@ def _run_readout(
     readout: PackedReadout, x: NDArray[np.uint8], before: NDArray[np.int32]
 ) -> tuple[NDArray[np.int32], int]:
     """Return the integrators after each step, int32 [T, K], for inputs [T, H * W * C], and the sum of the inputs."""
-    T, K = len(x), len(before)
-    integrators, sums, arrived = np.empty((T, K), np.int32), np.zeros(K, np.int64), 0
+    # v = v - leak(v) + (sums << shift) + bias for each class k, in int64; only inputs that are not 0 cost time.
+    T = len(x)
+    K = len(before)
+    integrators = np.empty((T, K), np.int32)
+    sums = np.zeros(K, np.int64)
+    arrived = 0
+
     for t in range(T):
         sums[:] = 0
-        for place in range(x.shape[1]):
-            value = x[t, place]
+        for feature in range(x.shape[1]):
+            value = x[t, feature]
             if value:
                 arrived += value
                 for k in range(K):
-                    sums[k] += np.int64(value) * readout.weight[place, k]
+                    sums[k] += np.int64(value) * readout.weight[feature, k]
+
         for k in range(K):
             v = np.int64(integrators[t - 1, k] if t else before[k])
             size = (abs(v) * readout.leak + HALF) >> LEAK_BITS
             integrators[t, k] = v - (size if v >= 0 else -size) + (sums[k] << readout.shift) + readout.bias[k]
+
     return integrators, arrived

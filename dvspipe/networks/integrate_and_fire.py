@@ -22,7 +22,8 @@ from .inputs import check_positive, check_tensor
 from .scan import run_in_threads
 
 FIRED = -1.0  # marks a neuron that has spiked; potentials are never negative
-WEIGHT_MEAN, WEIGHT_DEVIATION = 0.8, 0.05  # initial weights (Kheradpisheh et al. 2018)
+WEIGHT_MEAN = 0.8  # initial weights (Kheradpisheh et al. 2018)
+WEIGHT_DEVIATION = 0.05
 SCAN_FASTMATH = {"contract", "nsz", "nnan"}  # "nnan" lets maxima vectorise
 
 Singles = NDArray[np.float32]
@@ -91,19 +92,26 @@ class IntegrateAndFire(nn.Module):
         K, _, side, _ = self.weight.shape
         padding, pool = self.geometry
         H, W = (length + 2 * padding - side + 1 for length in image)
+
         if min(H, W) < pool:
             found = f"found {image[1]}x{image[0]}, a kernel of {side} and a pool of {pool}"
             raise DataError(f"IntegrateAndFire: images are too small ({found})")
+
+        # The kernel changes the potentials and writes the output.
         if state is not None:
             check_tensor(self, "state", state, "B H' W' K", {"B": B, "H'": H, "W'": W, "K": K})
+
         potentials = spikes.new_zeros((B, H, W, K), device="cpu") if state is None else state.cpu().clone()
         output = torch.zeros((T, B, H // pool, W // pool, K))
+
         arrays = tuple(
             tensor.detach().float().cpu().contiguous().numpy()
             for tensor in (spikes, self.weight.permute(2, 3, 1, 0), potentials, output)
         )
+
         limit = np.float32(np.inf if self.threshold is None else self.threshold)
         run_in_threads(B, lambda first, last: _integrate(*arrays, limit, self.geometry, first, last))
+
         _, _, after, _ = arrays
         return output.to(spikes.device), torch.from_numpy(after).to(spikes.device)
 
@@ -119,8 +127,12 @@ def add_spikes(step: Singles, weights: Singles, potentials: Singles, closed: NDA
         closed: Inhibited pixels, bool [H', W']; their potentials are not updated.
         padding: Pixels of zero padding around the input.
     """
+    # potentials[row, column, k] += value * weights[dy, dx, c, k] for each spike at y, x of channel c; dy and dx are
+    # limited so that row and column are inside the image.
     H, W, C = step.shape
-    side, K = weights.shape[0], weights.shape[3]
+    side = weights.shape[0]
+    K = weights.shape[3]
+
     for y in range(H):
         for x in range(W):
             for c in range(C):
@@ -129,12 +141,16 @@ def add_spikes(step: Singles, weights: Singles, potentials: Singles, closed: NDA
                     continue
                 for dy in range(max(0, y + padding - potentials.shape[0] + 1), min(side, y + padding + 1)):
                     for dx in range(max(0, x + padding - potentials.shape[1] + 1), min(side, x + padding + 1)):
-                        row, column = y + padding - dy, x + padding - dx
+                        row = y + padding - dy
+                        column = x + padding - dx
                         if closed[row, column]:
                             continue
-                        own, into = weights[dy, dx, c], potentials[row, column]
+
+                        # A pixel that has spiked accepts no more spikes.
+                        kernel = weights[dy, dx, c]
+                        neurons = potentials[row, column]
                         for k in range(K):
-                            into[k] += value * own[k]
+                            neurons[k] += value * kernel[k]
 
 
 @njit(cache=True, nogil=True, fastmath=SCAN_FASTMATH, error_model="numpy")
@@ -149,16 +165,21 @@ def _integrate(
     last: int,
 ) -> None:
     """Write output [T, B, H' // pool, W' // pool, K] and last potentials for a range of recordings."""
-    T, pool = spikes.shape[0], geometry.pool
+    # For recordings b and steps t: add the spikes to the potentials, then pool them or, with a finite limit, fire.
+    T = spikes.shape[0]
+    pool = geometry.pool
+
     for b in range(first, last):
-        own = potentials[b]
-        closed, fired = _find_fired(own, pool, output.shape[2:])
+        neurons = potentials[b]
+        closed, fired = _find_fired(neurons, pool, output.shape[2:])
         for t in range(T):
-            add_spikes(spikes[t, b], weights, own, closed, geometry.padding)
+            add_spikes(spikes[t, b], weights, neurons, closed, geometry.padding)
+
+            # Without a threshold, the output is the pooled potentials.
             if limit == np.inf:
-                _pool_potentials(own, pool, output[t, b])
+                _pool_potentials(neurons, pool, output[t, b])
             else:
-                _fire(own, limit, closed, fired, pool, output[t, b])
+                _fire(neurons, limit, closed, fired, pool, output[t, b])
 
 
 @njit(cache=True, nogil=True, fastmath=SCAN_FASTMATH, error_model="numpy")
@@ -166,8 +187,11 @@ def _find_fired(
     potentials: Singles, pool: int, pooled: tuple[int, int, int]
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Return the pixels [H', W'] and the pooled neurons [H' // pool, W' // pool, K] that have spiked."""
+    # A neuron that has spiked has the potential `FIRED` < 0. Incomplete squares of pixels y, x have no output.
     H, W, K = potentials.shape
-    closed, fired = np.zeros((H, W), np.bool_), np.zeros(pooled, np.bool_)
+    closed = np.zeros((H, W), np.bool_)
+    fired = np.zeros(pooled, np.bool_)
+
     for y in range(H):
         for x in range(W):
             for k in range(K):
@@ -175,6 +199,7 @@ def _find_fired(
                     closed[y, x] = True
                     if y // pool < pooled[0] and x // pool < pooled[1]:
                         fired[y // pool, x // pool, k] = True
+
     return closed, fired
 
 
@@ -188,20 +213,26 @@ def _fire(
     output: Singles,
 ) -> None:
     """Fire the neuron with the largest potential of each open pixel, if it reaches the limit."""
+    # For each pixel y, x: the largest potential wins, spikes if it reaches the limit, and closes the pixel.
     for y in range(potentials.shape[0]):
         for x in range(potentials.shape[1]):
             if closed[y, x]:
                 continue
-            own = potentials[y, x]
-            largest = own[0]
-            for k in range(own.size):
-                largest = max(largest, own[k])
+            neurons = potentials[y, x]
+
+            # The maximum vectorises (see `SCAN_FASTMATH`); its channel matters only if it reaches the limit.
+            largest = neurons[0]
+            for k in range(neurons.size):
+                largest = max(largest, neurons[k])
             if largest < limit:
                 continue
-            k = own.argmax()
-            own[k] = FIRED
+
+            # A pooled neuron spikes once: with the first pixel of its square.
+            k = neurons.argmax()
+            neurons[k] = FIRED
             closed[y, x] = True
-            row, column = y // pool, x // pool
+            row = y // pool
+            column = x // pool
             if row < output.shape[0] and column < output.shape[1] and not fired[row, column, k]:
                 fired[row, column, k] = True
                 output[row, column, k] = 1
@@ -209,11 +240,12 @@ def _fire(
 
 @njit(cache=True, nogil=True, fastmath=SCAN_FASTMATH, error_model="numpy")
 def _pool_potentials(potentials: Singles, pool: int, output: Singles) -> None:
+    # pooled[k], 0 at first, becomes the maximum over the pixels y, x of the square; potentials are never negative.
     for row in range(output.shape[0]):
         for column in range(output.shape[1]):
-            into = output[row, column]
+            pooled = output[row, column]
             for y in range(row * pool, (row + 1) * pool):
                 for x in range(column * pool, (column + 1) * pool):
-                    own = potentials[y, x]
-                    for k in range(own.size):
-                        into[k] = max(into[k], own[k])
+                    neurons = potentials[y, x]
+                    for k in range(neurons.size):
+                        pooled[k] = max(pooled[k], neurons[k])

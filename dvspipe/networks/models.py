@@ -50,8 +50,11 @@ class Memory:
         output: Tensor
         if self._before is not None and len(self._before) <= len(self.after):
             raise DataError(f"wrong state (found {count_noun(len(self._before), 'tensor')}, expected more)")
-        output, state = neurons(currents, None if self._before is None else self._before[len(self.after)])
+
+        before = None if self._before is None else self._before[len(self.after)]
+        output, state = neurons(currents, before)
         self.after.append(state)
+
         return output
 
     def run_pixels(self, neurons: nn.Module, currents: Tensor) -> Tensor:
@@ -105,6 +108,7 @@ class Convolution(nn.Module):
 
     def forward(self, x: Tensor, memory: Memory) -> Tensor:
         """Return the spikes [T*B, C, H, W] for an input [T*B, C, H, W]."""
+        # In evaluation, the norm is part of the weights of the convolution.
         if self.norm is None:
             currents = self.convolution(x)
         else:
@@ -116,10 +120,14 @@ class Convolution(nn.Module):
         norm = self.norm
         if isinstance(self.convolution, StandardisedConvolution):
             return self.convolution.standardised(), self.convolution.offset
+
         assert norm is not None
         assert norm.running_mean is not None
         assert norm.running_var is not None
+
+        # norm(w * x) = scale * (w * x) + norm.bias - mean * scale.
         scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
+
         return self.convolution.weight * scale[:, None, None, None], norm.bias - norm.running_mean * scale
 
     def convolve_folded(self, x: Tensor) -> Tensor:
@@ -201,7 +209,9 @@ class _Builder:
     def __init__(self, grid: SensorSize, channels: int, dt: float) -> None:
         self.dt = dt
         self.layers: list[nn.Module] = []
-        self.channels, self.width, self.height = channels, grid.width, grid.height
+        self.channels = channels
+        self.width = grid.width
+        self.height = grid.height
 
     @property
     def features(self) -> int:
@@ -214,6 +224,7 @@ class _Builder:
                 "network.norm = weight: a kernel of one weight is always 0 (found network.kernel = 1 and one channel, "
                 "expected network.kernel = 3 or more)"
             )
+
         side = config.pool if average else 1
         padding, pool = self._convolved(channels, config.kernel, padded=padded, pool=side)
         self.layers.append(Convolution(before, channels, config, self.dt, padding=padding, pool=pool))
@@ -234,10 +245,15 @@ class _Builder:
 
     def connect(self, neurons: int, config: LayersConfig) -> None:
         self.layers.append(Linear(self.features, neurons, config, self.dt))
-        self.channels, self.width, self.height = neurons, 1, 1
+
+        # Images of a linear layer have one pixel.
+        self.channels = neurons
+        self.width = 1
+        self.height = 1
 
     def _convolved(self, channels: int, side: int, *, padded: bool, pool: int) -> tuple[int, int]:
         """Update the shape for a convolution and its pooling; return the padding, and the pool, 1 if it is skipped."""
+        # A kernel of n pixels shortens images by n - 1, and padding lengthens them at both ends.
         padding = side // 2 if padded else 0
         self.width, self.height = (length + 2 * padding - side + 1 for length in (self.width, self.height))
         if min(self.width, self.height) < 1:
@@ -246,10 +262,12 @@ class _Builder:
         self.channels = channels
         pool = pool if min(self.width, self.height) >= pool else 1
         self._shrink(pool)
+
         return padding, pool
 
     def _shrink(self, pool: int) -> None:
-        self.width, self.height = self.width // pool, self.height // pool
+        self.width = self.width // pool
+        self.height = self.height // pool
 
 
 def _padded_blocks(config: CsnnConfig | StdpNetworkConfig) -> tuple[bool, ...]:
@@ -270,6 +288,7 @@ def _sew(build: _Builder, config: SewConfig) -> None:
             f"network.channels = {list(config.channels)}: differ between blocks (expected equal numbers for "
             "network.kind = sew)"
         )
+
     build.convolve(config.channels[0], config)
     for _ in config.channels:
         build.add_residual(config)
@@ -283,6 +302,7 @@ def _stdp(build: _Builder, config: StdpNetworkConfig) -> None:
     for number, (channels, threshold, padded) in enumerate(blocks):
         is_last = number == last
         pool = config.last_pool if is_last else config.pool
+
         build.integrate(channels, config.kernel, threshold=None if is_last else threshold, padded=padded, pool=pool)
 
 
@@ -313,6 +333,7 @@ def _check_constants(config: LayersConfig, dt: float) -> None:
             raise ConfigError(
                 f"network.{name} = {tau_s:g}: is shorter than a time step (expected {dt:g} or more; bins.step_us)"
             )
+
     if config.votes > 1 and config.readout != "count":
         raise ConfigError(f"network.votes = {config.votes}: needs network.readout = count (found {config.readout})")
 
@@ -377,14 +398,18 @@ class SpikingNetwork(Network):
             raise ConfigError(
                 f"network.kind = {config.kind}: has its own class (expected csnn, sew, plif, mlp or stdp)"
             )
+
         dt = as_number("dt", dt)
         check_positive("SpikingNetwork", classes=classes, dt=dt, inputs=inputs)
         if isinstance(config, ConvolutionConfig | StdpNetworkConfig) and config.kernel % 2 == 0:
             raise ConfigError(f"network.kernel = {config.kernel}: is even (expected an odd number)")
+
         if isinstance(config, LayersConfig):
             _check_constants(config, dt)
+
         width, height = SensorSize.of(grid)
         self.sizes = {"C": inputs, "H": height, "W": width}
+
         build = _Builder(SensorSize(width, height), inputs, dt)
         _add_layers(build, config)
         self.config = config
@@ -403,6 +428,7 @@ class SpikingNetwork(Network):
         memory = Memory(state, len(spikes))
         x = self._run(spikes, memory, len(self.layers))
         features = drop_features(x.flatten(1).unflatten(0, (memory.steps, -1)), self.dropout, self.training)
+
         output = memory.run(self.readout, self.linear(features))
         return output, memory.after
 

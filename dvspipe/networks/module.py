@@ -45,8 +45,10 @@ def build_module(source: ModuleSource, config: ModuleConfig, task: ModuleTask) -
     source.check(config)
     if source.network is not None:
         return ModuleNetwork(source.network, config.call, task.classes, "network")
+
     assert config.target is not None
     name = f"network.target = {config.target}"
+
     made = _call(_import_target(config.target, name), config.options, task, name)
     return ModuleNetwork(made, config.call, task.classes, name)
 
@@ -80,10 +82,15 @@ class ModuleNetwork(Network):
     def __init__(self, module: nn.Module, call: ModuleCall, classes: int, name: str = "network") -> None:
         super().__init__()
         _check_module(module, name)
-        self.module, self.call, self.classes, self.name = module, call, classes, name
+        self.module = module
+        self.call = call
+        self.classes = classes
+        self.name = name
+
         self.streams = call.endswith("_state")
         self._structure: object = None  # structure of the state, with ... instead of tensors
         self._resets = [] if self.streams else _find_resets(module)
+
         if call == "step" and not self._resets:
             raise ConfigError(
                 f"{name}: has no state to reset (expected modules with {' or '.join(RESETS)} for network.call = step)"
@@ -95,6 +102,7 @@ class ModuleNetwork(Network):
         Raises:
             ConfigError: If the module raises an error, or returns an unexpected value.
         """
+        # Events are counts; the module computes in the dtype of its weights.
         given = spikes.to(next(weights.dtype for weights in self.parameters() if weights.is_floating_point()))
         try:
             output, after = self._run(given, self._restore(state))
@@ -102,6 +110,7 @@ class ModuleNetwork(Network):
             raise
         except Exception as error:
             raise ConfigError(f"{self.name}: {_explain(error)}, for an input {list(given.shape)}") from error
+
         return self._as_steps(output, spikes.shape[:2]), self._flatten(after)
 
     def _run(self, spikes: Tensor, state: Any) -> tuple[object, Any]:
@@ -111,17 +120,25 @@ class ModuleNetwork(Network):
             output = _first(self.module(spikes))
             self._reset()
             return output, ()
+
         if self.call == "sequence_state":
             return self._pair(self.module(spikes, state))
+
+        # State inside the module must not pass from one recording to the next.
         outputs = []
         self._reset()
+
         for one in spikes.unbind(0):
             if self.call == "step":
-                output, state = _first(self.module(one)), ()
+                output = _first(self.module(one))
+                state = ()
             else:
                 output, state = self._pair(self.module(one, state))
             outputs.append(output)
-        self._reset()  # keep no graph in the module
+
+        # The module must keep no graph of this call.
+        self._reset()
+
         return torch.stack(outputs), state
 
     def _reset(self) -> None:
@@ -142,12 +159,14 @@ class ModuleNetwork(Network):
         accepted: dict[str, tuple[int, ...]] = {"[T, B, K]": (T, B, self.classes)}
         if self.call.startswith("sequence"):
             accepted["[B, K]"] = (B, self.classes)
+
         if not isinstance(output, Tensor):
             found = type(output).__name__
         elif tuple(output.shape) in accepted.values() and output.is_floating_point():
             return output if output.ndim == 3 else output.expand(T, -1, -1)
         else:
             found = f"{output.dtype} {list(output.shape)}"
+
         expected = " or ".join(f"{letters} = {list(shape)}" for letters, shape in accepted.items())
         raise ConfigError(f"{self.name}: returned {found} (expected numbers {expected})")
 
@@ -162,6 +181,7 @@ class ModuleNetwork(Network):
                     f"{self.name}: has a state with {found} (expected floating-point tensors in tuples, lists and "
                     "dictionaries)"
                 )
+
             tensors.append(leaf)
             return ...
 
@@ -172,6 +192,7 @@ class ModuleNetwork(Network):
         """Rebuild the module's state from its tensors."""
         if state is None:
             return None
+
         tensors = iter(state)
         return _map_leaves(lambda _: next(tensors), self._structure)
 
@@ -181,10 +202,13 @@ class ModuleNetwork(Network):
         Raises:
             ConfigError: If `forward` fails.
         """
+        # Dropout and batch norm must not change in a trial.
         was_training = self.training
         self.eval()
+
         with torch.no_grad():
             self(torch.zeros(task.steps, 1, *task.shape))
+
         self.train(was_training)
 
 
@@ -196,9 +220,11 @@ def _map_leaves(change: Callable[[object], object], state: object) -> Any:
         return {key: _map_leaves(change, value) for key, value in state.items()}
     if not isinstance(state, tuple | list):
         return change(state)
+
     members = [_map_leaves(change, member) for member in state]
     if isinstance(state, list):
         return members
+
     return type(state)(*members) if hasattr(state, "_fields") else tuple(members)
 
 
@@ -209,6 +235,7 @@ def _check_module(module: object, name: str) -> None:
         raise ConfigError(f"{name}: is compiled by torch.compile (expected the module that was given to it)")
     if not any(weights.is_floating_point() for weights in module.parameters()):
         raise ConfigError(f"{name}: has no weights (expected at least one parameter)")
+
     for key, value in module.state_dict().items():
         kind = value.dtype if isinstance(value, Tensor) else type(value).__name__
         if kind not in STORED:
@@ -220,26 +247,30 @@ def _find_resets(module: nn.Module) -> list[Callable[[], object]]:
 
     Methods that fail without arguments, or change weights, have another purpose and are skipped.
     """
-    found = (
-        next((each for name in RESETS if callable(each := getattr(part, name, None))), None)
+    resets = (
+        next((method for name in RESETS if callable(method := getattr(part, name, None))), None)
         for part in module.modules()
     )
-    return [reset for reset in found if reset is not None and _clears_state(module, reset)]
+    return [reset for reset in resets if reset is not None and _clears_state(module, reset)]
 
 
 def _clears_state(module: nn.Module, reset: Callable[[], object]) -> bool:
     """Call a method; return whether it works and keeps the weights. Restore changed weights."""
-    weights = [each for each in module.parameters() if not isinstance(each, nn.UninitializedParameter)]
-    before = [each.detach().clone() for each in weights]
+    # A method of this name may also draw new weights. Lazy weights have no values yet.
+    weights = [parameter for parameter in module.parameters() if not isinstance(parameter, nn.UninitializedParameter)]
+    before = [parameter.detach().clone() for parameter in weights]
+
     try:
         reset()
     except Exception:
         return False
-    kept = all(map(torch.equal, weights, before))
+
+    is_kept = all(map(torch.equal, weights, before))
     with torch.no_grad():
-        for each, value in zip(weights, before, strict=True):
-            each.copy_(value)
-    return kept
+        for parameter, value in zip(weights, before, strict=True):
+            parameter.copy_(value)
+
+    return is_kept
 
 
 def _first(returned: object) -> Any:
@@ -251,35 +282,40 @@ def _import_target(target: str, name: str) -> Any:
     """Import a target."""
     module, _, attribute = target.partition(":")
     try:
-        found = getattr(import_module(module), attribute)
+        imported = getattr(import_module(module), attribute)
     except Exception as error:
         raise ConfigError(f"{name}: cannot be imported ({_explain(error)})") from error
-    home = str(getattr(found, "__module__", None))
-    if not (inspect.isclass(found) or inspect.isfunction(found)) or home.split(".")[0] != module.split(".")[0]:
+
+    home = str(getattr(imported, "__module__", None))
+    if not (inspect.isclass(imported) or inspect.isfunction(imported)) or home.split(".")[0] != module.split(".")[0]:
         raise ConfigError(
-            f"{name}: is a {type(found).__name__} of {home} (expected a class or function that "
+            f"{name}: is a {type(imported).__name__} of {home} (expected a class or function that "
             f"{module.partition('.')[0]} defines)"
         )
-    return found
+
+    return imported
 
 
 def _call(made_by: Any, options: Mapping[str, object], task: ModuleTask, name: str) -> nn.Module:
     try:
         known = inspect.signature(made_by).parameters
         given = {key: getattr(task, key) for key in ("shape", "classes", "dt", "steps") if key in known}
+
+        # Options of the configuration replace values of the task.
         module: nn.Module = made_by(**{**given, **options})
     except DvspipeError:
         raise
     except Exception as error:
         raise ConfigError(f"{name}: cannot be built ({_explain(error)})") from error
+
     return module
 
 
 def _explain(error: Exception) -> str:
     """Format an error of user code in one line: kind, place outside libraries, and message."""
-    places = traceback.extract_tb(error.__traceback__)
-    own = [place for place in places if _is_of_user(Path(place.filename))]
-    where = f" in {Path(own[-1].filename).name}, line {own[-1].lineno}" if own else ""
+    frames = traceback.extract_tb(error.__traceback__)
+    user_frames = [frame for frame in frames if _is_of_user(Path(frame.filename))]
+    where = f" in {Path(user_frames[-1].filename).name}, line {user_frames[-1].lineno}" if user_frames else ""
     return f"{type(error).__name__}{where}: {' '.join(str(error).split())}"
 
 

@@ -64,6 +64,7 @@ class ModuleSource:
             return
         if config.target is None:
             raise ConfigError("network.target: is missing (expected PACKAGE.MODULE:NAME, what makes the network)")
+
         package = config.target.partition(":")[0].partition(".")[0]
         if package not in self.trust:
             raise ConfigError(

@@ -43,7 +43,8 @@ class Spike(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, surrogate: Surrogate, slope: float) -> Tensor:
         """Return 1 where x > 0, else 0."""
         ctx.save_for_backward(x)
-        ctx.surrogate, ctx.slope = surrogate, slope
+        ctx.surrogate = surrogate
+        ctx.slope = slope
         return (x > 0).to(x.dtype)
 
     @staticmethod
@@ -109,6 +110,7 @@ class Neurons(nn.Module):
                 f"{type(self).__name__}: currents without time or batch (found {[*currents.shape]}, expected "
                 "[T, B, N, ...]); step(currents, state) takes one step [B, N]"
             )
+
         check_tensor(self, "currents", currents, "T B N ...")
 
 
@@ -162,13 +164,16 @@ class LIF(Neurons):
     ) -> None:
         super().__init__()
         config = as_settings(NeuronConfig, config, named, LIF)
+
         dt, self.factor = _find_step(config, dt, beta)
         if config.learn_tau:  # a = sigmoid(w) as in Fang et al. 2021; w is infinite at a = 1
             self.weight = nn.Parameter(torch.logit(torch.tensor(min(self.factor, 0.99))))
+
         self.trains_tau = config.learn_tau
         self.keep_current = None if config.tau_syn_s is None else 1 - dt / config.tau_syn_s
         self.dt = dt
         self.v_leak = levels.v_leak  # the scan computes v - v_leak
+
         self.settings = ScanSettings(
             gain=config.gain,
             surrogate=config.surrogate,
@@ -181,7 +186,9 @@ class LIF(Neurons):
             reset=levels.v_reset - levels.v_leak,
             drop=levels.v_th if levels.drop is None else levels.drop,
         )
-        self.spikes = nn.Identity()  # all spikes pass through it, for hooks
+
+        # All spikes pass through it, for hooks.
+        self.spikes = nn.Identity()
 
     @classmethod
     def from_norse(cls, p: LIFBoxParameters, dt: float = 0.001) -> Self:
@@ -216,11 +223,13 @@ class LIF(Neurons):
             raise ConfigError(
                 f"reset_method = {p.reset_method}: not supported (expected reset_value or reset_subtract of Norse)"
             )
+
         config = NeuronConfig(
             tau_mem_s=1 / as_number("tau_mem_inv", p.tau_mem_inv),
             reset="subtract" if p.reset_method is reset_subtract else "zero",
             slope=_measure_slope(as_number("alpha", p.alpha)),
         )
+
         levels = Levels(*(as_number(name, getattr(p, name)) for name in ("v_th", "v_reset", "v_leak")))
         return cls(config, dt, levels=levels)
 
@@ -263,14 +272,20 @@ class LIF(Neurons):
         """
         if reset_mechanism not in ("subtract", "zero", "none"):
             raise ConfigError(f"reset_mechanism = {reset_mechanism}: expected subtract, zero or none")
-        beta, threshold = as_number("beta", beta), as_number("threshold", threshold)
+
+        beta = as_number("beta", beta)
+        threshold = as_number("threshold", threshold)
+
         subtracts = reset_mechanism == "subtract"
         if not 0 <= beta <= 1 or (beta == 0 and subtracts and reset_delay) or not threshold > 0:
             raise ConfigError(
                 f"beta = {beta:g}, threshold = {threshold:g}: out of range (expected beta in [0, 1], above 0 if it "
                 "subtracts with a delay, and a threshold above 0)"
             )
+
+        # A step mem = beta * mem + input is the scan's step with a = 1 - beta and the gain 1 / a.
         factor = max(1 - beta, NO_LEAK)
+
         delayed = reset_delay or reset_mechanism == "none"
         config = NeuronConfig(
             tau_mem_s=STEP_S / factor,
@@ -279,8 +294,12 @@ class LIF(Neurons):
             surrogate=surrogate,
             slope=slope,
         )
-        # snnTorch subtracts after the leak, the scan before it: a factor of beta
-        drop = 0.0 if not subtracts else threshold / beta if delayed else threshold
+
+        # snnTorch subtracts after the leak, the scan before it: a factor of beta.
+        drop = 0.0
+        if subtracts:
+            drop = threshold / beta if delayed else threshold
+
         lif = cls(config, STEP_S, levels=Levels(v_th=threshold, drop=drop))
         lif.settings = lif.settings._replace(gain=1 / factor)  # without a leak, above the range of the setting
         return lif
@@ -293,6 +312,7 @@ class LIF(Neurons):
         times = _describe_step(self.dt, float(self.leak(torch.float64).detach()))
         if self.keep_current is not None:
             times += f", tau_syn_s={self.dt / (1 - self.keep_current):.6g}"
+
         defaults = ScanSettings()._asdict() | {"in_place": self.settings.in_place}
         changed = [f"{k}={v}" for k, v in self.settings._asdict().items() if v != defaults[k]]
         return ", ".join([times, *(["learn_tau=True"] if self.trains_tau else []), *changed])
@@ -313,9 +333,8 @@ class LIF(Neurons):
         return LIFBoxParameters(
             tau_mem_inv=self.leak(dtype) / self.dt,
             alpha=settings.slope,  # a number: torch.compile cannot read a tensor
-            v_leak=torch.tensor(
-                0.0, dtype=dtype
-            ),  # a second ONNX export would not find the value of the shared default
+            # A second ONNX export would not find the value of the shared default.
+            v_leak=torch.tensor(0.0, dtype=dtype),
             v_th=torch.tensor(settings.threshold, dtype=dtype),
             v_reset=torch.tensor(settings.reset, dtype=dtype),
             reset_method=reset,
@@ -340,13 +359,17 @@ class LIF(Neurons):
         check_state(self, state, currents, 1 if self.keep_current is None else 2)
         if not currents.is_floating_point():
             currents = currents.float()
+
         # The scan works relative to the leak potential.
         membrane, synapse = (None, None) if state is None else (state[0] - self.v_leak, state[-1])
+
         if self.keep_current is None:
             spikes, last = self._scan(currents, membrane)
             return self.spikes(spikes), (last + self.v_leak)[None]
+
         currents, synapse = leak(currents, synapse, self.keep_current)
         spikes, last = self._scan(currents, membrane)
+
         return self.spikes(spikes), torch.stack([last + self.v_leak, synapse])
 
     @torch.no_grad()
@@ -357,26 +380,35 @@ class LIF(Neurons):
         """
         membrane = torch.zeros_like(currents[0]) if state is None else state[0]
         settings = self.settings
+
         if currents.device.type == "cpu":
             leak = self.leak(currents.dtype)
             derivatives, spikes, last = scan_membranes(currents, membrane, leak, settings, derived=True)
             return derivatives, self.spikes(spikes), last[None]
-        factor, steps = float(self.leak()), []
+
+        factor = float(self.leak())
+        steps = []
+
         for current in currents.unbind(0):
+            # The same steps as the kernel, by operations of torch: h before the reset, then v after it.
             steps.append(membrane + factor * (settings.gain * current - membrane))
             membrane = settings.after(steps[-1], (steps[-1] > settings.threshold).to(currents.dtype))
+
         potentials = torch.stack(steps)
         spikes = average_squares((potentials > settings.threshold).to(currents.dtype), settings.pool)
         derivatives = surrogate_derivative(potentials - settings.threshold, settings.surrogate, settings.slope)
+
         return derivatives, self.spikes(spikes), membrane[None]
 
     def _scan(self, currents: Tensor, membrane: Tensor | None) -> tuple[Tensor, Tensor]:
         on_cpu = currents.device.type == "cpu"
         if not on_cpu or (torch.compiler.is_compiling() and _is_exporting()):
             return self.steps(currents, membrane)  # plain operations
+
         if currents.dtype not in (torch.float32, torch.float64):
             spikes, last = self._scan(currents.float(), membrane)
             return spikes.to(currents.dtype), last
+
         return scan_lif(currents, membrane, self.leak(currents.dtype), self.settings)
 
     def steps(self, currents: Tensor, membrane: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -386,12 +418,16 @@ class LIF(Neurons):
         """
         p = self.norse_parameters(currents.dtype)
         v = torch.zeros_like(currents[0]) if membrane is None else membrane
+
         steps = []
         for current in currents.unbind(0):
+            # The scan's step, with tensors: h before the reset, then v after it.
             h = v + self.dt * p.tau_mem_inv * (self.settings.gain * current + p.v_leak - v)
             spikes = Spike.apply(h - p.v_th, self.settings.surrogate, self.settings.slope)  # type: ignore[no-untyped-call]
+
             v = p.reset_method(spikes, h)
             steps.append(spikes)
+
         return average_squares(torch.stack(steps), self.settings.pool), v
 
 
@@ -414,6 +450,7 @@ def average_squares(spikes: Tensor, pool: int) -> Tensor:
     """Average-pool [T, B, H, W, C] to [T, B, H // pool, W // pool, C]."""
     if pool == 1:
         return spikes
+
     pooled: Tensor = nn.functional.avg_pool2d(spikes.flatten(0, 1).permute(0, 3, 1, 2), pool)
     averages: Tensor = pooled.permute(0, 2, 3, 1).unflatten(0, spikes.shape[:2])
     return averages
@@ -421,12 +458,15 @@ def average_squares(spikes: Tensor, pool: int) -> Tensor:
 
 def leak(inputs: Tensor, state: Tensor | None, keep: float) -> tuple[Tensor, Tensor]:
     """Norse's synaptic current: return y[t] = keep * y[t - 1] + x[t] for inputs x [T, ...], and keep * y[T - 1]."""
+    # The current decays after it has driven the membrane, so it starts with the full input.
     y = torch.zeros_like(inputs[0]) if state is None else state
     steps = []
+
     for x in inputs.unbind(0):
         total = y + x
         steps.append(total)
         y = keep * total
+
     return torch.stack(steps), y
 
 
@@ -440,14 +480,17 @@ def _find_step(
             raise ConfigError(f"beta = {beta:g}: replaces tau_mem_s and dt (expected beta alone, or both others)")
         if not 0 <= beta <= 1:
             raise ConfigError(f"beta = {beta:g}: out of range (expected 0 to 1)")
+
         return STEP_S, max(1 - beta, NO_LEAK)
     if dt is None:
         raise ConfigError("dt: missing (expected the length of a time step in seconds, such as dt=1e-3, or beta)")
+
     dt = as_number("dt", dt)
     if not dt > 0:
         raise ConfigError(f"dt = {dt:g}: expected a time above 0")
     if dt > config.tau_mem_s:
         raise ConfigError(f"tau_mem_s = {config.tau_mem_s:g}: is shorter than a time step (expected {dt:g} or more)")
+
     return dt, dt / config.tau_mem_s
 
 
@@ -486,7 +529,8 @@ class LeakyReadout(Neurons):
         super().__init__()
         config = as_settings(IntegratorConfig, config, named, LeakyReadout)
         self.dt, self.factor = _find_step(config, dt, beta)
-        self.gain, self.v_leak = config.gain, v_leak
+        self.gain = config.gain
+        self.v_leak = v_leak
 
     def extra_repr(self) -> str:
         """Return the constants of the integrators."""
@@ -537,13 +581,16 @@ class LeakyReadout(Neurons):
         self._check_currents(currents)
         check_state(self, state, currents, 1)
         v = torch.zeros_like(currents[0]) if state is None else state[0] - self.v_leak
+
         steps = []
         for current in currents.unbind(0):
             v = v + self.factor * (self.gain * current - v)
             steps.append(v)
+
         potentials = torch.stack(steps)
         if self.v_leak:
             potentials = potentials + self.v_leak
+
         return potentials, potentials[-1:]
 
 

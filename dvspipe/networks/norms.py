@@ -21,7 +21,8 @@ PIECE_STEPS = 64  # steps computed together in evaluation; bounds the memory for
 
 def run_in_pieces(network: nn.Module, spikes: Tensor, steps: int = PIECE_STEPS) -> Tensor:
     """Return the outputs [T, B, K] of a network for spikes [T, B, C, H, W], computed in pieces of `steps`."""
-    state, outputs = None, []
+    state = None
+    outputs = []
     for piece in spikes.split(steps):
         output, state = network(piece, state)
         outputs.append(output)
@@ -40,10 +41,13 @@ def apply_norms(network: nn.Module) -> Iterator[list[BatchNorm]]:
     Outside the block, evaluation folds the norms into the convolutions.
     """
     norms = find_norms(network)
+
+    # A convolution folds its norm unless it is in training; the norm itself stays in evaluation mode.
     network.eval()
     for module in network.modules():
         if isinstance(module, Convolution):
             module.training = True
+
     try:
         yield norms
     finally:
@@ -56,6 +60,7 @@ def freeze_statistics(network: nn.Module) -> Iterator[None]:
     norms = [norm for norm in find_norms(network) if norm.track_running_stats]
     for norm in norms:
         norm.track_running_stats = False
+
     try:
         yield
     finally:
@@ -78,6 +83,7 @@ def measure_norms(network: nn.Module, spikes: Tensor) -> tuple[Tensor, list[Tens
     sums: dict[BatchNorm, Tensor] = {}
 
     def measure(norm: BatchNorm, inputs: tuple[Tensor, ...]) -> None:
+        # Pieces may differ in length, so each counts by its share of the steps.
         values = inputs[0].unflatten(0, (-1, B)).flatten(3)
         moments = torch.stack([values.mean((0, 3)), values.square().mean((0, 3))], dim=1).double().cpu()
         sums[norm] = sums.get(norm, torch.zeros_like(moments)) + moments * (len(values) / T)
@@ -90,7 +96,9 @@ def measure_norms(network: nn.Module, spikes: Tensor) -> tuple[Tensor, list[Tens
     measured = []
     for norm in norms:
         mean, square = sums[norm].unbind(1)
-        measured.append(torch.stack([mean, ((square - mean**2).clamp(min=0) + norm.eps).log()], dim=1))
+        variance = (square - mean**2).clamp(min=0)
+        measured.append(torch.stack([mean, (variance + norm.eps).log()], dim=1))
+
     return outputs.mean(0).float().cpu(), measured
 
 
@@ -130,7 +138,7 @@ class ClassMoments(Brief):
             [1.0, 3.0, 2.0]
         """
         chosen = nn.functional.one_hot(torch.tensor(labels), classes).double().T
-        chosen[chosen.sum(1) == 0] = 1.0
+        chosen[chosen.sum(1) == 0] = 1.0  # a class without recordings
         shares = chosen / chosen.sum(1, keepdim=True)
         norms = tuple(mix_moments(shares, torch.cat(norm)) for norm in zip(*measured, strict=True))
         return cls(norms, None if features is None else shares @ features)
@@ -157,8 +165,9 @@ class ClassMoments(Brief):
             linear = next(layer for layer in reversed(list(network.modules())) if isinstance(layer, nn.Linear))
             expected.append((classes, linear.in_features + 1))
             tensors.append(self.features)
-        return [tuple(each.shape) for each in tensors] == expected and all(
-            bool(each.isfinite().all()) for each in tensors
+
+        return [tuple(tensor.shape) for tensor in tensors] == expected and all(
+            bool(tensor.isfinite().all()) for tensor in tensors
         )
 
 

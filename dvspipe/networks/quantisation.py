@@ -96,11 +96,13 @@ def check_layers(network: nn.Module) -> SpikingNetwork:
     """Return a network whose layers can all be compiled."""
     if not isinstance(network, SpikingNetwork):
         raise ConfigError(f"{type(network).__name__}: cannot be compiled to integers", TRAINABLE)
+
     for stage in _list_stages(network):
         if stage.lif.keep_current is not None:
             raise ConfigError(
                 f"{stage.name}: a synaptic current cannot be compiled to integers (found network.tau_syn_s)", TRAINABLE
             )
+
     return network
 
 
@@ -113,6 +115,7 @@ def _list_stages(network: SpikingNetwork) -> list[_Stage]:
             stages.append(_as_stage(layer.first, f"{name}, first"))
             stages.append(replace(_as_stage(layer.second, f"{name}, second"), residual=True))
         elif isinstance(layer, MaxPool):
+            # Max pooling belongs to the stage before it.
             side = layer.pool.kernel_size
             assert isinstance(side, int)
             stages[-1] = replace(stages[-1], pool=side, pooling="max")
@@ -123,12 +126,13 @@ def _list_stages(network: SpikingNetwork) -> list[_Stage]:
 
     readout = network.readout
     if isinstance(readout, CountReadout):
-
+        # A readout that counts spikes is a spiking layer, too; only its votes are averaged after it.
         def count(x: Tensor, memory: Memory) -> Tensor:
             currents = network.linear(x.flatten(1).unflatten(0, (memory.steps, -1)))
             return memory.run(readout.lif, currents).flatten(0, 1)[..., None, None]
 
         stages.append(_Stage("readout (CountReadout)", network, readout.lif, count, 1))
+
     return stages
 
 
@@ -166,6 +170,7 @@ def quantise(network: Network, counts: Tensor, bits: int = WEIGHT_BITS) -> Integ
             f"spike tensors: found {counts.dtype}, expected counts (uint8)",
             Remedy("bins.form", "count", "train a network that can be compiled"),
         )
+
     T, _, C, H, W = counts.shape
     shape = (C, H, W)
     levels = 2 ** (bits - 1) - 1
@@ -188,8 +193,10 @@ def quantise(network: Network, counts: Tensor, bits: int = WEIGHT_BITS) -> Integ
     readout = network.readout
     if isinstance(readout, CountReadout):
         return IntegerNetwork(shape, tuple(layers), _average_votes(len(network.linear.weight), readout.votes))
+
     synapses = _scale_inputs(network, x, divisor, levels)
     largest = IntegerNetwork.bound_inputs(layers)[-1]
+
     return IntegerNetwork(shape, tuple(layers), _quantise_readout(readout, synapses, largest))
 
 
@@ -217,6 +224,7 @@ def _scale_inputs(layer: Convolution | Linear | SpikingNetwork, x: Tensor, divis
     if mean.ndim == 1:
         mean = mean[:, None, None]
         square = square[:, None, None]
+
     return _Synapses(_array(weight) / divisor, _array(bias), padding, _array(mean), _array(square), levels)
 
 
@@ -233,12 +241,15 @@ def _measure_peaks(stage: _Stage, x: Tensor, steps: int) -> NDArray[np.float64]:
     """
     lif = stage.lif
     settings = lif.settings
+
     v = torch.zeros(())
     peak = torch.zeros(())
     for inputs in x.unflatten(0, (steps, -1)):
+        # h = v + a * (g * i - v), as in the scan.
         h = v + lif.leak() * (settings.gain * _find_currents(stage.layer, inputs) - v)
         peak = torch.maximum(peak, (h.abs() if settings.subtract else -h).amax((2, 3)))
         v = settings.after(h, (h > settings.threshold).to(h.dtype))
+
     return _array(peak.quantile(PEAK_SHARE, dim=0))
 
 
@@ -269,6 +280,7 @@ def _quantise_layer(stage: _Stage, synapses: _Synapses, peak: NDArray[np.float64
     weight, bias = _round_weights(synapses, scale)
     limit = MAX_INT32 // 4
     size = 2.0**shift / (factor * scale)
+
     return IntegerLayer(
         weight,
         bias=np.rint(bias / scale * 2.0**shift).clip(-limit, limit).astype(np.int32),
@@ -285,10 +297,13 @@ def _quantise_layer(stage: _Stage, synapses: _Synapses, peak: NDArray[np.float64
 
 def _quantise_readout(readout: LeakyReadout | LinearReadout, synapses: _Synapses, largest: int) -> IntegerReadout:
     """Return the readout in integers for inputs up to `largest`; all classes have one scale, to compare scores."""
-    leak, gain = 1 << LEAK_BITS, 1.0
+    leak = 1 << LEAK_BITS
+    gain = 1.0
     if isinstance(readout, LeakyReadout):
         leak = max(round(readout.factor * (1 << LEAK_BITS)), 1)
         gain = readout.gain
+
+    # All classes have one scale, so the weights count as one channel.
     squares = np.broadcast_to(synapses.square, synapses.weight.shape).reshape(-1, 1, 1)
     whole = replace(synapses, weight=synapses.weight.reshape(1, -1, 1, 1), square=squares)
 
@@ -296,26 +311,34 @@ def _quantise_readout(readout: LeakyReadout | LinearReadout, synapses: _Synapses
     sum_of_leaks = (1 << LEAK_BITS) / leak + 1
     finest = np.abs(synapses.bias).max() * sum_of_leaks / (MAX_INT32 // 4)
     scale = np.repeat(np.maximum(_find_scales(whole), finest), len(synapses.weight))
+
     weight, bias = _round_weights(synapses, scale)
     weight = weight.reshape(len(weight), -1)
+
+    # Choose the largest shift with which no integrator can leave int32.
     for shift in range(MAX_SHIFT, -1, -1):
         rounded = np.rint(bias / scale * 2.0**shift).clip(-MAX_INT32, MAX_INT32).astype(np.int32)
         if bound_current(weight, rounded, shift, largest) * sum_of_leaks < MAX_INT32 / 2:
             break
+
     unit = float(scale[0]) * leak / (1 << LEAK_BITS) * gain / 2.0**shift
     return IntegerReadout(weight, rounded, leak, shift, unit)
 
 
 def _find_scales(synapses: _Synapses) -> NDArray[np.float64]:
     """Return the scale of each channel that minimises the mean square error of its currents, float64 [M]."""
-    weight, importance = synapses.weight, synapses.square + 1e-9  # inputs that never spike must not vanish
+    weight = synapses.weight
+    importance = synapses.square + 1e-9  # inputs that never spike must not vanish
+
     largest = np.maximum(np.abs(weight).max((1, 2, 3)), 1e-12)
     scales = CLIP_SHARES[:, None] * largest / synapses.levels
     errors = [
         (((weight - _round(synapses, scale) * scale[:, None, None, None]) ** 2) * importance).sum((1, 2, 3))
         for scale in scales
     ]
-    best: NDArray[np.float64] = scales[np.argmin(errors, axis=0), np.arange(len(weight))]
+
+    chosen = np.argmin(errors, axis=0)
+    best: NDArray[np.float64] = scales[chosen, np.arange(len(weight))]
     return best
 
 
@@ -350,36 +373,43 @@ def round_weights(network: nn.Module, bits: int | None) -> Iterator[None]:
         >>> [len(row.abs().unique()) <= 2 for row in rounded], torch.equal(rounded, network.layers[0].linear.weight)
         ([True, True], False)
     """
-    kept: list[tuple[Tensor, Tensor]] = []
+    originals: list[tuple[Tensor, Tensor]] = []
     if bits is not None:
         network = check_layers(network)
         for stage in _list_stages(network):
             layer = stage.layer
             parameter = layer.convolution.weight if isinstance(layer, Convolution) else layer.linear.weight
-            kept.append((parameter, parameter.data))
+            originals.append((parameter, parameter.data))
             parameter.data = _round_rows(parameter.data.flatten(1), bits).view_as(parameter)
 
-        if not isinstance(network.readout, CountReadout):  # all classes have one scale
+        # All classes have one scale, to compare their scores.
+        if not isinstance(network.readout, CountReadout):
             last = network.linear.weight
-            kept.append((last, last.data))
+            originals.append((last, last.data))
             last.data = _round_rows(last.data.view(1, -1), bits).view_as(last)
+
     try:
         yield
     finally:
-        for parameter, weight in kept:
+        for parameter, weight in originals:
             parameter.data = weight
 
 
 def _round_rows(rows: Tensor, bits: int) -> Tensor:
     """Round each row [M, N] to integers times the scale that minimises its mean square error."""
     levels = 2 ** (bits - 1) - 1
-    largest, best = rows.abs().amax(1, keepdim=True).clamp(min=1e-12), rows
+    largest = rows.abs().amax(1, keepdim=True).clamp(min=1e-12)
+    best = rows
     least = torch.full_like(largest, torch.inf)
+
     for share in CLIP_SHARES.tolist():
         scale = share * largest / levels
         rounded = (rows / scale).round().clamp(-levels, levels) * scale
+
         error = (rounded - rows).square().sum(1, keepdim=True)
-        best, least = torch.where(error < least, rounded, best), torch.minimum(error, least)
+        best = torch.where(error < least, rounded, best)
+        least = torch.minimum(error, least)
+
     return best
 
 
@@ -403,6 +433,7 @@ def measure_changes(network: Network, compiled: IntegerNetwork, counts: NDArray[
     previous = None
     inputs = before = counts
     changes = []
+
     for stage, layer in zip(stages, compiled.layers, strict=True):
         x, previous = stage.forward(x, previous, memory), x
         expected = np.rint(x.numpy() * stage.divisor).astype(np.uint8)
@@ -415,4 +446,5 @@ def measure_changes(network: Network, compiled: IntegerNetwork, counts: NDArray[
         changes.append((changed, int(expected.sum())))
 
         inputs, before = expected, inputs
+
     return changes

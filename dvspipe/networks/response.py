@@ -64,24 +64,34 @@ def neuron_response(
         raise ConfigError(f"weight of {weight:g}: is out of range (expected a finite number)")
     if not 0 < duration_s <= MAX_STEPS * dt:
         raise ConfigError(f"duration of {duration_s:g} s: is out of range (expected 0 to {MAX_STEPS * dt:g} s)")
+
     outside = [time for time in spikes_s if not 0 <= time < duration_s]
     if outside:
         raise ConfigError(
             f"spike at {1000 * outside[0]:g} ms: is out of range (expected 0 to {1000 * duration_s:g} ms)"
         )
+
+    # 1e-9 steps: a time that is a multiple of dt up to rounding belongs to that step.
     T = int(np.ceil(duration_s / dt - 1e-9))
     steps = np.floor(np.asarray(spikes_s, np.float64) / dt + 1e-9).astype(np.int64)
     arrived = np.bincount(steps, minlength=T)
     currents = torch.from_numpy(weight * arrived.astype(np.float64))[:, None, None]
-    neuron, state = LIF(NeuronConfig(tau_mem_s=tau_s), dt).double(), None
-    membrane, fired = np.empty(T), np.empty(T, np.bool_)
+
+    neuron = LIF(NeuronConfig(tau_mem_s=tau_s), dt).double()
+    state = None
+    membrane = np.empty(T)
+    fired = np.empty(T, np.bool_)
     with torch.no_grad():
         for step, current in enumerate(currents):
             spikes, state = neuron.step(current, state)
-            membrane[step], fired[step] = state.item(), bool(spikes.item())
+            membrane[step] = state.item()
+            fired[step] = bool(spikes.item())
+
+    # The closed form knows no reset, so it holds up to the first output spike.
     expected = closed_form(arrived, weight, dt / tau_s)
     if fired.any():
         expected[fired.argmax() + 1 :] = np.nan
+
     return NeuronResponse(tau_s, weight, dt, arrived, membrane, fired, expected)
 
 

@@ -123,9 +123,12 @@ def scan_lif(currents: Tensor, state: Tensor | None, factor: Tensor, settings: S
         [...].
     """
     start = torch.zeros_like(currents[0]) if state is None else state
+
+    # The operator declares that it changes no argument (`mutates_args`), so it must not overwrite the currents.
     if torch.compiler.is_compiling():
         _, spikes, last = scan_lif_compiled(currents, start, factor, *settings._replace(in_place=False))
         return spikes, last
+
     spikes, last, _ = _ScanLIF.apply(currents, start, factor, settings)  # type: ignore[no-untyped-call]
     return spikes, last
 
@@ -137,6 +140,7 @@ def scan_membranes(
 
     With `derived`, return the surrogate derivatives of the spikes instead of the potentials before the reset.
     """
+    # The kernel writes the membranes over the currents, so it works on a copy unless `in_place` allows more.
     membrane = currents.contiguous()
     if membrane is currents and not settings.in_place:
         membrane = currents.clone()
@@ -148,6 +152,7 @@ def scan_membranes(
     kernel = _forward if settings.pool == 1 else _forward_squares
     neuron = _as_neuron(membrane, factor, settings, derived=derived)
     _run_kernel(kernel, _rows(membrane, spikes, last, settings.pool), neuron)
+
     return membrane, spikes, last
 
 
@@ -183,13 +188,17 @@ class _ScanLIF(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None, None]:
         membrane, start, factor = ctx.saved_tensors
+
+        # A gradient is None if nothing depends on its output; see `set_materialize_grads`.
         to_spikes, to_last = (
             membrane.new_zeros(shape) if gradient is None else gradient
             for gradient, shape in zip(gradients, ctx.shapes, strict=False)
         )
+
         to_currents, to_start, to_factor = _ScanLIFBack.apply(  # type: ignore[no-untyped-call]
             membrane, start, factor, to_spikes, to_last, ctx.settings, ctx.needs_input_grad[2]
         )
+
         return to_currents, to_start, to_factor if ctx.needs_input_grad[2] else None, None
 
     @staticmethod
@@ -245,7 +254,8 @@ def _map_elements(
             for value, axis in zip(inputs, in_dims, strict=True)
         )
         results.append(function.apply(*element))
-    stacked = tuple(torch.stack(each) for each in zip(*results, strict=True))
+
+    stacked = tuple(torch.stack(values) for values in zip(*results, strict=True))
     return stacked, (0,) * len(stacked)
 
 
@@ -257,10 +267,12 @@ def _scan_back(
     to_currents = torch.empty_like(membrane)
     to_start = to_last.clone()
 
+    # The kernel turns the gradient of the last state, in `to_v`, into the gradient of the first state.
     h, to_z, to_v = _rows(membrane, to_spikes, to_start, settings.pool)
     to_i = _rows(to_currents, to_spikes, to_start, settings.pool)[0]
     kernel = _backward if settings.pool == 1 else _backward_squares
     _run_kernel(kernel, (h, to_z, to_i, to_v), _as_neuron(membrane, factor, settings))
+
     return to_currents, to_start
 
 
@@ -283,7 +295,9 @@ def _(currents: Tensor, start: Tensor, _factor: Tensor, *settings: Any) -> tuple
 )
 def _scan_back_compiled(saved: list[Tensor], gradients: list[Tensor], *settings: Any) -> tuple[Tensor, Tensor, Tensor]:
     """Return the gradients of the currents, the first state and the factor."""
-    (membrane, start, factor), constants = saved, ScanSettings(*settings)
+    membrane, start, factor = saved
+    constants = ScanSettings(*settings)
+
     to_currents, to_start = _scan_back(membrane, factor, gradients, constants)
     return to_currents, to_start, _factor_gradient(membrane, start, to_currents, factor, constants)
 
@@ -309,6 +323,7 @@ def _factor_gradient(
     membrane: Tensor, start: Tensor, to_currents: Tensor, factor: Tensor, settings: ScanSettings
 ) -> Tensor:
     """Return the sum of dh * (h - v) / a, where dh = di / (a * g) and v is the membrane before the step."""
+    # v is the membrane after the resets of the previous step.
     spikes = (membrane[:-1] > settings.threshold).to(membrane.dtype)
     before = torch.cat([start[None], settings.after(membrane[:-1], spikes)])
     a = float(factor)
@@ -342,6 +357,7 @@ def _rows(membrane: Tensor, spikes: Tensor, last: Tensor, pool: int) -> tuple[ND
     else:
         B, H = membrane.shape[1:3]
         shapes = [(T, B, H, -1), (T, B, H // pool, -1), (B, H, -1)]
+
     return tuple(
         tensor.detach().numpy().reshape(shape) for tensor, shape in zip((membrane, spikes, last), shapes, strict=True)
     )
@@ -378,12 +394,15 @@ def _open_pool(threads: int) -> ThreadPoolExecutor:
 @njit(inline="always")
 def _surrogate_gradient(neuron: _Neuron, distance: Any, one: Any, zero: Any, half_pi: Any) -> Any:
     """Return the surrogate of dz/dh at a given distance from the threshold."""
+    # The kinds in the order of `SURROGATES`.
     if neuron.surrogate == 0:
         width = one + neuron.slope * abs(distance)
         return one / (width * width)
+
     if neuron.surrogate == 1:
         steep = half_pi * neuron.slope * distance
         return one / (one + steep * steep)
+
     return max(one - neuron.slope * abs(distance), zero)
 
 
@@ -391,6 +410,8 @@ def _surrogate_gradient(neuron: _Neuron, distance: Any, one: Any, zero: Any, hal
 def _forward(
     membrane: NDArray[Any], spikes: NDArray[Any], v: NDArray[Any], neuron: _Neuron, first: int, last: int
 ) -> None:
+    # Neurons n of membrane [T, N], spikes [T, N] and v [N]. A block of neurons passes through all steps before
+    # the next block, so its state stays in the cache.
     for start in range(first, last, BLOCK):
         stop = min(start + BLOCK, last)
         state = v[start:stop]
@@ -401,15 +422,17 @@ def _forward(
 @njit(cache=True, nogil=True, fastmath={"contract", "nsz"}, error_model="numpy")
 def _step(h: NDArray[Any], z: NDArray[Any], state: NDArray[Any], neuron: _Neuron) -> None:
     """Compute a step of neurons: `h` holds the currents, then the potentials; `state` is v. There are no branches."""
+    # h = v + a * (g * i - v), z = [h > b], and the reset of v; n is a neuron.
     factor = neuron.factor
     threshold = neuron.threshold
-    one, zero, half_pi = (
-        type(factor)(1),
-        type(factor)(0),
-        type(factor)(np.pi / 2),
-    )  # numbers in the dtype of the currents
+
+    # Numbers in the dtype of the currents: others would turn float32 into float64.
+    one = type(factor)(1)
+    zero = type(factor)(0)
+    half_pi = type(factor)(np.pi / 2)
 
     for n in range(h.size):
+        # z is a number, not a condition: the loop is vectorised only without branches.
         potential = state[n] + factor * (neuron.gain * h[n] - state[n])
         spike = one if potential > threshold else zero
         if neuron.derives:
@@ -438,12 +461,17 @@ def _forward_squares(
     `membrane` [T, B, H, W * C] and `v` [B, H, W * C] are full, `spikes` [T, B, H // pool, W // pool * C] pooled.
     """
     T, _, H, N = membrane.shape
-    side, pooled_rows = neuron.pool, spikes.shape[2]
+    side = neuron.pool
+    pooled_rows = spikes.shape[2]
     rows = _rows_of_block(N, side)
+
+    # Spikes are averaged: each adds its share of a square of side * side pixels.
     share = type(neuron.factor)(1) / (side * side)
 
     z = np.empty(N, membrane.dtype)  # spikes of one row
     for b in range(first, last):
+        # A block of rows passes through all steps before the next block, so its membranes stay in the cache.
+        # Rows below the last complete square have neurons, but no output.
         for top in range(0, H, rows):
             for step in range(T):
                 for row in range(top, min(top + rows, H)):
@@ -461,15 +489,19 @@ def _rows_of_block(N: int, side: int) -> int:
 @njit(cache=True, nogil=True, fastmath={"contract", "nsz"}, error_model="numpy")
 def _add_to_squares(z: NDArray[Any], pooled: NDArray[Any], neuron: _Neuron, share: Any, first: bool) -> None:
     """Add a row of spikes to a row of pooled means."""
-    side, C = neuron.pool, neuron.channels
+    # means[square, c] += z[column, c] / side^2 for the columns of a square; C channels c are innermost.
+    side = neuron.pool
+    C = neuron.channels
+
     if first:
         pooled[:] = 0
-    for place in range(pooled.size // C):
-        into = pooled[place * C : (place + 1) * C]
-        for column in range(place * side, (place + 1) * side):
-            own = z[column * C : (column + 1) * C]
+
+    for square in range(pooled.size // C):
+        means = pooled[square * C : (square + 1) * C]
+        for column in range(square * side, (square + 1) * side):
+            fired = z[column * C : (column + 1) * C]
             for c in range(C):
-                into[c] += share * own[c]
+                means[c] += share * fired[c]
 
 
 @njit(cache=True, nogil=True, fastmath={"contract", "nsz"}, error_model="numpy")
@@ -482,25 +514,29 @@ def _backward(
     first: int,
     last: int,
 ) -> None:
+    # Steps in reverse, in blocks of neurons like `_forward`; `carried` is dL/dv after a step, then before it.
     for start in range(first, last, BLOCK):
         stop = min(start + BLOCK, last)
         carried = to_v[start:stop]
         for step in range(membrane.shape[0] - 1, -1, -1):
-            h, to_z, to_i = membrane[step, start:stop], to_spikes[step, start:stop], to_currents[step, start:stop]
+            h = membrane[step, start:stop]
+            to_z = to_spikes[step, start:stop]
+            to_i = to_currents[step, start:stop]
             _step_back(h, to_z, to_i, carried, neuron)
 
 
 @njit(cache=True, nogil=True, fastmath={"contract", "nsz"}, error_model="numpy")
 def _step_back(h: NDArray[Any], to_z: NDArray[Any], to_i: NDArray[Any], carried: NDArray[Any], neuron: _Neuron) -> None:
     """Compute the gradients of a step, `to_h` in the formulas at the top; `carried` is the gradient of v."""
+    # With the reset r or the drop d, dh = dz * s + dv * ((1 - z) + (r - h) * s) or dz * s + dv * (1 - d * s),
+    # di = a * g * dh, and before the step dv = (1 - a) * dh. If the reset is detached, `into_reset` is 0.
     factor = neuron.factor
-    one, zero, half_pi = (
-        type(factor)(1),
-        type(factor)(0),
-        type(factor)(np.pi / 2),
-    )  # numbers in the dtype of the currents
+    one = type(factor)(1)
+    zero = type(factor)(0)
+    half_pi = type(factor)(np.pi / 2)
+
     keep = one - factor
-    into = factor * neuron.gain
+    to_input = factor * neuron.gain
 
     for n in range(h.size):
         distance = h[n] - neuron.threshold
@@ -510,7 +546,7 @@ def _step_back(h: NDArray[Any], to_z: NDArray[Any], to_i: NDArray[Any], carried:
         reset = one - neuron.drop * into_reset if neuron.subtract else quiet + (neuron.reset - h[n]) * into_reset
 
         to_h = to_z[n] * surrogate + carried[n] * reset
-        to_i[n] = into * to_h
+        to_i[n] = to_input * to_h
         carried[n] = keep * to_h
 
 
@@ -526,12 +562,14 @@ def _backward_squares(
 ) -> None:
     """Scan back through the steps of `_forward_squares`; each spike gets its share of the gradient of its square."""
     T, _, H, N = membrane.shape
-    side, pooled_rows = neuron.pool, to_spikes.shape[2]
+    side = neuron.pool
+    pooled_rows = to_spikes.shape[2]
     rows = _rows_of_block(N, side)
     share = type(neuron.factor)(1) / (side * side)
 
     to_z = np.zeros(N, membrane.dtype)  # columns outside the squares stay 0
     for b in range(first, last):
+        # The rows of a square get the same gradients, so they are spread once, at its first row.
         for top in range(0, H, rows):
             for step in range(T - 1, -1, -1):
                 for row in range(top, min(top + rows, H)):
@@ -545,10 +583,13 @@ def _backward_squares(
 @njit(cache=True, nogil=True, fastmath={"contract", "nsz"}, error_model="numpy")
 def _spread_squares(to_pooled: NDArray[Any], to_z: NDArray[Any], neuron: _Neuron, share: Any) -> None:
     """Write the gradients of a row of spikes from the gradients of their pooled means."""
-    side, C = neuron.pool, neuron.channels
-    for place in range(to_pooled.size // C):
-        own = to_pooled[place * C : (place + 1) * C]
-        for column in range(place * side, (place + 1) * side):
-            into = to_z[column * C : (column + 1) * C]
+    # dz[column, c] = d(mean[square, c]) / side^2; C channels c are innermost.
+    side = neuron.pool
+    C = neuron.channels
+
+    for square in range(to_pooled.size // C):
+        to_square = to_pooled[square * C : (square + 1) * C]
+        for column in range(square * side, (square + 1) * side):
+            to_pixel = to_z[column * C : (column + 1) * C]
             for c in range(C):
-                into[c] = share * own[c]
+                to_pixel[c] = share * to_square[c]

@@ -74,10 +74,12 @@ class SpikeConvolution(nn.Conv2d):
 
     def _conv_forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         if self.training and _is_supported(x, weight):
+            # Counting costs a pass over the input, but shows whether listing pays off.
             x = x.float()  # spikes of a layer in bfloat16
             counts = _count(x)
             if counts.sum() <= MAX_DENSITY * x.numel():
                 return _convolve(x, weight, bias, int(self.padding[0]), counts)
+
         dense: Tensor = super()._conv_forward(x, weight, bias)
         return dense
 
@@ -107,23 +109,36 @@ class _SparseConvolution(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, padding: int, counts: Counts) -> Tensor:
         N, C, H, W = x.shape
-        kernel, more = weight.shape[-1], 2 * padding - weight.shape[-1] + 1
-        shape = _Shape(C, H, W, kernel, padding, len(weight), H + more, W + more)
+
+        # With a stride of 1, an image grows by 2 * padding - kernel + 1 pixels.
+        kernel = weight.shape[-1]
+        growth = 2 * padding - weight.shape[-1] + 1
+        shape = _Shape(C, H, W, kernel, padding, len(weight), H + growth, W + growth)
+
         spikes = _list_spikes(x, counts)
+
+        # The outputs k are innermost in weights and currents: the kernel adds rows of K numbers.
         currents = torch.empty((N, len(weight), shape.rows, shape.columns), memory_format=torch.channels_last)
-        kernels, out = _flat(weight.permute(2, 3, 1, 0)), _flat(currents.permute(0, 2, 3, 1))
+        kernels = _flat(weight.permute(2, 3, 1, 0))
+        out = _flat(currents.permute(0, 2, 3, 1))
         offsets = _flat(torch.zeros(len(weight)) if bias is None else bias)
+
         run_in_threads(N, lambda start, stop: _add_weights(spikes, kernels, offsets, out, shape, start, stop))
+
+        # The graph keeps the list instead of the images, which are mostly zeros.
         ctx.save_for_backward(weight, *map(torch.from_numpy, spikes))
-        ctx.shape, ctx.is_reduced = shape, _is_reduced()
+        ctx.shape = shape
+        ctx.is_reduced = _is_reduced()
         return currents
 
     @staticmethod
     def backward(ctx: Any, to_currents: Tensor) -> tuple[Tensor | None, ...]:
         weight, *listed = ctx.saved_tensors
         to_currents = to_currents.contiguous(memory_format=torch.channels_last)
+
         spikes = _Spikes(*(tensor.numpy() for tensor in listed))
         wanted = ctx.needs_input_grad
+
         return (
             _to_images(to_currents, weight, ctx.shape, ctx.is_reduced) if wanted[0] else None,
             _to_weights(to_currents, spikes, ctx.shape) if wanted[1] else None,
@@ -136,18 +151,25 @@ class _SparseConvolution(torch.autograd.Function):
 def _to_images(to_currents: Tensor, weight: Tensor, shape: _Shape, is_reduced: bool) -> Tensor:
     """Return the gradient of the images [N, C, H, W]."""
     size = (len(to_currents), shape.channels, shape.height, shape.width)
+
+    # Under autocast, dense convolutions compute in bfloat16; so does this gradient.
     if is_reduced:
-        to_currents, weight = to_currents.bfloat16(), weight.bfloat16()
+        to_currents = to_currents.bfloat16()
+        weight = weight.bfloat16()
+
     images = torch.empty(size, dtype=to_currents.dtype, memory_format=torch.channels_last)  # read for its layout only
-    strides, padding = [1, 1], [shape.padding, shape.padding]
+    strides = [1, 1]
+    padding = [shape.padding, shape.padding]
     gradients = torch.ops.aten.convolution_backward(
         to_currents, images, weight, None, strides, padding, [1, 1], False, [0, 0], 1, [True, False, False]
     )
+
     return gradients[0].float()  # type: ignore[no-any-return]
 
 
 def _to_weights(to_currents: Tensor, spikes: _Spikes, shape: _Shape) -> Tensor:
     """Return the gradient of the weights [K, C, kernel, kernel]."""
+    # Each range of images has its own sums, so no two threads write to the same numbers.
     sums: dict[int, Tensor] = {}
     gradients = _flat(to_currents.permute(0, 2, 3, 1))
 
@@ -156,7 +178,10 @@ def _to_weights(to_currents: Tensor, spikes: _Spikes, shape: _Shape) -> Tensor:
         _add_gradients(spikes, gradients, _flat(sums[start]), shape, start, stop)
 
     run_in_threads(len(to_currents), add)
+
+    # In the order of the images: the sum must not depend on which thread was first.
     total = torch.stack([sums[start] for start in sorted(sums)]).sum(0) if len(sums) > 1 else sums[0]
+
     return total.permute(3, 2, 0, 1)
 
 
@@ -182,36 +207,46 @@ def _count(x: Tensor) -> Counts:
 def _list_spikes(x: Tensor, counts: Counts) -> _Spikes:
     """List the non-zero values of images [N, C, H, W] with `counts` of them; each image has one more, unused place."""
     pixels = _pixels(x)
+
+    # `_list_values` writes a value before it tests it, so an image needs a place more than it has spikes.
     ends = np.cumsum(counts + 1)
+
     starts = np.empty((len(pixels), pixels.shape[1] + 1), np.int32)
     starts[:, 0] = ends - counts - 1
+
     spikes = _Spikes(starts, np.empty(ends[-1], np.int32), np.empty(ends[-1], np.float32))
     run_in_threads(len(pixels), lambda start, stop: _list_values(pixels, x.shape[3], spikes, start, stop))
+
     return spikes
 
 
 @njit(cache=True, nogil=True)
 def _count_values(images: Singles, counts: Counts) -> None:
+    # counts[n] of images [N, H * W * C]; the values i of an image are tested without a branch.
     for n in range(len(images)):
-        image, count = images[n], np.int32(0)
+        image = images[n]
+        count = np.int32(0)
         for i in range(image.size):
             count += np.int32(image[i] != 0)
+
         counts[n] = count
 
 
 @njit(cache=True, nogil=True)
 def _list_values(pixels: Singles, width: int, spikes: _Spikes, first: int, last: int) -> None:
+    # starts[n, p] becomes the index in the list of the first spike of pixel p or of a later one; the last
+    # element is the end of image n. `places` are x * C + c, within a row of pixels.
     C = pixels.shape[2]
     for n in range(first, last):
-        found = spikes.starts[n, 0]
+        end = spikes.starts[n, 0]
         for pixel in range(pixels.shape[1]):
-            spikes.starts[n, pixel] = found
+            spikes.starts[n, pixel] = end
             for c in range(C):  # without a branch: the next value overwrites a zero
                 value = pixels[n, pixel, c]
-                spikes.places[found] = pixel % width * C + c
-                spikes.values[found] = value
-                found += value != 0
-        spikes.starts[n, pixels.shape[1]] = found
+                spikes.places[end] = pixel % width * C + c
+                spikes.values[end] = value
+                end += value != 0
+        spikes.starts[n, pixels.shape[1]] = end
 
 
 @njit(inline="always")
@@ -233,28 +268,36 @@ def _add_weights(
     """Write the currents [N, H', W', K] of images `first` to `last`; `weights` and `currents` are flat.
 
     A current is the bias plus the sum of the values of the spikes in reach times their weights. Indices are unsigned:
-    signed indices cost a test for negative values at each access.
+    signed indices cost a test for negative values kernel each access.
     """
-    K, rows, columns = shape.outputs, shape.rows, shape.columns
+    # For output y, x, k of image n: currents = bias[k] + the sum of value * weights[dy, dx, c, k] over the
+    # spikes i in reach. `output` and `kernel` are the flat indices of k = 0.
+    K = shape.outputs
+    rows = shape.rows
+    columns = shape.columns
+
     for n in range(first, last):
         starts = spikes.starts[n]
         for y in range(rows):
+            # The reach ends at the borders: padding has no spikes.
             top, bottom = _find_reach(y, shape.height, shape)
             for x in range(columns):
                 left, right = _find_reach(x, shape.width, shape)
-                place = ((n * rows + y) * columns + x) * K
+                output = ((n * rows + y) * columns + x) * K
                 for k in range(K):
-                    currents[np.uint64(place + k)] = 0
+                    currents[np.uint64(output + k)] = 0
 
                 for row in range(top, bottom):
+                    # Spikes of a row in reach are consecutive in the list.
                     shift = _find_shift(row - y, x, shape)
                     for i in range(starts[row * shape.width + left], starts[row * shape.width + right]):
-                        value, at = spikes.values[i], (shift + spikes.places[i]) * K
+                        value = spikes.values[i]
+                        kernel = (shift + spikes.places[i]) * K
                         for k in range(K):
-                            currents[np.uint64(place + k)] += value * weights[np.uint64(at + k)]
+                            currents[np.uint64(output + k)] += value * weights[np.uint64(kernel + k)]
 
                 for k in range(K):
-                    currents[np.uint64(place + k)] += bias[np.uint64(k)]
+                    currents[np.uint64(output + k)] += bias[np.uint64(k)]
 
 
 @njit(cache=True, nogil=True, fastmath=FLAGS, error_model="numpy")
@@ -262,17 +305,23 @@ def _add_gradients(
     spikes: _Spikes, to_currents: Singles, to_weights: Singles, shape: _Shape, first: int, last: int
 ) -> None:
     """Add the weight gradients of images `first` to `last`, from the gradients of the currents; both are flat."""
-    K, rows, columns = shape.outputs, shape.rows, shape.columns
+    # to_weights[dy, dx, c, k] += value * to_currents[n, y, x, k], for the same pairs as in `_add_weights`.
+    K = shape.outputs
+    rows = shape.rows
+    columns = shape.columns
+
     for n in range(first, last):
         starts = spikes.starts[n]
         for y in range(rows):
             top, bottom = _find_reach(y, shape.height, shape)
             for x in range(columns):
                 left, right = _find_reach(x, shape.width, shape)
-                place = ((n * rows + y) * columns + x) * K
+                output = ((n * rows + y) * columns + x) * K
+
                 for row in range(top, bottom):
                     shift = _find_shift(row - y, x, shape)
                     for i in range(starts[row * shape.width + left], starts[row * shape.width + right]):
-                        value, at = spikes.values[i], (shift + spikes.places[i]) * K
+                        value = spikes.values[i]
+                        kernel = (shift + spikes.places[i]) * K
                         for k in range(K):
-                            to_weights[np.uint64(at + k)] += value * to_currents[np.uint64(place + k)]
+                            to_weights[np.uint64(kernel + k)] += value * to_currents[np.uint64(output + k)]

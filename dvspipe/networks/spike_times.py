@@ -74,8 +74,10 @@ def first_spike_times(
     """
     if leak not in LEAKS:
         raise ConfigError(f"leak = {leak:g}: has no closed form (expected 0, 0.5 or 1)")
+
     check_tensor(first_spike_times, "times", times, "B N")
     check_tensor(first_spike_times, "weights", weights, "M N", {"N": times.shape[1]})
+
     spiked: Tensor = _FirstSpike.apply(times, weights, leak, horizon, least_slope)  # type: ignore[no-untyped-call]
     return spiked
 
@@ -90,26 +92,35 @@ class _FirstSpike(torch.autograd.Function):
     def forward(
         ctx: Any, times: Tensor, weights: Tensor, leak: float, horizon: float | None, least_slope: float
     ) -> Tensor:
-        found, order = times.detach().cpu().double().sort(dim=1)
+        # The kernel needs the inputs in order of time, and the weights of an input side by side, in float64.
+        sorted_times, order = times.detach().cpu().double().sort(dim=1)
         rows = weights.detach().cpu().double().t().contiguous()
+
         moments, slopes, peaks = (rows.new_empty(len(times), len(weights)) for _ in range(3))
-        kernel_inputs = (found.numpy(), order.numpy(), rows.numpy(), leak)
+        kernel_inputs = (sorted_times.numpy(), order.numpy(), rows.numpy(), leak)
         _forward(*kernel_inputs, horizon is not None, moments.numpy(), slopes.numpy(), peaks.numpy())
+
+        # The slope at a spike is at least `GRAZING`, so a slope of 0 marks a silent neuron. Gradients of spikes are
+        # divided by the slope, gradients of peaks are not: dT/dw = -e / slope, but dV/dw = e.
         fired = slopes > 0
         silent = torch.full_like(moments, math.inf) if horizon is None else horizon + 1 - peaks
-        ctx.save_for_backward(found, order, rows, moments, torch.where(fired, slopes.clamp(min=least_slope), 1))
+        ctx.save_for_backward(sorted_times, order, rows, moments, torch.where(fired, slopes.clamp(min=least_slope), 1))
         ctx.leak = leak
-        undefined = find_undefined(found, rows.t())
+
+        undefined = find_undefined(sorted_times, rows.t())
         return torch.where(fired, moments, silent).masked_fill_(undefined, math.nan).to(times)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, None, None, None]:
-        found, order, rows, moments, slopes = ctx.saved_tensors
+        sorted_times, order, rows, moments, slopes = ctx.saved_tensors
         shares = gradients[0].cpu().double() / slopes
-        to_rows, to_times = torch.zeros_like(rows), torch.zeros_like(found)
+        to_rows = torch.zeros_like(rows)
+        to_times = torch.zeros_like(sorted_times)
         wants_times = ctx.needs_input_grad[0]
-        kernel_inputs = (found.numpy(), order.numpy(), rows.numpy(), ctx.leak, moments.numpy(), shares.numpy())
+
+        kernel_inputs = (sorted_times.numpy(), order.numpy(), rows.numpy(), ctx.leak, moments.numpy(), shares.numpy())
         _backward(*kernel_inputs, to_rows.numpy(), to_times.numpy(), wants_times)
+
         to_weights = to_rows.t().to(gradients[0])
         return to_times.to(gradients[0]) if wants_times else None, to_weights, None, None, None
 
@@ -117,8 +128,12 @@ class _FirstSpike(torch.autograd.Function):
 @njit(cache=True, nogil=True)
 def lambert_w(x: float) -> float:
     """Return the principal branch of Lambert's W for -1/e <= x <= 0: w with w exp(w) = x and w >= -1."""
+    # Start from the series in p = sqrt(2 (1 + e x)) about the branch point, or from the series about 0
+    # (Corless et al. 1996, "On the Lambert W function", eq. 4.22 and 3.1).
     p = math.sqrt(max(0.0, 2 * (1 + math.e * x)))
     w = -1 + p - p * p / 3 + 11 / 72 * p * p * p if x < NEAR_BRANCH else x * (1 - x + 1.5 * x * x)
+
+    # Halley's method (eq. 5.9) triples the number of correct digits in a step.
     for _ in range(HALLEY_STEPS):
         e = math.exp(w)
         f = w * e - x
@@ -128,6 +143,7 @@ def lambert_w(x: float) -> float:
         w -= step
         if abs(step) <= 1e-16 * abs(w):
             break
+
     return max(w, -1.0)
 
 
@@ -136,12 +152,16 @@ def _crossing(v: float, i: float, leak: float) -> float:
     """Return the time until V reaches 1 from below without another input; infinite if it does not."""
     if i <= leak:  # a crossing needs slope i - leak > 0, and i only decreases
         return math.inf
+
+    # The times of the table at the top. If the argument is out of range, V never reaches 1.
     if leak == 0:
         return max(0.0, math.log(i / (i + v - 1))) if i + v > 1 else math.inf
+
     if leak == 0.5:
         b = v + 2 * i
         square = b * b - 8 * i
         return max(0.0, -2 * math.log((b + math.sqrt(square)) / (4 * i))) if square >= 0 and b > 0 else math.inf
+
     x = -math.exp(min(MAX_EXPONENT, -v / i)) / i
     return max(0.0, -v / i - lambert_w(x)) if x >= -1 / math.e else math.inf
 
@@ -159,8 +179,10 @@ def _response(s: float, leak: float) -> float:
 @njit(cache=True, nogil=True)
 def _peak(v: float, i: float, leak: float) -> float:
     """Return the time to the peak potential if it lies ahead; else 0."""
+    # A peak lies ahead only if the current and the slope i - leak * v are positive.
     if i <= max(0.0, leak * v):
         return 0.0
+
     if leak == 0:
         return math.inf
     return -2 * math.log((v + 2 * i) / (4 * i)) if leak == 0.5 else 1 - v / i
@@ -189,14 +211,19 @@ def _forward(
         slopes: Output [B, M]: slope of the potential at the spike; 0 if silent.
         peaks: Output [B, M]: peak potential of silent neurons.
     """
+    # Between inputs, V(s) = V exp(-a s) + I e(s) and I(s) = I exp(-s), from V and I of each neuron at the
+    # current input. b is a recording, n an input in order of time, row its index, and m a neuron.
     B, N = times.shape
     M = rows.shape[1]
-    v, i = np.zeros(M), np.zeros(M)  # V and I of each neuron at the current input
+    v = np.zeros(M)
+    i = np.zeros(M)
+
     for b in range(B):
         left = M  # neurons that have not spiked
         for m in range(M):
             v[m] = i[m] = slopes[b, m] = peaks[b, m] = 0
             moments[b, m] = -np.inf
+
         for n in range(N):
             now = times[b, n]
             if not now < np.inf:
@@ -212,7 +239,9 @@ def _forward(
                 continue
 
             # Find the neurons that spike, or reach their peak, before the next input.
-            keep, add, fall = math.exp(-leak * gap), _response(gap, leak), math.exp(-gap)
+            keep = math.exp(-leak * gap)
+            add = _response(gap, leak)
+            fall = math.exp(-gap)
             for m in range(M):
                 if slopes[b, m] > 0:
                     continue
@@ -227,11 +256,14 @@ def _forward(
                     slopes[b, m] = max(GRAZING, i[m] * math.exp(-s) - leak)
                     left -= 1
                 elif wants_peaks:
+                    # A silent neuron reports its peak potential, inside the gap or at its end.
                     s = min(gap, _peak(v[m], i[m], leak))
                     e = _response(s, leak)
                     largest = v[m] * (math.exp(-leak * s) if leak > 0 else 1.0) + i[m] * e
                     if largest > peaks[b, m]:
-                        moments[b, m], peaks[b, m] = now + s, largest
+                        moments[b, m] = now + s
+                        peaks[b, m] = largest
+
             if left == 0 or gap == np.inf:
                 break
 
@@ -266,13 +298,19 @@ def _backward(
         to_times: Output [B, N]: gradient of the times, in the original order of inputs.
         wants_times: Whether to compute `to_times`.
     """
+    # An input at time t with weight w has dV/dw = e(T - t) and dV/dt = -w e'(T - t) at the spike or peak T.
+    # b is a recording, n an input in order of time, row its index, and m a neuron.
     B, N = times.shape
     M = rows.shape[1]
-    by_weight, by_time = np.zeros(M), np.zeros(M)
+    by_weight = np.zeros(M)
+    by_time = np.zeros(M)
+
     for b in range(B):
+        # No neuron depends on inputs after its spike, so none after the last spike counts.
         last = before = -np.inf
         for m in range(M):
             last = max(last, moments[b, m])
+
         for n in range(N):
             now = times[b, n]
             if not now < last:
@@ -293,6 +331,7 @@ def _backward(
             row = order[b, n]
             for m in range(M):
                 to_rows[row, m] += by_weight[m]
+
             if wants_times:
                 total = 0.0
                 for m in range(M):

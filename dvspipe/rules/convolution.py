@@ -57,6 +57,7 @@ class StdpConfig(Settings):
             >>> StdpConfig(increase=0.125, largest=0.5, doubled_after=1).rates(0, 3).tolist()
             [[0.125, 0.09375], [0.25, 0.1875], [0.5, 0.375]]
         """
+        # 2^60 is far above all limits, and fits in float64.
         doublings = np.minimum(np.arange(seen, seen + count) // self.doubled_after, 60)
         increase = np.minimum(self.largest, self.increase * 2.0**doublings)
         return np.stack([increase, DEPRESSION * increase], axis=1).astype(np.float32)
@@ -119,15 +120,18 @@ def train_convolution(
         >>> convergence(weights) > 0.1 > convergence(learned)
         True
     """
-    side, padding = weights.shape[-1], competition.padding
+    side = weights.shape[-1]
+    padding = competition.padding
     if spikes.ndim != 5 or spikes.shape[2] != weights.shape[1] or min(spikes.shape[3:]) + 2 * padding < side:
         raise DataError(
             f"STDP: shapes do not fit (found spikes {list(spikes.shape)} and weights {list(weights.shape)}, expected "
             "[B, T, C, H, W] and [K, C, kernel, kernel])"
         )
+
     learned = weights.detach().float().cpu().permute(2, 3, 1, 0).contiguous().clone()
     events = spikes.detach().float().cpu().permute(0, 1, 3, 4, 2).contiguous()
     won = np.zeros(len(weights), np.int64)
+
     _train(events.numpy(), learned.numpy(), rates, competition, won)
     return learned.permute(3, 2, 0, 1).contiguous().to(weights.device), won
 
@@ -149,32 +153,48 @@ def _train(spikes: Singles, weights: Singles, rates: Singles, competition: Compe
         won: Number of recordings that each channel won, int64 [K]; increased in place.
     """
     B, T, H, W, C = spikes.shape
-    side, K, padding = weights.shape[0], weights.shape[3], competition.padding
+    side = weights.shape[0]
+    K = weights.shape[3]
+    padding = competition.padding
+
+    # b is a recording, t a step. Each recording starts with empty potentials; `arrived` is the step of each input's
+    # first spike, and a row of `winners` is y, x, k, t.
     potentials = np.empty((H + 2 * padding - side + 1, W + 2 * padding - side + 1, K), np.float32)
     closed = np.empty(potentials.shape[:2], np.bool_)
     open_maps = np.empty(K, np.bool_)
     arrived = np.empty((H, W, C), np.int32)
     winners = np.empty((competition.winners, 4), np.int64)
+
     for b in range(B):
-        potentials[:], closed[:], open_maps[:], arrived[:] = 0, False, True, NEVER
-        found = 0
+        potentials[:] = 0
+        closed[:] = False
+        open_maps[:] = True
+        arrived[:] = NEVER
+        count = 0
+
         for t in range(T):
             _note_arrivals(spikes[b, t], t, arrived)
             add_spikes(spikes[b, t], weights, potentials, closed, padding)
-            while found < competition.winners:
-                if not _find_winner(potentials, open_maps, closed, competition, winners[found]):
+
+            # Several neurons may win in a step; each winner inhibits some of the others.
+            while count < competition.winners:
+                if not _find_winner(potentials, open_maps, closed, competition, winners[count]):
                     break
-                winners[found, 3] = t
-                found += 1
-            if found == competition.winners:
+                winners[count, 3] = t
+                count += 1
+
+            if count == competition.winners:
                 break
-        for winner in winners[:found]:
+
+        # All weights change after the recording, so a winner does not affect the next one.
+        for winner in winners[:count]:
             won[winner[2]] += 1
             _update(weights, arrived, winner, rates[b], padding)
 
 
 @njit(cache=True, nogil=True, fastmath=SCAN_FASTMATH, error_model="numpy")
 def _note_arrivals(step: Singles, t: int, arrived: NDArray[np.int32]) -> None:
+    # y, x, c of one step [H, W, C].
     H, W, C = step.shape
     for y in range(H):
         for x in range(W):
@@ -192,27 +212,45 @@ def _find_winner(
     winner: NDArray[np.int64],
 ) -> bool:
     """Write row, column and channel of the next winner, and inhibit its channel and surroundings."""
-    largest, y0, x0, k0 = competition.threshold, -1, -1, -1
+    # The largest potential of an open channel at an open pixel y, x wins; of equal ones, the first in memory.
+    largest = competition.threshold
+    y0 = -1
+    x0 = -1
+    k0 = -1
+
     for y in range(potentials.shape[0]):
         for x in range(potentials.shape[1]):
             if closed[y, x]:
                 continue
-            own = potentials[y, x]
-            top = own[0]
-            for k in range(own.size):
-                top = max(top, own[k])
+            neurons = potentials[y, x]
+
+            # Most pixels are too low: their maximum, which vectorises, shows it without a look at the channels.
+            top = neurons[0]
+            for k in range(neurons.size):
+                top = max(top, neurons[k])
             if top < largest or (top == largest and k0 >= 0):
                 continue
-            for k in range(own.size):
-                if open_maps[k] and own[k] >= largest and (own[k] > largest or k0 < 0):
-                    largest, y0, x0, k0 = own[k], y, x, k
+
+            for k in range(neurons.size):
+                if open_maps[k] and neurons[k] >= largest and (neurons[k] > largest or k0 < 0):
+                    largest = neurons[k]
+                    y0 = y
+                    x0 = x
+                    k0 = k
+
     if k0 < 0:
         return False
-    winner[0], winner[1], winner[2] = y0, x0, k0
+
+    winner[0] = y0
+    winner[1] = x0
+    winner[2] = k0
     open_maps[k0] = False
+
+    # Inhibit all channels of the square around the winner.
     for y in range(max(0, y0 - competition.radius), min(closed.shape[0], y0 + competition.radius + 1)):
         for x in range(max(0, x0 - competition.radius), min(closed.shape[1], x0 + competition.radius + 1)):
             closed[y, x] = True
+
     return True
 
 
@@ -220,12 +258,23 @@ def _find_winner(
 def _update(
     weights: Singles, arrived: NDArray[np.int32], winner: NDArray[np.int64], rates: Singles, padding: int
 ) -> None:
-    y0, x0, k, t = winner[0] - padding, winner[1] - padding, winner[2], winner[3]
-    side, C = weights.shape[0], weights.shape[2]
+    # w += increase * w (1 - w) if the input spiked at t or before, else w -= decrease * w (1 - w), for kernel row dy,
+    # column dx and input channel c. The input of the kernel's corner is y0, x0.
+    y0 = winner[0] - padding
+    x0 = winner[1] - padding
+    k = winner[2]
+    t = winner[3]
+
+    side = weights.shape[0]
+    C = weights.shape[2]
     H, W = arrived.shape[:2]
+
     for dy in range(side):
         for dx in range(side):
-            y, x = y0 + dy, x0 + dx
+            y = y0 + dy
+            x = x0 + dx
+
+            # Padding never spikes.
             inside = 0 <= y < H and 0 <= x < W
             for c in range(C):
                 before = inside and arrived[y, x, c] <= t

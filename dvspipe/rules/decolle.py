@@ -51,18 +51,23 @@ class Decolle(OnlineRule):
         """Accumulate the gradients of each spiking layer from its own loss, for n steps."""
         if not self.readouts:
             self.readouts = self._draw(activities)
+
         for layer, activity, readout in zip(layers, activities, self.readouts, strict=True):
+            # The gradient of the layer's own loss passes back through its fixed readout.
             local = (activity.outputs.flatten(1) @ readout.T).unflatten(0, (len(activity.ones), -1))
             errors = (gradient_of(loss, local).flatten(0, 1) @ readout).reshape(activity.outputs.shape)
+
             to_currents = layer.to_currents(errors, activity.derivative)
             layer.synapses.add(to_currents, activity.traced, activity.ones)
 
     def _draw(self, activities: Sequence[Activity]) -> list[Tensor]:
         """Draw the fixed weights [K, outputs] of each layer from the seed."""
-        generator, classes = torch.Generator().manual_seed(self._seed), self.network.linear.out_features
+        generator = torch.Generator().manual_seed(self._seed)
+        classes = self.network.linear.out_features
         drawn = []
         for activity in activities:
             outputs = activity.outputs[0].numel()
             uniform = 2 * torch.rand(classes, outputs, generator=generator) - 1
             drawn.append((uniform / math.sqrt(outputs)).to(activity.outputs))
+
         return drawn

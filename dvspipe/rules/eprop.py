@@ -42,23 +42,30 @@ class EProp(OnlineRule):
         needs = super().find_unmet_needs(network)
         if isinstance(network, ModuleConfig) or len(network.channels) == 1:
             return needs
+
+        # The rule keeps the first layer.
         needs |= {"network.channels": [network.channels[0]]}
         if isinstance(network, CsnnConfig) and network.padded is not None:
             needs |= {"network.padded": [network.padded[0]]}
+
         return needs
 
     def add_hidden(
         self, layers: Sequence[OnlineLayer], activities: Sequence[Activity], errors: Tensor, _loss: Loss
     ) -> None:
         """Accumulate the gradients of the only spiking layer for n steps."""
-        (layer,), (activity,) = layers, activities
+        (layer,) = layers
+        (activity,) = activities
+
         n = len(activity.ones)
         errors = errors.reshape(*errors.shape[:2], -1)  # [n * B, neurons, pooled pixels]
         derivatives, traced, errors = (x.unflatten(0, (n, -1)) for x in (activity.derivative, activity.traced, errors))
+
         for step in range(n):
             eligible = _eligibility(layer, derivatives[step], traced[step], activity.ones[step])
             before = layer.eligibility
             layer.eligibility = eligible if before is None else eligible.add_(before, alpha=self.readout_keep)
+
             gradient = layer.scale * torch.einsum("bcp,bcpk->ck", errors[step], layer.eligibility)
             layer.synapses.to_weight += gradient[:, :-1].view_as(layer.synapses.weight)
             layer.synapses.to_bias += gradient[:, -1]
@@ -73,13 +80,17 @@ def _eligibility(layer: OnlineLayer, derivative: Tensor, traced: Tensor, one: Te
         traced: Input traces q, [B, C, H, W] or [B, inputs].
         one: Trace of the bias input.
     """
-    synapses, pool = layer.synapses.module, layer.lif.settings.pool
+    synapses = layer.synapses.module
+    pool = layer.lif.settings.pool
     if not isinstance(synapses, StandardisedConvolution):
         inputs = torch.cat([traced, one.expand(len(traced), 1)], dim=1)
         return derivative[:, :, None, None] * inputs[:, None, None]
-    B, _, H, W = derivative.shape  # patches: [B, synapses, H * W]
+
+    # patches: [B, synapses, H * W]
+    B, _, H, W = derivative.shape
     patches = nn.functional.unfold(traced, synapses.kernel_size, padding=int(synapses.padding[0]))
     inputs = torch.cat([patches, one.expand(B, 1, H * W)], dim=1).unflatten(2, (H, W))
+
     squares = (_squares(x, pool) for x in (derivative, inputs))
     eligible: Tensor = torch.einsum("bcps,bkps->bcpk", *squares) / pool**2
     return eligible

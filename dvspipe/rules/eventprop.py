@@ -40,7 +40,8 @@ from ..networks.inputs import check_positive, check_tensor
 from ..networks.spike_times import find_undefined
 
 NEWTON_STEPS = 100  # at most; bisects when a Newton step leaves the bracket
-MEAN, DEVIATION = 2.0, 1.0  # initial weights times N and sqrt(N), in units of the sum that reaches the threshold
+MEAN = 2.0  # initial weights times N, in units of the sum that reaches the threshold
+DEVIATION = 1.0  # initial weights times sqrt(N), in the same units
 Floats = NDArray[np.float64]
 
 
@@ -64,8 +65,10 @@ def eventprop(times: Tensor, weights: Tensor, *, tau_mem: float, tau_syn: float,
     """
     check_positive("eventprop", tau_mem=tau_mem, tau_syn=tau_syn, threshold=threshold)
     times = times[:, :, None] if times.ndim == 2 else times
+
     check_tensor(eventprop, "times", times, "B N S")
     check_tensor(eventprop, "weights", weights, "M N", {"N": times.shape[1]})
+
     spiked: Tensor = _EventProp.apply(times, weights, (tau_mem, tau_syn, threshold))  # type: ignore[no-untyped-call]
     return spiked
 
@@ -98,6 +101,8 @@ class EventPropLayer(nn.Module):
             "EventPropLayer", inputs=inputs, neurons=neurons, tau_mem=tau_mem, tau_syn=tau_syn, threshold=threshold
         )
         self.constants = {"tau_mem": tau_mem, "tau_syn": tau_syn, "threshold": threshold}
+
+        # Without the mean of the draws, the sum of a neuron's weights is exactly `MEAN`.
         drawn = torch.randn(neurons, inputs)
         spread = DEVIATION / math.sqrt(inputs) * (drawn - drawn.mean(1, keepdim=True))
         self.weight = nn.Parameter(threshold / largest_response(tau_mem, tau_syn) * (MEAN / inputs + spread))
@@ -129,7 +134,10 @@ class _EventProp(torch.autograd.Function):
         events, order = times.detach().cpu().double().flatten(1).sort(dim=1)
         w = weights.detach().cpu().double().contiguous()
         undefined = find_undefined(events, w)  # NaN would keep the kernels from ending
-        events, w = events.masked_fill(events.isnan(), math.inf), torch.where(w.isfinite(), w, 0)
+        events = events.masked_fill(events.isnan(), math.inf)
+        w = torch.where(w.isfinite(), w, 0)
+
+        # Nobody knows the number of spikes before the run; if there is no room for all, run again with enough.
         inputs = order // times.shape[2]
         capacity = max(1, times.shape[2])
         while True:
@@ -139,18 +147,25 @@ class _EventProp(torch.autograd.Function):
             if most <= capacity:
                 break
             capacity = most
+
         count = max(1, most)
-        spiked, currents = spiked[:, :, :count].contiguous(), currents[:, :, :count].contiguous()
+        spiked = spiked[:, :, :count].contiguous()
+        currents = currents[:, :, :count].contiguous()
+
         ctx.save_for_backward(events, order, w, spiked, currents)
-        ctx.constants, ctx.shape = constants, times.shape
+        ctx.constants = constants
+        ctx.shape = times.shape
+
         return spiked.masked_fill(undefined[:, :, None], math.nan).to(times)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:
         events, order, w, spiked, currents = ctx.saved_tensors
         wanted = gradients[0].cpu().double().contiguous()
-        to_times, to_w = torch.zeros_like(events), torch.zeros_like(w)
+        to_times = torch.zeros_like(events)
+        to_w = torch.zeros_like(w)
         inputs = order // ctx.shape[2]
+
         _backward(
             events.numpy(),
             inputs.numpy(),
@@ -161,6 +176,7 @@ class _EventProp(torch.autograd.Function):
             to_times.numpy(),
             to_w.numpy(),
         )
+
         unsorted = torch.zeros_like(to_times).scatter_(1, order, to_times)
         return unsorted.reshape(ctx.shape).to(gradients[0]), to_w.to(gradients[0]), None
 
@@ -169,6 +185,8 @@ class _EventProp(torch.autograd.Function):
 def _potential(s: float, v: float, i: float, tau_mem: float, tau_syn: float) -> float:
     """Return the potential after a time s without input."""
     keep = math.exp(-s / tau_mem)
+
+    # As in the module docstring without input; the second form has the limit of the first at equal constants.
     if tau_mem == tau_syn:
         return v * keep + i * s / tau_mem * keep
     return v * keep + i * tau_syn / (tau_mem - tau_syn) * (keep - math.exp(-s / tau_syn))
@@ -177,10 +195,13 @@ def _potential(s: float, v: float, i: float, tau_mem: float, tau_syn: float) -> 
 @njit(cache=True, nogil=True)
 def _peak_time(v: float, i: float, tau_mem: float, tau_syn: float) -> float:
     """Return the time of the peak potential if it rises now; else 0."""
+    # The potential peaks where V = I, because tau_mem dV/dt = I - V.
     if i <= max(0.0, v):
         return 0.0
+
     if tau_mem == tau_syn:
         return tau_mem * (1 - v / i)
+
     ratio = (i * tau_mem / (tau_mem - tau_syn)) / (v + i * tau_syn / (tau_mem - tau_syn))
     return math.log(ratio) * tau_mem * tau_syn / (tau_mem - tau_syn)
 
@@ -191,20 +212,28 @@ def _next_spike(v: float, i: float, gap: float, tau_mem: float, tau_syn: float, 
     high = min(gap, _peak_time(v, i, tau_mem, tau_syn))
     if high <= 0 or _potential(high, v, i, tau_mem, tau_syn) < threshold:
         return math.inf
-    low, s = 0.0, 0.5 * float(high)
+
+    # The potential rises from low to high, so they bracket the crossing. Newton's method finds it in few steps;
+    # a step that leaves the bracket is replaced by a bisection.
+    low = 0.0
+    s = 0.5 * float(high)
     for _ in range(NEWTON_STEPS):
         value = _potential(s, v, i, tau_mem, tau_syn)
         if value < threshold:
             low = s
         else:
             high = s
+
         slope = (i * math.exp(-s / tau_syn) - value) / tau_mem
         after = s - (value - threshold) / slope if slope > 0 else low
+
         if not low < after < high:
             after = 0.5 * (low + high)
+
         if abs(after - s) <= 1e-16 * max(1.0, s):
             break
         s = after
+
     return s
 
 
@@ -227,6 +256,7 @@ def _forward(
         spiked: Output: times of the first S' spikes, [B, M, S'].
         currents: Output: synaptic currents at these times, [B, M, S'].
     """
+    # b is a recording, m a neuron, n an input spike in order of time; v and i are V and I at time `now`.
     tau_mem, tau_syn, threshold = constants
     most = 0
     for b in range(events.shape[0]):
@@ -237,8 +267,11 @@ def _forward(
                 now = events[b, n]
                 if not now < math.inf:
                     break
+
                 i += w[m, inputs[b, n]]
                 after = events[b, n + 1] if n + 1 < events.shape[1] else math.inf
+
+                # The neuron may spike several times before the next input, each time from V = 0 on.
                 while True:
                     s = _next_spike(v, i, after - now, tau_mem, tau_syn, threshold)
                     if s == math.inf:
@@ -246,13 +279,18 @@ def _forward(
                     now += s
                     i *= math.exp(-s / tau_syn)
                     v = 0.0
+
+                    # Spikes without room are only counted.
                     if count < spiked.shape[2]:
-                        spiked[b, m, count], currents[b, m, count] = now, i
+                        spiked[b, m, count] = now
+                        currents[b, m, count] = i
                     count += 1
+
                 if after < math.inf:
                     v = _potential(after - now, v, i, tau_mem, tau_syn)
                     i *= math.exp(-(after - now) / tau_syn)
             most = max(most, count)
+
     return most
 
 
@@ -279,10 +317,13 @@ def _backward(
         to_times: Gradient of the sorted input times, [B, E]; increased in place.
         to_w: Gradient of the weights, [M, N]; increased in place.
     """
+    # The adjoint system of the module docstring, from the last spike to the first. b is a recording, m a neuron, k its
+    # next spike, n the next input spike, and x and y are the adjoint variables at time `last`.
     tau_mem, tau_syn, threshold = constants
     spiked, currents = spikes
     for b in range(events.shape[0]):
         for m in range(len(w)):
+            # Start at the last spike and the last input; later places are infinite.
             k = 0
             while k < spiked.shape[2] and spiked[b, m, k] < math.inf:
                 k += 1
@@ -290,20 +331,27 @@ def _backward(
             n = events.shape[1] - 1
             while n >= 0 and not events[b, n] < math.inf:
                 n -= 1
+
             x = y = 0.0
             last = spiked[b, m, k] if k >= 0 else 0.0
             while n >= 0:
-                own = k >= 0 and spiked[b, m, k] > events[b, n]
-                now = spiked[b, m, k] if own else events[b, n]
+                # An input at the time of a spike came after it: in `_forward`, the neuron spikes first.
+                is_spike = k >= 0 and spiked[b, m, k] > events[b, n]
+                now = spiked[b, m, k] if is_spike else events[b, n]
+
+                # Without spikes, x decays by itself, and y is driven by x.
                 s = max(0.0, last - now)
-                keep, fall = math.exp(-s / tau_mem), math.exp(-s / tau_syn)
+                keep = math.exp(-s / tau_mem)
+                fall = math.exp(-s / tau_syn)
                 if tau_mem == tau_syn:
                     y = y * fall + x * s / tau_syn * fall
                 else:
                     y = y * fall + x * tau_mem / (tau_mem - tau_syn) * (keep - fall)
+
                 x *= keep
                 last = now
-                if own:
+
+                if is_spike:
                     x += (threshold * x + wanted[b, m, k]) / (currents[b, m, k] - threshold)
                     k -= 1
                 else:

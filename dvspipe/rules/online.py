@@ -42,10 +42,13 @@ class Trace:
         """Return y for the next steps of x, both [n, ...]."""
         if not self.keep:
             return x
+
         y = torch.empty_like(x)
         before = torch.zeros_like(x[0]) if self._before is None else self._before
         for step, now in zip(x, y, strict=True):
             before = torch.add(step, before, alpha=self.keep, out=now)
+
+        # A copy, because the row itself would keep all of y in memory.
         self._before = before.clone()
         return y
 
@@ -61,11 +64,12 @@ class Dropout:
         """Apply the mask to features or gradients of n steps, [n * B, N]."""
         if not self.share:
             return x
+
         steps = x.unflatten(0, (n, -1))
         if self._mask is None:
             self._mask = draw_mask(steps[0], self.share)
-        kept: Tensor = (steps * self._mask).flatten(0, 1)
-        return kept
+        masked: Tensor = (steps * self._mask).flatten(0, 1)
+        return masked
 
 
 class Synapses:
@@ -82,8 +86,10 @@ class Synapses:
             self._sources = module.standardised(), module.offset
         else:
             self._sources = module.weight, module.bias
+
         self.weight, self.bias = (source.detach() for source in self._sources)
-        self.to_weight, self.to_bias = torch.zeros_like(self.weight), torch.zeros_like(self.bias)
+        self.to_weight = torch.zeros_like(self.weight)
+        self.to_bias = torch.zeros_like(self.bias)
 
     def release(self) -> None:
         """Add the gradients to the `grad` of the parameters, through weight standardisation if the layer has it."""
@@ -103,6 +109,7 @@ class Synapses:
             inputs: Factor of the weights, for example a trace of the inputs, [n * B, ...].
             ones: Factor of the biases at each step, [n].
         """
+        # The weights of images get one gradient for all pixels, and so do the biases.
         if isinstance(self.module, StandardisedConvolution):
             self.to_weight += conv2d_weight(inputs, self.weight.shape, to_currents, padding=self.module.padding)
             to_currents = to_currents.sum((2, 3))
@@ -141,13 +148,18 @@ class OnlineLayer:
     """Spiking layer that runs forward in time without a graph; `keep` is the decay of the input traces per step."""
 
     def __init__(self, block: Convolution | Linear, keep: float | None) -> None:
-        self.block, self.lif = block, block.lif
+        self.block = block
+        self.lif = block.lif
+
         self.synapses = Synapses(_synapses_of(block))
         leak = float(self.lif.leak(self.synapses.module.weight.dtype))
         self.scale = leak * self.lif.settings.gain
         keep = 1 - leak if keep is None else keep
-        self._trace, self._ones = Trace(keep), Trace(keep)
+
+        self._trace = Trace(keep)
+        self._ones = Trace(keep)
         self._state: Tensor | None = None
+
         self._dropout = Dropout(block.dropout if isinstance(block, Linear) and block.training else 0.0)
         self._derivatives: Trace | None = None
         self._last_trace = torch.empty(0)
@@ -159,8 +171,10 @@ class OnlineLayer:
             x = self._dropout.apply(x.flatten(1), n)
         traced = self._trace.follow(_pixels(x).unflatten(0, (n, -1))).flatten(0, 1)
         ones = self._ones.follow(x.new_ones(n))
+
         currents = _pixels(self.synapses.currents(x)).unflatten(0, (n, -1))
         derivative, spikes, self._state = self.lif.differentiate(currents, self._state)
+
         return Activity(
             x, _channels(traced), ones, _channels(derivative.flatten(0, 1)), _channels(spikes.flatten(0, 1))
         )
@@ -176,10 +190,15 @@ class OnlineLayer:
         to_spikes = self.scale / pool**2 * to_outputs
         if pool == 1:
             return to_spikes * derivative
+
         H, W = derivative.shape[2:]
         height, width = (pool * length for length in to_spikes.shape[2:])
+
+        # Every spike of a square gets the gradient of its mean, times its own derivative; pixels outside complete
+        # squares get 0.
         rows = _pixels(to_spikes)[:, :, :, None].expand(-1, -1, -1, pool, -1).flatten(2, 3)
         inside = (_pixels(derivative)[:, :height, :width].unflatten(1, (-1, pool)) * rows[:, :, None]).flatten(1, 2)
+
         complete = (height, width) == (H, W)
         return _channels(inside if complete else nn.functional.pad(inside, (0, 0, 0, W - width, 0, H - height)))
 
@@ -187,10 +206,13 @@ class OnlineLayer:
         """Return the trace of surrogate derivatives before each step, [n * B, ...], with decay `keep` per step."""
         derivatives = activity.derivative.unflatten(0, (len(activity.ones), -1))
         if self._derivatives is None:
-            self._derivatives, self._last_trace = Trace(keep), torch.zeros_like(derivatives[0])
+            self._derivatives = Trace(keep)
+            self._last_trace = torch.zeros_like(derivatives[0])
+
         traces = self._derivatives.follow(derivatives)
         before = torch.cat([self._last_trace[None], traces[:-1]])
         self._last_trace = traces[-1]
+
         return before.flatten(0, 1)
 
     def to_outputs_below(self, to_currents: Tensor, activity: Activity, below: Tensor) -> Tensor:
@@ -232,11 +254,15 @@ class OnlineRule(ABC):
         check_positive(type(self).__name__, steps=steps)
         if not isinstance(network, SpikingNetwork):
             raise ConfigError(f"{type(self).__name__}: found {type(network).__name__}, expected a SpikingNetwork")
+
         needs = self.find_unmet_needs(network.config)
         if needs:
             raise ConfigError(f"{type(self).__name__}: needs {write_overrides(needs)}")
+
         assert isinstance(network.readout, LeakyReadout)
-        self.network, self.steps, self.keep = network, steps, keep
+        self.network = network
+        self.steps = steps
+        self.keep = keep
         self.readout = network.readout
         self.readout_keep = 1 - network.readout.factor if keep is None else keep
 
@@ -246,7 +272,10 @@ class OnlineRule(ABC):
     @classmethod
     def find_unmet_needs(cls, network: NetworkConfig) -> dict[str, JsonValue]:
         """Return the required values of all settings in which `network` differs, by setting name."""
-        is_mlp, default = isinstance(network, MlpConfig), CsnnConfig()
+        # A setting that a kind of network does not have counts as the default of `csnn`.
+        is_mlp = isinstance(network, MlpConfig)
+        default = CsnnConfig()
+
         needs: dict[str, JsonValue] = {
             "kind": "mlp" if is_mlp else "csnn",
             **({} if is_mlp else {"norm": "weight"}),
@@ -256,8 +285,9 @@ class OnlineRule(ABC):
             "tau_syn_s": None,
             "learn_tau": False,
         }
-        found = {name: getattr(network, name, getattr(default, name)) for name in needs}
-        return {f"network.{name}": value for name, value in needs.items() if found[name] != value}
+
+        values = {name: getattr(network, name, getattr(default, name)) for name in needs}
+        return {f"network.{name}": value for name, value in needs.items() if values[name] != value}
 
     @abstractmethod
     def add_hidden(
@@ -288,30 +318,40 @@ class OnlineRule(ABC):
         layers = [OnlineLayer(block, self.keep) for block in self.network.layers]  # type: ignore[arg-type]
         readout = _Readout(self.network, self.readout_keep)
         synapses = [*(layer.synapses for layer in layers), readout.synapses]
+
         outputs = []
         for piece in spikes.split(1 if after_step else self.steps):
             outputs.append(self._update_piece(layers, readout, piece, _scaled(loss, len(piece) / len(spikes))))
+
+            # Between two steps, the weights change by the gradients so far.
             if after_step:
-                for each in synapses:
-                    each.release()
+                for part in synapses:
+                    part.release()
                 after_step()
-                for each in synapses:
-                    each.read()
+                for part in synapses:
+                    part.read()
+
         if not after_step:
-            for each in synapses:
-                each.release()
+            for part in synapses:
+                part.release()
+
         return torch.cat(outputs)
 
     @torch.no_grad()
     def _update_piece(self, layers: Sequence[OnlineLayer], readout: _Readout, piece: Tensor, loss: Loss) -> Tensor:
-        n, activities = len(piece), list[Activity]()
+        n = len(piece)
+        activities = list[Activity]()
         x = piece.flatten(0, 1).to(readout.synapses.weight.dtype).contiguous(memory_format=torch.channels_last)
+
         for layer in layers:
             activities.append(layer.run(x, n))
             x = activities[-1].outputs
+
+        # The loss of a step reaches the layers through the readout; each rule does the rest.
         outputs = readout.run(x, n)
         errors = readout.add(gradient_of(loss, outputs)).reshape(x.shape)
         self.add_hidden(layers, activities, errors, loss)
+
         return outputs
 
 
@@ -323,7 +363,9 @@ class _Readout:
         self.neurons = network.readout
         self.synapses = Synapses(network.linear)
         self.scale = network.readout.factor * network.readout.gain
-        self._trace, self._ones = Trace(keep), Trace(keep)
+
+        self._trace = Trace(keep)
+        self._ones = Trace(keep)
         self._state: Tensor | None = None
         self._dropout = Dropout(network.dropout if network.training else 0.0)
         self._traced = self._all_ones = torch.empty(0)
@@ -333,6 +375,7 @@ class _Readout:
         features = self._dropout.apply(x.flatten(1), n).unflatten(0, (n, -1))
         self._traced = self._trace.follow(features).flatten(0, 1)
         self._all_ones = self._ones.follow(features.new_ones(n))
+
         outputs: Tensor
         outputs, self._state = self.neurons(self.synapses.currents(features), self._state)
         return outputs

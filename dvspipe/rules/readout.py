@@ -29,7 +29,8 @@ log = logging.getLogger(__name__)
 
 PENALTIES = tuple(10.0 ** (exponent / 2) for exponent in range(-6, 5))
 """Candidate penalties, relative to the mean squared norm of a recording's features."""
-FIT_STEPS, TOLERANCE = 100, 1e-3  # iterations at most; maximum change of a logit at convergence
+FIT_STEPS = 100  # iterations at most
+TOLERANCE = 1e-3  # maximum change of a logit at convergence
 MAX_CURVATURE = 0.25  # maximum second derivative p (1 - p) of the cross-entropy by a logit
 
 
@@ -78,6 +79,7 @@ def read_features(network: Network, spikes: Tensor) -> Tensor:
     """
     linear = require_linear(network)
     with torch.no_grad():
+        # The constant feature is what the leak makes of a constant input: it belongs to the bias.
         inputs = read_inputs(linear, spikes).double()
         traces, _ = linear.readout(inputs, None)
         constant, _ = linear.readout(inputs.new_ones(len(spikes), len(inputs[0]), 1), None)
@@ -86,10 +88,10 @@ def read_features(network: Network, spikes: Tensor) -> Tensor:
 
 def read_inputs(network: SpikingNetwork, spikes: Tensor) -> Tensor:
     """Return the inputs [T, B, F] of the last linear layer for spikes [T, B, C, H, W], in evaluation mode."""
-    found: list[Tensor] = []
-    with network.linear.register_forward_pre_hook(lambda _, inputs: found.append(inputs[0])):
+    collected: list[Tensor] = []
+    with network.linear.register_forward_pre_hook(lambda _, inputs: collected.append(inputs[0])):
         network.eval()(spikes)
-    return found[0]
+    return collected[0]
 
 
 def find_readout(network: SpikingNetwork) -> Tensor:
@@ -114,16 +116,18 @@ def find_features(moments: ClassMoments | None, labels: Tensor, classes: Sequenc
         classes: Names of all classes.
         name: Name of the network, for the warning.
     """
-    found = None if moments is None else moments.features
-    missing = [each for number, each in enumerate(classes) if not bool((labels == number).any())]
-    if found is None and missing:
+    features = None if moments is None else moments.features
+    missing = [class_name for number, class_name in enumerate(classes) if not bool((labels == number).any())]
+
+    if features is None and missing:
         log.warning(
             "%s: stores no class features (written by an earlier version); accuracy may drop for classes without "
             "recordings: %s",
             name,
             ", ".join(missing),
         )
-    return found
+
+    return features
 
 
 class ReadoutFit(NamedTuple):
@@ -188,26 +192,36 @@ def fit_readout(
     """
     if not len(features):
         raise DataError("no recordings to fit the readout to")
+
     K = len(readout)
     if not bool(((labels >= 0) & (labels < K)).all()):
         raise DataError(
             f"a label is not a class (found {int(labels.min())} to {int(labels.max())}, expected 0 to {K - 1})"
         )
+
+    # Classes without recordings keep their logits; see `_Ridge`.
     given = features @ readout.T
-    kept = features[:0] if classes is None else classes[~torch.isin(torch.arange(K), labels)]
-    ridge = _Ridge(features, torch.arange(len(features)) if recordings is None else recordings, kept)
+    unseen = features[:0] if classes is None else classes[~torch.isin(torch.arange(K), labels)]
+    ridge = _Ridge(features, torch.arange(len(features)) if recordings is None else recordings, unseen)
+
     one_hot = nn.functional.one_hot(labels, K)
 
     def loss(logits: Tensor) -> float:
-        each = nn.functional.cross_entropy(logits / temperature, labels, reduction="none")
-        return float((each * ridge.weights).sum())
+        losses = nn.functional.cross_entropy(logits / temperature, labels, reduction="none")
+        return float((losses * ridge.weights).sum())
 
-    best, least = ReadoutFit(readout, math.inf, given), loss(given)
+    best = ReadoutFit(readout, math.inf, given)
+    least = loss(given)
+
     for penalty in PENALTIES:
         wanted = _iterate(ridge, given, one_hot, penalty, temperature)
         left_out = given + ridge.leave_out(wanted, penalty)
+
+        # Left-out recordings choose the penalty, and whether the fit is better than the given readout.
         if (now := loss(left_out)) < least:
-            best, least = ReadoutFit(readout + ridge.solve(wanted, penalty), penalty, left_out), now
+            best = ReadoutFit(readout + ridge.solve(wanted, penalty), penalty, left_out)
+            least = now
+
     return best
 
 
@@ -215,11 +229,16 @@ def _iterate(ridge: _Ridge, given: Tensor, one_hot: Tensor, penalty: float, temp
     """Return the targets [N, K] of the last ridge regression."""
     changes = torch.zeros_like(given)  # D f
     for _ in range(FIT_STEPS):
+        # A Newton step with the maximum curvature is a ridge regression of these targets.
         errors = one_hot - ((given + changes) / temperature).softmax(1)
         wanted = changes + temperature / MAX_CURVATURE * errors
-        before, changes = changes, ridge.predict(wanted, penalty)
+
+        before = changes
+        changes = ridge.predict(wanted, penalty)
+
         if float((changes - before).abs().max()) < TOLERANCE:
             break
+
     return wanted
 
 
@@ -231,6 +250,7 @@ class _Ridge:
     """
 
     def __init__(self, features: Tensor, recordings: Tensor, kept: Tensor) -> None:
+        # Weights of rows enter a least-squares fit as their square roots.
         self._groups = [(recordings == number).nonzero()[:, 0] for number in recordings.unique()]
         self.weights = torch.ones(len(recordings), dtype=torch.float64)
         for group in self._groups:
@@ -238,30 +258,33 @@ class _Ridge:
 
         self._roots = self.weights.sqrt()[:, None]
         rows = self._roots * features
+
         self._scale = float(rows.square().sum()) / len(self._groups)
         left, self._values, self._right = torch.linalg.svd(
             torch.cat([rows, math.sqrt(len(self._groups)) * kept]), full_matrices=False
         )
+
         self._left = left[: len(rows)]
 
     def solve(self, targets: Tensor, penalty: float) -> Tensor:
         """Return the coefficients [K, F] for targets [N, K]."""
         shrunk = self._values / (self._values.square() + penalty * self._scale)
-        found: Tensor = (self._right.T @ (shrunk[:, None] * (self._left.T @ (self._roots * targets)))).T
-        return found
+        coefficients: Tensor = (self._right.T @ (shrunk[:, None] * (self._left.T @ (self._roots * targets)))).T
+        return coefficients
 
     def predict(self, targets: Tensor, penalty: float) -> Tensor:
         """Return the predictions [N, K] for all samples."""
         coordinates = self._left.T @ (self._roots * targets)
-        found: Tensor = self._left @ (self._kept(penalty)[:, None] * coordinates) / self._roots
-        return found
+        predictions: Tensor = self._left @ (self._kept(penalty)[:, None] * coordinates) / self._roots
+        return predictions
 
     def leave_out(self, targets: Tensor, penalty: float) -> Tensor:
         """Return the predictions [N, K], each by coefficients fitted without the sample's recording."""
+        # The residual without a group is (1 - H)^-1 times its residual, with the group's block H of the hat matrix.
         residuals = self._roots * (targets - self.predict(targets, penalty))
         for group in self._groups:
-            own = self._left[group]
-            hat = (own * self._kept(penalty)) @ own.T
+            rows = self._left[group]
+            hat = (rows * self._kept(penalty)) @ rows.T
             residuals[group] = torch.linalg.solve(torch.eye(len(group), dtype=hat.dtype) - hat, residuals[group])
         return targets - residuals / self._roots
 

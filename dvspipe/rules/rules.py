@@ -40,7 +40,8 @@ def build_rule(name: Rule, network: SpikingNetwork, *, steps: int | None = None,
     Raises:
         ConfigError: If the name is unknown, or the network has unmet needs.
     """
-    steps, kind = steps or STEPS, _find_kind(name)
+    steps = steps or STEPS
+    kind = _find_kind(name)
     if kind is None:
         return None
     return Decolle(network, seed=seed, steps=steps) if kind is Decolle else kind(network, steps=steps)

@@ -45,9 +45,11 @@ def evaluate_loss(loss: Loss, outputs: Tensor) -> Tensor:
         value = loss(outputs)
     except TypeError as error:
         raise ArgumentError(f"loss: expected a function of the outputs alone ({error})") from error
+
     if not isinstance(value, Tensor) or value.numel() != 1:
         found = f"shape {[*value.shape]}" if isinstance(value, Tensor) else describe_value(value)
         raise ArgumentError(f"loss: wrong result (found {found}, expected a tensor with one number)")
+
     return value
 
 
@@ -72,13 +74,19 @@ def backpropagate(network: Forward, spikes: Tensor, loss: Loss, *, truncate: int
     check_tensor(backpropagate, "spikes", spikes, "T B ...")
     truncate = len(spikes) if truncate is None else truncate
     check_positive("backpropagate", truncate=truncate)
+
     state: State | None = None
     outputs = []
+
     for window in spikes.split(truncate):
         output, state = run_network(network, window, state)
+
+        # A window's loss is a mean over its steps, so it counts by its share of all steps.
         (evaluate_loss(loss, output) * (len(window) / len(spikes))).backward()
         state = [tensor.detach() for tensor in state]
+
         outputs.append(output.detach())
+
     return torch.cat(outputs)
 
 
@@ -122,29 +130,40 @@ def backpropagate_segments(
     """
     check_tensor(backpropagate_segments, "spikes", spikes, "T B ...")
     check_positive("backpropagate_segments", steps=steps)
+
     run = _Repeatable(forward or network, spikes.device)
     segments = spikes.split(steps)
     *earlier, last = segments
+
+    # With many segments, keep the state before each group of about sqrt(S) segments, and recompute the others.
     group = 1 if len(segments) <= STATES_PER_STEP * steps else math.isqrt(len(segments) - 1) + 1
     states: list[State | None] = []
-    state, outputs = None, []
+    state = None
+    outputs = []
+
     with torch.no_grad():
         for number, segment in enumerate(earlier):
             if number % group == 0:
                 states.append(state)
             output, state = run(segment, state)
             outputs.append(output)
+
+    # The loss needs all outputs, but only the graph of the last segment.
     graph = _Graph(run, last, state)
     leaf = torch.cat([*outputs, graph.outputs.detach()]).requires_grad_()
     evaluate_loss(loss, leaf).backward()
     assert leaf.grad is not None
+
     to_outputs = leaf.grad.split(steps)
     to_state = graph.propagate(to_outputs[-1], [])
+
+    # The forward run has updated the running statistics, so recomputed segments must not.
     with freeze_statistics(network):
         for first in reversed(range(0, len(earlier), group)):
             before = _states_before(run, earlier[first : first + group], states.pop())
             for number in reversed(range(first, first + len(before))):
                 to_state = _Graph(run, earlier[number], before.pop()).propagate(to_outputs[number], to_state)
+
     return leaf.detach()
 
 
@@ -180,8 +199,11 @@ class Bptt:
             raise ConfigError(f"Bptt: found {type(network).__name__}, expected a network, a torch.nn.Module")
         if steps is not None and truncate is not None:
             raise ConfigError(f"Bptt: steps = {steps} contradicts truncate = {truncate} (expected one of them)")
+
         check_positive("Bptt", steps=1 if steps is None else steps, truncate=1 if truncate is None else truncate)
-        self.network, self.steps, self.truncate = network, steps, truncate
+        self.network = network
+        self.steps = steps
+        self.truncate = truncate
         self.forward: Forward = forward or network
 
     def __repr__(self) -> str:
@@ -204,12 +226,14 @@ class _Repeatable:
     """Network that repeats the same random draws at each call."""
 
     def __init__(self, network: Forward, device: torch.device) -> None:
-        self.network, self.device = network, device
+        self.network = network
+        self.device = device
         self.draws = [torch.get_rng_state()]
         if device.type == "cuda":
             self.draws.append(torch.cuda.get_rng_state(device))
 
     def __call__(self, spikes: Tensor, state: State | None) -> tuple[Tensor, State]:
+        # Dropout must draw the same masks when a segment is recomputed.
         torch.set_rng_state(self.draws[0])
         if self.device.type == "cuda":
             torch.cuda.set_rng_state(self.draws[1], self.device)
@@ -252,6 +276,7 @@ def measure_graph(network: nn.Module, spikes: Tensor) -> int:
         network: Network in training mode; not changed.
         spikes: [T, B, C, H, W] with at least one step.
     """
+    # A second step shows what a step costs, without what the graph of any length needs.
     devices = [spikes.device] if spikes.device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
         one, two = (_kept_bytes(copy.deepcopy(network), spikes[:1].expand(T, *spikes.shape[1:])) for T in (1, 2))
@@ -259,17 +284,20 @@ def measure_graph(network: nn.Module, spikes: Tensor) -> int:
 
 
 def _kept_bytes(network: nn.Module, spikes: Tensor) -> int:
-    kept: dict[int, int] = {}
+    storages: dict[int, int] = {}
 
     def note(tensor: Tensor) -> Tensor:
+        # Tensors may share a storage, which counts once.
         storage = tensor.untyped_storage()
-        kept[storage.data_ptr()] = storage.nbytes()
+        storages[storage.data_ptr()] = storage.nbytes()
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
         outputs, _ = network(spikes, None)  # keeps the graph, or its memory would be reused
+
     del outputs
-    return sum(kept.values())
+
+    return sum(storages.values())
 
 
 def choose_segment(steps: int, step_bytes: int, memory: int) -> int | None:

@@ -63,11 +63,15 @@ def spikeprop_times(
     check_tensor(spikeprop_times, "times", times, "B N")
     check_tensor(spikeprop_times, "delays", delays, "D")
     check_tensor(spikeprop_times, "weights", weights, "M N D", {"N": times.shape[1], "D": len(delays)})
+
+    # In units of tau, e(s) is e = 2.718... times the response s exp(-s) of a neuron with leak 1.
     arrivals = (times[:, :, None] + delays) / tau
     scaled = weights * (math.e / threshold)
+
     spiked = first_spike_times(
         arrivals.flatten(1), scaled.flatten(1), leak=1.0, least_slope=least_slope * tau / threshold
     )
+
     return tau * spiked
 
 
@@ -98,12 +102,17 @@ class SpikePropLayer(nn.Module):
         super().__init__()
         if not len(delays):
             raise ConfigError("delays = []: expected at least one delay")
+
         check_positive("SpikePropLayer", inputs=inputs, neurons=neurons, tau=tau, threshold=threshold)
         if not weights[0] <= weights[1]:
             raise ConfigError(f"weights = {weights}: expected a range, such as (1, 10)")
-        self.tau, self.threshold, self.least_slope = tau, threshold, least_slope
+
+        self.tau = tau
+        self.threshold = threshold
+        self.least_slope = least_slope
+
         self.delays: Tensor
-        self.register_buffer("delays", torch.tensor([as_number("delays", each) for each in delays]))
+        self.register_buffer("delays", torch.tensor([as_number("delays", delay) for delay in delays]))
         self.weight = nn.Parameter(torch.empty(neurons, inputs, len(self.delays)).uniform_(*weights))
 
     def extra_repr(self) -> str:

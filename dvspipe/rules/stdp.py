@@ -61,13 +61,17 @@ class StdpRule(Settings):
         """Apply the rule to spike trains; see `apply_stdp`."""
         if not dt_s > 0:
             raise ConfigError(f"dt_s = {dt_s:g}: expected a time above 0")
+
         _check(self, weights, pre, post, traces)
         M, N = weights.shape
+
         before = traces or Traces(torch.zeros(2, N, dtype=torch.float64), torch.zeros(2, M, dtype=torch.float64))
         after = Traces(*(trace.to("cpu", torch.float64, copy=True) for trace in before))
+
         changed = weights.detach().to("cpu", copy=True).contiguous()
         spikes = (train.detach().cpu().numpy() != 0 for train in (pre, post))
         _apply(changed.numpy(), *spikes, *(trace.numpy() for trace in after), self.constants(dt_s))
+
         return changed.to(weights.device), after
 
     def constants(self, dt_s: float) -> StdpConstants:
@@ -109,8 +113,10 @@ class PairRule(StdpRule):
 
     def constants(self, dt_s: float) -> StdpConstants:
         """Return the constants of the rule for steps of `dt_s` seconds; it has no slow traces."""
+        # Without slow traces, their decay does not matter: their changes are 0.
         fast = (math.exp(-dt_s / tau_s) for tau_s in (self.tau_plus_s, self.tau_minus_s))
         keep_pre, keep_post = ((keep, math.exp(-dt_s)) for keep in fast)
+
         changes = (self.increase, 0.0), (self.decrease, 0.0)
         return StdpConstants(keep_pre, keep_post, *changes, self.bound == "multiplicative", *LIMITS[self.bound])
 
@@ -207,10 +213,14 @@ def _apply(
     rule: StdpConstants,
 ) -> None:
     """Update weights [M, N] and the traces x [2, N] and y [2, M] in place, for spikes [T, N] and [T, M]."""
+    # At step t: the traces x of pre and y of post spikes decay (row 0 fast, row 1 slow), the weights change, and
+    # the spikes are added. n is an input, m a neuron.
     for t in range(len(pre)):
         for speed in range(2):
             x[speed] *= rule.keep_pre[speed]
             y[speed] *= rule.keep_post[speed]
+
+        # Only synapses with a spike change: all of a neuron that spikes, else those of the inputs that spike.
         arrived = np.flatnonzero(pre[t])
         for m in range(len(weights)):
             if post[t, m]:
@@ -219,6 +229,7 @@ def _apply(
             else:
                 for k in arrived:
                     _change(weights, m, k, True, False, x, y, rule)
+
         x += pre[t]
         y += post[t]
 
@@ -234,11 +245,17 @@ def _change(
     y: NDArray[np.float64],
     rule: StdpConstants,
 ) -> None:
-    w, change = weights[m, n], 0.0
+    # A post spike adds x_fast (A2+ + A3+ y_slow), a pre spike subtracts y_fast (A2- + A3- x_slow); a multiplicative
+    # bound scales them by 1 - w and w.
+    w = weights[m, n]
+    change = 0.0
+
     if is_post:
         scale = 1 - w if rule.is_multiplicative else 1.0
         change += scale * x[0, n] * (rule.increase[0] + rule.increase[1] * y[1, m])
+
     if is_pre:
         scale = w if rule.is_multiplicative else 1.0
         change -= scale * y[0, m] * (rule.decrease[0] + rule.decrease[1] * x[1, n])
+
     weights[m, n] = min(max(w + change, rule.lowest), rule.highest)

@@ -73,7 +73,9 @@ class VanRossum:
     @property
     def scale(self) -> float:
         """Scale of the difference of two exponentials; gives the kernel a squared integral of 1."""
-        a, b = self.decay_s, self.rise_s
+        # The integral of (exp(-t / a) - exp(-t / b))^2 is a / 2 + b / 2 - 2 a b / (a + b).
+        a = self.decay_s
+        b = self.rise_s
         return float((a / 2 + b / 2 - 2 * a * b / (a + b)) ** -0.5)
 
     @property
@@ -100,7 +102,8 @@ class VanRossum:
             DataError: If there is no step.
         """
         check_tensor(self, "signal", signal, "T ...")
-        state, filtered = self.start(signal[0]), []
+        state = self.start(signal[0])
+        filtered = []
         for now in signal.unbind(0):
             value, state = self.step(now, state)
             filtered.append(value)
@@ -163,7 +166,10 @@ class SuperSpikeLayer(nn.Module):
             "SuperSpikeLayer", inputs=inputs, neurons=neurons, dt=dt, tau_mem_s=tau_mem_s, tau_syn_s=tau_syn_s
         )
         self.keep_mem, self.keep_syn = (float(torch.tensor(-dt / tau).exp()) for tau in (tau_mem_s, tau_syn_s))
-        self.slope, self.error = slope, VanRossum(dt)
+
+        self.slope = slope
+        self.error = VanRossum(dt)
+
         drawn = torch.randn(neurons, inputs, generator=generator)
         self.weight = nn.Parameter(2 * drawn.abs() / inputs**0.5)
 
@@ -182,12 +188,15 @@ class SuperSpikeLayer(nn.Module):
         check_tensor(self, "inputs", inputs, "T B N", {"N": self.weight.shape[1]})
         inputs = inputs.to(self.weight.dtype)
         current = potential = inputs.new_zeros(inputs.shape[1], len(self.weight))
+
         steps = []
         for arrived in inputs.unbind(0):
             current, potential = self._charge(arrived, current, potential)
             spikes: Tensor = Spike.apply(potential - 1, "superspike", self.slope)  # type: ignore[no-untyped-call]
             potential = potential - spikes.detach()
+
             steps.append(spikes)
+
         return torch.stack(steps)
 
     def _charge(self, arrived: Tensor, current: Tensor, potential: Tensor) -> tuple[Tensor, Tensor]:
@@ -209,24 +218,34 @@ class SuperSpikeLayer(nn.Module):
         check_tensor(self, "inputs", inputs, "T B N", {"N": self.weight.shape[1]})
         T, B, N = inputs.shape
         check_tensor(self, "targets", targets, "T B M", {"T": T, "B": B, "M": len(self.weight)})
+
         inputs = inputs.to(self.weight.dtype)
         current = potential = inputs.new_zeros(B, len(self.weight))
+
         trace = effect = inputs.new_zeros(B, N)  # filtered input spikes; their effect k * S on the potential
         error_state = self.error.start(current)
         eligibility_state = self.error.start(current[:, :, None] * effect[:, None])
-        gradient, loss, steps = torch.zeros_like(self.weight), inputs.new_zeros(()), []
+
+        gradient = torch.zeros_like(self.weight)
+        loss = inputs.new_zeros(())
+        steps = []
         for arrived, wanted in zip(inputs.unbind(0), targets.unbind(0), strict=True):
+            # I and U of the neurons, then the effect k * S of each input, by the same filters.
             current, potential = self._charge(arrived, current, potential)
             trace = self.keep_syn * trace + arrived
             effect = self.keep_mem * effect + (1 - self.keep_mem) * trace
+
             sensitive = surrogate_derivative(potential - 1, "superspike", self.slope)
             spikes = (potential > 1).to(potential)
             potential = potential - spikes
+
             error, error_state = self.error.step(wanted - spikes, error_state)
             eligibility, eligibility_state = self.error.step(sensitive[:, :, None] * effect[:, None], eligibility_state)
+
             gradient -= self.error.dt * torch.einsum("bm,bmn->mn", error, eligibility)
             loss += 0.5 * self.error.dt * error.square().sum()
             steps.append(spikes)
+
         return SuperSpikeResult(torch.stack(steps), loss, gradient)
 
 
@@ -259,10 +278,12 @@ class RMaxProp(torch.optim.Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 closure()
+
         for group in self.param_groups:
             for weight in group["params"]:
                 if weight.grad is None:
                     continue
+
                 state = self.state[weight]
                 largest = torch.maximum(weight.grad**2, group["decay"] * state.get("g2", torch.zeros_like(weight)))
                 state["g2"] = largest

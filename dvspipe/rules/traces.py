@@ -44,10 +44,14 @@ class OTTT(OnlineRule):
         self, layers: Sequence[OnlineLayer], activities: Sequence[Activity], errors: Tensor, _loss: Loss
     ) -> None:
         """Accumulate the gradients of the spiking layers for n steps."""
+        # Errors pass from the last layer to the first within these steps.
         for number in reversed(range(len(layers))):
-            layer, activity = layers[number], activities[number]
+            layer = layers[number]
+            activity = activities[number]
             to_currents = layer.to_currents(errors, activity.derivative)
             layer.synapses.add(to_currents, activity.traced, activity.ones)
+
+            # Below the first layer are only the inputs, which need no error.
             self.add_more(layer, activity, errors)
             if number:
                 errors = layer.to_outputs_below(to_currents, activity, activities[number - 1].outputs)
@@ -108,11 +112,15 @@ class STLLR(OTTT):
         steps: int = STEPS,
     ) -> None:
         super().__init__(network, keep=keep, steps=steps)
-        self.readout_keep = 1 - self.readout.factor  # its gradient needs no rule
-        self.post_keep, self.post_share = post_keep, post_share
+
+        # The gradient of the readout needs no rule: its trace has the readout's own decay.
+        self.readout_keep = 1 - self.readout.factor
+        self.post_keep = post_keep
+        self.post_share = post_share
 
     def add_more(self, layer: OnlineLayer, activity: Activity, errors: Tensor) -> None:
         """Add the acausal term, from the trace of surrogate derivatives before each step."""
+        # Acausal: the derivatives of earlier steps meet the inputs of this step.
         before = layer.trace_before(activity, self.post_keep)
         to_currents = layer.to_currents(self.post_share * errors, before)
         layer.synapses.add(to_currents, activity.inputs, torch.ones_like(activity.ones))
