@@ -146,6 +146,7 @@ def decode_evt2(words: NDArray[np.uint32], state: Evt2State, width: int, height:
             if (column >= columns) | (row >= rows) | (not has_time):
                 is_invalid = True
                 break
+
             t[count] = base_us + np.int64((word >> np.uint32(22)) & np.uint32(0x3F))
             x[count] = column
             y[count] = row
@@ -250,12 +251,15 @@ def decode_evt3(words: NDArray[np.uint16], state: Evt3State, width: int, height:
             base = payload
             base_on = polarity
         elif kind in (VECT_12, VECT_8):
+            # All events of a vector have the current time and row.
             columns = 12 if kind == VECT_12 else 8
             is_invalid = bool((high < 0) | (row < 0) | (base < 0))
-            # A loop over the columns of the vector; only those of events have to be inside the sensor.
+
+            # A loop over the columns of the vector; only columns with an event have to be inside the sensor.
             for k in range(columns):
                 if is_invalid or not word >> np.uint16(k) & np.uint16(1):
                     continue
+
                 is_invalid = bool(base + k >= width)
                 if not is_invalid:
                     t[count] = (high << EVT3_LOW_BITS) + low
@@ -263,6 +267,7 @@ def decode_evt3(words: NDArray[np.uint16], state: Evt3State, width: int, height:
                     y[count] = row
                     on[count] = base_on
                     count += np.uintp(1)
+
             base += 0 if is_invalid else columns  # an error reports the first column of its vector
         elif kind == TIME_HIGH:
             # Cameras repeat TIME_HIGH; only a new value clears the lower bits.
@@ -304,10 +309,12 @@ def encode_evt3(events: EventArrays, state: Evt3State, words: NDArray[np.uint16]
             low = -1
             words[count] = TIME_HIGH << 12 | high & 0xFFF
             count += 1
+
         if t[event] & 0xFFF != low:
             low = t[event] & 0xFFF
             words[count] = TIME_LOW << 12 | low
             count += 1
+
         if y[event] != row:
             row = y[event]
             words[count] = ADDR_Y << 12 | row

@@ -321,7 +321,7 @@ def _start_workers(work: Work[Item, Result], jobs: int) -> Iterator[list[_Worker
             worker.send(work)
         yield workers
     finally:
-        # All workers are told to stop before the first is waited for, so together they take at most STOP_S.
+        # Every worker gets its signal before the first is waited for, so together they take at most STOP_S.
         for worker in workers:
             worker.stop()
         until_s = time.monotonic() + STOP_S
