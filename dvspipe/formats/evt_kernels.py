@@ -259,7 +259,6 @@ def decode_evt3(words: NDArray[np.uint16], state: Evt3State, width: int, height:
             for k in range(columns):
                 if is_invalid or not word >> np.uint16(k) & np.uint16(1):
                     continue
-
                 is_invalid = bool(base + k >= width)
                 if not is_invalid:
                     t[count] = (high << EVT3_LOW_BITS) + low
@@ -267,7 +266,6 @@ def decode_evt3(words: NDArray[np.uint16], state: Evt3State, width: int, height:
                     y[count] = row
                     on[count] = base_on
                     count += np.uintp(1)
-
             base += 0 if is_invalid else columns  # an error reports the first column of its vector
         elif kind == TIME_HIGH:
             # Cameras repeat TIME_HIGH; only a new value clears the lower bits.
@@ -298,10 +296,11 @@ def encode_evt3(events: EventArrays, state: Evt3State, words: NDArray[np.uint16]
     """
     # Words are made as `decode_evt3` reads them. event is the next event, count the number of words so far.
     # high, low and row are what a decoder knows; a word sets one only if it changes (-1: must be set).
+    #
+    # base is the first column of the next vector. vector is its index in a run of vectors of 12, 12 and 8 columns,
+    # which together cover 32; 0: a run begins.
     t, x, y, on = events
-    high = state.high
-    low = state.low
-    row = state.row
+    high, low, row, _, _ = state
     count = event = 0
     while event < t.size:
         while high < t[event] >> EVT3_LOW_BITS:
@@ -309,12 +308,10 @@ def encode_evt3(events: EventArrays, state: Evt3State, words: NDArray[np.uint16]
             low = -1
             words[count] = TIME_HIGH << 12 | high & 0xFFF
             count += 1
-
         if t[event] & 0xFFF != low:
             low = t[event] & 0xFFF
             words[count] = TIME_LOW << 12 | low
             count += 1
-
         if y[event] != row:
             row = y[event]
             words[count] = ADDR_Y << 12 | row
@@ -328,10 +325,7 @@ def encode_evt3(events: EventArrays, state: Evt3State, words: NDArray[np.uint16]
         ):
             stop += 1
 
-        # base is the first column of the next vector. vector is its index in a run of vectors of 12, 12 and 8 columns,
-        # which together cover 32; 0: a run begins.
-        base = 0
-        vector = 0
+        base = vector = 0
         while event < stop:
             kind, width = (VECT_12, 12) if vector < 2 else (VECT_8, 8)
             # A decoder places a vector directly after the previous one, so a run continues only with an event there.
