@@ -148,7 +148,8 @@ def _truncation_error(path: Path, position: int, present: int) -> CorruptionErro
 def _check_times(path: Path, block: bytes, position: int) -> bytes:
     stamps = np.frombuffer(block, "<i4")[1::2]
     if (stamps < 0).any():
-        stamp = int(stamps[np.argmax(stamps < 0)])
+        first = np.argmax(stamps < 0)
+        stamp = int(stamps[first])
         raise CorruptionError(
             f"{path}: wrong time in the packet at byte {position} (found {stamp} us, expected 0 or more)",
             lost="everything after it",

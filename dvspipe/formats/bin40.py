@@ -100,7 +100,7 @@ def _size(events: Events, last_us: int | None) -> int:
 
 
 def _check(events: Events, _last_us: int | None) -> None:
-    for name, wrong, expected in (
+    limits = (
         ("x", events.x > MAX_COORDINATE, f"at most {MAX_COORDINATE}"),
         (
             "y",
@@ -108,7 +108,9 @@ def _check(events: Events, _last_us: int | None) -> None:
             f"at most {MAX_COORDINATE} and not {OVERFLOW_ROW}",
         ),
         ("t", (events.t < 0) | (events.t >= END_US), f"0 to {END_US - 1} us"),
-    ):
+    )
+
+    for name, wrong, expected in limits:
         if wrong.any():
             event = int(np.argmax(wrong))
             value = getattr(events, name)[event]

@@ -80,6 +80,7 @@ def _explain_evt3(word: int, state: Evt3State, width: int, height: int, *, name:
     """Describe why an EVT 3.0 word is invalid."""
     kind = word >> 12
     payload = word & 0x7FF
+
     if kind == ADDR_Y:
         return f"row y = {payload}, outside the sensor (height {height})"
     if kind not in (ADDR_X, VECT_12, VECT_8):

@@ -146,6 +146,7 @@ def decode_evt2(words: NDArray[np.uint32], state: Evt2State, width: int, height:
             if (column >= columns) | (row >= rows) | (not has_time):
                 is_invalid = True
                 break
+
             t[count] = base_us + np.int64((word >> np.uint32(22)) & np.uint32(0x3F))
             x[count] = column
             y[count] = row
@@ -250,9 +251,11 @@ def decode_evt3(words: NDArray[np.uint16], state: Evt3State, width: int, height:
             base = payload
             base_on = polarity
         elif kind in (VECT_12, VECT_8):
+            # All events of a vector have the current time and row.
             columns = 12 if kind == VECT_12 else 8
             is_invalid = bool((high < 0) | (row < 0) | (base < 0))
-            # A loop over the columns of the vector; only those of events have to be inside the sensor.
+
+            # A loop over the columns of the vector; only columns with an event have to be inside the sensor.
             for k in range(columns):
                 if is_invalid or not word >> np.uint16(k) & np.uint16(1):
                     continue
@@ -293,10 +296,11 @@ def encode_evt3(events: EventArrays, state: Evt3State, words: NDArray[np.uint16]
     """
     # Words are made as `decode_evt3` reads them. event is the next event, count the number of words so far.
     # high, low and row are what a decoder knows; a word sets one only if it changes (-1: must be set).
+    #
+    # base is the first column of the next vector. vector is its index in a run of vectors of 12, 12 and 8 columns,
+    # which together cover 32; 0: a run begins.
     t, x, y, on = events
-    high = state.high
-    low = state.low
-    row = state.row
+    high, low, row, _, _ = state
     count = event = 0
     while event < t.size:
         while high < t[event] >> EVT3_LOW_BITS:
@@ -321,10 +325,7 @@ def encode_evt3(events: EventArrays, state: Evt3State, words: NDArray[np.uint16]
         ):
             stop += 1
 
-        # base is the first column of the next vector. vector is its index in a run of vectors of 12, 12 and 8 columns,
-        # which together cover 32; 0: a run begins.
-        base = 0
-        vector = 0
+        base = vector = 0
         while event < stop:
             kind, width = (VECT_12, 12) if vector < 2 else (VECT_8, 8)
             # A decoder places a vector directly after the previous one, so a run continues only with an event there.

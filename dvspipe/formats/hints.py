@@ -80,9 +80,10 @@ def parse_column_name(name: str) -> tuple[str | None, TimeUnit | None]:
 
     # A time may have its unit in its name: time_us, time [us], time (us).
     for mark in "_[(":
-        stem, _, unit = word.partition(mark)
-        if _COLUMNS.get(stem.strip()) == "t" and unit.rstrip("])").strip() in _UNITS:
-            return "t", _UNITS[unit.rstrip("])").strip()]  # type: ignore[return-value]
+        stem, _, end = word.partition(mark)
+        unit = end.rstrip("])").strip()
+        if _COLUMNS.get(stem.strip()) == "t" and unit in _UNITS:
+            return "t", _UNITS[unit]  # type: ignore[return-value]
 
     return None, None
 

@@ -92,6 +92,7 @@ def decode_libcaer(
                     y[count] = base + bit
                     on[count] = base_on
                     count += not is_invalid
+
             base += 0 if is_invalid else 8
         else:
             is_invalid = True

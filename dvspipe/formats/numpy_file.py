@@ -176,7 +176,8 @@ def _open(path: Path, hints: Hints = NO_HINTS) -> Source:
     if len(set(rows.values())) > 1:
         raise FormatError(f"{path}: columns of different lengths: {rows}")
 
-    exponent = UNIT_EXPONENTS[hints.time_unit or unit or _detect_unit(path, columns["t"])]
+    time_unit = hints.time_unit or unit or _detect_unit(path, columns["t"])
+    exponent = UNIT_EXPONENTS[time_unit]
     attributes = {"columns": _column_types(columns)}
     return Source(sensor, partial(_read, path, columns, exponent), attributes)
 
@@ -389,9 +390,10 @@ def _detect_unit(path: Path, column: _Column) -> TimeUnit:
 
     # Seconds have a resolution of microseconds: they are near integers in microseconds, but not in milliseconds. How
     # near also depends on the floating-point type, as large times have few decimals.
-    seconds = times[np.isfinite(times)].astype(np.float64)
+    finite = times[np.isfinite(times)]
+    seconds = finite.astype(np.float64)
     coarse = np.abs(seconds * 1e3 - np.round(seconds * 1e3)).max(initial=0) < INTEGER_TOLERANCE
-    resolution_us = float(np.spacing(np.abs(times[np.isfinite(times)])).max(initial=0)) * 1e6
+    resolution_us = float(np.spacing(np.abs(finite)).max(initial=0)) * 1e6
     near = min(0.25, max(INTEGER_TOLERANCE, resolution_us))
     fine = np.abs(seconds * 1e6 - np.round(seconds * 1e6)).max(initial=0) < near
 

@@ -210,8 +210,9 @@ def _check_mcap(path: Path) -> None:
     if path.suffix.lower() != ".mcap":
         return
 
+    profile_start = len(MCAP_MAGIC) + MCAP_HEADER.size
     with path.open("rb") as file:
-        head = file.read(len(MCAP_MAGIC) + MCAP_HEADER.size + MAX_PROFILE_BYTES)
+        head = file.read(profile_start + MAX_PROFILE_BYTES)
         file.seek(max(0, path.stat().st_size - len(MCAP_MAGIC)))
         tail = file.read()
 
@@ -219,9 +220,9 @@ def _check_mcap(path: Path) -> None:
         raise FormatError(f"{path}: not an MCAP file (found {head[: len(MCAP_MAGIC)]!r}, expected {MCAP_MAGIC!r})")
 
     # Other programs also store their messages in MCAP files; the profile of the first record says whose they are.
-    if len(head) >= len(MCAP_MAGIC) + MCAP_HEADER.size:
+    if len(head) >= profile_start:
         _, _, profile_bytes = MCAP_HEADER.unpack_from(head, len(MCAP_MAGIC))
-        profile = head[len(MCAP_MAGIC) + MCAP_HEADER.size :][:profile_bytes].decode("utf-8", "replace")
+        profile = head[profile_start:][:profile_bytes].decode("utf-8", "replace")
         if profile != ROS2_PROFILE:
             stored = f"the profile {profile!r}" if profile else "no profile"
             raise FormatError(f"{path}: an MCAP file without ROS 2 messages (found {stored}, expected {ROS2_PROFILE})")

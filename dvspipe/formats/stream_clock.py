@@ -54,7 +54,8 @@ class StreamClock:
         # A jump is taken out: it is subtracted from the times after it, in this call and in later ones.
         if is_jump.any():
             jumps = np.where(is_jump, steps, 0)
-            self.jump_us = self.jump_us or int(steps[is_jump.argmax()])
+            first = is_jump.argmax()
+            self.jump_us = self.jump_us or int(steps[first])
             self.jumps += int(is_jump.sum())
             self._offset_us -= int(jumps.sum())
             moved -= np.cumsum(jumps)

@@ -243,7 +243,8 @@ class StreamDecoder:
 
     def _decode(self, data: NDArray[np.uint8], arrived_us: int) -> tuple[Decoded, EventArrays, int]:
         """Decode bytes; return the result, its arrays, and the number of decoded bytes."""
-        words = data[: len(data) // self._word_bytes * self._word_bytes].view(self._code.dtype)
+        complete = len(data) // self._word_bytes * self._word_bytes
+        words = data[:complete].view(self._code.dtype)
         state = self._state
         skipped = 0
 

@@ -230,7 +230,8 @@ def _find_exponent(path: Path, columns: str, rows: list[list[str]]) -> tuple[int
     Raises:
         FormatError: If the first lines do not determine the unit.
     """
-    times = [row[columns.index("t")].lower() for row in rows if len(row) == len(columns)]
+    column = columns.index("t")
+    times = [row[column].lower() for row in rows if len(row) == len(columns)]
     times = [time for time in times if _is_number(time)]
 
     # Zero is the same in every unit, so the first other time decides.

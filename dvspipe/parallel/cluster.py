@@ -209,6 +209,7 @@ def _map_on_cluster(
     cores = 1
     check_s = 0.0
     is_lost = False
+
     try:
         while True:
             if time.monotonic() >= check_s:

@@ -98,6 +98,7 @@ def _find_folder(module: ModuleType) -> str | None:
     if spec is None:
         return None
 
+    # A package has folders; of a module, the file says where it is.
     if spec.submodule_search_locations:
         return os.path.dirname(next(iter(spec.submodule_search_locations)))
     return os.path.dirname(spec.origin) if spec.has_location and spec.origin else None

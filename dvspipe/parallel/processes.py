@@ -321,7 +321,7 @@ def _start_workers(work: Work[Item, Result], jobs: int) -> Iterator[list[_Worker
             worker.send(work)
         yield workers
     finally:
-        # All workers get the order to stop before the first is waited for, so together they take at most STOP_S.
+        # Every worker gets its signal before the first is waited for, so together they take at most STOP_S.
         for worker in workers:
             worker.stop()
         until_s = time.monotonic() + STOP_S
@@ -377,6 +377,8 @@ def _run_worker(connection: Connection, level: int, modules: SessionModules) -> 
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    # Threads of the work may log while a result or progress is sent.
     sending = threading.Lock()
 
     def send(message: object) -> None:
@@ -552,6 +554,7 @@ def prefetch(items: Iterable[Item], count: int) -> Iterator[Item]:
         return stopped.is_set() or not threading.main_thread().is_alive()
 
     def hand_over(item: object) -> None:
+        # While the queue is full, the consumer may stop, and would never make room.
         while not is_stopped():
             with suppress(queue.Full):
                 waiting.put(item, timeout=0.1)

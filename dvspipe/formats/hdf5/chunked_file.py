@@ -162,7 +162,8 @@ class ChunkedFile:
             except FileError:  # closing also fails on a full disk; the file is removed
                 if error is None:
                     raise
-            # resuming can succeed after a full disk, Ctrl-C or a bug, but not with the same invalid input
+
+            # Resuming can succeed after a full disk, Ctrl-C or a bug, but not with the same invalid input
             can_resume = isinstance(error, FileError) or not isinstance(error, DvspipeError | None)
             if can_resume and (self.folder / STATE).exists():
                 (self.folder / GROWING).unlink(missing_ok=True)

@@ -62,12 +62,13 @@ def read_metadata(path: Path, file: h5py.File, layout: Layout, hints: Hints) -> 
         listed = ", ".join(f"{size:,} {name}" for name, size in sizes.items())
         raise FormatError(f"{path}: columns of different lengths (found {listed})")
 
+    unit = _find_unit(path, file, layout, locations["t"], hints)
     return Metadata(
         path=path,
         layout=layout.name,
         locations=locations,
         events=sizes["t"],
-        exponent=UNIT_EXPONENTS[_find_unit(path, file, layout, locations["t"], hints)],
+        exponent=UNIT_EXPONENTS[unit],
         offset_us=_read_number(path, file, layout.offset),
     )
 
@@ -78,6 +79,7 @@ def _find_locations(path: Path, file: h5py.File, layout: Layout, hints: Hints) -
     dtype = get_dataset(file, name).dtype
     if not layout.is_table or (hints.columns is None and dtype == TABLE_TYPES[layout.name]):
         return layout.columns
+
     if hints.columns is None:
         raise unknown_columns(
             path, f"unknown order of columns (found {name} with four {dtype} per row, never written by {layout.name})"
@@ -122,7 +124,8 @@ def read_sensor(path: Path, file: h5py.File, layout: Layout) -> SensorSize | Non
     named: dict[SensorSize, str] = {}
     try:
         for where, sides in _read_sizes(path, file, layout):
-            named[SensorSize(width=int(sides[0]), height=int(sides[1]))] = where
+            sensor = SensorSize(width=int(sides[0]), height=int(sides[1]))
+            named[sensor] = where
     except (EventError, TypeError, ValueError, OverflowError) as error:
         raise FormatError(f"{path}: invalid sensor size ({error})") from error
 

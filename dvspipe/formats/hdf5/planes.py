@@ -75,8 +75,8 @@ def decompress_chunk(content: bytes, rows: NDArray[Any], *, shuffled: bool) -> N
 
     planes = np.frombuffer(data, np.uint8).reshape(size, -1)
     if size in UNSIGNED:
-        used = np.flatnonzero(planes.max(axis=1, initial=0))
-        _join(planes[: max(used, default=0) + 1], values.view(UNSIGNED[size]))
+        highest = max(np.flatnonzero(planes.max(axis=1, initial=0)), default=0)
+        _join(planes[: highest + 1], values.view(UNSIGNED[size]))
     else:
         values.view(np.uint8).reshape(-1, size)[:] = planes.T
 
@@ -89,7 +89,8 @@ def _decompress_planes(content: bytes, count: int, size: int) -> NDArray[np.uint
         zeros = (size - used) * count
         end = _deflate_zeros(zeros) + END
         if content.endswith(end, 0, -4) and content.startswith(ZLIB_HEADER):
-            data = isal_zlib.decompressobj(-zlib.MAX_WBITS).decompress(content[2 : -4 - len(end)], used * count + 1)
+            deflated = content[2 : -4 - len(end)]  # between the header, and the planes of zeros and the checksum
+            data = isal_zlib.decompressobj(-zlib.MAX_WBITS).decompress(deflated, used * count + 1)
             if len(data) == used * count and _find_checksum(data, zeros) == content[-4:]:
                 return np.frombuffer(data, np.uint8).reshape(used, count)
 

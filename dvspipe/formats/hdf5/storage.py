@@ -257,7 +257,7 @@ class StoredRows:
             after = min((number + 1) * size, stop)
             part = rows[first - start : after - start]
 
-            # A chunk that is of which only some rows are needed is cached: the next call often needs other rows of it.
+            # A chunk of which only some rows are needed is cached: the next call often needs other rows of it.
             if threads is None or len(part) < size:
                 part[:] = self._read_chunk(number)[first - chunk_start : after - chunk_start]
                 continue
