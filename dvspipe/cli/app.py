@@ -11,7 +11,6 @@ from cyclopts import App, CycloptsError, Group, Parameter
 from ..base.errors import DvspipeError
 from .interrupts import EXIT_INTERRUPTED, INTERRUPTED, Interrupt, catch_interrupts, ignore_interrupts
 from .screen import EXIT_ERROR, accept_all_texts, close_output, describe_error, fail, notes, show_activity, show_log
-from .usage import explain_usage
 
 GROUPS = "Data sets and configurations"
 """Heading of the groups of commands; a group is an app with its own commands."""
@@ -58,6 +57,7 @@ COMMANDS = {
     },
 }
 """Commands by the headings of the help: place and summary of each."""
+COMMAND_NAMES = frozenset(name for commands in COMMANDS.values() for name in commands)
 
 FIRST_STEPS = "First steps: dvspipe demo; dvspipe convert VIDEO -o EVENTS.h5; dvspipe view EVENTS.h5 -o PREVIEW.webm"
 NO_MEMORY = "not enough memory ({}); use fewer steps, a smaller batch or more downsampling"
@@ -134,6 +134,8 @@ def start(
 def run(words: tuple[str, ...]) -> None:
     """Run one command; the path - is written ./- for the parser, which would read it as an option."""
     words = tuple("./-" if word == "-" else word for word in words)
+    if words and words[0] in COMMAND_NAMES:
+        app[words[0]].help = None  # the summary is for the list of commands; its own help has the text of the function
     app(words)
 
 
@@ -147,6 +149,8 @@ def main() -> None:
             raise KeyboardInterrupt
         sys.stdout.flush()
     except CycloptsError as error:
+        from .usage import explain_usage
+
         fail(explain_usage(error), EXIT_ERROR)
     except DvspipeError as error:
         if isinstance(error.__cause__, BrokenPipeError):

@@ -81,8 +81,8 @@ ALWAYS_ARGUMENTS = frozenset({"checkpoint"})
 def takes(verb: Callable[..., object], *, without: Collection[str] = ()) -> Callable[[Callable[..., None]], Any]:
     """Give a command the parameters of a verb; the command receives those that the user gives, also as `**given`.
 
-    Type and text of a parameter that both have are those of the verb. The description of the verb is the description of
-    the command, unless the command has its own.
+    A parameter that both have has the type and the text of the verb. The command is described as the verb, unless it has
+    a docstring.
 
     Args:
         verb: Public function. A parameter whose type is a model of settings becomes an option for each setting.
@@ -115,12 +115,12 @@ def _parameters_of(
 ) -> Iterator[inspect.Parameter]:
     """Yield the parameters of a function as a terminal has them, by position or by name.
 
-    Parameters of a verb are options if they have a default; those of a command, if they can be given by name alone.
+    A parameter of a verb is an option if it has a default; one of a command, if it can be given by name alone.
 
     Args:
         function: Verb or command.
         left_out: Names of other parameters.
-        types: Types of the parameters of a verb by name, instead of those of the signature; None: it is a command.
+        types: Types of a verb's parameters by name, which replace its annotations; None: it is a command.
     """
     texts = {each.arg_name: each.description for each in parse(inspect.getdoc(function) or "").params}
     for each in inspect.signature(function).parameters.values():

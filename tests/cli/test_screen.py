@@ -302,7 +302,7 @@ def test_compilation_note_is_printed_once_for_all_workers(
 def test_closed_output_is_not_written_to_files(tmp_path: Path) -> None:
     events = random_events(0, 200)
     write(tmp_path / "a.npz", events)
-    command = f"'{sys.executable}' -m dvspipe cut a.npz --stop 1 -o b.npz 0<&- 1>&- 2>&-"
+    command = f"'{sys.executable}' -m dvspipe cut a.npz --stop-s 1 -o b.npz 0<&- 1>&- 2>&-"
     done = subprocess.run(["sh", "-c", command], cwd=tmp_path, timeout=120)
     assert done.returncode == 0
     assert read(tmp_path / "b.npz") == events
