@@ -81,8 +81,8 @@ ALWAYS_ARGUMENTS = frozenset({"checkpoint"})
 def takes(verb: Callable[..., object], *, without: Collection[str] = ()) -> Callable[[Callable[..., None]], Any]:
     """Give a command the parameters of a verb; the command receives those that the user gives, also as `**given`.
 
-    A parameter that both have has the type and the text of the verb. The command is described as the verb, unless it has
-    a docstring.
+    A parameter that both have has the type and the text of the verb. The command is described as the verb is, unless it
+    has a docstring.
 
     Args:
         verb: Public function. A parameter whose type is a model of settings becomes an option for each setting.
