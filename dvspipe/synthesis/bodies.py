@@ -169,6 +169,29 @@ def textures(person: Person) -> NDArray[np.float32]:
     return np.stack([skin, cloth]).astype(np.float32)
 
 
+def _paint_legs(canvas: _Canvas, half: float, hem: float, trousers: NDArray[np.float32], shoes: float) -> None:
+    """Paint both legs below the hem of the shirt, and the shoes, for half a width of the shoulders in metres."""
+    for side in (-1, 1):
+        leg = [
+            (0.0, hem + 0.1),
+            (0.96 * half, hem + 0.1),
+            (0.8 * half, -1.0),
+            (0.75 * half, -FEET_M + 0.07),
+            (0.25 * half, -FEET_M + 0.07),
+            (0.2 * half, -1.0),
+            (0.0, -0.72),
+        ]
+        canvas.fill(np.array(leg) * (side, 1), trousers)
+
+        shoe = [
+            (0.2 * half, -FEET_M + 0.09),
+            (0.8 * half, -FEET_M + 0.09),
+            (0.9 * half, -FEET_M),
+            (0.2 * half, -FEET_M),
+        ]
+        canvas.fill(np.array(shoe) * (side, 1), shoes)
+
+
 def paint_torso(person: Person, scene: Scene) -> Layer:
     """Paint torso and legs at rest, without the arms."""
     rng = np.random.default_rng(person.seed)
@@ -198,26 +221,7 @@ def paint_torso(person: Person, scene: Scene) -> Layer:
     hem = rng.uniform(-0.62, -0.50)
     trousers = (person.trousers * lit * np.exp(0.1 * folds)).astype(np.float32)
 
-    # Legs and shoes first: the shirt hangs over them.
-    for side in (-1, 1):
-        leg = [
-            (0.0, hem + 0.1),
-            (0.96 * half, hem + 0.1),
-            (0.8 * half, -1.0),
-            (0.75 * half, -FEET_M + 0.07),
-            (0.25 * half, -FEET_M + 0.07),
-            (0.2 * half, -1.0),
-            (0.0, -0.72),
-        ]
-        canvas.fill(np.array(leg) * (side, 1), trousers)
-
-        shoe = [
-            (0.2 * half, -FEET_M + 0.09),
-            (0.8 * half, -FEET_M + 0.09),
-            (0.9 * half, -FEET_M),
-            (0.2 * half, -FEET_M),
-        ]
-        canvas.fill(np.array(shoe) * (side, 1), 0.5 * person.trousers)
+    _paint_legs(canvas, half, hem, trousers, 0.5 * person.trousers)  # first: the shirt hangs over them
 
     outline = _mirrored(
         [

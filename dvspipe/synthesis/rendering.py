@@ -227,6 +227,26 @@ def _layer_box(m: NDArray[Any], rows: int, columns: int, height: int, width: int
     return left, right, top, bottom
 
 
+@njit(inline="always")
+def _list_shadows(cast: NDArray[Any], y: float, near: NDArray[Any]) -> int:
+    """Write the indices of the shadows [4, 6] that reach the row at height y to `near`, and return their number."""
+    count = 0
+    for k in range(len(near)):
+        reach = cast[k, 4] + cast[k, 5]
+
+        # Without a branch: an entry that does not count is overwritten.
+        near[count] = k
+        count += min(cast[k, 1], cast[k, 3]) - reach < y < max(cast[k, 1], cast[k, 3]) + reach
+
+    return count
+
+
+@njit(inline="always")
+def _weigh_cells(a: float, b: float) -> tuple[float, float, float, float]:
+    """Return the bilinear weights of four cells around a point, a rows and b columns from the first one."""
+    return (1 - a) * (1 - b), (1 - a) * b, a * (1 - b), a * b
+
+
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=FASTMATH)
 def _paint_layer(
     pictures: NDArray[Any],
@@ -245,10 +265,9 @@ def _paint_layer(
     # operator "over" of Porter and Duff, 1984). The layer is sampled with bilinear interpolation.
     # pictures [T, H, W]; layer [rows, columns, 2]: light and cover. shares [2, H, W] and pull [T, 2, 2]: how much a
     # pixel follows each arm, and the pull in pixels. cast [T, 4, 6]: shadows.
-    # t: time; i, j: row and column of the picture; k: shadow; side: arm.
+    # t: time; i, j: row and column of the picture; side: arm.
     steps, height, width = pictures.shape
     rows, columns = layer.shape[:2]
-
     last_row = rows - 1
     last_column = columns - 1
     one = np.uintp(1)
@@ -265,13 +284,8 @@ def _paint_layer(
         box = (min(box[0], left), max(box[1], right), min(box[2], top), max(box[3], bottom))
 
         for i in range(np.uintp(top), np.uintp(bottom)):
-            # List the shadows that reach this row, without a branch: an entry that does not count is overwritten.
             y0 = i + 0.5
-            count = 0
-            for k in range(len(near)):
-                reach = cast[t, k, 4] + cast[t, k, 5]
-                near[count] = k
-                count += min(cast[t, k, 1], cast[t, k, 3]) - reach < y0 < max(cast[t, k, 1], cast[t, k, 3]) + reach
+            count = _list_shadows(cast[t], y0, near)
 
             # Where each pixel samples the layer, in a separate loop that the compiler vectorizes.
             for j in range(np.uintp(left), np.uintp(right)):
@@ -291,17 +305,11 @@ def _paint_layer(
                 if not (0 <= column < last_column and 0 <= row < last_row):
                     continue
 
-                # Weights of the four cells around the point.
                 i0 = np.uintp(row)
                 j0 = np.uintp(column)
                 i1 = i0 + one
                 j1 = j0 + one
-                a = row - np.int64(i0)
-                b = column - np.int64(j0)
-                w00 = (1 - a) * (1 - b)
-                w01 = (1 - a) * b
-                w10 = a * (1 - b)
-                w11 = a * b
+                w00, w01, w10, w11 = _weigh_cells(row - np.int64(i0), column - np.int64(j0))
 
                 cover = (
                     w00 * layer[i0, j0, 1] + w01 * layer[i0, j1, 1] + w10 * layer[i1, j0, 1] + w11 * layer[i1, j1, 1]
@@ -343,6 +351,12 @@ def _columns_within(y: float, ux: float, uy: float, length: float, reach: float)
     return first, last
 
 
+@njit(inline="always")
+def _span_limb(a: float, b: float, reach: float, side: int) -> tuple[int, int]:
+    """Return the first row (or column) within `reach` of the ends a and b of a piece, and the last one + 1."""
+    return max(int(min(a, b) - reach), 0), min(int(max(a, b) + reach) + 1, side)
+
+
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=FASTMATH)
 def paint_limbs(pictures: NDArray[Any], limbs: Limbs, tiles: NDArray[Any], ambient: float) -> _Box:
     """Paint limbs over pictures, the farthest piece first; return the painted box."""
@@ -362,25 +376,21 @@ def paint_limbs(pictures: NDArray[Any], limbs: Limbs, tiles: NDArray[Any], ambie
             # A piece that points at the camera has no direction in the picture; any one does.
             ux, uy = ((bx - ax) / length, (by - ay) / length) if length > 1e-3 else (1.0, 0.0)
             per_length = 1 / max(length, 1e-3)
-
             across, towards = lit[t, c]
             tile = tiles[texture[c]]
 
             # Rows and columns that the piece can reach, with half a pixel for the soft edge.
             largest = max(ra, rb) + 0.5
-            top = max(int(min(ay, by) - largest), 0)
-            bottom = min(int(max(ay, by) + largest) + 1, height)
-            left = max(int(min(ax, bx) - largest), 0)
-            right = min(int(max(ax, bx) + largest) + 1, width)
+            top, bottom = _span_limb(ay, by, largest, height)
+            left, right = _span_limb(ax, bx, largest, width)
             box = (min(box[0], left), max(box[1], right), min(box[2], top), max(box[3], bottom))
 
             for i in range(top, bottom):
                 y = i + 0.5 - ay
                 first, last = _columns_within(y, ux, uy, length, largest)
                 for j in range(max(int(ax + first), left), min(int(ax + last) + 1, right)):
+                    # From a along the piece, and to the right of its direction, because rows count downwards.
                     x = j + 0.5 - ax
-                    # Coordinates from a: along the piece, and to the right of its
-                    # direction, because rows count downwards.
                     forward = x * ux + y * uy
                     aside = y * ux - x * uy
 
@@ -389,7 +399,6 @@ def paint_limbs(pictures: NDArray[Any], limbs: Limbs, tiles: NDArray[Any], ambie
                     radius = ra + s * (rb - ra)
                     beyond = forward - s * length
                     squared = aside * aside + beyond * beyond
-
                     if squared >= (radius + EDGE_PX / 2) * (radius + EDGE_PX / 2):
                         continue
 
@@ -397,8 +406,7 @@ def paint_limbs(pictures: NDArray[Any], limbs: Limbs, tiles: NDArray[Any], ambie
                     if (s == 0.0 and not caps[c, 0] and forward < 0) or (s == 1.0 and not caps[c, 1] and beyond > 0):
                         continue
 
-                    distance = math.sqrt(squared)
-                    cover = min((radius - distance) / EDGE_PX + 0.5, 1.0)
+                    cover = min((radius - math.sqrt(squared)) / EDGE_PX + 0.5, 1.0)
                     if cover <= 0:
                         continue
 
@@ -412,7 +420,6 @@ def paint_limbs(pictures: NDArray[Any], limbs: Limbs, tiles: NDArray[Any], ambie
                     around_m = (q + 0.3 * q * q * q) * girth[c] + slide[t, c]
                     along_m = along[c, 0] + s * (along[c, 1] - along[c, 0])
                     value = tone[c] * light * _sample(tile, along_m * TEXELS_PER_M, around_m * TEXELS_PER_M)
-
                     picture[np.uintp(i), np.uintp(j)] += cover * (value - picture[np.uintp(i), np.uintp(j)])
 
     return box
