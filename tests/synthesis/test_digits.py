@@ -306,7 +306,7 @@ def complete(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.skipif(os.name == "nt", reason="kills with a signal")
 @pytest.mark.parametrize("kill", [signal.SIGINT, signal.SIGKILL])
 def test_killed_run_leaves_complete_files_and_resumes(complete: Path, tmp_path: Path, kill: signal.Signals) -> None:
-    arguments = ["synth", "nmnist", "-o", str(tmp_path), "--mnist", str(complete / "mnist"), "--n", str(MANY)]
+    arguments = ["synth", "nmnist", "-o", str(tmp_path), "--mnist", str(complete / "mnist"), "--count", str(MANY)]
     running = subprocess.Popen(
         [sys.executable, "-m", "dvspipe", *arguments], start_new_session=True, stderr=subprocess.PIPE, text=True
     )
