@@ -457,8 +457,8 @@ def collate(items: Sequence[LoadedItem], *, time_first: bool = True) -> SpikeBat
 
 def _check_item(item: object) -> None:
     if not (isinstance(item, tuple | list) and len(item) == 2 and isinstance(item[0], Tensor)):
-        found = f"({', '.join(map(brief, item))})" if isinstance(item, tuple | list) else describe_value(item)
-        raise DataError(f"collate: wrong item (found {found}, expected a tensor [T, C, H, W] and a label)")
+        description = f"({', '.join(map(brief, item))})" if isinstance(item, tuple | list) else describe_value(item)
+        raise DataError(f"collate: wrong item (found {description}, expected a tensor [T, C, H, W] and a label)")
 
 
 def collate_padded(items: Sequence[LoadedItem], *, time_first: bool = True) -> PaddedBatch:
@@ -469,7 +469,7 @@ def collate_padded(items: Sequence[LoadedItem], *, time_first: bool = True) -> P
         >>> batch.lengths
         tensor([2, 4])
     """
-    return PaddedBatch(*collate(items, time_first=time_first), torch.tensor([len(each) for each, _ in items]))
+    return PaddedBatch(*collate(items, time_first=time_first), torch.tensor([len(spikes) for spikes, _ in items]))
 
 
 LoadedBatch = SpikeBatch | PaddedBatch

@@ -151,7 +151,7 @@ class AnswerTab(Tab):
 
     def offer(self, trained: tuple[Trained, ...]) -> gr.Dropdown:
         """Offer the classifiers that were trained in this session, and choose the last one."""
-        choices = [each.to_choice() for each in trained]
+        choices = [classifier.to_choice() for classifier in trained]
         return gr.Dropdown(choices=[*self.list_classifiers(), *choices], value=choices[-1][1])
 
     def clear(self) -> Updates:
@@ -172,11 +172,11 @@ class AnswerTab(Tab):
             checkpoint = self.space.resolve(name)
         shown = Path(upload or name)
 
-        def show(found: Classified) -> Updates:
+        def show(classified: Classified) -> Updates:
             return {
-                self.page: show_page(found.page, "Predictions over time"),
-                self.windows: list_windows(found),
-                self.archive: offer_file(found.archive),
+                self.page: show_page(classified.page, "Predictions over time"),
+                self.windows: list_windows(classified),
+                self.archive: offer_file(classified.archive),
                 self.command: command_of(source.name, shown.name if shown.is_absolute() else name, adapt=bool(adapt)),
             }
 

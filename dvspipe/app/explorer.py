@@ -466,15 +466,17 @@ class RecordingTab(Tab):
 
         choices = read_place(place)
 
-        def show(found: Explored) -> Updates:
+        def show(explored: Explored) -> Updates:
             return {
-                self.explored: found,
-                self.facts: found.facts,
-                self.hot: [list(pixel) for pixel in found.hot],
-                self.view: plot_space_time(found, choices.colours),
-                self.caption: show_caption(found.summary),
-                self.rate: show_picture(found.rate, f"Events per second: {found.report.rate_hz or 0:,.0f} on average"),
-                self.picture: self._draw(session, found, choices),
+                self.explored: explored,
+                self.facts: explored.facts,
+                self.hot: [list(pixel) for pixel in explored.hot],
+                self.view: plot_space_time(explored, choices.colours),
+                self.caption: show_caption(explored.summary),
+                self.rate: show_picture(
+                    explored.rate, f"Events per second: {explored.report.rate_hz or 0:,.0f} on average"
+                ),
+                self.picture: self._draw(session, explored, choices),
             }
 
         def work(progress: Progress) -> Explored:
@@ -561,7 +563,7 @@ class RecordingTab(Tab):
             return page
 
         yield from follow(
-            session, status, "drawing", work, lambda found: {self.page: show_page(found, f"Events of {name}")}
+            session, status, "drawing", work, lambda written: {self.page: show_page(written, f"Events of {name}")}
         )
 
 

@@ -390,8 +390,8 @@ class LearnTab(Tab):
     def remove_gesture(self, _: Session, name: str | None, added: tuple[AddedGesture, ...]) -> Iterator[Updates]:
         """Remove the chosen gesture."""
         gesture = find_gesture(added, name)
-        kept = tuple(each for each in added if each is not gesture)
-        yield {self.status: "", **self._show(kept[-1] if kept else None, kept)}
+        others = tuple(other for other in added if other is not gesture)
+        yield {self.status: "", **self._show(others[-1] if others else None, others)}
 
     def _show(self, gesture: AddedGesture | None, added: tuple[AddedGesture, ...]) -> Updates:
         """Return the updates that show a gesture and the list of all gestures."""
@@ -490,8 +490,8 @@ def find_gesture(added: tuple[AddedGesture, ...], name: str | None) -> AddedGest
 
 def put_gesture(added: tuple[AddedGesture, ...], new: AddedGesture) -> tuple[AddedGesture, ...]:
     """Return the gestures with a new one; it replaces the gesture of the same name."""
-    if any(each.name == new.name for each in added):
-        return tuple(new if each.name == new.name else each for each in added)
+    if any(gesture.name == new.name for gesture in added):
+        return tuple(new if gesture.name == new.name else gesture for gesture in added)
     return (*added, new)
 
 

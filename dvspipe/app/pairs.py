@@ -228,8 +228,8 @@ class PairTab(Tab):
 
     def _show(self, compared: Compared) -> Updates:
         players = {
-            place: show_page(page, f"Events of {side}")
-            for place, page, side in zip(self.players, compared.players, SIDES, strict=True)
+            player: show_page(page, f"Events of {side}")
+            for player, page, side in zip(self.players, compared.players, SIDES, strict=True)
         }
 
         page = show_page(compared.page, "Figures")

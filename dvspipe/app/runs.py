@@ -172,7 +172,11 @@ def list_confusion(run: TrainingRun) -> tuple[list[str], list[list[str | int]]]:
 def find_wrong(run: TrainingRun, label: int, predicted: int) -> list[WrongPrediction]:
     """Return the recordings in a cell of the confusion matrix; diagonal cells (correct predictions) list none."""
     classes = run.test.classes
-    return [each for each in run.test.wrong if (each.label, each.predicted) == (classes[label], classes[predicted])]
+    return [
+        recording
+        for recording in run.test.wrong
+        if (recording.label, recording.predicted) == (classes[label], classes[predicted])
+    ]
 
 
 def find_recording(space: Workspace, run: str, wrong: WrongPrediction) -> ChosenFile:
@@ -181,8 +185,8 @@ def find_recording(space: Workspace, run: str, wrong: WrongPrediction) -> Chosen
     Data paths in a run are relative to the folder where it was trained: the app's folder, or one that contains the run.
     """
     name, _, _ = wrong.name.partition("@")  # a part of a recording is named PATH@START-END
-    places = (str(place / name) for place in Path(run).parents if (space.folder / place / name).exists())
-    return ChosenFile(space.resolve(next(places, name)), Path(name).name)
+    paths = (str(parent / name) for parent in Path(run).parents if (space.folder / parent / name).exists())
+    return ChosenFile(space.resolve(next(paths, name)), Path(name).name)
 
 
 def show_scores(folder: Path | None = None) -> str:
@@ -316,22 +320,22 @@ class RunTab(Tab):
 
     def open_run(self, session: Session, cell: gr.SelectData, runs: list[FoundRun]) -> Iterator[Updates]:
         """Show the report and the confusion matrix of a run."""
-        found = next((run for run in runs if run.name == str(cell.row_value[0])), None)
-        if found is None:
+        chosen = next((run for run in runs if run.name == str(cell.row_value[0])), None)
+        if chosen is None:
             raise ConfigError("this run is no longer listed; refresh the list of runs")
 
-        heads, rows = list_confusion(found.run)
+        heads, rows = list_confusion(chosen.run)
 
         # The report is copied, because the page may only load files of the session.
         report = session.new_folder("run") / "report.html"
-        shown = show_empty(f"{found.name} has no report. {WRITE_REPORT}")
-        if found.run.folder.report.is_file():
-            shutil.copyfile(found.run.folder.report, report)
-            shown = show_page(report, f"Report of {found.name}")
+        shown = show_empty(f"{chosen.name} has no report. {WRITE_REPORT}")
+        if chosen.run.folder.report.is_file():
+            shutil.copyfile(chosen.run.folder.report, report)
+            shown = show_page(report, f"Report of {chosen.name}")
 
         yield {
             self.status: "",
-            self.run: found,
+            self.run: chosen,
             self.page: shown,
             self.confusion: gr.Dataframe(rows, headers=heads),
         }

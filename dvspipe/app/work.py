@@ -262,8 +262,8 @@ class Workspace:
 
     def list_files(self, is_wanted: Callable[[Path], bool]) -> list[str]:
         """List the wanted files below the folder, sorted, at most 500."""
-        found = filter(is_wanted, self._walk())
-        return sorted(str(path.relative_to(self.folder)) for path in islice(found, MAX_NAMES))
+        wanted = filter(is_wanted, self._walk())
+        return sorted(str(path.relative_to(self.folder)) for path in islice(wanted, MAX_NAMES))
 
     def list_recordings(self) -> list[str]:
         """List the recordings below the folder."""

@@ -43,12 +43,15 @@ def list_films(paths: str | Path | Sequence[str | Path]) -> tuple[ExampleFilm, .
         >>> list_films([])
         ()
     """
-    films = tuple(film for path in as_paths(paths) for film in _list_path(path))
+    films: list[ExampleFilm] = []
+    for path in as_paths(paths):
+        films += _list_path(path)
+
     for film in films:
         if film.name == OTHER:
             raise DataError(f"{film.path}: a gesture cannot be called {OTHER}, the class of all other gestures")
 
-    return films
+    return tuple(films)
 
 
 def list_videos(paths: str | Path | Sequence[str | Path]) -> tuple[Path, ...]:

@@ -69,8 +69,11 @@ class Study:
     def describe(self) -> FilmedGestures:
         """Return the record of the gestures, to render them."""
         # Without repetitions, in the order of the films.
-        alike = dict.fromkeys(name for film in self.films for name in film.alike)
+        alike: dict[str, None] = {}
+        for film in self.films:
+            alike |= dict.fromkeys(film.alike)
         mirrored = [mirror_class(name) for name in alike] if self.mirror else []
+
         return FilmedGestures(
             gestures=tuple(film.describe() for film in self.films),
             other=self.other,
