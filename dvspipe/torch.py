@@ -128,20 +128,29 @@ class SpikeDataset(Dataset[LoadedItem]):
         bins = as_settings(BinConfig, bins, named, SpikeDataset)
         config = FolderConfig() if isinstance(source, DataSet) else as_data(source)
         data = source if isinstance(source, DataSet) else open_dataset(config, 0, bins)
+
         if part is not None and part not in data.parts:
             raise DataError(f"{data.title}: no part {part} (expected one of {', '.join(data.parts)})")
+
         self.samples = data.samples if part is None else data.parts[part]
         if not self.samples:
             raise DataError(f"{data.title}: no recordings{f' in the part {part}' if part else ''}")
-        self.classes, self.sensor, self.transform = data.classes, data.sensor, transform
+
+        self.classes = data.classes
+        self.sensor = data.sensor
+        self.transform = transform
         self.labels = torch.tensor([sample.label for sample in self.samples])
-        places = [sample.stored for sample in self.samples if sample.stored is not None]
-        self.shards = [count for _, count in group_by_shard(places)] if places else None
+        stored = [sample.stored for sample in self.samples if sample.stored is not None]
+        self.shards = [count for _, count in group_by_shard(stored)] if stored else None
+
+        # Only training sees variants of a recording.
         views = config.views if part == "train" else 1
         settings = TensorSettings(bins, views, vary=config.vary, complete=complete)
-        self._encoder, self._shape = SampleEncoder(settings, open_cache(config)), bins.shape(data.sensor)
+        self._encoder = SampleEncoder(settings, open_cache(config))
+        self._shape = bins.shape(data.sensor)
+
         self._has_warned = torch.zeros((), dtype=torch.bool).share_memory_()
-        # shared by workers to hash each file once; 0: not hashed yet
+        # Shared by workers to hash each file once; 0: not hashed yet.
         self._digests = torch.zeros((len(self.samples), DIGEST_BYTES), dtype=torch.uint8).share_memory_()
 
     def __len__(self) -> int:
@@ -164,31 +173,40 @@ class SpikeDataset(Dataset[LoadedItem]):
                 f"SpikeDataset[...]: wrong number of a recording (found {describe_value(number)}, expected int); "
                 "torch.utils.data.Subset(dataset, numbers) selects several"
             )
+
         number = operator.index(number)
         if not -len(self) <= number < len(self):
             raise IndexError(f"SpikeDataset[{number}]: out of range (found {count_noun(len(self), 'recording')})")
+
         spikes = torch.from_numpy(self._encode(number))
         return (spikes if self.transform is None else self.transform(spikes)), self.samples[number].label
 
     def _encode(self, number: int) -> np.ndarray[Any, Any]:
-        sample, settings = self.samples[number], self._encoder.settings
+        sample = self.samples[number]
+        settings = self._encoder.settings
         if sample.code is not None:
             return encode_image(sample, number, settings)
+
         if sample.stored is not None:
             views = sample.stored.read()[: settings.views]
         else:
             encoded = self._encoder.encode(sample, self._digest(number))
             self._warn_of_loss(sample, BinCounts(*encoded.counts.tolist()))
             views = encoded.spikes
+
         if views.shape[-3:] != self._shape:
             raise DataError(f"{sample.name}: comes from another sensor than {self.sensor}")
-        view: np.ndarray[Any, Any] = views[int(torch.randint(len(views), ())) if len(views) > 1 else 0]
+
+        # A generator of torch, because loaders give each worker another seed of it.
+        chosen = int(torch.randint(len(views), ())) if len(views) > 1 else 0
+        view: np.ndarray[Any, Any] = views[chosen]
         return view
 
     def _warn_of_loss(self, sample: Sample, counts: BinCounts) -> None:
         """Log the first recording of which many events are outside the steps, once for all workers."""
         settings = self._encoder.settings
         lost = None if settings.complete else counts.explain_outside(settings.bins)
+
         if lost is not None and not self._has_warned:
             self._has_warned.fill_(True)
             log.warning(
@@ -204,6 +222,7 @@ class SpikeDataset(Dataset[LoadedItem]):
             digest = self._encoder.digest(self.samples[number])
             known[:] = np.frombuffer(bytes.fromhex(digest).ljust(DIGEST_BYTES, b"\0"), np.uint8)
             return digest
+
         return bytes(known).hex()
 
 
@@ -238,23 +257,35 @@ class ShardSampler(Sampler[int]):
     ) -> None:
         if dataset.shards is None:
             raise ConfigError("ShardSampler: the dataset is not in shards (expected kind = shards)")
-        self.shards, self.seed, self.epoch, self.position = dataset.shards, seed, 0, 0
-        self.rank, self.processes = rank, processes
-        place = np.arange(sum(self.shards))
-        batch = place // processes // batch_size  # batch index within the process
-        self._owners = place % processes * max(1, workers) + batch % max(1, workers)
+
+        self.shards = dataset.shards
+        self.seed = seed
+        self.epoch = 0
+        self.position = 0
+        self.rank = rank
+        self.processes = processes
+
+        # Positions of the order are dealt to processes in turn, as by a `DistributedSampler`, and the batches of a
+        # process to its workers in turn, as by a `DataLoader`.
+        index = np.arange(sum(self.shards))
+        batch = index // processes // batch_size  # batch index within the process
+        self._owners = index % processes * max(1, workers) + batch % max(1, workers)
 
     def set_epoch(self, epoch: int, position: int = 0) -> None:
         """Set the epoch of the next iteration, and the number of recordings of this process to skip."""
-        self.epoch, self.position = epoch, position
+        self.epoch = epoch
+        self.position = position
 
     def __len__(self) -> int:
         return -(-len(self._owners) // self.processes) - self.position
 
     def __iter__(self) -> Iterator[int]:
         order = order_shards(self.shards, self._owners, np.random.default_rng([self.seed, self.epoch]))
-        own = order[self.rank :: self.processes]
-        numbers = np.resize(own, -(-len(order) // self.processes))[self.position :].tolist()
+
+        # `resize` repeats the first numbers, so all processes have equally many.
+        dealt = order[self.rank :: self.processes]
+        numbers = np.resize(dealt, -(-len(order) // self.processes))[self.position :].tolist()
+
         self.set_epoch(self.epoch + 1)
         return iter(numbers)
 
@@ -303,7 +334,10 @@ class EventStream(IterableDataset[LoadedItem]):
             raise ConfigError(
                 "by = recording: needs the end of the recording, unknown in a stream (expected by = time or events)"
             )
-        self.recording, self.sensor, self.hints = recording, sensor, hints
+
+        self.recording = recording
+        self.sensor = sensor
+        self.hints = hints
 
     def __repr__(self) -> str:
         recording = self.recording if isinstance(self.recording, Events) else str(self.recording)
@@ -321,11 +355,14 @@ class EventStream(IterableDataset[LoadedItem]):
         while window := [*islice(steps, T)]:
             spikes = np.zeros((T, *window[0].shape), self.bins.dtype)
             np.stack(window, out=spikes[: len(window)])
+
+            # Each window of events has its own start; a window of time starts where the previous one ends.
             start_us = starts_us[0]
             if self.bins.by == "events":
                 starts_us.pop(0)
             else:
                 starts_us[0] += self.bins.window_us
+
             yield torch.from_numpy(spikes), start_us
 
     def _record_starts(self, starts_us: list[int]) -> Iterator[Events]:
@@ -335,9 +372,12 @@ class EventStream(IterableDataset[LoadedItem]):
             parts = [self.recording]
         else:
             parts = open_recording(self.recording, sensor=self.sensor, hints=self.hints).chunks()
-        seen, every = 0, self.bins.window_events
+
+        seen = 0
+        every = self.bins.window_events
         for part in parts:
             if self.bins.by == "events":
+                # Events 0, every, 2 * every, ... begin windows; -seen % every is the first of them in the part.
                 starts_us += part.t[-seen % every :: every].tolist()
             elif not seen:
                 starts_us += part.t[:1].tolist()
@@ -405,19 +445,20 @@ def collate(items: Sequence[LoadedItem], *, time_first: bool = True) -> SpikeBat
     """
     for item in items:
         _check_item(item)
+
     try:
-        spikes = pad_sequence([each for each, _ in items], batch_first=not time_first)
+        spikes = pad_sequence([tensor for tensor, _ in items], batch_first=not time_first)
         return SpikeBatch(spikes, torch.tensor([label for _, label in items]))
     except (RuntimeError, TypeError, ValueError) as error:
-        found = ", ".join(f"({brief(each)}, {brief(label)})" for each, label in items[:4])
+        pairs = ", ".join(f"({brief(tensor)}, {brief(label)})" for tensor, label in items[:4])
         expected = "expected tensors [T, C, H, W] of one sensor, and numbers as labels"
-        raise DataError(f"collate: wrong items (found {found or 'none'}, {expected})") from error
+        raise DataError(f"collate: wrong items (found {pairs or 'none'}, {expected})") from error
 
 
 def _check_item(item: object) -> None:
     if not (isinstance(item, tuple | list) and len(item) == 2 and isinstance(item[0], Tensor)):
-        found = f"({', '.join(map(brief, item))})" if isinstance(item, tuple | list) else describe_value(item)
-        raise DataError(f"collate: wrong item (found {found}, expected a tensor [T, C, H, W] and a label)")
+        description = f"({', '.join(map(brief, item))})" if isinstance(item, tuple | list) else describe_value(item)
+        raise DataError(f"collate: wrong item (found {description}, expected a tensor [T, C, H, W] and a label)")
 
 
 def collate_padded(items: Sequence[LoadedItem], *, time_first: bool = True) -> PaddedBatch:
@@ -428,7 +469,7 @@ def collate_padded(items: Sequence[LoadedItem], *, time_first: bool = True) -> P
         >>> batch.lengths
         tensor([2, 4])
     """
-    return PaddedBatch(*collate(items, time_first=time_first), torch.tensor([len(each) for each, _ in items]))
+    return PaddedBatch(*collate(items, time_first=time_first), torch.tensor([len(spikes) for spikes, _ in items]))
 
 
 LoadedBatch = SpikeBatch | PaddedBatch
@@ -482,17 +523,22 @@ def loader(
     """
     if not hasattr(dataset, "__getitem__"):
         raise DataError(f"loader: found {type(dataset).__name__}, expected a SpikeDataset or another dataset")
+
     try:
         inspect.signature(collate_fn).bind([], time_first=time_first)
     except (TypeError, ValueError) as error:
         raise ArgumentError(
             f"loader: collate_fn has another form than collate(items, *, time_first) ({error})"
         ) from error
+
     wrapped: Dataset[Any]
     if isinstance(dataset, IterableDataset):
         wrapped = _ErrorYieldingStream(dataset)
     else:
         wrapped = _ErrorReturningDataset(dataset)
+
+        # Without a sampler of the user, each process gets its part of the data set. A `DataLoader` refuses `shuffle`
+        # together with a sampler.
         is_free = "sampler" not in options and "batch_sampler" not in options
         several = torch.distributed.is_initialized()
         if is_free and shuffle and isinstance(dataset, SpikeDataset) and dataset.shards is not None:
@@ -504,7 +550,10 @@ def loader(
             drop_last = bool(options.get("drop_last"))
             options["sampler"] = DistributedSampler(wrapped, shuffle=shuffle, drop_last=drop_last)
             shuffle = False
+
+    # Errors of workers travel as values, because torch changes errors that workers raise; see `_Loader`.
     collated = partial(_collate_or_return_error, partial(collate_fn, time_first=time_first))
+
     try:
         return _Loader(wrapped, batch_size, shuffle=shuffle or None, collate_fn=collated, **options)
     except (TypeError, ValueError) as error:  # a check of `DataLoader`
@@ -548,6 +597,7 @@ def _collate_or_return_error(
         if isinstance(item, DvspipeError):
             return item
         good.append(item)
+
     return collate_items(good)
 
 

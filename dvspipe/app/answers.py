@@ -71,6 +71,7 @@ def classify(
     classifier = Classifier.load(checkpoint)
     tasks = plan_tasks([source.path], out.path)
     (outcome,) = classify_many(tasks, classifier, options, overwrite=True, progress=progress)
+
     page = write_answers_page(out, options.record_run(classifier, tasks), [outcome.result()], None)
     archive = shutil.make_archive(str(folder / "answers"), "zip", out.path)
     return Classified(outcome.result(), page, Path(archive))
@@ -79,6 +80,7 @@ def classify(
 def list_windows(classified: Classified) -> list[list[str | float | int]]:
     """Return one table row per window, with times since the first event."""
     zero_us = classified.prediction.t_first_us
+
     return [
         [
             round((row.t_start_us - zero_us) / 1e6, 3),
@@ -118,8 +120,10 @@ class AnswerTab(Tab):
             label="Classifier",
             info="An included classifier, or a checkpoint or run below the folder.",
         )
+
         with gr.Accordion("Another checkpoint", open=False):
             self.upload = gr.File(label="Checkpoint (.safetensors)", file_types=[".safetensors"], height=140)
+
         self.adapt = gr.Checkbox(
             label="Adapt to this recording first", info="Adapts the network to sensor and scene, without labels."
         )
@@ -132,6 +136,7 @@ class AnswerTab(Tab):
         with gr.Accordion("Command and files", open=False):
             self.command = add_command()
             self.archive = gr.DownloadButton(ALL_RESULTS, interactive=False)
+
         with gr.Accordion("Windows", open=False):
             self.windows = gr.Dataframe(headers=list(WINDOW_HEADS), interactive=False, wrap=True)
 
@@ -146,7 +151,7 @@ class AnswerTab(Tab):
 
     def offer(self, trained: tuple[Trained, ...]) -> gr.Dropdown:
         """Offer the classifiers that were trained in this session, and choose the last one."""
-        choices = [each.to_choice() for each in trained]
+        choices = [classifier.to_choice() for classifier in trained]
         return gr.Dropdown(choices=[*self.list_classifiers(), *choices], value=choices[-1][1])
 
     def clear(self) -> Updates:
@@ -160,16 +165,18 @@ class AnswerTab(Tab):
         """Classify the chosen recording and show the result."""
         if source is None:
             raise ConfigError("no recording is chosen")
+
+        # A name is an included classifier or a file below the folder: the page must not read other files.
         checkpoint: str | Path = take_upload(session, upload, name).path if upload else name
         if not upload and name not in SHIPPED_NAMES:
             checkpoint = self.space.resolve(name)
         shown = Path(upload or name)
 
-        def show(found: Classified) -> Updates:
+        def show(classified: Classified) -> Updates:
             return {
-                self.page: show_page(found.page, "Predictions over time"),
-                self.windows: list_windows(found),
-                self.archive: offer_file(found.archive),
+                self.page: show_page(classified.page, "Predictions over time"),
+                self.windows: list_windows(classified),
+                self.archive: offer_file(classified.archive),
                 self.command: command_of(source.name, shown.name if shown.is_absolute() else name, adapt=bool(adapt)),
             }
 

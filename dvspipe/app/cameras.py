@@ -54,8 +54,10 @@ DOUBTS: dict[Doubt, str] = {
     "person too small": "You are far away: come closer.",
 }
 """Sentence for each reason for doubt."""
-NO_MOTION, STARTING = "Nothing moves.", "Starting: move your arms."
-UNFAMILIAR, UNSURE = "This movement is unlike the gestures that the classifier knows.", "No gesture for certain."
+NO_MOTION = "Nothing moves."
+STARTING = "Starting: move your arms."
+UNFAMILIAR = "This movement is unlike the gestures that the classifier knows."
+UNSURE = "No gesture for certain."
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,8 @@ class _EventTap:
     """Viewer of the events that the network sees: draws them, and records them on demand."""
 
     def __init__(self, sensor: SensorSize) -> None:
-        self._sensor, self._lock = sensor, threading.Condition()
+        self._sensor = sensor
+        self._lock = threading.Condition()
         self._writer: Writer | None = None
         self._seen = 0  # pictures so far
         self._new: list[Events] = []
@@ -120,9 +123,11 @@ class _EventTap:
             self._new.append(events)
             self._seen += 1
             self._lock.notify_all()
+
             self.times_s.append(now_s)
             while self.times_s[0] < now_s - RATE_S:
                 self.times_s.popleft()
+
             if self._writer is not None:
                 self._writer.append(events)
 
@@ -139,8 +144,10 @@ class _EventTap:
 
     def stop_recording(self) -> None:
         """Complete the file, if events are recorded."""
+        # `add` must not write to a file that is being completed.
         with self._lock:
             writer, self._writer = self._writer, None
+
         if writer is not None:
             writer.__exit__(None, None, None)
 
@@ -150,10 +157,14 @@ class _EventTap:
             new, self._new = self._new, []
         if not new:
             return ""
+
+        # Pixels are indices into the palette: 0 without events, 1 OFF, 2 ON. Of several events, the last one is shown.
         shown = np.zeros((self._sensor.height, self._sensor.width), np.uint8)
         for events in new:
             shown[events.y, events.x] = 1 + events.p
-        palette, file = EVENT_PALETTES["dark"], io.BytesIO()
+
+        palette = EVENT_PALETTES["dark"]
+        file = io.BytesIO()
         picture = Image.fromarray(shown, "P")
         picture.putpalette([*palette.background, *palette.off, *palette.on])
         picture.save(file, "PNG", bits=2)
@@ -188,21 +199,26 @@ class LiveCamera:
     def __init__(self, classifier: Classifier, new_folder: Callable[[], Path]) -> None:
         from ..streaming import SceneWatch
 
-        self._classifier, self._new_folder = classifier, new_folder
+        self._classifier = classifier
+        self._new_folder = new_folder
         self._config = live_config(classifier)
         self.recording: Path | None = None
+
         self._watch = SceneWatch(classifier.config.sensor)
         self._lock = threading.Lock()
         self._source: PushedSource | None = None
         self._session: LiveSession | None = None
         self._threads: list[threading.Thread] = []
         self._tap = _EventTap(classifier.config.sensor)
+
         self._answer: LiveAnswer | None = None
         self._doubt: Doubt | None = None
         self._pictures: deque[_Picture] = deque(maxlen=KEPT_PICTURES)
+
         self._last_us: int | None = None
         self._pushed = 0
         self._late = 0  # pictures that arrived after a later one
+
         self._error: DvspipeError | None = None
         self._ended = threading.Event()
         self.pushed_s = time.monotonic()
@@ -224,22 +240,31 @@ class LiveCamera:
         """
         image = read_jpeg(data)
         size = SensorSize(width=image.shape[1], height=image.shape[0])
+
         with self._lock:
             if self._error is not None:
                 raise self._error
+
             self.pushed_s = time.monotonic()
+            # The first picture gives the size of all.
             if self._source is None and not self._ended.is_set():
                 self._start(size)
-            source, session, number = self._source, self._session, None
+            source = self._source
+            session = self._session
+            number = None
+
             if self._last_us is not None and t_us <= self._last_us:
                 self._late += 1
                 return self.view()
+
             if source is not None and session is not None and session.is_reading:
                 self._last_us = t_us
                 self._pushed += 1
                 number = self._pushed
                 self._pictures.append(_Picture(self.pushed_s, image))
-                source.push(t_us, np.ascontiguousarray(image[:, :, ::-1]))
+                source.push(t_us, np.ascontiguousarray(image[:, :, ::-1]))  # BGR
+
+        # Without the lock, so the next pictures are taken while this one is classified.
         if number is None or session is None:
             self._ended.wait(STARTING_S)
         else:
@@ -253,6 +278,7 @@ class LiveCamera:
         config = self._classifier.framed(self._config)
         self._source = PushedSource("webcam", size, live_settings(config))
         self._session = LiveSession(self._source, self._classifier, config, viewer=self._tap, capacity=WAITING)
+
         for work in (self._classify, self._look):
             self._threads.append(threading.Thread(target=work, name="webcam", daemon=True))
             self._threads[-1].start()
@@ -269,6 +295,7 @@ class LiveCamera:
             self._error = VideoError(f"webcam: internal error ({type(error).__name__}: {error}); please report it")
         finally:
             self._tap.stop_recording()
+
         self._ended.set()
 
     def _look(self) -> None:
@@ -279,16 +306,21 @@ class LiveCamera:
             if self.has_ended:
                 self.stop()
                 return
+
+            # A reason is searched for only while the label is in doubt.
             pictures = [*self._pictures]
             answer = self._answer
             if (answer is not None and answer.certain) or len(pictures) < 2:
                 self._doubt = None
                 continue
+
             now = pictures[-1]
-            earlier = min(pictures[:-1], key=lambda each: abs(now.time_s - each.time_s - COMPARED_S))
+            earlier = min(pictures[:-1], key=lambda picture: abs(now.time_s - picture.time_s - COMPARED_S))
             begin_s = time.monotonic()
             if earlier.image.shape == now.image.shape:
                 self._doubt = self._watch.check(earlier.image, now.image)
+
+            # Looks take WATCH_SHARE of the time at most: after a look of duration d, wait d * (1 / WATCH_SHARE - 1).
             wait_s = max(WATCH_S, (time.monotonic() - begin_s) * (1 / WATCH_SHARE - 1))
 
     def view(self) -> LiveView:
@@ -307,6 +339,7 @@ class LiveCamera:
     def _guess(self, answer: LiveAnswer | None) -> tuple[Guess, ...]:
         if answer is None or answer.label is None:
             return ()
+
         best = np.argsort(answer.probabilities)[::-1][:2]
         names = self._classifier.config.classes
         return tuple(Guess(readable(names[label]), answer.probabilities[label]) for label in best)
@@ -321,6 +354,7 @@ class LiveCamera:
             return STARTING
         if answer.label is None:
             return NO_MOTION
+
         return UNFAMILIAR if answer.probability >= self._config.segments.enter else UNSURE
 
     def record(self) -> None:
@@ -339,6 +373,8 @@ class LiveCamera:
         if self._source is not None and self._session is not None:
             self._session.stop()
             self._source.end()
+
+            # This method may run in one of the threads, and a thread cannot wait for itself.
             for thread in self._threads:
                 if thread is not threading.current_thread():
                     thread.join(JOIN_S)
@@ -370,13 +406,17 @@ class Cameras:
     def open(self, session: str, classifier: Classifier, new_folder: Callable[[], Path]) -> str:
         """Replace the camera of a session by a new one, and return its key."""
         self.close_session(session)
+        # Cameras of pages that were left count until they are closed.
         for key in [key for key, entry in [*self._entries.items()] if entry.camera.has_ended]:
             self.close(key)
-        camera, key = LiveCamera(classifier, new_folder), secrets.token_urlsafe(16)
+
+        camera = LiveCamera(classifier, new_folder)
+        key = secrets.token_urlsafe(16)
         with self._lock:
             if len(self._entries) >= MAX_CAMERAS:
                 raise ConfigError(f"{MAX_CAMERAS} webcams are live on this server, the maximum; stop one of them first")
             self._entries[key] = _Entry(session, camera)
+
         return key
 
     def find(self, key: str) -> LiveCamera | None:
@@ -388,6 +428,8 @@ class Cameras:
         """Stop a camera; without effect if it is stopped already."""
         with self._lock:
             entry = self._entries.pop(key, None)
+
+        # Without the lock: stopping waits for the threads of the camera.
         if entry is not None:
             entry.camera.stop()
 

@@ -52,6 +52,7 @@ class Example:
         path = session.folder / self.name
         if path.exists():
             return path
+
         if not self.is_recording:
             return Path(shutil.copyfile(SAMPLE, path))
         convert_video(SAMPLE, path, overwrite=True, threads=THREADS)

@@ -100,21 +100,26 @@ class Explored:
             f"**{report.events:,} events**, sensor {report.width} x {report.height} ({report.sensor_source}), "
             f"{report.duration_us * 1e-6:.6g} s, format {report.format}"
         ]
+
         if report.rate_hz is not None:
             lines.append(f"{report.rate_hz:,.0f} events per second")
         if report.on_fraction is not None:
             lines.append(f"{report.on_fraction:.1%} ON")
+
         lines += [f"**{finding.severity}**: {finding.message}" for finding in report.findings]
         lines += [] if report.findings else ["no problems found"]
+
         return "\n".join(f"- {line}" for line in lines)
 
     @property
     def summary(self) -> str:
         """Text description of the 3D view."""
-        events, report = self.sample, self.report
+        events = self.sample
+        report = self.report
         seconds = (events.t - (report.t_first_us or 0)) / 1e6
         number, edges = np.histogram(seconds, bins=BUSIEST_BINS)
         busiest = int(number.argmax())
+
         return (
             f"{describe_sample(self)}. The busiest time is {edges[busiest]:.2f} to {edges[busiest + 1]:.2f} s; "
             f"half of the events are in columns {_interquartile_range(events.x)}, half in rows "
@@ -124,7 +129,8 @@ class Explored:
 
 def describe_sample(explored: Explored) -> str:
     """Describe how many events are shown."""
-    shown, count = len(explored.sample), explored.report.events
+    shown = len(explored.sample)
+    count = explored.report.events
     return f"{shown:,} of {count:,} events, evenly sampled" if shown < count else f"all {count:,} events"
 
 
@@ -136,9 +142,12 @@ def _interquartile_range(places: NDArray[Any]) -> str:
 
 def explore(source: ChosenFile, folder: Path, colours: PreviewColours, progress: Progress) -> Explored:
     """Read a recording twice and summarise it."""
+    # The first pass gives the number of events and their time span, which an even sample needs; the second pass samples
+    # them, and counts the events of each pixel on the way.
     report = check(source.path, progress=lambda done, total: progress(done / 2, total))
     if not report.events or report.t_first_us is None or report.t_last_us is None:
         raise EventError(f"{source.name}: no events")
+
     recording = open_recording(source.path)
     counts = np.zeros((recording.sensor.height, recording.sensor.width), np.int64)
 
@@ -149,35 +158,40 @@ def explore(source: ChosenFile, folder: Path, colours: PreviewColours, progress:
 
     span_us = report.t_first_us, report.t_last_us
     sample = sample_events(PlotSource(counted(), recording.sensor, report.events, span_us), MAX_POINTS)
+
     rate = folder / "rate.png"
     extent = Extent(report.events, *span_us)
     show_part(select_part(recording), rate, PreviewSettings(colours=colours), chart="rate", extent=extent)
+
     return Explored(source, report, sample, _list_hot_pixels(counts), rate)
 
 
 def _list_hot_pixels(counts: NDArray[np.int64]) -> tuple[tuple[int, int, int], ...]:
     rows, columns = np.nonzero(find_hot_pixels(counts))
-    found = zip(columns.tolist(), rows.tolist(), counts[rows, columns].tolist(), strict=True)
-    return tuple(sorted(found, key=lambda pixel: -pixel[2])[:MAX_HOT])
+    pixels = zip(columns.tolist(), rows.tolist(), counts[rows, columns].tolist(), strict=True)
+    return tuple(sorted(pixels, key=lambda pixel: -pixel[2])[:MAX_HOT])
 
 
 def plot_space_time(explored: Explored, colours: PreviewColours) -> go.Figure:
     """Plot sampled events in a rotatable 3D view; the title says how many are shown."""
-    sample, report = explored.sample, explored.report
+    sample = explored.sample
+    report = explored.report
     palette = EVENT_PALETTES["colour-blind" if colours == "colour-blind" else "light"]
     seconds = (sample.t - (report.t_first_us or 0)) / 1e6
+
     figure = go.Figure()
     for name, on, colour in (("OFF", False, palette.off), ("ON", True, palette.on)):
-        own = sample.p == on
+        selected = sample.p == on
         figure.add_scatter3d(
-            x=seconds[own],
-            y=sample.x[own],
-            z=sample.y[own],
+            x=seconds[selected],
+            y=sample.x[selected],
+            z=sample.y[selected],
             mode="markers",
             name=name,
             marker={"size": 1.5, "color": "rgb({},{},{})".format(*colour), "opacity": 0.6},
             hoverinfo="x+y+z",
         )
+
     axis = {"showbackground": False, "gridcolor": CHART_GREY, "color": CHART_GREY}
     figure.update_layout(
         title={"text": f"Events in space and time:<br>{describe_sample(explored)}", "font": {"size": 13}},
@@ -187,6 +201,7 @@ def plot_space_time(explored: Explored, colours: PreviewColours) -> go.Figure:
         scene={
             "xaxis": axis | {"title": "seconds"},
             "yaxis": axis | {"title": "x"},
+            # Rows grow downwards, as in a picture.
             "zaxis": axis | {"title": "y", "autorange": "reversed"},
             "bgcolor": CLEAR,
             "aspectmode": "manual",
@@ -194,6 +209,7 @@ def plot_space_time(explored: Explored, colours: PreviewColours) -> go.Figure:
             "camera": {"eye": {"x": 0.55, "y": -1.75, "z": 0.55}, "center": {"x": 0, "y": 0, "z": -0.1}},
         },
     )
+
     return figure
 
 
@@ -225,8 +241,10 @@ class PictureChoices:
 
 def draw_picture(explored: Explored, choices: PictureChoices) -> NDArray[np.uint8]:
     """Draw a part of a recording, uint8 [H, W, 3]."""
-    recording, report = open_recording(explored.source.path), explored.report
+    recording = open_recording(explored.source.path)
+    report = explored.report
     first_us = report.t_first_us or 0
+
     if choices.events:
         shown = _read_events(recording, round(choices.place * max(0, report.events - choices.events)), choices.events)
         window_us = max(100, shown.duration_us + 1)
@@ -234,8 +252,10 @@ def draw_picture(explored: Explored, choices: PictureChoices) -> NDArray[np.uint
     else:
         window_us = max(100, round(choices.window_ms * 1000))
         end_us = first_us + round(choices.place * max(0, report.duration_us - window_us)) + window_us
+        # Modes that fade also show events before the window.
         start_us = end_us - window_us * (1 if choices.mode == "count" else MEMORY)
         shown = concatenate(recording.chunks(start_us, end_us), recording.sensor)
+
     settings = build(
         PreviewSettings, {"window_us": window_us, "mode": choices.mode, "colours": choices.colours}, "the page"
     )
@@ -245,12 +265,16 @@ def draw_picture(explored: Explored, choices: PictureChoices) -> NDArray[np.uint
 
 def _read_events(recording: Recording, first: int, count: int) -> Events:
     """Read `count` events, starting at number `first`."""
-    seen, parts = 0, []
+    seen = 0
+    parts = []
     for part in recording.chunks():
-        parts.append(part.slice_events(max(0, first - seen), max(0, min(len(part), first + count - seen))))
+        start = max(0, first - seen)
+        stop = max(0, min(len(part), first + count - seen))
+        parts.append(part.slice_events(start, stop))
         seen += len(part)
         if seen >= first + count:
             break
+
     return concatenate(parts, recording.sensor)
 
 
@@ -286,20 +310,25 @@ class Cut:
 
     def commands(self, source: str, target: str) -> str:
         """Return the equivalent commands."""
+        # With both commands, `filter` reads the file that `cut` writes.
         part = "part.h5" if self.filters else target
         lines = []
+
         if self.cuts or not self.filters:
             words = ["dvspipe", "cut", source, "-o", part]
             words += ["--start-s", f"{self.start_s:g}"] if self.start_s else []
             words += ["--stop-s", f"{self.stop_s:g}"] if self.stop_s else []
             words += ["--region", self.roi] if self.roi else []
-            lines, source = [shlex.join(words)], part
+            lines = [shlex.join(words)]
+            source = part
+
         if self.filters:
             words = ["dvspipe", "filter", source, "-o", target]
             words += ["--hot-pixels"] if self.hot_pixels else []
             words += ["--refractory-us", f"{_to_us(self.refractory_ms)}"] if self.refractory_ms else []
             words += ["--activity-us", f"{_to_us(self.activity_ms)}"] if self.activity_ms else []
             lines.append(shlex.join(words))
+
         return "\n".join(lines)
 
 
@@ -307,14 +336,17 @@ def write_cut(explored: Explored, cut: Cut, path: Path, progress: Progress) -> F
     """Write a part of a recording without noise; return how many events were removed by each filter."""
     region = Region.parse(cut.roi) if cut.roi else None
     part = select_part(open_recording(explored.source.path), cut.start_s, cut.stop_s or None, region)
+
     periods_us = {"refractory_us": _to_us(cut.refractory_ms), "activity_us": _to_us(cut.activity_ms)}
     config = build(FilterConfig, periods_us, "the page")
+
     if cut.filters:
         filtered = FilteredPart(part, config, hot_pixels=cut.hot_pixels)
         filtered.write(path, overwrite=True, progress=progress)
         counts = filtered.counts
     else:
         counts = FilterCounts(part.write(path, overwrite=True, progress=progress))
+
     if not counts.kept:
         raise EventError(f"{explored.source.name}: no events remain (of {counts.events:,})")
     return counts
@@ -336,6 +368,7 @@ class RecordingTab(Tab):
         super().__init__(space)
         self.playing, self.cutting = (gr.HTML("", render=False) for _ in range(2))
         self.explored: gr.State = gr.State(None)
+
         add_parts(self._add_choice, self._add_views, self._add_cut)
         self._connect(opened)
 
@@ -343,23 +376,28 @@ class RecordingTab(Tab):
         self.picker = self.add_picker(RECORDING_FILE)
         self.source = self.picker.source
         self.add_progress(self.status)
+
         self.colours = gr.Dropdown(COLOURS, value="light", label="Colours")
         self.facts = gr.Markdown("")
 
     def _add_cut(self) -> None:
         with gr.Accordion("Hot pixels", open=False):
             self.hot = gr.Dataframe(headers=["x", "y", "events"], interactive=False)
+
         with gr.Accordion("Cut and filter", open=False):
             with gr.Row():
                 start = gr.Number(0, label="Start (s)", minimum=0, min_width=120)
                 stop = gr.Number(0, label="Stop (s); 0: end", minimum=0, min_width=120)
+
             self.roi = gr.Textbox("", label="Region, WxH+X+Y", placeholder="128x128+20+10")
             self.region = gr.HTML("", elem_classes="pixels")
+
             hot = gr.Checkbox(label="Remove hot pixels")
             with gr.Row():
                 refractory = gr.Number(0, label="Refractory (ms)", minimum=0, min_width=120)
                 activity = gr.Number(0, label="Activity (ms)", minimum=0, min_width=120)
             self.cut = [start, stop, self.roi, hot, refractory, activity]
+
             self.suffix = gr.Dropdown(list(EVENT_FORMATS), value=".h5", label="Format")
             self.write = self.add_work("Cut and filter", self.cutting)
             self.file = gr.DownloadButton("Download", interactive=False)
@@ -374,6 +412,7 @@ class RecordingTab(Tab):
                     elem_classes="space-time",
                 )
                 self.caption = gr.HTML(show_empty("Choose a recording."))
+
             with gr.Tab("Pictures"):
                 self.picture = gr.HTML("", elem_classes="pixels")
                 place = add_slider(
@@ -383,8 +422,10 @@ class RecordingTab(Tab):
                 events = add_slider(0, 50_000, 0, step=100, label="Events per picture", info="0: use the time instead.")
                 mode = gr.Dropdown(MODES, value="count", label="Brightness")
                 self.place = [place, window, events, mode, self.colours]
+
             with gr.Tab("Rate"):
                 self.rate = gr.HTML("", elem_classes="chart")
+
             with gr.Tab("Player", id=PLAYER):
                 self.play = self.add_work("Play the recording", self.playing, variant="primary")
                 self.page = gr.HTML("")
@@ -393,7 +434,9 @@ class RecordingTab(Tab):
         self.on(opened, self.open_first, [self.source])
         for event in (self.source.change, self.colours.input):
             self.on(event, self.explore, [self.source, *self.place])
-        changes = [each.change for each in self.place[:-1]]  # changed by pointer, key or reset button
+
+        # `change` fires for pointer, keys and the reset button. Colours are left out: they explore the recording again.
+        changes = [component.change for component in self.place[:-1]]
         shown = [self.explored, *self.place]
         self.on(partial(gr.on, changes), self.show_picture, shown, trigger_mode="always_last")
         self.on(self.play.click, self.show_player, [self.explored, self.colours], status=self.playing)
@@ -409,6 +452,7 @@ class RecordingTab(Tab):
 
     def explore(self, session: Session, source: ChosenFile | None, *place: Any) -> Iterator[Updates]:
         """Summarise the recording and show it."""
+        # Clear what belongs to the previous recording.
         yield {
             self.explored: None,
             self.view: None,
@@ -419,17 +463,20 @@ class RecordingTab(Tab):
         }
         if source is None:
             return
+
         choices = read_place(place)
 
-        def show(found: Explored) -> Updates:
+        def show(explored: Explored) -> Updates:
             return {
-                self.explored: found,
-                self.facts: found.facts,
-                self.hot: [list(pixel) for pixel in found.hot],
-                self.view: plot_space_time(found, choices.colours),
-                self.caption: show_caption(found.summary),
-                self.rate: show_picture(found.rate, f"Events per second: {found.report.rate_hz or 0:,.0f} on average"),
-                self.picture: self._draw(session, found, choices),
+                self.explored: explored,
+                self.facts: explored.facts,
+                self.hot: [list(pixel) for pixel in explored.hot],
+                self.view: plot_space_time(explored, choices.colours),
+                self.caption: show_caption(explored.summary),
+                self.rate: show_picture(
+                    explored.rate, f"Events per second: {explored.report.rate_hz or 0:,.0f} on average"
+                ),
+                self.picture: self._draw(session, explored, choices),
             }
 
         def work(progress: Progress) -> Explored:
@@ -454,12 +501,18 @@ class RecordingTab(Tab):
         if explored is None or not REGION.fullmatch(text) or None in place:
             yield {self.cutting: "", self.region: ""}
             return
-        region, choices = Region.parse(text), replace(read_place(place), colours="dark")
-        size, sensor = region.size, SensorSize(width=explored.report.width, height=explored.report.height)
+
+        region = Region.parse(text)
+        choices = replace(read_place(place), colours="dark")
+        size = region.size
+        sensor = SensorSize(width=explored.report.width, height=explored.report.height)
+
+        # The picture is scaled, and has a caption below the pixels.
         picture = draw_picture(explored, choices)
         scale = picture.shape[1] / sensor.width
         drawn = np.ascontiguousarray(picture[: round(scale * sensor.height)])
-        box = Box(*(each * scale for each in (region.left, region.top, size.width, size.height)))
+        box = Box(*(length * scale for length in (region.left, region.top, size.width, size.height)))
+
         path = session.next_folder("regions") / "region.jpg"
         write_region(drawn, box, path)
         yield {self.cutting: "", self.region: show_picture(path, f"Region {region} of the recording")}
@@ -476,7 +529,10 @@ class RecordingTab(Tab):
         """Write the chosen part, play it, and offer it for download."""
         if explored is None:
             raise ConfigError("no recording is chosen")
-        cut, folder = read_cut(values), session.new_folder("cut")
+
+        cut = read_cut(values)
+        folder = session.new_folder("cut")
+        # The part is written as HDF5 for the player, and converted if the download has another format.
         part = folder / f"{safe_stem(explored.source.name)}-part.h5"
         path = part.with_suffix(suffix)
 
@@ -507,7 +563,7 @@ class RecordingTab(Tab):
             return page
 
         yield from follow(
-            session, status, "drawing", work, lambda found: {self.page: show_page(found, f"Events of {name}")}
+            session, status, "drawing", work, lambda written: {self.page: show_page(written, f"Events of {name}")}
         )
 
 

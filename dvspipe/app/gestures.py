@@ -40,7 +40,9 @@ if TYPE_CHECKING:  # `oneshot` imports torch, and that takes seconds
 
 EFFORTS = [("quick", False), ("thorough", True)]
 MAX_NAME = 40  # characters of a gesture's name, part of file names
-FILMS, PAGES, RUN_NAME = "films", "pages", "gestures"
+FILMS = "films"
+PAGES = "pages"
+RUN_NAME = "gestures"
 NO_FILM = "Choose a film, name its gesture, and add it. The tracked joints appear here."
 NO_RUN = "Add one or more gestures, then train."
 CAN_RESUME = "After **Stop**, **Train** resumes this training."
@@ -154,6 +156,7 @@ def name_gesture(text: str) -> str:
         )
     if name == OTHER:
         raise ConfigError(f"a gesture cannot be called {readable(OTHER)}, the class of all other gestures")
+
     return name
 
 
@@ -163,9 +166,12 @@ def copy_film(source: ChosenFile, name: str, folder: Path) -> ExampleFilm:
 
     films = folder / FILMS
     films.mkdir(exist_ok=True)
-    place = films / str(sum(1 for _ in films.iterdir()))
-    place.mkdir()
-    return ExampleFilm(Path(shutil.copyfile(source.path, place / f"{name}{source.path.suffix.lower()}")), name)
+
+    # A folder for each film, so films of the same name do not replace each other.
+    target = films / str(sum(1 for _ in films.iterdir()))
+    target.mkdir()
+    film = shutil.copyfile(source.path, target / f"{name}{source.path.suffix.lower()}")
+    return ExampleFilm(Path(film), name)
 
 
 def study_gesture(film: ExampleFilm, source: str, folder: Path, progress: StagedProgress) -> AddedGesture:
@@ -175,6 +181,7 @@ def study_gesture(film: ExampleFilm, source: str, folder: Path, progress: Staged
 
     study = study_films([film], [], folder / TRACKS, progress=lambda stage, done, total: progress(done, total, stage))
     (studied,) = study.films
+
     pages = folder / PAGES
     pages.mkdir(exist_ok=True)
     shown = GestureFilm(film.name, film.path, studied.track, studied.part)
@@ -191,14 +198,22 @@ def train_gestures(attempt: Attempt, tracks: Path, command: str, progress: Stage
         def on_progress(self, stage: str, done: float, total: int) -> None:
             progress(done, total, stage)
 
-    plan, run, callback = attempt.plan, attempt.run, Callback()
+    # The films were tracked when they were added: tracking one takes minutes.
+    plan = attempt.plan
+    run = attempt.run
+    callback = Callback()
     for film in plan.films:
         shutil.copytree(tracks / film.name, run / TRACKS / film.name, dirs_exist_ok=True)
-    study = prepare(plan.films, run, plan.config, other=[each.path for each in plan.other], callback=callback)
+
+    study = prepare(plan.films, run, plan.config, other=[other.path for other in plan.other], callback=callback)
     learned = learn_study(study, run, plan.config, command=command, callback=callback)
+
+    # The archive contains the classifier and its report, not the rendered clips.
     shutil.rmtree(run / CLIPS)
     archive = shutil.make_archive(str(run), "zip", run.parent, run.name)
-    test, joints = learned.run.test, learned.run.test.joints
+
+    test = learned.run.test
+    joints = learned.run.test.joints
     assert joints is not None  # see learn_study
     summary = "\n\n".join(
         [
@@ -210,20 +225,25 @@ def train_gestures(attempt: Attempt, tracks: Path, command: str, progress: Stage
             f"*What does it show?* now offers it as {run.name}.",
         ]
     )
+
     return Trained(run, tuple(film.name for film in plan.films), summary, Path(archive))
 
 
 def command_of(gestures: tuple[AddedGesture, ...], plan: TrainingPlan, run: str, *, thorough: bool) -> str:
     """Return the equivalent command."""
+    # `learn` names a gesture after its film. A film with another name appears as its copy, which has the right name.
     words = ["dvspipe", "learn"]
-    for each in gestures:
-        is_named = Path(each.source).stem == each.name
-        words.append(each.source if is_named else each.film.path.name)
+    for gesture in gestures:
+        is_named = Path(gesture.source).stem == gesture.name
+        words.append(gesture.source if is_named else gesture.film.path.name)
     words += ["-o", run]
-    words += [word for each in plan.other for word in ("--other", each.name)]
+
+    for other in plan.other:
+        words += ["--other", other.name]
     for film in plan.films:
         for option, time_s in (("--starts", film.start_s), ("--stops", film.stop_s)):
             words += [] if time_s is None else [f"{option}.{film.name}", f"{time_s:g}"]
+
     words += ["--mirror"] if plan.config.mirror else []
     words += ["--thorough"] if thorough else []
     return shlex.join(words)
@@ -239,13 +259,16 @@ class LearnTab(Tab):
     def __init__(self, space: Workspace) -> None:
         super().__init__(space)
         self.changing, self.training = (gr.HTML("", render=False) for _ in range(2))
-        self.added, self.trained = gr.State(()), gr.State(())
+        self.added = gr.State(())
+        self.trained = gr.State(())
         self.attempt: gr.State = gr.State(None)
+
         gr.Markdown(
             "Film each gesture once. The movements are rendered on many people (synthetic), and a classifier is "
             "trained on them. With five gestures from one film each, 10 of 38 films of strangers were right; films of "
             "more people help."
         )
+
         add_parts(self._add_film, self._add_view, self._add_part)
         add_parts(self._add_gestures, self._add_result, self._add_command)
         self._connect()
@@ -272,12 +295,14 @@ class LearnTab(Tab):
         gr.Markdown("### 2. Train")
         self.chosen = gr.Radio([], label="Gestures", info="Choose one to see or change its part.")
         self.remove = gr.Button("Remove the chosen gesture", size="sm")
+
         with gr.Accordion("Other films", open=False):
             gr.Markdown("Films without any of the gestures; their movements are trained as other gestures.")
             self.other_files = gr.File(label="Videos", file_count="multiple", type="filepath", height=140)
             self.other_names = gr.Dropdown(
                 self.space.list_videos(), value=[], multiselect=True, label=f"Videos in {self.space.folder.name}/"
             )
+
         self.mirror = gr.Checkbox(label="The mirrored movement, with the other hand, is the same gesture")
         self.effort = gr.Radio(
             EFFORTS,
@@ -289,9 +314,11 @@ class LearnTab(Tab):
 
     def _add_result(self) -> None:
         self.result = gr.Markdown(NO_RUN)
+
         with gr.Row():
             self.try_out = gr.Button("Try it", interactive=False)
             self.archive = gr.DownloadButton("Download the classifier", interactive=False)
+
         with gr.Accordion("Report of the training", open=False):
             self.report = gr.HTML(show_empty(NO_RUN))
 
@@ -302,6 +329,7 @@ class LearnTab(Tab):
         part = [self.chosen, self.start, self.stop, self.added]
         trained = [self.added, self.other_files, self.other_names, self.mirror, self.effort, self.attempt, self.trained]
         once = {"concurrency_limit": 2}
+
         self.on(self.add.click, self.add_gesture, [self.picker.source, self.name, self.added], **once)
         self.on(self.use_part.click, self.change_part, part, status=self.changing, **once)
         self.on(self.chosen.input, self.show_gesture, [self.chosen, self.added])
@@ -314,8 +342,10 @@ class LearnTab(Tab):
         """Track the chosen film, and add its gesture."""
         if source is None:
             raise ConfigError("no film is chosen")
+
         film = copy_film(source, name_gesture(text), session.kept_folder())
         for updates in self._study(session, self.status, film, source.name, added):
+            # The name is cleared once the gesture is added, not with each progress update.
             yield {**updates, self.name: ""} if self.added in updates else updates
 
     def change_part(
@@ -339,6 +369,7 @@ class LearnTab(Tab):
 
         folder = session.kept_folder()
         picture = refusal_picture(folder / TRACKS, film.name)
+        # A picture of an earlier try would be shown for another error.
         picture.unlink(missing_ok=True)
 
         def show(new: AddedGesture) -> Updates:
@@ -359,15 +390,16 @@ class LearnTab(Tab):
     def remove_gesture(self, _: Session, name: str | None, added: tuple[AddedGesture, ...]) -> Iterator[Updates]:
         """Remove the chosen gesture."""
         gesture = find_gesture(added, name)
-        kept = tuple(each for each in added if each is not gesture)
-        yield {self.status: "", **self._show(kept[-1] if kept else None, kept)}
+        others = tuple(other for other in added if other is not gesture)
+        yield {self.status: "", **self._show(others[-1] if others else None, others)}
 
     def _show(self, gesture: AddedGesture | None, added: tuple[AddedGesture, ...]) -> Updates:
         """Return the updates that show a gesture and the list of all gestures."""
-        choices = [each.to_choice() for each in added]
+        choices = [shown.to_choice() for shown in added]
         if gesture is None:
             nothing = {self.view: show_empty(NO_FILM), self.part: gr.Column(visible=False)}
             return {**nothing, self.added: added, self.chosen: gr.Radio(choices=[], value=None)}
+
         start_s, stop_s = gesture.part_s
         return {
             self.added: added,
@@ -392,15 +424,20 @@ class LearnTab(Tab):
         """Train a classifier of the added gestures; resume an interrupted training of the same gestures."""
         if not added:
             raise ConfigError("no gesture is added")
+
         other = (
             *(take_upload(session, path, Path(path).name) for path in other_files or []),
             *(ChosenFile(self.space.resolve(name), name) for name in other_names or []),
         )
         plan = TrainingPlan(
-            tuple(each.film for each in added), other, self.choose_config(thorough=bool(thorough), mirror=bool(mirror))
+            tuple(gesture.film for gesture in added),
+            other,
+            self.choose_config(thorough=bool(thorough), mirror=bool(mirror)),
         )
+
         attempt = start_attempt(plan, before, session.kept_folder())
         command = command_of(added, plan, attempt.run.name, thorough=bool(thorough))
+        # The page stores the attempt before the work, so **Train** resumes it after **Stop**.
         yield {self.attempt: attempt, self.command: command, self.result: CAN_RESUME}
 
         def show(new: Trained) -> Updates:
@@ -431,8 +468,11 @@ def start_attempt(plan: TrainingPlan, before: Attempt | None, folder: Path) -> A
         if before.is_complete:
             raise ConfigError(f"these gestures are trained already ({before.run.name}); add or change a gesture first")
         return before
+
+    # Another plan: the interrupted training cannot be resumed any more.
     if before is not None and not before.is_complete:
         shutil.rmtree(before.run, ignore_errors=True)
+
     numbers = [int(path.name.rpartition("-")[2]) for path in folder.glob(f"{RUN_NAME}-*") if path.is_dir()]
     run = folder / f"{RUN_NAME}-{max(numbers, default=0) + 1}"
     run.mkdir()
@@ -441,16 +481,17 @@ def start_attempt(plan: TrainingPlan, before: Attempt | None, folder: Path) -> A
 
 def find_gesture(added: tuple[AddedGesture, ...], name: str | None) -> AddedGesture:
     """Return the gesture of a name."""
-    for each in added:
-        if each.name == name:
-            return each
+    for gesture in added:
+        if gesture.name == name:
+            return gesture
+
     raise ConfigError("no gesture is chosen; add one first")
 
 
 def put_gesture(added: tuple[AddedGesture, ...], new: AddedGesture) -> tuple[AddedGesture, ...]:
     """Return the gestures with a new one; it replaces the gesture of the same name."""
-    if any(each.name == new.name for each in added):
-        return tuple(new if each.name == new.name else each for each in added)
+    if any(gesture.name == new.name for gesture in added):
+        return tuple(new if gesture.name == new.name else gesture for gesture in added)
     return (*added, new)
 
 
@@ -460,4 +501,5 @@ def read_time(value: float | None) -> float | None:
         return None
     if not math.isfinite(value):
         raise ConfigError(f"{value}: not a time (expected seconds)")
+
     return float(value)

@@ -67,13 +67,18 @@ class LoginLimit:
 
     def wait_s(self, host: str) -> int:
         """Return the time in seconds until `host` may try a password; 0: now."""
-        now_s, network = self._clock(), _network_of(host)
+        now_s = self._clock()
+        network = _network_of(host)
         while self._wrong and self._wrong[0][0] <= now_s - LOGIN_PERIOD_S:
             self._wrong.popleft()
-        own = [time_s for time_s, each in self._wrong if each == network]
-        oldest_s = own[-MAX_WRONG] if len(own) >= MAX_WRONG else None
+
+        # The first of the last MAX_WRONG attempts must be a period old. All networks together have a limit, too,
+        # because addresses can be forged.
+        attempts_s = [time_s for time_s, other in self._wrong if other == network]
+        oldest_s = attempts_s[-MAX_WRONG] if len(attempts_s) >= MAX_WRONG else None
         if len(self._wrong) >= MAX_WRONG_ALL:
             oldest_s = self._wrong[0][0]
+
         return 0 if oldest_s is None else math.ceil(oldest_s + LOGIN_PERIOD_S - now_s)
 
     def count(self, host: str) -> None:
@@ -90,6 +95,7 @@ def _network_of(host: str) -> str:
         address = ipaddress.IPv6Address(host.partition("%")[0])
     except ValueError:
         return host
+
     return str(address.ipv4_mapped or ipaddress.IPv6Network((address, 64), strict=False))
 
 
@@ -140,6 +146,7 @@ class Access:
         if self._once is not None and _are_equal(given, self._once):
             self._once = None
             return True
+
         return _are_equal(given, self.token)
 
     def set_cookie(self, request: HTTPConnection, headers: MutableHeaders) -> None:
@@ -167,7 +174,8 @@ class UploadQuota:
     """
 
     def __init__(self, folder: Path, max_bytes: int) -> None:
-        self._folder, self._max = folder, max_bytes
+        self._folder = folder
+        self._max = max_bytes
         self._bytes = self._active = 0
 
     @property
@@ -177,6 +185,7 @@ class UploadQuota:
 
     def begin(self) -> None:
         """Start an upload."""
+        # Counting reads all files, so bytes are added up while uploads are active.
         if not self._active:
             self._bytes = self._count()
         self._active += 1
@@ -222,13 +231,16 @@ class Guard:
     """
 
     def __init__(self, app: ASGIApp, access: Access, quota: UploadQuota) -> None:
-        self._app, self._access, self._quota = app, access, quota
+        self._app = app
+        self._access = access
+        self._quota = quota
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on a request that is allowed."""
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
+
         request = HTTPConnection(scope)
         is_new = self._access.take_token(request)
 
@@ -257,13 +269,17 @@ class Guard:
         """Return the response to a request that is not allowed, or None."""
         path: str = request.scope["path"]
         host = request.headers.get("host", "")
+
+        # Browsers send the origin with a request of a page of another site. A proxy before the app must keep the host.
         for origin in request.headers.getlist("origin"):
             if origin.partition(":")[2] != f"//{host}":
                 return PlainTextResponse(f"not allowed: request from another site ({origin!r})\n", 403)
+
         if not (has_access or self._is_login(request.scope)):
             return _show_login(request, "") if self._access.has_password else PlainTextResponse(NO_TOKEN, 401)
         if "file=http" in path or "/proxy=" in path:  # the server would fetch them
             return PlainTextResponse("not allowed: file of another host\n", 403)
+
         return None
 
     def _is_login(self, scope: Scope) -> bool:
@@ -275,6 +291,7 @@ class Guard:
         if scope["path"].rstrip("/") != UPLOAD:
             await self._limit(scope, receive, send, MAX_BODY, "request: too large")
             return
+
         self._quota.begin()
         try:
             await self._limit(scope, receive, send, self._quota.left, self._quota.explain(), self._quota.add)
@@ -299,6 +316,8 @@ class Guard:
         if not size.isdecimal() or int(size) > most:
             await PlainTextResponse(f"{text}\n", 413)(scope, receive, send)
             return
+
+        # A request in chunks has no length, so the bytes are counted as they come.
         received = 0
 
         async def receive_limited() -> Message:
@@ -314,8 +333,10 @@ class Guard:
 
     async def _log_in(self, request: Request) -> Response:
         """Return the cookie and the way to the page if the password is right, or the login page again."""
-        limit, given = self._access.limit, await _read_password(request)
+        limit = self._access.limit
+        given = await _read_password(request)
         host = request.client.host if request.client else ""
+
         if wait_s := limit.wait_s(host):  # no request may be read between this and the count
             response = _show_login(request, f"Too many wrong passwords. Try again in {wait_s} s.", 429)
             response.headers["Retry-After"] = str(wait_s)
@@ -325,6 +346,7 @@ class Guard:
         else:
             limit.count(host)
             response = _show_login(request, "Wrong password.")
+
         return response
 
 
@@ -340,7 +362,8 @@ class CallCheck:
     """
 
     def __init__(self, app: ASGIApp, page: gr.Blocks, files: Path) -> None:
-        self._app, self._page = app, page
+        self._app = app
+        self._page = page
         self._files = files.resolve()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -349,6 +372,7 @@ class CallCheck:
         if not is_call:
             await self._app(scope, receive, send)
             return
+
         try:
             body = await Request(scope, receive).body()
             await self._check(json.loads(body))
@@ -360,6 +384,7 @@ class CallCheck:
             await PlainTextResponse(f"request: wrong values ({reason})\n", 422)(scope, receive, send)
             return
 
+        # The body has been read from the connection: the app gets it again.
         parts: deque[Message] = deque([{"type": "http.request", "body": body, "more_body": False}])
 
         async def receive_again() -> Message:
@@ -373,9 +398,11 @@ class CallCheck:
         values = call["data"]
         if len(values) != len(function.inputs):
             raise ValueError(f"found {len(values)} values, expected {len(function.inputs)}")
+
         for path in _find_paths(values):  # Gradio would copy any file, and fetch files of other hosts
             if not path.resolve().is_relative_to(self._files):
                 raise ValueError("not an uploaded file")
+
         if any(event == "select" for _, event in function.targets):
             gr.SelectData(None, call["event_data"])
         await self._page.preprocess_data(function, values, self._page.state_holder[call["session_hash"]])
@@ -388,8 +415,8 @@ def _find_paths(value: object) -> Iterator[Path]:
             yield Path(str(value["path"]))
         value = [*value.values()]
     if isinstance(value, list):
-        for each in value:
-            yield from _find_paths(each)
+        for item in value:
+            yield from _find_paths(item)
 
 
 def _show_login(request: HTTPConnection, message: str, status: int = 401) -> Response:

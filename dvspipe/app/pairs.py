@@ -59,6 +59,9 @@ def compare_recordings(
     a, b = (read(source.path) for source in sources)
     compared = compare(a, b, progress=lambda done, total: progress(done / 3, total))
     page = write_comparison_page(compared, (sources[0].name, sources[1].name), folder / "comparison.html")
+
+    # Both players have the same channel, so they play together. The comparison is the first third of the progress, each
+    # player another one.
     players = []
     for number, (side, source) in enumerate(zip(SIDES, sources, strict=True)):
         player = folder / side / "player.html"
@@ -73,6 +76,7 @@ def compare_recordings(
             progress=share,
         )
         players.append(player)
+
     command = shlex.join(["dvspipe", "compare", sources[0].name, sources[1].name, "-o", "comparison.html"])
     return Compared((players[0], players[1]), page, command)
 
@@ -86,7 +90,8 @@ def compare_settings(
     source: ChosenFile, choices: tuple[Choices, Choices], folder: Path, colours: PreviewColours, progress: Progress
 ) -> Compared:
     """Convert a video with two sensor settings, and compare the events."""
-    made, commands = [], []
+    converted = []
+    commands = []
     for side, chosen in zip(SIDES, choices, strict=True):
         path = folder / f"{safe_stem(source.name)}-{side}.h5"
         convert_video(
@@ -95,11 +100,13 @@ def compare_settings(
             chosen.config().for_recording(source.name),
             overwrite=True,
             threads=THREADS,
+            # Without a share: how long it takes, relative to the comparison, is not known.
             progress=lambda *_: progress(0, 0),
         )
-        made.append(ChosenFile(path, path.name))
+        converted.append(ChosenFile(path, path.name))
         commands.append(chosen.command(source.name, path.name))
-    compared = compare_recordings((made[0], made[1]), folder, colours, progress)
+
+    compared = compare_recordings((converted[0], converted[1]), folder, colours, progress)
     return Compared(compared.players, compared.page, "\n".join([*commands, compared.command]))
 
 
@@ -115,20 +122,24 @@ class PairTab(Tab):
         super().__init__(space)
         self.on_recordings = gr.HTML("", render=False)
         self.compared: gr.State = gr.State(False)
+
         with gr.Tabs(overflow_behavior="wrap"):
             with gr.Tab("Two settings on one video"):
                 self._add_settings()
             with gr.Tab("Two recordings"):
                 self._add_recordings()
+
         with gr.Row():
             self.players = []
             for side in SIDES:
                 with gr.Column(min_width=320):
                     self.players.append(gr.HTML(show_empty(f"{side} appears here.")))
+
         self.page = gr.HTML("")
         with gr.Accordion("Colours and command", open=False):
             self.colours = gr.Dropdown(COLOURS, value="light", label="Colours")
             self.command = add_command()
+
         self._connect(opened)
 
     def _add_settings(self) -> None:
@@ -157,10 +168,14 @@ class PairTab(Tab):
         self.compare_recordings = self.add_work("Compare", self.on_recordings, variant="primary")
 
     def _connect(self, opened: Any) -> None:
+        # A preset sets the two thresholds below it.
         for preset, *thresholds in (self.settings[:3], self.settings[3:]):
             listen(preset.input, lambda name: list(knobs_of(name)[:2]), [preset], thresholds)
+
+        # The result of other recordings must not stay on the page.
         for source in (self.video.source, *self.sources):
             listen(source.change, self.clear, [], self.outputs)
+
         settings = [self.video.source, self.colours, *self.settings]
         recordings = [self.colours, *self.sources]
         self.on(self.compare_settings.click, self.show_settings, settings, concurrency_limit=2)
@@ -190,6 +205,8 @@ class PairTab(Tab):
         """Convert the video with both settings, and show the events side by side."""
         if source is None:
             raise ConfigError("no video is chosen")
+
+        # Three values per side: preset, ON threshold, OFF threshold.
         first, second = (choices_of(*values[3 * k : 3 * k + 3]) for k in range(2))
 
         def work(progress: Progress) -> Compared:
@@ -211,9 +228,10 @@ class PairTab(Tab):
 
     def _show(self, compared: Compared) -> Updates:
         players = {
-            place: show_page(page, f"Events of {side}")
-            for place, page, side in zip(self.players, compared.players, SIDES, strict=True)
+            player: show_page(page, f"Events of {side}")
+            for player, page, side in zip(self.players, compared.players, SIDES, strict=True)
         }
+
         page = show_page(compared.page, "Figures")
         return {**players, self.page: page, self.command: compared.command, self.compared: True}
 

@@ -74,6 +74,7 @@ class FoundRun:
         """Return the table row of the run; the columns are `HEADS`."""
         test = self.run.test
         kind = f" ({test.kind_of_data})" if test.kind_of_data else ""
+
         return [
             self.name,
             round(100 * test.accuracy, 2),
@@ -88,7 +89,7 @@ class FoundRun:
 def find_runs(space: Workspace, progress: Progress) -> list[FoundRun]:
     """Find the complete runs below the folder, most accurate first; skip unreadable records."""
     names = space.list_files(lambda path: path == RunFolder(path.parent).test)
-    found = []
+    runs = []
     for number, name in enumerate(names):
         progress(number, len(names))
         folder = RunFolder((space.folder / name).parent)
@@ -96,9 +97,11 @@ def find_runs(space: Workspace, progress: Progress) -> list[FoundRun]:
             run = TrainingRun.read(folder)
         except DvspipeError:
             continue
+
         ended = datetime.fromtimestamp(folder.test.stat().st_mtime)
-        found.append(FoundRun(str(Path(name).parent), run, _count_parameters(folder), ended))
-    return sorted(found, key=lambda each: -each.run.test.accuracy)
+        runs.append(FoundRun(str(Path(name).parent), run, _count_parameters(folder), ended))
+
+    return sorted(runs, key=lambda listed: -listed.run.test.accuracy)
 
 
 def _count_parameters(folder: RunFolder) -> int | None:
@@ -108,24 +111,28 @@ def _count_parameters(folder: RunFolder) -> int | None:
         network = read_checkpoint(folder.best).network
     except DvspipeError:
         return None
+
     return sum(weight.numel() for weight in network.parameters())
 
 
 def plot_curves(runs: Sequence[FoundRun], quantity: Quantity) -> go.Figure:
     """Plot a quantity over the epochs of several runs, one line per run."""
     figure = go.Figure()
-    epochs = max((len(each.run.epochs) for each in runs), default=1)
+    epochs = max((len(run.run.epochs) for run in runs), default=1)
     title = next(text for text, name in QUANTITIES if name == quantity)
-    for number, each in enumerate(runs[:MAX_CURVES]):
-        dash, colour = DASHES[number // len(LINES)], LINES[number % len(LINES)]
+    for number, run in enumerate(runs[:MAX_CURVES]):
+        # When the colours are used up, they are repeated with another dash.
+        dash = DASHES[number // len(LINES)]
+        colour = LINES[number % len(LINES)]
         figure.add_scatter(
-            x=[row.epoch for row in each.run.epochs],
-            y=[getattr(row, quantity) for row in each.run.epochs],
-            name=each.name,
+            x=[row.epoch for row in run.run.epochs],
+            y=[getattr(row, quantity) for row in run.run.epochs],
+            name=run.name,
             mode="lines+markers",
             line={"color": colour, "dash": dash},
             marker={"size": 4},
         )
+
     figure.update_layout(
         height=360,
         margin={"l": 50, "r": 10, "t": 40, "b": 40},
@@ -138,6 +145,7 @@ def plot_curves(runs: Sequence[FoundRun], quantity: Quantity) -> go.Figure:
     )
     figure.update_xaxes(gridcolor=CHART_GRID, zerolinecolor=CHART_GRID)
     figure.update_yaxes(gridcolor=CHART_GRID, zerolinecolor=CHART_GRID)
+
     return figure
 
 
@@ -145,11 +153,13 @@ def describe_curves(runs: Sequence[FoundRun], quantity: Quantity) -> str:
     """Return a text description of the curves."""
     title = next(text for text, name in QUANTITIES if name == quantity)
     best = max if quantity.endswith("accuracy") else min
+
     lines = []
-    for each in runs[:MAX_CURVES]:
-        values = [(getattr(row, quantity), row.epoch) for row in each.run.epochs]
+    for run in runs[:MAX_CURVES]:
+        values = [(getattr(row, quantity), row.epoch) for row in run.run.epochs]
         value, epoch = best(values, key=lambda pair: pair[0])
-        lines.append(f"{each.name} {values[0][0]:.3g} to {values[-1][0]:.3g}, best {value:.3g} in epoch {epoch}")
+        lines.append(f"{run.name} {values[0][0]:.3g} to {values[-1][0]:.3g}, best {value:.3g} in epoch {epoch}")
+
     return f"{title} from the first epoch to the last: {'; '.join(lines)}." if lines else "No run is chosen."
 
 
@@ -162,7 +172,11 @@ def list_confusion(run: TrainingRun) -> tuple[list[str], list[list[str | int]]]:
 def find_wrong(run: TrainingRun, label: int, predicted: int) -> list[WrongPrediction]:
     """Return the recordings in a cell of the confusion matrix; diagonal cells (correct predictions) list none."""
     classes = run.test.classes
-    return [each for each in run.test.wrong if (each.label, each.predicted) == (classes[label], classes[predicted])]
+    return [
+        recording
+        for recording in run.test.wrong
+        if (recording.label, recording.predicted) == (classes[label], classes[predicted])
+    ]
 
 
 def find_recording(space: Workspace, run: str, wrong: WrongPrediction) -> ChosenFile:
@@ -171,8 +185,8 @@ def find_recording(space: Workspace, run: str, wrong: WrongPrediction) -> Chosen
     Data paths in a run are relative to the folder where it was trained: the app's folder, or one that contains the run.
     """
     name, _, _ = wrong.name.partition("@")  # a part of a recording is named PATH@START-END
-    places = (str(place / name) for place in Path(run).parents if (space.folder / place / name).exists())
-    return ChosenFile(space.resolve(next(places, name)), Path(name).name)
+    paths = (str(parent / name) for parent in Path(run).parents if (space.folder / parent / name).exists())
+    return ChosenFile(space.resolve(next(paths, name)), Path(name).name)
 
 
 def show_scores(folder: Path | None = None) -> str:
@@ -181,13 +195,16 @@ def show_scores(folder: Path | None = None) -> str:
     if folder is not None:
         text = f"No complete training run is below {folder}. This command trains one:"
         lines += [f"<p>{escape(text)} <code>dvspipe train gesture -o runs/first</code></p>"]
+
     lines += ["<p>Measured accuracy of the included classifiers:</p>", '<table class="scores">']
     for name in SHIPPED_NAMES:
         lines.append(f'<tr><th colspan="3">{name}</th></tr>')
         for score in ShippedRecord.read(Path(checkpoints.__file__).with_name(f"{name}.json")).scores:
-            share, counts = score.correct / score.samples, f"{score.correct} of {score.samples}"
+            share = score.correct / score.samples
+            counts = f"{score.correct} of {score.samples}"
             meter = f'<meter value="{share:.3f}" aria-label="{counts} correct"></meter>'
             lines.append(f"<tr><td>{escape(score.data)}</td><td>{meter}</td><td>{share:.0%} ({counts})</td></tr>")
+
     return "".join([*lines, "</table>"])
 
 
@@ -205,8 +222,10 @@ class RunTab(Tab):
         self.runs: gr.State = gr.State([])
         self.run: gr.State = gr.State(None)
         self.listed: gr.State = gr.State([])
+
         self.look = self.add_work("Refresh the list of runs")
         self.without = gr.HTML(show_scores())
+
         with gr.Column(visible=False) as self.found:
             self.table = gr.Dataframe(
                 headers=list(HEADS),
@@ -215,13 +234,16 @@ class RunTab(Tab):
                 wrap=True,
                 label="Runs; click a column head to sort, click a run to open it",
             )
+
             with gr.Row():
                 self.compared = gr.Dropdown([], multiselect=True, label="Runs in the chart", min_width=320)
                 self.quantity = gr.Dropdown(QUANTITIES, value=QUANTITIES[0][1], label="Curve", min_width=320)
+
             self.curves = gr.Plot(label="Curves of runs over epochs", show_label=False)
             self.caption = gr.HTML("")
             self._add_errors()
             self.page = gr.HTML(show_empty("Click a run to see its report."))
+
         self._connect(opened)
 
     def _add_errors(self) -> None:
@@ -233,6 +255,7 @@ class RunTab(Tab):
             self.wrong = gr.Dataframe(
                 headers=list(WRONG_HEADS), interactive=False, wrap=True, label="Recordings; click one to view it"
             )
+
             self.add_progress(self.classifying)
             self.seen = gr.HTML("")
 
@@ -269,11 +292,12 @@ class RunTab(Tab):
                     self.found: gr.Column(visible=False),
                     self.without: show_scores(session.space.folder),
                 }
-            names = [each.name for each in runs]
+
+            names = [run.name for run in runs]
             chosen = names[: len(LINES)]
             return {
                 self.runs: runs,
-                self.table: [each.row() for each in runs],
+                self.table: [run.row() for run in runs],
                 self.compared: gr.Dropdown(names, value=chosen),
                 self.curves: plot_curves(runs[: len(LINES)], quantity),
                 self.caption: show_caption(describe_curves(runs[: len(LINES)], quantity)),
@@ -287,7 +311,7 @@ class RunTab(Tab):
         self, _: Session, runs: list[FoundRun], names: list[str] | None, quantity: Quantity
     ) -> Iterator[Updates]:
         """Plot the curves of the chosen runs."""
-        chosen = [each for each in runs if each.name in (names or [])]
+        chosen = [run for run in runs if run.name in (names or [])]
         yield {
             self.status: "",
             self.curves: plot_curves(chosen, quantity),
@@ -296,18 +320,22 @@ class RunTab(Tab):
 
     def open_run(self, session: Session, cell: gr.SelectData, runs: list[FoundRun]) -> Iterator[Updates]:
         """Show the report and the confusion matrix of a run."""
-        found = next((each for each in runs if each.name == str(cell.row_value[0])), None)
-        if found is None:
+        chosen = next((run for run in runs if run.name == str(cell.row_value[0])), None)
+        if chosen is None:
             raise ConfigError("this run is no longer listed; refresh the list of runs")
-        heads, rows = list_confusion(found.run)
+
+        heads, rows = list_confusion(chosen.run)
+
+        # The report is copied, because the page may only load files of the session.
         report = session.new_folder("run") / "report.html"
-        shown = show_empty(f"{found.name} has no report. {WRITE_REPORT}")
-        if found.run.folder.report.is_file():
-            shutil.copyfile(found.run.folder.report, report)
-            shown = show_page(report, f"Report of {found.name}")
+        shown = show_empty(f"{chosen.name} has no report. {WRITE_REPORT}")
+        if chosen.run.folder.report.is_file():
+            shutil.copyfile(chosen.run.folder.report, report)
+            shown = show_page(report, f"Report of {chosen.name}")
+
         yield {
             self.status: "",
-            self.run: found,
+            self.run: chosen,
             self.page: shown,
             self.confusion: gr.Dataframe(rows, headers=heads),
         }
@@ -316,22 +344,30 @@ class RunTab(Tab):
         """List the recordings of a cell of the confusion matrix."""
         if found is None:
             return
+
+        # The first column has the names of the true classes.
         classes = [readable(name) for name in found.run.test.classes]
-        label, predicted = classes.index(str(cell.row_value[0])), cell.index[1] - 1
+        label = classes.index(str(cell.row_value[0]))
+        predicted = cell.index[1] - 1
         wrong = [] if predicted < 0 else find_wrong(found.run, label, predicted)
+
         rows = [
-            [each.name, readable(each.label), readable(each.predicted), round(each.probability, 3)] for each in wrong
+            [recording.name, readable(recording.label), readable(recording.predicted), round(recording.probability, 3)]
+            for recording in wrong
         ]
+
         yield {self.status: "", self.listed: wrong, self.wrong: rows}
 
     def show_wrong(
         self, session: Session, cell: gr.SelectData, found: FoundRun | None, listed: list[WrongPrediction]
     ) -> Iterator[Updates]:
         """Classify a recording again; show its events, the classified region, and the predictions over time."""
-        wrong = next((each for each in listed if each.name == str(cell.row_value[0])), None)
+        wrong = next((recording for recording in listed if recording.name == str(cell.row_value[0])), None)
         if found is None or wrong is None:
             return
-        source, folder = find_recording(self.space, found.name, wrong), session.new_folder("wrong")
+
+        source = find_recording(self.space, found.name, wrong)
+        folder = session.new_folder("wrong")
 
         def show(classified: Classified) -> Updates:
             return {self.seen: show_page(classified.page, f"Network input and predictions for {source.name}")}

@@ -88,6 +88,7 @@ class AppSettings:
             raise ConfigError(
                 f"max_upload = {self.max_upload}: not a size (expected a number and a unit, such as 500MB)"
             )
+
         if self.host not in LOCAL_HOSTS and not self.password:
             raise ConfigError(
                 f"host = {self.host}: other machines could open the app (found no password)",
@@ -106,6 +107,7 @@ def build_page(space: Workspace) -> gr.Blocks:
     with gr.Blocks(title=PAGE_TITLE, analytics_enabled=False, fill_width=True) as page:
         gr.HTML(show_brand())
         is_dark = gr.Checkbox(False, visible=False)
+
         with gr.Tabs(overflow_behavior="wrap") as tabs:
             with gr.Tab("Video to events"):
                 videos = VideoTab(space)
@@ -121,12 +123,16 @@ def build_page(space: Workspace) -> gr.Blocks:
                 pairs = PairTab(space, opened=tab.select)
             with gr.Tab("Runs") as tab:
                 RunTab(space, opened=tab.select)
+
+        # What is chosen or trained in one tab is available in the others.
         first = videos.picker
         for picker in (answers.picker, pairs.video):
             picker.follow(first)
         for checkpoint in (answers.checkpoint, webcam.checkpoint):
             listen(gestures.trained.change, answers.offer, [gestures.trained], [checkpoint])
         listen(gestures.try_out.click, lambda: gr.Tabs(selected="answers"), [], [tabs])
+
+        # Only the browser knows whether its theme is dark, so colours are set when the page is loaded.
         colours = [videos.colours, recordings.colours, pairs.colours]
 
         def start(session: Session, dark: bool) -> Iterator[Updates]:
@@ -179,10 +185,13 @@ def serve(settings: AppSettings) -> Iterator[Served]:
         # Gradio has no other setting for the folder of uploads, and asks for it when a page is built.
         os.environ["GRADIO_TEMP_DIR"] = str(space.uploads)
         gr.set_static_paths(space.sessions)  # otherwise Gradio copies each result to the folder of uploads
+
         access = Access(settings.password or None)
-        page, ended = build_page(space), threading.Event()
+        page = build_page(space)
+        ended = threading.Event()
         try:
             with _run_server(_make_app(page, settings, space, access), settings) as address:
+                # In the background, while the user looks at the page.
                 for work in (_clean_up, _import_classifier):
                     threading.Thread(target=work, args=(space, ended)).start()
                 if settings.browser:
@@ -197,6 +206,8 @@ def serve(settings: AppSettings) -> Iterator[Served]:
 
 def _make_app(page: gr.Blocks, settings: AppSettings, space: Workspace, access: Access) -> FastAPI:
     """Return the web app: the page and the live webcams, with the guard."""
+    # A server for this machine only answers to its names. Otherwise, a page of another site could reach it by a name of
+    # that site that leads to 127.0.0.1 (DNS rebinding).
     hosts = ["*"] if settings.host not in LOCAL_HOSTS else [*LOCAL_HOSTS, "[::1]"]
     quota = UploadQuota(space.uploads, STORED_UPLOADS * settings.max_upload_bytes)
     guards = [
@@ -204,10 +215,12 @@ def _make_app(page: gr.Blocks, settings: AppSettings, space: Workspace, access: 
         Middleware(Guard, access=access, quota=quota),
         Middleware(CallCheck, page=page, files=space.root),
     ]
+
     app = FastAPI(middleware=guards, routes=camera_routes(space), docs_url=None, redoc_url=None, openapi_url=None)
     page.queue(default_concurrency_limit=8)
     page.state_session_capacity = MAX_SESSIONS
     page.has_launched = True  # otherwise Gradio does not check that the files of a call are uploads
+
     gr.mount_gradio_app(
         app,
         page,
@@ -227,6 +240,7 @@ def _make_app(page: gr.Blocks, settings: AppSettings, space: Workspace, access: 
         css=make_css(),
         head=HIDE_TOKEN,
     )
+
     return app
 
 
@@ -240,14 +254,20 @@ def _run_server(app: FastAPI, settings: AppSettings) -> Iterator[str]:
         # Any account of this machine can send headers of a proxy, and avoid the limit of logins.
         forwarded_allow_ips=os.environ.get("FORWARDED_ALLOW_IPS", ""),
     )
+
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="server")
     thread.start()
     try:
+        # `uvicorn` has no event for this.
         while not server.started and thread.is_alive():
             time.sleep(STARTING_S)
         host, port, *_ = listening.getsockname()
-        yield f"http://{'localhost' if host == '0.0.0.0' else f'[{host}]' if ':' in host else host}:{port}/"
+
+        # IPv6 addresses need brackets in a URL, and 0.0.0.0 means all addresses of this machine.
+        bracketed = f"[{host}]" if ":" in host else host
+        name = "localhost" if host == "0.0.0.0" else bracketed
+        yield f"http://{name}:{port}/"
     finally:
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # it logs a forced exit as a traceback
         server.should_exit = True
@@ -264,6 +284,7 @@ def _listen(settings: AppSettings) -> socket.socket:
             return socket.create_server((settings.host, port), family=family)
         except OSError as error:
             reason = error
+
     raise ConfigError(
         f"port {settings.port or PORTS[0]}: in use or not allowed ({reason})",
         Remedy("port", "N", "choose another port"),
@@ -310,17 +331,22 @@ def check_app(settings: AppSettings) -> AppCheck:
         DvspipeError: If a part does not work.
     """
     with serve(settings) as served:
+        # Without a proxy, which could not reach this machine.
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         with opener.open(served.address, timeout=60) as response:
             page = response.read()
         if b"gradio" not in page:
             raise FileError(f"{served.address}: not the dvspipe app")
+
         folder = served.space.open("check").folder
-        source, choices = ChosenFile(SAMPLE, SAMPLE.name), Choices(IDEAL, knobs_of(IDEAL), "off")
+        source = ChosenFile(SAMPLE, SAMPLE.name)
+        choices = Choices(IDEAL, knobs_of(IDEAL), "off")
         show_excerpt(read_excerpt(SAMPLE, 0.0, folder / "excerpt"), choices, folder / "player.html")
         converted = convert_complete(source, choices, folder, "light", ignore_progress)
-        found = classify(ChosenFile(converted.source, SAMPLE.name), "gesture-synthetic", folder, ignore_progress)
-        first = next((each for each in found.prediction.segments if each.label is not None), None)
+        classified = classify(ChosenFile(converted.source, SAMPLE.name), "gesture-synthetic", folder, ignore_progress)
+
+        first = next((segment for segment in classified.prediction.segments if segment.label is not None), None)
         if first is None:
             raise FileError(f"{SAMPLE.name}: no class was predicted")
-        return AppCheck(served.address, len(page), found.prediction.events, first.class_name)
+
+        return AppCheck(served.address, len(page), classified.prediction.events, first.class_name)

@@ -39,8 +39,12 @@ COLOURS: list[tuple[str, PreviewColours]] = [
     ("Colour-blind safe: ON vermilion, OFF blue", "colour-blind"),
     ("Viridis, ON and OFF alike", "viridis"),
 ]
-CLEAR, CHART_GREY, CHART_GRID = "rgba(0, 0, 0, 0)", "#808994", "rgba(128, 137, 148, 0.35)"
-"""Colours of charts for light and dark themes: background, axes and grid."""
+CLEAR = "rgba(0, 0, 0, 0)"
+"""Background of charts, for light and dark themes."""
+CHART_GREY = "#808994"
+"""Axes of charts."""
+CHART_GRID = "rgba(128, 137, 148, 0.35)"
+"""Grid of charts."""
 FIT_FRAME = (
     "const d=this.contentDocument.documentElement,f=()=>{this.style.height=d.offsetHeight+'px'};"
     "d.dataset.theme=document.body.classList.contains('dark')?'dark':'light';"
@@ -308,9 +312,11 @@ class Picker:
             self.check(source.path)
         except DvspipeError as error:
             yield {self.source: None, self.line: ""}
+            # An upload has another name on disk, so the error names the file that the user chose.
             if source.name in str(error):
                 raise
             raise error.named(source.name) from error
+
         yield {self.source: source, self.line: source.to_html(), self.status: ""}
 
     def choose_example(self, session: Session, example: Example) -> Iterator[Updates]:
@@ -381,11 +387,14 @@ class Tab:
     @property
     def outputs(self) -> list[gr.blocks.Block]:
         """Components that handlers may update."""
-        found: list[gr.blocks.Block] = []
+        components: list[gr.blocks.Block] = []
         for value in vars(self).values():
-            parts = value.outputs if isinstance(value, Picker) else value if isinstance(value, list) else [value]
-            found += [part for part in parts if isinstance(part, gr.blocks.Block)]
-        return list(dict.fromkeys(found))
+            listed = value if isinstance(value, list) else [value]
+            parts = value.outputs if isinstance(value, Picker) else listed
+            components += [part for part in parts if isinstance(part, gr.blocks.Block)]
+
+        # Each component once: some are attributes of a tab and of its picker.
+        return list(dict.fromkeys(components))
 
     def add_work(self, text: str, status: gr.HTML | None = None, **options: Any) -> gr.Button:
         """Add the button that starts long work; while it runs, Stop is beside it and its progress is below."""
@@ -394,6 +403,7 @@ class Tab:
                 button = gr.Button(text, **options)
                 self._add_stop()
             (status or self.status).render()
+
         return button
 
     def add_progress(self, status: gr.HTML) -> None:
@@ -417,12 +427,17 @@ class Tab:
         label = label or kind.name
         with gr.Tabs(overflow_behavior="wrap"):
             with gr.Tab("Examples"):
-                buttons = [gr.Button(each.text, elem_classes=["example", each.css_class]) for each in kind.examples]
+                buttons = [
+                    gr.Button(included.text, elem_classes=["example", included.css_class]) for included in kind.examples
+                ]
+
             with gr.Tab("Upload"):
                 upload = gr.File(label=label, type="filepath", height=140)
+
             if webcam:
                 with gr.Tab("Webcam"):
                     camera = add_webcam("Webcam: record a few seconds; nothing leaves this machine")
+
             with gr.Tab("Folder"):
                 below = gr.Dropdown(
                     kind.list_names(self.space),
@@ -432,6 +447,7 @@ class Tab:
                     info=f"Choose a file or type its path; at most {MAX_NAMES} files are listed.",
                 )
                 again = gr.Button("Refresh the list", size="sm")
+
         picker = Picker(gr.State(None), gr.HTML(""), status or self.status, kind.check)
 
         def choose_file(session: Session, path: str | None) -> Iterator[Updates]:
@@ -452,14 +468,18 @@ class Tab:
         connect(upload.upload, choose_file, upload)
         connect(below.input, choose_below, below)
         listen(again.click, lambda: gr.Dropdown(choices=kind.list_names(self.space)), [], [below])
+
         if webcam:
             connect(camera.stop_recording, choose_recorded, camera)
+
+        # An argument with a default, because a closure would see the last example of the loop.
         for button, example in zip(buttons, kind.examples, strict=True):
 
             def choose_example(session: Session, example: Example = example) -> Iterator[Updates]:
                 return picker.choose_example(session, example)
 
             connect(button.click, choose_example)
+
         return picker
 
 
@@ -468,6 +488,7 @@ def copy_recorded(path: Path, session: Session) -> ChosenFile:
     session.own(path)
     film = Path(shutil.copyfile(path, session.next_folder("recorded") / f"webcam{path.suffix}"))
     write_duration(film)
+
     return ChosenFile(film, "webcam")
 
 

@@ -128,6 +128,7 @@ class Choices:
         """Settings that differ from the preset."""
         values = knobs_of(self.preset)
         pairs = zip(KNOBS, self.knobs, values, strict=True)
+        # A slider may round the value of the preset, so less than a tenth of a step is no difference.
         return {
             knob.name: float(f"{new / knob.scale:g}") for knob, new, old in pairs if abs(new - old) > knob.step / 10
         }
@@ -136,6 +137,7 @@ class Choices:
         """Return the settings of the conversion."""
         model: SettingsTree = merge_settings(_preset(self.preset), dict(self.changed))
         model |= {"sensor_size": "keep"} if self.keeps_size else {}
+
         upsample = int(self.upsampling) if self.upsampling.isdecimal() else self.upsampling
         return build(ConvertConfig, {"simulator": model, "video": video.model_dump(), "upsample": upsample}, "the page")
 
@@ -143,11 +145,12 @@ class Choices:
         """Return the equivalent command."""
         words = ["dvspipe", "convert", source, "-o", target]
         words += ["--preset", self.preset] if self.preset != IDEAL else []
-        words += [
-            word for name, value in self.changed.items() for word in (f"--{name.replace('_', '-')}", f"{value:g}")
-        ]
+        for name, value in self.changed.items():
+            words += [f"--{name.replace('_', '-')}", f"{value:g}"]
         words += ["--upsample", self.upsampling] if self.upsampling != "off" else []
+        # Without a preset that sets a size, the sensor has the size of the video.
         words += ["--sensor-size", "keep"] if self.keeps_size and "sensor_size" in _preset(self.preset) else []
+
         return shlex.join(words)
 
 
@@ -184,11 +187,15 @@ class Excerpt:
 def read_excerpt(path: Path, start_s: float, folder: Path) -> Excerpt:
     """Read two seconds of a video."""
     settings = VideoSettings(start_s=start_s, stop_s=start_s + EXCERPT_S)
+    # Small pictures, because the excerpt is simulated again whenever a slider moves.
     size = _fit(open_video(path).size)
     video = open_video(path, settings.model_copy(update={"resize": str(size)}))
+
+    # Times count from the start of the excerpt.
     frames = tuple(video.frames())
     zero_us = frames[0].t_us if frames else 0
     shifted = tuple(Frame(frame.t_us - zero_us, frame.image.copy(), frame.transfer) for frame in frames)
+
     folder.mkdir(parents=True, exist_ok=True)
     return Excerpt(shifted, size, _write_pictures(video, shifted, folder / "excerpt.webm"))
 
@@ -209,9 +216,11 @@ def _fit(size: SensorSize) -> SensorSize:
 
 def _write_pictures(video: Video, frames: tuple[Frame, ...], path: Path) -> Path:
     interval_us = (frames[-1].t_us / (len(frames) - 1)) if len(frames) > 1 else 40_000.0
+
     with open_webm(path, video.size, 1e6 / interval_us) as write:
         for _, picture in video.pictures():
             write(picture[:, :, ::-1].copy())
+
     return path
 
 
@@ -220,6 +229,7 @@ def show_excerpt(excerpt: Excerpt, choices: Choices, page: Path, colours: Previe
     config = choices.config()
     chunks = simulate(iter(excerpt.frames), config.simulator, upsample=config.upsample, threads=THREADS)
     events = concatenate(chunks, excerpt.size)
+
     span_us = 0, excerpt.frames[-1].t_us
     title = "Excerpt of a video and its events"
     source = PlotSource([events], excerpt.size, len(events), span_us)
@@ -249,6 +259,7 @@ def convert_complete(
 
     counted = open_video(source.path).frame_count > 0  # webcam recordings do not store the number of frames
 
+    # Conversion and page are a half of the progress each.
     def converting(done: float, total: float) -> None:
         progress(done / 2, total if counted else 0)
 
@@ -257,6 +268,7 @@ def convert_complete(
 
     config = choices.config().for_recording(source.name)  # as in the command, where the file has this name
     convert_video(source.path, path, config, overwrite=True, progress=converting, threads=THREADS)
+
     page = folder / "player.html"
     write_player_page(open_events(path), page, beside=source.path, colours=colours, title=source.name, progress=drawing)
     return Converted(path, source.path, page)
@@ -277,6 +289,7 @@ def export_converted(
     if suffix in EVENT_FORMATS:
         convert_recording(converted.events, path, overwrite=True, progress=progress)
         return path
+
     recording = select_part(open_recording(converted.events))
     beside = None if suffix == ".png" else converted.source
     show_part(recording, path, PreviewSettings(colours=colours), beside=beside, progress=progress)
@@ -295,6 +308,7 @@ class VideoTab(Tab):
         self.exporting = gr.HTML("", render=False)
         self.excerpt: gr.State = gr.State(None)
         self.converted: gr.State = gr.State(None)
+
         add_parts(self._add_choice, self._add_outputs, self._add_knobs)
         self._connect()
 
@@ -307,6 +321,7 @@ class VideoTab(Tab):
             sensors(), value=IDEAL, label="Sensor", info="Sets the sliders below; ideal: no noise."
         )
         values = knobs_of(IDEAL)
+
         with gr.Accordion("Pixel model", open=True):
             self.knobs = [
                 add_slider(knob.least, knob.most, value, step=knob.step, label=knob.label, info=knob.info)
@@ -318,6 +333,7 @@ class VideoTab(Tab):
                 label="Steps between frames",
                 info="Estimates motion between frames for finer event times; takes longer.",
             )
+
         self.colours = gr.Dropdown(COLOURS, value="light", label="Colours")
 
     def _add_outputs(self) -> None:
@@ -326,6 +342,7 @@ class VideoTab(Tab):
             0, 60, 0, step=0.1, label="Start of the excerpt (s)", info="The excerpt lasts two seconds."
         )
         self.command = add_command()
+
         with gr.Row():
             self.format = gr.Dropdown(
                 [*EVENT_FORMATS, *PICTURE_FORMATS],
@@ -341,9 +358,13 @@ class VideoTab(Tab):
         choices = [self.picker.source, self.preset, *self.knobs, self.upsampling, self.colours]
         listen(self.preset.input, lambda name: list(knobs_of(name)), [self.preset], self.knobs)
         self.on(self.picker.source.change, self.fit_start, [self.picker.source])
-        changes = [each.change for each in (self.start, *choices)]  # changed by pointer, key, reset button or preset
+
+        # `change` fires for pointer, keys, the reset button and a preset. Of several changes during a simulation, only
+        # the last one counts.
+        changes = [component.change for component in (self.start, *choices)]
         shown = [self.excerpt, self.start, *choices]
         self.on(partial(gr.on, changes), self.show_excerpt, shown, trigger_mode="always_last")
+
         self.on(self.convert.click, self.convert_complete, choices, concurrency_limit=2)
         exported = [self.converted, self.format, self.colours]
         self.on(self.export.click, self.make_file, exported, status=self.exporting)
@@ -366,18 +387,24 @@ class VideoTab(Tab):
             if shown is not None:
                 yield self._clear(NO_VIDEO)
             return
+
         if start_s is None or not are_complete(values):
             return
         choices, colours = read_choices(values)
         if shown is None or shown.settings.source != source:  # the slider of the new video is being adjusted
             start_s = 0.0
             yield self._clear(f"Reading {source.name}.")
+
+        # A change may report a value that is shown already.
         wanted = ExcerptSettings(source, start_s, choices, colours)
         if shown is not None and shown.settings == wanted:
             return
+
+        # Frames are read again only for another video or another start.
         folder = session.folder / "excerpts" / f"{source.path.stat().st_ino}-{start_s:g}"
         can_reuse = shown is not None and shown.excerpt.picture.parent == folder
         excerpt = shown.excerpt if shown and can_reuse else read_excerpt(source.path, float(start_s), folder)
+
         page = session.next_folder("shown") / "player.html"
         show_excerpt(excerpt, choices, page, colours)
         command = choices.command(source.name, f"{safe_stem(source.name)}.h5")
@@ -425,6 +452,7 @@ class VideoTab(Tab):
         """Write a file for download."""
         if converted is None:
             raise ConfigError("nothing is converted yet; convert the complete video first")
+
         folder = session.new_folder("download")
         yield from follow(
             session,

@@ -21,7 +21,8 @@ from .work import DISK_FULL, Session, Workspace, is_disk_full
 
 PATH = "/webcam/{key}"
 START = "Start"
-FOLDER, FILM_STEM = "webcam", "webcam"
+FOLDER = "webcam"
+FILM_STEM = "webcam"
 FILM_SUFFIXES = (".webm", ".mp4")
 STOPPED = "The webcam is stopped: press Start."
 VIEW = """
@@ -71,6 +72,7 @@ class WebcamTab(Tab):
     def __init__(self, space: Workspace, classifiers: Callable[[], list[str]], picker: Picker) -> None:
         super().__init__(space)
         self.picker = picker
+
         names = classifiers()
         with gr.Row():
             self.start, self.stop, self.record = (
@@ -80,18 +82,23 @@ class WebcamTab(Tab):
                 for name, variant in ((START, "primary"), ("Stop", "secondary"), ("Record", "secondary"))
             )
         self.status.render()
+
+        # The script of the page gets the key of the camera from this invisible text.
         self.key = gr.Textbox("", visible="hidden")
         script = Path(__file__).with_suffix(".js").read_text()
         self.view = gr.HTML("", html_template=VIEW, css_template=STYLE, js_on_load=script)
+
         with gr.Row():
             self.film = gr.DownloadButton("Download the film", interactive=False, min_width=100)
             self.events = gr.DownloadButton("Download the events", interactive=False, min_width=100)
+
         self.checkpoint = gr.Dropdown(
             names,
             value=names[0],
             label="Classifier",
             info="An included classifier, or a checkpoint or run below the folder.",
         )
+
         self._connect()
 
     def _connect(self) -> None:
@@ -107,6 +114,7 @@ class WebcamTab(Tab):
         from .answers import SHIPPED_NAMES
 
         yield {self.status: show_caption("Loading the classifier."), self.key: ""}
+
         checkpoint = name if name in SHIPPED_NAMES else self.space.resolve(name)
         classifier = Classifier.load(checkpoint)
 
@@ -122,6 +130,7 @@ class WebcamTab(Tab):
         films = [path for path in films if path.suffix in FILM_SUFFIXES]
         if not films:
             raise ConfigError("nothing is recorded")
+
         yield {self.film: offer_file(films[-1]), self.events: offer_file(films[-1].with_name(EVENT_FILE))}
         yield from self.picker.choose(ChosenFile(films[-1], films[-1].name))
 
@@ -167,13 +176,17 @@ def camera_routes(space: Workspace) -> list[Route]:
 
 def keep_film(space: Workspace, camera: LiveCamera, body: bytes) -> Path:
     """End a recording: move the uploaded film into the folder of the camera, and complete the file of events."""
+    # The file of events is completed in any case, even if the film is wrong.
     camera.stop_recording()
+
     try:
         upload = space.resolve(str(json.loads(body)["path"]))
     except (ValueError, KeyError, TypeError) as error:
         raise FileError("webcam: the film is not uploaded") from error
+
     if not upload.is_relative_to(space.uploads) or upload.suffix not in FILM_SUFFIXES or camera.recording is None:
         raise FileError(f"{upload.name}: not the film of a recording")
+
     film = Path(shutil.move(upload, camera.recording / f"{FILM_STEM}{upload.suffix}"))
     write_duration(film)
     return film

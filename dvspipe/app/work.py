@@ -47,7 +47,8 @@ KEPT_S = 3600.0  # lifetime of temporary files
 ROOT_PREFIX = "dvspipe-app-"  # prefix of temporary folders
 GRADIO_FOLDER = Path(gettempdir()) / f"{ROOT_PREFIX}{token_hex(8)}"
 """Folder where Gradio makes folders that the page does not need; its uploads are in `Workspace.uploads`."""
-SESSIONS, UPLOADS = "sessions", "uploads"
+SESSIONS = "sessions"
+UPLOADS = "uploads"
 KEPT = "kept"  # folder in a session
 
 
@@ -72,6 +73,7 @@ class WorkStep(Generic[Result]):
         value = "" if self.share is None else f' value="{self.share:.3f}"'
         left = "" if self.left_s is None else f", {timedelta(seconds=round(self.left_s))} left"
         bar = f'<progress max="1"{value} aria-label="progress"></progress>'
+
         return f'<div class="status" role="status">{bar}<span>{escape(self.text)}{left}</span></div>'
 
 
@@ -88,8 +90,13 @@ class _Task(Generic[Result]):
     """Work in its own thread."""
 
     def __init__(self, work: PageWork[Result], stopped: threading.Event) -> None:
-        self._work, self._stopped = work, stopped
-        self._stage, self._done, self._total, self._begin_s = "", 0.0, 0.0, time.monotonic()
+        self._work = work
+        self._stopped = stopped
+        self._stage = ""
+        self._done = 0.0
+        self._total = 0.0
+        self._begin_s = time.monotonic()
+
         self.results: list[Result] = []
         self.error: BaseException | None = None
         self.thread = threading.Thread(target=self._run, daemon=False)  # Python waits for the thread before it exits
@@ -102,18 +109,25 @@ class _Task(Generic[Result]):
             self.error = error
 
     def _report(self, done: float, total: float, stage: str = "") -> None:
+        # Work stops as by Ctrl-C, where every function leaves its files complete or absent.
         if self._stopped.is_set():
             raise KeyboardInterrupt
+
         if stage != self._stage:
-            self._stage, self._begin_s = stage, time.monotonic()
-        self._done, self._total = done, total
+            self._stage = stage
+            self._begin_s = time.monotonic()
+        self._done = done
+        self._total = total
 
     def step(self, text: str) -> WorkStep[Result]:
         if self._stopped.is_set():
             return WorkStep(f"{text}: stopping")
+
         text = f"{text}, {self._stage}" if self._stage else text
         if not self._total:
             return WorkStep(text)
+
+        # The time left is estimated for each stage, because stages differ in speed.
         share = min(1.0, self._done / self._total)
         left_s = estimate_left_s(min(self._done, self._total), self._total, time.monotonic() - self._begin_s)
         return WorkStep(f"{text}: {share:.0%}", share, left_s)
@@ -130,8 +144,10 @@ class Jobs:
         slot = self._slots.setdefault(session, _Slot())
         while not slot.lock.acquire(timeout=POLL_S):
             yield WorkStep(f"{text}: waiting for another task of this page")
+
         try:
             slot.stopped.clear()
+            # The page was closed while this work waited for another task.
             if slot.closed:
                 raise FileError(f"{text}: stopped")
             yield from _follow(_Task(work, slot.stopped), text)
@@ -165,10 +181,12 @@ def _follow(task: _Task[Result], text: str) -> Iterator[WorkStep[Result]]:
     while task.thread.is_alive():
         yield task.step(text)
         task.thread.join(POLL_S)
+
     if isinstance(task.error, KeyboardInterrupt):
         raise FileError(f"{text}: stopped")
     if task.error is not None:
         raise task.error
+
     yield WorkStep(text, 1.0, None, (task.results[0],))
 
 
@@ -205,6 +223,7 @@ class Workspace:
         session = Session(self, name)
         session.folder.mkdir(parents=True, exist_ok=True)
         say_running(session.folder)
+
         return session
 
     def close(self, name: str) -> None:
@@ -212,8 +231,9 @@ class Workspace:
         self.jobs.forget(name)
         self.cameras.close_session(name)
         shutil.rmtree(self.sessions / name, ignore_errors=True)
-        own = self.owners.pop(name, set())
-        for path in own.difference(*self.owners.values()):
+
+        owned = self.owners.pop(name, set())
+        for path in owned.difference(*self.owners.values()):
             path.unlink(missing_ok=True)
 
     def close_unused(self, kept_s: float = KEPT_S) -> None:
@@ -231,16 +251,19 @@ class Workspace:
             exists = path.exists()
         except (OSError, ValueError) as error:  # name too long, or with a NUL
             raise FileError(f"{shorten(name)}: not a valid file name") from error
-        if not any(path.is_relative_to(place.resolve()) for place in (self.folder, self.root)):
+
+        # The message of a path outside must not tell whether it exists.
+        if not any(path.is_relative_to(folder.resolve()) for folder in (self.folder, self.root)):
             raise FileError(f"{name}: is not below {self.folder}")
         if not exists:
             raise FileError(f"{name}: no such file below {self.folder}")
+
         return path
 
     def list_files(self, is_wanted: Callable[[Path], bool]) -> list[str]:
         """List the wanted files below the folder, sorted, at most 500."""
-        found = filter(is_wanted, self._walk())
-        return sorted(str(path.relative_to(self.folder)) for path in islice(found, MAX_NAMES))
+        wanted = filter(is_wanted, self._walk())
+        return sorted(str(path.relative_to(self.folder)) for path in islice(wanted, MAX_NAMES))
 
     def list_recordings(self) -> list[str]:
         """List the recordings below the folder."""
@@ -298,17 +321,21 @@ class Session:
         path = self.folder / name
         shutil.rmtree(path, ignore_errors=True)
         path.mkdir(parents=True)
+
         return path
 
     def next_folder(self, name: str) -> Path:
         """Create an empty folder beside the previous one, because a browser may still load that; remove older ones."""
-        place = self.folder / name
-        place.mkdir(exist_ok=True)
-        numbers = sorted(int(path.name) for path in place.iterdir())
+        folder = self.folder / name
+        folder.mkdir(exist_ok=True)
+
+        numbers = sorted(int(path.name) for path in folder.iterdir())
         for number in numbers[:-1]:
-            shutil.rmtree(place / str(number), ignore_errors=True)
-        path = place / str(numbers[-1] + 1 if numbers else 0)
+            shutil.rmtree(folder / str(number), ignore_errors=True)
+
+        path = folder / str(numbers[-1] + 1 if numbers else 0)
         path.mkdir()
+
         return path
 
     def run(self, text: str, work: PageWork[Result]) -> Iterator[WorkStep[Result]]:
@@ -322,13 +349,17 @@ def remove_old(root: Path, kept_s: float = KEPT_S) -> None:
     """Remove files not changed for `kept_s` seconds, and empty folders; kept folders of sessions in use stay."""
     oldest_s = time.time() - kept_s
     in_use = [path for path in root.glob(f"{SESSIONS}/*/{KEPT}") if _changed_s(path.parent) >= oldest_s]
+
+    # From the bottom up, so folders that have become empty are removed, too.
     for parent, folders, names in os.walk(root, topdown=False):
         if any(Path(parent).is_relative_to(path) for path in in_use):
             continue
+
         for name in names:
             path = Path(parent, name)
             if _changed_s(path) < oldest_s:
                 path.unlink(missing_ok=True)
+
         for name in folders:
             path = Path(parent, name)
             if path.parent != root and _changed_s(path) < oldest_s and not any(path.iterdir()):
@@ -360,10 +391,12 @@ DISK_FULL = "the disk is full"
 
 def is_disk_full(error: BaseException) -> bool:
     """Return whether an error, or one of its causes, says that a disk or a quota is full."""
+    # Causes can form a circle.
     causes = [error]
     while (cause := causes[-1].__cause__) is not None and cause not in causes:
         causes.append(cause)
-    return any(isinstance(each, OSError) and each.errno in (errno.ENOSPC, errno.EDQUOT) for each in causes)
+
+    return any(isinstance(failure, OSError) and failure.errno in (errno.ENOSPC, errno.EDQUOT) for failure in causes)
 
 
 def _format_remedy(remedy: Remedy) -> str:

@@ -19,18 +19,24 @@ from ..synthesis import Repertoire, draw_person, plan_clip, pose_person
 
 Floats = NDArray[np.float64]
 
-DRAWN_US, DRAWN_HZ = 1_800_000, 30
-PACE, FPS = 0.25, (10, 30)  # logarithm of the pace; pictures per second
+DRAWN_US = 1_800_000
+DRAWN_HZ = 30
+PACE = 0.25  # logarithm of the pace
+FPS = (10, 30)  # pictures per second
 
 # Errors of the pose network, drawn by eye
-TURN, MAX_TURN = 0.5, 1.3  # error of the yaw in radians: standard deviation and maximum
+TURN = 0.5  # error of the yaw in radians, standard deviation
+MAX_TURN = 1.3  # and its maximum
 DEPTH_SCALE = (0.4, 1.1)  # depth is underestimated
 NOISY_SHARE = 0.8  # share of windows with noise
-JITTER_M, JITTER_DEPTH = (0.003, 0.02), 2.5  # noise that changes between pictures, and its factor in depth
+JITTER_M = (0.003, 0.02)  # noise that changes between pictures
+JITTER_DEPTH = 2.5  # its factor in depth
 JITTER_NORM = 1.7  # about sqrt(3): the sum of three pictures has the spread of one
-MAX_OFFSET_M, OFFSET_DEPTH = 0.05, 1.5  # constant error of a joint, and its factor in depth
+MAX_OFFSET_M = 0.05  # constant error of a joint
+OFFSET_DEPTH = 1.5  # its factor in depth
 DOUBT = 0.12  # standard deviation of the confidence below 1
-FROZEN_SHARE, MAX_FROZEN = 0.35, 2  # share of windows with lost joints, and their number
+FROZEN_SHARE = 0.35  # share of windows with lost joints
+MAX_FROZEN = 2  # lost joints of such a window
 FROZEN_NOISE_M = 0.05  # noise of a lost joint around its last place
 MAX_LOST_CONFIDENCE = 0.5
 
@@ -45,20 +51,26 @@ def draw_tracks(repertoire: Repertoire, labels: Iterable[int], rng: np.random.Ge
     for label in labels:
         plan = plan_clip(label, rng, DRAWN_US, repertoire)
         pose = pose_person(plan, draw_person(rng), rng, times_us / 1e6, repertoire)
+
+        # Only the arms have places; joints of other parts of the body stay at the origin.
         points = np.zeros((len(times_us), len(JOINTS), 3))
         for side, name in enumerate(("right", "left")):
-            for joint, place in zip(ARM_JOINTS, POSE_JOINTS, strict=True):
-                points[:, JOINTS.index(f"{name}_{joint}")] = pose.arms[:, side, place]
+            for joint, arm_joint in zip(ARM_JOINTS, POSE_JOINTS, strict=True):
+                index = JOINTS.index(f"{name}_{joint}")
+                points[:, index] = pose.arms[:, side, arm_joint]
+
         yield make_track(times_us, points), label
 
 
 def sample_windows(tracks: Iterable[tuple[Track, int]], count: int, rng: np.random.Generator) -> JointWindows:
     """Sample `count` windows of each track, with its label, as the pose network would see them."""
-    curves, labels = list[NDArray[np.float32]](), list[int]()
+    curves = list[NDArray[np.float32]]()
+    labels = list[int]()
     for track, label in tracks:
         for _ in range(count):
             curves.append(cut_curves(simulate_pose(track, rng), 0))
             labels.append(label)
+
     return JointWindows(np.stack(curves), np.array(labels))
 
 
@@ -73,6 +85,8 @@ def make_track(times_us: NDArray[np.int64], points: Floats, confidence: Floats |
     N, J = points.shape[:2]
     body, yaw = to_body_frame(points)
     seen = np.ones((N, J)) if confidence is None else confidence
+
+    # Rendered people have no picture: the size does not matter.
     size = SensorSize(width=1, height=1)
     return Track(times_us, body, body[..., :2], seen, np.ones(N), yaw, np.ones(N, np.int64), size)
 
@@ -84,16 +98,18 @@ def simulate_pose(track: Track, rng: np.random.Generator) -> Track:
     fps = rng.uniform(*FPS)
     count = max(4, int(JOINT_WINDOW_US * 1e-6 * fps) + 2)
     pictures_us = np.arange(count) * 1e6 / fps
-    own_us = track.times_us - track.times_us[0]
-    length_us = int(own_us[-1])
-    at_us = rng.uniform(0, max(0.0, length_us - pace * JOINT_WINDOW_US)) + pace * pictures_us
-    at_us = length_us - np.abs(length_us - at_us % (2 * length_us))
+    track_us = track.times_us - track.times_us[0]
+    length_us = int(track_us[-1])
+    sampled_us = rng.uniform(0, max(0.0, length_us - pace * JOINT_WINDOW_US)) + pace * pictures_us
+    sampled_us = length_us - np.abs(length_us - sampled_us % (2 * length_us))
 
-    flat = track.points_m.reshape(len(own_us), -1)
-    points = np.stack([np.interp(at_us, own_us, column) for column in flat.T], axis=-1).reshape(count, -1, 3)
+    # Sample the joints at the times of the pictures, and look at the person from another side.
+    flat = track.points_m.reshape(len(track_us), -1)
+    points = np.stack([np.interp(sampled_us, track_us, column) for column in flat.T], axis=-1).reshape(count, -1, 3)
     points = rotate(points, float(np.clip(rng.normal(0, TURN), -MAX_TURN, MAX_TURN)))
     points[..., 2] *= rng.uniform(*DEPTH_SCALE)
 
+    # Noise changes from picture to picture, or is constant for a joint; depth is the least certain.
     if rng.random() < NOISY_SHARE:
         jitter = rng.normal(size=(count + 2, *points.shape[1:]))
         jitter = (jitter[:-2] + jitter[1:-1] + jitter[2:]) / JITTER_NORM
@@ -109,7 +125,8 @@ def simulate_pose(track: Track, rng: np.random.Generator) -> Track:
 def rotate(points: Floats, angle: float) -> Floats:
     """Rotate points [N, J, 3] about the vertical axis by an angle in radians."""
     x, y, z = np.moveaxis(points, -1, 0)
-    cos, sin = np.cos(angle), np.sin(angle)
+    cos = np.cos(angle)
+    sin = np.sin(angle)
     return np.stack([x * cos + z * sin, y, z * cos - x * sin], axis=-1)
 
 
@@ -117,13 +134,14 @@ def _freeze_joints(points: Floats, confidence: Floats, rng: np.random.Generator)
     """Freeze one or two elbows or wrists (with their hands) for some time, with low confidence; in place."""
     for number in rng.choice(len(ELBOWS_AND_WRISTS), rng.integers(1, MAX_FROZEN + 1), replace=False):
         side, joint = ELBOWS_AND_WRISTS[number]
-        place = JOINTS.index(f"{side}_{joint}")
+        index = JOINTS.index(f"{side}_{joint}")
         start = rng.integers(len(points))
         part = slice(start, start + rng.integers(2, len(points)))
 
-        lost = points[start, place] + rng.normal(0, FROZEN_NOISE_M, points[part, place].shape)
-        moved = lost - points[part, place]
+        # A lost joint stays where it was when it was lost, and the hand stays at its wrist.
+        lost = points[start, index] + rng.normal(0, FROZEN_NOISE_M, points[part, index].shape)
+        moved = lost - points[part, index]
         fingers = ("index", "pinky") if joint == "wrist" else ()
         for name in (joint, *fingers):
             points[part, JOINTS.index(f"{side}_{name}")] += moved
-        confidence[part, place] = rng.uniform(0, MAX_LOST_CONFIDENCE)
+        confidence[part, index] = rng.uniform(0, MAX_LOST_CONFIDENCE)

@@ -43,11 +43,15 @@ def list_films(paths: str | Path | Sequence[str | Path]) -> tuple[ExampleFilm, .
         >>> list_films([])
         ()
     """
-    films = tuple(film for path in as_paths(paths) for film in _list_path(path))
+    films: list[ExampleFilm] = []
+    for path in as_paths(paths):
+        films += _list_path(path)
+
     for film in films:
         if film.name == OTHER:
             raise DataError(f"{film.path}: a gesture cannot be called {OTHER}, the class of all other gestures")
-    return films
+
+    return tuple(films)
 
 
 def list_videos(paths: str | Path | Sequence[str | Path]) -> tuple[Path, ...]:
@@ -63,6 +67,7 @@ def list_videos(paths: str | Path | Sequence[str | Path]) -> tuple[Path, ...]:
         if not films:
             raise _not_films(path, "videos")
         videos += films
+
     return tuple(videos)
 
 
@@ -87,25 +92,30 @@ def set_parts(
             raise DataError(f"{name}: no film of this gesture (expected one of {names})")
         if count > 1:
             raise DataError(f"{name}: several films of this gesture (found {count}, expected 1 to set its part)")
+
     for name, time_s in (*starts.items(), *stops.items()):
         if not time_s >= 0:  # also NaN
             raise DataError(f"{name}: wrong time (found {time_s:g}, expected 0 s or later)")
-    placed = tuple(replace(film, start_s=starts.get(film.name), stop_s=stops.get(film.name)) for film in films)
-    for film in placed:
+
+    with_parts = tuple(replace(film, start_s=starts.get(film.name), stop_s=stops.get(film.name)) for film in films)
+    for film in with_parts:
         if film.start_s is not None and film.stop_s is not None and film.stop_s <= film.start_s:
             raise DataError(
                 f"{film.path}: the part ends before it starts (found {film.start_s:g} to {film.stop_s:g} s)"
             )
-    return placed
+
+    return with_parts
 
 
 def _list_path(path: Path) -> Iterator[ExampleFilm]:
     if _is_film(path):
         yield ExampleFilm(path, path.stem)
         return
+
     films = list(filter(_is_film, sorted(path.glob("*/*"))))
     if not films:
         raise _not_films(path, "<gesture>/<video>")
+
     yield from (ExampleFilm(film, film.parent.name) for film in films)
 
 
@@ -118,4 +128,5 @@ def _not_films(path: Path, expected: str) -> DataError | FileError:
         return FileError(f"{path}: no such file or folder")
     if path.is_dir():
         return DataError(f"{path}: contains no films (expected {expected})")
+
     return FileError(f"{path}: not a video (found suffix {path.suffix or 'none'}, expected .mp4, .webm, .gif, ...)")

@@ -28,13 +28,17 @@ from .study import Study, study_films
 
 BASE = "gesture-synthetic"
 """Included network; fine-tuning starts from its weights."""
-TRACKS, CLIPS = "tracks", "clips"
-"""Subfolders of a run: tracks of the films, and rendered clips."""
+TRACKS = "tracks"
+"""Subfolder of a run: tracks of the films."""
+CLIPS = "clips"
+"""Subfolder of a run: rendered clips."""
 PAGE = "movements.html"
 """Page in a run to check the movements that were found in the films."""
-JOINT_PEOPLE, JOINT_WINDOWS = 100, 3  # people per class, and windows of each person, to train the joint network
+JOINT_PEOPLE = 100  # people per class, to train the joint network
+JOINT_WINDOWS = 3  # windows of each person
 JOINT_OTHER = 3  # people with other gestures per person with a gesture
-JOINT_BATCH, JOINT_BATCHES = 96, 600
+JOINT_BATCH = 96
+JOINT_BATCHES = 600
 JOINT_TESTED = 50  # people per class, to test the joint network
 JOINT_NOISE = 0.015  # added to positions, in arm lengths
 JOINT_WEIGHT = 0.7  # joints alone are right more often: 81 % of the gestures of other people, events 63 %
@@ -85,8 +89,10 @@ def prepare(
     """
     study = study_films(films, other, folder / TRACKS, mirror=config.mirror, progress=callback.on_progress)
     study.describe().write(folder / TRACKS)
-    shown = [GestureFilm(each.film.name, each.film.path, each.track, each.part) for each in study.films]
+
+    shown = [GestureFilm(gesture.film.name, gesture.film.path, gesture.track, gesture.part) for gesture in study.films]
     write_movement_page(shown, folder / PAGE)
+
     return study
 
 
@@ -133,20 +139,28 @@ def learn_study(
     """
     check_unfinished(folder, overwrite=overwrite)
     run = RunFolder(folder)
+
+    # Clips of an earlier attempt are deleted, but no files of the user.
     clips = folder / CLIPS
     if overwrite and is_synthetic(clips):
         shutil.rmtree(clips)
+
     plan = GesturesPlan(config.people, 1, config.seed, camera=config.camera, tracks=folder / TRACKS, other=2)
-    engine, progress = Processes(config.jobs), partial(callback.on_progress, "rendering people")
+    engine = Processes(config.jobs)
+    progress = partial(callback.on_progress, "rendering people")
     write_gestures(clips, plan, engine=engine, progress=progress)
+
     resume = run.config.is_file() and not overwrite
     trained = run_training(make_config(clips, config), run, command=command, callback=callback, resume=resume)
+
+    # The joint network is written last: it is missing if an earlier attempt was interrupted.
     if not run.joints.is_file() or overwrite:
         repertoire = study.describe().to_repertoire(folder / TRACKS)
         joints = learn_joints(repertoire, config, partial(callback.on_progress, "training on joints"))
         trained = replace(trained, test=_describe_test(trained.test, _test_joints(joints, repertoire, config)))
         trained.test.write(run.test)
         joints.save(run.joints)
+
     write_training_page(trained)
     return Learned(study, trained)
 
@@ -159,10 +173,10 @@ def learn_joints(repertoire: Repertoire, config: LearnConfig, progress: Progress
     windows = sample_windows(draw_tracks(repertoire, labels, rng), JOINT_WINDOWS, rng)
 
     def draw(batches: np.random.Generator) -> JointWindows:
-        places = batches.integers(len(windows.labels), size=JOINT_BATCH)
-        curves = windows.curves[places]
+        numbers = batches.integers(len(windows.labels), size=JOINT_BATCH)
+        curves = windows.curves[numbers]
         curves[..., :POSITIONS] += batches.normal(0, JOINT_NOISE, curves[..., :POSITIONS].shape)
-        return JointWindows(curves, windows.labels[places])
+        return JointWindows(curves, windows.labels[numbers])
 
     return train_joints(
         draw, repertoire.classes, steps=JOINT_BATCHES, weight=JOINT_WEIGHT, seed=config.seed, progress=progress
@@ -174,6 +188,7 @@ def _test_joints(joints: JointClassifier, repertoire: Repertoire, config: LearnC
     rng = np.random.default_rng([config.seed, 2])
     labels = [*range(len(repertoire.classes))] * JOINT_TESTED
     windows = sample_windows(draw_tracks(repertoire, labels, rng), 1, rng)
+
     return JointTest(samples=len(labels), correct=count_correct(joints, windows))
 
 
@@ -186,6 +201,7 @@ def _describe_test(test: TestResult, joints: JointTest) -> TestResult:
         "findings": (),
         "notes": tuple(note.replace("recordings", "rendered clips") for note in test.notes),
     }
+
     return test.model_copy(update=described)
 
 
@@ -206,6 +222,7 @@ def make_config(clips: Path, config: LearnConfig) -> TrainConfig:
         "optimiser": {"epochs": config.epochs, "learning_rate": 0.002, "ema": 0.99},
         "jobs": config.jobs,
     }
+
     return TrainConfig.read(BASE, chosen)
 
 
@@ -214,6 +231,7 @@ def find_similar(test: TestResult) -> Iterator[str]:
     for one, two in combinations(range(len(test.classes)), 2):
         wrong = test.confusion[one][two] + test.confusion[two][one]
         total = sum(test.confusion[one]) + sum(test.confusion[two])
+
         if wrong >= SIMILAR_SHARE * total:
             yield (
                 f"{test.classes[one]} and {test.classes[two]} are similar: {wrong} of {total} rendered clips of both "

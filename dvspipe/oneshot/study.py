@@ -68,10 +68,14 @@ class Study:
 
     def describe(self) -> FilmedGestures:
         """Return the record of the gestures, to render them."""
-        alike = dict.fromkeys(name for each in self.films for name in each.alike)
+        # Without repetitions, in the order of the films.
+        alike: dict[str, None] = {}
+        for film in self.films:
+            alike |= dict.fromkeys(film.alike)
         mirrored = [mirror_class(name) for name in alike] if self.mirror else []
+
         return FilmedGestures(
-            gestures=tuple(each.describe() for each in self.films),
+            gestures=tuple(film.describe() for film in self.films),
             other=self.other,
             mirror=self.mirror,
             alike=tuple(dict.fromkeys([*alike, *mirrored])),
@@ -102,13 +106,14 @@ def study_films(
         VideoError: If a film cannot be read or shows no person.
         FileError: If the folder cannot be written.
     """
-    # look at all films first: tracking one takes minutes
+    # Look at all films first: tracking one takes minutes.
     for number, film in enumerate(films):
         progress("looking at the films", number, len(films) + len(other))
         try:
             _look_at(film.path, film.name, folder)
         except DvspipeError as error:
             raise _show_refusal(error, film, None, folder) from error
+
     for number, path in enumerate(other, len(films)):
         progress("looking at the films", number, len(films) + len(other))
         _look_at(path, OTHER, folder)
@@ -131,8 +136,11 @@ def _study(film: ExampleFilm, folder: Path, progress: StageProgress) -> StudiedF
         part = find_movement(track, name=str(film.path), start_us=start_us, stop_us=stop_us)
     except DvspipeError as error:
         raise _show_refusal(error, film, track, folder) from error
+
+    # Gestures of DVS128 Gesture that the film resembles are not rendered as examples of other gestures.
     shares = included_classifier().classify_part(track, part.start_us, part.stop_us).tolist()
     alike = [name for name, share in zip(GESTURES, shares, strict=True) if share >= ALIKE_SHARE and name != OTHER]
+
     return StudiedFilm(film, track, file, part, tuple(alike))
 
 
@@ -143,6 +151,7 @@ def _show_refusal(error: DvspipeError, film: ExampleFilm, track: Track | None, f
         picture = write_refusal_picture(film.path, track, reason, refusal_picture(folder, film.name))
     except DvspipeError:
         return error
+
     return type(error)(f"{error.message}; see {picture}", *error.remedies)
 
 
@@ -161,7 +170,8 @@ def _track(path: Path, name: str, folder: Path, progress: StageProgress) -> tupl
     """Return the track of a film and its file in the folder, from an earlier run if the film is unchanged."""
     file = _name_track(path, name)
     if not (folder / file).is_file():
-        found = track(path, TrackSettings(), progress=partial(progress, f"tracking {path.name}"))
+        tracked = track(path, TrackSettings(), progress=partial(progress, f"tracking {path.name}"))
         (folder / name).mkdir(parents=True, exist_ok=True)
-        found.write(folder / file)
+        tracked.write(folder / file)
+
     return Track.read(folder / file), file

@@ -131,6 +131,7 @@ class CheckReport(Brief):
         findings = [asdict(finding) for finding in self.findings]
         for finding in findings:
             del finding["remedies"]
+
         return asdict(self) | {"findings": findings, "wrong": self.wrong}
 
 
@@ -192,18 +193,21 @@ def check(
         >>> [(finding.kind, finding.count) for finding in report.findings]
         [('gaps', 1)]
     """
-    settings, given = (
-        as_settings(CheckSettings, settings, named, check),
-        None if sensor is None else SensorSize.of(sensor),
-    )
-    file, (format_name, source) = name_recording(path), open_source(path, given, hints)
+    settings = as_settings(CheckSettings, settings, named, check)
+    given = None if sensor is None else SensorSize.of(sensor)
+
+    file = name_recording(path)
+    format_name, source = open_source(path, given, hints)
     size = source.sensor or given
     if size:
         try:
             check_pixels(size)
         except EventError as error:
             raise error.named(str(file)) from error
-    sensor_source: SensorSource = "file" if source.sensor else "given" if given else "guessed"
+    unstored: SensorSource = "given" if given else "guessed"
+    sensor_source: SensorSource = "file" if source.sensor else unstored
+
+    # A corrupted recording has statistics, too: of the events before the corruption.
     tally = _Statistics(size, settings)
     corruption = []
     try:
@@ -213,13 +217,14 @@ def check(
         lost = error.lost if isinstance(error, CorruptionError) else "everything after it"
         message = f"{error.message}; lost: {lost}"
         corruption = [CheckFinding("corruption", "wrong", 1, tally.events, message, error.remedies)]
-    found = tally.sensor
+
+    sensor_size = tally.sensor
     duration_us = tally.latest_us - tally.earliest_us if tally.events else 0
     return CheckReport(
         file=str(file),
         format=format_name,
-        width=found.width,
-        height=found.height,
+        width=sensor_size.width,
+        height=sensor_size.height,
         sensor_source=sensor_source,
         events=tally.events,
         t_first_us=tally.earliest_us if tally.events else None,
@@ -244,7 +249,9 @@ class _EventTally:
         count = int(np.count_nonzero(found))
         if count and self.first is None:
             event = int(found.argmax())
-            self.first, self.description = before + event, describe(event)
+            self.first = before + event
+            self.description = describe(event)
+
         self.count += count
 
     def finding(
@@ -253,6 +260,7 @@ class _EventTally:
         """Return the finding, if any; `one` and `many` are the predicates for one event and for several."""
         if self.first is None:
             return []
+
         what = f"1 event {one}: event" if self.count == 1 else f"{self.count} events {many}, first event"
         message = f"{what} {self.first} with {self.description}{more}"
         return [CheckFinding(kind, severity, self.count, self.first, message, remedies)]
@@ -267,19 +275,26 @@ class _Statistics:
     """
 
     def __init__(self, sensor: SensorSize | None, settings: CheckSettings) -> None:
+        # Any time is earlier than the earliest so far, and later than the latest.
         self.events = self.on = 0
-        self.earliest_us, self.latest_us = -NEVER_US - 1, NEVER_US
-        self._named, self._settings = sensor, settings
+        self.earliest_us = -NEVER_US - 1
+        self.latest_us = NEVER_US
+
+        self._named = sensor
+        self._settings = settings
         self._limits = sensor or max(KNOWN_SENSORS, key=lambda known: known.width * known.height)
         self._previous_us = NEVER_US
         self._unsorted, self._outside, self._polarity, self._duplicates, self._negative = (
             _EventTally() for _ in range(5)
         )
         self._longest_decrease_us = self._longest_gap_us = 0
+
+        # Which steps are usual is known only at the end of the recording, so steps are counted per power of two.
         longer_than_us = [1 << octave for octave in range(63)] if settings.gap_us is None else [settings.gap_us]
         self._edges_us = np.array([0, *longer_than_us], np.uint64)
         self._steps = np.zeros(self._edges_us.size, np.int64)  # steps in (edges_us[i], edges_us[i + 1]]
         self._first_steps = np.full(self._edges_us.size, -1)  # event that ends the first step of each bin
+
         shape = (self._limits.height, self._limits.width)
         self._counts = np.zeros(shape, np.int64)
         self._last_us = np.full((2, *shape), NEVER_US)
@@ -291,6 +306,8 @@ class _Statistics:
             return self._named
         if self._outside.count:
             return self._limits
+
+        # Columns are counted over axis 0 (rows), rows over axis 1.
         width, height = (int(np.flatnonzero(self._counts.any(axis=axis)).max(initial=0)) + 1 for axis in (0, 1))
         return smallest_sensor(width, height) or self._limits
 
@@ -307,9 +324,10 @@ class _Statistics:
         back = t < before
         if back.any():
             self._unsorted.add(back, self.events, lambda event: f"t = {t[event]} us after {before[event]} us")
-            # unsigned: the difference of two int64 needs 64 bits
+            # Unsigned: the difference of two int64 needs 64 bits.
             self._longest_decrease_us = max(self._longest_decrease_us, int((before - t)[back].view(np.uint64).max()))
         self._negative.add(t < 0, self.events, lambda event: f"t = {t[event]} us")
+
         latest_us, longest_us = _count_steps(
             t,
             self.latest_us if self.events else int(t[0]),
@@ -318,20 +336,24 @@ class _Statistics:
             self._steps,
             self._first_steps,
         )
-        self.earliest_us, self.latest_us = min(self.earliest_us, int(t.min())), int(latest_us)
+        self.earliest_us = min(self.earliest_us, int(t.min()))
+        self.latest_us = int(latest_us)
         self._longest_gap_us = max(self._longest_gap_us, int(longest_us))
         self._previous_us = int(t[-1])
 
     def _add_pixels(self, t: NDArray[np.int64], columns: StoredColumns) -> None:
-        x, y = columns.x, columns.y
+        x = columns.x
+        y = columns.y
         p = columns.p.view(np.uint8) if columns.p.dtype == np.bool_ else columns.p
         self._polarity.add((p < 0) | (p > 1), self.events, lambda event: f"p = {p[event]}")
         on = p > 0
         self.on += int(np.count_nonzero(on))
+
         outside = (x < 0) | (x >= self._limits.width) | (y < 0) | (y >= self._limits.height)
         self._outside.add(outside, self.events, lambda event: f"x = {x[event]}, y = {y[event]}")
+
         twice = np.zeros(len(t), np.bool_)
-        # coordinates outside the sensor may overflow int16; they are not used
+        # Coordinates outside the sensor may overflow int16; they are not used.
         _count_pixels(t, x.astype(np.int16), y.astype(np.int16), on, outside, self._counts, self._last_us, twice)
         self._duplicates.add(
             twice, self.events, lambda event: f"t = {t[event]} us, x = {x[event]}, y = {y[event]}, p = {int(p[event])}"
@@ -342,6 +364,7 @@ class _Statistics:
         back = f"; the longest step back is {self._longest_decrease_us} us"
         sensor = f"the sensor of {self._limits}" if self._named else f"{self._limits}, the largest known sensor"
         remedies = () if self._named else (Remedy("sensor", "WxH", "name the sensor"),)
+
         return [
             *self._unsorted.finding("order", "wrong", "goes back in time", "go back in time", more=back),
             *self._outside.finding(
@@ -367,11 +390,15 @@ class _Statistics:
     def _check_gaps(self) -> list[CheckFinding]:
         gap = 1
         if self._settings.gap_us is None:
+            # Bin i ends at 2^i us. `usual` is the bin of the quantile USUAL_STEPS of all steps; gaps begin at the power
+            # of two that is GAP_OCTAVES above its end.
             usual = int(np.searchsorted(self._steps.cumsum(), USUAL_STEPS * self._steps.sum()))
             gap = max(usual + GAP_OCTAVES, MIN_GAP_OCTAVE) + 1
+
         count = int(self._steps[gap:].sum())
         if not count:
             return []
+
         firsts = self._first_steps[gap:]
         first = int(firsts[firsts >= 0].min())
         what = "1 time without events" if count == 1 else f"{count} times without events"
@@ -390,10 +417,13 @@ class _Statistics:
         sensor = self.sensor
         counts = self._counts[: sensor.height, : sensor.width]
         hot = find_hot_pixels(counts)
+
         count = int(np.count_nonzero(hot))
         if not count:
             return []
-        y, x = (int(place) for place in np.unravel_index(np.where(hot, counts, 0).argmax(), counts.shape))
+
+        busiest = np.where(hot, counts, 0).argmax()
+        y, x = (int(index) for index in np.unravel_index(busiest, counts.shape))
         what = "1 pixel fires" if count == 1 else f"{count} pixels fire"
         return [
             CheckFinding(
@@ -410,6 +440,7 @@ class _Statistics:
     def _check_polarities(self) -> list[CheckFinding]:
         if self.events < MIN_FOR_ONE_POLARITY or 0 < self.on < self.events:
             return []
+
         name = "ON" if self.on else "OFF"
         return [CheckFinding("one_polarity", "odd", self.events, 0, f"all {self.events} events are {name}")]
 
@@ -424,16 +455,22 @@ def _count_steps(
     first_steps: NDArray[np.int64],
 ) -> tuple[int, int]:
     """Count steps between successive maxima of time; return the latest time and the longest step."""
+    # Successive maxima: an event that goes back in time neither ends nor begins a step. Bin i, or `edge`, counts the
+    # steps in (edges_us[i], edges_us[i + 1]], the last bin all longer ones; first_steps[i] is the index of the event
+    # that ends its first step, -1 if there is none. Lengths are unsigned, because the difference of two int64 needs
+    # 64 bits.
     longest_us = np.uint64(0)
     for event in range(t.size):
         if t[event] > latest_us:
             step_us = np.uint64(t[event] - latest_us)
             latest_us = t[event]
             longest_us = max(longest_us, step_us)
+
             edge = 0
             while edge + 1 < edges_us.size and step_us > edges_us[edge + 1]:
                 edge += 1
             steps[edge] += 1
+
             if first_steps[edge] < 0:
                 first_steps[edge] = before + event
     return latest_us, int(longest_us)
@@ -454,9 +491,14 @@ def _count_pixels(
 
     If times never decrease, these are exactly the duplicates.
     """
+    # counts [H, W] are events of both polarities; last_us [2, H, W] is the time of the previous event of a pixel and
+    # polarity. Indices are unsigned: a signed one costs a test for negative values at each access.
     for event in range(t.size):
         if not outside[event]:
-            row, column, polarity = np.uintp(y[event]), np.uintp(x[event]), np.uintp(on[event])
+            row = np.uintp(y[event])
+            column = np.uintp(x[event])
+            polarity = np.uintp(on[event])
+
             counts[row, column] += 1
             twice[event] = last_us[polarity, row, column] == t[event]
             last_us[polarity, row, column] = t[event]

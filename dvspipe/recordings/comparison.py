@@ -217,9 +217,12 @@ class Comparison(Brief):
     def to_record(self) -> dict[str, Any]:
         """Return a dict of lists, numbers and None for JSON, without the maps (pixel_counts)."""
         record: dict[str, Any] = _to_plain(self)
+        # Constants that the figures depend on, beside the settings.
         record["settings"] |= {"bin_us": BIN_US, "voxel_us": VOXEL_US, "reach_us": REACH_US}
+
         for side in ("a", "b"):
             del record[side]["pixel_counts"]
+
         return record | {"interval_edges_us": self.interval_edges_us.tolist()}
 
 
@@ -257,13 +260,16 @@ def compare(
         (1.0, 1.0, 20.0)
     """
     chosen = as_settings(CompareSettings, settings, named, compare)
-    recordings = [open_recording(each, sensor=sensor, hints=hints) for each in (a, b)]
+    recordings = [open_recording(recording, sensor=sensor, hints=hints) for recording in (a, b)]
     size = find_common_sensor(recordings)
     if size.width * size.height > MAX_COMPARED_PIXELS:
         raise EventError(f"{recordings[0].path}: sensor {size} is too large (expected {MAX_COMPARED_PIXELS:,} pixels)")
 
-    shown = [NamedStep(progress, str(each.path), number, 3) for number, each in enumerate(recordings)]
-    events = [concatenate(each.chunks(progress=show), size) for each, show in zip(recordings, shown, strict=True)]
+    # Two steps read the recordings, the third one compares them window by window.
+    steps = [NamedStep(progress, str(recording.path), number, 3) for number, recording in enumerate(recordings)]
+    events = [
+        concatenate(recording.chunks(progress=step), size) for recording, step in zip(recordings, steps, strict=True)
+    ]
     return _compare(events[0], events[1], chosen, NamedStep(progress, "windows", 2, 3))
 
 
@@ -272,7 +278,9 @@ def _compare(a: Events, b: Events, settings: CompareSettings, progress: Progress
     origin_us = start_us or 0
     bins = _count_bins(a, b, origin_us)
     figures_a, figures_b = (_compute_figures(events, origin_us, bins) for events in (a, b))
-    grouped_a, grouped_b = _group_by_address(a), _group_by_address(b)
+    grouped_a = _group_by_address(a)
+    grouped_b = _group_by_address(b)
+
     return Comparison(
         sensor=a.sensor,
         settings=settings,
@@ -294,12 +302,15 @@ def _to_plain(value: Any) -> Any:
         return {field.name: _to_plain(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, np.ndarray):
         return value.tolist()
+
     return value.model_dump() if isinstance(value, Settings) else value
 
 
 def _count_bins(a: Events, b: Events, origin_us: int) -> int:
     """Return the number of bins from origin_us, the earliest event of the two, to the latest event."""
     filled = [(name, events) for name, events in (("A", a), ("B", b)) if len(events)]
+
+    # An empty recording has no span.
     bins = max(((int(events.t[-1]) - origin_us) // BIN_US + 1 for _, events in filled), default=0)
     if bins > MAX_BINS:
         spans = " and ".join(f"{name} from {events.t[0]} to {events.t[-1]} us" for name, events in filled)
@@ -307,6 +318,7 @@ def _count_bins(a: Events, b: Events, origin_us: int) -> int:
             f"time span too long for bins of {BIN_US} us ({spans}; found {bins} bins, expected at most {MAX_BINS}); "
             "shift one recording in time if their clocks differ"
         )
+
     return bins
 
 
@@ -332,16 +344,19 @@ def _addresses(events: Events) -> NDArray[np.int32]:
 
 def count_polarities(events: Events) -> NDArray[np.int64]:
     """Return the number of events per polarity (0 OFF, 1 ON) and pixel, int64 [2, H, W]."""
-    width, height = events.sensor.width, events.sensor.height
+    width = events.sensor.width
+    height = events.sensor.height
     return np.bincount(_addresses(events), minlength=2 * height * width).reshape(2, height, width)
 
 
 def _compute_figures(events: Events, origin_us: int, bins: int) -> RecordingFigures:
     pixel_counts = count_polarities(events)
     off, on = (int(count) for count in pixel_counts.sum(axis=(1, 2)))
+
     interval_counts = np.zeros(INTERVAL_BINS, np.int64)
     last = np.full(pixel_counts[0].size, -1, np.int64)  # index of the last event of each pixel
     _count_intervals(events.t, _addresses(events), last, interval_counts)
+
     return RecordingFigures(
         events=len(events),
         duration_us=events.duration_us,
@@ -358,11 +373,15 @@ def _compute_figures(events: Events, origin_us: int, bins: int) -> RecordingFigu
 def _count_intervals(
     t: NDArray[np.int64], addresses: NDArray[np.int32], last: NDArray[np.int64], counts: NDArray[np.int64]
 ) -> None:
+    # An interval is the time since the previous event of the pixel, of either polarity; its bin is the integer part of
+    # log10(interval) * INTERVAL_BINS_PER_DECADE. Simultaneous events count as 1 us, because their logarithm is not
+    # finite. An address is an index into [2, H, W]; modulo H * W, the length of `last`, it is the pixel.
     for event in range(len(t)):
         pixel = addresses[event] % len(last)
         if last[pixel] >= 0:
             interval_us = max(t[event] - t[last[pixel]], 1)
-            counts[min(int(math.log10(interval_us) * INTERVAL_BINS_PER_DECADE), INTERVAL_BINS - 1)] += 1
+            interval_bin = int(math.log10(interval_us) * INTERVAL_BINS_PER_DECADE)
+            counts[min(interval_bin, INTERVAL_BINS - 1)] += 1
         last[pixel] = event
 
 
@@ -373,18 +392,23 @@ def _correlate_maps(
     window_us: int,
     progress: Progress,
 ) -> MapCorrelations:
-    unsigned = [one.unsigned_map for one in figures]
-    signed = [one.signed_map for one in figures]
+    unsigned = [recording.unsigned_map for recording in figures]
+    signed = [recording.signed_map for recording in figures]
+
+    # In a window with events in one recording only, a map is constant: its correlation is not defined.
     windows_a, windows_b = (np.unique((events.t - origin_us) // window_us) for events in both)
     windows = np.intersect1d(windows_a, windows_b, assume_unique=True).tolist()
+
     per_window = []
     for number, window in enumerate(windows):
         progress(number, len(windows))
         begin_us = origin_us + window * window_us
         parts = (events.between(begin_us, begin_us + window_us) for events in both)
         off_on = [count_polarities(part) for part in parts]
-        per_window.append(correlate(*(_blur(counts[1] - counts[0]) for counts in off_on)))
+        signed_maps = (_blur(counts[1] - counts[0]) for counts in off_on)
+        per_window.append(correlate(*signed_maps))
     defined = [value for value in per_window if value is not None]
+
     return MapCorrelations(
         unsigned=correlate(*unsigned),
         signed=correlate(*signed),
@@ -404,13 +428,14 @@ def _blur(counts: NDArray[np.int64]) -> NDArray[np.float64]:
     height, width = counts.shape
     blurred = np.empty(counts.shape)
     _box_mean(counts, _box_lengths(height), _box_lengths(width), blurred)
+
     return blurred
 
 
 def _box_lengths(side: int) -> NDArray[np.int64]:
     """Return the number of positions of the box around each position that are inside the sensor."""
-    place = np.arange(side)
-    return np.minimum(place + BLUR_PX // 2 + 1, side) - np.maximum(place - BLUR_PX // 2, 0)
+    index = np.arange(side)
+    return np.minimum(index + BLUR_PX // 2 + 1, side) - np.maximum(index - BLUR_PX // 2, 0)
 
 
 @njit(cache=True, nogil=True)
@@ -418,6 +443,9 @@ def _box_mean(
     counts: NDArray[np.int64], rows: NDArray[np.int64], columns: NDArray[np.int64], means: NDArray[np.float64]
 ) -> None:
     """Write box means, using running sums along columns and rows; the cost does not depend on the box size."""
+    # means[y, x] is the sum of the counts in the box around row y and column x, divided by the positions of the box
+    # inside the sensor, rows[y] * columns[x]. `sums` moves down with the box, `total` to the right; they begin `reach`
+    # rows above the first row, and hold the part of the box inside the sensor.
     height, width = counts.shape
     reach = BLUR_PX // 2
     sums = np.zeros(width, np.int64)  # per column, sum of the rows within reach
@@ -426,8 +454,10 @@ def _box_mean(
             sums += counts[row + reach]
         if row - reach > 0:
             sums -= counts[row - reach - 1]
+
         if row < 0:
             continue
+
         total = sums[:reach].sum()
         for column in range(width):
             if column + reach < width:
@@ -441,6 +471,7 @@ def _measure_overlap(a: Events, b: Events, origin_us: int) -> VoxelOverlap:
     windows_a, windows_b = ((events.t - origin_us) // VOXEL_US for events in (a, b))
     stamps = np.full((2, 2 * a.sensor.height * a.sensor.width), -1, np.int64)
     count_a, count_b, both = _count_voxels(windows_a, _addresses(a), windows_b, _addresses(b), stamps)
+
     return VoxelOverlap(
         a=count_a,
         b=count_b,
@@ -463,17 +494,22 @@ def _count_voxels(
 
     A stamp is the last window with an event at an address; this avoids clearing an array for each window.
     """
+    # The windows of the events of A and B, [N], never decrease, so a merge visits each window once. An address is an
+    # index into [2, H, W]; stamps are [2, 2 * H * W], a row for A and one for B.
     count_a = count_b = both = next_a = next_b = 0
     while next_a < len(windows_a) or next_b < len(windows_b):
         if next_b == len(windows_b) or (next_a < len(windows_a) and windows_a[next_a] < windows_b[next_b]):
             window = windows_a[next_a]
         else:
             window = windows_b[next_b]
+
         while next_a < len(windows_a) and windows_a[next_a] == window:
             address = addresses_a[next_a]
             count_a += stamps[0, address] != window
             stamps[0, address] = window
             next_a += 1
+
+        # A has been counted: a voxel of B that A has stamped in this window belongs to both.
         while next_b < len(windows_b) and windows_b[next_b] == window:
             address = addresses_b[next_b]
             if stamps[1, address] != window:
@@ -481,6 +517,7 @@ def _count_voxels(
                 both += stamps[0, address] == window
             stamps[1, address] = window
             next_b += 1
+
     return count_a, count_b, both
 
 
@@ -492,7 +529,9 @@ def _group_by_address(events: Events) -> tuple[NDArray[np.int64], NDArray[np.int
     """
     begins = np.concatenate(([0], count_polarities(events).ravel().cumsum()))
     times = np.empty(len(events), np.int64)
+    # `_scatter` advances the begins that it gets, so it gets a copy.
     _scatter(events.t, _addresses(events), begins[:-1].copy(), times)
+
     return begins, times
 
 
@@ -500,17 +539,20 @@ def _group_by_address(events: Events) -> tuple[NDArray[np.int64], NDArray[np.int
 def _scatter(
     t: NDArray[np.int64], addresses: NDArray[np.int32], free: NDArray[np.int64], times: NDArray[np.int64]
 ) -> None:
+    # free[address] is the next free index of the group of an address in `times`.
     for event in range(len(t)):
-        place = free[addresses[event]]
-        times[place] = t[event]
-        free[addresses[event]] = place + 1
+        index = free[addresses[event]]
+        times[index] = t[event]
+        free[addresses[event]] = index + 1
 
 
 def _measure_nearest(
     own: tuple[NDArray[np.int64], NDArray[np.int64]], other: tuple[NDArray[np.int64], NDArray[np.int64]]
 ) -> NearestDistance:
+    # Longer than REACH_US: no event at the same address.
     distances = np.full(len(own[1]), REACH_US + 1, np.int64)
     _find_nearest(*own, *other, distances)
+
     near = distances[distances <= REACH_US]
     return NearestDistance(
         median_us=float(np.median(near)) if len(near) else None,
@@ -531,15 +573,20 @@ def _find_nearest(
 
     Within an address, the nearest neighbour never moves back in time, so both indices only increase.
     """
+    # own_begins and other_begins are [2 * H * W + 1]: the times of an address are those from its begin to the next
+    # begin, ascending.
     for address in range(len(own_begins) - 1):
-        nearest, end = other_begins[address], other_begins[address + 1]
+        nearest = other_begins[address]
+        end = other_begins[address + 1]
         if nearest == end:
             continue
+
         for event in range(own_begins[address], own_begins[address + 1]):
             distance = abs(other_times[nearest] - own_times[event])
             while nearest + 1 < end and abs(other_times[nearest + 1] - own_times[event]) <= distance:
                 nearest += 1
                 distance = abs(other_times[nearest] - own_times[event])
+
             distances[event] = distance
 
 
@@ -549,5 +596,6 @@ def _measure_distance(counts_a: NDArray[np.int64], counts_b: NDArray[np.int64]) 
 
     if not counts_a.any() or not counts_b.any():
         return None
+
     decades = np.arange(INTERVAL_BINS) / INTERVAL_BINS_PER_DECADE
     return float(wasserstein_distance(decades, decades, counts_a, counts_b))

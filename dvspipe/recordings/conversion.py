@@ -191,6 +191,7 @@ def convert_video(
     is_camera = video.ended is not None  # its recordings have no name but the output's
     config = config.for_recording(path.name if is_camera else _name_of(source))
     config = config.model_copy(update={"video": video.settings})
+
     log.info("%s: %s, %d frames", video.name, video.size, video.frame_count)
     if config.label_noise and path.suffix.lower() not in FORMATS["hdf5"].suffixes:
         raise FileError(f"{path}: the format cannot store noise labels (found label_noise = True, expected a file .h5)")
@@ -203,6 +204,9 @@ def convert_video(
         labelled=config.label_noise,
         version_of_source=_fingerprint(Path(str(source)), video),
     )
+
+    # The error of a video that ends early is raised after this block: the writer completes its file only if the block
+    # ends without an error.
     truncated: TruncatedVideoError | None = None
     with create_writer(path, video.size, options) as writer, video.ended_by_interrupt():
         count, state = _restore(video, writer.saved)
@@ -234,6 +238,7 @@ def open_for_sensor(source: str | Path | int | ArrayLike, config: ConvertConfig)
     video = complete.shown_on(SensorSize.parse(config.video.resize or sensor_size))
     if video.settings.crop != config.video.crop:
         _note_crop(complete.size, video.settings.crop, video.size)
+
     return video
 
 
@@ -271,7 +276,8 @@ class _FrameCounter:
         """Yield and count the frames."""
         for frame in frames:
             self.first_us = self.first_us if self.frames else frame.t_us
-            self.frames, self.last_us = self.frames + 1, frame.t_us
+            self.frames += 1
+            self.last_us = frame.t_us
             yield frame
             if progress:
                 progress(self.frames, max(self.frames, total))
@@ -281,13 +287,15 @@ def _restore(video: Video, saved: dict[str, NDArray[Any]] | None) -> tuple[_Fram
     """Return the initial count and simulator state, from the arrays saved by `_save` if there are any."""
     if saved is None:
         return _FrameCounter(), None
+
     count = _FrameCounter(*saved.pop("count").tolist())
-    log.warning(
-        "%s: resuming at frame %d of %d", video.name, count.frames, max(count.frames, video.estimate_selected())
-    )
+    total = max(count.frames, video.estimate_selected())
+    log.warning("%s: resuming at frame %d of %d", video.name, count.frames, total)
+
     from ..simulator import SimulatorState
 
-    return count, SimulatorState.from_arrays({name.removeprefix(SIMULATOR_PREFIX): a for name, a in saved.items()})
+    arrays = {name.removeprefix(SIMULATOR_PREFIX): array for name, array in saved.items()}
+    return count, SimulatorState.from_arrays(arrays)
 
 
 def _save(writer: Writer, count: _FrameCounter, state: SimulatorState) -> None:
@@ -310,12 +318,16 @@ def _convert(
     simulator = EventSimulator(config.simulator, upsample=config.upsample, threads=threads)
     waiting = prefetch(video.frames(count.frames), FRAMES_AHEAD)
     frames = count.count(waiting, video.estimate_selected(), progress)
+
     save_s = time.monotonic() + SAVE_EVERY_S
     for batch in batches(frames, threads):
         stepped, state = simulator.steps(batch, state)
         for events, noise in stepped:
             writer.append(events, noise if config.label_noise else None)
         del stepped, events, noise  # free up to 100 MB per 720p frame before the next step
+
+        # Count and state must belong to the same frame, or a resumed conversion would skip frames. A camera cannot
+        # be resumed.
         if time.monotonic() >= save_s and batch[-1].t_us == count.last_us and video.ended is None:
             _save(writer, count, state)
             save_s = time.monotonic() + SAVE_EVERY_S
@@ -325,6 +337,7 @@ def _fingerprint(source: Path, video: Video) -> str | None:
     """Return a digest of names, sizes, dates and frame times of a video; None for a camera."""
     if video.ended is not None:
         return None
+
     files = sorted(source.iterdir()) if source.is_dir() else [source]
     facts = [(file.name, os.stat(file).st_size, os.stat(file).st_mtime_ns) for file in files]
     return hashlib.sha256(repr((facts, video.times_us)).encode()).hexdigest()
@@ -377,6 +390,7 @@ class ConversionSettings(VideoSettings, SimulatorConfig):
     def of_video(self) -> ConvertConfig:
         """Return the settings for converting videos."""
         values = self.model_dump()
+
         return ConvertConfig(
             video=VideoSettings(**{name: values[name] for name in VideoSettings.model_fields}),
             simulator=SimulatorConfig(**{name: values[name] for name in SimulatorConfig.model_fields}),
@@ -417,9 +431,11 @@ def convert_recording(
     `progress` is called with the number of events done and the total (0 if unknown); `format_name` is the format of the
     recording, if already known from `recognise`. Other arguments as in `convert_video`.
     """
-    source, path = Path(source), Path(path)
+    source = Path(source)
+    path = Path(path)
     config = as_settings(RecordingConfig, config, named, convert_recording)
     check_address(source)
+
     recording = open_recording(source, sensor=config.sensor, hints=config.hints, format_name=format_name)
     extent = recording.extent()
     total = extent.events if extent else 0
@@ -437,12 +453,14 @@ def convert_recording(
         for part in parts:
             if len(part):
                 first_us = first_us if events else int(part.t[0])
-                events, last_us = events + len(part), int(part.t[-1])
+                events += len(part)
+                last_us = int(part.t[-1])
             yield part
             if progress:
                 progress(events, max(events, total))
 
-    labels, settings = recording.noise, recording.attributes.get("settings")
+    labels = recording.noise
+    settings = recording.attributes.get("settings")
     options = WriteOptions(
         source=source.name,
         settings=settings if isinstance(settings, dict) else {},
@@ -450,6 +468,8 @@ def convert_recording(
         overwrite=overwrite,
         labelled=labels is not None,
     )
+
+    # Noise labels are another stream of the same events, so only one of the two is counted.
     parts = counted(read(recording, corruptions.append if config.salvage else None))
     noise = None if labels is None else read(labels)
     try:
@@ -465,6 +485,7 @@ def find_conversion_remedies(error: CorruptionError) -> list[Remedy]:
     cause = error.__cause__
     sort = [Remedy("config.sort", True, "sort the events by time")]
     unsorted = sort if isinstance(cause, EventError) and cause.is_unsorted else []
+
     return [*unsorted, Remedy("config.salvage", True, "keep the events before this position")]
 
 
@@ -516,11 +537,14 @@ def convert_task(
     threads: int = 1,
 ) -> Conversion:
     """Convert a video or a recording with the settings of its kind, as in `convert_video` and `convert_recording`."""
-    source, target = Path(task.source), Path(task.target)
+    source = Path(task.source)
+    target = Path(task.target)
     if task.kind.is_video:
         if task.name is not None:
             video = as_settings(ConvertConfig, video).for_recording(task.name.as_posix())
         return convert_video(source, target, video, overwrite=overwrite, progress=progress, threads=threads)
+
+    # An empty file of unknown format is opened as a recording, so the error says that it is empty.
     format_name = task.kind.format_name
     if format_name is None and source.is_file() and source.stat().st_size:
         raise FormatError(
@@ -571,6 +595,7 @@ def convert_many(
         waiting = find_unconverted(tasks)
     if preset is not None:
         video = as_settings_on_preset(ConvertConfig, preset, video, {}, convert_many)
+
     work = _ConversionWorker(_if_given(ConvertConfig, video), _if_given(RecordingConfig, recording), overwrite)
     return map_items(work, tasks if waiting is None else waiting, engine=engine, progress=progress)
 
@@ -578,14 +603,18 @@ def convert_many(
 def find_unconverted(tasks: Sequence[ConversionTask]) -> list[ConversionTask]:
     """Return the tasks without an existing target. For the others, remove saved states and complete the manifest."""
     waiting = [task for task in tasks if not Path(task.target).exists()]
+
     finished: dict[Path, list[Path]] = {}
     for task in tasks if len(waiting) < len(tasks) else ():
         if Path(task.target).exists():
             discard_saved(Path(task.target))
             if task.out is not None:
                 finished.setdefault(task.out, []).append(task.source)
+
+    # Once per folder, because each update of a manifest reads it.
     for out, sources in finished.items():
         Manifest(out).finish(sources)
+
     return waiting
 
 
@@ -604,22 +633,25 @@ def review_tasks(
     """Find the tasks without targets, and compare the others with the manifests of their folders."""
     waiting = find_unconverted(tasks)
     missing = set(waiting)
-    done = [task for task in tasks if task not in missing]
+    finished = [task for task in tasks if task not in missing]
+
     settings = _digest(video, recording)
     incomplete: list[Outcome[ConversionTask, Conversion]] = []
     outdated: list[ConversionTask] = []
-    for task, row in _read_rows(done):
+    for task, row in _read_rows(finished):
         if row.status == "failed":
             incomplete.append(Outcome(len(incomplete), task, None, FileError(row.error or "")))
         elif row.status == "done" and row.settings != settings:
             outdated.append(task)
-    return Review(waiting, done, incomplete, outdated)
+
+    return Review(waiting, finished, incomplete, outdated)
 
 
 def _read_rows(tasks: Sequence[ConversionTask]) -> Iterator[tuple[ConversionTask, ManifestRow]]:
     """Yield the tasks listed in a manifest, with their last rows."""
     manifests = {task.out: Manifest(task.out) for task in tasks if task.out is not None}
     rows = {out: manifest.read() for out, manifest in manifests.items() if manifest.folder.is_dir()}
+
     for task in tasks:
         if task.out is not None and (row := rows.get(task.out, {}).get(name_input(task.source))) is not None:
             yield task, row
@@ -643,17 +675,21 @@ class _ConversionWorker:
         if Path(task.target).exists() and not self.overwrite:
             if task.out is not None:
                 Manifest(task.out).finish([task.source])
-            found = info(task.target)
-            return Conversion(task.target, SensorSize(found.width, found.height), 0, found.events, found.duration_us)
+            stored = info(task.target)
+            return Conversion(
+                task.target, SensorSize(stored.width, stored.height), 0, stored.events, stored.duration_us
+            )
 
         recorded: AbstractContextManager[Entry] = nullcontext(Entry())
         if task.out is not None:
             recorded = Manifest(task.out).record(task.source, task.target, _digest(self.video, self.recording))
         with recorded as entry:
-            done = convert_task(task, progress, video=self.video, recording=self.recording, overwrite=self.overwrite)
-            entry.events = done.events
-            entry.noise_seed = done.noise_seed
-            return done
+            conversion = convert_task(
+                task, progress, video=self.video, recording=self.recording, overwrite=self.overwrite
+            )
+            entry.events = conversion.events
+            entry.noise_seed = conversion.noise_seed
+            return conversion
 
 
 def _digest(video: ConvertConfig | None, recording: RecordingConfig | None) -> str:
@@ -684,28 +720,35 @@ def plan_conversions(
         >>> task.source.name, task.target.name
         ('clip.mp4', 'events.h5')
     """
-    sources, out, suffix = as_paths(sources), Path(out), f".{suffix.lower().removeprefix('.')}"
+    sources = as_paths(sources)
+    out = Path(out)
+    suffix = f".{suffix.lower().removeprefix('.')}"
     if suffix not in written_suffixes():
         written = ", ".join(written_suffixes())
         raise FileError(f"suffix = {suffix}: events cannot be written in this format (expected {written})")
+
     if len(sources) == 1 and _is_single(sources[0]) and (out.suffix or out == STANDARD):
         return [ConversionTask(sources[0], out)]
-    found = list(find_sources(sources, lambda path: path.is_file() and path.name.lower().endswith(suffix)))
+
+    # A folder or several sources need an output folder, which may not exist yet.
+    named_sources = list(find_sources(sources, lambda path: path.is_file() and path.name.lower().endswith(suffix)))
     is_file_name = out == STANDARD or out.suffix.lower() in written_suffixes()
     if not out.is_dir() and (out.exists() or is_file_name):
-        raise FileError(
-            f"{out}: wrong output (found {'an event file name' if is_file_name else 'a file'}, expected a folder for "
-            f"{sources[0] if len(sources) == 1 else f'{len(sources)} sources'})"
-        )
-    names = Counter(name.with_suffix(suffix) for _, name in found)
+        kind = "an event file name" if is_file_name else "a file"
+        contents = sources[0] if len(sources) == 1 else f"{len(sources)} sources"
+        raise FileError(f"{out}: wrong output (found {kind}, expected a folder for {contents})")
+
+    # Names that differ only in their suffix, such as a.mp4 and a.avi, keep it: a.mp4.h5 and a.avi.h5.
+    names = Counter(name.with_suffix(suffix) for _, name in named_sources)
     plan: dict[Path, ConversionTask] = {}
-    for path, name in found:
+    for path, name in named_sources:
         clashes = names[name.with_suffix(suffix)] > 1
         target = out / (name.with_name(name.name + suffix) if clashes else name.with_suffix(suffix))
         if target in plan:
             raise FileError(f"{target}: target of two sources (found {plan[target]} and {path}, expected one)")
         if name in shard:
             plan[target] = ConversionTask(path, target, out, name)
+
     return list(plan.values())
 
 
@@ -726,41 +769,48 @@ def find_sources(
         if _is_single(source):
             yield source, Path(source.name)
             continue
-        found = [
+
+        members = [
             path
             for path in sorted(source.rglob("*"))
             if not is_internal(path.relative_to(source)) and not is_skipped(path) and _is_convertible(path)
         ]
-        if not found and len(sources) == 1:
+
+        if not members and len(sources) == 1:
             skipped = next((path.suffix for path in source.rglob("*") if path.is_file() and is_skipped(path)), None)
             if skipped:
                 raise FileError(
                     f"{source}: its recordings are already {skipped}", Remedy("suffix", ".aedat4", "convert")
                 )
             raise FileError(f"{source}: contains no videos or recordings")
-        if not found:
+
+        # One of several sources: opening it raises an error for this source only.
+        if not members:
             yield source, Path(source.resolve().name)
-        for path in found:
+        for path in members:
             yield path, path.relative_to(source)
 
 
 def find_recordings(sources: Sequence[Path], *, shard: Shard = ALL) -> list[Path]:
     """Find recordings, also in folders, but no videos there; `shard` selects some by their paths in the folders."""
     given = set(sources)
-    found = [
+    recordings = [
         (path, name)
         for path, name in find_sources(sources)
         if path in given or not (is_video_name(path) or (path.is_dir() and not is_recording_folder(path)))
     ]
-    if not found:
+
+    if not recordings:
         raise FileError(f"{sources[0]}: contains no recordings (found videos)")
-    return [path for path, name in found if len(found) == 1 or name in shard]
+
+    return [path for path, name in recordings if len(recordings) == 1 or name in shard]
 
 
 def identify(source: Path) -> SourceKind:
     """Detect the kind of a source; an unknown file is a video if its suffix says so, or if OpenCV can open it."""
     if not is_recording_folder(source) and not source.is_file():
         return SourceKind(source.is_dir() or camera_of(source) is not None or source.suffix.lower() in VIDEO_SUFFIXES)
+
     if (known := recognise(source)) is not None:
         return SourceKind(is_video=False, format_name=known.name)
     return SourceKind(is_video_name(source) or is_video_content(source))
@@ -790,6 +840,7 @@ def _is_convertible(path: Path) -> bool:
         return _is_single(path)
     if not path.is_file() or is_recording_folder(path.parent):
         return False
+
     try:
         if is_unrelated_text(path):
             log.warning("%s: skipped, a text file without events", path)
@@ -837,16 +888,20 @@ def events_from_video(
         SensorSize(width=12, height=7)
     """
     config = as_settings_on_preset(ConvertConfig, preset, config, named, events_from_video)
+
     if isinstance(source, str | Path | int) or is_images(source):
         video = open_for_sensor(source, config)
+        # Arrays have no name to draw the noise from.
         if isinstance(source, str | Path | int):
             config = config.for_recording(_name_of(source))
         with video.ended_by_interrupt():
             return _all_events(prefetch(video.frames(), FRAMES_AHEAD), config)
+
     if not isinstance(source, Iterable):
         raise VideoError(f"wrong type of source (found {describe_value(source)}, expected a video, images or frames)")
     if config.video != VideoSettings():
         raise VideoError("config.video applies only to videos (found frames, with their own times and size)")
+
     return _all_events(cast(Iterable[Frame], source), config)
 
 

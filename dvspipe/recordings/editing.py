@@ -75,16 +75,19 @@ class RecordingPart:
         stored = self.recording.extent() if self.is_complete else None
         if stored is not None:
             return stored
+
         count, _, first_us, last_us = count_events(self.chunks(progress=progress))
         return Extent(count, first_us, last_us)
 
     def chunks(self, recording: Recording | None = None, progress: Progress | None = None) -> Iterator[Events]:
         """Yield the events of the part."""
-        region, found = self.region, not self.start_s
+        region = self.region
+        is_valid = not self.start_s  # a start time after all events is an error
         for part in (recording or self.recording).chunks(*self.span, progress=progress):
-            found = found or len(part) > 0
+            is_valid = is_valid or len(part) > 0
             yield part if region.size == self.recording.sensor else part.crop(region.left, region.top, region.size)
-        if not found and self.span.start_us > self.recording.find_last_us():
+
+        if not is_valid and self.span.start_us > self.recording.find_last_us():
             length = _describe_length(self.recording)
             raise EventError(f"{self.recording.path}: no events after the start time {self.start_s:g} s; {length}")
 
@@ -122,13 +125,15 @@ def select_part(
         ConfigError: If the stop time is not after the start time.
         EventError: If the region is not inside the sensor.
     """
-    kept = region or Region.full(recording.sensor)
-    if not kept.is_inside(recording.sensor):
-        raise EventError(f"{recording.path}: region {kept} is not inside the sensor (found {recording.sensor})")
+    selected = region or Region.full(recording.sensor)
+    if not selected.is_inside(recording.sensor):
+        raise EventError(f"{recording.path}: region {selected} is not inside the sensor (found {recording.sensor})")
+
     if stop_s is not None and stop_s <= start_s:
         times = f"stop time {stop_s:g} s is not after start time {start_s:g} s"
         raise ConfigError(f"{recording.path}: {times}; {_describe_length(recording)}")
-    return RecordingPart(recording, start_s, recording.find_span(start_s=start_s or None, stop_s=stop_s), kept)
+
+    return RecordingPart(recording, start_s, recording.find_span(start_s=start_s or None, stop_s=stop_s), selected)
 
 
 def locate_hot_pixels(part: RecordingPart, *, progress: Progress | None = None) -> NDArray[np.bool_]:
@@ -193,6 +198,7 @@ class FilteredPart:
 
     def _filter(self, recording: Recording, progress: Progress | None) -> Iterator[Events]:
         is_own = recording is self._part.recording  # the labels are another stream of the same events
+
         return filter_stream(
             self._part.chunks(recording, progress),
             self._config,
@@ -240,12 +246,14 @@ def find_common_sensor(recordings: Sequence[Recording]) -> SensorSize:
     """Return the sensor of recordings."""
     if not recordings:
         raise EventError("merge: no recordings (expected one or more)")
+
     first = recordings[0]
-    for one in recordings:
-        if one.sensor != first.sensor:
+    for other in recordings:
+        if other.sensor != first.sensor:
             raise EventError(
-                f"{one.path}: wrong sensor size (found {one.sensor}, expected {first.sensor} as in {first.path})"
+                f"{other.path}: wrong sensor size (found {other.sensor}, expected {first.sensor} as in {first.path})"
             )
+
     return first.sensor
 
 
@@ -265,14 +273,16 @@ def _write_transformed(
     """
     labels = [recording.noise for recording in recordings]
     labelled = [noise for noise in labels if noise is not None]
+
     first, *others = (recording.attributes.get("settings") for recording in recordings)
-    kept = first if isinstance(first, dict) and all(other == first for other in others) else {}
+    common = first if isinstance(first, dict) and all(other == first for other in others) else {}
+
     return write(
         out,
         transform(recordings, _split_progress(progress, len(recordings))),
         size,
         source=", ".join(recording.path.name for recording in recordings),
-        settings=kept | settings,
+        settings=common | settings,
         overwrite=overwrite,
         noise=transform(labelled, [None] * len(labels)) if len(labelled) == len(labels) else None,
     )
@@ -282,6 +292,7 @@ def _split_progress(progress: Progress | None, count: int) -> Sequence[Progress 
     """Split a progress callback into one per recording, with equal shares."""
     if progress is None:
         return [None] * count
+
     shares = [0.0] * count
 
     def report(number: int, done: float, total: float) -> None:

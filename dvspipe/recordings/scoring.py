@@ -105,6 +105,8 @@ def label_events(
         check_pixels(part.sensor)
     except EventError as error:
         raise error.named(str(path)) from error
+
+    # Labels come either from the recording or from noise that is mixed into it.
     if noise_hz is None and part.recording.noise is None:
         raise ConfigError(
             f"{path}: has no noise labels (expected a file .h5 with labels, written with label_noise = true)",
@@ -114,6 +116,7 @@ def label_events(
         raise ConfigError(f"{path}: has noise labels already (found noise = {noise_hz:g} Hz, expected none)")
     if noise_hz is not None and not 0 < noise_hz <= MAX_NOISE_HZ:
         raise ConfigError(f"noise = {noise_hz:g} Hz: out of range (expected more than 0, at most {MAX_NOISE_HZ})")
+
     extent = None if noise_hz is None else part.extent()
 
     def read(shown: Progress | None) -> Iterator[Events]:
@@ -124,21 +127,28 @@ def label_events(
         )
 
     labelled = LabelledEvents(path.name, part.sensor, read, _count(read(progress), part.sensor))
+
+    # Recall or the share of kept noise would be 0 / 0.
     if not (labelled.total.signal and labelled.total.noise):
-        found = f"{labelled.total.signal:,} signal and {labelled.total.noise:,} noise events"
-        raise EventError(f"{path}: filters cannot be scored (found {found}, expected both)")
+        numbers = f"{labelled.total.signal:,} signal and {labelled.total.noise:,} noise events"
+        raise EventError(f"{path}: filters cannot be scored (found {numbers}, expected both)")
+
     return labelled
 
 
 def _as_signal(parts: Iterable[Events]) -> Iterator[Events]:
     for part in parts:
+        # Labels replace the polarities: False is signal.
         yield Events.wrap_unchecked(
             part.t.view(), part.x.view(), part.y.view(), np.zeros(len(part), np.bool_), part.sensor
         )
 
 
 def _draw_noise(sensor: SensorSize, extent: Extent, noise_hz: float, seed: int) -> Iterator[Events]:
-    rng, last_us = np.random.default_rng(seed), extent.last_us or 0
+    rng = np.random.default_rng(seed)
+    last_us = extent.last_us or 0
+
+    # Windows that contain about NOISE_EVENTS events limit the memory.
     window_us = max(1, int(1e6 * NOISE_EVENTS / (noise_hz * sensor.width * sensor.height)))
     for start_us in range(extent.first_us or 0, last_us + 1, window_us):
         t, x, y, _ = draw_noise(sensor, start_us, min(start_us + window_us - 1, last_us), noise_hz, rng)
@@ -150,6 +160,7 @@ def _count(parts: Iterable[Events], sensor: SensorSize) -> NDArray[np.int64]:
     counts = np.zeros((2, sensor.height, sensor.width), np.int64)
     for part in parts:
         counts += count_polarities(part)
+
     return counts
 
 
@@ -164,29 +175,37 @@ def score_filters(labelled: LabelledEvents, setup: FilterSetup, *, progress: Pro
         >>> scores.together.precision, scores.together.recall  # doctest: +SKIP
         (0.97, 0.91)
     """
-    empty, total = FilterSetup(), labelled.total
+    empty = FilterSetup()
+    total = labelled.total
     given: dict[FilterName, float | None] = {name: setup.setting(name) for name in SWEEPS}
+
+    # The curve of a filter also has a point at its own setting, which is not always in the sweep.
     settings = {
-        name: sorted({*SWEEPS[name], *([] if own is None else [own])})
-        for name, own in given.items()
+        name: sorted({*SWEEPS[name], *([] if given_setting is None else [given_setting])})
+        for name, given_setting in given.items()
         if name != "hot_pixels"
     }
-    tried = [(name, value) for name, values in settings.items() for value in values]
-    found = _measure(labelled, [*(empty.using(*each) for each in tried), setup], progress)
-    kept = dict(zip(tried, found, strict=False)) | _measure_hot_pixels(labelled)
+
+    tried: list[tuple[FilterName, float]] = []
+    for name, values in settings.items():
+        tried += [(name, value) for value in values]
+    measured = _measure(labelled, [*(empty.using(*choice) for choice in tried), setup], progress)
+    passed = dict(zip(tried, measured, strict=False)) | _measure_hot_pixels(labelled)
+
     scores = [
         FilterScore(
             filter=name,
-            setting=own,
+            setting=given_setting,
             total=total,
-            kept=total if own is None else kept[name, own],
+            kept=total if given_setting is None else passed[name, given_setting],
             curve=tuple(
-                FilterPoint(setting=value, kept=counts) for (each, value), counts in kept.items() if each == name
+                FilterPoint(setting=value, kept=counts) for (other, value), counts in passed.items() if other == name
             ),
         )
-        for name, own in given.items()
+        for name, given_setting in given.items()
     ]
-    together = FilterScore(filter="all", setting=None, total=total, kept=found[-1])
+
+    together = FilterScore(filter="all", setting=None, total=total, kept=measured[-1])
     return FilterScores(recording=labelled.name, filters=tuple(scores), together=together)
 
 
@@ -196,45 +215,59 @@ def tune_filters(labelled: LabelledEvents, *, progress: Progress | None = None) 
     Filters are added in sequence: the filter and setting that increase the score most together with those before, while
     it increases by at least 0.005.
     """
-    chosen, best, total = FilterSetup(), 0.0, labelled.total
+    chosen = FilterSetup()
+    best = 0.0
+    total = labelled.total
     while True:
-        setups = [
-            chosen.using(name, value)
-            for name, values in SWEEPS.items()
-            if chosen.setting(name) is None
-            for value in (values if name != "hot_pixels" else (HOT_PIXEL_FACTOR,))
-        ]
-        found = _measure(labelled, setups, progress)
-        scores = [kept.signal / total.signal - kept.noise / total.noise for kept in found]
+        # Try each setting of each filter that is still off. The factor of hot pixels is constant.
+        setups: list[FilterSetup] = []
+        for name, sweep in SWEEPS.items():
+            if chosen.setting(name) is None:
+                values = sweep if name != "hot_pixels" else (HOT_PIXEL_FACTOR,)
+                setups += [chosen.using(name, value) for value in values]
+
+        measured = _measure(labelled, setups, progress)
+        scores = [passed.signal / total.signal - passed.noise / total.noise for passed in measured]
         if not scores or max(scores) < best + MIN_GAIN:
             return chosen
-        chosen, best = setups[int(np.argmax(scores))], max(scores)
+
+        winner = int(np.argmax(scores))
+        chosen = setups[winner]
+        best = max(scores)
 
 
 def _measure(labelled: LabelledEvents, setups: Sequence[FilterSetup], progress: Progress | None) -> list[EventCounts]:
     """Return the events that pass each setup; several setups run in one pass, as many as fit in memory."""
     hot = find_hot_pixels(labelled.counts.sum(axis=0))
     size = max(1, STATE_BYTES // (BYTES_PER_PIXEL * labelled.sensor.width * labelled.sensor.height))
+
     missing = [setup for setup in setups if setup not in labelled.measured]
     for first in range(0, len(missing), size):
         several = missing[first : first + size]
-        states = [start_filter(labelled.sensor, each.config, hot=hot if each.hot_pixels else None) for each in several]
+        states = [
+            start_filter(labelled.sensor, setup.config, hot=hot if setup.hot_pixels else None) for setup in several
+        ]
         counts = np.zeros((len(states), 2), np.int64)
         for part in labelled.read(progress):
             for number, state in enumerate(states):
-                kept, states[number] = filter_events(part, state)
-                noise = int(np.count_nonzero(kept.p))
-                counts[number] += len(kept) - noise, noise
+                passed, states[number] = filter_events(part, state)
+                noise = int(np.count_nonzero(passed.p))
+                counts[number] += len(passed) - noise, noise
+
         for setup, (signal, noise) in zip(several, counts.tolist(), strict=True):
             labelled.measured[setup] = EventCounts(signal=signal, noise=noise)
+
     return [labelled.measured[setup] for setup in setups]
 
 
 def _measure_hot_pixels(labelled: LabelledEvents) -> dict[tuple[FilterName, float], EventCounts]:
     """Return the events that pass the hot-pixel filter alone, by its factor."""
+    # A pixel passes with all its events or none, so counts per pixel are enough, and no pass over the events is needed.
     total = labelled.counts.sum(axis=0)
-    found: dict[tuple[FilterName, float], EventCounts] = {}
+    by_factor: dict[tuple[FilterName, float], EventCounts] = {}
     for factor in SWEEP_FACTORS:
-        signal, noise = labelled.counts[:, ~find_hot_pixels(total, factor)].sum(axis=1).tolist()
-        found["hot_pixels", factor] = EventCounts(signal=signal, noise=noise)
-    return found
+        cold = ~find_hot_pixels(total, factor)
+        signal, noise = labelled.counts[:, cold].sum(axis=1).tolist()
+        by_factor["hot_pixels", factor] = EventCounts(signal=signal, noise=noise)
+
+    return by_factor

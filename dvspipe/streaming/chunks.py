@@ -99,13 +99,15 @@ class ChunkQueue:
             if len(self._waiting) == self._capacity:
                 self._waiting.popleft()
                 self.dropped += 1
+
             self._waiting.append(chunk)
             self._changed.notify()
 
     def close(self, error: Exception | None = None) -> None:
         """End the stream, after the waiting chunks; `error` is its reason, None: it is complete."""
         with self._changed:
-            self._is_closed, self._error = True, error
+            self._is_closed = True
+            self._error = error
             self._changed.notify()
 
     def get(self, timeout_s: float) -> Chunk | None:
@@ -137,7 +139,9 @@ class Tally:
     """
 
     def __init__(self, name: str, noun: str) -> None:
-        self._name, self._noun, self._count = name, noun, 0
+        self._name = name
+        self._noun = noun
+        self._count = 0
 
     def update(self, count: int, text: str) -> None:
         """Set the number so far; `text` is the message about the first."""

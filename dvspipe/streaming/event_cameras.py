@@ -43,6 +43,7 @@ def open_event_camera(serial: str = "") -> EventCameraSource:
         device = drivers.open(serial=serial or None, iterator_timeout=NOTICE_S)
     except RuntimeError as error:  # the library has no other kind
         raise VideoError(f"{name}: cannot be opened ({error}; {_list_cameras(drivers)})") from error
+
     sides = device.properties()
     return EventCameraSource(name, SensorSize(width=int(sides.width), height=int(sides.height)), device)
 
@@ -53,15 +54,17 @@ def _import_drivers() -> ModuleType:
     except ImportError as error:
         message = f"{EVENT_CAMERA}: neuromorphic-drivers is not installed; pip install 'dvspipe[camera]'"
         raise ConfigError(message) from error
+
     return neuromorphic_drivers  # type: ignore[no-any-return]
 
 
 def _list_cameras(drivers: ModuleType) -> str:
     try:
-        found = [f"{each.name.value} {each.serial or each.error}" for each in drivers.list_devices()]
+        cameras = [f"{device.name.value} {device.serial or device.error}" for device in drivers.list_devices()]
     except RuntimeError:  # for example, if the machine has no USB
-        found = []
-    return f"found {join_names(found)}" if found else "found no event camera"
+        cameras = []
+
+    return f"found {join_names(cameras)}" if cameras else "found no event camera"
 
 
 @dataclass(frozen=True)
@@ -113,6 +116,7 @@ class EventCameraSource:
         """Return the events of a packet, and the number of its overflows; None: no packet in time."""
         if packet is None:
             return Events.empty(self.content), 0
+
         overflows = packet.polarity_events_overflow_indices
         lost = 0 if overflows is None else len(overflows)
         if packet.polarity_events is None:

@@ -61,18 +61,23 @@ class LiveFinder:
     def __init__(
         self, sensor: SensorSize, original: SensorSize, target: SensorSize, *, zoom: float | None = None
     ) -> None:
-        self._original, self._target, self._zoom = original, target, zoom
+        self._original = original
+        self._target = target
+        self._zoom = zoom
         self._center: NDArray[np.float64] | None = None
         self._squares = list[float]()  # sides, until the zoom is decided
         self._numbers = deque[int](maxlen=SMOOTHED_SLICES)
         self._centers = deque[tuple[float, float]](maxlen=SMOOTHED_SLICES)
         self._is_complete = False
+
         self._search(sensor)
         self.framing: Framing | None = None
 
     def _search(self, sensor: SensorSize) -> None:
-        self._maps, self._scale = ActivityMaps(sensor), self._original.width / sensor.width
+        self._maps = ActivityMaps(sensor)
+        self._scale = self._original.width / sensor.width
         self._near = deque[tuple[int, NDArray[np.float32]]]()
+        # New maps count their slices from 0 again; the numbers of the smoothed centres continue.
         self._first = self._numbers[-1] + 1 if self._numbers else 0
 
     def resize(self, sensor: SensorSize) -> None:
@@ -83,17 +88,21 @@ class LiveFinder:
         """Add the next events, and update `framing`."""
         if self._is_complete:
             return
+
         for number, activity in self._maps.add(events):
             self._near.append((number, activity))
+            # A slice is averaged with those before it; a stream has none after it yet.
             while self._near[0][0] < number - CONTEXT_SLICES:
                 self._near.popleft()
-            square = find_square(np.mean([each for _, each in self._near], axis=0), self._maps.cell_px)
+            mean = np.mean([near for _, near in self._near], axis=0)
+            square = find_square(mean, self._maps.cell_px)
+
             if square is not None:
-                place = square.scaled(self._scale)
+                person = square.scaled(self._scale)
                 if self.framing is None:
-                    self._squares.append(place.side)
+                    self._squares.append(person.side)
                 self._numbers.append(self._first + number)
-                self._centers.append((place.x, place.y))
+                self._centers.append((person.x, person.y))
                 self._follow(int(events.t[-1]))
 
     def _follow(self, t_us: int) -> None:
@@ -102,15 +111,22 @@ class LiveFinder:
             if len(self._squares) < LOCATING_SLICES:
                 return
             zoom = self._zoom or min(MAX_ZOOM, shorter / float(np.median(self._squares)))
-            width, height = zoom * self._original.width, zoom * self._original.height
+
+            # A picture that is smaller than the target at this zoom needs no region of interest.
+            width = zoom * self._original.width
+            height = zoom * self._original.height
             self._is_complete = self._zoom is None and width <= self._target.width and height <= self._target.height
             if self._is_complete:
                 return
             self._zoom = zoom
+
         assert self._zoom is not None
         smooth = smooth_centers(np.array(self._numbers), np.array(self._centers))[-1]
         play = DEAD_BAND * shorter / self._zoom
+
+        # The centre moves only as far as needed to stay within `play` of the person; see `follow_centers`.
         self._center = smooth if self._center is None else np.clip(self._center, smooth - play, smooth + play)
+
         self.framing = Framing(
             self._original, self._target, self._zoom, np.array([t_us], np.int64), np.array([self._center])
         )
@@ -124,7 +140,8 @@ class FixedEvents:
     """
 
     def __init__(self, fit: Fit) -> None:
-        self._fit, self._state = fit, start_fit(fit)
+        self._fit = fit
+        self._state = start_fit(fit)
 
     def add(self, events: Events) -> Events:
         """Return the next events on the network's sensor."""
@@ -142,7 +159,8 @@ class FollowedEvents:
     """
 
     def __init__(self, sensor: SensorSize, target: SensorSize, *, zoom: float | None = None) -> None:
-        self._sensor, self._finder = sensor, LiveFinder(sensor, sensor, target, zoom=zoom)
+        self._sensor = sensor
+        self._finder = LiveFinder(sensor, sensor, target, zoom=zoom)
         self._complete = FixedEvents(plan_fit(sensor, target, "scale"))
         self._zoomed: FixedEvents | None = None
 
@@ -152,6 +170,8 @@ class FollowedEvents:
         framing = self._finder.framing
         if framing is None:
             return self._complete.add(events)
+
+        # The zoom is decided once, so the mapping is, too; only the centre moves.
         if self._zoomed is None:
             size = framing.zoomed(Region.full(self._sensor))
             self._zoomed = FixedEvents(plan_fit(self._sensor, size, "scale"))
@@ -168,7 +188,8 @@ class FixedFrames:
     """
 
     def __init__(self, name: str, settings: ConvertConfig, fit: Fit) -> None:
-        self._pixels, self._fitted = _Pixels(name, settings), FixedEvents(fit)
+        self._pixels = _Pixels(name, settings)
+        self._fitted = FixedEvents(fit)
 
     def add(self, frame: Frame) -> Events:
         """Return the events since the previous frame."""
@@ -192,7 +213,10 @@ class FollowedFrames:
     def __init__(
         self, name: str, settings: ConvertConfig, size: SensorSize, target: SensorSize, *, zoom: float | None = None
     ) -> None:
-        self._name, self._settings, self._size = name, settings, size
+        self._name = name
+        self._settings = settings
+        self._size = size
+
         overview = coarse_size(size)
         self._pixels = _Pixels(name, _resized(settings, overview))
         self._complete = FixedEvents(plan_fit(overview, target, "scale"))
@@ -204,14 +228,17 @@ class FollowedFrames:
         events = self._pixels.step(frame)
         self._finder.add(events)
         framing = self._finder.framing
+
         if framing is not None and self._is_located:
             return next(follow_stream([events], framing.track(framing.zoom)))
+        # Located just now: the events of this frame are still those of the overview.
         if framing is not None:
             zoomed = framing.zoomed(Region.full(self._size))
             self._pixels = _Pixels(self._name, _resized(self._settings, zoomed))
             self._pixels.step(frame)  # sets the reference of each pixel
             self._finder.resize(zoomed)
             self._is_located = True
+
         return self._complete.add(events)
 
 
@@ -221,7 +248,8 @@ class _Pixels:
     def __init__(self, name: str, settings: ConvertConfig) -> None:
         from ..simulator import EventSimulator  # only videos need its kernels
 
-        self._name, self._video = name, settings.video
+        self._name = name
+        self._video = settings.video
         self._simulator = EventSimulator(settings.simulator, upsample=settings.upsample)
         self._state: SimulatorState | None = None
 
@@ -231,6 +259,7 @@ class _Pixels:
             events, self._state = self._simulator.step(Frame(frame.t_us, image, frame.transfer), self._state)
         except VideoError as error:
             raise error.named(self._name) from error
+
         return events
 
 
@@ -252,15 +281,23 @@ def frame_live_events(
 
 def frame_live_video(video: Video, target: SensorSize, config: FramingConfig) -> FixedFrames | FollowedFrames:
     """Return the framer of a live video."""
-    name, size, settings = video.name, video.size, config.video.video
+    name = video.name
+    size = video.size
+    settings = config.video.video
     config = config.for_recording(Path(name).name)
+
+    # A region of interest that follows the person replaces crop and size; given ones mean a fixed region.
     plain = config.video.model_copy(update={"video": settings.model_copy(update={"crop": None, "resize": None})})
     has_geometry = settings.crop is not None or settings.resize is not None
     if config.roi == "auto" or (config.roi is None and config.fit is None and not has_geometry):
         return FollowedFrames(name, plain, size, target, zoom=1.0 if config.fit == "crop" else None)
-    region, shown = Region.full(size), plain
+
+    region = Region.full(size)
+    shown = plain
     if config.roi not in (None, "full") or settings.resize is None:
         region, shown = plan_picture(Path(name), size, target, config.model_copy(update={"video": plain}))
+
+    # The size after crop and resize is that of an empty picture.
     after = fit_picture(name, np.zeros((size.height, size.width), np.uint8), shown.video)
     seen = SensorSize(width=after.shape[1], height=after.shape[0])
     return FixedFrames(name, shown, plan_fit(seen, target, "crop", map_region(region, size, seen)))
@@ -271,6 +308,7 @@ def live_settings(config: FramingConfig) -> VideoSettings:
     settings = config.video.video
     if config.roi in (None, "full"):
         return settings
+
     return settings.model_copy(update={"crop": None, "resize": None})
 
 

@@ -40,9 +40,12 @@ class LivePainter:
         self._answer = answer
         if len(events):
             self._end_us = int(events.t[-1]) + 1
+
         shown = self._painter.draw(events, self._end_us, self._end_us).to_rgb(self._palette)
         if frame is None:
             return shown
+
+        # Beside the events, at the same height.
         height, width = frame.image.shape
         size = max(1, round(len(shown) * width / height)), len(shown)
         film = cv2.resize(_as_grey(frame), size, interpolation=cv2.INTER_AREA)
@@ -52,6 +55,7 @@ class LivePainter:
         answer = self._answer
         if answer is None or answer.class_name is None:
             return Caption("no events" if answer else "", 0.0)
+
         name = readable(answer.class_name) + ("" if answer.certain else "?")
         dropped = f"  {answer.dropped:,} dropped" if answer.dropped else ""
         text = f"{name}  {answer.probability:.0%}  {answer.events_per_s:,.0f} events/s{dropped}"
@@ -63,5 +67,6 @@ def _as_grey(frame: Frame) -> NDArray[np.uint8]:
     image = frame.image
     if image.dtype == np.uint8:
         return image
+
     scale = 255 / 65535 if image.dtype == np.uint16 else 255.0
     return np.asarray((image.astype(np.float32) * scale).clip(0, 255), np.uint8)

@@ -26,7 +26,8 @@ RING_BYTES = 1 << 24  # 0.4 s of 5 million events per second in AEStream's forma
 RING_PACKETS = 1 << 16  # 0.8 s in packets of 512 bytes
 SOCKET_BYTES = 1 << 22  # the system may limit it further
 WAIT_US = round(1e6 * NOTICE_S)
-SO_MEMINFO, DROPS = 55, 8  # Linux: socket(7), and SK_MEMINFO_DROPS in linux/sock_diag.h
+SO_MEMINFO = 55  # Linux, asm-generic/socket.h
+DROPS = 8  # SK_MEMINFO_DROPS in linux/sock_diag.h
 
 TAIL, LOST, IS_STOPPED = range(3)  # indices into the cursor
 
@@ -59,15 +60,22 @@ def _place(position: int, room: int) -> int:
 def _receive(descriptor: int, ring: PacketRing) -> None:
     """Receive packets into a ring until the cursor says stop."""
     data, sizes, cursor, packet = ring
-    position, number = 0, 0
+    # One thread writes and another one takes, without a lock: sizes[slot] is written after the data, so a packet is
+    # complete when it is taken. `position` counts bytes since the first packet; modulo the size of the ring, it is an
+    # index.
+    position = 0
+    number = 0
     while cursor[IS_STOPPED] == 0:
         size = _recv(descriptor, packet.ctypes.data, MAX_PACKET_BYTES, 0)
         if size < 0:  # no packet in time
             continue
-        position, slot = _place(position, data.size), number % sizes.size
+
+        position = _place(position, data.size)
+        slot = number % sizes.size
         if sizes[slot] != 0 or position + MAX_PACKET_BYTES - cursor[TAIL] > data.size:
             cursor[LOST] += 1
             continue
+
         begin = position % data.size
         data[begin : begin + size] = packet[:size]
         sizes[slot] = size + 1
@@ -79,17 +87,25 @@ def _receive(descriptor: int, ring: PacketRing) -> None:
 def _take(ring: PacketRing, number: int, out: NDArray[np.uint8], out_sizes: NDArray[np.int64]) -> tuple[int, int]:
     """Move received packets, starting with packet `number`, to arrays; return the numbers of packets and bytes."""
     data, sizes, cursor, _ = ring
-    count, total, position = 0, 0, cursor[TAIL]
+    count = 0
+    total = 0
+    position = cursor[TAIL]
     while sizes[(number + count) % sizes.size] != 0 and count < out_sizes.size:
         size = sizes[(number + count) % sizes.size] - 1
         if total + size > out.size:
             break
+
         position = _place(position, data.size)
         begin = position % data.size
         out[total : total + size] = data[begin : begin + size]
         out_sizes[count] = size
         sizes[(number + count) % sizes.size] = 0
-        position, total, count = position + size, total + size, count + 1
+
+        position += size
+        total += size
+        count += 1
+
+    # `_receive` may write again where packets before the tail were.
     cursor[TAIL] = position
     return count, total
 
@@ -109,18 +125,24 @@ class PacketReceiver:
             np.zeros(3, np.int64),
             np.empty(MAX_PACKET_BYTES, np.uint8),
         )
-        self._data, self._sizes = np.empty(RING_BYTES, np.uint8), np.empty(RING_PACKETS, np.int64)
+        self._data = np.empty(RING_BYTES, np.uint8)
+        self._sizes = np.empty(RING_PACKETS, np.int64)
         self._number = self._missed = 0
+
+        # A receiver that is stopped returns at once.
         self._ring.cursor[IS_STOPPED] = 1
         _receive(receiver.fileno(), self._ring)  # compiled before packets arrive, as is `_take`
         self.take()
         self._ring.cursor[IS_STOPPED] = 0
+
         self._thread = threading.Thread(target=_receive, args=(receiver.fileno(), self._ring), daemon=True)
 
     def __enter__(self) -> Self:
+        # Without a timeout, the thread could not end before another packet arrives.
         timeout = struct.pack("L", WAIT_US // 1000) if sys.platform == "win32" else struct.pack("ll", 0, WAIT_US)
         self._receiver.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeout)
         self._receiver.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SOCKET_BYTES)
+
         self._missed = self._overflows()
         self._thread.start()
         return self

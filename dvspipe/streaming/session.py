@@ -49,6 +49,7 @@ def with_hop(config: InferConfig, classifier: Classifier) -> InferConfig:
     bins = classifier.config.bins
     if config.hop_us is not None or bins.by != "time":
         return config
+
     return config.model_copy(update={"hop_us": max(1, round(HOP_US / bins.step_us)) * bins.step_us})
 
 
@@ -86,18 +87,22 @@ class LiveSession:
         clock: LiveClock | None = None,
         capacity: int | None = None,
     ) -> None:
-        self._source, self._classifier = source, classifier
+        self._source = source
+        self._classifier = classifier
         self._writer = writer
         self._viewer = viewer
+
         if config.pose:
             remedy = Remedy("config.pose", False, "classify events alone")
             raise ConfigError("pose: live streams are classified by events alone", remedy)
         self._config = classifier.framed(config.model_copy(update={"stateful": True}))
+
         self._clock = clock or SystemClock()
         is_film = isinstance(source.content, Video)
         self._queue = ChunkQueue(capacity or (VIDEO_CAPACITY if is_film else CAPACITY))
         self._is_stopped = False
         self._stop = threading.Event()  # for the thread
+
         self._framer = _Framer(source, classifier, self._config)
         self._machine = _Machine(classifier, self._config)
         self._thread: threading.Thread | None = None
@@ -131,12 +136,16 @@ class LiveSession:
         with ExitStack() as stack:
             add_record = None if self._writer is None else stack.enter_context(record(self._writer))
             stack.enter_context(self._classifier.runner.one_thread())
+
+            # Before the thread starts, or chunks would be dropped meanwhile.
             self._framer.warm_up()
             self._machine.warm_up()
+
             self._thread = threading.Thread(target=self._read, name=f"read {self._source.name}", daemon=True)
             self._thread.start()
             stack.callback(self._end, self._thread)
             yield from self._classify(add_record)
+
         if (error := self._queue.error) is not None:
             raise error
 
@@ -147,6 +156,7 @@ class LiveSession:
                 self._queue.put(chunk)
         except Exception as caught:  # raised again in the thread of `run`
             error = caught
+
         self._queue.close(error)
 
     def _end(self, thread: threading.Thread) -> None:
@@ -154,7 +164,8 @@ class LiveSession:
         thread.join(JOIN_S)
 
     def _classify(self, add_record: Callable[[Events], None] | None) -> Iterator[LiveAnswer]:
-        answered_s, is_idle = self._clock.now_s(), False
+        answered_s = self._clock.now_s()
+        is_idle = False
         last: Chunk | None = None
         while not self._is_stopped and not self._queue.has_ended:
             chunk = self._queue.get(NOTICE_S)
@@ -165,14 +176,21 @@ class LiveSession:
                     add_record(events)
                 if self._viewer is not None:
                     self._viewer.add(chunk, events)
+
                 for output in self._machine.add(events):
-                    answered_s, is_idle = self._clock.now_s(), False
+                    answered_s = self._clock.now_s()
+                    is_idle = False
                     yield self._answer(output, chunk)
+
             if self._viewer is not None:
                 self._viewer.refresh()
+
+            # A stream without events soon has no label. This is said once, until the next prediction.
             if not is_idle and self._clock.now_s() - answered_s >= IDLE_S:
                 is_idle = True
                 yield self._answer_idle()
+
+        # The end of the stream completes steps, too.
         if last is not None:
             for output in self._machine.finish():
                 yield self._answer(output, last)
@@ -183,8 +201,11 @@ class LiveSession:
         probabilities = config.probabilities(logits)[0]
         label = int(probabilities.argmax())
         is_certain = config.is_familiar(logits)[0] and probabilities[label] >= self._config.segments.enter
+
+        # Latency counts from the end of the step, which lies before the time of its chunk.
         since_us = (chunk.t_us - output.span.end_us) / self._source.speed
         late_us = 1e6 * (self._clock.now_s() - chunk.due_s) + since_us
+
         return LiveAnswer(
             t_us=output.span.end_us,
             label=label,
@@ -215,7 +236,9 @@ class _Framer:
     """Maps the chunks of a source to events on the network's sensor."""
 
     def __init__(self, source: LiveSource, classifier: Classifier, config: InferConfig) -> None:
-        self._source, self._target, self._config = source, classifier.config.sensor, config
+        self._source = source
+        self._target = classifier.config.sensor
+        self._config = config
         self._start()
 
     def _start(self) -> None:
@@ -226,22 +249,26 @@ class _Framer:
 
     def warm_up(self) -> None:
         """Frame random chunks, because the first ones load kernels and take longer; then start again."""
-        rng, size = np.random.default_rng(0), self._source.content
+        rng = np.random.default_rng(0)
+        source = self._source.content
         for t_us in range(0, 3 * SLICE_US, SLICE_US):
             content: Events | Frame
-            if isinstance(size, Video):
-                picture = rng.integers(0, 256, (size.size.height, size.size.width), np.uint8)
-                content = Frame(t_us, picture, size.settings.transfer)
+            if isinstance(source, Video):
+                picture = rng.integers(0, 256, (source.size.height, source.size.width), np.uint8)
+                content = Frame(t_us, picture, source.settings.transfer)
             else:
-                x, y = rng.integers(0, (size.width, size.height), (WARM_UP_EVENTS, 2)).T
-                content = Events(np.full(WARM_UP_EVENTS, t_us), x, y, y % 2, size)
+                x, y = rng.integers(0, (source.width, source.height), (WARM_UP_EVENTS, 2)).T
+                content = Events(np.full(WARM_UP_EVENTS, t_us), x, y, y % 2, source)
+
             self.add(Chunk(content, t_us, 0.0))
+
         self._start()
 
     def add(self, chunk: Chunk) -> Events:
         """Return the next events on the network's sensor."""
         if isinstance(chunk.content, Frame):
             return self._frames.add(chunk.content)
+
         return self._events.add(chunk.content)
 
 
@@ -249,7 +276,8 @@ class _Machine:
     """Encoder and network of a stream; its steps start at the first event."""
 
     def __init__(self, classifier: Classifier, config: InferConfig) -> None:
-        self._classifier, self._bins = classifier, classifier.window_bins(config)
+        self._classifier = classifier
+        self._bins = classifier.window_bins(config)
         self._hop = (config.hop_us or self._bins.step_us) // self._bins.step_us
         self._encoder: StepEncoder | None = None
         self._run: StatefulRun | None = None
@@ -258,8 +286,10 @@ class _Machine:
 
     def warm_up(self) -> None:
         """Run the network once, because the first run loads kernels and takes longer."""
+        # An event that is two steps later completes a step.
         ends_us = np.array([0, 2 * self._bins.step_us])
         pixels = np.zeros(2, np.int16)
+
         encoder = StepEncoder(self._bins, 0, self._bins.steps)
         run = self._start_run(0)
         for step in encoder.add(Events(ends_us, pixels, pixels, pixels, self._classifier.config.sensor)):
@@ -269,26 +299,31 @@ class _Machine:
         """Yield the outputs that the next events complete."""
         if not len(events):
             return
+
         self.last_us = int(events.t[-1])
         self._recent.append((self.last_us, len(events)))
         while self._recent[0][0] <= self.last_us - RATE_US:
             self._recent.popleft()
+
         if self._encoder is None:
             start_us = int(events.t[0])
             self._encoder = StepEncoder(self._bins, start_us, self._bins.steps)
             self._run = self._start_run(start_us)
+
         assert self._run is not None
         for step in self._encoder.add(events):
             yield from self._run.add([step])
 
     def _start_run(self, start_us: int) -> StatefulRun:
-        runner, classes = self._classifier.runner, len(self._classifier.config.classes)
+        runner = self._classifier.runner
+        classes = len(self._classifier.config.classes)
         return StatefulRun(runner, self._bins, classes, start_us=start_us, hop=self._hop, copies=2)
 
     def finish(self) -> Iterable[StepOutput]:
         """Yield the outputs of the last steps."""
         if self._encoder is None or self._run is None:
             return
+
         for step in self._encoder.finish():
             yield from self._run.add([step])
         yield from self._run.finish()

@@ -91,7 +91,8 @@ class PushedSource:
     """
 
     def __init__(self, name: str, size: SensorSize, settings: VideoSettings = VideoSettings()) -> None:
-        self.name, self.speed = name, 1.0
+        self.name = name
+        self.speed = 1.0
         self._pushed = queue.SimpleQueue[tuple[int, NDArray[np.uint8]] | None]()
         self.content = Video(name, size, 0, settings, self._images)
 
@@ -139,22 +140,29 @@ class FilmSource:
 
     def read(self, clock: LiveClock, stop: threading.Event) -> Iterator[Chunk]:
         """Yield frames when they are due; see `LiveSource`."""
-        pace, offset_us = _Pace(clock, self.speed), 0
+        pace = _Pace(clock, self.speed)
+        offset_us = 0
         while not stop.is_set():
-            first_us, last_us, gap_us = None, 0, DEFAULT_GAP_US
+            first_us = None
+            last_us = 0
+            gap_us = DEFAULT_GAP_US
             for frame in self.content.frames():
                 if first_us is None:
                     first_us = frame.t_us
                 else:
                     gap_us = frame.t_us - last_us
                 last_us = frame.t_us
+
                 moved = replace(frame, t_us=frame.t_us + offset_us)
                 due_s = pace.wait(moved.t_us, stop)
                 if stop.is_set():
                     return
                 yield Chunk(moved, moved.t_us, due_s)
+
             if not self.loops or first_us is None:
                 return
+
+            # A frame interval lies between the last frame and the first one of the next round.
             offset_us += last_us - first_us + gap_us
 
 
@@ -181,13 +189,17 @@ class RecordingSource:
 
     def read(self, clock: LiveClock, stop: threading.Event) -> Iterator[Chunk]:
         """Yield events when they are due; see `LiveSource`."""
-        pace, offset_us = _Pace(clock, self.speed), 0
+        pace = _Pace(clock, self.speed)
+        offset_us = 0
         while not stop.is_set():
-            first_us, last_us = None, 0
+            first_us = None
+            last_us = 0
             for part in self.recording.chunks():
+                # The stream begins with its first event, but a chunk is due with its last one.
                 if len(part) and first_us is None:
                     first_us = int(part.t[0])
                     pace.begin(first_us + offset_us)
+
                 for events in _cut(part, first_us or 0):
                     last_us = int(events.t[-1])
                     moved = _shift(events, offset_us)
@@ -195,8 +207,10 @@ class RecordingSource:
                     if stop.is_set():
                         return
                     yield Chunk(moved, last_us + offset_us, due_s)
+
             if not self.loops or first_us is None:
                 return
+
             offset_us += last_us - first_us + CHUNK_US
 
 
@@ -212,7 +226,8 @@ class _Pace:
     """Pace of a replay: the first time of the stream is now."""
 
     def __init__(self, clock: LiveClock, speed: float) -> None:
-        self._clock, self._speed = clock, speed
+        self._clock = clock
+        self._speed = speed
         self._begin: tuple[int, float] | None = None
 
     def begin(self, t_us: int) -> None:
@@ -223,9 +238,11 @@ class _Pace:
         """Wait until a time of the stream; return this time on the clock."""
         self.begin(t_us)
         assert self._begin is not None
+
         first_us, begin_s = self._begin
         due_s = begin_s + (t_us - first_us) * 1e-6 / self._speed
         self._clock.wait_until(due_s, stop)
+
         return due_s
 
 
@@ -235,6 +252,7 @@ def _cut(part: Events, first_us: int) -> Iterator[Events]:
     while start < len(part):
         end_us = first_us + ((int(part.t[start]) - first_us) // CHUNK_US + 1) * CHUNK_US
         stop = int(part.t.searchsorted(end_us))
+
         yield part.slice_events(start, stop)
         start = stop
 
@@ -276,23 +294,28 @@ def open_live(
     serial = serial_of(source)
     if not 0 < speed < float("inf"):
         raise ConfigError(f"speed: wrong value (found {speed:g}, expected more than 0)")
+
     if is_stream(source):
         if sensor is None:
             raise ConfigError(f"{source}: does not name its sensor", Remedy("sensor", "WxH", "set it"))
         if speed != 1 or loops:
             raise ConfigError(f"{source}: cannot be replayed (found speed = {speed:g}, loop = {loops})")
         return open_stream(str(source), sensor, stream_format)
+
     if stream_format is not None:
         raise ConfigError(f"{source}: has no stream format (found {stream_format}, expected a source - or udp://)")
+
     if serial is not None or camera_of(source) is not None:
         if speed != 1 or loops:
             raise ConfigError(f"camera {source}: cannot be replayed (found speed = {speed:g}, loop = {loops})")
         return CameraSource(open_video(str(source), video)) if serial is None else open_event_camera(serial)
+
     path = Path(source)
     if not path.exists():
         check_address(source)
         address = " (expected udp://HOST:PORT)" if str(source).startswith("udp:") else ""
         raise FileError(f"{path}: no such file, and not a camera{address}")
+
     if is_video(path):
         return FilmSource(open_video(path, video), speed, loops)
     return RecordingSource(str(path), open_recording(path, sensor=sensor, hints=hints), speed, loops)

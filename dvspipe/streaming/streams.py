@@ -45,15 +45,18 @@ def open_stream(
         if sys.stdin is None or sys.stdin.isatty():
             raise ConfigError("standard input: is a terminal or closed (expected the events of a camera program)")
         return WordSource("standard input", sensor, sys.stdin.fileno(), stream_format or "evt2")
+
     match = ADDRESS.fullmatch(source)
     if match is None or int(match[2]) >= 1 << 16:
         raise ConfigError(f"{source}: wrong address (expected udp://HOST:PORT, such as udp://0.0.0.0:3333)")
+
     receiver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     try:
         receiver.bind((match[1], int(match[2])))
     except OSError as error:
         receiver.close()
         raise ConfigError(f"{source}: cannot receive there ({error.strerror or error})") from error
+
     return PacketSource(source, sensor, receiver, stream_format or "aestream")
 
 
@@ -76,18 +79,23 @@ class WordSource:
 
     def read(self, clock: LiveClock, stop: threading.Event) -> Iterator[Chunk]:
         """Yield events when their bytes arrive; see `LiveSource`."""
-        decoder, rest = StreamDecoder(self.name, self.stream_format, self.content), b""
-        is_header, begin_s = self.stream_format == "evt2", clock.now_s()
+        decoder = StreamDecoder(self.name, self.stream_format, self.content)
+        rest = b""  # bytes of an incomplete event or header line
+        is_header = self.stream_format == "evt2"
+        begin_s = clock.now_s()
         jumps = Tally(self.name, "clock jump")
+
         for block in self._blocks(clock, stop):
             rest += block
             if is_header:
                 size, is_header = _skip_header(rest)
-                rest, decoder.position = rest[size:], decoder.position + size
+                rest = rest[size:]
+                decoder.position += size
             if is_header:
                 if decoder.position + len(rest) > MAX_EVT_HEADER_BYTES:
                     raise FormatError(f"{self.name}: header too long (expected at most {MAX_EVT_HEADER_BYTES} bytes)")
                 continue
+
             now_s = clock.now_s()
             events, used = decoder.decode(np.frombuffer(rest, np.uint8), arrived_us=round(1e6 * (now_s - begin_s)))
             rest = rest[used:]
@@ -107,7 +115,10 @@ class WordSource:
         while not stop.is_set():
             if not self._is_ready(NOTICE_S):
                 continue
-            blocks, size, due_s = list[bytes](), 0, clock.now_s() + BATCH_S
+
+            blocks = list[bytes]()
+            size = 0
+            due_s = clock.now_s() + BATCH_S
             while size < MAX_BATCH_BYTES and self._is_ready(max(0.0, due_s - clock.now_s())):
                 block = os.read(self.descriptor, BLOCK_BYTES)
                 if not block:
@@ -131,9 +142,13 @@ def _skip_header(head: bytes) -> tuple[int, bool]:
         stop = head.find(b"\n", size)
         if stop < 0:
             return size, True
-        line, size = head[size:stop], stop + 1
+
+        line = head[size:stop]
+        size = stop + 1
         if line.strip() == b"% end":
             return size, False
+
+    # A rest shorter than the mark may be the beginning of another line.
     return size, len(head) - size < len(MARK)
 
 
@@ -158,8 +173,10 @@ class PacketSource:
         """Yield the events of each `BATCH_S`; see `LiveSource`. Wrong packets are skipped: anybody can send them."""
         decoder = StreamDecoder(self.name, self.stream_format, self.content)
         decoder.decode(np.zeros(0, np.uint8), arrived_us=0)  # compiled before packets arrive
-        skipped, jumps = Tally(self.name, "skipped packet"), Tally(self.name, "clock jump")
-        wrong, lost_before = 0, 0
+        skipped = Tally(self.name, "skipped packet")
+        jumps = Tally(self.name, "clock jump")
+        wrong = 0
+        lost_before = 0
         with PacketReceiver(self.receiver) as receiver:
             begin_s = clock.now_s()
             while not stop.wait(BATCH_S):
