@@ -74,7 +74,7 @@ def measure_step(config: TrainConfig, sensor: SensorSize, classes: tuple[str, ..
         backpropagate(network, spikes, lambda outputs: outputs.square().mean())
         taken_s.append(time.perf_counter() - start_s)
 
-    # The shortest step is the one that other programs disturbed least.
+    # Other programs disturbed the shortest step least.
     return min(taken_s) / batch
 
 
