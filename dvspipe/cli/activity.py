@@ -76,16 +76,19 @@ class CommandState:
     def enter(self, stage: str, now_s: float, done: float = 0.0) -> None:
         """Begin a stage, of which an amount is already done."""
         self.stage = stage
-        self.done, self.total = done, 0.0
+        self.done = done
+        self.total = 0.0
         self.step: CurrentStep | None = None
         self._begin = done
+        # Compilation is not part of the time spent, from which the time left is estimated.
         self._begin_s = now_s - compiled_s()
 
     def update(self, now_s: float, stage: str, done: float, total: float, step: CurrentStep | None) -> None:
         """Set the amount done; another stage begins if the name differs."""
         if stage != self.stage:
             self.enter(stage, now_s, done)
-        self.done, self.total = done, total
+        self.done = done
+        self.total = total
         self.step = step
 
     def describe_amount(self) -> str:
@@ -94,6 +97,7 @@ class CommandState:
             return ""
         if self.stage == PERCENT:
             return f"{int(self.done)} %"
+
         return _describe_amount(self.done, self.total)
 
     def describe_times(self, now_s: float) -> str:
@@ -102,6 +106,7 @@ class CommandState:
 
         spent_s = now_s - compiled_s() - self._begin_s
         left_s = estimate_left_s(self.done, self.total, spent_s, begin=self._begin)
+
         left = "" if left_s is None else f", {timedelta(seconds=round(left_s))} left"
         return f"{timedelta(seconds=int(now_s - self._start_s))}{left}"
 
@@ -109,15 +114,19 @@ class CommandState:
         """Return the innermost step, its amount done and the item, such as `person 30 of 120, wave.mp4`."""
         if self.step is None or not self.step.names:
             return ""
+
+        # The first name is the item, such as a file, and the last one is the innermost stage.
         item, *stages = self.step.names
         amount = _describe_amount(self.step.done, self.step.total) if self.step.done or self.step.total else ""
         stage = " ".join(filter(None, (*stages[-1:], amount)))
+
         return escape_controls(", ".join(filter(None, (stage, os.path.basename(item))))).replace("\n", "\\n")
 
     def next_line(self, now_s: float) -> str | None:
         """Return the line for a file or pipe, if it is due."""
         if now_s - self._printed_s < LINE_EVERY_S:
             return None
+
         self._printed_s = now_s
         parts = (self.describe_amount(), self.describe_step(), self.describe_times(now_s))
         return f"{self.stage}: {', '.join(filter(None, parts))}"
@@ -133,6 +142,7 @@ class CommandState:
         bar = ProgressBar(total, self.done, width=BAR_COLUMNS, pulse=total is None, animation_time=now_s)
         head = Table.grid(padding=(0, 1))
         head.add_row(self.stage, bar, self.describe_amount(), self.describe_times(now_s))
+
         step = self.describe_step()
         return Group(head, Text(f"  {step}", no_wrap=True, overflow="ellipsis")) if step else head
 

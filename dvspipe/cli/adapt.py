@@ -36,22 +36,29 @@ def adapt(
 ) -> None:
     require_suffix(out, "a checkpoint", CHECKPOINT_SUFFIX)
     claim_output(out, overwrite=overwrite)
+
     from ..inference import Classifier, plan_tasks, refuse_module
 
     sources = [task.source for task in plan_tasks(recordings)]
+
+    # A custom module is refused before its code is loaded.
     refuse_module(checkpoint)
     classifier = Classifier.load(checkpoint)
+
     with progress() as show:
         adaptation = verb(classifier, sources, config, **given, progress=show_share(show, len(sources)))
+
     note_overrides(classifier, config, sources)
     for error in adaptation.skipped:
         skip(error)
     adaptation.save(out)
+
     if as_json:
         sys.stdout.write(adaptation.record.model_dump_json() + "\n")
     else:
         print_adaptation(adaptation.record)
         notes.print(f"checkpoint: {out}")
+
     fail_inputs(len(adaptation.skipped), len(sources), "recordings were skipped")
 
 
@@ -63,10 +70,12 @@ def print_adaptation(record: AdaptationRecord) -> None:
     )
     if record.applied < record.strength:
         screen.print(f"strength {record.applied:.2f} instead of {record.strength:g}, because few classes are predicted")
+
     moved = TextTable("norm", "mean moved by", "deviation moved by", right=("mean moved by", "deviation moved by"))
     for norm in record.norms:
         moved.add_row(norm.name, f"{norm.mean:.2f} sd", f"{norm.deviation:.2f} sd")
     screen.print(moved)
+
     changed = TextTable("class", "windows before", "after", right=("windows before", "after"))
     for name, before, after in zip(record.classes, record.before, record.after, strict=True):
         if before or after:

@@ -57,8 +57,10 @@ def compare(
     if out:
         require_suffix(out, "a page", *PAGE_SUFFIXES)
         claim_output(out, overwrite=overwrite)
+
     with progress() as show:
         compared = verb_compare(a, b, **given, progress=partial(show, "comparison"))
+
     if as_json:
         sys.stdout.write(json.dumps(compared.to_record(), allow_nan=False) + "\n")
     else:
@@ -71,6 +73,7 @@ def compare(
         for row in describe_comparison(compared):
             table.add_row(*row)
         screen.print(table)
+
     if out:
         write_comparison_page(compared, (str(a), str(b)), out)
         if not as_json:
@@ -88,13 +91,14 @@ def calibrate(
     require_suffix(out, "a sensor preset", ".yaml", ".yml")
     claim_output(out, overwrite=overwrite)
     with progress():
-        found = inspection.calibrate(recording, **given)
-    found.write(out, comment=f"Fitted by dvspipe calibrate to {recording.name}")
+        calibration = inspection.calibrate(recording, **given)
+    calibration.write(out, comment=f"Fitted by dvspipe calibrate to {recording.name}")
 
     table = TextTable()
-    for name, value in asdict(found).items():
+    for name, value in asdict(calibration).items():
         table.add_row(name, f"{value:.6g}" if isinstance(value, float) else str(value), CALIBRATED[name])
     screen.print(table)
+
     screen.print(
         f"{show_name(out)}: sensor preset; use it with dvspipe convert VIDEO -o EVENTS.h5 --preset {show_name(out)}"
     )
@@ -105,12 +109,15 @@ def view(recording: Path, **given: Any) -> None:
     _refuse_video(recording)
     with progress() as show:
         shown = inspection.view(recording, **given, progress=partial(show, "view"))
+
     if not shown.extent.events:
         warn(f"{recording}: has no events to show")
     elif given.get("chart") == "rate":
         _note_frames(shown.part.recording)
+
     where = "rerun viewer" if shown.out is None else show_name(shown.out)
-    name, what = show_name(recording.name), "region" if "region" in given else "sensor"
+    name = show_name(recording.name)
+    what = "region" if "region" in given else "sensor"
     screen.print(f"{where}: {name}, {what} {shown.part.sensor}")
 
 

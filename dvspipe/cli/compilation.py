@@ -25,7 +25,10 @@ from ..video.frames import Frame
 from ..video.opencv import cv2
 from ..video.writing import write_video
 
-WIDTH, HEIGHT, FRAMES, FRAME_US = 72, 48, 12, 100_000
+WIDTH = 72
+HEIGHT = 48
+FRAMES = 12
+FRAME_US = 100_000
 PAN_PX = 3  # per frame; enough for temporal upsampling with `auto`
 TRAINED = ("gesture", "nmnist")  # configurations trained for one step
 
@@ -43,21 +46,24 @@ def warm_up(progress: Progress = ignore_progress) -> Iterator[str]:
         FileError: If the folder of temporary files is not writable.
     """
     with TemporaryFolder() as folder:
-        place = Path(folder)
-        write_video(place / "video.webm", moving_bar())
-        for done, (name, use) in enumerate(STAGES.items()):
-            progress(done, len(STAGES))
+        path = Path(folder)
+        write_video(path / "video.webm", moving_bar())
+
+        for number, (name, use) in enumerate(STAGES.items()):
+            progress(number, len(STAGES))
             try:
-                use(place)
+                use(path)
             except ModuleNotFoundError:  # an environment without torch, for conversion only
                 continue
             yield name
+
         progress(len(STAGES), len(STAGES))
 
 
 def moving_bar() -> Iterator[Frame]:
     """Yield frames of a bright bar that moves over a grey gradient."""
     ground = np.tile(np.linspace(60, 160, WIDTH).astype(np.uint8), (HEIGHT, 1))
+
     for number in range(FRAMES):
         picture = ground.copy()
         picture[:, 4 + 4 * number : 12 + 4 * number] = 230
@@ -68,54 +74,63 @@ def pan(width: int) -> Iterator[Frame]:
     """Yield two frames of a camera that pans over a texture: its flow is clear everywhere."""
     texture = np.random.default_rng(0).integers(0, 256, (HEIGHT, width + PAN_PX)).astype(np.uint8)
     texture = cv2.normalize(cv2.GaussianBlur(texture, (0, 0), PAN_PX), None, 20, 230, cv2.NORM_MINMAX)
+
     for number in range(2):
         yield Frame(FRAME_US * number, np.ascontiguousarray(texture[:, PAN_PX * number :][:, :width]))
 
 
-def _convert(place: Path) -> None:
+def _convert(folder: Path) -> None:
     for preset in list_presets():
         simulator = build(SimulatorConfig, read_preset(preset), preset)
-        convert_video(place / "video.webm", place / "events.h5", ConvertConfig(simulator=simulator), overwrite=True)
+        convert_video(folder / "video.webm", folder / "events.h5", ConvertConfig(simulator=simulator), overwrite=True)
+
         for width in (WIDTH, QUARTER_FROM_PX):  # kernels differ with the resolution of the flow
             for _ in simulate(pan(width), simulator, upsample="auto"):
                 pass
 
 
-def _use_files(place: Path) -> None:
-    events = read(place / "events.h5")
+def _use_files(folder: Path) -> None:
+    events = read(folder / "events.h5")
+
     for suffix in set(written_suffixes()) - {BAG_SUFFIX}:  # no kernels, and rosbags may be missing
-        write(place / f"copy{suffix}", events)
-        read(place / f"copy{suffix}", sensor=events.sensor)
+        write(folder / f"copy{suffix}", events)
+        read(folder / f"copy{suffix}", sensor=events.sensor)
 
 
-def _examine(place: Path) -> None:
-    events = read(place / "events.h5")
-    check(place / "events.h5")
+def _examine(folder: Path) -> None:
+    events = read(folder / "events.h5")
+    check(folder / "events.h5")
+
     config = FilterConfig(refractory_us=1000, activity_us=10_000)
     hot = find_hot_pixels(count_pixels([events], events.sensor))
     filtered, _ = filter_events(events, start_filter(events.sensor, config, hot=hot))
+
     compare(events, filtered)
 
 
-def _classify(place: Path) -> None:
+def _classify(folder: Path) -> None:
     from ..checkpoints.checkpoint import shipped_checkpoints
     from ..inference import Classifier
 
+    # Event files, videos and networks in integers use different kernels.
     for name in shipped_checkpoints():
         classifier = Classifier.load(name)
-        classifier.classify(place / "events.h5", {"fit": "scale"})
-        classifier.classify(place / "video.webm")
-        Classifier.load(name, engine="integer").classify(place / "events.h5", {"fit": "scale"})
+        classifier.classify(folder / "events.h5", {"fit": "scale"})
+        classifier.classify(folder / "video.webm")
+        Classifier.load(name, engine="integer").classify(folder / "events.h5", {"fit": "scale"})
 
 
-def _classify_live(place: Path) -> None:
+def _classify_live(folder: Path) -> None:
     from ..inference import Classifier, InferConfig
     from ..streaming import LiveSession, SystemClock, open_live
 
-    classifier, stop = Classifier.load("gesture-synthetic"), threading.Event()
-    stop.set()
+    classifier = Classifier.load("gesture-synthetic")
     for name, config in (("events.h5", InferConfig(fit="scale")), ("video.webm", InferConfig())):
-        list(LiveSession(open_live(place / name, speed=100), classifier, config).run())
+        list(LiveSession(open_live(folder / name, speed=100), classifier, config).run())
+
+    # A source compiles its decoder before packets arrive; with `stop` set, it then ends at once.
+    stop = threading.Event()
+    stop.set()
     for code in STREAM_FORMATS:
         source = open_live("udp://127.0.0.1:0", sensor=classifier.config.sensor, stream_format=code)
         list(source.read(SystemClock(), stop))
@@ -129,11 +144,11 @@ def _train(_: Path) -> None:
         measure_step(TrainConfig.read(name), SensorSize(34, 34), ("a", "b"))
 
 
-def _render(place: Path) -> None:
+def _render(folder: Path) -> None:
     from ..synthesis import GestureClip, film_gesture, record_gesture
 
     record_gesture(GestureClip(0, person=0, clip=0, seed=0, duration_us=FRAME_US))
-    film_gesture(place / "person", GestureClip(0, person=0, clip=0, seed=0, duration_us=FRAME_US))
+    film_gesture(folder / "person", GestureClip(0, person=0, clip=0, seed=0, duration_us=FRAME_US))
 
 
 STAGES: Mapping[str, Callable[[Path], None]] = {

@@ -29,6 +29,7 @@ def list_() -> None:
         for name in shipped_configs(kind):
             table.add_row(f"  {name}", _summary(read_text(name, kind=kind)))
         screen.print(table)
+
     screen.print(
         "dvspipe configs show NAME prints a configuration; dvspipe configs copy NAME FILE.yaml copies it for editing"
     )
@@ -56,6 +57,7 @@ def copy(
 
     kind = _kind_of(name)
     claim_output(file, overwrite=overwrite)
+
     text = read_text(name, kind=kind)
     write_text(file, text.replace(f"name: {name}\n", f"name: {file.stem}\n"))  # the name is the default run folder
     screen.print(f"{file}: copy of {name}; use it with {CONFIG_KINDS[kind].format(file)}")

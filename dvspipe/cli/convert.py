@@ -66,32 +66,40 @@ def convert(
     **given: Any,
 ) -> None:
     of_video, of_recording = build_settings(settings, **given)
-    done_by, share = choose_engine(jobs, engine), parse_shard(shard)
+    workers = choose_engine(jobs, engine)
+    share = parse_shard(shard)
     tasks = plan_conversions(sources, out, suffix or DEFAULT_SUFFIX, shard=share)
+
     note_shard(share, len(tasks))
     if not tasks:
         return
+
+    # Refuse contradictions before the first file is converted.
     if of_video.video.timestamps and len(tasks) > 1:
         raise FileError(f"{of_video.video.timestamps}: timestamps are for a single video (found {len(tasks)} sources)")
     if str(out) == "-" and (preview or as_json):
         raise ConfigError("-o -: standard output is for events, so it cannot be combined with --preview or --json")
     if suffix is not None and [task.target for task in tasks] == [out]:
         raise ConfigError(f"{out}: --suffix: only for an output folder")
+
     _refuse_unused(tasks, settings.model_fields_set, given)
     if preview:
         _check_previews(tasks, overwrite=overwrite)
+
     convert_all = _Conversions(of_video, of_recording, preview=preview, as_json=as_json, overwrite=overwrite)
+    # Partial output is resumed by the same command, which is worth a hint after Ctrl-C.
     with _explain_interrupt([task.target for task in tasks], overwrite=overwrite):
         if len(tasks) == 1 and share.count == 1:
             convert_all.convert_one(tasks[0])
         else:
-            convert_all.convert_many(tasks, done_by)
+            convert_all.convert_many(tasks, workers)
 
 
 def _refuse_unused(tasks: Sequence[ConversionTask], settings: Collection[str], given: Collection[str]) -> None:
     """Reject options that apply only to videos, recordings or HDF5 files if there are none."""
     if "compression" in settings and not any(task.target.suffix.lower() in FORMATS["hdf5"].suffixes for task in tasks):
         raise ConfigError(f"{tasks[0].target}: --compression: only for HDF5 files")
+
     options = [name for name in (*settings, *given) if name != "compression"]
     of_recordings = {*RECORDING_SETTINGS, "sensor", "hints"}
 
@@ -138,19 +146,23 @@ class _Conversions:
         from ..parallel import NamedStep
         from ..recordings.conversion import convert_task
 
+        # Compilation is not part of the time that is shown.
         started = time.monotonic() - compiled_s()
         with progress() as show:
             stage = ShownStage(show, "frames" if task.kind.is_video else "events")
             shown: Progress = NamedStep(stage, str(task))
             if task.camera is not None:
                 shown = _announce(f"camera {task.camera}: Ctrl-C ends the recording", shown)
+
             threads = max(1, (os.cpu_count() or 1) // 2)  # other cores decode and compress
-            done = convert_task(
+            conversion = convert_task(
                 task, shown, video=self.of_video, recording=self.of_recording, overwrite=self.overwrite, threads=threads
             )
+
             if self.preview:
-                _write_preview(done.path, done.sensor)
-        self._print(done, time.monotonic() - compiled_s() - started)
+                _write_preview(conversion.path, conversion.sensor)
+
+        self._print(conversion, time.monotonic() - compiled_s() - started)
 
     def convert_many(self, tasks: Sequence[ConversionTask], engine: Engine) -> None:
         """Convert files without an output; print failures."""
@@ -160,6 +172,8 @@ class _Conversions:
         if not self.overwrite:
             review = review_tasks(tasks, video=self.of_video, recording=self.of_recording)
         _note_done_before(len(review.done), len(review.outdated), len(tasks))
+
+        # Files that were complete before are not converted again, but their previews may be missing.
         failed = 0
         with progress() as show:
             outcomes = convert_many(
@@ -171,22 +185,26 @@ class _Conversions:
                 waiting=review.waiting,
                 progress=ShownStage(show, "files"),
             )
+            # A file without its preview counts as failed, too.
             for outcome in chain(review.incomplete, outcomes):
                 try:
-                    done = outcome.result()
+                    conversion = outcome.result()
                     if self.preview:
-                        _write_preview(done.path, done.sensor)
-                    self._print(done, None)
+                        _write_preview(conversion.path, conversion.sensor)
+                    self._print(conversion, None)
                 except DvspipeError as error:
                     failed += 1
                     skip(error)
+
             if self.preview:
                 failed += self._write_missing_previews(review.done)
+
         fail_inputs(failed, len(tasks), "could not be converted completely")
 
     def _write_missing_previews(self, tasks: Sequence[ConversionTask]) -> int:
         """Write previews that are missing from earlier conversions; return the number of failures."""
         missing = [task.target for task in tasks if not task.target.with_suffix(PREVIEW_SUFFIX).exists()]
+
         failed = 0
         for target in missing:
             try:
@@ -194,21 +212,24 @@ class _Conversions:
             except DvspipeError as error:
                 failed += 1
                 skip(error)
+
         if len(missing) > failed and not notes.quiet:  # not a note: standard output may be JSON
             messages.print(f"missing previews written: {len(missing) - failed:,}")
         return failed
 
-    def _print(self, done: Conversion, seconds: float | None) -> None:
+    def _print(self, conversion: Conversion, seconds: float | None) -> None:
         if self.as_json:
-            sys.stdout.write(json.dumps(done.to_record()) + "\n")
+            sys.stdout.write(json.dumps(conversion.to_record()) + "\n")
         else:
-            console = messages if str(done.path) == "-" else screen
-            console.print(_describe_conversion(done, seconds))
-        if done.lost:
-            messages.print(Text.assemble(("corrupted: ", "yellow"), done.lost))
-        if done.frames and not done.events:
+            # Standard output has the events if the path is "-".
+            console = messages if str(conversion.path) == "-" else screen
+            console.print(_describe_conversion(conversion, seconds))
+
+        if conversion.lost:
+            messages.print(Text.assemble(("corrupted: ", "yellow"), conversion.lost))
+        if conversion.frames and not conversion.events:
             warn(
-                f"{done.path}: no pixel changed by its contrast threshold; lower thresholds give more events: "
+                f"{conversion.path}: no pixel changed by its contrast threshold; lower thresholds give more events: "
                 "--pos-thres 0.1 --neg-thres 0.1"
             )
 
@@ -218,6 +239,7 @@ def _announce(message: str, show: Progress) -> Progress:
     waiting = [message]
 
     def announce_and_show(done: float, total: float) -> None:
+        # Only the first call finds the message.
         while waiting:
             messages.print(waiting.pop())
         show(done, total)
@@ -228,19 +250,22 @@ def _announce(message: str, show: Progress) -> Progress:
 def _note_done_before(done: int, outdated: int, tasks: int) -> None:
     if not done:
         return
+
     others = f", {outdated:,} of them with other settings" if outdated else ""
     if outdated or not notes.quiet:  # not a note: standard output may be JSON
         messages.print(f"already converted: {done:,} of {tasks:,}{others}; use --overwrite to convert again")
 
 
-def _describe_conversion(done: Conversion, seconds: float | None) -> str:
-    duration_s = done.duration_us * 1e-6
-    origin = f"from {done.frames:,} frames of {done.sensor} in" if done.frames else f"of {done.sensor} in"
-    of_video = " of video" if done.frames else ""
-    rate = f", {done.events / duration_s:,.0f} per second{of_video}" if duration_s else ""
+def _describe_conversion(conversion: Conversion, seconds: float | None) -> str:
+    duration_s = conversion.duration_us * 1e-6
+    sensor = conversion.sensor
+    origin = f"from {conversion.frames:,} frames of {sensor} in" if conversion.frames else f"of {sensor} in"
+
+    of_video = " of video" if conversion.frames else ""
+    rate = f", {conversion.events / duration_s:,.0f} per second{of_video}" if duration_s else ""
     took = "" if seconds is None else f", converted in {seconds:.1f} s"
-    events = f"{done.events:,} event{'s' * (done.events != 1)}{rate}"
-    return f"{show_name(done.path)}: {events}, {origin} {duration_s:.2f} s{took}"
+    events = f"{conversion.events:,} event{'s' * (conversion.events != 1)}{rate}"
+    return f"{show_name(conversion.path)}: {events}, {origin} {duration_s:.2f} s{took}"
 
 
 def _check_previews(tasks: Sequence[ConversionTask], *, overwrite: bool) -> None:

@@ -69,6 +69,7 @@ def list_() -> None:
     for row in DATA_KINDS:
         table.add_row(*row)
     screen.print(table)
+
     files, size = Cache(default_cache()).size()
     screen.print(f"\n{default_cache()} caches {files:,} spike tensors and simulated videos, {size / 1e6:,.0f} MB")
 
@@ -76,14 +77,15 @@ def list_() -> None:
 @data.command
 def stats(config: Config, settings: Overrides = None, /, *, as_json: AsJson = False) -> None:
     """Show the number of recordings, people and events of a data set, per class."""
-    found = _survey(config, settings)
+    result = _survey(config, settings)
     if as_json:
-        _print_json(found)
+        _print_json(result)
         return
-    screen.print(f"{found.title}{' (synthetic)' if found.synthetic else ''}, sensor {found.sensor}")
+
+    screen.print(f"{result.title}{' (synthetic)' if result.synthetic else ''}, sensor {result.sensor}")
     headings = ("class", "train", "val", "test", "groups", "events", "fewest", "most", "s", "events/s", "ON")
     table = TextTable(*headings, right=headings[1:], optional=("fewest", "most", "s", "events/s", "ON", "groups"))
-    for row in found.figures:
+    for row in result.figures:
         table.add_row(
             row.name,
             *(row.train, row.validation, row.test, row.groups),
@@ -100,25 +102,29 @@ def stats(config: Config, settings: Overrides = None, /, *, as_json: AsJson = Fa
             ),
         )
     screen.print(table)
-    if found.problems:
-        messages.print(f"problems: {len(found.problems)}; list them with dvspipe data check")
+
+    if result.problems:
+        messages.print(f"problems: {len(result.problems)}; list them with dvspipe data check")
 
 
 @data.command
 def check(config: Config, settings: Overrides = None, /, *, as_json: AsJson = False) -> None:
     """Load every recording of a data set and list problems; exit code 1 if there are any."""
-    found = _survey(config, settings)
+    result = _survey(config, settings)
     if as_json:
-        _print_json(found)
-    for problem in () if as_json else found.problems:
+        _print_json(result)
+    for problem in () if as_json else result.problems:
         screen.print(Text(show_name(problem)))
-    total = found.figures[-1]
+
+    # The last row is the sum of all classes.
+    total = result.figures[-1]
     recordings = total.train + total.validation + total.test
-    if found.problems:
-        fail(f"{found.title}: problems: {len(found.problems)}, recordings: {recordings}", EXIT_SOME_FAILED)
+    if result.problems:
+        fail(f"{result.title}: problems: {len(result.problems)}, recordings: {recordings}", EXIT_SOME_FAILED)
+
     if not as_json:
         groups = count_noun(total.groups, "group")
-        screen.print(f"{found.title}: {count_noun(recordings, 'recording')} of {groups}, nothing wrong")
+        screen.print(f"{result.title}: {count_noun(recordings, 'recording')} of {groups}, nothing wrong")
 
 
 @data.command
@@ -146,12 +152,16 @@ def encode(
     if shard_size is not None and shards is None:
         raise ConfigError("--shard-size: only with --shards")
     size = None if shard_size is None else parse_bytes(shard_size)
-    done_by, share = choose_engine(jobs, engine), parse_shard(shard)
+
+    workers = choose_engine(jobs, engine)
+    share = parse_shard(shard)
     if shards is not None and share.count > 1:
         raise ConfigError(
             f"--shards: cannot be combined with --shard {share}, because one process writes all shards; encode each "
             "share into the cache first, then write the shards without --shard"
         )
+
+    # Slow imports, after the checks of the options.
     from ..base.files import write_text
     from ..datasets import TensorPlan, TensorSettings, leave_out_copies, open_cache, open_dataset, write_shards
     from ..datasets.shards import SHARD_BYTES
@@ -160,33 +170,42 @@ def encode(
     if choice is None:
         of_data, bins, seed = _read_settings(config, settings)
     else:
-        of_data, bins, seed = choice.config.data, choice.config.bins, choice.config.seed
+        of_data = choice.config.data
+        bins = choice.config.bins
+        seed = choice.config.seed
+
     cache = open_cache(of_data)
     plan = TensorPlan(TensorSettings(bins, of_data.views, vary=of_data.vary, seed=seed), cache)
-    found = open_dataset(of_data, seed, bins)
+    opened = open_dataset(of_data, seed, bins)
+
     if shards is None:
-        _fill_cache(found, plan, of_data, share, done_by)
+        _fill_cache(opened, plan, of_data, share, workers)
         return
+
+    # Copies belong to no part; the shards must have the same parts as a training on the recordings.
     with progress() as show:
-        found = leave_out_copies(found, partial(show, "comparing recordings"))
+        opened = leave_out_copies(opened, partial(show, "comparing recordings"))
         index = write_shards(
             shards,
-            found,
+            opened,
             plan,
             size=size or SHARD_BYTES,
-            engine=done_by,
+            engine=workers,
             overwrite=overwrite,
             progress=ShownStage(show, "recordings"),
         )
-    total = sum(each.bytes for each in index.shards)
-    counts = ", ".join(f"{part} {len(samples)}" for part, samples in found.parts.items())
+
+    total = sum(stored.bytes for stored in index.shards)
+    counts = ", ".join(f"{part} {len(samples)}" for part, samples in opened.parts.items())
     screen.print(f"{show_name(shards)}: {count_noun(len(index.shards), 'shard')}, {total / 1e6:,.1f} MB; {counts}")
+
+    # The next command: the settings of this one that also apply to shards, and the folder of the shards.
     if choice is not None:
         write_text(shards / SHARDS_SETTINGS, _use_shards(choice, shards).to_yaml())
         words = [str(shards / SHARDS_SETTINGS)]
     else:
-        kept = [word for word in (config, *(settings or [])) if is_for_shards(word)]
-        words = [*kept, "data.kind=shards", f"data.root={shards}"]
+        for_shards = [word for word in (config, *(settings or [])) if is_for_shards(word)]
+        words = [*for_shards, "data.kind=shards", f"data.root={shards}"]
     notes.print(Text(f"next:\n  {shlex.join(['dvspipe', 'train', *words])}"))
 
 
@@ -196,6 +215,7 @@ def _choose(folder: str, settings: list[str] | None) -> Choice:
 
     with progress() as show:
         choice = choose_settings(folder, read_overrides(settings), partial(show, "recordings"))
+
     notes.print(Text(choice.to_yaml()))
     return choice
 
@@ -218,19 +238,22 @@ def is_for_shards(word: str) -> bool:
     return not find_foreign(DataConfig, {"kind": "shards", **_get_group(given, "data")})
 
 
-def _fill_cache(found: DataSet, plan: TensorPlan, config: DataConfig, share: Shard, engine: Engine) -> None:
+def _fill_cache(data_set: DataSet, plan: TensorPlan, config: DataConfig, share: Shard, engine: Engine) -> None:
     from ..datasets import encode_many, list_samples
 
     if plan.cache is None:
         raise ConfigError("data.cache = none: no cache to fill (expected a folder); set data.cache, or use --shards")
-    samples = list_samples(found, root=config.root, shard=share)
+
+    samples = list_samples(data_set, root=config.root, shard=share)
     note_shard(share, len(samples))
+
     failed = 0
     with progress() as show:
         for outcome in encode_many(samples, plan, engine=engine, progress=ShownStage(show, "recordings")):
             if outcome.error is not None:
                 failed += 1
                 skip(outcome.error)
+
     fail_inputs(failed, len(samples), "recordings could not be encoded")
     screen.print(f"{show_name(plan.cache.folder)}: spike tensors of {count_noun(len(samples), 'recording')}")
 
@@ -242,6 +265,8 @@ def _survey(config: str, settings: list[str] | None) -> Survey:
 
     of_data, bins, seed = _read_settings(config, settings)
     opened = open_dataset(of_data, seed, bins, with_problems=True)
+
+    # A folder is framed as `train` frames it, so the figures are the same as in training.
     with progress() as show:
         framing = choose_framing(opened, of_data, partial(show, "framing")) if is_folder(config) else None
         if framing is not None:
@@ -261,20 +286,22 @@ def _read_settings(config: str, settings: list[str] | None) -> tuple[DataConfig,
     seed = merged.get("seed", 0)
     if not isinstance(seed, int):
         raise ConfigError(f"{config}: seed = {seed!r}, expected an integer")
+
     bins = build(BinConfig, _get_group(merged, "bins"), config)
     return parse_data(_get_group(merged, "data"), config), bins, seed
 
 
 def _get_group(settings: SettingsTree, name: str) -> SettingsTree:
-    found = settings.get(name, {})
-    if not isinstance(found, dict):
-        raise ConfigError(f"{name} = {found!r}, expected settings {name}.KEY=VALUE")
-    return found
+    group = settings.get(name, {})
+    if not isinstance(group, dict):
+        raise ConfigError(f"{name} = {group!r}, expected settings {name}.KEY=VALUE")
+
+    return group
 
 
 def _format_number(value: float | None, form: str) -> str:
     return "–" if value is None else format(value, form)
 
 
-def _print_json(found: Survey) -> None:
-    sys.stdout.write(found.model_dump_json(indent=1) + "\n")
+def _print_json(result: Survey) -> None:
+    sys.stdout.write(result.model_dump_json(indent=1) + "\n")

@@ -30,7 +30,8 @@ CLASSIFIER = "gesture-synthetic"
 SEED = 2000  # seed of the rendered people; CLASSIFIER was trained on people of seed 0, and nobody is in both sets
 EPOCHS = 4  # fewer if there is no time for MIN_PEOPLE people
 LEARNING_RATE = 0.0005  # 1/8 of the rate for training from scratch
-MIN_PEOPLE, MAX_PEOPLE = 4, 64  # in the training and validation parts
+MIN_PEOPLE = 4  # in the training and validation parts
+MAX_PEOPLE = 64
 TEST_SHARE = 0.5  # people in the test part per person in the training and validation parts
 BUDGET_SHARE = 0.85  # share of the time for rendering and training; the rest is for tests and pictures
 
@@ -90,11 +91,15 @@ def show_first(folder: Path, seed: int = 0, announce: Announce = lambda _: None)
         FileError: If the folder is not writable.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    video, events = folder / "gesture.webm", folder / "gesture.h5"
+    video = folder / "gesture.webm"
+    events = folder / "gesture.h5"
+
     announce(f"rendering a person who performs {GESTURES[SHOWN_LABEL]}")
     write_video(video, gesture_frames(GestureClip(SHOWN_LABEL, person=SHOWN_PERSON, clip=0, seed=seed)))
+
     announce("converting the video to events")
     convert_video(video, events, overwrite=True, origin=SYNTHETIC_GESTURES)
+
     announce("classifying the events with the included network")
     return _classify(events, CLASSIFIER, folder / "first")
 
@@ -115,11 +120,16 @@ def choose_training(speed: Speed, seconds: float, *, jobs: int = 2) -> TrainConf
         >>> config.init, config.data.train_people, config.data.test_people, config.optimiser.epochs
         ('gesture-synthetic', 44, 22, 4)
     """
-    each_s = len(GESTURES) * ((1 + TEST_SHARE) * speed.clip_s / jobs + EPOCHS * speed.step_s)
-    people = min(max(int(BUDGET_SHARE * seconds / each_s), MIN_PEOPLE), MAX_PEOPLE)
+    # Time per person: a clip of each class is rendered by `jobs` processes, also for TEST_SHARE people of the test
+    # part, and trained on EPOCHS times.
+    person_s = len(GESTURES) * ((1 + TEST_SHARE) * speed.clip_s / jobs + EPOCHS * speed.step_s)
+    people = min(max(int(BUDGET_SHARE * seconds / person_s), MIN_PEOPLE), MAX_PEOPLE)
     test_people = max(1, round(TEST_SHARE * people))
+
+    # With MIN_PEOPLE, the budget may be too short for EPOCHS epochs.
     rendering_s = len(GESTURES) * (people + test_people) * speed.clip_s / jobs
     epochs = int((BUDGET_SHARE * seconds - rendering_s) / (len(GESTURES) * people * speed.step_s))
+
     chosen: SettingsTree = {
         "name": "demo",
         "init": CLASSIFIER,
@@ -134,12 +144,14 @@ def choose_training(speed: Speed, seconds: float, *, jobs: int = 2) -> TrainConf
 def measure_speed() -> Speed:
     """Measure the time to render a clip and to train `CLASSIFIER` on it; takes a few seconds."""
     config = TrainConfig.read(CLASSIFIER)
+
     record_gesture(GestureClip(SHOWN_LABEL, person=SHOWN_PERSON, clip=1, seed=0, duration_us=100_000))  # compiles
     labels = range(0, len(GESTURES), 2)  # every second class: rendering time depends on class and lighting
     start_s = time.perf_counter()
     for label in labels:
         record_gesture(GestureClip(label, person=SHOWN_PERSON, clip=1, seed=0))
     clip_s = (time.perf_counter() - start_s) / len(labels)
+
     return Speed(clip_s, measure_step(config, GESTURE_SENSOR, GESTURES))
 
 
@@ -160,14 +172,18 @@ def run_demo(
     Raises:
         FileError: If the folder is not writable.
     """
-    video, events = folder / "gesture.webm", folder / "gesture.h5"
+    video = folder / "gesture.webm"
+    events = folder / "gesture.h5"
     preview = write_preview(iterate(events), GESTURE_SENSOR, folder / "preview.gif")
     run = train(config, folder, command="dvspipe demo", callback=callback, overwrite=True)
+
     announce(f"testing the included network {CLASSIFIER} on the same people")
     # Without warnings: the split of CLASSIFIER's training is unknown, but it saw none of these people.
     before = evaluate(CLASSIFIER, config.data, "test", seed=config.seed, callback=TrainingCallback())
+
     announce("classifying the first recording with the fine-tuned network, and writing the report")
     look = _classify(events, str(run.checkpoint), folder / "trained")
+
     shown = GESTURES[SHOWN_LABEL].replace("_", " ")
     write_training_page(
         run,
@@ -180,6 +196,7 @@ def run_demo(
             ),
         ],
     )
+
     commands = (
         shlex.join(["dvspipe", "info", str(events)]),
         shlex.join(["dvspipe", "view", str(events), "-o", str(folder / "sheet.png")]),
@@ -194,6 +211,7 @@ def _classify(events: Path, checkpoint: str, out: Path) -> FirstLook:
     options = ClassifyOptions(out=out, draw=draw_recording)
     classifier = Classifier.load(checkpoint)
     tasks = plan_tasks([events], out)
+
     (outcome,) = classify_many(tasks, classifier, options, overwrite=True)
     run = options.record_run(classifier, tasks)
     return FirstLook(outcome.result(), write_answers_page(OutputFolder(out), run, [outcome.result()], None))

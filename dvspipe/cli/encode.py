@@ -24,11 +24,15 @@ def _list_settings() -> type[BaseModel]:
     """Return a model of the settings of all codes; none is set."""
     settings: dict[str, Any] = {}
     for code in CODES.values():
+        # A code inherits settings, whose texts are in the docstring of the base.
         bases = [base for base in code.__mro__ if issubclass(base, SpikeCode)]
-        texts = {each.arg_name: each.description for base in bases for each in parse_from_object(base).params}
+        texts: dict[str, str | None] = {}
+        for base in bases:
+            texts |= {parameter.arg_name: parameter.description for parameter in parse_from_object(base).params}
         for name, field in code.model_fields.items():
             kind: Any = field.annotation
             settings.setdefault(name, (kind | None, Field(None, description=texts[name])))
+
     return create_model("CodeSettings", __base__=Settings, **settings)
 
 
@@ -53,6 +57,7 @@ def encode(
     """Encode an image as spike trains and draw or store them."""
     require_suffix(out, "spikes", ".png", ".npz")
     codes = _build_codes(method or ["poisson"], {} if settings is None else settings.model_dump(exclude_unset=True))
+
     claim_output(out, overwrite=overwrite)
     from ..report import draw_rasters
     from ..video.config import VideoSettings
@@ -64,14 +69,17 @@ def encode(
     except DataError as error:
         raise error.named(str(image)) from error
 
+    # Each code has its own generator with the same seed, so its spikes do not depend on the other codes.
     spikes = {name: code.encode(values, np.random.default_rng(seed)) for name, code in codes.items()}
     step_us = next(iter(codes.values())).step_us
+
     with progress():
         if out.suffix.lower() == ".png":
             draw_rasters(spikes, values, out, step_us=step_us)
         else:
             with write_beside(out) as beside, beside.open("wb") as file:
                 np.savez_compressed(file, allow_pickle=False, step_us=step_us, **spikes)
+
     for name, trains in spikes.items():
         T, C, H, W = trains.shape
         screen.print(
@@ -85,6 +93,7 @@ def _build_codes(methods: list[CodeName], given: dict[str, Any]) -> dict[str, Sp
     if unknown := sorted(given.keys() - known):
         options = ", ".join(f"--{name.replace('_', '-')}" for name in unknown)
         raise ConfigError(f"encode: {options}: not used by {', '.join(methods)}")
+
     return {
         method: build(
             CODES[method],

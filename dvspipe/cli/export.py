@@ -20,17 +20,19 @@ def export(checkpoint: str, out: Path, **given: Any) -> None:
             if not (stage == "load" or messages.is_terminal or notes.quiet):  # other stages may take minutes
                 messages.print(f"{out}: {stage}")
 
-        done = verb(checkpoint, out, **given, progress=show_stage)
-    if done.format == "c":
-        screen.print(f"{out}: {', '.join(path.name for path in done.files)}")
+        exported = verb(checkpoint, out, **given, progress=show_stage)
+
+    if exported.format == "c":
+        screen.print(f"{out}: {', '.join(path.name for path in exported.files)}")
         screen.print(f"compare with the reference: cd {out}; cc -O2 check.c dvspipe_network.c -o check; ./check")
         return
+
     screen.print(
-        f"{out}: {len(done.nodes)} {done.format} nodes; the outputs of the file differ from the network by at most "
-        f"{done.difference:.1g} of the largest output"
+        f"{out}: {len(exported.nodes)} {exported.format} nodes; the outputs of the file differ from the network by at "
+        f"most {exported.difference:.1g} of the largest output"
     )
-    if done.dt is not None:
-        _print_readers(done.path, done.nodes, done.dt)
+    if exported.dt is not None:
+        _print_readers(exported.path, exported.nodes, exported.dt)
 
 
 def _print_readers(path: Path, nodes: Sequence[str], dt: float) -> None:

@@ -61,11 +61,17 @@ def filter_(
     hints: Hints = NO_HINTS,
 ) -> None:
     setup = FilterSetup(config or FilterConfig(), hot_pixels)
+
+    # A value of None means that the option was not given; the default of a switch is False.
     scoring = {"--curve": curve, "--noise-hz": noise_hz, "--json": as_json or None}
     _check_options(setup, out, [name for name, value in scoring.items() if value is not None], score=score, tune=tune)
+
     complete = select_part(open_recording(recording, sensor=sensor, hints=hints))
+
+    # The filters to apply are the given ones, or the best ones with --tune.
     if score or tune:
         setup = _score(complete, setup, curve, noise_hz, seed, tune=tune, as_json=as_json, overwrite=overwrite)
+
     if out is not None:
         _write(FilteredPart(complete, setup.config, hot_pixels=setup.hot_pixels), out, overwrite=overwrite)
 
@@ -73,14 +79,17 @@ def filter_(
 def _check_options(setup: FilterSetup, out: Path | None, of_scores: list[str], *, score: bool, tune: bool) -> None:
     """Check that the options say what to do."""
     is_off = setup == type(setup)()
+
     if tune and not is_off:
         raise ConfigError("filter: --tune chooses the filters; it cannot be combined with a filter")
     if is_off and not tune:
         raise ConfigError("filter: no filter given; use --refractory-us, --activity-us, --hot-pixels or --tune")
+
     if of_scores and not (score or tune):
         raise ConfigError(f"filter: {', '.join(of_scores)}: only with --score or --tune")
     if out is None and not (score or tune):
         raise ConfigError("filter: no output; use -o FILE, --score or --tune")
+
     if out is not None and "--noise-hz" in of_scores:
         raise ConfigError(f"{out}: --noise-hz is only for scores; it cannot be combined with an output file")
     if out is not None and "--json" in of_scores:
@@ -105,18 +114,22 @@ def _score(
     if curve is not None:
         require_suffix(curve, "a picture", ".png")
         claim_output(curve, overwrite=overwrite)
+
     with progress() as show:
         labelled = label_events(part, noise_hz=noise_hz, seed=seed, progress=partial(show, "labels"))
         if tune:
             setup = tune_filters(labelled, progress=partial(show, "tuning"))
         scores = score_filters(labelled, setup, progress=partial(show, "scoring"))
+
     if curve is not None:
         from ..report.charts import draw_filter_curves
 
         draw_filter_curves(scores, curve)
+
     if as_json:
         sys.stdout.write(scores.model_dump_json(indent=1) + "\n")
         return setup
+
     _print_scores(labelled, scores)
     if tune:
         _print_choice(setup)
@@ -131,20 +144,22 @@ def _print_scores(labelled: LabelledEvents, scores: FilterScores) -> None:
     total = labelled.total
     events = total.signal + total.noise
     screen.print(f"{show_name(labelled.name)}: {events:,} events, {total.noise:,} of them noise")
+
     headings = ("precision", "recall", "noise kept", "events kept", "AUROC")
     table = TextTable("filter", "setting", *headings, right=headings)
-    for each in (*scores.filters, scores.together):
-        auroc = "" if each.auroc is None else f"{each.auroc:.3f}"
-        table.add_row(FILTER_NAMES[each.filter], describe_setting(each), *_describe_kept(each), auroc)
+    for row in (*scores.filters, scores.together):
+        auroc = "" if row.auroc is None else f"{row.auroc:.3f}"
+        table.add_row(FILTER_NAMES[row.filter], describe_setting(row), *_describe_kept(row), auroc)
     screen.print(table)
 
 
 def _describe_kept(score: FilterScore) -> tuple[str, str, str, str]:
     if score.setting is None and score.filter != "all":
         return "", "", "", ""
+
     precision = "" if score.precision is None else f"{score.precision:.1%}"
-    kept = score.kept.signal + score.kept.noise
-    return precision, f"{score.recall:.1%}", f"{score.noise_kept:.1%}", f"{kept:,}"
+    events = score.kept.signal + score.kept.noise
+    return precision, f"{score.recall:.1%}", f"{score.noise_kept:.1%}", f"{events:,}"
 
 
 def _print_choice(setup: FilterSetup) -> None:
@@ -152,6 +167,7 @@ def _print_choice(setup: FilterSetup) -> None:
     options = ["--hot-pixels"] if setup.hot_pixels else []
     for name, period_us in setup.config:
         options += [f"--{name.replace('_', '-')} {period_us}"] if period_us is not None else []
+
     if options:
         screen.print(f"chosen: {' '.join(options)}")
     else:
@@ -161,6 +177,7 @@ def _print_choice(setup: FilterSetup) -> None:
 def _write(edit: FilteredPart, out: Path, *, overwrite: bool) -> None:
     with progress() as show:
         edit.write(out, overwrite=overwrite, progress=partial(show, "events"))
+
     total = edit.counts
     pixels = "" if edit.hot is None else f" ({int(edit.hot.sum())} pixels)"
     print_summary(

@@ -23,9 +23,11 @@ if TYPE_CHECKING:
 def frames(source: Path, out: Path, *, jobs: JobCount = None, overwrite: bool = False, **given: Any) -> None:
     engine = choose_engine(jobs, "local")
     plan = open_frames(source, out, **given)
+
     done_before = 0 if overwrite else len(plan.tasks) - len(plan.unwritten())
     if done_before and not notes.quiet:
         messages.print(f"{done_before:,} of {count_noun(len(plan.tasks), 'recording')} already written")
+
     try:
         _write(plan, engine, overwrite=overwrite)
     except KeyboardInterrupt:
@@ -37,11 +39,13 @@ def frames(source: Path, out: Path, *, jobs: JobCount = None, overwrite: bool = 
 def _write(plan: FramePlan, engine: Engine, *, overwrite: bool) -> None:
     """Write the frames, and print a line per recording."""
     failed = 0
+
     with progress() as show:
         for outcome in write_frames(plan, engine=engine, overwrite=overwrite, progress=ShownStage(show, "recordings")):
             try:
                 count = outcome.result()
             except DvspipeError as error:
+                # A single recording fails with its own error, several with a summary at the end.
                 if len(plan.tasks) == 1:
                     raise
                 failed += 1
@@ -49,4 +53,5 @@ def _write(plan: FramePlan, engine: Engine, *, overwrite: bool) -> None:
             else:
                 what = f"{count_noun(count.frames, 'frame')} of {count_noun(count.events, 'event')}, {count.sensor}"
                 screen.print(f"{show_name(plan.out / outcome.item.times)}: {what}")
+
     fail_inputs(failed, len(plan.tasks), "recordings could not be written")

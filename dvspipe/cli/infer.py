@@ -73,49 +73,62 @@ def infer(
         draw=None if no_pictures or out is None else _find_draw(),
         **given,
     )
+
     in_integers = engine == "integer"
-    done_by, share = choose_engine(jobs, "local" if in_integers else engine), parse_shard(shard)
+    workers = choose_engine(jobs, "local" if in_integers else engine)
+    share = parse_shard(shard)
     if adapt and share.count > 1:
         raise ConfigError(f"--adapt: cannot be combined with --shard {share}, because it needs all recordings")
+
     tasks = plan_tasks(recordings, out, shard=share)
     note_shard(share, len(tasks))
     if not tasks:
         return
+
     classifier = Classifier.load(checkpoint, trust=trust_packages(trust), engine="integer" if in_integers else "torch")
     run = options.record_run(classifier, tasks)
+
+    # Predictions of an earlier run are listed with the new ones.
     results = {} if overwrite else find_finished(tasks, run, options)
     if results:
         description = f"{len(results):,} of {len(tasks):,} recordings are" if len(tasks) > 1 else "the recording is"
-        say = messages.print if as_json else notes.print
+        say = messages.print if as_json else notes.print  # with --json, standard output has only results
         say(f"{description} already classified; use --overwrite to classify again")
+
     if as_json:
         for result in results.values():
             _print_json(result)
+
     finished = frozenset(results)
     errors: list[DvspipeError] = []
     with progress() as show:
         shown = show_share(show, len(tasks) - len(finished))
         for outcome in classify_many(
-            tasks, classifier, options, engine=done_by, overwrite=overwrite, finished=finished, progress=shown
+            tasks, classifier, options, engine=workers, overwrite=overwrite, finished=finished, progress=shown
         ):
             if outcome.error is None:
                 results[outcome.item] = outcome.result().as_stored()
                 if as_json:
                     _print_json(results[outcome.item])
             elif len(tasks) == 1 and share.count == 1:
+                # The error of a single recording ends the command; a share can have a single recording by chance.
                 raise outcome.error
             else:
                 errors.append(outcome.error)
                 skip(outcome.error)
+
     predictions = [results[task] for task in tasks if task in results]
     if predictions:
         note_overrides(classifier, options.config, [task.source for task in tasks if task in results])
+
     if not as_json:
         print_predictions(predictions, finds_person=run.finds_person)
         if predictions:
             _note_calibration(classifier.config.calibrated_on)
+
     if out is not None and predictions:
         _write_page(OutputFolder(out), run, predictions, as_json=as_json)
+
     fail_inputs(len(errors), len(tasks), "recordings could not be classified")
 
 
@@ -125,6 +138,7 @@ def note_overrides(classifier: Classifier, config: InferConfig, sources: Sequenc
 
     if not classifier.find_overrides(config):
         return
+
     if overrides := classifier.find_overrides(config, videos=any(map(is_video, sources))):
         messages.print(f"settings that differ from training: {', '.join(overrides)}", markup=False, highlight=False)
 
@@ -155,11 +169,13 @@ def _write_page(folder: OutputFolder, run: InferenceRun, done: Sequence[Predicti
     from ..report import write_answers_page
     from ..results import add_scores
 
-    found = folder.find_predictions(run, done)
-    report = write_answers_page(folder, run, found, add_scores(each.scores for each in found))
-    if (earlier := len(found) - len(done)) > 0:
+    known = folder.find_predictions(run, done)
+    report = write_answers_page(folder, run, known, add_scores(prediction.scores for prediction in known))
+
+    if (earlier := len(known) - len(done)) > 0:
         say = messages.print if as_json else notes.print
         say(f"{show_name(folder.path)}: the tables also contain {count_noun(earlier, 'recording')} of earlier runs")
+
     if not as_json:
         notes.print(f"report: {show_name(report)}")
 
@@ -175,25 +191,31 @@ def print_predictions(predictions: Sequence[Prediction], *, finds_person: bool =
 
     if not predictions:
         return
-    regions = [] if all(each.is_complete for each in predictions) else ["region"]
+
+    # The region is shown only if some recordings are not seen completely.
+    regions = [] if all(prediction.is_complete for prediction in predictions) else ["region"]
     table = TextTable(
         *("file", "label", "class", "probability", "segments", "events", *regions),
         right=("label", "probability", "segments", "events"),
         optional=(*regions, "label", "events", "segments"),
     )
-    for each in predictions:
-        name = each.class_name if each.certain else f"{each.class_name}, uncertain"
-        region = [each.describe_region(finds_person=finds_person)] if regions else []
-        numbers = f"{each.probability:.1%}", each.segment_count, f"{each.events:,}"
-        table.add_row(each.file, each.label, name, *numbers, *region)
+
+    for prediction in predictions:
+        name = prediction.class_name if prediction.certain else f"{prediction.class_name}, uncertain"
+        region = [prediction.describe_region(finds_person=finds_person)] if regions else []
+        numbers = f"{prediction.probability:.1%}", prediction.segment_count, f"{prediction.events:,}"
+        table.add_row(prediction.file, prediction.label, name, *numbers, *region)
     screen.print(table)
-    if any(each.basis != "events" for each in predictions):
+
+    if any(prediction.basis != "events" for prediction in predictions):
         screen.print("By joints and events: the pictures of the videos were used too.")
+
     trained_on = predictions[0].trained_on
     limits = [*filter(None, (describe_training_data(trained_on), describe_adaptation(trained_on)))]
     if limits:
         screen.print(f"network: {', '.join(limits)}")
-    if (scores := add_scores(each.scores for each in predictions)) is not None:
+
+    if (scores := add_scores(prediction.scores for prediction in predictions)) is not None:
         from ..report import score_line
 
         screen.print(score_line(scores))

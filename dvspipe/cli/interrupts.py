@@ -51,10 +51,13 @@ class Interrupt:
 
 def catch_interrupts() -> None:
     """Install this handler of Ctrl-C; call it in the main thread."""
+    # OpenCV is silenced by redirecting descriptor 2, so the message needs a duplicate; see `Interrupt.stderr`.
     if Interrupt.stderr == 2:
         Interrupt.stderr = _duplicate_stderr()
+
     for number in SIGNALS:
         signal.signal(number, _handle)
+
     if HAS_TIMER:
         signal.signal(signal.SIGALRM, _end_late)
 
@@ -97,6 +100,7 @@ class EndOnInterrupt:
             signal.signal(number, handler)  # type: ignore[arg-type]
 
     def _handle(self, *_: object) -> None:
+        # The handlers from before the block are installed first: they handle the next Ctrl-C.
         self.__exit__()
         self._end()
 
@@ -109,10 +113,12 @@ def ignore_interrupts() -> None:
 
 
 def _handle(number: int, _: object) -> None:
+    # Work without progress calls would never see the request to stop.
     is_second = Interrupt.number is not None
     Interrupt.number = number
     if is_second or not Interrupt.shows_progress:
         end_interrupted()
+
     _set_timer(GRACE_S)
 
 
@@ -132,6 +138,7 @@ def end_interrupted() -> NoReturn:
         start = SHOW_CURSOR if os.isatty(Interrupt.stderr) else ""
         os.write(Interrupt.stderr, f"{start}dvspipe: {INTERRUPTED}\n".encode())
 
+    # As shells expect, the process is ended by the signal itself; a script that runs it stops, too.
     number = Interrupt.number or signal.SIGINT
     signal.signal(number, signal.SIG_DFL)
     signal.raise_signal(number)

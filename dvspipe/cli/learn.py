@@ -44,25 +44,29 @@ def learn(
 ) -> None:
     from ..oneshot import PAGE, STRANGERS, check_unfinished, learn_study, list_films, list_videos, prepare, set_parts
 
-    found = set_parts(list_films(films), starts or {}, stops or {})
+    examples = set_parts(list_films(films), starts or {}, stops or {})
     config = learning.choose_config(config, thorough=thorough)
     check_unfinished(out, overwrite=overwrite)  # before anything in the folder changes
+
     command = shlex.join(["dvspipe", "learn", *map(str, films), "-o", str(out)])
     with show_training() as callback:
         try:
-            study = prepare(found, out, config, other=list_videos(other or []), callback=callback)
-            for each in study.films:
-                _print_film(each)
+            study = prepare(examples, out, config, other=list_videos(other or []), callback=callback)
+            for studied in study.films:
+                _print_film(studied)
             notes.print(f"check the movements: {out / PAGE}")
+
             if no_train:
                 return
             learned = learn_study(study, out, config, command=command, callback=callback, overwrite=overwrite)
         except KeyboardInterrupt:
             messages.print(f"{command} continues with the missing tracks, clips and epochs")
             raise
+
     _print_test(learned.run.test, STRANGERS)
     for line in learned.similar:
         warn(line)
+
     notes.print(f"to improve it: {'; '.join(_list_advice(thorough=thorough, other=bool(other)))}")
     notes.print(f"report: {learned.run.folder.report}; next:")
     notes.print(f"  {shlex.join(['dvspipe', 'infer', str(out), 'VIDEO', '-o', 'answers'])}")
@@ -75,6 +79,7 @@ def _print_test(test: TestResult, strangers: str) -> None:
             f"test accuracy (synthetic) on videos, by joints {test.joints.accuracy:.1%}, {test.joints.correct} of "
             f"{test.joints.samples} movements of other rendered people"
         )
+
     screen.print(f"test accuracy (synthetic) on events {test.accuracy:.1%}, {test.correct} of {test.data}")
     notes.print(f"expect less of real people: {strangers}")
 
@@ -88,19 +93,20 @@ def _list_advice(*, thorough: bool, other: bool) -> Iterator[str]:
         yield "--thorough"
 
 
-def _print_film(each: StudiedFilm) -> None:
-    part = each.part
-    repeated = (
-        "once"
-        if part.period_us is None
-        else f"{count_noun(part.repetitions, 'time')}, every {part.period_us / 1e6:.2f} s"
-    )
+def _print_film(studied: StudiedFilm) -> None:
+    film = studied.film
+    part = studied.part
+    repeated = "once"
+    if part.period_us is not None:
+        repeated = f"{count_noun(part.repetitions, 'time')}, every {part.period_us / 1e6:.2f} s"
     hands = "both hands" if len(part.sides) == 2 else f"{part.sides[0]} hand"
+
     screen.print(
-        f"{show_name(each.film.path)}: {each.film.name}, {part.start_us / 1e6:.2f} to {part.stop_us / 1e6:.2f} s, "
+        f"{show_name(film.path)}: {film.name}, {part.start_us / 1e6:.2f} to {part.stop_us / 1e6:.2f} s, "
         f"{hands}, {repeated}"
     )
+
     for text in part.warnings:
-        warn(f"{show_name(each.film.path)}: {text}")
-    if each.alike:
-        notes.print(f"{each.film.name} resembles {', '.join(each.alike)}, so these are not among the other gestures")
+        warn(f"{show_name(film.path)}: {text}")
+    if studied.alike:
+        notes.print(f"{film.name} resembles {', '.join(studied.alike)}, so these are not among the other gestures")

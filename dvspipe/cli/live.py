@@ -63,25 +63,39 @@ def live(
 
     classifier = Classifier.load(checkpoint, trust=trust_packages(trust), engine=engine)
     config = with_hop(config, classifier)
+
     opened, writer = open_stream(classifier, source, config, **given)
+
+    # JSON Lines are for another program, so only --window opens a window with them.
     shown = open_window(
         opened.name, classifier.config.sensor, is_wanted=False if as_json and window is None else window
     )
     session = LiveSession(opened, classifier, config, writer=writer, viewer=shown)
+
     if not notes.quiet:
         messages.print(f"{show_name(opened.name)}: starting, which takes longer the first time; Ctrl-C ends it")
         if isinstance(opened, FilmSource):
             messages.print(f"{show_name(opened.name)}: {LESS_THAN_INFER}")
-    lines = _JsonLines() if as_json else _StatusLine() if screen.is_terminal else _Lines()
+
+    lines = _Lines()
+    if as_json:
+        lines = _JsonLines()
+    elif screen.is_terminal:
+        lines = _StatusLine()
     tally = _run(session, lines, shown)
+
     if session.dropped:
         warn(f"the machine was too slow: {count_noun(session.dropped, 'chunk')} dropped")
+
     if writer is not None and not writer.count:
         warn(f"{show_name(writer.path)}: no events were recorded")
     elif writer is not None and not as_json:
         screen.print(f"{show_name(writer.path)}: {count_noun(writer.count, 'event')} of {writer.sensor}")
+
     if not notes.quiet:
         messages.print(f"{show_name(opened.name)}: {tally.describe()}, {count_noun(session.dropped, 'chunk')} dropped")
+
+    # If the process exits before the thread of the source, native code may abort it.
     if session.is_reading:
         messages.print(f"{show_name(opened.name)}: waiting for its next frame; Ctrl-C ends at once")
         session.wait()
@@ -90,8 +104,10 @@ def live(
 def _run(session: LiveSession, lines: _Lines, window: LiveWindow | None) -> _Tally:
     """Show the predictions of a session until it ends, and return their tally."""
     tally = _Tally()
+
     if window is not None:
         window.on_close = session.stop
+    # The first Ctrl-C ends the stream like its end: the events are written, and the tally is shown.
     with EndOnInterrupt(session.stop):
         try:
             for answer in session.run():
@@ -103,6 +119,7 @@ def _run(session: LiveSession, lines: _Lines, window: LiveWindow | None) -> _Tal
             lines.finish()
             if window is not None:
                 window.close()
+
     return tally
 
 
@@ -116,12 +133,13 @@ class _Tally:
     def add(self, answer: LiveAnswer) -> None:
         if answer.class_name is not None:
             self._names[answer.class_name] += 1
-            self._times_us = [*self._times_us[:1], answer.t_us]
+            self._times_us = [*self._times_us[:1], answer.t_us]  # the first and the latest time
 
     def describe(self) -> str:
         """Describe the predictions in a few words."""
         if not self._times_us:
             return "no predictions"
+
         ((name, count),) = self._names.most_common(1)
         seconds = (self._times_us[-1] - self._times_us[0]) * 1e-6
         total = self._names.total()
@@ -151,6 +169,7 @@ class _StatusLine(_Lines):
     """Answers in one line of a terminal, overwritten by the next."""
 
     def show(self, answer: LiveAnswer) -> None:
+        # A longer line would wrap, and could not be overwritten.
         screen.file.write(CLEAR_LINE + _describe(answer)[: screen.width - 1])
         screen.file.flush()
 
@@ -162,9 +181,11 @@ class _StatusLine(_Lines):
 def _describe(answer: LiveAnswer) -> str:
     """Describe an answer in one line."""
     if answer.class_name is None:
-        name, probability = "no events", ""
+        name = "no events"
+        probability = ""
     else:
         name = show_name(answer.class_name) + ("" if answer.certain else " (uncertain)")
         probability = f"{answer.probability:.0%}"
+
     dropped = f"  {answer.dropped:,} dropped" if answer.dropped else ""
     return f"{answer.t_us * 1e-6:8.2f} s  {name:40}  {probability:>4}  {answer.events_per_s:9,.0f} events/s{dropped}"

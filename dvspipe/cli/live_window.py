@@ -33,9 +33,11 @@ def open_window(title: str, sensor: SensorSize, *, is_wanted: bool | None) -> Li
 
     if is_wanted is False or (is_wanted is None and not has_display()):
         return None
+
     try:
         return LiveWindow(PictureWindow(title), sensor)
     except VideoError as error:
+        # Only a window that the user asked for is an error.
         if is_wanted:
             raise ConfigError(f"--{error}") from error
         warn(str(error))
@@ -56,7 +58,9 @@ class LiveWindow:
     def __init__(self, window: PictureWindow, sensor: SensorSize) -> None:
         from ..streaming.painter import LivePainter
 
-        self._window, self._sensor, self._painter = window, sensor, LivePainter(sensor)
+        self._window = window
+        self._sensor = sensor
+        self._painter = LivePainter(sensor)
         self._parts: list[Events] = []
         self._chunk: Chunk | None = None
         self._answer: LiveAnswer | None = None
@@ -79,10 +83,14 @@ class LiveWindow:
 
         if time.monotonic() < self._next_s:
             return
+
+        # A picture shows the latest frame, and all events since the previous picture.
         if self._chunk is not None:
             frame = self._chunk.content if isinstance(self._chunk.content, Frame) else None
             self._window.show(self._painter.draw(concatenate(self._parts, self._sensor), frame, self._answer))
-            self._parts, self._chunk = [], None
+            self._parts = []
+            self._chunk = None
+
         if not self._window.is_open():
             self.on_close()
         self._next_s = time.monotonic() + PICTURE_S

@@ -26,32 +26,35 @@ def manifest(
     """Show done, failed and unfinished inputs of an output folder, and their speed, over all machines."""
     if failed and as_json:
         raise ConfigError("--failed: cannot be combined with --json")
+
     from ..results import Manifest
 
-    found = Manifest(folder).summarize()
+    summary = Manifest(folder).summarize()
     if as_json:
-        sys.stdout.write(found.model_dump_json(indent=1) + "\n")
+        sys.stdout.write(summary.model_dump_json(indent=1) + "\n")
         return
     if failed:
-        for row in found.failed:
+        for row in summary.failed:
             screen.print(row.input)
         return
+
     table = TextTable()
     for name, value in (
-        ("inputs", f"{found.inputs:,}"),
-        ("done", f"{found.done:,}, {found.events:,} events, {found.bytes / 1e6:,.1f} MB"),
-        ("failed", f"{len(found.failed):,}"),
-        ("unfinished", f"{found.unfinished:,}"),
-        ("retries", f"{found.retries:,}"),
+        ("inputs", f"{summary.inputs:,}"),
+        ("done", f"{summary.done:,}, {summary.events:,} events, {summary.bytes / 1e6:,.1f} MB"),
+        ("failed", f"{len(summary.failed):,}"),
+        ("unfinished", f"{summary.unfinished:,}"),
+        ("retries", f"{summary.retries:,}"),
         (
             "time",
-            f"{timedelta(seconds=round(found.elapsed_s))}, with {count_noun(found.workers, 'worker')}",
+            f"{timedelta(seconds=round(summary.elapsed_s))}, with {count_noun(summary.workers, 'worker')}",
         ),
-        ("work", _describe_work(found.work_s, found.inputs_per_hour)),
+        ("work", _describe_work(summary.work_s, summary.inputs_per_hour)),
     ):
         table.add_row(name, value)
     screen.print(table)
-    for row in found.failed:
+
+    for row in summary.failed:
         screen.print(f"failed: {show_name(row.error)}")
 
 

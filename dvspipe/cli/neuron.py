@@ -42,6 +42,7 @@ def neuron(
     """Draw the response of LIF neurons to a spike train, compared with the closed form."""
     require_suffix(out, "a picture of neurons", ".png")
     claim_output(out, overwrite=overwrite)
+
     from ..networks import neuron_response
     from ..report import draw_neurons
 
@@ -64,6 +65,7 @@ def neuron(
         )
         for current, one_tau_ms in itertools.product(weights, taus_ms)
     ]
+
     draw_neurons(responses, out)
     for response in responses:
         screen.print(_describe(response))
@@ -74,6 +76,7 @@ def _describe(response: NeuronResponse) -> str:
     counts = f"{count_noun(int(response.fired.sum()), 'spike')} for {response.arrived.sum()}"
     first = f"the first at {STEP_MS * (response.fired.argmax() + 1):g} ms"
     result = first if response.fired.any() else f"v <= {response.membrane.max():.3g}"
+
     return f"tau {1000 * response.tau_s:g} ms, weight {response.weight:g}: {counts}, {result}"
 
 

@@ -72,16 +72,21 @@ def read_config(source: str, overrides: list[str] | None) -> SettingsTree:
 
     if "=" in source and not Path(source).exists():
         return read_overrides([source, *(overrides or [])])
+
     given = read_overrides(overrides)
     if is_folder(source):
         from ..datasets import folder_settings
 
         return merge_settings({"data": folder_settings(Path(source))}, given)
-    settings, unions = read_yaml(source), find_unions(TrainConfig)
+
+    # Overrides can select another kind, which has none of some settings in the file: say so instead of failing.
+    settings = read_yaml(source)
+    unions = find_unions(TrainConfig)
     for group, names in find_left_out(settings, given, unions).items():
         listed = ", ".join(f"{group}.{name}" for name in names)
         kind = cast("SettingsTree", given[group]).get("kind")
         messages.print(f"{group}.kind = {kind}: has no {listed}; not used from {source}")
+
     return merge_settings(settings, given, unions)
 
 
@@ -112,8 +117,10 @@ def choose_engine(jobs: int | None, engine: str, default_jobs: int = 1) -> Engin
         if jobs is not None:
             raise ConfigError("--jobs: only for --engine local; a Ray cluster uses one worker per core")
         return Ray(address or None)
+
     if engine != "local":
         raise ConfigError(f"--engine {engine}: unknown, expected local, integer (of infer), ray or ray=ADDRESS")
+
     return Processes(default_jobs if jobs is None else jobs)
 
 
@@ -138,6 +145,7 @@ def parse_bytes(text: str) -> int:
         raise ConfigError(
             f"{text}: not a size (expected a number of bytes, or a number with a unit, such as 256MB)"
         ) from error
+
     if size <= 0:
         raise ConfigError(f"{text}: size too small (expected at least 1 byte)")
     return size
@@ -153,4 +161,5 @@ def trust_packages(packages: list[str] | None) -> tuple[str, ...]:
     """Return the packages of --trust, and make packages in the current folder importable, after installed ones."""
     if packages and os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
+
     return tuple(packages or ())

@@ -50,9 +50,11 @@ def app(
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         raise ConfigError(f"app: {' and '.join(missing)} not installed; pip install 'dvspipe[app]'")
+
     from ..app import AppSettings
 
     settings = AppSettings(folder, host, port, password, max_upload, browser=not (no_browser or check))
+
     raise_interrupts()  # as an exception, it lets the page remove its temporary folder
     try:
         _check(settings) if check else _serve(settings)
@@ -63,9 +65,9 @@ def app(
 def _check(settings: AppSettings) -> None:
     from ..app import check_app
 
-    found = check_app(settings)
-    screen.print(f"{found.address} served {found.page_bytes:,} bytes", soft_wrap=True)
-    screen.print(f"sample clip: {found.events:,} events, {found.class_name}")
+    checked = check_app(settings)
+    screen.print(f"{checked.address} served {checked.page_bytes:,} bytes", soft_wrap=True)
+    screen.print(f"sample clip: {checked.events:,} events, {checked.class_name}")
 
 
 def _serve(settings: AppSettings) -> None:

@@ -57,22 +57,28 @@ def quantise(
     require_suffix(out, "a network in integers", CHECKPOINT_SUFFIX)
     claim_output(out, overwrite=overwrite)
     source, merged = find_data(checkpoint, data, settings)
+
+    # Slow imports, after the checks of the options.
     from ..base.config import build
     from ..integers.quantisation import fine_tune
     from ..training import TrainConfig
 
-    experiment, tuned = build(TrainConfig, merged, source), None
+    experiment = build(TrainConfig, merged, source)
+    tuned = None
     if data is None and (root := experiment.data.root) is not None and not root.is_dir():
         raise DataError(
             f"{source}: data.root = {root}: no such folder (expected the recordings of the training; the path is "
             "relative to the folder in which it ran)",
             Remedy("data.root", "DIR", "set it"),
         )
+
     with show_training() as callback:
         if epochs:
+            # The name of the run folder follows from the file, so the same command finds the run and resumes it.
             tuned = RunFolder(out.with_suffix(""))
             resume = tuned.config.is_file() and not overwrite
             notes.print(f"{'resuming' if resume else 'run'}: {tuned.path}")
+
             fine_tune(
                 checkpoint,
                 experiment,
@@ -83,7 +89,8 @@ def quantise(
                 overwrite=overwrite,
                 callback=callback,
             )
-        done = verb(
+
+        compiled = verb(
             checkpoint,
             experiment.data,
             part,
@@ -92,28 +99,36 @@ def quantise(
             seed=experiment.seed,
             callback=callback,
         )
-        done.classifier.save(out, overwrite=overwrite)
-    _print_comparison(out, done)
+        compiled.classifier.save(out, overwrite=overwrite)
+
+    _print_comparison(out, compiled)
 
 
 def find_data(checkpoint: str, config: str | None, settings: list[str] | None) -> tuple[str, SettingsTree]:
     """Return the source of the data set and its settings: CONFIG, or the data set of the run or included classifier."""
     from ..checkpoints.checkpoint import shipped_checkpoints
 
-    run, given = RunFolder(Path(checkpoint)).config, [config or "", *(settings or [])]
+    # CONFIG may be the first KEY=VALUE; without CONFIG, `given` begins with an empty text, which is left out.
+    run = RunFolder(Path(checkpoint)).config
+    given = [config or "", *(settings or [])]
+
     if config is not None and ("=" not in config or Path(config).exists()):
         return config, read_config(config, settings)
+
     if run.is_file():
         return str(run), read_config(str(run), given[config is None :])
     if checkpoint in shipped_checkpoints():
         return checkpoint, read_config(checkpoint, [f"seed={UNSEEN_SEED}", *given[config is None :]])
+
     if config is None:
         raise ConfigError(f"{checkpoint}: not a run folder, so it has no data set (expected DATA after it)")
     return config, read_config(config, settings)
 
 
-def _print_comparison(out: Path, done: Quantisation) -> None:
-    network, layers = done.classifier.network, done.layers
+def _print_comparison(out: Path, compiled: Quantisation) -> None:
+    network = compiled.classifier.network
+    layers = compiled.layers
+
     numbers = ("weights", "state", "changed spikes", "saturated", "additions per step", "of dense")
     table = TextTable("layer", *numbers, right=numbers)
     for layer in layers:
@@ -127,16 +142,19 @@ def _print_comparison(out: Path, done: Quantisation) -> None:
             f"{layer.operations / layer.dense:.1%}",
         )
     screen.print(table)
+
     screen.print(
-        f"layers were measured on {done.detailed} of {done.calibrated_on} recordings of the calibration; changed "
-        "spikes: by the integers of this layer alone"
+        f"layers were measured on {compiled.detailed} of {compiled.calibrated_on} recordings of the calibration; "
+        "changed spikes: by the integers of this layer alone"
     )
+
     lossy = max((layer for layer in layers if layer.changed is not None), key=lambda layer: layer.changed or 0.0)
     screen.print(f"most spikes change in {lossy.name}: {lossy.changed:.2%}")
+
     screen.print(
-        f"accuracy {done.before / done.recordings:.2%} before ({done.before} of {done.recordings}), "
-        f"{done.after / done.recordings:.2%} in integers ({done.after}): {done.data}; {done.equal} predictions are "
-        f"equal, {done.lost} become wrong, {done.gained} right"
+        f"accuracy {compiled.before / compiled.recordings:.2%} before ({compiled.before} of {compiled.recordings}), "
+        f"{compiled.after / compiled.recordings:.2%} in integers ({compiled.after}): {compiled.data}; {compiled.equal} "
+        f"predictions are equal, {compiled.lost} become wrong, {compiled.gained} right"
     )
     screen.print(
         f"{out}: {network.parameter_bytes:,} bytes of weights, {network.state_bytes:,} bytes of state, "

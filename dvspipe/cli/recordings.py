@@ -57,54 +57,62 @@ def info(recordings: RecordingFiles, *, as_json: AsJson = False, **given: Any) -
         def describe_one(file: Path, _: Progress) -> RecordingInfo:
             return verb_info(file, progress=partial(show, str(file)), **given)
 
-        found = _collect(map_items(describe_one, recordings), len(recordings))
-    failed = len(recordings) - len(found)
+        described = _collect(map_items(describe_one, recordings), len(recordings))
+
+    failed = len(recordings) - len(described)
     if as_json:
-        sys.stdout.write(json.dumps([asdict(one) for one in found], indent=1) + "\n")
+        sys.stdout.write(json.dumps([asdict(one) for one in described], indent=1) + "\n")
     else:
-        for one in found:
+        for one in described:
             _print_description(one)
+
     fail_inputs(failed, len(recordings), "recordings could not be read")
 
 
 def _collect(outcomes: Iterable[Outcome[Path, Value]], files: int) -> list[Value]:
     """Return the results of files and print errors; raise the error of a single file."""
-    found = []
+    values = []
     for outcome in outcomes:
         if outcome.error is None:
-            found.append(outcome.result())
+            values.append(outcome.result())
         elif files == 1:
             raise outcome.error
         else:
             skip(outcome.error)
-    return found
+
+    return values
 
 
-def _print_description(found: RecordingInfo) -> None:
-    screen.print(Text(show_name(found.file)))
+def _print_description(recording: RecordingInfo) -> None:
+    screen.print(Text(show_name(recording.file)))
+
     table = TextTable()
-    table.add_row("format", found.format)
-    table.add_row("sensor", f"{found.width} x {found.height} ({found.sensor_source})")
-    table.add_row("events", f"{found.events:,}")
-    if found.t_first_us is not None and found.t_last_us is not None:
-        table.add_row("time", f"{found.t_first_us:,} to {found.t_last_us:,} us ({found.duration_us * 1e-6:.6g} s)")
-    if found.rate_hz is not None:
-        per_pixel = found.rate_hz / found.width / found.height
+    table.add_row("format", recording.format)
+    table.add_row("sensor", f"{recording.width} x {recording.height} ({recording.sensor_source})")
+    table.add_row("events", f"{recording.events:,}")
+
+    first_us, last_us = recording.t_first_us, recording.t_last_us
+    if first_us is not None and last_us is not None:
+        table.add_row("time", f"{first_us:,} to {last_us:,} us ({recording.duration_us * 1e-6:.6g} s)")
+    if recording.rate_hz is not None:
+        per_pixel = recording.rate_hz / recording.width / recording.height
         digits = ",.0f" if per_pixel >= 100 else ".3g"  # three digits without an exponent
-        table.add_row("rate", f"{found.rate_hz:,.0f} events/s, {per_pixel:{digits}} per pixel")
-    if found.on_fraction is not None:
-        table.add_row("polarity", f"{found.on_fraction:.1%} ON, {1 - found.on_fraction:.1%} OFF")
-    elif found.events:
+        table.add_row("rate", f"{recording.rate_hz:,.0f} events/s, {per_pixel:{digits}} per pixel")
+    if recording.on_fraction is not None:
+        table.add_row("polarity", f"{recording.on_fraction:.1%} ON, {1 - recording.on_fraction:.1%} OFF")
+    elif recording.events:
         table.add_row("polarity", "not counted in this large file; use --read-all to count")
 
-    for key, value in found.attributes.items():
+    # Attributes that the rows above show are left out; of the settings, only changes are listed.
+    for key, value in recording.attributes.items():
         if key not in ("width", "height", "format", "settings"):
             for name, text in _list_values(key, value):
                 table.add_row(name, text)
-    if settings := found.attributes.get("settings"):
+    if settings := recording.attributes.get("settings"):
         changed = list(_list_changed_settings(settings))
         for name, text in changed or [("settings", "defaults")]:
             table.add_row(name, text)
+
     screen.print(table)
 
 
@@ -138,23 +146,31 @@ def check(
     **given: Any,
 ) -> None:
     options = CheckOptions(**given)
-    done_by, share = choose_engine(jobs, engine), parse_shard(shard)
+    workers = choose_engine(jobs, engine)
+    share = parse_shard(shard)
     files = find_recordings(recordings, shard=share)
     note_shard(share, len(files))
+
     with progress() as show:
-        outcomes = check_many(files, options, engine=done_by, progress=show_share(show, len(files)))
+        outcomes = check_many(files, options, engine=workers, progress=show_share(show, len(files)))
         reports = _collect(outcomes, len(files))
+
     failed = len(files) - len(reports)
     if as_json:
         sys.stdout.write(json.dumps([report.to_record() for report in reports], indent=1) + "\n")
+
     for report in [] if as_json else reports:
-        verdict = "wrong" if report.wrong else "unusual" if report.findings else "nothing wrong"
+        verdict = "unusual" if report.findings else "nothing wrong"
+        if report.wrong:
+            verdict = "wrong"
+
         screen.print(
             f"{show_name(report.file)}: {verdict}; {report.format}, {report.width}x{report.height}, "
             f"{report.events:,} events"
         )
         for finding in report.findings:
             screen.print(f"  {finding.severity}: {describe_error(DvspipeError(finding.message, *finding.remedies))}")
+
     if (wrong := sum(report.wrong for report in reports)) or failed:
         unread = f", {failed:,} could not be read" if failed else ""
         code = choose_exit_code(failed, len(files))
@@ -166,6 +182,7 @@ def cut(recording: Path, out: OutputFile, *, overwrite: Overwrite = False, **giv
     part = editing.cut.edit(recording, **given)
     count = _write(part, out, overwrite=overwrite)
     print_summary(out, f"{count_noun(count, 'event')} of {part.sensor}")
+
     if not count:
         empty = f"this part of {recording} is empty; show it with dvspipe view {recording}"
         warn(f"{show_name(out)}: has no events: {empty}")
@@ -187,6 +204,7 @@ def merge(recordings: RecordingFiles, out: OutputFile, *, overwrite: Overwrite =
     if recordings.count(STANDARD) > 1:
         raise ConfigError("merge: standard input (-) can be given only once")
     merged = editing.merge.edit(recordings, **given)
+
     count = _write(merged, out, overwrite=overwrite)
     of_all = f"{count_noun(count, 'event')} of {count_noun(len(recordings), 'recording')}"
     print_summary(out, f"{of_all}, {merged.sensor}")

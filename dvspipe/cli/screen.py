@@ -99,17 +99,20 @@ class _FirstRecord(logging.Filter):
     _passed = False
 
     def filter(self, _: logging.LogRecord) -> bool:
-        passes, self._passed = not self._passed, True
+        passes = not self._passed
+        self._passed = True
         return passes
 
 
 def show_log(level: int) -> None:
     """Print log records of the package with at least this level, and one note on kernel compilation unless quiet."""
     log = logging.getLogger("dvspipe")
-    for handler in [each for each in log.handlers if isinstance(each, _LogLines)]:
+    for handler in [handler for handler in log.handlers if isinstance(handler, _LogLines)]:
         log.removeHandler(handler)  # left by an earlier command in this process
+
     log.addHandler(_LogLines())
     log.setLevel(level)
+
     COMPILATION_LOG.filters = [_FirstRecord()]
     COMPILATION_LOG.disabled = notes.quiet
 
@@ -141,6 +144,7 @@ def as_option(remedy: Remedy) -> str:
     name = remedy.setting.removeprefix("config.")
     if "." in name and not name.startswith("hints."):
         return remedy.explain(f"{name}={remedy.value}")
+
     option = f"--{name.replace('_', '-')}"
     if isinstance(remedy.value, bool):
         return remedy.explain(option if remedy.value else f"{option}=false")
@@ -150,7 +154,8 @@ def as_option(remedy: Remedy) -> str:
 def fail(message: str, code: int) -> None:
     """Print an error line and exit with `code`; after Ctrl-C, use its message and exit code instead."""
     if Interrupt.number is not None:
-        message, code = INTERRUPTED, EXIT_INTERRUPTED
+        message = INTERRUPTED
+        code = EXIT_INTERRUPTED
         Interrupt.is_reported = True
 
     messages.print(Text.assemble(("dvspipe: ", "red"), " ".join(message.split())))
@@ -170,9 +175,9 @@ def fail_inputs(failed: int, inputs: int, what: str) -> None:
 
 def close_output() -> NoReturn:
     """Exit without a message, because the reader closed standard output."""
-    os.dup2(
-        os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
-    )  # otherwise Python fails again when it flushes at exit
+    # Otherwise, Python fails again when it flushes standard output at exit.
+    devnull = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(devnull, sys.stdout.fileno())
     sys.exit(EXIT_CLOSED_PIPE)
 
 
@@ -214,6 +219,7 @@ class TextTable:
         shown, fits = self._choose_columns(width)
 
         table = Table(box=None, padding=(0, COLUMN_GAP, 0, 0), pad_edge=False, show_header=bool(self._headings))
+        # If the columns fit, only optional ones may wrap.
         for k in shown:
             heading = self._headings[k] if self._headings else ""
             table.add_column(
@@ -222,6 +228,7 @@ class TextTable:
                 overflow="fold",
                 no_wrap=fits and heading not in self._optional,
             )
+
         for row in self._rows:
             table.add_row(*(Text(row[k]) for k in shown))
 
@@ -233,9 +240,11 @@ class TextTable:
         lines = [self._headings, *self._rows] if self._headings else self._rows
         widths = [max(map(cell_len, column)) for column in zip(*lines, strict=True)]
         optional = [self._headings.index(heading) for heading in self._optional]
+        # Optional columns wrap, down to this width.
         for k in optional:
             widths[k] = min(widths[k], MIN_WRAPPED_COLUMNS)
 
+        # Omit optional columns, the least important first, until the others fit.
         shown = list(range(len(widths)))
         while not (fits := sum(widths[k] + COLUMN_GAP for k in shown) - COLUMN_GAP <= width) and optional:
             shown.remove(optional.pop(0))
@@ -272,6 +281,7 @@ class _Display:
         with self._drawing:
             if self._live is not None or self._stopped.is_set() or not messages.is_terminal:
                 return
+
             from rich.live import Live
 
             self._live = Live(
@@ -282,13 +292,17 @@ class _Display:
                 redirect_stdout=sys.stdout.isatty(),
             )
             self._live.start(refresh=True)
+
+            # Hooks print results and notes above the drawing; rich installs one only for the console that it draws on.
             for console in _terminals():
                 console.push_render_hook(self._live)
 
     def stop(self) -> None:
         """End the thread, and clear the drawing."""
+        # The thread may be about to draw, so it ends first.
         self._stopped.set()
         self._thread.join()
+
         if self._live is not None:
             for console in _terminals():
                 console.pop_render_hook()
@@ -299,6 +313,7 @@ class _Display:
             if not self._stopped.wait(DRAW_AFTER_S):
                 self.draw()
             return
+
         while not self._stopped.wait(POLL_S):
             if (line := self.activity.next_line(time.monotonic())) is not None:
                 messages.print(line)
@@ -319,6 +334,7 @@ def show_activity() -> Iterator[CommandState]:
     if _Display.running is not None or notes.quiet:
         yield _Display.running.activity if _Display.running is not None else CommandState(time.monotonic())
         return
+
     _Display.running = display = _Display()
     try:
         yield display.activity
@@ -340,8 +356,10 @@ def progress() -> Iterator[ShowProgress]:
             Interrupt.stop_if_requested()
             activity.update(time.monotonic(), stage, done, total, step)
 
+        # Progress is drawn at once, other work only after DRAW_AFTER_S.
         if _Display.running is not None:
             _Display.running.draw()
+
         Interrupt.shows_progress = True
         try:
             yield show_or_stop

@@ -54,10 +54,13 @@ def nmnist(
     """Record MNIST digits with a simulated sensor and the camera motion of N-MNIST; existing files are kept."""
     from ..synthesis import DigitsPlan, write_digits
 
-    made_by, share = choose_engine(jobs, engine, DEFAULT_JOBS), parse_shard(shard)
+    workers = choose_engine(jobs, engine, DEFAULT_JOBS)
+    share = parse_shard(shard)
     plan = DigitsPlan(mnist, count, test, seed, exclude, videos)
+
     with progress() as show:
-        written = write_digits(out, plan, engine=made_by, shard=share, progress=ShownStage(show, "synthetic files"))
+        written = write_digits(out, plan, engine=workers, shard=share, progress=ShownStage(show, "synthetic files"))
+
     screen.print(f"{out}: synthetic recordings of digits: {count + test}, new files: {written}")
     notes.print(
         f"next:\n  {shlex.join(['dvspipe', 'train', 'nmnist-synthetic', f'data.root={out}'])} data.test_root=NMNIST"
@@ -92,13 +95,17 @@ def gestures(
     from ..base.labels import GESTURES
     from ..synthesis import GesturesPlan, write_gestures
 
-    made_by, share = choose_engine(jobs, engine, DEFAULT_JOBS), parse_shard(shard)
+    workers = choose_engine(jobs, engine, DEFAULT_JOBS)
+    share = parse_shard(shard)
     plan = GesturesPlan(people, clips, seed, duration_us, videos, camera, tracks)
+
     with progress() as show:
-        written = write_gestures(out, plan, engine=made_by, shard=share, progress=ShownStage(show, "synthetic clips"))
+        written = write_gestures(out, plan, engine=workers, shard=share, progress=ShownStage(show, "synthetic clips"))
+
     screen.print(
         f"{out}: {plan.count} synthetic clips in {len(GESTURES)} classes, people: {people}, new files: {written}"
     )
+
     if people >= MIN_PEOPLE:
         notes.print(f"next:\n  dvspipe train gesture data.root={out}")
     else:

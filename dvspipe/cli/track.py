@@ -38,12 +38,14 @@ def track(
     if preview:
         require_suffix(preview, "a preview of a track", ".webm")
         claim_output(preview, overwrite=overwrite)
+
     with progress() as show:
-        found = verb(source, **given, video=video, progress=partial(show, "pictures"))
+        tracked = verb(source, **given, video=video, progress=partial(show, "pictures"))
         if preview:
-            write_track_preview(found, source, preview, video=video, progress=partial(show, "preview"))
-        found.write(out)
-    _print(found, out)
+            write_track_preview(tracked, source, preview, video=video, progress=partial(show, "preview"))
+        tracked.write(out)
+
+    _print(tracked, out)
     if preview:
         screen.print(f"preview: {show_name(preview)}")
 
@@ -52,9 +54,11 @@ def _print(track: Track, out: Path) -> None:
     """Print a summary of the track, and a warning if it may be unreliable."""
     lasts_s = (track.times_us[-1] - track.times_us[0]) / 1e6
     missing_s = sum(gap.stop_us - gap.start_us for gap in track.gaps) / 1e6
+
     screen.print(
         f"{show_name(out)}: {len(track.times_us):,} pictures in {lasts_s:.1f} s, "
         f"a person in {track.present.mean():.0%} of them, {len(track.gaps)} gaps ({missing_s:.1f} s)"
     )
+
     if (people := int(track.people.max())) > 1:
         warn(f"{show_name(out)}: {people} people in the video; the largest person is tracked")

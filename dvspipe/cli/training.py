@@ -64,25 +64,31 @@ def train(
     of_folder = is_folder(config)
     if save is not None and (resume or not of_folder):
         raise ConfigError(f"{save}: --save is only for a new run on a folder of recordings (found {config})")
+
     if resume and out is None:
         raise ConfigError("--resume: needs --out FOLDER, the run folder")
     if out is not None and not resume and is_first_process():
         RunFolder(out).check_unused(overwrite=overwrite)  # fail before recordings are read
 
+    # To resume, the configuration of the run is read, with the folder and the settings of this command.
     decoded = None
     if of_folder and resume and out is not None:
         placed = merge_settings({"data": {"root": str(Path(config).expanduser())}}, read_overrides(settings))
         resolved = read_run(RunFolder(out), placed)
     elif of_folder:
         choice = _choose(config, settings, save, overwrite=overwrite)
-        resolved, decoded = choice.config, choice.decoded
+        resolved = choice.config
+        decoded = choice.decoded
     else:
         resolved = build(TrainConfig, read_config(config, settings), config)
+
     folder = find_run_folder(out, resolved.name, overwrite=overwrite)
 
+    # The command repeats the run; after an interruption, the run folder and --resume are added.
     trusted = trust_packages(trust)
     options = [word for package in trusted for word in ("--trust", package)]
     command = shlex.join(["dvspipe", "train", config, *(settings or []), *options])
+
     with show_training("left out" if resolved.optimiser.rule == "readout" else "validation") as callback:
         try:
             run = verbs.train(
@@ -97,10 +103,12 @@ def train(
                 **given,
             )
         except KeyboardInterrupt:
+            # Other processes of torchrun are interrupted, too; only the first prints the command.
             if is_first_process() and folder.config.is_file():
                 resumed = f"{command} -o {shlex.quote(str(folder.path))} --resume"
                 messages.print(f"{resumed} resumes after the last complete epoch, or from the start if there is none")
             raise
+
     if is_first_process():
         _show_run(run, options)
 
@@ -143,18 +151,25 @@ def evaluate(
 
     if out:
         claim_output(out, overwrite=overwrite)
-    corruptions = [corruption for text in corrupt or [] for corruption in _parse_corruptions(text)]
+
+    # Wrong corruptions are refused before torch is imported, which takes seconds.
+    corruptions = []
+    for text in corrupt or []:
+        corruptions += _parse_corruptions(text)
+
     from ..results import CorruptionResult
     from ..training import TrainConfig, evaluate_corrupted
 
     experiment = build(TrainConfig, read_config(config, settings), config)
     given |= {"seed": experiment.seed, "trust": trust_packages(trust)}
+
     result: EvaluationResult | CorruptionResult
     with show_training() as callback:
         if corruptions:
             result = evaluate_corrupted(checkpoint, experiment.data, part, corruptions, callback=callback, **given)
         else:
             result = verbs.evaluate(checkpoint, experiment.data, part, callback=callback, **given)
+
     if as_json:
         sys.stdout.write(result.model_dump_json(indent=1) + "\n")
     elif isinstance(result, CorruptionResult):
@@ -162,6 +177,7 @@ def evaluate(
         _print_corrupted(result)
     else:
         _print_evaluation(result)
+
     if out:
         result.write(out)
 
@@ -173,13 +189,16 @@ def _parse_corruptions(text: str) -> list[Corruption]:
     name, _, strengths = text.partition("=")
     if name == "all" and not strengths:
         return [kind(strength) for kind in CORRUPTION_KINDS.values() for strength in kind.levels]
+
     kind = find_corruption(name)
     if not strengths:
         return [kind(strength) for strength in kind.levels]
+
     try:
         values = [float(value) for value in strengths.split(",")]
     except ValueError as error:
         raise ConfigError(f"--corrupt {text}: wrong strengths (expected numbers, as in drops=0.1,0.5)") from error
+
     return [kind(value) for value in values]
 
 
@@ -187,8 +206,10 @@ def _print_corrupted(result: CorruptionResult) -> None:
     clean = result.clean
     table = TextTable("corruption", "strength", "accuracy", "correct", right=("strength", "accuracy", "correct"))
     table.add_row("none", "", f"{clean.accuracy:.1%}", clean.correct)
+
     for row in result.corrupted:
         table.add_row(row.corruption, f"{row.strength:g}", f"{row.accuracy:.1%}", row.correct)
+
     screen.print(table)
 
 
@@ -209,33 +230,40 @@ def demo(
     if out is not None:
         RunFolder(out).check_unused(overwrite=overwrite)
     folder = out or RunFolder.find_free(Path("runs"), "demo", overwrite=overwrite).path
+
     look = show_first(folder, announce=notes.print)
     print_predictions([look.prediction])
     notes.print(f"report: {look.page} (synthetic)")
+
     if not minutes:
         return
+
     notes.print("measuring the speed of rendering and training")
     speed = measure_speed()
     config = choose_training(speed, 60 * minutes)
     data = config.data
     assert isinstance(data, GesturesConfig)
+
     notes.print(
         f"\nplan for {minutes:g} min (rendering a clip takes {speed.clip_s:.2f} s, training on it "
         f"{1000 * speed.step_s:.0f} ms): {data.train_people} people for training, {data.test_people} other people for "
         f"testing, {config.optimiser.epochs} epochs; fine-tuning starts from the included network {CLASSIFIER}, "
         "trained on other people"
     )
+
     with show_training() as callback:
-        done = run_demo(folder, config, callback, notes.print)
-    before = done.before
+        result = run_demo(folder, config, callback, notes.print)
+
+    before = result.before
     screen.print(
         f"test accuracy (synthetic) of {CLASSIFIER} before fine-tuning: {before.accuracy:.1%}, {before.correct} of "
         f"{before.samples}; after fine-tuning:"
     )
-    print_test(done.run)
-    print_predictions([done.prediction])
-    notes.print(f"\nall outputs are in {folder} (synthetic); start with {done.run.folder.report}; next:")
-    for command in done.next_commands:
+
+    print_test(result.run)
+    print_predictions([result.prediction])
+    notes.print(f"\nall outputs are in {folder} (synthetic); start with {result.run.folder.report}; next:")
+    for command in result.next_commands:
         notes.print(f"  {command}")
 
 
@@ -247,16 +275,21 @@ def _choose(folder: str, settings: list[str] | None, save: Path | None, *, overw
 
     if save is not None:
         claim_output(save, overwrite=overwrite)
+
     with progress() as show:
         choice = choose_settings(folder, read_overrides(settings), ShownStage(show, "recordings"))
     text = choice.to_yaml()
+
+    # All processes of torchrun choose the same settings; only the first prints and writes them.
     if is_first_process():
         screen.print(Text(text))
         for warning in choice.warnings:
             warn(warning)
+
         if save is not None:
             write_text(save, text)
             screen.print(f"{save}: these settings; edit the file, or override them with KEY=VALUE\n")
+
     return choice
 
 
@@ -300,12 +333,15 @@ def print_test(run: TrainingRun) -> None:
     test = run.test
     kind = " (synthetic)" if test.synthetic_test else ""
     chosen = "" if test.readout_fitted else f"; epoch {test.chosen_epoch}, {run.choice}"
+
     screen.print(f"test accuracy{kind} {test.accuracy:.1%}, {test.correct} of {test.samples}: {test.data}{chosen}")
+
     if test.correct_before is not None:
         share = test.correct_before / test.samples
         screen.print(f"before fitting the readout{kind} {share:.1%}, {test.correct_before} of {test.samples}")
     if test.baseline:
         screen.print(f"ReLU network of the same shape, on the sum of all steps{kind} {test.baseline.accuracy:.1%}")
+
     for finding in test.findings:
         screen.print(Text(f"- {finding.text} ({', '.join(finding.settings)})"))
     if test.settings_to_try:
@@ -315,9 +351,11 @@ def print_test(run: TrainingRun) -> None:
 def _print_evaluation(result: EvaluationResult) -> None:
     table = TextTable("class", "recordings", "correct", "confused with", right=("recordings", "correct"))
     for k, (name, row) in enumerate(zip(result.classes, result.confusion, strict=True)):
+        # Pairs of a count and a class, sorted by both: the most confused classes first.
         others = sorted(((count, j) for j, count in enumerate(row) if j != k and count), reverse=True)
         confused = ", ".join(f"{result.classes[j]} {count}" for count, j in others[:MAX_CONFUSIONS])
         table.add_row(name, sum(row), row[k], confused)
+
     screen.print(table)
     screen.print(
         f"accuracy{' (synthetic)' if result.synthetic else ''} {result.accuracy:.1%}, {result.correct} of "

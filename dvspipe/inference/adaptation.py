@@ -90,10 +90,12 @@ def check_adaptable(classifier: Classifier, strength: float = STRENGTH) -> None:
     name = classifier.checkpoint or "the classifier"
     if not 0 <= strength <= 1:
         raise ConfigError(f"strength = {strength:g}: out of range (expected 0 to 1)")
+
     _refuse_module(name, classifier.config)
     if not find_norms(classifier.network):
         kind = classifier.config.network.kind
         raise CheckpointError(f"{name}: cannot be adapted (found network.kind = {kind} without batch norm)")
+
     if classifier.moments is None:
         raise CheckpointError(
             f"{name}: cannot be adapted (found a checkpoint of an earlier version, without the class statistics "
@@ -118,11 +120,15 @@ def adapt_classifier(
     for number, recording in enumerate(recordings):
         name = "events" if isinstance(recording, Events) else str(recording)
         collector.read(recording, NamedStep(progress or ignore_progress, name, number, len(recordings)))
+
+    # Ctrl-C stops the work at a call of the progress, so it is called for each batch, too.
     poll = partial(progress, len(recordings), len(recordings)) if progress else None
     result = _adapt_norms(classifier, collector.spikes(), strength, poll)
+
     windows = count_noun(len(collector.sample), "window")
     note = f"{ADAPTED} {windows} of {count_noun(collector.recordings, 'recording')}"
     adapted = Classifier(note_training(classifier.config, note), result.network, moments=result.moments)
+
     classes = classifier.config.classes
     record = AdaptationRecord(
         checkpoint=classifier.checkpoint or "",
@@ -184,20 +190,26 @@ class _Collector:
         self, classifier: Classifier, config: InferConfig, sensor: SensorSizeLike | None, hints: HintsLike
     ) -> None:
         self._classifier = classifier
-        self._sensor, self._hints = sensor, hints
+        self._sensor = sensor
+        self._hints = hints
         self._config = config
+
+        # Two samples exist at once: of all recordings, and of the recording that is read.
         bins = classifier.window_bins(config)
         grid = bins.grid(classifier.config.sensor)
         window_bytes = bins.steps * bins.channels * grid.width * grid.height * bins.dtype.itemsize
         self._max_windows = max(MIN_WINDOWS, min(MAX_WINDOWS, MAX_WINDOW_BYTES // (2 * window_bytes)))
+
         self._rng = np.random.default_rng(0)
         self.sample = _Sample(self._max_windows)
-        self.found, self.recordings = 0, 0
+        self.found = 0
+        self.recordings = 0
         self.skipped: list[DvspipeError] = []
 
     def read(self, recording: RecordingLike, progress: Progress) -> None:
         """Sample windows of a recording that are not quiet; quiet windows are known only at its end."""
-        sample, numbers = _Sample(self._max_windows), itertools.count()
+        sample = _Sample(self._max_windows)
+        numbers = itertools.count()
 
         def add_windows(windows: Sequence[Window], logits: NDArray[np.float32]) -> None:
             for window, label in zip(windows, logits.argmax(1).tolist(), strict=True):
@@ -214,9 +226,11 @@ class _Collector:
         except DvspipeError as error:
             self.skipped.append(error)
             return
+
         quiet = is_quiet(prediction.timeline, self._config.segments)
         self.found += int(np.sum(~quiet))
         self.recordings += 1
+
         for label, sampled in sample:
             if not quiet[sampled.number]:
                 self.sample.add(label, sampled)
@@ -225,11 +239,13 @@ class _Collector:
         """Return the sampled windows as one tensor, [T, N, C, H, W]; too few windows are an error."""
         if self.skipped and not self.recordings:
             raise self.skipped[0]
+
         if len(self.sample) < MIN_WINDOWS:
             raise DataError(
                 f"too few windows to adapt to (found {count_noun(self.found, 'window')} in "
                 f"{count_noun(self.recordings, 'recording')}, without quiet windows, expected at least {MIN_WINDOWS})"
             )
+
         return torch.from_numpy(np.stack([window.spikes for _, window in self.sample], axis=1))
 
 
@@ -255,9 +271,11 @@ def _adapt_norms(
     assert classifier.moments is not None
     network = copy.deepcopy(classifier.network)
     batches = spikes.split(max(1, classifier.max_images // len(spikes)), dim=1)
+
     outputs, measured = _measure(network, batches, poll)
     before = outputs.argmax(1)
     strength *= _balance_factor(torch.bincount(before, minlength=outputs.shape[1]).double())
+
     sources = find_norms(classifier.network)
     shifted: list[_AdaptedNorm] = []
     for _ in sources:
@@ -266,10 +284,12 @@ def _adapt_norms(
             _shift_norm(source, moments, shares, values, strength)
             for source, moments, values in zip(sources, classifier.moments.norms, measured, strict=True)
         ]
-        for norm, each in zip(find_norms(network), shifted, strict=True):
-            norm.running_mean, norm.running_var = each.mean, each.variance
+        for norm, statistics in zip(find_norms(network), shifted, strict=True):
+            norm.running_mean = statistics.mean
+            norm.running_var = statistics.variance
         outputs, measured = _measure(network, batches, poll)
-    adapted = ClassMoments(tuple(each.moments for each in shifted), classifier.moments.features)
+
+    adapted = ClassMoments(tuple(statistics.moments for statistics in shifted), classifier.moments.features)
     return _AdaptedNetwork(network, adapted, strength, before, outputs.argmax(1))
 
 
@@ -297,6 +317,7 @@ def _measure(
         if poll:
             poll()
         parts.append(measure_norms(network, batch.to(device)))
+
     outputs, measured = zip(*parts, strict=True)
     return torch.cat(outputs), [torch.cat(norm) for norm in zip(*measured, strict=True)]
 
@@ -315,13 +336,17 @@ def _shift_norm(source: BatchNorm, moments: Tensor, shares: Tensor, measured: Te
     Moments are means and log variances: of the classes on the training sensor, [K, 2, channels], and of the windows,
     [N, 2, channels]. `shares` are the class probabilities of each window, [N, K].
     """
+    # The mixture of the predicted classes explains a part of the moments; the rest is the change of the sensor.
     running_mean, running_variance = _statistics(source)
     mean = running_mean.double().cpu()
     variance = running_variance.double().cpu()
     change = measured - mix_moments(shares, moments)
+
+    # Changes of the mean are in deviations, so channels of different scales are shrunk together.
     deviation = (variance + source.eps).sqrt()
     shift = strength * _shrink_mean(change[:, 0] / deviation) * deviation
     growth = strength * _shrink_mean(change[:, 1]).clamp(-MAX_GROWTH, MAX_GROWTH)
+
     return _AdaptedNorm(
         (mean + shift).to(running_mean),
         (variance * growth.exp()).to(running_variance),
@@ -332,6 +357,8 @@ def _shift_norm(source: BatchNorm, moments: Tensor, shares: Tensor, measured: Te
 def _shrink_mean(changes: Tensor) -> Tensor:
     """Return the mean of the changes [N, channels], shrunk towards 0 by the positive-part James-Stein estimator."""
     mean = changes.mean(0)
+
+    # Expected square of the mean if nothing changed: the variance of the mean, summed over the channels.
     chance = changes.var(0).sum() / len(changes)
     return mean * (1 - chance / mean.square().sum().clamp(min=1e-30)).clamp(min=0)
 
@@ -344,9 +371,12 @@ def _describe_shifts(source: Network, adapted: Network) -> Iterator[NormShift]:
     for number, (before, after) in enumerate(zip(find_norms(source), find_norms(adapted), strict=True), start=1):
         mean, variance = _statistics(before)
         new_mean, new_variance = _statistics(after)
+
+        # Both are relative to the deviation before: a shift in deviations, and a growth of the deviation as a share.
         deviation = (variance + before.eps).sqrt()
         shift = (new_mean - mean) / deviation
         spread = (new_variance + after.eps).sqrt() / deviation - 1
+
         yield NormShift(
             name=f"norm{number}",
             mean=float(shift.square().mean().sqrt()),

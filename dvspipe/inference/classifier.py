@@ -158,13 +158,20 @@ class Classifier:
         if network is None or not isinstance(config, ClassifierConfig):
             name = str(config) if isinstance(config, str | Path) else "gesture-synthetic"
             raise CheckpointError(f"Classifier: found no network; use Classifier.load({name!r}) for a checkpoint")
+
         if joints is not None and joints.classes != config.classes:
             raise CheckpointError(
                 f"{checkpoint}: its joint network has other classes (found {', '.join(joints.classes)}, expected "
                 f"{', '.join(config.classes)})"
             )
-        self.config, self.modules, self.joints = config, modules, joints
-        self.checkpoint, self.moments = checkpoint, moments
+
+        self.config = config
+        self.modules = modules
+        self.joints = joints
+        self.checkpoint = checkpoint
+        self.moments = moments
+
+        # The memory of a forward pass is bounded by the output of the first layer.
         grid = config.bins.grid(config.sensor)
         channels = MODULE_CHANNELS if isinstance(config.network, ModuleConfig) else config.network.channels[0]
         image_bytes = 4 * grid.width * grid.height * max(config.bins.channels, channels)
@@ -183,11 +190,14 @@ class Classifier:
                 f"{self.checkpoint or 'Classifier'}: its network is compiled to integers, and can only classify "
                 "(expected the original classifier)"
             )
+
         return self.runner.network
 
     def __repr__(self) -> str:
-        name, config = self.checkpoint or "in memory", self.config
+        name = self.checkpoint or "in memory"
+        config = self.config
         shape = f"{len(config.classes)} classes, sensor {config.sensor}, {config.bins.steps} steps"
+
         return f"Classifier({name!r}, {config.network.kind}, {shape})"
 
     @cached_property
@@ -231,22 +241,27 @@ class Classifier:
         name = pin_checkpoint(path)
         if engine == "integer" or stores_integers(name):
             return cls._load_integers(name)
+
         modules = ModuleSource.of(trust, network)
         try:
             loaded = read_checkpoint(name, device, modules)
             from .joints import find_joints
         except ModuleNotFoundError as error:
+            # Included checkpoints have a copy in integers, which does not need torch.
             if name in shipped_checkpoints():
                 log.warning("%s: in integers, because %s is not installed", name, error.name)
                 return cls._load_integers(name)
+
             raise CheckpointError(
                 f"{name}: needs {error.name}, which is not installed (expected a classifier compiled to integers)"
             ) from error
+
         return cls(loaded.config, loaded.network, name, loaded.moments, modules, joints=find_joints(name))
 
     @classmethod
     def _load_integers(cls, name: str) -> Classifier:
         name = name + INTEGER_ENDING if name in shipped_checkpoints() else name
+
         compiled = IntegerClassifier.load(name)
         return cls(compiled.config, compiled.network, name)
 
@@ -326,6 +341,7 @@ class Classifier:
             True
         """
         settings = as_settings(InferConfig, config, named, self.predict)
+
         return self.classify(self.open(recording, settings, sensor=sensor, hints=hints), settings, progress)
 
     def framed(
@@ -342,6 +358,8 @@ class Classifier:
             'full'
         """
         framed = as_settings(InferConfig, config, named).with_defaults(self.config.framing)
+
+        # The hop of the training belongs to its windows, and is not used for other ones.
         is_set = framed.hop_us is not None or framed.window_us is not None or framed.stateful
         return framed if is_set else framed.model_copy(update={"hop_us": self.config.hop_us})
 
@@ -357,6 +375,7 @@ class Classifier:
             ('fit = crop (trained with null)',)
         """
         trained = self.config.framing.model_dump(mode="json")
+
         used = self.framed(config).model_dump(mode="json", include=set(trained))
         return tuple(
             f"{key} = {show_value(now)} (trained with {show_value(before)})"
@@ -391,13 +410,16 @@ class Classifier:
             EventError: If `recording` is neither a file nor events.
         """
         config = self.framed(as_settings(InferConfig, config, named, self.open))
+
         if not isinstance(recording, str | Path | Events):
             raise EventError(f"recording: found {type(recording).__name__}, expected a file or Events")
         file_or_events = recording if isinstance(recording, Events) else Path(recording)
+
         size = None if sensor is None else SensorSize.of(sensor)
         source = open_source(file_or_events, self.config.sensor, config, sensor=size, hints=hints, progress=progress)
         for warning in source.warnings:
             log.warning("%s", warning)
+
         return source
 
     def classify(
@@ -425,33 +447,42 @@ class Classifier:
         """
         config = self.framed(config, **named)
         source = recording if isinstance(recording, EventSource) else self.open(recording, config)
+
         joints = self._find_joints(source, config)
         bins = self.window_bins(config)
+
+        # With joints, the film is read twice: its events first, then its pictures.
         report = progress or ignore_progress
         passes = None if joints is None else 2
         reader = Reader(source, bins.step_us, NamedStep(report, "events", 0, passes))
+
         with self.runner.count_activity() as activity:
             if config.stateful:
                 outputs = self._classify_stateful(bins, config, reader)
             else:
                 outputs = self._classify_windows(bins, config, reader, on_windows)
+
         if not reader.events:
             raise _no_events_error(reader, config)
         if not outputs.spans:
             raise _too_short_error(source.name, bins, reader)
+
         layers = activity()
         timeline = self._to_timeline(outputs, bins.window_us, reader.steps)
         basis: Basis = "events"
+
         if joints is not None:
             combined = _combine_joints(timeline, source, joints, NamedStep(report, "joints", 1, passes))
             basis = "events" if combined is timeline else "joints and events"
             timeline = combined
+
         return self._summarize(reader, timeline, config, layers, basis)
 
     def _find_joints(self, source: EventSource, config: InferConfig) -> JointClassifier | None:
         """Return the joint network to combine with events; None: events alone."""
         if config.pose is False or (config.pose is None and (self.joints is None or source.film is None)):
             return None
+
         from .joints import included_classifier
 
         remedy = Remedy("config.pose", False, "classify events alone")
@@ -461,8 +492,10 @@ class Classifier:
                 f"{len(self.config.classes)} classes, starting with {self.config.classes[0]})",
                 remedy,
             )
+
         if source.film is None:
             raise ConfigError(f"{source.name}: pose needs a video (found events)", remedy)
+
         return self.joints or included_classifier()
 
     def window_bins(self, config: InferConfig) -> BinConfig:
@@ -472,8 +505,10 @@ class Classifier:
             ConfigError: If a length is not a multiple of the network's time step, is given although the network's
                 windows are not defined by time, or the network cannot be stateful.
         """
-        bins, network = self.config.bins, self.config.network
+        bins = self.config.bins
+        network = self.config.network
         step_us = bins.step_us
+
         reason = ""
         if isinstance(network, ModuleConfig) and not network.has_explicit_state:
             reason = f"network.call = {network.call} does not return its state (expected sequence_state or step_state)"
@@ -490,15 +525,18 @@ class Classifier:
                     f"{names[0]}: cannot be set, because the network's windows are defined by {unit}, not by time"
                 )
             return bins
+
         if config.window_us is not None:
             steps = _count_steps("window", config.window_us, step_us)
             bins = build(BinConfig, bins.model_dump() | {"steps": steps}, "window")
+
         if config.hop_us is not None and config.stateful:
             _count_steps("hop", config.hop_us, step_us)
         if config.hop_us is not None and config.hop_us < step_us:
             raise ConfigError(
                 f"hop of {config.hop_us / 1000:g} ms: shorter than the network's time step of {step_us / 1000:g} ms"
             )
+
         return bins
 
     def _classify_windows(
@@ -508,13 +546,18 @@ class Classifier:
         batch_size = max(1, min(MAX_WINDOWS, self.max_images // bins.steps))
         hop_us = (config.hop_us or bins.window_us) if bins.by == "time" else None
         outputs = _Outputs([], [], hop_us, lag_us=bins.window_us // 2)
-        windows = (each for each in _encode_windows(bins, config, reader) if _is_covered(each, bins, hop_us, reader))
-        while batch := list(itertools.islice(windows, batch_size)):
+
+        covered = (
+            window for window in _encode_windows(bins, config, reader) if _is_covered(window, bins, hop_us, reader)
+        )
+        while batch := list(itertools.islice(covered, batch_size)):
             outputs.spans.extend(InputSpan(window.start_us, window.end_us, window.events) for window in batch)
+
             spikes = cast("WindowSpikes", np.stack([window.spikes for window in batch], axis=1))
             outputs.logits.append(self.runner.classify(spikes))
             if on_windows:
                 on_windows(batch, outputs.logits[-1])
+
         reader.classified_us = sum(span.end_us - span.start_us for span in outputs.spans)
         return outputs
 
@@ -522,21 +565,31 @@ class Classifier:
         """Classify with one continuous network state; see `StatefulRun`."""
         step_us = bins.step_us
         hop = (config.hop_us or step_us) // step_us
+
+        # Half of the weight of a running mean with the time constant T is older than T log 2.
         lag_us = round(bins.window_us * math.log(2))
         outputs = _Outputs([], [], hop * step_us, lag_us=lag_us, stateful=True)
+
         start_us, stream = find_start(reader.parts())
         run = StatefulRun(self.runner, bins, len(self.config.classes), start_us=start_us, hop=hop)
         steps = encode_steps(stream, bins, start_us=start_us, pause_steps=bins.steps)
-        for block in group_steps(steps, max(2, min(bins.steps, self.max_images - 1))):
+
+        # A group can have one step more than its size; see `group_steps`.
+        group_size = max(2, min(bins.steps, self.max_images - 1))
+        for block in group_steps(steps, group_size):
             outputs.add(run.add(block))
             reader.classified_us += len(block) * step_us
+
         outputs.add(run.finish())
         return outputs
 
     def _to_timeline(self, outputs: _Outputs, window_us: int, steps: StepCounts) -> Timeline:
         start_us, end_us, events = np.array(outputs.spans, np.int64).reshape(-1, 3).T
         logits = np.concatenate(outputs.logits)
-        hop_us, lag_us = outputs.hop_us, outputs.lag_us
+        hop_us = outputs.hop_us
+        lag_us = outputs.lag_us
+
+        # Whether a time is quiet depends on the events near the centre of its window, not on all of them.
         nearby_events = events
         if hop_us is not None:
             half_us = max(hop_us, window_us // 4) // 2
@@ -544,6 +597,7 @@ class Classifier:
             nearby_events = steps.between(
                 np.maximum(centers_us - half_us, start_us), np.minimum(centers_us + half_us, end_us)
             )
+
         return Timeline(
             t_start_us=start_us,
             t_end_us=end_us,
@@ -565,12 +619,16 @@ class Classifier:
         basis: Basis,
     ) -> Prediction:
         """Combine the predictions over time into a prediction for the recording."""
+        # Quiet windows do not count, unless all are quiet.
         quiet = is_quiet(timeline, config.segments)
         used = quiet if quiet.all() else ~quiet
         mean = timeline.probabilities[used].mean(axis=0)
+
         label = int(mean.argmax())
         classes = self.config.classes
-        t_first_us, t_end_us = reader.first_us, reader.last_us + 1
+        t_first_us = reader.first_us
+        t_end_us = reader.last_us + 1
+
         return Prediction(
             file=reader.source.name,
             label=label,
@@ -608,6 +666,7 @@ def _combine_joints(timeline: Timeline, source: EventSource, joints: JointClassi
 
     assert source.film is not None  # see _find_joints
     film = source.film()
+
     try:
         track = track_pictures(
             film.pictures(),
@@ -620,16 +679,20 @@ def _combine_joints(timeline: Timeline, source: EventSource, joints: JointClassi
     except VideoError as error:
         log.warning("%s; classified from events alone", error)
         return timeline
+
+    # Windows without a visible person keep their probabilities: without a change, no window shows one.
     combined = joints.combine(timeline.probabilities, track, timeline.t_start_us, timeline.t_end_us)
     if np.array_equal(combined, timeline.probabilities):
         log.warning("%s: shows nobody for long enough; classified from events alone", source.name)
         return timeline
+
     return replace(timeline, probabilities=combined)
 
 
 def _start_runner(network: Network | IntegerNetwork, max_images: int, bins: BinConfig) -> IntegerRunner | TorchRunner:
     if isinstance(network, IntegerNetwork):
         return IntegerRunner(network)
+
     from .torch_runner import TorchRunner
 
     return TorchRunner(network.eval(), max_images=max_images, counted=bins.dtype.kind == "u")
@@ -661,41 +724,50 @@ def _encode_windows(bins: BinConfig, config: InferConfig, reader: Reader) -> Ite
 
 def _is_covered(window: Window, bins: BinConfig, hop_us: int | None, reader: Reader) -> bool:
     """Return whether the recording covers at least MIN_PART of the time or events that the window adds."""
+    # The first window adds all of its time, later ones only their hop: the rest was in the windows before.
     if hop_us is not None:
         added_us = bins.window_us if window.start_us <= reader.first_us else min(hop_us, bins.window_us)
         return reader.last_us - window.start_us >= bins.window_us - MIN_PART * added_us
+
     return bins.by == "recording" or window.events >= MIN_PART * bins.window_events
 
 
 def _no_events_error(reader: Reader, config: InferConfig) -> DataError:
     """Return the error for a recording without events; the region of a film is named, because only it is simulated."""
-    source, region = reader.source, reader.source.looked_at[0]
+    source = reader.source
+    region = source.looked_at[0]
     if not reader.recorded and (region.width, region.height) != (source.picture.width, source.picture.height):
         remedy = Remedy("config.roi", "full", "classify the complete picture")
         return DataError(f"{source.name}: has no events in the region {region} of {source.picture}", remedy)
+
     if not reader.recorded:
         return DataError(f"{source.name}: has no events")
+
     reason = "is in the region" if config.fit == "crop" or config.roi not in (None, "full") else "remains after scaling"
     return DataError(f"{source.name}: none of its {count_noun(reader.recorded, 'event')} {reason}")
 
 
 def _too_short_error(name: str, bins: BinConfig, reader: Reader) -> DataError:
     if bins.by == "events":
-        found = f"has {count_noun(reader.events, 'event')}"
-        return DataError(f"{name}: {found}, less than half the network's window of {bins.window_events:,}")
+        extent = f"has {count_noun(reader.events, 'event')}"
+        return DataError(f"{name}: {extent}, less than half the network's window of {bins.window_events:,}")
+
     lasts_us = reader.last_us - reader.first_us
-    found = f"lasts {lasts_us * 1e-6:.3g} s, less than half the window of {bins.window_us * 1e-6:.3g} s"
+    extent = f"lasts {lasts_us * 1e-6:.3g} s, less than half the window of {bins.window_us * 1e-6:.3g} s"
+
     shorter_us = max(1, lasts_us // bins.step_us) * bins.step_us
-    return DataError(f"{name}: {found}", Remedy("config.window_us", shorter_us, "choose a shorter window"))
+    return DataError(f"{name}: {extent}", Remedy("config.window_us", shorter_us, "choose a shorter window"))
 
 
 def _count_steps(name: str, length_us: int, step_us: int) -> int:
     """Return the number of steps in `length_us`, which must be a multiple of the step."""
     steps, remainder = divmod(length_us, step_us)
+
     if remainder:
         nearest = " and ".join(f"{step_us * count / 1000:.15g} ms" for count in (steps, steps + 1) if count)
         raise ConfigError(
             f"{name} of {length_us / 1000:.15g} ms: not a multiple of the network's time step of {step_us / 1000:g} ms "
             f"(nearest: {nearest})"
         )
+
     return steps

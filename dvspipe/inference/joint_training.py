@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from ..parallel import Progress, ignore_progress
 from .joints import Float32s, JointClassifier, JointNetwork
 
-LEARNING_RATE, WEIGHT_DECAY, WARM_UP = 3e-3, 1e-2, 0.15
+LEARNING_RATE = 3e-3
+WEIGHT_DECAY = 1e-2
+WARM_UP = 0.15  # share of the steps with a rising learning rate
 LABEL_SMOOTHING = 0.1
 MAX_DECAY = 0.99  # moving average of the weights
 
@@ -34,6 +36,7 @@ def count_correct(joints: JointClassifier, windows: JointWindows) -> int:
     """Return the number of windows that a joint network classifies correctly."""
     with torch.no_grad():
         predicted = joints.network(torch.from_numpy(windows.curves)).argmax(dim=1).numpy()
+
     return int((predicted == windows.labels).sum())
 
 
@@ -54,20 +57,28 @@ def train_joints(
     torch.manual_seed(seed)
     network = JointNetwork(len(classes))
     mean = copy.deepcopy(network)
+
     optimiser = torch.optim.AdamW(network.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, LEARNING_RATE, total_steps=steps, pct_start=WARM_UP)
+
     for step in range(1, steps + 1):
         batch = draw(rng)
         logits = network(torch.from_numpy(batch.curves))
+
         labels = torch.from_numpy(batch.labels)
         loss = torch.nn.functional.cross_entropy(logits, labels, label_smoothing=LABEL_SMOOTHING)
+
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
         schedule.step()
+
+        # The mean forgets the initial weights soon: in step n, its decay is at most n / (n + 9).
         decay = min(MAX_DECAY, step / (step + 9))
         with torch.no_grad():
             for old, new in zip(mean.state_dict().values(), network.state_dict().values(), strict=True):
                 old.copy_(decay * old + (1 - decay) * new if new.is_floating_point() else new)
+
         progress(step, steps)
+
     return JointClassifier(mean.eval(), weight, tuple(classes))

@@ -27,8 +27,10 @@ from ..results import RunFolder
 
 Float32s = NDArray[np.float32]
 
-JOINT_STEPS, JOINT_STEP_US = 24, 60_000
-JOINT_WINDOW_US, JOINT_HOP_US = JOINT_STEPS * JOINT_STEP_US, 360_000
+JOINT_STEPS = 24
+JOINT_STEP_US = 60_000
+JOINT_WINDOW_US = JOINT_STEPS * JOINT_STEP_US
+JOINT_HOP_US = 360_000
 MAX_AWAY_US = 350_000  # maximum distance between a step and the nearest picture with a person
 MIN_KNOWN = 0.7  # minimum share of steps with such a picture in a window
 JOINT_LOOKS_HZ = 20.0  # maximum rate of pictures for the pose network
@@ -51,6 +53,7 @@ class JointNetwork(nn.Module):
             convolution = nn.Conv1d(inputs, channels, kernel, stride=stride, padding=kernel // 2)
             layers += [convolution, nn.BatchNorm1d(channels), nn.ReLU(), nn.Dropout(0.1)]
             inputs = channels
+
         self.convolutions = nn.Sequential(*layers)
         self.linear = nn.Linear(2 * inputs, classes)
 
@@ -58,6 +61,7 @@ class JointNetwork(nn.Module):
         """Return the logits [N, K]; velocities are computed from the positions."""
         positions = curves[..., :POSITIONS]
         velocities = torch.diff(positions, dim=1, prepend=positions[:, :1]) / TYPICAL_STEP
+
         features = self.convolutions(torch.cat([curves, velocities], dim=-1).transpose(1, 2))
         return torch.as_tensor(self.linear(torch.cat([features.mean(dim=2), features.amax(dim=2)], dim=1)))
 
@@ -74,7 +78,9 @@ class JointClassifier:
     def load(cls, path: Path = WEIGHTS) -> Self:
         """Load a joint network; default: the included network."""
         metadata, tensors = read_tensors(path, "a joint network")
+
         try:
+            # A file without classes has the gestures of DVS128 Gesture.
             stored = metadata.get("classes")
             classes = GESTURES if stored is None else CLASSES.validate_json(stored)
             network = JointNetwork(len(classes))
@@ -82,6 +88,7 @@ class JointClassifier:
             weight = float(metadata.get("weight", ""))
         except (RuntimeError, ValueError) as error:
             raise CheckpointError(f"{path}: not a joint network ({' '.join(str(error).split())})") from error
+
         return cls(network.eval(), weight, classes)
 
     def save(self, path: Path) -> None:
@@ -93,8 +100,10 @@ class JointClassifier:
 
     def classify_part(self, track: Track, start_us: int, stop_us: int) -> Float32s:
         """Return the mean probabilities by joints of a part of a film, float32 [K]."""
+        # The last window reaches at most half of its length beyond the part.
         starts_us = np.arange(start_us, max(start_us + 1, stop_us - JOINT_WINDOW_US // 2), JOINT_HOP_US)
         curves, _ = sample_curves(track, starts_us, starts_us + JOINT_WINDOW_US)
+
         with torch.no_grad():
             return np.asarray(self.network(torch.from_numpy(curves)).softmax(dim=1).mean(dim=0).numpy())
 
@@ -106,8 +115,10 @@ class JointClassifier:
         Windows without a visible person keep the probabilities by events.
         """
         curves, visible = sample_curves(track, start_us, end_us)
+
         with torch.no_grad():
             by_joints = self.network(torch.from_numpy(curves)).log_softmax(dim=1).numpy()
+
         combined = average_logs(probabilities, by_joints, self.weight)
         return np.where(visible[:, None], combined, probabilities)
 
@@ -115,8 +126,8 @@ class JointClassifier:
 def find_joints(checkpoint: str) -> JointClassifier | None:
     """Load the joint network of a run, or of the run of a checkpoint file; None if the run has none."""
     path = Path(checkpoint)
-    found = RunFolder(path).joints if path.is_dir() else path.with_name(RunFolder(path).joints.name)
-    return JointClassifier.load(found) if found.is_file() else None
+    joints = RunFolder(path).joints if path.is_dir() else path.with_name(RunFolder(path).joints.name)
+    return JointClassifier.load(joints) if joints.is_file() else None
 
 
 @cache
@@ -148,13 +159,17 @@ def trace_arms(track: Track) -> NDArray[np.float64]:
     The last four columns are the confidences of elbow and wrist, right then left.
     """
     arms = measure_arms(track)
+
+    # A hand is the middle between index finger and little finger.
     hands = []
     for side in OUTWARDS:
         wrist, index, pinky = from_shoulder(track, side, ("wrist", "index", "pinky"))
         hands.append(((index + pinky) / 2 - wrist) / arms.arm_m)
+
     between_wrists = (track.point("left_wrist") - track.point("right_wrist")) / arms.arm_m
     positions = [arms.right.elbow, arms.right.wrist, arms.left.elbow, arms.left.wrist, between_wrists, *hands]
     joints = [JOINTS.index(f"{side}_{joint}") for side in OUTWARDS for joint in ("elbow", "wrist")]
+
     return np.concatenate([*positions, track.confidence[:, joints]], axis=1)[track.present]
 
 
@@ -167,6 +182,8 @@ def sample_curves(
     """
     curves = trace_arms(track)
     visible_us = track.times_us[track.present]
+
+    # The steps are symmetric about the centre of the window.
     centers_us = (start_us + end_us) // 2
     offsets_us = JOINT_STEP_US * np.arange(JOINT_STEPS) - JOINT_STEP_US * (JOINT_STEPS - 1) // 2
     steps_us = centers_us[:, None] + offsets_us
@@ -174,5 +191,6 @@ def sample_curves(
     starts = np.searchsorted(visible_us, steps_us - MAX_AWAY_US)
     stops = np.searchsorted(visible_us, steps_us + MAX_AWAY_US, side="right")
     visible = (stops > starts).mean(axis=1) >= MIN_KNOWN  # share of steps with a nearby picture of the person
+
     sampled = np.stack([np.interp(steps_us, visible_us, curve) for curve in curves.T], axis=-1)
     return sampled.astype(np.float32), visible

@@ -113,10 +113,12 @@ class ClassifyOptions(Settings):
             FileError: If the recording or its label file is missing or cannot be read.
         """
         labels = self.find_label_file(task)
+
         try:
             status = task.source.stat()
         except OSError as error:
             raise FileError(f"{task.source}: cannot be read ({error.strerror})") from error
+
         digest = None if labels is None else hashlib.sha256(read_bytes(labels, MAX_LABEL_BYTES)).hexdigest()
         return Dependencies(
             source=str(task.source.resolve()),
@@ -187,21 +189,27 @@ def classify_many(
     options = as_settings(ClassifyOptions, options, named, classify_many)
     _check_labels(options.labels, len(tasks))
     run = options.record_run(classifier, tasks)
+
     if finished is None:
         finished = () if overwrite else find_finished(tasks, run, options)
     waiting = [task for task in tasks if task not in finished]
+
     uses_workers = engine.leaves(len(waiting))
     if uses_workers and (not classifier.checkpoint or classifier.modules.network is not None):
         raise ConfigError(
             f"engine = {engine}: workers load the network from a checkpoint (found a network in memory); use engine = "
             "Processes() to classify in this process"
         )
+
+    # A worker may have been killed after it stored a prediction, and before the manifest recorded it.
     for out in {task.out for task in finished if task.out is not None}:
         Manifest(out).finish([task.source for task in finished if task.out == out])
+
     if options.adapt:
         from .adaptation import check_adaptable
 
         check_adaptable(classifier)
+
     classify = _ClassifyTask(run, options, None if uses_workers else classifier, classifier.modules.trust, overwrite)
     return _classify_all(classify, tasks, waiting, engine, progress)
 
@@ -214,12 +222,14 @@ def _digest_files(paths: Sequence[Path]) -> str:
         with suppress(OSError):
             status = path.stat()
             digest.update(f" {status.st_size} {status.st_mtime_ns}\n".encode())
+
     return digest.hexdigest()
 
 
 def _check_labels(labels: Path | None, recordings: int) -> None:
     if labels is None:
         return
+
     if not labels.exists():
         raise FileError(f"{labels}: label file or folder does not exist")
     if not labels.is_dir() and recordings > 1:
@@ -235,11 +245,13 @@ def _classify_all(
     """Classify the waiting recordings; with `options.adapt`, first adapt the network to all tasks."""
     predictions: list[Prediction] = []
     try:
+        # Adaptation reads all recordings before they are classified: each pass is half of the progress.
         if classify.options.adapt and waiting:
             count = len(waiting)
             adapting = _Half(progress or ignore_progress, 0, count)
             progress = _Half(progress or ignore_progress, count / 2, count)
             classify = replace(classify, classifier=_adapt(classify, tasks, adapting))
+
         for outcome in map_items(classify, waiting, engine=engine, progress=progress):
             if outcome.value is not None and classify.options.out is not None:
                 predictions.append(outcome.value.as_stored())
@@ -255,6 +267,7 @@ def _adapt(classify: _ClassifyTask, tasks: Sequence[Task], progress: Progress) -
 
     options = classify.options
     sources = [task.source for task in tasks]
+
     return adapt_classifier(
         classify.load(), sources, options.config, sensor=options.sensor, hints=options.hints, progress=progress
     ).classifier
@@ -298,17 +311,21 @@ def find_finished(tasks: Sequence[Task], run: InferenceRun, options: ClassifyOpt
     if options.out is None:
         return {}
     OutputFolder(options.out).check(run)
+
     finished = {}
     for task in tasks:
         folder = OutputFolder(options.out).of(task.name)
         if not folder.answer.is_file():
             continue
+
         try:
             dependencies = options.record_dependencies(task, run)
         except DvspipeError:
             continue  # raised again during classification
+
         if (prediction := folder.find_current(dependencies)) is not None:
             finished[task] = prediction
+
     return finished
 
 
@@ -326,8 +343,9 @@ def summarize_answers(folder: OutputFolder, run: InferenceRun, known: Sequence[P
     predictions = folder.find_predictions(run, known, with_segments=False)
     if not predictions:
         return
+
     folder.write_predictions(predictions)
-    if (scores := add_scores(each.scores for each in predictions)) is not None:
+    if (scores := add_scores(prediction.scores for prediction in predictions)) is not None:
         scores.write(folder.scores)
     else:
         folder.scores.unlink(missing_ok=True)
@@ -354,12 +372,14 @@ class _ClassifyTask:
     def __call__(self, task: Task, progress: Progress) -> Prediction:
         if task.out is None:
             return self._classify(task, progress)
+
         folder = OutputFolder(task.out).of(task.name)
         if folder.answer.is_file() and not self.overwrite:
             stored = folder.find_current(self.options.record_dependencies(task, self.run))
             if stored is not None:  # stored by a worker that was killed before it replied
                 Manifest(task.out).finish([task.source])
                 return stored
+
         with Manifest(task.out).record(task.source, folder.path, self.run.digest) as entry:
             prediction = self._classify(task, progress)
             entry.events = prediction.events
@@ -373,33 +393,45 @@ class _ClassifyTask:
         classifier = self.load()
         options = self.options
         passes = 2 if options.draw is None else 3  # search the person, classify, draw pictures
+
+        # Read the labels first: an error in them should not cost a classification.
         labels = options.find_label_file(task)
         spans = None if labels is None else read_spans(labels, self.run.classes)
+
         config = classifier.framed(options.config).for_recording(task.name.as_posix())
         search = NamedStep(progress, "search", 0, passes)
         source = classifier.open(task.source, config, sensor=options.sensor, hints=options.hints, progress=search)
+
         # recorded before the recording is read, to notice changes in the meantime
         depends_on = None if options.out is None else options.record_dependencies(task, self.run)
+
         prediction = classifier.classify(source, options.config, NamedStep(progress, "classify", 1, passes))
         prediction = prediction.model_copy(update={"folder": str(task.name), "depends_on": depends_on})
         if spans is not None:
-            timeline, segments = prediction.timeline, prediction.segments
+            timeline = prediction.timeline
+            segments = prediction.segments
             scores = score(timeline, segments, spans, options.config.segments, self.run.window_us)
             prediction = prediction.model_copy(
                 update={"labels": tuple(span.to_row() for span in spans), "scores": scores}
             )
+
         if options.out is not None:
             self._store(OutputFolder(options.out), prediction, source, NamedStep(progress, "pictures", 2, passes))
+
         return prediction
 
     def _store(self, out: OutputFolder, prediction: Prediction, source: EventSource, progress: Progress) -> None:
-        folder, windows = out.of(prediction.folder), prediction.to_windows()
+        folder = out.of(prediction.folder)
+        windows = prediction.to_windows()
         out.write_run(self.run)
         folder.write_rows(windows, prediction.segments)
+
         if self.options.draw is not None:
             frames = None if source.pictures is None else source.pictures().pictures()
             shown = RecordingView(source.overview.sensor, _report_parts(source, progress), frames)
             self.options.draw(folder, prediction, windows, shown, self.run.classes)
+
+        # Written last: it marks a complete prediction.
         prediction.write(folder.answer)
 
 
@@ -411,6 +443,7 @@ def _load_classifier(checkpoint: str, trust: tuple[str, ...]) -> Classifier:
 def _report_parts(source: EventSource, progress: Progress) -> Iterator[Events]:
     """Yield the parts of a recording; report progress before each part (the callback may stop the work)."""
     first_us, last_us = source.span_us or (0, 0)
+
     for part in source.overview.parts():
         progress(int(part.t[0]) - first_us if len(part) else 0, last_us - first_us)
         yield part

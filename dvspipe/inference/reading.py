@@ -34,16 +34,20 @@ class RateHistogram:
         """Count the next part of a recording."""
         if not len(events):
             return
+
         self.start_us = int(events.t[0]) if self.start_us is None else self.start_us
+        # Twice the bin length in half as many bins: earlier counts are added in pairs.
         while events.t[-1] - self.start_us >= MAX_RATE_BINS * self.bin_us:
             self.counts = np.pad(self.counts.reshape(-1, 2).sum(axis=1), (0, MAX_RATE_BINS // 2))
             self.bin_us *= 2
+
         edges_us = self.start_us + np.arange(MAX_RATE_BINS + 1) * self.bin_us
         self.counts += np.diff(np.searchsorted(events.t, edges_us))
 
     def summarize(self) -> EventRates:
         """Convert to a record, without the bins after the last event."""
         used = int(np.flatnonzero(self.counts)[-1]) + 1 if self.counts.any() else 0
+
         return EventRates(start_us=self.start_us, bin_us=self.bin_us, counts=tuple(self.counts[:used].tolist()))
 
 
@@ -60,19 +64,28 @@ class StepCounts:
         """Count the next part of a recording."""
         if not len(events):
             return
+
         self.start_us = int(events.t[0]) if self.start_us is None else self.start_us
         steps = (events.t - self.start_us) // self.step_us
+
+        # Events are sorted, so a step has consecutive events; `first` is the index of each step's first event.
         first = np.flatnonzero(np.diff(steps, prepend=-1))
         self._steps.append(steps[first])
         self._counts.append(np.diff(first, append=len(steps)))
 
     def between(self, start_us: NDArray[np.int64], end_us: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the number of events in N time intervals, int64 [N], whose ends are rounded to steps, 1 at least."""
+        # total[k] is the number of events in the first k nonempty steps.
         steps = np.concatenate([np.zeros(0, np.int64), *self._steps])
         total = np.concatenate([[0], np.cumsum(np.concatenate([np.zeros(0, np.int64), *self._counts]))])
+
+        # Half a step before the origin, a floor division rounds to the nearest step.
         origin_us = (self.start_us or 0) - self.step_us // 2
-        first, stop = (start_us - origin_us) // self.step_us, (end_us - origin_us) // self.step_us
-        before, through = np.searchsorted(steps, first), np.searchsorted(steps, np.maximum(stop, first + 1))
+        first = (start_us - origin_us) // self.step_us
+        stop = (end_us - origin_us) // self.step_us
+
+        before = np.searchsorted(steps, first)
+        through = np.searchsorted(steps, np.maximum(stop, first + 1))
         return np.asarray(total[through] - total[before])
 
 
@@ -90,13 +103,19 @@ class Reader:
     """
 
     def __init__(self, source: EventSource, step_us: int, progress: Progress) -> None:
-        self.source, self._step_us, self._progress = source, step_us, progress
+        self.source = source
+        self._step_us = step_us
+        self._progress = progress
         self.classified_us = 0
         self._start()
 
     def _start(self) -> None:
-        self.recorded, self.rates, self._done_us = 0, RateHistogram(), 0
-        self.events, self.first_us, self.last_us = 0, 0, 0
+        self.recorded = 0
+        self.rates = RateHistogram()
+        self._done_us = 0
+        self.events = 0
+        self.first_us = 0
+        self.last_us = 0
         self.steps = StepCounts(self._step_us)
 
     def parts(self) -> Iterator[Events]:
@@ -106,12 +125,14 @@ class Reader:
             self.steps.add(part)
             if len(part):
                 self.first_us = self.first_us if self.events else int(part.t[0])
-                self.events, self.last_us = self.events + len(part), int(part.t[-1])
+                self.events += len(part)
+                self.last_us = int(part.t[-1])
             yield part
 
     def _count_recorded(self, part: Events) -> None:
         self.rates.add(part)
         self.recorded += len(part)
+
         first_us, last_us = self.source.span_us or (0, 0)
         self._done_us = int(part.t[-1]) - first_us if len(part) else self._done_us
         self._progress(self._done_us, last_us - first_us)

@@ -104,15 +104,21 @@ def adapt_readout(
     network = copy.deepcopy(require_linear(classifier.network))
     numbers = _parse_labels(classifier, recordings, labels)
     windowed = as_settings(InferConfig, config, named, adapt_readout).windowed()
+
     features: list[Tensor] = []
     for number, recording in enumerate(recordings):
         if progress:
             progress(number, len(recordings))
+
         source = classifier.open(recording, windowed, sensor=sensor, hints=hints)
         features.append(_extract_features(classifier, source, windowed))
-    counts = torch.tensor([len(each) for each in features])
-    joined, truth = torch.cat(features), torch.tensor(numbers).repeat_interleave(counts)
-    before, name = find_readout(network), classifier.checkpoint or "the network"
+
+    # All windows of a recording are left out together in the cross-validation, because they are similar.
+    counts = torch.tensor([len(rows) for rows in features])
+    joined = torch.cat(features)
+    truth = torch.tensor(numbers).repeat_interleave(counts)
+    before = find_readout(network)
+    name = classifier.checkpoint or "the network"
     fit = fit_readout(
         joined,
         truth,
@@ -121,10 +127,13 @@ def adapt_readout(
         classes=find_features(classifier.moments, truth, classifier.config.classes, name),
         temperature=classifier.config.temperature,
     )
+
     replace_readout(network, fit.readout)
     note = f"{FITTED} {count_noun(len(joined), 'window')} of {count_noun(len(features), 'recording')}"
+
     if progress:
         progress(len(recordings), len(recordings))
+
     return ReadoutAdaptation(
         Classifier(note_training(classifier.config, note), network, moments=classifier.moments),
         fit.penalty,
@@ -140,6 +149,7 @@ def _parse_labels(classifier: Classifier, recordings: Sequence[object], labels: 
         raise DataError("recordings: empty list (found 0, expected at least 1)")
     if len(labels) != len(recordings):
         raise DataError(f"labels: one per recording is needed (found {len(labels)}, expected {len(recordings)})")
+
     classes = classifier.config.classes
     numbers = []
     for label in labels:
@@ -149,20 +159,23 @@ def _parse_labels(classifier: Classifier, recordings: Sequence[object], labels: 
                 f"labels: unknown class (found {label!r}, expected {', '.join(classes)}, or 0 to {len(classes) - 1})"
             )
         numbers.append(int(number))
+
     return numbers
 
 
 def _extract_features(classifier: Classifier, source: EventSource, config: InferConfig) -> Tensor:
     """Return the features [N, F + 1] of windows that are not quiet, or of all windows if all are quiet."""
-    found: list[Tensor] = []
+    collected: list[Tensor] = []
     device = next(classifier.network.parameters()).device
 
     def collect(windows: Sequence[Window], _logits: NDArray[np.float32]) -> None:
         spikes = torch.from_numpy(np.stack([window.spikes for window in windows], axis=1))
         parts = spikes.split(max(1, classifier.max_images // len(spikes)), dim=1)
-        found.extend(read_features(classifier.network, part.to(device)) for part in parts)
+        collected.extend(read_features(classifier.network, part.to(device)) for part in parts)
 
     prediction = classifier.classify(source, config, on_windows=collect)
-    features = torch.cat(found)
+    features = torch.cat(collected)
+
+    # Which windows are quiet depends on the complete recording, so it is known only now.
     active = torch.from_numpy(~is_quiet(prediction.timeline, config.segments))
     return features[active] if bool(active.any()) else features

@@ -55,11 +55,14 @@ def find_label_file(labels: Path, recording: Path, name: Path) -> Path:
     """
     if not labels.is_dir():
         return labels
+
     file = f"{recording.name.removesuffix(''.join(recording.suffixes[-1:]))}{SUFFIX}"
-    found = next((path for path in (labels / name.with_name(file), labels / file) if path.is_file()), None)
-    if found is None:
+    candidates = (labels / name.with_name(file), labels / file)
+    label_file = next((path for path in candidates if path.is_file()), None)
+    if label_file is None:
         raise DataError(f"{recording}: label file not found (expected {file} in {labels})")
-    return found
+
+    return label_file
 
 
 def read_spans(path: Path, classes: Sequence[str]) -> tuple[LabelledSpan, ...]:
@@ -81,6 +84,7 @@ def read_spans(path: Path, classes: Sequence[str]) -> tuple[LabelledSpan, ...]:
         if span.name not in classes:
             raise DataError(f"{path}: unknown class (found {span.name!r}, expected {', '.join(classes)})")
         spans.append(LabelledSpan(span.start_us, span.end_us, classes.index(span.name), span.name))
+
     return tuple(spans)
 
 
@@ -100,16 +104,21 @@ def score(
         config: Thresholds of certain predictions.
         window_us: Window length in microseconds.
     """
+    # Predictions are compared with the label at the centre of their window; unlabelled times do not count.
     truth = _label_times(timeline.center_us, spans)
     labelled = truth >= 0
     labels = timeline.labels
+
     K = timeline.probabilities.shape[1]
     confusion = np.zeros((K, K), np.int64)
     np.add.at(confusion, (truth[labelled], labels[labelled]), 1)
+
     probabilities = timeline.probabilities.max(axis=1, initial=0).astype(np.float64)[labelled]
     first, second, third = _count_calibration(probabilities, (truth == labels)[labelled])
+
     seen_us = np.arange(1, SEEN_POINTS + 1) * (SEEN_WINDOWS * window_us) // SEEN_POINTS
     lasting, correct = _count_seen(timeline, spans, seen_us)
+
     labelled_segments = [segment for segment in segments if segment.label is not None]
     return TimeScores(
         confusion=tuple(map(tuple, confusion.tolist())),
@@ -128,23 +137,27 @@ def _label_times(times_us: NDArray[np.int64], spans: Sequence[LabelledSpan]) -> 
     truth = np.full(len(times_us), -1, np.int64)
     for span in spans:
         truth[(times_us >= span.t_start_us) & (times_us < span.t_end_us)] = span.label
+
     return truth
 
 
 def _count_calibration(probabilities: NDArray[np.float64], correct: NDArray[np.bool_]) -> list[tuple[float, ...]]:
     """Return number of predictions, sum of probabilities and number of correct predictions per probability bin."""
+    # A probability of exactly 1 belongs to the last bin.
     bins = np.minimum((probabilities * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
     sums = [np.bincount(bins, weights, CALIBRATION_BINS) for weights in (None, probabilities, correct)]
-    return [tuple(each.astype(np.float64).tolist()) for each in sums]
+    return [tuple(sum_per_bin.astype(np.float64).tolist()) for sum_per_bin in sums]
 
 
 def _count_matched(segments: Sequence[SegmentRow], spans: Sequence[LabelledSpan]) -> int:
+    # Numbers of the labels: a label counts once, even if several segments match it.
     matched: set[int] = set()
     for segment in segments:
         overlaps = [_overlap(segment, span) if span.label == segment.label else 0.0 for span in spans]
         best = int(np.argmax(overlaps)) if overlaps else -1
         if best >= 0 and overlaps[best] >= MIN_OVERLAP:
             matched.add(best)
+
     return len(matched)
 
 
@@ -152,6 +165,7 @@ def _overlap(segment: SegmentRow, span: LabelledSpan) -> float:
     """Return the intersection over union of two time spans."""
     intersection_us = min(segment.t_end_us, span.t_end_us) - max(segment.t_start_us, span.t_start_us)
     union_us = max(segment.t_end_us, span.t_end_us) - min(segment.t_start_us, span.t_start_us)
+
     return max(0, intersection_us) / union_us
 
 
@@ -160,9 +174,11 @@ def _measure_delays(
 ) -> tuple[int | None, ...]:
     delays = []
     for span in spans:
+        # A prediction is known at the end of its window.
         inside = certain & (timeline.t_end_us > span.t_start_us) & (timeline.t_end_us <= span.t_end_us)
         correct = np.flatnonzero(inside & (timeline.labels == span.label))
         delays.append(int(timeline.t_end_us[correct[0]]) - span.t_start_us if len(correct) else None)
+
     return tuple(delays)
 
 
@@ -172,7 +188,9 @@ def _count_seen(timeline: Timeline, spans: Sequence[LabelledSpan], seen_us: NDAr
     labels = timeline.labels
     for span in spans:
         lasting = seen_us <= span.t_end_us - span.t_start_us
+        # Index of the last prediction that is known at each time seen; -1 if there is none.
         latest = np.searchsorted(timeline.t_end_us, span.t_start_us + seen_us, side="right") - 1
         correct = (latest >= 0) & (labels[latest] == span.label) if len(labels) else np.zeros(len(seen_us), bool)
         counts += np.stack([lasting, lasting & correct])
+
     return counts

@@ -16,7 +16,8 @@ from ..results import SegmentRow, Timeline
 UNCERTAIN = "uncertain"
 FLAT = -1  # state without a class: no class is probable, or the window differs from the training
 QUIET_STATE = -2  # state without a class: too few events
-BUSY_PERCENTILE, CALM_PERCENTILE = 90, 10  # percentiles of the numbers of nearby events
+BUSY_PERCENTILE = 90  # percentile of the numbers of nearby events
+CALM_PERCENTILE = 10
 SMOOTHING = 0.75  # length of the moving average of the probabilities, relative to a window
 CALM_SHARE = 0.25  # calm times with fewer events than this share of busy times show only noise
 
@@ -77,6 +78,7 @@ def find_segments(
     least_us = timeline.window_us // 2 if config.least_us is None else config.least_us
     states = _apply_hysteresis(timeline, config)
     runs = _merge_short(_find_runs(states, intervals_us, t_first_us, t_end_us), least_us)
+
     middle_us = intervals_us.mean(axis=1)
     segments = []
     for start_us, stop_us, state in runs:
@@ -90,14 +92,18 @@ def find_segments(
             probability=float(probabilities.mean()) if len(probabilities) else 0.0,
         )
         segments.append(segment)
+
     return tuple(segments)
 
 
 def _apply_hysteresis(timeline: Timeline, config: SegmentConfig) -> list[int]:
     """Return the state of each prediction: a class, FLAT or QUIET_STATE."""
     probabilities = timeline.smooth(int(SMOOTHING * timeline.window_us))
-    quiet, familiar = is_quiet(timeline, config).tolist(), timeline.familiar.tolist()
-    states, state = [], FLAT
+    quiet = is_quiet(timeline, config).tolist()
+    familiar = timeline.familiar.tolist()
+
+    states = []
+    state = FLAT
     for row, best, quiet_now, is_familiar in zip(
         probabilities, probabilities.argmax(axis=1).tolist(), quiet, familiar, strict=True
     ):
@@ -135,6 +141,7 @@ def _find_runs(states: list[int], intervals_us: NDArray[np.int64], t_first_us: i
         if stop_us > start_us:
             runs.append(_Run(start_us, stop_us, state))
             previous_end_us = stop_us
+
     if t_end_us > previous_end_us:
         runs.append(_Run(previous_end_us, t_end_us, QUIET_STATE))
     return _merge_equal(runs)
@@ -157,6 +164,7 @@ def _merge_short(runs: list[_Run], least_us: int) -> list[_Run]:
         merged.append(run)
         while len(merged) > 2 and merged[-3].state == merged[-1].state >= 0 and _is_bridgeable(merged[-2], least_us):
             merged[-3:] = [merged[-3]._replace(end_us=merged[-1].end_us)]
+
     if len(merged) > 1:
         merged = [run if run.length_us >= least_us else run._replace(state=FLAT) for run in merged]
     return _merge_equal([run._replace(state=max(run.state, FLAT)) for run in merged])
@@ -172,13 +180,17 @@ def is_quiet(timeline: Timeline, config: SegmentConfig) -> NDArray[np.bool_]:
     Sensors produce noise events even if nothing moves. If calm times of a recording have far fewer events than busy
     times, times with hardly more events than calm times are quiet, unless they are shorter than half a window.
     """
+    # The calm rate is a threshold only if it is far below the busy rate: then, calm times show only sensor noise.
     nearby = timeline.nearby_events
     calm, busy = np.percentile(nearby, [CALM_PERCENTILE, BUSY_PERCENTILE]) if len(timeline) else (0.0, 0.0)
     quiet = nearby < (config.noise * calm if calm < CALM_SHARE * busy else 0.0)
-    at_us, window_us = timeline.center_us, timeline.window_us
+
+    at_us = timeline.center_us
+    window_us = timeline.window_us
     for previous, following in pairwise(np.flatnonzero(~quiet)):
         if 2 * (at_us[following] - at_us[previous]) < window_us:
             quiet[previous:following] = False
+
     return np.asarray(quiet | _has_few_events(timeline, nearby, config))
 
 

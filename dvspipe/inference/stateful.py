@@ -37,7 +37,8 @@ class _RunningMean:
     """Mean of the first T outputs, then an exponential moving average: output n has the weight max(1 / n, 1 / T)."""
 
     def __init__(self, bins: BinConfig, classes: int, start_us: int) -> None:
-        self._bins, self._start_us = bins, start_us
+        self._bins = bins
+        self._start_us = start_us
         self._recent: deque[int] = deque(maxlen=bins.steps)  # number of events in each of the last T steps
         self.value = np.zeros(classes, np.float32)
         self.steps = 0
@@ -87,8 +88,12 @@ class StatefulRun:
         hop: int,
         copies: int = 1,
     ) -> None:
-        self._runner, self._bins, self._classes = runner, bins, classes
-        self._start_us, self._hop, self._copies = start_us, hop, copies
+        self._runner = runner
+        self._bins = bins
+        self._classes = classes
+        self._start_us = start_us
+        self._hop = hop
+        self._copies = copies
         self._state: object = None
         self._mean = _RunningMean(bins, classes, start_us)
         self._shown_us: int | None = None  # end of the last output
@@ -97,17 +102,22 @@ class StatefulRun:
         """Classify consecutive steps, of which only the first may follow a pause; return the outputs they complete."""
         if block[0].is_first:
             start_us = self._start_us + block[0].number * self._bins.step_us
-            self._state, self._mean = None, _RunningMean(self._bins, self._classes, start_us)
+            self._state = None
+            self._mean = _RunningMean(self._bins, self._classes, start_us)
+
+        # A step between two pauses is processed twice for equal rounding. Its state is not needed: a next step would be
+        # the first after a pause.
         is_single = len(block) == 1 and self._copies == 1 and block[0].is_first
         spikes = cast("WindowSpikes", np.stack([step.spikes for step in block]))
         outputs, state = self._runner.run(spikes, self._state, copies=2 if is_single else self._copies)
         self._state = None if is_single else state
-        found = []
+
+        shown = []
         for step, output in zip(block, outputs, strict=True):
             self._mean.add(output, step.events)
             if (step.number + 1) % self._hop == 0:
-                found.append(self._show())
-        return found
+                shown.append(self._show())
+        return shown
 
     def finish(self) -> list[StepOutput]:
         """Return the output of the last steps, if they are not the end of a hop."""
@@ -130,8 +140,11 @@ def group_steps(steps: Iterable[Step], size: int) -> Iterator[list[Step]]:
             yield group
             group = []
         group.append(step)
+
+        # Keep two steps for the next group: it has at least two steps, even if the next one follows a pause.
         if len(group) == size + 2:
             yield group[:size]
             group = group[size:]
+
     if group:
         yield group

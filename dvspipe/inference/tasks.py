@@ -52,17 +52,20 @@ def plan_tasks(
         FileError: If the output folder is a file or contains a source folder, a source folder has no recordings, or two
             recordings would have the same folder of predictions.
     """
-    sources, out = as_paths(sources), None if out is None else Path(out)
+    sources = as_paths(sources)
+    out = None if out is None else Path(out)
     if out is not None and out.exists() and not out.is_dir():
         raise FileError(f"{out}: not a folder for the predictions (found a file)", OTHER_FOLDER)
+
     out_path = None if out is None else out.resolve()
     for source in sources:
         if source.is_dir() and out_path in (source.resolve(), *source.resolve().parents):
             raise FileError(f"{out}: output folder contains the recordings of {source}", OTHER_FOLDER)
 
     def is_excluded(path: Path) -> bool:
-        place = Path(os.path.realpath(path))  # Path.resolve fails for a link to itself
-        return path.name.endswith(SUFFIX) or place == out_path or out_path in place.parents or _is_output(path)
+        real_path = Path(os.path.realpath(path))  # Path.resolve fails for a link to itself
+        is_inside = real_path == out_path or out_path in real_path.parents
+        return path.name.endswith(SUFFIX) or is_inside or _is_output(path)
 
     is_single = len(sources) == 1 and not sources[0].is_dir()
     manifest = None if is_single else out
@@ -72,14 +75,17 @@ def plan_tasks(
         if out is None:
             tasks[source] = Task(source, name)
             continue
+
         if name in tasks:
             raise FileError(
                 f"{out / name}: folder of the predictions for both {tasks[name].source} and {source}; give the folder "
                 "that contains both recordings"
             )
+
         if (out / name).is_file():
             raise FileError(f"{out / name}: not a folder for the prediction of {source} (found a file)", OTHER_FOLDER)
         tasks[name] = Task(source, name, manifest)
+
     return [task for task in tasks.values() if is_single or task.name in shard]
 
 

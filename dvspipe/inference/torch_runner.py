@@ -22,15 +22,20 @@ class TorchRunner:
     """
 
     def __init__(self, network: Network, *, max_images: int, counted: bool) -> None:
-        self.network, self._max_images, self._counted = network, max_images, counted
+        self.network = network
+        self._max_images = max_images
+        self._counted = counted
 
     def classify(self, spikes: WindowSpikes) -> NDArray[np.float32]:
         """Return the logits [B, K] of windows [T, B, C, H, W], computed in chunks of `max_images`."""
+        # A network that does not stream needs all steps at once.
         chunk = max(1, self._max_images // spikes.shape[1]) if self.network.streams else len(spikes)
-        outputs, state = [], None
+        outputs = []
+        state = None
         for first in range(0, len(spikes), chunk):
             output, state = self._forward(torch.from_numpy(spikes[first : first + chunk]), state)
             outputs.append(output)
+
         return np.asarray(np.concatenate(outputs).mean(axis=0))
 
     def run(self, spikes: WindowSpikes, state: object, *, copies: int = 1) -> tuple[NDArray[np.float32], object]:
@@ -45,6 +50,7 @@ class TorchRunner:
     @torch.no_grad()
     def _forward(self, spikes: torch.Tensor, state: State | None) -> tuple[NDArray[np.float32], State]:
         device = next(self.network.parameters()).device
+
         outputs, after = self.network(spikes.to(device), state)
         return outputs.float().cpu().numpy(), after
 

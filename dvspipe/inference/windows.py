@@ -84,7 +84,9 @@ class StepEncoder:
     """Encoder of the time steps of a recording, part by part; arguments as in `encode_steps`."""
 
     def __init__(self, bins: BinConfig, start_us: int, pause_steps: int) -> None:
-        self._bins, self._start_us, self._pause_steps = bins, start_us, pause_steps
+        self._bins = bins
+        self._start_us = start_us
+        self._pause_steps = pause_steps
         self._state: EncoderState | None = None
         self._number = 0  # number of the next step
         self._counts: deque[int] = deque()  # number of events per step, starting at the next step
@@ -93,14 +95,18 @@ class StepEncoder:
 
     def add(self, part: Events) -> Iterator[Step]:
         """Add the next part of the recording, and yield the steps that it completes."""
-        step_us, together = self._bins.step_us, min(MAX_STEPS, self._pause_steps)
+        # Encode at most as many steps at once as a pause has: a longer pause is then between two heads, not inside one.
+        step_us = self._bins.step_us
+        together = min(MAX_STEPS, self._pause_steps)
         while len(part):
             first = self._step_at(int(part.t[0]))
             head, part = _split_at(part, self._start_us + (first + together) * step_us)
+
             if first - self._last - 1 > self._pause_steps:
                 yield from self.finish()
             if self._state is None:
                 self._state = self._start(head.sensor, first)
+
             self._count(head)
             complete, self._state = encode_part(head, self._state)
             yield from self._number_steps(complete)
@@ -115,7 +121,8 @@ class StepEncoder:
         return (t_us - self._start_us) // self._bins.step_us
 
     def _start(self, sensor: SensorSize, first: int) -> EncoderState:
-        self._number, self._is_first = first, True
+        self._number = first
+        self._is_first = True
         self._counts.clear()
         return start_encoding(sensor, self._bins, start_us=self._start_us + first * self._bins.step_us)
 
@@ -124,6 +131,8 @@ class StepEncoder:
         steps = np.arange(self._number + len(self._counts), self._last + 1)
         starts = np.searchsorted(events.t, self._start_us + steps * self._bins.step_us)
         counts = np.diff(starts, prepend=0, append=len(events)).tolist()
+
+        # counts[0] belongs to the last step that is counted already; the others are new steps.
         if self._counts:
             self._counts[-1] += counts[0]
         self._counts.extend(counts[1:])
@@ -131,7 +140,8 @@ class StepEncoder:
     def _number_steps(self, encoded: Iterable[WindowSpikes]) -> Iterator[Step]:
         for spikes in encoded:
             yield Step(self._number, spikes, self._counts.popleft() if self._counts else 0, self._is_first)
-            self._number, self._is_first = self._number + 1, False
+            self._number += 1
+            self._is_first = False
 
 
 def _split_at(part: Events, at_us: int) -> tuple[Events, Events]:
@@ -144,17 +154,20 @@ def slide(parts: Iterable[Events], bins: BinConfig, hop_us: int) -> Iterator[Win
     """Yield the windows of a recording that start every `hop_us` microseconds; windows without events are skipped."""
     start_us, stream = find_start(parts)
     number = 0
+
     pending = Events.empty(SensorSize(width=1, height=1))
     for part in stream:
         pending = concatenate([pending, part], part.sensor) if len(pending) else part
         while len(pending):
             number, pending = _skip_to_events(pending, bins, start_us, hop_us, number)
             begin_us = start_us + number * hop_us
+            # A window is complete once an event after its end was read.
             if not len(pending) or pending.t[-1] < begin_us + bins.window_us:
                 break
             yield from _encode_window(pending, bins, begin_us)
             number += 1
 
+    # The remaining windows end after the last event.
     while len(pending):
         number, pending = _skip_to_events(pending, bins, start_us, hop_us, number)
         yield from _encode_window(pending, bins, start_us + number * hop_us)
@@ -165,13 +178,16 @@ def find_start(parts: Iterable[Events]) -> tuple[int, Iterator[Events]]:
     """Return the time of the first event (0 without events), and the nonempty parts."""
     stream = (part for part in parts if len(part))
     first = next(stream, None)
+
     return (0, stream) if first is None else (int(first.t[0]), itertools.chain([first], stream))
 
 
 def _skip_to_events(pending: Events, bins: BinConfig, start_us: int, hop_us: int, number: int) -> tuple[int, Events]:
     """Return the first window >= `number` that ends after the first event, and the events since its start."""
+    # Window k ends at start + k * hop + window; it must end after the first event.
     number = max(number, (int(pending.t[0]) - start_us - bins.window_us) // hop_us + 1)
     _, pending = _split_at(pending, start_us + number * hop_us)
+
     return number, pending
 
 
@@ -195,11 +211,15 @@ def encode_complete(parts: Callable[[], Iterable[Events]], bins: BinConfig) -> I
 
     `parts` reads the recording from its start, twice: the steps depend on the times of the first and the last event.
     """
-    count, first_us, last_us = 0, 0, 0
+    count = 0
+    first_us = 0
+    last_us = 0
     for part in parts():
         if len(part):
             first_us = int(part.t[0]) if not count else first_us
-            count, last_us = count + len(part), int(part.t[-1])
+            count += len(part)
+            last_us = int(part.t[-1])
+
     if count:
         steps = list(encode_stream(parts(), bins, start_us=first_us, last_us=last_us))
         yield Window(first_us, last_us + 1, count, np.stack(steps))

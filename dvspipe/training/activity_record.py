@@ -42,16 +42,17 @@ def record_activity(
     wrong: Sequence[WrongPrediction],
 ) -> ActivityRecord:
     """Record the activity of a network on the test recordings."""
-    places = {sample.name: number for number, sample in enumerate(data.test)}
+    number_of_name = {sample.name: number for number, sample in enumerate(data.test)}
     labels = _sample_evenly(np.unique(tensors.labels).tolist(), MAX_EXAMPLES)
     numbers = [int(np.flatnonzero(tensors.labels == label)[0]) for label in labels]
+
     return ActivityRecord(
         step_us=bins.step_us,
         steps=bins.steps,
         recordings=len(tensors),
         layers=tuple(layers),
         examples=tuple(_example(network, tensors, data, number) for number in numbers),
-        wrong=tuple(_image(tensors[places[each.name]][0]) for each in wrong[:MAX_WRONG]),
+        wrong=tuple(_image(tensors[number_of_name[prediction.name]][0]) for prediction in wrong[:MAX_WRONG]),
         kernels=tuple(_kernels(network)),
     )
 
@@ -59,21 +60,30 @@ def record_activity(
 def _kernels(network: Network) -> Iterator[KernelRecord]:
     """Yield the kernels of layers trained by STDP, in input pixels."""
     layers = [module for module in network.modules() if isinstance(module, IntegrateAndFire)]
-    stride, shown = 1, torch.empty(0)
+    stride = 1
+    shown = torch.empty(0)
     for number, layer in enumerate(layers, start=1):
         weight = layer.weight.detach().cpu()
+
+        # A kernel of a later layer is a sum of the shown kernels of the layer before it, weighted by its own weights
+        # and shifted by the stride of that layer in input pixels.
         shown = weight if number == 1 else nn.functional.conv_transpose2d(weight, shown, stride=stride)
-        kernels = tuple(tuple(_rounded(channel.double().numpy()) for channel in own) for own in shown[:MAX_KERNELS])
+        kernels = tuple(
+            tuple(_rounded(channel.double().numpy()) for channel in kernel) for kernel in shown[:MAX_KERNELS]
+        )
         yield KernelRecord(name=f"lif{number}", channels=len(shown), kernels=kernels)
+
         stride *= layer.geometry.pool
 
 
 def _image(spikes: SpikeTensor) -> EventImage:
     """Sum a spike tensor [T, C, H, W] over time, and over blocks of pixels if it is large."""
     summed = spikes.sum(axis=0, dtype=np.float64)
-    block = -(-max(summed.shape[1:]) // MAX_SIDE)
+    block = -(-max(summed.shape[1:]) // MAX_SIDE)  # rounded up
+
     heights, widths = (np.arange(0, length, block) for length in summed.shape[1:])
     blocks = np.add.reduceat(np.add.reduceat(summed, heights, axis=1), widths, axis=2)
+
     off, on = (blocks[0], blocks[1]) if len(blocks) > 1 else (blocks[0], np.zeros_like(blocks[0]))
     return EventImage(off=_rounded(off), on=_rounded(on))
 
@@ -82,6 +92,7 @@ def _example(network: Network, tensors: SpikeTensors, data: DataSet, number: int
     spikes = tensors[number][0]
     device = next(network.parameters()).device
     traces, readout = trace_layers(network, torch.tensor(spikes)[:, None].to(device), SHOWN_NEURONS)
+
     return ExampleRecord(
         name=data.test[number].name,
         label=int(tensors.labels[number]),
@@ -104,7 +115,8 @@ def _trace(trace: LayerTrace) -> TraceRecord:
 
 def _sample_evenly(items: Sequence[Item], limit: int) -> list[Item]:
     """Return at most `limit` items, evenly spaced from the first to the last."""
-    return [items[place] for place in np.linspace(0, len(items) - 1, min(limit, len(items))).round().astype(int)]
+    numbers = np.linspace(0, len(items) - 1, min(limit, len(items))).round().astype(int)
+    return [items[number] for number in numbers]
 
 
 def _rows(values: NDArray[np.float64]) -> tuple[tuple[float, ...], ...]:

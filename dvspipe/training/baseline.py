@@ -24,12 +24,15 @@ class FrameNetwork(nn.Module):
 
     def __init__(self, network: SpikingNetwork) -> None:
         super().__init__()
+        # The frames are one step, so a readout has nothing to integrate, and neurons need no state.
         votes = network.readout.votes if isinstance(network.readout, CountReadout) else 1
         network.add_module("readout", _Votes(votes))
+
         for layer in list(network.modules()):
             neurons = getattr(layer, "lif", None)
             if isinstance(neurons, LIF):
                 layer.add_module("lif", _Rectifier(neurons.settings.pool))
+
         self.network = network
 
     def forward(self, spikes: Tensor, _state: State | None = None) -> tuple[Tensor, State]:

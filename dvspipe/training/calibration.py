@@ -39,14 +39,19 @@ def fit_temperature(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> f
     """
     if not len(labels):
         return 1.0
-    scores, right = torch.from_numpy(logits).double(), torch.from_numpy(labels)
+
+    scores = torch.from_numpy(logits).double()
+    right = torch.from_numpy(labels)
     temperature = _fit_map_temperature(scores, right)
+
+    # With few recordings, T must first prove itself on recordings that it was not fitted to.
     if len(labels) < FEW_CALIBRATED:
         others = ~torch.eye(len(labels), dtype=torch.bool)
         left_out = torch.tensor([_fit_map_temperature(scores[row], right[row]) for row in others])
         cross_fitted = nn.functional.cross_entropy(scores / left_out[:, None], right)
         if cross_fitted >= nn.functional.cross_entropy(scores, right):
             temperature = 1.0
+
     return _raise_temperature(scores, temperature, highest_accuracy(scores, right))
 
 
@@ -83,9 +88,12 @@ def _raise_temperature(scores: Tensor, temperature: float, limit: float) -> floa
     def excess(log_temperature: float) -> float:
         return float((scores / np.exp(log_temperature)).softmax(1).amax(1).mean()) - limit
 
-    low, high = np.log(temperature), np.log(HIGHEST_TEMPERATURE)
+    low = np.log(temperature)
+    high = np.log(HIGHEST_TEMPERATURE)
+
     if excess(low) <= 0:
         return temperature
+
     return HIGHEST_TEMPERATURE if excess(high) >= 0 else float(np.exp(brentq(excess, low, high)))
 
 

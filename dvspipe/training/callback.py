@@ -77,7 +77,8 @@ class StageCallback(TrainingCallback):
     """Forward only the progress, with a prefix before the stages."""
 
     def __init__(self, callback: TrainingCallback, prefix: str) -> None:
-        self.callback, self.prefix = callback, prefix
+        self.callback = callback
+        self.prefix = prefix
 
     def on_progress(self, stage: str, done: float, total: int) -> None:
         """Forward progress with the prefix."""

@@ -79,6 +79,7 @@ class Choice:
 
     def __repr__(self) -> str:
         listed = ", ".join(f"{name}={brief(value, MAX_SHOWN_LETTERS)}" for name, value in self.settings.items())
+
         return f"Choice({listed}, {count_noun(len(self.warnings), 'warning')})"
 
     def to_yaml(self) -> str:
@@ -88,6 +89,7 @@ class Choice:
             if key in self.reasons:
                 lines += [f"# {reason}" for reason in self.reasons[key].splitlines()]
             lines.append(yaml.safe_dump({key: value}, sort_keys=False, width=120).rstrip())
+
         return "\n".join(lines) + "\n"
 
 
@@ -124,8 +126,11 @@ def choose_settings(
     given = plain_settings(TrainConfig, given, named, choose_settings)
     name = re.sub(r"[^\w.-]+", "-", Path(root).resolve().name).strip("-.") or "run"
     settings = merge_settings({"name": name, "data": folder_settings(Path(root))}, given)
+
+    # A rule may need other settings than the defaults, so they are merged before the first check of the settings.
     needed = merge_settings(choose_for_rule(settings).settings, settings)
     config = build(TrainConfig, needed, str(root))
+
     init = None if config.init is None else load_config(config.init)
     data, framing, why = _choose_framing(config, init, progress)
     config = config.model_copy(update={"data": data})
@@ -134,32 +139,39 @@ def choose_settings(
     decoded = DecodedEvents()
     opened = open_dataset(data, config.seed, config.bins, decoded=decoded)
     measured = measure(opened, progress)
-    unusable = [each.problems[0] for each in measured if not each.events]
+    unusable = [measurement.problems[0] for measurement in measured if not measurement.events]
     if unusable:
         listed = "; ".join(unusable[:LISTED]) + ("; ..." if len(unusable) > LISTED else "")
         raise DataError(f"{root}: {len(unusable)} of {len(measured)} recordings cannot be used; remove them: {listed}")
+
     if init is not None:
         settings = merge_settings(_dump_network(init), settings)
     chosen, reasons = _choose_from_data(opened, measured, config, settings)
     if config.init is not None:
         reasons |= dict.fromkeys(("bins", "network"), f"as in {config.init}")
+
     if framing:
         chosen = merge_settings({"data": framing}, chosen)
         reasons |= {"data": "; ".join(filter(None, (why, reasons.get("data"))))}
+
+    # Settings without use are dropped, with their reasons: the file should contain only what has an effect.
     if isinstance(config.network, ModuleConfig):
         chosen = _drop_unknown(chosen, config.network.call)
         reasons = {group: why for group, why in reasons.items() if group in ("name", *chosen)}
     if config.optimiser.rule == "readout":
         chosen = _drop_training(chosen)
         reasons = {group: why for group, why in reasons.items() if group in ("name", *chosen)}
+
     merged = merge_settings({"name": name, **_drop_other_kinds(chosen, config)}, settings)
     reasons |= {
         group: _add_given(group, reasons[group], values)
         for group, values in given.items()
         if group in reasons and isinstance(values, dict)
     }
+
     complete = build(TrainConfig, merged, str(root))
     _check_network(complete, opened, measured)
+
     return Choice(merged, complete, reasons, tuple(_compare_sensors(str(root), opened, measured)), decoded)
 
 
@@ -167,6 +179,7 @@ def _add_given(group: str, reason: str, given: SettingsTree) -> str:
     """Name the given settings of a group in its reason, and leave out reasons of their own: lines `name: reason`."""
     lines = [line for line in reason.splitlines() if line.partition(":")[0] not in given]
     listed = f"given: {', '.join(f'{group}.{key}' for key in given)}"
+
     return "\n".join([*lines[:-1], f"{lines[-1]} ({listed})"]) if lines else listed
 
 
@@ -175,7 +188,9 @@ def describe_same_names(data: DataSet) -> str | None:
     same = find_same_names(data.train, data.test)
     if not same or data.in_time:
         return None
-    (test, training), files = same[0], len({sample.file for sample in data.test})
+
+    test, training = same[0]
+    files = len({sample.file for sample in data.test})
     return (
         f"{len(same)} of {files} test files differ from training files only by a number in the name, e.g. {test} and "
         f"{training.name}; if they are from the same video or show the same person, set data.group"
@@ -186,6 +201,7 @@ def _check_network(config: TrainConfig, opened: DataSet, measured: Sequence[Meas
     """Check that the settings build a valid network; custom modules are built only during training."""
     if config.network.kind == "module":
         return
+
     sensor = _largest_sensor(measured)
     ClassifierConfig(
         classes=opened.classes,
@@ -198,15 +214,16 @@ def _check_network(config: TrainConfig, opened: DataSet, measured: Sequence[Meas
 
 
 def _largest_sensor(measured: Sequence[Measurement]) -> SensorSize:
-    return max((each.sensor for each in measured), key=lambda size: size.width * size.height)
+    return max((measurement.sensor for measurement in measured), key=lambda size: size.width * size.height)
 
 
 def _compare_sensors(name: str, opened: DataSet, measured: Sequence[Measurement]) -> Iterator[str]:
     """Yield a warning if classes were recorded with different sensor sizes, a cue for the class."""
     largest: dict[str, SensorSize] = {}
-    for each in measured:
-        label = opened.classes[each.label]
-        largest[label] = max(largest.get(label, each.sensor), each.sensor, key=_longer_side)
+    for measurement in measured:
+        label = opened.classes[measurement.label]
+        largest[label] = max(largest.get(label, measurement.sensor), measurement.sensor, key=_longer_side)
+
     sides = [_longer_side(size) for size in largest.values()]
     if min(sides) < SAME_SENSOR * max(sides):
         listed = [f"{label} {size}" for label, size in sorted(largest.items(), key=lambda pair: _longer_side(pair[1]))]
@@ -231,9 +248,11 @@ def _choose_framing(
         given = adopted.model_dump(mode="json", exclude_defaults=True)
         framing = {key: given[key] for key in ("size", *FramingConfig.model_fields) if key in given}
         return adopted, framing, f"framed as in {config.init}"
+
     choice = choose_framing(open_dataset(data, config.seed, config.bins), data, progress or ignore_progress)
     if choice is None:
         return data, {}, ""
+
     return data.model_copy(update=choice.settings), choice.settings, choice.reason
 
 
@@ -241,6 +260,7 @@ def _drop_training(chosen: SettingsTree) -> SettingsTree:
     """Remove settings that are not used when only the readout is fitted."""
     data = chosen.get("data")
     assert isinstance(data, dict)
+
     used = {key: value for key, value in data.items() if key not in ("validation", "views", "vary")}
     return {"data": used} | {group: chosen[group] for group in ("bins", "network")}
 
@@ -249,18 +269,20 @@ def _drop_unknown(chosen: SettingsTree, call: str) -> SettingsTree:
     """Remove settings that a custom network does not read or cannot follow."""
     optimiser = chosen.get("optimiser")
     assert isinstance(optimiser, dict)
-    kept = {key: value for key, value in optimiser.items() if not (key == "ema" and call == "step")}
-    return {group: values for group, values in chosen.items() if group != "network"} | {"optimiser": kept}
+
+    used = {key: value for key, value in optimiser.items() if not (key == "ema" and call == "step")}
+    return {group: values for group, values in chosen.items() if group != "network"} | {"optimiser": used}
 
 
 def _drop_other_kinds(chosen: SettingsTree, config: TrainConfig) -> SettingsTree:
     """Remove settings of other kinds of data sets and networks."""
-    kept = dict(chosen)
+    known = dict(chosen)
     for group in ("data", "network"):
-        settings, known = chosen.get(group), type(getattr(config, group)).model_fields
+        settings = chosen.get(group)
+        fields = type(getattr(config, group)).model_fields
         if isinstance(settings, dict):
-            kept[group] = {name: value for name, value in settings.items() if name in known}
-    return kept
+            known[group] = {name: value for name, value in settings.items() if name in fields}
+    return known
 
 
 def _dump_network(config: ClassifierConfig) -> SettingsTree:
@@ -272,29 +294,41 @@ def _choose_from_data(
     opened: DataSet, measured: Sequence[Measurement], config: TrainConfig, given: SettingsTree
 ) -> tuple[SettingsTree, dict[str, str]]:
     """Return chosen settings and reasons; a given setting has no reason."""
-    own = {group: values if isinstance(values, dict) else {} for group, values in given.items()}
-    given_data, given_network, given_optimiser = (own.get(name, {}) for name in ("data", "network", "optimiser"))
-    durations = np.array([each.duration_us or 0 for each in measured])
+    given_by_group = {group: values if isinstance(values, dict) else {} for group, values in given.items()}
+    given_data, given_network, given_optimiser = (
+        given_by_group.get(name, {}) for name in ("data", "network", "optimiser")
+    )
+
+    # The quantile lets the steps cover 9 of 10 recordings; a few longer ones do not set the time scale.
+    durations = np.array([measurement.duration_us or 0 for measurement in measured])
     sensor = _largest_sensor(measured)
     is_long = config.data.kind == "folder" and float(np.quantile(durations, 0.9)) > LONG_US
     span_us = float(min(WINDOW_US, np.median(durations)) if is_long else np.quantile(durations, 0.9))
-    rate_hz = float(np.median([each.events / max(1, each.duration_us or 0) * 1e6 for each in measured]))
+    rate_hz = float(
+        np.median([measurement.events / max(1, measurement.duration_us or 0) * 1e6 for measurement in measured])
+    )
     cut_us = config.data.window_us if isinstance(config.data, WindowsConfig) else None
     bins = _choose_bins(cut_us or span_us, rate_hz, sensor, given.get("bins"))
-    window_us, step_s = bins.window_us, bins.step_us * 1e-6
+    window_us = bins.window_us
+    step_s = bins.step_us * 1e-6
+
     samples = len(opened.train) + len(opened.validation) + (0 if opened.fixed_test else len(opened.test))
     if is_long:
         samples = round(samples * float(np.maximum(1, durations // window_us).mean()))
+
     unexplained = given_data | ({"views": 1} if config.optimiser.rule == "readout" else {})  # it trains on no views
     data, why = _choose_data(opened, sensor, samples, unexplained)
     if is_long:
         data |= {"window_us": window_us}
         if "window_us" not in given_data:
             why.append(f"recordings of up to {durations.max() / 1e6:.1f} s are split into windows")
+
+    # The rest trains: the test part is drawn from all samples, the validation part from the others.
     tested = config.data.test if isinstance(config.data, RecordingsConfig) and not opened.fixed_test else 0
     held_out = 1 - (1 - tested) * (1 - _validation_share(samples))
     trained = math.ceil(samples * (1 - held_out))
     optimiser, updates = _choose_optimiser(trained)
+
     augment: SettingsTree = {"flip_polarity": True} if samples < FEW and bins.polarity != "merged" else {}
     seconds = f"{durations.min() / 1e6:.2f} to {durations.max() / 1e6:.2f} s"
     reasons = {
@@ -306,6 +340,8 @@ def _choose_from_data(
         "augment": "flip_polarity: few recordings, and polarity depends on whether the background is light or dark",
         "optimiser": "" if {"epochs", "batch"} & set(given_optimiser) else f"chosen for about {updates} weight updates",
     }
+
+    # Time constants follow the steps: a membrane remembers about two, the readout about half of the tensor.
     network: SettingsTree = {
         "channels": list(CHANNELS),
         "kernel": 3,
@@ -313,9 +349,11 @@ def _choose_from_data(
         "tau_readout_s": round(max(window_us / 2 * 1e-6, 2 * step_s), 6),
         "dropout": 0.2,
     }
+
     chosen_bins: SettingsTree = {"steps": bins.steps, "step_us": bins.step_us, "downsample": bins.downsample}
     chosen: SettingsTree = {"data": data, "bins": chosen_bins, "network": network, "augment": augment}
     groups: SettingsTree = {name: group for name, group in (chosen | {"optimiser": optimiser}).items() if group}
+
     by_rule = fit_to_data(choose_for_rule(given), given, samples=trained, window_us=window_us, grid=bins.grid(sensor))
     return by_rule.apply(groups, reasons)
 
@@ -324,12 +362,15 @@ def _choose_bins(span_us: float, rate_hz: float, sensor: SensorSize, given: Json
     """Choose steps that cover a duration, respecting given settings."""
     fixed = given if isinstance(given, dict) else {}
     steps = 10 if span_us < SHORT_US else 20
+
     while steps > FEWEST_STEPS and rate_hz * span_us * 1e-6 / steps < MIN_EVENTS:
         steps //= 2
+
     if isinstance(step_us := fixed.get("step_us"), int):
         steps = max(1, math.ceil(span_us / step_us))
     if isinstance(fixed_steps := fixed.get("steps"), int):
         steps = fixed_steps
+
     chosen: SettingsTree = {
         "steps": steps,
         "step_us": round_up(max(1.0, span_us / steps)),
@@ -342,6 +383,7 @@ def _explain_constants(given: SettingsTree) -> str:
     """Return the reason of the time constants that are not given."""
     shares = {"tau_mem_s": "membranes about two steps", "tau_readout_s": "readout half of the tensor"}
     listed = ", ".join(share for name, share in shares.items() if name not in given)
+
     return f"time constants: {listed}" if listed else ""
 
 
@@ -350,28 +392,34 @@ def _choose_data(
 ) -> tuple[SettingsTree, list[str]]:
     """Return settings of the data set, and the reasons of those that are not given."""
     data: SettingsTree = {"validation": _validation_share(samples)}
+
     if sensor != opened.sensor:
         data |= {"sensor": str(sensor)}
+
     group = find_group_pattern(opened.samples)
     why = [] if "group" in given else _explain_group(opened, group)
     if group is not None:
         data |= {"group": group}
+
     if samples < FEW:
         data |= {"views": 8, "vary": {"rotate_deg": 15, "scale": 0.15, "time_scale": 0.1}}
         if "views" not in given:
             why.append("few recordings: augmented views are added")
+
     return data, why
 
 
 def _explain_group(opened: DataSet, group: str | None) -> list[str]:
     """Return the reasons of a pattern for groups, the result of `find_group_pattern`."""
     if group is not None:
-        found = (re.search(group, sample.file.name) for sample in opened.samples if sample.file)
-        names = sorted({match[0] for match in found if match})
+        matches = (re.search(group, sample.file.name) for sample in opened.samples if sample.file)
+        names = sorted({match[0] for match in matches if match})
         return [f"recordings of a person or source stay in one part: {len(names)} of them, such as {names[0]}"]
+
     shown = "file names do not show a person or source"
     if opened.in_time:
         return [f"too few films of {', '.join(opened.in_time)}, so each is divided in time; {shown}"]
+
     is_cut = len({sample.group for sample in opened.samples}) < len({sample.file for sample in opened.samples})
     why = f"the pieces of a video are one group; {shown}" if is_cut else f"each recording is a separate group: {shown}"
     return [*filter(None, (why, describe_same_names(opened)))]
@@ -385,6 +433,7 @@ def _validation_share(samples: int) -> float:
 def _choose_optimiser(samples: int) -> tuple[SettingsTree, int]:
     batch = min(32, max(4, samples // 10))
     per_epoch = math.ceil(samples / batch)
+
     epochs = max(8, min(60, math.ceil(600 / per_epoch), math.ceil(4000 / samples)))
     return {"epochs": epochs, "batch": batch, "learning_rate": 0.004, "ema": 0.95}, epochs * per_epoch
 
@@ -401,11 +450,14 @@ def find_group_pattern(samples: Sequence[Sample]) -> str | None:
         matches = {file: re.search(pattern, file.name) for file in files}
         if not files or not all(matches.values()):
             continue
-        for file, found in matches.items():
-            assert found is not None
-            labels[found[0]].add(files[file])
-        groups = [sum(label in found for found in labels.values()) for label in set(files.values())]
-        shared = np.median([len(found) for found in labels.values()])
+
+        for file, match in matches.items():
+            assert match is not None
+            labels[match[0]].add(files[file])
+
+        # A person usually records several classes; a name that occurs in one class only may describe the class.
+        groups = [sum(label in group_labels for group_labels in labels.values()) for label in set(files.values())]
+        shared = np.median([len(group_labels) for group_labels in labels.values()])
         is_source = pattern in DATASET_PATTERNS or shared >= 2
         if min(groups) >= MIN_GROUPS and is_source and len(labels) < len(files):
             return pattern

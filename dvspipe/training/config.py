@@ -179,6 +179,7 @@ class TrainConfig(Settings):
                 "augment.tonic: transforms the events again in every epoch, and needs data.views = 1 "
                 f"(found data.views = {self.data.views})"
             )
+
         if self.network.kind == "first_spike":
             self._check_first_spike()
         if self.optimiser.rule == "readout":
@@ -187,20 +188,25 @@ class TrainConfig(Settings):
             self._check_stdp(self.network)
         if isinstance(self.network, ModuleConfig):
             self._check_module(self.network)
+
         self._check_rule()
         if self.optimiser.weight_bits is not None:
             self._check_rounding()
+
+        # Segments keep gradients through time exact, truncation does not: they contradict each other.
         segment = self.segment_steps
         if segment is not None and self.optimiser.truncate is not None:
             raise ValueError(
                 f"optimiser.segment = {segment}: contradicts optimiser.truncate = "
                 f"{self.optimiser.truncate}; set one of them to null"
             )
+
         if segment is not None and segment > self.bins.steps:
             raise ValueError(
                 f"optimiser.segment = {segment}: longer than a recording (expected at most bins.steps = "
                 f"{self.bins.steps}, or auto)"
             )
+
         return self
 
     def _check_rule(self) -> None:
@@ -211,8 +217,11 @@ class TrainConfig(Settings):
             raise ValueError(
                 f"optimiser.update = step: needs an online (forward-in-time) rule and accumulate = 1 (found {found})"
             )
+
         if optimiser.rule in ("bptt", "readout"):
             return
+
+        # Online rules need a loss that exists at each step, and keep the past in traces instead of a graph.
         others: dict[str, JsonValue] = {"loss": "each_step", "truncate": None, "precision": "float32"}
         needs = find_unmet_needs(optimiser.rule, self.network)
         needs |= {f"optimiser.{name}": value for name, value in others.items() if getattr(optimiser, name) != value}
@@ -222,6 +231,7 @@ class TrainConfig(Settings):
     def _check_rounding(self) -> None:
         """Check that the weights can be rounded in training."""
         name = f"optimiser.weight_bits = {self.optimiser.weight_bits}"
+
         if not isinstance(self.network, LayersConfig):
             raise ValueError(f"{name}: network.kind = {self.network.kind} cannot be compiled to integers")
         if isinstance(self.network, ConvolutionConfig) and self.network.norm == "weight":
@@ -235,10 +245,12 @@ class TrainConfig(Settings):
     def _check_readout(self) -> None:
         if self.init is None:
             raise ValueError("optimiser.rule = readout: needs a trained network to fit (found no init = CHECKPOINT)")
+
         if isinstance(self.network, LayersConfig) and self.network.readout == "count":
             raise ValueError(
                 "network.readout = count: cannot be fitted by optimiser.rule = readout (expected leaky or linear)"
             )
+
         if self.baseline:
             raise ValueError(
                 "baseline = true: needs a rule that trains all weights; use false with optimiser.rule = readout"
@@ -256,7 +268,8 @@ class TrainConfig(Settings):
 
     def _check_module(self, network: ModuleConfig) -> None:
         """Check that no setting requires known layers, or a state that the network does not expose."""
-        kind, call = "kind = module", f"call = {network.call}"
+        kind = "kind = module"
+        call = f"call = {network.call}"
         for name, value, expected, setting in (
             ("optimiser.rule", self.optimiser.rule, "bptt", kind),
             ("baseline", self.baseline, False, kind),
@@ -271,17 +284,20 @@ class TrainConfig(Settings):
 
     def _check_stdp(self, network: StdpNetworkConfig) -> None:
         layers = len(network.channels)
-        for name, found in (("winners", self.stdp.winners), ("radius", self.stdp.radius)):
-            if len(found) != layers:
+        for name, values in (("winners", self.stdp.winners), ("radius", self.stdp.radius)):
+            if len(values) != layers:
                 raise ValueError(
-                    f"stdp.{name}: wrong number of values (found {len(found)}, expected {layers} as network.channels)"
+                    f"stdp.{name}: wrong number of values (found {len(values)}, expected {layers} as network.channels)"
                 )
+
+        # Layers are trained one after the other: each previous layer for `passes` epochs, the last for at least one.
         least = (layers - 1) * self.stdp.passes + 1
         if self.optimiser.epochs < least:
             raise ValueError(
                 f"optimiser.epochs = {self.optimiser.epochs}: too few for the last layer (expected {least} or more, "
                 f"with stdp.passes = {self.stdp.passes} for each previous layer)"
             )
+
         if self.bins.polarity == "signed":
             raise ValueError("bins.polarity = signed: network.kind = stdp needs values of 0 or more; use separate")
         if self.baseline:
@@ -329,5 +345,5 @@ class ChoiceKeywords(UniqueTrainKeywords, total=False):
 def _require(name: str, value: object, expected: object, setting: str) -> None:
     """Refuse a value of a setting that conflicts with a network setting."""
     if value != expected:
-        found, needed = ("null" if each is None else str(each).lower() for each in (value, expected))
+        found, needed = ("null" if side is None else str(side).lower() for side in (value, expected))
         raise ValueError(f"{name} = {found}: network.{setting} needs {needed}")

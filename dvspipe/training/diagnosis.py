@@ -48,7 +48,7 @@ class RunOutcome:
 
 def diagnose(outcome: RunOutcome) -> tuple[Finding, ...]:
     """Find what limits the result of a run, most important first; empty if nothing does."""
-    found = (
+    findings_by_check = (
         find_copies(outcome.data),
         find_same_films(outcome.data),
         outcome.properties,
@@ -60,7 +60,7 @@ def diagnose(outcome: RunOutcome) -> tuple[Finding, ...]:
         _find_unconverged(outcome),
         *(() if outcome.config.optimiser.rule == "readout" else _find_in_training(outcome)),
     )
-    return tuple(finding for findings in found for finding in findings)
+    return tuple(finding for findings in findings_by_check for finding in findings)
 
 
 def _find_in_training(outcome: RunOutcome) -> tuple[Iterator[Finding], ...]:
@@ -104,11 +104,13 @@ def find_outside(counts: Sequence[BinCounts], config: TrainConfig) -> Iterator[F
     lost = total.explain_outside(bins, "the events of the training recordings")
     if lost is None:
         return
+
     settings: tuple[str, ...] = ("bins.by=recording",)
     has_windows = isinstance(config.data, WindowsConfig)
     if bins.by == "time":
         windows = (f"data.window_us={bins.window_us}",) if has_windows else ()
         settings = (*windows, f"bins.step_us={round_up(bins.step_us / (1 - total.outside))}", *settings)
+
     yield Finding(
         kind="outside",
         text=lost + ("; data.window_us splits longer recordings into several samples" if has_windows else ""),
@@ -127,6 +129,7 @@ def _find_same_names(outcome: RunOutcome) -> Iterator[Finding]:
 def _find_small_classes(data: DataSet) -> Iterator[Finding]:
     counts = Counter(sample.label for sample in data.samples)
     few = [f"{data.classes[label]} ({count})" for label, count in sorted(counts.items()) if count <= FEWEST_DRAWN]
+
     if few:
         yield Finding(
             kind="few",
@@ -141,28 +144,32 @@ def _find_untested(outcome: RunOutcome) -> Iterator[Finding]:
     if untested:
         config = outcome.config.data
         share = min(0.5, 2 * config.test) if isinstance(config, RecordingsConfig) else None
+
+        # Another share helps only if recordings are left to draw, and the data set has no test part of its own.
         drawn = all(sum(sample.label == label for sample in data.samples) > FEWEST_DRAWN for label in untested)
+        settings: tuple[str, ...] = ("data.root",)
+        if share is not None:
+            settings = (f"data.test={share:g}",) if drawn and not data.fixed_test else ("data.test_root",)
+
         yield Finding(
             kind="untested",
             text=f"no test recordings of {_list([data.classes[label] for label in untested])}; their accuracy is "
             "unknown, add recordings of them",
-            settings=("data.root",)
-            if share is None
-            else (f"data.test={share:g}",)
-            if drawn and not data.fixed_test
-            else ("data.test_root",),
+            settings=settings,
         )
 
 
 def _find_rates(outcome: RunOutcome) -> Iterator[Finding]:
     silent = [layer.name for layer in outcome.layers if layer.rate == 0]
     saturated = [layer.name for layer in outcome.layers if (layer.rate or 0) > SATURATED_RATE]
+
     if silent:
         yield Finding(
             kind="silent",
             text=f"{_list(silent)} did not spike for any test recording; the readout gets no input",
             settings=_raise_rates(outcome.config),
         )
+
     if saturated:
         yield Finding(
             kind="saturated",
@@ -175,7 +182,8 @@ def _find_rates(outcome: RunOutcome) -> Iterator[Finding]:
 def _find_unconverged(outcome: RunOutcome) -> Iterator[Finding]:
     names = [name for name, mean in outcome.convergence.items() if mean > UNCONVERGED]
     if names:
-        stdp, epochs = outcome.config.stdp, outcome.config.optimiser.epochs
+        stdp = outcome.config.stdp
+        epochs = outcome.config.optimiser.epochs
         yield Finding(
             kind="unconverged",
             text=f"the weights of {_list(names)} have not converged: STDP saw too few recordings, and the weights "
@@ -195,6 +203,7 @@ def _raise_rates(config: TrainConfig) -> tuple[str, ...]:
         return ()
     if isinstance(network, StdpNetworkConfig):
         return (f"network.thresholds=[{', '.join(f'{threshold / 2:g}' for threshold in network.thresholds)}]",)
+
     gain = f"network.gain={3 * network.gain:g}"
     if network.kind == "first_spike":
         return (gain,)
@@ -208,17 +217,22 @@ def _lower_rates(config: TrainConfig) -> tuple[str, ...]:
         return ()
     if isinstance(network, StdpNetworkConfig):
         return (f"network.thresholds=[{', '.join(f'{threshold * 2:g}' for threshold in network.thresholds)}]",)
+
     return f"network.gain={network.gain / 3:.3g}", f"network.tau_mem_s={3 * network.tau_mem_s:g}"
 
 
 def _find_updates(outcome: RunOutcome) -> Iterator[Finding]:
-    optimiser, recordings = outcome.config.optimiser, len(outcome.data.train)
+    optimiser = outcome.config.optimiser
+    recordings = len(outcome.data.train)
     if outcome.train_accuracy >= LEARNED:
         return
+
+    # Few updates: smaller batches until there are enough. Many updates: only more epochs.
     batch = optimiser.batch if outcome.updates >= FEW_UPDATES else max(4, min(optimiser.batch, recordings // 8))
     wanted = ENOUGH_UPDATES if outcome.updates < FEW_UPDATES else 2 * outcome.updates
     epochs = max(optimiser.epochs + 1, math.ceil(wanted / math.ceil(recordings / batch)))
     smaller = (f"optimiser.batch={batch}",) if batch < optimiser.batch else ()
+
     yield Finding(
         kind="updates",
         text=f"the weights were updated only {outcome.updates} times; the accuracy on the training recordings "
@@ -245,14 +259,19 @@ def _find_overfitting(outcome: RunOutcome) -> Iterator[Finding]:
     samples = len(outcome.data.test)
     credible = wilson_interval(outcome.correct, samples)[1]
     gap = outcome.train_accuracy - outcome.accuracy
+
+    # A small test part has a wide interval: a drop within it may be chance.
     if outcome.train_accuracy < LEARNED or gap < OVERFITTED or credible > outcome.train_accuracy:
         return
+
     config = outcome.config
-    shift, network = max(config.augment.shift_px + 1, 3), config.network
+    shift = max(config.augment.shift_px + 1, 3)
+    network = config.network
     views = () if isinstance(config.data, MnistConfig) else (f"data.views={max(8, 2 * config.data.views)}",)
     dropped: tuple[str, ...] = ()
     if not isinstance(network, ModuleConfig | StdpNetworkConfig):
         dropped = (f"network.dropout={min(0.5, network.dropout + 0.2):g}",)
+
     yield Finding(
         kind="overfitted",
         text=f"overfitting: training accuracy {outcome.train_accuracy:.0%}, test accuracy {outcome.accuracy:.0%}; more "
@@ -281,4 +300,5 @@ def _find_few_validated(outcome: RunOutcome) -> Iterator[Finding]:
 
 def _list(names: Sequence[str]) -> str:
     listed = ", ".join(names[:LISTED])
+
     return listed if len(names) <= LISTED else f"{listed} and {len(names) - LISTED} more"

@@ -94,12 +94,14 @@ def evaluate_network(
     network.eval()
     device = next(network.parameters()).device
     logits: list[Tensor] = []
+
     with torch.no_grad():
         for spikes in plain_batches(tensors, batch, progress=progress):
             streams = isinstance(network, Network) and network.streams  # other networks see all steps at once
             steps = PIECE_STEPS if streams else spikes.shape[1]
             outputs = run_in_pieces(network, torch.from_numpy(spikes).transpose(0, 1).to(device), steps)
             logits.append(outputs.mean(0).float().cpu())
+
     joined = torch.cat(logits)
     loss = float(nn.functional.cross_entropy(joined, torch.from_numpy(tensors.labels)))
     return Evaluation(loss, tensors.labels, joined.argmax(1).numpy(), joined.numpy())
@@ -125,6 +127,7 @@ def score(
     confusion = confusion_matrix(evaluation.labels, evaluation.predicted, labels=range(len(classes)))
     certainty = probabilities.max(axis=1)
     wrong = np.flatnonzero(evaluation.labels != evaluation.predicted)
+
     return ScoreFields(
         classes=tuple(classes),
         confusion=tuple(map(tuple, confusion.tolist())),
@@ -149,9 +152,12 @@ def expected_calibration_error(probabilities: NDArray[np.float32 | np.float64], 
         probabilities: Class probabilities [N, K].
         labels: True classes, int64 [N].
     """
-    confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
-    place = np.minimum((confidence * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
-    count, total, correct = (np.bincount(place, weights, CALIBRATION_BINS) for weights in (None, confidence, right))
+    confidence = probabilities.max(axis=1)
+    right = probabilities.argmax(axis=1) == labels
+
+    # A confidence of exactly 1 belongs to the last bin.
+    bins = np.minimum((confidence * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
+    count, total, correct = (np.bincount(bins, weights, CALIBRATION_BINS) for weights in (None, confidence, right))
     return calibration_error(count, total, correct) or 0.0
 
 
@@ -162,8 +168,8 @@ def event_count_accuracy(train: SpikeTensors, test: SpikeTensors) -> float:
     from sklearn.preprocessing import StandardScaler
 
     classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
-    kept = {part: np.array([[count.kept] for count in part.counts()]) for part in (train, test)}
-    return float(classifier.fit(kept[train], train.labels).score(kept[test], test.labels))
+    kept_events = {part: np.array([[count.kept] for count in part.counts()]) for part in (train, test)}
+    return float(classifier.fit(kept_events[train], train.labels).score(kept_events[test], test.labels))
 
 
 @dataclass(frozen=True)
@@ -178,19 +184,21 @@ class OpenedEvaluation:
 
     def result(self, evaluation: Evaluation) -> EvaluationResult:
         """Return the record of the predictions for the samples."""
-        found, synthetic = self.data, self.data.is_synthetic(self.part)
+        data = self.data
+        synthetic = data.is_synthetic(self.part)
         count = count_noun(len(self.samples), "recording")
         probabilities = self.classifier.probabilities(evaluation.logits)
+
         return EvaluationResult(
-            **score(evaluation, self.samples, found.classes, self.classifier),
-            data=f"{count} ({self.part}) of {found.title}{' (synthetic)' if synthetic else ''}",
+            **score(evaluation, self.samples, data.classes, self.classifier),
+            data=f"{count} ({self.part}) of {data.title}{' (synthetic)' if synthetic else ''}",
             synthetic=synthetic,
             trained_on=self.classifier.trained_on,
             predictions=tuple(
                 RecordingPrediction(
                     name=sample.name,
-                    label=found.classes[sample.label],
-                    predicted=found.classes[predicted],
+                    label=data.classes[sample.label],
+                    predicted=data.classes[predicted],
                     probabilities=tuple(row),
                 )
                 for sample, predicted, row in zip(
@@ -239,9 +247,9 @@ class TrainedNetwork:
         """Split of its run, if the file exists."""
         if self.checkpoint is None:
             return None
-        split = RunFolder(
-            find_checkpoint(self.checkpoint).resolve().parent.parent
-        ).split  # RUN/weights/best.safetensors
+
+        run = find_checkpoint(self.checkpoint).resolve().parent.parent  # RUN/weights/best.safetensors
+        split = RunFolder(run).split
         return split if split.is_file() else None
 
 
@@ -250,6 +258,7 @@ def describe_network(network: nn.Module, data: DataSet, bins: BinConfig) -> Trai
     config = ClassifierConfig(
         classes=data.classes, width=data.sensor.width, height=data.sensor.height, bins=bins, network=ModuleConfig()
     )
+
     is_known = isinstance(network, Network)
     return TrainedNetwork(None, config, network if is_known else config.build_network(ModuleSource((), network)))
 
@@ -260,9 +269,11 @@ def _load(checkpoint: object, modules: ModuleSource) -> TrainedNetwork:
     if isinstance(checkpoint, str | Path):
         path = pin_checkpoint(checkpoint)
         return TrainedNetwork(path, *load_checkpoint(path, modules=modules))
+
     if not isinstance(checkpoint, TrainedClassifier):
-        found = describe_value(checkpoint)
-        raise ArgumentError(f"evaluate: wrong type of checkpoint (found {found}, expected str, Path or Classifier)")
+        given = describe_value(checkpoint)
+        raise ArgumentError(f"evaluate: wrong type of checkpoint (found {given}, expected str, Path or Classifier)")
+
     return TrainedNetwork(checkpoint.checkpoint, checkpoint.config, checkpoint.network)
 
 
@@ -270,10 +281,12 @@ def evaluate_opened(
     opened: OpenedEvaluation, cache: Cache | None, *, batch: int, callback: TrainingCallback
 ) -> EvaluationResult:
     """Evaluate an opened classifier on its samples."""
-    settings, progress = TensorSettings(opened.classifier.bins), partial(callback.on_progress, f"reading {opened.part}")
-    tensors = SpikeTensors(opened.samples, settings, cache=cache, progress=progress)
-    progress = partial(callback.on_progress, f"evaluating {opened.part}")
-    return opened.result(evaluate_network(opened.network, tensors, batch=batch, progress=progress))
+    settings = TensorSettings(opened.classifier.bins)
+    reading = partial(callback.on_progress, f"reading {opened.part}")
+    tensors = SpikeTensors(opened.samples, settings, cache=cache, progress=reading)
+
+    evaluating = partial(callback.on_progress, f"evaluating {opened.part}")
+    return opened.result(evaluate_network(opened.network, tensors, batch=batch, progress=evaluating))
 
 
 def open_evaluation(
@@ -287,37 +300,41 @@ def open_evaluation(
 ) -> OpenedEvaluation:
     """Load a classifier, and open the part of a data set to evaluate; arguments as in `dvspipe.evaluate`."""
     trained = _load(checkpoint, modules)
-    name, classifier = trained.name, trained.config
+    name = trained.name
+    classifier = trained.config
     if part not in (*PARTS, "all"):
         raise ConfigError(f"part {part}: unknown part (expected {', '.join(PARTS)}, all)")
+
+    # Without a stored split, the data set is opened undivided first: a division can fail, and may not be needed.
     divide: Callable[[], DataSet] | None = None
     if isinstance(data, DataSet):
-        found = data
+        opened = data
     else:
         data = adopt_framing(data, classifier)
         is_divided = isinstance(data, RecordingsConfig) and data.split is not None
         shares = {} if is_divided else {"validation": 0.0, "test": 0.0}  # few recordings cannot be split
-        found = open_dataset(data.with_shares(shares), seed, classifier.bins)
+        opened = open_dataset(data.with_shares(shares), seed, classifier.bins)
         divide = None if is_divided else partial(open_dataset, data, seed, classifier.bins)
-    for warning in found.warnings:
+    for warning in opened.warnings:
         callback.on_warning(warning)
 
-    if found.classes != classifier.classes:
+    if opened.classes != classifier.classes:
         raise DataError(
-            f"{found.title}: classes differ from {name} (found {', '.join(found.classes)}, expected "
+            f"{opened.title}: classes differ from {name} (found {', '.join(opened.classes)}, expected "
             f"{', '.join(classifier.classes)}); to classify them, fine-tune it: train with init=CHECKPOINT"
         )
-    if found.sensor != classifier.sensor:
+    if opened.sensor != classifier.sensor:
         raise DataError(
-            f"{found.title}: sensor differs from {name} (found {found.sensor}, expected {classifier.sensor})"
+            f"{opened.title}: sensor differs from {name} (found {opened.sensor}, expected {classifier.sensor})"
         )
+
     if part != "all" and divide is not None:
-        found, part = _split_as_trained(trained, found, part, divide, callback)
-    elif isinstance(data, DataSet) and part == "test" and not found.test:
-        callback.on_warning(f"{found.title}: has no test part; all {len(found.samples)} recordings are used")
+        opened, part = _split_as_trained(trained, opened, part, divide, callback)
+    elif isinstance(data, DataSet) and part == "test" and not opened.test:
+        callback.on_warning(f"{opened.title}: has no test part; all {len(opened.samples)} recordings are used")
         part = "all"
-    parts = found.parts | {"all": found.samples}
-    return OpenedEvaluation(classifier, trained.network, found, part, parts[part])
+    parts = opened.parts | {"all": opened.samples}
+    return OpenedEvaluation(classifier, trained.network, opened, part, parts[part])
 
 
 def _split_as_trained(
@@ -334,15 +351,19 @@ def _split_as_trained(
         for warning in restored.warnings[len(data.warnings) :]:
             callback.on_warning(warning)
         return restored, part
+
     if part == "test" and split is not None and not data.test:
         callback.on_warning(
             f"{data.title}: none of its recordings are in {split}; the test part is all {len(data.samples)} of them"
         )
         return data, "all"
+
+    # The recordings of the training are unknown: divide as a training with this seed would.
     try:
         divided = divide()
     except DataError as error:
         raise error.with_remedies([*error.remedies, Remedy("part", "all", "evaluate all recordings")]) from error
+
     if not (part == "test" and divided.fixed_test):
         callback.on_warning(
             f"{data.title}: the split of the training of {trained.name} is unknown, so it is split by the seed; part "
@@ -358,9 +379,11 @@ def find_records(checkpoint: str | None) -> RunRecords | ShippedRecord | None:
     path = find_checkpoint(checkpoint)
     if path.parent == SHIPPED:
         return ShippedRecord.read(path.with_suffix(".json"))
+
     folder = RunFolder(path.resolve().parent.parent)  # path: RUN/weights/best.safetensors
     if path.resolve() != folder.best or not folder.test.is_file():
         return None
+
     config = read_stored(TrainConfig, folder.config)
     settings = config.model_dump(mode="json", include=CARD_SETTINGS, exclude_defaults=True)
     return RunRecords(TestResult.read(folder.test), settings)
@@ -375,16 +398,20 @@ def test_notes(
     has_layers: bool,
 ) -> tuple[str, ...]:
     """Return notes that qualify a test result, one sentence or two each."""
-    events, saturated = sum(count.events for count in counts), sum(count.saturated for count in counts)
+    events = sum(count.events for count in counts)
+    saturated = sum(count.saturated for count in counts)
     outside = sum(count.before + count.beyond for count in counts)
+
     parts = data.parts.values()
     alone = all(len(part) == len({sample.group for sample in part}) for part in parts)
     groups = "one group per recording (data.group keeps a person's together)" if alone else "no group in two parts"
     if data.in_time:
         groups = f"films of {', '.join(data.in_time)} divided in time between the parts"
+
     chosen = f"{len(data.validation)} for validation (choice of the epoch)"
     if not data.validation:
         chosen = "each left out once to choose the penalty of the readout"
+
     notes = [
         f"{len(data.train)} training recordings, {chosen}, and {len(data.test)} for the test, {groups}. The test part "
         "was used once, at the end; papers often report the epoch with the best test accuracy.",
@@ -393,6 +420,7 @@ def test_notes(
         f"Of {events:,} events of the training recordings, {outside / max(1, events):.1%} are outside the steps of the "
         f"spike tensors, and {saturated / max(1, events):.1%} exceed the largest count.",
     ]
+
     if 0 < len(data.validation) < FEW_CALIBRATED:
         notes.append(
             f"The probabilities are rough: they are calibrated on only {len(data.validation)} validation recordings. "
@@ -409,8 +437,10 @@ def test_notes(
             f"order), reaches {baseline.accuracy:.1%} ({baseline.correct} of {baseline.samples}) on the same "
             "test recordings."
         )
+
     if data.synthetic and data.synthetic_test:
         notes.append("Synthetic: rendered scenes, simulated events. The result says little about real cameras.")
     elif data.synthetic:
         notes.append("The training and validation recordings are synthetic; the test recordings are not.")
+
     return tuple(notes)

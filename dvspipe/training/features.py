@@ -42,13 +42,17 @@ class FeatureTrainer(Trainer):
         """Train a layer on each training recording once, fit the readout, and return the row of the epoch."""
         if self.processes.count > 1:
             raise ConfigError("network.kind = stdp: cannot train in several processes; start it without torchrun")
-        started, experiment = time.monotonic(), self.experiment
+
+        started = time.monotonic()
+        experiment = self.experiment
         self.network.eval()
         self._train_layer(epoch)
         with watch_rates(self.network) as rates:
             features, labels = self._extract_features(epoch)
+
         loss, accuracy = fit_logistic(self.network.linear, features, labels, c=experiment.config.stdp.readout_c)
         validated = evaluate_network(self.network, experiment.parts.validation, batch=self.settings.batch)
+
         return EpochRow(
             epoch=epoch,
             train_loss=loss,
@@ -79,39 +83,53 @@ class FeatureTrainer(Trainer):
 
     def _train_layer(self, epoch: int) -> None:
         """Train the layer of an epoch on each training recording once."""
-        config, layers = self.experiment.config, self._layers()
-        rules, number = config.stdp, self._trained_layer(epoch)
-        layer, seen = layers[number], (epoch - 1 - number * rules.passes) * len(self.experiment.parts.train)
+        config = self.experiment.config
+        layers = self._layers()
+        rules = config.stdp
+        number = self._trained_layer(epoch)
+        layer = layers[number]
+
+        # The rates of STDP depend on the recordings that this layer has seen, also in its earlier epochs.
+        seen = (epoch - 1 - number * rules.passes) * len(self.experiment.parts.train)
         assert isinstance(config.network, StdpNetworkConfig)  # the kind that this class trains
         competition = Competition(
             config.network.thresholds[number], rules.winners[number], rules.radius[number], layer.geometry.padding
         )
+
         drawn = BatchSettings(self.settings.batch, config.augment, self.experiment.classifier.classes, config.seed)
-        for done, batch in enumerate(training_batches(self.experiment.parts.train, drawn, epoch), start=1):
+        for batches, batch in enumerate(training_batches(self.experiment.parts.train, drawn, epoch), start=1):
             with torch.no_grad():
                 spikes = self.network.run_layers(torch.from_numpy(batch.spikes).transpose(0, 1), number)
+
             rates = rules.rates(seen, len(batch.labels))
             learned, _ = train_convolution(layer.weight, spikes.transpose(0, 1), rates, competition)
             layer.weight.copy_(learned)
             seen += len(batch.labels)
-            self.step, self.learning_rate = self.step + 1, float(rates[-1, 0])
-            self.show_epoch(epoch, done / self.batches)
+            self.step += 1
+            self.learning_rate = float(rates[-1, 0])
+            self.show_epoch(epoch, batches / self.batches)
 
     def _extract_features(self, epoch: int) -> tuple[Singles, NDArray[np.int64]]:
         """Return the features of all views of the training recordings, float32 [N, F], and their labels [N]."""
+        # The same permutation in every epoch: the readout of ROUGH recordings sees the same ones each time.
         tensors = self.experiment.parts.train
         chosen = np.random.default_rng(0).permutation(len(tensors))
         if self._trained_layer(epoch) < len(self._layers()) - 1:
             chosen = chosen[:ROUGH]
-        size, views = self.settings.batch, len(tensors[0])
+
+        size = self.settings.batch
+        views = len(tensors[0])
         features = np.empty((len(chosen) * views, self.network.linear.in_features), np.float32)
         starts = range(0, len(chosen), size)
+
+        # The views of the next recordings are stacked in a thread while the network runs.
         batches = prefetch((_stack_views(tensors, chosen[start : start + size]) for start in starts), 2)
         for start, spikes in zip(starts, batches, strict=True):
             with torch.no_grad():
                 means = self.network.run_layers(torch.from_numpy(spikes).transpose(0, 1)).mean(0).flatten(1)
             features[start * views : start * views + len(means)] = means.cpu().numpy()
             self.show_epoch(epoch, 1.0)
+
         return features, tensors.labels[chosen].repeat(views)
 
 
@@ -129,23 +147,32 @@ def fit_logistic(linear: nn.Linear, features: Singles, labels: NDArray[np.int64]
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
-    mean, deviation = features.mean(axis=0, dtype=np.float64), features.std(axis=0, dtype=np.float64)
+    # Standardise the features; constant ones become 0, and get the weight 0.
+    mean = features.mean(axis=0, dtype=np.float64)
+    deviation = features.std(axis=0, dtype=np.float64)
     scale = np.where(deviation > MIN_DEVIATION, 1 / np.maximum(deviation, MIN_DEVIATION), 0)
     features -= mean.astype(np.float32)
     features *= scale.astype(np.float32)
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # the last digits of the weights do not matter
         fitted = LogisticRegression(C=c, max_iter=ITERATIONS).fit(features, labels)
-    weight, bias = fitted.coef_.astype(np.float64), fitted.intercept_.astype(np.float64)
+
+    weight = fitted.coef_.astype(np.float64)
+    bias = fitted.intercept_.astype(np.float64)
     if len(fitted.classes_) == 2:  # for two classes, scikit-learn has one logit: the second class
-        weight, bias = np.concatenate([-weight / 2, weight / 2]), np.concatenate([-bias / 2, bias / 2])
+        weight = np.concatenate([-weight / 2, weight / 2])
+        bias = np.concatenate([-bias / 2, bias / 2])
+
+    # w (x - mean) scale + b = (w scale) x + (b - w scale mean): the layer takes features that are not standardised.
     scaled = torch.zeros(linear.weight.shape, dtype=torch.float64)
     shift = torch.full(linear.bias.shape, float(bias.min()) - UNSEEN, dtype=torch.float64)
     scaled[fitted.classes_] = torch.from_numpy(weight * scale)
     shift[fitted.classes_] = torch.from_numpy(bias - weight @ (scale * mean))
+
     logits = torch.from_numpy(features @ weight.T.astype(np.float32) + bias)
-    own = torch.from_numpy(np.searchsorted(fitted.classes_, labels))
+    targets = torch.from_numpy(np.searchsorted(fitted.classes_, labels))
     with torch.no_grad():
         linear.weight.copy_(scaled)
         linear.bias.copy_(shift)
-    return float(nn.functional.cross_entropy(logits, own)), float((logits.argmax(1) == own).double().mean())
+    return float(nn.functional.cross_entropy(logits, targets)), float((logits.argmax(1) == targets).double().mean())

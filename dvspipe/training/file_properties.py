@@ -56,6 +56,7 @@ class PropertyScore:
     def __str__(self) -> str:
         verb = "predict the class of" if self.separated is None else f"tell {self.separated} from other classes in"
         low, high = self.interval
+
         return (
             f"{verb} {self.correct / self.files:.0%} of {self.files} files (95 % interval {low:.0%} to {high:.0%}, "
             f"chance {self.majority:.0%})"
@@ -68,10 +69,12 @@ def find_properties(
     """Yield a finding if properties of the files alone predict the class."""
     if not isinstance(config, FilesConfig) or data.in_time:
         return
+
     table = read_properties(data, config.hints, events, progress)
     score = score_properties(table, data.classes)
     if score is None or score.gain <= MIN_GAIN:
         return
+
     yield Finding(
         kind="properties",
         text=f"file properties alone ({', '.join(find_varied(table))}) {score}: the network can learn them instead of "
@@ -98,8 +101,11 @@ def read_properties(data: DataSet, hints: Hints, events: Mapping[str, int], prog
 
     Arguments as in `find_properties`.
     """
+    # The first sample of a group and class: later ones replace earlier ones, so read them in reverse.
     first = {(sample.group, sample.label): sample for sample in reversed(data.samples) if sample.file is not None}
     samples = list(first.values())[:: max(1, math.ceil(len(first) / MAX_FILES))]
+
+    # A file with windows has several samples; its events are the sum of theirs.
     counts: Counter[Path | None] = Counter()
     for sample in data.samples:
         counts[sample.file] += events.get(sample.name, 0)
@@ -114,7 +120,9 @@ def read_properties(data: DataSet, hints: Hints, events: Mapping[str, int], prog
         except DvspipeError:
             continue  # raised when the file is loaded
         rate_hz = counts[sample.file] / duration_s if duration_s > 0 else -1.0
-        values[row] = width, height, fps, duration_s, codecs.setdefault(codec, len(codecs)), rate_hz
+        codec_number = codecs.setdefault(codec, len(codecs))
+        values[row] = width, height, fps, duration_s, codec_number, rate_hz
+
     labels = np.array([sample.label for sample in samples], np.int64)
     return PropertyTable(values, labels, [sample.group for sample in samples])
 
@@ -123,6 +131,7 @@ def find_varied(table: PropertyTable) -> list[str]:
     """Return the properties that differ between files and that a tree for all files uses, most important first."""
     importances = _make_tree().fit(table.values, table.labels).feature_importances_
     order = np.argsort(-importances, kind="stable").tolist()
+
     return [PROPERTIES[column] for column in order if importances[column] > 0]
 
 
@@ -135,7 +144,8 @@ def score_properties(table: PropertyTable, classes: Sequence[str]) -> PropertySc
     """
     from sklearn.model_selection import GroupKFold, cross_val_predict
 
-    labels, files = table.labels, len(table.labels)
+    labels = table.labels
+    files = len(labels)
     folds = min(FOLDS, len(set(table.groups)))
     counts = np.bincount(labels, minlength=len(classes))
     if folds < 2 or np.count_nonzero(counts) < 2:
@@ -145,6 +155,9 @@ def score_properties(table: PropertyTable, classes: Sequence[str]) -> PropertySc
     complete = PropertyScore(int(np.sum(predicted == labels)), files, float(counts.max() / files))
     if complete.gain > MIN_GAIN:
         return complete
+
+    # One class may differ from others that are alike, such as a class that another camera recorded. Its majority is the
+    # larger of "this class" and "another class".
     one_class = [
         PropertyScore(
             correct=int(np.sum((predicted == label) == (labels == label))),
@@ -154,6 +167,7 @@ def score_properties(table: PropertyTable, classes: Sequence[str]) -> PropertySc
         )
         for label in np.flatnonzero(counts).tolist()
     ]
+
     return max(one_class, key=lambda score: score.gain)
 
 
@@ -169,8 +183,10 @@ def _read_file(file: Path, hints: Hints) -> tuple[float, float, float, float, st
         if file.is_dir():
             return -1.0, -1.0, -1.0, -1.0, "images"
         return read_header(file)
+
     format_name, source = open_source(file, None, hints)
     width, height = (-1, -1) if source.sensor is None else (source.sensor.width, source.sensor.height)
+
     extent = source.extent() if source.extent else None
     if extent is None or extent.first_us is None or extent.last_us is None:
         return width, height, -1.0, -1.0, format_name

@@ -41,6 +41,7 @@ def adopt_framing(data: DataConfig, classifier: ClassifierConfig) -> DataConfig:
     """Return data settings that frame recordings as a network expects."""
     if not isinstance(data, FilesConfig) or data.root is None:
         return data
+
     framed = data.with_defaults(classifier.framing)
     if data.size is not None:
         return framed
@@ -54,21 +55,27 @@ def choose_framing(data: DataSet, config: DataConfig, progress: Progress = ignor
     """
     if not isinstance(config, FilesConfig):
         return None
+
+    # A setting that changes the size or the region was chosen by the user.
     pictures = config.video.video
     has_sensor = config.video.simulator.sensor_size != "keep"
     files = [sample.file for sample in data.samples if sample.file is not None]
     videos = [file for file in dict.fromkeys(files) if is_video(file)]
     if not videos or any((config.size, config.roi, config.fit, pictures.crop, pictures.resize, has_sensor)):
         return None
+
+    # Spread the search over the folder: its first videos may all be of one class.
     searched = videos[:: -(-len(videos) // MAX_SEARCHED)]
-    found = 0
+    with_person = 0
     for number, video in enumerate(searched):
         progress(number, len(searched))
-        found += _shows_person(video, config)
+        with_person += _shows_person(video, config)
     progress(len(searched), len(searched))
+
     sample = "" if len(searched) == len(videos) else f" that were searched, of {len(videos)}"
-    share = f"found in {found} of {len(searched)} videos{sample}"
-    if 2 * found > len(searched):
+    share = f"found in {with_person} of {len(searched)} videos{sample}"
+
+    if 2 * with_person > len(searched):
         return FramingChoice(PERSON_SIZE, "auto", f"framed to the moving person ({share})")
     return FramingChoice(_common_size(videos, config), "full", f"complete picture (moving person {share})")
 
@@ -89,8 +96,10 @@ def _common_size(videos: Sequence[Path], config: FilesConfig) -> SensorSize | No
             sizes.add(open_for_sensor(video, config.video).size)
         except DvspipeError:
             continue  # reported when all recordings are read
+
     largest = max(sizes, key=lambda size: size.width * size.height, default=None)
     if largest is None or (len(sizes) == 1 and max(largest.width, largest.height) <= MAX_VIDEO_SIDE_PX):
         return None
+
     side = min(MAX_VIDEO_SIDE_PX, max(largest.width, largest.height))
     return scaled_size(largest, SensorSize(width=side, height=side))

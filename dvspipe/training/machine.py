@@ -21,6 +21,7 @@ REPEATS = 3  # measured steps; the first one also compiles
 def describe_machine(device: torch.device) -> dict[str, str]:
     """Describe Python, the system, processor, threads, and the GPU if one is used."""
     gpu = {"GPU": torch.cuda.get_device_name(device)} if device.type == "cuda" else {}
+
     return {
         "Python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
@@ -35,10 +36,12 @@ def memory_bytes(device: torch.device) -> int | None:
     """
     if device.type == "cuda":
         return int(torch.cuda.get_device_properties(device).total_memory)
+
     try:
         machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, OSError, ValueError):  # Windows
         return None
+
     limit = Path("/sys/fs/cgroup/memory.max")
     text = limit.read_text(encoding="ascii").strip() if limit.is_file() else ""
     return min(machine, int(text)) if text.isdecimal() else machine
@@ -61,13 +64,17 @@ def measure_step(config: TrainConfig, sensor: SensorSize, classes: tuple[str, ..
     classifier = ClassifierConfig(
         classes=classes, width=sensor.width, height=sensor.height, bins=config.bins, network=config.network
     )
-    network, batch = classifier.build_network(), config.optimiser.batch
+    network = classifier.build_network()
+    batch = config.optimiser.batch
     spikes = (torch.rand(config.bins.steps, batch, *classifier.task.shape) < 0.05).float()
+
     taken_s = []
     for _ in range(REPEATS):
         start_s = time.perf_counter()
         backpropagate(network, spikes, lambda outputs: outputs.square().mean())
         taken_s.append(time.perf_counter() - start_s)
+
+    # Other programs disturbed the shortest step least.
     return min(taken_s) / batch
 
 
@@ -77,4 +84,5 @@ def _processor() -> str:
         for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
+
     return platform.processor() or platform.machine()

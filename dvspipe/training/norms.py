@@ -29,15 +29,19 @@ def estimate_norms(network: nn.Module, tensors: SpikeTensors, *, batch: int, seg
     momenta = [norm.momentum for norm in find_norms(network)]
     device = next(network.parameters()).device
     chosen = np.random.default_rng(0).permutation(len(tensors))[:MAX_RECORDINGS].tolist()
+
     with apply_norms(network) as norms, torch.no_grad():
         for norm in norms:
             norm.train()
             norm.reset_running_stats()
             norm.momentum = None  # cumulative mean over all pieces
+
         for batch_spikes in plain_batches(tensors, batch, chosen if norms else []):
-            state, spikes = None, torch.from_numpy(batch_spikes).transpose(0, 1).to(device)
+            state = None
+            spikes = torch.from_numpy(batch_spikes).transpose(0, 1).to(device)
             for piece in spikes.split(segment or len(spikes)):
                 _, state = network(piece, state)
+
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
 
@@ -52,6 +56,9 @@ def fit_gains(network: nn.Module, tensors: SpikeTensors, *, batch: int) -> None:
         assert isinstance(convolution, StandardisedConvolution)
         deviation, mean = torch.std_mean(currents, (0, 2, 3))
         gain = torch.where(deviation > 0, 1 / deviation, torch.ones_like(deviation))
+
+        # Returning the currents with their new gain and offset makes this pass fit all layers: the next convolution
+        # sees the inputs that it will get.
         convolution.gain.mul_(gain)
         convolution.offset.copy_(-mean * gain)
         return (currents - mean[:, None, None]) * gain[:, None, None]
@@ -59,8 +66,10 @@ def fit_gains(network: nn.Module, tensors: SpikeTensors, *, batch: int) -> None:
     layers = [module for module in network.modules() if isinstance(module, StandardisedConvolution)]
     if not layers:
         return
+
     hooks = [layer.register_forward_hook(fit) for layer in layers]
     chosen = np.random.default_rng(0).permutation(len(tensors))[:batch].tolist()
+
     try:
         network.eval()
         with torch.no_grad():
@@ -80,12 +89,15 @@ def measure_classes(
     device = next(network.parameters()).device
     order = np.random.default_rng(0).permutation(len(tensors))
     chosen = np.concatenate([order[tensors.labels[order] == label][:MAX_OF_CLASS] for label in range(classes)])
+
     linear = network if is_linear(network) else None
-    measured, features = [], []
+    measured = []
+    features = []
     for batch_spikes in plain_batches(tensors, batch, chosen.tolist(), progress):
         spikes = torch.from_numpy(batch_spikes).transpose(0, 1).to(device)
         measured.append(measure_norms(network, spikes)[1])
         if linear is not None:
             features.append(read_features(linear, spikes))
+
     joined = torch.cat(features) if features else None
     return ClassMoments.average(measured, tensors.labels[chosen].tolist(), classes, joined)

@@ -34,15 +34,20 @@ class ReadoutTrainer:
     step = 1  # optimiser steps, as in `Trainer`
 
     def __init__(self, experiment: Experiment, network: Network, save: Callable[[Path, nn.Module], None]) -> None:
-        self.experiment, self.folder, self.save = experiment, experiment.folder, save
+        self.experiment = experiment
+        self.folder = experiment.folder
+        self.save = save
         self.network = require_linear(network)
         self.rows: list[EpochRow] = []
 
     def fit(self) -> EpochRow:
         """Fit the readout, write the weights, and return the row; its validation uses the recordings left out."""
-        started, experiment = time.monotonic(), self.experiment
+        started = time.monotonic()
+        experiment = self.experiment
+
         with watch_rates(self.network) as rates:
             features = read_training_features(experiment, self.network)
+
         labels = torch.from_numpy(experiment.parts.train.labels)
         fit = fit_readout(
             features,
@@ -52,31 +57,38 @@ class ReadoutTrainer:
             classes=self._find_class_means(labels),
             temperature=experiment.classifier.temperature,
         )
+
         replace_readout(self.network, fit.readout)
         row = _make_row(fit, features, labels, rates, time.monotonic() - started)
         self.rows = [row]
+
         if experiment.processes.is_first:
             self.save(self.folder.best, self.network)
             self.save(self.folder.last, self.network)
             write_rows(self.rows, EpochRow, jsonl=self.folder.epochs, csv_path=self.folder.epochs_csv)
+
         experiment.callback.on_epoch(row)
         return row
 
     def _find_class_means(self, labels: torch.Tensor) -> torch.Tensor | None:
         """Return the mean features per class from the training of `init`; None if the classes differ."""
-        classes, init = self.experiment.classifier.classes, self.experiment.init
+        classes = self.experiment.classifier.classes
+        init = self.experiment.init
         if init is None or classes != init.config.classes:
             return None
+
         return find_features(init.moments, labels, classes, str(self.experiment.config.init))
 
 
 def read_training_features(experiment: Experiment, network: SpikingNetwork) -> torch.Tensor:
     """Return the last layer's features of the training part, [N, F + 1], without augmented views."""
-    tensors, device = experiment.parts.train, experiment.processes.device
+    tensors = experiment.parts.train
+    device = experiment.processes.device
     features = []
     for spikes in plain_batches(tensors, experiment.config.optimiser.batch):
         features.append(read_features(network, torch.from_numpy(spikes).transpose(0, 1).to(device)))
         experiment.callback.on_progress("readout", sum(map(len, features)), len(tensors))
+
     return torch.cat(features)
 
 
@@ -92,6 +104,7 @@ def fit_new_readout(experiment: Experiment, network: SpikingNetwork) -> None:
         torch.zeros_like(find_readout(network)),
         recordings=number_recordings(experiment.data.train),
     )
+
     replace_readout(network, fit.readout)
 
 
@@ -99,6 +112,7 @@ def _make_row(
     fit: ReadoutFit, features: torch.Tensor, labels: torch.Tensor, rates: dict[str, float], seconds: float
 ) -> EpochRow:
     logits = features @ fit.readout.T
+
     return EpochRow(
         epoch=1,
         train_loss=float(nn.functional.cross_entropy(logits, labels)),
@@ -115,6 +129,7 @@ def _make_row(
 def number_recordings(samples: Sequence[Sample]) -> torch.Tensor:
     """Return the recording number of each sample, int64 [N]; windows of a file share a number."""
     names = [str(sample.file or sample.name) for sample in samples]
+
     return torch.from_numpy(np.unique(names, return_inverse=True)[1].astype(np.int64))
 
 
@@ -122,12 +137,15 @@ def open_recordings(config: TrainConfig, classes: tuple[str, ...], decoded: Deco
     """Open the data set of a configuration without a validation part."""
     data = open_dataset(config.data.with_shares({"validation": 0.0}), config.seed, config.bins, decoded=decoded)
     if not set(data.classes) <= set(classes):
+        # Other classes need a new readout, so the labels stay the numbers of the data set.
         return replace(data, train=(*data.train, *data.validation), validation=())
 
     def adopt(samples: Sequence[Sample]) -> tuple[Sample, ...]:
         return tuple(replace(sample, label=classes.index(data.classes[sample.label])) for sample in samples)
 
-    train, test = adopt((*data.train, *data.validation)), adopt(data.test)
+    # A user may have recorded only some of the classes; labels are numbers in the list of the network.
+    train = adopt((*data.train, *data.validation))
+    test = adopt(data.test)
     return replace(data, classes=classes, train=train, validation=(), test=test)
 
 
@@ -137,8 +155,9 @@ def start_readout(classifier: ClassifierConfig, before: ClassifierConfig, networ
     If the classes differ, set the last layer of the network to zero, and keep only the temperature.
     """
     if classifier.classes == before.classes:
-        kept = {name: getattr(before, name) for name in ("temperature", "calibrated_on", "least_energy")}
-        return classifier.model_copy(update=kept)
+        calibration = {name: getattr(before, name) for name in ("temperature", "calibrated_on", "least_energy")}
+        return classifier.model_copy(update=calibration)
+
     linear = require_linear(network)
     replace_readout(linear, torch.zeros_like(find_readout(linear)))
     return classifier.model_copy(update={"temperature": before.temperature})

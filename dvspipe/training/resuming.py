@@ -23,7 +23,9 @@ Difference = tuple[str, JsonValue, JsonValue]
 """Name of a setting, and its values before and now."""
 
 FORMAT = "dvspipe-training-3"
-NETWORK, AVERAGE, OPTIMISER = "network.", "average.", "optimiser."
+NETWORK = "network."
+AVERAGE = "average."
+OPTIMISER = "optimiser."
 CHANGEABLE = (
     "name",
     "device",
@@ -83,11 +85,9 @@ class TrainingState:
 
     def save(self, path: Path) -> None:
         """Write the state, complete or not at all."""
-        tensors = {
-            prefix + name: tensor
-            for prefix, group in ((NETWORK, self.network), (AVERAGE, self.average), (OPTIMISER, self.optimiser))
-            for name, tensor in group.items()
-        }
+        groups = ((NETWORK, self.network), (AVERAGE, self.average), (OPTIMISER, self.optimiser))
+        tensors = {prefix + name: tensor for prefix, group in groups for name, tensor in group.items()}
+
         rows = ROWS.dump_json(self.rows).decode()
         write_tensors(path, {"format": FORMAT, "step": str(self.step), "rows": rows}, tensors)
 
@@ -96,17 +96,21 @@ class TrainingState:
         """Read a state written by `save`."""
         if not path.is_file():
             raise CheckpointError(f"{path}: no such file (expected the state of the training); start a new run")
+
         groups: dict[str, dict[str, Tensor]] = {NETWORK: {}, AVERAGE: {}, OPTIMISER: {}}
         texts, tensors = read_tensors(path, "the state of a training")
         if texts.get("format") != FORMAT:
             raise CheckpointError(f"{path}: wrong format (found {texts.get('format')!r}, expected {FORMAT!r})")
+
         try:
             for name, tensor in tensors.items():
                 prefix = name.partition(".")[0] + "."
                 groups[prefix][name.removeprefix(prefix)] = tensor
-            rows, step = ROWS.validate_json(texts["rows"]), int(texts["step"])
+            rows = ROWS.validate_json(texts["rows"])
+            step = int(texts["step"])
         except (KeyError, ValueError, ValidationError) as error:
             raise CheckpointError(f"{path}: not the state of a training ({' '.join(str(error).split())})") from error
+
         return cls(rows, step, groups[NETWORK], groups[AVERAGE], groups[OPTIMISER])
 
 
@@ -134,6 +138,8 @@ def load_optimiser(optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tenso
     for name, tensor in tensors.items():
         number, _, key = name.partition(".")
         state.setdefault(int(number), {})[key] = tensor
+
+    # The settings of the optimiser stay those of the configuration, which may have changed; only its state is restored.
     optimiser.load_state_dict(optimiser.state_dict() | {"state": state})
 
 
@@ -146,6 +152,7 @@ def read_run(run: RunFolder, settings: Mapping[str, object] | None = None) -> Tr
     """
     if not run.config.is_file():
         raise FileError(f"{run.path}: no run to resume (expected a run folder with {run.config.name})")
+
     return TrainConfig.read(run.config, settings)
 
 
@@ -156,18 +163,23 @@ def check_config(config: TrainConfig, run: RunFolder, *, changed: bool) -> list[
         Settings that differ, none unless `changed`.
     """
     before = read_run(run)
-    found = find_differences(before.model_dump(mode="json"), config.model_dump(mode="json"))
-    differing = [each for each in found if each[0] not in FOLDERS]
-    fixed = [each for each in differing if not f"{each[0]}.".startswith(tuple(f"{key}." for key in CHANGEABLE))]
+    differences = find_differences(before.model_dump(mode="json"), config.model_dump(mode="json"))
+    differing = [difference for difference in differences if difference[0] not in FOLDERS]
+
+    # The dot keeps a setting from allowing others whose names begin with its own.
+    changeable = tuple(f"{key}." for key in CHANGEABLE)
+    fixed = [difference for difference in differing if not f"{difference[0]}.".startswith(changeable)]
     listed = _list_differences(fixed or differing, "before", "now")
     if fixed:
         raise ConfigError(
             f"{run.config}: these settings cannot change when a run resumes: {listed}; start a new run, "
             "or fine-tune with init=CHECKPOINT if bins and network are the same"
         )
+
     if differing and not changed:
         remedy = Remedy("changed", True, "resume with the new settings")
         raise ConfigError(f"{run.config}: the run was started with other settings: {listed}", remedy)
+
     return differing
 
 
@@ -182,18 +194,22 @@ def load_initial_weights(
 ) -> ClassifierConfig:
     """Load the weights of a checkpoint into a network; without the last linear layer if the classes differ."""
     before, trained, _ = init
-    there, here = _dump_shared(before), _dump_shared(classifier)
+    there = _dump_shared(before)
+    here = _dump_shared(classifier)
     if differences := find_differences(there, here):
         listed = _list_differences(differences, "there", "here")
         raise ConfigError(f"init = {name}: trained with another configuration: {listed}")
+
     if classifier.network.kind == "module" and before.classes != classifier.classes:
         raise ConfigError(
             f"init = {name}: has other classes (found {', '.join(before.classes)}, expected "
             f"{', '.join(classifier.classes)}); weights of network.kind = module cannot be adapted to them"
         )
+
     last = () if before.classes == classifier.classes else network.of_classes
     weights = {name: tensor for name, tensor in trained.state_dict().items() if name not in last}
     network.load_state_dict(weights, strict=not last)
+
     return classifier.model_copy(update={"trained_on": f"{before.trained_on}; then {classifier.trained_on}"})
 
 
@@ -204,10 +220,11 @@ def _dump_shared(classifier: ClassifierConfig) -> dict[str, JsonValue]:
 
 def _list_differences(differences: Sequence[tuple[str, JsonValue, JsonValue]], old: str, new: str) -> str:
     """List at most MAX_LISTED differing settings with both values, each followed by `old` or `new`; groups last."""
-    ordered = sorted(differences, key=lambda each: isinstance(each[1] or each[2], dict))
+    ordered = sorted(differences, key=lambda difference: isinstance(difference[1] or difference[2], dict))
     listed = [
         f"{key} = {shorten(show_value(was), MAX_VALUE)} {old}, {shorten(show_value(now), MAX_VALUE)} {new}"
         for key, was, now in ordered[:MAX_LISTED]
     ]
+
     more = len(differences) - MAX_LISTED
     return "; ".join([*listed, f"and {more} more"] if more > 0 else listed)

@@ -59,24 +59,33 @@ def evaluate_corrupted(
         >>> [row.accuracy for row in result.corrupted]  # doctest: +SKIP
         [0.9, 0.71]
     """
-    callback, data = callback or LogCallback(), as_data(data)
+    callback = callback or LogCallback()
+    data = as_data(data)
+
     opened = open_evaluation(checkpoint, data, part, seed=seed, callback=callback, modules=ModuleSource.of(trust))
-    samples, settings = opened.samples, TensorSettings(opened.classifier.bins)
+    samples = opened.samples
+    settings = TensorSettings(opened.classifier.bins)
     if samples and (samples[0].code is not None or samples[0].stored is not None):
         kind = "an image" if samples[0].code is not None else "a spike tensor in a shard"
         raise DataError(f"{samples[0].name}: has no events to corrupt (found {kind}, expected a recording)")
+
     clean = evaluate_opened(opened, open_cache(data), batch=batch, callback=callback)
+
+    # Read a batch of recordings, then corrupt it in each way. The draws depend on the number of a recording, not on the
+    # size of the batch.
     correct = [0] * len(corruptions)
     for first in range(0, len(samples), batch):
         callback.on_progress("corrupting", first, len(samples))
-        several = samples[first : first + batch]
-        contents = [sample.read_content() for sample in several]
+        sources = samples[first : first + batch]
+        contents = [sample.read_content() for sample in sources]
+
         for number, corruption in enumerate(corruptions):
             corrupted = [
                 replace(sample, load=partial(_corrupt, content, corruption, [seed, first + index]))
-                for index, (sample, content) in enumerate(zip(several, contents, strict=True))
+                for index, (sample, content) in enumerate(zip(sources, contents, strict=True))
             ]
             correct[number] += evaluate_network(opened.network, SpikeTensors(corrupted, settings), batch=batch).correct
+
     rows = [
         CorruptedAccuracy(corruption=corruption.name, strength=corruption.strength, correct=count, samples=len(samples))
         for corruption, count in zip(corruptions, correct, strict=True)

@@ -21,7 +21,10 @@ from ..rules.rules import ONLINE
 CHANNELS = (16, 32, 64)
 SEW_CHANNELS = (32, 32, 32)
 STDP_CHANNELS = (32, 150)  # Kheradpisheh et al. 2018
-STDP_THRESHOLD, STDP_RADIUS, STDP_WINNERS, STDP_POOL = 10, 2, 5, 4
+STDP_THRESHOLD = 10
+STDP_RADIUS = 2
+STDP_WINNERS = 5
+STDP_POOL = 4
 STDP_SEEN = 1350  # recordings per layer until its weights converge, as in configs/nmnist-stdp.yaml
 STDP_DOUBLINGS = 9  # doublings of the STDP rates in this time
 MAX_PASSES = 20  # each pass also fits the readout, to all augmented views of the recordings
@@ -46,44 +49,55 @@ class RuleChoice:
 
     def apply(self, chosen: SettingsTree, reasons: Mapping[str, str]) -> tuple[SettingsTree, dict[str, str]]:
         """Merge the rule's settings and reasons into the chosen ones, and remove unused settings."""
-        kept: SettingsTree = {}
+        used: SettingsTree = {}
         for group, values in chosen.items():
             unused = self.unused.get(group, ())
-            kept[group] = {k: v for k, v in values.items() if k not in unused} if isinstance(values, dict) else values
+            used[group] = {k: v for k, v in values.items() if k not in unused} if isinstance(values, dict) else values
+
+        # The lines of the rule follow the reason of the choice, unless that reason is about settings that are not used.
         explained = dict(reasons)
         for group, lines in self.reasons.items():
             before = () if group in self.unused or group not in reasons else (reasons[group],)
             explained[group] = "\n".join((*before, *lines))
-        return merge_settings(kept, self.settings), explained
+
+        return merge_settings(used, self.settings), explained
 
 
 def choose_for_rule(given: SettingsTree) -> RuleChoice:
     """Return the settings that a rule or a kind of network requires, independent of the recordings."""
     optimiser, network = (_group(given, name) for name in ("optimiser", "network"))
-    rule, kind = optimiser.get("rule"), network.get("kind", "csnn")
+    rule = optimiser.get("rule")
+    kind = network.get("kind", "csnn")
     if kind == "stdp":
         return _choose_stdp(network)
     if kind == "first_spike":
         return _choose_first_spike()
+
     if kind == "sew":
         why = "channels: equal in all blocks, as residual connections require"
         return RuleChoice({"network": {"channels": list(SEW_CHANNELS)}}, {"network": (why,)})
-    known = next((each for each in ONLINE if each == rule), None)
-    return RuleChoice() if known is None else _choose_online(known, kind)
+
+    online = next((name for name in ONLINE if name == rule), None)
+    return RuleChoice() if online is None else _choose_online(online, kind)
 
 
 def fit_to_data(
     choice: RuleChoice, given: SettingsTree, *, samples: int, window_us: int, grid: SensorSize
 ) -> RuleChoice:
     """Add the settings that also depend on the recordings."""
-    kind, why = _group(given, "network").get("kind"), dict[str, tuple[str, ...]]()
+    kind = _group(given, "network").get("kind")
+    why = dict[str, tuple[str, ...]]()
+
     if kind == "first_spike":
         fitted: SettingsTree = {"network": _choose_constants(_group(given, "network"), window_us)}
     elif kind == "stdp":
         layers = len(_list(_group(choice.settings, "network").get("thresholds")))
+
+        # Few recordings are repeated until the weights converge, unless the number of epochs is given.
         passes = min(MAX_PASSES, math.ceil(STDP_SEEN / samples))
         if isinstance(epochs := _group(given, "optimiser").get("epochs"), int):
             passes = max(1, epochs // layers)
+
         side = min(grid.width, grid.height) >> (layers - 1)  # every layer before the last halves it
         seen = (
             f"passes: each layer sees {passes * samples:,} recordings; its weights converge after about {STDP_SEEN:,}"
@@ -96,12 +110,14 @@ def fit_to_data(
         }
     else:
         return choice
+
     return replace(choice, settings=merge_settings(choice.settings, fitted), reasons={**choice.reasons, **why})
 
 
 def _choose_online(rule: Rule, kind: JsonValue) -> RuleChoice:
     base = (MlpConfig if kind == "mlp" else CsnnConfig)(channels=CHANNELS)
     needs = {name.removeprefix("network."): value for name, value in find_unmet_needs(rule, base).items()}
+
     return RuleChoice(
         {"network": needs, "optimiser": {"loss": "each_step"}},
         {
@@ -113,6 +129,7 @@ def _choose_online(rule: Rule, kind: JsonValue) -> RuleChoice:
 
 def _choose_stdp(network: SettingsTree) -> RuleChoice:
     layers = len(_list(network.get("channels", list(STDP_CHANNELS))))
+
     return RuleChoice(
         {
             "bins": {"form": "binary"},
@@ -156,7 +173,9 @@ def _choose_first_spike() -> RuleChoice:
 def _choose_constants(given: SettingsTree, window_us: int) -> SettingsTree:
     """Return the time constants of a first-spike network; membranes that leak get equal constants."""
     constants = (given.get("tau_syn_s"), given.get("tau_mem_s"))
-    tau_s = next((float(each) for each in constants if isinstance(each, int | float)), round(window_us / 2 * 1e-6, 9))
+    default_s = round(window_us / 2 * 1e-6, 9)
+    tau_s = next((float(constant) for constant in constants if isinstance(constant, int | float)), default_s)
+
     chosen: SettingsTree = {"tau_syn_s": tau_s, "tau_readout_s": round(tau_s / STEEP, 9)}
     return chosen | {"tau_mem_s": tau_s} if given.get("leak") is True else chosen
 

@@ -114,9 +114,11 @@ def run_training(
     with join_processes(choose_device(config.device)) as processes:
         if resume:
             command += describe_changes(check_config(config, folder, changed=changed))
+
         callback.on_note(f"run: {folder.path}")
         setup = RunSetup(config, folder, init, modules, processes, callback)
         _check_precision(setup)
+
         try:
             return _run(setup, data, decoded, command, resume=resume)
         except (torch.OutOfMemoryError, RuntimeError) as error:
@@ -137,12 +139,14 @@ def choose_device(name: str) -> torch.device:
     """
     if name == "cuda" and not torch.cuda.is_available():
         raise ConfigError("device = cuda: no GPU found by torch; use cpu or auto")
+
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
 
 def _check_precision(setup: RunSetup) -> None:
     """Check that the device has the precision, and warn if it emulates it."""
-    precision, device = setup.config.optimiser.precision, setup.processes.device.type
+    precision = setup.config.optimiser.precision
+    device = setup.processes.device.type
     if precision == "float16" and device != "cuda":
         raise ConfigError("optimiser.precision = float16: needs a GPU; use bfloat16 or float32 on the CPU")
     if precision == "bfloat16" and device == "cpu" and lacks_bfloat16():
@@ -153,21 +157,29 @@ def _run(
     setup: RunSetup, given: DataSet | None, decoded: DecodedEvents | None, command: str, *, resume: bool
 ) -> TrainingRun:
     """Train, or finish an interrupted run: open and check the data, build, encode, fit and test."""
-    config, folder, init = setup.config, setup.folder, setup.init
-    processes, callback = setup.processes, setup.callback
+    config = setup.config
+    folder = setup.folder
+    init = setup.init
+    processes = setup.processes
+    callback = setup.callback
     if config.tensorboard:
         require_tensorboard()
+
+    # Check as much as possible before the folder is touched and recordings are encoded.
     opened = _open(config, init, decoded) if given is None else given
-    complete = _draw_missing_parts(opened, config)
-    data = leave_out_copies(complete, partial(callback.on_progress, "comparing recordings"))
+    drawn = _draw_missing_parts(opened, config)
+    data = leave_out_copies(drawn, partial(callback.on_progress, "comparing recordings"))
+
     callback.on_data(synthetic=data.synthetic)
     for warning in data.warnings:
         callback.on_warning(warning)
     _warn(callback, (*find_copies(data), *find_same_films(data)))
+
     if resume:
         check_split(folder.split, data)
     if config.optimiser.rule != "readout":
         _check_classes(data, callback)
+
     classifier, network = _build(setup, data)
 
     if init is not None and init.config.classes != data.classes:
@@ -177,6 +189,7 @@ def _run(
 
     with lock_folder(folder.path) if processes.is_first else nullcontext():
         state = find_state(folder) if resume else None
+
         if state is not None and processes.is_first:  # rows may be lost, or include an incomplete epoch
             write_rows(state.rows, EpochRow, jsonl=folder.epochs, csv_path=folder.epochs_csv)
         if state is not None and is_over(config.optimiser, state.rows):
@@ -186,8 +199,11 @@ def _run(
                 return TrainingRun.read(folder)
 
         parts = _load(setup, data)
+
+        # The tensors are encoded; release the memory of the events.
         if decoded is not None:
             decoded.clear()
+
         _check_sensor(parts.train, data, classifier)
         _warn(callback, find_outside(parts.train.counts(), config))
         properties = _find_properties(setup, data, parts)
@@ -202,6 +218,9 @@ def _run(
         experiment = Experiment(**vars(setup), data=data, classifier=classifier, parts=parts)
         trainer, best = _fit(experiment, network.to(processes.device), state)
         baseline = _train_baseline(experiment) if config.baseline else None
+
+        # The first process tests and writes the records, and the others receive them: every process returns the same
+        # run.
         run = None
         if processes.is_first:
             test, activity = _test(trainer, best, baseline, command, properties)
@@ -215,8 +234,10 @@ def _fit(
     experiment: Experiment, network: Network, state: TrainingState | None
 ) -> tuple[Trainer | ReadoutTrainer, EpochRow]:
     """Train a network by its rule; return the trainer and the row of the chosen epoch."""
-    config, init = experiment.config, experiment.init
+    config = experiment.config
+    init = experiment.init
     is_new = init is not None and init.config.classes != experiment.data.classes
+    # Moments of the classes for a fitted readout; `save` is called later, and sees the value of that time.
     moments: ClassMoments | None = None
 
     def save(path: Path, trained: nn.Module) -> None:
@@ -237,6 +258,7 @@ def _fit(
         moments = measure_classes(
             network, experiment.parts.train, classes, batch=config.optimiser.batch, progress=progress
         )
+
     fitter = ReadoutTrainer(experiment, network, save)
     return fitter, fitter.fit()
 
@@ -251,28 +273,35 @@ def _open(config: TrainConfig, init: Checkpoint | None, decoded: DecodedEvents |
 def _draw_missing_parts(data: DataSet, config: TrainConfig) -> DataSet:
     """Draw missing test and validation parts from the training part, with a warning; a readout needs no validation."""
     settings = config.data if isinstance(config.data, RecordingsConfig) else FolderConfig()
-    train, test, validation = list(data.train), list(data.test), list(data.validation)
+    train = list(data.train)
+    test = list(data.test)
+    validation = list(data.validation)
     warnings = data.warnings
+
     if not test:
         train, test = divide(train, settings.test, config.seed + 1)
         warnings += (f"{data.title}: has no test part; {len(test)} training recordings are used (data.test)",)
+
     if not validation and config.optimiser.rule != "readout":
         train, validation = divide(train, settings.validation, config.seed)
         warnings += (
             f"{data.title}: has no validation part; {len(validation)} training recordings are used (data.validation)",
         )
+
     return replace(data, train=tuple(train), validation=tuple(validation), test=tuple(test), warnings=warnings)
 
 
 def _build(setup: RunSetup, data: DataSet) -> tuple[ClassifierConfig, Network]:
     """Create the classifier configuration for a data set and its network, with the weights of a checkpoint if given."""
-    config, init = setup.config, setup.init
+    config = setup.config
+    init = setup.init
     if config.bins.downsample >= max(data.sensor.width, data.sensor.height) > 1:
         raise ConfigError(
             f"bins.downsample = {config.bins.downsample}: too large, leaves a single pixel (found sensor {data.sensor})"
         )
     for transform in config.augment.tonic:  # fail before recordings are read
         make_transform(transform, data.sensor)
+
     classifier = ClassifierConfig(
         classes=data.classes,
         width=data.sensor.width,
@@ -284,21 +313,26 @@ def _build(setup: RunSetup, data: DataSet) -> tuple[ClassifierConfig, Network]:
         network=config.network,
         trained_on=f"{'synthetic ' if data.synthetic else ''}{data.title}, {count_noun(len(data.train), 'recording')}",
     )
+
+    # Seed just before the weights are drawn: they do not depend on the work before.
     torch.manual_seed(config.seed)
     network = classifier.build_network(setup.modules)
     if isinstance(network, ModuleNetwork):
         network.try_out(classifier.task)  # fail before recordings are read
+
     if init is not None:
         classifier = load_initial_weights(init, classifier, network, name=str(config.init))
         if config.optimiser.rule == "readout":
             classifier = start_readout(classifier, init.config, network)
+
     return classifier, network
 
 
 def _load(setup: RunSetup, data: DataSet) -> DataParts:
     """Encode the parts of the data set as spike tensors."""
     config = setup.config
-    verb, cache = "reading" if config.data.root else "rendering", open_cache(config.data)
+    verb = "reading" if config.data.root else "rendering"
+    cache = open_cache(config.data)
 
     def load(name: str, samples: Sequence[Sample], views: int) -> SpikeTensors:
         settings = TensorSettings(config.bins, views, vary=config.data.vary, seed=config.seed)
@@ -306,13 +340,15 @@ def _load(setup: RunSetup, data: DataSet) -> DataParts:
         return SpikeTensors(samples, settings, cache=cache, jobs=config.jobs, progress=progress)
 
     train = load("train", data.train, 1 if config.optimiser.rule == "readout" else config.data.views)
+    # A readout is validated on the recordings left out of each fit, and has no validation part.
     validation = load("validation", data.validation, 1) if data.validation else train
     return DataParts(train, validation, load("test", data.test, 1))
 
 
 def _check_sensor(tensors: SpikeTensors, data: DataSet, classifier: ClassifierConfig) -> None:
     """Check that spike tensors have the shape that the network expects."""
-    found, expected = tensors[0].shape[-2:], classifier.task.shape[-2:]
+    found = tensors[0].shape[-2:]
+    expected = classifier.task.shape[-2:]
     if found != expected:
         raise DataError(
             f"{data.title}: recordings are not from sensor {data.sensor} (found spike tensors of "
@@ -329,6 +365,7 @@ def _find_properties(setup: RunSetup, data: DataSet, parts: DataParts) -> tuple[
         for samples, tensors in encoded
         for sample, count in zip(samples, tensors.counts() if samples else (), strict=True)
     }
+
     progress = partial(setup.callback.on_progress, "comparing files")
     return tuple(find_properties(data, setup.config.data, events, progress))
 
@@ -348,6 +385,7 @@ def _check_classes(data: DataSet, callback: TrainingCallback) -> None:
             f"{data.title}: no training recordings of {names}; add recordings, or change the split with seed, "
             "data.validation or data.test"
         )
+
     missing = [name for label, name in enumerate(data.classes) if label not in trained]
     if missing:
         callback.on_warning(f"{data.title}: no recordings of {', '.join(missing)}; the network cannot predict them")
@@ -355,13 +393,18 @@ def _check_classes(data: DataSet, callback: TrainingCallback) -> None:
 
 def _train_baseline(experiment: Experiment) -> BaselineResult | None:
     """Train the baseline from the same initial weights on the same batches, and test its best epoch once."""
-    config, processes = experiment.config, experiment.processes
+    config = experiment.config
+    processes = experiment.processes
+
+    # The baseline is trained by plain backpropagation: settings of other rules, segments and rounding do not apply.
     changed = {"truncate": None, "segment": None, "rule": "bptt", "update": "end", "weight_bits": None}
     optimiser = config.optimiser.model_copy(update=changed)
+
     torch.manual_seed(config.seed)
     spiking = experiment.classifier.build_network()
     assert isinstance(spiking, SpikingNetwork)  # TrainConfig refuses other networks
     network = FrameNetwork(spiking).to(processes.device)
+
     callback = experiment.callback
     experiment = replace(
         experiment,
@@ -369,14 +412,17 @@ def _train_baseline(experiment: Experiment) -> BaselineResult | None:
         folder=experiment.folder.baseline,
         callback=StageCallback(callback, "baseline, "),
     )
+
     try:
         best = Trainer(experiment, network, save_baseline).fit(find_state(experiment.folder))
     except ConfigError as error:
         callback.on_warning(f"no baseline: {error}")
         return None
+
     if not processes.is_first:
         return None
     load_baseline(experiment.folder.best, network)
+
     progress = partial(experiment.callback.on_progress, "test")
     tested = evaluate_network(network, experiment.parts.test, batch=optimiser.batch, progress=progress)
     return BaselineResult(
@@ -390,11 +436,15 @@ def _train_baseline(experiment: Experiment) -> BaselineResult | None:
 
 def _calibrate(experiment: Experiment, path: Path, classifier: ClassifierConfig, network: Network) -> ClassifierConfig:
     """Calibrate a classifier on the validation part, measure the moments of its classes, and write the checkpoint."""
-    parts, batch, report = experiment.parts, experiment.config.optimiser.batch, experiment.callback.on_progress
+    parts = experiment.parts
+    batch = experiment.config.optimiser.batch
+    report = experiment.callback.on_progress
+
     validated = evaluate_network(network, parts.validation, batch=batch, progress=partial(report, "calibrating"))
     moments = measure_classes(
         network, parts.train, len(classifier.classes), batch=batch, progress=partial(report, "measuring the classes")
     )
+
     calibrated = classifier.model_copy(
         update={
             "temperature": fit_temperature(validated.logits, validated.labels),
@@ -402,6 +452,7 @@ def _calibrate(experiment: Experiment, path: Path, classifier: ClassifierConfig,
             "least_energy": find_least_energy(validated.logits),
         }
     )
+
     save_checkpoint(path, calibrated, network, moments)
     return calibrated
 
@@ -412,11 +463,13 @@ def _count_before(experiment: Experiment) -> int | None:
     Returns:
         None if the readout was not fitted, or is new because the classes differ.
     """
-    optimiser, init = experiment.config.optimiser, experiment.init
+    optimiser = experiment.config.optimiser
+    init = experiment.init
     if optimiser.rule != "readout" or init is None:
         return None
     if init.config.classes != experiment.data.classes:
         return None  # the network has none of these classes
+
     network = init.network.to(experiment.processes.device)
     return evaluate_network(network, experiment.parts.test, batch=optimiser.batch).correct
 
@@ -429,19 +482,27 @@ def _test(
     properties: tuple[Finding, ...],
 ) -> tuple[TestResult, ActivityRecord]:
     """Calibrate the network of the chosen epoch, test it once, and store the test and activity records."""
-    experiment, folder = trainer.experiment, trainer.folder
-    config, data, parts = experiment.config, experiment.data, experiment.parts
-    batch, report = config.optimiser.batch, experiment.callback.on_progress
+    experiment = trainer.experiment
+    folder = trainer.folder
+    config = experiment.config
+    data = experiment.data
+    parts = experiment.parts
+    batch = config.optimiser.batch
+    report = experiment.callback.on_progress
+
     classifier, network = load_checkpoint(folder.best, str(experiment.processes.device), experiment.modules)
     if data.validation:
         classifier = _calibrate(experiment, folder.best, classifier, network)
+
     trained = evaluate_network(network, parts.train, batch=batch, progress=partial(report, "accuracy in training"))
     with count_activity(network) as counters:
         tested = evaluate_network(network, parts.test, batch=batch, progress=partial(report, "test"))
+
     report("recording layer activity", 0, 1)
     layers = summarize_layers(counters, counted=config.bins.dtype.kind == "u")
     scores = score(tested, data.test, data.classes, classifier)
     activity = record_activity(layers, network, parts.test, data, config.bins, scores["wrong"])
+
     report("classifying by the number of events", 0, 1)
     outcome = RunOutcome(
         config=config,
@@ -455,7 +516,10 @@ def _test(
         convergence=best.convergence,
         properties=properties,
     )
-    origin = " (synthetic)" if data.synthetic_test else ", trained on synthetic data" if data.synthetic else ""
+
+    origin = ", trained on synthetic data" if data.synthetic else ""
+    if data.synthetic_test:
+        origin = " (synthetic)"
     result = TestResult(
         **scores,
         title=data.title,
@@ -475,6 +539,8 @@ def _test(
         versions=versions(),
         machine=describe_machine(experiment.processes.device),
     )
+
+    # Written last: a resumed run that finds both records is complete.
     activity.write(folder.activity)
     result.write(folder.test)
     return result, activity

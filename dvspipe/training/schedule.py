@@ -16,9 +16,12 @@ from .config import OptimiserConfig
 
 def build_optimiser(settings: OptimiserConfig, network: nn.Module) -> torch.optim.Optimizer:
     """Create the optimiser of a network's weights."""
-    weights, rate, decay = network.parameters(), settings.learning_rate, settings.weight_decay
+    weights = network.parameters()
+    rate = settings.learning_rate
+    decay = settings.weight_decay
     if settings.kind == "sgd":
         return torch.optim.SGD(weights, lr=rate, momentum=settings.momentum, weight_decay=decay)
+
     return torch.optim.AdamW(weights, lr=rate, weight_decay=decay)
 
 
@@ -32,6 +35,8 @@ def build_schedule(
         warm_up=round(batches * settings.warm_up),
         total=batches * settings.epochs,
     )
+
+    # torch requires the initial rate in the optimiser if the schedule does not start at step 0.
     for group in optimiser.param_groups:
         group["initial_lr"] = settings.learning_rate
     return LambdaLR(optimiser, factor, last_epoch=step - 1)
@@ -48,7 +53,9 @@ def learning_rate_factor(schedule: str, step: int, *, warm_up: int, total: int) 
         return (step + 1) / warm_up
     if schedule == "constant":
         return 1.0
-    return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warm_up) / max(1, total - warm_up))))
+
+    progress = (step - warm_up) / max(1, total - warm_up)
+    return 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
 
 
 def build_average(network: nn.Module, decay: float) -> AveragedModel:
@@ -66,6 +73,7 @@ def _ema_update(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor
     def move(average: Tensor, weights: Tensor, step: Tensor | int) -> Tensor:
         if not average.dtype.is_floating_point:
             return weights
+
         n = int(step)
         return average.lerp(weights, 1 - min(decay, n / (n + 9)))
 
@@ -96,6 +104,7 @@ def each_step_loss(outputs: Tensor, targets: Tensor, smoothing: float) -> Tensor
     T, B, K = outputs.shape
     spread = targets.expand(T, B, K).reshape(T * B, K)
     losses = nn.functional.cross_entropy(outputs.reshape(T * B, K), spread, label_smoothing=smoothing, reduction="none")
+
     return losses.reshape(T, B).mean(0)
 
 
@@ -103,6 +112,7 @@ def count_loss(outputs: Tensor, targets: Tensor, smoothing: float) -> Tensor:
     """Return the mean squared error of the mean output over the steps; arguments as in `mean_loss`."""
     K = targets.shape[1]
     smoothed = targets * (1 - smoothing) + smoothing / K
+
     return (outputs.mean(0) - smoothed).square().mean(1)
 
 

@@ -80,22 +80,31 @@ class Trainer:
     """Network in training, with its optimiser, schedule and moving average."""
 
     def __init__(self, experiment: Experiment, network: nn.Module, save: Callable[[Path, nn.Module], None]) -> None:
-        self.experiment, self.settings = experiment, experiment.config.optimiser
-        self.processes, self.callback = experiment.processes, experiment.callback
-        self.network, self.folder, self.save = self.processes.join_norms(network), experiment.folder, save
+        self.experiment = experiment
+        self.settings = experiment.config.optimiser
+        self.processes = experiment.processes
+        self.callback = experiment.callback
+        self.network = self.processes.join_norms(network)
+        self.folder = experiment.folder
+        self.save = save
         self.average = build_average(network, self.settings.ema) if self.settings.ema else None
+
         self.optimiser = build_optimiser(self.settings, network)
         self.batches = math.ceil(len(experiment.parts.train) / self.settings.batch)
         self.schedule = build_schedule(self.settings, self.optimiser, self.batches)
         self.scaler = torch.amp.GradScaler("cuda", enabled=self.settings.precision == "float16")
+
+        # The length of segments is chosen at the first batch, when the memory of a step can be measured.
         self.segment = experiment.config.segment_steps
         self.rule = (
             build_rule(self.settings.rule, network, steps=self.segment, seed=experiment.config.seed)
             if isinstance(network, SpikingNetwork)
             else None
         )
+
         streams = not isinstance(network, Network) or network.streams
         self.segment_is_chosen = self.settings.segment != "auto" or self.settings.truncate is not None or not streams
+
         self.step = 0
         self.rows: list[EpochRow] = []
 
@@ -105,16 +114,21 @@ class Trainer:
             self._restore(state)
         elif self.experiment.init is None:
             fit_gains(self.network, self.experiment.parts.train, batch=self.settings.batch)
+
         validated = len(self.experiment.parts.validation)
         while not is_over(self.settings, self.rows):
             row = self.run_epoch(len(self.rows) + 1)
             self.rows.append(row)
+
+            # The state is stored last, so a resumed run finds the weights of all its epochs.
             if self.processes.is_first:
                 if choose_epoch(self.rows, validated) is row:
                     self._save(self.folder.best)
                 self._store(row)
+
             self.callback.on_epoch(row)
             self.warn_of_rates(row)
+
         return choose_epoch(self.rows, validated)
 
     @contextmanager
@@ -130,9 +144,13 @@ class Trainer:
 
     def run_epoch(self, epoch: int) -> EpochRow:
         """Train on the training part once, validate, and return the row of the epoch."""
-        started, settings, experiment = time.monotonic(), self.settings, self.experiment
+        started = time.monotonic()
+        settings = self.settings
+        experiment = self.experiment
+
         # seed dropout, independent of the number of earlier epochs in this process
         torch.manual_seed(experiment.config.seed * SEED_STRIDE + epoch)
+
         drawn = BatchSettings(
             size=settings.batch,
             augment=experiment.config.augment,
@@ -144,6 +162,9 @@ class Trainer:
         batches = training_batches(experiment.parts.train, drawn, epoch)
         timed = _TimedIterator(batches)
         loss, accuracy, rates = self._train(epoch, timed)
+
+        # All processes estimate the norms, because shared batch norms wait for each other; only the first one
+        # validates.
         scores = (0.0, 0.0)
         with self._evaluated_network() as network:
             estimate_norms(network, experiment.parts.train, batch=settings.batch, segment=self.segment)
@@ -156,6 +177,7 @@ class Trainer:
                 )
                 scores = validated.loss, validated.accuracy
         val_loss, val_accuracy = self.processes.share(scores)
+
         return EpochRow(
             epoch=epoch,
             train_loss=loss,
@@ -184,6 +206,8 @@ class Trainer:
                 if epoch == number == 1:
                     self.callback.on_start(dict(rates))
                 self.show_epoch(epoch, number / self.batches)
+
+        # Each process has seen its part of the batches.
         loss, right, count = self.processes.sum(totals.to(self.processes.device)).cpu().tolist()
         return loss / count, right / count, rates
 
@@ -193,36 +217,46 @@ class Trainer:
         Returns:
             Sum of losses, number of correct predictions, number of recordings, float64 [3].
         """
+        # Gradients are averaged over the processes, so this process weighs its sum of losses by their number: together
+        # they have the gradient of the mean over the batch.
         settings = self.settings
         batch_size = min(settings.batch, samples - (number - 1) * settings.batch)  # over all processes
         totals = torch.zeros(3, dtype=torch.float64)
+
         size = math.ceil(len(batch.labels) / settings.accumulate) or 1
         for start in range(0, len(batch.labels), size):
             chosen = slice(start, start + size)
             part = Batch(batch.spikes[chosen], batch.targets[chosen], batch.labels[chosen])
             totals += self._add_gradients(part, self.processes.count / batch_size)
+
+        # With update = step, the rule has updated the weights after each time step.
         if settings.update == "end":
             self._update_weights()
+
         self.learning_rate: float = self.optimiser.param_groups[0]["lr"]
         self.schedule.step()
         self.step += 1
+
         if self.average is not None:
             self.average.update_parameters(self.network)
         return totals
 
     def _update_weights(self) -> None:
         """Make an optimiser step with the accumulated gradients."""
+        # Penalty and clipping need gradients without the factor of the scaler.
         self.processes.average_gradients(self.network)
         self.scaler.unscale_(self.optimiser)
         self._add_penalty()
         nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.clip_norm)
+
         self.scaler.step(self.optimiser)
         self.scaler.update()
         self.optimiser.zero_grad()
 
     def _add_gradients(self, batch: Batch, weight: float) -> Tensor:
         """Accumulate the weighted gradients of some recordings."""
-        settings, device = self.settings, self.processes.device
+        settings = self.settings
+        device = self.processes.device
         spikes = torch.from_numpy(batch.spikes).transpose(0, 1).to(device)
         targets = torch.from_numpy(batch.targets).to(device)
 
@@ -231,17 +265,21 @@ class Trainer:
 
         with round_weights(self.network, settings.weight_bits):
             outputs = self._apply_rule(spikes, lambda outputs: self.scaler.scale(losses(outputs).sum() * weight))
+
         right = int((outputs.mean(0).argmax(1).cpu().numpy() == batch.labels).sum())
         return torch.tensor([float(losses(outputs).sum()), right, len(batch.labels)], dtype=torch.float64)
 
     def _apply_rule(self, spikes: Tensor, loss: Loss) -> Tensor:
         """Accumulate the gradients of a loss by the configured learning rule, and return the outputs."""
-        settings, device = self.settings, self.processes.device
+        settings = self.settings
+        device = self.processes.device
         if self.rule is not None:
             return self.rule.update(
                 spikes, loss, after_step=self._update_weights if settings.update == "step" else None
             )
-        precision, reduced = PRECISIONS[settings.precision], settings.precision != "float32"
+
+        precision = PRECISIONS[settings.precision]
+        reduced = settings.precision != "float32"
 
         def forward(spikes: Tensor, state: State | None) -> tuple[Tensor, State]:
             with torch.autocast(device.type, precision, enabled=reduced):
@@ -249,7 +287,9 @@ class Trainer:
             return output, state
 
         if not self.segment_is_chosen:
-            self.segment, self.segment_is_chosen = self._choose_segment(spikes), True
+            self.segment = self._choose_segment(spikes)
+            self.segment_is_chosen = True
+
         rule = Bptt(self.network, steps=self.segment, truncate=settings.truncate, forward=forward)
         return rule.update(spikes, loss)
 
@@ -258,8 +298,11 @@ class Trainer:
         memory = memory_bytes(self.processes.device)
         if memory is None:
             return None
+
+        # Processes on a CPU share its memory; on GPUs, each has its own.
         sharing = self.processes.count if self.processes.device.type == "cpu" else 1
-        step_bytes, T = measure_graph(self.network, spikes), len(spikes)
+        step_bytes = measure_graph(self.network, spikes)
+        T = len(spikes)
         segment = self.processes.share(choose_segment(T, step_bytes, round(MEMORY_SHARE * memory) // sharing))
         if segment is not None:
             norms = "; batch norm normalises each segment by its own statistics" if find_norms(self.network) else ""
@@ -267,6 +310,7 @@ class Trainer:
                 f"optimiser.segment = auto: the graph of {T} steps needs {T * step_bytes / 2**30:.1f} GiB of "
                 f"{memory / 2**30:.1f} GiB memory; gradients are computed in segments of {segment} steps{norms}"
             )
+
         return segment
 
     def _add_penalty(self) -> None:
@@ -277,9 +321,9 @@ class Trainer:
                 weight.grad += gradient
 
     def _nan_error(self, epoch: int, number: int) -> ConfigError:
-        kept = f" (the last finite weights are in {self.folder.last})" if self.folder.last.exists() else ""
+        saved = f" (the last finite weights are in {self.folder.last})" if self.folder.last.exists() else ""
         return ConfigError(
-            f"the loss became NaN or infinite in epoch {epoch}, step {number}{kept}; lower optimiser.learning_rate = "
+            f"the loss became NaN or infinite in epoch {epoch}, step {number}{saved}; lower optimiser.learning_rate = "
             f"{self.settings.learning_rate:g}"
         )
 
@@ -289,6 +333,7 @@ class Trainer:
         if self.experiment.config.tensorboard:
             _append_to_tensorboard(self.folder.tensorboard, row)
         self._save(self.folder.last)
+
         average = {} if self.average is None else self.average.state_dict()
         state = TrainingState(
             tuple(self.rows), self.step, self.network.state_dict(), average, optimiser_tensors(self.optimiser)
@@ -305,6 +350,7 @@ class Trainer:
         except (KeyError, ValueError, RuntimeError) as error:
             found = " ".join(str(error).split())
             raise CheckpointError(f"{self.folder.state}: belongs to another network ({found})") from error
+
         self.schedule = build_schedule(self.settings, self.optimiser, self.batches, step=state.step)
         self.rows = list(state.rows)
 
@@ -312,6 +358,7 @@ class Trainer:
         """Warn of silent or saturated layers."""
         by_times = isinstance(self.network, FirstSpikeNetwork)
         louder = "raise network.keep_alive" if by_times else "lower network.tau_mem_s"
+
         for name, rate in row.rates.items():
             if rate == 0:
                 self.callback.on_warning(
@@ -328,7 +375,8 @@ class _TimedIterator:
     """Iterator that measures the time spent waiting for items, in seconds."""
 
     def __init__(self, items: Iterator[Batch]) -> None:
-        self.items, self.waited_s = items, 0.0
+        self.items = items
+        self.waited_s = 0.0
 
     def __iter__(self) -> Iterator[Batch]:
         return self
@@ -357,6 +405,7 @@ def choose_epoch(rows: Sequence[EpochRow], validated: int) -> EpochRow:
     best = find_best(rows)
     if validated >= FEW_CALIBRATED:
         return best
+
     lowest, _ = wilson_interval(round(best.val_accuracy * validated), validated)
     return next(row for row in reversed(rows) if row.val_accuracy >= lowest)
 

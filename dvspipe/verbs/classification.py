@@ -97,6 +97,7 @@ def adapt(
 
     listed = [recordings] if isinstance(recordings, str | Path | Events) else recordings
     chosen = as_settings(InferConfig, config, named, adapt)
+
     return adapt_classifier(
         as_classifier(checkpoint), listed, chosen, strength=strength, sensor=sensor, hints=hints, progress=progress
     )

@@ -72,6 +72,6 @@ def build_settings(
     named: Mapping[str, object] | None = None,
 ) -> tuple[ConvertConfig, RecordingConfig]:
     """Return the settings of `convert` for videos and for recordings."""
-    found = as_settings_on_preset(ConversionSettings, preset, settings, named or {}, convert)
+    chosen = as_settings_on_preset(ConversionSettings, preset, settings, named or {}, convert)
     size = None if sensor is None else SensorSize.of(sensor)
-    return found.of_video(), found.of_recording(size, as_settings(Hints, hints))
+    return chosen.of_video(), chosen.of_recording(size, as_settings(Hints, hints))

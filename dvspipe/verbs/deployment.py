@@ -52,6 +52,8 @@ def export(
     path = Path(out)
     if path.suffix and not path.is_dir():
         return export_file(checkpoint, path, dt=dt, overwrite=overwrite, progress=progress)
+
+    # Otherwise, the output is a folder of C code, which has no time constants to scale.
     refuse_step(dt, "c")
     return Export(path, "c", files=export_c(checkpoint, path, overwrite=overwrite))
 

@@ -41,9 +41,10 @@ def _read_all(edit: Callable[P, Edit]) -> EditingVerb[P]:
 
     @wraps(edit)
     def read(*args: P.args, **named: P.kwargs) -> Events:
-        found = edit(*args, **named)
-        return concatenate(found.chunks(), found.sensor)
+        described = edit(*args, **named)
+        return concatenate(described.chunks(), described.sensor)
 
+    # `wraps` copies the signature of the edit, but the function returns events.
     read.__signature__ = inspect.signature(edit).replace(return_annotation=Events)  # type: ignore[attr-defined]
     read.edit = edit  # type: ignore[attr-defined]
     return cast("EditingVerb[P]", read)
@@ -118,6 +119,7 @@ def filter(  # noqa: A001
     if not (hot_pixels or chosen.refractory_us or chosen.activity_us):
         ways = Remedy("refractory_us", 1000), Remedy("activity_us", 20_000), Remedy("hot_pixels", True)
         raise ConfigError("filter: no filter given", *ways)
+
     part = select_part(open_recording(recording, sensor=sensor, hints=hints))
     return FilteredPart(part, chosen, hot_pixels=hot_pixels)
 
@@ -150,5 +152,5 @@ def merge(
         >>> merge([a, b]).t.tolist(), merge([a, b], gap_us=100).t.tolist()
         ([0, 5, 10], [0, 10, 110])
     """
-    opened = [open_recording(each, sensor=sensor, hints=hints) for each in recordings]
+    opened = [open_recording(recording, sensor=sensor, hints=hints) for recording in recordings]
     return MergedRecordings(opened, gap_us)

@@ -92,12 +92,14 @@ def view(
     """
     from ..report import Predictions, show_part
 
+    # Refuse what does not apply to the output before the recording is read.
     chosen = as_settings(PreviewSettings, settings, named, view)
     path = None if out is None else Path(out)
     others = {"chart": chart, "beside": beside, "predictions": predictions}
     _check_use(path, {*chosen.model_fields_set, *(name for name, value in others.items() if value is not None)})
     if beside is not None and region is not None:
         raise ConfigError("view: beside shows the complete video; it cannot be combined with region")
+
     if isinstance(predictions, str | Path):
         predictions = Predictions.read(Path(predictions))
     if path is not None:
@@ -108,6 +110,7 @@ def view(
     extent = part.extent(NamedStep(progress, "events", 0, 2))
     if not (part.is_complete or extent.events):
         raise EventError(f"{part.recording.path}: no events in this part")
+
     show_part(
         part,
         path,
@@ -126,14 +129,19 @@ def _check_use(out: Path | None, given: set[str]) -> None:
     """Check the suffix of the output, and that arguments with these names apply to it."""
     if out is None and importlib.util.find_spec("rerun") is None:
         raise ConfigError("view: no output file, and rerun is not installed; pip install 'dvspipe[rerun]'")
+
     if out is None or out.suffix.lower() == RERUN_SUFFIX:
-        what, unused = "rerun viewer", UNUSED_BY_VIEWER
+        what = "rerun viewer"
+        unused = UNUSED_BY_VIEWER
     elif "chart" in given:
         require_suffix(out, "a chart", ".png")
-        what, unused = "chart", UNUSED_BY_CHARTS | {"predictions"}
+        what = "chart"
+        unused = UNUSED_BY_CHARTS | {"predictions"}
     else:
         require_suffix(out, "a view of events", *PREVIEW_SUFFIXES, RERUN_SUFFIX)
-        what, unused = "pictures", frozenset({"predictions"})
+        what = "pictures"
+        unused = frozenset({"predictions"})
+
     if wrong := sorted(given & unused):
         raise ConfigError(f"view: {', '.join(wrong)}: cannot be combined with the {what} (found output {out})")
 

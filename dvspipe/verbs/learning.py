@@ -65,9 +65,10 @@ def learn(
     chosen = choose_config(config, thorough=thorough, named=named)
     run = Path(out)
     callback = callback or LogCallback()
-    found = set_parts(_as_films(films), starts or {}, stops or {})
+
+    examples = set_parts(_as_films(films), starts or {}, stops or {})
     check_unfinished(run, overwrite=overwrite)  # before anything in the folder changes
-    study = prepare(found, run, chosen, other=list_videos(other), callback=callback)
+    study = prepare(examples, run, chosen, other=list_videos(other), callback=callback)
     return learn_study(study, run, chosen, command=command, callback=callback, overwrite=overwrite)
 
 
@@ -84,4 +85,8 @@ def choose_config(
 
 def _as_films(films: str | Path | ExampleFilm | Sequence[str | Path | ExampleFilm]) -> tuple[ExampleFilm, ...]:
     given = [films] if isinstance(films, str | Path | ExampleFilm) else films
-    return tuple(film for each in given for film in ([each] if isinstance(each, ExampleFilm) else list_films([each])))
+
+    examples: list[ExampleFilm] = []
+    for film in given:
+        examples += [film] if isinstance(film, ExampleFilm) else list_films([film])
+    return tuple(examples)

@@ -91,8 +91,10 @@ def open_stream(
     stream_format: StreamFormat | None = None,
 ) -> tuple[LiveSource, Writer | None]:
     """Open the source of a live stream, and the writer of the events that a classifier sees; arguments as in `live`."""
+    # Refuse an existing file before the source is opened, which can be a camera.
     if record is not None:
         claim_output(Path(record), overwrite=overwrite)
+
     size = None if sensor is None else SensorSize.of(sensor)
     opened = open_live(
         source,
@@ -103,6 +105,7 @@ def open_stream(
         hints=as_settings(Hints, hints),
         stream_format=stream_format,
     )
+
     if record is None:
         return opened, None
     options = WriteOptions(source=Path(source).name, overwrite=overwrite)

@@ -90,6 +90,8 @@ def train(
     callback = (callback or LogCallback()) if is_first_process() else TrainingCallback()
     module = network if isinstance(network, nn.Module) else None
     data = config if isinstance(config, DataSet) else None
+
+    # A module and the settings of a network are given by the same argument, but are used in different places.
     settings: dict[str, object] = {**named}
     if isinstance(network, Settings | Mapping):
         settings |= {"network": network}
@@ -106,6 +108,7 @@ def train(
         chosen, decoded = _choose_for_folder(Path(config).expanduser(), settings, callback, resumed)
     else:
         chosen = as_settings(TrainConfig, None if isinstance(config, DataSet) else config, settings, train)
+
     return run_training(
         chosen,
         find_run_folder(out, chosen.name, overwrite=overwrite),
@@ -128,6 +131,8 @@ def _choose_for_folder(
 
     if not folder.is_dir():
         raise ConfigError(f"{folder}: no such folder (expected recordings); TrainConfig.read reads configurations")
+
+    # A resumed run keeps the settings that were chosen for it.
     given = plain_settings(TrainConfig, None, settings, train)
     if resumed is not None:
         return read_run(resumed, merge_settings({"data": {"root": str(folder)}}, given)), None
@@ -184,15 +189,18 @@ def evaluate(
     from ..training.evaluation import describe_network, evaluate_opened, open_evaluation
 
     callback = callback or LogCallback()
-    found = data if isinstance(data, DataSet) else as_data(data)
-    cache = None if isinstance(found, DataSet) else open_cache(found)
+    opened_data = data if isinstance(data, DataSet) else as_data(data)
+    cache = None if isinstance(opened_data, DataSet) else open_cache(opened_data)
+
+    # A network has no configuration of its own: classes and sensor are those of the data set.
     trained: str | Path | TrainedClassifier
     if isinstance(checkpoint, nn.Module):
         steps = as_settings(BinConfig, bins)
-        found = found if isinstance(found, DataSet) else open_dataset(found, seed, steps)
-        trained = describe_network(checkpoint, found, steps)
+        opened_data = opened_data if isinstance(opened_data, DataSet) else open_dataset(opened_data, seed, steps)
+        trained = describe_network(checkpoint, opened_data, steps)
     else:
         trained = checkpoint
+
     modules = ModuleSource.of(trust, network)
-    opened = open_evaluation(trained, found, part, seed=seed, callback=callback, modules=modules)
+    opened = open_evaluation(trained, opened_data, part, seed=seed, callback=callback, modules=modules)
     return evaluate_opened(opened, cache, batch=batch, callback=callback)
