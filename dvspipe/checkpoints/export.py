@@ -133,6 +133,7 @@ def export_file(
         refuse_step(dt, to)
     if dt is not None and not 0 < dt < math.inf:
         raise ConfigError(f"dt = {dt:g}: out of range (expected a number of seconds above 0)")
+
     claim_output(path, overwrite=overwrite)
     begin = progress or (lambda _: None)
     begin("load")
@@ -145,21 +146,27 @@ def export_file(
             f"{checkpoint}: network.kind = {network_config.kind} cannot be exported: {why}",
             Remedy("network.kind", "csnn", "train a network that can be exported"),
         )
+
     config, network = load_checkpoint(checkpoint)
     assert isinstance(network, SpikingNetwork)
-    spikes, step_s = _draw_sample(config), dt or SNNTORCH_STEP_S
+    spikes = _draw_sample(config)
+    step_s = dt or SNNTORCH_STEP_S
+
+    # The file is run before it gets its name: a file that exists gives the outputs of the network.
     with torch.no_grad(), write_beside(path) as beside:
         begin("write")
         nodes = EXPORTERS[to].write(config, network, beside, step_s)
+
         begin("compare")
         expected, _ = network(spikes)
-        found = EXPORTERS[to].run(beside, spikes, step_s)
-        difference = float((found - expected).abs().max() / expected.abs().max().clamp(min=1e-12))
+        outputs = EXPORTERS[to].run(beside, spikes, step_s)
+        difference = float((outputs - expected).abs().max() / expected.abs().max().clamp(min=1e-12))
         if not difference <= TOLERANCE:
             raise FileError(
                 f"{path}: not written, because the outputs of the {to} file differ from the network's (by "
                 f"{difference:.1%} of the largest output); please report it with the checkpoint's configuration"
             )
+
     return Export(path, to, nodes, step_s if to == "nir" else None, difference, (path,))
 
 

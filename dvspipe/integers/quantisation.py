@@ -101,10 +101,13 @@ def quantise_checkpoint(
     callback: TrainingCallback | None = None,
 ) -> Quantisation:
     """Compile a classifier to integers, and compare it with the original; see `dvspipe.quantise`."""
-    callback, data = callback or LogCallback(), as_data(data)
+    callback = callback or LogCallback()
+    data = as_data(data)
     opened = open_evaluation(checkpoint, data, part, seed=seed, callback=callback, modules=NO_MODULES)
     if not opened.samples:
         raise DataError(f"{opened.data.title}: part {opened.part} has no recordings", Remedy("part", "all"))
+
+    # `tuned` is a copy of the network whose weights were trained with the rounding; the original is still compared.
     config, network = (opened.classifier, opened.network) if tuned is None else load_checkpoint(tuned)
     assert isinstance(network, Network)
     try:
@@ -116,10 +119,14 @@ def quantise_checkpoint(
             )
     except ConfigError as error:
         raise error.named(str(checkpoint)) from error
-    cache, settings = open_cache(data), TensorSettings(config.bins)
+
+    # The scales of the layers are chosen for recordings that are not compared, if there are any.
+    cache = open_cache(data)
+    settings = TensorSettings(config.bins)
     chosen = _choose(opened.data.parts.get("validation") or opened.samples)
     counts = np.concatenate([*plain_batches(SpikeTensors(chosen, settings, cache=cache), BATCH)])
     compiled = quantise_network(network, torch.from_numpy(counts).transpose(0, 1), bits)
+
     progress = partial(callback.on_progress, f"reading {opened.part}")
     tensors = SpikeTensors(opened.samples, settings, cache=cache, progress=progress)
     progress = partial(callback.on_progress, f"evaluating {opened.part}")
@@ -132,6 +139,7 @@ def quantise_checkpoint(
             for recording in batch
         ]
     )
+
     detailed = counts[:: -(-len(counts) // DETAILED)]  # evenly spaced: recordings of a class are neighbours
     was_right = original.predicted == original.labels
     return Quantisation(
