@@ -231,7 +231,7 @@ class FollowedFrames:
 
         if framing is not None and self._is_located:
             return next(follow_stream([events], framing.track(framing.zoom)))
-        # Located just now: the events of this frame are still those of the overview.
+        # Located just now: the events of this frame still belong to the overview.
         if framing is not None:
             zoomed = framing.zoomed(Region.full(self._size))
             self._pixels = _Pixels(self._name, _resized(self._settings, zoomed))
@@ -297,7 +297,7 @@ def frame_live_video(video: Video, target: SensorSize, config: FramingConfig) ->
     if config.roi not in (None, "full") or settings.resize is None:
         region, shown = plan_picture(Path(name), size, target, config.model_copy(update={"video": plain}))
 
-    # The size after crop and resize is that of an empty picture.
+    # An empty picture gives the size after crop and resize.
     after = fit_picture(name, np.zeros((size.height, size.width), np.uint8), shown.video)
     seen = SensorSize(width=after.shape[1], height=after.shape[0])
     return FixedFrames(name, shown, plan_fit(seen, target, "crop", map_region(region, size, seen)))
