@@ -138,7 +138,8 @@ def main() -> int:
             wrong.append(f"dvspipe/{room}: blank lines per 100 (found {blank:.1f}, expected {LEAST_BLANK:g})")
         if comments < LEAST_COMMENTS:
             wrong.append(f"dvspipe/{room}: comments per 100 (found {comments:.1f}, expected {LEAST_COMMENTS:g})")
-    print(*wrong, sep="\n")
+    for line in wrong:
+        print(line)
     return 1 if wrong else 0
 
 

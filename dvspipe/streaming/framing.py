@@ -297,7 +297,7 @@ def frame_live_video(video: Video, target: SensorSize, config: FramingConfig) ->
     if config.roi not in (None, "full") or settings.resize is None:
         region, shown = plan_picture(Path(name), size, target, config.model_copy(update={"video": plain}))
 
-    # An empty picture has the size after crop and resize.
+    # An empty picture gives the size after crop and resize.
     after = fit_picture(name, np.zeros((size.height, size.width), np.uint8), shown.video)
     seen = SensorSize(width=after.shape[1], height=after.shape[0])
     return FixedFrames(name, shown, plan_fit(seen, target, "crop", map_region(region, size, seen)))

@@ -175,7 +175,7 @@ def bench_start(_options: Options) -> Iterator[Figure]:
         write_video(clip, moving_texture(160, 120, 450, 0.5))
         command = command[1:]
         for name, target, arguments, libraries in (
-            ("help", 0.5, ["-m", "dvspipe", "--help"], "typer, rich.console"),
+            ("help", 0.5, ["-m", "dvspipe", "--help"], "cyclopts, rich.console"),
             ("convert", None, command, "numpy, numba, cv2, h5py, pydantic"),
             ("infer", None, ["-m", "dvspipe", "infer", "gesture-synthetic", str(recording)], "torch"),
         ):
