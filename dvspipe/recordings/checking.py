@@ -390,8 +390,8 @@ class _Statistics:
     def _check_gaps(self) -> list[CheckFinding]:
         gap = 1
         if self._settings.gap_us is None:
-            # Bin i ends at 2^i us. `usual` is the bin of the quantile USUAL_STEPS of all steps. Longer steps are gaps if
-            # they are GAP_OCTAVES powers of two above its end.
+            # Bin i ends at 2^i us, and `usual` is the bin of the quantile USUAL_STEPS of all steps. Steps that are
+            # longer than GAP_OCTAVES powers of two above its end are gaps.
             usual = int(np.searchsorted(self._steps.cumsum(), USUAL_STEPS * self._steps.sum()))
             gap = max(usual + GAP_OCTAVES, MIN_GAP_OCTAVE) + 1
 
