@@ -849,7 +849,7 @@ def test_two_settings_on_one_video_are_compared_on_all_its_pixels(short_video: P
     assert all(page.is_file() for page in (*compared.players, compared.page))
     first, second, command = compared.command.splitlines()
     assert command == "dvspipe compare my-bar-A.h5 my-bar-B.h5 -o comparison.html"
-    assert [("sensor_size=keep" in line) for line in (first, second)] == [False, True]
+    assert [("sensor-size keep" in line) for line in (first, second)] == [False, True]
     a, b = (read(tmp_path / f"my-bar-{side}.h5") for side in "AB")
     assert len(a) > len(b) > 0
     assert a.sensor == b.sensor == open_video(short_video).size
