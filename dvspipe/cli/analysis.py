@@ -110,6 +110,7 @@ def view(recording: Path, **given: Any) -> None:
     with progress() as show:
         shown = inspection.view(recording, **given, progress=partial(show, "view"))
 
+    # Only a chart of the rate shows what the note explains.
     if not shown.extent.events:
         warn(f"{recording}: has no events to show")
     elif given.get("chart") == "rate":

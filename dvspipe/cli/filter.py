@@ -165,6 +165,7 @@ def _describe_kept(score: FilterScore) -> tuple[str, str, str, str]:
 def _print_choice(setup: FilterSetup) -> None:
     """Print the chosen filters as options."""
     options = ["--hot-pixels"] if setup.hot_pixels else []
+    # A filter that is off has no period.
     for name, period_us in setup.config:
         options += [f"--{name.replace('_', '-')} {period_us}"] if period_us is not None else []
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -90,15 +90,7 @@ def infer(
 
     # Predictions of an earlier run are listed with the new ones.
     results = {} if overwrite else find_finished(tasks, run, options)
-    if results:
-        description = f"{len(results):,} of {len(tasks):,} recordings are" if len(tasks) > 1 else "the recording is"
-        say = messages.print if as_json else notes.print  # with --json, standard output has only results
-        say(f"{description} already classified; use --overwrite to classify again")
-
-    if as_json:
-        for result in results.values():
-            _print_json(result)
-
+    _show_earlier(results.values(), len(tasks), as_json=as_json)
     finished = frozenset(results)
     errors: list[DvspipeError] = []
     with progress() as show:
@@ -130,6 +122,18 @@ def infer(
         _write_page(OutputFolder(out), run, predictions, as_json=as_json)
 
     fail_inputs(len(errors), len(tasks), "recordings could not be classified")
+
+
+def _show_earlier(results: Collection[Prediction], recordings: int, *, as_json: bool) -> None:
+    """Print how many recordings are already classified, and their predictions as JSON."""
+    if results:
+        description = f"{len(results):,} of {recordings:,} recordings are" if recordings > 1 else "the recording is"
+        say = messages.print if as_json else notes.print  # with --json, standard output has only results
+        say(f"{description} already classified; use --overwrite to classify again")
+
+    if as_json:
+        for result in results:
+            _print_json(result)
 
 
 def note_overrides(classifier: Classifier, config: InferConfig, sources: Sequence[Path]) -> None:

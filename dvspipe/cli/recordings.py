@@ -120,6 +120,7 @@ def _list_changed_settings(stored: object) -> Iterator[tuple[str, str]]:
     """Yield the (name, text) of each setting that differs from the defaults of conversions."""
     from ..recordings.conversion import ConvertConfig
 
+    # As texts with dotted names, settings of nested groups are compared one by one.
     defaults = set(_list_values("settings", ConvertConfig().model_dump(mode="json")))
     for setting in _list_values("settings", stored):
         if setting not in defaults:
@@ -160,6 +161,7 @@ def check(
         sys.stdout.write(json.dumps([report.to_record() for report in reports], indent=1) + "\n")
 
     for report in [] if as_json else reports:
+        # Findings are unusual, unless one of them makes the recording wrong.
         verdict = "unusual" if report.findings else "nothing wrong"
         if report.wrong:
             verdict = "wrong"

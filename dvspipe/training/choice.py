@@ -341,15 +341,7 @@ def _choose_from_data(
         "optimiser": "" if {"epochs", "batch"} & set(given_optimiser) else f"chosen for about {updates} weight updates",
     }
 
-    # Time constants follow the steps: a membrane remembers about two, the readout about half of the tensor.
-    network: SettingsTree = {
-        "channels": list(CHANNELS),
-        "kernel": 3,
-        "tau_mem_s": round(2 * step_s, 6),
-        "tau_readout_s": round(max(window_us / 2 * 1e-6, 2 * step_s), 6),
-        "dropout": 0.2,
-    }
-
+    network = _choose_network(bins)
     chosen_bins: SettingsTree = {"steps": bins.steps, "step_us": bins.step_us, "downsample": bins.downsample}
     chosen: SettingsTree = {"data": data, "bins": chosen_bins, "network": network, "augment": augment}
     groups: SettingsTree = {name: group for name, group in (chosen | {"optimiser": optimiser}).items() if group}
@@ -377,6 +369,18 @@ def _choose_bins(span_us: float, rate_hz: float, sensor: SensorSize, given: Json
         "downsample": math.ceil(max(sensor.width, sensor.height) / SIDE),
     }
     return build(BinConfig, chosen | fixed, "bins")
+
+
+def _choose_network(bins: BinConfig) -> SettingsTree:
+    # Time constants follow the steps: a membrane remembers about two, the readout about half of the tensor.
+    step_s = bins.step_us * 1e-6
+    return {
+        "channels": list(CHANNELS),
+        "kernel": 3,
+        "tau_mem_s": round(2 * step_s, 6),
+        "tau_readout_s": round(max(bins.window_us / 2 * 1e-6, 2 * step_s), 6),
+        "dropout": 0.2,
+    }
 
 
 def _explain_constants(given: SettingsTree) -> str:

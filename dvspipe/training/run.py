@@ -166,15 +166,7 @@ def _run(
         require_tensorboard()
 
     # Check as much as possible before the folder is touched and recordings are encoded.
-    opened = _open(config, init, decoded) if given is None else given
-    drawn = _draw_missing_parts(opened, config)
-    data = leave_out_copies(drawn, partial(callback.on_progress, "comparing recordings"))
-
-    callback.on_data(synthetic=data.synthetic)
-    for warning in data.warnings:
-        callback.on_warning(warning)
-    _warn(callback, (*find_copies(data), *find_same_films(data)))
-
+    data = _prepare_data(setup, _open(config, init, decoded) if given is None else given)
     if resume:
         check_split(folder.split, data)
     if config.optimiser.rule != "readout":
@@ -198,14 +190,7 @@ def _run(
                 load_checkpoint(folder.best, modules=setup.modules)  # check it, and load the user's network
                 return TrainingRun.read(folder)
 
-        parts = _load(setup, data)
-
-        # The tensors are encoded; release the memory of the events.
-        if decoded is not None:
-            decoded.clear()
-
-        _check_sensor(parts.train, data, classifier)
-        _warn(callback, find_outside(parts.train.counts(), config))
+        parts = _encode(setup, data, decoded, classifier)
         properties = _find_properties(setup, data, parts)
         _warn(callback, properties)
 
@@ -270,6 +255,19 @@ def _open(config: TrainConfig, init: Checkpoint | None, decoded: DecodedEvents |
     return open_dataset(config.data, config.seed, config.bins, decoded=decoded)
 
 
+def _prepare_data(setup: RunSetup, opened: DataSet) -> DataSet:
+    """Draw missing parts, leave out copies, and warn of what limits the result."""
+    callback = setup.callback
+    drawn = _draw_missing_parts(opened, setup.config)
+    data = leave_out_copies(drawn, partial(callback.on_progress, "comparing recordings"))
+
+    callback.on_data(synthetic=data.synthetic)
+    for warning in data.warnings:
+        callback.on_warning(warning)
+    _warn(callback, (*find_copies(data), *find_same_films(data)))
+    return data
+
+
 def _draw_missing_parts(data: DataSet, config: TrainConfig) -> DataSet:
     """Draw missing test and validation parts from the training part, with a warning; a readout needs no validation."""
     settings = config.data if isinstance(config.data, RecordingsConfig) else FolderConfig()
@@ -326,6 +324,19 @@ def _build(setup: RunSetup, data: DataSet) -> tuple[ClassifierConfig, Network]:
             classifier = start_readout(classifier, init.config, network)
 
     return classifier, network
+
+
+def _encode(setup: RunSetup, data: DataSet, decoded: DecodedEvents | None, classifier: ClassifierConfig) -> DataParts:
+    """Encode the parts of the data set for a classifier, and warn of events outside the steps."""
+    parts = _load(setup, data)
+
+    # The tensors are encoded; release the memory of the events.
+    if decoded is not None:
+        decoded.clear()
+
+    _check_sensor(parts.train, data, classifier)
+    _warn(setup.callback, find_outside(parts.train.counts(), setup.config))
+    return parts
 
 
 def _load(setup: RunSetup, data: DataSet) -> DataParts:
@@ -474,6 +485,12 @@ def _count_before(experiment: Experiment) -> int | None:
     return evaluate_network(network, experiment.parts.test, batch=optimiser.batch).correct
 
 
+def _describe_origin(data: DataSet) -> str:
+    if data.synthetic_test:
+        return " (synthetic)"
+    return ", trained on synthetic data" if data.synthetic else ""
+
+
 def _test(
     trainer: Trainer | ReadoutTrainer,
     best: EpochRow,
@@ -517,15 +534,12 @@ def _test(
         properties=properties,
     )
 
-    origin = ", trained on synthetic data" if data.synthetic else ""
-    if data.synthetic_test:
-        origin = " (synthetic)"
     result = TestResult(
         **scores,
         title=data.title,
         synthetic=data.synthetic,
         synthetic_test=data.synthetic_test,
-        data=f"{len(data.test)} test recordings of {data.title}{origin}",
+        data=f"{len(data.test)} test recordings of {data.title}{_describe_origin(data)}",
         chosen_epoch=best.epoch,
         val_accuracy=best.val_accuracy,
         event_count_accuracy=outcome.count_accuracy,
