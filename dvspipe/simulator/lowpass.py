@@ -748,34 +748,6 @@ def _filter_chunk(begin: int, drive: Drive, pixels: FilteredPixels, active: _Act
     return np.int64(count)
 
 
-@njit(inline="always")
-def _split_response(
-    order: int,
-    start: float,
-    end: float,
-    length: float,
-    u: float,
-    v: float,
-    last: float,
-    precision: float,
-    points: NDArray[np.float64],
-) -> Any:
-    """Return the response of a pixel, its initial rate, and its number of monotone pieces, with their ends in `points`.
-
-    `u` and `v` are the initial outputs of the first and the last stage, and `last` is the final output.
-    """
-    lag = start - u if order == 2 else start - v
-    rate = u - v if order == 2 else lag
-    response = _make_response(order, lag, rate, (end - start) / length)
-
-    points[0] = length
-    pieces = 1
-    # The output of a single stage turns only if input - output changes sign.
-    if order == 2 or lag * (end - last) < 0:
-        pieces = _turning_points(length, precision * length, order, response, points)
-    return response, rate, pieces
-
-
 @njit(cache=True, nogil=True, error_model="numpy")
 def _queue_crossings(
     active: _Active,
@@ -803,10 +775,8 @@ def _queue_crossings(
     addresses, levels, lefts, rights, at_lefts, at_rights, rates, slopes, a, b, queue_lengths, _, _, _, _ = queue
     order = stages.shape[0]
     last_stage = stages[-1]
-    room = addresses.size
     points = np.empty(3)
     precision = PRECISION_US / interval.length_us
-
     row = active_pixel[first] // interval.width
     row_end = (row + 1) * interval.width
     for k in range(first, found):
@@ -818,12 +788,16 @@ def _queue_crossings(
         column = pixel - row_end + interval.width
         address = ((interval.first_row + row) << ROW_SHIFT) | (column << COLUMN_SHIFT)
 
-        start = before_level[before[i]]
-        end = after_level[after[i]]
-        length = lengths[after[i]]
-        v = active_v[k]
-        last = last_stage[i]
-        response, rate, pieces = _split_response(order, start, end, length, active_u[k], v, last, precision, points)
+        start, end, length = before_level[before[i]], after_level[after[i]], lengths[after[i]]
+        on, off = pos[i], neg[i]
+        u, v, last = active_u[k], active_v[k], last_stage[i]
+        lag = start - u if order == 2 else start - v
+        rate = u - v if order == 2 else lag
+        response = _make_response(order, lag, rate, (end - start) / length)
+        points[0] = length
+        pieces = 1
+        if order == 2 or lag * (end - last) < 0:  # a single stage turns only if input - output changes sign
+            pieces = _turning_points(length, precision * length, order, response, points)
 
         left = at_left = moved = 0.0
         q = np.uintp(waiting)
@@ -832,10 +806,10 @@ def _queue_crossings(
             at_right = _evaluate(right, response) if number < pieces - 1 else last - v
             rising = np.int64(at_right > at_left)
             step = 2 * rising - 1
-            threshold = pos[i] if rising else -neg[i]
-            crossing = (high[i] if rising else high[i] - pos[i] - neg[i]) - v + moved
+            threshold = on if rising else -off
+            crossing = (high[i] if rising else high[i] - on - off) - v + moved
             while step * crossing <= step * at_right:
-                if q == room:
+                if q == addresses.size:
                     return k, waiting
                 addresses[q] = address | rising
                 levels[q] = crossing
@@ -843,14 +817,11 @@ def _queue_crossings(
                 lefts[q], rights[q] = left, right
                 at_lefts[q], at_rights[q] = at_left, at_right
                 rates[q] = rate
-                slopes[q] = response.slope
-                a[q] = response.a
-                b[q] = response.b
+                slopes[q], a[q], b[q] = response
                 q += np.uintp(1)
                 moved += threshold
                 crossing += threshold
-            left = right
-            at_left = at_right
+            left, at_left = right, at_right
             rate = 0.0  # a piece begins at a turning point
 
         high[i] += moved
