@@ -120,7 +120,7 @@ def _list_changed_settings(stored: object) -> Iterator[tuple[str, str]]:
     """Yield the (name, text) of each setting that differs from the defaults of conversions."""
     from ..recordings.conversion import ConvertConfig
 
-    # As texts with dotted names, settings of nested groups are compared one by one.
+    # Settings are compared as texts with dotted names, so a change inside a group is listed alone.
     defaults = set(_list_values("settings", ConvertConfig().model_dump(mode="json")))
     for setting in _list_values("settings", stored):
         if setting not in defaults:
