@@ -69,6 +69,8 @@ ENDLESS = frozenset({"app", "live"})
 
 def show_default(value: object) -> str | None:
     """Return a default value as the help shows it; None: the help shows none, such as for switches."""
+    if value is True:
+        return "on; =false turns it off"
     return None if value is None or value is False else str(value)
 
 

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 import pydantic
-from cyclopts import CycloptsError, MissingArgumentError, UnknownCommandError, UnknownOptionError, ValidationError
+from cyclopts import (
+    CycloptsError,
+    MissingArgumentError,
+    UnknownCommandError,
+    UnknownOptionError,
+    UnusedCliTokensError,
+    ValidationError,
+)
 
 from ..base.config import explain_value
 from ..base.errors import shorten
@@ -13,22 +21,43 @@ from ..base.errors import shorten
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
+SETTINGS_ARGUMENT = "KEY=VALUE"
+"""Name of the argument for settings of a configuration."""
+
 
 def explain_usage(error: CycloptsError) -> str:
     """Return the message of an error, with the command that it is about."""
     error.verbose = False
     command = " ".join(("dvspipe", *(error.command_chain or ()))).removeprefix("dvspipe ")
+    listed = f"dvspipe {command} --help lists the options"
+
     cause = error.__cause__
     if isinstance(error, ValidationError) and isinstance(cause, pydantic.ValidationError):
         return f"{command}: {'; '.join(map(_explain_setting, cause.errors(include_url=False)))}"
-    message = " ".join(str(error).split())
-    if isinstance(error, UnknownOptionError) and (settings := _find_settings(error)):
-        message = f"Unknown option: {error.token.keyword or error.token.value}. Did you mean {' or '.join(settings)}?"
+    if isinstance(error, UnknownOptionError):
+        return f"{command}: {_explain_unknown(error)}"
+    if isinstance(error, UnusedCliTokensError):
+        return f"{command}: too many arguments: {shlex.join(error.unused_tokens or ())}; {listed}"
     if isinstance(error, MissingArgumentError) and error.argument is not None:
-        message = f"{_name_of(error)} is missing; dvspipe {command} --help lists the options"
+        return f"{command}: {_name_of(error)} is missing; {listed}"
+
+    message = " ".join(str(error).split())
     if isinstance(error, UnknownCommandError):
         return f"{message} dvspipe --help lists the commands"
     return f"{command}: {message}"
+
+
+def _explain_unknown(error: UnknownOptionError) -> str:
+    """Explain an unknown option; it may be a setting of an inner group, or one that is given as KEY=VALUE."""
+    option = (error.token.keyword or error.token.value).partition("=")[0]
+    if settings := _find_settings(error):
+        return f"Unknown option: {option}. Did you mean {' or '.join(settings)}?"
+
+    message = " ".join(str(error).split())
+    if any(SETTINGS_ARGUMENT in argument.names for argument in error.argument_collection):
+        key = option.lstrip("-").replace("-", "_")
+        return f"{message} Settings of the configuration are KEY=VALUE: {key}=VALUE"
+    return message
 
 
 def _find_settings(error: UnknownOptionError) -> list[str]:
