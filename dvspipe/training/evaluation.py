@@ -34,6 +34,7 @@ from ..datasets import (
     Sample,
     SpikeTensors,
     TensorSettings,
+    WindowsConfig,
     open_dataset,
     plain_batches,
     restore_split,
@@ -310,7 +311,7 @@ def open_evaluation(
     if isinstance(data, DataSet):
         opened = data
     else:
-        data = adopt_framing(data, classifier)
+        data = _adopt_windows(adopt_framing(data, classifier), trained.split)
         is_divided = isinstance(data, RecordingsConfig) and data.split is not None
         shares = {} if is_divided else {"validation": 0.0, "test": 0.0}  # few recordings cannot be split
         opened = open_dataset(data.with_shares(shares), seed, classifier.bins)
@@ -335,6 +336,18 @@ def open_evaluation(
         part = "all"
     parts = opened.parts | {"all": opened.samples}
     return OpenedEvaluation(classifier, trained.network, opened, part, parts[part])
+
+
+def _adopt_windows(data: DataConfig, split: Path | None) -> DataConfig:
+    """Return data settings with the windows of a run, unless they are given, because its split lists windows."""
+    if split is None or not isinstance(data, WindowsConfig) or "window_us" in data.model_fields_set:
+        return data
+
+    stored = RunFolder(split.parent).config
+    trained_on = read_stored(TrainConfig, stored).data if stored.is_file() else None
+    if not isinstance(trained_on, WindowsConfig):
+        return data
+    return data.model_copy(update={"window_us": trained_on.window_us})
 
 
 def _split_as_trained(

@@ -213,7 +213,7 @@ def test_excerpt_appears_at_once_and_changes_with_typed_numbers_and_arrow_keys(p
     expect(facts).to_have_text(before)
     command = page.locator("[data-testid=textbox]:visible").last
     page.get_by_label("range slider for ON threshold (log intensity)").press("ArrowRight")
-    expect(command).to_have_value(re.compile("pos_thres=0.201"))
+    expect(command).to_have_value(re.compile("--pos-thres 0.201"))
     page.get_by_role("button", name="Reset to default value").nth(1).click()
     expect(command).not_to_have_value(re.compile("pos_thres"))
     page.get_by_role("tab", name="What does it show?").click()

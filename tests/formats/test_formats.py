@@ -292,7 +292,7 @@ def test_existing_file_is_kept_without_overwrite(tmp_path: Path) -> None:
 
 
 def test_only_known_suffixes_are_written(tmp_path: Path) -> None:
-    with raises(FileError, ".h5", ".hdf5", "'.aedat'"):
+    with raises(FileError, ".h5", ".hdf5", "found .aedat"):
         write(tmp_path / "a.aedat", random_events(0, 10))
 
 

@@ -179,7 +179,7 @@ def test_folder_is_trained_from_the_command_line(
             write(tmp_path / "bars" / name / f"{2 * number}.h5", moving_bar(label, number))
     monkeypatch.chdir(tmp_path)
     short = ["optimiser.epochs=2", "jobs=1", "data.views=1", "network.channels=[4]", "baseline=false"]
-    commands.train("bars", short, save=Path("mine.yaml"))
+    commands.train("bars", *short, save=Path("mine.yaml"))
     printed = capsys.readouterr().out
     saved = Path("mine.yaml").read_text(encoding="utf-8")
     assert mentions(printed, "15 recordings", "3 classes")
@@ -226,6 +226,6 @@ def test_classes_with_different_sensor_sizes_give_a_warning(tmp_path: Path, caps
     (warning,) = choose_settings(root).warnings
     assert "digit 34x34, gesture 128x128" in warning
     short = ["optimiser.epochs=1", "jobs=1", "data.views=1", "network.channels=[4]"]
-    commands.train(str(root), short, out=tmp_path / "run")
+    commands.train(str(root), *short, out=tmp_path / "run")
     printed = capsys.readouterr()
     assert "34x34" in printed.err

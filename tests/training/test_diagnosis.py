@@ -161,6 +161,7 @@ def test_events_outside_the_steps_give_a_warning(tmp_path: Path) -> None:
     assert "outside" not in mended
     assert not warnings
     assert run.test.samples == 12  # windows of three recordings
+    assert evaluate(run.folder.path, tmp_path / "data").samples == 12  # the windows are those of the run
 
 
 def test_silent_layers_are_reported(tmp_path: Path) -> None:
@@ -216,7 +217,7 @@ def test_findings_are_printed_and_in_the_report(
 ) -> None:
     write_bars(tmp_path / "data")
     monkeypatch.chdir(tmp_path)
-    commands.train("data", ["bins.step_us=20000", "optimiser.epochs=1", "optimiser.learning_rate=0.000001"])
+    commands.train("data", "bins.step_us=20000", "optimiser.epochs=1", "optimiser.learning_rate=0.000001")
     printed = capsys.readouterr().out
     run = TrainingRun.read(next(path for path in [RunFolder(tmp_path / "runs/train/data")]))
     page = run.folder.report.read_text(encoding="utf-8")
