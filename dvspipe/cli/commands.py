@@ -91,16 +91,20 @@ def takes(verb: Callable[..., object], *, without: Collection[str] = ()) -> Call
 
     def derive(command: Callable[..., None]) -> Callable[..., None]:
         of_verb = list(_parameters_of(verb, GIVEN_BY_TERMINAL | {*without}, TERMINAL_TYPES))
-        own = _parameters_of(command, {each.name for each in of_verb})
-        parameters = sorted((*of_verb, *own), key=lambda each: (each.kind, each.default is not each.empty))
+        own = _parameters_of(command, {parameter.name for parameter in of_verb})
+
+        # The help lists arguments before options, and required ones first.
+        parameters = sorted((*of_verb, *own), key=lambda one: (one.kind, one.default is not one.empty))
         signature = inspect.Signature(parameters)
 
         def run(*args: object, **options: object) -> None:
             command(**signature.bind(*args, **options).arguments)
 
-        run.__name__, run.__doc__ = command.__name__, command.__doc__ or _describe(verb)
+        # The parser reads the signature and the types of a function, and its docstring for the help.
+        run.__name__ = command.__name__
+        run.__doc__ = command.__doc__ or _describe(verb)
         run.__signature__ = signature  # type: ignore[attr-defined]
-        run.__annotations__ = {each.name: each.annotation for each in parameters}
+        run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
         return run
 
     return derive
@@ -122,44 +126,48 @@ def _parameters_of(
         left_out: Names of other parameters.
         types: Types of a verb's parameters by name, which replace its annotations; None: it is a command.
     """
-    texts = {each.arg_name: each.description for each in parse(inspect.getdoc(function) or "").params}
-    for each in inspect.signature(function).parameters.values():
-        if each.name in left_out or each.kind in (each.VAR_KEYWORD, each.VAR_POSITIONAL):
+    texts = {text.arg_name: text.description for text in parse(inspect.getdoc(function) or "").params}
+    for parameter in inspect.signature(function).parameters.values():
+        name = parameter.name
+        if name in left_out or parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
             continue
-        by_name = each.kind is each.KEYWORD_ONLY if types is None else each.default is not each.empty
-        is_option = (by_name and each.name not in ALWAYS_ARGUMENTS) or each.name in ALWAYS_OPTIONS
-        kind = (types or {}).get(each.name) or _read_annotation(function, each.annotation)
-        kind = PATHS.get(kind, kind)
-        annotation = _as_option(each.name, kind, texts.get(each.name))
+
+        has_default = parameter.default is not parameter.empty
+        by_name = parameter.kind is parameter.KEYWORD_ONLY if types is None else has_default
+        is_option = (by_name and name not in ALWAYS_ARGUMENTS) or name in ALWAYS_OPTIONS
+
+        kind = (types or {}).get(name) or _read_annotation(function, parameter.annotation)
+        annotation = _as_option(name, PATHS.get(kind, kind), texts.get(name))
         if is_option:
-            yield each.replace(kind=each.KEYWORD_ONLY, annotation=annotation)
+            yield parameter.replace(kind=parameter.KEYWORD_ONLY, annotation=annotation)
         elif items := _item_of(annotation):
-            look = Parameter(required=each.default is each.empty)
-            yield each.replace(kind=each.VAR_POSITIONAL, default=each.empty, annotation=Annotated[items, look])
+            look = Parameter(required=not has_default)
+            yield parameter.replace(
+                kind=parameter.VAR_POSITIONAL, default=parameter.empty, annotation=Annotated[items, look]
+            )
         else:
-            yield each.replace(kind=each.POSITIONAL_ONLY, annotation=annotation)
+            yield parameter.replace(kind=parameter.POSITIONAL_ONLY, annotation=annotation)
 
 
 def _item_of(kind: object) -> object:
     """Return the type of the items of a list, with its look, or None; a list may continue after options, as *items."""
     values, *looks = get_args(kind) or (kind,)
-    lists = [each for each in (values, *get_args(values)) if get_origin(each) is list]
+    lists = [member for member in (values, *get_args(values)) if get_origin(member) is list]
     return Annotated[(*get_args(lists[0]), *looks)] if lists else None
 
 
 def _as_option(name: str, kind: object, text: str | None) -> object:
     """Return the type of an option with its look: a model of settings becomes an option for each of its settings."""
-    for each in (kind, *get_args(kind)):
-        if isinstance(each, type) and issubclass(each, Settings):
-            look = (
-                Parameter(name="hints", group=HINTS_HEADING)
-                if name == "hints"
-                else Parameter(name="*", group=SETTINGS_HEADING)
-            )
-            return Annotated[each | None, look]
+    for member in (kind, *get_args(kind)):
+        if isinstance(member, type) and issubclass(member, Settings):
+            of_hints = Parameter(name="hints", group=HINTS_HEADING)
+            of_settings = Parameter(name="*", group=SETTINGS_HEADING)
+            return Annotated[member | None, of_hints if name == "hints" else of_settings]
+
     looks = [LOOKS.get(name, Parameter())]
-    if text is not None:
+    if text is not None:  # Python's None is an option that is not given
         looks.append(Parameter(help=text.replace("; None: ", "; default: ").replace("None: ", "Default: ")))
+
     values = get_args(kind)[0] if get_origin(kind) is Annotated else kind
     if int in (values, *get_args(values)):
         looks.append(Parameter(converter=_read_integer))
@@ -168,15 +176,17 @@ def _as_option(name: str, kind: object, text: str | None) -> object:
 
 def _read_integer(_: object, tokens: Sequence[Token]) -> int:
     """Read an integer; cyclopts would round 1.5 to 2."""
+    [token] = tokens
     try:
-        return int(tokens[0].value)
+        return int(token.value)
     except ValueError as error:
-        raise ConfigError(f"{tokens[0].keyword} {tokens[0].value}: not an integer") from error
+        raise ConfigError(f"{token.keyword} {token.value}: not an integer") from error
 
 
 def _read_annotation(function: Callable[..., object], annotation: object) -> object:
     """Return the type of one annotation; others of the function may name types that are not loaded."""
     source = inspect.unwrap(function)
     holder = type("Holder", (), {"__annotations__": {"type": annotation}, "__module__": source.__module__})
-    [found] = get_type_hints(holder, source.__globals__, include_extras=True).values()
-    return found
+
+    [kind] = get_type_hints(holder, source.__globals__, include_extras=True).values()
+    return kind

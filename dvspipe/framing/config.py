@@ -19,9 +19,9 @@ class FramingConfig(Settings):
     Default: larger recordings are scaled down, smaller ones are an error; videos are scaled before simulation."""
     roi: str | None = Field(default=None, pattern=ROI_PATTERN)
     """Region of interest: WIDTHxHEIGHT+LEFT+TOP, may extend beyond the picture (128x128+40-8); `auto`: follow the
-    moving person slowly, scaled to the size of people in training clips (see `find_framing`); or `full`. Default:
-    `auto` for videos and for recordings from a sensor larger than the network's; `full` for other recordings, or if
-    `fit` or a crop or size of the video is set."""
+    moving person slowly, scaled to the size of people in training clips; or `full`. Default: `auto` for videos and for
+    recordings from a sensor larger than the network's; `full` for other recordings, or if `fit` or a crop or size of
+    the video is set."""
     video: ConvertConfig = ConvertConfig()
     """Conversion of videos to events."""
 

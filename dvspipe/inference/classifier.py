@@ -91,7 +91,7 @@ class InferConfig(FramingConfig):
     then the time constant of the running mean of outputs."""
     pose: bool | None = None
     """Whether to classify videos of people by their joints and events, instead of events alone. Default: if the
-    classifier was learnt from films (`dvspipe.oneshot`)."""
+    classifier was learnt from films."""
     segments: SegmentConfig = SegmentConfig()
     """Conversion of predictions over time into segments."""
 

@@ -47,7 +47,7 @@ class FrameSettings(FrameConfig):
     `yolo`: images/PART, labels/PART and data.yaml; `coco`: PART and annotations/instances_PART.json. Both have a frame
     for each window with a labelled time, and its last boxes."""
     colours: PreviewColours = "light"
-    """Colours of pictures, as in `PreviewSettings`."""
+    """Colours of pictures: a pair for ON and OFF, or a colour map."""
     classes: tuple[str, ...] = ()
     """Names of the classes of boxes, from class 0; default: their numbers."""
     val: float = Field(default=0.0, ge=0, lt=1)

@@ -72,8 +72,7 @@ class SimulatorConfig(Settings):
     """Random seed of the sensor: mismatch and hot pixels. Together with `noise_seed`, also of the noise."""
     noise_seed: int | None = Field(default=None, ge=0, lt=2**63)
     """Random seed of the noise in a recording: phase and jitter of leak events, shot noise, events of hot pixels.
-    Default:
-    derived from the name of a video (see `for_recording`); 0 for frames and arrays."""
+    Default: derived from the name of a video; 0 for frames and arrays."""
 
     @classmethod
     def from_preset(cls, name: str, **named: Unpack[SimulatorKeywords]) -> Self:

@@ -35,7 +35,8 @@ def infer(
     To classify several recordings, load the classifier once, or use `classify_many`, which writes an output folder.
 
     Args:
-        checkpoint: Classifier, or a checkpoint as in `Classifier.load`.
+        checkpoint: Run folder, checkpoint file, name of an included classifier, or hf://USER/NAME. In Python also a
+            `Classifier`.
         recording: File of any readable format, video, or events in memory.
         config: Settings of windows, segments and framing; also a mapping.
         sensor: Sensor size, for a file that does not store it.
@@ -71,7 +72,8 @@ def adapt(
     The statistics of its batch norms move towards the statistics of the recordings; weights do not change.
 
     Args:
-        checkpoint: Classifier, or a checkpoint as in `Classifier.load`; it is not changed.
+        checkpoint: Run folder, checkpoint file, name of an included classifier, or hf://USER/NAME. In Python also a
+            `Classifier`, which is not changed.
         recordings: Files, or events in memory; one or several. Each is read once; recordings that cannot be used are
             skipped.
         config: Settings of windows and framing, as in the later classification; `stateful` has no effect.

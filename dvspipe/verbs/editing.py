@@ -64,7 +64,7 @@ def cut(
     """Cut a recording in time and in space; event times do not change.
 
     Args:
-        recording: Recording, or events in memory.
+        recording: Recording; - for standard input. In Python also events.
         start_s: Start time in seconds after the first event.
         stop_s: Stop time (exclusive) in seconds after the first event; None: end of the recording.
         region: Region of the sensor, such as 128x128+20+10; its upper left corner becomes the origin. None: complete
@@ -99,7 +99,7 @@ def filter(  # noqa: A001
     """Remove noise: hot pixels, events in the refractory period, and isolated background activity.
 
     Args:
-        recording: Recording, or events in memory.
+        recording: Recording; - for standard input. In Python also events.
         config: Refractory period and background activity; also a mapping.
         hot_pixels: Remove all events of hot pixels, which are far more active than their neighbours.
         sensor: Sensor size, for a recording that does not store it.
@@ -136,7 +136,7 @@ def merge(
     """Merge recordings of one sensor into one, by event times or one after another.
 
     Args:
-        recordings: One or more recordings, or events in memory.
+        recordings: One or more recordings; in Python also events.
         gap_us: One after another: shift each recording to begin this many microseconds after the end of the previous
             one, >= 0. None: keep all times, and merge by time.
         sensor: Sensor size, for recordings that do not store it.
