@@ -98,7 +98,7 @@ class HubModel(NamedTuple):
                 return use()
         except ImportError as error:
             raise CheckpointError(f"{self}: huggingface_hub is not installed; pip install 'dvspipe[hub]'") from error
-        except Exception as error:  # includes errors of its HTTP client, a different library in each version
+        except Exception as error:  # includes errors of its HTTP client: requests, and httpx from version 1
             raise CheckpointError(f"{self}: {self._explain(error)}") from error
 
     def _explain(self, error: Exception) -> str:

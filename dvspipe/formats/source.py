@@ -111,7 +111,7 @@ class Format:
 
 
 def group_packets(packets: Iterable[Packet], count: Callable[[Packet], int]) -> Iterator[list[Packet]]:
-    """Yield small packets in lists of CHUNK_EVENTS / 4 events or more; those before an error are yielded before it."""
+    """Yield packets in lists of CHUNK_EVENTS / 4 events or more; the last list, also before an error, has fewer."""
     pending: list[Packet] = []
     events = 0
     try:

@@ -219,9 +219,9 @@ class StreamDecoder:
     def decode(self, data: NDArray[np.uint8], *, arrived_us: int) -> tuple[Events, int]:
         """Return the events of the next bytes, and the number of decoded bytes: the last event may be incomplete.
 
-        `clock` makes times continuous; events without time have the time `arrived_us`. EVT 2.0 events before the first
-        time are skipped, because a receiver may start in the middle of a stream. An invalid event is a FormatError, and
-        the decoder can continue with other bytes.
+        `clock` makes times continuous; events without time have the time `arrived_us`. EVT 2.0 events at the start,
+        before the first other word, are skipped, because a receiver may start in the middle of a stream. An invalid
+        event is a FormatError, and the decoder can continue with other bytes.
         """
         decoded, out, used = self._decode(data, arrived_us)
         return self._accept(decoded, out, used, arrived_us), used
@@ -248,9 +248,9 @@ class StreamDecoder:
         state = self._state
         skipped = 0
 
-        # The decoder of EVT 2.0 rejects events without a time, but a receiver may start in the middle of a stream.
         if isinstance(state, AestreamState):
             state = state._replace(arrived_us=arrived_us)
+        # The decoder of EVT 2.0 rejects events before the first time.
         elif isinstance(state, Evt2State) and state.high < 0:
             is_other = words >> 28 > CD_ON
             skipped = int(is_other.argmax()) if is_other.any() else len(words)

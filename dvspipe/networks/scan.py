@@ -527,7 +527,7 @@ def _backward(
 
 @njit(cache=True, nogil=True, fastmath={"contract", "nsz"}, error_model="numpy")
 def _step_back(h: NDArray[Any], to_z: NDArray[Any], to_i: NDArray[Any], carried: NDArray[Any], neuron: _Neuron) -> None:
-    """Compute the gradients of a step, `to_h` in the formulas at the top; `carried` is the gradient of v."""
+    """Compute the gradients of a step, `to_h` is dh of the formulas at the top; `carried` is the gradient of v."""
     # With the reset r or the drop d, dh = dz * s + dv * ((1 - z) + (r - h) * s) or dz * s + dv * (1 - d * s),
     # di = a * g * dh, and before the step dv = (1 - a) * dh. If the reset is detached, `into_reset` is 0.
     factor = neuron.factor

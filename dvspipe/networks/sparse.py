@@ -268,7 +268,7 @@ def _add_weights(
     """Write the currents [N, H', W', K] of images `first` to `last`; `weights` and `currents` are flat.
 
     A current is the bias plus the sum of the values of the spikes in reach times their weights. Indices are unsigned:
-    signed indices cost a test for negative values kernel each access.
+    signed indices cost a test for negative values at each access.
     """
     # For output y, x, k of image n: currents = bias[k] + the sum of value * weights[dy, dx, c, k] over the
     # spikes i in reach. `output` and `kernel` are the flat indices of k = 0.

@@ -21,7 +21,7 @@ from .imports import find_program_folder, safe_paths
 from .processes import LOG_NAME, Item, LogSender, Outcome, Result, Work, attempt
 from .progress import Progress, ignore_progress
 
-TASKS_PER_CORE = 4  # in flight: one runs and three wait, to keep cores busy between replies of the driver
+TASKS_PER_CORE = 4  # in flight: one runs and three wait, to keep cores busy until the driver has received a reply
 RETRIES = 3  # repetitions of an item after the death of its worker or node
 CONNECT_S = 5.0  # timeout for connecting to the head node
 HEAD_S = 10.0  # time for a failed head node to restart
@@ -244,7 +244,7 @@ def _receive(ray: Any, reference: Any, item: object) -> tuple[Any, DvspipeError 
         reply: _Reply = ray.get(reference)
     except (ray.exceptions.WorkerCrashedError, ray.exceptions.NodeDiedError, ray.exceptions.OutOfMemoryError) as error:
         return None, WorkerError(f"{item}: its worker was killed {RETRIES + 1} times ({_first_line(error)})")
-    except ray.exceptions.RayError as error:  # the node cannot start the work
+    except ray.exceptions.RayError as error:  # such as a node that cannot start the work
         raise WorkerError(f"{item}: a node of the Ray cluster cannot process it ({_first_line(error)})") from error
 
     for record in reply.log:
@@ -290,5 +290,5 @@ def _match_driver(driver: _Driver) -> str | None:
 
 
 def _first_line(error: Exception) -> str:
-    """Return the first line of a Ray error that is not empty."""
+    """Return the first line of an error that is not empty, or the name of its type."""
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

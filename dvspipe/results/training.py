@@ -68,7 +68,7 @@ class RunFolder(Folder):
         if overwrite or not self.path.is_dir():
             return
 
-        # A run that was killed before its first checkpoint leaves its split.
+        # A run that was killed while it began leaves only its split.
         names = {each.name for each in self.path.iterdir() if not each.name.startswith(".")}
         if not names <= {self.split.name}:
             remedies = [REPLACE, Remedy("resume", True, "resume the run")] if self.config.is_file() else [REPLACE]

@@ -531,7 +531,7 @@ def _read_cell(
 ) -> bool:
     """Read the pixels of a cell; return whether any of them can fire.
 
-    `_compute_levels` stays within the range of the levels of both frames on the path and of the pixel in both frames.
+    `compute_levels` stays within the range of the levels of both frames on the path and of the pixel in both frames.
     If this range is within the bounds of all pixels, the cell cannot fire. `band` is the number of columns, the first
     row and the last row (exclusive) of the values.
     """

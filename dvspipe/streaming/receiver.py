@@ -40,7 +40,8 @@ class PacketRing(NamedTuple):
     Args:
         data: uint8 [RING_BYTES]; a packet starts after the previous one, or at 0 if the end is near.
         sizes: int64 [RING_PACKETS]: size + 1 of a received packet; 0: not received yet.
-        cursor: int64 [3]: bytes taken so far; packets lost because the ring was full; whether to stop.
+        cursor: int64 [3]: position up to which packets are taken, with the bytes skipped at the end of the ring;
+            packets lost because the ring was full; whether to stop.
         packet: uint8 [MAX_PACKET_BYTES] for one packet.
     """
 
@@ -60,9 +61,9 @@ def _place(position: int, room: int) -> int:
 def _receive(descriptor: int, ring: PacketRing) -> None:
     """Receive packets into a ring until the cursor says stop."""
     data, sizes, cursor, packet = ring
-    # One thread writes and another one takes, without a lock: sizes[slot] is written after the data, so a packet is
-    # complete when it is taken. `position` counts bytes since the first packet; modulo the size of the ring, it is an
-    # index.
+    # One thread writes and another one takes, without a lock: sizes[slot] is written after the data, so that a packet
+    # is complete when it is taken; processors of x86 keep this order. `position` counts bytes since the first packet;
+    # modulo the size of the ring, it is an index.
     position = 0
     number = 0
     while cursor[IS_STOPPED] == 0:

@@ -38,7 +38,7 @@ from .resuming import TrainingState, load_optimiser, optimiser_tensors
 from .schedule import LOSSES, build_average, build_optimiser, build_schedule
 
 SEED_STRIDE = 1_000_003  # distance between the seeds of two runs; larger than any number of epochs
-MEMORY_SHARE = 0.5  # share of the device memory for gradients
+MEMORY_SHARE = 0.5  # share of the device memory for the steps that backpropagation keeps
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -94,7 +94,7 @@ class Trainer:
         self.schedule = build_schedule(self.settings, self.optimiser, self.batches)
         self.scaler = torch.amp.GradScaler("cuda", enabled=self.settings.precision == "float16")
 
-        # The length of segments is chosen at the first batch, when the memory of a step can be measured.
+        # With `auto`, the first batch chooses the length: only then can the memory of a step be measured.
         self.segment = experiment.config.segment_steps
         self.rule = (
             build_rule(self.settings.rule, network, steps=self.segment, seed=experiment.config.seed)
@@ -191,7 +191,7 @@ class Trainer:
         )
 
     def show_epoch(self, epoch: int, share: float) -> None:
-        """Report the epochs that are done, with the share of the current one; its validation counts as none."""
+        """Report the epochs that are done, and the share of the current one, 0 to 1, without its validation."""
         self.callback.on_progress("epochs", epoch - 1 + share, self.settings.epochs)
 
     def _train(self, epoch: int, batches: Iterator[Batch]) -> tuple[float, float, dict[str, float]]:
