@@ -206,17 +206,17 @@ def _map_on_cluster(
     following = iter(enumerate(items))
     count = 0
     waiting: dict[Any, int] = {}
-    cores = 1
-    check_s = 0.0
-    is_lost = False
+    next_check_s = 0.0
+    is_connected = True
 
     try:
         while True:
-            if time.monotonic() >= check_s:
-                is_lost = True
-                _wait_for_head(head)  # Ray itself would wait for a minute, then end the process
-                is_lost = False
-                check_s = time.monotonic() + CHECK_S
+            # Without this check, Ray would wait for a lost head node for a minute, then end the process.
+            if time.monotonic() >= next_check_s:
+                is_connected = False
+                _wait_for_head(head)
+                is_connected = True
+                next_check_s = time.monotonic() + CHECK_S
                 cores = max(1, int(ray.cluster_resources().get("CPU", 1)))
 
             # Nodes may come and go, so the number of items in flight follows the number of cores.
@@ -234,8 +234,10 @@ def _map_on_cluster(
                 yield Outcome(index, items[index], *_receive(ray, reference, items[index]))
         progress(count, len(items))
     finally:
-        for reference in () if is_lost else waiting:
-            ray.cancel(reference, force=True)
+        # A head node that is lost cannot cancel its items.
+        if is_connected:
+            for reference in waiting:
+                ray.cancel(reference, force=True)
 
 
 def _receive(ray: Any, reference: Any, item: object) -> tuple[Any, DvspipeError | None]:

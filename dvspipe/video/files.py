@@ -99,11 +99,14 @@ def open_file(path: Path, settings: VideoSettings) -> Video:
         duration_s = max(0.0, capture.get(cv2.CAP_PROP_FRAME_COUNT) / fps) if fps > 0 else 0.0
         codec = _read_codec(capture)
         is_decoded = capture.grab()
-        read = decode_file if is_decoded or not cv2.haveImageReader(str(path)) else _decode_animation
-    images: Callable[[], Images] = partial(read, path)
 
-    # If OpenCV cannot decode the file, ffmpeg may. It tells the times of all frames, but not the length of the last.
-    if not is_decoded and read is decode_file and (own_times_us := find_frame_times(path)):
+    # OpenCV reads animated images, such as GIF, with another decoder than films.
+    is_animation = not is_decoded and cv2.haveImageReader(str(path))
+    images: Callable[[], Images] = partial(_decode_animation if is_animation else decode_file, path)
+
+    # If OpenCV cannot decode the film, ffmpeg may. It lists the times of all frames, but not the length of the last.
+    own_times_us = None if is_decoded or is_animation else find_frame_times(path)
+    if own_times_us:
         images = partial(_decode_with_ffmpeg, path, own_times_us)
         count = len(own_times_us)
         duration_s = own_times_us[-1] * 1e-6 * count / max(1, count - 1)
