@@ -430,7 +430,8 @@ def _parse_number(
         i += 1
 
     # The number is mantissa * 10^scale. Each digit after the point lowers the scale by one. Once the mantissa is full,
-    # digits are too small to change the rounded value: before the point they only raise the scale.
+    # digits are left out: before the point they only raise the scale. In microseconds, this rounds times after
+    # 28,500 years.
     mantissa = 0
     digits = 0
     point = False

@@ -259,6 +259,7 @@ class _Worker:
 
         Raises:
             WorkerError: If the worker was killed or could not start.
+            Exception: Any other exception of the work than a `DvspipeError`.
         """
         try:
             message = self.connection.recv()
@@ -557,8 +558,15 @@ def prefetch(items: Iterable[Item], count: int) -> Iterator[Item]:
         # While the queue is full, the consumer may stop, and would never make room.
         while not is_stopped():
             with suppress(queue.Full):
-                waiting.put(item, timeout=0.1)
+                waiting.put(item, timeout=POLL_S)
                 return
+
+    def take() -> object:
+        # When the main thread ends, the maker stops without a last item, and a consumer in another thread goes on.
+        while maker.is_alive():
+            with suppress(queue.Empty):
+                return waiting.get(timeout=POLL_S)
+        return end if waiting.empty() else waiting.get()
 
     def make() -> None:
         try:
@@ -574,7 +582,7 @@ def prefetch(items: Iterable[Item], count: int) -> Iterator[Item]:
     maker = threading.Thread(target=make, daemon=False)
     maker.start()
     try:
-        while (item := waiting.get()) is not end:
+        while (item := take()) is not end:
             yield cast(Item, item)
         if failure:
             raise failure[0]

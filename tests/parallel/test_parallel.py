@@ -233,6 +233,31 @@ def test_prefetch_thread_ends_when_iterator_is_closed() -> None:
     assert threading.active_count() == before
 
 
+IN_A_THREAD = """
+import threading, time
+from dvspipe.parallel import prefetch
+
+def consume():
+    for _ in prefetch(slowly(), 2):
+        pass
+
+def slowly():
+    for number in range(1000):
+        started.set()
+        time.sleep(0.05)
+        yield number
+
+started = threading.Event()
+threading.Thread(target=consume).start()
+started.wait()
+"""
+
+
+def test_prefetch_in_a_thread_ends_after_the_main_thread() -> None:
+    done = subprocess.run([sys.executable, "-c", IN_A_THREAD], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.stderr, done.returncode) == ("", 0)
+
+
 LEFT_OPEN = """
 import atexit, threading
 from dvspipe.parallel import prefetch
