@@ -562,7 +562,7 @@ def prefetch(items: Iterable[Item], count: int) -> Iterator[Item]:
                 return
 
     def take() -> object:
-        # When the main thread ends, the maker stops without a last item, and a consumer in another thread goes on.
+        # When the main thread ends, the maker stops without a last item, and a consumer in another thread continues.
         while maker.is_alive():
             with suppress(queue.Empty):
                 return waiting.get(timeout=POLL_S)
