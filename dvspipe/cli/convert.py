@@ -108,7 +108,8 @@ def _refuse_unused(tasks: Sequence[ConversionTask], settings: Collection[str], g
         unused = [name for name in options if (name in of_recordings) is not for_videos]
         if unused and existing and not any(task.kind.is_video is for_videos for task in existing):
             listed = ", ".join(f"--{name.replace('_', '-')}" for name in unused)
-            raise ConfigError(f"{existing[0]}: {listed}: only for {kind}")
+            other = "; --sensor-size is for videos" if "sensor" in unused else ""
+            raise ConfigError(f"{existing[0]}: {listed}: only for {kind}{other}")
 
 
 @contextmanager

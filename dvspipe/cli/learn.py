@@ -60,7 +60,7 @@ def learn(
                 return
             learned = learn_study(study, out, config, command=command, callback=callback, overwrite=overwrite)
         except KeyboardInterrupt:
-            messages.print(f"{command} continues with the missing tracks, clips and epochs")
+            messages.print("the same command continues with the missing tracks, clips and epochs")
             raise
 
     _print_test(learned.run.test, STRANGERS)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Unpack
 
 from ..base.arguments import checked
 from ..base.config import as_settings
-from ..base.errors import Brief, ConfigError, EventError
+from ..base.errors import Brief, ConfigError, EventError, Remedy
 from ..base.files import claim_output, require_suffix
 from ..events import RegionLike, SensorSizeLike
 from ..formats import NO_HINTS, HintsLike, RecordingLike, read, read_frames
@@ -128,7 +128,10 @@ def view(
 def _check_use(out: Path | None, given: set[str]) -> None:
     """Check the suffix of the output, and that arguments with these names apply to it."""
     if out is None and importlib.util.find_spec("rerun") is None:
-        raise ConfigError("view: no output file, and rerun is not installed; pip install 'dvspipe[rerun]'")
+        raise ConfigError(
+            "view: no output file (the rerun viewer is not installed: pip install 'dvspipe[rerun]')",
+            Remedy("out", "FILE.webm", "write a video"),
+        )
 
     if out is None or out.suffix.lower() == RERUN_SUFFIX:
         what = "rerun viewer"
