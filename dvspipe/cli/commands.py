@@ -49,8 +49,6 @@ TERMINAL_TYPES: Mapping[str, object] = {
     "stops": dict[str, float] | None,
     "recording": Path,
     "recordings": list[Path],
-    "out": Path | None,
-    "record": Path | None,
     "source": Path,
     "checkpoint": str,
     "sensor": str | None,

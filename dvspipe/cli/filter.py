@@ -17,7 +17,7 @@ from ..recordings.scoring import FilterSetup
 from ..verbs import editing
 from .commands import takes
 from .options import AsJson, Overwrite, Seed
-from .recordings import print_summary
+from .recordings import print_summary, write_edit
 from .screen import TextTable, progress, screen, show_name, warn
 
 if TYPE_CHECKING:
@@ -176,8 +176,7 @@ def _print_choice(setup: FilterSetup) -> None:
 
 
 def _write(edit: FilteredPart, out: Path, *, overwrite: bool) -> None:
-    with progress() as show:
-        edit.write(out, overwrite=overwrite, progress=partial(show, "events"))
+    write_edit(edit, out, overwrite=overwrite)
 
     total = edit.counts
     pixels = "" if edit.hot is None else f" ({int(edit.hot.sum())} pixels)"

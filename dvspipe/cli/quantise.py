@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
@@ -12,6 +12,7 @@ from ..base.errors import ConfigError, DataError, Remedy
 from ..base.files import claim_output, require_suffix
 from ..results import CHECKPOINT_SUFFIX, RunFolder
 from ..verbs.deployment import quantise as verb
+from ..verbs.training import EvaluatedPart
 from .commands import takes
 from .options import Overrides, Overwrite, read_config
 from .screen import TextTable, notes, screen
@@ -37,9 +38,7 @@ def quantise(
     settings: Overrides = None,
     *,
     out: Annotated[Path, Parameter(help="Output file, .safetensors.")],
-    part: Annotated[
-        Literal["test", "validation", "train", "all"], Parameter(help="Part of the data set to compare on.")
-    ] = "test",
+    part: Annotated[EvaluatedPart, Parameter(help="Part of the data set to compare on.")] = "test",
     bits: Annotated[
         int, Parameter(validator=Number(gte=2, lte=8), help="Number of bits of a weight; stored as 8 bits.")
     ] = 8,

@@ -182,7 +182,7 @@ def check(
 @takes(editing.cut)
 def cut(recording: Path, out: OutputFile, *, overwrite: Overwrite = False, **given: Any) -> None:
     part = editing.cut.edit(recording, **given)
-    count = _write(part, out, overwrite=overwrite)
+    count = write_edit(part, out, overwrite=overwrite)
     print_summary(out, f"{count_noun(count, 'event')} of {part.sensor}")
 
     if not count:
@@ -190,7 +190,7 @@ def cut(recording: Path, out: OutputFile, *, overwrite: Overwrite = False, **giv
         warn(f"{show_name(out)}: has no events: {empty}")
 
 
-def _write(edit: Edit, out: Path, *, overwrite: bool) -> int:
+def write_edit(edit: Edit, out: Path, *, overwrite: bool) -> int:
     """Write the result of an edit, and show its progress; return the number of events."""
     with progress() as show:
         return edit.write(out, overwrite=overwrite, progress=partial(show, "events"))
@@ -207,6 +207,6 @@ def merge(recordings: RecordingFiles, out: OutputFile, *, overwrite: Overwrite =
         raise ConfigError("merge: standard input (-) can be given only once")
     merged = editing.merge.edit(recordings, **given)
 
-    count = _write(merged, out, overwrite=overwrite)
+    count = write_edit(merged, out, overwrite=overwrite)
     of_all = f"{count_noun(count, 'event')} of {count_noun(len(recordings), 'recording')}"
     print_summary(out, f"{of_all}, {merged.sensor}")

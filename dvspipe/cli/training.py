@@ -55,7 +55,7 @@ def train(
     overwrite: bool = False,
     **given: Any,
 ) -> None:
-    from ..base.config import build, merge_settings
+    from ..base.config import build
     from ..training import TrainConfig
     from ..training.processes import is_first_process
     from ..training.resuming import read_run
@@ -73,8 +73,7 @@ def train(
     # To resume, the configuration of the run is read, with the folder and the settings of this command.
     decoded = None
     if of_folder and resume and out is not None:
-        placed = merge_settings({"data": {"root": str(Path(config).expanduser())}}, read_overrides(settings))
-        resolved = read_run(RunFolder(out), placed)
+        resolved = read_run(RunFolder(out), read_overrides(settings), recordings=Path(config).expanduser())
     elif of_folder:
         choice = _choose(config, settings, save, overwrite=overwrite)
         resolved = choice.config

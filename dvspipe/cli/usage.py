@@ -53,7 +53,7 @@ def explain_usage(error: CycloptsError) -> str:
 def _explain_unknown(error: UnknownOptionError) -> str:
     """Explain an unknown option; it may be a setting of an inner group, or one that is given as KEY=VALUE."""
     option = (error.token.keyword or error.token.value).partition("=")[0]
-    if settings := _find_settings(error):
+    if settings := _find_settings(error, option):
         return f"Unknown option: {option}. Did you mean {' or '.join(settings)}?"
 
     message = " ".join(str(error).split())
@@ -63,11 +63,10 @@ def _explain_unknown(error: UnknownOptionError) -> str:
     return message
 
 
-def _find_settings(error: UnknownOptionError) -> list[str]:
+def _find_settings(error: UnknownOptionError, option: str) -> list[str]:
     """Return the options whose last part is the unknown name: --segments.enter for --enter."""
-    typed = (error.token.keyword or error.token.value).lstrip("-").partition("=")[0]
     names = (name for argument in error.argument_collection for name in argument.names)
-    return [name for name in names if "." in name and name.rpartition(".")[2] == typed]
+    return [name for name in names if "." in name and name.rpartition(".")[2] == option.lstrip("-")]
 
 
 def _name_of(error: MissingArgumentError) -> str:

@@ -170,14 +170,12 @@ class FilteredPart:
 
     def chunks(self, progress: Progress | None = None) -> Iterator[Events]:
         """Yield the events that remain."""
-        finding, reading = _split_progress(progress, 2) if self._finds_hot_pixels else (None, progress)
-        self._find_hot_pixels(finding)
+        reading = self._find_hot_pixels(progress)
         yield from self._filter(self._part.recording, reading)
 
     def write(self, out: str | Path, *, overwrite: bool = False, progress: Progress | None = None) -> int:
         """Write the events that remain, with their noise labels and the settings; return their number."""
-        finding, reading = _split_progress(progress, 2) if self._finds_hot_pixels else (None, progress)
-        self._find_hot_pixels(finding)
+        reading = self._find_hot_pixels(progress)
 
         def keep(recordings: Sequence[Recording], shown: Sequence[Progress | None]) -> Iterator[Events]:
             return self._filter(recordings[0], shown[0])
@@ -192,9 +190,15 @@ class FilteredPart:
             filter=self._config.model_dump() | {"hot_pixels": self._finds_hot_pixels},
         )
 
-    def _find_hot_pixels(self, progress: Progress | None) -> None:
-        if self._finds_hot_pixels and self.hot is None:
-            self.hot = locate_hot_pixels(self._part, progress=progress)
+    def _find_hot_pixels(self, progress: Progress | None) -> Progress | None:
+        """Find the hot pixels if they are filtered; return the progress callback for the pass after it."""
+        if not self._finds_hot_pixels:
+            return progress
+
+        finding, reading = _split_progress(progress, 2)
+        if self.hot is None:
+            self.hot = locate_hot_pixels(self._part, progress=finding)
+        return reading
 
     def _filter(self, recording: Recording, progress: Progress | None) -> Iterator[Events]:
         is_own = recording is self._part.recording  # the labels are another stream of the same events

@@ -11,7 +11,7 @@ import torch
 from pydantic import Field, JsonValue, TypeAdapter, ValidationError
 from torch import Tensor
 
-from ..base.config import find_differences, show_value
+from ..base.config import SettingsTree, find_differences, merge_settings, show_value
 from ..base.errors import CheckpointError, ConfigError, FileError, Remedy, shorten
 from ..base.files import read_bytes
 from ..checkpoints.checkpoint import Checkpoint, ClassifierConfig, read_tensors, write_tensors
@@ -139,21 +139,25 @@ def load_optimiser(optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tenso
         number, _, key = name.partition(".")
         state.setdefault(int(number), {})[key] = tensor
 
-    # The settings of the optimiser stay those of the configuration, which may have changed; only its state is restored.
+    # Only the state of the optimiser is restored: the configuration, which may have changed, has its settings.
     optimiser.load_state_dict(optimiser.state_dict() | {"state": state})
 
 
-def read_run(run: RunFolder, settings: Mapping[str, object] | None = None) -> TrainConfig:
+def read_run(
+    run: RunFolder, settings: Mapping[str, JsonValue] | None = None, *, recordings: Path | None = None
+) -> TrainConfig:
     """Read the configuration of a run to resume.
 
     Args:
         run: Run folder.
-        settings: Settings that take precedence.
+        settings: Settings by group that take precedence.
+        recordings: Folder of the recordings; None: as stored.
     """
     if not run.config.is_file():
         raise FileError(f"{run.path}: no run to resume (expected a run folder with {run.config.name})")
 
-    return TrainConfig.read(run.config, settings)
+    placed: SettingsTree = {} if recordings is None else {"data": {"root": str(recordings)}}
+    return TrainConfig.read(run.config, merge_settings(placed, settings or {}))
 
 
 def check_config(config: TrainConfig, run: RunFolder, *, changed: bool) -> list[Difference]:

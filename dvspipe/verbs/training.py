@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Unpack
 
 from ..base.arguments import checked
-from ..base.config import Settings, as_settings, merge_settings, plain_settings
+from ..base.config import Settings, as_settings, plain_settings
 from ..base.errors import ConfigError, Remedy
 from ..datasets import DataConfig, DataSet, DecodedEvents, as_data, open_cache, open_dataset
 from ..encoding import BinConfig
@@ -135,7 +135,7 @@ def _choose_for_folder(
     # A resumed run keeps the settings that were chosen for it.
     given = plain_settings(TrainConfig, None, settings, train)
     if resumed is not None:
-        return read_run(resumed, merge_settings({"data": {"root": str(folder)}}, given)), None
+        return read_run(resumed, given, recordings=folder), None
 
     choice = choose_settings(folder, given, partial(callback.on_progress, "recordings"))
     for group, reason in choice.reasons.items():
@@ -192,7 +192,7 @@ def evaluate(
     opened_data = data if isinstance(data, DataSet) else as_data(data)
     cache = None if isinstance(opened_data, DataSet) else open_cache(opened_data)
 
-    # A network has no configuration of its own: classes and sensor are those of the data set.
+    # A network has no configuration of its own: classes and sensor come from the data set.
     trained: str | Path | TrainedClassifier
     if isinstance(checkpoint, nn.Module):
         steps = as_settings(BinConfig, bins)

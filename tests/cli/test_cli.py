@@ -26,7 +26,7 @@ from facts import mentions
 
 from dvspipe.base.config import shipped_configs
 from dvspipe.base.errors import DataError
-from dvspipe.cli.app import COMMANDS, app
+from dvspipe.cli.app import COMMAND_NAMES, app
 from dvspipe.datasets import read_split
 from dvspipe.datasets.config import DataKind
 from dvspipe.encoding import Latency, Poisson, Population
@@ -71,7 +71,7 @@ def test_help_names_every_command_and_the_most_used_first(tmp_path: Path) -> Non
     text = dvspipe("--help", cwd=tmp_path).stdout
     named = re.findall(r"^. (\w+) ", text, re.MULTILINE)
     assert named[:8] == ["convert", "train", "infer", "live", "learn", "view", "app", "demo"]
-    assert sorted(named) == sorted(NAMES)
+    assert sorted(named) == sorted(COMMAND_NAMES)
 
 
 @pytest.mark.parametrize("words", [[], ["convert"], ["data"], ["data", "stats"]])
@@ -83,7 +83,6 @@ def test_help_shows_no_type_after_switches(words: list[str], tmp_path: Path) -> 
     assert (failed.returncode, failed.stderr.count("\n")) == (2, 1)
 
 
-NAMES = [name for commands in COMMANDS.values() for name in commands]
 QUICK = """
 import sys
 from dvspipe.cli.app import main
@@ -925,7 +924,7 @@ def test_shipped_configurations_are_listed_shown_and_copied(tmp_path: Path) -> N
 
 def test_all_writing_commands_have_option_out() -> None:
     reading = {"info", "check", "manifest", "app", "warmup", "live", "data", "configs"}  # live records on request
-    for name in {*NAMES} - reading:
+    for name in {*COMMAND_NAMES} - reading:
         for command in [app[name][part] for part in app[name] if part[0] != "-"] or [app[name]]:
             options = {option for argument in command.assemble_argument_collection() for option in argument.names}
             assert {"--out", "-o"} <= options, name

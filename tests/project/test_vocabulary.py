@@ -19,7 +19,7 @@ from facts import mentions, raises
 
 import dvspipe
 from dvspipe import DvspipeError, Events
-from dvspipe.cli.app import COMMANDS
+from dvspipe.cli.app import COMMAND_NAMES
 from dvspipe.events.methods import EventMethods
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "python.md"
@@ -48,8 +48,7 @@ def table() -> list[Row]:
 
 
 def test_table_lists_every_command_with_its_function_and_method() -> None:
-    commands = [name for each in COMMANDS.values() for name in each]
-    assert sorted(row.command for row in table()) == sorted(commands)
+    assert sorted(row.command for row in table()) == sorted(COMMAND_NAMES)
     for row in table():
         found = pkgutil.resolve_name(row.function.partition("`")[0]) if row.function else None
         if inspect.isfunction(found) and row.command not in ONLY_RELATED:
