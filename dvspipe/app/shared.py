@@ -154,6 +154,7 @@ def handle(space: Workspace, status: gr.HTML, work: Handler) -> Callable[..., It
         name = name_session(request)
         try:
             updates = None
+
             for updates in work(space.open(name), *values):
                 yield updates
             if updates is None:
@@ -169,6 +170,7 @@ def handle(space: Workspace, status: gr.HTML, work: Handler) -> Callable[..., It
                 return
             if not (space.sessions / name).exists():  # the page was closed during the work, and its files are removed
                 return
+
             log.exception("unexpected error in the app")
             yield {status: show_error(f"internal error ({type(error).__name__}: {error}); please report it")}
 

@@ -219,7 +219,7 @@ def measure_layers(network: Network, compiled: IntegerNetwork, counts: NDArray[n
         neurons = int(np.prod(layer.membrane_shape(shape)))
         dense = neurons * layer.weight[0].size
 
-        # A dense network multiplies each weight of each neuron; the integers, only those of inputs that are not 0.
+        # A dense network multiplies each weight of each neuron; integers skip inputs that are 0.
         measured.append(
             CompiledLayer(
                 f"lif{number + 1}",

@@ -203,7 +203,10 @@ class _FrameRows:
 
     def __init__(self, task: FrameTask, plan: FramePlan, sensor: SensorSize, staging: Path) -> None:
         self.count = self.events = 0
-        self._task, self._plan, self._sensor, self._staging = task, plan, sensor, staging
+        self._task = task
+        self._plan = plan
+        self._sensor = sensor
+        self._staging = staging
         self._boxes = None if task.boxes is None else read_boxes(task.boxes)
         self._palette = make_palette(plan.settings.colours)
         if self._boxes is not None:

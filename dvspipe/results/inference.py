@@ -587,7 +587,7 @@ class OutputFolder(Folder):
             folder = RecordingFolder(path.parent)
             prediction = in_memory.get(path)
 
-            # Incomplete predictions, and those of other runs, are left out.
+            # Incomplete predictions and predictions of other runs are left out.
             if prediction is None:
                 prediction = folder.find()
                 if prediction is None or prediction.depends_on is None or prediction.depends_on.run != run.digest:

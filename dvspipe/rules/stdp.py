@@ -220,7 +220,7 @@ def _apply(
             x[speed] *= rule.keep_pre[speed]
             y[speed] *= rule.keep_post[speed]
 
-        # Only synapses with a spike change: all of a neuron that spikes, else those of the inputs that spike.
+        # Only synapses with a spike change: all of a neuron that spikes, else from inputs that spike.
         arrived = np.flatnonzero(pre[t])
         for m in range(len(weights)):
             if post[t, m]:

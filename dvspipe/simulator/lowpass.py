@@ -376,7 +376,7 @@ def _turning_points(
 def _exponential(r: float) -> float:
     """Return exp(-r) for |r| <= ln(2) / 2 by its power series, with an error below 1e-12."""
     y = -r
-    series = 1 / 39916800  # 1 / 11!, the coefficient before those of SERIES
+    series = 1 / 39916800  # 1 / 11!, the coefficient before SERIES
     for coefficient in SERIES:
         series = series * y + coefficient
     return series
@@ -788,9 +788,13 @@ def _queue_crossings(
         column = pixel - row_end + interval.width
         address = ((interval.first_row + row) << ROW_SHIFT) | (column << COLUMN_SHIFT)
 
-        start, end, length = before_level[before[i]], after_level[after[i]], lengths[after[i]]
+        start = before_level[before[i]]
+        end = after_level[after[i]]
+        length = lengths[after[i]]
         on, off = pos[i], neg[i]
-        u, v, last = active_u[k], active_v[k], last_stage[i]
+        u = active_u[k]
+        v = active_v[k]
+        last = last_stage[i]
         lag = start - u if order == 2 else start - v
         rate = u - v if order == 2 else lag
         response = _make_response(order, lag, rate, (end - start) / length)

@@ -32,7 +32,10 @@ MAX_EXPECTED = 256.0  # larger expected counts are drawn in several stretches
 MAX_DEVIATIONS = 12.0  # Poisson counts farther from the mean have a probability below 1e-15
 PLACE_BITS = 40  # bit fields of a random number; the last bit is the polarity
 THINNING_BITS = 23
-SHOT, LEAK, HOT = 1, 2, 3  # separate random sequences
+# Separate random sequences.
+SHOT = 1
+LEAK = 2
+HOT = 3
 LONGEST_US = 2**63 - 1
 WEYL_STEP = 0x9E3779B97F4A7C15  # 2^64 / golden ratio, odd: multiples of small integers are far apart
 

@@ -29,7 +29,10 @@ from .words import COLUMN_SHIFT, ROW_SHIFT, TIME_SHIFT, Interval, Words, grow
 
 MAX_PATH_STEPS = 256
 TILE_PX = 16  # side of a tile: the unit that is processed or skipped, with its own number of steps
-ENTERING, LEAVING, UNEXPLAINED = 1, 2, 4  # bits of `Paths.kind`
+# Bits of `Paths.kind`.
+ENTERING = 1
+LEAVING = 2
+UNEXPLAINED = 4
 # Cubic convolution halfway between two pixels (Keys 1981), a = -1: sharper than the usual -0.5, to compensate for the
 # bilinear interpolation after it. A value exceeds its two neighbours by at most MAX_OVERSHOOT: more causes ringing at
 # hard edges and false events; none flattens peaks, and more true events are missed.
@@ -371,7 +374,7 @@ def _combine(first: Any, second: Any, rest: Any, t: Any, last: Any, end: Any, do
     `first` and `second` are the levels of the earlier and the later frame on the path, `last` the level at the previous
     step, and `end` the level of the pixel in the later frame.
     """
-    # The level stays between those of its straight line, `last` and `end`, unless both frames are beyond them.
+    # The level stays between `last` and `end`, the levels of its straight line, unless both frames are beyond them.
     least = min(max(first, second) + doubt, min(last, end))
     most = max(min(first, second) - doubt, max(last, end))
     return min(max(first * rest + second * t, least), most)

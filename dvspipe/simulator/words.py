@@ -17,7 +17,10 @@ from ..base.kernels import njit
 Words = NDArray[np.int64]
 
 LONGEST_INTERVAL_US = 2**31 - 1
-TIME_SHIFT, NOISE_SHIFT, ROW_SHIFT, COLUMN_SHIFT = 32, 31, 16, 1
+TIME_SHIFT = 32
+NOISE_SHIFT = 31
+ROW_SHIFT = 16
+COLUMN_SHIFT = 1
 MAX_COORDINATE = 2**15 - 1
 DIGIT_BITS = 8  # radix sort digit: 256 counters stay in the first-level cache
 DIGITS = 1 << DIGIT_BITS

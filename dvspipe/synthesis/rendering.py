@@ -362,7 +362,7 @@ def paint_limbs(pictures: NDArray[Any], limbs: Limbs, tiles: NDArray[Any], ambie
     """Paint limbs over pictures, the farthest piece first; return the painted box."""
     # Law: a piece is a round cone from a to b. Its light is Lambert's, ambient + (1 - ambient) * max(n . l, 0), where
     # the normal n has the components q (across) and `out` (towards the camera); an edge is EDGE_PX wide.
-    # Arrays are those of `Limbs`. t: time; c: piece, the farthest first; i, j: row and column of the picture.
+    # `Limbs` describes the arrays. t: time; c: piece, the farthest first; i, j: row and column of the picture.
     ends, depth, lit, slide, along, girth, caps, tone, texture = limbs
     steps, height, width = pictures.shape
     box = (width, 0, height, 0)
