@@ -19,6 +19,7 @@ from ..events import Events, Region, SensorSize, concatenate
 from ..formats import SYNTHETIC_GESTURES, write
 from ..framing import VIEW_M, FramingConfig, open_source
 from ..parallel import ALL, Engine, Processes, Progress, Shard
+from ..pose import TRACK_READERS
 from ..simulator import EventSimulator, SimulatorConfig, SimulatorState
 from ..video.frames import Frame
 from ..video.writing import write_video
@@ -291,8 +292,9 @@ class GesturesPlan:
         duration_us: Duration of a clip in microseconds.
         videos: Whether to write the rendered videos too.
         camera: `dvs`: DVS128; `webcam`: converted video of a webcam or phone; `both`: one clip of each.
-        tracks: Folder of tracks of real people, <class>/<joints>.csv, for a share of the movements; or folder written
-            by `FilmedGestures.write`, with its own classes; None: no tracks.
+        tracks: Folder of tracks of real people, <class>/<file>, for a share of the movements: CSV of joints, or motion
+            capture in BVH or AMC with ASF; or folder written by `FilmedGestures.write`, with its own classes; None: no
+            tracks.
         other: Number of clips of other gestures per clip of another class.
     """
 
@@ -375,7 +377,8 @@ def _read_once(folder: Path | None, _digest: str | None) -> Repertoire:
 def _digest_tracks(folder: Path) -> str:
     """Return the SHA-256 digest of the names and contents of all tracks, and of their settings if there are any."""
     digest = hashlib.sha256()
-    for path in sorted([*folder.glob("*/*.csv"), *folder.glob(SETTINGS_NAME)]):
+    tracks = (path for path in folder.glob("*/*") if path.suffix.lower() in {*TRACK_READERS, ".asf"})
+    for path in sorted([*tracks, *folder.glob(SETTINGS_NAME)]):
         digest.update(f"{path.parent.name}/{path.name} {hashlib.sha256(read_bytes(path)).hexdigest()}\n".encode())
 
     return digest.hexdigest()

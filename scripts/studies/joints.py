@@ -40,8 +40,8 @@ from dvspipe.inference.joints import (
     sample_curves,
 )
 from dvspipe.inference.segments import is_quiet
-from dvspipe.oneshot.arms import PACE, cut_curves, draw_tracks, make_track, rotate, sample_windows
-from dvspipe.pose import Track
+from dvspipe.oneshot.arms import PACE, cut_curves, draw_tracks, rotate, sample_windows
+from dvspipe.pose import Track, make_track
 from dvspipe.synthesis import DVS128_GESTURES, GESTURE_SENSOR, OTHER
 from dvspipe.synthesis.tracked import mirror_class
 
