@@ -1,4 +1,10 @@
-"""Convert videos and recordings to event files."""
+"""Convert videos and recordings to event files.
+
+From the outside to the inside: `plan_conversions` finds the sources and gives each a target, a `ConversionTask`;
+`convert_many` runs the tasks in parallel, and records them in the manifest of the output folder; `convert_task` chooses
+`convert_video` (the simulator) or `convert_recording` (another format) by the kind of the source. `events_from_video`
+is the conversion of a video in memory.
+"""
 
 from __future__ import annotations
 
@@ -67,9 +73,9 @@ from ..video.video import Video
 if TYPE_CHECKING:
     from ..simulator import SimulatorState
 
-FRAMES_AHEAD = 8
+FRAMES_AHEAD = 8  # decoded in a thread
 SAVE_EVERY_S = 10.0
-SIMULATOR_PREFIX = "simulator."
+SIMULATOR_PREFIX = "simulator."  # of the names of the simulator's arrays in a saved state
 RECORDING_SUFFIXES = frozenset(
     suffix for known in FORMATS.values() if known.name != "text" for suffix in known.suffixes
 )  # except text: most text files are not recordings
@@ -260,8 +266,9 @@ def _name_of(source: str | Path | int) -> str:
 
 def _describe_span(settings: VideoSettings) -> str:
     """Describe the selected time span of a video; empty if it is the complete video."""
+    start = f" after {settings.start_s:g} s" if settings.start_s else ""
     stop = "" if settings.stop_s is None else f" before {settings.stop_s:g} s"
-    return f"{f' after {settings.start_s:g} s' if settings.start_s else ''}{stop}"
+    return f"{start}{stop}"
 
 
 @dataclass
@@ -288,7 +295,8 @@ def _restore(video: Video, saved: dict[str, NDArray[Any]] | None) -> tuple[_Fram
     if saved is None:
         return _FrameCounter(), None
 
-    count = _FrameCounter(*saved.pop("count").tolist())
+    frames, first_us, last_us = saved.pop("count").tolist()
+    count = _FrameCounter(frames, first_us, last_us)
     total = max(count.frames, video.estimate_selected())
     log.warning("%s: resuming at frame %d of %d", video.name, count.frames, total)
 
@@ -316,8 +324,8 @@ def _convert(
     from ..simulator import EventSimulator, batches
 
     simulator = EventSimulator(config.simulator, upsample=config.upsample, threads=threads)
-    waiting = prefetch(video.frames(count.frames), FRAMES_AHEAD)
-    frames = count.count(waiting, video.estimate_selected(), progress)
+    decoded = prefetch(video.frames(count.frames), FRAMES_AHEAD)
+    frames = count.count(decoded, video.estimate_selected(), progress)
 
     save_s = time.monotonic() + SAVE_EVERY_S
     for batch in batches(frames, threads):
@@ -339,7 +347,8 @@ def _fingerprint(source: Path, video: Video) -> str | None:
         return None
 
     files = sorted(source.iterdir()) if source.is_dir() else [source]
-    facts = [(file.name, os.stat(file).st_size, os.stat(file).st_mtime_ns) for file in files]
+    status = [(file.name, os.stat(file)) for file in files]
+    facts = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in status]
     return hashlib.sha256(repr((facts, video.times_us)).encode()).hexdigest()
 
 
@@ -440,7 +449,9 @@ def convert_recording(
     extent = recording.extent()
     total = extent.events if extent else 0
     corruptions: list[CorruptionError] = []
-    events = first_us = last_us = 0
+    events = 0
+    first_us = 0
+    last_us = 0
 
     def read(recording: Recording, on_corruption: Callable[[CorruptionError], None] | None = None) -> Iterator[Events]:
         if config.sort:
@@ -482,11 +493,11 @@ def convert_recording(
 
 def find_conversion_remedies(error: CorruptionError) -> list[Remedy]:
     """Return the settings that allow converting a corrupted or unsorted recording."""
+    salvage = Remedy("config.salvage", True, "keep the events before this position")
     cause = error.__cause__
-    sort = [Remedy("config.sort", True, "sort the events by time")]
-    unsorted = sort if isinstance(cause, EventError) and cause.is_unsorted else []
-
-    return [*unsorted, Remedy("config.salvage", True, "keep the events before this position")]
+    if isinstance(cause, EventError) and cause.is_unsorted:
+        return [Remedy("config.sort", True, "sort the events by time"), salvage]
+    return [salvage]
 
 
 class SourceKind(NamedTuple):
@@ -603,9 +614,11 @@ def convert_many(
 def find_unconverted(tasks: Sequence[ConversionTask]) -> list[ConversionTask]:
     """Return the tasks without an existing target. For the others, remove saved states and complete the manifest."""
     waiting = [task for task in tasks if not Path(task.target).exists()]
+    if len(waiting) == len(tasks):
+        return waiting
 
     finished: dict[Path, list[Path]] = {}
-    for task in tasks if len(waiting) < len(tasks) else ():
+    for task in tasks:
         if Path(task.target).exists():
             discard_saved(Path(task.target))
             if task.out is not None:
@@ -653,7 +666,9 @@ def _read_rows(tasks: Sequence[ConversionTask]) -> Iterator[tuple[ConversionTask
     rows = {out: manifest.read() for out, manifest in manifests.items() if manifest.folder.is_dir()}
 
     for task in tasks:
-        if task.out is not None and (row := rows.get(task.out, {}).get(name_input(task.source))) is not None:
+        rows_of_folder = {} if task.out is None else rows.get(task.out, {})
+        row = rows_of_folder.get(name_input(task.source))
+        if row is not None:
             yield task, row
 
 
@@ -676,9 +691,8 @@ class _ConversionWorker:
             if task.out is not None:
                 Manifest(task.out).finish([task.source])
             stored = info(task.target)
-            return Conversion(
-                task.target, SensorSize(stored.width, stored.height), 0, stored.events, stored.duration_us
-            )
+            sensor = SensorSize(width=stored.width, height=stored.height)
+            return Conversion(task.target, sensor, 0, stored.events, stored.duration_us)
 
         recorded: AbstractContextManager[Entry] = nullcontext(Entry())
         if task.out is not None:
@@ -793,17 +807,18 @@ def find_sources(
 
 def find_recordings(sources: Sequence[Path], *, shard: Shard = ALL) -> list[Path]:
     """Find recordings, also in folders, but no videos there; `shard` selects some by their paths in the folders."""
-    given = set(sources)
-    recordings = [
-        (path, name)
-        for path, name in find_sources(sources)
-        if path in given or not (is_video_name(path) or (path.is_dir() and not is_recording_folder(path)))
-    ]
-
+    # A source that was named is kept, whatever it is: opening it reports what is wrong.
+    named = set(sources)
+    recordings = [(path, name) for path, name in find_sources(sources) if path in named or not _seems_video(path)]
     if not recordings:
         raise FileError(f"{sources[0]}: contains no recordings (found videos)")
 
     return [path for path, name in recordings if len(recordings) == 1 or name in shard]
+
+
+def _seems_video(path: Path) -> bool:
+    """Return whether a source is a video by its suffix, or an image folder."""
+    return is_video_name(path) or (path.is_dir() and not is_recording_folder(path))
 
 
 def identify(source: Path) -> SourceKind:
