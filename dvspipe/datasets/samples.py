@@ -179,7 +179,9 @@ def divide(
     def is_second(sample: Sample) -> bool:
         return sample.name in late if sample.label in in_time else sample.group in drawn
 
-    return [sample for sample in samples if not is_second(sample)], [sample for sample in samples if is_second(sample)]
+    first = [sample for sample in samples if not is_second(sample)]
+    second = [sample for sample in samples if is_second(sample)]
+    return first, second
 
 
 def _draw_groups(samples: Sequence[Sample], share: float, seed: int) -> set[str]:
@@ -189,14 +191,14 @@ def _draw_groups(samples: Sequence[Sample], share: float, seed: int) -> set[str]
     for sample in samples:
         labels[sample.group].add(sample.label)
 
-    pools = [sorted(labels)]
-
     # If each group has one label, the division is stratified: a pool for each class, otherwise one pool.
+    pools = [sorted(labels)]
     if all(len(group_labels) == 1 for group_labels in labels.values()):
-        every_label = sorted({sample.label for sample in samples})
-        pools = [
-            sorted(group for group, group_labels in labels.items() if label in group_labels) for label in every_label
-        ]
+        groups: defaultdict[int, list[str]] = defaultdict(list)
+        for group in sorted(labels):
+            (label,) = labels[group]
+            groups[label].append(group)
+        pools = [groups[label] for label in sorted(groups)]
 
     drawn: set[str] = set()
     for pool in pools:
@@ -267,9 +269,9 @@ def leave_out_copies(data: DataSet, progress: Progress | None = None) -> DataSet
             if progress:
                 progress(count, len(data.samples))
 
-        copies |= {
-            sample.name: first[content] for sample, content in zip(samples, versions, strict=True) if content in first
-        }
+        for sample, content in zip(samples, versions, strict=True):
+            if content in first:
+                copies[sample.name] = first[content]
         remaining[part] = tuple(sample for sample in samples if sample.name not in copies)
 
         if samples and not remaining[part]:

@@ -9,6 +9,9 @@ With `by = recording`, T equal steps reach from the first event to the last even
     k <= (t - start) * T / (last + 1 - start) < k + 1.
 
 With `by = events`, step k contains the events k * step_events to (k + 1) * step_events - 1, counted from 0.
+
+`encode` finds the events of each step, as indices into the sorted events, and a kernel adds them to the tensor in the
+form of `BinConfig.form`. `stream` does the same for a recording in parts.
 """
 
 from __future__ import annotations
@@ -78,7 +81,7 @@ class BinConfig(Settings):
     """Time constant in microseconds, for `form = surface`."""
 
     @model_validator(mode="after")
-    def _fits_together(self) -> BinConfig:
+    def _check_combination(self) -> BinConfig:
         if self.polarity == "signed" and self.form != "voxel":
             raise ValueError(f"polarity = signed needs form = voxel (found {self.form})")
 
@@ -274,9 +277,11 @@ def encode(
 
     if callback is not None:
         callback(counts)
-    elif start_us is None and config not in _warned and (lost := counts.explain_outside(config)) is not None:
-        _warned.add(config)
-        log.warning("encode: %s; by = recording divides the complete recording into steps", lost)
+    elif start_us is None and config not in _warned:
+        lost = counts.explain_outside(config)
+        if lost is not None:
+            _warned.add(config)
+            log.warning("encode: %s; by = recording divides the complete recording into steps", lost)
     return spikes
 
 
@@ -302,7 +307,8 @@ def _encode(events: Events, config: BinConfig, start_us: int | None, steps: NDAr
     clock = None
     if config.by == "events":
         index = _event_steps(config, len(events))
-        ends_us = events.t[index[1:] - 1][: np.count_nonzero(np.diff(index))]  # steps with events only
+        steps_with_events = np.count_nonzero(np.diff(index))
+        ends_us = events.t[index[1:] - 1][:steps_with_events]
     else:
         clock = Clock.of(config, int(events.t[0]) if start_us is None else start_us, int(events.t[-1]))
         begins_us = clock_times(clock, config.steps)
@@ -312,7 +318,7 @@ def _encode(events: Events, config: BinConfig, start_us: int | None, steps: NDAr
     saturated = 0
     if config.form == "surface":
         # The last times carry over from step to step.
-        last_us = np.full(steps.shape[1], NO_EVENT_US)
+        last_us = np.full(steps[0].size, NO_EVENT_US)
         for step, first, stop, end_us in zip(steps, index, index[1:], ends_us, strict=False):
             note_last_times(events.slice_events(int(first), int(stop)), config, last_us)
             write_surface(last_us, end_us, config.tau_us, step)
@@ -347,7 +353,7 @@ def add_voxels(
 ) -> None:
     """Divide the events index[k] to index[k + 1] between steps[k] and steps[k + 1]; steps[0] is step `first_step`."""
     begins_us = np.array([(first_step + k) * clock.span_us / clock.parts for k in range(len(index) - 1)])
-    times = StepTimes(clock.start_us, begins_us, clock.span_us / clock.parts)
+    times = StepTimes(clock.start_us, begins_us, length_us=clock.span_us / clock.parts)
     places = create_places(events.sensor, config)
     signed = config.polarity == "signed"
 
