@@ -25,7 +25,7 @@ SpikeTensor = NDArray[np.uint8 | np.float32]
 
 Rows = NDArray[np.int64]
 """Events as a matrix [4, N] with the rows t, x, y and p."""
-X_AND_Y = slice(1, 3)  # of `Rows`
+X_AND_Y = slice(1, 3)  # rows x and y of `Rows`
 
 MixKind = Literal["mixup", "eventmix"]
 """Method of mixing two recordings; see `mix`."""

@@ -136,10 +136,10 @@ def check_split(path: Path, data: DataSet) -> None:
     listed = {sample.name for sample in by_name.values()}
     absent = "no part"
     moved: list[tuple[str, str, str]] = []
-    for name, old in before.items():
-        new = now[by_name[name].name] if name in by_name else absent
-        if new != old:
-            moved.append((name, old, new))
+    for name, part in before.items():
+        part_now = now[by_name[name].name] if name in by_name else absent
+        if part_now != part:
+            moved.append((name, part, part_now))
     moved += [(name, absent, new) for name, new in now.items() if name not in listed]
 
     if moved:

@@ -35,8 +35,8 @@ StreamFormat = Literal["evt2", "aestream", "openmv"]
 
 # Word of AEStream.
 WITHOUT_TIME = 1 << 31
-COLUMN_SHIFT = 16
-POLARITY_SHIFT = 15
+AESTREAM_COLUMN_SHIFT = 16
+AESTREAM_POLARITY_SHIFT = 15
 SIDE_MASK = 0x7FFF  # 15 bits: column or row
 STAMP_SPAN_US = 1 << 32  # times wrap after 71 minutes
 
@@ -97,7 +97,7 @@ def decode_aestream(
         if is_timed and index + 1 == words.size:
             break
 
-        column = (word >> COLUMN_SHIFT) & SIDE_MASK
+        column = (word >> AESTREAM_COLUMN_SHIFT) & SIDE_MASK
         row = word & SIDE_MASK
         if column >= width or row >= height:
             is_invalid = True
@@ -112,7 +112,7 @@ def decode_aestream(
         t[count] = t_us
         x[count] = column
         y[count] = row
-        on[count] = (word >> POLARITY_SHIFT) & 1
+        on[count] = (word >> AESTREAM_POLARITY_SHIFT) & 1
         count += 1
         index += 2 if is_timed else 1
 
@@ -160,7 +160,7 @@ def _explain_evt2(words: NDArray[np.uint32], state: Evt2State, sensor: SensorSiz
 
 def _explain_aestream(words: NDArray[np.uint32], _: AestreamState, sensor: SensorSize) -> str:
     word = int(words[0])
-    x = word >> COLUMN_SHIFT & SIDE_MASK
+    x = word >> AESTREAM_COLUMN_SHIFT & SIDE_MASK
     y = word & SIDE_MASK
     return f"an event at x = {x}, y = {y}, outside the sensor ({sensor} pixels)"
 

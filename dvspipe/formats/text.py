@@ -46,7 +46,7 @@ TEXT_SUFFIXES = (".txt", ".csv")
 TEXT_BLOCK_BYTES = 8 << 20
 HEAD_LINES = 200
 MAX_LINE_BYTES = 1 << 16
-MIN_LINE_BYTES = 8  # of a line with an event, as in `0 0 0 0\n`
+MIN_LINE_BYTES = 8  # minimum length of a line with an event, as in `0 0 0 0\n`
 PROSE_BYTES = 1 << 16  # read to decide whether a text is a recording
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 COMMENT_BYTES = b"#%"
@@ -134,8 +134,8 @@ def _read_layout(path: Path, file: BinaryIO, hints: Hints) -> _Layout:
     sensor: SensorSize | None = None
     rows: list[list[str]] = []
     first_line = 0
-    start = 0  # of the first line with an event
-    position = 0  # of the line in the file
+    start = 0  # position of the first line with an event
+    position = 0  # position of the line in the file
 
     # A file of another kind may have one endless line, so a line is read only up to a limit.
     for number in range(1, HEAD_LINES + 1):

@@ -75,7 +75,7 @@ if TYPE_CHECKING:
 
 FRAMES_AHEAD = 8  # decoded in a thread
 SAVE_EVERY_S = 10.0
-SIMULATOR_PREFIX = "simulator."  # of the names of the simulator's arrays in a saved state
+SIMULATOR_PREFIX = "simulator."  # prefix of the names of the simulator's arrays in a saved state
 RECORDING_SUFFIXES = frozenset(
     suffix for known in FORMATS.values() if known.name != "text" for suffix in known.suffixes
 )  # except text: most text files are not recordings

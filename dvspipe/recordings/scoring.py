@@ -29,7 +29,7 @@ SWEEP_US = tuple(round(value * 10**power) for power in range(2, 6) for value in 
 SWEEP_FACTORS = tuple(float(value * 10**power) for power in range(3) for value in DECADE)[1:]
 MIN_GAIN = 0.005  # a filter that adds less to the score is left off
 STATE_BYTES = 1 << 28  # memory of the filters that run in one pass
-BYTES_PER_PIXEL = 17  # of a filter state: two times and a mask
+BYTES_PER_PIXEL = 17  # filter state: two times and a mask
 NOISE_EVENTS = 1 << 20  # noise drawn at a time
 MAX_NOISE_HZ = 1000
 
@@ -187,7 +187,7 @@ def score_filters(labelled: LabelledEvents, setup: FilterSetup, *, progress: Pro
             values = {*SWEEPS[name]} if setting is None else {*SWEEPS[name], setting}
             tried += [(name, value) for value in sorted(values)]
 
-    # All in one call, so that they share passes over the events.
+    # All in one call, to share reads of the recording.
     alone = [empty.using(name, value) for name, value in tried]
     *kept_alone, kept_together = _measure(labelled, [*alone, setup], progress)
     kept = dict(zip(tried, kept_alone, strict=True)) | _measure_hot_pixels(labelled)

@@ -38,7 +38,7 @@ def open_array(array: NDArray[Any], settings: VideoSettings) -> Video:
             "colour images [T, H, W, 3] of uint8, uint16, float32 or float64)"
         )
     if array.dtype.kind == "f" and settings.transfer != "linear":
-        largest = np.fmax.reduce(array, axis=None)  # of the numbers, without NaN
+        largest = np.fmax.reduce(array, axis=None)  # ignores NaN
         if largest > MAX_WHITE:
             raise VideoError(f"{name}: wrong range of values (found up to {largest:g}, expected 0 to 1)")
     if settings.fps is None and settings.timestamps is None:

@@ -34,7 +34,7 @@ ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 ASF_SIZE_AT = 40  # relative to the properties
 ASF_FLAGS_AT = 88  # likewise
 ASF_BROADCAST = 1  # flag: the size was unknown when the head was written
-BOX_HEAD_BYTES = 8  # of MP4: size and name
+BOX_HEAD_BYTES = 8  # MP4: size and name
 STCO_HEAD_BYTES = 8  # version, flags and number of entries; the same for co64
 STSZ_HEAD_BYTES = 12  # version, flags, common size and number of entries
 

@@ -18,7 +18,7 @@ from .pictures import Images, fit_picture, to_grey
 from .times import find_times_us
 from .video import NO_FRAME, Video, read_size
 
-CHANNELS = (1, 3, 4)  # grey, BGR, BGRA
+IMAGE_CHANNELS = (1, 3, 4)  # grey, BGR, BGRA
 FOLDER_TIMES = ("timestamps.txt", "images.csv")  # default files of frame times in an image folder
 
 
@@ -60,7 +60,7 @@ def _read_image(file: Path) -> NDArray[Any]:
     if image is None:
         raise VideoError(f"{file}: not an image that OpenCV can read")
     channels = 1 if image.ndim == 2 else image.shape[-1]
-    if image.dtype not in PIXEL_TYPES or channels not in CHANNELS:
+    if image.dtype not in PIXEL_TYPES or channels not in IMAGE_CHANNELS:
         raise VideoError(
             f"{file}: wrong pixel type or shape (found {image.dtype} {image.shape}, expected grey or colour, "
             "uint8, uint16 or float32)"
