@@ -321,9 +321,9 @@ def encode_evt3(events: EventArrays, state: Evt3State, words: NDArray[np.uint16]
         # Events event to stop - 1 have the same time, row and polarity, and increasing columns.
         polarity = np.int64(on[event]) << 11
         stop = event + 1
-        while stop < t.size and t[stop] == t[event] and y[stop] == row:
-            if on[stop] != on[event] or x[stop] <= x[stop - 1]:
-                break
+        while (
+            stop < t.size and t[stop] == t[event] and y[stop] == row and on[stop] == on[event] and x[stop] > x[stop - 1]
+        ):
             stop += 1
 
         base = 0
