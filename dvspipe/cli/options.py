@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ..base.config import SettingsTree
     from ..parallel import Engine, Shard
 
+RecordingFiles = Annotated[list[Path], Parameter(help="Recordings; - for standard input.")]
 Config = Annotated[
     str,
     Parameter(
@@ -77,7 +78,7 @@ def read_config(source: str, overrides: list[str] | None) -> SettingsTree:
     if is_folder(source):
         from ..datasets import folder_settings
 
-        return merge_settings({"data": folder_settings(Path(source))}, given)
+        return merge_settings({"data": folder_settings(source)}, given)
 
     # Overrides can select another kind, which has none of some settings in the file: say so instead of failing.
     settings = read_yaml(source)

@@ -31,7 +31,7 @@ from .config import (
     WindowsConfig,
     parse_data,
 )
-from .folders import as_data, folder_settings, open_folder, open_gestures, open_labelled
+from .folders import as_data, find_folder, folder_settings, open_folder, open_gestures, open_labelled
 from .images import open_mnist
 from .pieces import find_same_names
 from .public import open_dvs_gesture, open_nmnist
@@ -97,6 +97,7 @@ __all__ = [
     "divide",
     "encode_image",
     "encode_many",
+    "find_folder",
     "find_same_names",
     "folder_settings",
     "from_recordings",

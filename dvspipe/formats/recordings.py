@@ -40,12 +40,12 @@ from .dat import DAT
 from .event_stream import EVENT_STREAM
 from .evt import EVT2, EVT3, EVT21
 from .hdf5 import HDF5, is_unfinished
-from .hints import NO_HINTS, Hints, HintsLike
+from .hints import NO_HINTS, Hints, HintsLike, RecordingLike
 from .numpy_file import NUMPY
 from .rosbag import ROSBAG, is_ros2_folder
 from .source import HEAD_BYTES, Extent, Format, Source, StoredColumns, open_binary
-from .standard import actual_path, named_as_given
-from .text import STANDARD, TEXT, StandardOutputWriter
+from .standard import STANDARD, actual_path, named_as_given
+from .text import TEXT, StandardOutputWriter
 from .writers import Compression, Encoder, WriteOptions, Writer, has_suffix, unwritable
 
 log = logging.getLogger(__name__)
@@ -53,8 +53,6 @@ log = logging.getLogger(__name__)
 SensorSource = Literal["file", "given", "guessed"]
 IN_MEMORY = "memory"
 """Name of the format of events in memory."""
-RecordingLike = str | Path | Events
-"""Recording: a file of any known format, or events in memory."""
 
 FORMATS: dict[str, Format] = {
     known.name: known

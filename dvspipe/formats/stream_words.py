@@ -15,7 +15,7 @@ Sources: `DVSToUDP` in AEStream (github.com/aestream/aestream, src/output/dvs_to
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,10 +25,8 @@ from ..base.kernels import njit
 from ..events import Events, SensorSize
 from .evt import EVT2_VERSION, allocate_events
 from .evt_kernels import CD_ON, Decoded, EventArrays, Evt2State, decode_evt2
+from .hints import StreamFormat
 from .stream_clock import StreamClock
-
-StreamFormat = Literal["evt2", "aestream", "openmv"]
-"""Format of an event stream."""
 
 WITHOUT_TIME = 1 << 31
 STAMP_SPAN_US = 1 << 32  # times of AEStream wrap after 71 minutes

@@ -40,6 +40,7 @@ from .hints import (
     unknown_unit,
 )
 from .source import Format, Source, StoredColumns, open_binary
+from .standard import STANDARD
 from .writers import PART_EVENTS, StreamEncoder, Writer, accept_all
 
 TEXT_SUFFIXES = (".txt", ".csv")
@@ -53,7 +54,6 @@ NUMBER_BYTES = b"+-.eE0123456789"
 SECONDS_DECIMALS = 4  # times in milliseconds would be finer than a microsecond
 DEFAULT_COLUMNS = "txyp"
 CSV_HEADER = b"t,x,y,p\n"
-STANDARD = Path("-")
 CSV_EVENT_BYTES = 40
 
 NO_PROBLEM, TOO_FEW, TOO_MANY, NO_NUMBER, NO_INTEGER, TOO_LARGE, NO_POLARITY = range(7)  # result of parsing a line

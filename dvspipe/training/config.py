@@ -23,7 +23,7 @@ from ..datasets import AugmentConfig, DataConfig, FolderConfig
 from ..datasets.augmentation import AugmentKeywords
 from ..datasets.config import UniqueDataKeywords
 from ..encoding import BinConfig
-from ..encoding.bins import BinKeywords
+from ..encoding.config import BinKeywords
 from ..networks import CsnnConfig, LayersConfig, ModuleConfig, NetworkConfig, StdpNetworkConfig
 from ..networks.config import ConvolutionConfig, UniqueNetworkKeywords
 from ..rules import Rule, StdpConfig, find_unmet_needs

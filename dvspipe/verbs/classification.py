@@ -10,8 +10,8 @@ from ..base.arguments import checked
 from ..base.config import as_settings
 from ..events import Events, SensorSizeLike
 from ..formats import NO_HINTS, HintsLike, RecordingLike
-from ..inference import InferConfig, as_classifier
-from ..inference.classifier import InferKeywords
+from ..inference import InferConfig
+from ..inference.config import InferKeywords
 from ..parallel import Progress
 from ..results import Prediction
 
@@ -51,6 +51,8 @@ def infer(
         >>> infer("gesture-synthetic", "clap.h5", roi="auto").class_name  # doctest: +SKIP
         'hand_clapping'
     """
+    from ..inference import as_classifier
+
     chosen = as_settings(InferConfig, config, named, infer)
     return as_classifier(checkpoint).predict(recording, chosen, sensor=sensor, hints=hints, progress=progress)
 
@@ -95,7 +97,7 @@ def adapt(
         >>> adaptation = adapt("gesture-synthetic", ["a.aedat4", "b.aedat4"])  # doctest: +SKIP
         >>> adaptation.save("mine.safetensors")  # doctest: +SKIP
     """
-    from ..inference import adapt_classifier
+    from ..inference import adapt_classifier, as_classifier
 
     listed = [recordings] if isinstance(recordings, str | Path | Events) else recordings
     chosen = as_settings(InferConfig, config, named, adapt)

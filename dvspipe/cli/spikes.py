@@ -1,4 +1,4 @@
-"""Command `encode`: encode images as spike trains."""
+"""Command `spikes`: encode images as spike trains."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _list_settings() -> type[BaseModel]:
 CodeSettings: Any = _list_settings()
 
 
-def encode(
+def spikes(
     image: Annotated[Path, Parameter(help="Image file; colours are converted to grey.")],
     /,
     *,
@@ -63,7 +63,7 @@ def encode(
     from ..video.config import VideoSettings
     from ..video.folders import read_image
 
-    reading = build(VideoSettings, {"resize": resize}, "encode")
+    reading = build(VideoSettings, {"resize": resize}, "spikes")
     try:
         values = unit_values(read_image(image, reading))
     except DataError as error:
@@ -98,7 +98,7 @@ def _build_codes(methods: list[CodeName], given: dict[str, Any]) -> dict[str, Sp
         method: build(
             CODES[method],
             {name: value for name, value in given.items() if name in CODES[method].model_fields},
-            f"encode --method {method}",
+            f"spikes --method {method}",
         )
         for method in methods
     }
