@@ -480,8 +480,9 @@ def _scale(mantissa: int, scale: int, is_integer: bool) -> tuple[int, int]:  # p
         if scale > 18 or mantissa > 2**62 // POWERS[scale]:
             return 0, TOO_LARGE
         return mantissa * POWERS[scale], NO_PROBLEM
-    if scale < -18:  # POWERS ends at 18; smaller numbers count as 0
-        return 0, NO_INTEGER if is_integer else NO_PROBLEM
+    if scale < -18:  # POWERS ends at 18, and the mantissa has at most 19 digits: the number is below 1
+        is_half = scale == -19 and mantissa >= 5 * POWERS[18]
+        return int(is_half), NO_INTEGER if is_integer else NO_PROBLEM
 
     # `rest >= power - rest` is `2 * rest >= power` without an overflow.
     power = POWERS[-scale]
