@@ -15,7 +15,7 @@ from ..base.errors import ConfigError, DataError
 from ..base.files import claim_output, require_suffix, write_beside
 from ..encoding import CODES, SpikeCode, unit_values
 from ..encoding.spikes import CodeName
-from .commands import SETTINGS_HEADING
+from .commands import SETTINGS_HEADING, explain_option
 from .options import Overwrite, Seed
 from .screen import progress, screen
 
@@ -26,9 +26,9 @@ def _list_settings() -> type[BaseModel]:
     for code in CODES.values():
         # A code inherits settings, whose texts are in the docstring of the base.
         bases = [base for base in code.__mro__ if issubclass(base, SpikeCode)]
-        texts: dict[str, str | None] = {}
+        texts: dict[str, str] = {}
         for base in bases:
-            texts |= {parameter.arg_name: parameter.description for parameter in parse_from_object(base).params}
+            texts |= {one.arg_name: explain_option(one.description or "") for one in parse_from_object(base).params}
         for name, field in code.model_fields.items():
             kind: Any = field.annotation
             settings.setdefault(name, (kind | None, Field(None, description=texts[name])))

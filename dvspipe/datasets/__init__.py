@@ -37,7 +37,7 @@ from .pieces import find_same_names
 from .public import open_dvs_gesture, open_nmnist
 from .recording_list import from_recordings
 from .rendered import open_rendered
-from .samples import PARTS, DataSet, Part, Sample, divide, leave_out_copies, version_of_file
+from .samples import PARTS, DataSet, Part, Sample, count_recordings, divide, leave_out_copies, version_of_file
 from .shards import TensorPlan, encode_many, list_samples, open_shards, write_shards
 from .source import DataSource
 from .split import Split, check_split, read_split, restore_split, write_split
@@ -93,6 +93,7 @@ __all__ = [
     "apply_transforms",
     "as_data",
     "check_split",
+    "count_recordings",
     "default_cache",
     "divide",
     "encode_image",

@@ -645,8 +645,8 @@ def info(
         path: File, or `-` for standard input; also events in memory.
         sensor: Sensor size, for files that do not store it. None: the smallest known sensor that contains all events.
         hints: Other missing metadata; see `open_recording`.
-        read_all: Whether to read and check all events even if their number and times are known without decoding.
-            Otherwise, the fraction of ON events is None for such a file with more than 10 million events.
+        read_all: Read and check all events, even if their number and times are known without decoding. Otherwise, the
+            fraction of ON events of such a file with more than 10 million events is unknown.
         progress: Called with the amount read and the total while events are read.
     """
     recording = open_recording(path, sensor=sensor, hints=hints)

@@ -37,7 +37,7 @@ def infer(
     Args:
         checkpoint: Run folder, checkpoint file, name of an included classifier, or hf://USER/NAME. In Python also a
             `Classifier`.
-        recording: File of any readable format, video, or events in memory.
+        recording: File of any readable format, or video. In Python also events.
         config: Settings of windows, segments and framing; also a mapping.
         sensor: Sensor size, for a file that does not store it.
         hints: Other metadata that the file does not store.
@@ -76,8 +76,7 @@ def adapt(
     Args:
         checkpoint: Run folder, checkpoint file, name of an included classifier, or hf://USER/NAME. In Python also a
             `Classifier`, which is not changed.
-        recordings: Files, or events in memory; one or several. Each is read once; recordings that cannot be used are
-            skipped.
+        recordings: One or several files; each is read once, and skipped if it cannot be used. In Python also events.
         config: Settings of windows and framing, as in the later classification; `stateful` has no effect.
         strength: Share of the shift that is applied, 0 to 1. At 1, the statistics move by the complete difference that
             is not due to chance; this can be too much for a very different sensor. The strength is reduced if few

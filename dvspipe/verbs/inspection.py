@@ -65,7 +65,7 @@ def view(
     """Show a recording as a video, a sheet of pictures or a chart, or in the rerun viewer.
 
     Args:
-        recording: Recording; in Python also events.
+        recording: Recording. In Python also events.
         out: Video (.webm, .mp4, .gif), sheet of twelve pictures or chart (.png), or rerun recording (.rrd). None: open
             the rerun viewer.
         settings: Settings of the pictures; a chart uses only the colours.

@@ -136,11 +136,7 @@ def _choose_for_folder(
         return read_run(resumed, given, recordings=folder), None
 
     choice = choose_settings(folder, given, partial(callback.on_progress, "recordings"))
-    for group, reason in choice.reasons.items():
-        for line in reason.splitlines():
-            callback.on_note(f"{group}: {line}")
-    for warning in choice.warnings:
-        callback.on_warning(warning)
+    callback.on_choice(choice)
     return choice.config, choice.decoded
 
 

@@ -987,7 +987,7 @@ def test_invalid_option_value_is_explained(argv: list[str], facts: list[str], tm
 
 
 def test_resuming_needs_the_run_folder_and_may_change_the_folder_of_recordings(tmp_path: Path) -> None:
-    assert mentions(dvspipe("train", "nmnist", "--resume", cwd=tmp_path, code=2).stderr, "--resume", "--out")
+    assert mentions(dvspipe("train", "nmnist", "--resume", cwd=tmp_path, code=2).stderr, "resume", "--out")
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "args.yaml").write_text("data: {kind: nmnist, root: nowhere}\n")
     said = dvspipe("train", ".", "--resume", "-o", "run", "data.root=gone", cwd=tmp_path, code=2).stderr
