@@ -50,7 +50,7 @@ from .datasets import (
 )
 from .datasets.shard_files import group_by_shard
 from .encoding import BinConfig, BinCounts, encode_stream
-from .encoding.bins import BinKeywords
+from .encoding.config import BinKeywords
 from .events import Events, SensorSizeLike
 from .formats import NO_HINTS, HintsLike, open_recording
 from .networks import LIF, LeakyReadout, Levels, NeuronConfig

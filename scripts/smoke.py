@@ -26,7 +26,7 @@ LIGHT: Mapping[str, Sequence[str]] = {
     "compare": ("events.h5", "filtered.h5", "-o", "compare.html"),
     "infer": ("gesture-synthetic", "events.h5", "--engine", "integer", "-o", "integers"),
     "live": ("events.h5", "nmnist-synthetic", "--engine", "integer", "--fit", "scale", "--speed", "100"),
-    "encode": (str(VIDEO.parent / "grey2x2.png"), "--steps", "20", "-o", "raster.png"),
+    "spikes": (str(VIDEO.parent / "grey2x2.png"), "--steps", "20", "-o", "raster.png"),
     "configs list": (),
     "configs show": ("nmnist",),
     "configs copy": ("nmnist", "mine.yaml"),

@@ -277,7 +277,8 @@ class LiveCamera:
 
         config = self._classifier.framed(self._config)
         self._source = PushedSource("webcam", size, live_settings(config))
-        self._session = LiveSession(self._source, self._classifier, config, viewer=self._tap, capacity=WAITING)
+        self._session = LiveSession(self._source, self._classifier, config, capacity=WAITING)
+        self._session.viewer = self._tap
 
         for work in (self._classify, self._look):
             self._threads.append(threading.Thread(target=work, name="webcam", daemon=True))
@@ -286,7 +287,7 @@ class LiveCamera:
     def _classify(self) -> None:
         assert self._session is not None
         try:
-            for answer in self._session.run():
+            for answer in self._session:
                 self._answer = answer
         except DvspipeError as error:
             self._error = error

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from ..base.config import build
 from ..base.errors import ConfigError, EventError
 from ..events import Events, Region, SensorSize, concatenate
-from ..events.filters import FilterConfig, FilterCounts, count_pixels, find_hot_pixels
+from ..events.filter_config import FilterConfig
+from ..events.filters import FilterCounts, count_pixels, find_hot_pixels
 from ..formats import Recording, open_recording
 from ..formats.source import Extent
 from ..parallel import Progress

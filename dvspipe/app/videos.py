@@ -16,7 +16,8 @@ from ..base.errors import ConfigError
 from ..events import SensorSize, concatenate
 from ..formats import open_recording
 from ..parallel import Progress
-from ..recordings.conversion import ConvertConfig, convert_recording, convert_video
+from ..recordings.config import ConvertConfig
+from ..recordings.conversion import convert_recording, convert_video
 from ..recordings.editing import select_part
 from ..report import PlotSource, PreviewColours, PreviewSettings, RateCurve, show_part, write_player_page
 from ..simulator import SimulatorConfig, simulate

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import inspect
 import numbers
@@ -14,7 +13,7 @@ from typing import Annotated, Any, Literal, NamedTuple, ParamSpec, TypeVar, Unio
 
 import numpy as np
 
-from .errors import PACKAGE_NAME, ArgumentError, join_names, shorten
+from .errors import PACKAGE_NAME, ArgumentError, join_names, shorten, suggest_argument
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
@@ -169,7 +168,7 @@ class _Form(NamedTuple):
             if name in self.positional[: len(args)]:
                 return f"argument {name} is given twice"
             if not (self.takes_settings or name in self.named):
-                return f"unknown argument {name}, {_suggest(name, self.named)}"
+                return f"unknown argument {name}, {suggest_argument(name, self.named)}"
 
         return ""
 
@@ -180,13 +179,6 @@ class _Form(NamedTuple):
             return ""
 
         return f"wrong type of {name} (found {describe_value(value)}, expected {_describe(annotation)})"
-
-
-def _suggest(name: str, known: Iterable[str]) -> str:
-    """Name the arguments that an unknown name may stand for: `start_us` for `start`."""
-    names = list(known)
-    similar = [word for word in names if word.startswith(f"{name}_")] or difflib.get_close_matches(name, names, 1)
-    return f"did you mean {join_names(similar)}?" if similar else f"expected one of {', '.join(names)}"
 
 
 def _read_type(function: Callable[..., object], annotation: object) -> object:

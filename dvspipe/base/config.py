@@ -25,7 +25,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError, model_validator
 from pydantic_core import to_jsonable_python
 
-from .errors import ConfigError, join_names, shorten
+from .errors import OF_COMMANDS, ConfigError, join_names, shorten, suggest_argument
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -424,7 +424,7 @@ def as_settings(
             model nor a mapping.
 
     Example:
-        >>> from dvspipe.recordings.conversion import ConvertConfig
+        >>> from dvspipe.recordings.config import ConvertConfig
         >>> as_settings(ConvertConfig, {"upsample": 4}, {"fps": 30, "pos_thres": 0.3})
         ConvertConfig(video=VideoSettings(fps=30.0), simulator=SimulatorConfig(pos_thres=0.3), upsample=4)
         >>> as_settings(ConvertConfig, ConvertConfig(upsample=4), {"fps": 30}).upsample
@@ -556,9 +556,8 @@ def _check_arguments(
         if name in _members(model) or suggest_settings(model, name):
             continue
 
-        similar = difflib.get_close_matches(name, arguments, 1, CLOSE)
-        if similar:
-            raise ConfigError(f"{function.__name__}: unknown argument {name}, did you mean {similar[0]}?")
+        if name in OF_COMMANDS or difflib.get_close_matches(name, arguments, 1, CLOSE):
+            raise ConfigError(f"{function.__name__}: unknown argument {name}, {suggest_argument(name, arguments)}")
 
 
 def complete_repr(value: object) -> str:

@@ -214,7 +214,7 @@ class MnistConfig(SourceConfig):
 
     kind: Literal["mnist"] = "mnist"
     code: ImageCode = "poisson"
-    """Spike code, as in `dvspipe encode`; or `constant`: values of the image at every step; or `contrast`: rank of its
+    """Spike code, as in `dvspipe spikes`; or `constant`: values of the image at every step; or `contrast`: rank of its
     local contrast (`Contrast`)."""
     code_settings: dict[str, float] = Field(default_factory=dict)
     """Settings of the code, except its steps: `bins` sets the steps."""

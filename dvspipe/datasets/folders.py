@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.config import SettingsTree
+from ..base.config import SettingsTree, shipped_configs
 from ..base.errors import DataError, DvspipeError, TruncatedVideoError, count_noun, escape_controls
 from ..base.files import is_internal
 from ..base.labels import GESTURES, SUFFIX, Span, read_labels
@@ -215,15 +215,29 @@ def _remedies_as_settings() -> Iterator[None]:
         raise error.with_remedies(renamed) from error
 
 
-def folder_settings(root: Path) -> SettingsTree:
+def find_folder(source: str | Path) -> Path:
+    """Return a folder of recordings.
+
+    Raises:
+        DataError: If the folder does not exist. For the name of a configuration, the message says how to read it.
+    """
+    folder = Path(source).expanduser()
+    if folder.is_dir():
+        return folder
+
+    read = f"TrainConfig.read({str(source)!r})"
+    is_config = str(source) in shipped_configs() or folder.suffix in (".yaml", ".yml")
+    hint = f"; as a configuration: {read}, with the data set {read}.data" if is_config else ""
+    raise DataError(f"{source}: no such folder of recordings{hint}")
+
+
+def folder_settings(source: str | Path) -> SettingsTree:
     """Return the data set settings `kind` and `root` for a folder of recordings.
 
     Raises:
         DataError: If the folder does not exist.
     """
-    if not root.is_dir():
-        raise DataError(f"{root}: no such folder")
-
+    root = find_folder(source)
     kind = "labelled" if next(root.rglob(f"*{SUFFIX}"), None) else "folder"
     return {"kind": kind, "root": str(root)}
 
@@ -236,7 +250,7 @@ def as_data(source: str | Path | DataConfig | Mapping[str, object]) -> DataConfi
         ConfigError: If a key is unknown or belongs to another kind, or a value is invalid.
     """
     if isinstance(source, str | Path):
-        return parse_data(folder_settings(Path(source).expanduser()))
+        return parse_data(folder_settings(source))
     return source if isinstance(source, SourceConfig) else parse_data(source)
 
 

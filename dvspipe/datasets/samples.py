@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..base.config import complete_repr
-from ..base.errors import Brief, DataError, DvspipeError, brief
+from ..base.errors import Brief, DataError, DvspipeError, brief, count_noun
 from ..encoding import SpikeCode
 from ..events import Events, SensorSize
 from ..parallel import Progress
@@ -145,6 +145,16 @@ class DataSet:
         """Return whether a part is synthetic; for `all`, whether any part is synthetic."""
         known = {"test": self.synthetic_test, "all": self.synthetic or self.synthetic_test}
         return known.get(part, self.synthetic)
+
+
+def count_recordings(samples: Sequence[Sample], kind: str = "") -> str:
+    """Describe the number of samples of a kind: `4 test recordings`, or `6 clips of 4 test recordings`."""
+    files = {sample.file for sample in samples}
+    recording = f"{kind} recording".lstrip()
+    if len(files) == len(samples) or None in files:
+        return count_noun(len(samples), recording)
+
+    return f"{count_noun(len(samples), 'clip')} of {count_noun(len(files), recording)}"
 
 
 def divide(

@@ -11,7 +11,8 @@ from pydantic import Field, model_validator
 
 from ..base.config import Settings, as_settings
 from ..events import LATEST_US, Events, checked_parts
-from .bins import BinConfig, cut_windows, encode, note_last_times
+from .bins import cut_windows, encode, note_last_times
+from .config import BinConfig
 from .kernels import NO_EVENT_US, write_surface
 
 FrameForm = Literal["count", "surface", "voxel"]

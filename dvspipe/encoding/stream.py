@@ -17,7 +17,8 @@ from ..base.arguments import checked
 from ..base.config import as_settings
 from ..base.errors import Brief, ConfigError, EventError
 from ..events import LATEST_US, Events, SensorSize, checked_parts
-from .bins import BinConfig, BinCounts, BinKeywords, Clock, add_events, add_voxels, note_last_times
+from .bins import BinCounts, Clock, add_events, add_voxels, note_last_times
+from .config import BinConfig, BinKeywords
 from .kernels import NO_EVENT_US, write_surface
 
 

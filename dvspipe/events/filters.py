@@ -16,42 +16,24 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import NamedTuple, TypedDict, Unpack
+from typing import NamedTuple, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 
-from ..base.config import Settings, as_settings
+from ..base.config import as_settings
 from ..base.errors import EventError
 from ..base.kernels import njit
 from .events import Events
+from .filter_config import FilterConfig, FilterKeywords
 from .joining import checked_parts
 from .sensor import SensorSize, SensorSizeLike
 
 HOT_PIXEL_FACTOR = 10.0
 """Finds the visibly hot pixels in real recordings of a DVXplorer and of N-Caltech101, and none in the scenes of a
 DAVIS346 and of N-MNIST; at 5, moving hands in DVS Gesture are confused with hot pixels."""
-LONGEST_PERIOD_US = 1 << 40  # 13 days; times plus periods fit int64
 NEVER_US = np.iinfo(np.int64).min
 MAX_PIXELS = 1 << 24  # twice 4K video; files may claim any sensor, and a pixel takes up to 48 bytes
-
-
-class FilterConfig(Settings):
-    """Filter settings; None disables a filter."""
-
-    refractory_us: int | None = Field(default=None, ge=1, le=LONGEST_PERIOD_US)
-    """Refractory period: minimum time between two kept events of a pixel (either polarity), in microseconds."""
-    activity_us: int | None = Field(default=None, ge=1, le=LONGEST_PERIOD_US)
-    """Background activity: time for which an event supports events of its neighbours, in microseconds; usually 1,000 to
-    50,000."""
-
-
-class FilterKeywords(TypedDict, total=False):
-    """Settings of `FilterConfig` by name."""
-
-    refractory_us: int | None
-    activity_us: int | None
 
 
 @dataclass(frozen=True)

@@ -45,12 +45,12 @@ from .dat import DAT
 from .event_stream import EVENT_STREAM
 from .evt import EVT2, EVT3, EVT21
 from .hdf5 import HDF5, is_unfinished
-from .hints import NO_HINTS, Hints, HintsLike
+from .hints import NO_HINTS, Hints, HintsLike, RecordingLike
 from .numpy_file import NUMPY
 from .rosbag import ROSBAG, is_ros2_folder
 from .source import HEAD_BYTES, Extent, Format, Source, StoredColumns, open_binary
-from .standard import actual_path, named_as_given
-from .text import STANDARD, TEXT, StandardOutputWriter
+from .standard import STANDARD, actual_path, named_as_given
+from .text import TEXT, StandardOutputWriter
 from .writers import Compression, Encoder, WriteOptions, Writer, has_suffix, unwritable
 
 log = logging.getLogger(__name__)
@@ -58,8 +58,6 @@ log = logging.getLogger(__name__)
 SensorSource = Literal["file", "given", "guessed"]
 IN_MEMORY = "memory"
 """Name of the format of events in memory."""
-RecordingLike = str | Path | Events
-"""Recording: a file of any known format, or events in memory."""
 
 FORMATS: dict[str, Format] = {
     known.name: known
@@ -666,8 +664,8 @@ def info(
         path: File, or `-` for standard input; also events in memory.
         sensor: Sensor size, for files that do not store it. None: the smallest known sensor that contains all events.
         hints: Other missing metadata; see `open_recording`.
-        read_all: Whether to read and check all events even if their number and times are known without decoding.
-            Otherwise, the fraction of ON events is None for such a file with more than 10 million events.
+        read_all: Read and check all events, even if their number and times are known without decoding. Otherwise, the
+            fraction of ON events of such a file with more than 10 million events is unknown.
         progress: Called with the amount read and the total while events are read.
     """
     recording = open_recording(path, sensor=sensor, hints=hints)

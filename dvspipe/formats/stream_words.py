@@ -18,7 +18,7 @@ the table of them. `StreamDecoder` holds the state of one stream and turns its b
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,10 +28,8 @@ from ..base.kernels import njit
 from ..events import Events, SensorSize
 from .evt import EVT2_VERSION, allocate_events
 from .evt_kernels import CD_ON, Decoded, EventArrays, Evt2State, decode_evt2
+from .hints import StreamFormat
 from .stream_clock import StreamClock
-
-StreamFormat = Literal["evt2", "aestream", "openmv"]
-"""Format of an event stream."""
 
 # Word of AEStream.
 WITHOUT_TIME = 1 << 31

@@ -40,6 +40,7 @@ from .hints import (
     unknown_unit,
 )
 from .source import Format, Source, StoredColumns, open_binary
+from .standard import STANDARD
 from .writers import PART_EVENTS, StreamEncoder, Writer, accept_all
 
 TEXT_SUFFIXES = (".txt", ".csv")
@@ -54,7 +55,6 @@ NUMBER_BYTES = b"+-.eE0123456789"
 SECONDS_DECIMALS = 4  # times in milliseconds would be finer than a microsecond
 DEFAULT_COLUMNS = "txyp"
 CSV_HEADER = b"t,x,y,p\n"
-STANDARD = Path("-")
 CSV_EVENT_BYTES = 40
 
 NO_PROBLEM, TOO_FEW, TOO_MANY, NO_NUMBER, NO_INTEGER, TOO_LARGE, NO_POLARITY = range(7)  # result of parsing a line
@@ -487,8 +487,9 @@ def _scale(mantissa: int, scale: int, is_integer: bool) -> tuple[int, int]:  # p
         if scale > 18 or mantissa > 2**62 // POWERS[scale]:
             return 0, TOO_LARGE
         return mantissa * POWERS[scale], NO_PROBLEM
-    if scale < -18:  # POWERS ends at 18; smaller numbers count as 0
-        return 0, NO_INTEGER if is_integer else NO_PROBLEM
+    if scale < -18:  # POWERS ends at 18, and the mantissa has at most 19 digits: the number is below 1
+        is_half = scale == -19 and mantissa >= 5 * POWERS[18]
+        return int(is_half), NO_INTEGER if is_integer else NO_PROBLEM
 
     # `rest >= power - rest` is `2 * rest >= power` without an overflow.
     power = POWERS[-scale]

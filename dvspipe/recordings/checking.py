@@ -24,10 +24,9 @@ from ..base.errors import Brief, CorruptionError, EventError, FormatError, Remed
 from ..base.kernels import njit
 from ..events import SensorSize, SensorSizeLike
 from ..events.filters import HOT_PIXEL_FACTOR, NEVER_US, check_pixels, find_hot_pixels
-from ..formats.hints import NO_HINTS, GivenSensor, Hints, HintsLike
+from ..formats.hints import NO_HINTS, GivenSensor, Hints, HintsLike, RecordingLike
 from ..formats.recordings import (
     KNOWN_SENSORS,
-    RecordingLike,
     SensorSource,
     name_recording,
     open_source,

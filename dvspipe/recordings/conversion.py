@@ -18,25 +18,19 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self, Unpack, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, Unpack, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from pydantic import Field
 
 from ..base.arguments import checked, describe_value
-from ..base.config import Model, Settings, as_settings, complete_repr
+from ..base.config import Model, as_settings, complete_repr
 from ..base.errors import CorruptionError, EventError, FileError, FormatError, Remedy, TruncatedVideoError, VideoError
 from ..base.files import is_internal
-from ..events import Events, SensorSize, SensorSizeLike, concatenate
+from ..events import Events, SensorSize, concatenate
 from ..formats import (
     FORMATS,
-    NO_HINTS,
     STANDARD,
-    Compression,
-    GivenSensor,
-    Hints,
-    HintsLike,
     Recording,
     WriteOptions,
     Writer,
@@ -49,14 +43,12 @@ from ..formats import (
     recognise,
     written_suffixes,
 )
-from ..formats.hints import TimeUnit, UniqueHintKeywords
 from ..formats.recordings import write_parts
 from ..parallel import ALL, Engine, Outcome, Processes, Progress, Shard, map_items, prefetch
 from ..results import Manifest, ManifestRow, name_input
 from ..results.manifest import Entry
-from ..simulator import SimulatorConfig, as_settings_on_preset
-from ..simulator.config import SimulatorKeywords
-from ..video.config import UniqueVideoKeywords, VideoKeywords, VideoSettings
+from ..simulator import as_settings_on_preset
+from ..video.config import VideoSettings
 from ..video.files import is_video_content
 from ..video.frames import Frame
 from ..video.names import (
@@ -69,6 +61,12 @@ from ..video.names import (
 )
 from ..video.opening import open_video
 from ..video.video import Video
+from .config import (
+    ConvertConfig,
+    ConvertKeywords,
+    RecordingConfig,
+    RecordingKeywords,
+)
 
 if TYPE_CHECKING:
     from ..simulator import SimulatorState
@@ -81,41 +79,6 @@ RECORDING_SUFFIXES = frozenset(
 )  # except text: most text files are not recordings
 
 log = logging.getLogger(__name__)
-
-
-Upsampling = Literal["off", "auto"] | Annotated[int, Field(ge=2, le=256)]
-
-
-class ConvertConfig(Settings):
-    """Settings of a conversion from video to events; stored in the event file."""
-
-    video: VideoSettings = VideoSettings()
-    simulator: SimulatorConfig = SimulatorConfig()
-    upsample: Upsampling = "off"
-    """Motion-compensated steps per pair of frames: `off`, `auto` (depending on the motion) or a number."""
-    label_noise: bool = False
-    """Whether to write a column /events/noise that is 1 for noise events and 0 for signal events."""
-    compression: Compression = "gzip"
-    """HDF5 compression: `gzip` is readable by every program; `blosc` is faster and needs hdf5plugin."""
-
-    def for_recording(self, name: str) -> Self:
-        """Return the settings for a recording with a name; see `SimulatorConfig.for_recording`."""
-        return self.model_copy(update={"simulator": self.simulator.for_recording(name)})
-
-
-class UniqueConvertKeywords(UniqueVideoKeywords, SimulatorKeywords, total=False):
-    """Settings of `ConvertConfig` by name, without `video` and `time_unit`, which larger configurations have twice."""
-
-    simulator: SimulatorConfig | Mapping[str, object]
-    upsample: Upsampling
-    label_noise: bool
-    compression: Compression
-
-
-class ConvertKeywords(UniqueConvertKeywords, VideoKeywords, total=False):
-    """Settings of `ConvertConfig` by name."""
-
-    video: VideoSettings | Mapping[str, object]
 
 
 @dataclass(frozen=True)
@@ -350,79 +313,6 @@ def _fingerprint(source: Path, video: Video) -> str | None:
     status = [(file.name, os.stat(file)) for file in files]
     facts = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in status]
     return hashlib.sha256(repr((facts, video.times_us)).encode()).hexdigest()
-
-
-class RecordingConfig(Settings):
-    """Settings of a conversion from one recording format to another."""
-
-    sensor: GivenSensor = None
-    """Sensor size, for files that do not store it."""
-    hints: Hints = NO_HINTS
-    """Other missing metadata: chip, columns, time unit, topic."""
-    sort: bool = False
-    """Whether to sort events by time; holds all events in memory."""
-    salvage: bool = False
-    """Whether to write the events before a corruption; otherwise corruption is an error."""
-    compression: Compression = "gzip"
-    """HDF5 compression, as in `ConvertConfig`."""
-
-
-class RecordingKeywords(UniqueHintKeywords, total=False):
-    """Settings of `RecordingConfig` by name."""
-
-    sensor: SensorSizeLike | None
-    hints: HintsLike
-    time_unit: TimeUnit | None
-    sort: bool
-    salvage: bool
-    compression: Compression
-
-
-RECORDING_SETTINGS = frozenset({"sort", "salvage"})
-"""Settings that apply to recordings only. All others except `compression` apply to videos only."""
-
-
-class ConversionSettings(VideoSettings, SimulatorConfig):
-    """Settings for reading a video, the pixel model, repairing a recording and writing the event file."""
-
-    upsample: Upsampling = "off"
-    """Motion-compensated steps per pair of frames of a video: off, auto (depending on the motion) or a number."""
-    label_noise: bool = False
-    """Write a column /events/noise that is 1 for noise events of a video and 0 for signal events."""
-    compression: Compression = "gzip"
-    """HDF5 compression: gzip is readable by every program; blosc is faster and needs hdf5plugin."""
-    sort: bool = False
-    """Sort the events of an unsorted recording by time, in memory."""
-    salvage: bool = False
-    """Keep the events of a corrupted recording before its first error."""
-
-    def of_video(self) -> ConvertConfig:
-        """Return the settings for converting videos."""
-        values = self.model_dump()
-
-        return ConvertConfig(
-            video=VideoSettings(**{name: values[name] for name in VideoSettings.model_fields}),
-            simulator=SimulatorConfig(**{name: values[name] for name in SimulatorConfig.model_fields}),
-            upsample=self.upsample,
-            label_noise=self.label_noise,
-            compression=self.compression,
-        )
-
-    def of_recording(self, sensor: SensorSize | None = None, hints: Hints = NO_HINTS) -> RecordingConfig:
-        """Return the settings for converting recordings; `sensor` and `hints` supply metadata that a file lacks."""
-        return RecordingConfig(
-            sensor=sensor, hints=hints, sort=self.sort, salvage=self.salvage, compression=self.compression
-        )
-
-
-class ConversionKeywords(VideoKeywords, SimulatorKeywords, total=False):
-    """Settings of `ConversionSettings` by name."""
-
-    upsample: Upsampling
-    label_noise: bool
-    compression: Compression
-    sort: bool
-    salvage: bool
 
 
 def convert_recording(

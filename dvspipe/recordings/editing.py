@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from ..base.errors import ConfigError, EventError
 from ..events import Events, Region, SensorSize, TimeSpan, join_streams, merge_streams
-from ..events.filters import FilterConfig, FilterCounts, check_pixels, count_pixels, filter_stream, find_hot_pixels
+from ..events.filter_config import FilterConfig
+from ..events.filters import FilterCounts, check_pixels, count_pixels, filter_stream, find_hot_pixels
 from ..formats import Recording, write
 from ..formats.recordings import count_events
 from ..formats.source import Extent

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from ..base.errors import ConfigError, EventError, Remedy
 from ..events import Events, SensorSize, merge_streams
 from ..events.corruption import draw_noise
-from ..events.filters import HOT_PIXEL_FACTOR, FilterConfig, check_pixels, filter_events, find_hot_pixels, start_filter
+from ..events.filter_config import FilterConfig
+from ..events.filters import HOT_PIXEL_FACTOR, check_pixels, filter_events, find_hot_pixels, start_filter
 from ..formats.source import Extent
 from ..parallel import Progress
 from ..results import EventCounts, FilterName, FilterPoint, FilterScore, FilterScores

@@ -197,7 +197,9 @@ class Manifest:
 
     def _files(self) -> list[Path]:
         if not self.folder.is_dir():
-            raise FileError(f"{self.out}: no manifest (expected {MANIFEST}, written by convert and infer)")
+            raise FileError(
+                f"{self.out}: no manifest (expected {MANIFEST}; convert and infer write it for several inputs)"
+            )
 
         return sorted(self.folder.glob("*.jsonl"))
 

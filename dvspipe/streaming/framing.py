@@ -30,7 +30,7 @@ from ..framing.framing import (
     smooth_centers,
 )
 from ..framing.opening import coarse_size, is_larger, map_region, plan_picture, plan_region
-from ..recordings.conversion import ConvertConfig
+from ..recordings.config import ConvertConfig
 from ..video.config import VideoSettings
 from ..video.frames import Frame
 from ..video.pictures import fit_picture

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ..base.errors import ConfigError, FileError, Remedy, VideoError
 from ..events import Events, SensorSize
 from ..formats import NO_HINTS, Hints, Recording, open_recording
-from ..formats.stream_words import StreamFormat
+from ..formats.hints import StreamFormat
 from ..recordings.conversion import is_video
 from ..video.config import VideoSettings
 from ..video.names import camera_of, check_address

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from ..base.errors import ConfigError, FormatError
 from ..events import Events, SensorSize, concatenate
+from ..formats.hints import StreamFormat
 from ..formats.prophesee_header import MARK, MAX_EVT_HEADER_BYTES
-from ..formats.stream_words import StreamDecoder, StreamFormat
+from ..formats.stream_words import StreamDecoder
 from .chunks import BATCH_S, NOTICE_S, Chunk, LiveClock, Tally, describe_jump
 from .receiver import PacketReceiver
 

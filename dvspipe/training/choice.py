@@ -125,7 +125,7 @@ def choose_settings(
     """
     given = plain_settings(TrainConfig, given, named, choose_settings)
     name = re.sub(r"[^\w.-]+", "-", Path(root).resolve().name).strip("-.") or "run"
-    settings = merge_settings({"name": name, "data": folder_settings(Path(root))}, given)
+    settings = merge_settings({"name": name, "data": folder_settings(root)}, given)
 
     # A rule may need other settings than the defaults, so they are merged before the first check of the settings.
     needed = merge_settings(choose_for_rule(settings).settings, settings)

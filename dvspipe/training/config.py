@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, TypedDict
+from typing import Annotated, Literal, TypedDict, cast
 
 from pydantic import Field, JsonValue, field_validator, model_validator
 
 from ..base.config import (
     NAME_PATTERN,
     Settings,
+    SettingsTree,
     build,
+    find_left_out,
     find_unions,
     merge_settings,
     plain_settings,
@@ -23,11 +26,13 @@ from ..datasets import AugmentConfig, DataConfig, FolderConfig
 from ..datasets.augmentation import AugmentKeywords
 from ..datasets.config import UniqueDataKeywords
 from ..encoding import BinConfig
-from ..encoding.bins import BinKeywords
+from ..encoding.config import BinKeywords
 from ..networks import CsnnConfig, LayersConfig, ModuleConfig, NetworkConfig, StdpNetworkConfig
 from ..networks.config import ConvolutionConfig, UniqueNetworkKeywords
 from ..rules import Rule, StdpConfig, find_unmet_needs
 from ..rules.convolution import StdpKeywords
+
+log = logging.getLogger(__name__)
 
 
 class OptimiserConfig(Settings):
@@ -160,8 +165,17 @@ class TrainConfig(Settings):
             >>> TrainConfig.read("nmnist", {"epochs": 5}).optimiser.epochs
             5
         """
+        stored = read_yaml(source)
         over = plain_settings(cls, settings)
-        return build(cls, merge_settings(read_yaml(source), over, find_unions(cls)), str(source))
+        unions = find_unions(cls)
+
+        # Settings can select another kind, which has none of some settings in the file: say so instead of failing.
+        for group, names in find_left_out(stored, over, unions).items():
+            listed = ", ".join(f"{group}.{name}" for name in names)
+            kind = cast("SettingsTree", over[group]).get("kind")
+            log.warning("%s.kind = %s: has no %s; not used from %s", group, kind, listed, source)
+
+        return build(cls, merge_settings(stored, over, unions), str(source))
 
     @property
     def segment_steps(self) -> int | None:
@@ -169,7 +183,7 @@ class TrainConfig(Settings):
         return self.optimiser.segment if isinstance(self.optimiser.segment, int) else None
 
     @model_validator(mode="after")
-    def _fits_together(self) -> TrainConfig:
+    def _check_combination(self) -> TrainConfig:
         if self.augment.flip_polarity and self.bins.polarity == "merged":
             raise ValueError("augment.flip_polarity = true: bins.polarity = merged has no polarities")
         if self.augment.tonic and self.data.kind == "mnist":

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ..base.arguments import describe_value
 from ..base.config import read_stored
-from ..base.errors import ArgumentError, Brief, ConfigError, DataError, Remedy, count_noun
+from ..base.errors import ArgumentError, Brief, ConfigError, DataError, Remedy
 from ..checkpoints.checkpoint import (
     FEW_CALIBRATED,
     SHIPPED,
@@ -35,6 +35,7 @@ from ..datasets import (
     SpikeTensors,
     TensorSettings,
     WindowsConfig,
+    count_recordings,
     open_dataset,
     plain_batches,
     restore_split,
@@ -187,7 +188,7 @@ class OpenedEvaluation:
         """Return the record of the predictions for the samples."""
         data = self.data
         synthetic = data.is_synthetic(self.part)
-        count = count_noun(len(self.samples), "recording")
+        count = count_recordings(self.samples)
         probabilities = self.classifier.probabilities(evaluation.logits)
 
         return EvaluationResult(
@@ -426,8 +427,8 @@ def test_notes(
         chosen = "each left out once to choose the penalty of the readout"
 
     notes = [
-        f"{len(data.train)} training recordings, {chosen}, and {len(data.test)} for the test, {groups}. The test part "
-        "was used once, at the end; papers often report the epoch with the best test accuracy.",
+        f"{count_recordings(data.train, 'training')}, {chosen}, and {len(data.test)} for the test, {groups}. The test "
+        "part was used once, at the end; papers often report the epoch with the best test accuracy.",
         f"A linear classifier on the number of events alone reaches {by_count:.1%} on the same test recordings; "
         f"chance is {1 / len(data.classes):.1%}.",
         f"Of {events:,} events of the training recordings, {outside / max(1, events):.1%} are outside the steps of the "

@@ -32,6 +32,7 @@ from ..datasets import (
     SpikeTensors,
     TensorSettings,
     check_split,
+    count_recordings,
     divide,
     leave_out_copies,
     make_transform,
@@ -115,7 +116,7 @@ def run_training(
         if resume:
             command += describe_changes(check_config(config, folder, changed=changed))
 
-        callback.on_note(f"run: {folder.path}")
+        callback.on_run(folder, config)
         setup = RunSetup(config, folder, init, modules, processes, callback)
         _check_precision(setup)
 
@@ -539,7 +540,7 @@ def _test(
         title=data.title,
         synthetic=data.synthetic,
         synthetic_test=data.synthetic_test,
-        data=f"{len(data.test)} test recordings of {data.title}{_describe_origin(data)}",
+        data=f"{count_recordings(data.test, 'test')} of {data.title}{_describe_origin(data)}",
         chosen_epoch=best.epoch,
         val_accuracy=best.val_accuracy,
         event_count_accuracy=outcome.count_accuracy,

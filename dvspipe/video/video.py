@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import logging
 import math
-import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from typing import Any
@@ -21,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..base.errors import Brief, Remedy, TruncatedVideoError, VideoError
+from ..base.interrupts import end_on_interrupt
 from ..events import Region, SensorSize
 from .config import VideoSettings
 from .frames import Frame
@@ -223,34 +223,9 @@ class Video(Brief):
 
         return decoded_us if self.settings.fps is None else round(number * 1e6 / self.settings.fps)
 
-    @contextmanager
-    def ended_by_interrupt(self) -> Iterator[None]:
-        """End the frames of a camera normally at the first Ctrl-C in the block; a second Ctrl-C interrupts as usual.
-
-        SIGTERM does the same if the program handles it. This has no effect on other sources, or outside the main thread
-        (only the main thread receives signals).
-        """
-        ended = self.ended
-        if ended is None or threading.current_thread() is not threading.main_thread():
-            yield
-            return
-
-        def end(*_: Any) -> None:
-            if ended.is_set():
-                raise KeyboardInterrupt
-            ended.set()
-
-        # A handler that is not a function ignores the signal, or leaves it to the system: it stays.
-        handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-        handled = {number: handler for number, handler in handlers.items() if callable(handler)}
-        for number in handled:
-            signal.signal(number, end)
-
-        try:
-            yield
-        finally:
-            for number, handler in handled.items():
-                signal.signal(number, handler)
+    def ended_by_interrupt(self) -> AbstractContextManager[None]:
+        """End the frames of a camera normally at the first Ctrl-C in the block; this has no effect on other sources."""
+        return nullcontext() if self.ended is None else end_on_interrupt(self.ended.set)
 
 
 def _count_before(time_s: float, fps: float, frame_count: int) -> int:
