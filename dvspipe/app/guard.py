@@ -187,7 +187,7 @@ class UploadQuota:
     def __init__(self, folder: Path, max_bytes: int) -> None:
         self._folder = folder
         self._max = max_bytes
-        self._bytes = 0  # of all files, while uploads are active
+        self._bytes = 0  # total of all files, while uploads are active
         self._active = 0  # uploads
 
     @property

@@ -103,7 +103,7 @@ class AppSettings:
     def max_upload_bytes(self) -> int:
         """Maximum size of an uploaded file in bytes."""
         number, unit = re.findall("[0-9]+|[A-Z]+", self.max_upload.upper())
-        prefix = unit[0]  # of `GB`; of bytes, `B` itself
+        prefix = unit[0]  # `G` for `GB`, `B` for bytes
         return int(number) << 10 * UNITS.index(prefix)
 
 

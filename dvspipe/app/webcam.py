@@ -31,7 +31,7 @@ FOLDER = "webcam"
 FILM_STEM = "webcam"
 FILM_SUFFIXES = (".webm", ".mp4")
 STOPPED = "The webcam is stopped: press Start."
-MAX_TIME_DIGITS = 15  # of a time in microseconds: 30 years
+MAX_TIME_DIGITS = 15  # a time in microseconds: 30 years
 VIEW = """
 <div class="webcam" data-state="off" data-certain="false">
   <p class="answer"><span class="name"></span> <span class="share"></span></p>

@@ -357,7 +357,7 @@ def _sort_metadata(content: bytes) -> tuple[bytes, bytes, memoryview]:
     The library writes metadata in the random order of a hash map.
     """
     header_size = int.from_bytes(content[:SIZE_BYTES], "little")
-    begin = SIZE_BYTES + header_size  # of the arrays
+    begin = SIZE_BYTES + header_size  # the arrays begin here
     header = json.loads(content[SIZE_BYTES:begin])
     header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
 

@@ -36,7 +36,7 @@ MAX_CALIBRATION = 64  # recordings; more do not change the scales noticeably
 DETAILED = 8  # recordings for the statistics of layers, which the slow reference computes
 BATCH = 16
 MEMBRANE_BYTES = 2  # int16 per neuron
-INTEGRATOR_BYTES = 12  # of a class in the readout: an integrator, int32, and a score, int64
+INTEGRATOR_BYTES = 12  # each class in the readout: an integrator, int32, and a score, int64
 LEARNING_RATE_SHARE = 0.1  # learning rate of fine-tuning, relative to the training from scratch
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:  # comparing needs numba; other reports must not import it
 
     from ..recordings.comparison import Comparison, NearestDistance
 
-COLOURS = (INK, "#d97706")  # of A and B
+PAIR_COLOURS = (INK, "#d97706")  # A and B
 RECORDINGS = ("A", "B")
 MAX_STEPS = 1000  # steps of a rate curve; a chart cannot resolve more
 INTERVAL_BINS_PER_STEP = 5  # comparison bins per chart step: 20 steps per decade
@@ -261,7 +261,7 @@ def _new_steps(title: str, edges: ArrayLike, both: Sequence[ArrayLike]) -> tuple
     grid_axes(axes, title)
 
     if np.size(edges) > 1:
-        curves = {name: (values, colour) for name, values, colour in zip(RECORDINGS, both, COLOURS, strict=True)}
+        curves = {name: (values, colour) for name, values, colour in zip(RECORDINGS, both, PAIR_COLOURS, strict=True)}
         draw_steps(axes, edges, curves)
     return figure, axes
 

@@ -159,7 +159,7 @@ def _remove_frames(out: Path) -> None:
     for table in tables:
         for row in read_frame_rows(table):
             frame = Path(row.file)
-            _, *part_and_name = frame.parts  # of YOLO: images/PART/NAME.png
+            _, *part_and_name = frame.parts  # YOLO: images/PART/NAME.png
             labels = Path("labels", *part_and_name).with_suffix(".txt")
 
             # A table from elsewhere may name files outside the folder.

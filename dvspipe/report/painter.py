@@ -35,7 +35,7 @@ BOX_LINE_PX = 2
 FONT_SHARE = 0.6  # size of a font, relative to the line of text
 LABEL_FONT_SHARE = 0.55
 MAX_EXPONENT = 700.0  # exp(-700) is still a normal number
-COLOURS = 256  # of a palette
+PALETTE_COLOURS = 256
 # First palette index of each colour group.
 BACKGROUND, STRIP, BAR, TRACK, ON_SHADES = range(5)
 OFF_SHADES = ON_SHADES + len(OPACITY)
@@ -337,8 +337,8 @@ def make_palette(colours: PreviewColours) -> NDArray[np.uint8]:
 
 
 def _palette(colours: EventPalette) -> NDArray[np.float64]:
-    """Return the colours of all groups, 0 to 255, [COLOURS, 3]."""
-    palette = np.zeros((COLOURS, 3))
+    """Return the colours of all groups, 0 to 255, [PALETTE_COLOURS, 3]."""
+    palette = np.zeros((PALETTE_COLOURS, 3))
     palette[BACKGROUND] = colours.background
     palette[STRIP] = colours.strip
     palette[BAR] = colours.bar

@@ -115,10 +115,11 @@ def _list_lanes(prediction: Prediction, classes: Sequence[str]) -> dict[str, tup
     """Return the parts of the recording with a class, by row of the chart."""
     lanes = {"predicted": prediction.segments}
     if prediction.labels is not None:
-        lanes["labels"] = tuple(
+        labelled = tuple(
             SegmentRow(**label.model_dump(), label=classes.index(label.class_name), probability=1.0)
             for label in prediction.labels
         )
+        lanes |= {"labels": labelled}
     return lanes
 
 

@@ -43,7 +43,7 @@ HALFWAY_NEAR = np.float32(0.625)
 HALFWAY_FAR = np.float32(-0.125)
 MAX_OVERSHOOT = np.float32(0.004)  # in units of the level
 BLOCK_PX = 4  # side of the blocks in `Picture.extremes`
-MAX_ROUNDING = np.float32(1e-4)  # of an interpolated level
+MAX_ROUNDING = np.float32(1e-4)  # error of an interpolated level
 EXTREMES_MARGIN = 2 * MAX_OVERSHOOT + MAX_ROUNDING  # widens the extremes: the overshoot is in both directions
 
 

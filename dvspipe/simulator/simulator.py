@@ -1,6 +1,6 @@
 """Event simulator: one step per frame, with an explicit state.
 
-`simulate` is for complete videos, `EventSimulator` for frames one by one; both call `EventSimulator.steps` with one or
+`simulate` is for complete videos, `EventSimulator` for single frames; both call `EventSimulator.steps` with one or
 more frames. There, the picture is divided into bands of rows, one per thread (`_simulate_band`). In a band, each
 interval between two frames (`_simulate_interval`) is computed by kernels: `_find_events` without a low-pass, `_filter`
 with one; then noise and the refractory period. At the end, `_join_bands` merges the events of all bands.

@@ -84,10 +84,10 @@ class LiveFinder:
         self._first = 0  # number of the first slice of the maps
 
         # What it has found so far. Numbers and centres are those that the smoothing uses.
-        self._sides = list[float]()  # of the squares, until the zoom is decided
+        self._sides = list[float]()  # sides of the squares, until the zoom is decided
         self._numbers = deque[int](maxlen=SMOOTHED_SLICES)
         self._centers = deque[tuple[float, float]](maxlen=SMOOTHED_SLICES)
-        self._center: NDArray[np.float64] | None = None  # of the region now
+        self._center: NDArray[np.float64] | None = None  # centre of the region now
 
     def resize(self, sensor: SensorSize) -> None:
         """Continue with events of another sensor size, from pictures of the same original."""

@@ -296,7 +296,7 @@ class _Machine:
         self._hop = (config.hop_us or self._bins.step_us) // self._bins.step_us
         self._encoder: StepEncoder | None = None
         self._run: StatefulRun | None = None
-        self._recent: deque[_Part] = deque()  # of the last second
+        self._recent: deque[_Part] = deque()  # parts of the last second
         self.last_us = 0
 
     def warm_up(self) -> None:

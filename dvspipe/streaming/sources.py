@@ -145,7 +145,7 @@ class FilmSource:
     def read(self, clock: LiveClock, stop: threading.Event) -> Iterator[Chunk]:
         """Yield frames when they are due; see `LiveSource`."""
         pace = _Pace(clock, self.speed)
-        offset_us = 0  # of this round: times of the stream never go back
+        offset_us = 0  # offset of this round: times of the stream never go back
         while not stop.is_set():
             first_us = None
             last_us = 0

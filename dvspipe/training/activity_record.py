@@ -93,7 +93,7 @@ def _image(spikes: SpikeTensor) -> EventImage:
     """Sum a spike tensor [T, C, H, W] over time, and over blocks of pixels if it is large."""
     summed = spikes.sum(axis=0, dtype=np.float64)
     _, height, width = summed.shape
-    side = -(-max(height, width) // MAX_SIDE)  # of a block, rounded up
+    side = -(-max(height, width) // MAX_SIDE)  # side of a block, rounded up
     columns = np.add.reduceat(summed, np.arange(0, height, side), axis=1)
     blocks = np.add.reduceat(columns, np.arange(0, width, side), axis=2)
 

@@ -52,7 +52,7 @@ SHORT_US = 500_000  # shorter recordings get fewer steps
 SIDE = 40  # maximum side of the spike tensor in pixels
 MIN_EVENTS = 30  # minimum events per step
 FEWEST_STEPS = 5
-QUANTILE = 0.9  # of the durations: the steps cover 9 of 10 recordings
+QUANTILE = 0.9  # quantile of the durations: the steps cover 9 of 10 recordings
 FEW = 200  # recordings; with fewer, more are held out, and augmented views are used
 # user01_wave.h5; p1wave.h5; boxing_g03_c01.avi, recording c01 of g03.
 GROUP_PATTERNS = (r"^[^_\W]+(?=[_-])", r"^[A-Za-z]+\d+", r"(?<=[_-])[A-Za-z]*\d+(?=[_-][A-Za-z]*\d+\.)")
@@ -157,7 +157,7 @@ def choose_settings(
 
     if framing:
         chosen = merge_settings({"data": framing}, chosen)
-        reasons["data"] = "; ".join(filter(None, (why, reasons.get("data"))))
+        reasons |= {"data": "; ".join(filter(None, (why, reasons.get("data"))))}
 
     # Settings without use are dropped, with their reasons: the file should contain only what has an effect.
     if isinstance(config.network, ModuleConfig):
@@ -354,7 +354,7 @@ def _choose_from_data(
     unexplained = given_data | ({"views": 1} if config.optimiser.rule == "readout" else {})  # it trains on no views
     data, why = _choose_data(opened, sensor, samples, unexplained)
     if is_long:
-        data["window_us"] = window_us
+        data |= {"window_us": window_us}
         if "window_us" not in given_data:
             why.append(f"recordings of up to {durations_us.max() / 1e6:.1f} s are split into windows")
 

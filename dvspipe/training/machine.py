@@ -16,7 +16,7 @@ from .config import TrainConfig
 
 BFLOAT16_FLAGS = frozenset(("avx512_bf16", "amx_bf16", "bf16"))  # two x86-64 flags, one ARM flag
 REPEATS = 3  # measured steps; the first one also compiles
-SPIKE_SHARE = 0.05  # of the random inputs of a measured step
+SPIKE_SHARE = 0.05  # spikes in the random inputs of a measured step
 CPUINFO = Path("/proc/cpuinfo")  # Linux's description of the processor
 
 

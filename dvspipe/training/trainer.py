@@ -115,7 +115,7 @@ class Trainer:
         )
 
         self.step = 0  # optimiser steps so far
-        self.learning_rate = self.settings.learning_rate  # of the last step
+        self.learning_rate = self.settings.learning_rate  # rate of the last step
         self.rows: list[EpochRow] = []
 
     def fit(self, state: TrainingState | None) -> EpochRow:
