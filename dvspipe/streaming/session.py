@@ -1,4 +1,8 @@
-"""The classifying loop of a live stream."""
+"""The classifying loop of a live stream.
+
+A `LiveSession` connects the parts: a thread reads the source into a queue; `run` takes the chunks, maps them to events
+on the network's sensor (`_Framer`), and classifies the events in steps (`_Machine`), one prediction per hop.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -154,6 +158,7 @@ class LiveSession:
             raise error
 
     def _read(self) -> None:
+        """Put the chunks of the source into the queue, in a thread."""
         error: Exception | None = None
         try:
             for chunk in self.source.read(self._clock, self._stop):
@@ -168,7 +173,8 @@ class LiveSession:
         thread.join(JOIN_S)
 
     def _classify(self, add_record: Callable[[Events], None] | None) -> Iterator[LiveAnswer]:
-        answered_s = self._clock.now_s()
+        """Take chunks until the end; record, show and classify their events."""
+        answered_s = self._clock.now_s()  # time of the last prediction
         is_idle = False
         last: Chunk | None = None
         while not self._is_stopped and not self._queue.has_ended:
@@ -201,10 +207,11 @@ class LiveSession:
 
     def _answer(self, output: StepOutput, chunk: Chunk) -> LiveAnswer:
         config = self._classifier.config
-        logits = output.logits[None]
-        probabilities = config.probabilities(logits)[0]
+        logits = output.logits[None]  # a batch of one window
+        (probabilities,) = config.probabilities(logits)
+        (is_familiar,) = config.is_familiar(logits)
         label = int(probabilities.argmax())
-        is_certain = config.is_familiar(logits)[0] and probabilities[label] >= self._config.segments.enter
+        is_certain = is_familiar and probabilities[label] >= self._config.segments.enter
 
         # Latency counts from the end of the step, which lies before the time of its chunk.
         since_us = (chunk.t_us - output.span.end_us) / self.source.speed
@@ -216,7 +223,7 @@ class LiveSession:
             class_name=config.classes[label],
             probability=float(probabilities[label]),
             certain=bool(is_certain),
-            probabilities=tuple(float(p) for p in probabilities),
+            probabilities=tuple(float(probability) for probability in probabilities),
             events_per_s=self._machine.events_per_s,
             dropped=self.dropped,
             latency_us=max(0, round(late_us)),
@@ -246,6 +253,7 @@ class _Framer:
         self._start()
 
     def _start(self) -> None:
+        """Create the framer of frames, or of events, without any state."""
         if isinstance(self._source.content, Video):
             self._frames = frame_live_video(self._source.content, self._target, self._config)
         else:
@@ -276,6 +284,13 @@ class _Framer:
         return self._events.add(chunk.content)
 
 
+class _Part(NamedTuple):
+    """Time of the last event of a part of the stream, and the number of its events."""
+
+    end_us: int
+    events: int
+
+
 class _Machine:
     """Encoder and network of a stream; its steps start at the first event."""
 
@@ -285,7 +300,7 @@ class _Machine:
         self._hop = (config.hop_us or self._bins.step_us) // self._bins.step_us
         self._encoder: StepEncoder | None = None
         self._run: StatefulRun | None = None
-        self._recent: deque[tuple[int, int]] = deque()  # end and number of events of recent parts
+        self._recent: deque[_Part] = deque()  # parts of the last second
         self.last_us = 0
 
     def warm_up(self) -> None:
@@ -305,8 +320,8 @@ class _Machine:
             return
 
         self.last_us = int(events.t[-1])
-        self._recent.append((self.last_us, len(events)))
-        while self._recent[0][0] <= self.last_us - RATE_US:
+        self._recent.append(_Part(self.last_us, len(events)))
+        while self._recent[0].end_us <= self.last_us - RATE_US:
             self._recent.popleft()
 
         if self._encoder is None:
@@ -335,4 +350,4 @@ class _Machine:
     @property
     def events_per_s(self) -> float:
         """Events per second in the last second."""
-        return float(np.sum([count for _, count in self._recent]) * 1e6 / RATE_US)
+        return float(np.sum([part.events for part in self._recent]) * 1e6 / RATE_US)

@@ -1,4 +1,9 @@
-"""Evaluation of networks and checkpoints: predictions, accuracy, calibration."""
+"""Evaluation of networks and checkpoints: predictions, accuracy, calibration.
+
+`evaluate_network` predicts recordings, and `score` turns the predictions into the fields of a record. For checkpoints,
+`open_evaluation` loads the classifier (`TrainedNetwork`), opens the data set and finds the part to evaluate: recordings
+that the classifier was trained on must not be tested, so the part comes from the split of its run if there is one.
+"""
 
 from __future__ import annotations
 
@@ -129,6 +134,7 @@ def score(
     confusion = confusion_matrix(evaluation.labels, evaluation.predicted, labels=range(len(classes)))
     certainty = probabilities.max(axis=1)
     wrong = np.flatnonzero(evaluation.labels != evaluation.predicted)
+    most_certain_first = wrong[np.argsort(-certainty[wrong], kind="stable")]
 
     return ScoreFields(
         classes=tuple(classes),
@@ -137,12 +143,12 @@ def score(
         temperature=classifier.temperature,
         wrong=tuple(
             WrongPrediction(
-                name=samples[n].name,
-                label=classes[evaluation.labels[n]],
-                predicted=classes[evaluation.predicted[n]],
-                probability=float(certainty[n]),
+                name=samples[number].name,
+                label=classes[evaluation.labels[number]],
+                predicted=classes[evaluation.predicted[number]],
+                probability=float(certainty[number]),
             )
-            for n in wrong[np.argsort(-certainty[wrong], kind="stable")].tolist()
+            for number in most_certain_first.tolist()
         ),
     )
 
@@ -159,7 +165,9 @@ def expected_calibration_error(probabilities: NDArray[np.float32 | np.float64], 
 
     # A confidence of exactly 1 belongs to the last bin.
     bins = np.minimum((confidence * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
-    count, total, correct = (np.bincount(bins, weights, CALIBRATION_BINS) for weights in (None, confidence, right))
+    count = np.bincount(bins, minlength=CALIBRATION_BINS)
+    total = np.bincount(bins, confidence, CALIBRATION_BINS)
+    correct = np.bincount(bins, right, CALIBRATION_BINS)
     return calibration_error(count, total, correct) or 0.0
 
 
@@ -190,6 +198,7 @@ class OpenedEvaluation:
         synthetic = data.is_synthetic(self.part)
         count = count_recordings(self.samples)
         probabilities = self.classifier.probabilities(evaluation.logits)
+        rows = zip(self.samples, evaluation.predicted.tolist(), probabilities.tolist(), strict=True)
 
         return EvaluationResult(
             **score(evaluation, self.samples, data.classes, self.classifier),
@@ -201,11 +210,9 @@ class OpenedEvaluation:
                     name=sample.name,
                     label=data.classes[sample.label],
                     predicted=data.classes[predicted],
-                    probabilities=tuple(row),
+                    probabilities=tuple(of_classes),
                 )
-                for sample, predicted, row in zip(
-                    self.samples, evaluation.predicted.tolist(), probabilities.tolist(), strict=True
-                )
+                for sample, predicted, of_classes in rows
             ),
         )
 
@@ -266,6 +273,7 @@ def describe_network(network: nn.Module, data: DataSet, bins: BinConfig) -> Trai
 
 
 def _load(checkpoint: object, modules: ModuleSource) -> TrainedNetwork:
+    """Load a checkpoint; a classifier in memory is returned as it is."""
     if isinstance(checkpoint, TrainedNetwork):
         return checkpoint
     if isinstance(checkpoint, str | Path):
@@ -417,8 +425,8 @@ def test_notes(
     outside = sum(count.before + count.beyond for count in counts)
 
     parts = data.parts.values()
-    alone = all(len(part) == len({sample.group for sample in part}) for part in parts)
-    groups = "one group per recording (data.group keeps a person's together)" if alone else "no group in two parts"
+    are_alone = all(len(part) == len({sample.group for sample in part}) for part in parts)
+    groups = "one group per recording (data.group keeps a person's together)" if are_alone else "no group in two parts"
     if data.in_time:
         groups = f"films of {', '.join(data.in_time)} divided in time between the parts"
 
