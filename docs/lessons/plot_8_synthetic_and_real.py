@@ -122,7 +122,8 @@ print("dvspipe has the same figures as by hand")
 # :math:`\ln \sum_k e^{o_k}`, must be at least as high as for 98 % of the recordings that validated the training, in at
 # least half of the recording (Liu et al. 2020).
 
-from dvspipe.events.filters import FilterConfig, filter_stream
+from dvspipe.events.filter_config import FilterConfig
+from dvspipe.events.filters import filter_stream
 from dvspipe.simulator.config import read_preset
 from dvspipe.synthesis import GestureClip, gesture_frames
 

@@ -59,12 +59,8 @@ def classify(
     source: ChosenFile, checkpoint: str | Path, folder: Path, progress: Progress, *, adapt: bool = False
 ) -> Classified:
     """Classify a recording or a video as `dvspipe infer -o` does."""
-    from ..inference import (
-        Classifier,
-        ClassifyOptions,
-        classify_many,
-        plan_tasks,
-    )  # torch takes seconds to import
+    # torch takes seconds to import
+    from ..inference import Classifier, ClassifyOptions, classify_many, plan_tasks
 
     out = OutputFolder(folder / "answers")
     options = ClassifyOptions(out=out.path, draw=draw_recording, adapt=adapt)
@@ -152,7 +148,8 @@ class AnswerTab(Tab):
     def offer(self, trained: tuple[Trained, ...]) -> gr.Dropdown:
         """Offer the classifiers that were trained in this session, and choose the last one."""
         choices = [classifier.to_choice() for classifier in trained]
-        return gr.Dropdown(choices=[*self.list_classifiers(), *choices], value=choices[-1][1])
+        _, last_run = choices[-1]
+        return gr.Dropdown(choices=[*self.list_classifiers(), *choices], value=last_run)
 
     def clear(self) -> Updates:
         """Return the updates that remove the answer for the previous recording."""
@@ -170,22 +167,20 @@ class AnswerTab(Tab):
         checkpoint: str | Path = take_upload(session, upload, name).path if upload else name
         if not upload and name not in SHIPPED_NAMES:
             checkpoint = self.space.resolve(name)
-        shown = Path(upload or name)
+
+        # The command names an upload, or a classifier trained in this session, without its temporary folder.
+        path = Path(upload or name)
+        command = command_of(source.name, path.name if path.is_absolute() else name, adapt=bool(adapt))
+
+        def work(progress: Progress) -> Classified:
+            return classify(source, checkpoint, session.new_folder("classified"), progress, adapt=bool(adapt))
 
         def show(classified: Classified) -> Updates:
             return {
                 self.page: show_page(classified.page, "Predictions over time"),
                 self.windows: list_windows(classified),
                 self.archive: offer_file(classified.archive),
-                self.command: command_of(source.name, shown.name if shown.is_absolute() else name, adapt=bool(adapt)),
+                self.command: command,
             }
 
-        yield from follow(
-            session,
-            self.status,
-            "classifying",
-            lambda progress: classify(
-                source, checkpoint, session.new_folder("classified"), progress, adapt=bool(adapt)
-            ),
-            show,
-        )
+        yield from follow(session, self.status, "classifying", work, show)

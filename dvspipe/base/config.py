@@ -1,6 +1,11 @@
 """Settings: parse YAML files and KEY=VALUE arguments into frozen, strictly checked models.
 
 Each model is defined next to the code that reads it, and is the only place of its defaults.
+
+The parts, in order: `Settings`, the base of all models; reading and writing YAML and KEY=VALUE as trees of plain
+values; merging trees; models from trees and from keyword arguments (`build`, `as_settings`); and messages that explain
+unknown names and wrong values. A name with dots, such as `network.channels`, is a setting in a group. A group may be a
+union of models, its kinds: the setting `kind` selects one of them.
 """
 
 from __future__ import annotations
@@ -20,7 +25,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError, model_validator
 from pydantic_core import to_jsonable_python
 
-from .errors import ConfigError, join_names, shorten
+from .errors import OF_COMMANDS, ConfigError, join_names, shorten, suggest_argument
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -46,7 +51,9 @@ PATTERNS: Mapping[str, str] = {
 }
 """Readable form of each regular expression; pydantic's own messages show the expression."""
 
-YAML_BOOL, YAML_DATE, YAML_INT = (f"tag:yaml.org,2002:{kind}" for kind in ("bool", "timestamp", "int"))
+YAML_BOOL = "tag:yaml.org,2002:bool"
+YAML_DATE = "tag:yaml.org,2002:timestamp"
+YAML_INT = "tag:yaml.org,2002:int"
 MAX_YAML_BYTES = 1 << 18  # configurations have a few kB; parsing 1 MB of YAML takes 10 s
 MAX_INT_BITS = 64
 MAX_EXPLAINED = 10  # mistakes listed in a message; each suggestion takes 1 ms
@@ -54,6 +61,7 @@ KIND = "kind"  # name of the setting that selects a member of a union of groups
 CLOSE = 0.65
 CLOSE_ELSEWHERE = 0.85
 """Minimum difflib similarity for suggesting a setting of the same group, and of another group."""
+MAX_SUGGESTIONS = 3
 MIN_WORD = 4  # letters of a word that suggests settings with this word
 
 
@@ -416,7 +424,7 @@ def as_settings(
             model nor a mapping.
 
     Example:
-        >>> from dvspipe.recordings.conversion import ConvertConfig
+        >>> from dvspipe.recordings.config import ConvertConfig
         >>> as_settings(ConvertConfig, {"upsample": 4}, {"fps": 30, "pos_thres": 0.3})
         ConvertConfig(video=VideoSettings(fps=30.0), simulator=SimulatorConfig(pos_thres=0.3), upsample=4)
         >>> as_settings(ConvertConfig, ConvertConfig(upsample=4), {"fps": 30}).upsample
@@ -430,15 +438,19 @@ def as_settings(
         )
 
     # A model may be of a derived class, with more settings; only its given values override defaults.
-    kind, base = (type(given), _given_values(given)) if isinstance(given, model) else (model, given or {})
-    settings: Mapping[str, object] = name_settings(kind, cast(Mapping[str, object], base))
+    built = model
+    base = cast(Mapping[str, object], given or {})
+    if isinstance(given, model):
+        built = type(given)
+        base = _given_values(given)
 
+    settings: Mapping[str, object] = name_settings(built, base)
     if named:
-        over = name_settings(kind, named)
-        _check_arguments(kind, over, function)
-        settings = merge_settings(settings, over, find_unions(kind))  # type: ignore[arg-type]
+        over = name_settings(built, named)
+        _check_arguments(built, over, function)
+        settings = merge_settings(settings, over, find_unions(built))  # type: ignore[arg-type]
 
-    return build(kind, settings, model.__name__)
+    return build(built, settings, model.__name__)
 
 
 def name_settings(model: type[Settings], values: Mapping[str, object]) -> dict[str, object]:
@@ -544,9 +556,8 @@ def _check_arguments(
         if name in _members(model) or suggest_settings(model, name):
             continue
 
-        similar = difflib.get_close_matches(name, arguments, 1, CLOSE)
-        if similar:
-            raise ConfigError(f"{function.__name__}: unknown argument {name}, did you mean {similar[0]}?")
+        if name in OF_COMMANDS or difflib.get_close_matches(name, arguments, 1, CLOSE):
+            raise ConfigError(f"{function.__name__}: unknown argument {name}, {suggest_argument(name, arguments)}")
 
 
 def complete_repr(value: object) -> str:
@@ -563,7 +574,8 @@ def complete_repr(value: object) -> str:
 
     # Not named tuples: their own `repr` has their names. As in Python, one item is followed by a comma.
     if isinstance(value, tuple) and type(value) is tuple:
-        return f"({', '.join(map(complete_repr, value))}{',' * (len(value) == 1)})"
+        end = "," if len(value) == 1 else ""
+        return f"({', '.join(map(complete_repr, value))}{end})"
     if is_dataclass(value) and not isinstance(value, type):
         shown = ((field.name, getattr(value, field.name)) for field in fields(value) if field.repr)
         return f"{type(value).__qualname__}({', '.join(f'{name}={complete_repr(item)}' for name, item in shown)})"
@@ -581,18 +593,18 @@ def suggest_settings(model: type[BaseModel], name: str) -> list[str]:
         (['learning_rate'], ['learning_rate'])
     """
     group, _, last = name.rpartition(".")
-    lasts = {key: key.rpartition(".")[2] for key in _setting_names(model)}
+    lasts = {key: key.split(".")[-1] for key in _setting_names(model)}  # last part of each full name
     siblings = {key: word for key, word in lasts.items() if key.rpartition(".")[0] == group}
 
     # From the surest match to the vaguest; each step is tried only if the steps before have none.
     suggestions = (
         [key for key, word in lasts.items() if word == last]
         or [*_match_closest(last, siblings, CLOSE), *_match_extended(last, siblings)]
-        or [key for key, word in lasts.items() if "_" in word and "".join(part[0] for part in word.split("_")) == last]
+        or _match_initials(last, lasts)
         or [*_match_closest(last, lasts, CLOSE_ELSEWHERE), *_match_extended(last, lasts)]
         or _match_words(last, lasts)
     )
-    return list(dict.fromkeys(suggestions))[:3]
+    return list(dict.fromkeys(suggestions))[:MAX_SUGGESTIONS]
 
 
 def _setting_names(group: object, prefix: str = "") -> Iterator[str]:
@@ -662,6 +674,12 @@ def _match_closest(name: str, lasts: Mapping[str, str], cutoff: float) -> list[s
 def _match_extended(name: str, lasts: Mapping[str, str]) -> list[str]:
     """Return the settings whose last part extends `name` by words, or that `name` extends."""
     return [key for key, last in lasts.items() if last.startswith(f"{name}_") or name.startswith(f"{last}_")]
+
+
+def _match_initials(name: str, lasts: Mapping[str, str]) -> list[str]:
+    """Return the settings of several words whose initials are `name`: `learning_rate` for `lr`."""
+    words = {key: last.split("_") for key, last in lasts.items() if "_" in last}
+    return [key for key, parts in words.items() if "".join(part[0] for part in parts) == name]
 
 
 def _match_words(name: str, lasts: Mapping[str, str]) -> list[str]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .. import torch
     from ..encoding import bins
     from ..inference import Classifier, InferConfig
-    from ..inference.classifier import InferKeywords
+    from ..inference.config import InferKeywords
     from ..recordings import checking
     from ..report import notebook
     from ..results import Prediction

@@ -81,15 +81,19 @@ class TimeSpan(NamedTuple):
 
 
 def _to_us(name: str, value: object, default: int) -> int:
+    """Return a time in microseconds, rounded up; the default for None."""
     if value is None:
         return default
 
-    return _limit(int(value) if isinstance(value, numbers.Integral) else _real(name, value))
+    # Integers stay exact: a float has only 53 bits.
+    time_us = int(value) if isinstance(value, numbers.Integral) else _real(name, value)
+    return _limit(time_us)
 
 
 def _from_s(name: str, value: float, first_us: int) -> int:
-    us = _real(name, value) * US_PER_S
-    return _limit(first_us + round(us) if math.isfinite(us) else us)
+    """Return a time in microseconds, given in seconds after the first event."""
+    offset_us = _real(name, value) * US_PER_S
+    return _limit(first_us + round(offset_us) if math.isfinite(offset_us) else offset_us)
 
 
 def _real(name: str, value: object) -> float:
@@ -99,5 +103,6 @@ def _real(name: str, value: object) -> float:
     return float(value)
 
 
-def _limit(us: float) -> int:
-    return math.ceil(min(max(us, EARLIEST_US), LATEST_US))
+def _limit(time_us: float) -> int:
+    """Round up, within the range of int64; infinite times are its ends."""
+    return math.ceil(min(max(time_us, EARLIEST_US), LATEST_US))

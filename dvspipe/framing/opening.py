@@ -17,7 +17,8 @@ from ..base.errors import Brief, CorruptionError, DataError, EventError, FormatE
 from ..events import Events, Region, SensorSize, concatenate
 from ..formats import NO_HINTS, HintsLike, Recording, open_recording
 from ..parallel import NamedStep, Progress, ignore_progress, prefetch
-from ..recordings.conversion import FRAMES_AHEAD, ConvertConfig, find_conversion_remedies, is_video, open_for_sensor
+from ..recordings.config import ConvertConfig
+from ..recordings.conversion import FRAMES_AHEAD, find_conversion_remedies, is_video, open_for_sensor
 from ..results import LookRow
 from ..video.config import VideoSettings
 from ..video.names import camera_of

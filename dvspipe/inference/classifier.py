@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Literal, Unpack, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 
 from ..base.arguments import checked
 from ..base.config import as_settings, build, find_differences, show_value
@@ -41,21 +40,19 @@ from ..checkpoints.integer import INTEGER_ENDING, IntegerClassifier, stores_inte
 from ..encoding import BinConfig
 from ..events import Events, SensorSize, SensorSizeLike
 from ..formats import NO_HINTS, HintsLike, RecordingLike
-from ..formats.hints import TimeUnit
-from ..framing import EventSource, FramingConfig, open_source
-from ..framing.config import UniqueFramingKeywords
+from ..framing import EventSource, open_source
 from ..networks.config import ModuleConfig
 from ..networks.integer import IntegerNetwork
 from ..networks.module_source import NO_MODULES, ModuleSource
 from ..parallel import NamedStep, Progress, ignore_progress
-from ..recordings.conversion import ConvertConfig
 from ..results import Basis, LayerActivity
 from ..results import Prediction as Prediction  # also a name of `dvspipe.inference`
 from ..results import Timeline as Timeline
 from ..results.timeline import find_centers
+from .config import InferConfig, InferKeywords
 from .reading import Reader, StepCounts
 from .runners import IntegerRunner
-from .segments import SegmentConfig, SegmentKeywords, find_segments, is_quiet
+from .segments import find_segments, is_quiet
 from .stateful import InputSpan, StatefulRun, StepOutput, group_steps
 from .windows import Window, encode_complete, encode_steps, find_start, slide, split_by_events
 
@@ -76,46 +73,6 @@ MODULE_CHANNELS = 12  # assumption for the unknown first layer of a custom modul
 
 OnWindows = Callable[[Sequence[Window], NDArray[np.float32]], object]
 """Callback with a batch of N windows and their logits, float32 [N, K]."""
-
-
-class InferConfig(FramingConfig):
-    """Settings of classification; framing settings that are not given are as in the training."""
-
-    window_us: int | None = Field(default=None, ge=1, le=10**12)
-    """Window length in microseconds, a multiple of the network's time step; default: as in the training."""
-    hop_us: int | None = Field(default=None, ge=1, le=10**12)
-    """Interval between the starts of windows in microseconds; default: as in the training, or one window if `window_us`
-    is given. With `stateful`, the interval between predictions, a multiple of the time step; default: one time step."""
-    stateful: bool = False
-    """Whether to keep the network state throughout a recording instead of classifying windows. The window length is
-    then the time constant of the running mean of outputs."""
-    pose: bool | None = None
-    """Whether to classify videos of people by their joints and events, instead of events alone. Default: if the
-    classifier was learnt from films."""
-    segments: SegmentConfig = SegmentConfig()
-    """Conversion of predictions over time into segments."""
-
-    def windowed(self) -> InferConfig:
-        """Return these settings for classification in windows, by events alone, which adaptation needs."""
-        hop_us = None if self.stateful else self.hop_us
-        return self.model_copy(update={"stateful": False, "hop_us": hop_us, "pose": False})
-
-
-class UniqueInferKeywords(UniqueFramingKeywords, SegmentKeywords, total=False):
-    """Settings of `InferConfig` by name, without `video` and `time_unit`, which `ClassifyOptions` has twice."""
-
-    window_us: int | None
-    hop_us: int | None
-    stateful: bool
-    pose: bool | None
-    segments: SegmentConfig | Mapping[str, object]
-
-
-class InferKeywords(UniqueInferKeywords, total=False):
-    """Settings of `InferConfig` by name."""
-
-    video: ConvertConfig | Mapping[str, object]
-    time_unit: TimeUnit | None
 
 
 class Classifier:

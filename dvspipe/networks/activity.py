@@ -76,8 +76,10 @@ class LayerCounts(Brief):
     def _count_connections(
         self, weight: Tensor, neurons: nn.Module, inputs: Any, output: tuple[Tensor, Tensor]
     ) -> None:
-        # `IntegrateAndFire` receives spikes, and its state holds one potential per neuron
-        self.neurons = output[1][0].numel() if isinstance(neurons, IntegrateAndFire) else inputs[0][0, 0].numel()
+        # `IntegrateAndFire` receives spikes, and its state has one potential per neuron; others receive currents.
+        _, state = output
+        currents, *_ = inputs
+        self.neurons = state[0].numel() if isinstance(neurons, IntegrateAndFire) else currents[0, 0].numel()
         self.connections = self.neurons * weight[0].numel()
 
     def _count_outputs(self, neurons: nn.Module, inputs: Any, output: tuple[Tensor, Tensor]) -> None:
@@ -130,12 +132,16 @@ def _is_spiking(module: nn.Module) -> bool:
 
 def _spike_rate(neurons: nn.Module, inputs: Any, output: tuple[Tensor, Tensor]) -> float:
     """Return the spikes per neuron and step in one call of a layer, from its arguments, and its output and state."""
+    output_spikes, state = output
     if not isinstance(neurons, IntegrateAndFire):
-        return float(output[0].detach().mean(dtype=torch.float64))
+        return float(output_spikes.detach().mean(dtype=torch.float64))
 
-    spikes, before = inputs  # each square of `IntegrateAndFire` has at most one spike
-    fired = int((output[1] == FIRED).sum()) - (0 if before is None else int((before == FIRED).sum()))
-    return fired / output[1].numel() / len(spikes)
+    # The output of `IntegrateAndFire` is pooled, so its spikes are counted in the state, where they stay.
+    input_spikes, state_before = inputs
+    fired = int((state == FIRED).sum())
+    if state_before is not None:
+        fired -= int((state_before == FIRED).sum())
+    return fired / state.numel() / len(input_spikes)
 
 
 @contextmanager
@@ -236,12 +242,14 @@ def trace_layers(network: Network, spikes: Tensor, shown: int) -> tuple[list[Lay
 
     with torch.no_grad(), ExitStack() as hooks:
         for layer in layers:
-            hook = layer.register_forward_pre_hook(lambda layer, given: inputs.append((layer, given[0].clone())))
+            hook = layer.register_forward_pre_hook(lambda layer, call: inputs.append((layer, call[0].clone())))
             hooks.enter_context(hook)
         outputs, _ = network(spikes)
 
     with torch.no_grad():
-        traces = [_trace(f"lif{number}", *pair, shown) for number, pair in enumerate(inputs, start=1)]
+        traces = [
+            _trace(f"lif{number}", layer, received, shown) for number, (layer, received) in enumerate(inputs, start=1)
+        ]
 
     readout: NDArray[np.float64] = outputs[:, 0].double().cpu().numpy()
     return traces, readout
@@ -256,7 +264,13 @@ def _trace(name: str, layer: nn.Module, inputs: Tensor, shown: int) -> LayerTrac
         fired, potentials = _trace_lif(layer, inputs.flatten(2))
 
     chosen, traced = _choose_neurons(fired, shown)
-    return LayerTrace(name, fired.shape[1], fired[:, chosen], tuple(traced), potentials(chosen[traced]))
+    return LayerTrace(
+        name=name,
+        neurons=fired[0].size,
+        spikes=fired[:, chosen],
+        traced=tuple(traced),
+        membranes=potentials(chosen[traced]),
+    )
 
 
 Potentials = Callable[[NDArray[np.int64]], NDArray[np.float64]]
@@ -268,7 +282,8 @@ def _trace_lif(lif: LIF, currents: Tensor) -> tuple[NDArray[np.bool_], Potential
     # The copy traces all neurons, not the pooled spikes, and keeps its currents for the potentials.
     unpooled = copy(lif)
     unpooled.settings = lif.settings._replace(pool=1, in_place=False)
-    fired = unpooled(currents, None)[0][:, 0].cpu().numpy() > 0
+    spikes, _ = unpooled(currents, None)
+    fired = spikes[:, 0].cpu().numpy() > 0
 
     def trace_potentials(chosen: NDArray[np.int64]) -> NDArray[np.float64]:
         selected = torch.from_numpy(chosen).to(currents.device)
@@ -287,10 +302,14 @@ def _trace_integrate_and_fire(layer: IntegrateAndFire, spikes: Tensor) -> tuple[
     unpooled.geometry = integrating.geometry = layer.geometry._replace(pool=1)
     integrating.threshold = None
 
-    fired, potentials = (neurons(spikes, None)[0].cpu().numpy() for neurons in (unpooled, integrating))
+    output_spikes, _ = unpooled(spikes, None)
+    output_potentials, _ = integrating(spikes, None)
+    fired = output_spikes.cpu().numpy()
+    potentials = output_potentials.cpu().numpy()
 
     # A spike closes its pixel for all channels, from the next step on.
-    closed = np.cumsum(fired.any(-1, keepdims=True), axis=0) - fired.any(-1, keepdims=True) > 0
+    fires = fired.any(-1, keepdims=True)
+    closed = np.cumsum(fires, axis=0) - fires > 0
 
     T = len(fired)
     shares = np.where(closed, 0, potentials.astype(np.float64) / layer.threshold)
@@ -331,15 +350,17 @@ def _trace_first_spikes(
 
 def _choose_neurons(fired: NDArray[np.bool_], shown: int) -> tuple[NDArray[np.int64], list[int]]:
     """Choose the neurons to show from spikes [T, N], and which of them to trace."""
+    _, N = fired.shape
     active = np.flatnonzero(fired.any(0))
-    candidates = active if active.size else np.arange(fired.shape[1])
+    candidates = active if active.size else np.arange(N)
     positions = np.linspace(0, candidates.size - 1, min(shown, candidates.size)).round().astype(int)
     chosen = candidates[positions]
 
     # Trace the most active neuron, the median, and the least active.
     order = np.argsort(-fired[:, chosen].sum(0), kind="stable")
+    ranks = dict.fromkeys((0, order.size // 2, order.size - 1))  # each once
 
-    return chosen, [int(order[rank]) for rank in dict.fromkeys((0, order.size // 2, order.size - 1))]
+    return chosen, [int(order[rank]) for rank in ranks]
 
 
 def _potentials(lif: LIF, currents: Tensor) -> NDArray[np.float64]:

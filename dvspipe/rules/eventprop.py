@@ -40,6 +40,7 @@ from ..networks.inputs import check_positive, check_tensor
 from ..networks.spike_times import find_undefined
 
 NEWTON_STEPS = 100  # at most; bisects when a Newton step leaves the bracket
+ROUNDING = 1e-16  # a smaller step changes nothing in float64
 MEAN = 2.0  # initial weights times N, in units of the sum that reaches the threshold
 DEVIATION = 1.0  # initial weights times sqrt(N), in the same units
 Floats = NDArray[np.float64]
@@ -131,6 +132,7 @@ def largest_response(tau_mem: float, tau_syn: float) -> float:
 class _EventProp(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, times: Tensor, weights: Tensor, constants: tuple[float, float, float]) -> Tensor:
+        B, _, S = times.shape
         events, order = times.detach().cpu().double().flatten(1).sort(dim=1)
         w = weights.detach().cpu().double().contiguous()
         undefined = find_undefined(events, w)  # NaN would keep the kernels from ending
@@ -138,10 +140,10 @@ class _EventProp(torch.autograd.Function):
         w = torch.where(w.isfinite(), w, 0)
 
         # Nobody knows the number of spikes before the run; if there is no room for all, run again with enough.
-        inputs = order // times.shape[2]
-        capacity = max(1, times.shape[2])
+        inputs = order // S
+        capacity = max(1, S)
         while True:
-            spiked = w.new_full((len(times), len(w), capacity), math.inf)
+            spiked = w.new_full((B, len(w), capacity), math.inf)
             currents = torch.zeros_like(spiked)
             most = _forward(events.numpy(), inputs.numpy(), w.numpy(), constants, spiked.numpy(), currents.numpy())
             if most <= capacity:
@@ -161,10 +163,11 @@ class _EventProp(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:
         events, order, w, spiked, currents = ctx.saved_tensors
-        wanted = gradients[0].cpu().double().contiguous()
+        (to_spiked,) = gradients
         to_times = torch.zeros_like(events)
         to_w = torch.zeros_like(w)
-        inputs = order // ctx.shape[2]
+        _, _, S = ctx.shape
+        inputs = order // S
 
         _backward(
             events.numpy(),
@@ -172,13 +175,13 @@ class _EventProp(torch.autograd.Function):
             w.numpy(),
             ctx.constants,
             (spiked.numpy(), currents.numpy()),
-            wanted.numpy(),
+            to_spiked.cpu().double().contiguous().numpy(),
             to_times.numpy(),
             to_w.numpy(),
         )
 
         unsorted = torch.zeros_like(to_times).scatter_(1, order, to_times)
-        return unsorted.reshape(ctx.shape).to(gradients[0]), to_w.to(gradients[0]), None
+        return unsorted.reshape(ctx.shape).to(to_spiked), to_w.to(to_spiked), None
 
 
 @njit(cache=True, nogil=True)
@@ -230,7 +233,7 @@ def _next_spike(v: float, i: float, gap: float, tau_mem: float, tau_syn: float, 
         if not low < after < high:
             after = 0.5 * (low + high)
 
-        if abs(after - s) <= 1e-16 * max(1.0, s):
+        if abs(after - s) <= ROUNDING * max(1.0, s):
             break
         s = after
 
@@ -256,20 +259,24 @@ def _forward(
         spiked: Output: times of the first S' spikes, [B, M, S'].
         currents: Output: synaptic currents at these times, [B, M, S'].
     """
-    # b is a recording, m a neuron, n an input spike in order of time; v and i are V and I at time `now`.
+    # b is a recording, m a neuron, n an input spike in order of time; v and i are V and I at time `now`, and s is the
+    # time to the next spike.
     tau_mem, tau_syn, threshold = constants
+    B, E = events.shape
+    _, M, capacity = spiked.shape
     most = 0
-    for b in range(events.shape[0]):
-        for m in range(len(w)):
-            v = i = 0.0
+    for b in range(B):
+        for m in range(M):
+            v = 0.0
+            i = 0.0
             count = 0
-            for n in range(events.shape[1]):
+            for n in range(E):
                 now = events[b, n]
                 if not now < math.inf:
                     break
 
                 i += w[m, inputs[b, n]]
-                after = events[b, n + 1] if n + 1 < events.shape[1] else math.inf
+                after = events[b, n + 1] if n + 1 < E else math.inf
 
                 # The neuron may spike several times before the next input, each time from V = 0 on.
                 while True:
@@ -281,7 +288,7 @@ def _forward(
                     v = 0.0
 
                     # Spikes without room are only counted.
-                    if count < spiked.shape[2]:
+                    if count < capacity:
                         spiked[b, m, count] = now
                         currents[b, m, count] = i
                     count += 1
@@ -301,7 +308,7 @@ def _backward(
     w: Floats,
     constants: tuple[float, float, float],
     spikes: tuple[Floats, Floats],
-    wanted: Floats,
+    to_spiked: Floats,
     to_times: Floats,
     to_w: Floats,
 ) -> None:
@@ -313,7 +320,7 @@ def _backward(
         w: As in `_forward`.
         constants: As in `_forward`.
         spikes: Spike times and the currents at these times, each [B, M, S'].
-        wanted: Gradient of the spike times, [B, M, S'].
+        to_spiked: Gradient of the spike times, [B, M, S'].
         to_times: Gradient of the sorted input times, [B, E]; increased in place.
         to_w: Gradient of the weights, [M, N]; increased in place.
     """
@@ -321,18 +328,21 @@ def _backward(
     # next spike, n the next input spike, and x and y are the adjoint variables at time `last`.
     tau_mem, tau_syn, threshold = constants
     spiked, currents = spikes
-    for b in range(events.shape[0]):
-        for m in range(len(w)):
+    B, E = events.shape
+    _, M, capacity = spiked.shape
+    for b in range(B):
+        for m in range(M):
             # Start at the last spike and the last input; later places are infinite.
             k = 0
-            while k < spiked.shape[2] and spiked[b, m, k] < math.inf:
+            while k < capacity and spiked[b, m, k] < math.inf:
                 k += 1
             k -= 1
-            n = events.shape[1] - 1
+            n = E - 1
             while n >= 0 and not events[b, n] < math.inf:
                 n -= 1
 
-            x = y = 0.0
+            x = 0.0
+            y = 0.0
             last = spiked[b, m, k] if k >= 0 else 0.0
             while n >= 0:
                 # An input at the time of a spike came after it: in `_forward`, the neuron spikes first.
@@ -340,11 +350,11 @@ def _backward(
                 now = spiked[b, m, k] if is_spike else events[b, n]
 
                 # Without spikes, x decays by itself, and y is driven by x.
-                s = max(0.0, last - now)
-                keep = math.exp(-s / tau_mem)
-                fall = math.exp(-s / tau_syn)
+                gap = max(0.0, last - now)
+                keep = math.exp(-gap / tau_mem)
+                fall = math.exp(-gap / tau_syn)
                 if tau_mem == tau_syn:
-                    y = y * fall + x * s / tau_syn * fall
+                    y = y * fall + x * gap / tau_syn * fall
                 else:
                     y = y * fall + x * tau_mem / (tau_mem - tau_syn) * (keep - fall)
 
@@ -352,7 +362,7 @@ def _backward(
                 last = now
 
                 if is_spike:
-                    x += (threshold * x + wanted[b, m, k]) / (currents[b, m, k] - threshold)
+                    x += (threshold * x + to_spiked[b, m, k]) / (currents[b, m, k] - threshold)
                     k -= 1
                 else:
                     to_w[m, inputs[b, n]] -= tau_syn * y

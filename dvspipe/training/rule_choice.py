@@ -52,7 +52,9 @@ class RuleChoice:
         used: SettingsTree = {}
         for group, values in chosen.items():
             unused = self.unused.get(group, ())
-            used[group] = {k: v for k, v in values.items() if k not in unused} if isinstance(values, dict) else values
+            used[group] = values
+            if isinstance(values, dict):
+                used[group] = {name: value for name, value in values.items() if name not in unused}
 
         # The lines of the rule follow the reason of the choice, unless that reason is about settings that are not used.
         explained = dict(reasons)
@@ -65,8 +67,8 @@ class RuleChoice:
 
 def choose_for_rule(given: SettingsTree) -> RuleChoice:
     """Return the settings that a rule or a kind of network requires, independent of the recordings."""
-    optimiser, network = (_group(given, name) for name in ("optimiser", "network"))
-    rule = optimiser.get("rule")
+    network = _group(given, "network")
+    rule = _group(given, "optimiser").get("rule")
     kind = network.get("kind", "csnn")
     if kind == "stdp":
         return _choose_stdp(network)

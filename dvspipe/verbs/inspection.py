@@ -13,14 +13,14 @@ from ..base.config import as_settings
 from ..base.errors import Brief, ConfigError, EventError, Remedy
 from ..base.files import claim_output, require_suffix
 from ..events import RegionLike, SensorSizeLike
-from ..formats import NO_HINTS, HintsLike, RecordingLike, read, read_frames
-from ..formats.source import Extent
+from ..formats import NO_HINTS, HintsLike, RecordingLike
 from ..parallel import NamedStep, Progress, ignore_progress
-from ..recordings.editing import RecordingPart
 from ..report.config import PREVIEW_SUFFIXES, RERUN_SUFFIX, PlotKind, PreviewKeywords, PreviewSettings
 from .editing import cut
 
 if TYPE_CHECKING:
+    from ..formats.source import Extent
+    from ..recordings.editing import RecordingPart
     from ..report import Predictions
     from ..simulator import Calibration
 
@@ -65,7 +65,7 @@ def view(
     """Show a recording as a video, a sheet of pictures or a chart, or in the rerun viewer.
 
     Args:
-        recording: Recording; in Python also events.
+        recording: Recording. In Python also events.
         out: Video (.webm, .mp4, .gif), sheet of twelve pictures or chart (.png), or rerun recording (.rrd). None: open
             the rerun viewer.
         settings: Settings of the pictures; a chart uses only the colours.
@@ -90,6 +90,7 @@ def view(
     Example:
         >>> view("recording.h5", "events.webm", speed=0.5)  # doctest: +SKIP
     """
+    from ..recordings.editing import RecordingPart
     from ..report import Predictions, show_part
 
     # Refuse what does not apply to the output before the recording is read.
@@ -167,6 +168,7 @@ def calibrate(recording: str | Path, *, log_offset: float | None = None, refine:
     Example:
         >>> calibrate("davis.aedat4").write("mine.yaml")  # doctest: +SKIP
     """
+    from ..formats import read, read_frames
     from ..simulator import calibrate_frames
 
     frames = list(read_frames(recording))

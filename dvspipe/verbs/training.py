@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Literal, Unpack
 from ..base.arguments import checked
 from ..base.config import Settings, as_settings, plain_settings
 from ..base.errors import ConfigError, Remedy
-from ..datasets import DataConfig, DataSet, DecodedEvents, as_data, open_cache, open_dataset
 from ..encoding import BinConfig
 from ..networks import ModuleSource, NetworkConfig
 from ..results import EvaluationResult, RunFolder, TrainingRun
@@ -18,6 +17,7 @@ from ..results import EvaluationResult, RunFolder, TrainingRun
 if TYPE_CHECKING:  # torch takes seconds to import
     from torch import nn
 
+    from ..datasets import DataConfig, DataSet, DecodedEvents
     from ..training import TrainConfig, TrainingCallback
     from ..training.config import TrainKeywords
     from ..training.evaluation import TrainedClassifier
@@ -83,6 +83,7 @@ def train(
     """
     from torch import nn
 
+    from ..datasets import DataSet, find_folder
     from ..training import LogCallback, TrainConfig, TrainingCallback
     from ..training.processes import is_first_process
     from ..training.run import find_run_folder, run_training
@@ -105,7 +106,7 @@ def train(
 
     if isinstance(config, str | Path):
         resumed = RunFolder(Path(out)) if resume and out is not None else None
-        chosen, decoded = _choose_for_folder(Path(config).expanduser(), settings, callback, resumed)
+        chosen, decoded = _choose_for_folder(find_folder(config), settings, callback, resumed)
     else:
         chosen = as_settings(TrainConfig, None if isinstance(config, DataSet) else config, settings, train)
 
@@ -129,20 +130,13 @@ def _choose_for_folder(
     from ..training import TrainConfig, choose_settings
     from ..training.resuming import read_run
 
-    if not folder.is_dir():
-        raise ConfigError(f"{folder}: no such folder (expected recordings); TrainConfig.read reads configurations")
-
     # A resumed run keeps the settings that were chosen for it.
     given = plain_settings(TrainConfig, None, settings, train)
     if resumed is not None:
         return read_run(resumed, given, recordings=folder), None
 
     choice = choose_settings(folder, given, partial(callback.on_progress, "recordings"))
-    for group, reason in choice.reasons.items():
-        for line in reason.splitlines():
-            callback.on_note(f"{group}: {line}")
-    for warning in choice.warnings:
-        callback.on_warning(warning)
+    callback.on_choice(choice)
     return choice.config, choice.decoded
 
 
@@ -185,6 +179,7 @@ def evaluate(
     """
     from torch import nn
 
+    from ..datasets import DataSet, as_data, open_cache, open_dataset
     from ..training import LogCallback
     from ..training.evaluation import describe_network, evaluate_opened, open_evaluation
 

@@ -28,7 +28,7 @@ from dvspipe.base.config import (
 )
 from dvspipe.base.errors import ConfigError
 from dvspipe.encoding import BinConfig
-from dvspipe.recordings.conversion import ConversionSettings, ConvertConfig
+from dvspipe.recordings.config import ConversionSettings, ConvertConfig
 from dvspipe.simulator import SimulatorConfig, read_preset
 from dvspipe.training import TrainConfig
 

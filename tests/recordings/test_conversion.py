@@ -30,9 +30,9 @@ from dvspipe.formats.hdf5 import chunked_file, writer
 from dvspipe.formats.source import Format
 from dvspipe.parallel import Processes, Shard
 from dvspipe.recordings import conversion
+from dvspipe.recordings.config import ConvertConfig
 from dvspipe.recordings.conversion import (
     ConversionTask,
-    ConvertConfig,
     SourceKind,
     convert_many,
     convert_recording,

@@ -586,7 +586,8 @@ def test_run_resumes_only_with_the_same_recordings(folder: Path, tmp_path: Path)
 def test_run_stopped_in_its_first_epoch_restarts(
     run: TrainingRun, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def stopped(config: TrainConfig, where: Path, **_: Any) -> TrainingRun:
+    def stopped(config: TrainConfig, where: Path, *, callback: TrainingCallback, **_: Any) -> TrainingRun:
+        callback.on_run(RunFolder(where), config)
         return train(config, where, callback=Killed(1))
 
     monkeypatch.setattr("dvspipe.verbs.training.train", stopped)
