@@ -419,10 +419,10 @@ def _write_part(
     # A shard is full when it has reached `size`; the next sample begins another one. Keys are the numbers of the
     # samples over all shards.
     following = next(outcomes, None)
-    shards = 0
+    shard_number = 0
 
     while following is not None:
-        path = folder / f"{part}-{shards:05d}.tar"
+        path = folder / f"{part}-{shard_number:05d}.tar"
         samples = list[StoredSample]()
 
         with write_beside(path) as beside:
@@ -444,7 +444,7 @@ def _write_part(
             groups=tuple(sorted({sample.group for sample in samples})),
             samples=tuple(samples),
         )
-        shards += 1
+        shard_number += 1
 
 
 def _append(

@@ -62,12 +62,13 @@ from .hints import NO_HINTS, Hints
 from .prophesee_header import Header, parse_header, parse_sensor, parse_start, read_header
 from .source import CHUNK_EVENTS, Format, Source, StoredColumns, invalid_record, read_records
 
+EVT2_TYPE_SHIFT = 28  # the type of an EVT 2.0 word is in its bits 31-28
 ORDER_PROBE_WORDS = 512  # words decoded to detect the order of EVT 2.1
 
 
 def _explain_evt2(word: int, state: Evt2State, width: int, height: int, *, name: str) -> str:
     """Describe why an EVT 2.0 word, or the upper half of an EVT 2.1 word, is invalid."""
-    kind = word >> 28
+    kind = word >> EVT2_TYPE_SHIFT
     x = word >> 11 & PAYLOAD
     y = word & PAYLOAD
 

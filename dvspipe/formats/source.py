@@ -192,6 +192,7 @@ def read_records(
         else:
             file.read(start)
 
+        # `readinto` fills the block except at the end of the file, so only the last block can end within a record.
         block = np.empty(block_bytes, np.uint8)
         while filled := cast(io.BufferedIOBase, file).readinto(block.data):
             if count := filled // record_bytes:

@@ -11,8 +11,8 @@ A row of OpenMV has six 16-bit numbers: type (0 OFF, 1 ON, 2 to 5 triggers), sec
 Sources: `DVSToUDP` in AEStream (github.com/aestream/aestream, src/output/dvs_to_udp.cpp; SPIF has the same words);
 `IOCTL_GENX320_READ_EVENTS` in OpenMV (docs.openmv.io, library csi).
 
-Each format has a kernel, a state that the kernel takes and returns, and an explanation of invalid words; `_CODES` is
-the table of them. `StreamDecoder` holds the state of one stream and turns its bytes into events.
+Each format has a kernel, a state that the kernel takes and returns, and an explanation of invalid words;
+`_STREAM_CODECS` is the table of them. `StreamDecoder` holds the state of one stream and turns its bytes into events.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from ..base.errors import FormatError
 from ..base.kernels import njit
 from ..events import Events, SensorSize
-from .evt import EVT2_VERSION, allocate_events
+from .evt import EVT2_TYPE_SHIFT, EVT2_VERSION, allocate_events
 from .evt_kernels import CD_ON, Decoded, EventArrays, Evt2State, decode_evt2
 from .hints import StreamFormat
 from .stream_clock import StreamClock
@@ -170,8 +170,8 @@ def _explain_openmv(rows: NDArray[np.uint16], _: OpenmvState, sensor: SensorSize
     return f"an event at x = {int(rows[X])}, y = {int(rows[Y])}, outside the sensor ({sensor} pixels)"
 
 
-class _Code(NamedTuple):
-    """Code of a stream.
+class _StreamCodec(NamedTuple):
+    """Encoding of a stream: its words and how to decode them.
 
     Args:
         dtype: NumPy type of a word.
@@ -188,18 +188,18 @@ class _Code(NamedTuple):
     event_words: Callable[[NDArray[Any]], NDArray[np.int64]]
 
 
-_CODES: Mapping[StreamFormat, _Code] = {
-    "evt2": _Code("<u4", Evt2State(), decode_evt2, _explain_evt2, lambda first: np.full(len(first), 1)),
-    "aestream": _Code(
+_STREAM_CODECS: Mapping[StreamFormat, _StreamCodec] = {
+    "evt2": _StreamCodec("<u4", Evt2State(), decode_evt2, _explain_evt2, lambda first: np.full(len(first), 1)),
+    "aestream": _StreamCodec(
         "<u4", AestreamState(), decode_aestream, _explain_aestream, lambda first: np.where(first < WITHOUT_TIME, 2, 1)
     ),
-    "openmv": _Code(
+    "openmv": _StreamCodec(
         "<u2", OpenmvState(), decode_openmv, _explain_openmv, lambda first: np.full(len(first), ROW_NUMBERS)
     ),
 }
 
 
-STREAM_FORMATS: tuple[StreamFormat, ...] = tuple(_CODES)
+STREAM_FORMATS: tuple[StreamFormat, ...] = tuple(_STREAM_CODECS)
 
 
 class StreamDecoder:
@@ -225,9 +225,9 @@ class StreamDecoder:
     def __init__(self, name: str, stream_format: StreamFormat, sensor: SensorSize) -> None:
         self._name = name
         self._sensor = sensor
-        self._code = _CODES[stream_format]
-        self._word_bytes = np.dtype(self._code.dtype).itemsize
-        self._state = self._code.start
+        self._codec = _STREAM_CODECS[stream_format]
+        self._word_bytes = np.dtype(self._codec.dtype).itemsize
+        self._state = self._codec.start
         self.position = 0
         self.clock = StreamClock()
 
@@ -259,7 +259,7 @@ class StreamDecoder:
     def _decode(self, data: NDArray[np.uint8], arrived_us: int) -> tuple[Decoded, EventArrays, int]:
         """Decode bytes; return the result, its arrays, and the number of decoded bytes."""
         complete_bytes = len(data) // self._word_bytes * self._word_bytes
-        words = data[:complete_bytes].view(self._code.dtype)
+        words = data[:complete_bytes].view(self._codec.dtype)
         state = self._state
         skipped = 0
 
@@ -267,15 +267,15 @@ class StreamDecoder:
             state = state._replace(arrived_us=arrived_us)
         elif isinstance(state, Evt2State) and state.high < 0:
             # The decoder of EVT 2.0 rejects events before the first time.
-            is_other = words >> 28 > CD_ON
+            is_other = words >> EVT2_TYPE_SHIFT > CD_ON
             skipped = int(is_other.argmax()) if is_other.any() else len(words)
 
         out = allocate_events(len(words))
-        decoded = self._code.decode(words[skipped:], state, self._sensor.width, self._sensor.height, out)
+        decoded = self._codec.decode(words[skipped:], state, self._sensor.width, self._sensor.height, out)
         used_words = skipped + decoded.words
         used_bytes = used_words * self._word_bytes
         if decoded.is_invalid:
-            why = self._code.explain(words[used_words:], decoded.state, self._sensor)
+            why = self._codec.explain(words[used_words:], decoded.state, self._sensor)
             raise FormatError(f"{self._name}: byte {self.position + used_bytes}: {why}")
 
         return decoded, out, used_bytes
@@ -296,7 +296,7 @@ class StreamDecoder:
         # The words of an event may depend on its first word, which exists only if the packet has complete words.
         if not is_wrong.any():
             starts = (np.cumsum(sizes) - sizes) // self._word_bytes
-            event_bytes *= self._code.event_words(data.view(self._code.dtype)[starts])
+            event_bytes *= self._codec.event_words(data.view(self._codec.dtype)[starts])
             is_wrong = sizes % event_bytes != 0
 
         if is_wrong.any():

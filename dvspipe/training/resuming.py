@@ -200,7 +200,10 @@ def describe_changes(differences: Sequence[Difference]) -> str:
 def load_initial_weights(
     init: Checkpoint, classifier: ClassifierConfig, network: Network, *, name: str
 ) -> ClassifierConfig:
-    """Load the weights of a checkpoint into a network; without the last linear layer if the classes differ."""
+    """Load the weights of a checkpoint into `network`, in place; return `classifier` as trained on the data of both.
+
+    The last linear layer is not loaded if the classes differ.
+    """
     before, trained, _ = init
     there = _dump_shared(before)
     here = _dump_shared(classifier)
