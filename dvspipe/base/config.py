@@ -696,22 +696,36 @@ def _match_words(name: str, lasts: Mapping[str, str]) -> list[str]:
 def _build_error(model: type[BaseModel], error: ValidationError, where: str) -> ConfigError:
     """Create an error that lists pydantic's messages by setting; at most `MAX_EXPLAINED` of them."""
     errors = error.errors(include_url=False)
-    messages: dict[str, list[str]] = {}  # start of a sentence: messages, one for each member of a union
-    for mistake in errors[:MAX_EXPLAINED]:
-        key = _locate(model, mistake["loc"])
-        value = mistake["input"]
-        if mistake["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-            messages[_explain_unknown(model, key, mistake)] = []
-        elif mistake["type"] == "union_tag_invalid":
-            messages[_explain_kind(model, key, mistake)] = []
-        else:
-            begin = key if isinstance(value, Mapping) else f"{key} = {_format_input(value)}"
-            messages.setdefault(begin, []).append(_explain_group(model, key, mistake) or explain_value(mistake))
-
-    sentences = [": ".join(filter(None, (begin, ", or ".join(messages[begin])))) for begin in messages]
+    sentences = join_mistakes(_explain(model, mistake) for mistake in errors[:MAX_EXPLAINED])
     if len(errors) > MAX_EXPLAINED:
         sentences.append(f"and {len(errors) - MAX_EXPLAINED:,} more mistakes")
     return ConfigError(f"{where}: {'; '.join(sentences)}")
+
+
+def _explain(model: type[BaseModel], mistake: ErrorDetails) -> tuple[str, str]:
+    """Return the start of a sentence about a mistake, such as the setting and its value, and the rest of it."""
+    key = _locate(model, mistake["loc"])
+    value = mistake["input"]
+    if mistake["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        return _explain_unknown(model, key, mistake), ""
+    if mistake["type"] == "union_tag_invalid":
+        return _explain_kind(model, key, mistake), ""
+
+    begin = key if isinstance(value, Mapping) else f"{key} = {_format_input(value)}"
+    return begin, _explain_group(model, key, mistake) or explain_value(mistake)
+
+
+def join_mistakes(mistakes: Iterable[tuple[str, str]]) -> list[str]:
+    """Return a sentence per beginning; a value that may have several types has a mistake for each of them.
+
+    Example:
+        >>> join_mistakes([("a = x", "not a number"), ("b", ""), ("a = x", "not a size")])
+        ['a = x: not a number, or not a size', 'b']
+    """
+    rests: dict[str, list[str]] = {}
+    for begin, rest in mistakes:
+        rests.setdefault(begin, []).append(rest)
+    return [": ".join(filter(None, (begin, ", or ".join(filter(None, rests[begin]))))) for begin in rests]
 
 
 def _explain_group(model: type[BaseModel], key: str, error: ErrorDetails) -> str:
