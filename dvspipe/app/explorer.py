@@ -28,7 +28,7 @@ from ..events.filters import FilterCounts, count_pixels, find_hot_pixels
 from ..formats import Recording, open_recording
 from ..formats.source import Extent
 from ..parallel import Progress
-from ..recordings.checking import CheckReport, check
+from ..recordings.checking import CheckReport
 from ..recordings.conversion import convert_recording
 from ..recordings.editing import FilteredPart, select_part
 from ..report import (
@@ -44,6 +44,7 @@ from ..report.painter import Box, EventPainter, make_palette, write_picture
 from ..report.players import describe_colours
 from ..report.regions import write_region
 from ..report.style import EVENT_PALETTES
+from ..verbs.inspection import check
 from .examples import EVENTS
 from .shared import (
     CHART_GREY,

@@ -18,9 +18,9 @@ import gradio as gr
 from ..base.errors import ConfigError
 from ..formats import read
 from ..parallel import Progress
-from ..recordings.comparison import compare
 from ..recordings.conversion import convert_video
 from ..report import PreviewColours, write_comparison_page, write_player_page
+from ..verbs.inspection import compare
 from .examples import FILM, THREADS
 from .shared import (
     COLOURS,

@@ -719,17 +719,26 @@ def _match_words(name: str, lasts: Mapping[str, str]) -> list[str]:
 def _build_error(model: type[BaseModel], error: ValidationError, where: str) -> ConfigError:
     """Create an error that lists pydantic's messages by setting; at most `MAX_EXPLAINED` of them."""
     errors = error.errors(include_url=False)
-    reasons: dict[str, list[str]] = {}  # by subject; one for each type of a union
-    for mistake in errors[:MAX_EXPLAINED]:
-        subject, reason = _explain(model, mistake)
+    sentences = join_mistakes(_explain(model, mistake) for mistake in errors[:MAX_EXPLAINED])
+    if len(errors) > MAX_EXPLAINED:
+        sentences.append(f"and {len(errors) - MAX_EXPLAINED:,} more mistakes")
+    return ConfigError(f"{where}: {'; '.join(sentences)}")
+
+
+def join_mistakes(mistakes: Iterable[tuple[str, str | None]]) -> list[str]:
+    """Return a sentence per subject; a value that may have several types has a mistake for each of them.
+
+    Example:
+        >>> join_mistakes([("a = x", "not a number"), ("b", None), ("a = x", "not a size")])
+        ['a = x: not a number, or not a size', 'b']
+    """
+    reasons: dict[str, list[str]] = {}
+    for subject, reason in mistakes:
         known = reasons.setdefault(subject, [])
         if reason is not None:
             known.append(reason)
 
-    sentences = [f"{subject}: {', or '.join(listed)}" if listed else subject for subject, listed in reasons.items()]
-    if len(errors) > MAX_EXPLAINED:
-        sentences.append(f"and {len(errors) - MAX_EXPLAINED:,} more mistakes")
-    return ConfigError(f"{where}: {'; '.join(sentences)}")
+    return [f"{subject}: {', or '.join(listed)}" if listed else subject for subject, listed in reasons.items()]
 
 
 def _explain(model: type[BaseModel], error: ErrorDetails) -> tuple[str, str | None]:

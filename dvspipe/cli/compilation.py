@@ -16,13 +16,12 @@ from ..formats import read, write, written_suffixes
 from ..formats.rosbag_writer import BAG_SUFFIX
 from ..formats.stream_words import STREAM_FORMATS
 from ..parallel import Progress, ignore_progress
-from ..recordings.checking import check
-from ..recordings.comparison import compare
 from ..recordings.config import ConvertConfig
 from ..recordings.conversion import convert_video
 from ..simulator import simulate
 from ..simulator.config import SimulatorConfig, list_presets, read_preset
 from ..simulator.upsampling import QUARTER_FROM_PX
+from ..verbs.inspection import check, compare
 from ..video.frames import Frame
 from ..video.opencv import cv2
 from ..video.writing import write_video

@@ -16,11 +16,7 @@ from rich.text import Text
 from ..base.errors import DvspipeError
 from ..base.files import claim_output, require_suffix
 from ..formats import info as verb_info
-from ..parallel import map_items
-from ..recordings.checking import CheckOptions, check_many
-from ..recordings.checking import check as verb_check
-from ..recordings.comparison import compare as verb_compare
-from ..recordings.conversion import find_recordings
+from ..verbs import inspection
 from .activity import show_share
 from .commands import takes
 from .options import (
@@ -53,8 +49,10 @@ if TYPE_CHECKING:
 Value = TypeVar("Value")
 
 
-@takes(verb_info, without=("path",))
+@takes(verb_info, without=("recording",))
 def info(recordings: RecordingFiles, *, as_json: AsJson = False, **given: Any) -> None:
+    from ..parallel import map_items
+
     with progress() as show:
 
         def describe_one(file: Path, _: Progress) -> RecordingInfo:
@@ -139,7 +137,7 @@ def _list_values(name: str, value: object) -> Iterator[tuple[str, str]]:
         yield name, json.dumps(value) if isinstance(value, list) else str(value)
 
 
-@takes(verb_check, without=("path",))
+@takes(inspection.check, without=("recording",))
 def check(
     recordings: Annotated[list[Path], Parameter(help="Recordings, folders of recordings, or - for standard input.")],
     *,
@@ -149,6 +147,9 @@ def check(
     as_json: AsJson = False,
     **given: Any,
 ) -> None:
+    from ..recordings.checking import CheckOptions, check_many
+    from ..recordings.conversion import find_recordings
+
     options = CheckOptions(**given)
     workers = choose_engine(jobs, engine)
     share = parse_shard(shard)
@@ -182,7 +183,7 @@ def check(
         fail(f"{wrong:,} of {len(files):,} recordings are wrong{unread}", code)
 
 
-@takes(verb_compare)
+@takes(inspection.compare)
 def compare(
     a: Path,
     b: Path,
@@ -199,7 +200,7 @@ def compare(
         claim_output(out, overwrite=overwrite)
 
     with progress() as show:
-        compared = verb_compare(a, b, **given, progress=partial(show, "comparison"))
+        compared = inspection.compare(a, b, **given, progress=partial(show, "comparison"))
 
     if as_json:
         sys.stdout.write(json.dumps(compared.to_record(), allow_nan=False) + "\n")

@@ -10,10 +10,8 @@ from .hints import RecordingLike as RecordingLike
 from .recordings import FORMATS as FORMATS
 from .recordings import SYNTHETIC_GESTURES as SYNTHETIC_GESTURES
 from .recordings import Recording as Recording
-from .recordings import RecordingInfo as RecordingInfo
 from .recordings import as_events as as_events
 from .recordings import create_writer as create_writer
-from .recordings import info as info
 from .recordings import is_recording_folder as is_recording_folder
 from .recordings import iterate as iterate
 from .recordings import open_recording as open_recording
@@ -22,6 +20,8 @@ from .recordings import recognise as recognise
 from .recordings import write as write
 from .recordings import written_suffixes as written_suffixes
 from .standard import STANDARD as STANDARD
+from .summary import RecordingInfo as RecordingInfo
+from .summary import info as info
 from .text import is_unrelated_text as is_unrelated_text
 from .writers import Compression as Compression
 from .writers import WriteOptions as WriteOptions

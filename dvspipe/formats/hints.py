@@ -12,6 +12,8 @@ from ..base.config import Settings
 from ..base.errors import FormatError, Remedy
 from ..events import Events, SensorSize
 
+SensorSource = Literal["file", "given", "guessed"]
+"""Where the sensor size of a recording comes from."""
 TimeUnit = Literal["s", "ms", "us", "ns"]
 UNIT_EXPONENTS: dict[TimeUnit, int] = {"s": 6, "ms": 3, "us": 0, "ns": -3}
 """Exponent e per unit: time in microseconds = stored time * 10^e."""

@@ -1,8 +1,8 @@
 """Read, stream, summarise and write recordings of any format.
 
 `FORMATS` is the table of all formats. `recognise` finds the format of a file, and its `Source` decodes it in chunks
-without checks; a `Recording` is an opened source whose events are checked. `read`, `iterate`, `info` and `write` are
-the functions for users.
+without checks; a `Recording` is an opened source whose events are checked. `read`, `iterate` and `write` are the
+functions for users.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,7 +45,7 @@ from .dat import DAT
 from .event_stream import EVENT_STREAM
 from .evt import EVT2, EVT3, EVT21
 from .hdf5 import HDF5, is_unfinished
-from .hints import NO_HINTS, Hints, HintsLike, RecordingLike
+from .hints import NO_HINTS, Hints, HintsLike, RecordingLike, SensorSource
 from .numpy_file import NUMPY
 from .rosbag import ROSBAG, is_ros2_folder
 from .source import HEAD_BYTES, Extent, Format, Source, StoredColumns, open_binary
@@ -55,7 +55,6 @@ from .writers import Compression, Encoder, WriteOptions, Writer, has_suffix, unw
 
 log = logging.getLogger(__name__)
 
-SensorSource = Literal["file", "given", "guessed"]
 IN_MEMORY = "memory"
 """Name of the format of events in memory."""
 
@@ -83,7 +82,6 @@ LARGEST_SENSOR = SensorSize(width=MAX_SIDE_PX, height=MAX_SIDE_PX)
 
 SYNTHETIC_GESTURES = "synthetic gestures"
 """Source attribute of files with events of rendered people."""
-MAX_COUNTED_EVENTS = 10_000_000  # up to here, `info` counts polarities; this takes less than a second
 
 VIDEO_MARKS = (
     (4, b"ftyp"),  # MP4, MOV
@@ -278,39 +276,6 @@ class Recording(Brief):
             outside = span.explain_outside(first_us, last_us) if first_us or last_us else ""
             if outside:
                 log.warning("%s: %s; %s", self.path, outside, IN_SECONDS)
-
-
-@dataclass(frozen=True, repr=False)
-class RecordingInfo(Brief):
-    """Summary of a recording.
-
-    Args:
-        file: Path.
-        format: Name of the file format.
-        width: Sensor columns.
-        height: Sensor rows.
-        sensor_source: `file`, `given` or `guessed`.
-        events: Number of events.
-        t_first_us: Time of the first event in microseconds; None if there are no events.
-        t_last_us: Time of the last event in microseconds; None if there are no events.
-        duration_us: Time from the first to the last event in microseconds.
-        on_fraction: Fraction of ON events; None if there are no events, or they were not read.
-        rate_hz: Events per second; None if the duration is 0.
-        attributes: Settings and comments stored in the file.
-    """
-
-    file: str
-    format: str
-    width: int
-    height: int
-    sensor_source: SensorSource
-    events: int
-    t_first_us: int | None
-    t_last_us: int | None
-    duration_us: int
-    on_fraction: float | None
-    rate_hz: float | None
-    attributes: dict[str, Any]
 
 
 @checked
@@ -647,57 +612,6 @@ def _pair_labels(
 
         yield part, pending[: len(part)]
         pending = pending[len(part) :]
-
-
-@checked
-def info(
-    path: RecordingLike,
-    *,
-    sensor: SensorSizeLike | None = None,
-    hints: HintsLike = NO_HINTS,
-    read_all: bool = False,
-    progress: Progress | None = None,
-) -> RecordingInfo:
-    """Summarise a recording; errors as in `open_recording` and `Recording.chunks`.
-
-    Args:
-        path: File, or `-` for standard input; also events in memory.
-        sensor: Sensor size, for files that do not store it. None: the smallest known sensor that contains all events.
-        hints: Other missing metadata; see `open_recording`.
-        read_all: Read and check all events, even if their number and times are known without decoding. Otherwise, the
-            fraction of ON events of such a file with more than 10 million events is unknown.
-        progress: Called with the amount read and the total while events are read.
-    """
-    recording = open_recording(path, sensor=sensor, hints=hints)
-    extent = None if read_all else recording.extent()
-    if extent and (extent.last_us or 0) < (extent.first_us or 0):  # unsorted; reading all events reports where
-        extent = None
-
-    # Counting polarities means decoding: a file that knows its extent is decoded only if this is fast.
-    on: int | None = None
-    if extent:
-        count, first_us, last_us = extent
-        if count <= MAX_COUNTED_EVENTS:
-            with suppress(FileError):  # raised again when the events are read
-                on = count_events(recording.chunks()).on
-    else:
-        count, on, first_us, last_us = count_events(recording.chunks(progress=progress))
-
-    duration_us = 0 if first_us is None or last_us is None else last_us - first_us
-    return RecordingInfo(
-        file=str(recording.path if isinstance(path, Events) else path),
-        format=recording.format,
-        width=recording.sensor.width,
-        height=recording.sensor.height,
-        sensor_source=recording.sensor_source,
-        events=count,
-        t_first_us=first_us,
-        t_last_us=last_us,
-        duration_us=duration_us,
-        on_fraction=on / count if count and on is not None else None,
-        rate_hz=count / duration_us * 1e6 if duration_us else None,
-        attributes=recording.attributes,
-    )
 
 
 def _join(columns: list[NDArray[Any]]) -> NDArray[Any]:

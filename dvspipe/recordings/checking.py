@@ -9,31 +9,29 @@ the counts at the end.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, TypedDict, Unpack
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 
-from ..base.arguments import checked
-from ..base.config import Settings, as_settings
+from ..base.config import Settings
 from ..base.errors import Brief, CorruptionError, EventError, FormatError, Remedy
 from ..base.kernels import njit
-from ..events import SensorSize, SensorSizeLike
+from ..events import SensorSize
 from ..events.filters import HOT_PIXEL_FACTOR, NEVER_US, check_pixels, find_hot_pixels
-from ..formats.hints import NO_HINTS, GivenSensor, Hints, HintsLike, RecordingLike
+from ..formats.hints import NO_HINTS, GivenSensor, Hints, RecordingLike, SensorSource
 from ..formats.recordings import (
     KNOWN_SENSORS,
-    SensorSource,
     name_recording,
     open_source,
     smallest_sensor,
 )
 from ..formats.source import StoredColumns
 from ..parallel import Engine, Outcome, Processes, Progress, map_items
+from .config import CheckSettings
 
 Kind = Literal[
     "corruption",
@@ -53,20 +51,6 @@ USUAL_STEPS = 0.99  # fraction of steps between successive distinct times; longe
 GAP_OCTAVES = 4  # the longest of 10 million Poisson intervals is 3.5 times the 99th percentile
 MIN_GAP_OCTAVE = 14  # 16 ms
 MIN_FOR_ONE_POLARITY = 20  # events; with equally likely polarities, 1 in 500,000 such recordings has only one
-
-
-class CheckSettings(Settings):
-    """Thresholds of odd findings."""
-
-    gap_us: int | None = Field(default=None, ge=1)
-    """Maximum time without events that is not a gap, in microseconds. Default: 2^14 us, or 16 times the power of two
-    that bounds 99 % of the steps between successive distinct times, whichever is longer."""
-
-
-class CheckKeywords(TypedDict, total=False):
-    """Settings of `CheckSettings` by name."""
-
-    gap_us: int | None
 
 
 @dataclass(frozen=True)
@@ -148,8 +132,8 @@ class CheckOptions(Settings):
     """Thresholds of odd findings."""
 
     def check(self, path: Path, progress: Progress) -> CheckReport:
-        """Check a recording with these options; see `check`."""
-        return check(path, sensor=self.sensor, hints=self.hints, settings=self.settings, progress=progress)
+        """Check a recording with these options."""
+        return check_recording(path, self, progress)
 
 
 def check_many(
@@ -163,43 +147,13 @@ def check_many(
     return map_items(options.check, paths, engine=engine, ordered=True, progress=progress)
 
 
-@checked
-def check(
-    path: RecordingLike,
-    *,
-    sensor: SensorSizeLike | None = None,
-    hints: HintsLike = NO_HINTS,
-    settings: CheckSettings | Mapping[str, object] | None = None,
-    progress: Progress | None = None,
-    **named: Unpack[CheckKeywords],
+def check_recording(
+    path: RecordingLike, options: CheckOptions = CheckOptions(), progress: Progress | None = None
 ) -> CheckReport:
-    """Find errors and oddities of a recording, in one pass and in bounded memory.
-
-    Args:
-        path: Recording of any format; also events in memory.
-        sensor: Sensor size, for files that do not store it. None: the smallest known sensor that contains all events;
-            then only events outside the largest known sensor are out of range.
-        hints: Other missing metadata: chip, columns, time unit, topic.
-        settings: Thresholds of odd findings; also a mapping.
-        progress: Called with the amount read and the total, in events, bytes or other units.
-        named: Settings of `CheckSettings` by name.
-
-    Raises:
-        FileError: If the file does not exist or cannot be read.
-        FormatError: If the format is unknown, or the file cannot be opened.
-        EventError: If `sensor` differs from the sensor in the file, or the sensor has more than MAX_PIXELS pixels.
-
-    Example:
-        >>> from dvspipe import Events
-        >>> report = check(Events([0, 10, 60_010], [3, 4, 4], [1, 1, 6], [1, 0, 1], "12x7"), gap_us=50_000)
-        >>> [(finding.kind, finding.count) for finding in report.findings]
-        [('gaps', 1)]
-    """
-    settings = as_settings(CheckSettings, settings, named, check)
-    given_sensor = None if sensor is None else SensorSize.of(sensor)
-
+    """Check a recording; see `dvspipe.check`."""
+    given_sensor = options.sensor
     file = name_recording(path)
-    format_name, source = open_source(path, given_sensor, hints)
+    format_name, source = open_source(path, given_sensor, options.hints)
     size = source.sensor or given_sensor
     if size:
         try:
@@ -214,7 +168,7 @@ def check(
         sensor_source = "given"
 
     # A corrupted recording has statistics, too: of the events before the corruption.
-    tally = _Statistics(size, settings)
+    tally = _Statistics(size, options.settings)
     corruption = []
     try:
         for columns in source.chunks(progress):

@@ -11,22 +11,20 @@ both recordings once, in time order or address by address.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
-from typing import Any, ClassVar, NamedTuple, TypedDict, Unpack
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 
-from ..base.arguments import checked
-from ..base.config import Settings, as_settings
+from ..base.config import Settings
 from ..base.errors import Brief, EventError
 from ..base.kernels import njit
-from ..events import Events, SensorSize, SensorSizeLike, concatenate
+from ..events import Events, SensorSize, concatenate
 from ..events.correlation import correlate
-from ..formats import NO_HINTS, HintsLike, RecordingLike, open_recording
+from ..formats import Recording
 from ..parallel import NamedStep, Progress, ignore_progress
+from .config import CompareSettings
 from .editing import find_common_sensor
 
 BLUR_PX = 5  # side of the box filter, as for the published figures of real DAVIS recordings
@@ -40,19 +38,6 @@ MAX_BINS = 10_000_000  # 80 MB of counts; a longer span means that the recording
 BIN_US = 10_000  # bin of the rate curves
 VOXEL_US = 10_000  # a voxel spans this time, one pixel and one polarity
 REACH_US = 50_000  # maximum distance of a nearest event
-
-
-class CompareSettings(Settings):
-    """Settings of a comparison."""
-
-    window_us: int = Field(default=40_000, ge=1)
-    """Window length for correlating signed count maps, in microseconds; default: a frame interval at 25 fps."""
-
-
-class CompareKeywords(TypedDict, total=False):
-    """Settings of `CompareSettings` by name."""
-
-    window_us: int
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -232,53 +217,21 @@ class Comparison(Brief):
         return record | {"interval_edges_us": self.interval_edges_us.tolist()}
 
 
-@checked
-def compare(
-    a: RecordingLike,
-    b: RecordingLike,
-    settings: CompareSettings | Mapping[str, object] | None = None,
-    *,
-    sensor: SensorSizeLike | None = None,
-    hints: HintsLike = NO_HINTS,
-    progress: Progress = ignore_progress,
-    **named: Unpack[CompareKeywords],
+def compare_recordings(
+    a: Recording, b: Recording, settings: CompareSettings = CompareSettings(), progress: Progress = ignore_progress
 ) -> Comparison:
-    """Compare two recordings of the same scene: event rates, event counts per pixel, and event times.
-
-    Args:
-        a: Reference recording, such as a real one; may be empty.
-        b: Recording to compare with it, such as a simulated one, with the same sensor size and clock; may be empty.
-        settings: Length of windows; also a mapping.
-        sensor: Sensor size, for recordings that do not store it.
-        hints: Other metadata that the recordings do not store.
-        progress: Called with the amount done, reading and comparing, and the total.
-        named: Settings of `CompareSettings` by name.
-
-    Raises:
-        EventError: If the sensors differ in size or have more than 2^23 pixels, or the recordings are so far apart in
-            time that they cannot share a clock.
-
-    Example:
-        >>> a = Events([0, 1000], [3, 3], [1, 1], [True, False], "12x7")
-        >>> b = Events([20, 1020], [3, 3], [1, 1], [True, False], "12x7")
-        >>> comparison = compare(a, b)
-        >>> comparison.ratios.events, comparison.voxels.f1, comparison.nearest_to_a.median_us
-        (1.0, 1.0, 20.0)
-    """
-    chosen = as_settings(CompareSettings, settings, named, compare)
-    recording_a = open_recording(a, sensor=sensor, hints=hints)
-    recording_b = open_recording(b, sensor=sensor, hints=hints)
-    size = find_common_sensor([recording_a, recording_b])
+    """Compare two open recordings; see `dvspipe.compare`."""
+    size = find_common_sensor([a, b])
     if size.width * size.height > MAX_COMPARED_PIXELS:
-        raise EventError(f"{recording_a.path}: sensor {size} is too large (expected {MAX_COMPARED_PIXELS:,} pixels)")
+        raise EventError(f"{a.path}: sensor {size} is too large (expected {MAX_COMPARED_PIXELS:,} pixels)")
 
     # Two steps read the recordings, the third one compares them window by window.
-    reading_a = NamedStep(progress, str(recording_a.path), number=0, steps=3)
-    reading_b = NamedStep(progress, str(recording_b.path), number=1, steps=3)
+    reading_a = NamedStep(progress, str(a.path), number=0, steps=3)
+    reading_b = NamedStep(progress, str(b.path), number=1, steps=3)
     comparing = NamedStep(progress, "windows", number=2, steps=3)
-    events_a = concatenate(recording_a.chunks(progress=reading_a), size)
-    events_b = concatenate(recording_b.chunks(progress=reading_b), size)
-    return _compare(events_a, events_b, chosen, comparing)
+    events_a = concatenate(a.chunks(progress=reading_a), size)
+    events_b = concatenate(b.chunks(progress=reading_b), size)
+    return _compare(events_a, events_b, settings, comparing)
 
 
 def _compare(a: Events, b: Events, settings: CompareSettings, progress: Progress) -> Comparison:

@@ -1,9 +1,9 @@
-"""Settings of conversions: from videos to events, and from one event format to another."""
+"""Settings of conversions, from videos to events and from one event format to another; of checks and comparisons."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, TypedDict
 
 from pydantic import Field
 
@@ -127,3 +127,30 @@ class ConversionKeywords(VideoKeywords, SimulatorKeywords, total=False):
     compression: Compression
     sort: bool
     salvage: bool
+
+
+class CheckSettings(Settings):
+    """Thresholds of odd findings."""
+
+    gap_us: int | None = Field(default=None, ge=1)
+    """Maximum time without events that is not a gap, in microseconds. Default: 2^14 us, or 16 times the power of two
+    that bounds 99 % of the steps between successive distinct times, whichever is longer."""
+
+
+class CheckKeywords(TypedDict, total=False):
+    """Settings of `CheckSettings` by name."""
+
+    gap_us: int | None
+
+
+class CompareSettings(Settings):
+    """Settings of a comparison."""
+
+    window_us: int = Field(default=40_000, ge=1)
+    """Window length for correlating signed count maps, in microseconds; default: a frame interval at 25 fps."""
+
+
+class CompareKeywords(TypedDict, total=False):
+    """Settings of `CompareSettings` by name."""
+
+    window_us: int

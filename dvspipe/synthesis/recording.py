@@ -8,7 +8,6 @@ from dataclasses import KW_ONLY, asdict, dataclass, replace
 from functools import cache
 from itertools import islice, product
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +22,7 @@ from ..pose import TRACK_READERS
 from ..simulator import EventSimulator, SimulatorConfig, SimulatorState
 from ..video.frames import Frame
 from ..video.writing import write_video
+from .config import CameraKind
 from .filmed import SETTINGS_NAME, FilmedGestures
 from .gestures import (
     CLIP_US,
@@ -276,9 +276,6 @@ class GesturesRecord(SynthesisRecord):
     """Version of the rendering."""
     tracks: str | None = None
     """Digest of the tracks of real people; None: no tracks."""
-
-
-CameraKind = Literal["dvs", "webcam", "both"]
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ from dvspipe.base.errors import CorruptionError, DvspipeError
 from dvspipe.events import Events, concatenate
 from dvspipe.events.filters import MAX_PIXELS
 from dvspipe.formats import info, open_recording, read
-from dvspipe.recordings.checking import check
+from dvspipe.verbs.inspection import check
 
 LIMIT_S = 10
 MAX_MB = 300

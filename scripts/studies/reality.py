@@ -13,9 +13,9 @@ from pathlib import Path
 from dvspipe.base.config import build
 from dvspipe.events import Events, concatenate
 from dvspipe.formats import read, read_frames
-from dvspipe.recordings.comparison import compare
 from dvspipe.report import Metric, describe_comparison
 from dvspipe.simulator import SimulatorConfig, calibrate_frames, simulate
+from dvspipe.verbs.inspection import compare
 from dvspipe.video.frames import Frame
 
 Half = tuple[list[Frame], Events]

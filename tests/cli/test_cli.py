@@ -293,7 +293,7 @@ def test_info_prints_facts_and_settings_that_differ_from_the_defaults(tmp_path: 
 
 
 def test_info_says_how_to_count_polarities_of_large_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dvspipe.formats.recordings.MAX_COUNTED_EVENTS", 100)
+    monkeypatch.setattr("dvspipe.formats.summary.MAX_COUNTED_EVENTS", 100)
     write(tmp_path / "a.h5", random_events(0, 500))
     assert "--read-all" in dvspipe("info", "a.h5", cwd=tmp_path).stdout
     assert "% ON" in dvspipe("info", "a.h5", "--read-all", cwd=tmp_path).stdout

@@ -157,7 +157,9 @@ def test_fragile_dependencies_have_an_upper_bound(name: str) -> None:
     assert any(each.operator == "<" for each in found.specifier)
 
 
-@pytest.mark.parametrize("command", ["cut", "convert", "infer", "train", "live", "view"])
+@pytest.mark.parametrize(
+    "command", ["cut", "convert", "info", "check", "compare", "infer", "train", "live", "learn", "view"]
+)
 def test_help_loads_neither_kernels_nor_decoders(command: str, tmp_path: Path) -> None:
     loaded = modules_after(command, "--help", folder=tmp_path)
     assert loaded & {"numpy", "cyclopts"}

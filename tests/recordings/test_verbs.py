@@ -15,12 +15,11 @@ from dvspipe.events.filter_config import FilterConfig
 from dvspipe.events.filters import count_pixels, find_hot_pixels
 from dvspipe.formats import info, read, write
 from dvspipe.parallel import Processes
-from dvspipe.recordings.checking import CheckSettings, check
-from dvspipe.recordings.comparison import CompareSettings, compare
-from dvspipe.recordings.config import ConversionSettings
+from dvspipe.recordings.config import CheckSettings, CompareSettings, ConversionSettings
 from dvspipe.recordings.conversion import ConversionTask, convert_many, events_from_video
 from dvspipe.verbs.conversion import convert
 from dvspipe.verbs.editing import cut, filter, merge  # noqa: A004
+from dvspipe.verbs.inspection import check, compare
 from dvspipe.video.frames import frames_from_arrays
 from dvspipe.video.writing import write_video
 
