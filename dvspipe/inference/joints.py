@@ -33,7 +33,7 @@ JOINT_WINDOW_US = JOINT_STEPS * JOINT_STEP_US
 JOINT_HOP_US = 360_000
 MAX_AWAY_US = 350_000  # maximum distance between a step and the nearest picture with a person
 MIN_KNOWN = 0.7  # minimum share of steps with such a picture in a window
-JOINT_LOOKS = TrackSettings(max_fps=12.5, still_fps=4)  # joints are interpolated between looks
+JOINT_LOOKS = TrackSettings(max_fps=10, still_fps=4)  # 41 films get the class that 20 looks per second give
 POSITIONS = 21  # 3 coordinates each: elbow, wrist and hand of both arms, and left wrist relative to right wrist
 CURVES = POSITIONS + 4  # positions, and the confidence of elbows and wrists
 TYPICAL_STEP = 0.25  # typical movement per step in arm lengths, to scale velocities

@@ -27,6 +27,7 @@ from .track import PRESENT, Track, find_runs, shows_shoulders
 
 SEARCH_EVERY_US = 500_000  # while no person is found; a search costs as much as about 16 pictures
 MAX_SEARCH_EVERY_US = 5_000_000  # after a long time without a person
+STEADY_US = 1_000_000  # a person who is followed for so long is searched for at once if lost
 SEARCH_GROWTH = 0.5  # time to the next search, relative to the time without a person
 SEARCH_SIDES = ((1.05, max), (1.0, min), (0.6, min))  # relative to the longer or shorter side of the picture
 SEARCH_STEP = 0.5  # maximum distance between the centres of squares, relative to their side
@@ -249,8 +250,9 @@ class _Tracker:
         self._people = 0
         self._looked_us: int | None = None
         self._cells: Floats | None = None  # last picture, if still ones are left out
-        self._missing_us: int | None = None  # first search without shoulders
+        self._missing_us: int | None = None  # first search without shoulders, until a person is steadily seen
         self._search_us = 0  # time of the next search
+        self._found_us = 0  # last search
 
     def is_due(self, t_us: int, picture: NDArray[np.uint8]) -> bool:
         """Return whether to process the next picture: rarely, if nothing moves around the person."""
@@ -281,11 +283,11 @@ class _Tracker:
             seen = self._look(picture, self._square)
             if seen.presence >= PRESENT:
                 self._square = seen.square
-                if shows_shoulders(seen.confidence):
+                if shows_shoulders(seen.confidence) and t_us - self._found_us >= STEADY_US:
                     self._missing_us = None
                 return _Detection(seen, seen.presence, self._people)
 
-            # Lost: search at once, in this picture, unless it was a pattern that looks like a person.
+            # Lost: search at once, in this picture, unless it was a pattern or a person who is hard to see.
             self._square = None
             self._search_us = t_us if self._missing_us is None else self._search_us
             lost = seen.presence
@@ -296,10 +298,10 @@ class _Tracker:
 
         people = find_people(picture, self._look)
         self._people = count_people(people)
-        if people and shows_shoulders(people[0].confidence):
-            self._missing_us = None
-        else:
-            self._missing_us = t_us if self._missing_us is None else self._missing_us
+        self._found_us = t_us
+        if self._missing_us is None and not (people and shows_shoulders(people[0].confidence)):
+            self._missing_us = t_us
+        if self._missing_us is not None:
             wait_us = round(SEARCH_GROWTH * (t_us - self._missing_us))
             self._search_us = t_us + min(max(wait_us, SEARCH_EVERY_US), MAX_SEARCH_EVERY_US)
 
