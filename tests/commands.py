@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from dvspipe.base.interrupts import SIGNALS
 from dvspipe.cli.app import main
-from dvspipe.cli.interrupts import SIGNALS, Interrupt
+from dvspipe.cli.interrupts import Interrupt
 from dvspipe.cli.screen import screen
 
 

@@ -74,9 +74,12 @@ def _name_of(error: MissingArgumentError) -> str:
     return names[0] if names else error.argument.field_info.name.upper()
 
 
-def _explain_setting(error: ErrorDetails) -> tuple[str, str]:
-    """Return the option of a wrong setting with its value, and what is wrong with it."""
+def _explain_setting(error: ErrorDetails) -> tuple[str, str | None]:
+    """Return the option of a wrong setting with its value, and what is wrong with it; or one complete sentence."""
     # The place of a value of several types ends in the name of a type, such as `int` or `literal['off','auto']`.
     names = [str(part) for part in error["loc"] if str(part).isidentifier() and part not in TYPE_NAMES]
-    option = f"--{'.'.join(names).replace('_', '-')} {shorten(str(error['input']))}" if names else ""
+    if not names:
+        return explain_value(error), None
+
+    option = f"--{'.'.join(names).replace('_', '-')} {shorten(str(error['input']))}"
     return option, explain_value(error)

@@ -1,4 +1,4 @@
-"""Train and evaluate the joint network of `infer --pose`.
+"""Train and evaluate the joint network of `infer`.
 
     python scripts/studies/joints.py events RECORDINGS CHECKPOINT_1 CHECKPOINT_2 --out events.npz
     python scripts/studies/joints.py folds SKELETONS FILMS events.npz

@@ -101,7 +101,7 @@ def test_settings_without_a_config_change_the_data_set_of_the_run(tmp_path: Path
     RunFolder(tmp_path).config.write_text("seed: 5\ndata: {kind: nmnist, root: A}\n")
     source, config = find_data(str(tmp_path), "data.root=B", ["data.validation=0.2"])
     assert source == str(RunFolder(tmp_path).config)
-    assert config == TrainConfig(seed=5, data={"kind": "nmnist", "root": "B", "validation": 0.2})
+    assert config == TrainConfig.model_validate({"seed": 5, "data": {"kind": "nmnist", "root": "B", "validation": 0.2}})
     assert find_data(str(tmp_path), "data.root=B", None)[1] != find_data(str(tmp_path), None, None)[1]
 
 
