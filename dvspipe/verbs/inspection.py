@@ -245,6 +245,7 @@ def compare(
             time that they cannot share a clock.
 
     Example:
+        >>> from dvspipe import Events
         >>> a = Events([0, 1000], [3, 3], [1, 1], [True, False], "12x7")
         >>> b = Events([20, 1020], [3, 3], [1, 1], [True, False], "12x7")
         >>> comparison = compare(a, b)
