@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import re
+import textwrap
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -63,6 +64,7 @@ DATASET_PATTERNS = (
 )
 MIN_GROUPS = 3
 MAX_SHOWN_LETTERS = 100  # characters of a group of settings in a `repr`
+COMMENT_WIDTH = 79  # characters of a line of YAML: a terminal has 80
 LISTED = 3  # unusable recordings, or smallest and largest sensors, listed in a message
 SAME_SENSOR = 0.75  # minimum size ratio of equal sensors; sizes guessed from events are seldom smaller
 
@@ -91,12 +93,12 @@ class Choice:
         return f"Choice({listed}, {count_noun(len(self.warnings), 'warning')})"
 
     def to_yaml(self) -> str:
-        """Return the settings as YAML, with the reasons as comments."""
-        lines = []
+        """Return the settings as YAML that fits a terminal, with the reasons as comments."""
+        lines = list[str]()
         for key, value in self.settings.items():
-            if key in self.reasons:
-                lines += [f"# {reason}" for reason in self.reasons[key].splitlines()]
-            lines.append(yaml.safe_dump({key: value}, sort_keys=False, width=120).rstrip())
+            for reason in self.reasons.get(key, "").splitlines():
+                lines += textwrap.wrap(reason, COMMENT_WIDTH, initial_indent="# ", subsequent_indent="# ")
+            lines.append(yaml.safe_dump({key: value}, sort_keys=False, width=COMMENT_WIDTH).rstrip())
 
         return "\n".join(lines) + "\n"
 
