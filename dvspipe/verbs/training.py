@@ -180,8 +180,9 @@ def evaluate(
     Args:
         checkpoint: Run folder, checkpoint file, name of an included classifier, or hf://USER/NAME. In Python also a
             `Classifier`, or a network that returns [T, B, K] or [B, K] for all steps [T, B, C, H, W].
-        data: Folder of recordings, or the settings of a data set, also a mapping; or a data set. Its classes are the
-            classes of the classifier. A folder is framed as in training, unless its settings say otherwise.
+        data: Folder of recordings, or the settings of a data set, also a mapping; or a data set. It has
+            classes of the classifier, in any order. A folder is framed as in training, unless its settings say
+            otherwise.
         part: Part of the data set to evaluate. If the recordings are not from the run, the test part is all of them.
         seed: Seed of the split, used if the checkpoint is not in a run folder that stores one.
         batch: Recordings per batch.
@@ -193,7 +194,8 @@ def evaluate(
     Raises:
         CheckpointError: If the file is not a checkpoint.
         ConfigError: If the part does not exist, or the network is a module that is not trusted.
-        DataError: If the data set is not usable, has other classes or another sensor, or is not split as in the run.
+        DataError: If the data set is not usable, has a class that the classifier lacks or another sensor, or is not
+            split as in the run.
 
     Example:
         >>> evaluate("runs/train/mine", "recordings").accuracy  # doctest: +SKIP
