@@ -233,10 +233,14 @@ def read_text(source: str | Path, *, kind: str = "") -> str:
         ConfigError: If the file does not exist, cannot be read, is not text, or has more than 256 KiB.
     """
     path = Path(source)
+    is_folder = path.is_dir()
     if not path.is_file():
         path = configs_folder() / kind / f"{source}.yaml"
     if not path.is_file():
         names = ", ".join(shipped_configs(kind))
+        if is_folder:
+            raise ConfigError(f"{source}: not a configuration (found a folder, expected a YAML file or one of {names})")
+
         missing = "configuration" if kind else "folder or configuration"
         places = "a YAML file" if kind else "a folder of recordings, a YAML file"
         similar = difflib.get_close_matches(str(source).lower(), shipped_configs(kind), 1)

@@ -52,7 +52,7 @@ def train(
 
             - a folder of recordings: their settings are chosen (see `choose_settings`);
             - with `resume`, a folder of recordings: the settings are those of the run;
-            - settings, as a model or a mapping (see `TrainConfig.read`);
+            - settings, as a model or a mapping; `TrainConfig.read` reads them from a file;
             - a data set: missing parts are drawn from its training part.
         out: Run folder; created if missing. None: a new folder, runs/train/NAME.
         resume: Resume the run in the folder after its last complete epoch, or from its start if there is none. On a

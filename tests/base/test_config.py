@@ -201,6 +201,8 @@ def test_included_configurations_are_found_by_name() -> None:
 def test_missing_or_invalid_file_is_reported(tmp_path: Path) -> None:
     with raises(ConfigError, "gesture"):
         read_yaml("nowhere")
+    with raises(ConfigError, tmp_path, "folder", "YAML", "gesture"):
+        read_yaml(tmp_path)
     broken = tmp_path / "broken.yaml"
     broken.write_text("a: [1")
     with raises(ConfigError, "YAML"):
@@ -331,6 +333,8 @@ def test_own_setting_has_precedence_over_one_of_a_group() -> None:
         (lambda: Tree(3, 4), ("Tree", 3, 4, "seed=")),  # type: ignore[arg-type]
         (lambda: as_settings(TrainConfig, None, {"kind": "mlp"}), ("data.kind", "network.kind", "optimiser.kind")),
         (lambda: as_settings(TrainConfig, {"epoch": 3}), ("epoch", "optimiser.epochs")),
+        (lambda: TrainConfig.read({"epochs": 3}), ("TrainConfig.read", "source", "dict", "str", "Path")),  # type: ignore[arg-type]
+        (lambda: TrainConfig.read("nmnist", epochs=3), ("TrainConfig.read", "epochs", "settings")),  # type: ignore[call-arg]
     ],
 )
 def test_wrong_name_or_type_is_one_line(call: Any, facts: tuple[object, ...]) -> None:
