@@ -161,8 +161,10 @@ class _Form(NamedTuple):
     def _find_wrong_name(self, args: tuple[object, ...], kwargs: Mapping[str, object]) -> str:
         """Explain a name that is unknown or given twice, or too many values without names; empty: none of them."""
         if len(args) > len(self.positional) and not self.takes_more:
-            what = f"found {len(args)}, expected {', '.join(self.positional)}"
-            return f"too many arguments without names ({what})"
+            expected = ", ".join(self.positional)
+            if get_origin(self.annotations.get(expected)) is Sequence:  # the only argument: several values are one list
+                expected = f"a list of {expected}"
+            return f"too many arguments without names (found {len(args)}, expected {expected})"
 
         for name in kwargs:
             if name in self.positional[: len(args)]:
