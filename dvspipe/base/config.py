@@ -27,6 +27,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError, model_validator
 from pydantic_core import to_jsonable_python
 
+from .arguments import read_result_type
 from .errors import OF_COMMANDS, ConfigError, join_names, shorten, suggest_argument
 
 if TYPE_CHECKING:
@@ -580,7 +581,7 @@ def _check_arguments(
     """Check for misspelled arguments of a function that also takes settings by name.
 
     Raises:
-        ConfigError: If an unknown setting resembles an argument.
+        ConfigError: If an unknown name resembles a setting or an argument.
     """
     if function is None:
         return
@@ -588,12 +589,23 @@ def _check_arguments(
     parameters = signature(function).parameters
     arguments = [name for name, parameter in parameters.items() if parameter.kind is parameter.KEYWORD_ONLY]
     for name in named:
-        # `build` explains an unknown name that resembles a setting.
-        if name in _setting_types(model) or suggest_settings(model, name):
+        if name in _setting_types(model):
             continue
 
+        if suggested := suggest_settings(model, name):
+            similar = [_argument_name(model, path) for path in suggested]
+            raise ConfigError(f"{function.__name__}: unknown argument {name}, did you mean {join_names(similar)}?")
+
         if name in OF_COMMANDS or difflib.get_close_matches(name, arguments, 1, MIN_SIMILARITY):
-            raise ConfigError(f"{function.__name__}: unknown argument {name}, {suggest_argument(name, arguments)}")
+            suggestion = suggest_argument(name, arguments, read_result_type(function))
+            raise ConfigError(f"{function.__name__}: unknown argument {name}, {suggestion}")
+
+
+def _argument_name(model: type[Settings], path: str) -> str:
+    """Return the last part of the full name of a setting; the full name if other settings have the same last part."""
+    last = path.rpartition(".")[2]
+    owners = {name for name in _setting_names(model) if name.rpartition(".")[2] == last}
+    return last if owners == {path} else path
 
 
 # Names and kinds in a model.

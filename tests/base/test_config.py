@@ -286,6 +286,8 @@ class Twig(Settings):
 
 
 class Tree(Settings):
+    def write(self) -> None: ...
+
     seed: int = 0
     inner: Inner = Inner()
     part: Annotated[Leaf | Twig, Field(discriminator="kind")] = Leaf()
@@ -324,7 +326,8 @@ def test_own_setting_has_precedence_over_one_of_a_group() -> None:
 @pytest.mark.parametrize(
     ("call", "facts"),
     [
-        (lambda: grow(rat=0.5), ("rat", "inner.rate")),
+        (lambda: grow(rat=0.5), ("grow", "rat", "did you mean rate?")),
+        (lambda: grow(out="a"), ("grow", "out", "its method write")),
         (lambda: grow(overwrites=True), ("grow", "overwrites", "overwrite")),
         (lambda: grow(area=1, part={"kind": "twig"}), ("part.area", "leaf", "twig")),
         (lambda: grow(rate=-1), ("inner.rate = -1",)),
