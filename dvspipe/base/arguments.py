@@ -96,6 +96,7 @@ class _Form(NamedTuple):
         takes_more: Whether it takes any number of positional arguments.
         takes_settings: Whether it takes any named argument.
         annotations: Types by argument.
+        result: Type of the result.
     """
 
     name: str
@@ -106,6 +107,7 @@ class _Form(NamedTuple):
     takes_more: bool
     takes_settings: bool
     annotations: Mapping[str, object]
+    result: object
 
     @classmethod
     def of(cls, function: Callable[..., object]) -> _Form:
@@ -126,6 +128,7 @@ class _Form(NamedTuple):
             takes_more=inspect.Parameter.VAR_POSITIONAL in kinds,
             takes_settings=inspect.Parameter.VAR_KEYWORD in kinds,
             annotations=annotations,
+            result=read_result_type(function),
         )
 
     def check(self, args: tuple[object, ...], kwargs: Mapping[str, object]) -> None:
@@ -161,14 +164,16 @@ class _Form(NamedTuple):
     def _find_wrong_name(self, args: tuple[object, ...], kwargs: Mapping[str, object]) -> str:
         """Explain a name that is unknown or given twice, or too many values without names; empty: none of them."""
         if len(args) > len(self.positional) and not self.takes_more:
-            what = f"found {len(args)}, expected {', '.join(self.positional)}"
-            return f"too many arguments without names ({what})"
+            expected = ", ".join(self.positional)
+            if get_origin(self.annotations.get(expected)) is Sequence:  # the only argument: several values are one list
+                expected = f"a list of {expected}"
+            return f"too many arguments without names (found {len(args)}, expected {expected})"
 
         for name in kwargs:
             if name in self.positional[: len(args)]:
                 return f"argument {name} is given twice"
             if not (self.takes_settings or name in self.named):
-                return f"unknown argument {name}, {suggest_argument(name, self.named)}"
+                return f"unknown argument {name}, {suggest_argument(name, self.named, self.result)}"
 
         return ""
 
@@ -179,6 +184,11 @@ class _Form(NamedTuple):
             return ""
 
         return f"wrong type of {name} (found {describe_value(value)}, expected {_describe(annotation)})"
+
+
+def read_result_type(function: Callable[..., object]) -> object:
+    """Return the type of the result of a function; `Any` if its module imports the name only for type checkers."""
+    return _read_type(function, inspect.signature(function).return_annotation)
 
 
 def _read_type(function: Callable[..., object], annotation: object) -> object:

@@ -27,6 +27,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError, model_validator
 from pydantic_core import to_jsonable_python
 
+from .arguments import read_result_type
 from .errors import OF_COMMANDS, ConfigError, join_names, shorten, suggest_argument
 
 if TYPE_CHECKING:
@@ -233,10 +234,14 @@ def read_text(source: str | Path, *, kind: str = "") -> str:
         ConfigError: If the file does not exist, cannot be read, is not text, or has more than 256 KiB.
     """
     path = Path(source)
+    is_folder = path.is_dir()
     if not path.is_file():
         path = configs_folder() / kind / f"{source}.yaml"
     if not path.is_file():
         names = ", ".join(shipped_configs(kind))
+        if is_folder:
+            raise ConfigError(f"{source}: not a configuration (found a folder, expected a YAML file or one of {names})")
+
         missing = "configuration" if kind else "folder or configuration"
         places = "a YAML file" if kind else "a folder of recordings, a YAML file"
         similar = difflib.get_close_matches(str(source).lower(), shipped_configs(kind), 1)
@@ -576,7 +581,7 @@ def _check_arguments(
     """Check for misspelled arguments of a function that also takes settings by name.
 
     Raises:
-        ConfigError: If an unknown setting resembles an argument.
+        ConfigError: If an unknown name resembles a setting or an argument.
     """
     if function is None:
         return
@@ -584,12 +589,23 @@ def _check_arguments(
     parameters = signature(function).parameters
     arguments = [name for name, parameter in parameters.items() if parameter.kind is parameter.KEYWORD_ONLY]
     for name in named:
-        # `build` explains an unknown name that resembles a setting.
-        if name in _setting_types(model) or suggest_settings(model, name):
+        if name in _setting_types(model):
             continue
 
+        if suggested := suggest_settings(model, name):
+            similar = [_argument_name(model, path) for path in suggested]
+            raise ConfigError(f"{function.__name__}: unknown argument {name}, did you mean {join_names(similar)}?")
+
         if name in OF_COMMANDS or difflib.get_close_matches(name, arguments, 1, MIN_SIMILARITY):
-            raise ConfigError(f"{function.__name__}: unknown argument {name}, {suggest_argument(name, arguments)}")
+            suggestion = suggest_argument(name, arguments, read_result_type(function))
+            raise ConfigError(f"{function.__name__}: unknown argument {name}, {suggestion}")
+
+
+def _argument_name(model: type[Settings], path: str) -> str:
+    """Return the last part of the full name of a setting; the full name if other settings have the same last part."""
+    last = path.rpartition(".")[2]
+    owners = {name for name in _setting_names(model) if name.rpartition(".")[2] == last}
+    return last if owners == {path} else path
 
 
 # Names and kinds in a model.

@@ -35,6 +35,7 @@ MAX_SHOWN = 8  # items of a collection in a `repr`
 PACKAGE_NAME = __name__.partition(".")[0]
 OF_COMMANDS = frozenset({"out", "overwrite"})
 """Options of commands that write a file; a function that lacks them returns what the command writes."""
+SAVING_METHODS = ("save", "write", "to_record")
 
 
 def escape_controls(text: str) -> str:
@@ -60,10 +61,11 @@ def shorten(text: str, most: int = 200) -> str:
     return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
-def suggest_argument(name: str, known: Iterable[str]) -> str:
-    """Return what to write for an unknown argument."""
+def suggest_argument(name: str, known: Iterable[str], result: object) -> str:
+    """Return what to write for an unknown argument of a function that returns the type `result`."""
     if name in OF_COMMANDS:
-        return "save the result instead, by its method save, write or to_record"
+        methods = [method for method in SAVING_METHODS if hasattr(result, method)]
+        return f"save the result instead, by its method {join_names(methods or SAVING_METHODS)}"
 
     names = list(known)
     similar = [word for word in names if word.startswith(f"{name}_")] or difflib.get_close_matches(name, names, 1)

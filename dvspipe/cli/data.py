@@ -1,4 +1,4 @@
-"""Commands `data`: list kinds of data sets; survey, check and encode a data set."""
+"""Commands `data`: list kinds of data sets; show statistics of a data set, check it and encode it."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ class TimeSpan(NamedTuple):
             find_first_us: Returns the time of the first event; called only for times in seconds.
 
         Raises:
-            ConfigError: If a time is given in microseconds and in seconds.
+            ConfigError: If a time is given in microseconds and in seconds, or is NaN.
             ArgumentError: If a time is not a number.
 
         Example:
@@ -97,8 +97,10 @@ def _from_s(name: str, value: float, first_us: int) -> int:
 
 
 def _real(name: str, value: object) -> float:
-    if not isinstance(value, numbers.Real) or math.isnan(value):
+    if not isinstance(value, numbers.Real):
         raise ArgumentError(f"wrong type of {name} (found {describe_value(value)}, expected a number)")
+    if math.isnan(value):
+        raise ConfigError(f"wrong value of {name} (found nan, expected a number)")
 
     return float(value)
 

@@ -13,6 +13,7 @@ from typing import Annotated, Literal, TypedDict, cast
 
 from pydantic import Field, JsonValue, field_validator, model_validator
 
+from ..base.arguments import checked
 from ..base.config import (
     NAME_PATTERN,
     Settings,
@@ -155,6 +156,7 @@ class TrainConfig(Settings):
     stdp: StdpConfig = StdpConfig()
 
     @classmethod
+    @checked
     def read(cls, source: str | Path, settings: Mapping[str, object] | None = None) -> TrainConfig:
         """Read a YAML file, or an included configuration.
 

@@ -8,7 +8,7 @@ that the classifier was trained on must not be tested, so the part comes from th
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Protocol, TypedDict, runtime_checkable
@@ -318,21 +318,16 @@ def open_evaluation(
     # Without a stored split, the data set is opened undivided first: a division can fail, and may not be needed.
     divide: Callable[[], DataSet] | None = None
     if isinstance(data, DataSet):
-        opened = data
+        opened = _match_classes(data, trained)
     else:
         data = _adopt_windows(adopt_framing(data, classifier), trained.split)
         is_divided = isinstance(data, RecordingsConfig) and data.split is not None
         shares = {} if is_divided else {"validation": 0.0, "test": 0.0}  # few recordings cannot be split
-        opened = open_dataset(data.with_shares(shares), seed, classifier.bins)
-        divide = None if is_divided else partial(open_dataset, data, seed, classifier.bins)
+        opened = _open_matched(data.with_shares(shares), seed, trained)
+        divide = None if is_divided else partial(_open_matched, data, seed, trained)
     for warning in opened.warnings:
         callback.on_warning(warning)
 
-    if opened.classes != classifier.classes:
-        raise DataError(
-            f"{opened.title}: classes differ from {name} (found {', '.join(opened.classes)}, expected "
-            f"{', '.join(classifier.classes)}); to classify them, fine-tune it: train with init=CHECKPOINT"
-        )
     if opened.sensor != classifier.sensor:
         raise DataError(
             f"{opened.title}: sensor differs from {name} (found {opened.sensor}, expected {classifier.sensor})"
@@ -345,6 +340,34 @@ def open_evaluation(
         part = "all"
     parts = opened.parts | {"all": opened.samples}
     return OpenedEvaluation(classifier, trained.network, opened, part, parts[part])
+
+
+def _open_matched(data: DataConfig, seed: int, trained: TrainedNetwork) -> DataSet:
+    """Open a data set with the labels of a classifier."""
+    return _match_classes(open_dataset(data, seed, trained.config.bins), trained)
+
+
+def _match_classes(data: DataSet, trained: TrainedNetwork) -> DataSet:
+    """Match the labels of a data set to the classes of a classifier, by the names of the classes.
+
+    Raises:
+        DataError: If the data set has a class that the classifier does not have.
+    """
+    classes = trained.config.classes
+    if data.classes == classes:
+        return data
+    if not set(data.classes) <= set(classes):
+        raise DataError(
+            f"{data.title}: classes differ from {trained.name} (found {', '.join(data.classes)}, expected "
+            f"{', '.join(classes)}); to classify them, fine-tune it: train with init=CHECKPOINT"
+        )
+
+    def match(samples: Sequence[Sample]) -> tuple[Sample, ...]:
+        return tuple(replace(sample, label=classes.index(data.classes[sample.label])) for sample in samples)
+
+    return replace(
+        data, classes=classes, train=match(data.train), validation=match(data.validation), test=match(data.test)
+    )
 
 
 def _adopt_windows(data: DataConfig, split: Path | None) -> DataConfig:

@@ -49,7 +49,7 @@ def _read_all(edit: Callable[P, Edit]) -> EditingVerb[P]:
     # `wraps` copies the signature of the edit, but the function returns events.
     read.__signature__ = inspect.signature(edit).replace(return_annotation=Events)  # type: ignore[attr-defined]
     read.edit = edit  # type: ignore[attr-defined]
-    return cast("EditingVerb[P]", read)
+    return cast("EditingVerb[P]", checked(read))
 
 
 @_read_all

@@ -52,7 +52,7 @@ def train(
 
             - a folder of recordings: their settings are chosen (see `choose_settings`);
             - with `resume`, a folder of recordings: the settings are those of the run;
-            - settings, as a model or a mapping (see `TrainConfig.read`);
+            - settings, as a model or a mapping; `TrainConfig.read` reads them from a file;
             - a data set: missing parts are drawn from its training part.
         out: Run folder; created if missing. None: a new folder, runs/train/NAME.
         resume: Resume the run in the folder after its last complete epoch, or from its start if there is none. On a
@@ -180,8 +180,9 @@ def evaluate(
     Args:
         checkpoint: Run folder, checkpoint file, name of an included classifier, or hf://USER/NAME. In Python also a
             `Classifier`, or a network that returns [T, B, K] or [B, K] for all steps [T, B, C, H, W].
-        data: Folder of recordings, or the settings of a data set, also a mapping; or a data set. Its classes are the
-            classes of the classifier. A folder is framed as in training, unless its settings say otherwise.
+        data: Folder of recordings, or the settings of a data set, also a mapping; or a data set. It has
+            classes of the classifier, in any order. A folder is framed as in training, unless its settings say
+            otherwise.
         part: Part of the data set to evaluate. If the recordings are not from the run, the test part is all of them.
         seed: Seed of the split, used if the checkpoint is not in a run folder that stores one.
         batch: Recordings per batch.
@@ -193,7 +194,8 @@ def evaluate(
     Raises:
         CheckpointError: If the file is not a checkpoint.
         ConfigError: If the part does not exist, or the network is a module that is not trusted.
-        DataError: If the data set is not usable, has other classes or another sensor, or is not split as in the run.
+        DataError: If the data set is not usable, has a class that the classifier lacks or another sensor, or is not
+            split as in the run.
 
     Example:
         >>> evaluate("runs/train/mine", "recordings").accuracy  # doctest: +SKIP

@@ -54,7 +54,7 @@ def test_cut_takes_infinite_times_and_refuses_nan(file: Path) -> None:
     for recording in (file, EVENTS):
         assert cut(recording, stop_s=float("inf")) == EVENTS
         for start_s, stop_s, name in ((float("nan"), None, "start_s"), (0.0, float("nan"), "stop_s")):
-            with raises(ArgumentError, name, "nan"):
+            with raises(ConfigError, "value", name, "nan"):
                 cut(recording, start_s, stop_s)
 
 
