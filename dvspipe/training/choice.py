@@ -64,7 +64,13 @@ DATASET_PATTERNS = (
 )
 MIN_GROUPS = 3
 MAX_SHOWN_LETTERS = 100  # characters of a group of settings in a `repr`
-COMMENT_WIDTH = 79  # characters of a line of YAML: a terminal has 80
+COMMENT = textwrap.TextWrapper(
+    79,  # a terminal has 80 columns
+    initial_indent="# ",
+    subsequent_indent="# ",
+    break_long_words=False,  # a path stays complete
+    break_on_hyphens=False,
+)
 LISTED = 3  # unusable recordings, or smallest and largest sensors, listed in a message
 SAME_SENSOR = 0.75  # minimum size ratio of equal sensors; sizes guessed from events are seldom smaller
 
@@ -97,8 +103,8 @@ class Choice:
         lines = list[str]()
         for key, value in self.settings.items():
             for reason in self.reasons.get(key, "").splitlines():
-                lines += textwrap.wrap(reason, COMMENT_WIDTH, initial_indent="# ", subsequent_indent="# ")
-            lines.append(yaml.safe_dump({key: value}, sort_keys=False, width=COMMENT_WIDTH).rstrip())
+                lines += COMMENT.wrap(reason)
+            lines.append(yaml.safe_dump({key: value}, sort_keys=False, width=COMMENT.width).rstrip())
 
         return "\n".join(lines) + "\n"
 
