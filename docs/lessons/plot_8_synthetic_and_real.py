@@ -89,7 +89,7 @@ for k, n in ((3, 3), (9, 10), (90, 100)):
 # writes them as a page. It sorts intervals into bins of 0.01 decades, 100 bins between 1 and 10 ms.
 
 import dvspipe
-from dvspipe.verbs.inspection import compare
+from dvspipe import compare
 
 ramp = [dvspipe.Frame(t_us, np.full((1, 1), level, np.float32), "log") for t_us, level in ((0, 0), (100_000, 1))]
 pixel = dvspipe.SensorSize(width=1, height=1)

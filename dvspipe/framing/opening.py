@@ -89,7 +89,6 @@ class EventSource(Brief):
         looked_at: Region of interest in the recording's pictures, over time.
         span_us: Times of the first and the last event in microseconds (estimated for a video), for the progress; None:
             unknown.
-        film: Function that opens the complete pictures of a video; None: not a video.
         pictures: Function that opens the pictures of a video in which `looked_at` is measured; None: not a video.
         person: Person in the film, whose joints may be used too; None: not a video.
         synthetic: Whether the file says that dvspipe rendered its content.
@@ -104,7 +103,6 @@ class EventSource(Brief):
     track: RegionTrack | None
     looked_at: tuple[LookRow, ...]
     span_us: tuple[int, int] | None = None
-    film: Callable[[], Video] | None = None
     pictures: Callable[[], Video] | None = None
     person: FilmedPerson | None = None
     synthetic: bool = False
@@ -412,7 +410,6 @@ def _open_video(
         track,
         looked_at,
         _estimate_span(video),
-        film,
         shown,
         person,
         warnings=warnings,

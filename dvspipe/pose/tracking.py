@@ -252,7 +252,7 @@ class _Tracker:
         self._cells: Floats | None = None  # last picture, if still ones are left out
         self._missing_us: int | None = None  # first search without shoulders, until a person is steadily seen
         self._search_us = 0  # time of the next search
-        self._found_us = 0  # last search
+        self._searched_us = 0  # last search
 
     def is_due(self, t_us: int, picture: NDArray[np.uint8]) -> bool:
         """Return whether to process the next picture: rarely, if nothing moves around the person."""
@@ -283,7 +283,7 @@ class _Tracker:
             seen = self._look(picture, self._square)
             if seen.presence >= PRESENT:
                 self._square = seen.square
-                if shows_shoulders(seen.confidence) and t_us - self._found_us >= STEADY_US:
+                if shows_shoulders(seen.confidence) and t_us - self._searched_us >= STEADY_US:
                     self._missing_us = None
                 return _Detection(seen, seen.presence, self._people)
 
@@ -298,7 +298,7 @@ class _Tracker:
 
         people = find_people(picture, self._look)
         self._people = count_people(people)
-        self._found_us = t_us
+        self._searched_us = t_us
         if self._missing_us is None and not (people and shows_shoulders(people[0].confidence)):
             self._missing_us = t_us
         if self._missing_us is not None:

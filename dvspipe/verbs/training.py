@@ -51,7 +51,7 @@ def train(
         config: What to train on. One of:
 
             - a folder of recordings: their settings are chosen (see `choose_settings`);
-            - with `resume`, a folder of recordings: the settings are those of the run;
+            - with `resume`, a folder of recordings: the run says the settings;
             - settings, as a model or a mapping; `TrainConfig.read` reads them from a file;
             - a data set: missing parts are drawn from its training part.
         out: Run folder; created if missing. None: a new folder, runs/train/NAME.

@@ -44,7 +44,7 @@ from dvspipe.inference.joints import (
 )
 from dvspipe.inference.segments import is_quiet
 from dvspipe.oneshot.arms import PACE, cut_curves, draw_tracks, rotate, sample_windows
-from dvspipe.pose import TRACK_READERS, Track, make_track, read_track
+from dvspipe.pose import Track, find_tracks, make_track, read_track
 from dvspipe.synthesis import DVS128_GESTURES, GESTURE_SENSOR, OTHER
 from dvspipe.synthesis.tracked import mirror_class
 
@@ -227,7 +227,7 @@ def read_windows(folder: Path, people: int) -> tuple[JointWindows, JointWindows]
     labels = [*range(len(GESTURES)), OTHER_LABEL] * people  # other gestures twice
     drawn = sample_windows(draw_tracks(DVS128_GESTURES, labels, rng), DRAWN_WINDOWS, rng)
     tracks = []
-    for path in sorted(path for path in folder.glob("*/*") if path.suffix.lower() in TRACK_READERS):
+    for path in find_tracks(folder):
         track = read_track(path)
         if len(track.times_us) >= 8 and track.present.all():
             tracks.append((track, find_label(path.parent.name)))

@@ -265,8 +265,8 @@ def test_short_gif_is_repeated(tmp_path: Path) -> None:
     assert 2_900_000 < events.t[-1] < 3_500_000
     assert (first.t + 480_000).tolist() == second.t.tolist()
     assert first.x.tolist() == second.x.tolist()
-    assert source.film is not None
-    film = source.film()
+    assert source.person is not None
+    film = source.person.film()
     assert film.estimate_selected() == sum(1 for _ in film.pictures()) == 7 * 8  # 3 s are 7 rounds of 0.48 s
 
 

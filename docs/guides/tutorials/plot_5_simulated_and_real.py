@@ -22,8 +22,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import dvspipe
+from dvspipe import compare
 from dvspipe.simulator import calibrate_frames
-from dvspipe.verbs.inspection import compare
 from dvspipe.video.frames import Frame
 
 H, W = 40, 56
