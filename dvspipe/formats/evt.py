@@ -67,7 +67,7 @@ ORDER_PROBE_WORDS = 512  # words decoded to detect the order of EVT 2.1
 
 
 def _explain_evt2(word: int, state: Evt2State, width: int, height: int, *, name: str) -> str:
-    """Describe why an EVT 2.0 word, or the upper half of an EVT 2.1 word, is invalid."""
+    """Describe why an EVT 2.0 word is invalid."""
     kind = word >> EVT2_TYPE_SHIFT
     x = word >> 11 & PAYLOAD
     y = word & PAYLOAD
@@ -78,6 +78,11 @@ def _explain_evt2(word: int, state: Evt2State, width: int, height: int, *, name:
         return "an event before the first TIME_HIGH: unknown time"
     what = "an event at" if name == "EVT2" else "a vector from"
     return f"{what} x = {x}, y = {y}, outside the sensor ({width}x{height} pixels)"
+
+
+def _explain_evt21(word: int, state: Evt2State, width: int, height: int, *, name: str) -> str:
+    """Describe why an EVT 2.1 word is invalid; its upper half is as in EVT 2.0."""
+    return _explain_evt2(word >> 32, state, width, height, name=name)
 
 
 def _explain_evt3(word: int, state: Evt3State, width: int, height: int, *, name: str) -> str:
@@ -110,7 +115,7 @@ class EvtVersion:
         word: NumPy type of a word.
         decode: Decodes words; see `evt_kernels`.
         start: State before the first word.
-        explain: Describes why a word (EVT 2.1: its upper half) is invalid.
+        explain: Describes why a word is invalid.
     """
 
     name: str
@@ -122,7 +127,7 @@ class EvtVersion:
 
 
 EVT2_VERSION = EvtVersion("EVT2", "2.0", "<u4", decode_evt2, Evt2State(), _explain_evt2)
-EVT21_VERSION = EvtVersion("EVT21", "2.1", "<u8", decode_evt21, Evt2State(), _explain_evt2)
+EVT21_VERSION = EvtVersion("EVT21", "2.1", "<u8", decode_evt21, Evt2State(), _explain_evt21)
 EVT3_VERSION = EvtVersion("EVT3", "3.0", "<u2", decode_evt3, Evt3State(), _explain_evt3)
 VERSIONS = (EVT2_VERSION, EVT21_VERSION, EVT3_VERSION)
 
@@ -197,6 +202,13 @@ def _swap_halves(words: NDArray[np.uint64]) -> NDArray[np.uint64]:
     return (words << np.uint64(32)) | (words >> np.uint64(32))
 
 
+def limit_sides(sensor: SensorSize | None) -> tuple[int, int]:
+    """Return the width and height that words can address; the largest for an unknown sensor."""
+    if sensor is None:
+        return MAX_EVT_SIDE_PX, MAX_EVT_SIDE_PX
+    return min(sensor.width, MAX_EVT_SIDE_PX), min(sensor.height, MAX_EVT_SIDE_PX)
+
+
 def allocate_events(capacity: int) -> EventArrays:
     """Allocate arrays with room for `capacity` events plus the room that decoders need after them."""
     return EventArrays.allocate(capacity + MAX_EVT21_EVENTS)
@@ -204,8 +216,7 @@ def allocate_events(capacity: int) -> EventArrays:
 
 def _chunks(path: Path, stream: _Stream, progress: Progress | None = None) -> Iterator[StoredColumns]:
     version, begin, sensor, swapped, start_us = stream
-    width = min(sensor.width, MAX_EVT_SIDE_PX) if sensor else MAX_EVT_SIDE_PX
-    height = min(sensor.height, MAX_EVT_SIDE_PX) if sensor else MAX_EVT_SIDE_PX
+    width, height = limit_sides(sensor)
     state = version.start
     word_bytes = np.dtype(version.word).itemsize
 
@@ -228,8 +239,7 @@ def _chunks(path: Path, stream: _Stream, progress: Progress | None = None) -> It
                 yield StoredColumns(out.t[:count], out.x[:count], out.y[:count], out.on[:count].view(np.bool_))
 
         if is_invalid:
-            word = int(words[start]) >> (32 if version is EVT21_VERSION else 0)
-            why = version.explain(word, state, width, height, name=version.name)
+            why = version.explain(int(words[start]), state, width, height, name=version.name)
             raise invalid_record(path, position + start * word_bytes, why)
 
 

@@ -48,7 +48,7 @@ from .hdf5 import HDF5, is_unfinished
 from .hints import NO_HINTS, Hints, HintsLike, RecordingLike, SensorSource
 from .numpy_file import NUMPY
 from .rosbag import ROSBAG, is_ros2_folder
-from .source import HEAD_BYTES, Extent, Format, Source, StoredColumns, open_binary
+from .source import HEAD_BYTES, Extent, Format, Source, StoredColumns, join_columns, open_binary
 from .standard import STANDARD, actual_path, named_as_given
 from .text import TEXT, StandardOutputWriter
 from .writers import Compression, Encoder, WriteOptions, Writer, has_suffix, unwritable
@@ -214,11 +214,9 @@ class Recording(Brief):
         Raises:
             FormatError: If an event breaks another rule of `Events`.
         """
-        parts = list(self._source.chunks())
-        t = _join([part.t for part in parts])
-        x = _join([part.x for part in parts])
-        y = _join([part.y for part in parts])
-        p = _join([part.p for part in parts])
+        # With an empty part, a recording without parts can be joined, too.
+        empty = StoredColumns(*[np.zeros(0, np.int64)] * 4)
+        t, x, y, p = join_columns([empty, *self._source.chunks()])
 
         order = np.argsort(t, kind="stable")
         try:
@@ -308,14 +306,16 @@ def open_recording(
     name, source = open_source(path, sensor, hints, format_name)
 
     # A sensor size in the file takes precedence; guessing one means reading all events.
-    sensor_source: SensorSource = "guessed"
-    if source.sensor:
-        sensor_source = "file"
-    elif sensor:
-        sensor_source = "given"
-
+    sensor_source = find_sensor_source(source, sensor)
     sensor = source.sensor or sensor or _guess_sensor(file, source.chunks())
     return Recording(file, name, sensor, sensor_source, source.attributes, source)
+
+
+def find_sensor_source(source: Source, given: SensorSize | None) -> SensorSource:
+    """Return where the sensor size of a recording comes from."""
+    if source.sensor:
+        return "file"
+    return "given" if given else "guessed"
 
 
 def name_recording(recording: RecordingLike) -> Path:
@@ -612,11 +612,6 @@ def _pair_labels(
 
         yield part, pending[: len(part)]
         pending = pending[len(part) :]
-
-
-def _join(columns: list[NDArray[Any]]) -> NDArray[Any]:
-    """Concatenate the parts of a column, also of a recording without parts."""
-    return np.concatenate([np.zeros(0, np.int64), *columns])
 
 
 class EventTotals(NamedTuple):

@@ -34,14 +34,14 @@ from numpy.typing import NDArray
 from ..base.errors import CorruptionError, EventError, FormatError, Remedy
 from ..events import SensorSize
 from ..parallel import Progress
-from .evt import EVT3_VERSION, EvtVersion, allocate_events
+from .evt import EVT3_VERSION, EvtVersion, allocate_events, limit_sides
 from .evt_kernels import (
     ADDR_Y,
     EVT3_HIGH_BITS,
-    MAX_EVT_SIDE_PX,
     PAYLOAD,
     TIME_HIGH,
     TIME_LOW,
+    TYPE_BITS,
     VECT_8,
     VECT_12,
     VECT_BASE_X,
@@ -50,7 +50,7 @@ from .evt_kernels import (
 from .hints import NO_HINTS, Hints
 from .libcaer import LIBCAER
 from .rosbag_writer import NO_ROSBAGS, PACKET_TYPE, ROSBAG_ENCODER
-from .source import CHUNK_EVENTS, Format, Source, StoredColumns, group_packets
+from .source import CHUNK_EVENTS, Format, Source, StoredColumns, group_packets, join_columns
 
 ARRAY_TYPES = ("dvs_msgs/msg/EventArray", "prophesee_event_msgs/msg/EventArray")
 PACKETS = (PACKET_TYPE, "event_array_msgs/msg/EventArray")
@@ -408,11 +408,7 @@ def _sensor(width: int, height: int) -> SensorSize | None:
 
 
 def _chunks(topic: _Topic, progress: Progress | None = None) -> Iterator[StoredColumns]:
-    yield from map(_join, group_packets(_messages(topic, progress), lambda columns: len(columns.t)))
-
-
-def _join(parts: list[StoredColumns]) -> StoredColumns:
-    return StoredColumns(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+    yield from map(join_columns, group_packets(_messages(topic, progress), lambda columns: len(columns.t)))
 
 
 def _messages(topic: _Topic, progress: Progress | None = None) -> Iterator[StoredColumns]:
@@ -510,8 +506,7 @@ class _PacketDecoder:
     """Decoder of packets; the state of `evt3` continues from packet to packet."""
 
     def __init__(self, sensor: SensorSize | None) -> None:
-        self._width = min(sensor.width, MAX_EVT_SIDE_PX) if sensor else MAX_EVT_SIDE_PX
-        self._height = min(sensor.height, MAX_EVT_SIDE_PX) if sensor else MAX_EVT_SIDE_PX
+        self._width, self._height = limit_sides(sensor)
         self._state: Evt3State | None = None  # before the first time
         self._untimed = b""
 
@@ -575,7 +570,7 @@ class _PacketDecoder:
     def _find_first_time(self) -> NDArray[np.uint16]:
         """Return the words starting at the first TIME_LOW after a TIME_HIGH; set the state from the words before."""
         words = np.frombuffer(self._untimed, "<u2")
-        kinds = words[: MAX_UNTIMED_BYTES // 2] >> 12
+        kinds = words[: MAX_UNTIMED_BYTES // 2] >> TYPE_BITS
         highs = np.flatnonzero(kinds == TIME_HIGH)
         lows = np.flatnonzero(kinds == TIME_LOW)
         lows = lows[lows > highs[0]] if len(highs) else lows[:0]
@@ -602,7 +597,7 @@ def _words(content: bytes, encoding: str) -> NDArray[np.uint16]:
 
 def _state_after(words: NDArray[np.uint16]) -> Evt3State:
     """Return the state after EVT 3.0 words that include a TIME_HIGH; their events are ignored."""
-    kinds = words >> 12
+    kinds = words >> TYPE_BITS
 
     def last(kind: int) -> int | None:
         indices = np.flatnonzero(kinds == kind)

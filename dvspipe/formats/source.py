@@ -13,7 +13,7 @@ import gzip
 import io
 import os
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,6 +44,11 @@ class StoredColumns(NamedTuple):
     x: NDArray[np.integer[Any]]
     y: NDArray[np.integer[Any]]
     p: NDArray[np.integer[Any]] | NDArray[np.bool_]
+
+
+def join_columns(parts: Sequence[StoredColumns]) -> StoredColumns:
+    """Concatenate the columns of at least one part."""
+    return StoredColumns(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
 
 
 class Extent(NamedTuple):

@@ -25,6 +25,7 @@ from ..events.filters import HOT_PIXEL_FACTOR, NEVER_US, check_pixels, find_hot_
 from ..formats.hints import NO_HINTS, GivenSensor, Hints, RecordingLike, SensorSource
 from ..formats.recordings import (
     KNOWN_SENSORS,
+    find_sensor_source,
     name_recording,
     open_source,
     smallest_sensor,
@@ -161,11 +162,7 @@ def check_recording(
         except EventError as error:
             raise error.named(str(file)) from error
 
-    sensor_source: SensorSource = "guessed"
-    if source.sensor:
-        sensor_source = "file"
-    elif given_sensor:
-        sensor_source = "given"
+    sensor_source = find_sensor_source(source, given_sensor)
 
     # A corrupted recording has statistics, too: of the events before the corruption.
     tally = _Statistics(size, options.settings)

@@ -503,16 +503,16 @@ def convert_many(
 
 def find_unconverted(tasks: Sequence[ConversionTask]) -> list[ConversionTask]:
     """Return the tasks without an existing target. For the others, remove saved states and complete the manifest."""
-    waiting = [task for task in tasks if not Path(task.target).exists()]
-    if len(waiting) == len(tasks):
-        return waiting
-
+    waiting: list[ConversionTask] = []
     finished: dict[Path, list[Path]] = {}
     for task in tasks:
-        if Path(task.target).exists():
-            discard_saved(Path(task.target))
-            if task.out is not None:
-                finished.setdefault(task.out, []).append(task.source)
+        if not Path(task.target).exists():
+            waiting.append(task)
+            continue
+
+        discard_saved(Path(task.target))
+        if task.out is not None:
+            finished.setdefault(task.out, []).append(task.source)
 
     # Once per folder, because each update of a manifest reads it.
     for out, sources in finished.items():

@@ -298,7 +298,7 @@ def _write_transformed(
         source=", ".join(recording.path.name for recording in recordings),
         settings=common | settings,
         overwrite=overwrite,
-        noise=transform(labelled, _split_progress(None, len(labelled))) if has_labels else None,
+        noise=transform(labelled, [None] * len(labelled)) if has_labels else None,
     )
 
 
