@@ -14,7 +14,7 @@ from .config import FOLDER_FPS, VideoSettings
 from .frames import PIXEL_TYPES
 from .names import list_images
 from .opencv import SILENT_OPENCV, cv2
-from .pictures import Images, fit_picture, to_grey
+from .pictures import Images, count_channels, fit_picture, to_grey
 from .times import find_times_us
 from .video import NO_FRAME, Video, read_size
 
@@ -59,8 +59,7 @@ def _read_image(file: Path) -> NDArray[Any]:
 
     if image is None:
         raise VideoError(f"{file}: not an image that OpenCV can read")
-    channels = 1 if image.ndim == 2 else image.shape[-1]
-    if image.dtype not in PIXEL_TYPES or channels not in IMAGE_CHANNELS:
+    if image.dtype not in PIXEL_TYPES or count_channels(image) not in IMAGE_CHANNELS:
         raise VideoError(
             f"{file}: wrong pixel type or shape (found {image.dtype} {image.shape}, expected grey or colour, "
             "uint8, uint16 or float32)"

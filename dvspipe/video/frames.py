@@ -14,8 +14,8 @@ from ..base.arguments import checked
 from ..base.errors import Brief, VideoError
 from ..events import SensorSize
 
-FIXED_TRANSFERS = ("srgb", "bt709", "linear", "log")
 TRANSFERS = ("srgb", "bt709", "gamma=x", "linear", "log")
+FIXED_TRANSFERS = tuple(name for name in TRANSFERS if name != "gamma=x")
 MIN_GAMMA = 0.1
 MAX_GAMMA = 10
 PIXEL_TYPES = (np.uint8, np.uint16, np.float32)

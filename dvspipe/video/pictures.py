@@ -39,6 +39,11 @@ def fit_picture(name: str, image: NDArray[Any], settings: VideoSettings) -> NDAr
     return image
 
 
+def count_channels(image: NDArray[Any]) -> int:
+    """Return the number of channels of an image, [H, W] or [H, W, C]."""
+    return 1 if image.ndim == 2 else image.shape[-1]
+
+
 def to_grey(image: NDArray[Any]) -> NDArray[Any]:
     """Convert BGR or BGRA to grey: luma of the coded values with BT.601 weights, computed by OpenCV."""
     if image.ndim == 2:
@@ -59,6 +64,5 @@ def to_colours(image: NDArray[Any]) -> NDArray[np.uint8]:
         image = (255 * image.clip(0, 1)).round()
     image = np.asarray(image, np.uint8)
 
-    channels = 1 if image.ndim == 2 else image.shape[-1]
-    order = {1: cv2.COLOR_GRAY2RGB, 3: cv2.COLOR_BGR2RGB, 4: cv2.COLOR_BGRA2RGB}[channels]
+    order = {1: cv2.COLOR_GRAY2RGB, 3: cv2.COLOR_BGR2RGB, 4: cv2.COLOR_BGRA2RGB}[count_channels(image)]
     return np.asarray(cv2.cvtColor(image, order))
