@@ -96,7 +96,7 @@ class _Form(NamedTuple):
         takes_more: Whether it takes any number of positional arguments.
         takes_settings: Whether it takes any named argument.
         annotations: Types by argument.
-        result: Type of the result.
+        function: The function itself, for messages.
     """
 
     name: str
@@ -107,7 +107,7 @@ class _Form(NamedTuple):
     takes_more: bool
     takes_settings: bool
     annotations: Mapping[str, object]
-    result: object
+    function: Callable[..., object]
 
     @classmethod
     def of(cls, function: Callable[..., object]) -> _Form:
@@ -128,7 +128,7 @@ class _Form(NamedTuple):
             takes_more=inspect.Parameter.VAR_POSITIONAL in kinds,
             takes_settings=inspect.Parameter.VAR_KEYWORD in kinds,
             annotations=annotations,
-            result=read_result_type(function),
+            function=function,
         )
 
     def check(self, args: tuple[object, ...], kwargs: Mapping[str, object]) -> None:
@@ -173,7 +173,7 @@ class _Form(NamedTuple):
             if name in self.positional[: len(args)]:
                 return f"argument {name} is given twice"
             if not (self.takes_settings or name in self.named):
-                return f"unknown argument {name}, {suggest_argument(name, self.named, self.result)}"
+                return f"unknown argument {name}, {suggest_argument(name, self.named, read_result_type(self.function))}"
 
         return ""
 

@@ -130,6 +130,15 @@ class DataSet:
         """Parts by name, in the order of PARTS."""
         return {"train": self.train, "validation": self.validation, "test": self.test}
 
+    def with_classes(self, classes: tuple[str, ...]) -> DataSet:
+        """Return the data set with labels that are numbers in `classes`, which contain its own."""
+
+        def relabel(samples: Sequence[Sample]) -> tuple[Sample, ...]:
+            return tuple(replace(sample, label=classes.index(self.classes[sample.label])) for sample in samples)
+
+        train, validation, test = map(relabel, self.parts.values())
+        return replace(self, classes=classes, train=train, validation=validation, test=test)
+
     @property
     def samples(self) -> tuple[Sample, ...]:
         """All samples, in the order of PARTS."""

@@ -12,7 +12,7 @@
 
 `RunFolder` lists them all with their names, and `TrainingRun` is a complete run in memory. The other records are not
 files of a run: `EvaluationResult` and `CorruptionResult` are outputs of `dvspipe evaluate`, `ShippedRecord` describes
-an included classifier.
+included weights.
 """
 
 from __future__ import annotations
@@ -461,13 +461,13 @@ class ShippedRecord(Record):
     """Purpose, data, sources, scores and limits of included weights."""
 
     about: str
-    """Purpose of the classifier."""
+    """Purpose of the weights."""
     data: str
     """Training recordings."""
     sources: tuple[ShippedSource, ...]
     """Sources of the training recordings, and of values that were chosen on recordings."""
     commands: tuple[str, ...]
-    """Commands that trained it."""
+    """Commands that trained them."""
     date: str
     """Date as YEAR-MONTH-DAY."""
     scores: tuple[ShippedScore, ...]

@@ -20,7 +20,6 @@ from typing import NamedTuple, Unpack
 import numpy as np
 import yaml
 from numpy.typing import NDArray
-from pydantic import JsonValue
 
 from ..base.arguments import checked
 from ..base.config import SettingsTree, build, merge_settings, plain_settings
@@ -45,7 +44,7 @@ from ..networks import ModuleConfig
 from ..parallel import Progress, ignore_progress
 from .config import ChoiceKeywords, TrainConfig
 from .framing import adopt_framing, choose_framing
-from .rule_choice import CHANNELS, choose_for_rule, fit_to_data
+from .rule_choice import CHANNELS, choose_for_rule, fit_to_data, group_of
 
 LONG_US = 3_000_000  # longer recordings are split into windows
 WINDOW_US = 1_500_000  # for long recordings; a gesture of DVS128 Gesture repeats within it
@@ -54,6 +53,7 @@ SIDE = 40  # maximum side of the spike tensor in pixels
 MIN_EVENTS = 30  # minimum events per step
 FEWEST_STEPS = 5
 QUANTILE = 0.9  # quantile of the durations: the steps cover 9 of 10 recordings
+FEW_RECORDINGS = "flip_polarity: few recordings, and polarity depends on whether the background is light or dark"
 FEW = 200  # recordings; with fewer, more are held out, and augmented views are used
 # user01_wave.h5; p1wave.h5; boxing_g03_c01.avi, recording c01 of g03.
 GROUP_PATTERNS = (r"^[^_\W]+(?=[_-])", r"^[A-Za-z]+\d+", r"(?<=[_-])[A-Za-z]*\d+(?=[_-][A-Za-z]*\d+\.)")
@@ -346,11 +346,11 @@ def _choose_from_data(
     opened: DataSet, measured: Sequence[Measurement], config: TrainConfig, given: SettingsTree
 ) -> tuple[SettingsTree, dict[str, str]]:
     """Return chosen settings and reasons; a given setting has no reason."""
-    given_data = _group(given, "data")
+    given_data = group_of(given, "data")
     durations_us, is_long, span_us, rate_hz = _find_time_scale(measured, config)
     sensor = _largest_sensor(measured)
     cut_us = config.data.window_us if isinstance(config.data, WindowsConfig) else None
-    bins = _choose_bins(cut_us or span_us, rate_hz, sensor, given.get("bins"))
+    bins = _choose_bins(cut_us or span_us, rate_hz, sensor, group_of(given, "bins"))
     window_us = bins.window_us
     step_s = bins.step_us * 1e-6
 
@@ -374,14 +374,14 @@ def _choose_from_data(
 
     augment: SettingsTree = {"flip_polarity": True} if samples < FEW and bins.polarity != "merged" else {}
     seconds = f"{durations_us.min() / 1e6:.2f} to {durations_us.max() / 1e6:.2f} s"
-    given_training = {"epochs", "batch"} & set(_group(given, "optimiser"))
+    given_training = {"epochs", "batch"} & set(group_of(given, "optimiser"))
     reasons = {
         "name": f"{len(measured)} recordings of {len(opened.classes)} classes, {seconds}, sensor {sensor}",
         "data": "; ".join(why),
         "bins": f"{bins.steps} steps of {bins.step_us / 1000:g} ms, each with about {rate_hz * step_s:,.0f} events; "
         f"{sensor} in blocks of {bins.downsample}",
-        "network": _explain_constants(_group(given, "network")),
-        "augment": "flip_polarity: few recordings, and polarity depends on whether the background is light or dark",
+        "network": _explain_constants(group_of(given, "network")),
+        "augment": FEW_RECORDINGS if augment else "",
         "optimiser": "" if given_training else f"chosen for about {updates} weight updates",
     }
 
@@ -398,15 +398,8 @@ def _choose_from_data(
     return by_rule.apply(groups, reasons)
 
 
-def _group(settings: SettingsTree, name: str) -> SettingsTree:
-    """Return the settings of a group; none if they are missing or wrong."""
-    values = settings.get(name)
-    return values if isinstance(values, dict) else {}
-
-
-def _choose_bins(span_us: float, rate_hz: float, sensor: SensorSize, given: JsonValue) -> BinConfig:
+def _choose_bins(span_us: float, rate_hz: float, sensor: SensorSize, fixed: SettingsTree) -> BinConfig:
     """Choose steps that cover a duration, respecting given settings."""
-    fixed = given if isinstance(given, dict) else {}
     steps = 10 if span_us < SHORT_US else 20
 
     while steps > FEWEST_STEPS and rate_hz * span_us * 1e-6 / steps < MIN_EVENTS:

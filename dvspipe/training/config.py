@@ -24,6 +24,7 @@ from ..base.config import (
     merge_settings,
     plain_settings,
     read_yaml,
+    show_value,
     write_overrides,
 )
 from ..base.errors import ConfigError, Remedy
@@ -357,11 +358,7 @@ class ChoiceKeywords(UniqueTrainKeywords, total=False):
     network: NetworkConfig | Mapping[str, object]
 
 
-def _require(name: str, value: object, expected: object, setting: str) -> None:
+def _require(name: str, value: JsonValue, expected: JsonValue, setting: str) -> None:
     """Refuse a value of a setting that conflicts with a network setting."""
     if value != expected:
-        raise ValueError(f"{name} = {_as_yaml(value)}: network.{setting} needs {_as_yaml(expected)}")
-
-
-def _as_yaml(value: object) -> str:
-    return "null" if value is None else str(value).lower()
+        raise ValueError(f"{name} = {show_value(value)}: network.{setting} needs {show_value(expected)}")

@@ -1,7 +1,7 @@
 """Diagnosis of a run: what limits its result, and the settings to change.
 
-Each function `find_...` checks one thing, and yields a `Finding` if it limits the result. `diagnose` calls all of them
-after the test of a run; those that need only the data are also called before the training.
+Each function `find_...` checks one thing, and yields a `Finding` if it limits the result. `diagnose` calls those
+that apply after the test of a run; the public ones are also called before the training.
 """
 
 from __future__ import annotations

@@ -8,8 +8,8 @@ that the classifier was trained on must not be tested, so the part comes from th
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Protocol, TypedDict, runtime_checkable
 
@@ -251,7 +251,7 @@ class TrainedNetwork:
         """Name in messages."""
         return self.checkpoint or type(self.network).__name__
 
-    @property
+    @cached_property
     def split(self) -> Path | None:
         """Split of its run, if the file exists."""
         if self.checkpoint is None:
@@ -362,12 +362,7 @@ def _match_classes(data: DataSet, trained: TrainedNetwork) -> DataSet:
             f"{', '.join(classes)}); to classify them, fine-tune it: train with init=CHECKPOINT"
         )
 
-    def match(samples: Sequence[Sample]) -> tuple[Sample, ...]:
-        return tuple(replace(sample, label=classes.index(data.classes[sample.label])) for sample in samples)
-
-    return replace(
-        data, classes=classes, train=match(data.train), validation=match(data.validation), test=match(data.test)
-    )
+    return data.with_classes(classes)
 
 
 def _adopt_windows(data: DataConfig, split: Path | None) -> DataConfig:

@@ -2,8 +2,9 @@
 
 `run_training` has the order of the steps, in `_run`: open and check the data (`_prepare_data`), build the network
 (`_build`), encode the recordings (`_encode`), train (`_fit`), and test once (`_test`). The run folder is changed only
-after everything that can be checked is checked; `config` is written first, the records of the test last. So a folder
-with a configuration can be resumed, and a folder with records is complete.
+after everything that can be checked is checked; `config` is written before the training, after the split, and the
+records of the test are written last. So a folder with a configuration can be resumed, and a folder with records is
+complete.
 """
 
 from __future__ import annotations
