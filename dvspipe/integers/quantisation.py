@@ -21,7 +21,7 @@ from ..checkpoints.checkpoint import load_checkpoint
 from ..checkpoints.integer import IntegerClassifier
 from ..datasets import DataConfig, Sample, SpikeTensors, TensorSettings, as_data, open_cache, plain_batches
 from ..networks import NO_MODULES, Network
-from ..networks.integer import IntegerNetwork, trace
+from ..networks.integer import INTEGRATOR_BYTES, MEMBRANE_BYTES, IntegerNetwork, trace
 from ..networks.integer_kernel import run_fast
 from ..networks.quantisation import WEIGHT_BITS, check_layers, measure_changes
 from ..networks.quantisation import quantise as quantise_network
@@ -35,8 +35,6 @@ from ..training.run import run_training
 MAX_CALIBRATION = 64  # recordings; more do not change the scales noticeably
 DETAILED = 8  # recordings for the statistics of layers, which the slow reference computes
 BATCH = 16
-MEMBRANE_BYTES = 2  # int16 per neuron
-INTEGRATOR_BYTES = 12  # each class in the readout: an integrator, int32, and a score, int64
 LEARNING_RATE_SHARE = 0.1  # learning rate of fine-tuning, relative to the training from scratch
 
 

@@ -199,13 +199,27 @@ def _count_first_spikes(network: FirstSpikeNetwork, hooks: ExitStack) -> list[La
     return all_counts
 
 
+class _LayerParts(NamedTuple):
+    """Parts of a layer.
+
+    Args:
+        synapses: Module that receives the inputs of the layer.
+        weight: Weights of the synapses; `weight[0]` are the weights of one output channel or neuron.
+        neurons: Module that receives the currents; for `IntegrateAndFire`, the inputs.
+    """
+
+    synapses: nn.Module
+    weight: Tensor
+    neurons: nn.Module
+
+
 def _count_spikes(network: Network, hooks: ExitStack) -> list[LayerCounts]:
     """Return the counts of each layer and of the readout, updated by hooks."""
     if not isinstance(network, SpikingNetwork):
         raise ConfigError(f"count_activity: found {type(network).__name__}, expected a network of dvspipe.networks")
 
     layers = [parts for module in network.modules() if (parts := _find_parts(module)) is not None]
-    layers.append(LayerParts(network.linear, network.linear.weight, network.readout))
+    layers.append(_LayerParts(network.linear, network.linear.weight, network.readout))
 
     all_counts = []
     pool = 1
@@ -227,28 +241,14 @@ def _count_spikes(network: Network, hooks: ExitStack) -> list[LayerCounts]:
     return all_counts
 
 
-class LayerParts(NamedTuple):
-    """Parts of a layer.
-
-    Args:
-        synapses: Module that receives the inputs of the layer.
-        weight: Weights of the synapses; `weight[0]` are the weights of one output channel or neuron.
-        neurons: Module that receives the currents; for `IntegrateAndFire`, the inputs.
-    """
-
-    synapses: nn.Module
-    weight: Tensor
-    neurons: nn.Module
-
-
-def _find_parts(module: nn.Module) -> LayerParts | None:
+def _find_parts(module: nn.Module) -> _LayerParts | None:
     """Return the parts of a layer; None for other modules."""
     if isinstance(module, Convolution):
-        return LayerParts(module, module.convolution.weight, module.lif)
+        return _LayerParts(module, module.convolution.weight, module.lif)
     if isinstance(module, Linear):
-        return LayerParts(module, module.linear.weight, module.lif)
+        return _LayerParts(module, module.linear.weight, module.lif)
     if isinstance(module, IntegrateAndFireConvolution):
-        return LayerParts(module, module.neurons.weight, module.neurons)
+        return _LayerParts(module, module.neurons.weight, module.neurons)
     return None
 
 

@@ -18,6 +18,8 @@ from ..base.errors import ConfigError
 LEAK_BITS = 15  # a leak of 2^15 is 1
 MAX_SHIFT = 8  # fraction bits of currents
 MAX_INT16 = (1 << 15) - 1
+MEMBRANE_BYTES = 2  # int16 per neuron
+INTEGRATOR_BYTES = 12  # each class in the readout: an integrator, int32, and a score, int64
 MAX_INT32 = (1 << 31) - 1
 MAX_COUNT_IN = 255  # counts are uint8
 MAX_POOL = 15  # the sum of a square of spikes fits in uint8
@@ -111,7 +113,7 @@ class IntegerNetwork:
         bounds = self.bound_inputs(self.layers)
         for n, layer in enumerate(self.layers):
             _check_layer(f"lif{n + 1}", layer, shapes[n], bounds[n])
-            _check_output(f"lif{n + 1}", layer, shapes[n - 1 : n + 1], bounds[n + 1])
+            _check_output(f"lif{n + 1}", layer, shapes[max(n - 1, 0) : n + 1], bounds[n + 1])
 
         _check_readout(self.readout, shapes[-1], bounds[-1])
 
@@ -147,7 +149,7 @@ class IntegerNetwork:
     def state_bytes(self) -> int:
         """Bytes of all membranes, integrators and scores."""
         membranes = (layer.membrane_shape(shape) for layer, shape in zip(self.layers, self.shapes, strict=False))
-        return sum(2 * M * H * W for M, H, W in membranes) + (4 + 8) * self.classes
+        return sum(MEMBRANE_BYTES * M * H * W for M, H, W in membranes) + INTEGRATOR_BYTES * self.classes
 
 
 def _check_layer(name: str, layer: IntegerLayer, shape: tuple[int, int, int], largest: int) -> None:
@@ -165,14 +167,8 @@ def _check_layer(name: str, layer: IntegerLayer, shape: tuple[int, int, int], la
 
 def _check_output(name: str, layer: IntegerLayer, shapes: tuple[tuple[int, int, int], ...], largest: int) -> None:
     """Check the output of a layer; `shapes` are the shapes of the inputs of the previous layer, if any, and its own."""
-    fits = True
-    if layer.residual:
-        fits = len(shapes) == 2
-        if fits:
-            previous, own = shapes
-            fits = previous == layer.membrane_shape(own)
-
-    if not fits:
+    *previous, own = shapes
+    if layer.residual and previous != [layer.membrane_shape(own)]:
         raise ConfigError(f"{name}: cannot add the input of the previous layer (found {shapes[:-1]})")
     if largest > MAX_COUNT_IN:
         raise ConfigError(f"{name}: outputs may overflow (found up to {largest}, expected up to {MAX_COUNT_IN})")

@@ -40,6 +40,7 @@ class LayerTrace(Brief):
     membranes: NDArray[np.float64]
 
 
+@torch.no_grad()
 def trace_layers(network: Network, spikes: Tensor, shown: int) -> tuple[list[LayerTrace], NDArray[np.float64]]:
     """Return spikes and membranes of selected neurons of each spiking layer, and the readout, for one recording.
 
@@ -61,15 +62,12 @@ def trace_layers(network: Network, spikes: Tensor, shown: int) -> tuple[list[Lay
         received, _state = inputs
         calls.append((layer, received.clone()))  # the layers of a network overwrite their currents
 
-    with torch.no_grad(), ExitStack() as hooks:
+    with ExitStack() as hooks:
         for layer in layers:
             hooks.enter_context(layer.register_forward_pre_hook(note_call))
         outputs, _ = network(spikes)
 
-    with torch.no_grad():
-        traces = [
-            _trace(f"lif{number}", layer, received, shown) for number, (layer, received) in enumerate(calls, start=1)
-        ]
+    traces = [_trace(f"lif{number}", layer, received, shown) for number, (layer, received) in enumerate(calls, start=1)]
 
     readout: NDArray[np.float64] = outputs[:, 0].double().cpu().numpy()
     return traces, readout
@@ -147,26 +145,25 @@ def _trace_first_spikes(
     """Trace a network of neurons that spike at most once; potentials are 0 after the spike."""
     T = len(spikes)
     traces = []
-    with torch.no_grad():
-        outputs, _ = network(spikes)
-        times = network.first_times(spikes)
-        ends = network.step * torch.arange(1, T + 1, device=times.device)
+    outputs, _ = network(spikes)
+    times = network.first_times(spikes)
+    ends = network.step * torch.arange(1, T + 1, device=times.device)
 
-        for number, layer in enumerate(network.layers, start=1):
-            assert isinstance(layer, FirstSpikeLayer)
-            output_times: Tensor = layer(times)[0]
+    for number, layer in enumerate(network.layers, start=1):
+        assert isinstance(layer, FirstSpikeLayer)
+        output_times: Tensor = layer(times)[0]
 
-            # A layer's neuron has its potential until it spikes, and a spike in the step that contains its time.
-            is_before = output_times >= ends[:, None]
-            raster = (~is_before & (output_times >= ends[:, None] - network.step)).cpu().numpy()
+        # A layer's neuron has its potential until it spikes, and a spike in the step that contains its time.
+        is_before = output_times >= ends[:, None]
+        raster = (~is_before & (output_times >= ends[:, None] - network.step)).cpu().numpy()
 
-            chosen, traced = _choose_neurons(raster, shown)
-            potentials = layer.potentials(times[0], ends) * is_before
-            membranes = potentials.double().cpu().numpy()[:, chosen[traced]]
-            traces.append(LayerTrace(f"lif{number}", len(output_times), raster[:, chosen], tuple(traced), membranes))
+        chosen, traced = _choose_neurons(raster, shown)
+        potentials = layer.potentials(times[0], ends) * is_before
+        membranes = potentials.double().cpu().numpy()[:, chosen[traced]]
+        traces.append(LayerTrace(f"lif{number}", len(output_times), raster[:, chosen], tuple(traced), membranes))
 
-            # The spike times of a layer are the inputs of the next.
-            times = output_times[None]
+        # The spike times of a layer are the inputs of the next.
+        times = output_times[None]
 
     readout: NDArray[np.float64] = outputs[:, 0].double().cpu().numpy()
     return traces, readout
