@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -32,7 +33,7 @@ from .charts import draw_confusion
 from .energy import EnergySection, energy_per_second
 from .pages import Media, Table, percent, write_page
 from .regions import Moment, write_region
-from .style import ACCENT, QUIET, SMALL, grid_axes, new_figure, readable, save_figure
+from .style import ACCENT, DASHED, QUIET, SMALL, grid_axes, new_figure, readable, save_figure
 from .timelines import boxes_of, draw_timeline, find_box, write_overlay
 
 if TYPE_CHECKING:
@@ -181,8 +182,8 @@ def _link(prediction: Prediction, path: Path) -> str:
 
 def _list_bars(prediction: Prediction, classes: Sequence[str]) -> list[tuple[str, float]]:
     """Return the most probable classes with their probabilities."""
-    order = sorted(range(len(classes)), key=lambda label: -prediction.probabilities[label])
-    return [(classes[label], prediction.probabilities[label]) for label in order[:MAX_BARS]]
+    by_class = zip(classes, prediction.probabilities, strict=True)
+    return sorted(by_class, key=itemgetter(1), reverse=True)[:MAX_BARS]
 
 
 def _media(files: RecordingFolder, prediction: Prediction) -> list[Media]:
@@ -263,7 +264,7 @@ def _draw_accuracy(scores: TimeScores, path: Path) -> None:
     grid_axes(by_probability, "Accuracy in %, by probability")
     count, total, right = np.array(scores.calibration)
     filled = count > 0
-    by_probability.plot([0, 100], [0, 100], color=QUIET, linewidth=0.8, linestyle=(0, (4, 3)))
+    by_probability.plot([0, 100], [0, 100], color=QUIET, linewidth=0.8, linestyle=DASHED)
     by_probability.scatter(
         100 * total[filled] / count[filled],
         100 * right[filled] / count[filled],

@@ -15,7 +15,7 @@ from ..pose import OUTWARDS, GesturePart, HandPath, Track, trace_hands
 from ..video.config import VideoSettings
 from .pages import PAGE_SUFFIXES, Media, Table, write_page
 from .skeletons import LEFT_COLOUR, RIGHT_COLOUR, write_track_preview
-from .style import ACCENT, SMALL, grid_axes, new_figure, readable, save_figure, shares
+from .style import ACCENT, DASHED, SMALL, grid_axes, new_figure, readable, save_figure, shares
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -184,7 +184,7 @@ def _mark_part(axes: Axes, part: GesturePart) -> None:
     start, *inner, stop = edges
     if len(edges) <= MAX_MARKED:
         for edge in inner:
-            axes.axvline(edge, color=ACCENT, alpha=0.35, linewidth=0.8, linestyle=(0, (4, 3)), zorder=2)
+            axes.axvline(edge, color=ACCENT, alpha=0.35, linewidth=0.8, linestyle=DASHED, zorder=2)
 
     for edge in (start, stop):
         axes.axvline(edge, color=ACCENT, linewidth=1.0, zorder=2)

@@ -162,7 +162,7 @@ class EventPainter:
         self._last_us = EARLIEST_US // 2  # `_fading` holds at this time
         self._video = video or iter(())
         self._frame: NDArray[np.uint8] | None = None  # latest frame until the last picture
-        self._next_frame = next(self._video, None)  # and its time
+        self._next_frame = next(self._video, None)  # time and colours of the frame after it; None: no more
 
     def draw(self, events: Events | None, end_us: int, since_us: int) -> PaletteImage:
         """Draw the events since the previous picture, until `end_us` (exclusive); sides are even, as VP8 requires."""

@@ -150,8 +150,7 @@ def sample_events(source: PlotSource, limit: int) -> Events:
 
     for part in source.chunks:
         # Continue the count of every n-th event across parts.
-        chosen = slice(-seen % every, None, every)
-        sampled.append(Events(part.t[chosen], part.x[chosen], part.y[chosen], part.p[chosen], part.sensor))
+        sampled.append(part[-seen % every :: every])
         seen += len(part)
 
     return concatenate(sampled, source.sensor)

@@ -173,19 +173,20 @@ def _log_events(
         png = encode_picture(picture.to_rgb(palette))
         stream.log("picture", rerun.EncodedImage(contents=png, media_type="image/png"))
 
-        for name, count in (("off", np.count_nonzero(~events.p)), ("on", np.count_nonzero(events.p))):
+        on = np.count_nonzero(events.p)
+        for name, count in (("off", len(events) - on), ("on", on)):
             stream.log(f"rate/{name}", rerun.Scalars(count / shown.window_us * 1e6))
 
         # Continue the count of every n-th event across parts.
-        sample = slice(-seen % every, None, every)
+        sample = events[-seen % every :: every]
         seen += len(events)
 
         # Rows count downwards and the viewer's axis upwards; later events are farther away.
-        depth_px = (events.t[sample] - depth_zero_us) / us_per_px
-        positions = np.stack([events.x[sample], -events.y[sample].astype(np.int32), -depth_px], axis=1)
+        depth_px = (sample.t - depth_zero_us) / us_per_px
+        positions = np.stack([sample.x, -sample.y.astype(np.int32), -depth_px], axis=1)
         points = rerun.Points3D(
             positions.astype(np.float32),
-            colors=colours[events.p[sample].astype(int)],
+            colors=colours[sample.p.astype(int)],
             radii=rerun.Radius.ui_points(1.0),
         )
         stream.log("events", points)

@@ -39,7 +39,7 @@ SURE = 0.5  # bones with at least this confidence are thick
 MIN_FPS = 1.0
 MAX_FPS = 120.0
 JOINT_PX = 2  # radius
-FAR_PX = 4  # joints are drawn at most this many widths of the picture away from it
+FAR_WIDTHS = 4  # joints are drawn at most this many widths of the picture away from it
 _SHIFT = 4  # fractional bits of drawn coordinates
 _SIDE_BONES = (
     ("shoulder", "elbow"),
@@ -141,7 +141,7 @@ def draw_skeleton(picture: NDArray[np.uint8], track: Track, row: int, size: Sens
 
     scale = np.array([size.width / track.size.width, size.height / track.size.height])
     # Joints far outside would overflow OpenCV's coordinates.
-    points = np.clip(track.points_px[row] * scale, -FAR_PX * size.width, FAR_PX * size.width)
+    points = np.clip(track.points_px[row] * scale, -FAR_WIDTHS * size.width, FAR_WIDTHS * size.width)
     centres = [(int(x), int(y)) for x, y in np.round(points * 2**_SHIFT)]
 
     for start, end, colour in BONES:

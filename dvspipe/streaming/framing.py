@@ -116,21 +116,14 @@ class LiveFinder:
             person = square.scaled(self._scale)
             self._numbers.append(self._first + number)
             self._centers.append((person.x, person.y))
-            if self.framing is None:
-                self._sides.append(person.side)
-                self._decide_zoom()
-            if self._is_located:
+            if self.framing is not None or self._locate(person.side):
                 self._follow(int(events.t[-1]))
 
-    @property
-    def _is_located(self) -> bool:
-        """Whether the zoom is decided, and a region of interest is needed."""
-        return len(self._sides) >= LOCATING_SLICES and not self._is_complete
-
-    def _decide_zoom(self) -> None:
-        """Decide the zoom once there are enough squares."""
+    def _locate(self, side: float) -> bool:
+        """Decide the zoom once there are enough squares; return whether a region of interest is needed."""
+        self._sides.append(side)
         if len(self._sides) < LOCATING_SLICES:
-            return
+            return False
 
         # A picture that is smaller than the target at the zoom of the person needs no region of interest.
         if self._zoom is None:
@@ -138,7 +131,11 @@ class LiveFinder:
             width = zoom * self._original.width
             height = zoom * self._original.height
             self._is_complete = width <= self._target.width and height <= self._target.height
-            self._zoom = None if self._is_complete else zoom
+            if self._is_complete:
+                return False
+            self._zoom = zoom
+
+        return True
 
     @property
     def _target_side(self) -> int:

@@ -1,7 +1,8 @@
 """The classifying loop of a live stream.
 
-A `LiveSession` connects the parts: a thread reads the source into a queue; `run` takes the chunks, maps them to events
-on the network's sensor (`_Framer`), and classifies the events in steps (`_Machine`), one prediction per hop.
+A `LiveSession` connects the parts: a thread reads the source into a queue; the iteration over the session takes the
+chunks, maps them to events on the network's sensor (`_Framer`), and classifies the events in steps (`_Machine`), one
+prediction per hop.
 """
 
 from __future__ import annotations
