@@ -19,8 +19,8 @@ from fault_commands import LIMIT_S, Command, start
 from fault_kills import FaultError, Killer
 
 READ_ONLY = Path("/sys")  # also for root
-DISK_BYTES = (4.0, 6.5)  # ranges of log10 of the size of a disk and of a file
-FILE_BYTES = (2.0, 5.0)
+DISK_BYTES = (4.0, 6.5)  # range of log10 of the size of a disk
+FILE_BYTES = (2.0, 5.0)  # and of a file
 ENOUGH = "1g"  # larger than every output
 
 

@@ -67,11 +67,14 @@ MIRRORED = np.array([GESTURES.index(mirror_class(name)) for name in GESTURES])
 
 @dataclass(frozen=True, eq=False)
 class Film:
-    """A film: name <fold>__<class>__<film>, label and track."""
+    """A film: name <fold>__<class>__<film>, and track."""
 
     name: str
-    label: int
     track: Track
+
+    @property
+    def label(self) -> int:
+        return label_of_film(self.name)
 
     @property
     def fold(self) -> str:
@@ -189,18 +192,20 @@ def train(
     drawn: JointWindows,
     skeletons: JointWindows,
     films: Sequence[Film],
-    arguments: argparse.Namespace,
+    *,
+    seed: int,
+    steps: int,
     weight: float = 0.0,
 ) -> JointClassifier:
     """Train on drawn movements, skeletons and films."""
-    rng = np.random.default_rng(arguments.seed)
+    rng = np.random.default_rng(seed)
     pools = [FilmWindows(sample_film(film, rng), film.label) for film in films]
     return train_joints(
         lambda batches: sample_batch(drawn, skeletons, pools, batches),
         GESTURES,
-        steps=arguments.steps,
+        steps=steps,
         weight=weight,
-        seed=arguments.seed,
+        seed=seed,
     )
 
 
@@ -211,7 +216,7 @@ def read_films(folder: Path) -> list[Film]:
         track = Track.read(path)
         seen_us = track.times_us[track.present]
         if len(seen_us) >= 5 and np.ptp(seen_us) >= 400_000:
-            films.append(Film(path.stem, label_of_film(path.stem), track))
+            films.append(Film(path.stem, track))
 
     return films
 
@@ -388,7 +393,8 @@ def measure_folds(arguments: argparse.Namespace) -> None:
 
     outputs: dict[str, list[FilmOutputs]] = {}
     for tested, trained in (("2", "1"), ("1", "2")):
-        network = train(drawn, skeletons, [film for film in films if film.fold == trained], arguments).network
+        chosen = [film for film in films if film.fold == trained]
+        network = train(drawn, skeletons, chosen, seed=arguments.seed, steps=arguments.steps).network
         outputs[tested] = classify_films(network, tested, films, stored)
 
     all_films = [*outputs["1"], *outputs["2"]]
@@ -418,7 +424,7 @@ def train_all(arguments: argparse.Namespace) -> None:
     """Train a network on all films, if there are any, and write it."""
     drawn, skeletons = read_windows(arguments.skeletons, arguments.people)
     films = [] if arguments.films is None else read_films(arguments.films)
-    trained = train(drawn, skeletons, films, arguments, arguments.weight)
+    trained = train(drawn, skeletons, films, seed=arguments.seed, steps=arguments.steps, weight=arguments.weight)
     network = trained.network
     with torch.no_grad():
         network.linear.bias[OTHER_LABEL] += arguments.other

@@ -29,8 +29,8 @@ from dvspipe.pose import Track, find_movement
 from dvspipe.results import RunFolder, wilson_interval
 from dvspipe.synthesis import OTHER, GesturesPlan, write_gestures
 
-TEST_PEOPLE = 15  # no rendered person is in both parts
-TEST_SEED = 4000
+TEST_PEOPLE = 15
+TEST_SEED = 4000  # no rendered person is in both parts
 TEST_WINDOWS = 3
 
 

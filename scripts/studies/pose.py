@@ -42,11 +42,11 @@ from dvspipe.video.names import VIDEO_SUFFIXES
 Floats = NDArray[np.float64]
 TRUE_JOINTS = ("shoulder", "elbow", "wrist")
 MAX_SIDE_PX = 640  # larger webcams are redrawn: they take minutes to render
-MIN_HZ = 0.3  # range of the rates of periodic movements
+MIN_HZ = 0.3  # lowest and highest rate of periodic movements
 MAX_HZ = 6.0
 MIN_SPAN_S = 0.7  # shorter tracks have no rate
-EVEN_HZ = 30.0  # samples per second of a curve, and length of its spectrum
-SPECTRUM = 4096
+EVEN_HZ = 30.0  # samples per second of a curve
+SPECTRUM = 4096  # length of its spectrum
 
 
 @dataclass(frozen=True)
