@@ -16,8 +16,9 @@ from typing import Any, NamedTuple
 
 import gradio as gr
 
-from ..base.config import SettingsTree, build, merge_settings
+from ..base.config import build
 from ..base.errors import ConfigError
+from ..base.trees import SettingsTree, merge_settings
 from ..events import SensorSize, concatenate
 from ..formats import open_recording
 from ..parallel import Progress

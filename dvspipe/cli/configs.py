@@ -21,7 +21,7 @@ CONFIG_KINDS = {"": "dvspipe train {}", "sensors": "dvspipe convert VIDEO -o EVE
 @configs.command(name="list")
 def list_() -> None:
     """List included experiments and sensor presets, and the commands to use them."""
-    from ..base.config import read_text, shipped_configs
+    from ..base.yaml_files import read_text, shipped_configs
 
     for kind, command in CONFIG_KINDS.items():
         screen.print(command.format("NAME"))
@@ -38,7 +38,7 @@ def list_() -> None:
 @configs.command
 def show(name: Name, /) -> None:
     """Print an included configuration as YAML."""
-    from ..base.config import read_text
+    from ..base.yaml_files import read_text
 
     screen.print(read_text(name, kind=_kind_of(name)).rstrip())
 
@@ -52,8 +52,8 @@ def copy(
     overwrite: Overwrite = False,
 ) -> None:
     """Copy an included configuration to a file, for editing."""
-    from ..base.config import read_text
     from ..base.files import claim_output, write_text
+    from ..base.yaml_files import read_text
 
     kind = _kind_of(name)
     claim_output(file, overwrite=overwrite)
@@ -64,7 +64,7 @@ def copy(
 
 
 def _kind_of(name: str) -> str:
-    from ..base.config import shipped_configs
+    from ..base.yaml_files import shipped_configs
 
     return next((kind for kind in CONFIG_KINDS if name in shipped_configs(kind)), "")
 

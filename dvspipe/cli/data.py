@@ -33,7 +33,7 @@ from .options import (
 from .screen import EXIT_SOME_FAILED, TextTable, fail, fail_inputs, messages, notes, progress, screen, show_name, skip
 
 if TYPE_CHECKING:
-    from ..base.config import SettingsTree
+    from ..base.trees import SettingsTree
     from ..datasets import DataConfig, DataSet, TensorPlan
     from ..datasets.survey import Survey
     from ..parallel import Engine, Shard
@@ -217,7 +217,7 @@ def _choose(folder: str, settings: list[str] | None) -> Choice:
 
 def _use_shards(choice: Choice, shards: Path) -> Choice:
     """Return the settings that train from the shards of a folder of recordings."""
-    from ..base.config import merge_settings
+    from ..base.trees import merge_settings
     from ..datasets import DataConfig
 
     placed: SettingsTree = {"data": {"kind": "shards", "root": str(shards)}}
@@ -226,7 +226,7 @@ def _use_shards(choice: Choice, shards: Path) -> Choice:
 
 def is_for_shards(word: str) -> bool:
     """Return whether a word of a command also applies to shards; settings of recordings do not."""
-    from ..base.config import find_foreign
+    from ..base.groups import find_foreign
     from ..datasets import DataConfig
 
     given = read_overrides([word]).get("data") if "=" in word else None

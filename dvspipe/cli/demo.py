@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..base.config import SettingsTree
 from ..base.labels import GESTURES
+from ..base.trees import SettingsTree
 from ..formats import SYNTHETIC_GESTURES, iterate
 from ..inference import Classifier, ClassifyOptions, classify_many, plan_tasks
 from ..recordings.conversion import convert_video

@@ -14,7 +14,7 @@ from ..base.errors import ConfigError, count_noun
 from .screen import messages, notes
 
 if TYPE_CHECKING:
-    from ..base.config import SettingsTree
+    from ..base.trees import SettingsTree
     from ..parallel import Engine, Shard
     from ..training import TrainConfig
 
@@ -69,7 +69,9 @@ def read_config(source: str, overrides: list[str] | None) -> TrainConfig:
         source: Argument CONFIG; a KEY=VALUE argument stands for the default configuration.
         overrides: Arguments KEY=VALUE.
     """
-    from ..base.config import build, merge_settings, parse_overrides
+    from ..base.config import build
+    from ..base.overrides import parse_overrides
+    from ..base.trees import merge_settings
     from ..training import TrainConfig
 
     if "=" in source and not Path(source).exists():
@@ -85,7 +87,8 @@ def read_config(source: str, overrides: list[str] | None) -> TrainConfig:
 
 def read_overrides(overrides: list[str] | None) -> SettingsTree:
     """Read the arguments KEY=VALUE; a key is the full name of a setting, or its last part, as in `dvspipe.train`."""
-    from ..base.config import parse_overrides, plain_settings
+    from ..base.config import plain_settings
+    from ..base.overrides import parse_overrides
     from ..training import TrainConfig
 
     return plain_settings(TrainConfig, parse_overrides(overrides or []))

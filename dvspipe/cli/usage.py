@@ -15,8 +15,8 @@ from cyclopts import (
     ValidationError,
 )
 
-from ..base.config import explain_value, join_mistakes
 from ..base.errors import shorten
+from ..base.explanations import explain_value, join_mistakes
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails

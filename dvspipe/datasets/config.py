@@ -21,7 +21,9 @@ from typing import Annotated, ClassVar, Literal, Self, TypeAlias
 
 from pydantic import BeforeValidator, Field, JsonValue, field_validator, model_validator
 
-from ..base.config import SIZE_PATTERN, Settings, build, complete_kind
+from ..base.config import Settings, build
+from ..base.groups import complete_kind
+from ..base.patterns import SIZE_PATTERN
 from ..encoding import CodeName
 from ..events import Region, SensorSize
 from ..formats import Hints, HintsLike

@@ -17,10 +17,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.config import SettingsTree, shipped_configs
 from ..base.errors import DataError, DvspipeError, TruncatedVideoError, count_noun, escape_controls
 from ..base.files import is_internal
 from ..base.labels import GESTURES, SUFFIX, Span, read_labels
+from ..base.trees import SettingsTree
+from ..base.yaml_files import shipped_configs
 from ..events import Events, SensorSize, concatenate
 from ..formats import FORMATS, NO_HINTS, Hints, is_recording_folder, is_unrelated_text, open_recording, read, write
 from ..framing import FramingConfig, find_guess, open_source

@@ -19,9 +19,10 @@ from typing import Literal, NamedTuple
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ..base.config import SIZE_PATTERN, SettingsTree, find_differences
 from ..base.errors import DataError, Remedy
 from ..base.files import claim_output, lock_folder, read_bytes, write_beside, write_text
+from ..base.patterns import SIZE_PATTERN
+from ..base.trees import SettingsTree, find_differences
 from ..encoding import BinConfig, BinCounts
 from ..events import Events, SensorSize
 from ..parallel import ALL, Engine, Outcome, Processes, Progress, Shard, map_items

@@ -6,7 +6,9 @@ from typing import Literal, Self
 
 from pydantic import Field
 
-from ..base.config import ROI_PATTERN, Settings, build, merge_settings
+from ..base.config import Settings, build
+from ..base.patterns import ROI_PATTERN
+from ..base.trees import merge_settings
 from ..recordings.config import ConvertConfig, UniqueConvertKeywords
 from ..video.config import VideoSettings
 

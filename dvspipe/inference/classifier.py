@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..base.arguments import checked
-from ..base.config import as_settings, build, find_differences, show_value
+from ..base.config import as_settings, build
 from ..base.errors import (
     CheckpointError,
     ConfigError,
@@ -25,6 +25,8 @@ from ..base.errors import (
     count_noun,
 )
 from ..base.labels import GESTURES
+from ..base.overrides import show_value
+from ..base.trees import find_differences
 from ..checkpoints.checkpoint import (
     Checkpoint,
     ClassifierConfig,

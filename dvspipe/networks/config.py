@@ -8,7 +8,9 @@ from typing import Annotated, ClassVar, Literal, TypeAlias, TypedDict
 
 from pydantic import BeforeValidator, Field, JsonValue
 
-from ..base.config import TARGET_PATTERN, Settings, as_settings, build, complete_kind
+from ..base.config import Settings, as_settings, build
+from ..base.groups import complete_kind
+from ..base.patterns import TARGET_PATTERN
 
 MAX_LAYERS = 64  # limit for configurations from untrusted files
 

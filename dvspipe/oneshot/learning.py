@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..base.config import SettingsTree
 from ..base.errors import FileError
 from ..base.files import REPLACE
+from ..base.trees import SettingsTree
 from ..inference.joint_training import JointWindows, count_correct, train_joints
 from ..inference.joints import POSITIONS, JointClassifier
 from ..parallel import Processes, Progress, ignore_progress

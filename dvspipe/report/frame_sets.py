@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Unpack
 
 from ..base.arguments import checked
-from ..base.config import as_settings, find_differences
+from ..base.config import as_settings
 from ..base.errors import FileError, Remedy
 from ..base.files import REPLACE, is_internal, lock_folder, write_text
+from ..base.trees import find_differences
 from ..events import SensorSize, SensorSizeLike
 from ..formats import NO_HINTS, Hints, HintsLike
 from ..parallel import Engine, Outcome, Processes, Progress, map_items

@@ -24,9 +24,9 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, InstanceOf, JsonValue, computed_field, model_validator
 
-from ..base.config import find_differences
 from ..base.errors import FileError, Remedy, brief, count_noun
 from ..base.files import REPLACE
+from ..base.trees import find_differences
 from .activity import LayerActivity
 from .scores import TimeScores
 from .tables import FileText, Folder, FolderFile, Record, Row, read_rows, write_rows

@@ -21,8 +21,8 @@ from pydantic import JsonValue
 from torch import Tensor, nn
 from torch.nn.grad import conv2d_input, conv2d_weight
 
-from ..base.config import write_overrides
 from ..base.errors import ConfigError
+from ..base.overrides import write_overrides
 from ..networks import CsnnConfig, LeakyReadout, MlpConfig, NetworkConfig, SpikingNetwork
 from ..networks.inputs import check_positive, check_tensor
 from ..networks.models import Convolution, Linear, StandardisedConvolution, draw_mask

@@ -9,18 +9,11 @@ from typing import Any, Literal, Self, TypedDict, Unpack
 
 from pydantic import Field
 
-from ..base.config import (
-    SENSOR_PATTERN,
-    Model,
-    Settings,
-    as_settings,
-    build,
-    merge_settings,
-    plain_settings,
-    read_yaml,
-    shipped_configs,
-)
+from ..base.config import Model, Settings, as_settings, build, plain_settings
 from ..base.errors import escape_controls
+from ..base.patterns import SENSOR_PATTERN
+from ..base.trees import merge_settings
+from ..base.yaml_files import read_yaml, shipped_configs
 
 DERIVED_SEED_BITS = 53  # integers of 53 bits are exact in every JSON reader
 

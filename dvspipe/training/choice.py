@@ -22,8 +22,9 @@ import yaml
 from numpy.typing import NDArray
 
 from ..base.arguments import checked
-from ..base.config import SettingsTree, build, merge_settings, plain_settings
+from ..base.config import build, plain_settings
 from ..base.errors import DataError, brief, count_noun
+from ..base.trees import SettingsTree, merge_settings
 from ..checkpoints.checkpoint import ClassifierConfig, load_config
 from ..datasets import (
     DataConfig,

@@ -14,20 +14,13 @@ from typing import Annotated, Literal, TypedDict, cast
 from pydantic import Field, JsonValue, field_validator, model_validator
 
 from ..base.arguments import checked
-from ..base.config import (
-    NAME_PATTERN,
-    Settings,
-    SettingsTree,
-    build,
-    find_left_out,
-    find_unions,
-    merge_settings,
-    plain_settings,
-    read_yaml,
-    show_value,
-    write_overrides,
-)
+from ..base.config import Settings, build, plain_settings
 from ..base.errors import ConfigError, Remedy
+from ..base.groups import find_unions
+from ..base.overrides import show_value, write_overrides
+from ..base.patterns import NAME_PATTERN
+from ..base.trees import SettingsTree, find_left_out, merge_settings
+from ..base.yaml_files import read_yaml
 from ..datasets import AugmentConfig, DataConfig, FolderConfig
 from ..datasets.augmentation import AugmentKeywords
 from ..datasets.config import UniqueDataKeywords

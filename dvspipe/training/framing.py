@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from ..base.config import SettingsTree
 from ..base.errors import DvspipeError
+from ..base.trees import SettingsTree
 from ..checkpoints.checkpoint import ClassifierConfig
 from ..datasets import PERSON_SIZE, DataConfig, DataSet, FilesConfig
 from ..events import SensorSize

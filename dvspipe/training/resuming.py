@@ -15,9 +15,10 @@ import torch
 from pydantic import Field, JsonValue, TypeAdapter, ValidationError
 from torch import Tensor
 
-from ..base.config import SettingsTree, find_differences, merge_settings, show_value
 from ..base.errors import CheckpointError, ConfigError, FileError, Remedy, shorten
 from ..base.files import read_bytes
+from ..base.overrides import show_value
+from ..base.trees import SettingsTree, find_differences, merge_settings
 from ..checkpoints.checkpoint import Checkpoint, ClassifierConfig, read_tensors, write_tensors
 from ..networks import Network
 from ..results import EpochRow, RunFolder

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from pydantic import JsonValue
 
-from ..base.config import SettingsTree, merge_settings
+from ..base.trees import SettingsTree, merge_settings
 from ..events import SensorSize
 from ..networks import CsnnConfig, MlpConfig
 from ..rules import Rule, find_unmet_needs

@@ -6,7 +6,8 @@ from typing import Literal, Self, TypedDict
 
 from pydantic import Field, model_validator
 
-from ..base.config import REGION_PATTERN, SIZE_PATTERN, Settings
+from ..base.config import Settings
+from ..base.patterns import REGION_PATTERN, SIZE_PATTERN
 
 FOLDER_FPS = 30.0  # default frame rate of an image folder without times
 

@@ -17,7 +17,9 @@ from playwright.sync_api import sync_playwright
 from dvspipe import train
 from dvspipe.app import AppSettings, serve
 from dvspipe.app.examples import SAMPLE
-from dvspipe.base.config import build, merge_settings, read_yaml
+from dvspipe.base.config import build
+from dvspipe.base.trees import merge_settings
+from dvspipe.base.yaml_files import read_yaml
 from dvspipe.formats import write
 from dvspipe.synthesis import GestureClip, record_gesture
 from dvspipe.training import TrainConfig

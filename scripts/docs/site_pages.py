@@ -23,7 +23,8 @@ from pydantic import BaseModel
 
 import dvspipe
 from dvspipe import ConvertConfig, InferConfig, TrainConfig
-from dvspipe.base.config import Settings, find_kinds
+from dvspipe.base.config import Settings
+from dvspipe.base.groups import find_kinds
 from dvspipe.checkpoints.checkpoint import shipped_checkpoints
 from dvspipe.checkpoints.model_card import write_shipped_card
 from dvspipe.cli.app import app

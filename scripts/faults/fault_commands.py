@@ -21,8 +21,9 @@ from PIL import Image
 from safetensors.numpy import load_file
 
 from dvspipe import train
-from dvspipe.base.config import build, merge_settings
+from dvspipe.base.config import build
 from dvspipe.base.files import MANIFEST
+from dvspipe.base.trees import merge_settings
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import read, write
 from dvspipe.training import TrainConfig

@@ -13,9 +13,10 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
-from dvspipe.base.config import build, parse_overrides
+from dvspipe.base.config import build
 from dvspipe.base.errors import DvspipeError
 from dvspipe.base.labels import GESTURES
+from dvspipe.base.overrides import parse_overrides
 from dvspipe.inference import Classifier, InferConfig, Prediction
 from dvspipe.results import wilson_interval
 from dvspipe.synthesis.gestures import OTHER

@@ -15,7 +15,10 @@ from pathlib import Path
 from sklearn.model_selection import StratifiedGroupKFold
 
 from dvspipe import train
-from dvspipe.base.config import build, merge_settings, parse_overrides, read_yaml
+from dvspipe.base.config import build
+from dvspipe.base.overrides import parse_overrides
+from dvspipe.base.trees import merge_settings
+from dvspipe.base.yaml_files import read_yaml
 from dvspipe.datasets import divide, open_dataset, write_split
 from dvspipe.training import TrainConfig
 

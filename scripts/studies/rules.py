@@ -22,7 +22,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dvspipe import train
-from dvspipe.base.config import build, merge_settings, parse_overrides, read_yaml
+from dvspipe.base.config import build
+from dvspipe.base.overrides import parse_overrides
+from dvspipe.base.trees import merge_settings
+from dvspipe.base.yaml_files import read_yaml
 from dvspipe.datasets import DataConfig
 from dvspipe.results import EpochRow, RunFolder, TestResult, TrainingRun
 from dvspipe.training import TrainConfig

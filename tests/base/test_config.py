@@ -11,22 +11,13 @@ from facts import raises
 from pydantic import Field
 from pydantic.fields import FieldInfo
 
-from dvspipe.base.config import (
-    PATTERNS,
-    SIZE_PATTERN,
-    Settings,
-    as_settings,
-    build,
-    complete_repr,
-    configs_folder,
-    merge_settings,
-    name_settings,
-    parse_overrides,
-    read_yaml,
-    shipped_configs,
-    suggest_settings,
-)
+from dvspipe.base.config import Settings, as_settings, build, complete_repr, name_settings
 from dvspipe.base.errors import ConfigError
+from dvspipe.base.overrides import parse_overrides
+from dvspipe.base.patterns import PATTERNS, SIZE_PATTERN
+from dvspipe.base.suggestions import suggest_settings
+from dvspipe.base.trees import merge_settings
+from dvspipe.base.yaml_files import configs_folder, read_yaml, shipped_configs
 from dvspipe.encoding import BinConfig
 from dvspipe.recordings.config import ConversionSettings, ConvertConfig
 from dvspipe.simulator import SimulatorConfig, read_preset

@@ -24,8 +24,8 @@ from commands import dvspipe
 from conftest import random_events
 from facts import mentions
 
-from dvspipe.base.config import shipped_configs
 from dvspipe.base.errors import DataError
+from dvspipe.base.yaml_files import shipped_configs
 from dvspipe.cli.app import COMMAND_NAMES, app
 from dvspipe.datasets import read_split
 from dvspipe.datasets.config import DataKind

@@ -11,8 +11,9 @@ import pytest
 from conftest import random_events
 from facts import raises
 
-from dvspipe.base.config import build, find_kinds
+from dvspipe.base.config import build
 from dvspipe.base.errors import ConfigError, DataError
+from dvspipe.base.groups import find_kinds
 from dvspipe.cli.data import is_for_shards
 from dvspipe.datasets import (
     OPENERS,

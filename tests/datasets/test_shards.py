@@ -24,8 +24,9 @@ from facts import raises
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dvspipe.base.config import build, parse_overrides
+from dvspipe.base.config import build
 from dvspipe.base.errors import ConfigError, DataError, FileError
+from dvspipe.base.overrides import parse_overrides
 from dvspipe.checkpoints.checkpoint import load_checkpoint
 from dvspipe.datasets import (
     AugmentConfig,

@@ -23,7 +23,8 @@ from cyclopts.argument import Argument
 from pydantic import BaseModel
 
 import dvspipe
-from dvspipe.base.config import Settings, build, find_kinds, name_settings
+from dvspipe.base.config import Settings, build, name_settings
+from dvspipe.base.groups import find_kinds
 from dvspipe.checkpoints.checkpoint import SHIPPED
 from dvspipe.cli.app import app
 from dvspipe.results import ShippedRecord

@@ -17,8 +17,10 @@ import numpy as np
 import pytest
 from hatchling.build import build_wheel
 
-from dvspipe.base.config import SettingsTree, build, merge_settings, read_yaml
+from dvspipe.base.config import build
 from dvspipe.base.labels import GESTURES
+from dvspipe.base.trees import SettingsTree, merge_settings
+from dvspipe.base.yaml_files import read_yaml
 from dvspipe.checkpoints.checkpoint import load_checkpoint
 from dvspipe.cli.demo import CLASSIFIER, EPOCHS, MAX_PEOPLE, SHOWN_LABEL, Speed, choose_training, run_demo, show_first
 from dvspipe.datasets import open_dataset

@@ -17,8 +17,9 @@ import pytest
 from facts import raises
 
 import dvspipe
-from dvspipe.base.config import Settings, find_kinds, name_settings
+from dvspipe.base.config import Settings, name_settings
 from dvspipe.base.errors import ConfigError, DvspipeError
+from dvspipe.base.groups import find_kinds
 
 PACKAGE = Path(dvspipe.__file__).parent
 UNTYPED = {"events/methods.py"}

@@ -14,8 +14,9 @@ from conftest import BAR_CLASSES, moving_bar, write_bars
 from facts import mentions, raises
 from torch import Tensor, nn
 
-from dvspipe.base.config import SettingsTree, build, merge_settings
+from dvspipe.base.config import build
 from dvspipe.base.errors import ArgumentError, ConfigError, DataError
+from dvspipe.base.trees import SettingsTree, merge_settings
 from dvspipe.checkpoints.checkpoint import read_checkpoint
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import write

@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from dvspipe.base.config import build, shipped_configs
+from dvspipe.base.config import build
 from dvspipe.base.errors import ConfigError, VideoError
+from dvspipe.base.yaml_files import shipped_configs
 from dvspipe.events import Events, concatenate
 from dvspipe.simulator import EventSimulator, SimulatorConfig, simulate
 from dvspipe.simulator.config import read_preset

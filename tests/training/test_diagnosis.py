@@ -15,8 +15,9 @@ from conftest import BAR_CLASSES, BAR_SENSOR, moving_bar
 from facts import mentions, raises
 from recorder import Recorder
 
-from dvspipe.base.config import build, merge_settings
+from dvspipe.base.config import build
 from dvspipe.base.errors import DataError
+from dvspipe.base.trees import merge_settings
 from dvspipe.cli import training as commands
 from dvspipe.datasets import DataConfig, read_split
 from dvspipe.events import Events

@@ -13,8 +13,9 @@ from facts import raises
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from dvspipe.base.config import build, merge_settings
+from dvspipe.base.config import build
 from dvspipe.base.errors import ConfigError
+from dvspipe.base.trees import merge_settings
 from dvspipe.checkpoints.checkpoint import load_checkpoint
 from dvspipe.inference import Classifier
 from dvspipe.report import write_training_page

@@ -17,7 +17,9 @@ import yaml
 from commands import dvspipe
 from conftest import write_bar_parts
 
-from dvspipe.base.config import build, merge_settings, read_yaml
+from dvspipe.base.config import build
+from dvspipe.base.trees import merge_settings
+from dvspipe.base.yaml_files import read_yaml
 from dvspipe.checkpoints.checkpoint import load_checkpoint
 from dvspipe.results import RunFolder
 from dvspipe.training import TrainConfig

@@ -14,8 +14,9 @@ from conftest import BAR_CLASSES, moving_bar, random_events
 from facts import raises
 from pydantic import JsonValue
 
-from dvspipe.base.config import merge_settings, parse_overrides
 from dvspipe.base.errors import ConfigError, Remedy
+from dvspipe.base.overrides import parse_overrides
+from dvspipe.base.trees import merge_settings
 from dvspipe.checkpoints.checkpoint import ClassifierConfig
 from dvspipe.cli.screen import describe_error
 from dvspipe.events import Events, SensorSize

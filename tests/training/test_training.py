@@ -23,9 +23,11 @@ from facts import mentions, raises
 from recorder import Recorder
 from torch import nn
 
-from dvspipe.base.config import build, merge_settings, read_stored, read_yaml, shipped_configs
+from dvspipe.base.config import build, read_stored
 from dvspipe.base.errors import CheckpointError, ConfigError, DataError, FileError
 from dvspipe.base.labels import GESTURES
+from dvspipe.base.trees import merge_settings
+from dvspipe.base.yaml_files import read_yaml, shipped_configs
 from dvspipe.checkpoints.checkpoint import ClassifierConfig, energies, load_checkpoint, save_checkpoint
 from dvspipe.cli import training as commands
 from dvspipe.datasets import DataConfig, FolderConfig, from_recordings, open_dataset

@@ -13,8 +13,10 @@ from commands import dvspipe
 from conftest import random_events
 from facts import mentions, raises
 
-from dvspipe.base.config import build, merge_settings, parse_overrides
+from dvspipe.base.config import build
 from dvspipe.base.errors import ConfigError, DataError
+from dvspipe.base.overrides import parse_overrides
+from dvspipe.base.trees import merge_settings
 from dvspipe.checkpoints.checkpoint import ClassifierConfig, load_checkpoint, load_config, save_checkpoint
 from dvspipe.datasets import open_dataset
 from dvspipe.events import SensorSize
