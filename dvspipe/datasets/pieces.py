@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from ..base.errors import DvspipeError, count_noun
 from ..formats import Hints
-from ..formats.recordings import open_source
+from ..formats.opening import open_source
 from ..video.files import VideoEnds, read_video_ends
 from ..video.names import is_video_name
 from .config import FilesConfig

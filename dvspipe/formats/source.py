@@ -75,7 +75,7 @@ class Source:
         chunks: Decodes all events.
         attributes: Settings and comments stored in the file.
         extent: Returns the extent without decoding; None if the format cannot.
-        part: Decodes the events with start_us <= t < stop_us, possibly with some events before and after, without
+        span: Decodes the events with start_us <= t < stop_us, possibly with some events before and after, without
             decoding everything before them; None if the format cannot.
         noise: The same events with noise labels stored as polarities; None if there are no labels.
     """
@@ -84,7 +84,7 @@ class Source:
     chunks: Decoder
     attributes: dict[str, Any] = field(default_factory=dict)
     extent: Callable[[], Extent] | None = None
-    part: Callable[[int, int], Iterator[StoredColumns]] | None = None
+    span: Callable[[int, int], Iterator[StoredColumns]] | None = None
     noise: Source | None = None
 
 

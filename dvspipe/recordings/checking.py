@@ -23,13 +23,8 @@ from ..base.kernels import njit
 from ..events import SensorSize
 from ..events.filters import HOT_PIXEL_FACTOR, NEVER_US, check_pixels, find_hot_pixels
 from ..formats.hints import NO_HINTS, GivenSensor, Hints, RecordingLike, SensorSource
-from ..formats.recordings import (
-    KNOWN_SENSORS,
-    find_sensor_source,
-    name_recording,
-    open_source,
-    smallest_sensor,
-)
+from ..formats.opening import name_recording, open_source
+from ..formats.sensors import KNOWN_SENSORS, find_sensor_source, smallest_sensor
 from ..formats.source import StoredColumns
 from ..parallel import Engine, Outcome, Processes, Progress, map_items
 from .config import CheckSettings

@@ -43,7 +43,7 @@ from ..formats import (
     recognise,
     written_suffixes,
 )
-from ..formats.recordings import write_parts
+from ..formats.writing import write_parts
 from ..parallel import ALL, Engine, Outcome, Processes, Progress, Shard, map_items, prefetch
 from ..results import Manifest, ManifestRow, name_input
 from ..results.manifest import Entry

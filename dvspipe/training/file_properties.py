@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from ..base.errors import DvspipeError
 from ..datasets import DataConfig, DataSet, FilesConfig
 from ..formats import Hints
-from ..formats.recordings import open_source
+from ..formats.opening import open_source
 from ..parallel import Progress
 from ..recordings.conversion import is_video
 from ..results import Finding, wilson_interval

@@ -40,8 +40,8 @@ from dvspipe.base.labels import GESTURES
 from dvspipe.encoding import BinConfig, ToSpikes, encode, encode_stream
 from dvspipe.events import Events, SensorSize, concatenate, join_streams
 from dvspipe.formats import EventWriter, open_recording, read, write
+from dvspipe.formats.opening import open_source
 from dvspipe.formats.prophesee_header import parse_header
-from dvspipe.formats.recordings import open_source
 from dvspipe.formats.source import HEAD_BYTES
 from dvspipe.recordings.conversion import convert_video
 from dvspipe.simulator import SimulatorConfig, read_preset, simulate

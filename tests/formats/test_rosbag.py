@@ -14,7 +14,7 @@ from facts import mentions, raises
 
 from dvspipe.base.errors import CorruptionError, DvspipeError, FileError, FormatError
 from dvspipe.events import Events, SensorSize
-from dvspipe.formats import Hints, info, read, recordings, rosbag_writer, write
+from dvspipe.formats import Hints, info, open_recording, read, rosbag_writer, write
 from dvspipe.formats.prophesee_header import read_header
 from dvspipe.formats.rosbag import ROSBAG, is_ros2_folder
 from dvspipe.formats.source import StoredColumns
@@ -314,7 +314,7 @@ def test_libcaer_vector_has_one_event_per_bit_and_advances_base(tmp_path: Path) 
 
 def test_real_libcaer_bag_has_as_many_events_as_its_words(test_data: Path) -> None:
     path = test_data / "recordings" / "event_camera_test_events_2.mcap"
-    events = recordings.read(path)
+    events = read(path)
     found = 0
     with rosbag2.Reader(path) as reader:
         for connection, _, data in reader.messages():
@@ -461,7 +461,7 @@ def test_other_or_truncated_mcap_raises_one_line(tmp_path: Path, content: bytes,
     path = tmp_path / "a.mcap"
     path.write_bytes(content)
     with raises(FormatError, message) as caught:
-        recordings.open_recording(path)
+        open_recording(path)
     assert str(caught.value).startswith(str(path))
     assert "\n" not in str(caught.value)
 
@@ -527,29 +527,29 @@ def test_bag_is_converted_alone_and_in_a_folder(tmp_path: Path, kind: str) -> No
         (task,) = plan_conversions(sources, out)
         assert task.source == bag.path
         convert_recording(task.source, task.target)
-        assert recordings.read(task.target) == EVENTS
+        assert read(task.target) == EVENTS
 
 
 def test_topic_hint_selects_a_topic(tmp_path: Path) -> None:
     with Bag(tmp_path, "ros1") as bag:
         bag.add_array(EVENTS, "/left")
         bag.add_array(EVENTS.slice_time(0, int(EVENTS.t[9])), "/right")
-    assert len(recordings.read(bag.path, hints=Hints(topic="/right"))) == 9
+    assert len(read(bag.path, hints=Hints(topic="/right"))) == 9
     with raises(FormatError, "/left", "/right"):
-        recordings.read(bag.path, hints=Hints(topic="/middle"))
+        read(bag.path, hints=Hints(topic="/middle"))
 
 
 def test_bag_is_read_as_recording(tmp_path: Path) -> None:
     with Bag(tmp_path, "ros1") as bag:
         for part in slices(EVENTS, 500):
             bag.add_array(part)
-    assert recordings.read(bag.path) == EVENTS
+    assert read(bag.path) == EVENTS
     start = int(EVENTS.t[300])
-    assert recordings.read(bag.path, start, start + 100) == EVENTS.slice_time(start, start + 100)
+    assert read(bag.path, start, start + 100) == EVENTS.slice_time(start, start + 100)
     assert info(bag.path).sensor_source == "file"
     (tmp_path / "x").mkdir()
     with Bag(tmp_path / "x", "ros1") as bag:
         for part in reversed(slices(EVENTS, 500)):
             bag.add_array(part)
     with raises(CorruptionError, "event 500", "t = 1700000000000114"):
-        recordings.read(bag.path, sensor=SENSOR)
+        read(bag.path, sensor=SENSOR)

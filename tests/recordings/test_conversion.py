@@ -766,7 +766,7 @@ def test_kind_of_source_is_detected_once(tmp_path: Path, monkeypatch: pytest.Mon
         return find(path)
 
     monkeypatch.setattr("dvspipe.recordings.conversion.recognise", spy)
-    monkeypatch.setattr("dvspipe.formats.recordings.recognise", spy)
+    monkeypatch.setattr("dvspipe.formats.opening.recognise", spy)
     (task,) = plan_conversions(tmp_path / "a.npz", tmp_path / "b.h5")
     assert task.kind == SourceKind(is_video=False, format_name="numpy")
     assert pickle.loads(pickle.dumps(task)).kind == task.kind

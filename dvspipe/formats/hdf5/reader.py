@@ -63,7 +63,7 @@ def _source(metadata: Metadata, sensor: SensorSize | None, attributes: dict[str,
         lambda progress=None: _chunks(metadata, progress=progress),
         attributes,
         extent=lambda: _extent(metadata),
-        part=lambda start_us, stop_us: _part(metadata, start_us, stop_us),
+        span=lambda start_us, stop_us: _span(metadata, start_us, stop_us),
     )
 
 
@@ -242,7 +242,7 @@ def _extent(metadata: Metadata) -> Extent:
         return Extent(metadata.events, reader.time_us(0), reader.time_us(metadata.events - 1))
 
 
-def _part(metadata: Metadata, start_us: int, stop_us: int) -> Iterator[StoredColumns]:
+def _span(metadata: Metadata, start_us: int, stop_us: int) -> Iterator[StoredColumns]:
     """Yield the events with start_us <= t < stop_us; yield all events if corruption prevents the search."""
     start = 0
     stop = metadata.events

@@ -1,0 +1,80 @@
+"""Opening of a recording for decoding: a file, standard input or events in memory becomes a `Source`.
+
+A source decodes events in chunks, without checks; `recordings` checks them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from ..base.config import as_settings
+from ..base.errors import EventError
+from ..events import Events, SensorSize
+from ..parallel import Progress
+from .hints import NO_HINTS, Hints, HintsLike, RecordingLike
+from .recognition import FORMATS, read_head, recognise, unknown_format
+from .source import Extent, Source, StoredColumns
+from .standard import STANDARD, actual_path, named_as_given
+
+IN_MEMORY = "memory"
+"""Name of the format of events in memory."""
+
+
+def open_source(
+    recording: RecordingLike,
+    sensor: SensorSize | None = None,
+    hints: HintsLike = NO_HINTS,
+    format_name: str | None = None,
+) -> tuple[str, Source]:
+    """Open a recording for unchecked decoding: return the name of its format and its source.
+
+    Arguments and errors as in `open_recording`, but the sensor is not guessed.
+    """
+    path = name_recording(recording)
+    if isinstance(recording, Events):
+        format_name = IN_MEMORY
+        source = _wrap_events(recording)
+    else:
+        actual = actual_path(path)
+        known = recognise(actual) if format_name is None else FORMATS[format_name]
+        if known is None:
+            raise unknown_format(path, read_head(actual))
+        with named_as_given(path):
+            format_name = known.name
+            source = known.open(actual, as_settings(Hints, hints))
+
+    if source.sensor is not None and sensor is not None and source.sensor != sensor:
+        raise EventError(f"{path}: wrong sensor size (found {source.sensor}, expected {sensor})")
+
+    # Standard input is copied to a temporary file; errors must name it as the caller did.
+    if path == STANDARD:
+        return format_name, replace(source, chunks=partial(_read_standard_input, source, path))
+
+    return format_name, source
+
+
+def name_recording(recording: RecordingLike) -> Path:
+    """Return the path of a recording for messages; `events` for events in memory."""
+    return Path("events") if isinstance(recording, Events) else Path(recording)
+
+
+def _wrap_events(events: Events) -> Source:
+    """Return a source of events in memory."""
+
+    def span(start_us: int, stop_us: int) -> Iterator[StoredColumns]:
+        inside = events.between(start_us, stop_us)
+        yield StoredColumns(inside.t, inside.x, inside.y, inside.p)
+
+    def chunks(progress: Progress | None = None) -> Iterator[StoredColumns]:  # noqa: ARG001
+        yield StoredColumns(events.t, events.x, events.y, events.p)
+
+    limits_us = (int(events.t[0]), int(events.t[-1])) if len(events) else (None, None)
+    return Source(events.sensor, chunks, extent=lambda: Extent(len(events), *limits_us), span=span)
+
+
+def _read_standard_input(source: Source, path: Path, progress: Progress | None = None) -> Iterator[StoredColumns]:
+    with named_as_given(path):
+        yield from source.chunks(progress)

@@ -1,0 +1,151 @@
+"""Functions that write recordings in the format of a suffix, at once or part by part.
+
+A part is some consecutive events of a recording; it begins where the previous part ends.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..base.arguments import checked
+from ..base.errors import EventError, Remedy
+from ..events import Events, SensorSize, SensorSizeLike, checked_parts
+from .reading import as_events
+from .recognition import FORMATS
+from .standard import STANDARD
+from .text import StandardOutputWriter
+from .writers import Compression, Encoder, WriteOptions, Writer, has_suffix, unwritable
+
+
+@checked
+def write(
+    path: str | Path,
+    parts: Events | NDArray[np.void] | Iterable[Events],
+    sensor: SensorSizeLike | None = None,
+    *,
+    source: str = "",
+    settings: Mapping[str, Any] | None = None,
+    compression: Compression = "gzip",
+    overwrite: bool = False,
+    noise: Iterable[Events] | None = None,
+) -> int:
+    """Write a recording in the format of the suffix; return the number of events.
+
+    Args:
+        path: Output file, with one of the suffixes `written_suffixes`; `-`: standard output, as CSV.
+        parts: Events, consecutive parts of a recording, or a structured array as in `Events.from_structured`.
+        sensor: Sensor size; required only if `parts` may be empty. None for an array: the smallest known sensor that
+            contains all events.
+        source: Origin of the events, such as the name of a video; stored only in HDF5.
+        settings: Settings that generated the events; stored only in HDF5.
+        compression: HDF5 compression: `gzip` is readable by every library; `blosc` reads faster and needs hdf5plugin.
+        overwrite: Whether to replace an existing file.
+        noise: The same events with noise labels stored as polarities, as in `Recording.noise`; stored only in HDF5.
+
+    Raises:
+        FileError: If the file exists, cannot be written, or has a suffix that dvspipe does not write.
+        EventError: If the format cannot store the events, or `parts` are not `Events`.
+
+    Example:
+        >>> import tempfile
+        >>> from dvspipe import read
+        >>> events = Events([0, 5], [3, 4], [1, 1], [True, False], "12x7")
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write(f"{folder}/two.csv", events)
+        ...     len(read(f"{folder}/two.csv", start_us=5, sensor="12x7"))
+        2
+        1
+    """
+    path = Path(path)
+    if isinstance(parts, np.ndarray):
+        parts = as_events(parts, sensor)
+
+    # The sensor of a writer must be known before the first part is written, so the first part is taken out.
+    iterator = _require_events(path, [parts] if isinstance(parts, Events) else parts)
+    first = next(iterator, None)
+    if first is not None:
+        size = first.sensor
+    elif sensor is not None:
+        size = SensorSize.of(sensor)
+    else:
+        raise EventError(
+            f"{path}: no events to write and no sensor", Remedy("sensor", "WxH", "write an empty recording")
+        )
+
+    options = WriteOptions(source, settings or {}, compression, overwrite, labelled=noise is not None)
+    return write_parts(path, itertools.chain(() if first is None else (first,), iterator), size, options, noise)
+
+
+def write_parts(
+    path: Path, parts: Iterable[Events], sensor: SensorSize, options: WriteOptions, noise: Iterable[Events] | None
+) -> int:
+    """Write parts of a recording and their noise labels, as in `write`; the output is checked before the first part."""
+    with create_writer(path, sensor, options) as writer:
+        for part, is_noise in _pair_labels(parts, noise):
+            writer.append(part, is_noise)
+    return writer.count
+
+
+def _require_events(path: Path, parts: Iterable[Events]) -> Iterator[Events]:
+    for part in parts:
+        if not isinstance(part, Events):
+            raise EventError(f"{path}: cannot write this type (found {type(part).__name__}, expected Events)")
+        yield part
+
+
+def _pair_labels(
+    parts: Iterable[Events], noise: Iterable[Events] | None
+) -> Iterator[tuple[Events, NDArray[np.bool_] | None]]:
+    """Yield each part with the noise labels of its events; the parts of `noise` may have other lengths."""
+    if noise is None:
+        yield from ((part, None) for part in parts)
+        return
+
+    # Parts and labels have chunks of other lengths: labels are collected until a part has all of its labels.
+    label_parts = checked_parts(noise)
+    pending = np.zeros(0, np.bool_)
+    for part in parts:
+        while len(pending) < len(part):
+            labels = next(label_parts, None)
+            if labels is None:
+                raise EventError(
+                    f"{len(part) - len(pending)} events without a noise label (expected one label per event)"
+                )
+            pending = np.concatenate([pending, labels.p])
+
+        yield part, pending[: len(part)]
+        pending = pending[len(part) :]
+
+
+def create_writer(path: Path, sensor: SensorSize, options: WriteOptions) -> Writer:
+    """Create a writer that writes a recording part by part, in the format of the suffix; `-`: CSV to standard output.
+
+    Raises:
+        FileError: If dvspipe does not write files with this suffix.
+    """
+    if path == STANDARD:
+        return StandardOutputWriter(sensor)
+
+    encoder = find_encoder(path)
+    if encoder is None:
+        raise unwritable(path, written_suffixes())
+    return encoder.create(path, sensor, options)
+
+
+def find_encoder(path: Path) -> Encoder | None:
+    """Return the encoder for the suffix of a path; None if dvspipe does not write such files."""
+    encoders = (known.encoder for known in FORMATS.values() if known.encoder)
+
+    return next((encoder for encoder in encoders if has_suffix(path, encoder.suffixes)), None)
+
+
+def written_suffixes() -> tuple[str, ...]:
+    """Return the suffixes of all files that dvspipe writes."""
+    encoders = (known.encoder for known in FORMATS.values() if known.encoder)
+    return tuple(itertools.chain.from_iterable(encoder.suffixes for encoder in encoders))
