@@ -36,7 +36,7 @@ def export(checkpoint: str, out: Path, **given: Any) -> None:
 
 
 def _print_readers(path: Path, nodes: Sequence[str], dt: float) -> None:
-    from ..checkpoints.export import NIR_READERS
+    from ..checkpoints.nir_readers import NIR_READERS
 
     for reader in NIR_READERS:
         problem = reader.find_problem(nodes, dt)

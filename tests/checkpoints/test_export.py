@@ -16,10 +16,11 @@ from facts import mentions, raises
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-import dvspipe.checkpoints.export
+import dvspipe.checkpoints.nir_graph
 from dvspipe.base.errors import ConfigError, FileError
 from dvspipe.checkpoints.checkpoint import ClassifierConfig, load_checkpoint, save_checkpoint
-from dvspipe.checkpoints.export import NIR_READERS, SNNTORCH_STEP_S, ExportFormat
+from dvspipe.checkpoints.export import ExportFormat
+from dvspipe.checkpoints.nir_readers import NIR_READERS, SNNTORCH_STEP_S
 from dvspipe.encoding import BinConfig
 from dvspipe.networks import LIF, CsnnConfig, SpikingNetwork, parse_network
 from dvspipe.verbs.deployment import export
@@ -374,7 +375,7 @@ def test_file_with_different_outputs_is_not_written(
 ) -> None:
     """The writer gets a wrong resistance, time constant or norm bias."""
     checkpoint, _ = make_checkpoint(tmp_path / "a.safetensors", **NETWORKS["csnn"])
-    build_nir = dvspipe.checkpoints.export.build_nir
+    build_nir = dvspipe.checkpoints.nir_graph.build_nir
 
     def mistaken(network: SpikingNetwork, shape: tuple[int, ...], dt: float) -> Any:
         graph = build_nir(network, shape, dt)
@@ -383,7 +384,7 @@ def test_file_with_different_outputs_is_not_written(
                 setattr(node, wrong, 0.8 * getattr(node, wrong))
         return graph
 
-    monkeypatch.setattr(dvspipe.checkpoints.export, "build_nir", mistaken)
+    monkeypatch.setattr(dvspipe.checkpoints.nir_graph, "build_nir", mistaken)
     with raises(FileError, "a.nir", "%"):
         export(checkpoint, tmp_path / "a.nir")
     assert [path.name for path in tmp_path.iterdir()] == ["a.safetensors"]
