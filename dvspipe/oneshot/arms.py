@@ -18,25 +18,29 @@ from ..synthesis import Repertoire, draw_person, plan_clip, pose_person
 
 Floats = NDArray[np.float64]
 
-DRAWN_US = 1_800_000
-DRAWN_HZ = 30
-PACE = 0.25  # logarithm of the pace
-FPS = (10, 30)  # pictures per second
+# Exact tracks of rendered people
+TRACK_US = 1_800_000  # length in microseconds
+TRACK_MARGIN_US = 100_000  # after the end of the gesture
+TRACK_HZ = 30
+
+# Film of a person
+MAX_LOG_PACE = 0.25  # natural logarithm of the pace: 0.78 to 1.28 times as fast
+FPS = (10, 30)  # range of pictures per second
 
 # Errors of the pose network, drawn by eye
-TURN = 0.5  # error of the yaw in radians, standard deviation
-MAX_TURN = 1.3  # and its maximum
+YAW_STD_RAD = 0.5  # error of the direction that the person faces
+MAX_YAW_RAD = 1.3  # maximum of this error
 DEPTH_SCALE = (0.4, 1.1)  # depth is underestimated
 NOISY_SHARE = 0.8  # share of windows with noise
-JITTER_M = (0.003, 0.02)  # noise that changes between pictures
-JITTER_DEPTH = 2.5  # its factor in depth
+JITTER_STD_M = (0.003, 0.02)  # range of the noise that changes between pictures
+JITTER_DEPTH_FACTOR = 2.5  # depth is less certain than the place in the picture
 JITTER_NORM = 1.7  # about sqrt(3): the sum of three pictures has the spread of one
-MAX_OFFSET_M = 0.05  # constant error of a joint
-OFFSET_DEPTH = 1.5  # its factor in depth
-DOUBT = 0.12  # standard deviation of the confidence below 1
+MAX_OFFSET_STD_M = 0.05  # error of a joint that is constant in a window
+OFFSET_DEPTH_FACTOR = 1.5
+DOUBT_STD = 0.12  # how much the confidence is below 1
 FROZEN_SHARE = 0.35  # share of windows with lost joints
-MAX_FROZEN = 2  # lost joints of such a window
-FROZEN_NOISE_M = 0.05  # noise of a lost joint around its last place
+MAX_FROZEN_JOINTS = 2  # lost joints in such a window
+FROZEN_STD_M = 0.05  # noise of a lost joint around its last place
 MAX_LOST_CONFIDENCE = 0.5
 
 ARM_JOINTS = ("shoulder", "elbow", "wrist", "index", "pinky")
@@ -46,9 +50,9 @@ ELBOWS_AND_WRISTS = tuple(itertools.product(("right", "left"), ("elbow", "wrist"
 
 def draw_tracks(repertoire: Repertoire, labels: Iterable[int], rng: np.random.Generator) -> Iterator[tuple[Track, int]]:
     """Yield the exact track of a random person for each label, and the label."""
-    times_us = np.arange(0, DRAWN_US + 100_000, 1_000_000 // DRAWN_HZ)
+    times_us = np.arange(0, TRACK_US + TRACK_MARGIN_US, 1_000_000 // TRACK_HZ)
     for label in labels:
-        plan = plan_clip(label, rng, DRAWN_US, repertoire)
+        plan = plan_clip(label, rng, TRACK_US, repertoire)
         pose = pose_person(plan, draw_person(rng), rng, times_us / 1e6, repertoire)
 
         # Only the arms have places; joints of other parts of the body stay at the origin.
@@ -80,34 +84,79 @@ def cut_curves(track: Track, start_us: int) -> NDArray[np.float32]:
 
 
 def simulate_pose(track: Track, rng: np.random.Generator) -> Track:
-    """Simulate the output of a pose network for part of a track: lower frame rate, rotation, noise and lost joints."""
-    # Choose the pace and the rate of the film, and play the track back and forth to fill it.
-    pace = float(np.exp(rng.uniform(-PACE, PACE)))
+    """Simulate the output of a pose network for a window of a film that shows part of an exact track."""
+    pictures_us, points = _film(track, rng)
+
+    yaw_error = float(np.clip(rng.normal(0, YAW_STD_RAD), -MAX_YAW_RAD, MAX_YAW_RAD))
+    points = _distort_depth(rotate(points, yaw_error), rng)
+    if rng.random() < NOISY_SHARE:
+        points = _add_noise(points, rng)
+
+    confidence = np.clip(1 - np.abs(rng.normal(0, DOUBT_STD, points.shape[:2])), 0, 1)
+    if rng.random() < FROZEN_SHARE:
+        points, confidence = _freeze_joints(points, confidence, rng)
+
+    return make_track(pictures_us.astype(np.int64), points, confidence)
+
+
+def _film(track: Track, rng: np.random.Generator) -> tuple[Floats, Floats]:
+    """Film a track at a random pace and frame rate: return the times of the pictures and their joints [N, J, 3]."""
+    pace = float(np.exp(rng.uniform(-MAX_LOG_PACE, MAX_LOG_PACE)))
     fps = rng.uniform(*FPS)
-    count = max(4, int(JOINT_WINDOW_US * 1e-6 * fps) + 2)
-    pictures_us = np.arange(count) * 1e6 / fps
+    count = int(JOINT_WINDOW_US * 1e-6 * fps) + 2  # the last picture is after the end of the window
+    pictures_us = np.arange(count, dtype=np.float64) * 1e6 / fps
+
+    # Begin at a random time of the track. A track shorter than the film is played back and forth.
     track_us = track.times_us - track.times_us[0]
     length_us = int(track_us[-1])
-    sampled_us = rng.uniform(0, max(0.0, length_us - pace * JOINT_WINDOW_US)) + pace * pictures_us
-    sampled_us = length_us - np.abs(length_us - sampled_us % (2 * length_us))
+    start_us = rng.uniform(0, max(0.0, length_us - pace * JOINT_WINDOW_US))
+    played_us = start_us + pace * pictures_us
+    sampled_us = length_us - np.abs(length_us - played_us % (2 * length_us))
 
-    # Sample the joints at the times of the pictures, and look at the person from another side.
-    flat = track.points_m.reshape(len(track_us), -1)
-    points = np.stack([np.interp(sampled_us, track_us, column) for column in flat.T], axis=-1).reshape(count, -1, 3)
-    points = rotate(points, float(np.clip(rng.normal(0, TURN), -MAX_TURN, MAX_TURN)))
+    coordinates = track.points_m.reshape(len(track_us), -1).T
+    sampled = [np.interp(sampled_us, track_us, coordinate) for coordinate in coordinates]
+    points: Floats = np.stack(sampled, axis=-1).reshape(count, -1, 3)
+    return pictures_us, points
+
+
+def _distort_depth(points: Floats, rng: np.random.Generator) -> Floats:
+    """Return the joints with the depth that a single camera estimates."""
+    points = points.copy()
     points[..., 2] *= rng.uniform(*DEPTH_SCALE)
 
-    # Noise changes from picture to picture, or is constant for a joint; depth is the least certain.
-    if rng.random() < NOISY_SHARE:
-        jitter = rng.normal(size=(count + 2, *points.shape[1:]))
-        jitter = (jitter[:-2] + jitter[1:-1] + jitter[2:]) / JITTER_NORM
-        points += jitter * rng.uniform(*JITTER_M) * (1, 1, JITTER_DEPTH)
-        points += rng.normal(size=points.shape[1:]) * rng.uniform(0, MAX_OFFSET_M) * (1, 1, OFFSET_DEPTH)
+    return points
 
-    confidence = np.clip(1 - np.abs(rng.normal(0, DOUBT, points.shape[:2])), 0, 1)
-    if rng.random() < FROZEN_SHARE:
-        _freeze_joints(points, confidence, rng)
-    return make_track(pictures_us.astype(np.int64), points, confidence)
+
+def _add_noise(points: Floats, rng: np.random.Generator) -> Floats:
+    """Return the joints with noise that changes slowly between pictures, and an error that is constant for a joint."""
+    # The sum of three consecutive random numbers: neighbouring pictures have similar errors.
+    drawn = rng.normal(size=(len(points) + 2, *points.shape[1:]))
+    jitter = (drawn[:-2] + drawn[1:-1] + drawn[2:]) / JITTER_NORM
+    points = points + jitter * rng.uniform(*JITTER_STD_M) * (1, 1, JITTER_DEPTH_FACTOR)
+
+    offset = rng.normal(size=points.shape[1:])
+    return points + offset * rng.uniform(0, MAX_OFFSET_STD_M) * (1, 1, OFFSET_DEPTH_FACTOR)
+
+
+def _freeze_joints(points: Floats, confidence: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:
+    """Freeze one or two elbows or wrists (with their hands) for some time, with low confidence."""
+    points = points.copy()
+    confidence = confidence.copy()
+    for number in rng.choice(len(ELBOWS_AND_WRISTS), rng.integers(1, MAX_FROZEN_JOINTS + 1), replace=False):
+        side, joint = ELBOWS_AND_WRISTS[number]
+        index = JOINTS.index(f"{side}_{joint}")
+        start = rng.integers(len(points))
+        frozen = slice(start, start + rng.integers(2, len(points)))
+
+        # A lost joint stays where it was when it was lost, and the hand stays at its wrist.
+        lost = points[start, index] + rng.normal(0, FROZEN_STD_M, points[frozen, index].shape)
+        shift = lost - points[frozen, index]
+        fingers = ("index", "pinky") if joint == "wrist" else ()
+        for name in (joint, *fingers):
+            points[frozen, JOINTS.index(f"{side}_{name}")] += shift
+        confidence[frozen, index] = rng.uniform(0, MAX_LOST_CONFIDENCE)
+
+    return points, confidence
 
 
 def rotate(points: Floats, angle: float) -> Floats:
@@ -116,20 +165,3 @@ def rotate(points: Floats, angle: float) -> Floats:
     cos = np.cos(angle)
     sin = np.sin(angle)
     return np.stack([x * cos + z * sin, y, z * cos - x * sin], axis=-1)
-
-
-def _freeze_joints(points: Floats, confidence: Floats, rng: np.random.Generator) -> None:
-    """Freeze one or two elbows or wrists (with their hands) for some time, with low confidence; in place."""
-    for number in rng.choice(len(ELBOWS_AND_WRISTS), rng.integers(1, MAX_FROZEN + 1), replace=False):
-        side, joint = ELBOWS_AND_WRISTS[number]
-        index = JOINTS.index(f"{side}_{joint}")
-        start = rng.integers(len(points))
-        part = slice(start, start + rng.integers(2, len(points)))
-
-        # A lost joint stays where it was when it was lost, and the hand stays at its wrist.
-        lost = points[start, index] + rng.normal(0, FROZEN_NOISE_M, points[part, index].shape)
-        moved = lost - points[part, index]
-        fingers = ("index", "pinky") if joint == "wrist" else ()
-        for name in (joint, *fingers):
-            points[part, JOINTS.index(f"{side}_{name}")] += moved
-        confidence[part, index] = rng.uniform(0, MAX_LOST_CONFIDENCE)

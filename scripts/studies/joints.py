@@ -43,7 +43,7 @@ from dvspipe.inference.joints import (
     sample_curves,
 )
 from dvspipe.inference.segments import is_quiet
-from dvspipe.oneshot.arms import PACE, cut_curves, draw_tracks, rotate, sample_windows
+from dvspipe.oneshot.arms import MAX_LOG_PACE, cut_curves, draw_tracks, rotate, sample_windows
 from dvspipe.pose import Track, find_tracks, make_track, read_track
 from dvspipe.synthesis import DVS128_GESTURES, GESTURE_SENSOR, OTHER
 from dvspipe.synthesis.tracked import mirror_class
@@ -102,7 +102,7 @@ def sample_film(film: Film, rng: np.random.Generator) -> NDArray[np.float32]:
     windows = []
 
     for _ in range(FILM_WINDOWS):
-        pace = float(np.exp(rng.uniform(-PACE, PACE)))
+        pace = float(np.exp(rng.uniform(-MAX_LOG_PACE, MAX_LOG_PACE)))
         noisy = points + rng.normal(size=points.shape) * rng.uniform(0, 0.01)
         noisy = noisy + rng.normal(size=(1, *points.shape[1:])) * rng.uniform(0, 0.03)
         noisy = rotate(noisy, rng.normal(0, 0.2)) if rng.random() < 0.5 else noisy
