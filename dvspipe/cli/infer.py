@@ -199,7 +199,7 @@ def print_predictions(predictions: Sequence[Prediction], *, finds_person: bool =
         return
 
     # The region is shown only if some recordings are not seen completely.
-    regions = [] if all(prediction.is_complete for prediction in predictions) else ["region"]
+    regions = [] if all(prediction.has_full_frame for prediction in predictions) else ["region"]
     table = TextTable(
         *("file", "label", "class", "probability", "segments", "events", *regions),
         right=("label", "probability", "segments", "events"),

@@ -357,7 +357,7 @@ def _find_last(rows: Sequence[Timed], t_us: int, start_us: Callable[[Timed], int
 
 def boxes_of(prediction: Prediction, sensor: SensorSize) -> list[tuple[int, Box]]:
     """Return the classified regions with their start times, in sensor pixels; empty for the complete picture."""
-    if prediction.is_complete:
+    if prediction.has_full_frame:
         return []
 
     # Regions are in pixels of the recording's pictures, which may have been scaled to the sensor.

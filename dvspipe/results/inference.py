@@ -439,7 +439,7 @@ class Prediction(Row):
         )
 
     @property
-    def is_complete(self) -> bool:
+    def has_full_frame(self) -> bool:
         """Whether the network received the complete picture, without a region of interest; true if unknown."""
         return not self.looked_at or self.region == f"{self.picture}+0+0"
 
