@@ -191,19 +191,19 @@ def as_settings(
         )
 
     # A model may be of a derived class, with more settings; only its given values override defaults.
-    built = model
+    target = model
     base = cast(Mapping[str, object], given or {})
     if isinstance(given, model):
-        built = type(given)
+        target = type(given)
         base = _given_values(given)
 
-    settings: Mapping[str, object] = name_settings(built, base)
+    settings: Mapping[str, object] = name_settings(target, base)
     if named:
-        over = name_settings(built, named)
-        _check_arguments(built, over, function)
-        settings = merge_settings(settings, over, find_unions(built))  # type: ignore[arg-type]
+        over = name_settings(target, named)
+        _check_arguments(target, over, function)
+        settings = merge_settings(settings, over, find_unions(target))  # type: ignore[arg-type]
 
-    return build(built, settings, model.__name__)
+    return build(target, settings, model.__name__)
 
 
 def plain_settings(

@@ -93,6 +93,7 @@ def write_parts(
 
 
 def _require_events(path: Path, parts: Iterable[Events]) -> Iterator[Events]:
+    """Yield the parts; a part of another type is an error that names the output file."""
     for part in parts:
         if not isinstance(part, Events):
             raise EventError(f"{path}: cannot write this type (found {type(part).__name__}, expected Events)")
@@ -107,7 +108,7 @@ def _pair_labels(
         yield from ((part, None) for part in parts)
         return
 
-    # Parts and labels have chunks of other lengths: labels are collected until a part has all of its labels.
+    # Labels are collected until a part has all of its labels.
     label_parts = checked_parts(noise)
     pending = np.zeros(0, np.bool_)
     for part in parts:
