@@ -175,6 +175,7 @@ def calibrate_frames(
         log_offset = _smallest_good_offset(frames, events)
     offsets = LOG_OFFSETS if log_offset is None else (log_offset,)
 
+    # The thresholds are fitted for each offset: the simulation that is most like the recording has the best one.
     def correlation(candidate: tuple[_Simulation, _PixelFits]) -> float:
         simulation, _ = candidate
         return _net_correlation(frames, simulation.events, events)
@@ -238,6 +239,7 @@ def _select_overlap(frames: Sequence[Frame], events: Events) -> tuple[list[Frame
 
 
 def _levels(frame: Frame, config: SimulatorConfig) -> NDArray[np.float64]:
+    """Return the level L of each pixel, [H, W]."""
     if frame.image.dtype.kind == "f":
         return float_levels(frame, config)
 
@@ -246,6 +248,7 @@ def _levels(frame: Frame, config: SimulatorConfig) -> NDArray[np.float64]:
 
 
 def _unsaturated(frame: Frame) -> NDArray[np.bool_]:
+    """Return whether the level of each pixel is known, bool [H, W]: black and white of integers may be clipped."""
     if frame.image.dtype.kind == "f":
         return np.ones(frame.image.shape, np.bool_)
 
@@ -254,14 +257,14 @@ def _unsaturated(frame: Frame) -> NDArray[np.bool_]:
 
 
 def _counts(frames: Sequence[Frame], events: Events) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Count OFF and ON events per pixel, int64 [H, W] each, for each frame interval (t_k, t_k+1]."""
+    """Yield the OFF and ON events of each pixel, int64 [H, W] each, for each frame interval (t_k, t_k+1]."""
     height = events.sensor.height
     width = events.sensor.width
     for before, after in pairwise(frames):
-        part = events.between(before.t_us + 1, after.t_us + 1)
-        pixel = part.y.astype(np.int64) * width + part.x
-        off = np.bincount(pixel[~part.p], minlength=height * width)
-        on = np.bincount(pixel[part.p], minlength=height * width)
+        inside = events.between(before.t_us + 1, after.t_us + 1)
+        pixels = inside.y.astype(np.int64) * width + inside.x
+        off = np.bincount(pixels[~inside.p], minlength=height * width)
+        on = np.bincount(pixels[inside.p], minlength=height * width)
         yield off.reshape(height, width), on.reshape(height, width)
 
 
@@ -302,6 +305,7 @@ def _smallest_good_offset(frames: Sequence[Frame], events: Events) -> float:
 def _fit_thresholds(
     frames: Sequence[Frame], events: Events, log_offset: float, *, refine: bool
 ) -> tuple[_Simulation, _PixelFits]:
+    """Fit the thresholds of the sensor for a log offset: the medians over the pixels, refined if `refine`."""
     config = SimulatorConfig(log_offset=log_offset)
     fits = _fit_pixels(frames, events, config)
     if len(fits.pos) < MIN_PIXELS:
@@ -320,7 +324,7 @@ def _fit_thresholds(
 
 
 def _fit_pixels(frames: Sequence[Frame], events: Events, config: SimulatorConfig) -> _PixelFits:
-    """Fit the level of each pixel to its cumulative ON and OFF counts by least squares.
+    """Fit the level of each pixel to its cumulative ON and OFF counts by least squares; see the module.
 
     Only pixels with enough events of both polarities are fitted. Centring the regressors and the level in each segment
     removes the constant c.
@@ -328,42 +332,49 @@ def _fit_pixels(frames: Sequence[Frame], events: Events, config: SimulatorConfig
     shape = events.sensor.height, events.sensor.width
     on_so_far = np.zeros(shape)
     off_so_far = np.zeros(shape)
-    moments = np.zeros((5, *shape))
+    moments = np.zeros((5, *shape))  # the terms of `_normal_terms`, summed over all segments
+
+    # No events are before the first frame, so each frame has the counts since the frame before it.
     nothing = np.zeros(shape, np.int64)
-    counts = chain([(nothing, nothing)], _counts(frames, events))  # no events before the first frame
+    counts = chain([(nothing, nothing)], _counts(frames, events))
 
     for start in range(0, len(frames), SEGMENT_FRAMES):
         segment = frames[start : start + SEGMENT_FRAMES]
         origin = _levels(segment[0], config)  # differences from it are small, and their squares exact enough
-        weight = np.zeros(shape)
+        used_frames = np.zeros(shape)
         sums = np.zeros((3, *shape))
         products = np.zeros((5, *shape))
         for frame, (off, on) in zip(segment, counts, strict=False):  # segment first, or zip drops a count
             on_so_far = on_so_far + on
             off_so_far = off_so_far + off
-            use = _unsaturated(frame)
-            weight += use
-            values = np.stack([on_so_far, -off_so_far, _levels(frame, config) - origin]) * use
+
+            is_used = _unsaturated(frame)
+            used_frames += is_used
+            values = np.stack([on_so_far, -off_so_far, _levels(frame, config) - origin]) * is_used
             sums += values
             products += _normal_terms(values)
 
-        # Centred moments: the sum of (x - mean) (y - mean) is the sum of x y, minus the sums' product over the weight.
-        moments += products - _normal_terms(sums) / np.maximum(weight, 1)
+        # Centred moments: the sum of (x - mean) (y - mean) is the sum of x y, minus the sums' product over the frames.
+        moments += products - _normal_terms(sums) / np.maximum(used_frames, 1)
 
-    # Names as in `_normal_terms`. If both counts grow together, their coefficients are not determined.
-    aa, bb, ab, ay, by = moments
-    enough = (on_so_far >= MIN_COUNT) & (off_so_far >= MIN_COUNT) & (ab * ab < MAX_COLLINEARITY * aa * bb)
+    # If both counts grow together, their coefficients are not determined.
+    on_on, off_off, on_off, on_level, off_level = moments
+    has_counts = (on_so_far >= MIN_COUNT) & (off_so_far >= MIN_COUNT)
+    is_determined = has_counts & (on_off * on_off < MAX_COLLINEARITY * on_on * off_off)
 
-    # Cramer's rule for the two normal equations.
-    aa, bb, ab, ay, by = (moment[enough] for moment in moments)
-    determinant = aa * bb - ab * ab
-    return _PixelFits((bb * ay - ab * by) / determinant, (aa * by - ab * ay) / determinant)
+    # Cramer's rule for the two normal equations:
+    # on_on * pos + on_off * neg = on_level, and on_off * pos + off_off * neg = off_level.
+    on_on, off_off, on_off, on_level, off_level = (moment[is_determined] for moment in moments)
+    determinant = on_on * off_off - on_off * on_off
+    pos = (off_off * on_level - on_off * off_level) / determinant
+    neg = (on_on * off_level - on_off * on_level) / determinant
+    return _PixelFits(pos, neg)
 
 
 def _normal_terms(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the terms of the normal equations of y = pos * a + neg * b."""
-    a, b, y = values
-    return np.stack([a * a, b * b, a * b, a * y, b * y])
+    """Return the terms of the normal equations of level = pos * on + neg * off; `off` is minus the OFF events."""
+    on, off, level = values
+    return np.stack([on * on, off * off, on * off, on * level, off * level])
 
 
 def _estimate_noise(frames: Sequence[Frame], events: Events, config: SimulatorConfig) -> dict[str, float]:
