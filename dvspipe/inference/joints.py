@@ -36,7 +36,10 @@ MIN_KNOWN = 0.7  # minimum share of steps with such a picture in a window
 JOINT_LOOKS = TrackSettings(max_fps=10, still_fps=4)  # 41 films get the class that 20 looks per second give
 POSITIONS = 21  # 3 coordinates each: elbow, wrist and hand of both arms, and left wrist relative to right wrist
 CURVES = POSITIONS + 4  # positions, and the confidence of elbows and wrists
+CONVOLUTIONS = ((40, 5, 1), (56, 5, 2), (56, 3, 2))  # channels, kernel and stride of each layer
+DROPOUT = 0.1
 TYPICAL_STEP = 0.25  # typical movement per step in arm lengths, to scale velocities
+MIN_PROBABILITY = 1e-9  # against the logarithm of 0
 WEIGHTS = Path(__file__).with_name("joints.safetensors")
 FORMAT = "dvspipe joints 1"
 CLASSES = TypeAdapter(Annotated[tuple[str, ...], Field(min_length=2, max_length=10_000)])
@@ -48,10 +51,10 @@ class JointNetwork(nn.Module):
     def __init__(self, classes: int) -> None:
         super().__init__()
         layers: list[nn.Module] = []
-        inputs = CURVES + POSITIONS
-        for channels, kernel, stride in ((40, 5, 1), (56, 5, 2), (56, 3, 2)):
+        inputs = CURVES + POSITIONS  # curves and velocities
+        for channels, kernel, stride in CONVOLUTIONS:
             convolution = nn.Conv1d(inputs, channels, kernel, stride=stride, padding=kernel // 2)
-            layers += [convolution, nn.BatchNorm1d(channels), nn.ReLU(), nn.Dropout(0.1)]
+            layers += [convolution, nn.BatchNorm1d(channels), nn.ReLU(), nn.Dropout(DROPOUT)]
             inputs = channels
 
         self.convolutions = nn.Sequential(*layers)
@@ -63,7 +66,10 @@ class JointNetwork(nn.Module):
         velocities = torch.diff(positions, dim=1, prepend=positions[:, :1]) / TYPICAL_STEP
 
         features = self.convolutions(torch.cat([curves, velocities], dim=-1).transpose(1, 2))
-        return torch.as_tensor(self.linear(torch.cat([features.mean(dim=2), features.amax(dim=2)], dim=1)))
+
+        # Pool over time: mean and maximum of each feature.
+        pooled = torch.cat([features.mean(dim=2), features.amax(dim=2)], dim=1)
+        return torch.as_tensor(self.linear(pooled))
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,7 +152,7 @@ def average_logs(probabilities: Float32s, others: Float32s, weight: float) -> Fl
         >>> average_logs(one, np.log(one[:, ::-1]), 0.5).round(3).tolist()
         [[0.5, 0.5]]
     """
-    logs = (1 - weight) * np.log(np.maximum(probabilities, 1e-9)) + weight * others
+    logs = (1 - weight) * np.log(np.maximum(probabilities, MIN_PROBABILITY)) + weight * others
     return torch.from_numpy(logs.astype(np.float32)).softmax(dim=1).numpy()
 
 

@@ -44,8 +44,10 @@ class _RunningMean:
         self.steps = 0
 
     def add(self, output: NDArray[np.float32], events: int) -> None:
+        """Add the output of the next step, and its number of events."""
         self.steps += 1
-        self.value = self.value + np.float32(max(1 / self.steps, 1 / self._bins.steps)) * (output - self.value)
+        weight = np.float32(max(1 / self.steps, 1 / self._bins.steps))
+        self.value = self.value + weight * (output - self.value)
         self._recent.append(events)
 
     @property
@@ -96,7 +98,7 @@ class StatefulRun:
         self._copies = copies
         self._state: object = None
         self._mean = _RunningMean(bins, classes, start_us)
-        self._shown_us: int | None = None  # end of the last output
+        self._last_end_us: int | None = None  # end of the last output
 
     def add(self, block: Sequence[Step]) -> list[StepOutput]:
         """Classify consecutive steps, of which only the first may follow a pause; return the outputs they complete."""
@@ -112,20 +114,20 @@ class StatefulRun:
         outputs, state = self._runner.run(spikes, self._state, copies=2 if is_single else self._copies)
         self._state = None if is_single else state
 
-        shown = []
+        outputs_of_hops = []
         for step, output in zip(block, outputs, strict=True):
             self._mean.add(output, step.events)
             if (step.number + 1) % self._hop == 0:
-                shown.append(self._show())
-        return shown
+                outputs_of_hops.append(self._take_output())
+        return outputs_of_hops
 
     def finish(self) -> list[StepOutput]:
         """Return the output of the last steps, if they are not the end of a hop."""
-        is_shown = self._shown_us is not None and self._shown_us >= self._mean.end_us
-        return [self._show()] if self._mean.steps and not is_shown else []
+        is_returned = self._last_end_us is not None and self._last_end_us >= self._mean.end_us
+        return [self._take_output()] if self._mean.steps and not is_returned else []
 
-    def _show(self) -> StepOutput:
-        self._shown_us = self._mean.end_us
+    def _take_output(self) -> StepOutput:
+        self._last_end_us = self._mean.end_us
         return self._mean.output
 
 
