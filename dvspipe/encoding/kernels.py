@@ -73,7 +73,7 @@ def find_places(
     p: NDArray[Any],
     block: NDArray[np.uint32],
 ) -> None:
-    """Write the places of events to the start of `block`."""
+    """Write the place of each event, its index in a flat [C, H, W], to the start of `block`."""
     # place = (p * H + y // downsample) * W + x // downsample, for event k of the block
     if places.shift == COORDINATE_BITS:  # no downsampling
         for k in range(x.size):
@@ -86,12 +86,12 @@ def find_places(
 
 
 @njit(inline="always")
-def count_places(block: NDArray[np.uint32], largest: np.uint8, step: NDArray[np.uint8]) -> None:
-    """Count the events at places, up to `largest`."""
+def count_places(block: NDArray[np.uint32], max_count: np.uint8, step: NDArray[np.uint8]) -> None:
+    """Add the events at the places of a block to the counts of a step, up to `max_count`."""
     for place in block:
         # The comparison is a number, 0 or 1, so a full place needs no branch.
         count = step[np.uintp(place)]
-        step[np.uintp(place)] = count + np.uint8(count < largest)
+        step[np.uintp(place)] = count + np.uint8(count < max_count)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -101,12 +101,12 @@ def add_counts(
     y: NDArray[np.int16],
     p: NDArray[np.bool_],
     places: Places,
-    largest: np.uint8,
+    max_count: np.uint8,
     steps: NDArray[np.uint8],
 ) -> int:
-    """Count the events index[k] to index[k + 1] in steps[k], up to `largest`; return the number of saturated events."""
+    """Count the events index[k] to index[k + 1] in steps[k], up to `max_count`; return how many were saturated."""
     # x, y and p [N] are the events; index [T + 1] has the first event of each step k, and steps [T, C * H * W] its
-    # counts. What a step gains is counted; the other events of the step are saturated.
+    # counts.
     block = np.empty(BLOCK_EVENTS, np.uint32)
     saturated = 0
     for k in range(index.size - 1):
@@ -114,11 +114,12 @@ def add_counts(
         if index[k] == index[k + 1]:
             continue
 
+        # Saturated events = events - gain of the step, and gain = sum afterwards - sum before.
         saturated += index[k + 1] - index[k] + _sum(step)
         for first in range(index[k], index[k + 1], BLOCK_EVENTS):
             stop = min(first + BLOCK_EVENTS, index[k + 1])
             find_places(places, x[first:stop], y[first:stop], p[first:stop], block)
-            count_places(block[: stop - first], largest, step)
+            count_places(block[: stop - first], max_count, step)
         saturated -= _sum(step)  # at once, while it is in the cache; counting in the loop takes longer
     return saturated
 

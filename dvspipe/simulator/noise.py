@@ -85,7 +85,7 @@ def start_noise(
 def emit_noise(
     config: SimulatorConfig,
     state: NoiseState,
-    number: int,
+    frame_number: int,
     interval: Interval,
     codes: NDArray[Any],
     light: NDArray[np.float64],
@@ -95,7 +95,7 @@ def emit_noise(
     Args:
         config: Noise rates.
         state: State of the band; updated in place.
-        number: Number of the frame at the end of the interval.
+        frame_number: Number of the frame at the end of the interval.
         interval: Time interval and band of rows.
         codes: Value of each pixel as an index into `light`, [N].
         light: Intensity in [0, 1] of each value.
@@ -109,9 +109,9 @@ def emit_noise(
         period_us = 1e6 / config.leak_rate_hz
         events.append(_emit_leaks(seed, jitter, period_us, state.next_leak_us, state.block_leak_us, interval))
     if config.shot_noise_rate_hz:
-        events.append(_emit_shot_noise(seed, config.shot_noise_rate_hz * 1e-6, number, interval, codes, light))
+        events.append(_emit_shot_noise(seed, config.shot_noise_rate_hz * 1e-6, frame_number, interval, codes, light))
     if config.hot_pixel_rate_hz and state.hot.size:
-        events.append(_emit_hot_pixels(seed, 1e6 / config.hot_pixel_rate_hz, number, state.hot, interval))
+        events.append(_emit_hot_pixels(seed, 1e6 / config.hot_pixel_rate_hz, frame_number, state.hot, interval))
     return events
 
 
@@ -132,9 +132,9 @@ def _key(seed: np.uint64, purpose: int, major: int, minor: int) -> np.uint64:
 
 
 @njit(inline="always")
-def _uniform(drawn: np.uint64) -> float:
+def _uniform(random: np.uint64) -> float:
     """Convert the upper 53 bits to a uniform number in (0, 1)."""
-    return (np.int64(drawn >> np.uint64(11)) + 0.5) * 2.0**-53
+    return (np.int64(random >> np.uint64(11)) + 0.5) * 2.0**-53
 
 
 @njit(inline="always")
@@ -144,18 +144,19 @@ def _exponential(counter: np.uint64, mean: float) -> float:
 
 
 @njit(inline="always")
-def _nearly_normal(drawn: np.uint64) -> float:
+def _nearly_normal(random: np.uint64) -> float:
     """Approximate a standard normal number by the sum of four uniform 16-bit numbers, centred and scaled."""
     bits = np.uint64(0xFFFF)
-    total = np.int64(drawn & bits)
+    total = np.int64(random & bits)
     for part in range(1, 4):
-        total += np.int64((drawn >> np.uint64(16 * part)) & bits)
+        total += np.int64((random >> np.uint64(16 * part)) & bits)
     return (total - 131070) / 37837.22  # the standard deviation of the sum is sqrt((2^32 - 1) / 3)
 
 
 @njit(inline="always")
-def _word(since: int, row: int, column: int, on: int) -> int:
-    return (since << TIME_SHIFT) | (1 << NOISE_SHIFT) | (row << ROW_SHIFT) | (column << COLUMN_SHIFT) | on
+def _word(since_us: int, row: int, column: int, on: int) -> int:
+    """Pack a noise event, `since_us` after the start of the interval; see `words`."""
+    return (since_us << TIME_SHIFT) | (1 << NOISE_SHIFT) | (row << ROW_SHIFT) | (column << COLUMN_SHIFT) | on
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -195,8 +196,8 @@ def _emit_leaks(
                     words[count] = _word(t_us - start_us, first_row + row, column, 1)
                     count += 1
 
-                    drawn = _mix(_key(seed, LEAK, (first_row + row) * width + column, t_us))
-                    factor = max(1 + jitter * _nearly_normal(drawn), MIN_LEAK_PERIOD)
+                    random = _mix(_key(seed, LEAK, (first_row + row) * width + column, t_us))
+                    factor = max(1 + jitter * _nearly_normal(random), MIN_LEAK_PERIOD)
                     t_us += max(1, np.int64(factor * period_us + 0.5))
                     next_us[row, column] = t_us
                 earliest = min(earliest, t_us)
@@ -206,7 +207,12 @@ def _emit_leaks(
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _emit_shot_noise(
-    seed: np.uint64, per_us: float, number: int, interval: Interval, codes: NDArray[Any], light: NDArray[np.float64]
+    seed: np.uint64,
+    per_us: float,
+    frame_number: int,
+    interval: Interval,
+    codes: NDArray[Any],
+    light: NDArray[np.float64],
 ) -> Words:
     """Return the shot noise events: per row, a Poisson process over pixels and time at the dark rate, thinned by light.
 
@@ -229,28 +235,28 @@ def _emit_shot_noise(
     thinning_mask = np.uint64(2**THINNING_BITS - 1)
 
     stretches = math.ceil(per_us * length / MAX_EXPECTED)
-    numbers = _poisson_cdf(per_us * length / stretches)
+    cumulative = _poisson_cdf(per_us * length / stretches)
     for row in range(codes.size // width):
         # Draw the number of events in the row.
-        counter = _key(seed, SHOT, number, first_row + row)
-        drawn = 0
+        counter = _key(seed, SHOT, frame_number, first_row + row)
+        events = 0
         for _ in range(stretches):
-            drawn += np.searchsorted(numbers, _uniform(_mix(counter)))
+            events += np.searchsorted(cumulative, _uniform(_mix(counter)))
             counter += one
 
-        while count + drawn > words.size:
+        while count + events > words.size:
             words = grow(words)
 
-        for k in range(drawn):
+        for k in range(events):
             random = _mix(counter + np.uint64(k))
             position = (np.int64(random >> place_shift) + 0.5) * (length * 2.0**-PLACE_BITS)
             column = np.int64(min(position * inverse, width - 1.0))
-            since = np.int64(min(max(position - float(column) * interval_us, 0.0), interval_us - 1.0)) + 1
+            since_us = np.int64(min(max(position - float(column) * interval_us, 0.0), interval_us - 1.0)) + 1
             thinning = (np.int64((random >> one) & thinning_mask) + 0.5) * 2.0**-THINNING_BITS
             bright = light[np.uintp(codes[np.uintp(row * width + column)])]
 
             # Written in any case, and overwritten by the next event if this one is dropped.
-            words[count] = _word(since, first_row + row, column, np.int64(random & one))
+            words[count] = _word(since_us, first_row + row, column, np.int64(random & one))
             count += thinning >= (1 - SHOT_NOISE_AT_WHITE) * bright
     return words[:count]
 
@@ -258,20 +264,22 @@ def _emit_shot_noise(
 @njit(cache=True, nogil=True, error_model="numpy")
 def _poisson_cdf(expected: float) -> NDArray[np.float64]:
     """Return the Poisson cumulative distribution at 0, 1, 2, ...; searching it for a uniform number draws a sample."""
-    below = np.empty(2 + int(expected + MAX_DEVIATIONS * (1 + math.sqrt(expected))))
+    cumulative = np.empty(2 + int(expected + MAX_DEVIATIONS * (1 + math.sqrt(expected))))
 
     # P(n + 1) = P(n) * expected / (n + 1)
     total = 0.0
     probability = math.exp(-expected)
-    for number in range(below.size):
+    for events in range(cumulative.size):
         total += probability
-        below[number] = total
-        probability *= expected / (number + 1)
-    return below
+        cumulative[events] = total
+        probability *= expected / (events + 1)
+    return cumulative
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _emit_hot_pixels(seed: np.uint64, mean_us: float, number: int, hot: NDArray[np.int32], interval: Interval) -> Words:
+def _emit_hot_pixels(
+    seed: np.uint64, mean_us: float, frame_number: int, hot: NDArray[np.int32], interval: Interval
+) -> Words:
     """Return the events (ON) of the hot pixels, a Poisson process each."""
     # The times between the events of a Poisson process are exponential, and have no memory: each interval can begin
     # without the last event of the previous one.
@@ -280,15 +288,15 @@ def _emit_hot_pixels(seed: np.uint64, mean_us: float, number: int, hot: NDArray[
     for pixel in hot:
         row = interval.first_row + pixel // interval.width
         column = pixel % interval.width
-        counter = _key(seed, HOT, number, row * interval.width + column)
+        counter = _key(seed, HOT, frame_number, row * interval.width + column)
 
-        since = _exponential(counter, mean_us)
-        while since < interval.length_us:
+        since_us = _exponential(counter, mean_us)
+        while since_us < interval.length_us:
             if count == words.size:
                 words = grow(words)
-            words[count] = _word(np.int64(since) + 1, row, column, 1)
+            words[count] = _word(np.int64(since_us) + 1, row, column, 1)
             count += 1
 
             counter += np.uint64(1)
-            since += _exponential(counter, mean_us)
+            since_us += _exponential(counter, mean_us)
     return words[:count]
