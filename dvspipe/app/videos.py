@@ -242,7 +242,7 @@ def read_excerpt(path: Path, start_s: float, folder: Path) -> Excerpt:
 def last_start_s(path: Path) -> float:
     """Return the latest start of an excerpt, in seconds; a video without a known duration is read to its end."""
     video = open_video(path)
-    duration_s = video.duration_s or 1e-6 * max((t_us for t_us, _ in video.images()), default=0)
+    duration_s = video.duration_s or 1e-6 * max((t_us for t_us, _ in video.start_pass()), default=0)
     return max(0.1, round(duration_s - EXCERPT_S, 1))
 
 

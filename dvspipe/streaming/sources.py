@@ -25,7 +25,7 @@ from ..recordings.conversion import is_video
 from ..video.config import VideoSettings
 from ..video.names import camera_of, check_address
 from ..video.opening import open_video
-from ..video.pictures import Images
+from ..video.pictures import FramePass
 from ..video.video import Video
 from .chunks import Chunk, LiveClock
 from .event_cameras import open_event_camera, serial_of
@@ -98,7 +98,7 @@ class PushedSource:
         self.name = name
         self.speed = 1.0
         self._pushed = queue.SimpleQueue[tuple[int, NDArray[np.uint8]] | None]()
-        self.content = Video(name, size, 0, settings, self._images)
+        self.content = Video(name, size, 0, settings, self._pass_over_pushed)
 
     def push(self, t_us: int, picture: NDArray[np.uint8]) -> None:
         """Add a picture.
@@ -117,7 +117,7 @@ class PushedSource:
         """Yield frames when they are pushed; see `LiveSource`."""
         yield from _deliver(self.content, clock, stop)
 
-    def _images(self) -> Images:
+    def _pass_over_pushed(self) -> FramePass:
         while (pushed := self._pushed.get()) is not None:
             t_us, picture = pushed
             yield t_us, partial(np.asarray, picture)

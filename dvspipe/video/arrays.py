@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..base.errors import Remedy, VideoError
 from .config import VideoSettings
 from .frames import PIXEL_TYPES
-from .pictures import Images
+from .pictures import FramePass
 from .times import find_times_us
 from .video import EXAMPLE_FPS, NO_FRAME, Video, read_size
 
@@ -44,13 +44,13 @@ def open_array(array: NDArray[Any], settings: VideoSettings) -> Video:
     if settings.fps is None and settings.timestamps is None:
         raise VideoError(f"{name}: has no frame times", Remedy("fps", EXAMPLE_FPS, "set the frames per second"))
 
-    images = partial(_array_images, array)
-    size = read_size(name, images, settings, NO_FRAME)
+    start_pass = partial(_pass_over_array, array)
+    size = read_size(name, start_pass, settings, NO_FRAME)
     times_us = find_times_us(settings, name, len(array))
-    return Video(name, size, len(array), settings, images, times_us)
+    return Video(name, size, len(array), settings, start_pass, times_us)
 
 
-def _array_images(array: NDArray[Any]) -> Images:
+def _pass_over_array(array: NDArray[Any]) -> FramePass:
     for image in array:  # time 0: the rate, or a file, gives the times
         yield 0, partial(_to_opencv, image)
 

@@ -26,7 +26,7 @@ from .config import FOLDER_FPS, VideoSettings
 from .containers import find_complete_bytes
 from .ffmpeg import decode_frames, find_frame_times, is_installed
 from .opencv import SILENT_OPENCV, cv2
-from .pictures import Images, to_grey
+from .pictures import FramePass, to_grey
 from .times import find_times_us
 from .video import NO_FRAME, Video, read_size
 
@@ -110,22 +110,22 @@ def open_file(path: Path, settings: VideoSettings) -> Video:
 
     # OpenCV reads animated images, such as GIF, with another decoder than films.
     is_animation = not is_decoded and cv2.haveImageReader(str(path))
-    images: Callable[[], Images] = partial(_decode_animation if is_animation else decode_file, path)
+    start_pass: Callable[[], FramePass] = partial(_decode_animation if is_animation else decode_file, path)
     explain_end: Callable[[int], str | None] = partial(_explain_end, path)
 
     # If OpenCV cannot decode the film, ffmpeg may. It lists the times of all frames, but not the length of the last,
     # which is taken as long as the mean of the others.
     ffmpeg_times_us = None if is_decoded or is_animation else find_frame_times(path)
     if ffmpeg_times_us:
-        images = partial(_decode_with_ffmpeg, path, ffmpeg_times_us)
+        start_pass = partial(_decode_with_ffmpeg, path, ffmpeg_times_us)
         count = len(ffmpeg_times_us)
         duration_s = ffmpeg_times_us[-1] * 1e-6 * count / max(1, count - 1)
         explain_end = partial(_explain_missing, path, count)
 
     _warn_about_hdr(path, settings.transfer)
-    size = read_size(str(path), images, settings, _explain_no_frame(path, codec))
-    times_us = find_times_us(settings, str(path), count, images=images)
-    return Video(str(path), size, count, settings, images, times_us, duration_s=duration_s, explain_end=explain_end)
+    size = read_size(str(path), start_pass, settings, _explain_no_frame(path, codec))
+    times_us = find_times_us(settings, str(path), count, start_pass=start_pass)
+    return Video(str(path), size, count, settings, start_pass, times_us, duration_s=duration_s, explain_end=explain_end)
 
 
 def _explain_end(path: Path, frames: int) -> str | None:
@@ -264,7 +264,7 @@ def _create_capture(path: Path) -> cv2.VideoCapture:
         return cv2.VideoCapture(str(path.absolute()), cv2.CAP_FFMPEG)  # FFmpeg takes tcp:HOST:PORT.mp4 for an address
 
 
-def decode_file(path: Path) -> Images:
+def decode_file(path: Path) -> FramePass:
     """Decode a video file with OpenCV, frame by frame."""
     capture = _create_capture(path)
     last_us = -1
@@ -287,13 +287,13 @@ def decode_file(path: Path) -> Images:
         capture.release()
 
 
-def _decode_with_ffmpeg(path: Path, times_us: Sequence[int]) -> Images:
+def _decode_with_ffmpeg(path: Path, times_us: Sequence[int]) -> FramePass:
     with closing(decode_frames(path)) as frames:
         for t_us, image in zip(times_us, frames, strict=False):
             yield t_us, partial(np.asarray, image)
 
 
-def _decode_animation(path: Path) -> Images:
+def _decode_animation(path: Path) -> FramePass:
     """Decode an animation that FFmpeg does not support, such as WebP; OpenCV decodes all frames at once."""
     with SILENT_OPENCV:
         is_decoded, animation = cv2.imreadanimation(str(path))

@@ -14,7 +14,7 @@ from .config import FOLDER_FPS, VideoSettings
 from .frames import PIXEL_TYPES
 from .names import list_images
 from .opencv import SILENT_OPENCV, cv2
-from .pictures import Images, count_channels, fit_picture, to_grey
+from .pictures import FramePass, count_channels, fit_picture, to_grey
 from .times import find_times_us
 from .video import NO_FRAME, Video, read_size
 
@@ -42,13 +42,13 @@ def open_folder(path: Path, settings: VideoSettings) -> Video:
     if not files:
         raise VideoError(f"{path}: contains no images")
 
-    images = partial(_folder_images, files)
-    size = read_size(str(path), images, settings, NO_FRAME)
+    start_pass = partial(_pass_over_files, files)
+    size = read_size(str(path), start_pass, settings, NO_FRAME)
     times_us = find_times_us(settings, str(path), len(files), files)
-    return Video(str(path), size, len(files), settings, images, times_us)
+    return Video(str(path), size, len(files), settings, start_pass, times_us)
 
 
-def _folder_images(files: Sequence[Path]) -> Images:
+def _pass_over_files(files: Sequence[Path]) -> FramePass:
     for file in files:  # time 0: the rate, or a file, gives the times
         yield 0, partial(_read_image, file)
 

@@ -21,7 +21,7 @@ from .folders import open_folder
 from .frames import check_transfer
 from .names import camera_of, check_address
 from .opencv import SILENT_OPENCV, cv2, silence_stderr
-from .pictures import Images
+from .pictures import FramePass
 from .video import Video, read_size
 
 
@@ -78,12 +78,12 @@ def _open_camera(index: int, settings: VideoSettings) -> Video:
         raise VideoError(f"{name}: frames are timed by the clock (found {', '.join(unused)}); remove it")
 
     ended = threading.Event()
-    images = partial(_camera_images, index, ended)
-    size = read_size(name, images, settings, "not a camera that OpenCV can open, or it delivers no frames")
-    return Video(name, size, 0, settings, images, ended=ended)
+    start_pass = partial(_pass_over_camera, index, ended)
+    size = read_size(name, start_pass, settings, "not a camera that OpenCV can open, or it delivers no frames")
+    return Video(name, size, 0, settings, start_pass, ended=ended)
 
 
-def _camera_images(index: int, ended: threading.Event) -> Images:
+def _pass_over_camera(index: int, ended: threading.Event) -> FramePass:
     with SILENT_OPENCV, silence_stderr():
         capture = cv2.VideoCapture(index)
 

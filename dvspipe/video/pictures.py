@@ -14,8 +14,9 @@ from ..events import SensorSize
 from .config import VideoSettings
 from .opencv import cv2
 
-Images = Generator[tuple[int, Callable[[], NDArray[Any]]], None, None]
-"""Time of each frame in microseconds, and a function that decodes its pixels; call it before the next frame."""
+FramePass = Generator[tuple[int, Callable[[], NDArray[Any]]], None, None]
+"""One pass over a video: the time of each frame in microseconds, and a function that decodes its image; call it before
+the next frame."""
 
 
 def fit_picture(name: str, image: NDArray[Any], settings: VideoSettings) -> NDArray[Any]:

@@ -16,7 +16,7 @@ from ..base.errors import Remedy, VideoError
 from ..base.files import read_bytes
 from .config import VideoSettings
 from .names import IMAGE_SUFFIXES
-from .pictures import Images
+from .pictures import FramePass
 
 US_PER_UNIT = {"s": Decimal(10**6), "ms": Decimal(10**3), "us": Decimal(1), "ns": Decimal("0.001")}
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
@@ -31,7 +31,7 @@ def find_times_us(
     name: str,
     count: int,
     files: Sequence[Path] = (),
-    images: Callable[[], Images] | None = None,
+    start_pass: Callable[[], FramePass] | None = None,
 ) -> tuple[int, ...] | None:
     """Read the frame times from `settings.timestamps`; None if it is not set."""
     if settings.timestamps is None:
@@ -47,8 +47,8 @@ def find_times_us(
         raise VideoError(f"{settings.timestamps}: no times (found no line that begins with a number, expected {count})")
 
     # The number in a header may be a guess: count the frames before reporting a difference.
-    if images is not None and count != len(rows):
-        count = sum(1 for _ in images())
+    if start_pass is not None and count != len(rows):
+        count = sum(1 for _ in start_pass())
     if count != len(rows):
         raise wrong_count(settings, len(rows), name, count)
 

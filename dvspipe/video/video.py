@@ -1,8 +1,8 @@
 """`Video`: a source of frames, which files, folders, arrays and cameras make by opening them.
 
-A video decodes at each pass, and keeps no frame: `images` starts a pass over (time, function that decodes). A pass
-gives each frame its time, from the file of times, the rate or the video, and decodes only the frames from start to
-stop.
+A video decodes at each pass, and keeps no frame: `start_pass` begins a pass over times and functions that decode an
+image. Each frame gets its time from the file of times, the rate or the video, and only the frames from start to stop
+are decoded. A `Frame` is grey, with its time; a picture is an RGB image.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ..base.interrupts import end_on_interrupt
 from ..events import Region, SensorSize
 from .config import VideoSettings
 from .frames import Frame
-from .pictures import Images, fit_picture, to_colours, to_grey
+from .pictures import FramePass, fit_picture, to_colours, to_grey
 from .times import wrong_count
 
 EXAMPLE_FPS = 30  # shown in messages, as a number to replace
@@ -34,8 +34,8 @@ NO_FRAME = "not a video that OpenCV can read (no frame could be decoded)"
 log = logging.getLogger(__name__)
 
 
-def _is_complete(_: int) -> None:
-    """Explain no end; see `Video.explain_end`."""
+def _explain_nothing(_: int) -> None:
+    """Report a video as complete; see `Video.explain_end`."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -47,7 +47,7 @@ class Video(Brief):
         size: Width and height of the frames, after cropping and resizing.
         frame_count: Number of frames; 0 if unknown. A guess for a file of variable frame rate.
         settings: Settings for reading.
-        images: Function that starts a new pass over all images.
+        start_pass: Function that begins a new pass over all frames.
         times_us: Frame times from a file of times; None: times in the video, or a constant rate.
         ended: Event that stops a camera when set; None for other sources.
         duration_s: Duration in seconds from the header of a video file; 0 if unknown.
@@ -59,11 +59,11 @@ class Video(Brief):
     size: SensorSize
     frame_count: int
     settings: VideoSettings
-    images: Callable[[], Images] = field(repr=False, compare=False)
+    start_pass: Callable[[], FramePass] = field(repr=False, compare=False)
     times_us: tuple[int, ...] | None = field(default=None, repr=False)
     ended: threading.Event | None = field(default=None, repr=False, compare=False)
     duration_s: float = 0.0
-    explain_end: Callable[[int], str | None] = field(default=_is_complete, repr=False, compare=False)
+    explain_end: Callable[[int], str | None] = field(default=_explain_nothing, repr=False, compare=False)
     is_tolerant: bool = field(default=False, repr=False)
 
     def frames(self, first: int = 0) -> Iterator[Frame]:
@@ -113,7 +113,7 @@ class Video(Brief):
 
         return replace(
             self,
-            images=partial(_repeat, self.images, min_us),
+            start_pass=partial(_repeat, self.start_pass, min_us),
             frame_count=rounds * self.frame_count,
             duration_s=rounds * self.duration_s,
         )
@@ -165,7 +165,7 @@ class Video(Brief):
         number = -1
         skipped = 0
 
-        for number, (decoded_us, decode) in enumerate(self.images()):
+        for number, (decoded_us, decode) in enumerate(self.start_pass()):
             t_us = self._time_us(number, decoded_us)
             if t_us == previous_us and not has_own_times:
                 continue
@@ -234,12 +234,14 @@ def _count_before(time_s: float, fps: float, frame_count: int) -> int:
     return math.ceil(round(min(time_s * fps, frame_count), 6))
 
 
-def read_size(name: str, images: Callable[[], Images], settings: VideoSettings, no_frame_message: str) -> SensorSize:
+def read_size(
+    name: str, start_pass: Callable[[], FramePass], settings: VideoSettings, no_frame_message: str
+) -> SensorSize:
     """Decode the first frame and return its size."""
-    with closing(images()) as begun:
-        for _, decode in begun:
-            picture = fit_picture(name, to_grey(decode()), settings)
-            return Frame(0, picture).size
+    with closing(start_pass()) as frames:
+        for _, decode in frames:
+            image = fit_picture(name, to_grey(decode()), settings)
+            return Frame(0, image).size
     raise VideoError(f"{name}: {no_frame_message}")
 
 
@@ -248,14 +250,14 @@ def _warn_once(message: str) -> None:
     log.warning("%s", message)
 
 
-def _repeat(images: Callable[[], Images], min_us: int) -> Images:
+def _repeat(start_pass: Callable[[], FramePass], min_us: int) -> FramePass:
     """Repeat a video to a duration of at least `min_us`; its last frame lasts as long as the frame before it."""
     start_us = 0
     while start_us < min_us:
         last_us = None
         gap_us = 1
-        with closing(images()) as once:
-            for t_us, decode in once:
+        with closing(start_pass()) as frames:
+            for t_us, decode in frames:
                 if last_us is not None:
                     gap_us = t_us - last_us
                 last_us = t_us
