@@ -6,6 +6,9 @@ from .digits import record_digit as record_digit
 from .digits import write_digits as write_digits
 from .filmed import FilmedGesture as FilmedGesture
 from .filmed import FilmedGestures as FilmedGestures
+from .gesture_sets import GesturesPlan as GesturesPlan
+from .gesture_sets import read_repertoire as read_repertoire
+from .gesture_sets import write_gestures as write_gestures
 from .gestures import DVS128_GESTURES as DVS128_GESTURES
 from .gestures import GESTURE_SENSOR as GESTURE_SENSOR
 from .gestures import OTHER as OTHER
@@ -24,14 +27,11 @@ from .mnist import read_mnist as read_mnist
 from .people import Person as Person
 from .people import draw_person as draw_person
 from .recording import GestureClip as GestureClip
-from .recording import GesturesPlan as GesturesPlan
 from .recording import film_gesture as film_gesture
 from .recording import gesture_frames as gesture_frames
-from .recording import read_repertoire as read_repertoire
 from .recording import record_film as record_film
 from .recording import record_gesture as record_gesture
 from .recording import record_session as record_session
-from .recording import write_gestures as write_gestures
 from .tracked import Repeat as Repeat
 from .tracked import TrackedMovement as TrackedMovement
 from .tracked import mirror_class as mirror_class

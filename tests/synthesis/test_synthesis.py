@@ -38,6 +38,7 @@ from dvspipe.synthesis import (
     write_recordings,
 )
 from dvspipe.synthesis.bodies import Limbs, build_limbs
+from dvspipe.synthesis.gesture_sets import GesturesRecord
 from dvspipe.synthesis.gestures import MOVEMENTS, pose_person
 from dvspipe.synthesis.people import (
     ELBOW,
@@ -54,7 +55,6 @@ from dvspipe.synthesis.people import (
     Pose,
     unit,
 )
-from dvspipe.synthesis.recording import GesturesRecord
 from dvspipe.synthesis.rendering import paint_limbs
 from dvspipe.synthesis.rendering import render as render_pose
 from dvspipe.synthesis.scenes import LIGHTS, draw_far_camera, draw_light, draw_scene
