@@ -2,7 +2,7 @@
 
 import os
 
-from .work import GRADIO_FOLDER
+from .workspace import GRADIO_FOLDER
 
 os.environ["GRADIO_TEMP_DIR"] = str(GRADIO_FOLDER)  # Gradio reads it when it is imported, so before the next line
 

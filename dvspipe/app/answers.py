@@ -31,7 +31,7 @@ from .shared import (
     show_page,
     take_upload,
 )
-from .work import Session, Workspace
+from .workspace import Session, Workspace
 
 SHIPPED_NAMES = ("gesture-synthetic", "nmnist-synthetic")
 """Included classifiers; `checkpoints` also lists them, but imports torch, and that takes seconds."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..recordings.conversion import convert_video
-from .work import Session
+from .workspace import Session
 
 HERE = Path(__file__).parent
 SAMPLE = HERE / "sample.mp4"

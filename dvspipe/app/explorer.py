@@ -66,7 +66,7 @@ from .shared import (
     show_picture,
 )
 from .videos import EVENT_FORMATS, open_events
-from .work import Session, Workspace, safe_stem
+from .workspace import Session, Workspace, safe_stem
 
 MAX_POINTS = 50_000  # events in the 3D view
 BUSIEST_BINS = 10  # bins of the duration; the summary names the busiest

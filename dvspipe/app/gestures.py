@@ -24,6 +24,7 @@ from ..report import GestureFilm, write_movement_page
 from ..report.style import readable
 from ..results import RunFolder
 from ..synthesis import OTHER
+from .jobs import StagedProgress
 from .shared import (
     VIDEO_FILE,
     ChosenFile,
@@ -38,7 +39,7 @@ from .shared import (
     show_picture,
     take_upload,
 )
-from .work import Session, StagedProgress, Workspace
+from .workspace import Session, Workspace
 
 if TYPE_CHECKING:  # `oneshot` imports torch, and that takes seconds
     from ..oneshot import ExampleFilm, LearnConfig, StudiedFilm

@@ -28,7 +28,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
 from ..base.errors import shorten
-from .work import DISK_FULL, is_disk_full
+from .disk_space import DISK_FULL, is_disk_full
 
 TOKEN_BYTES = 16  # 22 characters; the printed address fits a terminal of 80 columns
 TOKEN = "token"  # name in the query of the printed address

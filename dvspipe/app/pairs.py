@@ -36,7 +36,7 @@ from .shared import (
     show_page,
 )
 from .videos import Choices, knobs_of, open_events, sensors
-from .work import Session, Workspace, safe_stem
+from .workspace import Session, Workspace, safe_stem
 
 SIDES = "AB"
 

@@ -38,7 +38,7 @@ from .shared import (
     show_empty,
     show_page,
 )
-from .work import Session, Workspace
+from .workspace import Session, Workspace
 
 HEADS = ("run", "accuracy (%)", "validation (%)", "parameters", "epochs", "data", "date")
 WIDTHS = ("240px", "130px", "150px", "140px", "110px", "300px", "190px")  # column widths; phones scroll the table

@@ -39,7 +39,7 @@ from .runs import RunTab
 from .shared import LOGO, ChosenFile, Updates, handle, listen, make_css, make_theme, name_session, show_brand
 from .videos import IDEAL, Choices, VideoTab, convert_complete, knobs_of, read_excerpt, show_excerpt
 from .webcam import WebcamTab, camera_routes
-from .work import GRADIO_FOLDER, ROOT_PREFIX, Session, Workspace, remove_abandoned, remove_old, say_running
+from .workspace import GRADIO_FOLDER, ROOT_PREFIX, Session, Workspace, remove_abandoned, remove_old, say_running
 
 LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
 LOCAL = "127.0.0.1"

@@ -27,8 +27,10 @@ from ..report import PreviewColours
 from ..video.opening import open_video
 from ..video.video import Video
 from ..video.webm import write_duration
+from .disk_space import DISK_FULL, is_disk_full
 from .examples import EVENTS, EXAMPLES, FILM, HERE, Example
-from .work import DISK_FULL, MAX_NAMES, PageWork, Result, Session, Workspace, is_disk_full
+from .jobs import PageWork, Result
+from .workspace import MAX_NAMES, Session, Workspace
 
 log = logging.getLogger(__name__)
 

@@ -50,7 +50,7 @@ from .shared import (
     show_empty,
     show_page,
 )
-from .work import Session, Workspace, safe_stem
+from .workspace import Session, Workspace, safe_stem
 
 IDEAL = "ideal"
 UPSAMPLING = ("off", "auto", "2", "4", "8", "16")

@@ -23,8 +23,9 @@ from starlette.routing import Route
 from ..base.errors import ConfigError, DvspipeError, FileError
 from ..video.webm import write_duration
 from .cameras import EVENT_FILE, LiveCamera, LiveView
+from .disk_space import DISK_FULL, is_disk_full
 from .shared import ChosenFile, Picker, Tab, Updates, listen, offer_file, show_caption
-from .work import DISK_FULL, Session, Workspace, is_disk_full
+from .workspace import Session, Workspace
 
 PATH = "/webcam/{key}"
 FOLDER = "webcam"

@@ -51,6 +51,7 @@ from dvspipe.app.answers import SHIPPED_NAMES
 from dvspipe.app.examples import SAMPLE
 from dvspipe.app.explorer import Cut, Explored, PictureChoices, draw_picture, explore, plot_space_time, write_cut
 from dvspipe.app.guard import LOGIN, Access, Guard, UploadQuota
+from dvspipe.app.jobs import Jobs, WorkStep
 from dvspipe.app.pairs import choices_of, compare_settings
 from dvspipe.app.runs import describe_curves, find_recording, find_runs, find_wrong, list_confusion, plot_curves
 from dvspipe.app.server import build_page
@@ -68,7 +69,7 @@ from dvspipe.app.videos import (
     sensors,
     show_excerpt,
 )
-from dvspipe.app.work import Jobs, Session, Workspace, WorkStep, remove_abandoned, remove_old, safe_stem, say_running
+from dvspipe.app.workspace import Session, Workspace, remove_abandoned, remove_old, safe_stem, say_running
 
 IDEAL_CHOICES = Choices(IDEAL, knobs_of(IDEAL), "off")
 

@@ -44,7 +44,7 @@ from dvspipe.app.gestures import (
     train_gestures,
 )
 from dvspipe.app.shared import ChosenFile, Updates
-from dvspipe.app.work import KEPT, Session, Workspace, remove_old
+from dvspipe.app.workspace import KEPT, Session, Workspace, remove_old
 from dvspipe.oneshot import ExampleFilm, LearnConfig
 from dvspipe.oneshot.learning import CLIPS, TRACKS
 

@@ -25,11 +25,12 @@ import gradio as gr
 from dvspipe.app.answers import SHIPPED_NAMES, AnswerTab
 from dvspipe.app.examples import EXAMPLES, SAMPLE
 from dvspipe.app.explorer import RecordingTab, explore
+from dvspipe.app.jobs import Jobs
 from dvspipe.app.pairs import PairTab
 from dvspipe.app.runs import RunTab
 from dvspipe.app.shared import ChosenFile, handle, make_css, open_any, show_brand
 from dvspipe.app.videos import IDEAL, Choices, Excerpt, ExcerptSettings, ShownExcerpt, VideoTab, knobs_of
-from dvspipe.app.work import Jobs, Session, Workspace
+from dvspipe.app.workspace import Session, Workspace
 
 CHOSEN = ChosenFile(SAMPLE, SAMPLE.name)
 

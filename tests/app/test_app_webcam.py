@@ -31,7 +31,7 @@ pytest.importorskip("gradio", reason="the extra app is not installed")
 from dvspipe.app import cameras as cameras_module
 from dvspipe.app.cameras import DOUBTS, EVENT_FILE, MAX_CAMERAS, MAX_WEBCAM_PX, Cameras, LiveCamera, LiveView, read_jpeg
 from dvspipe.app.webcam import camera_routes
-from dvspipe.app.work import Session, Workspace
+from dvspipe.app.workspace import Session, Workspace
 
 SIZE = SensorSize(width=64, height=48)
 PATIENCE_S = 120.0  # test machines are slow and busy

@@ -1,52 +1,31 @@
-"""Folders that the app may read and write, and long work that can be stopped.
+"""Folders that the app may read and write, and their files that nobody uses any more.
 
 A `Workspace` belongs to a server: the folder that it may read, its temporary files, its jobs and its webcams. A
-`Session` belongs to a page: it has a folder for results, and runs long work (`Jobs`) in a thread, one task at a time.
-Files that no session uses are removed after an hour (`remove_old`), folders of killed servers at the next start.
+`Session` belongs to a page: it has a folder for results, and runs long work in a thread, one task at a time. Files
+that no session uses are removed after an hour (`remove_old`), folders of killed servers at the next start.
 """
 
 from __future__ import annotations
 
-import errno
-import logging
 import os
 import re
 import shutil
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import timedelta
-from html import escape
 from itertools import islice
 from pathlib import Path
 from secrets import token_hex
 from tempfile import gettempdir
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any
 
 from ..base.errors import DvspipeError, FileError, Remedy, escape_controls, shorten
-from ..parallel.estimate import estimate_left_s
 from ..recordings.conversion import RECORDING_SUFFIXES
 from ..results import CHECKPOINT_SUFFIX
 from ..video.names import VIDEO_SUFFIXES
 from .cameras import Cameras
+from .jobs import Jobs, PageWork, Result, WorkStep
 
-log = logging.getLogger(__name__)
-
-Result = TypeVar("Result")
-
-
-class StagedProgress(Protocol):
-    """Progress callback of work in one or more stages; see `dvspipe.parallel.Progress`."""
-
-    def __call__(self, done: float, total: float, stage: str = "", /) -> object:
-        """Called with the amount done in a stage and its total; total is 0 if unknown."""
-
-
-PageWork = Callable[[StagedProgress], Result]
-"""Long work. It calls its progress callback often; the callback may raise KeyboardInterrupt to stop it."""
-
-POLL_S = 0.25  # interval between progress updates
 MAX_NAMES = 500  # files below the folder that the app lists
 KEPT_S = 3600.0  # lifetime of temporary files
 ROOT_PREFIX = "dvspipe-app-"  # prefix of temporary folders
@@ -55,144 +34,6 @@ GRADIO_FOLDER = Path(gettempdir()) / f"{ROOT_PREFIX}{token_hex(8)}"
 SESSIONS = "sessions"
 UPLOADS = "uploads"
 KEPT = "kept"  # folder in a session
-
-
-@dataclass(frozen=True)
-class WorkStep(Generic[Result]):
-    """Progress of long work.
-
-    Args:
-        text: Current activity, in words.
-        share: Share done, 0 to 1; None if unknown.
-        left_s: Estimated remaining time in seconds; None if unknown.
-        results: Result, once the work is done.
-    """
-
-    text: str
-    share: float | None = None
-    left_s: float | None = None
-    results: tuple[Result, ...] = ()
-
-    def to_html(self) -> str:
-        """Return the HTML of a status line with a progress bar."""
-        value = "" if self.share is None else f' value="{self.share:.3f}"'
-        left = "" if self.left_s is None else f", {timedelta(seconds=round(self.left_s))} left"
-        bar = f'<progress max="1"{value} aria-label="progress"></progress>'
-
-        return f'<div class="status" role="status">{bar}<span>{escape(self.text)}{left}</span></div>'
-
-
-class _Slot:
-    """Work slot of a session: one task at a time."""
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.stopped = threading.Event()
-        self.closed = False
-
-
-class _Task(Generic[Result]):
-    """Work in its own thread."""
-
-    def __init__(self, work: PageWork[Result], stopped: threading.Event) -> None:
-        self._work = work
-        self._stopped = stopped
-        self._stage = ""
-        self._done = 0.0
-        self._total = 0.0
-        self._begin_s = time.monotonic()
-
-        self.results: list[Result] = []
-        self.error: BaseException | None = None
-        self.thread = threading.Thread(target=self._run, daemon=False)  # Python waits for the thread before it exits
-        self.thread.start()
-
-    def _run(self) -> None:
-        try:
-            self.results.append(self._work(self._report))
-        except BaseException as error:  # raised again in the waiting thread
-            self.error = error
-
-    def _report(self, done: float, total: float, stage: str = "") -> None:
-        # Work stops as by Ctrl-C, where every function leaves its files complete or absent.
-        if self._stopped.is_set():
-            raise KeyboardInterrupt
-
-        if stage != self._stage:
-            self._stage = stage
-            self._begin_s = time.monotonic()
-        self._done = done
-        self._total = total
-
-    def step(self, text: str) -> WorkStep[Result]:
-        if self._stopped.is_set():
-            return WorkStep(f"{text}: stopping")
-
-        text = f"{text}, {self._stage}" if self._stage else text
-        if not self._total:
-            return WorkStep(text)
-
-        # The time left is estimated for each stage, because stages differ in speed.
-        share = min(1.0, self._done / self._total)
-        left_s = estimate_left_s(min(self._done, self._total), self._total, time.monotonic() - self._begin_s)
-        return WorkStep(f"{text}: {share:.0%}", share, left_s)
-
-
-class Jobs:
-    """Long work of all sessions. A session runs one task at a time; further tasks wait."""
-
-    def __init__(self) -> None:
-        self._slots: dict[str, _Slot] = {}
-
-    def run(self, session: str, text: str, work: PageWork[Result]) -> Iterator[WorkStep[Result]]:
-        """Run work in a thread; yield its progress, and the result in the last step."""
-        slot = self._slots.setdefault(session, _Slot())
-        while not slot.lock.acquire(timeout=POLL_S):
-            yield WorkStep(f"{text}: waiting for another task of this page")
-
-        try:
-            slot.stopped.clear()
-            # The page was closed while this work waited for another task.
-            if slot.closed:
-                raise FileError(f"{text}: stopped")
-            yield from _follow(_Task(work, slot.stopped), text)
-        finally:
-            slot.stopped.set()  # even if nobody waits for the work any more
-            slot.lock.release()
-
-    def stop(self, session: str) -> None:
-        """Stop the work of a session at its next progress call."""
-        if session in self._slots:
-            self._slots[session].stopped.set()
-
-    def stop_all(self) -> None:
-        """Stop the work of all sessions."""
-        for session in [*self._slots]:
-            self.stop(session)
-
-    def forget(self, session: str) -> None:
-        """Stop the work of a closed session, also the work that waits."""
-        if slot := self._slots.pop(session, None):
-            slot.closed = True
-            slot.stopped.set()
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Names of the sessions that have run work since they were opened."""
-        return tuple(self._slots)
-
-
-def _follow(task: _Task[Result], text: str) -> Iterator[WorkStep[Result]]:
-    while task.thread.is_alive():
-        yield task.step(text)
-        task.thread.join(POLL_S)
-
-    if isinstance(task.error, KeyboardInterrupt):
-        raise FileError(f"{text}: stopped")
-    if task.error is not None:
-        raise task.error
-
-    yield WorkStep(text, 1.0, None, (task.results[0],))
 
 
 @dataclass(frozen=True)
@@ -294,6 +135,12 @@ class Workspace:
         return escape_controls(re.sub(re.escape(str(self.root.resolve())) + r"/(?:[^\s/:]+/)*", "", text))
 
 
+def _format_remedy(remedy: Remedy) -> str:
+    """Return a remedy as a field of the app."""
+    name = " ".join(remedy.words)
+    return remedy.explain(f"{name} = {remedy.value}" if remedy.value is not True else name)
+
+
 @dataclass(frozen=True)
 class Session:
     """Session: the app open in a browser tab.
@@ -389,25 +236,6 @@ def _changed_s(path: Path) -> float:
         return path.lstat().st_mtime
     except FileNotFoundError:  # removed by its session in the meantime
         return time.time()
-
-
-DISK_FULL = "the disk is full"
-
-
-def is_disk_full(error: BaseException) -> bool:
-    """Return whether an error, or one of its causes, says that a disk or a quota is full."""
-    # Causes can form a circle.
-    causes = [error]
-    while (cause := causes[-1].__cause__) is not None and cause not in causes:
-        causes.append(cause)
-
-    return any(isinstance(failure, OSError) and failure.errno in (errno.ENOSPC, errno.EDQUOT) for failure in causes)
-
-
-def _format_remedy(remedy: Remedy) -> str:
-    """Return a remedy as a field of the app."""
-    name = " ".join(remedy.words)
-    return remedy.explain(f"{name} = {remedy.value}" if remedy.value is not True else name)
 
 
 def safe_stem(name: Any) -> str:
