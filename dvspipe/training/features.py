@@ -21,10 +21,10 @@ from .evaluation import evaluate_network
 from .trainer import Trainer
 
 Singles = NDArray[np.float32]
-ITERATIONS = 100  # maximum iterations of the readout fit
+MAX_ITERATIONS = 100  # iterations of the readout fit; scikit-learn's default
 MIN_DEVIATION = 1e-6  # smaller deviations of a feature count as constant, and get the weight 0
-ROUGH = 5_000  # recordings for the readout while a layer before the last is trained
-UNSEEN = 30.0  # distance of the logits of classes without training recordings below all others
+ROUGH_RECORDINGS = 5_000  # for the readout while a layer before the last is trained
+UNSEEN_MARGIN = 30.0  # logits of classes without training recordings are this far below all others
 
 
 class FeatureTrainer(Trainer):
@@ -32,8 +32,8 @@ class FeatureTrainer(Trainer):
 
     Layers are trained in order, each except the last for `stdp.passes` epochs. The readout is a logistic regression on
     the means of the features over the steps. The network's readout is linear, so the means of its outputs are the
-    logits of the regression. While a layer before the last is trained, the readout is fitted to at most ROUGH
-    recordings.
+    logits of the regression. While a layer before the last is trained, the readout is fitted to at most
+    `ROUGH_RECORDINGS`.
     """
 
     network: SpikingNetwork
@@ -47,7 +47,7 @@ class FeatureTrainer(Trainer):
         experiment = self.experiment
         self.network.eval()
         self._train_layer(epoch)
-        with watch_rates(self.network) as rates:
+        with watch_rates(self.network) as spike_rates:
             features, labels = self._extract_features(epoch)
 
         loss, accuracy = fit_logistic(self.network.linear, features, labels, c=experiment.config.stdp.readout_c)
@@ -62,7 +62,7 @@ class FeatureTrainer(Trainer):
             learning_rate=self.learning_rate,
             seconds=time.monotonic() - started,
             data_seconds=0.0,
-            rates=rates,
+            rates=spike_rates,
             convergence={
                 f"lif{number}": convergence(layer.weight) for number, layer in enumerate(self._layers(), start=1)
             },
@@ -86,37 +86,37 @@ class FeatureTrainer(Trainer):
         config = self.experiment.config
         tensors = self.experiment.parts.train
         stdp = config.stdp
-        number = self._trained_layer(epoch)
-        layer = self._layers()[number]
+        index = self._trained_layer(epoch)
+        layer = self._layers()[index]
 
         # The rates of STDP depend on the recordings that this layer has seen, also in its earlier epochs.
-        seen = (epoch - 1 - number * stdp.passes) * len(tensors)
+        seen = (epoch - 1 - index * stdp.passes) * len(tensors)
         assert isinstance(config.network, StdpNetworkConfig)  # the kind that this class trains
         competition = Competition(
-            config.network.thresholds[number], stdp.winners[number], stdp.radius[number], layer.geometry.padding
+            config.network.thresholds[index], stdp.winners[index], stdp.radius[index], layer.geometry.padding
         )
 
         settings = BatchSettings(self.settings.batch, config.augment, self.experiment.classifier.classes, config.seed)
-        for batches, batch in enumerate(training_batches(tensors, settings, epoch), start=1):
+        for number, batch in enumerate(training_batches(tensors, settings, epoch), start=1):
             with torch.no_grad():
-                spikes = self.network.run_layers(torch.from_numpy(batch.spikes).transpose(0, 1), number)
+                spikes = self.network.run_layers(torch.from_numpy(batch.spikes).transpose(0, 1), index)
 
-            rates = stdp.rates(seen, len(batch.labels))
-            weight, _ = train_convolution(layer.weight, spikes.transpose(0, 1), rates, competition)
+            learning_rates = stdp.rates(seen, len(batch.labels))
+            weight, _ = train_convolution(layer.weight, spikes.transpose(0, 1), learning_rates, competition)
             layer.weight.copy_(weight)
 
             seen += len(batch.labels)
             self.step += 1
-            self.learning_rate = float(rates[-1, 0])
-            self.show_epoch(epoch, batches / self.batches)
+            self.learning_rate = float(learning_rates[-1, 0])
+            self.show_epoch(epoch, number / self.batches)
 
     def _extract_features(self, epoch: int) -> tuple[Singles, NDArray[np.int64]]:
         """Return the features of all views of the training recordings, float32 [N, F], and their labels [N]."""
-        # The same permutation in every epoch: the readout of ROUGH recordings sees the same ones each time.
+        # The same permutation in every epoch: the readout of ROUGH_RECORDINGS sees the same ones each time.
         tensors = self.experiment.parts.train
         chosen = np.random.default_rng(0).permutation(len(tensors))
         if self._trained_layer(epoch) < len(self._layers()) - 1:
-            chosen = chosen[:ROUGH]
+            chosen = chosen[:ROUGH_RECORDINGS]
 
         size = self.settings.batch
         views = len(tensors[0])
@@ -124,8 +124,8 @@ class FeatureTrainer(Trainer):
         starts = range(0, len(chosen), size)
 
         # The views of the next recordings are stacked in a thread while the network runs.
-        batches = prefetch((_stack_views(tensors, chosen[start : start + size]) for start in starts), 2)
-        for start, spikes in zip(starts, batches, strict=True):
+        stacks = prefetch((_stack_views(tensors, chosen[start : start + size]) for start in starts), 2)
+        for start, spikes in zip(starts, stacks, strict=True):
             with torch.no_grad():
                 means = self.network.run_layers(torch.from_numpy(spikes).transpose(0, 1)).mean(0).flatten(1)
             features[start * views : start * views + len(means)] = means.cpu().numpy()
@@ -134,9 +134,9 @@ class FeatureTrainer(Trainer):
         return features, tensors.labels[chosen].repeat(views)
 
 
-def _stack_views(tensors: SpikeTensors, numbers: NDArray[np.int64]) -> SpikeTensor:
+def _stack_views(tensors: SpikeTensors, recordings: NDArray[np.int64]) -> SpikeTensor:
     """Stack all views of some recordings, [B, T, C, H, W]."""
-    joined: SpikeTensor = np.concatenate([tensors[number] for number in numbers.tolist()])
+    joined: SpikeTensor = np.concatenate([tensors[recording] for recording in recordings.tolist()])
     return joined
 
 
@@ -157,7 +157,7 @@ def fit_logistic(linear: nn.Linear, features: Singles, labels: NDArray[np.int64]
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # the last digits of the weights do not matter
-        fitted = LogisticRegression(C=c, max_iter=ITERATIONS).fit(features, labels)
+        fitted = LogisticRegression(C=c, max_iter=MAX_ITERATIONS).fit(features, labels)
 
     weight = fitted.coef_.astype(np.float64)
     bias = fitted.intercept_.astype(np.float64)
@@ -168,7 +168,7 @@ def fit_logistic(linear: nn.Linear, features: Singles, labels: NDArray[np.int64]
     # w (x - mean) scale + b = (w scale) x + (b - w scale mean): the layer takes features that are not standardised.
     # Classes without recordings keep weights of 0 and a low bias.
     scaled = torch.zeros(linear.weight.shape, dtype=torch.float64)
-    shift = torch.full(linear.bias.shape, float(bias.min()) - UNSEEN, dtype=torch.float64)
+    shift = torch.full(linear.bias.shape, float(bias.min()) - UNSEEN_MARGIN, dtype=torch.float64)
     scaled[fitted.classes_] = torch.from_numpy(weight * scale)
     shift[fitted.classes_] = torch.from_numpy(bias - weight @ (scale * mean))
 
