@@ -208,23 +208,26 @@ def _match_copies(bases: Sequence[Path], names: Sequence[str], samples: Sequence
     if not located:
         return _Match({})
 
-    # Below the folder that they share, copied recordings have the paths of the listed ones.
-    root = len(Path(os.path.commonpath([location.parent for _, location in located])).parts)
-    by_end: dict[tuple[str, ...], list[str]] = {}
-    for depth in {len(location.parts) - root for _, location in located}:
+    # Below the folder that they share, copied recordings have the paths of the listed ones. So the listed names are
+    # found by their last parts, as many as a recording has below this folder.
+    shared = Path(os.path.commonpath([location.parent for _, location in located]))
+    shared_depth = len(shared.parts)
+    names_by_ending: dict[tuple[str, ...], list[str]] = {}
+    for depth in {len(location.parts) - shared_depth for _, location in located}:
         for name in names:
-            by_end.setdefault(Path(name).parts[-depth:], []).append(name)
+            names_by_ending.setdefault(Path(name).parts[-depth:], []).append(name)
 
     matched = dict[str, Sample]()
     verified = True
 
     for sample, location in located:
-        similar = by_end.get(location.parts[root:])
+        similar = names_by_ending.get(location.parts[shared_depth:])
         if similar is None:
             continue
 
         # If several names match, choose the name that agrees with most of the path.
         name = max(similar, key=lambda listed: _count_equal(reversed(Path(listed).parts), reversed(location.parts)))
+        # A listed recording that no longer exists matches, too, but its content is not verified.
         is_equal = _compare_content(bases, name, sample)
         if is_equal is not False:
             matched[name] = sample
