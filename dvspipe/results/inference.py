@@ -310,6 +310,7 @@ class Prediction(Row):
         "windows",
         "segments",
         "duration_s",
+        "basis",
         "region",
     )
 
