@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from ..base.config import build
 from ..base.errors import ConfigError, EventError
 from ..events import Events, Region, SensorSize, concatenate
-from ..events.filter_config import FilterConfig
+from ..events.filter_config import FILTERS, FilterConfig, FilterFacts
 from ..events.filters import FilterCounts, count_pixels, find_hot_pixels
 from ..formats import Recording, open_recording
 from ..formats.source import Extent
@@ -307,35 +307,27 @@ class Cut:
         start_s: Start time in seconds from the first event.
         stop_s: Stop time; 0: end of the recording.
         roi: Region of the sensor, WIDTHxHEIGHT+LEFT+TOP; empty: complete sensor.
-        hot_pixels: Remove events of hot pixels.
-        refractory_ms: Refractory period of each pixel; 0: off.
-        activity_ms: Maximum time since an event of a neighbour; 0: off.
+        config: Filters.
     """
 
     start_s: float = 0.0
     stop_s: float = 0.0
     roi: str = ""
-    hot_pixels: bool = False
-    refractory_ms: float = 0.0
-    activity_ms: float = 0.0
+    config: FilterConfig = field(default_factory=FilterConfig)
 
     @property
     def cuts(self) -> bool:
         """Whether only a part of the recording is kept."""
         return bool(self.start_s or self.stop_s or self.roi)
 
-    @property
-    def filters(self) -> bool:
-        """Whether noise is removed."""
-        return bool(self.hot_pixels or self.refractory_ms or self.activity_ms)
-
     def commands(self, source: str, target: str) -> str:
         """Return the equivalent commands."""
         # With both commands, `filter` reads the file that `cut` writes.
-        part = "part.h5" if self.filters else target
+        filters = self.config.active
+        part = "part.h5" if filters else target
         lines = []
 
-        if self.cuts or not self.filters:
+        if self.cuts or not filters:
             words = ["dvspipe", "cut", source, "-o", part]
             words += ["--start-s", f"{self.start_s:g}"] if self.start_s else []
             words += ["--stop-s", f"{self.stop_s:g}"] if self.stop_s else []
@@ -343,11 +335,11 @@ class Cut:
             lines = [shlex.join(words)]
             source = part
 
-        if self.filters:
+        if filters:
             words = ["dvspipe", "filter", source, "-o", target]
-            words += ["--hot-pixels"] if self.hot_pixels else []
-            words += ["--refractory-us", f"{_to_us(self.refractory_ms)}"] if self.refractory_ms else []
-            words += ["--activity-us", f"{_to_us(self.activity_ms)}"] if self.activity_ms else []
+            for name, setting in filters.items():
+                words.append(f"--{name.replace('_', '-')}")
+                words += [] if setting is True else [str(setting)]
             lines.append(shlex.join(words))
 
         return "\n".join(lines)
@@ -358,11 +350,8 @@ def write_cut(explored: Explored, cut: Cut, path: Path, progress: Progress) -> F
     region = Region.parse(cut.roi) if cut.roi else None
     part = select_part(open_recording(explored.source.path), cut.start_s, cut.stop_s or None, region)
 
-    periods_us = {"refractory_us": _to_us(cut.refractory_ms), "activity_us": _to_us(cut.activity_ms)}
-    config = build(FilterConfig, periods_us, "the page")
-
-    if cut.filters:
-        filtered = FilteredPart(part, config, hot_pixels=cut.hot_pixels)
+    if cut.config.active:
+        filtered = FilteredPart(part, cut.config)
         filtered.write(path, overwrite=True, progress=progress)
         counts = filtered.counts
     else:
@@ -371,10 +360,6 @@ def write_cut(explored: Explored, cut: Cut, path: Path, progress: Progress) -> F
     if not counts.kept:
         raise EventError(f"{explored.source.name}: no events remain (of {counts.events:,})")
     return counts
-
-
-def _to_us(milliseconds: float) -> int | None:
-    return max(1, round(milliseconds * 1000)) if milliseconds else None
 
 
 class RecordingTab(Tab):
@@ -414,11 +399,9 @@ class RecordingTab(Tab):
             self.roi = gr.Textbox("", label="Region, WxH+X+Y", placeholder="128x128+20+10")
             self.region = gr.HTML("", elem_classes="pixels")
 
-            hot = gr.Checkbox(label="Remove hot pixels")
             with gr.Row():
-                refractory = gr.Number(0, label="Refractory (ms)", minimum=0, min_width=120)
-                activity = gr.Number(0, label="Activity (ms)", minimum=0, min_width=120)
-            self.cut = [start, stop, self.roi, hot, refractory, activity]
+                filters = [_add_filter(facts) for facts in FILTERS.values()]
+            self.cut = [start, stop, self.roi, *filters]
 
             self.suffix = gr.Dropdown(list(EVENT_FORMATS), value=".h5", label="Format")
             self.write = self.add_work("Cut and filter", self.cutting)
@@ -597,15 +580,23 @@ def read_place(values: tuple[Any, ...]) -> PictureChoices:
     return PictureChoices(float(place), float(window_ms), int(events), mode, colours)
 
 
+def _add_filter(facts: FilterFacts) -> Any:
+    """Add the setting of a filter; 0 turns it off."""
+    if facts.is_switch:
+        return gr.Checkbox(label=f"Remove {facts.text}")
+    return gr.Number(0, label=f"{facts.text.capitalize()} ({facts.unit})", minimum=0, min_width=120)
+
+
 def read_cut(values: tuple[Any, ...]) -> Cut:
     """Parse the settings of the part to write."""
-    start_s, stop_s, roi, hot_pixels, refractory_ms, activity_ms = values
+    start_s, stop_s, roi, *shown = values
+    filters = zip(FILTERS.items(), shown, strict=True)
+    settings = {name: value if facts.is_switch else facts.read(value) for (name, facts), value in filters if value}
+
     # A number that is being typed is None.
     return Cut(
         start_s=float(start_s or 0),
         stop_s=float(stop_s or 0),
         roi=str(roi or "").strip(),
-        hot_pixels=bool(hot_pixels),
-        refractory_ms=float(refractory_ms or 0),
-        activity_ms=float(activity_ms or 0),
+        config=build(FilterConfig, settings, "the page"),
     )

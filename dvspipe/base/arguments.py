@@ -6,6 +6,7 @@ import functools
 import inspect
 import numbers
 import os
+import sys
 import types
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -187,8 +188,14 @@ class _Form(NamedTuple):
 
 
 def read_result_type(function: Callable[..., object]) -> object:
-    """Return the type of the result of a function; `Any` if its module imports the name only for type checkers."""
-    return _read_type(function, inspect.signature(function).return_annotation)
+    """Return the type of the result of a function; `Any` if neither its module nor the package has the name."""
+    annotation = inspect.signature(function).return_annotation
+    kind = _read_type(function, annotation)
+    if kind is not Any or not isinstance(annotation, str):
+        return kind
+
+    # A verb imports its result only for type checkers; the package loads a public name when it is used.
+    return getattr(sys.modules[PACKAGE_NAME], annotation, Any)
 
 
 def _read_type(function: Callable[..., object], annotation: object) -> object:

@@ -65,7 +65,7 @@ def suggest_argument(name: str, known: Iterable[str], result: object) -> str:
     """Return what to write for an unknown argument of a function that returns the type `result`."""
     if name in OF_COMMANDS:
         methods = [method for method in SAVING_METHODS if hasattr(result, method)]
-        return f"save the result instead, by its method {join_names(methods or SAVING_METHODS)}"
+        return "save the result instead" + (f", by its method {join_names(methods)}" if methods else "")
 
     names = list(known)
     similar = [word for word in names if word.startswith(f"{name}_")] or difflib.get_close_matches(name, names, 1)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from ..base.errors import count_noun
 from ..base.files import claim_output, require_suffix
 from ..inference import InferConfig
 from ..results import CHECKPOINT_SUFFIX
@@ -17,10 +16,7 @@ from .activity import show_share
 from .commands import takes
 from .infer import note_overrides
 from .options import AsJson, Overwrite
-from .screen import TextTable, fail_inputs, notes, progress, screen, skip
-
-if TYPE_CHECKING:
-    from ..results import AdaptationRecord
+from .screen import fail_inputs, notes, print_parts, progress, skip
 
 
 @takes(verb, without=("recordings",))
@@ -56,28 +52,7 @@ def adapt(
     if as_json:
         sys.stdout.write(adaptation.record.model_dump_json() + "\n")
     else:
-        print_adaptation(adaptation.record)
+        print_parts(*adaptation.describe())
         notes.print(f"checkpoint: {out}")
 
     fail_inputs(len(adaptation.skipped), len(sources), "recordings were skipped")
-
-
-def print_adaptation(record: AdaptationRecord) -> None:
-    """Print how far each batch norm moved, and the number of windows predicted as each class, before and after."""
-    screen.print(
-        f"adapted to {record.used} of {count_noun(record.windows, 'window')} (quiet windows are skipped) from "
-        f"{count_noun(record.recordings, 'recording')}"
-    )
-    if record.applied < record.strength:
-        screen.print(f"strength {record.applied:.2f} instead of {record.strength:g}, because few classes are predicted")
-
-    moved = TextTable("norm", "mean moved by", "deviation moved by", right=("mean moved by", "deviation moved by"))
-    for norm in record.norms:
-        moved.add_row(norm.name, f"{norm.mean:.2f} sd", f"{norm.deviation:.2f} sd")
-    screen.print(moved)
-
-    changed = TextTable("class", "windows before", "after", right=("windows before", "after"))
-    for name, before, after in zip(record.classes, record.before, record.after, strict=True):
-        if before or after:
-            changed.add_row(name, before, after)
-    screen.print(changed)

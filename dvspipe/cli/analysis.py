@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,31 +11,14 @@ from cyclopts import Parameter
 
 from ..base.errors import ConfigError
 from ..base.files import claim_output, require_suffix
+from ..base.texts import show_name
 from ..verbs import inspection
 from .commands import takes
 from .options import Overwrite
-from .screen import TextTable, notes, progress, screen, show_name, warn
+from .screen import notes, print_parts, progress, screen, warn
 
 if TYPE_CHECKING:
     from ..formats import Recording
-
-CALIBRATED = {
-    "pos_thres": "ON threshold in log intensity",
-    "neg_thres": "OFF threshold in log intensity",
-    "sigma_thres": "standard deviation of thresholds between pixels",
-    "leak_rate_hz": "leak events per pixel and second",
-    "shot_noise_rate_hz": "shot noise events per pixel and second in darkness",
-    "log_offset": "epsilon of ln(intensity + epsilon)",
-    "transfer": "transfer curve of these frames; a property of the video, so only a comment in the file",
-    "refined": "whether simulations adjusted the thresholds to match the number of events",
-    "correlation": "correlation of brightness changes and events; best: 1",
-    "simulated_correlation": "correlation of simulated and recorded events; best: 1",
-    "rate_ratio": "simulated / recorded events; best: 1",
-    "on_off_ratio": "simulated ON/OFF ratio / recorded ON/OFF ratio; best: 1",
-    "pixels": "number of pixels with fitted thresholds",
-    "intervals": "number of frame intervals",
-}
-"""Description of each value of a calibration."""
 
 
 @takes(inspection.calibrate)
@@ -53,11 +35,7 @@ def calibrate(
         calibration = inspection.calibrate(recording, **given)
     calibration.write(out, comment=f"Fitted by dvspipe calibrate to {recording.name}")
 
-    table = TextTable()
-    for name, value in asdict(calibration).items():
-        table.add_row(name, f"{value:.6g}" if isinstance(value, float) else str(value), CALIBRATED[name])
-    screen.print(table)
-
+    print_parts(*calibration.describe())
     screen.print(
         f"{show_name(out)}: sensor preset; use it with dvspipe convert VIDEO -o EVENTS.h5 --preset {show_name(out)}"
     )

@@ -7,8 +7,9 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
+from ..base.texts import TextTable
 from .options import Overwrite
-from .screen import TextTable, screen
+from .screen import print_parts, screen
 
 configs = App(name="configs", help_epilogue="", version_flags=[])
 
@@ -28,7 +29,7 @@ def list_() -> None:
         table = TextTable()
         for name in shipped_configs(kind):
             table.add_row(f"  {name}", _summary(read_text(name, kind=kind)))
-        screen.print(table)
+        print_parts(table)
 
     screen.print(
         "dvspipe configs show NAME prints a configuration; dvspipe configs copy NAME FILE.yaml copies it for editing"

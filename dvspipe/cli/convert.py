@@ -33,7 +33,7 @@ from .options import (
     note_shard,
     parse_shard,
 )
-from .screen import fail_inputs, messages, notes, progress, screen, show_name, skip, warn
+from .screen import fail_inputs, messages, notes, progress, screen, skip, warn
 
 if TYPE_CHECKING:
     from ..events import SensorSize
@@ -228,7 +228,8 @@ class _Conversions:
         else:
             # Standard output has the events if the path is "-".
             console = messages if str(conversion.path) == "-" else screen
-            console.print(_describe_conversion(conversion, seconds))
+            took = "" if seconds is None else f", converted in {seconds:.1f} s"
+            console.print(f"{conversion}{took}")
 
         if conversion.lost:
             messages.print(Text.assemble(("corrupted: ", "yellow"), conversion.lost))
@@ -259,18 +260,6 @@ def _note_done_before(done: int, outdated: int, tasks: int) -> None:
     others = f", {outdated:,} of them with other settings" if outdated else ""
     if outdated or not notes.quiet:  # not a note: standard output may be JSON
         messages.print(f"already converted: {done:,} of {tasks:,}{others}; use --overwrite to convert again")
-
-
-def _describe_conversion(conversion: Conversion, seconds: float | None) -> str:
-    duration_s = conversion.duration_us * 1e-6
-    sensor = conversion.sensor
-    origin = f"from {conversion.frames:,} frames of {sensor} in" if conversion.frames else f"of {sensor} in"
-
-    of_video = " of video" if conversion.frames else ""
-    rate = f", {conversion.events / duration_s:,.0f} per second{of_video}" if duration_s else ""
-    took = "" if seconds is None else f", converted in {seconds:.1f} s"
-    events = f"{conversion.events:,} event{'s' * (conversion.events != 1)}{rate}"
-    return f"{show_name(conversion.path)}: {events}, {origin} {duration_s:.2f} s{took}"
 
 
 def _check_previews(tasks: Sequence[ConversionTask], *, overwrite: bool) -> None:

@@ -13,6 +13,7 @@ from cyclopts import App, Parameter
 from rich.text import Text
 
 from ..base.errors import ConfigError, count_noun
+from ..base.texts import TextTable, show_name
 from .activity import ShownStage
 from .options import (
     AsJson,
@@ -30,7 +31,7 @@ from .options import (
     read_config,
     read_overrides,
 )
-from .screen import EXIT_SOME_FAILED, TextTable, fail, fail_inputs, messages, notes, progress, screen, show_name, skip
+from .screen import EXIT_SOME_FAILED, fail, fail_inputs, messages, notes, print_parts, progress, screen, skip
 
 if TYPE_CHECKING:
     from ..base.trees import SettingsTree
@@ -67,7 +68,7 @@ def list_() -> None:
     table = TextTable("data.kind", "what", "files")
     for row in DATA_KINDS:
         table.add_row(*row)
-    screen.print(table)
+    print_parts(table)
 
     files, size = Cache(default_cache()).size()
     screen.print(f"\n{default_cache()} caches {files:,} spike tensors and simulated videos, {size / 1e6:,.0f} MB")
@@ -100,7 +101,7 @@ def stats(config: Config, settings: Overrides = None, /, *, as_json: AsJson = Fa
                 )
             ),
         )
-    screen.print(table)
+    print_parts(table)
 
     if result.problems:
         messages.print(f"problems: {len(result.problems)}; list them with dvspipe data check")

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from ..base.errors import ConfigError, count_noun
-from ..events.filter_config import FilterConfig
+from ..base.errors import ConfigError, Remedy, count_noun
+from ..base.texts import show_name
+from ..events.filter_config import FILTERS, FilterConfig
 from ..formats import NO_HINTS, STANDARD, Hints
 from ..verbs import editing
 from .commands import takes
 from .options import AsJson, Overwrite, RecordingFiles, Seed
-from .screen import TextTable, messages, progress, screen, show_name, warn
+from .screen import as_option, messages, print_parts, progress, screen, warn
 
 if TYPE_CHECKING:
     from ..recordings.editing import Edit, FilteredPart, RecordingPart
-    from ..recordings.scoring import FilterSetup, LabelledEvents
-    from ..results import FilterScore, FilterScores
 
 OutputFile = Annotated[
     Path, Parameter(help="Output file (its suffix selects the format), or - for CSV on standard output.")
@@ -71,8 +71,7 @@ def filter_(
         ),
     ] = None,
     *,
-    config: FilterConfig | None = None,
-    hot_pixels: bool = False,
+    config: FilterConfig = FilterConfig(),
     score: Annotated[
         bool, Parameter(help="Score the filters on a recording with noise labels: precision, recall, AUROC.")
     ] = False,
@@ -97,32 +96,28 @@ def filter_(
 ) -> None:
     from ..formats import open_recording
     from ..recordings.editing import FilteredPart, select_part
-    from ..recordings.scoring import FilterSetup
-
-    setup = FilterSetup(config or FilterConfig(), hot_pixels)
 
     # A value of None means that the option was not given; the default of a switch is False.
     scoring = {"--curve": curve, "--noise-hz": noise_hz, "--json": as_json or None}
-    _check_options(setup, out, [name for name, value in scoring.items() if value is not None], score=score, tune=tune)
+    _check_options(config, out, [name for name, value in scoring.items() if value is not None], score=score, tune=tune)
 
     complete = select_part(open_recording(recording, sensor=sensor, hints=hints))
 
     # The filters to apply are the given ones, or the best ones with --tune.
     if score or tune:
-        setup = _score(complete, setup, curve, noise_hz, seed, tune=tune, as_json=as_json, overwrite=overwrite)
+        config = _score(complete, config, curve, noise_hz, seed, tune=tune, as_json=as_json, overwrite=overwrite)
 
     if out is not None:
-        _write(FilteredPart(complete, setup.config, hot_pixels=setup.hot_pixels), out, overwrite=overwrite)
+        _write(FilteredPart(complete, config), out, overwrite=overwrite)
 
 
-def _check_options(setup: FilterSetup, out: Path | None, of_scores: list[str], *, score: bool, tune: bool) -> None:
+def _check_options(config: FilterConfig, out: Path | None, of_scores: list[str], *, score: bool, tune: bool) -> None:
     """Check that the options say what to do."""
-    is_off = setup == type(setup)()
-
-    if tune and not is_off:
+    if tune and config.active:
         raise ConfigError("filter: --tune chooses the filters; it cannot be combined with a filter")
-    if is_off and not tune:
-        raise ConfigError("filter: no filter given; use --refractory-us, --activity-us, --hot-pixels or --tune")
+    if not (config.active or tune):
+        ways = (facts.example for facts in FILTERS.values())
+        raise ConfigError("filter: no filter given", *ways, Remedy("tune"))
 
     if of_scores and not (score or tune):
         raise ConfigError(f"filter: {', '.join(of_scores)}: only with --score or --tune")
@@ -137,7 +132,7 @@ def _check_options(setup: FilterSetup, out: Path | None, of_scores: list[str], *
 
 def _score(
     part: RecordingPart,
-    setup: FilterSetup,
+    config: FilterConfig,
     curve: Path | None,
     noise_hz: float | None,
     seed: int,
@@ -145,7 +140,7 @@ def _score(
     tune: bool,
     as_json: bool,
     overwrite: bool,
-) -> FilterSetup:
+) -> FilterConfig:
     """Score filters, print and draw the scores; return the filters that are on."""
     from ..base.files import claim_output, require_suffix
     from ..recordings.scoring import label_events, score_filters, tune_filters
@@ -157,8 +152,8 @@ def _score(
     with progress() as show:
         labelled = label_events(part, noise_hz=noise_hz, seed=seed, progress=partial(show, "labels"))
         if tune:
-            setup = tune_filters(labelled, progress=partial(show, "tuning"))
-        scores = score_filters(labelled, setup, progress=partial(show, "scoring"))
+            config = tune_filters(labelled, progress=partial(show, "tuning"))
+        scores = score_filters(labelled, config, progress=partial(show, "scoring"))
 
     if curve is not None:
         from ..report.charts import draw_filter_curves
@@ -167,48 +162,20 @@ def _score(
 
     if as_json:
         sys.stdout.write(scores.model_dump_json(indent=1) + "\n")
-        return setup
+        return config
 
-    _print_scores(labelled, scores)
+    print_parts(*scores.describe())
     if tune:
-        _print_choice(setup)
+        _print_choice(config)
     if curve is not None:
         screen.print(f"{show_name(curve)}: curves of the filters")
-    return setup
+    return config
 
 
-def _print_scores(labelled: LabelledEvents, scores: FilterScores) -> None:
-    from ..report.charts import FILTER_NAMES, describe_setting
-
-    total = labelled.total
-    events = total.signal + total.noise
-    screen.print(f"{show_name(labelled.name)}: {events:,} events, {total.noise:,} of them noise")
-
-    headings = ("precision", "recall", "noise kept", "events kept", "AUROC")
-    table = TextTable("filter", "setting", *headings, right=headings)
-    for row in (*scores.filters, scores.together):
-        auroc = "" if row.auroc is None else f"{row.auroc:.3f}"
-        table.add_row(FILTER_NAMES[row.filter], describe_setting(row), *_describe_kept(row), auroc)
-    screen.print(table)
-
-
-def _describe_kept(score: FilterScore) -> tuple[str, str, str, str]:
-    if score.setting is None and score.filter != "all":
-        return "", "", "", ""
-
-    precision = "" if score.precision is None else f"{score.precision:.1%}"
-    events = score.kept.signal + score.kept.noise
-    return precision, f"{score.recall:.1%}", f"{score.noise_kept:.1%}", f"{events:,}"
-
-
-def _print_choice(setup: FilterSetup) -> None:
+def _print_choice(config: FilterConfig) -> None:
     """Print the chosen filters as options."""
-    options = ["--hot-pixels"] if setup.hot_pixels else []
-    # A filter that is off has no period.
-    for name, period_us in setup.config:
-        options += [f"--{name.replace('_', '-')} {period_us}"] if period_us is not None else []
-
-    if options:
+    if config.active:
+        options = [as_option(replace(FILTERS[name].example, value=value)) for name, value in config.active.items()]
         screen.print(f"chosen: {' '.join(options)}")
     else:
         warn("no filter is better than chance")
@@ -216,11 +183,5 @@ def _print_choice(setup: FilterSetup) -> None:
 
 def _write(edit: FilteredPart, out: Path, *, overwrite: bool) -> None:
     write_edit(edit, out, overwrite=overwrite)
-
-    total = edit.counts
-    pixels = "" if edit.hot is None else f" ({int(edit.hot.sum())} pixels)"
-    print_summary(
-        out,
-        f"{total.kept:,} of {total.events:,} events; dropped {total.hot_pixels:,} of hot pixels{pixels}, "
-        f"{total.refractory:,} in the refractory period, {total.background:,} as background activity",
-    )
+    hot = "" if edit.hot is None else f"; {count_noun(int(edit.hot.sum()), 'hot pixel')} found"
+    print_summary(out, f"{edit.counts}{hot}")

@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..base.errors import DvspipeError, count_noun
+from ..base.texts import show_name
 from ..report.frame_sets import frames as verb
 from ..report.frame_sets import open_frames, write_frames
 from ..report.frames import SETTINGS
 from .activity import ShownStage
 from .commands import takes
 from .options import JobCount, choose_engine
-from .screen import fail_inputs, messages, notes, progress, screen, show_name, skip
+from .screen import fail_inputs, messages, notes, progress, screen, skip
 
 if TYPE_CHECKING:
     from ..parallel import Engine

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from ..base.errors import ConfigError, DvspipeError, count_noun
+from ..base.texts import TextTable, show_name
 from ..inference import InferConfig
 from ..verbs.classification import infer as verb
 from .activity import show_share
@@ -26,7 +27,7 @@ from .options import (
     parse_shard,
     trust_packages,
 )
-from .screen import TextTable, fail_inputs, messages, notes, progress, screen, show_name, skip
+from .screen import fail_inputs, messages, notes, print_parts, progress, screen, skip
 
 if TYPE_CHECKING:
     from ..inference import Classifier, Draw
@@ -211,7 +212,7 @@ def print_predictions(predictions: Sequence[Prediction], *, finds_person: bool =
         region = [prediction.describe_region(finds_person=finds_person)] if regions else []
         numbers = f"{prediction.probability:.1%}", prediction.segment_count, f"{prediction.events:,}"
         table.add_row(prediction.file, prediction.label, name, *numbers, *region)
-    screen.print(table)
+    print_parts(table)
 
     bases = Counter("events alone" if one.basis == "events" else one.basis for one in predictions)
     names = "; ".join(f"{basis}: {count}" for basis, count in bases.items())

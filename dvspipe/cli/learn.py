@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from ..base.errors import count_noun
+from ..base.texts import show_name
 from ..oneshot import LearnConfig
 from ..verbs import learning
 from .commands import takes
 from .options import Overwrite
-from .screen import messages, notes, progress, screen, show_name, warn
+from .screen import messages, notes, progress, screen, warn
 from .training import TrainingScreen
 
 if TYPE_CHECKING:

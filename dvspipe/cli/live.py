@@ -11,12 +11,13 @@ from rich.text import Text
 
 from ..base.errors import count_noun
 from ..base.interrupts import end_on_interrupt
+from ..base.texts import show_name
 from ..inference import InferConfig
 from ..verbs.live import live as verb
 from .commands import takes
 from .live_window import LiveWindow, open_window
 from .options import AsJson, Trust, trust_packages
-from .screen import messages, notes, screen, show_name, warn
+from .screen import messages, notes, screen, warn
 
 if TYPE_CHECKING:
     from ..streaming import LiveSession

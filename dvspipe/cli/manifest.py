@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import sys
-from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
-from ..base.errors import ConfigError, count_noun
+from ..base.errors import ConfigError
 from .options import AsJson
-from .screen import TextTable, screen, show_name
-
-MIN_WORK_S = 60.0  # rates of shorter times are not meaningful
+from .screen import print_parts, screen
 
 
 def manifest(
@@ -38,27 +35,4 @@ def manifest(
             screen.print(row.input)
         return
 
-    table = TextTable()
-    for name, value in (
-        ("inputs", f"{summary.inputs:,}"),
-        ("done", f"{summary.done:,}, {summary.events:,} events, {summary.bytes / 1e6:,.1f} MB"),
-        ("failed", f"{len(summary.failed):,}"),
-        ("unfinished", f"{summary.unfinished:,}"),
-        ("retries", f"{summary.retries:,}"),
-        (
-            "time",
-            f"{timedelta(seconds=round(summary.elapsed_s))}, with {count_noun(summary.workers, 'worker')}",
-        ),
-        ("work", _describe_work(summary.work_s, summary.inputs_per_hour)),
-    ):
-        table.add_row(name, value)
-    screen.print(table)
-
-    for row in summary.failed:
-        screen.print(f"failed: {show_name(row.error)}")
-
-
-def _describe_work(work_s: float, inputs_per_hour: float) -> str:
-    """Describe the total time of all processes, and the rate if the time is at least `MIN_WORK_S`."""
-    rate = f", {inputs_per_hour:,.0f} inputs per process hour" if work_s >= MIN_WORK_S else ""
-    return f"{work_s / 3600:,.2f} process hours{rate}"
+    print_parts(*summary.describe())

@@ -15,11 +15,10 @@ from ..verbs.deployment import quantise as verb
 from ..verbs.training import EvaluatedPart
 from .commands import takes
 from .options import Overrides, Overwrite, read_config
-from .screen import TextTable, notes, progress, screen
+from .screen import notes, print_parts, progress
 from .training import TrainingScreen
 
 if TYPE_CHECKING:
-    from ..integers.quantisation import Quantisation
     from ..training import TrainConfig
 
 UNSEEN_SEED = 2000  # rendered people that the included classifiers were not trained on (seed 0)
@@ -98,7 +97,8 @@ def quantise(
         )
         compiled.classifier.save(out, overwrite=overwrite)
 
-    _print_comparison(out, compiled)
+    print_parts(*compiled.describe())
+    notes.print(f"checkpoint: {out}")
 
 
 def find_data(checkpoint: str, config: str | None, settings: list[str] | None) -> tuple[str, TrainConfig]:
@@ -120,40 +120,3 @@ def find_data(checkpoint: str, config: str | None, settings: list[str] | None) -
     if config is None:
         raise ConfigError(f"{checkpoint}: not a run folder, so it has no data set (expected DATA after it)")
     return config, read_config(config, settings)
-
-
-def _print_comparison(out: Path, compiled: Quantisation) -> None:
-    network = compiled.classifier.network
-    layers = compiled.layers
-
-    numbers = ("weights", "state", "changed spikes", "saturated", "additions per step", "of dense")
-    table = TextTable("layer", *numbers, right=numbers)
-    for layer in layers:
-        table.add_row(
-            layer.name,
-            f"{layer.weight_bytes:,} B",
-            f"{layer.state_bytes:,} B",
-            "" if layer.changed is None else f"{layer.changed:.2%}",
-            "" if layer.changed is None else f"{layer.saturated:,}",
-            f"{layer.operations:,.0f}",
-            f"{layer.operations / layer.dense:.1%}",
-        )
-    screen.print(table)
-
-    screen.print(
-        f"layers were measured on {compiled.detailed} of {compiled.calibrated_on} recordings of the calibration; "
-        "changed spikes: by the integers of this layer alone"
-    )
-
-    lossy = max((layer for layer in layers if layer.changed is not None), key=lambda layer: layer.changed or 0.0)
-    screen.print(f"most spikes change in {lossy.name}: {lossy.changed:.2%}")
-
-    screen.print(
-        f"accuracy {compiled.before / compiled.recordings:.2%} before ({compiled.before} of {compiled.recordings}), "
-        f"{compiled.after / compiled.recordings:.2%} in integers ({compiled.after}): {compiled.data}; {compiled.equal} "
-        f"predictions are equal, {compiled.lost} become wrong, {compiled.gained} right"
-    )
-    screen.print(
-        f"{out}: {network.parameter_bytes:,} bytes of weights, {network.state_bytes:,} bytes of state, "
-        f"{sum(layer.operations for layer in layers):,.0f} additions per step"
-    )

@@ -8,7 +8,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, ClassVar, NoReturn
 
@@ -20,6 +20,7 @@ from rich.text import Text
 
 from ..base.errors import DvspipeError, Remedy, escape_controls
 from ..base.kernels import watch_compilation
+from ..base.texts import COLUMN_GAP, TextTable, show_name
 from .activity import WORKING, CommandState, ShowProgress
 from .interrupts import EXIT_INTERRUPTED, INTERRUPTED, Interrupt
 
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
 MAX_TABLE_COLUMNS = 10_000  # width of tables in files and pipes
 MIN_WRAPPED_COLUMNS = 40  # optional text is not shown in narrower columns
-COLUMN_GAP = 2  # blanks between the columns of a table
 EXIT_SOME_FAILED = 1
 EXIT_ERROR = 2
 EXIT_CLOSED_PIPE = 141  # 128 + SIGPIPE, as shells report it
@@ -117,16 +117,6 @@ def show_log(level: int) -> None:
     COMPILATION_LOG.disabled = notes.quiet
 
 
-def show_name(name: object) -> str:
-    r"""Escape newlines and other control characters, for output in one line.
-
-    Example:
-        >>> print(show_name("clip\n.h5"))
-        clip\n.h5
-    """
-    return escape_controls(str(name)).replace("\n", "\\n")
-
-
 def describe_error(error: DvspipeError) -> str:
     """Return the error message in one line, with remedies as command-line options."""
     return " ".join(error.describe(as_option).split())
@@ -191,27 +181,24 @@ def warn(text: str) -> None:
     messages.print(Text.assemble(("warning: ", "yellow"), show_name(text)))
 
 
-class TextTable:
-    """Table without borders; no cell is ever cut.
+def print_parts(*parts: str | TextTable) -> None:
+    """Print lines and tables of results."""
+    for part in parts:
+        screen.print(_FittedTable(part) if isinstance(part, TextTable) else Text(part))
+
+
+class _FittedTable:
+    """Table that fits the terminal; no cell is ever cut.
 
     On a terminal, optional columns wrap, and are omitted if they would become narrower than `MIN_WRAPPED_COLUMNS`.
     Other columns wrap only if they do not fit alone. Files and pipes get all columns, in lines of any width.
-
-    Args:
-        headings: Column headings; without headings, rows define the number of columns.
-        right: Headings of right-aligned columns.
-        optional: Headings of columns that narrow terminals do not show, the least important first.
     """
 
-    def __init__(self, *headings: str, right: Collection[str] = (), optional: Sequence[str] = ()) -> None:
-        self._headings = headings
-        self._right = right
-        self._optional = optional
-        self._rows: list[list[str]] = []
-
-    def add_row(self, *cells: object) -> None:
-        """Add a row; control characters in its cells are escaped."""
-        self._rows.append([show_name(cell) for cell in cells])
+    def __init__(self, table: TextTable) -> None:
+        self._headings = table.headings
+        self._right = table.right
+        self._optional = table.optional
+        self._rows = table.rows
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Render the table; in files and pipes, as wide as its content."""

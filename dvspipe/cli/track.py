@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from ..base.files import claim_output, require_suffix
+from ..base.texts import show_name
 from ..pose.tracking import track as verb
 from ..video.config import VideoSettings
 from .commands import takes
 from .options import Overwrite
-from .screen import progress, screen, show_name, warn
+from .screen import progress, screen, warn
 
 if TYPE_CHECKING:
     from ..pose import Track
@@ -52,13 +53,6 @@ def track(
 
 def _print(track: Track, out: Path) -> None:
     """Print a summary of the track, and a warning if it may be unreliable."""
-    lasts_s = (track.times_us[-1] - track.times_us[0]) / 1e6
-    missing_s = sum(gap.stop_us - gap.start_us for gap in track.gaps) / 1e6
-
-    screen.print(
-        f"{show_name(out)}: {len(track.times_us):,} pictures in {lasts_s:.1f} s, "
-        f"a person in {track.present.mean():.0%} of them, {len(track.gaps)} gaps ({missing_s:.1f} s)"
-    )
-
+    screen.print(f"{show_name(out)}: {track}")
     if (people := int(track.people.max())) > 1:
         warn(f"{show_name(out)}: {people} people in the video; the largest person is tracked")

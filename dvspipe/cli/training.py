@@ -30,15 +30,13 @@ from .options import (
     read_overrides,
     trust_packages,
 )
-from .screen import TextTable, messages, notes, progress, screen, warn
+from .screen import messages, notes, print_parts, progress, screen, warn
 
 if TYPE_CHECKING:
     from ..events.corruption import Corruption
     from ..results import CorruptionResult, EpochRow, EvaluationResult, TrainingRun
     from ..training import Choice, TrainConfig
     from .activity import ShowProgress
-
-MAX_CONFUSIONS = 3  # listed confused classes per class
 
 
 @takes(verbs.train, without=("config", "network", "trust", "command", "decoded"))
@@ -102,7 +100,7 @@ def _show_run(run: TrainingRun, options: list[str]) -> None:
     from ..report import write_training_page
 
     write_training_page(run)
-    print_test(run)
+    print_parts(*run.describe())
     notes.print(f"report: {run.folder.report}; next:")
     notes.print(f"  {shlex.join(['dvspipe', 'infer', str(run.folder.path), 'RECORDING', *options])}")
 
@@ -138,7 +136,6 @@ def evaluate(
     for text in corrupt or []:
         corruptions += _parse_corruptions(text)
 
-    from ..results import CorruptionResult
     from ..training import evaluate_corrupted
 
     experiment = read_config(config, settings)
@@ -154,11 +151,8 @@ def evaluate(
 
     if as_json:
         sys.stdout.write(result.model_dump_json(indent=1) + "\n")
-    elif isinstance(result, CorruptionResult):
-        _print_evaluation(result.clean)
-        _print_corrupted(result)
     else:
-        _print_evaluation(result)
+        print_parts(*result.describe())
 
     if out:
         result.write(out)
@@ -182,17 +176,6 @@ def _parse_corruptions(text: str) -> list[Corruption]:
         raise ConfigError(f"--corrupt {text}: wrong strengths (expected numbers, as in drops=0.1,0.5)") from error
 
     return [kind(value) for value in values]
-
-
-def _print_corrupted(result: CorruptionResult) -> None:
-    clean = result.clean
-    table = TextTable("corruption", "strength", "accuracy", "correct", right=("strength", "accuracy", "correct"))
-    table.add_row("none", "", f"{clean.accuracy:.1%}", clean.correct)
-
-    for row in result.corrupted:
-        table.add_row(row.corruption, f"{row.strength:g}", f"{row.accuracy:.1%}", row.correct)
-
-    screen.print(table)
 
 
 def demo(
@@ -242,7 +225,7 @@ def demo(
         f"{before.samples}; after fine-tuning:"
     )
 
-    print_test(result.run)
+    print_parts(*result.run.describe())
     print_predictions([result.prediction])
     notes.print(f"\nall outputs are in {folder} (synthetic); start with {result.run.folder.report}; next:")
     for command in result.next_commands:
@@ -312,38 +295,3 @@ class TrainingScreen(TrainingCallback):
     def on_warning(self, text: str) -> None:
         """Print a warning."""
         warn(text)
-
-
-def print_test(run: TrainingRun) -> None:
-    """Print the test result of a run, and the settings to try."""
-    test = run.test
-    kind = " (synthetic)" if test.synthetic_test else ""
-    chosen = "" if test.readout_fitted else f"; epoch {test.chosen_epoch}, {run.choice}"
-
-    screen.print(f"test accuracy{kind} {test.accuracy:.1%}, {test.correct} of {test.samples}: {test.data}{chosen}")
-
-    if test.correct_before is not None:
-        share = test.correct_before / test.samples
-        screen.print(f"before fitting the readout{kind} {share:.1%}, {test.correct_before} of {test.samples}")
-    if test.baseline:
-        screen.print(f"ReLU network of the same shape, on the sum of all steps{kind} {test.baseline.accuracy:.1%}")
-
-    for finding in test.findings:
-        screen.print(Text(f"- {finding.text} ({', '.join(finding.settings)})"))
-    if test.settings_to_try:
-        screen.print(Text(f"settings to try first: {' '.join(test.settings_to_try)}"))
-
-
-def _print_evaluation(result: EvaluationResult) -> None:
-    table = TextTable("class", "recordings", "correct", "confused with", right=("recordings", "correct"))
-    for k, (name, row) in enumerate(zip(result.classes, result.confusion, strict=True)):
-        # Pairs of a count and a class, sorted by both: the most confused classes first.
-        others = sorted(((count, j) for j, count in enumerate(row) if j != k and count), reverse=True)
-        confused = ", ".join(f"{result.classes[j]} {count}" for count, j in others[:MAX_CONFUSIONS])
-        table.add_row(name, sum(row), row[k], confused)
-
-    screen.print(table)
-    screen.print(
-        f"accuracy{' (synthetic)' if result.synthetic else ''} {result.accuracy:.1%}, {result.correct} of "
-        f"{result.samples}: {result.data}; expected calibration error {result.calibration_error:.1%}"
-    )

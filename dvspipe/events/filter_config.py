@@ -1,28 +1,83 @@
-"""Settings of noise filters."""
+"""Settings of noise filters, and what tables, charts and forms show of each filter."""
 
 from __future__ import annotations
 
-from typing import TypedDict
+from collections.abc import Mapping
+from typing import NamedTuple, TypedDict
 
 from pydantic import Field
 
 from ..base.config import Settings
+from ..base.errors import Remedy
 
 LONGEST_PERIOD_US = 1 << 40  # 13 days; times plus periods fit int64
+DECADE = (1, 1.5, 2, 3, 5, 7)
+SWEEP_US = tuple(round(value * 10**power) for power in range(2, 6) for value in DECADE)  # 0.1 ms to 0.7 s
+SWEEP_FACTORS = tuple(float(value * 10**power) for power in range(3) for value in DECADE)[1:]
 
 
 class FilterConfig(Settings):
-    """Filter settings; None disables a filter."""
+    """Filter settings; None or False disables a filter. The filters run in the order of their settings."""
 
+    hot_pixels: bool = False
+    """Remove all events of hot pixels, which are far more active than their neighbours."""
     refractory_us: int | None = Field(default=None, ge=1, le=LONGEST_PERIOD_US)
     """Refractory period: minimum time between two kept events of a pixel (either polarity), in microseconds."""
     activity_us: int | None = Field(default=None, ge=1, le=LONGEST_PERIOD_US)
     """Background activity: time for which an event supports events of its neighbours, in microseconds; usually 1,000 to
     50,000."""
 
+    @property
+    def active(self) -> dict[str, float]:
+        """Settings of the filters that are on, by name."""
+        return {name: value for name, value in self if value}
+
 
 class FilterKeywords(TypedDict, total=False):
     """Settings of `FilterConfig` by name."""
 
+    hot_pixels: bool
     refractory_us: int | None
     activity_us: int | None
+
+
+class FilterFacts(NamedTuple):
+    """What tables, charts and forms show of a filter.
+
+    Attributes:
+        text: Name of the filter in words.
+        example: Setting that turns it on, in messages.
+        unit: Unit in which the setting is shown.
+        per_unit: Setting that is one of these units.
+        sweep: Settings of its curve.
+    """
+
+    text: str
+    example: Remedy
+    unit: str
+    per_unit: float
+    sweep: tuple[float, ...]
+
+    @property
+    def is_switch(self) -> bool:
+        """Whether the setting is only on or off."""
+        return isinstance(self.example.value, bool)
+
+    def show(self, setting: float) -> str:
+        """Format a setting with its unit."""
+        return f"{setting / self.per_unit:g} {self.unit}"
+
+    def read(self, value: float) -> float:
+        """Return the setting that is shown as `value`, rounded if its example is an integer."""
+        setting = value * self.per_unit
+        return round(setting) if isinstance(self.example.value, int) else setting
+
+
+FILTERS: Mapping[str, FilterFacts] = {
+    "hot_pixels": FilterFacts("hot pixels", Remedy("hot_pixels"), "times", 1, SWEEP_FACTORS),
+    "refractory_us": FilterFacts("refractory period", Remedy("refractory_us", 1000), "ms", 1000, SWEEP_US),
+    "activity_us": FilterFacts("background activity", Remedy("activity_us", 20_000), "ms", 1000, SWEEP_US),
+}
+"""The filters by the names of their settings, in the order in which they run.
+
+The setting of hot pixels is only on or off; their curve has factors of `find_hot_pixels`."""

@@ -1,6 +1,6 @@
 """Noise filters: hot pixels, refractory period, background activity.
 
-Up to three filters run in this order, each on the output of the previous one:
+The filters that are on run in this order, each on the output of the previous one:
 
 1. Hot pixels: removes all events of given pixels. `find_hot_pixels` finds them in the counts of a first pass.
 2. Refractory period: removes an event less than `refractory_us` after the last kept event of its pixel, as if the pixel
@@ -14,7 +14,7 @@ Filters depend only on earlier events, so any division of a recording into parts
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import NamedTuple, Unpack
 
@@ -22,10 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..base.config import as_settings
-from ..base.errors import EventError
+from ..base.errors import ConfigError, EventError
 from ..base.kernels import njit
 from .events import Events
-from .filter_config import FilterConfig, FilterKeywords
+from .filter_config import FILTERS, FilterConfig, FilterKeywords
 from .joining import checked_parts
 from .sensor import SensorSize, SensorSizeLike
 
@@ -42,20 +42,21 @@ class FilterCounts:
 
     Attributes:
         events: All events before filtering.
-        hot_pixels: Events removed by the hot-pixel filter.
-        refractory: Events removed by the refractory filter.
-        background: Events removed by the background-activity filter.
+        removed: Events that each filter removed, by the name of its setting, for the filters that are on.
     """
 
     events: int = 0
-    hot_pixels: int = 0
-    refractory: int = 0
-    background: int = 0
+    removed: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def kept(self) -> int:
         """Number of events that passed."""
-        return self.events - self.hot_pixels - self.refractory - self.background
+        return self.events - sum(self.removed.values())
+
+    def __str__(self) -> str:
+        kept = f"{self.kept:,} of {self.events:,} events"
+        removed = ", ".join(f"{FILTERS[name].text} {count:,}" for name, count in self.removed.items())
+        return f"{kept}; dropped: {removed}" if removed else kept
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +78,7 @@ class FilterState:
     hot: NDArray[np.bool_]
     ready_us: NDArray[np.int64]
     last_us: NDArray[np.int64]
-    counts: FilterCounts = FilterCounts()
+    counts: FilterCounts
 
 
 class _Columns(NamedTuple):
@@ -112,7 +113,7 @@ def start_filter(
     Args:
         sensor: Sensor of the events.
         config: Filter settings; also a mapping.
-        hot: Hot pixels to remove, bool [H, W]; None: no hot-pixel filter.
+        hot: Hot pixels to remove, bool [H, W]; needed for `hot_pixels`, because the events do not come twice.
         named: Settings by name, such as `activity_us=20_000`.
     """
     sensor = SensorSize.of(sensor)
@@ -120,16 +121,20 @@ def start_filter(
     check_pixels(sensor)
     shape = (sensor.height, sensor.width)
     bordered = (sensor.height + 2, sensor.width + 2)
+    if config.hot_pixels and hot is None:
+        raise ConfigError("hot_pixels = True: needs the hot pixels (expected hot = a mask from find_hot_pixels)")
     if hot is not None and (hot.shape != shape or hot.dtype != np.bool_):
         raise EventError(f"wrong shape or type of hot (found {hot.shape}, {hot.dtype}, expected {shape}, bool)")
 
-    # A filter that is off has no array.
+    # A filter that is off has no array and no count.
+    active = [name for name in FILTERS if name in config.active or (name == "hot_pixels" and hot is not None)]
     return FilterState(
         sensor=sensor,
         config=config,
         hot=np.zeros((0, 0), np.bool_) if hot is None else hot.copy(),
         ready_us=np.full(shape if config.refractory_us else (0, 0), NEVER_US),
         last_us=np.full(bordered if config.activity_us else (0, 0), NEVER_US),
+        counts=FilterCounts(removed=dict.fromkeys(active, 0)),
     )
 
 
@@ -152,7 +157,7 @@ def filter_stream(
     Args:
         parts: Events, or consecutive parts of one recording.
         config: Filter settings; also a mapping.
-        hot: Hot pixels to remove, bool [H, W]; None: no hot-pixel filter.
+        hot: Hot pixels to remove, bool [H, W]; needed for `hot_pixels`.
         callback: Called after each part with the event counts so far.
         named: Settings by name, such as `activity_us=20_000`.
 
@@ -262,13 +267,11 @@ def _filter_in_place(events: Events, state: FilterState) -> tuple[Events, Filter
         last_us=state.last_us.ravel(),
         activity_us=config.activity_us or 0,
     )
-    count, hot, refractory = _filter(columns, passed, filters)
-    before = state.counts
+    count, numbers = _filter(columns, passed, filters)
+    removed_here = dict(zip(FILTERS, numbers, strict=True))
     counts = FilterCounts(
-        events=before.events + len(events),
-        hot_pixels=before.hot_pixels + hot,
-        refractory=before.refractory + refractory,
-        background=before.background + len(events) - count - hot - refractory,
+        events=state.counts.events + len(events),
+        removed={name: before + removed_here[name] for name, before in state.counts.removed.items()},
     )
 
     # copy, or a few kept events would hold the memory of the complete part
@@ -286,8 +289,8 @@ def _count(x: NDArray[np.int16], y: NDArray[np.int16], counts: NDArray[np.int64]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _filter(events: _Columns, kept: _Columns, filters: _Filters) -> tuple[int, int, int]:
-    """Copy the kept events to `kept`; return the numbers of kept, hot and refractory events.
+def _filter(events: _Columns, kept: _Columns, filters: _Filters) -> tuple[int, tuple[int, ...]]:
+    """Copy the kept events to `kept`; return their number, and the numbers removed by each filter, as in `FILTERS`.
 
     Whether an event passes is a number, not a branch: noise makes branches unpredictable.
     """
@@ -340,4 +343,7 @@ def _filter(events: _Columns, kept: _Columns, filters: _Filters) -> tuple[int, i
         kept_y[count] = y[event]
         kept_p[count] = p[event]
         count += np.uintp(passes)
-    return int(count), hot_events, refractory_events
+
+    # The last filter removed the other events that were not kept.
+    isolated_events = t.size - int(count) - hot_events - refractory_events
+    return int(count), (hot_events, refractory_events, isolated_events)

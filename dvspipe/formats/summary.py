@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from ..base.arguments import checked
-from ..base.errors import Brief, FileError
+from ..base.errors import Brief, FileError, Remedy
+from ..base.texts import Described, TextTable, show_name
 from ..events import Events, SensorSizeLike
 from ..parallel import Progress
 from .hints import NO_HINTS, HintsLike, RecordingLike, SensorSource
@@ -16,7 +19,7 @@ MAX_COUNTED_EVENTS = 10_000_000  # up to here, `info` counts polarities; this ta
 
 
 @dataclass(frozen=True, repr=False)
-class RecordingInfo(Brief):
+class RecordingInfo(Described, Brief):
     """Summary of a recording.
 
     Args:
@@ -46,6 +49,52 @@ class RecordingInfo(Brief):
     on_fraction: float | None
     rate_hz: float | None
     attributes: dict[str, Any]
+
+    def describe(
+        self, show: Callable[[Remedy], str] = str, defaults: Mapping[str, object] | None = None
+    ) -> Sequence[str | TextTable]:
+        """Return the file and its facts; `show` formats remedies, and settings equal to `defaults` are left out."""
+        table = TextTable()
+        table.add_row("format", self.format)
+        table.add_row("sensor", f"{self.width} x {self.height} ({self.sensor_source})")
+        table.add_row("events", f"{self.events:,}")
+
+        if self.t_first_us is not None and self.t_last_us is not None:
+            length = f"{self.duration_us * 1e-6:.6g} s"
+            table.add_row("time", f"{self.t_first_us:,} to {self.t_last_us:,} us ({length})")
+        if self.rate_hz is not None:
+            per_pixel = self.rate_hz / self.width / self.height
+            digits = ",.0f" if per_pixel >= 100 else ".3g"  # three digits without an exponent
+            table.add_row("rate", f"{self.rate_hz:,.0f} events/s, {per_pixel:{digits}} per pixel")
+        if self.on_fraction is not None:
+            table.add_row("polarity", f"{self.on_fraction:.1%} ON, {1 - self.on_fraction:.1%} OFF")
+        elif self.events:
+            remedy = show(Remedy("read_all", True, "count"))
+            table.add_row("polarity", f"not counted in this large file; use {remedy}")
+
+        # Attributes that the rows above show are left out.
+        for key, value in self.attributes.items():
+            if key not in ("width", "height", "format", "settings"):
+                for name, text in _list_values(key, value):
+                    table.add_row(name, text)
+
+        # Settings are compared as texts with dotted names, so a change inside a group is listed alone.
+        if settings := self.attributes.get("settings"):
+            left_out = set(_list_values("settings", defaults))
+            changed = [setting for setting in _list_values("settings", settings) if setting not in left_out]
+            for name, text in changed or [("settings", "defaults")]:
+                table.add_row(name, text)
+
+        return show_name(self.file), table
+
+
+def _list_values(name: str, value: object) -> Iterator[tuple[str, str]]:
+    """Yield the (name, text) of each value, with dotted names for nested settings; skip values of None."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _list_values(f"{name}.{key}", inner)
+    elif value is not None:
+        yield name, json.dumps(value) if isinstance(value, list) else str(value)
 
 
 @checked

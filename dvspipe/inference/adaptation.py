@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..base.errors import Brief, CheckpointError, ConfigError, DataError, DvspipeError, count_noun
+from ..base.texts import Described, TextTable
 from ..checkpoints.checkpoint import ClassifierConfig, load_config, save_checkpoint, versions
 from ..events import Events, SensorSizeLike
 from ..formats import NO_HINTS, HintsLike, RecordingLike
@@ -43,7 +44,7 @@ MAX_GROWTH = 1.4  # limit of the change of a log variance
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Adaptation(Brief):
+class Adaptation(Described, Brief):
     """Result of `adapt`.
 
     Args:
@@ -55,6 +56,10 @@ class Adaptation(Brief):
     classifier: Classifier
     record: AdaptationRecord
     skipped: tuple[DvspipeError, ...]
+
+    def describe(self) -> Sequence[str | TextTable]:
+        """Return the text of `record`."""
+        return self.record.describe()
 
     def save(self, path: str | Path) -> None:
         """Write the adapted classifier to a checkpoint, atomically.

@@ -7,7 +7,7 @@ each layer (`measure_layers`). The compilation itself is in `networks.quantisati
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..base.errors import Brief, ConfigError, DataError, Remedy
+from ..base.texts import Described, TextTable
 from ..checkpoints.checkpoint import load_checkpoint
 from ..checkpoints.integer import IntegerClassifier
 from ..datasets import DataConfig, Sample, SpikeTensors, TensorSettings, as_data, open_cache, plain_batches
@@ -63,7 +64,7 @@ class CompiledLayer:
 
 
 @dataclass(frozen=True, repr=False)
-class Quantisation(Brief):
+class Quantisation(Described, Brief):
     """A classifier in integers, and how it compares with the original.
 
     Args:
@@ -94,6 +95,39 @@ class Quantisation(Brief):
     def gained(self) -> int:
         """Number of wrong predictions of the original that are correct in integers."""
         return self.after - self.before + self.lost
+
+    def describe(self) -> Sequence[str | TextTable]:
+        """Return a row for each layer, and how the predictions compare."""
+        numbers = ("weights", "state", "changed spikes", "saturated", "additions per step", "of dense")
+        table = TextTable("layer", *numbers, right=numbers)
+        for layer in self.layers:
+            table.add_row(
+                layer.name,
+                f"{layer.weight_bytes:,} B",
+                f"{layer.state_bytes:,} B",
+                "" if layer.changed is None else f"{layer.changed:.2%}",
+                "" if layer.changed is None else f"{layer.saturated:,}",
+                f"{layer.operations:,.0f}",
+                f"{layer.operations / layer.dense:.1%}",
+            )
+
+        measured = f"layers were measured on {self.detailed} of {self.calibrated_on} recordings of the calibration"
+        lossy = max(self.layers, key=lambda layer: layer.changed or 0.0)
+
+        before = f"accuracy {self.before / self.recordings:.2%} before ({self.before} of {self.recordings})"
+        after = f"{self.after / self.recordings:.2%} in integers ({self.after}): {self.data}"
+        predictions = f"{self.equal} predictions are equal, {self.lost} become wrong, {self.gained} right"
+
+        network = self.classifier.network
+        operations = sum(layer.operations for layer in self.layers)
+        return (
+            table,
+            f"{measured}; changed spikes: by the integers of this layer alone",
+            f"most spikes change in {lossy.name}: {lossy.changed or 0.0:.2%}",
+            f"{before}, {after}; {predictions}",
+            f"in total {network.parameter_bytes:,} bytes of weights, {network.state_bytes:,} bytes of state, "
+            f"{operations:,.0f} additions per step",
+        )
 
 
 def quantise_checkpoint(

@@ -131,6 +131,12 @@ class Track(Brief):
         if not ((self.confidence >= 0) & (self.confidence <= 1))[self.present].all():
             raise DataError("wrong confidence (expected 0 to 1)")
 
+    def __str__(self) -> str:
+        lasts_s = (self.times_us[-1] - self.times_us[0]) / 1e6
+        missing_s = sum(gap.stop_us - gap.start_us for gap in self.gaps) / 1e6
+        pictures = f"{len(self.times_us):,} pictures in {lasts_s:.1f} s"
+        return f"{pictures}, a person in {self.present.mean():.0%} of them, {len(self.gaps)} gaps ({missing_s:.1f} s)"
+
     @property
     def present(self) -> NDArray[np.bool_]:
         """Whether each picture shows the person, bool [N]."""

@@ -18,8 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..base.config import Settings
-from ..base.errors import Brief, CorruptionError, EventError, FormatError, Remedy
+from ..base.errors import Brief, CorruptionError, DvspipeError, EventError, FormatError, Remedy
 from ..base.kernels import njit
+from ..base.texts import Described, show_name
 from ..events import SensorSize
 from ..events.filters import HOT_PIXEL_FACTOR, NEVER_US, check_pixels, find_hot_pixels
 from ..formats.hints import NO_HINTS, GivenSensor, Hints, RecordingLike, SensorSource
@@ -72,7 +73,7 @@ class CheckFinding:
 
 
 @dataclass(frozen=True, repr=False)
-class CheckReport(Brief):
+class CheckReport(Described, Brief):
     """Statistics and findings of a recording. The statistics include all events before any corruption.
 
     Attributes:
@@ -107,6 +108,21 @@ class CheckReport(Brief):
     def wrong(self) -> bool:
         """Whether any finding is wrong, not merely odd."""
         return any(finding.severity == "wrong" for finding in self.findings)
+
+    def describe(self, show: Callable[[Remedy], str] = str) -> Sequence[str]:
+        """Return the verdict and the findings; `show` formats their remedies."""
+        # Findings are unusual, unless one of them makes the recording wrong.
+        verdict = "unusual" if self.findings else "nothing wrong"
+        if self.wrong:
+            verdict = "wrong"
+
+        facts = f"{self.format}, {self.width}x{self.height}, {self.events:,} events"
+        lines = [f"{show_name(self.file)}: {verdict}; {facts}"]
+        for finding in self.findings:
+            text = DvspipeError(finding.message, *finding.remedies).describe(show)
+            lines.append(f"  {finding.severity}: {show_name(text)}")
+
+        return lines
 
     def to_record(self) -> dict[str, Any]:
         """Return the report and `wrong` as a dict for JSON, without the remedies."""

@@ -25,8 +25,18 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..base.arguments import checked, describe_value
 from ..base.config import Model, as_settings, complete_repr
-from ..base.errors import CorruptionError, EventError, FileError, FormatError, Remedy, TruncatedVideoError, VideoError
+from ..base.errors import (
+    CorruptionError,
+    EventError,
+    FileError,
+    FormatError,
+    Remedy,
+    TruncatedVideoError,
+    VideoError,
+    count_noun,
+)
 from ..base.files import is_internal
+from ..base.texts import show_name
 from ..events import Events, SensorSize, concatenate
 from ..formats import (
     FORMATS,
@@ -102,6 +112,14 @@ class Conversion:
     duration_us: int
     lost: str | None = None
     noise_seed: int | None = None
+
+    def __str__(self) -> str:
+        of_video = " of video" if self.frames else ""
+        duration_s = self.duration_us * 1e-6
+        rate = f", {self.events / duration_s:,.0f} per second{of_video}" if duration_s else ""
+        origin = f"from {self.frames:,} frames of" if self.frames else "of"
+        events = f"{count_noun(self.events, 'event')}{rate}"
+        return f"{show_name(self.path)}: {events}, {origin} {self.sensor} in {duration_s:.2f} s"
 
     def to_record(self) -> dict[str, Any]:
         """Return the result as a dict for JSON, with the same names as `RecordingInfo`."""

@@ -155,19 +155,17 @@ class FilteredPart:
 
     Args:
         part: Part to filter.
-        config: Filter settings.
-        hot_pixels: Whether to remove all events of hot pixels, which are found in a first pass.
+        config: Filter settings; hot pixels are found in a first pass.
 
     Attributes:
-        counts: Numbers of removed events by reason, up to the last event that was read.
+        counts: Numbers of removed events by filter, up to the last event that was read.
         hot: Mask of hot pixels, bool [H, W]; None: not searched.
     """
 
-    def __init__(self, part: RecordingPart, config: FilterConfig, *, hot_pixels: bool = False) -> None:
+    def __init__(self, part: RecordingPart, config: FilterConfig) -> None:
         _check_pixels(part)
         self._part = part
         self._config = config
-        self._finds_hot_pixels = hot_pixels
         self.counts = FilterCounts()
         self.hot: NDArray[np.bool_] | None = None
 
@@ -195,12 +193,12 @@ class FilteredPart:
             size=self.sensor,
             overwrite=overwrite,
             progress=reading,
-            filter=self._config.model_dump() | {"hot_pixels": self._finds_hot_pixels},
+            filter=self._config.model_dump(),
         )
 
     def _find_hot_pixels(self, progress: Progress | None) -> Progress | None:
         """Find the hot pixels if they are filtered; return the progress callback for the pass after it."""
-        if not self._finds_hot_pixels:
+        if not self._config.hot_pixels:
             return progress
 
         finding, reading = _split_progress(progress, 2)

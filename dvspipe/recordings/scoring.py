@@ -8,8 +8,8 @@ Guo and Delbruck, "Low cost and latency event camera background activity denoisi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,55 +17,19 @@ from numpy.typing import NDArray
 from ..base.errors import ConfigError, EventError, Remedy
 from ..events import Events, SensorSize, merge_streams
 from ..events.corruption import draw_noise
-from ..events.filter_config import FilterConfig
+from ..events.filter_config import FILTERS, FilterConfig
 from ..events.filters import HOT_PIXEL_FACTOR, check_pixels, filter_events, find_hot_pixels, start_filter
 from ..formats.source import Extent
 from ..parallel import Progress
-from ..results import EventCounts, FilterName, FilterPoint, FilterScore, FilterScores
+from ..results import EventCounts, FilterPoint, FilterScore, FilterScores
 from .comparison import count_polarities
 from .editing import RecordingPart
 
-DECADE = (1, 1.5, 2, 3, 5, 7)
-SWEEP_US = tuple(round(value * 10**power) for power in range(2, 6) for value in DECADE)  # 0.1 ms to 0.7 s
-SWEEP_FACTORS = tuple(float(value * 10**power) for power in range(3) for value in DECADE)[1:]
 MIN_GAIN = 0.005  # a filter that adds less to the score is left off
 STATE_BYTES = 1 << 28  # memory of the filters that run in one pass
 BYTES_PER_PIXEL = 17  # filter state: two times and a mask
 NOISE_EVENTS = 1 << 20  # noise drawn at a time
 MAX_NOISE_HZ = 1000
-
-
-@dataclass(frozen=True)
-class FilterSetup:
-    """Filters that are on, and their settings.
-
-    Args:
-        config: Periods of the filters.
-        hot_pixels: Whether hot pixels are removed.
-    """
-
-    config: FilterConfig = field(default_factory=FilterConfig)
-    hot_pixels: bool = False
-
-    def setting(self, name: FilterName) -> float | None:
-        """Return the setting of a filter as in `FilterPoint`; None if it is off."""
-        if name == "hot_pixels":
-            return HOT_PIXEL_FACTOR if self.hot_pixels else None
-        return self.config.refractory_us if name == "refractory" else self.config.activity_us
-
-    def using(self, name: FilterName, setting: float) -> FilterSetup:
-        """Return a copy with another filter; the setting of `hot_pixels` is always its constant factor."""
-        if name == "hot_pixels":
-            return replace(self, hot_pixels=True)
-        return replace(self, config=self.config.model_copy(update={f"{name}_us": int(setting)}))
-
-
-SWEEPS: Mapping[FilterName, tuple[float, ...]] = {
-    "hot_pixels": SWEEP_FACTORS,
-    "refractory": SWEEP_US,
-    "activity": SWEEP_US,
-}
-"""Settings of each filter's curve."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,14 +41,14 @@ class LabelledEvents:
         sensor: Sensor of the events.
         read: Yields the events with noise labels as polarities (True: noise), in consecutive parts.
         counts: Events of each pixel: signal and noise, int64 [2, H, W].
-        measured: Events that pass the setups measured so far; no setup is measured twice.
+        measured: Events that pass the settings measured so far; no settings are measured twice.
     """
 
     name: str
     sensor: SensorSize
     read: Callable[[Progress | None], Iterator[Events]]
     counts: NDArray[np.int64]
-    measured: dict[FilterSetup, EventCounts] = field(default_factory=dict)
+    measured: dict[FilterConfig, EventCounts] = field(default_factory=dict)
 
     @property
     def total(self) -> EventCounts:
@@ -165,80 +129,102 @@ def _count(parts: Iterable[Events], sensor: SensorSize) -> NDArray[np.int64]:
     return counts
 
 
-def score_filters(labelled: LabelledEvents, setup: FilterSetup, *, progress: Progress | None = None) -> FilterScores:
-    """Score each filter alone and the filters of a setup together.
+def score_filters(labelled: LabelledEvents, config: FilterConfig, *, progress: Progress | None = None) -> FilterScores:
+    """Score each filter alone and the filters that are on together.
 
     Example:
         >>> from dvspipe.formats import open_recording
         >>> from dvspipe.recordings.editing import select_part
         >>> labelled = label_events(select_part(open_recording("noisy.h5")))  # doctest: +SKIP
-        >>> scores = score_filters(labelled, FilterSetup(FilterConfig(activity_us=5000)))  # doctest: +SKIP
+        >>> scores = score_filters(labelled, FilterConfig(activity_us=5000))  # doctest: +SKIP
         >>> scores.together.precision, scores.together.recall  # doctest: +SKIP
         (0.97, 0.91)
     """
-    empty = FilterSetup()
     total = labelled.total
-    chosen: dict[FilterName, float | None] = {name: setup.setting(name) for name in SWEEPS}
+    chosen = {name: _find_setting(config, name) for name in FILTERS}
 
     # The curve of a filter also has a point at its chosen setting, which is not always in the sweep. Hot pixels need no
     # pass over the events, see `_measure_hot_pixels`.
-    tried: list[tuple[FilterName, float]] = []
+    tried: list[tuple[str, float]] = []
     for name, setting in chosen.items():
         if name != "hot_pixels":
-            values = {*SWEEPS[name]} if setting is None else {*SWEEPS[name], setting}
-            tried += [(name, value) for value in sorted(values)]
+            sweep = FILTERS[name].sweep
+            tried += [(name, value) for value in sorted({*sweep} if setting is None else {*sweep, setting})]
 
     # All in one call, to share reads of the recording.
-    alone = [empty.using(name, value) for name, value in tried]
-    *kept_alone, kept_together = _measure(labelled, [*alone, setup], progress)
+    alone = [_add_filter(FilterConfig(), name, value) for name, value in tried]
+    *kept_alone, kept_together = _measure(labelled, [*alone, config], progress)
     kept = dict(zip(tried, kept_alone, strict=True)) | _measure_hot_pixels(labelled)
 
     scores = []
     for name, setting in chosen.items():
         points = [FilterPoint(setting=value, kept=counts) for (other, value), counts in kept.items() if other == name]
-        passed = total if setting is None else kept[name, setting]
-        scores.append(FilterScore(filter=name, setting=setting, total=total, kept=passed, curve=tuple(points)))
+        facts = FILTERS[name]
+        score = FilterScore(
+            filter=name,
+            text=facts.text,
+            setting=setting,
+            setting_text="off" if setting is None else facts.show(setting),
+            total=total,
+            kept=total if setting is None else kept[name, setting],
+            curve=tuple(points),
+        )
+        scores.append(score)
 
-    together = FilterScore(filter="all", setting=None, total=total, kept=kept_together)
+    together = FilterScore(
+        filter="all", text="together", setting=None, setting_text="", total=total, kept=kept_together
+    )
     return FilterScores(recording=labelled.name, filters=tuple(scores), together=together)
 
 
-def tune_filters(labelled: LabelledEvents, *, progress: Progress | None = None) -> FilterSetup:
+def tune_filters(labelled: LabelledEvents, *, progress: Progress | None = None) -> FilterConfig:
     """Choose filters and their settings by the score, recall minus the share of noise that is kept.
 
     Filters are added in sequence: the filter and setting that increase the score most together with those before, while
     it increases by at least 0.005.
     """
-    chosen = FilterSetup()
+    chosen = FilterConfig()
     best = 0.0
     total = labelled.total
     while True:
         # Try each setting of each filter that is still off. The factor of hot pixels is constant.
-        setups: list[FilterSetup] = []
-        for name, sweep in SWEEPS.items():
-            if chosen.setting(name) is None:
-                values = sweep if name != "hot_pixels" else (HOT_PIXEL_FACTOR,)
-                setups += [chosen.using(name, value) for value in values]
+        candidates: list[FilterConfig] = []
+        for name, facts in FILTERS.items():
+            if name not in chosen.active:
+                values = facts.sweep if name != "hot_pixels" else (HOT_PIXEL_FACTOR,)
+                candidates += [_add_filter(chosen, name, value) for value in values]
 
-        measured = _measure(labelled, setups, progress)
+        measured = _measure(labelled, candidates, progress)
         scores = [passed.signal / total.signal - passed.noise / total.noise for passed in measured]
         if not scores or max(scores) < best + MIN_GAIN:
             return chosen
 
         winner = int(np.argmax(scores))
-        chosen = setups[winner]
+        chosen = candidates[winner]
         best = max(scores)
 
 
-def _measure(labelled: LabelledEvents, setups: Sequence[FilterSetup], progress: Progress | None) -> list[EventCounts]:
-    """Return the events that pass each setup; several setups run in one pass, as many as fit in memory."""
+def _find_setting(config: FilterConfig, name: str) -> float | None:
+    """Return the setting of a filter as in `FilterPoint`; None if it is off."""
+    if name not in config.active:
+        return None
+    return HOT_PIXEL_FACTOR if name == "hot_pixels" else config.active[name]
+
+
+def _add_filter(config: FilterConfig, name: str, setting: float) -> FilterConfig:
+    """Return settings with another filter; the factor of hot pixels is constant."""
+    return config.model_copy(update={name: True if name == "hot_pixels" else setting})
+
+
+def _measure(labelled: LabelledEvents, configs: Sequence[FilterConfig], progress: Progress | None) -> list[EventCounts]:
+    """Return the events that pass with each config; several run in one pass, as many as fit in memory."""
     hot = find_hot_pixels(labelled.counts.sum(axis=0))
     size = max(1, STATE_BYTES // (BYTES_PER_PIXEL * labelled.sensor.width * labelled.sensor.height))
 
-    missing = [setup for setup in setups if setup not in labelled.measured]
+    missing = [config for config in configs if config not in labelled.measured]
     for first in range(0, len(missing), size):
         batch = missing[first : first + size]
-        states = [start_filter(labelled.sensor, setup.config, hot=hot if setup.hot_pixels else None) for setup in batch]
+        states = [start_filter(labelled.sensor, config, hot=hot if config.hot_pixels else None) for config in batch]
         counts = np.zeros((len(states), 2), np.int64)
         for part in labelled.read(progress):
             for number, state in enumerate(states):
@@ -246,18 +232,18 @@ def _measure(labelled: LabelledEvents, setups: Sequence[FilterSetup], progress: 
                 noise = int(np.count_nonzero(passed.p))
                 counts[number] += len(passed) - noise, noise
 
-        for setup, (signal, noise) in zip(batch, counts.tolist(), strict=True):
-            labelled.measured[setup] = EventCounts(signal=signal, noise=noise)
+        for config, (signal, noise) in zip(batch, counts.tolist(), strict=True):
+            labelled.measured[config] = EventCounts(signal=signal, noise=noise)
 
-    return [labelled.measured[setup] for setup in setups]
+    return [labelled.measured[config] for config in configs]
 
 
-def _measure_hot_pixels(labelled: LabelledEvents) -> dict[tuple[FilterName, float], EventCounts]:
+def _measure_hot_pixels(labelled: LabelledEvents) -> dict[tuple[str, float], EventCounts]:
     """Return the events that pass the hot-pixel filter alone, by its factor."""
     # A pixel passes with all its events or none, so counts per pixel are enough, and no pass over the events is needed.
     total = labelled.counts.sum(axis=0)
-    by_factor: dict[tuple[FilterName, float], EventCounts] = {}
-    for factor in SWEEP_FACTORS:
+    by_factor: dict[tuple[str, float], EventCounts] = {}
+    for factor in FILTERS["hot_pixels"].sweep:
         cold = ~find_hot_pixels(total, factor)
         signal, noise = labelled.counts[:, cold].sum(axis=1).tolist()
         by_factor["hot_pixels", factor] = EventCounts(signal=signal, noise=noise)

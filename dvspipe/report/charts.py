@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..results import EpochRow, FilterScore, FilterScores, KernelRecord
+from ..results import EpochRow, FilterScores, KernelRecord
 from .style import (
     ACCENT,
     DASHED,
@@ -51,13 +52,7 @@ DARK_SHARE = 0.55  # cells of a confusion matrix above this share have white tex
 KERNEL_COLUMNS = 16  # kernels per row
 KERNEL_WIDTH = 9.0  # sheet of kernels, in inches
 KERNEL_GAP_PX = 1  # between kernels, in input pixels
-FILTER_COLOURS = {"hot_pixels": ORANGE, "refractory": GREEN, "activity": ACCENT, "all": INK}
-FILTER_NAMES = {
-    "hot_pixels": "hot pixels",
-    "refractory": "refractory period",
-    "activity": "background activity",
-    "all": "together",
-}
+FILTER_COLOURS = (ORANGE, GREEN, ACCENT, RED, GREY)  # in the order of the filters
 CLOSED_FORM = "closed form v[n] = Σ w a (1 - a)^(n - n_k), a = dt/τ, until the first spike"
 SPIKE_HEIGHT = 0.35  # above the threshold, in units of the threshold
 
@@ -277,7 +272,8 @@ def draw_filter_curves(scores: FilterScores, path: Path) -> None:
     grid_axes(axes, "Signal kept in %")
 
     axes.plot([0, 100], [0, 100], color=PALE, linewidth=1, linestyle="--")
-    for score in scores.filters:
+    colours = dict(zip(scores.filters, cycle(FILTER_COLOURS), strict=False))
+    for score, colour in colours.items():
         # A filter that keeps nothing, and one that keeps everything, are points of each curve.
         points = sorted((point.kept.noise, point.kept.signal) for point in score.curve)
         noise, signal = np.array([(0, 0), *points, (score.total.noise, score.total.signal)]).T
@@ -285,8 +281,8 @@ def draw_filter_curves(scores: FilterScores, path: Path) -> None:
         axes.plot(
             100 * noise / score.total.noise,
             100 * signal / score.total.signal,
-            color=FILTER_COLOURS[score.filter],
-            label=f"{FILTER_NAMES[score.filter]}, AUROC {score.auroc:.3f}",
+            color=colour,
+            label=f"{score.text}, AUROC {score.auroc:.3f}",
             linewidth=1.6,
         )
 
@@ -295,24 +291,15 @@ def draw_filter_curves(scores: FilterScores, path: Path) -> None:
     if len(dots) > 1:
         dots.append(scores.together)
     for score in dots:
-        label = "together" if score.filter == "all" else None
+        label = None if score in colours else score.text
         position = 100 * score.noise_kept, 100 * score.recall
-        axes.plot(*position, "o", color=FILTER_COLOURS[score.filter], label=label)
-        axes.annotate(describe_setting(score), position, (5, -10), textcoords="offset points", **SMALL)
+        axes.plot(*position, "o", color=colours.get(score, INK), label=label)
+        axes.annotate(score.setting_text, position, (5, -10), textcoords="offset points", **SMALL)
 
     axes.set_xlabel("Noise kept in %", **SMALL)
     axes.set(xlim=(-2, 102), ylim=(-2, 104))
     axes.legend(loc="lower right", fontsize=8, frameon=False)
     save_figure(figure, path)
-
-
-def describe_setting(score: FilterScore) -> str:
-    """Return the setting of a filter with its unit; `off` without a setting."""
-    if score.filter == "all":
-        return ""
-    if score.setting is None:
-        return "off"
-    return f"factor {score.setting:g}" if score.filter == "hot_pixels" else f"{score.setting / 1000:g} ms"
 
 
 def draw_neurons(responses: Sequence[NeuronResponse], path: Path) -> None:

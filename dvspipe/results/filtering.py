@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Sequence
 
 import numpy as np
 from pydantic import computed_field
 
+from ..base.texts import TextTable, show_name
 from .tables import Record
-
-FilterName = Literal["hot_pixels", "refractory", "activity"]
-"""Names of the filters, in the order in which they run."""
 
 
 class EventCounts(Record):
@@ -26,7 +24,7 @@ class FilterPoint(Record):
     """A setting of a filter, and the events that it keeps."""
 
     setting: float
-    """Setting: microseconds for `refractory` and `activity`, the factor of `find_hot_pixels` for `hot_pixels`."""
+    """Setting of the filter; for hot pixels, the factor of `find_hot_pixels`."""
     kept: EventCounts
     """Events that pass this filter alone."""
 
@@ -34,10 +32,14 @@ class FilterPoint(Record):
 class FilterScore(Record):
     """Score of a filter, alone or together with others."""
 
-    filter: FilterName | Literal["all"]
-    """Name of the filter; `all`: the filters that are on, one after the other."""
+    filter: str
+    """Name of the filter's setting in `FilterConfig`; `all`: the filters that are on, one after the other."""
+    text: str
+    """Name of the filter in words."""
     setting: float | None
     """Setting, as in `FilterPoint`; None: the filter is off, or `all`."""
+    setting_text: str
+    """Setting with its unit, such as `20 ms`; `off` if the filter is off, and empty for `all`."""
     total: EventCounts
     """Events before filtering."""
     kept: EventCounts
@@ -79,6 +81,14 @@ class FilterScore(Record):
         noise_kept, recall = np.array(sorted([(0.0, 0.0), *shares, (1.0, 1.0)])).T
         return float(np.trapezoid(recall, noise_kept))
 
+    def describe_kept(self) -> tuple[str, str, str, str]:
+        """Return precision, recall, noise kept and events kept as texts; empty if the filter is off."""
+        if self.setting is None and self.filter != "all":
+            return "", "", "", ""
+
+        precision = "" if self.precision is None else f"{self.precision:.1%}"
+        return precision, f"{self.recall:.1%}", f"{self.noise_kept:.1%}", f"{self.kept.signal + self.kept.noise:,}"
+
 
 class FilterScores(Record):
     """Output of `dvspipe filter --score --json`: scores of all filters on a recording."""
@@ -89,3 +99,16 @@ class FilterScores(Record):
     """Score of each filter alone."""
     together: FilterScore
     """Score of the filters that are on, one after the other."""
+
+    def describe(self) -> Sequence[str | TextTable]:
+        """Return the numbers of events, and a row for each filter."""
+        total = self.together.total
+        events = total.signal + total.noise
+
+        headings = ("precision", "recall", "noise kept", "events kept", "AUROC")
+        table = TextTable("filter", "setting", *headings, right=headings)
+        for score in (*self.filters, self.together):
+            auroc = "" if score.auroc is None else f"{score.auroc:.3f}"
+            table.add_row(score.text, score.setting_text, *score.describe_kept(), auroc)
+
+        return f"{show_name(self.recording)}: {events:,} events, {total.noise:,} of them noise", table

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -26,6 +26,7 @@ from pydantic import Field, InstanceOf, JsonValue, computed_field, model_validat
 
 from ..base.errors import FileError, Remedy, brief, count_noun
 from ..base.files import REPLACE
+from ..base.texts import TextTable
 from ..base.trees import find_differences
 from .activity import LayerActivity
 from .scores import TimeScores
@@ -310,6 +311,7 @@ class Prediction(Row):
         "windows",
         "segments",
         "duration_s",
+        "basis",
         "region",
     )
 
@@ -653,3 +655,22 @@ class AdaptationRecord(Record):
     """Shift of each batch norm."""
     versions: dict[str, str]
     """Versions of dvspipe and of the libraries that affect its results."""
+
+    def describe(self) -> Sequence[str | TextTable]:
+        """Return how far each batch norm moved, and the windows predicted as each class, before and after."""
+        windows = f"{self.used} of {count_noun(self.windows, 'window')} (quiet windows are skipped)"
+        lines = [f"adapted to {windows} from {count_noun(self.recordings, 'recording')}"]
+        if self.applied < self.strength:
+            weaker = f"strength {self.applied:.2f} instead of {self.strength:g}"
+            lines.append(f"{weaker}, because few classes are predicted")
+
+        moved = TextTable("norm", "mean moved by", "deviation moved by", right=("mean moved by", "deviation moved by"))
+        for norm in self.norms:
+            moved.add_row(norm.name, f"{norm.mean:.2f} sd", f"{norm.deviation:.2f} sd")
+
+        changed = TextTable("class", "windows before", "after", right=("windows before", "after"))
+        for name, before, after in zip(self.classes, self.before, self.after, strict=True):
+            if before or after:
+                changed.add_row(name, before, after)
+
+        return *lines, moved, changed

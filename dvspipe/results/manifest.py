@@ -10,20 +10,23 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, ValidationError
 
-from ..base.errors import DvspipeError, FileError, escape_controls
+from ..base.errors import DvspipeError, FileError, count_noun, escape_controls
 from ..base.files import MANIFEST, read_bytes
+from ..base.texts import TextTable, show_name
 from .tables import FileText, Record
 
 CLOCK_STEP_S = 1e-6  # between two rows of a process, if the clock shows no difference
+MIN_WORK_S = 60.0  # rates of shorter times are not meaningful
 LAST_S = 253_402_300_800.0  # year 10000, in seconds since 1970
 
 log = logging.getLogger(__name__)
@@ -82,6 +85,24 @@ class ManifestSummary(Record):
     def inputs_per_hour(self) -> float:
         """Inputs completed per hour by one process."""
         return 3600 * self.done / self.work_s if self.work_s else 0.0
+
+    def describe(self) -> Sequence[str | TextTable]:
+        """Return the numbers and times, and the errors of the failed inputs."""
+        work = f"{self.work_s / 3600:,.2f} process hours"
+        if self.work_s >= MIN_WORK_S:
+            work += f", {self.inputs_per_hour:,.0f} inputs per process hour"
+
+        table = TextTable()
+        table.add_row("inputs", f"{self.inputs:,}")
+        table.add_row("done", f"{self.done:,}, {self.events:,} events, {self.bytes / 1e6:,.1f} MB")
+        table.add_row("failed", f"{len(self.failed):,}")
+        table.add_row("unfinished", f"{self.unfinished:,}")
+        table.add_row("retries", f"{self.retries:,}")
+        elapsed = timedelta(seconds=round(self.elapsed_s))
+        table.add_row("time", f"{elapsed}, with {count_noun(self.workers, 'worker')}")
+        table.add_row("work", work)
+
+        return table, *(f"failed: {show_name(row.error)}" for row in self.failed)
 
 
 @dataclass

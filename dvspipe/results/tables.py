@@ -18,6 +18,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from ..base.errors import ConfigError, FileError, FormatError, brief, escape_controls
 from ..base.files import read_bytes, write_text
+from ..base.texts import Described
 
 Cell = str | int | float | bool | None
 MAX_LISTED_ERRORS = 3
@@ -50,7 +51,7 @@ class FolderFile:
         return Path(self.name) if folder is None else folder.path / self.name
 
 
-class Record(BaseModel):
+class Record(Described, BaseModel):
     """Base class of records: frozen, with a documented name in files for each field."""
 
     model_config = ConfigDict(
@@ -87,9 +88,6 @@ class Record(BaseModel):
     def __repr__(self) -> str:
         shown = (f"{name}={brief(getattr(self, name))}" for name in type(self).model_fields)
         return f"{type(self).__name__}({', '.join(shown)})"
-
-    def __str__(self) -> str:
-        return repr(self)
 
     def write(self, path: str | Path) -> None:
         """Write the record as JSON, complete or not at all.

@@ -28,11 +28,13 @@ from pydantic import Field, computed_field
 from ..base.arguments import describe_value
 from ..base.errors import ArgumentError, DataError, FileError, Remedy, count_noun
 from ..base.files import REPLACE, read_bytes
+from ..base.texts import Described, TextTable
 from .activity import ActivityRecord
 from .scores import Scores
 from .tables import Cell, FileText, Folder, FolderFile, Record, Row, read_rows
 
 CHECKPOINT_SUFFIX = ".safetensors"
+MAX_CONFUSIONS = 3  # listed confused classes per class
 MAX_SETTINGS = 3  # number of settings to try first
 
 
@@ -261,6 +263,19 @@ class EvaluationResult(Scores):
     predictions: tuple[RecordingPrediction, ...] = ()
     """Prediction for each recording; empty in files of earlier versions."""
 
+    def describe(self) -> Sequence[str | TextTable]:
+        """Return a row for each class, and the accuracy."""
+        table = TextTable("class", "recordings", "correct", "confused with", right=("recordings", "correct"))
+        for k, (name, row) in enumerate(zip(self.classes, self.confusion, strict=True)):
+            # Pairs of a count and a class, sorted by both: the most confused classes first.
+            others = sorted(((count, j) for j, count in enumerate(row) if j != k and count), reverse=True)
+            confused = ", ".join(f"{self.classes[j]} {count}" for count, j in others[:MAX_CONFUSIONS])
+            table.add_row(name, sum(row), row[k], confused)
+
+        synthetic = " (synthetic)" if self.synthetic else ""
+        share = f"accuracy{synthetic} {self.accuracy:.1%}, {self.correct} of {self.samples}: {self.data}"
+        return table, f"{share}; expected calibration error {self.calibration_error:.1%}"
+
 
 class CorruptedAccuracy(Record):
     """Accuracy on corrupted recordings."""
@@ -290,6 +305,15 @@ class CorruptionResult(Record):
     """Accuracy of each corruption and strength."""
     seed: int
     """Seed of the corruptions."""
+
+    def describe(self) -> Sequence[str | TextTable]:
+        """Return the result without corruption, and a row for each corruption and strength."""
+        table = TextTable("corruption", "strength", "accuracy", "correct", right=("strength", "accuracy", "correct"))
+        table.add_row("none", "", f"{self.clean.accuracy:.1%}", self.clean.correct)
+        for row in self.corrupted:
+            table.add_row(row.corruption, f"{row.strength:g}", f"{row.accuracy:.1%}", row.correct)
+
+        return *self.clean.describe(), table
 
 
 class JointTest(Record):
@@ -372,7 +396,7 @@ class TestResult(Scores):
 
 
 @dataclass(frozen=True, repr=False)
-class TrainingRun:
+class TrainingRun(Described):
     """Complete training run, for reports.
 
     Args:
@@ -397,6 +421,26 @@ class TrainingRun:
     def __repr__(self) -> str:
         share = f"{self.test.accuracy:.1%}, {self.test.correct} of {self.test.samples}"
         return f"TrainingRun({str(self.folder.path)!r}, {count_noun(len(self.epochs), 'epoch')}, test accuracy {share})"
+
+    def describe(self) -> Sequence[str | TextTable]:
+        """Return the result of the test, and the settings to try."""
+        test = self.test
+        kind = " (synthetic)" if test.synthetic_test else ""
+        chosen = "" if test.readout_fitted else f"; epoch {test.chosen_epoch}, {self.choice}"
+        lines = [f"test accuracy{kind} {test.accuracy:.1%}, {test.correct} of {test.samples}: {test.data}{chosen}"]
+
+        if test.correct_before is not None:
+            share = test.correct_before / test.samples
+            lines.append(f"before fitting the readout{kind} {share:.1%}, {test.correct_before} of {test.samples}")
+        if test.baseline:
+            share = test.baseline.accuracy
+            lines.append(f"ReLU network of the same shape, on the sum of all steps{kind} {share:.1%}")
+
+        lines += [f"- {finding.text} ({', '.join(finding.settings)})" for finding in test.findings]
+        if test.settings_to_try:
+            lines.append(f"settings to try first: {' '.join(test.settings_to_try)}")
+
+        return lines
 
     @property
     def checkpoint(self) -> Path:

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 from ..base.arguments import checked
 from ..base.errors import Brief, DataError
 from ..base.files import write_text
+from ..base.texts import Described, TextTable
 from ..events import Events, concatenate
 from ..events.correlation import correlate
 from ..video.frames import Frame, checked_frames
@@ -61,8 +62,27 @@ MIN_THRESHOLD = 0.001  # range of `SimulatorConfig.pos_thres`
 MAX_THRESHOLD = 10.0
 
 
+CALIBRATED = {
+    "pos_thres": "ON threshold in log intensity",
+    "neg_thres": "OFF threshold in log intensity",
+    "sigma_thres": "standard deviation of thresholds between pixels",
+    "leak_rate_hz": "leak events per pixel and second",
+    "shot_noise_rate_hz": "shot noise events per pixel and second in darkness",
+    "log_offset": "epsilon of ln(intensity + epsilon)",
+    "transfer": "transfer curve of these frames; a property of the video, so only a comment in the file",
+    "refined": "whether simulations adjusted the thresholds to match the number of events",
+    "correlation": "correlation of brightness changes and events; best: 1",
+    "simulated_correlation": "correlation of simulated and recorded events; best: 1",
+    "rate_ratio": "simulated / recorded events; best: 1",
+    "on_off_ratio": "simulated ON/OFF ratio / recorded ON/OFF ratio; best: 1",
+    "pixels": "number of pixels with fitted thresholds",
+    "intervals": "number of frame intervals",
+}
+"""Meaning of each value of a calibration, in its text."""
+
+
 @dataclass(frozen=True, repr=False)
-class Calibration(Brief):
+class Calibration(Described, Brief):
     """Fitted sensor parameters and the quality of the fit.
 
     Args:
@@ -97,6 +117,13 @@ class Calibration(Brief):
     on_off_ratio: float
     pixels: int
     intervals: int
+
+    def describe(self) -> Sequence[TextTable]:
+        """Return a row for each value."""
+        table = TextTable()
+        for name, value in asdict(self).items():
+            table.add_row(name, f"{value:.6g}" if isinstance(value, float) else str(value), CALIBRATED[name])
+        return [table]
 
     def to_yaml_settings(self) -> dict[str, float]:
         """Return the settings of `SimulatorConfig` for this sensor, rounded to four significant digits."""

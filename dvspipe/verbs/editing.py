@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, ParamSpec, Protocol, Unpack, cast
 
 from ..base.arguments import checked
 from ..base.config import as_settings
-from ..base.errors import ConfigError, Remedy
+from ..base.errors import ConfigError
 from ..events import Events, Region, RegionLike, SensorSizeLike, concatenate
-from ..events.filter_config import FilterConfig, FilterKeywords
+from ..events.filter_config import FILTERS, FilterConfig, FilterKeywords
 from ..formats import NO_HINTS, HintsLike, RecordingLike
 
 if TYPE_CHECKING:
@@ -96,17 +96,15 @@ def filter(  # noqa: A001
     recording: RecordingLike,
     config: FilterConfig | Mapping[str, object] | None = None,
     *,
-    hot_pixels: bool = False,
     sensor: SensorSizeLike | None = None,
     hints: HintsLike = NO_HINTS,
     **named: Unpack[FilterKeywords],
 ) -> FilteredPart:
-    """Remove noise: hot pixels, events in the refractory period, and isolated background activity.
+    """Remove noise: hot pixels, events in the refractory period, isolated background activity.
 
     Args:
         recording: Recording; - for standard input. In Python also events.
-        config: Refractory period and background activity; also a mapping.
-        hot_pixels: Remove all events of hot pixels, which are far more active than their neighbours.
+        config: Settings of the filters; also a mapping.
         sensor: Sensor size, for a recording that does not store it.
         hints: Other metadata that the recording does not store.
         named: Settings of `FilterConfig` by name.
@@ -123,13 +121,12 @@ def filter(  # noqa: A001
     from ..formats import open_recording
     from ..recordings.editing import FilteredPart, select_part
 
-    chosen = as_settings(FilterConfig, config, named, filter)
-    if not (hot_pixels or chosen.refractory_us or chosen.activity_us):
-        ways = Remedy("refractory_us", 1000), Remedy("activity_us", 20_000), Remedy("hot_pixels", True)
-        raise ConfigError("filter: no filter given", *ways)
+    settings = as_settings(FilterConfig, config, named, filter)
+    if not settings.active:
+        raise ConfigError("filter: no filter given", *(facts.example for facts in FILTERS.values()))
 
     part = select_part(open_recording(recording, sensor=sensor, hints=hints))
-    return FilteredPart(part, chosen, hot_pixels=hot_pixels)
+    return FilteredPart(part, settings)
 
 
 @_read_all

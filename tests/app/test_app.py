@@ -31,6 +31,7 @@ from facts import mentions, raises
 
 from dvspipe.base.errors import ConfigError, DvspipeError, FileError, Remedy
 from dvspipe.events import Events, SensorSize, merge_streams
+from dvspipe.events.filter_config import FilterConfig
 from dvspipe.formats import info, open_recording, read, write
 from dvspipe.parallel import Progress, ignore_progress
 from dvspipe.report import PreviewMode
@@ -49,7 +50,16 @@ from starlette.testclient import TestClient
 from dvspipe.app import AppSettings, Served, check_app, serve
 from dvspipe.app.answers import SHIPPED_NAMES
 from dvspipe.app.examples import SAMPLE
-from dvspipe.app.explorer import Cut, Explored, PictureChoices, draw_picture, explore, plot_space_time, write_cut
+from dvspipe.app.explorer import (
+    Cut,
+    Explored,
+    PictureChoices,
+    draw_picture,
+    explore,
+    plot_space_time,
+    read_cut,
+    write_cut,
+)
 from dvspipe.app.guard import LOGIN, Access, Guard, UploadQuota
 from dvspipe.app.jobs import Jobs, WorkStep
 from dvspipe.app.pairs import choices_of, compare_settings
@@ -811,7 +821,7 @@ def test_picture_shows_a_duration_or_a_number_of_events(explored: Explored, mode
 def test_cut_and_filter_equal_the_shown_commands(
     explored: Explored, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cut = Cut(start_s=0.5, stop_s=1.5, roi="20x16+2+3", hot_pixels=True, refractory_ms=1.0, activity_ms=20.0)
+    cut = read_cut((0.5, 1.5, "20x16+2+3", True, 1.0, 20.0))
     counts = write_cut(explored, cut, tmp_path / "page.h5", ignore_progress)
     assert 0 < counts.kept < counts.events
     monkeypatch.chdir(tmp_path)
@@ -820,7 +830,7 @@ def test_cut_and_filter_equal_the_shown_commands(
     assert read(tmp_path / "page.h5") == read(tmp_path / "typed.h5")
 
 
-@pytest.mark.parametrize("cut", [Cut(stop_s=0.05), Cut(roi="9x6+1+0", refractory_ms=20.0)])
+@pytest.mark.parametrize("cut", [Cut(stop_s=0.05), Cut(roi="9x6+1+0", config=FilterConfig(refractory_us=20_000))])
 def test_cut_keeps_noise_labels_and_settings(cut: Cut, tmp_path: Path) -> None:
     events = random_events(3, 2000)
     labels = Events(events.t, events.x, events.y, np.random.default_rng(3).random(2000) < 0.3, events.sensor)

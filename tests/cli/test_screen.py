@@ -19,6 +19,7 @@ from facts import mentions
 from rich.text import Text
 
 from dvspipe.base.kernels import COMPILING
+from dvspipe.base.texts import TextTable
 from dvspipe.cli import recordings
 from dvspipe.cli import screen as own
 from dvspipe.cli.activity import WORKING
@@ -116,9 +117,9 @@ def test_command_shows_the_time_before_it_reports_progress(
 
 
 def test_control_characters_are_escaped(capsys: pytest.CaptureFixture[str]) -> None:
-    table = own.TextTable()
+    table = TextTable()
     table.add_row("file\x1b[31m", Text("also\x1b]0;here"))
-    screen.print(table)
+    own.print_parts(table)
     screen.print("evil\x1b[2J\x9b\u202eraw.h5\n日本")
     out = capsys.readouterr().out
     assert "\x1b" not in out
@@ -177,28 +178,28 @@ def test_ctrl_c_prints_one_line_while(code: str, number: signal.Signals) -> None
 
 
 def test_newlines_in_names_are_escaped(capsys: pytest.CaptureFixture[str]) -> None:
-    table = own.TextTable()
+    table = TextTable()
     table.add_row("two\nlines.h5", "value")
-    screen.print(table)
+    own.print_parts(table)
     own.warn("two\nlines.h5: is odd")
     out, err = capsys.readouterr()
     assert (out, err) == ("two\\nlines.h5  value\n", "warning: two\\nlines.h5: is odd\n")
 
 
 def test_table_lines_in_files_have_no_trailing_blanks(capsys: pytest.CaptureFixture[str]) -> None:
-    table = own.TextTable("name", "count", right=("count",))
+    table = TextTable("name", "count", right=("count",))
     table.add_row("a", "7")
     table.add_row("settings", "1" * 200)
-    screen.print(table)
+    own.print_parts(table)
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 3
     assert [line.rstrip() for line in lines] == lines
     assert lines[1] == f"a         {'7':>200}"
 
 
-def print_on_terminal(table: own.TextTable, columns: int) -> list[str]:
+def print_on_terminal(table: TextTable, columns: int) -> list[str]:
     with open_terminal(columns) as terminal:
-        screen.print(table)
+        own.print_parts(table)
     return re.sub(STYLE, "", terminal.getvalue()).splitlines()
 
 
@@ -207,7 +208,7 @@ def print_on_terminal(table: own.TextTable, columns: int) -> list[str]:
     [(20, "file class"), (32, "file class"), (33, "file class events"), (74, "file class events"), (75, ""), (200, "")],
 )
 def test_narrow_terminal_omits_optional_columns(columns: int, shown: str) -> None:
-    table = own.TextTable("file", "class", "events", "region", optional=("region", "events"))
+    table = TextTable("file", "class", "events", "region", optional=("region", "events"))
     table.add_row("clip_5678.mp4", "right_wave", 123_456, "the person in the middle " * 4)
     lines = print_on_terminal(table, columns)
     assert lines[0].split() == (shown or "file class events region").split()
@@ -218,7 +219,7 @@ def test_narrow_terminal_omits_optional_columns(columns: int, shown: str) -> Non
 
 def test_long_name_folds_and_other_cells_stay_in_a_line() -> None:
     name = "name_of_a_film_" * 8
-    table = own.TextTable("file", "class", "probability")
+    table = TextTable("file", "class", "probability")
     table.add_row(name, "right_hand_wave, uncertain", "38.1%")
     _, *lines = print_on_terminal(table, 80)
     assert "".join(line.split()[0] for line in lines) == name

@@ -8,13 +8,13 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from conftest import SENSOR, random_events
-from facts import raises
+from facts import mentions, raises
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dvspipe.base.errors import EventError
+from dvspipe.base.errors import ConfigError, EventError
 from dvspipe.events import Events, SensorSize, concatenate
-from dvspipe.events.filter_config import FilterConfig
+from dvspipe.events.filter_config import FILTERS, FilterConfig, FilterKeywords
 from dvspipe.events.filters import (
     FilterCounts,
     count_pixels,
@@ -60,26 +60,27 @@ def filtered(
 
 def loop(events: Events, config: FilterConfig, hot: np.ndarray | None) -> tuple[list[int], FilterCounts]:
     """Filter event by event; return the indices of the kept events and the counts."""
-    kept, removed = [], [0, 0, 0]
+    names = [*config.active, *(["hot_pixels"] if hot is not None else [])]
+    kept, removed = [], dict.fromkeys(names, 0)
     kept_by_refractory: dict[tuple[int, int], int] = {}
     last: dict[tuple[int, int], int] = {}
     for event, (t, x, y) in enumerate(zip(events.t.tolist(), events.x.tolist(), events.y.tolist(), strict=True)):
         if hot is not None and hot[y, x]:
-            removed[0] += 1
+            removed["hot_pixels"] += 1
             continue
         before = kept_by_refractory.get((x, y))
         if config.refractory_us and before is not None and t - before < config.refractory_us:
-            removed[1] += 1
+            removed["refractory_us"] += 1
             continue
         kept_by_refractory[x, y] = t
         around = [(x + i, y + j) for i in (-1, 0, 1) for j in (-1, 0, 1) if (i, j) != (0, 0)]
         newest = max((last[place] for place in around if place in last), default=None)
         last[x, y] = t
         if config.activity_us and (newest is None or t - newest > config.activity_us):
-            removed[2] += 1
+            removed["activity_us"] += 1
             continue
         kept.append(event)
-    return kept, FilterCounts(len(events), *removed)
+    return kept, FilterCounts(len(events), removed)
 
 
 @given(rows, starts, configs, masks)
@@ -143,7 +144,8 @@ def test_dropped_events_do_not_affect_the_next_filter() -> None:
     config = FilterConfig(refractory_us=5, activity_us=5)
     kept, state = filter_events(events, start_filter(SENSOR, config, hot=hot))
     assert kept.t.tolist() == [3]
-    assert state.counts == FilterCounts(events=4, hot_pixels=1, refractory=1, background=1)
+    assert state.counts == FilterCounts(4, {"hot_pixels": 1, "refractory_us": 1, "activity_us": 1})
+    assert mentions(str(state.counts), "1 of 4", "hot pixels 1", "refractory period 1", "background activity 1")
 
 
 def test_refractory_period_equals_tonic_for_short_bursts() -> None:
@@ -250,3 +252,14 @@ def test_filters_reject_other_sensor_sizes() -> None:
         count_pixels([other], SENSOR)
     with raises(EventError, "hot", "(12, 7)", "bool", "(7, 12)"):
         start_filter(SENSOR, FilterConfig(), hot=np.zeros((12, 7), bool))
+    with raises(ConfigError, "hot_pixels", "find_hot_pixels"):
+        start_filter(SENSOR, hot_pixels=True)
+
+
+def test_every_setting_has_facts_in_the_order_of_the_filters() -> None:
+    assert list(FILTERS) == list(FilterConfig.model_fields) == list(FilterKeywords.__annotations__)
+    for name, facts in FILTERS.items():
+        assert facts.example.setting == name
+        assert FilterConfig(**{name: facts.example.value}).active == {name: facts.example.value}
+    assert FILTERS["activity_us"].show(20_000) == "20 ms"
+    assert FILTERS["activity_us"].read(20) == 20_000

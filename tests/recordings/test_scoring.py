@@ -17,9 +17,9 @@ from dvspipe.events.filters import find_hot_pixels
 from dvspipe.formats import open_recording, write
 from dvspipe.recordings import scoring
 from dvspipe.recordings.editing import RecordingPart, select_part
-from dvspipe.recordings.scoring import FilterSetup, LabelledEvents, label_events, score_filters, tune_filters
+from dvspipe.recordings.scoring import LabelledEvents, label_events, score_filters, tune_filters
 from dvspipe.report.charts import draw_filter_curves
-from dvspipe.results import EventCounts, FilterName, FilterScore, FilterScores
+from dvspipe.results import EventCounts, FilterScore, FilterScores
 
 SENSOR = SensorSize(width=30, height=20)
 SPAN_US, SIGNAL = 1_000_000, 1800
@@ -56,7 +56,7 @@ def ages(events: Events) -> np.ndarray:
     return found
 
 
-def score_of(scores: FilterScores, name: FilterName) -> FilterScore:
+def score_of(scores: FilterScores, name: str) -> FilterScore:
     return next(score for score in scores.filters if score.filter == name)
 
 
@@ -64,7 +64,7 @@ def test_counts_and_auroc_equal_a_plain_loop_and_scikit_learn(tmp_path: Path) ->
     events, noise = moving_edge(noise=900)
     labelled = label_events(written(tmp_path, events, noise))
     assert labelled.total == EventCounts(signal=SIGNAL, noise=900)
-    score = score_of(score_filters(labelled, FilterSetup(FilterConfig(activity_us=4321))), "activity")
+    score = score_of(score_filters(labelled, FilterConfig(activity_us=4321)), "activity_us")
     kept = ages(events) <= 4321
     assert score.kept == EventCounts(signal=int((kept & ~noise).sum()), noise=int((kept & noise).sum()))
     assert score.precision == pytest.approx((kept & ~noise).sum() / kept.sum())
@@ -79,7 +79,7 @@ def test_counts_and_auroc_equal_a_plain_loop_and_scikit_learn(tmp_path: Path) ->
 def test_hot_pixels_are_scored_by_their_factor(tmp_path: Path) -> None:
     events, noise = moving_edge(noise=600, hot=300)
     labelled = label_events(written(tmp_path, events, noise))
-    score = score_of(score_filters(labelled, FilterSetup(hot_pixels=True)), "hot_pixels")
+    score = score_of(score_filters(labelled, FilterConfig(hot_pixels=True)), "hot_pixels")
     mask = find_hot_pixels(labelled.counts.sum(axis=0))
     assert mask.sum() == mask[3, 7] == 1
     assert score.kept.noise == 900 - np.count_nonzero((events.x == 7) & (events.y == 3) & noise)
@@ -87,11 +87,11 @@ def test_hot_pixels_are_scored_by_their_factor(tmp_path: Path) -> None:
 
 def test_tuning_adds_the_filters_that_help(tmp_path: Path) -> None:
     labelled = label_events(written(tmp_path, *moving_edge(noise=900, hot=600)))
-    setup = tune_filters(labelled)
-    assert setup.hot_pixels
-    assert setup.config.refractory_us is None
-    assert 500 < (setup.config.activity_us or 0) < 50_000
-    scores = score_filters(labelled, setup)
+    config = tune_filters(labelled)
+    assert config.hot_pixels
+    assert config.refractory_us is None
+    assert 500 < (config.activity_us or 0) < 50_000
+    scores = score_filters(labelled, config)
     alone = [score.recall - score.noise_kept for score in scores.filters]
     assert scores.together.recall - scores.together.noise_kept > max(alone)
     assert scores.together.recall > 0.8
@@ -101,19 +101,19 @@ def test_tuning_adds_the_filters_that_help(tmp_path: Path) -> None:
 def test_random_labels_have_the_score_of_chance(tmp_path: Path) -> None:
     events = random_events(1, 4000, SENSOR, SPAN_US)
     labelled = label_events(written(tmp_path, events, np.random.default_rng(2).random(4000) < 0.5))
-    scores = score_filters(labelled, FilterSetup())
+    scores = score_filters(labelled, FilterConfig())
     assert scores.together.kept == scores.together.total
-    assert score_of(scores, "activity").auroc == pytest.approx(0.5, abs=0.03)  # standard deviation 0.01
+    assert score_of(scores, "activity_us").auroc == pytest.approx(0.5, abs=0.03)  # standard deviation 0.01
 
 
-def test_setups_measured_in_several_passes_give_the_same_scores(
+def test_configs_measured_in_several_passes_give_the_same_scores(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     part = written(tmp_path, *moving_edge(noise=100))
-    setup = FilterSetup(FilterConfig(activity_us=2000), hot_pixels=True)
-    expected = score_filters(label_events(part), setup)
+    config = FilterConfig(activity_us=2000, hot_pixels=True)
+    expected = score_filters(label_events(part), config)
     monkeypatch.setattr(scoring, "STATE_BYTES", 1)
-    assert score_filters(label_events(part), setup) == expected
+    assert score_filters(label_events(part), config) == expected
 
 
 def test_noise_of_a_rate_is_mixed_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,6 +148,6 @@ def test_recordings_that_cannot_be_scored_are_rejected(tmp_path: Path) -> None:
 
 def test_curves_are_drawn(tmp_path: Path) -> None:
     labelled: LabelledEvents = label_events(written(tmp_path, *moving_edge(noise=300, hot=300)))
-    scores = score_filters(labelled, FilterSetup(FilterConfig(activity_us=2000), hot_pixels=True))
+    scores = score_filters(labelled, FilterConfig(activity_us=2000, hot_pixels=True))
     draw_filter_curves(scores, tmp_path / "curve.png")
     assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")

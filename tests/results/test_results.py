@@ -232,6 +232,7 @@ def test_predictions_of_other_runs_are_not_found(tmp_path: Path) -> None:
         "windows": "1",
         "segments": "2",
         "duration_s": "1.5",
+        "basis": "events",
         "region": "",
     }
 

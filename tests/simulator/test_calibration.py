@@ -11,11 +11,10 @@ from facts import raises
 
 from dvspipe.base.errors import DataError
 from dvspipe.cli import analysis
-from dvspipe.cli.analysis import CALIBRATED
 from dvspipe.events import Events, SensorSize, concatenate
 from dvspipe.formats.aedat4 import AEDAT4, read_frames
 from dvspipe.simulator import SimulatorConfig, read_preset, simulate
-from dvspipe.simulator.calibration import Calibration, _net_correlation, calibrate_frames
+from dvspipe.simulator.calibration import CALIBRATED, Calibration, _net_correlation, calibrate_frames
 from dvspipe.video.frames import Frame
 
 SENSOR = SensorSize(width=64, height=40)

@@ -19,14 +19,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import dvspipe
-from dvspipe.events.filter_config import FilterConfig
-from dvspipe.events.filters import count_pixels, filter_stream, find_hot_pixels
 from dvspipe.synthesis import GestureClip, record_gesture
 
 filters = {
-    "refractory_us": ({"pos_thres": 0.1, "neg_thres": 0.1}, FilterConfig(refractory_us=20_000)),
-    "activity_us": ({"shot_noise_rate_hz": 1.5}, FilterConfig(activity_us=5_000)),
-    "hot_pixels": ({"hot_pixel_fraction": 0.003, "hot_pixel_rate_hz": 400}, FilterConfig()),
+    "refractory_us": ({"pos_thres": 0.1, "neg_thres": 0.1}, dvspipe.FilterConfig(refractory_us=20_000)),
+    "activity_us": ({"shot_noise_rate_hz": 1.5}, dvspipe.FilterConfig(activity_us=5_000)),
+    "hot_pixels": ({"hot_pixel_fraction": 0.003, "hot_pixel_rate_hz": 400}, dvspipe.FilterConfig(hot_pixels=True)),
 }
 
 
@@ -41,11 +39,7 @@ figure, panels = plt.subplots(len(filters), 2, figsize=(7, 10.8), layout="constr
 for row, (name, (noise, config)) in zip(panels, filters.items(), strict=True):
     sensor = dvspipe.SimulatorConfig(**noise)
     events = record_gesture(GestureClip(7, person=3, clip=0, seed=0, duration_us=300_000), sensor=sensor)
-    hot = None
-    if name == "hot_pixels":
-        hot = find_hot_pixels(count_pixels([events], events.sensor))  # bool [H, W]
-        print(hot.sum(), "hot pixels")
-    (kept,) = filter_stream([events], config, hot=hot)
+    kept = dvspipe.filter(events, config)
     for axes, shown, when in zip(row, (events, kept), ("before", "after"), strict=True):
         axes.imshow(picture(shown), cmap="RdBu_r", vmin=-3, vmax=3)
         axes.set(title=f"{when}: {len(shown):,} events", xticks=[], yticks=[])
