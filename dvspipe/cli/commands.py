@@ -66,6 +66,7 @@ LOOKS: Mapping[str, Parameter] = {
     "out": Parameter(alias="-o"),
     "sensor": Parameter(metavar="WxH"),
     "region": Parameter(metavar="WxH+X+Y"),
+    "resize": Parameter(metavar="WxH"),
     "starts": Parameter(metavar=".NAME SECONDS"),
     "stops": Parameter(metavar=".NAME SECONDS"),
 }

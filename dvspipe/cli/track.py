@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from ..base.files import claim_output, require_suffix
-from ..pose.tracking import track as verb
+from ..verbs.tracking import track as verb
 from ..video.config import VideoSettings
 from .commands import takes
 from .options import Overwrite

@@ -140,6 +140,7 @@ AREAS: Mapping[str, Area] = {
             "BinConfig",
             "encode",
             "encode_stream",
+            "spikes",
             "encoding.encode_frames",
             "encoding.FrameConfig",
             "encoding.EventFrame",
