@@ -14,7 +14,7 @@ from ..base.errors import ConfigError, DvspipeError, count_noun
 from ..inference import InferConfig
 from ..verbs.classification import infer as verb
 from .activity import show_share
-from .commands import takes
+from .commands import OF_FILES, takes
 from .options import (
     AsJson,
     JobCount,
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from ..results import InferenceRun, OutputFolder, Prediction
 
 
-@takes(verb, without=("recording",))
+@takes(verb, without=("recording", *OF_FILES))
 def infer(
     checkpoint: str,
     recordings: Annotated[list[Path], Parameter(help="Recordings, videos, or folders of these.")],

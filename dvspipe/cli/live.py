@@ -13,7 +13,7 @@ from ..base.errors import count_noun
 from ..base.interrupts import end_on_interrupt
 from ..inference import InferConfig
 from ..verbs.live import live as verb
-from .commands import takes
+from .commands import OF_FILES, takes
 from .live_window import LiveWindow, open_window
 from .options import AsJson, Trust, trust_packages
 from .screen import messages, notes, screen, show_name, warn
@@ -29,7 +29,7 @@ LESS_THAN_INFER = (
 CLEAR_LINE = "\r\x1b[K"
 
 
-@takes(verb, without=("source",))
+@takes(verb, without=("source", *OF_FILES, "pose", "leave", "least_us", "quiet", "noise"))
 def live(
     source: Annotated[
         str,
