@@ -123,7 +123,9 @@ def infer(
     if out is not None and predictions:
         _write_page(OutputFolder(out), run, predictions, as_json=as_json)
 
-    fail_inputs(len(errors), len(tasks), "recordings could not be classified")
+    # The prediction for a truncated video is only for a part of it.
+    truncated = sum(prediction.truncated_at_us is not None for prediction in predictions)
+    fail_inputs(len(errors) + truncated, len(tasks), "recordings could not be classified completely")
 
 
 def _show_earlier(results: Collection[Prediction], recordings: int, *, as_json: bool) -> None:
