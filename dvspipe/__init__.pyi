@@ -64,7 +64,6 @@ from .parallel import Outcome as Outcome
 from .parallel import Processes as Processes
 from .parallel import Shard as Shard
 from .parallel.cluster import Ray as Ray
-from .pose import track as track
 from .recordings.checking import CheckReport as CheckReport
 from .recordings.comparison import Comparison as Comparison
 from .recordings.config import CheckSettings as CheckSettings
@@ -78,7 +77,6 @@ from .recordings.conversion import convert_video as convert_video
 from .recordings.conversion import events_from_video as events_from_video
 from .recordings.conversion import plan_conversions as plan_conversions
 from .report.config import PreviewSettings as PreviewSettings
-from .report.frame_sets import frames as frames
 from .report.notebook import animate as animate
 from .report.notebook import plot as plot
 from .report.progress import ProgressBar as ProgressBar
@@ -103,12 +101,15 @@ from .verbs.deployment import quantise as quantise
 from .verbs.editing import cut as cut
 from .verbs.editing import filter as filter  # noqa: A004
 from .verbs.editing import merge as merge
+from .verbs.encoding import frames as frames
+from .verbs.encoding import spikes as spikes
 from .verbs.inspection import calibrate as calibrate
 from .verbs.inspection import check as check
 from .verbs.inspection import compare as compare
 from .verbs.inspection import view as view
 from .verbs.learning import learn as learn
 from .verbs.live import live as live
+from .verbs.tracking import track as track
 from .verbs.training import evaluate as evaluate
 from .verbs.training import train as train
 from .video.config import VideoSettings as VideoSettings

@@ -13,13 +13,13 @@ from ..inference import InferConfig
 from ..results import CHECKPOINT_SUFFIX
 from ..verbs.classification import adapt as verb
 from .activity import show_share
-from .commands import takes
+from .commands import OF_FILES, takes
 from .infer import note_overrides
 from .options import AsJson, Overwrite
 from .screen import fail_inputs, notes, print_parts, progress, skip
 
 
-@takes(verb, without=("recordings",))
+@takes(verb, without=("recordings", *OF_FILES, "pose", "stateful", "enter", "leave", "least_us"))
 def adapt(
     checkpoint: str,
     recordings: Annotated[list[Path], Parameter(help="Recordings, videos, or folders of these.")],

@@ -7,6 +7,7 @@ the only place of the option's text.
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
@@ -44,6 +45,9 @@ SETTINGS_HEADING = Group("Settings", sort_key=1, help_formatter=draw_settings)
 GIVEN_BY_TERMINAL = frozenset({"progress", "callback", "draw"})
 """Parameters that a command fills in, and that are no options."""
 
+OF_FILES = ("label_noise", "compression")
+"""Settings of an event file, which have no effect if a video is only simulated."""
+
 TERMINAL_TYPES: Mapping[str, object] = {
     "starts": dict[str, float] | None,
     "stops": dict[str, float] | None,
@@ -66,6 +70,7 @@ LOOKS: Mapping[str, Parameter] = {
     "out": Parameter(alias="-o"),
     "sensor": Parameter(metavar="WxH"),
     "region": Parameter(metavar="WxH+X+Y"),
+    "resize": Parameter(metavar="WxH"),
     "starts": Parameter(metavar=".NAME SECONDS"),
     "stops": Parameter(metavar=".NAME SECONDS"),
 }
@@ -84,11 +89,12 @@ def takes(verb: Callable[..., object], *, without: Collection[str] = ()) -> Call
 
     Args:
         verb: Public function. A parameter whose type is a model of settings becomes an option for each setting.
-        without: Parameters of the verb that the command replaces by its own.
+        without: Parameters of the verb that the command replaces by its own, and settings that have no effect in it.
     """
 
     def derive(command: Callable[..., None]) -> Callable[..., None]:
-        of_verb = list(_parameters_of(verb, GIVEN_BY_TERMINAL | {*without}, TERMINAL_TYPES))
+        left_out = GIVEN_BY_TERMINAL | {*without}
+        of_verb = list(_parameters_of(verb, left_out, TERMINAL_TYPES))
         own = _parameters_of(command, {parameter.name for parameter in of_verb})
 
         # The help lists arguments before options, and required ones first.
@@ -121,7 +127,7 @@ def _parameters_of(
 
     Args:
         function: Verb or command.
-        left_out: Names of other parameters.
+        left_out: Names of other parameters, and of settings.
         types: Types of a verb's parameters by name, which replace its annotations; None: it is a command.
     """
     texts = {text.arg_name: text.description for text in parse(inspect.getdoc(function) or "").params}
@@ -135,7 +141,7 @@ def _parameters_of(
         is_option = (by_name and name not in ALWAYS_ARGUMENTS) or name in ALWAYS_OPTIONS
 
         kind = (types or {}).get(name) or _read_annotation(function, parameter.annotation)
-        annotation = _as_option(name, PATHS.get(kind, kind), texts.get(name))
+        annotation = _as_option(name, PATHS.get(kind, kind), texts.get(name), left_out)
         if is_option:
             yield parameter.replace(kind=parameter.KEYWORD_ONLY, annotation=annotation)
         elif items := _item_of(annotation):
@@ -154,12 +160,13 @@ def _item_of(kind: object) -> object:
     return Annotated[(*get_args(lists[0]), *looks)] if lists else None
 
 
-def _as_option(name: str, kind: object, text: str | None) -> object:
-    """Return the type of an option with its look: a model of settings becomes an option for each of its settings."""
+def _as_option(name: str, kind: object, text: str | None, left_out: Collection[str]) -> object:
+    """Return the type of an option with its look: a model becomes an option for each of its other settings."""
+    others = re.compile(rf"^(?!({'|'.join(map(re.escape, sorted(left_out)))})$)")
     for member in (kind, *get_args(kind)):
         if isinstance(member, type) and issubclass(member, Settings):
             of_hints = Parameter(name="hints", group=HINTS_HEADING)
-            of_settings = Parameter(name="*", group=SETTINGS_HEADING)
+            of_settings = Parameter(name="*", group=SETTINGS_HEADING, parse=others)
             return Annotated[member | None, of_hints if name == "hints" else of_settings]
 
     looks = [LOOKS.get(name, Parameter())]

@@ -21,7 +21,7 @@ from ..base.kernels import compiled_s
 from ..recordings.config import RECORDING_SETTINGS, ConversionSettings
 from ..verbs.conversion import build_settings
 from ..verbs.conversion import convert as verb
-from .activity import ShownStage
+from .activity import ShownStage, ShowProgress
 from .commands import takes
 from .options import (
     AsJson,
@@ -37,7 +37,7 @@ from .screen import fail_inputs, messages, notes, progress, screen, skip, warn
 
 if TYPE_CHECKING:
     from ..events import SensorSize
-    from ..parallel import Engine, Progress
+    from ..parallel import Engine, Outcome, Progress
     from ..recordings.config import ConvertConfig, RecordingConfig
     from ..recordings.conversion import Conversion, ConversionTask
 
@@ -88,13 +88,10 @@ def convert(
     if preview:
         _check_previews(tasks, overwrite=overwrite)
 
-    convert_all = _Conversions(of_video, of_recording, preview=preview, as_json=as_json, overwrite=overwrite)
+    conversions = _Conversions(of_video, of_recording, preview=preview, as_json=as_json, overwrite=overwrite)
     # Partial output is resumed by the same command, which is worth a hint after Ctrl-C.
     with _explain_interrupt([task.target for task in tasks], overwrite=overwrite):
-        if len(tasks) == 1 and share.count == 1:
-            convert_all.convert_one(tasks[0])
-        else:
-            convert_all.convert_many(tasks, workers)
+        conversions.run(tasks, None if len(tasks) == 1 and share.count == 1 else workers)
 
 
 def _refuse_unused(tasks: Sequence[ConversionTask], settings: Collection[str], given: Collection[str]) -> None:
@@ -146,65 +143,73 @@ class _Conversions:
     as_json: bool
     overwrite: bool
 
-    def convert_one(self, task: ConversionTask) -> None:
-        """Convert one file, and show its progress."""
-        from ..parallel import NamedStep
-        from ..recordings.conversion import convert_task
+    def run(self, tasks: Sequence[ConversionTask], engine: Engine | None) -> None:
+        """Convert files and print the results.
 
-        # Compilation is not part of the time that is shown.
-        started = time.monotonic() - compiled_s()
-        with progress() as show:
-            stage = ShownStage(show, "frames" if task.kind.is_video else "events")
-            shown: Progress = NamedStep(stage, str(task))
-            if task.camera is not None:
-                shown = _announce(f"camera {task.camera}: Ctrl-C ends the recording", shown)
-
-            threads = max(1, (os.cpu_count() or 1) // 2)  # other cores decode and compress
-            conversion = convert_task(
-                task, shown, video=self.of_video, recording=self.of_recording, overwrite=self.overwrite, threads=threads
-            )
-
-            if self.preview:
-                _write_preview(conversion.path, conversion.sensor)
-
-        self._print(conversion, time.monotonic() - compiled_s() - started)
-
-    def convert_many(self, tasks: Sequence[ConversionTask], engine: Engine) -> None:
-        """Convert files without an output; print failures."""
+        With an engine, files with an output are skipped, and those that fail are printed. Without an engine, a single
+        file is converted here, and its error is raised.
+        """
         from ..recordings.conversion import Review, convert_many, review_tasks
 
+        # Compilation is not part of the time that is shown.
+        started_s = time.monotonic() - compiled_s()
+
         review = Review(tasks)
-        if not self.overwrite:
+        if engine is not None and not self.overwrite:
             review = review_tasks(tasks, video=self.of_video, recording=self.of_recording)
         _note_done_before(len(review.done), len(review.outdated), len(tasks))
 
-        # Files that were complete before are not converted again, but their previews may be missing.
         failed = 0
         with progress() as show:
-            outcomes = convert_many(
-                tasks,
-                video=self.of_video,
-                recording=self.of_recording,
-                engine=engine,
-                overwrite=self.overwrite,
-                waiting=review.waiting,
-                progress=ShownStage(show, "files"),
-            )
+            if engine is None:
+                outcomes = self._convert_alone(tasks[0], show)
+            else:
+                outcomes = convert_many(
+                    tasks,
+                    video=self.of_video,
+                    recording=self.of_recording,
+                    engine=engine,
+                    overwrite=self.overwrite,
+                    waiting=review.waiting,
+                    progress=ShownStage(show, "files"),
+                )
+
             # A file without its preview counts as failed, too.
             for outcome in chain(review.incomplete, outcomes):
                 try:
                     conversion = outcome.result()
                     if self.preview:
                         _write_preview(conversion.path, conversion.sensor)
-                    self._print(conversion, None)
                 except DvspipeError as error:
+                    if engine is None:
+                        raise
                     failed += 1
                     skip(error)
+                else:
+                    took_s = time.monotonic() - compiled_s() - started_s
+                    self._print(conversion, took_s if engine is None else None)
 
+            # Files that were complete before are not converted again, but their previews may be missing.
             if self.preview:
                 failed += self._write_missing_previews(review.done)
 
         fail_inputs(failed, len(tasks), "could not be converted completely")
+
+    def _convert_alone(self, task: ConversionTask, show: ShowProgress) -> Iterator[Outcome[ConversionTask, Conversion]]:
+        """Yield the outcome of a single file, and show the progress inside it."""
+        from ..parallel import NamedStep, Outcome
+        from ..recordings.conversion import convert_task
+
+        stage = ShownStage(show, "frames" if task.kind.is_video else "events")
+        shown: Progress = NamedStep(stage, str(task))
+        if task.camera is not None:
+            shown = _announce(f"camera {task.camera}: Ctrl-C ends the recording", shown)
+
+        threads = max(1, (os.cpu_count() or 1) // 2)  # other cores decode and compress
+        conversion = convert_task(
+            task, shown, video=self.of_video, recording=self.of_recording, overwrite=self.overwrite, threads=threads
+        )
+        yield Outcome(0, task, conversion, None)
 
     def _write_missing_previews(self, tasks: Sequence[ConversionTask]) -> int:
         """Write previews that are missing from earlier conversions; return the number of failures."""

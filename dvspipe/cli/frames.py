@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..base.errors import DvspipeError, count_noun
 from ..base.texts import show_name
-from ..report.frame_sets import frames as verb
-from ..report.frame_sets import open_frames, write_frames
-from ..report.frames import SETTINGS
+from ..verbs.encoding import frames as verb
+from ..verbs.encoding import open_frames
 from .activity import ShownStage
 from .commands import takes
 from .options import JobCount, choose_engine
@@ -22,6 +21,8 @@ if TYPE_CHECKING:
 
 @takes(verb, without=("engine",))
 def frames(source: Path, out: Path, *, jobs: JobCount = None, overwrite: bool = False, **given: Any) -> None:
+    from ..report.frames import SETTINGS
+
     engine = choose_engine(jobs, "local")
     plan = open_frames(source, out, **given)
 
@@ -39,8 +40,9 @@ def frames(source: Path, out: Path, *, jobs: JobCount = None, overwrite: bool = 
 
 def _write(plan: FramePlan, engine: Engine, *, overwrite: bool) -> None:
     """Write the frames, and print a line per recording."""
-    failed = 0
+    from ..report.frame_sets import write_frames
 
+    failed = 0
     with progress() as show:
         for outcome in write_frames(plan, engine=engine, overwrite=overwrite, progress=ShownStage(show, "recordings")):
             try:

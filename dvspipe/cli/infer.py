@@ -15,7 +15,7 @@ from ..base.texts import TextTable, show_name
 from ..inference import InferConfig
 from ..verbs.classification import infer as verb
 from .activity import show_share
-from .commands import takes
+from .commands import OF_FILES, takes
 from .options import (
     AsJson,
     JobCount,
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from ..results import InferenceRun, OutputFolder, Prediction
 
 
-@takes(verb, without=("recording",))
+@takes(verb, without=("recording", *OF_FILES))
 def infer(
     checkpoint: str,
     recordings: Annotated[list[Path], Parameter(help="Recordings, videos, or folders of these.")],
@@ -124,7 +124,9 @@ def infer(
     if out is not None and predictions:
         _write_page(OutputFolder(out), run, predictions, as_json=as_json)
 
-    fail_inputs(len(errors), len(tasks), "recordings could not be classified")
+    # The prediction for a truncated video is only for a part of it.
+    truncated = sum(prediction.truncated_at_us is not None for prediction in predictions)
+    fail_inputs(len(errors) + truncated, len(tasks), "recordings could not be classified completely")
 
 
 def _show_earlier(results: Collection[Prediction], recordings: int, *, as_json: bool) -> None:

@@ -14,7 +14,7 @@ from ..base.interrupts import end_on_interrupt
 from ..base.texts import show_name
 from ..inference import InferConfig
 from ..verbs.live import live as verb
-from .commands import takes
+from .commands import OF_FILES, takes
 from .live_window import LiveWindow, open_window
 from .options import AsJson, Trust, trust_packages
 from .screen import messages, notes, screen, warn
@@ -30,7 +30,7 @@ LESS_THAN_INFER = (
 CLEAR_LINE = "\r\x1b[K"
 
 
-@takes(verb, without=("source",))
+@takes(verb, without=("source", *OF_FILES, "pose", "leave", "least_us", "quiet", "noise"))
 def live(
     source: Annotated[
         str,

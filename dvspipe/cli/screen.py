@@ -5,15 +5,18 @@ from __future__ import annotations
 import io
 import logging
 import os
+import re
 import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, NoReturn
 
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.measure import Measurement
 from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
@@ -181,6 +184,25 @@ def warn(text: str) -> None:
     messages.print(Text.assemble(("warning: ", "yellow"), show_name(text)))
 
 
+@dataclass(frozen=True)
+class _Cell:
+    """Text that is folded after a separator, or inside a word that is longer than a line."""
+
+    text: str
+
+    def __rich_measure__(self, _console: Console, _options: ConsoleOptions) -> Measurement:
+        return Measurement(1, cell_len(self.text))
+
+    def __rich_console__(self, _console: Console, options: ConsoleOptions) -> RenderResult:
+        lines = [""]
+        for part in re.findall(r"[^\s/_-]+[\s/_-]*|[\s/_-]+", self.text):
+            if lines[-1] and cell_len(lines[-1] + part.rstrip()) > options.max_width:
+                lines.append("")
+            lines[-1] += part
+
+        yield Text("\n".join(line.rstrip() for line in lines))
+
+
 def print_parts(*parts: str | TextTable) -> None:
     """Print lines and tables of results."""
     for part in parts:
@@ -217,7 +239,7 @@ class _FittedTable:
             )
 
         for row in self._rows:
-            table.add_row(*(Text(row[k]) for k in shown))
+            table.add_row(*(_Cell(row[k]) for k in shown))
 
         rendered = console.render(table, options.update(max_width=width))
         return rendered if console.is_terminal else _strip_trailing_blanks(rendered)

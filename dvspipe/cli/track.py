@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from ..base.files import claim_output, require_suffix
 from ..base.texts import show_name
-from ..pose.tracking import track as verb
+from ..verbs.tracking import track as verb
 from ..video.config import VideoSettings
 from .commands import takes
 from .options import Overwrite

@@ -3,12 +3,12 @@ from .bins import cut_windows as cut_windows
 from .bins import encode as encode
 from .config import BinConfig as BinConfig
 from .config import BinForm as BinForm
+from .config import FrameConfig as FrameConfig
+from .config import FrameForm as FrameForm
 from .config import PolarityMode as PolarityMode
 from .config import StepRule as StepRule
 from .contrast import Contrast as Contrast
 from .frames import EventFrame as EventFrame
-from .frames import FrameConfig as FrameConfig
-from .frames import FrameForm as FrameForm
 from .frames import encode_frames as encode_frames
 from .spikes import CODES as CODES
 from .spikes import BensSpiker as BensSpiker

@@ -3,64 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Literal, NamedTuple, TypedDict, Unpack
+from typing import NamedTuple, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
 
-from ..base.config import Settings, as_settings
+from ..base.config import as_settings
 from ..events import LATEST_US, Events, checked_parts
 from .bins import cut_windows, encode, note_last_times
-from .config import BinConfig
+from .config import BinConfig, FrameConfig, FrameKeywords
 from .kernels import NO_EVENT_US, write_surface
-
-FrameForm = Literal["count", "surface", "voxel"]
-"""Values of a frame; see `FrameConfig.form`."""
-
-
-class FrameConfig(Settings):
-    """Settings of frames; one of `every_us` and `every_events` is set."""
-
-    every_us: int | None = Field(default=None, ge=1, le=10**9)
-    """Length of a time window in microseconds; default of a data set of frames: 33,333. The first window starts at the
-    first event; windows without events give no frame."""
-    every_events: int | None = Field(default=None, ge=1, le=10**9)
-    """Number of events of a frame; the last frame may have fewer."""
-    form: FrameForm = "count"
-    """`count`: number of events per polarity, at most 255. `surface`: time surface, exp(-age / tau) of the last event
-    of each polarity and pixel, also of earlier windows. `voxel`: ON minus OFF events in `bins` steps, each event
-    divided between the two nearest steps."""
-    tau_us: float = Field(default=50_000.0, gt=0, le=1e12)
-    """Time constant in microseconds, for `surface`."""
-    bins: int = Field(default=5, ge=2, le=1000)
-    """Number of steps, for `voxel`."""
-
-    @model_validator(mode="after")
-    def _has_one_length(self) -> FrameConfig:
-        if (self.every_us is None) == (self.every_events is None):
-            which = "none" if self.every_us is None else "both"
-            raise ValueError(f"every_us or every_events: expected one of them (found {which})")
-
-        return self
-
-    @property
-    def windows(self) -> BinConfig:
-        """Steps that define the windows."""
-        if self.every_us is not None:
-            return BinConfig(steps=1, step_us=self.every_us)
-
-        return BinConfig(steps=1, by="events", step_events=self.every_events or 1)
-
-
-class FrameKeywords(TypedDict, total=False):
-    """Settings of `FrameConfig` by name."""
-
-    every_us: int | None
-    every_events: int | None
-    form: FrameForm
-    tau_us: float
-    bins: int
 
 
 class EventFrame(NamedTuple):

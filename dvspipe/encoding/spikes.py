@@ -11,15 +11,15 @@ value.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import Field, model_validator
 
 from ..base.arguments import describe_value
-from ..base.config import Settings
+from ..base.config import Settings, build
 from ..base.errors import ConfigError, DataError
 
 CodeName = Literal[
@@ -422,6 +422,64 @@ CODES: Mapping[str, type[SpikeCode]] = {
     "bsa": BensSpiker,
 }
 """All codes by name."""
+
+
+class SpikeSettings(Settings):
+    """Settings of all codes; those that are not given have the default of the code."""
+
+    steps: int | None = None
+    """Number of time steps T."""
+    step_us: int | None = None
+    """Length of a step in microseconds."""
+    max_rate_hz: float | None = None
+    """Of poisson: spike rate for a value of 1 in Hz, at most one spike per step; default: one spike per step."""
+    tau_us: float | None = None
+    """Of log_latency: time constant of the integrator in microseconds; default: 0.4 of all steps."""
+    threshold: float | None = None
+    """Threshold of the integrator of log_latency, change that fires in delta and step_forward, or decrease of the error
+    of bsa."""
+    neurons: int | None = None
+    """Of population: number of neurons per value."""
+    beta: float | None = None
+    """Of population: narrowness of the receptive fields."""
+    least: float | None = None
+    """Of population: minimum response that fires."""
+    taps: int | None = None
+    """Of hsa and bsa: length of the filter in steps."""
+    cutoff: float | None = None
+    """Of hsa and bsa: cutoff frequency of the filter, relative to half the step rate."""
+
+    def build_codes(self, names: Sequence[CodeName]) -> dict[str, SpikeCode]:
+        """Return codes by name, each with the settings that it has.
+
+        Raises:
+            ConfigError: If none of the codes has a given setting, or a value is wrong.
+        """
+        given = self.model_dump(exclude_unset=True)
+        known = {setting for name in names for setting in CODES[name].model_fields}
+        if unused := sorted(given.keys() - known):
+            raise ConfigError(f"spikes: {', '.join(unused)}: not used by {', '.join(names)}")
+
+        codes: dict[str, SpikeCode] = {}
+        for name in names:
+            own = {setting: value for setting, value in given.items() if setting in CODES[name].model_fields}
+            codes[name] = build(CODES[name], own, name)
+        return codes
+
+
+class SpikeKeywords(TypedDict, total=False):
+    """Settings of `SpikeSettings` by name."""
+
+    steps: int | None
+    step_us: int | None
+    max_rate_hz: float | None
+    tau_us: float | None
+    threshold: float | None
+    neurons: int | None
+    beta: float | None
+    least: float | None
+    taps: int | None
+    cutoff: float | None
 
 
 def unit_values(values: ArrayLike) -> Floats:

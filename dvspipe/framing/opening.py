@@ -13,7 +13,16 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.errors import Brief, CorruptionError, DataError, EventError, FormatError, Remedy, VideoError
+from ..base.errors import (
+    Brief,
+    CorruptionError,
+    DataError,
+    EventError,
+    FormatError,
+    Remedy,
+    TruncatedVideoError,
+    VideoError,
+)
 from ..events import Events, Region, SensorSize, concatenate
 from ..formats import NO_HINTS, HintsLike, Recording, open_recording
 from ..parallel import NamedStep, Progress, ignore_progress, prefetch
@@ -23,7 +32,7 @@ from ..results import LookRow
 from ..video.config import VideoSettings
 from ..video.names import camera_of
 from ..video.opening import open_video
-from ..video.video import Video
+from ..video.video import Video, warn_once
 from .config import FramingConfig
 from .fitting import Fit, fit_stream, plan_fit, scaled_size
 from .framing import MAX_ZOOM, Framing, RegionTrack, find_framing, follow_stream, plan_following
@@ -108,21 +117,32 @@ class EventSource(Brief):
     synthetic: bool = False
     warnings: tuple[str, ...] = ()
 
-    def read_fitted(self, on_part: Callable[[Events], object] = lambda _: None) -> Iterator[Events]:
+    def read_fitted(
+        self,
+        on_part: Callable[[Events], object] = lambda _: None,
+        on_truncation: Callable[[TruncatedVideoError], object] = lambda _: None,
+    ) -> Iterator[Events]:
         """Yield the events on the network's sensor; decoding runs in a separate thread.
 
         Args:
             on_part: Called with each recorded part before fitting.
+            on_truncation: Called if a video ends early, after its last part and a warning.
         """
-        fitted = fit_stream(self._read(on_part), self.fit)
+        fitted = fit_stream(self._read(on_part, on_truncation), self.fit)
         return fitted if self.track is None else follow_stream(fitted, self.track)
 
-    def _read(self, on_part: Callable[[Events], object]) -> Iterator[Events]:
-        for chunk in prefetch(self.events.parts(), PREFETCHED_CHUNKS):
-            for first in range(0, len(chunk), MAX_EVENTS):
-                part = chunk.slice_events(first, first + MAX_EVENTS)
-                on_part(part)
-                yield part
+    def _read(
+        self, on_part: Callable[[Events], object], on_truncation: Callable[[TruncatedVideoError], object]
+    ) -> Iterator[Events]:
+        try:
+            for chunk in prefetch(self.events.parts(), PREFETCHED_CHUNKS):
+                for first in range(0, len(chunk), MAX_EVENTS):
+                    part = chunk.slice_events(first, first + MAX_EVENTS)
+                    on_part(part)
+                    yield part
+        except TruncatedVideoError as error:
+            warn_once(error.message)
+            on_truncation(error)
 
 
 def open_source(
@@ -360,7 +380,7 @@ def _open_video(
     settings = config.video
     roi = config.roi
     name = str(path)
-    film = partial(_open_repeated, path, _set_video(settings, crop=None, resize=None).video)
+    film = partial(_open_tolerant, path, _set_video(settings, crop=None, resize=None).video)
     geometry = settings.video.crop or settings.video.resize
 
     from .person import REGION_LOOKS, FilmedPerson, frame_person
@@ -373,7 +393,7 @@ def _open_video(
 
     # Search a small version of the video for the person, unless the settings select a part of the pictures.
     small = _set_video(settings, resize=str(coarse_size(size))).model_copy(update={"upsample": "off"})
-    overview = _simulate_video(path, _open_repeated(path, small.video), small)
+    overview = _simulate_video(path, _open_tolerant(path, small.video), small)
     framing = None
     if roi == "auto" or (roi is None and config.fit is None and not geometry):
         zoom = 1.0 if config.fit == "crop" else None
@@ -400,7 +420,7 @@ def _open_video(
         looked_at = _fixed_position(region if config.fit != "crop" else _intersect_centered(region, target))
 
     stream = _simulate_video(path, video, settings)
-    shown = partial(_open_repeated, path, pictures.video)
+    shown = partial(_open_tolerant, path, pictures.video)
     return EventSource(
         name,
         stream,
@@ -409,7 +429,7 @@ def _open_video(
         fit,
         track,
         looked_at,
-        _estimate_span(video),
+        _estimate_span(film()),
         shown,
         person,
         warnings=warnings,
@@ -437,9 +457,14 @@ def plan_picture(
 
 
 def _open_repeated(path: Path, settings: VideoSettings) -> Video:
-    """Open a video, complete or truncated; repeat a GIF to last at least MIN_GIF_US, enough for a network's window."""
-    video = open_video(path, settings).tolerant()
+    """Open a video; repeat a GIF to last at least MIN_GIF_US, enough for a network's window."""
+    video = open_video(path, settings)
     return video.repeated(MIN_GIF_US) if path.suffix.lower() == ".gif" and video.times_us is None else video
+
+
+def _open_tolerant(path: Path, settings: VideoSettings) -> Video:
+    """Open a video as `_open_repeated` does, to search or show it: if it is truncated, it only ends early."""
+    return _open_repeated(path, settings).tolerant()
 
 
 def _crop_to_region(

@@ -629,6 +629,7 @@ class Classifier:
             trained_on=self.config.trained_on,
             basis=basis,
             synthetic=reader.source.synthetic,
+            truncated_at_us=reader.truncated_at_us,
             segments=find_segments(timeline, classes, config.segments, t_first_us=t_first_us, t_end_us=t_end_us),
             timeline=timeline,
             classes=classes,

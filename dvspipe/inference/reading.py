@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from ..base.errors import TruncatedVideoError
 from ..events import Events
 from ..framing import EventSource
 from ..parallel import Progress
@@ -100,6 +101,7 @@ class Reader:
         last_us: Time of the last event on the network's sensor.
         steps: Number of events on the network's sensor per time step.
         classified_us: Time processed by the network; overlapping windows count individually.
+        truncated_at_us: Time of the last frame of a truncated video; None: complete.
     """
 
     def __init__(self, source: EventSource, step_us: int, progress: Progress) -> None:
@@ -117,11 +119,12 @@ class Reader:
         self.first_us = 0
         self.last_us = 0
         self.steps = StepCounts(self._step_us)
+        self.truncated_at_us: int | None = None
 
     def parts(self) -> Iterator[Events]:
         """Read the recording from its start, and yield its events on the network's sensor."""
         self._start()
-        for part in self.source.read_fitted(self._count_recorded):
+        for part in self.source.read_fitted(self._count_recorded, self._note_truncation):
             self.steps.add(part)
             if len(part):
                 self.first_us = self.first_us if self.events else int(part.t[0])
@@ -136,3 +139,6 @@ class Reader:
         first_us, last_us = self.source.span_us or (0, 0)
         self._done_us = int(part.t[-1]) - first_us if len(part) else self._done_us
         self._progress(self._done_us, last_us - first_us)
+
+    def _note_truncation(self, error: TruncatedVideoError) -> None:
+        self.truncated_at_us = error.at_us

@@ -11,7 +11,7 @@ from ..base.errors import DvspipeError
 from ..base.labels import GESTURES
 from ..datasets import version_of_file
 from ..inference.joints import included_classifier
-from ..pose import GesturePart, Track, TrackSettings, check_brightness, find_movement, track
+from ..pose import GesturePart, Track, TrackSettings, check_brightness, find_movement, track_film
 from ..report import write_refusal_picture
 from ..synthesis import OTHER, FilmedGesture, FilmedGestures, mirror_class
 from .films import ExampleFilm
@@ -170,7 +170,7 @@ def _track(path: Path, name: str, folder: Path, progress: StageProgress) -> tupl
     """Return the track of a film and its file in the folder, from an earlier run if the film is unchanged."""
     file = _name_track(path, name)
     if not (folder / file).is_file():
-        tracked = track(path, TrackSettings(), progress=partial(progress, f"tracking {path.name}"))
+        tracked = track_film(path, TrackSettings(), progress=partial(progress, f"tracking {path.name}"))
         (folder / name).mkdir(parents=True, exist_ok=True)
         tracked.write(folder / file)
 

@@ -6,14 +6,11 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypedDict, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 
-from ..base.arguments import checked
-from ..base.config import Settings, as_settings
+from ..base.config import as_settings
 from ..base.errors import VideoError
 from ..events import SensorSize
 from ..parallel import Progress, ignore_progress
@@ -22,6 +19,7 @@ from ..video.names import camera_of
 from ..video.opencv import cv2
 from ..video.opening import open_video
 from .body import to_body_frame
+from .config import TrackSettings
 from .network import JOINTS, Floats, InputSquare, Look, PoseNetwork, Sighting
 from .track import PRESENT, Track, find_runs, shows_shoulders
 
@@ -49,25 +47,6 @@ MIN_BRIGHTNESS = 0.02  # three films, darkened: joints are found down to 0.014 t
 BRIGHTNESS_EVERY_US = 500_000  # brightness changes slowly; other frames are decoded, but not averaged
 
 
-class TrackSettings(Settings):
-    """Settings of person tracking."""
-
-    max_fps: float = Field(default=30.0, gt=0, le=1000)
-    """Maximum number of processed pictures per second; others are skipped. Clapping at 3 to 5 Hz needs 15 or more."""
-    still_fps: float | None = Field(default=None, gt=0, le=1000)
-    """Maximum number of processed pictures per second while nothing moves around the person; default: as `max_fps`."""
-    smooth: bool = True
-    """Whether to smooth the joints over time."""
-
-
-class TrackKeywords(TypedDict, total=False):
-    """Settings of `TrackSettings` by name."""
-
-    max_fps: float
-    still_fps: float | None
-    smooth: bool
-
-
 @dataclass(frozen=True)
 class _Detection:
     """Tracking result of one picture."""
@@ -77,33 +56,19 @@ class _Detection:
     people: int
 
 
-@checked
-def track(
-    source: str | Path,
-    settings: TrackSettings | Mapping[str, object] | None = None,
+def track_film(
+    path: str | Path,
+    settings: TrackSettings,
     *,
     video: VideoSettings | Mapping[str, object] | None = None,
     look: Look | None = None,
     progress: Progress = ignore_progress,
-    **named: Unpack[TrackKeywords],
 ) -> Track:
-    """Track the joints of the largest person in a video.
+    """Track the joints of the largest person in a film; see `dvspipe.track`."""
+    if camera_of(path) is not None:
+        raise VideoError(f"{path}: cannot track a camera (expected a video file or a folder of images)")
 
-    Args:
-        source: Video, GIF or image folder.
-        settings: Settings of tracking; also a mapping.
-        video: Settings for reading the video; also a mapping.
-        look: Pose network; None: the network included in dvspipe.
-        progress: Called with the number of pictures read and the total, 0 if unknown.
-        named: Settings of tracking by name; they take precedence over `settings`.
-
-    Raises:
-        VideoError: If the video is missing, cannot be decoded or shows no person, or if it is a camera.
-    """
-    if camera_of(source) is not None:
-        raise VideoError(f"{source}: cannot track a camera (expected a video file or a folder of images)")
-    settings = as_settings(TrackSettings, settings, named, track)
-    film = open_video(source, video).tolerant()
+    film = open_video(path, video).tolerant()
     count = film.estimate_selected()
     return track_pictures(
         film.pictures(), film.size, settings, name=film.name, look=look, progress=progress, count=count
@@ -151,7 +116,7 @@ def track_pictures(
     progress: Progress = ignore_progress,
     count: int = 0,
 ) -> Track:
-    """Track the joints of the largest person in a sequence of pictures; see `track`.
+    """Track the joints of the largest person in a sequence of pictures; see `dvspipe.track`.
 
     Args:
         pictures: Times in microseconds, and RGB pictures, uint8 [H, W, 3].

@@ -24,7 +24,8 @@ from ..formats import NO_HINTS, Hints, open_recording
 from ..formats.boxes import BOX_SUFFIX, find_boxes, read_boxes
 from ..recordings.conversion import find_recordings
 from ..results.frames import CocoAnnotation, CocoCategory, CocoImage, FrameRow, read_frame_rows
-from .frames import TIMES, TIMES_FOLDER, FramePlan, FrameSettings, FrameTask
+from .config import FrameSettings
+from .frames import TIMES, TIMES_FOLDER, FramePlan, FrameTask
 
 PARTS_OF_FOLDERS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 CLASS_NAMES_FILE = "label_map_dictionary.json"  # written by Prophesee: {"0": "pedestrian", ...}

@@ -15,75 +15,25 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
 
 from ..base.errors import DataError, FileError
 from ..base.files import UNFINISHED, write_beside
 from ..encoding import EventFrame, FrameConfig, encode_frames
-from ..encoding.frames import FrameKeywords
 from ..events import SensorSize
 from ..formats import NO_HINTS, Hints, open_recording
 from ..formats.boxes import Boxes, read_boxes
 from ..parallel import Progress, ignore_progress
 from ..results.frames import FrameRow, write_frame_rows
-from .config import PreviewColours, PreviewSettings
+from .config import FrameSettings
 from .painter import make_palette, shade_counts, shade_fading, write_picture
 
-FrameFormat = Literal["png", "npy"]
-FrameLayout = Literal["folders", "classes", "yolo", "coco"]
-"""Layout of the output folder; see `FrameSettings.layout`."""
 TIMES = "times.csv"  # table beside the frames of a recording, in the layout `folders`
 TIMES_FOLDER = "times"  # folder of all tables, in the others
 SETTINGS = "frames.json"
-
-
-class FrameSettings(FrameConfig):
-    """Settings of the frames of a data set; they are stored in the output folder, in frames.json."""
-
-    format: FrameFormat = "png"
-    """`png`: picture in the colours of `dvspipe view`, a pixel per pixel of the sensor; `npy`: array of the values."""
-    layout: FrameLayout = "folders"
-    """`folders`: a folder per recording. `classes`: PART/CLASS/NAME_000000.png, the layout of YOLO for classification.
-    `yolo`: images/PART, labels/PART and data.yaml; `coco`: PART and annotations/instances_PART.json. Both have a frame
-    for each window with a labelled time, and its last boxes."""
-    colours: PreviewColours = "light"
-    """Colours of pictures: a pair for ON and OFF, or a colour map."""
-    classes: tuple[str, ...] = ()
-    """Names of the classes of boxes, from class 0; default: their numbers."""
-    val: float = Field(default=0.0, ge=0, lt=1)
-    """Share of the recordings for the part val, drawn per class, if the source has no folders train, val and test."""
-    seed: int = Field(default=0, ge=0)
-    """Seed of the draw."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _has_windows_by_default(cls, given: object) -> object:
-        if isinstance(given, dict) and not {"every_us", "every_events"} & given.keys():
-            return given | {"every_us": PreviewSettings().window_us}
-        return given
-
-    @model_validator(mode="after")
-    def _can_be_written(self) -> FrameSettings:
-        if self.form == "voxel" and self.format == "png":
-            raise ValueError("form = voxel: has no picture (expected format = npy)")
-        if self.val and self.layout == "folders":
-            raise ValueError(f"val = {self.val:g}: layout = folders has no parts (expected classes, yolo or coco)")
-        return self
-
-
-class FrameSetKeywords(FrameKeywords, total=False):
-    """Settings of `FrameSettings` by name."""
-
-    format: FrameFormat
-    layout: FrameLayout
-    colours: PreviewColours
-    classes: Sequence[str]
-    val: float
-    seed: int
 
 
 @dataclass(frozen=True)

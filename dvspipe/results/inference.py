@@ -355,6 +355,8 @@ class Prediction(Row):
     """Inputs of the prediction; `joints and events` also used the frames of the video."""
     synthetic: bool = False
     """Whether the recording's file says that dvspipe rendered it."""
+    truncated_at_us: int | None = None
+    """Time of the last readable frame of a truncated video, in microseconds; None: complete."""
     labels: tuple[LabelRow, ...] | None = None
     """Labels of the recording; None: no label file."""
     scores: TimeScores | None = None

@@ -130,7 +130,7 @@ class TrainConfig(Settings):
     """Seed of the split, the weights, the order of batches, and rendered clips."""
     init: str | None = None
     """Checkpoint to fine-tune: file, name of an included classifier, or `hf://USER/NAME`. Sensor, bins and network must
-    be the same. If the classes differ, the last linear layer starts from random weights."""
+    be the same. The last linear layer starts from random weights if the classes differ, except in their order."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Device of the network; `auto`: GPU if available."""
     jobs: int = Field(default=2, ge=1)

@@ -174,7 +174,10 @@ def _run(
         require_tensorboard()
 
     # Check as much as possible before the folder is touched and recordings are encoded.
-    data = _prepare_data(setup, _open(config, init, decoded) if given is None else given)
+    opened = _open(config, init, decoded) if given is None else given
+    if init is not None and set(opened.classes) == set(init.config.classes):
+        opened = opened.with_classes(init.config.classes)  # the last layer has the order of the checkpoint
+    data = _prepare_data(setup, opened)
     if resume:
         check_split(folder.split, data)
     if config.optimiser.rule != "readout":

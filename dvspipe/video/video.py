@@ -206,7 +206,7 @@ class Video(Brief):
             message = f"{self.name}: truncated at {last_us} us ({reason})"
             if not self.is_tolerant:
                 raise TruncatedVideoError(message, at_us=last_us)
-            _warn_once(message)
+            warn_once(message)
         if self.times_us is not None and frames < len(self.times_us):
             raise wrong_count(self.settings, len(self.times_us), self.name, frames)
         if last_us is not None and last_us < round(self.settings.start_s * 1e6):
@@ -246,7 +246,8 @@ def read_size(
 
 
 @lru_cache(maxsize=1024)  # a video is read several times: to find the person, and to classify
-def _warn_once(message: str) -> None:
+def warn_once(message: str) -> None:
+    """Log a warning once per process."""
     log.warning("%s", message)
 
 

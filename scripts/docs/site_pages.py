@@ -141,6 +141,7 @@ AREAS: Mapping[str, Area] = {
             "BinConfig",
             "encode",
             "encode_stream",
+            "spikes",
             "encoding.encode_frames",
             "encoding.FrameConfig",
             "encoding.EventFrame",

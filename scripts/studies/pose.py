@@ -29,7 +29,7 @@ from dvspipe.pose import (
     TrackSettings,
     measure_arms,
     to_body_frame,
-    track,
+    track_film,
     track_pictures,
 )
 from dvspipe.synthesis.gestures import plan_clip, pose_person
@@ -268,7 +268,7 @@ def show_films(arguments: argparse.Namespace) -> None:
             if target and target.exists():
                 found = Track.read(target)
             else:
-                found = track(path, TrackSettings(max_fps=arguments.fps), look=network)
+                found = track_film(path, TrackSettings(max_fps=arguments.fps), look=network)
                 if target:
                     target.parent.mkdir(parents=True, exist_ok=True)
                     found.write(target)

@@ -101,9 +101,9 @@ def test_wrong_names_and_numbers_of_arguments_are_explained() -> None:
     with raises(ArgumentError, "cut", "out", "its method save") as caught:
         dvspipe.cut("a.h5", out="b.h5")  # type: ignore[call-arg]
     assert "write" not in str(caught.value)
-    with raises(ConfigError, "compare", "out", "its method to_record") as caught:
+    with raises(ConfigError, "compare", "out", "its method to_record") as refused:
         dvspipe.compare("a.h5", "b.h5", out="c.html")  # type: ignore[call-arg]
-    assert "write" not in str(caught.value)
+    assert "write" not in str(refused.value)
     with raises(ArgumentError, "merge", "found 2", "a list of recordings"):
         dvspipe.merge("a.h5", "b.h5")  # type: ignore[arg-type]
     with raises(ArgumentError, "play", "path", "twice"):

@@ -222,7 +222,9 @@ def test_long_name_folds_and_other_cells_stay_in_a_line() -> None:
     table = TextTable("file", "class", "probability")
     table.add_row(name, "right_hand_wave, uncertain", "38.1%")
     _, *lines = print_on_terminal(table, 80)
-    assert "".join(line.split()[0] for line in lines) == name
+    folded = [line.split()[0] for line in lines]
+    assert "".join(folded) == name
+    assert all(part.endswith("_") for part in folded)  # not inside a word
     assert mentions(lines[0], "right_hand_wave, uncertain", "38.1%")
 
 

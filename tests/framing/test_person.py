@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from commands import dvspipe
 from facts import mentions
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from dvspipe.base.errors import VideoError
+from dvspipe.base.errors import TruncatedVideoError, VideoError
 from dvspipe.events import Region, SensorSize
 from dvspipe.framing import VIEW_M, FramingConfig, open_source, person
 from dvspipe.framing.person import HAND_M, MAX_GROWTH, enclose_hands, frame_person, measure_person
@@ -164,6 +165,21 @@ def test_truncated_film_gives_its_events_with_one_warning(tmp_path: Path, caplog
     source = open_source(tmp_path / "film.webm", TARGET, FramingConfig(), sensor=None)
     assert sum(len(part) for part in source.read_fitted()) > 0
     assert [mentions(message, "film.webm", "truncated") for message in caplog.messages] == [True]
+    truncations: list[TruncatedVideoError] = []
+    assert len([*source.read_fitted(on_truncation=truncations.append)]) > 0
+    assert [0 < error.at_us < 990_000 for error in truncations] == [True]
+
+
+def test_truncated_film_is_classified_and_the_command_fails(tmp_path: Path) -> None:
+    write_moving_bar(tmp_path / "film.webm")
+    content = (tmp_path / "film.webm").read_bytes()
+    (tmp_path / "film.webm").write_bytes(content[: len(content) * 2 // 3])
+    command = ("infer", "gesture-synthetic", "film.webm", "--no-pose", "--window-us", 480_000, "-o", "answers")
+    for _ in range(2):  # also if the prediction is stored
+        done = dvspipe(*command, cwd=tmp_path, code=None)
+        assert done.returncode == 2
+        assert mentions(done.stdout, "film.webm", "%")
+        assert mentions(done.stderr, "1 of 1", "completely")
 
 
 def test_person_takes_precedence_over_stronger_motion(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

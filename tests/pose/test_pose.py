@@ -31,7 +31,6 @@ from dvspipe.pose import (
     make_track,
     measure_arms,
     to_body_frame,
-    track,
     track_pictures,
 )
 from dvspipe.pose.network import WEIGHTS, cut_square
@@ -44,6 +43,7 @@ from dvspipe.synthesis.people import LEFT, RIGHT, WRIST, Pose, draw_person
 from dvspipe.synthesis.posing import pose
 from dvspipe.synthesis.rendering import render
 from dvspipe.synthesis.scenes import Camera, Scene, draw_scene, to_srgb
+from dvspipe.verbs.tracking import track
 from dvspipe.video.frames import Frame
 from dvspipe.video.writing import write_video
 

@@ -158,7 +158,11 @@ def test_fragile_dependencies_have_an_upper_bound(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["cut", "convert", "info", "check", "compare", "infer", "train", "live", "learn", "view"]
+    "command",
+    [
+        *("cut", "convert", "info", "check", "compare", "infer", "train", "live", "learn", "view"),
+        *("frames", "track", "spikes"),
+    ],
 )
 def test_help_loads_neither_kernels_nor_decoders(command: str, tmp_path: Path) -> None:
     loaded = modules_after(command, "--help", folder=tmp_path)

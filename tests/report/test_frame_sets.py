@@ -22,11 +22,12 @@ from dvspipe.formats import write
 from dvspipe.formats.boxes import read_boxes
 from dvspipe.parallel import Processes
 from dvspipe.report import frames as writing
+from dvspipe.report.config import FrameSettings
 from dvspipe.report.frame_layouts import plan_frames
-from dvspipe.report.frame_sets import frames, write_frames
-from dvspipe.report.frames import FrameSettings
+from dvspipe.report.frame_sets import write_frames
 from dvspipe.report.painter import make_palette
 from dvspipe.results.frames import FrameRow, read_frame_rows
+from dvspipe.verbs.encoding import frames
 
 EVENTS = random_events(1, 300, span_us=100_000)
 BOX = [("t", "<i8"), ("x", "<f4"), ("y", "<f4"), ("w", "<f4"), ("h", "<f4"), ("class_id", "<u4")]

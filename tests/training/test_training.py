@@ -1010,6 +1010,20 @@ def test_fine_tuning_starts_from_the_checkpoint(run: TrainingRun, folder: Path, 
     torch.testing.assert_close(network.layers[0].convolution.weight, before.layers[0].convolution.weight)
 
 
+def test_fine_tuning_matches_classes_by_name(run: TrainingRun, folder: Path, tmp_path: Path) -> None:
+    """The same classes in another order keep the last layer, and the order of the checkpoint."""
+    config = config_for(
+        folder,
+        optimiser={"epochs": 1, "learning_rate": 1e-12, "weight_decay": 0},
+        init=str(run.folder.path / "weights" / "best.safetensors"),
+    )
+    data = open_dataset(config.data, config.seed, config.bins)
+    turned = data.with_classes(data.classes[::-1])
+    settings: dict[str, Any] = {name: getattr(config, name) for name in config.model_fields_set - {"data"}}
+    again = train(turned, tmp_path / "a", **settings)
+    assert again.test.confusion == run.test.confusion
+
+
 def test_fine_tuning_requires_the_same_network(run: TrainingRun, folder: Path, tmp_path: Path) -> None:
     best = run.folder.path / "weights" / "best.safetensors"
     for over, message in (

@@ -1,0 +1,28 @@
+"""Settings of person tracking."""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+from pydantic import Field
+
+from ..base.config import Settings
+
+
+class TrackSettings(Settings):
+    """Settings of person tracking."""
+
+    max_fps: float = Field(default=30.0, gt=0, le=1000)
+    """Maximum number of processed pictures per second; others are skipped. Clapping at 3 to 5 Hz needs 15 or more."""
+    still_fps: float | None = Field(default=None, gt=0, le=1000)
+    """Maximum number of processed pictures per second while nothing moves around the person; default: as `max_fps`."""
+    smooth: bool = True
+    """Whether to smooth the joints over time."""
+
+
+class TrackKeywords(TypedDict, total=False):
+    """Settings of `TrackSettings` by name."""
+
+    max_fps: float
+    still_fps: float | None
+    smooth: bool
