@@ -48,7 +48,7 @@ class Action(Record):
 
 
 class ActionFinder:
-    """Finds the actions in predictions that arrive one by one.
+    """Finds the actions in predictions that arrive in order of time.
 
     Args:
         config: Hold and gap time.
