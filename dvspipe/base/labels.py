@@ -15,6 +15,8 @@ from typing import NamedTuple
 from .errors import DataError
 from .files import read_bytes
 
+OTHER = "other_gestures"
+"""Class of everything that is none of the gestures."""
 GESTURES: tuple[str, ...] = (
     "hand_clapping",
     "right_hand_wave",
@@ -26,7 +28,7 @@ GESTURES: tuple[str, ...] = (
     "arm_roll",
     "air_drums",
     "air_guitar",
-    "other_gestures",
+    OTHER,
 )
 """Classes of DVS128 Gesture (Amir et al. 2017) in IBM's order; the label is the index."""
 LATEST_LABEL_US = 1 << 60  # 36,000 years; sums of two times stay below 2^63

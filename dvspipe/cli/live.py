@@ -13,6 +13,7 @@ from ..base.errors import count_noun
 from ..base.interrupts import end_on_interrupt
 from ..base.texts import show_name
 from ..inference import InferConfig
+from ..streaming.actions import Action, ActionConfig
 from ..verbs.live import live as verb
 from .commands import OF_FILES, takes
 from .live_window import LiveWindow, open_window
@@ -20,7 +21,7 @@ from .options import AsJson, Trust, trust_packages
 from .screen import messages, notes, screen, warn
 
 if TYPE_CHECKING:
-    from ..streaming import LiveSession
+    from ..streaming import ActionRunner, LiveSession
     from ..streaming.answers import LiveAnswer
 
 LESS_THAN_INFER = (
@@ -52,6 +53,15 @@ def live(
             "display, except with --json."
         ),
     ] = None,
+    on: Annotated[
+        list[tuple[str, str]] | None,
+        Parameter(
+            metavar="CLASS TARGET",
+            help="What to do once per gesture of a class, or of any class: a command, with {class}, {probability} and "
+            "{t_s}; or an address, http://... or mqtt://HOST/TOPIC, that gets JSON. Repeatable.",
+        ),
+    ] = None,
+    acts: ActionConfig = ActionConfig(),
     trust: Trust = None,
     as_json: AsJson = False,
     config: InferConfig = InferConfig(),
@@ -59,9 +69,11 @@ def live(
 ) -> None:
     """Classify a camera, or a replayed file, while it runs; Ctrl-C ends it."""
     from ..inference import Classifier
+    from ..streaming import ActionRunner
     from ..streaming.sources import FilmSource
 
     classifier = Classifier.load(checkpoint, trust=trust_packages(trust), engine=engine)
+    runner = ActionRunner(on or (), classifier.config.classes, acts)
     session = verb(source, classifier, config, **given)
     opened = session.source
     writer = session.writer
@@ -80,7 +92,8 @@ def live(
         lines = _JsonLines()
     elif screen.is_terminal:
         lines = _StatusLine()
-    tally = _run(session, lines, shown)
+    with runner:
+        tally = _run(session, lines, shown, runner)
 
     if session.dropped:
         warn(f"the machine was too slow: {count_noun(session.dropped, 'chunk')} dropped")
@@ -99,8 +112,8 @@ def live(
         session.wait()
 
 
-def _run(session: LiveSession, lines: _Lines, window: LiveWindow | None) -> _Tally:
-    """Show the predictions of a session until it ends, and return their tally."""
+def _run(session: LiveSession, lines: _Lines, window: LiveWindow | None, runner: ActionRunner) -> _Tally:
+    """Show the predictions of a session until it ends, perform its actions, and return their tally."""
     tally = _Tally()
 
     if window is not None:
@@ -111,6 +124,8 @@ def _run(session: LiveSession, lines: _Lines, window: LiveWindow | None) -> _Tal
             for answer in session:
                 lines.show(answer)
                 tally.add(answer)
+                if (action := runner.add(answer)) is not None:
+                    lines.show_action(action)
                 if window is not None:
                     window.show(answer)
         finally:
@@ -151,6 +166,10 @@ class _Lines:
         screen.print(Text(_describe(answer)))
         screen.file.flush()
 
+    def show_action(self, action: Action) -> None:
+        screen.print(Text(f"{action.t_s:8.2f} s  {show_name(action.class_name)} acts"))
+        screen.file.flush()
+
     def finish(self) -> None:
         """End the output."""
 
@@ -162,6 +181,9 @@ class _JsonLines(_Lines):
         sys.stdout.write(answer.model_dump_json() + "\n")
         sys.stdout.flush()
 
+    def show_action(self, action: Action) -> None:
+        """Show nothing: each line of the output is a prediction."""
+
 
 class _StatusLine(_Lines):
     """Answers in one line of a terminal, overwritten by the next."""
@@ -170,6 +192,10 @@ class _StatusLine(_Lines):
         # A longer line would wrap, and could not be overwritten.
         screen.file.write(CLEAR_LINE + _describe(answer)[: screen.width - 1])
         screen.file.flush()
+
+    def show_action(self, action: Action) -> None:
+        screen.file.write(CLEAR_LINE)
+        super().show_action(action)
 
     def finish(self) -> None:
         screen.file.write("\n")

@@ -1,23 +1,8 @@
-"""Live streams to labels: sources, the queue of their chunks, and the session that classifies them."""
+"""Live streams to labels: sources, the queue of their chunks, and the session that classifies them.
 
-from .chunks import Chunk, ChunkQueue, LiveClock, SystemClock
-from .scene import Doubt, SceneWatch
-from .session import LiveSession, LiveViewer, with_hop
-from .sources import LiveSource, PushedSource, open_live
-from .streams import is_stream
+The names are listed in `__init__.pyi` and loaded at first use, because most of them need torch.
+"""
 
-__all__ = [
-    "Chunk",
-    "ChunkQueue",
-    "Doubt",
-    "LiveClock",
-    "LiveSession",
-    "LiveSource",
-    "LiveViewer",
-    "PushedSource",
-    "SceneWatch",
-    "SystemClock",
-    "is_stream",
-    "open_live",
-    "with_hop",
-]
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

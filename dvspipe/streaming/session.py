@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, Unpack
 
 import numpy as np
 
+from ..base.config import as_settings
 from ..base.errors import ConfigError, Remedy
 from ..events import Events
 from ..formats import Writer
@@ -25,6 +26,7 @@ from ..inference.stateful import StatefulRun, StepOutput
 from ..inference.windows import StepEncoder
 from ..video.frames import Frame
 from ..video.video import Video
+from .actions import Action, ActionConfig, ActionKeywords, find_actions
 from .answers import LiveAnswer
 from .chunks import NOTICE_S, Chunk, ChunkQueue, LiveClock, SystemClock
 from .framing import frame_live_events, frame_live_video
@@ -157,6 +159,20 @@ class LiveSession:
 
         if (error := self._queue.error) is not None:
             raise error
+
+    def actions(
+        self, config: ActionConfig | Mapping[str, object] | None = None, **named: Unpack[ActionKeywords]
+    ) -> Iterator[Action]:
+        """Yield an action per gesture, as they occur; iterate over this instead of the session.
+
+        Args:
+            config: Settings, also a mapping.
+            named: Settings of `ActionConfig` by name.
+
+        Raises:
+            DvspipeError: As in the iteration over the session.
+        """
+        return find_actions(self, as_settings(ActionConfig, config, named, self.actions))
 
     def _read(self) -> None:
         """Put the chunks of the source into the queue, in a thread."""

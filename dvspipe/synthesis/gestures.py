@@ -14,7 +14,7 @@ from typing import TypedDict, Unpack
 import numpy as np
 
 from ..base.errors import DataError
-from ..base.labels import GESTURES
+from ..base.labels import GESTURES, OTHER
 from ..events import SensorSize
 from ..video.frames import Frame
 from .motion import Motion, Movement, draw_rest, smooth_step
@@ -33,7 +33,6 @@ STEADY_FPS = 200.0  # the fastest point of the body moves 1 pixel per frame in t
 FLICKER_FPS = 360.0  # three frames per period of fluorescent flicker
 _TRANSITION_S = (0.25, 0.6)  # transition from rest to a gesture, or between gestures
 
-OTHER = "other_gestures"
 MOVEMENTS: dict[str, Movement] = {**TEN_GESTURES, OTHER: other_movement}
 
 TRACKED_SHARE = 0.5  # share of tracked movements in classes that also have another movement

@@ -81,6 +81,7 @@ ONLY_HOMES = {
     "jinja2": {"checkpoints", "integers", "report"},
     "matplotlib": {"report"},
     "neuromorphic_drivers": {"streaming"},
+    "paho": {"streaming"},
     "nir": {"checkpoints"},
     "norse": {"networks"},
     "numba": {"base", "encoding", "formats", "simulator", "streaming"},  # kernels use `njit` of `base.kernels`

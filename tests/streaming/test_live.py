@@ -496,6 +496,17 @@ def test_command_prints_plain_lines_without_a_terminal(checkpoint: Path, tmp_pat
     assert "\r" not in done.stdout
 
 
+def test_command_acts_on_a_replayed_gesture(checkpoint: Path, tmp_path: Path) -> None:
+    write(tmp_path / "bar.h5", moving_bar(0, 0, windows=3))
+    code = f"import sys, pathlib; pathlib.Path({str(tmp_path / 'acted')!r}).write_text(sys.argv[1])"
+    target = f'{sys.executable} -c "{code}" {{class}}'
+    times = ["--hold-s", "0", "--segments.enter", "0", "--segments.leave", "0"]
+
+    result = dvspipe("live", tmp_path / "bar.h5", checkpoint, "--on", "any", target, *times)
+    assert (tmp_path / "acted").read_text() in BAR_CLASSES
+    assert "acts" in result.stdout
+
+
 def test_command_says_what_infer_does_better_on_a_film(checkpoint: Path, tmp_path: Path) -> None:
     frames = (Frame(40_000 * n, np.full((24, 32), 8 * n, np.uint8)) for n in range(10))
     write_video(tmp_path / "film.webm", frames)

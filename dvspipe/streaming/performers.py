@@ -1,0 +1,186 @@
+"""What an action does: run a command, or send a message over HTTP or MQTT, never in the thread of the stream."""
+
+from __future__ import annotations
+
+import logging
+import shlex
+import subprocess
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Self
+from urllib.error import URLError
+from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
+
+from ..base.errors import ConfigError
+from .actions import Action, ActionConfig, ActionFinder
+from .answers import LiveAnswer
+
+log = logging.getLogger("dvspipe")
+
+ANY = "any"
+"""Stands for every class except other gestures."""
+MAX_RUNNING = 4  # a further action is skipped, as long as so many still run
+TIMEOUT_S = 5.0  # for a server to answer
+MQTT_PORT = 1883
+
+Performer = Callable[[Action], None]
+"""Performs an action; raises `OSError`, or `subprocess.SubprocessError`, if it fails."""
+
+
+def make_performer(target: str) -> Performer:
+    """Return the performer of a target.
+
+    Args:
+        target: Command, with {class}, {probability} and {t_s} in its arguments; http://... or https://..., which gets
+            the action as JSON by POST; or mqtt://HOST[:PORT]/TOPIC, which publishes it.
+
+    Raises:
+        ConfigError: If the target is empty, if its quotes or its address are not complete, or if paho-mqtt is missing.
+    """
+    if target.startswith(("http://", "https://")):
+        return _Post(target)
+    if target.startswith("mqtt://"):
+        return _read_mqtt(target)
+
+    try:
+        words = shlex.split(target)
+    except ValueError as error:
+        raise ConfigError(f"{target}: not a command ({error})") from error
+
+    if not words:
+        raise ConfigError("on: no command (found an empty text, expected a command or an address)")
+    return _Command(tuple(words))
+
+
+@dataclass(frozen=True)
+class _Command:
+    """Command, run without a shell: nothing in a class name is interpreted."""
+
+    words: tuple[str, ...]
+
+    def __call__(self, action: Action) -> None:
+        values = {
+            "{class}": action.class_name,
+            "{probability}": f"{action.probability:.2f}",
+            "{t_s}": f"{action.t_s:.3f}",
+        }
+        words = []
+        for word in self.words:
+            for name, value in values.items():
+                word = word.replace(name, value)
+            words.append(word)
+
+        subprocess.run(words, stdin=subprocess.DEVNULL, check=True)
+
+
+@dataclass(frozen=True)
+class _Post:
+    """Address that gets the action as JSON."""
+
+    url: str
+
+    def __call__(self, action: Action) -> None:
+        headers = {"Content-Type": "application/json"}
+        request = Request(self.url, action.model_dump_json().encode(), headers, method="POST")
+        with urlopen(request, timeout=TIMEOUT_S):
+            pass
+
+
+@dataclass(frozen=True)
+class _Publish:
+    """Topic of an MQTT broker that gets the action as JSON."""
+
+    host: str
+    port: int
+    topic: str
+
+    def __call__(self, action: Action) -> None:
+        from paho.mqtt import publish
+
+        publish.single(self.topic, action.model_dump_json(), hostname=self.host, port=self.port)
+
+
+def _read_mqtt(target: str) -> _Publish:
+    try:
+        address = urlsplit(target)
+        host, port, topic = address.hostname, address.port or MQTT_PORT, address.path.strip("/")
+    except ValueError as error:
+        raise ConfigError(f"{target}: not an address ({error})") from error
+    if not host or not topic:
+        raise ConfigError(f"{target}: not complete (expected mqtt://HOST[:PORT]/TOPIC)")
+
+    try:
+        import paho.mqtt.publish  # noqa: F401
+    except ImportError as error:
+        raise ConfigError(f"{target}: paho-mqtt is not installed; pip install 'dvspipe[mqtt]'") from error
+    return _Publish(host, port, topic)
+
+
+class ActionRunner:
+    """Finds the actions in the predictions of a stream, and performs them in threads: the stream never waits.
+
+    Args:
+        targets: Classes, or `ANY`, each with a target; see `make_performer`.
+        classes: Classes of the network.
+        config: Hold and gap time.
+
+    Attributes:
+        skipped: Number of actions that were not performed, because `MAX_RUNNING` others were still running.
+
+    Raises:
+        ConfigError: If a class is unknown, or a target is wrong.
+    """
+
+    def __init__(
+        self, targets: Sequence[tuple[str, str]], classes: Sequence[str], config: ActionConfig = ActionConfig()
+    ) -> None:
+        for name, _ in targets:
+            if name not in (ANY, *classes):
+                raise ConfigError(f"on {name}: unknown class (expected {ANY} or one of {', '.join(classes)})")
+
+        self._performers = [(name, target, make_performer(target)) for name, target in targets]
+        self._finder = ActionFinder(config)
+        self._threads = ThreadPoolExecutor(MAX_RUNNING, thread_name_prefix="action")
+        self._running: set[Future[None]] = set()
+        self.skipped = 0
+
+    def add(self, answer: LiveAnswer) -> Action | None:
+        """Start what the next prediction of the stream asks for, and return its action at once; None: no action."""
+        action = self._finder.add(answer)
+        if action is not None:
+            self._perform(action)
+
+        return action
+
+    def _perform(self, action: Action) -> None:
+        for name, target, performer in self._performers:
+            if name not in (ANY, action.class_name):
+                continue
+
+            self._running = {future for future in self._running if not future.done()}
+            if len(self._running) >= MAX_RUNNING:
+                self.skipped += 1
+                log.warning("%s: skipped (%d actions are still running)", target, MAX_RUNNING)
+                continue
+            self._running.add(self._threads.submit(_try, target, performer, action))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Wait for the actions that still run."""
+        self._threads.shutdown()
+
+
+def _try(target: str, performer: Performer, action: Action) -> None:
+    """Perform an action; a failure is one line of the log, and the stream continues."""
+    try:
+        performer(action)
+    except subprocess.CalledProcessError as error:
+        log.warning("%s: failed with exit code %d", target, error.returncode)
+    except URLError as error:
+        log.warning("%s: %s", target, error.reason)
+    except OSError as error:
+        log.warning("%s: %s", target, error.strerror or error)

@@ -1,0 +1,176 @@
+"""Actions on gestures: when a class acts, and what it does."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from facts import mentions, raises
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dvspipe.base.errors import ConfigError
+from dvspipe.base.labels import OTHER
+from dvspipe.streaming import ActionConfig, ActionRunner, find_actions
+from dvspipe.streaming.answers import LiveAnswer
+
+STEP_US = 100_000
+CLASSES = ("clap", "wave", OTHER)
+LETTERS = {"c": "clap", "w": "wave", "o": OTHER}
+
+
+def answers(text: str) -> list[LiveAnswer]:
+    """Return predictions 0.1 s apart: c clap, w wave, o other gestures, C an uncertain clap, - no events."""
+    predictions = []
+    for number, letter in enumerate(text):
+        name = LETTERS.get(letter.lower())
+        answer = LiveAnswer(
+            t_us=number * STEP_US,
+            label=None if name is None else CLASSES.index(name),
+            class_name=name,
+            probability=0.8 if name else 0.0,
+            certain=letter in LETTERS,
+            probabilities=(0.8, 0.1, 0.1),
+            events_per_s=0.0,
+            dropped=0,
+            latency_us=0,
+        )
+        predictions.append(answer)
+    return predictions
+
+
+def act(text: str) -> list[tuple[str, float]]:
+    """Return class and time of the actions."""
+    config = ActionConfig(hold_s=0.3, gap_s=0.5)
+    return [(action.class_name, action.t_s) for action in find_actions(answers(text), config)]
+
+
+def test_gesture_that_lasts_acts_once_after_the_hold_time() -> None:
+    assert act("--" + 30 * "c") == [("clap", 0.5)]
+
+
+def test_two_gestures_with_rest_between_them_act_twice() -> None:
+    assert act("cccccc------cccccc") == [("clap", 0.3), ("clap", 1.5)]
+
+
+def test_short_rest_does_not_act_again() -> None:
+    assert act("cccccc--cccccc") == [("clap", 0.3)]
+
+
+def test_uncertain_short_and_other_gestures_never_act() -> None:
+    assert act("CCCCCCCC-ccc-ooooooooo") == []
+
+
+def test_another_class_acts_without_a_gap() -> None:
+    assert act("ccccwwww") == [("clap", 0.3), ("wave", 0.7)]
+
+
+def test_action_has_the_mean_probability_and_the_start() -> None:
+    (action,) = find_actions(answers("--cccc"), ActionConfig(hold_s=0.3))
+    assert (action.class_name, action.t_s, action.start_s) == ("clap", 0.5, 0.2)
+    assert action.probability == pytest.approx(0.8)
+
+
+@given(st.text("cwoC-", max_size=60), st.sampled_from([0.0, 0.2, 0.5]), st.sampled_from([0.0, 0.3, 1.0]))
+def test_actions_of_a_class_are_apart_by_the_gap_and_led_for_the_hold_time(
+    text: str, hold_s: float, gap_s: float
+) -> None:
+    actions = list(find_actions(answers(text), ActionConfig(hold_s=hold_s, gap_s=gap_s)))
+    for action in actions:
+        leading = answers(text)[round(action.start_s * 10) : round(action.t_s * 10) + 1]
+        assert {(answer.class_name, answer.certain) for answer in leading} == {(action.class_name, True)}
+        assert action.t_s - action.start_s >= hold_s - 1e-9
+
+    for name in CLASSES:
+        times = [action.t_s for action in actions if action.class_name == name]
+        assert all(after - before >= gap_s - 1e-9 for before, after in pairwise(times))
+
+
+def run(targets: list[tuple[str, str]], text: str = "cccccc") -> ActionRunner:
+    with ActionRunner(targets, CLASSES, ActionConfig(hold_s=0.3)) as runner:
+        for answer in answers(text):
+            runner.add(answer)
+    return runner
+
+
+def writes(path: Path) -> str:
+    """Return a command that writes its other arguments to a file."""
+    code = f"import sys, pathlib; pathlib.Path({str(path)!r}).write_text(' '.join(sys.argv[1:]))"
+    return f'{sys.executable} -c "{code}"'
+
+
+def test_command_gets_class_probability_and_time_without_a_shell(tmp_path: Path) -> None:
+    run([("clap", writes(tmp_path / "out") + " {class} {probability} {t_s} '$HOME;x'")])
+    assert (tmp_path / "out").read_text() == "clap 0.80 0.300 $HOME;x"
+
+
+def test_any_acts_for_each_class_and_others_do_not(tmp_path: Path) -> None:
+    run([("any", writes(tmp_path / "any") + " {class}"), ("wave", writes(tmp_path / "wave"))])
+    assert (tmp_path / "any").read_text() == "clap"
+    assert not (tmp_path / "wave").exists()
+
+
+def test_address_gets_the_action_as_json() -> None:
+    received = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            received.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Print nothing."""
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.handle_request)
+        thread.start()
+        run([("clap", f"http://127.0.0.1:{server.server_port}/lamp")])
+        thread.join()
+
+    assert received == [{"class_name": "clap", "probability": pytest.approx(0.8), "t_s": 0.3, "start_s": 0.0}]
+
+
+@pytest.mark.parametrize(
+    ("target", "fact"),
+    [
+        (f"{sys.executable} -c 'raise SystemExit(3)'", "exit code 3"),
+        ("no-such-program-at-all", "No such file"),
+        ("http://127.0.0.1:9/lamp", "refused"),
+    ],
+)
+def test_failed_action_is_one_warning(target: str, fact: str, caplog: pytest.LogCaptureFixture) -> None:
+    run([("clap", target)])
+    (record,) = caplog.records
+    assert mentions(record.getMessage(), target, fact)
+
+
+def test_further_actions_are_skipped_while_too_many_run(tmp_path: Path) -> None:
+    go = tmp_path / "go"
+    code = f"import time, pathlib\nwhile not pathlib.Path({str(go)!r}).exists(): time.sleep(0.01)"
+    target = f'{sys.executable} -c "{code}"'
+    with ActionRunner([("any", target)], CLASSES, ActionConfig(hold_s=0, gap_s=0)) as runner:
+        for answer in answers("cwcwcw"):
+            runner.add(answer)
+        go.touch()
+
+    assert runner.skipped == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "target", "fact"),
+    [
+        ("jump", "true", "clap, wave"),
+        ("clap", " ", "empty"),
+        ("clap", "echo 'x", "quotation"),
+        ("clap", "mqtt://broker", "mqtt://HOST"),
+    ],
+)
+def test_wrong_targets_are_refused_before_the_start(name: str, target: str, fact: str) -> None:
+    with raises(ConfigError, fact):
+        ActionRunner([(name, target)], CLASSES)
