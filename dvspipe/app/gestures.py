@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from ..base.errors import ConfigError, DvspipeError
+from ..base.labels import OTHER
 from ..report import GestureFilm, write_movement_page
 from ..report.style import readable
 from ..results import RunFolder
-from ..synthesis import OTHER
 from .jobs import StagedProgress
 from .shared import (
     VIDEO_FILE,

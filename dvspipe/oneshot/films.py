@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..base.errors import DataError, FileError
+from ..base.labels import OTHER
 from ..recordings.conversion import as_paths, is_video
-from ..synthesis import OTHER
 from ..video.names import is_image_folder
 
 

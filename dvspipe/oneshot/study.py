@@ -8,12 +8,12 @@ from functools import partial
 from pathlib import Path
 
 from ..base.errors import DvspipeError
-from ..base.labels import GESTURES
+from ..base.labels import GESTURES, OTHER
 from ..datasets import version_of_file
 from ..inference.joints import included_classifier
 from ..pose import GesturePart, Track, TrackSettings, check_brightness, find_movement, track_film
 from ..report import write_refusal_picture
-from ..synthesis import OTHER, FilmedGesture, FilmedGestures, mirror_class
+from ..synthesis import FilmedGesture, FilmedGestures, mirror_class
 from .films import ExampleFilm
 
 ALIKE_SHARE = 0.3  # minimum probability by joints of a known gesture that a film resembles

@@ -11,7 +11,6 @@ from .gesture_sets import read_repertoire as read_repertoire
 from .gesture_sets import write_gestures as write_gestures
 from .gestures import DVS128_GESTURES as DVS128_GESTURES
 from .gestures import GESTURE_SENSOR as GESTURE_SENSOR
-from .gestures import OTHER as OTHER
 from .gestures import RENDERING as RENDERING
 from .gestures import ClipSettings as ClipSettings
 from .gestures import Performance as Performance

@@ -12,8 +12,9 @@ from pydantic import Field, ValidationError
 from ..base.config import Settings
 from ..base.errors import DataError, FormatError
 from ..base.files import read_bytes, write_text
+from ..base.labels import OTHER
 from ..pose import Track
-from .gestures import MOVEMENTS, OTHER, Repertoire
+from .gestures import MOVEMENTS, Repertoire
 from .motion import Motion, Movement
 from .movements import TEN_GESTURES
 from .people import Floats, Person, draw_person

@@ -10,7 +10,7 @@ from itertools import product
 from pathlib import Path
 
 from ..base.files import read_bytes
-from ..base.labels import GESTURES
+from ..base.labels import GESTURES, OTHER
 from ..events import Events
 from ..formats import SYNTHETIC_GESTURES, write
 from ..parallel import ALL, Engine, Processes, Progress, Shard
@@ -18,14 +18,7 @@ from ..pose import find_tracks
 from ..video.writing import write_video
 from .config import CameraKind
 from .filmed import SETTINGS_NAME, FilmedGestures
-from .gestures import (
-    CLIP_US,
-    DVS128_GESTURES,
-    GESTURE_SENSOR,
-    OTHER,
-    RENDERING,
-    Repertoire,
-)
+from .gestures import CLIP_US, DVS128_GESTURES, GESTURE_SENSOR, RENDERING, Repertoire
 from .recording import (
     GestureClip,
     draw_clip_webcam,

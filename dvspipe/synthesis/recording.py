@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..base.files import TemporaryFolder, write_beside
+from ..base.labels import OTHER
 from ..events import Events, Region, SensorSize, concatenate
 from ..framing import VIEW_M, FramingConfig, open_source
 from ..framing.person import enclose_hands, extend_hand, limit_square
@@ -26,7 +27,6 @@ from .gestures import (
     CLIP_US,
     DVS128_GESTURES,
     GESTURE_SENSOR,
-    OTHER,
     ClipSettings,
     Performance,
     Repertoire,

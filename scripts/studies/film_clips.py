@@ -16,12 +16,12 @@ from pathlib import Path
 import numpy as np
 
 from dvspipe.base.errors import DvspipeError
-from dvspipe.base.labels import GESTURES
+from dvspipe.base.labels import GESTURES, OTHER
 from dvspipe.events import Events, concatenate
 from dvspipe.formats import write
 from dvspipe.framing import FramingConfig, open_source
 from dvspipe.synthesis import GESTURE_SENSOR
-from dvspipe.synthesis.gestures import CLIP_US, OTHER
+from dvspipe.synthesis.gestures import CLIP_US
 
 PACES = (0.75, 1.35)  # length of the film part / length of the clip
 BUSY_SHARE = 0.5  # minimum events of a clip, relative to the busiest clips (90 % quantile)

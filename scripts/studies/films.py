@@ -15,11 +15,10 @@ from pathlib import Path
 
 from dvspipe.base.config import build
 from dvspipe.base.errors import DvspipeError
-from dvspipe.base.labels import GESTURES
+from dvspipe.base.labels import GESTURES, OTHER
 from dvspipe.base.overrides import parse_overrides
 from dvspipe.inference import Classifier, InferConfig, Prediction
 from dvspipe.results import wilson_interval
-from dvspipe.synthesis.gestures import OTHER
 
 
 def find_films(folder: Path) -> list[tuple[str, Path]]:

@@ -29,7 +29,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dvspipe.base.labels import GESTURES
+from dvspipe.base.labels import GESTURES, OTHER
 from dvspipe.events import Events
 from dvspipe.formats import read
 from dvspipe.inference import Classifier, InferConfig
@@ -45,7 +45,7 @@ from dvspipe.inference.joints import (
 from dvspipe.inference.segments import is_quiet
 from dvspipe.oneshot.arms import MAX_LOG_PACE, cut_curves, draw_tracks, rotate, sample_windows
 from dvspipe.pose import Track, find_tracks, make_track, read_track
-from dvspipe.synthesis import DVS128_GESTURES, GESTURE_SENSOR, OTHER
+from dvspipe.synthesis import DVS128_GESTURES, GESTURE_SENSOR
 from dvspipe.synthesis.tracked import mirror_class
 
 Floats = NDArray[np.float64]

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from dvspipe.base.labels import OTHER
 from dvspipe.encoding import encode
 from dvspipe.formats import read
 from dvspipe.inference import Classifier
@@ -27,7 +28,7 @@ from dvspipe.oneshot.arms import draw_tracks, sample_windows
 from dvspipe.oneshot.films import ExampleFilm
 from dvspipe.pose import Track, find_movement
 from dvspipe.results import RunFolder, wilson_interval
-from dvspipe.synthesis import OTHER, GesturesPlan, write_gestures
+from dvspipe.synthesis import GesturesPlan, write_gestures
 
 TEST_PEOPLE = 15
 TEST_SEED = 4000  # no rendered person is in both parts

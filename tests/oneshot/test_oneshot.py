@@ -11,6 +11,7 @@ from facts import raises
 from filmed import make_film, make_gestures, make_track, store_track
 
 from dvspipe.base.errors import CheckpointError, ConfigError, DataError, FileError, VideoError
+from dvspipe.base.labels import OTHER
 from dvspipe.inference import Classifier
 from dvspipe.inference.joints import JointClassifier, JointNetwork
 from dvspipe.oneshot import (
@@ -28,7 +29,7 @@ from dvspipe.oneshot import (
 )
 from dvspipe.oneshot.arms import draw_tracks
 from dvspipe.results import RunFolder, TestResult
-from dvspipe.synthesis import DVS128_GESTURES, OTHER
+from dvspipe.synthesis import DVS128_GESTURES
 from dvspipe.training import TrainingCallback
 
 TINY = LearnConfig(people=4, epochs=1, camera="dvs", jobs=1)
