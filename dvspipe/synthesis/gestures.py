@@ -28,7 +28,7 @@ from .tracked import TrackedMovement
 
 GESTURE_SENSOR = SensorSize(width=128, height=128)
 CLIP_US = 1_500_000
-RENDERING = 3  # version of the rendering; increment it if the clips of a seed change, to invalidate stored clips
+RENDERING = 4  # version of the rendering; increment it if the clips of a seed change, to invalidate stored clips
 STEADY_FPS = 200.0  # the fastest point of the body moves 1 pixel per frame in the median clip, 3 to 6 in fast clips
 FLICKER_FPS = 360.0  # three frames per period of fluorescent flicker
 _TRANSITION_S = (0.25, 0.6)  # transition from rest to a gesture, or between gestures
@@ -37,7 +37,7 @@ OTHER = "other_gestures"
 MOVEMENTS: dict[str, Movement] = {**TEN_GESTURES, OTHER: other_movement}
 
 TRACKED_SHARE = 0.5  # share of tracked movements in classes that also have another movement
-BRIEF_SHARE = 0.15  # share of clips with a gesture of about 1 s between rests
+BRIEF_SHARE = 0.2  # share of clips with a gesture of about 1 s between rests
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,7 +159,7 @@ def render_gesture(
 ) -> Iterator[Frame]:
     """Render a video of one gesture: frames 128x128, uint16, proportional to light, starting at time 0.
 
-    In most clips, the gesture is in progress all the time. 20 % of the clips start or end at rest, 15 % show a gesture
+    In most clips, the gesture is in progress all the time. 20 % of the clips start or end at rest, 20 % show a gesture
     of about 1 s between rests, and 10 % start with another gesture.
 
     Args:
