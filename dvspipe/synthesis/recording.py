@@ -293,7 +293,7 @@ class GesturesPlan:
         camera: `dvs`: DVS128; `webcam`: converted video of a webcam or phone; `both`: one clip of each.
         tracks: Folder of tracks of real people, <class>/<joints>.csv, for a share of the movements; or folder written
             by `FilmedGestures.write`, with its own classes; None: no tracks.
-        other: Number of clips of other gestures per clip of another class.
+        other: Number of clips of other gestures per clip of another class; they vary more than any gesture.
     """
 
     people: int
@@ -303,7 +303,7 @@ class GesturesPlan:
     videos: bool = False
     camera: CameraKind = "dvs"
     tracks: Path | None = None
-    other: int = 1
+    other: int = 3
 
     @property
     def count(self) -> int:

@@ -441,7 +441,7 @@ def test_readout_of_no_events_is_empty():
 
 
 def write_few(folder: Path, progress: Progress | None = None, **settings) -> int:
-    plan = GesturesPlan(**({"people": 1, "clips": 1, "seed": 3, "duration_us": 20_000} | settings))
+    plan = GesturesPlan(**({"people": 1, "clips": 1, "seed": 3, "duration_us": 20_000, "other": 1} | settings))
     return write_gestures(folder, plan, progress=progress)
 
 
