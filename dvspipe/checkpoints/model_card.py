@@ -75,16 +75,32 @@ def write_shipped_card(name: str) -> str:
     config, network = load_checkpoint(name)
     record = ShippedRecord.read(SHIPPED / f"{name}.json")
     parameters = sum(weights.numel() for weights in network.parameters())
-    commands = "\n".join(record.commands)
 
     sections = (
         f"# {name}",
         f"{record.about} `dvspipe infer {name} RECORDING`.",
         f"## Data\n\n{_describe_data(config, record)}",
+        _describe_sources(record),
         f"## Scores\n\n{_describe_scores(record)}",
-        f"## Settings\n\n{_describe_settings(config, None)} {parameters:,} parameters. Made on {record.date}:\n\n"
-        f"```\n{commands}\n```",
+        f"## Settings\n\n{_describe_settings(config, None)} {parameters:,} parameters. {_describe_making(record)}",
         f"## Limits\n\n{_describe_limits(config, record, synthetic=True)}",
+    )
+
+    return "\n\n".join(sections) + "\n"
+
+
+def write_weights_card(title: str, record: ShippedRecord) -> str:
+    """Write the card of included weights that are not a classifier by themselves as Markdown."""
+    limits = "\n".join(f"- {_plain(limit)}" for limit in record.limits)
+
+    sections = (
+        f"# {title}",
+        record.about,
+        f"## Data\n\n{record.data}",
+        _describe_sources(record),
+        f"## Scores\n\n{_describe_scores(record)}",
+        f"## Settings\n\n{_describe_making(record)}",
+        f"## Limits\n\n{limits}",
     )
 
     return "\n\n".join(sections) + "\n"
@@ -117,6 +133,25 @@ def _describe_data(config: ClassifierConfig, records: RunRecords | ShippedRecord
         lines.append("**The test data is synthetic.**")
 
     return " ".join(lines)
+
+
+def _describe_sources(record: ShippedRecord) -> str:
+    """Return the section with the sources of the training data and their terms."""
+    lines = ["## Sources", "", "| source | used for | terms | use in products |", "|---|---|---|---|"]
+    for source in record.sources:
+        terms = _plain(source.terms) or "none stated"
+        allowed = "yes" if source.commercial else "no"
+        lines.append(f"| {_plain(source.name)} | {_plain(source.used)} | {terms} | {allowed} |")
+
+    cited = [f"- {_plain(source.citation)}" for source in record.sources if source.citation]
+    if cited:
+        lines += ["", "Their owners ask users to cite:", "", *cited]
+    return "\n".join(lines)
+
+
+def _describe_making(record: ShippedRecord) -> str:
+    commands = "\n".join(record.commands)
+    return f"Made on {record.date}:\n\n```\n{commands}\n```"
 
 
 def _describe_scores(records: RunRecords | ShippedRecord | None) -> str:

@@ -87,7 +87,10 @@ def gestures(
     ] = "dvs",
     tracks: Annotated[
         Path | None,
-        Parameter(help="Recorded movements of real people for half of the clips: CLASS/JOINTS.csv from dvspipe track."),
+        Parameter(
+            help="Movements of real people for half of the clips: CLASS/FILE, joints from dvspipe track (.csv) or "
+            "motion capture (.bvh; .amc with its .asf beside it)."
+        ),
     ] = None,
     videos: Videos = False,
     jobs: SynthJobs = None,

@@ -70,6 +70,10 @@ class Square(NamedTuple):
         """Return the same square in a picture scaled by a factor."""
         return Square(*(factor * value for value in self))
 
+    def moved(self, x: float, y: float) -> Square:
+        """Return the square moved to the right and down."""
+        return Square(self.x + x, self.y + y, self.side)
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class RegionTrack(Brief):

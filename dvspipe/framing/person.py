@@ -1,9 +1,9 @@
 """Region of interest of a film: locate the person with the pose network, moving or still.
 
-The region is a square of side VIEW_M at the person's distance, with the shoulders at half its height, as in training
-clips. Its side is constant over the film, and its centre follows the person slowly. Hands of a person close to the
-camera enlarge it, up to MAX_GROWTH times. Around complete bodies it stays, because training clips cut stretched arms,
-too: with larger regions, 12 of 13 such films got a lower probability, and none a better class.
+The region is the smallest square that contains a square of side VIEW_M around the shoulders, at the person's distance,
+and both hands during all of the film, up to MAX_GROWTH times as large. It is not larger than the complete picture. Its
+side is constant over the film, and its centre follows the person slowly. The clips of rendered people that networks are
+trained on are cut by the same rule.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ..parallel import Progress, ignore_progress
 from ..pose import JOINTS, OUTWARDS, Track, track
 from ..pose.track import shows_shoulders
 from ..video.config import VideoSettings
-from .framing import DEAD_BAND, MAX_ZOOM, Framing, follow_centers, smooth_centers
+from .framing import DEAD_BAND, MAX_ZOOM, Framing, Square, follow_centers, smooth_centers
 
 VIEW_M = 1.45  # side of the square: geometric mean of the views of the training cameras
 POSE_HZ = 4.0  # rate of pose estimation, in pictures per second
@@ -29,13 +29,14 @@ MIN_PRESENT = 0.3  # fraction of pictures that must show a person
 MIN_SIDE_PX = 32.0  # side of the square around the smallest person whose gestures can be seen
 HAND_M = 0.19  # from the wrist to the finger tips
 MIN_WRIST = 0.5  # minimum confidence of a wrist
-MAX_GROWTH = 1.4  # side of the square around arms stretched to both sides, or up, relative to VIEW_M: 1.15 to 1.3
+HAND_QUANTILES = (0.01, 0.99)  # places of both hands over time; the rest are hands misplaced in single pictures
+MAX_GROWTH = 1.4  # arms stretched to both sides need 1.15 to 1.3, measured on films; more if a hand is misplaced
 
 
 def find_person(
     path: Path, video: VideoSettings, original: SensorSize, target: SensorSize, progress: Progress = ignore_progress
 ) -> Framing | None:
-    """Frame the largest person in a film; return None if nobody is found, or the person fills the picture.
+    """Frame the largest person in a film; return None if nobody is found, or only far away.
 
     Crop and resize of `video` are ignored; `original` is the size of the film's pictures.
     """
@@ -51,23 +52,19 @@ def find_person(
 
     center, scale = measure_person(tracked)
     side = VIEW_M * float(np.median(scale[seen]))
-    shorter = min(target.width, target.height)
-    zoom = min(MAX_ZOOM, shorter / side)
-    fills_picture = zoom * original.width <= target.width and zoom * original.height <= target.height
-    if side < MIN_SIDE_PX or fills_picture:
+    if side < MIN_SIDE_PX:
         return None
 
     t_us = tracked.times_us[seen]
     smooth = smooth_centers(np.round(t_us * (SMOOTHING_HZ * 1e-6)).astype(np.int64), center[seen])
-    followed = follow_centers(smooth, DEAD_BAND * shorter / zoom)
+    followed = follow_centers(smooth, DEAD_BAND * side)
 
-    # The hips are below the picture: the person is close to the camera, so stretched hands enlarge the region.
-    if np.median(tracked.pixel("left_hip")[seen, 1]) > tracked.size.height:
-        away = np.abs(find_hands(tracked, side / VIEW_M)[seen] - followed[:, None])
-        largest = min(MAX_GROWTH * side, max(original.width, original.height))
-        zoom = min(zoom, shorter / min(largest, max(side, 2 * np.nanmax(away, initial=0))))
+    # The square is placed relative to the shoulders, and moves with them.
+    offset = enclose_hands(find_hands(tracked, side / VIEW_M)[seen] - followed[:, None], side)
+    squares = [limit_square(offset.moved(x, y), original) for x, y in followed]
+    zoom = min(MAX_ZOOM, min(target.width, target.height) / squares[0].side)
 
-    return Framing(original, target, float(zoom), t_us, followed)
+    return Framing(original, target, zoom, t_us, np.array([(square.x, square.y) for square in squares]))
 
 
 def measure_person(track: Track) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -97,11 +94,46 @@ def find_hands(track: Track, scale: float) -> NDArray[np.float64]:
     """
     tips = []
     for side in OUTWARDS:
-        wrist = track.pixel(f"{side}_wrist")
-        along = track.pixel(f"{side}_index") - wrist
+        tip = extend_hand(track.pixel(f"{side}_wrist"), track.pixel(f"{side}_index"), scale)
         is_seen = track.confidence[:, JOINTS.index(f"{side}_wrist")] >= MIN_WRIST
-
-        tip = wrist + HAND_M * scale * along / np.maximum(np.linalg.norm(along, axis=-1, keepdims=True), 1)
         tips.append(np.where(is_seen[:, None], tip, np.nan))
 
     return np.asarray(np.clip(np.stack(tips, axis=1), 0, (track.size.width, track.size.height)))
+
+
+def extend_hand(wrist: NDArray[np.float64], knuckles: NDArray[np.float64], scale: float) -> NDArray[np.float64]:
+    """Return the finger tips of a hand, [..., 2], from wrist and knuckles in pixels; `scale` is in pixels per metre."""
+    along = knuckles - wrist
+    return np.asarray(wrist + HAND_M * scale * along / np.maximum(np.linalg.norm(along, axis=-1, keepdims=True), 1))
+
+
+def enclose_hands(hands: NDArray[np.float64], side: float) -> Square:
+    """Return the smallest square that contains the square of a side around the shoulders and the hands, within limits.
+
+    Args:
+        hands: Finger tips relative to the midpoint of the shoulders, [..., 2]; NaN if unseen.
+        side: Side of the square around the shoulders, VIEW_M at the person's distance.
+
+    Returns:
+        Square relative to the midpoint of the shoulders; its side is at most MAX_GROWTH times `side`.
+    """
+    seen = hands.reshape(-1, 2)
+    seen = seen[np.isfinite(seen).all(axis=1)]
+    if not len(seen):
+        return Square(0.0, 0.0, side)
+
+    first, last = np.quantile(seen, HAND_QUANTILES, axis=0)
+    low = np.minimum(first, -side / 2)
+    high = np.maximum(last, side / 2)
+    grown = min(MAX_GROWTH * side, float((high - low).max()))
+
+    # Along an axis that needs less than the side, the shoulders stay as near to the middle as possible.
+    slack = np.maximum(0, grown - (high - low)) / 2
+    x, y = np.clip(0, (low + high) / 2 - slack, (low + high) / 2 + slack)
+    return Square(float(x), float(y), grown)
+
+
+def limit_square(square: Square, picture: SensorSize) -> Square:
+    """Return the square around the complete picture if the square is larger, otherwise the square."""
+    longer = float(max(picture.width, picture.height))
+    return square if square.side < longer else Square(picture.width / 2, picture.height / 2, longer)

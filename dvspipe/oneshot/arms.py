@@ -11,10 +11,9 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from ..events import SensorSize
 from ..inference.joint_training import JointWindows
 from ..inference.joints import JOINT_WINDOW_US, sample_curves
-from ..pose import JOINTS, Track, to_body_frame
+from ..pose import JOINTS, Track, make_track
 from ..synthesis import Repertoire, draw_person, plan_clip, pose_person
 
 Floats = NDArray[np.float64]
@@ -78,17 +77,6 @@ def cut_curves(track: Track, start_us: int) -> NDArray[np.float32]:
     """Return the curves of the window that starts at `start_us`, [JOINT_STEPS, CURVES]."""
     curves, _ = sample_curves(track, np.array([start_us]), np.array([start_us + JOINT_WINDOW_US]))
     return np.asarray(curves[0])
-
-
-def make_track(times_us: NDArray[np.int64], points: Floats, confidence: Floats | None = None) -> Track:
-    """Convert joints in metres, [N, J, 3], at times [N] to a track; the default of the confidence [N, J] is 1."""
-    N, J = points.shape[:2]
-    body, yaw = to_body_frame(points)
-    seen = np.ones((N, J)) if confidence is None else confidence
-
-    # Rendered people have no picture: the size does not matter.
-    size = SensorSize(width=1, height=1)
-    return Track(times_us, body, body[..., :2], seen, np.ones(N), yaw, np.ones(N, np.int64), size)
 
 
 def simulate_pose(track: Track, rng: np.random.Generator) -> Track:

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..base.errors import Brief, DataError
+from ..events import SensorSize
 from .network import JOINTS, Floats
 from .track import Track
 
@@ -72,6 +74,23 @@ def to_body_frame(points_m: Floats) -> tuple[Floats, Floats]:
     x, y, z = np.moveaxis(points_m - (right + left)[:, None] / 2, -1, 0)
 
     return np.stack([x * cos - z * sin, y, x * sin + z * cos], axis=-1), yaw
+
+
+def make_track(times_us: NDArray[np.int64], points: Floats, confidence: Floats | None = None) -> Track:
+    """Make a track of a person who was not filmed.
+
+    Args:
+        times_us: Increasing times in microseconds, int64 [N].
+        points: Joints in metres, [N, J, 3]; the axes are those of `to_body_frame`.
+        confidence: Probability that a joint is visible, [N, J]; default: 1.
+    """
+    N, J = points.shape[:2]
+    body, yaw = to_body_frame(points)
+    seen = np.ones((N, J)) if confidence is None else confidence
+
+    # Without a picture, its size does not matter.
+    size = SensorSize(width=1, height=1)
+    return Track(times_us, body, body[..., :2], seen, np.ones(N), yaw, np.ones(N, np.int64), size)
 
 
 def measure_arms(track: Track) -> ArmTracks:

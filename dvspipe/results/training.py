@@ -428,13 +428,30 @@ class ShippedScore(Record):
     """Number of recordings."""
 
 
+class ShippedSource(Record):
+    """Source of the training data of included weights."""
+
+    name: str
+    """Name, with its address."""
+    used: str
+    """What was used of it, and for what."""
+    terms: str
+    """Terms of use as its owners state them; empty: they state none."""
+    citation: str
+    """What its owners ask users to cite; empty: nothing."""
+    commercial: bool
+    """Whether these terms allow use in products."""
+
+
 class ShippedRecord(Record):
-    """Purpose, data, scores and limits of an included classifier."""
+    """Purpose, data, sources, scores and limits of included weights."""
 
     about: str
     """Purpose of the classifier."""
     data: str
     """Training recordings."""
+    sources: tuple[ShippedSource, ...]
+    """Sources of the training recordings, and of values that were chosen on recordings."""
     commands: tuple[str, ...]
     """Commands that trained it."""
     date: str

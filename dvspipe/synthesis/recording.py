@@ -18,7 +18,9 @@ from ..base.labels import GESTURES
 from ..events import Events, Region, SensorSize, concatenate
 from ..formats import SYNTHETIC_GESTURES, write
 from ..framing import VIEW_M, FramingConfig, open_source
+from ..framing.person import enclose_hands, extend_hand, limit_square
 from ..parallel import ALL, Engine, Processes, Progress, Shard
+from ..pose import TRACK_READERS
 from ..simulator import EventSimulator, SimulatorConfig, SimulatorState
 from ..video.frames import Frame
 from ..video.writing import write_video
@@ -38,7 +40,7 @@ from .gestures import (
     render_gesture,
     render_session,
 )
-from .people import Floats, Person, Pose, draw_person
+from .people import KNUCKLES, WRIST, Floats, Person, Pose, draw_person
 from .rendering import render
 from .scenes import LIGHTS, LightKind, Scene, draw_far_camera, draw_scene, to_srgb
 from .sensors import draw_sensor, read_out
@@ -49,6 +51,8 @@ from .writing import SynthesisRecord, write_recordings
 FRAMES_AT_ONCE = 32  # frames per simulator call
 REGION_SIZE_ERROR = 0.12  # standard deviation of the logarithm of the side
 REGION_PLACE_ERROR = 0.05  # standard deviation, as a fraction of the side
+WRIST_ERROR_M = 0.08  # standard deviation; the pose network's on rendered people is 0.15 arm lengths
+LOST_HANDS = 0.1  # share of hands in the picture that the pose network does not find
 PANNED = 0.15  # share of videos of other gestures with a moving camera
 
 
@@ -172,13 +176,26 @@ class _Film:
         return path
 
     def find_region(self, rng: np.random.Generator) -> Region:
-        """Return the region of the person, with random errors like a person detector."""
-        shoulders = np.median(self.scene.camera.project(self.pose.torso[:, :2].mean(axis=1)), axis=0)
-        side = VIEW_M * float(shoulders[2]) * float(np.exp(rng.normal(0, REGION_SIZE_ERROR)))
-        x, y = shoulders[:2] + rng.normal(0, REGION_PLACE_ERROR, 2) * side - side / 2
-        size = SensorSize(width=max(2, round(side)), height=max(2, round(side)))
+        """Return the region of the person and both hands, as in films, with random errors like the pose network's."""
+        projected = self.scene.camera.project(self.pose.torso[:, :2].mean(axis=1))
+        shoulders = np.median(projected[:, :2], axis=0)
+        scale = float(np.median(projected[:, 2])) * float(np.exp(rng.normal(0, REGION_SIZE_ERROR)))
 
-        return Region(round(float(x)), round(float(y)), size)
+        # Hands outside the picture are unseen, and so are some that the pose network does not find.
+        arms = self.scene.camera.project(self.pose.arms)[..., :2]
+        wrists = arms[:, :, WRIST]
+        hands = extend_hand(wrists, arms[:, :, KNUCKLES], scale) + rng.normal(0, WRIST_ERROR_M * scale, (2, 2))
+        size = (self.webcam.size.width, self.webcam.size.height)
+        is_seen = ((wrists >= 0) & (wrists < size)).all(axis=-1) & (rng.random(2) >= LOST_HANDS)
+        hands = np.where(is_seen[..., None], np.clip(hands, 0, size), np.nan)
+
+        x, y = shoulders + rng.normal(0, REGION_PLACE_ERROR, 2) * VIEW_M * scale
+        square = limit_square(enclose_hands(hands - shoulders, VIEW_M * scale).moved(x, y), self.webcam.size)
+        side = max(2, round(square.side))
+        left = round(square.x - side / 2)
+        top = round(square.y - side / 2)
+
+        return Region(left, top, SensorSize(width=side, height=side))
 
 
 def _plan_film(clip: GestureClip, webcam: Webcam | None, repertoire: Repertoire) -> _Film:
@@ -291,8 +308,9 @@ class GesturesPlan:
         duration_us: Duration of a clip in microseconds.
         videos: Whether to write the rendered videos too.
         camera: `dvs`: DVS128; `webcam`: converted video of a webcam or phone; `both`: one clip of each.
-        tracks: Folder of tracks of real people, <class>/<joints>.csv, for a share of the movements; or folder written
-            by `FilmedGestures.write`, with its own classes; None: no tracks.
+        tracks: Folder of tracks of real people, <class>/<file>, for a share of the movements: CSV of joints, or motion
+            capture in BVH or AMC with ASF; or folder written by `FilmedGestures.write`, with its own classes; None: no
+            tracks.
         other: Number of clips of other gestures per clip of another class; they vary more than any gesture.
     """
 
@@ -375,7 +393,8 @@ def _read_once(folder: Path | None, _digest: str | None) -> Repertoire:
 def _digest_tracks(folder: Path) -> str:
     """Return the SHA-256 digest of the names and contents of all tracks, and of their settings if there are any."""
     digest = hashlib.sha256()
-    for path in sorted([*folder.glob("*/*.csv"), *folder.glob(SETTINGS_NAME)]):
+    tracks = (path for path in folder.glob("*/*") if path.suffix.lower() in {*TRACK_READERS, ".asf"})
+    for path in sorted([*tracks, *folder.glob(SETTINGS_NAME)]):
         digest.update(f"{path.parent.name}/{path.name} {hashlib.sha256(read_bytes(path)).hexdigest()}\n".encode())
 
     return digest.hexdigest()

@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 
 from ..base.errors import DataError
-from ..pose import OUTWARDS, Track, from_shoulder, measure_arms
+from ..pose import OUTWARDS, TRACK_READERS, Track, from_shoulder, measure_arms, read_track
 from .motion import Arm, Motion, reach_for, smooth_step, wander
 from .people import Floats, Person, unit
 
@@ -180,11 +180,14 @@ def _rotation(angles: Floats) -> Floats:
 
 
 def read_movements(folder: Path, classes: Sequence[str], other: str) -> Mapping[str, tuple[TrackedMovement, ...]]:
-    """Read the movements in FOLDER/<class>/<joints>.csv, per class (`other`: other folders), each also mirrored."""
+    """Read the movements in FOLDER/<class>/<file>, per class (`other`: other folders), each also mirrored.
+
+    The files are tracks of films (.csv) or motion capture (.bvh; .amc with its .asf).
+    """
     by_class: dict[str, list[TrackedMovement]] = {}
-    for path in sorted(folder.glob("*/*.csv")):
+    for path in sorted(path for path in folder.glob("*/*") if path.suffix.lower() in TRACK_READERS):
         try:
-            movement = TrackedMovement.from_track(Track.read(path))
+            movement = TrackedMovement.from_track(read_track(path))
         except DataError:
             continue  # too short
 
@@ -194,5 +197,5 @@ def read_movements(folder: Path, classes: Sequence[str], other: str) -> Mapping[
         by_class.setdefault(mirror_class(name), []).append(movement.mirrored())
 
     if not by_class:
-        raise DataError(f"{folder}: no tracks (expected <class>/<joints>.csv, joints tracked over time)")
+        raise DataError(f"{folder}: no tracks (expected <class>/<file>, joints over time: {', '.join(TRACK_READERS)})")
     return {name: tuple(movements) for name, movements in by_class.items()}

@@ -50,6 +50,7 @@ from dvspipe.results import (
     SegmentRow,
     ShippedRecord,
     ShippedScore,
+    ShippedSource,
     TestResult,
     TimeScores,
     TraceRecord,
@@ -109,7 +110,7 @@ INFERENCE = (
 
 FILTERING = (FilterScores, FilterScore, FilterPoint, EventCounts)
 MANIFEST = (ManifestRow, ManifestSummary)
-SHIPPED = (ShippedRecord, ShippedScore)
+SHIPPED = (ShippedRecord, ShippedSource, ShippedScore)
 
 
 def render() -> str:

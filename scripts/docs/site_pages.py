@@ -39,6 +39,7 @@ COPIED: Mapping[str, str] = {
     "CONTRIBUTING.md": "contributing",
     "RELEASE.md": "release",
     "SECURITY.md": "security",
+    "dvspipe/inference/joints.md": "joints-network",
 }
 """Files outside docs that are pages of the site, and the names of their pages."""
 CARDS: Mapping[str, str] = {f"dvspipe/checkpoints/{name}.md": name for name in shipped_checkpoints()}

@@ -2,15 +2,17 @@
 
     python scripts/studies/joints.py events RECORDINGS CHECKPOINT_1 CHECKPOINT_2 --out events.npz
     python scripts/studies/joints.py folds SKELETONS FILMS events.npz
-    python scripts/studies/joints.py train SKELETONS FILMS --out joints.safetensors --weight 0.2 --other -0.5
+    python scripts/studies/joints.py train SKELETONS --films FILMS --out joints.safetensors --weight 0.2 --other -0.5
+    python scripts/studies/joints.py train SKELETONS --out joints.safetensors --weight 0.2
 
-SKELETONS contains tracks <class>/<name>.csv. FILMS contains tracks of films of people, <fold>__<class>__<film>.csv;
-all films of an owner are in the same fold, 1 or 2. RECORDINGS contains the framed events of the same films,
-<same name>.h5. CHECKPOINT_1 was trained without fold 2, CHECKPOINT_2 without fold 1. A folder whose name is not a class
-of DVS128 Gesture is `other_gestures`.
+SKELETONS contains tracks <class>/<name>.csv (or .bvh, .amc); clean_tracks.py writes a folder of them. FILMS contains
+tracks of films of people, <fold>__<class>__<film>.csv; all films of an owner are in the same fold, 1 or 2. RECORDINGS
+contains the framed events of the same films, <same name>.h5. CHECKPOINT_1 was trained without fold 2, CHECKPOINT_2
+without fold 1. A folder whose name is not a class of DVS128 Gesture is `other_gestures`.
 
-`folds` trains on drawn movements, skeletons and the films of one fold, and tests on the films of the other fold. Weight
-and bias are selected on the films of the training fold, classified by the network that was not trained on them.
+`train` without films uses drawn movements and skeletons alone, in a minute. `folds` trains on drawn movements,
+skeletons and the films of one fold, and tests on the films of the other fold. Weight and bias are selected on the films
+of the training fold, classified by the network that was not trained on them.
 """
 
 from __future__ import annotations
@@ -40,8 +42,8 @@ from dvspipe.inference.joints import (
     sample_curves,
 )
 from dvspipe.inference.segments import is_quiet
-from dvspipe.oneshot.arms import PACE, cut_curves, draw_tracks, make_track, rotate, sample_windows
-from dvspipe.pose import Track
+from dvspipe.oneshot.arms import PACE, cut_curves, draw_tracks, rotate, sample_windows
+from dvspipe.pose import TRACK_READERS, Track, make_track, read_track
 from dvspipe.synthesis import DVS128_GESTURES, GESTURE_SENSOR, OTHER
 from dvspipe.synthesis.tracked import mirror_class
 
@@ -128,20 +130,23 @@ def sample_batch(
     films: Sequence[tuple[NDArray[np.float32], int]],
     rng: np.random.Generator,
 ) -> JointWindows:
-    """Sample a batch of drawn movements, skeletons and films; half of the samples are mirrored.
+    """Sample a batch of drawn movements, skeletons and films (if there are any); half of the samples are mirrored.
 
-    Classes of skeletons are equally frequent, except that other gestures are 2.5 times as frequent.
+    Classes of skeletons are equally frequent, except that other gestures are 2.5 times as frequent. Classes without
+    skeletons are drawn.
     """
-    film_count = int(BATCH * FILM_SHARE)
+    film_count = int(BATCH * FILM_SHARE) if films else 0
     drawn_count = int((BATCH - film_count) * 0.55)
     places = rng.integers(len(drawn.labels), size=drawn_count)
     curves, labels = [drawn.curves[places]], [drawn.labels[places]]
-    classes = np.unique(skeletons.labels)
-    shares = np.where(classes == OTHER_LABEL, 2.5, 1.0)
-    wanted = rng.choice(classes, BATCH - film_count - drawn_count, p=shares / shares.sum())
-    places = np.array([rng.choice(np.flatnonzero(skeletons.labels == label)) for label in wanted])
-    curves.append(skeletons.curves[places])
-    labels.append(skeletons.labels[places])
+
+    shares = np.where(np.arange(len(GESTURES)) == OTHER_LABEL, 2.5, 1.0)
+    for label in rng.choice(len(GESTURES), BATCH - film_count - drawn_count, p=shares / shares.sum()):
+        source = skeletons if (skeletons.labels == label).any() else drawn
+        place = rng.choice(np.flatnonzero(source.labels == label))
+        curves.append(source.curves[place][None])
+        labels.append(source.labels[place][None])
+
     for _ in range(film_count):
         is_gesture = rng.random() < GESTURE_SHARE
         label = int(rng.choice(list(GESTURE_FILMS), p=list(GESTURE_FILMS.values()))) if is_gesture else OTHER_LABEL
@@ -188,8 +193,8 @@ def read_windows(folder: Path) -> tuple[JointWindows, JointWindows]:
     labels = [*range(len(GESTURES)), OTHER_LABEL] * PEOPLE  # other gestures twice
     drawn = sample_windows(draw_tracks(DVS128_GESTURES, labels, rng), DRAWN_WINDOWS, rng)
     tracks = []
-    for path in sorted(folder.glob("*/*.csv")):
-        track = Track.read(path)
+    for path in sorted(path for path in folder.glob("*/*") if path.suffix.lower() in TRACK_READERS):
+        track = read_track(path)
         if len(track.times_us) >= 8 and track.present.all():
             tracks.append((track, find_label(path.parent.name)))
     return drawn, sample_windows(tracks, SKELETON_WINDOWS, rng)
@@ -353,9 +358,10 @@ def measure_folds(arguments: argparse.Namespace) -> None:
 
 
 def train_all(arguments: argparse.Namespace) -> None:
-    """Train a network on all films, and write it."""
+    """Train a network on all films, if there are any, and write it."""
     drawn, skeletons = read_windows(arguments.skeletons)
-    trained = train(drawn, skeletons, read_films(arguments.films), arguments.seed, arguments.weight)
+    films = [] if arguments.films is None else read_films(arguments.films)
+    trained = train(drawn, skeletons, films, arguments.seed, arguments.weight)
     network = trained.network
     with torch.no_grad():
         network.linear.bias[OTHER_LABEL] += arguments.other
@@ -373,12 +379,13 @@ def main() -> None:
     for name, run in (("folds", measure_folds), ("train", train_all)):
         command = commands.add_parser(name)
         command.add_argument("skeletons", type=Path)
-        command.add_argument("films", type=Path)
         command.add_argument("--seed", type=int, default=0)
         command.set_defaults(run=run)
         if name == "folds":
+            command.add_argument("films", type=Path)
             command.add_argument("events", type=Path)
         else:
+            command.add_argument("--films", type=Path)
             command.add_argument("--out", type=Path, required=True)
             command.add_argument("--weight", type=float, required=True)
             command.add_argument(

@@ -8,11 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 from facts import mentions
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from dvspipe.base.errors import VideoError
-from dvspipe.events import SensorSize
+from dvspipe.events import Region, SensorSize
 from dvspipe.framing import VIEW_M, FramingConfig, open_source, person
-from dvspipe.framing.person import HAND_M, MAX_GROWTH, find_person, measure_person
+from dvspipe.framing.person import HAND_M, MAX_GROWTH, enclose_hands, find_person, measure_person
 from dvspipe.pose import JOINTS, Track
 from dvspipe.video.config import VideoSettings
 from dvspipe.video.frames import Frame
@@ -75,17 +78,17 @@ def test_still_person_is_framed_as_in_training_clips(monkeypatch: pytest.MonkeyP
     assert track.top[0] + track.size.height / 2 == pytest.approx(150, abs=1)
 
 
+@pytest.mark.parametrize("y", [150.0, CLOSE_Y])
 @pytest.mark.parametrize(
-    ("hand", "y", "side_m"),
+    ("hand", "side_m"),
     [
-        ((0.5, 0.2), CLOSE_Y, VIEW_M),  # inside
-        ((0.7, 0.1), CLOSE_Y, 2 * (0.7 + HAND_M)),
-        ((1.5, 0.1), CLOSE_Y, MAX_GROWTH * VIEW_M),
-        ((0.7, 0.1), 150.0, VIEW_M),  # a complete body
+        ((0.5, 0.2), VIEW_M),  # inside
+        ((0.7, 0.1), 2 * (0.7 + HAND_M)),
+        ((1.5, 0.1), MAX_GROWTH * VIEW_M),
     ],
 )
-def test_hands_of_a_close_person_enlarge_the_region(
-    hand: tuple[float, float], y: float, side_m: float, monkeypatch: pytest.MonkeyPatch
+def test_hands_enlarge_the_region(
+    hand: tuple[float, float], side_m: float, y: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(person, "track", lambda *_, **__: track_of(np.full(12, 300.0), hand=hand, y=y))
     framing = find_person(Path("film.mp4"), VideoSettings(), PICTURE, TARGET)
@@ -93,12 +96,27 @@ def test_hands_of_a_close_person_enlarge_the_region(
     assert 128 / framing.zoom == pytest.approx(side_m * SCALE)
 
 
-def test_region_with_hands_is_at_most_as_long_as_the_film(monkeypatch: pytest.MonkeyPatch) -> None:
-    close = track_of(np.full(12, 320.0), hand=(1.5, 0.1), y=CLOSE_Y, scale=400.0)
-    monkeypatch.setattr(person, "track", lambda *_, **__: close)
-    framing = find_person(Path("film.mp4"), VideoSettings(), PICTURE, TARGET)
-    assert framing is not None
-    assert 128 / framing.zoom == pytest.approx(PICTURE.width)
+@given(
+    hands=arrays(np.float64, (20, 2, 2), elements=st.floats(-70, 70)),
+    unseen=arrays(np.bool_, (20, 2)),
+)
+def test_region_contains_the_shoulders_and_nearly_all_hands(hands: np.ndarray, unseen: np.ndarray) -> None:
+    hands[unseen] = np.nan
+    square = enclose_hands(hands, 100.0)
+    assert 100 <= square.side <= 140
+    assert max(abs(square.x), abs(square.y)) <= square.side / 2 - 50 + 1e-9  # the square around the shoulders is inside
+    away = np.abs(hands - (square.x, square.y)).max(axis=-1)[~unseen]
+    assert (away > square.side / 2 + 1e-9).sum() <= max(4, 0.04 * away.size)  # 1 % at each of four edges, at least one
+
+
+def test_region_grows_only_towards_a_hand() -> None:
+    right = np.full((12, 2, 2), np.nan)
+    right[:, 0] = (80.0, 0.0)
+    assert enclose_hands(right, 100.0) == pytest.approx((15.0, 0.0, 130.0))
+
+
+def test_hands_beyond_the_largest_region_are_cut_on_both_sides() -> None:
+    assert enclose_hands(np.array([[[-200.0, 0.0], [160.0, 0.0]]] * 12), 100.0) == pytest.approx((-20.0, 0.0, 140.0))
 
 
 def test_hands_outside_the_film_do_not_enlarge_the_region(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,6 +126,14 @@ def test_hands_outside_the_film_do_not_enlarge_the_region(monkeypatch: pytest.Mo
     framing = find_person(Path("film.mp4"), VideoSettings(), PICTURE, TARGET)
     assert framing is not None
     assert framing.zoom == pytest.approx(128 / (VIEW_M * SCALE))
+
+
+def test_region_is_at_most_the_complete_film(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(person, "track", lambda *_, **__: track_of(np.full(10, 300.0), scale=1000.0))
+    framing = find_person(Path("film.mp4"), VideoSettings(), PICTURE, TARGET)
+    assert framing is not None
+    assert framing.bounding_region() == Region.full(PICTURE)
+    assert 128 / framing.zoom == pytest.approx(PICTURE.width)
 
 
 def test_walking_person_is_followed_across_gaps(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,12 +147,11 @@ def test_walking_person_is_followed_across_gaps(monkeypatch: pytest.MonkeyPatch)
     assert away.max() < 0.25 * VIEW_M * SCALE
 
 
-def test_films_without_person_or_with_a_tiny_or_large_one_are_not_framed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_films_without_person_or_with_a_tiny_one_are_not_framed(monkeypatch: pytest.MonkeyPatch) -> None:
     seldom = track_of(np.full(10, 300.0), present=np.arange(10) < 2)
-    large = track_of(np.full(10, 300.0), scale=1000.0)
     tiny = track_of(np.full(10, 300.0), scale=12.0)
     pattern = track_of(np.full(10, 300.0), confidence=0.1)
-    for found in (show_nobody, *(lambda *_, track=each, **__: track for each in (seldom, large, tiny, pattern))):
+    for found in (show_nobody, *(lambda *_, track=each, **__: track for each in (seldom, tiny, pattern))):
         monkeypatch.setattr(person, "track", found)
         assert find_person(Path("film.mp4"), VideoSettings(), PICTURE, TARGET) is None
 

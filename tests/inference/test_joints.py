@@ -21,8 +21,7 @@ from dvspipe.formats import write
 from dvspipe.inference import Classifier
 from dvspipe.inference.joints import CURVES, JOINT_STEPS, WEIGHTS, JointClassifier, average_logs, sample_curves
 from dvspipe.networks import CsnnConfig
-from dvspipe.oneshot.arms import make_track
-from dvspipe.pose import JOINTS, Track
+from dvspipe.pose import JOINTS, Track, make_track
 from dvspipe.results import OutputFolder
 from dvspipe.synthesis.gestures import Performance, pose_person
 from dvspipe.synthesis.people import draw_person

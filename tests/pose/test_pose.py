@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from dvspipe.base.errors import DataError, FileError, FormatError, VideoError
 from dvspipe.base.labels import GESTURES
 from dvspipe.events import SensorSize
-from dvspipe.oneshot.arms import make_track
 from dvspipe.pose import (
     JOINTS,
     Gap,
@@ -28,6 +27,7 @@ from dvspipe.pose import (
     Sighting,
     Track,
     find_people,
+    make_track,
     measure_arms,
     to_body_frame,
     track,
