@@ -26,7 +26,8 @@ FPS = (10, 30)  # pictures per second
 # Errors of the pose network, drawn by eye
 TURN = 0.5  # error of the yaw in radians, standard deviation
 MAX_TURN = 1.3  # and its maximum
-DEPTH_SCALE = (0.4, 1.1)  # depth is underestimated
+DEPTH_SCALE = (0.5, 1.2)  # depth is mostly underestimated
+DEPTH_TILT = 0.45  # change of a joint's depth with its place, standard deviation
 NOISY_SHARE = 0.8  # share of windows with noise
 JITTER_M = (0.003, 0.02)  # noise that changes between pictures
 JITTER_DEPTH = 2.5  # its factor in depth
@@ -96,6 +97,11 @@ def simulate_pose(track: Track, rng: np.random.Generator) -> Track:
     points = np.stack([np.interp(sampled_us, track_us, column) for column in flat.T], axis=-1).reshape(count, -1, 3)
     points = rotate(points, float(np.clip(rng.normal(0, TURN), -MAX_TURN, MAX_TURN)))
     points[..., 2] *= rng.uniform(*DEPTH_SCALE)
+
+    # A single camera does not see depth: in tracks, it follows the movement of a joint across the picture.
+    tilt = rng.normal(0, DEPTH_TILT, (2, points.shape[1]))
+    across = points[..., :2] - points[..., :2].mean(axis=0)
+    points[..., 2] += np.einsum("njk,kj->nj", across, tilt)
 
     # Noise changes from picture to picture, or is constant for a joint; depth is the least certain.
     if rng.random() < NOISY_SHARE:

@@ -55,9 +55,9 @@ class _Clap(NamedTuple):
 
 
 _CLAPS = {
-    "usual": _Clap(0.36, (0.2, 0.7), (0.05, 0.34), (-0.38, 0.03), (0.20, 0.40)),
+    "usual": _Clap(0.30, (0.2, 0.7), (0.06, 0.55), (-0.38, 0.03), (0.20, 0.40)),
     "soft": _Clap(0.14, (0.2, 0.7), (0.035, 0.10), (-0.42, 0.0), (0.16, 0.40)),
-    "wide": _Clap(0.22, (0.4, 1.3), (0.35, 1.25), (-0.40, 0.05), (0.30, 0.50), 0.03, arc=True),
+    "wide": _Clap(0.28, (0.4, 1.3), (0.35, 1.40), (-0.40, 0.05), (0.30, 0.50), 0.03, arc=True),
     "slow": _Clap(0.08, (0.8, 1.8), (0.08, 0.50), (-0.40, 0.03), (0.20, 0.45)),
     "aside": _Clap(0.08, (0.2, 0.8), (0.05, 0.30), (-0.35, 0.15), (0.20, 0.40), 0.18),
     "face": _Clap(0.06, (0.2, 0.8), (0.04, 0.30), (0.03, 0.25), (0.18, 0.38)),
@@ -73,7 +73,9 @@ def _clapping(t: Floats, person: Person, rng: np.random.Generator) -> Motion:
 
     beat = draw_beat(draw_phase(t, person, rng, *clap.period_s), rng)
     stay = rng.uniform(0.0, 0.35) if rng.random() < 0.5 else 0.0  # part of the way at whose end the palms already meet
-    gap = draw_size(t, person, rng, *clap.opening_m) * np.maximum((1 - beat) / 2 - stay, 0) / (1 - stay)
+    opening = np.maximum((1 - beat) / 2 - stay, 0) / (1 - stay)
+    linger = np.exp(rng.uniform(-0.7, 0.4))  # below 1: the hands are apart for most of the time
+    gap = draw_size(t, person, rng, *clap.opening_m) * opening**linger
 
     slanted = not clap.arc and rng.random() < 0.15
     tilt = rng.choice([-1, 1]) * rng.uniform(0.3, 1.4) if slanted else rng.normal(0, 0.15)
