@@ -69,14 +69,17 @@ def __getattr__(name: str) -> object:
         from importlib.metadata import version
 
         return version("dvspipe")
+
     load, names = _attach_names()
     if name == "__all__":  # `from dvspipe import *` must not replace `torch` or `filter`
         from pkgutil import iter_modules
 
-        modules = {each.name for each in iter_modules(__path__)}
-        return [each for each in names if each not in modules and not hasattr(builtins, each)]
+        modules = {module.name for module in iter_modules(__path__)}
+        return [public for public in names if public not in modules and not hasattr(builtins, public)]
+
     return load(name)
 
 
 def __dir__() -> list[str]:
-    return [*_attach_names()[1], "__version__"]
+    _, names = _attach_names()
+    return [*names, "__version__"]

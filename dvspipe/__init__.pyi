@@ -43,7 +43,7 @@ from .events import Region as Region
 from .events import SensorSize as SensorSize
 from .events import concatenate as concatenate
 from .events import windows as windows
-from .events.filters import FilterConfig as FilterConfig
+from .events.filter_config import FilterConfig as FilterConfig
 from .formats import Hints as Hints
 from .formats import Recording as Recording
 from .formats import RecordingInfo as RecordingInfo
@@ -66,15 +66,13 @@ from .parallel import Shard as Shard
 from .parallel.cluster import Ray as Ray
 from .pose import track as track
 from .recordings.checking import CheckReport as CheckReport
-from .recordings.checking import CheckSettings as CheckSettings
-from .recordings.checking import check as check
-from .recordings.comparison import CompareSettings as CompareSettings
 from .recordings.comparison import Comparison as Comparison
-from .recordings.comparison import compare as compare
+from .recordings.config import CheckSettings as CheckSettings
+from .recordings.config import CompareSettings as CompareSettings
+from .recordings.config import ConvertConfig as ConvertConfig
+from .recordings.config import RecordingConfig as RecordingConfig
 from .recordings.conversion import Conversion as Conversion
 from .recordings.conversion import ConversionTask as ConversionTask
-from .recordings.conversion import ConvertConfig as ConvertConfig
-from .recordings.conversion import RecordingConfig as RecordingConfig
 from .recordings.conversion import convert_many as convert_many
 from .recordings.conversion import convert_video as convert_video
 from .recordings.conversion import events_from_video as events_from_video
@@ -106,6 +104,8 @@ from .verbs.editing import cut as cut
 from .verbs.editing import filter as filter  # noqa: A004
 from .verbs.editing import merge as merge
 from .verbs.inspection import calibrate as calibrate
+from .verbs.inspection import check as check
+from .verbs.inspection import compare as compare
 from .verbs.inspection import view as view
 from .verbs.learning import learn as learn
 from .verbs.live import live as live

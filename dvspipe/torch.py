@@ -4,6 +4,9 @@
     for spikes, labels in loader(dataset, 32, shuffle=True, num_workers=2):
         ...  # uint8 counts [T, B, C, H, W], int64 [B]
 
+`SpikeDataset` has one item per recording, `EventStream` one per window of a recording. `loader` creates a `DataLoader`
+of either; errors of recordings arrive unchanged from its workers.
+
 `LIF` and `LeakyReadout` are modules for your own networks; they translate the parameters of Norse and snnTorch.
 """
 
@@ -50,7 +53,7 @@ from .datasets import (
 )
 from .datasets.shard_files import group_by_shard
 from .encoding import BinConfig, BinCounts, encode_stream
-from .encoding.bins import BinKeywords
+from .encoding.config import BinKeywords
 from .events import Events, SensorSizeLike
 from .formats import NO_HINTS, HintsLike, open_recording
 from .networks import LIF, LeakyReadout, Levels, NeuronConfig
@@ -353,7 +356,8 @@ class EventStream(IterableDataset[LoadedItem]):
         steps = encode_stream(self._record_starts(starts_us), self.bins)
         T = self.bins.steps
         while window := [*islice(steps, T)]:
-            spikes = np.zeros((T, *window[0].shape), self.bins.dtype)
+            first_step = window[0]
+            spikes = np.zeros((T, *first_step.shape), self.bins.dtype)
             np.stack(window, out=spikes[: len(window)])
 
             # Each window of events has its own start; a window of time starts where the previous one ends.
@@ -381,6 +385,7 @@ class EventStream(IterableDataset[LoadedItem]):
                 starts_us += part.t[-seen % every :: every].tolist()
             elif not seen:
                 starts_us += part.t[:1].tolist()
+
             seen += len(part)
             yield part
 
@@ -422,9 +427,8 @@ def to_tensor(events: Events) -> Tensor:
         tensor([[0, 3, 1, 1],
                 [5, 4, 1, 0]])
     """
-    return torch.from_numpy(
-        np.stack([column.astype(np.int64) for column in (events.t, events.x, events.y, events.p)], 1)
-    )
+    columns = (events.t, events.x, events.y, events.p)
+    return torch.from_numpy(np.stack([column.astype(np.int64) for column in columns], axis=1))
 
 
 def collate(items: Sequence[LoadedItem], *, time_first: bool = True) -> SpikeBatch:
@@ -456,9 +460,15 @@ def collate(items: Sequence[LoadedItem], *, time_first: bool = True) -> SpikeBat
 
 
 def _check_item(item: object) -> None:
-    if not (isinstance(item, tuple | list) and len(item) == 2 and isinstance(item[0], Tensor)):
-        description = f"({', '.join(map(brief, item))})" if isinstance(item, tuple | list) else describe_value(item)
-        raise DataError(f"collate: wrong item (found {description}, expected a tensor [T, C, H, W] and a label)")
+    if isinstance(item, tuple | list):
+        if len(item) == 2 and isinstance(item[0], Tensor):
+            return
+
+        description = f"({', '.join(map(brief, item))})"
+    else:
+        description = describe_value(item)
+
+    raise DataError(f"collate: wrong item (found {description}, expected a tensor [T, C, H, W] and a label)")
 
 
 def collate_padded(items: Sequence[LoadedItem], *, time_first: bool = True) -> PaddedBatch:
@@ -539,14 +549,16 @@ def loader(
 
         # Without a sampler of the user, each process gets its part of the data set. A `DataLoader` refuses `shuffle`
         # together with a sampler.
-        is_free = "sampler" not in options and "batch_sampler" not in options
-        several = torch.distributed.is_initialized()
-        if is_free and shuffle and isinstance(dataset, SpikeDataset) and dataset.shards is not None:
-            rank, processes = (torch.distributed.get_rank(), torch.distributed.get_world_size()) if several else (0, 1)
+        has_own_sampler = "sampler" in options or "batch_sampler" in options
+        is_distributed = torch.distributed.is_initialized()
+
+        if not has_own_sampler and shuffle and isinstance(dataset, SpikeDataset) and dataset.shards is not None:
+            rank = torch.distributed.get_rank() if is_distributed else 0
+            processes = torch.distributed.get_world_size() if is_distributed else 1
             workers = int(options.get("num_workers", 0))
             options["sampler"] = ShardSampler(dataset, batch_size, workers=workers, rank=rank, processes=processes)
             shuffle = False
-        elif is_free and several:
+        elif not has_own_sampler and is_distributed:
             drop_last = bool(options.get("drop_last"))
             options["sampler"] = DistributedSampler(wrapped, shuffle=shuffle, drop_last=drop_last)
             shuffle = False
@@ -596,6 +608,7 @@ def _collate_or_return_error(
     for item in items:
         if isinstance(item, DvspipeError):
             return item
+
         good.append(item)
 
     return collate_items(good)

@@ -58,6 +58,7 @@ def measure(path: Path) -> tuple[Figures, list[str]]:
     lines = text.splitlines()
     found = Figures(packed=sum(map(_is_packed, ast.walk(tree))))
     unbroken = []
+
     for function in _outer_functions(tree):
         body = function.body[1:] if ast.get_docstring(function) is not None else function.body
         if not body:
@@ -66,11 +67,13 @@ def measure(path: Path) -> tuple[Figures, list[str]]:
         blank = sum(not lines[number - 1].strip() for number in numbers)
         reasons = len(comments & {*numbers})
         found.add(Figures(lines=len(numbers), blank=blank, comments=reasons))
+
         if len(numbers) >= LONG_BODY:
             found.long += 1
             if not blank and not reasons:
                 found.unbroken += 1
                 unbroken.append(f"{path.relative_to(PACKAGE.parent)}:{function.lineno} {function.name}")
+
     return found, unbroken
 
 
@@ -125,6 +128,7 @@ def main() -> int:
         for room, each in (*rooms.items(), ("all", total)):
             rates = f"{each.per_100(each.blank):6.1f} {each.per_100(each.comments):6.1f}"
             print(f"{room:12} {each.lines:6} {rates} {each.packed:6} {each.long:5} {each.unbroken:8}")
+
         return 0
 
     wrong = [f"{place}: {LONG_BODY} lines or more without a break" for place in unbroken]
@@ -133,11 +137,13 @@ def main() -> int:
     for room, each in rooms.items():
         if room.startswith("__"):  # single files
             continue
-        blank, comments = each.per_100(each.blank), each.per_100(each.comments)
+        blank = each.per_100(each.blank)
+        comments = each.per_100(each.comments)
         if blank < LEAST_BLANK:
             wrong.append(f"dvspipe/{room}: blank lines per 100 (found {blank:.1f}, expected {LEAST_BLANK:g})")
         if comments < LEAST_COMMENTS:
             wrong.append(f"dvspipe/{room}: comments per 100 (found {comments:.1f}, expected {LEAST_COMMENTS:g})")
+
     for line in wrong:
         print(line)
     return 1 if wrong else 0

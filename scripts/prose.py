@@ -155,6 +155,7 @@ def find_broken(passages: Sequence[Passage], rules: Rules) -> Iterator[Finding]:
         if passage.kind in ("comment", "text"):  # a text keeps the comments of its code
             for pattern, better in rules.comments.items():
                 yield from match(pattern, passage, better)
+
         raises = passage.text.find("Raises:") if passage.kind == "docstring" else -1
         if raises >= 0:
             line = passage.line + passage.text.count("\n", 0, raises)
@@ -193,7 +194,8 @@ def find_exceeded(passages: Sequence[Passage], rules: Rules, lines: int) -> Iter
 
 def check_project() -> list[str]:
     """Return a message for each broken rule and each exceeded limit in the project."""
-    rules, files = read_rules(), list_files((*TEXTS, *CODE))
+    rules = read_rules()
+    files = list_files((*TEXTS, *CODE))
     passages = [passage for path in files for passage in read_passages(path)]
     lines = sum(len(path.read_text(encoding="utf-8").splitlines()) for path in files)
     return [*map(str, sorted(set(find_broken(passages, rules)))), *find_exceeded(passages, rules, lines)]

@@ -29,11 +29,13 @@ def find_faults(root: Path = ROOT, tag: str | None = None) -> Iterator[str]:
     top = HEADING.search((root / "CHANGELOG.md").read_text(encoding="utf-8"))
     developed = version.endswith(".dev0")
     expected = "Unreleased" if developed else version
+
     if not top or top["name"] != expected:
         found = top["name"] if top else "none"
         yield f"CHANGELOG.md: wrong first section for version {version} (found {found}, expected {expected})"
     elif not developed and not top["date"]:
         yield f"CHANGELOG.md: section {top['name']} has no date (expected ## [{version}] - YYYY-MM-DD)"
+
     if str(citation["version"]) != version:
         yield f"CITATION.cff: wrong version (found {citation['version']}, expected {version})"
     if not developed and top and top["date"] and str(citation["date-released"]) != top["date"]:

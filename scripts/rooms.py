@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-PACKAGE, TESTS = ROOT / "dvspipe", ROOT / "tests"
+PACKAGE = ROOT / "dvspipe"
+TESTS = ROOT / "tests"
 
 
 def list_rooms() -> list[str]:
@@ -30,6 +31,7 @@ def find_imported(path: Path) -> set[str]:
         names = [*base, *(node.module or "").split(".")]
         if names[0] == "dvspipe" and len(names) > 1:
             imported.add(names[1])
+
     return imported
 
 

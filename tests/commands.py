@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from dvspipe.base.interrupts import SIGNALS
 from dvspipe.cli.app import main
-from dvspipe.cli.interrupts import SIGNALS
+from dvspipe.cli.interrupts import Interrupt
 from dvspipe.cli.screen import screen
 
 
@@ -56,6 +57,14 @@ def open_terminal(columns: int) -> Iterator[io.StringIO]:
         yield terminal
 
 
+def _end_on_signal() -> None:
+    """End the tests if the command has taken a signal that was for them, as of `timeout`; it exits with 130 only."""
+    if Interrupt.number is not None:
+        Interrupt.number = None
+        Interrupt.is_reported = False
+        raise KeyboardInterrupt
+
+
 def dvspipe(*arguments: object, cwd: Path = Path(), code: int | None = 0, columns: int | None = None) -> Done:
     """Run a command in this process, from argv to the exit code; with `columns`, its results go to a terminal."""
     results = open_terminal(columns) if columns else contextlib.redirect_stdout(io.StringIO())
@@ -72,6 +81,7 @@ def dvspipe(*arguments: object, cwd: Path = Path(), code: int | None = 0, column
     finally:
         os.chdir(folder)
         sys.argv = argv
+    _end_on_signal()
     done = Done(found, out.getvalue(), err.getvalue())
     assert code is None or done.returncode == code, done.stdout + done.stderr
     if code:

@@ -89,7 +89,7 @@ for k, n in ((3, 3), (9, 10), (90, 100)):
 # writes them as a page. It sorts intervals into bins of 0.01 decades, 100 bins between 1 and 10 ms.
 
 import dvspipe
-from dvspipe.recordings.comparison import compare
+from dvspipe import compare
 
 ramp = [dvspipe.Frame(t_us, np.full((1, 1), level, np.float32), "log") for t_us, level in ((0, 0), (100_000, 1))]
 pixel = dvspipe.SensorSize(width=1, height=1)
@@ -122,7 +122,8 @@ print("dvspipe has the same figures as by hand")
 # :math:`\ln \sum_k e^{o_k}`, must be at least as high as for 98 % of the recordings that validated the training, in at
 # least half of the recording (Liu et al. 2020).
 
-from dvspipe.events.filters import FilterConfig, filter_stream
+from dvspipe.events.filter_config import FilterConfig
+from dvspipe.events.filters import filter_stream
 from dvspipe.simulator.config import read_preset
 from dvspipe.synthesis import GestureClip, gesture_frames
 

@@ -56,18 +56,21 @@ class Classified:
 
 
 def classify(
-    source: ChosenFile, checkpoint: str | Path, folder: Path, progress: Progress, *, adapt: bool = False
+    source: ChosenFile,
+    checkpoint: str | Path,
+    folder: Path,
+    progress: Progress,
+    *,
+    adapt: bool = False,
+    joints: bool = True,
 ) -> Classified:
     """Classify a recording or a video as `dvspipe infer -o` does."""
-    from ..inference import (
-        Classifier,
-        ClassifyOptions,
-        classify_many,
-        plan_tasks,
-    )  # torch takes seconds to import
+    # torch takes seconds to import
+    from ..inference import Classifier, ClassifyOptions, InferConfig, classify_many, plan_tasks
 
     out = OutputFolder(folder / "answers")
-    options = ClassifyOptions(out=out.path, draw=draw_recording, adapt=adapt)
+    config = InferConfig(pose=None if joints else False)
+    options = ClassifyOptions(config=config, out=out.path, draw=draw_recording, adapt=adapt)
     classifier = Classifier.load(checkpoint)
     tasks = plan_tasks([source.path], out.path)
     (outcome,) = classify_many(tasks, classifier, options, overwrite=True, progress=progress)
@@ -95,9 +98,10 @@ def list_windows(classified: Classified) -> list[list[str | float | int]]:
     ]
 
 
-def command_of(source: str, checkpoint: str, *, adapt: bool) -> str:
+def command_of(source: str, checkpoint: str, *, adapt: bool, joints: bool) -> str:
     """Return the equivalent command."""
-    return shlex.join(["dvspipe", "infer", checkpoint, source, "-o", "answers", *(["--adapt"] if adapt else [])])
+    switches = [*(["--adapt"] if adapt else []), *([] if joints else ["--no-pose"])]
+    return shlex.join(["dvspipe", "infer", checkpoint, source, "-o", "answers", *switches])
 
 
 class AnswerTab(Tab):
@@ -127,6 +131,11 @@ class AnswerTab(Tab):
         self.adapt = gr.Checkbox(
             label="Adapt to this recording first", info="Adapts the network to sensor and scene, without labels."
         )
+        self.joints = gr.Checkbox(
+            value=True,
+            label="Use the joints of people in videos",
+            info="By events and joints, if the classifier can; recordings are always classified by events alone.",
+        )
         self.classify = self.add_work("What does it show?", variant="primary")
 
     def _add_answer(self) -> None:
@@ -142,7 +151,7 @@ class AnswerTab(Tab):
 
     def _connect(self) -> None:
         listen(self.picker.source.change, self.clear, [], self.outputs)
-        chosen = [self.picker.source, self.checkpoint, self.upload, self.adapt]
+        chosen = [self.picker.source, self.checkpoint, self.upload, self.adapt, self.joints]
         self.on(self.classify.click, self.show_answer, chosen, concurrency_limit=2)
 
     def list_classifiers(self) -> list[str]:
@@ -152,7 +161,8 @@ class AnswerTab(Tab):
     def offer(self, trained: tuple[Trained, ...]) -> gr.Dropdown:
         """Offer the classifiers that were trained in this session, and choose the last one."""
         choices = [classifier.to_choice() for classifier in trained]
-        return gr.Dropdown(choices=[*self.list_classifiers(), *choices], value=choices[-1][1])
+        _, last_run = choices[-1]
+        return gr.Dropdown(choices=[*self.list_classifiers(), *choices], value=last_run)
 
     def clear(self) -> Updates:
         """Return the updates that remove the answer for the previous recording."""
@@ -160,32 +170,32 @@ class AnswerTab(Tab):
         return {self.page: show_empty(NO_ANSWER), self.windows: [], self.archive: archive, self.command: ""}
 
     def show_answer(
-        self, session: Session, source: ChosenFile | None, name: str, upload: str | None, adapt: Any
+        self, session: Session, source: ChosenFile | None, name: str, upload: str | None, adapt: Any, joints: Any
     ) -> Iterator[Updates]:
         """Classify the chosen recording and show the result."""
         if source is None:
             raise ConfigError("no recording is chosen")
 
+        switches = {"adapt": bool(adapt), "joints": bool(joints)}
+
         # A name is an included classifier or a file below the folder: the page must not read other files.
         checkpoint: str | Path = take_upload(session, upload, name).path if upload else name
         if not upload and name not in SHIPPED_NAMES:
             checkpoint = self.space.resolve(name)
-        shown = Path(upload or name)
+
+        # The command names an upload, or a classifier trained in this session, without its temporary folder.
+        path = Path(upload or name)
+        command = command_of(source.name, path.name if path.is_absolute() else name, **switches)
+
+        def work(progress: Progress) -> Classified:
+            return classify(source, checkpoint, session.new_folder("classified"), progress, **switches)
 
         def show(classified: Classified) -> Updates:
             return {
                 self.page: show_page(classified.page, "Predictions over time"),
                 self.windows: list_windows(classified),
                 self.archive: offer_file(classified.archive),
-                self.command: command_of(source.name, shown.name if shown.is_absolute() else name, adapt=bool(adapt)),
+                self.command: command,
             }
 
-        yield from follow(
-            session,
-            self.status,
-            "classifying",
-            lambda progress: classify(
-                source, checkpoint, session.new_folder("classified"), progress, adapt=bool(adapt)
-            ),
-            show,
-        )
+        yield from follow(session, self.status, "classifying", work, show)

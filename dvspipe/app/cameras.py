@@ -1,5 +1,9 @@
 """Live webcams of the page: a browser sends pictures, and gets events, a label and the reason for doubt.
 
+`Cameras` has the cameras of all sessions. A `LiveCamera` is one of them: `push` gives a picture of the browser to a
+`LiveSession`, which classifies in a thread of the camera; another thread looks for the reason while a label is in doubt
+(`SceneWatch`); an `_EventTap` draws and records the events. A `LiveView` is what the page shows.
+
 A camera belongs to a session. It is freed when it is stopped, its page is closed, or no picture arrives for a while.
 """
 
@@ -38,7 +42,7 @@ MAX_CAMERAS = 4  # live webcams of all pages
 MAX_WEBCAM_PX = 1280  # larger pictures are refused; the page sends at most 640
 IDLE_S = 20.0  # time without pictures after which a camera is freed; a page in the background sends none
 EVENT_FILE = "webcam.h5"
-WAITING = 2  # pictures that wait for the network; the oldest is dropped if there are more
+MAX_WAITING = 2  # pictures that wait for the network; the oldest is dropped if there are more
 MAX_WAIT_S = 1.0  # time until the page shows something new, on a slow machine too
 STARTING_S = 0.1  # time between pictures while the network starts
 JOIN_S = 5.0  # time for the last labels and the end of a recording
@@ -47,6 +51,7 @@ WATCH_S = 1.0  # minimum time between two looks for a reason for doubt
 WATCH_SHARE = 0.15  # maximum share of the time that looks take
 COMPARED_S = 0.2  # time between the two pictures that show whether the camera moves
 KEPT_PICTURES = 16  # pictures in memory, more than COMPARED_S at 60 pictures per second
+SHOWN_CLASSES = 2
 DOUBTS: dict[Doubt, str] = {
     "camera moves": "The camera moves: keep it still.",
     "no person": "Nobody is recognised: step into the picture, or come closer.",
@@ -74,7 +79,7 @@ class LiveView:
 
     Args:
         t_us: Time of the label in microseconds on the clock of the pictures: end of its last time step.
-        guesses: The two most probable classes; empty: no label.
+        guesses: The most probable classes, SHOWN_CLASSES of them; empty: no label.
         doubt: Sentence that says why the label is in doubt; empty: it is certain.
         pictures_per_s: Pictures that the network saw per second.
         events_per_s: Events per second on the network's sensor.
@@ -146,7 +151,8 @@ class _EventTap:
         """Complete the file, if events are recorded."""
         # `add` must not write to a file that is being completed.
         with self._lock:
-            writer, self._writer = self._writer, None
+            writer = self._writer
+            self._writer = None
 
         if writer is not None:
             writer.__exit__(None, None, None)
@@ -154,7 +160,8 @@ class _EventTap:
     def draw(self) -> str:
         """Draw the events since the last call as a PNG data URL; empty if there are no new pictures."""
         with self._lock:
-            new, self._new = self._new, []
+            new = self._new
+            self._new = []
         if not new:
             return ""
 
@@ -239,7 +246,6 @@ class LiveCamera:
         The page then sends only as many pictures as the machine can process.
         """
         image = read_jpeg(data)
-        size = SensorSize(width=image.shape[1], height=image.shape[0])
 
         with self._lock:
             if self._error is not None:
@@ -248,15 +254,18 @@ class LiveCamera:
             self.pushed_s = time.monotonic()
             # The first picture gives the size of all.
             if self._source is None and not self._ended.is_set():
-                self._start(size)
-            source = self._source
-            session = self._session
-            number = None
+                height, width, _ = image.shape
+                self._start(SensorSize(width=width, height=height))
 
+            # Requests of a page can overtake each other, but events need pictures in the order of their times.
             if self._last_us is not None and t_us <= self._last_us:
                 self._late += 1
                 return self.view()
 
+            # Pictures that arrive while the network starts are not classified, and get no number.
+            source = self._source
+            session = self._session
+            number = None
             if source is not None and session is not None and session.is_reading:
                 self._last_us = t_us
                 self._pushed += 1
@@ -272,21 +281,25 @@ class LiveCamera:
         return self.view()
 
     def _start(self, size: SensorSize) -> None:
+        """Start the session and both threads."""
         from ..streaming import LiveSession, PushedSource
         from ..streaming.framing import live_settings
 
         config = self._classifier.framed(self._config)
         self._source = PushedSource("webcam", size, live_settings(config))
-        self._session = LiveSession(self._source, self._classifier, config, viewer=self._tap, capacity=WAITING)
+        self._session = LiveSession(self._source, self._classifier, config, capacity=MAX_WAITING)
+        self._session.viewer = self._tap
 
         for work in (self._classify, self._look):
-            self._threads.append(threading.Thread(target=work, name="webcam", daemon=True))
-            self._threads[-1].start()
+            thread = threading.Thread(target=work, name="webcam", daemon=True)
+            self._threads.append(thread)
+            thread.start()
 
     def _classify(self) -> None:
+        """Classify the pictures until the stream ends; keep an error for the next request of the page."""
         assert self._session is not None
         try:
-            for answer in self._session.run():
+            for answer in self._session:
                 self._answer = answer
         except DvspipeError as error:
             self._error = error
@@ -307,7 +320,7 @@ class LiveCamera:
                 self.stop()
                 return
 
-            # A reason is searched for only while the label is in doubt.
+            # A look costs time that the network needs, so there is none while the label is certain.
             pictures = [*self._pictures]
             answer = self._answer
             if (answer is not None and answer.certain) or len(pictures) < 2:
@@ -340,7 +353,7 @@ class LiveCamera:
         if answer is None or answer.label is None:
             return ()
 
-        best = np.argsort(answer.probabilities)[::-1][:2]
+        best = np.argsort(answer.probabilities)[::-1][:SHOWN_CLASSES]
         names = self._classifier.config.classes
         return tuple(Guess(readable(names[label]), answer.probabilities[label]) for label in best)
 
@@ -407,7 +420,8 @@ class Cameras:
         """Replace the camera of a session by a new one, and return its key."""
         self.close_session(session)
         # Cameras of pages that were left count until they are closed.
-        for key in [key for key, entry in [*self._entries.items()] if entry.camera.has_ended]:
+        ended = [key for key, entry in [*self._entries.items()] if entry.camera.has_ended]
+        for key in ended:
             self.close(key)
 
         camera = LiveCamera(classifier, new_folder)
@@ -435,7 +449,8 @@ class Cameras:
 
     def close_session(self, session: str) -> None:
         """Stop the camera of a session."""
-        for key in [key for key, entry in [*self._entries.items()] if entry.session == session]:
+        keys = [key for key, entry in [*self._entries.items()] if entry.session == session]
+        for key in keys:
             self.close(key)
 
     def close_all(self) -> None:

@@ -1,4 +1,9 @@
-"""Exploration tab: properties of a recording, events in space and time, pictures, cutting and filtering."""
+"""Exploration tab: properties of a recording, events in space and time, pictures, cutting and filtering.
+
+Functions that need no browser come first: `explore` reads a recording once it is chosen, `plot_space_time` and
+`draw_picture` show it, `write_cut` writes a part of it. `RecordingTab` has the components, and calls these functions
+with their values.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import gradio as gr
 import numpy as np
@@ -18,11 +23,12 @@ from numpy.typing import NDArray
 from ..base.config import build
 from ..base.errors import ConfigError, EventError
 from ..events import Events, Region, SensorSize, concatenate
-from ..events.filters import FilterConfig, FilterCounts, count_pixels, find_hot_pixels
+from ..events.filter_config import FilterConfig
+from ..events.filters import FilterCounts, count_pixels, find_hot_pixels
 from ..formats import Recording, open_recording
 from ..formats.source import Extent
 from ..parallel import Progress
-from ..recordings.checking import CheckReport, check
+from ..recordings.checking import CheckReport
 from ..recordings.conversion import convert_recording
 from ..recordings.editing import FilteredPart, select_part
 from ..report import (
@@ -38,6 +44,7 @@ from ..report.painter import Box, EventPainter, make_palette, write_picture
 from ..report.players import describe_colours
 from ..report.regions import write_region
 from ..report.style import EVENT_PALETTES
+from ..verbs.inspection import check
 from .examples import EVENTS
 from .shared import (
     CHART_GREY,
@@ -64,14 +71,23 @@ from .work import Session, Workspace, safe_stem
 MAX_POINTS = 50_000  # events in the 3D view
 BUSIEST_BINS = 10  # bins of the duration; the summary names the busiest
 MAX_HOT = 100  # hot pixels listed
+MIN_WINDOW_US = 100  # shortest time shown in a picture
 PLAYER = "player"  # view that plays events
 REGION = re.compile(r"[0-9]+x[0-9]+[+-][0-9]+[+-][0-9]+")
-MEMORY = 5  # windows read before a picture, for modes that fade
+FADING_WINDOWS = 5  # windows read for a picture of a mode that fades: the one shown, and those before it
 MODES: list[tuple[str, PreviewMode]] = [
     ("ON minus OFF events", "count"),
     ("time surface: last event of each pixel", "surface"),
     ("decaying sum of events", "decay"),
 ]
+
+
+class HotPixel(NamedTuple):
+    """Column and row of a hot pixel, and the number of its events."""
+
+    x: int
+    y: int
+    events: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,14 +98,14 @@ class Explored:
         source: Recording.
         report: Properties, and anything wrong or unusual.
         sample: Evenly sampled events, at most 50,000.
-        hot: Columns, rows and event counts of hot pixels, busiest first.
+        hot: Hot pixels, busiest first.
         rate: Picture of a chart of events per second.
     """
 
     source: ChosenFile
     report: CheckReport
     sample: Events
-    hot: tuple[tuple[int, int, int], ...]
+    hot: tuple[HotPixel, ...]
     rate: Path
 
     @property
@@ -166,10 +182,11 @@ def explore(source: ChosenFile, folder: Path, colours: PreviewColours, progress:
     return Explored(source, report, sample, _list_hot_pixels(counts), rate)
 
 
-def _list_hot_pixels(counts: NDArray[np.int64]) -> tuple[tuple[int, int, int], ...]:
+def _list_hot_pixels(counts: NDArray[np.int64]) -> tuple[HotPixel, ...]:
     rows, columns = np.nonzero(find_hot_pixels(counts))
-    pixels = zip(columns.tolist(), rows.tolist(), counts[rows, columns].tolist(), strict=True)
-    return tuple(sorted(pixels, key=lambda pixel: -pixel[2])[:MAX_HOT])
+    events = counts[rows, columns]
+    pixels = map(HotPixel, columns.tolist(), rows.tolist(), events.tolist())
+    return tuple(sorted(pixels, key=lambda pixel: -pixel.events)[:MAX_HOT])
 
 
 def plot_space_time(explored: Explored, colours: PreviewColours) -> go.Figure:
@@ -245,32 +262,36 @@ def draw_picture(explored: Explored, choices: PictureChoices) -> NDArray[np.uint
     report = explored.report
     first_us = report.t_first_us or 0
 
+    # The picture shows a number of events or a time; both lie completely inside the recording.
     if choices.events:
-        shown = _read_events(recording, round(choices.place * max(0, report.events - choices.events)), choices.events)
-        window_us = max(100, shown.duration_us + 1)
+        first_event = round(choices.place * max(0, report.events - choices.events))
+        shown = _read_events(recording, first_event, choices.events)
+        window_us = max(MIN_WINDOW_US, shown.duration_us + 1)
         end_us = int(shown.t[-1]) + 1
     else:
-        window_us = max(100, round(choices.window_ms * 1000))
+        window_us = max(MIN_WINDOW_US, round(choices.window_ms * 1000))
         end_us = first_us + round(choices.place * max(0, report.duration_us - window_us)) + window_us
         # Modes that fade also show events before the window.
-        start_us = end_us - window_us * (1 if choices.mode == "count" else MEMORY)
-        shown = concatenate(recording.chunks(start_us, end_us), recording.sensor)
+        windows = 1 if choices.mode == "count" else FADING_WINDOWS
+        shown = concatenate(recording.chunks(end_us - windows * window_us, end_us), recording.sensor)
 
     settings = build(
         PreviewSettings, {"window_us": window_us, "mode": choices.mode, "colours": choices.colours}, "the page"
     )
     painter = EventPainter(recording.sensor, settings)
-    return painter.draw(shown, end_us, end_us - window_us - first_us).to_rgb(make_palette(choices.colours))
+    picture = painter.draw(shown, end_us, end_us - window_us - first_us)
+    return picture.to_rgb(make_palette(choices.colours))
 
 
 def _read_events(recording: Recording, first: int, count: int) -> Events:
     """Read `count` events, starting at number `first`."""
-    seen = 0
+    seen = 0  # events before the part
     parts = []
     for part in recording.chunks():
         start = max(0, first - seen)
         stop = max(0, min(len(part), first + count - seen))
         parts.append(part.slice_events(start, stop))
+
         seen += len(part)
         if seen >= first + count:
             break
@@ -366,7 +387,8 @@ class RecordingTab(Tab):
 
     def __init__(self, space: Workspace, opened: Any) -> None:
         super().__init__(space)
-        self.playing, self.cutting = (gr.HTML("", render=False) for _ in range(2))
+        self.playing = gr.HTML("", render=False)
+        self.cutting = gr.HTML("", render=False)
         self.explored: gr.State = gr.State(None)
 
         add_parts(self._add_choice, self._add_views, self._add_cut)
@@ -436,7 +458,8 @@ class RecordingTab(Tab):
             self.on(event, self.explore, [self.source, *self.place])
 
         # `change` fires for pointer, keys and the reset button. Colours are left out: they explore the recording again.
-        changes = [component.change for component in self.place[:-1]]
+        *sliders_and_mode, _colours = self.place
+        changes = [component.change for component in sliders_and_mode]
         shown = [self.explored, *self.place]
         self.on(partial(gr.on, changes), self.show_picture, shown, trigger_mode="always_last")
         self.on(self.play.click, self.show_player, [self.explored, self.colours], status=self.playing)
@@ -509,12 +532,13 @@ class RecordingTab(Tab):
 
         # The picture is scaled, and has a caption below the pixels.
         picture = draw_picture(explored, choices)
-        scale = picture.shape[1] / sensor.width
-        drawn = np.ascontiguousarray(picture[: round(scale * sensor.height)])
-        box = Box(*(length * scale for length in (region.left, region.top, size.width, size.height)))
+        _, picture_width, _ = picture.shape
+        scale = picture_width / sensor.width
+        pixels = np.ascontiguousarray(picture[: round(scale * sensor.height)])
+        box = Box(scale * region.left, scale * region.top, scale * size.width, scale * size.height)
 
         path = session.next_folder("regions") / "region.jpg"
-        write_region(drawn, box, path)
+        write_region(pixels, box, path)
         yield {self.cutting: "", self.region: show_picture(path, f"Region {region} of the recording")}
 
     def show_player(self, session: Session, explored: Explored | None, colours: PreviewColours) -> Iterator[Updates]:
@@ -575,6 +599,13 @@ def read_place(values: tuple[Any, ...]) -> PictureChoices:
 
 def read_cut(values: tuple[Any, ...]) -> Cut:
     """Parse the settings of the part to write."""
-    start_s, stop_s, roi, hot, refractory_ms, activity_ms = values
-    numbers = [float(value or 0) for value in (start_s, stop_s, refractory_ms, activity_ms)]
-    return Cut(numbers[0], numbers[1], str(roi or "").strip(), bool(hot), numbers[2], numbers[3])
+    start_s, stop_s, roi, hot_pixels, refractory_ms, activity_ms = values
+    # A number that is being typed is None.
+    return Cut(
+        start_s=float(start_s or 0),
+        stop_s=float(stop_s or 0),
+        roi=str(roi or "").strip(),
+        hot_pixels=bool(hot_pixels),
+        refractory_ms=float(refractory_ms or 0),
+        activity_ms=float(activity_ms or 0),
+    )

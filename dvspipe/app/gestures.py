@@ -1,4 +1,9 @@
-"""Learning tab: film gestures, check the parts that show them, train a classifier on them, and try it."""
+"""Learning tab: film gestures, check the parts that show them, train a classifier on them, and try it.
+
+Each film is tracked when it is added (`study_gesture`), which takes minutes; training (`train_gestures`) uses these
+tracks. A training is an `Attempt` with its own run folder, so it can be resumed after Stop while films and settings
+(`TrainingPlan`) are the same.
+"""
 
 from __future__ import annotations
 
@@ -213,7 +218,7 @@ def train_gestures(attempt: Attempt, tracks: Path, command: str, progress: Stage
     archive = shutil.make_archive(str(run), "zip", run.parent, run.name)
 
     test = learned.run.test
-    joints = learned.run.test.joints
+    joints = test.joints
     assert joints is not None  # see learn_study
     summary = "\n\n".join(
         [
@@ -258,7 +263,8 @@ class LearnTab(Tab):
 
     def __init__(self, space: Workspace) -> None:
         super().__init__(space)
-        self.changing, self.training = (gr.HTML("", render=False) for _ in range(2))
+        self.changing = gr.HTML("", render=False)
+        self.training = gr.HTML("", render=False)
         self.added = gr.State(())
         self.trained = gr.State(())
         self.attempt: gr.State = gr.State(None)
@@ -327,14 +333,14 @@ class LearnTab(Tab):
 
     def _connect(self) -> None:
         part = [self.chosen, self.start, self.stop, self.added]
-        trained = [self.added, self.other_files, self.other_names, self.mirror, self.effort, self.attempt, self.trained]
-        once = {"concurrency_limit": 2}
+        plan = [self.added, self.other_files, self.other_names, self.mirror, self.effort, self.attempt, self.trained]
+        limit = {"concurrency_limit": 2}  # sessions that track or train at the same time
 
-        self.on(self.add.click, self.add_gesture, [self.picker.source, self.name, self.added], **once)
-        self.on(self.use_part.click, self.change_part, part, status=self.changing, **once)
+        self.on(self.add.click, self.add_gesture, [self.picker.source, self.name, self.added], **limit)
+        self.on(self.use_part.click, self.change_part, part, status=self.changing, **limit)
         self.on(self.chosen.input, self.show_gesture, [self.chosen, self.added])
         self.on(self.remove.click, self.remove_gesture, [self.chosen, self.added])
-        self.on(self.train.click, self.train_classifier, trained, status=self.training, **once)
+        self.on(self.train.click, self.train_classifier, plan, status=self.training, **limit)
 
     def add_gesture(
         self, session: Session, source: ChosenFile | None, text: str, added: tuple[AddedGesture, ...]
@@ -394,12 +400,16 @@ class LearnTab(Tab):
         yield {self.status: "", **self._show(others[-1] if others else None, others)}
 
     def _show(self, gesture: AddedGesture | None, added: tuple[AddedGesture, ...]) -> Updates:
-        """Return the updates that show a gesture and the list of all gestures."""
-        choices = [shown.to_choice() for shown in added]
+        """Return the updates that show a gesture and the list of all gestures; None: the list is empty."""
         if gesture is None:
-            nothing = {self.view: show_empty(NO_FILM), self.part: gr.Column(visible=False)}
-            return {**nothing, self.added: added, self.chosen: gr.Radio(choices=[], value=None)}
+            return {
+                self.added: added,
+                self.chosen: gr.Radio(choices=[], value=None),
+                self.view: show_empty(NO_FILM),
+                self.part: gr.Column(visible=False),
+            }
 
+        choices = [listed.to_choice() for listed in added]
         start_s, stop_s = gesture.part_s
         return {
             self.added: added,
@@ -473,8 +483,10 @@ def start_attempt(plan: TrainingPlan, before: Attempt | None, folder: Path) -> A
     if before is not None and not before.is_complete:
         shutil.rmtree(before.run, ignore_errors=True)
 
-    numbers = [int(path.name.rpartition("-")[2]) for path in folder.glob(f"{RUN_NAME}-*") if path.is_dir()]
-    run = folder / f"{RUN_NAME}-{max(numbers, default=0) + 1}"
+    # Archives of earlier runs are files beside their folders: RUN_NAME-1, RUN_NAME-1.zip.
+    names = [path.name for path in folder.glob(f"{RUN_NAME}-*") if path.is_dir()]
+    last = max((int(name.removeprefix(f"{RUN_NAME}-")) for name in names), default=0)
+    run = folder / f"{RUN_NAME}-{last + 1}"
     run.mkdir()
     return Attempt(plan, run)
 

@@ -1,4 +1,8 @@
-"""Access to the app: token or password, requests of its own page only, their values, and limits of sizes and logins."""
+"""Access to the app: token or password, requests of its own page only, their values, and limits of sizes and logins.
+
+Two middlewares surround all routes. `Guard` decides who gets in (`Access`, `LoginLimit`), and limits the size of bodies
+and of all uploads (`UploadQuota`). `CallCheck` decides which values the functions of the page may be called with.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import parse_qs
 
 import gradio as gr
@@ -54,6 +58,13 @@ input, button {{ font: inherit; padding: .5rem; margin-top: .5rem; width: 100%; 
 """
 
 
+class _WrongPassword(NamedTuple):
+    """Time of a wrong password in seconds, and the network that it came from."""
+
+    time_s: float
+    network: str
+
+
 class LoginLimit:
     """Limit of wrong passwords: per address, and for all addresses, in a minute.
 
@@ -63,27 +74,27 @@ class LoginLimit:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._wrong: deque[tuple[float, str]] = deque()
+        self._wrong: deque[_WrongPassword] = deque()
 
     def wait_s(self, host: str) -> int:
         """Return the time in seconds until `host` may try a password; 0: now."""
         now_s = self._clock()
         network = _network_of(host)
-        while self._wrong and self._wrong[0][0] <= now_s - LOGIN_PERIOD_S:
+        while self._wrong and self._wrong[0].time_s <= now_s - LOGIN_PERIOD_S:
             self._wrong.popleft()
 
         # The first of the last MAX_WRONG attempts must be a period old. All networks together have a limit, too,
         # because addresses can be forged.
-        attempts_s = [time_s for time_s, other in self._wrong if other == network]
+        attempts_s = [wrong.time_s for wrong in self._wrong if wrong.network == network]
         oldest_s = attempts_s[-MAX_WRONG] if len(attempts_s) >= MAX_WRONG else None
         if len(self._wrong) >= MAX_WRONG_ALL:
-            oldest_s = self._wrong[0][0]
+            oldest_s = self._wrong[0].time_s
 
         return 0 if oldest_s is None else math.ceil(oldest_s + LOGIN_PERIOD_S - now_s)
 
     def count(self, host: str) -> None:
         """Record a wrong password from `host`."""
-        self._wrong.append((self._clock(), _network_of(host)))
+        self._wrong.append(_WrongPassword(self._clock(), _network_of(host)))
 
     def __len__(self) -> int:
         return len(self._wrong)
@@ -176,7 +187,8 @@ class UploadQuota:
     def __init__(self, folder: Path, max_bytes: int) -> None:
         self._folder = folder
         self._max = max_bytes
-        self._bytes = self._active = 0
+        self._bytes = 0  # total of all files, while uploads are active
+        self._active = 0  # uploads
 
     @property
     def left(self) -> int:
@@ -256,7 +268,8 @@ class Guard:
 
         refusal = self._refuse(request, has_access=is_new or self._access.has_cookie(request))
         if scope["type"] == "websocket":
-            await (WebSocketClose(POLICY_VIOLATION) if refusal else self._app)(scope, receive, send)
+            respond = WebSocketClose(POLICY_VIOLATION) if refusal else self._app
+            await respond(scope, receive, send)
         elif refusal:
             await refusal(scope, receive, send_guarded)
         elif self._is_login(scope):
@@ -325,7 +338,8 @@ class Guard:
             message = await receive()
             new = len(message.get("body", b""))
             received += new
-            if not (add(new) if add else received <= most):
+            fits = add(new) if add else received <= most
+            if not fits:
                 raise HTTPException(413, text)
             return message
 

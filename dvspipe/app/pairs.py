@@ -1,9 +1,13 @@
-"""Comparison tab: two recordings, or two sensor settings on one video, side by side and with metrics."""
+"""Comparison tab: two recordings, or two sensor settings on one video, side by side and with metrics.
+
+The two sides are called A and B; A is the reference. Two settings are compared by converting the video with each of
+them (`compare_settings`), and then comparing the recordings (`compare_recordings`).
+"""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,9 +18,9 @@ import gradio as gr
 from ..base.errors import ConfigError
 from ..formats import read
 from ..parallel import Progress
-from ..recordings.comparison import compare
 from ..recordings.conversion import convert_video
 from ..report import PreviewColours, write_comparison_page, write_player_page
+from ..verbs.inspection import compare
 from .examples import FILM, THREADS
 from .shared import (
     COLOURS,
@@ -56,58 +60,61 @@ def compare_recordings(
     sources: tuple[ChosenFile, ChosenFile], folder: Path, colours: PreviewColours, progress: Progress
 ) -> Compared:
     """Compare two recordings (A is the reference) and write their pages."""
-    a, b = (read(source.path) for source in sources)
-    compared = compare(a, b, progress=lambda done, total: progress(done / 3, total))
-    page = write_comparison_page(compared, (sources[0].name, sources[1].name), folder / "comparison.html")
+    a, b = sources
+    compared = compare(read(a.path), read(b.path), progress=lambda done, total: progress(done / 3, total))
+    page = write_comparison_page(compared, (a.name, b.name), folder / "comparison.html")
 
-    # Both players have the same channel, so they play together. The comparison is the first third of the progress, each
-    # player another one.
-    players = []
-    for number, (side, source) in enumerate(zip(SIDES, sources, strict=True)):
+    def write_player(side: str, source: ChosenFile, third: int) -> Path:
         player = folder / side / "player.html"
         player.parent.mkdir()
-        share = partial(_share, progress, number + 1)
         write_player_page(
             open_events(source.path),
             player,
             colours=colours,
             title=f"{side}: {source.name}",
             channel=str(folder),
-            progress=share,
+            progress=partial(_report_third, progress, third),
         )
-        players.append(player)
+        return player
 
-    command = shlex.join(["dvspipe", "compare", sources[0].name, sources[1].name, "-o", "comparison.html"])
-    return Compared((players[0], players[1]), page, command)
+    # Both players have the same channel, so they play together. The comparison is the first third of the progress, each
+    # player another one.
+    players = write_player("A", a, 1), write_player("B", b, 2)
+    command = shlex.join(["dvspipe", "compare", a.name, b.name, "-o", "comparison.html"])
+    return Compared(players, page, command)
 
 
-def _share(progress: Progress, number: int, done: float, total: float) -> None:
-    """Report the progress of one of three parts of equal length."""
-    progress(number * max(total, done, 1) + done, 3 * max(total, done, 1))
+def _report_third(progress: Progress, third: int, done: float, total: float) -> None:
+    """Report the progress of a part that takes a third of the time; `third` is 0, 1 or 2."""
+    length = max(total, done, 1)
+    progress(third * length + done, 3 * length)
 
 
 def compare_settings(
     source: ChosenFile, choices: tuple[Choices, Choices], folder: Path, colours: PreviewColours, progress: Progress
 ) -> Compared:
     """Convert a video with two sensor settings, and compare the events."""
-    converted = []
-    commands = []
-    for side, chosen in zip(SIDES, choices, strict=True):
+
+    def convert(side: str, choice: Choices) -> ChosenFile:
         path = folder / f"{safe_stem(source.name)}-{side}.h5"
         convert_video(
             source.path,
             path,
-            chosen.config().for_recording(source.name),
+            choice.config().for_recording(source.name),
             overwrite=True,
             threads=THREADS,
             # Without a share: how long it takes, relative to the comparison, is not known.
             progress=lambda *_: progress(0, 0),
         )
-        converted.append(ChosenFile(path, path.name))
-        commands.append(chosen.command(source.name, path.name))
+        return ChosenFile(path, path.name)
 
-    compared = compare_recordings((converted[0], converted[1]), folder, colours, progress)
-    return Compared(compared.players, compared.page, "\n".join([*commands, compared.command]))
+    choice_a, choice_b = choices
+    a = convert("A", choice_a)
+    b = convert("B", choice_b)
+    compared = compare_recordings((a, b), folder, colours, progress)
+
+    commands = [choice_a.command(source.name, a.name), choice_b.command(source.name, b.name), compared.command]
+    return Compared(compared.players, compared.page, "\n".join(commands))
 
 
 class PairTab(Tab):
@@ -130,7 +137,7 @@ class PairTab(Tab):
                 self._add_recordings()
 
         with gr.Row():
-            self.players = []
+            self.players: list[gr.HTML] = []
             for side in SIDES:
                 with gr.Column(min_width=320):
                     self.players.append(gr.HTML(show_empty(f"{side} appears here.")))
@@ -149,11 +156,11 @@ class PairTab(Tab):
             self.settings: list[Any] = []
             for side, preset in zip(SIDES, ("ideal", "noisy"), strict=True):
                 with gr.Column(scale=1, min_width=160):
-                    values = knobs_of(preset)
+                    pos_thres, neg_thres = thresholds_of(preset)
                     self.settings += [
                         gr.Dropdown(sensors(), value=preset, label=f"{side}: sensor"),
-                        gr.Slider(0.05, 1, values[0], step=0.001, label=f"{side}: ON threshold"),
-                        gr.Slider(0.05, 1, values[1], step=0.001, label=f"{side}: OFF threshold"),
+                        gr.Slider(0.05, 1, pos_thres, step=0.001, label=f"{side}: ON threshold"),
+                        gr.Slider(0.05, 1, neg_thres, step=0.001, label=f"{side}: OFF threshold"),
                     ]
         self.compare_settings = self.add_work("Convert and compare", variant="primary")
 
@@ -169,8 +176,8 @@ class PairTab(Tab):
 
     def _connect(self, opened: Any) -> None:
         # A preset sets the two thresholds below it.
-        for preset, *thresholds in (self.settings[:3], self.settings[3:]):
-            listen(preset.input, lambda name: list(knobs_of(name)[:2]), [preset], thresholds)
+        for preset, *thresholds in _split_sides(self.settings):
+            listen(preset.input, lambda name: list(thresholds_of(name)), [preset], thresholds)
 
         # The result of other recordings must not stay on the page.
         for source in (self.video.source, *self.sources):
@@ -206,11 +213,11 @@ class PairTab(Tab):
         if source is None:
             raise ConfigError("no video is chosen")
 
-        # Three values per side: preset, ON threshold, OFF threshold.
-        first, second = (choices_of(*values[3 * k : 3 * k + 3]) for k in range(2))
+        settings_a, settings_b = _split_sides(values)
+        choices = choices_of(*settings_a), choices_of(*settings_b)
 
         def work(progress: Progress) -> Compared:
-            return compare_settings(source, (first, second), session.next_folder("compared"), colours, progress)
+            return compare_settings(source, choices, session.next_folder("compared"), colours, progress)
 
         yield from follow(session, self.status, "comparing", work, self._show)
 
@@ -236,6 +243,18 @@ class PairTab(Tab):
         return {**players, self.page: page, self.command: compared.command, self.compared: True}
 
 
+def _split_sides(settings: Sequence[Any]) -> tuple[Sequence[Any], Sequence[Any]]:
+    """Return the settings of A and of B; each has a preset, an ON threshold and an OFF threshold."""
+    return settings[:3], settings[3:]
+
+
+def thresholds_of(preset: str) -> tuple[float, float]:
+    """Return the ON and the OFF threshold of a preset, the first two of `videos.KNOBS`."""
+    pos_thres, neg_thres, *_ = knobs_of(preset)
+    return pos_thres, neg_thres
+
+
 def choices_of(preset: str, pos_thres: float, neg_thres: float) -> Choices:
     """Return the settings of a sensor preset with other thresholds, on all pixels of the video, to compare them."""
-    return Choices(preset, (float(pos_thres), float(neg_thres), *knobs_of(preset)[2:]), "off", keeps_size=True)
+    _, _, *others = knobs_of(preset)
+    return Choices(preset, (float(pos_thres), float(neg_thres), *others), "off", keeps_size=True)

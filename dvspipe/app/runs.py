@@ -1,4 +1,8 @@
-"""Training tab: table of runs, their curves, the report of a run, and recordings with wrong predictions."""
+"""Training tab: table of runs, their curves, the report of a run, and recordings with wrong predictions.
+
+`find_runs` reads the records of all runs below the folder. From the table of runs, a click leads to the report and the
+confusion matrix of a run; from a cell of the matrix to its recordings; and from a recording to its classification.
+"""
 
 from __future__ import annotations
 
@@ -52,6 +56,7 @@ DASHES = ("solid", "dash", "dot")
 WRITE_REPORT = "To write one, call dvspipe.report.write_training_page."
 MAX_TICKS = 15
 MAX_CURVES = len(LINES) * len(DASHES)
+FIRST_CURVES = len(LINES)  # curves shown before the user chooses runs
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,8 +123,6 @@ def _count_parameters(folder: RunFolder) -> int | None:
 def plot_curves(runs: Sequence[FoundRun], quantity: Quantity) -> go.Figure:
     """Plot a quantity over the epochs of several runs, one line per run."""
     figure = go.Figure()
-    epochs = max((len(run.run.epochs) for run in runs), default=1)
-    title = next(text for text, name in QUANTITIES if name == quantity)
     for number, run in enumerate(runs[:MAX_CURVES]):
         # When the colours are used up, they are repeated with another dash.
         dash = DASHES[number // len(LINES)]
@@ -133,6 +136,8 @@ def plot_curves(runs: Sequence[FoundRun], quantity: Quantity) -> go.Figure:
             marker={"size": 4},
         )
 
+    epochs = max((len(run.run.epochs) for run in runs), default=1)
+    title = next(text for text, name in QUANTITIES if name == quantity)
     figure.update_layout(
         height=360,
         margin={"l": 50, "r": 10, "t": 40, "b": 40},
@@ -152,13 +157,15 @@ def plot_curves(runs: Sequence[FoundRun], quantity: Quantity) -> go.Figure:
 def describe_curves(runs: Sequence[FoundRun], quantity: Quantity) -> str:
     """Return a text description of the curves."""
     title = next(text for text, name in QUANTITIES if name == quantity)
-    best = max if quantity.endswith("accuracy") else min
+    choose = max if quantity.endswith("accuracy") else min
 
     lines = []
     for run in runs[:MAX_CURVES]:
-        values = [(getattr(row, quantity), row.epoch) for row in run.run.epochs]
-        value, epoch = best(values, key=lambda pair: pair[0])
-        lines.append(f"{run.name} {values[0][0]:.3g} to {values[-1][0]:.3g}, best {value:.3g} in epoch {epoch}")
+        epochs = run.run.epochs
+        first = getattr(epochs[0], quantity)
+        last = getattr(epochs[-1], quantity)
+        best = choose(epochs, key=lambda row: getattr(row, quantity))
+        lines.append(f"{run.name} {first:.3g} to {last:.3g}, best {getattr(best, quantity):.3g} in epoch {best.epoch}")
 
     return f"{title} from the first epoch to the last: {'; '.join(lines)}." if lines else "No run is chosen."
 
@@ -223,10 +230,11 @@ class RunTab(Tab):
         self.run: gr.State = gr.State(None)
         self.listed: gr.State = gr.State([])
 
-        self.look = self.add_work("Refresh the list of runs")
+        # Without runs, the page shows `without`, the scores of the included classifiers, and with runs `with_runs`.
+        self.refresh = self.add_work("Refresh the list of runs")
         self.without = gr.HTML(show_scores())
 
-        with gr.Column(visible=False) as self.found:
+        with gr.Column(visible=False) as self.with_runs:
             self.table = gr.Dataframe(
                 headers=list(HEADS),
                 column_widths=list(WIDTHS),
@@ -237,7 +245,7 @@ class RunTab(Tab):
 
             with gr.Row():
                 self.compared = gr.Dropdown([], multiselect=True, label="Runs in the chart", min_width=320)
-                self.quantity = gr.Dropdown(QUANTITIES, value=QUANTITIES[0][1], label="Curve", min_width=320)
+                self.quantity = gr.Dropdown(QUANTITIES, value="val_accuracy", label="Curve", min_width=320)
 
             self.curves = gr.Plot(label="Curves of runs over epochs", show_label=False)
             self.caption = gr.HTML("")
@@ -257,10 +265,10 @@ class RunTab(Tab):
             )
 
             self.add_progress(self.classifying)
-            self.seen = gr.HTML("")
+            self.classified = gr.HTML("")
 
     def _connect(self, opened: Any) -> None:
-        self.on(self.look.click, self.list_runs, [self.quantity])
+        self.on(self.refresh.click, self.list_runs, [self.quantity])
         self.on(opened, self.list_first, [self.quantity, self.runs])
         for event in (self.compared.input, self.quantity.input):
             self.on(event, self.show_curves, [self.runs, self.compared, self.quantity])
@@ -289,19 +297,18 @@ class RunTab(Tab):
             if not runs:
                 return {
                     self.runs: [],
-                    self.found: gr.Column(visible=False),
+                    self.with_runs: gr.Column(visible=False),
                     self.without: show_scores(session.space.folder),
                 }
 
             names = [run.name for run in runs]
-            chosen = names[: len(LINES)]
             return {
                 self.runs: runs,
                 self.table: [run.row() for run in runs],
-                self.compared: gr.Dropdown(names, value=chosen),
-                self.curves: plot_curves(runs[: len(LINES)], quantity),
-                self.caption: show_caption(describe_curves(runs[: len(LINES)], quantity)),
-                self.found: gr.Column(visible=True),
+                self.compared: gr.Dropdown(names, value=names[:FIRST_CURVES]),
+                self.curves: plot_curves(runs[:FIRST_CURVES], quantity),
+                self.caption: show_caption(describe_curves(runs[:FIRST_CURVES], quantity)),
+                self.with_runs: gr.Column(visible=True),
                 self.without: "",
             }
 
@@ -320,7 +327,8 @@ class RunTab(Tab):
 
     def open_run(self, session: Session, cell: gr.SelectData, runs: list[FoundRun]) -> Iterator[Updates]:
         """Show the report and the confusion matrix of a run."""
-        chosen = next((run for run in runs if run.name == str(cell.row_value[0])), None)
+        name, *_ = cell.row_value
+        chosen = next((run for run in runs if run.name == str(name)), None)
         if chosen is None:
             raise ConfigError("this run is no longer listed; refresh the list of runs")
 
@@ -328,28 +336,29 @@ class RunTab(Tab):
 
         # The report is copied, because the page may only load files of the session.
         report = session.new_folder("run") / "report.html"
-        shown = show_empty(f"{chosen.name} has no report. {WRITE_REPORT}")
+        page = show_empty(f"{chosen.name} has no report. {WRITE_REPORT}")
         if chosen.run.folder.report.is_file():
             shutil.copyfile(chosen.run.folder.report, report)
-            shown = show_page(report, f"Report of {chosen.name}")
+            page = show_page(report, f"Report of {chosen.name}")
 
         yield {
             self.status: "",
             self.run: chosen,
-            self.page: shown,
+            self.page: page,
             self.confusion: gr.Dataframe(rows, headers=heads),
         }
 
-    def list_wrong(self, _: Session, cell: gr.SelectData, found: FoundRun | None) -> Iterator[Updates]:
+    def list_wrong(self, _: Session, cell: gr.SelectData, opened: FoundRun | None) -> Iterator[Updates]:
         """List the recordings of a cell of the confusion matrix."""
-        if found is None:
+        if opened is None:
             return
 
-        # The first column has the names of the true classes.
-        classes = [readable(name) for name in found.run.test.classes]
-        label = classes.index(str(cell.row_value[0]))
-        predicted = cell.index[1] - 1
-        wrong = [] if predicted < 0 else find_wrong(found.run, label, predicted)
+        # The first column has the names of the true classes, and no recordings.
+        classes = [readable(name) for name in opened.run.test.classes]
+        true_class, *_ = cell.row_value
+        label = classes.index(str(true_class))
+        _, column = cell.index
+        wrong = find_wrong(opened.run, label, column - 1) if column else []
 
         rows = [
             [recording.name, readable(recording.label), readable(recording.predicted), round(recording.probability, 3)]
@@ -359,18 +368,19 @@ class RunTab(Tab):
         yield {self.status: "", self.listed: wrong, self.wrong: rows}
 
     def show_wrong(
-        self, session: Session, cell: gr.SelectData, found: FoundRun | None, listed: list[WrongPrediction]
+        self, session: Session, cell: gr.SelectData, opened: FoundRun | None, listed: list[WrongPrediction]
     ) -> Iterator[Updates]:
         """Classify a recording again; show its events, the classified region, and the predictions over time."""
-        wrong = next((recording for recording in listed if recording.name == str(cell.row_value[0])), None)
-        if found is None or wrong is None:
+        name, *_ = cell.row_value
+        wrong = next((recording for recording in listed if recording.name == str(name)), None)
+        if opened is None or wrong is None:
             return
 
-        source = find_recording(self.space, found.name, wrong)
+        source = find_recording(self.space, opened.name, wrong)
         folder = session.new_folder("wrong")
 
         def show(classified: Classified) -> Updates:
-            return {self.seen: show_page(classified.page, f"Network input and predictions for {source.name}")}
+            return {self.classified: show_page(classified.page, f"Network input and predictions for {source.name}")}
 
-        work = partial(classify, source, found.run.checkpoint, folder)
+        work = partial(classify, source, opened.run.checkpoint, folder)
         yield from follow(session, self.classifying, "classifying", work, show)

@@ -1,4 +1,8 @@
-"""Web server of the app: local by default, with temporary files that it removes."""
+"""Web server of the app: local by default, with temporary files that it removes.
+
+`serve` puts the parts together: the page with all tabs (`build_page`), the web app around it with the routes of webcams
+and the guard (`_make_app`), a server thread (`_run_server`), and threads that clean up. `check_app` tests all of it.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +49,7 @@ PAGE_TITLE = "dvspipe"
 IS_DARK = "() => document.body.classList.contains('dark')"  # JavaScript
 MAX_SESSIONS = 100  # sessions whose values Gradio keeps; the oldest go first
 SWEEP_S = 60.0  # interval between clean-ups of old files
-UNITS = "BKMGT"  # each unit of `max_upload` is 1024 times the previous one
+UNITS = "BKMGT"  # each unit of `max_upload` is 1024 = 1 << 10 times the previous one
 STORED_UPLOADS = 5  # maximum size of all stored uploads, in multiples of `max_upload`
 HIDE_TOKEN = (
     f"<script>{{const u=new URL(location);u.searchParams.delete('{TOKEN}');history.replaceState(null,'',u)}}</script>"
@@ -99,7 +103,8 @@ class AppSettings:
     def max_upload_bytes(self) -> int:
         """Maximum size of an uploaded file in bytes."""
         number, unit = re.findall("[0-9]+|[A-Z]+", self.max_upload.upper())
-        return int(number) << 10 * UNITS.index(unit[0])
+        prefix = unit[0]  # `G` for `GB`, `B` for bytes
+        return int(number) << 10 * UNITS.index(prefix)
 
 
 def build_page(space: Workspace) -> gr.Blocks:
@@ -125,9 +130,9 @@ def build_page(space: Workspace) -> gr.Blocks:
                 RunTab(space, opened=tab.select)
 
         # What is chosen or trained in one tab is available in the others.
-        first = videos.picker
+        first_picker = videos.picker
         for picker in (answers.picker, pairs.video):
-            picker.follow(first)
+            picker.follow(first_picker)
         for checkpoint in (answers.checkpoint, webcam.checkpoint):
             listen(gestures.trained.change, answers.offer, [gestures.trained], [checkpoint])
         listen(gestures.try_out.click, lambda: gr.Tabs(selected="answers"), [], [tabs])
@@ -137,16 +142,17 @@ def build_page(space: Workspace) -> gr.Blocks:
 
         def start(session: Session, dark: bool) -> Iterator[Updates]:
             suited = dict.fromkeys(colours, "dark" if dark else "light")
-            for updates in first.choose_example(session, FILM):
+            for updates in first_picker.choose_example(session, FILM):
                 yield {**suited, **updates}
 
-        started = handle(space, first.status, start)
-        listen(page.load, started, [is_dark], [*first.outputs, *colours], js=IS_DARK)
+        started = handle(space, first_picker.status, start)
+        listen(page.load, started, [is_dark], [*first_picker.outputs, *colours], js=IS_DARK)
 
         def end_session(request: gr.Request) -> None:
             space.close(name_session(request))
+            # Gradio keeps 0.4 MB and all values for each session.
             for table in (page.state_holder.session_data, page.state_holder.time_last_used):
-                table.pop(str(request.session_hash), None)  # Gradio keeps 0.4 MB and all values for each session
+                table.pop(str(request.session_hash), None)
 
         page.unload(end_session)
     return page

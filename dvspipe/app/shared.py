@@ -1,4 +1,9 @@
-"""Shared parts of the tabs: file pickers, event handlers with error messages, embedded pages, and style."""
+"""Shared parts of the tabs: file pickers, event handlers with error messages, embedded pages, and style.
+
+`Tab` is the base of all tabs: `on` connects a handler to an event, `add_work` adds a button for long work, `add_picker`
+a file picker. A handler is a generator that gets a session and values, and yields `Updates`; `handle` wraps it for
+Gradio, and `follow` runs long work in it. Functions `show_...` return HTML, `offer_...` download buttons.
+"""
 
 from __future__ import annotations
 
@@ -153,11 +158,11 @@ def handle(space: Workspace, status: gr.HTML, work: Handler) -> Callable[..., It
     def run(request: gr.Request, *values: object) -> Iterator[Updates]:
         name = name_session(request)
         try:
-            updates = None
-
+            has_updates = False
             for updates in work(space.open(name), *values):
+                has_updates = True
                 yield updates
-            if updates is None:
+            if not has_updates:
                 yield {status: gr.skip()}  # otherwise Gradio clears all outputs
         except DvspipeError as error:
             yield {status: show_error(DISK_FULL if is_disk_full(error) else space.describe(error))}
@@ -427,6 +432,8 @@ class Tab:
     ) -> Picker:
         """Add a file picker to the tab."""
         label = label or kind.name
+
+        # A tab for each source of a file.
         with gr.Tabs(overflow_behavior="wrap"):
             with gr.Tab("Examples"):
                 buttons = [
@@ -448,8 +455,9 @@ class Tab:
                     allow_custom_value=True,
                     info=f"Choose a file or type its path; at most {MAX_NAMES} files are listed.",
                 )
-                again = gr.Button("Refresh the list", size="sm")
+                refresh = gr.Button("Refresh the list", size="sm")
 
+        # All of them set the same picker.
         picker = Picker(gr.State(None), gr.HTML(""), status or self.status, kind.check)
 
         def choose_file(session: Session, path: str | None) -> Iterator[Updates]:
@@ -469,7 +477,7 @@ class Tab:
 
         connect(upload.upload, choose_file, upload)
         connect(below.input, choose_below, below)
-        listen(again.click, lambda: gr.Dropdown(choices=kind.list_names(self.space)), [], [below])
+        listen(refresh.click, lambda: gr.Dropdown(choices=kind.list_names(self.space)), [], [below])
 
         if webcam:
             connect(camera.stop_recording, choose_recorded, camera)

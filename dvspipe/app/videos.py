@@ -1,4 +1,9 @@
-"""Video tab: convert an excerpt immediately, the complete video on demand, and download the result."""
+"""Video tab: convert an excerpt immediately, the complete video on demand, and download the result.
+
+`Choices` are the settings of a conversion: a preset, and the values of the sliders (`KNOBS`). An `Excerpt` is read once
+and simulated again with each change of a slider (`show_excerpt`). The complete video is `Converted` to a file
+(`convert_complete`), from which other formats are written (`export_converted`). `VideoTab` has the components.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +21,8 @@ from ..base.errors import ConfigError
 from ..events import SensorSize, concatenate
 from ..formats import open_recording
 from ..parallel import Progress
-from ..recordings.conversion import ConvertConfig, convert_recording, convert_video
+from ..recordings.config import ConvertConfig
+from ..recordings.conversion import convert_recording, convert_video
 from ..recordings.editing import select_part
 from ..report import PlotSource, PreviewColours, PreviewSettings, RateCurve, show_part, write_player_page
 from ..simulator import SimulatorConfig, simulate
@@ -50,6 +56,7 @@ UPSAMPLING = ("off", "auto", "2", "4", "8", "16")
 EXCERPT_S = 2.0
 EXCERPT_SIDE_PX = 256  # longer side; encoding pictures of noise as VP8 dominates the time of an excerpt
 EXCERPT_FPS = 15.0
+ONLY_FRAME_US = 40_000.0  # time shown of an excerpt with one frame
 EVENT_FORMATS = (".h5", ".csv", ".aedat4")
 PICTURE_FORMATS = (".webm", ".mp4", ".png")
 NO_VIDEO = "Choose a video to see two seconds of it as events here."
@@ -79,27 +86,57 @@ class Knob(NamedTuple):
 
 KNOBS = (
     Knob(
-        "pos_thres", "ON threshold (log intensity)", 1, 0.001, "Brightness increase per ON event; higher: fewer.", 0.05
+        "pos_thres",
+        "ON threshold (log intensity)",
+        most=1,
+        step=0.001,
+        info="Brightness increase per ON event; higher: fewer.",
+        least=0.05,
     ),
     Knob(
         "neg_thres",
         "OFF threshold (log intensity)",
-        1,
-        0.001,
-        "Brightness decrease per OFF event; higher: fewer.",
-        0.05,
+        most=1,
+        step=0.001,
+        info="Brightness decrease per OFF event; higher: fewer.",
+        least=0.05,
     ),
-    Knob("sigma_thres", "Mismatch (log intensity)", 0.2, 0.001, "Standard deviation of thresholds between pixels."),
-    Knob("cutoff_hz", "Bandwidth (Hz)", 3000, 1, "Of a white pixel; lower values blur fast changes; 0: unlimited."),
-    Knob("leak_rate_hz", "Leak (events per pixel and s)", 5, 0.0001, "ON events without any change."),
+    Knob(
+        "sigma_thres",
+        "Mismatch (log intensity)",
+        most=0.2,
+        step=0.001,
+        info="Standard deviation of thresholds between pixels.",
+    ),
+    Knob(
+        "cutoff_hz",
+        "Bandwidth (Hz)",
+        most=3000,
+        step=1,
+        info="Of a white pixel; lower values blur fast changes; 0: unlimited.",
+    ),
+    Knob(
+        "leak_rate_hz",
+        "Leak (events per pixel and s)",
+        most=5,
+        step=0.0001,
+        info="ON events without any change.",
+    ),
     Knob(
         "shot_noise_rate_hz",
         "Shot noise (events per pixel and s)",
-        20,
-        0.0001,
-        "In the dark; a quarter of it at white.",
+        most=20,
+        step=0.0001,
+        info="In the dark; a quarter of it at white.",
     ),
-    Knob("refractory_period", "Refractory period (ms)", 20, 0.1, "Minimum time between events of a pixel.", 0, 1000),
+    Knob(
+        "refractory_period",
+        "Refractory period (ms)",
+        most=20,
+        step=0.1,
+        info="Minimum time between events of a pixel.",
+        scale=1000,
+    ),
 )
 
 
@@ -126,12 +163,13 @@ class Choices:
     @property
     def changed(self) -> dict[str, float]:
         """Settings that differ from the preset."""
-        values = knobs_of(self.preset)
-        pairs = zip(KNOBS, self.knobs, values, strict=True)
-        # A slider may round the value of the preset, so less than a tenth of a step is no difference.
-        return {
-            knob.name: float(f"{new / knob.scale:g}") for knob, new, old in pairs if abs(new - old) > knob.step / 10
-        }
+        changed = {}
+        for knob, chosen, preset in zip(KNOBS, self.knobs, knobs_of(self.preset), strict=True):
+            # A slider may round the value of the preset, so less than a tenth of a step is no difference.
+            if abs(chosen - preset) > knob.step / 10:
+                changed[knob.name] = float(f"{chosen / knob.scale:g}")
+
+        return changed
 
     def config(self, video: VideoSettings = VideoSettings()) -> ConvertConfig:
         """Return the settings of the conversion."""
@@ -215,11 +253,11 @@ def _fit(size: SensorSize) -> SensorSize:
 
 
 def _write_pictures(video: Video, frames: tuple[Frame, ...], path: Path) -> Path:
-    interval_us = (frames[-1].t_us / (len(frames) - 1)) if len(frames) > 1 else 40_000.0
+    interval_us = (frames[-1].t_us / (len(frames) - 1)) if len(frames) > 1 else ONLY_FRAME_US
 
     with open_webm(path, video.size, 1e6 / interval_us) as write:
         for _, picture in video.pictures():
-            write(picture[:, :, ::-1].copy())
+            write(picture[:, :, ::-1].copy())  # RGB and BGR have opposite orders
 
     return path
 
@@ -255,23 +293,23 @@ def convert_complete(
     source: ChosenFile, choices: Choices, folder: Path, colours: PreviewColours, progress: Progress
 ) -> Converted:
     """Convert a complete video, and write the page that plays it."""
-    path = folder / f"{safe_stem(source.name)}.h5"
-
-    counted = open_video(source.path).frame_count > 0  # webcam recordings do not store the number of frames
+    events = folder / f"{safe_stem(source.name)}.h5"
+    is_counted = open_video(source.path).frame_count > 0  # webcam recordings do not store the number of frames
 
     # Conversion and page are a half of the progress each.
     def converting(done: float, total: float) -> None:
-        progress(done / 2, total if counted else 0)
+        progress(done / 2, total if is_counted else 0)
 
     def drawing(done: float, total: float) -> None:
         progress((total + done) / 2, total)
 
     config = choices.config().for_recording(source.name)  # as in the command, where the file has this name
-    convert_video(source.path, path, config, overwrite=True, progress=converting, threads=THREADS)
+    convert_video(source.path, events, config, overwrite=True, progress=converting, threads=THREADS)
 
+    player = open_events(events)
     page = folder / "player.html"
-    write_player_page(open_events(path), page, beside=source.path, colours=colours, title=source.name, progress=drawing)
-    return Converted(path, source.path, page)
+    write_player_page(player, page, beside=source.path, colours=colours, title=source.name, progress=drawing)
+    return Converted(events, source.path, page)
 
 
 def open_events(path: Path) -> PlotSource:
@@ -294,6 +332,22 @@ def export_converted(
     beside = None if suffix == ".png" else converted.source
     show_part(recording, path, PreviewSettings(colours=colours), beside=beside, progress=progress)
     return path
+
+
+class ExcerptSettings(NamedTuple):
+    """Source and settings of an excerpt."""
+
+    source: ChosenFile
+    start_s: float
+    choices: Choices
+    colours: PreviewColours
+
+
+class ShownExcerpt(NamedTuple):
+    """The excerpt shown, with its frames; its session keeps it."""
+
+    settings: ExcerptSettings
+    excerpt: Excerpt
 
 
 class VideoTab(Tab):
@@ -463,25 +517,9 @@ class VideoTab(Tab):
         )
 
 
-class ExcerptSettings(NamedTuple):
-    """Source and settings of an excerpt."""
-
-    source: ChosenFile
-    start_s: float
-    choices: Choices
-    colours: PreviewColours
-
-
-class ShownExcerpt(NamedTuple):
-    """The excerpt shown, with its frames; its session keeps it."""
-
-    settings: ExcerptSettings
-    excerpt: Excerpt
-
-
 def are_complete(values: tuple[Any, ...]) -> bool:
     """Return whether every slider has a value in its range; a number being typed may have none."""
-    _, *knobs, _, _ = values
+    _preset, *knobs, _upsampling, _colours = values
     return all(value is not None and knob.least <= value <= knob.most for knob, value in zip(KNOBS, knobs, strict=True))
 
 

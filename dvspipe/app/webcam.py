@@ -1,11 +1,18 @@
-"""Webcam tab: film beside its events, with the label, the runner-up, and the reason for doubt; record and download."""
+"""Webcam tab: film beside its events, with the label, the runner-up, and the reason for doubt; record and download.
+
+`WebcamTab` opens a camera on the server and gives its key to the script of the page, `webcam.js`. The script films with
+the browser, posts the pictures to the routes of `camera_routes`, and shows what they return: a `LiveView` of the
+`LiveCamera` that classifies the pictures. It also records the film, which `keep_film` stores beside its events.
+"""
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from http import HTTPStatus
 from pathlib import Path
+from typing import Literal
 
 import gradio as gr
 from starlette.concurrency import run_in_threadpool
@@ -20,11 +27,11 @@ from .shared import ChosenFile, Picker, Tab, Updates, listen, offer_file, show_c
 from .work import DISK_FULL, Session, Workspace, is_disk_full
 
 PATH = "/webcam/{key}"
-START = "Start"
 FOLDER = "webcam"
 FILM_STEM = "webcam"
 FILM_SUFFIXES = (".webm", ".mp4")
 STOPPED = "The webcam is stopped: press Start."
+MAX_TIME_DIGITS = 15  # a time in microseconds: 30 years
 VIEW = """
 <div class="webcam" data-state="off" data-certain="false">
   <p class="answer"><span class="name"></span> <span class="share"></span></p>
@@ -75,12 +82,9 @@ class WebcamTab(Tab):
 
         names = classifiers()
         with gr.Row():
-            self.start, self.stop, self.record = (
-                gr.Button(
-                    name, variant=variant, interactive=name == START, elem_id=f"webcam-{name.lower()}", min_width=90
-                )
-                for name, variant in ((START, "primary"), ("Stop", "secondary"), ("Record", "secondary"))
-            )
+            self.start = _add_button("Start", "primary", interactive=True)
+            self.stop = _add_button("Stop", "secondary", interactive=False)
+            self.record = _add_button("Record", "secondary", interactive=False)
         self.status.render()
 
         # The script of the page gets the key of the camera from this invisible text.
@@ -102,10 +106,12 @@ class WebcamTab(Tab):
         self._connect()
 
     def _connect(self) -> None:
+        # The server opens the camera first; then the script starts to film, with the key of the camera.
         started = self.on(self.start.click, self.open_camera, [self.checkpoint])
         listen(started.then, None, [self.key], [], js="key => { window.dvspipeWebcam.start(key); }")
         listen(self.stop.click, None, [], [], js="() => { window.dvspipeWebcam.stop(); }")
         listen(self.record.click, None, [], [], js="() => { window.dvspipeWebcam.record(); }")
+        # The script submits the view when the film of a recording is uploaded.
         self.on(self.view.submit, self.show_recording)
 
     def open_camera(self, session: Session, name: str) -> Iterator[Updates]:
@@ -126,52 +132,75 @@ class WebcamTab(Tab):
 
     def show_recording(self, session: Session) -> Iterator[Updates]:
         """Offer the recorded film and events, and choose the film in the other tabs."""
-        films = sorted((session.folder / FOLDER).glob(f"*/{FILM_STEM}.*"), key=lambda path: path.stat().st_mtime)
-        films = [path for path in films if path.suffix in FILM_SUFFIXES]
+        paths = (session.folder / FOLDER).glob(f"*/{FILM_STEM}.*")
+        films = [path for path in paths if path.suffix in FILM_SUFFIXES]
         if not films:
             raise ConfigError("nothing is recorded")
 
-        yield {self.film: offer_file(films[-1]), self.events: offer_file(films[-1].with_name(EVENT_FILE))}
-        yield from self.picker.choose(ChosenFile(films[-1], films[-1].name))
+        newest = max(films, key=lambda path: path.stat().st_mtime)
+        yield {self.film: offer_file(newest), self.events: offer_file(newest.with_name(EVENT_FILE))}
+        yield from self.picker.choose(ChosenFile(newest, newest.name))
+
+
+def _add_button(name: str, variant: Literal["primary", "secondary"], *, interactive: bool) -> gr.Button:
+    """Add a button that the script of the page finds by its id."""
+    return gr.Button(name, variant=variant, interactive=interactive, elem_id=f"webcam-{name.lower()}", min_width=90)
 
 
 def camera_routes(space: Workspace) -> list[Route]:
     """Return the routes of live webcams; a key that only its page knows gives access to a webcam."""
 
-    async def answer(request: Request) -> Response:
-        camera = space.cameras.find(request.path_params["key"])
-        if camera is None:
-            return JSONResponse({"message": STOPPED}, 410)
-        try:
-            return Response(await work(request, camera), media_type="application/json")
-        except (DvspipeError, OSError) as error:
-            if is_disk_full(error):
-                return JSONResponse({"message": DISK_FULL}, 507)
-            if isinstance(error, OSError):
-                raise
-            return JSONResponse({"message": space.describe(error)}, 422)
+    def guarded(work: Callable[[Request, LiveCamera], Awaitable[str]]) -> Callable[[Request], Awaitable[Response]]:
+        """Find the camera of a request for `work`, and turn errors into a message for the page."""
 
-    async def work(request: Request, camera: LiveCamera) -> str:
-        body = await request.body()
-        if request.url.path.endswith("/record"):
-            await run_in_threadpool(camera.record)
-            return "{}"
-        if request.url.path.endswith("/film"):
-            await run_in_threadpool(keep_film, space, camera, body)
-            return "{}"
+        async def respond(request: Request) -> Response:
+            camera = space.cameras.find(request.path_params["key"])
+            if camera is None:
+                return _refuse(STOPPED, HTTPStatus.GONE)
+
+            try:
+                return Response(await work(request, camera), media_type="application/json")
+            except (DvspipeError, OSError) as error:
+                if is_disk_full(error):
+                    return _refuse(DISK_FULL, HTTPStatus.INSUFFICIENT_STORAGE)
+                if isinstance(error, OSError):
+                    raise
+                return _refuse(space.describe(error), HTTPStatus.UNPROCESSABLE_ENTITY)
+
+        return respond
+
+    # Work that blocks runs in a thread, so the server answers other pages meanwhile.
+    async def push(request: Request, camera: LiveCamera) -> str:
+        picture = await request.body()
         time_us = request.query_params.get("t_us", "")
-        if not time_us.isdecimal() or len(time_us) > 15:
+        if not time_us.isdecimal() or len(time_us) > MAX_TIME_DIGITS:
             raise ConfigError(f"t_us = {time_us[:20]}: not a time in microseconds")
-        view: LiveView = await run_in_threadpool(camera.push, int(time_us), body)
+
+        view: LiveView = await run_in_threadpool(camera.push, int(time_us), picture)
         return view.to_json()
 
+    async def record(_: Request, camera: LiveCamera) -> str:
+        await run_in_threadpool(camera.record)
+        return "{}"
+
+    async def film(request: Request, camera: LiveCamera) -> str:
+        await run_in_threadpool(keep_film, space, camera, await request.body())
+        return "{}"
+
     async def stop(request: Request) -> Response:
-        key = request.path_params["key"]
-        await run_in_threadpool(space.cameras.close, key)
+        await run_in_threadpool(space.cameras.close, request.path_params["key"])
         return JSONResponse({})
 
-    posts = [Route(PATH + what, answer, methods=["POST"]) for what in ("", "/record", "/film")]
-    return [*posts, Route(PATH, stop, methods=["DELETE"])]
+    return [
+        Route(PATH, guarded(push), methods=["POST"]),
+        Route(f"{PATH}/record", guarded(record), methods=["POST"]),
+        Route(f"{PATH}/film", guarded(film), methods=["POST"]),
+        Route(PATH, stop, methods=["DELETE"]),
+    ]
+
+
+def _refuse(message: str, status: HTTPStatus) -> Response:
+    return JSONResponse({"message": message}, status)
 
 
 def keep_film(space: Workspace, camera: LiveCamera, body: bytes) -> Path:
@@ -184,7 +213,9 @@ def keep_film(space: Workspace, camera: LiveCamera, body: bytes) -> Path:
     except (ValueError, KeyError, TypeError) as error:
         raise FileError("webcam: the film is not uploaded") from error
 
-    if not upload.is_relative_to(space.uploads) or upload.suffix not in FILM_SUFFIXES or camera.recording is None:
+    # The page chooses the path, and must not move other files of the app.
+    is_film = upload.is_relative_to(space.uploads) and upload.suffix in FILM_SUFFIXES
+    if not is_film or camera.recording is None:
         raise FileError(f"{upload.name}: not the film of a recording")
 
     film = Path(shutil.move(upload, camera.recording / f"{FILM_STEM}{upload.suffix}"))

@@ -1,4 +1,9 @@
-"""Folders that the app may read and write, and long work that can be stopped."""
+"""Folders that the app may read and write, and long work that can be stopped.
+
+A `Workspace` belongs to a server: the folder that it may read, its temporary files, its jobs and its webcams. A
+`Session` belongs to a page: it has a folder for results, and runs long work (`Jobs`) in a thread, one task at a time.
+Files that no session uses are removed after an hour (`remove_old`), folders of killed servers at the next start.
+"""
 
 from __future__ import annotations
 

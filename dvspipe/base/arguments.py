@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import inspect
 import numbers
@@ -14,7 +13,7 @@ from typing import Annotated, Any, Literal, NamedTuple, ParamSpec, TypeVar, Unio
 
 import numpy as np
 
-from .errors import PACKAGE_NAME, ArgumentError, join_names, shorten
+from .errors import PACKAGE_NAME, ArgumentError, join_names, shorten, suggest_argument
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
@@ -86,7 +85,7 @@ def describe_value(value: object) -> str:
 
 
 class _Form(NamedTuple):
-    """Arguments of a function.
+    """Form of a function: the arguments that it takes.
 
     Attributes:
         name: Name of the function, with its class.
@@ -97,6 +96,7 @@ class _Form(NamedTuple):
         takes_more: Whether it takes any number of positional arguments.
         takes_settings: Whether it takes any named argument.
         annotations: Types by argument.
+        function: The function itself, for messages.
     """
 
     name: str
@@ -107,6 +107,7 @@ class _Form(NamedTuple):
     takes_more: bool
     takes_settings: bool
     annotations: Mapping[str, object]
+    function: Callable[..., object]
 
     @classmethod
     def of(cls, function: Callable[..., object]) -> _Form:
@@ -115,6 +116,7 @@ class _Form(NamedTuple):
         variable = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
         is_method = bool(parameters) and parameters[0].name in ("self", "cls")
 
+        # `self` and `cls` are not arguments of a caller.
         fixed = [parameter for parameter in parameters if parameter.kind not in variable][is_method:]
         annotations = {parameter.name: _read_type(function, parameter.annotation) for parameter in fixed}
         return cls(
@@ -126,6 +128,7 @@ class _Form(NamedTuple):
             takes_more=inspect.Parameter.VAR_POSITIONAL in kinds,
             takes_settings=inspect.Parameter.VAR_KEYWORD in kinds,
             annotations=annotations,
+            function=function,
         )
 
     def check(self, args: tuple[object, ...], kwargs: Mapping[str, object]) -> None:
@@ -135,15 +138,15 @@ class _Form(NamedTuple):
             ArgumentError: If an argument has a wrong type, is missing or unknown.
         """
         # One mistake is reported at a time. A wrong name comes first: it explains a missing argument, too.
-        owned = args[self.is_method :]
-        mistake = self._find_wrong_name(owned, kwargs)
-        given = {**dict(zip(self.positional, owned, strict=False)), **kwargs}
+        unnamed = args[self.is_method :]
+        mistake = self._find_wrong_name(unnamed, kwargs)
+        values = {**dict(zip(self.positional, unnamed, strict=False)), **kwargs}
 
         if not mistake:
-            wrong = (self._explain_type(name, value) for name, value in given.items())
-            mistake = next(filter(None, wrong), "")
-        if not mistake and not self.required <= given.keys():
-            missing = [name for name in self.annotations if name in self.required - given.keys()]
+            mistakes = (self._explain_type(name, value) for name, value in values.items())
+            mistake = next(filter(None, mistakes), "")
+        if not mistake and not self.required <= values.keys():
+            missing = [name for name in self.annotations if name in self.required - values.keys()]
             mistake = f"missing argument: {join_names(missing)}"
 
         if mistake:
@@ -159,19 +162,23 @@ class _Form(NamedTuple):
         return owner.__name__ if method == "__init__" else f"{owner.__name__}.{method}"
 
     def _find_wrong_name(self, args: tuple[object, ...], kwargs: Mapping[str, object]) -> str:
+        """Explain a name that is unknown or given twice, or too many values without names; empty: none of them."""
         if len(args) > len(self.positional) and not self.takes_more:
-            what = f"found {len(args)}, expected {', '.join(self.positional)}"
-            return f"too many arguments without names ({what})"
+            expected = ", ".join(self.positional)
+            if get_origin(self.annotations.get(expected)) is Sequence:  # the only argument: several values are one list
+                expected = f"a list of {expected}"
+            return f"too many arguments without names (found {len(args)}, expected {expected})"
 
         for name in kwargs:
             if name in self.positional[: len(args)]:
                 return f"argument {name} is given twice"
             if not (self.takes_settings or name in self.named):
-                return f"unknown argument {name}, {_suggest(name, self.named)}"
+                return f"unknown argument {name}, {suggest_argument(name, self.named, read_result_type(self.function))}"
 
         return ""
 
     def _explain_type(self, name: str, value: object) -> str:
+        """Explain a value of a wrong type; empty for others."""
         annotation = self.annotations.get(name, Any)
         if _matches(value, annotation):
             return ""
@@ -179,10 +186,9 @@ class _Form(NamedTuple):
         return f"wrong type of {name} (found {describe_value(value)}, expected {_describe(annotation)})"
 
 
-def _suggest(name: str, known: Iterable[str]) -> str:
-    names = list(known)
-    similar = [word for word in names if word.startswith(f"{name}_")] or difflib.get_close_matches(name, names, 1)
-    return f"did you mean {join_names(similar)}?" if similar else f"expected one of {', '.join(names)}"
+def read_result_type(function: Callable[..., object]) -> object:
+    """Return the type of the result of a function; `Any` if its module imports the name only for type checkers."""
+    return _read_type(function, inspect.signature(function).return_annotation)
 
 
 def _read_type(function: Callable[..., object], annotation: object) -> object:
@@ -200,6 +206,7 @@ def _read_type(function: Callable[..., object], annotation: object) -> object:
 
 
 def _matches(value: object, annotation: object) -> bool:
+    """Return whether a value has a type, as far as that is visible without reading the value."""
     origin = get_origin(annotation)
     members = get_args(annotation)
     if origin in (Union, types.UnionType):
@@ -236,6 +243,7 @@ def _list_members(protocol: object) -> list[str]:
 
 
 def _describe(annotation: object) -> str:
+    """Return a type in words, as in "str, Path or None"."""
     origin = get_origin(annotation)
     members = get_args(annotation)
 

@@ -1,6 +1,13 @@
 """Settings: parse YAML files and KEY=VALUE arguments into frozen, strictly checked models.
 
 Each model is defined next to the code that reads it, and is the only place of its defaults.
+
+The parts, in order: `Settings`, the base of all models; reading and writing YAML and KEY=VALUE as trees of plain
+values; merging trees; models from trees and from keyword arguments (`build`, `as_settings`); the names and kinds in a
+model; suggestions for unknown names; and messages that explain wrong settings.
+
+A name with dots, such as `network.channels`, is a setting in a group. A group may be a union of models, its kinds: the
+setting `kind` selects one of them.
 """
 
 from __future__ import annotations
@@ -11,7 +18,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
-from functools import reduce, update_wrapper
+from functools import update_wrapper
 from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast, get_args, get_origin, get_type_hints
@@ -20,7 +27,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError, model_validator
 from pydantic_core import to_jsonable_python
 
-from .errors import ConfigError, join_names, shorten
+from .arguments import read_result_type
+from .errors import OF_COMMANDS, ConfigError, join_names, shorten, suggest_argument
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -46,15 +54,20 @@ PATTERNS: Mapping[str, str] = {
 }
 """Readable form of each regular expression; pydantic's own messages show the expression."""
 
-YAML_BOOL, YAML_DATE, YAML_INT = (f"tag:yaml.org,2002:{kind}" for kind in ("bool", "timestamp", "int"))
+YAML_BOOL = "tag:yaml.org,2002:bool"
+YAML_DATE = "tag:yaml.org,2002:timestamp"
+YAML_INT = "tag:yaml.org,2002:int"
 MAX_YAML_BYTES = 1 << 18  # configurations have a few kB; parsing 1 MB of YAML takes 10 s
 MAX_INT_BITS = 64
 MAX_EXPLAINED = 10  # mistakes listed in a message; each suggestion takes 1 ms
-KIND = "kind"  # name of the setting that selects a member of a union of groups
-CLOSE = 0.65
-CLOSE_ELSEWHERE = 0.85
-"""Minimum difflib similarity for suggesting a setting of the same group, and of another group."""
+KIND = "kind"  # name of the setting that selects the kind of a group
+MIN_SIMILARITY = 0.65  # difflib's ratio of a suggested name, in the same group
+MIN_SIMILARITY_ELSEWHERE = 0.85  # in another group
+MAX_SUGGESTIONS = 3
 MIN_WORD = 4  # letters of a word that suggests settings with this word
+
+
+# Settings, the base of all models.
 
 
 class Settings(BaseModel):
@@ -92,8 +105,8 @@ class Settings(BaseModel):
         except ValidationError as error:
             raise _build_error(type(self), error, type(self).__name__) from error
 
-    # With the attributes of pydantic's own __init__, nested groups are checked without this one, and their errors are
-    # collected in one message.
+    # This copies `__pydantic_base_init__`, by which pydantic recognises its own __init__: nested groups are checked
+    # without this one, and their errors are collected in one message.
     update_wrapper(__init__, BaseModel.__init__, assigned=())
 
     @model_validator(mode="before")
@@ -127,6 +140,32 @@ def _to_plain(value: object, annotation: object) -> object:
 
 
 Model = TypeVar("Model", bound=Settings)
+
+
+def complete_repr(value: object) -> str:
+    """Return the `repr` of a value with all settings, also the defaults; for digests.
+
+    Example:
+        >>> class Example(Settings):
+        ...     steps: int = 10
+        >>> complete_repr(("a", Example()))
+        "('a', Example(steps=10))"
+    """
+    if isinstance(value, Settings):
+        return f"{type(value).__name__}({', '.join(f'{name}={complete_repr(setting)}' for name, setting in value)})"
+
+    # Not named tuples: their own `repr` has their names. As in Python, one item is followed by a comma.
+    if isinstance(value, tuple) and type(value) is tuple:
+        end = "," if len(value) == 1 else ""
+        return f"({', '.join(map(complete_repr, value))}{end})"
+    if is_dataclass(value) and not isinstance(value, type):
+        shown = ((field.name, getattr(value, field.name)) for field in fields(value) if field.repr)
+        return f"{type(value).__qualname__}({', '.join(f'{name}={complete_repr(item)}' for name, item in shown)})"
+
+    return repr(value)
+
+
+# YAML and KEY=VALUE, as trees of plain values.
 
 
 class _Loader(yaml.SafeLoader):
@@ -195,10 +234,14 @@ def read_text(source: str | Path, *, kind: str = "") -> str:
         ConfigError: If the file does not exist, cannot be read, is not text, or has more than 256 KiB.
     """
     path = Path(source)
+    is_folder = path.is_dir()
     if not path.is_file():
         path = configs_folder() / kind / f"{source}.yaml"
     if not path.is_file():
         names = ", ".join(shipped_configs(kind))
+        if is_folder:
+            raise ConfigError(f"{source}: not a configuration (found a folder, expected a YAML file or one of {names})")
+
         missing = "configuration" if kind else "folder or configuration"
         places = "a YAML file" if kind else "a folder of recordings, a YAML file"
         similar = difflib.get_close_matches(str(source).lower(), shipped_configs(kind), 1)
@@ -287,6 +330,14 @@ def write_overrides(settings: Mapping[str, JsonValue]) -> str:
     return " ".join(f"{key}={text}" for key, text in texts.items())
 
 
+def show_value(value: JsonValue) -> str:
+    """Format a value as in a `KEY=VALUE` argument."""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+# Trees: merging and comparing.
+
+
 def merge_settings(
     base: Mapping[str, JsonValue], over: Mapping[str, JsonValue], unions: Mapping[str, object] | None = None
 ) -> SettingsTree:
@@ -324,8 +375,8 @@ def find_left_out(
     for group, union in unions.items():
         before = base.get(group)
         now = over.get(group)
-        if isinstance(before, dict) and isinstance(now, dict) and "kind" in now:
-            left_out[group] = find_foreign(union, before | {"kind": now["kind"]})
+        if isinstance(before, dict) and isinstance(now, dict) and KIND in now:
+            left_out[group] = find_foreign(union, before | {KIND: now[KIND]})
 
     return {group: names for group, names in left_out.items() if names}
 
@@ -355,9 +406,7 @@ def find_differences(
     return differences
 
 
-def show_value(value: JsonValue) -> str:
-    """Format a value as in a `KEY=VALUE` argument."""
-    return value if isinstance(value, str) else json.dumps(value)
+# Models, from trees and from keyword arguments.
 
 
 def build(model: type[Model], settings: Mapping[str, object], where: str) -> Model:
@@ -416,7 +465,7 @@ def as_settings(
             model nor a mapping.
 
     Example:
-        >>> from dvspipe.recordings.conversion import ConvertConfig
+        >>> from dvspipe.recordings.config import ConvertConfig
         >>> as_settings(ConvertConfig, {"upsample": 4}, {"fps": 30, "pos_thres": 0.3})
         ConvertConfig(video=VideoSettings(fps=30.0), simulator=SimulatorConfig(pos_thres=0.3), upsample=4)
         >>> as_settings(ConvertConfig, ConvertConfig(upsample=4), {"fps": 30}).upsample
@@ -430,44 +479,19 @@ def as_settings(
         )
 
     # A model may be of a derived class, with more settings; only its given values override defaults.
-    kind, base = (type(given), _given_values(given)) if isinstance(given, model) else (model, given or {})
-    settings: Mapping[str, object] = name_settings(kind, cast(Mapping[str, object], base))
+    built = model
+    base = cast(Mapping[str, object], given or {})
+    if isinstance(given, model):
+        built = type(given)
+        base = _given_values(given)
 
+    settings: Mapping[str, object] = name_settings(built, base)
     if named:
-        over = name_settings(kind, named)
-        _check_arguments(kind, over, function)
-        settings = merge_settings(settings, over, find_unions(kind))  # type: ignore[arg-type]
+        over = name_settings(built, named)
+        _check_arguments(built, over, function)
+        settings = merge_settings(settings, over, find_unions(built))  # type: ignore[arg-type]
 
-    return build(kind, settings, model.__name__)
-
-
-def name_settings(model: type[Settings], values: Mapping[str, object]) -> dict[str, object]:
-    """Sort values into the groups of a model: a name is a full name with dots, or its last part.
-
-    The last part alone stands for a setting of the model itself, or for the only setting with this name in its groups.
-    Unknown names are kept; `build` explains them.
-
-    Raises:
-        ConfigError: If a name stands for several settings.
-
-    Example:
-        >>> from dvspipe.training import TrainConfig
-        >>> name_settings(TrainConfig, {"epochs": 5, "seed": 1, "network.kind": "mlp"})
-        {'optimiser': {'epochs': 5}, 'seed': 1, 'network': {'kind': 'mlp'}}
-    """
-    members = _members(model)
-    sorted_values = dict[str, object]()
-    for name, value in values.items():
-        path = name if name in members else _find_path(model, name)
-        *groups, last = path.split(".")
-
-        # From the inside out: the value, {"epochs": 5}, {"optimiser": {"epochs": 5}}.
-        nested: object = _given_values(value) if isinstance(value, Settings) else value
-        for part in (last, *reversed(groups)):
-            nested = {part: nested}
-        sorted_values = merge_settings(sorted_values, nested)  # type: ignore[arg-type, assignment]
-
-    return sorted_values
+    return build(built, settings, model.__name__)
 
 
 def plain_settings(
@@ -492,6 +516,35 @@ def plain_settings(
     return plain
 
 
+def name_settings(model: type[Settings], values: Mapping[str, object]) -> dict[str, object]:
+    """Sort values into the groups of a model: a name is a full name with dots, or its last part.
+
+    The last part alone stands for a setting of the model itself, or for the only setting with this name in its groups.
+    Unknown names are kept; `build` explains them.
+
+    Raises:
+        ConfigError: If a name stands for several settings.
+
+    Example:
+        >>> from dvspipe.training import TrainConfig
+        >>> name_settings(TrainConfig, {"epochs": 5, "seed": 1, "network.kind": "mlp"})
+        {'optimiser': {'epochs': 5}, 'seed': 1, 'network': {'kind': 'mlp'}}
+    """
+    own_names = _setting_types(model)
+    sorted_values = dict[str, object]()
+    for name, value in values.items():
+        path = name if name in own_names else _find_path(model, name)
+        *groups, last = path.split(".")
+
+        # From the inside out: the value, {"epochs": 5}, {"optimiser": {"epochs": 5}}.
+        nested: object = _given_values(value) if isinstance(value, Settings) else value
+        for part in (last, *reversed(groups)):
+            nested = {part: nested}
+        sorted_values = merge_settings(sorted_values, nested)  # type: ignore[arg-type, assignment]
+
+    return sorted_values
+
+
 def _find_path(model: type[Settings], name: str) -> str:
     """Return the full name of a setting; `name` itself if it is unknown."""
     paths = list(dict.fromkeys(_setting_names(model)))
@@ -501,29 +554,25 @@ def _find_path(model: type[Settings], name: str) -> str:
 
     if len(matches) > 1:
         group, *others = matches[0].split(".")
-        nested = reduce(lambda value, key: f"{{{key!r}: {value}}}", reversed(others), "VALUE")
+        example = "VALUE"
+        for other in reversed(others):
+            example = f"{{{other!r}: {example}}}"
         raise ConfigError(
             f"{model.__name__}: {name} stands for several settings, {', '.join(matches)}; name the group, such as "
-            f"{group}={nested}"
+            f"{group}={example}"
         )
 
     return matches[0] if matches else name
 
 
 def _given_values(settings: Settings) -> dict[str, object]:
-    """Return the values that were given to a model, and to the models in it; with the kind of a member of a union."""
-    # The kind of a member of a union has a single value, and is stored although it is its default: it says which member
-    # the other values belong to.
+    """Return the values that were given to a model, and to the models in it, with their kinds."""
+    # A kind has a single value, its default. It is always included: the other values belong to it.
     fixed = {name for name, field in type(settings).model_fields.items() if len(get_args(field.annotation)) == 1}
     given = settings.model_fields_set | (fixed & {KIND})
 
     values = {name: getattr(settings, name) for name in type(settings).model_fields if name in given}
     return {name: _given_values(value) if isinstance(value, Settings) else value for name, value in values.items()}
-
-
-def find_unions(model: type[Settings]) -> dict[str, object]:
-    """Return the types of the groups with kinds, by name."""
-    return {name: field.annotation for name, field in model.model_fields.items() if find_kinds(field.annotation)}
 
 
 def _check_arguments(
@@ -532,7 +581,7 @@ def _check_arguments(
     """Check for misspelled arguments of a function that also takes settings by name.
 
     Raises:
-        ConfigError: If an unknown setting resembles an argument.
+        ConfigError: If an unknown name resembles a setting or an argument.
     """
     if function is None:
         return
@@ -540,87 +589,59 @@ def _check_arguments(
     parameters = signature(function).parameters
     arguments = [name for name, parameter in parameters.items() if parameter.kind is parameter.KEYWORD_ONLY]
     for name in named:
-        # `build` explains an unknown name that resembles a setting.
-        if name in _members(model) or suggest_settings(model, name):
+        if name in _setting_types(model):
             continue
 
-        similar = difflib.get_close_matches(name, arguments, 1, CLOSE)
-        if similar:
-            raise ConfigError(f"{function.__name__}: unknown argument {name}, did you mean {similar[0]}?")
+        if suggested := suggest_settings(model, name):
+            similar = [_argument_name(model, path) for path in suggested]
+            raise ConfigError(f"{function.__name__}: unknown argument {name}, did you mean {join_names(similar)}?")
+
+        if name in OF_COMMANDS or difflib.get_close_matches(name, arguments, 1, MIN_SIMILARITY):
+            suggestion = suggest_argument(name, arguments, read_result_type(function))
+            raise ConfigError(f"{function.__name__}: unknown argument {name}, {suggestion}")
 
 
-def complete_repr(value: object) -> str:
-    """Return the `repr` of a value with all settings, also the defaults; for digests.
-
-    Example:
-        >>> class Example(Settings):
-        ...     steps: int = 10
-        >>> complete_repr(("a", Example()))
-        "('a', Example(steps=10))"
-    """
-    if isinstance(value, Settings):
-        return f"{type(value).__name__}({', '.join(f'{name}={complete_repr(setting)}' for name, setting in value)})"
-
-    # Not named tuples: their own `repr` has their names. As in Python, one item is followed by a comma.
-    if isinstance(value, tuple) and type(value) is tuple:
-        return f"({', '.join(map(complete_repr, value))}{',' * (len(value) == 1)})"
-    if is_dataclass(value) and not isinstance(value, type):
-        shown = ((field.name, getattr(value, field.name)) for field in fields(value) if field.repr)
-        return f"{type(value).__qualname__}({', '.join(f'{name}={complete_repr(item)}' for name, item in shown)})"
-
-    return repr(value)
+def _argument_name(model: type[Settings], path: str) -> str:
+    """Return the last part of the full name of a setting; the full name if other settings have the same last part."""
+    last = path.rpartition(".")[2]
+    owners = {name for name in _setting_names(model) if name.rpartition(".")[2] == last}
+    return last if owners == {path} else path
 
 
-def suggest_settings(model: type[BaseModel], name: str) -> list[str]:
-    """Suggest at most three known settings for an unknown name, most similar first, with their groups.
-
-    Example:
-        >>> class Example(Settings):
-        ...     learning_rate: float = 0.1
-        >>> suggest_settings(Example, "lr"), suggest_settings(Example, "group.learning_rate")
-        (['learning_rate'], ['learning_rate'])
-    """
-    group, _, last = name.rpartition(".")
-    lasts = {key: key.rpartition(".")[2] for key in _setting_names(model)}
-    siblings = {key: word for key, word in lasts.items() if key.rpartition(".")[0] == group}
-
-    # From the surest match to the vaguest; each step is tried only if the steps before have none.
-    suggestions = (
-        [key for key, word in lasts.items() if word == last]
-        or [*_match_closest(last, siblings, CLOSE), *_match_extended(last, siblings)]
-        or [key for key, word in lasts.items() if "_" in word and "".join(part[0] for part in word.split("_")) == last]
-        or [*_match_closest(last, lasts, CLOSE_ELSEWHERE), *_match_extended(last, lasts)]
-        or _match_words(last, lasts)
-    )
-    return list(dict.fromkeys(suggestions))[:3]
+# Names and kinds in a model.
 
 
 def _setting_names(group: object, prefix: str = "") -> Iterator[str]:
     """Yield the dotted names of all settings and groups of a model."""
-    for name, kind in _members(group).items():
+    for name, annotation in _setting_types(group).items():
         yield prefix + name
-        yield from _setting_names(kind, f"{prefix}{name}.")
+        yield from _setting_names(annotation, f"{prefix}{name}.")
 
 
-def _members(kind: object) -> Mapping[str, object]:
+def _setting_types(group: object) -> Mapping[str, object]:
     """Return the type of each setting of a group; empty for other types."""
-    if isinstance(kind, type) and issubclass(kind, BaseModel):
-        return {name: field.annotation for name, field in kind.model_fields.items()}
-    if kinds := find_kinds(kind):
+    if isinstance(group, type) and issubclass(group, BaseModel):
+        return {name: field.annotation for name, field in group.model_fields.items()}
+    if kinds := find_kinds(group):
         # The first kind is the default: it is last, so its types win if kinds have the same names.
-        members: dict[str, object] = {}
-        for member in reversed(kinds.values()):
-            members |= _members(member)
-        return members
+        types: dict[str, object] = {}
+        for model in reversed(kinds.values()):
+            types |= _setting_types(model)
+        return types
 
-    return get_type_hints(kind) if isinstance(kind, type) and is_dataclass(kind) else {}
+    return get_type_hints(group) if isinstance(group, type) and is_dataclass(group) else {}
 
 
 def find_kinds(annotation: object) -> dict[str, type[BaseModel]]:
     """Map each value of the setting `kind` to its model, for groups with kinds; empty for other types."""
     union = get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
-    models = [member for member in get_args(union) if isinstance(member, type) and issubclass(member, BaseModel)]
-    return {kind.default: model for model in models if (kind := model.model_fields.get("kind")) is not None}
+    models = [model for model in get_args(union) if isinstance(model, type) and issubclass(model, BaseModel)]
+    return {field.default: model for model in models if (field := model.model_fields.get(KIND)) is not None}
+
+
+def find_unions(model: type[Settings]) -> dict[str, object]:
+    """Return the types of the groups with kinds, by name."""
+    return {name: field.annotation for name, field in model.model_fields.items() if find_kinds(field.annotation)}
 
 
 def find_foreign(union: object, settings: Mapping[str, object]) -> list[str]:
@@ -642,7 +663,7 @@ def find_foreign(union: object, settings: Mapping[str, object]) -> list[str]:
         ['radius']
     """
     kinds = find_kinds(union)
-    kind = settings.get("kind", next(iter(kinds)))
+    kind = settings.get(KIND, next(iter(kinds)))
     chosen = kinds.get(kind) if isinstance(kind, str) else None
     known = set[str]().union(*(model.model_fields for model in kinds.values()))
     return [] if chosen is None else [name for name in settings if name in known and name not in chosen.model_fields]
@@ -650,7 +671,34 @@ def find_foreign(union: object, settings: Mapping[str, object]) -> list[str]:
 
 def complete_kind(union: object, settings: object) -> object:
     """Add the default kind to settings of a group."""
-    return {"kind": next(iter(find_kinds(union)))} | settings if isinstance(settings, dict) else settings
+    return {KIND: next(iter(find_kinds(union)))} | settings if isinstance(settings, dict) else settings
+
+
+# Suggestions for unknown names.
+
+
+def suggest_settings(model: type[BaseModel], name: str) -> list[str]:
+    """Suggest at most three known settings for an unknown name, most similar first, with their groups.
+
+    Example:
+        >>> class Example(Settings):
+        ...     learning_rate: float = 0.1
+        >>> suggest_settings(Example, "lr"), suggest_settings(Example, "group.learning_rate")
+        (['learning_rate'], ['learning_rate'])
+    """
+    group, _, last = name.rpartition(".")
+    lasts = {key: key.split(".")[-1] for key in _setting_names(model)}  # last part of each full name
+    siblings = {key: word for key, word in lasts.items() if key.rpartition(".")[0] == group}
+
+    # From the surest match to the vaguest; each step is tried only if the steps before have none.
+    suggestions = (
+        [key for key, word in lasts.items() if word == last]
+        or [*_match_closest(last, siblings, MIN_SIMILARITY), *_match_extended(last, siblings)]
+        or _match_initials(last, lasts)
+        or [*_match_closest(last, lasts, MIN_SIMILARITY_ELSEWHERE), *_match_extended(last, lasts)]
+        or _match_words(last, lasts)
+    )
+    return list(dict.fromkeys(suggestions))[:MAX_SUGGESTIONS]
 
 
 def _match_closest(name: str, lasts: Mapping[str, str], cutoff: float) -> list[str]:
@@ -664,6 +712,12 @@ def _match_extended(name: str, lasts: Mapping[str, str]) -> list[str]:
     return [key for key, last in lasts.items() if last.startswith(f"{name}_") or name.startswith(f"{last}_")]
 
 
+def _match_initials(name: str, lasts: Mapping[str, str]) -> list[str]:
+    """Return the settings of several words whose initials are `name`: `learning_rate` for `lr`."""
+    words = {key: last.split("_") for key, last in lasts.items() if "_" in last}
+    return [key for key, parts in words.items() if "".join(part[0] for part in parts) == name]
+
+
 def _match_words(name: str, lasts: Mapping[str, str]) -> list[str]:
     """Return the settings with a word of `name`, which may be shortened: `pos_thres` for `threshold`."""
     words = [word for word in name.split("_") if len(word) >= MIN_WORD]
@@ -675,25 +729,89 @@ def _match_words(name: str, lasts: Mapping[str, str]) -> list[str]:
     return [key for key, last in lasts.items() if has_word(last)]
 
 
+# Messages that explain wrong settings.
+
+
 def _build_error(model: type[BaseModel], error: ValidationError, where: str) -> ConfigError:
     """Create an error that lists pydantic's messages by setting; at most `MAX_EXPLAINED` of them."""
     errors = error.errors(include_url=False)
-    messages: dict[str, list[str]] = {}  # start of a sentence: messages, one for each member of a union
-    for mistake in errors[:MAX_EXPLAINED]:
-        key = _locate(model, mistake["loc"])
-        value = mistake["input"]
-        if mistake["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-            messages[_explain_unknown(model, key, mistake)] = []
-        elif mistake["type"] == "union_tag_invalid":
-            messages[_explain_kind(model, key, mistake)] = []
-        else:
-            begin = key if isinstance(value, Mapping) else f"{key} = {_format_input(value)}"
-            messages.setdefault(begin, []).append(_explain_group(model, key, mistake) or explain_value(mistake))
-
-    sentences = [": ".join(filter(None, (begin, ", or ".join(messages[begin])))) for begin in messages]
+    sentences = join_mistakes(_explain(model, mistake) for mistake in errors[:MAX_EXPLAINED])
     if len(errors) > MAX_EXPLAINED:
         sentences.append(f"and {len(errors) - MAX_EXPLAINED:,} more mistakes")
     return ConfigError(f"{where}: {'; '.join(sentences)}")
+
+
+def join_mistakes(mistakes: Iterable[tuple[str, str | None]]) -> list[str]:
+    """Return a sentence per subject; a value that may have several types has a mistake for each of them.
+
+    Example:
+        >>> join_mistakes([("a = x", "not a number"), ("b", None), ("a = x", "not a size")])
+        ['a = x: not a number, or not a size', 'b']
+    """
+    reasons: dict[str, list[str]] = {}
+    for subject, reason in mistakes:
+        known = reasons.setdefault(subject, [])
+        if reason is not None:
+            known.append(reason)
+
+    return [f"{subject}: {', or '.join(listed)}" if listed else subject for subject, listed in reasons.items()]
+
+
+def _explain(model: type[BaseModel], error: ErrorDetails) -> tuple[str, str | None]:
+    """Return the setting with its value, and what is wrong with it; or one complete sentence, and None."""
+    key = _locate(model, error["loc"])
+    if error["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        return _explain_unknown(model, key, error), None
+    if error["type"] == "union_tag_invalid":
+        return _explain_kind(model, key, error), None
+
+    value = error["input"]
+    subject = key if isinstance(value, Mapping) else f"{key} = {_format_input(value)}"
+    return subject, _explain_group(model, key, error) or explain_value(error)
+
+
+def _explain_unknown(model: type[BaseModel], key: str, error: ErrorDetails) -> str:
+    """Explain a setting that a group does not have, or only with another kind."""
+    group = key.rpartition(".")[0]
+    location = error["loc"]
+
+    # In a group with kinds, pydantic's location ends with group, kind and name.
+    if len(location) > 2:
+        *groups, kind, name = location
+        owners = _find_owners(model, groups, name)
+        if owners:
+            needed = join_names(owners)
+            return f"{key} = {_format_input(error['input'])}: needs {group}.{KIND} = {needed} (found {kind})"
+
+    suggested = suggest_settings(model, key)
+    if suggested:
+        return f"unknown setting {key}, did you mean {join_names(suggested)}?"
+
+    names = [name for name in _setting_names(model) if name.rpartition(".")[0] == group]
+    return f"unknown setting {key}, expected one of {', '.join(names)}"
+
+
+def _find_owners(model: object, groups: Iterable[str | int], name: str | int) -> list[str]:
+    """Return the kinds of a group that have the setting `name`; empty if the group has no kinds."""
+    kinds = find_kinds(_type_of(model, groups))
+    return [kind for kind, owner in kinds.items() if name in owner.model_fields]
+
+
+def _type_of(model: object, groups: Iterable[str | int]) -> object:
+    """Return the type of a group of settings, given by the names on the way to it."""
+    for group in groups:
+        model = _setting_types(model).get(str(group))
+    return model
+
+
+def _explain_kind(model: type[BaseModel], group: str, error: ErrorDetails) -> str:
+    """Explain an unknown kind of a group of settings."""
+    kind = error["ctx"]["tag"]
+    kinds = list(find_kinds(_type_of(model, error["loc"])))
+
+    similar = difflib.get_close_matches(kind, kinds, 1)
+    hint = f"; did you mean {similar[0]}?" if similar else ""
+    return f"{group}.{KIND} = {_format_input(kind)}: unknown kind (expected {', '.join(kinds)}){hint}"
 
 
 def _explain_group(model: type[BaseModel], key: str, error: ErrorDetails) -> str:
@@ -715,63 +833,23 @@ def explain_value(error: ErrorDetails) -> str:
 def _locate(model: type[BaseModel], location: Iterable[str | int]) -> str:
     """Convert a pydantic location to the dotted name of a setting, with the index for values in lists.
 
-    Locations also contain the members of unions; these are left out.
+    Locations also contain kinds, and the types of other unions; these are left out.
     """
     names: list[str] = []
-    kind: object = model
+    group: object = model
     for part in location:
         if isinstance(part, int):
             return f"{'.'.join(names)}[{part}]"
-        if part in (kinds := find_kinds(kind)):
-            kind = kinds[part]
+        if part in (kinds := find_kinds(group)):
+            group = kinds[part]
             continue
 
-        members = _members(kind)
-        if members or get_origin(kind) is dict:
+        types = _setting_types(group)
+        if types or get_origin(group) is dict:
             names.append(shorten(part))
-        kind = members.get(part)
+        group = types.get(part)
 
     return ".".join(names)
-
-
-def _explain_kind(model: type[BaseModel], group: str, error: ErrorDetails) -> str:
-    """Explain an unknown kind of a group of settings."""
-    kind = error["ctx"]["tag"]
-    kinds = list(find_kinds(_type_of(model, error["loc"])))
-
-    similar = difflib.get_close_matches(kind, kinds, 1)
-    hint = f"; did you mean {similar[0]}?" if similar else ""
-    return f"{group}.kind = {_format_input(kind)}: unknown kind (expected {', '.join(kinds)}){hint}"
-
-
-def _explain_unknown(model: type[BaseModel], key: str, error: ErrorDetails) -> str:
-    # Locations of pydantic contain the kind before the name, if the group has kinds.
-    *groups, kind, name = (None, *error["loc"])
-    owners = _find_owners(model, groups[1:], name)
-    if owners:
-        group = key.rpartition(".")[0]
-        return f"{key} = {_format_input(error['input'])}: needs {group}.kind = {join_names(owners)} (found {kind})"
-
-    suggested = suggest_settings(model, key)
-    if suggested:
-        return f"unknown setting {key}, did you mean {join_names(suggested)}?"
-
-    group = key.rpartition(".")[0]
-    names = [name for name in _setting_names(model) if name.rpartition(".")[0] == group]
-    return f"unknown setting {key}, expected one of {', '.join(names)}"
-
-
-def _find_owners(model: object, groups: Iterable[str | int | None], name: str | int | None) -> list[str]:
-    """Return the kinds of a group that have the setting `name`; empty if the group has no kinds."""
-    kinds = find_kinds(_type_of(model, groups))
-    return [kind for kind, member in kinds.items() if name in member.model_fields]
-
-
-def _type_of(model: object, groups: Iterable[str | int | None]) -> object:
-    """Return the type of a group of settings, given by the names on the way to it."""
-    for group in groups:
-        model = _members(model).get(str(group))
-    return model
 
 
 def _format_input(value: object) -> str:

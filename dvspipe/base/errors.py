@@ -20,6 +20,7 @@ option.
 from __future__ import annotations
 
 import copy
+import difflib
 import re
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, fields
@@ -32,6 +33,9 @@ CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u
 
 MAX_SHOWN = 8  # items of a collection in a `repr`
 PACKAGE_NAME = __name__.partition(".")[0]
+OF_COMMANDS = frozenset({"out", "overwrite"})
+"""Options of commands that write a file; a function that lacks them returns what the command writes."""
+SAVING_METHODS = ("save", "write", "to_record")
 
 
 def escape_controls(text: str) -> str:
@@ -55,6 +59,17 @@ def shorten(text: str, most: int = 200) -> str:
         'aaaaa...'
     """
     return text if len(text) <= most else f"{text[: most - 3]}..."
+
+
+def suggest_argument(name: str, known: Iterable[str], result: object) -> str:
+    """Return what to write for an unknown argument of a function that returns the type `result`."""
+    if name in OF_COMMANDS:
+        methods = [method for method in SAVING_METHODS if hasattr(result, method)]
+        return f"save the result instead, by its method {join_names(methods or SAVING_METHODS)}"
+
+    names = list(known)
+    similar = [word for word in names if word.startswith(f"{name}_")] or difflib.get_close_matches(name, names, 1)
+    return f"did you mean {join_names(similar)}?" if similar else f"expected one of {', '.join(names)}"
 
 
 def join_names(names: Sequence[str]) -> str:

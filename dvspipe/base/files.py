@@ -1,4 +1,9 @@
-"""Atomic file output, and locks on folders."""
+"""Atomic file output, and locks on folders.
+
+An output is written to a temporary file or folder and renamed when it is complete, so others see all of it or nothing.
+Every temporary file is locked by its process: a lock that can be taken shows that the process was killed, and that the
+file can be removed.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +26,7 @@ TEMPORARY = ".dvspipe-"  # prefix of temporary files beside outputs
 TEMPORARY_FOLDER = "dvspipe-folder-"  # prefix of folders in the system's folder of temporary files
 UNFINISHED = ".part"  # suffix of folders that contain an unfinished file
 MANIFEST = ".manifest"  # folder in an output folder that records the outcome of each input
+READ_AND_WRITE = 0o666  # permissions of a new file, before the umask
 REPLACE = Remedy("overwrite", True, "replace it")
 
 
@@ -59,8 +65,8 @@ def require_suffix(path: Path, what: str, *suffixes: str) -> None:
         FileError: If the suffix is wrong.
     """
     if path.suffix.lower() not in suffixes:
-        found = path.suffix or "none"
-        raise FileError(f"{path}: wrong suffix for {what} (found {found}, expected {join_names(suffixes)})")
+        suffix = path.suffix or "none"
+        raise FileError(f"{path}: wrong suffix for {what} (found {suffix}, expected {join_names(suffixes)})")
 
 
 def require_space(path: Path, size: int) -> None:
@@ -111,7 +117,7 @@ def write_beside(path: Path, *, durable: bool = True) -> Iterator[Path]:
         yield beside
 
         # Temporary files are created for this user alone; the output gets the usual permissions.
-        beside.chmod(0o666 & ~_umask())
+        beside.chmod(READ_AND_WRITE & ~_umask())
         move_into_place(beside, path) if durable else beside.replace(path)
     except OSError as error:
         raise FileError(f"{path}: cannot be written ({error.strerror or error})") from error
@@ -179,12 +185,12 @@ class TemporaryFolder(tempfile.TemporaryDirectory[str]):
 
 
 @lru_cache
-def _remove_abandoned_folders(place: str) -> None:
+def _remove_abandoned_folders(parent: str) -> None:
     """Remove temporary folders of killed processes of this user, once per process."""
     if sys.platform == "win32":  # cannot lock folders
         return
 
-    for folder in Path(place).glob(f"{TEMPORARY_FOLDER}*"):
+    for folder in Path(parent).glob(f"{TEMPORARY_FOLDER}*"):
         if (handle := _lock_folder(str(folder))) is not None:
             shutil.rmtree(folder, ignore_errors=True)
             os.close(handle)

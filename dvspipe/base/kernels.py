@@ -1,4 +1,7 @@
-"""Compiled kernels: choose a writable cache folder for numba, load cached kernels, and measure compilation time."""
+"""Compiled kernels: choose a writable cache folder for numba, load cached kernels, and measure compilation time.
+
+`import dvspipe` imports this module, so it imports little itself, and numba only when a kernel is decorated.
+"""
 
 from __future__ import annotations
 
@@ -149,7 +152,9 @@ def _temporary_cache() -> str:
 
     # A folder of another user with this name could contain files that numba would execute.
     status = os.lstat(folder)
-    if stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid() and not status.st_mode & 0o022:
+    is_own = stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid()
+    is_writable_by_others = status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    if is_own and not is_writable_by_others:
         return folder
 
     return tempfile.mkdtemp(prefix="dvspipe-kernels-")

@@ -56,7 +56,7 @@ class Span:
 
 
 class _Columns(NamedTuple):
-    """Indices of the class, start and end columns, and the unit of each time in microseconds."""
+    """Indices of the columns with the class, the start and the end, and the units of both times in microseconds."""
 
     name: int
     start: int
@@ -98,14 +98,18 @@ def read_labels(path: Path) -> list[Span]:
 
 
 def _find_columns(path: Path, heading: Sequence[str]) -> _Columns:
-    columns = {}  # number of the column, and microseconds per unit (0 for names)
+    """Return the columns that a header names; `starttime_usec` is a name and a unit."""
+    columns: dict[str, int] = {}
+    units_us: dict[str, int] = {}
     for column, cell in enumerate(heading):
-        name, _, unit = cell.strip().lower().rpartition("_")
-        if cell.strip().lower() in CLASS_NAMES:
-            columns["class"] = column, 0
+        title = cell.strip().lower()
+        name, _, unit = title.rpartition("_")
+        if title in CLASS_NAMES:
+            columns["class"] = column
         for kind, names in (("start", START_NAMES), ("end", END_NAMES)):
             if name in names and unit in UNITS_US:
-                columns[kind] = column, UNITS_US[unit]
+                columns[kind] = column
+                units_us[kind] = UNITS_US[unit]
 
     missing = [kind for kind in ("class", "start", "end") if kind not in columns]
     if missing:
@@ -114,7 +118,13 @@ def _find_columns(path: Path, heading: Sequence[str]) -> _Columns:
             f"class,start_us,end_us, with one of the units {', '.join(UNITS_US)})"
         )
 
-    return _Columns(columns["class"][0], *columns["start"], *columns["end"])
+    return _Columns(
+        name=columns["class"],
+        start=columns["start"],
+        start_unit_us=units_us["start"],
+        end=columns["end"],
+        end_unit_us=units_us["end"],
+    )
 
 
 def _parse_span(line: str, row: Sequence[str], columns: _Columns) -> Span:
@@ -142,6 +152,7 @@ def _parse_time(text: str, unit_us: int) -> int:
 
 
 def _truncate_overlaps(path: Path, spans: list[Span]) -> list[Span]:
+    """End each of the sorted spans at the start of the next one at the latest."""
     truncated = []
     for span, following in pairwise([*spans, None]):
         assert span is not None

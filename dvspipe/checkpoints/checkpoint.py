@@ -1,4 +1,10 @@
-"""Checkpoints: weights as safetensors, and all settings that inference needs as metadata of the file."""
+"""Checkpoints: weights as safetensors, and all settings that inference needs as metadata of the file.
+
+A checkpoint is a file, the folder of a run, an included classifier, or a model on the hub; `find_checkpoint` returns
+its file in each case. `read_checkpoint` and `save_checkpoint` convert between files and networks. Below them,
+`read_arrays` and `write_arrays` read and write any arrays with metadata and a digest; other files of dvspipe use them,
+too. Files may come from anywhere, so everything in them is limited and checked.
+"""
 
 from __future__ import annotations
 
@@ -52,6 +58,7 @@ MAX_INPUTS = 4096
 MAX_CONFIG = 1 << 22  # characters; fits MAX_CLASSES names of MAX_NAME characters
 MAX_TENSORS = 100_000
 MAX_HEADER = 100_000_000  # bytes; limit of the safetensors library
+SIZE_BYTES = 8  # a safetensors file: the size of the header as a number of 8 bytes, the header in JSON, the arrays
 MAX_MESSAGE = 1000
 # Files of a hub repository.
 HUB_WEIGHTS = "model.safetensors"
@@ -188,11 +195,11 @@ def save_checkpoint(
 ) -> None:
     """Write a checkpoint atomically; an existing file is replaced."""
     metadata = {"format": FORMAT, "config": config.model_dump_json(), "versions": json.dumps(versions())}
+    moment_tensors = {} if moments is None else moments.to_tensors()
+    prefixed = {MOMENTS + name: tensor for name, tensor in moment_tensors.items()}
+
     claim_output(path, overwrite=True)
-    moment_tensors = (
-        {} if moments is None else {MOMENTS + name: tensor for name, tensor in moments.to_tensors().items()}
-    )
-    write_tensors(path, metadata, network.state_dict() | moment_tensors)
+    write_tensors(path, metadata, network.state_dict() | prefixed)
 
 
 def shipped_checkpoints() -> list[str]:
@@ -215,7 +222,8 @@ def load_checkpoint(
 
 def load_config(path: str | os.PathLike[str]) -> ClassifierConfig:
     """Load the configuration of a checkpoint without building its network; see `read_checkpoint`."""
-    return _read(path, "cpu")[0]
+    config, _ = _read(path, "cpu")
+    return config
 
 
 def read_checkpoint(
@@ -227,9 +235,8 @@ def read_checkpoint(
     config, weights = _read(path, device)
 
     # A network loads its weights strictly, so the moments beside them are taken out first.
-    moment_tensors = {
-        name.removeprefix(MOMENTS): weights.pop(name) for name in list(weights) if name.startswith(MOMENTS)
-    }
+    names = [name for name in weights if name.startswith(MOMENTS)]
+    moment_tensors = {name.removeprefix(MOMENTS): weights.pop(name) for name in names}
 
     try:
         network = _load_network(config, weights, modules)
@@ -273,13 +280,15 @@ def _read(path: str | os.PathLike[str], device: str) -> tuple[ClassifierConfig, 
     except (ConfigError, KeyError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path}: corrupted checkpoint ({_format_error(error)})") from error
 
-    most = math.inf if config.network.kind == "module" else MAX_WEIGHT  # masks of custom modules may be infinite
+    highest = math.inf if config.network.kind == "module" else MAX_WEIGHT  # masks of custom modules may be infinite
     for name, tensor in weights.items():
-        least = 0.0 if name.endswith("running_var") else -most
-        if not ((tensor >= least) & (tensor <= most)).all():
+        lowest = 0.0 if name.endswith("running_var") else -highest
+        # Comparisons with NaN are false, so NaN is out of range, too.
+        is_inside = (tensor >= lowest) & (tensor <= highest)
+        if not is_inside.all():
             raise CheckpointError(
                 f"{path}: corrupted checkpoint (found NaN, infinity or a number out of range in {shorten(name)}, "
-                f"expected {least:g} to {most:g})"
+                f"expected {lowest:g} to {highest:g})"
             )
 
     return config, weights
@@ -347,14 +356,14 @@ def _sort_metadata(content: bytes) -> tuple[bytes, bytes, memoryview]:
 
     The library writes metadata in the random order of a hash map.
     """
-    # The format: 8 bytes with the size of the header, the header in JSON, then the arrays.
-    size = int.from_bytes(content[:8], "little")
-    header = json.loads(content[8 : 8 + size])
+    header_size = int.from_bytes(content[:SIZE_BYTES], "little")
+    begin = SIZE_BYTES + header_size  # the arrays begin here
+    header = json.loads(content[SIZE_BYTES:begin])
     header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
 
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
-    text += b" " * (-len(text) % 8)  # arrays are aligned
-    return len(text).to_bytes(8, "little"), text, memoryview(content)[8 + size :]
+    text += b" " * (-len(text) % 8)  # arrays are aligned to 8 bytes
+    return len(text).to_bytes(SIZE_BYTES, "little"), text, memoryview(content)[begin:]
 
 
 def read_arrays(path: Path, what: str, *, name: str = "") -> tuple[dict[str, str], dict[str, NDArray[np.generic]]]:
@@ -394,16 +403,18 @@ def _read_complete_size(path: Path) -> int:
     """
     try:
         with path.open("rb") as file:
-            size = int.from_bytes(file.read(8), "little")
-            header = file.read(min(size, MAX_HEADER))
+            header_size = int.from_bytes(file.read(SIZE_BYTES), "little")
+            header = file.read(min(header_size, MAX_HEADER))
 
-        if not header.startswith(b"{") or size > MAX_HEADER:
+        if not header.startswith(b"{") or header_size > MAX_HEADER:
             return 0
-        if len(header) < size:
-            return 8 + size
+        if len(header) < header_size:
+            return SIZE_BYTES + header_size
 
+        # `data_offsets` are the start and the end of an array, counted from the first one.
         arrays = [entry for name, entry in json.loads(header).items() if name != "__metadata__"]
-        return 8 + size + max((int(entry["data_offsets"][1]) for entry in arrays), default=0)
+        ends = [int(entry["data_offsets"][1]) for entry in arrays]
+        return SIZE_BYTES + header_size + max(ends, default=0)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError):
         return 0
 
@@ -423,25 +434,29 @@ def find_checkpoint(path: str | os.PathLike[str]) -> Path:
     if str(path).startswith(SCHEME):
         return _download(HubModel.parse(str(path)))
 
+    file = Path(path)
     names = shipped_checkpoints()
-    if RunFolder(Path(path)).best.is_file():
-        return RunFolder(Path(path)).best
-    if not Path(path).is_file() and str(path) in names:
+    if RunFolder(file).best.is_file():
+        return RunFolder(file).best
+    if not file.is_file() and str(path) in names:
         return SHIPPED / f"{path}{CHECKPOINT_SUFFIX}"
 
     expected = ", ".join([f"a {CHECKPOINT_SUFFIX} file", "the folder of a run", *names, "hf://USER/NAME"])
-    if Path(path).is_dir():
+    if file.is_dir():
         raise CheckpointError(f"{path}: this folder has no checkpoint (expected {expected})")
-    if not Path(path).is_file():
-        aliases = {name.partition("-")[0]: name for name in names} | {name: name for name in names}
-        if similar := difflib.get_close_matches(str(path), aliases, 1):
-            raise CheckpointError(f"{path}: no such checkpoint; did you mean {aliases[similar[0]]}?")
+    if not file.is_file():
+        # The first word of an included name is close enough to suggest it.
+        name_of = {name.partition("-")[0]: name for name in names} | {name: name for name in names}
+        similar = next(iter(difflib.get_close_matches(str(path), name_of, 1)), None)
+        if similar is not None:
+            raise CheckpointError(f"{path}: no such checkpoint; did you mean {name_of[similar]}?")
         raise CheckpointError(f"{path}: no such checkpoint (expected {expected})")
 
-    if (suffix := Path(path).suffix) != CHECKPOINT_SUFFIX:
-        raise CheckpointError(f"{path}: not a checkpoint (found a {suffix or 'nameless'} file, expected {expected})")
+    if file.suffix != CHECKPOINT_SUFFIX:
+        kind = file.suffix or "nameless"
+        raise CheckpointError(f"{path}: not a checkpoint (found a {kind} file, expected {expected})")
 
-    return Path(path)
+    return file
 
 
 def pin_checkpoint(path: str | os.PathLike[str]) -> str:
@@ -450,7 +465,7 @@ def pin_checkpoint(path: str | os.PathLike[str]) -> str:
         return str(path)
 
     model = HubModel.parse(str(path))
-    return str(model.at(_download(model)))
+    return str(model.pin(_download(model)))
 
 
 def upload_checkpoint(model: HubModel, checkpoint: Checkpoint, card: str, *, private: bool) -> HubModel:
@@ -460,8 +475,9 @@ def upload_checkpoint(model: HubModel, checkpoint: Checkpoint, card: str, *, pri
         folder = Path(name)
         save_checkpoint(folder / HUB_WEIGHTS, config, network, moments)
 
-        described = {"format": FORMAT, "classifier": config.model_dump(mode="json")}  # only the format is read back
-        write_text(folder / HUB_CONFIG, json.dumps(described, indent=1) + "\n")
+        # Only the format is read back; the configuration is for people and other programs.
+        description = {"format": FORMAT, "classifier": config.model_dump(mode="json")}
+        write_text(folder / HUB_CONFIG, json.dumps(description, indent=1) + "\n")
         write_text(folder / "README.md", card)
 
         return model.upload(folder, private=private)
@@ -480,4 +496,4 @@ def _download(model: HubModel) -> Path:
             f"{model}: not a dvspipe checkpoint (found the format {stored_format!r}, expected {FORMAT!r})"
         )
 
-    return model.at(settings).download(HUB_WEIGHTS)
+    return model.pin(settings).download(HUB_WEIGHTS)

@@ -1,6 +1,8 @@
 """Export trained networks: NIR for neuromorphic tools and chips, ONNX for other software.
 
 Each exported file is read back and its outputs are compared with the network's before it replaces an existing file.
+So each format has a writer and a runner (`EXPORTERS`): for NIR, `_NirBuilder` builds the graph that `build_nir`
+explains, and `_run_nir` computes its equations; for ONNX, torch writes the file and onnxruntime runs it.
 """
 
 from __future__ import annotations
@@ -30,6 +32,8 @@ SAMPLE_RATES = (0.05, 0.5)  # fractions of entries with an event, one per record
 ONNX = Remedy("out", "NET.onnx", "export any network")
 SNNTORCH_STEP_S = 1e-4  # fixed step of snnTorch 1.0, in its import_nir.py
 TOLERANCE = 1e-2  # relative to the largest output; spikes flipped by rounding change it by less
+MIN_OUTPUT = 1e-12  # against a division by zero
+HALF = 0.5  # threshold between 0 and 1 spikes
 
 
 @dataclass(frozen=True)
@@ -135,39 +139,48 @@ def export_file(
         raise ConfigError(f"dt = {dt:g}: out of range (expected a number of seconds above 0)")
 
     claim_output(path, overwrite=overwrite)
-    begin = progress or (lambda _: None)
-    begin("load")
-    network_config = load_config(checkpoint).network
-    if network_config.kind == "module" or network_config.spikes_once:
-        why = "neither format has neurons that spike at most once"
-        if network_config.kind == "module":
-            why = "its layers are unknown"
-        raise ConfigError(
-            f"{checkpoint}: network.kind = {network_config.kind} cannot be exported: {why}",
-            Remedy("network.kind", "csnn", "train a network that can be exported"),
-        )
-
+    report = progress or (lambda _: None)
+    report("load")
+    _require_exportable(checkpoint)
     config, network = load_checkpoint(checkpoint)
     assert isinstance(network, SpikingNetwork)
     spikes = _draw_sample(config)
     step_s = dt or SNNTORCH_STEP_S
 
     # The file is run before it gets its name: a file that exists gives the outputs of the network.
+    exporter = EXPORTERS[to]
     with torch.no_grad(), write_beside(path) as beside:
-        begin("write")
-        nodes = EXPORTERS[to].write(config, network, beside, step_s)
+        report("write")
+        nodes = exporter.write(config, network, beside, step_s)
 
-        begin("compare")
+        report("compare")
         expected, _ = network(spikes)
-        outputs = EXPORTERS[to].run(beside, spikes, step_s)
-        difference = float((outputs - expected).abs().max() / expected.abs().max().clamp(min=1e-12))
-        if not difference <= TOLERANCE:
+        outputs = exporter.run(beside, spikes, step_s)
+        largest = expected.abs().max().clamp(min=MIN_OUTPUT)
+        difference = float((outputs - expected).abs().max() / largest)
+        if not difference <= TOLERANCE:  # also if it is NaN
             raise FileError(
                 f"{path}: not written, because the outputs of the {to} file differ from the network's (by "
                 f"{difference:.1%} of the largest output); please report it with the checkpoint's configuration"
             )
 
     return Export(path, to, nodes, step_s if to == "nir" else None, difference, (path,))
+
+
+def _require_exportable(checkpoint: str | Path) -> None:
+    """Check that the network of a checkpoint has an exported form, before it is built."""
+    network = load_config(checkpoint).network
+    if network.kind == "module":
+        why = "its layers are unknown"
+    elif network.spikes_once:
+        why = "neither format has neurons that spike at most once"
+    else:
+        return
+
+    raise ConfigError(
+        f"{checkpoint}: network.kind = {network.kind} cannot be exported: {why}",
+        Remedy("network.kind", "csnn", "train a network that can be exported"),
+    )
 
 
 def refuse_step(dt: float | None, to: ExportFormat) -> None:
@@ -205,7 +218,6 @@ def _write_nir(config: ClassifierConfig, network: SpikingNetwork, path: Path, dt
 
     # HDF5 cannot open the output file, because it is locked.
     content = io.BytesIO()
-
     nir.write(content, graph)
     path.write_bytes(content.getvalue())
 
@@ -265,10 +277,15 @@ def build_nir(network: SpikingNetwork, shape: tuple[int, ...], dt: float) -> Any
 
 
 class _NirBuilder:
-    """Build a NIR graph from its input to its output.
+    """Build a NIR graph from its input to its output. Each `add_...` appends nodes to the tips.
 
     Args:
+        shape: Shape of the input, without steps and batch.
         dt: Time step in seconds.
+
+    Attributes:
+        shape: Shape of the output of the tips: C, H, W, or a number of features.
+        tips: Nodes whose outputs are the input of the next node; several are summed.
     """
 
     def __init__(self, shape: tuple[int, ...], dt: float) -> None:
@@ -285,7 +302,9 @@ class _NirBuilder:
         number = sum(name.split("_")[0] == kind for name in self.nodes)
         name = f"{kind}_{number}" if number else kind
         self.nodes[name] = node
-        self.edges += [(tip, name) for tip in self.tips] + [(name, name)] * loops
+        self.edges += [(tip, name) for tip in self.tips]
+        if loops:
+            self.edges.append((name, name))
         self.tips = [name]
         return name
 
@@ -296,9 +315,12 @@ class _NirBuilder:
 
     def add_convolution(self, layer: Convolution) -> None:
         """Add a convolution with its folded norm, its neurons and average pooling."""
-        weight, bias = (_array(self.find_scale(layer.lif) * tensor) for tensor in layer.folded())
-        self.convolve(weight, bias, padding=int(layer.convolution.padding[0]))
+        scale = self.find_scale(layer.lif)
+        weight, bias = layer.folded()
+        padding = int(layer.convolution.padding[0])  # rows and columns alike
+        self.convolve(_array(scale * weight), _array(scale * bias), padding=padding)
         self.add_neurons(layer.lif)
+
         pool = layer.lif.settings.pool
         if pool > 1:
             self.add_sums(pool, 1 / pool**2)
@@ -308,43 +330,58 @@ class _NirBuilder:
     ) -> None:
         """Add a convolution."""
         bias = np.zeros(len(weight), np.float32) if bias is None else bias
-        self.add(self.nir.Conv2d(self.shape[1:], weight, stride, padding, 1, 1, bias))
+        _, *sides = self.shape
+        dilation = 1
+        groups = 1
+        self.add(self.nir.Conv2d(tuple(sides), weight, stride, padding, dilation, groups, bias))
 
-        side = weight.shape[-1]
-        self.shape = (len(weight), *((length + 2 * padding - side) // stride + 1 for length in self.shape[1:]))
+        channels, _, _, kernel = weight.shape
+        self.shape = (channels, *((side + 2 * padding - kernel) // stride + 1 for side in sides))
 
     def add_sums(self, pool: int, factor: float = 1.0) -> None:
         """Add sum pooling over squares of `pool` x `pool` pixels, scaled by a factor."""
-        channels = range(self.shape[0])
-        squares = np.zeros((len(channels), len(channels), pool, pool), np.float32)
-        squares[channels, channels] = factor
+        channels, _, _ = self.shape
+        same = np.arange(channels)  # a channel is summed alone: input = output
+        squares = np.zeros((channels, channels, pool, pool), np.float32)
+        squares[same, same] = factor
         self.convolve(squares, stride=pool)
 
     def add_maximum(self, pool: int, levels: int) -> None:
         """Add a max-pooling layer for integer inputs from 0 to `levels`."""
-        eye = np.eye(self.shape[0], dtype=np.float32)[..., None, None]
+        channels, _, _ = self.shape
+        eye = np.eye(channels, dtype=np.float32)[..., None, None]
 
         # Split sums of spikes into indicators: >= 1, >= 2, ...
         if levels > 1:
-            lower = np.arange(levels, dtype=np.float32).repeat(self.shape[0])
+            lower = np.arange(levels, dtype=np.float32).repeat(channels)
             self.convolve(np.tile(eye, (levels, 1, 1, 1)), -lower)
-            self.add_threshold(0.5)
+            self.add_threshold(HALF)
 
         # The sum of a square is at least 1 if any of its pixels spikes.
         self.add_sums(pool)
-        self.add_threshold(0.5)
+        self.add_threshold(HALF)
 
+        # The sum of the indicators is the maximum.
         if levels > 1:
             self.convolve(np.tile(eye, (1, levels, 1, 1)))
 
     def add_factor(self, factor: float, *, loops: bool = False) -> str:
         """Add a multiplication by a factor."""
-        eye = np.float32(factor) * np.eye(self.shape[0], dtype=np.float32)
-        if len(self.shape) == 1:
-            return self.add(self.nir.Linear(eye), loops=loops)
+        channels, *sides = self.shape
+        weight = np.float32(factor) * np.eye(channels, dtype=np.float32)
+        if not sides:
+            return self.add(self.nir.Linear(weight), loops=loops)
 
-        zeros = np.zeros(len(eye), np.float32)
-        return self.add(self.nir.Conv2d(self.shape[1:], eye[..., None, None], 1, 0, 1, 1, zeros), loops=loops)
+        node = self.nir.Conv2d(
+            tuple(sides),
+            weight[..., None, None],
+            stride=1,
+            padding=0,
+            dilation=1,
+            groups=1,
+            bias=np.zeros(channels, np.float32),
+        )
+        return self.add(node, loops=loops)
 
     def add_threshold(self, threshold: float) -> None:
         """Add a step function (1 above the threshold, else 0) as a `CubaLIF` node: all readers support it."""
@@ -406,15 +443,17 @@ class _NirBuilder:
             )
 
     def _add_subtracting(self, factor: float, keep_current: float | None) -> None:
-        # v[t] = keep * (x[t] + v[t-1] - z[t-1]): the spikes return to the membrane with the factor -1.
+        """Add neurons that subtract the threshold: v[t] = (1 - factor) * (x[t] + v[t-1] - z[t-1])."""
         if keep_current:
             self.add_factor(keep_current, loops=True)
 
         membrane = self.add_factor(1 - factor, loops=True)
         self.add_threshold(1.0)
-
         spikes = self.tips
-        self.edges.append((self.add_factor(-1.0), membrane))
+
+        # The spikes return to the membrane with the factor -1, beside their way to the next layer.
+        negative = self.add_factor(-1.0)
+        self.edges.append((negative, membrane))
         self.tips = spikes
 
     def add_linear(self, linear: nn.Linear, scale: float = 1.0) -> None:
@@ -458,19 +497,23 @@ def _run_nir(path: Path, spikes: Tensor, dt: float) -> Tensor:
     graph = _import_nir().read(io.BytesIO(path.read_bytes()))
     order = _order_nodes(graph.edges)
     position = {name: number for number, name in enumerate(order)}
+    sources_of = {name: [source for source, target in graph.edges if target == name] for name in order}
 
     state: dict[str, tuple[Tensor, Tensor]] = {}
-    before: dict[str, Tensor] = {}
+    before: dict[str, Tensor] = {}  # outputs of the previous step
     steps = []
-
+    _, *computed = order  # without the input
     for x in spikes.unbind(0):
         outputs = {"input": x}
-        for name in order[1:]:
+        for name in computed:
             # An edge from a later node closes a loop: it carries the output of the previous step.
-            sources = [source for source, target in graph.edges if target == name]
-            inputs = [(outputs if position[source] < position[name] else before).get(source) for source in sources]
+            inputs = []
+            for source in sources_of[name]:
+                carried = outputs if position[source] < position[name] else before
+                if source in carried:
+                    inputs.append(carried[source])
 
-            first, *others = (value for value in inputs if value is not None)
+            first, *others = inputs
             outputs[name] = _run_node(graph.nodes[name], sum(others, first), name, state, dt)
 
         steps.append(outputs["output"])
@@ -523,7 +566,7 @@ def _run_neurons(
 ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
     """Run one step of LIF or CubaLIF neurons; return their spikes, and their synaptic current and membrane."""
     values = {name: torch.from_numpy(value) for name, value in vars(node).items() if isinstance(value, np.ndarray)}
-    current, v = (torch.zeros_like(x), torch.zeros_like(x)) if state is None else state
+    current, v = state or (torch.zeros_like(x), torch.zeros_like(x))
 
     # The current first, as CubaLIF's membrane sees the current of the same step; LIF has none.
     has_current = "tau_syn" in values
@@ -593,9 +636,15 @@ def _import_onnx() -> tuple[Any, Any]:
 
 def _run_onnx(path: Path, spikes: Tensor, _dt: float) -> Tensor:
     """Run an ONNX file with batch size 1, unlike the traced size, and return its outputs [T, B, K]."""
-    session = _import_onnx()[1].InferenceSession(path, providers=["CPUExecutionProvider"])
-    outputs = [session.run(["outputs"], {"spikes": one.numpy()})[0] for one in spikes.split(1, dim=1)]
-    return torch.from_numpy(np.concatenate(outputs, axis=1))
+    _, onnxruntime = _import_onnx()
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+
+    results = []
+    for recording in spikes.split(1, dim=1):
+        (outputs,) = session.run(["outputs"], {"spikes": recording.numpy()})
+        results.append(outputs)
+
+    return torch.from_numpy(np.concatenate(results, axis=1))
 
 
 @dataclass(frozen=True)

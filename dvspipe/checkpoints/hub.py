@@ -1,6 +1,8 @@
 """Models on the Hugging Face hub: `hf://user/name` or `hf://user/name@revision`.
 
-Only this module uses huggingface_hub (the extra `hub`): its cache, its login (`hf auth login`) and its errors.
+Only this module uses huggingface_hub (the extra `hub`): its cache, its login (`hf auth login`) and its errors. A
+`HubModel` names a repository; it downloads and uploads files, and turns the errors of the hub into one line with a
+remedy. What the files contain is the business of `checkpoint.py`.
 """
 
 from __future__ import annotations
@@ -16,9 +18,9 @@ from ..base.errors import CheckpointError
 SCHEME = "hf://"
 NAME = re.compile(r"hf://(?P<name>\w[\w.-]*/\w[\w.-]*)(@(?P<revision>[\w./-]+))?", re.ASCII)
 ACCESS_DENIED = (401, 403)  # HTTP: unauthorized, forbidden
-MAX_TEXT = 200  # characters of a hub error
+MAX_ERROR_LENGTH = 200  # characters of a hub error in our message
 
-Value = TypeVar("Value")
+Result = TypeVar("Result")
 
 
 @contextmanager
@@ -64,24 +66,25 @@ class HubModel(NamedTuple):
         """Format the name as `parse` reads it."""
         return f"{SCHEME}{self.name}" + (f"@{self.revision}" if self.revision else "")
 
-    def at(self, file: Path) -> HubModel:
-        """Pin the model to the commit of a downloaded file; its cached files load without a network."""
-        return HubModel(self.name, file.parent.name)  # the cache has one folder per commit
+    def pin(self, file: Path) -> HubModel:
+        """Return the model at the commit of a downloaded file; its cached files load without a network."""
+        commit = file.parent.name  # the cache has one folder per commit
+        return HubModel(self.name, commit)
 
     def download(self, file: str) -> Path:
         """Return the cached path of a repository file; download the file if it is not cached."""
 
-        def get() -> Path:
+        def download_file() -> Path:
             from huggingface_hub import hf_hub_download
 
             return Path(hf_hub_download(self.name, file, revision=self.revision))
 
-        return self._call(get)
+        return self._request(download_file)
 
     def upload(self, folder: Path, *, private: bool) -> HubModel:
         """Upload the files of a folder in one commit; return the model at that commit."""
 
-        def put() -> HubModel:
+        def upload_folder() -> HubModel:
             from huggingface_hub import HfApi
 
             hub = HfApi()
@@ -89,13 +92,13 @@ class HubModel(NamedTuple):
             commit = hub.upload_folder(repo_id=self.name, folder_path=folder, commit_message="Upload of dvspipe")
             return HubModel(self.name, commit.oid)
 
-        return self._call(put)
+        return self._request(upload_folder)
 
-    def _call(self, use: Callable[[], Value]) -> Value:
-        """Call a function that uses the hub; convert its errors to CheckpointError."""
+    def _request(self, send: Callable[[], Result]) -> Result:
+        """Call a function that sends requests to the hub; convert its errors to CheckpointError."""
         try:
             with _silence_log():
-                return use()
+                return send()
         except ImportError as error:
             raise CheckpointError(f"{self}: huggingface_hub is not installed; pip install 'dvspipe[hub]'") from error
         except Exception as error:  # includes errors of its HTTP client: requests, and httpx from version 1
@@ -105,8 +108,9 @@ class HubModel(NamedTuple):
         """Describe an error of the hub in one line."""
         from huggingface_hub import errors
 
+        text = " ".join(str(error).split())[:MAX_ERROR_LENGTH]
+
         # From special to general: the hub's errors are derived from each other.
-        text = " ".join(str(error).split())[:MAX_TEXT]
         if isinstance(error, errors.GatedRepoError):
             return "gated model; accept its conditions on its hub page and log in with hf auth login"
         if isinstance(error, errors.RepositoryNotFoundError):

@@ -1,4 +1,8 @@
-"""Classifiers compiled to integers, on disk: weights as safetensors, all settings as metadata."""
+"""Classifiers compiled to integers, on disk: weights as safetensors, all settings as metadata.
+
+The arrays of a network are the tensors of the file, its other numbers (`IntegerConfig`) the metadata, in JSON, as in a
+checkpoint. `IntegerClassifier` reads and writes files; the networks themselves are in `networks.integer`.
+"""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import yaml
@@ -80,7 +80,7 @@ def write_shipped_card(name: str) -> str:
         f"# {name}",
         f"{record.about} `dvspipe infer {name} RECORDING`.",
         f"## Data\n\n{_describe_data(config, record)}",
-        _describe_sources(record),
+        f"## Sources\n\n{_describe_sources(record)}",
         f"## Scores\n\n{_describe_scores(record)}",
         f"## Settings\n\n{_describe_settings(config, None)} {parameters:,} parameters. {_describe_making(record)}",
         f"## Limits\n\n{_describe_limits(config, record, synthetic=True)}",
@@ -91,16 +91,14 @@ def write_shipped_card(name: str) -> str:
 
 def write_weights_card(title: str, record: ShippedRecord) -> str:
     """Write the card of included weights that are not a classifier by themselves as Markdown."""
-    limits = "\n".join(f"- {_plain(limit)}" for limit in record.limits)
-
     sections = (
         f"# {title}",
         record.about,
         f"## Data\n\n{record.data}",
-        _describe_sources(record),
+        f"## Sources\n\n{_describe_sources(record)}",
         f"## Scores\n\n{_describe_scores(record)}",
         f"## Settings\n\n{_describe_making(record)}",
-        f"## Limits\n\n{limits}",
+        f"## Limits\n\n{_list(record.limits)}",
     )
 
     return "\n\n".join(sections) + "\n"
@@ -136,17 +134,21 @@ def _describe_data(config: ClassifierConfig, records: RunRecords | ShippedRecord
 
 
 def _describe_sources(record: ShippedRecord) -> str:
-    """Return the section with the sources of the training data and their terms."""
-    lines = ["## Sources", "", "| source | used for | terms | use in products |", "|---|---|---|---|"]
+    """Return the table of the sources of the training data and their terms, with citations."""
+    lines = ["| source | used for | terms | use in products |", "|---|---|---|---|"]
     for source in record.sources:
         terms = _plain(source.terms) or "none stated"
         allowed = "yes" if source.commercial else "no"
         lines.append(f"| {_plain(source.name)} | {_plain(source.used)} | {terms} | {allowed} |")
 
-    cited = [f"- {_plain(source.citation)}" for source in record.sources if source.citation]
+    cited = [source.citation for source in record.sources if source.citation]
     if cited:
-        lines += ["", "Their owners ask users to cite:", "", *cited]
+        lines += ["", "Their owners ask users to cite:", "", _list(cited)]
     return "\n".join(lines)
+
+
+def _list(texts: Iterable[str]) -> str:
+    return "\n".join(f"- {_plain(text)}" for text in texts)
 
 
 def _describe_making(record: ShippedRecord) -> str:
@@ -226,7 +228,7 @@ def _describe_limits(config: ClassifierConfig, records: RunRecords | ShippedReco
     if isinstance(records, RunRecords):
         limits += [finding.text for finding in records.test.findings] + list(records.test.notes)
 
-    return "\n".join(f"- {_plain(limit)}" for limit in limits)
+    return _list(limits)
 
 
 def _plain(text: str) -> str:

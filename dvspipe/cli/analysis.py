@@ -1,10 +1,8 @@
-"""Commands `compare`, `calibrate` and `view`: compare, measure and show recordings."""
+"""Commands `calibrate` and `view`: measure and show recordings."""
 
 from __future__ import annotations
 
-import json
 import shlex
-import sys
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -14,10 +12,9 @@ from cyclopts import Parameter
 
 from ..base.errors import ConfigError
 from ..base.files import claim_output, require_suffix
-from ..recordings.comparison import compare as verb_compare
 from ..verbs import inspection
 from .commands import takes
-from .options import AsJson, Overwrite
+from .options import Overwrite
 from .screen import TextTable, notes, progress, screen, show_name, warn
 
 if TYPE_CHECKING:
@@ -40,44 +37,6 @@ CALIBRATED = {
     "intervals": "number of frame intervals",
 }
 """Description of each value of a calibration."""
-
-
-@takes(verb_compare)
-def compare(
-    a: Path,
-    b: Path,
-    *,
-    out: Annotated[Path | None, Parameter(help="HTML page to write, with charts; default: print only.")] = None,
-    as_json: AsJson = False,
-    overwrite: Overwrite = False,
-    **given: Any,
-) -> None:
-    from ..report import PAGE_SUFFIXES, describe_comparison, write_comparison_page
-
-    if out:
-        require_suffix(out, "a page", *PAGE_SUFFIXES)
-        claim_output(out, overwrite=overwrite)
-
-    with progress() as show:
-        compared = verb_compare(a, b, **given, progress=partial(show, "comparison"))
-
-    if as_json:
-        sys.stdout.write(json.dumps(compared.to_record(), allow_nan=False) + "\n")
-    else:
-        names = TextTable()
-        names.add_row("A", a)
-        names.add_row("B", b)
-        screen.print(names)
-
-        table = TextTable("figure", "value", "meaning", optional=("meaning",))
-        for row in describe_comparison(compared):
-            table.add_row(*row)
-        screen.print(table)
-
-    if out:
-        write_comparison_page(compared, (str(a), str(b)), out)
-        if not as_json:
-            screen.print(f"page: {show_name(out)}")
 
 
 @takes(inspection.calibrate)

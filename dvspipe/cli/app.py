@@ -28,11 +28,11 @@ COMMANDS = {
     "Recordings": {
         "info": (".recordings:info", "Show format, sensor, events, duration and settings of recordings."),
         "check": (".recordings:check", "Find errors and unusual properties of recordings."),
-        "cut": (".recordings:cut", "Cut a recording in time and in space."),
-        "merge": (".recordings:merge", "Merge recordings of one sensor into one."),
-        "filter": (".filter:filter_", "Remove noise from a recording, and score noise filters."),
+        "cut": (".editing:cut", "Cut a recording in time and in space."),
+        "merge": (".editing:merge", "Merge recordings of one sensor into one."),
+        "filter": (".editing:filter_", "Remove noise from a recording, and score noise filters."),
         "frames": (".frames:frames", "Write recordings as folders of pictures or arrays, also for YOLO and COCO."),
-        "compare": (".analysis:compare", "Compare two recordings of the same scene."),
+        "compare": (".recordings:compare", "Compare two recordings of the same scene."),
         "calibrate": (".analysis:calibrate", "Fit the pixel model to a recording with frames and events."),
         "track": (".track:track", "Track the joints of the largest person in a video, and write them as CSV."),
     },
@@ -43,7 +43,7 @@ COMMANDS = {
         "export": (".export:export", "Export a trained network as NIR, ONNX or C99 code."),
     },
     "Spikes": {
-        "encode": (".encode:encode", "Encode an image as spike trains and draw or store them."),
+        "spikes": (".spikes:spikes", "Encode an image as spike trains, and draw or store them."),
         "neuron": (".neuron:neuron", "Draw the response of LIF neurons to a spike train."),
     },
     "Administration": {
@@ -51,7 +51,7 @@ COMMANDS = {
         "warmup": (".warmup:warmup", "Compile the kernels of most commands in advance."),
     },
     GROUPS: {
-        "data": (".data:data", "List the kinds of data sets; survey, check and encode a data set."),
+        "data": (".data:data", "List the kinds of data sets; show statistics, check and encode."),
         "synth": (".synth:synth", "Create synthetic recordings with labels."),
         "configs": (".configs:configs", "List, show and copy included experiments and sensor presets."),
     },

@@ -163,13 +163,20 @@ def _as_option(name: str, kind: object, text: str | None) -> object:
             return Annotated[member | None, of_hints if name == "hints" else of_settings]
 
     looks = [LOOKS.get(name, Parameter())]
-    if text is not None:  # Python's None is an option that is not given
-        looks.append(Parameter(help=text.replace("; None: ", "; default: ").replace("None: ", "Default: ")))
+    if text is not None:
+        looks.append(Parameter(help=explain_option(text)))
 
     values = get_args(kind)[0] if get_origin(kind) is Annotated else kind
     if int in (values, *get_args(values)):
         looks.append(Parameter(converter=_read_integer))
     return Annotated[(kind, *looks)]
+
+
+def explain_option(text: str) -> str:
+    """Return the text of an argument for a terminal: Python's None is an option that is not given."""
+    # What only Python has is at the end of a text.
+    for_both = " ".join(text.split()).partition(" In Python also ")[0]
+    return for_both.replace("; None: ", "; default: ").replace("None: ", "Default: ")
 
 
 def _read_integer(_: object, tokens: Sequence[Token]) -> int:

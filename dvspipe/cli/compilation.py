@@ -10,17 +10,18 @@ import numpy as np
 
 from ..base.config import build
 from ..base.files import TemporaryFolder
-from ..events.filters import FilterConfig, count_pixels, filter_events, find_hot_pixels, start_filter
+from ..events.filter_config import FilterConfig
+from ..events.filters import count_pixels, filter_events, find_hot_pixels, start_filter
 from ..formats import read, write, written_suffixes
 from ..formats.rosbag_writer import BAG_SUFFIX
 from ..formats.stream_words import STREAM_FORMATS
 from ..parallel import Progress, ignore_progress
-from ..recordings.checking import check
-from ..recordings.comparison import compare
-from ..recordings.conversion import ConvertConfig, convert_video
+from ..recordings.config import ConvertConfig
+from ..recordings.conversion import convert_video
 from ..simulator import simulate
 from ..simulator.config import SimulatorConfig, list_presets, read_preset
 from ..simulator.upsampling import QUARTER_FROM_PX
+from ..verbs.inspection import check, compare
 from ..video.frames import Frame
 from ..video.opencv import cv2
 from ..video.writing import write_video
@@ -126,7 +127,7 @@ def _classify_live(folder: Path) -> None:
 
     classifier = Classifier.load("gesture-synthetic")
     for name, config in (("events.h5", InferConfig(fit="scale")), ("video.webm", InferConfig())):
-        list(LiveSession(open_live(folder / name, speed=100), classifier, config).run())
+        list(LiveSession(open_live(folder / name, speed=100), classifier, config))
 
     # A source compiles its decoder before packets arrive; with `stop` set, it then ends at once.
     stop = threading.Event()

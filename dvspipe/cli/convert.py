@@ -18,8 +18,7 @@ from rich.text import Text
 
 from ..base.errors import ConfigError, DvspipeError, FileError
 from ..base.kernels import compiled_s
-from ..formats import FORMATS
-from ..recordings.conversion import RECORDING_SETTINGS, ConversionSettings, plan_conversions
+from ..recordings.config import RECORDING_SETTINGS, ConversionSettings
 from ..verbs.conversion import build_settings
 from ..verbs.conversion import convert as verb
 from .activity import ShownStage
@@ -39,7 +38,8 @@ from .screen import fail_inputs, messages, notes, progress, screen, show_name, s
 if TYPE_CHECKING:
     from ..events import SensorSize
     from ..parallel import Engine, Progress
-    from ..recordings.conversion import Conversion, ConversionTask, ConvertConfig, RecordingConfig
+    from ..recordings.config import ConvertConfig, RecordingConfig
+    from ..recordings.conversion import Conversion, ConversionTask
 
 PREVIEW_SUFFIX = ".webm"
 DEFAULT_SUFFIX = ".h5"
@@ -65,6 +65,8 @@ def convert(
     settings: ConversionSettings = ConversionSettings(),
     **given: Any,
 ) -> None:
+    from ..recordings.conversion import plan_conversions
+
     of_video, of_recording = build_settings(settings, **given)
     workers = choose_engine(jobs, engine)
     share = parse_shard(shard)
@@ -97,6 +99,8 @@ def convert(
 
 def _refuse_unused(tasks: Sequence[ConversionTask], settings: Collection[str], given: Collection[str]) -> None:
     """Reject options that apply only to videos, recordings or HDF5 files if there are none."""
+    from ..formats import FORMATS
+
     if "compression" in settings and not any(task.target.suffix.lower() in FORMATS["hdf5"].suffixes for task in tasks):
         raise ConfigError(f"{tasks[0].target}: --compression: only for HDF5 files")
 

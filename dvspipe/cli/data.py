@@ -1,4 +1,4 @@
-"""Commands `data`: list kinds of data sets; survey, check and encode a data set."""
+"""Commands `data`: list kinds of data sets; show statistics of a data set, check it and encode it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from ..base.config import SettingsTree
     from ..datasets import DataConfig, DataSet, TensorPlan
     from ..datasets.survey import Survey
-    from ..encoding import BinConfig
     from ..parallel import Engine, Shard
     from ..training import Choice
 
@@ -167,16 +166,12 @@ def encode(
     from ..datasets.shards import SHARD_BYTES
 
     choice = _choose(config, settings) if is_folder(config) else None
-    if choice is None:
-        of_data, bins, seed = _read_settings(config, settings)
-    else:
-        of_data = choice.config.data
-        bins = choice.config.bins
-        seed = choice.config.seed
+    experiment = read_config(config, settings) if choice is None else choice.config
+    of_data = experiment.data
 
-    cache = open_cache(of_data)
-    plan = TensorPlan(TensorSettings(bins, of_data.views, vary=of_data.vary, seed=seed), cache)
-    opened = open_dataset(of_data, seed, bins)
+    spikes = TensorSettings(experiment.bins, of_data.views, vary=of_data.vary, seed=experiment.seed)
+    plan = TensorPlan(spikes, open_cache(of_data))
+    opened = open_dataset(of_data, experiment.seed, experiment.bins)
 
     if shards is None:
         _fill_cache(opened, plan, of_data, share, workers)
@@ -234,8 +229,8 @@ def is_for_shards(word: str) -> bool:
     from ..base.config import find_foreign
     from ..datasets import DataConfig
 
-    given = read_overrides([word]) if "=" in word else {}
-    return not find_foreign(DataConfig, {"kind": "shards", **_get_group(given, "data")})
+    given = read_overrides([word]).get("data") if "=" in word else None
+    return not find_foreign(DataConfig, {"kind": "shards", **(given if isinstance(given, dict) else {})})
 
 
 def _fill_cache(data_set: DataSet, plan: TensorPlan, config: DataConfig, share: Shard, engine: Engine) -> None:
@@ -263,8 +258,9 @@ def _survey(config: str, settings: list[str] | None) -> Survey:
     from ..datasets.survey import survey
     from ..training.framing import choose_framing
 
-    of_data, bins, seed = _read_settings(config, settings)
-    opened = open_dataset(of_data, seed, bins, with_problems=True)
+    experiment = read_config(config, settings)
+    of_data = experiment.data
+    opened = open_dataset(of_data, experiment.seed, experiment.bins, with_problems=True)
 
     # A folder is framed as `train` frames it, so the figures are the same as in training.
     with progress() as show:
@@ -272,31 +268,8 @@ def _survey(config: str, settings: list[str] | None) -> Survey:
         if framing is not None:
             notes.print(f"{framing.reason}, as for training")
             framed = of_data.model_dump(mode="json", exclude_unset=True) | framing.settings
-            opened = open_dataset(parse_data(framed), seed, bins, with_problems=True)
+            opened = open_dataset(parse_data(framed), experiment.seed, experiment.bins, with_problems=True)
         return survey(opened, partial(show, "recordings"))
-
-
-def _read_settings(config: str, settings: list[str] | None) -> tuple[DataConfig, BinConfig, int]:
-    """Return the data set, time steps and seed of a configuration."""
-    from ..base.config import build
-    from ..datasets import parse_data
-    from ..encoding import BinConfig
-
-    merged = read_config(config, settings)
-    seed = merged.get("seed", 0)
-    if not isinstance(seed, int):
-        raise ConfigError(f"{config}: seed = {seed!r}, expected an integer")
-
-    bins = build(BinConfig, _get_group(merged, "bins"), config)
-    return parse_data(_get_group(merged, "data"), config), bins, seed
-
-
-def _get_group(settings: SettingsTree, name: str) -> SettingsTree:
-    group = settings.get(name, {})
-    if not isinstance(group, dict):
-        raise ConfigError(f"{name} = {group!r}, expected settings {name}.KEY=VALUE")
-
-    return group
 
 
 def _format_number(value: float | None, form: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -56,6 +57,7 @@ def infer(
         ),
     ] = "local",
     shard: ShardName = None,
+    no_pose: Annotated[bool, Parameter(help="Classify videos by events alone, without joints.")] = False,
     no_pictures: Annotated[bool, Parameter(help="Write only tables, without timelines and videos.")] = False,
     as_json: AsJson = False,
     overwrite: Overwrite = False,
@@ -66,7 +68,7 @@ def infer(
     from ..results import OutputFolder
 
     options = ClassifyOptions(
-        config=config,
+        config=config.model_copy(update={"pose": False}) if no_pose else config,
         adapt=adapt,
         labels=labels,
         out=out,
@@ -211,8 +213,9 @@ def print_predictions(predictions: Sequence[Prediction], *, finds_person: bool =
         table.add_row(prediction.file, prediction.label, name, *numbers, *region)
     screen.print(table)
 
-    if any(prediction.basis != "events" for prediction in predictions):
-        screen.print("By joints and events: the pictures of the videos were used too.")
+    bases = Counter("events alone" if one.basis == "events" else one.basis for one in predictions)
+    names = "; ".join(f"{basis}: {count}" for basis, count in bases.items())
+    screen.print(f"Classified by {names if len(bases) > 1 else next(iter(bases))}.")
 
     trained_on = predictions[0].trained_on
     limits = [*filter(None, (describe_training_data(trained_on), describe_adaptation(trained_on)))]

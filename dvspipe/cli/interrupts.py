@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
 from typing import NoReturn
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)  # called Ctrl-C below
+from ..base.interrupts import SIGNALS
+
 INTERRUPTED = "interrupted"
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 GRACE_S = 2.0  # time to stop at a progress call; a training step on a slow machine takes one second
@@ -73,36 +73,6 @@ def raise_interrupts() -> None:
     """Install Python's own handler, which raises KeyboardInterrupt at Ctrl-C."""
     for number in SIGNALS:
         signal.signal(number, signal.default_int_handler)
-
-
-class EndOnInterrupt:
-    """Context in which the first Ctrl-C ends a stream normally; a second one is handled as before the block.
-
-    It has no effect outside the main thread, because only the main thread receives signals.
-
-    Args:
-        end: Called at the first Ctrl-C, wherever the main thread is. It must not take locks.
-    """
-
-    def __init__(self, end: Callable[[], object]) -> None:
-        self._end = end
-        self._before: list[object] = []
-
-    def __enter__(self) -> EndOnInterrupt:
-        try:
-            self._before = [signal.signal(number, self._handle) for number in SIGNALS]
-        except ValueError:  # not the main thread
-            self._before = []
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in zip(SIGNALS, self._before, strict=False):
-            signal.signal(number, handler)  # type: ignore[arg-type]
-
-    def _handle(self, *_: object) -> None:
-        # The handlers from before the block are installed first: they handle the next Ctrl-C.
-        self.__exit__()
-        self._end()
 
 
 def ignore_interrupts() -> None:

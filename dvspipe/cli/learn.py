@@ -14,8 +14,8 @@ from ..oneshot import LearnConfig
 from ..verbs import learning
 from .commands import takes
 from .options import Overwrite
-from .screen import messages, notes, screen, show_name, warn
-from .training import show_training
+from .screen import messages, notes, progress, screen, show_name, warn
+from .training import TrainingScreen
 
 if TYPE_CHECKING:
     from ..oneshot import StudiedFilm
@@ -49,7 +49,8 @@ def learn(
     check_unfinished(out, overwrite=overwrite)  # before anything in the folder changes
 
     command = shlex.join(["dvspipe", "learn", *map(str, films), "-o", str(out)])
-    with show_training() as callback:
+    with progress() as show:
+        callback = TrainingScreen(show)
         try:
             study = prepare(examples, out, config, other=list_videos(other or []), callback=callback)
             for studied in study.films:

@@ -10,17 +10,16 @@ from cyclopts import Parameter
 from rich.text import Text
 
 from ..base.errors import count_noun
+from ..base.interrupts import end_on_interrupt
 from ..inference import InferConfig
-from ..streaming import LiveSession, with_hop
 from ..verbs.live import live as verb
-from ..verbs.live import open_stream
 from .commands import takes
-from .interrupts import EndOnInterrupt
 from .live_window import LiveWindow, open_window
 from .options import AsJson, Trust, trust_packages
 from .screen import messages, notes, screen, show_name, warn
 
 if TYPE_CHECKING:
+    from ..streaming import LiveSession
     from ..streaming.answers import LiveAnswer
 
 LESS_THAN_INFER = (
@@ -62,15 +61,13 @@ def live(
     from ..streaming.sources import FilmSource
 
     classifier = Classifier.load(checkpoint, trust=trust_packages(trust), engine=engine)
-    config = with_hop(config, classifier)
-
-    opened, writer = open_stream(classifier, source, config, **given)
+    session = verb(source, classifier, config, **given)
+    opened = session.source
+    writer = session.writer
 
     # JSON Lines are for another program, so only --window opens a window with them.
-    shown = open_window(
-        opened.name, classifier.config.sensor, is_wanted=False if as_json and window is None else window
-    )
-    session = LiveSession(opened, classifier, config, writer=writer, viewer=shown)
+    is_wanted = False if as_json and window is None else window
+    session.viewer = shown = open_window(opened.name, classifier.config.sensor, is_wanted=is_wanted)
 
     if not notes.quiet:
         messages.print(f"{show_name(opened.name)}: starting, which takes longer the first time; Ctrl-C ends it")
@@ -108,9 +105,9 @@ def _run(session: LiveSession, lines: _Lines, window: LiveWindow | None) -> _Tal
     if window is not None:
         window.on_close = session.stop
     # The first Ctrl-C ends the stream like its end: the events are written, and the tally is shown.
-    with EndOnInterrupt(session.stop):
+    with end_on_interrupt(session.stop):
         try:
-            for answer in session.run():
+            for answer in session:
                 lines.show(answer)
                 tally.add(answer)
                 if window is not None:

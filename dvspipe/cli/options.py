@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
@@ -16,7 +16,9 @@ from .screen import messages, notes
 if TYPE_CHECKING:
     from ..base.config import SettingsTree
     from ..parallel import Engine, Shard
+    from ..training import TrainConfig
 
+RecordingFiles = Annotated[list[Path], Parameter(help="Recordings; - for standard input.")]
 Config = Annotated[
     str,
     Parameter(
@@ -60,34 +62,25 @@ Trust = Annotated[
 ]
 
 
-def read_config(source: str, overrides: list[str] | None) -> SettingsTree:
+def read_config(source: str, overrides: list[str] | None) -> TrainConfig:
     """Read a configuration, or create one for a folder of recordings, and apply overrides.
 
     Args:
         source: Argument CONFIG; a KEY=VALUE argument stands for the default configuration.
         overrides: Arguments KEY=VALUE.
     """
-    from ..base.config import find_left_out, find_unions, merge_settings, read_yaml
+    from ..base.config import build, merge_settings, parse_overrides
     from ..training import TrainConfig
 
     if "=" in source and not Path(source).exists():
-        return read_overrides([source, *(overrides or [])])
+        return build(TrainConfig, read_overrides([source, *(overrides or [])]), source)
 
-    given = read_overrides(overrides)
     if is_folder(source):
         from ..datasets import folder_settings
 
-        return merge_settings({"data": folder_settings(Path(source))}, given)
-
-    # Overrides can select another kind, which has none of some settings in the file: say so instead of failing.
-    settings = read_yaml(source)
-    unions = find_unions(TrainConfig)
-    for group, names in find_left_out(settings, given, unions).items():
-        listed = ", ".join(f"{group}.{name}" for name in names)
-        kind = cast("SettingsTree", given[group]).get("kind")
-        messages.print(f"{group}.kind = {kind}: has no {listed}; not used from {source}")
-
-    return merge_settings(settings, given, unions)
+        given = merge_settings({"data": folder_settings(source)}, read_overrides(overrides))
+        return build(TrainConfig, given, source)
+    return TrainConfig.read(source, parse_overrides(overrides or []))
 
 
 def read_overrides(overrides: list[str] | None) -> SettingsTree:

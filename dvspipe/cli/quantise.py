@@ -15,12 +15,12 @@ from ..verbs.deployment import quantise as verb
 from ..verbs.training import EvaluatedPart
 from .commands import takes
 from .options import Overrides, Overwrite, read_config
-from .screen import TextTable, notes, screen
-from .training import show_training
+from .screen import TextTable, notes, progress, screen
+from .training import TrainingScreen
 
 if TYPE_CHECKING:
-    from ..base.config import SettingsTree
     from ..integers.quantisation import Quantisation
+    from ..training import TrainConfig
 
 UNSEEN_SEED = 2000  # rendered people that the included classifiers were not trained on (seed 0)
 
@@ -55,14 +55,11 @@ def quantise(
 ) -> None:
     require_suffix(out, "a network in integers", CHECKPOINT_SUFFIX)
     claim_output(out, overwrite=overwrite)
-    source, merged = find_data(checkpoint, data, settings)
+    source, experiment = find_data(checkpoint, data, settings)
 
     # Slow imports, after the checks of the options.
-    from ..base.config import build
     from ..integers.quantisation import fine_tune
-    from ..training import TrainConfig
 
-    experiment = build(TrainConfig, merged, source)
     tuned = None
     if data is None and (root := experiment.data.root) is not None and not root.is_dir():
         raise DataError(
@@ -71,7 +68,8 @@ def quantise(
             Remedy("data.root", "DIR", "set it"),
         )
 
-    with show_training() as callback:
+    with progress() as show:
+        callback = TrainingScreen(show)
         if epochs:
             # The name of the run folder follows from the file, so the same command finds the run and resumes it.
             tuned = RunFolder(out.with_suffix(""))
@@ -103,8 +101,8 @@ def quantise(
     _print_comparison(out, compiled)
 
 
-def find_data(checkpoint: str, config: str | None, settings: list[str] | None) -> tuple[str, SettingsTree]:
-    """Return the source of the data set and its settings: CONFIG, or the data set of the run or included classifier."""
+def find_data(checkpoint: str, config: str | None, settings: list[str] | None) -> tuple[str, TrainConfig]:
+    """Return the source and the configuration of the data set: CONFIG, the run, or the included classifier."""
     from ..checkpoints.checkpoint import shipped_checkpoints
 
     # CONFIG may be the first KEY=VALUE; without CONFIG, `given` begins with an empty text, which is left out.

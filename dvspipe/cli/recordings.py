@@ -1,4 +1,4 @@
-"""Commands `info`, `check`, `cut` and `merge`: inspect and edit recordings."""
+"""Commands `info`, `check` and `compare`: inspect recordings."""
 
 from __future__ import annotations
 
@@ -13,45 +13,46 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 from cyclopts import Parameter
 from rich.text import Text
 
-from ..base.errors import ConfigError, DvspipeError, count_noun
-from ..formats import STANDARD
+from ..base.errors import DvspipeError
+from ..base.files import claim_output, require_suffix
 from ..formats import info as verb_info
-from ..parallel import map_items
-from ..recordings.checking import CheckOptions, check_many
-from ..recordings.checking import check as verb_check
-from ..recordings.conversion import find_recordings
-from ..verbs import editing
+from ..verbs import inspection
 from .activity import show_share
 from .commands import takes
-from .options import AsJson, EngineName, JobCount, Overwrite, ShardName, choose_engine, note_shard, parse_shard
+from .options import (
+    AsJson,
+    EngineName,
+    JobCount,
+    Overwrite,
+    RecordingFiles,
+    ShardName,
+    choose_engine,
+    note_shard,
+    parse_shard,
+)
 from .screen import (
     TextTable,
     choose_exit_code,
     describe_error,
     fail,
     fail_inputs,
-    messages,
     progress,
     screen,
     show_name,
     skip,
-    warn,
 )
 
 if TYPE_CHECKING:
     from ..formats import RecordingInfo
     from ..parallel import Outcome, Progress
-    from ..recordings.editing import Edit
 
-RecordingFiles = Annotated[list[Path], Parameter(help="Recordings; - for standard input.")]
-OutputFile = Annotated[
-    Path, Parameter(help="Output file (its suffix selects the format), or - for CSV on standard output.")
-]
 Value = TypeVar("Value")
 
 
-@takes(verb_info, without=("path",))
+@takes(verb_info, without=("recording",))
 def info(recordings: RecordingFiles, *, as_json: AsJson = False, **given: Any) -> None:
+    from ..parallel import map_items
+
     with progress() as show:
 
         def describe_one(file: Path, _: Progress) -> RecordingInfo:
@@ -118,7 +119,7 @@ def _print_description(recording: RecordingInfo) -> None:
 
 def _list_changed_settings(stored: object) -> Iterator[tuple[str, str]]:
     """Yield the (name, text) of each setting that differs from the defaults of conversions."""
-    from ..recordings.conversion import ConvertConfig
+    from ..recordings.config import ConvertConfig
 
     # Settings are compared as texts with dotted names, so a change inside a group is listed alone.
     defaults = set(_list_values("settings", ConvertConfig().model_dump(mode="json")))
@@ -136,7 +137,7 @@ def _list_values(name: str, value: object) -> Iterator[tuple[str, str]]:
         yield name, json.dumps(value) if isinstance(value, list) else str(value)
 
 
-@takes(verb_check, without=("path",))
+@takes(inspection.check, without=("recording",))
 def check(
     recordings: Annotated[list[Path], Parameter(help="Recordings, folders of recordings, or - for standard input.")],
     *,
@@ -146,6 +147,9 @@ def check(
     as_json: AsJson = False,
     **given: Any,
 ) -> None:
+    from ..recordings.checking import CheckOptions, check_many
+    from ..recordings.conversion import find_recordings
+
     options = CheckOptions(**given)
     workers = choose_engine(jobs, engine)
     share = parse_shard(shard)
@@ -179,34 +183,39 @@ def check(
         fail(f"{wrong:,} of {len(files):,} recordings are wrong{unread}", code)
 
 
-@takes(editing.cut)
-def cut(recording: Path, out: OutputFile, *, overwrite: Overwrite = False, **given: Any) -> None:
-    part = editing.cut.edit(recording, **given)
-    count = write_edit(part, out, overwrite=overwrite)
-    print_summary(out, f"{count_noun(count, 'event')} of {part.sensor}")
+@takes(inspection.compare)
+def compare(
+    a: Path,
+    b: Path,
+    *,
+    out: Annotated[Path | None, Parameter(help="HTML page to write, with charts; default: print only.")] = None,
+    as_json: AsJson = False,
+    overwrite: Overwrite = False,
+    **given: Any,
+) -> None:
+    from ..report import PAGE_SUFFIXES, describe_comparison, write_comparison_page
 
-    if not count:
-        empty = f"this part of {recording} is empty; show it with dvspipe view {recording}"
-        warn(f"{show_name(out)}: has no events: {empty}")
+    if out:
+        require_suffix(out, "a page", *PAGE_SUFFIXES)
+        claim_output(out, overwrite=overwrite)
 
-
-def write_edit(edit: Edit, out: Path, *, overwrite: bool) -> int:
-    """Write the result of an edit, and show its progress; return the number of events."""
     with progress() as show:
-        return edit.write(out, overwrite=overwrite, progress=partial(show, "events"))
+        compared = inspection.compare(a, b, **given, progress=partial(show, "comparison"))
 
+    if as_json:
+        sys.stdout.write(json.dumps(compared.to_record(), allow_nan=False) + "\n")
+    else:
+        names = TextTable()
+        names.add_row("A", a)
+        names.add_row("B", b)
+        screen.print(names)
 
-def print_summary(out: Path, text: str) -> None:
-    """Print a summary of the output, on standard error if the events go to standard output."""
-    (messages if out == STANDARD else screen).print(f"{show_name(out)}: {text}")
+        table = TextTable("figure", "value", "meaning", optional=("meaning",))
+        for row in describe_comparison(compared):
+            table.add_row(*row)
+        screen.print(table)
 
-
-@takes(editing.merge, without=("recordings",))
-def merge(recordings: RecordingFiles, out: OutputFile, *, overwrite: Overwrite = False, **given: Any) -> None:
-    if recordings.count(STANDARD) > 1:
-        raise ConfigError("merge: standard input (-) can be given only once")
-    merged = editing.merge.edit(recordings, **given)
-
-    count = write_edit(merged, out, overwrite=overwrite)
-    of_all = f"{count_noun(count, 'event')} of {count_noun(len(recordings), 'recording')}"
-    print_summary(out, f"{of_all}, {merged.sensor}")
+    if out:
+        write_comparison_page(compared, (str(a), str(b)), out)
+        if not as_json:
+            screen.print(f"page: {show_name(out)}")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from cyclopts import App, Parameter
 from cyclopts.validators import Number
 
+from ..synthesis.config import CameraKind
 from .activity import ShownStage
 from .options import EngineName, Seed, ShardName, choose_engine, parse_shard
 from .screen import notes, progress, screen
@@ -82,7 +83,7 @@ def gestures(
         Parameter(validator=Number(gte=100_000, lte=60_000_000), help="Length of a clip in microseconds."),
     ] = 1_500_000,
     camera: Annotated[
-        Literal["dvs", "webcam", "both"],
+        CameraKind,
         Parameter(help="Camera: a simulated DVS128, a webcam or phone with converted videos, or a clip of each."),
     ] = "dvs",
     tracks: Annotated[

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,9 +13,10 @@ from cyclopts.validators import Number
 from rich.text import Text
 
 from ..base.errors import ConfigError
+from ..base.files import claim_output, write_text
 from ..results import RunFolder
+from ..training.callback import TrainingCallback
 from ..verbs import training as verbs
-from .activity import ShownStage
 from .commands import takes
 from .infer import print_predictions
 from .options import (
@@ -35,7 +35,8 @@ from .screen import TextTable, messages, notes, progress, screen, warn
 if TYPE_CHECKING:
     from ..events.corruption import Corruption
     from ..results import CorruptionResult, EpochRow, EvaluationResult, TrainingRun
-    from ..training import Choice, TrainingCallback
+    from ..training import Choice, TrainConfig
+    from .activity import ShowProgress
 
 MAX_CONFUSIONS = 3  # listed confused classes per class
 
@@ -55,56 +56,40 @@ def train(
     overwrite: bool = False,
     **given: Any,
 ) -> None:
-    from ..base.config import build
-    from ..training import TrainConfig
     from ..training.processes import is_first_process
-    from ..training.resuming import read_run
-    from ..training.run import find_run_folder
 
     of_folder = is_folder(config)
     if save is not None and (resume or not of_folder):
         raise ConfigError(f"{save}: --save is only for a new run on a folder of recordings (found {config})")
-
-    if resume and out is None:
-        raise ConfigError("--resume: needs --out FOLDER, the run folder")
-    if out is not None and not resume and is_first_process():
-        RunFolder(out).check_unused(overwrite=overwrite)  # fail before recordings are read
-
-    # To resume, the configuration of the run is read, with the folder and the settings of this command.
-    decoded = None
-    if of_folder and resume and out is not None:
-        resolved = read_run(RunFolder(out), read_overrides(settings), recordings=Path(config).expanduser())
-    elif of_folder:
-        choice = _choose(config, settings, save, overwrite=overwrite)
-        resolved = choice.config
-        decoded = choice.decoded
-    else:
-        resolved = build(TrainConfig, read_config(config, settings), config)
-
-    folder = find_run_folder(out, resolved.name, overwrite=overwrite)
+    if save is not None:
+        claim_output(save, overwrite=overwrite)
 
     # The command repeats the run; after an interruption, the run folder and --resume are added.
     trusted = trust_packages(trust)
     options = [word for package in trusted for word in ("--trust", package)]
     command = shlex.join(["dvspipe", "train", config, *(settings or []), *options])
 
-    with show_training("left out" if resolved.optimiser.rule == "readout" else "validation") as callback:
+    # The settings of a folder are chosen; a configuration is complete.
+    if of_folder:
+        given |= read_overrides(settings)
+
+    with progress() as show:
+        callback = TrainingScreen(show, save)
         try:
             run = verbs.train(
-                resolved,
-                folder.path,
+                config if of_folder else read_config(config, settings),
+                out,
                 resume=resume,
                 overwrite=overwrite,
                 trust=trusted,
                 command=command,
-                decoded=decoded,
                 callback=callback,
                 **given,
             )
         except KeyboardInterrupt:
-            # Other processes of torchrun are interrupted, too; only the first prints the command.
-            if is_first_process() and folder.config.is_file():
-                resumed = f"{command} -o {shlex.quote(str(folder.path))} --resume"
+            # Other processes of torchrun are interrupted, too; only the first has a run folder to name.
+            if callback.folder is not None and callback.folder.config.is_file():
+                resumed = f"{command} -o {shlex.quote(str(callback.folder.path))} --resume"
                 messages.print(f"{resumed} resumes after the last complete epoch, or from the start if there is none")
             raise
 
@@ -145,9 +130,6 @@ def evaluate(
     **given: Any,
 ) -> None:
     """Evaluate a classifier on a data set: accuracy, calibration and confused classes; also on corrupted recordings."""
-    from ..base.config import build
-    from ..base.files import claim_output
-
     if out:
         claim_output(out, overwrite=overwrite)
 
@@ -157,13 +139,14 @@ def evaluate(
         corruptions += _parse_corruptions(text)
 
     from ..results import CorruptionResult
-    from ..training import TrainConfig, evaluate_corrupted
+    from ..training import evaluate_corrupted
 
-    experiment = build(TrainConfig, read_config(config, settings), config)
+    experiment = read_config(config, settings)
     given |= {"seed": experiment.seed, "trust": trust_packages(trust)}
 
     result: EvaluationResult | CorruptionResult
-    with show_training() as callback:
+    with progress() as show:
+        callback = TrainingScreen(show)
         if corruptions:
             result = evaluate_corrupted(checkpoint, experiment.data, part, corruptions, callback=callback, **given)
         else:
@@ -250,8 +233,8 @@ def demo(
         "trained on other people"
     )
 
-    with show_training() as callback:
-        result = run_demo(folder, config, callback, notes.print)
+    with progress() as show:
+        result = run_demo(folder, config, TrainingScreen(show), notes.print)
 
     before = result.before
     screen.print(
@@ -266,65 +249,69 @@ def demo(
         notes.print(f"  {command}")
 
 
-def _choose(folder: str, settings: list[str] | None, save: Path | None, *, overwrite: bool) -> Choice:
-    """Choose, print and save settings for a folder of recordings."""
-    from ..base.files import claim_output, write_text
-    from ..training import choose_settings
-    from ..training.processes import is_first_process
+class TrainingScreen(TrainingCallback):
+    """Prints the progress of training.
 
-    if save is not None:
-        claim_output(save, overwrite=overwrite)
+    Args:
+        show: Callback of the screen.
+        save: File for the settings chosen for a folder of recordings; None: not saved.
 
-    with progress() as show:
-        choice = choose_settings(folder, read_overrides(settings), ShownStage(show, "recordings"))
-    text = choice.to_yaml()
+    Attributes:
+        folder: Run folder; None: no run has begun.
+    """
 
-    # All processes of torchrun choose the same settings; only the first prints and writes them.
-    if is_first_process():
-        screen.print(Text(text))
+    def __init__(self, show: ShowProgress, save: Path | None = None) -> None:
+        self.folder: RunFolder | None = None
+        self._show = show
+        self._save = save
+        self._kind = ""
+        self._held_out = "validation"
+
+    def on_progress(self, stage: str, done: float, total: int) -> None:
+        """Show progress."""
+        self._show(stage, done, total)
+
+    def on_choice(self, choice: Choice) -> None:
+        """Print and save the settings chosen for a folder."""
+        text = choice.to_yaml()
+        screen.print(Text(text), soft_wrap=True)
         for warning in choice.warnings:
             warn(warning)
 
-        if save is not None:
-            write_text(save, text)
-            screen.print(f"{save}: these settings; edit the file, or override them with KEY=VALUE\n")
+        if self._save is not None:
+            write_text(self._save, text)
+            screen.print(f"{self._save}: these settings; edit the file, or override them with KEY=VALUE\n")
 
-    return choice
+    def on_run(self, folder: RunFolder, config: TrainConfig) -> None:
+        """Print the run folder."""
+        self.folder = folder
+        self._held_out = "left out" if config.optimiser.rule == "readout" else "validation"
+        notes.print(f"run: {folder.path}")
 
+    def on_data(self, *, synthetic: bool) -> None:
+        """Remember whether the recordings are synthetic, to label the accuracy."""
+        self._kind = " (synthetic)" if synthetic else ""
 
-@contextmanager
-def show_training(held_out: str = "validation") -> Iterator[TrainingCallback]:
-    """Yield a callback that prints the progress of training; `held_out` names the held-out recordings."""
-    from ..training import TrainingCallback
+    def on_start(self, rates: Mapping[str, float]) -> None:
+        """Print the spike rates of the untrained network."""
+        listed = ", ".join(f"{name} {rate:.1%}" for name, rate in rates.items())
+        if listed:
+            notes.print(f"initial spikes per neuron and step: {listed}")
 
-    class Screen(TrainingCallback):
-        kind = ""
+    def on_epoch(self, row: EpochRow) -> None:
+        """Print loss, accuracy and duration of an epoch."""
+        notes.print(
+            f"epoch {row.epoch:3d}  loss {row.train_loss:.3f}  accuracy {row.train_accuracy:6.1%}  "
+            f"{self._held_out} {row.val_accuracy:6.1%}{self._kind}  {row.seconds:.1f} s"
+        )
 
-        def on_progress(self, stage: str, done: float, total: int) -> None:
-            show(stage, done, total)
+    def on_note(self, text: str) -> None:
+        """Print a decision."""
+        notes.print(Text(text))
 
-        def on_data(self, *, synthetic: bool) -> None:
-            self.kind = " (synthetic)" if synthetic else ""
-
-        def on_start(self, rates: Mapping[str, float]) -> None:
-            listed = ", ".join(f"{name} {rate:.1%}" for name, rate in rates.items())
-            if listed:
-                notes.print(f"initial spikes per neuron and step: {listed}")
-
-        def on_epoch(self, row: EpochRow) -> None:
-            notes.print(
-                f"epoch {row.epoch:3d}  loss {row.train_loss:.3f}  accuracy {row.train_accuracy:6.1%}  "
-                f"{held_out} {row.val_accuracy:6.1%}{self.kind}  {row.seconds:.1f} s"
-            )
-
-        def on_note(self, text: str) -> None:
-            notes.print(Text(text))
-
-        def on_warning(self, text: str) -> None:
-            warn(text)
-
-    with progress() as show:
-        yield Screen()
+    def on_warning(self, text: str) -> None:
+        """Print a warning."""
+        warn(text)
 
 
 def print_test(run: TrainingRun) -> None:

@@ -15,12 +15,10 @@ from cyclopts import (
     ValidationError,
 )
 
-from ..base.config import explain_value
+from ..base.config import explain_value, join_mistakes
 from ..base.errors import shorten
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from pydantic_core import ErrorDetails
 
 SETTINGS_ARGUMENT = "KEY=VALUE"
@@ -36,7 +34,8 @@ def explain_usage(error: CycloptsError) -> str:
 
     cause = error.__cause__
     if isinstance(error, ValidationError) and isinstance(cause, pydantic.ValidationError):
-        return f"{command}: {_explain_settings(cause.errors(include_url=False))}"
+        mistakes = join_mistakes(map(_explain_setting, cause.errors(include_url=False)))
+        return f"{command}: {'; '.join(mistakes)}"
     if isinstance(error, UnknownOptionError):
         return f"{command}: {_explain_unknown(error)}"
     if isinstance(error, UnusedCliTokensError):
@@ -75,12 +74,12 @@ def _name_of(error: MissingArgumentError) -> str:
     return names[0] if names else error.argument.field_info.name.upper()
 
 
-def _explain_settings(wrong: Sequence[ErrorDetails]) -> str:
-    """Explain wrong values of settings as options; a value may be wrong for each type that the setting accepts."""
-    reasons: dict[str, list[str]] = {}
-    for error in wrong:
-        # The place of a value of several types ends in the name of a type, such as `int` or `literal['off','auto']`.
-        names = [str(part) for part in error["loc"] if str(part).isidentifier() and part not in TYPE_NAMES]
-        option = f"--{'.'.join(names).replace('_', '-')} {shorten(str(error['input']))}: " if names else ""
-        reasons.setdefault(option, []).append(explain_value(error))
-    return "; ".join(f"{option}{', or '.join(reasons[option])}" for option in reasons)
+def _explain_setting(error: ErrorDetails) -> tuple[str, str | None]:
+    """Return the option of a wrong setting with its value, and what is wrong with it; or one complete sentence."""
+    # The place of a value of several types ends in the name of a type, such as `int` or `literal['off','auto']`.
+    names = [str(part) for part in error["loc"] if str(part).isidentifier() and part not in TYPE_NAMES]
+    if not names:
+        return explain_value(error), None
+
+    option = f"--{'.'.join(names).replace('_', '-')} {shorten(str(error['input']))}"
+    return option, explain_value(error)

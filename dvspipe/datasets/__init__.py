@@ -31,13 +31,13 @@ from .config import (
     WindowsConfig,
     parse_data,
 )
-from .folders import as_data, folder_settings, open_folder, open_gestures, open_labelled
+from .folders import as_data, find_folder, folder_settings, open_folder, open_gestures, open_labelled
 from .images import open_mnist
 from .pieces import find_same_names
 from .public import open_dvs_gesture, open_nmnist
 from .recording_list import from_recordings
 from .rendered import open_rendered
-from .samples import PARTS, DataSet, Part, Sample, divide, leave_out_copies, version_of_file
+from .samples import PARTS, DataSet, Part, Sample, count_recordings, divide, leave_out_copies, version_of_file
 from .shards import TensorPlan, encode_many, list_samples, open_shards, write_shards
 from .source import DataSource
 from .split import Split, check_split, read_split, restore_split, write_split
@@ -93,10 +93,12 @@ __all__ = [
     "apply_transforms",
     "as_data",
     "check_split",
+    "count_recordings",
     "default_cache",
     "divide",
     "encode_image",
     "encode_many",
+    "find_folder",
     "find_same_names",
     "folder_settings",
     "from_recordings",

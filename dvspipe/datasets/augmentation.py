@@ -25,6 +25,7 @@ SpikeTensor = NDArray[np.uint8 | np.float32]
 
 Rows = NDArray[np.int64]
 """Events as a matrix [4, N] with the rows t, x, y and p."""
+X_AND_Y = slice(1, 3)  # rows x and y of `Rows`
 
 MixKind = Literal["mixup", "eventmix"]
 """Method of mixing two recordings; see `mix`."""
@@ -37,6 +38,8 @@ MIRRORED_WORDS = {
 }
 """Words in class names, and their mirror images."""
 MIX_BLOBS = 3  # normal distributions of an eventmix mask
+MIN_BLOB_WIDTH = 0.1  # standard deviation, relative to the side
+MAX_BLOB_WIDTH = 0.5
 
 
 class VaryConfig(Settings):
@@ -125,7 +128,8 @@ def vary(events: Events, config: VaryConfig, rng: np.random.Generator) -> Events
     if config.time_scale:
         rows[0] = first_us + np.rint((rows[0] - first_us) * _draw_factor(config.time_scale, rng)).astype(np.int64)
     if config.jitter_us:
-        moved = rows[0] + np.rint(rng.normal(0, config.jitter_us, rows.shape[1])).astype(np.int64)
+        jitter_us = rng.normal(0, config.jitter_us, len(rows[0]))
+        moved = rows[0] + np.rint(jitter_us).astype(np.int64)
         rows[0] = np.maximum(moved, first_us)
 
     if config.noise_hz:
@@ -152,9 +156,11 @@ def _keep(
 
     if config.drop_area:
         side = math.sqrt(rng.uniform(0, config.drop_area))
-        left, top = (rng.uniform(0, (1 - side) * length) for length in (sensor.width, sensor.height))
-        across = (x >= left) & (x < left + side * sensor.width)
-        keep &= ~(across & (y >= top) & (y < top + side * sensor.height))
+        left = rng.uniform(0, (1 - side) * sensor.width)
+        top = rng.uniform(0, (1 - side) * sensor.height)
+        in_columns = (x >= left) & (x < left + side * sensor.width)
+        in_rows = (y >= top) & (y < top + side * sensor.height)
+        keep &= ~(in_columns & in_rows)
 
     return keep
 
@@ -169,14 +175,17 @@ def _rotate_and_scale(rows: Rows, config: VaryConfig, sensor: SensorSize, rng: n
     angle = math.radians(rng.uniform(-1, 1) * config.rotate_deg)
     factor = _draw_factor(config.scale, rng)
 
-    # Pixels are centred on integers, so the centre of the sensor is at (size - 1) / 2.
     turn = factor * np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
     size = np.array([[sensor.width], [sensor.height]])
 
+    # Pixels are centred on integers, so the centre of the sensor is at (size - 1) / 2.
+    centre = (size - 1) / 2
     turned = rows.copy()
-    turned[1:3] = np.rint(turn @ (rows[1:3] - (size - 1) / 2) + (size - 1) / 2)
+    turned[X_AND_Y] = np.rint(turn @ (rows[X_AND_Y] - centre) + centre)
 
-    return turned[:, ((turned[1:3] >= 0) & (turned[1:3] < size)).all(axis=0)]
+    pixels = turned[X_AND_Y]
+    is_inside = ((pixels >= 0) & (pixels < size)).all(axis=0)
+    return turned[:, is_inside]
 
 
 def mirrored_labels(classes: Sequence[str]) -> NDArray[np.int64]:
@@ -220,7 +229,8 @@ def augment(
         spikes = spikes[np.sort(rng.permutation(len(spikes))[: config.frames])]
 
     if config.flip_polarity and rng.random() < 0.5:
-        spikes = spikes[:, ::-1] if spikes.shape[1] == 2 else -spikes
+        _, C, _, _ = spikes.shape
+        spikes = spikes[:, ::-1] if C == 2 else -spikes
 
     # A mirrored gesture may belong to another class.
     if config.flip_horizontal and rng.random() < 0.5:
@@ -228,7 +238,8 @@ def augment(
         spikes = spikes[..., ::-1]
         label = int(mirrored[label])
 
-    spikes = _shift(spikes, *rng.integers(-config.shift_px, config.shift_px + 1, 2).tolist())
+    down, right = rng.integers(-config.shift_px, config.shift_px + 1, 2).tolist()
+    spikes = _shift(spikes, down, right)
     if config.cut_out and rng.random() < 0.5:
         H, W = spikes.shape[-2:]
         height = round(config.cut_out * H)
@@ -275,11 +286,11 @@ def mix(spikes: SpikeTensor, other: SpikeTensor, kind: MixKind, rng: np.random.G
     inside = _blobs(spikes.shape, rng)[:, None]
 
     # Targets are mixed by events, not by pixels: most pixels have none.
-    kept_events, added_events = (
-        float(np.abs(part).sum(where=where)) for part, where in ((spikes, ~inside), (other, inside))
-    )
+    kept_events = float(np.abs(spikes).sum(where=~inside))
+    added_events = float(np.abs(other).sum(where=inside))
+    total = kept_events + added_events
+    share = kept_events / total if total else 1.0
 
-    share = kept_events / (kept_events + added_events) if kept_events + added_events else 1.0
     mixed = spikes.copy()
     np.copyto(mixed, other, where=inside)
 
@@ -289,12 +300,21 @@ def mix(spikes: SpikeTensor, other: SpikeTensor, kind: MixKind, rng: np.random.G
 def _blobs(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.bool_]:
     """Draw a mask, bool [T, H, W]: where a mixture of normal distributions in T, H and W exceeds a random quantile."""
     T, _, H, W = shape
-    axes = [np.linspace(0, 1, length) for length in (T, H, W)]
     density = np.zeros((T, H, W))
 
     for _ in range(MIX_BLOBS):
-        # A distribution in three dimensions with a random centre and widths along T, H and W.
-        parts = [np.exp(-0.5 * ((axis - rng.random()) / rng.uniform(0.1, 0.5)) ** 2) for axis in axes]
-        density += parts[0][:, None, None] * parts[1][:, None] * parts[2]
+        # A distribution in three dimensions is a product along T, H and W.
+        along_steps = _draw_bell(T, rng)
+        along_rows = _draw_bell(H, rng)
+        along_columns = _draw_bell(W, rng)
+        density += along_steps[:, None, None] * along_rows[:, None] * along_columns
 
     return np.asarray(density > np.quantile(density, rng.random()))
+
+
+def _draw_bell(length: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Draw a normal distribution with a random centre and width on `length` positions from 0 to 1."""
+    centre = rng.random()
+    width = rng.uniform(MIN_BLOB_WIDTH, MAX_BLOB_WIDTH)
+    distance = (np.linspace(0, 1, length) - centre) / width
+    return np.asarray(np.exp(-0.5 * distance**2))

@@ -1,4 +1,15 @@
-"""Settings of data sets."""
+"""Settings of data sets: a model per kind, from shared groups of settings.
+
+    SourceConfig                 kind, root, cache
+    ├── EventsConfig             variants of recordings
+    │   └── RecordingsConfig     parts and groups
+    │       ├── PublicConfig     download of public data sets
+    │       └── WindowsConfig    windows of recordings in class folders
+    └── FramedConfig             framing of recordings and videos
+        └── FilesConfig          (and RecordingsConfig) own files: sensor and other missing metadata
+
+`DataConfig` is the union of all kinds.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +71,7 @@ class SourceConfig(Settings):
 
     @field_validator("root", "test_root", "split", "cache", mode="before", check_fields=False)
     @classmethod
-    def _path_is_text(cls, value: object) -> object:
+    def _read_path(cls, value: object) -> object:
         return str(value) if isinstance(value, int | float) else value  # a folder may be called 2024
 
 
@@ -89,7 +100,7 @@ class RecordingsConfig(EventsConfig):
 
     @field_validator("group")
     @classmethod
-    def _group_compiles(cls, value: str | None) -> str | None:
+    def _check_group(cls, value: str | None) -> str | None:
         try:
             re.compile(value or "")
         except re.error as error:
@@ -132,8 +143,8 @@ class FramedConfig(FramingConfig, SourceConfig):
     @property
     def framing(self) -> FramingConfig:
         """Framing of the recordings; recordings that are not fitted to a size are used as complete pictures."""
-        whole = self.target is None and self.roi is None
-        return FramingConfig(fit=self.fit, roi="full" if whole else self.roi, video=self.video)
+        is_complete = self.target is None and self.roi is None
+        return FramingConfig(fit=self.fit, roi="full" if is_complete else self.roi, video=self.video)
 
 
 class FilesConfig(FramedConfig, RecordingsConfig):
@@ -191,10 +202,10 @@ class GesturesConfig(FilesConfig, WindowsConfig):
         return FramingConfig(fit=self.fit, roi=self.roi, video=self.video)
 
     @model_validator(mode="after")
-    def _framing_applies(self) -> GesturesConfig:
-        given = [name for name in ("size", "roi", "fit") if getattr(self, name) is not None]
-        if given and self.root is None:
-            raise ValueError(f"{given[0]}: needs recordings in a folder (found kind = gestures without root)")
+    def _check_framing(self) -> GesturesConfig:
+        for name in ("size", "roi", "fit"):
+            if self.root is None and getattr(self, name) is not None:
+                raise ValueError(f"{name}: needs recordings in a folder (found kind = gestures without root)")
         return self
 
 
@@ -203,7 +214,7 @@ class MnistConfig(SourceConfig):
 
     kind: Literal["mnist"] = "mnist"
     code: ImageCode = "poisson"
-    """Spike code, as in `dvspipe encode`; or `constant`: values of the image at every step; or `contrast`: rank of its
+    """Spike code, as in `dvspipe spikes`; or `constant`: values of the image at every step; or `contrast`: rank of its
     local contrast (`Contrast`)."""
     code_settings: dict[str, float] = Field(default_factory=dict)
     """Settings of the code, except its steps: `bins` sets the steps."""

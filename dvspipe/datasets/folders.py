@@ -1,4 +1,9 @@
-"""Data sets from folders of recordings and videos: one folder per class, or a label file beside each recording."""
+"""Data sets from folders of recordings and videos: one folder per class, or a label file beside each recording.
+
+A `RecordingFile` reads one recording or video, framed for the network, and caches what takes long. Samples are complete
+files, windows of them, or spans of a label file. `open_folder`, `open_gestures` and `open_labelled` list them, and
+`divide_parts` divides them into training, validation and test.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.config import SettingsTree
+from ..base.config import SettingsTree, shipped_configs
 from ..base.errors import DataError, DvspipeError, TruncatedVideoError, count_noun, escape_controls
 from ..base.files import is_internal
 from ..base.labels import GESTURES, SUFFIX, Span, read_labels
@@ -181,18 +186,20 @@ class RecordingFile:
 
 
 def _window_starts(t: NDArray[np.int64], window_us: int) -> NDArray[np.int64]:
+    """Return the start of each window with events; see `RecordingFile.windows`."""
     # The error of an empty recording is raised when it is loaded.
     if not len(t):
         return np.zeros(1, np.int64)
 
-    number = (t - t[0]) // window_us
-    last_us = int(t[-1] - t[0]) % window_us
+    numbers = (t - t[0]) // window_us  # window of each event
+    remainder_us = int(t[-1] - t[0]) % window_us
 
     # A remainder shorter than half a window is left out, unless it is all there is.
-    if number[-1] and last_us < window_us // 2:
-        number = number[number < number[-1]]
+    last = numbers[-1]
+    if last and remainder_us < window_us // 2:
+        numbers = numbers[numbers < last]
 
-    starts: NDArray[np.int64] = t[0] + np.unique(number) * window_us
+    starts: NDArray[np.int64] = t[0] + np.unique(numbers) * window_us
     return starts
 
 
@@ -202,20 +209,35 @@ def _remedies_as_settings() -> Iterator[None]:
     try:
         yield
     except DvspipeError as error:
-        settings = [f"data.{remedy.setting.removeprefix('config.')}" for remedy in error.remedies]
-        renamed = (replace(remedy, setting=name) for remedy, name in zip(error.remedies, settings, strict=True))
+        renamed = [
+            replace(remedy, setting=f"data.{remedy.setting.removeprefix('config.')}") for remedy in error.remedies
+        ]
         raise error.with_remedies(renamed) from error
 
 
-def folder_settings(root: Path) -> SettingsTree:
+def find_folder(source: str | Path) -> Path:
+    """Return a folder of recordings.
+
+    Raises:
+        DataError: If the folder does not exist. For the name of a configuration, the message says how to read it.
+    """
+    folder = Path(source).expanduser()
+    if folder.is_dir():
+        return folder
+
+    read = f"TrainConfig.read({str(source)!r})"
+    is_config = str(source) in shipped_configs() or folder.suffix in (".yaml", ".yml")
+    hint = f"; as a configuration: {read}, with the data set {read}.data" if is_config else ""
+    raise DataError(f"{source}: no such folder of recordings{hint}")
+
+
+def folder_settings(source: str | Path) -> SettingsTree:
     """Return the data set settings `kind` and `root` for a folder of recordings.
 
     Raises:
         DataError: If the folder does not exist.
     """
-    if not root.is_dir():
-        raise DataError(f"{root}: no such folder")
-
+    root = find_folder(source)
     kind = "labelled" if next(root.rglob(f"*{SUFFIX}"), None) else "folder"
     return {"kind": kind, "root": str(root)}
 
@@ -228,7 +250,7 @@ def as_data(source: str | Path | DataConfig | Mapping[str, object]) -> DataConfi
         ConfigError: If a key is unknown or belongs to another kind, or a value is invalid.
     """
     if isinstance(source, str | Path):
-        return parse_data(folder_settings(Path(source).expanduser()))
+        return parse_data(folder_settings(source))
     return source if isinstance(source, SourceConfig) else parse_data(source)
 
 
@@ -296,7 +318,9 @@ def open_labelled(source: DataSource[LabelledConfig]) -> DataSet:
     names = {name for name, _ in train}
 
     # Numbers sort by value, before words.
-    classes = tuple(sorted(names, key=lambda name: (not name.isdecimal(), int(name) if name.isdecimal() else 0, name)))
+    numbers = sorted((name for name in names if name.isdecimal()), key=lambda name: (int(name), name))
+    words = sorted(name for name in names if not name.isdecimal())
+    classes = (*numbers, *words)
     if len(classes) < 2:
         raise DataError(f"{root}: the label files name {len(classes)} class (expected at least 2)")
 
@@ -304,10 +328,8 @@ def open_labelled(source: DataSource[LabelledConfig]) -> DataSet:
         if name not in names:
             raise DataError(f"{sample.name}: unknown class {name} (expected one of {', '.join(classes)})")
 
-    train_samples, test_samples = (
-        [replace(sample, label=classes.index(name)) for name, sample in part] for part in (train, test)
-    )
-
+    train_samples = [replace(sample, label=classes.index(name)) for name, sample in train]
+    test_samples = [replace(sample, label=classes.index(name)) for name, sample in test]
     sensor = source.config.target or source.sensor or find_sensor(source, train_samples)
     warnings = _warn_of_missing_sensor(source, [*train_samples, *test_samples], source.sensor)
     data = DataSet(f"folder {root.name}", classes, sensor, warnings=tuple(warnings))
@@ -363,9 +385,9 @@ def _list_samples(source: DataSource[WindowsConfig], recording: RecordingFile, l
     if source.config.window_us is not None:
         windows = recording.windows(source.config.window_us)
         if len(windows) > 1:
-            return [_sample_of_part(source, recording, *window, label) for window in windows]
+            return [_sample_of_part(source, recording, start_us, end_us, label) for start_us, end_us in windows]
 
-    whole = Sample(
+    complete = Sample(
         name=escape_controls(str(recording.path)),
         label=label,
         group=source.group_of(recording.path),
@@ -374,7 +396,7 @@ def _list_samples(source: DataSource[WindowsConfig], recording: RecordingFile, l
         file=recording.path,
     )
 
-    return [whole]
+    return [complete]
 
 
 def find_sensor(source: DataSource[FilesConfig], samples: Iterable[Sample]) -> SensorSize:
@@ -409,13 +431,15 @@ def _warn_of_missing_sensor(
         return
 
     files = [file for file in dict.fromkeys(sample.file for sample in samples) if file and not is_video(file)]
+    step = max(1, len(files) // MAX_GUESSED)
     examined = []
-    for file in files[:: max(1, len(files) // MAX_GUESSED)][:MAX_GUESSED]:
+    for file in files[::step][:MAX_GUESSED]:
         try:
             examined.append(find_guess(file, config.target, hints=config.hints))
         except DvspipeError:
             continue  # the error is raised when all recordings are read
 
+    # A guess is a pair: the smallest sensor that fits the events, and the size that is used.
     guesses = [guess for guess in examined if guess is not None and guess[0] != config.target]
     if not guesses:
         return
@@ -442,9 +466,11 @@ def is_loadable(path: Path) -> bool:
         return is_recording_folder(path) or is_image_folder(path)
 
     unpacked = path.with_suffix("") if path.suffix.lower() == ".gz" else path
-    known = unpacked.suffix.lower() in (*SAMPLE_SUFFIXES, *VIDEO_SUFFIXES)
+    if unpacked.suffix.lower() not in (*SAMPLE_SUFFIXES, *VIDEO_SUFFIXES):
+        return False
 
-    return known and not path.name.endswith(SUFFIX) and not path.name.startswith(".") and not is_unrelated_text(path)
+    is_label_file = path.name.endswith(SUFFIX)
+    return not is_label_file and not path.name.startswith(".") and not is_unrelated_text(path)
 
 
 @dataclass(frozen=True)
@@ -491,11 +517,11 @@ def list_class_folders(
             recording = RecordingFile.of(source, file, sensor)
             samples += _list_samples(source, recording, classes.index(class_folder.name))
 
-    warnings = (
-        [f"{folder}: folders below class folders are not read: {len(nested)} recordings, such as {nested[0]}"]
-        if nested
-        else []
-    )
+    warnings = []
+    if nested:
+        warnings = [
+            f"{folder}: folders below class folders are not read: {len(nested)} recordings, such as {nested[0]}"
+        ]
 
     if not samples:
         listed = [*problems, *warnings] or [f"{folder}: no class folders found (expected <class>/<recording>)"]
@@ -541,8 +567,10 @@ def divide_parts(
     )
 
     # The pieces of a film, or the windows of a recording, stay together if there are enough films for all parts.
-    is_own = isinstance(config, FilesConfig) and config.group is None
-    in_time = find_in_time(train, 1 + (not test) + (not validation)) if is_own else set()
+    in_time: set[int] = set()
+    if isinstance(config, FilesConfig) and config.group is None:
+        parts_to_divide = 1 + (not test) + (not validation)
+        in_time = find_in_time(train, parts_to_divide)
     if config.split is not None:
         parts = apply_split(config.split, _separate_groups([*train, *validation, *test], in_time))
         return replace(data, train=parts["train"], validation=parts["validation"], test=parts["test"])
@@ -556,10 +584,14 @@ def divide_parts(
     if not validation:
         train, validation = hold_out(train, config.validation, source.seed)
 
-    divided = replace(data, fixed_test=fixed_test, in_time=tuple(data.classes[label] for label in sorted(in_time)))
-    train, validation, test = (_separate_groups(part, in_time) for part in (train, validation, test))
-
-    return replace(divided, train=train, validation=validation, test=test)
+    return replace(
+        data,
+        fixed_test=fixed_test,
+        in_time=tuple(data.classes[label] for label in sorted(in_time)),
+        train=_separate_groups(train, in_time),
+        validation=_separate_groups(validation, in_time),
+        test=_separate_groups(test, in_time),
+    )
 
 
 def _separate_groups(samples: Iterable[Sample], labels: Collection[int]) -> tuple[Sample, ...]:

@@ -28,7 +28,7 @@ from .config import FilesConfig
 from .samples import Sample
 from .source import DataSource
 
-NUMBERED = re.compile(r"(.*?)(\d{1,9})(\D*)")
+NUMBERED = re.compile(r"(?P<begin>.*?)(?P<number>\d{1,9})(?P<end>\D*)")
 NAMED = re.compile(r"(.+?)[ _-]+\(?([A-Za-z]*)\d+\)?")  # NAME_01, NAME-2, NAME (3), NAME_c01
 MAX_SEPARATE_PAIRS = 10  # give up on a numbered series if its first pairs do not continue
 MAX_GAP_US = 100_000  # maximum time from the last event of a piece to the first event of the next
@@ -65,11 +65,12 @@ def keep_pieces_together(
     divided = [(films[first_of[file]][0], file) for file in others if first_of.get(file) in films]
 
     if divided:
+        trained, tested = divided[0]
         log.warning(
             "%s: %s continues, or is continued by, the film of %s in the training part; the test is not independent",
             source.root,
-            divided[0][1],
-            divided[0][0],
+            tested,
+            trained,
         )
 
     films = {first: pieces for first, pieces in films.items() if len(pieces) > 1}
@@ -87,10 +88,10 @@ def keep_pieces_together(
         second.name,
     )
 
-    groups = {file: str(pieces[0]) for pieces in films.values() for file in pieces}
-    return [
-        replace(sample, group=groups.get(sample.file, sample.group)) if sample.file else sample for sample in samples
-    ]
+    groups: dict[Path | None, str] = {}
+    for pieces in films.values():
+        groups |= dict.fromkeys(pieces, str(pieces[0]))
+    return [replace(sample, group=groups.get(sample.file, sample.group)) for sample in samples]
 
 
 def find_same_names(train: Iterable[Sample], test: Iterable[Sample]) -> list[tuple[Path, Path]]:
@@ -106,8 +107,10 @@ def find_same_names(train: Iterable[Sample], test: Iterable[Sample]) -> list[tup
     same: list[tuple[Path, Path]] = []
     for file in _list_files(test):
         match = NAMED.fullmatch(file.stem)
-        others = [other for other in named.get(match.groups(), ()) if other.stem != file.stem] if match else []
-        same += [(file, other) for other in others[:1]]
+        similar = named.get(match.groups(), []) if match else []
+        other = next((path for path in similar if path.stem != file.stem), None)
+        if other is not None:
+            same.append((file, other))
 
     return same
 
@@ -119,12 +122,12 @@ def _list_files(samples: Iterable[Sample]) -> list[Path]:
 def find_pieces(files: Sequence[Path], hints: Hints) -> dict[Path, Path]:
     """Find the files that are pieces; map each to the first file of its film or recording."""
     first_of: dict[Path, Path] = {}
-    share_at_cut = _ContinuationTest(hints)
+    compare_at_cut = _ContinuationTest(hints)
     for series in _numbered_series(files):
         # A long series of separate recordings is given up after its first pairs: each pair reads two files.
         shares: dict[tuple[Path, Path], float] = {}
-        for pair in series:
-            shares[pair] = share_at_cut(*pair)
+        for before, after in series:
+            shares[before, after] = compare_at_cut(before, after)
             if len(shares) == MAX_SEPARATE_PAIRS and min(shares.values()) > MAX_SHARE:
                 break
 
@@ -146,7 +149,8 @@ def _numbered_series(files: Iterable[Path]) -> Iterator[Iterator[tuple[Path, Pat
     named: defaultdict[tuple[str, str], list[tuple[int, Path]]] = defaultdict(list)
     for file in files:
         if match := NUMBERED.fullmatch(file.stem):
-            named[match[1], match[3] + file.suffix.lower()].append((int(match[2]), file))
+            key = (match["begin"], match["end"] + file.suffix.lower())
+            named[key].append((int(match["number"]), file))
 
     for numbered in named.values():
         # Numbers that repeat belong to different films, a folder each.
@@ -173,13 +177,15 @@ class _ContinuationTest:
         if is_video_name(before):
             return _find_share(self._read_ends(before), self._read_ends(after))
 
-        first = self._read_times(before)
-        second = self._read_times(after)
+        times_before = self._read_times(before)
+        times_after = self._read_times(after)
+        if times_before is None or times_after is None:
+            return math.inf
 
         # A recording continues if its time does, soon after the end of the other.
-        continues = first is not None and second is not None and 0 <= second[0] - first[1] <= MAX_GAP_US
-
-        return 0.0 if continues else math.inf
+        _, end_us = times_before
+        begin_us, _ = times_after
+        return 0.0 if 0 <= begin_us - end_us <= MAX_GAP_US else math.inf
 
 
 def _read_ends(path: Path) -> VideoEnds | None:

@@ -49,16 +49,18 @@ def open_nmnist(source: DataSource[NmnistConfig]) -> DataSet:
 
 def _check_images(root: Path, test_root: Path) -> None:
     """Check that no MNIST image is in both folders."""
-    # The name of a file is the number of its image in MNIST, with or without leading zeros.
-    trained, tested = (
-        {path.stem.lstrip("0"): path for path in (folder / "Train").glob("*/*.bin")} for folder in (root, test_root)
-    )
-
+    trained = _list_images(root)
+    tested = _list_images(test_root)
     for image in tested.keys() & trained.keys():
         raise DataError(
             f"{tested[image]}: test recording of the same MNIST image as the training recording {trained[image]}",
             Remedy("exclude", str(test_root), "record synthetic digits without such images"),
         )
+
+
+def _list_images(root: Path) -> dict[str, Path]:
+    """Return the training recordings of a folder by the number of their MNIST image, without leading zeros."""
+    return {path.stem.lstrip("0"): path for path in (root / "Train").glob("*/*.bin")}
 
 
 def _list_nmnist_part(source: DataSource[NmnistConfig], folder: Path) -> Listing:
@@ -91,8 +93,8 @@ def open_dvs_gesture(source: DataSource[DvsGestureConfig]) -> DataSet:
 
     users = sorted({sample.group for sample in parts["test"]})
     tested = f"test clips of {len(users)} users" if users else "no test part of its own"
-    count = len(parts["test"])
-    title = f"DVS128 Gesture, {title}; {f'{count} ' if count else ''}{tested}"
+    count = f"{len(parts['test'])} " if parts["test"] else ""
+    title = f"DVS128 Gesture, {title}; {count}{tested}"
 
     return divide_parts(source, DataSet(title, GESTURES, GESTURE_SENSOR), parts["train"], parts["test"])
 
@@ -157,7 +159,7 @@ def load_tonic_clip(file: Path) -> Events:
     except (OSError, ValueError, EOFError) as error:
         raise FormatError(f"{file}: not a NumPy file, or corrupted ({error})") from error
 
-    if rows.ndim != 2 or rows.shape[1] != 4 or rows.dtype.kind not in "iuf":
+    if rows.ndim != 2 or rows.shape[-1] != len("xypt") or rows.dtype.kind not in "iuf":
         raise FormatError(f"{file}: not rows of x, y, p and t in milliseconds (found {rows.dtype} {rows.shape})")
 
     columns = rows[:, :3]

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..base.config import complete_repr
-from ..base.errors import Brief, DataError, DvspipeError, brief
+from ..base.errors import Brief, DataError, DvspipeError, brief, count_noun
 from ..encoding import SpikeCode
 from ..events import Events, SensorSize
 from ..parallel import Progress
@@ -130,6 +130,15 @@ class DataSet:
         """Parts by name, in the order of PARTS."""
         return {"train": self.train, "validation": self.validation, "test": self.test}
 
+    def with_classes(self, classes: tuple[str, ...]) -> DataSet:
+        """Return the data set with labels that are numbers in `classes`, which contain its own."""
+
+        def relabel(samples: Sequence[Sample]) -> tuple[Sample, ...]:
+            return tuple(replace(sample, label=classes.index(self.classes[sample.label])) for sample in samples)
+
+        train, validation, test = map(relabel, self.parts.values())
+        return replace(self, classes=classes, train=train, validation=validation, test=test)
+
     @property
     def samples(self) -> tuple[Sample, ...]:
         """All samples, in the order of PARTS."""
@@ -145,6 +154,16 @@ class DataSet:
         """Return whether a part is synthetic; for `all`, whether any part is synthetic."""
         known = {"test": self.synthetic_test, "all": self.synthetic or self.synthetic_test}
         return known.get(part, self.synthetic)
+
+
+def count_recordings(samples: Sequence[Sample], kind: str = "") -> str:
+    """Describe the number of samples of a kind: `4 test recordings`, or `6 clips of 4 test recordings`."""
+    files = {sample.file for sample in samples}
+    recording = f"{kind} recording".lstrip()
+    if len(files) == len(samples) or None in files:
+        return count_noun(len(samples), recording)
+
+    return f"{count_noun(len(samples), 'clip')} of {count_noun(len(files), recording)}"
 
 
 def divide(
@@ -179,7 +198,9 @@ def divide(
     def is_second(sample: Sample) -> bool:
         return sample.name in late if sample.label in in_time else sample.group in drawn
 
-    return [sample for sample in samples if not is_second(sample)], [sample for sample in samples if is_second(sample)]
+    first = [sample for sample in samples if not is_second(sample)]
+    second = [sample for sample in samples if is_second(sample)]
+    return first, second
 
 
 def _draw_groups(samples: Sequence[Sample], share: float, seed: int) -> set[str]:
@@ -189,14 +210,14 @@ def _draw_groups(samples: Sequence[Sample], share: float, seed: int) -> set[str]
     for sample in samples:
         labels[sample.group].add(sample.label)
 
-    pools = [sorted(labels)]
-
     # If each group has one label, the division is stratified: a pool for each class, otherwise one pool.
+    pools = [sorted(labels)]
     if all(len(group_labels) == 1 for group_labels in labels.values()):
-        every_label = sorted({sample.label for sample in samples})
-        pools = [
-            sorted(group for group, group_labels in labels.items() if label in group_labels) for label in every_label
-        ]
+        groups: defaultdict[int, list[str]] = defaultdict(list)
+        for group in sorted(labels):
+            (label,) = labels[group]
+            groups[label].append(group)
+        pools = [groups[label] for label in sorted(groups)]
 
     drawn: set[str] = set()
     for pool in pools:
@@ -267,9 +288,9 @@ def leave_out_copies(data: DataSet, progress: Progress | None = None) -> DataSet
             if progress:
                 progress(count, len(data.samples))
 
-        copies |= {
-            sample.name: first[content] for sample, content in zip(samples, versions, strict=True) if content in first
-        }
+        for sample, content in zip(samples, versions, strict=True):
+            if content in first:
+                copies[sample.name] = first[content]
         remaining[part] = tuple(sample for sample in samples if sample.name not in copies)
 
         if samples and not remaining[part]:

@@ -169,11 +169,11 @@ def append_sample(tar: tarfile.TarFile, key: str, spikes: bytes, facts: bytes) -
     return offset
 
 
-def group_by_shard(places: list[StoredTensors]) -> Iterator[tuple[ShardFile, int]]:
+def group_by_shard(samples: list[StoredTensors]) -> Iterator[tuple[ShardFile, int]]:
     """Yield each archive of consecutive samples, with the number of its samples."""
-    shard = places[0].shard
+    shard = samples[0].shard
     count = 0
-    for stored in places:
+    for stored in samples:
         if stored.shard is not shard:
             yield shard, count
             shard = stored.shard

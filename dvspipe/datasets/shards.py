@@ -1,4 +1,8 @@
-"""Data sets as shards: spike tensors encoded once, for training without the recordings."""
+"""Data sets as shards: spike tensors encoded once, for training without the recordings.
+
+A folder of shards has an index.json (`ShardIndex`), which lists the archives (`ShardInfo`) and their samples
+(`StoredSample`), and tar archives of one part each. `write_shards` writes them, `open_shards` opens them as a data set.
+"""
 
 from __future__ import annotations
 
@@ -125,10 +129,14 @@ class ShardIndex(_Model):
                 raise DataError(f"{path}: {shard.file} has {len(shard.samples)} samples (expected {shard.count})")
             if not all(0 <= sample.label < len(index.classes) for sample in shard.samples):
                 raise DataError(f"{path}: {shard.file} has a label without class")
-            if not all(s.offset >= 0 and 0 < s.bytes <= shard.bytes - s.offset for s in shard.samples):
+            if not all(_is_inside(sample, shard) for sample in shard.samples):
                 raise DataError(f"{path}: {shard.file} has a sample outside its {shard.bytes:,} bytes")
 
         return index
+
+
+def _is_inside(sample: StoredSample, shard: ShardInfo) -> bool:
+    return sample.offset >= 0 and 0 < sample.bytes <= shard.bytes - sample.offset
 
 
 def open_shards(source: DataSource[ShardsConfig]) -> DataSet:
@@ -176,8 +184,9 @@ def open_shards(source: DataSource[ShardsConfig]) -> DataSet:
 
 
 def _check_settings(path: Path, index: ShardIndex, source: DataSource[ShardsConfig]) -> None:
+    """Check that shards were encoded as the experiment asks."""
     config = source.config
-    several = source.config.views > 1
+    several = config.views > 1
 
     # Without variants, `vary` and the seed do not matter; see `_encoding_settings`.
     stored_settings = _encoding_settings(index.bins, index.vary, index.seed, several=several)
@@ -367,8 +376,10 @@ def write_shards(
 
     # Without an index, a folder is not a data set: it is removed first and written last.
     with lock_folder(folder):
-        for path in (folder / INDEX, *(path for part in PARTS for path in folder.glob(f"{part}-*.tar"))):
-            path.unlink(missing_ok=True)
+        (folder / INDEX).unlink(missing_ok=True)
+        for part in PARTS:
+            for path in folder.glob(f"{part}-*.tar"):
+                path.unlink(missing_ok=True)
 
         outcomes = map_items(plan.pack, samples, engine=engine, ordered=True, progress=progress)
         shards = list[ShardInfo]()
@@ -408,10 +419,10 @@ def _write_part(
     # A shard is full when it has reached `size`; the next sample begins another one. Keys are the numbers of the
     # samples over all shards.
     following = next(outcomes, None)
-    shards = 0
+    shard_number = 0
 
     while following is not None:
-        path = folder / f"{part}-{shards:05d}.tar"
+        path = folder / f"{part}-{shard_number:05d}.tar"
         samples = list[StoredSample]()
 
         with write_beside(path) as beside:
@@ -433,7 +444,7 @@ def _write_part(
             groups=tuple(sorted({sample.group for sample in samples})),
             samples=tuple(samples),
         )
-        shards += 1
+        shard_number += 1
 
 
 def _append(

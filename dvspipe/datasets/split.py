@@ -135,11 +135,12 @@ def check_split(path: Path, data: DataSet) -> None:
     # A recording that is new, or no longer there, moves from or to no part.
     listed = {sample.name for sample in by_name.values()}
     absent = "no part"
-    moved: list[tuple[str, str, str]] = [
-        *((name, old, now[by_name[name].name] if name in by_name else absent) for name, old in before.items()),
-        *((name, absent, new) for name, new in now.items() if name not in listed),
-    ]
-    moved = [move for move in moved if move[1] != move[2]]
+    moved: list[tuple[str, str, str]] = []
+    for name, part in before.items():
+        part_now = now[by_name[name].name] if name in by_name else absent
+        if part_now != part:
+            moved.append((name, part, part_now))
+    moved += [(name, absent, new) for name, new in now.items() if name not in listed]
 
     if moved:
         name, old, new = moved[0]
@@ -168,7 +169,12 @@ def _divide(path: Path, split: Split, by_name: Mapping[str, Sample]) -> dict[Par
 
 @dataclass(frozen=True)
 class _Match:
-    """Samples that a split.json lists."""
+    """Samples that a split.json lists.
+
+    Args:
+        by_name: Samples by their names in the file.
+        verified: Whether their content was compared, where they are at another place.
+    """
 
     by_name: Mapping[str, Sample]
     verified: bool = True
@@ -218,8 +224,7 @@ def _match_copies(bases: Sequence[Path], names: Sequence[str], samples: Sequence
             continue
 
         # If several names match, choose the name that agrees with most of the path.
-        name = max(similar, key=lambda each: _count_equal(reversed(Path(each).parts), reversed(location.parts)))
-
+        name = max(similar, key=lambda listed: _count_equal(reversed(Path(listed).parts), reversed(location.parts)))
         is_equal = _compare_content(bases, name, sample)
         if is_equal is not False:
             matched[name] = sample
@@ -230,7 +235,8 @@ def _match_copies(bases: Sequence[Path], names: Sequence[str], samples: Sequence
 
 def _count_equal(one: Iterable[str], other: Iterable[str]) -> int:
     """Return the number of equal items at the beginning."""
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
+    equal = (a == b for a, b in zip(one, other, strict=False))
+    return sum(takewhile(bool, equal))
 
 
 def _compare_content(bases: Sequence[Path], name: str, sample: Sample) -> bool | None:

@@ -132,7 +132,15 @@ def _measure(sample: Sample, sensor: SensorSize) -> Measurement:
         events = sample.read_content()
         version = sample.read_version()
     except DataError as error:
-        return Measurement(sample.label, "", sensor, 0, 0, 0, (str(error),))
+        return Measurement(
+            label=sample.label,
+            version="",
+            sensor=sensor,
+            events=0,
+            duration_us=0,
+            on=0,
+            problems=(str(error),),
+        )
 
     if not isinstance(events, Events):
         raise DataError(f"{sample.name}: is an image (expected recordings of events)")
@@ -143,16 +151,38 @@ def _measure(sample: Sample, sensor: SensorSize) -> Measurement:
     if events.sensor != sensor:
         problems.append(f"{sample.name}: comes from a sensor of {events.sensor} (expected {sensor})")
 
-    on = int(np.count_nonzero(events.p))
-    return Measurement(sample.label, version, events.sensor, len(events), events.duration_us, on, tuple(problems))
+    return Measurement(
+        label=sample.label,
+        version=version,
+        sensor=events.sensor,
+        events=len(events),
+        duration_us=events.duration_us,
+        on=int(np.count_nonzero(events.p)),
+        problems=tuple(problems),
+    )
 
 
 def _measure_stored(sample: Sample, stored: StoredTensors, sensor: SensorSize) -> Measurement:
+    version = ""
+    events = 0
+    problems: tuple[str, ...] = ()
     try:
         stored.read()
     except DataError as error:
-        return Measurement(sample.label, "", sensor, 0, None, None, (str(error),))
-    return Measurement(sample.label, sample.read_version(), sensor, stored.counts[0], None, None, ())
+        problems = (str(error),)
+    else:
+        version = sample.read_version()
+        events, *_ = stored.counts  # in the order of COUNTED
+
+    return Measurement(
+        label=sample.label,
+        version=version,
+        sensor=sensor,
+        events=events,
+        duration_us=None,
+        on=None,
+        problems=problems,
+    )
 
 
 def _summarise(

@@ -1,4 +1,9 @@
-"""Spike tensors of samples, encoded once and cached on disk and in memory; and batches for training."""
+"""Spike tensors of samples, encoded once and cached on disk and in memory; and batches for training.
+
+`SpikeTensors` is the sequence of the tensors of a data set: it encodes recordings when it is created (`SampleEncoder`),
+encodes images at each access, and reads shards. `training_batches` yields shuffled and augmented batches of it,
+`plain_batches` the original recordings in order.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +32,8 @@ PREFETCHED_BATCHES = 4
 SHUFFLED_SAMPLES = 2048  # window of the random order within a reader's shards
 SERIAL_TRIAL_S = 1.0  # time for which samples are encoded before processes are considered
 MIN_PARALLEL_S = 8.0  # starting a process takes some seconds
-AUGMENT_STREAM = 1
+AUGMENT_STREAM = 1  # last number of the seeds of augmentation, to be independent of other draws
+MIX_PROBABILITY = 0.5
 COUNTED = tuple(count.name for count in fields(BinCounts))
 
 log = logging.getLogger(__name__)
@@ -150,6 +156,7 @@ class SpikeTensors:
             self._encode_all(jobs, progress)
 
     def _encode_all(self, jobs: int, progress: Progress | None) -> None:
+        """Encode all recordings, into memory if they fit, otherwise into the cache."""
         samples = self._samples
         log.info("encoding %d samples in %d process(es)", len(samples), jobs)
         encode = SampleEncoder(self._settings, self._cache)
@@ -175,6 +182,7 @@ class SpikeTensors:
                 progress(number + 1, len(samples))
 
     def _check_shards(self, progress: Progress | None) -> None:
+        """Verify the archives of all samples, and read the event counts of their index."""
         stored = [sample.stored for sample in self._samples if sample.stored is not None]
         shards = list(group_by_shard(stored))
 
@@ -195,22 +203,21 @@ class SpikeTensors:
         return f"SpikeTensors({count_noun(len(self), 'sample')}, {count_noun(views, 'view')}, {bins!r})"
 
     def __getitem__(self, number: int) -> NDArray[Any]:
-        if (tensors := self._samples[number].stored) is not None:
-            return tensors.read()[: self._settings.views]
-
+        sample = self._samples[number]
+        if sample.stored is not None:
+            return sample.stored.read()[: self._settings.views]
         if self._is_images:
-            return encode_image(self._samples[number], number, self._settings)[None]
-
+            return encode_image(sample, number, self._settings)[None]
         if self._in_memory is not None:
             return np.asarray(self._in_memory[number])
 
         assert self._cache is not None
-        stored = self._cache.read(self._digests[number])
+        digest = self._digests[number]
+        arrays = self._cache.read(digest)
+        if arrays is None:
+            raise DataError(f"{self._cache.path(digest, ARRAYS)}: was removed from the cache; try again")
 
-        if stored is None:
-            raise DataError(f"{self._cache.path(self._digests[number], ARRAYS)}: was removed from the cache; try again")
-
-        return stored["spikes"]
+        return arrays["spikes"]
 
     def encode_transformed(
         self, number: int, transforms: Sequence[TransformConfig], rng: np.random.Generator
@@ -272,7 +279,6 @@ def training_batches(tensors: SpikeTensors, settings: BatchSettings, epoch: int)
     """
     mirrored = mirrored_labels(settings.classes) if settings.augment.flip_horizontal else None
     rng = np.random.default_rng([settings.seed, epoch])
-
     N = len(tensors)
     size = settings.size
 
@@ -280,15 +286,16 @@ def training_batches(tensors: SpikeTensors, settings: BatchSettings, epoch: int)
     if tensors.shards is None:
         order = rng.permutation(N)
     else:
-        order = order_shards(tensors.shards, np.arange(N) % size % settings.processes, rng)
+        owners = np.arange(N) % size % settings.processes
+        order = order_shards(tensors.shards, owners, rng)
 
-    draw = _BatchSampler(tensors, settings, epoch, mirrored)
+    sampler = _BatchSampler(tensors, settings, epoch, mirrored)
     batches = (order[start : start + size].tolist() for start in range(0, N, size))
 
     # The last batch may be too small to give each process a sample; it is left out.
     own_batches = (batch[settings.rank :: settings.processes] for batch in batches if len(batch) >= settings.processes)
 
-    return prefetch(map(draw.batch, own_batches), PREFETCHED_BATCHES)
+    return prefetch(map(sampler.batch, own_batches), PREFETCHED_BATCHES)
 
 
 def order_shards(shards: Sequence[int], owners: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
@@ -309,13 +316,14 @@ def order_shards(shards: Sequence[int], owners: NDArray[np.int64], rng: np.rando
         >>> order_shards([3, 2], np.array([0, 1, 0, 1, 0]), np.random.default_rng(1)).tolist()
         [1, 3, 2, 4, 0]
     """
-    needed = np.bincount(owners)
+    needed = np.bincount(owners)  # samples per reader
     ends = np.cumsum(shards)
     dealt = rng.permutation(len(shards))
     streams = []
 
     for owner in range(len(needed)):
-        ranges = [np.arange(ends[shard] - shards[shard], ends[shard]) for shard in dealt[owner :: len(needed)]]
+        own_shards = dealt[owner :: len(needed)]
+        ranges = [np.arange(ends[shard] - shards[shard], ends[shard]) for shard in own_shards]
         samples = np.concatenate([np.empty(0, np.int64), *ranges])
 
         # Sorting positions with random offsets moves each sample by less than the window.
@@ -354,8 +362,12 @@ def plain_batches(
     chosen = range(len(tensors)) if numbers is None else numbers
     parts = (chosen[start : start + size] for start in range(0, len(chosen), size))
 
+    def stack(part: Sequence[int]) -> SpikeTensor:
+        originals = [tensors[number][0] for number in part]
+        return np.stack(originals)
+
     used = 0
-    for batch in prefetch((np.stack([tensors[i][0] for i in part]) for part in parts), PREFETCHED_BATCHES):
+    for batch in prefetch(map(stack, parts), PREFETCHED_BATCHES):
         yield batch
         used += len(batch)
         progress(used, len(chosen))
@@ -382,7 +394,7 @@ class _BatchSampler:
             view, label = self._draw_augmented(number, rng)
             target = one_hot[label]
 
-            if mixture != "none" and rng.random() < 0.5:
+            if mixture != "none" and rng.random() < MIX_PROBABILITY:
                 other, other_label = self._draw_augmented(int(rng.integers(len(self.tensors))), rng)
                 view, share = mix(view, other, mixture, rng)
                 target = np.float32(share) * target + np.float32(1 - share) * one_hot[other_label]
@@ -446,7 +458,7 @@ class SampleEncoder:
             return ""
 
         settings = self.settings
-        varied = self.settings.views > 1
+        varied = settings.views > 1  # without variants, nothing random is drawn
 
         key = TensorKey(
             version=sample.read_version(),
@@ -461,9 +473,9 @@ class SampleEncoder:
 
     def encode(self, sample: Sample, digest: str) -> EncodedSample:
         """Encode a sample with a known digest, or read it from the cache."""
-        stored = None if self.cache is None else self.cache.read(digest)
-        if stored is not None:
-            return EncodedSample(digest, stored["spikes"], stored["counts"])
+        arrays = None if self.cache is None else self.cache.read(digest)
+        if arrays is not None:
+            return EncodedSample(digest, arrays["spikes"], arrays["counts"])
 
         spikes, counts = encode_sample(sample, self.settings)
         if self.cache is not None:
@@ -512,7 +524,8 @@ def encode_sample(sample: Sample, settings: TensorSettings) -> tuple[NDArray[Any
     # Draws depend on the recording, not on its number: the same variants whatever else is in the data set.
     for view in range(1, settings.views):
         rng = np.random.default_rng([settings.seed, view, len(events), start_us & 0xFFFFFFFF])
-        variants.append(encode_counted(vary(events, settings.vary, rng), bins, start_us)[0])
+        varied, _ = encode_counted(vary(events, settings.vary, rng), bins, start_us)
+        variants.append(varied)
 
     return np.stack(variants), np.array([getattr(counts, name) for name in COUNTED], np.int64)
 

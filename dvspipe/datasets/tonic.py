@@ -74,7 +74,14 @@ RESERVED_ARGUMENTS = ("self", "save_to", "root", "train", "split", "transform", 
 
 @dataclass(frozen=True)
 class TonicRecipe:
-    """Recipe for creating a Tonic data set."""
+    """Recipe for creating a Tonic data set; unlike the data set, it is small enough to send to other processes.
+
+    Args:
+        name: Name of the class in `tonic.datasets`.
+        root: Folder of the data set.
+        arguments: Arguments of the class, as JSON.
+        download: Whether missing files are downloaded.
+    """
 
     name: str
     root: Path
@@ -113,11 +120,9 @@ class TonicRecipe:
     def _describe_download(self, kind: Any) -> str:
         """Describe the manual download, as far as Tonic provides the URL and file name."""
         # The parts may have their own URL and file, such as `train_url`.
-        part = {True: "train_", False: "test_"}.get(json.loads(self.arguments).get("train"), "")
-        values = (getattr(kind, f"{part}{name}", getattr(kind, name, None)) for name in ("url", "filename"))
-        url, file = values
-
-        url = url or getattr(kind, "base_url", "")
+        prefix = {True: "train_", False: "test_"}.get(json.loads(self.arguments).get("train"), "")
+        file = getattr(kind, f"{prefix}filename", getattr(kind, "filename", None))
+        url = getattr(kind, f"{prefix}url", getattr(kind, "url", None)) or getattr(kind, "base_url", "")
         if not isinstance(url, str) or not isinstance(file, str):
             return ""
 
@@ -336,7 +341,8 @@ def _find_sensor(dataset: Any, name: str) -> SensorSize:
         return SENSORS[name]
     if not isinstance(size, tuple | list) or len(size) < 2:
         raise DataError(f"{name}: unknown sensor size (found sensor_size = {size})", Remedy("data.sensor", "WxH"))
-    return SensorSize.of((size[0], size[1]))
+    width, height = size[:2]  # the third number is of the polarities
+    return SensorSize.of((width, height))
 
 
 def _read_part(recordings: TonicRecordings, place: str) -> TonicPart:

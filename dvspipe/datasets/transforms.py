@@ -66,7 +66,8 @@ def apply_transforms(events: Events, configs: Sequence[TransformConfig], rng: np
                 text = f"{type(error).__name__}: {error}".removesuffix(": ")
                 raise DataError(f"augment.tonic: {config.name} fails ({text})") from error
 
-            if not {"x", "y", "t", "p"} <= set(getattr(getattr(rows, "dtype", None), "names", None) or ()):
+            names = getattr(getattr(rows, "dtype", None), "names", None) or ()
+            if not {"x", "y", "t", "p"} <= set(names):
                 raise ConfigError(f"augment.tonic: {config.name} returns no events (expected rows of x, y, t and p)")
 
     # Transforms may move events out of the sensor, and out of order.
@@ -110,8 +111,8 @@ def make_transform(config: TransformConfig, sensor: SensorSize) -> Callable[[Any
         raise ConfigError(f"augment.tonic: {config.name} does not take these arguments ({error})") from error
 
 
-def _is_transform(found: Any) -> TypeGuard[type[Any]]:
-    return inspect.isclass(found) and found.__module__ == "tonic.transforms" and callable(found)
+def _is_transform(member: Any) -> TypeGuard[type[Any]]:
+    return inspect.isclass(member) and member.__module__ == "tonic.transforms" and callable(member)
 
 
 @contextmanager

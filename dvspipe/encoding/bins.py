@@ -9,6 +9,9 @@ With `by = recording`, T equal steps reach from the first event to the last even
     k <= (t - start) * T / (last + 1 - start) < k + 1.
 
 With `by = events`, step k contains the events k * step_events to (k + 1) * step_events - 1, counted from 0.
+
+`encode` finds the events of each step, as indices into the sorted events, and a kernel adds them to the tensor in the
+form of `BinConfig.form`. `stream` does the same for a recording in parts.
 """
 
 from __future__ import annotations
@@ -16,17 +19,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypedDict, Unpack
+from typing import Any, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
 
 from ..base.arguments import checked
-from ..base.config import Settings, as_settings
-from ..base.errors import EventError
+from ..base.config import as_settings
 from ..events import LATEST_US, Events, SensorSize, SensorSizeLike, concatenate, windows
 from ..formats import RecordingLike, as_events
+from .config import BinConfig, BinKeywords
 from .kernels import (
     NO_EVENT_US,
     Places,
@@ -37,126 +39,9 @@ from .kernels import (
     write_surface,
 )
 
-MAX_COUNT = 255
 MAX_OUTSIDE = 0.2  # share of the events outside the steps; above it, a warning says so
-MAX_STEPS = 10_000
-
 log = logging.getLogger(__name__)
 _warned: set[BinConfig] = set()  # steps for which a warning was logged: one per data set, not one per recording
-
-StepRule = Literal["time", "recording", "events"]
-"""Definition of a step; see `BinConfig.by`."""
-BinForm = Literal["count", "binary", "clipped", "voxel", "surface"]
-"""Values of a spike tensor; see `BinConfig.form`."""
-PolarityMode = Literal["separate", "merged", "signed"]
-"""Treatment of the polarity; see `BinConfig.polarity`."""
-
-
-class BinConfig(Settings):
-    """Settings of the spike tensor [T, C, H, W] of a recording."""
-
-    steps: int = Field(default=20, ge=1, le=MAX_STEPS)
-    """Number of time steps T."""
-    by: StepRule = "time"
-    """Definition of a step. `time`: `step_us` microseconds; `recording`: 1 / T of the duration; `events`: `step_events`
-    events."""
-    step_us: int = Field(default=15_000, ge=1, le=10**9)
-    """Length of a step in microseconds; networks use it for any `by`."""
-    step_events: int = Field(default=1000, ge=1, le=10**9)
-    """Number of events in a step, for `by = events`."""
-    downsample: int = Field(default=1, ge=1, le=1024)
-    """Side of the pixel blocks that are summed into one value; the last block of a row or column may be partial."""
-    form: BinForm = "count"
-    """`count`: number of events, at most 255; `binary`: 1 if there is any event; `clipped`: number of events, at most
-    `clip`; `voxel`: each event is divided between the two nearest steps; `surface`: time surface of the last event."""
-    clip: int = Field(default=4, ge=1, le=MAX_COUNT)
-    """Maximum count for `form = clipped`."""
-    polarity: PolarityMode = "separate"
-    """`separate`: C = 2, channel 0 OFF and 1 ON; `merged`: C = 1, ON plus OFF; `signed`: C = 1, ON minus OFF, only with
-    `form = voxel`."""
-    tau_us: float = Field(default=50_000.0, gt=0, le=1e12)
-    """Time constant in microseconds, for `form = surface`."""
-
-    @model_validator(mode="after")
-    def _fits_together(self) -> BinConfig:
-        if self.polarity == "signed" and self.form != "voxel":
-            raise ValueError(f"polarity = signed needs form = voxel (found {self.form})")
-
-        # Events are divided by time, between two nodes; a step of a number of events has no length.
-        if self.form == "voxel" and self.by == "events":
-            raise ValueError("form = voxel needs by = time or by = recording (found events)")
-        if self.form == "voxel" and self.steps < 2:
-            raise ValueError(f"form = voxel needs steps >= 2 (found {self.steps})")
-
-        return self
-
-    @property
-    def channels(self) -> int:
-        """Number of channels C of the spike tensor."""
-        return 2 if self.polarity == "separate" else 1
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Dtype of the spike tensor: float32 for `voxel` and `surface`, else uint8."""
-        return np.dtype(np.float32 if self.form in ("voxel", "surface") else np.uint8)
-
-    @property
-    def window_us(self) -> int:
-        """Length of the tensor in microseconds, for `by = time`."""
-        return self.steps * self.step_us
-
-    @property
-    def window_events(self) -> int:
-        """Number of events in the tensor, for `by = events`."""
-        return self.steps * self.step_events
-
-    @property
-    def largest(self) -> int:
-        """Maximum value for `count`, `binary` and `clipped`."""
-        return {"binary": 1, "clipped": self.clip}.get(self.form, MAX_COUNT)
-
-    def grid(self, sensor: SensorSize) -> SensorSize:
-        """Return width and height of the spike tensor for a sensor."""
-        return SensorSize(width=-(-sensor.width // self.downsample), height=-(-sensor.height // self.downsample))
-
-    def shape(self, sensor: SensorSize) -> tuple[int, int, int]:
-        """Return C, H and W of the spike tensor for a sensor."""
-        grid = self.grid(sensor)
-        return self.channels, grid.height, grid.width
-
-    def for_complete(self, events: Events) -> BinConfig:
-        """Return a copy with as many steps as a complete recording needs, the number that `encode_stream` yields.
-
-        Args:
-            events: Recording with at least one event.
-
-        Raises:
-            EventError: If the recording needs more than 10,000 steps.
-        """
-        if self.by == "recording":
-            return self
-
-        steps = events.duration_us // self.step_us + 1 if self.by == "time" else -(-len(events) // self.step_events)
-        if self.form == "voxel":
-            steps += 1  # the last events reach into it
-        if steps > MAX_STEPS:
-            raise EventError(f"lasts too long for one spike tensor (found {steps} steps, expected at most {MAX_STEPS})")
-
-        return self.model_copy(update={"steps": steps})
-
-
-class BinKeywords(TypedDict, total=False):
-    """Settings of `BinConfig` by name."""
-
-    steps: int
-    by: StepRule
-    step_us: int
-    step_events: int
-    downsample: int
-    form: BinForm
-    clip: int
-    polarity: PolarityMode
-    tau_us: float
 
 
 @dataclass(frozen=True)
@@ -274,9 +159,11 @@ def encode(
 
     if callback is not None:
         callback(counts)
-    elif start_us is None and config not in _warned and (lost := counts.explain_outside(config)) is not None:
-        _warned.add(config)
-        log.warning("encode: %s; by = recording divides the complete recording into steps", lost)
+    elif start_us is None and config not in _warned:
+        lost = counts.explain_outside(config)
+        if lost is not None:
+            _warned.add(config)
+            log.warning("encode: %s; by = recording divides the complete recording into steps", lost)
     return spikes
 
 
@@ -302,7 +189,8 @@ def _encode(events: Events, config: BinConfig, start_us: int | None, steps: NDAr
     clock = None
     if config.by == "events":
         index = _event_steps(config, len(events))
-        ends_us = events.t[index[1:] - 1][: np.count_nonzero(np.diff(index))]  # steps with events only
+        steps_with_events = np.count_nonzero(np.diff(index))
+        ends_us = events.t[index[1:] - 1][:steps_with_events]
     else:
         clock = Clock.of(config, int(events.t[0]) if start_us is None else start_us, int(events.t[-1]))
         begins_us = clock_times(clock, config.steps)
@@ -312,7 +200,7 @@ def _encode(events: Events, config: BinConfig, start_us: int | None, steps: NDAr
     saturated = 0
     if config.form == "surface":
         # The last times carry over from step to step.
-        last_us = np.full(steps.shape[1], NO_EVENT_US)
+        last_us = np.full(steps[0].size, NO_EVENT_US)
         for step, first, stop, end_us in zip(steps, index, index[1:], ends_us, strict=False):
             note_last_times(events.slice_events(int(first), int(stop)), config, last_us)
             write_surface(last_us, end_us, config.tau_us, step)
@@ -347,7 +235,7 @@ def add_voxels(
 ) -> None:
     """Divide the events index[k] to index[k + 1] between steps[k] and steps[k + 1]; steps[0] is step `first_step`."""
     begins_us = np.array([(first_step + k) * clock.span_us / clock.parts for k in range(len(index) - 1)])
-    times = StepTimes(clock.start_us, begins_us, clock.span_us / clock.parts)
+    times = StepTimes(clock.start_us, begins_us, length_us=clock.span_us / clock.parts)
     places = create_places(events.sensor, config)
     signed = config.polarity == "signed"
 

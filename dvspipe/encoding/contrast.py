@@ -14,6 +14,7 @@ from .spikes import Floats, SpikeCode, Spikes
 
 NARROW_PX = 1.0  # standard deviations of the two Gaussians
 WIDE_PX = 2.0
+FILTER_REACH = 1.5  # half of the filter's side, in standard deviations of the wide Gaussian
 RADIUS_PX = 8  # radius of the square whose mean response normalises a response
 EPSILON = 1e-12  # avoids division by a zero mean response
 
@@ -69,11 +70,12 @@ class Contrast(SpikeCode):
 
 @cache
 def _draw_filter() -> Floats:
-    reach = int(np.ceil(1.5 * WIDE_PX))
+    reach = int(np.ceil(FILTER_REACH * WIDE_PX))
     squares = np.arange(-reach, reach + 1) ** 2
-    distance = squares[:, None] + squares
+    distance = squares[:, None] + squares  # squared, from the middle
 
-    narrow, wide = (np.exp(-distance / (2 * sigma**2)) / sigma**2 for sigma in (NARROW_PX, WIDE_PX))
+    narrow = np.exp(-distance / (2 * NARROW_PX**2)) / NARROW_PX**2
+    wide = np.exp(-distance / (2 * WIDE_PX**2)) / WIDE_PX**2
     difference = narrow - wide
 
     # With sum 0, a uniform area has no response.
@@ -87,7 +89,7 @@ def _correlate(image: Floats, weights: Floats) -> Floats:
     # result[y, x] = sum over dy, dx of weights[dy, dx] * image[y + dy - reach, x + dx - reach]. The loop over the
     # columns x is the inner one, since they are next to each other in memory.
     H, W = image.shape
-    side = weights.shape[0]
+    side = len(weights)
     reach = side // 2
     padded = np.zeros((H + 2 * reach, W + 2 * reach))
     padded[reach : reach + H, reach : reach + W] = image

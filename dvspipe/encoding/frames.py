@@ -11,7 +11,8 @@ from pydantic import Field, model_validator
 
 from ..base.config import Settings, as_settings
 from ..events import LATEST_US, Events, checked_parts
-from .bins import BinConfig, cut_windows, encode, note_last_times
+from .bins import cut_windows, encode, note_last_times
+from .config import BinConfig
 from .kernels import NO_EVENT_US, write_surface
 
 FrameForm = Literal["count", "surface", "voxel"]
@@ -38,8 +39,8 @@ class FrameConfig(Settings):
     @model_validator(mode="after")
     def _has_one_length(self) -> FrameConfig:
         if (self.every_us is None) == (self.every_events is None):
-            found = "none" if self.every_us is None else "both"
-            raise ValueError(f"every_us or every_events: expected one of them (found {found})")
+            which = "none" if self.every_us is None else "both"
+            raise ValueError(f"every_us or every_events: expected one of them (found {which})")
 
         return self
 
@@ -112,7 +113,10 @@ def _encode_frames(parts: Iterable[Events], config: FrameConfig) -> Iterator[Eve
     values: NDArray[np.uint8 | np.float32]
 
     for start_us, events in cut_windows(parts, config.windows):
-        end_us = min(start_us + config.every_us, LATEST_US) if config.every_us is not None else int(events.t[-1]) + 1
+        end_us = int(events.t[-1]) + 1
+        if config.every_us is not None:
+            end_us = min(start_us + config.every_us, LATEST_US)
+
         if config.form == "surface":
             # The last times carry over from window to window; the sensor is known from the first one.
             shape = surface.shape(events.sensor)

@@ -22,7 +22,7 @@ COORDINATE_BITS = 15  # x and y are at most 32767
 
 
 class Places(NamedTuple):
-    """Index computation of an event in a flat [C, H, W].
+    """Index computation of an event in a flat [C, H, W]; the index is called its place.
 
     (x * multiplier) >> shift is exactly x // downsample: with shift = 15 + ceil(log2(downsample)) the multiplier
     exceeds 2^shift / downsample by at most 1, too little to matter for x < 2^15, and products fit in 32 bits.
@@ -43,9 +43,12 @@ class Places(NamedTuple):
     def of(cls, grid: SensorSize, downsample: int, *, separate: bool) -> Places:
         """Create the places of a grid of blocks, `downsample` pixels on a side, per polarity if `separate`."""
         shift = COORDINATE_BITS + (downsample - 1).bit_length()
-        plane = grid.width * grid.height if separate else 0
-
-        return cls(*map(np.uint32, (grid.width, plane, (1 << shift) // downsample + 1, shift)))
+        return cls(
+            width=np.uint32(grid.width),
+            plane=np.uint32(grid.width * grid.height if separate else 0),
+            multiplier=np.uint32((1 << shift) // downsample + 1),
+            shift=np.uint32(shift),
+        )
 
 
 class StepTimes(NamedTuple):
@@ -148,7 +151,7 @@ def add_weights(
     # length of a step (Zhu et al. 2019, equations 1 and 2). t, x, y and p [N] are the events; index [K + 1] has the
     # first event of each step; steps is [T, C * H * W].
     block = np.empty(BLOCK_EVENTS, np.uint32)
-    beyond = np.empty(steps.shape[1], np.float32)  # written, never read
+    beyond = np.empty_like(steps[0])  # written, never read
     for k in range(index.size - 1):
         step = steps[k]
         after = steps[k + 1] if k + 1 < len(steps) else beyond

@@ -130,7 +130,7 @@ class Poisson(SpikeCode):
     """Spike rate for a value of 1 in Hz, at most one spike per step; None: one spike per step."""
 
     @model_validator(mode="after")
-    def _one_spike_per_step(self) -> Poisson:
+    def _check_rate(self) -> Poisson:
         if self.max_rate_hz is not None and self.max_rate_hz * self.step_us > 1e6:
             raise ValueError(
                 f"max_rate_hz = {self.max_rate_hz:g} is more than one spike per step of {self.step_us} us (expected at "
@@ -260,17 +260,19 @@ class Population(SpikeCode):
         response = np.where(fired, 1 - step / (self.steps - 1), 0)
         first, second = np.argsort(-response, axis=0, kind="stable")[:2]
 
-        # a spike in the last step means a response between 0 and half a step
+        # A spike in the last step means a response between 0 and half a step: a quarter step is its middle.
         log = np.log(np.maximum(response, 0.25 / (self.steps - 1)))
-        a, b = (np.take_along_axis(log, neuron[None], axis=0)[0] for neuron in (first, second))
+        (log_first,) = np.take_along_axis(log, first[None], axis=0)
+        (log_second,) = np.take_along_axis(log, second[None], axis=0)
 
         # The logarithm of a response is -((v - centre) / width)^2 / 2: the difference of two is linear in the value v.
-        centre_a = self.centres[first]
-        centre_b = self.centres[second]
-        value = (centre_a + centre_b) / 2 + self.width**2 * (a - b) / (centre_a - centre_b)
+        centre_first = self.centres[first]
+        centre_second = self.centres[second]
+        middle = (centre_first + centre_second) / 2
+        value = middle + self.width**2 * (log_first - log_second) / (centre_first - centre_second)
 
         # With a single spike, the value is near the centre of its neuron.
-        return np.asarray(np.where(fired.sum(axis=0) > 1, value, centre_a).clip(0, 1))
+        return np.asarray(np.where(fired.sum(axis=0) > 1, value, centre_first).clip(0, 1))
 
     def _encode(self, values: Floats, _rng: np.random.Generator | None) -> Spikes:
         centres = self.centres.reshape(-1, *[1] * values.ndim)
@@ -326,9 +328,9 @@ class StepForward(SignalCode):
 
         # The reference is a number of spikes times the threshold: a sum of thresholds would collect rounding errors.
         net = np.zeros(signal.shape[1:], np.int64)
-        for t, now in enumerate(signal):
-            off = now <= (net - 1) * self.threshold
-            on = now >= (net + 1) * self.threshold
+        for t, values in enumerate(signal):
+            off = values <= (net - 1) * self.threshold
+            on = values >= (net + 1) * self.threshold
             spikes[t] = off, on
             net += on
             net -= off
@@ -360,22 +362,22 @@ class FilterCode(SignalCode):
         return signal
 
     def _encode_signal(self, signal: Floats) -> Spikes:
-        rest = signal.copy()
+        residual = signal.copy()
         spikes = np.zeros((len(signal), 1, *signal.shape[1:]), np.uint8)
         for t in range(len(signal)):
             # At the end of the signal, the filter is cut.
-            window = rest[t : t + self.taps]
-            copy = self.filter[: len(window)].reshape(-1, *[1] * (signal.ndim - 1))
+            window = residual[t : t + self.taps]
+            weights = self.filter[: len(window)].reshape(-1, *[1] * (signal.ndim - 1))
 
-            # `window` is a view: subtracting from it changes the rest of the signal.
-            fires = self._fires(window, copy)
-            window -= copy * fires
+            # `window` is a view: subtracting from it changes the residual.
+            fires = self._fires(window, weights)
+            window -= weights * fires
             spikes[t, 0] = fires
         return spikes
 
     @abstractmethod
-    def _fires(self, window: Floats, copy: Floats) -> NDArray[np.bool_]:
-        """Return whether to subtract `copy`, the filter, from `window`, the rest of the signal; both [n, ...]."""
+    def _fires(self, window: Floats, weights: Floats) -> NDArray[np.bool_]:
+        """Return whether to subtract the filter from a window of the residual signal; both [n, ...]."""
 
 
 class HoughSpiker(FilterCode):
@@ -385,12 +387,12 @@ class HoughSpiker(FilterCode):
     artificial brain (CAM-Brain) project", Int. Conf. on Robotics and Artificial Life (1999).
     """
 
-    def _fires(self, window: Floats, copy: Floats) -> NDArray[np.bool_]:
+    def _fires(self, window: Floats, weights: Floats) -> NDArray[np.bool_]:
         # A filter that is cut does not fit.
         if len(window) < self.taps:
             return np.zeros(window.shape[1:], np.bool_)
 
-        return np.asarray((window >= copy).all(axis=0))
+        return np.asarray((window >= weights).all(axis=0))
 
 
 class BensSpiker(FilterCode):
@@ -403,8 +405,8 @@ class BensSpiker(FilterCode):
     threshold: float = Field(default=0.95, ge=0, le=1)
     """Minimum decrease of the error; the filter sums to 1."""
 
-    def _fires(self, window: Floats, copy: Floats) -> NDArray[np.bool_]:
-        error = np.abs(window - copy).sum(axis=0)
+    def _fires(self, window: Floats, weights: Floats) -> NDArray[np.bool_]:
+        error = np.abs(window - weights).sum(axis=0)
         return np.asarray(error <= np.abs(window).sum(axis=0) - self.threshold)
 
 

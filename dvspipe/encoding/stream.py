@@ -17,7 +17,8 @@ from ..base.arguments import checked
 from ..base.config import as_settings
 from ..base.errors import Brief, ConfigError, EventError
 from ..events import LATEST_US, Events, SensorSize, checked_parts
-from .bins import BinConfig, BinCounts, BinKeywords, Clock, add_events, add_voxels, note_last_times
+from .bins import BinCounts, Clock, add_events, add_voxels, note_last_times
+from .config import BinConfig, BinKeywords
 from .kernels import NO_EVENT_US, write_surface
 
 
@@ -29,9 +30,8 @@ class EncoderState(Brief):
         sensor: Sensor of all events.
         config: Steps, form and polarity.
         clock: Times of the steps; None for `by = events`, and before the first event for `by = time`.
-        begun: Partial values of the current step (and of the next step for `voxel`), [S, C * H * W]; S is 1 (`voxel`:
-            2,
-            `surface`: 0).
+        begun: Partial values of the current step (and of the next step for `voxel`), [S, C * H * W]; S is 1, 2 for
+            `voxel`, 0 for `surface`.
         last_us: Time of each pixel's last event for `surface`, int64 [C * H * W]; otherwise [0].
         done: Number of complete steps.
         held: Number of events in the current step.
@@ -76,7 +76,6 @@ def start_encoding(
         clock = Clock.of(config, start_us, start_us)
 
     places = int(np.prod(config.shape(sensor)))
-    surface = config.form == "surface"
 
     # Events of a voxel step reach into the next one; a surface is computed from the last times.
     begun_steps = {"surface": 0, "voxel": 2}.get(config.form, 1)
@@ -86,7 +85,7 @@ def start_encoding(
         config=config,
         clock=clock,
         begun=np.zeros((begun_steps, places), config.dtype),
-        last_us=np.full(places if surface else 0, NO_EVENT_US),
+        last_us=np.full(places if config.form == "surface" else 0, NO_EVENT_US),
     )
 
 
@@ -179,10 +178,10 @@ def _encode_parts(
     state = None
     for part in checked_parts(parts):
         state = state or start_encoding(part.sensor, config, start_us=start_us, last_us=last_us)
-        step, rest, state = _next_step(part, state, None)
+        step, remaining, state = _next_step(part, state, None)
         while step is not None:
             yield step
-            step, rest, state = _next_step(rest, state, None)
+            step, remaining, state = _next_step(remaining, state, None)
 
         if callback is not None:
             callback(state.counts)
@@ -206,32 +205,32 @@ def _next_step(
     if events.sensor != state.sensor:
         raise EventError(f"wrong sensor of a part (found {events.sensor}, expected {state.sensor})")
 
+    before = state.counts
     if state.ended:
-        counts = replace(
-            state.counts, events=state.counts.events + len(events), beyond=state.counts.beyond + len(events)
-        )
+        counts = replace(before, events=before.events + len(events), beyond=before.beyond + len(events))
         return None, Events.empty(state.sensor), replace(state, counts=counts)
 
     # Without a given start, step 0 begins at the first event.
     if state.config.by == "time" and state.clock is None and len(events):
         state = replace(state, clock=Clock.of(state.config, int(events.t[0]), int(events.t[0])))
 
+    # The events before `first` are before step 0: an earlier step would have taken them.
     first, stop, complete = _find_step(events, state, until_us)
     step_events = events.slice_events(first, stop)
     saturated = _add(step_events, state)
     counts = replace(
-        state.counts,
-        events=state.counts.events + stop,
-        before=state.counts.before + first,
-        saturated=state.counts.saturated + saturated,
+        before,
+        events=before.events + stop,
+        before=before.before + first,
+        saturated=before.saturated + saturated,
     )
     state = replace(state, held=state.held + len(step_events), counts=counts)
-    rest = events.slice_events(stop, len(events))
+    remaining = events.slice_events(stop, len(events))
     if not complete:
-        return None, rest, state
+        return None, remaining, state
 
     step, state = _complete(state)
-    return step, rest, state
+    return step, remaining, state
 
 
 def _find_step(events: Events, state: EncoderState, until_us: int | None) -> tuple[int, int, bool]:
@@ -243,7 +242,8 @@ def _find_step(events: Events, state: EncoderState, until_us: int | None) -> tup
         return 0, 0, False
 
     # An event after the step proves that it is complete, and so does a source that promises no earlier event.
-    begin_us, end_us = (min(state.clock.begin_us(state.done + k), LATEST_US) for k in (0, 1))
+    begin_us = min(state.clock.begin_us(state.done), LATEST_US)
+    end_us = min(state.clock.begin_us(state.done + 1), LATEST_US)
     first, stop = np.searchsorted(events.t, (begin_us, end_us)).tolist()
     return first, stop, stop < len(events) or (until_us is not None and until_us >= end_us)
 

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from ..base.config import as_settings
 from ..base.errors import EventError, Remedy
 from ..events import Events, SensorSize, SensorSizeLike
-from .bins import BinConfig, BinKeywords, encode
+from .bins import encode
+from .config import BinConfig, BinKeywords
 
 
 @dataclass(frozen=True, init=False)

@@ -23,8 +23,8 @@ CorruptionName = Literal["hot_pixels", "noise", "bursts", "drops", "jitter", "fl
 """Names of the corruptions in `CORRUPTION_KINDS`."""
 
 HOT_RATE_HZ = 100.0
-BURST_US = 2000
-BURST_SHARE = 0.5
+BURST_US = 2000  # duration of a flash
+BURST_SHARE = 0.5  # share of the pixels that fire in a flash
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,9 @@ class HotPixels(Corruption):
         counts = rng.poisson(self.rate_hz * events.duration_us * 1e-6, len(hot))
         owner = np.repeat(np.arange(len(hot)), counts)
         t = _draw_times(events, len(owner), rng)
-        return _add(events, np.stack([t, hot[owner] % sensor.width, hot[owner] // sensor.width, polarities[owner]]))
+        x = hot[owner] % sensor.width
+        y = hot[owner] // sensor.width
+        return _add(events, np.stack([t, x, y, polarities[owner]]))
 
 
 @dataclass(frozen=True)

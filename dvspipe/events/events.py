@@ -200,14 +200,18 @@ class Events(EventMethods):
         if isinstance(index, slice):
             return self._slice(index)
 
-        selection = _as_places(index)
+        selection = _as_selection(index)
         if selection.dtype == np.bool_ and len(selection) != len(self):
             raise EventError(f"events[mask]: wrong length of the mask (found {len(selection)}, expected {len(self)})")
         if selection.dtype != np.bool_:
             _check_range(selection, len(self))
         if not selection.ndim:
-            columns = (column[selection].item() for column in (self.t, self.x, self.y, self.p))
-            return Event(*columns)
+            return Event(
+                t=self.t[selection].item(),
+                x=self.x[selection].item(),
+                y=self.y[selection].item(),
+                p=self.p[selection].item(),
+            )
 
         t = self.t[selection]
         _check_order(t)
@@ -366,8 +370,8 @@ class Events(EventMethods):
         """Return the events with start_us <= t < stop_us, as a view; for loops: `slice_time` without its checks."""
         limits = np.asarray((start_us, stop_us))
         if limits.dtype.kind not in "iuf" and not all(isinstance(time, Real) for time in (start_us, stop_us)):
-            given = f"{describe_value(start_us)} and {describe_value(stop_us)}"
-            raise ArgumentError(f"Events.between: wrong type of times (found {given}, expected int)")
+            times = f"{describe_value(start_us)} and {describe_value(stop_us)}"
+            raise ArgumentError(f"Events.between: wrong type of times (found {times}, expected int)")
 
         # If stop is before start, there are no events.
         first, last = np.searchsorted(self.t, limits, side="left")
@@ -385,8 +389,9 @@ class Events(EventMethods):
             EventError: If a time would be outside int64.
         """
         # Times are sorted: the first and the last one are the extremes.
-        for t in (self.t[:1], self.t[-1:]):
-            if len(t) and abs(int(t[0]) + offset_us) > LATEST_US:
+        extremes = (int(self.t[0]), int(self.t[-1])) if len(self) else ()
+        for t_us in extremes:
+            if abs(t_us + offset_us) > LATEST_US:
                 raise EventError(f"shift_time: wrong offset (found {offset_us} us, expected times of at most 63 bits)")
 
         return Events.wrap_unchecked(self.t + offset_us, self.x.view(), self.y.view(), self.p.view(), self.sensor)
@@ -419,20 +424,21 @@ class Events(EventMethods):
             >>> events.crop(2, 1, 5, 4) == events.crop(2, 1, (5, 4)) == events.crop("5x4+2+1")
             True
         """
-        given = [argument for argument in (left, top, width, height) if argument is not None]
-        part = Region.of(given[0] if len(given) == 1 else given)
-        left, top = part.left, part.top
-        sensor = part.size
-        if not part.is_inside(self.sensor):
-            raise EventError(f"crop {sensor} at ({left}, {top}): not inside the sensor (found {self.sensor})")
+        arguments = [argument for argument in (left, top, width, height) if argument is not None]
+        region = Region.of(arguments[0] if len(arguments) == 1 else arguments)
+        size = region.size
+        if not region.is_inside(self.sensor):
+            raise EventError(
+                f"crop {size} at ({region.left}, {region.top}): not inside the sensor (found {self.sensor})"
+            )
 
-        x = self.x - np.int16(left)
-        y = self.y - np.int16(top)
-        keep = (x >= 0) & (x < sensor.width) & (y >= 0) & (y < sensor.height)
-        return Events.wrap_unchecked(self.t[keep], x[keep], y[keep], self.p[keep], sensor)
+        x = self.x - np.int16(region.left)
+        y = self.y - np.int16(region.top)
+        is_inside = (x >= 0) & (x < size.width) & (y >= 0) & (y < size.height)
+        return Events.wrap_unchecked(self.t[is_inside], x[is_inside], y[is_inside], self.p[is_inside], size)
 
 
-def _as_places(index: object) -> NDArray[Any]:
+def _as_selection(index: object) -> NDArray[Any]:
     """Convert an index to an integer [], a mask [N] or indices [M]."""
     try:
         selection = np.asarray(index)
@@ -446,19 +452,19 @@ def _as_places(index: object) -> NDArray[Any]:
     # A single bool is no index, and a tuple would select along several dimensions.
     kinds = "iu" if not selection.ndim else "biu"
     if isinstance(index, tuple) or selection.ndim > 1 or selection.dtype.kind not in kinds:
-        found = f"{selection.dtype} {selection.shape}" if isinstance(index, np.ndarray) else describe_value(index)
+        shown = f"{selection.dtype} {selection.shape}" if isinstance(index, np.ndarray) else describe_value(index)
         raise ArgumentError(
-            f"events[...]: wrong index (found {found}, expected an integer, slice, mask or indices); the columns are "
+            f"events[...]: wrong index (found {shown}, expected an integer, slice, mask or indices); the columns are "
             "events.t, x, y and p"
         )
     return selection
 
 
-def _check_range(places: NDArray[Any], count: int) -> None:
+def _check_range(indices: NDArray[Any], count: int) -> None:
     """Check that indices are in the range of `count` events."""
-    outside = (places < -count) | (places >= count)
+    outside = (indices < -count) | (indices >= count)
     if outside.any():
-        raise EventError(f"events[{places[outside].flat[0]}]: out of range (found {count_noun(count, 'event')})")
+        raise EventError(f"events[{indices[outside].flat[0]}]: out of range (found {count_noun(count, 'event')})")
 
 
 def _check_order(t: NDArray[np.int64]) -> None:

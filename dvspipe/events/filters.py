@@ -16,42 +16,24 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import NamedTuple, TypedDict, Unpack
+from typing import NamedTuple, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 
-from ..base.config import Settings, as_settings
+from ..base.config import as_settings
 from ..base.errors import EventError
 from ..base.kernels import njit
 from .events import Events
+from .filter_config import FilterConfig, FilterKeywords
 from .joining import checked_parts
 from .sensor import SensorSize, SensorSizeLike
 
 HOT_PIXEL_FACTOR = 10.0
 """Finds the visibly hot pixels in real recordings of a DVXplorer and of N-Caltech101, and none in the scenes of a
 DAVIS346 and of N-MNIST; at 5, moving hands in DVS Gesture are confused with hot pixels."""
-LONGEST_PERIOD_US = 1 << 40  # 13 days; times plus periods fit int64
 NEVER_US = np.iinfo(np.int64).min
 MAX_PIXELS = 1 << 24  # twice 4K video; files may claim any sensor, and a pixel takes up to 48 bytes
-
-
-class FilterConfig(Settings):
-    """Filter settings; None disables a filter."""
-
-    refractory_us: int | None = Field(default=None, ge=1, le=LONGEST_PERIOD_US)
-    """Refractory period: minimum time between two kept events of a pixel (either polarity), in microseconds."""
-    activity_us: int | None = Field(default=None, ge=1, le=LONGEST_PERIOD_US)
-    """Background activity: time for which an event supports events of its neighbours, in microseconds; usually 1,000 to
-    50,000."""
-
-
-class FilterKeywords(TypedDict, total=False):
-    """Settings of `FilterConfig` by name."""
-
-    refractory_us: int | None
-    activity_us: int | None
 
 
 @dataclass(frozen=True)
@@ -137,17 +119,17 @@ def start_filter(
     config = as_settings(FilterConfig, config, named, start_filter)
     check_pixels(sensor)
     shape = (sensor.height, sensor.width)
+    bordered = (sensor.height + 2, sensor.width + 2)
     if hot is not None and (hot.shape != shape or hot.dtype != np.bool_):
         raise EventError(f"wrong shape or type of hot (found {hot.shape}, {hot.dtype}, expected {shape}, bool)")
 
-    width = sensor.width
-    height = sensor.height
+    # A filter that is off has no array.
     return FilterState(
         sensor=sensor,
         config=config,
         hot=np.zeros((0, 0), np.bool_) if hot is None else hot.copy(),
-        ready_us=np.full((height, width) if config.refractory_us else (0, 0), NEVER_US),
-        last_us=np.full((height + 2, width + 2) if config.activity_us else (0, 0), NEVER_US),
+        ready_us=np.full(shape if config.refractory_us else (0, 0), NEVER_US),
+        last_us=np.full(bordered if config.activity_us else (0, 0), NEVER_US),
     )
 
 
@@ -250,7 +232,7 @@ def _second_busiest(counts: NDArray[np.int64]) -> NDArray[np.int64]:
     second = np.zeros_like(counts)
     smaller = np.empty_like(counts)
     for row, column in product(range(3), repeat=2):
-        if (row, column) != (1, 1):
+        if (row, column) != (1, 1):  # the pixel itself
             neighbour = padded[row : row + height, column : column + width]
 
             # The second one is the larger of itself and what the new value or the first one leaves.
@@ -270,7 +252,6 @@ def _filter_in_place(events: Events, state: FilterState) -> tuple[Events, Filter
     columns = _Columns(events.t, events.x, events.y, events.p)
     passed = _Columns(*map(np.empty_like, columns))
     config = state.config
-    counts = state.counts
 
     # The flattened arrays are views, which the kernel writes to.
     filters = _Filters(
@@ -282,11 +263,12 @@ def _filter_in_place(events: Events, state: FilterState) -> tuple[Events, Filter
         activity_us=config.activity_us or 0,
     )
     count, hot, refractory = _filter(columns, passed, filters)
+    before = state.counts
     counts = FilterCounts(
-        events=counts.events + len(events),
-        hot_pixels=counts.hot_pixels + hot,
-        refractory=counts.refractory + refractory,
-        background=counts.background + len(events) - count - hot - refractory,
+        events=before.events + len(events),
+        hot_pixels=before.hot_pixels + hot,
+        refractory=before.refractory + refractory,
+        background=before.background + len(events) - count - hot - refractory,
     )
 
     # copy, or a few kept events would hold the memory of the complete part
@@ -311,13 +293,15 @@ def _filter(events: _Columns, kept: _Columns, filters: _Filters) -> tuple[int, i
     """
     # Each event passes the filters in the order of the module. hot and ready_us are flat [H * W], last_us is a flat
     # [H + 2, W + 2] with a border of pixels that never fire, so the edge needs no tests.
+    # Indices are unsigned, so they are not tested for counting from the end.
     t, x, y, p = events
     kept_t, kept_x, kept_y, kept_p = kept
     width, hot, ready_us, refractory_us, last_us, activity_us = filters
     count = np.uintp(0)
-    of_hot = of_refractory = 0
+    hot_events = 0
+    refractory_events = 0
     columns = np.uintp(width)
-    above = np.uintp(width + 2)
+    bordered_columns = np.uintp(width + 2)
     one = np.uintp(1)
     two = np.uintp(2)
     for event in range(t.size):
@@ -329,20 +313,20 @@ def _filter(events: _Columns, kept: _Columns, filters: _Filters) -> tuple[int, i
         passes = True
         if hot.size:
             passes = not hot[pixel]
-            of_hot += not passes
+            hot_events += not passes
 
         # Only an event that passes starts a refractory period.
         if refractory_us:
             ready = now_us >= ready_us[pixel]
-            of_refractory += passes & (not ready)
+            refractory_events += passes & (not ready)
             passes &= ready
             ready_us[pixel] = now_us + refractory_us if passes else ready_us[pixel]
 
         # An event without support still supports its neighbours: its time is noted before it is tested.
         if activity_us:
-            corner = row * above + column  # upper left neighbour, in the bordered array
-            here = corner + above + one
-            below = corner + above + above
+            corner = row * bordered_columns + column  # upper left neighbour, in the bordered array
+            here = corner + bordered_columns + one
+            below = corner + bordered_columns + bordered_columns  # lower left neighbour
             newest_us = max(
                 max(max(last_us[corner], last_us[corner + one]), max(last_us[corner + two], last_us[here - one])),
                 max(max(last_us[here + one], last_us[below]), max(last_us[below + one], last_us[below + two])),
@@ -356,4 +340,4 @@ def _filter(events: _Columns, kept: _Columns, filters: _Filters) -> tuple[int, i
         kept_y[count] = y[event]
         kept_p[count] = p[event]
         count += np.uintp(passes)
-    return int(count), of_hot, of_refractory
+    return int(count), hot_events, refractory_events

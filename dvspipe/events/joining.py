@@ -1,4 +1,7 @@
-"""Join parts and recordings, merge recordings by time, and divide them into windows."""
+"""Join parts and recordings, merge recordings by time, and divide them into windows.
+
+A recording is an iterable of parts, `Events` in time order, so none of these functions needs all of it in memory.
+"""
 
 from __future__ import annotations
 
@@ -95,7 +98,12 @@ def merge_streams(streams: Sequence[Iterable[Events]]) -> Iterator[Events]:
     Raises:
         EventError: If the sensor of a part differs, or a part begins before the previous part ends.
     """
-    running = [_BufferedStream(first, rest) for rest in map(iter, streams) if (first := next(rest, None)) is not None]
+    running: list[_BufferedStream] = []
+    for parts in map(iter, streams):
+        first = next(parts, None)
+        if first is not None:
+            running.append(_BufferedStream(first, parts))
+
     for stream in running:
         if stream.sensor != running[0].sensor:
             raise EventError(f"wrong sensor of a recording (found {stream.sensor}, expected {running[0].sensor})")
@@ -119,25 +127,26 @@ def merge_streams(streams: Sequence[Iterable[Events]]) -> Iterator[Events]:
 class _BufferedStream:
     """Stream of parts; all events before its horizon are known."""
 
-    def __init__(self, first: Events, rest: Iterator[Events]) -> None:
+    def __init__(self, first: Events, later_parts: Iterator[Events]) -> None:
         self.sensor = first.sensor
         self.horizon_us = int(first.t[-1]) if len(first) else EARLIEST_US  # no later part begins earlier
-        self._held = first
-        self._rest = rest
+        self._known = first
+        self._later_parts = later_parts
 
     def take(self, until_us: int) -> Events:
         """Remove and return the events before `until_us`."""
-        ready, self._held = (self._held.between(*span) for span in ((EARLIEST_US, until_us), (until_us, LATEST_US)))
+        ready = self._known.between(EARLIEST_US, until_us)
+        self._known = self._known.between(until_us, LATEST_US)
         return ready
 
     def extend(self, sensor: SensorSize) -> None:
         """Read the next part."""
-        part = next(self._rest, None)
+        part = next(self._later_parts, None)
         if part is None:
             self.horizon_us = LATEST_US
             return
 
-        self._held = concatenate([self._held, part], sensor)
+        self._known = concatenate([self._known, part], sensor)
         self.horizon_us = int(part.t[-1]) if len(part) else self.horizon_us
 
 
@@ -192,8 +201,9 @@ def windows(parts: Events | Iterable[Events], window_us: int) -> Iterator[tuple[
 
 
 def _windows(parts: Iterable[Events], window_us: int) -> Iterator[tuple[int, Events]]:
+    """Yield the start and the events of each window that has events."""
     start_us: int | None = None
-    waiting: list[Events] = []
+    waiting: list[Events] = []  # parts of the current window
     for part in parts:
         if not len(part):
             continue

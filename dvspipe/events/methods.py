@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from .. import torch
     from ..encoding import bins
     from ..inference import Classifier, InferConfig
-    from ..inference.classifier import InferKeywords
-    from ..recordings import checking
+    from ..inference.config import InferKeywords
     from ..report import notebook
     from ..results import Prediction
     from ..verbs import editing, inspection
@@ -46,7 +45,7 @@ class EventMethods:
 
     if TYPE_CHECKING:  # mypy cannot follow a circle of files, editors can
         animate = notebook.animate  # type: ignore[has-type]
-        check = checking.check  # type: ignore[has-type]
+        check = inspection.check  # type: ignore[has-type]
         cut = editing.cut  # type: ignore[has-type]
         encode = bins.encode  # type: ignore[has-type]
         filter = editing.filter  # type: ignore[has-type]

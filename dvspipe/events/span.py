@@ -42,7 +42,7 @@ class TimeSpan(NamedTuple):
             find_first_us: Returns the time of the first event; called only for times in seconds.
 
         Raises:
-            ConfigError: If a time is given in microseconds and in seconds.
+            ConfigError: If a time is given in microseconds and in seconds, or is NaN.
             ArgumentError: If a time is not a number.
 
         Example:
@@ -81,23 +81,30 @@ class TimeSpan(NamedTuple):
 
 
 def _to_us(name: str, value: object, default: int) -> int:
+    """Return a time in microseconds, rounded up; the default for None."""
     if value is None:
         return default
 
-    return _limit(int(value) if isinstance(value, numbers.Integral) else _real(name, value))
+    # Integers stay exact: a float has only 53 bits.
+    time_us = int(value) if isinstance(value, numbers.Integral) else _real(name, value)
+    return _limit(time_us)
 
 
 def _from_s(name: str, value: float, first_us: int) -> int:
-    us = _real(name, value) * US_PER_S
-    return _limit(first_us + round(us) if math.isfinite(us) else us)
+    """Return a time in microseconds, given in seconds after the first event."""
+    offset_us = _real(name, value) * US_PER_S
+    return _limit(first_us + round(offset_us) if math.isfinite(offset_us) else offset_us)
 
 
 def _real(name: str, value: object) -> float:
-    if not isinstance(value, numbers.Real) or math.isnan(value):
+    if not isinstance(value, numbers.Real):
         raise ArgumentError(f"wrong type of {name} (found {describe_value(value)}, expected a number)")
+    if math.isnan(value):
+        raise ConfigError(f"wrong value of {name} (found nan, expected a number)")
 
     return float(value)
 
 
-def _limit(us: float) -> int:
-    return math.ceil(min(max(us, EARLIEST_US), LATEST_US))
+def _limit(time_us: float) -> int:
+    """Round up, within the range of int64; infinite times are its ends."""
+    return math.ceil(min(max(time_us, EARLIEST_US), LATEST_US))

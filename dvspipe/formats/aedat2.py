@@ -59,11 +59,31 @@ class _Chip:
 
 
 def _davis_chip(width: int, height: int) -> _Chip:
-    return _Chip(SensorSize(width, height), 12, 22, 10, 9, 11, on=1, other=1 << 31 | 1 << 10, never=0)
+    return _Chip(
+        sensor=SensorSize(width=width, height=height),
+        x_shift=12,
+        y_shift=22,
+        x_bits=10,
+        y_bits=9,
+        p_bit=11,
+        on=1,
+        other=1 << 31 | 1 << 10,
+        never=0,
+    )
 
 
 CHIPS = {
-    "DVS128": _Chip(SensorSize(128, 128), 1, 8, 7, 7, 0, on=0, other=1 << 31 | 1 << 15, never=0x7FFF0000),
+    "DVS128": _Chip(
+        sensor=SensorSize(width=128, height=128),
+        x_shift=1,
+        y_shift=8,
+        x_bits=7,
+        y_bits=7,
+        p_bit=0,
+        on=0,
+        other=1 << 31 | 1 << 15,
+        never=0x7FFF0000,
+    ),
     "DAVIS240": _davis_chip(240, 180),
     "DAVIS346": _davis_chip(346, 260),
 }
@@ -108,7 +128,7 @@ def _find_value(lines: list[str], key: str) -> str:
 
 def _find_chip(path: Path, named: dict[str, str], hints: Hints) -> str:
     """Return the key in CHIPS, from the header or from the hints."""
-    jaer_class = named["AEChip"].rpartition(".")[2]
+    jaer_class = named["AEChip"].split(".")[-1]  # without its package
     stored = JAER_CLASSES.get(jaer_class.upper())
     if stored is None and not jaer_class and named["HardwareInterface"].startswith("DVS128"):
         stored = "DVS128"
@@ -183,18 +203,20 @@ def _decode_events(
 ) -> Iterator[StoredColumns]:
     """Yield the events in words that begin at byte `position`, up to the first invalid word."""
     chip = CHIPS[name]
-    event = (addresses & np.uint32(chip.other)) == 0
+    is_event = (addresses & np.uint32(chip.other)) == 0
 
     # Rows are counted upwards, and columns from right to left.
-    x = chip.sensor.width - 1 - (addresses >> chip.x_shift & (1 << chip.x_bits) - 1).astype(np.int32)
-    y = chip.sensor.height - 1 - (addresses >> chip.y_shift & (1 << chip.y_bits) - 1).astype(np.int32)
+    from_right = addresses >> chip.x_shift & (1 << chip.x_bits) - 1
+    from_bottom = addresses >> chip.y_shift & (1 << chip.y_bits) - 1
+    x = chip.sensor.width - 1 - from_right.astype(np.int32)
+    y = chip.sensor.height - 1 - from_bottom.astype(np.int32)
     p = (addresses >> chip.p_bit & 1) == chip.on
 
-    wrong = event & ((x < 0) | (y < 0) | (addresses & np.uint32(chip.never) != 0))
-    stop = int(np.argmax(wrong)) if wrong.any() else len(t)
+    is_wrong = is_event & ((x < 0) | (y < 0) | (addresses & np.uint32(chip.never) != 0))
+    stop = int(np.argmax(is_wrong)) if is_wrong.any() else len(t)
 
-    keep = np.flatnonzero(event[:stop])
-    yield StoredColumns(t[keep], x[keep], y[keep], p[keep])
+    events = np.flatnonzero(is_event[:stop])
+    yield StoredColumns(t[events], x[events], y[events], p[events])
 
     if stop < len(t):
         problem = f"wrong address (found 0x{int(addresses[stop]):08x}, expected a pixel of {name})"

@@ -43,7 +43,18 @@ AEDAT3_SENSORS = {
 
 
 class _Packet(NamedTuple):
-    """Packet header."""
+    """Packet header.
+
+    Args:
+        kind: Type of the events; POLARITY, or a type that is skipped.
+        source: Number of the camera.
+        event_bytes: Bytes per event.
+        time_at: Position of the time in an event.
+        overflow: Number of overflows of the 31-bit clock.
+        capacity: Number of events for which the packet has room.
+        events: Number of events.
+        valid: Number of events that are marked as valid.
+    """
 
     kind: int
     source: int
@@ -105,11 +116,18 @@ def _chunks(path: Path, start: int, progress: Progress | None = None) -> Iterato
     with open_binary(path, progress) as file:
         file.read(start)  # not seek: the file may be gzip
         packets = _read_polarity_packets(path, file, start)
-        yield from map(_join_packets, group_packets(packets, lambda packet: len(packet[1]) // POLARITY_BYTES))
+        yield from map(_join_packets, group_packets(packets, lambda packet: len(packet.data) // POLARITY_BYTES))
 
 
-def _read_polarity_packets(path: Path, file: BinaryIO, position: int) -> Iterator[tuple[int, bytes]]:
-    """Yield clock overflows and events of each polarity packet; large packets are yielded in blocks."""
+class _PolarityEvents(NamedTuple):
+    """Events of a packet, or of a part of it, and the number of clock overflows before them."""
+
+    overflow: int
+    data: bytes
+
+
+def _read_polarity_packets(path: Path, file: BinaryIO, position: int) -> Iterator[_PolarityEvents]:
+    """Yield the events of each polarity packet; large packets are yielded in blocks."""
     source = None
     while head := file.read(PACKET_HEADER.size):
         if len(head) < PACKET_HEADER.size:
@@ -133,7 +151,8 @@ def _read_polarity_packets(path: Path, file: BinaryIO, position: int) -> Iterato
             left -= len(block)
             complete = len(block) - len(block) % POLARITY_BYTES
             if packet.kind == POLARITY and complete:
-                yield packet.overflow, _check_times(path, block[:complete], position)
+                _check_times(path, block[:complete], position)
+                yield _PolarityEvents(packet.overflow, block[:complete])
             if not block:
                 raise _truncation_error(path, position, PACKET_HEADER.size + size - left)
         position += PACKET_HEADER.size + size
@@ -145,7 +164,7 @@ def _truncation_error(path: Path, position: int, present: int) -> CorruptionErro
     )
 
 
-def _check_times(path: Path, block: bytes, position: int) -> bytes:
+def _check_times(path: Path, block: bytes, position: int) -> None:
     stamps = np.frombuffer(block, "<i4")[1::2]
     if (stamps < 0).any():
         first = np.argmax(stamps < 0)
@@ -154,8 +173,6 @@ def _check_times(path: Path, block: bytes, position: int) -> bytes:
             f"{path}: wrong time in the packet at byte {position} (found {stamp} us, expected 0 or more)",
             lost="everything after it",
         )
-
-    return block
 
 
 def _check_packet(path: Path, packet: _Packet, position: int) -> None:
@@ -172,18 +189,23 @@ def _check_packet(path: Path, packet: _Packet, position: int) -> None:
         raise CorruptionError(message, lost="everything after it")
 
 
-def _join_packets(packets: list[tuple[int, bytes]]) -> StoredColumns:
-    words: NDArray[np.uint32] = np.frombuffer(b"".join(events for _, events in packets), "<u4").reshape(-1, 2)
+def _join_packets(packets: list[_PolarityEvents]) -> StoredColumns:
+    """Decode the valid events of packets."""
+    words: NDArray[np.uint32] = np.frombuffer(b"".join(packet.data for packet in packets), "<u4").reshape(-1, 2)
     overflow = np.repeat(
-        np.array([overflow for overflow, _ in packets], np.int64),
-        [len(events) // POLARITY_BYTES for _, events in packets],
+        np.array([packet.overflow for packet in packets], np.int64),
+        [len(packet.data) // POLARITY_BYTES for packet in packets],
     )
-
-    # The overflow counter of a packet is above the 31 bits of a time.
     valid = np.flatnonzero(words[:, 0] & 1)
     data = words[valid, 0]
-    t = (overflow[valid] << 31) + words[valid, 1]
-    return StoredColumns(t, (data >> 17).astype(np.int32), (data >> 2 & 0x7FFF).astype(np.int32), (data >> 1 & 1) == 1)
+    stamps = words[valid, 1]
+
+    # The overflow counter of a packet is above the 31 bits of a time.
+    t = (overflow[valid] << 31) + stamps
+    x = data >> 17
+    y = data >> 2 & 0x7FFF
+    on = data >> 1 & 1
+    return StoredColumns(t, x.astype(np.int32), y.astype(np.int32), on == 1)
 
 
 AEDAT3 = Format("aedat3", (".aedat", ".aedat3"), _recognises, _open)

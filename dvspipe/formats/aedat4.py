@@ -265,7 +265,8 @@ def _scan_packets(path: Path, file: BinaryIO, size: int, table: int) -> _Contain
             return _Container(number, f"{path}: truncated in packet {number}, at byte {size}, or corrupted before")
 
         # faery allocates what a packet decompresses to, so a small file could fill the memory.
-        if (unpacked := bound_size(file, position - length, position)) > MAX_PACKET_BYTES:
+        unpacked = bound_size(file, position - length, position)
+        if unpacked > MAX_PACKET_BYTES:
             what = f"packet {number} of {length} bytes decompresses to up to {unpacked} bytes"
             return _Container(number, f"{path}: {what} (expected at most {MAX_PACKET_BYTES})")
 
@@ -283,26 +284,37 @@ def _find_table(path: Path, header: bytes) -> int:
         # A FlatBuffer begins with the position of its root table. The table begins with the distance back to its
         # fields: the size of this list, the size of the table, then for each field its offset in the table (0 or
         # missing: not stored).
-        (table,) = struct.unpack_from("<I", header)
-        (back,) = struct.unpack_from("<i", header, table)
-        fields = table - back
-        (fields_size,) = struct.unpack_from("<H", header, fields)
-        offsets = [
-            struct.unpack_from("<H", header, fields + 4 + 2 * field)[0] if 6 + 2 * field <= fields_size else 0
-            for field in (FIELD_TABLE, FIELD_STREAMS)
-        ]
+        (root,) = struct.unpack_from("<I", header)
+        (back,) = struct.unpack_from("<i", header, root)
+        fields = root - back
+        table_offset = _find_field(header, fields, FIELD_TABLE)
+        streams_offset = _find_field(header, fields, FIELD_STREAMS)
 
-        position = struct.unpack_from("<q", header, table + offsets[0])[0] if offsets[0] else NO_TABLE
+        position = NO_TABLE
+        if table_offset:
+            (position,) = struct.unpack_from("<q", header, root + table_offset)
 
         # The field of a string has the distance to its length, before its bytes.
-        text = table + offsets[1]
-        text += struct.unpack_from("<I", header, text)[0]
+        text = root + streams_offset
+        (distance,) = struct.unpack_from("<I", header, text)
+        text += distance
         (length,) = struct.unpack_from("<I", header, text)
         header[text + 4 : text + 4 + length].decode("utf-8")
     except (struct.error, UnicodeDecodeError) as error:
         raise FormatError(f"{path}: corrupted header ({error})") from error
 
     return int(position)
+
+
+def _find_field(header: bytes, fields: int, field: int) -> int:
+    """Return the offset of a field in its table, from the list of fields at `fields`; 0: not stored."""
+    (size,) = struct.unpack_from("<H", header, fields)
+    start = 4 + 2 * field  # after the size of the list and the size of the table
+    if start + 2 > size:
+        return 0
+
+    (offset,) = struct.unpack_from("<H", header, fields + start)
+    return int(offset)
 
 
 AEDAT4 = Format("aedat4", (".aedat4",), _recognises, _open, AEDAT4_ENCODER)

@@ -28,6 +28,8 @@ OVERFLOW_ROW = 240
 OVERFLOW_US = 1 << 13
 MAX_COORDINATE = 255
 COUNTER_US = 1 << 23
+COUNTER_MASK = COUNTER_US - 1
+POLARITY_BIT = 23
 END_US = 1 << 36  # 19 hours; their overflow marks take 42 MB
 
 
@@ -47,20 +49,20 @@ def _chunks(path: Path, progress: Progress | None = None) -> Iterator[StoredColu
         x = block[:, 0]
         y = block[:, 1]
         word = block[:, 2:].astype(np.int64) @ np.array([1 << 16, 1 << 8, 1])
-        t = overflow_us + (word & 0x7FFFFF)
+        t = overflow_us + (word & COUNTER_MASK)
 
         # An overflow mark, an event in row 240, adds 2^13 us to the times after it; the mark itself is no event.
         is_mark = y == OVERFLOW_ROW
         if is_mark.any():
             t += OVERFLOW_US * np.cumsum(is_mark)
             overflow_us += OVERFLOW_US * int(is_mark.sum())
-            event = ~is_mark
-            t = t[event]
-            x = x[event]
-            y = y[event]
-            word = word[event]
+            is_event = ~is_mark
+            t = t[is_event]
+            x = x[is_event]
+            y = y[is_event]
+            word = word[is_event]
 
-        yield StoredColumns(t, x, y, (word >> 23).astype(np.bool_))
+        yield StoredColumns(t, x, y, (word >> POLARITY_BIT).astype(np.bool_))
 
 
 def _count_marks(t: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -70,7 +72,7 @@ def _count_marks(t: NDArray[np.int64]) -> NDArray[np.int64]:
 
 @contextmanager
 def _begin(path: Path, _sensor: SensorSize) -> Iterator[Callable[[Events], None]]:
-    marked = 0
+    marked = 0  # overflow marks so far
     with path.open("wb") as file:
 
         def add(events: Events) -> None:
@@ -82,7 +84,7 @@ def _begin(path: Path, _sensor: SensorSize) -> Iterator[Callable[[Events], None]
             rows = np.zeros((len(events) + int(new_marks.sum()), BIN40_BYTES), np.uint8)
             index = np.arange(len(events)) + np.cumsum(new_marks)
             rows[:, 1] = OVERFLOW_ROW
-            word = (events.t - marks * OVERFLOW_US) | events.p.astype(np.int64) << 23
+            word = (events.t - marks * OVERFLOW_US) | events.p.astype(np.int64) << POLARITY_BIT
             rows[index, 0] = events.x
             rows[index, 1] = events.y
             for byte in range(3):
@@ -100,6 +102,7 @@ def _size(events: Events, last_us: int | None) -> int:
 
 
 def _check(events: Events, _last_us: int | None) -> None:
+    """Check that events fit the format: a byte each for x and y, and no event in the row of the overflow marks."""
     limits = (
         ("x", events.x > MAX_COORDINATE, f"at most {MAX_COORDINATE}"),
         (
@@ -110,9 +113,9 @@ def _check(events: Events, _last_us: int | None) -> None:
         ("t", (events.t < 0) | (events.t >= END_US), f"0 to {END_US - 1} us"),
     )
 
-    for name, wrong, expected in limits:
-        if wrong.any():
-            event = int(np.argmax(wrong))
+    for name, is_wrong, expected in limits:
+        if is_wrong.any():
+            event = int(np.argmax(is_wrong))
             value = getattr(events, name)[event]
             raise EventError(
                 f"event {event}: out of range (found {name} = {value}, expected {expected} in the 40-bit format)"

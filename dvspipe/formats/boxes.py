@@ -47,7 +47,8 @@ class Boxes:
     def clip(self, sensor: SensorSize) -> Boxes:
         """Return the parts of boxes inside a sensor; boxes outside are left out."""
         corners = self.corners.clip(0, [sensor.width, sensor.height, sensor.width, sensor.height])
-        inside = (corners[:, 2] > corners[:, 0]) & (corners[:, 3] > corners[:, 1])
+        left, top, right, bottom = corners.T
+        inside = (right > left) & (bottom > top)
         tracks = None if self.tracks is None else self.tracks[inside]
         return Boxes(self.t[inside], corners[inside], self.classes[inside], tracks)
 
@@ -80,7 +81,8 @@ def read_boxes(path: Path) -> Boxes:
     except (OSError, ValueError, EOFError, MemoryError) as error:
         raise DataError(f"{path}: not a NumPy file with boxes ({error})") from error
 
-    names = {OLD_NAMES.get(name, name): name for name in rows.dtype.names or ()} if isinstance(rows, np.ndarray) else {}
+    fields_of_rows = rows.dtype.names if isinstance(rows, np.ndarray) else None
+    names = {OLD_NAMES.get(name, name): name for name in fields_of_rows or ()}  # name in the file of each field
     missing = [name for name in REQUIRED if name not in names]
     if missing or rows.ndim != 1:
         fields = ", ".join(names) or "no fields"
@@ -90,17 +92,19 @@ def read_boxes(path: Path) -> Boxes:
 
     # Only corners may be negative: boxes may extend beyond the sensor.
     values = np.stack([rows[names[name]].astype(np.float64) for name in ("x", "y", "w", "h")], axis=1)
+    upper_left = values[:, :2]
+    sizes = values[:, 2:]
     times = rows[names["t"]]
     classes = rows[names["class_id"]]
-    wrong = ~np.isfinite(values).all(axis=1) | (values[:, 2:] < 0).any(axis=1) | (times < 0) | (classes < 0)
+    is_wrong = ~np.isfinite(values).all(axis=1) | (sizes < 0).any(axis=1) | (times < 0) | (classes < 0)
 
-    if wrong.any():
-        row = int(wrong.argmax())
+    if is_wrong.any():
+        row = int(is_wrong.argmax())
         raise DataError(
             f"{path}: box {row}: invalid (found {rows[row]}, expected finite values, none negative except x and y)"
         )
 
     order = np.argsort(times, kind="stable")
     tracks = rows[names["track_id"]].astype(np.int64)[order] if "track_id" in names else None
-    corners = np.concatenate([values[:, :2], values[:, :2] + values[:, 2:]], axis=1)
+    corners = np.concatenate([upper_left, upper_left + sizes], axis=1)
     return Boxes(times.astype(np.int64)[order], corners[order], classes.astype(np.int64)[order], tracks)

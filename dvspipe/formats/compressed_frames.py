@@ -40,11 +40,14 @@ def _zstd_blocks(file: BinaryIO, position: int, stop: int) -> tuple[int, int]:
     # bytes with the number of a dictionary; 0 to 8 bytes with the size of the content.
     (flags,) = file.read(1) or b"\0"
     one_segment = flags >> 5 & 1
-    position += 2 - one_segment + (0, 1, 2, 4)[flags & 3] + (one_segment, 2, 4, 8)[flags >> 6]
+    dictionary_bytes = (0, 1, 2, 4)[flags & 3]
+    size_bytes = (one_segment, 2, 4, 8)[flags >> 6]
+    position += 2 - one_segment + dictionary_bytes + size_bytes
 
     # Block: 3 bytes with a bit for the last block, 2 bits with its kind, and its size. A block with one repeated byte
     # stores the decompressed size; the size of others is limited by the format.
-    bound = is_last = 0
+    bound = 0
+    is_last = 0
     while not is_last and position < stop:
         file.seek(position)
         head = int.from_bytes(file.read(3), "little")
@@ -55,6 +58,7 @@ def _zstd_blocks(file: BinaryIO, position: int, stop: int) -> tuple[int, int]:
         bound += min(size, ZSTD_BLOCK_BYTES) if kind == ZSTD_RLE else ZSTD_BLOCK_BYTES
         position += 3 + (1 if kind == ZSTD_RLE else size)
 
+    # With flag 2 (value 4), a checksum of 4 bytes follows.
     return bound, position + (flags & 4)
 
 

@@ -32,6 +32,7 @@ EVENT_TYPES = (0x00, 0x0C)
 RECORD_BYTES = 8
 DAT_VERSION = "2"
 DAT_SIDE_PX = 1 << 14
+SIDE_MASK = DAT_SIDE_PX - 1
 DAT_OVERFLOW_US = 1 << 32
 
 
@@ -58,13 +59,14 @@ def _open(path: Path, _hints: Hints = NO_HINTS) -> Source:
 
 def _check_types(path: Path, header: Header) -> None:
     with open_binary(path) as file:
-        types = file.read(header.size + 2)[header.size :]
+        stored = file.read(header.size + 2)[header.size :]
 
-    if len(types) < 2:
+    if len(stored) < 2:
         raise FormatError(f"{path}: truncated after the header (expected type and size of events)")
-    if types[0] not in EVENT_TYPES or types[1] != RECORD_BYTES:
+    kind, size = stored
+    if kind not in EVENT_TYPES or size != RECORD_BYTES:
         raise FormatError(
-            f"{path}: wrong events (found type 0x{types[0]:02X} and {types[1]} bytes, "
+            f"{path}: wrong events (found type 0x{kind:02X} and {size} bytes, "
             f"expected type 0x00 or 0x0C and {RECORD_BYTES} bytes)"
         )
 
@@ -118,10 +120,10 @@ def _decode(
     largest_y = np.int16(0)
     largest_p = np.uint8(0)
     for event in range(t.size):
-        x[event] = words[2 * event + 1] & 0x3FFF
+        x[event] = words[2 * event + 1] & SIDE_MASK
         largest_x = max(largest_x, x[event])
     for event in range(t.size):
-        y[event] = (words[2 * event + 1] >> 14) & 0x3FFF
+        y[event] = (words[2 * event + 1] >> 14) & SIDE_MASK
         largest_y = max(largest_y, y[event])
     for event in range(t.size):
         p[event] = words[2 * event + 1] >> 28
@@ -143,20 +145,20 @@ def _chunks(
         y = np.empty(count, np.int16)
 
         words = block.view("<u4").ravel()
-        stored_us, overflow_us, *largest = _decode(words, stored_us, overflow_us, t, x, y, p)
+        stored_us, overflow_us, largest_x, largest_y, largest_p = _decode(words, stored_us, overflow_us, t, x, y, p)
 
-        good = count
-        if largest[0] >= width or largest[1] >= height or largest[2] > 1:
-            good = int(np.flatnonzero((x >= width) | (y >= height) | (p > 1))[0])
+        valid = count
+        if largest_x >= width or largest_y >= height or largest_p > 1:
+            valid = int(np.flatnonzero((x >= width) | (y >= height) | (p > 1))[0])
 
-        if good:
-            yield StoredColumns(t[:good], x[:good], y[:good], p[:good].view(np.bool_))
-        if good < count:
+        if valid:
+            yield StoredColumns(t[:valid], x[:valid], y[:valid], p[:valid].view(np.bool_))
+        if valid < count:
             problem = (
-                f"wrong event (found x = {x[good]}, y = {y[good]}, p = {p[good]}, expected p = 0 or 1 and a pixel of a "
-                f"{width}x{height} sensor)"
+                f"wrong event (found x = {x[valid]}, y = {y[valid]}, p = {p[valid]}, expected p = 0 or 1 and a pixel "
+                f"of a {width}x{height} sensor)"
             )
-            raise invalid_record(path, position + good * RECORD_BYTES, problem)
+            raise invalid_record(path, position + valid * RECORD_BYTES, problem)
 
 
 DAT = Format("dat", (".dat",), _recognises, _open, DAT_ENCODER)

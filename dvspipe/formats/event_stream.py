@@ -29,7 +29,10 @@ ES_VERSION = (2, 0)
 STREAM_TYPES = ("generic", "DVS", "ATIS", "asynchronous display", "color")
 DVS = 1
 ATIS = 2
-ES_HEADER_BYTES = len(ES_MAGIC) + 3 + 1 + 4
+VERSION_AT = len(ES_MAGIC)  # in the header: major, minor and patch
+TYPE_AT = VERSION_AT + 3
+SIDES_AT = TYPE_AT + 1  # width and height, 16 bits each
+ES_HEADER_BYTES = SIDES_AT + 4
 FLAG_BITS = {DVS: 1, ATIS: 2}  # flags in the first byte: polarity; for the ATIS, exposure in the bit below
 VALID, OUTSIDE, TOO_LATE = range(3)  # result of decoding an event
 MAX_TIME_US = 1 << 62
@@ -45,27 +48,37 @@ def _open(path: Path, _hints: Hints = NO_HINTS) -> Source:
 
     if not head.startswith(ES_MAGIC):
         raise FormatError(f"{path}: not an Event Stream file")
-    if len(head) > len(ES_MAGIC) + 2 and tuple(head[12:14]) != ES_VERSION:
-        raise FormatError(f"{path}: wrong Event Stream version (found {'.'.join(map(str, head[12:15]))}, expected 2.0)")
-    if len(head) > 15 and head[15] not in FLAG_BITS:
-        name = STREAM_TYPES[head[15]] if head[15] < len(STREAM_TYPES) else str(head[15])
-        raise FormatError(f"{path}: wrong stream type (found {name}, expected DVS or ATIS)")
-
-    if len(head) < ES_HEADER_BYTES:
-        raise FormatError(f"{path}: truncated in the header, at byte {len(head)}")
+    _check_header(path, head)
 
     try:
-        sensor = SensorSize(*np.frombuffer(head, "<u2", 2, 16).tolist())
+        width, height = np.frombuffer(head, "<u2", 2, SIDES_AT).tolist()
+        sensor = SensorSize(width=width, height=height)
     except EventError as error:
         raise FormatError(f"{path}: invalid sensor size ({error})") from error
 
-    kind = head[15]
+    kind = head[TYPE_AT]
     attributes: dict[str, str | int] = {"stream": STREAM_TYPES[kind]}
     if kind == ATIS:
         attributes["exposures_skipped"] = _count_exposures(path, sensor)
-    return Source(
-        sensor, lambda progress=None: (columns for columns, _ in _chunks(path, kind, sensor, progress)), attributes
-    )
+
+    def chunks(progress: Progress | None = None) -> Iterator[StoredColumns]:
+        for columns, _ in _chunks(path, kind, sensor, progress):
+            yield columns
+
+    return Source(sensor, chunks, attributes)
+
+
+def _check_header(path: Path, head: bytes) -> None:
+    """Check the version, the type and the length of a header; a truncated one as far as it goes."""
+    if len(head) >= TYPE_AT and tuple(head[VERSION_AT : VERSION_AT + 2]) != ES_VERSION:
+        version = ".".join(map(str, head[VERSION_AT:TYPE_AT]))
+        raise FormatError(f"{path}: wrong Event Stream version (found {version}, expected 2.0)")
+    if len(head) > TYPE_AT and head[TYPE_AT] not in FLAG_BITS:
+        kind = head[TYPE_AT]
+        name = STREAM_TYPES[kind] if kind < len(STREAM_TYPES) else str(kind)
+        raise FormatError(f"{path}: wrong stream type (found {name}, expected DVS or ATIS)")
+    if len(head) < ES_HEADER_BYTES:
+        raise FormatError(f"{path}: truncated in the header, at byte {len(head)}")
 
 
 def _count_exposures(path: Path, sensor: SensorSize) -> int:
@@ -83,13 +96,13 @@ def _chunks(
 ) -> Iterator[tuple[StoredColumns, int]]:
     """Yield events in chunks, with the number of skipped exposure events."""
     time_us = 0
-    rest = np.empty(0, np.uint8)  # bytes of an event that the next block completes
+    incomplete = np.empty(0, np.uint8)  # bytes of an event that the next block completes
     stop = ES_HEADER_BYTES
 
     for position, data in read_records(path, ES_HEADER_BYTES, 1, progress):
-        begin = position - len(rest)
+        begin = position - len(incomplete)
         stop = position + len(data)
-        block = np.concatenate([rest, data.ravel()])
+        block = np.concatenate([incomplete, data.ravel()])
 
         capacity = len(block) // ES_EVENT_BYTES + 1
         t = np.empty(capacity, np.int64)
@@ -105,10 +118,10 @@ def _chunks(
             what = f"pixel outside {sensor}" if problem == OUTSIDE else "time too large"
             raise invalid_record(path, begin + used, what)
 
-        rest = block[used:]
+        incomplete = block[used:]
 
-    if len(rest):
-        raise truncated_record(path, stop, len(rest), ES_EVENT_BYTES)
+    if len(incomplete):
+        raise truncated_record(path, stop, len(incomplete), ES_EVENT_BYTES)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -134,7 +147,9 @@ def _decode(
     #
     # i is the next byte, events the next free place of t, x, y and p.
     longest = (1 << (8 - flag_bits)) - 1
-    events = i = exposures = 0
+    events = 0
+    exposures = 0
+    i = 0
     while i < len(block):
         first = int(block[i])
         step = first >> flag_bits

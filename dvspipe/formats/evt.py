@@ -45,6 +45,8 @@ from .evt_kernels import (
     CD_ON,
     MAX_EVT21_EVENTS,
     MAX_EVT_SIDE_PX,
+    PAYLOAD,
+    TYPE_BITS,
     VECT_8,
     VECT_12,
     Decoded,
@@ -60,13 +62,15 @@ from .hints import NO_HINTS, Hints
 from .prophesee_header import Header, parse_header, parse_sensor, parse_start, read_header
 from .source import CHUNK_EVENTS, Format, Source, StoredColumns, invalid_record, read_records
 
+EVT2_TYPE_SHIFT = 28  # the type of an EVT 2.0 word is in its bits 31-28
 ORDER_PROBE_WORDS = 512  # words decoded to detect the order of EVT 2.1
 
 
 def _explain_evt2(word: int, state: Evt2State, width: int, height: int, *, name: str) -> str:
-    """Describe why an EVT 2.0 word, or the upper half of an EVT 2.1 word, is invalid."""
-    kind = word >> 28
-    x, y = word >> 11 & 0x7FF, word & 0x7FF
+    """Describe why an EVT 2.0 word is invalid."""
+    kind = word >> EVT2_TYPE_SHIFT
+    x = word >> 11 & PAYLOAD
+    y = word & PAYLOAD
 
     if kind > CD_ON:
         return f"a word of type 0x{kind:X}, reserved in {name}"
@@ -76,10 +80,15 @@ def _explain_evt2(word: int, state: Evt2State, width: int, height: int, *, name:
     return f"{what} x = {x}, y = {y}, outside the sensor ({width}x{height} pixels)"
 
 
+def _explain_evt21(word: int, state: Evt2State, width: int, height: int, *, name: str) -> str:
+    """Describe why an EVT 2.1 word is invalid; its upper half is as in EVT 2.0."""
+    return _explain_evt2(word >> 32, state, width, height, name=name)
+
+
 def _explain_evt3(word: int, state: Evt3State, width: int, height: int, *, name: str) -> str:
     """Describe why an EVT 3.0 word is invalid."""
-    kind = word >> 12
-    payload = word & 0x7FF
+    kind = word >> TYPE_BITS
+    payload = word & PAYLOAD
 
     if kind == ADDR_Y:
         return f"row y = {payload}, outside the sensor (height {height})"
@@ -106,7 +115,7 @@ class EvtVersion:
         word: NumPy type of a word.
         decode: Decodes words; see `evt_kernels`.
         start: State before the first word.
-        explain: Describes why a word (EVT 2.1: its upper half) is invalid.
+        explain: Describes why a word is invalid.
     """
 
     name: str
@@ -118,7 +127,7 @@ class EvtVersion:
 
 
 EVT2_VERSION = EvtVersion("EVT2", "2.0", "<u4", decode_evt2, Evt2State(), _explain_evt2)
-EVT21_VERSION = EvtVersion("EVT21", "2.1", "<u8", decode_evt21, Evt2State(), _explain_evt2)
+EVT21_VERSION = EvtVersion("EVT21", "2.1", "<u8", decode_evt21, Evt2State(), _explain_evt21)
 EVT3_VERSION = EvtVersion("EVT3", "3.0", "<u2", decode_evt3, Evt3State(), _explain_evt3)
 VERSIONS = (EVT2_VERSION, EVT21_VERSION, EVT3_VERSION)
 
@@ -142,22 +151,25 @@ def _format_field(header: Header) -> tuple[str, dict[str, str]]:
 
 def find_version(header: Header) -> EvtVersion | None:
     """Return the EVT version of a header, by the field `format`, or else `evt`; None if it is not in VERSIONS."""
-    name = _format_field(header)[0]
+    name, _ = _format_field(header)
     number = header.fields.get("evt", "")
 
-    return next((known for known in VERSIONS if (known.name == name if name else known.number == number)), None)
+    for known in VERSIONS:
+        if known.name == name if name else known.number == number:
+            return known
+    return None
 
 
 def _open(path: Path, _hints: Hints = NO_HINTS) -> Source:
     header = read_header(path)
     version = find_version(header)
+    name, options = _format_field(header)
     if version is None:
-        stored = _format_field(header)[0] or header.fields.get("evt") or "no EVT version"
+        stored = name or header.fields.get("evt") or "no EVT version"
         expected = ", ".join(known.name for known in VERSIONS)
         raise FormatError(f"{path}: wrong version in the header (found {stored}, expected {expected})")
 
     # Sides of the sensor in the field `format` take precedence over `geometry`.
-    options = _format_field(header)[1]
     size = header.fields.get("geometry")
     if {"width", "height"} <= options.keys():
         size = f"{options['width']}x{options['height']}"
@@ -190,6 +202,13 @@ def _swap_halves(words: NDArray[np.uint64]) -> NDArray[np.uint64]:
     return (words << np.uint64(32)) | (words >> np.uint64(32))
 
 
+def limit_sides(sensor: SensorSize | None) -> tuple[int, int]:
+    """Return the width and height that words can address; the largest for an unknown sensor."""
+    if sensor is None:
+        return MAX_EVT_SIDE_PX, MAX_EVT_SIDE_PX
+    return min(sensor.width, MAX_EVT_SIDE_PX), min(sensor.height, MAX_EVT_SIDE_PX)
+
+
 def allocate_events(capacity: int) -> EventArrays:
     """Allocate arrays with room for `capacity` events plus the room that decoders need after them."""
     return EventArrays.allocate(capacity + MAX_EVT21_EVENTS)
@@ -197,12 +216,11 @@ def allocate_events(capacity: int) -> EventArrays:
 
 def _chunks(path: Path, stream: _Stream, progress: Progress | None = None) -> Iterator[StoredColumns]:
     version, begin, sensor, swapped, start_us = stream
-    sides = (sensor.width, sensor.height) if sensor else (MAX_EVT_SIDE_PX, MAX_EVT_SIDE_PX)
-    width, height = (min(side, MAX_EVT_SIDE_PX) for side in sides)
+    width, height = limit_sides(sensor)
     state = version.start
-    unit = np.dtype(version.word).itemsize
+    word_bytes = np.dtype(version.word).itemsize
 
-    for position, block in read_records(path, begin, unit, progress, record="a word"):
+    for position, block in read_records(path, begin, word_bytes, progress, record="a word"):
         words = block.view(version.word).ravel()
         swapped = _is_swapped(words[:ORDER_PROBE_WORDS]) if swapped is None else swapped
         words = _swap_halves(words) if swapped else words
@@ -221,9 +239,8 @@ def _chunks(path: Path, stream: _Stream, progress: Progress | None = None) -> It
                 yield StoredColumns(out.t[:count], out.x[:count], out.y[:count], out.on[:count].view(np.bool_))
 
         if is_invalid:
-            word = int(words[start]) >> (32 if unit == 8 else 0)
-            why = version.explain(word, state, width, height, name=version.name)
-            raise invalid_record(path, position + start * unit, why)
+            why = version.explain(int(words[start]), state, width, height, name=version.name)
+            raise invalid_record(path, position + start * word_bytes, why)
 
 
 def _recognises(version: EvtVersion, path: Path, head: bytes) -> bool:

@@ -32,7 +32,7 @@ EXT_TRIGGER = 0xA  # not an event
 OTHERS = 0xE  # not an event
 CONTINUED = 0xF  # not an event
 PADDING = 0x9999  # added by Lucid cameras: https://github.com/ros-event-camera/event_camera_renderer/issues/8
-TYPE_BITS = 12
+TYPE_BITS = 12  # bits below the type
 PAYLOAD = 0x7FF  # row or column
 LOW = 0xFFF  # lower bits of the time
 
@@ -301,20 +301,21 @@ def encode_evt3(events: EventArrays, state: Evt3State, words: NDArray[np.uint16]
     # which together cover 32; 0: a run begins.
     t, x, y, on = events
     high, low, row, _, _ = state
-    count = event = 0
+    count = 0
+    event = 0
     while event < t.size:
         while high < t[event] >> EVT3_LOW_BITS:
             high += 1
             low = -1
-            words[count] = TIME_HIGH << 12 | high & 0xFFF
+            words[count] = TIME_HIGH << TYPE_BITS | high & LOW
             count += 1
-        if t[event] & 0xFFF != low:
-            low = t[event] & 0xFFF
-            words[count] = TIME_LOW << 12 | low
+        if t[event] & LOW != low:
+            low = t[event] & LOW
+            words[count] = TIME_LOW << TYPE_BITS | low
             count += 1
         if y[event] != row:
             row = y[event]
-            words[count] = ADDR_Y << 12 | row
+            words[count] = ADDR_Y << TYPE_BITS | row
             count += 1
 
         # Events event to stop - 1 have the same time, row and polarity, and increasing columns.
@@ -325,9 +326,12 @@ def encode_evt3(events: EventArrays, state: Evt3State, words: NDArray[np.uint16]
         ):
             stop += 1
 
-        base = vector = 0
+        base = 0
+        vector = 0
         while event < stop:
-            kind, width = (VECT_12, 12) if vector < 2 else (VECT_8, 8)
+            kind = VECT_12 if vector < 2 else VECT_8
+            width = 12 if vector < 2 else 8
+
             # A decoder places a vector directly after the previous one, so a run continues only with an event there.
             continues = vector > 0 and x[event] < base + width
             if not continues:
@@ -344,15 +348,15 @@ def encode_evt3(events: EventArrays, state: Evt3State, words: NDArray[np.uint16]
                 after += 1
 
             if not continues and after - event < MIN_VECTOR_EVENTS:
-                words[count] = ADDR_X << 12 | polarity | base
+                words[count] = ADDR_X << TYPE_BITS | polarity | base
                 count += 1
                 event += 1
                 continue
 
             if not continues:
-                words[count] = VECT_BASE_X << 12 | polarity | base
+                words[count] = VECT_BASE_X << TYPE_BITS | polarity | base
                 count += 1
-            words[count] = kind << 12 | mask
+            words[count] = kind << TYPE_BITS | mask
             count += 1
             event = after
             base += width

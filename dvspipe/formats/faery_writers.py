@@ -26,8 +26,11 @@ ES_SUFFIX = ".es"
 ES_EVENT_BYTES = 5
 ES_MAX_STEP_US = 127
 ES_MAX_GAP_US = 1 << 32  # 71 minutes, with 34 MB of bytes that only advance the time
+AEDAT4_EVENT_BYTES = 18  # disk space to reserve per event, as for the other formats
+EVT2_EVENT_BYTES = 8
 EVT2_END_US = 1 << 34
 EVT2_SIDE = (1 << 11) - 1
+DAT_EVENT_BYTES = 8
 DAT_END_US = 1 << 32
 DAT_SIDE = (1 << 14) - 1
 NO_END_US = 1 << 62
@@ -119,11 +122,19 @@ def _open_evt2(path: Path, sensor: SensorSize) -> Any:
     return evt.Encoder(path, version="evt2", zero_t0=False, dimensions=dimensions, enforce_monotonic=True)
 
 
+def _add_evt2(encoder: Any, events: NDArray[np.void], _sensor: SensorSize) -> None:
+    encoder.write({"events": events})
+
+
 def _open_dat(path: Path, sensor: SensorSize) -> Any:
     from faery import dat
 
     dimensions = (sensor.width, sensor.height)
     return dat.Encoder(path, version="dat2", event_type="cd", zero_t0=False, dimensions=dimensions)
+
+
+def _add_dat(encoder: Any, events: NDArray[np.void], _sensor: SensorSize) -> None:
+    encoder.write(events.view(DAT_DTYPE))
 
 
 def _open_aedat4(path: Path, sensor: SensorSize) -> Any:
@@ -151,10 +162,6 @@ def _add_aedat4(encoder: Any, events: NDArray[np.void], _sensor: SensorSize) -> 
 EVENT_STREAM_ENCODER = StreamEncoder(
     (ES_SUFFIX,), partial(_begin, _open_es, _add_es, ES_SUFFIX, MAX_SIDE_PX), _size_with_gaps, _check_gaps
 )
-AEDAT4_ENCODER = _create_encoder(".aedat4", _open_aedat4, _add_aedat4, 18)
-EVT2_ENCODER = _create_encoder(
-    ".raw", _open_evt2, lambda encoder, events, _: encoder.write({"events": events}), 8, EVT2_END_US, EVT2_SIDE
-)
-DAT_ENCODER = _create_encoder(
-    ".dat", _open_dat, lambda encoder, events, _: encoder.write(events.view(DAT_DTYPE)), 8, DAT_END_US, DAT_SIDE
-)
+AEDAT4_ENCODER = _create_encoder(".aedat4", _open_aedat4, _add_aedat4, AEDAT4_EVENT_BYTES)
+EVT2_ENCODER = _create_encoder(".raw", _open_evt2, _add_evt2, EVT2_EVENT_BYTES, EVT2_END_US, EVT2_SIDE)
+DAT_ENCODER = _create_encoder(".dat", _open_dat, _add_dat, DAT_EVENT_BYTES, DAT_END_US, DAT_SIDE)

@@ -1,4 +1,4 @@
-"""Hints: metadata that a file lacks and the caller supplies. Also parses column names."""
+"""Arguments that name a recording, and hints: metadata that a file lacks. Also parses column names."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from pydantic import BeforeValidator, field_validator
 
 from ..base.config import Settings
 from ..base.errors import FormatError, Remedy
-from ..events import SensorSize
+from ..events import Events, SensorSize
 
+SensorSource = Literal["file", "given", "guessed"]
+"""Where the sensor size of a recording comes from."""
 TimeUnit = Literal["s", "ms", "us", "ns"]
 UNIT_EXPONENTS: dict[TimeUnit, int] = {"s": 6, "ms": 3, "us": 0, "ns": -3}
 """Exponent e per unit: time in microseconds = stored time * 10^e."""
@@ -64,6 +66,10 @@ class UniqueHintKeywords(TypedDict, total=False):
 NO_HINTS = Hints()
 HintsLike = Hints | Mapping[str, object]
 """`Hints`, or a mapping of their keys and values."""
+RecordingLike = str | Path | Events
+"""Recording: a file of any known format, or events in memory."""
+StreamFormat = Literal["evt2", "aestream", "openmv"]
+"""Format of a live event stream."""
 
 
 def parse_column_name(name: str) -> tuple[str | None, TimeUnit | None]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ..base.kernels import njit
 from .evt import EvtVersion
-from .evt_kernels import Decoded, EventArrays
+from .evt_kernels import LOW, PAYLOAD, TYPE_BITS, Decoded, EventArrays
 
 CAER_TIME_HIGH = 0  # sets the upper 12 bits of the time
 CAER_TIME_LOW = 1  # sets the lower 12 bits
@@ -63,14 +63,14 @@ def decode_libcaer(
     is_invalid = False
     while index < words.size and t.size - count >= MAX_EVENTS and not is_invalid:
         word = int(words[index])
-        kind = word >> 12
-        payload = word & 0x7FF
+        kind = word >> TYPE_BITS
+        payload = word & PAYLOAD
         polarity = word >> 11 & 1
 
         if kind == CAER_TIME_HIGH:
-            high = word & 0xFFF
+            high = word & LOW
         elif kind == CAER_TIME_LOW:
-            low = word & 0xFFF
+            low = word & LOW
         elif kind == CAER_ADDR_X and payload < width:
             column = payload
         elif kind == CAER_ADDR_Y and payload < height and column >= 0:
@@ -103,8 +103,8 @@ def decode_libcaer(
 
 def _explain(word: int, state: LibcaerState, width: int, height: int, *, name: str) -> str:
     """Describe why a word is invalid."""
-    kind = word >> 12
-    payload = word & 0x7FF
+    kind = word >> TYPE_BITS
+    payload = word & PAYLOAD
 
     if kind > CAER_VECT_8:
         return f"a word of type 0x{kind:X}, reserved in {name}"

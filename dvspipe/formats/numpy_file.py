@@ -49,13 +49,14 @@ from .values import convert_columns
 NPY_MAGIC = b"\x93NUMPY"
 ZIP_MAGIC = b"PK\x03\x04"
 NUMPY_SUFFIXES = (".npy", ".npz")
-HEAD_ROWS = 1 << 16
+HEAD_ROWS = 1 << 16  # read to detect the time unit
 MAX_ROW_BYTES = 1 << 12
 MAX_COLUMNS = 64
 MAX_NPY_HEADER = 10_000  # characters; NumPy's default limit
 MAX_BLOCK_BYTES = 32 << 20
 SKIP_BYTES = 1 << 20
 INTEGER_TOLERANCE = 0.01  # maximum distance from an integer, in microseconds or milliseconds
+MAX_INTEGER_TOLERANCE = 0.25  # a larger one would accept every number
 MAX_TIME = 2.0**62
 HEADER_ERRORS = (  # raised by NumPy for corrupted headers; tokenize raises SyntaxError or TokenError
     ValueError,
@@ -105,11 +106,16 @@ class _Array:
 
     @property
     def row_bytes(self) -> int:
-        return self.dtype.itemsize * (self.shape[1] if len(self.shape) == 2 else 1)
+        return self.dtype.itemsize * self.columns
 
     @property
     def rows(self) -> int:
         return self.shape[0]
+
+    @property
+    def columns(self) -> int:
+        """Number of columns; 1 if there is only one axis."""
+        return self.shape[1] if len(self.shape) == 2 else 1
 
     def blocks(self) -> Generator[NDArray[Any], None, None]:
         """Yield the rows in blocks."""
@@ -201,13 +207,13 @@ def _read_array_header(opener: _Opener, where: str) -> _Array:
         raise FormatError(f"{where}: contains Python objects; dvspipe does not unpickle them")
 
     stop = start + math.prod(shape) * dtype.itemsize
-    columns = (*shape, 1, 1)[1]  # 1 if there is only one axis
-    if not 1 <= dtype.itemsize <= MAX_ROW_BYTES or len(shape) > 2 or not 1 <= columns <= MAX_COLUMNS:
+    array = _Array(opener, where, dtype, shape, start, stop, by_columns and len(shape) == 2)
+    if not 1 <= dtype.itemsize <= MAX_ROW_BYTES or len(shape) > 2 or not 1 <= array.columns <= MAX_COLUMNS:
         raise FormatError(f"{where}: wrong array (found {dtype}{list(shape)}, expected events [N] or a table [N, 4])")
     if stop >= MAX_TIME:
         raise FormatError(f"{where}: corrupted header (shape {shape})")
 
-    return _Array(opener, where, dtype, shape, start, stop, by_columns and len(shape) == 2)
+    return array
 
 
 def read_npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
@@ -216,7 +222,7 @@ def read_npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[An
 
     version = npy.read_magic(head)
     if version not in ((1, 0), (2, 0), (3, 0)):
-        raise ValueError(f"version {version[0]}.{version[1]}")
+        raise ValueError(f"version {'.'.join(map(str, version))}")
 
     # Version 3.0 is 2.0 with field names in UTF-8 instead of Latin-1; field names of events are ASCII.
     reader = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
@@ -241,7 +247,8 @@ def _array_columns(path: Path, array: _Array, hints: Hints) -> tuple[dict[str, _
         columns = {column: _Column(array, field=name_of[column]) for column in "txyp"}
         for name, column in columns.items():
             _check_kind(array.where, name, column)
-        return columns, parse_column_name(name_of["t"])[1]
+        _, unit = parse_column_name(name_of["t"])
+        return columns, unit
 
     if len(array.shape) < 2 or names is not None:
         raise FormatError(
@@ -249,11 +256,12 @@ def _array_columns(path: Path, array: _Array, hints: Hints) -> tuple[dict[str, _
         )
 
     # The columns of a table have no names, so a hint must give their order.
-    count = array.shape[1]
     if hints.columns is None:
-        raise unknown_columns(path, f"unknown order of columns (found a table [{array.rows}, {count}] without names)")
-    if len(hints.columns) != count:
-        raise unknown_columns(path, f"wrong number of columns (found {count}, expected {len(hints.columns)})")
+        raise unknown_columns(
+            path, f"unknown order of columns (found a table [{array.rows}, {array.columns}] without names)"
+        )
+    if len(hints.columns) != array.columns:
+        raise unknown_columns(path, f"wrong number of columns (found {array.columns}, expected {len(hints.columns)})")
 
     columns = {name: _table_column(array, number) for number, name in enumerate(hints.columns) if name != UNUSED}
     for name, column in columns.items():
@@ -302,7 +310,8 @@ def _archive_columns(path: Path, hints: Hints) -> tuple[dict[str, _Column], Time
 
             columns[column] = _Column(array)
             _check_kind(str(path), column, columns[column])
-        return columns, parse_column_name(name_of["t"])[1], sensor
+        _, unit = parse_column_name(name_of["t"])
+        return columns, unit, sensor
 
     # Otherwise one array has all columns, beside the sensor size.
     others = [name for name in arrays if name not in ("width", "height")]
@@ -310,8 +319,10 @@ def _archive_columns(path: Path, hints: Hints) -> tuple[dict[str, _Column], Time
         content = ", ".join(arrays)[:200] or "nothing"
         raise FormatError(f"{path}: wrong content (found {content}, expected t, x, y and p once each, or one array)")
 
-    array = _read_array_header(arrays[others[0]], f"{path}: {others[0]}")
-    return *_array_columns(path, array, hints), sensor
+    (name,) = others
+    array = _read_array_header(arrays[name], f"{path}: {name}")
+    columns, unit = _array_columns(path, array, hints)
+    return columns, unit, sensor
 
 
 def _read_sensor(path: Path, arrays: dict[str, _Opener]) -> SensorSize | None:
@@ -392,14 +403,19 @@ def _detect_unit(path: Path, column: _Column) -> TimeUnit:
     # near also depends on the floating-point type, as large times have few decimals.
     finite = times[np.isfinite(times)]
     seconds = finite.astype(np.float64)
-    coarse = np.abs(seconds * 1e3 - np.round(seconds * 1e3)).max(initial=0) < INTEGER_TOLERANCE
+    are_milliseconds = _distance_from_integers(seconds * 1e3) < INTEGER_TOLERANCE
     resolution_us = float(np.spacing(np.abs(finite)).max(initial=0)) * 1e6
-    near = min(0.25, max(INTEGER_TOLERANCE, resolution_us))
-    fine = np.abs(seconds * 1e6 - np.round(seconds * 1e6)).max(initial=0) < near
+    tolerance = min(MAX_INTEGER_TOLERANCE, max(INTEGER_TOLERANCE, resolution_us))
+    are_microseconds = _distance_from_integers(seconds * 1e6) < tolerance
 
-    if coarse or not fine:
+    if are_milliseconds or not are_microseconds:
         raise unknown_unit(path, f"ambiguous time unit (times such as {times[-1]} fit several units)")
     return "s"
+
+
+def _distance_from_integers(values: NDArray[np.float64]) -> float:
+    """Return the maximum distance of values from the nearest integer."""
+    return float(np.abs(values - np.round(values)).max(initial=0))
 
 
 def _read(

@@ -12,6 +12,7 @@ from .source import open_binary
 
 MAX_EVT_HEADER_BYTES = 1 << 16
 MARK = b"% "
+MAX_START_DIGITS = 18  # every number of so many digits fits int64
 
 
 class Header(NamedTuple):
@@ -83,8 +84,8 @@ def parse_sensor(path: Path, size: str | None) -> SensorSize | None:
 
 def parse_start(path: Path, header: Header) -> int:
     """Return the header field `t0`, a time in microseconds to add to every time; 0 if missing. Only faery writes it."""
-    start_us = header.fields.get("t0", "0")
-    if not (start_us.isascii() and start_us.isdecimal()) or len(start_us) > 18:
-        raise FormatError(f"{path}: wrong time in the header (found t0 = {start_us!r}, expected microseconds)")
+    text = header.fields.get("t0", "0")
+    if not (text.isascii() and text.isdecimal()) or len(text) > MAX_START_DIGITS:
+        raise FormatError(f"{path}: wrong time in the header (found t0 = {text!r}, expected microseconds)")
 
-    return int(start_us)
+    return int(text)

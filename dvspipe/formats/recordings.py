@@ -1,4 +1,9 @@
-"""Read, stream, summarise and write recordings of any format."""
+"""Read, stream, summarise and write recordings of any format.
+
+`FORMATS` is the table of all formats. `recognise` finds the format of a file, and its `Source` decodes it in chunks
+without checks; a `Recording` is an opened source whose events are checked. `read`, `iterate` and `write` are the
+functions for users.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,21 +45,18 @@ from .dat import DAT
 from .event_stream import EVENT_STREAM
 from .evt import EVT2, EVT3, EVT21
 from .hdf5 import HDF5, is_unfinished
-from .hints import NO_HINTS, Hints, HintsLike
+from .hints import NO_HINTS, Hints, HintsLike, RecordingLike, SensorSource
 from .numpy_file import NUMPY
 from .rosbag import ROSBAG, is_ros2_folder
-from .source import HEAD_BYTES, Extent, Format, Source, StoredColumns, open_binary
-from .standard import actual_path, named_as_given
-from .text import STANDARD, TEXT, StandardOutputWriter
+from .source import HEAD_BYTES, Extent, Format, Source, StoredColumns, join_columns, open_binary
+from .standard import STANDARD, actual_path, named_as_given
+from .text import TEXT, StandardOutputWriter
 from .writers import Compression, Encoder, WriteOptions, Writer, has_suffix, unwritable
 
 log = logging.getLogger(__name__)
 
-SensorSource = Literal["file", "given", "guessed"]
 IN_MEMORY = "memory"
 """Name of the format of events in memory."""
-RecordingLike = str | Path | Events
-"""Recording: a file of any known format, or events in memory."""
 
 FORMATS: dict[str, Format] = {
     known.name: known
@@ -80,7 +82,6 @@ LARGEST_SENSOR = SensorSize(width=MAX_SIDE_PX, height=MAX_SIDE_PX)
 
 SYNTHETIC_GESTURES = "synthetic gestures"
 """Source attribute of files with events of rendered people."""
-MAX_COUNTED_EVENTS = 10_000_000  # up to here, `info` counts polarities; this takes less than a second
 
 VIDEO_MARKS = (
     (4, b"ftyp"),  # MP4, MOV
@@ -166,38 +167,46 @@ class Recording(Brief):
             on_corruption(error)
 
     def _read_checked(self, span_us: tuple[int, int], progress: Progress | None) -> Iterator[Events]:
+        """Yield checked events of a source, at least those of a span: only some formats can read a part."""
         count = 0
         before_us = None
-        part = self._source.part if span_us != (EARLIEST_US, LATEST_US) else None
+        read_part = self._source.part if span_us != (EARLIEST_US, LATEST_US) else None
 
-        for columns in part(*span_us) if part else self._source.chunks(progress):
+        for columns in read_part(*span_us) if read_part else self._source.chunks(progress):
             try:
                 events = _check_events(columns, before_us, self.sensor)
             except EventError as error:
                 # The events before the invalid one are yielded before the error.
                 if error.event:
-                    t, x, y, p = (column[: error.event] for column in columns)
-                    yield Events(t, x, y, p, self.sensor)
+                    valid = slice(error.event)
+                    yield Events(columns.t[valid], columns.x[valid], columns.y[valid], columns.p[valid], self.sensor)
                 after = f" after the first {count}" if count else ""
                 message = f"{self.path}: {error.message}{after}"
                 raise CorruptionError(message, *error.remedies, lost="it and everything after it") from error
 
             count += len(events)
             before_us = int(events.t[-1]) if len(events) else before_us
-            if progress and part:
-                progress(*self._span_progress(span_us, before_us))
+            if progress and read_part:
+                done_us, total_us = self._span_progress(span_us, before_us)
+                progress(done_us, total_us)
 
             yield events
 
-    def _span_progress(self, span_us: tuple[int, int], done_us: int | None) -> tuple[int, int]:
-        """Return the completed part of a time span and its length, in microseconds."""
+    def _span_progress(self, span_us: tuple[int, int], read_us: int | None) -> tuple[int, int]:
+        """Return the completed part of a time span and its length, in microseconds.
+
+        Args:
+            span_us: Start and stop time.
+            read_us: Time of the last event that was read; None: no event yet.
+        """
         _, first_us, last_us = self.extent() or Extent(0, None, None)
-        if first_us is None or last_us is None or done_us is None:
+        if first_us is None or last_us is None or read_us is None:
             return 0, 0
 
-        first_us = max(first_us, span_us[0])
-        last_us = min(last_us, span_us[1])
-        return max(0, min(done_us, last_us) - first_us), max(0, last_us - first_us)
+        start_us, stop_us = span_us
+        first_us = max(first_us, start_us)
+        last_us = min(last_us, stop_us)
+        return max(0, min(read_us, last_us) - first_us), max(0, last_us - first_us)
 
     def sorted(self) -> Events:
         """Read all events, and sort them by time; events at the same time keep their order.
@@ -205,9 +214,9 @@ class Recording(Brief):
         Raises:
             FormatError: If an event breaks another rule of `Events`.
         """
-        # The empty array is for a recording without parts: nothing cannot be concatenated.
-        parts = list(self._source.chunks())
-        t, x, y, p = (np.concatenate([np.zeros(0, np.int64), *(part[i] for part in parts)]) for i in range(4))
+        # With an empty part, a recording without parts can be joined, too.
+        empty = StoredColumns(*[np.zeros(0, np.int64)] * 4)
+        t, x, y, p = join_columns([empty, *self._source.chunks()])
 
         order = np.argsort(t, kind="stable")
         try:
@@ -234,7 +243,9 @@ class Recording(Brief):
     def find_last_us(self) -> int:
         """Return the time of the last event; 0 if there are none. Reads all events if the file does not store it."""
         extent = self.extent()
-        return (extent.last_us if extent else count_events(self.chunks())[-1]) or 0
+        if extent:
+            return extent.last_us or 0
+        return count_events(self.chunks()).last_us or 0
 
     def find_span(
         self,
@@ -260,41 +271,9 @@ class Recording(Brief):
         with suppress(FileError):  # a corruption outside the span
             first_us = self.find_first_us()
             last_us = self.find_last_us()
-            if outside := span.explain_outside(first_us, last_us) if first_us or last_us else "":
+            outside = span.explain_outside(first_us, last_us) if first_us or last_us else ""
+            if outside:
                 log.warning("%s: %s; %s", self.path, outside, IN_SECONDS)
-
-
-@dataclass(frozen=True, repr=False)
-class RecordingInfo(Brief):
-    """Summary of a recording.
-
-    Args:
-        file: Path.
-        format: Name of the file format.
-        width: Sensor columns.
-        height: Sensor rows.
-        sensor_source: `file`, `given` or `guessed`.
-        events: Number of events.
-        t_first_us: Time of the first event in microseconds; None if there are no events.
-        t_last_us: Time of the last event in microseconds; None if there are no events.
-        duration_us: Time from the first to the last event in microseconds.
-        on_fraction: Fraction of ON events; None if there are no events, or they were not read.
-        rate_hz: Events per second; None if the duration is 0.
-        attributes: Settings and comments stored in the file.
-    """
-
-    file: str
-    format: str
-    width: int
-    height: int
-    sensor_source: SensorSource
-    events: int
-    t_first_us: int | None
-    t_last_us: int | None
-    duration_us: int
-    on_fraction: float | None
-    rate_hz: float | None
-    attributes: dict[str, Any]
 
 
 @checked
@@ -327,14 +306,16 @@ def open_recording(
     name, source = open_source(path, sensor, hints, format_name)
 
     # A sensor size in the file takes precedence; guessing one means reading all events.
-    sensor_source: SensorSource = "guessed"
-    if source.sensor:
-        sensor_source = "file"
-    elif sensor:
-        sensor_source = "given"
-
+    sensor_source = find_sensor_source(source, sensor)
     sensor = source.sensor or sensor or _guess_sensor(file, source.chunks())
     return Recording(file, name, sensor, sensor_source, source.attributes, source)
+
+
+def find_sensor_source(source: Source, given: SensorSize | None) -> SensorSource:
+    """Return where the sensor size of a recording comes from."""
+    if source.sensor:
+        return "file"
+    return "given" if given else "guessed"
 
 
 def name_recording(recording: RecordingLike) -> Path:
@@ -498,8 +479,9 @@ def as_events(recording: RecordingLike | NDArray[np.void], sensor: SensorSizeLik
 
     # The sensor is guessed from the largest coordinates, so they are first checked against the largest possible sensor.
     events = Events.from_structured(recording, LARGEST_SENSOR)
-    columns = events.t, events.x, events.y, events.p
-    return Events.wrap_unchecked(*columns, _guess_sensor(name_recording(events), [StoredColumns(*columns)]))
+    columns = StoredColumns(events.t, events.x, events.y, events.p)
+    guessed = _guess_sensor(name_recording(events), [columns])
+    return Events.wrap_unchecked(events.t, events.x, events.y, events.p, guessed)
 
 
 @checked
@@ -617,11 +599,11 @@ def _pair_labels(
         return
 
     # Parts and labels have chunks of other lengths: labels are collected until a part has all of its labels.
-    more = checked_parts(noise)
+    label_parts = checked_parts(noise)
     pending = np.zeros(0, np.bool_)
     for part in parts:
         while len(pending) < len(part):
-            labels = next(more, None)
+            labels = next(label_parts, None)
             if labels is None:
                 raise EventError(
                     f"{len(part) - len(pending)} events without a noise label (expected one label per event)"
@@ -632,60 +614,19 @@ def _pair_labels(
         pending = pending[len(part) :]
 
 
-@checked
-def info(
-    path: RecordingLike,
-    *,
-    sensor: SensorSizeLike | None = None,
-    hints: HintsLike = NO_HINTS,
-    read_all: bool = False,
-    progress: Progress | None = None,
-) -> RecordingInfo:
-    """Summarise a recording; errors as in `open_recording` and `Recording.chunks`.
+class EventTotals(NamedTuple):
+    """Number of events and of ON events, and the first and the last time; None without events."""
 
-    Args:
-        path: File, or `-` for standard input; also events in memory.
-        sensor: Sensor size, for files that do not store it. None: the smallest known sensor that contains all events.
-        hints: Other missing metadata; see `open_recording`.
-        read_all: Whether to read and check all events even if their number and times are known without decoding.
-            Otherwise, the fraction of ON events is None for such a file with more than 10 million events.
-        progress: Called with the amount read and the total while events are read.
-    """
-    recording = open_recording(path, sensor=sensor, hints=hints)
-    extent = None if read_all else recording.extent()
-    if extent and (extent.last_us or 0) < (extent.first_us or 0):  # unsorted; reading all events reports where
-        extent = None
-
-    # Counting polarities means decoding: a file that knows its extent is decoded only if this is fast.
-    on: int | None = None
-    if extent:
-        count, first_us, last_us = extent
-        if count <= MAX_COUNTED_EVENTS:
-            with suppress(FileError):  # raised again when the events are read
-                on = count_events(recording.chunks())[1]
-    else:
-        count, on, first_us, last_us = count_events(recording.chunks(progress=progress))
-
-    duration_us = 0 if first_us is None or last_us is None else last_us - first_us
-    return RecordingInfo(
-        file=str(recording.path if isinstance(path, Events) else path),
-        format=recording.format,
-        width=recording.sensor.width,
-        height=recording.sensor.height,
-        sensor_source=recording.sensor_source,
-        events=count,
-        t_first_us=first_us,
-        t_last_us=last_us,
-        duration_us=duration_us,
-        on_fraction=on / count if count and on is not None else None,
-        rate_hz=count / duration_us * 1e6 if duration_us else None,
-        attributes=recording.attributes,
-    )
+    events: int
+    on: int
+    first_us: int | None
+    last_us: int | None
 
 
-def count_events(chunks: Iterable[Events]) -> tuple[int, int, int | None, int | None]:
-    """Return the number of events, the number of ON events, the first and the last time."""
-    count = on = 0
+def count_events(chunks: Iterable[Events]) -> EventTotals:
+    """Count the events of a recording."""
+    count = 0
+    on = 0
     first_us = last_us = None
     for events in chunks:
         if len(events):
@@ -693,7 +634,7 @@ def count_events(chunks: Iterable[Events]) -> tuple[int, int, int | None, int | 
             last_us = int(events.t[-1])
             count += len(events)
             on += int(np.count_nonzero(events.p))
-    return count, on, first_us, last_us
+    return EventTotals(count, on, first_us, last_us)
 
 
 def _check_events(columns: StoredColumns, before_us: int | None, sensor: SensorSize) -> Events:

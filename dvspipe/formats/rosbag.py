@@ -34,13 +34,14 @@ from numpy.typing import NDArray
 from ..base.errors import CorruptionError, EventError, FormatError, Remedy
 from ..events import SensorSize
 from ..parallel import Progress
-from .evt import EVT3_VERSION, EvtVersion, allocate_events
+from .evt import EVT3_VERSION, EvtVersion, allocate_events, limit_sides
 from .evt_kernels import (
     ADDR_Y,
     EVT3_HIGH_BITS,
-    MAX_EVT_SIDE_PX,
+    PAYLOAD,
     TIME_HIGH,
     TIME_LOW,
+    TYPE_BITS,
     VECT_8,
     VECT_12,
     VECT_BASE_X,
@@ -49,21 +50,26 @@ from .evt_kernels import (
 from .hints import NO_HINTS, Hints
 from .libcaer import LIBCAER
 from .rosbag_writer import NO_ROSBAGS, PACKET_TYPE, ROSBAG_ENCODER
-from .source import CHUNK_EVENTS, Format, Source, StoredColumns, group_packets
+from .source import CHUNK_EVENTS, Format, Source, StoredColumns, group_packets, join_columns
 
 ARRAY_TYPES = ("dvs_msgs/msg/EventArray", "prophesee_event_msgs/msg/EventArray")
 PACKETS = (PACKET_TYPE, "event_array_msgs/msg/EventArray")
+EVENT_TYPES = ARRAY_TYPES + PACKETS
 BAG_SUFFIXES = (".bag", ".mcap", ".db3")
 BAG_MAGIC = b"#ROSBAG V"
 METADATA = "metadata.yaml"
 MAX_UNTIMED_BYTES = 1 << 24  # evt3 bytes before the first time
 MAX_PART_BYTES = 1 << 27  # message, or decompressed chunk of messages; 8 million events
-SQLITE_MAGIC = b"SQLite format 3\0"
+SQLITE_MAGIC = b"SQLite format 3\0"  # https://www.sqlite.org/fileformat.html
+SQLITE_HEADER_BYTES = 100
+SQLITE_PAGE_BYTES_AT = 16
+SQLITE_PAGES_AT = 28
 MCAP_MAGIC = b"\x89MCAP0\r\n"  # at start and end: https://mcap.dev/spec
 MCAP_HEADER = struct.Struct("<BQI")  # first record: kind, size, length of the profile name
 ROS2_PROFILE = "ros2"
 MAX_PROFILE_BYTES = 40
 LATEST_NS = 2**63 - 2**33
+MAX_LISTED_TOPICS = 20
 IDL_HEADINGS = re.compile(r"^(=+$|IDL: |#).*$", re.MULTILINE)
 """Separators between type definitions in IDL, and #include; rosbags parses neither."""
 
@@ -79,6 +85,7 @@ ROS2_EVENT = np.dtype(
     }
 )
 ROS2_LAST_EVENT_BYTES = 13
+MONO_BYTES = 8
 LIBCAER_EVENT = np.dtype([("address", "<u4"), ("t", "<i4")])
 LIBCAER_TIME_BITS = 31
 
@@ -303,20 +310,26 @@ def _convert_errors(path: Path, kind: type[FormatError]) -> Iterator[None]:
 
 
 def _choose_topic(path: Path, reader: Any, hinted: str | None) -> _Topic:
-    count = sum(c.msgcount for c in reader.connections)
+    """Return the topic with events: the hinted one, or the only one that has messages.
+
+    A bag has a connection for each topic and each program that wrote to it.
+    """
+    count = sum(connection.msgcount for connection in reader.connections)
     if count != reader.message_count:
         raise FormatError(
             f"{path}: corrupted: wrong number of messages (found {count}, expected {reader.message_count})"
         )
 
-    types = {c.topic: c.msgtype for c in reader.connections if c.msgtype in ARRAY_TYPES + PACKETS}
+    of_events = [connection for connection in reader.connections if connection.msgtype in EVENT_TYPES]
+    types = {connection.topic: connection.msgtype for connection in of_events}
     if not types:
-        others = ", ".join(sorted({f"{c.topic} ({c.msgtype})" for c in reader.connections})[:20]) or "none"
-        expected = ", ".join(ARRAY_TYPES + PACKETS)
-        raise FormatError(f"{path}: no topic with events (found {others}, expected one of {expected})")
+        others = sorted({f"{connection.topic} ({connection.msgtype})" for connection in reader.connections})
+        listed = ", ".join(others[:MAX_LISTED_TOPICS]) or "none"
+        raise FormatError(f"{path}: no topic with events (found {listed}, expected one of {', '.join(EVENT_TYPES)})")
 
     # Without a hint, the topic must be the only one with messages; if all are empty, any will do.
-    filled = [topic for topic in types if any(c.msgcount for c in reader.connections if c.topic == topic)]
+    with_messages = {connection.topic for connection in reader.connections if connection.msgcount}
+    filled = [topic for topic in types if topic in with_messages]
     names = [hinted] if hinted else filled or list(types)[:1]
     if len(names) > 1 or names[0] not in types:
         topics = ", ".join(sorted(types))
@@ -330,12 +343,20 @@ def _choose_topic(path: Path, reader: Any, hinted: str | None) -> _Topic:
     # The sensor is in each message, so the first message decides; without a message it is unknown.
     messages = reader.messages(_connections(reader, name))
     _, _, data = next(iter(messages), (None, None, None))
-    sensor = _sensor(_Message(data, path.suffix.lower() != ".bag").head()) if data is not None else None
+    sensor = None
+    if data is not None:
+        width, height = _Message(data, path.suffix.lower() != ".bag").head()
+        sensor = _sensor(width, height)
     return _Topic(path, name, types[name], sensor)
 
 
 def _connections(reader: Any, topic: str) -> list[Any]:
-    return [c for c in reader.connections if c.topic == topic and c.msgtype in ARRAY_TYPES + PACKETS]
+    """Return the connections of a topic that have events."""
+    return [
+        connection
+        for connection in reader.connections
+        if connection.topic == topic and connection.msgtype in EVENT_TYPES
+    ]
 
 
 def _check_definition(path: Path, connection: Any) -> None:
@@ -360,14 +381,16 @@ def _check_definition(path: Path, connection: Any) -> None:
 
     try:
         if connection.msgdef.format == MessageDefinitionFormat.MSG:
-            given = get_types_from_msg(text, name)
+            defined = get_types_from_msg(text, name)
         else:
-            given = get_types_from_idl(IDL_HEADINGS.sub("", text))
+            defined = get_types_from_idl(IDL_HEADINGS.sub("", text))
     except TypesysError as error:
         raise FormatError(f"{path}: {connection.topic}: cannot parse the definition of {name}") from error
 
-    for known, (_, its_fields) in expected.items():
-        if known not in given or _field_types(given[known][1]) != _field_types(its_fields):
+    # A definition is a pair of constants and fields.
+    for known, (_, expected_fields) in expected.items():
+        _, defined_fields = defined.get(known, ((), ()))
+        if _field_types(defined_fields) != _field_types(expected_fields):
             raise FormatError(f"{path}: {connection.topic}: wrong fields in messages {known}")
 
 
@@ -376,22 +399,20 @@ def _field_types(fields: Any) -> list[tuple[str, str]]:
     return [(name, str(node).replace("std_msgs/msg/Time", "builtin_interfaces/msg/Time")) for name, node in fields]
 
 
-def _sensor(sides: tuple[int, int]) -> SensorSize | None:
+def _sensor(width: int, height: int) -> SensorSize | None:
+    """Return the sensor of a message; None if a side is 0."""
     try:
-        return SensorSize(*sides) if all(sides) else None
+        return SensorSize(width=width, height=height) if width and height else None
     except EventError as error:
         raise _MessageError(f"has an invalid sensor size ({error})") from error
 
 
 def _chunks(topic: _Topic, progress: Progress | None = None) -> Iterator[StoredColumns]:
-    yield from map(_join, group_packets(_messages(topic, progress), lambda columns: len(columns.t)))
-
-
-def _join(parts: list[StoredColumns]) -> StoredColumns:
-    return StoredColumns(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+    yield from map(join_columns, group_packets(_messages(topic, progress), lambda columns: len(columns.t)))
 
 
 def _messages(topic: _Topic, progress: Progress | None = None) -> Iterator[StoredColumns]:
+    """Yield the events of each message of a topic; then check that the bag is complete."""
     ros2 = topic.path.suffix.lower() != ".bag"
     number = 0
     decode = _decode_array if topic.type in ARRAY_TYPES else _PacketDecoder(topic.sensor)
@@ -400,7 +421,8 @@ def _messages(topic: _Topic, progress: Progress | None = None) -> Iterator[Store
         for _, _, data in reader.messages(_connections(reader, topic.name)):
             try:
                 message = _Message(data, ros2)
-                sensor = _sensor(message.head())
+                width, height = message.head()
+                sensor = _sensor(width, height)
                 if sensor != topic.sensor:
                     raise _MessageError(f"has the wrong sensor size (found {sensor}, expected {topic.sensor})")
                 yield from decode(message)
@@ -425,14 +447,14 @@ def _messages(topic: _Topic, progress: Progress | None = None) -> Iterator[Store
 def _check_size(path: Path) -> None:
     """Check that an SQLite file is complete: SQLite reads missing bytes of the last page as zeros."""
     with path.open("rb") as file:
-        header = file.read(100)
+        header = file.read(SQLITE_HEADER_BYTES)
 
     if not header.startswith(SQLITE_MAGIC):
         return
 
     # The header stores the bytes per page (16 bits, so 1 stands for 2^16) and the number of pages.
-    page_bytes = struct.unpack_from(">H", header, 16)[0]
-    pages = struct.unpack_from(">I", header, 28)[0]
+    (page_bytes,) = struct.unpack_from(">H", header, SQLITE_PAGE_BYTES_AT)
+    (pages,) = struct.unpack_from(">I", header, SQLITE_PAGES_AT)
     size = path.stat().st_size
     expected = pages * (1 << 16 if page_bytes == 1 else page_bytes)
 
@@ -470,8 +492,9 @@ def _decode_array(message: _Message) -> Iterator[StoredColumns]:
         x = rows["x"]
         y = rows["y"]
 
-    if (rows["ns"] >= 10**9).any():
-        event = int((rows["ns"] >= 10**9).argmax())
+    is_wrong = rows["ns"] >= 10**9
+    if is_wrong.any():
+        event = int(is_wrong.argmax())
         raise _MessageError(f"has a wrong time in event {event} (found {rows['ns'][event]} ns, expected below 10^9)")
 
     # Nanoseconds are rounded to the nearest microsecond.
@@ -483,8 +506,7 @@ class _PacketDecoder:
     """Decoder of packets; the state of `evt3` continues from packet to packet."""
 
     def __init__(self, sensor: SensorSize | None) -> None:
-        sides = (sensor.width, sensor.height) if sensor else (MAX_EVT_SIDE_PX, MAX_EVT_SIDE_PX)
-        self._width, self._height = (min(side, MAX_EVT_SIDE_PX) for side in sides)
+        self._width, self._height = limit_sides(sensor)
         self._state: Evt3State | None = None  # before the first time
         self._untimed = b""
 
@@ -548,7 +570,7 @@ class _PacketDecoder:
     def _find_first_time(self) -> NDArray[np.uint16]:
         """Return the words starting at the first TIME_LOW after a TIME_HIGH; set the state from the words before."""
         words = np.frombuffer(self._untimed, "<u2")
-        kinds = words[: MAX_UNTIMED_BYTES // 2] >> 12
+        kinds = words[: MAX_UNTIMED_BYTES // 2] >> TYPE_BITS
         highs = np.flatnonzero(kinds == TIME_HIGH)
         lows = np.flatnonzero(kinds == TIME_LOW)
         lows = lows[lows > highs[0]] if len(highs) else lows[:0]
@@ -575,7 +597,7 @@ def _words(content: bytes, encoding: str) -> NDArray[np.uint16]:
 
 def _state_after(words: NDArray[np.uint16]) -> Evt3State:
     """Return the state after EVT 3.0 words that include a TIME_HIGH; their events are ignored."""
-    kinds = words >> 12
+    kinds = words >> TYPE_BITS
 
     def last(kind: int) -> int | None:
         indices = np.flatnonzero(kinds == kind)
@@ -588,22 +610,25 @@ def _state_after(words: NDArray[np.uint16]) -> Evt3State:
 
     state = Evt3State(high=int(words[high]) & ((1 << EVT3_HIGH_BITS) - 1))
     if row is not None:
-        state = state._replace(row=int(words[row]) & 0x7FF)
+        state = state._replace(row=int(words[row]) & PAYLOAD)
     if base is not None:
         # A vector moves the first column of the next one by its width.
         after = kinds[base:]
         vectors = 12 * np.count_nonzero(after == VECT_12) + 8 * np.count_nonzero(after == VECT_8)
         word = int(words[base])
-        state = state._replace(base=(word & 0x7FF) + int(vectors), base_on=word >> 11 & 1)
+        state = state._replace(base=(word & PAYLOAD) + int(vectors), base_on=word >> 11 & 1)
 
     return state
 
 
 def _decode_mono(content: bytes, base_ns: int) -> Iterator[StoredColumns]:
-    if len(content) % 8:
-        raise _MessageError(f"has the wrong size (found {len(content)} bytes of mono, expected a multiple of 8)")
-    for start in range(0, len(content), 8 * CHUNK_EVENTS):
-        words = np.frombuffer(content[start : start + 8 * CHUNK_EVENTS], "<u8")
+    """Yield events of words of 64 bits: 63 polarity, 62-48 y, 47-32 x, 31-0 time in nanoseconds."""
+    if len(content) % MONO_BYTES:
+        raise _MessageError(
+            f"has the wrong size (found {len(content)} bytes of mono, expected a multiple of {MONO_BYTES})"
+        )
+    for start in range(0, len(content), MONO_BYTES * CHUNK_EVENTS):
+        words = np.frombuffer(content[start : start + MONO_BYTES * CHUNK_EVENTS], "<u8")
         t_ns = base_ns + (words & np.uint64(0xFFFFFFFF)).astype(np.int64)
         x = (words >> np.uint64(32)).astype(np.uint16)
         y = (words >> np.uint64(48)).astype(np.uint16)

@@ -101,8 +101,8 @@ class _PacketWriter:
         """Write one packet."""
         types = self._store.types
         base_us = int(events.t[0]) if len(events) else 0
-        seconds, rest_us = divmod(base_us, 10**6)
-        stamp = types["builtin_interfaces/msg/Time"](sec=seconds, nanosec=rest_us * 1000)
+        seconds, fraction_us = divmod(base_us, 10**6)
+        stamp = types["builtin_interfaces/msg/Time"](sec=seconds, nanosec=fraction_us * 1000)
 
         message = types[PACKET_TYPE](
             header=types["std_msgs/msg/Header"](stamp=stamp, frame_id="event_camera"),
@@ -120,6 +120,7 @@ class _PacketWriter:
 
 
 def _encode_mono(events: Events, base_us: int) -> NDArray[np.uint8]:
+    """Encode events as words of 64 bits: 63 polarity, 62-48 y, 47-32 x, 31-0 nanoseconds since `base_us`."""
     words = ((events.t - base_us) * 1000).astype("<u8")
     for column, bit in ((events.x, 32), (events.y, 48), (events.p, 63)):
         words |= column.astype("<u8") << np.uint64(bit)

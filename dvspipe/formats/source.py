@@ -13,7 +13,7 @@ import gzip
 import io
 import os
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,8 +32,8 @@ CHUNK_EVENTS = 1 << 20
 Packet = TypeVar("Packet")
 
 GZIP_MAGIC = b"\x1f\x8b"
-HEAD_BYTES = 4096
-UNPACKED_BYTES = 1 << 20
+HEAD_BYTES = 4096  # read to recognise a format
+UNPACKED_BYTES = 1 << 20  # decompressed at a time
 BLOCK_BYTES = 1 << 20  # 262,144 EVT2 events, small enough for the cache: 10 % faster than 4 MiB
 
 
@@ -44,6 +44,11 @@ class StoredColumns(NamedTuple):
     x: NDArray[np.integer[Any]]
     y: NDArray[np.integer[Any]]
     p: NDArray[np.integer[Any]] | NDArray[np.bool_]
+
+
+def join_columns(parts: Sequence[StoredColumns]) -> StoredColumns:
+    """Concatenate the columns of at least one part."""
+    return StoredColumns(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
 
 
 class Extent(NamedTuple):
@@ -138,7 +143,7 @@ def open_binary(path: Path, progress: Progress | None = None) -> Iterator[Binary
     A corrupted or truncated gzip stream seems to end before the corruption; the end of the `with` block reports it.
     """
     try:
-        with path.open("rb") if progress is None else io.BufferedReader(_ProgressFile(path, progress)) as raw:
+        with _open_raw(path, progress) as raw:
             packed = raw.read(len(GZIP_MAGIC)) == GZIP_MAGIC
             raw.seek(0)
             if not packed:
@@ -154,6 +159,10 @@ def open_binary(path: Path, progress: Progress | None = None) -> Iterator[Binary
                 )
     except OSError as error:
         raise FileError(f"{path}: cannot be read ({error.strerror or error})") from error
+
+
+def _open_raw(path: Path, progress: Progress | None) -> io.BufferedReader:
+    return path.open("rb") if progress is None else io.BufferedReader(_ProgressFile(path, progress))
 
 
 def describe_content(path: Path) -> str:
@@ -188,6 +197,7 @@ def read_records(
         else:
             file.read(start)
 
+        # `readinto` fills the block except at the end of the file, so only the last block can end within a record.
         block = np.empty(block_bytes, np.uint8)
         while filled := cast(io.BufferedIOBase, file).readinto(block.data):
             if count := filled // record_bytes:

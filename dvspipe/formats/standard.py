@@ -12,8 +12,8 @@ from typing import BinaryIO
 
 from ..base.errors import DvspipeError, FileError
 from ..base.files import TemporaryFolder
-from .text import STANDARD
 
+STANDARD = Path("-")
 COPY_NAME = "standard-input.csv"  # input without a signature is read as CSV
 
 

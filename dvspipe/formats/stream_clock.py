@@ -29,10 +29,12 @@ class StreamClock:
     """
 
     def __init__(self) -> None:
-        self.jumps = self.jump_us = 0
+        self.jumps = 0
+        self.jump_us = 0
         self._camera_us: int | None = None  # time of the previous event on the camera's clock
         self._offset_us = 0  # from the camera's clock to the stream
-        self._first_us = self._last_us = 0  # first and latest time in the stream
+        self._first_us = 0  # first time in the stream
+        self._last_us = 0  # latest time in the stream
 
     def continue_times(self, t: NDArray[np.int64], *, arrived_us: int) -> NDArray[np.int64]:
         """Return times of the stream that never decrease.

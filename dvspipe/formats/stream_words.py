@@ -10,12 +10,15 @@ A row of OpenMV has six 16-bit numbers: type (0 OFF, 1 ON, 2 to 5 triggers), sec
 
 Sources: `DVSToUDP` in AEStream (github.com/aestream/aestream, src/output/dvs_to_udp.cpp; SPIF has the same words);
 `IOCTL_GENX320_READ_EVENTS` in OpenMV (docs.openmv.io, library csi).
+
+Each format has a kernel, a state that the kernel takes and returns, and an explanation of invalid words;
+`_STREAM_CODECS` is the table of them. `StreamDecoder` holds the state of one stream and turns its bytes into events.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,18 +26,28 @@ from numpy.typing import NDArray
 from ..base.errors import FormatError
 from ..base.kernels import njit
 from ..events import Events, SensorSize
-from .evt import EVT2_VERSION, allocate_events
+from .evt import EVT2_TYPE_SHIFT, EVT2_VERSION, allocate_events
 from .evt_kernels import CD_ON, Decoded, EventArrays, Evt2State, decode_evt2
+from .hints import StreamFormat
 from .stream_clock import StreamClock
 
-StreamFormat = Literal["evt2", "aestream", "openmv"]
-"""Format of an event stream."""
-
+# Word of AEStream.
 WITHOUT_TIME = 1 << 31
-STAMP_SPAN_US = 1 << 32  # times of AEStream wrap after 71 minutes
-COLUMNS = 6  # numbers per row of OpenMV
+AESTREAM_COLUMN_SHIFT = 16
+AESTREAM_POLARITY_SHIFT = 15
+SIDE_MASK = 0x7FFF  # 15 bits: column or row
+STAMP_SPAN_US = 1 << 32  # times wrap after 71 minutes
+
+# Row of OpenMV: its numbers, after the type at 0.
+SECONDS = 1
+MILLISECONDS = 2
+MICROSECONDS = 3
+X = 4
+Y = 5
+ROW_NUMBERS = 6
+MAX_EVENT_TYPE = 1  # larger types are triggers
 MAX_ROW_TYPE = 5
-SECONDS_SPAN = 1 << 16  # times of OpenMV wrap after 18 hours
+SECONDS_SPAN = 1 << 16  # times wrap after 18 hours
 
 
 class AestreamState(NamedTuple):
@@ -69,22 +82,21 @@ def decode_aestream(
     # Word: bit 31 without time, 30-16 column, 15 polarity, 14-0 row; unless bit 31 is set, the next word is the time.
     # Times wrap at 2^32 us: the nearest time to the previous one is meant.
     #
-    # index is the next word, count the next free place of t, x, y and on.
+    # index is the next word, count the number of decoded events, and so the index of the next one in t, x, y and on.
     t, x, y, on = out
     arrived_us = np.int64(state.arrived_us)
     last_us = np.int64(state.last_us)
     index = 0
     count = 0
-    size = words.size
     is_invalid = False
-    while index < size:
+    while index < words.size:
         word = np.int64(words[index])
         is_timed = word < WITHOUT_TIME
-        if is_timed and index + 1 == size:
+        if is_timed and index + 1 == words.size:
             break
 
-        column = (word >> 16) & 0x7FFF
-        row = word & 0x7FFF
+        column = (word >> AESTREAM_COLUMN_SHIFT) & SIDE_MASK
+        row = word & SIDE_MASK
         if column >= width or row >= height:
             is_invalid = True
             break
@@ -98,7 +110,7 @@ def decode_aestream(
         t[count] = t_us
         x[count] = column
         y[count] = row
-        on[count] = (word >> 15) & 1
+        on[count] = (word >> AESTREAM_POLARITY_SHIFT) & 1
         count += 1
         index += 2 if is_timed else 1
 
@@ -108,32 +120,34 @@ def decode_aestream(
 @njit(cache=True, nogil=True, error_model="numpy")
 def decode_openmv(rows: NDArray[np.uint16], state: OpenmvState, width: int, height: int, out: EventArrays) -> Decoded:
     """Decode the numbers of complete rows of OpenMV."""
-    # Row: type, seconds, milliseconds, microseconds, x, y. Seconds wrap at 2^16: the nearest to the previous ones are
-    # meant. Triggers are skipped.
+    # Seconds wrap at 2^16: the nearest to the previous ones are meant. Triggers are skipped.
     #
-    # index is the first number of the next row, count the next free place of t, x, y and on.
+    # index is the first number of the next row, count the number of decoded events, and so the index of the next one.
     t, x, y, on = out
     seconds = np.int64(state.seconds)
     index = 0
     count = 0
     is_invalid = False
-    while index + COLUMNS <= rows.size:
+    while index + ROW_NUMBERS <= rows.size:
         kind = rows[index]
-        column = rows[index + 4]
-        row = rows[index + 5]
-        if kind > MAX_ROW_TYPE or (kind <= 1 and (column >= width or row >= height)):
+        column = rows[index + X]
+        row = rows[index + Y]
+        is_event = kind <= MAX_EVENT_TYPE
+        if kind > MAX_ROW_TYPE or (is_event and (column >= width or row >= height)):
             is_invalid = True
             break
 
-        if kind <= 1:
-            stamp = np.int64(rows[index + 1])
+        if is_event:
+            stamp = np.int64(rows[index + SECONDS])
             seconds = stamp if seconds < 0 else _unwrap(stamp, seconds, SECONDS_SPAN)
-            t[count] = 1_000_000 * seconds + 1000 * np.int64(rows[index + 2]) + np.int64(rows[index + 3])
+            milliseconds = np.int64(rows[index + MILLISECONDS])
+            microseconds = np.int64(rows[index + MICROSECONDS])
+            t[count] = 1_000_000 * seconds + 1000 * milliseconds + microseconds
             x[count] = column
             y[count] = row
             on[count] = kind
             count += 1
-        index += COLUMNS
+        index += ROW_NUMBERS
 
     return Decoded(OpenmvState(int(seconds)), index, count, is_invalid)
 
@@ -144,28 +158,27 @@ def _explain_evt2(words: NDArray[np.uint32], state: Evt2State, sensor: SensorSiz
 
 def _explain_aestream(words: NDArray[np.uint32], _: AestreamState, sensor: SensorSize) -> str:
     word = int(words[0])
-    return f"an event at x = {word >> 16 & 0x7FFF}, y = {word & 0x7FFF}, outside the sensor ({sensor} pixels)"
+    x = word >> AESTREAM_COLUMN_SHIFT & SIDE_MASK
+    y = word & SIDE_MASK
+    return f"an event at x = {x}, y = {y}, outside the sensor ({sensor} pixels)"
 
 
 def _explain_openmv(rows: NDArray[np.uint16], _: OpenmvState, sensor: SensorSize) -> str:
     kind = int(rows[0])
-    x = int(rows[4])
-    y = int(rows[5])
-
     if kind > MAX_ROW_TYPE:
         return f"a row of type {kind}, unknown in OpenMV"
-    return f"an event at x = {x}, y = {y}, outside the sensor ({sensor} pixels)"
+    return f"an event at x = {int(rows[X])}, y = {int(rows[Y])}, outside the sensor ({sensor} pixels)"
 
 
-class _Code(NamedTuple):
-    """Code of a stream.
+class _StreamCodec(NamedTuple):
+    """Encoding of a stream: its words and how to decode them.
 
     Args:
         dtype: NumPy type of a word.
         start: State before the first word.
         decode: Kernel, as in `dvspipe/formats/evt_kernels.py`.
-        explain: Function that describes why the first of some words is invalid.
-        event_words: Words per event, given the first words of packets.
+        explain: Function of words, state and sensor that describes why the first word is invalid.
+        event_words: Function that returns the words per event of packets, given the first word of each.
     """
 
     dtype: str
@@ -175,16 +188,18 @@ class _Code(NamedTuple):
     event_words: Callable[[NDArray[Any]], NDArray[np.int64]]
 
 
-_CODES: Mapping[StreamFormat, _Code] = {
-    "evt2": _Code("<u4", Evt2State(), decode_evt2, _explain_evt2, lambda first: np.full(len(first), 1)),
-    "aestream": _Code(
+_STREAM_CODECS: Mapping[StreamFormat, _StreamCodec] = {
+    "evt2": _StreamCodec("<u4", Evt2State(), decode_evt2, _explain_evt2, lambda first: np.full(len(first), 1)),
+    "aestream": _StreamCodec(
         "<u4", AestreamState(), decode_aestream, _explain_aestream, lambda first: np.where(first < WITHOUT_TIME, 2, 1)
     ),
-    "openmv": _Code("<u2", OpenmvState(), decode_openmv, _explain_openmv, lambda first: np.full(len(first), COLUMNS)),
+    "openmv": _StreamCodec(
+        "<u2", OpenmvState(), decode_openmv, _explain_openmv, lambda first: np.full(len(first), ROW_NUMBERS)
+    ),
 }
 
 
-STREAM_FORMATS: tuple[StreamFormat, ...] = tuple(_CODES)
+STREAM_FORMATS: tuple[StreamFormat, ...] = tuple(_STREAM_CODECS)
 
 
 class StreamDecoder:
@@ -210,9 +225,9 @@ class StreamDecoder:
     def __init__(self, name: str, stream_format: StreamFormat, sensor: SensorSize) -> None:
         self._name = name
         self._sensor = sensor
-        self._code = _CODES[stream_format]
-        self._word_bytes = np.dtype(self._code.dtype).itemsize
-        self._state = self._code.start
+        self._codec = _STREAM_CODECS[stream_format]
+        self._word_bytes = np.dtype(self._codec.dtype).itemsize
+        self._state = self._codec.start
         self.position = 0
         self.clock = StreamClock()
 
@@ -223,8 +238,8 @@ class StreamDecoder:
         before the first other word, are skipped, because a receiver may start in the middle of a stream. An invalid
         event is a FormatError, and the decoder can continue with other bytes.
         """
-        decoded, out, used = self._decode(data, arrived_us)
-        return self._accept(decoded, out, used, arrived_us), used
+        decoded, out, used_bytes = self._decode(data, arrived_us)
+        return self._accept(decoded, out, used_bytes, arrived_us), used_bytes
 
     def decode_packets(self, data: NDArray[np.uint8], sizes: NDArray[np.int64], *, arrived_us: int) -> Events:
         """Decode packets, each with complete events.
@@ -235,54 +250,56 @@ class StreamDecoder:
             arrived_us: As in `decode`.
         """
         self._check_sizes(data, sizes)
-        decoded, out, used = self._decode(data, arrived_us)
+        decoded, out, used_bytes = self._decode(data, arrived_us)
 
-        if used < len(data):
-            raise FormatError(f"{self._name}: truncated packet (found {len(data) - used} bytes of an event)")
-        return self._accept(decoded, out, used, arrived_us)
+        if used_bytes < len(data):
+            raise FormatError(f"{self._name}: truncated packet (found {len(data) - used_bytes} bytes of an event)")
+        return self._accept(decoded, out, used_bytes, arrived_us)
 
     def _decode(self, data: NDArray[np.uint8], arrived_us: int) -> tuple[Decoded, EventArrays, int]:
         """Decode bytes; return the result, its arrays, and the number of decoded bytes."""
-        complete = len(data) // self._word_bytes * self._word_bytes
-        words = data[:complete].view(self._code.dtype)
+        complete_bytes = len(data) // self._word_bytes * self._word_bytes
+        words = data[:complete_bytes].view(self._codec.dtype)
         state = self._state
         skipped = 0
 
         if isinstance(state, AestreamState):
             state = state._replace(arrived_us=arrived_us)
-        # The decoder of EVT 2.0 rejects events before the first time.
         elif isinstance(state, Evt2State) and state.high < 0:
-            is_other = words >> 28 > CD_ON
+            # The decoder of EVT 2.0 rejects events before the first time.
+            is_other = words >> EVT2_TYPE_SHIFT > CD_ON
             skipped = int(is_other.argmax()) if is_other.any() else len(words)
 
         out = allocate_events(len(words))
-        decoded = self._code.decode(words[skipped:], state, self._sensor.width, self._sensor.height, out)
-        used = skipped + decoded.words
+        decoded = self._codec.decode(words[skipped:], state, self._sensor.width, self._sensor.height, out)
+        used_words = skipped + decoded.words
+        used_bytes = used_words * self._word_bytes
         if decoded.is_invalid:
-            why = self._code.explain(words[used:], decoded.state, self._sensor)
-            raise FormatError(f"{self._name}: byte {self.position + used * self._word_bytes}: {why}")
+            why = self._codec.explain(words[used_words:], decoded.state, self._sensor)
+            raise FormatError(f"{self._name}: byte {self.position + used_bytes}: {why}")
 
-        return decoded, out, used * self._word_bytes
+        return decoded, out, used_bytes
 
-    def _accept(self, decoded: Decoded, out: EventArrays, used: int, arrived_us: int) -> Events:
+    def _accept(self, decoded: Decoded, out: EventArrays, used_bytes: int, arrived_us: int) -> Events:
+        """Advance the state and the position of the stream, and return the decoded events with continuous times."""
         self._state = decoded.state
-        self.position += used
+        self.position += used_bytes
         count = decoded.events
         t = self.clock.continue_times(out.t[:count], arrived_us=arrived_us)
         return Events.wrap_unchecked(t, out.x[:count], out.y[:count], out.on[:count].view(np.bool_), self._sensor)
 
     def _check_sizes(self, data: NDArray[np.uint8], sizes: NDArray[np.int64]) -> None:
         """Check that packets consist of complete events, given the first word of each."""
-        units = np.full(len(sizes), self._word_bytes)
-        is_wrong = (sizes == 0) | (sizes % units != 0)
+        event_bytes = np.full(len(sizes), self._word_bytes)
+        is_wrong = (sizes == 0) | (sizes % event_bytes != 0)
 
         # The words of an event may depend on its first word, which exists only if the packet has complete words.
         if not is_wrong.any():
             starts = (np.cumsum(sizes) - sizes) // self._word_bytes
-            units *= self._code.event_words(data.view(self._code.dtype)[starts])
-            is_wrong = sizes % units != 0
+            event_bytes *= self._codec.event_words(data.view(self._codec.dtype)[starts])
+            is_wrong = sizes % event_bytes != 0
 
         if is_wrong.any():
             packet = int(is_wrong.argmax())
-            expected = f"expected a multiple of {units[packet]}"
+            expected = f"expected a multiple of {event_bytes[packet]}"
             raise FormatError(f"{self._name}: wrong size of a packet (found {sizes[packet]} bytes, {expected})")

@@ -40,12 +40,14 @@ from .hints import (
     unknown_unit,
 )
 from .source import Format, Source, StoredColumns, open_binary
+from .standard import STANDARD
 from .writers import PART_EVENTS, StreamEncoder, Writer, accept_all
 
 TEXT_SUFFIXES = (".txt", ".csv")
 TEXT_BLOCK_BYTES = 8 << 20
 HEAD_LINES = 200
 MAX_LINE_BYTES = 1 << 16
+MIN_LINE_BYTES = 8  # minimum length of a line with an event, as in `0 0 0 0\n`
 PROSE_BYTES = 1 << 16  # read to decide whether a text is a recording
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 COMMENT_BYTES = b"#%"
@@ -53,7 +55,6 @@ NUMBER_BYTES = b"+-.eE0123456789"
 SECONDS_DECIMALS = 4  # times in milliseconds would be finer than a microsecond
 DEFAULT_COLUMNS = "txyp"
 CSV_HEADER = b"t,x,y,p\n"
-STANDARD = Path("-")
 CSV_EVENT_BYTES = 40
 
 NO_PROBLEM, TOO_FEW, TOO_MANY, NO_NUMBER, NO_INTEGER, TOO_LARGE, NO_POLARITY = range(7)  # result of parsing a line
@@ -112,7 +113,9 @@ def is_unrelated_text(path: Path) -> bool:
     if not lines or any(re.match(r"\s*[-+.\d]", line) for line in lines):
         return False
 
-    return not {parse_column_name(word)[0] for word in re.split(r"[,;\s#%]+", lines[0])}.issuperset("txyp")
+    words = re.split(r"[,;\s#%]+", lines[0])
+    columns = {column for column, _ in map(parse_column_name, words)}
+    return not columns.issuperset("txyp")
 
 
 def _open(path: Path, hints: Hints = NO_HINTS) -> Source:
@@ -130,7 +133,9 @@ def _read_layout(path: Path, file: BinaryIO, hints: Hints) -> _Layout:
     names: list[str] | None = None
     sensor: SensorSize | None = None
     rows: list[list[str]] = []
-    first_line = start = position = 0
+    first_line = 0
+    start = 0  # position of the first line with an event
+    position = 0  # position of the line in the file
 
     # A file of another kind may have one endless line, so a line is read only up to a limit.
     for number in range(1, HEAD_LINES + 1):
@@ -149,24 +154,30 @@ def _read_layout(path: Path, file: BinaryIO, hints: Hints) -> _Layout:
         # Other words than names of columns are a header only without # or %: a comment may say anything.
         words = _split_words(line.lstrip(COMMENT_BYTES + b" \t"))
         is_comment = line.lstrip()[:1] in (b"#", b"%")
+        is_event = bool(words) and not is_comment
         if not rows and words and names is None and not _is_number(words[0]):
-            named = _match_names(words)
-            if named or not is_comment:
-                names = named or words
-                is_comment = True
+            if not is_comment or _names_columns(words):
+                names = words
+                is_event = False
         elif not rows and not is_comment and len(words) == 2 and sensor is None and names is None:
             sensor = _parse_sensor(path, number, words)
-            is_comment = True
+            is_event = False
 
-        if words and not is_comment:
+        if is_event:
+            if not rows:
+                first_line = number
+                start = position
             rows.append(words)
-            first_line, start = (number, position) if len(rows) == 1 else (first_line, start)
         position += len(line)
 
     # A unit that is given, as a hint or in a name, also allows decimals.
     columns = _find_columns(path, names, rows, hints)
     unit = hints.time_unit or _find_unit(names)
-    exponent, is_integer = (UNIT_EXPONENTS[unit], False) if unit else _find_exponent(path, columns, rows)
+    if unit:
+        exponent = UNIT_EXPONENTS[unit]
+        is_integer = False
+    else:
+        exponent, is_integer = _find_exponent(path, columns, rows)
 
     if not rows:
         first_line = HEAD_LINES + 1
@@ -186,10 +197,10 @@ def _is_number(word: str) -> bool:
     return word != "" and all(byte in NUMBER_BYTES for byte in word.encode()) and word[0] not in "eE"
 
 
-def _match_names(words: list[str]) -> list[str] | None:
-    """Return the words if they name each of the four columns once; otherwise None."""
+def _names_columns(words: list[str]) -> bool:
+    """Return whether words name each of the four columns once."""
     columns = sorted(column for column, _ in map(parse_column_name, words) if column)
-    return words if columns == sorted("txyp") else None
+    return columns == sorted("txyp")
 
 
 def _find_unit(names: list[str] | None) -> TimeUnit | None:
@@ -198,7 +209,8 @@ def _find_unit(names: list[str] | None) -> TimeUnit | None:
 
 def _parse_sensor(path: Path, number: int, words: list[str]) -> SensorSize:
     try:
-        return SensorSize(width=int(words[0]), height=int(words[1]))
+        width, height = map(int, words)
+        return SensorSize(width=width, height=height)
     except (ValueError, EventError) as error:
         raise FormatError(f"{path}: line {number}: neither an event nor a valid sensor size ({error})") from error
 
@@ -209,11 +221,11 @@ def _find_columns(path: Path, names: list[str] | None, rows: list[list[str]], hi
     if hints.columns is not None:
         columns = hints.columns
     elif names is not None:
-        if _match_names(names) is None:
+        if not _names_columns(names):
             raise unknown_columns(
                 path, f"wrong column names (found {', '.join(names)[:200]}, expected t, x, y and p among them)"
             )
-        columns = "".join(parse_column_name(name)[0] or UNUSED for name in names)
+        columns = "".join(column or UNUSED for column, _ in map(parse_column_name, names))
     elif count == len(DEFAULT_COLUMNS):
         columns = DEFAULT_COLUMNS
     else:
@@ -258,13 +270,11 @@ def _decimals(time: str) -> int:
 
 
 def _chunks(path: Path, layout: _Layout, progress: Progress | None = None) -> Iterator[StoredColumns]:
-
     slots = np.array([DEFAULT_COLUMNS.find(column) for column in layout.columns])
     polarities = np.zeros(2, np.bool_)  # whether 0 and -1 occurred
     line = layout.first_line
     for block, complete in _read_blocks(path, layout.start, progress):
-        # A line with an event has 8 bytes or more, as in `0 0 0 0\n`.
-        capacity = len(block) // 8 + 1
+        capacity = len(block) // MIN_LINE_BYTES + 1
         t = np.empty(capacity, np.int64)
         columns = np.empty((4, capacity), np.int32)
         events, lines, problem, column = _parse(
@@ -274,10 +284,10 @@ def _chunks(path: Path, layout: _Layout, progress: Progress | None = None) -> It
         # Without its line end, a last number may be cut. A polarity is safe: it has one digit.
         ends_early = problem == NO_PROBLEM and not complete and layout.columns[-1] in "txy" and events > 0
         events -= ends_early
-        yield StoredColumns(t[:events], columns[1, :events], columns[2, :events], columns[3, :events] > 0)
+        _, x, y, p = columns[:, :events]
+        yield StoredColumns(t[:events], x, y, p > 0)
 
         line += lines
-
         if problem != NO_PROBLEM:
             what = PROBLEMS[problem].format(column=column + 1, found=column, expected=len(layout.columns))
             message = f"{path}: line {line}: {what}"
@@ -295,25 +305,22 @@ def _remedies(problem: int) -> tuple[Remedy, ...]:
 
 def _read_blocks(path: Path, start: int, progress: Progress | None) -> Iterator[tuple[NDArray[np.uint8], bool]]:
     """Yield blocks of complete lines, and whether the last line has an end; a missing line end is added."""
-    rest = b""
+    line_start = b""  # bytes after the last line end
     with open_binary(path, progress) as file:
         file.read(start)  # not seek: the file may be gzip
         while data := file.read(TEXT_BLOCK_BYTES):
             stop = data.rfind(b"\n") + 1
-            if not stop:
-                rest += data
-                if len(rest) > 2 * TEXT_BLOCK_BYTES:
-                    raise CorruptionError(
-                        f"{path}: line longer than {TEXT_BLOCK_BYTES} bytes", lost="everything after it"
-                    )
-
+            if stop:
+                yield np.frombuffer(line_start + data[:stop], np.uint8), True
+                line_start = data[stop:]
                 continue
-            yield np.frombuffer(rest + data[:stop], np.uint8), True
 
-            rest = data[stop:]
+            line_start += data
+            if len(line_start) > 2 * TEXT_BLOCK_BYTES:
+                raise CorruptionError(f"{path}: line longer than {TEXT_BLOCK_BYTES} bytes", lost="everything after it")
 
-    if rest:
-        yield np.frombuffer(rest + b"\n", np.uint8), False
+    if line_start:
+        yield np.frombuffer(line_start + b"\n", np.uint8), False
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -480,8 +487,9 @@ def _scale(mantissa: int, scale: int, is_integer: bool) -> tuple[int, int]:  # p
         if scale > 18 or mantissa > 2**62 // POWERS[scale]:
             return 0, TOO_LARGE
         return mantissa * POWERS[scale], NO_PROBLEM
-    if scale < -18:  # POWERS ends at 18; smaller numbers count as 0
-        return 0, NO_INTEGER if is_integer else NO_PROBLEM
+    if scale < -18:  # POWERS ends at 18, and the mantissa has at most 19 digits: the number is below 1
+        is_half = scale == -19 and mantissa >= 5 * POWERS[18]
+        return int(is_half), NO_INTEGER if is_integer else NO_PROBLEM
 
     # `rest >= power - rest` is `2 * rest >= power` without an overflow.
     power = POWERS[-scale]
@@ -493,7 +501,7 @@ def _scale(mantissa: int, scale: int, is_integer: bool) -> tuple[int, int]:  # p
 
 
 @contextmanager
-def _begin(path: Path, _parse_sensor: SensorSize) -> Iterator[Callable[[Events], object]]:
+def _begin(path: Path, _sensor: SensorSize) -> Iterator[Callable[[Events], object]]:
     with path.open("wb") as file:
         file.write(CSV_HEADER)
         yield lambda events: file.write(_format_lines(events))

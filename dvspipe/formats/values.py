@@ -1,4 +1,8 @@
-"""Convert stored values to microseconds, pixels and polarities, with masks of valid values."""
+"""Convert stored values to microseconds, pixels and polarities, with masks of valid values.
+
+For formats that store numbers of any type: NumPy files and HDF5. A value is invalid if it is not finite, not an integer
+pixel or too large; `convert_columns` ends the columns before the first invalid row.
+"""
 
 from __future__ import annotations
 
@@ -84,7 +88,8 @@ def to_polarities(p: NDArray[Any], off: int | None) -> tuple[NDArray[Any], Valid
         off = int(zeros[0]) if len(zeros) else None
 
     on = p == 1
-    return on, on | (p == (0 if off is None else off)), off
+    is_off = p == (0 if off is None else off)
+    return on, on | is_off, off
 
 
 class Converted(NamedTuple):

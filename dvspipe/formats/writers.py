@@ -234,5 +234,5 @@ def has_suffix(path: Path, suffixes: tuple[str, ...]) -> bool:
 
 def unwritable(path: Path, suffixes: tuple[str, ...]) -> FileError:
     """Return the error for an output file without one of the suffixes."""
-    found = path.suffix or "none"
-    return FileError(f"{path}: wrong suffix for events (found {found}, expected {join_names(suffixes)})")
+    suffix = path.suffix or "none"
+    return FileError(f"{path}: wrong suffix for events (found {suffix}, expected {join_names(suffixes)})")

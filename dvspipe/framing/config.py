@@ -7,7 +7,7 @@ from typing import Literal, Self
 from pydantic import Field
 
 from ..base.config import ROI_PATTERN, Settings, build, merge_settings
-from ..recordings.conversion import ConvertConfig, UniqueConvertKeywords
+from ..recordings.config import ConvertConfig, UniqueConvertKeywords
 from ..video.config import VideoSettings
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from itertools import islice
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,8 @@ from ..base.errors import Brief, CorruptionError, DataError, EventError, FormatE
 from ..events import Events, Region, SensorSize, concatenate
 from ..formats import NO_HINTS, HintsLike, Recording, open_recording
 from ..parallel import NamedStep, Progress, ignore_progress, prefetch
-from ..recordings.conversion import FRAMES_AHEAD, ConvertConfig, find_conversion_remedies, is_video, open_for_sensor
+from ..recordings.config import ConvertConfig
+from ..recordings.conversion import FRAMES_AHEAD, find_conversion_remedies, is_video, open_for_sensor
 from ..results import LookRow
 from ..video.config import VideoSettings
 from ..video.names import camera_of
@@ -26,6 +27,10 @@ from ..video.video import Video
 from .config import FramingConfig
 from .fitting import Fit, fit_stream, plan_fit, scaled_size
 from .framing import MAX_ZOOM, Framing, RegionTrack, find_framing, follow_stream, plan_following
+
+if TYPE_CHECKING:
+    from ..pose import TrackSettings
+    from .person import FilmedPerson
 
 log = logging.getLogger(__name__)
 
@@ -84,8 +89,8 @@ class EventSource(Brief):
         looked_at: Region of interest in the recording's pictures, over time.
         span_us: Times of the first and the last event in microseconds (estimated for a video), for the progress; None:
             unknown.
-        film: Function that opens the complete pictures of a video; None: not a video.
         pictures: Function that opens the pictures of a video in which `looked_at` is measured; None: not a video.
+        person: Person in the film, whose joints may be used too; None: not a video.
         synthetic: Whether the file says that dvspipe rendered its content.
         warnings: Possible mistakes, a line each: a guessed sensor, or a region mostly outside the picture.
     """
@@ -98,8 +103,8 @@ class EventSource(Brief):
     track: RegionTrack | None
     looked_at: tuple[LookRow, ...]
     span_us: tuple[int, int] | None = None
-    film: Callable[[], Video] | None = None
     pictures: Callable[[], Video] | None = None
+    person: FilmedPerson | None = None
     synthetic: bool = False
     warnings: tuple[str, ...] = ()
 
@@ -127,6 +132,7 @@ def open_source(
     *,
     sensor: SensorSize | None,
     hints: HintsLike = NO_HINTS,
+    looks: TrackSettings | None = None,
     progress: Progress = ignore_progress,
 ) -> EventSource:
     """Open a recording, a video or events as the input of a network.
@@ -137,6 +143,7 @@ def open_source(
         config: Region of interest, fit, and conversion of videos.
         sensor: Sensor of recordings that do not store it.
         hints: Other metadata missing from the file.
+        looks: How often the pose network looks at the person in a video; default: as often as the region needs.
         progress: Called with the amount searched for the person and the total.
 
     Raises:
@@ -151,7 +158,7 @@ def open_source(
     if camera_of(data) is not None:
         raise DataError(f"{data}: is a camera (expected a recording or video); record it to a file first")
     if is_video(data):
-        return _open_video(data, target, config, progress)
+        return _open_video(data, target, config, looks, progress)
 
     recording, guess = _open_recording(data, target, config, sensor=sensor, hints=hints)
     extent = recording.extent()
@@ -341,7 +348,9 @@ def _list_positions(framing: Framing) -> tuple[LookRow, ...]:
     return tuple(_to_row(*position, track.size) for position in places)
 
 
-def _open_video(path: Path, target: SensorSize, config: FramingConfig, progress: Progress) -> EventSource:
+def _open_video(
+    path: Path, target: SensorSize, config: FramingConfig, looks: TrackSettings | None, progress: Progress
+) -> EventSource:
     """Open a video and scale it before simulation: more exact and faster than scaling its events."""
     config = config.for_recording(path.absolute().name)
 
@@ -354,14 +363,11 @@ def _open_video(path: Path, target: SensorSize, config: FramingConfig, progress:
     film = partial(_open_repeated, path, _set_video(settings, crop=None, resize=None).video)
     geometry = settings.video.crop or settings.video.resize
 
-    if roi not in (None, "full") and settings.video.crop:
-        raise DataError(
-            f"{path}: both roi and video.crop = {settings.video.crop} select a region (expected one of them)"
-        )
-    if roi == "auto" and settings.video.resize:
-        raise DataError(
-            f"{path}: both roi = auto and video.resize = {settings.video.resize} scale the video (expected one of them)"
-        )
+    from .person import REGION_LOOKS, FilmedPerson, frame_person
+
+    person = FilmedPerson(name, film, looks or REGION_LOOKS, NamedStep(progress, "person"))
+
+    _check_geometry(name, roi, settings.video)
     pictures = settings if roi in (None, "full") else _set_video(settings, resize=None)
     size = open_video(path, pictures.video).size
 
@@ -371,10 +377,8 @@ def _open_video(path: Path, target: SensorSize, config: FramingConfig, progress:
     framing = None
     if roi == "auto" or (roi is None and config.fit is None and not geometry):
         zoom = 1.0 if config.fit == "crop" else None
-        from .person import find_person
-
-        if zoom is None:
-            framing = find_person(path, settings.video, size, target, NamedStep(progress, "person"))
+        if zoom is None and person.track is not None:
+            framing = frame_person(person.track, target)
         if framing is None:
             parts = _report_parts(overview, _estimate_span(film()), progress)
             framing = find_framing(parts, overview.sensor, target, zoom=zoom, original=size)
@@ -398,8 +402,28 @@ def _open_video(path: Path, target: SensorSize, config: FramingConfig, progress:
     stream = _simulate_video(path, video, settings)
     shown = partial(_open_repeated, path, pictures.video)
     return EventSource(
-        name, stream, overview, size, fit, track, looked_at, _estimate_span(video), film, shown, warnings=warnings
+        name,
+        stream,
+        overview,
+        size,
+        fit,
+        track,
+        looked_at,
+        _estimate_span(video),
+        shown,
+        person,
+        warnings=warnings,
     )
+
+
+def _check_geometry(name: str, roi: str | None, video: VideoSettings) -> None:
+    """Raise if both the region of interest and the settings of a video select or scale its pictures."""
+    if roi not in (None, "full") and video.crop:
+        raise DataError(f"{name}: both roi and video.crop = {video.crop} select a region (expected one of them)")
+    if roi == "auto" and video.resize:
+        raise DataError(
+            f"{name}: both roi = auto and video.resize = {video.resize} scale the video (expected one of them)"
+        )
 
 
 def plan_picture(

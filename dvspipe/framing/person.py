@@ -9,7 +9,8 @@ trained on are cut by the same rule.
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,13 +18,13 @@ from numpy.typing import NDArray
 from ..base.errors import VideoError
 from ..events import SensorSize
 from ..parallel import Progress, ignore_progress
-from ..pose import JOINTS, OUTWARDS, Track, track
+from ..pose import JOINTS, OUTWARDS, Track, TrackSettings, track_pictures
 from ..pose.track import shows_shoulders
-from ..video.config import VideoSettings
+from ..video.video import Video
 from .framing import DEAD_BAND, MAX_ZOOM, Framing, Square, follow_centers, smooth_centers
 
 VIEW_M = 1.45  # side of the square: geometric mean of the views of the training cameras
-POSE_HZ = 4.0  # rate of pose estimation, in pictures per second
+REGION_LOOKS = TrackSettings(max_fps=4, still_fps=1)  # enough to find the region
 SMOOTHING_HZ = 10.0  # steps per second of `smooth_centers`; its standard deviation is then 0.4 s
 MIN_PRESENT = 0.3  # fraction of pictures that must show a person
 MIN_SIDE_PX = 32.0  # side of the square around the smallest person whose gestures can be seen
@@ -33,19 +34,38 @@ HAND_QUANTILES = (0.01, 0.99)  # places of both hands over time; the rest are ha
 MAX_GROWTH = 1.4  # arms stretched to both sides need 1.15 to 1.3, measured on films; more if a hand is misplaced
 
 
-def find_person(
-    path: Path, video: VideoSettings, original: SensorSize, target: SensorSize, progress: Progress = ignore_progress
-) -> Framing | None:
-    """Frame the largest person in a film; return None if nobody is found, or only far away.
+@dataclass(frozen=True, eq=False)
+class FilmedPerson:
+    """Largest person in a film, tracked once, at first use, for the region of interest and for joints.
 
-    Crop and resize of `video` are ignored; `original` is the size of the film's pictures.
+    Args:
+        name: Name of the film in messages.
+        film: Function that opens the complete pictures.
+        looks: How often the pose network looks.
+        progress: Called with the number of pictures read and the total.
     """
-    complete = video.model_copy(update={"crop": None, "resize": None})
-    try:
-        tracked = track(path, {"max_fps": POSE_HZ, "smooth": False}, video=complete, progress=progress)
-    except VideoError:
-        return None  # the simulation reports problems of the film
 
+    name: str
+    film: Callable[[], Video]
+    looks: TrackSettings
+    progress: Progress = ignore_progress
+
+    @cached_property
+    def track(self) -> Track | None:
+        """Joints of the person over time; None if nobody is found."""
+        film = self.film()
+        count = film.estimate_selected()
+        try:
+            return track_pictures(
+                film.pictures(), film.size, self.looks, name=self.name, progress=self.progress, count=count
+            )
+        except VideoError:
+            return None  # the simulation reports problems of the film
+
+
+def frame_person(tracked: Track, target: SensorSize) -> Framing | None:
+    """Frame the person in a film for the sensor of a network; return None if a person is seldom seen, or far away."""
+    original = tracked.size
     seen = tracked.present & shows_shoulders(tracked.confidence)
     if seen.mean() < MIN_PRESENT:
         return None

@@ -3,10 +3,10 @@ from .adaptation import adapt_classifier as adapt_classifier
 from .adaptation import check_adaptable as check_adaptable
 from .adaptation import refuse_module as refuse_module
 from .classifier import Classifier as Classifier
-from .classifier import InferConfig as InferConfig
 from .classifier import Prediction as Prediction
 from .classifier import Timeline as Timeline
 from .classifier import as_classifier as as_classifier
+from .config import InferConfig as InferConfig
 from .many import ClassifyOptions as ClassifyOptions
 from .many import Draw as Draw
 from .many import classify_many as classify_many

@@ -29,7 +29,8 @@ from ..formats import NO_HINTS, HintsLike, RecordingLike
 from ..networks import BatchNorm, ClassMoments, Network, find_norms, measure_norms, mix_moments
 from ..parallel import NamedStep, Progress, ignore_progress
 from ..results import ADAPTED, AdaptationRecord, NormShift
-from .classifier import Classifier, InferConfig
+from .classifier import Classifier
+from .config import InferConfig
 from .segments import is_quiet
 from .windows import Window, WindowSpikes
 

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Literal, Unpack, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 
 from ..base.arguments import checked
 from ..base.config import as_settings, build, find_differences, show_value
@@ -23,7 +22,6 @@ from ..base.errors import (
     DataError,
     EventError,
     Remedy,
-    VideoError,
     count_noun,
 )
 from ..base.labels import GESTURES
@@ -41,21 +39,19 @@ from ..checkpoints.integer import INTEGER_ENDING, IntegerClassifier, stores_inte
 from ..encoding import BinConfig
 from ..events import Events, SensorSize, SensorSizeLike
 from ..formats import NO_HINTS, HintsLike, RecordingLike
-from ..formats.hints import TimeUnit
-from ..framing import EventSource, FramingConfig, open_source
-from ..framing.config import UniqueFramingKeywords
+from ..framing import EventSource, open_source
 from ..networks.config import ModuleConfig
 from ..networks.integer import IntegerNetwork
 from ..networks.module_source import NO_MODULES, ModuleSource
 from ..parallel import NamedStep, Progress, ignore_progress
-from ..recordings.conversion import ConvertConfig
 from ..results import Basis, LayerActivity
 from ..results import Prediction as Prediction  # also a name of `dvspipe.inference`
 from ..results import Timeline as Timeline
 from ..results.timeline import find_centers
+from .config import InferConfig, InferKeywords
 from .reading import Reader, StepCounts
 from .runners import IntegerRunner
-from .segments import SegmentConfig, SegmentKeywords, find_segments, is_quiet
+from .segments import find_segments, is_quiet
 from .stateful import InputSpan, StatefulRun, StepOutput, group_steps
 from .windows import Window, encode_complete, encode_steps, find_start, slide, split_by_events
 
@@ -63,6 +59,7 @@ if TYPE_CHECKING:
     from torch.nn import Module
 
     from ..networks import ClassMoments, Network
+    from ..pose import TrackSettings
     from .joints import JointClassifier
     from .torch_runner import TorchRunner
     from .windows import WindowSpikes
@@ -76,46 +73,6 @@ MODULE_CHANNELS = 12  # assumption for the unknown first layer of a custom modul
 
 OnWindows = Callable[[Sequence[Window], NDArray[np.float32]], object]
 """Callback with a batch of N windows and their logits, float32 [N, K]."""
-
-
-class InferConfig(FramingConfig):
-    """Settings of classification; framing settings that are not given are as in the training."""
-
-    window_us: int | None = Field(default=None, ge=1, le=10**12)
-    """Window length in microseconds, a multiple of the network's time step; default: as in the training."""
-    hop_us: int | None = Field(default=None, ge=1, le=10**12)
-    """Interval between the starts of windows in microseconds; default: as in the training, or one window if `window_us`
-    is given. With `stateful`, the interval between predictions, a multiple of the time step; default: one time step."""
-    stateful: bool = False
-    """Whether to keep the network state throughout a recording instead of classifying windows. The window length is
-    then the time constant of the running mean of outputs."""
-    pose: bool | None = None
-    """Whether to classify videos of people by their joints and events, instead of events alone. Default: if the
-    classifier was learnt from films."""
-    segments: SegmentConfig = SegmentConfig()
-    """Conversion of predictions over time into segments."""
-
-    def windowed(self) -> InferConfig:
-        """Return these settings for classification in windows, by events alone, which adaptation needs."""
-        hop_us = None if self.stateful else self.hop_us
-        return self.model_copy(update={"stateful": False, "hop_us": hop_us, "pose": False})
-
-
-class UniqueInferKeywords(UniqueFramingKeywords, SegmentKeywords, total=False):
-    """Settings of `InferConfig` by name, without `video` and `time_unit`, which `ClassifyOptions` has twice."""
-
-    window_us: int | None
-    hop_us: int | None
-    stateful: bool
-    pose: bool | None
-    segments: SegmentConfig | Mapping[str, object]
-
-
-class InferKeywords(UniqueInferKeywords, total=False):
-    """Settings of `InferConfig` by name."""
-
-    video: ConvertConfig | Mapping[str, object]
-    time_unit: TimeUnit | None
 
 
 class Classifier:
@@ -342,7 +299,9 @@ class Classifier:
         """
         settings = as_settings(InferConfig, config, named, self.predict)
 
-        return self.classify(self.open(recording, settings, sensor=sensor, hints=hints), settings, progress)
+        search = NamedStep(progress or ignore_progress, "search", 0, 2)
+        source = self.open(recording, settings, sensor=sensor, hints=hints, progress=search)
+        return self.classify(source, settings, progress and NamedStep(progress, "classify", 1, 2))
 
     def framed(
         self, config: InferConfig | Mapping[str, object] | None = None, **named: Unpack[InferKeywords]
@@ -416,7 +375,15 @@ class Classifier:
         file_or_events = recording if isinstance(recording, Events) else Path(recording)
 
         size = None if sensor is None else SensorSize.of(sensor)
-        source = open_source(file_or_events, self.config.sensor, config, sensor=size, hints=hints, progress=progress)
+        source = open_source(
+            file_or_events,
+            self.config.sensor,
+            config,
+            sensor=size,
+            hints=hints,
+            looks=self._find_looks(config),
+            progress=progress,
+        )
         for warning in source.warnings:
             log.warning("%s", warning)
 
@@ -436,7 +403,7 @@ class Classifier:
             recording: Result of `open`, or anything that `open` accepts.
             config: Settings of windows and segments, or a mapping of their keys and values.
             progress: Callback with the finished and total time in microseconds. The total is an estimate for videos,
-                and 0 if unknown. With joints, it is called with the finished and total number of passes.
+                and 0 if unknown.
             on_windows: Callback with windows and their logits, in order; not called with `config.stateful`.
             named: Settings by name; they take precedence over `config`.
 
@@ -451,10 +418,7 @@ class Classifier:
         joints = self._find_joints(source, config)
         bins = self.window_bins(config)
 
-        # With joints, the film is read twice: its events first, then its pictures.
-        report = progress or ignore_progress
-        passes = None if joints is None else 2
-        reader = Reader(source, bins.step_us, NamedStep(report, "events", 0, passes))
+        reader = Reader(source, bins.step_us, NamedStep(progress or ignore_progress, "events"))
 
         with self.runner.count_activity() as activity:
             if config.stateful:
@@ -472,31 +436,46 @@ class Classifier:
         basis: Basis = "events"
 
         if joints is not None:
-            combined = _combine_joints(timeline, source, joints, NamedStep(report, "joints", 1, passes))
+            combined = _combine_joints(timeline, source, joints)
             basis = "events" if combined is timeline else "joints and events"
             timeline = combined
+
+        if config.pose and basis == "events":
+            log.warning("%s: shows nobody for long enough; classified by events alone", source.name)
 
         return self._summarize(reader, timeline, config, layers, basis)
 
     def _find_joints(self, source: EventSource, config: InferConfig) -> JointClassifier | None:
         """Return the joint network to combine with events; None: events alone."""
-        if config.pose is False or (config.pose is None and (self.joints is None or source.film is None)):
+        if config.pose and source.person is None:
+            remedy = Remedy("config.pose", False, "classify events alone")
+            raise ConfigError(f"{source.name}: pose needs a video (found events)", remedy)
+
+        if source.person is None or self._find_looks(config) is None:
             return None
 
         from .joints import included_classifier
 
-        remedy = Remedy("config.pose", False, "classify events alone")
-        if self.joints is None and self.config.classes != GESTURES:
+        return self.joints or included_classifier()
+
+    def _find_looks(self, config: InferConfig) -> TrackSettings | None:
+        """Return how often the pose network looks at videos to classify them by joints; None: by events alone."""
+        has_network = self.joints is not None or self.config.classes == GESTURES
+        if config.pose and not has_network:
             raise ConfigError(
                 f"pose: needs a classifier for the {len(GESTURES)} classes of DVS128 Gesture (found "
                 f"{len(self.config.classes)} classes, starting with {self.config.classes[0]})",
-                remedy,
+                Remedy("config.pose", False, "classify events alone"),
             )
 
-        if source.film is None:
-            raise ConfigError(f"{source.name}: pose needs a video (found events)", remedy)
+        # A classifier in integers needs no torch, but the joint network does.
+        is_default = has_network and not isinstance(self.runner, IntegerRunner)
+        if not (is_default if config.pose is None else config.pose):
+            return None
 
-        return self.joints or included_classifier()
+        from .joints import JOINT_LOOKS
+
+        return JOINT_LOOKS
 
     def window_bins(self, config: InferConfig) -> BinConfig:
         """Return the encoding of a window: as in training, with `config.window_us` if given.
@@ -659,34 +638,17 @@ def as_classifier(classifier: Classifier | str | Path) -> Classifier:
     return classifier if isinstance(classifier, Classifier) else Classifier.load(classifier)
 
 
-def _combine_joints(timeline: Timeline, source: EventSource, joints: JointClassifier, progress: Progress) -> Timeline:
-    """Combine the predictions with joints; without a visible person, return the same timeline, with a warning."""
-    from ..pose import track_pictures
-    from .joints import JOINT_LOOKS_HZ
-
-    assert source.film is not None  # see _find_joints
-    film = source.film()
-
-    try:
-        track = track_pictures(
-            film.pictures(),
-            film.size,
-            {"max_fps": JOINT_LOOKS_HZ},
-            name=source.name,
-            progress=progress,
-            count=film.estimate_selected(),
-        )
-    except VideoError as error:
-        log.warning("%s; classified from events alone", error)
+def _combine_joints(timeline: Timeline, source: EventSource, joints: JointClassifier) -> Timeline:
+    """Combine the predictions with joints; without a visible person, return the same timeline."""
+    assert source.person is not None  # see _find_joints
+    track = source.person.track
+    if track is None:
         return timeline
 
     # Windows without a visible person keep their probabilities: without a change, no window shows one.
     combined = joints.combine(timeline.probabilities, track, timeline.t_start_us, timeline.t_end_us)
-    if np.array_equal(combined, timeline.probabilities):
-        log.warning("%s: shows nobody for long enough; classified from events alone", source.name)
-        return timeline
-
-    return replace(timeline, probabilities=combined)
+    is_changed = not np.array_equal(combined, timeline.probabilities)
+    return replace(timeline, probabilities=combined) if is_changed else timeline
 
 
 def _start_runner(network: Network | IntegerNetwork, max_images: int, bins: BinConfig) -> IntegerRunner | TorchRunner:

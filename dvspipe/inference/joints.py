@@ -22,7 +22,7 @@ from torch import nn
 from ..base.errors import CheckpointError
 from ..base.labels import GESTURES
 from ..checkpoints.checkpoint import read_tensors, write_tensors
-from ..pose import JOINTS, OUTWARDS, Track, from_shoulder, measure_arms
+from ..pose import JOINTS, OUTWARDS, Track, TrackSettings, from_shoulder, measure_arms
 from ..results import RunFolder
 
 Float32s = NDArray[np.float32]
@@ -33,7 +33,7 @@ JOINT_WINDOW_US = JOINT_STEPS * JOINT_STEP_US
 JOINT_HOP_US = 360_000
 MAX_AWAY_US = 350_000  # maximum distance between a step and the nearest picture with a person
 MIN_KNOWN = 0.7  # minimum share of steps with such a picture in a window
-JOINT_LOOKS_HZ = 20.0  # maximum rate of pictures for the pose network
+JOINT_LOOKS = TrackSettings(max_fps=10, still_fps=4)  # 41 films get the class that 20 looks per second give
 POSITIONS = 21  # 3 coordinates each: elbow, wrist and hand of both arms, and left wrist relative to right wrist
 CURVES = POSITIONS + 4  # positions, and the confidence of elbows and wrists
 TYPICAL_STEP = 0.25  # typical movement per step in arm lengths, to scale velocities

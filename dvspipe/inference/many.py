@@ -41,7 +41,8 @@ from ..results import (
     WindowRow,
     add_scores,
 )
-from .classifier import Classifier, InferConfig, UniqueInferKeywords
+from .classifier import Classifier
+from .config import InferConfig, UniqueInferKeywords
 from .scores import find_label_file, read_spans, score
 from .tasks import Task
 

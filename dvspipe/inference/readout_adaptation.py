@@ -24,7 +24,8 @@ from ..parallel import Progress
 from ..results import FITTED
 from ..rules import find_features, find_readout, fit_readout, read_features, replace_readout, require_linear
 from .adaptation import note_training
-from .classifier import Classifier, InferConfig, InferKeywords
+from .classifier import Classifier
+from .config import InferConfig, InferKeywords
 from .segments import is_quiet
 from .windows import Window
 

@@ -1,4 +1,8 @@
-"""Export a classifier of integers as C99 code for microcontrollers: no allocation, no floating point."""
+"""Export a classifier of integers as C99 code for microcontrollers: no allocation, no floating point.
+
+The code is written from the templates in `dvspipe/integers/templates`, which contain the loops; this module gives them
+the arrays and sizes, and a golden recording with its scores, with which the compiled code is checked.
+"""
 
 from __future__ import annotations
 
@@ -47,6 +51,12 @@ class CLayer:
     def outputs(self) -> int:
         """Number of pooled outputs."""
         return int(np.prod(self.layer.output_shape(self.shape)))
+
+    @property
+    def row_neurons(self) -> int:
+        """Number of neurons in a row of all output channels."""
+        channels, _, width = self.neurons
+        return channels * width
 
 
 def export_c(classifier: str | os.PathLike[str], folder: Path, *, overwrite: bool = False) -> tuple[Path, ...]:
@@ -100,7 +110,7 @@ def export_c(classifier: str | os.PathLike[str], folder: Path, *, overwrite: boo
         # A residual layer adds the input of the layer before, which must stay in a buffer of its own.
         "buffers": 3 if residual else 2,
         "buffer": max((layer.outputs for layer in layers), default=0),
-        "row": max((layer.neurons[0] * layer.neurons[2] for layer in layers), default=0),
+        "row": max((layer.row_neurons for layer in layers), default=0),
         "inputs": int(np.prod(network.shape)),
         "golden": golden,
         "scores": run(network, golden),
@@ -115,12 +125,15 @@ def export_c(classifier: str | os.PathLike[str], folder: Path, *, overwrite: boo
     return tuple(folder / name for name in FILES)
 
 
-def draw_golden(network: IntegerNetwork, steps: int, most: int) -> NDArray[np.uint8]:
-    """Draw a random recording for comparisons, uint8 [T, C, H, W]: its steps are sparse first and dense later."""
+def draw_golden(network: IntegerNetwork, steps: int, largest: int) -> NDArray[np.uint8]:
+    """Draw a random recording with counts of at most `largest` for comparisons, uint8 [T, C, H, W].
+
+    Its steps are sparse first and dense later.
+    """
     rng = np.random.default_rng(0)
     shares = np.linspace(*GOLDEN_SHARES, steps)[:, None, None, None]
     active = rng.random((steps, *network.shape)) < shares
-    return (active * rng.integers(1, most + 1, active.shape)).astype(np.uint8)
+    return (active * rng.integers(1, largest + 1, active.shape)).astype(np.uint8)
 
 
 def _list_layers(network: IntegerNetwork) -> list[CLayer]:

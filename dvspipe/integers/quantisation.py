@@ -1,4 +1,9 @@
-"""Fine-tune a trained classifier for integers, compile it, and measure what it loses on recordings."""
+"""Fine-tune a trained classifier for integers, compile it, and measure what it loses on recordings.
+
+`fine_tune` is optional: it trains with rounded weights. `quantise_checkpoint` compiles the network, runs the original
+and the integers on the same recordings, and returns a `Quantisation` that compares both, with the size and activity of
+each layer (`measure_layers`). The compilation itself is in `networks.quantisation`.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +21,11 @@ from ..checkpoints.checkpoint import load_checkpoint
 from ..checkpoints.integer import IntegerClassifier
 from ..datasets import DataConfig, Sample, SpikeTensors, TensorSettings, as_data, open_cache, plain_batches
 from ..networks import NO_MODULES, Network
-from ..networks.integer import IntegerNetwork, trace
+from ..networks.integer import INTEGRATOR_BYTES, MEMBRANE_BYTES, IntegerNetwork, trace
 from ..networks.integer_kernel import run_fast
 from ..networks.quantisation import WEIGHT_BITS, check_layers, measure_changes
 from ..networks.quantisation import quantise as quantise_network
+from ..parallel import Progress
 from ..results import RunFolder, TrainingRun
 from ..training.callback import LogCallback, TrainingCallback
 from ..training.config import TrainConfig
@@ -123,28 +129,23 @@ def quantise_checkpoint(
     # The scales of the layers are chosen for recordings that are not compared, if there are any.
     cache = open_cache(data)
     settings = TensorSettings(config.bins)
-    chosen = _choose(opened.data.parts.get("validation") or opened.samples)
-    counts = np.concatenate([*plain_batches(SpikeTensors(chosen, settings, cache=cache), BATCH)])
+    calibration = _choose_calibration(opened.data.parts.get("validation") or opened.samples)
+    counts = np.concatenate([*plain_batches(SpikeTensors(calibration, settings, cache=cache), BATCH)])
     compiled = quantise_network(network, torch.from_numpy(counts).transpose(0, 1), bits)
 
-    progress = partial(callback.on_progress, f"reading {opened.part}")
-    tensors = SpikeTensors(opened.samples, settings, cache=cache, progress=progress)
-    progress = partial(callback.on_progress, f"evaluating {opened.part}")
-    original = evaluate_network(opened.network, tensors, batch=BATCH, progress=progress)
-    progress = partial(callback.on_progress, f"evaluating {opened.part} in integers")
-    predicted = np.array(
-        [
-            run_fast(compiled, recording)[-1].argmax()
-            for batch in plain_batches(tensors, BATCH, progress=progress)
-            for recording in batch
-        ]
-    )
+    # Both networks see the same recordings.
+    reading = partial(callback.on_progress, f"reading {opened.part}")
+    tensors = SpikeTensors(opened.samples, settings, cache=cache, progress=reading)
+    evaluating = partial(callback.on_progress, f"evaluating {opened.part}")
+    original = evaluate_network(opened.network, tensors, batch=BATCH, progress=evaluating)
+    in_integers = partial(callback.on_progress, f"evaluating {opened.part} in integers")
+    predicted = _predict(compiled, tensors, in_integers)
 
     detailed = counts[:: -(-len(counts) // DETAILED)]  # evenly spaced: recordings of a class are neighbours
     was_right = original.predicted == original.labels
     return Quantisation(
         IntegerClassifier(config, compiled),
-        calibrated_on=len(chosen),
+        calibrated_on=len(calibration),
         data=opened.result(original).data,
         recordings=len(opened.samples),
         before=original.correct,
@@ -201,10 +202,21 @@ def fine_tune(
     return run_training(config.model_copy(update=changes), run, resume=resume, callback=callback or LogCallback())
 
 
-def _choose(samples: tuple[Sample, ...]) -> tuple[Sample, ...]:
+def _choose_calibration(samples: tuple[Sample, ...]) -> tuple[Sample, ...]:
     """Choose evenly spaced samples for the calibration."""
     numbers = np.unique(np.linspace(0, len(samples) - 1, MAX_CALIBRATION).astype(int))
-    return tuple(samples[n] for n in numbers)
+    return tuple(samples[number] for number in numbers)
+
+
+def _predict(compiled: IntegerNetwork, tensors: SpikeTensors, progress: Progress) -> NDArray[np.int64]:
+    """Return the class of each recording, int64 [N]: the highest score after the last step."""
+    predicted = []
+    for batch in plain_batches(tensors, BATCH, progress=progress):
+        for recording in batch:
+            scores = run_fast(compiled, recording)
+            predicted.append(scores[-1].argmax())
+
+    return np.array(predicted)
 
 
 def measure_layers(network: Network, compiled: IntegerNetwork, counts: NDArray[np.uint8]) -> tuple[CompiledLayer, ...]:
@@ -213,18 +225,18 @@ def measure_layers(network: Network, compiled: IntegerNetwork, counts: NDArray[n
     steps = [step for recording in counts for step in trace(compiled, recording)]
     measured = []
     for number, (layer, shape) in enumerate(zip(compiled.layers, compiled.shapes, strict=False)):
-        changed, spikes = (sum(pair) for pair in zip(*(recording[number] for recording in changes), strict=True))
+        changed, spikes = np.sum([layers[number] for layers in changes], axis=0).tolist()
         traced = [step.layers[number] for step in steps]
 
-        neurons = int(np.prod(layer.membrane_shape(shape)))
-        dense = neurons * layer.weight[0].size
-
         # A dense network multiplies each weight of each neuron; integers skip inputs that are 0.
+        neurons = int(np.prod(layer.membrane_shape(shape)))
+        weights_per_neuron = layer.weight[0].size
+        dense = neurons * weights_per_neuron
         measured.append(
             CompiledLayer(
                 f"lif{number + 1}",
                 weight_bytes=layer.weight.nbytes + layer.bias.nbytes + layer.threshold.nbytes,
-                state_bytes=2 * neurons,
+                state_bytes=MEMBRANE_BYTES * neurons,
                 changed=changed / max(spikes, 1),
                 saturated=sum(step.saturated for step in traced),
                 operations=dense * float(np.mean([np.mean(step.inputs > 0) for step in traced])),
@@ -238,7 +250,7 @@ def measure_layers(network: Network, compiled: IntegerNetwork, counts: NDArray[n
         CompiledLayer(
             "readout",
             weight_bytes=readout.weight.nbytes + readout.bias.nbytes,
-            state_bytes=12 * compiled.classes,  # an integrator and a score
+            state_bytes=INTEGRATOR_BYTES * compiled.classes,
             changed=None,
             saturated=0,
             operations=dense * float(np.mean([np.mean(step.features > 0) for step in steps])),

@@ -1,8 +1,6 @@
 from .activity import LayerCounts as LayerCounts
-from .activity import LayerTrace as LayerTrace
 from .activity import count_activity as count_activity
 from .activity import summarize_layers as summarize_layers
-from .activity import trace_layers as trace_layers
 from .activity import watch_rates as watch_rates
 from .config import CsnnConfig as CsnnConfig
 from .config import FirstSpikeConfig as FirstSpikeConfig
@@ -51,3 +49,5 @@ from .norms import run_in_pieces as run_in_pieces
 from .response import NeuronResponse as NeuronResponse
 from .response import neuron_response as neuron_response
 from .spike_times import first_spike_times as first_spike_times
+from .traces import LayerTrace as LayerTrace
+from .traces import trace_layers as trace_layers

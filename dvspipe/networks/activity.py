@@ -1,27 +1,39 @@
-"""Network activity on recordings: spikes, connections, and traces of single neurons."""
+"""Network activity on recordings: spikes and connections per layer.
+
+Hooks count, while a network runs as usual. PyTorch calls them with a module, the tuple of its arguments and its output;
+a hook before the call has no output. Arguments and output by module:
+
+- network: spike tensor [T, B, C, H, W], and more;
+- `Convolution`, `IntegrateAndFireConvolution`, `Linear`: input [T*B, C, H, W] and memory; output [T*B, ...];
+- linear layer of the readout: features [T, B, N]; currents;
+- `LIF` and readouts: currents [T, B, ...] and state; spikes or values [T, B, ...] and the next state;
+- `IntegrateAndFire`: spikes [T, B, H, W, C] and state; pooled spikes or potentials [T, B, ...] and the next state;
+- `FirstSpikeLayer`: spike times [B, N]; spike times [B, M], infinite without a spike.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from copy import copy
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
 
 from ..base.errors import Brief, ConfigError
-from ..results import LayerActivity as LayerRecord
+from ..results import LayerActivity
 from .first_spike import FirstSpikeLayer, FirstSpikeNetwork
 from .integrate_and_fire import FIRED, IntegrateAndFire
 from .models import Convolution, IntegrateAndFireConvolution, Linear, Network, SpikingNetwork
 from .module import ModuleNetwork
 from .neurons import LIF, CountReadout
+
+NeuronInputs = tuple[Tensor, Tensor | None]
+"""Arguments of neurons: currents or spikes [T, B, ...], and the state before."""
+NeuronOutput = tuple[Tensor, Tensor]
+"""Output of neurons: spikes or values [T, B, ...], and the state after."""
 
 
 @dataclass(repr=False)
@@ -38,7 +50,7 @@ class LayerCounts(Brief):
         arrived: Number of input spikes, counted before average pooling, which forwards each spike. A sum of n spikes,
             as in a residual, counts n.
         nonzero: Number of nonzero input values.
-        fired: Number of output spikes per neuron; None if the neurons do not spike.
+        spikes_out: Number of output spikes per neuron; None if the neurons do not spike.
         of_potentials: Whether the inputs are potentials of non-spiking neurons.
     """
 
@@ -50,7 +62,7 @@ class LayerCounts(Brief):
     steps: int = 0
     arrived: float = 0.0
     nonzero: int = 0
-    fired: float | None = None
+    spikes_out: float | None = None
     of_potentials: bool = False
 
     @property
@@ -61,7 +73,7 @@ class LayerCounts(Brief):
     @property
     def rate(self) -> float | None:
         """Spikes per neuron and step; None if the neurons do not spike."""
-        return None if self.fired is None else self.fired / self.steps
+        return None if self.spikes_out is None else self.spikes_out / self.steps
 
     def _count_steps(self, _: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         T, B = inputs[0].shape[:2]
@@ -74,24 +86,36 @@ class LayerCounts(Brief):
         self.nonzero += int(x.count_nonzero())
 
     def _count_connections(
-        self, weight: Tensor, neurons: nn.Module, inputs: Any, output: tuple[Tensor, Tensor]
+        self, weight: Tensor, neurons: nn.Module, inputs: NeuronInputs, output: NeuronOutput
     ) -> None:
-        # `IntegrateAndFire` receives spikes, and its state holds one potential per neuron
-        self.neurons = output[1][0].numel() if isinstance(neurons, IntegrateAndFire) else inputs[0][0, 0].numel()
+        # There is a current for each neuron. `IntegrateAndFire` receives spikes; its state has a potential per neuron.
+        currents, _ = inputs
+        _, state = output
+        self.neurons = state[0].numel() if isinstance(neurons, IntegrateAndFire) else currents[0, 0].numel()
         self.connections = self.neurons * weight[0].numel()
 
-    def _count_outputs(self, neurons: nn.Module, inputs: Any, output: tuple[Tensor, Tensor]) -> None:
-        T, B = inputs[0].shape[:2]
-        self.fired = (self.fired or 0.0) + _spike_rate(neurons, inputs, output) * T * B
+    def _count_outputs(self, neurons: nn.Module, inputs: NeuronInputs, output: NeuronOutput) -> None:
+        if isinstance(neurons, IntegrateAndFire):
+            rate = _integrate_and_fire_rate(inputs, output)
+        else:
+            spikes, _ = output
+            rate = float(spikes.detach().mean(dtype=torch.float64))
 
-    def _count_times(self, layer: FirstSpikeLayer, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        # A rate is per step, and a call has T steps of B recordings.
+        currents, _ = inputs
+        T, B = currents.shape[:2]
+        self.spikes_out = (self.spikes_out or 0.0) + rate * T * B
+
+    def _count_times(self, layer: FirstSpikeLayer, inputs: tuple[Tensor], output: Tensor) -> None:
         arrived = int(inputs[0].isfinite().sum())
         self.neurons, self.inputs = layer.weight.shape
         self.connections = layer.weight.numel()
         self.arrived += arrived
         self.nonzero += arrived
+
+        # With a horizon, silent neurons of the readout have finite times, too.
         if layer.horizon is None:
-            self.fired = (self.fired or 0.0) + float(output.isfinite().sum()) / self.neurons
+            self.spikes_out = (self.spikes_out or 0.0) + float(output.isfinite().sum()) / self.neurons
 
 
 @contextmanager
@@ -102,40 +126,51 @@ def watch_rates(network: nn.Module) -> Iterator[dict[str, float]]:
     """
     rates: dict[str, float] = {}
 
-    def watch(name: str, layer: nn.Module) -> RemovableHandle:
-        def note(spikes: Tensor) -> None:
-            rates[name] = float(spikes.detach().mean())
+    with ExitStack() as hooks:
 
-        def note_first(*call: Any) -> None:
-            rates[name] = _spike_rate(*call)
+        def watch(number: int, module: nn.Module, measure: Callable[[Any, Any], float]) -> None:
+            def note(_: nn.Module, inputs: Any, output: Any) -> None:
+                rates[f"lif{number}"] = measure(inputs, output)
+
+            hooks.enter_context(module.register_forward_hook(note))
 
         if isinstance(network, FirstSpikeNetwork):
-            return layer.register_forward_hook(lambda _layer, _inputs, times: note(times.isfinite() / network.steps))
-        if isinstance(layer, LIF):
-            return layer.spikes.register_forward_hook(lambda _layer, _inputs, output: note(output))
+            for number, layer in enumerate(network.layers, start=1):
+                watch(number, layer, partial(_first_spike_rate, network))
+        else:
+            for number, layer in enumerate(filter(is_spiking, network.modules()), start=1):
+                if isinstance(layer, LIF):
+                    watch(number, layer.spikes, _lif_rate)
+                else:
+                    watch(number, layer, _integrate_and_fire_rate)
 
-        return layer.register_forward_hook(note_first)
-
-    layers = network.layers if isinstance(network, FirstSpikeNetwork) else filter(_is_spiking, network.modules())
-    with ExitStack() as hooks:
-        for number, layer in enumerate(layers, start=1):
-            hooks.enter_context(watch(f"lif{number}", layer))
         yield rates
 
 
-def _is_spiking(module: nn.Module) -> bool:
+def is_spiking(module: nn.Module) -> bool:
     """Return whether a module is a layer of spiking neurons."""
     return isinstance(module, LIF) or (isinstance(module, IntegrateAndFire) and module.threshold is not None)
 
 
-def _spike_rate(neurons: nn.Module, inputs: Any, output: tuple[Tensor, Tensor]) -> float:
-    """Return the spikes per neuron and step in one call of a layer, from its arguments, and its output and state."""
-    if not isinstance(neurons, IntegrateAndFire):
-        return float(output[0].detach().mean(dtype=torch.float64))
+def _first_spike_rate(network: FirstSpikeNetwork, _inputs: tuple[Tensor], times: Tensor) -> float:
+    """Return the spikes per neuron and step of a `FirstSpikeLayer`: at most one in all steps of the network."""
+    return float((times.isfinite() / network.steps).mean())
 
-    spikes, before = inputs  # each square of `IntegrateAndFire` has at most one spike
-    fired = int((output[1] == FIRED).sum()) - (0 if before is None else int((before == FIRED).sum()))
-    return fired / output[1].numel() / len(spikes)
+
+def _lif_rate(_inputs: tuple[Tensor], spikes: Tensor) -> float:
+    """Return the spikes per neuron and step from `LIF.spikes`, which receives the spikes before pooling."""
+    return float(spikes.detach().mean())
+
+
+def _integrate_and_fire_rate(inputs: NeuronInputs, output: NeuronOutput) -> float:
+    """Return the spikes per neuron and step in one call of `IntegrateAndFire`."""
+    # The output is pooled, so spikes are counted in the state, where they stay.
+    input_spikes, state_before = inputs
+    _, state = output
+    count = int((state == FIRED).sum())
+    if state_before is not None:
+        count -= int((state_before == FIRED).sum())
+    return count / state.numel() / len(input_spikes)
 
 
 @contextmanager
@@ -154,233 +189,88 @@ def count_activity(network: Network) -> Iterator[list[LayerCounts]]:
 
 
 def _count_first_spikes(network: FirstSpikeNetwork, hooks: ExitStack) -> list[LayerCounts]:
-    layers = []
-    for number, synapses in enumerate((*network.layers, network.readout), start=1):
-        layer = LayerCounts("readout" if synapses is network.readout else f"lif{number}", pool=1)
-        hooks.enter_context(network.register_forward_pre_hook(layer._count_steps))
-        hooks.enter_context(synapses.register_forward_hook(layer._count_times))
-        layers.append(layer)
-    return layers
+    """Return the counts of each layer and of the readout, updated by hooks."""
+    all_counts = []
+    for number, layer in enumerate((*network.layers, network.readout), start=1):
+        counts = LayerCounts("readout" if layer is network.readout else f"lif{number}", pool=1)
+        hooks.enter_context(network.register_forward_pre_hook(counts._count_steps))
+        hooks.enter_context(layer.register_forward_hook(counts._count_times))
+        all_counts.append(counts)
+    return all_counts
+
+
+class _LayerParts(NamedTuple):
+    """Parts of a layer.
+
+    Args:
+        synapses: Module that receives the inputs of the layer.
+        weight: Weights of the synapses; `weight[0]` are the weights of one output channel or neuron.
+        neurons: Module that receives the currents; for `IntegrateAndFire`, the inputs.
+    """
+
+    synapses: nn.Module
+    weight: Tensor
+    neurons: nn.Module
 
 
 def _count_spikes(network: Network, hooks: ExitStack) -> list[LayerCounts]:
+    """Return the counts of each layer and of the readout, updated by hooks."""
     if not isinstance(network, SpikingNetwork):
         raise ConfigError(f"count_activity: found {type(network).__name__}, expected a network of dvspipe.networks")
 
-    parts = [part for module in network.modules() if (part := _find_parts(module)) is not None]
-    parts.append((network.linear, network.linear.weight, network.readout))
+    layers = [parts for module in network.modules() if (parts := _find_parts(module)) is not None]
+    layers.append(_LayerParts(network.linear, network.linear.weight, network.readout))
 
-    layers = []
+    all_counts = []
     pool = 1
     of_potentials = False
-    for number, (synapses, weight, neurons) in enumerate(parts, start=1):
-        layer = LayerCounts(f"lif{number}" if number < len(parts) else "readout", pool, of_potentials=of_potentials)
-        hooks.enter_context(network.register_forward_pre_hook(layer._count_steps))
-        hooks.enter_context(synapses.register_forward_pre_hook(layer._count_inputs))
-        hooks.enter_context(neurons.register_forward_hook(partial(layer._count_connections, weight)))
-        if _is_spiking(neurons) or isinstance(neurons, CountReadout):
-            hooks.enter_context(neurons.register_forward_hook(layer._count_outputs))
-        layers.append(layer)
+    for number, (synapses, weight, neurons) in enumerate(layers, start=1):
+        name = f"lif{number}" if number < len(layers) else "readout"
+        counts = LayerCounts(name, pool, of_potentials=of_potentials)
+        hooks.enter_context(network.register_forward_pre_hook(counts._count_steps))
+        hooks.enter_context(synapses.register_forward_pre_hook(counts._count_inputs))
+        hooks.enter_context(neurons.register_forward_hook(partial(counts._count_connections, weight)))
+        if is_spiking(neurons) or isinstance(neurons, CountReadout):
+            hooks.enter_context(neurons.register_forward_hook(counts._count_outputs))
+        all_counts.append(counts)
 
         # The pooling of a layer changes what the next layer counts.
         pool = neurons.settings.pool if isinstance(neurons, LIF) else 1
-        of_potentials = isinstance(neurons, IntegrateAndFire) and not _is_spiking(neurons)
+        of_potentials = isinstance(neurons, IntegrateAndFire) and not is_spiking(neurons)
 
-    return layers
+    return all_counts
 
 
-def _find_parts(module: nn.Module) -> tuple[nn.Module, Tensor, nn.Module] | None:
-    """Return synapses, weights and neurons of a layer; None for other modules."""
+def _find_parts(module: nn.Module) -> _LayerParts | None:
+    """Return the parts of a layer; None for other modules."""
     if isinstance(module, Convolution):
-        return module, module.convolution.weight, module.lif
+        return _LayerParts(module, module.convolution.weight, module.lif)
     if isinstance(module, Linear):
-        return module, module.linear.weight, module.lif
-    return (module, module.neurons.weight, module.neurons) if isinstance(module, IntegrateAndFireConvolution) else None
+        return _LayerParts(module, module.linear.weight, module.lif)
+    if isinstance(module, IntegrateAndFireConvolution):
+        return _LayerParts(module, module.neurons.weight, module.neurons)
+    return None
 
 
-@dataclass(frozen=True, repr=False)
-class LayerTrace(Brief):
-    """Spikes and membranes of selected neurons of a layer, for one recording.
-
-    Args:
-        name: Name of the layer; see `LayerCounts`.
-        neurons: Number of neurons in the layer.
-        spikes: Spikes, bool [T, n], of n neurons evenly spaced among the active neurons, or among all if none spikes.
-        traced: Indices into the n neurons with a membrane trace: most, median and least active.
-        membranes: Potentials before resets, in thresholds, float64 [T, len(traced)].
-    """
-
-    name: str
-    neurons: int
-    spikes: NDArray[np.bool_]
-    traced: tuple[int, ...]
-    membranes: NDArray[np.float64]
-
-
-def trace_layers(network: Network, spikes: Tensor, shown: int) -> tuple[list[LayerTrace], NDArray[np.float64]]:
-    """Return spikes and membranes of selected neurons of each spiking layer, and the readout, for one recording.
-
-    Args:
-        network: Network in evaluation mode.
-        spikes: Spike tensor [T, 1, C, H, W].
-        shown: Maximum number of neurons per layer.
-
-    Returns:
-        One trace per layer (none for custom modules), and the readout, float64 [T, K].
-    """
-    if isinstance(network, FirstSpikeNetwork):
-        return _trace_first_spikes(network, spikes, shown)
-
-    inputs: list[tuple[nn.Module, Tensor]] = []
-    layers = [] if isinstance(network, ModuleNetwork) else filter(_is_spiking, network.modules())
-
-    with torch.no_grad(), ExitStack() as hooks:
-        for layer in layers:
-            hook = layer.register_forward_pre_hook(lambda layer, given: inputs.append((layer, given[0].clone())))
-            hooks.enter_context(hook)
-        outputs, _ = network(spikes)
-
-    with torch.no_grad():
-        traces = [_trace(f"lif{number}", *pair, shown) for number, pair in enumerate(inputs, start=1)]
-
-    readout: NDArray[np.float64] = outputs[:, 0].double().cpu().numpy()
-    return traces, readout
-
-
-def _trace(name: str, layer: nn.Module, inputs: Tensor, shown: int) -> LayerTrace:
-    """Trace a layer from its input currents [T, 1, ...], or from input spikes for `IntegrateAndFire`."""
-    if isinstance(layer, IntegrateAndFire):
-        fired, potentials = _trace_integrate_and_fire(layer, inputs)
-    else:
-        assert isinstance(layer, LIF)
-        fired, potentials = _trace_lif(layer, inputs.flatten(2))
-
-    chosen, traced = _choose_neurons(fired, shown)
-    return LayerTrace(name, fired.shape[1], fired[:, chosen], tuple(traced), potentials(chosen[traced]))
-
-
-Potentials = Callable[[NDArray[np.int64]], NDArray[np.float64]]
-"""Function that returns the potentials [T, n] of selected neurons."""
-
-
-def _trace_lif(lif: LIF, currents: Tensor) -> tuple[NDArray[np.bool_], Potentials]:
-    """Return the unpooled spikes [T, N] for currents [T, 1, N], and the potentials before resets."""
-    # The copy traces all neurons, not the pooled spikes, and keeps its currents for the potentials.
-    unpooled = copy(lif)
-    unpooled.settings = lif.settings._replace(pool=1, in_place=False)
-    fired = unpooled(currents, None)[0][:, 0].cpu().numpy() > 0
-
-    def trace_potentials(chosen: NDArray[np.int64]) -> NDArray[np.float64]:
-        selected = torch.from_numpy(chosen).to(currents.device)
-        return _potentials(unpooled, currents[..., selected])
-
-    return fired, trace_potentials
-
-
-def _trace_integrate_and_fire(layer: IntegrateAndFire, spikes: Tensor) -> tuple[NDArray[np.bool_], Potentials]:
-    """Return the unpooled spikes [T, N] of a layer, and its potentials (0 after a spike of the pixel)."""
-    assert layer.threshold is not None
-
-    # A copy without a threshold integrates all spikes; its potentials count until the pixel's first spike.
-    unpooled = copy(layer)
-    integrating = copy(layer)
-    unpooled.geometry = integrating.geometry = layer.geometry._replace(pool=1)
-    integrating.threshold = None
-
-    fired, potentials = (neurons(spikes, None)[0].cpu().numpy() for neurons in (unpooled, integrating))
-
-    # A spike closes its pixel for all channels, from the next step on.
-    closed = np.cumsum(fired.any(-1, keepdims=True), axis=0) - fired.any(-1, keepdims=True) > 0
-
-    T = len(fired)
-    shares = np.where(closed, 0, potentials.astype(np.float64) / layer.threshold)
-
-    return fired.reshape(T, -1) > 0, lambda chosen: shares.reshape(T, -1)[:, chosen]
-
-
-def _trace_first_spikes(
-    network: FirstSpikeNetwork, spikes: Tensor, shown: int
-) -> tuple[list[LayerTrace], NDArray[np.float64]]:
-    """Trace a network of neurons that spike at most once; potentials are 0 after the spike."""
-    T = len(spikes)
-    traces = []
-    with torch.no_grad():
-        outputs, _ = network(spikes)
-        times = network.first_times(spikes)
-        ends = network.step * torch.arange(1, T + 1, device=times.device)
-
-        for number, layer in enumerate(network.layers, start=1):
-            assert isinstance(layer, FirstSpikeLayer)
-            spiked: Tensor = layer(times)[0]
-
-            # A layer's neuron has its potential until it spikes, and a spike in the step that contains its time.
-            until = spiked >= ends[:, None]
-            fired = (~until & (spiked >= ends[:, None] - network.step)).cpu().numpy()
-
-            chosen, traced = _choose_neurons(fired, shown)
-            potentials = layer.potentials(times[0], ends) * until
-            membranes = potentials.double().cpu().numpy()[:, chosen[traced]]
-            traces.append(LayerTrace(f"lif{number}", len(spiked), fired[:, chosen], tuple(traced), membranes))
-
-            # The spike times of a layer are the inputs of the next.
-            times = spiked[None]
-
-    readout: NDArray[np.float64] = outputs[:, 0].double().cpu().numpy()
-    return traces, readout
-
-
-def _choose_neurons(fired: NDArray[np.bool_], shown: int) -> tuple[NDArray[np.int64], list[int]]:
-    """Choose the neurons to show from spikes [T, N], and which of them to trace."""
-    active = np.flatnonzero(fired.any(0))
-    candidates = active if active.size else np.arange(fired.shape[1])
-    positions = np.linspace(0, candidates.size - 1, min(shown, candidates.size)).round().astype(int)
-    chosen = candidates[positions]
-
-    # Trace the most active neuron, the median, and the least active.
-    order = np.argsort(-fired[:, chosen].sum(0), kind="stable")
-
-    return chosen, [int(order[rank]) for rank in dict.fromkeys((0, order.size // 2, order.size - 1))]
-
-
-def _potentials(lif: LIF, currents: Tensor) -> NDArray[np.float64]:
-    """Return the potentials [T, n] before resets: the sums of state and spike under a subtracting reset."""
-    # Only a subtracting reset keeps the potential before the reset: it is the state plus the spike.
-    subtracting = copy(lif)
-    subtracting.settings = lif.settings._replace(subtract=True)
-
-    state = None
-    potentials = []
-
-    for current in currents:
-        spikes, state = subtracting.step(current, state)
-        potentials.append((state[0] + spikes)[0].double().cpu().numpy())
-
-        # The neurons are reset to 0: clear the membranes that spiked.
-        if not lif.settings.subtract:
-            state = torch.cat([state[:1] * (1 - spikes), state[1:]])
-
-    return np.stack(potentials)
-
-
-def summarize_layers(layers: Sequence[LayerCounts], *, counted: bool) -> tuple[LayerRecord, ...]:
+def summarize_layers(all_counts: Sequence[LayerCounts], *, counted: bool) -> tuple[LayerActivity, ...]:
     """Convert the counts of `count_activity` to records.
 
     Args:
-        layers: Counts of all layers, in order.
+        all_counts: Counts of all layers, in order.
         counted: Whether the network's inputs are event counts; inputs of later layers are always spikes.
     """
     records = []
-    for number, layer in enumerate(layers):
-        multiplies = layer.of_potentials or (number == 0 and not counted)
+    for number, counts in enumerate(all_counts):
+        multiplies = counts.of_potentials or (number == 0 and not counted)
         records.append(
-            LayerRecord(
-                name=layer.name,
-                neurons=layer.neurons,
-                connections=layer.connections,
-                fan_out=layer.fan_out,
-                steps=layer.steps,
-                spikes_in=layer.nonzero if multiplies else layer.arrived,
-                rate=layer.rate,
+            LayerActivity(
+                name=counts.name,
+                neurons=counts.neurons,
+                connections=counts.connections,
+                fan_out=counts.fan_out,
+                steps=counts.steps,
+                spikes_in=counts.nonzero if multiplies else counts.arrived,
+                rate=counts.rate,
                 multiplies=multiplies,
             )
         )

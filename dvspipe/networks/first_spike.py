@@ -101,9 +101,11 @@ class FirstSpikeLayer(nn.Module):
         """Return the potentials [T, M] at moments [T] for input spikes at times [N], without output spikes."""
         since = (moments[:, None] - times).clamp(min=0)
 
-        # The limit of the formula at a = 1 is s exp(-s); see `dvspipe.networks.spike_times`.
-        a = self.leak
-        response = since * torch.exp(-since) if a == 1 else (torch.exp(-a * since) - torch.exp(-since)) / (1 - a)
+        # The limit of the formula at a leak of 1 is s exp(-s); see `dvspipe.networks.spike_times`.
+        if self.leak == 1:
+            response = since * torch.exp(-since)
+        else:
+            response = (torch.exp(-self.leak * since) - torch.exp(-since)) / (1 - self.leak)
         return response @ (self.gain * self.weight).t()
 
     def forward(self, times: Tensor) -> Tensor:
@@ -112,7 +114,8 @@ class FirstSpikeLayer(nn.Module):
         Raises:
             DataError: If the times have another shape.
         """
-        check_tensor(self, "times", times, "B N", {"N": self.weight.shape[1]})
+        _, N = self.weight.shape
+        check_tensor(self, "times", times, "B N", {"N": N})
         weights = self.gain * self.weight
         if self.training and self.dropout:
             times = times.masked_fill(torch.rand_like(times) < self.dropout, math.inf)

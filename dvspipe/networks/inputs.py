@@ -25,15 +25,17 @@ def check_tensor(
         dvspipe.base.errors.DataError: Linear: wrong shape of inputs (found [5, 4], expected [B, N = 3])
     """
     if not isinstance(value, Tensor):
-        found = describe_value(value)
-        raise ArgumentError(f"{_name(owner)}: wrong type of {name} (found {found}, expected Tensor)")
+        raise ArgumentError(f"{_name(owner)}: wrong type of {name} (found {describe_value(value)}, expected Tensor)")
 
     axes = dimensions.removesuffix(" ...").split()
     known = sizes or {}
 
     fits = value.ndim == len(axes) or (value.ndim > len(axes) and dimensions.endswith("..."))
     for axis, size in zip(axes, value.shape, strict=False):
-        fits = fits and (size == known[axis] if axis in known else axis != "T" or size > 0)
+        if axis in known:
+            fits = fits and size == known[axis]
+        elif axis == "T":
+            fits = fits and size > 0
 
     if not fits:
         listed = ", ".join(f"{axis} = {known[axis]}" if axis in known else axis for axis in dimensions.split())
@@ -42,6 +44,7 @@ def check_tensor(
 
 
 def _name(owner: object) -> str:
+    """Return the name of a function or class, or of the class of an object."""
     return str(getattr(owner, "__name__", type(owner).__name__))
 
 

@@ -1,6 +1,7 @@
 """Spiking networks in integers: the rule that the compiled kernel and the generated C code also compute, bit by bit.
 
-It is written for clarity, in plain numpy. `docs/concepts/integer.md` derives it.
+It is written for clarity, in plain numpy. `docs/concepts/integer.md` derives it. `IntegerNetwork` checks that no number
+of a network can overflow; `step_layer` is one step of a layer, and `trace` runs all layers and the readout over time.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from ..base.errors import ConfigError
 LEAK_BITS = 15  # a leak of 2^15 is 1
 MAX_SHIFT = 8  # fraction bits of currents
 MAX_INT16 = (1 << 15) - 1
+MEMBRANE_BYTES = 2  # int16 per neuron
+INTEGRATOR_BYTES = 12  # each class in the readout: an integrator, int32, and a score, int64
 MAX_INT32 = (1 << 31) - 1
 MAX_COUNT_IN = 255  # counts are uint8
 MAX_POOL = 15  # the sum of a square of spikes fits in uint8
@@ -58,8 +61,9 @@ class IntegerLayer:
 
     def membrane_shape(self, shape: tuple[int, int, int]) -> tuple[int, int, int]:
         """Return the shape [M, H, W] of the neurons for the shape of the input."""
-        M, _, h, w = self.weight.shape
-        return M, shape[1] + 2 * self.padding - h + 1, shape[2] + 2 * self.padding - w + 1
+        M, _, rows, columns = self.weight.shape
+        _, H, W = shape
+        return M, H + 2 * self.padding - rows + 1, W + 2 * self.padding - columns + 1
 
     def output_shape(self, shape: tuple[int, int, int]) -> tuple[int, int, int]:
         """Return the shape of the pooled spikes for the shape of the input."""
@@ -109,7 +113,7 @@ class IntegerNetwork:
         bounds = self.bound_inputs(self.layers)
         for n, layer in enumerate(self.layers):
             _check_layer(f"lif{n + 1}", layer, shapes[n], bounds[n])
-            _check_output(f"lif{n + 1}", layer, shapes[n - 1 : n + 1], bounds[n + 1])
+            _check_output(f"lif{n + 1}", layer, shapes[max(n - 1, 0) : n + 1], bounds[n + 1])
 
         _check_readout(self.readout, shapes[-1], bounds[-1])
 
@@ -145,12 +149,14 @@ class IntegerNetwork:
     def state_bytes(self) -> int:
         """Bytes of all membranes, integrators and scores."""
         membranes = (layer.membrane_shape(shape) for layer, shape in zip(self.layers, self.shapes, strict=False))
-        return sum(2 * M * H * W for M, H, W in membranes) + (4 + 8) * self.classes
+        return sum(MEMBRANE_BYTES * M * H * W for M, H, W in membranes) + INTEGRATOR_BYTES * self.classes
 
 
 def _check_layer(name: str, layer: IntegerLayer, shape: tuple[int, int, int], largest: int) -> None:
-    M, *side = layer.membrane_shape(shape)
-    fits = layer.weight.dtype == np.int8 and layer.weight.shape[1] == shape[0] and min(side) >= layer.pool
+    M, *sides = layer.membrane_shape(shape)
+    _, C, _, _ = layer.weight.shape
+    channels, _, _ = shape
+    fits = layer.weight.dtype == np.int8 and channels == C and min(sides) >= layer.pool
     if not fits or layer.padding < 0 or layer.bias.shape != (M,) or layer.threshold.shape != (M,):
         raise ConfigError(f"{name}: wrong shapes (found weights {layer.weight.shape}, expected an input of {shape})")
     if not 1 <= layer.threshold.min() <= layer.threshold.max() < MAX_INT16:
@@ -161,7 +167,8 @@ def _check_layer(name: str, layer: IntegerLayer, shape: tuple[int, int, int], la
 
 def _check_output(name: str, layer: IntegerLayer, shapes: tuple[tuple[int, int, int], ...], largest: int) -> None:
     """Check the output of a layer; `shapes` are the shapes of the inputs of the previous layer, if any, and its own."""
-    if layer.residual and (len(shapes) < 2 or shapes[0] != layer.membrane_shape(shapes[1])):
+    *previous, own = shapes
+    if layer.residual and previous != [layer.membrane_shape(own)]:
         raise ConfigError(f"{name}: cannot add the input of the previous layer (found {shapes[:-1]})")
     if largest > MAX_COUNT_IN:
         raise ConfigError(f"{name}: outputs may overflow (found up to {largest}, expected up to {MAX_COUNT_IN})")
@@ -303,19 +310,20 @@ def step_layer(
     """Return spikes, and membranes int16 [M, H', W'], of a layer after a step with the input x, uint8 [C, H, W]."""
     # v = v - leak(v) + (sums << shift) + bias, limited to int16.
     current = (convolve(layer.weight, x, layer.padding) << layer.shift) + layer.bias[:, None, None]
-    v = membrane.astype(np.int32)
-    full = v - leak_of(v, layer.leak) + current
-    v = full.clip(-MAX_INT16, MAX_INT16)
+    before = membrane.astype(np.int32)
+    unlimited = before - leak_of(before, layer.leak) + current
+    potential = unlimited.clip(-MAX_INT16, MAX_INT16)
 
     # z = [v > threshold]; then v = 0 or, if the reset subtracts, v - threshold.
     threshold = layer.threshold[:, None, None]
-    spikes = v > threshold
-    after = np.where(spikes, v - threshold if layer.subtract else 0, v)
+    spikes = potential > threshold
+    after = np.where(spikes, potential - threshold if layer.subtract else 0, potential)
 
     # Without subtraction, a limited membrane that spikes is set to 0 in any case.
-    limited = (full != v) if layer.subtract else (full != v) & ~spikes
+    is_limited = unlimited != potential
+    saturated = is_limited if layer.subtract else is_limited & ~spikes
 
-    return LayerStep(x, spikes, int(np.count_nonzero(limited))), after.astype(np.int16)
+    return LayerStep(x, spikes, int(np.count_nonzero(saturated))), after.astype(np.int16)
 
 
 def trace(network: IntegerNetwork, counts: NDArray[np.uint8]) -> Iterator[StepTrace]:
@@ -334,9 +342,9 @@ def trace(network: IntegerNetwork, counts: NDArray[np.uint8]) -> Iterator[StepTr
 
         # The readout has no threshold: its scores are the sums of the integrators.
         sums = readout.weight.astype(np.int32) @ x.reshape(-1).astype(np.int32)
-        v = state.integrators
-        v = v - leak_of(v, readout.leak) + (sums << readout.shift) + readout.bias
-        state = IntegerState(tuple(membranes), v, state.scores + v)
+        current = (sums << readout.shift) + readout.bias
+        integrators = state.integrators - leak_of(state.integrators, readout.leak) + current
+        state = IntegerState(tuple(membranes), integrators, state.scores + integrators)
         yield StepTrace(tuple(layers), x, state)
 
 

@@ -78,22 +78,24 @@ class PackedLayer(NamedTuple):
 
 
 def _pack(layer: IntegerLayer, width: int) -> PackedLayer:
-    _, C, h, w = layer.weight.shape
+    """Pack a layer whose rows have `width` columns of neurons."""
+    _, C, rows, columns = layer.weight.shape
 
     # An input in column x reaches output column x - j by the weights of kernel column j. Reversed, the weights
     # are in the order of the outputs that they reach.
+    reversed_columns = layer.weight.transpose(1, 2, 3, 0)[:, :, ::-1]
     return PackedLayer(
-        np.ascontiguousarray(layer.weight.transpose(1, 2, 3, 0)[:, :, ::-1]).reshape(C, h, -1),
-        np.tile(layer.bias, width),
-        np.tile(layer.threshold, width),
-        w,
-        layer.leak,
-        layer.shift,
-        layer.padding,
-        layer.pool,
-        layer.subtract,
-        layer.pooling == "max",
-        layer.residual,
+        weight=np.ascontiguousarray(reversed_columns).reshape(C, rows, -1),
+        bias=np.tile(layer.bias, width),
+        threshold=np.tile(layer.threshold, width),
+        columns=columns,
+        leak=layer.leak,
+        shift=layer.shift,
+        padding=layer.padding,
+        pool=layer.pool,
+        subtract=layer.subtract,
+        largest=layer.pooling == "max",
+        residual=layer.residual,
     )
 
 
@@ -141,11 +143,11 @@ class IntegerKernel:
             state: State before the first step; None: the start.
         """
         state = state or self.start()
-        x = previous = np.ascontiguousarray(counts.transpose(0, 2, 3, 1))
+        x = np.ascontiguousarray(counts.transpose(0, 2, 3, 1))
+        previous = x
 
         membranes = []
         spikes = []
-
         for layer, before, (C, H, W) in zip(self._layers, state.membranes, self.network.shapes, strict=False):
             inputs = x.reshape(len(x), H, W, C)
             x, membrane, arrived, fired = _run_layer(layer, inputs, previous.reshape(*previous.shape[:2], -1), before)
@@ -184,7 +186,7 @@ def _run_layer(
     # previous layer, and squares are pooled. Rows have W' columns of M neurons o.
     T, H, W, C = x.shape
     height, width = before.shape
-    M = layer.weight.shape[2] // layer.columns
+    M = layer.weight.shape[-1] // layer.columns
 
     membrane = before.copy()
     sums = np.zeros(before.shape, np.int32)  # weights that arrive in a step
@@ -227,14 +229,15 @@ def _add_input(
     weight = layer.weight
     factor = np.int32(value)
     height, width = sums.shape
-    M = weight.shape[2] // layer.columns
+    _, rows, columns_of_neurons = weight.shape
+    M = columns_of_neurons // layer.columns
 
     # The input reaches the output columns from column - w + 1 to column, without those outside the image.
     first = (column - layer.columns + 1) * M
     start = max(0, first)
     stop = min(width, (column + 1) * M)
 
-    for i in range(max(0, row - height + 1), min(weight.shape[1], row + 1)):
+    for i in range(max(0, row - height + 1), min(rows, row + 1)):
         # Kernel row i reaches output row - i.
         source = weight[channel, i, start - first : stop - first]
         target = sums[row - i, start:stop]
@@ -263,7 +266,7 @@ def _step_neurons(
     half = np.int32(HALF)
     bits = np.int32(LEAK_BITS)
 
-    for row in range(membrane.shape[0]):
+    for row in range(len(membrane)):
         potentials = membrane[row]
         currents = sums[row]
         out = spikes[row]
@@ -275,7 +278,8 @@ def _step_neurons(
             leaked = size if v >= 0 else np.int32(-size)
 
             current = np.int32(np.int32(currents[o] << shift) + layer.bias[o])
-            v = np.int32(min(max(np.int32(np.int32(v - leaked) + current), low), high))
+            unlimited = np.int32(np.int32(v - leaked) + current)
+            v = np.int32(min(max(unlimited, low), high))
 
             spike = v > threshold
             potentials[o] = np.int32(np.int32(v - threshold) * keep) if spike else v
@@ -293,8 +297,9 @@ def _pool(layer: PackedLayer, M: int, spikes: NDArray[np.uint8], pooled: NDArray
     """Pool the spikes [H', W' * M] of complete squares, [H' // pool, W' // pool * M]."""
     # M neurons o of a pixel are innermost; rows and columns count pixels before pooling.
     pool = layer.pool
-    for row in range(pooled.shape[0] * pool):
-        for column in range(pooled.shape[1] // M * pool):
+    pooled_rows, pooled_width = pooled.shape
+    for row in range(pooled_rows * pool):
+        for column in range(pooled_width // M * pool):
             start = column // pool * M
             first = column * M
             source = spikes[row, first : first + M]
@@ -314,7 +319,7 @@ def _run_readout(
 ) -> tuple[NDArray[np.int32], int]:
     """Return the integrators after each step, int32 [T, K], for inputs [T, H * W * C], and the sum of the inputs."""
     # v = v - leak(v) + (sums << shift) + bias for each class k, in int64; only inputs that are not 0 cost time.
-    T = len(x)
+    T, features = x.shape
     K = len(before)
     integrators = np.empty((T, K), np.int32)
     sums = np.zeros(K, np.int64)
@@ -322,7 +327,7 @@ def _run_readout(
 
     for t in range(T):
         sums[:] = 0
-        for feature in range(x.shape[1]):
+        for feature in range(features):
             value = x[t, feature]
             if value:
                 arrived += value
@@ -332,6 +337,7 @@ def _run_readout(
         for k in range(K):
             v = np.int64(integrators[t - 1, k] if t else before[k])
             size = (abs(v) * readout.leak + HALF) >> LEAK_BITS
-            integrators[t, k] = v - (size if v >= 0 else -size) + (sums[k] << readout.shift) + readout.bias[k]
+            leaked = size if v >= 0 else -size
+            integrators[t, k] = v - leaked + (sums[k] << readout.shift) + readout.bias[k]
 
     return integrators, arrived

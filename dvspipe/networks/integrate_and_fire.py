@@ -87,15 +87,16 @@ class IntegrateAndFire(nn.Module):
             Spikes (potentials if there is no threshold), [T, B, H' // pool, W' // pool, K]; and the state: potentials
             [B, H', W', K], FIRED for neurons that have spiked.
         """
-        check_tensor(self, "spikes", spikes, "T B H W C", {"C": self.weight.shape[1]})
-        T, B, *image, _ = spikes.shape
-        K, _, side, _ = self.weight.shape
+        K, C, side, _ = self.weight.shape
+        check_tensor(self, "spikes", spikes, "T B H W C", {"C": C})
+        T, B, rows, columns, _ = spikes.shape
         padding, pool = self.geometry
-        H, W = (length + 2 * padding - side + 1 for length in image)
+        H = rows + 2 * padding - side + 1
+        W = columns + 2 * padding - side + 1
 
         if min(H, W) < pool:
-            found = f"found {image[1]}x{image[0]}, a kernel of {side} and a pool of {pool}"
-            raise DataError(f"IntegrateAndFire: images are too small ({found})")
+            sizes = f"found {columns}x{rows}, a kernel of {side} and a pool of {pool}"
+            raise DataError(f"IntegrateAndFire: images are too small ({sizes})")
 
         # The kernel changes the potentials and writes the output.
         if state is not None:
@@ -130,8 +131,8 @@ def add_spikes(step: Singles, weights: Singles, potentials: Singles, closed: NDA
     # potentials[row, column, k] += value * weights[dy, dx, c, k] for each spike at y, x of channel c; dy and dx are
     # limited so that row and column are inside the image.
     H, W, C = step.shape
-    side = weights.shape[0]
-    K = weights.shape[3]
+    height, width, K = potentials.shape
+    side = len(weights)
 
     for y in range(H):
         for x in range(W):
@@ -139,8 +140,8 @@ def add_spikes(step: Singles, weights: Singles, potentials: Singles, closed: NDA
                 value = step[y, x, c]
                 if value == 0:
                     continue
-                for dy in range(max(0, y + padding - potentials.shape[0] + 1), min(side, y + padding + 1)):
-                    for dx in range(max(0, x + padding - potentials.shape[1] + 1), min(side, x + padding + 1)):
+                for dy in range(max(0, y + padding - height + 1), min(side, y + padding + 1)):
+                    for dx in range(max(0, x + padding - width + 1), min(side, x + padding + 1)):
                         row = y + padding - dy
                         column = x + padding - dx
                         if closed[row, column]:
@@ -166,7 +167,7 @@ def _integrate(
 ) -> None:
     """Write output [T, B, H' // pool, W' // pool, K] and last potentials for a range of recordings."""
     # For recordings b and steps t: add the spikes to the potentials, then pool them or, with a finite limit, fire.
-    T = spikes.shape[0]
+    T = len(spikes)
     pool = geometry.pool
 
     for b in range(first, last):
@@ -189,6 +190,7 @@ def _find_fired(
     """Return the pixels [H', W'] and the pooled neurons [H' // pool, W' // pool, K] that have spiked."""
     # A neuron that has spiked has the potential `FIRED` < 0. Incomplete squares of pixels y, x have no output.
     H, W, K = potentials.shape
+    rows, columns, _ = pooled
     closed = np.zeros((H, W), np.bool_)
     fired = np.zeros(pooled, np.bool_)
 
@@ -197,7 +199,7 @@ def _find_fired(
             for k in range(K):
                 if potentials[y, x, k] < 0:
                     closed[y, x] = True
-                    if y // pool < pooled[0] and x // pool < pooled[1]:
+                    if y // pool < rows and x // pool < columns:
                         fired[y // pool, x // pool, k] = True
 
     return closed, fired
@@ -214,8 +216,10 @@ def _fire(
 ) -> None:
     """Fire the neuron with the largest potential of each open pixel, if it reaches the limit."""
     # For each pixel y, x: the largest potential wins, spikes if it reaches the limit, and closes the pixel.
-    for y in range(potentials.shape[0]):
-        for x in range(potentials.shape[1]):
+    H, W, _ = potentials.shape
+    rows, columns, _ = output.shape
+    for y in range(H):
+        for x in range(W):
             if closed[y, x]:
                 continue
             neurons = potentials[y, x]
@@ -233,7 +237,7 @@ def _fire(
             closed[y, x] = True
             row = y // pool
             column = x // pool
-            if row < output.shape[0] and column < output.shape[1] and not fired[row, column, k]:
+            if row < rows and column < columns and not fired[row, column, k]:
                 fired[row, column, k] = True
                 output[row, column, k] = 1
 
@@ -241,8 +245,9 @@ def _fire(
 @njit(cache=True, nogil=True, fastmath=SCAN_FASTMATH, error_model="numpy")
 def _pool_potentials(potentials: Singles, pool: int, output: Singles) -> None:
     # pooled[k], 0 at first, becomes the maximum over the pixels y, x of the square; potentials are never negative.
-    for row in range(output.shape[0]):
-        for column in range(output.shape[1]):
+    rows, columns, _ = output.shape
+    for row in range(rows):
+        for column in range(columns):
             pooled = output[row, column]
             for y in range(row * pool, (row + 1) * pool):
                 for x in range(column * pool, (column + 1) * pool):

@@ -1,7 +1,8 @@
 """Spiking networks: spike tensors to one output per class and step.
 
 Convolution, batch norm, pooling and linear layers run once over all steps, channels last; only the neurons are scanned
-over time.
+over time. Each layer gets its input and a `Memory`, which hands it the state of its neurons and collects the new one.
+`_Builder` appends the layers of a kind of network; `SpikingNetwork` runs them, and the readout.
 """
 
 from __future__ import annotations
@@ -128,11 +129,13 @@ class Convolution(nn.Module):
         # norm(w * x) = scale * (w * x) + norm.bias - mean * scale.
         scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
 
-        return self.convolution.weight * scale[:, None, None, None], norm.bias - norm.running_mean * scale
+        weight = self.convolution.weight * scale[:, None, None, None]
+        return weight, norm.bias - norm.running_mean * scale
 
     def convolve_folded(self, x: Tensor) -> Tensor:
         """Return the currents [N, channels, H, W] of an input [N, before, H, W] in evaluation mode."""
-        return nn.functional.conv2d(x, *self.folded(), padding=self.convolution.padding)
+        weight, bias = self.folded()
+        return nn.functional.conv2d(x, weight, bias, padding=self.convolution.padding)
 
 
 class IntegrateAndFireConvolution(nn.Module):
@@ -255,7 +258,8 @@ class _Builder:
         """Update the shape for a convolution and its pooling; return the padding, and the pool, 1 if it is skipped."""
         # A kernel of n pixels shortens images by n - 1, and padding lengthens them at both ends.
         padding = side // 2 if padded else 0
-        self.width, self.height = (length + 2 * padding - side + 1 for length in (self.width, self.height))
+        self.width += 2 * padding - side + 1
+        self.height += 2 * padding - side + 1
         if min(self.width, self.height) < 1:
             raise ConfigError(f"network.padded: no pixel remains after a convolution of {side} pixels without padding")
 
@@ -277,9 +281,9 @@ def _padded_blocks(config: CsnnConfig | StdpNetworkConfig) -> tuple[bool, ...]:
     return padded
 
 
-def _check_number(name: str, found: int, blocks: int) -> None:
-    if found != blocks:
-        raise ConfigError(f"network.{name}: wrong number of values (found {found}, expected {blocks} as blocks)")
+def _check_number(name: str, values: int, blocks: int) -> None:
+    if values != blocks:
+        raise ConfigError(f"network.{name}: wrong number of values (found {values}, expected {blocks} as blocks)")
 
 
 def _sew(build: _Builder, config: SewConfig) -> None:
@@ -327,7 +331,11 @@ def _add_layers(build: _Builder, config: GradientConfig | StdpNetworkConfig) -> 
 
 def _check_constants(config: LayersConfig, dt: float) -> None:
     """Check time constants and readout of a network."""
-    for name in ("tau_mem_s", "tau_syn_s", *(("tau_readout_s",) if config.readout == "leaky" else ())):
+    names = ["tau_mem_s", "tau_syn_s"]
+    if config.readout == "leaky":
+        names.append("tau_readout_s")
+
+    for name in names:
         tau_s = getattr(config, name)
         if tau_s is not None and tau_s < dt:
             raise ConfigError(
@@ -414,7 +422,12 @@ class SpikingNetwork(Network):
         _add_layers(build, config)
         self.config = config
         self.layers = nn.ModuleList(build.layers)
-        votes, self.dropout = (config.votes, config.dropout) if isinstance(config, LayersConfig) else (1, 0.0)
+        votes = 1
+        self.dropout = 0.0
+        if isinstance(config, LayersConfig):
+            votes = config.votes
+            self.dropout = config.dropout
+
         self.linear = nn.Linear(build.features, classes * votes)
         self.readout: LeakyReadout | CountReadout | LinearReadout = _build_readout(config, dt)
 

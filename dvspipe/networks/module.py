@@ -49,8 +49,8 @@ def build_module(source: ModuleSource, config: ModuleConfig, task: ModuleTask) -
     assert config.target is not None
     name = f"network.target = {config.target}"
 
-    made = _call(_import_target(config.target, name), config.options, task, name)
-    return ModuleNetwork(made, config.call, task.classes, name)
+    module = _call(_import_target(config.target, name), config.options, task, name)
+    return ModuleNetwork(module, config.call, task.classes, name)
 
 
 class ModuleNetwork(Network):
@@ -103,13 +103,14 @@ class ModuleNetwork(Network):
             ConfigError: If the module raises an error, or returns an unexpected value.
         """
         # Events are counts; the module computes in the dtype of its weights.
-        given = spikes.to(next(weights.dtype for weights in self.parameters() if weights.is_floating_point()))
+        dtype = next(weights.dtype for weights in self.parameters() if weights.is_floating_point())
+        numbers = spikes.to(dtype)
         try:
-            output, after = self._run(given, self._restore(state))
+            output, after = self._run(numbers, self._restore(state))
         except (DvspipeError, MemoryError, torch.OutOfMemoryError):
             raise
         except Exception as error:
-            raise ConfigError(f"{self.name}: {_explain(error)}, for an input {list(given.shape)}") from error
+            raise ConfigError(f"{self.name}: {_explain(error)}, for an input {list(numbers.shape)}") from error
 
         return self._as_steps(output, spikes.shape[:2]), self._flatten(after)
 
@@ -128,12 +129,12 @@ class ModuleNetwork(Network):
         outputs = []
         self._reset()
 
-        for one in spikes.unbind(0):
+        for step in spikes.unbind(0):
             if self.call == "step":
-                output = _first(self.module(one))
+                output = _first(self.module(step))
                 state = ()
             else:
-                output, state = self._pair(self.module(one, state))
+                output, state = self._pair(self.module(step, state))
             outputs.append(output)
 
         # The module must keep no graph of this call.
@@ -160,15 +161,14 @@ class ModuleNetwork(Network):
         if self.call.startswith("sequence"):
             accepted["[B, K]"] = (B, self.classes)
 
-        if not isinstance(output, Tensor):
-            found = type(output).__name__
-        elif tuple(output.shape) in accepted.values() and output.is_floating_point():
-            return output if output.ndim == 3 else output.expand(T, -1, -1)
-        else:
-            found = f"{output.dtype} {list(output.shape)}"
+        returned = type(output).__name__
+        if isinstance(output, Tensor):
+            if tuple(output.shape) in accepted.values() and output.is_floating_point():
+                return output if output.ndim == 3 else output.expand(T, -1, -1)
+            returned = f"{output.dtype} {list(output.shape)}"
 
         expected = " or ".join(f"{letters} = {list(shape)}" for letters, shape in accepted.items())
-        raise ConfigError(f"{self.name}: returned {found} (expected numbers {expected})")
+        raise ConfigError(f"{self.name}: returned {returned} (expected numbers {expected})")
 
     def _flatten(self, state: object) -> State:
         """Return the tensors of a state; store its structure."""
@@ -176,9 +176,9 @@ class ModuleNetwork(Network):
 
         def take_out(leaf: object) -> object:
             if not isinstance(leaf, Tensor) or not leaf.is_floating_point():  # others have no gradient
-                found = leaf.dtype if isinstance(leaf, Tensor) else type(leaf).__name__
+                kind = leaf.dtype if isinstance(leaf, Tensor) else type(leaf).__name__
                 raise ConfigError(
-                    f"{self.name}: has a state with {found} (expected floating-point tensors in tuples, lists and "
+                    f"{self.name}: has a state with {kind} (expected floating-point tensors in tuples, lists and "
                     "dictionaries)"
                 )
 
@@ -296,13 +296,14 @@ def _import_target(target: str, name: str) -> Any:
     return imported
 
 
-def _call(made_by: Any, options: Mapping[str, object], task: ModuleTask, name: str) -> nn.Module:
+def _call(target: Any, options: Mapping[str, object], task: ModuleTask, name: str) -> nn.Module:
+    """Call a class or function with what it takes of the task, and with the options of the configuration."""
     try:
-        known = inspect.signature(made_by).parameters
-        given = {key: getattr(task, key) for key in ("shape", "classes", "dt", "steps") if key in known}
+        known = inspect.signature(target).parameters
+        of_task = {key: getattr(task, key) for key in ("shape", "classes", "dt", "steps") if key in known}
 
         # Options of the configuration replace values of the task.
-        module: nn.Module = made_by(**{**given, **options})
+        module: nn.Module = target(**{**of_task, **options})
     except DvspipeError:
         raise
     except Exception as error:
@@ -315,7 +316,10 @@ def _explain(error: Exception) -> str:
     """Format an error of user code in one line: kind, place outside libraries, and message."""
     frames = traceback.extract_tb(error.__traceback__)
     user_frames = [frame for frame in frames if _is_of_user(Path(frame.filename))]
-    where = f" in {Path(user_frames[-1].filename).name}, line {user_frames[-1].lineno}" if user_frames else ""
+    where = ""
+    if user_frames:
+        last = user_frames[-1]
+        where = f" in {Path(last.filename).name}, line {last.lineno}"
     return f"{type(error).__name__}{where}: {' '.join(str(error).split())}"
 
 

@@ -65,7 +65,8 @@ class ModuleSource:
         if config.target is None:
             raise ConfigError("network.target: is missing (expected PACKAGE.MODULE:NAME, what makes the network)")
 
-        package = config.target.partition(":")[0].partition(".")[0]
+        module, _, _ = config.target.partition(":")
+        package, _, _ = module.partition(".")
         if package not in self.trust:
             raise ConfigError(
                 f"network.target = {config.target}: code that runs only if you trust its package",

@@ -314,8 +314,9 @@ class LIF(Neurons):
             times += f", tau_syn_s={self.dt / (1 - self.keep_current):.6g}"
 
         defaults = ScanSettings()._asdict() | {"in_place": self.settings.in_place}
-        changed = [f"{k}={v}" for k, v in self.settings._asdict().items() if v != defaults[k]]
-        return ", ".join([times, *(["learn_tau=True"] if self.trains_tau else []), *changed])
+        changed = [f"{name}={value}" for name, value in self.settings._asdict().items() if value != defaults[name]]
+        trained = ["learn_tau=True"] if self.trains_tau else []
+        return ", ".join([times, *trained, *changed])
 
     def leak(self, dtype: torch.dtype = torch.float32) -> Tensor:
         """Return dt / tau, the share of the membrane that leaks per step, as a scalar tensor."""
@@ -391,8 +392,10 @@ class LIF(Neurons):
 
         for current in currents.unbind(0):
             # The same steps as the kernel, by operations of torch: h before the reset, then v after it.
-            steps.append(membrane + factor * (settings.gain * current - membrane))
-            membrane = settings.after(steps[-1], (steps[-1] > settings.threshold).to(currents.dtype))
+            potential = membrane + factor * (settings.gain * current - membrane)
+            fired = (potential > settings.threshold).to(currents.dtype)
+            membrane = settings.after(potential, fired)
+            steps.append(potential)
 
         potentials = torch.stack(steps)
         spikes = average_squares((potentials > settings.threshold).to(currents.dtype), settings.pool)
@@ -417,18 +420,19 @@ class LIF(Neurons):
         The surrogate gradient is the one of `Spike`.
         """
         p = self.norse_parameters(currents.dtype)
-        v = torch.zeros_like(currents[0]) if membrane is None else membrane
+        membrane = torch.zeros_like(currents[0]) if membrane is None else membrane
 
         steps = []
         for current in currents.unbind(0):
-            # The scan's step, with tensors: h before the reset, then v after it.
-            h = v + self.dt * p.tau_mem_inv * (self.settings.gain * current + p.v_leak - v)
-            spikes = Spike.apply(h - p.v_th, self.settings.surrogate, self.settings.slope)  # type: ignore[no-untyped-call]
+            # The scan's step, with tensors: the potential before the reset, then the membrane after it.
+            drive = self.settings.gain * current + p.v_leak - membrane
+            potential = membrane + self.dt * p.tau_mem_inv * drive
+            spikes = Spike.apply(potential - p.v_th, self.settings.surrogate, self.settings.slope)  # type: ignore[no-untyped-call]
 
-            v = p.reset_method(spikes, h)
+            membrane = p.reset_method(spikes, potential)
             steps.append(spikes)
 
-        return average_squares(torch.stack(steps), self.settings.pool), v
+        return average_squares(torch.stack(steps), self.settings.pool), membrane
 
 
 def _measure_slope(alpha: float) -> float:
@@ -580,12 +584,13 @@ class LeakyReadout(Neurons):
         """
         self._check_currents(currents)
         check_state(self, state, currents, 1)
-        v = torch.zeros_like(currents[0]) if state is None else state[0] - self.v_leak
+        # Relative to the leak potential, which is added at the end.
+        potential = torch.zeros_like(currents[0]) if state is None else state[0] - self.v_leak
 
         steps = []
         for current in currents.unbind(0):
-            v = v + self.factor * (self.gain * current - v)
-            steps.append(v)
+            potential = potential + self.factor * (self.gain * current - potential)
+            steps.append(potential)
 
         potentials = torch.stack(steps)
         if self.v_leak:

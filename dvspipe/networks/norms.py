@@ -1,4 +1,8 @@
-"""Moments of batch-norm inputs, per recording and averaged per class."""
+"""Moments of batch-norm inputs, per recording and averaged per class.
+
+`measure_norms` measures the mean and the log variance of the inputs of each batch norm for a recording. `ClassMoments`
+stores their averages per class with a trained network, so an adaptation can tell what a mixture of classes would give.
+"""
 
 from __future__ import annotations
 
@@ -84,13 +88,18 @@ def measure_norms(network: nn.Module, spikes: Tensor) -> tuple[Tensor, list[Tens
 
     def measure(norm: BatchNorm, inputs: tuple[Tensor, ...]) -> None:
         # Pieces may differ in length, so each counts by its share of the steps.
-        values = inputs[0].unflatten(0, (-1, B)).flatten(3)
-        moments = torch.stack([values.mean((0, 3)), values.square().mean((0, 3))], dim=1).double().cpu()
+        (images,) = inputs
+        values = images.unflatten(0, (-1, B)).flatten(3)  # [steps, B, channels, pixels]
+        mean = values.mean((0, 3))
+        square = values.square().mean((0, 3))
+        moments = torch.stack([mean, square], dim=1).double().cpu()
         sums[norm] = sums.get(norm, torch.zeros_like(moments)) + moments * (len(values) / T)
 
-    with apply_norms(network) as norms, torch.no_grad(), ExitStack() as hooks:
+    with ExitStack() as stack:
+        norms = stack.enter_context(apply_norms(network))
+        stack.enter_context(torch.no_grad())
         for norm in norms:
-            hooks.enter_context(norm.register_forward_pre_hook(measure))
+            stack.enter_context(norm.register_forward_pre_hook(measure))
         outputs = run_in_pieces(network, spikes)
 
     measured = []
@@ -147,10 +156,9 @@ class ClassMoments(Brief):
     def from_tensors(cls, tensors: Mapping[str, Tensor]) -> ClassMoments:
         """Restore the moments from the tensors of `to_tensors`."""
         features = tensors.get(FEATURES)
-        norms = range(len(tensors) - (features is not None))
-        return cls(
-            tuple(tensors[str(number)].double() for number in norms), None if features is None else features.double()
-        )
+        count = len(tensors) if features is None else len(tensors) - 1
+        norms = tuple(tensors[str(number)].double() for number in range(count))
+        return cls(norms, None if features is None else features.double())
 
     def to_tensors(self) -> dict[str, Tensor]:
         """Return the moments as named tensors."""
@@ -166,9 +174,9 @@ class ClassMoments(Brief):
             expected.append((classes, linear.in_features + 1))
             tensors.append(self.features)
 
-        return [tuple(tensor.shape) for tensor in tensors] == expected and all(
-            bool(tensor.isfinite().all()) for tensor in tensors
-        )
+        if [tuple(tensor.shape) for tensor in tensors] != expected:
+            return False
+        return all(bool(tensor.isfinite().all()) for tensor in tensors)
 
 
 def mix_moments(shares: Tensor, moments: Tensor) -> Tensor:

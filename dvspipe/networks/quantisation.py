@@ -1,4 +1,9 @@
-"""Compile a trained network to integers; `docs/concepts/integer.md` has the equations."""
+"""Compile a trained network to integers; `docs/concepts/integer.md` has the equations.
+
+A network is a list of stages (`_Stage`), each of which becomes one integer layer. `quantise` runs recordings through
+the float network, and from the inputs and membranes of each stage chooses the scales of its weights and the shift of
+its currents. `round_weights` rounds the weights in training, and `measure_changes` counts what the integers change.
+"""
 
 from __future__ import annotations
 
@@ -32,6 +37,9 @@ WEIGHT_BITS = 8  # int8; the smallest integer, such as -128, is not used
 HEADROOM = 2.0  # range of int16 relative to the threshold, at least
 PEAK_SHARE = 0.9  # share of the recordings of the calibration without limited membranes
 CLIP_SHARES = np.linspace(0.5, 1.0, 26)  # tried shares of the largest weight of a channel
+ROUNDING = 1e-12  # relative
+MIN_WEIGHT = 1e-12  # weights of 0 have a scale, too
+MIN_IMPORTANCE = 1e-9  # inputs that never spike must not vanish
 TRAINABLE = Remedy("network.kind", "csnn", "train a network that can be compiled")
 
 
@@ -242,13 +250,14 @@ def _measure_peaks(stage: _Stage, x: Tensor, steps: int) -> NDArray[np.float64]:
     lif = stage.lif
     settings = lif.settings
 
-    v = torch.zeros(())
+    state = torch.zeros(())
     peak = torch.zeros(())
     for inputs in x.unflatten(0, (steps, -1)):
         # h = v + a * (g * i - v), as in the scan.
-        h = v + lif.leak() * (settings.gain * _find_currents(stage.layer, inputs) - v)
-        peak = torch.maximum(peak, (h.abs() if settings.subtract else -h).amax((2, 3)))
-        v = settings.after(h, (h > settings.threshold).to(h.dtype))
+        potential = state + lif.leak() * (settings.gain * _find_currents(stage.layer, inputs) - state)
+        size = potential.abs() if settings.subtract else -potential
+        peak = torch.maximum(peak, size.amax((2, 3)))
+        state = settings.after(potential, (potential > settings.threshold).to(potential.dtype))
 
     return _array(peak.quantile(PEAK_SHARE, dim=0))
 
@@ -274,7 +283,7 @@ def _quantise_layer(stage: _Stage, synapses: _Synapses, peak: NDArray[np.float64
     # Choose the largest shift with which the membranes of all channels fit in int16.
     room = MAX_INT16 / np.maximum(peak, HEADROOM * settings.threshold)  # size of a membrane of 1 that fits
     scale = np.maximum(_find_scales(synapses), 1 / (factor * room))
-    bits = np.floor(np.log2((room * factor * scale).min() * (1 + 1e-12)))  # 1e-12: rounding of an exact power
+    bits = np.floor(np.log2((room * factor * scale).min() * (1 + ROUNDING)))  # an exact power may be rounded down
     shift = int(np.clip(bits, 0, MAX_SHIFT))
 
     weight, bias = _round_weights(synapses, scale)
@@ -305,12 +314,12 @@ def _quantise_readout(readout: LeakyReadout | LinearReadout, synapses: _Synapses
 
     # All classes have one scale, so the weights count as one channel.
     squares = np.broadcast_to(synapses.square, synapses.weight.shape).reshape(-1, 1, 1)
-    whole = replace(synapses, weight=synapses.weight.reshape(1, -1, 1, 1), square=squares)
+    one_channel = replace(synapses, weight=synapses.weight.reshape(1, -1, 1, 1), square=squares)
 
     # The integrators of the bias must fit as well: it may be much larger than the weights, for example if they are 0.
     sum_of_leaks = (1 << LEAK_BITS) / leak + 1
     finest = np.abs(synapses.bias).max() * sum_of_leaks / (MAX_INT32 // 4)
-    scale = np.repeat(np.maximum(_find_scales(whole), finest), len(synapses.weight))
+    scale = np.repeat(np.maximum(_find_scales(one_channel), finest), len(synapses.weight))
 
     weight, bias = _round_weights(synapses, scale)
     weight = weight.reshape(len(weight), -1)
@@ -328,14 +337,14 @@ def _quantise_readout(readout: LeakyReadout | LinearReadout, synapses: _Synapses
 def _find_scales(synapses: _Synapses) -> NDArray[np.float64]:
     """Return the scale of each channel that minimises the mean square error of its currents, float64 [M]."""
     weight = synapses.weight
-    importance = synapses.square + 1e-9  # inputs that never spike must not vanish
+    importance = synapses.square + MIN_IMPORTANCE
 
-    largest = np.maximum(np.abs(weight).max((1, 2, 3)), 1e-12)
+    largest = np.maximum(np.abs(weight).max((1, 2, 3)), MIN_WEIGHT)
     scales = CLIP_SHARES[:, None] * largest / synapses.levels
-    errors = [
-        (((weight - _round(synapses, scale) * scale[:, None, None, None]) ** 2) * importance).sum((1, 2, 3))
-        for scale in scales
-    ]
+    errors = []
+    for scale in scales:
+        lost = weight - _round(synapses, scale) * scale[:, None, None, None]
+        errors.append((lost**2 * importance).sum((1, 2, 3)))
 
     chosen = np.argmin(errors, axis=0)
     best: NDArray[np.float64] = scales[chosen, np.arange(len(weight))]
@@ -398,7 +407,7 @@ def round_weights(network: nn.Module, bits: int | None) -> Iterator[None]:
 def _round_rows(rows: Tensor, bits: int) -> Tensor:
     """Round each row [M, N] to integers times the scale that minimises its mean square error."""
     levels = 2 ** (bits - 1) - 1
-    largest = rows.abs().amax(1, keepdim=True).clamp(min=1e-12)
+    largest = rows.abs().amax(1, keepdim=True).clamp(min=MIN_WEIGHT)
     best = rows
     least = torch.full_like(largest, torch.inf)
 
@@ -431,7 +440,8 @@ def measure_changes(network: Network, compiled: IntegerNetwork, counts: NDArray[
     memory = Memory(None, len(counts))
     x = torch.from_numpy(counts).float()
     previous = None
-    inputs = before = counts
+    inputs = counts
+    inputs_before = counts  # inputs of the previous stage
     changes = []
 
     for stage, layer in zip(stages, compiled.layers, strict=True):
@@ -440,11 +450,12 @@ def measure_changes(network: Network, compiled: IntegerNetwork, counts: NDArray[
 
         membrane = np.zeros(layer.membrane_shape(inputs.shape[1:]), np.int16)
         changed = 0
-        for given, added, output in zip(inputs, before, expected, strict=True):
-            step, membrane = step_layer(layer, given, membrane)
-            changed += int(np.count_nonzero(find_output(layer, step.spikes, added) != output))
+        for step_input, step_before, step_expected in zip(inputs, inputs_before, expected, strict=True):
+            step, membrane = step_layer(layer, step_input, membrane)
+            output = find_output(layer, step.spikes, step_before)
+            changed += int(np.count_nonzero(output != step_expected))
         changes.append((changed, int(expected.sum())))
 
-        inputs, before = expected, inputs
+        inputs, inputs_before = expected, inputs
 
     return changes

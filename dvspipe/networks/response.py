@@ -15,6 +15,7 @@ from .config import NeuronConfig
 from .neurons import LIF
 
 MAX_STEPS = 100_000
+ROUNDING = 1e-9  # in steps
 
 
 @dataclass(frozen=True, repr=False)
@@ -71,9 +72,9 @@ def neuron_response(
             f"spike at {1000 * outside[0]:g} ms: is out of range (expected 0 to {1000 * duration_s:g} ms)"
         )
 
-    # 1e-9 steps: a time that is a multiple of dt up to rounding belongs to that step.
-    T = int(np.ceil(duration_s / dt - 1e-9))
-    steps = np.floor(np.asarray(spikes_s, np.float64) / dt + 1e-9).astype(np.int64)
+    # A time that is a multiple of dt up to rounding belongs to that step.
+    T = int(np.ceil(duration_s / dt - ROUNDING))
+    steps = np.floor(np.asarray(spikes_s, np.float64) / dt + ROUNDING).astype(np.int64)
     arrived = np.bincount(steps, minlength=T)
     currents = torch.from_numpy(weight * arrived.astype(np.float64))[:, None, None]
 
@@ -92,7 +93,15 @@ def neuron_response(
     if fired.any():
         expected[fired.argmax() + 1 :] = np.nan
 
-    return NeuronResponse(tau_s, weight, dt, arrived, membrane, fired, expected)
+    return NeuronResponse(
+        tau_s=tau_s,
+        weight=weight,
+        dt=dt,
+        arrived=arrived,
+        membrane=membrane,
+        fired=fired,
+        closed_form=expected,
+    )
 
 
 def closed_form(arrived: NDArray[np.int64], weight: float, factor: float) -> NDArray[np.float64]:

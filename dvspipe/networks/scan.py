@@ -17,7 +17,7 @@ the cache, and never stored unpooled.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import Any, NamedTuple, NoReturn, get_args
@@ -158,10 +158,11 @@ def scan_membranes(
 
 def _pooled_shape(currents: Tensor, pool: int) -> list[int]:
     """Return the shape of the spikes for currents [T, ...], or [T, B, H, W, C] if they are pooled."""
-    shape = [*currents.shape]
-    if pool > 1:
-        shape[2:4] = shape[2] // pool, shape[3] // pool
-    return shape
+    if pool == 1:
+        return [*currents.shape]
+
+    T, B, H, W, C = currents.shape
+    return [T, B, H // pool, W // pool, C]
 
 
 class _ScanLIF(torch.autograd.Function):
@@ -190,16 +191,17 @@ class _ScanLIF(torch.autograd.Function):
         membrane, start, factor = ctx.saved_tensors
 
         # A gradient is None if nothing depends on its output; see `set_materialize_grads`.
-        to_spikes, to_last = (
-            membrane.new_zeros(shape) if gradient is None else gradient
-            for gradient, shape in zip(gradients, ctx.shapes, strict=False)
-        )
+        to_spikes, to_last, _to_membrane = gradients
+        spikes_shape, last_shape = ctx.shapes
+        to_spikes = membrane.new_zeros(spikes_shape) if to_spikes is None else to_spikes
+        to_last = membrane.new_zeros(last_shape) if to_last is None else to_last
 
+        _currents, _start, trains_factor, _settings = ctx.needs_input_grad
         to_currents, to_start, to_factor = _ScanLIFBack.apply(  # type: ignore[no-untyped-call]
-            membrane, start, factor, to_spikes, to_last, ctx.settings, ctx.needs_input_grad[2]
+            membrane, start, factor, to_spikes, to_last, ctx.settings, trains_factor
         )
 
-        return to_currents, to_start, to_factor if ctx.needs_input_grad[2] else None, None
+        return to_currents, to_start, to_factor if trains_factor else None, None
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[Any, ...], *inputs: Any) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
@@ -220,7 +222,7 @@ class _ScanLIFBack(torch.autograd.Function):
         settings: ScanSettings,
         trains_factor: bool,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        to_currents, to_start = _scan_back(membrane, factor, (to_spikes, to_last), settings)
+        to_currents, to_start = _scan_back(membrane, factor, to_spikes, to_last, settings)
         to_factor = torch.empty_like(factor)
         if trains_factor:
             to_factor = _factor_gradient(membrane, start, to_currents, factor, settings)
@@ -260,16 +262,16 @@ def _map_elements(
 
 
 def _scan_back(
-    membrane: Tensor, factor: Tensor, gradients: Sequence[Tensor], settings: ScanSettings
+    membrane: Tensor, factor: Tensor, to_spikes: Tensor, to_last: Tensor, settings: ScanSettings
 ) -> tuple[Tensor, Tensor]:
     """Return the gradients of currents and first state, from the gradients of spikes and last state."""
-    to_spikes, to_last = (gradient.contiguous() for gradient in gradients)
+    to_spikes = to_spikes.contiguous()
     to_currents = torch.empty_like(membrane)
-    to_start = to_last.clone()
+    to_start = to_last.contiguous().clone()
 
     # The kernel turns the gradient of the last state, in `to_v`, into the gradient of the first state.
     h, to_z, to_v = _rows(membrane, to_spikes, to_start, settings.pool)
-    to_i = _rows(to_currents, to_spikes, to_start, settings.pool)[0]
+    to_i, _, _ = _rows(to_currents, to_spikes, to_start, settings.pool)
     kernel = _backward if settings.pool == 1 else _backward_squares
     _run_kernel(kernel, (h, to_z, to_i, to_v), _as_neuron(membrane, factor, settings))
 
@@ -296,9 +298,10 @@ def _(currents: Tensor, start: Tensor, _factor: Tensor, *settings: Any) -> tuple
 def _scan_back_compiled(saved: list[Tensor], gradients: list[Tensor], *settings: Any) -> tuple[Tensor, Tensor, Tensor]:
     """Return the gradients of the currents, the first state and the factor."""
     membrane, start, factor = saved
+    to_spikes, to_last = gradients
     constants = ScanSettings(*settings)
 
-    to_currents, to_start = _scan_back(membrane, factor, gradients, constants)
+    to_currents, to_start = _scan_back(membrane, factor, to_spikes, to_last, constants)
     return to_currents, to_start, _factor_gradient(membrane, start, to_currents, factor, constants)
 
 
@@ -309,11 +312,13 @@ def _(saved: list[Tensor], _gradients: list[Tensor], *_settings: Any) -> tuple[T
 
 def _save_for_backward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
     _, start, factor, *ctx.settings = inputs
-    ctx.save_for_backward(output[0], start, factor)
+    membrane, _spikes, _last = output
+    ctx.save_for_backward(membrane, start, factor)
 
 
 def _propagate(ctx: Any, _to_membrane: Tensor, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-    return *_scan_back_compiled([*ctx.saved_tensors], [*gradients], *ctx.settings), *[None for _ in ctx.settings]
+    to_inputs = _scan_back_compiled([*ctx.saved_tensors], [*gradients], *ctx.settings)
+    return *to_inputs, *[None for _ in ctx.settings]  # the settings have no gradient
 
 
 scan_lif_compiled.register_autograd(_propagate, setup_context=_save_for_backward)
@@ -326,8 +331,9 @@ def _factor_gradient(
     # v is the membrane after the resets of the previous step.
     spikes = (membrane[:-1] > settings.threshold).to(membrane.dtype)
     before = torch.cat([start[None], settings.after(membrane[:-1], spikes)])
-    a = float(factor)
-    return ((to_currents * (membrane - before)).sum() / (a * a * settings.gain)).to(factor)
+    total = (to_currents * (membrane - before)).sum()
+    share = float(factor)
+    return (total / (share * share * settings.gain)).to(factor)
 
 
 def _as_neuron(membrane: Tensor, factor: Tensor, settings: ScanSettings, *, derived: bool = False) -> _Neuron:
@@ -351,7 +357,7 @@ def _as_neuron(membrane: Tensor, factor: Tensor, settings: ScanSettings, *, deri
 
 def _rows(membrane: Tensor, spikes: Tensor, last: Tensor, pool: int) -> tuple[NDArray[Any], ...]:
     """View tensors as arrays with one axis of neurons or, if spikes are pooled, with [B, H] rows of W * C."""
-    T = membrane.shape[0]
+    T = len(membrane)
     if pool == 1:
         shapes: list[tuple[int, ...]] = [(T, -1), (T, -1), (-1,)]
     else:
@@ -365,8 +371,9 @@ def _rows(membrane: Tensor, spikes: Tensor, last: Tensor, pool: int) -> tuple[ND
 
 def _run_kernel(kernel: Callable[..., None], arrays: tuple[NDArray[Any], ...], neuron: _Neuron) -> None:
     """Run a kernel over all neurons [T, N] or recordings [T, B, H, N], in blocks; its last arguments are the range."""
-    end = arrays[0].shape[1]
-    size = BLOCK if arrays[0].ndim == 2 else 1
+    membrane, *_ = arrays
+    end = membrane.shape[1]
+    size = BLOCK if membrane.ndim == 2 else 1  # neurons, or recordings
 
     def run(start: int, stop: int) -> None:
         kernel(*arrays, neuron, start * size, min(stop * size, end))
@@ -415,7 +422,7 @@ def _forward(
     for start in range(first, last, BLOCK):
         stop = min(start + BLOCK, last)
         state = v[start:stop]
-        for step in range(membrane.shape[0]):
+        for step in range(len(membrane)):
             _step(membrane[step, start:stop], spikes[step, start:stop], state, neuron)
 
 
@@ -462,10 +469,11 @@ def _forward_squares(
     """
     T, _, H, N = membrane.shape
     side = neuron.pool
-    pooled_rows = spikes.shape[2]
+    pooled_rows = H // side
     rows = _rows_of_block(N, side)
 
-    # Spikes are averaged: each adds its share of a square of side * side pixels.
+    # Spikes are averaged: each adds its share of a square of side * side pixels. The share is float64, also for float32
+    # currents, because the square is an integer; the sums are rounded to the dtype of the spikes.
     share = type(neuron.factor)(1) / (side * side)
 
     z = np.empty(N, membrane.dtype)  # spikes of one row
@@ -488,7 +496,7 @@ def _rows_of_block(N: int, side: int) -> int:
 
 @njit(cache=True, nogil=True, fastmath={"contract", "nsz"}, error_model="numpy")
 def _add_to_squares(z: NDArray[Any], pooled: NDArray[Any], neuron: _Neuron, share: Any, first: bool) -> None:
-    """Add a row of spikes to a row of pooled means."""
+    """Add a row of spikes to a row of pooled means; `first`: the row is the first of its squares."""
     # means[square, c] += z[column, c] / side^2 for the columns of a square; C channels c are innermost.
     side = neuron.pool
     C = neuron.channels
@@ -518,7 +526,7 @@ def _backward(
     for start in range(first, last, BLOCK):
         stop = min(start + BLOCK, last)
         carried = to_v[start:stop]
-        for step in range(membrane.shape[0] - 1, -1, -1):
+        for step in range(len(membrane) - 1, -1, -1):
             h = membrane[step, start:stop]
             to_z = to_spikes[step, start:stop]
             to_i = to_currents[step, start:stop]
@@ -563,9 +571,9 @@ def _backward_squares(
     """Scan back through the steps of `_forward_squares`; each spike gets its share of the gradient of its square."""
     T, _, H, N = membrane.shape
     side = neuron.pool
-    pooled_rows = to_spikes.shape[2]
+    pooled_rows = H // side
     rows = _rows_of_block(N, side)
-    share = type(neuron.factor)(1) / (side * side)
+    share = type(neuron.factor)(1) / (side * side)  # float64, as in `_forward_squares`
 
     to_z = np.zeros(N, membrane.dtype)  # columns outside the squares stay 0
     for b in range(first, last):

@@ -95,12 +95,13 @@ def _convolve(x: Tensor, weight: Tensor, bias: Tensor | None, padding: int, coun
 
 
 def _is_supported(x: Tensor, weight: Tensor) -> bool:
+    channels = x.shape[1]
     return (
         x.device.type == "cpu"
         and weight.dtype == torch.float32
         and (x.dtype == torch.float32 or _is_reduced())
         and not torch.compiler.is_compiling()
-        and x.shape[1] >= MIN_CHANNELS
+        and channels >= MIN_CHANNELS
         and len(weight) % OUTPUTS_MULTIPLE == 0
     )
 
@@ -112,8 +113,17 @@ class _SparseConvolution(torch.autograd.Function):
 
         # With a stride of 1, an image grows by 2 * padding - kernel + 1 pixels.
         kernel = weight.shape[-1]
-        growth = 2 * padding - weight.shape[-1] + 1
-        shape = _Shape(C, H, W, kernel, padding, len(weight), H + growth, W + growth)
+        growth = 2 * padding - kernel + 1
+        shape = _Shape(
+            channels=C,
+            height=H,
+            width=W,
+            kernel=kernel,
+            padding=padding,
+            outputs=len(weight),
+            rows=H + growth,
+            columns=W + growth,
+        )
 
         spikes = _list_spikes(x, counts)
 
@@ -133,16 +143,15 @@ class _SparseConvolution(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, to_currents: Tensor) -> tuple[Tensor | None, ...]:
-        weight, *listed = ctx.saved_tensors
+        weight, starts, places, values = ctx.saved_tensors
+        spikes = _Spikes(starts.numpy(), places.numpy(), values.numpy())
         to_currents = to_currents.contiguous(memory_format=torch.channels_last)
 
-        spikes = _Spikes(*(tensor.numpy() for tensor in listed))
-        wanted = ctx.needs_input_grad
-
+        wants_images, wants_weights, wants_bias, *_ = ctx.needs_input_grad
         return (
-            _to_images(to_currents, weight, ctx.shape, ctx.is_reduced) if wanted[0] else None,
-            _to_weights(to_currents, spikes, ctx.shape) if wanted[1] else None,
-            to_currents.sum((0, 2, 3)) if wanted[2] else None,
+            _to_images(to_currents, weight, ctx.shape, ctx.is_reduced) if wants_images else None,
+            _to_weights(to_currents, spikes, ctx.shape) if wants_weights else None,
+            to_currents.sum((0, 2, 3)) if wants_bias else None,
             None,
             None,
         )
@@ -158,13 +167,21 @@ def _to_images(to_currents: Tensor, weight: Tensor, shape: _Shape, is_reduced: b
         weight = weight.bfloat16()
 
     images = torch.empty(size, dtype=to_currents.dtype, memory_format=torch.channels_last)  # read for its layout only
-    strides = [1, 1]
-    padding = [shape.padding, shape.padding]
-    gradients = torch.ops.aten.convolution_backward(
-        to_currents, images, weight, None, strides, padding, [1, 1], False, [0, 0], 1, [True, False, False]
+    to_images, _, _ = torch.ops.aten.convolution_backward(
+        to_currents,
+        images,
+        weight,
+        bias_sizes=None,
+        stride=[1, 1],
+        padding=[shape.padding, shape.padding],
+        dilation=[1, 1],
+        transposed=False,
+        output_padding=[0, 0],
+        groups=1,
+        output_mask=[True, False, False],
     )
 
-    return gradients[0].float()  # type: ignore[no-any-return]
+    return to_images.float()  # type: ignore[no-any-return]
 
 
 def _to_weights(to_currents: Tensor, spikes: _Spikes, shape: _Shape) -> Tensor:
@@ -206,16 +223,18 @@ def _count(x: Tensor) -> Counts:
 
 def _list_spikes(x: Tensor, counts: Counts) -> _Spikes:
     """List the non-zero values of images [N, C, H, W] with `counts` of them; each image has one more, unused place."""
+    N, _, H, W = x.shape
     pixels = _pixels(x)
 
     # `_list_values` writes a value before it tests it, so an image needs a place more than it has spikes.
     ends = np.cumsum(counts + 1)
+    size = ends[-1]
 
-    starts = np.empty((len(pixels), pixels.shape[1] + 1), np.int32)
+    starts = np.empty((N, H * W + 1), np.int32)
     starts[:, 0] = ends - counts - 1
 
-    spikes = _Spikes(starts, np.empty(ends[-1], np.int32), np.empty(ends[-1], np.float32))
-    run_in_threads(len(pixels), lambda start, stop: _list_values(pixels, x.shape[3], spikes, start, stop))
+    spikes = _Spikes(starts, np.empty(size, np.int32), np.empty(size, np.float32))
+    run_in_threads(N, lambda start, stop: _list_values(pixels, W, spikes, start, stop))
 
     return spikes
 
@@ -236,17 +255,17 @@ def _count_values(images: Singles, counts: Counts) -> None:
 def _list_values(pixels: Singles, width: int, spikes: _Spikes, first: int, last: int) -> None:
     # starts[n, p] becomes the index in the list of the first spike of pixel p or of a later one; the last
     # element is the end of image n. `places` are x * C + c, within a row of pixels.
-    C = pixels.shape[2]
+    _, size, C = pixels.shape
     for n in range(first, last):
         end = spikes.starts[n, 0]
-        for pixel in range(pixels.shape[1]):
+        for pixel in range(size):
             spikes.starts[n, pixel] = end
             for c in range(C):  # without a branch: the next value overwrites a zero
                 value = pixels[n, pixel, c]
                 spikes.places[end] = pixel % width * C + c
                 spikes.values[end] = value
                 end += value != 0
-        spikes.starts[n, pixels.shape[1]] = end
+        spikes.starts[n, size] = end
 
 
 @njit(inline="always")

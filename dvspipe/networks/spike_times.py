@@ -39,6 +39,7 @@ Floats = NDArray[np.float64]
 LEAKS = (0.0, 0.5, 1.0)
 """Ratios tau_syn / tau_mem with a closed form."""
 HALLEY_STEPS = 12  # at most; usually four
+ROUNDING = 1e-16  # relative; a smaller step changes nothing in float64
 MAX_RESPONSE = {0.0: 1.0, 0.5: 0.5, 1.0: 1 / math.e}
 """Maximum of e(s) for each leak."""
 MAX_EXPONENT = 700.0  # exp of it fits float64
@@ -96,7 +97,9 @@ class _FirstSpike(torch.autograd.Function):
         sorted_times, order = times.detach().cpu().double().sort(dim=1)
         rows = weights.detach().cpu().double().t().contiguous()
 
-        moments, slopes, peaks = (rows.new_empty(len(times), len(weights)) for _ in range(3))
+        moments = rows.new_empty(len(times), len(weights))
+        slopes = torch.empty_like(moments)
+        peaks = torch.empty_like(moments)
         kernel_inputs = (sorted_times.numpy(), order.numpy(), rows.numpy(), leak)
         _forward(*kernel_inputs, horizon is not None, moments.numpy(), slopes.numpy(), peaks.numpy())
 
@@ -104,7 +107,8 @@ class _FirstSpike(torch.autograd.Function):
         # divided by the slope, gradients of peaks are not: dT/dw = -e / slope, but dV/dw = e.
         fired = slopes > 0
         silent = torch.full_like(moments, math.inf) if horizon is None else horizon + 1 - peaks
-        ctx.save_for_backward(sorted_times, order, rows, moments, torch.where(fired, slopes.clamp(min=least_slope), 1))
+        divisors = torch.where(fired, slopes.clamp(min=least_slope), 1)
+        ctx.save_for_backward(sorted_times, order, rows, moments, divisors)
         ctx.leak = leak
 
         undefined = find_undefined(sorted_times, rows.t())
@@ -112,8 +116,9 @@ class _FirstSpike(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, None, None, None]:
-        sorted_times, order, rows, moments, slopes = ctx.saved_tensors
-        shares = gradients[0].cpu().double() / slopes
+        sorted_times, order, rows, moments, divisors = ctx.saved_tensors
+        (to_spiked,) = gradients
+        shares = to_spiked.cpu().double() / divisors
         to_rows = torch.zeros_like(rows)
         to_times = torch.zeros_like(sorted_times)
         wants_times = ctx.needs_input_grad[0]
@@ -121,8 +126,8 @@ class _FirstSpike(torch.autograd.Function):
         kernel_inputs = (sorted_times.numpy(), order.numpy(), rows.numpy(), ctx.leak, moments.numpy(), shares.numpy())
         _backward(*kernel_inputs, to_rows.numpy(), to_times.numpy(), wants_times)
 
-        to_weights = to_rows.t().to(gradients[0])
-        return to_times.to(gradients[0]) if wants_times else None, to_weights, None, None, None
+        to_weights = to_rows.t().to(to_spiked)
+        return to_times.to(to_spiked) if wants_times else None, to_weights, None, None, None
 
 
 @njit(cache=True, nogil=True)
@@ -133,15 +138,15 @@ def lambert_w(x: float) -> float:
     p = math.sqrt(max(0.0, 2 * (1 + math.e * x)))
     w = -1 + p - p * p / 3 + 11 / 72 * p * p * p if x < NEAR_BRANCH else x * (1 - x + 1.5 * x * x)
 
-    # Halley's method (eq. 5.9) triples the number of correct digits in a step.
+    # Halley's method (eq. 5.9) triples the number of correct digits in a step. It looks for the zero of w exp(w) - x.
     for _ in range(HALLEY_STEPS):
-        e = math.exp(w)
-        f = w * e - x
-        if f == 0 or w <= -1:
+        exponential = math.exp(w)
+        error = w * exponential - x
+        if error == 0 or w <= -1:
             break
-        step = f / (e * (w + 1) - (w + 2) * f / (2 * w + 2))
+        step = error / (exponential * (w + 1) - (w + 2) * error / (2 * w + 2))
         w -= step
-        if abs(step) <= 1e-16 * abs(w):
+        if abs(step) <= ROUNDING * abs(w):
             break
 
     return max(w, -1.0)
@@ -212,17 +217,20 @@ def _forward(
         peaks: Output [B, M]: peak potential of silent neurons.
     """
     # Between inputs, V(s) = V exp(-a s) + I e(s) and I(s) = I exp(-s), from V and I of each neuron at the
-    # current input. b is a recording, n an input in order of time, row its index, and m a neuron.
+    # current input. b is a recording, n an input in order of time, row its index, m a neuron, and s the time since the
+    # input.
     B, N = times.shape
-    M = rows.shape[1]
+    _, M = rows.shape
     v = np.zeros(M)
     i = np.zeros(M)
 
     for b in range(B):
         left = M  # neurons that have not spiked
-        for m in range(M):
-            v[m] = i[m] = slopes[b, m] = peaks[b, m] = 0
-            moments[b, m] = -np.inf
+        v[:] = 0
+        i[:] = 0
+        slopes[b] = 0
+        peaks[b] = 0
+        moments[b] = -np.inf
 
         for n in range(N):
             now = times[b, n]
@@ -258,8 +266,8 @@ def _forward(
                 elif wants_peaks:
                     # A silent neuron reports its peak potential, inside the gap or at its end.
                     s = min(gap, _peak(v[m], i[m], leak))
-                    e = _response(s, leak)
-                    largest = v[m] * (math.exp(-leak * s) if leak > 0 else 1.0) + i[m] * e
+                    decay = math.exp(-leak * s) if leak > 0 else 1.0
+                    largest = v[m] * decay + i[m] * _response(s, leak)
                     if largest > peaks[b, m]:
                         moments[b, m] = now + s
                         peaks[b, m] = largest
@@ -301,13 +309,14 @@ def _backward(
     # An input at time t with weight w has dV/dw = e(T - t) and dV/dt = -w e'(T - t) at the spike or peak T.
     # b is a recording, n an input in order of time, row its index, and m a neuron.
     B, N = times.shape
-    M = rows.shape[1]
+    _, M = rows.shape
     by_weight = np.zeros(M)
     by_time = np.zeros(M)
 
     for b in range(B):
         # No neuron depends on inputs after its spike, so none after the last spike counts.
-        last = before = -np.inf
+        last = -np.inf
+        before = -np.inf
         for m in range(M):
             last = max(last, moments[b, m])
 
@@ -318,14 +327,16 @@ def _backward(
 
             # Inputs at the same time have the same derivatives.
             if now != before:
+                by_weight[:] = 0
+                by_time[:] = 0
                 for m in range(M):
-                    by_weight[m] = by_time[m] = 0
                     s = moments[b, m] - now
                     if s > 0:
-                        e = _response(s, leak)
-                        by_weight[m] = -shares[b, m] * e
+                        response = _response(s, leak)
+                        by_weight[m] = -shares[b, m] * response
                         if wants_times:  # e'(s) = exp(-s) - a e(s)
-                            by_time[m] = shares[b, m] * ((math.exp(-s) if s < np.inf else 0.0) - leak * e)
+                            decay = math.exp(-s) if s < np.inf else 0.0
+                            by_time[m] = shares[b, m] * (decay - leak * response)
                 before = now
 
             row = order[b, n]

@@ -7,7 +7,7 @@ from typing import TypedDict
 from pydantic import Field
 
 from ..base.config import Settings
-from ..synthesis import CameraKind
+from ..synthesis.config import CameraKind
 
 
 class LearnConfig(Settings):

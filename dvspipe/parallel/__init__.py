@@ -1,28 +1,8 @@
-"""Map a function over items with local processes, or with a Ray cluster (`parallel.cluster`)."""
+"""Map a function over items with local processes, or with a Ray cluster (`parallel.cluster`).
 
-from .processes import (
-    ALL,
-    Engine,
-    Outcome,
-    Processes,
-    Shard,
-    map_items,
-    prefetch,
-)
-from .progress import CurrentStep, NamedStep, Progress, StepProgress, ignore_progress, report_step
+The names are listed in `__init__.pyi` and loaded at first use, because progress needs no processes.
+"""
 
-__all__ = [
-    "ALL",
-    "CurrentStep",
-    "Engine",
-    "NamedStep",
-    "Outcome",
-    "Processes",
-    "Progress",
-    "Shard",
-    "StepProgress",
-    "ignore_progress",
-    "map_items",
-    "prefetch",
-    "report_step",
-]
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,4 +1,9 @@
-"""Ray engine: map a function over items on the cores of a Ray cluster. No other module imports Ray."""
+"""Ray engine: map a function over items on the cores of a Ray cluster. No other module imports Ray.
+
+This process, the driver, connects to the cluster (`_connect`) and keeps a few items per core in flight
+(`_map_on_cluster`). Each item is a Ray task: a worker runs `_run_remotely` and returns a `_Reply`, which the driver
+turns into an outcome (`_receive`). Meanwhile, `_Cluster` watches the head node, without which no reply arrives.
+"""
 
 from __future__ import annotations
 
@@ -61,7 +66,8 @@ class Ray:
         if not items:
             return
         with _connect(self.address) as ray, _pickle_session_modules(ray):
-            yield from _map_on_cluster(ray, work, items, progress, _find_head(ray, self.address))
+            cluster = _Cluster(ray, _find_head(ray, self.address))
+            yield from _map_on_cluster(cluster, work, items, progress)
 
     def leaves(self, items: int) -> bool:
         """Return whether other processes handle the items: always, if there are items."""
@@ -106,10 +112,10 @@ def _connect(address: str | None) -> Iterator[Any]:
 
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # otherwise tasks that request no GPU see none
-    cluster = address or os.environ.get("RAY_ADDRESS")
-    if cluster:
-        _check_reachable(cluster)
-    local_options = {} if cluster else {"include_dashboard": False}  # the dashboard takes CPU time of this machine
+    chosen = _choose_address(address)
+    if chosen:
+        _check_reachable(chosen)
+    local_options = {} if chosen else {"include_dashboard": False}  # the dashboard takes CPU time of this machine
 
     try:
         with chdir(find_program_folder()):  # workers of Ray import from the folder in which a driver connects
@@ -121,8 +127,9 @@ def _connect(address: str | None) -> Iterator[Any]:
                 **local_options,
             )
     except (OSError, RuntimeError, ValueError) as error:
-        where = cluster or "this machine"
-        raise WorkerError(f"{where}: no connection to a Ray cluster ({_first_line(error)})") from error
+        raise WorkerError(
+            f"{chosen or 'this machine'}: no connection to a Ray cluster ({_first_line(error)})"
+        ) from error
 
     try:
         yield ray
@@ -154,32 +161,37 @@ def _kill_monitor(ray: Any) -> None:
         ray._private.worker._global_node.kill_monitor(check_alive=False)
 
 
-def _check_reachable(place: str) -> None:
+def _choose_address(address: str | None) -> str:
+    """Return the address of the cluster, by default from the environment; empty: a new cluster on this machine."""
+    return address or os.environ.get("RAY_ADDRESS") or ""
+
+
+def _check_reachable(address: str) -> None:
     """Check that the head node of a cluster can be reached; Ray itself would wait for more than a minute.
 
     Args:
-        place: HOST:PORT or ray://HOST:PORT; other addresses, such as `auto`, are left to Ray.
+        address: HOST:PORT or ray://HOST:PORT; other addresses, such as `auto`, are left to Ray.
 
     Raises:
         WorkerError: If no connection is possible within 5 s.
     """
-    host, colon, port = place.removeprefix("ray://").rpartition(":")
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
     if not (colon and port.isdecimal()):
         return
 
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_S).close()
     except (OSError, OverflowError, UnicodeError) as error:
-        raise WorkerError(f"{place}: no connection to a Ray cluster ({_first_line(error)})") from error
+        raise WorkerError(f"{address}: no connection to a Ray cluster ({_first_line(error)})") from error
 
 
 def _find_head(ray: Any, address: str | None) -> str:
     """Return the address of the head node of a connected cluster."""
-    cluster = address or os.environ.get("RAY_ADDRESS") or ""
-    return cluster if cluster.startswith("ray://") else str(ray.get_runtime_context().gcs_address)
+    chosen = _choose_address(address)
+    return chosen if chosen.startswith("ray://") else str(ray.get_runtime_context().gcs_address)
 
 
-def _wait_for_head(place: str) -> None:
+def _wait_for_head(head: str) -> None:
     """Wait until the head node can be reached; it may be restarting after a failure.
 
     Raises:
@@ -188,55 +200,80 @@ def _wait_for_head(place: str) -> None:
     until_s = time.monotonic() + HEAD_S
     while True:
         try:
-            return _check_reachable(place)
+            return _check_reachable(head)
         except WorkerError:
             if time.monotonic() >= until_s:
                 raise
             time.sleep(POLL_S)
 
 
+class _Cluster:
+    """Connected cluster, whose head node and number of cores are checked every second.
+
+    Args:
+        ray: The `ray` module.
+        head: Address of the head node.
+    """
+
+    def __init__(self, ray: Any, head: str) -> None:
+        self.ray = ray
+        self.cores = 1
+        self.is_reachable = True
+        self._head = head
+        self._next_check_s = 0.0
+
+    def check(self) -> None:
+        """Update the number of cores. Without this, Ray would wait a minute for a lost head node, then end the process.
+
+        Raises:
+            WorkerError: If the head node is lost.
+        """
+        if time.monotonic() < self._next_check_s:
+            return
+
+        self.is_reachable = False
+        _wait_for_head(self._head)
+        self.is_reachable = True
+        self._next_check_s = time.monotonic() + CHECK_S
+        self.cores = max(1, int(self.ray.cluster_resources().get("CPU", 1)))
+
+
 def _map_on_cluster(
-    ray: Any, work: Work[Item, Result], items: Sequence[Item], progress: Progress, head: str
+    cluster: _Cluster, work: Work[Item, Result], items: Sequence[Item], progress: Progress
 ) -> Iterator[Outcome[Item, Result]]:
+    """Send items to the workers, as many as the cores need, and yield the outcomes in order of completion."""
+    ray = cluster.ray
     task = ray.remote(num_cpus=1, max_retries=RETRIES)(_run_remotely)
     driver = _Driver(version("dvspipe"), Path.cwd(), logging.getLogger(LOG_NAME).getEffectiveLevel())
 
     # The work is stored in the cluster once, and not sent with each item.
-    shared = ray.put(work)
-    following = iter(enumerate(items))
-    count = 0
-    waiting: dict[Any, int] = {}
-    next_check_s = 0.0
-    is_connected = True
+    stored_work = ray.put(work)
+    remaining = iter(enumerate(items))
+    in_flight: dict[Any, int] = {}  # index of the item of each reference to a reply
+    completed = 0
 
     try:
         while True:
-            # Without this check, Ray would wait for a lost head node for a minute, then end the process.
-            if time.monotonic() >= next_check_s:
-                is_connected = False
-                _wait_for_head(head)
-                is_connected = True
-                next_check_s = time.monotonic() + CHECK_S
-                cores = max(1, int(ray.cluster_resources().get("CPU", 1)))
-
             # Nodes may come and go, so the number of items in flight follows the number of cores.
-            free = cores * TASKS_PER_CORE - len(waiting)
-            for index, item in islice(following, max(0, free)):
-                waiting[task.remote(driver, shared, item)] = index
-            if not waiting:
+            cluster.check()
+            free = cluster.cores * TASKS_PER_CORE - len(in_flight)
+            for index, item in islice(remaining, max(0, free)):
+                in_flight[task.remote(driver, stored_work, item)] = index
+            if not in_flight:
                 break
 
-            progress(count, len(items))
-            ready, _ = ray.wait(list(waiting), timeout=POLL_S)
+            progress(completed, len(items))
+            ready, _ = ray.wait(list(in_flight), timeout=POLL_S)
             for reference in ready:
-                index = waiting.pop(reference)
-                count += 1
-                yield Outcome(index, items[index], *_receive(ray, reference, items[index]))
-        progress(count, len(items))
+                index = in_flight.pop(reference)
+                completed += 1
+                value, error = _receive(ray, reference, items[index])
+                yield Outcome(index, items[index], value, error)
+        progress(completed, len(items))
     finally:
         # A head node that is lost cannot cancel its items.
-        if is_connected:
-            for reference in waiting:
+        if cluster.is_reachable:
+            for reference in in_flight:
                 ray.cancel(reference, force=True)
 
 
@@ -261,7 +298,7 @@ def _receive(ray: Any, reference: Any, item: object) -> tuple[Any, DvspipeError 
 
 def _run_remotely(driver: _Driver, work: Work[Item, Result], item: Item) -> _Reply:
     """Process an item; runs in a Ray worker."""
-    difference = _match_driver(driver)
+    difference = _enter_folder(driver)
     if difference is not None:
         return _Reply(None, WorkerError(f"{platform.node()}: {difference}"), [])
 
@@ -273,12 +310,13 @@ def _run_remotely(driver: _Driver, work: Work[Item, Result], item: Item) -> _Rep
     log.setLevel(driver.level)
 
     try:
-        return _Reply(*attempt(work, item, ignore_progress), records)
+        value, error = attempt(work, item, ignore_progress)
+        return _Reply(value, error, records)
     finally:
         log.removeHandler(sender)
 
 
-def _match_driver(driver: _Driver) -> str | None:
+def _enter_folder(driver: _Driver) -> str | None:
     """Enter the driver's current folder; return a description of the difference if this node cannot work for it."""
     installed = version("dvspipe")
     if installed != driver.version:

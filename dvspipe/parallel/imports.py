@@ -17,7 +17,7 @@ from multiprocessing.process import ORIGINAL_DIR  # type: ignore[attr-defined]  
 from pathlib import Path
 from types import ModuleType
 
-PACKAGE_HOME = str(Path(__file__).resolve().parents[2])
+PACKAGE_HOME = str(Path(__file__).resolve().parents[2])  # the folder that contains dvspipe
 
 
 @dataclass(frozen=True)
@@ -66,13 +66,15 @@ def find_program_folder() -> str:
 
 
 def _list_safe_paths() -> list[str]:
+    """Return `sys.path` without the current folder, unless PYTHONPATH names it or the program is in it."""
     paths = [path for path in sys.path if path]  # "" is the current folder: python -c, interactive sessions
     main = sys.modules["__main__"]
-    spec: ModuleSpec | None = getattr(main, "__spec__", None)  # python -m, which searches the current folder
-    is_removed = spec is None or spec.parent == "dvspipe"  # by dvspipe/__main__.py
-    if spec and not is_removed and ORIGINAL_DIR in paths and ORIGINAL_DIR not in _list_named_paths():
+    spec: ModuleSpec | None = getattr(main, "__spec__", None)  # only of python -m, which searches the current folder
+    is_already_removed = spec is None or spec.parent == "dvspipe"  # by dvspipe/__main__.py
+    if spec and not is_already_removed and ORIGINAL_DIR in paths and ORIGINAL_DIR not in _list_named_paths():
         paths.remove(ORIGINAL_DIR)
-        program = sys.modules.get(spec.name.partition(".")[0], main)
+        package, _, _ = spec.name.partition(".")
+        program = sys.modules.get(package, main)
         if _find_folder(program) == ORIGINAL_DIR:
             paths.append(ORIGINAL_DIR)
 
@@ -82,6 +84,7 @@ def _list_safe_paths() -> list[str]:
 
 
 def _list_named_paths() -> list[str]:
+    """Return the folders that PYTHONPATH names."""
     names = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     return [os.path.normpath(os.path.join(ORIGINAL_DIR, name)) for name in names if name]
 

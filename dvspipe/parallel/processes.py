@@ -1,4 +1,9 @@
-"""Parallel work: map a function over items with local processes, and prefetch items in a thread."""
+"""Parallel work: map a function over items with local processes, and prefetch items in a thread.
+
+`map_items` gives the items to an engine, here `Processes`. It starts workers (`_start_workers`), each with a handle in
+this process (`_Worker`) and a loop in its own (`_run_worker`). A worker receives the work once and one item at a time,
+and sends log records, its progress (`_Reached`), and the result or error of the item.
+"""
 
 from __future__ import annotations
 
@@ -172,20 +177,22 @@ def _map_in_process(
 
 
 def _in_order(outcomes: Iterator[Outcome[Item, Result]]) -> Iterator[Outcome[Item, Result]]:
+    """Yield outcomes in the order of the items; an outcome waits for those of earlier items."""
     waiting: dict[int, Outcome[Item, Result]] = {}
-    following = 0
+    next_index = 0
     for outcome in outcomes:
         waiting[outcome.index] = outcome
-        while following in waiting:
-            yield waiting.pop(following)
-            following += 1
+        while next_index in waiting:
+            yield waiting.pop(next_index)
+            next_index += 1
 
 
 def _map_in_pool(
     work: Work[Item, Result], items: Sequence[Item], jobs: int, progress: Progress
 ) -> Iterator[Outcome[Item, Result]]:
-    count = 0
-    following = iter(range(len(items)))
+    """Give each worker an item, and the next one when it is done; yield the outcomes in order of completion."""
+    completed = 0
+    following = iter(range(len(items)))  # indices of the items that no worker has
     with _start_workers(work, jobs) as workers:
         for worker in workers:
             worker.take(following, items)
@@ -194,20 +201,21 @@ def _map_in_pool(
             # Also without news, progress is called every POLL_S: it may stop the work.
             latest = max(busy, key=lambda worker: worker.heard_s)
             share = sum(worker.share for worker in busy)
-            report_step(progress, count + share, len(items), latest.step)
+            report_step(progress, completed + share, len(items), latest.step)
 
             ready = wait([worker.connection for worker in busy], POLL_S)
             for worker in (worker for worker in busy if worker.connection in ready):
                 index = worker.index
-                message = worker.receive(items)
-                if message is not None:
+                reply = worker.receive(items)
+                if reply is not None:
                     # The worker gets its next item before the caller uses the outcome, so it does not wait.
                     assert index is not None
                     worker.take(following, items)
-                    count += 1
-                    yield Outcome(index, items[index], *message)
+                    completed += 1
+                    value, error = reply
+                    yield Outcome(index, items[index], value, error)
 
-    progress(count, len(items))
+    progress(completed, len(items))
 
 
 class _Reached(NamedTuple):
@@ -231,15 +239,15 @@ class _Worker:
     """
 
     def __init__(self, context: SpawnContext, level: int, modules: SessionModules) -> None:
-        self.connection, other = context.Pipe()
+        self.connection, connection_of_worker = context.Pipe()
         self.index: int | None = None  # index of the current item; None: idle
         self.heard_s = time.monotonic()  # time of the last progress message
         self.share = 0.0
         self.step = CurrentStep((), 0, 0)
-        self._process = context.Process(target=_run_worker, args=(other, level, modules), daemon=True)
+        self._process = context.Process(target=_run_worker, args=(connection_of_worker, level, modules), daemon=True)
         self._is_ready = False
         self._process.start()
-        other.close()
+        connection_of_worker.close()
 
     def send(self, message: object) -> None:
         """Send the work or an item; if the worker was killed, `receive` will raise."""
@@ -340,21 +348,30 @@ def _inherited_by_workers(threads: int) -> Iterator[SessionModules]:
     # torch reads the number of threads at import. multiprocessing starts workers with `python -c`, which imports from
     # the current folder before it receives `sys.path`; PYTHONSAFEPATH prevents it.
     variables = {"OMP_NUM_THREADS": str(threads), "PYTHONSAFEPATH": "1"}
-    with _starting, _set_environment(variables), safe_paths() as modules:
-        if CAN_BLOCK_SIGNALS:
-            from multiprocessing import resource_tracker
+    with _starting, _set_environment(variables), safe_paths() as modules, _block_interrupts():
+        yield modules
 
-            resource_tracker.ensure_running()  # start it now: it unblocks SIGINT, and the first worker would start it
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if CAN_BLOCK_SIGNALS else None
-        try:
-            yield modules
-        finally:
-            if mask is not None:
-                signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+@contextmanager
+def _block_interrupts() -> Iterator[None]:
+    """Block SIGINT in this thread, where the system can."""
+    if not CAN_BLOCK_SIGNALS:
+        yield
+        return
+
+    from multiprocessing import resource_tracker
+
+    resource_tracker.ensure_running()  # start it now: it unblocks SIGINT, and the first worker would start it
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 @contextmanager
 def _set_environment(variables: dict[str, str]) -> Iterator[None]:
+    """Set environment variables, and restore them after the block."""
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
     try:

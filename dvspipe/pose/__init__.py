@@ -4,7 +4,7 @@ from .body import OUTWARDS, ArmTrack, ArmTracks, Side, from_shoulder, make_track
 from .hands import HandPath, trace_hands
 from .movement import GesturePart, find_movement
 from .network import JOINTS, InputSquare, Look, PoseNetwork, Sighting
-from .reading import TRACK_READERS, read_track
+from .reading import TRACK_READERS, find_tracks, read_track
 from .track import Gap, Track
 from .tracking import TrackSettings, check_brightness, find_people, track, track_pictures
 
@@ -27,6 +27,7 @@ __all__ = [
     "check_brightness",
     "find_movement",
     "find_people",
+    "find_tracks",
     "from_shoulder",
     "make_track",
     "measure_arms",

@@ -81,7 +81,7 @@ def make_track(times_us: NDArray[np.int64], points: Floats, confidence: Floats |
 
     Args:
         times_us: Increasing times in microseconds, int64 [N].
-        points: Joints in metres, [N, J, 3]; the axes are those of `to_body_frame`.
+        points: Joints in metres, [N, J, 3], in the axes of `to_body_frame`.
         confidence: Probability that a joint is visible, [N, J]; default: 1.
     """
     N, J = points.shape[:2]

@@ -14,6 +14,11 @@ TRACK_READERS: Mapping[str, Callable[[Path], Track]] = {".csv": Track.read, ".bv
 """Function that reads a track, for each suffix in lower case."""
 
 
+def find_tracks(folder: Path) -> list[Path]:
+    """Return the files FOLDER/<class>/<file> that `read_track` reads, sorted."""
+    return sorted(path for path in folder.glob("*/*") if path.suffix.lower() in TRACK_READERS)
+
+
 def read_track(path: Path) -> Track:
     """Read a track from a CSV file of `dvspipe track`, or from motion capture: BVH, or AMC with its ASF file beside it.
 

@@ -19,15 +19,22 @@ from ..events import SensorSize
 from ..parallel import Progress, ignore_progress
 from ..video.config import VideoSettings
 from ..video.names import camera_of
+from ..video.opencv import cv2
 from ..video.opening import open_video
 from .body import to_body_frame
 from .network import JOINTS, Floats, InputSquare, Look, PoseNetwork, Sighting
 from .track import PRESENT, Track, find_runs, shows_shoulders
 
 SEARCH_EVERY_US = 500_000  # while no person is found; a search costs as much as about 16 pictures
+MAX_SEARCH_EVERY_US = 5_000_000  # after a long time without a person
+STEADY_US = 1_000_000  # a person who is followed for so long is searched for at once if lost
+SEARCH_GROWTH = 0.5  # time to the next search, relative to the time without a person
 SEARCH_SIDES = ((1.05, max), (1.0, min), (0.6, min))  # relative to the longer or shorter side of the picture
 SEARCH_STEP = 0.5  # maximum distance between the centres of squares, relative to their side
 SETTLING_LOOKS = 6  # looks until the square fits a person larger than the picture; measured on close-ups
+SETTLED = 0.02  # change of a square that fits, relative to its side
+STILL_CELLS = 32  # cells per side of the square around the person, about 6 cm each, compared to see whether it moves
+STILL_LEVELS = 8.0  # change of a cell that shows movement, of 255
 MIN_RELATIVE_PRESENCE = 0.7  # relative to the maximum; the largest person above this presence is followed
 MIN_FOREGROUND = 0.4  # side relative to the largest person; smaller people are in the background
 MIN_APART = (
@@ -47,6 +54,8 @@ class TrackSettings(Settings):
 
     max_fps: float = Field(default=30.0, gt=0, le=1000)
     """Maximum number of processed pictures per second; others are skipped. Clapping at 3 to 5 Hz needs 15 or more."""
+    still_fps: float | None = Field(default=None, gt=0, le=1000)
+    """Maximum number of processed pictures per second while nothing moves around the person; default: as `max_fps`."""
     smooth: bool = True
     """Whether to smooth the joints over time."""
 
@@ -55,6 +64,7 @@ class TrackKeywords(TypedDict, total=False):
     """Settings of `TrackSettings` by name."""
 
     max_fps: float
+    still_fps: float | None
     smooth: bool
 
 
@@ -156,13 +166,13 @@ def track_pictures(
         VideoError: If no picture shows a person.
     """
     settings = as_settings(TrackSettings, settings)
-    tracker = _Tracker(look or PoseNetwork())
+    tracker = _Tracker(look or PoseNetwork(), settings)
 
     times_us = list[int]()
     detections = list[_Detection]()
     for number, (t_us, picture) in enumerate(pictures):
         progress(number, count)
-        if not times_us or t_us - times_us[-1] >= ON_TIME * 1e6 / settings.max_fps:
+        if tracker.is_due(t_us, picture):
             times_us.append(t_us)
             detections.append(tracker(t_us, picture))
 
@@ -232,13 +242,40 @@ def smooth_runs(times_us: NDArray[np.int64], points: Floats, present: NDArray[np
 class _Tracker:
     """Follow a person from picture to picture; search for a person if there is none."""
 
-    def __init__(self, look: Look) -> None:
+    def __init__(self, look: Look, settings: TrackSettings) -> None:
         self._look = look
+        self._min_us = ON_TIME * 1e6 / settings.max_fps
+        self._still_us = None if settings.still_fps is None else ON_TIME * 1e6 / settings.still_fps
         self._square: InputSquare | None = None
-        self._searched_us: int | None = None
         self._people = 0
+        self._looked_us: int | None = None
+        self._cells: Floats | None = None  # last picture, if still ones are left out
+        self._missing_us: int | None = None  # first search without shoulders, until a person is steadily seen
+        self._search_us = 0  # time of the next search
+        self._searched_us = 0  # last search
+
+    def is_due(self, t_us: int, picture: NDArray[np.uint8]) -> bool:
+        """Return whether to process the next picture: rarely, if nothing moves around the person."""
+        if self._looked_us is None:
+            return True
+
+        since_us = t_us - self._looked_us
+        if since_us < self._min_us or self._still_us is None or self._square is None or since_us >= self._still_us:
+            return since_us >= self._min_us
+
+        assert self._cells is not None  # the square comes from the last picture
+        change = np.abs(_average_cells(picture, self._square) - self._cells)
+        return bool(change.max() >= STILL_LEVELS)
 
     def __call__(self, t_us: int, picture: NDArray[np.uint8]) -> _Detection:
+        """Process a picture."""
+        self._looked_us = t_us
+        detection = self._detect(t_us, picture)
+        if self._square is not None and self._still_us is not None:
+            self._cells = _average_cells(picture, self._square)
+        return detection
+
+    def _detect(self, t_us: int, picture: NDArray[np.uint8]) -> _Detection:
         lost = 0.0
 
         # As long as the person is found, each picture says where to look in the next one.
@@ -246,25 +283,44 @@ class _Tracker:
             seen = self._look(picture, self._square)
             if seen.presence >= PRESENT:
                 self._square = seen.square
+                if shows_shoulders(seen.confidence) and t_us - self._searched_us >= STEADY_US:
+                    self._missing_us = None
                 return _Detection(seen, seen.presence, self._people)
 
-            # Lost: search at once, in this picture.
+            # Lost: search at once, in this picture, unless it was a pattern or a person who is hard to see.
             self._square = None
-            self._searched_us = None
+            self._search_us = t_us if self._missing_us is None else self._search_us
             lost = seen.presence
 
-        # A search looks at many squares, so it is repeated only now and then.
-        if self._searched_us is not None and t_us - self._searched_us < SEARCH_EVERY_US:
+        # A search looks at many squares, so it is repeated only now and then, and less often if it finds nobody.
+        if t_us < self._search_us:
             return _Detection(None, lost, self._people)
 
         people = find_people(picture, self._look)
         self._people = count_people(people)
         self._searched_us = t_us
+        if self._missing_us is None and not (people and shows_shoulders(people[0].confidence)):
+            self._missing_us = t_us
+        if self._missing_us is not None:
+            wait_us = round(SEARCH_GROWTH * (t_us - self._missing_us))
+            self._search_us = t_us + min(max(wait_us, SEARCH_EVERY_US), MAX_SEARCH_EVERY_US)
 
         if not people:
             return _Detection(None, lost, 0)
+
         self._square = people[0].square
         return _Detection(people[0], people[0].presence, self._people)
+
+
+def _average_cells(picture: NDArray[np.uint8], square: InputSquare) -> Floats:
+    """Return the mean grey values of a grid over the visible part of a square, [STILL_CELLS, STILL_CELLS]."""
+    height, width = picture.shape[:2]
+    half = square.side_px / 2
+    rows = slice(int(np.clip(square.y_px - half, 0, height - 1)), math.ceil(np.clip(square.y_px + half, 1, height)))
+    columns = slice(int(np.clip(square.x_px - half, 0, width - 1)), math.ceil(np.clip(square.x_px + half, 1, width)))
+
+    cells = cv2.resize(picture[rows, columns], (STILL_CELLS, STILL_CELLS), interpolation=cv2.INTER_AREA)
+    return np.asarray(cells.mean(axis=-1))
 
 
 def find_people(picture: NDArray[np.uint8], look: Look) -> list[Sighting]:
@@ -285,7 +341,10 @@ def find_people(picture: NDArray[np.uint8], look: Look) -> list[Sighting]:
             continue
 
         for _ in range(SETTLING_LOOKS):
-            sighting = look(picture, sighting.square)
+            before = sighting.square
+            sighting = look(picture, before)
+            if sighting.presence < PRESENT or _fits(before, sighting.square):
+                break
 
         if sighting.presence >= PRESENT and not any(_is_same(sighting, other) for other in people):
             people.append(sighting)
@@ -308,6 +367,12 @@ def count_people(found: Sequence[Sighting]) -> int:
         if is_apart and square.side_px >= MIN_FOREGROUND * largest and shows_shoulders(sighting.confidence):
             counted.append(square)
     return len(counted)
+
+
+def _fits(before: InputSquare, after: InputSquare) -> bool:
+    """Return whether a look did not move or resize the square: more looks would not either."""
+    change = max(abs(after.x_px - before.x_px), abs(after.y_px - before.y_px), abs(after.side_px - before.side_px))
+    return change < SETTLED * before.side_px
 
 
 def _is_same(one: Sighting, other: Sighting) -> bool:

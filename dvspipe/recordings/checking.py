@@ -2,36 +2,37 @@
 
 A finding is `wrong` if it breaks a rule of `Events` or if data is lost; reading stops there. It is `odd` if the
 recording is readable but unusual, for example if pixels are hot or events are duplicated.
+
+`_Statistics` reads the chunks and counts; each rule about single events has an `_EventTally`. The findings follow from
+the counts at the end.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, TypedDict, Unpack
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 
-from ..base.arguments import checked
-from ..base.config import Settings, as_settings
+from ..base.config import Settings
 from ..base.errors import Brief, CorruptionError, EventError, FormatError, Remedy
 from ..base.kernels import njit
-from ..events import SensorSize, SensorSizeLike
+from ..events import SensorSize
 from ..events.filters import HOT_PIXEL_FACTOR, NEVER_US, check_pixels, find_hot_pixels
-from ..formats.hints import NO_HINTS, GivenSensor, Hints, HintsLike
+from ..formats.hints import NO_HINTS, GivenSensor, Hints, RecordingLike, SensorSource
 from ..formats.recordings import (
     KNOWN_SENSORS,
-    RecordingLike,
-    SensorSource,
+    find_sensor_source,
     name_recording,
     open_source,
     smallest_sensor,
 )
 from ..formats.source import StoredColumns
 from ..parallel import Engine, Outcome, Processes, Progress, map_items
+from .config import CheckSettings
 
 Kind = Literal[
     "corruption",
@@ -51,20 +52,6 @@ USUAL_STEPS = 0.99  # fraction of steps between successive distinct times; longe
 GAP_OCTAVES = 4  # the longest of 10 million Poisson intervals is 3.5 times the 99th percentile
 MIN_GAP_OCTAVE = 14  # 16 ms
 MIN_FOR_ONE_POLARITY = 20  # events; with equally likely polarities, 1 in 500,000 such recordings has only one
-
-
-class CheckSettings(Settings):
-    """Thresholds of odd findings."""
-
-    gap_us: int | None = Field(default=None, ge=1)
-    """Maximum time without events that is not a gap, in microseconds. Default: 2^14 us, or 16 times the power of two
-    that bounds 99 % of the steps between successive distinct times, whichever is longer."""
-
-
-class CheckKeywords(TypedDict, total=False):
-    """Settings of `CheckSettings` by name."""
-
-    gap_us: int | None
 
 
 @dataclass(frozen=True)
@@ -146,8 +133,8 @@ class CheckOptions(Settings):
     """Thresholds of odd findings."""
 
     def check(self, path: Path, progress: Progress) -> CheckReport:
-        """Check a recording with these options; see `check`."""
-        return check(path, sensor=self.sensor, hints=self.hints, settings=self.settings, progress=progress)
+        """Check a recording with these options."""
+        return check_recording(path, self, progress)
 
 
 def check_many(
@@ -161,54 +148,24 @@ def check_many(
     return map_items(options.check, paths, engine=engine, ordered=True, progress=progress)
 
 
-@checked
-def check(
-    path: RecordingLike,
-    *,
-    sensor: SensorSizeLike | None = None,
-    hints: HintsLike = NO_HINTS,
-    settings: CheckSettings | Mapping[str, object] | None = None,
-    progress: Progress | None = None,
-    **named: Unpack[CheckKeywords],
+def check_recording(
+    path: RecordingLike, options: CheckOptions = CheckOptions(), progress: Progress | None = None
 ) -> CheckReport:
-    """Find errors and oddities of a recording, in one pass and in bounded memory.
-
-    Args:
-        path: Recording of any format; also events in memory.
-        sensor: Sensor size, for files that do not store it. None: the smallest known sensor that contains all events;
-            then only events outside the largest known sensor are out of range.
-        hints: Other missing metadata: chip, columns, time unit, topic.
-        settings: Thresholds of odd findings; also a mapping.
-        progress: Called with the amount read and the total, in events, bytes or other units.
-        named: Settings of `CheckSettings` by name.
-
-    Raises:
-        FileError: If the file does not exist or cannot be read.
-        FormatError: If the format is unknown, or the file cannot be opened.
-        EventError: If `sensor` differs from the sensor in the file, or the sensor has more than MAX_PIXELS pixels.
-
-    Example:
-        >>> from dvspipe import Events
-        >>> report = check(Events([0, 10, 60_010], [3, 4, 4], [1, 1, 6], [1, 0, 1], "12x7"), gap_us=50_000)
-        >>> [(finding.kind, finding.count) for finding in report.findings]
-        [('gaps', 1)]
-    """
-    settings = as_settings(CheckSettings, settings, named, check)
-    given = None if sensor is None else SensorSize.of(sensor)
-
+    """Check a recording; see `dvspipe.check`."""
+    given_sensor = options.sensor
     file = name_recording(path)
-    format_name, source = open_source(path, given, hints)
-    size = source.sensor or given
+    format_name, source = open_source(path, given_sensor, options.hints)
+    size = source.sensor or given_sensor
     if size:
         try:
             check_pixels(size)
         except EventError as error:
             raise error.named(str(file)) from error
-    unstored: SensorSource = "given" if given else "guessed"
-    sensor_source: SensorSource = "file" if source.sensor else unstored
+
+    sensor_source = find_sensor_source(source, given_sensor)
 
     # A corrupted recording has statistics, too: of the events before the corruption.
-    tally = _Statistics(size, settings)
+    tally = _Statistics(size, options.settings)
     corruption = []
     try:
         for columns in source.chunks(progress):
@@ -244,11 +201,11 @@ class _EventTally:
     first: int | None = None
     description: str = ""
 
-    def add(self, found: NDArray[np.bool_], before: int, describe: Callable[[int], str]) -> None:
-        """Add the events of a chunk that the mask `found` selects, after `before` events of earlier chunks."""
-        count = int(np.count_nonzero(found))
+    def add(self, affected: NDArray[np.bool_], before: int, describe: Callable[[int], str]) -> None:
+        """Add the events of a chunk that the mask `affected` selects, after `before` events of earlier chunks."""
+        count = int(np.count_nonzero(affected))
         if count and self.first is None:
-            event = int(found.argmax())
+            event = int(affected.argmax())
             self.first = before + event
             self.description = describe(event)
 
@@ -275,8 +232,10 @@ class _Statistics:
     """
 
     def __init__(self, sensor: SensorSize | None, settings: CheckSettings) -> None:
+        self.events = 0
+        self.on = 0
+
         # Any time is earlier than the earliest so far, and later than the latest.
-        self.events = self.on = 0
         self.earliest_us = -NEVER_US - 1
         self.latest_us = NEVER_US
 
@@ -284,10 +243,13 @@ class _Statistics:
         self._settings = settings
         self._limits = sensor or max(KNOWN_SENSORS, key=lambda known: known.width * known.height)
         self._previous_us = NEVER_US
-        self._unsorted, self._outside, self._polarity, self._duplicates, self._negative = (
-            _EventTally() for _ in range(5)
-        )
-        self._longest_decrease_us = self._longest_gap_us = 0
+        self._unsorted = _EventTally()
+        self._outside = _EventTally()
+        self._polarity = _EventTally()
+        self._duplicates = _EventTally()
+        self._negative = _EventTally()
+        self._longest_decrease_us = 0
+        self._longest_gap_us = 0
 
         # Which steps are usual is known only at the end of the recording, so steps are counted per power of two.
         longer_than_us = [1 << octave for octave in range(63)] if settings.gap_us is None else [settings.gap_us]
@@ -307,8 +269,12 @@ class _Statistics:
         if self._outside.count:
             return self._limits
 
-        # Columns are counted over axis 0 (rows), rows over axis 1.
-        width, height = (int(np.flatnonzero(self._counts.any(axis=axis)).max(initial=0)) + 1 for axis in (0, 1))
+        # Up to the last column and row with an event.
+        has_events = self._counts > 0
+        columns = np.flatnonzero(has_events.any(axis=0))
+        rows = np.flatnonzero(has_events.any(axis=1))
+        width = int(columns.max(initial=0)) + 1
+        height = int(rows.max(initial=0)) + 1
         return smallest_sensor(width, height) or self._limits
 
     def add(self, columns: StoredColumns) -> None:
@@ -324,8 +290,10 @@ class _Statistics:
         back = t < before
         if back.any():
             self._unsorted.add(back, self.events, lambda event: f"t = {t[event]} us after {before[event]} us")
+
             # Unsigned: the difference of two int64 needs 64 bits.
-            self._longest_decrease_us = max(self._longest_decrease_us, int((before - t)[back].view(np.uint64).max()))
+            decreases_us = (before - t)[back].view(np.uint64)
+            self._longest_decrease_us = max(self._longest_decrease_us, int(decreases_us.max()))
         self._negative.add(t < 0, self.events, lambda event: f"t = {t[event]} us")
 
         latest_us, longest_us = _count_steps(
@@ -352,8 +320,8 @@ class _Statistics:
         outside = (x < 0) | (x >= self._limits.width) | (y < 0) | (y >= self._limits.height)
         self._outside.add(outside, self.events, lambda event: f"x = {x[event]}, y = {y[event]}")
 
-        twice = np.zeros(len(t), np.bool_)
         # Coordinates outside the sensor may overflow int16; they are not used.
+        twice = np.zeros(len(t), np.bool_)
         _count_pixels(t, x.astype(np.int16), y.astype(np.int16), on, outside, self._counts, self._last_us, twice)
         self._duplicates.add(
             twice, self.events, lambda event: f"t = {t[event]} us, x = {x[event]}, y = {y[event]}, p = {int(p[event])}"
@@ -392,7 +360,8 @@ class _Statistics:
         if self._settings.gap_us is None:
             # Bin i ends at 2^i us. `usual` is the bin of the quantile USUAL_STEPS of all steps. Longer steps are gaps
             # if they are GAP_OCTAVES powers of two above its end.
-            usual = int(np.searchsorted(self._steps.cumsum(), USUAL_STEPS * self._steps.sum()))
+            usual_count = USUAL_STEPS * self._steps.sum()
+            usual = int(np.searchsorted(self._steps.cumsum(), usual_count))
             gap = max(usual + GAP_OCTAVES, MIN_GAP_OCTAVE) + 1
 
         count = int(self._steps[gap:].sum())
@@ -422,8 +391,8 @@ class _Statistics:
         if not count:
             return []
 
-        busiest = np.where(hot, counts, 0).argmax()
-        y, x = (int(index) for index in np.unravel_index(busiest, counts.shape))
+        busiest = int(np.where(hot, counts, 0).argmax())
+        y, x = divmod(busiest, sensor.width)
         what = "1 pixel fires" if count == 1 else f"{count} pixels fire"
         return [
             CheckFinding(

@@ -2,27 +2,29 @@
 
 A is the reference; B is compared with it. Both must share a clock: nothing is shifted or scaled to fit. Undefined
 figures, such as a ratio to 0 events, are None.
+
+Each group of figures has a function that computes it: rates and intervals of one recording (`_compute_figures`),
+ratios, correlations of maps, overlap of voxels, and distances to the nearest events. Their kernels read the events of
+both recordings once, in time order or address by address.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
-from typing import Any, ClassVar, TypedDict, Unpack
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 
-from ..base.arguments import checked
-from ..base.config import Settings, as_settings
+from ..base.config import Settings
 from ..base.errors import Brief, EventError
 from ..base.kernels import njit
-from ..events import Events, SensorSize, SensorSizeLike, concatenate
+from ..events import Events, SensorSize, concatenate
 from ..events.correlation import correlate
-from ..formats import NO_HINTS, HintsLike, RecordingLike, open_recording
+from ..formats import Recording
 from ..parallel import NamedStep, Progress, ignore_progress
+from .config import CompareSettings
 from .editing import find_common_sensor
 
 BLUR_PX = 5  # side of the box filter, as for the published figures of real DAVIS recordings
@@ -32,24 +34,10 @@ INTERVAL_BINS = INTERVAL_DECADES * INTERVAL_BINS_PER_DECADE
 MAX_COMPARED_PIXELS = 1 << 23  # slightly more than 3840x2160; maps and sums take about 160 bytes per pixel
 MAX_BINS = 10_000_000  # 80 MB of counts; a longer span means that the recordings do not share a clock
 
-
 # Times in microseconds. All bins, windows and voxels start at the earliest event of the two recordings.
 BIN_US = 10_000  # bin of the rate curves
 VOXEL_US = 10_000  # a voxel spans this time, one pixel and one polarity
 REACH_US = 50_000  # maximum distance of a nearest event
-
-
-class CompareSettings(Settings):
-    """Settings of a comparison."""
-
-    window_us: int = Field(default=40_000, ge=1)
-    """Window length for correlating signed count maps, in microseconds; default: a frame interval at 25 fps."""
-
-
-class CompareKeywords(TypedDict, total=False):
-    """Settings of `CompareSettings` by name."""
-
-    window_us: int
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -82,12 +70,14 @@ class RecordingFigures(Brief):
     @property
     def unsigned_map(self) -> NDArray[np.int64]:
         """ON + OFF events per pixel, int64 [H, W]."""
-        return np.asarray(self.pixel_counts[1] + self.pixel_counts[0])
+        off, on = self.pixel_counts
+        return np.asarray(on + off)
 
     @property
     def signed_map(self) -> NDArray[np.int64]:
         """ON - OFF events per pixel, int64 [H, W]."""
-        return np.asarray(self.pixel_counts[1] - self.pixel_counts[0])
+        off, on = self.pixel_counts
+        return np.asarray(on - off)
 
 
 @dataclass(frozen=True)
@@ -217,6 +207,7 @@ class Comparison(Brief):
     def to_record(self) -> dict[str, Any]:
         """Return a dict of lists, numbers and None for JSON, without the maps (pixel_counts)."""
         record: dict[str, Any] = _to_plain(self)
+
         # Constants that the figures depend on, beside the settings.
         record["settings"] |= {"bin_us": BIN_US, "voxel_us": VOXEL_US, "reach_us": REACH_US}
 
@@ -226,58 +217,29 @@ class Comparison(Brief):
         return record | {"interval_edges_us": self.interval_edges_us.tolist()}
 
 
-@checked
-def compare(
-    a: RecordingLike,
-    b: RecordingLike,
-    settings: CompareSettings | Mapping[str, object] | None = None,
-    *,
-    sensor: SensorSizeLike | None = None,
-    hints: HintsLike = NO_HINTS,
-    progress: Progress = ignore_progress,
-    **named: Unpack[CompareKeywords],
+def compare_recordings(
+    a: Recording, b: Recording, settings: CompareSettings = CompareSettings(), progress: Progress = ignore_progress
 ) -> Comparison:
-    """Compare two recordings of the same scene: event rates, event counts per pixel, and event times.
-
-    Args:
-        a: Reference recording, such as a real one; may be empty.
-        b: Recording to compare with it, such as a simulated one, with the same sensor size and clock; may be empty.
-        settings: Length of windows; also a mapping.
-        sensor: Sensor size, for recordings that do not store it.
-        hints: Other metadata that the recordings do not store.
-        progress: Called with the amount done, reading and comparing, and the total.
-        named: Settings of `CompareSettings` by name.
-
-    Raises:
-        EventError: If the sensors differ in size or have more than 2^23 pixels, or the recordings are so far apart in
-            time that they cannot share a clock.
-
-    Example:
-        >>> a = Events([0, 1000], [3, 3], [1, 1], [True, False], "12x7")
-        >>> b = Events([20, 1020], [3, 3], [1, 1], [True, False], "12x7")
-        >>> comparison = compare(a, b)
-        >>> comparison.ratios.events, comparison.voxels.f1, comparison.nearest_to_a.median_us
-        (1.0, 1.0, 20.0)
-    """
-    chosen = as_settings(CompareSettings, settings, named, compare)
-    recordings = [open_recording(recording, sensor=sensor, hints=hints) for recording in (a, b)]
-    size = find_common_sensor(recordings)
+    """Compare two open recordings; see `dvspipe.compare`."""
+    size = find_common_sensor([a, b])
     if size.width * size.height > MAX_COMPARED_PIXELS:
-        raise EventError(f"{recordings[0].path}: sensor {size} is too large (expected {MAX_COMPARED_PIXELS:,} pixels)")
+        raise EventError(f"{a.path}: sensor {size} is too large (expected {MAX_COMPARED_PIXELS:,} pixels)")
 
     # Two steps read the recordings, the third one compares them window by window.
-    steps = [NamedStep(progress, str(recording.path), number, 3) for number, recording in enumerate(recordings)]
-    events = [
-        concatenate(recording.chunks(progress=step), size) for recording, step in zip(recordings, steps, strict=True)
-    ]
-    return _compare(events[0], events[1], chosen, NamedStep(progress, "windows", 2, 3))
+    reading_a = NamedStep(progress, str(a.path), number=0, steps=3)
+    reading_b = NamedStep(progress, str(b.path), number=1, steps=3)
+    comparing = NamedStep(progress, "windows", number=2, steps=3)
+    events_a = concatenate(a.chunks(progress=reading_a), size)
+    events_b = concatenate(b.chunks(progress=reading_b), size)
+    return _compare(events_a, events_b, settings, comparing)
 
 
 def _compare(a: Events, b: Events, settings: CompareSettings, progress: Progress) -> Comparison:
     start_us = min((int(events.t[0]) for events in (a, b) if len(events)), default=None)
     origin_us = start_us or 0
     bins = _count_bins(a, b, origin_us)
-    figures_a, figures_b = (_compute_figures(events, origin_us, bins) for events in (a, b))
+    figures_a = _compute_figures(a, origin_us, bins)
+    figures_b = _compute_figures(b, origin_us, bins)
     grouped_a = _group_by_address(a)
     grouped_b = _group_by_address(b)
 
@@ -351,10 +313,11 @@ def count_polarities(events: Events) -> NDArray[np.int64]:
 
 def _compute_figures(events: Events, origin_us: int, bins: int) -> RecordingFigures:
     pixel_counts = count_polarities(events)
-    off, on = (int(count) for count in pixel_counts.sum(axis=(1, 2)))
+    off, on = pixel_counts.sum(axis=(1, 2)).tolist()
 
     interval_counts = np.zeros(INTERVAL_BINS, np.int64)
-    last = np.full(pixel_counts[0].size, -1, np.int64)  # index of the last event of each pixel
+    pixels = events.sensor.width * events.sensor.height
+    last = np.full(pixels, -1, np.int64)  # index of the last event of each pixel
     _count_intervals(events.t, _addresses(events), last, interval_counts)
 
     return RecordingFigures(
@@ -396,17 +359,17 @@ def _correlate_maps(
     signed = [recording.signed_map for recording in figures]
 
     # In a window with events in one recording only, a map is constant: its correlation is not defined.
-    windows_a, windows_b = (np.unique((events.t - origin_us) // window_us) for events in both)
+    a, b = both
+    windows_a = np.unique((a.t - origin_us) // window_us)
+    windows_b = np.unique((b.t - origin_us) // window_us)
     windows = np.intersect1d(windows_a, windows_b, assume_unique=True).tolist()
 
     per_window = []
     for number, window in enumerate(windows):
         progress(number, len(windows))
         begin_us = origin_us + window * window_us
-        parts = (events.between(begin_us, begin_us + window_us) for events in both)
-        off_on = [count_polarities(part) for part in parts]
-        signed_maps = (_blur(counts[1] - counts[0]) for counts in off_on)
-        per_window.append(correlate(*signed_maps))
+        end_us = begin_us + window_us
+        per_window.append(correlate(_blur_signed(a, begin_us, end_us), _blur_signed(b, begin_us, end_us)))
     defined = [value for value in per_window if value is not None]
 
     return MapCorrelations(
@@ -418,6 +381,12 @@ def _correlate_maps(
         windows=len(defined),
         windows_with_events=len(np.union1d(windows_a, windows_b)),
     )
+
+
+def _blur_signed(events: Events, start_us: int, stop_us: int) -> NDArray[np.float64]:
+    """Return the blurred signed map of a time span, float64 [H, W]."""
+    off, on = count_polarities(events.between(start_us, stop_us))
+    return _blur(on - off)
 
 
 def _blur(counts: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -468,7 +437,8 @@ def _box_mean(
 
 
 def _measure_overlap(a: Events, b: Events, origin_us: int) -> VoxelOverlap:
-    windows_a, windows_b = ((events.t - origin_us) // VOXEL_US for events in (a, b))
+    windows_a = (a.t - origin_us) // VOXEL_US
+    windows_b = (b.t - origin_us) // VOXEL_US
     stamps = np.full((2, 2 * a.sensor.height * a.sensor.width), -1, np.int64)
     count_a, count_b, both = _count_voxels(windows_a, _addresses(a), windows_b, _addresses(b), stamps)
 
@@ -496,7 +466,11 @@ def _count_voxels(
     """
     # The windows of the events of A and B, [N], never decrease, so a merge visits each window once. An address is an
     # index into [2, H, W]; stamps are [2, 2 * H * W], a row for A and one for B.
-    count_a = count_b = both = next_a = next_b = 0
+    count_a = 0
+    count_b = 0
+    both = 0
+    next_a = 0
+    next_b = 0
     while next_a < len(windows_a) or next_b < len(windows_b):
         if next_b == len(windows_b) or (next_a < len(windows_a) and windows_a[next_a] < windows_b[next_b]):
             window = windows_a[next_a]
@@ -521,18 +495,26 @@ def _count_voxels(
     return count_a, count_b, both
 
 
-def _group_by_address(events: Events) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Group times by address, with a stable counting sort.
+class _TimesByAddress(NamedTuple):
+    """Times of events, grouped by address.
 
-    Returns:
-        Index of the first time of each address, int64 [2 * H * W + 1], and the times, int64 [N].
+    Args:
+        begins: Index of the first time of each address, int64 [2 * H * W + 1].
+        times: Times in microseconds, ascending within an address, int64 [N].
     """
+
+    begins: NDArray[np.int64]
+    times: NDArray[np.int64]
+
+
+def _group_by_address(events: Events) -> _TimesByAddress:
+    """Group times by address, with a stable counting sort."""
     begins = np.concatenate(([0], count_polarities(events).ravel().cumsum()))
     times = np.empty(len(events), np.int64)
     # `_scatter` advances the begins that it gets, so it gets a copy.
     _scatter(events.t, _addresses(events), begins[:-1].copy(), times)
 
-    return begins, times
+    return _TimesByAddress(begins, times)
 
 
 @njit(cache=True, nogil=True)
@@ -546,12 +528,11 @@ def _scatter(
         free[addresses[event]] = index + 1
 
 
-def _measure_nearest(
-    own: tuple[NDArray[np.int64], NDArray[np.int64]], other: tuple[NDArray[np.int64], NDArray[np.int64]]
-) -> NearestDistance:
+def _measure_nearest(events: _TimesByAddress, other: _TimesByAddress) -> NearestDistance:
+    """Measure the distance of each of the events to the nearest event of the other recording."""
     # Longer than REACH_US: no event at the same address.
-    distances = np.full(len(own[1]), REACH_US + 1, np.int64)
-    _find_nearest(*own, *other, distances)
+    distances = np.full(len(events.times), REACH_US + 1, np.int64)
+    _find_nearest(events.begins, events.times, other.begins, other.times, distances)
 
     near = distances[distances <= REACH_US]
     return NearestDistance(
@@ -563,8 +544,8 @@ def _measure_nearest(
 
 @njit(cache=True, nogil=True)
 def _find_nearest(
-    own_begins: NDArray[np.int64],
-    own_times: NDArray[np.int64],
+    begins: NDArray[np.int64],
+    times: NDArray[np.int64],
     other_begins: NDArray[np.int64],
     other_times: NDArray[np.int64],
     distances: NDArray[np.int64],
@@ -573,19 +554,19 @@ def _find_nearest(
 
     Within an address, the nearest neighbour never moves back in time, so both indices only increase.
     """
-    # own_begins and other_begins are [2 * H * W + 1]: the times of an address are those from its begin to the next
-    # begin, ascending.
-    for address in range(len(own_begins) - 1):
+    # begins and other_begins are [2 * H * W + 1]: the times of an address reach from its begin to the next begin,
+    # ascending.
+    for address in range(len(begins) - 1):
         nearest = other_begins[address]
         end = other_begins[address + 1]
         if nearest == end:
             continue
 
-        for event in range(own_begins[address], own_begins[address + 1]):
-            distance = abs(other_times[nearest] - own_times[event])
-            while nearest + 1 < end and abs(other_times[nearest + 1] - own_times[event]) <= distance:
+        for event in range(begins[address], begins[address + 1]):
+            distance = abs(other_times[nearest] - times[event])
+            while nearest + 1 < end and abs(other_times[nearest + 1] - times[event]) <= distance:
                 nearest += 1
-                distance = abs(other_times[nearest] - own_times[event])
+                distance = abs(other_times[nearest] - times[event])
 
             distances[event] = distance
 

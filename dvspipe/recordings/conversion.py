@@ -1,4 +1,10 @@
-"""Convert videos and recordings to event files."""
+"""Convert videos and recordings to event files.
+
+From the outside to the inside: `plan_conversions` finds the sources and gives each a target, a `ConversionTask`;
+`convert_many` runs the tasks in parallel, and records them in the manifest of the output folder; `convert_task` chooses
+`convert_video` (the simulator) or `convert_recording` (another format) by the kind of the source. `events_from_video`
+is the conversion of a video in memory.
+"""
 
 from __future__ import annotations
 
@@ -12,25 +18,19 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self, Unpack, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, Unpack, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from pydantic import Field
 
 from ..base.arguments import checked, describe_value
-from ..base.config import Model, Settings, as_settings, complete_repr
+from ..base.config import Model, as_settings, complete_repr
 from ..base.errors import CorruptionError, EventError, FileError, FormatError, Remedy, TruncatedVideoError, VideoError
 from ..base.files import is_internal
-from ..events import Events, SensorSize, SensorSizeLike, concatenate
+from ..events import Events, SensorSize, concatenate
 from ..formats import (
     FORMATS,
-    NO_HINTS,
     STANDARD,
-    Compression,
-    GivenSensor,
-    Hints,
-    HintsLike,
     Recording,
     WriteOptions,
     Writer,
@@ -43,14 +43,12 @@ from ..formats import (
     recognise,
     written_suffixes,
 )
-from ..formats.hints import TimeUnit, UniqueHintKeywords
 from ..formats.recordings import write_parts
 from ..parallel import ALL, Engine, Outcome, Processes, Progress, Shard, map_items, prefetch
 from ..results import Manifest, ManifestRow, name_input
 from ..results.manifest import Entry
-from ..simulator import SimulatorConfig, as_settings_on_preset
-from ..simulator.config import SimulatorKeywords
-from ..video.config import UniqueVideoKeywords, VideoKeywords, VideoSettings
+from ..simulator import as_settings_on_preset
+from ..video.config import VideoSettings
 from ..video.files import is_video_content
 from ..video.frames import Frame
 from ..video.names import (
@@ -63,53 +61,24 @@ from ..video.names import (
 )
 from ..video.opening import open_video
 from ..video.video import Video
+from .config import (
+    ConvertConfig,
+    ConvertKeywords,
+    RecordingConfig,
+    RecordingKeywords,
+)
 
 if TYPE_CHECKING:
     from ..simulator import SimulatorState
 
-FRAMES_AHEAD = 8
+FRAMES_AHEAD = 8  # decoded in a thread
 SAVE_EVERY_S = 10.0
-SIMULATOR_PREFIX = "simulator."
+SIMULATOR_PREFIX = "simulator."  # prefix of the names of the simulator's arrays in a saved state
 RECORDING_SUFFIXES = frozenset(
     suffix for known in FORMATS.values() if known.name != "text" for suffix in known.suffixes
 )  # except text: most text files are not recordings
 
 log = logging.getLogger(__name__)
-
-
-Upsampling = Literal["off", "auto"] | Annotated[int, Field(ge=2, le=256)]
-
-
-class ConvertConfig(Settings):
-    """Settings of a conversion from video to events; stored in the event file."""
-
-    video: VideoSettings = VideoSettings()
-    simulator: SimulatorConfig = SimulatorConfig()
-    upsample: Upsampling = "off"
-    """Motion-compensated steps per pair of frames: `off`, `auto` (depending on the motion) or a number."""
-    label_noise: bool = False
-    """Whether to write a column /events/noise that is 1 for noise events and 0 for signal events."""
-    compression: Compression = "gzip"
-    """HDF5 compression: `gzip` is readable by every program; `blosc` is faster and needs hdf5plugin."""
-
-    def for_recording(self, name: str) -> Self:
-        """Return the settings for a recording with a name; see `SimulatorConfig.for_recording`."""
-        return self.model_copy(update={"simulator": self.simulator.for_recording(name)})
-
-
-class UniqueConvertKeywords(UniqueVideoKeywords, SimulatorKeywords, total=False):
-    """Settings of `ConvertConfig` by name, without `video` and `time_unit`, which larger configurations have twice."""
-
-    simulator: SimulatorConfig | Mapping[str, object]
-    upsample: Upsampling
-    label_noise: bool
-    compression: Compression
-
-
-class ConvertKeywords(UniqueConvertKeywords, VideoKeywords, total=False):
-    """Settings of `ConvertConfig` by name."""
-
-    video: VideoSettings | Mapping[str, object]
 
 
 @dataclass(frozen=True)
@@ -260,8 +229,9 @@ def _name_of(source: str | Path | int) -> str:
 
 def _describe_span(settings: VideoSettings) -> str:
     """Describe the selected time span of a video; empty if it is the complete video."""
+    start = f" after {settings.start_s:g} s" if settings.start_s else ""
     stop = "" if settings.stop_s is None else f" before {settings.stop_s:g} s"
-    return f"{f' after {settings.start_s:g} s' if settings.start_s else ''}{stop}"
+    return f"{start}{stop}"
 
 
 @dataclass
@@ -288,7 +258,8 @@ def _restore(video: Video, saved: dict[str, NDArray[Any]] | None) -> tuple[_Fram
     if saved is None:
         return _FrameCounter(), None
 
-    count = _FrameCounter(*saved.pop("count").tolist())
+    frames, first_us, last_us = saved.pop("count").tolist()
+    count = _FrameCounter(frames, first_us, last_us)
     total = max(count.frames, video.estimate_selected())
     log.warning("%s: resuming at frame %d of %d", video.name, count.frames, total)
 
@@ -316,8 +287,8 @@ def _convert(
     from ..simulator import EventSimulator, batches
 
     simulator = EventSimulator(config.simulator, upsample=config.upsample, threads=threads)
-    waiting = prefetch(video.frames(count.frames), FRAMES_AHEAD)
-    frames = count.count(waiting, video.estimate_selected(), progress)
+    decoded = prefetch(video.frames(count.frames), FRAMES_AHEAD)
+    frames = count.count(decoded, video.estimate_selected(), progress)
 
     save_s = time.monotonic() + SAVE_EVERY_S
     for batch in batches(frames, threads):
@@ -339,81 +310,9 @@ def _fingerprint(source: Path, video: Video) -> str | None:
         return None
 
     files = sorted(source.iterdir()) if source.is_dir() else [source]
-    facts = [(file.name, os.stat(file).st_size, os.stat(file).st_mtime_ns) for file in files]
+    status = [(file.name, os.stat(file)) for file in files]
+    facts = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in status]
     return hashlib.sha256(repr((facts, video.times_us)).encode()).hexdigest()
-
-
-class RecordingConfig(Settings):
-    """Settings of a conversion from one recording format to another."""
-
-    sensor: GivenSensor = None
-    """Sensor size, for files that do not store it."""
-    hints: Hints = NO_HINTS
-    """Other missing metadata: chip, columns, time unit, topic."""
-    sort: bool = False
-    """Whether to sort events by time; holds all events in memory."""
-    salvage: bool = False
-    """Whether to write the events before a corruption; otherwise corruption is an error."""
-    compression: Compression = "gzip"
-    """HDF5 compression, as in `ConvertConfig`."""
-
-
-class RecordingKeywords(UniqueHintKeywords, total=False):
-    """Settings of `RecordingConfig` by name."""
-
-    sensor: SensorSizeLike | None
-    hints: HintsLike
-    time_unit: TimeUnit | None
-    sort: bool
-    salvage: bool
-    compression: Compression
-
-
-RECORDING_SETTINGS = frozenset({"sort", "salvage"})
-"""Settings that apply to recordings only. All others except `compression` apply to videos only."""
-
-
-class ConversionSettings(VideoSettings, SimulatorConfig):
-    """Settings for reading a video, the pixel model, repairing a recording and writing the event file."""
-
-    upsample: Upsampling = "off"
-    """Motion-compensated steps per pair of frames of a video: off, auto (depending on the motion) or a number."""
-    label_noise: bool = False
-    """Write a column /events/noise that is 1 for noise events of a video and 0 for signal events."""
-    compression: Compression = "gzip"
-    """HDF5 compression: gzip is readable by every program; blosc is faster and needs hdf5plugin."""
-    sort: bool = False
-    """Sort the events of an unsorted recording by time, in memory."""
-    salvage: bool = False
-    """Keep the events of a corrupted recording before its first error."""
-
-    def of_video(self) -> ConvertConfig:
-        """Return the settings for converting videos."""
-        values = self.model_dump()
-
-        return ConvertConfig(
-            video=VideoSettings(**{name: values[name] for name in VideoSettings.model_fields}),
-            simulator=SimulatorConfig(**{name: values[name] for name in SimulatorConfig.model_fields}),
-            upsample=self.upsample,
-            label_noise=self.label_noise,
-            compression=self.compression,
-        )
-
-    def of_recording(self, sensor: SensorSize | None = None, hints: Hints = NO_HINTS) -> RecordingConfig:
-        """Return the settings for converting recordings; `sensor` and `hints` supply metadata that a file lacks."""
-        return RecordingConfig(
-            sensor=sensor, hints=hints, sort=self.sort, salvage=self.salvage, compression=self.compression
-        )
-
-
-class ConversionKeywords(VideoKeywords, SimulatorKeywords, total=False):
-    """Settings of `ConversionSettings` by name."""
-
-    upsample: Upsampling
-    label_noise: bool
-    compression: Compression
-    sort: bool
-    salvage: bool
 
 
 def convert_recording(
@@ -440,7 +339,9 @@ def convert_recording(
     extent = recording.extent()
     total = extent.events if extent else 0
     corruptions: list[CorruptionError] = []
-    events = first_us = last_us = 0
+    events = 0
+    first_us = 0
+    last_us = 0
 
     def read(recording: Recording, on_corruption: Callable[[CorruptionError], None] | None = None) -> Iterator[Events]:
         if config.sort:
@@ -482,11 +383,11 @@ def convert_recording(
 
 def find_conversion_remedies(error: CorruptionError) -> list[Remedy]:
     """Return the settings that allow converting a corrupted or unsorted recording."""
+    salvage = Remedy("config.salvage", True, "keep the events before this position")
     cause = error.__cause__
-    sort = [Remedy("config.sort", True, "sort the events by time")]
-    unsorted = sort if isinstance(cause, EventError) and cause.is_unsorted else []
-
-    return [*unsorted, Remedy("config.salvage", True, "keep the events before this position")]
+    if isinstance(cause, EventError) and cause.is_unsorted:
+        return [Remedy("config.sort", True, "sort the events by time"), salvage]
+    return [salvage]
 
 
 class SourceKind(NamedTuple):
@@ -602,14 +503,16 @@ def convert_many(
 
 def find_unconverted(tasks: Sequence[ConversionTask]) -> list[ConversionTask]:
     """Return the tasks without an existing target. For the others, remove saved states and complete the manifest."""
-    waiting = [task for task in tasks if not Path(task.target).exists()]
-
+    waiting: list[ConversionTask] = []
     finished: dict[Path, list[Path]] = {}
-    for task in tasks if len(waiting) < len(tasks) else ():
-        if Path(task.target).exists():
-            discard_saved(Path(task.target))
-            if task.out is not None:
-                finished.setdefault(task.out, []).append(task.source)
+    for task in tasks:
+        if not Path(task.target).exists():
+            waiting.append(task)
+            continue
+
+        discard_saved(Path(task.target))
+        if task.out is not None:
+            finished.setdefault(task.out, []).append(task.source)
 
     # Once per folder, because each update of a manifest reads it.
     for out, sources in finished.items():
@@ -653,7 +556,9 @@ def _read_rows(tasks: Sequence[ConversionTask]) -> Iterator[tuple[ConversionTask
     rows = {out: manifest.read() for out, manifest in manifests.items() if manifest.folder.is_dir()}
 
     for task in tasks:
-        if task.out is not None and (row := rows.get(task.out, {}).get(name_input(task.source))) is not None:
+        rows_of_folder = {} if task.out is None else rows.get(task.out, {})
+        row = rows_of_folder.get(name_input(task.source))
+        if row is not None:
             yield task, row
 
 
@@ -676,9 +581,8 @@ class _ConversionWorker:
             if task.out is not None:
                 Manifest(task.out).finish([task.source])
             stored = info(task.target)
-            return Conversion(
-                task.target, SensorSize(stored.width, stored.height), 0, stored.events, stored.duration_us
-            )
+            sensor = SensorSize(width=stored.width, height=stored.height)
+            return Conversion(task.target, sensor, 0, stored.events, stored.duration_us)
 
         recorded: AbstractContextManager[Entry] = nullcontext(Entry())
         if task.out is not None:
@@ -793,17 +697,18 @@ def find_sources(
 
 def find_recordings(sources: Sequence[Path], *, shard: Shard = ALL) -> list[Path]:
     """Find recordings, also in folders, but no videos there; `shard` selects some by their paths in the folders."""
-    given = set(sources)
-    recordings = [
-        (path, name)
-        for path, name in find_sources(sources)
-        if path in given or not (is_video_name(path) or (path.is_dir() and not is_recording_folder(path)))
-    ]
-
+    # A source that was named is kept, whatever it is: opening it reports what is wrong.
+    named = set(sources)
+    recordings = [(path, name) for path, name in find_sources(sources) if path in named or not _seems_video(path)]
     if not recordings:
         raise FileError(f"{sources[0]}: contains no recordings (found videos)")
 
     return [path for path, name in recordings if len(recordings) == 1 or name in shard]
+
+
+def _seems_video(path: Path) -> bool:
+    """Return whether a source is a video by its suffix, or an image folder."""
+    return is_video_name(path) or (path.is_dir() and not is_recording_folder(path))
 
 
 def identify(source: Path) -> SourceKind:

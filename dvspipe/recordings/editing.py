@@ -1,4 +1,9 @@
-"""Edit recordings: cut in time and space, filter noise, merge several into one."""
+"""Edit recordings: cut in time and space, filter noise, merge several into one.
+
+Each `Edit` (`RecordingPart`, `FilteredPart`, `MergedRecordings`) holds its recordings and does its work when its events
+are read or written. Noise labels are edited with the events: a recording stores them as another stream of the same
+events, and the same transform is applied to both (`_write_transformed`).
+"""
 
 from __future__ import annotations
 
@@ -13,7 +18,8 @@ from numpy.typing import NDArray
 
 from ..base.errors import ConfigError, EventError
 from ..events import Events, Region, SensorSize, TimeSpan, join_streams, merge_streams
-from ..events.filters import FilterConfig, FilterCounts, check_pixels, count_pixels, filter_stream, find_hot_pixels
+from ..events.filter_config import FilterConfig
+from ..events.filters import FilterCounts, check_pixels, count_pixels, filter_stream, find_hot_pixels
 from ..formats import Recording, write
 from ..formats.recordings import count_events
 from ..formats.source import Extent
@@ -36,6 +42,7 @@ class Edit(Protocol):
         """Write the result to an event file, or `-` for CSV on standard output; return the number of events."""
 
 
+# Called with recordings, and a progress callback for each; returns the events of the result.
 _Transform = Callable[[Sequence[Recording], Sequence[Progress | None]], Iterator[Events]]
 
 
@@ -103,10 +110,10 @@ class RecordingPart:
             DvspipeError: As in `chunks` and `dvspipe.write`.
         """
 
-        def keep(recordings: Sequence[Recording], shown: Sequence[Progress | None]) -> Iterator[Events]:
-            return self.chunks(recordings[0], shown[0])
+        def cut(recordings: Sequence[Recording], reports: Sequence[Progress | None]) -> Iterator[Events]:
+            return self.chunks(recordings[0], reports[0])
 
-        return _write_transformed(out, [self.recording], keep, size=self.sensor, overwrite=overwrite, progress=progress)
+        return _write_transformed(out, [self.recording], cut, size=self.sensor, overwrite=overwrite, progress=progress)
 
 
 def select_part(
@@ -133,7 +140,8 @@ def select_part(
         times = f"stop time {stop_s:g} s is not after start time {start_s:g} s"
         raise ConfigError(f"{recording.path}: {times}; {_describe_length(recording)}")
 
-    return RecordingPart(recording, start_s, recording.find_span(start_s=start_s or None, stop_s=stop_s), selected)
+    span = recording.find_span(start_s=start_s or None, stop_s=stop_s)
+    return RecordingPart(recording, start_s, span, selected)
 
 
 def locate_hot_pixels(part: RecordingPart, *, progress: Progress | None = None) -> NDArray[np.bool_]:
@@ -177,13 +185,13 @@ class FilteredPart:
         """Write the events that remain, with their noise labels and the settings; return their number."""
         reading = self._find_hot_pixels(progress)
 
-        def keep(recordings: Sequence[Recording], shown: Sequence[Progress | None]) -> Iterator[Events]:
-            return self._filter(recordings[0], shown[0])
+        def filtered(recordings: Sequence[Recording], reports: Sequence[Progress | None]) -> Iterator[Events]:
+            return self._filter(recordings[0], reports[0])
 
         return _write_transformed(
             out,
             [self._part.recording],
-            keep,
+            filtered,
             size=self.sensor,
             overwrite=overwrite,
             progress=reading,
@@ -201,13 +209,14 @@ class FilteredPart:
         return reading
 
     def _filter(self, recording: Recording, progress: Progress | None) -> Iterator[Events]:
-        is_own = recording is self._part.recording  # the labels are another stream of the same events
+        # The labels are another stream of the same events: they are counted once.
+        is_labels = recording is not self._part.recording
 
         return filter_stream(
             self._part.chunks(recording, progress),
             self._config,
             hot=self.hot,
-            callback=self._count if is_own else None,
+            callback=None if is_labels else self._count,
         )
 
     def _count(self, counts: FilterCounts) -> None:
@@ -241,8 +250,8 @@ class MergedRecordings:
             out, self._recordings, self._unite, size=self.sensor, overwrite=overwrite, progress=progress
         )
 
-    def _unite(self, recordings: Sequence[Recording], shown: Sequence[Progress | None]) -> Iterator[Events]:
-        streams = [one.chunks(progress=show) for one, show in zip(recordings, shown, strict=True)]
+    def _unite(self, recordings: Sequence[Recording], reports: Sequence[Progress | None]) -> Iterator[Events]:
+        streams = [recording.chunks(progress=report) for recording, report in zip(recordings, reports, strict=True)]
         return merge_streams(streams) if self._gap_us is None else join_streams(streams, self._gap_us)
 
 
@@ -278,8 +287,9 @@ def _write_transformed(
     labels = [recording.noise for recording in recordings]
     labelled = [noise for noise in labels if noise is not None]
 
-    first, *others = (recording.attributes.get("settings") for recording in recordings)
+    first, *others = [recording.attributes.get("settings") for recording in recordings]
     common = first if isinstance(first, dict) and all(other == first for other in others) else {}
+    has_labels = len(labelled) == len(recordings)
 
     return write(
         out,
@@ -288,7 +298,7 @@ def _write_transformed(
         source=", ".join(recording.path.name for recording in recordings),
         settings=common | settings,
         overwrite=overwrite,
-        noise=transform(labelled, [None] * len(labels)) if len(labelled) == len(labels) else None,
+        noise=transform(labelled, [None] * len(labelled)) if has_labels else None,
     )
 
 

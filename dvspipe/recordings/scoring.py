@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from ..base.errors import ConfigError, EventError, Remedy
 from ..events import Events, SensorSize, merge_streams
 from ..events.corruption import draw_noise
-from ..events.filters import HOT_PIXEL_FACTOR, FilterConfig, check_pixels, filter_events, find_hot_pixels, start_filter
+from ..events.filter_config import FilterConfig
+from ..events.filters import HOT_PIXEL_FACTOR, check_pixels, filter_events, find_hot_pixels, start_filter
 from ..formats.source import Extent
 from ..parallel import Progress
 from ..results import EventCounts, FilterName, FilterPoint, FilterScore, FilterScores
@@ -29,7 +30,7 @@ SWEEP_US = tuple(round(value * 10**power) for power in range(2, 6) for value in 
 SWEEP_FACTORS = tuple(float(value * 10**power) for power in range(3) for value in DECADE)[1:]
 MIN_GAIN = 0.005  # a filter that adds less to the score is left off
 STATE_BYTES = 1 << 28  # memory of the filters that run in one pass
-BYTES_PER_PIXEL = 17
+BYTES_PER_PIXEL = 17  # filter state: two times and a mask
 NOISE_EVENTS = 1 << 20  # noise drawn at a time
 MAX_NOISE_HZ = 1000
 
@@ -119,12 +120,12 @@ def label_events(
 
     extent = None if noise_hz is None else part.extent()
 
-    def read(shown: Progress | None) -> Iterator[Events]:
+    def read(report: Progress | None) -> Iterator[Events]:
         if noise_hz is None or extent is None:
-            return part.chunks(part.recording.noise, shown)
-        return merge_streams(
-            [_as_signal(part.chunks(progress=shown)), _draw_noise(part.sensor, extent, noise_hz, seed)]
-        )
+            return part.chunks(part.recording.noise, report)
+        signal = _as_signal(part.chunks(progress=report))
+        noise = _draw_noise(part.sensor, extent, noise_hz, seed)
+        return merge_streams([signal, noise])
 
     labelled = LabelledEvents(path.name, part.sensor, read, _count(read(progress), part.sensor))
 
@@ -177,35 +178,28 @@ def score_filters(labelled: LabelledEvents, setup: FilterSetup, *, progress: Pro
     """
     empty = FilterSetup()
     total = labelled.total
-    given: dict[FilterName, float | None] = {name: setup.setting(name) for name in SWEEPS}
+    chosen: dict[FilterName, float | None] = {name: setup.setting(name) for name in SWEEPS}
 
-    # The curve of a filter also has a point at its own setting, which is not always in the sweep.
-    settings = {
-        name: sorted({*SWEEPS[name], *([] if given_setting is None else [given_setting])})
-        for name, given_setting in given.items()
-        if name != "hot_pixels"
-    }
-
+    # The curve of a filter also has a point at its chosen setting, which is not always in the sweep. Hot pixels need no
+    # pass over the events, see `_measure_hot_pixels`.
     tried: list[tuple[FilterName, float]] = []
-    for name, values in settings.items():
-        tried += [(name, value) for value in values]
-    measured = _measure(labelled, [*(empty.using(*choice) for choice in tried), setup], progress)
-    passed = dict(zip(tried, measured, strict=False)) | _measure_hot_pixels(labelled)
+    for name, setting in chosen.items():
+        if name != "hot_pixels":
+            values = {*SWEEPS[name]} if setting is None else {*SWEEPS[name], setting}
+            tried += [(name, value) for value in sorted(values)]
 
-    scores = [
-        FilterScore(
-            filter=name,
-            setting=given_setting,
-            total=total,
-            kept=total if given_setting is None else passed[name, given_setting],
-            curve=tuple(
-                FilterPoint(setting=value, kept=counts) for (other, value), counts in passed.items() if other == name
-            ),
-        )
-        for name, given_setting in given.items()
-    ]
+    # All in one call, to share reads of the recording.
+    alone = [empty.using(name, value) for name, value in tried]
+    *kept_alone, kept_together = _measure(labelled, [*alone, setup], progress)
+    kept = dict(zip(tried, kept_alone, strict=True)) | _measure_hot_pixels(labelled)
 
-    together = FilterScore(filter="all", setting=None, total=total, kept=measured[-1])
+    scores = []
+    for name, setting in chosen.items():
+        points = [FilterPoint(setting=value, kept=counts) for (other, value), counts in kept.items() if other == name]
+        passed = total if setting is None else kept[name, setting]
+        scores.append(FilterScore(filter=name, setting=setting, total=total, kept=passed, curve=tuple(points)))
+
+    together = FilterScore(filter="all", setting=None, total=total, kept=kept_together)
     return FilterScores(recording=labelled.name, filters=tuple(scores), together=together)
 
 
@@ -243,10 +237,8 @@ def _measure(labelled: LabelledEvents, setups: Sequence[FilterSetup], progress: 
 
     missing = [setup for setup in setups if setup not in labelled.measured]
     for first in range(0, len(missing), size):
-        several = missing[first : first + size]
-        states = [
-            start_filter(labelled.sensor, setup.config, hot=hot if setup.hot_pixels else None) for setup in several
-        ]
+        batch = missing[first : first + size]
+        states = [start_filter(labelled.sensor, setup.config, hot=hot if setup.hot_pixels else None) for setup in batch]
         counts = np.zeros((len(states), 2), np.int64)
         for part in labelled.read(progress):
             for number, state in enumerate(states):
@@ -254,7 +246,7 @@ def _measure(labelled: LabelledEvents, setups: Sequence[FilterSetup], progress: 
                 noise = int(np.count_nonzero(passed.p))
                 counts[number] += len(passed) - noise, noise
 
-        for setup, (signal, noise) in zip(several, counts.tolist(), strict=True):
+        for setup, (signal, noise) in zip(batch, counts.tolist(), strict=True):
             labelled.measured[setup] = EventCounts(signal=signal, noise=noise)
 
     return [labelled.measured[setup] for setup in setups]

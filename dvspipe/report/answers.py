@@ -1,9 +1,14 @@
-"""Charts, overlays and HTML page of classified recordings."""
+"""Charts, overlays and HTML page of classified recordings.
+
+`draw_recording` writes the pictures of one recording, as soon as it is classified; `write_answers_page` writes the page
+of all recordings, with the pictures that exist.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -28,7 +33,7 @@ from .charts import draw_confusion
 from .energy import EnergySection, energy_per_second
 from .pages import Media, Table, percent, write_page
 from .regions import Moment, write_region
-from .style import ACCENT, QUIET, SMALL, grid_axes, new_figure, readable, save_figure
+from .style import ACCENT, DASHED, QUIET, SMALL, grid_axes, new_figure, readable, save_figure
 from .timelines import boxes_of, draw_timeline, find_box, write_overlay
 
 if TYPE_CHECKING:
@@ -70,8 +75,8 @@ def draw_recording(
     clock_s = write_overlay(watched, prediction, windows, folder.overlay)
 
     picture = moment.picture(shown.sensor)
-    size = SensorSize(width=picture.shape[1], height=picture.shape[0])
-    box = find_box(boxes_of(prediction, size), moment.t_us)
+    height, width, _ = picture.shape
+    box = find_box(boxes_of(prediction, SensorSize(width=width, height=height)), moment.t_us)
     if box is None:
         folder.region.unlink(missing_ok=True)
     else:
@@ -109,7 +114,11 @@ def write_answers_page(
     Raises:
         FileError: If the page cannot be written, or a picture cannot be read.
     """
-    title = f"Classification of {predictions[0].folder if len(predictions) == 1 else f'{len(predictions)} recordings'}"
+    what = f"{len(predictions)} recordings"
+    if len(predictions) == 1:
+        what = predictions[0].folder
+    title = f"Classification of {what}"
+
     with TemporaryFolder() as charts:
         return write_page(
             folder.report,
@@ -131,8 +140,9 @@ def _recording_sections(
     folder: OutputFolder, predictions: Sequence[Prediction], run: InferenceRun
 ) -> list[_RecordingSection]:
     sections = []
-    free = MAX_MEDIA_BYTES
+    free_bytes = MAX_MEDIA_BYTES
     for number, prediction in enumerate(predictions):
+        # Pictures of an earlier run may be left in the folder of a run that draws none.
         files = folder.of(prediction.folder)
         stored = prediction.depends_on
         has_pictures = stored is None or stored.pictures
@@ -142,21 +152,23 @@ def _recording_sections(
 
         # The page contains MAX_MEDIA_BYTES of files in total; further ones are links.
         size = sum(item.path.stat().st_size for item in media)
-        if size > free:
+        if size > free_bytes:
             media = [replace(item, link=_link(prediction, item.path)) for item in media]
             region = None if region is None else replace(region, link=_link(prediction, region.path))
         else:
-            free -= size
+            free_bytes -= size
 
+        # With both overlay and timeline, a click on the timeline seeks in the overlay.
+        playback = Playback.find(files.playback) if len(media) == 2 else None
         section = _RecordingSection(
-            prediction,
-            _list_bars(prediction, run.classes),
-            media,
-            region,
-            Playback.find(files.playback) if len(media) == 2 else None,
-            _segment_table(prediction),
-            max(0, len(prediction.segments) - MAX_SEGMENTS),
-            "" if prediction.scores is None else score_line(prediction.scores),
+            prediction=prediction,
+            bars=_list_bars(prediction, run.classes),
+            media=media,
+            region=region,
+            playback=playback,
+            segments=_segment_table(prediction),
+            more_segments=max(0, len(prediction.segments) - MAX_SEGMENTS),
+            score_line="" if prediction.scores is None else score_line(prediction.scores),
             is_open=number < MAX_OPEN,
         )
         sections.append(section)
@@ -171,7 +183,7 @@ def _link(prediction: Prediction, path: Path) -> str:
 def _list_bars(prediction: Prediction, classes: Sequence[str]) -> list[tuple[str, float]]:
     """Return the most probable classes with their probabilities."""
     by_class = zip(classes, prediction.probabilities, strict=True)
-    return sorted(by_class, key=lambda pair: -pair[1])[:MAX_BARS]
+    return sorted(by_class, key=itemgetter(1), reverse=True)[:MAX_BARS]
 
 
 def _media(files: RecordingFolder, prediction: Prediction) -> list[Media]:
@@ -236,9 +248,9 @@ def _draw_accuracy(scores: TimeScores, path: Path) -> None:
     """Plot accuracy over the time since the start of a label, and over the predicted probability."""
     figure = new_figure(width=9, height=2.9)
     by_time, by_probability = figure.subplots(1, 2)
-    grid_axes(by_time, "Accuracy in %, by time")
 
     # Accuracy is undefined at times that no label lasts.
+    grid_axes(by_time, "Accuracy in %, by time")
     seen_s = np.array(scores.seen_us) / 1e6
     lasting, right = np.array(scores.seen)
     defined = lasting > 0
@@ -247,12 +259,12 @@ def _draw_accuracy(scores: TimeScores, path: Path) -> None:
     by_time.set_ylim(0, 102)
     by_time.set_xlim(0, seen_s[defined].max(initial=1e-3))
     by_time.set_xlabel("seconds since the start of the label", **SMALL)
-    grid_axes(by_probability, "Accuracy in %, by probability")
 
     # Bins of probability without predictions have no accuracy.
+    grid_axes(by_probability, "Accuracy in %, by probability")
     count, total, right = np.array(scores.calibration)
     filled = count > 0
-    by_probability.plot([0, 100], [0, 100], color=QUIET, linewidth=0.8, linestyle=(0, (4, 3)))
+    by_probability.plot([0, 100], [0, 100], color=QUIET, linewidth=0.8, linestyle=DASHED)
     by_probability.scatter(
         100 * total[filled] / count[filled],
         100 * right[filled] / count[filled],

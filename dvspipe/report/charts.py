@@ -1,4 +1,7 @@
-"""Charts as PNG files: training curves, confusion matrices, kernels, curves of noise filters, and LIF neurons."""
+"""Charts as PNG files: training curves, confusion matrices, kernels, curves of noise filters, and LIF neurons.
+
+Each chart has a function `draw_...` that writes a file; the functions are independent of each other.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +46,10 @@ LAYER_COLOURS = ("#46327e", "#365c8d", "#277f8e", "#1fa187", "#4ac16d", "#8fbc1c
 MAX_COUNTED_CLASSES = 30  # larger confusion matrices show no counts in their cells
 MAX_NAMED_CLASSES = 100  # larger confusion matrices show no class names: they would be unreadable
 MAX_MARKED_EPOCHS = 20  # longer curves have no dot per epoch
+LABEL_GAP = 0.08  # between labels of curves, relative to the height of the axes
+DARK_SHARE = 0.55  # cells of a confusion matrix above this share have white text
 KERNEL_COLUMNS = 16  # kernels per row
+KERNEL_WIDTH = 9.0  # sheet of kernels, in inches
 KERNEL_GAP_PX = 1  # between kernels, in input pixels
 FILTER_COLOURS = {"hot_pixels": ORANGE, "refractory": GREEN, "activity": ACCENT, "all": INK}
 FILTER_NAMES = {
@@ -139,7 +145,8 @@ def _draw_panel(axes: Axes, panel: _Panel, epochs: list[int]) -> None:
     for line in panel.lines:
         axes.plot(epochs, line.values, color=line.colour, linewidth=1.6, marker=marker, markersize=3)
 
-    if panel.from_zero or axes.get_ylim()[0] < 0:
+    lowest, _ = axes.get_ylim()
+    if panel.from_zero or lowest < 0:
         axes.set_ylim(bottom=0)
     if epochs:
         axes.set_xlim(min(epochs) - 0.5, max(epochs) + 0.5)
@@ -148,15 +155,16 @@ def _draw_panel(axes: Axes, panel: _Panel, epochs: list[int]) -> None:
 def _label_ends(axes: Axes, lines: Sequence[_Line]) -> None:
     """Label lines at their right ends, spaced to stay readable."""
     low, high = axes.get_ylim()
-    gap = 0.08 * (high - low)
+    gap = LABEL_GAP * (high - low)
     ends = sorted((end, line.label, line.colour) for line in lines if (end := line.last()) is not None)
     heights = [value for value, _, _ in ends]
 
     # Move labels up until each has its gap, then down until the highest is inside.
-    for k in range(1, len(ends)):
-        heights[k] = max(heights[k], heights[k - 1] + gap)
-    for k in reversed(range(len(ends))):
-        heights[k] = min(heights[k], high - (len(ends) - 1 - k) * gap)
+    for number in range(1, len(ends)):
+        heights[number] = max(heights[number], heights[number - 1] + gap)
+    for number in reversed(range(len(ends))):
+        above = len(ends) - 1 - number  # labels above this one
+        heights[number] = min(heights[number], high - above * gap)
 
     beside = axes.get_yaxis_transform()
     for height, (_, label, colour) in zip(heights, ends, strict=True):
@@ -185,7 +193,7 @@ def draw_confusion(matrix: ArrayLike, classes: Sequence[str], path: Path, title:
 
     if K <= MAX_COUNTED_CLASSES:
         for row, column in np.argwhere(counts > 0).tolist():
-            colour = "white" if share[row, column] > 0.55 else INK
+            colour = "white" if share[row, column] > DARK_SHARE else INK
             axes.text(column, row, str(counts[row, column]), ha="center", va="center", fontsize=8, color=colour)
     if K <= MAX_NAMED_CLASSES:
         _name_cells(axes, [readable(name) for name in classes])
@@ -218,14 +226,18 @@ def draw_kernels(layers: Sequence[KernelRecord], path: Path) -> None:
     sheets = [_tile_kernels(np.array(layer.kernels)) for layer in layers]
 
     # All sheets have the same width and square pixels, so heights follow from their shapes.
-    heights = [9 * sheet.shape[0] / sheet.shape[1] for sheet in sheets]
-    figure = new_figure(width=9, height=sum(heights) + 0.5 * len(sheets))
-    panels = figure.subplots(len(sheets), 1, squeeze=False, height_ratios=heights)[:, 0]
+    heights = []
+    for sheet in sheets:
+        rows_px, columns_px, _ = sheet.shape
+        heights.append(KERNEL_WIDTH * rows_px / columns_px)
+    figure = new_figure(width=KERNEL_WIDTH, height=sum(heights) + 0.5 * len(sheets))
+    panels = figure.subplots(len(sheets), 1, squeeze=False, height_ratios=heights).ravel()
 
     for axes, layer, sheet in zip(panels, layers, sheets, strict=True):
         drawn = len(layer.kernels)
+        of_all = f" of {layer.channels}" if drawn < layer.channels else ""
         axes.imshow(sheet, interpolation="nearest")
-        frame_axes(axes, f"{layer.name}: {drawn} kernels" + (f" of {layer.channels}" if drawn < layer.channels else ""))
+        frame_axes(axes, f"{layer.name}: {drawn} kernels{of_all}")
         axes.spines[:].set_visible(False)
 
     save_figure(figure, path)
@@ -278,8 +290,11 @@ def draw_filter_curves(scores: FilterScores, path: Path) -> None:
             linewidth=1.6,
         )
 
-    on = [score for score in scores.filters if score.setting is not None]
-    for score in [*on, scores.together] if len(on) > 1 else on:
+    # A dot for each filter that is on, and one for all of them together if there are several.
+    dots = [score for score in scores.filters if score.setting is not None]
+    if len(dots) > 1:
+        dots.append(scores.together)
+    for score in dots:
         label = "together" if score.filter == "all" else None
         position = 100 * score.noise_kept, 100 * score.recall
         axes.plot(*position, "o", color=FILTER_COLOURS[score.filter], label=label)
@@ -326,21 +341,28 @@ def draw_neurons(responses: Sequence[NeuronResponse], path: Path) -> None:
     for response in responses:
         row = weights.index(response.weight)
         column = taus_s.index(response.tau_s)
-        _draw_membrane(panels[row][column], response, low)
+        _draw_membrane(panels[row, column], response, low)
 
-    for axes, tau_s in zip(panels[0], taus_s, strict=True):
+    top_row = panels[0]
+    bottom_row = panels[-1]
+    left_column = panels[:-1, 0]
+    for axes, tau_s in zip(top_row, taus_s, strict=True):
         axes.set_title(f"τ = {1000 * tau_s:g} ms", **TITLE)
-    for axes, weight in zip(panels[:-1, 0], weights, strict=True):
+    for axes, weight in zip(left_column, weights, strict=True):
         axes.set_ylabel(f"weight {weight:g}\nmembrane / threshold", **SMALL)
 
-    for axes in panels[-1]:
-        axes.vlines(1000 * responses[0].dt * np.flatnonzero(responses[0].arrived), 0, 1, color=QUIET, linewidth=1.3)
+    # All neurons get the same input.
+    first, *_ = responses
+    arrived_ms = 1000 * first.dt * np.flatnonzero(first.arrived)
+    for axes in bottom_row:
+        axes.vlines(arrived_ms, 0, 1, color=QUIET, linewidth=1.3)
         axes.set_yticks([])
         axes.set_xlabel("ms", **SMALL)
         strip_axes(axes)
-    panels[-1][0].set_ylabel("input", **SMALL, rotation=0, ha="right", va="center")
+    bottom_row[0].set_ylabel("input", **SMALL, rotation=0, ha="right", va="center")
 
-    lines, names = panels[0][0].get_legend_handles_labels()
+    # All panels have the same lines, so one legend explains them.
+    lines, names = top_row[0].get_legend_handles_labels()
     figure.legend(
         lines, names, loc="outside upper center", ncols=legend_columns, frameon=False, fontsize=8, labelcolor=QUIET
     )
@@ -351,16 +373,16 @@ def draw_neurons(responses: Sequence[NeuronResponse], path: Path) -> None:
 def _draw_membrane(axes: Axes, response: NeuronResponse, low: float) -> None:
     """Draw the potential after each step, starting at 0."""
     ms = 1000 * response.dt * np.arange(len(response.membrane) + 1)
+    membrane = [0, *response.membrane]
     axes.axhline(1, color=QUIET, linewidth=0.8, linestyle=(0, (1, 2)), label="threshold")
+    axes.plot(ms, membrane, color=ACCENT, linewidth=2.2, alpha=0.55, label="membrane of dvspipe's LIF neuron")
 
-    axes.plot(
-        ms, [0, *response.membrane], color=ACCENT, linewidth=2.2, alpha=0.55, label="membrane of dvspipe's LIF neuron"
-    )
-
+    # The closed form ends with the potential that caused the first spike, which may be far above the threshold.
     until_first_spike = np.minimum([0, *response.closed_form], 1 + SPIKE_HEIGHT)
     axes.plot(ms, until_first_spike, color=INK, linewidth=1, linestyle=(0, (4, 2)), label=CLOSED_FORM)
 
-    fired_ms = ms[1:][response.fired]
+    step_ends_ms = ms[1:]
+    fired_ms = step_ends_ms[response.fired]
     axes.vlines(fired_ms, 1 + 0.3 * SPIKE_HEIGHT, 1 + 0.9 * SPIKE_HEIGHT, color=RED, linewidth=1.5, label="its spikes")
 
     axes.set_ylim(1.1 * low - 0.05, 1.02 + SPIKE_HEIGHT)

@@ -1,4 +1,8 @@
-"""Comparison of two recordings: metrics as text, and a page with charts."""
+"""Comparison of two recordings: metrics as text, and a page with charts.
+
+The recordings are called A, the reference, and B. `describe_comparison` lists all metrics (functions `_..._metrics`);
+`write_comparison_page` shows them with four charts (functions `_draw_...`).
+"""
 
 from __future__ import annotations
 
@@ -20,8 +24,8 @@ if TYPE_CHECKING:  # comparing needs numba; other reports must not import it
 
     from ..recordings.comparison import Comparison, NearestDistance
 
-COLOUR_A = INK
-COLOUR_B = "#d97706"
+PAIR_COLOURS = (INK, "#d97706")  # A and B
+RECORDINGS = ("A", "B")
 MAX_STEPS = 1000  # steps of a rate curve; a chart cannot resolve more
 INTERVAL_BINS_PER_STEP = 5  # comparison bins per chart step: 20 steps per decade
 MAX_SHADE_PERCENTILE = 99.5  # percentile of |ON - OFF| at full colour; hot pixels would pale all others
@@ -76,7 +80,8 @@ def write_comparison_page(comparison: Comparison, names: tuple[str, str], path: 
     """
     path = Path(path)
     require_suffix(path, "a page", *PAGE_SUFFIXES)
-    title = f"{names[1]} compared with {names[0]}"
+    name_a, name_b = names
+    title = f"{name_b} compared with {name_a}"
 
     with TemporaryFolder() as folder:
         return write_page(
@@ -237,11 +242,13 @@ def _merge_bins(counts: NDArray[np.int64], number: int) -> NDArray[np.int64]:
 def _draw_rates(comparison: Comparison) -> Figure:
     # Merge bins: a chart cannot resolve more than MAX_STEPS steps.
     bins = len(comparison.a.bin_counts)
-    together = max(1, -(-bins // MAX_STEPS))
-    step_s = together * comparison.bin_us * 1e-6
-    rates_hz = [_merge_bins(side.bin_counts, together) / step_s for side in (comparison.a, comparison.b)]
+    bins_per_step = max(1, -(-bins // MAX_STEPS))
+    step_s = bins_per_step * comparison.bin_us * 1e-6
+    rates_a_hz = _merge_bins(comparison.a.bin_counts, bins_per_step) / step_s
+    rates_b_hz = _merge_bins(comparison.b.bin_counts, bins_per_step) / step_s
 
-    figure, axes = _new_steps("Events per second", np.arange(len(rates_hz[0]) + 1) * step_s, rates_hz)
+    edges_s = np.arange(len(rates_a_hz) + 1) * step_s
+    figure, axes = _new_steps("Events per second", edges_s, (rates_a_hz, rates_b_hz))
     axes.yaxis.set_major_formatter("{x:,.10g}")
     axes.set_xlabel("seconds since the first event", **SMALL)
     return figure
@@ -254,7 +261,8 @@ def _new_steps(title: str, edges: ArrayLike, both: Sequence[ArrayLike]) -> tuple
     grid_axes(axes, title)
 
     if np.size(edges) > 1:
-        draw_steps(axes, edges, dict(zip("AB", zip(both, (COLOUR_A, COLOUR_B), strict=True), strict=True)))
+        curves = {name: (values, colour) for name, values, colour in zip(RECORDINGS, both, PAIR_COLOURS, strict=True)}
+        draw_steps(axes, edges, curves)
     return figure, axes
 
 
@@ -292,7 +300,7 @@ def _draw_map_pair(
     colours: str | Colormap,
 ) -> None:
     """Draw one map per recording, with a shared colour bar."""
-    for axes, counts, name in zip(row, maps, "AB", strict=True):
+    for axes, counts, name in zip(row, maps, RECORDINGS, strict=True):
         picture = axes.imshow(counts, norm=norm, cmap=colours)
         frame_axes(axes, f"{name}: {title}")
 
@@ -325,14 +333,18 @@ def _draw_polarities(comparison: Comparison) -> Figure:
     figure = new_figure(width=9, height=1.1)
     axes = figure.subplots()
     for row, side in enumerate((comparison.a, comparison.b)):
-        if side.on_share is not None:
-            shares = [side.on_share, 1 - side.on_share]
-            axes.barh(row, shares, left=[0, side.on_share], height=0.62, color=[ON, OFF])
-            for position, align, text, share in ((0.01, "left", "ON", shares[0]), (0.99, "right", "OFF", shares[1])):
-                text = f"{text} {percent(share)}"
-                axes.text(position, row, text, ha=align, va="center_baseline", fontsize=9, color="white")
+        if side.on_share is None:  # no events
+            continue
 
-    axes.set_yticks([0, 1], ["A", "B"])
+        off_share = 1 - side.on_share
+        axes.barh(row, [side.on_share, off_share], left=[0, side.on_share], height=0.62, color=[ON, OFF])
+        for position, align, text in (
+            (0.01, "left", f"ON {percent(side.on_share)}"),
+            (0.99, "right", f"OFF {percent(off_share)}"),
+        ):
+            axes.text(position, row, text, ha=align, va="center_baseline", fontsize=9, color="white")
+
+    axes.set_yticks([0, 1], RECORDINGS)
     axes.set_xlim(0, 1)
     axes.set_ylim(1.5, -0.5)
     axes.set_xticks([])

@@ -91,13 +91,15 @@ def plan_playback(
         >>> plan_playback(120.0, max_play_s=60.0, fps=25.0, sides_px=(256, 480)).speed
         2.0
     """
-    speed = max(0.001, min(1000.0, duration_s / min(max_play_s, max(MIN_PLAY_S, duration_s))))
+    play_s = min(max_play_s, max(MIN_PLAY_S, duration_s))
+    speed = max(0.001, min(1000.0, duration_s / play_s))  # the limits of the setting
+    min_side_px, max_side_px = sides_px
     return PreviewSettings(
         window_us=max(100, round(1e6 * speed / fps)),
         speed=speed,
         fps=fps,
         skip_pauses=True,
         colours=colours,
-        min_side_px=sides_px[0],
-        max_side_px=sides_px[1],
+        min_side_px=min_side_px,
+        max_side_px=max_side_px,
     )

@@ -1,4 +1,8 @@
-"""Charts of single test recordings: network activity step by step, and wrong predictions."""
+"""Charts of single test recordings: network activity step by step, and wrong predictions.
+
+`draw_examples` has a column per recording, with axes below each other for the input, each layer and the readout
+(functions `_draw_...`). `draw_wrong` has a picture per recording. Both draw what an `ActivityRecord` stores.
+"""
 
 from __future__ import annotations
 
@@ -39,6 +43,12 @@ WRONG_SIDE = 2.2  # width of a picture with its margins in inches
 WRONG_TEXTS = 0.6  # height of the text around it in inches
 MAX_POTENTIAL = 4.0  # membrane potentials in thresholds are clipped at this distance from 0
 TRACE_COLOURS = (ACCENT, ORANGE, GREEN)
+SHADE_QUANTILE = 0.98  # quantile of the events per pixel at full colour
+MAX_NAME_LETTERS = 28  # name of a sample below its picture
+INPUT_HEIGHT = 0.8  # heights of axes, relative to each other
+SPIKES_HEIGHT = 1.5
+MEMBRANES_HEIGHT = 0.9
+READOUT_HEIGHT = 1.3
 
 
 def draw_examples(record: ActivityRecord, classes: Sequence[str], path: Path, title: str = "") -> None:
@@ -53,28 +63,39 @@ def draw_examples(record: ActivityRecord, classes: Sequence[str], path: Path, ti
     Raises:
         FileError: If the file cannot be written.
     """
-    traces = record.examples[0].layers
-    heights = [0.8, *[1.5, 0.9] * len(traces), 1.3]
-    width = 0.6 + 3.1 * len(record.examples)
+    # All recordings are of one network, so the layers of the first one name the rows.
+    first_example, *_ = record.examples
+    labels = ["events"]
+    heights = [INPUT_HEIGHT]
+    for trace in first_example.layers:
+        labels += [f"{trace.name}\nspikes", f"{trace.name}\nmembrane"]
+        heights += [SPIKES_HEIGHT, MEMBRANES_HEIGHT]
+    labels.append("readout")
+    heights.append(READOUT_HEIGHT)
 
+    width = 0.6 + 3.1 * len(record.examples)
     figure = new_figure(width=width, height=0.4 + 1.05 * sum(heights), title=title)
     panels = figure.subplots(len(heights), len(record.examples), squeeze=False, sharex=True, height_ratios=heights)
 
     for column, example in zip(panels.T, record.examples, strict=True):
-        column[0].set_title(_describe(example, classes), **TITLE, parse_math=False)
-        _draw_input(column[0], example, record.step_us)
-        for layer, trace in enumerate(example.layers):
-            _draw_spikes(column[1 + 2 * layer], trace, record.step_us)
-            _draw_membranes(column[2 + 2 * layer], trace, record.step_us)
-        _draw_readout(column[-1], example, classes, record.step_us)
-        column[-1].set_xlabel("ms", **SMALL)
-        column[-1].set_xlim(0, record.steps * record.step_us / 1000)
+        top, *of_layers, bottom = column
+        top.set_title(_describe(example, classes), **TITLE, parse_math=False)
+        _draw_input(top, example, record.step_us)
 
-    of_layers = (label for trace in traces for label in (f"{trace.name}\nspikes", f"{trace.name}\nmembrane"))
-    for axes, label in zip(panels[:, 0], ["events", *of_layers, "readout"], strict=True):
+        # The axes of layers come in pairs.
+        for spikes, membranes, trace in zip(of_layers[::2], of_layers[1::2], example.layers, strict=True):
+            _draw_spikes(spikes, trace, record.step_us)
+            _draw_membranes(membranes, trace, record.step_us)
+
+        _draw_readout(bottom, example, classes, record.step_us)
+        bottom.set_xlabel("ms", **SMALL)
+        bottom.set_xlim(0, record.steps * record.step_us / 1000)
+
+    left_column = panels[:, 0]
+    for axes, label in zip(left_column, labels, strict=True):
         axes.set_ylabel(label, **SMALL)
 
-    figure.align_ylabels(panels[:, 0])
+    figure.align_ylabels(left_column)
     save_figure(figure, path)
 
 
@@ -91,10 +112,11 @@ def draw_wrong(wrong: Sequence[WrongPrediction], images: Sequence[EventImage], p
         on = np.array(image.on)
 
         # The colours end at a quantile, because a hot pixel would make all others pale.
-        filled = (off + on)[off + on > 0]
-        most = max(1.0, float(np.quantile(filled, 0.98))) if filled.size else 1.0
+        events = off + on
+        filled = events[events > 0]
+        full_colour = max(1.0, float(np.quantile(filled, SHADE_QUANTILE))) if filled.size else 1.0
 
-        axes.imshow(mix_polarities(off, on, most), interpolation="nearest")
+        axes.imshow(mix_polarities(off, on, full_colour), interpolation="nearest")
         frame_axes(axes, "")
         above = f"{readable(case.label)}, predicted:\n{readable(case.predicted)} {case.probability:.0%}"
         axes.set_title(above, fontsize=8, color=INK, parse_math=False)
@@ -107,9 +129,9 @@ def draw_wrong(wrong: Sequence[WrongPrediction], images: Sequence[EventImage], p
 
 
 def _shorten(name: str) -> str:
-    """Shorten the name of a sample to its file name without folders, at most the last 28 characters."""
-    last = name.rsplit("/", maxsplit=1)[-1]
-    return last if len(last) <= 28 else f"…{last[-27:]}"
+    """Shorten the name of a sample to its file name without folders, at most its last characters."""
+    file_name = name.rpartition("/")[2]
+    return file_name if len(file_name) <= MAX_NAME_LETTERS else f"…{file_name[1 - MAX_NAME_LETTERS :]}"
 
 
 def _describe(example: ExampleRecord, classes: Sequence[str]) -> str:
@@ -126,16 +148,18 @@ def _step_centers_ms(steps: NDArray[np.int64], step_us: int) -> NDArray[np.float
 def _draw_input(axes: Axes, example: ExampleRecord, step_us: int) -> None:
     """Draw events per step; with two channels, ON upwards and OFF downwards."""
     channels = np.array(example.arrived)
-    ms = _step_centers_ms(np.arange(channels.shape[1]), step_us)
+    C, T = channels.shape
+    ms = _step_centers_ms(np.arange(T), step_us)
     width_ms = 0.9 * step_us / 1000
 
-    if len(channels) == 2:
-        axes.bar(ms, channels[1], width=width_ms, color=ON)
-        axes.bar(ms, -channels[0], width=width_ms, color=OFF)
+    if C == 2:
+        off, on = channels
+        axes.bar(ms, on, width=width_ms, color=ON)
+        axes.bar(ms, -off, width=width_ms, color=OFF)
     else:
         axes.bar(ms, channels[0], width=width_ms, color=INK)
-    axes.axhline(0, color=GRID, linewidth=0.8)
 
+    axes.axhline(0, color=GRID, linewidth=0.8)
     strip_axes(axes)
 
 
@@ -156,7 +180,8 @@ def _draw_spikes(axes: Axes, trace: TraceRecord, step_us: int) -> None:
 
 def _draw_membranes(axes: Axes, trace: TraceRecord, step_us: int) -> None:
     """Draw potentials before reset, and mark spikes above the threshold."""
-    low, high = (end(end(membrane) for membrane in trace.membranes) for end in (min, max))
+    low = min(min(membrane) for membrane in trace.membranes)
+    high = max(max(membrane) for membrane in trace.membranes)
     top = max(min(high, MAX_POTENTIAL), 1)
 
     axes.axhline(1, color=QUIET, linewidth=0.8, linestyle=(0, (1, 2)))
@@ -182,9 +207,9 @@ def _draw_readout(axes: Axes, example: ExampleRecord, classes: Sequence[str], st
     # The strongest curves are drawn last, on top of the others.
     colours = {example.predicted: RED, example.label: ACCENT}
     strongest_last = np.argsort(-readout.mean(axis=0), kind="stable")[::-1]
-    for k in strongest_last.tolist():
-        colour = colours.get(k, PALE)
-        axes.plot(ms, readout[:, k], color=colour, linewidth=1.0 if colour == PALE else 1.8)
+    for label in strongest_last.tolist():
+        colour = colours.get(label, PALE)
+        axes.plot(ms, readout[:, label], color=colour, linewidth=1.0 if colour == PALE else 1.8)
 
     is_wrong = example.predicted != example.label
     _write_above(axes, f"{readable(classes[example.label])} (true)", int(is_wrong), ACCENT)

@@ -1,4 +1,8 @@
-"""Layouts of frames: the place of each recording, and the files that describe a data set for YOLO and COCO."""
+"""Layouts of frames: the place of each recording, and the files that describe a data set for YOLO and COCO.
+
+`plan_frames` decides before the work where the frames of each recording go; `write_index` describes, after it, what was
+written. The frames themselves are written by `frames.py`.
+"""
 
 from __future__ import annotations
 
@@ -80,31 +84,37 @@ def _plan_folder(path: Path, source: Path) -> FrameTask:
 
 
 def _plan_part(path: Path, source: Path, settings: FrameSettings) -> FrameTask:
-    parts = path.relative_to(source).parts if source in path.parents else (path.name,)
+    relative = path.relative_to(source) if source in path.parents else Path(path.name)
+    folders = list(relative.parent.parts)
 
     # The first folder may name the part; without one, a recording belongs to the training part.
-    part = PARTS_OF_FOLDERS.get(parts[0].lower(), "") if len(parts) > 1 else ""
-    inside = parts[1:] if part else parts
+    part = PARTS_OF_FOLDERS.get(folders[0].lower(), "") if folders else ""
+    if part:
+        folders.pop(0)
     part = part or "train"
 
-    folder = ""
+    class_name = ""
     if settings.layout == "classes":
-        if len(inside) < 2:
+        if not folders:
             raise DataError(
                 f"{path}: has no class (expected a folder of recordings with a folder per class, CLASS/{path.name})"
             )
-        folder = escape_controls(inside[0])
-        inside = tuple(map(escape_controls, inside[1:]))
+        class_name = escape_controls(folders.pop(0))
 
-    name = escape_controls("-".join([*inside[:-1], Path(inside[-1]).stem]))
-    return _place(FrameTask(path, Path(), f"{name}_", part, Path(TIMES_FOLDER, part, folder, f"{name}.csv")), settings)
+    # The other folders become a part of the name, because the frames of a part or class share a folder.
+    name = escape_controls("-".join([*folders, relative.stem]))
+    times = Path(TIMES_FOLDER, part, class_name, f"{name}.csv")
+    return _place(FrameTask(path, Path(), f"{name}_", part, times), settings)
 
 
 def _place(task: FrameTask, settings: FrameSettings) -> FrameTask:
     """Return a task with the folder of its part and class."""
-    *_, folder = task.times.parent.parts
-    inside = {"classes": Path(task.part, folder), "yolo": Path("images", task.part)}
-    return replace(task, folder=inside.get(settings.layout, Path(task.part)))
+    *_, class_name = task.times.parent.parts  # times/PART/CLASS/NAME.csv
+    if settings.layout == "classes":
+        return replace(task, folder=Path(task.part, class_name))
+    if settings.layout == "yolo":
+        return replace(task, folder=Path("images", task.part))
+    return replace(task, folder=Path(task.part))
 
 
 def _find_labelled(tasks: Sequence[FrameTask], source: Path) -> list[FrameTask]:
@@ -241,18 +251,21 @@ def _images(plan: FramePlan, tasks: Sequence[FrameTask]) -> Iterator[CocoImage]:
 
 def _annotations(plan: FramePlan, tasks: Sequence[FrameTask]) -> Iterator[CocoAnnotation]:
     boxes = None
-    of_task = None
+    boxes_task = None  # the recording that `boxes` belong to
     count = 0
 
     # Recordings follow each other, so the boxes of only one are in memory.
     for task, sensor, image, row in _rows(plan, tasks):
-        if task != of_task or boxes is None:
+        if task != boxes_task or boxes is None:
             assert task.boxes is not None
             boxes = read_boxes(task.boxes)
-            of_task = task
+            boxes_task = task
 
         shown = boxes.last_in(row.start_us, row.end_us).clip(sensor)
         for (left, top, right, bottom), label in zip(shown.corners.tolist(), shown.classes.tolist(), strict=True):
             count += 1
-            box = left, top, right - left, bottom - top
-            yield CocoAnnotation(id=count, image_id=image, category_id=label, bbox=box, area=box[2] * box[3])
+            width = right - left
+            height = bottom - top
+            yield CocoAnnotation(
+                id=count, image_id=image, category_id=label, bbox=(left, top, width, height), area=width * height
+            )

@@ -1,4 +1,9 @@
-"""Write the frames of a data set to a folder; an interrupted run is resumed."""
+"""Write the frames of a data set to a folder; an interrupted run is resumed.
+
+`frames` is the public function: it plans (`open_frames`), and writes (`write_frames`) by an engine. The settings of an
+unfinished run are stored in its folder (SETTINGS), so a run with other settings is refused. A recording is finished
+when its table of times exists.
+"""
 
 from __future__ import annotations
 
@@ -84,8 +89,9 @@ def open_frames(
     """Plan what `frames` writes, from its arguments."""
     out = Path(out)
     if out.suffix in (".npy", ".png") and not out.is_dir():
-        way = Remedy("format", out.suffix[1:], "select the format")
-        raise FileError(f"{out}: the output is a folder (expected a name such as {out.stem})", way)
+        remedy = Remedy("format", out.suffix.removeprefix("."), "select the format")
+        raise FileError(f"{out}: the output is a folder (expected a name such as {out.stem})", remedy)
+
     size = None if sensor is None else SensorSize.of(sensor)
     chosen = as_settings(FrameSettings, settings, named or {}, frames)
     return plan_frames(Path(source), out, chosen, sensor=size, hints=as_settings(Hints, hints))
@@ -100,35 +106,42 @@ def write_frames(
     """
     if plan.out.is_file():
         raise FileError(f"{plan.out}: is a file (expected an output folder)")
+
     with lock_folder(plan.out):
         _claim_folder(plan, overwrite=overwrite)
         waiting = plan.unwritten()
         write_text(plan.out / SETTINGS, plan.settings.model_dump_json(indent=1) + "\n")
+
         try:
             yield from map_items(FrameWriter(plan), waiting, engine=engine, progress=progress)
         finally:
-            for task in waiting:  # a stopped worker may leave it
+            # A stopped worker may leave the folder of its unfinished frames.
+            for task in waiting:
                 shutil.rmtree(plan.out / task.staging, ignore_errors=True)
+
+            # Without any frames, the folder is free for other settings.
             if len(plan.unwritten()) == len(plan.tasks):
                 (plan.out / SETTINGS).unlink()
+
         write_index(plan)
 
 
 def _claim_folder(plan: FramePlan, *, overwrite: bool) -> None:
     """Check that a folder is empty or has frames with the same settings, or remove the frames in it."""
-    path = plan.out / SETTINGS
-    others = [each for each in plan.out.iterdir() if not is_internal(Path(each.name))]
-    if others and not path.is_file():
+    settings_file = plan.out / SETTINGS
+    names = [path.name for path in plan.out.iterdir() if not is_internal(Path(path.name))]
+    if names and not settings_file.is_file():
         raise FileError(
-            f"{plan.out}: has other files (found {others[0].name}, expected a new folder, or one with {SETTINGS})"
+            f"{plan.out}: has other files (found {names[0]}, expected a new folder, or one with {SETTINGS})"
         )
+
     if overwrite:
         _remove_frames(plan.out)
-    elif path.is_file():
-        stored = _read_settings(path)
-        found = find_differences(stored.model_dump(mode="json"), plan.settings.model_dump(mode="json"))
-        if found:
-            listed = ", ".join(f"{key} = {old} there, {new} here" for key, old, new in found)
+    elif settings_file.is_file():
+        stored = _read_settings(settings_file)
+        differences = find_differences(stored.model_dump(mode="json"), plan.settings.model_dump(mode="json"))
+        if differences:
+            listed = ", ".join(f"{key} = {old} there, {new} here" for key, old, new in differences)
             raise FileError(f"{plan.out}: has frames with other settings ({listed})", REPLACE)
 
 
@@ -142,11 +155,16 @@ def _read_settings(path: Path) -> FrameSettings:
 def _remove_frames(out: Path) -> None:
     """Remove the frames of all tables in a folder, their label files, and the tables."""
     root = out.resolve()
-    for table in [*out.rglob(TIMES), *(out / TIMES_FOLDER).rglob("*.csv")]:
+    tables = [*out.rglob(TIMES), *(out / TIMES_FOLDER).rglob("*.csv")]
+    for table in tables:
         for row in read_frame_rows(table):
             frame = Path(row.file)
-            label = Path("labels", *frame.parts[1:]).with_suffix(".txt")  # images/PART/NAME.png
-            for path in (out / frame, out / label):
+            _, *part_and_name = frame.parts  # YOLO: images/PART/NAME.png
+            labels = Path("labels", *part_and_name).with_suffix(".txt")
+
+            # A table from elsewhere may name files outside the folder.
+            for path in (out / frame, out / labels):
                 if path.resolve().is_relative_to(root):
                     path.unlink(missing_ok=True)
+
         table.unlink()

@@ -2,6 +2,9 @@
 
 The frames of a recording are written to a folder `*.part`, moved to their places, and its table of times is written
 last. So a recording with a table is complete, and no other one has frames after the work ends, also after Ctrl-C.
+
+A `FramePlan` says what to write: a `FrameTask` per recording, planned by `frame_layouts.py`. A `FrameWriter` writes one
+recording, in any process; `frame_sets.py` runs it over all of them.
 """
 
 from __future__ import annotations
@@ -33,7 +36,8 @@ from .painter import make_palette, shade_counts, shade_fading, write_picture
 FrameFormat = Literal["png", "npy"]
 FrameLayout = Literal["folders", "classes", "yolo", "coco"]
 """Layout of the output folder; see `FrameSettings.layout`."""
-TIMES, TIMES_FOLDER = "times.csv", "times"
+TIMES = "times.csv"  # table beside the frames of a recording, in the layout `folders`
+TIMES_FOLDER = "times"  # folder of all tables, in the others
 SETTINGS = "frames.json"
 
 
@@ -158,20 +162,26 @@ class FrameWriter:
     def _write(self, task: FrameTask, staging: Path, progress: Progress) -> FrameCount:
         plan = self.plan
         recording = open_recording(task.source, sensor=plan.sensor, hints=plan.hints)
-        frames = _FrameRows(task, plan, recording.sensor, staging)
-        shown = _Shown(progress)
+        writer = _ImageWriter(task, plan, recording.sensor, staging)
+        steady = _SteadyProgress(progress)
         (staging / task.folder).mkdir(parents=True)
+
+        # Frame by frame: only the events of one window are in memory.
         table = staging / TIMES
         with table.open("w", encoding="utf-8", newline="") as file:
-            found = encode_frames(recording.chunks(progress=shown), plan.settings)
-            write_frame_rows(map(frames.write, filter(frames.is_labelled, shown.each(found))), file)
-        for path in sorted(path for path in staging.rglob("*") if path.is_file() and path != table):
-            place = plan.out / path.relative_to(staging)
-            place.parent.mkdir(parents=True, exist_ok=True)
-            path.replace(place)
+            frames = steady.watch(encode_frames(recording.chunks(progress=steady), plan.settings))
+            write_frame_rows(map(writer.write, filter(writer.is_labelled, frames)), file)
+
+        # Move all files but the table, which says that the recording is complete.
+        files = sorted(path for path in staging.rglob("*") if path.is_file() and path != table)
+        for path in files:
+            target = plan.out / path.relative_to(staging)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            path.replace(target)
         with write_beside(plan.out / task.times) as beside:
             shutil.copyfile(table, beside)
-        return FrameCount(frames.count, frames.events, recording.sensor)
+
+        return FrameCount(writer.count, writer.events, recording.sensor)
 
 
 @contextmanager
@@ -182,33 +192,44 @@ def _as_file_errors(out: Path) -> Iterator[None]:
         raise FileError(f"{out}: cannot be written ({error.strerror or error})") from error
 
 
-class _Shown:
+class _SteadyProgress:
     """Progress that is also called for each frame: a chunk of a quiet recording has many frames."""
 
     def __init__(self, progress: Progress) -> None:
-        self._progress, self._last = progress, (0.0, 0.0)
+        self._progress = progress
+        self._done = 0.0
+        self._total = 0.0
 
     def __call__(self, done: float, total: float) -> None:
-        self._last = done, total
+        self._done = done
+        self._total = total
         self._progress(done, total)
 
-    def each(self, frames: Iterator[EventFrame]) -> Iterator[EventFrame]:
+    def watch(self, frames: Iterator[EventFrame]) -> Iterator[EventFrame]:
+        """Yield the frames unchanged, and repeat the last progress before each of them."""
         for frame in frames:
-            self._progress(*self._last)
+            self._progress(self._done, self._total)
             yield frame
 
 
-class _FrameRows:
-    """Writer of the frames of a recording, and their rows in the table."""
+class _ImageWriter:
+    """Writer of the frames of a recording and of their labels.
+
+    Attributes:
+        count: Number of frames written so far.
+        events: Number of their events.
+    """
 
     def __init__(self, task: FrameTask, plan: FramePlan, sensor: SensorSize, staging: Path) -> None:
-        self.count = self.events = 0
+        self.count = 0
+        self.events = 0
+
         self._task = task
         self._plan = plan
         self._sensor = sensor
         self._staging = staging
-        self._boxes = None if task.boxes is None else read_boxes(task.boxes)
         self._palette = make_palette(plan.settings.colours)
+        self._boxes = None if task.boxes is None else read_boxes(task.boxes)
         if self._boxes is not None:
             check_classes(task, self._boxes, plan.names)
 
@@ -224,11 +245,14 @@ class _FrameRows:
             np.save(self._staging / file, frame.values, allow_pickle=False)
         else:
             write_picture(self._palette[shade_frame(frame, settings)], self._staging / file)
+
+        # YOLO has a file of labels per frame; the boxes of COCO are in one file, written last.
         if settings.layout == "yolo" and self._boxes is not None:
             labels = self._staging / self._task.label_file(file)
             labels.parent.mkdir(parents=True, exist_ok=True)
             boxes = self._boxes.last_in(frame.start_us, frame.end_us).clip(self._sensor)
             labels.write_text(format_yolo(boxes, self._sensor), encoding="utf-8")
+
         self.count += 1
         self.events += frame.events
         return FrameRow(file=file.as_posix(), start_us=frame.start_us, end_us=frame.end_us, events=frame.events)
@@ -252,9 +276,14 @@ def check_classes(task: FrameTask, boxes: Boxes, names: Sequence[str]) -> None:
 def format_yolo(boxes: Boxes, sensor: SensorSize) -> str:
     """Return boxes in YOLO's format: class, centre, width and height, as shares of the picture; a line per box."""
     size = np.array([sensor.width, sensor.height])
-    centre, sides = (
-        (boxes.corners[:, :2] + boxes.corners[:, 2:]) / 2 / size,
-        boxes.corners[:, 2:] - boxes.corners[:, :2],
-    )
-    rows = zip(boxes.classes.tolist(), np.concatenate([centre, sides / size], axis=1).tolist(), strict=True)
-    return "".join(f"{label} {' '.join(f'{value:.6f}' for value in row)}\n" for label, row in rows)
+    upper_left = boxes.corners[:, :2]
+    lower_right = boxes.corners[:, 2:]
+    centre = (upper_left + lower_right) / 2 / size
+    sides = lower_right - upper_left
+    shares = np.concatenate([centre, sides / size], axis=1)
+
+    lines = []
+    for label, row in zip(boxes.classes.tolist(), shares.tolist(), strict=True):
+        values = " ".join(f"{value:.6f}" for value in row)
+        lines.append(f"{label} {values}\n")
+    return "".join(lines)

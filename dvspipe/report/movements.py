@@ -1,4 +1,4 @@
-"""Page of the parts of films that show gestures, and pictures of films that cannot be used."""
+"""Page of the parts of films that show gestures: a looping video with the joints and a chart of the hands for each."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..pose import OUTWARDS, GesturePart, HandPath, Track, trace_hands
 from ..video.config import VideoSettings
 from .pages import PAGE_SUFFIXES, Media, Table, write_page
 from .skeletons import LEFT_COLOUR, RIGHT_COLOUR, write_track_preview
-from .style import ACCENT, SMALL, grid_axes, new_figure, readable, save_figure, shares
+from .style import ACCENT, DASHED, SMALL, grid_axes, new_figure, readable, save_figure, shares
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,6 +25,7 @@ MAX_FRAME_PX = 480  # longer side of the videos in a page
 MAX_MARKED = 60  # repetitions marked in a chart; more cannot be distinguished
 MIN_HEIGHT = 0.5  # minimum range of the axes in arm lengths; smaller movement looks small
 MIN_WIDTH = 0.3
+WIDTH, HEIGHT = range(2)  # coordinates of a hand in `HandPath.hands`: outwards and above the shoulder
 SIDE_COLOURS = {"right": RIGHT_COLOUR, "left": LEFT_COLOUR}
 VIDEO_CAPTION = "The part that is used, with the tracked joints: right arm orange, left arm blue."
 CHART_CAPTION = (
@@ -138,14 +139,14 @@ def plot_hands(track: Track, part: GesturePart) -> Figure:
     grid_axes(bottom, "Outwards from the shoulder")
 
     paths = trace_hands(track, track.present)
-    for axes, direction, least in ((top, 1, MIN_HEIGHT), (bottom, 0, MIN_WIDTH)):
+    for axes, direction, min_range in ((top, HEIGHT, MIN_HEIGHT), (bottom, WIDTH, MIN_WIDTH)):
         for number, side in enumerate(OUTWARDS):
             for path in paths:
                 _draw_hand(axes, path, number, direction, moves=side in part.sides)
 
         # Without a minimum range, small movement would look large.
         low, high = axes.get_ylim()
-        margin = max(0.0, (least - (high - low)) / 2)
+        margin = max(0.0, (min_range - (high - low)) / 2)
         axes.set_ylim(low - margin, high + margin)
         _mark_part(axes, part)
 
@@ -156,7 +157,9 @@ def plot_hands(track: Track, part: GesturePart) -> Figure:
         )
 
     # A film of one picture has no duration: show at least a microsecond.
-    bottom.set_xlim(track.times_us[0] / 1e6, max(track.times_us[-1], track.times_us[0] + 1) / 1e6)
+    first_us = track.times_us[0]
+    last_us = max(track.times_us[-1], first_us + 1)
+    bottom.set_xlim(first_us / 1e6, last_us / 1e6)
     bottom.set_xlabel("seconds in the film", **SMALL)
     return figure
 
@@ -165,13 +168,12 @@ def _draw_hand(axes: Axes, path: HandPath, side: int, direction: int, *, moves: 
     """Draw a coordinate of a hand: thin where the hand is hidden, pale if it is not part of the gesture."""
     seconds = np.array([path.time_us(sample) for sample in range(len(path.hands))]) / 1e6
     values = path.hands[:, side, direction]
+    visible_values = np.where(path.visible[:, side], values, np.nan)
     colour = shares(tuple(SIDE_COLOURS.values())[side])
     opacity = 1.0 if moves else 0.35
 
     axes.plot(seconds, values, color=colour, linewidth=0.7, alpha=opacity, zorder=3)
-    axes.plot(
-        seconds, np.where(path.visible[:, side], values, np.nan), color=colour, linewidth=1.8, alpha=opacity, zorder=4
-    )
+    axes.plot(seconds, visible_values, color=colour, linewidth=1.8, alpha=opacity, zorder=4)
 
 
 def _mark_part(axes: Axes, part: GesturePart) -> None:
@@ -179,9 +181,10 @@ def _mark_part(axes: Axes, part: GesturePart) -> None:
     edges = np.linspace(part.start_us, part.stop_us, part.repetitions + 1) / 1e6
 
     # Edges of many repetitions would hide the curves.
-    inner = edges[1:-1] if len(edges) <= MAX_MARKED else edges[:0]
-    for edge in inner:
-        axes.axvline(edge, color=ACCENT, alpha=0.35, linewidth=0.8, linestyle=(0, (4, 3)), zorder=2)
+    start, *inner, stop = edges
+    if len(edges) <= MAX_MARKED:
+        for edge in inner:
+            axes.axvline(edge, color=ACCENT, alpha=0.35, linewidth=0.8, linestyle=DASHED, zorder=2)
 
-    for edge in edges[[0, -1]]:
+    for edge in (start, stop):
         axes.axvline(edge, color=ACCENT, linewidth=1.0, zorder=2)

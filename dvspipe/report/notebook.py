@@ -1,4 +1,8 @@
-"""Notebook output: values as matplotlib figures, as videos, and as HTML summaries."""
+"""Notebook output: values as matplotlib figures, as videos, and as HTML summaries.
+
+`plot` and `animate` are public. `describe` is called by IPython: it turns a value into a `Card`, by a function for each
+type (`_summarize_...`), and the card into HTML by a template.
+"""
 
 from __future__ import annotations
 
@@ -39,6 +43,7 @@ PICTURE_EVENTS = 100_000  # maximum number of events in the picture of a recordi
 PICTURE_SHARE = 0.1  # events in the picture, as a share of the number of pixels
 PICTURE_MIN_PX = 160  # range of its longer side
 PICTURE_MAX_PX = 360
+PICTURE_MIN_EVENTS = 100
 SAMPLED_POLARITIES = 1 << 20
 CURVE_BINS = 100
 CURVE_SIZE = 400, 36  # width and height in CSS pixels
@@ -177,7 +182,8 @@ def animate(
     chosen = as_settings(PreviewSettings, settings, named) if is_given else _animation_settings(events)
 
     with TemporaryFolder() as folder:
-        return Animation(write_preview([events], events.sensor, Path(folder) / "events.webm", chosen).read_bytes())
+        video = write_preview([events], events.sensor, Path(folder) / "events.webm", chosen)
+        return Animation(video.read_bytes())
 
 
 def _animation_settings(events: Events) -> PreviewSettings:
@@ -210,20 +216,21 @@ def _summarize_events(events: Events) -> Card:
     facts.append(("polarity", f"{on:.0%} ON, {1 - on:.0%} OFF"))
 
     # `searchsorted` would convert all times to float if these were not integers.
-    edges_us = [min(first_us + (events.duration_us + 1) * k // CURVE_BINS, last_us) for k in range(CURVE_BINS)]
-    bounds = np.append(np.searchsorted(events.t, np.array(edges_us, np.int64)), len(events))
+    bins = range(CURVE_BINS)
+    starts_us = [min(first_us + (events.duration_us + 1) * number // CURVE_BINS, last_us) for number in bins]
+    bounds = np.append(np.searchsorted(events.t, np.array(starts_us, np.int64)), len(events))
 
     picture = _draw_busiest(events, bounds)
     return Card("Events", facts, picture=picture, curve=_curve(np.diff(bounds), "events over time"))
 
 
-def _draw_busiest(events: Events, places: NDArray[np.int64]) -> Thumbnail:
-    """Draw the events in the middle of the busiest part; `places` are the boundaries of the parts."""
+def _draw_busiest(events: Events, bounds: NDArray[np.int64]) -> Thumbnail:
+    """Draw the events in the middle of the busiest bin; bin k has the events from bounds[k] to bounds[k + 1]."""
     wanted = round(PICTURE_SHARE * events.sensor.width * events.sensor.height)
-    count = min(len(events), PICTURE_EVENTS, max(100, wanted))
+    count = min(len(events), PICTURE_EVENTS, max(PICTURE_MIN_EVENTS, wanted))
 
-    busiest = int(np.diff(places).argmax())
-    middle = int(places[busiest] + places[busiest + 1]) // 2
+    busiest = int(np.diff(bounds).argmax())
+    middle = int(bounds[busiest] + bounds[busiest + 1]) // 2
     first = min(max(0, middle - count // 2), len(events) - count)
     shown = events.slice_events(first, first + count)
 
@@ -232,16 +239,20 @@ def _draw_busiest(events: Events, places: NDArray[np.int64]) -> Thumbnail:
         window_us=min(10**9, max(100, shown.duration_us + 1)), min_side_px=PICTURE_MIN_PX, max_side_px=PICTURE_MAX_PX
     )
 
+    end_us = int(shown.t[-1]) + 1
+    since_us = int(shown.t[0]) - int(events.t[0])
     painter = EventPainter(events.sensor, settings)
-    drawn = painter.draw(shown, int(shown.t[-1]) + 1, int(shown.t[0]) - int(events.t[0])).to_rgb(make_palette("light"))
+    picture = painter.draw(shown, end_us, since_us).to_rgb(make_palette("light"))
 
-    png = base64.b64encode(encode_picture(drawn, optimize=True)).decode()
-    return Thumbnail(png, drawn.shape[1], f"{count:,} events in {_seconds(shown.duration_us)}, ON red and OFF blue")
+    _, width_px, _ = picture.shape
+    png = base64.b64encode(encode_picture(picture, optimize=True)).decode()
+    return Thumbnail(png, width_px, f"{count:,} events in {_seconds(shown.duration_us)}, ON red and OFF blue")
 
 
 def _curve(values: NDArray[np.int64] | NDArray[np.float64], caption: str) -> Curve:
     """Return a step curve, scaled from 0 to the largest value."""
-    return Curve(outline_steps(values / max(1e-12, float(values.max(initial=0))), CURVE_SIZE), caption)
+    largest = max(1e-12, float(values.max(initial=0)))  # against a division by zero
+    return Curve(outline_steps(values / largest, CURVE_SIZE), caption)
 
 
 @_summarize.register(Prediction)
@@ -255,11 +266,10 @@ def _summarize_prediction(prediction: Prediction) -> Card:
         ("trained on", prediction.trained_on),
     ]
 
-    order = np.argsort(-np.asarray(prediction.probabilities), kind="stable")[:MAX_BARS].tolist()
-    bars = [
-        Bar(readable(prediction.classes[k]), prediction.probabilities[k], percent(prediction.probabilities[k]))
-        for k in order
-    ]
+    bars = []
+    for label in np.argsort(-np.asarray(prediction.probabilities), kind="stable")[:MAX_BARS].tolist():
+        probability = prediction.probabilities[label]
+        bars.append(Bar(readable(prediction.classes[label]), probability, percent(probability)))
 
     title = f"Prediction: {readable(prediction.class_name)}, {percent(prediction.probability)}{certainty}"
     spans = _spans(prediction.segments, len(prediction.classes))
@@ -272,12 +282,11 @@ def _spans(segments: Sequence[SegmentRow], K: int) -> list[TimelinePart]:
         return []
 
     total_us = max(1, segments[-1].t_end_us - segments[0].t_start_us)
-    return [
-        TimelinePart(
-            readable(segment.class_name), (segment.t_end_us - segment.t_start_us) / total_us, _colour(segment.label, K)
-        )
-        for segment in segments
-    ]
+    parts = []
+    for segment in segments:
+        share = (segment.t_end_us - segment.t_start_us) / total_us
+        parts.append(TimelinePart(readable(segment.class_name), share, _colour(segment.label, K)))
+    return parts
 
 
 def _colour(label: int | None, K: int) -> str:
@@ -299,9 +308,11 @@ def _summarize_run(run: TrainingRun) -> Card:
     ]
 
     facts += [("limited by", finding.text) for finding in test.findings[:1]]
-    values = np.array([row.val_accuracy for row in run.epochs], np.float64)
-    caption = f"validation accuracy over epochs, at most {percent(float(values.max(initial=0)))}"
-    return Card("Training run", facts, curve=_curve(values, caption) if len(values) > 1 else None)
+
+    # The curve of a single epoch would be a line without meaning.
+    accuracies = np.array([row.val_accuracy for row in run.epochs], np.float64)
+    caption = f"validation accuracy over epochs, at most {percent(float(accuracies.max(initial=0)))}"
+    return Card("Training run", facts, curve=_curve(accuracies, caption) if len(accuracies) > 1 else None)
 
 
 @_summarize.register(DataSet)
@@ -315,12 +326,12 @@ def _summarize_data(data: DataSet) -> Card:
     facts += [("problem", text) for text in data.problems[:1]]
 
     counts = Counter(sample.label for sample in data.samples)
-    most = max(counts.values(), default=1)
-    shown = min(len(data.classes), MAX_CLASS_NAMES)
-    bars = [Bar(readable(data.classes[k]), counts[k] / most, f"{counts[k]:,}") for k in range(shown)]
+    largest = max(counts.values(), default=1)
+    shown = data.classes[:MAX_CLASS_NAMES]
+    bars = [Bar(readable(name), counts[label] / largest, f"{counts[label]:,}") for label, name in enumerate(shown)]
 
-    if shown < len(data.classes):
-        facts.append(("shown", f"the first {shown}"))
+    if len(shown) < len(data.classes):
+        facts.append(("shown", f"the first {len(shown)}"))
     return Card(f"Data set: {data.title}", facts, bars=bars)
 
 

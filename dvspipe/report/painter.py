@@ -1,4 +1,9 @@
-"""Pictures of events as palette indices, shared by videos, GIFs and sheets."""
+"""Pictures of events as palette indices, shared by videos, GIFs and sheets.
+
+An `EventPainter` draws one picture after another as a `PaletteImage`: indices into a palette of 256 colours, because a
+GIF needs one, and because colours can then be chosen last (`make_palette`). The palette has groups of colours; the
+constants BACKGROUND to VIDEO are the first index of each group.
+"""
 
 from __future__ import annotations
 
@@ -26,6 +31,11 @@ MIN_STRIP_PX = 22  # height of a line of text
 BAR_PX = 3  # height of the bar in a caption
 LABEL_SHARE = 0.13  # height of the caption on a video frame, relative to the frame
 LABEL_BRIGHTNESS = 0.35  # brightness of the frame below its caption
+BOX_LINE_PX = 2
+FONT_SHARE = 0.6  # size of a font, relative to the line of text
+LABEL_FONT_SHARE = 0.55
+MAX_EXPONENT = 700.0  # exp(-700) is still a normal number
+PALETTE_COLOURS = 256
 # First palette index of each colour group.
 BACKGROUND, STRIP, BAR, TRACK, ON_SHADES = range(5)
 OFF_SHADES = ON_SHADES + len(OPACITY)
@@ -58,7 +68,8 @@ class PaletteImage(NamedTuple):
         """Return the RGB colours, uint8 [H, W, 3]."""
         colours = palette[self.indices]
         if self.video is not None:
-            colours[: self.video.shape[0], : self.video.shape[1]] = self.video
+            height, width, _ = self.video.shape
+            colours[:height, :width] = self.video
         return colours
 
 
@@ -150,36 +161,40 @@ class EventPainter:
         self._fading = np.zeros(self._shape)
         self._last_us = EARLIEST_US // 2  # `_fading` holds at this time
         self._video = video or iter(())
-        self._frame: tuple[int, NDArray[np.uint8]] | None = None
-        self._next_frame = next(self._video, None)
+        self._frame: NDArray[np.uint8] | None = None  # latest frame until the last picture
+        self._next_frame = next(self._video, None)  # time and colours of the frame after it; None: no more
 
     def draw(self, events: Events | None, end_us: int, since_us: int) -> PaletteImage:
         """Draw the events since the previous picture, until `end_us` (exclusive); sides are even, as VP8 requires."""
-        indices = (
-            self._draw_counts(events, end_us) if self.settings.mode == "count" else self._draw_fading(events, end_us)
-        )
-
+        draw = self._draw_counts if self.settings.mode == "count" else self._draw_fading
+        indices = draw(events, end_us)
         pixels = indices.repeat(self._enlarge, axis=0).repeat(self._enlarge, axis=1)
+
         caption = None if self._captions is None else self._captions(end_us)
         if caption is not None and caption.box is not None:
             scale = self._enlarge / self._shrink
-            cv2.rectangle(pixels, *caption.box.corners(scale, scale), BAR, 2)
+            cv2.rectangle(pixels, *caption.box.corners(scale, scale), BAR, BOX_LINE_PX)
 
+        # The frame of the video is in its own colours; here is only room for it.
         video = self._frame_at(end_us, len(pixels))
         if video is not None:
-            pixels = np.pad(pixels, ((0, 0), (video.shape[1], 0)), constant_values=STRIP)
+            _, video_width, _ = video.shape
+            pixels = np.pad(pixels, ((0, 0), (video_width, 0)), constant_values=STRIP)
             if caption is not None:
                 video = _label_frame(video, caption, self._sensor)
 
+        # Lines of text below the pixels: the caption, if it is not in the video, and the time.
         height, width = pixels.shape
+        even_width = width + width % 2
         strip_px = max(MIN_STRIP_PX, height // 20)
-        strips = [_draw_text(f"{since_us / 1e6:.3f} s", width + width % 2, strip_px)]
+        strips = [_draw_text(f"{since_us / 1e6:.3f} s", even_width, strip_px)]
         if caption is not None and video is None:
-            strips.insert(0, _draw_caption(caption, width + width % 2, strip_px))
-        full = height + strip_px * len(strips)
-        picture = np.full((full + full % 2, width + width % 2), STRIP, dtype=np.uint8)
+            strips.insert(0, _draw_caption(caption, even_width, strip_px))
+
+        full_height = height + strip_px * len(strips)
+        picture = np.full((full_height + full_height % 2, even_width), STRIP, dtype=np.uint8)
         picture[:height, :width] = pixels
-        picture[height:full] = np.concatenate(strips)
+        picture[height:full_height] = np.concatenate(strips)
         return PaletteImage(picture, video)
 
     def _draw_counts(self, events: Events | None, end_us: int) -> NDArray[np.uint8]:
@@ -203,15 +218,19 @@ class EventPainter:
         return np.asarray(sums.reshape(self._shape), np.float64)
 
     def _pixel_indices(self, events: Events) -> NDArray[np.int64]:
-        rows, columns = (column.astype(np.int64) // self._shrink for column in (events.y, events.x))
-        return rows * self._shape[1] + columns
+        """Return the number of each event's pixel in the picture, row by row."""
+        rows = events.y.astype(np.int64) // self._shrink
+        columns = events.x.astype(np.int64) // self._shrink
+        _, width = self._shape
+        return rows * width + columns
 
     def _draw_fading(self, events: Events | None, end_us: int) -> NDArray[np.uint8]:
         """Return palette indices of all events until `end_us`, faded by their age."""
         constant_us = self.settings.window_us
 
         # The sum fades from its value at the last picture; the limit of the exponent prevents underflow.
-        self._fading = self._fading * math.exp(-min(700.0, (end_us - self._last_us) / constant_us))
+        age = (end_us - self._last_us) / constant_us
+        self._fading = self._fading * math.exp(-min(MAX_EXPONENT, age))
         self._last_us = end_us
 
         if events is not None and len(events):
@@ -229,15 +248,19 @@ class EventPainter:
 
     def _frame_at(self, end_us: int, height: int) -> NDArray[np.uint8] | None:
         """Return the latest video frame until `end_us`, scaled to the height of the events; None without a video."""
-        while self._next_frame is not None and (self._frame is None or self._next_frame[0] <= end_us):
-            self._frame = self._next_frame
+        # Before its first frame, a video shows that frame.
+        while self._next_frame is not None:
+            t_us, colours = self._next_frame
+            if self._frame is not None and t_us > end_us:
+                break
+            self._frame = colours
             self._next_frame = next(self._video, None)
         if self._frame is None:
             return None
 
-        colours = self._frame[1]
-        width = max(1, round(height * colours.shape[1] / colours.shape[0]))
-        return np.asarray(cv2.resize(colours, (width, height), interpolation=cv2.INTER_AREA))
+        frame_height, frame_width, _ = self._frame.shape
+        width = max(1, round(height * frame_width / frame_height))
+        return np.asarray(cv2.resize(self._frame, (width, height), interpolation=cv2.INTER_AREA))
 
 
 def shade_counts(net: NDArray[np.int64]) -> NDArray[np.uint8]:
@@ -257,7 +280,7 @@ def _draw_text(text: str, width: int, height: int) -> NDArray[np.uint8]:
     from PIL import Image, ImageDraw, ImageFont
 
     mask = Image.new("L", (width, height))
-    font = ImageFont.load_default(size=height * 0.6)
+    font = ImageFont.load_default(size=height * FONT_SHARE)
     ImageDraw.Draw(mask).text((height // 4, height / 2), text, fill=255, font=font, anchor="lm")
     return np.asarray(TEXT_COLOURS + np.asarray(mask) // (256 // TEXT_SHADES), np.uint8)
 
@@ -273,11 +296,11 @@ def _label_frame(frame: NDArray[np.uint8], caption: Caption, sensor: SensorSize)
     """Return a video frame with the rectangle of a caption, and its text and bar on a darker band at the bottom."""
     from PIL import Image, ImageDraw, ImageFont
 
-    height, width = frame.shape[:2]
+    height, width, _ = frame.shape
     drawn = frame.copy()
     if caption.box is not None:
         corners = caption.box.corners(width / sensor.width, height / sensor.height)
-        cv2.rectangle(drawn, *corners, DARK.bar, 2)
+        cv2.rectangle(drawn, *corners, DARK.bar, BOX_LINE_PX)
 
     band_px = max(MIN_STRIP_PX, round(LABEL_SHARE * height))
     bar_px = max(BAR_PX, band_px // 10)
@@ -287,7 +310,7 @@ def _label_frame(frame: NDArray[np.uint8], caption: Caption, sensor: SensorSize)
     image = Image.fromarray(drawn)
 
     # Smaller text if the caption would be wider than the frame.
-    size = band_px * 0.55
+    size = band_px * LABEL_FONT_SHARE
     margin = band_px // 4
     length = ImageFont.load_default(size=size).getlength(caption.text)
     font = ImageFont.load_default(size=size * min(1.0, (width - 2 * margin) / max(1.0, length)))
@@ -314,10 +337,14 @@ def make_palette(colours: PreviewColours) -> NDArray[np.uint8]:
 
 
 def _palette(colours: EventPalette) -> NDArray[np.float64]:
-    palette = np.zeros((256, 3))
-    palette[[BACKGROUND, STRIP, BAR]] = colours.background, colours.strip, colours.bar
+    """Return the colours of all groups, 0 to 255, [PALETTE_COLOURS, 3]."""
+    palette = np.zeros((PALETTE_COLOURS, 3))
+    palette[BACKGROUND] = colours.background
+    palette[STRIP] = colours.strip
+    palette[BAR] = colours.bar
     palette[TRACK] = np.mean([colours.strip, colours.text], axis=0)
 
+    # Shades from one colour to another: first index, both colours, and the share of the second one.
     ramps: list[tuple[int, Colour, Colour, NDArray[np.float64]]] = [
         (ON_SHADES, colours.background, colours.on, np.array(OPACITY)),
         (OFF_SHADES, colours.background, colours.off, np.array(OPACITY)),
@@ -330,7 +357,8 @@ def _palette(colours: EventPalette) -> NDArray[np.float64]:
         palette[first : first + len(opacity)] = under + opacity[:, None] * np.subtract(over, under)
 
     # A coarse cube of colours for the frames of a video beside the events.
-    cube = np.stack(np.meshgrid(*(np.linspace(0, 255, levels) for levels in VIDEO_LEVELS)), axis=-1).reshape(-1, 3)
+    levels = (np.linspace(0, 255, count) for count in VIDEO_LEVELS)
+    cube = np.stack(np.meshgrid(*levels), axis=-1).reshape(-1, 3)
     palette[VIDEO : VIDEO + len(cube)] = cube
     return palette
 
@@ -344,6 +372,8 @@ def _colour_map(name: ColourMap) -> NDArray[np.uint8]:
     greys = np.arange(256, dtype=np.uint8)
     if name == "grey":
         return np.repeat(greys[:, None], 3, axis=1)
+
     number = cv2.COLORMAP_VIRIDIS if name == "viridis" else cv2.COLORMAP_INFERNO
-    colours: NDArray[np.uint8] = cv2.applyColorMap(greys[None], number)[0, :, ::-1]
+    (bgr,) = cv2.applyColorMap(greys[None], number)  # a picture of one row
+    colours: NDArray[np.uint8] = bgr[:, ::-1]
     return colours

@@ -1,4 +1,7 @@
-"""HTML page that plays events, optionally beside their source video, with a clickable curve of the event rate."""
+"""HTML page that plays events, optionally beside their source video, with a clickable curve of the event rate.
+
+The video is from `write_preview`; events are counted for the curve on their way to it, so the recording is read once.
+"""
 
 from __future__ import annotations
 
@@ -43,12 +46,14 @@ class RateCurve:
     @property
     def off(self) -> int:
         """Number of OFF events."""
-        return int(self.counts[0].sum())
+        off, _ = self.counts
+        return int(off.sum())
 
     @property
     def on(self) -> int:
         """Number of ON events."""
-        return int(self.counts[1].sum())
+        _, on = self.counts
+        return int(on.sum())
 
     @property
     def largest_hz(self) -> float:
@@ -93,9 +98,10 @@ def write_player_page(
         FileError: If a file cannot be written.
         VideoError: If the video beside the events cannot be read.
     """
-    duration_s = source.duration_s
+    settings = plan_playback(source.duration_s, max_play_s=MAX_PLAY_S, fps=fps, sides_px=PLAYER_PX, colours=colours)
+
+    # The pictures have no caption; the function is called with the time of each one.
     ends_us: list[int] = []
-    settings = plan_playback(duration_s, max_play_s=MAX_PLAY_S, fps=fps, sides_px=PLAYER_PX, colours=colours)
 
     def note_end(end_us: int) -> Caption | None:
         ends_us.append(end_us)
@@ -114,7 +120,8 @@ def write_player_page(
         progress=progress,
     )
 
-    rate = RateCurve(counts, (source.span_us[1] + 1 - source.span_us[0]) / RATE_BINS / 1e6)
+    first_us, last_us = source.span_us
+    rate = RateCurve(counts, (last_us + 1 - first_us) / RATE_BINS / 1e6)
     caption = "Events: " if beside is None else "Video and its events: "
     write_page(
         path,
@@ -122,8 +129,8 @@ def write_player_page(
         title=title,
         video=video.name,
         caption=caption + describe_colours(colours),
-        clock_s=find_clock(ends_us, settings, source.span_us[0]),
-        duration_s=duration_s,
+        clock_s=find_clock(ends_us, settings, first_us),
+        duration_s=source.duration_s,
         rate=rate,
         channel=channel,
         layers=_draw_layers(rate, _palette(colours)),
@@ -161,8 +168,8 @@ def _palette(colours: PreviewColours) -> EventPalette:
 
 def _draw_layers(rate: RateCurve, palette: EventPalette) -> list[_Layer]:
     """Return the curve of OFF events, and of ON events stacked on it."""
-    off = rate.counts[0]
-    both = rate.counts.sum(axis=0)
+    off, on = rate.counts
+    both = off + on
     highest = max(1, int(both.max(initial=0)))
 
     return [

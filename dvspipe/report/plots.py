@@ -1,4 +1,8 @@
-"""Charts of the events of a recording: space and time, raster, and event rate."""
+"""Charts of the events of a recording: space and time, raster, and event rate.
+
+A `PlotSource` is what is drawn. Each chart is a function in `PLOTS` that returns a figure; `plot_source` calls it, and
+`draw_events` writes the figure to a file.
+"""
 
 from __future__ import annotations
 
@@ -39,10 +43,10 @@ if TYPE_CHECKING:
     from ..parallel import Progress
     from ..recordings.editing import RecordingPart  # needs numba
 
-"""Chart types."""
 RATE_BINS = 400
 MAX_XYT_POINTS = 30_000
 MAX_RASTER_POINTS = 60_000
+MARGIN_IN = 0.15  # around a 3D chart, in inches
 
 
 @dataclass(frozen=True)
@@ -76,11 +80,19 @@ class PlotSource:
     @property
     def duration_s(self) -> float:
         """Time from the first to the last event in seconds, > 0."""
-        return max(1e-6, (self.span_us[1] - self.span_us[0]) / 1e6)
+        first_us, last_us = self.span_us
+        return max(1e-6, (last_us - first_us) / 1e6)
+
+    @property
+    def first_us(self) -> int:
+        """Time of the first event in microseconds."""
+        first_us, _ = self.span_us
+        return first_us
 
     def bin_edges_us(self, bins: int) -> NDArray[np.float64]:
         """Return the edges of bins of equal length that cover all events, float64 [bins + 1]."""
-        return np.linspace(self.span_us[0], self.span_us[1] + 1, bins + 1)
+        first_us, last_us = self.span_us
+        return np.linspace(first_us, last_us + 1, bins + 1)
 
 
 class _Inks(NamedTuple):
@@ -138,9 +150,7 @@ def sample_events(source: PlotSource, limit: int) -> Events:
 
     for part in source.chunks:
         # Continue the count of every n-th event across parts.
-        first = -seen % every
-        t, x, y, p = (column[first::every] for column in (part.t, part.x, part.y, part.p))
-        sampled.append(Events(t, x, y, p, part.sensor))
+        sampled.append(part[-seen % every :: every])
         seen += len(part)
 
     return concatenate(sampled, source.sensor)
@@ -151,7 +161,7 @@ def _draw_xyt(source: PlotSource, inks: _Inks, title: str) -> Figure:
     sensor = source.sensor
     figure = new_figure(width=7, height=7)
     axes = figure.add_subplot(projection="3d", computed_zorder=False)
-    seconds = (events.t - source.span_us[0]) / 1e6
+    seconds = (events.t - source.first_us) / 1e6
 
     # More points get smaller and paler.
     crowd = len(events) / MAX_XYT_POINTS
@@ -202,7 +212,8 @@ def _crop(figure: Figure, axes: Axes3D, heading_in: float) -> None:
 
     figure.draw_without_rendering()
     corners = product(axes.get_xlim(), axes.get_ylim(), axes.get_zlim())
-    box = axes.transData.transform([proj_transform(*corner, axes.get_proj())[:2] for corner in corners])
+    projected = [proj_transform(*corner, axes.get_proj())[:2] for corner in corners]  # without the depth
+    box = axes.transData.transform(projected)
 
     figure.set_layout_engine("none")
     to_inches = figure.dpi_scale_trans.inverted()
@@ -213,11 +224,10 @@ def _crop(figure: Figure, axes: Axes3D, heading_in: float) -> None:
     drawn = everything.transformed(to_inches)
     square = axes.get_window_extent().transformed(to_inches)
 
-    margin_in = 0.15
-    width = drawn.width + 2 * margin_in
-    height = drawn.height + 2 * margin_in + heading_in
-    left = square.x0 - drawn.x0 + margin_in
-    bottom = square.y0 - drawn.y0 + margin_in
+    width = drawn.width + 2 * MARGIN_IN
+    height = drawn.height + 2 * MARGIN_IN + heading_in
+    left = square.x0 - drawn.x0 + MARGIN_IN
+    bottom = square.y0 - drawn.y0 + MARGIN_IN
 
     figure.set_size_inches(width, height)
     axes.set_position((left / width, bottom / height, square.width / width, square.height / height))
@@ -232,7 +242,7 @@ def _draw_raster(source: PlotSource, inks: _Inks, title: str) -> Figure:
     axes.grid(visible=False)
 
     # Pixels are numbered row by row.
-    seconds = (events.t - source.span_us[0]) / 1e6
+    seconds = (events.t - source.first_us) / 1e6
     pixels = events.y.astype(np.int64) * sensor.width + events.x
     for on, (name, ink) in enumerate(zip(("OFF", "ON"), inks, strict=True)):
         same = events.p == on
@@ -257,13 +267,14 @@ def _draw_rate(source: PlotSource, inks: _Inks, title: str) -> Figure:
     edges_us = source.bin_edges_us(RATE_BINS)
     for part in source.chunks:
         add_counts(counts, part, edges_us)
-    off_hz, on_hz = counts / ((edges_us[1] - edges_us[0]) / 1e6)
+    bin_s = (edges_us[1] - edges_us[0]) / 1e6
+    off_hz, on_hz = counts / bin_s
 
     figure = new_figure(width=9, height=2.9, title=title)
     axes = figure.subplots()
     grid_axes(axes, "Events per second")
 
-    edges_s = (edges_us - source.span_us[0]) / 1e6
+    edges_s = (edges_us - source.first_us) / 1e6
     curves: dict[str, tuple[NDArray[np.float64], str | Shares]]
     curves = {"all": (off_hz + on_hz, INK), "ON": (on_hz, inks.on), "OFF": (off_hz, inks.off)}
     draw_steps(axes, edges_s, curves)

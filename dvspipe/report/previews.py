@@ -1,4 +1,8 @@
-"""Previews of events: VP8 or H.264 video, GIF, or a sheet of pictures."""
+"""Previews of events: VP8 or H.264 video, GIF, or a sheet of pictures.
+
+`write_preview` opens the output and chooses a writer. Videos and GIFs show all pictures of `pictures_of`, which splits
+the events at the end of each picture; a sheet shows twelve, evenly spaced. An `EventPainter` draws them.
+"""
 
 from __future__ import annotations
 
@@ -43,6 +47,10 @@ MAX_BLANK_PICTURES = 10_000  # maximum in a gap of a recording
 PAUSE_SHOWN_S = 1.0  # playing time after this, a pause is shortened
 LEGEND_PX = 28  # height of a line in the colour legend of a sheet
 GIF_MIN_CS = 2  # browsers show shorter pictures for 10 hundredths of a second
+GIF_MAX_CS = 65535  # a number of 16 bits
+GIF_PALETTE = 0xF7  # flags: a palette of 256 colours for all pictures
+MARK_SHARE = 1.4  # begin of a legend's text after a coloured square, relative to the square
+ENTRY_GAP_SHARE = 1.6  # between entries of a legend
 
 
 def write_preview(
@@ -158,8 +166,13 @@ def pictures_of(playing: Playing) -> Iterator[tuple[PaletteImage, Events, int]]:
     step_us = settings.step_us
     since_us = 0 if zero_us is None else start_us - zero_us
     ends_us = (start_us + round((number + 1) * step_us) for number in itertools.count())
-    count = 0 if span_us is None else int((span_us[1] - start_us) / step_us) + 1
-    blank = 0
+
+    count = 0  # unknown
+    if span_us is not None:
+        _, last_us = span_us
+        count = int((last_us - start_us) / step_us) + 1
+
+    blank = 0  # pictures without events, in a row
 
     for number, (events, end_us, next_us) in enumerate(_split_by_time(chain([first], chunks), ends_us)):
         progress(number, count)
@@ -216,7 +229,8 @@ def _write_video(path: Path, suffix: str, pictures: Iterator[PaletteImage], sett
     height, width = first.indices.shape
     size = SensorSize(width=width, height=height)
     fps = 1 / settings.picture_s
-    with open_h264(path, size, fps, crf=H264_CRF) if suffix == ".mp4" else open_webm(path, size, fps) as add:
+    opened = open_h264(path, size, fps, crf=H264_CRF) if suffix == ".mp4" else open_webm(path, size, fps)
+    with opened as add:
         for picture in chain([first], pictures):
             add(np.ascontiguousarray(picture.to_rgb(palette)[..., ::-1]))  # OpenCV expects BGR
 
@@ -237,18 +251,19 @@ def _write_gif(path: Path, pictures: Iterator[PaletteImage], settings: PreviewSe
     with path.open("wb") as file:
         for number, picture in enumerate(pictures):
             if number == 0:
-                # Size, a palette of 256 colours for all pictures, and the loop extension.
-                file.write(b"GIF89a" + struct.pack("<HHBBB", *picture.indices.shape[::-1], 0xF7, 0, 0))
+                # Size, palette, and the extension that repeats the pictures forever.
+                height, width = picture.indices.shape
+                file.write(b"GIF89a" + struct.pack("<HHBBB", width, height, GIF_PALETTE, 0, 0))
                 file.write(palette + b"!\xff\x0bNETSCAPE2.0\x03\x01\x00\x00\x00")
-            # Durations are integer hundredths of a second; carry the remainder over to the next picture.
-            shown_cs = round((number + 1) * picture_cs) - round(number * picture_cs)
 
             image = Image.fromarray(picture.indices).convert("P")
             image.putpalette(palette)
             if picture.video is not None:
                 image.paste(Image.fromarray(picture.video).quantize(palette=colours))
 
-            duration_ms = 10 * min(max(shown_cs, GIF_MIN_CS), 65535)
+            # Durations are integer hundredths of a second; carry the remainder over to the next picture.
+            shown_cs = round((number + 1) * picture_cs) - round(number * picture_cs)
+            duration_ms = 10 * min(max(shown_cs, GIF_MIN_CS), GIF_MAX_CS)
             file.writelines(GifImagePlugin.getdata(image, duration=duration_ms))
         file.write(b";")
 
@@ -270,31 +285,36 @@ def _write_sheet(path: Path, playing: Playing, sensor: SensorSize) -> None:
     starts_us = np.linspace(first_us, latest_us, SHEET_COLUMNS * SHEET_ROWS).astype(np.int64).tolist()
     ends_us = [start_us + settings.window_us for start_us in starts_us]
 
-    # No moments follow the last event: the remaining pictures have no new events.
-    moments: Iterator[Events | None]
-    moments = chain((events for events, _, _ in _split_by_time(chunks, ends_us)), itertools.repeat(None))
+    # The events end before the pictures do: the remaining ones have no new events.
+    parts = (events for events, _, _ in _split_by_time(chunks, ends_us))
+    new_events: Iterator[Events | None] = chain(parts, itertools.repeat(None))
     cells: list[NDArray[np.uint8]] = []
-    for start_us, end_us, shown in zip(starts_us, ends_us, moments, strict=False):
+    for start_us, end_us, events_of_cell in zip(starts_us, ends_us, new_events, strict=False):
         progress(len(cells), len(starts_us))
-        cells.append(painter.draw(shown, end_us, start_us - zero_us).to_rgb(palette))
+        cells.append(painter.draw(events_of_cell, end_us, start_us - zero_us).to_rgb(palette))
 
+    # The legend may be wider than the pictures.
     sheet = _tile(cells, palette[STRIP])
-    legend = _draw_legend(settings, palette, sheet.shape[1])
-    blank = np.broadcast_to(palette[STRIP], (len(sheet), legend.shape[1] - sheet.shape[1], 3))
+    height, width, _ = sheet.shape
+    legend = _draw_legend(settings, palette, width)
+    _, legend_width, _ = legend.shape
+    blank = np.broadcast_to(palette[STRIP], (height, legend_width - width, 3))
     write_picture(np.concatenate([np.concatenate([sheet, blank], axis=1), legend]), path)
 
 
 def _tile(cells: list[NDArray[np.uint8]], gap_colour: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Arrange pictures [H, W, 3] in rows, with gaps between and around them."""
-    height, width, _ = np.add(cells[0].shape, (SHEET_GAP_PX, SHEET_GAP_PX, 0))
-    shape = SHEET_ROWS * height + SHEET_GAP_PX, SHEET_COLUMNS * width + SHEET_GAP_PX, 3
+    """Arrange pictures of equal size [H, W, 3] in rows, with gaps between and around them."""
+    height, width, _ = cells[0].shape
+    down = height + SHEET_GAP_PX
+    across = width + SHEET_GAP_PX
+    shape = SHEET_ROWS * down + SHEET_GAP_PX, SHEET_COLUMNS * across + SHEET_GAP_PX, 3
     sheet = np.broadcast_to(gap_colour, shape).copy()
 
     for number, cell in enumerate(cells):
         row, column = divmod(number, SHEET_COLUMNS)
-        top = row * height + SHEET_GAP_PX
-        left = column * width + SHEET_GAP_PX
-        sheet[top : top + cell.shape[0], left : left + cell.shape[1]] = cell
+        top = row * down + SHEET_GAP_PX
+        left = column * across + SHEET_GAP_PX
+        sheet[top : top + height, left : left + width] = cell
     return sheet
 
 
@@ -318,31 +338,33 @@ def _draw_legend(settings: PreviewSettings, palette: NDArray[np.uint8], width: i
         marks = [(on_colour, "many events, ON or OFF"), (palette[BACKGROUND], "no events")]
     notes = (shades.format(f"{settings.window_us / 1000:g}"), "below each picture: seconds since the first event")
 
-    parts: list[tuple[NDArray[np.uint8] | None, str]] = [*marks, *((None, note) for note in notes)]
+    # Notes have no coloured square before their text.
+    entries: list[tuple[NDArray[np.uint8] | None, str]] = [*marks, *((None, note) for note in notes)]
     font = ImageFont.load_default(size=LEGEND_PX / 2)
     side = LEGEND_PX // 2
-    widths = [font.getlength(text) + (0 if colour is None else 1.4 * side) for colour, text in parts]
+    mark_px = MARK_SHARE * side
+    widths = [font.getlength(text) + (0 if colour is None else mark_px) for colour, text in entries]
     width = max(width, math.ceil(max(widths)) + 2 * SHEET_GAP_PX)
 
     # Entries flow like words: a new row starts where the next one would not fit.
     positions = []
     left = float(SHEET_GAP_PX)
     row = 0
-    for part_px in widths:
-        if left > SHEET_GAP_PX and left + part_px > width - SHEET_GAP_PX:
+    for entry_px in widths:
+        if left > SHEET_GAP_PX and left + entry_px > width - SHEET_GAP_PX:
             left = float(SHEET_GAP_PX)
             row = row + 1
         positions.append((left, row * LEGEND_PX + (LEGEND_PX - side) // 2 - SHEET_GAP_PX // 4))
-        left += part_px + 1.6 * side
+        left += entry_px + ENTRY_GAP_SHARE * side
 
     lines = Image.new("RGB", (width, (row + 1) * LEGEND_PX), tuple(palette[STRIP].tolist()))
     draw = ImageDraw.Draw(lines)
     ink = tuple(palette[TEXT_COLOURS + TEXT_SHADES - 1].tolist())
 
-    for (colour, text), (x, y) in zip(parts, positions, strict=True):
+    for (colour, text), (x, y) in zip(entries, positions, strict=True):
         if colour is not None:
             draw.rectangle((x, y, x + side, y + side), fill=tuple(colour.tolist()), outline=ink)
-        begin = x if colour is None else x + 1.4 * side
+        begin = x if colour is None else x + mark_px
         draw.text((begin, y + side / 2), text, fill=ink, font=font, anchor="lm")
 
     return np.asarray(lines)

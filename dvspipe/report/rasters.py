@@ -22,7 +22,7 @@ ROW_HEIGHT = 0.28  # inches
 MIN_HEIGHT = 2.2
 MAX_HEIGHT = 9.0
 PANEL_WIDTH = 4.2
-DARK_INK = tuple(int(INK[k : k + 2], 16) / 255 for k in (1, 3, 5))
+DARK_INK = tuple(channel / 255 for channel in bytes.fromhex(INK.removeprefix("#")))
 
 
 def draw_rasters(
@@ -48,7 +48,8 @@ def draw_rasters(
 
     _draw_image(first, image)
     for axes, (name, trains) in zip(panels, rows.items(), strict=True):
-        _draw_raster(axes, trains, rasters[name].shape[1], step_us)
+        _, channels, _, _ = rasters[name].shape
+        _draw_raster(axes, trains, channels, step_us)
         axes.set_title(name.replace("_", " "), **TITLE)
         _name_pixels(axes, image, len(trains))
 
@@ -78,8 +79,8 @@ def _draw_image(axes: Axes, image: NDArray[np.float64]) -> None:
 
 
 def _draw_raster(axes: Axes, rows: NDArray[np.uint8], channels: int, step_us: int) -> None:
-    """Draw spikes as lines if there are few trains, otherwise as pixels of an image."""
-    T = rows.shape[1]
+    """Draw spikes [rows, T] as lines if there are few trains, otherwise as pixels of an image."""
+    _, T = rows.shape
     ends_ms = (0, T * step_us / 1000)
     inks = (OFF, ON) if channels == 2 else (DARK_INK,)
 
@@ -103,8 +104,8 @@ def _draw_raster(axes: Axes, rows: NDArray[np.uint8], channels: int, step_us: in
 
 
 def _name_pixels(axes: Axes, image: NDArray[np.float64], rows: int) -> None:
+    """Label the trains with the value of their pixel, or, in large images, with pixel numbers."""
     per_pixel = rows // image.size
-
     if image.size <= MAX_NAMED:
         middles = np.arange(image.size) * per_pixel + (per_pixel - 1) / 2
         axes.set_yticks(middles, [_grey(value) for value in image.ravel()])

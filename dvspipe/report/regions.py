@@ -1,4 +1,8 @@
-"""Picture of the region of a recording that the network received."""
+"""Picture of the region of a recording that the network received.
+
+A `Moment` keeps what the picture shows while the overlay is drawn, so the recording is read once; `write_region` draws
+the region into it.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +44,8 @@ class Moment:
     def watch_events(self, parts: Iterable[Events]) -> Iterator[Events]:
         """Yield the parts of the recording unchanged."""
         for part in parts:
-            if len(near := part.between(self.t_us - WINDOW_US, self.t_us)):
+            near = part.between(self.t_us - WINDOW_US, self.t_us)
+            if len(near):
                 self._events.append(near)
             yield part
 
@@ -73,25 +78,29 @@ def write_region(picture: NDArray[np.uint8], box: Box, path: Path) -> None:
     from PIL import Image
 
     # Margins and corners by axis: across, then down.
-    size = np.array(picture.shape[1::-1])
+    height, width, _ = picture.shape
+    size = np.array([width, height])
     start = np.array([box.left, box.top])
     stop = start + np.array([box.width, box.height])
     before = np.clip(-start, 0, MAX_BEYOND * size)
     after = np.clip(stop - size, 0, MAX_BEYOND * size)
 
+    # The frame, scaled so that it fits with its margins.
     scale = REGION_SIDE_PX / max(size + before + after)
-    shown = cv2.resize(picture, np.maximum(1, np.round(size * scale)).astype(int).tolist())
+    scaled_size = np.maximum(1, np.round(size * scale)).astype(int).tolist()
+    shown = cv2.resize(picture, scaled_size)
 
     left, top = np.round(before * scale).astype(int).tolist()
     right, bottom = np.round(after * scale).astype(int).tolist()
     canvas = cv2.copyMakeBorder(shown, top, bottom, left, right, cv2.BORDER_CONSTANT, value=DARK.strip)
 
+    # Darken everything, and restore the region: a corner may be outside the canvas.
     x0, y0 = np.round((start + before) * scale).astype(int).tolist()
     x1, y1 = np.round((stop + before) * scale).astype(int).tolist()
-    drawn = np.asarray(canvas * BRIGHTNESS, np.uint8)
     inside = np.s_[max(0, y0) : max(0, y1), max(0, x0) : max(0, x1)]
-
+    drawn = np.asarray(canvas * BRIGHTNESS, np.uint8)
     drawn[inside] = canvas[inside]
+
     line_px = max(2, round(LINE_SHARE * REGION_SIDE_PX))
     cv2.rectangle(drawn, (x0 + 1, y0 + 1), (x1 - 2, y1 - 2), DARK.bar, line_px)
 

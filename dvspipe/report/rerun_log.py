@@ -1,4 +1,8 @@
-"""Log for the rerun viewer (rerun.io): events in space and time, pictures, rates and predictions on one timeline."""
+"""Log for the rerun viewer (rerun.io): events in space and time, pictures, rates and predictions on one timeline.
+
+A log has entities with a path: `picture`, `events`, `rate/on` and `rate/off` from the events (`_log_events`), and
+`probability/CLASS` and `segments` from predictions (`_log_predictions`). The layout shows each in a panel.
+"""
 
 from __future__ import annotations
 
@@ -86,7 +90,7 @@ def write_rerun(
     with _open(path, predictions) as stream:
         _log_events(stream, source, settings, zero_us, progress)
         if predictions is not None:
-            _log_predictions(stream, predictions, source.span_us[0] if zero_us is None else zero_us)
+            _log_predictions(stream, predictions, source.first_us if zero_us is None else zero_us)
 
 
 @contextmanager
@@ -149,43 +153,43 @@ def _log_events(
 
     painter = EventPainter(source.sensor, shown)
     palette = make_palette(shown.colours)
-
-    every = max(1, -(-source.count // MAX_POINTS))
-    first_us = source.span_us[0]
-    offset_us = 0 if zero_us is None else source.span_us[0] - zero_us
+    first_us, last_us = source.span_us
+    depth_zero_us = first_us if zero_us is None else zero_us
 
     # Time is the depth of the space: TIME_LENGTH picture sides, and at most a pixel per microsecond.
-    us_per_px = max(
-        1.0, (source.span_us[1] - first_us) / (TIME_LENGTH * max(source.sensor.width, source.sensor.height))
-    )
+    length_px = TIME_LENGTH * max(source.sensor.width, source.sensor.height)
+    us_per_px = max(1.0, (last_us - first_us) / length_px)
 
-    styles = (("off", LIGHT.off), ("on", LIGHT.on))
-    for name, colour in styles:
+    colours = np.array([LIGHT.off, LIGHT.on], np.uint8)  # by polarity
+    for name, colour in (("off", LIGHT.off), ("on", LIGHT.on)):
         stream.log(f"rate/{name}", rerun.SeriesLines(colors=colour, names=name.upper()), static=True)
 
-    parts = (part for part in source.chunks if len(part))
+    every = max(1, -(-source.count // MAX_POINTS))
     seen = 0
-    for picture, events, since_us in pictures_of(Playing(parts, painter, source.span_us, zero_us, progress)):
+    parts = (part for part in source.chunks if len(part))
+    playing = Playing(parts, painter, source.span_us, zero_us, progress)
+    for picture, events, since_us in pictures_of(playing):
         stream.set_time(TIMELINE, duration=np.timedelta64(since_us, "us"))
-        stream.log(
-            "picture", rerun.EncodedImage(contents=encode_picture(picture.to_rgb(palette)), media_type="image/png")
-        )
+        png = encode_picture(picture.to_rgb(palette))
+        stream.log("picture", rerun.EncodedImage(contents=png, media_type="image/png"))
 
-        for on, (name, _) in enumerate(styles):
-            stream.log(f"rate/{name}", rerun.Scalars(np.count_nonzero(events.p == on) / shown.window_us * 1e6))
+        on = np.count_nonzero(events.p)
+        for name, count in (("off", len(events) - on), ("on", on)):
+            stream.log(f"rate/{name}", rerun.Scalars(count / shown.window_us * 1e6))
 
         # Continue the count of every n-th event across parts.
-        sample = slice(-seen % every, None, every)
+        sample = events[-seen % every :: every]
         seen += len(events)
 
-        depth = (events.t[sample] - first_us + offset_us) / us_per_px
         # Rows count downwards and the viewer's axis upwards; later events are farther away.
-        positions = np.stack([events.x[sample], -events.y[sample].astype(np.int32), -depth], axis=1)
-        colours = np.array([colour for _, colour in styles], np.uint8)[events.p[sample].astype(int)]
-
-        stream.log(
-            "events", rerun.Points3D(positions.astype(np.float32), colors=colours, radii=rerun.Radius.ui_points(1.0))
+        depth_px = (sample.t - depth_zero_us) / us_per_px
+        positions = np.stack([sample.x, -sample.y.astype(np.int32), -depth_px], axis=1)
+        points = rerun.Points3D(
+            positions.astype(np.float32),
+            colors=colours[sample.p.astype(int)],
+            radii=rerun.Radius.ui_points(1.0),
         )
+        stream.log("events", points)
 
 
 def _log_predictions(stream: RecordingStream, predictions: Predictions, zero_us: int) -> None:

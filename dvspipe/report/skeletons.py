@@ -1,4 +1,8 @@
-"""Preview of a track, its joints drawn over the source video, and a picture that shows why a film cannot be used."""
+"""Preview of a track, its joints drawn over the source video, and a picture that shows why a film cannot be used.
+
+`draw_skeleton` draws the joints of one row of a track; `write_track_preview` draws all frames of a track into a video,
+and `write_refusal_picture` a single frame with the reason below.
+"""
 
 from __future__ import annotations
 
@@ -32,6 +36,10 @@ MARGIN_PX = 16
 LINE = 1.4  # height of a line relative to the text
 LETTER = 1.1  # width of wide letters relative to the mean
 SURE = 0.5  # bones with at least this confidence are thick
+MIN_FPS = 1.0
+MAX_FPS = 120.0
+JOINT_PX = 2  # radius
+FAR_WIDTHS = 4  # joints are drawn at most this many widths of the picture away from it
 _SHIFT = 4  # fractional bits of drawn coordinates
 _SIDE_BONES = (
     ("shoulder", "elbow"),
@@ -88,20 +96,26 @@ def write_track_preview(
     first_us, last_us = part_us or (int(track.times_us[0]), int(track.times_us[-1]))
 
     # The track may have skipped frames: only frames with a row are drawn.
-    rows = {t_us: row for row, t_us in enumerate(track.times_us.tolist()) if first_us <= t_us <= last_us}
-    times_us = list(rows)
-    fps = min(120.0, max(1.0, (len(rows) - 1) * 1e6 / max(1, times_us[-1] - times_us[0])))
+    row_of_time = {t_us: row for row, t_us in enumerate(track.times_us.tolist()) if first_us <= t_us <= last_us}
+    times_us = list(row_of_time)
+    count = len(times_us)
+    duration_us = max(1, times_us[-1] - times_us[0])
+    fps = min(MAX_FPS, max(MIN_FPS, (count - 1) * 1e6 / duration_us))
+
     drawn = 0
     with write_beside(path) as beside, open_webm(beside, size, fps) as write:
         for t_us, picture in opened.pictures():
-            if t_us in rows:
-                write(draw_skeleton(picture, track, rows[t_us], size)[:, :, ::-1])
-                progress(drawn := drawn + 1, len(rows))
-            if drawn == len(rows) and part_us is not None:
+            if t_us in row_of_time:
+                write(draw_skeleton(picture, track, row_of_time[t_us], size)[:, :, ::-1])  # BGR
+                drawn += 1
+                progress(drawn, count)
+
+            # A part may end long before the film.
+            if drawn == count and part_us is not None:
                 break
 
-    if drawn != len(rows):
-        raise VideoError(f"{film}: does not match the track (found {drawn} of its {len(rows)} frame times)")
+    if drawn != count:
+        raise VideoError(f"{film}: does not match the track (found {drawn} of its {count} frame times)")
     return path
 
 
@@ -115,7 +129,8 @@ def scale_frames(size: SensorSize, max_px: int) -> SensorSize:
 
 def draw_skeleton(picture: NDArray[np.uint8], track: Track, row: int, size: SensorSize) -> NDArray[np.uint8]:
     """Scale a frame (RGB uint8 [H, W, 3]) to `size` and draw the joints of a row of the track on it."""
-    shrinks = size.width < picture.shape[1]
+    _, width, _ = picture.shape
+    shrinks = size.width < width
     interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     shown = np.ascontiguousarray(cv2.resize(picture, (size.width, size.height), interpolation=interpolation))
     if not track.present[row]:
@@ -126,15 +141,16 @@ def draw_skeleton(picture: NDArray[np.uint8], track: Track, row: int, size: Sens
 
     scale = np.array([size.width / track.size.width, size.height / track.size.height])
     # Joints far outside would overflow OpenCV's coordinates.
-    points = np.clip(track.points_px[row] * scale, -4 * size.width, 4 * size.width)
+    points = np.clip(track.points_px[row] * scale, -FAR_WIDTHS * size.width, FAR_WIDTHS * size.width)
     centres = [(int(x), int(y)) for x, y in np.round(points * 2**_SHIFT)]
 
     for start, end, colour in BONES:
-        sure = min(track.confidence[row, start], track.confidence[row, end]) >= SURE
-        cv2.line(shown, centres[start], centres[end], colour, 2 if sure else 1, cv2.LINE_AA, _SHIFT)
+        is_sure = min(track.confidence[row, start], track.confidence[row, end]) >= SURE
+        line_px = 2 if is_sure else 1
+        cv2.line(shown, centres[start], centres[end], colour, line_px, cv2.LINE_AA, _SHIFT)
 
     for centre in centres:
-        cv2.circle(shown, centre, 2 << _SHIFT, BODY_COLOUR, -1, cv2.LINE_AA, _SHIFT)
+        cv2.circle(shown, centre, JOINT_PX << _SHIFT, BODY_COLOUR, cv2.FILLED, cv2.LINE_AA, _SHIFT)
     return np.asarray(shown, np.uint8)
 
 
@@ -171,7 +187,8 @@ def write_refusal_picture(
         if picture is None or wanted_us is not None:
             raise VideoError(f"{film}: does not match the track (found no frame at {wanted_us} us)")
 
-    size = scale_frames(SensorSize(width=picture.shape[1], height=picture.shape[0]), REFUSAL_PX)
+    height, width, _ = picture.shape
+    size = scale_frames(SensorSize(width=width, height=height), REFUSAL_PX)
     if track is None or row is None:
         frame = np.asarray(Image.fromarray(picture).resize((size.width, size.height)))
     else:
@@ -193,7 +210,8 @@ def _add_text(frame: NDArray[np.uint8], text: str) -> NDArray[np.uint8]:
     from PIL import Image, ImageDraw, ImageFont
 
     font = ImageFont.load_default(size=TEXT_PX)
-    width = max(frame.shape[1], MIN_REFUSAL_PX)
+    frame_height, frame_width, _ = frame.shape
+    width = max(frame_width, MIN_REFUSAL_PX)
     text = escape_controls(text)
 
     # Wrap by the mean width of the letters, with room for wide ones.
@@ -201,11 +219,11 @@ def _add_text(frame: NDArray[np.uint8], text: str) -> NDArray[np.uint8]:
     lines = wrap(text, int((width - 2 * MARGIN_PX) / letter_px)) if text else []
 
     line_px = round(LINE * TEXT_PX)
-    page = Image.new("RGB", (width, frame.shape[0] + 2 * MARGIN_PX + line_px * len(lines)), LIGHT.strip)
-    page.paste(Image.fromarray(frame), ((width - frame.shape[1]) // 2, 0))
+    page = Image.new("RGB", (width, frame_height + 2 * MARGIN_PX + line_px * len(lines)), LIGHT.strip)
+    page.paste(Image.fromarray(frame), ((width - frame_width) // 2, 0))
 
     draw = ImageDraw.Draw(page)
     for number, line in enumerate(lines):
-        top = frame.shape[0] + MARGIN_PX + (number + 0.5) * line_px
-        draw.text((MARGIN_PX, top), line, fill=LIGHT.text, font=font, anchor="lm")
+        middle = frame_height + MARGIN_PX + (number + 0.5) * line_px
+        draw.text((MARGIN_PX, middle), line, fill=LIGHT.text, font=font, anchor="lm")
     return np.asarray(page)

@@ -1,4 +1,8 @@
-"""Colours, fonts and axes shared by all charts and pictures."""
+"""Colours, fonts and axes shared by all charts and pictures.
+
+A chart is a figure from `new_figure` whose axes are styled by one of the functions `strip_axes`, `grid_axes`,
+`frame_axes` or `name_axes`, and which `save_figure` writes.
+"""
 
 from __future__ import annotations
 

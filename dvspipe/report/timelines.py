@@ -1,4 +1,8 @@
-"""Classification of a recording over time, as a chart and as captions of a video of its events."""
+"""Classification of a recording over time, as a chart and as captions of a video of its events.
+
+`plot_timeline` draws three axes below each other: probabilities, segments and labels (lanes), and the event rate.
+`write_overlay` writes the video; `find_clock` maps its playing time to the time of the recording.
+"""
 
 from __future__ import annotations
 
@@ -39,6 +43,7 @@ if TYPE_CHECKING:
     from ..framing import RecordingView
 
 MAX_COLUMNS = 2000  # columns of a chart; more cannot be distinguished
+MAX_RATE_COLUMNS = MAX_COLUMNS // 4  # steps of the rate
 MAX_CLASSES = 40  # rows of a chart
 MAX_NAMED = 8  # classes in a legend
 MAX_PLAY_S = 60.0  # maximum length of an overlay
@@ -50,6 +55,7 @@ LABEL_PT = 7.0  # size of a class name in a bar
 MAX_LINES = 3  # maximum number of its lines
 LETTER_SHARE = 0.0068  # width of a letter of a class name, relative to the chart's width
 UNCERTAIN = GRID  # segments without a certain class
+GOLDEN_SECTION = 0.382  # 1 - 1 / golden ratio: steps of this share of a circle spread evenly
 
 Timed = TypeVar("Timed")
 
@@ -86,7 +92,9 @@ def plot_timeline(
 
     Of more than 40 classes, the chart shows the 40 with the highest probability at any time.
     """
-    span_us = prediction.t_first_us, prediction.t_last_us + 1
+    start_us = prediction.t_first_us
+    end_us = prediction.t_last_us + 1
+    span_us = start_us, end_us
     lanes = _list_lanes(prediction, classes)
     heights = [0.3 + 0.2 * min(len(classes), MAX_CLASSES), 0.3 + 0.4 * len(lanes), 1.1]
 
@@ -96,9 +104,9 @@ def plot_timeline(
 
     _draw_probabilities(top, windows, classes, span_us)
     _draw_lanes(middle, lanes, len(classes), span_us)
-    _draw_rate(bottom, prediction.rates, span_us[0])
+    _draw_rate(bottom, prediction.rates, start_us)
 
-    bottom.set_xlim(0, (span_us[1] - span_us[0]) / 1e6)
+    bottom.set_xlim(0, (end_us - start_us) / 1e6)
     bottom.set_xlabel("seconds since the first event", **SMALL)
     return figure
 
@@ -107,12 +115,11 @@ def _list_lanes(prediction: Prediction, classes: Sequence[str]) -> dict[str, tup
     """Return the parts of the recording with a class, by row of the chart."""
     lanes = {"predicted": prediction.segments}
     if prediction.labels is not None:
-        lanes |= {
-            "labels": tuple(
-                SegmentRow(**label.model_dump(), label=classes.index(label.class_name), probability=1.0)
-                for label in prediction.labels
-            )
-        }
+        labelled = tuple(
+            SegmentRow(**label.model_dump(), label=classes.index(label.class_name), probability=1.0)
+            for label in prediction.labels
+        )
+        lanes |= {"labels": labelled}
     return lanes
 
 
@@ -122,15 +129,17 @@ def _draw_probabilities(
     """Draw one row per class, darker for higher probability; time without a prediction stays grey."""
     from matplotlib.patches import Patch
 
-    highest = np.max([window.probabilities for window in windows], axis=0, initial=0)
-
     # The classes that are probable at any time, in the order of the network.
-    chosen = np.sort(np.argsort(-highest, kind="stable")[:MAX_CLASSES]) if windows else np.arange(len(classes))
+    chosen = np.arange(len(classes))
+    if windows:
+        highest = np.max([window.probabilities for window in windows], axis=0, initial=0)
+        chosen = np.sort(np.argsort(-highest, kind="stable")[:MAX_CLASSES])
     K = len(chosen)
 
     # A column shows the window that applies to its middle.
     columns = min(MAX_COLUMNS, 4 * len(windows) + 100)
-    edges_us = np.linspace(*span_us, columns + 1)
+    start_us, end_us = span_us
+    edges_us = np.linspace(start_us, end_us, columns + 1)
     middles_us = (edges_us[1:] + edges_us[:-1]) / 2
     shown = np.full((columns, K), np.nan)
     for window in windows:
@@ -145,9 +154,9 @@ def _draw_probabilities(
         vmax=1,
         aspect="auto",
         interpolation="nearest",
-        extent=(0, (span_us[1] - span_us[0]) / 1e6, K - 0.5, -0.5),
+        extent=(0, (end_us - start_us) / 1e6, K - 0.5, -0.5),
     )
-    axes.set_yticks(range(K), [readable(classes[k]) for k in chosen], parse_math=False)
+    axes.set_yticks(range(K), [readable(classes[label]) for label in chosen.tolist()], parse_math=False)
     axes.set_yticks(np.arange(K + 1) - 0.5, minor=True)
     axes.grid(which="minor", axis="y", color="white", linewidth=1.2)
     name_axes(axes, labelbottom=False)
@@ -178,6 +187,7 @@ def _legend(axes: Axes, patches: Sequence[Patch]) -> None:
 
 
 def _draw_lanes(axes: Axes, lanes: Mapping[str, Sequence[SegmentRow]], K: int, span_us: tuple[int, int]) -> None:
+    """Draw a row of bars for each lane; bars that are too narrow for the name of their class are in a legend."""
     from matplotlib.patches import Patch
 
     start_us, end_us = span_us
@@ -186,18 +196,20 @@ def _draw_lanes(axes: Axes, lanes: Mapping[str, Sequence[SegmentRow]], K: int, s
         for segment in segments:
             if segment.t_end_us <= start_us or segment.t_start_us >= end_us:
                 continue
-            left = (segment.t_start_us - start_us) / 1e6
+
+            left_s = (segment.t_start_us - start_us) / 1e6
             width_us = segment.t_end_us - segment.t_start_us
-            width = width_us / 1e6
-            face = UNCERTAIN if segment.label is None else class_colour(segment.label, K)
-            axes.barh(number, width, left=left, height=0.78, color=face, edgecolor="white", linewidth=0.8)
+            width_s = width_us / 1e6
+            colour = UNCERTAIN if segment.label is None else class_colour(segment.label, K)
+            axes.barh(number, width_s, left=left_s, height=0.78, color=colour, edgecolor="white", linewidth=0.8)
 
             text = fit_in_bar(segment.class_name, width_us / (end_us - start_us))
             if text is None:
-                unnamed[segment.class_name] = Patch(facecolor=face, label=readable(segment.class_name))
+                unnamed[segment.class_name] = Patch(facecolor=colour, label=readable(segment.class_name))
                 continue
+
             axes.text(
-                left + width / 2,
+                left_s + width_s / 2,
                 number,
                 text,
                 fontsize=LABEL_PT,
@@ -209,7 +221,7 @@ def _draw_lanes(axes: Axes, lanes: Mapping[str, Sequence[SegmentRow]], K: int, s
             )
 
     axes.set_title("Segments", **TITLE)
-    if unnamed:  # the bars are too narrow for names
+    if unnamed:
         _legend(axes, list(unnamed.values())[:MAX_NAMED])
     axes.set_yticks(range(len(lanes)), list(lanes))
     axes.set_ylim(len(lanes) - 0.5, -0.5)
@@ -228,9 +240,9 @@ def _draw_rate(axes: Axes, rates: EventRates, start_us: int) -> None:
     counts = np.array(rates.counts or [0])
 
     # Merge bins: a chart has fewer columns than a long recording has bins.
-    together = max(1, -(-len(counts) // (MAX_COLUMNS // 4)))
-    sums = np.add.reduceat(counts, np.arange(0, len(counts), together))
-    bin_us = rates.bin_us * together
+    bins_per_column = max(1, -(-len(counts) // MAX_RATE_COLUMNS))
+    sums = np.add.reduceat(counts, np.arange(0, len(counts), bins_per_column))
+    bin_us = rates.bin_us * bins_per_column
     edges_s = ((rates.start_us or 0) - start_us + np.arange(len(sums) + 1) * bin_us) / 1e6
 
     grid_axes(axes, "Events per second")
@@ -251,7 +263,7 @@ def class_colour(label: int, K: int) -> tuple[float, float, float]:
 
 def _hue_step(K: int) -> int:
     """Return a large step coprime to K; it visits all K hues and gives neighbours different colours."""
-    return next((step for step in range(round(0.382 * K), 0, -1) if np.gcd(step, K) == 1), 1)
+    return next((step for step in range(round(GOLDEN_SECTION * K), 0, -1) if np.gcd(step, K) == 1), 1)
 
 
 def write_overlay(
@@ -294,6 +306,7 @@ def write_overlay(
         box = find_box(boxes, end_us)
         if segment.label is None:
             return Caption(segment.class_name, 0.0, box)
+
         probability = window.probabilities[segment.label]
         return Caption(f"{readable(segment.class_name)}  {probability:.0%}", probability, box)
 
@@ -363,4 +376,8 @@ def boxes_of(prediction: Prediction, sensor: SensorSize) -> list[tuple[int, Box]
 
 def find_box(boxes: Sequence[tuple[int, Box]], t_us: int) -> Box | None:
     """Return the region classified just before a time, from the regions of `boxes_of`; None: the complete picture."""
-    return _find_last(boxes, t_us, itemgetter(0))[1] if boxes else None
+    if not boxes:
+        return None
+
+    _, box = _find_last(boxes, t_us, itemgetter(0))
+    return box

@@ -1,4 +1,4 @@
-"""HTML page of a training run."""
+"""HTML page of a training run: its accuracy, curves, confusion matrix, examples, energy and settings."""
 
 from __future__ import annotations
 
@@ -44,7 +44,8 @@ def write_training_page(run: TrainingRun, previews: Sequence[tuple[str, Path]] =
     folder = run.folder
     test = run.test
 
-    shown = [Media(Path(path), caption) for caption, path in previews]
+    # Media are checked before anything is written.
+    preview_media = [Media(Path(path), caption) for caption, path in previews]
     mark = f" ({test.kind_of_data})" if test.kind_of_data else ""
 
     draw_curves(run.epochs, folder.curves, title=test.title + mark, chosen_epoch=test.chosen_epoch)
@@ -67,7 +68,7 @@ def write_training_page(run: TrainingRun, previews: Sequence[tuple[str, Path]] =
         choice=run.choice,
         interval=wilson_interval(test.correct, test.samples),
         classifiers=_classifier_table(test),
-        previews=shown,
+        previews=preview_media,
         curves=Media(folder.curves, _describe_training(run), is_chart=True),
         confusion=Media(folder.confusion_matrix, "Shade: share of the true class.", is_chart=True),
         classes=_class_table(test),

@@ -1,4 +1,9 @@
-"""Spikes, synaptic operations and estimated energy per layer of a network."""
+"""Spikes, synaptic operations and estimated energy per layer of a network.
+
+`LayerActivity` is the activity of one layer, `ActivityRecord` (activity.json) the activity of a network on its test
+recordings, with examples. Energies count arithmetic alone: an addition per spike that reaches a neuron, and a
+multiply-accumulate per membrane update; memory access is left out.
+"""
 
 from __future__ import annotations
 
@@ -92,7 +97,10 @@ def add_layers(networks: Iterable[Sequence[LayerActivity]]) -> tuple[LayerActivi
     """
     total: tuple[LayerActivity, ...] = ()
     for layers in networks:
-        total = tuple(a + b for a, b in zip(total, layers, strict=True)) if total else tuple(layers)
+        if not total:
+            total = tuple(layers)
+            continue
+        total = tuple(before + layer for before, layer in zip(total, layers, strict=True))
 
     return total
 

@@ -75,10 +75,9 @@ class FilterScore(Record):
         if not self.curve:
             return None
 
-        rows = [(point.kept.noise / self.total.noise, point.kept.signal / self.total.signal) for point in self.curve]
-        noise, signal = np.array(sorted([(0.0, 0.0), *rows, (1.0, 1.0)])).T
-
-        return float(np.trapezoid(signal, noise))
+        shares = [(point.kept.noise / self.total.noise, point.kept.signal / self.total.signal) for point in self.curve]
+        noise_kept, recall = np.array(sorted([(0.0, 0.0), *shares, (1.0, 1.0)])).T
+        return float(np.trapezoid(recall, noise_kept))
 
 
 class FilterScores(Record):

@@ -1,4 +1,17 @@
-"""Prediction for a recording, its windows and segments, and the output folder of a classification."""
+"""Prediction for a recording, its windows and segments, and the output folder of a classification.
+
+    file                                   record
+    run.json                               InferenceRun: network and settings
+    predictions.jsonl, predictions.csv     Prediction, a line per recording
+    scores.json                            TimeScores, if there are labels
+    RECORDING/answer.json                  Prediction
+    RECORDING/windows.jsonl, windows.csv   WindowRow, a line per window
+    RECORDING/segments.jsonl, segments.csv SegmentRow, a line per segment
+    RECORDING/playback.json                Playback, if there are pictures
+
+`OutputFolder` and `RecordingFolder` list the files with their names. A stored prediction is used again while its
+`Dependencies` are the same.
+"""
 
 from __future__ import annotations
 
@@ -263,14 +276,12 @@ def describe_look(look: LookRow, picture: tuple[int, int], *, found: bool) -> st
     columns, rows = picture
     right = look.left + look.width
     bottom = look.top + look.height
-
     is_beyond = look.left < 0 or look.top < 0 or right > columns or bottom > rows
-    beyond = " and beyond it" if is_beyond else ""
 
     if look.left <= 0 and look.top <= 0 and right >= columns and bottom >= rows:
-        return f"the complete picture{beyond} ({look})"
-    beyond = ", partly outside the picture" if is_beyond else ""
+        return f"the complete picture{' and beyond it' if is_beyond else ''} ({look})"
 
+    # The side is the third of the picture with the middle of the region.
     middle = (look.left + look.width / 2) / columns
     side = "in the middle"
     if middle < 1 / 3:
@@ -278,7 +289,9 @@ def describe_look(look: LookRow, picture: tuple[int, int], *, found: bool) -> st
     elif middle > 2 / 3:
         side = "at the right"
 
-    return f"the {'person' if found else 'region'} {side}, {look.height} px high{beyond} ({look})"
+    what = "person" if found else "region"
+    outside = ", partly outside the picture" if is_beyond else ""
+    return f"the {what} {side}, {look.height} px high{outside} ({look})"
 
 
 class Prediction(Row):
@@ -404,23 +417,25 @@ class Prediction(Row):
         """Return one row per prediction over time."""
         timeline = self.timeline
         probabilities = timeline.probabilities.tolist()
-        intervals_us = timeline.intervals_us(self.t_first_us, self.t_last_us + 1).tolist()
+        from_us, to_us = timeline.intervals_us(self.t_first_us, self.t_last_us + 1).T.tolist()
+        labels = timeline.labels.tolist()
+        entropies = timeline.entropies.tolist()
 
         return tuple(
             WindowRow(
                 t_start_us=int(timeline.t_start_us[k]),
                 t_end_us=int(timeline.t_end_us[k]),
-                label=label,
-                class_name=self.classes[label],
-                probability=probabilities[k][label],
-                entropy=float(entropy),
+                label=labels[k],
+                class_name=self.classes[labels[k]],
+                probability=probabilities[k][labels[k]],
+                entropy=entropies[k],
                 events=int(timeline.events[k]),
                 familiar=bool(timeline.familiar[k]),
                 probabilities=tuple(probabilities[k]),
-                t_from_us=intervals_us[k][0],
-                t_to_us=intervals_us[k][1],
+                t_from_us=from_us[k],
+                t_to_us=to_us[k],
             )
-            for k, (label, entropy) in enumerate(zip(timeline.labels.tolist(), timeline.entropies, strict=True))
+            for k in range(len(timeline))
         )
 
     @property
@@ -478,16 +493,15 @@ class RecordingFolder(Folder):
         Raises:
             FileError: If the folder cannot be written to.
         """
-        for path, rows, kind in ((self.windows, windows, WindowRow), (self.segments, segments, SegmentRow)):
-            write_rows(rows, kind, jsonl=path, csv_path=path.with_suffix(".csv"))
+        write_rows(windows, WindowRow, jsonl=self.windows, csv_path=self.windows.with_suffix(".csv"))
+        write_rows(segments, SegmentRow, jsonl=self.segments, csv_path=self.segments.with_suffix(".csv"))
 
     def find(self) -> Prediction | None:
         """Read the prediction without its segments; None if the recording is not complete."""
         prediction = Prediction.find(self.answer)
-        complete = (
-            prediction is not None and prediction.depends_on and self.windows.is_file() and self.segments.is_file()
-        )
-        return prediction if complete else None
+        if prediction is None or not prediction.depends_on:
+            return None
+        return prediction if self.windows.is_file() and self.segments.is_file() else None
 
     def find_current(self, needed: Dependencies) -> Prediction | None:
         """Read the prediction with its segments; None if it is incomplete or its dependencies changed.
@@ -508,13 +522,13 @@ class RecordingFolder(Folder):
 
         return self.add_segments(stored) if stored.depends_on.satisfies(needed) else None
 
-    def add_segments(self, found: Prediction) -> Prediction:
+    def add_segments(self, prediction: Prediction) -> Prediction:
         """Return a prediction read from this folder, with its segments.
 
         Raises:
             FileError: If the segments are missing or invalid.
         """
-        return found.model_copy(update={"segments": read_rows(self.segments, SegmentRow)})
+        return prediction.model_copy(update={"segments": read_rows(self.segments, SegmentRow)})
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,8 @@
-"""Manifest of an output folder: the status of each input, across processes and machines."""
+"""Manifest of an output folder: the status of each input, across processes and machines.
+
+Each process appends a `ManifestRow` to its own file when it starts an input, and another when the input is done or has
+failed. The last row of an input is its status; `ManifestSummary` counts them.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +23,7 @@ from ..base.errors import DvspipeError, FileError, escape_controls
 from ..base.files import MANIFEST, read_bytes
 from .tables import FileText, Record
 
-CLOCK_STEP_S = 1e-6
+CLOCK_STEP_S = 1e-6  # between two rows of a process, if the clock shows no difference
 LAST_S = 253_402_300_800.0  # year 10000, in seconds since 1970
 
 log = logging.getLogger(__name__)
@@ -193,7 +197,9 @@ class Manifest:
 
     def _files(self) -> list[Path]:
         if not self.folder.is_dir():
-            raise FileError(f"{self.out}: no manifest (expected {MANIFEST}, written by convert and infer)")
+            raise FileError(
+                f"{self.out}: no manifest (expected {MANIFEST}; convert and infer write it for several inputs)"
+            )
 
         return sorted(self.folder.glob("*.jsonl"))
 
@@ -252,7 +258,9 @@ def name_input(source: Path) -> str:
 
 
 def _last_rows(rows: Iterable[ManifestRow]) -> dict[str, ManifestRow]:
-    return {row.input: row for row in sorted(rows, key=lambda row: (row.at, row.status != "started"))}
+    """Return the last row of each input; of two at the same time, the outcome."""
+    by_time = sorted(rows, key=lambda row: (row.at, row.status != "started"))
+    return {row.input: row for row in by_time}
 
 
 class _Clock:
@@ -270,7 +278,7 @@ class _Clock:
         return self._newest_s
 
 
-_clock = lru_cache(_Clock)
+_clock = lru_cache(_Clock)  # one per folder: making it reads the manifest
 
 
 def _size(source: Path) -> int:

@@ -1,4 +1,7 @@
-"""Scores of predictions: for samples, and over time."""
+"""Scores of predictions: for samples (`Scores`), and over time (`TimeScores`).
+
+Both are counts and their ratios; scores over time can be added, so the score of a data set is the sum over recordings.
+"""
 
 from __future__ import annotations
 
@@ -39,13 +42,14 @@ def wilson_interval(correct: int, samples: int) -> tuple[float, float]:
 
     # Wilson (1927): solve |share - p| = z * sqrt(p (1 - p) / samples) for p.
     share = correct / samples
-    z = Z_95
-    scale = 2 * (samples + z**2)
-    center = (2 * samples * share + z**2) / scale
-    delta = z / scale * math.sqrt(4 * samples * share * (1 - share) + z**2)
+    scale = 2 * (samples + Z_95**2)
+    center = (2 * samples * share + Z_95**2) / scale
+    delta = Z_95 / scale * math.sqrt(4 * samples * share * (1 - share) + Z_95**2)
 
     # Rounding would leave these ends slightly inside 0 to 1.
-    return 0.0 if correct == 0 else center - delta, 1.0 if correct == samples else center + delta
+    low = 0.0 if correct == 0 else center - delta
+    high = 1.0 if correct == samples else center + delta
+    return low, high
 
 
 def calibration_error(count: ArrayLike, confidence: ArrayLike, correct: ArrayLike) -> float | None:
@@ -117,7 +121,7 @@ class Scores(Record):
         return self.correct / self.samples
 
     @model_validator(mode="after")
-    def _is_square(self) -> Self:
+    def _check_square(self) -> Self:
         K = len(self.classes)
         if K == 0 or [len(row) for row in self.confusion] != [K] * K:
             raise ValueError(f"confusion: wrong shape (expected {K} x {K}, a row and a column per class)")
@@ -154,7 +158,8 @@ class TimeScores(Record):
     @property
     def accuracy(self) -> float | None:
         """Share of correct predictions at labelled times; None without any."""
-        return sum(row[k] for k, row in enumerate(self.confusion)) / self.answers if self.answers else None
+        correct = sum(row[k] for k, row in enumerate(self.confusion))
+        return correct / self.answers if self.answers else None
 
     @computed_field  # type: ignore[prop-decorator]
     @property

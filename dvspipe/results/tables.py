@@ -1,4 +1,8 @@
-"""Reading and writing of records: JSON for single records, JSON Lines and CSV for rows."""
+"""Reading and writing of records: JSON for single records, JSON Lines and CSV for rows.
+
+A `Record` is a frozen model that reads and writes its own file; a `Row` is a record with many instances in one file.
+A `Folder` lists the files of an output folder as class attributes, each a `FolderFile`.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +20,8 @@ from ..base.errors import ConfigError, FileError, FormatError, brief, escape_con
 from ..base.files import read_bytes, write_text
 
 Cell = str | int | float | bool | None
+MAX_LISTED_ERRORS = 3
+CSV_DIGITS = 9  # enough to tell float32 numbers apart
 
 FileText = Annotated[str, AfterValidator(escape_controls)]
 """File name, or text with one; control characters and bytes outside UTF-8 are escaped."""
@@ -148,8 +154,7 @@ def write_rows(rows: Sequence[RowType], kind: type[RowType], *, jsonl: str | Pat
     table = io.StringIO()
     writer = csv.DictWriter(table, cells[0] if cells else kind.columns, lineterminator="\r\n")
     writer.writeheader()
-
-    writer.writerows({name: _text(value) for name, value in row.items()} for row in cells)
+    writer.writerows({name: _format_cell(value) for name, value in row.items()} for row in cells)
     write_text(Path(csv_path), table.getvalue())
 
 
@@ -172,12 +177,13 @@ def _validate(kind: type[RecordType], content: bytes, where: str) -> RecordType:
 
 
 def _list_errors(error: ValidationError) -> str:
-    return "; ".join(f"{'.'.join(map(str, item['loc']))} {item['msg']}".strip() for item in error.errors()[:3])
+    listed = error.errors()[:MAX_LISTED_ERRORS]
+    return "; ".join(f"{'.'.join(map(str, item['loc']))} {item['msg']}".strip() for item in listed)
 
 
-def _text(value: Cell) -> Cell:
+def _format_cell(value: Cell) -> Cell:
     if isinstance(value, float):
-        return f"{value:.9g}"
+        return f"{value:.{CSV_DIGITS}g}"
     if isinstance(value, str):
         return escape_controls(value)
     return "" if value is None else value

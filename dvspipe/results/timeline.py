@@ -1,4 +1,7 @@
-"""Predictions of a network over time."""
+"""Predictions of a network over time: one per window, or per hop of a network that keeps its state.
+
+A prediction is known at the end of its window, but applies to the middle of it (`center_us`).
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..base.errors import Brief
+
+TINY = 1e-300  # a float64 above 0 without effect in a sum
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -52,7 +57,8 @@ class Timeline(Brief):
     @property
     def entropies(self) -> NDArray[np.float64]:
         """Entropies in bits, float64 [N]: 0 if one class is certain, log2 K if all are equally probable."""
-        p = np.maximum(self.probabilities.astype(np.float64), 1e-300)
+        # The logarithm of 0 is not finite; p log p tends to 0.
+        p = np.maximum(self.probabilities.astype(np.float64), TINY)
         return np.asarray(np.maximum(0.0, -(p * np.log2(p)).sum(axis=1)))
 
     @property
@@ -102,11 +108,11 @@ class Timeline(Brief):
         Args:
             length_us: Length of the average: predictions with centers within half of it are averaged.
         """
-        at_us = self.center_us
-        first = np.searchsorted(at_us, at_us - length_us / 2, "left")
-        stop = np.searchsorted(at_us, at_us + length_us / 2, "right")
+        center_us = self.center_us
+        first = np.searchsorted(center_us, center_us - length_us / 2, "left")
+        stop = np.searchsorted(center_us, center_us + length_us / 2, "right")
 
-        # Sums of all windows from one cumulative sum.
+        # The sum of each average is a difference of two cumulative sums; row k is the sum of the first k predictions.
         sums = np.pad(self.probabilities.cumsum(axis=0, dtype=np.float64), ((1, 0), (0, 0)))
         return np.asarray((sums[stop] - sums[first]) / (stop - first)[:, None])
 

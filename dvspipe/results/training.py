@@ -1,4 +1,19 @@
-"""Run folder of a training: its files, epochs, and the test result."""
+"""Run folder of a training: its files, epochs, and the test result.
+
+    file                       record             content
+    args.yaml                                     complete configuration
+    split.json                                    names of the recordings in each part
+    metrics.jsonl, results.csv EpochRow           an epoch per line
+    test.json                  TestResult         test of the chosen epoch
+    activity.json              ActivityRecord     activity of the network on the test recordings
+    weights/                                      checkpoints of the chosen and the last epoch, state for resuming
+    *.png, report.html                            charts and the page of the run
+    baseline/                                     epochs and weights of the baseline network
+
+`RunFolder` lists them all with their names, and `TrainingRun` is a complete run in memory. The other records are not
+files of a run: `EvaluationResult` and `CorruptionResult` are outputs of `dvspipe evaluate`, `ShippedRecord` describes
+included weights.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +68,7 @@ class RunFolder(Folder):
 
         while folder.exists() and not overwrite:
             folder = parent / f"{name}-{number}"
-            number = number + 1
+            number += 1
 
         return cls(folder)
 
@@ -69,7 +84,7 @@ class RunFolder(Folder):
             return
 
         # A run that was killed while it began leaves only its split.
-        names = {each.name for each in self.path.iterdir() if not each.name.startswith(".")}
+        names = {path.name for path in self.path.iterdir() if not path.name.startswith(".")}
         if not names <= {self.split.name}:
             remedies = [REPLACE, Remedy("resume", True, "resume the run")] if self.config.is_file() else [REPLACE]
             raise FileError(f"{self.path}: already exists and is not empty", *remedies)
@@ -111,7 +126,6 @@ class RunFolder(Folder):
     def clear(self, *, keep_epochs: bool) -> None:
         """Delete the results of an earlier run, and its epochs and weights unless `keep_epochs`."""
         removed = self.result_files()
-
         if not keep_epochs:
             removed += self.epoch_files() + self.baseline.epoch_files()
 
@@ -409,11 +423,11 @@ class TrainingRun:
         """
         folder = folder if isinstance(folder, RunFolder) else RunFolder(Path(folder))
         return cls(
-            folder,
-            read_bytes(folder.config).decode("utf-8", errors="replace"),
-            read_rows(folder.epochs, EpochRow),
-            TestResult.read(folder.test),
-            ActivityRecord.read(folder.activity),
+            folder=folder,
+            settings=read_bytes(folder.config).decode("utf-8", errors="replace"),
+            epochs=read_rows(folder.epochs, EpochRow),
+            test=TestResult.read(folder.test),
+            activity=ActivityRecord.read(folder.activity),
         )
 
 
@@ -447,13 +461,13 @@ class ShippedRecord(Record):
     """Purpose, data, sources, scores and limits of included weights."""
 
     about: str
-    """Purpose of the classifier."""
+    """Purpose of the weights."""
     data: str
     """Training recordings."""
     sources: tuple[ShippedSource, ...]
     """Sources of the training recordings, and of values that were chosen on recordings."""
     commands: tuple[str, ...]
-    """Commands that trained it."""
+    """Commands that trained them."""
     date: str
     """Date as YEAR-MONTH-DAY."""
     scores: tuple[ShippedScore, ...]

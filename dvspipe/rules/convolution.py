@@ -26,6 +26,13 @@ from ..base.kernels import njit
 from ..networks.integrate_and_fire import SCAN_FASTMATH, Singles, add_spikes
 
 NEVER = np.int32(2**31 - 1)
+
+# Columns of the table of winners.
+Y = 0
+X = 1
+CHANNEL = 2
+STEP = 3
+
 DEPRESSION = 0.75  # learning rate of depression, relative to potentiation (Kheradpisheh et al. 2018)
 
 Count = Annotated[int, Field(ge=1, le=4096)]
@@ -120,9 +127,13 @@ def train_convolution(
         >>> convergence(weights) > 0.1 > convergence(learned)
         True
     """
-    side = weights.shape[-1]
-    padding = competition.padding
-    if spikes.ndim != 5 or spikes.shape[2] != weights.shape[1] or min(spikes.shape[3:]) + 2 * padding < side:
+    K, channels, side, _ = weights.shape
+    fits = spikes.ndim == 5
+    if fits:
+        _, _, C, H, W = spikes.shape
+        fits = channels == C and min(H, W) + 2 * competition.padding >= side
+
+    if not fits:
         raise DataError(
             f"STDP: shapes do not fit (found spikes {list(spikes.shape)} and weights {list(weights.shape)}, expected "
             "[B, T, C, H, W] and [K, C, kernel, kernel])"
@@ -130,7 +141,7 @@ def train_convolution(
 
     learned = weights.detach().float().cpu().permute(2, 3, 1, 0).contiguous().clone()
     events = spikes.detach().float().cpu().permute(0, 1, 3, 4, 2).contiguous()
-    won = np.zeros(len(weights), np.int64)
+    won = np.zeros(K, np.int64)
 
     _train(events.numpy(), learned.numpy(), rates, competition, won)
     return learned.permute(3, 2, 0, 1).contiguous().to(weights.device), won
@@ -153,12 +164,11 @@ def _train(spikes: Singles, weights: Singles, rates: Singles, competition: Compe
         won: Number of recordings that each channel won, int64 [K]; increased in place.
     """
     B, T, H, W, C = spikes.shape
-    side = weights.shape[0]
-    K = weights.shape[3]
+    side, _, _, K = weights.shape
     padding = competition.padding
 
     # b is a recording, t a step. Each recording starts with empty potentials; `arrived` is the step of each input's
-    # first spike, and a row of `winners` is y, x, k, t.
+    # first spike, and a row of `winners` is y, x, k, t of a winner (Y, X, CHANNEL, STEP).
     potentials = np.empty((H + 2 * padding - side + 1, W + 2 * padding - side + 1, K), np.float32)
     closed = np.empty(potentials.shape[:2], np.bool_)
     open_maps = np.empty(K, np.bool_)
@@ -180,7 +190,7 @@ def _train(spikes: Singles, weights: Singles, rates: Singles, competition: Compe
             while count < competition.winners:
                 if not _find_winner(potentials, open_maps, closed, competition, winners[count]):
                     break
-                winners[count, 3] = t
+                winners[count, STEP] = t
                 count += 1
 
             if count == competition.winners:
@@ -188,7 +198,7 @@ def _train(spikes: Singles, weights: Singles, rates: Singles, competition: Compe
 
         # All weights change after the recording, so a winner does not affect the next one.
         for winner in winners[:count]:
-            won[winner[2]] += 1
+            won[winner[CHANNEL]] += 1
             _update(weights, arrived, winner, rates[b], padding)
 
 
@@ -218,8 +228,9 @@ def _find_winner(
     x0 = -1
     k0 = -1
 
-    for y in range(potentials.shape[0]):
-        for x in range(potentials.shape[1]):
+    H, W = closed.shape
+    for y in range(H):
+        for x in range(W):
             if closed[y, x]:
                 continue
             neurons = potentials[y, x]
@@ -241,14 +252,15 @@ def _find_winner(
     if k0 < 0:
         return False
 
-    winner[0] = y0
-    winner[1] = x0
-    winner[2] = k0
+    winner[Y] = y0
+    winner[X] = x0
+    winner[CHANNEL] = k0
     open_maps[k0] = False
 
     # Inhibit all channels of the square around the winner.
-    for y in range(max(0, y0 - competition.radius), min(closed.shape[0], y0 + competition.radius + 1)):
-        for x in range(max(0, x0 - competition.radius), min(closed.shape[1], x0 + competition.radius + 1)):
+    radius = competition.radius
+    for y in range(max(0, y0 - radius), min(H, y0 + radius + 1)):
+        for x in range(max(0, x0 - radius), min(W, x0 + radius + 1)):
             closed[y, x] = True
 
     return True
@@ -260,14 +272,15 @@ def _update(
 ) -> None:
     # w += increase * w (1 - w) if the input spiked at t or before, else w -= decrease * w (1 - w), for kernel row dy,
     # column dx and input channel c. The input of the kernel's corner is y0, x0.
-    y0 = winner[0] - padding
-    x0 = winner[1] - padding
-    k = winner[2]
-    t = winner[3]
+    y0 = winner[Y] - padding
+    x0 = winner[X] - padding
+    k = winner[CHANNEL]
+    t = winner[STEP]
+    increase = rates[0]
+    decrease = rates[1]
 
-    side = weights.shape[0]
-    C = weights.shape[2]
-    H, W = arrived.shape[:2]
+    side, _, C, _ = weights.shape
+    H, W, _ = arrived.shape
 
     for dy in range(side):
         for dx in range(side):
@@ -279,4 +292,5 @@ def _update(
             for c in range(C):
                 before = inside and arrived[y, x, c] <= t
                 w = weights[dy, dx, c, k]
-                weights[dy, dx, c, k] = w + (rates[0] if before else -rates[1]) * w * (np.float32(1) - w)
+                rate = increase if before else -decrease
+                weights[dy, dx, c, k] = w + rate * w * (np.float32(1) - w)

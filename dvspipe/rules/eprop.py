@@ -57,9 +57,11 @@ class EProp(OnlineRule):
         (layer,) = layers
         (activity,) = activities
 
+        # From [n * B, ...] to [n, B, ...]; the errors are [n, B, neurons, pooled pixels].
         n = len(activity.ones)
-        errors = errors.reshape(*errors.shape[:2], -1)  # [n * B, neurons, pooled pixels]
-        derivatives, traced, errors = (x.unflatten(0, (n, -1)) for x in (activity.derivative, activity.traced, errors))
+        derivatives = activity.derivative.unflatten(0, (n, -1))
+        traced = activity.traced.unflatten(0, (n, -1))
+        errors = errors.reshape(*errors.shape[:2], -1).unflatten(0, (n, -1))
 
         for step in range(n):
             eligible = _eligibility(layer, derivatives[step], traced[step], activity.ones[step])
@@ -91,13 +93,14 @@ def _eligibility(layer: OnlineLayer, derivative: Tensor, traced: Tensor, one: Te
     patches = nn.functional.unfold(traced, synapses.kernel_size, padding=int(synapses.padding[0]))
     inputs = torch.cat([patches, one.expand(B, 1, H * W)], dim=1).unflatten(2, (H, W))
 
-    squares = (_squares(x, pool) for x in (derivative, inputs))
-    eligible: Tensor = torch.einsum("bcps,bkps->bcpk", *squares) / pool**2
+    eligible: Tensor = torch.einsum("bcps,bkps->bcpk", _squares(derivative, pool), _squares(inputs, pool)) / pool**2
     return eligible
 
 
 def _squares(x: Tensor, pool: int) -> Tensor:
     """Group pixels [B, C, H, W] as [B, C, squares, pixels per square]; drop incomplete squares."""
-    H, W = (length // pool * pool for length in x.shape[2:])
-    squares: Tensor = x[:, :, :H, :W].unflatten(3, (-1, pool)).unflatten(2, (-1, pool)).transpose(3, 4)
+    _, _, H, W = x.shape
+    rows = H // pool * pool
+    columns = W // pool * pool
+    squares: Tensor = x[:, :, :rows, :columns].unflatten(3, (-1, pool)).unflatten(2, (-1, pool)).transpose(3, 4)
     return squares.flatten(4).flatten(2, 3)

@@ -17,10 +17,10 @@ a neuron that never spikes has none.
 Example:
     >>> times = torch.tensor([[[0.0, 5.0], [1.0, 6.0]]], dtype=torch.float64)  # two inputs, in ms
     >>> weights = torch.tensor([[4.0, 5.0]], dtype=torch.float64, requires_grad=True)
-    >>> spiked = eventprop(times, weights, tau_mem=20.0, tau_syn=5.0)
-    >>> [round(time, 3) for time in spiked[0, 0].tolist()]
+    >>> spike_times = eventprop(times, weights, tau_mem=20.0, tau_syn=5.0)
+    >>> [round(time, 3) for time in spike_times[0, 0].tolist()]
     [3.931, 6.954, 10.089]
-    >>> spiked.sum().backward()  # sum of all spike times
+    >>> spike_times.sum().backward()  # sum of all spike times
     >>> bool((weights.grad < 0).all())  # larger weights, earlier spikes
     True
 """
@@ -40,8 +40,9 @@ from ..networks.inputs import check_positive, check_tensor
 from ..networks.spike_times import find_undefined
 
 NEWTON_STEPS = 100  # at most; bisects when a Newton step leaves the bracket
-MEAN = 2.0  # initial weights times N, in units of the sum that reaches the threshold
-DEVIATION = 1.0  # initial weights times sqrt(N), in the same units
+ROUNDING = 1e-16  # a smaller step changes nothing in float64
+WEIGHT_SUM_MEAN = 2.0  # initial weights times N, in units of the sum that reaches the threshold
+WEIGHT_SUM_DEVIATION = 1.0  # initial weights times sqrt(N), in the same units
 Floats = NDArray[np.float64]
 
 
@@ -69,8 +70,8 @@ def eventprop(times: Tensor, weights: Tensor, *, tau_mem: float, tau_syn: float,
     check_tensor(eventprop, "times", times, "B N S")
     check_tensor(eventprop, "weights", weights, "M N", {"N": times.shape[1]})
 
-    spiked: Tensor = _EventProp.apply(times, weights, (tau_mem, tau_syn, threshold))  # type: ignore[no-untyped-call]
-    return spiked
+    spike_times: Tensor = _EventProp.apply(times, weights, (tau_mem, tau_syn, threshold))  # type: ignore[no-untyped-call]
+    return spike_times
 
 
 class EventPropLayer(nn.Module):
@@ -102,10 +103,10 @@ class EventPropLayer(nn.Module):
         )
         self.constants = {"tau_mem": tau_mem, "tau_syn": tau_syn, "threshold": threshold}
 
-        # Without the mean of the draws, the sum of a neuron's weights is exactly `MEAN`.
+        # Without the mean of the draws, the sum of a neuron's weights is exactly `WEIGHT_SUM_MEAN`.
         drawn = torch.randn(neurons, inputs)
-        spread = DEVIATION / math.sqrt(inputs) * (drawn - drawn.mean(1, keepdim=True))
-        self.weight = nn.Parameter(threshold / largest_response(tau_mem, tau_syn) * (MEAN / inputs + spread))
+        spread = WEIGHT_SUM_DEVIATION / math.sqrt(inputs) * (drawn - drawn.mean(1, keepdim=True))
+        self.weight = nn.Parameter(threshold / largest_response(tau_mem, tau_syn) * (WEIGHT_SUM_MEAN / inputs + spread))
 
     def extra_repr(self) -> str:
         """Return the sizes and constants of the layer."""
@@ -131,6 +132,7 @@ def largest_response(tau_mem: float, tau_syn: float) -> float:
 class _EventProp(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, times: Tensor, weights: Tensor, constants: tuple[float, float, float]) -> Tensor:
+        B, _, S = times.shape
         events, order = times.detach().cpu().double().flatten(1).sort(dim=1)
         w = weights.detach().cpu().double().contiguous()
         undefined = find_undefined(events, w)  # NaN would keep the kernels from ending
@@ -138,47 +140,48 @@ class _EventProp(torch.autograd.Function):
         w = torch.where(w.isfinite(), w, 0)
 
         # Nobody knows the number of spikes before the run; if there is no room for all, run again with enough.
-        inputs = order // times.shape[2]
-        capacity = max(1, times.shape[2])
+        inputs = order // S
+        capacity = max(1, S)
         while True:
-            spiked = w.new_full((len(times), len(w), capacity), math.inf)
-            currents = torch.zeros_like(spiked)
-            most = _forward(events.numpy(), inputs.numpy(), w.numpy(), constants, spiked.numpy(), currents.numpy())
+            spike_times = w.new_full((B, len(w), capacity), math.inf)
+            currents = torch.zeros_like(spike_times)
+            most = _forward(events.numpy(), inputs.numpy(), w.numpy(), constants, spike_times.numpy(), currents.numpy())
             if most <= capacity:
                 break
             capacity = most
 
         count = max(1, most)
-        spiked = spiked[:, :, :count].contiguous()
+        spike_times = spike_times[:, :, :count].contiguous()
         currents = currents[:, :, :count].contiguous()
 
-        ctx.save_for_backward(events, order, w, spiked, currents)
+        ctx.save_for_backward(events, order, w, spike_times, currents)
         ctx.constants = constants
         ctx.shape = times.shape
 
-        return spiked.masked_fill(undefined[:, :, None], math.nan).to(times)
+        return spike_times.masked_fill(undefined[:, :, None], math.nan).to(times)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:
-        events, order, w, spiked, currents = ctx.saved_tensors
-        wanted = gradients[0].cpu().double().contiguous()
+        events, order, w, spike_times, currents = ctx.saved_tensors
+        (to_spike_times,) = gradients
         to_times = torch.zeros_like(events)
         to_w = torch.zeros_like(w)
-        inputs = order // ctx.shape[2]
+        _, _, S = ctx.shape
+        inputs = order // S
 
         _backward(
             events.numpy(),
             inputs.numpy(),
             w.numpy(),
             ctx.constants,
-            (spiked.numpy(), currents.numpy()),
-            wanted.numpy(),
+            (spike_times.numpy(), currents.numpy()),
+            to_spike_times.cpu().double().contiguous().numpy(),
             to_times.numpy(),
             to_w.numpy(),
         )
 
         unsorted = torch.zeros_like(to_times).scatter_(1, order, to_times)
-        return unsorted.reshape(ctx.shape).to(gradients[0]), to_w.to(gradients[0]), None
+        return unsorted.reshape(ctx.shape).to(to_spike_times), to_w.to(to_spike_times), None
 
 
 @njit(cache=True, nogil=True)
@@ -225,14 +228,14 @@ def _next_spike(v: float, i: float, gap: float, tau_mem: float, tau_syn: float, 
             high = s
 
         slope = (i * math.exp(-s / tau_syn) - value) / tau_mem
-        after = s - (value - threshold) / slope if slope > 0 else low
+        refined = s - (value - threshold) / slope if slope > 0 else low
 
-        if not low < after < high:
-            after = 0.5 * (low + high)
+        if not low < refined < high:
+            refined = 0.5 * (low + high)
 
-        if abs(after - s) <= 1e-16 * max(1.0, s):
+        if abs(refined - s) <= ROUNDING * max(1.0, s):
             break
-        s = after
+        s = refined
 
     return s
 
@@ -243,7 +246,7 @@ def _forward(
     inputs: NDArray[np.int64],
     w: Floats,
     constants: tuple[float, float, float],
-    spiked: Floats,
+    spike_times: Floats,
     currents: Floats,
 ) -> int:
     """Find the spikes of M neurons for B recordings; return the maximum number of spikes per neuron.
@@ -253,27 +256,31 @@ def _forward(
         inputs: Input number of each spike, [B, E].
         w: Weights [M, N].
         constants: Membrane and synaptic time constants, and the threshold.
-        spiked: Output: times of the first S' spikes, [B, M, S'].
+        spike_times: Output: times of the first S' spikes, [B, M, S'].
         currents: Output: synaptic currents at these times, [B, M, S'].
     """
-    # b is a recording, m a neuron, n an input spike in order of time; v and i are V and I at time `now`.
+    # b is a recording, m a neuron, n an input spike in order of time; v and i are V and I at time `now`, and s is the
+    # time to the next spike.
     tau_mem, tau_syn, threshold = constants
+    B, E = events.shape
+    _, M, capacity = spike_times.shape
     most = 0
-    for b in range(events.shape[0]):
-        for m in range(len(w)):
-            v = i = 0.0
+    for b in range(B):
+        for m in range(M):
+            v = 0.0
+            i = 0.0
             count = 0
-            for n in range(events.shape[1]):
+            for n in range(E):
                 now = events[b, n]
                 if not now < math.inf:
                     break
 
                 i += w[m, inputs[b, n]]
-                after = events[b, n + 1] if n + 1 < events.shape[1] else math.inf
+                next_input = events[b, n + 1] if n + 1 < E else math.inf
 
                 # The neuron may spike several times before the next input, each time from V = 0 on.
                 while True:
-                    s = _next_spike(v, i, after - now, tau_mem, tau_syn, threshold)
+                    s = _next_spike(v, i, next_input - now, tau_mem, tau_syn, threshold)
                     if s == math.inf:
                         break
                     now += s
@@ -281,14 +288,14 @@ def _forward(
                     v = 0.0
 
                     # Spikes without room are only counted.
-                    if count < spiked.shape[2]:
-                        spiked[b, m, count] = now
+                    if count < capacity:
+                        spike_times[b, m, count] = now
                         currents[b, m, count] = i
                     count += 1
 
-                if after < math.inf:
-                    v = _potential(after - now, v, i, tau_mem, tau_syn)
-                    i *= math.exp(-(after - now) / tau_syn)
+                if next_input < math.inf:
+                    v = _potential(next_input - now, v, i, tau_mem, tau_syn)
+                    i *= math.exp(-(next_input - now) / tau_syn)
             most = max(most, count)
 
     return most
@@ -301,7 +308,7 @@ def _backward(
     w: Floats,
     constants: tuple[float, float, float],
     spikes: tuple[Floats, Floats],
-    wanted: Floats,
+    to_spike_times: Floats,
     to_times: Floats,
     to_w: Floats,
 ) -> None:
@@ -313,38 +320,41 @@ def _backward(
         w: As in `_forward`.
         constants: As in `_forward`.
         spikes: Spike times and the currents at these times, each [B, M, S'].
-        wanted: Gradient of the spike times, [B, M, S'].
+        to_spike_times: Gradient of the spike times, [B, M, S'].
         to_times: Gradient of the sorted input times, [B, E]; increased in place.
         to_w: Gradient of the weights, [M, N]; increased in place.
     """
     # The adjoint system of the module docstring, from the last spike to the first. b is a recording, m a neuron, k its
     # next spike, n the next input spike, and x and y are the adjoint variables at time `last`.
     tau_mem, tau_syn, threshold = constants
-    spiked, currents = spikes
-    for b in range(events.shape[0]):
-        for m in range(len(w)):
+    spike_times, currents = spikes
+    B, E = events.shape
+    _, M, capacity = spike_times.shape
+    for b in range(B):
+        for m in range(M):
             # Start at the last spike and the last input; later places are infinite.
             k = 0
-            while k < spiked.shape[2] and spiked[b, m, k] < math.inf:
+            while k < capacity and spike_times[b, m, k] < math.inf:
                 k += 1
             k -= 1
-            n = events.shape[1] - 1
+            n = E - 1
             while n >= 0 and not events[b, n] < math.inf:
                 n -= 1
 
-            x = y = 0.0
-            last = spiked[b, m, k] if k >= 0 else 0.0
+            x = 0.0
+            y = 0.0
+            last = spike_times[b, m, k] if k >= 0 else 0.0
             while n >= 0:
                 # An input at the time of a spike came after it: in `_forward`, the neuron spikes first.
-                is_spike = k >= 0 and spiked[b, m, k] > events[b, n]
-                now = spiked[b, m, k] if is_spike else events[b, n]
+                is_spike = k >= 0 and spike_times[b, m, k] > events[b, n]
+                now = spike_times[b, m, k] if is_spike else events[b, n]
 
                 # Without spikes, x decays by itself, and y is driven by x.
-                s = max(0.0, last - now)
-                keep = math.exp(-s / tau_mem)
-                fall = math.exp(-s / tau_syn)
+                gap = max(0.0, last - now)
+                keep = math.exp(-gap / tau_mem)
+                fall = math.exp(-gap / tau_syn)
                 if tau_mem == tau_syn:
-                    y = y * fall + x * s / tau_syn * fall
+                    y = y * fall + x * gap / tau_syn * fall
                 else:
                     y = y * fall + x * tau_mem / (tau_mem - tau_syn) * (keep - fall)
 
@@ -352,7 +362,7 @@ def _backward(
                 last = now
 
                 if is_spike:
-                    x += (threshold * x + wanted[b, m, k]) / (currents[b, m, k] - threshold)
+                    x += (threshold * x + to_spike_times[b, m, k]) / (currents[b, m, k] - threshold)
                     k -= 1
                 else:
                     to_w[m, inputs[b, n]] -= tau_syn * y

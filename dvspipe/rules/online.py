@@ -45,8 +45,8 @@ class Trace:
 
         y = torch.empty_like(x)
         before = torch.zeros_like(x[0]) if self._before is None else self._before
-        for step, now in zip(x, y, strict=True):
-            before = torch.add(step, before, alpha=self.keep, out=now)
+        for step, out in zip(x, y, strict=True):
+            before = torch.add(step, before, alpha=self.keep, out=out)
 
         # A copy, because the row itself would keep all of y in memory.
         self._before = before.clone()
@@ -87,7 +87,9 @@ class Synapses:
         else:
             self._sources = module.weight, module.bias
 
-        self.weight, self.bias = (source.detach() for source in self._sources)
+        weight, bias = self._sources
+        self.weight = weight.detach()
+        self.bias = bias.detach()
         self.to_weight = torch.zeros_like(self.weight)
         self.to_bias = torch.zeros_like(self.bias)
 
@@ -176,7 +178,11 @@ class OnlineLayer:
         derivative, spikes, self._state = self.lif.differentiate(currents, self._state)
 
         return Activity(
-            x, _channels(traced), ones, _channels(derivative.flatten(0, 1)), _channels(spikes.flatten(0, 1))
+            inputs=x,
+            traced=_channels(traced),
+            ones=ones,
+            derivative=_channels(derivative.flatten(0, 1)),
+            outputs=_channels(spikes.flatten(0, 1)),
         )
 
     def to_currents(self, to_outputs: Tensor, derivative: Tensor) -> Tensor:
@@ -191,16 +197,19 @@ class OnlineLayer:
         if pool == 1:
             return to_spikes * derivative
 
+        # The pooled outputs cover `height` x `width` pixels; the last rows and columns may be in no square.
         H, W = derivative.shape[2:]
-        height, width = (pool * length for length in to_spikes.shape[2:])
+        height = pool * to_spikes.shape[2]
+        width = pool * to_spikes.shape[3]
 
         # Every spike of a square gets the gradient of its mean, times its own derivative; pixels outside complete
         # squares get 0.
         rows = _pixels(to_spikes)[:, :, :, None].expand(-1, -1, -1, pool, -1).flatten(2, 3)
-        inside = (_pixels(derivative)[:, :height, :width].unflatten(1, (-1, pool)) * rows[:, :, None]).flatten(1, 2)
-
-        complete = (height, width) == (H, W)
-        return _channels(inside if complete else nn.functional.pad(inside, (0, 0, 0, W - width, 0, H - height)))
+        derivatives = _pixels(derivative)[:, :height, :width].unflatten(1, (-1, pool))
+        inside = (derivatives * rows[:, :, None]).flatten(1, 2)
+        if (height, width) != (H, W):
+            inside = nn.functional.pad(inside, (0, 0, 0, W - width, 0, H - height))
+        return _channels(inside)
 
     def trace_before(self, activity: Activity, keep: float) -> Tensor:
         """Return the trace of surrogate derivatives before each step, [n * B, ...], with decay `keep` per step."""
@@ -321,7 +330,8 @@ class OnlineRule(ABC):
 
         outputs = []
         for piece in spikes.split(1 if after_step else self.steps):
-            outputs.append(self._update_piece(layers, readout, piece, _scaled(loss, len(piece) / len(spikes))))
+            piece_loss = _scaled(loss, len(piece) / len(spikes))
+            outputs.append(self._update_piece(layers, readout, piece, piece_loss))
 
             # Between two steps, the weights change by the gradients so far.
             if after_step:
@@ -339,6 +349,7 @@ class OnlineRule(ABC):
 
     @torch.no_grad()
     def _update_piece(self, layers: Sequence[OnlineLayer], readout: _Readout, piece: Tensor, loss: Loss) -> Tensor:
+        """Accumulate the gradients of n steps; return their outputs."""
         n = len(piece)
         activities = list[Activity]()
         x = piece.flatten(0, 1).to(readout.synapses.weight.dtype).contiguous(memory_format=torch.channels_last)
@@ -368,7 +379,8 @@ class _Readout:
         self._ones = Trace(keep)
         self._state: Tensor | None = None
         self._dropout = Dropout(network.dropout if network.training else 0.0)
-        self._traced = self._all_ones = torch.empty(0)
+        self._traced = torch.empty(0)
+        self._all_ones = torch.empty(0)
 
     def run(self, x: Tensor, n: int) -> Tensor:
         """Return the outputs [n, B, K] of the next n steps; x [n * B, ...] are the last spiking layer's outputs."""
@@ -391,7 +403,8 @@ def gradient_of(loss: Loss, outputs: Tensor) -> Tensor:
     """Return the gradient of `loss` with respect to `outputs`."""
     with torch.enable_grad():
         leaf = outputs.detach().requires_grad_()
-        return torch.autograd.grad(evaluate_loss(loss, leaf), leaf)[0]
+        (gradient,) = torch.autograd.grad(evaluate_loss(loss, leaf), leaf)
+        return gradient
 
 
 def _scaled(loss: Loss, share: float) -> Loss:

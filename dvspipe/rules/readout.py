@@ -200,56 +200,58 @@ def fit_readout(
         )
 
     # Classes without recordings keep their logits; see `_Ridge`.
-    given = features @ readout.T
+    logits = features @ readout.T
     unseen = features[:0] if classes is None else classes[~torch.isin(torch.arange(K), labels)]
-    ridge = _Ridge(features, torch.arange(len(features)) if recordings is None else recordings, unseen)
+    recordings = torch.arange(len(features)) if recordings is None else recordings
+    ridge = _Ridge(features, recordings, unseen)
 
     one_hot = nn.functional.one_hot(labels, K)
 
-    def loss(logits: Tensor) -> float:
-        losses = nn.functional.cross_entropy(logits / temperature, labels, reduction="none")
+    def measure_loss(outputs: Tensor) -> float:
+        losses = nn.functional.cross_entropy(outputs / temperature, labels, reduction="none")
         return float((losses * ridge.weights).sum())
 
-    best = ReadoutFit(readout, math.inf, given)
-    least = loss(given)
+    best = ReadoutFit(readout, math.inf, logits)
+    least = measure_loss(logits)
 
     for penalty in PENALTIES:
-        wanted = _iterate(ridge, given, one_hot, penalty, temperature)
-        left_out = given + ridge.leave_out(wanted, penalty)
+        targets = _iterate(ridge, logits, one_hot, penalty, temperature)
+        left_out = logits + ridge.leave_out(targets, penalty)
 
         # Left-out recordings choose the penalty, and whether the fit is better than the given readout.
-        if (now := loss(left_out)) < least:
-            best = ReadoutFit(readout + ridge.solve(wanted, penalty), penalty, left_out)
-            least = now
+        loss = measure_loss(left_out)
+        if loss < least:
+            best = ReadoutFit(readout + ridge.solve(targets, penalty), penalty, left_out)
+            least = loss
 
     return best
 
 
-def _iterate(ridge: _Ridge, given: Tensor, one_hot: Tensor, penalty: float, temperature: float) -> Tensor:
+def _iterate(ridge: _Ridge, logits: Tensor, one_hot: Tensor, penalty: float, temperature: float) -> Tensor:
     """Return the targets [N, K] of the last ridge regression."""
-    changes = torch.zeros_like(given)  # D f
+    changes = torch.zeros_like(logits)  # D f
     for _ in range(FIT_STEPS):
         # A Newton step with the maximum curvature is a ridge regression of these targets.
-        errors = one_hot - ((given + changes) / temperature).softmax(1)
-        wanted = changes + temperature / MAX_CURVATURE * errors
+        errors = one_hot - ((logits + changes) / temperature).softmax(1)
+        targets = changes + temperature / MAX_CURVATURE * errors
 
         before = changes
-        changes = ridge.predict(wanted, penalty)
+        changes = ridge.predict(targets, penalty)
 
         if float((changes - before).abs().max()) < TOLERANCE:
             break
 
-    return wanted
+    return targets
 
 
 class _Ridge:
     """Ridge regression of targets [N, K] on features [N, F] for any penalty, from one singular value decomposition.
 
-    The samples of a recording share a weight of 1. The features `kept` [M, F] have targets of 0, each with the total
+    The samples of a recording share a weight of 1. The features `unseen` [M, F] have targets of 0, each with the total
     weight of all recordings.
     """
 
-    def __init__(self, features: Tensor, recordings: Tensor, kept: Tensor) -> None:
+    def __init__(self, features: Tensor, recordings: Tensor, unseen: Tensor) -> None:
         # Weights of rows enter a least-squares fit as their square roots.
         self._groups = [(recordings == number).nonzero()[:, 0] for number in recordings.unique()]
         self.weights = torch.ones(len(recordings), dtype=torch.float64)
@@ -260,22 +262,21 @@ class _Ridge:
         rows = self._roots * features
 
         self._scale = float(rows.square().sum()) / len(self._groups)
-        left, self._values, self._right = torch.linalg.svd(
-            torch.cat([rows, math.sqrt(len(self._groups)) * kept]), full_matrices=False
-        )
-
+        all_rows = torch.cat([rows, math.sqrt(len(self._groups)) * unseen])
+        left, self._values, self._right = torch.linalg.svd(all_rows, full_matrices=False)
         self._left = left[: len(rows)]
 
     def solve(self, targets: Tensor, penalty: float) -> Tensor:
         """Return the coefficients [K, F] for targets [N, K]."""
         shrunk = self._values / (self._values.square() + penalty * self._scale)
-        coefficients: Tensor = (self._right.T @ (shrunk[:, None] * (self._left.T @ (self._roots * targets)))).T
+        coordinates = self._left.T @ (self._roots * targets)
+        coefficients: Tensor = (self._right.T @ (shrunk[:, None] * coordinates)).T
         return coefficients
 
     def predict(self, targets: Tensor, penalty: float) -> Tensor:
         """Return the predictions [N, K] for all samples."""
         coordinates = self._left.T @ (self._roots * targets)
-        predictions: Tensor = self._left @ (self._kept(penalty)[:, None] * coordinates) / self._roots
+        predictions: Tensor = self._left @ (self._find_shares(penalty)[:, None] * coordinates) / self._roots
         return predictions
 
     def leave_out(self, targets: Tensor, penalty: float) -> Tensor:
@@ -284,11 +285,12 @@ class _Ridge:
         residuals = self._roots * (targets - self.predict(targets, penalty))
         for group in self._groups:
             rows = self._left[group]
-            hat = (rows * self._kept(penalty)) @ rows.T
+            hat = (rows * self._find_shares(penalty)) @ rows.T
             residuals[group] = torch.linalg.solve(torch.eye(len(group), dtype=hat.dtype) - hat, residuals[group])
         return targets - residuals / self._roots
 
-    def _kept(self, penalty: float) -> Tensor:
+    def _find_shares(self, penalty: float) -> Tensor:
+        """Return the share of each singular direction that a penalty leaves of an unpenalised fit, 0 to 1."""
         squares = self._values.square()
         shares: Tensor = squares / (squares + penalty * self._scale)
         return shares

@@ -47,8 +47,8 @@ def evaluate_loss(loss: Loss, outputs: Tensor) -> Tensor:
         raise ArgumentError(f"loss: expected a function of the outputs alone ({error})") from error
 
     if not isinstance(value, Tensor) or value.numel() != 1:
-        found = f"shape {[*value.shape]}" if isinstance(value, Tensor) else describe_value(value)
-        raise ArgumentError(f"loss: wrong result (found {found}, expected a tensor with one number)")
+        shown = f"shape {[*value.shape]}" if isinstance(value, Tensor) else describe_value(value)
+        raise ArgumentError(f"loss: wrong result (found {shown}, expected a tensor with one number)")
 
     return value
 
@@ -228,15 +228,14 @@ class _Repeatable:
     def __init__(self, network: Forward, device: torch.device) -> None:
         self.network = network
         self.device = device
-        self.draws = [torch.get_rng_state()]
-        if device.type == "cuda":
-            self.draws.append(torch.cuda.get_rng_state(device))
+        self.cpu_state = torch.get_rng_state()
+        self.cuda_state = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
 
     def __call__(self, spikes: Tensor, state: State | None) -> tuple[Tensor, State]:
         # Dropout must draw the same masks when a segment is recomputed.
-        torch.set_rng_state(self.draws[0])
-        if self.device.type == "cuda":
-            torch.cuda.set_rng_state(self.draws[1], self.device)
+        torch.set_rng_state(self.cpu_state)
+        if self.cuda_state is not None:
+            torch.cuda.set_rng_state(self.cuda_state, self.device)
         return run_network(self.network, spikes, state)
 
 
@@ -245,7 +244,8 @@ def _states_before(run: Forward, segments: Sequence[Tensor], state: State | None
     """Return the state before each of several consecutive segments, given the state before the first."""
     states = [state]
     for segment in segments[:-1]:
-        states.append(run(segment, states[-1])[1])
+        _, state = run(segment, state)
+        states.append(state)
     return states
 
 
@@ -261,9 +261,9 @@ class _Graph:
 
         `to_state` is empty after the last segment.
         """
-        reached = {self.outputs: to_outputs.to(self.outputs.dtype)} | dict(zip(self._after, to_state, strict=False))
-        trained = [tensor for tensor in reached if tensor.requires_grad]  # a linear readout has an empty state
-        torch.autograd.backward(trained, [reached[tensor] for tensor in trained])
+        gradients = {self.outputs: to_outputs.to(self.outputs.dtype)} | dict(zip(self._after, to_state, strict=False))
+        trained = [tensor for tensor in gradients if tensor.requires_grad]  # a linear readout has an empty state
+        torch.autograd.backward(trained, [gradients[tensor] for tensor in trained])
         return [tensor.grad if tensor.grad is not None else torch.zeros_like(tensor) for tensor in self._before or ()]
 
 
@@ -278,12 +278,15 @@ def measure_graph(network: nn.Module, spikes: Tensor) -> int:
     """
     # A second step shows what a step costs, without what the graph of any length needs.
     devices = [spikes.device] if spikes.device.type == "cuda" else []
+    step = spikes[:1]
     with torch.random.fork_rng(devices=devices):
-        one, two = (_kept_bytes(copy.deepcopy(network), spikes[:1].expand(T, *spikes.shape[1:])) for T in (1, 2))
-    return round(BACKWARD_MEMORY * (two - one))
+        of_one = _kept_bytes(copy.deepcopy(network), step)
+        of_two = _kept_bytes(copy.deepcopy(network), step.expand(2, *step.shape[1:]))
+    return round(BACKWARD_MEMORY * (of_two - of_one))
 
 
 def _kept_bytes(network: nn.Module, spikes: Tensor) -> int:
+    """Return the bytes of the tensors that the graph of a call keeps."""
     storages: dict[int, int] = {}
 
     def note(tensor: Tensor) -> Tensor:

@@ -62,7 +62,8 @@ def spikeprop_times(
     check_positive("spikeprop_times", tau=tau, threshold=threshold)
     check_tensor(spikeprop_times, "times", times, "B N")
     check_tensor(spikeprop_times, "delays", delays, "D")
-    check_tensor(spikeprop_times, "weights", weights, "M N D", {"N": times.shape[1], "D": len(delays)})
+    _, N = times.shape
+    check_tensor(spikeprop_times, "weights", weights, "M N D", {"N": N, "D": len(delays)})
 
     # In units of tau, e(s) is e = 2.718... times the response s exp(-s) of a neuron with leak 1.
     arrivals = (times[:, :, None] + delays) / tau
@@ -104,7 +105,8 @@ class SpikePropLayer(nn.Module):
             raise ConfigError("delays = []: expected at least one delay")
 
         check_positive("SpikePropLayer", inputs=inputs, neurons=neurons, tau=tau, threshold=threshold)
-        if not weights[0] <= weights[1]:
+        lowest, highest = weights
+        if not lowest <= highest:
             raise ConfigError(f"weights = {weights}: expected a range, such as (1, 10)")
 
         self.tau = tau
@@ -113,7 +115,7 @@ class SpikePropLayer(nn.Module):
 
         self.delays: Tensor
         self.register_buffer("delays", torch.tensor([as_number("delays", delay) for delay in delays]))
-        self.weight = nn.Parameter(torch.empty(neurons, inputs, len(self.delays)).uniform_(*weights))
+        self.weight = nn.Parameter(torch.empty(neurons, inputs, len(self.delays)).uniform_(lowest, highest))
 
     def extra_repr(self) -> str:
         """Return the sizes and constants of the layer."""

@@ -25,7 +25,17 @@ from .protocols import PlasticityRule, Traces
 
 
 class StdpConstants(NamedTuple):
-    """Constants of a rule for the compiled kernel: decays per step, and the four changes."""
+    """Constants of a rule for the compiled kernel.
+
+    Args:
+        keep_pre: Decay per step of the fast and of the slow traces of pre spikes.
+        keep_post: Decay per step of the fast and of the slow traces of post spikes.
+        increase: Change by a pair, and by a triplet, at a post spike.
+        decrease: Change by a pair, and by a triplet, at a pre spike.
+        is_multiplicative: Whether changes scale with the distance from the limits of the weight.
+        lowest: Lowest weight.
+        highest: Highest weight.
+    """
 
     keep_pre: tuple[float, float]
     keep_post: tuple[float, float]
@@ -35,6 +45,10 @@ class StdpConstants(NamedTuple):
     lowest: float
     highest: float
 
+
+# Rows of the traces of all neurons.
+FAST = 0
+SLOW = 1
 
 # Constants of `TripletRule` (Pfister and Gerstner 2006, visual cortex, all-to-all, full set)
 TRIPLET_INCREASE = (5e-10, 6.2e-3)  # A2+ for a pair, and A3+ for each recent post spike
@@ -66,11 +80,16 @@ class StdpRule(Settings):
         M, N = weights.shape
 
         before = traces or Traces(torch.zeros(2, N, dtype=torch.float64), torch.zeros(2, M, dtype=torch.float64))
-        after = Traces(*(trace.to("cpu", torch.float64, copy=True) for trace in before))
 
+        # The kernel changes weights and traces in place, so it gets copies.
         changed = weights.detach().to("cpu", copy=True).contiguous()
-        spikes = (train.detach().cpu().numpy() != 0 for train in (pre, post))
-        _apply(changed.numpy(), *spikes, *(trace.numpy() for trace in after), self.constants(dt_s))
+        after = Traces(
+            pre=before.pre.to("cpu", torch.float64, copy=True),
+            post=before.post.to("cpu", torch.float64, copy=True),
+        )
+        pre_spikes = pre.detach().cpu().numpy() != 0
+        post_spikes = post.detach().cpu().numpy() != 0
+        _apply(changed.numpy(), pre_spikes, post_spikes, after.pre.numpy(), after.post.numpy(), self.constants(dt_s))
 
         return changed.to(weights.device), after
 
@@ -113,12 +132,19 @@ class PairRule(StdpRule):
 
     def constants(self, dt_s: float) -> StdpConstants:
         """Return the constants of the rule for steps of `dt_s` seconds; it has no slow traces."""
-        # Without slow traces, their decay does not matter: their changes are 0.
-        fast = (math.exp(-dt_s / tau_s) for tau_s in (self.tau_plus_s, self.tau_minus_s))
-        keep_pre, keep_post = ((keep, math.exp(-dt_s)) for keep in fast)
+        lowest, highest = LIMITS[self.bound]
 
-        changes = (self.increase, 0.0), (self.decrease, 0.0)
-        return StdpConstants(keep_pre, keep_post, *changes, self.bound == "multiplicative", *LIMITS[self.bound])
+        # Without slow traces, their decay does not matter: their changes are 0.
+        keep_slow = math.exp(-dt_s)
+        return StdpConstants(
+            keep_pre=(math.exp(-dt_s / self.tau_plus_s), keep_slow),
+            keep_post=(math.exp(-dt_s / self.tau_minus_s), keep_slow),
+            increase=(self.increase, 0.0),
+            decrease=(self.decrease, 0.0),
+            is_multiplicative=self.bound == "multiplicative",
+            lowest=lowest,
+            highest=highest,
+        )
 
 
 class TripletRule(StdpRule):
@@ -145,13 +171,17 @@ class TripletRule(StdpRule):
 
     def constants(self, dt_s: float) -> StdpConstants:
         """Return the constants of the rule for steps of `dt_s` seconds."""
+        lowest, highest = LIMITS[self.bound]
+        fast_pre_s, slow_pre_s = TAU_PRE_S
+        fast_post_s, slow_post_s = TAU_POST_S
         return StdpConstants(
-            (math.exp(-dt_s / TAU_PRE_S[0]), math.exp(-dt_s / TAU_PRE_S[1])),
-            (math.exp(-dt_s / TAU_POST_S[0]), math.exp(-dt_s / TAU_POST_S[1])),
-            TRIPLET_INCREASE,
-            TRIPLET_DECREASE,
-            self.bound == "multiplicative",
-            *LIMITS[self.bound],
+            keep_pre=(math.exp(-dt_s / fast_pre_s), math.exp(-dt_s / slow_pre_s)),
+            keep_post=(math.exp(-dt_s / fast_post_s), math.exp(-dt_s / slow_post_s)),
+            increase=TRIPLET_INCREASE,
+            decrease=TRIPLET_DECREASE,
+            is_multiplicative=self.bound == "multiplicative",
+            lowest=lowest,
+            highest=highest,
         )
 
 
@@ -187,16 +217,18 @@ def apply_stdp(
 def _check(rule: StdpRule, weights: Tensor, pre: Tensor, post: Tensor, traces: Traces | None) -> None:
     """Check that shapes fit together, spikes are 0 or 1, and weights and traces are finite."""
     check_tensor(rule, "pre", pre, "steps N")
-    check_tensor(rule, "post", post, "T M", {"T": len(pre)})
-    check_tensor(rule, "weights", weights, "M N", {"M": post.shape[1], "N": pre.shape[1]})
+    T, N = pre.shape
+    check_tensor(rule, "post", post, "T M", {"T": T})
+    _, M = post.shape
+    check_tensor(rule, "weights", weights, "M N", {"M": M, "N": N})
     for name, train in (("pre", pre), ("post", post)):
         if not ((train == 0) | (train == 1)).all():
             raise DataError(f"STDP: {name} holds another number (expected spikes, 0 or 1)")
 
     numbers = {"weights": weights}
     if traces is not None:
-        check_tensor(rule, "traces.pre", traces.pre, "speeds N", {"speeds": 2, "N": pre.shape[1]})
-        check_tensor(rule, "traces.post", traces.post, "speeds M", {"speeds": 2, "M": post.shape[1]})
+        check_tensor(rule, "traces.pre", traces.pre, "speeds N", {"speeds": 2, "N": N})
+        check_tensor(rule, "traces.post", traces.post, "speeds M", {"speeds": 2, "M": M})
         numbers |= traces._asdict()
     for name, tensor in numbers.items():
         if not tensor.isfinite().all():
@@ -215,6 +247,7 @@ def _apply(
     """Update weights [M, N] and the traces x [2, N] and y [2, M] in place, for spikes [T, N] and [T, M]."""
     # At step t: the traces x of pre and y of post spikes decay (row 0 fast, row 1 slow), the weights change, and
     # the spikes are added. n is an input, m a neuron.
+    M, N = weights.shape
     for t in range(len(pre)):
         for speed in range(2):
             x[speed] *= rule.keep_pre[speed]
@@ -222,13 +255,13 @@ def _apply(
 
         # Only synapses with a spike change: all of a neuron that spikes, else from inputs that spike.
         arrived = np.flatnonzero(pre[t])
-        for m in range(len(weights)):
+        for m in range(M):
             if post[t, m]:
-                for n in range(weights.shape[1]):
+                for n in range(N):
                     _change(weights, m, n, pre[t, n], True, x, y, rule)
             else:
-                for k in arrived:
-                    _change(weights, m, k, True, False, x, y, rule)
+                for source in arrived:
+                    _change(weights, m, source, True, False, x, y, rule)
 
         x += pre[t]
         y += post[t]
@@ -251,11 +284,13 @@ def _change(
     change = 0.0
 
     if is_post:
+        pair, triplet = rule.increase
         scale = 1 - w if rule.is_multiplicative else 1.0
-        change += scale * x[0, n] * (rule.increase[0] + rule.increase[1] * y[1, m])
+        change += scale * x[FAST, n] * (pair + triplet * y[SLOW, m])
 
     if is_pre:
+        pair, triplet = rule.decrease
         scale = w if rule.is_multiplicative else 1.0
-        change -= scale * y[0, m] * (rule.decrease[0] + rule.decrease[1] * x[1, n])
+        change -= scale * y[FAST, m] * (pair + triplet * x[SLOW, n])
 
     weights[m, n] = min(max(w + change, rule.lowest), rule.highest)

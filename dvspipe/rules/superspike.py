@@ -80,11 +80,10 @@ class VanRossum:
 
     @property
     def keeps(self) -> tuple[float, float]:
-        """Decay of each exponential per step."""
-        return tuple(
-            float(torch.exp(torch.tensor(-self.dt / tau, dtype=torch.float64)))  # type: ignore[return-value]
-            for tau in (self.decay_s, self.rise_s)
-        )
+        """Decay per step of the slow and of the fast exponential."""
+        slow = torch.exp(torch.tensor(-self.dt / self.decay_s, dtype=torch.float64))
+        fast = torch.exp(torch.tensor(-self.dt / self.rise_s, dtype=torch.float64))
+        return float(slow), float(fast)
 
     def start(self, like: Tensor) -> tuple[Tensor, Tensor]:
         """Return the initial filter state for signals shaped like `like`."""
@@ -92,7 +91,10 @@ class VanRossum:
 
     def step(self, signal: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """Filter one step of a signal; return the output and the next state."""
-        slow, fast = (keep * part + signal for keep, part in zip(self.keeps, state, strict=True))
+        keep_slow, keep_fast = self.keeps
+        slow, fast = state
+        slow = keep_slow * slow + signal
+        fast = keep_fast * fast + signal
         return self.scale * (slow - fast), (slow, fast)
 
     def filter(self, signal: Tensor) -> Tensor:
@@ -104,9 +106,9 @@ class VanRossum:
         check_tensor(self, "signal", signal, "T ...")
         state = self.start(signal[0])
         filtered = []
-        for now in signal.unbind(0):
-            value, state = self.step(now, state)
-            filtered.append(value)
+        for values in signal.unbind(0):
+            output, state = self.step(values, state)
+            filtered.append(output)
         return torch.stack(filtered)
 
     def loss(self, spikes: Tensor, targets: Tensor) -> Tensor:
@@ -165,8 +167,8 @@ class SuperSpikeLayer(nn.Module):
         check_positive(
             "SuperSpikeLayer", inputs=inputs, neurons=neurons, dt=dt, tau_mem_s=tau_mem_s, tau_syn_s=tau_syn_s
         )
-        self.keep_mem, self.keep_syn = (float(torch.tensor(-dt / tau).exp()) for tau in (tau_mem_s, tau_syn_s))
-
+        self.keep_mem = float(torch.tensor(-dt / tau_mem_s).exp())
+        self.keep_syn = float(torch.tensor(-dt / tau_syn_s).exp())
         self.slope = slope
         self.error = VanRossum(dt)
 
@@ -176,7 +178,8 @@ class SuperSpikeLayer(nn.Module):
     def extra_repr(self) -> str:
         """Return the sizes and constants of the layer."""
         M, N = self.weight.shape
-        tau_mem_s, tau_syn_s = (-self.error.dt / math.log(keep) for keep in (self.keep_mem, self.keep_syn))
+        tau_mem_s = -self.error.dt / math.log(self.keep_mem)
+        tau_syn_s = -self.error.dt / math.log(self.keep_syn)
         return f"{N}, {M}, dt={self.error.dt:g}, tau_mem_s={tau_mem_s:.4g}, tau_syn_s={tau_syn_s:.4g}"
 
     def forward(self, inputs: Tensor) -> Tensor:
@@ -185,9 +188,12 @@ class SuperSpikeLayer(nn.Module):
         Raises:
             DataError: If the spikes have another shape.
         """
-        check_tensor(self, "inputs", inputs, "T B N", {"N": self.weight.shape[1]})
+        M, N = self.weight.shape
+        check_tensor(self, "inputs", inputs, "T B N", {"N": N})
+        _, B, _ = inputs.shape
         inputs = inputs.to(self.weight.dtype)
-        current = potential = inputs.new_zeros(inputs.shape[1], len(self.weight))
+        current = inputs.new_zeros(B, M)
+        potential = current
 
         steps = []
         for arrived in inputs.unbind(0):
@@ -215,21 +221,23 @@ class SuperSpikeLayer(nn.Module):
         Raises:
             DataError: If the spikes have another shape.
         """
-        check_tensor(self, "inputs", inputs, "T B N", {"N": self.weight.shape[1]})
-        T, B, N = inputs.shape
-        check_tensor(self, "targets", targets, "T B M", {"T": T, "B": B, "M": len(self.weight)})
+        M, N = self.weight.shape
+        check_tensor(self, "inputs", inputs, "T B N", {"N": N})
+        T, B, _ = inputs.shape
+        check_tensor(self, "targets", targets, "T B M", {"T": T, "B": B, "M": M})
 
         inputs = inputs.to(self.weight.dtype)
-        current = potential = inputs.new_zeros(B, len(self.weight))
-
-        trace = effect = inputs.new_zeros(B, N)  # filtered input spikes; their effect k * S on the potential
+        current = inputs.new_zeros(B, M)
+        potential = current
+        trace = inputs.new_zeros(B, N)  # filtered input spikes
+        effect = trace  # effect k * S of the inputs on the potential
         error_state = self.error.start(current)
         eligibility_state = self.error.start(current[:, :, None] * effect[:, None])
 
         gradient = torch.zeros_like(self.weight)
         loss = inputs.new_zeros(())
         steps = []
-        for arrived, wanted in zip(inputs.unbind(0), targets.unbind(0), strict=True):
+        for arrived, target in zip(inputs.unbind(0), targets.unbind(0), strict=True):
             # I and U of the neurons, then the effect k * S of each input, by the same filters.
             current, potential = self._charge(arrived, current, potential)
             trace = self.keep_syn * trace + arrived
@@ -239,8 +247,9 @@ class SuperSpikeLayer(nn.Module):
             spikes = (potential > 1).to(potential)
             potential = potential - spikes
 
-            error, error_state = self.error.step(wanted - spikes, error_state)
-            eligibility, eligibility_state = self.error.step(sensitive[:, :, None] * effect[:, None], eligibility_state)
+            error, error_state = self.error.step(target - spikes, error_state)
+            influence = sensitive[:, :, None] * effect[:, None]
+            eligibility, eligibility_state = self.error.step(influence, eligibility_state)
 
             gradient -= self.error.dt * torch.einsum("bm,bmn->mn", error, eligibility)
             loss += 0.5 * self.error.dt * error.square().sum()

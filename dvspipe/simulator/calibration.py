@@ -10,6 +10,9 @@ an error as large as the signal; regressing counts on L is biased by the noise o
 
 Changes between two frames, such as an edge that comes and goes, fire events in the sensor but not in the simulator. The
 thresholds are therefore refined: the recorded frames are simulated until the numbers of ON and OFF events match.
+
+`calibrate_frames` does this in order: thresholds (`_fit_thresholds`) for each candidate of the log offset, noise from
+pixels without change (`_estimate_noise`), mismatch, and a last refinement (`_refine_thresholds`).
 """
 
 from __future__ import annotations
@@ -53,6 +56,9 @@ MATCH_TOLERANCE = 0.01
 MATCH_STEPS = 15
 COUNT_SLOPE = 1.5  # initial d ln(events) / d -ln(thresholds)
 BALANCE_SLOPE = 0.8  # initial d ln(ON / OFF) / d ln(neg / pos)
+MIN_FITTED = 0.01  # range of the fitted thresholds
+MIN_THRESHOLD = 0.001  # range of `SimulatorConfig.pos_thres`
+MAX_THRESHOLD = 10.0
 
 
 @dataclass(frozen=True, repr=False)
@@ -121,9 +127,11 @@ class _PixelFits:
 
     def scatter(self) -> float:
         """Return a robust variance of the thresholds (from the median absolute deviation), mean of ON and OFF."""
-        deviations = [
-            np.median(abs(thresholds - np.median(thresholds))) * MAD_TO_SIGMA for thresholds in (self.pos, self.neg)
-        ]
+        deviations = []
+        for thresholds in (self.pos, self.neg):
+            distances = abs(thresholds - np.median(thresholds))
+            deviations.append(np.median(distances) * MAD_TO_SIGMA)
+
         return float(np.mean(np.square(deviations)))
 
 
@@ -167,8 +175,12 @@ def calibrate_frames(
         log_offset = _smallest_good_offset(frames, events)
     offsets = LOG_OFFSETS if log_offset is None else (log_offset,)
 
-    tried = [_fit_thresholds(frames, events, offset, refine=refine) for offset in offsets]
-    best, fits = max(tried, key=lambda pair: _net_correlation(frames, pair[0].events, events))
+    def correlation(candidate: tuple[_Simulation, _PixelFits]) -> float:
+        simulation, _ = candidate
+        return _net_correlation(frames, simulation.events, events)
+
+    candidates = [_fit_thresholds(frames, events, offset, refine=refine) for offset in offsets]
+    best, fits = max(candidates, key=correlation)
     config = best.config.model_copy(update=_estimate_noise(frames, events, best.config))
 
     # Fitted thresholds scatter even in a simulation without mismatch: only the rest is mismatch of the sensor.
@@ -203,9 +215,11 @@ def _select_overlap(frames: Sequence[Frame], events: Events) -> tuple[list[Frame
         if frame.size != events.sensor:
             raise DataError(f"frame at {frame.t_us} us: wrong size (found {frame.size}, expected {events.sensor})")
 
+    # Both intervals at the ends may have events in a part of them: they are kept.
     selected = list(frames)
     if len(events):
-        first_us, last_us = int(events.t[0]), int(events.t[-1])
+        first_us = int(events.t[0])
+        last_us = int(events.t[-1])
         begin = max(0, sum(frame.t_us < first_us for frame in selected) - 1)
         end = len(selected) - max(0, sum(frame.t_us >= last_us for frame in selected) - 1)
         selected = selected[begin:end]
@@ -217,9 +231,9 @@ def _select_overlap(frames: Sequence[Frame], events: Events) -> tuple[list[Frame
     if len(inside) < MIN_EVENTS:
         raise DataError(f"too few events during the frames (found {len(inside)}, expected {MIN_EVENTS} or more)")
     if inside.p.all() or not inside.p.any():
-        raise DataError(
-            f"events of only one polarity (found {'ON' if inside.p[0] else 'OFF'}, expected both ON and OFF)"
-        )
+        polarity = "ON" if inside.p[0] else "OFF"
+        raise DataError(f"events of only one polarity (found {polarity}, expected both ON and OFF)")
+
     return selected, inside
 
 
@@ -241,13 +255,14 @@ def _unsaturated(frame: Frame) -> NDArray[np.bool_]:
 
 def _counts(frames: Sequence[Frame], events: Events) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
     """Count OFF and ON events per pixel, int64 [H, W] each, for each frame interval (t_k, t_k+1]."""
-    shape = events.sensor.height, events.sensor.width
+    height = events.sensor.height
+    width = events.sensor.width
     for before, after in pairwise(frames):
         part = events.between(before.t_us + 1, after.t_us + 1)
-        pixel = part.y.astype(np.int64) * shape[1] + part.x
-
-        off, on = (np.bincount(pixel[part.p == p], minlength=shape[0] * shape[1]).reshape(shape) for p in (False, True))
-        yield off, on
+        pixel = part.y.astype(np.int64) * width + part.x
+        off = np.bincount(pixel[~part.p], minlength=height * width)
+        on = np.bincount(pixel[part.p], minlength=height * width)
+        yield off.reshape(height, width), on.reshape(height, width)
 
 
 def _blur(values: NDArray[Any]) -> NDArray[np.float64]:
@@ -263,12 +278,14 @@ def _median_correlation(pairs: Iterable[tuple[NDArray[Any], NDArray[Any]]]) -> f
 
 
 def _level_correlation(frames: Sequence[Frame], events: Events, config: SimulatorConfig) -> float:
-    changes = (_levels(b, config) - _levels(a, config) for a, b in pairwise(frames))
+    """Return the correlation of the change of the levels with the net event counts, over frame intervals."""
+    changes = (_levels(after, config) - _levels(before, config) for before, after in pairwise(frames))
     pairs = zip(changes, _counts(frames, events), strict=True)
     return _median_correlation((change, on - off) for change, (off, on) in pairs)
 
 
 def _net_correlation(frames: Sequence[Frame], a: Events, b: Events) -> float:
+    """Return the correlation of the net event counts of two recordings, over frame intervals."""
     pairs = zip(_counts(frames, a), _counts(frames, b), strict=True)
     return _median_correlation((on_a - off_a, on_b - off_b) for (off_a, on_a), (off_b, on_b) in pairs)
 
@@ -293,9 +310,13 @@ def _fit_thresholds(
             f"(found {len(fits.pos)}, expected {MIN_PIXELS} or more); record more motion"
         )
 
-    pos, neg = (float(np.clip(np.median(thresholds), 0.01, 10)) for thresholds in (fits.pos, fits.neg))
-    config = config.model_copy(update={"pos_thres": pos, "neg_thres": neg})
-    return (_refine_thresholds(frames, events, config) if refine else _simulate(frames, events, config)), fits
+    medians = {
+        "pos_thres": float(np.clip(np.median(fits.pos), MIN_FITTED, MAX_THRESHOLD)),
+        "neg_thres": float(np.clip(np.median(fits.neg), MIN_FITTED, MAX_THRESHOLD)),
+    }
+    config = config.model_copy(update=medians)
+    simulation = _refine_thresholds(frames, events, config) if refine else _simulate(frames, events, config)
+    return simulation, fits
 
 
 def _fit_pixels(frames: Sequence[Frame], events: Events, config: SimulatorConfig) -> _PixelFits:
@@ -313,7 +334,7 @@ def _fit_pixels(frames: Sequence[Frame], events: Events, config: SimulatorConfig
 
     for start in range(0, len(frames), SEGMENT_FRAMES):
         segment = frames[start : start + SEGMENT_FRAMES]
-        origin = _levels(segment[0], config)
+        origin = _levels(segment[0], config)  # differences from it are small, and their squares exact enough
         weight = np.zeros(shape)
         sums = np.zeros((3, *shape))
         products = np.zeros((5, *shape))
@@ -329,7 +350,7 @@ def _fit_pixels(frames: Sequence[Frame], events: Events, config: SimulatorConfig
         # Centred moments: the sum of (x - mean) (y - mean) is the sum of x y, minus the sums' product over the weight.
         moments += products - _normal_terms(sums) / np.maximum(weight, 1)
 
-    # If both counts grow together, their coefficients are not determined.
+    # Names as in `_normal_terms`. If both counts grow together, their coefficients are not determined.
     aa, bb, ab, ay, by = moments
     enough = (on_so_far >= MIN_COUNT) & (off_so_far >= MIN_COUNT) & (ab * ab < MAX_COLLINEARITY * aa * bb)
 
@@ -358,11 +379,20 @@ def _estimate_noise(frames: Sequence[Frame], events: Events, config: SimulatorCo
         change = abs(_blur(_levels(after, config) - _levels(before, config)))
         still.append(cv2.dilate(change, box) < limit)
 
-    on = off = dark_s = quiet_s = 0.0
-    for k, (count_off, count_on) in enumerate(_counts(frames, events)):
-        quiet = still[max(k - 1, 0)] & still[k] & still[min(k + 1, len(still) - 1)]
-        seconds = (frames[k + 1].t_us - frames[k].t_us) * 1e-6
-        light = np.clip(intensity(_levels(frames[k], config)[quiet], config), 0, 1)
+    on = 0
+    off = 0
+    quiet_s = 0.0  # summed over pixels
+    dark_s = 0.0
+    for interval, (count_off, count_on) in enumerate(_counts(frames, events)):
+        before = frames[interval]
+        after = frames[interval + 1]
+        seconds = (after.t_us - before.t_us) * 1e-6
+
+        # Changes in the intervals beside it may fire events in this one.
+        previous = max(interval - 1, 0)
+        following = min(interval + 1, len(still) - 1)
+        quiet = still[previous] & still[interval] & still[following]
+        light = np.clip(intensity(_levels(before, config)[quiet], config), 0, 1)
         quiet_s += light.size * seconds
 
         # A pixel in the light counts for the shorter time in the dark that has as much shot noise.
@@ -376,11 +406,15 @@ def _estimate_noise(frames: Sequence[Frame], events: Events, config: SimulatorCo
 
 
 def _simulate(frames: Sequence[Frame], events: Events, config: SimulatorConfig) -> _Simulation:
+    """Simulate the frames, and compare the numbers of events with the recorded ones."""
     simulated = concatenate(simulate(frames, config), events.sensor)
-    on, off = (
-        math.log(max(1, int(np.count_nonzero(simulated.p == p))) / int(np.count_nonzero(events.p == p)))
-        for p in (True, False)
-    )
+
+    def log_ratio(polarity: bool) -> float:
+        recorded = int(np.count_nonzero(events.p == polarity))
+        return math.log(max(1, int(np.count_nonzero(simulated.p == polarity))) / recorded)
+
+    on = log_ratio(True)
+    off = log_ratio(False)
     return _Simulation(config, simulated, (on + off) / 2, on - off)
 
 
@@ -398,9 +432,13 @@ def _refine_thresholds(frames: Sequence[Frame], events: Events, config: Simulato
 
         # The first step scales both thresholds, the second one their ratio.
         step = np.array([last.count, last.balance]) / slopes
-        pos = last.config.pos_thres * math.exp(step[0] + step[1] / 2)
-        neg = last.config.neg_thres * math.exp(step[0] - step[1] / 2)
-        moved = {"pos_thres": min(max(pos, 0.001), 10.0), "neg_thres": min(max(neg, 0.001), 10.0)}
+        scale_step, ratio_step = step.tolist()
+        pos = last.config.pos_thres * math.exp(scale_step + ratio_step / 2)
+        neg = last.config.neg_thres * math.exp(scale_step - ratio_step / 2)
+        moved = {
+            "pos_thres": min(max(pos, MIN_THRESHOLD), MAX_THRESHOLD),
+            "neg_thres": min(max(neg, MIN_THRESHOLD), MAX_THRESHOLD),
+        }
         now = _simulate(frames, events, last.config.model_copy(update=moved))
 
         # Secant: a slope is the change of the logarithm per step, but at most half or twice the previous one.

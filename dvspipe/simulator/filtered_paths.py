@@ -2,6 +2,9 @@
 
 Each tile advances on its own, with the number of steps that its motion needs; between the steps, the input of its
 pixels is a straight line. The state of a tile stays in the cache for all of its steps.
+
+For each moving tile, `events_of_filtered_paths` copies its state to a work space (`_copy_tile`), advances it step by
+step (`_advance_tile`), and copies the state back. The level at a step is from `paths`, the low-pass from `lowpass`.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from .paths import TILE_PX, UNEXPLAINED, Paths, cell_at, compute_levels
 from .words import COLUMN_SHIFT, ROW_SHIFT, TIME_SHIFT, Interval, Words, copy_values, grow
 
 TILE_AREA = TILE_PX * TILE_PX
+HIGH, POS, NEG = range(3)  # rows of `_Workspace.levels`
 
 
 class Tile(NamedTuple):
@@ -44,7 +48,7 @@ class _Workspace(NamedTuple):
         still: Empty; see `Drive`.
         cell: Levels of a cell at the previous step, in the later frame, and at this step, float32.
         stages: State of the pixels; see `FilteredPixels`.
-        levels: `high`, `pos` and `neg` of the same state, [3, N].
+        levels: `high`, `pos` and `neg` of the same state, [3, N]: rows HIGH, POS and NEG.
     """
 
     numbers: NDArray[np.int32]
@@ -125,7 +129,7 @@ def events_of_filtered_paths(
                 for column in range(tile.width):
                     for stage in range(order):
                         pixels.stages[stage, pixel + column] = work.stages[stage, start + column]
-                    pixels.high[pixel + column] = work.levels[0, start + column]
+                    pixels.high[pixel + column] = work.levels[HIGH, start + column]
     return words[:filled]
 
 
@@ -153,9 +157,9 @@ def _copy_tile(
 
             for stage in range(pixels.stages.shape[0]):
                 work.stages[stage, target] = pixels.stages[stage, pixel]
-            work.levels[0, target] = pixels.high[pixel]
-            work.levels[1, target] = pixels.pos[pixel]
-            work.levels[2, target] = pixels.neg[pixel]
+            work.levels[HIGH, target] = pixels.high[pixel]
+            work.levels[POS, target] = pixels.pos[pixel]
+            work.levels[NEG, target] = pixels.neg[pixel]
 
 
 @njit(error_model="numpy")
@@ -172,7 +176,7 @@ def _advance_tile(
     # Step s of S ends at s / S of the interval, rounded to a microsecond. Within a step, the input is a straight line,
     # and the low-pass finds its crossings as in `lowpass`: the tile is a band of its own, whose values are its pixels.
     numbers, _, after, last, now, light, length, shares, still, _, stages, levels = work
-    pixels = FilteredPixels(stages, levels[0], levels[1], levels[2])
+    pixels = FilteredPixels(stages, levels[HIGH], levels[POS], levels[NEG])
     copy_values(work.before, last)
     since_us = 0
     for step in range(1, tile.steps + 1):

@@ -1,4 +1,8 @@
-"""Convert frame values to levels: the log intensity seen by a DVS pixel."""
+"""Convert frame values to levels: the log intensity seen by a DVS pixel.
+
+A value is first converted to an intensity (`linear_intensity`, by the transfer curve of the frame), and this to a level
+(`level_of`, by the intensity map of the sensor). Integer images have few values, so they get a table (`code_levels`).
+"""
 
 from __future__ import annotations
 
@@ -72,7 +76,7 @@ def float_levels(frame: Frame, config: SimulatorConfig) -> NDArray[np.float64]:
 
     wrong = ~np.isfinite(values) if is_level else ~(np.isfinite(values) & (values >= 0))
     if wrong.any():
-        y, x = np.argwhere(wrong)[0]
+        y, x = np.argwhere(wrong)[0]  # the first wrong pixel
         expected = "a finite level" if is_level else "a finite intensity >= 0"
         raise VideoError(
             f"frame at {frame.t_us} us: wrong value at ({x}, {y}) (found {values[y, x]}, expected {expected})"

@@ -10,6 +10,9 @@ a = p + q - 2 slope, b = slope - p for two.
 
 A pixel stores the level of its next ON event; each event moves this level by a threshold. The thresholds and the
 initial level are multiples of 2^-40. Sums are therefore exact below 2^12, and references do not drift.
+
+`events_of_filtered` has three loops: `_filter_chunk` advances all pixels, and lists the few that may have crossed a
+threshold; `_queue_crossings` lists their crossings; `_solve_queue` finds the times of these.
 """
 
 from __future__ import annotations
@@ -150,7 +153,7 @@ class _Queue(NamedTuple):
     """Crossings whose times are still to be solved, one entry per crossing.
 
     Attributes:
-        place: Word of the event without its time.
+        address: Word of the event without its time.
         level: Level to cross.
         left: Start of the monotone piece of the response that crosses `level`, in units of tau.
         right: End of the piece.
@@ -167,7 +170,7 @@ class _Queue(NamedTuple):
         doubt: Work space: negative if x has converged.
     """
 
-    place: Words
+    address: Words
     level: NDArray[np.float64]
     left: NDArray[np.float64]
     right: NDArray[np.float64]
@@ -189,12 +192,16 @@ def start_filtered(
 ) -> FilteredPixels:
     """Create pixels with settled stages and no events. `pos` and `neg` have one threshold per pixel, or one for all."""
     # On the grid, the sums of levels and thresholds are exact.
-    pos, neg = (
-        np.broadcast_to(np.rint(thresholds * LEVEL_GRID) / LEVEL_GRID, levels.shape).copy() for thresholds in (pos, neg)
-    )
-    reference = np.rint(levels * LEVEL_GRID) / LEVEL_GRID
+    pos = np.broadcast_to(_round_to_grid(pos), levels.shape).copy()
+    neg = np.broadcast_to(_round_to_grid(neg), levels.shape).copy()
+    reference = _round_to_grid(levels)
 
     return FilteredPixels(np.tile(levels, (order, 1)), reference + pos, pos, neg)
+
+
+def _round_to_grid(levels: NDArray[np.float64]) -> NDArray[np.float64]:
+    rounded: NDArray[np.float64] = np.rint(levels * LEVEL_GRID) / LEVEL_GRID
+    return rounded
 
 
 def decay_of_light(light: NDArray[np.float64], length_us: int, cutoff_hz: float) -> Decay:
@@ -491,7 +498,7 @@ def _solve_queue(queue: _Queue, waiting: int, words: Words, count: int, length_u
     while count + waiting > words.size:
         words = grow(words)
 
-    addresses = queue.place
+    address = queue.address
     x = queue.x
     length = queue.length
     for k in range(waiting):
@@ -503,7 +510,7 @@ def _solve_queue(queue: _Queue, waiting: int, words: Words, count: int, length_u
 
     new = words[count : count + waiting]
     for k in range(new.size):
-        new[k] = addresses[k] | (np.int64(min(x[k] / length[k], 1.0) * length_us + 0.5) << TIME_SHIFT)
+        new[k] = address[k] | (np.int64(min(x[k] / length[k], 1.0) * length_us + 0.5) << TIME_SHIFT)
     return words, count + waiting
 
 
@@ -523,7 +530,7 @@ def events_of_filtered(drive: Drive, pixels: FilteredPixels, interval: Interval)
             if first < active_pixels:
                 # An empty queue is too small for a single pixel: only then it grows.
                 if waiting == 0:
-                    queue = _make_queue(2 * queue.place.size)
+                    queue = _make_queue(2 * queue.address.size)
                 words, count = _solve_queue(queue, waiting, words, count, interval.length_us)
                 waiting = np.int64(0)
 
@@ -534,6 +541,7 @@ def events_of_filtered(drive: Drive, pixels: FilteredPixels, interval: Interval)
 
 @njit(inline="always")
 def _make_queue(length: int) -> _Queue:
+    """Return an empty queue; its fields, except the addresses, are rows of a single array."""
     addresses = np.empty(length, np.int64)
     rows = np.empty((14, length))
     return _Queue(
@@ -690,7 +698,7 @@ def _filter_chunk(begin: int, drive: Drive, pixels: FilteredPixels, active: _Act
     # first and the last stage, an interval moves one stage by p * settled + (end - start) * followed. Index i is a
     # pixel of a block, `pixel` = first + i a pixel of the band.
     before, after, before_level, after_level, _, shares, still = drive
-    stages, highs, ons, offs = pixels
+    stages, high, pos, neg = pixels
     active_pixel = active.pixel
     active_u = active.u
     active_v = active.v
@@ -719,7 +727,7 @@ def _filter_chunk(begin: int, drive: Drive, pixels: FilteredPixels, active: _Act
                 turns = lag * (end[i] - last) < 0
                 smallest = min(v, min(start[i], end[i]) if turns else last)
                 largest = max(v, max(start[i], end[i]) if turns else last)
-                outside[i] = (smallest <= highs[pixel] - ons[pixel] - offs[pixel]) | (largest >= highs[pixel])
+                outside[i] = (smallest <= high[pixel] - pos[pixel] - neg[pixel]) | (largest >= high[pixel])
                 old_v[i] = v
                 last_stage[pixel] = last
         else:
@@ -731,7 +739,7 @@ def _filter_chunk(begin: int, drive: Drive, pixels: FilteredPixels, active: _Act
                 v = last_stage[pixel]
                 smallest = min(start[i], end[i], u, v)
                 largest = max(start[i], end[i], u, v)
-                outside[i] = (smallest <= highs[pixel] - ons[pixel] - offs[pixel]) | (largest >= highs[pixel])
+                outside[i] = (smallest <= high[pixel] - pos[pixel] - neg[pixel]) | (largest >= high[pixel])
                 old_u[i] = u
                 old_v[i] = v
 
@@ -752,14 +760,14 @@ def _filter_chunk(begin: int, drive: Drive, pixels: FilteredPixels, active: _Act
 def _queue_crossings(
     active: _Active,
     first: int,
-    found: int,
+    active_pixels: int,
     drive: Drive,
     pixels: FilteredPixels,
     interval: Interval,
     queue: _Queue,
     waiting: int,
 ) -> tuple[int, int]:
-    """Queue the crossings of the active pixels `first` to `found` - 1.
+    """Queue the crossings of the active pixels `first` to `active_pixels` - 1.
 
     Stops before a pixel whose crossings do not fit into the queue; call it again with more room to resume there.
 
@@ -779,7 +787,7 @@ def _queue_crossings(
     precision = PRECISION_US / interval.length_us
     row = active_pixel[first] // interval.width
     row_end = (row + 1) * interval.width
-    for k in range(first, found):
+    for k in range(first, active_pixels):
         pixel = np.int64(active_pixel[k])
         i = np.uintp(pixel)
         while pixel >= row_end:  # pixels are in order: avoids a division per pixel
@@ -791,7 +799,7 @@ def _queue_crossings(
         start = before_level[before[i]]
         end = after_level[after[i]]
         length = lengths[after[i]]
-        on, off = pos[i], neg[i]
+        on_threshold, off_threshold = pos[i], neg[i]
         u = active_u[k]
         v = active_v[k]
         last = last_stage[i]
@@ -810,8 +818,8 @@ def _queue_crossings(
             at_right = _evaluate(right, response) if number < pieces - 1 else last - v
             rising = np.int64(at_right > at_left)
             step = 2 * rising - 1
-            threshold = on if rising else -off
-            crossing = (high[i] if rising else high[i] - on - off) - v + moved
+            threshold = on_threshold if rising else -off_threshold
+            crossing = (high[i] if rising else high[i] - on_threshold - off_threshold) - v + moved
             while step * crossing <= step * at_right:
                 if q == addresses.size:
                     return k, waiting
@@ -830,4 +838,4 @@ def _queue_crossings(
 
         high[i] += moved
         waiting = np.int64(q)  # type: ignore[assignment]  # `int` would stay unsigned
-    return found, waiting
+    return active_pixels, waiting

@@ -118,7 +118,7 @@ def emit_noise(
 @njit(inline="always")
 def _mix(counter: np.uint64) -> np.uint64:
     """Return the SplitMix64 output for a counter."""
-    z = counter * np.uint64(0x9E3779B97F4A7C15)
+    z = counter * np.uint64(WEYL_STEP)
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return z ^ (z >> np.uint64(31))

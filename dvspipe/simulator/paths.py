@@ -4,6 +4,9 @@
 search each step for crossings immediately; intermediate frames are never stored. Only moving tiles are processed, each
 with the number of steps that its motion needs. All other pixels follow straight lines and cost nothing here. A cell of
 a moving tile is skipped if no level on its paths can fire: half of the cells for people in front of a still background.
+
+`upsampling` prepares the pictures (`refine`, `find_extremes`) and the `Paths`. For each cell, `events_of_paths` reads
+its pixels (`_read_cell`), computes their levels at all steps (`compute_levels`), and fires their events (`_emit_cell`).
 """
 
 from __future__ import annotations
@@ -40,9 +43,8 @@ HALFWAY_NEAR = np.float32(0.625)
 HALFWAY_FAR = np.float32(-0.125)
 MAX_OVERSHOOT = np.float32(0.004)  # in units of the level
 BLOCK_PX = 4  # side of the blocks in `Picture.extremes`
-EXTREMES_MARGIN = 2 * MAX_OVERSHOOT + np.float32(
-    1e-4
-)  # widens the extremes: overshoot in both directions, and rounding
+MAX_ROUNDING = np.float32(1e-4)  # error of an interpolated level
+EXTREMES_MARGIN = 2 * MAX_OVERSHOOT + MAX_ROUNDING  # widens the extremes: the overshoot is in both directions
 
 
 class Picture(NamedTuple):
@@ -86,7 +88,7 @@ class Paths(NamedTuple):
 
     def moving(self, first_row: int, pixels: int) -> NDArray[np.bool_]:
         """Return whether each pixel of a band is in a moving tile, [pixels]; the band begins at a row of tiles."""
-        width = self.before.fine.shape[3]
+        _, _, _, width = self.before.fine.shape
         first = first_row // TILE_PX
         rows = pixels // width
         tiles = self.steps[first : first + -(-rows // TILE_PX)] > 1
@@ -297,14 +299,15 @@ def _corners(shape: tuple[int, int], x: Any, y: Any) -> Any:
         the right and down.
     """
     # The fine picture is [2, 2, H, W]: an odd fine row or column is in the second half of its axis.
-    size = shape[0] * shape[1]
+    height, width = shape
+    size = height * width
     across = np.int64(np.float32(2) * x)
     down = np.int64(np.float32(2) * y)
     part_x = np.float32(2) * x - np.float32(across)
     part_y = np.float32(2) * y - np.float32(down)
 
-    top = (down & 1) * 2 * size + (down >> 1) * shape[1]
-    bottom = ((down + 1) & 1) * 2 * size + ((down + 1) >> 1) * shape[1]
+    top = (down & 1) * 2 * size + (down >> 1) * width
+    bottom = ((down + 1) & 1) * 2 * size + ((down + 1) >> 1) * width
     left = (across & 1) * size + (across >> 1)
     right = ((across + 1) & 1) * size + ((across + 1) >> 1)
     return (
@@ -326,15 +329,16 @@ def _bilinear(upper_left: Any, upper_right: Any, lower_left: Any, lower_right: A
 
 
 @njit(inline="always")
-def _sample_corners(fine: Any, corners: Any, at: Any) -> Any:
-    """Interpolate the pixel of a cell whose four neighbours are at the indices `corners` + `at`."""
+def _sample_corners(fine: Any, corners: Any, offset: Any) -> Any:
+    """Interpolate the pixel of a cell at an offset from its first one, whose neighbours are at `corners`."""
+    upper_left, upper_right, lower_left, lower_right, part_x, part_y = corners
     return _bilinear(
-        fine[corners[0] + at],
-        fine[corners[1] + at],
-        fine[corners[2] + at],
-        fine[corners[3] + at],
-        corners[4],
-        corners[5],
+        fine[upper_left + offset],
+        fine[upper_right + offset],
+        fine[lower_left + offset],
+        fine[lower_right + offset],
+        part_x,
+        part_y,
     )
 
 
@@ -383,7 +387,8 @@ def _combine(first: Any, second: Any, rest: Any, t: Any, last: Any, end: Any, do
 @njit(inline="always")
 def _is_inside(x: Any, y: Any, shape: tuple[int, int], side: int) -> Any:
     """Return whether all pixels of a cell at (x, y) have four neighbours."""
-    return (x >= np.float32(0)) & (x < shape[1] - side) & (y >= np.float32(0)) & (y < shape[0] - side)
+    height, width = shape
+    return (x >= np.float32(0)) & (x < width - side) & (y >= np.float32(0)) & (y < height - side)
 
 
 @njit(error_model="numpy")
@@ -414,14 +419,16 @@ def compute_levels(
     # row and a column of the cell.
     side = len(square)
     rest = np.float32(1) - t
-    last = np.uintp(steps[0])
-    end = np.uintp(steps[1])
-    now = np.uintp(steps[2])
+    last_step, later_frame, this_step = steps
+    last = np.uintp(last_step)
+    end = np.uintp(later_frame)
+    now = np.uintp(this_step)
 
     shift_x = cell.forward_x - t * cell.apart_x
     shift_y = cell.forward_y - t * cell.apart_y
     x = np.float32(cell.x)
     y = np.float32(cell.y)
+    _, width = shape
     x0, y0 = x - t * shift_x, y - t * shift_y
     x1, y1 = x + rest * shift_x, y + rest * shift_y
 
@@ -431,7 +438,7 @@ def compute_levels(
         after = _corners(shape, x1, y1)
         for r in range(side):
             for k in range(side):
-                offset = np.uintp(r * shape[1] + k)
+                offset = np.uintp(r * width + k)
                 pixel = np.uintp(r * side + k)
                 first = _sample_corners(earlier, before, offset)
                 second = _sample_corners(later, after, offset)
@@ -482,8 +489,7 @@ def _range_of_paths(cell: _Cell, side: int, way: Any, extremes: NDArray[np.float
     Without ringing. The positions are within the bounding box of the displacements 0, F01 and -F10; `extremes` are
     `Picture.extremes`.
     """
-    rows = extremes.shape[1]
-    columns = extremes.shape[2]
+    _, rows, columns = extremes.shape
     lowest = np.float32(np.inf)
     highest = np.float32(-np.inf)
     zero = np.float32(0)
@@ -548,8 +554,9 @@ def _read_cell(
     area = side * side
     width, first_row, last_row = band
 
-    lowest0, highest0 = _range_of_paths(cell, side, np.float32(-1), extremes[0])
-    lowest1, highest1 = _range_of_paths(cell, side, np.float32(1), extremes[1])
+    earlier, later = extremes
+    lowest0, highest0 = _range_of_paths(cell, side, np.float32(-1), earlier)
+    lowest1, highest1 = _range_of_paths(cell, side, np.float32(1), later)
     lowest = min(lowest0, lowest1) - EXTREMES_MARGIN
     highest = max(highest0, highest1) + EXTREMES_MARGIN
 
@@ -625,7 +632,8 @@ def _emit_cell(
         reference = _reference(numbers[k], zeros[k], pixels)
         fired = filled
         for step in range(1, steps + 1):
-            last, level = level, np.float64(levels[np.uintp(step * area + k)]) if step < steps else ends[area + k]
+            last = level
+            level = np.float64(levels[np.uintp(step * area + k)]) if step < steps else ends[area + k]
             if (lower < level) & (level < upper):
                 continue
 
@@ -685,11 +693,11 @@ def events_of_paths(
     shape = paths.before.fine.shape[2:]
     last_row = first_row + after.size // width
     side = len(square)
-    known = 0
+    known_steps = 0  # steps that the times in the work space are for
     area = side * side
     band = width, first_row, last_row
     work = _make_workspace(side * side)
-    edges_us, fractions, levels, spread, ends = work[:5]
+    edges_us, fractions, levels, spread, ends, _, _, _ = work
 
     for y in range(first_row, last_row, side):
         for x in range(0, width, side):
@@ -702,11 +710,11 @@ def events_of_paths(
             if not _read_cell(cell, square, before, after, table, pixels, extremes, band, work):
                 continue
 
-            if steps != known:  # neighbours have the same number of steps
+            if steps != known_steps:  # neighbours have the same number of steps
                 for step in range(steps + 1):
                     edges_us[step] = (2 * step * interval.length_us + steps) // (2 * steps)  # rounded
                     fractions[step] = edges_us[step] / interval.length_us
-                known = steps
+                known_steps = steps
 
             for k in range(area):
                 levels[k] = ends[k]

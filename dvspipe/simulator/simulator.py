@@ -1,4 +1,10 @@
-"""Event simulator: one step per frame, with an explicit state."""
+"""Event simulator: one step per frame, with an explicit state.
+
+`simulate` is for complete videos, `EventSimulator` for single frames; both call `EventSimulator.steps` with one or
+more frames. There, the picture is divided into bands of rows, one per thread (`_simulate_band`). In a band, each
+interval between two frames (`_simulate_interval`) is computed by kernels: `_find_events` without a low-pass, `_filter`
+with one; then noise and the refractory period. At the end, `_join_bands` merges the events of all bands.
+"""
 
 from __future__ import annotations
 
@@ -110,13 +116,21 @@ class SimulatorState(Brief):
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> SimulatorState:
         """Restore a state from the result of `arrays`."""
-        noise = {n.removeprefix(NOISE_PREFIX): array for n, array in arrays.items() if n.startswith(NOISE_PREFIX)}
-        named: dict[str, Any] = {n: array for n, array in arrays.items() if not n.startswith(NOISE_PREFIX)}
+        noise: dict[str, NDArray[Any]] = {}
+        named: dict[str, Any] = {"filtered": None, "rest_us": None}  # absent ones are not stored
+        for name, array in arrays.items():
+            if name.startswith(NOISE_PREFIX):
+                noise[name.removeprefix(NOISE_PREFIX)] = array
+            else:
+                named[name] = array
 
         width, height = named["sensor"].tolist()
-        named |= {"frame": int(named["frame"]), "t_us": int(named["t_us"]), "transfer": str(named["transfer"])}
-        named |= {"sensor": SensorSize(width=width, height=height), "noise": NoiseState(**noise) if noise else None}
-        return cls(**{"filtered": None, "rest_us": None} | named)
+        named["sensor"] = SensorSize(width=width, height=height)
+        named["frame"] = int(named["frame"])
+        named["t_us"] = int(named["t_us"])
+        named["transfer"] = str(named["transfer"])
+        named["noise"] = NoiseState(**noise) if noise else None
+        return cls(**named)
 
 
 @dataclass(frozen=True)
@@ -177,7 +191,7 @@ class _Band(NamedTuple):
     """Band of rows: views into the state.
 
     Args:
-        place: Slice of a flat array.
+        part: Slice of a flat array of all pixels.
         first_row: First row of the band.
         width: Number of columns.
         pixels: State of the pixels.
@@ -185,7 +199,7 @@ class _Band(NamedTuple):
         noise: State of the noise sources; None without noise.
     """
 
-    place: slice
+    part: slice
     first_row: int
     width: int
     pixels: Pixels | FilteredPixels
@@ -316,9 +330,10 @@ class EventSimulator:
             _check_frame(frame, previous_us, state)
             images.append(self._flatten(frame))
 
-        most = len(images) if self._factor == "off" else 2  # paths take much memory: one pair at a time
-        for first in range(0, len(images) - 1, max(most - 1, 1)):
-            results += self._simulate_intervals(state, times[first : first + most], images[first : first + most])
+        # Paths take much memory: one pair of frames at a time. The last frame of a group is the first of the next.
+        group = len(images) if self._factor == "off" else 2
+        for first in range(0, len(images) - 1, max(group - 1, 1)):
+            results += self._simulate_intervals(state, times[first : first + group], images[first : first + group])
         return results, state
 
     def _simulate_intervals(
@@ -351,13 +366,16 @@ class EventSimulator:
         shape = state.sensor.height, state.sensor.width
         if self._upsampler is None or self._upsampler.shape != shape:
             self._upsampler = Upsampler(cast(Any, self._factor), shape)
-        before, after = (self._rounded_levels(values, state.transfer).reshape(shape) for values in images)
+        earlier, later = images
+        before = self._rounded_levels(earlier, state.transfer).reshape(shape)
+        after = self._rounded_levels(later, state.transfer).reshape(shape)
 
         def map_pair(work: Callable[[int], LevelImage]) -> tuple[LevelImage, LevelImage]:
             first, second = self._pool.map(work, (0, 1)) if self._pool else map(work, (0, 1))
             return first, second
 
-        return self._upsampler.paths(before, after, times[1] - times[0], map_pair)
+        start_us, stop_us = times
+        return self._upsampler.paths(before, after, stop_us - start_us, map_pair)
 
     def _rounded_levels(self, values: NDArray[Any], transfer: str) -> LevelImage:
         if values.dtype.kind == "f":
@@ -389,6 +407,9 @@ class EventSimulator:
 
         # With a low-pass, references are levels in `high`: arrays in the units of the values stay empty.
         unfiltered = values[:0] if config.cutoff_hz else values
+        off_counts = min(unfiltered.size, 1) if np.array_equal(pos, neg) else unfiltered.size
+        rest_us = np.zeros(values.size, rest_type(config.refractory_period_us)) if config.refractory_period else None
+        noise = start_noise(config, frame.size, frame.t_us, phases=phases, places=places) if config.noisy else None
         state = SimulatorState(
             frame=1,
             t_us=frame.t_us,
@@ -399,16 +420,20 @@ class EventSimulator:
             high=np.empty_like(unfiltered),
             ref0=unfiltered.copy(),
             net=np.zeros(unfiltered.size, np.int32),
-            off=np.zeros(min(unfiltered.size, 1) if np.array_equal(pos, neg) else unfiltered.size, np.int32),
+            off=np.zeros(off_counts, np.int32),
             pos=pos,
             neg=neg,
             filtered=None,
-            rest_us=np.zeros(values.size, rest_type(config.refractory_period_us)) if config.refractory_period else None,
-            noise=start_noise(config, frame.size, frame.t_us, phases=phases, places=places) if config.noisy else None,
+            rest_us=rest_us,
+            noise=noise,
         )
         if config.cutoff_hz:
             levels = look_up(codes.levels, values) if codes else values
-            state.filtered, state.high, state.pos, state.neg = start_filtered(levels, config.cutoff_order, pos, neg)
+            filtered = start_filtered(levels, config.cutoff_order, pos, neg)
+            state.filtered = filtered.stages
+            state.high = filtered.high
+            state.pos = filtered.pos
+            state.neg = filtered.neg
             return state
 
         # A band of all rows is a view of the state, which `start_quiet` fills.
@@ -424,7 +449,8 @@ class EventSimulator:
             return np.array([config.pos_thres]), np.array([config.neg_thres])
 
         rng = self._start_generator("mismatch")
-        pos, neg = (rng.normal(middle, config.sigma_thres, pixels) for middle in (config.pos_thres, config.neg_thres))
+        pos = rng.normal(config.pos_thres, config.sigma_thres, pixels)
+        neg = rng.normal(config.neg_thres, config.sigma_thres, pixels)
         return np.maximum(pos, MIN_THRESHOLD), np.maximum(neg, MIN_THRESHOLD)
 
     def _start_generator(self, purpose: str, *more: int) -> np.random.Generator:
@@ -467,7 +493,7 @@ class EventSimulator:
 
         for number, (start_us, stop_us) in enumerate(itertools.pairwise(times)):
             interval = Interval(start_us, stop_us - start_us, first_row, band.width)
-            pair = _FramePair(images[number][band.place], images[number + 1][band.place], paths, still)
+            pair = _FramePair(images[number][band.part], images[number + 1][band.part], paths, still)
             words.append(self._simulate_interval(band, interval, codes, pair, state.frame + number))
         return words
 
@@ -493,13 +519,12 @@ class EventSimulator:
         if not isinstance(band.pixels, FilteredPixels):
             words: Words = _find_events(pair, codes, band.pixels, interval)
         else:
-            start, end = (codes.levels, codes.levels) if codes else (before, after)
-            decay = (
-                codes.decay(interval.length_us, config.cutoff_hz)
-                if codes
-                else decay_of_light(light, interval.length_us, config.cutoff_hz)
-            )
-            drive = Drive(before if codes else indices, indices, start, end, *decay, still)
+            if codes:
+                decay = codes.decay(interval.length_us, config.cutoff_hz)
+                drive = Drive(before, after, codes.levels, codes.levels, decay.length, decay.shares, still)
+            else:
+                decay = decay_of_light(light, interval.length_us, config.cutoff_hz)
+                drive = Drive(indices, indices, before, after, decay.length, decay.shares, still)
             words = _filter(drive, pair, codes, band.pixels, config, interval)
 
         if band.noise:
@@ -532,11 +557,12 @@ def _filter(
     # The other pixels are filtered as part of the complete band, on copies: thresholds that no level reaches keep the
     # moving pixels, which are already at the end of the interval, from firing again.
     moving = paths.moving(interval.first_row, after.size)
-    high, neg = (np.where(moving, np.inf, thresholds) for thresholds in (pixels.high, pixels.neg))
+    high = np.where(moving, np.inf, pixels.high)
+    neg = np.where(moving, np.inf, pixels.neg)
     others = FilteredPixels(pixels.stages.copy(), high, pixels.pos, neg)
     rest = events_of_filtered(drive, others, interval)
-    for old, new in zip(pixels[:2], others[:2], strict=True):
-        np.copyto(old, new, where=~moving)
+    np.copyto(pixels.stages, others.stages, where=~moving)
+    np.copyto(pixels.high, others.high, where=~moving)
 
     return np.concatenate([words, rest])
 
@@ -546,9 +572,13 @@ def _find_events(pair: _FramePair, codes: _Codes | None, pixels: Pixels, interva
     before, after, paths, _ = pair
     table = codes.table if codes else None
 
-    moving = [] if paths is None else [events_of_paths(before, after, table, pixels, paths, interval)]
+    if paths is None:
+        words: Words = events_of_lines(before, after, table, pixels, interval)
+        return words
+
+    moving = events_of_paths(before, after, table, pixels, paths, interval)
     rest = events_of_lines(before, after, table, pixels, interval)
-    return np.concatenate([*moving, rest]) if moving else rest
+    return np.concatenate([moving, rest])
 
 
 @checked

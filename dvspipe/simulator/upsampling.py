@@ -65,9 +65,7 @@ STILL_FLOW_PX = 0.5  # tiles with less flow per pair follow straight lines with 
 # and rotation. A larger allowance causes more false events; a smaller one, more missed events.
 DOUBT_PER_PX = 0.02
 ALLOWANCE = 0.06
-MAX_MISMATCH = (
-    0.15  # level difference of the two frames at the middle of the path; far more at a cut or change of light
-)
+MAX_MISMATCH = 0.15  # level difference of the frames at the middle of the path; far more at a cut or change of light
 UNEXPLAINED_SHARE = 0.9  # the flow explains nothing if mismatch / change of a pixel is larger
 CUT_SHARE = 0.5  # share of changed pixels with mismatch; 0.15 for six objects moving 20 px per frame, 0.9 at a cut
 QUARTER_FROM_PX = 512  # from this width or height on, flow is computed at a quarter of the resolution
@@ -106,10 +104,8 @@ class Upsampler:
         self._positions = np.dstack([columns, rows])
 
         # kept: allocating arrays of this size page by page costs more than the arithmetic
-        blocks = -(-height // BLOCK_PX), -(-width // BLOCK_PX)
-        self._before, self._after = (
-            Picture(np.empty((2, 2, *shape), np.float32), np.empty((2, *blocks), np.float32)) for _ in range(2)
-        )
+        self._before = _make_picture(height, width)
+        self._after = _make_picture(height, width)
         self._latest: LevelImage | None = None  # levels of `_after`
         self._refined = np.zeros([-(-side // TILE_PX) for side in shape], np.bool_)  # complete tiles of `_after`
 
@@ -158,9 +154,11 @@ class Upsampler:
             self._refined[:] = False
         self._before, self._after = self._after, self._before
 
-        for levels, picture, lacking in ((before, self._before, tiles & ~self._refined), (after, self._after, tiles)):
-            refine(levels, lacking, picture.fine)
-            find_extremes(levels, lacking, picture.extremes)
+        missing = tiles & ~self._refined
+        refine(before, missing, self._before.fine)
+        find_extremes(before, missing, self._before.extremes)
+        refine(after, tiles, self._after.fine)
+        find_extremes(after, tiles, self._after.extremes)
 
         self._latest = after
         self._refined = tiles
@@ -207,9 +205,9 @@ class Upsampler:
         steps: NDArray[Any]
         if self._factor == "auto":
             fastest_px = float(np.percentile(np.linalg.norm(forward[changed], axis=1), AUTO_PERCENTILE))
-            most = min(MAX_STEPS, np.ceil(MARGIN * fastest_px)) if fastest_px >= SLOWEST_PX else 1
+            max_steps = min(MAX_STEPS, np.ceil(MARGIN * fastest_px)) if fastest_px >= SLOWEST_PX else 1
             wanted = np.maximum(np.ceil(reach * STEPS_PER_PX), 2)
-            steps = np.where(reach < STILL_FLOW_PX, 1, np.minimum(wanted, most))
+            steps = np.where(reach < STILL_FLOW_PX, 1, np.minimum(wanted, max_steps))
         else:
             steps = np.full(reach.shape, self._factor)
 
@@ -224,9 +222,11 @@ class Upsampler:
         apart = np.asarray(cv2.add(forward, backward))
         apart_px = cv2.magnitude(*cv2.split(apart))
         motion = cv2.scaleAdd(apart, -0.5, forward)
-        entering, leaving = (self._outside(cv2.scaleAdd(motion, way, self._positions)) for way in (-1, 1))
+        entering = self._outside(cv2.scaleAdd(motion, -1, self._positions))
+        leaving = self._outside(cv2.scaleAdd(motion, 1, self._positions))
 
-        mismatch = self._mismatch(before, after, motion, 0.5 - 0.5 * entering + 0.5 * leaving)
+        compared_at = 0.5 - 0.5 * entering + 0.5 * leaving
+        mismatch = self._mismatch(before, after, motion, compared_at)
         doubtful = mismatch > MAX_MISMATCH
         if np.mean(doubtful[change > MIN_CHANGE]) > CUT_SHARE:
             return None
@@ -255,14 +255,23 @@ class Upsampler:
         t = times.astype(np.float32)
         start = cv2.subtract(self._positions, cv2.multiply(motion, cv2.merge([t, t])))
 
-        levels = (
-            cv2.remap(source, positions, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-            for source, positions in ((before, start), (after, cv2.add(start, motion)))
-        )
-        return np.asarray(cv2.blur(cv2.absdiff(*levels), CHECKED_AREA))
+        end = cv2.add(start, motion)
+        first = cv2.remap(before, start, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        second = cv2.remap(after, end, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        return np.asarray(cv2.blur(cv2.absdiff(first, second), CHECKED_AREA))
 
     def _sample_cells(self, levels: LevelImage) -> Any:
         """Return the level of the first pixel of each cell, [H / cell, W / cell]."""
+        # Partial cells at the right and bottom have no entry.
         height, width = self.shape
         cell_px = self._cell_px
-        return levels[: height // cell_px * cell_px : cell_px, : width // cell_px * cell_px : cell_px].copy()
+        stop_row = height // cell_px * cell_px
+        stop_column = width // cell_px * cell_px
+        return levels[:stop_row:cell_px, :stop_column:cell_px].copy()
+
+
+def _make_picture(height: int, width: int) -> Picture:
+    """Return a picture without any levels."""
+    rows = -(-height // BLOCK_PX)
+    columns = -(-width // BLOCK_PX)
+    return Picture(np.empty((2, 2, height, width), np.float32), np.empty((2, rows, columns), np.float32))

@@ -135,8 +135,9 @@ def merge_words(bands: Sequence[Words]) -> Words:
     """Merge the sorted words of bands."""
     # Neighbours are merged in pairs, so each word is copied once per doubling of the number of bands.
     while len(bands) > 1:
-        pairs = (bands[k : k + 2] for k in range(0, len(bands), 2))
-        bands = [_merge(*pair) if len(pair) == 2 else pair[0] for pair in pairs]
+        merged = [_merge(first, second) for first, second in zip(bands[::2], bands[1::2], strict=False)]
+        left_over = bands[-1:] if len(bands) % 2 else []
+        bands = [*merged, *left_over]
     return bands[0]
 
 

@@ -1,4 +1,8 @@
-"""Chunks of live streams, their queue, and the clock."""
+"""Chunks of live streams, their queue, and the clock.
+
+The thread of a source puts `Chunk`s into a `ChunkQueue`, from which the thread of a session takes them. A `LiveClock`
+tells both the time; tests replace it. `Tally` logs what is wrong in a stream without flooding the log.
+"""
 
 from __future__ import annotations
 

@@ -84,8 +84,8 @@ class EventCameraSource:
 
     def read(self, clock: LiveClock, stop: threading.Event) -> Iterator[Chunk]:
         """Yield the events of each `BATCH_S`; see `LiveSource`."""
-        parts: list[Events] = []
-        lost = 0
+        parts: list[Events] = []  # since the last chunk
+        lost = 0  # overflows since the last chunk
         begin_s = clock.now_s()
         due_s = begin_s + BATCH_S
         times = StreamClock()
@@ -99,17 +99,20 @@ class EventCameraSource:
                     events, overflows = self._convert(packet, times, round(1e6 * (now_s - begin_s)))
                 except (RuntimeError, StopIteration, EventError) as error:
                     raise VideoError(f"{self.name}: failed ({error}); is it still connected?") from error
+
                 if len(events):
                     parts.append(events)
                 lost += overflows
                 jumps.update(times.jumps, describe_jump(self.name, times))
+                if now_s < due_s:
+                    continue
 
-                if now_s >= due_s:
-                    if parts:
-                        yield Chunk(concatenate(parts, self.content), int(parts[-1].t[-1]), now_s, lost)
-                        parts = []
-                        lost = 0
-                    due_s = now_s + BATCH_S
+                # Lost data are reported with the next events.
+                due_s = now_s + BATCH_S
+                if parts:
+                    yield Chunk(concatenate(parts, self.content), int(parts[-1].t[-1]), now_s, lost)
+                    parts = []
+                    lost = 0
         jumps.finish()
 
     def _convert(self, packet: Any, times: StreamClock, arrived_us: int) -> tuple[Events, int]:

@@ -3,13 +3,16 @@
 A recording is searched completely before it is framed (`open_source`). A live stream cannot be: `LiveFinder` locates
 the moving person from the last seconds, and follows the person with a delay. Until the person is located, the network
 sees the complete picture.
+
+There are four framers, each with a method `add` that returns events on the network's sensor: of events or of frames
+(`frame_live_events`, `frame_live_video`), with a region that is fixed or that follows the person.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +33,7 @@ from ..framing.framing import (
     smooth_centers,
 )
 from ..framing.opening import coarse_size, is_larger, map_region, plan_picture, plan_region
-from ..recordings.conversion import ConvertConfig
+from ..recordings.config import ConvertConfig
 from ..video.config import VideoSettings
 from ..video.frames import Frame
 from ..video.pictures import fit_picture
@@ -41,6 +44,13 @@ if TYPE_CHECKING:
 
 LOCATING_SLICES = 4  # slices with motion before the zoom is decided: 2 s
 SMOOTHED_SLICES = 3 * SMOOTH_SLICES  # centres that the smoothing uses
+
+
+class _Slice(NamedTuple):
+    """Number of a slice since its maps started, and the activity of each of its cells."""
+
+    number: int
+    activity: NDArray[np.float32]
 
 
 class LiveFinder:
@@ -64,25 +74,29 @@ class LiveFinder:
         self._original = original
         self._target = target
         self._zoom = zoom
-        self._center: NDArray[np.float64] | None = None
-        self._squares = list[float]()  # sides, until the zoom is decided
+        self.framing: Framing | None = None
+        self._is_complete = False  # the complete picture is framed, without a search
+
+        # The search on the present sensor; `resize` starts it again.
+        self._maps = ActivityMaps(sensor)
+        self._scale = original.width / sensor.width
+        self._near = deque[_Slice]()
+        self._first = 0  # number of the first slice of the maps
+
+        # What it has found so far. Numbers and centres are those that the smoothing uses.
+        self._sides = list[float]()  # sides of the squares, until the zoom is decided
         self._numbers = deque[int](maxlen=SMOOTHED_SLICES)
         self._centers = deque[tuple[float, float]](maxlen=SMOOTHED_SLICES)
-        self._is_complete = False
-
-        self._search(sensor)
-        self.framing: Framing | None = None
-
-    def _search(self, sensor: SensorSize) -> None:
-        self._maps = ActivityMaps(sensor)
-        self._scale = self._original.width / sensor.width
-        self._near = deque[tuple[int, NDArray[np.float32]]]()
-        # New maps count their slices from 0 again; the numbers of the smoothed centres continue.
-        self._first = self._numbers[-1] + 1 if self._numbers else 0
+        self._center: NDArray[np.float64] | None = None  # centre of the region now
 
     def resize(self, sensor: SensorSize) -> None:
         """Continue with events of another sensor size, from pictures of the same original."""
-        self._search(sensor)
+        self._maps = ActivityMaps(sensor)
+        self._scale = self._original.width / sensor.width
+        self._near.clear()
+
+        # New maps count their slices from 0 again; the numbers of the smoothed centres continue.
+        self._first = self._numbers[-1] + 1 if self._numbers else 0
 
     def add(self, events: Events) -> None:
         """Add the next events, and update `framing`."""
@@ -90,43 +104,52 @@ class LiveFinder:
             return
 
         for number, activity in self._maps.add(events):
-            self._near.append((number, activity))
+            self._near.append(_Slice(number, activity))
             # A slice is averaged with those before it; a stream has none after it yet.
-            while self._near[0][0] < number - CONTEXT_SLICES:
+            while self._near[0].number < number - CONTEXT_SLICES:
                 self._near.popleft()
-            mean = np.mean([near for _, near in self._near], axis=0)
+            mean = np.mean([near.activity for near in self._near], axis=0)
             square = find_square(mean, self._maps.cell_px)
+            if square is None:
+                continue
 
-            if square is not None:
-                person = square.scaled(self._scale)
-                if self.framing is None:
-                    self._squares.append(person.side)
-                self._numbers.append(self._first + number)
-                self._centers.append((person.x, person.y))
+            person = square.scaled(self._scale)
+            self._numbers.append(self._first + number)
+            self._centers.append((person.x, person.y))
+            if self.framing is not None or self._locate(person.side):
                 self._follow(int(events.t[-1]))
 
-    def _follow(self, t_us: int) -> None:
-        shorter = min(self._target.width, self._target.height)
-        if self.framing is None:
-            if len(self._squares) < LOCATING_SLICES:
-                return
-            zoom = self._zoom or min(MAX_ZOOM, shorter / float(np.median(self._squares)))
+    def _locate(self, side: float) -> bool:
+        """Decide the zoom once there are enough squares; return whether a region of interest is needed."""
+        self._sides.append(side)
+        if len(self._sides) < LOCATING_SLICES:
+            return False
 
-            # A picture that is smaller than the target at this zoom needs no region of interest.
+        # A picture that is smaller than the target at the zoom of the person needs no region of interest.
+        if self._zoom is None:
+            zoom = min(MAX_ZOOM, self._target_side / float(np.median(self._sides)))
             width = zoom * self._original.width
             height = zoom * self._original.height
-            self._is_complete = self._zoom is None and width <= self._target.width and height <= self._target.height
+            self._is_complete = width <= self._target.width and height <= self._target.height
             if self._is_complete:
-                return
+                return False
             self._zoom = zoom
 
+        return True
+
+    @property
+    def _target_side(self) -> int:
+        """Shorter side of the target."""
+        return min(self._target.width, self._target.height)
+
+    def _follow(self, t_us: int) -> None:
+        """Move the region of interest to the person."""
         assert self._zoom is not None
-        smooth = smooth_centers(np.array(self._numbers), np.array(self._centers))[-1]
-        play = DEAD_BAND * shorter / self._zoom
+        person = smooth_centers(np.array(self._numbers), np.array(self._centers))[-1]
+        play = DEAD_BAND * self._target_side / self._zoom
 
         # The centre moves only as far as needed to stay within `play` of the person; see `follow_centers`.
-        self._center = smooth if self._center is None else np.clip(self._center, smooth - play, smooth + play)
-
+        self._center = person if self._center is None else np.clip(self._center, person - play, person + play)
         self.framing = Framing(
             self._original, self._target, self._zoom, np.array([t_us], np.int64), np.array([self._center])
         )
@@ -231,6 +254,7 @@ class FollowedFrames:
 
         if framing is not None and self._is_located:
             return next(follow_stream([events], framing.track(framing.zoom)))
+
         # Located just now: the events of this frame still belong to the overview.
         if framing is not None:
             zoomed = framing.zoomed(Region.full(self._size))
@@ -298,8 +322,8 @@ def frame_live_video(video: Video, target: SensorSize, config: FramingConfig) ->
         region, shown = plan_picture(Path(name), size, target, config.model_copy(update={"video": plain}))
 
     # An empty picture gives the size after crop and resize.
-    after = fit_picture(name, np.zeros((size.height, size.width), np.uint8), shown.video)
-    seen = SensorSize(width=after.shape[1], height=after.shape[0])
+    height, width = fit_picture(name, np.zeros((size.height, size.width), np.uint8), shown.video).shape
+    seen = SensorSize(width=width, height=height)
     return FixedFrames(name, shown, plan_fit(seen, target, "crop", map_region(region, size, seen)))
 
 

@@ -1,8 +1,11 @@
 """Receive UDP packets in a thread that never waits for Python.
 
 A thread that needs the lock of the interpreter for each packet waits up to 5 ms for it whenever another thread
-computes, and the socket overflows meanwhile. Here, a compiled loop receives packets into a ring without the lock, and
-`take` copies them from there.
+computes, and the socket overflows meanwhile. Here, the thread of a `PacketReceiver` runs a compiled loop (`_receive`)
+that fills a ring without the lock, and `PacketReceiver.take` moves the packets out of the ring (`_take`).
+
+Each of the two threads writes what the other one only reads: `_receive` the data and the number of lost packets,
+`_take` the tail. Both write `sizes`, but `_receive` only slots that are empty, and `_take` only slots that are not.
 """
 
 from __future__ import annotations
@@ -27,9 +30,11 @@ RING_PACKETS = 1 << 16  # 0.8 s in packets of 512 bytes
 SOCKET_BYTES = 1 << 22  # the system may limit it further
 WAIT_US = round(1e6 * NOTICE_S)
 SO_MEMINFO = 55  # Linux, asm-generic/socket.h
-DROPS = 8  # SK_MEMINFO_DROPS in linux/sock_diag.h
+MEMINFO = struct.Struct("=9I")  # SK_MEMINFO_VARS numbers, linux/sock_diag.h
+DROPS = 8  # index SK_MEMINFO_DROPS
 
-TAIL, LOST, IS_STOPPED = range(3)  # indices into the cursor
+CURSOR_SIZE = 3
+TAIL, LOST, IS_STOPPED = range(CURSOR_SIZE)  # indices into the cursor
 
 _recv = types.ExternalFunction("recv", types.int32(types.intp, types.uintp, types.uintp, types.int32))
 
@@ -40,8 +45,8 @@ class PacketRing(NamedTuple):
     Args:
         data: uint8 [RING_BYTES]; a packet starts after the previous one, or at 0 if the end is near.
         sizes: int64 [RING_PACKETS]: size + 1 of a received packet; 0: not received yet.
-        cursor: int64 [3]: position up to which packets are taken, with the bytes skipped at the end of the ring;
-            packets lost because the ring was full; whether to stop.
+        cursor: int64 [CURSOR_SIZE]: position up to which packets are taken, with the bytes skipped at the end of the
+            ring; packets lost because the ring was full; whether to stop.
         packet: uint8 [MAX_PACKET_BYTES] for one packet.
     """
 
@@ -52,28 +57,31 @@ class PacketRing(NamedTuple):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _place(position: int, room: int) -> int:
-    """Return where the next packet starts, counted since the first packet."""
-    return position if position % room + MAX_PACKET_BYTES <= room else (position // room + 1) * room
+def _find_start(position: int, ring_size: int) -> int:
+    """Return where the packet after `position` starts: there, or at the next begin of the ring if its end is near."""
+    fits = position % ring_size + MAX_PACKET_BYTES <= ring_size
+    return position if fits else (position // ring_size + 1) * ring_size
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _receive(descriptor: int, ring: PacketRing) -> None:
     """Receive packets into a ring until the cursor says stop."""
     data, sizes, cursor, packet = ring
-    # One thread writes and another one takes, without a lock: sizes[slot] is written after the data, so that a packet
-    # is complete when it is taken; processors of x86 keep this order. `position` counts bytes since the first packet;
+    # One thread writes and another one takes, without a lock: sizes[slot] is written after the data, so a packet is
+    # complete when it is taken; processors of x86 keep this order. `position` counts bytes since the first packet;
     # modulo the size of the ring, it is an index.
     position = 0
     number = 0
     while cursor[IS_STOPPED] == 0:
+        # Packets that do not fit must leave the socket, too, so each is received beside the ring first.
         size = _recv(descriptor, packet.ctypes.data, MAX_PACKET_BYTES, 0)
         if size < 0:  # no packet in time
             continue
 
-        position = _place(position, data.size)
+        position = _find_start(position, data.size)
         slot = number % sizes.size
-        if sizes[slot] != 0 or position + MAX_PACKET_BYTES - cursor[TAIL] > data.size:
+        is_full = sizes[slot] != 0 or position + MAX_PACKET_BYTES - cursor[TAIL] > data.size
+        if is_full:
             cursor[LOST] += 1
             continue
 
@@ -88,27 +96,28 @@ def _receive(descriptor: int, ring: PacketRing) -> None:
 def _take(ring: PacketRing, number: int, out: NDArray[np.uint8], out_sizes: NDArray[np.int64]) -> tuple[int, int]:
     """Move received packets, starting with packet `number`, to arrays; return the numbers of packets and bytes."""
     data, sizes, cursor, _ = ring
-    count = 0
-    total = 0
+    packets = 0
+    total_bytes = 0
     position = cursor[TAIL]
-    while sizes[(number + count) % sizes.size] != 0 and count < out_sizes.size:
-        size = sizes[(number + count) % sizes.size] - 1
-        if total + size > out.size:
+    while packets < out_sizes.size:
+        slot = (number + packets) % sizes.size
+        size = sizes[slot] - 1
+        if size < 0 or total_bytes + size > out.size:  # not received yet, or `out` is full
             break
 
-        position = _place(position, data.size)
+        position = _find_start(position, data.size)
         begin = position % data.size
-        out[total : total + size] = data[begin : begin + size]
-        out_sizes[count] = size
-        sizes[(number + count) % sizes.size] = 0
+        out[total_bytes : total_bytes + size] = data[begin : begin + size]
+        out_sizes[packets] = size
+        sizes[slot] = 0  # empty again, after its data are copied
 
         position += size
-        total += size
-        count += 1
+        total_bytes += size
+        packets += 1
 
     # `_receive` may write again where packets before the tail were.
     cursor[TAIL] = position
-    return count, total
+    return packets, total_bytes
 
 
 class PacketReceiver:
@@ -123,16 +132,17 @@ class PacketReceiver:
         self._ring = PacketRing(
             np.empty(RING_BYTES, np.uint8),
             np.zeros(RING_PACKETS, np.int64),
-            np.zeros(3, np.int64),
+            np.zeros(CURSOR_SIZE, np.int64),
             np.empty(MAX_PACKET_BYTES, np.uint8),
         )
         self._data = np.empty(RING_BYTES, np.uint8)
         self._sizes = np.empty(RING_PACKETS, np.int64)
-        self._number = self._missed = 0
+        self._taken = 0  # packets taken so far
+        self._overflows_before = 0  # packets that the socket lost before the thread started
 
-        # A receiver that is stopped returns at once.
+        # Compile both kernels before packets arrive; a receiver that is stopped returns at once.
         self._ring.cursor[IS_STOPPED] = 1
-        _receive(receiver.fileno(), self._ring)  # compiled before packets arrive, as is `_take`
+        _receive(receiver.fileno(), self._ring)
         self.take()
         self._ring.cursor[IS_STOPPED] = 0
 
@@ -144,7 +154,7 @@ class PacketReceiver:
         self._receiver.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeout)
         self._receiver.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SOCKET_BYTES)
 
-        self._missed = self._overflows()
+        self._overflows_before = self._overflows()
         self._thread.start()
         return self
 
@@ -155,18 +165,18 @@ class PacketReceiver:
 
     def take(self) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         """Return the packets received since the last call, uint8 [N], and their sizes; valid until the next call."""
-        count, total = _take(self._ring, self._number, self._data, self._sizes)
-        self._number += count
-        return self._data[:total], self._sizes[:count]
+        packets, total_bytes = _take(self._ring, self._taken, self._data, self._sizes)
+        self._taken += packets
+        return self._data[:total_bytes], self._sizes[:packets]
 
     @property
     def lost(self) -> int:
         """Number of packets lost so far: the ring was full, or (known on Linux) the buffer of the socket."""
-        return int(self._ring.cursor[LOST]) + self._overflows() - self._missed
+        return int(self._ring.cursor[LOST]) + self._overflows() - self._overflows_before
 
     def _overflows(self) -> int:
         """Return the number of packets that did not fit into the buffer of the socket."""
         if sys.platform != "linux":
             return 0
-        counts = struct.unpack("=9I", self._receiver.getsockopt(socket.SOL_SOCKET, SO_MEMINFO, 36))
-        return int(counts[DROPS])
+        numbers = MEMINFO.unpack(self._receiver.getsockopt(socket.SOL_SOCKET, SO_MEMINFO, MEMINFO.size))
+        return int(numbers[DROPS])

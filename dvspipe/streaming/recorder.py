@@ -24,6 +24,8 @@ def record(writer: Writer) -> Iterator[Callable[[Events], None]]:
 
 
 class _Recorder:
+    """Gives events to a writer in a thread, and saves its file every `SAVE_US`."""
+
     def __init__(self, writer: Writer, thread: ThreadPoolExecutor) -> None:
         self._writer = writer
         self._thread = thread
@@ -35,10 +37,15 @@ class _Recorder:
             self._pending.append(self._thread.submit(self._write, events))
         self.wait(MAX_PENDING)
 
-    def wait(self, most: int) -> None:
-        """Wait until at most `most` parts are pending; raise the first error of writing."""
-        while self._pending and (len(self._pending) > most or self._pending[0].done()):
-            self._pending.popleft().result()
+    def wait(self, limit: int) -> None:
+        """Wait until at most `limit` parts are pending; raise the first error of writing."""
+        while self._pending:
+            oldest = self._pending[0]
+            if len(self._pending) <= limit and not oldest.done():
+                return
+
+            self._pending.popleft()
+            oldest.result()
 
     def _write(self, events: Events) -> None:
         self._writer.append(events)

@@ -1,4 +1,7 @@
-"""Reasons for doubt of a live prediction that the pictures of its camera show."""
+"""Reasons for doubt of a live prediction that the pictures of its camera show.
+
+`SceneWatch` finds people with the pose network; `moves` compares the background of two pictures.
+"""
 
 from __future__ import annotations
 
@@ -63,8 +66,10 @@ class SceneWatch:
         if count_people(self._people) > 1:
             return "several people"
 
-        room = min(self._shorter, MAX_FAR_SHARE * min(now.shape[:2]))
-        return "person too small" if measure_view(self._people[0]) < room else None
+        height, width, _ = now.shape
+        least_px = min(self._shorter, MAX_FAR_SHARE * min(height, width))
+        first, *_ = self._people
+        return "person too small" if measure_view(first) < least_px else None
 
     def _find(self, picture: Picture) -> list[Sighting]:
         self._checks += 1

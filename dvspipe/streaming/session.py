@@ -1,4 +1,9 @@
-"""The classifying loop of a live stream."""
+"""The classifying loop of a live stream.
+
+A `LiveSession` connects the parts: a thread reads the source into a queue; the iteration over the session takes the
+chunks, maps them to events on the network's sensor (`_Framer`), and classifies the events in steps (`_Machine`), one
+prediction per hop.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +11,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -14,7 +19,8 @@ from ..base.errors import ConfigError, Remedy
 from ..events import Events
 from ..formats import Writer
 from ..framing.framing import SLICE_US
-from ..inference.classifier import Classifier, InferConfig
+from ..inference.classifier import Classifier
+from ..inference.config import InferConfig
 from ..inference.stateful import StatefulRun, StepOutput
 from ..inference.windows import StepEncoder
 from ..video.frames import Frame
@@ -35,7 +41,7 @@ RATE_US = 1_000_000  # time over which event rates are averaged
 
 
 class LiveViewer(Protocol):
-    """Viewer of a session, called in the thread of `LiveSession.run`."""
+    """Viewer of a session, called in the thread that iterates over the `LiveSession`."""
 
     def add(self, chunk: Chunk, events: Events) -> None:
         """See a chunk, and its events on the network's sensor."""
@@ -56,10 +62,10 @@ def with_hop(config: InferConfig, classifier: Classifier) -> InferConfig:
 class LiveSession:
     """Classification of a live stream with one continuous network state.
 
-    A thread reads the source into a bounded queue; `run` takes the chunks, frames, records and classifies them. If the
-    machine is too slow, complete chunks are dropped and counted. Simulated pixels, region of interest and network keep
-    their state throughout. The predictions are equal to the result of `Classifier.classify` with `stateful` for the
-    events that the network saw, to the last bit.
+    Iterate over it for the predictions, once. A thread reads the source into a bounded queue; the iteration takes the
+    chunks, frames, records and classifies them. If the machine is too slow, complete chunks are dropped and counted.
+    Simulated pixels, region of interest and network keep their state throughout. The predictions are equal to the
+    result of `Classifier.classify` with `stateful` for the events that the network saw, to the last bit.
 
     Args:
         source: Source of the stream.
@@ -67,9 +73,13 @@ class LiveSession:
         config: Settings as in `Classifier.classify`; `hop_us` is the time between predictions.
         writer: Writer of the events that the network sees; None: do not record them. HDF5 is saved every 10 s of the
             stream, so a killed process loses little.
-        viewer: Sees the chunks, such as a window; None: nobody.
         clock: Clock of the machine.
         capacity: Maximum number of waiting chunks; None: depends on the source.
+
+    Attributes:
+        source: Source of the stream.
+        writer: Writer of the events.
+        viewer: Sees the chunks, such as a window; None: nobody. Set it before the iteration.
 
     Raises:
         ConfigError: If the configuration does not fit the network.
@@ -83,14 +93,13 @@ class LiveSession:
         config: InferConfig = InferConfig(),
         *,
         writer: Writer | None = None,
-        viewer: LiveViewer | None = None,
         clock: LiveClock | None = None,
         capacity: int | None = None,
     ) -> None:
-        self._source = source
+        self.source = source
         self._classifier = classifier
-        self._writer = writer
-        self._viewer = viewer
+        self.writer = writer
+        self.viewer: LiveViewer | None = None
 
         if config.pose:
             remedy = Remedy("config.pose", False, "classify events alone")
@@ -113,7 +122,7 @@ class LiveSession:
         return self._queue.dropped
 
     def stop(self) -> None:
-        """End the stream; `run` then yields the last predictions. A signal handler may call it: it takes no lock."""
+        """End the stream after the last predictions. A signal handler may call it: it takes no lock."""
         self._is_stopped = True
 
     @property
@@ -126,7 +135,7 @@ class LiveSession:
         if self._thread is not None:
             self._thread.join()
 
-    def run(self) -> Iterator[LiveAnswer]:
+    def __iter__(self) -> Iterator[LiveAnswer]:
         """Yield predictions until the stream ends or `stop` is called. Consume it completely to keep the recording.
 
         Raises:
@@ -134,14 +143,14 @@ class LiveSession:
             DvspipeError: If the source fails; the recording is complete until then.
         """
         with ExitStack() as stack:
-            add_record = None if self._writer is None else stack.enter_context(record(self._writer))
+            add_record = None if self.writer is None else stack.enter_context(record(self.writer))
             stack.enter_context(self._classifier.runner.one_thread())
 
             # Before the thread starts, or chunks would be dropped meanwhile.
             self._framer.warm_up()
             self._machine.warm_up()
 
-            self._thread = threading.Thread(target=self._read, name=f"read {self._source.name}", daemon=True)
+            self._thread = threading.Thread(target=self._read, name=f"read {self.source.name}", daemon=True)
             self._thread.start()
             stack.callback(self._end, self._thread)
             yield from self._classify(add_record)
@@ -150,11 +159,12 @@ class LiveSession:
             raise error
 
     def _read(self) -> None:
+        """Put the chunks of the source into the queue, in a thread."""
         error: Exception | None = None
         try:
-            for chunk in self._source.read(self._clock, self._stop):
+            for chunk in self.source.read(self._clock, self._stop):
                 self._queue.put(chunk)
-        except Exception as caught:  # raised again in the thread of `run`
+        except Exception as caught:  # raised again by the iteration
             error = caught
 
         self._queue.close(error)
@@ -164,7 +174,8 @@ class LiveSession:
         thread.join(JOIN_S)
 
     def _classify(self, add_record: Callable[[Events], None] | None) -> Iterator[LiveAnswer]:
-        answered_s = self._clock.now_s()
+        """Take chunks until the end; record, show and classify their events."""
+        answered_s = self._clock.now_s()  # time of the last prediction
         is_idle = False
         last: Chunk | None = None
         while not self._is_stopped and not self._queue.has_ended:
@@ -174,16 +185,16 @@ class LiveSession:
                 events = self._framer.add(chunk)
                 if add_record is not None:
                     add_record(events)
-                if self._viewer is not None:
-                    self._viewer.add(chunk, events)
+                if self.viewer is not None:
+                    self.viewer.add(chunk, events)
 
                 for output in self._machine.add(events):
                     answered_s = self._clock.now_s()
                     is_idle = False
                     yield self._answer(output, chunk)
 
-            if self._viewer is not None:
-                self._viewer.refresh()
+            if self.viewer is not None:
+                self.viewer.refresh()
 
             # A stream without events soon has no label. This is said once, until the next prediction.
             if not is_idle and self._clock.now_s() - answered_s >= IDLE_S:
@@ -197,13 +208,14 @@ class LiveSession:
 
     def _answer(self, output: StepOutput, chunk: Chunk) -> LiveAnswer:
         config = self._classifier.config
-        logits = output.logits[None]
-        probabilities = config.probabilities(logits)[0]
+        logits = output.logits[None]  # a batch of one window
+        (probabilities,) = config.probabilities(logits)
+        (is_familiar,) = config.is_familiar(logits)
         label = int(probabilities.argmax())
-        is_certain = config.is_familiar(logits)[0] and probabilities[label] >= self._config.segments.enter
+        is_certain = is_familiar and probabilities[label] >= self._config.segments.enter
 
         # Latency counts from the end of the step, which lies before the time of its chunk.
-        since_us = (chunk.t_us - output.span.end_us) / self._source.speed
+        since_us = (chunk.t_us - output.span.end_us) / self.source.speed
         late_us = 1e6 * (self._clock.now_s() - chunk.due_s) + since_us
 
         return LiveAnswer(
@@ -212,7 +224,7 @@ class LiveSession:
             class_name=config.classes[label],
             probability=float(probabilities[label]),
             certain=bool(is_certain),
-            probabilities=tuple(float(p) for p in probabilities),
+            probabilities=tuple(float(probability) for probability in probabilities),
             events_per_s=self._machine.events_per_s,
             dropped=self.dropped,
             latency_us=max(0, round(late_us)),
@@ -242,6 +254,7 @@ class _Framer:
         self._start()
 
     def _start(self) -> None:
+        """Create the framer of frames, or of events, without any state."""
         if isinstance(self._source.content, Video):
             self._frames = frame_live_video(self._source.content, self._target, self._config)
         else:
@@ -272,6 +285,13 @@ class _Framer:
         return self._events.add(chunk.content)
 
 
+class _Part(NamedTuple):
+    """Time of the last event of a part of the stream, and the number of its events."""
+
+    end_us: int
+    events: int
+
+
 class _Machine:
     """Encoder and network of a stream; its steps start at the first event."""
 
@@ -281,7 +301,7 @@ class _Machine:
         self._hop = (config.hop_us or self._bins.step_us) // self._bins.step_us
         self._encoder: StepEncoder | None = None
         self._run: StatefulRun | None = None
-        self._recent: deque[tuple[int, int]] = deque()  # end and number of events of recent parts
+        self._recent: deque[_Part] = deque()  # parts of the last second
         self.last_us = 0
 
     def warm_up(self) -> None:
@@ -301,8 +321,8 @@ class _Machine:
             return
 
         self.last_us = int(events.t[-1])
-        self._recent.append((self.last_us, len(events)))
-        while self._recent[0][0] <= self.last_us - RATE_US:
+        self._recent.append(_Part(self.last_us, len(events)))
+        while self._recent[0].end_us <= self.last_us - RATE_US:
             self._recent.popleft()
 
         if self._encoder is None:
@@ -331,4 +351,4 @@ class _Machine:
     @property
     def events_per_s(self) -> float:
         """Events per second in the last second."""
-        return float(np.sum([count for _, count in self._recent]) * 1e6 / RATE_US)
+        return float(np.sum([part.events for part in self._recent]) * 1e6 / RATE_US)

@@ -1,4 +1,8 @@
-"""Sources of live streams: cameras, streams of other programs, and videos and recordings replayed at their own pace."""
+"""Sources of live streams: cameras, streams of other programs, and videos and recordings replayed at their own pace.
+
+`open_live` opens the source that a name means. Each source is a `LiveSource`: `read` yields chunks when they are due.
+Cameras and other programs decide that themselves; for replayed files, a `_Pace` waits.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +20,7 @@ from numpy.typing import NDArray
 from ..base.errors import ConfigError, FileError, Remedy, VideoError
 from ..events import Events, SensorSize
 from ..formats import NO_HINTS, Hints, Recording, open_recording
-from ..formats.stream_words import StreamFormat
+from ..formats.hints import StreamFormat
 from ..recordings.conversion import is_video
 from ..video.config import VideoSettings
 from ..video.names import camera_of, check_address
@@ -141,7 +145,7 @@ class FilmSource:
     def read(self, clock: LiveClock, stop: threading.Event) -> Iterator[Chunk]:
         """Yield frames when they are due; see `LiveSource`."""
         pace = _Pace(clock, self.speed)
-        offset_us = 0
+        offset_us = 0  # offset of this round: times of the stream never go back
         while not stop.is_set():
             first_us = None
             last_us = 0
@@ -211,6 +215,7 @@ class RecordingSource:
             if not self.loops or first_us is None:
                 return
 
+            # The next round begins a chunk after the last event.
             offset_us += last_us - first_us + CHUNK_US
 
 

@@ -1,4 +1,8 @@
-"""Streams of event cameras from other programs: on standard input, or in packets over UDP."""
+"""Streams of event cameras from other programs: on standard input, or in packets over UDP.
+
+`open_stream` returns a `WordSource` or a `PacketSource`. Both decode with `StreamDecoder`, and yield the events of each
+`BATCH_S` as a chunk. Wrong bytes end a stream of words, since nothing after them is certain; a wrong packet is skipped.
+"""
 
 from __future__ import annotations
 
@@ -16,13 +20,15 @@ from numpy.typing import NDArray
 
 from ..base.errors import ConfigError, FormatError
 from ..events import Events, SensorSize, concatenate
+from ..formats.hints import StreamFormat
 from ..formats.prophesee_header import MARK, MAX_EVT_HEADER_BYTES
-from ..formats.stream_words import StreamDecoder, StreamFormat
+from ..formats.stream_words import StreamDecoder
 from .chunks import BATCH_S, NOTICE_S, Chunk, LiveClock, Tally, describe_jump
 from .receiver import PacketReceiver
 
 STANDARD_INPUT = "-"
-ADDRESS = re.compile(r"udp://([^:/]*):([0-9]{1,5})")
+ADDRESS = re.compile(r"udp://(?P<host>[^:/]*):(?P<port>[0-9]{1,5})")
+MAX_PORTS = 1 << 16
 BLOCK_BYTES = 1 << 16
 MAX_BATCH_BYTES = 1 << 22
 
@@ -47,12 +53,12 @@ def open_stream(
         return WordSource("standard input", sensor, sys.stdin.fileno(), stream_format or "evt2")
 
     match = ADDRESS.fullmatch(source)
-    if match is None or int(match[2]) >= 1 << 16:
+    if match is None or int(match["port"]) >= MAX_PORTS:
         raise ConfigError(f"{source}: wrong address (expected udp://HOST:PORT, such as udp://0.0.0.0:3333)")
 
     receiver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     try:
-        receiver.bind((match[1], int(match[2])))
+        receiver.bind((match["host"], int(match["port"])))
     except OSError as error:
         receiver.close()
         raise ConfigError(f"{source}: cannot receive there ({error.strerror or error})") from error
@@ -87,6 +93,8 @@ class WordSource:
 
         for block in self._blocks(clock, stop):
             rest += block
+
+            # The lines of a header come before the first event, possibly in several blocks.
             if is_header:
                 size, is_header = _skip_header(rest)
                 rest = rest[size:]
@@ -112,27 +120,33 @@ class WordSource:
 
     def _blocks(self, clock: LiveClock, stop: threading.Event) -> Iterator[bytes]:
         """Yield the bytes of each `BATCH_S`, until the end."""
-        while not stop.is_set():
+        has_ended = False
+        while not has_ended and not stop.is_set():
+            # A short wait, so a stop is noticed.
             if not self._is_ready(NOTICE_S):
                 continue
 
+            # The batch ends when it is due, too large, or at the end of the stream.
             blocks = list[bytes]()
             size = 0
             due_s = clock.now_s() + BATCH_S
             while size < MAX_BATCH_BYTES and self._is_ready(max(0.0, due_s - clock.now_s())):
                 block = os.read(self.descriptor, BLOCK_BYTES)
-                if not block:
-                    yield b"".join(blocks)
-                    return
+                has_ended = not block
                 blocks.append(block)
                 size += len(block)
-                if clock.now_s() >= due_s:
+                if has_ended or clock.now_s() >= due_s:
                     break
+
             yield b"".join(blocks)
 
     def _is_ready(self, timeout_s: float) -> bool:
         """Wait for bytes or the end; on Windows, where only sockets can be waited for, reading waits."""
-        return sys.platform == "win32" or bool(select.select([self.descriptor], [], [], timeout_s)[0])
+        if sys.platform == "win32":
+            return True
+
+        readable, _, _ = select.select([self.descriptor], [], [], timeout_s)
+        return bool(readable)
 
 
 def _skip_header(head: bytes) -> tuple[int, bool]:
@@ -175,8 +189,9 @@ class PacketSource:
         decoder.decode(np.zeros(0, np.uint8), arrived_us=0)  # compiled before packets arrive
         skipped = Tally(self.name, "skipped packet")
         jumps = Tally(self.name, "clock jump")
-        wrong = 0
-        lost_before = 0
+        wrong = 0  # packets so far
+        lost_before = 0  # packets lost before the last chunk
+
         with PacketReceiver(self.receiver) as receiver:
             begin_s = clock.now_s()
             while not stop.wait(BATCH_S):

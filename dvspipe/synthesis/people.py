@@ -136,7 +136,7 @@ class Pose:
 
     Args:
         arms: Joints of the arms, [T, 2, 4, 3]: side, joint (shoulder, elbow, wrist, knuckles), coordinate.
-        palms: Unit normal vectors of the palms, perpendicular to the hand, [T, 2, 3].
+        palms: Unit normal vectors of the palms, perpendicular to the hand of an upright body, [T, 2, 3].
         bend: Bend of the fingers, 0 (stretched) to 1 (fist), [T, 2].
         spread: Angle between neighbouring fingers in radians, [T, 2].
         torso: Right shoulder, left shoulder and hips, [T, 3, 3].

@@ -1,4 +1,11 @@
-"""Convert a motion to the joints of a body, within joint limits."""
+"""Blend motions, and convert a motion to the joints of a body, within joint limits.
+
+All values are over T times. The arms of a motion are in arm coordinates, the same for both sides: outwards, up and
+forwards from the shoulder. A pose is in the person's coordinates: x to the right of the picture, y up, z towards the
+camera; see `people`. In between, the right arm is mirrored: its outwards is -x.
+
+Random curves are drawn in a fixed order, which determines the pose of a seed. Their sizes are chosen by eye.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +17,10 @@ from numpy.typing import NDArray
 from .motion import Arm, Motion, track, wander
 from .people import (
     LEFT,
-    NECK_M,
     PALM,
     RIGHT,
     TORSO_M,
+    WRIST,
     WRIST_LIMIT,
     Floats,
     Person,
@@ -24,103 +31,154 @@ from .people import (
     within_cone,
 )
 
-_TREMOR_M = 0.002  # amplitude of the tremor, at 1.5 to 9 Hz
+_UP, _FORWARDS = 1, 2  # coordinates of arms and of persons; the first is outwards or to the right
+
+_TREMOR_M = 0.002
+_TREMOR_PACE = 10  # times as fast as other curves: 1.5 to 9 Hz
+_COLLAR_BONE_M = 0.02  # rise of the shoulder with a horizontal arm; 4 times as much with the arm overhead
+_TORSO_RISE = 0.5  # rise of the torso's upper corners, relative to the shoulder joints
+_HEAD_RAD = 0.05
+
+# Motion of the body: random sway, a part in the beat of the gesture, and reaction to the wrists.
+_SWAY_SCALES = (0.2, 1.3)  # calm to restless people
+_SWAY_RAD = 0.015  # lean and bow
+_SWAY_TWIST_RAD = 0.03
+_SWAY_M = 0.010
+_BEAT_RAD = 0.008
+_BEAT_M = 0.003
+_MAX_TWIST_RAD = 0.12  # when one wrist is an arm's length in front of the other
 
 
 def blend(rest: Motion, performed: Motion, now: NDArray[np.int64], weight: Floats) -> Motion:
-    """Blend `performed` into `rest` at the time indices `now`, with a weight from 0 to 1."""
-    length = len(rest.right.wrist)
+    """Blend `performed` into `rest` at the time indices `now` [N], with weights from 0 to 1, [N]."""
+    T = len(rest.right.wrist)
 
-    def mixed(before: Floats | float, after: Floats | float, *axes: int) -> Floats:
-        blend = np.array(np.broadcast_to(before, (length, *axes)), float)
-        blend[now] += weight.reshape(-1, *[1] * len(axes)) * (after - blend[now])
-        return blend
+    def mix(before: Floats | float, after: Floats | float, *axes: int) -> Floats:
+        mixed = np.array(np.broadcast_to(before, (T, *axes)), float)
+        mixed[now] += _add_axes(weight, len(axes)) * (after - mixed[now])
+        return mixed
 
-    def arm(before: Arm, after: Arm) -> Arm:
+    def mix_arms(before: Arm, after: Arm) -> Arm:
+        # Directions may have any length; as unit vectors, they mix by the weight alone.
         return Arm(
-            elbow=mixed(before.elbow, after.elbow, 3),
-            wrist=mixed(before.wrist, after.wrist, 3),
-            hand=mixed(unit(before.hand), unit(after.hand), 3),
-            palm=mixed(unit(before.palm), unit(after.palm), 3),
-            bend=mixed(before.bend, after.bend),
-            spread=mixed(before.spread, after.spread),
+            elbow=mix(before.elbow, after.elbow, 3),
+            wrist=mix(before.wrist, after.wrist, 3),
+            hand=mix(unit(before.hand), unit(after.hand), 3),
+            palm=mix(unit(before.palm), unit(after.palm), 3),
+            bend=mix(before.bend, after.bend),
+            spread=mix(before.spread, after.spread),
         )
 
     return Motion(
-        right=arm(rest.right, performed.right),
-        left=arm(rest.left, performed.left),
-        beat=mixed(rest.beat, performed.follow * performed.beat),
-        lean=mixed(rest.lean, performed.lean),
-        bow=mixed(rest.bow, performed.bow),
-        bob_m=mixed(rest.bob_m, performed.bob_m),
-        lift_m=mixed(rest.lift_m, performed.lift_m),
-        aside_m=mixed(rest.aside_m, performed.aside_m),
+        right=mix_arms(rest.right, performed.right),
+        left=mix_arms(rest.left, performed.left),
+        beat=mix(rest.beat, performed.follow * performed.beat),
+        lean=mix(rest.lean, performed.lean),
+        bow=mix(rest.bow, performed.bow),
+        bob_m=mix(rest.bob_m, performed.bob_m),
+        lift_m=mix(rest.lift_m, performed.lift_m),
+        aside_m=mix(rest.aside_m, performed.aside_m),
     )
 
 
 def pose(motion: Motion, person: Person, rng: np.random.Generator, t: Floats) -> Pose:
-    """Return the joints of a motion within joint limits; the body moves along."""
-    arms = np.empty((len(t), 2, 4, 3))
-    palms = np.empty((len(t), 2, 3))
-    lifts = np.empty((len(t), 2))
+    """Return the joints of a motion at the times `t` [T] in seconds, within joint limits.
+
+    Joints move with the body. Palms do not: they keep their direction on an upright body, since most motions turn the
+    body by a few degrees only.
+    """
+    T = len(t)
+    arms = np.empty((T, 2, 4, 3))  # side, joint, coordinate (x, y, z)
+    palms = np.empty((T, 2, 3))  # side, coordinate
+    bend = np.empty((T, 2))
+    spread = np.empty((T, 2))
+    lifts_m = np.empty((T, 2))  # rise of each shoulder
 
     for side, arm in ((RIGHT, motion.right), (LEFT, motion.left)):
-        mirror = np.array([-1.0 if side == RIGHT else 1.0, 1, 1])
-        tremor = _TREMOR_M * np.stack([wander(10 * t, rng) for _ in range(3)], axis=-1)
+        # Elbow, wrist and knuckles are relative to the shoulder.
+        tremor = _TREMOR_M * np.stack([wander(_TREMOR_PACE * t, rng) for _ in range(3)], axis=-1)
         elbow, wrist = solve_arm(person, arm.wrist + tremor, arm.elbow)
         hand = within_cone(arm.hand, unit(wrist - elbow), WRIST_LIMIT)
-
-        collar_bone_m = 0.02 * (1 + elbow[:, 1] / person.upper_arm_m) ** 2  # the collar bone moves with the upper arm
-        lifts[:, side] = motion.lift_m + collar_bone_m
-
-        shoulder = track(t, person.shoulders_m / 2, lifts[:, side], 0.0)
         knuckles = wrist + PALM * person.hand_m * hand
-        joints = np.stack([shoulder, *(shoulder + joint for joint in (elbow, wrist, knuckles))], axis=1)
+
+        # The collar bone rises with the upper arm: the share is 0 hanging down, 1 horizontal, 2 overhead.
+        raised = 1 + elbow[:, _UP] / person.upper_arm_m
+        lifts_m[:, side] = motion.lift_m + _COLLAR_BONE_M * raised**2
+
+        # The shoulder is relative to the middle between the resting shoulders, and so are all joints of the pose.
+        shoulder = track(t, person.shoulders_m / 2, lifts_m[:, side], 0.0)
+        joints = np.stack([shoulder, shoulder + elbow, shoulder + wrist, shoulder + knuckles], axis=1)
+        normal = arm.palm - (arm.palm * hand).sum(axis=-1, keepdims=True) * hand
+
+        mirror = np.array([-1.0 if side == RIGHT else 1.0, 1, 1])
         arms[:, side] = mirror * joints
-        palms[:, side] = mirror * unit(arm.palm - (arm.palm * hand).sum(axis=-1, keepdims=True) * hand)
+        palms[:, side] = mirror * unit(normal)
+        bend[:, side] = arm.bend
+        spread[:, side] = arm.spread
 
-    # The torso bends when shoulders rise, and the head nods on its own; then the body moves with everything on it.
-    torso, head = (np.repeat(part[None], len(t), axis=0) for part in rest_body(person))
-    torso[:, :2, 1] += 0.5 * lifts
-    nod = np.array([0, NECK_M, 0]) + _turn(head - [0, NECK_M, 0], 0.05 * wander(t, rng), 0.05 * wander(t, rng), 0.0)
-    move = _body_motion(t, motion, arms, person, rng)
+    # The torso stretches when shoulders rise.
+    rest_torso, rest_head = rest_body(person)
+    torso = np.repeat(rest_torso[None], T, axis=0)
+    torso[:, [RIGHT, LEFT], _UP] += _TORSO_RISE * lifts_m
 
-    return Pose(
-        arms=move(arms),
-        palms=palms,
-        bend=np.stack([np.broadcast_to(arm.bend, t.shape) for arm in (motion.right, motion.left)], axis=1),
-        spread=np.stack([np.broadcast_to(arm.spread, t.shape) for arm in (motion.right, motion.left)], axis=1),
-        torso=move(torso),
-        head=move(nod),
-    )
+    # The head turns on its own, about the chin.
+    chin = rest_head[0]
+    head_lean = _HEAD_RAD * wander(t, rng)
+    head_bow = _HEAD_RAD * wander(t, rng)
+    head = chin + _turn(np.repeat(rest_head[None] - chin, T, axis=0), head_lean, head_bow, 0.0)
+
+    move = _draw_body_motion(t, motion, arms, person, rng)
+    return Pose(arms=move(arms), palms=palms, bend=bend, spread=spread, torso=move(torso), head=move(head))
 
 
-def _body_motion(
+def _draw_body_motion(
     t: Floats, motion: Motion, arms: Floats, person: Person, rng: np.random.Generator
 ) -> Callable[[Floats], Floats]:
-    """Return the rigid motion of the body about the hips: motion of the gesture, reaction to the arms, and sway."""
-    forward = (arms[:, RIGHT, 2, 2] - arms[:, LEFT, 2, 2]) / person.reach_m  # right wrist relative to the left
-    lively = rng.uniform(0.2, 1.3)
-    lean = motion.lean + 0.015 * lively * wander(t, rng) + rng.normal(0, 0.008) * motion.beat
-    bow = motion.bow + 0.015 * lively * wander(t, rng) + rng.normal(0, 0.008) * motion.beat
-    twist = rng.uniform(0.0, 0.12) * forward + 0.03 * lively * wander(t, rng)
-    aside = motion.aside_m + 0.010 * lively * wander(t, rng)
-    up = motion.bob_m + rng.normal(0, 0.003) * motion.beat
-    shift = track(t, aside, up, 0.0)
+    """Draw the rigid motion of the body about the hips: motion of the gesture, reaction to the arms, and sway.
+
+    Returns:
+        Function that moves points [T, ..., 3].
+    """
+    # The shoulder of the wrist in front moves forwards, too.
+    right_ahead = (arms[:, RIGHT, WRIST, _FORWARDS] - arms[:, LEFT, WRIST, _FORWARDS]) / person.reach_m
+
+    sway_scale = rng.uniform(*_SWAY_SCALES)
+    lean = motion.lean + _SWAY_RAD * sway_scale * wander(t, rng) + rng.normal(0, _BEAT_RAD) * motion.beat
+    bow = motion.bow + _SWAY_RAD * sway_scale * wander(t, rng) + rng.normal(0, _BEAT_RAD) * motion.beat
+    twist = rng.uniform(0.0, _MAX_TWIST_RAD) * right_ahead + _SWAY_TWIST_RAD * sway_scale * wander(t, rng)
+    aside_m = motion.aside_m + _SWAY_M * sway_scale * wander(t, rng)
+    up_m = motion.bob_m + rng.normal(0, _BEAT_M) * motion.beat
+
+    hips = np.array([0, -TORSO_M, 0])
+    shift = track(t, aside_m, up_m, 0.0)
 
     def move(points: Floats) -> Floats:
-        hips = np.array([0, -TORSO_M, 0])
         turned = _turn(points - hips, lean, bow, twist)
-        return np.asarray(turned + hips + shift.reshape(len(t), *[1] * (points.ndim - 2), 3))
+        return np.asarray(turned + hips + _add_axes(shift, points.ndim - 2))
 
     return move
 
 
 def _turn(points: Floats, lean: Floats, bow: Floats, twist: Floats | float) -> Floats:
-    """Rotate points [T, ..., 3]: twist about the vertical, bow towards the camera, and lean to the right, [T] each."""
-    angles = (np.broadcast_to(angle, len(points)) for angle in (lean, bow, twist))
-    lean, bow, twist = (angle.reshape(-1, *[1] * (points.ndim - 2)) for angle in angles)
+    """Rotate points [T, ..., 3] about the origin by angles, each [T] or a constant: twist, then bow, then lean."""
+
+    def over_points(angle: Floats | float) -> Floats:
+        return _add_axes(np.broadcast_to(angle, len(points)), points.ndim - 2)
+
+    # The twist is about the body's own axis, so it comes first, while this axis is vertical: front goes to the right.
+    # A bow takes the top to the camera. The lean is in the plane of the picture, so it is last: top goes to the right.
     x, y, z = np.moveaxis(points, -1, 0)
-    x, z = x * np.cos(twist) + z * np.sin(twist), z * np.cos(twist) - x * np.sin(twist)
-    y, z = y * np.cos(bow) - z * np.sin(bow), z * np.cos(bow) + y * np.sin(bow)
-    return np.stack([x * np.cos(lean) + y * np.sin(lean), y * np.cos(lean) - x * np.sin(lean), z], axis=-1)
+    x, z = _rotate(x, z, over_points(twist))
+    z, y = _rotate(z, y, over_points(bow))
+    x, y = _rotate(x, y, over_points(lean))
+    return np.stack([x, y, z], axis=-1)
+
+
+def _rotate(a: Floats, b: Floats, angle: Floats) -> tuple[Floats, Floats]:
+    """Rotate in the plane of two coordinates: the axis of `b` turns towards the axis of `a`."""
+    return a * np.cos(angle) + b * np.sin(angle), b * np.cos(angle) - a * np.sin(angle)
+
+
+def _add_axes(values: Floats, axes: int) -> Floats:
+    """Insert axes after the first, time: NumPy would align the last axes of values and points."""
+    return np.expand_dims(values, tuple(range(1, 1 + axes)))

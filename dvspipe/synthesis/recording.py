@@ -8,7 +8,6 @@ from dataclasses import KW_ONLY, asdict, dataclass, replace
 from functools import cache
 from itertools import islice, product
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,10 +19,11 @@ from ..formats import SYNTHETIC_GESTURES, write
 from ..framing import VIEW_M, FramingConfig, open_source
 from ..framing.person import enclose_hands, extend_hand, limit_square
 from ..parallel import ALL, Engine, Processes, Progress, Shard
-from ..pose import TRACK_READERS
+from ..pose import find_tracks
 from ..simulator import EventSimulator, SimulatorConfig, SimulatorState
 from ..video.frames import Frame
 from ..video.writing import write_video
+from .config import CameraKind
 from .filmed import SETTINGS_NAME, FilmedGestures
 from .gestures import (
     CLIP_US,
@@ -294,9 +294,6 @@ class GesturesRecord(SynthesisRecord):
     """Digest of the tracks of real people; None: no tracks."""
 
 
-CameraKind = Literal["dvs", "webcam", "both"]
-
-
 @dataclass(frozen=True)
 class GesturesPlan:
     """Gestures to record.
@@ -393,8 +390,8 @@ def _read_once(folder: Path | None, _digest: str | None) -> Repertoire:
 def _digest_tracks(folder: Path) -> str:
     """Return the SHA-256 digest of the names and contents of all tracks, and of their settings if there are any."""
     digest = hashlib.sha256()
-    tracks = (path for path in folder.glob("*/*") if path.suffix.lower() in {*TRACK_READERS, ".asf"})
-    for path in sorted([*tracks, *folder.glob(SETTINGS_NAME)]):
+    skeletons = (path for path in folder.glob("*/*") if path.suffix.lower() == ".asf")
+    for path in sorted([*find_tracks(folder), *skeletons, *folder.glob(SETTINGS_NAME)]):
         digest.update(f"{path.parent.name}/{path.name} {hashlib.sha256(read_bytes(path)).hexdigest()}\n".encode())
 
     return digest.hexdigest()

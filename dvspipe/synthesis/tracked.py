@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 
 from ..base.errors import DataError
-from ..pose import OUTWARDS, TRACK_READERS, Track, from_shoulder, measure_arms, read_track
+from ..pose import OUTWARDS, TRACK_READERS, Track, find_tracks, from_shoulder, measure_arms, read_track
 from .motion import Arm, Motion, reach_for, smooth_step, wander
 from .people import Floats, Person, unit
 
@@ -185,7 +185,7 @@ def read_movements(folder: Path, classes: Sequence[str], other: str) -> Mapping[
     The files are tracks of films (.csv) or motion capture (.bvh; .amc with its .asf).
     """
     by_class: dict[str, list[TrackedMovement]] = {}
-    for path in sorted(path for path in folder.glob("*/*") if path.suffix.lower() in TRACK_READERS):
+    for path in find_tracks(folder):
         try:
             movement = TrackedMovement.from_track(read_track(path))
         except DataError:

@@ -1,4 +1,8 @@
-"""Activity of a trained network on the test recordings: spikes, operations, examples."""
+"""Activity of a trained network on the test recordings: spikes, operations, examples.
+
+`record_activity` makes the record that the page of a run draws: the example of some classes step by step, pictures of
+wrong predictions, and kernels of layers trained by STDP. Numbers are rounded, since the record is a JSON file.
+"""
 
 from __future__ import annotations
 
@@ -42,9 +46,11 @@ def record_activity(
     wrong: Sequence[WrongPrediction],
 ) -> ActivityRecord:
     """Record the activity of a network on the test recordings."""
-    number_of_name = {sample.name: number for number, sample in enumerate(data.test)}
+    # The first recording of some classes; and the wrong predictions, which are stored by name.
     labels = _sample_evenly(np.unique(tensors.labels).tolist(), MAX_EXAMPLES)
-    numbers = [int(np.flatnonzero(tensors.labels == label)[0]) for label in labels]
+    numbers = [int(np.argmax(tensors.labels == label)) for label in labels]
+    number_of_name = {sample.name: number for number, sample in enumerate(data.test)}
+    wrong_numbers = [number_of_name[prediction.name] for prediction in wrong[:MAX_WRONG]]
 
     return ActivityRecord(
         step_us=bins.step_us,
@@ -52,9 +58,16 @@ def record_activity(
         recordings=len(tensors),
         layers=tuple(layers),
         examples=tuple(_example(network, tensors, data, number) for number in numbers),
-        wrong=tuple(_image(tensors[number_of_name[prediction.name]][0]) for prediction in wrong[:MAX_WRONG]),
+        wrong=tuple(_image(_only_view(tensors, number)) for number in wrong_numbers),
         kernels=tuple(_kernels(network)),
     )
+
+
+def _only_view(tensors: SpikeTensors, number: int) -> SpikeTensor:
+    """Return the spike tensor of a recording, [T, C, H, W]; test recordings have no augmented views."""
+    (view,) = tensors[number]
+    spikes: SpikeTensor = view
+    return spikes
 
 
 def _kernels(network: Network) -> Iterator[KernelRecord]:
@@ -79,17 +92,20 @@ def _kernels(network: Network) -> Iterator[KernelRecord]:
 def _image(spikes: SpikeTensor) -> EventImage:
     """Sum a spike tensor [T, C, H, W] over time, and over blocks of pixels if it is large."""
     summed = spikes.sum(axis=0, dtype=np.float64)
-    block = -(-max(summed.shape[1:]) // MAX_SIDE)  # rounded up
+    _, height, width = summed.shape
+    side = -(-max(height, width) // MAX_SIDE)  # side of a block, rounded up
+    columns = np.add.reduceat(summed, np.arange(0, height, side), axis=1)
+    blocks = np.add.reduceat(columns, np.arange(0, width, side), axis=2)
 
-    heights, widths = (np.arange(0, length, block) for length in summed.shape[1:])
-    blocks = np.add.reduceat(np.add.reduceat(summed, heights, axis=1), widths, axis=2)
-
-    off, on = (blocks[0], blocks[1]) if len(blocks) > 1 else (blocks[0], np.zeros_like(blocks[0]))
+    # With a single channel, there are no ON events.
+    off = blocks[0]
+    on = blocks[1] if len(blocks) > 1 else np.zeros_like(off)
     return EventImage(off=_rounded(off), on=_rounded(on))
 
 
 def _example(network: Network, tensors: SpikeTensors, data: DataSet, number: int) -> ExampleRecord:
-    spikes = tensors[number][0]
+    """Run a recording, and record what each layer does."""
+    spikes = _only_view(tensors, number)
     device = next(network.parameters()).device
     traces, readout = trace_layers(network, torch.tensor(spikes)[:, None].to(device), SHOWN_NEURONS)
 

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ..results import EpochRow
+    from ..results import EpochRow, RunFolder
+    from .choice import Choice
+    from .config import TrainConfig
 
 log = logging.getLogger(__package__)
 
@@ -23,6 +25,12 @@ class TrainingCallback:
 
     def on_progress(self, stage: str, done: float, total: int) -> None:
         """Called when part of a stage is done, such as 2.5 of 20 `epochs`. Raise KeyboardInterrupt to stop."""
+
+    def on_choice(self, choice: Choice) -> None:
+        """Called with the settings chosen for a folder of recordings."""
+
+    def on_run(self, folder: RunFolder, config: TrainConfig) -> None:
+        """Called when a run begins or resumes, before recordings are encoded."""
 
     def on_data(self, *, synthetic: bool) -> None:
         """Called when the data set is open; `synthetic`: the training and validation recordings are synthetic."""
@@ -47,6 +55,18 @@ class LogCallback(TrainingCallback):
     """
 
     kind = ""
+
+    def on_choice(self, choice: Choice) -> None:
+        """Log the reasons of the chosen settings, and what to check in the recordings."""
+        for group, reason in choice.reasons.items():
+            for line in reason.splitlines():
+                log.info("%s: %s", group, line)
+        for warning in choice.warnings:
+            log.warning("%s", warning)
+
+    def on_run(self, folder: RunFolder, config: TrainConfig) -> None:  # noqa: ARG002
+        """Log the run folder."""
+        log.info("run: %s", folder.path)
 
     def on_data(self, *, synthetic: bool) -> None:
         """Remember whether the validation recordings are synthetic, to label the accuracy."""

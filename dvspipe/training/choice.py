@@ -1,18 +1,25 @@
-"""Choice of settings for a folder of recordings, with reasons."""
+"""Choice of settings for a folder of recordings, with reasons.
+
+`choose_settings` reads all recordings and chooses in order: framing (`_choose_framing`), then everything that follows
+from durations, rates and numbers (`_choose_from_data`, with a function `_choose_...` per group), then what the learning
+rule needs (`rule_choice`). Settings are a `SettingsTree`, the nested mapping of a YAML file. Given settings always win,
+and get no reason.
+"""
 
 from __future__ import annotations
 
 import math
 import re
-from collections import defaultdict
+import textwrap
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Unpack
+from typing import NamedTuple, Unpack
 
 import numpy as np
 import yaml
-from pydantic import JsonValue
+from numpy.typing import NDArray
 
 from ..base.arguments import checked
 from ..base.config import SettingsTree, build, merge_settings, plain_settings
@@ -37,7 +44,7 @@ from ..networks import ModuleConfig
 from ..parallel import Progress, ignore_progress
 from .config import ChoiceKeywords, TrainConfig
 from .framing import adopt_framing, choose_framing
-from .rule_choice import CHANNELS, choose_for_rule, fit_to_data
+from .rule_choice import CHANNELS, choose_for_rule, fit_to_data, group_of
 
 LONG_US = 3_000_000  # longer recordings are split into windows
 WINDOW_US = 1_500_000  # for long recordings; a gesture of DVS128 Gesture repeats within it
@@ -45,6 +52,8 @@ SHORT_US = 500_000  # shorter recordings get fewer steps
 SIDE = 40  # maximum side of the spike tensor in pixels
 MIN_EVENTS = 30  # minimum events per step
 FEWEST_STEPS = 5
+QUANTILE = 0.9  # quantile of the durations: the steps cover 9 of 10 recordings
+FEW_RECORDINGS = "flip_polarity: few recordings, and polarity depends on whether the background is light or dark"
 FEW = 200  # recordings; with fewer, more are held out, and augmented views are used
 # user01_wave.h5; p1wave.h5; boxing_g03_c01.avi, recording c01 of g03.
 GROUP_PATTERNS = (r"^[^_\W]+(?=[_-])", r"^[A-Za-z]+\d+", r"(?<=[_-])[A-Za-z]*\d+(?=[_-][A-Za-z]*\d+\.)")
@@ -55,6 +64,13 @@ DATASET_PATTERNS = (
 )
 MIN_GROUPS = 3
 MAX_SHOWN_LETTERS = 100  # characters of a group of settings in a `repr`
+COMMENT = textwrap.TextWrapper(
+    79,  # a terminal has 80 columns
+    initial_indent="# ",
+    subsequent_indent="# ",
+    break_long_words=False,  # a path stays complete
+    break_on_hyphens=False,
+)
 LISTED = 3  # unusable recordings, or smallest and largest sensors, listed in a message
 SAME_SENSOR = 0.75  # minimum size ratio of equal sensors; sizes guessed from events are seldom smaller
 
@@ -83,12 +99,12 @@ class Choice:
         return f"Choice({listed}, {count_noun(len(self.warnings), 'warning')})"
 
     def to_yaml(self) -> str:
-        """Return the settings as YAML, with the reasons as comments."""
-        lines = []
+        """Return the settings as YAML that fits a terminal, with the reasons as comments."""
+        lines = list[str]()
         for key, value in self.settings.items():
-            if key in self.reasons:
-                lines += [f"# {reason}" for reason in self.reasons[key].splitlines()]
-            lines.append(yaml.safe_dump({key: value}, sort_keys=False, width=120).rstrip())
+            for reason in self.reasons.get(key, "").splitlines():
+                lines += COMMENT.wrap(reason)
+            lines.append(yaml.safe_dump({key: value}, sort_keys=False, width=COMMENT.width).rstrip())
 
         return "\n".join(lines) + "\n"
 
@@ -125,7 +141,7 @@ def choose_settings(
     """
     given = plain_settings(TrainConfig, given, named, choose_settings)
     name = re.sub(r"[^\w.-]+", "-", Path(root).resolve().name).strip("-.") or "run"
-    settings = merge_settings({"name": name, "data": folder_settings(Path(root))}, given)
+    settings = merge_settings({"name": name, "data": folder_settings(root)}, given)
 
     # A rule may need other settings than the defaults, so they are merged before the first check of the settings.
     needed = merge_settings(choose_for_rule(settings).settings, settings)
@@ -139,10 +155,7 @@ def choose_settings(
     decoded = DecodedEvents()
     opened = open_dataset(data, config.seed, config.bins, decoded=decoded)
     measured = measure(opened, progress)
-    unusable = [measurement.problems[0] for measurement in measured if not measurement.events]
-    if unusable:
-        listed = "; ".join(unusable[:LISTED]) + ("; ..." if len(unusable) > LISTED else "")
-        raise DataError(f"{root}: {len(unusable)} of {len(measured)} recordings cannot be used; remove them: {listed}")
+    _check_usable(str(root), measured)
 
     if init is not None:
         settings = merge_settings(_dump_network(init), settings)
@@ -157,10 +170,10 @@ def choose_settings(
     # Settings without use are dropped, with their reasons: the file should contain only what has an effect.
     if isinstance(config.network, ModuleConfig):
         chosen = _drop_unknown(chosen, config.network.call)
-        reasons = {group: why for group, why in reasons.items() if group in ("name", *chosen)}
+        reasons = {group: reason for group, reason in reasons.items() if group in ("name", *chosen)}
     if config.optimiser.rule == "readout":
         chosen = _drop_training(chosen)
-        reasons = {group: why for group, why in reasons.items() if group in ("name", *chosen)}
+        reasons = {group: reason for group, reason in reasons.items() if group in ("name", *chosen)}
 
     merged = merge_settings({"name": name, **_drop_other_kinds(chosen, config)}, settings)
     reasons |= {
@@ -175,12 +188,23 @@ def choose_settings(
     return Choice(merged, complete, reasons, tuple(_compare_sensors(str(root), opened, measured)), decoded)
 
 
+def _check_usable(root: str, measured: Sequence[Measurement]) -> None:
+    """Check that all recordings have events."""
+    unusable = [measurement.problems[0] for measurement in measured if not measurement.events]
+    if unusable:
+        listed = "; ".join(unusable[:LISTED]) + ("; ..." if len(unusable) > LISTED else "")
+        raise DataError(f"{root}: {len(unusable)} of {len(measured)} recordings cannot be used; remove them: {listed}")
+
+
 def _add_given(group: str, reason: str, given: SettingsTree) -> str:
     """Name the given settings of a group in its reason, and leave out reasons of their own: lines `name: reason`."""
-    lines = [line for line in reason.splitlines() if line.partition(":")[0] not in given]
     listed = f"given: {', '.join(f'{group}.{key}' for key in given)}"
+    lines = [line for line in reason.splitlines() if line.partition(":")[0] not in given]
+    if not lines:
+        return listed
 
-    return "\n".join([*lines[:-1], f"{lines[-1]} ({listed})"]) if lines else listed
+    *others, last = lines
+    return "\n".join([*others, f"{last} ({listed})"])
 
 
 def describe_same_names(data: DataSet) -> str | None:
@@ -226,7 +250,9 @@ def _compare_sensors(name: str, opened: DataSet, measured: Sequence[Measurement]
 
     sides = [_longer_side(size) for size in largest.values()]
     if min(sides) < SAME_SENSOR * max(sides):
-        listed = [f"{label} {size}" for label, size in sorted(largest.items(), key=lambda pair: _longer_side(pair[1]))]
+        # Only the smallest and the largest ones are listed.
+        by_size = sorted(largest, key=lambda label: _longer_side(largest[label]))
+        listed = [f"{label} {largest[label]}" for label in by_size]
         shown = ", ".join(listed if len(listed) <= 2 * LISTED else [*listed[:LISTED], "...", *listed[-LISTED:]])
         yield (
             f"{name}: classes have different sensor sizes, so a network can learn the size instead of the motion "
@@ -290,38 +316,55 @@ def _dump_network(config: ClassifierConfig) -> SettingsTree:
     return {group: getattr(config, group).model_dump(mode="json") for group in ("bins", "network")}
 
 
+class _TimeScale(NamedTuple):
+    """Durations of the recordings in microseconds, and what follows from them.
+
+    Args:
+        is_long: Whether recordings are split into windows.
+        span_us: Time that the steps should cover.
+        rate_hz: Median event rate.
+    """
+
+    durations_us: NDArray[np.int64]
+    is_long: bool
+    span_us: float
+    rate_hz: float
+
+
+def _find_time_scale(measured: Sequence[Measurement], config: TrainConfig) -> _TimeScale:
+    # A few recordings that are longer than most do not set the time scale.
+    durations_us = np.array([measurement.duration_us or 0 for measurement in measured])
+    most_us = float(np.quantile(durations_us, QUANTILE))
+    is_long = config.data.kind == "folder" and most_us > LONG_US
+    span_us = float(min(WINDOW_US, np.median(durations_us))) if is_long else most_us
+
+    rates_hz = [measurement.events / max(1, measurement.duration_us or 0) * 1e6 for measurement in measured]
+    return _TimeScale(durations_us, is_long, span_us, float(np.median(rates_hz)))
+
+
 def _choose_from_data(
     opened: DataSet, measured: Sequence[Measurement], config: TrainConfig, given: SettingsTree
 ) -> tuple[SettingsTree, dict[str, str]]:
     """Return chosen settings and reasons; a given setting has no reason."""
-    given_by_group = {group: values if isinstance(values, dict) else {} for group, values in given.items()}
-    given_data, given_network, given_optimiser = (
-        given_by_group.get(name, {}) for name in ("data", "network", "optimiser")
-    )
-
-    # The quantile lets the steps cover 9 of 10 recordings; a few longer ones do not set the time scale.
-    durations = np.array([measurement.duration_us or 0 for measurement in measured])
+    given_data = group_of(given, "data")
+    durations_us, is_long, span_us, rate_hz = _find_time_scale(measured, config)
     sensor = _largest_sensor(measured)
-    is_long = config.data.kind == "folder" and float(np.quantile(durations, 0.9)) > LONG_US
-    span_us = float(min(WINDOW_US, np.median(durations)) if is_long else np.quantile(durations, 0.9))
-    rate_hz = float(
-        np.median([measurement.events / max(1, measurement.duration_us or 0) * 1e6 for measurement in measured])
-    )
     cut_us = config.data.window_us if isinstance(config.data, WindowsConfig) else None
-    bins = _choose_bins(cut_us or span_us, rate_hz, sensor, given.get("bins"))
+    bins = _choose_bins(cut_us or span_us, rate_hz, sensor, group_of(given, "bins"))
     window_us = bins.window_us
     step_s = bins.step_us * 1e-6
 
+    # Samples to divide into parts; each window of a long recording is one.
     samples = len(opened.train) + len(opened.validation) + (0 if opened.fixed_test else len(opened.test))
     if is_long:
-        samples = round(samples * float(np.maximum(1, durations // window_us).mean()))
+        samples = round(samples * float(np.maximum(1, durations_us // window_us).mean()))
 
     unexplained = given_data | ({"views": 1} if config.optimiser.rule == "readout" else {})  # it trains on no views
     data, why = _choose_data(opened, sensor, samples, unexplained)
     if is_long:
         data |= {"window_us": window_us}
         if "window_us" not in given_data:
-            why.append(f"recordings of up to {durations.max() / 1e6:.1f} s are split into windows")
+            why.append(f"recordings of up to {durations_us.max() / 1e6:.1f} s are split into windows")
 
     # The rest trains: the test part is drawn from all samples, the validation part from the others.
     tested = config.data.test if isinstance(config.data, RecordingsConfig) and not opened.fixed_test else 0
@@ -330,34 +373,39 @@ def _choose_from_data(
     optimiser, updates = _choose_optimiser(trained)
 
     augment: SettingsTree = {"flip_polarity": True} if samples < FEW and bins.polarity != "merged" else {}
-    seconds = f"{durations.min() / 1e6:.2f} to {durations.max() / 1e6:.2f} s"
+    seconds = f"{durations_us.min() / 1e6:.2f} to {durations_us.max() / 1e6:.2f} s"
+    given_training = {"epochs", "batch"} & set(group_of(given, "optimiser"))
     reasons = {
         "name": f"{len(measured)} recordings of {len(opened.classes)} classes, {seconds}, sensor {sensor}",
         "data": "; ".join(why),
         "bins": f"{bins.steps} steps of {bins.step_us / 1000:g} ms, each with about {rate_hz * step_s:,.0f} events; "
         f"{sensor} in blocks of {bins.downsample}",
-        "network": _explain_constants(given_network),
-        "augment": "flip_polarity: few recordings, and polarity depends on whether the background is light or dark",
-        "optimiser": "" if {"epochs", "batch"} & set(given_optimiser) else f"chosen for about {updates} weight updates",
+        "network": _explain_constants(group_of(given, "network")),
+        "augment": FEW_RECORDINGS if augment else "",
+        "optimiser": "" if given_training else f"chosen for about {updates} weight updates",
     }
 
-    network = _choose_network(bins)
-    chosen_bins: SettingsTree = {"steps": bins.steps, "step_us": bins.step_us, "downsample": bins.downsample}
-    chosen: SettingsTree = {"data": data, "bins": chosen_bins, "network": network, "augment": augment}
-    groups: SettingsTree = {name: group for name, group in (chosen | {"optimiser": optimiser}).items() if group}
+    chosen: SettingsTree = {
+        "data": data,
+        "bins": {"steps": bins.steps, "step_us": bins.step_us, "downsample": bins.downsample},
+        "network": _choose_network(bins),
+        "augment": augment,
+        "optimiser": optimiser,
+    }
+    groups: SettingsTree = {name: group for name, group in chosen.items() if group}
 
     by_rule = fit_to_data(choose_for_rule(given), given, samples=trained, window_us=window_us, grid=bins.grid(sensor))
     return by_rule.apply(groups, reasons)
 
 
-def _choose_bins(span_us: float, rate_hz: float, sensor: SensorSize, given: JsonValue) -> BinConfig:
+def _choose_bins(span_us: float, rate_hz: float, sensor: SensorSize, fixed: SettingsTree) -> BinConfig:
     """Choose steps that cover a duration, respecting given settings."""
-    fixed = given if isinstance(given, dict) else {}
     steps = 10 if span_us < SHORT_US else 20
 
     while steps > FEWEST_STEPS and rate_hz * span_us * 1e-6 / steps < MIN_EVENTS:
         steps //= 2
 
+    # A given length of a step decides their number, unless that is given, too.
     if isinstance(step_us := fixed.get("step_us"), int):
         steps = max(1, math.ceil(span_us / step_us))
     if isinstance(fixed_steps := fixed.get("steps"), int):
@@ -435,11 +483,13 @@ def _validation_share(samples: int) -> float:
 
 
 def _choose_optimiser(samples: int) -> tuple[SettingsTree, int]:
+    """Return settings of the optimiser, and the number of weight updates that they give."""
     batch = min(32, max(4, samples // 10))
-    per_epoch = math.ceil(samples / batch)
+    updates_per_epoch = math.ceil(samples / batch)
 
-    epochs = max(8, min(60, math.ceil(600 / per_epoch), math.ceil(4000 / samples)))
-    return {"epochs": epochs, "batch": batch, "learning_rate": 0.004, "ema": 0.95}, epochs * per_epoch
+    # At most about 600 updates or 4000 samples, whichever is less, but 8 to 60 epochs.
+    epochs = max(8, min(60, math.ceil(600 / updates_per_epoch), math.ceil(4000 / samples)))
+    return {"epochs": epochs, "batch": batch, "learning_rate": 0.004, "ema": 0.95}, epochs * updates_per_epoch
 
 
 def find_group_pattern(samples: Sequence[Sample]) -> str | None:
@@ -448,23 +498,25 @@ def find_group_pattern(samples: Sequence[Sample]) -> str | None:
     Every file must have a match, and every class at least three different ones. Most of them must also occur in other
     classes, except in names of known data sets.
     """
+    label_of_file = {sample.file: sample.label for sample in samples if sample.file is not None}
     for pattern in (*DATASET_PATTERNS, *GROUP_PATTERNS):
-        labels: defaultdict[str, set[int]] = defaultdict(set)
-        files = {sample.file: sample.label for sample in samples if sample.file is not None}
-        matches = {file: re.search(pattern, file.name) for file in files}
-        if not files or not all(matches.values()):
+        matches = {file: re.search(pattern, file.name) for file in label_of_file}
+        if not matches or not all(matches.values()):
             continue
 
+        labels_of_group: defaultdict[str, set[int]] = defaultdict(set)
         for file, match in matches.items():
             assert match is not None
-            labels[match[0]].add(files[file])
+            labels_of_group[match[0]].add(label_of_file[file])
 
         # A person usually records several classes; a name that occurs in one class only may describe the class.
-        groups = [sum(label in group_labels for group_labels in labels.values()) for label in set(files.values())]
-        shared = np.median([len(group_labels) for group_labels in labels.values()])
-        is_source = pattern in DATASET_PATTERNS or shared >= 2
-        if min(groups) >= MIN_GROUPS and is_source and len(labels) < len(files):
+        groups_of_class = Counter(label for labels in labels_of_group.values() for label in labels)
+        classes_of_group = np.median([len(labels) for labels in labels_of_group.values()])
+        is_source = pattern in DATASET_PATTERNS or classes_of_group >= 2
+        has_several = min(groups_of_class.values()) >= MIN_GROUPS
+        if has_several and is_source and len(labels_of_group) < len(label_of_file):
             return pattern
+
     return None
 
 

@@ -1,21 +1,30 @@
-"""Training settings."""
+"""Training settings: `TrainConfig`, with its groups, and checks of settings that contradict each other.
+
+A field is described by the text below it, which is also its help on the command line. The classes `...Keywords` list
+the same settings for editors and type checkers.
+"""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, TypedDict
+from typing import Annotated, Literal, TypedDict, cast
 
 from pydantic import Field, JsonValue, field_validator, model_validator
 
+from ..base.arguments import checked
 from ..base.config import (
     NAME_PATTERN,
     Settings,
+    SettingsTree,
     build,
+    find_left_out,
     find_unions,
     merge_settings,
     plain_settings,
     read_yaml,
+    show_value,
     write_overrides,
 )
 from ..base.errors import ConfigError, Remedy
@@ -23,11 +32,13 @@ from ..datasets import AugmentConfig, DataConfig, FolderConfig
 from ..datasets.augmentation import AugmentKeywords
 from ..datasets.config import UniqueDataKeywords
 from ..encoding import BinConfig
-from ..encoding.bins import BinKeywords
+from ..encoding.config import BinKeywords
 from ..networks import CsnnConfig, LayersConfig, ModuleConfig, NetworkConfig, StdpNetworkConfig
 from ..networks.config import ConvolutionConfig, UniqueNetworkKeywords
 from ..rules import Rule, StdpConfig, find_unmet_needs
 from ..rules.convolution import StdpKeywords
+
+log = logging.getLogger(__name__)
 
 
 class OptimiserConfig(Settings):
@@ -146,6 +157,7 @@ class TrainConfig(Settings):
     stdp: StdpConfig = StdpConfig()
 
     @classmethod
+    @checked
     def read(cls, source: str | Path, settings: Mapping[str, object] | None = None) -> TrainConfig:
         """Read a YAML file, or an included configuration.
 
@@ -160,8 +172,17 @@ class TrainConfig(Settings):
             >>> TrainConfig.read("nmnist", {"epochs": 5}).optimiser.epochs
             5
         """
+        stored = read_yaml(source)
         over = plain_settings(cls, settings)
-        return build(cls, merge_settings(read_yaml(source), over, find_unions(cls)), str(source))
+        unions = find_unions(cls)
+
+        # Settings can select another kind, which has none of some settings in the file: say so instead of failing.
+        for group, names in find_left_out(stored, over, unions).items():
+            listed = ", ".join(f"{group}.{name}" for name in names)
+            kind = cast("SettingsTree", over[group]).get("kind")
+            log.warning("%s.kind = %s: has no %s; not used from %s", group, kind, listed, source)
+
+        return build(cls, merge_settings(stored, over, unions), str(source))
 
     @property
     def segment_steps(self) -> int | None:
@@ -169,7 +190,7 @@ class TrainConfig(Settings):
         return self.optimiser.segment if isinstance(self.optimiser.segment, int) else None
 
     @model_validator(mode="after")
-    def _fits_together(self) -> TrainConfig:
+    def _check_combination(self) -> TrainConfig:
         if self.augment.flip_polarity and self.bins.polarity == "merged":
             raise ValueError("augment.flip_polarity = true: bins.polarity = merged has no polarities")
         if self.augment.tonic and self.data.kind == "mnist":
@@ -257,30 +278,25 @@ class TrainConfig(Settings):
             )
 
     def _check_first_spike(self) -> None:
-        for name, value, expected in (
-            ("optimiser.rule", self.optimiser.rule, "bptt"),
-            ("optimiser.truncate", self.optimiser.truncate, None),
-            ("optimiser.segment", self.segment_steps, None),
-            ("optimiser.loss", self.optimiser.loss, "mean"),
-            ("baseline", self.baseline, False),
-        ):
-            _require(name, value, expected, "kind = first_spike")
+        kind = "kind = first_spike"
+        _require("optimiser.rule", self.optimiser.rule, "bptt", kind)
+        _require("optimiser.truncate", self.optimiser.truncate, None, kind)
+        _require("optimiser.segment", self.segment_steps, None, kind)
+        _require("optimiser.loss", self.optimiser.loss, "mean", kind)
+        _require("baseline", self.baseline, False, kind)
 
     def _check_module(self, network: ModuleConfig) -> None:
         """Check that no setting requires known layers, or a state that the network does not expose."""
         kind = "kind = module"
         call = f"call = {network.call}"
-        for name, value, expected, setting in (
-            ("optimiser.rule", self.optimiser.rule, "bptt", kind),
-            ("baseline", self.baseline, False, kind),
-            *(
-                (f"optimiser.{name}", value, None, call)
-                for name, value in (("truncate", self.optimiser.truncate), ("segment", self.segment_steps))
-                if not network.has_explicit_state
-            ),
-            *((("optimiser.ema", self.optimiser.ema, 0, call),) if network.call == "step" else ()),
-        ):
-            _require(name, value, expected, setting)
+        _require("optimiser.rule", self.optimiser.rule, "bptt", kind)
+        _require("baseline", self.baseline, False, kind)
+
+        if not network.has_explicit_state:
+            _require("optimiser.truncate", self.optimiser.truncate, None, call)
+            _require("optimiser.segment", self.segment_steps, None, call)
+        if network.call == "step":
+            _require("optimiser.ema", self.optimiser.ema, 0, call)
 
     def _check_stdp(self, network: StdpNetworkConfig) -> None:
         layers = len(network.channels)
@@ -291,11 +307,11 @@ class TrainConfig(Settings):
                 )
 
         # Layers are trained one after the other: each previous layer for `passes` epochs, the last for at least one.
-        least = (layers - 1) * self.stdp.passes + 1
-        if self.optimiser.epochs < least:
+        min_epochs = (layers - 1) * self.stdp.passes + 1
+        if self.optimiser.epochs < min_epochs:
             raise ValueError(
-                f"optimiser.epochs = {self.optimiser.epochs}: too few for the last layer (expected {least} or more, "
-                f"with stdp.passes = {self.stdp.passes} for each previous layer)"
+                f"optimiser.epochs = {self.optimiser.epochs}: too few for the last layer (expected {min_epochs} or "
+                f"more, with stdp.passes = {self.stdp.passes} for each previous layer)"
             )
 
         if self.bins.polarity == "signed":
@@ -342,8 +358,7 @@ class ChoiceKeywords(UniqueTrainKeywords, total=False):
     network: NetworkConfig | Mapping[str, object]
 
 
-def _require(name: str, value: object, expected: object, setting: str) -> None:
+def _require(name: str, value: JsonValue, expected: JsonValue, setting: str) -> None:
     """Refuse a value of a setting that conflicts with a network setting."""
     if value != expected:
-        found, needed = ("null" if side is None else str(side).lower() for side in (value, expected))
-        raise ValueError(f"{name} = {found}: network.{setting} needs {needed}")
+        raise ValueError(f"{name} = {show_value(value)}: network.{setting} needs {show_value(expected)}")

@@ -1,4 +1,8 @@
-"""Diagnosis of a run: what limits its result, and the settings to change."""
+"""Diagnosis of a run: what limits its result, and the settings to change.
+
+Each function `find_...` checks one thing, and yields a `Finding` if it limits the result. `diagnose` calls those
+that apply after the test of a run; the public ones are also called before the training.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +25,10 @@ ENOUGH_UPDATES = 400
 LEARNED = 0.9  # accuracy on the training part
 OVERFITTED = 0.15  # accuracy drop from training to test recordings
 FEW_VALIDATED = 10
-LISTED = 3
+LISTED = 3  # names in a text
 FEWEST_DRAWN = 2  # recordings per class; training needs all of them
+SMALLEST_BATCH = 4  # suggested
+BATCHES_PER_EPOCH = 8  # suggested, with few updates
 
 
 @dataclass(frozen=True)
@@ -146,10 +152,11 @@ def _find_untested(outcome: RunOutcome) -> Iterator[Finding]:
         share = min(0.5, 2 * config.test) if isinstance(config, RecordingsConfig) else None
 
         # Another share helps only if recordings are left to draw, and the data set has no test part of its own.
-        drawn = all(sum(sample.label == label for sample in data.samples) > FEWEST_DRAWN for label in untested)
+        counts = Counter(sample.label for sample in data.samples)
+        can_draw = all(counts[label] > FEWEST_DRAWN for label in untested) and not data.fixed_test
         settings: tuple[str, ...] = ("data.root",)
         if share is not None:
-            settings = (f"data.test={share:g}",) if drawn and not data.fixed_test else ("data.test_root",)
+            settings = (f"data.test={share:g}",) if can_draw else ("data.test_root",)
 
         yield Finding(
             kind="untested",
@@ -228,8 +235,11 @@ def _find_updates(outcome: RunOutcome) -> Iterator[Finding]:
         return
 
     # Few updates: smaller batches until there are enough. Many updates: only more epochs.
-    batch = optimiser.batch if outcome.updates >= FEW_UPDATES else max(4, min(optimiser.batch, recordings // 8))
-    wanted = ENOUGH_UPDATES if outcome.updates < FEW_UPDATES else 2 * outcome.updates
+    batch = optimiser.batch
+    wanted = 2 * outcome.updates
+    if outcome.updates < FEW_UPDATES:
+        batch = max(SMALLEST_BATCH, min(optimiser.batch, recordings // BATCHES_PER_EPOCH))
+        wanted = ENOUGH_UPDATES
     epochs = max(optimiser.epochs + 1, math.ceil(wanted / math.ceil(recordings / batch)))
     smaller = (f"optimiser.batch={batch}",) if batch < optimiser.batch else ()
 
@@ -242,45 +252,44 @@ def _find_updates(outcome: RunOutcome) -> Iterator[Finding]:
 
 
 def _find_counting(outcome: RunOutcome) -> Iterator[Finding]:
-    if outcome.count_accuracy > outcome.accuracy:
-        rate = outcome.config.optimiser.learning_rate * (2 if outcome.train_accuracy < LEARNED else 0.5)
-        by_gradients = outcome.config.network.kind != "stdp"
-        yield Finding(
-            kind="counting",
-            text=f"a linear classifier on the number of events alone has a higher test accuracy: "
-            f"{outcome.count_accuracy:.1%}, the network {outcome.accuracy:.1%}",
-            settings=(f"optimiser.learning_rate={rate:g}",)
-            if by_gradients
-            else ("network.thresholds", "stdp.readout_c"),
-        )
+    if outcome.count_accuracy <= outcome.accuracy:
+        return
+
+    # A network that has not learned its own recordings needs larger steps, one that has learned them smaller ones.
+    rate = outcome.config.optimiser.learning_rate * (2 if outcome.train_accuracy < LEARNED else 0.5)
+    settings: tuple[str, ...] = (f"optimiser.learning_rate={rate:g}",)
+    if outcome.config.network.kind == "stdp":  # it has no gradients
+        settings = ("network.thresholds", "stdp.readout_c")
+
+    yield Finding(
+        kind="counting",
+        text=f"a linear classifier on the number of events alone has a higher test accuracy: "
+        f"{outcome.count_accuracy:.1%}, the network {outcome.accuracy:.1%}",
+        settings=settings,
+    )
 
 
 def _find_overfitting(outcome: RunOutcome) -> Iterator[Finding]:
-    samples = len(outcome.data.test)
-    credible = wilson_interval(outcome.correct, samples)[1]
-    gap = outcome.train_accuracy - outcome.accuracy
+    _, highest = wilson_interval(outcome.correct, len(outcome.data.test))
+    drop = outcome.train_accuracy - outcome.accuracy
 
     # A small test part has a wide interval: a drop within it may be chance.
-    if outcome.train_accuracy < LEARNED or gap < OVERFITTED or credible > outcome.train_accuracy:
+    if outcome.train_accuracy < LEARNED or drop < OVERFITTED or highest > outcome.train_accuracy:
         return
 
     config = outcome.config
     shift = max(config.augment.shift_px + 1, 3)
     network = config.network
     views = () if isinstance(config.data, MnistConfig) else (f"data.views={max(8, 2 * config.data.views)}",)
-    dropped: tuple[str, ...] = ()
+    dropout: tuple[str, ...] = ()
     if not isinstance(network, ModuleConfig | StdpNetworkConfig):
-        dropped = (f"network.dropout={min(0.5, network.dropout + 0.2):g}",)
+        dropout = (f"network.dropout={min(0.5, network.dropout + 0.2):g}",)
 
     yield Finding(
         kind="overfitted",
         text=f"overfitting: training accuracy {outcome.train_accuracy:.0%}, test accuracy {outcome.accuracy:.0%}; more "
         "recordings, or more varied recordings, help most",
-        settings=(
-            *views,
-            f"augment.shift_px={shift}",
-            *dropped,
-        ),
+        settings=(*views, f"augment.shift_px={shift}", *dropout),
     )
 
 

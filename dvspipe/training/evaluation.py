@@ -1,10 +1,15 @@
-"""Evaluation of networks and checkpoints: predictions, accuracy, calibration."""
+"""Evaluation of networks and checkpoints: predictions, accuracy, calibration.
+
+`evaluate_network` predicts recordings, and `score` turns the predictions into the fields of a record. For checkpoints,
+`open_evaluation` loads the classifier (`TrainedNetwork`), opens the data set and finds the part to evaluate: recordings
+that the classifier was trained on must not be tested, so the part comes from the split of its run if there is one.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Protocol, TypedDict, runtime_checkable
 
@@ -15,7 +20,7 @@ from torch import Tensor, nn
 
 from ..base.arguments import describe_value
 from ..base.config import read_stored
-from ..base.errors import ArgumentError, Brief, ConfigError, DataError, Remedy, count_noun
+from ..base.errors import ArgumentError, Brief, ConfigError, DataError, Remedy
 from ..checkpoints.checkpoint import (
     FEW_CALIBRATED,
     SHIPPED,
@@ -35,6 +40,7 @@ from ..datasets import (
     SpikeTensors,
     TensorSettings,
     WindowsConfig,
+    count_recordings,
     open_dataset,
     plain_batches,
     restore_split,
@@ -128,6 +134,7 @@ def score(
     confusion = confusion_matrix(evaluation.labels, evaluation.predicted, labels=range(len(classes)))
     certainty = probabilities.max(axis=1)
     wrong = np.flatnonzero(evaluation.labels != evaluation.predicted)
+    most_certain_first = wrong[np.argsort(-certainty[wrong], kind="stable")]
 
     return ScoreFields(
         classes=tuple(classes),
@@ -136,12 +143,12 @@ def score(
         temperature=classifier.temperature,
         wrong=tuple(
             WrongPrediction(
-                name=samples[n].name,
-                label=classes[evaluation.labels[n]],
-                predicted=classes[evaluation.predicted[n]],
-                probability=float(certainty[n]),
+                name=samples[number].name,
+                label=classes[evaluation.labels[number]],
+                predicted=classes[evaluation.predicted[number]],
+                probability=float(certainty[number]),
             )
-            for n in wrong[np.argsort(-certainty[wrong], kind="stable")].tolist()
+            for number in most_certain_first.tolist()
         ),
     )
 
@@ -158,7 +165,9 @@ def expected_calibration_error(probabilities: NDArray[np.float32 | np.float64], 
 
     # A confidence of exactly 1 belongs to the last bin.
     bins = np.minimum((confidence * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
-    count, total, correct = (np.bincount(bins, weights, CALIBRATION_BINS) for weights in (None, confidence, right))
+    count = np.bincount(bins, minlength=CALIBRATION_BINS)
+    total = np.bincount(bins, confidence, CALIBRATION_BINS)
+    correct = np.bincount(bins, right, CALIBRATION_BINS)
     return calibration_error(count, total, correct) or 0.0
 
 
@@ -187,8 +196,9 @@ class OpenedEvaluation:
         """Return the record of the predictions for the samples."""
         data = self.data
         synthetic = data.is_synthetic(self.part)
-        count = count_noun(len(self.samples), "recording")
+        count = count_recordings(self.samples)
         probabilities = self.classifier.probabilities(evaluation.logits)
+        rows = zip(self.samples, evaluation.predicted.tolist(), probabilities.tolist(), strict=True)
 
         return EvaluationResult(
             **score(evaluation, self.samples, data.classes, self.classifier),
@@ -200,11 +210,9 @@ class OpenedEvaluation:
                     name=sample.name,
                     label=data.classes[sample.label],
                     predicted=data.classes[predicted],
-                    probabilities=tuple(row),
+                    probabilities=tuple(of_classes),
                 )
-                for sample, predicted, row in zip(
-                    self.samples, evaluation.predicted.tolist(), probabilities.tolist(), strict=True
-                )
+                for sample, predicted, of_classes in rows
             ),
         )
 
@@ -243,7 +251,7 @@ class TrainedNetwork:
         """Name in messages."""
         return self.checkpoint or type(self.network).__name__
 
-    @property
+    @cached_property
     def split(self) -> Path | None:
         """Split of its run, if the file exists."""
         if self.checkpoint is None:
@@ -265,6 +273,7 @@ def describe_network(network: nn.Module, data: DataSet, bins: BinConfig) -> Trai
 
 
 def _load(checkpoint: object, modules: ModuleSource) -> TrainedNetwork:
+    """Load a checkpoint; a classifier in memory is returned as it is."""
     if isinstance(checkpoint, TrainedNetwork):
         return checkpoint
     if isinstance(checkpoint, str | Path):
@@ -309,21 +318,16 @@ def open_evaluation(
     # Without a stored split, the data set is opened undivided first: a division can fail, and may not be needed.
     divide: Callable[[], DataSet] | None = None
     if isinstance(data, DataSet):
-        opened = data
+        opened = _match_classes(data, trained)
     else:
         data = _adopt_windows(adopt_framing(data, classifier), trained.split)
         is_divided = isinstance(data, RecordingsConfig) and data.split is not None
         shares = {} if is_divided else {"validation": 0.0, "test": 0.0}  # few recordings cannot be split
-        opened = open_dataset(data.with_shares(shares), seed, classifier.bins)
-        divide = None if is_divided else partial(open_dataset, data, seed, classifier.bins)
+        opened = _open_matched(data.with_shares(shares), seed, trained)
+        divide = None if is_divided else partial(_open_matched, data, seed, trained)
     for warning in opened.warnings:
         callback.on_warning(warning)
 
-    if opened.classes != classifier.classes:
-        raise DataError(
-            f"{opened.title}: classes differ from {name} (found {', '.join(opened.classes)}, expected "
-            f"{', '.join(classifier.classes)}); to classify them, fine-tune it: train with init=CHECKPOINT"
-        )
     if opened.sensor != classifier.sensor:
         raise DataError(
             f"{opened.title}: sensor differs from {name} (found {opened.sensor}, expected {classifier.sensor})"
@@ -336,6 +340,29 @@ def open_evaluation(
         part = "all"
     parts = opened.parts | {"all": opened.samples}
     return OpenedEvaluation(classifier, trained.network, opened, part, parts[part])
+
+
+def _open_matched(data: DataConfig, seed: int, trained: TrainedNetwork) -> DataSet:
+    """Open a data set with the labels of a classifier."""
+    return _match_classes(open_dataset(data, seed, trained.config.bins), trained)
+
+
+def _match_classes(data: DataSet, trained: TrainedNetwork) -> DataSet:
+    """Match the labels of a data set to the classes of a classifier, by the names of the classes.
+
+    Raises:
+        DataError: If the data set has a class that the classifier does not have.
+    """
+    classes = trained.config.classes
+    if data.classes == classes:
+        return data
+    if not set(data.classes) <= set(classes):
+        raise DataError(
+            f"{data.title}: classes differ from {trained.name} (found {', '.join(data.classes)}, expected "
+            f"{', '.join(classes)}); to classify them, fine-tune it: train with init=CHECKPOINT"
+        )
+
+    return data.with_classes(classes)
 
 
 def _adopt_windows(data: DataConfig, split: Path | None) -> DataConfig:
@@ -416,8 +443,8 @@ def test_notes(
     outside = sum(count.before + count.beyond for count in counts)
 
     parts = data.parts.values()
-    alone = all(len(part) == len({sample.group for sample in part}) for part in parts)
-    groups = "one group per recording (data.group keeps a person's together)" if alone else "no group in two parts"
+    are_alone = all(len(part) == len({sample.group for sample in part}) for part in parts)
+    groups = "one group per recording (data.group keeps a person's together)" if are_alone else "no group in two parts"
     if data.in_time:
         groups = f"films of {', '.join(data.in_time)} divided in time between the parts"
 
@@ -426,8 +453,8 @@ def test_notes(
         chosen = "each left out once to choose the penalty of the readout"
 
     notes = [
-        f"{len(data.train)} training recordings, {chosen}, and {len(data.test)} for the test, {groups}. The test part "
-        "was used once, at the end; papers often report the epoch with the best test accuracy.",
+        f"{count_recordings(data.train, 'training')}, {chosen}, and {len(data.test)} for the test, {groups}. The test "
+        "part was used once, at the end; papers often report the epoch with the best test accuracy.",
         f"A linear classifier on the number of events alone reaches {by_count:.1%} on the same test recordings; "
         f"chance is {1 / len(data.classes):.1%}.",
         f"Of {events:,} events of the training recordings, {outside / max(1, events):.1%} are outside the steps of the "

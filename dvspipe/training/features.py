@@ -84,26 +84,27 @@ class FeatureTrainer(Trainer):
     def _train_layer(self, epoch: int) -> None:
         """Train the layer of an epoch on each training recording once."""
         config = self.experiment.config
-        layers = self._layers()
-        rules = config.stdp
+        tensors = self.experiment.parts.train
+        stdp = config.stdp
         number = self._trained_layer(epoch)
-        layer = layers[number]
+        layer = self._layers()[number]
 
         # The rates of STDP depend on the recordings that this layer has seen, also in its earlier epochs.
-        seen = (epoch - 1 - number * rules.passes) * len(self.experiment.parts.train)
+        seen = (epoch - 1 - number * stdp.passes) * len(tensors)
         assert isinstance(config.network, StdpNetworkConfig)  # the kind that this class trains
         competition = Competition(
-            config.network.thresholds[number], rules.winners[number], rules.radius[number], layer.geometry.padding
+            config.network.thresholds[number], stdp.winners[number], stdp.radius[number], layer.geometry.padding
         )
 
-        drawn = BatchSettings(self.settings.batch, config.augment, self.experiment.classifier.classes, config.seed)
-        for batches, batch in enumerate(training_batches(self.experiment.parts.train, drawn, epoch), start=1):
+        settings = BatchSettings(self.settings.batch, config.augment, self.experiment.classifier.classes, config.seed)
+        for batches, batch in enumerate(training_batches(tensors, settings, epoch), start=1):
             with torch.no_grad():
                 spikes = self.network.run_layers(torch.from_numpy(batch.spikes).transpose(0, 1), number)
 
-            rates = rules.rates(seen, len(batch.labels))
-            learned, _ = train_convolution(layer.weight, spikes.transpose(0, 1), rates, competition)
-            layer.weight.copy_(learned)
+            rates = stdp.rates(seen, len(batch.labels))
+            weight, _ = train_convolution(layer.weight, spikes.transpose(0, 1), rates, competition)
+            layer.weight.copy_(weight)
+
             seen += len(batch.labels)
             self.step += 1
             self.learning_rate = float(rates[-1, 0])
@@ -165,6 +166,7 @@ def fit_logistic(linear: nn.Linear, features: Singles, labels: NDArray[np.int64]
         bias = np.concatenate([-bias / 2, bias / 2])
 
     # w (x - mean) scale + b = (w scale) x + (b - w scale mean): the layer takes features that are not standardised.
+    # Classes without recordings keep weights of 0 and a low bias.
     scaled = torch.zeros(linear.weight.shape, dtype=torch.float64)
     shift = torch.full(linear.bias.shape, float(bias.min()) - UNSEEN, dtype=torch.float64)
     scaled[fitted.classes_] = torch.from_numpy(weight * scale)
@@ -175,4 +177,6 @@ def fit_logistic(linear: nn.Linear, features: Singles, labels: NDArray[np.int64]
     with torch.no_grad():
         linear.weight.copy_(scaled)
         linear.bias.copy_(shift)
-    return float(nn.functional.cross_entropy(logits, targets)), float((logits.argmax(1) == targets).double().mean())
+
+    accuracy = (logits.argmax(1) == targets).double().mean()
+    return float(nn.functional.cross_entropy(logits, targets)), float(accuracy)

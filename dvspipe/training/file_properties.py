@@ -1,4 +1,8 @@
-"""Properties of the files that predict the class: a network can learn them instead of the motion."""
+"""Properties of the files that predict the class: a network can learn them instead of the motion.
+
+The properties are read into a `PropertyTable`; a decision tree predicts the class from them alone (`score_properties`).
+If it is much better than chance, `find_properties` yields a finding.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +55,8 @@ class PropertyScore:
     @property
     def gain(self) -> float:
         """Position of the lower end of the interval between the majority (0) and perfect predictions (1)."""
-        return (self.interval[0] - self.majority) / (1 - self.majority)
+        low, _ = self.interval
+        return (low - self.majority) / (1 - self.majority)
 
     def __str__(self) -> str:
         verb = "predict the class of" if self.separated is None else f"tell {self.separated} from other classes in"

@@ -16,6 +16,8 @@ from .config import TrainConfig
 
 BFLOAT16_FLAGS = frozenset(("avx512_bf16", "amx_bf16", "bf16"))  # two x86-64 flags, one ARM flag
 REPEATS = 3  # measured steps; the first one also compiles
+SPIKE_SHARE = 0.05  # spikes in the random inputs of a measured step
+CPUINFO = Path("/proc/cpuinfo")  # Linux's description of the processor
 
 
 def describe_machine(device: torch.device) -> dict[str, str]:
@@ -47,7 +49,7 @@ def memory_bytes(device: torch.device) -> int | None:
     return min(machine, int(text)) if text.isdecimal() else machine
 
 
-def lacks_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+def lacks_bfloat16(cpuinfo: Path = CPUINFO) -> bool:
     """Return whether the processor is known to have no instructions for bfloat16, from Linux's description of it."""
     words = cpuinfo.read_text(encoding="utf-8", errors="replace").split() if cpuinfo.is_file() else BFLOAT16_FLAGS
     return BFLOAT16_FLAGS.isdisjoint(words)
@@ -66,7 +68,7 @@ def measure_step(config: TrainConfig, sensor: SensorSize, classes: tuple[str, ..
     )
     network = classifier.build_network()
     batch = config.optimiser.batch
-    spikes = (torch.rand(config.bins.steps, batch, *classifier.task.shape) < 0.05).float()
+    spikes = (torch.rand(config.bins.steps, batch, *classifier.task.shape) < SPIKE_SHARE).float()
 
     taken_s = []
     for _ in range(REPEATS):
@@ -79,10 +81,10 @@ def measure_step(config: TrainConfig, sensor: SensorSize, classes: tuple[str, ..
 
 
 def _processor() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
+    if CPUINFO.is_file():
+        for line in CPUINFO.read_text(encoding="utf-8", errors="replace").splitlines():
+            key, _, value = line.partition(":")
+            if key.startswith("model name"):
+                return value.strip()
 
     return platform.processor() or platform.machine()

@@ -73,8 +73,9 @@ def fit_gains(network: nn.Module, tensors: SpikeTensors, *, batch: int) -> None:
     try:
         network.eval()
         with torch.no_grad():
-            (spikes,) = plain_batches(tensors, batch, chosen)
-            network(torch.from_numpy(spikes[:, :PIECE_STEPS]).transpose(0, 1).to(next(network.parameters()).device))
+            (batch_spikes,) = plain_batches(tensors, batch, chosen)
+            spikes = torch.from_numpy(batch_spikes[:, :PIECE_STEPS]).transpose(0, 1)
+            network(spikes.to(next(network.parameters()).device))
     finally:
         for hook in hooks:
             hook.remove()
@@ -90,14 +91,16 @@ def measure_classes(
     order = np.random.default_rng(0).permutation(len(tensors))
     chosen = np.concatenate([order[tensors.labels[order] == label][:MAX_OF_CLASS] for label in range(classes)])
 
+    # Only networks with a linear readout have features to average, too.
     linear = network if is_linear(network) else None
-    measured = []
+    moments = []
     features = []
     for batch_spikes in plain_batches(tensors, batch, chosen.tolist(), progress):
         spikes = torch.from_numpy(batch_spikes).transpose(0, 1).to(device)
-        measured.append(measure_norms(network, spikes)[1])
+        _, batch_moments = measure_norms(network, spikes)
+        moments.append(batch_moments)
         if linear is not None:
             features.append(read_features(linear, spikes))
 
     joined = torch.cat(features) if features else None
-    return ClassMoments.average(measured, tensors.labels[chosen].tolist(), classes, joined)
+    return ClassMoments.average(moments, tensors.labels[chosen].tolist(), classes, joined)

@@ -136,17 +136,11 @@ def number_recordings(samples: Sequence[Sample]) -> torch.Tensor:
 def open_recordings(config: TrainConfig, classes: tuple[str, ...], decoded: DecodedEvents | None = None) -> DataSet:
     """Open the data set of a configuration without a validation part."""
     data = open_dataset(config.data.with_shares({"validation": 0.0}), config.seed, config.bins, decoded=decoded)
-    if not set(data.classes) <= set(classes):
-        # Other classes need a new readout, so the labels stay the numbers of the data set.
-        return replace(data, train=(*data.train, *data.validation), validation=())
+    joined = replace(data, train=(*data.train, *data.validation), validation=())
 
-    def adopt(samples: Sequence[Sample]) -> tuple[Sample, ...]:
-        return tuple(replace(sample, label=classes.index(data.classes[sample.label])) for sample in samples)
-
-    # A user may have recorded only some of the classes; labels are numbers in the list of the network.
-    train = adopt((*data.train, *data.validation))
-    test = adopt(data.test)
-    return replace(data, classes=classes, train=train, validation=(), test=test)
+    # Other classes need a new readout, so the labels stay the numbers of the data set. A user may have recorded only
+    # some of the classes: labels are then numbers in the list of the network.
+    return joined.with_classes(classes) if set(data.classes) <= set(classes) else joined
 
 
 def start_readout(classifier: ClassifierConfig, before: ClassifierConfig, network: Network) -> ClassifierConfig:

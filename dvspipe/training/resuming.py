@@ -1,4 +1,8 @@
-"""Starting points of a training: its own state after a stop, or the weights of a checkpoint, both in safetensors."""
+"""Starting points of a training: its own state after a stop, or the weights of a checkpoint, both in safetensors.
+
+A stopped run continues with its `TrainingState` (`find_state`), if its configuration still fits (`check_config`). A new
+run starts with the weights of `init` (`load_initial_weights`), if the network is the same except for its classes.
+"""
 
 from __future__ import annotations
 
@@ -167,24 +171,24 @@ def check_config(config: TrainConfig, run: RunFolder, *, changed: bool) -> list[
         Settings that differ, none unless `changed`.
     """
     before = read_run(run)
-    differences = find_differences(before.model_dump(mode="json"), config.model_dump(mode="json"))
-    differing = [difference for difference in differences if difference[0] not in FOLDERS]
+    found = find_differences(before.model_dump(mode="json"), config.model_dump(mode="json"))
+    differences = [(key, old, now) for key, old, now in found if key not in FOLDERS]
 
     # The dot keeps a setting from allowing others whose names begin with its own.
     changeable = tuple(f"{key}." for key in CHANGEABLE)
-    fixed = [difference for difference in differing if not f"{difference[0]}.".startswith(changeable)]
-    listed = _list_differences(fixed or differing, "before", "now")
-    if fixed:
+    forbidden = [(key, old, now) for key, old, now in differences if not f"{key}.".startswith(changeable)]
+    listed = _list_differences(forbidden or differences, "before", "now")
+    if forbidden:
         raise ConfigError(
             f"{run.config}: these settings cannot change when a run resumes: {listed}; start a new run, "
             "or fine-tune with init=CHECKPOINT if bins and network are the same"
         )
 
-    if differing and not changed:
+    if differences and not changed:
         remedy = Remedy("changed", True, "resume with the new settings")
         raise ConfigError(f"{run.config}: the run was started with other settings: {listed}", remedy)
 
-    return differing
+    return differences
 
 
 def describe_changes(differences: Sequence[Difference]) -> str:
@@ -196,7 +200,10 @@ def describe_changes(differences: Sequence[Difference]) -> str:
 def load_initial_weights(
     init: Checkpoint, classifier: ClassifierConfig, network: Network, *, name: str
 ) -> ClassifierConfig:
-    """Load the weights of a checkpoint into a network; without the last linear layer if the classes differ."""
+    """Load the weights of a checkpoint into `network`, in place; return `classifier` as trained on the data of both.
+
+    The last linear layer is not loaded if the classes differ.
+    """
     before, trained, _ = init
     there = _dump_shared(before)
     here = _dump_shared(classifier)
@@ -222,12 +229,16 @@ def _dump_shared(classifier: ClassifierConfig) -> dict[str, JsonValue]:
     return classifier.model_dump(mode="json", exclude=FREE_TO_DIFFER)
 
 
-def _list_differences(differences: Sequence[tuple[str, JsonValue, JsonValue]], old: str, new: str) -> str:
+def _list_differences(differences: Sequence[Difference], old: str, new: str) -> str:
     """List at most MAX_LISTED differing settings with both values, each followed by `old` or `new`; groups last."""
-    ordered = sorted(differences, key=lambda difference: isinstance(difference[1] or difference[2], dict))
+
+    def is_group(difference: Difference) -> bool:
+        _, was, now = difference
+        return isinstance(was or now, dict)
+
     listed = [
         f"{key} = {shorten(show_value(was), MAX_VALUE)} {old}, {shorten(show_value(now), MAX_VALUE)} {new}"
-        for key, was, now in ordered[:MAX_LISTED]
+        for key, was, now in sorted(differences, key=is_group)[:MAX_LISTED]
     ]
 
     more = len(differences) - MAX_LISTED

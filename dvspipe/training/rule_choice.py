@@ -52,7 +52,9 @@ class RuleChoice:
         used: SettingsTree = {}
         for group, values in chosen.items():
             unused = self.unused.get(group, ())
-            used[group] = {k: v for k, v in values.items() if k not in unused} if isinstance(values, dict) else values
+            used[group] = values
+            if isinstance(values, dict):
+                used[group] = {name: value for name, value in values.items() if name not in unused}
 
         # The lines of the rule follow the reason of the choice, unless that reason is about settings that are not used.
         explained = dict(reasons)
@@ -65,8 +67,8 @@ class RuleChoice:
 
 def choose_for_rule(given: SettingsTree) -> RuleChoice:
     """Return the settings that a rule or a kind of network requires, independent of the recordings."""
-    optimiser, network = (_group(given, name) for name in ("optimiser", "network"))
-    rule = optimiser.get("rule")
+    network = group_of(given, "network")
+    rule = group_of(given, "optimiser").get("rule")
     kind = network.get("kind", "csnn")
     if kind == "stdp":
         return _choose_stdp(network)
@@ -85,17 +87,17 @@ def fit_to_data(
     choice: RuleChoice, given: SettingsTree, *, samples: int, window_us: int, grid: SensorSize
 ) -> RuleChoice:
     """Add the settings that also depend on the recordings."""
-    kind = _group(given, "network").get("kind")
+    kind = group_of(given, "network").get("kind")
     why = dict[str, tuple[str, ...]]()
 
     if kind == "first_spike":
-        fitted: SettingsTree = {"network": _choose_constants(_group(given, "network"), window_us)}
+        fitted: SettingsTree = {"network": _choose_constants(group_of(given, "network"), window_us)}
     elif kind == "stdp":
-        layers = len(_list(_group(choice.settings, "network").get("thresholds")))
+        layers = len(_list(group_of(choice.settings, "network").get("thresholds")))
 
         # Few recordings are repeated until the weights converge, unless the number of epochs is given.
         passes = min(MAX_PASSES, math.ceil(STDP_SEEN / samples))
-        if isinstance(epochs := _group(given, "optimiser").get("epochs"), int):
+        if isinstance(epochs := group_of(given, "optimiser").get("epochs"), int):
             passes = max(1, epochs // layers)
 
         side = min(grid.width, grid.height) >> (layers - 1)  # every layer before the last halves it
@@ -180,7 +182,8 @@ def _choose_constants(given: SettingsTree, window_us: int) -> SettingsTree:
     return chosen | {"tau_mem_s": tau_s} if given.get("leak") is True else chosen
 
 
-def _group(settings: SettingsTree, name: str) -> SettingsTree:
+def group_of(settings: SettingsTree, name: str) -> SettingsTree:
+    """Return the settings of a group; none if they are missing or wrong."""
     values = settings.get(name)
     return values if isinstance(values, dict) else {}
 

@@ -1,4 +1,11 @@
-"""Complete training run: data, training, choice of the epoch, calibration, test, and their records."""
+"""Complete training run: data, training, choice of the epoch, calibration, test, and their records.
+
+`run_training` has the order of the steps, in `_run`: open and check the data (`_prepare_data`), build the network
+(`_build`), encode the recordings (`_encode`), train (`_fit`), and test once (`_test`). The run folder is changed only
+after everything that can be checked is checked; `config` is written before the training, after the split, and the
+records of the test are written last. So a folder with a configuration can be resumed, and a folder with records is
+complete.
+"""
 
 from __future__ import annotations
 
@@ -32,6 +39,7 @@ from ..datasets import (
     SpikeTensors,
     TensorSettings,
     check_split,
+    count_recordings,
     divide,
     leave_out_copies,
     make_transform,
@@ -115,7 +123,7 @@ def run_training(
         if resume:
             command += describe_changes(check_config(config, folder, changed=changed))
 
-        callback.on_note(f"run: {folder.path}")
+        callback.on_run(folder, config)
         setup = RunSetup(config, folder, init, modules, processes, callback)
         _check_precision(setup)
 
@@ -181,14 +189,10 @@ def _run(
 
     with lock_folder(folder.path) if processes.is_first else nullcontext():
         state = find_state(folder) if resume else None
-
-        if state is not None and processes.is_first:  # rows may be lost, or include an incomplete epoch
-            write_rows(state.rows, EpochRow, jsonl=folder.epochs, csv_path=folder.epochs_csv)
-        if state is not None and is_over(config.optimiser, state.rows):
-            is_complete = TestResult.find(folder.test) is not None and folder.activity.is_file()
-            if processes.share(is_complete):
-                load_checkpoint(folder.best, modules=setup.modules)  # check it, and load the user's network
-                return TrainingRun.read(folder)
+        if state is not None:
+            complete = _find_complete(setup, state)
+            if complete is not None:
+                return complete
 
         parts = _encode(setup, data, decoded, classifier)
         properties = _find_properties(setup, data, parts)
@@ -215,13 +219,32 @@ def _run(
         return shared
 
 
+def _find_complete(setup: RunSetup, state: TrainingState) -> TrainingRun | None:
+    """Restore the rows of an interrupted run; return the run if nothing is left to do."""
+    folder = setup.folder
+    processes = setup.processes
+
+    # Rows in the file may be lost, or include an incomplete epoch.
+    if processes.is_first:
+        write_rows(state.rows, EpochRow, jsonl=folder.epochs, csv_path=folder.epochs_csv)
+    if not is_over(setup.config.optimiser, state.rows):
+        return None
+
+    is_complete = TestResult.find(folder.test) is not None and folder.activity.is_file()
+    if not processes.share(is_complete):
+        return None
+
+    load_checkpoint(folder.best, modules=setup.modules)  # check it, and load the user's network
+    return TrainingRun.read(folder)
+
+
 def _fit(
     experiment: Experiment, network: Network, state: TrainingState | None
 ) -> tuple[Trainer | ReadoutTrainer, EpochRow]:
     """Train a network by its rule; return the trainer and the row of the chosen epoch."""
     config = experiment.config
     init = experiment.init
-    is_new = init is not None and init.config.classes != experiment.data.classes
+    has_new_classes = init is not None and init.config.classes != experiment.data.classes
     # Moments of the classes for a fitted readout; `save` is called later, and sees the value of that time.
     moments: ClassMoments | None = None
 
@@ -229,15 +252,15 @@ def _fit(
         save_checkpoint(path, experiment.classifier, trained, moments)
 
     if config.optimiser.rule != "readout":
-        if state is None and is_new and is_linear(network):
+        if state is None and has_new_classes and is_linear(network):
             fit_new_readout(experiment, network)
-        kind = FeatureTrainer if config.network.kind == "stdp" else Trainer
-        trainer = kind(experiment, network, save)
+        trainer_class = FeatureTrainer if config.network.kind == "stdp" else Trainer
+        trainer = trainer_class(experiment, network, save)
         return trainer, trainer.fit(state)
 
-    assert init is not None
+    assert init is not None  # `TrainConfig` requires it for a readout
     moments = init.moments  # fitting the readout does not change them
-    if is_new:
+    if has_new_classes:
         classes = len(experiment.data.classes)
         progress = partial(experiment.callback.on_progress, "measuring the classes")
         moments = measure_classes(
@@ -249,6 +272,7 @@ def _fit(
 
 
 def _open(config: TrainConfig, init: Checkpoint | None, decoded: DecodedEvents | None) -> DataSet:
+    """Open the data set of a configuration."""
     if config.optimiser.rule == "readout":
         assert init is not None
         return open_recordings(config, init.config.classes, decoded)
@@ -358,24 +382,27 @@ def _load(setup: RunSetup, data: DataSet) -> DataParts:
 
 def _check_sensor(tensors: SpikeTensors, data: DataSet, classifier: ClassifierConfig) -> None:
     """Check that spike tensors have the shape that the network expects."""
-    found = tensors[0].shape[-2:]
-    expected = classifier.task.shape[-2:]
-    if found != expected:
+    *_, height, width = tensors[0].shape
+    _, expected_height, expected_width = classifier.task.shape
+    if (height, width) != (expected_height, expected_width):
         raise DataError(
             f"{data.title}: recordings are not from sensor {data.sensor} (found spike tensors of "
-            f"{found[1]}x{found[0]}, expected {expected[1]}x{expected[0]})",
+            f"{width}x{height}, expected {expected_width}x{expected_height})",
             Remedy("data.size", str(data.sensor), "fit recordings and videos to this size"),
         )
 
 
 def _find_properties(setup: RunSetup, data: DataSet, parts: DataParts) -> tuple[Finding, ...]:
     """Find whether properties of the files alone predict the class."""
-    encoded = (data.train, parts.train), (data.validation, parts.validation), (data.test, parts.test)
-    events = {
-        sample.name: count.events
-        for samples, tensors in encoded
-        for sample, count in zip(samples, tensors.counts() if samples else (), strict=True)
-    }
+    events: dict[str, int] = {}
+    for samples, tensors in (
+        (data.train, parts.train),
+        (data.validation, parts.validation),
+        (data.test, parts.test),
+    ):
+        # A readout has no validation part; its tensors are those of the training.
+        if samples:
+            events |= {sample.name: count.events for sample, count in zip(samples, tensors.counts(), strict=True)}
 
     progress = partial(setup.callback.on_progress, "comparing files")
     return tuple(find_properties(data, setup.config.data, events, progress))
@@ -387,19 +414,19 @@ def _warn(callback: TrainingCallback, findings: Iterable[Finding]) -> None:
 
 
 def _check_classes(data: DataSet, callback: TrainingCallback) -> None:
-    """Warn of classes of the data set without training recordings."""
+    """Check that every class to validate or test has training recordings; warn of classes without any recordings."""
     trained = {sample.label for sample in data.train}
-    lacking = sorted({sample.label for sample in (*data.validation, *data.test)} - trained)
-    if lacking or len(trained) < 2:
-        names = ", ".join(data.classes[label] for label in lacking) or "more than one class"
+    untrained = sorted({sample.label for sample in (*data.validation, *data.test)} - trained)
+    if untrained or len(trained) < 2:
+        names = ", ".join(data.classes[label] for label in untrained) or "more than one class"
         raise DataError(
             f"{data.title}: no training recordings of {names}; add recordings, or change the split with seed, "
             "data.validation or data.test"
         )
 
-    missing = [name for label, name in enumerate(data.classes) if label not in trained]
-    if missing:
-        callback.on_warning(f"{data.title}: no recordings of {', '.join(missing)}; the network cannot predict them")
+    absent = [name for label, name in enumerate(data.classes) if label not in trained]
+    if absent:
+        callback.on_warning(f"{data.title}: no recordings of {', '.join(absent)}; the network cannot predict them")
 
 
 def _train_baseline(experiment: Experiment) -> BaselineResult | None:
@@ -408,8 +435,8 @@ def _train_baseline(experiment: Experiment) -> BaselineResult | None:
     processes = experiment.processes
 
     # The baseline is trained by plain backpropagation: settings of other rules, segments and rounding do not apply.
-    changed = {"truncate": None, "segment": None, "rule": "bptt", "update": "end", "weight_bits": None}
-    optimiser = config.optimiser.model_copy(update=changed)
+    plain = {"truncate": None, "segment": None, "rule": "bptt", "update": "end", "weight_bits": None}
+    optimiser = config.optimiser.model_copy(update=plain)
 
     torch.manual_seed(config.seed)
     spiking = experiment.classifier.build_network()
@@ -515,11 +542,13 @@ def _test(
     with count_activity(network) as counters:
         tested = evaluate_network(network, parts.test, batch=batch, progress=partial(report, "test"))
 
+    # What the network did on the test recordings, for the page of the run.
     report("recording layer activity", 0, 1)
     layers = summarize_layers(counters, counted=config.bins.dtype.kind == "u")
     scores = score(tested, data.test, data.classes, classifier)
     activity = record_activity(layers, network, parts.test, data, config.bins, scores["wrong"])
 
+    # What limits the result; the number of events alone is the simplest classifier to beat.
     report("classifying by the number of events", 0, 1)
     outcome = RunOutcome(
         config=config,
@@ -539,7 +568,7 @@ def _test(
         title=data.title,
         synthetic=data.synthetic,
         synthetic_test=data.synthetic_test,
-        data=f"{len(data.test)} test recordings of {data.title}{_describe_origin(data)}",
+        data=f"{count_recordings(data.test, 'test')} of {data.title}{_describe_origin(data)}",
         chosen_epoch=best.epoch,
         val_accuracy=best.val_accuracy,
         event_count_accuracy=outcome.count_accuracy,

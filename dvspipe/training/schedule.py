@@ -75,7 +75,8 @@ def _ema_update(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor
             return weights
 
         n = int(step)
-        return average.lerp(weights, 1 - min(decay, n / (n + 9)))
+        limited = min(decay, n / (n + 9))  # see `build_average`
+        return average.lerp(weights, 1 - limited)
 
     return move
 

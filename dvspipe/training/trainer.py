@@ -1,4 +1,9 @@
-"""Training loop over epochs and steps: gradients, optimiser, validation, and the files of each epoch."""
+"""Training loop over epochs and steps: gradients, optimiser, validation, and the files of each epoch.
+
+`Trainer.fit` runs epochs until the training ends (`is_over`), and selects one of them (`choose_epoch`). An epoch makes
+one optimiser step per batch, then validates. In a step, the learning rule adds the gradients of each part of the batch,
+and the optimiser updates the weights. After each epoch, the first process stores rows, weights and `TrainingState`.
+"""
 
 from __future__ import annotations
 
@@ -39,6 +44,7 @@ from .schedule import LOSSES, build_average, build_optimiser, build_schedule
 
 SEED_STRIDE = 1_000_003  # distance between the seeds of two runs; larger than any number of epochs
 MEMORY_SHARE = 0.5  # share of the device memory for the steps that backpropagation keeps
+GIB = 2**30
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -94,18 +100,22 @@ class Trainer:
         self.schedule = build_schedule(self.settings, self.optimiser, self.batches)
         self.scaler = torch.amp.GradScaler("cuda", enabled=self.settings.precision == "float16")
 
-        # With `auto`, the first batch chooses the length: only then can the memory of a step be measured.
         self.segment = experiment.config.segment_steps
+        # With `auto`, the first batch chooses the length: only then can the memory of a step be measured. Truncated
+        # gradients need no segments, and networks that see all steps at once cannot have any.
+        streams = not isinstance(network, Network) or network.streams
+        is_automatic = self.settings.segment == "auto" and self.settings.truncate is None and streams
+        self.segment_is_chosen = not is_automatic
+
+        # Other networks are trained by plain backpropagation; see `_apply_rule`.
         self.rule = (
             build_rule(self.settings.rule, network, steps=self.segment, seed=experiment.config.seed)
             if isinstance(network, SpikingNetwork)
             else None
         )
 
-        streams = not isinstance(network, Network) or network.streams
-        self.segment_is_chosen = self.settings.segment != "auto" or self.settings.truncate is not None or not streams
-
-        self.step = 0
+        self.step = 0  # optimiser steps so far
+        self.learning_rate = self.settings.learning_rate  # rate of the last step
         self.rows: list[EpochRow] = []
 
     def fit(self, state: TrainingState | None) -> EpochRow:
@@ -115,21 +125,21 @@ class Trainer:
         elif self.experiment.init is None:
             fit_gains(self.network, self.experiment.parts.train, batch=self.settings.batch)
 
-        validated = len(self.experiment.parts.validation)
+        validation_samples = len(self.experiment.parts.validation)
         while not is_over(self.settings, self.rows):
             row = self.run_epoch(len(self.rows) + 1)
             self.rows.append(row)
 
             # The state is stored last, so a resumed run finds the weights of all its epochs.
             if self.processes.is_first:
-                if choose_epoch(self.rows, validated) is row:
+                if choose_epoch(self.rows, validation_samples) is row:
                     self._save(self.folder.best)
                 self._store(row)
 
             self.callback.on_epoch(row)
             self.warn_of_rates(row)
 
-        return choose_epoch(self.rows, validated)
+        return choose_epoch(self.rows, validation_samples)
 
     @contextmanager
     def _evaluated_network(self) -> Iterator[nn.Module]:
@@ -148,10 +158,11 @@ class Trainer:
         settings = self.settings
         experiment = self.experiment
 
-        # seed dropout, independent of the number of earlier epochs in this process
+        # The seed of dropout depends on the epoch, not on how many epochs this process has run: a resumed run draws
+        # the same numbers.
         torch.manual_seed(experiment.config.seed * SEED_STRIDE + epoch)
 
-        drawn = BatchSettings(
+        batch_settings = BatchSettings(
             size=settings.batch,
             augment=experiment.config.augment,
             classes=experiment.classifier.classes,
@@ -159,12 +170,11 @@ class Trainer:
             processes=self.processes.count,
             rank=self.processes.rank,
         )
-        batches = training_batches(experiment.parts.train, drawn, epoch)
-        timed = _TimedIterator(batches)
-        loss, accuracy, rates = self._train(epoch, timed)
+        batches = _TimedIterator(training_batches(experiment.parts.train, batch_settings, epoch))
+        loss, accuracy, rates = self._train(epoch, batches)
 
         # All processes estimate the norms, because shared batch norms wait for each other; only the first one
-        # validates.
+        # validates, and the others get its scores.
         scores = (0.0, 0.0)
         with self._evaluated_network() as network:
             estimate_norms(network, experiment.parts.train, batch=settings.batch, segment=self.segment)
@@ -186,7 +196,7 @@ class Trainer:
             val_accuracy=val_accuracy,
             learning_rate=self.learning_rate,
             seconds=time.monotonic() - started,
-            data_seconds=timed.waited_s,
+            data_seconds=batches.waited_s,
             rates=rates,
         )
 
@@ -200,7 +210,7 @@ class Trainer:
         totals = torch.zeros(3, dtype=torch.float64)
         with watch_rates(self.network) as rates:
             for number, batch in enumerate(batches, start=1):
-                totals += self._train_on(batch, len(self.experiment.parts.train), number)
+                totals += self._train_on(batch, number)
                 if not torch.isfinite(totals[0]):
                     raise self._nan_error(epoch, number)
                 if epoch == number == 1:
@@ -208,32 +218,36 @@ class Trainer:
                 self.show_epoch(epoch, number / self.batches)
 
         # Each process has seen its part of the batches.
-        loss, right, count = self.processes.sum(totals.to(self.processes.device)).cpu().tolist()
-        return loss / count, right / count, rates
+        loss_sum, correct, count = self.processes.sum(totals.to(self.processes.device)).cpu().tolist()
+        return loss_sum / count, correct / count, rates
 
-    def _train_on(self, batch: Batch, samples: int, number: int) -> Tensor:
-        """Make one optimiser step with this process's part of a batch.
+    def _train_on(self, batch: Batch, number: int) -> Tensor:
+        """Make one optimiser step with this process's part of batch `number` of the epoch, from 1.
 
         Returns:
             Sum of losses, number of correct predictions, number of recordings, float64 [3].
         """
+        settings = self.settings
+        recordings = len(self.experiment.parts.train)
+        batch_size = min(settings.batch, recordings - (number - 1) * settings.batch)  # over all processes
+
         # Gradients are averaged over the processes, so this process weighs its sum of losses by their number: together
         # they have the gradient of the mean over the batch.
-        settings = self.settings
-        batch_size = min(settings.batch, samples - (number - 1) * settings.batch)  # over all processes
+        weight = self.processes.count / batch_size
         totals = torch.zeros(3, dtype=torch.float64)
 
-        size = math.ceil(len(batch.labels) / settings.accumulate) or 1
-        for start in range(0, len(batch.labels), size):
-            chosen = slice(start, start + size)
+        # At least 1, because the last batch may have no recordings for this process.
+        part_size = math.ceil(len(batch.labels) / settings.accumulate) or 1
+        for start in range(0, len(batch.labels), part_size):
+            chosen = slice(start, start + part_size)
             part = Batch(batch.spikes[chosen], batch.targets[chosen], batch.labels[chosen])
-            totals += self._add_gradients(part, self.processes.count / batch_size)
+            totals += self._add_gradients(part, weight)
 
         # With update = step, the rule has updated the weights after each time step.
         if settings.update == "end":
             self._update_weights()
 
-        self.learning_rate: float = self.optimiser.param_groups[0]["lr"]
+        self.learning_rate = self.optimiser.param_groups[0]["lr"]
         self.schedule.step()
         self.step += 1
 
@@ -254,7 +268,7 @@ class Trainer:
         self.optimiser.zero_grad()
 
     def _add_gradients(self, batch: Batch, weight: float) -> Tensor:
-        """Accumulate the weighted gradients of some recordings."""
+        """Accumulate the weighted gradients of some recordings; returns as `_train_on`."""
         settings = self.settings
         device = self.processes.device
         spikes = torch.from_numpy(batch.spikes).transpose(0, 1).to(device)
@@ -266,23 +280,23 @@ class Trainer:
         with round_weights(self.network, settings.weight_bits):
             outputs = self._apply_rule(spikes, lambda outputs: self.scaler.scale(losses(outputs).sum() * weight))
 
-        right = int((outputs.mean(0).argmax(1).cpu().numpy() == batch.labels).sum())
-        return torch.tensor([float(losses(outputs).sum()), right, len(batch.labels)], dtype=torch.float64)
+        predicted = outputs.mean(0).argmax(1).cpu().numpy()
+        correct = int((predicted == batch.labels).sum())
+        return torch.tensor([float(losses(outputs).sum()), correct, len(batch.labels)], dtype=torch.float64)
 
     def _apply_rule(self, spikes: Tensor, loss: Loss) -> Tensor:
         """Accumulate the gradients of a loss by the configured learning rule, and return the outputs."""
         settings = self.settings
-        device = self.processes.device
         if self.rule is not None:
-            return self.rule.update(
-                spikes, loss, after_step=self._update_weights if settings.update == "step" else None
-            )
+            after_step = self._update_weights if settings.update == "step" else None
+            return self.rule.update(spikes, loss, after_step=after_step)
 
+        device = self.processes.device
         precision = PRECISIONS[settings.precision]
-        reduced = settings.precision != "float32"
+        is_reduced = settings.precision != "float32"
 
         def forward(spikes: Tensor, state: State | None) -> tuple[Tensor, State]:
-            with torch.autocast(device.type, precision, enabled=reduced):
+            with torch.autocast(device.type, precision, enabled=is_reduced):
                 output, state = self.network(spikes, state)
             return output, state
 
@@ -301,16 +315,18 @@ class Trainer:
 
         # Processes on a CPU share its memory; on GPUs, each has its own.
         sharing = self.processes.count if self.processes.device.type == "cpu" else 1
+        available = round(MEMORY_SHARE * memory) // sharing
         step_bytes = measure_graph(self.network, spikes)
         T = len(spikes)
-        segment = self.processes.share(choose_segment(T, step_bytes, round(MEMORY_SHARE * memory) // sharing))
-        if segment is not None:
-            norms = "; batch norm normalises each segment by its own statistics" if find_norms(self.network) else ""
-            self.callback.on_warning(
-                f"optimiser.segment = auto: the graph of {T} steps needs {T * step_bytes / 2**30:.1f} GiB of "
-                f"{memory / 2**30:.1f} GiB memory; gradients are computed in segments of {segment} steps{norms}"
-            )
+        segment = self.processes.share(choose_segment(T, step_bytes, available))
+        if segment is None:
+            return None
 
+        norms = "; batch norm normalises each segment by its own statistics" if find_norms(self.network) else ""
+        self.callback.on_warning(
+            f"optimiser.segment = auto: the graph of {T} steps needs {T * step_bytes / GIB:.1f} GiB of "
+            f"{memory / GIB:.1f} GiB memory; gradients are computed in segments of {segment} steps{norms}"
+        )
         return segment
 
     def _add_penalty(self) -> None:
@@ -335,12 +351,12 @@ class Trainer:
         self._save(self.folder.last)
 
         average = {} if self.average is None else self.average.state_dict()
-        state = TrainingState(
-            tuple(self.rows), self.step, self.network.state_dict(), average, optimiser_tensors(self.optimiser)
-        )
+        optimiser = optimiser_tensors(self.optimiser)
+        state = TrainingState(tuple(self.rows), self.step, self.network.state_dict(), average, optimiser)
         state.save(self.folder.state)
 
     def _restore(self, state: TrainingState) -> None:
+        """Continue after the last complete epoch of an interrupted run."""
         self.step = state.step
         try:
             self.network.load_state_dict(state.network)
@@ -356,13 +372,14 @@ class Trainer:
 
     def warn_of_rates(self, row: EpochRow) -> None:
         """Warn of silent or saturated layers."""
-        by_times = isinstance(self.network, FirstSpikeNetwork)
-        louder = "raise network.keep_alive" if by_times else "lower network.tau_mem_s"
+        # Silent neurons of a first-spike network have no gradient: only the penalty makes them spike again.
+        has_spike_times = isinstance(self.network, FirstSpikeNetwork)
+        remedy = "raise network.keep_alive" if has_spike_times else "lower network.tau_mem_s"
 
         for name, rate in row.rates.items():
             if rate == 0:
                 self.callback.on_warning(
-                    f"epoch {row.epoch}: layer {name} is silent; raise network.gain or the learning rate, or {louder}"
+                    f"epoch {row.epoch}: layer {name} is silent; raise network.gain or the learning rate, or {remedy}"
                 )
             elif rate > SATURATED_RATE:
                 self.callback.on_warning(

@@ -10,8 +10,8 @@ from ..base.arguments import checked
 from ..base.config import as_settings
 from ..events import Events, SensorSizeLike
 from ..formats import NO_HINTS, HintsLike, RecordingLike
-from ..inference import InferConfig, as_classifier
-from ..inference.classifier import InferKeywords
+from ..inference import InferConfig
+from ..inference.config import InferKeywords
 from ..parallel import Progress
 from ..results import Prediction
 
@@ -37,7 +37,7 @@ def infer(
     Args:
         checkpoint: Run folder, checkpoint file, name of an included classifier, or hf://USER/NAME. In Python also a
             `Classifier`.
-        recording: File of any readable format, video, or events in memory.
+        recording: File of any readable format, or video. In Python also events.
         config: Settings of windows, segments and framing; also a mapping.
         sensor: Sensor size, for a file that does not store it.
         hints: Other metadata that the file does not store.
@@ -51,6 +51,8 @@ def infer(
         >>> infer("gesture-synthetic", "clap.h5", roi="auto").class_name  # doctest: +SKIP
         'hand_clapping'
     """
+    from ..inference import as_classifier
+
     chosen = as_settings(InferConfig, config, named, infer)
     return as_classifier(checkpoint).predict(recording, chosen, sensor=sensor, hints=hints, progress=progress)
 
@@ -74,8 +76,7 @@ def adapt(
     Args:
         checkpoint: Run folder, checkpoint file, name of an included classifier, or hf://USER/NAME. In Python also a
             `Classifier`, which is not changed.
-        recordings: Files, or events in memory; one or several. Each is read once; recordings that cannot be used are
-            skipped.
+        recordings: One or several files; each is read once, and skipped if it cannot be used. In Python also events.
         config: Settings of windows and framing, as in the later classification; `stateful` has no effect.
         strength: Share of the shift that is applied, 0 to 1. At 1, the statistics move by the complete difference that
             is not due to chance; this can be too much for a very different sensor. The strength is reduced if few
@@ -95,7 +96,7 @@ def adapt(
         >>> adaptation = adapt("gesture-synthetic", ["a.aedat4", "b.aedat4"])  # doctest: +SKIP
         >>> adaptation.save("mine.safetensors")  # doctest: +SKIP
     """
-    from ..inference import adapt_classifier
+    from ..inference import adapt_classifier, as_classifier
 
     listed = [recordings] if isinstance(recordings, str | Path | Events) else recordings
     chosen = as_settings(InferConfig, config, named, adapt)

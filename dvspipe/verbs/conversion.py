@@ -4,23 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Unpack
+from typing import TYPE_CHECKING, Unpack
 
 from ..base.arguments import checked
 from ..base.config import as_settings
 from ..events import SensorSize, SensorSizeLike
 from ..formats import NO_HINTS, Hints, HintsLike
 from ..parallel import Progress
-from ..recordings.conversion import (
-    Conversion,
-    ConversionKeywords,
-    ConversionSettings,
-    ConversionTask,
-    ConvertConfig,
-    RecordingConfig,
-    convert_task,
-)
+from ..recordings.config import ConversionKeywords, ConversionSettings, ConvertConfig, RecordingConfig
 from ..simulator import as_settings_on_preset
+
+if TYPE_CHECKING:
+    from ..recordings.conversion import Conversion
 
 
 @checked
@@ -58,6 +53,8 @@ def convert(
         >>> convert("clip.mp4", "events.h5", preset="noisy", pos_thres=0.15).events  # doctest: +SKIP
         182930
     """
+    from ..recordings.conversion import ConversionTask, convert_task
+
     video, recording = build_settings(settings, preset=preset, sensor=sensor, hints=hints, named=named)
     task = ConversionTask(Path(str(source)), Path(out))
     return convert_task(task, progress, video=video, recording=recording, overwrite=overwrite)

@@ -9,15 +9,17 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
-from typing import ParamSpec, Protocol, Unpack, cast
+from typing import TYPE_CHECKING, ParamSpec, Protocol, Unpack, cast
 
 from ..base.arguments import checked
 from ..base.config import as_settings
 from ..base.errors import ConfigError, Remedy
 from ..events import Events, Region, RegionLike, SensorSizeLike, concatenate
-from ..events.filters import FilterConfig, FilterKeywords
-from ..formats import NO_HINTS, HintsLike, RecordingLike, open_recording
-from ..recordings.editing import Edit, FilteredPart, MergedRecordings, RecordingPart, select_part
+from ..events.filter_config import FilterConfig, FilterKeywords
+from ..formats import NO_HINTS, HintsLike, RecordingLike
+
+if TYPE_CHECKING:
+    from ..recordings.editing import Edit, FilteredPart, MergedRecordings, RecordingPart
 
 P = ParamSpec("P")
 
@@ -47,7 +49,7 @@ def _read_all(edit: Callable[P, Edit]) -> EditingVerb[P]:
     # `wraps` copies the signature of the edit, but the function returns events.
     read.__signature__ = inspect.signature(edit).replace(return_annotation=Events)  # type: ignore[attr-defined]
     read.edit = edit  # type: ignore[attr-defined]
-    return cast("EditingVerb[P]", read)
+    return cast("EditingVerb[P]", checked(read))
 
 
 @_read_all
@@ -81,6 +83,9 @@ def cut(
         >>> cut(events, 0.5, 1.0, "5x4+2+1")
         Events(1 events, sensor 5x4, t 700500 to 700500 us)
     """
+    from ..formats import open_recording
+    from ..recordings.editing import select_part
+
     opened = open_recording(recording, sensor=sensor, hints=hints)
     return select_part(opened, start_s, stop_s, None if region is None else Region.of(region))
 
@@ -115,6 +120,9 @@ def filter(  # noqa: A001
         >>> filter(events, refractory_us=500).t.tolist()
         [0, 900]
     """
+    from ..formats import open_recording
+    from ..recordings.editing import FilteredPart, select_part
+
     chosen = as_settings(FilterConfig, config, named, filter)
     if not (hot_pixels or chosen.refractory_us or chosen.activity_us):
         ways = Remedy("refractory_us", 1000), Remedy("activity_us", 20_000), Remedy("hot_pixels", True)
@@ -152,5 +160,8 @@ def merge(
         >>> merge([a, b]).t.tolist(), merge([a, b], gap_us=100).t.tolist()
         ([0, 5, 10], [0, 10, 110])
     """
+    from ..formats import open_recording
+    from ..recordings.editing import MergedRecordings
+
     opened = [open_recording(recording, sensor=sensor, hints=hints) for recording in recordings]
     return MergedRecordings(opened, gap_us)

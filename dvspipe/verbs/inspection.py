@@ -1,4 +1,4 @@
-"""Verbs that show and measure recordings: `view` and `calibrate`."""
+"""Verbs that show and measure recordings: `view`, `calibrate`, `check` and `compare`."""
 
 from __future__ import annotations
 
@@ -12,15 +12,18 @@ from ..base.arguments import checked
 from ..base.config import as_settings
 from ..base.errors import Brief, ConfigError, EventError, Remedy
 from ..base.files import claim_output, require_suffix
-from ..events import RegionLike, SensorSizeLike
-from ..formats import NO_HINTS, HintsLike, RecordingLike, read, read_frames
-from ..formats.source import Extent
+from ..events import RegionLike, SensorSize, SensorSizeLike
+from ..formats import NO_HINTS, Hints, HintsLike, RecordingLike
 from ..parallel import NamedStep, Progress, ignore_progress
-from ..recordings.editing import RecordingPart
+from ..recordings.config import CheckKeywords, CheckSettings, CompareKeywords, CompareSettings
 from ..report.config import PREVIEW_SUFFIXES, RERUN_SUFFIX, PlotKind, PreviewKeywords, PreviewSettings
 from .editing import cut
 
 if TYPE_CHECKING:
+    from ..formats.source import Extent
+    from ..recordings.checking import CheckReport
+    from ..recordings.comparison import Comparison
+    from ..recordings.editing import RecordingPart
     from ..report import Predictions
     from ..simulator import Calibration
 
@@ -65,7 +68,7 @@ def view(
     """Show a recording as a video, a sheet of pictures or a chart, or in the rerun viewer.
 
     Args:
-        recording: Recording; in Python also events.
+        recording: Recording. In Python also events.
         out: Video (.webm, .mp4, .gif), sheet of twelve pictures or chart (.png), or rerun recording (.rrd). None: open
             the rerun viewer.
         settings: Settings of the pictures; a chart uses only the colours.
@@ -90,6 +93,7 @@ def view(
     Example:
         >>> view("recording.h5", "events.webm", speed=0.5)  # doctest: +SKIP
     """
+    from ..recordings.editing import RecordingPart
     from ..report import Predictions, show_part
 
     # Refuse what does not apply to the output before the recording is read.
@@ -167,7 +171,91 @@ def calibrate(recording: str | Path, *, log_offset: float | None = None, refine:
     Example:
         >>> calibrate("davis.aedat4").write("mine.yaml")  # doctest: +SKIP
     """
+    from ..formats import read, read_frames
     from ..simulator import calibrate_frames
 
     frames = list(read_frames(recording))
     return calibrate_frames(frames, read(recording), log_offset=log_offset, refine=refine)
+
+
+@checked
+def check(
+    recording: RecordingLike,
+    *,
+    sensor: SensorSizeLike | None = None,
+    hints: HintsLike = NO_HINTS,
+    settings: CheckSettings | Mapping[str, object] | None = None,
+    progress: Progress | None = None,
+    **named: Unpack[CheckKeywords],
+) -> CheckReport:
+    """Find errors and oddities of a recording, in one pass and in bounded memory.
+
+    Args:
+        recording: Recording of any format; also events in memory.
+        sensor: Sensor size, for files that do not store it. None: the smallest known sensor that contains all events;
+            then only events outside the largest known sensor are out of range.
+        hints: Other missing metadata: chip, columns, time unit, topic.
+        settings: Thresholds of odd findings; also a mapping.
+        progress: Called with the amount read and the total, in events, bytes or other units.
+        named: Settings of `CheckSettings` by name.
+
+    Raises:
+        FileError: If the file does not exist or cannot be read.
+        FormatError: If the format is unknown, or the file cannot be opened.
+        EventError: If `sensor` differs from the sensor in the file, or the sensor has more than MAX_PIXELS pixels.
+
+    Example:
+        >>> from dvspipe import Events
+        >>> report = check(Events([0, 10, 60_010], [3, 4, 4], [1, 1, 6], [1, 0, 1], "12x7"), gap_us=50_000)
+        >>> [(finding.kind, finding.count) for finding in report.findings]
+        [('gaps', 1)]
+    """
+    from ..recordings.checking import CheckOptions, check_recording
+
+    thresholds = as_settings(CheckSettings, settings, named, check)
+    size = None if sensor is None else SensorSize.of(sensor)
+    options = CheckOptions(sensor=size, hints=as_settings(Hints, hints), settings=thresholds)
+    return check_recording(recording, options, progress)
+
+
+@checked
+def compare(
+    a: RecordingLike,
+    b: RecordingLike,
+    settings: CompareSettings | Mapping[str, object] | None = None,
+    *,
+    sensor: SensorSizeLike | None = None,
+    hints: HintsLike = NO_HINTS,
+    progress: Progress = ignore_progress,
+    **named: Unpack[CompareKeywords],
+) -> Comparison:
+    """Compare two recordings of the same scene: event rates, event counts per pixel, and event times.
+
+    Args:
+        a: Reference recording, such as a real one; may be empty.
+        b: Recording to compare with it, such as a simulated one, with the same sensor size and clock; may be empty.
+        settings: Length of windows; also a mapping.
+        sensor: Sensor size, for recordings that do not store it.
+        hints: Other metadata that the recordings do not store.
+        progress: Called with the amount done, reading and comparing, and the total.
+        named: Settings of `CompareSettings` by name.
+
+    Raises:
+        EventError: If the sensors differ in size or have more than 2^23 pixels, or the recordings are so far apart in
+            time that they cannot share a clock.
+
+    Example:
+        >>> from dvspipe import Events
+        >>> a = Events([0, 1000], [3, 3], [1, 1], [True, False], "12x7")
+        >>> b = Events([20, 1020], [3, 3], [1, 1], [True, False], "12x7")
+        >>> comparison = compare(a, b)
+        >>> comparison.ratios.events, comparison.voxels.f1, comparison.nearest_to_a.median_us
+        (1.0, 1.0, 20.0)
+    """
+    from ..formats import open_recording
+    from ..recordings.comparison import compare_recordings
+
+    chosen = as_settings(CompareSettings, settings, named, compare)
+    recording_a = open_recording(a, sensor=sensor, hints=hints)
+    recording_b = open_recording(b, sensor=sensor, hints=hints)
+    return compare_recordings(recording_a, recording_b, chosen, progress)

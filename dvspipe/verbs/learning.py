@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Unpack
 
 from ..base.arguments import checked
 from ..base.config import as_settings, plain_settings
-from ..oneshot import THOROUGH, ExampleFilm, LearnConfig, list_films, list_videos, set_parts
-from ..oneshot.config import LearnKeywords
+from ..oneshot.config import THOROUGH, LearnConfig, LearnKeywords
 
 if TYPE_CHECKING:  # torch takes seconds to import
-    from ..oneshot import Learned
+    from ..oneshot import ExampleFilm, Learned
     from ..training import TrainingCallback
 
 
@@ -59,7 +58,7 @@ def learn(
         >>> learned.run.test.accuracy, learned.similar  # doctest: +SKIP
         (0.94, ())
     """
-    from ..oneshot import check_unfinished, learn_study, prepare
+    from ..oneshot import check_unfinished, learn_study, list_videos, prepare, set_parts
     from ..training import LogCallback
 
     chosen = choose_config(config, thorough=thorough, named=named)
@@ -84,6 +83,8 @@ def choose_config(
 
 
 def _as_films(films: str | Path | ExampleFilm | Sequence[str | Path | ExampleFilm]) -> tuple[ExampleFilm, ...]:
+    from ..oneshot import ExampleFilm, list_films
+
     given = [films] if isinstance(films, str | Path | ExampleFilm) else films
 
     examples: list[ExampleFilm] = []

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Unpack
+from typing import TYPE_CHECKING, Unpack
 
 from ..base.arguments import checked
 from ..base.config import as_settings
 from ..base.files import claim_output
 from ..events import SensorSize, SensorSizeLike
-from ..formats import NO_HINTS, Hints, HintsLike, WriteOptions, Writer, create_writer
-from ..formats.stream_words import StreamFormat
-from ..inference.classifier import Classifier, InferConfig, InferKeywords, as_classifier
-from ..streaming import LiveSession, LiveSource, is_stream, open_live, with_hop
-from ..streaming.answers import LiveAnswer
-from ..streaming.framing import live_settings
+from ..formats import NO_HINTS, Hints, HintsLike
+from ..formats.hints import StreamFormat
+from ..inference.config import InferConfig, InferKeywords
+
+if TYPE_CHECKING:
+    from ..inference import Classifier
+    from ..streaming import LiveSession
 
 
 @checked
@@ -32,10 +33,10 @@ def live(
     hints: HintsLike = NO_HINTS,
     stream_format: StreamFormat | None = None,
     **named: Unpack[InferKeywords],
-) -> Iterator[LiveAnswer]:
-    """Classify a camera, a stream, or a replayed file while it runs; yield predictions until it ends.
+) -> LiveSession:
+    """Classify a camera, a stream, or a replayed file while it runs: iterate over the session for its predictions.
 
-    Leave the loop to stop. `LiveSession` can also be stopped by another thread.
+    Leave the loop to stop, or call `stop` of the session, also in another thread.
 
     Args:
         source: Webcam: 0, 1, ...; event-camera or event-camera:SERIAL; video or recording to replay; - for events on
@@ -60,53 +61,30 @@ def live(
         >>> for answer in live("clap.mp4", speed=2.0):  # doctest: +SKIP
         ...     print(answer.t_us, answer.class_name, answer.probability)
     """
-    classifier = as_classifier(checkpoint)
-    chosen = with_hop(as_settings(InferConfig, config, named, live), classifier)
-    opened, writer = open_stream(
-        classifier,
-        str(source),
-        chosen,
-        speed=speed,
-        loop=loop,
-        record=record,
-        overwrite=overwrite,
-        sensor=sensor,
-        hints=hints,
-        stream_format=stream_format,
-    )
-    return LiveSession(opened, classifier, chosen, writer=writer).run()
+    from ..formats import WriteOptions, create_writer
+    from ..inference import as_classifier
+    from ..streaming import LiveSession, is_stream, open_live, with_hop
+    from ..streaming.framing import live_settings
 
-
-def open_stream(
-    classifier: Classifier,
-    source: str,
-    config: InferConfig,
-    *,
-    speed: float = 1.0,
-    loop: bool = False,
-    record: str | Path | None = None,
-    overwrite: bool = False,
-    sensor: SensorSizeLike | None = None,
-    hints: HintsLike = NO_HINTS,
-    stream_format: StreamFormat | None = None,
-) -> tuple[LiveSource, Writer | None]:
-    """Open the source of a live stream, and the writer of the events that a classifier sees; arguments as in `live`."""
     # Refuse an existing file before the source is opened, which can be a camera.
     if record is not None:
         claim_output(Path(record), overwrite=overwrite)
 
+    classifier = as_classifier(checkpoint)
+    chosen = with_hop(as_settings(InferConfig, config, named, live), classifier)
+    own_sensor = classifier.config.sensor
+
     size = None if sensor is None else SensorSize.of(sensor)
     opened = open_live(
-        source,
-        live_settings(classifier.framed(config)),
+        str(source),
+        live_settings(classifier.framed(chosen)),
         speed=speed,
         loops=loop,
-        sensor=size or (classifier.config.sensor if is_stream(source) else None),
+        sensor=size or (own_sensor if is_stream(source) else None),
         hints=as_settings(Hints, hints),
         stream_format=stream_format,
     )
 
-    if record is None:
-        return opened, None
-    options = WriteOptions(source=Path(source).name, overwrite=overwrite)
-    return opened, create_writer(Path(record), classifier.config.sensor, options)
+    options = WriteOptions(source=Path(str(source)).name, overwrite=overwrite)
+    writer = None if record is None else create_writer(Path(record), own_sensor, options)
+    return LiveSession(opened, classifier, chosen, writer=writer)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Literal, Unpack
 from ..base.arguments import checked
 from ..base.config import Settings, as_settings, plain_settings
 from ..base.errors import ConfigError, Remedy
-from ..datasets import DataConfig, DataSet, DecodedEvents, as_data, open_cache, open_dataset
 from ..encoding import BinConfig
 from ..networks import ModuleSource, NetworkConfig
 from ..results import EvaluationResult, RunFolder, TrainingRun
@@ -18,6 +17,7 @@ from ..results import EvaluationResult, RunFolder, TrainingRun
 if TYPE_CHECKING:  # torch takes seconds to import
     from torch import nn
 
+    from ..datasets import DataConfig, DataSet, DecodedEvents
     from ..training import TrainConfig, TrainingCallback
     from ..training.config import TrainKeywords
     from ..training.evaluation import TrainedClassifier
@@ -48,9 +48,12 @@ def train(
     epoch. Under torchrun, all processes train one network.
 
     Args:
-        config: Folder of recordings, whose settings are then chosen (see `choose_settings`), or are the settings of
-            the run to resume; or settings, as a model or a mapping (see `TrainConfig.read`); or a data set, whose
-            missing parts are drawn from its training part.
+        config: What to train on. One of:
+
+            - a folder of recordings: their settings are chosen (see `choose_settings`);
+            - with `resume`, a folder of recordings: the run says the settings;
+            - settings, as a model or a mapping; `TrainConfig.read` reads them from a file;
+            - a data set: missing parts are drawn from its training part.
         out: Run folder; created if missing. None: a new folder, runs/train/NAME.
         resume: Resume the run in the folder after its last complete epoch, or from its start if there is none. On a
             CPU, the weights at the end are the same as without the interruption. A complete run is not changed.
@@ -83,36 +86,49 @@ def train(
     """
     from torch import nn
 
+    from ..datasets import DataSet, find_folder
     from ..training import LogCallback, TrainConfig, TrainingCallback
     from ..training.processes import is_first_process
     from ..training.run import find_run_folder, run_training
 
-    callback = (callback or LogCallback()) if is_first_process() else TrainingCallback()
-    module = network if isinstance(network, nn.Module) else None
-    data = config if isinstance(config, DataSet) else None
+    callback = callback or LogCallback()
+    if not is_first_process():
+        callback = TrainingCallback()  # one process reports
 
-    # A module and the settings of a network are given by the same argument, but are used in different places.
+    # A data set comes without settings: the run has the defaults and the named settings.
+    dataset = None
+    folder_or_settings = None
+    if isinstance(config, DataSet):
+        dataset = config
+    else:
+        folder_or_settings = config
+
+    # Settings name the kind of their network, to be complete without this call. With a data set, only the call can.
     settings: dict[str, object] = {**named}
-    if isinstance(network, Settings | Mapping):
-        settings |= {"network": network}
-    elif module is not None and data is not None:
-        settings |= {"network": {"kind": "module"}}
+    module = None
+    if isinstance(network, nn.Module):
+        module = network
+        if dataset is not None:
+            settings["network"] = {"kind": "module"}
+    elif isinstance(network, Settings | Mapping):
+        settings["network"] = network
 
     if resume and out is None:
         raise ConfigError("resume: needs a run folder", Remedy("out", "FOLDER"))
     if out is not None and not resume and is_first_process():
         RunFolder(Path(out)).check_unused(overwrite=overwrite)  # fail before recordings are read
 
-    if isinstance(config, str | Path):
-        resumed = RunFolder(Path(out)) if resume and out is not None else None
-        chosen, decoded = _choose_for_folder(Path(config).expanduser(), settings, callback, resumed)
+    if isinstance(folder_or_settings, str | Path):
+        # The argument `decoded` is for settings chosen before; the recordings of a folder are decoded here.
+        run = RunFolder(Path(out)) if resume and out is not None else None
+        complete, decoded = _configure_folder(find_folder(folder_or_settings), settings, callback, run)
     else:
-        chosen = as_settings(TrainConfig, None if isinstance(config, DataSet) else config, settings, train)
+        complete = as_settings(TrainConfig, folder_or_settings, settings, train)
 
     return run_training(
-        chosen,
-        find_run_folder(out, chosen.name, overwrite=overwrite),
-        data=data,
+        complete,
+        find_run_folder(out, complete.name, overwrite=overwrite),
+        data=dataset,
         modules=ModuleSource.of(trust, module),
         callback=callback,
         command=command,
@@ -122,27 +138,27 @@ def train(
     )
 
 
-def _choose_for_folder(
-    folder: Path, settings: Mapping[str, object], callback: TrainingCallback, resumed: RunFolder | None
+def _configure_folder(
+    folder: Path, settings: Mapping[str, object], callback: TrainingCallback, run: RunFolder | None
 ) -> tuple[TrainConfig, DecodedEvents | None]:
-    """Return the configuration for a folder of recordings, and the events decoded while choosing it."""
+    """Return the configuration for a folder of recordings, and the events decoded while choosing it.
+
+    Args:
+        folder: Folder of recordings.
+        settings: Named settings; they take precedence.
+        callback: Called with progress and the choice.
+        run: Run to resume.
+    """
     from ..training import TrainConfig, choose_settings
     from ..training.resuming import read_run
 
-    if not folder.is_dir():
-        raise ConfigError(f"{folder}: no such folder (expected recordings); TrainConfig.read reads configurations")
-
     # A resumed run keeps the settings that were chosen for it.
-    given = plain_settings(TrainConfig, None, settings, train)
-    if resumed is not None:
-        return read_run(resumed, given, recordings=folder), None
+    named = plain_settings(TrainConfig, None, settings, train)
+    if run is not None:
+        return read_run(run, named, recordings=folder), None
 
-    choice = choose_settings(folder, given, partial(callback.on_progress, "recordings"))
-    for group, reason in choice.reasons.items():
-        for line in reason.splitlines():
-            callback.on_note(f"{group}: {line}")
-    for warning in choice.warnings:
-        callback.on_warning(warning)
+    choice = choose_settings(folder, named, partial(callback.on_progress, "recordings"))
+    callback.on_choice(choice)
     return choice.config, choice.decoded
 
 
@@ -164,8 +180,9 @@ def evaluate(
     Args:
         checkpoint: Run folder, checkpoint file, name of an included classifier, or hf://USER/NAME. In Python also a
             `Classifier`, or a network that returns [T, B, K] or [B, K] for all steps [T, B, C, H, W].
-        data: Folder of recordings, or the settings of a data set, also a mapping; or a data set. Its classes are the
-            classes of the classifier. A folder is framed as in training, unless its settings say otherwise.
+        data: Folder of recordings, or the settings of a data set, also a mapping; or a data set. It has
+            classes of the classifier, in any order. A folder is framed as in training, unless its settings say
+            otherwise.
         part: Part of the data set to evaluate. If the recordings are not from the run, the test part is all of them.
         seed: Seed of the split, used if the checkpoint is not in a run folder that stores one.
         batch: Recordings per batch.
@@ -177,7 +194,8 @@ def evaluate(
     Raises:
         CheckpointError: If the file is not a checkpoint.
         ConfigError: If the part does not exist, or the network is a module that is not trusted.
-        DataError: If the data set is not usable, has other classes or another sensor, or is not split as in the run.
+        DataError: If the data set is not usable, has a class that the classifier lacks or another sensor, or is not
+            split as in the run.
 
     Example:
         >>> evaluate("runs/train/mine", "recordings").accuracy  # doctest: +SKIP
@@ -185,22 +203,24 @@ def evaluate(
     """
     from torch import nn
 
+    from ..datasets import DataSet, as_data, open_cache, open_dataset
     from ..training import LogCallback
     from ..training.evaluation import describe_network, evaluate_opened, open_evaluation
 
     callback = callback or LogCallback()
-    opened_data = data if isinstance(data, DataSet) else as_data(data)
-    cache = None if isinstance(opened_data, DataSet) else open_cache(opened_data)
+    modules = ModuleSource.of(trust, network)
+    open_part = partial(open_evaluation, part=part, seed=seed, callback=callback, modules=modules)
 
-    # A network has no configuration of its own: classes and sensor come from the data set.
-    trained: str | Path | TrainedClassifier
+    # Only settings say where tensors are cached.
+    source = data if isinstance(data, DataSet) else as_data(data)
+    cache = None if isinstance(source, DataSet) else open_cache(source)
+
+    # A network has no configuration of its own: classes and sensor come from the data set, which is opened first.
     if isinstance(checkpoint, nn.Module):
         steps = as_settings(BinConfig, bins)
-        opened_data = opened_data if isinstance(opened_data, DataSet) else open_dataset(opened_data, seed, steps)
-        trained = describe_network(checkpoint, opened_data, steps)
+        dataset = source if isinstance(source, DataSet) else open_dataset(source, seed, steps)
+        opened = open_part(describe_network(checkpoint, dataset, steps), dataset)
     else:
-        trained = checkpoint
+        opened = open_part(checkpoint, source)
 
-    modules = ModuleSource.of(trust, network)
-    opened = open_evaluation(trained, opened_data, part, seed=seed, callback=callback, modules=modules)
     return evaluate_opened(opened, cache, batch=batch, callback=callback)

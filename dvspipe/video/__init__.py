@@ -1,1 +1,4 @@
-"""Read frames from videos, image folders, arrays and cameras, and write videos. Only this package imports cv2."""
+"""Read frames from videos, image folders, arrays and cameras, and write videos.
+
+`opencv` is the only module that imports cv2; others import it from `video.opencv`.
+"""

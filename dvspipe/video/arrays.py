@@ -21,11 +21,9 @@ MAX_WHITE = 2.0  # larger float values are a mistake (such as 0 to 255), unless 
 def stack_images(images: ArrayLike) -> NDArray[Any]:
     """Stack images of NumPy or another library into one array."""
     try:
-        return (
-            np.stack([np.asarray(image) for image in images])
-            if isinstance(images, list | tuple)
-            else np.asarray(images)
-        )
+        if isinstance(images, list | tuple):
+            return np.stack([np.asarray(image) for image in images])
+        return np.asarray(images)
     except (TypeError, ValueError, RuntimeError) as error:  # NumPy and other libraries raise any of these
         raise VideoError(f"the array: cannot be read as images [T, H, W] ({error})") from error
 
@@ -33,28 +31,27 @@ def stack_images(images: ArrayLike) -> NDArray[Any]:
 def open_array(array: NDArray[Any], settings: VideoSettings) -> Video:
     """Open an array of images as a video; see `open_video`."""
     name = "the array"
-    is_colour = array.ndim == 4 and array.shape[3] == 3
+    is_colour = array.ndim == 4 and array.shape[-1] == 3
     if not (array.ndim == 3 or is_colour) or not array.size or array.dtype not in (*PIXEL_TYPES, np.float64):
         raise VideoError(
             f"{name}: wrong type or shape (found {array.dtype} {array.shape}, expected grey images [T, H, W] or "
             "colour images [T, H, W, 3] of uint8, uint16, float32 or float64)"
         )
-    if (
-        array.dtype.kind == "f"
-        and settings.transfer != "linear"
-        and (white := np.fmax.reduce(array, axis=None)) > MAX_WHITE
-    ):
-        raise VideoError(f"{name}: wrong range of values (found up to {white:g}, expected 0 to 1)")
+    if array.dtype.kind == "f" and settings.transfer != "linear":
+        largest = np.fmax.reduce(array, axis=None)  # ignores NaN
+        if largest > MAX_WHITE:
+            raise VideoError(f"{name}: wrong range of values (found up to {largest:g}, expected 0 to 1)")
     if settings.fps is None and settings.timestamps is None:
         raise VideoError(f"{name}: has no frame times", Remedy("fps", EXAMPLE_FPS, "set the frames per second"))
 
     images = partial(_array_images, array)
     size = read_size(name, images, settings, NO_FRAME)
-    return Video(name, size, len(array), settings, images, find_times_us(settings, name, len(array)))
+    times_us = find_times_us(settings, name, len(array))
+    return Video(name, size, len(array), settings, images, times_us)
 
 
 def _array_images(array: NDArray[Any]) -> Images:
-    for image in array:
+    for image in array:  # time 0: the rate, or a file, gives the times
         yield 0, partial(_to_opencv, image)
 
 

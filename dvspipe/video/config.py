@@ -24,7 +24,8 @@ class VideoSettings(Settings):
     """Unit of the times in the file `timestamps`. Default: the unit in its header (such as `timestamp_ns`), otherwise
     seconds if the numbers have a decimal point. Integers without a unit are an error."""
     transfer: str = "srgb"
-    """Transfer curve of the pixel values: `srgb` (ordinary video), `bt709`, `gamma=x` (x from 0.1 to 10), `linear`."""
+    """Transfer curve of the pixel values: `srgb` (ordinary video), `bt709`, `gamma=x` (x from 0.1 to 10), `linear`,
+    or `log` for float images."""
     crop: str | None = Field(default=None, pattern=REGION_PATTERN)
     """Crop region, WIDTHxHEIGHT+LEFT+TOP in pixels of the video."""
     resize: str | None = Field(default=None, pattern=SIZE_PATTERN)

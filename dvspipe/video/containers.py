@@ -2,6 +2,9 @@
 
 A number of frames is no evidence: most containers store none, and readers guess it from duration and frame rate, which
 fails for a variable rate.
+
+`CONTAINERS` is the table of containers: how to recognise one by its first bytes, and how to measure its complete size,
+with 0 for unknown.
 """
 
 from __future__ import annotations
@@ -29,7 +32,11 @@ FLV_TAG_TAIL_BYTES = 4
 FLV_TAG_KINDS = (8, 9, 18)  # sound, video, script
 ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 ASF_SIZE_AT = 40  # relative to the properties
-ASF_FLAGS_AT = 88  # likewise; a broadcast (flag 1) stores no size
+ASF_FLAGS_AT = 88  # likewise
+ASF_BROADCAST = 1  # flag: the size was unknown when the head was written
+BOX_HEAD_BYTES = 8  # MP4: size and name
+STCO_HEAD_BYTES = 8  # version, flags and number of entries; the same for co64
+STSZ_HEAD_BYTES = 12  # version, flags, common size and number of entries
 
 
 def find_complete_bytes(path: Path) -> int | None:
@@ -65,9 +72,11 @@ def _measure_mp4(content: Content) -> int:
         if name in (b"moov", b"moof", b"mdat"):
             ends.append(stop)
         elif name in CHUNK_OFFSETS:
-            offsets += _read_table(content[start + 8 : stop], CHUNK_OFFSETS[name])[:1].tolist()
+            chunk_offsets = _read_table(content[start + STCO_HEAD_BYTES : stop], CHUNK_OFFSETS[name])
+            offsets += chunk_offsets[:1].tolist()
         elif name == b"stsz":
-            sample_bytes += int(_read_table(content[start + 12 : stop], ">u4").sum(dtype=np.uint64))
+            sizes = _read_table(content[start + STSZ_HEAD_BYTES : stop], ">u4")
+            sample_bytes += int(sizes.sum(dtype=np.uint64))
 
     # The samples begin at the first chunk of any track, and have at least their total size together.
     first = min(offsets, default=0)
@@ -84,15 +93,15 @@ def _read_table(table: bytes, kind: str) -> NDArray[np.unsignedinteger]:
 def _walk_boxes(content: Content) -> Iterator[tuple[bytes, int, int]]:
     """Yield the name, the start of the content and the end of each box, and of the boxes in MP4_SAMPLE_TABLES."""
     position = 0
-    while position + 8 <= len(content):
+    while position + BOX_HEAD_BYTES <= len(content):
         size = int.from_bytes(content[position : position + 4])
         name = content[position + 4 : position + 8]
-        start = position + 8
+        start = position + BOX_HEAD_BYTES
 
         # Size 1: a size of 64 bits follows the name. Size 0: the box reaches to the end of the file.
         if size == 1:
-            size = int.from_bytes(content[position + 8 : position + 16])
-            start = position + 16
+            size = int.from_bytes(content[start : start + 8])
+            start += 8
         stop = position + size if size else len(content)
         if stop < start or not name.isascii():
             return
@@ -128,10 +137,13 @@ def _measure_flv(content: Content) -> int:
 def _measure_asf(content: Content) -> int:
     """Return the size of the file in its properties."""
     start = content.find(ASF_PROPERTIES)
-    if start < 0 or int.from_bytes(content[start + ASF_FLAGS_AT : start + ASF_FLAGS_AT + 4], "little") & 1:
+    if start < 0:
         return 0
 
-    return int.from_bytes(content[start + ASF_SIZE_AT : start + ASF_SIZE_AT + 8], "little")
+    size_at = start + ASF_SIZE_AT
+    flags_at = start + ASF_FLAGS_AT
+    flags = int.from_bytes(content[flags_at : flags_at + 4], "little")
+    return 0 if flags & ASF_BROADCAST else int.from_bytes(content[size_at : size_at + 8], "little")
 
 
 def _measure_gif(content: Content) -> int:

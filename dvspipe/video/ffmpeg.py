@@ -71,7 +71,9 @@ def decode_frames(path: Path) -> Generator[NDArray[np.uint8]]:
 
 def _read_ppm(stream: IO[bytes]) -> NDArray[np.uint8] | None:
     """Read the next image of a PPM stream, BGR; None at its end."""
-    mark, size, white = (stream.readline(MAX_HEADER_BYTES) for _ in range(3))
+    mark = stream.readline(MAX_HEADER_BYTES)
+    size = stream.readline(MAX_HEADER_BYTES)
+    white = stream.readline(MAX_HEADER_BYTES)
     if mark.strip() != b"P6" or white.strip() != b"255":
         return None
 

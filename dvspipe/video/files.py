@@ -1,4 +1,10 @@
-"""Open video files, decoded by OpenCV, or by ffmpeg if OpenCV cannot decode them."""
+"""Open video files, decoded by OpenCV, or by ffmpeg if OpenCV cannot decode them.
+
+`open_file` chooses a decoder by trying the first frame: OpenCV for films (`decode_file`) and for animated images
+(`_decode_animation`), otherwise ffmpeg (`_decode_with_ffmpeg`). A file that cannot be decoded, or ends early, is
+explained from its container: truncated, only sound, or a codec that is missing here. `read_header` and
+`read_video_ends` answer questions about a file without decoding all of it.
+"""
 
 from __future__ import annotations
 
@@ -63,15 +69,18 @@ def read_video_ends(path: Path) -> VideoEnds | None:
     """
     with _open_capture(path) as capture:
         count = _count_frames(path, capture)
-        first = list(itertools.islice(_decode_remaining(capture), 2))
+        begin = list(itertools.islice(_decode_remaining(capture), 2))
         if count > 2 * END_FRAMES and capture.set(cv2.CAP_PROP_POS_FRAMES, count - END_FRAMES):
-            last = list(_decode_remaining(capture))[-2:]
+            end = list(_decode_remaining(capture))[-2:]
         else:
-            last = [*first, *_decode_remaining(capture)][-2:]
+            end = [*begin, *_decode_remaining(capture)][-2:]
 
-    if len(first) < 2 or len(last) < 2:
+    if len(begin) < 2 or len(end) < 2:
         return None
-    return VideoEnds(*(_shrink(image) for image in (*first, *last)))
+
+    first, second = map(_shrink, begin)
+    second_last, last = map(_shrink, end)
+    return VideoEnds(first, second, second_last, last)
 
 
 def _decode_remaining(capture: cv2.VideoCapture) -> Iterator[NDArray[Any]]:
@@ -92,7 +101,6 @@ def open_file(path: Path, settings: VideoSettings) -> Video:
     if not path.stat().st_size:
         raise VideoError(f"{path}: the file is empty")
 
-    explain_end: Callable[[int], str | None] = partial(_explain_end, path)
     with _open_capture(path) as capture:
         count = _count_frames(path, capture)
         fps = capture.get(cv2.CAP_PROP_FPS)
@@ -103,13 +111,15 @@ def open_file(path: Path, settings: VideoSettings) -> Video:
     # OpenCV reads animated images, such as GIF, with another decoder than films.
     is_animation = not is_decoded and cv2.haveImageReader(str(path))
     images: Callable[[], Images] = partial(_decode_animation if is_animation else decode_file, path)
+    explain_end: Callable[[int], str | None] = partial(_explain_end, path)
 
-    # If OpenCV cannot decode the film, ffmpeg may. It lists the times of all frames, but not the length of the last.
-    own_times_us = None if is_decoded or is_animation else find_frame_times(path)
-    if own_times_us:
-        images = partial(_decode_with_ffmpeg, path, own_times_us)
-        count = len(own_times_us)
-        duration_s = own_times_us[-1] * 1e-6 * count / max(1, count - 1)
+    # If OpenCV cannot decode the film, ffmpeg may. It lists the times of all frames, but not the length of the last,
+    # which is taken as long as the mean of the others.
+    ffmpeg_times_us = None if is_decoded or is_animation else find_frame_times(path)
+    if ffmpeg_times_us:
+        images = partial(_decode_with_ffmpeg, path, ffmpeg_times_us)
+        count = len(ffmpeg_times_us)
+        duration_s = ffmpeg_times_us[-1] * 1e-6 * count / max(1, count - 1)
         explain_end = partial(_explain_missing, path, count)
 
     _warn_about_hdr(path, settings.transfer)
@@ -128,7 +138,7 @@ def _explain_end(path: Path, frames: int) -> str | None:
 
 
 def _explain_missing(path: Path, count: int, frames: int) -> str | None:
-    """As `_explain_end`, for a file whose frames are counted; ffmpeg may skip some of them."""
+    """As `_explain_end`, for a file with `count` frames, of which ffmpeg may skip some."""
     missing = f"found {frames} of {count} frames" if frames < MIN_DECODED * count else None
     return _explain_end(path, frames) or missing
 
@@ -151,14 +161,19 @@ def _explain_no_frame(path: Path, codec: str) -> str:
     if reason := _explain_end(path, 0):
         return f"truncated, and no frame can be decoded ({reason})"
 
-    # Without a name of the codec, the content of the file may tell more.
-    if not (codec.isascii() and codec.isprintable() and codec):
-        content = _read_start_and_end(path)
-        if _has_sound_only(content):
-            return SOUND_ONLY
-        has_no_description = content[4:8] == b"ftyp" and b"moov" not in content
-        return INCOMPLETE if has_no_description else NO_FRAME
+    if codec and codec.isascii() and codec.isprintable():
+        return _suggest_conversion(path, codec)
 
+    # Without a name of the codec, the content of the file may tell more.
+    content = _read_start_and_end(path)
+    if _has_sound_only(content):
+        return SOUND_ONLY
+    has_no_description = content[4:8] == b"ftyp" and b"moov" not in content
+    return INCOMPLETE if has_no_description else NO_FRAME
+
+
+def _suggest_conversion(path: Path, codec: str) -> str:
+    """Explain that a codec is missing, with the ffmpeg command that converts the video to H.264."""
     target = path.with_suffix(".mp4") if path.suffix.lower() != ".mp4" else path.with_name(f"{path.stem}-h264.mp4")
     command = shlex.join(["ffmpeg", "-i", str(path), "-c:v", "libx264", str(target)])
     name = CODEC_NAMES.get(codec, codec)
@@ -187,8 +202,8 @@ def _read_start_and_end(path: Path) -> bytes:
 def _warn_about_hdr(path: Path, transfer: str) -> None:
     """Warn if an MP4-like file is marked as HDR but is read with the default transfer curve."""
     # The box colr of type nclx has three numbers of 16 bits: primaries, transfer characteristics, matrix.
-    colours = re.search(rb"colrnclx..(..)", _read_start_and_end(path), re.DOTALL)
-    name = HDR_TRANSFERS.get(int.from_bytes(colours[1], "big")) if colours else None
+    colours = re.search(rb"colrnclx..(?P<transfer>..)", _read_start_and_end(path), re.DOTALL)
+    name = HDR_TRANSFERS.get(int.from_bytes(colours["transfer"], "big")) if colours else None
 
     if name is not None and transfer == VideoSettings().transfer:
         log.warning(
@@ -217,13 +232,15 @@ class VideoHeader(NamedTuple):
 def read_header(path: Path) -> VideoHeader:
     """Read the header of a video file, without decoding pictures."""
     with _open_capture(path) as capture:
-        width, height = (round(capture.get(side)) for side in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
+        width = round(capture.get(cv2.CAP_PROP_FRAME_WIDTH))
+        height = round(capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
         fps = capture.get(cv2.CAP_PROP_FPS)
         duration_s = _count_frames(path, capture) / fps if fps > 0 else 0.0
         return VideoHeader(width, height, fps, duration_s, _read_codec(capture))
 
 
 def _read_codec(capture: cv2.VideoCapture) -> str:
+    # FourCC: four characters in one number, the first in the lowest byte.
     code = int(capture.get(cv2.CAP_PROP_FOURCC)) & 0xFFFFFFFF
     return code.to_bytes(4, "little").decode("latin-1").strip("\0 ")
 
@@ -250,14 +267,15 @@ def _create_capture(path: Path) -> cv2.VideoCapture:
 def decode_file(path: Path) -> Images:
     """Decode a video file with OpenCV, frame by frame."""
     capture = _create_capture(path)
+    last_us = -1
 
+    # Called between two `grab`s: frames that are skipped are not converted to BGR.
     def decode() -> NDArray[Any]:
-        ok, image = capture.retrieve()
-        if not ok:
+        is_decoded, image = capture.retrieve()
+        if not is_decoded:
             raise VideoError(f"{path}: the frame at {last_us} us cannot be decoded")
         return image  # type: ignore[no-any-return]
 
-    last_us = -1
     try:
         while capture.grab():
             t_us = round(capture.get(cv2.CAP_PROP_POS_MSEC) * 1000)
@@ -279,8 +297,10 @@ def _decode_animation(path: Path) -> Images:
     """Decode an animation that FFmpeg does not support, such as WebP; OpenCV decodes all frames at once."""
     with SILENT_OPENCV:
         is_decoded, animation = cv2.imreadanimation(str(path))
+    if not is_decoded:
+        return
 
     t_us = 0
-    for image, duration_ms in zip(animation.frames, animation.durations, strict=True) if is_decoded else ():
+    for image, duration_ms in zip(animation.frames, animation.durations, strict=True):
         yield t_us, partial(np.asarray, image)
         t_us += 1000 * int(duration_ms)

@@ -14,10 +14,11 @@ from .config import FOLDER_FPS, VideoSettings
 from .frames import PIXEL_TYPES
 from .names import list_images
 from .opencv import SILENT_OPENCV, cv2
-from .pictures import Images, fit_picture, to_grey
+from .pictures import Images, count_channels, fit_picture, to_grey
 from .times import find_times_us
 from .video import NO_FRAME, Video, read_size
 
+IMAGE_CHANNELS = (1, 3, 4)  # grey, BGR, BGRA
 FOLDER_TIMES = ("timestamps.txt", "images.csv")  # default files of frame times in an image folder
 
 
@@ -33,8 +34,9 @@ def open_folder(path: Path, settings: VideoSettings) -> Video:
     """Open an image folder as a video; see `open_video`."""
     # The times of the folder itself take precedence over the default rate, but not over settings.
     if settings.fps is None and settings.timestamps is None:
-        times = next((path / name for name in FOLDER_TIMES if (path / name).is_file()), None)
-        settings = settings.model_copy(update={"fps": FOLDER_FPS} if times is None else {"timestamps": str(times)})
+        times_file = next((path / name for name in FOLDER_TIMES if (path / name).is_file()), None)
+        update = {"fps": FOLDER_FPS} if times_file is None else {"timestamps": str(times_file)}
+        settings = settings.model_copy(update=update)
 
     files = list_images(path)
     if not files:
@@ -42,11 +44,12 @@ def open_folder(path: Path, settings: VideoSettings) -> Video:
 
     images = partial(_folder_images, files)
     size = read_size(str(path), images, settings, NO_FRAME)
-    return Video(str(path), size, len(files), settings, images, find_times_us(settings, str(path), len(files), files))
+    times_us = find_times_us(settings, str(path), len(files), files)
+    return Video(str(path), size, len(files), settings, images, times_us)
 
 
 def _folder_images(files: Sequence[Path]) -> Images:
-    for file in files:
+    for file in files:  # time 0: the rate, or a file, gives the times
         yield 0, partial(_read_image, file)
 
 
@@ -56,7 +59,7 @@ def _read_image(file: Path) -> NDArray[Any]:
 
     if image is None:
         raise VideoError(f"{file}: not an image that OpenCV can read")
-    if image.dtype not in PIXEL_TYPES or (image.ndim == 3 and image.shape[2] not in (1, 3, 4)):
+    if image.dtype not in PIXEL_TYPES or count_channels(image) not in IMAGE_CHANNELS:
         raise VideoError(
             f"{file}: wrong pixel type or shape (found {image.dtype} {image.shape}, expected grey or colour, "
             "uint8, uint16 or float32)"

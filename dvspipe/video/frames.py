@@ -15,6 +15,9 @@ from ..base.errors import Brief, VideoError
 from ..events import SensorSize
 
 TRANSFERS = ("srgb", "bt709", "gamma=x", "linear", "log")
+FIXED_TRANSFERS = tuple(name for name in TRANSFERS if name != "gamma=x")
+MIN_GAMMA = 0.1
+MAX_GAMMA = 10
 PIXEL_TYPES = (np.uint8, np.uint16, np.float32)
 
 
@@ -79,8 +82,7 @@ def checked_frames(frames: Iterable[Frame]) -> Iterator[Frame]:
 
 def check_transfer(name: str) -> None:
     """Check the name of a transfer curve."""
-    power = name.removeprefix("gamma=")
-    if name not in TRANSFERS[:2] + TRANSFERS[3:] and not (
-        power != name and re.fullmatch(r"[0-9]+(\.[0-9]+)?", power) and 0.1 <= float(power) <= 10
-    ):
+    power = re.fullmatch(r"gamma=(?P<x>[0-9]+(\.[0-9]+)?)", name)
+    is_gamma = power is not None and MIN_GAMMA <= float(power["x"]) <= MAX_GAMMA
+    if not is_gamma and name not in FIXED_TRANSFERS:
         raise VideoError(f"unknown transfer curve {name!r} (expected {', '.join(TRANSFERS)}, with x from 0.1 to 10)")

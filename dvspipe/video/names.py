@@ -51,19 +51,21 @@ def camera_of(source: str | Path | int) -> int | None:
     if isinstance(source, int):
         return source
 
-    return int(str(source)) if re.fullmatch("[0-9]{1,3}", str(source)) and not Path(source).exists() else None
+    is_number = re.fullmatch("[0-9]{1,3}", str(source)) is not None
+    return int(str(source)) if is_number and not Path(source).exists() else None
 
 
 def check_address(source: str | Path) -> None:
     """Check that a source is not a URL."""
-    if match := re.match(r"([a-z]+):/+", str(source)):  # pathlib reduces "//" to "/"
-        address = f"{match[1]}://{str(source)[match.end() :]}"
+    if match := re.match(r"(?P<scheme>[a-z]+):/+", str(source)):  # pathlib reduces "//" to "/"
+        address = f"{match['scheme']}://{str(source)[match.end() :]}"
         raise VideoError(f"{address}: is a URL (expected a file); download it first")
 
 
 def is_images(source: object) -> TypeGuard[ArrayLike]:
     """Return whether a source is an array of NumPy or another library, or a list or tuple of arrays."""
-    return hasattr(source[0] if isinstance(source, list | tuple) and source else source, "__array__")
+    one = source[0] if isinstance(source, list | tuple) and source else source
+    return hasattr(one, "__array__")
 
 
 def is_image_folder(path: Path) -> bool:
@@ -79,4 +81,10 @@ def is_video_name(path: Path) -> bool:
 def list_images(folder: Path) -> list[Path]:
     """List the images of a folder; numbers in names sort numerically."""
     files = [path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES]
-    return sorted(files, key=lambda path: [int(s) if s.isdecimal() else s for s in re.split(r"(\d+)", path.name)])
+    return sorted(files, key=lambda path: _split_numbers(path.name))
+
+
+def _split_numbers(name: str) -> list[str | int]:
+    """Return the texts and numbers of a name in turn: names compare text with text, and number with number."""
+    parts = re.split(r"(\d+)", name)
+    return [int(part) if part.isdecimal() else part for part in parts]

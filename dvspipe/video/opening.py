@@ -73,11 +73,11 @@ def open_video(
 def _open_camera(index: int, settings: VideoSettings) -> Video:
     """Open a camera as a video; see `open_video`."""
     name = f"camera {index}"
-    ended = threading.Event()
     unused = [setting for setting in ("fps", "timestamps", "time_unit") if getattr(settings, setting) is not None]
     if unused:
         raise VideoError(f"{name}: frames are timed by the clock (found {', '.join(unused)}); remove it")
 
+    ended = threading.Event()
     images = partial(_camera_images, index, ended)
     size = read_size(name, images, settings, "not a camera that OpenCV can open, or it delivers no frames")
     return Video(name, size, 0, settings, images, ended=ended)
@@ -87,14 +87,15 @@ def _camera_images(index: int, ended: threading.Event) -> Images:
     with SILENT_OPENCV, silence_stderr():
         capture = cv2.VideoCapture(index)
 
+    first_ns = 0
+    last_us = -1
+
     def decode() -> NDArray[Any]:
-        ok, image = capture.retrieve()
-        if not ok:
+        is_decoded, image = capture.retrieve()
+        if not is_decoded:
             raise VideoError(f"camera {index}: the frame at {last_us} us cannot be decoded")
         return image  # type: ignore[no-any-return]
 
-    first_ns = 0
-    last_us = -1
     try:
         while not ended.is_set() and capture.grab():
             now_ns = time.monotonic_ns()

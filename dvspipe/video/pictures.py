@@ -22,19 +22,26 @@ def fit_picture(name: str, image: NDArray[Any], settings: VideoSettings) -> NDAr
     """Crop and resize an image: area averaging if a side shrinks, otherwise bilinear interpolation."""
     if settings.crop:
         width, height, left, top = map(int, re.split(r"[x+]", settings.crop))
-        full = SensorSize(width=image.shape[1], height=image.shape[0])
+        full_height, full_width = image.shape[:2]
 
         # A slice beyond the image is shorter, not an error.
         image = image[top : top + height, left : left + width]
         if image.shape[:2] != (height, width) or not image.size:
+            full = SensorSize(width=full_width, height=full_height)
             raise VideoError(f"{name}: crop {settings.crop}: not inside the image (found {full})")
 
     if settings.resize:
         size = SensorSize.parse(settings.resize)
-        shrinks = size.width < image.shape[1] or size.height < image.shape[0]
+        height, width = image.shape[:2]
+        shrinks = size.width < width or size.height < height
         method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
         image = cv2.resize(image, (size.width, size.height), interpolation=method)
     return image
+
+
+def count_channels(image: NDArray[Any]) -> int:
+    """Return the number of channels of an image, [H, W] or [H, W, C]."""
+    return 1 if image.ndim == 2 else image.shape[-1]
 
 
 def to_grey(image: NDArray[Any]) -> NDArray[Any]:
@@ -42,7 +49,7 @@ def to_grey(image: NDArray[Any]) -> NDArray[Any]:
     if image.ndim == 2:
         return image
 
-    channels = image.shape[2]
+    channels = image.shape[-1]
     if channels == 1:
         return image[:, :, 0]
     grey: NDArray[Any] = cv2.cvtColor(image, cv2.COLOR_BGRA2GRAY if channels == 4 else cv2.COLOR_BGR2GRAY)
@@ -57,6 +64,5 @@ def to_colours(image: NDArray[Any]) -> NDArray[np.uint8]:
         image = (255 * image.clip(0, 1)).round()
     image = np.asarray(image, np.uint8)
 
-    channels = 1 if image.ndim == 2 else image.shape[2]
-    order = {1: cv2.COLOR_GRAY2RGB, 3: cv2.COLOR_BGR2RGB, 4: cv2.COLOR_BGRA2RGB}[channels]
+    order = {1: cv2.COLOR_GRAY2RGB, 3: cv2.COLOR_BGR2RGB, 4: cv2.COLOR_BGRA2RGB}[count_channels(image)]
     return np.asarray(cv2.cvtColor(image, order))

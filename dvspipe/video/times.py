@@ -1,4 +1,8 @@
-"""Read files of frame times."""
+"""Read files of frame times: a line per frame, with a time and optionally the name of its image.
+
+The unit comes from the settings, or from a header such as `timestamp_ns`; numbers with a decimal point are seconds, if
+that is plausible. Times are exact decimal numbers until they are rounded to microseconds.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +20,7 @@ from .pictures import Images
 
 US_PER_UNIT = {"s": Decimal(10**6), "ms": Decimal(10**3), "us": Decimal(1), "ns": Decimal("0.001")}
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
+HEADER_UNIT = re.compile(r"(?:time|stamp)[A-Za-z]*[ _]?[\[(]?(?P<unit>s|ms|us|ns)\b")
 LONGEST_ASSUMED_INTERVAL_S = 1.0  # a longer mean interval suggests that the unit is not seconds
 LATEST_FRAME_US = 2**62
 MAX_TIMES_BYTES = 1 << 26  # maximum size of a file of times: 3 million frames
@@ -64,7 +69,7 @@ def wrong_count(settings: VideoSettings, times: int, name: str, frames: int | st
 
 @dataclass(frozen=True)
 class _TimeRow:
-    """Line of a file of times."""
+    """Line of a file of times: its number, the time as written, the text after it, and the time in microseconds."""
 
     line: int
     number: str
@@ -82,23 +87,27 @@ def _read_times(path: Path, unit: str | None) -> list[_TimeRow]:
     rows: list[_TimeRow] = []
     header_unit: str | None = None
     for line, text in enumerate(lines, start=1):
+        number, _, image = re.sub(r"[,;\s]+", " ", text.strip(), count=1).partition(" ")
+
         # Skip empty lines, comments and, before the first time, a header; it may name the unit.
-        first, _, rest = re.sub(r"[,;\s]+", " ", text.strip(), count=1).partition(" ")
-        if not text.strip() or text.lstrip().startswith("#") or (not rows and re.match("[A-Za-z]", first)):
-            heading = re.search(r"(?:time|stamp)[A-Za-z]*[ _]?[\[(]?(s|ms|us|ns)\b", text)
-            header_unit = heading[1] if heading and not rows else header_unit
+        is_header = not rows and re.match("[A-Za-z]", number)
+        if not text.strip() or text.lstrip().startswith("#") or is_header:
+            heading = HEADER_UNIT.search(text)
+            header_unit = heading["unit"] if heading and not rows else header_unit
             continue
 
         # A second number would leave open which of them is the time.
-        if not NUMBER.fullmatch(first):
-            raise VideoError(f"{path}: line {line}: wrong time (found {first!r}, expected a number)")
-        if NUMBER.fullmatch(re.split(r"[,;\s]", rest)[0]):
+        if not NUMBER.fullmatch(number):
+            raise VideoError(f"{path}: line {line}: wrong time (found {number!r}, expected a number)")
+        if NUMBER.fullmatch(re.split(r"[,;\s]", image)[0]):
             raise VideoError(
                 f"{path}: line {line}: wrong form (found {text.strip()!r}, expected a time and optionally a file name)"
             )
-        rows.append(_TimeRow(line, first, rest))
+        rows.append(_TimeRow(line, number, image))
 
-    return _convert_times(path, rows, unit or header_unit or _infer_unit(path, rows)) if rows else []
+    if not rows:
+        return []
+    return _convert_times(path, rows, unit or header_unit or _infer_unit(path, rows))
 
 
 def _infer_unit(path: Path, rows: Sequence[_TimeRow]) -> str:

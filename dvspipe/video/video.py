@@ -1,13 +1,17 @@
-"""`Video`: a source of frames."""
+"""`Video`: a source of frames, which files, folders, arrays and cameras make by opening them.
+
+A video decodes at each pass, and keeps no frame: `images` starts a pass over (time, function that decodes). A pass
+gives each frame its time, from the file of times, the rate or the video, and decodes only the frames from start to
+stop.
+"""
 
 from __future__ import annotations
 
 import logging
 import math
-import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from typing import Any
@@ -16,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..base.errors import Brief, Remedy, TruncatedVideoError, VideoError
+from ..base.interrupts import end_on_interrupt
 from ..events import Region, SensorSize
 from .config import VideoSettings
 from .frames import Frame
@@ -85,8 +90,8 @@ class Video(Brief):
         if not fps:
             return self.frame_count
 
-        # Rounded to 6 decimals: 0.07 * 100 is more than 7 in floating point.
-        first, stop = (math.ceil(round(min(time_s * fps, self.frame_count), 6)) for time_s in (start_s, stop_s))
+        first = _count_before(start_s, fps, self.frame_count)
+        stop = _count_before(stop_s, fps, self.frame_count)
         return max(0, stop - first)
 
     def pictures(self) -> Iterator[tuple[int, NDArray[np.uint8]]]:
@@ -188,18 +193,26 @@ class Video(Brief):
                 )
             yield t_us, image
 
-        # The video ended before the stop time: find out whether it is complete.
-        if previous_us is not None and (reason := self.explain_end(number + 1)):
-            message = f"{self.name}: truncated at {previous_us} us ({reason})"
+        self._check_end(number + 1, previous_us)
+
+    def _check_end(self, frames: int, last_us: int | None) -> None:
+        """Check a video that ended before its stop time, after a number of frames: it may be truncated, or too short.
+
+        Args:
+            frames: Number of frames in the video.
+            last_us: Time of the last one; None: no frames.
+        """
+        if last_us is not None and (reason := self.explain_end(frames)):
+            message = f"{self.name}: truncated at {last_us} us ({reason})"
             if not self.is_tolerant:
-                raise TruncatedVideoError(message, at_us=previous_us)
+                raise TruncatedVideoError(message, at_us=last_us)
             _warn_once(message)
-        if self.times_us is not None and number + 1 < len(self.times_us):
-            raise wrong_count(settings, len(self.times_us), self.name, number + 1)
-        if previous_us is not None and previous_us < start_us:
+        if self.times_us is not None and frames < len(self.times_us):
+            raise wrong_count(self.settings, len(self.times_us), self.name, frames)
+        if last_us is not None and last_us < round(self.settings.start_s * 1e6):
             raise VideoError(
-                f"{self.name}: ends before the start time (found the last frame at {previous_us / 1e6:.6g} s, expected "
-                f"frames at or after {settings.start_s:g} s)"
+                f"{self.name}: ends before the start time (found the last frame at {last_us / 1e6:.6g} s, expected "
+                f"frames at or after {self.settings.start_s:g} s)"
             )
 
     def _time_us(self, number: int, decoded_us: int) -> int:
@@ -210,41 +223,23 @@ class Video(Brief):
 
         return decoded_us if self.settings.fps is None else round(number * 1e6 / self.settings.fps)
 
-    @contextmanager
-    def ended_by_interrupt(self) -> Iterator[None]:
-        """End the frames of a camera normally at the first Ctrl-C in the block; a second Ctrl-C interrupts as usual.
+    def ended_by_interrupt(self) -> AbstractContextManager[None]:
+        """End the frames of a camera normally at the first Ctrl-C in the block; this has no effect on other sources."""
+        return nullcontext() if self.ended is None else end_on_interrupt(self.ended.set)
 
-        SIGTERM does the same if the program handles it. This has no effect on other sources, or outside the main thread
-        (only the main thread receives signals).
-        """
-        ended = self.ended
-        if ended is None or threading.current_thread() is not threading.main_thread():
-            yield
-            return
 
-        def end(*_: Any) -> None:
-            if ended.is_set():
-                raise KeyboardInterrupt
-            ended.set()
-
-        # A handler that is not a function ignores the signal, or leaves it to the system: it stays.
-        handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-        handled = {number: handler for number, handler in handlers.items() if callable(handler)}
-        for number in handled:
-            signal.signal(number, end)
-
-        try:
-            yield
-        finally:
-            for number, handler in handled.items():
-                signal.signal(number, handler)
+def _count_before(time_s: float, fps: float, frame_count: int) -> int:
+    """Return the number of frames before a time, at a constant rate."""
+    # Rounded to 6 decimals: 0.07 * 100 is more than 7 in floating point.
+    return math.ceil(round(min(time_s * fps, frame_count), 6))
 
 
 def read_size(name: str, images: Callable[[], Images], settings: VideoSettings, no_frame_message: str) -> SensorSize:
     """Decode the first frame and return its size."""
     with closing(images()) as begun:
         for _, decode in begun:
-            return Frame(0, fit_picture(name, to_grey(decode()), settings)).size
+            picture = fit_picture(name, to_grey(decode()), settings)
+            return Frame(0, picture).size
     raise VideoError(f"{name}: {no_frame_message}")
 
 
@@ -254,6 +249,7 @@ def _warn_once(message: str) -> None:
 
 
 def _repeat(images: Callable[[], Images], min_us: int) -> Images:
+    """Repeat a video to a duration of at least `min_us`; its last frame lasts as long as the frame before it."""
     start_us = 0
     while start_us < min_us:
         last_us = None

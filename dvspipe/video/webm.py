@@ -1,6 +1,7 @@
 """Duration of WebM files that browsers record: they lack it, so players show no length.
 
-Format: https://www.rfc-editor.org/rfc/rfc8794 (EBML), https://www.rfc-editor.org/rfc/rfc9559 (Matroska).
+Format: https://www.rfc-editor.org/rfc/rfc8794 (EBML), https://www.rfc-editor.org/rfc/rfc9559 (Matroska). A file is a
+tree of elements, each with a name, a size and its content; names and sizes have a variable number of bytes (`walk`).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import NamedTuple
 
 from ..base.files import write_beside
 
+# Names of elements, with the marker of their length.
 EBML = 0x1A45DFA3
 SEGMENT = 0x18538067
 INFO = 0x1549A966
@@ -25,7 +27,10 @@ TIMESTAMP = 0xE7
 SIMPLE_BLOCK = 0xA3
 BLOCK_GROUP = 0xA0
 BLOCK = 0xA1
-DEFAULT_SCALE_NS = 1_000_000
+
+DEFAULT_SCALE_NS = 1_000_000  # unit of times, if TIMESTAMP_SCALE is missing
+DURATION_SIZE = 0x88  # a size of 8, with the marker of a length of one byte
+LONG_SIZE = 1 << 56  # marker of a size of 8 bytes
 MIN_BLOCK_BYTES = 4  # track number, time and flags
 
 
@@ -45,26 +50,34 @@ def write_duration(path: Path) -> float | None:
     Other files, and files with a duration, are not changed; the result is then None.
     """
     data = path.read_bytes()
-    times_found = _find_times(data)
-    if times_found is None:
+    timing = _find_timing(data)
+    if timing is None:
         return None
 
     # The last frame lasts as long as the mean of the others.
-    info, scale_ns, times = times_found
+    info, scale_ns, times = timing
     gap = (times[-1] - times[0]) / (len(times) - 1) if len(times) > 1 else 0.0
     duration = max(times) + gap
 
-    # Info gets a new head with a size of 8 bytes, and the duration at its end: a float of 8 bytes (size 0x88).
-    added = struct.pack(">HBd", DURATION, 0x88, duration)
+    # Info gets a new head with a size of 8 bytes, and the duration at its end: a float of 8 bytes.
+    added = struct.pack(">HBd", DURATION, DURATION_SIZE, duration)
     size = info.stop - info.start + len(added)
-    head = INFO.to_bytes(4) + (size | 1 << 56).to_bytes(8)
+    head = INFO.to_bytes(4) + (size | LONG_SIZE).to_bytes(8)
     with write_beside(path) as temporary:
         temporary.write_bytes(data[: info.head] + head + data[info.start : info.stop] + added + data[info.stop :])
     return duration * scale_ns * 1e-9
 
 
-def _find_times(data: bytes) -> tuple[_Element, int, list[int]] | None:
-    """Return the Info element, the unit of time in ns, and the times of all blocks; None if nothing is missing."""
+class _Timing(NamedTuple):
+    """Element that lacks the duration, unit of time in ns, and times of all blocks in this unit."""
+
+    info: _Element
+    scale_ns: int
+    times: list[int]
+
+
+def _find_timing(data: bytes) -> _Timing | None:
+    """Return the times of a file; None if its duration is not missing, or cannot be added."""
     # A segment of known size would have to grow, too; browsers leave it open.
     top = {element.name: element for element in walk(data, 0, len(data))}
     if EBML not in top or SEGMENT not in top or not top[SEGMENT].is_open:
@@ -73,7 +86,7 @@ def _find_times(data: bytes) -> tuple[_Element, int, list[int]] | None:
     info = None
     scale_ns = DEFAULT_SCALE_NS
     times = list[int]()
-    base = 0
+    cluster_time = 0
     for element in walk(data, top[SEGMENT].start, top[SEGMENT].stop, into=(INFO, CLUSTER, BLOCK_GROUP)):
         if element.name == INFO:
             info = element
@@ -82,11 +95,12 @@ def _find_times(data: bytes) -> tuple[_Element, int, list[int]] | None:
         elif element.name == TIMESTAMP_SCALE:
             scale_ns = int.from_bytes(data[element.start : element.stop])
         elif element.name == TIMESTAMP:
-            base = int.from_bytes(data[element.start : element.stop])
+            cluster_time = int.from_bytes(data[element.start : element.stop])
         elif element.name in (SIMPLE_BLOCK, BLOCK) and element.stop - element.start >= MIN_BLOCK_BYTES:
             # The time of a block is relative to its cluster.
-            times.append(base + int.from_bytes(data[element.start + 1 : element.start + 3], signed=True))
-    return (info, scale_ns, times) if info is not None and times else None
+            offset = int.from_bytes(data[element.start + 1 : element.start + 3], signed=True)
+            times.append(cluster_time + offset)
+    return _Timing(info, scale_ns, times) if info is not None and times else None
 
 
 def walk(data: bytes | mmap, start: int, stop: int, into: tuple[int, ...] = ()) -> Iterator[_Element]:
@@ -106,12 +120,16 @@ def walk(data: bytes | mmap, start: int, stop: int, into: tuple[int, ...] = ()) 
         unknown = (1 << 7 * size_bytes) - 1
         size = int.from_bytes(data[start + name_bytes : content]) & unknown
         end = stop if size == unknown else content + size
-        yield _Element(name, start, content, end, size == unknown)
+        yield _Element(name, start, content, end, is_open=size == unknown)
 
         start = content if name in into else end
 
 
-def _count_bytes(data: bytes | mmap, at: int) -> int:
+def _count_bytes(data: bytes | mmap, start: int) -> int:
     """Return the length of a number of variable length; 0: there is none."""
+    if start >= len(data):
+        return 0
+
     # The leading 1 bit marks the length: a number of one byte begins with it.
-    return 9 - data[at].bit_length() if at < len(data) and data[at] else 0
+    first = data[start]
+    return 9 - first.bit_length() if first else 0

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from ..base.errors import VideoError
 from .opencv import cv2, silence_stderr
 
-ESCAPE = 27
-PROBE_S = 20.0
+ESCAPE = 27  # code of the key
+KEY_BITS = 0xFF  # higher bits of a key are modifiers
+PROBE_S = 20.0  # time for another process to import OpenCV and open a window
 PROBE = "import sys, cv2; cv2.namedWindow('dvspipe', cv2.WINDOW_NORMAL); print(1, flush=True); sys.stdin.read()"
 
 
@@ -60,12 +61,13 @@ class PictureWindow:
         """
         if self._size is None:
             self._size = picture.shape
-            cv2.resizeWindow(self._title, picture.shape[1], picture.shape[0])
+            height, width = picture.shape[:2]
+            cv2.resizeWindow(self._title, width, height)
         cv2.imshow(self._title, np.ascontiguousarray(picture[..., ::-1]))
 
     def is_open(self) -> bool:
         """Handle the keys and clicks since the last call; return whether the window is still open."""
-        is_ended = cv2.waitKey(1) & 0xFF in (ESCAPE, ord("q"))
+        is_ended = cv2.waitKey(1) & KEY_BITS in (ESCAPE, ord("q"))
         if self._is_open and (is_ended or cv2.getWindowProperty(self._title, cv2.WND_PROP_VISIBLE) < 1):
             self.close()
         return self._is_open

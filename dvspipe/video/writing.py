@@ -56,8 +56,9 @@ def open_webm(path: Path, size: SensorSize, fps: float) -> Iterator[Callable[[ND
     finally:
         writer.release()
 
-    if (frames := sum(1 for _ in decode_file(path))) < count:
-        raise OSError(f"the disk may be full: found {frames} frames, expected {count}")
+    readable = sum(1 for _ in decode_file(path))
+    if readable < count:
+        raise OSError(f"the disk may be full: found {readable} frames, expected {count}")
 
 
 @contextmanager

@@ -22,7 +22,8 @@ VECTORS_EVERY = 4  # EVT3: every fourth event is written as a vector of length 1
 def encode_evt3(events: Events) -> bytes:
     """Return an EVT3 file: TIME_HIGH, TIME_LOW and ADDR_Y when they change, then ADDR_X or a vector per event."""
     t, x, y, p = _wide(events)
-    high, low = t >> 12, t & 0xFFF
+    high = t >> 12
+    low = t & 0xFFF
     vector = np.arange(len(t)) % VECTORS_EVERY == 0
     address = np.where(vector, 0x3000, 0x2000) | p << 11 | x
     words = np.stack([0x8000 | high & 0xFFF, 0x6000 | low, y, address, np.full_like(t, 0x5001)], axis=1)
@@ -79,6 +80,7 @@ def encode_ros1(events: Events, path: Path) -> None:
     store.register(get_types_from_msg(ROS_ARRAY, "dvs_msgs/msg/EventArray"))
     header, stamp, event, array = (store.types[name] for name in ROS_TYPES)
     rows = list(zip(*(column.tolist() for column in (events.t, events.x, events.y, events.p)), strict=True))
+
     with rosbag1.Writer(path) as writer:
         connection = writer.add_connection("/dvs/events", array.__msgtype__, typestore=store)
         for start in range(0, len(rows), ROS_MESSAGE_EVENTS):

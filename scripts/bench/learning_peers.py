@@ -74,6 +74,7 @@ def build_spikingjelly_ottt(side: int) -> Callable[[Tensor, Tensor], object]:
     for before, after in pairwise(CHANNELS):
         modules += [nn.Conv2d(before, after, 3, padding=1), neuron.OTTTLIFNode(tau=1 / FACTOR), nn.AvgPool2d(2)]
         side //= 2
+
     network = layer.OTTTSequential(*modules, nn.Flatten(), nn.Linear(CHANNELS[-1] * side**2, CLASSES))
 
     def learn(x: Tensor, labels: Tensor) -> None:
@@ -110,6 +111,7 @@ def build_spikingjelly_stdp(side: int) -> Callable[[Tensor, Tensor], object]:
             learner.out_spike_monitor.records.append(post[None])
             with torch.no_grad():
                 synapse.weight += learner.step(on_grad=False)
+
         learner.reset()
 
     return learn

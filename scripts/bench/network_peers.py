@@ -43,6 +43,7 @@ class Blocks(nn.Module):
         for norm in self.norms:
             nn.init.constant_(norm.get_parameter("weight"), NORM[0])
             nn.init.constant_(norm.get_parameter("bias"), NORM[1])
+
         self.pool = nn.AvgPool2d(2)
         for _ in pairs:
             side //= 2
@@ -75,6 +76,7 @@ class MultiStep(RecordedBlocks):
             spikes = self.neurons(number, norm(convolution(x)).unflatten(0, (T, -1)))
             self.record(number, spikes)
             x = self.pool(spikes.flatten(0, 1))
+
         logits: Tensor = self.linear(x.flatten(1)).unflatten(0, (T, -1)).mean(0)
         return logits
 
@@ -97,7 +99,8 @@ class SingleStep(RecordedBlocks):
 
     def forward(self, x: Tensor) -> Tensor:
         self.begin()
-        steps, total = [], [0.0] * len(self.norms)
+        steps = []
+        total = [0.0] * len(self.norms)
         for step in x.unbind(0):
             current = step
             for number, (convolution, norm) in enumerate(zip(self.convolutions, self.norms, strict=True)):
@@ -105,7 +108,9 @@ class SingleStep(RecordedBlocks):
                 if self.watching:
                     total[number] += float(spikes.detach().mean()) / len(x)
                 current = self.pool(spikes)
+
             steps.append(self.linear(current.flatten(1)))
+
         self.rates = dict(enumerate(total))
         return torch.stack(steps).mean(0)
 

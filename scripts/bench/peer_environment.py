@@ -35,6 +35,7 @@ def make_environment() -> str:
     if not python.exists():
         print(f"creating the environment of peer libraries in {folder}", flush=True)
         venv.create(folder, with_pip=True)
+
     packages = Path(_print(python, "import sysconfig; print(sysconfig.get_path('purelib'))"))
     own = sysconfig.get_path("purelib")
     (packages / "dvspipe.pth").write_text(f"import site; site.addsitedir({own!r})\n", encoding="utf-8")
@@ -44,6 +45,7 @@ def make_environment() -> str:
         for package, module in PEERS.items():
             if not has_module(str(python), module):
                 _install(python, package, constraints.name)
+
     return str(python)
 
 

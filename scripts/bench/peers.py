@@ -51,30 +51,35 @@ def measure(work: Callable[[], object], repeats: int) -> float:
         began = time.process_time()
         work()
         spent.append(time.process_time() - began)
+
     return statistics.median(spent[1:])
 
 
 def simulate(path: Path, repeats: int) -> dict[str, Any]:
     import eventcv
 
-    frames, told = np.load(path), {}
+    frames = np.load(path)
+    figures = {}
     for name, settings in WAYS.items():
         events = len(eventcv.simulate(frames, fps=30.0, **settings))
         seconds = measure(lambda settings=settings: eventcv.simulate(frames, fps=30.0, **settings), repeats)
-        told[name] = {"seconds": seconds, "events": events}
-    return told
+        figures[name] = {"seconds": seconds, "events": events}
+
+    return figures
 
 
 def readers(path: Path) -> Works:
     """Return a function per library that reads the complete file."""
     with path.open("rb") as file:
         head = file.read(200)
+
     if path.suffix == ".h5":
         return {"h5py": lambda: read_by_h5py(path)}
     if path.suffix == ".npz":
         return {"numpy": lambda: dict(np.load(path))}
     if path.suffix in (".es", ".aedat4", ".csv"):
         return {"faery": lambda: read_by_faery(path)}
+
     if path.suffix == ".dat" or b"evt 2.0" in head or b"evt 3.0" in head:
         encoding = "dat" if path.suffix == ".dat" else "evt3" if b"evt 3.0" in head else "evt2"
         return {
@@ -82,6 +87,7 @@ def readers(path: Path) -> Works:
             "expelliarmus": lambda: read_by_expelliarmus(path, encoding),
             "faery": lambda: read_by_faery(path),
         }
+
     return {}
 
 
@@ -120,6 +126,7 @@ def writers(path: Path, events: np.ndarray) -> Works:
         return {"numpy": lambda: np.savez_compressed(path, **columns)}
     if path.suffix in (".aedat4", ".dat", ".es", ".raw", ".csv"):
         return {"faery": lambda: write_by_faery(path, events)}
+
     return {}
 
 
@@ -157,9 +164,15 @@ def main() -> None:
     if what == "simulate":
         print(json.dumps(simulate(Path(path), int(repeats))))
         return
-    works = readers(Path(path)) if what == "read" else writers(Path(path), np.load(rest[0]))
-    there = {name: work for name, work in works.items() if find_spec(name)}
-    print(json.dumps({name: measure(work, int(repeats)) for name, work in there.items()}))
+
+    if what == "read":
+        works = readers(Path(path))
+    else:
+        (stored,) = rest
+        works = writers(Path(path), np.load(stored))
+
+    installed = {name: work for name, work in works.items() if find_spec(name)}
+    print(json.dumps({name: measure(work, int(repeats)) for name, work in installed.items()}))
 
 
 if __name__ == "__main__":

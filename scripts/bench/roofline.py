@@ -9,6 +9,7 @@ read and written once. The last column is this bound divided by the measured CPU
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -17,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from bench import _consume, _measure, moving_texture, ten_million, write_files
+from bench import _consume, _decode, _measure, moving_texture, ten_million, write_files
 from isal import isal_zlib
 from numpy.typing import NDArray
 
@@ -26,18 +27,30 @@ from dvspipe.encoding import BinConfig, encode
 from dvspipe.events import Events
 from dvspipe.formats import write
 from dvspipe.formats.hdf5.planes import compress_chunk
-from dvspipe.formats.recordings import open_source
 from dvspipe.networks import SpikingNetwork
 from dvspipe.simulator import SimulatorConfig, read_preset, simulate
 
-COPIED_BYTES, MATRIX, REPEATS = 256_000_000, 1024, 5
+COPIED_BYTES = 256_000_000
+MATRIX = 1024  # rows and columns
+REPEATS = 5
 EVENT_BYTES = 13  # t int64, x and y int16, p bool
 CHUNK_ROWS = 65_536
-FRAMES, WIDTH, HEIGHT = 30, 1280, 720
-CLEAN_STATE, FILTERED_STATE = 2, 36
+
+# Simulated frames.
+FRAMES = 30
+WIDTH = 1280
+HEIGHT = 720
+
+CLEAN_STATE = 2
+FILTERED_STATE = 36
 """Least traffic of the state in bytes per pixel: low and high of grey codes read; with a low-pass, the stage read and
 written, high, and two thresholds read, and the time of the last event read in a tenth of the pixels."""
-T, BATCH, SIDE, CHANNELS = 20, 16, 34, (2, 16, 32, 64)
+
+# Network and its input.
+T = 20
+BATCH = 16
+SIDE = 34
+CHANNELS = (2, 16, 32, 64)
 
 
 @dataclass(frozen=True)
@@ -69,10 +82,10 @@ def measure_limits() -> Limits:
     """Measure the limits of one core."""
     source = np.ones(COPIED_BYTES // 8)
     target = np.empty_like(source)
-    one, two = torch.rand(2, MATRIX, MATRIX)
-    copied = _cpu_s(lambda: np.copyto(target, source))
-    multiplied = _cpu_s(lambda: torch.mm(one, two))
-    return Limits(2 * COPIED_BYTES / copied, 2 * MATRIX**3 / multiplied)
+    left, right = torch.rand(2, MATRIX, MATRIX)
+    copying_s = _cpu_s(lambda: np.copyto(target, source))
+    multiplying_s = _cpu_s(lambda: torch.mm(left, right))
+    return Limits(2 * COPIED_BYTES / copying_s, 2 * MATRIX**3 / multiplying_s)
 
 
 def _cpu_s(work: Callable[[], object]) -> float:
@@ -98,19 +111,24 @@ def measure_formats(limits: Limits, events: Events, data: Path | None) -> Iterat
         for kind in ("evt3", "evt2"):
             traffic = files[kind].stat().st_size + len(events) * EVENT_BYTES
             yield Work(f"decode {kind.upper()}", _decode_s(files[kind]), traffic / limits.bandwidth, "memory")
+
         columns = events.t - events.t[0], events.x, events.y, events.p.view(np.uint8)
         chunks = [rows for column in columns for rows in _chunks(column)]
         packed = [compress_chunk(rows) for rows in chunks]
         pairs = [*zip(packed, chunks, strict=True)]
-        inflate = _cpu_s(lambda: _consume(isal_zlib.decompress(one, 15, rows.nbytes) for one, rows in pairs))
-        deflate = _cpu_s(lambda: [compress_chunk(rows) for rows in chunks])
+        inflating_s = _cpu_s(
+            lambda: _consume(isal_zlib.decompress(compressed, 15, rows.nbytes) for compressed, rows in pairs)
+        )
+        deflating_s = _cpu_s(lambda: [compress_chunk(rows) for rows in chunks])
+
         path = files["hdf5"]
-        yield Work("decode HDF5", _decode_s(path), inflate, "ISA-L alone, decompressing")
-        yield Work("write HDF5", _cpu_s(lambda: write(path, events, overwrite=True)), deflate, "compressing alone")
+        writing_s = _cpu_s(lambda: write(path, events, overwrite=True))
+        yield Work("decode HDF5", _decode_s(path), inflating_s, "ISA-L alone, decompressing")
+        yield Work("write HDF5", writing_s, deflating_s, "compressing alone")
 
 
 def _decode_s(path: Path) -> float:
-    return _cpu_s(lambda: _consume(open_source(path)[1].chunks()))
+    return _cpu_s(lambda: _decode(path))
 
 
 def _chunks(column: NDArray[np.generic]) -> list[NDArray[np.generic]]:
@@ -128,15 +146,24 @@ def measure_network(limits: Limits) -> Iterator[Work]:
     """Run and train three blocks, in float32; the bound counts the convolutions only."""
     network = SpikingNetwork(kind="csnn", channels=CHANNELS[1:], kernel=3, grid=(SIDE, SIDE), classes=10, dt=1e-3)
     spikes = (torch.rand(T, BATCH, 2, SIDE, SIDE) < 0.05).to(torch.uint8)
-    sides = [SIDE // 2**k for k in range(len(CHANNELS) - 1)]
-    multiplied = sum(9 * i * o * s * s for i, o, s in zip(CHANNELS, CHANNELS[1:], sides, strict=False))
-    bound = 2 * T * BATCH * multiplied / limits.operations
+
+    # Each block halves the sides for the next one.
+    sides = [SIDE // 2**block for block in range(len(CHANNELS) - 1)]
+    pairs = itertools.pairwise(CHANNELS)
+    multiplied = sum(9 * inputs * outputs * side**2 for (inputs, outputs), side in zip(pairs, sides, strict=True))
+    bound_s = 2 * T * BATCH * multiplied / limits.operations
+
     network.eval()
     with torch.no_grad():
-        yield Work("inference, T = 20", _cpu_s(lambda: network(spikes, None)), bound, "arithmetic")
+        yield Work("inference, T = 20", _cpu_s(lambda: network(spikes, None)), bound_s, "arithmetic")
+
+    def step() -> None:
+        logits, *_ = network(spikes, None)
+        logits.mean().backward()
+
+    # The backward pass computes two products for each of the forward pass.
     network.train()
-    spent_s = _cpu_s(lambda: network(spikes, None)[0].mean().backward())
-    yield Work("training step, T = 20", spent_s, 3 * bound, "arithmetic")
+    yield Work("training step, T = 20", _cpu_s(step), 3 * bound_s, "arithmetic")
 
 
 def main() -> None:
@@ -149,6 +176,7 @@ def main() -> None:
     limits = measure_limits()
     print(f"memory {limits.bandwidth / 1e9:.1f} GB/s read and written, float32 {limits.operations / 1e9:.0f} GFLOP/s")
     events = ten_million(data)
+
     for works in (
         measure_simulator(limits),
         measure_formats(limits, events, data),
@@ -156,10 +184,8 @@ def main() -> None:
         measure_network(limits),
     ):
         for work in works:
-            times = (
-                f"{1000 * work.cpu_s:8.1f} ms   bound {1000 * work.bound_s:8.1f} ms   {work.bound_s / work.cpu_s:.2f}"
-            )
-            print(f"{work.name:24} {times}   {work.bound_by}", flush=True)
+            times = f"{1000 * work.cpu_s:8.1f} ms   bound {1000 * work.bound_s:8.1f} ms"
+            print(f"{work.name:24} {times}   {work.bound_s / work.cpu_s:.2f}   {work.bound_by}", flush=True)
 
 
 if __name__ == "__main__":

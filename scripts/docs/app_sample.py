@@ -53,7 +53,8 @@ THUMBNAIL_PX = 200, 150
 
 def main() -> None:
     """Write the clip and the thumbnails, and print their sizes."""
-    identity, rng = draw_person(np.random.default_rng([0, PERSON])), np.random.default_rng([0, PERSON, 7])
+    identity = draw_person(np.random.default_rng([0, PERSON]))
+    rng = np.random.default_rng([0, PERSON, 7])
     times_s = WEBCAM.picture_times(DURATION_US)
     scene = draw_scene(identity, WEBCAM.size, "natural", rng, draw_far_camera)
     pictures = render(identity, scene, pose_person(PLAN, identity, rng, times_s), times_s)

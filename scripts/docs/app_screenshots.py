@@ -24,7 +24,8 @@ from dvspipe.training import TrainConfig
 from dvspipe.video.opening import open_video
 
 OUT = Path(__file__).parents[2] / "docs" / "images"
-LAPTOP, PHONE = {"width": 1200, "height": 820}, {"width": 390, "height": 844}
+LAPTOP = {"width": 1200, "height": 820}
+PHONE = {"width": 390, "height": 844}
 TIMEOUT_MS = 600_000.0
 COLOURS = 200  # keeps files small
 
@@ -53,6 +54,7 @@ def main() -> None:
             ):
                 if is_selected(take.__name__.removeprefix("take_")):
                     take(browser, served.address)
+
         browser.close()
 
 

@@ -24,7 +24,8 @@ from dvspipe.video.writing import write_video
 PICTURE = Path(__file__).parents[2] / "docs" / "images" / "gesture.gif"
 PERSON = 901
 LABELS = (0, 7)  # hand clapping, arm roll
-CHANGE_US, END_US = 2_000_000, 4_000_000
+CHANGE_US = 2_000_000
+END_US = 4_000_000
 FPS = 60.0
 
 
@@ -49,12 +50,14 @@ def main() -> None:
         write_video(video, render())
         events = dvspipe.events_from_video(video)
         prediction = dvspipe.Classifier.load("gesture-synthetic").predict(events, {"roi": "full", "hop_us": 120_000})
-        timeline, classes = prediction.timeline, prediction.classes
+        timeline = prediction.timeline
+        classes = prediction.classes
 
         def caption(t_us: int) -> Caption:
             known = int(np.searchsorted(timeline.t_end_us, t_us, side="right")) - 1
             if known < 0:
                 return Caption("...", 0.0)
+
             label = int(timeline.labels[known])
             share = float(timeline.probabilities[known, label])
             return Caption(f"{readable(classes[label])}  {share:.0%}", share)
@@ -63,6 +66,7 @@ def main() -> None:
         write_preview([events], events.sensor, PICTURE, settings, beside=video, captions=caption)
         for segment in prediction.segments:
             print(segment.t_start_us, segment.t_end_us, segment.class_name)
+
     print(PICTURE, PICTURE.stat().st_size)
 
 

@@ -168,13 +168,16 @@ def _models(models: tuple[type[Record], ...]) -> Iterator[str]:
         yield "|---|---|---|"
         model.model_rebuild()  # types of computed fields
         meanings = _meanings(model)
+
         for name, field in model.model_fields.items():
             if field.exclude:
                 continue
             yield f"| `{field.serialization_alias or name}` | {_type(model, name)} | {_sentence(meanings.get(name))} |"
+
         for name, computed in model.model_computed_fields.items():
             kind = _plain(computed.return_type)
             yield f"| `{name}` | {kind} | {_sentence(computed.wrapped_property.__doc__)} |"
+
         yield ""
 
 
@@ -191,6 +194,7 @@ def _meanings(model: type[Record]) -> dict[str, str]:
                 and isinstance(text.value, ast.Constant)
             ):
                 found[ast.unparse(member.target)] = inspect.cleandoc(str(text.value.value))
+
     return found
 
 

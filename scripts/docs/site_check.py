@@ -59,9 +59,11 @@ def find_faults(site: Path) -> Iterator[str]:
         for address in page.loads:
             if is_outside(address):
                 yield f"{name}: loads {address} from another site"
+
         for link in [*page.links, *page.loads]:
             if not is_outside(link) and not link.startswith("data:") and not is_valid_link(link, path, pages):
                 yield f"{name}: broken link {link}"
+
     for path in sorted(site.rglob("*.css")):
         for address in OUTSIDE_IN_STYLE.findall(path.read_text(encoding="utf-8")):
             yield f"{path.relative_to(site)}: loads {address} from another site"

@@ -281,6 +281,7 @@ def write_pages() -> None:
     pages |= {f"api/{name}.rst": text for name, text in api_pages().items()}
     if missing := public_names() - {name for area in AREAS.values() for name in area.names}:
         raise SystemExit(f"{__file__}: AREAS lacks public names: {', '.join(sorted(missing))}")
+
     for name, text in pages.items():
         path = GENERATED / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -306,6 +307,7 @@ def to_page(target: str, folder: Path) -> str:
         return f"/generated/{page}.md"
     if name == "README.md":
         return "/index.md"
+
     return f"/{path.relative_to(DOCS).as_posix()}" if path.is_relative_to(DOCS) else target
 
 
@@ -350,26 +352,32 @@ def settings_page() -> str:
 
 def _group(model: type[BaseModel], prefix: str) -> Iterator[str]:
     """Yield the table of a group, then the tables of its subgroups."""
-    described, inner = dict(_docstrings(model)), []
+    described = dict(_docstrings(model))
+    inner = []
     if prefix == "data.video.":
         yield "### `data.video`\n"
         yield "Conversion of the videos in a data set: the settings of [conversion](#conversion).\n"
         return
+
     if prefix:
         yield f"### `{prefix.rstrip('.')}`\n"
         yield _sentence(model.__doc__ or "") + "\n"
+
     yield "| setting | type | default | meaning |"
     yield "|---|---|---|---|"
     for name, field in model.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, Settings):
             inner.append(_group(field.annotation, f"{prefix}{name}."))
             continue
+
         if kinds := find_kinds(field.annotation):
             inner.append(_kinds(kinds, f"{prefix}{name}"))
             continue
+
         default = field.get_default(call_default_factory=True)
         shown = "" if field.is_required() else f"`{_yaml(default)}`"
         yield f"| `{prefix}{name}` | {_type(field.annotation)} | {shown} | {_sentence(described.get(name, ''))} |"
+
     yield ""
     for lines in inner:
         yield from lines
@@ -381,6 +389,7 @@ def _kinds(kinds: Mapping[str, type[BaseModel]], group: str) -> Iterator[str]:
     yield f"`{group}.kind`, by default `{next(iter(kinds))}`:\n"
     owners: dict[tuple[str, str, str, str], list[str]] = {}
     inner: dict[str, type[Settings]] = {}
+
     for kind, model in kinds.items():
         yield f"- `{kind}`: {_sentence(model.__doc__ or '')}"
         described = dict(_docstrings(model))
@@ -388,16 +397,19 @@ def _kinds(kinds: Mapping[str, type[BaseModel]], group: str) -> Iterator[str]:
             if isinstance(field.annotation, type) and issubclass(field.annotation, Settings):
                 inner[name] = field.annotation
                 continue
+
             default = _yaml(field.get_default(call_default_factory=True))
             row = (name, _type(field.annotation), default, _sentence(described.get(name, "")))
             if name != "kind":
                 owners.setdefault(row, []).append(kind)
+
     yield ""
     yield "| setting | kinds | type | default | meaning |"
     yield "|---|---|---|---|---|"
     for (name, form, default, meaning), having in owners.items():
         shown = ", ".join(f"`{kind}`" for kind in having)
         yield f"| `{group}.{name}` | {shown} | {form} | `{default}` | {meaning} |"
+
     yield ""
     for name, settings in inner.items():
         yield from _group(settings, f"{group}.{name}.")
@@ -417,7 +429,8 @@ def _docstrings(model: type[BaseModel]) -> Iterator[tuple[str, str]]:
 
 def _type(annotation: object) -> str:
     """Return a type in YAML terms."""
-    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    origin = typing.get_origin(annotation)
+    arguments = typing.get_args(annotation)
     if annotation is None or annotation is type(None):
         return "null"
     if origin is typing.Literal:
@@ -430,6 +443,7 @@ def _type(annotation: object) -> str:
         return f"list of {_type(arguments[0])}"
     if origin is dict:
         return "settings"
+
     name = str(annotation.__name__)  # type: ignore[attr-defined]
     return {"str": "text", "Path": "path", "bool": "true or false"}.get(name, name)
 
@@ -471,6 +485,7 @@ def api_pages() -> dict[str, str]:
         }
         done |= more.keys()
         pages[page] = api_page(area._replace(names=(*dict.fromkeys(area.names), *more.values())))
+
     return pages
 
 
@@ -486,6 +501,7 @@ def room_names(room: str) -> dict[str, object]:
     module: Any = pkgutil.resolve_name(f"dvspipe.{room}")
     found = {f"{room}.{name}": getattr(module, name) for name in getattr(module, "__all__", vars(module))}
     package = module.__name__
+
     return {
         name: each
         for name, each in found.items()
@@ -507,6 +523,7 @@ def api_page(area: Area) -> str:
         lines += ["   :members:", "   :exclude-members: model_config"] if kind == "autoclass" else []
         lines += ["   :inherited-members:"] if found is dvspipe.Events else []  # methods of EventMethods
         lines.append("")
+
     return "\n".join(lines)
 
 

@@ -122,9 +122,11 @@ def make_inputs(folder: Path) -> None:
         texture = rng.integers(0, 256, (FRAME[0], FRAME[1] + 64), np.uint8)
         images = np.stack([texture[:, 2 * k : 2 * k + FRAME[1]] for k in range(24)])
         write_video(folder / "tree" / f"{number}.webm", frames_from_arrays(images, fps=30))
+
     for label, name in enumerate(CLASSES):
         for number in range(6):
             write(folder / "bars" / name / f"{number}.h5", _moving_bar(label, number))
+
     _make_mnist(folder / "mnist", rng)
     write(folder / "long.h5", _moving_bar(0, 0, windows=60))
     _make_files_to_change(folder)
@@ -144,6 +146,7 @@ def _make_files_to_change(folder: Path) -> None:
         for image in images:
             writer.write(image)
         writer.release()
+
     first, *others = map(Image.fromarray, images)
     first.save(folder / "clip.gif", save_all=True, append_images=others, duration=40)
     (folder / "preset.yaml").write_text("pos_thres: 0.2\nneg_thres: 0.3\nsigma_thres: 0.03\nseed: 1\n")
@@ -180,17 +183,21 @@ def _digest_of(file: Path) -> str:
     if file.suffix == ".h5":
         events = read(file)
         return _hash(*(getattr(events, name).tobytes() for name in "txyp"))
+
     if file.suffix == ".safetensors":
         tensors = load_file(file)
         return _hash(*(name.encode() + tensors[name].tobytes() for name in sorted(tensors)))
+
     if file.suffix == ".csv":
         with file.open(newline="") as rows:
             kept = [{k: v for k, v in row.items() if k not in TIMES} for row in csv.DictReader(rows)]
         return json.dumps(kept)
+
     if file.suffix == ".webm":  # contains a random number
         return _hash(*(frame.image.tobytes() for frame in open_video(file).frames()))
     if file.suffix in (".json", ".jsonl", ".html", ".png"):
         return "exists"  # contains times
+
     return _hash(file.read_bytes())
 
 

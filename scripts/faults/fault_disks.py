@@ -19,7 +19,8 @@ from fault_commands import LIMIT_S, Command, start
 from fault_kills import FaultError, Killer
 
 READ_ONLY = Path("/sys")  # also for root
-DISK_BYTES, FILE_BYTES = (4.0, 6.5), (2.0, 5.0)  # ranges of log10 of the size of a disk and of a file
+DISK_BYTES = (4.0, 6.5)  # range of log10 of the size of a disk
+FILE_BYTES = (2.0, 5.0)  # and of a file
 ENOUGH = "1g"  # larger than every output
 
 
@@ -42,7 +43,9 @@ def fill_disk(killer: Killer, command: Command, rng: random.Random) -> str:
             title = f"{command.name}: files of at max_bytes {max_bytes} bytes"
             limit = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (max_bytes, resource.RLIM_INFINITY))
             code, printed = _run(command.arguments, folder, preexec_fn=limit)
+
         _check_full(killer, command, folder, title, code, printed)
+
     return title
 
 
@@ -92,6 +95,7 @@ def write_to_read_only(killer: Killer, command: Command) -> str:
     title = f"{command.name}: read-only folder"
     if code not in (1, 2) or "Traceback" in printed or not printed.splitlines()[-1].startswith("dvspipe: "):
         raise FaultError(f"{title}: exit code {code}: {printed}")
+
     return title
 
 

@@ -56,21 +56,26 @@ class Killer:
             FaultError: If a killed command ends incorrectly, or the repeated command has a different output.
         """
         seconds, _ = self.undisturbed(command)
-        folder, done = self.new_folder(command.name), []
+        folder = self.new_folder(command.name)
+        done = []
         output = folder / command.output
+
         for _ in range(rng.choice((1, 1, 2))):
-            number, after_s = rng.choice(SIGNALS), rng.uniform(BARE * self._help_s, seconds)
+            number = rng.choice(SIGNALS)
+            after_s = rng.uniform(BARE * self._help_s, seconds)
             done.append(f"{number.name} after {after_s:.2f} s")
             try:
                 if self._kill(self._next_arguments(command, output), folder, number, after_s):
                     break
             except FaultError as error:
                 raise FaultError(f"{command.name}: {', '.join(done)}: {error}") from error
+
         title = f"{command.name}: {', '.join(done)}"
         try:
             self.complete(command, folder)
         except FaultError as error:
             raise FaultError(f"{title}: {error}") from error
+
         return title
 
     def complete(self, command: Command, folder: Path) -> None:
@@ -86,10 +91,12 @@ class Killer:
                 finish(arguments, folder)
         except (RuntimeError, subprocess.TimeoutExpired) as error:
             raise FaultError(f"then {error}") from error
+
         found = dict(digest(output))
         if found != expected:
             names = sorted(name for name in found.keys() | expected if found.get(name) != expected.get(name))
             raise FaultError(f"different output: {', '.join(names)}")
+
         left = [path.name for path in folder.iterdir() if path.name not in (command.output, "in")]
         if left:
             raise FaultError(f"left {', '.join(left)}")
@@ -104,6 +111,7 @@ class Killer:
         """Start a command and kill it after `after_s` seconds; return whether it ended before."""
         if arguments is None:
             return True
+
         with start(arguments, folder) as running:
             try:
                 running.wait(after_s)
@@ -111,6 +119,7 @@ class Killer:
                 pass
             else:
                 return True
+
             # a terminal sends Ctrl-C to all processes of its group
             (os.killpg if number == signal.SIGINT else os.kill)(running.pid, number)
             sent_s = time.monotonic()
@@ -119,6 +128,7 @@ class Killer:
             except subprocess.TimeoutExpired:
                 os.killpg(running.pid, signal.SIGKILL)
                 raise FaultError("hangs") from None
+
         took_s = time.monotonic() - sent_s
         self._check_end(running, number, printed, took_s)
         return running.returncode == 0
@@ -126,15 +136,19 @@ class Killer:
     def _check_end(self, running: subprocess.Popen[str], number: signal.Signals, printed: str, took_s: float) -> None:
         if "Traceback" in printed:
             raise FaultError(f"a traceback: {printed}")
+
         left = _wait_for_session(running.pid)
         if left:
             raise FaultError(f"{left} processes still run")
+
         if number == signal.SIGKILL:
             if running.returncode not in (0, -number):
                 raise FaultError(f"exit code {running.returncode}: {printed}")
             return
+
         if took_s > self.interrupt_s:
             raise FaultError(f"ends {took_s:.1f} s after {number.name}")
+
         lines = [line for line in printed.splitlines() if "resum" not in line and "already converted" not in line]
         if running.returncode == 0 and not lines:
             return

@@ -107,6 +107,7 @@ class Mutations:
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir()
         arguments = self._arguments(target, work / "unused", work)
+
         try:
             if seed is not None:
                 path = work / f"changed{seed.suffix}"
@@ -115,10 +116,12 @@ class Mutations:
             else:
                 path = self._change(rng, target, work)
                 arguments = self._arguments(target, path, work)
+
             kind = _check(arguments, work)
         except _RuleError as error:
             kept = "" if target.name == "run" else f"; {path}"
             return Verdict("finding", target.name, f"{' '.join(arguments)}{kept}: {error}")
+
         return Verdict(kind, target.name)
 
     def _choose(self, rng: random.Random) -> tuple[Target, Seed | None]:
@@ -134,10 +137,12 @@ class Mutations:
             path = work / target.source
         else:
             path = work / f"changed{source.suffix}"
+
         if source.suffix == ".safetensors" and rng.random() < 0.7:
             _change_checkpoint(rng, source, path)
         else:
             path.write_bytes(_mutate(rng, source.read_bytes(), source.read_bytes()))
+
         return path
 
     def _arguments(self, target: Target, file: Path, work: Path) -> list[str]:
@@ -180,7 +185,9 @@ def _change_checkpoint(rng: random.Random, source: Path, path: Path) -> None:
             changed = changed.flatten()[: max(1, len(flat) // 2)]
         elif flat.dtype.is_floating_point:
             flat[rng.randrange(len(flat)) :] = rng.choice(EXTREME_WEIGHTS)
+
         tensors = tensors | {name: changed}
+
     write_tensors(path, texts, tensors)
 
 
@@ -204,26 +211,32 @@ def _check(arguments: list[str], work: Path) -> str:
     code, out, err = _run(arguments, work)
     if code not in (0, 1, 2):
         raise _RuleError(f"exit code {code}: {err}")
+
     lines = err.strip().splitlines()
     if code == 2 and not (lines and lines[-1].startswith("dvspipe: ")):
         raise _RuleError(f"exit code 2 with the last line {lines[-1:]}")
     if code != 2 and re.search(r"\bnan\b", out + err, re.IGNORECASE):
         raise _RuleError(f"exit code {code}, output contains NaN: {out}{err}")
+
     left = [path.name for path in work.rglob(".dvspipe-*")] + [path.name for path in work.glob("*.part")]
     if left:
         raise _RuleError(f"leaves {left}")
     if code == 2 and any(len(line) > 2000 for line in lines):
         raise _RuleError(f"a line of {max(map(len, lines))} characters: {err[:300]}")
+
     return ("used", "skipped", "refused")[code]
 
 
 def _run(arguments: list[str], folder: Path) -> tuple[int, str, str]:
     """Run a command in this process; return its exit code, stdout and stderr."""
-    out, err = io.StringIO(), io.StringIO()
-    argv, before = sys.argv, Path.cwd()
+    out = io.StringIO()
+    err = io.StringIO()
+    argv = sys.argv
+    before = Path.cwd()
     hooks = sys.excepthook, sys.unraisablehook
     sys.argv = ["dvspipe", *arguments]
     os.chdir(folder)
+
     try:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             main()
@@ -236,4 +249,5 @@ def _run(arguments: list[str], folder: Path) -> tuple[int, str, str]:
         sys.argv, (sys.excepthook, sys.unraisablehook) = argv, hooks
         os.chdir(before)
         logging.getLogger("dvspipe").handlers.clear()
+
     return code, out.getvalue(), err.getvalue()

@@ -40,7 +40,8 @@ MUTATION_LIMIT_S = 60
 def disturb(killer: Killer, commands: Sequence[Command], kills: int, seed: int) -> Iterator[tuple[str, str, bool]]:
     """Yield the kind of each fault, a description with the result, and whether it is a finding."""
     for number in range(kills):
-        command, rng = commands[number % len(commands)], random.Random(f"{seed} {number}")
+        command = commands[number % len(commands)]
+        rng = random.Random(f"{seed} {number}")
         yield "kill", *_try(lambda command=command, rng=rng: killer.disturb(command, rng))
         if number % 5 == 0:
             yield "full disk", *_try(lambda command=command, rng=rng: fill_disk(killer, command, rng))
@@ -75,7 +76,8 @@ def find_faults(
         seed: Random seed of both.
         data: Folder of real recordings.
     """
-    inputs, outputs = folder / "inputs", folder / "outputs"
+    inputs = folder / "inputs"
+    outputs = folder / "outputs"
     make_inputs(inputs)
     outputs.mkdir()
     if kills:
@@ -97,6 +99,7 @@ def main() -> None:
     done: Counter[str] = Counter()
     findings: Counter[str] = Counter()
     commands = [command for command in COMMANDS if command.name in arguments.commands]
+
     with tempfile.TemporaryDirectory(prefix="dvspipe-faults-") as folder, chdir(folder):
         for kind, text, is_finding in find_faults(
             Path(folder),
@@ -110,6 +113,7 @@ def main() -> None:
             findings[kind] += is_finding
             if is_finding or arguments.verbose:
                 print(f"{'FOUND ' if is_finding else ''}{kind}: {text}", flush=True)
+
     listed = ", ".join(f"{count} of {kind} ({findings[kind]} findings)" for kind, count in done.items())
     print(f"{listed or 'no faults injected'}; seed {arguments.seed}")
     sys.exit(findings.total() > 0)

@@ -46,7 +46,8 @@ def flip(rng: random.Random, data: bytearray, _other: bytes) -> None:
 
 
 def set_extremes(rng: random.Random, data: bytearray, _other: bytes) -> None:
-    position, count = _position(rng, data), rng.choice((1, 2, 4, 8))
+    position = _position(rng, data)
+    count = rng.choice((1, 2, 4, 8))
     data[position : position + count] = rng.choice(EXTREMES) * count
 
 
@@ -65,7 +66,8 @@ def randomise(rng: random.Random, data: bytearray, _other: bytes) -> None:
 
 
 def blank(rng: random.Random, data: bytearray, _other: bytes) -> None:
-    position, count = _position(rng, data), rng.randint(1, 4096)
+    position = _position(rng, data)
+    count = rng.randint(1, 4096)
     data[position : position + count] = bytes(len(data[position : position + count]))
 
 
@@ -107,21 +109,28 @@ def _position(rng: random.Random, data: bytearray) -> int:
 def make_case(number: int, seeds: list[Seed]) -> Case:
     """Return a case: special files for the first numbers, then truncations and mutations, some inside gzip."""
     if number < len(seeds) * len(SPECIALS):
-        seed, special = seeds[number // len(SPECIALS)], SPECIALS[number % len(SPECIALS)]
+        seed = seeds[number // len(SPECIALS)]
+        special = SPECIALS[number % len(SPECIALS)]
         if special == "bomb":
             if seed.bomb:
                 return Case(seed, seed.bomb(), seed.suffix, (special,))
             return Case(seed, gzip.compress(seed.content + bytes(BOMB_BYTES), 1), f"{seed.suffix}.gz", (special,))
+
         return Case(seed, b"" if special == "empty" else None, seed.suffix, (special,))
+
     rng = random.Random(number)
-    seed, other = rng.choice(seeds), rng.choice(seeds).content
+    seed = rng.choice(seeds)
+    other = rng.choice(seeds).content
     sensor = rng.choice((seed.sensor, None))
     suffix = rng.choice(seeds).suffix if rng.random() < 0.05 else seed.suffix
+
     if rng.random() < 0.2:
         content = gzip.compress(seed.content, 1) if rng.random() < 0.2 else seed.content
         changes = ("cut",) if suffix == seed.suffix else ("cut", "renamed")
         return Case(seed, content[: rng.randrange(len(content))], suffix, changes, sensor)
-    data, names = bytearray(seed.content), []
+
+    data = bytearray(seed.content)
+    names = []
     packed = rng.random()
     if packed < 0.1:
         data = bytearray(gzip.compress(bytes(data), 1))
@@ -130,6 +139,7 @@ def make_case(number: int, seeds: list[Seed]) -> Case:
         if data:
             mutation(rng, data, other)
             names.append(mutation.__name__)
+
     return Case(seed, gzip.compress(bytes(data), 1) if packed > 0.95 else bytes(data), suffix, tuple(names), sensor)
 
 

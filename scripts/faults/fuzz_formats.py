@@ -39,7 +39,7 @@ from dvspipe.base.errors import CorruptionError, DvspipeError
 from dvspipe.events import Events, concatenate
 from dvspipe.events.filters import MAX_PIXELS
 from dvspipe.formats import info, open_recording, read
-from dvspipe.recordings.checking import check
+from dvspipe.verbs.inspection import check
 
 LIMIT_S = 10
 MAX_MB = 300
@@ -77,16 +77,20 @@ def check_reading(path: Path, case: Case, *, limited: bool) -> str:
         _require(path.name in str(error), f"the error does not name the file: {error}")
         peak.check(0)
         return "refused"
+
     errors: list[CorruptionError] = []
-    parts, count = [Events.empty(recording.sensor)], 0
+    parts = [Events.empty(recording.sensor)]
+    count = 0
     for part in recording.chunks(on_corruption=errors.append):
         count += len(part)
         parts += [part] if count <= MAX_EVENTS else []
+
     peak.check(min(count, MAX_EVENTS))
     verdict = "corrupted" if errors else "read"
     _require(all(path.name in str(error) for error in errors), f"the error does not name the file: {errors}")
     if count > MAX_EVENTS:
         return verdict
+
     events = concatenate(parts, recording.sensor)
     if case.changes == ("cut",):
         _require(_is_prefix(events, case.seed.events), "events of a truncated file are not a prefix")
@@ -97,10 +101,12 @@ def check_reading(path: Path, case: Case, *, limited: bool) -> str:
     else:
         _require(not errors, "chunks find corruption, read does not")
         _require(all_events == events, "read and chunks return different events")
+
     peak.check(2 * count)
     if recording.sensor.width * recording.sensor.height <= MAX_PIXELS:
         report = check(path, **metadata)  # type: ignore[arg-type]
         _require(report.wrong == bool(errors), f"check finds {report.findings}, chunks {errors}")
+
     peak.check(2 * count)
     if not errors and not (recording.format == "dat" and np.diff(events.t).max(initial=0) > DAT_STEP_US):
         _check_shortcuts(path, case, events)
@@ -114,8 +120,10 @@ def _check_shortcuts(path: Path, case: Case, events: Events) -> None:
     times = events.t.tolist() or [None]
     extent = (found.events, found.t_first_us, found.t_last_us)
     _require(extent == (len(events), times[0], times[-1]), f"describe returns {extent}")
+
     if len(events):
-        start_us, stop_us = times[len(times) // 3], times[2 * len(times) // 3] + 1
+        start_us = times[len(times) // 3]
+        stop_us = times[2 * len(times) // 3] + 1
         part = concatenate(recording.chunks(start_us, stop_us), recording.sensor)
         _require(part == events.slice_time(start_us, stop_us), f"different events from {start_us} to {stop_us} us")
 
@@ -260,6 +268,7 @@ def run_cases(job: Job, numbers: Iterable[int], *, limit_s: float = LIMIT_S) -> 
             if verdict.kind == "finding":  # may have leaked memory
                 worker.end()
                 worker = _Worker(job)
+
             yield number, verdict
     finally:
         worker.end()
@@ -304,7 +313,8 @@ def main() -> None:
                 last = verdict.message.strip().splitlines()[-1][:200]
                 print(f"{number} {case.seed.name} {'+'.join(case.changes)}: {last}", flush=True)
 
-    numbers, until_s = itertools.count(arguments.seed), time.monotonic() + 60 * arguments.minutes
+    numbers = itertools.count(arguments.seed)
+    until_s = time.monotonic() + 60 * arguments.minutes
     watchers = [
         threading.Thread(target=fuzz, args=(seeds, numbers, until_s, report)) for _ in range(max(1, arguments.workers))
     ]
@@ -317,6 +327,7 @@ def main() -> None:
     for name in sorted({name for name, _ in counts}):
         tried = [counts[name, kind] for kind in kinds]
         print(f"{name:14}{sum(tried):9}" + "".join(f"{count:10}" for count in tried))
+
     print(f"{counts.total()} files in {arguments.minutes:g} minutes")
     sys.exit(any(kind == "finding" for _, kind in counts))
 

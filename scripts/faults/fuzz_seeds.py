@@ -18,7 +18,8 @@ from dvspipe.formats import FORMATS, NO_HINTS, Hints, open_recording, read, writ
 
 BAG_SUFFIX = ".mcap"
 SENSOR = SensorSize(width=120, height=90)
-COUNT, SPAN_US = 400, 50_000
+COUNT = 400
+SPAN_US = 50_000
 REAL_BYTES = 30_000
 BOMB_VALUES = 1 << 24
 REAL = (
@@ -73,18 +74,22 @@ def make_seeds(data: Path | None) -> list[Seed]:
             path = Path(folder, f"written{suffix}")
             write(path, [events.slice_time(start, start + 5000) for start in range(0, SPAN_US, 5000)])
             found.append(_seed(f"written{suffix}", path, bomb=bombs.get(suffix)))
+
         for name, content, hints in encode_all(events):
             path = Path(folder, name)
             path.write_bytes(content)
             found.append(_seed(name, path, hints=hints))
+
         if "rosbag" in FORMATS and find_spec("rosbags"):
             path = Path(folder, "ros1.bag")
             encode_ros1(events, path)
             found.append(_seed(path.name, path))
+
         for path, size in list_real(data):
             cut = Path(folder, path.name)
             cut.write_bytes(path.read_bytes()[:size])
             found.append(_seed(path.name, cut, hints=REAL_HINTS.get(path.name, NO_HINTS)))
+
     return found
 
 

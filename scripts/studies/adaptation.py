@@ -7,6 +7,7 @@ after it is adapted to them: to all clips, to the clips of each class, or to the
 from __future__ import annotations
 
 import argparse
+import itertools
 import multiprocessing
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -22,7 +23,8 @@ from dvspipe.inference.adaptation import STRENGTH
 from dvspipe.simulator import SimulatorConfig, read_preset
 from dvspipe.synthesis import GestureClip, record_gesture
 
-FIRST_PERSON, ONE_PERSON = 3000, 4000
+FIRST_PERSON = 3000
+ONE_PERSON = 4000
 SENSORS = ("as in training", "gen4, noise x 5", "dvs128, thresholds x 2", "noisy")
 
 
@@ -82,27 +84,31 @@ def main() -> None:
     arguments = parser.parse_args()
     classifier = Classifier.load(arguments.checkpoint)
     labels = range(len(GESTURES))
+
     with ProcessPoolExecutor(arguments.jobs, multiprocessing.get_context("spawn")) as pool:
         print("| sensor | recordings | correct before | after | worst class |\n|---|---|---|---|---|")
         for sensor in SENSORS:
-            many = [
-                Clip(k, FIRST_PERSON + n, 0, arguments.seed, sensor) for n in range(arguments.clips) for k in labels
-            ]
-            one = [Clip(k, ONE_PERSON + k, n, arguments.seed, sensor) for n in range(arguments.clips) for k in labels]
-            for title, clips in (("", many), (", one person", one)):
-                recordings, right = list(pool.map(Clip.record, clips)), [clip.label for clip in clips]
+            # In `many`, each clip of a class shows another person; in `same`, all show one person per class.
+            pairs = [*itertools.product(range(arguments.clips), labels)]
+            many = [Clip(label, FIRST_PERSON + number, 0, arguments.seed, sensor) for number, label in pairs]
+            same = [Clip(label, ONE_PERSON + label, number, arguments.seed, sensor) for number, label in pairs]
+
+            for title, clips in (("", many), (", one person", same)):
+                recordings = list(pool.map(Clip.record, clips))
+                truth = [clip.label for clip in clips]
                 if not title:
-                    before = count_right(classifier, recordings, right)
-                    after = count_right_adapted(classifier, recordings, right, arguments.strength)
+                    before = count_right(classifier, recordings, truth)
+                    after = count_right_adapted(classifier, recordings, truth, arguments.strength)
                     print_row(sensor, "all classes", [before], [after], len(clips))
-                alone = [
-                    [events for events, k in zip(recordings, right, strict=True) if k == label] for label in labels
-                ]
-                counts_before = [count_right(classifier, part, [k] * len(part)) for k, part in enumerate(alone)]
-                counts_after = [
-                    count_right_adapted(classifier, part, [k] * len(part), arguments.strength)
-                    for k, part in enumerate(alone)
-                ]
+
+                counts_before = []
+                counts_after = []
+                for label in labels:
+                    alone = [events for events, own in zip(recordings, truth, strict=True) if own == label]
+                    own_truth = [label] * len(alone)
+                    counts_before.append(count_right(classifier, alone, own_truth))
+                    counts_after.append(count_right_adapted(classifier, alone, own_truth, arguments.strength))
+
                 print_row(sensor, f"each class alone{title}", counts_before, counts_after, arguments.clips)
 
 

@@ -64,16 +64,20 @@ def main() -> None:
     parser.add_argument("--random", type=int, default=100, help="random windows")
     parser.add_argument("-c", "--compiler", action="append", default=[], help="compiler and options [: runner]")
     arguments = parser.parse_args()
-    classifier, rng = IntegerClassifier.load(arguments.classifier), np.random.default_rng(0)
+    classifier = IntegerClassifier.load(arguments.classifier)
+    rng = np.random.default_rng(0)
     windows = [
         *cut_windows(classifier, find_recordings(arguments.folders), arguments.windows, rng),
         *draw_windows(classifier, arguments.random, rng),
     ]
-    expected, saturated = [], 0
+    expected = []
+    saturated = 0
+
     for counts in windows:
         steps = [*trace(classifier.network, counts)]
         expected.append(np.stack([step.state.scores for step in steps]))
         saturated += any(layer.saturated for step in steps for layer in step.layers)
+
     print(
         f"{arguments.classifier}: {len(windows)} windows, {arguments.random} of them random; membranes saturate in "
         f"{saturated}",
@@ -122,18 +126,20 @@ def run_c(
     sources = [source, folder / "dvspipe_network.c"]
     subprocess.run([*shlex.split(compiler), *FLAGS, *sources, "-o", folder / "driver"], check=True)
     scores = []
+
     for first in range(0, len(windows), BATCH):
         part = windows[first : first + BATCH]
         done = subprocess.run(
             [*shlex.split(runner), folder / "driver"], input=np.stack(part).tobytes(), capture_output=True, check=True
         )
         scores += [*np.frombuffer(done.stdout, "<i8").reshape(len(part), -1, classifier.network.classes)]
+
     return scores
 
 
 def report(name: str, found: list[NDArray[np.int64]], expected: list[NDArray[np.int64]]) -> None:
     """Print the number of windows whose scores are equal in all steps."""
-    equal = sum(bool((a == b).all()) for a, b in zip(found, expected, strict=True))
+    equal = sum(np.array_equal(scores, right) for scores, right in zip(found, expected, strict=True))
     print(f"{name}: {equal} of {len(expected)} windows are equal", flush=True)
 
 

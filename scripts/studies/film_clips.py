@@ -35,11 +35,14 @@ def read_film(path: Path) -> Events:
     events = concatenate(source.read_fitted(), GESTURE_SENSOR)
     if not len(events):
         raise DvspipeError(f"{path}: has no events")
+
     t = events.t - events.t[0]
     length_us = int(t[-1]) + GAP_US
-    times = -(-round(PACES[1] * CLIP_US) // length_us)
+    longest_us = round(max(PACES) * CLIP_US)
+    times = -(-longest_us // length_us)
     t = (t + length_us * np.arange(times)[:, None]).ravel()
     x, y, p = (np.tile(part, times) for part in (events.x, events.y, events.p))
+
     return Events(t, x, y, p, GESTURE_SENSOR)
 
 
@@ -59,6 +62,12 @@ def cut_clip(events: Events, starts: np.ndarray, rng: np.random.Generator) -> Ev
     return Events(((part.t - start_us) / pace).astype(np.int64), part.x, part.y, part.p, GESTURE_SENSOR)
 
 
+def find_owner(path: Path) -> str:
+    """Return the owner and repository of a film."""
+    owner, _, _ = path.name.partition("_")
+    return owner
+
+
 def main() -> None:
     """Write the clips of all films."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -67,22 +76,28 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=20, help="clips per film (default: 20)")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
+
     films = sorted(path for path in arguments.films.glob("*/*") if path.is_file())
-    owners = sorted({path.name.split("_")[0] for path in films})
+    owners = sorted({find_owner(path) for path in films})
+
     for number, path in enumerate(films):
         label = path.parent.name if path.parent.name in GESTURES else OTHER
-        folder, person = arguments.made / label, owners.index(path.name.split("_")[0])
+        folder = arguments.made / label
+        person = owners.index(find_owner(path))
         try:
             events = read_film(path)
         except DvspipeError as error:
             print(error, file=sys.stderr)
             continue
+
         folder.mkdir(parents=True, exist_ok=True)
-        rng, starts = np.random.default_rng([arguments.seed, number]), find_busy(events)
+        rng = np.random.default_rng([arguments.seed, number])
+        starts = find_busy(events)
         for clip in range(arguments.clips):
             events_of_clip = cut_clip(events, starts, rng)
             name = f"film{person:03d}_{number:03d}_{clip:02d}.h5"
             write(folder / name, [events_of_clip], GESTURE_SENSOR, source="a film of a person")
+
         print(f"{path}: {arguments.clips} clips", flush=True)
 
 

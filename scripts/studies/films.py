@@ -45,8 +45,10 @@ def measure(checkpoint: str, films: list[tuple[str, Path]], settings: list[str],
         except DvspipeError as error:
             print(f"{path}: {error}", file=sys.stderr)
             continue
+
         results[truth].append(found)
         rows.append(f"{checkpoint}\t{describe(truth, path, found)}")
+
     print(f"\n{' '.join([checkpoint, *settings])}\n")
     print("| class | correct | 95 % interval | certain and wrong |\n|---|---|---|---|")
     for truth, predictions in results.items():

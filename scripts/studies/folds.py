@@ -31,9 +31,11 @@ def main() -> None:
     config = build(TrainConfig, settings, arguments.config)
     data = open_dataset(config.data, config.seed, config.bins)
     samples = data.samples
-    labels, groups = [sample.label for sample in samples], [sample.group for sample in samples]
+    labels = [sample.label for sample in samples]
+    groups = [sample.group for sample in samples]
     folds = StratifiedGroupKFold(arguments.folds, shuffle=True, random_state=config.seed)
     correct = 0
+
     for number, (others, tested) in enumerate(folds.split(samples, labels, groups), start=1):
         training, validation = divide([samples[k] for k in others], config.data.validation, config.seed)
         folder = arguments.out / str(number)
@@ -45,6 +47,7 @@ def main() -> None:
         run = train(this, folder, command=shlex.join(sys.argv))
         correct += run.test.correct
         print(f"fold {number}: {run.test.accuracy:.2%}, {run.test.correct} of {run.test.samples}", flush=True)
+
     print(f"all: {correct / len(samples):.2%}, {correct} of {len(samples)} recordings of {data.title}")
 
 

@@ -32,13 +32,16 @@ from dvspipe.synthesis.people import Floats, Person, Pose, draw_person
 from dvspipe.synthesis.scenes import Camera
 from dvspipe.video.opencv import cv2
 
-CARTOONS, SEED = 800, 5
+CARTOONS = 800
+SEED = 5
 TESTED = 10  # every tenth cartoon is kept for the test
 SCALE = 0.74  # pixels per metre, relative to the side; within the range of `draw_near_camera`
 SHOULDERS = 0.105  # shoulders below the centre, relative to the side; within the same range
 FPS = 20
 WALL = 128  # grey value of the background
-HIDDEN, EPOCHS, BATCH = 40, 12, 256
+HIDDEN = 40
+EPOCHS = 12
+BATCH = 256
 _SHIFT = 4  # fractional bits of drawn coordinates
 
 
@@ -55,13 +58,15 @@ def draw_cartoon(number: int) -> Cartoon:
     person = draw_person(rng)
     side = float(np.exp(rng.uniform(np.log(18), np.log(110))))
     size = int(3 * side)
-    x, y = size * rng.uniform(0.42, 0.58), size * 0.5
+    x = size * rng.uniform(0.42, 0.58)
+    y = size * 0.5
     camera = Camera(SCALE * side, rng.uniform(0.95, 3.5), x, y, rng.normal(0, 0.13), rng.normal(0, 0.10))
     seconds = rng.uniform(1.5, 4)
     t = np.arange(int(seconds * FPS)) / FPS
     plan = Performance(number % len(GESTURES), -1_000_000, int(seconds * 1e6) + 1_000_000)
     pose = pose_person((plan,), person, rng, t)
     active = _draw_changes(person, pose, camera, size, rng)
+
     return _place_in_picture(active, Square(x, y - SHOULDERS * side, side), rng)
 
 
@@ -71,13 +76,17 @@ def _draw_changes(person: Person, pose: Pose, camera: Camera, size: int, rng: np
     tones = [int(np.clip(WALL + rng.choice([-1, 1]) * rng.uniform(30, 110), 0, 255)) for _ in range(4)]
     stripes = rng.uniform(0.1, 0.4) if rng.random() < 0.5 else 0.0
     legs = rng.random() < 0.7
-    darkest, brightest = np.full((size, size), 255, np.uint8), np.zeros((size, size), np.uint8)
-    for k in range(len(arms)):
+    darkest = np.full((size, size), 255, np.uint8)
+    brightest = np.zeros((size, size), np.uint8)
+
+    for moment in range(len(arms)):
         picture = np.full((size, size), WALL, np.uint8)
-        _draw_torso(picture, torso[k], person, tones, stripes, legs)
-        _draw_head(picture, head[k], torso[k], tones)
-        _draw_arms(picture, arms[k], person, tones)
-        darkest, brightest = np.minimum(darkest, picture), np.maximum(brightest, picture)
+        _draw_torso(picture, torso[moment], person, tones, stripes, legs)
+        _draw_head(picture, head[moment], torso[moment], tones)
+        _draw_arms(picture, arms[moment], person, tones)
+        darkest = np.minimum(darkest, picture)
+        brightest = np.maximum(brightest, picture)
+
     active = brightest.astype(int) - darkest > rng.uniform(8, 30)
     return np.asarray(active | _fill_body(size, torso[0], head[0], arms[0], person, rng), np.bool_)
 
@@ -87,15 +96,19 @@ def _fill_body(
 ) -> NDArray[np.bool_]:
     """Return a mask of body pixels that are active because of folds, patterns and the face; from none to all."""
     inside = np.zeros((size, size), np.bool_)
-    masks = [np.zeros((size, size), np.uint8) for _ in range(3)]
+    torso_mask = np.zeros((size, size), np.uint8)
+    head_mask = np.zeros((size, size), np.uint8)
+    arms_mask = np.zeros((size, size), np.uint8)
     tones = [255] * 4
-    _draw_torso(masks[0], torso, person, [255, 255, 0, 255], 0.0, False)
-    _draw_head(masks[1], head, torso, tones)
-    _draw_arms(masks[2], arms, person, tones)
+    _draw_torso(torso_mask, torso, person, [255, 255, 0, 255], 0.0, False)
+    _draw_head(head_mask, head, torso, tones)
+    _draw_arms(arms_mask, arms, person, tones)
+
     together = rng.random()
-    for mask in masks:
+    for mask in (torso_mask, head_mask, arms_mask):
         share = np.clip(together + rng.normal(0, 0.2), 0, 1) if rng.random() < 0.75 else 0.0
         inside |= (mask > 127) & (rng.random(mask.shape) < share**2)
+
     return inside
 
 
@@ -107,12 +120,14 @@ def _draw_torso(
     picture: NDArray[np.uint8], torso: Floats, person: Person, tones: list[int], stripes: float, legs: bool
 ) -> None:
     right, left, hips = torso[:, :2]
-    scale, middle = torso[:, 2].mean(), (right + left) / 2
+    scale = torso[:, 2].mean()
+    middle = (right + left) / 2
     down = (hips - middle) / (np.linalg.norm(hips - middle) + 1e-9)
     across = np.array([-down[1], down[0]])
     across *= np.sign((right - left) @ across) or 1.0
     half = 0.55 * person.shoulders_m * scale * across
     edge = 1.2 * person.arm_radius_m * scale * across
+
     if legs:
         feet = hips + 0.7 * scale * down
         cv2.fillConvexPoly(
@@ -122,6 +137,7 @@ def _draw_torso(
             cv2.LINE_AA,
             _SHIFT,
         )
+
     cv2.fillConvexPoly(
         picture, _to_fixed_point([right + edge, left - edge, hips - half, hips + half]), tones[0], cv2.LINE_AA, _SHIFT
     )
@@ -131,15 +147,19 @@ def _draw_torso(
 
 
 def _draw_head(picture: NDArray[np.uint8], head: Floats, torso: Floats, tones: list[int]) -> None:
-    chin, crown = head[0, :2], head[1, :2]
-    up, height = crown - chin, float(np.linalg.norm(crown - chin))
+    chin = head[0, :2]
+    crown = head[1, :2]
+    up = crown - chin
+    height = float(np.linalg.norm(crown - chin))
     angle = float(np.degrees(np.arctan2(up[1], up[0])))
     neck = max(1, int(0.1 * torso[:, 2].mean()))
     cv2.line(
         picture, _to_fixed_point(chin), _to_fixed_point(torso[:2, :2].mean(axis=0)), tones[1], neck, cv2.LINE_AA, _SHIFT
     )
+
     for middle, axes, tone in ((0.5, (0.5, 0.37), tones[1]), (0.78, (0.26, 0.36), tones[3])):
-        centre, radii = _to_fixed_point(chin + middle * up), _to_fixed_point(height * np.array(axes))
+        centre = _to_fixed_point(chin + middle * up)
+        radii = _to_fixed_point(height * np.array(axes))
         cv2.ellipse(picture, centre, radii, angle, 0, 360, tone, cv2.FILLED, cv2.LINE_AA, _SHIFT)
 
 
@@ -162,14 +182,21 @@ def _place_in_picture(active: NDArray[np.bool_], square: Square, rng: np.random.
         left, top, right, bottom = side * rng.uniform(0.38, 0.65, 4)
     else:
         left, top, right, bottom = side * rng.uniform([0.5, 0.4, 0.5, 0.55], 3.0)
-    first, last = (max(0, int(x - left)), max(0, int(y - top))), (int(x + right), int(y + bottom))
-    seen = active[first[1] : last[1], first[0] : last[0]].copy()
-    x, y = x - first[0], y - first[1]
+
+    first_x = max(0, int(x - left))
+    first_y = max(0, int(y - top))
+    seen = active[first_y : int(y + bottom), first_x : int(x + right)].copy()
+    x = x - first_x
+    y = y - first_y
+
     if rng.random() < 0.4:
         width, height = side * rng.uniform(0.1, 0.5, 2)
-        at_x, at_y = rng.uniform(0, seen.shape[1]), rng.uniform(0, seen.shape[0])
+        rows, columns = seen.shape
+        at_x = rng.uniform(0, columns)
+        at_y = rng.uniform(0, rows)
         if abs(at_x - x) > 0.45 * side:
             seen[int(at_y) : int(at_y + height), int(at_x) : int(at_x + width)] = True
+
     return Cartoon(_add_noise(seen, rng), Square(x, y, side))
 
 
@@ -189,8 +216,13 @@ def sample_views(cartoon: Cartoon, rng: np.random.Generator) -> tuple[list[Float
     weight = weigh_cells(cartoon.activity)
     if weight.sum() < MIN_CELLS:
         return [], []
-    sums, start, true = sum_weights(weight), find_start(weight), cartoon.square
-    views, moves = list[Floats](), list[Floats]()
+
+    sums = sum_weights(weight)
+    start = find_start(weight)
+    true = cartoon.square
+    views = list[Floats]()
+    moves = list[Floats]()
+
     for number in range(12):
         near, spread = (true, float(rng.choice([0.3, 1.0, 1.6]))) if number >= 3 else (start, 0.4)
         x, y = (at + 0.12 * spread * near.side * rng.normal() for at in (near.x, near.y))
@@ -201,6 +233,7 @@ def sample_views(cartoon: Cartoon, rng: np.random.Generator) -> tuple[list[Float
         view = sample_square(sums, square)
         views += [view.ravel(), view[:, ::-1].ravel()]
         moves += [move, move * [-1, 1, 1]]
+
     return views, moves
 
 
@@ -208,12 +241,15 @@ def train_model(views: Floats, moves: Floats) -> dict[str, NDArray[np.float16]]:
     """Train a network with one hidden layer from views [N, cells] to moves [N, 3]; return its weights."""
     torch.manual_seed(0)
     torch.set_num_threads(1)
-    inputs, targets = torch.tensor(views, dtype=torch.float32), torch.tensor(moves, dtype=torch.float32)
-    hidden, out = torch.nn.Linear(MODEL_CELLS**2, HIDDEN), torch.nn.Linear(HIDDEN, 3)
+    inputs = torch.tensor(views, dtype=torch.float32)
+    targets = torch.tensor(moves, dtype=torch.float32)
+    hidden = torch.nn.Linear(MODEL_CELLS**2, HIDDEN)
+    out = torch.nn.Linear(HIDDEN, 3)
     network = torch.nn.Sequential(torch.nn.Dropout(0.1), hidden, torch.nn.Tanh(), torch.nn.Dropout(0.1), out)
     optimiser = torch.optim.AdamW(network.parameters(), weight_decay=0.03)
     steps = EPOCHS * -(-len(inputs) // BATCH)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 4e-3, total_steps=steps)
+
     for _ in range(EPOCHS):
         for batch in torch.randperm(len(inputs)).split(BATCH):
             loss = torch.nn.functional.smooth_l1_loss(network(inputs[batch]), targets[batch], beta=0.1)
@@ -221,6 +257,7 @@ def train_model(views: Floats, moves: Floats) -> dict[str, NDArray[np.float16]]:
             loss.backward()
             optimiser.step()
             schedule.step()
+
     names = {"hidden": hidden.weight.T, "hidden_bias": hidden.bias, "out": out.weight.T, "out_bias": out.bias}
     return {name: values.detach().numpy().astype(np.float16) for name, values in names.items()}
 
@@ -229,16 +266,25 @@ def main(path: Path) -> None:
     """Train on cartoons, write the model, and print its errors on the test cartoons."""
     rng = np.random.default_rng(SEED)
     cartoons = [draw_cartoon(number) for number in range(CARTOONS)]
-    seen = [sample_views(each, rng) for number, each in enumerate(cartoons) if number % TESTED]
-    views, moves = (np.array([one for pair in seen for one in pair[part]]) for part in (0, 1))
-    np.savez_compressed(path, allow_pickle=False, **train_model(views, moves))
+    views = list[Floats]()
+    moves = list[Floats]()
+    for number, cartoon in enumerate(cartoons):
+        if number % TESTED:
+            views_of_cartoon, moves_of_cartoon = sample_views(cartoon, rng)
+            views += views_of_cartoon
+            moves += moves_of_cartoon
+
+    np.savez_compressed(path, allow_pickle=False, **train_model(np.array(views), np.array(moves)))
     errors = []
+
     for cartoon in cartoons[::TESTED]:
         weight = weigh_cells(cartoon.activity)
         if weight.sum() >= MIN_CELLS:
-            found, true = refine_square(weight, find_start(weight)), cartoon.square
+            found = refine_square(weight, find_start(weight))
+            true = cartoon.square
             move = (found.x - true.x) / true.side, (found.y - true.y) / true.side, np.log(found.side / true.side)
             errors.append(move)
+
     spread = np.sqrt(np.mean(np.square(errors), axis=0))
     print("root mean square error: column {:.3f} and row {:.3f} of the side, side {:.3f} (log)".format(*spread))
 

@@ -31,31 +31,45 @@ REAL = {
     "8.bs2": "arm_roll",
 }  # label numbers of IBM, starting at 1
 SPAN_US = 1_450_000  # length of the real clips
-BLOCK_PX, RATE_BIN_US, PICTURE_US = 16, 2_000, 33_333
+BLOCK_PX = 16
+RATE_BIN_US = 2_000
+PICTURE_US = 33_333
 
 
 def statistics(events: Events) -> dict[str, float]:
     """Return statistics of the first 1.45 s of a recording that do not depend on the shapes in it."""
     events = events.slice_time(0, SPAN_US)
-    t, x, y = events.t, events.x.astype(np.int64), events.y.astype(np.int64)
-    width, height = events.sensor.width, events.sensor.height
+    t = events.t
+    x = events.x.astype(np.int64)
+    y = events.y.astype(np.int64)
+    width = events.sensor.width
+    height = events.sensor.height
     pixel = y * width + x
+
     counts = np.bincount(pixel, minlength=width * height).reshape(height, width)
     blocks = counts.reshape(height // BLOCK_PX, BLOCK_PX, width // BLOCK_PX, BLOCK_PX).mean(axis=(1, 3)).ravel()
-    ordered = np.sort(counts.ravel())[::-1].cumsum()
-    rate = np.bincount(t // RATE_BIN_US, minlength=SPAN_US // RATE_BIN_US)[: SPAN_US // RATE_BIN_US]
+    busiest = np.sort(counts.ravel())[::-1].cumsum()
+
+    bins = SPAN_US // RATE_BIN_US
+    rate = np.bincount(t // RATE_BIN_US, minlength=bins)[:bins]
+    rate_10_ms = rate.reshape(-1, 5).sum(axis=1)
     power = np.abs(np.fft.rfft(rate - rate.mean())) ** 2
     hz = np.fft.rfftfreq(len(rate), RATE_BIN_US * 1e-6)
     slow = power[(hz > 0.5) & (hz < 20)].sum()
+    is_gesture = (hz > 1) & (hz < 20)
 
     def share(low_hz: float, high_hz: float) -> float:
         return float(power[(hz >= low_hz) & (hz < high_hz)].sum() / slow)
 
     order = np.argsort(pixel, kind="stable")
     gaps_us = np.diff(t[order])[np.diff(pixel[order]) == 0]
-    place = (t // PICTURE_US) * width * height + pixel
-    total, on = np.bincount(place), np.bincount(place, events.p)
+
+    # One number for each pixel and time span of 33 ms.
+    cell = (t // PICTURE_US) * width * height + pixel
+    total = np.bincount(cell)
+    on = np.bincount(cell, events.p)
     busy = total >= 3
+
     return {
         "events, thousands": len(events) / 1e3,
         "ON share": float(events.p.mean()),
@@ -64,10 +78,10 @@ def statistics(events: Events) -> dict[str, float]:
         "height of 90 % of the events, px": float(np.subtract(*np.quantile(y, [0.95, 0.05]))),
         "middle column": float(np.median(x)),
         "middle row": float(np.median(y)),
-        "pixels with half of the events": float(np.searchsorted(ordered, 0.5 * ordered[-1])),
+        "pixels with half of the events": float(np.searchsorted(busiest, 0.5 * busiest[-1])),
         "pixels with more than 10 events": float((counts > 10).sum()),
-        "rate: deviation / mean": float(rate.reshape(-1, 5).sum(axis=1).std() / rate.reshape(-1, 5).sum(axis=1).mean()),
-        "rate: strongest frequency, Hz": float(hz[(hz > 1) & (hz < 20)][power[(hz > 1) & (hz < 20)].argmax()]),
+        "rate: deviation / mean": float(rate_10_ms.std() / rate_10_ms.mean()),
+        "rate: strongest frequency, Hz": float(hz[is_gesture][power[is_gesture].argmax()]),
         "rate: power in 3 to 8 Hz": share(3, 8),
         "rate: power in 8 to 20 Hz": share(8, 20),
         "rate: power in 95 to 125 Hz": share(95, 125),
@@ -86,7 +100,7 @@ def likeness(folder: Path, people: int, seed: int, jobs: int) -> None:
             synthetic = list(pool.map(partial(_statistics_of, GESTURES.index(name), seed), range(people), chunksize=8))
         print(f"\n| {name} | real | synthetic 5 % | 50 % | 95 % | real at |\n|---|---|---|---|---|---|")
         for figure, value in real.items():
-            values = np.array([each[figure] for each in synthetic])
+            values = np.array([figures[figure] for figures in synthetic])
             low, middle, high = np.quantile(values, [0.05, 0.5, 0.95])
             print(f"| {figure} | {value:.3g} | {low:.3g} | {middle:.3g} | {high:.3g} | {(values < value).mean():.0%} |")
 
@@ -105,15 +119,17 @@ def probes(people: int, clips: int, seed: int, jobs: int) -> None:
         (label, person, clip) for person in range(people) for label in range(len(GESTURES)) for clip in range(clips)
     ]
     with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
-        seen = list(pool.map(partial(_features, seed), clips_of_all, chunksize=16))
+        features_of_clips = list(pool.map(partial(_features, seed), clips_of_all, chunksize=16))
+
     labels, persons, _ = np.array(clips_of_all).T
-    count, summed, begin = (np.array(each) for each in zip(*seen, strict=True))
+    count, summed, begin = (np.array(column) for column in zip(*features_of_clips, strict=True))
     training = persons < 0.7 * people
 
     def accuracy(features: np.ndarray, chosen: np.ndarray) -> str:
-        probe = make_pipeline(
-            StandardScaler(), LogisticRegression(C=0.01 if features.shape[1] > 9 else 1.0, max_iter=2000)
-        )
+        # Pictures have many features, so they need more regularisation.
+        _, feature_count = features.shape
+        strength = 0.01 if feature_count > 9 else 1.0
+        probe = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=2000))
         probe.fit(features[training & chosen], labels[training & chosen])
         tested = ~training & chosen
         return f"{probe.score(features[tested], labels[tested]):.1%} of {tested.sum()}"
@@ -132,8 +148,8 @@ def _features(seed: int, which: tuple[int, int, int]) -> tuple[int, np.ndarray, 
     events = record_gesture(GestureClip(label, person=person, clip=clip, seed=seed))
 
     def picture(part: Events) -> np.ndarray:
-        place = (part.p * 32 + part.y // 4) * 32 + part.x // 4
-        return np.bincount(place.astype(np.int64), minlength=2 * 32 * 32)
+        block = (part.p * 32 + part.y // 4) * 32 + part.x // 4
+        return np.bincount(block.astype(np.int64), minlength=2 * 32 * 32)
 
     return len(events), picture(events), picture(events.slice_time(0, 50_000))
 
@@ -188,12 +204,13 @@ def unseen(checkpoints: list[str], people: int, seed: int, jobs: int) -> None:
     with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
         for camera, record in CAMERAS.items():
             recordings[camera] = list(pool.map(partial(record, seed=seed), *zip(*clips, strict=True), chunksize=8))
+
     for checkpoint in checkpoints:
         classifier = Classifier.load(checkpoint)
         print(f"\n{checkpoint}, {people} people\n\n| camera | correct | worst class |\n|---|---|---|")
         for camera, events in recordings.items():
             right = np.array(
-                [_is_correct(classifier, each, label) for each, (label, _) in zip(events, clips, strict=True)]
+                [_is_correct(classifier, recording, label) for recording, (label, _) in zip(events, clips, strict=True)]
             )
             of_class = right.reshape(people, -1).mean(axis=0)
             worst = int(of_class.argmin())
@@ -227,6 +244,7 @@ def real(data: Path, checkpoints: list[str]) -> None:
     for title, (name, events) in list(clips.items()):
         flipped = Events(events.t, events.sensor.width - 1 - events.x, events.y, events.p, events.sensor)
         clips[f"{title}, mirrored"] = (MIRRORED.get(name, name), flipped)
+
     for checkpoint in checkpoints:
         classifier = Classifier.load(checkpoint)
         adapted = adapt(classifier, [events for _, events in clips.values()]).classifier
@@ -235,17 +253,22 @@ def real(data: Path, checkpoints: list[str]) -> None:
             print(
                 f"| {title} | {_format(classifier.predict(events), name)} | {_format(adapted.predict(events), name)} |"
             )
+
         clapping = classifier.predict(data / "rgb/kth_person01_handclapping_d1.mp4")
         print(f"| rgb/kth_person01_handclapping_d1.mp4 | {_format(clapping, 'hand_clapping')} | |")
-        claimed, windows = 0, 0
+        claimed = 0
+        windows = 0
+
         for path in (path for pattern in OTHER_VIDEOS for path in sorted(data.glob(pattern))):
             prediction = classifier.predict(path)
             wrong, count = _count_alarms(prediction)
-            claimed, windows = claimed + wrong, windows + count
+            claimed += wrong
+            windows += count
             print(
                 f"| {path.relative_to(data)}: {wrong} of {count} windows: one of the ten | "
                 f"{_format(prediction, GESTURES[-1])} | |"
             )
+
         print(f"\nfalse alarms: {claimed} of {windows} windows, {claimed / windows:.1%}")
 
 
@@ -271,6 +294,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1000)
     parser.add_argument("--jobs", type=int, default=2)
     options = parser.parse_args()
+
     if options.what == "likeness":
         likeness(Path(options.paths[0]), options.people, options.seed, options.jobs)
     elif options.what == "unseen":

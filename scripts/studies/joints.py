@@ -1,4 +1,4 @@
-"""Train and evaluate the joint network of `infer --pose`.
+"""Train and evaluate the joint network of `infer`.
 
     python scripts/studies/joints.py events RECORDINGS CHECKPOINT_1 CHECKPOINT_2 --out events.npz
     python scripts/studies/joints.py folds SKELETONS FILMS events.npz
@@ -23,7 +23,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -44,32 +44,48 @@ from dvspipe.inference.joints import (
 )
 from dvspipe.inference.segments import is_quiet
 from dvspipe.oneshot.arms import PACE, cut_curves, draw_tracks, rotate, sample_windows
-from dvspipe.pose import TRACK_READERS, Track, make_track, read_track
+from dvspipe.pose import Track, find_tracks, make_track, read_track
 from dvspipe.synthesis import DVS128_GESTURES, GESTURE_SENSOR, OTHER
 from dvspipe.synthesis.tracked import mirror_class
 
 Floats = NDArray[np.float64]
-DRAWN_WINDOWS, SKELETON_WINDOWS, FILM_WINDOWS = 2, 4, 50
-BATCH, FILM_SHARE, GESTURE_SHARE = 96, 0.4, 0.6
+DRAWN_WINDOWS = 2
+SKELETON_WINDOWS = 4
+FILM_WINDOWS = 50
+BATCH = 96
+FILM_SHARE = 0.4
+GESTURE_SHARE = 0.6
 GESTURE_FILMS = {0: 0.42, 1: 0.30, 2: 0.18, 8: 0.05, 9: 0.05}  # class: share of the windows from gesture films
-WEIGHTS, OTHER_BIASES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6), (-1.0, -0.5, 0.0, 0.5)
+WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
+OTHER_BIASES = (-1.0, -0.5, 0.0, 0.5)
 GAP_US = 40_000  # gap between repetitions of a short film
-MIN_US, REPEATED_US = 1_450_000, 1_500_000  # films shorter than MIN_US are repeated for at least REPEATED_US
+MIN_US = 1_450_000  # films shorter than MIN_US are repeated for at least REPEATED_US
+REPEATED_US = 1_500_000
 OTHER_LABEL = GESTURES.index(OTHER)
 MIRRORED = np.array([GESTURES.index(mirror_class(name)) for name in GESTURES])
 
 
 @dataclass(frozen=True, eq=False)
 class Film:
-    """A film: name, label and track."""
+    """A film: name <fold>__<class>__<film>, and track."""
 
     name: str
-    label: int
     track: Track
 
     @property
+    def label(self) -> int:
+        return label_of_film(self.name)
+
+    @property
     def fold(self) -> str:
-        return self.name[0]
+        return self.name.split("__")[0]
+
+
+class FilmWindows(NamedTuple):
+    """Windows of a film, float32 [windows, samples, curves], and their label."""
+
+    windows: NDArray[np.float32]
+    label: int
 
 
 def find_label(name: str) -> int:
@@ -79,19 +95,24 @@ def find_label(name: str) -> int:
 def sample_film(film: Film, rng: np.random.Generator) -> NDArray[np.float32]:
     """Sample windows of a film at random paces with slight noise; a short film is repeated."""
     seen = film.track.present
-    own_us, points = film.track.times_us[seen] - film.track.times_us[seen][0], film.track.points_m[seen]
+    seen_us = film.track.times_us[seen]
+    own_us = seen_us - seen_us[0]
+    points = film.track.points_m[seen]
     length_us = int(own_us[-1]) + GAP_US
     windows = []
+
     for _ in range(FILM_WINDOWS):
         pace = float(np.exp(rng.uniform(-PACE, PACE)))
         noisy = points + rng.normal(size=points.shape) * rng.uniform(0, 0.01)
         noisy = noisy + rng.normal(size=(1, *points.shape[1:])) * rng.uniform(0, 0.03)
         noisy = rotate(noisy, rng.normal(0, 0.2)) if rng.random() < 0.5 else noisy
+
         track = make_track(np.round(own_us / pace).astype(np.int64), noisy, film.track.confidence[seen])
         period_us = round(length_us / pace)
         needed_us = JOINT_WINDOW_US if period_us > JOINT_WINDOW_US else JOINT_WINDOW_US + period_us
         start_us = round(rng.uniform(0, max(0, max(period_us, needed_us) - JOINT_WINDOW_US)))
         windows.append(cut_curves(repeat_track(track, period_us, needed_us), start_us))
+
     return np.stack(windows)
 
 
@@ -126,7 +147,7 @@ def mirror_curves(curves: NDArray[np.float32]) -> NDArray[np.float32]:
 def sample_batch(
     drawn: JointWindows,
     skeletons: JointWindows,
-    films: Sequence[tuple[NDArray[np.float32], int]],
+    films: Sequence[FilmWindows],
     rng: np.random.Generator,
 ) -> JointWindows:
     """Sample a batch of drawn movements, skeletons and films (if there are any); half of the samples are mirrored.
@@ -136,27 +157,34 @@ def sample_batch(
     """
     film_count = int(BATCH * FILM_SHARE) if films else 0
     drawn_count = int((BATCH - film_count) * 0.55)
-    places = rng.integers(len(drawn.labels), size=drawn_count)
-    curves, labels = [drawn.curves[places]], [drawn.labels[places]]
+    skeleton_count = BATCH - film_count - drawn_count
+
+    chosen = rng.integers(len(drawn.labels), size=drawn_count)
+    curves = [drawn.curves[chosen]]
+    labels = [drawn.labels[chosen]]
 
     shares = np.where(np.arange(len(GESTURES)) == OTHER_LABEL, 2.5, 1.0)
-    for label in rng.choice(len(GESTURES), BATCH - film_count - drawn_count, p=shares / shares.sum()):
+    for label in rng.choice(len(GESTURES), skeleton_count, p=shares / shares.sum()):
         source = skeletons if (skeletons.labels == label).any() else drawn
-        place = rng.choice(np.flatnonzero(source.labels == label))
-        curves.append(source.curves[place][None])
-        labels.append(source.labels[place][None])
+        window = rng.choice(np.flatnonzero(source.labels == label))
+        curves.append(source.curves[window][None])
+        labels.append(source.labels[window][None])
 
     for _ in range(film_count):
         is_gesture = rng.random() < GESTURE_SHARE
         label = int(rng.choice(list(GESTURE_FILMS), p=list(GESTURE_FILMS.values()))) if is_gesture else OTHER_LABEL
-        pool = [film for film in films if film[1] == label] or [film for film in films if film[1] == OTHER_LABEL]
+        pool = [film for film in films if film.label == label] or [film for film in films if film.label == OTHER_LABEL]
         windows, label = pool[rng.integers(len(pool))]
         curves.append(windows[rng.integers(len(windows))][None])
         labels.append(np.array([label]))
-    together, truth = np.concatenate(curves), np.concatenate(labels)
+
+    together = np.concatenate(curves)
+    truth = np.concatenate(labels)
     swapped = rng.random(len(truth)) < 0.5
-    together[swapped], truth[swapped] = mirror_curves(together[swapped]), MIRRORED[truth[swapped]]
+    together[swapped] = mirror_curves(together[swapped])
+    truth[swapped] = MIRRORED[truth[swapped]]
     together[..., :POSITIONS] += rng.normal(0, 0.015, together[..., :POSITIONS].shape)
+
     return JointWindows(together, truth)
 
 
@@ -164,18 +192,20 @@ def train(
     drawn: JointWindows,
     skeletons: JointWindows,
     films: Sequence[Film],
-    arguments: argparse.Namespace,
+    *,
+    seed: int,
+    steps: int,
     weight: float = 0.0,
 ) -> JointClassifier:
     """Train on drawn movements, skeletons and films."""
-    rng = np.random.default_rng(arguments.seed)
-    pools = [(sample_film(film, rng), film.label) for film in films]
+    rng = np.random.default_rng(seed)
+    pools = [FilmWindows(sample_film(film, rng), film.label) for film in films]
     return train_joints(
         lambda batches: sample_batch(drawn, skeletons, pools, batches),
         GESTURES,
-        steps=arguments.steps,
+        steps=steps,
         weight=weight,
-        seed=arguments.seed,
+        seed=seed,
     )
 
 
@@ -186,8 +216,14 @@ def read_films(folder: Path) -> list[Film]:
         track = Track.read(path)
         seen_us = track.times_us[track.present]
         if len(seen_us) >= 5 and np.ptp(seen_us) >= 400_000:
-            films.append(Film(path.stem, find_label(path.stem.split("__")[1]), track))
+            films.append(Film(path.stem, track))
+
     return films
+
+
+def label_of_film(name: str) -> int:
+    _fold, class_name, _film = name.split("__", 2)
+    return find_label(class_name)
 
 
 def read_windows(folder: Path, people: int) -> tuple[JointWindows, JointWindows]:
@@ -196,17 +232,18 @@ def read_windows(folder: Path, people: int) -> tuple[JointWindows, JointWindows]
     labels = [*range(len(GESTURES)), OTHER_LABEL] * people  # other gestures twice
     drawn = sample_windows(draw_tracks(DVS128_GESTURES, labels, rng), DRAWN_WINDOWS, rng)
     tracks = []
-    for path in sorted(path for path in folder.glob("*/*") if path.suffix.lower() in TRACK_READERS):
+    for path in find_tracks(folder):
         track = read_track(path)
         if len(track.times_us) >= 8 and track.present.all():
             tracks.append((track, find_label(path.parent.name)))
+
     return drawn, sample_windows(tracks, SKELETON_WINDOWS, rng)
 
 
 def classify_events(arguments: argparse.Namespace) -> None:
     """Classify the events of each recording with the checkpoint trained on the other fold, and store the results."""
     stored: dict[str, Any] = {}
-    for fold, checkpoint in (("2", arguments.checkpoints[0]), ("1", arguments.checkpoints[1])):
+    for fold, checkpoint in zip("21", arguments.checkpoints, strict=True):
         classifier = Classifier.load(checkpoint)
         for path in sorted(arguments.recordings.glob(f"{fold}__*.h5")):
             events, period_us = read_repeated(path)
@@ -216,6 +253,7 @@ def classify_events(arguments: argparse.Namespace) -> None:
             stored[f"{path.stem}/start_us"] = timeline.t_start_us
             stored[f"{path.stem}/shown"] = quiet if quiet.all() else ~quiet
             stored[f"{path.stem}/period_us"] = np.array(period_us)
+
     np.savez(arguments.out, **stored)
 
 
@@ -225,6 +263,7 @@ def read_repeated(path: Path) -> tuple[Events, int]:
     length_us = int(events.t[-1] - events.t[0])
     if length_us >= MIN_US:
         return events, 0
+
     period_us = length_us + GAP_US
     times = -(-REPEATED_US // period_us)
     t = (events.t + period_us * np.arange(times)[:, None]).ravel()
@@ -252,17 +291,19 @@ class FilmOutputs:
 
     @property
     def label(self) -> int:
-        return find_label(self.name.split("__")[1])
+        return label_of_film(self.name)
 
     def mean(self, weight: float, bias: float) -> NDArray[np.float32] | None:
         """Return the mean probabilities of the film, [K]; None for joints alone (weight 1) without a visible person."""
         if self.joints is None or not (self.known & self.shown).any():
             return None if weight == 1 else self.events[self.shown].mean(axis=0)
+
         logits = self.joints + bias * (np.arange(len(GESTURES)) == OTHER_LABEL)
         by_joints = torch.from_numpy(logits.astype(np.float32)).log_softmax(dim=1).numpy()
         combined = average_logs(self.events, by_joints, weight)
         if weight == 1:
             return combined[self.known & self.shown].mean(axis=0)
+
         return np.where(self.known[:, None], combined, self.events)[self.shown].mean(axis=0)
 
 
@@ -276,7 +317,8 @@ def classify_films(
         events, start_us, shown, period_us = (
             stored[f"{name}/{key}"] for key in ("probabilities", "start_us", "shown", "period_us")
         )
-        joints, known = None, np.zeros(len(events), np.bool_)
+        joints = None
+        known = np.zeros(len(events), np.bool_)
         if name in tracks:
             track = tracks[name]
             if period_us:
@@ -284,7 +326,9 @@ def classify_films(
             curves, known = sample_curves(track, start_us, start_us + JOINT_WINDOW_US)
             with torch.no_grad():
                 joints = network(torch.from_numpy(curves)).numpy()
+
         outputs.append(FilmOutputs(name, events, shown, joints, known))
+
     return outputs
 
 
@@ -301,8 +345,10 @@ def count(films: Sequence[FilmOutputs], weight: float, bias: float) -> dict[str,
         label = OTHER_LABEL if mean is None else int(mean.argmax())
         is_right = mean is not None and label == film.label
         is_certain = mean is not None and mean.max() >= certain
-        added = 1, is_right, is_right and is_certain, is_certain and not is_right and label != OTHER_LABEL
+        is_wrong = is_certain and not is_right and label != OTHER_LABEL
+        added = 1, is_right, is_right and is_certain, is_wrong
         counts[name] = [before + int(more) for before, more in zip(counts[name], added, strict=True)]
+
     return counts
 
 
@@ -312,16 +358,25 @@ def score(counts: dict[str, list[int]]) -> float:
     Share of correct claps and waves, plus share of correct other gestures, minus twice the share of other gestures that
     are certain and wrong.
     """
-    films, right = (sum(counts[name][place] for name in GESTURES[:3]) for place in (0, 1))
+    films = 0
+    right = 0
+    for name in GESTURES[:3]:
+        films_of_class, right_of_class, *_ = counts[name]
+        films += films_of_class
+        right += right_of_class
+
     others, right_others, _, wrong = counts[OTHER]
     return right / films + (right_others - 2 * wrong) / others
 
 
 def select(films: Sequence[FilmOutputs]) -> tuple[float, float]:
     """Select the best weight and bias; ties go to the smallest weight, then to the smallest absolute bias."""
-    return max(
-        itertools.product(WEIGHTS, OTHER_BIASES), key=lambda one: (score(count(films, *one)), -one[0], -abs(one[1]))
-    )
+
+    def rank(choice: tuple[float, float]) -> tuple[float, float, float]:
+        weight, bias = choice
+        return score(count(films, weight, bias)), -weight, -abs(bias)
+
+    return max(itertools.product(WEIGHTS, OTHER_BIASES), key=rank)
 
 
 def print_counts(title: str, counts: dict[str, list[int]]) -> None:
@@ -335,36 +390,41 @@ def measure_folds(arguments: argparse.Namespace) -> None:
     drawn, skeletons = read_windows(arguments.skeletons, arguments.people)
     with np.load(arguments.events) as file:
         stored = dict(file)
-    seen: dict[str, list[FilmOutputs]] = {}
+
+    outputs: dict[str, list[FilmOutputs]] = {}
     for tested, trained in (("2", "1"), ("1", "2")):
-        network = train(drawn, skeletons, [film for film in films if film.fold == trained], arguments).network
-        seen[tested] = classify_films(network, tested, films, stored)
-    all_films = [*seen["1"], *seen["2"]]
+        chosen = [film for film in films if film.fold == trained]
+        network = train(drawn, skeletons, chosen, seed=arguments.seed, steps=arguments.steps).network
+        outputs[tested] = classify_films(network, tested, films, stored)
+
+    all_films = [*outputs["1"], *outputs["2"]]
     tracked = [film for film in all_films if film.known.any()]
     print("class correct/films (certain and correct; certain and wrong)")
-    for title, some in (("all films", all_films), ("films with a track", tracked)):
-        print(f"{title}: {len(some)}")
-        print_counts("  events", count(some, 0, 0))
-        print_counts("  joints", count(some, 1, 0))
+    for title, counted in (("all films", all_films), ("films with a track", tracked)):
+        print(f"{title}: {len(counted)}")
+        print_counts("  events", count(counted, 0, 0))
+        print_counts("  joints", count(counted, 1, 0))
         for weight, bias in itertools.product(WEIGHTS[1:], OTHER_BIASES):
-            print_counts(f"  both, weight {weight}, bias {bias}", count(some, weight, bias))
+            print_counts(f"  both, weight {weight}, bias {bias}", count(counted, weight, bias))
+
     total: dict[str, list[int]] = {}
     for tested, trained in (("1", "2"), ("2", "1")):
-        weight, bias = select(seen[trained])
-        counts = count(seen[tested], weight, bias)
+        weight, bias = select(outputs[trained])
+        counts = count(outputs[tested], weight, bias)
         print_counts(f"both, fold {tested}, weight {weight} and bias {bias} selected on fold {trained}", counts)
-        total = {
-            name: [a + b for a, b in zip(total.get(name, [0] * 4), row, strict=True)] for name, row in counts.items()
-        }
+        for name, row in counts.items():
+            total[name] = np.add(total.get(name, 0), row).tolist()
+
     print_counts("both, selected on the other fold", total)
-    print(f"selected on all films: weight {select(all_films)[0]}, bias {select(all_films)[1]}")
+    weight, bias = select(all_films)
+    print(f"selected on all films: weight {weight}, bias {bias}")
 
 
 def train_all(arguments: argparse.Namespace) -> None:
     """Train a network on all films, if there are any, and write it."""
     drawn, skeletons = read_windows(arguments.skeletons, arguments.people)
     films = [] if arguments.films is None else read_films(arguments.films)
-    trained = train(drawn, skeletons, films, arguments, arguments.weight)
+    trained = train(drawn, skeletons, films, seed=arguments.seed, steps=arguments.steps, weight=arguments.weight)
     network = trained.network
     with torch.no_grad():
         network.linear.bias[OTHER_LABEL] += arguments.other
@@ -379,6 +439,7 @@ def main() -> None:
     events.add_argument("checkpoints", nargs=2)
     events.add_argument("--out", type=Path, required=True)
     events.set_defaults(run=classify_events)
+
     for name, run in (("folds", measure_folds), ("train", train_all)):
         command = commands.add_parser(name)
         command.add_argument("skeletons", type=Path)
@@ -386,6 +447,7 @@ def main() -> None:
         command.add_argument("--people", type=int, default=130, help="drawn people (default: 130)")
         command.add_argument("--steps", type=int, default=700, help="training steps (default: 700)")
         command.set_defaults(run=run)
+
         if name == "folds":
             command.add_argument("films", type=Path)
             command.add_argument("events", type=Path)
@@ -396,6 +458,7 @@ def main() -> None:
             command.add_argument(
                 "--other", type=float, default=0.0, help="Bias added to the logit of other gestures; default: 0."
             )
+
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     arguments.run(arguments)

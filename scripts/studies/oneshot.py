@@ -29,7 +29,8 @@ from dvspipe.pose import Track, find_movement
 from dvspipe.results import RunFolder, wilson_interval
 from dvspipe.synthesis import OTHER, GesturesPlan, write_gestures
 
-TEST_PEOPLE, TEST_SEED = 15, 4000  # no rendered person is in both parts
+TEST_PEOPLE = 15
+TEST_SEED = 4000  # no rendered person is in both parts
 TEST_WINDOWS = 3
 
 
@@ -37,12 +38,14 @@ def study(files: Iterable[Path], folder: Path) -> Study:
     """Store the tracks of single performances in a folder, as `dvspipe learn` does for films."""
     films = []
     for file in files:
-        name, track = file.parent.name, Track.read(file)
+        name = file.parent.name
+        track = Track.read(file)
         stored = folder / name / file.name
         stored.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(file, stored)
         part = find_movement(track, name=str(file))
         films.append(StudiedFilm(ExampleFilm(file, name), track, stored.relative_to(folder), part, ()))
+
     found = Study(tuple(films), (), mirror=False)
     found.describe().write(folder)
     return found
@@ -62,7 +65,11 @@ def score(name: str, outputs: NDArray[np.float32], labels: NDArray[np.int64], ot
 
 
 def test_events(classifier: Classifier, clips: Path) -> None:
-    classes, outputs, labels, webcam = classifier.config.classes, [], [], []
+    classes = classifier.config.classes
+    outputs = []
+    labels = []
+    webcam = []
+
     for path in sorted(clips.glob("*/*.h5")):
         spikes = torch.from_numpy(encode(read(path), classifier.config.bins)).float()[:, None]
         with torch.no_grad():
@@ -70,7 +77,10 @@ def test_events(classifier: Classifier, clips: Path) -> None:
         outputs.append(output.mean(dim=0)[0].numpy())
         labels.append(classes.index(path.parent.name))
         webcam.append("webcam" in path.name)
-    filmed, values, truth = np.array(webcam), np.stack(outputs), np.array(labels)
+
+    filmed = np.array(webcam)
+    values = np.stack(outputs)
+    truth = np.array(labels)
     score("events of a DVS128", values[~filmed], truth[~filmed], classes.index(OTHER))
     score("events of webcams", values[filmed], truth[filmed], classes.index(OTHER))
 

@@ -42,9 +42,11 @@ from dvspipe.video.names import VIDEO_SUFFIXES
 Floats = NDArray[np.float64]
 TRUE_JOINTS = ("shoulder", "elbow", "wrist")
 MAX_SIDE_PX = 640  # larger webcams are redrawn: they take minutes to render
-MIN_HZ, MAX_HZ = 0.3, 6.0  # range of the rates of periodic movements
+MIN_HZ = 0.3  # lowest and highest rate of periodic movements
+MAX_HZ = 6.0
 MIN_SPAN_S = 0.7  # shorter tracks have no rate
-EVEN_HZ, SPECTRUM = 30.0, 4096  # samples per second of a curve, and length of its spectrum
+EVEN_HZ = 30.0  # samples per second of a curve
+SPECTRUM = 4096  # length of its spectrum
 
 
 @dataclass(frozen=True)
@@ -76,21 +78,27 @@ class Rendered:
 def render_film(label: int, person: int, seed: int, duration_us: int) -> Rendered:
     """Film a gesture of a random person with a random webcam that stands still."""
     rng = np.random.default_rng([seed, label, person])
-    identity, webcam = draw_person(rng), draw_webcam(rng)
+    identity = draw_person(rng)
+    webcam = draw_webcam(rng)
     while max(webcam.size.width, webcam.size.height) > MAX_SIDE_PX:
         webcam = draw_webcam(rng)
+
     webcam = replace(webcam, shake_px=0.0)  # the true joints do not include it
     times_s = webcam.picture_times(duration_us)
     scene = draw_scene(identity, webcam.size, LIGHTS[rng.integers(len(LIGHTS))], rng, draw_far_camera)
     pose = pose_person(plan_clip(label, rng, duration_us), identity, rng, times_s)
     frames = list(film(render(identity, scene, pose, times_s), times_s, duration_us, webcam, rng))
+
+    # Each picture shows the true joints of the middle of its exposure.
     times_us = np.array([frame.t_us for frame in frames], np.int64)
     seen_s = times_us / 1e6 + (webcam.exposure_s + webcam.readout_s) / 2
     moments = np.clip(np.searchsorted(times_s, seen_s), 0, len(times_s) - 1)
+
     points = np.full((len(moments), len(JOINTS), 3), np.nan)
     for side, name in ((RIGHT, "right"), (LEFT, "left")):
         for joint, joint_name in enumerate(TRUE_JOINTS):
             points[:, JOINTS.index(f"{name}_{joint_name}")] = pose.arms[moments, side, joint]
+
     return Rendered(
         webcam.size,
         times_us,
@@ -104,9 +112,12 @@ def render_film(label: int, person: int, seed: int, duration_us: int) -> Rendere
 def arm_errors(track: Track, film: Rendered) -> dict[str, Floats]:
     """Return errors of elbows and wrists in pixels and in arm lengths, [pictures with a person, 2 sides]."""
     rows = np.searchsorted(film.times_us, track.times_us)
-    found, true = track.present, replace_points(track, film, rows)
-    estimated, actual = measure_arms(track), measure_arms(true)
+    found = track.present
+    true = replace_points(track, film, rows)
+    estimated = measure_arms(track)
+    actual = measure_arms(true)
     errors: dict[str, list[Floats]] = defaultdict(list)
+
     for side in ("right", "left"):
         for joint in ("elbow", "wrist"):
             number = JOINTS.index(f"{side}_{joint}")
@@ -116,6 +127,7 @@ def arm_errors(track: Track, film: Rendered) -> dict[str, Floats]:
             errors[f"{joint} px/arm"].append(off_px[found] / (actual.arm_m * film.scale_px))
             errors[f"{joint} 2-D"].append(np.linalg.norm(off[:, :2], axis=-1)[found])
             errors[f"{joint} 3-D"].append(np.linalg.norm(off, axis=-1)[found])
+
     return {name: np.stack(values, axis=1) for name, values in errors.items()}
 
 
@@ -139,29 +151,39 @@ def show_rendered(arguments: argparse.Namespace) -> None:
         names = ("elbow px", "wrist px", "elbow px/arm", "wrist px/arm", "elbow 3-D", "wrist 3-D")
         print(f"{'class':28}{'films':>6}{'lost':>6}{'presence':>9}" + "".join(f"{name:>15}" for name in names))
         total: dict[str, list[Floats]] = defaultdict(list)
-        began_s, pictures, all_lost = time.process_time(), 0, 0
+        began_s = time.process_time()
+        pictures = 0
+        all_lost = 0
+
         for label, name in enumerate([*GESTURES, "all"]):
             errors: dict[str, list[Floats]] = defaultdict(list)
-            lost, presence = 0, list[Floats]()
-            for (of, _), rendered in films.items() if label < len(GESTURES) else ():
-                if of != label:
+            lost = 0
+            presence = list[Floats]()
+            for (own_label, _), rendered in films.items() if label < len(GESTURES) else ():
+                if own_label != label:
                     continue
+
                 try:
                     track = track_pictures(
                         rendered.colours(), rendered.size, TrackSettings(max_fps=arguments.fps), look=network
                     )
                 except DvspipeError:
-                    lost, all_lost = lost + 1, all_lost + 1
+                    lost += 1
+                    all_lost += 1
                     continue
+
                 pictures += len(track.times_us)
                 presence.append(track.presence)
                 for kind, values in arm_errors(track, rendered).items():
                     errors[kind].append(values.ravel())
                     total[kind].append(values.ravel())
+
             if name == "all":
-                lost, count = all_lost, len(films)
+                lost = all_lost
+                count = len(films)
             else:
                 count = arguments.people
+
             shown = errors or total
             columns = [np.concatenate(shown[kind]) for kind in names]
             seen = f"{np.concatenate(presence).mean():9.2f}" if presence else " " * 9
@@ -169,6 +191,7 @@ def show_rendered(arguments: argparse.Namespace) -> None:
                 f"{name:28}{count:6}{lost:6}{seen}"
                 + "".join(f"{values.mean():8.2f} /{np.quantile(values, 0.9):5.2f}" for values in columns)
             )
+
         print(f"{(time.process_time() - began_s) / max(1, pictures) * 1e3:.0f} ms of CPU per picture")
 
 
@@ -189,8 +212,9 @@ class Beat:
 
 def measure_beat(track: Track) -> tuple[Beat, Beat, Beat]:
     """Return the beats of the right wrist, of the left wrist, and of the distance between the wrists."""
-    arms, shoulders = measure_arms(track), ("right_shoulder", "left_shoulder")
-    width = float(np.nanmedian(np.linalg.norm(track.point(shoulders[1]) - track.point(shoulders[0]), axis=-1)))
+    arms = measure_arms(track)
+    across = track.point("left_shoulder") - track.point("right_shoulder")
+    width = float(np.nanmedian(np.linalg.norm(across, axis=-1)))
     apart = np.linalg.norm(track.point("right_wrist") - track.point("left_wrist"), axis=-1, keepdims=True)
     curves = (arms.right.wrist, arms.left.wrist, apart / arms.arm_m)
     return tuple(_measure_curve(track, curve, arms.arm_m / width) for curve in curves)  # type: ignore[return-value]
@@ -201,22 +225,29 @@ def _measure_curve(track: Track, curve: Floats, arm_in_shoulders: float) -> Beat
 
     Slower movements, such as raising an arm before it waves, are removed: the mean over a period is subtracted.
     """
-    times_s, known = (track.times_us - track.times_us[0]) / 1e6, track.present
-    if known.sum() < 8 or times_s[known][-1] - times_s[known][0] < MIN_SPAN_S:
+    known = track.present
+    times_s = (track.times_us[known] - track.times_us[0]) / 1e6
+    if len(times_s) < 8 or times_s[-1] - times_s[0] < MIN_SPAN_S:
         return Beat(np.nan, np.nan, np.nan)
-    even_s = np.arange(times_s[known][0], times_s[known][-1], 1 / EVEN_HZ)
-    even = np.stack([np.interp(even_s, times_s[known], axis[known]) for axis in curve.T], axis=1)
+
+    even_s = np.arange(times_s[0], times_s[-1], 1 / EVEN_HZ)
+    even = np.stack([np.interp(even_s, times_s, axis[known]) for axis in curve.T], axis=1)
+
     speed = np.gradient(even, axis=0)
     spectrum = np.fft.rfft((speed - speed.mean(axis=0)) * np.hanning(len(even))[:, None], SPECTRUM, axis=0)
-    rates, power = np.fft.rfftfreq(SPECTRUM, 1 / EVEN_HZ), (np.abs(spectrum) ** 2).sum(axis=1)
+    rates = np.fft.rfftfreq(SPECTRUM, 1 / EVEN_HZ)
+    power = (np.abs(spectrum) ** 2).sum(axis=1)
     slowest = max(MIN_HZ, 1.5 / (even_s[-1] - even_s[0]))
     power[(rates < slowest) | (rates > min(MAX_HZ, 0.45 * track.rate_hz))] = 0
     rate_hz = float(rates[power.argmax()])
+
     period = max(3, round(EVEN_HZ / rate_hz))
     padded = np.pad(even, ((period // 2, period - 1 - period // 2), (0, 0)), mode="edge")
     slow = np.stack([np.convolve(axis, np.full(period, 1 / period), "valid") for axis in padded.T], axis=1)
-    main = (even - slow) @ np.linalg.svd(even - slow, full_matrices=False)[2][0]
-    extent = float(np.quantile(main, 0.95) - np.quantile(main, 0.05))
+    _, _, axes = np.linalg.svd(even - slow, full_matrices=False)
+    along = (even - slow) @ axes[0]  # the main axis
+    extent = float(np.quantile(along, 0.95) - np.quantile(along, 0.05))
+
     return Beat(rate_hz, extent, extent * arm_in_shoulders)
 
 
@@ -230,6 +261,7 @@ def show_films(arguments: argparse.Namespace) -> None:
     for path in sorted(arguments.folder.rglob("*")):
         if path.suffix.lower() not in VIDEO_SUFFIXES:
             continue
+
         name = path.relative_to(arguments.folder)
         target = (arguments.out / name).with_suffix(".csv") if arguments.out else None
         try:
@@ -243,6 +275,7 @@ def show_films(arguments: argparse.Namespace) -> None:
         except DvspipeError as error:
             print(f"{name!s:66}  {' '.join(str(error).split())}", flush=True)
             continue
+
         right, left, apart = measure_beat(found)
         missing_s = sum(gap.stop_us - gap.start_us for gap in found.gaps) / 1e6
         print(

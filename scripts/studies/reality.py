@@ -13,9 +13,9 @@ from pathlib import Path
 from dvspipe.base.config import build
 from dvspipe.events import Events, concatenate
 from dvspipe.formats import read, read_frames
-from dvspipe.recordings.comparison import compare
 from dvspipe.report import Metric, describe_comparison
 from dvspipe.simulator import SimulatorConfig, calibrate_frames, simulate
+from dvspipe.verbs.inspection import compare
 from dvspipe.video.frames import Frame
 
 Half = tuple[list[Frame], Events]
@@ -23,9 +23,11 @@ Half = tuple[list[Frame], Events]
 
 def halves(path: Path) -> tuple[Half, Half]:
     """Return the frames and events of each half; both halves include the middle frame."""
-    frames, events = list(read_frames(path)), read(path)
+    frames = list(read_frames(path))
+    events = read(path)
     middle = len(frames) // 2
-    first, second = frames[: middle + 1], frames[middle:]
+    first = frames[: middle + 1]
+    second = frames[middle:]
     cut = [(part, events.slice_time(part[0].t_us + 1, part[-1].t_us + 1)) for part in (first, second)]
     return cut[0], cut[1]
 

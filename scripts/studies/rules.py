@@ -141,7 +141,8 @@ def describe(rule: str, rate: str, runs: Sequence[TrainingRun]) -> str:
     tests = [run.test.accuracy for run in runs]
     validated = statistics.mean(run.test.val_accuracy for run in runs)
     seconds = statistics.median(row.seconds for run in runs for row in run.epochs)
-    each, mean = ", ".join(f"{100 * accuracy:.1f}" for accuracy in tests), statistics.mean(tests)
+    each = ", ".join(f"{100 * accuracy:.1f}" for accuracy in tests)
+    mean = statistics.mean(tests)
     return f"| {rule} | {'' if rule == 'stdp' else rate} | {validated:.1%} | {each} | {mean:.1%} | {seconds:.1f} |"
 
 
@@ -165,6 +166,7 @@ def main() -> None:
     print(
         f"| rule | learning rate | validation | test, seeds {seeds} | mean | s per epoch |\n|---|---|---|---|---|---|"
     )
+
     for name in given.rules or rules:
         rates = given.rates or task.rates
         if name == "stdp":  # its learning rates are separate settings

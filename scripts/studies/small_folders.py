@@ -26,7 +26,8 @@ GESTURE_SETS = (
     ("left_hand_wave", "right_arm_clockwise", "air_drums"),
     ("hand_clapping", "right_hand_wave", "arm_roll"),
 )
-TRAINED, TESTED = 10, 15  # people, each with a clip of each class
+TRAINED = 10  # people, each with a clip of each class
+TESTED = 15
 
 
 def copy_digits(nmnist: Path, folder: Path, digits: str, each: int, seed: int) -> None:
@@ -39,6 +40,7 @@ def copy_digits(nmnist: Path, folder: Path, digits: str, each: int, seed: int) -
             (folder / part / digit).mkdir(parents=True)
             for file in chosen:
                 shutil.copy(file, folder / part / digit)
+
         for file in (nmnist / "Test" / digit).glob("*.bin"):
             shutil.copy(file, folder / "test" / digit / f"test{file.name}")
 
@@ -75,6 +77,7 @@ def main() -> None:
                 folder = Path(temporary, f"digits{digits}-{seed}")
                 copy_digits(arguments.nmnist, folder, digits, each, seed)
                 report(folder, f"N-MNIST {digits}, {each} of each", seed)
+
             for number, classes in enumerate(GESTURE_SETS):
                 folder = Path(temporary, f"gestures{number}-{seed}")
                 write_gestures(folder, classes, seed)

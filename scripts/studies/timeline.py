@@ -28,7 +28,8 @@ from dvspipe.synthesis import DIGIT_SENSOR, read_mnist, record_digit, record_ses
 FIRST_PERSON = 5_000  # no person in training has this number or a larger one
 GESTURES_EACH = 10  # each 3 to 6 s, with 0.8 to 2.5 s of rest: about a minute
 DIGITS = 20
-MIN_PAUSE_US, MAX_PAUSE_US = 150_000, 600_000
+MIN_PAUSE_US = 150_000
+MAX_PAUSE_US = 600_000
 
 Stream = tuple[str, Events, list[tuple[str, int, int]]]
 """Name, events, and labels with start and end in microseconds."""
@@ -66,7 +67,9 @@ def _require(data: Path | None) -> Path:
 
 def _join(clips: Sequence[tuple[str, Events]], rng: np.random.Generator) -> tuple[Events, list[tuple[str, int, int]]]:
     """Join recordings with random pauses; return the events, and the labels with start and end in microseconds."""
-    parts, spans, now_us = [], [], 0
+    parts = []
+    spans = []
+    now_us = 0
     for name, events in clips:
         parts.append(events.shift_time(now_us - int(events.t[0])))
         spans.append((name, now_us, int(parts[-1].t[-1]) + 1))
@@ -93,11 +96,13 @@ def main() -> None:
     given, others = parser.parse_known_args()
     make, default = STREAMS[given.kind]
     streams = given.out / "streams"
+
     for name, events, spans in make(given.data, given.number or default, given.seed):
         write(streams / f"{name}.h5", events, overwrite=True)
         rows = "".join(f"{label},{start_us},{end_us}\n" for label, start_us, end_us in spans)
         (streams / f"{name}_labels.csv").write_text(f"class,start_us,end_us\n{rows}", encoding="utf-8")
         print(f"{name}: {len(events):,} events in {events.duration_us * 1e-6:.1f} s, {len(spans)} labels", flush=True)
+
     command = [sys.executable, "-m", "dvspipe", "infer", given.checkpoint, str(streams), "--labels", str(streams)]
     subprocess.run([*command, "--out", str(given.out / "answers"), "--overwrite", *others], check=True)
     for answer in read_rows(OutputFolder(given.out / "answers").predictions, Prediction):

@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,6 +69,8 @@ class Camera:
 
 @dataclass(frozen=True)
 class Row:
+    """Result for a scene, a transfer function, a source frame rate and a method; see the columns above."""
+
     scene: str
     transfer: str
     fps: int
@@ -100,6 +103,7 @@ def texture(height: int, width: int, rng: np.random.Generator, mean: float, spre
         coarse = rng.standard_normal((height // scale + 3, width // scale + 3)).astype(np.float32)
         fine = cv2.resize(coarse, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
         total += scale**0.7 * fine[:height, :width]
+
     return np.asarray(mean * np.exp(spread * total / total.std()), np.float32)
 
 
@@ -108,19 +112,21 @@ def rigid_canvas(rng: np.random.Generator, samples: int) -> Image:
     side = 2 * int(np.hypot(SCENE.width, SCENE.height) / 2 + 40)
     canvas = cv2.resize(texture(side, side, rng, 90, 0.45), None, fx=samples, fy=samples)
     for number in range(60):
-        x, y = (int(v) for v in rng.integers(0, side * samples, 2))
+        x, y = rng.integers(0, side * samples, 2).tolist()
         radius = int(rng.integers(5, 25)) * samples
         grey = float(rng.uniform(10, 245))
         if number % 2:
             cv2.circle(canvas, (x, y), radius, grey, -1)
         else:
             cv2.rectangle(canvas, (x - radius, y - radius // 2), (x + radius, y + radius // 2), grey, -1)
+
     return np.asarray(np.clip(canvas, 0, 255), np.float32)
 
 
 def _rotation(x: float, y: float, radians: float, pivot: tuple[float, float], samples: int) -> NDArray[np.float64]:
     """Return the affine map that rotates a canvas about `pivot` and moves the pivot to (x, y) in the scene."""
-    cosine, sine = np.cos(radians), np.sin(radians)
+    cosine = np.cos(radians)
+    sine = np.sin(radians)
     turn = np.array([[cosine, -sine], [sine, cosine]])
     shift = np.array([x, y]) * samples - turn @ pivot
     return np.column_stack([turn, shift])
@@ -129,24 +135,38 @@ def _rotation(x: float, y: float, radians: float, pivot: tuple[float, float], sa
 def rigid_scene(times_s: NDArray[np.float64], seed: int, camera: Camera) -> Iterator[Image]:
     """Yield images of the plane as it moves at 183 px/s and rotates at 90 degrees/s."""
     canvas = rigid_canvas(np.random.default_rng(seed), camera.samples)
-    pivot = canvas.shape[1] / 2, canvas.shape[0] / 2
+    pivot = _centre(canvas)
     for t in times_s - DURATION_S / 2:
         centre = SCENE.width / 2 + 183 * t * np.cos(0.5), SCENE.height / 2 + 183 * t * np.sin(0.5)
         map_ = _rotation(*centre, np.radians(90) * t, pivot, camera.samples)
         yield camera.pixels(cv2.warpAffine(canvas, map_, camera.fine_size, borderMode=cv2.BORDER_REFLECT_101))
 
 
-def _objects(
-    rng: np.random.Generator, samples: int
-) -> list[tuple[Image, Image, tuple[float, float, float, float, float]]]:
-    """Return the objects, back to front: texture, coverage, and (x, y at half time, vx, vy in px/s, turn in rad/s)."""
+def _centre(image: Image) -> tuple[float, float]:
+    """Return the x and y of the centre of an image."""
+    height, width = image.shape
+    return width / 2, height / 2
+
+
+class Motion(NamedTuple):
+    """Position at half time in px, speed in px/s and rotation in rad/s."""
+
+    x: float
+    y: float
+    vx: float
+    vy: float
+    turn: float
+
+
+def _objects(rng: np.random.Generator, samples: int) -> list[tuple[Image, Image, Motion]]:
+    """Return texture, coverage and motion of the objects, back to front."""
     motions = [
-        (120.0, 90.0, 240.0, 60.0, 0.5),
-        (230.0, 150.0, -360.0, 90.0, -0.4),
-        (170.0, 190.0, 150.0, -330.0, 1.0),
-        (180.0, 110.0, 570.0, 180.0, 0.0),
-        (90.0, 180.0, -120.0, 0.0, -1.5),
-        (250.0, 70.0, -480.0, 120.0, 0.7),
+        Motion(120.0, 90.0, 240.0, 60.0, 0.5),
+        Motion(230.0, 150.0, -360.0, 90.0, -0.4),
+        Motion(170.0, 190.0, 150.0, -330.0, 1.0),
+        Motion(180.0, 110.0, 570.0, 180.0, 0.0),
+        Motion(90.0, 180.0, -120.0, 0.0, -1.5),
+        Motion(250.0, 70.0, -480.0, 120.0, 0.7),
     ]
     objects = []
     for number, motion in enumerate(motions):
@@ -154,50 +174,59 @@ def _objects(
         side = (2 * radius + 8) * samples
         pattern = cv2.resize(texture(side // samples, side // samples, rng, rng.uniform(40, 160), 0.4), (side, side))
         cover = np.zeros((side, side), np.float32)
+
+        middle = side // 2
+        reach = radius * samples
         if number % 2:
-            cv2.circle(cover, (side // 2, side // 2), radius * samples, 1.0, -1)
+            cv2.circle(cover, (middle, middle), reach, 1.0, -1)
         else:
-            edge = radius * samples
-            cv2.rectangle(
-                cover,
-                (side // 2 - edge, side // 2 - edge * 2 // 3),
-                (side // 2 + edge, side // 2 + edge * 2 // 3),
-                1.0,
-                -1,
-            )
+            low = middle - reach * 2 // 3
+            high = middle + reach * 2 // 3
+            cv2.rectangle(cover, (middle - reach, low), (middle + reach, high), 1.0, -1)
+
         objects.append((np.asarray(np.clip(pattern, 0, 255), np.float32), cover, motion))
+
     return objects
 
 
 def layers_scene(times_s: NDArray[np.float64], seed: int, camera: Camera) -> Iterator[Image]:
     """Yield images of six textured objects that occlude each other, at 120 to 600 px/s, on a background at 45 px/s."""
-    rng, samples = np.random.default_rng(seed), camera.samples
+    rng = np.random.default_rng(seed)
+    samples = camera.samples
     background = texture(SCENE.height + 40, SCENE.width + 40, rng, 90, 0.4)
     canvas = np.clip(cv2.resize(background, None, fx=samples, fy=samples), 0, 255)
     objects = _objects(rng, samples)
+
     for t in times_s - DURATION_S / 2:
-        map_ = _rotation(
-            SCENE.width / 2 + 45 * t, SCENE.height / 2, 0, (canvas.shape[1] / 2, canvas.shape[0] / 2), samples
-        )
+        map_ = _rotation(SCENE.width / 2 + 45 * t, SCENE.height / 2, 0, _centre(canvas), samples)
         picture = cv2.warpAffine(canvas, map_, camera.fine_size)
-        for pattern, cover, (x, y, vx, vy, turn) in objects:
-            map_ = _rotation(x + vx * t, y + vy * t, turn * t, (pattern.shape[1] / 2, pattern.shape[0] / 2), samples)
-            # warp only the rectangle that the object can reach: six full-size warps per frame would take minutes
-            left, top = (
-                int(v) for v in np.floor(map_[:, :2] @ (pattern.shape[1] / 2, pattern.shape[0] / 2) + map_[:, 2])
-            )
-            reach = int(pattern.shape[0] * 0.75)
-            x0, y0 = max(0, left - reach), max(0, top - reach)
-            x1, y1 = min(camera.fine_size[0], left + reach), min(camera.fine_size[1], top + reach)
-            if x1 <= x0 or y1 <= y0:
-                continue
-            map_[:, 2] -= x0, y0
-            size = x1 - x0, y1 - y0
-            share = cv2.warpAffine(cover, map_, size)
-            region = picture[y0:y1, x0:x1]
-            front = cv2.warpAffine(pattern, map_, size, borderMode=cv2.BORDER_REFLECT_101)
-            region += share * (front - region)
+        for pattern, cover, motion in objects:
+            pivot = _centre(pattern)
+            map_ = _rotation(motion.x + motion.vx * t, motion.y + motion.vy * t, motion.turn * t, pivot, samples)
+            _draw_object(picture, pattern, cover, map_)
+
         yield camera.pixels(picture)
+
+
+def _draw_object(picture: Image, pattern: Image, cover: Image, map_: NDArray[np.float64]) -> None:
+    """Draw an object, moved by an affine map, into a picture."""
+    # Only the rectangle that the object can reach: six full-size warps per frame would take minutes.
+    height, width = picture.shape
+    centre_x, centre_y = np.floor(map_[:, :2] @ _centre(pattern) + map_[:, 2]).astype(int).tolist()
+    reach = int(len(pattern) * 0.75)
+    left = max(0, centre_x - reach)
+    top = max(0, centre_y - reach)
+    right = min(width, centre_x + reach)
+    bottom = min(height, centre_y + reach)
+    if right <= left or bottom <= top:
+        return
+
+    map_[:, 2] -= left, top
+    size = right - left, bottom - top
+    share = cv2.warpAffine(cover, map_, size)
+    front = cv2.warpAffine(pattern, map_, size, borderMode=cv2.BORDER_REFLECT_101)
+    region = picture[top:bottom, left:right]
+    region += share * (front - region)
 
 
 def cut_scene(times_s: NDArray[np.float64], seed: int, camera: Camera) -> Iterator[Image]:
@@ -225,10 +254,13 @@ def _sorted_keys(events: Events, horizon_us: int) -> NDArray[np.int64]:
 def nearest_us(events: Events, others: Events, limit_us: int) -> NDArray[np.int64]:
     """Return the time to the nearest of `others` at the same pixel and polarity, at most limit_us + 1."""
     horizon_us = int(max(events.t[-1], others.t[-1])) + 2 * limit_us + 2
-    a, b = _sorted_keys(events, horizon_us), _sorted_keys(others, horizon_us)
-    after = np.searchsorted(b, a)
-    distance = np.minimum(np.abs(a - b[np.maximum(after - 1, 0)]), np.abs(b[np.minimum(after, b.size - 1)] - a))
-    return np.asarray(np.minimum(distance, limit_us + 1), np.int64)
+    keys = _sorted_keys(events, horizon_us)
+    other_keys = _sorted_keys(others, horizon_us)
+
+    after = np.searchsorted(other_keys, keys)
+    to_previous = np.abs(keys - other_keys[np.maximum(after - 1, 0)])
+    to_next = np.abs(other_keys[np.minimum(after, other_keys.size - 1)] - keys)
+    return np.asarray(np.minimum(np.minimum(to_previous, to_next), limit_us + 1), np.int64)
 
 
 def events_of(frames: Iterable[Frame], upsample: Factor = "off") -> Events:
@@ -255,11 +287,13 @@ def measure(
             for fps in rates:
                 if number % (TRUTH_FPS // fps) == 0:
                     sources[fps].append(Frame(t_us, np.rint(image).astype(np.uint8), transfer))
+
             yield Frame(t_us, np.asarray(image / 255, np.float32), transfer)
 
     truth = events_of(truth_frames())
     for fps in rates:
-        frames, interval_us = sources[fps], round(1e6 / fps)
+        frames = sources[fps]
+        interval_us = round(1e6 / fps)
         for factor in ("off", *factors):
             _time_events(frames[:2], factor)  # compiles
             ours, cpu_ms = _time_events(frames, factor)
@@ -292,10 +326,11 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="also write the rows to FILE, one JSON object per line")
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
-    factors: list[Factor] = [f if f == "auto" else int(f) for f in arguments.factor]
+    factors: list[Factor] = ["auto" if text == "auto" else int(text) for text in arguments.factor]
     times_s = np.arange(round(DURATION_S * TRUTH_FPS) + 1) / TRUTH_FPS
     print(HEADER)
     rows = []
+
     for scene in arguments.scene:
         render, own_seed = SCENES[scene]
         seed = own_seed if arguments.seed is None else arguments.seed
@@ -304,6 +339,7 @@ def main() -> None:
             for row in measure(scene, images, transfer, arguments.fps, factors):
                 print(row.line(), flush=True)
                 rows.append(row)
+
     if arguments.json:
         arguments.json.write_text("".join(json.dumps(asdict(row)) + "\n" for row in rows), encoding="utf-8")
 

@@ -32,6 +32,7 @@ def main() -> None:
         f"training ids 1 to {LAST_FITTED}": [sample for sample in samples if is_fitted(sample)],
         "all others": [sample for sample in samples if not is_fitted(sample)],
     }
+
     for path in arguments.checkpoints:
         classifier, network = load_checkpoint(path)
         print(f"{path}, trained on {classifier.trained_on}")

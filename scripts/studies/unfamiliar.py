@@ -43,13 +43,15 @@ def move_blocks(spikes: Tensor, rng: np.random.Generator) -> Tensor:
 
 def add_another(spikes: Tensor, rng: np.random.Generator) -> Tensor:
     """Add another recording to each recording, as if two people were in the same place."""
-    other = spikes[:, torch.from_numpy(rng.permutation(spikes.shape[1]))]
+    _T, N, *_ = spikes.shape
+    other = spikes[:, torch.from_numpy(rng.permutation(N))]
     return (spikes.int() + other.int()).clamp(max=255).to(spikes.dtype)
 
 
 def draw_noise(spikes: Tensor, rng: np.random.Generator) -> Tensor:
     """Return pure noise, from a few events to one per pixel and step."""
-    rates = np.exp(rng.uniform(-6, 0, (1, spikes.shape[1], 1, 1, 1)))
+    _T, N, *_ = spikes.shape
+    rates = np.exp(rng.uniform(-6, 0, (1, N, 1, 1, 1)))
     return torch.from_numpy(rng.poisson(rates, tuple(spikes.shape)).astype(np.uint8))
 
 
@@ -72,6 +74,7 @@ def run_network(classifier: Classifier, spikes: Tensor) -> tuple[NDArray[np.floa
             logits = [classifier.network(part)[0].mean(0) for part in spikes.split(64, dim=1)]
     finally:
         hook.remove()
+
     return torch.cat(logits).double().numpy(), torch.cat(seen).double().numpy()
 
 
@@ -99,14 +102,16 @@ def main() -> None:
     parser.add_argument("--recordings", type=int, default=600, help="maximum recordings per part (default: 600)")
     arguments = parser.parse_args()
     folder = RunFolder(arguments.run)
-    classifier, split = Classifier.load(folder.best), json.loads(folder.split.read_text())
+    classifier = Classifier.load(folder.best)
+    split = json.loads(folder.split.read_text())
     rng = np.random.default_rng(SEED)
     chosen = {
         part: [Path(file) for file in rng.permutation(split[part])[: arguments.recordings]]
         for part in ("train", "test")
     }
     labels = np.array([classifier.config.classes.index(file.parent.name) for file in chosen["train"]])
-    distance = Distance(run_network(classifier, read_windows(classifier, chosen["train"]))[1], labels)
+    _, training_features = run_network(classifier, read_windows(classifier, chosen["train"]))
+    distance = Distance(training_features, labels)
 
     def scores(spikes: Tensor) -> dict[str, NDArray[np.float64]]:
         logits, features = run_network(classifier, spikes)
@@ -121,11 +126,13 @@ def main() -> None:
     usual = scores(known)
     print(f"| {len(chosen['test'])} recordings | {' | '.join(usual)} |\n|---|{'---|' * len(usual)}")
     areas = []
+
     for name, change in CHANGES.items():
         unusual = scores(change(known, rng))
         truth = np.repeat([0, 1], known.shape[1])
         areas.append([roc_auc_score(truth, np.concatenate([usual[each], unusual[each]])) for each in usual])
         print(f"| {name} | {' | '.join(f'{area:.1%}' for area in areas[-1])} |", flush=True)
+
     print(f"| mean | {' | '.join(f'{area:.1%}' for area in np.mean(areas, axis=0))} |")
 
 

@@ -136,10 +136,10 @@ def test_region_to_cut_is_drawn(tabs: Tabs, session: Session, tmp_path: Path) ->
 def test_runs_open_with_the_scores_of_the_included_classifiers(tabs: Tabs, session: Session) -> None:
     tab = tabs.runs
     assert mentions(tab.without.value, *SHIPPED_NAMES, "296 of 300")
-    assert tab.found.visible is False
+    assert tab.with_runs.visible is False
     shown = merge(tab.list_runs(session, "val_accuracy"))
     assert mentions(shown[tab.without], session.space.folder, "dvspipe train", "296 of 300")
-    assert shown[tab.found].visible is False
+    assert shown[tab.with_runs].visible is False
 
 
 def test_examples_have_thumbnails_and_can_be_opened(session: Session) -> None:

@@ -98,6 +98,11 @@ def test_wrong_names_and_numbers_of_arguments_are_explained() -> None:
         play()  # type: ignore[call-arg]
     with raises(ArgumentError, "play", "found 3", "path", "start_us"):
         play("x", 1, 2)
+    with raises(ArgumentError, "cut", "out", "its method save") as caught:
+        dvspipe.cut("a.h5", out="b.h5")  # type: ignore[call-arg]
+    assert "write" not in str(caught.value)
+    with raises(ArgumentError, "merge", "found 2", "a list of recordings"):
+        dvspipe.merge("a.h5", "b.h5")  # type: ignore[arg-type]
     with raises(ArgumentError, "play", "path", "twice"):
         play("x", path="y")
 

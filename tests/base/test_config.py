@@ -28,7 +28,7 @@ from dvspipe.base.config import (
 )
 from dvspipe.base.errors import ConfigError
 from dvspipe.encoding import BinConfig
-from dvspipe.recordings.conversion import ConversionSettings, ConvertConfig
+from dvspipe.recordings.config import ConversionSettings, ConvertConfig
 from dvspipe.simulator import SimulatorConfig, read_preset
 from dvspipe.training import TrainConfig
 
@@ -201,6 +201,8 @@ def test_included_configurations_are_found_by_name() -> None:
 def test_missing_or_invalid_file_is_reported(tmp_path: Path) -> None:
     with raises(ConfigError, "gesture"):
         read_yaml("nowhere")
+    with raises(ConfigError, tmp_path, "folder", "YAML", "gesture"):
+        read_yaml(tmp_path)
     broken = tmp_path / "broken.yaml"
     broken.write_text("a: [1")
     with raises(ConfigError, "YAML"):
@@ -284,6 +286,8 @@ class Twig(Settings):
 
 
 class Tree(Settings):
+    def write(self) -> None: ...
+
     seed: int = 0
     inner: Inner = Inner()
     part: Annotated[Leaf | Twig, Field(discriminator="kind")] = Leaf()
@@ -322,7 +326,8 @@ def test_own_setting_has_precedence_over_one_of_a_group() -> None:
 @pytest.mark.parametrize(
     ("call", "facts"),
     [
-        (lambda: grow(rat=0.5), ("rat", "inner.rate")),
+        (lambda: grow(rat=0.5), ("grow", "rat", "did you mean rate?")),
+        (lambda: grow(out="a"), ("grow", "out", "its method write")),
         (lambda: grow(overwrites=True), ("grow", "overwrites", "overwrite")),
         (lambda: grow(area=1, part={"kind": "twig"}), ("part.area", "leaf", "twig")),
         (lambda: grow(rate=-1), ("inner.rate = -1",)),
@@ -331,6 +336,8 @@ def test_own_setting_has_precedence_over_one_of_a_group() -> None:
         (lambda: Tree(3, 4), ("Tree", 3, 4, "seed=")),  # type: ignore[arg-type]
         (lambda: as_settings(TrainConfig, None, {"kind": "mlp"}), ("data.kind", "network.kind", "optimiser.kind")),
         (lambda: as_settings(TrainConfig, {"epoch": 3}), ("epoch", "optimiser.epochs")),
+        (lambda: TrainConfig.read({"epochs": 3}), ("TrainConfig.read", "source", "dict", "str", "Path")),  # type: ignore[arg-type]
+        (lambda: TrainConfig.read("nmnist", epochs=3), ("TrainConfig.read", "epochs", "settings")),  # type: ignore[call-arg]
     ],
 )
 def test_wrong_name_or_type_is_one_line(call: Any, facts: tuple[object, ...]) -> None:

@@ -33,7 +33,7 @@ from dvspipe.encoding import Latency, Poisson, Population
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import read, write
 from dvspipe.recordings import conversion
-from dvspipe.recordings.conversion import ConvertConfig
+from dvspipe.recordings.config import ConvertConfig
 from dvspipe.results import EpochRow
 from dvspipe.simulator import SimulatorConfig
 from dvspipe.synthesis import GESTURE_SENSOR, GestureClip, gesture_frames
@@ -293,7 +293,7 @@ def test_info_prints_facts_and_settings_that_differ_from_the_defaults(tmp_path: 
 
 
 def test_info_says_how_to_count_polarities_of_large_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dvspipe.formats.recordings.MAX_COUNTED_EVENTS", 100)
+    monkeypatch.setattr("dvspipe.formats.summary.MAX_COUNTED_EVENTS", 100)
     write(tmp_path / "a.h5", random_events(0, 500))
     assert "--read-all" in dvspipe("info", "a.h5", cwd=tmp_path).stdout
     assert "% ON" in dvspipe("info", "a.h5", "--read-all", cwd=tmp_path).stdout
@@ -804,7 +804,7 @@ def test_timestamps_file_requires_single_video(clip: Path, tmp_path: Path) -> No
 def test_start_page_picture_matches_its_command(tmp_path: Path) -> None:
     root = Path(__file__).parents[2]
     page = (root / "docs" / "start" / "next.md").read_text(encoding="utf-8")
-    _, *arguments = next(line for line in page.splitlines() if line.startswith("dvspipe encode docs/")).split()
+    _, *arguments = next(line for line in page.splitlines() if line.startswith("dvspipe spikes docs/")).split()
     arguments.pop()  # the output
     dvspipe(*arguments, tmp_path / "made.png", cwd=root)
     pictures = (tmp_path / "made.png", root / "docs" / "images" / "raster.png")
@@ -813,16 +813,16 @@ def test_start_page_picture_matches_its_command(tmp_path: Path) -> None:
     assert np.abs(made - shown).mean() < 1  # on a scale of 255; letters differ between versions of matplotlib
 
 
-def test_encode_writes_the_spikes_of_several_codes(tmp_path: Path) -> None:
+def test_spikes_writes_the_spikes_of_several_codes(tmp_path: Path) -> None:
     grey = np.array([[0, 60, 120], [180, 200, 255]], np.uint8)
     cv2.imwrite(str(tmp_path / "grey.png"), grey)
     codes = ("--method", "latency", "--method", "population")
-    dvspipe("encode", "grey.png", *codes, "--steps", 30, "--neurons", 5, "-o", "spikes.npz", cwd=tmp_path)
+    dvspipe("spikes", "grey.png", *codes, "--steps", 30, "--neurons", 5, "-o", "spikes.npz", cwd=tmp_path)
     with np.load(tmp_path / "spikes.npz") as file:
         assert set(file) == {"latency", "population", "step_us"}
         assert np.array_equal(file["latency"], Latency(steps=30).encode(grey))
         assert np.array_equal(file["population"], Population(steps=30, neurons=5).encode(grey))
-    dvspipe("encode", "grey.png", "--seed", 3, "--resize", "2x1", "-o", "spikes.npz", "--overwrite", cwd=tmp_path)
+    dvspipe("spikes", "grey.png", "--seed", 3, "--resize", "2x1", "-o", "spikes.npz", "--overwrite", cwd=tmp_path)
     with np.load(tmp_path / "spikes.npz") as file:
         small = cv2.resize(grey, (2, 1), interpolation=cv2.INTER_AREA)
         assert np.array_equal(file["poisson"], Poisson().encode(small, np.random.default_rng(3)))
@@ -834,16 +834,16 @@ def test_encode_writes_the_spikes_of_several_codes(tmp_path: Path) -> None:
         (["nope.png", "-o", "a.png"], "nope.png: no such image file"),
         (["text.png", "-o", "a.png"], "text.png: not an image that OpenCV can read"),
         (["grey.png", "-o", "a.png", "--method", "rate"], ("--method", "rate", "poisson", "latency")),
-        (["grey.png", "-o", "a.png", "--steps", "0"], "encode --method poisson: steps = 0"),
+        (["grey.png", "-o", "a.png", "--steps", "0"], "spikes --method poisson: steps = 0"),
         (["grey.png", "-o", "a.png", "--resize", "0x3"], ("0x3", "width")),
         (["grey.png", "-o", "a.gif"], ("a.gif", "found .gif", ".png or .npz")),
     ],
 )
-def test_encode_errors_are_one_line(tmp_path: Path, arguments: list[str], message: object) -> None:
+def test_spikes_errors_are_one_line(tmp_path: Path, arguments: list[str], message: object) -> None:
     cv2.imwrite(str(tmp_path / "grey.png"), np.zeros((2, 3), np.uint8))
     (tmp_path / "text.png").write_text("text")
     before = set(tmp_path.iterdir())
-    assert mentions(dvspipe("encode", *arguments, cwd=tmp_path, code=2).stderr, message)
+    assert mentions(dvspipe("spikes", *arguments, cwd=tmp_path, code=2).stderr, message)
     assert set(tmp_path.iterdir()) == before
 
 
@@ -988,7 +988,7 @@ def test_invalid_option_value_is_explained(argv: list[str], facts: list[str], tm
 
 
 def test_resuming_needs_the_run_folder_and_may_change_the_folder_of_recordings(tmp_path: Path) -> None:
-    assert mentions(dvspipe("train", "nmnist", "--resume", cwd=tmp_path, code=2).stderr, "--resume", "--out")
+    assert mentions(dvspipe("train", "nmnist", "--resume", cwd=tmp_path, code=2).stderr, "resume", "--out")
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "args.yaml").write_text("data: {kind: nmnist, root: nowhere}\n")
     said = dvspipe("train", ".", "--resume", "-o", "run", "data.root=gone", cwd=tmp_path, code=2).stderr

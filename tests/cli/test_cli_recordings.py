@@ -16,8 +16,7 @@ from commands import dvspipe
 from conftest import SENSOR, random_events
 from facts import mentions
 
-from dvspipe.cli import filter as filter_module
-from dvspipe.cli import recordings
+from dvspipe.cli import editing, recordings
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import open_recording, read, write
 
@@ -208,7 +207,7 @@ def test_commands_report_done_and_total(suffix: str, tmp_path: Path, monkeypatch
         yield lambda stage, done, total, *_: shown.setdefault(stage, []).append((done, total))
 
     monkeypatch.setattr(recordings, "progress", progress)
-    monkeypatch.setattr(filter_module, "progress", progress)
+    monkeypatch.setattr(editing, "progress", progress)
     for command in (
         ["check"],
         ["info", "--read-all"],

@@ -9,7 +9,6 @@ import torch
 from commands import dvspipe
 from facts import mentions
 
-from dvspipe.base.config import build, read_yaml
 from dvspipe.checkpoints.checkpoint import ClassifierConfig, save_checkpoint
 from dvspipe.checkpoints.integer import IntegerClassifier
 from dvspipe.cli.quantise import find_data
@@ -92,18 +91,17 @@ def test_fine_tuned_weights_are_compiled_and_the_run_is_kept(tmp_path: Path) -> 
 
 def test_data_set_of_an_included_classifier_is_rendered_people_that_it_was_not_trained_on() -> None:
     for given, people in ((None, 10), ("data.test_people=3", 3)):
-        source, settings = find_data("gesture-synthetic", given, None)
-        experiment = build(TrainConfig, settings, source)
+        _, experiment = find_data("gesture-synthetic", given, None)
         assert isinstance(experiment.data, GesturesConfig)
         assert (experiment.data.root, experiment.data.test_people) == (None, people)
-        assert experiment.seed != build(TrainConfig, read_yaml("gesture-synthetic"), "gesture-synthetic").seed
+        assert experiment.seed != TrainConfig.read("gesture-synthetic").seed
 
 
 def test_settings_without_a_config_change_the_data_set_of_the_run(tmp_path: Path) -> None:
     RunFolder(tmp_path).config.write_text("seed: 5\ndata: {kind: nmnist, root: A}\n")
-    source, settings = find_data(str(tmp_path), "data.root=B", ["data.validation=0.2"])
+    source, config = find_data(str(tmp_path), "data.root=B", ["data.validation=0.2"])
     assert source == str(RunFolder(tmp_path).config)
-    assert settings == {"seed": 5, "data": {"kind": "nmnist", "root": "B", "validation": 0.2}}
+    assert config == TrainConfig.model_validate({"seed": 5, "data": {"kind": "nmnist", "root": "B", "validation": 0.2}})
     assert find_data(str(tmp_path), "data.root=B", None)[1] != find_data(str(tmp_path), None, None)[1]
 
 

@@ -23,6 +23,7 @@ from dvspipe.cli import recordings
 from dvspipe.cli import screen as own
 from dvspipe.cli.activity import WORKING
 from dvspipe.cli.app import app
+from dvspipe.cli.interrupts import Interrupt
 from dvspipe.cli.screen import messages, notes, progress, screen
 from dvspipe.events import SensorSize
 from dvspipe.formats import read, write
@@ -306,3 +307,20 @@ def test_closed_output_is_not_written_to_files(tmp_path: Path) -> None:
     done = subprocess.run(["sh", "-c", command], cwd=tmp_path, timeout=120)
     assert done.returncode == 0
     assert read(tmp_path / "b.npz") == events
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_for_the_tests_is_no_result_of_a_command(
+    number: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cut_slowly(*_: object, **__: object) -> int:
+        with progress() as show:
+            signal.raise_signal(number)  # such as by `timeout`, which ends the tests
+            show("events", 0, 0)
+        return 0
+
+    write(tmp_path / "a.h5", random_events(0, 10))
+    monkeypatch.setattr("dvspipe.cli.editing.write_edit", cut_slowly)
+    with pytest.raises(KeyboardInterrupt):
+        dvspipe("cut", "a.h5", "-o", "b.h5", cwd=tmp_path)
+    assert Interrupt.number is None

@@ -9,7 +9,8 @@ from numba.core.dispatcher import Dispatcher
 
 from dvspipe.cli.compilation import STAGES, warm_up
 from dvspipe.inference import Classifier
-from dvspipe.recordings.conversion import ConvertConfig, convert_video
+from dvspipe.recordings.config import ConvertConfig
+from dvspipe.recordings.conversion import convert_video
 from dvspipe.synthesis import GestureClip, gesture_frames
 from dvspipe.video.writing import write_video
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -13,7 +14,6 @@ from facts import raises
 from dvspipe.base.config import build, find_kinds
 from dvspipe.base.errors import ConfigError, DataError
 from dvspipe.cli.data import is_for_shards
-from dvspipe.cli.options import read_config
 from dvspipe.datasets import (
     OPENERS,
     DataConfig,
@@ -21,7 +21,9 @@ from dvspipe.datasets import (
     FolderConfig,
     MnistConfig,
     RecordingsConfig,
+    Sample,
     ShardsConfig,
+    count_recordings,
     open_dataset,
     parse_data,
 )
@@ -59,17 +61,16 @@ def test_a_wrong_setting_of_a_kind_is_explained_in_one_line(settings: dict[str, 
     assert "\n" not in message
 
 
-def test_a_given_kind_leaves_out_what_it_does_not_have(capsys: pytest.CaptureFixture[str]) -> None:
-    settings = read_config("gesture", ["data.kind=shards", "data.root=made"])
-    assert build(TrainConfig, settings, "gesture").data == ShardsConfig(root=Path("made"))
-    (line,) = capsys.readouterr().err.splitlines()
+def test_a_given_kind_leaves_out_what_it_does_not_have(caplog: pytest.LogCaptureFixture) -> None:
+    config = TrainConfig.read("gesture", {"data.kind": "shards", "data.root": "made"})
+    assert config.data == ShardsConfig(root=Path("made"))
+    (line,) = caplog.messages
     assert re.search(r"data.kind = shards: .*data.group.*gesture", line)
 
 
 def test_a_given_setting_of_another_kind_is_an_error() -> None:
-    settings = read_config("gesture", ["data.kind=mnist", "data.group=a"])
     with pytest.raises(ConfigError, match=r"data.group = 'a': .*found mnist"):
-        build(TrainConfig, settings, "gesture")
+        TrainConfig.read("gesture", {"data.kind": "mnist", "data.group": "a"})
 
 
 def test_settings_of_recordings_are_not_in_the_command_that_trains_on_shards() -> None:
@@ -96,3 +97,11 @@ def test_name_without_group_shows_a_regular_expression(tmp_path: Path) -> None:
         write(tmp_path / name, random_events(0, 50))
     with raises(DataError, "ann_0.npz", "regular expression", "name"):
         open_dataset(FolderConfig(root=tmp_path, group="name"), seed=0)
+
+
+def test_clips_of_a_recording_are_not_counted_as_recordings() -> None:
+    film = Sample("film.mp4", 0, "a", load=lambda: random_events(0, 5), version=str, file=Path("film.mp4"))
+    other = replace(film, name="other.mp4", file=Path("other.mp4"))
+    assert count_recordings([film, other], "test") == "2 test recordings"
+    assert count_recordings([film, replace(film, name="film.mp4, 1 s"), other]) == "3 clips of 2 recordings"
+    assert count_recordings([replace(film, file=None)] * 2) == "2 recordings"

@@ -544,7 +544,8 @@ def test_synthetic_digits_can_be_tested_on_real_digits_of_other_images(tmp_path:
 
 def test_videos_are_simulated_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from dvspipe.datasets import folders
-    from dvspipe.recordings.conversion import ConvertConfig, events_from_video
+    from dvspipe.recordings.config import ConvertConfig
+    from dvspipe.recordings.conversion import events_from_video
     from dvspipe.video.frames import frames_from_arrays
     from dvspipe.video.writing import write_video
 
@@ -571,7 +572,8 @@ def test_videos_are_simulated_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_videos_have_the_noise_of_their_conversion(tmp_path: Path) -> None:
-    from dvspipe.recordings.conversion import ConvertConfig, convert_many, plan_conversions
+    from dvspipe.recordings.config import ConvertConfig
+    from dvspipe.recordings.conversion import convert_many, plan_conversions
     from dvspipe.video.frames import frames_from_arrays
     from dvspipe.video.writing import write_video
 

@@ -446,7 +446,8 @@ def test_command_fills_the_cache_and_writes_shards_from_it(tmp_path: Path) -> No
     code, output = run("--shard", "1/2")
     assert (code, "shard 1/2: " in output) == (0, True), output
     some, _ = Cache(tmp_path / "cache").size()
-    assert run("--shard", "2/2", "--jobs", 2)[0] == 0
+    code, output = run("--shard", "2/2", "--jobs", 2)
+    assert code == 0, output
     assert 0 < some < Cache(tmp_path / "cache").size()[0] == 84
     code, output = run("--shards", tmp_path / "shards", "--shard-size", "20KB")
     assert (code, "train 54, validation 6, test 24" in output) == (0, True), output

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from dvspipe.base.errors import EventError
 from dvspipe.events import Events, SensorSize, concatenate
+from dvspipe.events.filter_config import FilterConfig
 from dvspipe.events.filters import (
-    FilterConfig,
     FilterCounts,
     count_pixels,
     filter_events,

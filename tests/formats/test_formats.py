@@ -345,7 +345,7 @@ def test_describe_counts_events(tmp_path: Path) -> None:
 
 
 def test_polarities_of_large_files_are_counted_only_on_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dvspipe.formats.recordings.MAX_COUNTED_EVENTS", 499)
+    monkeypatch.setattr("dvspipe.formats.summary.MAX_COUNTED_EVENTS", 499)
     path = tmp_path / "a.h5"
     write(path, random_events(0, 500))
     found = info(path, read_all=True)

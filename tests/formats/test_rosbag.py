@@ -14,7 +14,7 @@ from facts import mentions, raises
 
 from dvspipe.base.errors import CorruptionError, DvspipeError, FileError, FormatError
 from dvspipe.events import Events, SensorSize
-from dvspipe.formats import Hints, read, recordings, rosbag_writer, write
+from dvspipe.formats import Hints, info, read, recordings, rosbag_writer, write
 from dvspipe.formats.prophesee_header import read_header
 from dvspipe.formats.rosbag import ROSBAG, is_ros2_folder
 from dvspipe.formats.source import StoredColumns
@@ -546,7 +546,7 @@ def test_bag_is_read_as_recording(tmp_path: Path) -> None:
     assert recordings.read(bag.path) == EVENTS
     start = int(EVENTS.t[300])
     assert recordings.read(bag.path, start, start + 100) == EVENTS.slice_time(start, start + 100)
-    assert recordings.info(bag.path).sensor_source == "file"
+    assert info(bag.path).sensor_source == "file"
     (tmp_path / "x").mkdir()
     with Bag(tmp_path / "x", "ros1") as bag:
         for part in reversed(slices(EVENTS, 500)):

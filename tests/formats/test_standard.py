@@ -16,7 +16,7 @@ from facts import raises
 from dvspipe.base.errors import CorruptionError, DvspipeError, FileError, FormatError
 from dvspipe.events import Events
 from dvspipe.formats import STANDARD, info, open_recording, read, write
-from dvspipe.recordings.checking import check
+from dvspipe.verbs.inspection import check
 
 EVENTS = random_events(0, 500)
 

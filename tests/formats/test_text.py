@@ -12,7 +12,7 @@ import pytest
 from conftest import SENSOR, random_events
 from decoding import joined, part, until_corruption, write
 from facts import raises
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dvspipe.base.errors import ConfigError, CorruptionError, EventError, FileError, FormatError
@@ -142,6 +142,7 @@ def test_invalid_line_is_reported_after_previous_events(tmp_path: Path, line: st
 
 
 @given(number=st.decimals(-(10**9), 10**9, places=9), form=st.sampled_from(["f", "e", "E", "+.3e", ".12f"]))
+@example(number=Decimal("0.0000007654321098765432109"), form="f")  # 19 digits, below a microsecond
 @settings(max_examples=100)
 def test_times_are_rounded_like_exact_decimals(number: Decimal, form: str) -> None:
     printed = format(number, form)

@@ -15,9 +15,8 @@ from hypothesis.extra.numpy import arrays
 from dvspipe.base.errors import VideoError
 from dvspipe.events import Region, SensorSize
 from dvspipe.framing import VIEW_M, FramingConfig, open_source, person
-from dvspipe.framing.person import HAND_M, MAX_GROWTH, enclose_hands, find_person, measure_person
+from dvspipe.framing.person import HAND_M, MAX_GROWTH, enclose_hands, frame_person, measure_person
 from dvspipe.pose import JOINTS, Track
-from dvspipe.video.config import VideoSettings
 from dvspipe.video.frames import Frame
 from dvspipe.video.writing import write_video
 
@@ -67,9 +66,8 @@ def test_position_and_scale_are_measured_from_shoulders_and_torso(yaw: float) ->
     np.testing.assert_allclose(scale, SCALE)
 
 
-def test_still_person_is_framed_as_in_training_clips(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(person, "track", lambda *_, **__: track_of(np.full(12, 300.0)))
-    framing = find_person(Path("film.mp4"), VideoSettings(), PICTURE, TARGET)
+def test_still_person_is_framed_as_in_training_clips() -> None:
+    framing = frame_person(track_of(np.full(12, 300.0)), TARGET)
     assert framing is not None
     assert framing.zoom == pytest.approx(128 / (VIEW_M * SCALE))
     track = framing.track()
@@ -87,11 +85,8 @@ def test_still_person_is_framed_as_in_training_clips(monkeypatch: pytest.MonkeyP
         ((1.5, 0.1), MAX_GROWTH * VIEW_M),
     ],
 )
-def test_hands_enlarge_the_region(
-    hand: tuple[float, float], side_m: float, y: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(person, "track", lambda *_, **__: track_of(np.full(12, 300.0), hand=hand, y=y))
-    framing = find_person(Path("film.mp4"), VideoSettings(), PICTURE, TARGET)
+def test_hands_enlarge_the_region(hand: tuple[float, float], side_m: float, y: float) -> None:
+    framing = frame_person(track_of(np.full(12, 300.0), hand=hand, y=y), TARGET)
     assert framing is not None
     assert 128 / framing.zoom == pytest.approx(side_m * SCALE)
 
@@ -119,41 +114,37 @@ def test_hands_beyond_the_largest_region_are_cut_on_both_sides() -> None:
     assert enclose_hands(np.array([[[-200.0, 0.0], [160.0, 0.0]]] * 12), 100.0) == pytest.approx((-20.0, 0.0, 140.0))
 
 
-def test_hands_outside_the_film_do_not_enlarge_the_region(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hands_outside_the_film_do_not_enlarge_the_region() -> None:
     at_left_edge = track_of(np.full(12, 60.0), hand=(0.7, 0.1), y=CLOSE_Y)
     at_left_edge.confidence[:, JOINTS.index("left_wrist")] = 0.0
-    monkeypatch.setattr(person, "track", lambda *_, **__: at_left_edge)
-    framing = find_person(Path("film.mp4"), VideoSettings(), PICTURE, TARGET)
+    framing = frame_person(at_left_edge, TARGET)
     assert framing is not None
     assert framing.zoom == pytest.approx(128 / (VIEW_M * SCALE))
 
 
-def test_region_is_at_most_the_complete_film(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(person, "track", lambda *_, **__: track_of(np.full(10, 300.0), scale=1000.0))
-    framing = find_person(Path("film.mp4"), VideoSettings(), PICTURE, TARGET)
+def test_region_is_at_most_the_complete_film() -> None:
+    framing = frame_person(track_of(np.full(10, 300.0), scale=1000.0), TARGET)
     assert framing is not None
     assert framing.bounding_region() == Region.full(PICTURE)
     assert 128 / framing.zoom == pytest.approx(PICTURE.width)
 
 
-def test_walking_person_is_followed_across_gaps(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_walking_person_is_followed_across_gaps() -> None:
     x, present = np.linspace(100, 500, 41), np.ones(41, bool)
     present[15:22] = False
-    monkeypatch.setattr(person, "track", lambda *_, **__: track_of(x, present=present))
-    framing = find_person(Path("film.mp4"), VideoSettings(), PICTURE, TARGET)
+    framing = frame_person(track_of(x, present=present), TARGET)
     assert framing is not None
     assert len(framing.t_us) == 34
     away = np.abs(framing.center[:, 0] - x[present])
     assert away.max() < 0.25 * VIEW_M * SCALE
 
 
-def test_films_without_person_or_with_a_tiny_one_are_not_framed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_people_who_are_seldom_seen_or_tiny_and_patterns_are_not_framed() -> None:
     seldom = track_of(np.full(10, 300.0), present=np.arange(10) < 2)
     tiny = track_of(np.full(10, 300.0), scale=12.0)
     pattern = track_of(np.full(10, 300.0), confidence=0.1)
-    for found in (show_nobody, *(lambda *_, track=each, **__: track for each in (seldom, tiny, pattern))):
-        monkeypatch.setattr(person, "track", found)
-        assert find_person(Path("film.mp4"), VideoSettings(), PICTURE, TARGET) is None
+    for found in (seldom, tiny, pattern):
+        assert frame_person(found, TARGET) is None
 
 
 def write_moving_bar(path: Path) -> None:
@@ -177,9 +168,9 @@ def test_truncated_film_gives_its_events_with_one_warning(tmp_path: Path, caplog
 
 def test_person_takes_precedence_over_stronger_motion(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_moving_bar(tmp_path / "film.webm")
-    monkeypatch.setattr(person, "track", show_nobody)
+    monkeypatch.setattr(person, "track_pictures", show_nobody)
     moving = open_source(tmp_path / "film.webm", TARGET, FramingConfig(roi="auto"), sensor=None).looked_at[0]
     assert moving.left + moving.width / 2 > 450
-    monkeypatch.setattr(person, "track", lambda *_, **__: track_of(np.full(4, 150.0)))
+    monkeypatch.setattr(person, "track_pictures", lambda *_, **__: track_of(np.full(4, 150.0)))
     found = open_source(tmp_path / "film.webm", TARGET, FramingConfig(roi="auto"), sensor=None).looked_at[0]
     assert found.left + found.width / 2 == pytest.approx(150, abs=2)

@@ -64,8 +64,8 @@ def test_spikes_of_a_layer_arrive_in_the_next_layer() -> None:
         with torch.no_grad(), count_activity(net) as layers:
             net(sample(3))
         for before, after in itertools.pairwise(layers):
-            assert before.fired is not None
-            assert after.arrived == pytest.approx(before.fired * before.neurons)
+            assert before.spikes_out is not None
+            assert after.arrived == pytest.approx(before.spikes_out * before.neurons)
 
 
 def test_residual_blocks_output_their_sum() -> None:

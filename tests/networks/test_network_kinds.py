@@ -12,7 +12,6 @@ from facts import raises
 
 from dvspipe.base.config import build
 from dvspipe.base.errors import ConfigError
-from dvspipe.cli.options import read_config
 from dvspipe.networks import CsnnConfig, MlpConfig, ModuleConfig, parse_network
 from dvspipe.results import RunFolder
 from dvspipe.training import TrainConfig
@@ -44,18 +43,17 @@ def test_wrong_setting_of_a_kind_is_explained_in_one_line(settings: dict[str, An
 
 @pytest.mark.parametrize(("kind", "network"), [("mlp", MlpConfig), ("module", ModuleConfig)])
 def test_selected_kind_drops_settings_of_the_configuration_with_a_note(
-    kind: str, network: type[MlpConfig | ModuleConfig], capsys: pytest.CaptureFixture[str]
+    kind: str, network: type[MlpConfig | ModuleConfig], caplog: pytest.LogCaptureFixture
 ) -> None:
-    settings = read_config("nmnist", [f"network.kind={kind}", "baseline=false"])
-    assert isinstance(build(TrainConfig, settings, "nmnist").network, network)
-    (line,) = capsys.readouterr().err.splitlines()
+    config = TrainConfig.read("nmnist", {"network.kind": kind, "baseline": False})
+    assert isinstance(config.network, network)
+    (line,) = caplog.messages
     assert re.search(rf"network.kind = {kind}: .*network.kernel.*nmnist", line)
 
 
 def test_explicit_setting_of_another_kind_is_rejected() -> None:
-    settings = read_config("nmnist", ["network.kind=mlp", "network.kernel=3"])
     with raises(ConfigError, "network.kernel = 3", "mlp"):
-        build(TrainConfig, settings, "nmnist")
+        TrainConfig.read("nmnist", {"network.kind": "mlp", "network.kernel": 3})
 
 
 def test_resume_needs_the_stored_settings(tmp_path: Path) -> None:

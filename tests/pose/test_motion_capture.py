@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -45,7 +46,7 @@ MOTION = (
 )
 
 
-def write_bvh(path: Path, body: dict[str, tuple[str, tuple[float, ...]]] = BODY, scale: float = 1.0) -> Path:
+def write_bvh(path: Path, body: Mapping[str, tuple[str, tuple[float, ...]]] = BODY, scale: float = 1.0) -> Path:
     """Write the movement as BVH; rotations are listed as z, y, x, the order in which they are multiplied."""
     order = ["root"]
 

@@ -26,6 +26,7 @@ from dvspipe.pose import (
     PoseNetwork,
     Sighting,
     Track,
+    TrackSettings,
     find_people,
     make_track,
     measure_arms,
@@ -305,6 +306,30 @@ def test_max_fps_limits_processed_pictures() -> None:
     assert len(track_pictures(pictures(*film, fps=60), SMALL, look=FakeNetwork()).times_us) == 30
     track = track_pictures(pictures(*film, fps=25), SMALL, {"max_fps": 15}, look=FakeNetwork())
     assert track.rate_hz == pytest.approx(12.5)
+
+
+def test_still_pictures_are_left_out() -> None:
+    film = [[ONE]] * 30
+    moved = [[(20, 24, 30)], [(21, 24, 60)]] * 15
+    settings = TrackSettings(max_fps=10, still_fps=2)
+    assert len(track_pictures(pictures(*film), SMALL, settings, look=FakeNetwork()).times_us) == 6
+    shown = ((t_us, picture + np.uint8(90 * (number % 2))) for number, (t_us, picture) in enumerate(pictures(*moved)))
+    assert len(track_pictures(shown, SMALL, settings, look=FakeNetwork()).times_us) == 30
+
+
+def test_nobody_is_searched_for_less_often_over_time() -> None:
+    searched_us = list[int]()
+
+    def look(picture: Picture, square: InputSquare) -> Sighting:
+        searched_us.append(int(picture[0, 0, 0]))
+        return sighting(square.x_px, square.y_px, square.side_px, 0.1)
+
+    seconds = ((1_000_000 * second, np.full((48, 64, 3), second, np.uint8)) for second in range(60))
+    with raises(VideoError, "no person"):
+        track_pictures(seconds, SMALL, look=look)
+    waits = np.diff(sorted(set(searched_us)))
+    assert (waits[0], waits[-1]) == (1, 5)
+    assert (np.diff(waits) >= -1).all()
 
 
 def test_smoothing_preserves_parabolas_and_does_not_cross_gaps() -> None:

@@ -291,7 +291,7 @@ def test_folder_is_trained_with_settings_by_name(
 @pytest.mark.parametrize(
     ("wrong", "facts"),
     [
-        ({"epoch": 3}, ("epoch", "optimiser.epochs")),
+        ({"epoch": 3}, ("train", "epoch", "did you mean epochs?")),
         ({"resum": True}, ("resum", "resume")),
         ({"kind": "mlp"}, ("data.kind", "network.kind")),
         ({"epochs": "many"}, ("optimiser.epochs", "many")),

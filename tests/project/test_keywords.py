@@ -147,7 +147,7 @@ def test_wrong_types_are_errors_for_type_checkers_and_at_run_time(
         dvspipe.train("nowhere", epochs=3, channels=[8, 16], bins={"steps": 10}, root="recordings")
     with raises(ConfigError, "optimiser.epochs", "x"):
         dvspipe.train({}, epochs="x")  # type: ignore[arg-type]
-    with raises(ConfigError, "epoch", "optimiser.epochs"):
+    with raises(ConfigError, "train", "epoch", "did you mean epochs?"):
         dvspipe.train({}, epoch=3)  # type: ignore[call-arg]
     with raises(ConfigError, "video.fps", "fast"):
         dvspipe.convert_video("nowhere.mp4", "a.h5", fps="fast")  # type: ignore[arg-type]

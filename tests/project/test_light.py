@@ -155,3 +155,12 @@ def test_fragile_dependencies_have_an_upper_bound(name: str) -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
     (found,) = (each for each in map(Requirement, [*dependencies(), *extras["app"]]) if each.name == name)
     assert any(each.operator == "<" for each in found.specifier)
+
+
+@pytest.mark.parametrize(
+    "command", ["cut", "convert", "info", "check", "compare", "infer", "train", "live", "learn", "view"]
+)
+def test_help_loads_neither_kernels_nor_decoders(command: str, tmp_path: Path) -> None:
+    loaded = modules_after(command, "--help", folder=tmp_path)
+    assert loaded & {"numpy", "cyclopts"}
+    assert not loaded & {"numba", "h5py", "cv2", "torch"}

@@ -67,7 +67,7 @@ def test_public_functions_accept_path_strings(tmp_path: Path) -> None:
         "export": lambda: dvspipe.export(checkpoint, f"{tmp_path}/a.nir"),
         "infer": lambda: dvspipe.infer(checkpoint, texts["a.h5"], sensor="34x34"),
         "frames": lambda: dvspipe.frames(texts["a.h5"], f"{tmp_path}/frames"),
-        "live": lambda: next(dvspipe.live(texts["a.h5"], checkpoint, speed=1e6, fit="scale", sensor="34x34")),
+        "live": lambda: next(iter(dvspipe.live(texts["a.h5"], checkpoint, speed=1e6, fit="scale", sensor="34x34"))),
         "Classifier": lambda: dvspipe.Classifier.load(checkpoint).predict(texts["a.h5"], sensor="34x34"),
     }
     takes_paths = {

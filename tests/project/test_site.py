@@ -11,7 +11,7 @@ import pytest
 
 from dvspipe.cli.app import app
 from dvspipe.encoding import CODES, BinConfig
-from dvspipe.events.filters import FilterConfig
+from dvspipe.events.filter_config import FilterConfig
 from dvspipe.formats import written_suffixes
 from dvspipe.report import PLOTS
 from dvspipe.simulator.config import list_presets

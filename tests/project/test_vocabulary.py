@@ -58,7 +58,7 @@ def test_table_lists_every_command_with_its_function_and_method() -> None:
 
 def test_every_command_that_takes_one_recording_is_a_method() -> None:
     methods = {row.method.removeprefix("events.") for row in table() if row.method}
-    assert methods == {"check", "view", "cut", "filter", "encode", "infer"} <= set(METHODS)
+    assert methods == {"check", "view", "cut", "filter", "infer"} <= set(METHODS)
 
 
 @pytest.mark.parametrize("name", METHODS)

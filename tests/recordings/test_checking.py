@@ -21,7 +21,9 @@ from dvspipe.base.errors import CorruptionError, EventError, FileError, FormatEr
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import open_recording, read, write
 from dvspipe.formats.hdf5 import reader as hdf5_reader
-from dvspipe.recordings.checking import CheckFinding, CheckReport, CheckSettings, check
+from dvspipe.recordings.checking import CheckFinding, CheckReport
+from dvspipe.recordings.config import CheckSettings
+from dvspipe.verbs.inspection import check
 
 Row = tuple[int, int, int, int]
 rows = st.lists(st.tuples(st.integers(-5, 30), st.integers(-1, 12), st.integers(-1, 7), st.integers(0, 2)), max_size=40)

@@ -19,8 +19,9 @@ from scipy.stats import pearsonr, wasserstein_distance
 from dvspipe.base.errors import EventError, FileError
 from dvspipe.events import Events, SensorSize
 from dvspipe.recordings import comparison
-from dvspipe.recordings.comparison import INTERVAL_BINS, INTERVAL_BINS_PER_DECADE, Comparison, compare
+from dvspipe.recordings.comparison import INTERVAL_BINS, INTERVAL_BINS_PER_DECADE, Comparison
 from dvspipe.report import describe_comparison, write_comparison_page
+from dvspipe.verbs.inspection import compare
 
 EMPTY = Events.empty(SENSOR)
 ONE = Events([5], [3], [2], [1], SENSOR)

@@ -30,9 +30,9 @@ from dvspipe.formats.hdf5 import chunked_file, writer
 from dvspipe.formats.source import Format
 from dvspipe.parallel import Processes, Shard
 from dvspipe.recordings import conversion
+from dvspipe.recordings.config import ConvertConfig, RecordingConfig
 from dvspipe.recordings.conversion import (
     ConversionTask,
-    ConvertConfig,
     SourceKind,
     convert_many,
     convert_recording,
@@ -278,7 +278,7 @@ def test_error_of_wrong_recording_suggests_settings_that_convert_it(
     text: str, expected: list[str], tmp_path: Path
 ) -> None:
     (tmp_path / "a.csv").write_text(text, encoding="utf-8")
-    config = conversion.RecordingConfig(sensor=SensorSize(width=12, height=7))
+    config = RecordingConfig(sensor=SensorSize(width=12, height=7))
     with pytest.raises(CorruptionError) as caught:
         convert_recording(tmp_path / "a.csv", tmp_path / "a.h5", config)
     assert [remedy.setting for remedy in caught.value.remedies] == expected

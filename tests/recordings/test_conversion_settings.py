@@ -6,7 +6,7 @@ from facts import raises
 
 from dvspipe.base.errors import ConfigError
 from dvspipe.formats import Hints
-from dvspipe.recordings.conversion import ConversionSettings, ConvertConfig, RecordingConfig
+from dvspipe.recordings.config import ConversionSettings, ConvertConfig, RecordingConfig
 from dvspipe.simulator import SimulatorConfig
 from dvspipe.video.config import VideoSettings
 

@@ -11,7 +11,7 @@ from facts import raises
 
 from dvspipe.base.errors import ConfigError, EventError
 from dvspipe.events import Events, Region
-from dvspipe.events.filters import FilterConfig
+from dvspipe.events.filter_config import FilterConfig
 from dvspipe.formats import Recording, open_recording, read, write
 from dvspipe.recordings.editing import FilteredPart, MergedRecordings, select_part
 

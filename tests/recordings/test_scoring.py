@@ -12,7 +12,8 @@ from sklearn.metrics import roc_auc_score
 
 from dvspipe.base.errors import ConfigError, EventError
 from dvspipe.events import Events, SensorSize
-from dvspipe.events.filters import FilterConfig, find_hot_pixels
+from dvspipe.events.filter_config import FilterConfig
+from dvspipe.events.filters import find_hot_pixels
 from dvspipe.formats import open_recording, write
 from dvspipe.recordings import scoring
 from dvspipe.recordings.editing import RecordingPart, select_part

@@ -11,14 +11,15 @@ from facts import raises
 
 from dvspipe.base.errors import ArgumentError, ConfigError, EventError, FileError, VideoError
 from dvspipe.events import Events, SensorSize
-from dvspipe.events.filters import FilterConfig, count_pixels, find_hot_pixels
+from dvspipe.events.filter_config import FilterConfig
+from dvspipe.events.filters import count_pixels, find_hot_pixels
 from dvspipe.formats import info, read, write
 from dvspipe.parallel import Processes
-from dvspipe.recordings.checking import CheckSettings, check
-from dvspipe.recordings.comparison import CompareSettings, compare
-from dvspipe.recordings.conversion import ConversionSettings, ConversionTask, convert_many, events_from_video
+from dvspipe.recordings.config import CheckSettings, CompareSettings, ConversionSettings
+from dvspipe.recordings.conversion import ConversionTask, convert_many, events_from_video
 from dvspipe.verbs.conversion import convert
 from dvspipe.verbs.editing import cut, filter, merge  # noqa: A004
+from dvspipe.verbs.inspection import check, compare
 from dvspipe.video.frames import frames_from_arrays
 from dvspipe.video.writing import write_video
 
@@ -53,7 +54,7 @@ def test_cut_takes_infinite_times_and_refuses_nan(file: Path) -> None:
     for recording in (file, EVENTS):
         assert cut(recording, stop_s=float("inf")) == EVENTS
         for start_s, stop_s, name in ((float("nan"), None, "start_s"), (0.0, float("nan"), "stop_s")):
-            with raises(ArgumentError, name, "nan"):
+            with raises(ConfigError, "value", name, "nan"):
                 cut(recording, start_s, stop_s)
 
 

@@ -21,8 +21,9 @@ from facts import mentions, raises
 from untrained import untrained_config, untrained_network
 
 from dvspipe.base.errors import ConfigError, DataError, FileError, VideoError
+from dvspipe.base.interrupts import end_on_interrupt
 from dvspipe.checkpoints.integer import IntegerClassifier
-from dvspipe.cli.interrupts import EndOnInterrupt, raise_interrupts
+from dvspipe.cli.interrupts import raise_interrupts
 from dvspipe.encoding import encode
 from dvspipe.events import Events, SensorSize, concatenate
 from dvspipe.formats import WriteOptions, Writer, create_writer, read, write
@@ -108,7 +109,7 @@ def answers_of(
 ) -> list[LiveAnswer]:
     """Answers with a label, of a session on a fake clock that drops nothing unless told otherwise."""
     session = LiveSession(source, classifier, config, writer=writer, clock=FakeClock(), capacity=capacity)
-    return [answer for answer in session.run() if answer.label is not None]
+    return [answer for answer in session if answer.label is not None]
 
 
 def assert_equal(answers: list[LiveAnswer], timeline: Timeline | None) -> None:
@@ -284,7 +285,7 @@ def test_frames_of_a_webcam_are_classified_until_it_is_unplugged(
     monkeypatch.setattr("dvspipe.video.opencv.cv2.VideoCapture", Camera)
     answers = list[LiveAnswer]()
     with raises(VideoError, "camera 0"):
-        for answer in LiveSession(open_live("0"), classifier, InferConfig(roi="full"), capacity=1000).run():
+        for answer in LiveSession(open_live("0"), classifier, InferConfig(roi="full"), capacity=1000):
             answers.append(answer)
     assert len(answers) > 1
     assert {answer.dropped for answer in answers} == {0}
@@ -327,14 +328,16 @@ def test_ctrl_c_and_sigterm_end_an_endless_stream_with_a_complete_recording(
 ) -> None:
     writer = create_writer(tmp_path / "seen.h5", BAR_SENSOR, WriteOptions())
     session = LiveSession(open_live(recording, loops=True), classifier, writer=writer, clock=FakeClock())
-    before = signal.getsignal(number)
     answers = []
-    with EndOnInterrupt(session.stop):
-        for answer in session.run():
-            answers.append(answer)
-            if len(answers) == 3:
-                signal.raise_signal(number)
-    assert signal.getsignal(number) is before
+    with keep_signal_handlers():
+        raise_interrupts()
+        before = signal.getsignal(number)
+        with end_on_interrupt(session.stop):
+            for answer in session:
+                answers.append(answer)
+                if len(answers) == 3:
+                    signal.raise_signal(number)
+        assert signal.getsignal(number) is before
     seen = read(tmp_path / "seen.h5")
     assert len(seen) == writer.count > 0
     assert answers[-1].t_us - STEP_US <= int(seen.t[-1]) < answers[-1].t_us
@@ -370,7 +373,7 @@ def test_second_ctrl_c_is_handled_as_before(number: signal.Signals) -> None:
     ended = []
     with keep_signal_handlers():
         raise_interrupts()
-        with pytest.raises(KeyboardInterrupt), EndOnInterrupt(lambda: ended.append(True)):
+        with pytest.raises(KeyboardInterrupt), end_on_interrupt(lambda: ended.append(True)):
             signal.raise_signal(number)
             assert ended == [True]
             signal.raise_signal(number)
@@ -404,7 +407,7 @@ def test_source_that_ends_late_can_be_waited_for(classifier: Classifier) -> None
 
     session = LiveSession(Source(), classifier)
     session.stop()
-    assert list(session.run()) == []
+    assert list(session) == []
     assert session.is_reading
     threading.Timer(0.1, ended.set).start()
     session.wait()
@@ -424,8 +427,9 @@ def test_viewer_sees_each_chunk_with_its_events(classifier: Classifier, recordin
             self.refreshed += 1
 
     viewer = Viewer()
-    session = LiveSession(open_live(recording), classifier, viewer=viewer, clock=FakeClock(), capacity=100_000)
-    assert list(session.run())
+    session = LiveSession(open_live(recording), classifier, clock=FakeClock(), capacity=100_000)
+    session.viewer = viewer
+    assert list(session)
     np.testing.assert_array_equal(concatenate(viewer.parts, BAR_SENSOR).t, read(recording).t)
     assert viewer.refreshed >= len(viewer.chunks) == len(chunks_of(open_live(recording)))
 

@@ -18,9 +18,10 @@ from facts import mentions, raises
 from dvspipe.base.errors import ConfigError, DvspipeError, FormatError
 from dvspipe.events import Events, SensorSize, concatenate
 from dvspipe.formats import write
+from dvspipe.formats.hints import StreamFormat
 from dvspipe.formats.prophesee_header import parse_header
 from dvspipe.formats.stream_clock import StreamClock
-from dvspipe.formats.stream_words import StreamDecoder, StreamFormat
+from dvspipe.formats.stream_words import StreamDecoder
 from dvspipe.streaming import Chunk, ChunkQueue, LiveSource, open_live
 from dvspipe.streaming.receiver import PacketReceiver
 from dvspipe.streaming.streams import PacketSource, WordSource, open_stream

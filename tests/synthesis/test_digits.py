@@ -22,7 +22,6 @@ from dvspipe.base.errors import DataError, FileError, FormatError
 from dvspipe.events import Events
 from dvspipe.formats import read
 from dvspipe.parallel import Processes
-from dvspipe.recordings.comparison import compare
 from dvspipe.synthesis import (
     DIGIT_SENSOR,
     DigitsPlan,
@@ -36,6 +35,7 @@ from dvspipe.synthesis import (
 )
 from dvspipe.synthesis.digits import saccade_path
 from dvspipe.synthesis.mnist import read_idx
+from dvspipe.verbs.inspection import compare
 from dvspipe.video.opening import open_video
 
 STILL = np.zeros(3)

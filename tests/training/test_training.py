@@ -28,7 +28,7 @@ from dvspipe.base.errors import CheckpointError, ConfigError, DataError, FileErr
 from dvspipe.base.labels import GESTURES
 from dvspipe.checkpoints.checkpoint import ClassifierConfig, energies, load_checkpoint, save_checkpoint
 from dvspipe.cli import training as commands
-from dvspipe.datasets import DataConfig, FolderConfig, open_dataset
+from dvspipe.datasets import DataConfig, FolderConfig, from_recordings, open_dataset
 from dvspipe.encoding import BinConfig, Poisson
 from dvspipe.events import SensorSize
 from dvspipe.events.corruption import Drops, Flips, Jitter
@@ -41,7 +41,7 @@ from dvspipe.synthesis import GESTURE_SENSOR
 from dvspipe.training import TrainConfig, TrainingCallback, evaluate_corrupted, robustness
 from dvspipe.training.baseline import FrameNetwork
 from dvspipe.training.calibration import find_least_energy, fit_temperature
-from dvspipe.training.evaluation import expected_calibration_error, open_evaluation
+from dvspipe.training.evaluation import TrainedNetwork, expected_calibration_error, open_evaluation
 from dvspipe.training.machine import memory_bytes
 from dvspipe.training.resuming import TrainingState
 from dvspipe.training.schedule import LOSSES
@@ -586,7 +586,8 @@ def test_run_resumes_only_with_the_same_recordings(folder: Path, tmp_path: Path)
 def test_run_stopped_in_its_first_epoch_restarts(
     run: TrainingRun, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def stopped(config: TrainConfig, where: Path, **_: Any) -> TrainingRun:
+    def stopped(config: TrainConfig, where: Path, *, callback: TrainingCallback, **_: Any) -> TrainingRun:
+        callback.on_run(RunFolder(where), config)
         return train(config, where, callback=Killed(1))
 
     monkeypatch.setattr("dvspipe.verbs.training.train", stopped)
@@ -856,6 +857,37 @@ def test_checkpoint_is_evaluated_on_a_dataset(run: TrainingRun, folder: Path, tm
             write(tmp_path / name / f"{number}.raw", moving_bar(0, number))
     with raises(DataError, "x", "y", "0_right", "1_left", "2_down"):
         evaluate(run.checkpoint, FolderConfig(root=tmp_path), "test")
+
+
+@pytest.mark.parametrize("classes", [("2_down", "0_right", "1_left"), ("2_down", "1_left")])
+def test_classes_are_matched_by_name(run: TrainingRun, folder: Path, classes: tuple[str, ...]) -> None:
+    """In another order, or only some of them."""
+    data = open_dataset(config_for(folder).data)
+    files = [(sample.file, data.classes[sample.label]) for sample in data.test]
+    recordings = [(file, name) for file, name in files if file and name in classes]
+
+    texts: list[str] = []
+    record = evaluate(run.checkpoint, from_recordings(recordings, classes=classes), "all", callback=Recorder(texts))
+
+    assert record.classes == run.test.classes
+    for name, counts, expected in zip(record.classes, record.confusion, run.test.confusion, strict=True):
+        assert counts == (expected if name in classes else (0, 0, 0))
+    assert texts == []
+
+
+def test_classes_of_a_folder_are_matched_before_and_after_its_split(
+    run: TrainingRun, folder: Path, tmp_path: Path
+) -> None:
+    """A classifier with the names of its outputs reversed: the rows of the confusion are reversed, too."""
+    alone = shutil.copy(run.checkpoint, tmp_path / "w.safetensors")
+    config, network = load_checkpoint(alone)
+    swapped = TrainedNetwork(str(alone), config.model_copy(update={"classes": config.classes[::-1]}), network)
+    data = FolderConfig(root=folder)
+    for part in ("validation", "all"):
+        found = evaluate(swapped, data, part)
+        expected = evaluate(alone, data, part)
+        assert found.classes == expected.classes[::-1]
+        assert found.confusion == expected.confusion[::-1]
 
 
 def test_checkpoint_is_evaluated_on_corrupted_recordings(run: TrainingRun, folder: Path) -> None:

@@ -14,12 +14,12 @@ from conftest import random_events
 from facts import mentions, raises
 
 from dvspipe.base.config import build, merge_settings, parse_overrides
-from dvspipe.base.errors import ConfigError, DataError, VideoError
+from dvspipe.base.errors import ConfigError, DataError
 from dvspipe.checkpoints.checkpoint import ClassifierConfig, load_checkpoint, load_config, save_checkpoint
 from dvspipe.datasets import open_dataset
 from dvspipe.events import SensorSize
 from dvspipe.formats import write
-from dvspipe.framing import FramingConfig, person
+from dvspipe.framing import FramingConfig
 from dvspipe.inference import Classifier, InferConfig
 from dvspipe.training import TrainConfig, TrainingCallback, choose_settings
 from dvspipe.verbs.deployment import export
@@ -40,11 +40,7 @@ SETTINGS: dict[str, Any] = {
 @pytest.fixture(autouse=True)
 def _bars_show_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     """Skip the search for a person, 2.5 s per video; test_framing.py tests that it finds none in a bar."""
-
-    def refuse(*_: object, **__: object) -> None:
-        raise VideoError("shows no person")
-
-    monkeypatch.setattr(person, "track", refuse)
+    monkeypatch.setattr("dvspipe.framing.person.FilmedPerson.track", None)
 
 
 class Notes(TrainingCallback):
@@ -231,7 +227,7 @@ def test_fine_tuning_accepts_other_videos_and_classes(rule: str, base: Path, mov
     assert mentions(choice.reasons["data"], base)
     notes = Notes()
     run = train(choice.config, tmp_path / "run", callback=notes)
-    _, note = notes.texts
+    (note,) = notes.texts
     assert mentions(note, "2 classes", "across, down")
     tuned = load_config(run.folder.path)
     assert (tuned.classes, tuned.sensor, tuned.framing.roi) == (("across", "down"), load_config(base).sensor, "auto")

@@ -19,7 +19,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import dvspipe
-from dvspipe.events.filters import FilterConfig, count_pixels, filter_stream, find_hot_pixels
+from dvspipe.events.filter_config import FilterConfig
+from dvspipe.events.filters import count_pixels, filter_stream, find_hot_pixels
 from dvspipe.synthesis import GestureClip, record_gesture
 
 filters = {

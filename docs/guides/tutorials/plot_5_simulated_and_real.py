@@ -22,7 +22,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import dvspipe
-from dvspipe.recordings.comparison import compare
+from dvspipe import compare
 from dvspipe.simulator import calibrate_frames
 from dvspipe.video.frames import Frame
 

@@ -78,13 +78,14 @@ class _Column:
     checksum: int = 0
 
     @property
-    def rest(self) -> NDArray[Any]:
+    def incomplete(self) -> NDArray[Any]:
+        """Rows after the last complete chunk."""
         return self.buffer[: self.rows % len(self.buffer)]
 
     def add(self, rows: NDArray[Any]) -> Iterator[NDArray[Any]]:
         """Add rows, and yield the completed chunks."""
         while len(rows):
-            begin = len(self.rest)
+            begin = len(self.incomplete)
             room = len(self.buffer) - begin
             piece = rows[:room]
             rows = rows[room:]
@@ -97,7 +98,7 @@ class _Column:
 
             # The buffer of a chunk belongs to the thread that compresses it, so the next chunk gets a new one.
             self.buffer[begin : begin + len(piece)] = piece
-            if not len(self.rest):
+            if not len(self.incomplete):
                 chunk = self.buffer
                 self.buffer = np.zeros_like(self.buffer)
                 yield chunk
@@ -189,7 +190,7 @@ class ChunkedFile:
                 column.checksum = 0
 
         # The rows after the last complete chunk are in no file, so they are saved with the state.
-        arrays = {f"rest/{name}": column.rest for name, column in self._columns.items()}
+        arrays = {f"rest/{name}": column.incomplete for name, column in self._columns.items()}
         arrays |= {f"state/{name}": np.asarray(value) for name, value in state.items()}
         require_space(self.path, sum(array.nbytes for array in arrays.values()) + self._closing_bytes)
 
@@ -201,8 +202,8 @@ class ChunkedFile:
     def complete(self) -> Iterator[h5py.File]:
         """Yield the file with all rows, to add metadata; rename it into place if the block ends without an error."""
         for name, column in self._columns.items():
-            if len(column.rest):
-                self._encode(name, column.rest)
+            if len(column.incomplete):
+                self._encode(name, column.incomplete)
         self._wait_pending(0)
 
         # Chunks of earlier `save`s are copied without decompression; chunks since then are in the growing file already.
@@ -233,21 +234,22 @@ class ChunkedFile:
     def _store(self, name: str, encoded: Future[bytes] | NDArray[Any], stop: int) -> None:
         """Store the chunk of a column that ends before row `stop`, as compressed bytes or as rows."""
         column = self._columns[name]
-        rows = encoded if isinstance(encoded, np.ndarray) else None
         begin = column.stored * CHUNK_ROWS
-        chunk = b"" if isinstance(encoded, np.ndarray) else encoded.result()
+        content = encoded if isinstance(encoded, np.ndarray) else encoded.result()
+        size = content.nbytes if isinstance(content, np.ndarray) else len(content)
 
-        require_space(self.path, (len(chunk) if rows is None else rows.nbytes) + self._closing_bytes)
+        require_space(self.path, size + self._closing_bytes)
         with self._writing():
             self._open_growing()
             dataset = self._datasets[name]
             dataset.id.set_extent((stop,))
-            if rows is None:
-                dataset.id.write_direct_chunk((begin,), chunk)
-            else:
+            if isinstance(content, np.ndarray):
                 # HDF5 compresses these rows itself; the chunk is read back for its checksum.
-                dataset[begin:stop] = rows[: stop - begin]
-                _, chunk = dataset.id.read_direct_chunk((begin,))
+                dataset[begin:stop] = content[: stop - begin]
+                _mask, chunk = dataset.id.read_direct_chunk((begin,))
+            else:
+                chunk = content
+                dataset.id.write_direct_chunk((begin,), chunk)
 
         column.checksum = isal_zlib.crc32(chunk, column.checksum)
         column.stored += 1
@@ -305,9 +307,10 @@ class ChunkedFile:
         self.saved = saved.state
         self._parts = saved.parts
         for name, column in self._columns.items():
-            column.stored = self._parts[-1][name][0] if self._parts else 0
+            if self._parts:
+                column.stored, _checksum = self._parts[-1][name]
             column.rows = column.stored * CHUNK_ROWS + len(saved.rests[name])
-            column.rest[:] = saved.rests[name]
+            column.incomplete[:] = saved.rests[name]
 
 
 def discard_saved(path: Path) -> None:

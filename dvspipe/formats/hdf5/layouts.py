@@ -1,4 +1,8 @@
-"""Layouts of HDF5 recordings, and their detection."""
+"""Layouts of HDF5 recordings, and their detection.
+
+A layout says where a program stores the events: in a dataset per column, in fields of one dataset, or in the columns of
+a table. `find_layout` returns the only entry of LAYOUTS whose datasets a file has.
+"""
 
 from __future__ import annotations
 
@@ -106,7 +110,7 @@ def _find_columns(file: h5py.File, layout: Layout) -> dict[str, h5py.Dataset] | 
             return None
         if isinstance(location.part, str) and location.part not in (dataset.dtype.names or ()):
             return None
-        if isinstance(location.part, int) and (dataset.ndim != 2 or dataset.shape[1] != len("txyp")):
+        if isinstance(location.part, int) and (dataset.ndim != 2 or dataset.shape[-1] != len("txyp")):
             return None
 
         columns[name] = dataset

@@ -56,7 +56,7 @@ def read_metadata(path: Path, file: h5py.File, layout: Layout, hints: Hints) -> 
             raise FormatError(
                 f"{where}: wrong type (found {dtype} of shape {dataset.shape}, expected a number per event for {name})"
             )
-        sizes[name] = int(dataset.shape[0])
+        sizes[name] = len(dataset)
 
     if len(set(sizes.values())) > 1:
         listed = ", ".join(f"{size:,} {name}" for name, size in sizes.items())
@@ -124,15 +124,14 @@ def read_sensor(path: Path, file: h5py.File, layout: Layout) -> SensorSize | Non
     named: dict[SensorSize, str] = {}
     try:
         for where, sides in _read_sizes(path, file, layout):
-            sensor = SensorSize(width=int(sides[0]), height=int(sides[1]))
-            named[sensor] = where
+            width, height = map(int, sides)
+            named[SensorSize(width=width, height=height)] = where
     except (EventError, TypeError, ValueError, OverflowError) as error:
         raise FormatError(f"{path}: invalid sensor size ({error})") from error
 
     if len(named) > 1:
-        raise FormatError(
-            f"{path}: several sensor sizes (found {', '.join(f'{w}: {s}' for s, w in named.items())}, expected one)"
-        )
+        listed = ", ".join(f"{where}: {sensor}" for sensor, where in named.items())
+        raise FormatError(f"{path}: several sensor sizes (found {listed}, expected one)")
     return next(iter(named), None)
 
 

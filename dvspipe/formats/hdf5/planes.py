@@ -21,6 +21,7 @@ DEFLATE_LEVEL = 1  # ISA-L level: 3 % larger than zlib, in a sixth of the time
 MIN_SAVED_SHARE = 0.05  # planes that become less than this share smaller, such as the lowest bytes of x, are stored
 MAX_STORED_BYTES = 0xFFFF
 ZLIB_HEADER = b"\x78\x01"
+CHECKSUM_BYTES = 4
 END = b"\x03\x00"  # an empty last block
 ADLER32_BASE = 65521  # RFC 1950: a zero byte adds the lower sum to the upper sum
 BLOCK_VALUES = 4096  # values per block; small enough for the cache
@@ -59,9 +60,11 @@ def decompress_chunk(content: bytes, rows: NDArray[Any], *, shuffled: bool) -> N
     """Decompress a chunk into `rows`."""
     values = rows.reshape(-1)
     size = rows.dtype.itemsize
-    if shuffled and size in UNSIGNED and (planes := _decompress_planes(content, rows.shape[0], size)) is not None:
-        _join(planes, values.view(UNSIGNED[size]))
-        return
+    if shuffled and size in UNSIGNED:
+        used_planes = _decompress_planes(content, len(rows), size)
+        if used_planes is not None:
+            _join(used_planes, values.view(UNSIGNED[size]))
+            return
 
     # Chunks of other programs, and chunks without planes of zeros.
     inflater = isal_zlib.decompressobj()
@@ -88,10 +91,10 @@ def _decompress_planes(content: bytes, count: int, size: int) -> NDArray[np.uint
     for used in range(1, size):
         zeros = (size - used) * count
         end = _deflate_zeros(zeros) + END
-        if content.endswith(end, 0, -4) and content.startswith(ZLIB_HEADER):
-            deflated = content[2 : -4 - len(end)]  # between the header, and the planes of zeros and the checksum
+        if content.endswith(end, 0, -CHECKSUM_BYTES) and content.startswith(ZLIB_HEADER):
+            deflated = content[len(ZLIB_HEADER) : -CHECKSUM_BYTES - len(end)]
             data = isal_zlib.decompressobj(-zlib.MAX_WBITS).decompress(deflated, used * count + 1)
-            if len(data) == used * count and _find_checksum(data, zeros) == content[-4:]:
+            if len(data) == used * count and _find_checksum(data, zeros) == content[-CHECKSUM_BYTES:]:
                 return np.frombuffer(data, np.uint8).reshape(used, count)
 
     return None
@@ -99,8 +102,9 @@ def _decompress_planes(content: bytes, count: int, size: int) -> NDArray[np.uint
 
 def _find_checksum(data: Any, zeros: int) -> bytes:
     """Return the Adler-32 checksum of data and of zeros after it."""
-    high, low = divmod(isal_zlib.adler32(data), 1 << 16)
-    return ((high + zeros * low) % ADLER32_BASE << 16 | low).to_bytes(4, "big")
+    upper, lower = divmod(isal_zlib.adler32(data), 1 << 16)
+    upper = (upper + zeros * lower) % ADLER32_BASE
+    return (upper << 16 | lower).to_bytes(CHECKSUM_BYTES, "big")
 
 
 def _deflate_plane(plane: NDArray[np.uint8]) -> bytes:

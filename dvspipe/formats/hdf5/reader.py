@@ -248,9 +248,11 @@ def _part(metadata: Metadata, start_us: int, stop_us: int) -> Iterator[StoredCol
     stop = metadata.events
     with suppress(CorruptionError), _open_reader(metadata) as reader:
         # Times are sorted; an event is decoded for each step of the bisection.
-        first, last = (bisect_left(range(metadata.events), t_us, key=reader.time_us) for t_us in (start_us, stop_us))
-        if first <= last:
+        events = range(metadata.events)
+        first = bisect_left(events, start_us, key=reader.time_us)
+        after = bisect_left(events, stop_us, key=reader.time_us)
+        if first <= after:
             start = first
-            stop = last
+            stop = after
 
     yield from _chunks(metadata, start, stop)

@@ -26,6 +26,8 @@ MAX_CHUNK_BYTES = 1 << 27  # chunk of one column; HDF5 keeps complete chunks in 
 MAX_ROW_BYTES = 256
 JOB_ROWS = 1 << 18  # rows per decompression job of a thread: a job takes about a millisecond
 MAX_ROWS = 1 << 48
+CACHE_SLOTS = 521  # HDF5's default
+EVICT_READ_FIRST = 1.0  # policy of the cache: chunks that were read completely are evicted first
 
 H5PY_ERRORS: tuple[type[BaseException], ...] = (  # raised by h5py for corrupted files
     OSError,
@@ -186,10 +188,12 @@ class StoredRows:
 
     def __post_init__(self) -> None:
         dataset = self.dataset
-        self.available = int(dataset.shape[0])
-        self._last = (-1, np.empty(0, dataset.dtype))
+        self.available = len(dataset)
+        self._cached_number = -1  # chunk in `_cached_rows`; -1: none
+        self._cached_rows = np.empty(0, dataset.dtype)
         self._row_shape = dataset.shape[1:]
-        self._inflated = self._shuffled = False
+        self._inflated = False
+        self._shuffled = False
         self._chunk_rows = 0
         if dataset.chunks is None:
             if not dataset.id.get_storage_size():
@@ -209,26 +213,28 @@ class StoredRows:
 
     def _count_stored_rows(self) -> int:
         """Return the number of rows before the first chunk that is missing or larger than the file."""
-        chunks = self.dataset.chunks
-        firsts: list[int] = []
-        too_large: list[int] = []
+        first_rows: list[int] = []
+        first_rows_too_large: list[int] = []
 
         def visit(chunk: Any) -> None:
-            (firsts if chunk.size <= self.file_bytes else too_large).append(chunk.chunk_offset[0])
+            fits = chunk.size <= self.file_bytes
+            (first_rows if fits else first_rows_too_large).append(chunk.chunk_offset[0])
             self._inflated &= chunk.filter_mask == 0
 
         self.dataset.id.chunk_iter(visit)
 
         # A row of chunks is stored if it has as many chunks as the dataset is wide, and none is larger than the file.
-        numbers, counts = np.unique(np.array(firsts, np.int64) // int(chunks[0]), return_counts=True)
+        numbers, counts = np.unique(np.array(first_rows, np.int64) // self._chunk_rows, return_counts=True)
         numbers = numbers[counts >= self._chunks_across]
-        numbers = numbers[~np.isin(numbers, np.array(too_large, np.int64) // chunks[0])]
+        numbers = numbers[~np.isin(numbers, np.array(first_rows_too_large, np.int64) // self._chunk_rows)]
 
         gaps = np.flatnonzero(numbers != np.arange(len(numbers)))
-        return int(gaps[0] if len(gaps) else len(numbers)) * int(chunks[0])
+        stored = gaps[0] if len(gaps) else len(numbers)
+        return int(stored) * self._chunk_rows
 
     @property
     def _chunks_across(self) -> int:
+        """Number of chunks beside each other in a row of chunks."""
         return math.prod(
             -(-side // chunk) for side, chunk in zip(self._row_shape, self.dataset.chunks[1:], strict=True)
         )
@@ -238,7 +244,7 @@ class StoredRows:
         dataset = self.dataset
         size = math.prod(dataset.chunks) * dataset.dtype.itemsize * self._chunks_across
         access = h5py.h5p.create(h5py.h5p.DATASET_ACCESS)
-        access.set_chunk_cache(521, min(size, MAX_CHUNK_BYTES), 1.0)
+        access.set_chunk_cache(CACHE_SLOTS, min(size, MAX_CHUNK_BYTES), EVICT_READ_FIRST)
         self.dataset = h5py.Dataset(h5py.h5d.open(dataset.file.id, dataset.name.encode(), access))
 
     def read(self, start: int, stop: int, threads: Executor | None = None) -> NDArray[Any]:
@@ -274,16 +280,18 @@ class StoredRows:
 
     def _read_chunk(self, number: int) -> NDArray[Any]:
         """Return a decompressed chunk; the last one is cached."""
-        if number != self._last[0]:
+        if number != self._cached_number:
             rows = np.empty((self._chunk_rows, *self._row_shape), self.dataset.dtype)
             self._decompress([(self._read_content(number), rows)])
-            self._last = (number, rows)
-        return self._last[1]
+            self._cached_number = number
+            self._cached_rows = rows
+        return self._cached_rows
 
     def _read_content(self, number: int) -> bytes:
         """Read the compressed bytes of a chunk."""
         first = (number * self._chunk_rows, *(0 for _ in self._row_shape))
-        content: bytes = self.dataset.id.read_direct_chunk(first)[1]
+        content: bytes
+        _mask, content = self.dataset.id.read_direct_chunk(first)
         return content
 
     def _decompress(self, chunks: list[tuple[bytes, NDArray[Any]]]) -> None:

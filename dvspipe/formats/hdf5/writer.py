@@ -86,7 +86,8 @@ class EventWriter(Writer):
             resume=not overwrite and version_of_source is not None,
             compression=compression,
         )
-        self._offset_us = self._next_ms = 0
+        self._offset_us = 0
+        self._next_ms = 0  # first millisecond without a row in ms_to_idx
         if not overwrite:
             refuse_discarding(self._file.folder)
 

@@ -1,4 +1,4 @@
-"""Command `encode`: encode images as spike trains."""
+"""Command `spikes`: encode images as spike trains."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..base.errors import ConfigError, DataError
 from ..base.files import claim_output, require_suffix, write_beside
 from ..encoding import CODES, SpikeCode, unit_values
 from ..encoding.spikes import CodeName
-from .commands import SETTINGS_HEADING
+from .commands import SETTINGS_HEADING, explain_option
 from .options import Overwrite, Seed
 from .screen import progress, screen
 
@@ -26,9 +26,9 @@ def _list_settings() -> type[BaseModel]:
     for code in CODES.values():
         # A code inherits settings, whose texts are in the docstring of the base.
         bases = [base for base in code.__mro__ if issubclass(base, SpikeCode)]
-        texts: dict[str, str | None] = {}
+        texts: dict[str, str] = {}
         for base in bases:
-            texts |= {parameter.arg_name: parameter.description for parameter in parse_from_object(base).params}
+            texts |= {one.arg_name: explain_option(one.description or "") for one in parse_from_object(base).params}
         for name, field in code.model_fields.items():
             kind: Any = field.annotation
             settings.setdefault(name, (kind | None, Field(None, description=texts[name])))
@@ -39,7 +39,7 @@ def _list_settings() -> type[BaseModel]:
 CodeSettings: Any = _list_settings()
 
 
-def encode(
+def spikes(
     image: Annotated[Path, Parameter(help="Image file; colours are converted to grey.")],
     /,
     *,
@@ -63,7 +63,7 @@ def encode(
     from ..video.config import VideoSettings
     from ..video.folders import read_image
 
-    reading = build(VideoSettings, {"resize": resize}, "encode")
+    reading = build(VideoSettings, {"resize": resize}, "spikes")
     try:
         values = unit_values(read_image(image, reading))
     except DataError as error:
@@ -98,7 +98,7 @@ def _build_codes(methods: list[CodeName], given: dict[str, Any]) -> dict[str, Sp
         method: build(
             CODES[method],
             {name: value for name, value in given.items() if name in CODES[method].model_fields},
-            f"encode --method {method}",
+            f"spikes --method {method}",
         )
         for method in methods
     }

@@ -1,28 +1,63 @@
-"""Command `filter`: remove noise from a recording, and score filters on recordings with noise labels."""
+"""Commands `cut`, `merge` and `filter`: edit recordings, and score filters on recordings with noise labels."""
 
 from __future__ import annotations
 
 import sys
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from ..base.errors import ConfigError
-from ..events.filters import FilterConfig
-from ..formats import NO_HINTS, Hints, open_recording
-from ..recordings.editing import FilteredPart, RecordingPart, select_part
-from ..recordings.scoring import FilterSetup
+from ..base.errors import ConfigError, count_noun
+from ..events.filter_config import FilterConfig
+from ..formats import NO_HINTS, STANDARD, Hints
 from ..verbs import editing
 from .commands import takes
-from .options import AsJson, Overwrite, Seed
-from .recordings import print_summary, write_edit
-from .screen import TextTable, progress, screen, show_name, warn
+from .options import AsJson, Overwrite, RecordingFiles, Seed
+from .screen import TextTable, messages, progress, screen, show_name, warn
 
 if TYPE_CHECKING:
-    from ..recordings.scoring import LabelledEvents
+    from ..recordings.editing import Edit, FilteredPart, RecordingPart
+    from ..recordings.scoring import FilterSetup, LabelledEvents
     from ..results import FilterScore, FilterScores
+
+OutputFile = Annotated[
+    Path, Parameter(help="Output file (its suffix selects the format), or - for CSV on standard output.")
+]
+
+
+@takes(editing.cut)
+def cut(recording: Path, out: OutputFile, *, overwrite: Overwrite = False, **given: Any) -> None:
+    part = editing.cut.edit(recording, **given)
+    count = write_edit(part, out, overwrite=overwrite)
+    print_summary(out, f"{count_noun(count, 'event')} of {part.sensor}")
+
+    if not count:
+        empty = f"this part of {recording} is empty; show it with dvspipe view {recording}"
+        warn(f"{show_name(out)}: has no events: {empty}")
+
+
+def write_edit(edit: Edit, out: Path, *, overwrite: bool) -> int:
+    """Write the result of an edit, and show its progress; return the number of events."""
+    with progress() as show:
+        return edit.write(out, overwrite=overwrite, progress=partial(show, "events"))
+
+
+def print_summary(out: Path, text: str) -> None:
+    """Print a summary of the output, on standard error if the events go to standard output."""
+    (messages if out == STANDARD else screen).print(f"{show_name(out)}: {text}")
+
+
+@takes(editing.merge, without=("recordings",))
+def merge(recordings: RecordingFiles, out: OutputFile, *, overwrite: Overwrite = False, **given: Any) -> None:
+    if recordings.count(STANDARD) > 1:
+        raise ConfigError("merge: standard input (-) can be given only once")
+    merged = editing.merge.edit(recordings, **given)
+
+    count = write_edit(merged, out, overwrite=overwrite)
+    of_all = f"{count_noun(count, 'event')} of {count_noun(len(recordings), 'recording')}"
+    print_summary(out, f"{of_all}, {merged.sensor}")
 
 
 @takes(editing.filter)
@@ -60,6 +95,10 @@ def filter_(
     sensor: str | None = None,
     hints: Hints = NO_HINTS,
 ) -> None:
+    from ..formats import open_recording
+    from ..recordings.editing import FilteredPart, select_part
+    from ..recordings.scoring import FilterSetup
+
     setup = FilterSetup(config or FilterConfig(), hot_pixels)
 
     # A value of None means that the option was not given; the default of a switch is False.

@@ -1,0 +1,53 @@
+"""Settings of classification."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pydantic import Field
+
+from ..formats.hints import TimeUnit
+from ..framing import FramingConfig
+from ..framing.config import UniqueFramingKeywords
+from ..recordings.config import ConvertConfig
+from .segments import SegmentConfig, SegmentKeywords
+
+
+class InferConfig(FramingConfig):
+    """Settings of classification; framing settings that are not given are as in the training."""
+
+    window_us: int | None = Field(default=None, ge=1, le=10**12)
+    """Window length in microseconds, a multiple of the network's time step; default: as in the training."""
+    hop_us: int | None = Field(default=None, ge=1, le=10**12)
+    """Interval between the starts of windows in microseconds; default: as in the training, or one window if `window_us`
+    is given. With `stateful`, the interval between predictions, a multiple of the time step; default: one time step."""
+    stateful: bool = False
+    """Whether to keep the network state throughout a recording instead of classifying windows. The window length is
+    then the time constant of the running mean of outputs."""
+    pose: bool | None = None
+    """Whether to classify videos of people by their joints and events, instead of events alone. Default: if there is a
+    joint network for the classes, and the classifier does not compute in integers."""
+    segments: SegmentConfig = SegmentConfig()
+    """Conversion of predictions over time into segments."""
+
+    def windowed(self) -> InferConfig:
+        """Return these settings for classification in windows, by events alone, which adaptation needs."""
+        hop_us = None if self.stateful else self.hop_us
+        return self.model_copy(update={"stateful": False, "hop_us": hop_us, "pose": False})
+
+
+class UniqueInferKeywords(UniqueFramingKeywords, SegmentKeywords, total=False):
+    """Settings of `InferConfig` by name, without `video` and `time_unit`, which `ClassifyOptions` has twice."""
+
+    window_us: int | None
+    hop_us: int | None
+    stateful: bool
+    pose: bool | None
+    segments: SegmentConfig | Mapping[str, object]
+
+
+class InferKeywords(UniqueInferKeywords, total=False):
+    """Settings of `InferConfig` by name."""
+
+    video: ConvertConfig | Mapping[str, object]
+    time_unit: TimeUnit | None

@@ -1,0 +1,13 @@
+from .processes import ALL as ALL
+from .processes import Engine as Engine
+from .processes import Outcome as Outcome
+from .processes import Processes as Processes
+from .processes import Shard as Shard
+from .processes import map_items as map_items
+from .processes import prefetch as prefetch
+from .progress import CurrentStep as CurrentStep
+from .progress import NamedStep as NamedStep
+from .progress import Progress as Progress
+from .progress import StepProgress as StepProgress
+from .progress import ignore_progress as ignore_progress
+from .progress import report_step as report_step
