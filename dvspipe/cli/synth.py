@@ -74,6 +74,9 @@ def gestures(
     out: Annotated[Path, Parameter(alias="-o", help="Output folder for CLASS/userPERSON_CAMERA_CLIP.h5.")],
     people: Annotated[int, Parameter(validator=Number(gte=1), help="Number of people.")] = 30,
     clips: Annotated[int, Parameter(validator=Number(gte=1), help="Number of clips per person, class and camera.")] = 3,
+    other: Annotated[
+        int, Parameter(validator=Number(gte=1), help="Clips of other gestures per clip of another class.")
+    ] = 3,
     seed: Seed = 0,
     duration_us: Annotated[
         int,
@@ -101,7 +104,7 @@ def gestures(
 
     workers = choose_engine(jobs, engine, DEFAULT_JOBS)
     share = parse_shard(shard)
-    plan = GesturesPlan(people, clips, seed, duration_us, videos, camera, tracks)
+    plan = GesturesPlan(people, clips, seed, duration_us, videos, camera, tracks, other)
 
     with progress() as show:
         written = write_gestures(out, plan, engine=workers, shard=share, progress=ShownStage(show, "synthetic clips"))

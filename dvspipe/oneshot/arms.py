@@ -30,7 +30,8 @@ FPS = (10, 30)  # range of pictures per second
 # Errors of the pose network, drawn by eye
 YAW_STD_RAD = 0.5  # error of the direction that the person faces
 MAX_YAW_RAD = 1.3  # maximum of this error
-DEPTH_SCALE = (0.4, 1.1)  # depth is underestimated
+DEPTH_SCALE = (0.5, 1.2)  # depth is mostly underestimated
+DEPTH_TILT_STD = 0.45  # change of a joint's depth with its place
 NOISY_SHARE = 0.8  # share of windows with noise
 JITTER_STD_M = (0.003, 0.02)  # range of the noise that changes between pictures
 JITTER_DEPTH_FACTOR = 2.5  # depth is less certain than the place in the picture
@@ -124,6 +125,10 @@ def _distort_depth(points: Floats, rng: np.random.Generator) -> Floats:
     points = points.copy()
     points[..., 2] *= rng.uniform(*DEPTH_SCALE)
 
+    # A single camera does not see depth: in tracks, it follows the movement of a joint across the picture.
+    tilt = rng.normal(0, DEPTH_TILT_STD, (2, points.shape[1]))
+    across = points[..., :2] - points[..., :2].mean(axis=0)
+    points[..., 2] += np.einsum("njk,kj->nj", across, tilt)
     return points
 
 

@@ -58,7 +58,7 @@ class GesturesPlan:
         tracks: Folder of tracks of real people, <class>/<file>, for a share of the movements: CSV of joints, or motion
             capture in BVH or AMC with ASF; or folder written by `FilmedGestures.write`, with its own classes; None: no
             tracks.
-        other: Number of clips of other gestures per clip of another class.
+        other: Number of clips of other gestures per clip of another class; they vary more than any gesture.
     """
 
     people: int
@@ -68,7 +68,7 @@ class GesturesPlan:
     videos: bool = False
     camera: CameraKind = "dvs"
     tracks: Path | None = None
-    other: int = 1
+    other: int = 3
 
     @property
     def count(self) -> int:

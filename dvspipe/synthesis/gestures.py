@@ -36,7 +36,7 @@ _TRANSITION_S = (0.25, 0.6)  # transition from rest to a gesture, or between ges
 MOVEMENTS: dict[str, Movement] = {**TEN_GESTURES, OTHER: other_movement}
 
 TRACKED_SHARE = 0.5  # share of tracked movements in classes that also have another movement
-BRIEF_SHARE = 0.15  # share of clips with a gesture of about 1 s between rests
+BRIEF_SHARE = 0.2  # share of clips with a gesture of about 1 s between rests
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,7 +158,7 @@ def render_gesture(
 ) -> Iterator[Frame]:
     """Render a video of one gesture: frames 128x128, uint16, proportional to light, starting at time 0.
 
-    In most clips, the gesture is in progress all the time. 20 % of the clips start or end at rest, 15 % show a gesture
+    In most clips, the gesture is in progress all the time. 20 % of the clips start or end at rest, 20 % show a gesture
     of about 1 s between rests, and 10 % start with another gesture.
 
     Args:

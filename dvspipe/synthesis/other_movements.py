@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from .motion import (
     DOWN,
+    INWARD,
     OUT,
     Arm,
     Motion,
     Movement,
+    draw_beat,
     draw_phase,
     draw_rest,
-    ease,
+    leading,
     reach_for,
     smooth_step,
     swing_arm,
@@ -39,53 +42,136 @@ def _both_wave(t: Floats, person: Person, rng: np.random.Generator) -> Motion:
     return Motion(arms[0], arms[1], np.cos(phase))
 
 
-def _between(person: Person, rng: np.random.Generator, beat: Floats, start: list[float], end: list[float]) -> Arm:
-    """Return an arm whose wrist moves from `start` to `end` (in units of the reach) as the beat goes from 0 to 1."""
-    a, b = (np.array(point) + rng.normal(0, 0.07, 3) for point in (start, end))
-    arm = reach_for(person, person.reach_m * (a + beat[:, None] * (b - a)), DOWN + rng.uniform(0.2, 1.0) * OUT)
-    return replace(arm, bend=rng.choice([0.1, 0.5, 1.0]), palm=rng.normal(0, 1, 3))
+class _Cycle(NamedTuple):
+    """Movement of the wrists from a start to an end and back: outwards, up, forwards in units of the reach.
+
+    A shoulder is about 0.34 from the middle of the body. The hands move in turn (`apart` = 0.5), together (0), either
+    (None), or at independent rates ("free").
+    """
+
+    start: tuple[float, float, float]
+    end: tuple[float, float, float]
+    period_s: tuple[float, float] = (0.6, 1.5)
+    around: tuple[float, float, float] = (0, 0, 0)  # offset between start and end; its negative on the way back
+    apart: float | Literal["free"] | None = None
+    hands: float = 0.5  # share of performances with both hands
+    spread: float = 0.07  # standard deviation of the places
+    hand: tuple[float, float, float] | None = None  # direction of the hand, with the palm inwards; None: any palm
+    bow: float = 0.2  # maximum angle of the torso
+    bob_m: float = 0.01  # maximum height by which the body moves
 
 
-_TO_AND_FRO = {  # start and end of each wrist: outwards, up, forwards in units of the reach
-    "push": ([0.0, -0.25, 0.35], [0.0, -0.1, 0.95]),
-    "raise": ([0.2, -0.95, 0.1], [0.35, 0.9, 0.2]),
-    "spread": ([0.1, -0.3, 0.6], [0.95, 0.0, 0.2]),  # if the hands met, it would be a clap
-    "cross": ([0.5, -0.3, 0.5], [-0.75, -0.2, 0.45]),
-    "flap": ([0.75, -0.6, 0.1], [0.9, 0.35, 0.15]),
-    "punch_up": ([0.1, -0.2, 0.3], [0.15, 0.95, 0.2]),
-    "salute": ([0.2, -0.9, 0.15], [-0.05, 0.42, 0.3]),
-    "point": ([0.25, -0.6, 0.3], [0.7, 0.1, 0.65]),
-    "pull": ([0.0, 0.1, 0.9], [0.1, -0.5, 0.3]),
-    "lift": ([0.0, -0.75, 0.4], [0.0, 0.1, 0.5]),
-    "chop": ([0.1, 0.3, 0.5], [-0.5, -0.5, 0.5]),
-    "swim": ([-0.1, 0.3, 0.8], [0.6, -0.7, 0.3]),
+_CYCLES = {
+    "push": _Cycle((0.0, -0.25, 0.35), (0.0, -0.1, 0.95)),
+    "raise": _Cycle((0.2, -0.95, 0.1), (0.35, 0.9, 0.2)),
+    "spread": _Cycle((0.1, -0.3, 0.6), (0.95, 0.0, 0.2)),  # if the hands met, it would be a clap
+    "cross": _Cycle((0.5, -0.3, 0.5), (-0.75, -0.2, 0.45)),
+    "flap": _Cycle((0.75, -0.6, 0.1), (0.9, 0.35, 0.15)),
+    "punch_up": _Cycle((0.1, -0.2, 0.3), (0.15, 0.95, 0.2)),
+    "salute": _Cycle((0.2, -0.9, 0.15), (-0.05, 0.42, 0.3)),
+    "point": _Cycle((0.25, -0.6, 0.3), (0.7, 0.1, 0.65)),
+    "pull": _Cycle((0.0, 0.1, 0.9), (0.1, -0.5, 0.3)),
+    "lift": _Cycle((0.0, -0.75, 0.4), (0.0, 0.1, 0.5)),
+    "chop": _Cycle((0.1, 0.3, 0.5), (-0.5, -0.5, 0.5)),
+    "swim": _Cycle((-0.1, 0.3, 0.8), (0.6, -0.7, 0.3)),
+    # Hands together, or near each other, in front of the body.
+    "wash": _Cycle(
+        (-0.22, -0.55, 0.45), (-0.28, -0.48, 0.6), (0.3, 1.0), (0.0, 0.06, 0.03), 0.5, 1, 0.04, (-0.7, 0, 0.6)
+    ),
+    "rub": _Cycle((-0.28, -0.42, 0.42), (-0.29, -0.28, 0.6), (0.2, 0.8), (0, 0, 0), 0.5, 1, 0.03, (-0.2, 0.5, 0.8)),
+    "knead": _Cycle((-0.2, -0.5, 0.4), (-0.25, -0.6, 0.65), (0.5, 1.2), (0, 0.05, 0), 0.0, 1, 0.05, (-0.3, -0.3, 1)),
+    "type": _Cycle((-0.15, -0.62, 0.6), (-0.17, -0.56, 0.6), (0.15, 0.6), (0.03, 0, 0), "free", 1, 0.05, (0, -0.2, 1)),
+    "piano": _Cycle((0.15, -0.50, 0.6), (-0.25, -0.42, 0.6), (0.5, 2.0), (0, 0.05, 0), "free", 1),
+    "text": _Cycle(
+        (-0.27, -0.32, 0.5), (-0.28, -0.30, 0.5), (0.2, 1.0), (0.01, 0, 0), "free", 1, 0.05, (-0.5, 0.4, 0.6)
+    ),
+    "drive": _Cycle((0.05, -0.15, 0.7), (-0.1, -0.4, 0.7), (0.8, 2.5), (0.08, 0, 0), 0.5, 1),
+    "namaste": _Cycle((-0.28, -0.22, 0.40), (-0.28, -0.35, 0.5), (0.8, 3.0), (0, 0, 0), 0.0, 1, 0.03, (-0.15, 1, 0.3)),
+    "heart": _Cycle((-0.20, -0.1, 0.50), (-0.20, -0.25, 0.7), (0.7, 3.0), (0, 0, 0), 0.0, 1, 0.04, (-0.6, 0.7, 0.2)),
+    "beg": _Cycle((-0.28, -0.35, 0.5), (-0.28, -0.15, 0.5), (0.3, 0.9), (0, 0, 0.05), 0.0, 1, 0.03, (-0.15, 0.8, 0.6)),
+    "talk": _Cycle((-0.05, -0.50, 0.45), (0.2, -0.25, 0.55), (0.4, 1.8), (0.1, 0.05, 0.1), "free", 0.8, 0.12),
+    "weigh": _Cycle((0.05, -0.50, 0.5), (0.05, -0.15, 0.5), (0.7, 1.8), (0, 0, 0), 0.5, 1),
+    "stir": _Cycle((-0.30, -0.45, 0.5), (-0.05, -0.45, 0.5), (0.5, 1.2), (0, 0, 0.1), 0.0, 0.1),
+    "shake_hands": _Cycle((-0.1, -0.45, 0.7), (-0.1, -0.30, 0.7), (0.25, 0.6), (0, 0, 0), 0.0, 0.2),
+    "knock": _Cycle((0.0, 0.0, 0.5), (0.0, 0.0, 0.75), (0.2, 0.6), (0, 0, 0), 0.0, 0.1),
+    "wipe": _Cycle((-0.45, -0.25, 0.75), (0.3, -0.25, 0.75), (0.5, 1.5), (0, 0.1, 0), 0.0, 0.1),
+    # Hands at the face.
+    "eat": _Cycle((-0.15, -0.65, 0.5), (-0.33, 0.12, 0.3), (1.0, 3.0), (0, 0, 0.1), 0.5, 0.3),
+    "drink": _Cycle((-0.1, -0.5, 0.5), (-0.30, 0.18, 0.32), (1.5, 4.0), (0, 0, 0), 0.0, 0.2),
+    "phone": _Cycle((-0.05, 0.25, 0.12), (-0.07, 0.30, 0.18), (0.8, 3.0), (0.02, 0, 0), 0.0, 0),
+    "hair": _Cycle((-0.20, 0.62, 0.15), (-0.10, 0.35, -0.05), (0.4, 1.6), (0, 0, 0.1), None, 0.6),
+    "cat": _Cycle((-0.2, 0.12, 0.35), (0.1, 0.12, 0.32), (0.35, 1.2), (0, 0, 0), None, 0.7, 0.04),
+    "paws": _Cycle((-0.1, 0.05, 0.4), (-0.1, -0.1, 0.5), (0.4, 1.2), (0, 0, 0), None, 1),
+    "greet_both": _Cycle((0.3, 0.45, 0.4), (0.6, 0.40, 0.4), (0.35, 1.0), (0, 0.03, 0), None, 1),
+    # The body moves too.
+    "breast_stroke": _Cycle((-0.3, -0.1, 0.8), (0.5, -0.3, 0.3), (0.9, 2.2), (0.2, -0.1, 0.15), 0.0, 1, bow=0.5),
+    "crawl": _Cycle((0.1, 0.45, 0.5), (0.2, -0.6, 0.2), (0.8, 2.0), (0, 0.2, 0.45), 0.5, 1, bow=0.5),
+    "throw": _Cycle((0.35, 0.45, -0.05), (-0.1, -0.1, 0.85), (0.7, 1.8), (0, 0.25, 0), 0.0, 0.1),
+    "dance": _Cycle((0.3, -0.35, 0.4), (-0.05, -0.1, 0.45), (0.4, 1.1), (0.1, 0.1, 0.1), None, 1, 0.15, bob_m=0.06),
+    "dance_high": _Cycle((0.4, 0.6, 0.2), (0.0, 0.8, 0.2), (0.4, 1.2), (0, 0.1, 0.1), None, 0.8, 0.12, bob_m=0.06),
+    "small_circles": _Cycle((0.93, 0.15, 0.1), (0.93, -0.1, 0.1), (0.4, 1.3), (0, 0, 0.12), None, 0.9),
+    "arm_circles": _Cycle((0.2, 0.95, 0.1), (0.3, -0.9, 0.1), (0.8, 2.2), (0.3, 0, 0.7), None, 0.9),
+    "squat": _Cycle((0.1, -0.9, 0.2), (0.0, -0.05, 0.9), (1.0, 2.5), (0, 0, 0), 0.0, 1, bow=0.5, bob_m=0.4),
+    "jumping_jack": _Cycle((0.85, -0.5, 0.1), (-0.1, 0.95, 0.1), (0.6, 1.3), (0, 0, 0), 0.0, 1, bob_m=0.12),
 }
+"""Everyday movements."""
 
 
-def _to_and_fro(t: Floats, person: Person, rng: np.random.Generator) -> Motion:
-    start, end = _TO_AND_FRO[str(rng.choice(list(_TO_AND_FRO)))]
-    phase = draw_phase(t, person, rng, 0.6, 1.5)
-    beats = [0.5 - 0.5 * person.size * ease(phase + shift, 0.2) for shift in (0, rng.choice([0, np.pi]))]
-    arms = [_between(person, rng, beat, start, end) for beat in beats]
+def _cycling(t: Floats, person: Person, rng: np.random.Generator) -> Motion:
+    """Perform one of the everyday movements."""
+    return _cycle(_CYCLES[str(rng.choice(list(_CYCLES)))], t, person, rng)
 
-    # One in two moves both hands.
-    still = rng.choice([RIGHT, LEFT, -1], p=[0.25, 0.25, 0.5])
-    if still >= 0:
-        arms[still] = draw_rest(t, person, rng)
 
-    return Motion(arms[0], arms[1], np.cos(phase), follow=1.5)
+def _cycle(cycle: _Cycle, t: Floats, person: Person, rng: np.random.Generator) -> Motion:
+    """Move one hand or both to and fro."""
+    phases = [draw_phase(t, person, rng, *cycle.period_s) for _ in (RIGHT, LEFT)]
+    if cycle.apart != "free":
+        apart = rng.choice([0, 0.5]) if cycle.apart is None else cycle.apart
+        phases[LEFT] = phases[RIGHT] + 2 * np.pi * apart
+
+    # Both hands share the place, so that hands that touch still do.
+    start, end = (np.array(place) + rng.normal(0, cycle.spread, 3) for place in (cycle.start, cycle.end))
+    around = np.array(cycle.around) * rng.uniform(0.5, 1.5)
+    elbows = DOWN + rng.uniform(0.1, 1.2) * OUT
+    bend = rng.choice([0.1, 0.5, 1.0])
+    hand = None if cycle.hand is None else cycle.hand + rng.normal(0, 0.15, 3)
+    palm = rng.normal(0, 1, 3) if hand is None else INWARD
+
+    arms = []
+    for phase in phases:
+        beat = (0.5 - 0.5 * person.size * draw_beat(phase, rng))[:, None]
+        place = start + beat * (end - start) + np.sin(phase)[:, None] * around + rng.normal(0, 0.02, 3)
+        arm = reach_for(person, person.reach_m * place, elbows, hand)
+        arms.append(replace(arm, bend=bend, palm=palm + rng.normal(0, 0.3, 3)))
+
+    # The other hand rests, or stays where it is.
+    if rng.random() >= cycle.hands:
+        resting = 1 - leading(person) if rng.random() < 0.7 else leading(person)
+        still = reach_for(person, person.reach_m * np.broadcast_to(start + rng.normal(0, 0.05, 3), (len(t), 3)), elbows)
+        arms[resting] = still if rng.random() < 0.3 else draw_rest(t, person, rng)
+
+    bob_m = -rng.uniform(0.2, 1.0) * cycle.bob_m * (0.5 - 0.5 * np.cos(phases[RIGHT]))
+    bow = rng.uniform(0, cycle.bow) + 0.03 * wander(t, rng)
+    return Motion(arms[RIGHT], arms[LEFT], np.cos(phases[RIGHT]), follow=rng.uniform(0.5, 2), bow=bow, bob_m=bob_m)
 
 
 def _shrug(t: Floats, person: Person, rng: np.random.Generator) -> Motion:
-    beat = 0.5 - 0.5 * ease(draw_phase(t, person, rng, 0.5, 1.1), 0.3)
+    beat = 0.5 - 0.5 * draw_beat(draw_phase(t, person, rng, 0.5, 1.1), rng)
     arms = [_between(person, rng, beat, [0.2, -0.75, 0.3], [0.6, -0.45, 0.5]) for _ in (RIGHT, LEFT)]
     return Motion(arms[0], arms[1], beat, lift_m=0.06 * beat, follow=0.5)
 
 
 def _bowing(t: Floats, person: Person, rng: np.random.Generator) -> Motion:
-    beat = 0.5 - 0.5 * ease(draw_phase(t, person, rng, 1.2, 2.0), 0.2)
+    beat = 0.5 - 0.5 * draw_beat(draw_phase(t, person, rng, 1.2, 2.0), rng)
     arms = [draw_rest(t, person, rng) for _ in (RIGHT, LEFT)]
     return Motion(arms[0], arms[1], beat, bow=rng.uniform(0.3, 0.7) * beat, lean=rng.normal(0, 0.15) * beat)
+
+
+def _between(person: Person, rng: np.random.Generator, beat: Floats, start: list[float], end: list[float]) -> Arm:
+    """Return an arm whose wrist moves from `start` to `end` (in units of the reach) as the beat goes from 0 to 1."""
+    a, b = (np.array(point) + rng.normal(0, 0.07, 3) for point in (start, end))
+    arm = reach_for(person, person.reach_m * (a + beat[:, None] * (b - a)), DOWN + rng.uniform(0.2, 1.0) * OUT)
+    return replace(arm, bend=rng.choice([0.1, 0.5, 1.0]), palm=rng.normal(0, 1, 3))
 
 
 def _roaming(t: Floats, person: Person, rng: np.random.Generator) -> Motion:
@@ -212,18 +298,18 @@ def _boxing(t: Floats, person: Person, rng: np.random.Generator) -> Motion:
 
 
 KINDS: dict[Movement, float] = {
-    _both_circle: 0.09,
-    _both_wave: 0.07,
-    _to_and_fro: 0.27,
-    _shrug: 0.05,
-    _bowing: 0.05,
-    _roaming: 0.13,
-    _signing: 0.10,
-    _fidgeting: 0.07,
-    _idle: 0.04,
-    _walking: 0.05,
-    _sitting: 0.03,
-    _boxing: 0.05,
+    _cycling: 0.46,
+    _both_circle: 0.06,
+    _both_wave: 0.06,
+    _shrug: 0.03,
+    _bowing: 0.03,
+    _roaming: 0.09,
+    _signing: 0.09,
+    _fidgeting: 0.05,
+    _idle: 0.03,
+    _walking: 0.04,
+    _sitting: 0.02,
+    _boxing: 0.04,
 }
 """Share of each kind of movement."""
 

@@ -118,7 +118,7 @@ def draw_person(rng: np.random.Generator) -> Person:
         sleeve_width=rng.uniform(1.1, 1.5),
         pace=rng.uniform(0.0, 1.0),
         size=rng.uniform(0.8, 1.2),
-        left_handed=bool(rng.random() < 0.1),
+        left_handed=bool(rng.random() < 0.25),  # also people in mirrored films
         seed=int(rng.integers(2**31)),
     )
 

@@ -18,6 +18,8 @@ LIGHTS: tuple[LightKind, ...] = get_args(LightKind)
 PERSON_M = 1.72  # height of a person, crown to feet
 ABOVE_M = 0.36  # distance from the shoulder line to just above the crown
 MIN_SCALE_PX = 35.0
+FILLING_SHARE = 0.35  # share of people who fill the picture of a webcam
+CUT_SHARE = 0.2  # share of people cut at one side, and of those who fill the picture cut at the forehead
 MAX_YAW = 0.8  # maximum turn of people in front of a webcam: 45 degrees
 
 
@@ -149,24 +151,40 @@ def draw_near_camera(sensor: SensorSize, rng: np.random.Generator) -> Camera:
 def draw_far_camera(sensor: SensorSize, rng: np.random.Generator) -> Camera:
     """Draw a camera with the person at any position and size, from head and shoulders to a fifth of the picture height.
 
-    One person in four is turned by up to 45 degrees. A person has at least MIN_SCALE_PX pixels per metre; with fewer,
+    Some people fill the picture, cut below between chest and thighs, or are cut at the forehead or beside a shoulder.
+    One person in three is turned by up to 45 degrees. A person has at least MIN_SCALE_PX pixels per metre; with fewer,
     arms are invisible. The ranges are guesses.
     """
     width, height = sensor.width, sensor.height
-    high = 1.3 * height
-    scale = float(np.exp(rng.uniform(np.log(min(max(0.2 * height / PERSON_M, MIN_SCALE_PX), high)), np.log(high))))
+    nearest = min(1.3 * height, 1.4 * width)  # both hands fit into the picture
+    farthest = min(max(0.2 * height / PERSON_M, MIN_SCALE_PX), nearest)
+
+    # People who fill the picture are at its upper edge; all others are anywhere.
+    if rng.random() < FILLING_SHARE:
+        above_m = rng.uniform(0.24, ABOVE_M) if rng.random() < CUT_SHARE else ABOVE_M + rng.uniform(0.0, 0.3)
+        scale = float(np.clip(height / (above_m + rng.uniform(0.3, 0.9)), farthest, nearest))
+        y_px = above_m * scale
+    else:
+        scale = float(np.exp(rng.uniform(np.log(farthest), np.log(nearest))))
+        highest = ABOVE_M * scale
+        lowest = height - min(0.45, 0.25 + 0.2 * rng.random()) * scale
+        y_px = rng.uniform(min(highest, lowest), max(highest, lowest))
+
+    aside = min(0.4 * scale, 0.5 * width)
+    x_px = rng.uniform(aside, width - aside) if rng.random() < 0.7 else width / 2 + rng.normal(0.0, 0.05) * width
+
+    # The edge of the picture may cut off a hand.
+    if rng.random() < CUT_SHARE:
+        edge = min(rng.uniform(0.22, 0.42) * scale, 0.5 * width)
+        x_px = edge if rng.random() < 0.5 else width - edge
 
     focal_px = rng.uniform(0.55, 1.0) * width  # horizontal field of view of 85 to 53 degrees
-    highest = ABOVE_M * scale
-    lowest = height - min(0.45, 0.25 + 0.2 * rng.random()) * scale
-    aside = min(0.4 * scale, 0.5 * width)
-
     return Camera(
         scale_px=scale,
         distance_m=max(0.6, focal_px / scale),
-        x_px=rng.uniform(aside, width - aside) if rng.random() < 0.7 else width / 2 + rng.normal(0.0, 0.05) * width,
-        y_px=rng.uniform(min(highest, lowest), max(highest, lowest)),
-        yaw=rng.uniform(-MAX_YAW, MAX_YAW) if rng.random() < 0.25 else rng.normal(0.0, 0.2),
+        x_px=x_px,
+        y_px=y_px,
+        yaw=rng.uniform(-MAX_YAW, MAX_YAW) if rng.random() < 0.33 else rng.normal(0.0, 0.2),
         pitch=rng.normal(0.0, 0.12),
     )
 

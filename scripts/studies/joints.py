@@ -1,5 +1,6 @@
 """Train and evaluate the joint network of `infer`.
 
+    python scripts/studies/joints.py film FILMS --clips 1000
     python scripts/studies/joints.py events RECORDINGS CHECKPOINT_1 CHECKPOINT_2 --out events.npz
     python scripts/studies/joints.py folds SKELETONS FILMS events.npz
     python scripts/studies/joints.py train SKELETONS --films FILMS --out joints.safetensors --weight 0.2 --other -0.5
@@ -23,18 +24,21 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from dvspipe.base.errors import VideoError
 from dvspipe.base.labels import GESTURES, OTHER
 from dvspipe.events import Events
 from dvspipe.formats import read
 from dvspipe.inference import Classifier, InferConfig
 from dvspipe.inference.joint_training import JointWindows, train_joints
 from dvspipe.inference.joints import (
+    JOINT_LOOKS,
     JOINT_WINDOW_US,
     POSITIONS,
     JointClassifier,
@@ -44,8 +48,8 @@ from dvspipe.inference.joints import (
 )
 from dvspipe.inference.segments import is_quiet
 from dvspipe.oneshot.arms import MAX_LOG_PACE, cut_curves, draw_tracks, rotate, sample_windows
-from dvspipe.pose import Track, find_tracks, make_track, read_track
-from dvspipe.synthesis import DVS128_GESTURES, GESTURE_SENSOR
+from dvspipe.pose import PoseNetwork, Track, find_tracks, make_track, read_track, track_film
+from dvspipe.synthesis import DVS128_GESTURES, GESTURE_SENSOR, GestureClip, film_gesture
 from dvspipe.synthesis.tracked import mirror_class
 
 Floats = NDArray[np.float64]
@@ -58,6 +62,8 @@ GESTURE_SHARE = 0.6
 GESTURE_FILMS = {0: 0.42, 1: 0.30, 2: 0.18, 8: 0.05, 9: 0.05}  # class: share of the windows from gesture films
 WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
 OTHER_BIASES = (-1.0, -0.5, 0.0, 0.5)
+FILMED = {"hand_clapping": 6, "right_hand_wave": 4, "left_hand_wave": 3, "air_drums": 2, "air_guitar": 2, OTHER: 14}
+FILMED_US = 1_900_000  # length of a film of a rendered person
 GAP_US = 40_000  # gap between repetitions of a short film
 MIN_US = 1_450_000  # films shorter than MIN_US are repeated for at least REPEATED_US
 REPEATED_US = 1_500_000
@@ -238,6 +244,29 @@ def read_windows(folder: Path, people: int) -> tuple[JointWindows, JointWindows]
             tracks.append((track, find_label(path.parent.name)))
 
     return drawn, sample_windows(tracks, SKELETON_WINDOWS, rng)
+
+
+def film_people(arguments: argparse.Namespace) -> None:
+    """Film rendered people with simulated webcams, and write their tracks: the errors are the pose network's own.
+
+    Films in which the network finds no person are left out. Films that exist are kept, so the command can be resumed.
+    """
+    arguments.folder.mkdir(parents=True, exist_ok=True)
+    network = PoseNetwork()
+    shares = np.array([FILMED.get(name, 1.0) for name in GESTURES])
+    labels = np.random.default_rng(arguments.seed).choice(len(GESTURES), arguments.clips, p=shares / shares.sum())
+
+    for number, label in enumerate(labels.tolist()):
+        path = arguments.folder / f"1__{GESTURES[label]}__{number:05d}.csv"
+        if path.exists():
+            continue
+        clip = GestureClip(label, person=number, clip=0, seed=arguments.seed, duration_us=FILMED_US)
+        with TemporaryDirectory() as folder:
+            try:
+                film = film_gesture(Path(folder) / "film", clip)
+                track_film(film, JOINT_LOOKS, look=network).write(path)
+            except VideoError as error:
+                print(f"{path.stem}: {error}", flush=True)
 
 
 def classify_events(arguments: argparse.Namespace) -> None:
@@ -434,6 +463,12 @@ def train_all(arguments: argparse.Namespace) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(required=True)
+    filming = commands.add_parser("film", help="film rendered people, and track them")
+    filming.add_argument("folder", type=Path)
+    filming.add_argument("--clips", type=int, default=1000, help="number of films (default: 1000)")
+    filming.add_argument("--seed", type=int, default=0)
+    filming.set_defaults(run=film_people)
+
     events = commands.add_parser("events")
     events.add_argument("recordings", type=Path)
     events.add_argument("checkpoints", nargs=2)

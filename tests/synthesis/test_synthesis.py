@@ -40,6 +40,8 @@ from dvspipe.synthesis import (
 from dvspipe.synthesis.bodies import Limbs, build_limbs
 from dvspipe.synthesis.gesture_sets import GesturesRecord
 from dvspipe.synthesis.gestures import MOVEMENTS, pose_person
+from dvspipe.synthesis.motion import draw_beat
+from dvspipe.synthesis.other_movements import _CYCLES, KINDS, _cycle
 from dvspipe.synthesis.people import (
     ELBOW,
     ELBOW_LIMIT,
@@ -132,8 +134,6 @@ def test_adjacent_gestures_blend_without_rest():
 
 
 def test_shares_of_other_movements_add_up_to_one():
-    from dvspipe.synthesis.other_movements import KINDS
-
     assert sum(KINDS.values()) == pytest.approx(1)
     assert len(KINDS) >= 10
     t, person = np.arange(0, 1.5, 0.03), draw_person(np.random.default_rng(1))
@@ -142,6 +142,26 @@ def test_shares_of_other_movements_add_up_to_one():
         for arm in (motion.right, motion.left):
             assert arm.wrist.shape == (len(t), 3)
             assert np.isfinite(arm.wrist).all()
+
+
+def test_every_everyday_movement_moves_a_hand():
+    t, person = np.arange(0, 3, 0.02), draw_person(np.random.default_rng(1))
+    for number, cycle in enumerate(_CYCLES.values()):
+        motion = _cycle(cycle, t, person, np.random.default_rng(number))
+        travel_m = max(np.ptp(arm.wrist, axis=0).max() for arm in (motion.right, motion.left))
+        assert 0.005 < travel_m < 2 * person.reach_m
+
+
+def test_beat_fills_its_range_and_has_few_harmonics():
+    phase = np.arange(256) * 2 * np.pi / 256
+    for seed in range(20):
+        beat = draw_beat(phase, np.random.default_rng(seed))
+        assert beat.max() == pytest.approx(1, abs=0.01)
+        assert beat.min() == pytest.approx(-1, abs=0.01)
+        spectrum = np.abs(np.fft.rfft(beat))
+        assert spectrum[2] < 0.26 * spectrum[1]
+        assert spectrum[3] < 0.11 * spectrum[1]
+        assert spectrum[4:].max() < 1e-9 * spectrum[1]
 
 
 @pytest.mark.parametrize("name", GESTURES[:10])  # other movements include walking through the picture
@@ -217,17 +237,17 @@ def test_counter_clockwise_follows_the_clockwise_path():
     assert np.quantile(nearest_m, 0.9) < 0.1  # the circle is larger than 0.5 m, and its size drifts
 
 
-@pytest.mark.parametrize("seed", range(12))
-def test_clapping_hands_meet_in_front_of_the_chest(seed):
+@pytest.mark.parametrize("seed", range(24))
+def test_clapping_hands_meet_in_front_of_the_body(seed):
     _, joints = pose("hand_clapping", seed)
     palms = joints.arms[:, :, KNUCKLES]
     apart_m = np.linalg.norm(palms[:, RIGHT] - palms[:, LEFT], axis=-1)
     meeting = palms[apart_m.argmin()].mean(axis=0)
-    assert apart_m.min() < 0.06
-    assert apart_m.max() > apart_m.min() + 0.025
-    assert abs(meeting[0]) < 0.2
-    assert -0.5 < meeting[1] < 0.15
-    assert meeting[2] > 0.15
+    assert apart_m.min() < 0.08
+    assert apart_m.max() > apart_m.min() + 0.015
+    assert abs(meeting[0]) < 0.35
+    assert -0.5 < meeting[1] < 0.65  # above the head, too
+    assert meeting[2] > 0
 
 
 @pytest.mark.parametrize("name", ["right_hand_wave", "left_hand_wave"])
@@ -340,7 +360,7 @@ def test_recorded_session_has_most_events_during_gestures():
     assert events.sensor == GESTURE_SENSOR
     during = len(events.slice_time(wave.start_us, wave.end_us)) / (wave.end_us - wave.start_us)
     before = len(events.slice_time(0, wave.start_us)) / wave.start_us
-    assert during > 2 * before
+    assert during > 1.3 * before  # at rest, the noise of the sensor continues
     assert events.t[-1] > wave.end_us + 700_000
 
 
@@ -421,7 +441,7 @@ def test_readout_of_no_events_is_empty():
 
 
 def write_few(folder: Path, progress: Progress | None = None, **settings) -> int:
-    plan = GesturesPlan(**({"people": 1, "clips": 1, "seed": 3, "duration_us": 20_000} | settings))
+    plan = GesturesPlan(**({"people": 1, "clips": 1, "seed": 3, "duration_us": 20_000, "other": 1} | settings))
     return write_gestures(folder, plan, progress=progress)
 
 

@@ -95,7 +95,7 @@ def test_tracks_in_class_folders_are_performed_by_rendered_people(tmp_path: Path
         "left_hand_wave": 1,
         "other_gestures": 2,
     }
-    plan = GesturesPlan(people=1, clips=1, duration_us=100_000, tracks=tmp_path / "tracks")
+    plan = GesturesPlan(people=1, clips=1, duration_us=100_000, tracks=tmp_path / "tracks", other=1)
     assert write_gestures(tmp_path / "made", plan) == len(GESTURES)
     with raises(DataError, "made", "tracks"):  # clips depend on the tracks
         write_gestures(tmp_path / "made", GesturesPlan(people=1, clips=1, duration_us=100_000))

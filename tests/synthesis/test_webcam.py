@@ -179,7 +179,7 @@ def test_clip_that_starts_with_another_gesture_has_finite_joints() -> None:
 
 
 def test_folder_of_both_cameras_has_one_clip_of_each(tmp_path: Path) -> None:
-    plan = GesturesPlan(people=1, clips=1, duration_us=100_000, camera="both", videos=True)
+    plan = GesturesPlan(people=1, clips=1, duration_us=100_000, camera="both", videos=True, other=1)
     assert plan.count == 22
     assert write_gestures(tmp_path, plan) == 44
     names = {path.name.split("_")[1] for path in tmp_path.rglob("*.h5")}
