@@ -51,6 +51,7 @@ from dvspipe.results import (
     ShippedRecord,
     ShippedScore,
     ShippedSource,
+    SplitRow,
     TestResult,
     TimeScores,
     TraceRecord,
@@ -109,6 +110,7 @@ INFERENCE = (
 )
 
 FILTERING = (FilterScores, FilterScore, FilterPoint, EventCounts)
+SPLITS = (SplitRow,)
 MANIFEST = (ManifestRow, ManifestSummary)
 SHIPPED = (ShippedRecord, ShippedSource, ShippedScore)
 
@@ -134,6 +136,9 @@ def render() -> str:
         "## Live streams\n",
         "`dvspipe live --json` prints this object for each prediction.\n",
         *_models((LiveAnswer,)),
+        "## The splits of a data set\n",
+        "`splits.csv` in a folder of recordings has the published splits. `dvspipe train` uses one of them.\n",
+        *_models(SPLITS),
         "## The manifest of an output folder\n",
         "Workers of `dvspipe convert` and `infer` write rows; `dvspipe manifest --json` prints the summary.\n",
         *_models(MANIFEST),
