@@ -6,15 +6,15 @@ import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
 from rich.text import Text
 
-from ..base.errors import ConfigError
+from ..base.errors import ConfigError, count_noun
 from ..base.files import claim_output, write_text
-from ..results import RunFolder
+from ..results import CorruptionResult, EvaluationResult, RunFolder, SplitsResult, wilson_interval
 from ..training.callback import TrainingCallback
 from ..verbs import training as verbs
 from .commands import takes
@@ -34,11 +34,23 @@ from .screen import TextTable, messages, notes, progress, screen, warn
 
 if TYPE_CHECKING:
     from ..events.corruption import Corruption
-    from ..results import CorruptionResult, EpochRow, EvaluationResult, TrainingRun
+    from ..results import EpochRow, TrainingRun
     from ..training import Choice, TrainConfig
     from .activity import ShowProgress
 
 MAX_CONFUSIONS = 3  # listed confused classes per class
+ALL_SPLITS = "all"
+"""Value of data.split to train on each published split."""
+
+
+class RunOptions(TypedDict):
+    """Options of `verbs.train` and `verbs.train_splits`, except settings."""
+
+    resume: bool
+    overwrite: bool
+    trust: tuple[str, ...]
+    command: str
+    callback: TrainingCallback
 
 
 @takes(verbs.train, without=("config", "network", "trust", "command", "decoded"))
@@ -72,29 +84,34 @@ def train(
     # The settings of a folder are chosen; a configuration is complete.
     if of_folder:
         given |= read_overrides(settings)
+    of_data = given.get("data", {})
+    every_split = of_folder and of_data.get("split") == ALL_SPLITS
 
     with progress() as show:
         callback = TrainingScreen(show, save)
+        options_of_runs = RunOptions(
+            resume=resume, overwrite=overwrite, trust=trusted, command=command, callback=callback
+        )
         try:
-            run = verbs.train(
-                config if of_folder else read_config(config, settings),
-                out,
-                resume=resume,
-                overwrite=overwrite,
-                trust=trusted,
-                command=command,
-                callback=callback,
-                **given,
-            )
+            if every_split:
+                given |= {"data": {name: value for name, value in of_data.items() if name != "split"}}
+                runs = verbs.train_splits(config, out, **options_of_runs, **given)
+            else:
+                source = config if of_folder else read_config(config, settings)
+                runs = (verbs.train(source, out, **options_of_runs, **given),)
         except KeyboardInterrupt:
             # Other processes of torchrun are interrupted, too; only the first has a run folder to name.
             if callback.folder is not None and callback.folder.config.is_file():
-                resumed = f"{command} -o {shlex.quote(str(callback.folder.path))} --resume"
+                folder = callback.folder.path.parent if every_split else callback.folder.path
+                resumed = f"{command} -o {shlex.quote(str(folder))} --resume"
                 messages.print(f"{resumed} resumes after the last complete epoch, or from the start if there is none")
             raise
 
     if is_first_process():
-        _show_run(run, options)
+        for run in runs:
+            _show_run(run, options)
+        if every_split:
+            _show_splits(runs[0].folder.path.parent)
 
 
 def _show_run(run: TrainingRun, options: list[str]) -> None:
@@ -107,13 +124,38 @@ def _show_run(run: TrainingRun, options: list[str]) -> None:
     notes.print(f"  {shlex.join(['dvspipe', 'infer', str(run.folder.path), 'RECORDING', *options])}")
 
 
+def _show_splits(folder: Path) -> None:
+    """Print the accuracy of each published split and their mean."""
+    result = SplitsResult.read(folder / verbs.SPLITS_RESULT)
+    table = TextTable("split", "accuracy", "correct", "recordings", right=("accuracy", "correct", "recordings"))
+    for score in result.scores:
+        table.add_row(score.split, f"{score.accuracy:.1%}", score.correct, score.samples)
+    screen.print(table)
+
+    spread = "" if result.accuracy_std is None else f", standard deviation {100 * result.accuracy_std:.1f} points"
+    screen.print(f"mean test accuracy of {count_noun(len(result.scores), 'split')} {result.accuracy:.1%}{spread}")
+
+
 @takes(verbs.evaluate, without=("data", "seed", "trust", "network", "bins"))
 def evaluate(
     checkpoint: str,
     config: Config,
     settings: Overrides = None,
     *,
-    out: Annotated[Path | None, Parameter(help="JSON file for all scores; default: print only.")] = None,
+    out: Annotated[
+        Path | None,
+        Parameter(
+            help="JSON file for all scores, or CSV file for the probabilities of each recording; default: print only."
+        ),
+    ] = None,
+    against: Annotated[
+        Path | None,
+        Parameter(
+            metavar="RESULT",
+            help="JSON file of another classifier on the same recordings: test whether the accuracies differ "
+            "(McNemar, exact).",
+        ),
+    ] = None,
     corrupt: Annotated[
         list[str] | None,
         Parameter(
@@ -129,16 +171,22 @@ def evaluate(
     part: verbs.EvaluatedPart = "test",
     **given: Any,
 ) -> None:
-    """Evaluate a classifier on a data set: accuracy, calibration and confused classes; also on corrupted recordings."""
+    """Evaluate a classifier on a data set: accuracy, calibration and confused classes; also on corrupted recordings.
+
+    With the result of another classifier, test whether one is better.
+    """
+    as_table = out is not None and out.suffix.lower() == ".csv"
+    if corrupt and (against or as_table):
+        raise ConfigError(f"{against or out}: cannot be combined with --corrupt")
     if out:
         claim_output(out, overwrite=overwrite)
+    other = None if against is None else EvaluationResult.read(against)
 
     # Wrong corruptions are refused before torch is imported, which takes seconds.
     corruptions = []
     for text in corrupt or []:
         corruptions += _parse_corruptions(text)
 
-    from ..results import CorruptionResult
     from ..training import evaluate_corrupted
 
     experiment = read_config(config, settings)
@@ -151,6 +199,8 @@ def evaluate(
             result = evaluate_corrupted(checkpoint, experiment.data, part, corruptions, callback=callback, **given)
         else:
             result = verbs.evaluate(checkpoint, experiment.data, part, callback=callback, **given)
+            if other is not None:
+                result = result.model_copy(update={"against": result.compare(other)})
 
     if as_json:
         sys.stdout.write(result.model_dump_json(indent=1) + "\n")
@@ -160,7 +210,9 @@ def evaluate(
     else:
         _print_evaluation(result)
 
-    if out:
+    if isinstance(result, EvaluationResult) and out and as_table:
+        result.write_table(out)
+    elif out:
         result.write(out)
 
 
@@ -335,15 +387,30 @@ def print_test(run: TrainingRun) -> None:
 
 
 def _print_evaluation(result: EvaluationResult) -> None:
-    table = TextTable("class", "recordings", "correct", "confused with", right=("recordings", "correct"))
+    numbers = ("recordings", "correct", "accuracy", "95 % interval")
+    table = TextTable("class", *numbers, "confused with", right=numbers, optional=("95 % interval", "accuracy"))
     for k, (name, row) in enumerate(zip(result.classes, result.confusion, strict=True)):
         # Pairs of a count and a class, sorted by both: the most confused classes first.
         others = sorted(((count, j) for j, count in enumerate(row) if j != k and count), reverse=True)
         confused = ", ".join(f"{result.classes[j]} {count}" for count, j in others[:MAX_CONFUSIONS])
-        table.add_row(name, sum(row), row[k], confused)
+        interval = _format_interval(wilson_interval(row[k], sum(row)))
+        accuracy = f"{row[k] / sum(row):.1%}" if sum(row) else "–"
+        table.add_row(name, sum(row), row[k], accuracy, interval if sum(row) else "–", confused)
 
     screen.print(table)
     screen.print(
         f"accuracy{' (synthetic)' if result.synthetic else ''} {result.accuracy:.1%}, {result.correct} of "
-        f"{result.samples}: {result.data}; expected calibration error {result.calibration_error:.1%}"
+        f"{result.samples} (95 % interval {_format_interval(result.accuracy_interval)}): {result.data}; expected "
+        f"calibration error {result.calibration_error:.1%}"
     )
+    if result.against is not None:
+        test = result.against
+        screen.print(
+            f"correct in both results {test.both}, only here {test.only_first}, only in the other {test.only_second}, "
+            f"in neither {test.neither}; McNemar's exact test: p = {test.p_value:.3g}"
+        )
+
+
+def _format_interval(interval: tuple[float, float]) -> str:
+    low, high = interval
+    return f"{low:.1%} to {high:.1%}"

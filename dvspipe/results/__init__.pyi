@@ -41,6 +41,7 @@ from .scores import TimeScores as TimeScores
 from .scores import WrongPrediction as WrongPrediction
 from .scores import add_scores as add_scores
 from .scores import calibration_error as calibration_error
+from .scores import mcnemar_p_value as mcnemar_p_value
 from .scores import wilson_interval as wilson_interval
 from .splits import PARTS as PARTS
 from .splits import SPLITS as SPLITS
@@ -64,11 +65,14 @@ from .training import EvaluationResult as EvaluationResult
 from .training import Finding as Finding
 from .training import FindingKind as FindingKind
 from .training import JointTest as JointTest
+from .training import PairedTest as PairedTest
 from .training import RecordingPrediction as RecordingPrediction
 from .training import RunFolder as RunFolder
 from .training import ShippedRecord as ShippedRecord
 from .training import ShippedScore as ShippedScore
 from .training import ShippedSource as ShippedSource
+from .training import SplitScore as SplitScore
+from .training import SplitsResult as SplitsResult
 from .training import TestResult as TestResult
 from .training import TrainingRun as TrainingRun
 from .training import find_best as find_best

@@ -154,7 +154,7 @@ def write_rows(rows: Sequence[RowType], kind: type[RowType], *, jsonl: str | Pat
     table = io.StringIO()
     writer = csv.DictWriter(table, cells[0] if cells else kind.columns, lineterminator="\r\n")
     writer.writeheader()
-    writer.writerows({name: _format_cell(value) for name, value in row.items()} for row in cells)
+    writer.writerows({name: format_cell(value) for name, value in row.items()} for row in cells)
     write_text(Path(csv_path), table.getvalue())
 
 
@@ -182,7 +182,8 @@ def list_errors(error: ValidationError) -> str:
     return "; ".join(f"{'.'.join(map(str, item['loc']))} {item['msg']}".strip() for item in listed)
 
 
-def _format_cell(value: Cell) -> Cell:
+def format_cell(value: Cell) -> Cell:
+    """Return a value as a CSV file has it: nine significant digits, no control characters, empty for None."""
     if isinstance(value, float):
         return f"{value:.{CSV_DIGITS}g}"
     if isinstance(value, str):

@@ -39,6 +39,7 @@ from dvspipe.results import (
     ManifestSummary,
     NormShift,
     OutputFolder,
+    PairedTest,
     Playback,
     Prediction,
     Record,
@@ -52,6 +53,8 @@ from dvspipe.results import (
     ShippedScore,
     ShippedSource,
     SplitRow,
+    SplitScore,
+    SplitsResult,
     TestResult,
     TimeScores,
     TraceRecord,
@@ -93,7 +96,7 @@ TRAINING = (
     KernelRecord,
     EventImage,
 )
-EVALUATION = (EvaluationResult, RecordingPrediction, CorruptionResult, CorruptedAccuracy)
+EVALUATION = (EvaluationResult, RecordingPrediction, PairedTest, CorruptionResult, CorruptedAccuracy)
 ADAPTATION = (AdaptationRecord, NormShift)
 INFERENCE = (
     InferenceRun,
@@ -110,7 +113,7 @@ INFERENCE = (
 )
 
 FILTERING = (FilterScores, FilterScore, FilterPoint, EventCounts)
-SPLITS = (SplitRow,)
+SPLITS = (SplitRow, SplitsResult, SplitScore)
 MANIFEST = (ManifestRow, ManifestSummary)
 SHIPPED = (ShippedRecord, ShippedSource, ShippedScore)
 
@@ -123,7 +126,8 @@ def render() -> str:
         *_files(RunFolder),
         *_models(TRAINING),
         "## Evaluation\n",
-        "`dvspipe evaluate --out FILE` writes the first object, and with `--corrupt` the second.\n",
+        "`dvspipe evaluate --out FILE.json` writes the first object, and with `--corrupt` a `CorruptionResult`. "
+        "`FILE.csv` is a table of the predictions: `name`, `label`, `predicted`, and `p_CLASS` for each class.\n",
         *_models(EVALUATION),
         "## Adaptation\n",
         "`dvspipe adapt --json` prints this object.\n",
@@ -137,7 +141,8 @@ def render() -> str:
         "`dvspipe live --json` prints this object for each prediction.\n",
         *_models((LiveAnswer,)),
         "## The splits of a data set\n",
-        "`splits.csv` in a folder of recordings has the published splits. `dvspipe train` uses one of them.\n",
+        "`splits.csv` in a folder of recordings has the published splits. `dvspipe train` uses one of them; with "
+        "`data.split=all`, it trains on each and writes `splits.json`.\n",
         *_models(SPLITS),
         "## The manifest of an output folder\n",
         "Workers of `dvspipe convert` and `infer` write rows; `dvspipe manifest --json` prints the summary.\n",
