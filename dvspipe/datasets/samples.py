@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,13 +19,12 @@ from ..base.errors import Brief, DataError, DvspipeError, brief, count_noun
 from ..encoding import SpikeCode
 from ..events import Events, SensorSize
 from ..parallel import Progress
+from ..results.splits import Part
 from .shard_files import StoredTensors
 
 Image = NDArray[np.uint8]
 """Image [H, W], encoded by a spike code."""
 
-Part = Literal["train", "validation", "test"]
-PARTS: tuple[Part, ...] = get_args(Part)
 HASHED_BYTES = 1 << 20  # read size of hashing
 
 
@@ -105,6 +103,7 @@ class DataSet:
         warnings: Content of its folders that is not in the data set, a line each.
         copies: Samples left out because their content is in an earlier part: their names, mapped to the earlier sample.
         in_time: Classes with too few films to divide; each film is divided in time, so the parts show the same films.
+        split: Number of the published split (splits.csv) that gives the parts; None: no published split.
     """
 
     title: str
@@ -120,6 +119,7 @@ class DataSet:
     warnings: tuple[str, ...] = ()
     copies: Mapping[str, str] = field(default_factory=dict)
     in_time: tuple[str, ...] = ()
+    split: int | None = None
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{len(samples)} {part}" for part, samples in self.parts.items())

@@ -39,6 +39,7 @@ from dvspipe.results import (
     ManifestSummary,
     NormShift,
     OutputFolder,
+    PairedTest,
     Playback,
     Prediction,
     Record,
@@ -51,6 +52,9 @@ from dvspipe.results import (
     ShippedRecord,
     ShippedScore,
     ShippedSource,
+    SplitRow,
+    SplitScore,
+    SplitsResult,
     TestResult,
     TimeScores,
     TraceRecord,
@@ -92,7 +96,7 @@ TRAINING = (
     KernelRecord,
     EventImage,
 )
-EVALUATION = (EvaluationResult, RecordingPrediction, CorruptionResult, CorruptedAccuracy)
+EVALUATION = (EvaluationResult, RecordingPrediction, PairedTest, CorruptionResult, CorruptedAccuracy)
 ADAPTATION = (AdaptationRecord, NormShift)
 INFERENCE = (
     InferenceRun,
@@ -109,6 +113,7 @@ INFERENCE = (
 )
 
 FILTERING = (FilterScores, FilterScore, FilterPoint, EventCounts)
+SPLITS = (SplitRow, SplitsResult, SplitScore)
 MANIFEST = (ManifestRow, ManifestSummary)
 SHIPPED = (ShippedRecord, ShippedSource, ShippedScore)
 
@@ -121,7 +126,8 @@ def render() -> str:
         *_files(RunFolder),
         *_models(TRAINING),
         "## Evaluation\n",
-        "`dvspipe evaluate --out FILE` writes the first object, and with `--corrupt` the second.\n",
+        "`dvspipe evaluate --out FILE.json` writes the first object, and with `--corrupt` a `CorruptionResult`. "
+        "`FILE.csv` is a table of the predictions: `name`, `label`, `predicted`, and `p_CLASS` for each class.\n",
         *_models(EVALUATION),
         "## Adaptation\n",
         "`dvspipe adapt --json` prints this object.\n",
@@ -134,6 +140,10 @@ def render() -> str:
         "## Live streams\n",
         "`dvspipe live --json` prints this object for each prediction.\n",
         *_models((LiveAnswer,)),
+        "## The splits of a data set\n",
+        "`splits.csv` in a folder of recordings has the published splits. `dvspipe train` uses one of them; with "
+        "`data.split=all`, it trains on each and writes `splits.json`.\n",
+        *_models(SPLITS),
         "## The manifest of an output folder\n",
         "Workers of `dvspipe convert` and `infer` write rows; `dvspipe manifest --json` prints the summary.\n",
         *_models(MANIFEST),
