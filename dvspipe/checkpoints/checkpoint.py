@@ -14,9 +14,6 @@ import json
 import math
 import os
 from collections.abc import Mapping
-from contextlib import suppress
-from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
@@ -29,6 +26,7 @@ from safetensors.numpy import save as to_bytes
 from ..base.config import Settings, build
 from ..base.errors import CheckpointError, ConfigError, shorten
 from ..base.files import TemporaryFolder, claim_output, read_bytes, write_beside, write_text
+from ..base.versions import find_versions
 from ..encoding import BinConfig
 from ..events import MAX_SIDE_PX, SensorSize
 from ..framing import FramingConfig
@@ -165,18 +163,8 @@ def energies(logits: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def versions() -> dict[str, str]:
     """Return the versions of dvspipe and of the installed libraries that affect its results."""
-    return dict(_find_versions())
-
-
-@cache
-def _find_versions() -> tuple[tuple[str, str], ...]:
-    """Return names and versions; reading them takes 10 ms."""
     # Only one of the two packages of OpenCV is installed.
-    installed = []
-    for name in VERSIONED_PACKAGES:
-        with suppress(PackageNotFoundError):
-            installed.append((name, version(name)))
-    return tuple(installed)
+    return find_versions(*VERSIONED_PACKAGES)
 
 
 class Checkpoint(NamedTuple):

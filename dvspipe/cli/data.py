@@ -30,7 +30,19 @@ from .options import (
     read_config,
     read_overrides,
 )
-from .screen import EXIT_SOME_FAILED, TextTable, fail, fail_inputs, messages, notes, progress, screen, show_name, skip
+from .screen import (
+    EXIT_ERROR,
+    EXIT_SOME_FAILED,
+    TextTable,
+    fail,
+    fail_inputs,
+    messages,
+    notes,
+    progress,
+    screen,
+    show_name,
+    skip,
+)
 
 if TYPE_CHECKING:
     from ..base.config import SettingsTree
@@ -124,6 +136,30 @@ def check(config: Config, settings: Overrides = None, /, *, as_json: AsJson = Fa
     if not as_json:
         groups = count_noun(total.groups, "group")
         screen.print(f"{result.title}: {count_noun(recordings, 'recording')} of {groups}, nothing wrong")
+
+
+@data.command
+def verify(
+    folder: Annotated[Path, Parameter(help="Folder with a dataset.lock, as data convert writes it.")],
+    /,
+    *,
+    jobs: JobCount = None,
+    engine: EngineName = "local",
+) -> None:
+    """Compare every event file and list of a folder with its dataset.lock; exit code 2 if any differs."""
+    from ..recordings.locking import verify_folder
+    from ..results import LOCK, DataLock
+
+    with progress() as show:
+        problems = verify_folder(folder, engine=choose_engine(jobs, engine), progress=ShownStage(show, "files"))
+
+    for problem in problems:
+        screen.print(Text(show_name(problem)))
+    if problems:
+        fail(f"{folder}: {count_noun(len(problems), 'difference')} from {LOCK}", EXIT_ERROR)
+    lock = DataLock.read(folder / LOCK)
+    events = sum(file.events for file in lock.files)
+    screen.print(f"{show_name(folder)}: {count_noun(len(lock.files), 'file')} with {events:,} events, as locked")
 
 
 @data.command

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ..base.config import complete_repr
 from ..base.errors import Brief, DataError, DvspipeError, brief, count_noun
 from ..encoding import SpikeCode
-from ..events import Events, SensorSize
+from ..events import Events, SensorSize, digest_events
 from ..parallel import Progress
 from .shard_files import StoredTensors
 
@@ -330,10 +330,7 @@ def version_of_file(path: Path, *more: object) -> str:
 
 def version_of_events(events: Events) -> str:
     """Return a digest of events in memory."""
-    digest = hashlib.blake2b(repr(events.sensor).encode(), digest_size=16)
-    for column in (events.t, events.x, events.y, events.p):
-        digest.update(column.tobytes())
-    return digest.hexdigest()
+    return digest_events(events, events.sensor).sha256
 
 
 @lru_cache(maxsize=1 << 16)

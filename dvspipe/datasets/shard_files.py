@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import math
 import tarfile
@@ -18,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..base.errors import DataError
+from ..base.files import digest_file
 from ..formats.numpy_file import HEADER_ERRORS, read_npy_header
 
 SPIKES = ".npz"  # suffixes of the two members of each sample
@@ -98,12 +98,6 @@ def _find_problem(shard: ShardFile) -> str | None:
         return "corrupted (a header claims more bytes than the file has)"
 
     return None if pairs == shard.count else f"{pairs} pairs of {SPIKES} and {FACTS} (expected {shard.count})"
-
-
-def digest_file(path: Path) -> str:
-    """Compute the hexadecimal SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _count_pairs(path: Path) -> int:

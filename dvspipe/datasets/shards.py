@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..base.config import SIZE_PATTERN, SettingsTree, find_differences
 from ..base.errors import DataError, Remedy
-from ..base.files import claim_output, lock_folder, read_bytes, write_beside, write_text
+from ..base.files import claim_output, digest_file, lock_folder, read_bytes, write_beside, write_text
 from ..encoding import BinConfig, BinCounts
 from ..events import Events, SensorSize
 from ..parallel import ALL, Engine, Outcome, Processes, Progress, Shard, map_items
@@ -29,7 +29,7 @@ from .augmentation import VaryConfig
 from .cache import Cache
 from .config import ShardsConfig
 from .samples import PARTS, DataSet, Part, Sample, check_groups
-from .shard_files import ShardFile, StoredTensors, append_sample, digest_file, pack_spikes
+from .shard_files import ShardFile, StoredTensors, append_sample, pack_spikes
 from .source import DataSource
 from .tensors import EncodedSample, SampleEncoder, TensorSettings
 

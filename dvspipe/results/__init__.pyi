@@ -31,6 +31,10 @@ from .inference import SegmentRow as SegmentRow
 from .inference import WindowRow as WindowRow
 from .inference import describe_adaptation as describe_adaptation
 from .inference import describe_training_data as describe_training_data
+from .lock import LOCK as LOCK
+from .lock import DataLock as DataLock
+from .lock import LockedFile as LockedFile
+from .lock import LockHeader as LockHeader
 from .manifest import Entry as Entry
 from .manifest import Manifest as Manifest
 from .manifest import ManifestRow as ManifestRow

@@ -34,6 +34,8 @@ from dvspipe.results import (
     KernelRecord,
     LabelRow,
     LayerActivity,
+    LockedFile,
+    LockHeader,
     LookRow,
     ManifestRow,
     ManifestSummary,
@@ -109,6 +111,7 @@ INFERENCE = (
 )
 
 FILTERING = (FilterScores, FilterScore, FilterPoint, EventCounts)
+LOCK = (LockHeader, LockedFile)
 MANIFEST = (ManifestRow, ManifestSummary)
 SHIPPED = (ShippedRecord, ShippedSource, ShippedScore)
 
@@ -134,6 +137,10 @@ def render() -> str:
         "## Live streams\n",
         "`dvspipe live --json` prints this object for each prediction.\n",
         *_models((LiveAnswer,)),
+        "## The lock of a data set\n",
+        "`dataset.lock` is a JSON Lines file: the first line is a `LockHeader`, each other line a `LockedFile`. "
+        "`dvspipe data verify` compares a folder with it.\n",
+        *_models(LOCK),
         "## The manifest of an output folder\n",
         "Workers of `dvspipe convert` and `infer` write rows; `dvspipe manifest --json` prints the summary.\n",
         *_models(MANIFEST),
