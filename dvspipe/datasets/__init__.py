@@ -9,6 +9,7 @@ from typing import Any
 from ..base.config import as_settings
 from ..base.errors import ConfigError, DataError
 from ..encoding import BinConfig
+from ..results.splits import PARTS, Part
 from .augmentation import AugmentConfig, MixKind, VaryConfig
 from .cache import Cache, DecodedEvents, default_cache
 from .config import (
@@ -37,7 +38,7 @@ from .pieces import find_same_names
 from .public import open_dvs_gesture, open_nmnist
 from .recording_list import from_recordings
 from .rendered import open_rendered
-from .samples import PARTS, DataSet, Part, Sample, count_recordings, divide, leave_out_copies, version_of_file
+from .samples import DataSet, Sample, count_recordings, divide, leave_out_copies, version_of_file
 from .shards import TensorPlan, encode_many, list_samples, open_shards, write_shards
 from .source import DataSource
 from .split import Split, check_split, read_split, restore_split, write_split

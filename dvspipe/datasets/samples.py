@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,13 +19,12 @@ from ..base.errors import Brief, DataError, DvspipeError, brief, count_noun
 from ..encoding import SpikeCode
 from ..events import Events, SensorSize, digest_events
 from ..parallel import Progress
+from ..results.splits import Part
 from .shard_files import StoredTensors
 
 Image = NDArray[np.uint8]
 """Image [H, W], encoded by a spike code."""
 
-Part = Literal["train", "validation", "test"]
-PARTS: tuple[Part, ...] = get_args(Part)
 HASHED_BYTES = 1 << 20  # read size of hashing
 
 

@@ -25,10 +25,11 @@ from ..base.files import claim_output, digest_file, lock_folder, read_bytes, wri
 from ..encoding import BinConfig, BinCounts
 from ..events import Events, SensorSize
 from ..parallel import ALL, Engine, Outcome, Processes, Progress, Shard, map_items
+from ..results.splits import PARTS, Part
 from .augmentation import VaryConfig
 from .cache import Cache
 from .config import ShardsConfig
-from .samples import PARTS, DataSet, Part, Sample, check_groups
+from .samples import DataSet, Sample, check_groups
 from .shard_files import ShardFile, StoredTensors, append_sample, pack_spikes
 from .source import DataSource
 from .tensors import EncodedSample, SampleEncoder, TensorSettings

@@ -12,7 +12,8 @@ from pydantic import BaseModel, ConfigDict
 from ..base.errors import DataError
 from ..events import Events, SensorSize
 from ..parallel import NamedStep, Progress, ignore_progress
-from .samples import DataSet, Part, Sample
+from ..results.splits import Part
+from .samples import DataSet, Sample
 from .shard_files import StoredTensors
 
 

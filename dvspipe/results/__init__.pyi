@@ -46,6 +46,14 @@ from .scores import WrongPrediction as WrongPrediction
 from .scores import add_scores as add_scores
 from .scores import calibration_error as calibration_error
 from .scores import wilson_interval as wilson_interval
+from .splits import PARTS as PARTS
+from .splits import SPLITS as SPLITS
+from .splits import Part as Part
+from .splits import SplitRow as SplitRow
+from .splits import Splits as Splits
+from .splits import find_splits as find_splits
+from .splits import read_splits as read_splits
+from .splits import write_splits as write_splits
 from .tables import Record as Record
 from .tables import Row as Row
 from .tables import read_rows as read_rows

@@ -77,7 +77,7 @@ class Record(BaseModel):
             try:
                 super().__init__(**values)
             except ValidationError as error:
-                raise ConfigError(f"{name}: wrong values ({_list_errors(error)})") from error
+                raise ConfigError(f"{name}: wrong values ({list_errors(error)})") from error
 
         update_wrapper(__init__, BaseModel.__init__, assigned=())  # as in `Settings`
 
@@ -174,10 +174,11 @@ def parse_record(kind: type[RecordType], content: bytes, where: str) -> RecordTy
     try:
         return kind.model_validate_json(content)
     except ValidationError as error:
-        raise FormatError(f"{where}: not a valid {kind.__name__} ({_list_errors(error)})") from error
+        raise FormatError(f"{where}: not a valid {kind.__name__} ({list_errors(error)})") from error
 
 
-def _list_errors(error: ValidationError) -> str:
+def list_errors(error: ValidationError) -> str:
+    """Return the first errors of a model as one line."""
     listed = error.errors()[:MAX_LISTED_ERRORS]
     return "; ".join(f"{'.'.join(map(str, item['loc']))} {item['msg']}".strip() for item in listed)
 

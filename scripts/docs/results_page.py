@@ -53,6 +53,7 @@ from dvspipe.results import (
     ShippedRecord,
     ShippedScore,
     ShippedSource,
+    SplitRow,
     TestResult,
     TimeScores,
     TraceRecord,
@@ -112,6 +113,7 @@ INFERENCE = (
 
 FILTERING = (FilterScores, FilterScore, FilterPoint, EventCounts)
 LOCK = (LockHeader, LockedFile)
+SPLITS = (SplitRow,)
 MANIFEST = (ManifestRow, ManifestSummary)
 SHIPPED = (ShippedRecord, ShippedSource, ShippedScore)
 
@@ -141,6 +143,9 @@ def render() -> str:
         "`dataset.lock` is a JSON Lines file: the first line is a `LockHeader`, each other line a `LockedFile`. "
         "`dvspipe data verify` compares a folder with it.\n",
         *_models(LOCK),
+        "## The splits of a data set\n",
+        "`splits.csv` in a folder of recordings has the published splits. `dvspipe train` uses one of them.\n",
+        *_models(SPLITS),
         "## The manifest of an output folder\n",
         "Workers of `dvspipe convert` and `infer` write rows; `dvspipe manifest --json` prints the summary.\n",
         *_models(MANIFEST),
