@@ -1,10 +1,9 @@
-"""Commands `data`: list kinds of data sets; show statistics of a data set, check it and encode it."""
+"""Commands `data`: list kinds of data sets; show statistics of a data set, check, verify, encode and pack it."""
 
 from __future__ import annotations
 
 import shlex
 import sys
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -45,15 +44,11 @@ from .screen import (
 )
 
 if TYPE_CHECKING:
-    from ..base.config import SettingsTree
-    from ..datasets import DataConfig, DataSet, TensorPlan
     from ..datasets.survey import Survey
-    from ..parallel import Engine, Shard
-    from ..training import Choice
+    from ..training import TrainConfig
 
 data = App(name="data", help_epilogue="", version_flags=[])
 
-SHARDS_SETTINGS = "train.yaml"  # settings that train from the shards of a folder
 DATA_KINDS = (
     ("nmnist", "N-MNIST: 60,000 + 10,000 digits, 34x34", "ROOT/Train/<digit>/*.bin, ROOT/Test; complete or partial"),
     ("dvsgesture", "DVS128 Gesture: 11 gestures, 29 people, 128x128", "IBM's aedat and label files, or Tonic's clips"),
@@ -66,7 +61,7 @@ DATA_KINDS = (
     ),
     ("folder", "your recordings or videos", "ROOT/<class>/<recording>, or ROOT/train/<class> and ROOT/test/<class>"),
     ("labelled", "your recordings with label files", "NAME.SUFFIX with NAME_labels.csv: class,start_us,end_us"),
-    ("shards", "spike tensors of any of these", "output of dvspipe data encode --shards"),
+    ("shards", "recordings of any of these but mnist, in tar archives", "output of dvspipe data pack"),
 )
 """Kind, description and expected files."""
 
@@ -86,9 +81,36 @@ def list_() -> None:
 
 
 @data.command
-def stats(config: Config, settings: Overrides = None, /, *, as_json: AsJson = False) -> None:
+def stats(
+    config: Config,
+    settings: Overrides = None,
+    /,
+    *,
+    out: Annotated[
+        Path | None,
+        Parameter(
+            alias="-o",
+            help="Also write clips, seconds, events, rate and ON share per class and part: "
+            ".csv, .md, .tex, or .png for a picture.",
+        ),
+    ] = None,
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
+) -> None:
     """Show the number of recordings, people and events of a data set, per class."""
+    from ..base.files import claim_output, require_suffix
+    from ..results.composition import COMPOSITION_SUFFIXES
+
+    # Refuse the output before all recordings are read.
+    if out is not None:
+        require_suffix(out, "the composition of a data set", *COMPOSITION_SUFFIXES)
+        claim_output(out, overwrite=overwrite)
+
     result = _survey(config, settings)
+    if out is not None:
+        from ..report import write_composition
+
+        write_composition(result.composition, out, title=result.title)
     if as_json:
         _print_json(result)
         return
@@ -168,59 +190,74 @@ def encode(
     settings: Overrides = None,
     /,
     *,
-    shards: Annotated[
-        Path | None,
-        Parameter(help="Output folder for spike tensors as tar shards; default: only fill the cache."),
-    ] = None,
-    shard_size: Annotated[
-        str | None, Parameter(metavar="SIZE", help="Size after which a new shard starts; default: 256MB.")
-    ] = None,
     jobs: JobCount = None,
     engine: EngineName = "local",
     shard: ShardName = None,
-    overwrite: Overwrite = False,
 ) -> None:
-    """Encode recordings as spike tensors before training, into the cache or into tar shards.
+    """Encode recordings as spike tensors before training, into the cache.
 
     For a folder DIR/<class>/<recording or video>, settings are chosen as by train.
     """
-    if shard_size is not None and shards is None:
-        raise ConfigError("--shard-size: only with --shards")
-    size = None if shard_size is None else parse_bytes(shard_size)
-
     workers = choose_engine(jobs, engine)
     share = parse_shard(shard)
-    if shards is not None and share.count > 1:
-        raise ConfigError(
-            f"--shards: cannot be combined with --shard {share}, because one process writes all shards; encode each "
-            "share into the cache first, then write the shards without --shard"
-        )
 
     # Slow imports, after the checks of the options.
-    from ..base.files import write_text
-    from ..datasets import TensorPlan, TensorSettings, leave_out_copies, open_cache, open_dataset, write_shards
-    from ..datasets.shards import SHARD_BYTES
+    from ..datasets import TensorPlan, TensorSettings, encode_many, list_samples, open_cache, open_dataset
 
-    choice = _choose(config, settings) if is_folder(config) else None
-    experiment = read_config(config, settings) if choice is None else choice.config
+    experiment = _choose(config, settings) if is_folder(config) else read_config(config, settings)
     of_data = experiment.data
-
     spikes = TensorSettings(experiment.bins, of_data.views, vary=of_data.vary, seed=experiment.seed)
     plan = TensorPlan(spikes, open_cache(of_data))
-    opened = open_dataset(of_data, experiment.seed, experiment.bins)
+    if plan.cache is None:
+        raise ConfigError("data.cache = none: no cache to fill (expected a folder); set data.cache")
 
-    if shards is None:
-        _fill_cache(opened, plan, of_data, share, workers)
-        return
+    opened = open_dataset(of_data, experiment.seed, experiment.bins)
+    samples = list_samples(opened, root=of_data.root, shard=share)
+    note_shard(share, len(samples))
+
+    failed = 0
+    with progress() as show:
+        for outcome in encode_many(samples, plan, engine=workers, progress=ShownStage(show, "recordings")):
+            if outcome.error is not None:
+                failed += 1
+                skip(outcome.error)
+
+    fail_inputs(failed, len(samples), "recordings could not be encoded")
+    screen.print(f"{show_name(plan.cache.folder)}: spike tensors of {count_noun(len(samples), 'recording')}")
+
+
+@data.command
+def pack(
+    config: Config,
+    settings: Overrides = None,
+    /,
+    *,
+    out: Annotated[Path, Parameter(alias="-o", help="Output folder.")],
+    size: Annotated[str, Parameter(metavar="SIZE", help="Size after which a new shard starts.")] = "256MB",
+    jobs: JobCount = None,
+    engine: EngineName = "local",
+    overwrite: Overwrite = False,
+) -> None:
+    """Pack the recordings of a data set into tar shards, to publish them and to train from them."""
+    shard_bytes = parse_bytes(size)
+    workers = choose_engine(jobs, engine)
+
+    # Slow imports, after the checks of the options.
+    from ..datasets import leave_out_copies, open_dataset, write_shards
+
+    experiment = read_config(config, settings)
+    of_data = experiment.data
+    opened = open_dataset(of_data, experiment.seed, experiment.bins)
 
     # Copies belong to no part; the shards must have the same parts as a training on the recordings.
     with progress() as show:
         opened = leave_out_copies(opened, partial(show, "comparing recordings"))
         index = write_shards(
-            shards,
+            out,
             opened,
-            plan,
-            size=size or SHARD_BYTES,
+            root=of_data.root,
+            seed=experiment.seed,
+            size=shard_bytes,
             engine=workers,
             overwrite=overwrite,
             progress=ShownStage(show, "recordings"),
@@ -228,19 +265,11 @@ def encode(
 
     total = sum(stored.bytes for stored in index.shards)
     counts = ", ".join(f"{part} {len(samples)}" for part, samples in opened.parts.items())
-    screen.print(f"{show_name(shards)}: {count_noun(len(index.shards), 'shard')}, {total / 1e6:,.1f} MB; {counts}")
-
-    # The next command: the settings of this one that also apply to shards, and the folder of the shards.
-    if choice is not None:
-        write_text(shards / SHARDS_SETTINGS, _use_shards(choice, shards).to_yaml())
-        words = [str(shards / SHARDS_SETTINGS)]
-    else:
-        for_shards = [word for word in (config, *(settings or [])) if is_for_shards(word)]
-        words = [*for_shards, "data.kind=shards", f"data.root={shards}"]
-    notes.print(Text(f"next:\n  {shlex.join(['dvspipe', 'train', *words])}"))
+    screen.print(f"{show_name(out)}: {count_noun(len(index.shards), 'shard')}, {total / 1e6:,.1f} MB; {counts}")
+    notes.print(Text(f"next:\n  {shlex.join(['dvspipe', 'train', str(out)])}"))
 
 
-def _choose(folder: str, settings: list[str] | None) -> Choice:
+def _choose(folder: str, settings: list[str] | None) -> TrainConfig:
     """Choose the settings that `train` chooses for a folder of recordings, and print them."""
     from ..training import choose_settings
 
@@ -248,45 +277,7 @@ def _choose(folder: str, settings: list[str] | None) -> Choice:
         choice = choose_settings(folder, read_overrides(settings), partial(show, "recordings"))
 
     notes.print(Text(choice.to_yaml()))
-    return choice
-
-
-def _use_shards(choice: Choice, shards: Path) -> Choice:
-    """Return the settings that train from the shards of a folder of recordings."""
-    from ..base.config import merge_settings
-    from ..datasets import DataConfig
-
-    placed: SettingsTree = {"data": {"kind": "shards", "root": str(shards)}}
-    return replace(choice, settings=merge_settings(choice.settings, placed, {"data": DataConfig}))
-
-
-def is_for_shards(word: str) -> bool:
-    """Return whether a word of a command also applies to shards; settings of recordings do not."""
-    from ..base.config import find_foreign
-    from ..datasets import DataConfig
-
-    given = read_overrides([word]).get("data") if "=" in word else None
-    return not find_foreign(DataConfig, {"kind": "shards", **(given if isinstance(given, dict) else {})})
-
-
-def _fill_cache(data_set: DataSet, plan: TensorPlan, config: DataConfig, share: Shard, engine: Engine) -> None:
-    from ..datasets import encode_many, list_samples
-
-    if plan.cache is None:
-        raise ConfigError("data.cache = none: no cache to fill (expected a folder); set data.cache, or use --shards")
-
-    samples = list_samples(data_set, root=config.root, shard=share)
-    note_shard(share, len(samples))
-
-    failed = 0
-    with progress() as show:
-        for outcome in encode_many(samples, plan, engine=engine, progress=ShownStage(show, "recordings")):
-            if outcome.error is not None:
-                failed += 1
-                skip(outcome.error)
-
-    fail_inputs(failed, len(samples), "recordings could not be encoded")
-    screen.print(f"{show_name(plan.cache.folder)}: spike tensors of {count_noun(len(samples), 'recording')}")
+    return choice.config
 
 
 def _survey(config: str, settings: list[str] | None) -> Survey:

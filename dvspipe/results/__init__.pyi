@@ -7,6 +7,7 @@ from .activity import LayerActivity as LayerActivity
 from .activity import TraceRecord as TraceRecord
 from .activity import add_layers as add_layers
 from .activity import operation_energy_pj as operation_energy_pj
+from .composition import CompositionRow as CompositionRow
 from .filtering import EventCounts as EventCounts
 from .filtering import FilterName as FilterName
 from .filtering import FilterPoint as FilterPoint

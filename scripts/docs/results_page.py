@@ -17,6 +17,7 @@ from dvspipe.results import (
     ActivityRecord,
     AdaptationRecord,
     BaselineResult,
+    CompositionRow,
     CorruptedAccuracy,
     CorruptionResult,
     Dependencies,
@@ -112,6 +113,7 @@ INFERENCE = (
 )
 
 FILTERING = (FilterScores, FilterScore, FilterPoint, EventCounts)
+COMPOSITION = (CompositionRow,)
 LOCK = (LockHeader, LockedFile)
 SPLITS = (SplitRow,)
 MANIFEST = (ManifestRow, ManifestSummary)
@@ -139,6 +141,9 @@ def render() -> str:
         "## Live streams\n",
         "`dvspipe live --json` prints this object for each prediction.\n",
         *_models((LiveAnswer,)),
+        "## The composition of a data set\n",
+        "`dvspipe data stats -o FILE.csv` writes these rows.\n",
+        *_models(COMPOSITION),
         "## The lock of a data set\n",
         "`dataset.lock` is a JSON Lines file: the first line is a `LockHeader`, each other line a `LockedFile`. "
         "`dvspipe data verify` compares a folder with it.\n",
