@@ -33,7 +33,7 @@ from ..framing import FramingConfig
 from ..networks.config import FirstSpikeConfig, ModuleConfig, NetworkConfig
 from ..networks.module_source import NO_MODULES, ModuleSource, ModuleTask
 from ..results import CHECKPOINT_SUFFIX, RunFolder
-from .hub import SCHEME, HubModel
+from .hub import SCHEME, HubRepository
 
 if TYPE_CHECKING:
     import torch
@@ -420,7 +420,7 @@ def find_checkpoint(path: str | os.PathLike[str]) -> Path:
     """Find the file of a checkpoint; checkpoints on the hub are downloaded."""
     # A hub model, the folder of a run, an included classifier, then a file; a local file wins over an included name.
     if str(path).startswith(SCHEME):
-        return _download(HubModel.parse(str(path)))
+        return _download(HubRepository.parse(str(path)))
 
     file = Path(path)
     names = shipped_checkpoints()
@@ -452,11 +452,11 @@ def pin_checkpoint(path: str | os.PathLike[str]) -> str:
     if not str(path).startswith(SCHEME):
         return str(path)
 
-    model = HubModel.parse(str(path))
+    model = HubRepository.parse(str(path))
     return str(model.pin(_download(model)))
 
 
-def upload_checkpoint(model: HubModel, checkpoint: Checkpoint, card: str, *, private: bool) -> HubModel:
+def upload_checkpoint(model: HubRepository, checkpoint: Checkpoint, card: str, *, private: bool) -> HubRepository:
     """Upload a classifier and its model card to a hub repository; return the model at the new commit."""
     config, network, moments = checkpoint
     with TemporaryFolder() as name:
@@ -471,7 +471,7 @@ def upload_checkpoint(model: HubModel, checkpoint: Checkpoint, card: str, *, pri
         return model.upload(folder, private=private)
 
 
-def _download(model: HubModel) -> Path:
+def _download(model: HubRepository) -> Path:
     """Download a checkpoint from the hub. Check its format first: weights of other programs may be large."""
     settings = model.download(HUB_CONFIG)
     try:

@@ -185,6 +185,56 @@ def verify(
 
 
 @data.command
+def card(
+    folder: Annotated[Path, Parameter(help="Folder with a dataset.lock.")],
+    /,
+    *,
+    authors: Annotated[
+        list[str] | None, Parameter(name="--author", metavar="NAME", help="Who made the data set. Repeatable.")
+    ] = None,
+    license: Annotated[  # noqa: A002
+        str | None, Parameter(help="Licence of the data set, such as cc-by-4.0; default: the licence of its sources.")
+    ] = None,
+    about: Annotated[str, Parameter(help="What the recordings show, in a sentence.", show_default=False)] = "",
+    overwrite: Overwrite = False,
+) -> None:
+    """Write the data card of a folder, README.md and croissant.json, and say what may be published."""
+    from ..base.files import claim_output
+    from ..report.data_card import CARD, CardDetails, DataCard, describe_publication
+
+    claim_output(folder / CARD, overwrite=overwrite)
+    written = DataCard.of(folder, CardDetails(tuple(authors or ()), license, about))
+    written.write(folder)
+    screen.print(show_name(folder / CARD))
+    for line in describe_publication(written):
+        screen.print(Text(show_name(line)))
+
+
+@data.command
+def push(
+    folder: Annotated[Path, Parameter(help="Folder with a dataset.lock and a README.md, as data card writes it.")],
+    name: Annotated[str, Parameter(help="Repository on the Hugging Face hub: hf://USER/NAME.")],
+    /,
+    *,
+    private: Annotated[bool, Parameter(help="Make a new repository private.")] = False,
+) -> None:
+    """Upload a data set to the Hugging Face hub: all of it, or only its recipe if the licences allow no more."""
+    from ..checkpoints.hub import HubRepository
+    from ..report.data_card import CARD, RECIPE, DataCard, describe_publication
+
+    published = DataCard.of(folder)
+    if not (folder / CARD).is_file():
+        raise ConfigError(f"{folder}: no {CARD} (expected a data card); write it with dvspipe data card")
+
+    files = [*RECIPE] if published.restrictions else [*RECIPE, *(file.file for file in published.lock.files)]
+    for line in describe_publication(published) if published.restrictions else ():
+        messages.print(Text(show_name(line)))
+
+    repository = HubRepository.parse(name)._replace(kind="dataset")
+    screen.print(str(repository.upload(folder, private=private, files=files)))
+
+
+@data.command
 def encode(
     config: Config,
     settings: Overrides = None,
