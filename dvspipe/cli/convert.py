@@ -84,20 +84,19 @@ def convert(
     if suffix is not None and [task.target for task in tasks] == [out]:
         raise ConfigError(f"{out}: --suffix: only for an output folder")
 
-    _refuse_unused(tasks, settings.model_fields_set, given)
+    refuse_unused(tasks, settings.model_fields_set, given)
     if preview:
         _check_previews(tasks, overwrite=overwrite)
 
-    convert_all = _Conversions(of_video, of_recording, preview=preview, as_json=as_json, overwrite=overwrite)
-    # Partial output is resumed by the same command, which is worth a hint after Ctrl-C.
-    with _explain_interrupt([task.target for task in tasks], overwrite=overwrite):
+    conversions = Conversions(of_video, of_recording, preview=preview, as_json=as_json, overwrite=overwrite)
+    with explain_interrupt(tasks, overwrite=overwrite):
         if len(tasks) == 1 and share.count == 1:
-            convert_all.convert_one(tasks[0])
+            conversions.convert_one(tasks[0])
         else:
-            convert_all.convert_many(tasks, workers)
+            conversions.convert_many(tasks, workers)
 
 
-def _refuse_unused(tasks: Sequence[ConversionTask], settings: Collection[str], given: Collection[str]) -> None:
+def refuse_unused(tasks: Sequence[ConversionTask], settings: Collection[str], given: Collection[str]) -> None:
     """Reject options that apply only to videos, recordings or HDF5 files if there are none."""
     from ..formats import FORMATS
 
@@ -117,11 +116,12 @@ def _refuse_unused(tasks: Sequence[ConversionTask], settings: Collection[str], g
 
 
 @contextmanager
-def _explain_interrupt(targets: Sequence[Path], *, overwrite: bool) -> Iterator[None]:
+def explain_interrupt(tasks: Sequence[ConversionTask], *, overwrite: bool) -> Iterator[None]:
     """After Ctrl-C, print that the same command resumes, if partial output exists."""
     try:
         yield
     except KeyboardInterrupt:
+        targets = [task.target for task in tasks]
         saved = [path for target in targets for path in (target, target.with_name(f"{target.name}.part"))]
         if not overwrite and any(path.exists() for path in saved):
             messages.print("run the same command again to resume")
@@ -129,7 +129,7 @@ def _explain_interrupt(targets: Sequence[Path], *, overwrite: bool) -> Iterator[
 
 
 @dataclass(frozen=True)
-class _Conversions:
+class Conversions:
     """Conversion of one or many files, with its settings.
 
     Args:
@@ -142,9 +142,9 @@ class _Conversions:
 
     of_video: ConvertConfig
     of_recording: RecordingConfig
-    preview: bool
-    as_json: bool
-    overwrite: bool
+    preview: bool = False
+    as_json: bool = False
+    overwrite: bool = False
 
     def convert_one(self, task: ConversionTask) -> None:
         """Convert one file, and show its progress."""

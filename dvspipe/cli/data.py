@@ -1,18 +1,24 @@
-"""Commands `data`: list kinds of data sets; show statistics of a data set, check, verify, encode and pack it."""
+"""Commands `data`: convert videos to a data set; check, verify, describe, encode, pack and publish data sets."""
 
 from __future__ import annotations
 
 import shlex
 import sys
+from collections import Counter
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
 from rich.text import Text
 
 from ..base.errors import ConfigError, count_noun
+from ..recordings.config import ConversionSettings
+from ..verbs.conversion import build_settings
+from ..verbs.conversion import convert as convert_verb
 from .activity import ShownStage
+from .commands import takes
+from .convert import Conversions, explain_interrupt, refuse_unused
 from .options import (
     AsJson,
     Config,
@@ -41,6 +47,7 @@ from .screen import (
     screen,
     show_name,
     skip,
+    warn,
 )
 
 if TYPE_CHECKING:
@@ -78,6 +85,73 @@ def list_() -> None:
 
     files, size = Cache(default_cache()).size()
     screen.print(f"\n{default_cache()} caches {files:,} spike tensors and simulated videos, {size / 1e6:,.0f} MB")
+
+
+@data.command
+@takes(convert_verb, without=("source", "out"))
+def convert(
+    videos: Annotated[Path, Parameter(help="Folder of videos, searched recursively.")],
+    out: Annotated[Path, Parameter(help="Folder of the data set: CLASS/NAME.h5, and splits.csv.")],
+    *,
+    splits: Annotated[
+        Path,
+        Parameter(
+            metavar="LISTS",
+            help="Published lists: the folder of the lists of UCF101 or HMDB51, a CSV file of Kinetics, or a CSV file "
+            "with the columns file,class,part and, optionally, group,start_s,stop_s,split.",
+        ),
+    ],
+    jobs: JobCount = None,
+    engine: EngineName = "local",
+    shard: ShardName = None,
+    overwrite: Overwrite = False,
+    settings: ConversionSettings = ConversionSettings(),
+    **given: Any,
+) -> None:
+    """Convert the videos of published lists to the events of a simulated camera, with their splits side by side.
+
+    The same command resumes. The settings are those of dvspipe convert.
+    """
+    of_video, of_recording = build_settings(settings, **given)
+    workers = choose_engine(jobs, engine)
+    share = parse_shard(shard)
+
+    from ..base.files import make_folder
+    from ..datasets.lists import plan_listed, read_lists
+    from ..results import write_splits
+
+    plan = plan_listed(videos, out, read_lists(splits), shard=share)
+    if any(task.span for task in plan.tasks) and {"start_s", "stop_s"} & settings.model_fields_set:
+        raise ConfigError(f"{splits}: lists parts of videos, so it cannot be combined with --start-s and --stop-s")
+    refuse_unused(plan.tasks, settings.model_fields_set, given)
+    for note in plan.notes:
+        warn(note)
+
+    # Every share writes the same splits, of all clips.
+    make_folder(out)
+    write_splits(out, plan.rows)
+    _show_splits(out)
+    note_shard(share, len(plan.tasks))
+
+    conversions = Conversions(of_video, of_recording, overwrite=overwrite)
+    with explain_interrupt(plan.tasks, overwrite=overwrite):
+        conversions.convert_many(plan.tasks, workers)
+    notes.print(Text(f"next:\n  {shlex.join(['dvspipe', 'train', str(out), 'data.split=1'])}"))
+
+
+def _show_splits(folder: Path) -> None:
+    """Print the number of recordings in each part of the splits of a folder."""
+    from ..results import PARTS, SPLITS, read_splits
+
+    splits = read_splits(folder)
+    table = TextTable("split", "classes", *PARTS, right=("split", "classes", *PARTS))
+    for number in splits.numbers:
+        rows = splits.of(number)
+        counts = Counter(row.part for row in rows)
+        table.add_row(number, len({row.class_name for row in rows}), *(counts[part] for part in PARTS))
+
+    notes.print(f"{show_name(folder / SPLITS)}:")
+    notes.print(table)
 
 
 @data.command

@@ -102,6 +102,7 @@ class DataSet:
         warnings: Content of its folders that is not in the data set, a line each.
         copies: Samples left out because their content is in an earlier part: their names, mapped to the earlier sample.
         in_time: Classes with too few films to divide; each film is divided in time, so the parts show the same films.
+        split: Number of the published split (splits.csv) that gives the parts; None: no published split.
     """
 
     title: str
@@ -117,6 +118,7 @@ class DataSet:
     warnings: tuple[str, ...] = ()
     copies: Mapping[str, str] = field(default_factory=dict)
     in_time: tuple[str, ...] = ()
+    split: int | None = None
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{len(samples)} {part}" for part, samples in self.parts.items())
