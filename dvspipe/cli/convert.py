@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
 PREVIEW_SUFFIX = ".webm"
 DEFAULT_SUFFIX = ".h5"
+NOT_CONVERTED = "could not be converted completely"
 
 
 @takes(verb, without=("source", "out"))
@@ -93,7 +94,8 @@ def convert(
         if len(tasks) == 1 and share.count == 1:
             conversions.convert_one(tasks[0])
         else:
-            conversions.convert_many(tasks, workers)
+            failed = conversions.convert_many(tasks, workers)
+            fail_inputs(failed, len(tasks), NOT_CONVERTED)
 
 
 def refuse_unused(tasks: Sequence[ConversionTask], settings: Collection[str], given: Collection[str]) -> None:
@@ -169,8 +171,8 @@ class Conversions:
 
         self._print(conversion, time.monotonic() - compiled_s() - started)
 
-    def convert_many(self, tasks: Sequence[ConversionTask], engine: Engine) -> None:
-        """Convert files without an output; print failures."""
+    def convert_many(self, tasks: Sequence[ConversionTask], engine: Engine) -> int:
+        """Convert files without an output; print failures, and return their number."""
         from ..recordings.conversion import Review, convert_many, review_tasks
 
         review = Review(tasks)
@@ -204,7 +206,7 @@ class Conversions:
             if self.preview:
                 failed += self._write_missing_previews(review.done)
 
-        fail_inputs(failed, len(tasks), "could not be converted completely")
+        return failed
 
     def _write_missing_previews(self, tasks: Sequence[ConversionTask]) -> int:
         """Write previews that are missing from earlier conversions; return the number of failures."""

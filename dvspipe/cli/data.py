@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,7 +19,7 @@ from ..verbs.conversion import build_settings
 from ..verbs.conversion import convert as convert_verb
 from .activity import ShownStage
 from .commands import takes
-from .convert import Conversions, explain_interrupt, refuse_unused
+from .convert import NOT_CONVERTED, Conversions, explain_interrupt, refuse_unused
 from .options import (
     AsJson,
     Config,
@@ -52,6 +53,10 @@ from .screen import (
 
 if TYPE_CHECKING:
     from ..datasets.survey import Survey
+    from ..parallel import Engine
+    from ..recordings.config import ConvertConfig, RecordingConfig
+    from ..recordings.conversion import ConversionTask
+    from ..results import DataLock
     from ..training import TrainConfig
 
 data = App(name="data", help_epilogue="", version_flags=[])
@@ -101,6 +106,16 @@ def convert(
             "with the columns file,class,part and, optionally, group,start_s,stop_s,split.",
         ),
     ],
+    license: Annotated[  # noqa: A002
+        str | None, Parameter(help="Licence of the videos, such as cc-by-4.0, for dataset.lock.")
+    ] = None,
+    lock: Annotated[
+        Path | None,
+        Parameter(
+            help="dataset.lock of another conversion of the same videos: its settings are used, and differences of "
+            "videos and events are listed."
+        ),
+    ] = None,
     jobs: JobCount = None,
     engine: EngineName = "local",
     shard: ShardName = None,
@@ -108,11 +123,14 @@ def convert(
     settings: ConversionSettings = ConversionSettings(),
     **given: Any,
 ) -> None:
-    """Convert the videos of published lists to the events of a simulated camera, with their splits side by side.
+    """Convert the videos of published lists to the events of a simulated camera, with splits.csv and dataset.lock.
 
     The same command resumes. The settings are those of dvspipe convert.
     """
-    of_video, of_recording = build_settings(settings, **given)
+    from ..results import DataLock
+
+    expected = None if lock is None else DataLock.read(lock)
+    of_video, of_recording = _choose_settings(settings, given, lock, expected)
     workers = choose_engine(jobs, engine)
     share = parse_shard(shard)
 
@@ -126,6 +144,8 @@ def convert(
     refuse_unused(plan.tasks, settings.model_fields_set, given)
     for note in plan.notes:
         warn(note)
+    if expected is not None and share.count == 1:
+        _warn_of_sources(expected, plan.tasks, workers)
 
     # Every share writes the same splits, of all clips.
     make_folder(out)
@@ -135,8 +155,70 @@ def convert(
 
     conversions = Conversions(of_video, of_recording, overwrite=overwrite)
     with explain_interrupt(plan.tasks, overwrite=overwrite):
-        conversions.convert_many(plan.tasks, workers)
+        failed = conversions.convert_many(plan.tasks, workers)
+
+    # A share has only some of the files: the complete command finds all of them, and locks them.
+    if share.count == 1:
+        terms = license if expected is None else {file.source: file.license for file in expected.files}
+        _lock_folder(out, plan.tasks, conversions, terms, expected, workers)
+    fail_inputs(failed, len(plan.tasks), NOT_CONVERTED)
     notes.print(Text(f"next:\n  {shlex.join(['dvspipe', 'train', str(out), 'data.split=1'])}"))
+
+
+def _choose_settings(
+    settings: ConversionSettings, given: dict[str, Any], lock: Path | None, expected: DataLock | None
+) -> tuple[ConvertConfig, RecordingConfig]:
+    """Return the settings of a lock, or without a lock the settings of the command."""
+    if lock is None or expected is None:
+        return build_settings(settings, **given)
+
+    from ..recordings.locking import read_settings
+
+    if names := [*settings.model_fields_set, *given]:
+        raise ConfigError(f"--lock {lock}: has all settings (found --{names[0].replace('_', '-')}, too)")
+    return read_settings(expected, lock)
+
+
+def _warn_of_sources(expected: DataLock, tasks: Sequence[ConversionTask], engine: Engine) -> None:
+    """Warn of videos that differ from a lock, before they are converted."""
+    from ..recordings.locking import compare_sources
+
+    with progress() as show:
+        problems = compare_sources(expected, tasks, engine=engine, progress=ShownStage(show, "comparing videos"))
+    for problem in problems:
+        warn(problem)
+
+
+def _lock_folder(
+    folder: Path,
+    tasks: Sequence[ConversionTask],
+    conversions: Conversions,
+    terms: str | Mapping[str, str | None] | None,
+    expected: DataLock | None,
+    engine: Engine,
+) -> None:
+    """Write dataset.lock, and exit with code 2 if it differs from an expected one."""
+    from ..recordings.conversion import review_tasks
+    from ..recordings.locking import write_lock
+    from ..results import LOCK
+
+    # The lock has one group of settings, so it must be true of every file.
+    of_video, of_recording = conversions.of_video, conversions.of_recording
+    outdated = review_tasks(tasks, video=of_video, recording=of_recording).outdated
+    if outdated:
+        text = f"{count_noun(len(outdated), 'file')} with other settings, such as {outdated[0].target}"
+        fail(f"{folder / LOCK}: not written ({text}); use --overwrite to convert again", EXIT_ERROR)
+
+    with progress() as show:
+        shown = ShownStage(show, "locking")
+        found = write_lock(folder, tasks, of_video, of_recording, license=terms, engine=engine, progress=shown)
+    notes.print(f"{show_name(folder / LOCK)}: {count_noun(len(found.files), 'file')}")
+
+    problems = [] if expected is None else list(expected.find_other_files(found.events, found.header.lists))
+    for problem in problems:
+        screen.print(Text(show_name(problem)))
+    if problems:
+        fail(f"{folder}: {count_noun(len(problems), 'difference')} from the given {LOCK}", EXIT_ERROR)
 
 
 def _show_splits(folder: Path) -> None:

@@ -32,7 +32,7 @@ def write_lock(
     video: ConvertConfig | None = None,
     recording: RecordingConfig | None = None,
     *,
-    license: str | Mapping[str, str] | None = None,  # noqa: A002
+    license: str | Mapping[str, str | None] | None = None,  # noqa: A002
     engine: Engine = Processes(),
     progress: Progress | None = None,
 ) -> DataLock:
@@ -73,7 +73,7 @@ class _LockWorker:
     """Compute the line of a converted file; picklable."""
 
     folder: Path
-    license: str | Mapping[str, str] | None
+    license: str | Mapping[str, str | None] | None
 
     def __call__(self, task: ConversionTask, progress: Progress) -> LockedFile:
         source = name_source(task)
