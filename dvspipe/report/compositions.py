@@ -59,12 +59,17 @@ def _format_cells(row: CompositionRow) -> tuple[str, ...]:
 
 
 def format_markdown(rows: Sequence[CompositionRow]) -> str:
-    """Return the composition of a data set as a table in Markdown."""
-    lines = [f"| {' | '.join(HEADINGS)} |", "|---|---|" + "---:|" * (len(HEADINGS) - 2)]
-    for row in rows:
-        cells = (escape_controls(cell).replace("|", "\\|") for cell in _format_cells(row))
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+    """Return the composition of a data set as a table in Markdown, without columns that are empty."""
+    table = [HEADINGS, *map(_format_cells, rows)]
+    filled = [column for column in range(len(HEADINGS)) if any(cells[column] for cells in table[1:])]
+    names, *others = ([_escape_cell(cells[column]) for column in filled] for cells in table)
+
+    lines = [names, ["---", "---", *["---:"] * (len(filled) - 2)], *others]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+
+
+def _escape_cell(text: str) -> str:
+    return escape_controls(text).replace("|", "\\|")
 
 
 def _format_latex(rows: Sequence[CompositionRow]) -> str:

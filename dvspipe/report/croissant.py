@@ -23,6 +23,7 @@ CONTEXT: dict[str, object] = {
     "conformsTo": "dct:conformsTo",
     "data": {"@id": "cr:data", "@type": "@json"},
     "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
+    "equivalentProperty": "cr:equivalentProperty",
     "examples": {"@id": "cr:examples", "@type": "@json"},
     "extract": "cr:extract",
     "field": "cr:field",
@@ -42,6 +43,7 @@ CONTEXT: dict[str, object] = {
     "regex": "cr:regex",
     "repeated": "cr:repeated",
     "replace": "cr:replace",
+    "samplingRate": "cr:samplingRate",
     "separator": "cr:separator",
     "source": "cr:source",
     "subField": "cr:subField",
@@ -59,14 +61,14 @@ class Description:
     Args:
         about: Description in one or more sentences.
         license: Licence in the hub's notation.
-        version: Version of dvspipe that made it.
+        version: Version of the data set, MAJOR.MINOR.PATCH.
     """
 
     name: str
     about: str
     license: str
     authors: tuple[str, ...]
-    version: str
+    version: str = "1.0.0"
 
 
 def write_croissant(folder: Path, description: Description) -> None:

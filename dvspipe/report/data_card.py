@@ -107,7 +107,6 @@ class DataCard:
             about=self._describe(),
             license=self.license,
             authors=self.details.authors,
-            version=self.lock.header.versions.get("dvspipe", ""),
         )
         write_text(folder / CARD, self.format())
         write_croissant(folder, description)
@@ -196,9 +195,14 @@ class DataCard:
         versions = ", ".join(f"{name} {version}" for name, version in header.versions.items())
         differing = find_differences(ConvertConfig().model_dump(mode="json"), header.video)
         listed = yaml.safe_dump({key: value for key, _, value in differing}, sort_keys=False) if differing else ""
-        settings = f"settings that differ from the defaults:\n\n```yaml\n{listed}```" if listed else "default settings."
+        settings = (
+            f"Settings that differ from the defaults:\n\n```yaml\n{listed}```"
+            if listed
+            else "The settings are the defaults."
+        )
         return (
-            f"Simulated with {versions}, one sensor for all recordings, independent noise for each, and {settings}\n\n"
+            f"Simulated with {versions}. All recordings have one sensor; the noise of each recording, if any, is "
+            f"independent. {settings}\n\n"
             "To make the same events from the same sources: "
             "give `dvspipe data convert` the videos and this `dataset.lock`."
         )
