@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
 PREVIEW_SUFFIX = ".webm"
 DEFAULT_SUFFIX = ".h5"
+NOT_CONVERTED = "could not be converted completely"
 
 
 @takes(verb, without=("source", "out"))
@@ -91,7 +92,8 @@ def convert(
     conversions = Conversions(of_video, of_recording, preview=preview, as_json=as_json, overwrite=overwrite)
     # Partial output is resumed by the same command, which is worth a hint after Ctrl-C.
     with explain_interrupt(tasks, overwrite=overwrite):
-        conversions.run(tasks, None if len(tasks) == 1 and share.count == 1 else workers)
+        failed = conversions.run(tasks, None if len(tasks) == 1 and share.count == 1 else workers)
+    fail_inputs(failed, len(tasks), NOT_CONVERTED)
 
 
 def refuse_unused(tasks: Sequence[ConversionTask], settings: Collection[str], given: Collection[str]) -> None:
@@ -144,8 +146,8 @@ class Conversions:
     as_json: bool = False
     overwrite: bool = False
 
-    def run(self, tasks: Sequence[ConversionTask], engine: Engine | None) -> None:
-        """Convert files and print the results.
+    def run(self, tasks: Sequence[ConversionTask], engine: Engine | None) -> int:
+        """Convert files, print the results, and return the number of failures.
 
         With an engine, files with an output are skipped, and those that fail are printed. Without an engine, a single
         file is converted here, and its error is raised.
@@ -194,7 +196,7 @@ class Conversions:
             if self.preview:
                 failed += self._write_missing_previews(review.done)
 
-        fail_inputs(failed, len(tasks), "could not be converted completely")
+        return failed
 
     def _convert_alone(self, task: ConversionTask, show: ShowProgress) -> Iterator[Outcome[ConversionTask, Conversion]]:
         """Yield the outcome of a single file, and show the progress inside it."""

@@ -39,7 +39,7 @@ from .public import open_dvs_gesture, open_nmnist
 from .recording_list import from_recordings
 from .rendered import open_rendered
 from .samples import DataSet, Sample, count_recordings, divide, leave_out_copies, version_of_file
-from .shards import TensorPlan, encode_many, list_samples, open_shards, write_shards
+from .shards import open_shards, write_shards
 from .source import DataSource
 from .split import Split, check_split, read_split, restore_split, write_split
 from .tensors import (
@@ -47,9 +47,11 @@ from .tensors import (
     BatchSettings,
     SampleEncoder,
     SpikeTensors,
+    TensorPlan,
     TensorSettings,
     encode_image,
-    order_shards,
+    encode_many,
+    list_samples,
     plain_batches,
     training_batches,
 )
@@ -109,7 +111,6 @@ __all__ = [
     "make_transform",
     "open_cache",
     "open_dataset",
-    "order_shards",
     "parse_data",
     "plain_batches",
     "read_split",

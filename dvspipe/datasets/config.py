@@ -241,10 +241,7 @@ class TonicConfig(PublicConfig):
 
 
 class ShardsConfig(FramedConfig, EventsConfig):
-    """Spike tensors in tar archives in ROOT, with their index.json.
-
-    `roi`, `fit` and `video` describe the recordings that the archives were written from; the checkpoint stores them.
-    """
+    """Recordings in tar archives in ROOT, with their index.json."""
 
     kind: Literal["shards"] = "shards"
 

@@ -7,6 +7,7 @@ from .activity import LayerActivity as LayerActivity
 from .activity import TraceRecord as TraceRecord
 from .activity import add_layers as add_layers
 from .activity import operation_energy_pj as operation_energy_pj
+from .composition import CompositionRow as CompositionRow
 from .filtering import EventCounts as EventCounts
 from .filtering import FilterPoint as FilterPoint
 from .filtering import FilterScore as FilterScore
@@ -30,6 +31,10 @@ from .inference import SegmentRow as SegmentRow
 from .inference import WindowRow as WindowRow
 from .inference import describe_adaptation as describe_adaptation
 from .inference import describe_training_data as describe_training_data
+from .lock import LOCK as LOCK
+from .lock import DataLock as DataLock
+from .lock import LockedFile as LockedFile
+from .lock import LockHeader as LockHeader
 from .manifest import Entry as Entry
 from .manifest import Manifest as Manifest
 from .manifest import ManifestRow as ManifestRow

@@ -105,7 +105,7 @@ class Record(Described, BaseModel):
             FileError: If the file is missing or cannot be read.
             FormatError: If the content is not such a record.
         """
-        return _validate(cls, read_bytes(Path(path)), str(path))
+        return parse_record(cls, read_bytes(Path(path)), str(path))
 
     @classmethod
     def find(cls, path: str | Path) -> Self | None:
@@ -164,10 +164,11 @@ def read_rows(path: str | Path, kind: type[RecordType]) -> tuple[RecordType, ...
         FormatError: If a line is not such a record.
     """
     lines = read_bytes(Path(path)).splitlines()
-    return tuple(_validate(kind, line, f"{path}: line {number}") for number, line in enumerate(lines, start=1))
+    return tuple(parse_record(kind, line, f"{path}: line {number}") for number, line in enumerate(lines, start=1))
 
 
-def _validate(kind: type[RecordType], content: bytes, where: str) -> RecordType:
+def parse_record(kind: type[RecordType], content: bytes, where: str) -> RecordType:
+    """Parse a record from JSON; `where` is its place in error messages."""
     try:
         return kind.model_validate_json(content)
     except ValidationError as error:

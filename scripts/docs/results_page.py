@@ -17,6 +17,7 @@ from dvspipe.results import (
     ActivityRecord,
     AdaptationRecord,
     BaselineResult,
+    CompositionRow,
     CorruptedAccuracy,
     CorruptionResult,
     Dependencies,
@@ -34,6 +35,8 @@ from dvspipe.results import (
     KernelRecord,
     LabelRow,
     LayerActivity,
+    LockedFile,
+    LockHeader,
     LookRow,
     ManifestRow,
     ManifestSummary,
@@ -114,6 +117,8 @@ INFERENCE = (
 
 FILTERING = (FilterScores, FilterScore, FilterPoint, EventCounts)
 SPLITS = (SplitRow, SplitsResult, SplitScore)
+COMPOSITION = (CompositionRow,)
+LOCK = (LockHeader, LockedFile)
 MANIFEST = (ManifestRow, ManifestSummary)
 SHIPPED = (ShippedRecord, ShippedSource, ShippedScore)
 
@@ -140,6 +145,13 @@ def render() -> str:
         "## Live streams\n",
         "`dvspipe live --json` prints this object for each prediction.\n",
         *_models((LiveAnswer,)),
+        "## The composition of a data set\n",
+        "`dvspipe data stats -o FILE.csv` writes these rows.\n",
+        *_models(COMPOSITION),
+        "## The lock of a data set\n",
+        "`dataset.lock` is a JSON Lines file: the first line is a `LockHeader`, each other line a `LockedFile`. "
+        "`dvspipe data verify` compares a folder with it.\n",
+        *_models(LOCK),
         "## The splits of a data set\n",
         "`splits.csv` in a folder of recordings has the published splits. `dvspipe train` uses one of them; with "
         "`data.split=all`, it trains on each and writes `splits.json`.\n",

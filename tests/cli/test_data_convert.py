@@ -9,7 +9,7 @@ import pytest
 from commands import dvspipe
 from facts import mentions
 
-from dvspipe.results import read_splits
+from dvspipe.results import DataLock, read_splits
 from dvspipe.video.frames import Frame
 from dvspipe.video.writing import write_video
 
@@ -62,3 +62,28 @@ def test_times_of_one_video_do_not_apply_to_listed_parts(videos: Path) -> None:
     words = ("data", "convert", "videos", "-o", "out", "--splits", "own.csv", "--start-s", "1")
     done = dvspipe(*words, cwd=videos.parent, code=2)
     assert mentions(done.stderr, "own.csv", "--start-s")
+
+
+def test_another_laboratory_converts_with_the_lock(videos: Path) -> None:
+    folder = videos.parent
+    words = ("data", "convert", "videos", "--splits", "lists")
+    dvspipe(*words, "-o", "first", "--shot-noise-rate-hz", "20", "--license", "cc0-1.0", cwd=folder)
+    lock = DataLock.read(folder / "first/dataset.lock")
+    assert {file.license for file in lock.files} == {"cc0-1.0"}
+    assert lock.header.lists.keys() == {"splits.csv"}
+    assert "6 files" in dvspipe("data", "verify", "first", cwd=folder).stdout
+
+    again = dvspipe(*words, "-o", "second", "--lock", "first/dataset.lock", "--jobs", 2, cwd=folder)
+    assert "another source" not in again.stderr
+    assert (folder / "second/dataset.lock").read_bytes() == (folder / "first/dataset.lock").read_bytes()
+
+    refused = dvspipe(*words, "-o", "third", "--lock", "first/dataset.lock", "--pos-thres", "0.3", cwd=folder, code=2)
+    assert mentions(refused.stderr, "--lock", "--pos-thres")
+    mixed = dvspipe(*words, "-o", "first", cwd=folder, code=None)
+    assert (mixed.returncode, mentions(mixed.stderr, "dataset.lock", "6 files", "--overwrite")) == (2, True)
+
+    (videos / f"{NAMES[0]}.webm").write_bytes((videos / f"{NAMES[1]}.webm").read_bytes())
+    other = dvspipe(*words, "-o", "third", "--lock", "first/dataset.lock", cwd=folder, code=None)
+    assert other.returncode == 2
+    assert mentions(other.stderr, f"{NAMES[0]}.webm: another source")
+    assert mentions(other.stdout, f"{NAMES[0]}.h5: changed")

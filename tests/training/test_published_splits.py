@@ -16,6 +16,7 @@ from dvspipe.base.errors import DataError
 from dvspipe.datasets import DataSet, FolderConfig, open_dataset
 from dvspipe.formats import write
 from dvspipe.results import EvaluationResult, SplitRow, SplitsResult, TrainingRun, write_splits
+from dvspipe.results.splits import Part
 from dvspipe.training import choose_settings
 from dvspipe.verbs.training import evaluate, train_splits
 
@@ -63,7 +64,7 @@ def test_validation_rows_are_the_validation_part(folder: Path, tmp_path: Path) -
     for path in folder.glob("*/*.h5"):
         (tmp_path / path.parent.name).mkdir(exist_ok=True)
         (tmp_path / path.relative_to(folder)).symlink_to(path)
-    parts = {"g01": "test", "g02": "validation"}
+    parts: dict[str, Part] = {"g01": "test", "g02": "validation"}
     rows = [
         SplitRow(split=1, file=path.relative_to(folder).as_posix(), class_name=path.parent.name, part=part, group=group)
         for path in sorted(folder.glob("*/*.h5"))
