@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
-from torch.utils.data import DataLoader, Dataset, DistributedSampler, IterableDataset, Sampler, get_worker_info
+from torch.utils.data import DataLoader, Dataset, DistributedSampler, IterableDataset, get_worker_info
 
 from .base.arguments import checked, describe_value
 from .base.config import as_settings
@@ -49,9 +49,7 @@ from .datasets import (
     encode_image,
     open_cache,
     open_dataset,
-    order_shards,
 )
-from .datasets.shard_files import group_by_shard
 from .encoding import BinConfig, BinCounts, encode_stream
 from .encoding.config import BinKeywords
 from .events import Events, SensorSizeLike
@@ -65,7 +63,6 @@ __all__ = [
     "Levels",
     "NeuronConfig",
     "PaddedBatch",
-    "ShardSampler",
     "SpikeBatch",
     "SpikeDataset",
     "collate",
@@ -102,7 +99,6 @@ class SpikeDataset(Dataset[LoadedItem]):
         classes: Class names; a label is an index into them.
         labels: Labels of the recordings, int64 [N].
         samples: Recordings, with their names and files.
-        shards: Number of recordings of each shard for `kind = shards`; otherwise None.
 
     Raises:
         DataError: If the data set is not usable, or the part has no recordings. At access: if the recording cannot be
@@ -143,8 +139,6 @@ class SpikeDataset(Dataset[LoadedItem]):
         self.sensor = data.sensor
         self.transform = transform
         self.labels = torch.tensor([sample.label for sample in self.samples])
-        stored = [sample.stored for sample in self.samples if sample.stored is not None]
-        self.shards = [count for _, count in group_by_shard(stored)] if stored else None
 
         # Only training sees variants of a recording.
         views = config.views if part == "train" else 1
@@ -190,12 +184,9 @@ class SpikeDataset(Dataset[LoadedItem]):
         if sample.code is not None:
             return encode_image(sample, number, settings)
 
-        if sample.stored is not None:
-            views = sample.stored.read()[: settings.views]
-        else:
-            encoded = self._encoder.encode(sample, self._digest(number))
-            self._warn_of_loss(sample, BinCounts(*encoded.counts.tolist()))
-            views = encoded.spikes
+        encoded = self._encoder.encode(sample, self._digest(number))
+        self._warn_of_loss(sample, BinCounts(*encoded.counts.tolist()))
+        views = encoded.spikes
 
         if views.shape[-3:] != self._shape:
             raise DataError(f"{sample.name}: comes from another sensor than {self.sensor}")
@@ -227,70 +218,6 @@ class SpikeDataset(Dataset[LoadedItem]):
             return digest
 
         return bytes(known).hex()
-
-
-class ShardSampler(Sampler[int]):
-    """Sampler of shards: each process, and each worker of its loader, reads its own shards in shuffled order.
-
-    The order depends only on the seed and the epoch, so training resumes exactly after `set_epoch`. Each iteration
-    advances the epoch. If the recordings cannot be divided evenly among processes, some processes repeat their first
-    recordings, like a `DistributedSampler`.
-
-    Args:
-        dataset: Dataset of `kind = shards`.
-        batch_size: Batch size B of each process.
-        workers: `num_workers` of the loader.
-        seed: Seed of the order.
-        rank: Index of this process, from 0.
-        processes: Number of processes.
-
-    Raises:
-        ConfigError: If the dataset is not in shards.
-    """
-
-    def __init__(
-        self,
-        dataset: SpikeDataset,
-        batch_size: int,
-        *,
-        workers: int = 0,
-        seed: int = 0,
-        rank: int = 0,
-        processes: int = 1,
-    ) -> None:
-        if dataset.shards is None:
-            raise ConfigError("ShardSampler: the dataset is not in shards (expected kind = shards)")
-
-        self.shards = dataset.shards
-        self.seed = seed
-        self.epoch = 0
-        self.position = 0
-        self.rank = rank
-        self.processes = processes
-
-        # Positions of the order are dealt to processes in turn, as by a `DistributedSampler`, and the batches of a
-        # process to its workers in turn, as by a `DataLoader`.
-        index = np.arange(sum(self.shards))
-        batch = index // processes // batch_size  # batch index within the process
-        self._owners = index % processes * max(1, workers) + batch % max(1, workers)
-
-    def set_epoch(self, epoch: int, position: int = 0) -> None:
-        """Set the epoch of the next iteration, and the number of recordings of this process to skip."""
-        self.epoch = epoch
-        self.position = position
-
-    def __len__(self) -> int:
-        return -(-len(self._owners) // self.processes) - self.position
-
-    def __iter__(self) -> Iterator[int]:
-        order = order_shards(self.shards, self._owners, np.random.default_rng([self.seed, self.epoch]))
-
-        # `resize` repeats the first numbers, so all processes have equally many.
-        dealt = order[self.rank :: self.processes]
-        numbers = np.resize(dealt, -(-len(order) // self.processes))[self.position :].tolist()
-
-        self.set_epoch(self.epoch + 1)
-        return iter(numbers)
 
 
 class EventStream(IterableDataset[LoadedItem]):
@@ -508,7 +435,7 @@ def loader(
 
     Errors of recordings keep their type, message and remedies, even from workers; torch's `DataLoader` would append the
     message to a traceback. With `torch.distributed`, a `DistributedSampler` divides the recordings among the processes;
-    it is `loader.sampler`: call its `set_epoch` before each epoch. Shards are shuffled by a `ShardSampler`.
+    it is `loader.sampler`: call its `set_epoch` before each epoch.
 
     Args:
         dataset: `SpikeDataset`, `EventStream`, or any dataset with the same kind of items.
@@ -550,15 +477,7 @@ def loader(
         # Without a sampler of the user, each process gets its part of the data set. A `DataLoader` refuses `shuffle`
         # together with a sampler.
         has_own_sampler = "sampler" in options or "batch_sampler" in options
-        is_distributed = torch.distributed.is_initialized()
-
-        if not has_own_sampler and shuffle and isinstance(dataset, SpikeDataset) and dataset.shards is not None:
-            rank = torch.distributed.get_rank() if is_distributed else 0
-            processes = torch.distributed.get_world_size() if is_distributed else 1
-            workers = int(options.get("num_workers", 0))
-            options["sampler"] = ShardSampler(dataset, batch_size, workers=workers, rank=rank, processes=processes)
-            shuffle = False
-        elif not has_own_sampler and is_distributed:
+        if not has_own_sampler and torch.distributed.is_initialized():
             drop_last = bool(options.get("drop_last"))
             options["sampler"] = DistributedSampler(wrapped, shuffle=shuffle, drop_last=drop_last)
             shuffle = False

@@ -7,6 +7,7 @@ file can be removed.
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 import shutil
@@ -271,6 +272,19 @@ def read_bytes(path: Path, most: int | None = None) -> bytes:
         raise FileError(f"{path}: no such file") from error
     except OSError as error:
         raise FileError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def digest_file(path: Path) -> str:
+    """Compute the SHA-256 of a file in hexadecimal digits.
+
+    Raises:
+        FileError: If the file cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise FileError(f"{path}: cannot be read ({error.strerror or error})") from error
 
 
 @contextmanager

@@ -14,9 +14,6 @@ import json
 import math
 import os
 from collections.abc import Mapping
-from contextlib import suppress
-from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
@@ -29,13 +26,14 @@ from safetensors.numpy import save as to_bytes
 from ..base.config import Settings, build
 from ..base.errors import CheckpointError, ConfigError, shorten
 from ..base.files import TemporaryFolder, claim_output, read_bytes, write_beside, write_text
+from ..base.versions import find_versions
 from ..encoding import BinConfig
 from ..events import MAX_SIDE_PX, SensorSize
 from ..framing import FramingConfig
 from ..networks.config import FirstSpikeConfig, ModuleConfig, NetworkConfig
 from ..networks.module_source import NO_MODULES, ModuleSource, ModuleTask
 from ..results import CHECKPOINT_SUFFIX, RunFolder
-from .hub import SCHEME, HubModel
+from .hub import SCHEME, HubRepository
 
 if TYPE_CHECKING:
     import torch
@@ -165,18 +163,8 @@ def energies(logits: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def versions() -> dict[str, str]:
     """Return the versions of dvspipe and of the installed libraries that affect its results."""
-    return dict(_find_versions())
-
-
-@cache
-def _find_versions() -> tuple[tuple[str, str], ...]:
-    """Return names and versions; reading them takes 10 ms."""
     # Only one of the two packages of OpenCV is installed.
-    installed = []
-    for name in VERSIONED_PACKAGES:
-        with suppress(PackageNotFoundError):
-            installed.append((name, version(name)))
-    return tuple(installed)
+    return find_versions(*VERSIONED_PACKAGES)
 
 
 class Checkpoint(NamedTuple):
@@ -432,7 +420,7 @@ def find_checkpoint(path: str | os.PathLike[str]) -> Path:
     """Find the file of a checkpoint; checkpoints on the hub are downloaded."""
     # A hub model, the folder of a run, an included classifier, then a file; a local file wins over an included name.
     if str(path).startswith(SCHEME):
-        return _download(HubModel.parse(str(path)))
+        return _download(HubRepository.parse(str(path)))
 
     file = Path(path)
     names = shipped_checkpoints()
@@ -464,11 +452,11 @@ def pin_checkpoint(path: str | os.PathLike[str]) -> str:
     if not str(path).startswith(SCHEME):
         return str(path)
 
-    model = HubModel.parse(str(path))
+    model = HubRepository.parse(str(path))
     return str(model.pin(_download(model)))
 
 
-def upload_checkpoint(model: HubModel, checkpoint: Checkpoint, card: str, *, private: bool) -> HubModel:
+def upload_checkpoint(model: HubRepository, checkpoint: Checkpoint, card: str, *, private: bool) -> HubRepository:
     """Upload a classifier and its model card to a hub repository; return the model at the new commit."""
     config, network, moments = checkpoint
     with TemporaryFolder() as name:
@@ -483,7 +471,7 @@ def upload_checkpoint(model: HubModel, checkpoint: Checkpoint, card: str, *, pri
         return model.upload(folder, private=private)
 
 
-def _download(model: HubModel) -> Path:
+def _download(model: HubRepository) -> Path:
     """Download a checkpoint from the hub. Check its format first: weights of other programs may be large."""
     settings = model.download(HUB_CONFIG)
     try:

@@ -1,17 +1,18 @@
-"""Models on the Hugging Face hub: `hf://user/name` or `hf://user/name@revision`.
+"""Models and data sets on the Hugging Face hub: `hf://user/name` or `hf://user/name@revision`.
 
 Only this module uses huggingface_hub (the extra `hub`): its cache, its login (`hf auth login`) and its errors. A
-`HubModel` names a repository; it downloads and uploads files, and turns the errors of the hub into one line with a
+`HubRepository` names a repository; it downloads and uploads files, and turns the errors of the hub into one line with a
 remedy. What the files contain is the business of `checkpoint.py`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from glob import escape
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 from ..base.errors import CheckpointError
 
@@ -36,24 +37,26 @@ def _silence_log() -> Iterator[None]:
         logging.set_verbosity(level)
 
 
-class HubModel(NamedTuple):
-    """Model repository on the Hugging Face hub.
+class HubRepository(NamedTuple):
+    """Repository on the Hugging Face hub.
 
     Args:
         revision: Branch, tag or commit; None: the newest commit.
+        kind: What it contains.
 
     Example:
-        >>> HubModel.parse("hf://user/gestures@v1")
-        HubModel(name='user/gestures', revision='v1')
-        >>> str(HubModel("user/gestures"))
+        >>> HubRepository.parse("hf://user/gestures@v1")
+        HubRepository(name='user/gestures', revision='v1', kind='model')
+        >>> str(HubRepository("user/gestures"))
         'hf://user/gestures'
     """
 
     name: str
     revision: str | None = None
+    kind: Literal["model", "dataset"] = "model"
 
     @classmethod
-    def parse(cls, text: str) -> HubModel:
+    def parse(cls, text: str) -> HubRepository:
         """Parse `hf://USER/NAME` or `hf://USER/NAME@REVISION`."""
         match = NAME.fullmatch(text)
         if match is None:
@@ -66,10 +69,10 @@ class HubModel(NamedTuple):
         """Format the name as `parse` reads it."""
         return f"{SCHEME}{self.name}" + (f"@{self.revision}" if self.revision else "")
 
-    def pin(self, file: Path) -> HubModel:
+    def pin(self, file: Path) -> HubRepository:
         """Return the model at the commit of a downloaded file; its cached files load without a network."""
         commit = file.parent.name  # the cache has one folder per commit
-        return HubModel(self.name, commit)
+        return HubRepository(self.name, commit)
 
     def download(self, file: str) -> Path:
         """Return the cached path of a repository file; download the file if it is not cached."""
@@ -81,16 +84,22 @@ class HubModel(NamedTuple):
 
         return self._request(download_file)
 
-    def upload(self, folder: Path, *, private: bool) -> HubModel:
-        """Upload the files of a folder in one commit; return the model at that commit."""
+    def upload(self, folder: Path, *, private: bool, files: Sequence[str] | None = None) -> HubRepository:
+        """Upload the files of a folder, or some of them, in one commit; return the repository at that commit."""
 
-        def upload_folder() -> HubModel:
+        def upload_folder() -> HubRepository:
             from huggingface_hub import HfApi
 
             hub = HfApi()
-            hub.create_repo(self.name, private=private, exist_ok=True)
-            commit = hub.upload_folder(repo_id=self.name, folder_path=folder, commit_message="Upload of dvspipe")
-            return HubModel(self.name, commit.oid)
+            hub.create_repo(self.name, private=private, exist_ok=True, repo_type=self.kind)
+            commit = hub.upload_folder(
+                repo_id=self.name,
+                folder_path=folder,
+                commit_message="Upload of dvspipe",
+                repo_type=self.kind,
+                allow_patterns=None if files is None else [escape(file) for file in files],
+            )
+            return self._replace(revision=commit.oid)
 
         return self._request(upload_folder)
 

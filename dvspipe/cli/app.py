@@ -51,7 +51,7 @@ COMMANDS = {
         "warmup": (".warmup:warmup", "Compile the kernels of most commands in advance."),
     },
     GROUPS: {
-        "data": (".data:data", "List the kinds of data sets; show statistics, check and encode."),
+        "data": (".data:data", "Check, verify, encode and pack data sets; show statistics and the kinds."),
         "synth": (".synth:synth", "Create synthetic recordings with labels."),
         "configs": (".configs:configs", "List, show and copy included experiments and sensor presets."),
     },

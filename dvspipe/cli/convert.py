@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
 PREVIEW_SUFFIX = ".webm"
 DEFAULT_SUFFIX = ".h5"
+NOT_CONVERTED = "could not be converted completely"
 
 
 @takes(verb, without=("source", "out"))
@@ -84,17 +85,18 @@ def convert(
     if suffix is not None and [task.target for task in tasks] == [out]:
         raise ConfigError(f"{out}: --suffix: only for an output folder")
 
-    _refuse_unused(tasks, settings.model_fields_set, given)
+    refuse_unused(tasks, settings.model_fields_set, given)
     if preview:
         _check_previews(tasks, overwrite=overwrite)
 
-    conversions = _Conversions(of_video, of_recording, preview=preview, as_json=as_json, overwrite=overwrite)
+    conversions = Conversions(of_video, of_recording, preview=preview, as_json=as_json, overwrite=overwrite)
     # Partial output is resumed by the same command, which is worth a hint after Ctrl-C.
-    with _explain_interrupt([task.target for task in tasks], overwrite=overwrite):
-        conversions.run(tasks, None if len(tasks) == 1 and share.count == 1 else workers)
+    with explain_interrupt(tasks, overwrite=overwrite):
+        failed = conversions.run(tasks, None if len(tasks) == 1 and share.count == 1 else workers)
+    fail_inputs(failed, len(tasks), NOT_CONVERTED)
 
 
-def _refuse_unused(tasks: Sequence[ConversionTask], settings: Collection[str], given: Collection[str]) -> None:
+def refuse_unused(tasks: Sequence[ConversionTask], settings: Collection[str], given: Collection[str]) -> None:
     """Reject options that apply only to videos, recordings or HDF5 files if there are none."""
     from ..formats import FORMATS
 
@@ -114,11 +116,12 @@ def _refuse_unused(tasks: Sequence[ConversionTask], settings: Collection[str], g
 
 
 @contextmanager
-def _explain_interrupt(targets: Sequence[Path], *, overwrite: bool) -> Iterator[None]:
+def explain_interrupt(tasks: Sequence[ConversionTask], *, overwrite: bool) -> Iterator[None]:
     """After Ctrl-C, print that the same command resumes, if partial output exists."""
     try:
         yield
     except KeyboardInterrupt:
+        targets = [task.target for task in tasks]
         saved = [path for target in targets for path in (target, target.with_name(f"{target.name}.part"))]
         if not overwrite and any(path.exists() for path in saved):
             messages.print("run the same command again to resume")
@@ -126,7 +129,7 @@ def _explain_interrupt(targets: Sequence[Path], *, overwrite: bool) -> Iterator[
 
 
 @dataclass(frozen=True)
-class _Conversions:
+class Conversions:
     """Conversion of one or many files, with its settings.
 
     Args:
@@ -139,12 +142,12 @@ class _Conversions:
 
     of_video: ConvertConfig
     of_recording: RecordingConfig
-    preview: bool
-    as_json: bool
-    overwrite: bool
+    preview: bool = False
+    as_json: bool = False
+    overwrite: bool = False
 
-    def run(self, tasks: Sequence[ConversionTask], engine: Engine | None) -> None:
-        """Convert files and print the results.
+    def run(self, tasks: Sequence[ConversionTask], engine: Engine | None) -> int:
+        """Convert files, print the results, and return the number of failures.
 
         With an engine, files with an output are skipped, and those that fail are printed. Without an engine, a single
         file is converted here, and its error is raised.
@@ -193,7 +196,7 @@ class _Conversions:
             if self.preview:
                 failed += self._write_missing_previews(review.done)
 
-        fail_inputs(failed, len(tasks), "could not be converted completely")
+        return failed
 
     def _convert_alone(self, task: ConversionTask, show: ShowProgress) -> Iterator[Outcome[ConversionTask, Conversion]]:
         """Yield the outcome of a single file, and show the progress inside it."""

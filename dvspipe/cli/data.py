@@ -1,20 +1,26 @@
-"""Commands `data`: list kinds of data sets; show statistics of a data set, check it and encode it."""
+"""Commands `data`: convert videos to a data set; check, verify, describe, encode, pack and publish data sets."""
 
 from __future__ import annotations
 
 import shlex
 import sys
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
 from rich.text import Text
 
 from ..base.errors import ConfigError, count_noun
 from ..base.texts import TextTable, show_name
+from ..recordings.config import ConversionSettings
+from ..verbs.conversion import build_settings
+from ..verbs.conversion import convert as convert_verb
 from .activity import ShownStage
+from .commands import takes
+from .convert import NOT_CONVERTED, Conversions, explain_interrupt, refuse_unused
 from .options import (
     AsJson,
     Config,
@@ -31,18 +37,30 @@ from .options import (
     read_config,
     read_overrides,
 )
-from .screen import EXIT_SOME_FAILED, fail, fail_inputs, messages, notes, print_parts, progress, screen, skip
+from .screen import (
+    EXIT_ERROR,
+    EXIT_SOME_FAILED,
+    fail,
+    fail_inputs,
+    messages,
+    notes,
+    print_parts,
+    progress,
+    screen,
+    skip,
+    warn,
+)
 
 if TYPE_CHECKING:
-    from ..base.trees import SettingsTree
-    from ..datasets import DataConfig, DataSet, TensorPlan
     from ..datasets.survey import Survey
-    from ..parallel import Engine, Shard
-    from ..training import Choice
+    from ..parallel import Engine
+    from ..recordings.config import ConvertConfig, RecordingConfig
+    from ..recordings.conversion import ConversionTask
+    from ..results import DataLock
+    from ..training import TrainConfig
 
 data = App(name="data", help_epilogue="", version_flags=[])
 
-SHARDS_SETTINGS = "train.yaml"  # settings that train from the shards of a folder
 DATA_KINDS = (
     ("nmnist", "N-MNIST: 60,000 + 10,000 digits, 34x34", "ROOT/Train/<digit>/*.bin, ROOT/Test; complete or partial"),
     ("dvsgesture", "DVS128 Gesture: 11 gestures, 29 people, 128x128", "IBM's aedat and label files, or Tonic's clips"),
@@ -55,7 +73,7 @@ DATA_KINDS = (
     ),
     ("folder", "your recordings or videos", "ROOT/<class>/<recording>, or ROOT/train/<class> and ROOT/test/<class>"),
     ("labelled", "your recordings with label files", "NAME.SUFFIX with NAME_labels.csv: class,start_us,end_us"),
-    ("shards", "spike tensors of any of these", "output of dvspipe data encode --shards"),
+    ("shards", "recordings of any of these but mnist, in tar archives", "output of dvspipe data pack"),
 )
 """Kind, description and expected files."""
 
@@ -75,9 +93,179 @@ def list_() -> None:
 
 
 @data.command
-def stats(config: Config, settings: Overrides = None, /, *, as_json: AsJson = False) -> None:
+@takes(convert_verb, without=("source", "out"))
+def convert(
+    videos: Annotated[Path, Parameter(help="Folder of videos, searched recursively.")],
+    out: Annotated[Path, Parameter(help="Folder of the data set: CLASS/NAME.h5, and splits.csv.")],
+    *,
+    splits: Annotated[
+        Path,
+        Parameter(
+            metavar="LISTS",
+            help="Published lists: the folder of the lists of UCF101 or HMDB51, a CSV file of Kinetics, or a CSV file "
+            "with the columns file,class,part and, optionally, group,start_s,stop_s,split.",
+        ),
+    ],
+    license: Annotated[  # noqa: A002
+        str | None, Parameter(help="Licence of the videos, such as cc-by-4.0, for dataset.lock.")
+    ] = None,
+    lock: Annotated[
+        Path | None,
+        Parameter(
+            help="dataset.lock of another conversion of the same videos: its settings are used, and differences of "
+            "videos and events are listed."
+        ),
+    ] = None,
+    jobs: JobCount = None,
+    engine: EngineName = "local",
+    shard: ShardName = None,
+    overwrite: Overwrite = False,
+    settings: ConversionSettings = ConversionSettings(),
+    **given: Any,
+) -> None:
+    """Convert the videos of published lists to the events of a simulated camera, with splits.csv and dataset.lock.
+
+    The same command resumes. The settings are those of dvspipe convert.
+    """
+    from ..results import DataLock
+
+    expected = None if lock is None else DataLock.read(lock)
+    of_video, of_recording = _choose_settings(settings, given, lock, expected)
+    workers = choose_engine(jobs, engine)
+    share = parse_shard(shard)
+
+    from ..base.files import make_folder
+    from ..datasets.lists import plan_listed, read_lists
+    from ..results import write_splits
+
+    plan = plan_listed(videos, out, read_lists(splits), shard=share)
+    if any(task.span for task in plan.tasks) and {"start_s", "stop_s"} & settings.model_fields_set:
+        raise ConfigError(f"{splits}: lists parts of videos, so it cannot be combined with --start-s and --stop-s")
+    refuse_unused(plan.tasks, settings.model_fields_set, given)
+    for note in plan.notes:
+        warn(note)
+    if expected is not None and share.count == 1:
+        _warn_of_sources(expected, plan.tasks, workers)
+
+    # Every share writes the same splits, of all clips.
+    make_folder(out)
+    write_splits(out, plan.rows)
+    _show_splits(out)
+    note_shard(share, len(plan.tasks))
+
+    conversions = Conversions(of_video, of_recording, overwrite=overwrite)
+    with explain_interrupt(plan.tasks, overwrite=overwrite):
+        failed = conversions.run(plan.tasks, workers)
+
+    # A share has only some of the files: the complete command finds all of them, and locks them.
+    if share.count == 1:
+        terms = license if expected is None else {file.source: file.license for file in expected.files}
+        _lock_folder(out, plan.tasks, conversions, terms, expected, workers)
+    fail_inputs(failed, len(plan.tasks), NOT_CONVERTED)
+    notes.print(Text(f"next:\n  {shlex.join(['dvspipe', 'train', str(out), 'data.split=1'])}"))
+
+
+def _choose_settings(
+    settings: ConversionSettings, given: dict[str, Any], lock: Path | None, expected: DataLock | None
+) -> tuple[ConvertConfig, RecordingConfig]:
+    """Return the settings of a lock, or without a lock the settings of the command."""
+    if lock is None or expected is None:
+        return build_settings(settings, **given)
+
+    from ..recordings.locking import read_settings
+
+    if names := [*settings.model_fields_set, *given]:
+        raise ConfigError(f"--lock {lock}: has all settings (found --{names[0].replace('_', '-')}, too)")
+    return read_settings(expected, lock)
+
+
+def _warn_of_sources(expected: DataLock, tasks: Sequence[ConversionTask], engine: Engine) -> None:
+    """Warn of videos that differ from a lock, before they are converted."""
+    from ..recordings.locking import compare_sources
+
+    with progress() as show:
+        problems = compare_sources(expected, tasks, engine=engine, progress=ShownStage(show, "comparing videos"))
+    for problem in problems:
+        warn(problem)
+
+
+def _lock_folder(
+    folder: Path,
+    tasks: Sequence[ConversionTask],
+    conversions: Conversions,
+    terms: str | Mapping[str, str | None] | None,
+    expected: DataLock | None,
+    engine: Engine,
+) -> None:
+    """Write dataset.lock, and exit with code 2 if it differs from an expected one."""
+    from ..recordings.conversion import review_tasks
+    from ..recordings.locking import write_lock
+    from ..results import LOCK
+
+    # The lock has one group of settings, so it must be true of every file.
+    of_video, of_recording = conversions.of_video, conversions.of_recording
+    outdated = review_tasks(tasks, video=of_video, recording=of_recording).outdated
+    if outdated:
+        text = f"{count_noun(len(outdated), 'file')} with other settings, such as {outdated[0].target}"
+        fail(f"{folder / LOCK}: not written ({text}); use --overwrite to convert again", EXIT_ERROR)
+
+    with progress() as show:
+        shown = ShownStage(show, "locking")
+        found = write_lock(folder, tasks, of_video, of_recording, license=terms, engine=engine, progress=shown)
+    notes.print(f"{show_name(folder / LOCK)}: {count_noun(len(found.files), 'file')}")
+
+    problems = [] if expected is None else list(expected.find_other_files(found.events, found.header.lists))
+    for problem in problems:
+        screen.print(Text(show_name(problem)))
+    if problems:
+        fail(f"{folder}: {count_noun(len(problems), 'difference')} from the given {LOCK}", EXIT_ERROR)
+
+
+def _show_splits(folder: Path) -> None:
+    """Print the number of recordings in each part of the splits of a folder."""
+    from ..results import PARTS, SPLITS, read_splits
+
+    splits = read_splits(folder)
+    table = TextTable("split", "classes", *PARTS, right=("split", "classes", *PARTS))
+    for number in splits.numbers:
+        rows = splits.of(number)
+        counts = Counter(row.part for row in rows)
+        table.add_row(number, len({row.class_name for row in rows}), *(counts[part] for part in PARTS))
+
+    print_parts(f"{show_name(folder / SPLITS)}:", table)
+
+
+@data.command
+def stats(
+    config: Config,
+    settings: Overrides = None,
+    /,
+    *,
+    out: Annotated[
+        Path | None,
+        Parameter(
+            alias="-o",
+            help="Also write clips, seconds, events, rate and ON share per class and part: "
+            ".csv, .md, .tex, or .png for a picture.",
+        ),
+    ] = None,
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
+) -> None:
     """Show the number of recordings, people and events of a data set, per class."""
+    from ..base.files import claim_output, require_suffix
+    from ..results.composition import COMPOSITION_SUFFIXES
+
+    # Refuse the output before all recordings are read.
+    if out is not None:
+        require_suffix(out, "the composition of a data set", *COMPOSITION_SUFFIXES)
+        claim_output(out, overwrite=overwrite)
+
     result = _survey(config, settings)
+    if out is not None:
+        from ..report import write_composition
+
+        write_composition(result.composition, out, title=result.title)
     if as_json:
         _print_json(result)
         return
@@ -128,64 +316,153 @@ def check(config: Config, settings: Overrides = None, /, *, as_json: AsJson = Fa
 
 
 @data.command
+def verify(
+    folder: Annotated[Path, Parameter(help="Folder with a dataset.lock, as data convert writes it.")],
+    /,
+    *,
+    jobs: JobCount = None,
+    engine: EngineName = "local",
+) -> None:
+    """Compare every event file and list of a folder with its dataset.lock; exit code 2 if any differs."""
+    from ..recordings.locking import verify_folder
+    from ..results import LOCK, DataLock
+
+    with progress() as show:
+        problems = verify_folder(folder, engine=choose_engine(jobs, engine), progress=ShownStage(show, "files"))
+
+    for problem in problems:
+        screen.print(Text(show_name(problem)))
+    if problems:
+        fail(f"{folder}: {count_noun(len(problems), 'difference')} from {LOCK}", EXIT_ERROR)
+    lock = DataLock.read(folder / LOCK)
+    events = sum(file.events for file in lock.files)
+    screen.print(f"{show_name(folder)}: {count_noun(len(lock.files), 'file')} with {events:,} events, as locked")
+
+
+@data.command
+def card(
+    folder: Annotated[Path, Parameter(help="Folder with a dataset.lock.")],
+    /,
+    *,
+    authors: Annotated[
+        list[str] | None, Parameter(name="--author", metavar="NAME", help="Who made the data set. Repeatable.")
+    ] = None,
+    license: Annotated[  # noqa: A002
+        str | None, Parameter(help="Licence of the data set, such as cc-by-4.0; default: the licence of its sources.")
+    ] = None,
+    about: Annotated[str, Parameter(help="What the recordings show, in a sentence.", show_default=False)] = "",
+    overwrite: Overwrite = False,
+) -> None:
+    """Write the data card of a folder, README.md and croissant.json, and say what may be published."""
+    from ..base.files import claim_output
+    from ..report.data_card import CARD, CardDetails, DataCard, describe_publication
+
+    claim_output(folder / CARD, overwrite=overwrite)
+    written = DataCard.of(folder, CardDetails(tuple(authors or ()), license, about))
+    written.write(folder)
+    screen.print(show_name(folder / CARD))
+    for line in describe_publication(written):
+        screen.print(Text(show_name(line)))
+
+
+@data.command
+def push(
+    folder: Annotated[Path, Parameter(help="Folder with a dataset.lock and a README.md, as data card writes it.")],
+    name: Annotated[str, Parameter(help="Repository on the Hugging Face hub: hf://USER/NAME.")],
+    /,
+    *,
+    private: Annotated[bool, Parameter(help="Make a new repository private.")] = False,
+) -> None:
+    """Upload a data set to the Hugging Face hub: all of it, or only its recipe if the licences allow no more."""
+    from ..checkpoints.hub import HubRepository
+    from ..report.data_card import CARD, RECIPE, DataCard, describe_publication
+
+    published = DataCard.of(folder)
+    if not (folder / CARD).is_file():
+        raise ConfigError(f"{folder}: no {CARD} (expected a data card); write it with dvspipe data card")
+
+    files = [*RECIPE] if published.restrictions else [*RECIPE, *(file.file for file in published.lock.files)]
+    for line in describe_publication(published) if published.restrictions else ():
+        messages.print(Text(show_name(line)))
+
+    repository = HubRepository.parse(name)._replace(kind="dataset")
+    screen.print(str(repository.upload(folder, private=private, files=files)))
+
+
+@data.command
 def encode(
     config: Config,
     settings: Overrides = None,
     /,
     *,
-    shards: Annotated[
-        Path | None,
-        Parameter(help="Output folder for spike tensors as tar shards; default: only fill the cache."),
-    ] = None,
-    shard_size: Annotated[
-        str | None, Parameter(metavar="SIZE", help="Size after which a new shard starts; default: 256MB.")
-    ] = None,
     jobs: JobCount = None,
     engine: EngineName = "local",
     shard: ShardName = None,
-    overwrite: Overwrite = False,
 ) -> None:
-    """Encode recordings as spike tensors before training, into the cache or into tar shards.
+    """Encode recordings as spike tensors before training, into the cache.
 
     For a folder DIR/<class>/<recording or video>, settings are chosen as by train.
     """
-    if shard_size is not None and shards is None:
-        raise ConfigError("--shard-size: only with --shards")
-    size = None if shard_size is None else parse_bytes(shard_size)
-
     workers = choose_engine(jobs, engine)
     share = parse_shard(shard)
-    if shards is not None and share.count > 1:
-        raise ConfigError(
-            f"--shards: cannot be combined with --shard {share}, because one process writes all shards; encode each "
-            "share into the cache first, then write the shards without --shard"
-        )
 
     # Slow imports, after the checks of the options.
-    from ..base.files import write_text
-    from ..datasets import TensorPlan, TensorSettings, leave_out_copies, open_cache, open_dataset, write_shards
-    from ..datasets.shards import SHARD_BYTES
+    from ..datasets import TensorPlan, TensorSettings, encode_many, list_samples, open_cache, open_dataset
 
-    choice = _choose(config, settings) if is_folder(config) else None
-    experiment = read_config(config, settings) if choice is None else choice.config
+    experiment = _choose(config, settings) if is_folder(config) else read_config(config, settings)
     of_data = experiment.data
-
     spikes = TensorSettings(experiment.bins, of_data.views, vary=of_data.vary, seed=experiment.seed)
     plan = TensorPlan(spikes, open_cache(of_data))
-    opened = open_dataset(of_data, experiment.seed, experiment.bins)
+    if plan.cache is None:
+        raise ConfigError("data.cache = none: no cache to fill (expected a folder); set data.cache")
 
-    if shards is None:
-        _fill_cache(opened, plan, of_data, share, workers)
-        return
+    opened = open_dataset(of_data, experiment.seed, experiment.bins)
+    samples = list_samples(opened, root=of_data.root, shard=share)
+    note_shard(share, len(samples))
+
+    failed = 0
+    with progress() as show:
+        for outcome in encode_many(samples, plan, engine=workers, progress=ShownStage(show, "recordings")):
+            if outcome.error is not None:
+                failed += 1
+                skip(outcome.error)
+
+    fail_inputs(failed, len(samples), "recordings could not be encoded")
+    screen.print(f"{show_name(plan.cache.folder)}: spike tensors of {count_noun(len(samples), 'recording')}")
+
+
+@data.command
+def pack(
+    config: Config,
+    settings: Overrides = None,
+    /,
+    *,
+    out: Annotated[Path, Parameter(alias="-o", help="Output folder.")],
+    size: Annotated[str, Parameter(metavar="SIZE", help="Size after which a new shard starts.")] = "256MB",
+    jobs: JobCount = None,
+    engine: EngineName = "local",
+    overwrite: Overwrite = False,
+) -> None:
+    """Pack the recordings of a data set into tar shards, to publish them and to train from them."""
+    shard_bytes = parse_bytes(size)
+    workers = choose_engine(jobs, engine)
+
+    # Slow imports, after the checks of the options.
+    from ..datasets import leave_out_copies, open_dataset, write_shards
+
+    experiment = read_config(config, settings)
+    of_data = experiment.data
+    opened = open_dataset(of_data, experiment.seed, experiment.bins)
 
     # Copies belong to no part; the shards must have the same parts as a training on the recordings.
     with progress() as show:
         opened = leave_out_copies(opened, partial(show, "comparing recordings"))
         index = write_shards(
-            shards,
+            out,
             opened,
-            plan,
-            size=size or SHARD_BYTES,
+            root=of_data.root,
+            seed=experiment.seed,
+            size=shard_bytes,
             engine=workers,
             overwrite=overwrite,
             progress=ShownStage(show, "recordings"),
@@ -193,19 +470,11 @@ def encode(
 
     total = sum(stored.bytes for stored in index.shards)
     counts = ", ".join(f"{part} {len(samples)}" for part, samples in opened.parts.items())
-    screen.print(f"{show_name(shards)}: {count_noun(len(index.shards), 'shard')}, {total / 1e6:,.1f} MB; {counts}")
-
-    # The next command: the settings of this one that also apply to shards, and the folder of the shards.
-    if choice is not None:
-        write_text(shards / SHARDS_SETTINGS, _use_shards(choice, shards).to_yaml())
-        words = [str(shards / SHARDS_SETTINGS)]
-    else:
-        for_shards = [word for word in (config, *(settings or [])) if is_for_shards(word)]
-        words = [*for_shards, "data.kind=shards", f"data.root={shards}"]
-    notes.print(Text(f"next:\n  {shlex.join(['dvspipe', 'train', *words])}"))
+    screen.print(f"{show_name(out)}: {count_noun(len(index.shards), 'shard')}, {total / 1e6:,.1f} MB; {counts}")
+    notes.print(Text(f"next:\n  {shlex.join(['dvspipe', 'train', str(out)])}"))
 
 
-def _choose(folder: str, settings: list[str] | None) -> Choice:
+def _choose(folder: str, settings: list[str] | None) -> TrainConfig:
     """Choose the settings that `train` chooses for a folder of recordings, and print them."""
     from ..training import choose_settings
 
@@ -213,45 +482,7 @@ def _choose(folder: str, settings: list[str] | None) -> Choice:
         choice = choose_settings(folder, read_overrides(settings), partial(show, "recordings"))
 
     notes.print(Text(choice.to_yaml()))
-    return choice
-
-
-def _use_shards(choice: Choice, shards: Path) -> Choice:
-    """Return the settings that train from the shards of a folder of recordings."""
-    from ..base.trees import merge_settings
-    from ..datasets import DataConfig
-
-    placed: SettingsTree = {"data": {"kind": "shards", "root": str(shards)}}
-    return replace(choice, settings=merge_settings(choice.settings, placed, {"data": DataConfig}))
-
-
-def is_for_shards(word: str) -> bool:
-    """Return whether a word of a command also applies to shards; settings of recordings do not."""
-    from ..base.groups import find_foreign
-    from ..datasets import DataConfig
-
-    given = read_overrides([word]).get("data") if "=" in word else None
-    return not find_foreign(DataConfig, {"kind": "shards", **(given if isinstance(given, dict) else {})})
-
-
-def _fill_cache(data_set: DataSet, plan: TensorPlan, config: DataConfig, share: Shard, engine: Engine) -> None:
-    from ..datasets import encode_many, list_samples
-
-    if plan.cache is None:
-        raise ConfigError("data.cache = none: no cache to fill (expected a folder); set data.cache, or use --shards")
-
-    samples = list_samples(data_set, root=config.root, shard=share)
-    note_shard(share, len(samples))
-
-    failed = 0
-    with progress() as show:
-        for outcome in encode_many(samples, plan, engine=engine, progress=ShownStage(show, "recordings")):
-            if outcome.error is not None:
-                failed += 1
-                skip(outcome.error)
-
-    fail_inputs(failed, len(samples), "recordings could not be encoded")
-    screen.print(f"{show_name(plan.cache.folder)}: spike tensors of {count_noun(len(samples), 'recording')}")
+    return choice.config
 
 
 def _survey(config: str, settings: list[str] | None) -> Survey:

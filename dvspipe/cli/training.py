@@ -6,7 +6,7 @@ import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
@@ -14,7 +14,7 @@ from rich.text import Text
 
 from ..base.errors import ConfigError
 from ..base.files import claim_output, write_text
-from ..results import RunFolder
+from ..results import CorruptionResult, EvaluationResult, RunFolder, SplitsResult
 from ..training.callback import TrainingCallback
 from ..verbs import training as verbs
 from .commands import takes
@@ -34,9 +34,22 @@ from .screen import messages, notes, print_parts, progress, screen, warn
 
 if TYPE_CHECKING:
     from ..events.corruption import Corruption
-    from ..results import CorruptionResult, EpochRow, EvaluationResult, TrainingRun
+    from ..results import EpochRow, TrainingRun
     from ..training import Choice, TrainConfig
     from .activity import ShowProgress
+
+ALL_SPLITS = "all"
+"""Value of data.split to train on each published split."""
+
+
+class RunOptions(TypedDict):
+    """Options of `verbs.train` and `verbs.train_splits`, except settings."""
+
+    resume: bool
+    overwrite: bool
+    trust: tuple[str, ...]
+    command: str
+    callback: TrainingCallback
 
 
 @takes(verbs.train, without=("config", "network", "trust", "command", "decoded"))
@@ -70,29 +83,34 @@ def train(
     # The settings of a folder are chosen; a configuration is complete.
     if of_folder:
         given |= read_overrides(settings)
+    of_data = given.get("data", {})
+    every_split = of_folder and of_data.get("split") == ALL_SPLITS
 
     with progress() as show:
         callback = TrainingScreen(show, save)
+        options_of_runs = RunOptions(
+            resume=resume, overwrite=overwrite, trust=trusted, command=command, callback=callback
+        )
         try:
-            run = verbs.train(
-                config if of_folder else read_config(config, settings),
-                out,
-                resume=resume,
-                overwrite=overwrite,
-                trust=trusted,
-                command=command,
-                callback=callback,
-                **given,
-            )
+            if every_split:
+                given |= {"data": {name: value for name, value in of_data.items() if name != "split"}}
+                runs = verbs.train_splits(config, out, **options_of_runs, **given)
+            else:
+                source = config if of_folder else read_config(config, settings)
+                runs = (verbs.train(source, out, **options_of_runs, **given),)
         except KeyboardInterrupt:
             # Other processes of torchrun are interrupted, too; only the first has a run folder to name.
             if callback.folder is not None and callback.folder.config.is_file():
-                resumed = f"{command} -o {shlex.quote(str(callback.folder.path))} --resume"
+                folder = callback.folder.path.parent if every_split else callback.folder.path
+                resumed = f"{command} -o {shlex.quote(str(folder))} --resume"
                 messages.print(f"{resumed} resumes after the last complete epoch, or from the start if there is none")
             raise
 
     if is_first_process():
-        _show_run(run, options)
+        for run in runs:
+            _show_run(run, options)
+        if every_split:
+            _show_splits(runs[0].folder.path.parent)
 
 
 def _show_run(run: TrainingRun, options: list[str]) -> None:
@@ -105,13 +123,31 @@ def _show_run(run: TrainingRun, options: list[str]) -> None:
     notes.print(f"  {shlex.join(['dvspipe', 'infer', str(run.folder.path), 'RECORDING', *options])}")
 
 
+def _show_splits(folder: Path) -> None:
+    """Print the accuracy of each published split and their mean."""
+    print_parts(*SplitsResult.read(folder / verbs.SPLITS_RESULT).describe())
+
+
 @takes(verbs.evaluate, without=("data", "seed", "trust", "network", "bins"))
 def evaluate(
     checkpoint: str,
     config: Config,
     settings: Overrides = None,
     *,
-    out: Annotated[Path | None, Parameter(help="JSON file for all scores; default: print only.")] = None,
+    out: Annotated[
+        Path | None,
+        Parameter(
+            help="JSON file for all scores, or CSV file for the probabilities of each recording; default: print only."
+        ),
+    ] = None,
+    against: Annotated[
+        Path | None,
+        Parameter(
+            metavar="RESULT",
+            help="JSON file of another classifier on the same recordings: test whether the accuracies differ "
+            "(McNemar, exact).",
+        ),
+    ] = None,
     corrupt: Annotated[
         list[str] | None,
         Parameter(
@@ -127,9 +163,16 @@ def evaluate(
     part: verbs.EvaluatedPart = "test",
     **given: Any,
 ) -> None:
-    """Evaluate a classifier on a data set: accuracy, calibration and confused classes; also on corrupted recordings."""
+    """Evaluate a classifier on a data set: accuracy, calibration and confused classes; also on corrupted recordings.
+
+    With the result of another classifier, test whether one is better.
+    """
+    as_table = out is not None and out.suffix.lower() == ".csv"
+    if corrupt and (against or as_table):
+        raise ConfigError(f"{against or out}: cannot be combined with --corrupt")
     if out:
         claim_output(out, overwrite=overwrite)
+    other = None if against is None else EvaluationResult.read(against)
 
     # Wrong corruptions are refused before torch is imported, which takes seconds.
     corruptions = []
@@ -148,13 +191,17 @@ def evaluate(
             result = evaluate_corrupted(checkpoint, experiment.data, part, corruptions, callback=callback, **given)
         else:
             result = verbs.evaluate(checkpoint, experiment.data, part, callback=callback, **given)
+            if other is not None:
+                result = result.model_copy(update={"against": result.compare(other)})
 
     if as_json:
         sys.stdout.write(result.model_dump_json(indent=1) + "\n")
     else:
         print_parts(*result.describe())
 
-    if out:
+    if isinstance(result, EvaluationResult) and out and as_table:
+        result.write_table(out)
+    elif out:
         result.write(out)
 
 

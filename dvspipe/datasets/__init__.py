@@ -9,6 +9,7 @@ from typing import Any
 from ..base.config import as_settings
 from ..base.errors import ConfigError, DataError
 from ..encoding import BinConfig
+from ..results.splits import PARTS, Part
 from .augmentation import AugmentConfig, MixKind, VaryConfig
 from .cache import Cache, DecodedEvents, default_cache
 from .config import (
@@ -37,8 +38,8 @@ from .pieces import find_same_names
 from .public import open_dvs_gesture, open_nmnist
 from .recording_list import from_recordings
 from .rendered import open_rendered
-from .samples import PARTS, DataSet, Part, Sample, count_recordings, divide, leave_out_copies, version_of_file
-from .shards import TensorPlan, encode_many, list_samples, open_shards, write_shards
+from .samples import DataSet, Sample, count_recordings, divide, leave_out_copies, version_of_file
+from .shards import open_shards, write_shards
 from .source import DataSource
 from .split import Split, check_split, read_split, restore_split, write_split
 from .tensors import (
@@ -46,9 +47,11 @@ from .tensors import (
     BatchSettings,
     SampleEncoder,
     SpikeTensors,
+    TensorPlan,
     TensorSettings,
     encode_image,
-    order_shards,
+    encode_many,
+    list_samples,
     plain_batches,
     training_batches,
 )
@@ -108,7 +111,6 @@ __all__ = [
     "make_transform",
     "open_cache",
     "open_dataset",
-    "order_shards",
     "parse_data",
     "plain_batches",
     "read_split",

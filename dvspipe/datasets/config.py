@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self, TypeAlias
 
-from pydantic import BeforeValidator, Field, JsonValue, field_validator, model_validator
+from pydantic import BeforeValidator, Field, JsonValue, PositiveInt, field_validator, model_validator
 
 from ..base.config import Settings, build
 from ..base.groups import complete_kind
@@ -71,7 +71,7 @@ class SourceConfig(Settings):
         known = {name: share for name, share in shares.items() if name in type(self).model_fields}
         return self.model_copy(update=known)
 
-    @field_validator("root", "test_root", "split", "cache", mode="before", check_fields=False)
+    @field_validator("root", "test_root", "cache", mode="before", check_fields=False)
     @classmethod
     def _read_path(cls, value: object) -> object:
         return str(value) if isinstance(value, int | float) else value  # a folder may be called 2024
@@ -90,8 +90,9 @@ class RecordingsConfig(EventsConfig):
 
     test_root: Path | None = None
     """Another folder of the same kind; all its recordings form the test part."""
-    split: Path | None = None
-    """File split.json of an earlier run, to reuse its split; None: split at random."""
+    split: PositiveInt | Path | None = None
+    """Number of a published split in ROOT/splits.csv, or the file split.json of an earlier run, to reuse its split.
+    None: the first published split; without splits.csv, split at random."""
     group: str | None = None
     """Regular expression for file names (`tonic`: for paths relative to the root). Recordings with the same match, such
     as a person, are in the same part. None: every recording is its own group, and the split is stratified by class."""
@@ -240,10 +241,7 @@ class TonicConfig(PublicConfig):
 
 
 class ShardsConfig(FramedConfig, EventsConfig):
-    """Spike tensors in tar archives in ROOT, with their index.json.
-
-    `roi`, `fit` and `video` describe the recordings that the archives were written from; the checkpoint stores them.
-    """
+    """Recordings in tar archives in ROOT, with their index.json."""
 
     kind: Literal["shards"] = "shards"
 
@@ -271,7 +269,7 @@ class UniqueDataKeywords(UniqueFramingKeywords, UniqueHintKeywords, VaryKeywords
     views: int
     vary: VaryConfig | Mapping[str, object]
     test_root: str | Path | None
-    split: str | Path | None
+    split: int | str | Path | None
     group: str | None
     validation: float
     test: float

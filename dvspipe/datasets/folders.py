@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.errors import DataError, DvspipeError, TruncatedVideoError, count_noun, escape_controls
+from ..base.errors import DataError, DvspipeError, Remedy, TruncatedVideoError, count_noun, escape_controls
 from ..base.files import is_internal
 from ..base.labels import GESTURES, SUFFIX, Span, read_labels
 from ..base.trees import SettingsTree
@@ -26,6 +26,7 @@ from ..events import Events, SensorSize, concatenate
 from ..formats import FORMATS, NO_HINTS, Hints, is_recording_folder, is_unrelated_text, open_recording, read, write
 from ..framing import FramingConfig, find_guess, open_source
 from ..recordings.conversion import convert_video, events_from_video, is_video, open_for_sensor
+from ..results.splits import PARTS, SPLITS, Part, SplitRow, Splits, find_splits
 from ..synthesis import GESTURE_SENSOR, is_synthetic
 from ..video.names import VIDEO_SUFFIXES, is_image_folder
 from .cache import Cache, DecodedEvents
@@ -36,12 +37,14 @@ from .config import (
     GesturesConfig,
     LabelledConfig,
     RecordingsConfig,
+    ShardsConfig,
     SourceConfig,
     WindowsConfig,
     parse_data,
 )
 from .pieces import keep_pieces_together
-from .samples import DataSet, Sample, check_groups, divide, find_in_time, version_of_file
+from .samples import DataSet, Sample, check_groups, divide, find_in_time, version_of_digest, version_of_file
+from .shard_files import INDEX, PackedRecording
 from .source import DataSource
 from .split import apply_split
 
@@ -84,6 +87,7 @@ class RecordingFile:
         target: Sensor that the events are fitted to; None: the recording's own sensor.
         cache: Cache for events that take long to compute; None: no cache.
         decoded: Decoded events in memory; None: keep none.
+        packed: Location in a shard; `path` is then the shard.
     """
 
     path: Path
@@ -93,6 +97,15 @@ class RecordingFile:
     target: SensorSize | None
     cache: Cache | None
     decoded: DecodedEvents | None = None
+    packed: PackedRecording | None = None
+
+    @classmethod
+    def of_packed(cls, source: DataSource[ShardsConfig], packed: PackedRecording) -> RecordingFile:
+        """Create a recording in a shard of a data set."""
+        config = source.config
+        return cls(
+            packed.shard.path, None, NO_HINTS, config.framing, config.target, source.cache, source.decoded, packed
+        )
 
     @classmethod
     def of(cls, source: DataSource[RecordingsConfig], path: Path, sensor: SensorSize | None) -> RecordingFile:
@@ -105,7 +118,14 @@ class RecordingFile:
     @cached_property
     def is_video(self) -> bool:
         """Whether the file is a video."""
-        return is_video(self.path)
+        return self.packed is None and is_video(self.path)
+
+    @property
+    def original(self) -> Path | None:
+        """The file, if it is an HDF5 file with exactly the events of the sample; otherwise None."""
+        is_changed = self.target is not None or self.sensor is not None or self.hints != NO_HINTS
+        is_hdf5 = self.path.suffix.lower() in FORMATS["hdf5"].suffixes
+        return self.path if is_hdf5 and not is_changed and self.packed is None else None
 
     def load(self) -> Events:
         """Load all events, framed for the network."""
@@ -129,7 +149,7 @@ class RecordingFile:
         if self.cache is None or not (self.is_video or self.framing.roi == "auto"):
             return self._make()
 
-        version = version_of_file(self.path, self.sensor, self.hints)
+        version = self._version_of_content(self.sensor, self.hints)
         digest = self.cache.digest(FramedKey(version, self.framing, self.target))
         return self.cache.load(digest, ".h5", make=self._write, read=read)
 
@@ -137,7 +157,8 @@ class RecordingFile:
         """Compute all events, framed for the network, without the cache."""
         with _remedies_as_settings():
             if self.target is not None:
-                source = open_source(self.path, self.target, self.framing, sensor=self.sensor, hints=self.hints)
+                data = self.path if self.packed is None else self.packed.read()
+                source = open_source(data, self.target, self.framing, sensor=self.sensor, hints=self.hints)
                 return concatenate(source.read_fitted(), self.target)
             if self.is_video:
                 return events_from_video(self.path, self.framing.video)
@@ -163,6 +184,8 @@ class RecordingFile:
 
     def _read(self, start_us: int | None = None, stop_us: int | None = None) -> Events:
         """Return events of a recording that is not framed."""
+        if self.packed is not None:
+            return self.packed.read()
         with _remedies_as_settings():
             return read(self.path, start_us, stop_us, sensor=self.sensor, hints=self.hints)
 
@@ -183,7 +206,12 @@ class RecordingFile:
     def version(self, *more: object) -> str:
         """Return a digest of the content, of how it is framed, and of what else a sample depends on."""
         framing = self.framing.model_dump_json() if self.is_video or self.target is not None else ""
-        return version_of_file(self.path, framing, self.target, self.sensor, self.hints, *more)
+        return self._version_of_content(framing, self.target, self.sensor, self.hints, *more)
+
+    def _version_of_content(self, *more: object) -> str:
+        if self.packed is not None:
+            return version_of_digest(self.packed.sha256, *more)
+        return version_of_file(self.path, *more)
 
 
 def _window_starts(t: NDArray[np.int64], window_us: int) -> NDArray[np.int64]:
@@ -233,12 +261,15 @@ def find_folder(source: str | Path) -> Path:
 
 
 def folder_settings(source: str | Path) -> SettingsTree:
-    """Return the data set settings `kind` and `root` for a folder of recordings.
+    """Return the data set settings `kind` and `root` for a folder of recordings or shards.
 
     Raises:
         DataError: If the folder does not exist.
     """
     root = find_folder(source)
+    if (root / INDEX).is_file() and next(root.glob("*.tar"), None):
+        return {"kind": "shards", "root": str(root)}
+
     kind = "labelled" if next(root.rglob(f"*{SUFFIX}"), None) else "folder"
     return {"kind": kind, "root": str(root)}
 
@@ -256,7 +287,11 @@ def as_data(source: str | Path | DataConfig | Mapping[str, object]) -> DataConfi
 
 
 def open_folder(source: DataSource[FolderConfig]) -> DataSet:
-    """Return ROOT/<class>/<recording or video>, or the same in ROOT/train and ROOT/test."""
+    """Return ROOT/<class>/<recording or video>, divided by ROOT/splits.csv; or the same in ROOT/train and ROOT/test."""
+    splits = _find_published(source)
+    if splits is not None:
+        return _open_split(source, splits, splits.classes, source.sensor)
+
     training, testing = _find_parts(source.root)
     classes = tuple(path.name for path in _find_class_folders(training))
     return _open_class_folders(source, training, testing, classes, source.sensor)
@@ -264,8 +299,97 @@ def open_folder(source: DataSource[FolderConfig]) -> DataSet:
 
 def open_gestures(source: DataSource[GesturesConfig]) -> DataSet:
     """Return a folder as `open_folder` does, with the classes of DVS128 Gesture in their order."""
+    sensor = source.sensor or GESTURE_SENSOR
+    splits = _find_published(source)
+    if splits is not None:
+        return _open_split(source, splits, GESTURES, sensor)
+
     training, testing = _find_parts(source.root)
-    return _open_class_folders(source, training, testing, GESTURES, source.sensor or GESTURE_SENSOR)
+    return _open_class_folders(source, training, testing, GESTURES, sensor)
+
+
+def _find_published(source: DataSource[FolderConfig | GesturesConfig]) -> Splits | None:
+    """Return the published splits of a folder; None if it has none, or is divided as an earlier run."""
+    split = source.config.split
+    if isinstance(split, Path):
+        return None
+
+    splits = find_splits(source.root)
+    if splits is None and split is not None:
+        raise DataError(f"{source.root}: no {SPLITS} for data.split = {split}", Remedy("data.split", "null"))
+    return splits
+
+
+def _open_split(
+    source: DataSource[FolderConfig | GesturesConfig],
+    splits: Splits,
+    classes: tuple[str, ...],
+    sensor: SensorSize | None,
+) -> DataSet:
+    """Return the recordings of a published split; a part that it lacks is drawn from its training part."""
+    root = source.root
+    number = splits.numbers[0] if source.config.split is None else int(str(source.config.split))
+    try:
+        rows = splits.of(number)
+    except DataError as error:
+        raise error.named(str(root / SPLITS)) from error
+
+    unknown = sorted({row.class_name for row in rows}.difference(classes))
+    if unknown:
+        raise DataError(f"{root / SPLITS}: unknown class {unknown[0]} (expected one of {', '.join(classes)})")
+
+    missing = [row.file for row in rows if not (root / row.file).exists()]
+    if len(missing) == len(rows):
+        raise DataError(f"{root}: has no recording of {SPLITS}, such as {missing[0]}")
+
+    problems: tuple[str, ...] = ()
+    if missing:
+        count = f"{len(missing):,} of {count_noun(len(rows), 'recording')} of split {number}"
+        problems = (f"{root / SPLITS}: {count} are missing, such as {missing[0]}",)
+        rows = tuple(row for row in rows if (root / row.file).exists())
+
+    parts: dict[Part, list[Sample]] = {part: [] for part in PARTS}
+    for row in rows:
+        parts[row.part] += _list_row(source, row, classes.index(row.class_name), sensor)
+
+    # Another test folder replaces the published test part.
+    if source.config.test_root is not None:
+        test_root = _find_subfolder(source.config.test_root, "test") or source.config.test_root
+        parts["test"] = [*list_class_folders(source, test_root, classes, sensor).samples]
+
+    first = [sample for samples in parts.values() for sample in samples]
+    data = DataSet(
+        f"folder {root.name}, split {number}",
+        classes,
+        source.config.target or sensor or find_sensor(source, first),
+        problems=problems,
+        warnings=(*_warn_of_missing_sensor(source, first, sensor), *_warn_of_shared_groups(root, number, parts)),
+        split=number,
+    )
+    return divide_parts(source, data, parts["train"], parts["test"], parts["validation"])
+
+
+def _list_row(
+    source: DataSource[FolderConfig | GesturesConfig], row: SplitRow, label: int, sensor: SensorSize | None
+) -> list[Sample]:
+    """Return the samples of a recording in splits.csv; the group in the file is used unless `data.group` is set."""
+    recording = RecordingFile.of(source, source.root / row.file, sensor)
+    samples = _list_samples(source, recording, label)
+    if source.config.group is not None or not row.group:
+        return samples
+    return [replace(sample, group=row.group) for sample in samples]
+
+
+def _warn_of_shared_groups(root: Path, number: int, parts: Mapping[Part, Sequence[Sample]]) -> Iterator[str]:
+    """Yield a warning if a published split has groups in both the training and the test part."""
+    trained = {sample.group for sample in (*parts["train"], *parts["validation"])}
+    tested = {sample.group for sample in parts["test"]}
+    shared = sorted(trained & tested)
+    if shared:
+        yield (
+            f"{root / SPLITS}: split {number} has {len(shared):,} of {count_noun(len(tested), 'test group')} in its "
+            f"training part, too, such as {shared[0]}; the published split is used as it is"
+        )
 
 
 def _find_parts(root: Path) -> tuple[Path, Path | None]:
@@ -395,6 +519,7 @@ def _list_samples(source: DataSource[WindowsConfig], recording: RecordingFile, l
         load=recording.load,
         version=recording.version,
         file=recording.path,
+        original=recording.original,
     )
 
     return [complete]
@@ -569,15 +694,17 @@ def divide_parts(
 
     # The pieces of a film, or the windows of a recording, stay together if there are enough films for all parts.
     in_time: set[int] = set()
-    if isinstance(config, FilesConfig) and config.group is None:
+    if isinstance(config, FilesConfig) and config.group is None and data.split is None:
         parts_to_divide = 1 + (not test) + (not validation)
         in_time = find_in_time(train, parts_to_divide)
-    if config.split is not None:
+    if isinstance(config.split, Path):
         parts = apply_split(config.split, _separate_groups([*train, *validation, *test], in_time))
         return replace(data, train=parts["train"], validation=parts["validation"], test=parts["test"])
 
-    check_groups([*train, *validation], test)
-    check_groups(train, validation)
+    # A published split is used as it is; its data set has a warning instead.
+    if data.split is None:
+        check_groups([*train, *validation], test)
+        check_groups(train, validation)
     fixed_test = bool(test)
     hold_out = partial(divide, in_time=in_time)
     if not fixed_test:

@@ -49,7 +49,7 @@ def keep_pieces_together(
 
     Samples are unchanged if `data.group` or a split.json is set.
     """
-    if source.config.group is not None or source.config.split is not None:
+    if source.config.group is not None or isinstance(source.config.split, Path):
         return list(samples)
 
     files = _list_files(samples)

@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,15 +17,13 @@ from numpy.typing import NDArray
 from ..base.config import complete_repr
 from ..base.errors import Brief, DataError, DvspipeError, brief, count_noun
 from ..encoding import SpikeCode
-from ..events import Events, SensorSize
+from ..events import Events, SensorSize, digest_events
 from ..parallel import Progress
-from .shard_files import StoredTensors
+from ..results.splits import Part
 
 Image = NDArray[np.uint8]
 """Image [H, W], encoded by a spike code."""
 
-Part = Literal["train", "validation", "test"]
-PARTS: tuple[Part, ...] = get_args(Part)
 HASHED_BYTES = 1 << 20  # read size of hashing
 
 
@@ -42,7 +39,7 @@ class Sample(Brief):
         version: Function that returns a string that changes with the content; picklable.
         code: Spike code of an image; None for events.
         file: Recording or video that contains the sample; None if it has no file.
-        stored: Location of its spike tensors in a shard (without events); None for events and images.
+        original: HDF5 file with exactly its events; None if they are computed or in another format.
     """
 
     name: str
@@ -52,7 +49,7 @@ class Sample(Brief):
     version: Callable[[], str]
     code: SpikeCode | None = None
     file: Path | None = None
-    stored: StoredTensors | None = None
+    original: Path | None = None
 
     def __str__(self) -> str:
         return self.name
@@ -105,6 +102,7 @@ class DataSet:
         warnings: Content of its folders that is not in the data set, a line each.
         copies: Samples left out because their content is in an earlier part: their names, mapped to the earlier sample.
         in_time: Classes with too few films to divide; each film is divided in time, so the parts show the same films.
+        split: Number of the published split (splits.csv) that gives the parts; None: no published split.
     """
 
     title: str
@@ -120,6 +118,7 @@ class DataSet:
     warnings: tuple[str, ...] = ()
     copies: Mapping[str, str] = field(default_factory=dict)
     in_time: tuple[str, ...] = ()
+    split: int | None = None
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{len(samples)} {part}" for part, samples in self.parts.items())
@@ -325,15 +324,17 @@ def version_of_file(path: Path, *more: object) -> str:
     # A digest is cached for a size and time of change, so the same file is hashed once per process.
     states = ((file, file.stat()) for file in files)
     content = [(str(file.relative_to(path)), _digest(file, state.st_size, state.st_mtime_ns)) for file, state in states]
-    return hashlib.blake2b(complete_repr((content, more)).encode(), digest_size=16).hexdigest()
+    return version_of_digest(content, *more)
+
+
+def version_of_digest(*parts: object) -> str:
+    """Return a digest of digests, and of other dependencies of a sample."""
+    return hashlib.blake2b(complete_repr(parts).encode(), digest_size=16).hexdigest()
 
 
 def version_of_events(events: Events) -> str:
     """Return a digest of events in memory."""
-    digest = hashlib.blake2b(repr(events.sensor).encode(), digest_size=16)
-    for column in (events.t, events.x, events.y, events.p):
-        digest.update(column.tobytes())
-    return digest.hexdigest()
+    return digest_events(events, events.sensor).sha256
 
 
 @lru_cache(maxsize=1 << 16)

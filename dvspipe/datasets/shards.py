@@ -1,62 +1,62 @@
-"""Data sets as shards: spike tensors encoded once, for training without the recordings.
+"""Data sets as shards: recordings in a few large archives, to publish them and to train from them.
 
-A folder of shards has an index.json (`ShardIndex`), which lists the archives (`ShardInfo`) and their samples
-(`StoredSample`), and tar archives of one part each. `write_shards` writes them, `open_shards` opens them as a data set.
+A folder of shards has an index.json (`ShardIndex`), which lists the archives (`ShardInfo`) and their recordings
+(`StoredSample`), and tar archives of one part each, in the layout of WebDataset. `write_shards` writes them,
+`open_shards` opens them as a data set; steps and size of the spike tensors are chosen when training.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import tarfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import astuple, dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ..base.errors import DataError, Remedy
-from ..base.files import claim_output, lock_folder, read_bytes, write_beside, write_text
+from ..base.errors import DataError, escape_controls
+from ..base.files import TemporaryFolder, claim_output, digest_file, lock_folder, read_bytes, write_beside, write_text
 from ..base.patterns import SIZE_PATTERN
-from ..base.trees import SettingsTree, find_differences
-from ..encoding import BinConfig, BinCounts
 from ..events import Events, SensorSize
-from ..parallel import ALL, Engine, Outcome, Processes, Progress, Shard, map_items
-from .augmentation import VaryConfig
-from .cache import Cache
+from ..formats import write
+from ..parallel import Engine, Outcome, Processes, Progress, map_items
+from ..results.lock import SHA256_PATTERN
+from ..results.splits import PARTS, Part
 from .config import ShardsConfig
-from .samples import PARTS, DataSet, Part, Sample, check_groups
-from .shard_files import ShardFile, StoredTensors, append_sample, digest_file, pack_spikes
+from .folders import RecordingFile
+from .samples import DataSet, Sample, check_groups
+from .shard_files import EVENTS_SUFFIX, INDEX, PackedRecording, ShardFile, append_recording
 from .source import DataSource
-from .tensors import EncodedSample, SampleEncoder, TensorSettings
+from .tensors import PartSample, list_samples, relative_name
 
-INDEX = "index.json"
 SHARD_BYTES = 256_000_000
 FILE_PATTERN = r"^\w[\w.-]*\.tar$"
-SHA256_PATTERN = r"^[0-9a-f]{64}$"
 
 
 @dataclass(frozen=True, slots=True)
 class StoredSample:
-    """Entry of a sample in a shard.
+    """Entry of a recording in a shard.
 
     Args:
-        offset: Offset of its .npz in the shard, in bytes.
-        bytes: Size of its .npz in bytes.
+        name: Name of the recording, relative to the folder of the data set.
+        offset: Offset of its HDF5 file in the shard, in bytes.
+        bytes: Size of its HDF5 file in bytes.
+        sha256: SHA-256 of its HDF5 file, in hexadecimal digits.
     """
 
     key: str
     name: str
     label: int
     group: str
-    version: str
-    counts: tuple[int, int, int, int]
     offset: int
     bytes: int
+    sha256: str
 
 
 class _Model(BaseModel):
@@ -75,26 +75,24 @@ class ShardInfo(_Model):
     sha256: str = Field(pattern=SHA256_PATTERN)
     """SHA-256 of the archive, in hexadecimal digits."""
     count: int = Field(ge=1)
-    """Number of samples."""
+    """Number of recordings."""
     classes: dict[str, int]
-    """Number of samples per class name."""
-    groups: tuple[str, ...]
-    """Persons or sources of the samples."""
+    """Number of recordings per class name."""
     samples: tuple[StoredSample, ...]
-    """Samples in the order of the archive."""
+    """Recordings in the order of the archive."""
 
 
 class ShardIndex(_Model):
-    """index.json: the content of a folder of shards, and the settings of its encoding."""
+    """index.json: the content of a folder of shards."""
 
-    format: Literal["dvspipe-shards-1"]
+    format: Literal["dvspipe-shards-2"]
     """Version of this format."""
     title: str
     """Short description of the recordings."""
     classes: tuple[str, ...]
     """Class names; a label is an index into them."""
     sensor: str = Field(pattern=SIZE_PATTERN)
-    """Sensor of all recordings, WIDTHxHEIGHT."""
+    """Sensor of the first recording, WIDTHxHEIGHT."""
     synthetic: bool
     """Whether the training and validation parts are synthetic."""
     synthetic_test: bool
@@ -103,14 +101,6 @@ class ShardIndex(_Model):
     """Whether the test part is given by the data set, not drawn."""
     in_time: tuple[str, ...] = ()
     """Classes with too few films, which are divided in time between the parts."""
-    bins: BinConfig
-    """Steps of the spike tensors."""
-    views: int = Field(ge=1)
-    """Number of variants of each training recording, including the original."""
-    vary: VaryConfig
-    """Random changes of the other variants."""
-    seed: int
-    """Seed of the variants and of the division into parts."""
     shards: tuple[ShardInfo, ...]
     """Shards, part by part."""
 
@@ -127,11 +117,11 @@ class ShardIndex(_Model):
         # Pydantic has checked each field; these fields must fit together.
         for shard in index.shards:
             if shard.count != len(shard.samples):
-                raise DataError(f"{path}: {shard.file} has {len(shard.samples)} samples (expected {shard.count})")
+                raise DataError(f"{path}: {shard.file} has {len(shard.samples)} recordings (expected {shard.count})")
             if not all(0 <= sample.label < len(index.classes) for sample in shard.samples):
                 raise DataError(f"{path}: {shard.file} has a label without class")
             if not all(_is_inside(sample, shard) for sample in shard.samples):
-                raise DataError(f"{path}: {shard.file} has a sample outside its {shard.bytes:,} bytes")
+                raise DataError(f"{path}: {shard.file} has a recording outside its {shard.bytes:,} bytes")
 
         return index
 
@@ -145,27 +135,19 @@ def open_shards(source: DataSource[ShardsConfig]) -> DataSet:
 
     Raises:
         FileError: If index.json is missing or cannot be read.
-        DataError: If the index is invalid, a shard is missing or truncated, steps or variants differ from the
-            experiment, or the recordings had another size.
+        DataError: If the index is invalid, or a shard is missing or truncated.
     """
     root = source.root
     path = root / INDEX
     if not path.exists():
         raise DataError(f"{path}: no such file, expected the index of a folder of shards")
-
     index = ShardIndex.read(path)
-    _check_settings(path, index, source)
 
     parts: dict[Part, list[Sample]] = {part: [] for part in PARTS}
-    sensor = SensorSize.parse(index.sensor)
-    steps = index.bins.steps
-
-    # The tensors of a shard have one shape, which follows from the settings.
     for shard in index.shards:
-        shape = (index.views if shard.part == "train" else 1, steps, *index.bins.shape(sensor))
-        file = ShardFile(root / shard.file, shard.bytes, shard.sha256, shard.count, index.bins.dtype.name, shape)
-        _check_size(file)
-        parts[shard.part] += [_as_sample(file, stored) for stored in shard.samples]
+        file = ShardFile(root / shard.file, shard.bytes, shard.sha256)
+        file.check_size()
+        parts[shard.part] += [_as_sample(source, file, stored) for stored in shard.samples]
 
     check_groups(parts["train"], [*parts["validation"], *parts["test"]])
     check_groups(parts["validation"], parts["test"])
@@ -173,7 +155,7 @@ def open_shards(source: DataSource[ShardsConfig]) -> DataSet:
     return DataSet(
         title=index.title,
         classes=index.classes,
-        sensor=sensor,
+        sensor=source.config.target or SensorSize.parse(index.sensor),
         train=tuple(parts["train"]),
         validation=tuple(parts["validation"]),
         test=tuple(parts["test"]),
@@ -184,195 +166,49 @@ def open_shards(source: DataSource[ShardsConfig]) -> DataSet:
     )
 
 
-def _check_settings(path: Path, index: ShardIndex, source: DataSource[ShardsConfig]) -> None:
-    """Check that shards were encoded as the experiment asks."""
-    config = source.config
-    several = config.views > 1
-
-    # Without variants, `vary` and the seed do not matter; see `_encoding_settings`.
-    stored_settings = _encoding_settings(index.bins, index.vary, index.seed, several=several)
-    expected_settings = _encoding_settings(source.bins, config.vary, source.seed, several=several)
-    differences = find_differences(stored_settings, expected_settings)
-
-    if differences:
-        listed = "; ".join(f"{key} = {json.dumps(old)} there, {json.dumps(new)} here" for key, old, new in differences)
-        raise DataError(f"{path}: the shards were encoded with other settings: {listed}")
-
-    if config.target is not None and str(config.target) != index.sensor:
-        raise DataError(
-            f"{path}: the recordings of the shards had another size (found {index.sensor}, expected {config.target})",
-            Remedy("data.size", index.sensor),
-        )
-
-    if config.views > index.views:
-        raise DataError(
-            f"{path}: the shards have too few variants per recording (found {index.views}, expected data.views = "
-            f"{config.views})",
-            Remedy("data.views", index.views),
-        )
-
-
-def _encoding_settings(bins: BinConfig, vary: VaryConfig, seed: int, *, several: bool) -> SettingsTree:
-    """Return the settings that affect spike tensors; without several variants, nothing random is drawn."""
-    drawn: SettingsTree = {"vary": vary.model_dump(mode="json"), "seed": seed} if several else {}
-    return {"bins": bins.model_dump(mode="json"), **drawn}
-
-
-def _check_size(file: ShardFile) -> None:
-    try:
-        actual = file.path.stat().st_size
-    except OSError as error:
-        raise DataError(f"{file.path}: cannot be read ({error.strerror})") from error
-
-    if actual != file.size:
-        raise DataError(f"{file.path}: truncated or another file (found {actual:,} bytes, expected {file.size:,})")
-
-
-def _as_sample(file: ShardFile, stored: StoredSample) -> Sample:
+def _as_sample(source: DataSource[ShardsConfig], file: ShardFile, stored: StoredSample) -> Sample:
+    packed = PackedRecording(file, stored.key, stored.offset, stored.bytes, stored.sha256)
+    recording = RecordingFile.of_packed(source, packed)
     return Sample(
-        name=stored.name,
-        label=stored.label,
-        group=stored.group,
-        load=_raise_no_events,
-        version=partial(str, stored.version),
-        stored=StoredTensors(file, stored.offset, stored.bytes, stored.counts),
+        name=stored.name, label=stored.label, group=stored.group, load=recording.load, version=recording.version
     )
-
-
-def _raise_no_events() -> Events:
-    raise DataError("is in a shard, without events (shards contain only spike tensors)")
-
-
-class PartSample(NamedTuple):
-    """Sample with its part of the data set."""
-
-    part: Part
-    sample: Sample
-
-    def __str__(self) -> str:
-        return self.sample.name
-
-
-class PackedSample(NamedTuple):
-    """Sample packed by a worker for a shard."""
-
-    content: bytes
-    version: str
-    counts: tuple[int, int, int, int]
-    shape: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class TensorPlan:
-    """Plan for encoding the samples of a data set.
-
-    Args:
-        settings: Steps of all parts, and variants of the training part.
-        cache: Cache of the tensors; None: no cache.
-    """
-
-    settings: TensorSettings
-    cache: Cache | None
-
-    def encode(self, item: PartSample) -> EncodedSample:
-        """Encode a sample; only the training part has variants."""
-        settings = self.settings if item.part == "train" else replace(self.settings, views=1)
-        return SampleEncoder(settings, self.cache)(item.sample)
-
-    def fill_cache(self, item: PartSample, _progress: Progress) -> None:
-        """Encode a sample into the cache."""
-        self.encode(item)
-
-    def pack(self, item: PartSample, _progress: Progress) -> PackedSample:
-        """Encode a sample and pack it for a shard."""
-        version = item.sample.read_version()  # read before encoding, to notice later changes
-        encoded = self.encode(item)
-        counts: tuple[int, int, int, int] = astuple(BinCounts(*encoded.counts.tolist()))
-        return PackedSample(pack_spikes(encoded.spikes), version, counts, encoded.spikes.shape[2:])
-
-
-def list_samples(data: DataSet, *, root: Path | None = None, shard: Shard = ALL) -> list[PartSample]:
-    """List the samples of a data set with their parts.
-
-    Args:
-        data: Data set.
-        root: Folder of the data set. Names are made relative to it before they are assigned to shares.
-        shard: Share of the samples to list; default: all.
-    """
-    listed = [PartSample(part, sample) for part, samples in data.parts.items() for sample in samples]
-    return [item for item in listed if _relative(item.sample.name, root) in shard]
-
-
-def _relative(name: str, root: Path | None) -> Path:
-    path = Path(name)
-    return path.relative_to(root) if root is not None and path.is_relative_to(root) else path
-
-
-def encode_many(
-    samples: Sequence[PartSample],
-    plan: TensorPlan,
-    *,
-    engine: Engine = Processes(),
-    progress: Progress | None = None,
-) -> Iterator[Outcome[PartSample, None]]:
-    """Encode samples into a cache; yield each outcome as it completes.
-
-    Args:
-        samples: Samples from `list_samples`.
-        plan: Steps, variants and cache.
-        engine: Engine that runs the encoding.
-        progress: Called with the number of samples done and the total.
-
-    Raises:
-        DataError: If the samples are images, or already in shards.
-        WorkerError: If a worker was killed.
-    """
-    _check_encodable(samples)
-    return map_items(plan.fill_cache, samples, engine=engine, progress=progress)
-
-
-def _check_encodable(samples: Sequence[PartSample]) -> None:
-    for _, sample in samples[:1]:  # all samples are of the same kind
-        if sample.code is not None:
-            raise DataError(f"{sample.name}: is an image, encoded again in every epoch (expected recordings)")
-        if sample.stored is not None:
-            raise DataError(f"{sample.name}: is in a shard, already encoded (expected recordings)")
 
 
 def write_shards(
     folder: Path,
     data: DataSet,
-    plan: TensorPlan,
     *,
+    root: Path | None = None,
+    seed: int = 0,
     size: int = SHARD_BYTES,
     engine: Engine = Processes(),
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> ShardIndex:
-    """Write the spike tensors of a data set as shards, and finally their index.json.
+    """Write the recordings of a data set as shards, and finally their index.json.
 
-    Training samples are shuffled with the seed of the plan, because folders list each class as a block.
+    A recording that is an HDF5 file is copied; others are written as HDF5 files. Training recordings are shuffled,
+    because folders list each class as a block.
 
     Args:
         folder: Output folder; created if it does not exist.
         data: Data set.
-        plan: Steps, variants and cache.
-        size: Size in bytes after which a new shard starts; a shard may be larger by up to one sample.
-        engine: Engine that runs the encoding.
+        root: Folder of the data set; names of recordings are stored relative to it.
+        seed: Seed of the order.
+        size: Size in bytes after which a new shard starts; a shard may be larger by up to one recording.
+        engine: Engine that reads the recordings.
         overwrite: Whether to replace shards in the folder.
-        progress: Called with the number of samples done and the total.
+        progress: Called with the number of recordings done and the total.
 
     Raises:
-        DataError: If the samples are images or already in shards, or a recording cannot be encoded; the folder is then
-            left without an index.
+        DataError: If the samples are images, or a recording cannot be read; the folder is then left without an index.
         FileError: If the folder already has shards, another process writes to it, or it cannot be written to.
         WorkerError: If a worker was killed.
     """
     samples = list_samples(data)
-    _check_encodable(samples)
     claim_output(folder / INDEX, overwrite=overwrite)
 
-    order = np.random.default_rng(plan.settings.seed).permutation(len(data.train)).tolist()
+    order = np.random.default_rng(seed).permutation(len(data.train)).tolist()
     samples = [*(samples[number] for number in order), *samples[len(order) :]]
 
     # Without an index, a folder is not a data set: it is removed first and written last.
@@ -382,14 +218,13 @@ def write_shards(
             for path in folder.glob(f"{part}-*.tar"):
                 path.unlink(missing_ok=True)
 
-        outcomes = map_items(plan.pack, samples, engine=engine, ordered=True, progress=progress)
+        outcomes = map_items(pack_recording, samples, engine=engine, ordered=True, progress=progress)
         shards = list[ShardInfo]()
         for part, packed in groupby(outcomes, lambda outcome: outcome.item.part):
-            shards += _write_part(folder, part, packed, data, plan.settings.bins, size)
+            shards += _write_part(folder, part, packed, data.classes, root, size)
 
-        settings = plan.settings
         index = ShardIndex(
-            format="dvspipe-shards-1",
+            format="dvspipe-shards-2",
             title=data.title,
             classes=data.classes,
             sensor=str(data.sensor),
@@ -397,10 +232,6 @@ def write_shards(
             synthetic_test=data.synthetic_test,
             fixed_test=data.fixed_test,
             in_time=data.in_time,
-            bins=settings.bins,
-            views=settings.views,
-            vary=settings.vary,
-            seed=settings.seed,
             shards=tuple(shards),
         )
         write_text(folder / INDEX, index.model_dump_json())
@@ -408,17 +239,32 @@ def write_shards(
     return index
 
 
+def pack_recording(item: PartSample, _progress: Progress) -> bytes:
+    """Return a recording as an HDF5 file."""
+    sample = item.sample
+    if sample.original is not None:
+        return read_bytes(sample.original)
+
+    events = sample.read_content()
+    if not isinstance(events, Events):
+        raise DataError(f"{sample.name}: is an image (expected recordings of events)")
+    with TemporaryFolder() as folder:
+        path = Path(folder) / f"events{EVENTS_SUFFIX}"
+        write(path, events)
+        return read_bytes(path)
+
+
 def _write_part(
     folder: Path,
     part: Part,
-    outcomes: Iterator[Outcome[PartSample, PackedSample]],
-    data: DataSet,
-    bins: BinConfig,
+    outcomes: Iterator[Outcome[PartSample, bytes]],
+    classes: Sequence[str],
+    root: Path | None,
     size: int,
 ) -> Iterator[ShardInfo]:
-    """Write the samples of a part into shards; yield the content of each shard."""
-    # A shard is full when it has reached `size`; the next sample begins another one. Keys are the numbers of the
-    # samples over all shards.
+    """Write the recordings of a part into shards; yield the content of each shard."""
+    # A shard is full when it has reached `size`; the next recording begins another one. Keys are the numbers of the
+    # recordings over all shards.
     following = next(outcomes, None)
     shard_number = 0
 
@@ -430,7 +276,7 @@ def _write_part(
             with tarfile.open(beside, "w", format=tarfile.USTAR_FORMAT) as tar:
                 while following is not None and (not samples or tar.offset < size):
                     key = f"{following.index:08d}"
-                    samples.append(_append(tar, key, following.item.sample, following.result(), data, bins))
+                    samples.append(_append(tar, key, following, classes, root))
                     following = next(outcomes, None)
             archive_bytes = beside.stat().st_size
             sha256 = digest_file(beside)
@@ -441,33 +287,25 @@ def _write_part(
             bytes=archive_bytes,
             sha256=sha256,
             count=len(samples),
-            classes=dict(Counter(data.classes[sample.label] for sample in samples)),
-            groups=tuple(sorted({sample.group for sample in samples})),
+            classes=dict(Counter(classes[sample.label] for sample in samples)),
             samples=tuple(samples),
         )
         shard_number += 1
 
 
 def _append(
-    tar: tarfile.TarFile, key: str, sample: Sample, packed: PackedSample, data: DataSet, bins: BinConfig
+    tar: tarfile.TarFile, key: str, packed: Outcome[PartSample, bytes], classes: Sequence[str], root: Path | None
 ) -> StoredSample:
-    """Append a sample to an open shard; return its entry."""
-    if packed.shape != bins.shape(data.sensor):
-        raise DataError(
-            f"{sample.name}: comes from another sensor than {data.sensor}",
-            Remedy("data.sensor", "WxH", "set the sensor of files that do not store it"),
-        )
+    """Append a recording to an open shard; return its entry."""
+    sample = packed.item.sample
+    content = packed.result()
+    name = escape_controls(relative_name(sample.name, root).as_posix())
+    group = escape_controls(relative_name(sample.group, root).as_posix())
 
-    facts = {"name": sample.name, "label": sample.label, "class": data.classes[sample.label], "group": sample.group}
-    offset = append_sample(tar, key, packed.content, json.dumps(facts).encode())
+    facts = {"name": name, "label": sample.label, "class": classes[sample.label], "group": group}
+    offset = append_recording(tar, key, content, json.dumps(facts).encode())
+    sha256 = hashlib.sha256(content).hexdigest()
 
     return StoredSample(
-        key=key,
-        name=sample.name,
-        label=sample.label,
-        group=sample.group,
-        version=packed.version,
-        counts=packed.counts,
-        offset=offset,
-        bytes=len(packed.content),
+        key=key, name=name, label=sample.label, group=group, offset=offset, bytes=len(content), sha256=sha256
     )

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from ..base.errors import Brief, DataError, Remedy, escape_controls
 from ..base.files import read_bytes, write_text
-from .samples import PARTS, DataSet, Part, Sample, check_groups, version_of_file
+from ..results.splits import PARTS, Part
+from .samples import DataSet, Sample, check_groups, version_of_file
 
 
 @dataclass(frozen=True, repr=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,14 +12,15 @@ from pydantic import BaseModel, ConfigDict
 from ..base.errors import DataError
 from ..events import Events, SensorSize
 from ..parallel import NamedStep, Progress, ignore_progress
-from .samples import DataSet, Part, Sample
-from .shard_files import StoredTensors
+from ..results.composition import EVERYTHING, CompositionRow
+from ..results.splits import PARTS, Part
+from .samples import DataSet, Sample
 
 
 class ClassFigures(BaseModel):
     """Figures of the recordings of one class, or of all classes.
 
-    The figures of events are None if no recording could be loaded. In shards, only the numbers of events are known.
+    The figures of events are None if no recording could be loaded.
 
     Args:
         duration_s: Median time from the first to the last event, in seconds.
@@ -49,6 +50,7 @@ class Survey(BaseModel):
     sensor: str
     synthetic: bool
     figures: tuple[ClassFigures, ...]
+    composition: tuple[CompositionRow, ...]
     problems: tuple[str, ...]
 
 
@@ -57,16 +59,16 @@ class Measurement:
     """Figures of one recording.
 
     Args:
-        duration_us: Time from the first to the last event in microseconds; None for a sample in a shard.
-        on: Number of ON events; None for a sample in a shard.
+        duration_us: Time from the first to the last event in microseconds.
+        on: Number of ON events.
     """
 
     label: int
     version: str
     sensor: SensorSize
     events: int
-    duration_us: int | None
-    on: int | None
+    duration_us: int
+    on: int
     problems: tuple[str, ...]
 
 
@@ -97,7 +99,38 @@ def survey(data: DataSet, progress: Progress | None = None) -> Survey:
         sensor=str(data.sensor),
         synthetic=data.synthetic,
         figures=tuple(figures),
+        composition=tuple(_compose(data, measured)),
         problems=tuple(problems),
+    )
+
+
+def _compose(data: DataSet, measured: Sequence[Measurement]) -> Iterator[CompositionRow]:
+    """Yield a row for each class and part with clips, and the sums over parts and classes."""
+    parts = [part for part, samples in data.parts.items() for _ in samples]
+    filled = [(part, recording) for part, recording in zip(parts, measured, strict=True) if recording.events]
+    labels = sorted({recording.label for _, recording in filled})
+
+    for chosen in (*((label,) for label in labels), tuple(labels)):
+        name = data.classes[chosen[0]] if chosen != tuple(labels) else EVERYTHING
+        of_class = [(part, recording) for part, recording in filled if recording.label in chosen]
+        for part in PARTS:
+            of_part = [recording for name_of_part, recording in of_class if name_of_part == part]
+            if of_part:
+                yield _sum_up(name, part, of_part)
+        yield _sum_up(name, EVERYTHING, [recording for _, recording in of_class])
+
+
+def _sum_up(class_name: str, part: str, recordings: Sequence[Measurement]) -> CompositionRow:
+    events = sum(recording.events for recording in recordings)
+    duration_us = sum(recording.duration_us for recording in recordings)
+    return CompositionRow(
+        class_name=class_name,
+        part=part,
+        clips=len(recordings),
+        seconds=duration_us / 1e6,
+        events=events,
+        rate_hz=1e6 * events / duration_us if duration_us else None,
+        on_fraction=sum(recording.on for recording in recordings) / events if events else None,
     )
 
 
@@ -125,9 +158,6 @@ def measure(data: DataSet, progress: Progress | None = None) -> list[Measurement
 
 
 def _measure(sample: Sample, sensor: SensorSize) -> Measurement:
-    if sample.stored is not None:
-        return _measure_stored(sample, sample.stored, sensor)
-
     try:
         events = sample.read_content()
         version = sample.read_version()
@@ -162,29 +192,6 @@ def _measure(sample: Sample, sensor: SensorSize) -> Measurement:
     )
 
 
-def _measure_stored(sample: Sample, stored: StoredTensors, sensor: SensorSize) -> Measurement:
-    version = ""
-    events = 0
-    problems: tuple[str, ...] = ()
-    try:
-        stored.read()
-    except DataError as error:
-        problems = (str(error),)
-    else:
-        version = sample.read_version()
-        events, *_ = stored.counts  # in the order of COUNTED
-
-    return Measurement(
-        label=sample.label,
-        version=version,
-        sensor=sensor,
-        events=events,
-        duration_us=None,
-        on=None,
-        problems=problems,
-    )
-
-
 def _summarise(
     name: str, labels: Sequence[int], samples: Sequence[tuple[Part, Sample]], measured: Sequence[Measurement]
 ) -> ClassFigures:
@@ -196,8 +203,8 @@ def _summarise(
     filled = [recording for recording in measured if recording.label in labels and recording.events]
     counts = [recording.events for recording in filled]
     rates = [recording.events / recording.duration_us * 1e6 for recording in filled if recording.duration_us]
-    durations_us = [recording.duration_us for recording in filled if recording.duration_us is not None]
-    shares = [recording.on / recording.events for recording in filled if recording.on is not None]
+    durations_us = [recording.duration_us for recording in filled]
+    shares = [recording.on / recording.events for recording in filled]
 
     return ClassFigures(
         name=name,

@@ -1,8 +1,8 @@
 """Spike tensors of samples, encoded once and cached on disk and in memory; and batches for training.
 
 `SpikeTensors` is the sequence of the tensors of a data set: it encodes recordings when it is created (`SampleEncoder`),
-encodes images at each access, and reads shards. `training_batches` yields shuffled and augmented batches of it,
-`plain_batches` the original recordings in order.
+and encodes images at each access. `training_batches` yields shuffled and augmented batches of it, `plain_batches` the
+original recordings in order. `encode_many` fills the cache before a training.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -20,16 +21,15 @@ from ..base.errors import ConfigError, DataError, EventError, Remedy, count_noun
 from ..encoding import BinConfig, BinCounts
 from ..encoding.bins import encode_counted
 from ..events import Events
-from ..parallel import Processes, Progress, ignore_progress, map_items, prefetch
+from ..parallel import ALL, Engine, Outcome, Processes, Progress, Shard, ignore_progress, map_items, prefetch
+from ..results.splits import Part
 from .augmentation import AugmentConfig, SpikeTensor, VaryConfig, augment, mirrored_labels, mix, vary
 from .cache import ARRAYS, Cache
-from .samples import Image, Sample
-from .shard_files import group_by_shard
+from .samples import DataSet, Image, Sample
 from .transforms import TransformConfig, apply_transforms
 
 IN_MEMORY_BYTES = 2 << 30  # larger data sets are read from the cache in each epoch
 PREFETCHED_BATCHES = 4
-SHUFFLED_SAMPLES = 2048  # window of the random order within a reader's shards
 SERIAL_TRIAL_S = 1.0  # time for which samples are encoded before processes are considered
 MIN_PARALLEL_S = 8.0  # starting a process takes some seconds
 AUGMENT_STREAM = 1  # last number of the seeds of augmentation, to be independent of other draws
@@ -104,8 +104,7 @@ class Batch(NamedTuple):
 class SpikeTensors:
     """Sequence of the spike tensors [views, T, C, H, W] of samples.
 
-    Images are encoded by their spike code at each access; they have one view and are not cached. Tensors in shards are
-    read at each access.
+    Images are encoded by their spike code at each access; they have one view and are not cached.
 
     Args:
         samples: Samples to encode, at least one.
@@ -116,7 +115,6 @@ class SpikeTensors:
 
     Attributes:
         labels: Labels of the samples, int64 [N].
-        shards: Number of samples of each shard, in the order of the samples; None if the samples are not in shards.
 
     Raises:
         DataError: If a recording is empty or its sensor differs from the first sample's sensor, a shard does not have
@@ -144,13 +142,10 @@ class SpikeTensors:
         self._in_memory: NDArray[Any] | None = None
         self._counts = np.zeros((len(samples), len(COUNTED)), np.int64)
 
-        self.shards: list[int] | None = None
         self._is_images = samples[0].code is not None
 
-        # Tensors in shards are read on demand, images are encoded on demand, and recordings are encoded now.
-        if samples[0].stored is not None:
-            self._check_shards(progress)
-        elif self._is_images:
+        # Images are encoded on demand, and recordings are encoded now.
+        if self._is_images:
             self._counts[:, 0] = [int(np.sum(cast(Image, sample.load()))) for sample in samples]
         else:
             self._encode_all(jobs, progress)
@@ -181,19 +176,6 @@ class SpikeTensors:
             if progress:
                 progress(number + 1, len(samples))
 
-    def _check_shards(self, progress: Progress | None) -> None:
-        """Verify the archives of all samples, and read the event counts of their index."""
-        stored = [sample.stored for sample in self._samples if sample.stored is not None]
-        shards = list(group_by_shard(stored))
-
-        for number, (shard, _) in enumerate(shards):
-            if progress:
-                progress(number, len(shards))
-            shard.check()
-
-        self.shards = [count for _, count in shards]
-        self._counts[:] = [tensors.counts for tensors in stored]
-
     def __len__(self) -> int:
         return len(self.labels)
 
@@ -203,11 +185,8 @@ class SpikeTensors:
         return f"SpikeTensors({count_noun(len(self), 'sample')}, {count_noun(views, 'view')}, {bins!r})"
 
     def __getitem__(self, number: int) -> NDArray[Any]:
-        sample = self._samples[number]
-        if sample.stored is not None:
-            return sample.stored.read()[: self._settings.views]
         if self._is_images:
-            return encode_image(sample, number, self._settings)[None]
+            return encode_image(self._samples[number], number, self._settings)[None]
         if self._in_memory is not None:
             return np.asarray(self._in_memory[number])
 
@@ -230,12 +209,11 @@ class SpikeTensors:
             rng: Generator of all random draws.
 
         Raises:
-            ConfigError: If the samples are images or in shards, or a transform is wrong.
+            ConfigError: If the samples are images, or a transform is wrong.
             DataError: If the recording cannot be read, or a transform fails.
         """
-        if self.shards is not None or self._is_images:
-            kind = "images" if self._is_images else "spike tensors of shards"
-            raise ConfigError(f"augment.tonic: needs events, but the samples are {kind}")
+        if self._is_images:
+            raise ConfigError("augment.tonic: needs events, but the samples are images")
 
         events = cast(Events, self._samples[number].read_content())
         spikes, _ = encode_counted(apply_transforms(events, transforms, rng), self._settings.bins)
@@ -256,7 +234,7 @@ class BatchSettings:
         classes: Class names.
         seed: Seed of all random draws.
         processes: Number of training processes; a last batch with fewer recordings than processes is dropped.
-        rank: Index of this process, from 0. It draws its part of every batch, and reads its own shards.
+        rank: Index of this process, from 0. It draws its part of every batch.
     """
 
     size: int
@@ -282,13 +260,7 @@ def training_batches(tensors: SpikeTensors, settings: BatchSettings, epoch: int)
     N = len(tensors)
     size = settings.size
 
-    # A reader of shards must get the samples of its own shards; other samples are drawn from all.
-    if tensors.shards is None:
-        order = rng.permutation(N)
-    else:
-        owners = np.arange(N) % size % settings.processes
-        order = order_shards(tensors.shards, owners, rng)
-
+    order = rng.permutation(N)
     sampler = _BatchSampler(tensors, settings, epoch, mirrored)
     batches = (order[start : start + size].tolist() for start in range(0, N, size))
 
@@ -296,50 +268,6 @@ def training_batches(tensors: SpikeTensors, settings: BatchSettings, epoch: int)
     own_batches = (batch[settings.rank :: settings.processes] for batch in batches if len(batch) >= settings.processes)
 
     return prefetch(map(sampler.batch, own_batches), PREFETCHED_BATCHES)
-
-
-def order_shards(shards: Sequence[int], owners: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
-    """Shuffle the samples of shards and keep each shard with one reader.
-
-    Shards are shuffled and dealt to the readers. Each reader reads the samples of its shards in sequence, each moved at
-    random by less than SHUFFLED_SAMPLES places. A reader with too few samples takes the last samples of others.
-
-    Args:
-        shards: Number of samples of each shard; samples are numbered consecutively over all shards.
-        owners: Reader of each place in the order, from 0, int64 [N].
-        rng: Random generator.
-
-    Returns:
-        Order of the samples, int64 [N], a permutation.
-
-    Example:
-        >>> order_shards([3, 2], np.array([0, 1, 0, 1, 0]), np.random.default_rng(1)).tolist()
-        [1, 3, 2, 4, 0]
-    """
-    needed = np.bincount(owners)  # samples per reader
-    ends = np.cumsum(shards)
-    dealt = rng.permutation(len(shards))
-    streams = []
-
-    for owner in range(len(needed)):
-        own_shards = dealt[owner :: len(needed)]
-        ranges = [np.arange(ends[shard] - shards[shard], ends[shard]) for shard in own_shards]
-        samples = np.concatenate([np.empty(0, np.int64), *ranges])
-
-        # Sorting positions with random offsets moves each sample by less than the window.
-        moved = np.arange(len(samples)) + rng.uniform(0, SHUFFLED_SAMPLES, len(samples))
-        streams.append(samples[np.argsort(moved)])
-
-    # Readers need equal numbers of samples, but shards differ in size: what some have left, others take.
-    left = np.concatenate([stream[count:] for stream, count in zip(streams, needed, strict=True)])
-
-    order = np.empty(len(owners), np.int64)
-    for owner, (stream, count) in enumerate(zip(streams, needed, strict=True)):
-        missing = max(0, count - len(stream))
-        order[owners == owner] = np.concatenate([stream[:count], left[:missing]])
-        left = left[missing:]
-
-    return order
 
 
 def plain_batches(
@@ -535,3 +463,82 @@ def encode_image(sample: Sample, number: int, settings: TensorSettings) -> NDArr
     assert sample.code is not None
     rng = np.random.default_rng([settings.seed, number])
     return sample.code.encode(cast(Image, sample.load()), rng)
+
+
+class PartSample(NamedTuple):
+    """Sample with its part of the data set."""
+
+    part: Part
+    sample: Sample
+
+    def __str__(self) -> str:
+        return self.sample.name
+
+
+@dataclass(frozen=True)
+class TensorPlan:
+    """Plan for encoding the samples of a data set.
+
+    Args:
+        settings: Steps of all parts, and variants of the training part.
+        cache: Cache of the tensors; None: no cache.
+    """
+
+    settings: TensorSettings
+    cache: Cache | None
+
+    def encode(self, item: PartSample) -> EncodedSample:
+        """Encode a sample; only the training part has variants."""
+        settings = self.settings if item.part == "train" else replace(self.settings, views=1)
+        return SampleEncoder(settings, self.cache)(item.sample)
+
+    def fill_cache(self, item: PartSample, _progress: Progress) -> None:
+        """Encode a sample into the cache."""
+        self.encode(item)
+
+
+def list_samples(data: DataSet, *, root: Path | None = None, shard: Shard = ALL) -> list[PartSample]:
+    """List the samples of a data set with their parts.
+
+    Args:
+        data: Data set.
+        root: Folder of the data set. Names are made relative to it before they are assigned to shares.
+        shard: Share of the samples to list; default: all.
+    """
+    listed = [PartSample(part, sample) for part, samples in data.parts.items() for sample in samples]
+    return [item for item in listed if relative_name(item.sample.name, root) in shard]
+
+
+def relative_name(name: str, root: Path | None) -> Path:
+    """Return a name relative to the folder of its data set; a name that is no path in it stays as it is."""
+    path = Path(name)
+    return path.relative_to(root) if root is not None and path.is_relative_to(root) else path
+
+
+def encode_many(
+    samples: Sequence[PartSample],
+    plan: TensorPlan,
+    *,
+    engine: Engine = Processes(),
+    progress: Progress | None = None,
+) -> Iterator[Outcome[PartSample, None]]:
+    """Encode samples into a cache; yield each outcome as it completes.
+
+    Args:
+        samples: Samples from `list_samples`.
+        plan: Steps, variants and cache.
+        engine: Engine that runs the encoding.
+        progress: Called with the number of samples done and the total.
+
+    Raises:
+        DataError: If the samples are images.
+        WorkerError: If a worker was killed.
+    """
+    _check_encodable(samples)
+    return map_items(plan.fill_cache, samples, engine=engine, progress=progress)
+
+
+def _check_encodable(samples: Sequence[PartSample]) -> None:
+    for _, sample in samples[:1]:  # all samples are of the same kind
+        if sample.code is not None:
+            raise DataError(f"{sample.name}: is an image, encoded again in every epoch (expected recordings)")

@@ -23,9 +23,10 @@ from ..base.errors import ConfigError, DataError, Remedy
 from ..base.labels import GESTURES
 from ..events import Events, SensorSize, SensorSizeLike
 from ..formats import read
+from ..results.splits import Part
 from .config import TonicConfig
 from .folders import divide_parts
-from .samples import DataSet, Part, Sample, version_of_events, version_of_file
+from .samples import DataSet, Sample, version_of_events, version_of_file
 from .source import DataSource
 
 DOWNLOAD = Remedy("data.download", True, "download it")

@@ -1,5 +1,6 @@
 """Events, sensors and regions; join, merge and window recordings. `events.filters` loads separately: it needs numba."""
 
+from .digest import EventDigest, digest_events
 from .events import Event, Events
 from .joining import checked_parts, concatenate, join_streams, merge_streams, windows
 from .sensor import MAX_SIDE_PX, Region, RegionLike, SensorSize, SensorSizeLike
@@ -11,6 +12,7 @@ __all__ = [
     "LATEST_US",
     "MAX_SIDE_PX",
     "Event",
+    "EventDigest",
     "Events",
     "Region",
     "RegionLike",
@@ -19,6 +21,7 @@ __all__ = [
     "TimeSpan",
     "checked_parts",
     "concatenate",
+    "digest_events",
     "join_streams",
     "merge_streams",
     "windows",

@@ -36,7 +36,7 @@ from ..checkpoints.checkpoint import (
     shipped_checkpoints,
     upload_checkpoint,
 )
-from ..checkpoints.hub import SCHEME, HubModel
+from ..checkpoints.hub import SCHEME, HubRepository
 from ..checkpoints.integer import INTEGER_ENDING, IntegerClassifier, stores_integers
 from ..encoding import BinConfig
 from ..events import Events, SensorSize, SensorSizeLike
@@ -250,7 +250,7 @@ class Classifier:
         from ..checkpoints.model_card import write_card  # slow imports, needed only here
         from ..training.evaluation import find_records
 
-        model = HubModel.parse(name if name.startswith(SCHEME) else SCHEME + name)
+        model = HubRepository.parse(name if name.startswith(SCHEME) else SCHEME + name)
         card = write_card(model.name, self.config, find_records(self.checkpoint), license)
         checkpoint = Checkpoint(self.config, self.network, self.moments)
         return str(upload_checkpoint(model, checkpoint, card, private=private))

@@ -40,6 +40,7 @@ from ..results import (
     RecordingFolder,
     WindowRow,
     add_scores,
+    name_input,
 )
 from .classifier import Classifier
 from .config import InferConfig, UniqueInferKeywords
@@ -204,7 +205,7 @@ def classify_many(
 
     # A worker may have been killed after it stored a prediction, and before the manifest recorded it.
     for out in {task.out for task in finished if task.out is not None}:
-        Manifest(out).finish([task.source for task in finished if task.out == out])
+        Manifest(out).finish([name_input(task.source) for task in finished if task.out == out])
 
     if options.adapt:
         from .adaptation import check_adaptable
@@ -378,7 +379,7 @@ class _ClassifyTask:
         if folder.answer.is_file() and not self.overwrite:
             stored = folder.find_current(self.options.record_dependencies(task, self.run))
             if stored is not None:  # stored by a worker that was killed before it replied
-                Manifest(task.out).finish([task.source])
+                Manifest(task.out).finish([name_input(task.source)])
                 return stored
 
         with Manifest(task.out).record(task.source, folder.path, self.run.digest) as entry:

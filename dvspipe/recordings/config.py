@@ -40,6 +40,10 @@ class ConvertConfig(Settings):
         """Return the settings for a recording with a name; see `SimulatorConfig.for_recording`."""
         return self.model_copy(update={"simulator": self.simulator.for_recording(name)})
 
+    def for_span(self, start_s: float, stop_s: float | None) -> Self:
+        """Return the settings for a part of a video."""
+        return self.model_copy(update={"video": self.video.model_copy(update={"start_s": start_s, "stop_s": stop_s})})
+
 
 class UniqueConvertKeywords(UniqueVideoKeywords, SimulatorKeywords, total=False):
     """Settings of `ConvertConfig` by name, without `video` and `time_unit`, which larger configurations have twice."""

@@ -416,6 +416,26 @@ class SourceKind(NamedTuple):
 
 
 @dataclass(frozen=True)
+class FilmSpan:
+    """Part of a video, from a start time (inclusive) to a stop time (exclusive; None: to its end) in seconds."""
+
+    start_s: float
+    stop_s: float | None = None
+
+    @classmethod
+    def check(cls, start_s: float, stop_s: float | None) -> FilmSpan:
+        """Return a span, or raise a ValueError if it is empty."""
+        if stop_s is not None and stop_s <= start_s:
+            raise ValueError(f"wrong stop time (found {stop_s:g} s, expected more than the start {start_s:g} s)")
+        return cls(start_s, stop_s)
+
+    def __str__(self) -> str:
+        """Return START_STOP in seconds with leading zeros, as in the file names of Kinetics."""
+        times_s = [time_s for time_s in (self.start_s, self.stop_s) if time_s is not None]
+        return "_".join(f"{time_s:.3f}".rstrip("0").rstrip(".").zfill(6) for time_s in times_s)
+
+
+@dataclass(frozen=True)
 class ConversionTask:
     """Video or recording, and the event file to write.
 
@@ -425,15 +445,27 @@ class ConversionTask:
         out: Output folder with the manifest that lists the result; None: no manifest.
         name: Path of the source relative to the folder that is converted, which decides the noise of a video; None: its
             file name.
+        span: Part of the video to convert; None: the complete video.
     """
 
     source: Path
     target: Path
     out: Path | None = None
     name: Path | None = None
+    span: FilmSpan | None = None
 
     def __str__(self) -> str:
-        return str(self.source)
+        return f"{self.source}{self.part}"
+
+    @property
+    def input(self) -> str:
+        """Name of the source, and of its part, in the manifest."""
+        return name_input(self.source, self.part)
+
+    @property
+    def part(self) -> str:
+        """Part of the source in messages and in the manifest; empty for the complete source."""
+        return "" if self.span is None else f"@{self.span}"
 
     @cached_property
     def kind(self) -> SourceKind:
@@ -459,9 +491,15 @@ def convert_task(
     source = Path(task.source)
     target = Path(task.target)
     if task.kind.is_video:
+        video = as_settings(ConvertConfig, video)
         if task.name is not None:
-            video = as_settings(ConvertConfig, video).for_recording(task.name.as_posix())
+            video = video.for_recording(task.name.as_posix())
+        if task.span is not None:
+            video = video.for_span(task.span.start_s, task.span.stop_s)
         return convert_video(source, target, video, overwrite=overwrite, progress=progress, threads=threads)
+
+    if task.span is not None:
+        raise FormatError(f"{task}: parts of recordings are not converted (found a recording, expected a video)")
 
     # An empty file of unknown format is opened as a recording, so the error says that it is empty.
     format_name = task.kind.format_name
@@ -522,7 +560,7 @@ def convert_many(
 def find_unconverted(tasks: Sequence[ConversionTask]) -> list[ConversionTask]:
     """Return the tasks without an existing target. For the others, remove saved states and complete the manifest."""
     waiting: list[ConversionTask] = []
-    finished: dict[Path, list[Path]] = {}
+    finished: dict[Path, list[str]] = {}
     for task in tasks:
         if not Path(task.target).exists():
             waiting.append(task)
@@ -530,11 +568,11 @@ def find_unconverted(tasks: Sequence[ConversionTask]) -> list[ConversionTask]:
 
         discard_saved(Path(task.target))
         if task.out is not None:
-            finished.setdefault(task.out, []).append(task.source)
+            finished.setdefault(task.out, []).append(task.input)
 
     # Once per folder, because each update of a manifest reads it.
-    for out, sources in finished.items():
-        Manifest(out).finish(sources)
+    for out, inputs in finished.items():
+        Manifest(out).finish(inputs)
 
     return waiting
 
@@ -575,7 +613,7 @@ def _read_rows(tasks: Sequence[ConversionTask]) -> Iterator[tuple[ConversionTask
 
     for task in tasks:
         rows_of_folder = {} if task.out is None else rows.get(task.out, {})
-        row = rows_of_folder.get(name_input(task.source))
+        row = rows_of_folder.get(task.input)
         if row is not None:
             yield task, row
 
@@ -597,14 +635,15 @@ class _ConversionWorker:
         # A worker that was killed before it updated the manifest may have written the target.
         if Path(task.target).exists() and not self.overwrite:
             if task.out is not None:
-                Manifest(task.out).finish([task.source])
+                Manifest(task.out).finish([task.input])
             stored = info(task.target)
             sensor = SensorSize(width=stored.width, height=stored.height)
             return Conversion(task.target, sensor, 0, stored.events, stored.duration_us)
 
         recorded: AbstractContextManager[Entry] = nullcontext(Entry())
         if task.out is not None:
-            recorded = Manifest(task.out).record(task.source, task.target, _digest(self.video, self.recording))
+            digest = _digest(self.video, self.recording)
+            recorded = Manifest(task.out).record(task.source, task.target, digest, task.part)
         with recorded as entry:
             conversion = convert_task(
                 task, progress, video=self.video, recording=self.recording, overwrite=self.overwrite

@@ -7,6 +7,8 @@ from .charts import draw_neurons as draw_neurons
 from .comparison import Metric as Metric
 from .comparison import describe_comparison as describe_comparison
 from .comparison import write_comparison_page as write_comparison_page
+from .compositions import format_markdown as format_markdown
+from .compositions import write_composition as write_composition
 from .config import PlotKind as PlotKind
 from .config import PreviewColours as PreviewColours
 from .config import PreviewMode as PreviewMode

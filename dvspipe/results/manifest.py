@@ -36,7 +36,7 @@ class ManifestRow(Record):
     """A line of .manifest/HOST-PID.jsonl: status of an input at one time."""
 
     input: FileText
-    """Absolute path of the video or recording."""
+    """Absolute path of the video or recording; for a part of a film, followed by `@` and its times in seconds."""
     bytes: int
     """Size of the input in bytes; 0 if it cannot be read."""
     settings: str
@@ -135,18 +135,19 @@ class Manifest:
     out: Path
 
     @contextmanager
-    def record(self, source: Path, target: Path, settings: str) -> Iterator[Entry]:
+    def record(self, source: Path, target: Path, settings: str, part: str = "") -> Iterator[Entry]:
         """Record that an input starts, and its outcome when the block ends; no outcome after an interrupt.
 
         Args:
             source: Input.
             target: Its output, in the output folder.
             settings: Digest of the settings.
+            part: Part of the source that is the input; empty: the complete source.
         """
         begin_s = time.monotonic()
         entry = Entry()
         row = ManifestRow(
-            input=name_input(source),
+            input=name_input(source, part),
             bytes=_size(source),
             settings=settings,
             output=str(target.relative_to(self.out)),
@@ -167,15 +168,15 @@ class Manifest:
 
         append_end("done", events=entry.events, noise_seed=entry.noise_seed)
 
-    def finish(self, sources: Iterable[Path]) -> None:
+    def finish(self, inputs: Iterable[str]) -> None:
         """Record inputs as done if their worker was killed after completing the output.
 
         Args:
-            sources: Inputs with complete output.
+            inputs: Names of the inputs with complete output (`name_input`).
         """
         rows = self.read() if self.folder.is_dir() else {}
-        for source in sources:
-            row = rows.get(name_input(source))
+        for name in inputs:
+            row = rows.get(name)
             if row is not None and row.status == "started":
                 self._append(row.model_copy(update={"status": "done", "at": _clock(self.folder).now_s()}))
 
@@ -273,9 +274,9 @@ class Manifest:
             log.warning("%s: cannot be written (%s)", path, error.strerror)
 
 
-def name_input(source: Path) -> str:
-    """Return the key of an input in the manifest: its absolute path, with unwritable characters escaped."""
-    return escape_controls(str(source.absolute()))
+def name_input(source: Path, part: str = "") -> str:
+    """Return the name of an input in the manifest: its absolute path, with unwritable characters escaped."""
+    return escape_controls(f"{source.absolute()}{part}")
 
 
 def _last_rows(rows: Iterable[ManifestRow]) -> dict[str, ManifestRow]:

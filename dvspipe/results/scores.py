@@ -52,6 +52,30 @@ def wilson_interval(correct: int, samples: int) -> tuple[float, float]:
     return low, high
 
 
+def mcnemar_p_value(only_first: int, only_second: int) -> float:
+    """Return the exact two-sided p-value of McNemar's test that two classifiers are equally accurate.
+
+    Only samples that one of the two classifies correctly count: if both are equally accurate, each of these samples is
+    as likely to be one of the first as of the second.
+
+    Args:
+        only_first: Number of samples that only the first classifier classifies correctly, >= 0.
+        only_second: Number of samples that only the second one classifies correctly, >= 0.
+
+    Source: McNemar, "Note on the sampling error of the difference between correlated proportions or percentages",
+    Psychometrika 12 (1947); with the binomial distribution instead of its normal approximation.
+
+    Example:
+        >>> mcnemar_p_value(1, 9)
+        0.021484375
+    """
+    discordant = only_first + only_second
+    tail = sum(math.comb(discordant, k) for k in range(min(only_first, only_second) + 1))
+
+    # Both tails; in the middle of the distribution, they overlap.
+    return min(1.0, 2 * tail / (1 << discordant))
+
+
 def calibration_error(count: ArrayLike, confidence: ArrayLike, correct: ArrayLike) -> float | None:
     """Return the expected calibration error; None without predictions.
 
@@ -119,6 +143,12 @@ class Scores(Record):
     def accuracy(self) -> float:
         """Share of correct predictions, 0 to 1."""
         return self.correct / self.samples
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def accuracy_interval(self) -> tuple[float, float]:
+        """95 % confidence interval of the accuracy (Wilson)."""
+        return wilson_interval(self.correct, self.samples)
 
     @model_validator(mode="after")
     def _check_square(self) -> Self:

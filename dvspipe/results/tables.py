@@ -78,7 +78,7 @@ class Record(Described, BaseModel):
             try:
                 super().__init__(**values)
             except ValidationError as error:
-                raise ConfigError(f"{name}: wrong values ({_list_errors(error)})") from error
+                raise ConfigError(f"{name}: wrong values ({list_errors(error)})") from error
 
         update_wrapper(__init__, BaseModel.__init__, assigned=())  # as in `Settings`
 
@@ -105,7 +105,7 @@ class Record(Described, BaseModel):
             FileError: If the file is missing or cannot be read.
             FormatError: If the content is not such a record.
         """
-        return _validate(cls, read_bytes(Path(path)), str(path))
+        return parse_record(cls, read_bytes(Path(path)), str(path))
 
     @classmethod
     def find(cls, path: str | Path) -> Self | None:
@@ -152,7 +152,7 @@ def write_rows(rows: Sequence[RowType], kind: type[RowType], *, jsonl: str | Pat
     table = io.StringIO()
     writer = csv.DictWriter(table, cells[0] if cells else kind.columns, lineterminator="\r\n")
     writer.writeheader()
-    writer.writerows({name: _format_cell(value) for name, value in row.items()} for row in cells)
+    writer.writerows({name: format_cell(value) for name, value in row.items()} for row in cells)
     write_text(Path(csv_path), table.getvalue())
 
 
@@ -164,22 +164,25 @@ def read_rows(path: str | Path, kind: type[RecordType]) -> tuple[RecordType, ...
         FormatError: If a line is not such a record.
     """
     lines = read_bytes(Path(path)).splitlines()
-    return tuple(_validate(kind, line, f"{path}: line {number}") for number, line in enumerate(lines, start=1))
+    return tuple(parse_record(kind, line, f"{path}: line {number}") for number, line in enumerate(lines, start=1))
 
 
-def _validate(kind: type[RecordType], content: bytes, where: str) -> RecordType:
+def parse_record(kind: type[RecordType], content: bytes, where: str) -> RecordType:
+    """Parse a record from JSON; `where` is its place in error messages."""
     try:
         return kind.model_validate_json(content)
     except ValidationError as error:
-        raise FormatError(f"{where}: not a valid {kind.__name__} ({_list_errors(error)})") from error
+        raise FormatError(f"{where}: not a valid {kind.__name__} ({list_errors(error)})") from error
 
 
-def _list_errors(error: ValidationError) -> str:
+def list_errors(error: ValidationError) -> str:
+    """Return the first errors of a model as one line."""
     listed = error.errors()[:MAX_LISTED_ERRORS]
     return "; ".join(f"{'.'.join(map(str, item['loc']))} {item['msg']}".strip() for item in listed)
 
 
-def _format_cell(value: Cell) -> Cell:
+def format_cell(value: Cell) -> Cell:
+    """Return a value as a CSV file has it: nine significant digits, no control characters, empty for None."""
     if isinstance(value, float):
         return f"{value:.{CSV_DIGITS}g}"
     if isinstance(value, str):

@@ -6,6 +6,7 @@
     metrics.jsonl, results.csv EpochRow           an epoch per line
     test.json                  TestResult         test of the chosen epoch
     activity.json              ActivityRecord     activity of the network on the test recordings
+    splits.json                SplitsResult       mean over the published splits, in the folder above their runs
     weights/                                      checkpoints of the chosen and the last epoch, state for resuming
     *.png, report.html                            charts and the page of the run
     baseline/                                     epochs and weights of the baseline network
@@ -17,6 +18,10 @@ included weights.
 
 from __future__ import annotations
 
+import csv
+import io
+import statistics
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -27,11 +32,11 @@ from pydantic import Field, computed_field
 
 from ..base.arguments import describe_value
 from ..base.errors import ArgumentError, DataError, FileError, Remedy, count_noun
-from ..base.files import REPLACE, read_bytes
+from ..base.files import REPLACE, read_bytes, write_text
 from ..base.texts import Described, TextTable
 from .activity import ActivityRecord
-from .scores import Scores
-from .tables import Cell, FileText, Folder, FolderFile, Record, Row, read_rows
+from .scores import Scores, mcnemar_p_value, wilson_interval
+from .tables import Cell, FileText, Folder, FolderFile, Record, Row, format_cell, read_rows
 
 CHECKPOINT_SUFFIX = ".safetensors"
 MAX_CONFUSIONS = 3  # listed confused classes per class
@@ -250,6 +255,30 @@ class RecordingPrediction(Record):
     probabilities: tuple[float, ...]
     """Calibrated probability of each class, in the order of `classes`."""
 
+    @property
+    def is_correct(self) -> bool:
+        """Whether the predicted class is the true class."""
+        return self.predicted == self.label
+
+
+class PairedTest(Record):
+    """McNemar's exact test of two classifiers on the same recordings."""
+
+    both: int
+    """Number of recordings that both classify correctly."""
+    only_first: int
+    """Number that only the first classifies correctly."""
+    only_second: int
+    """Number that only the second classifies correctly."""
+    neither: int
+    """Number that neither classifies correctly."""
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def p_value(self) -> float:
+        """Probability of a difference of this size or more if both are equally accurate (two-sided)."""
+        return mcnemar_p_value(self.only_first, self.only_second)
+
 
 class EvaluationResult(Scores):
     """Output of `dvspipe evaluate`: result of a checkpoint on a part of a data set."""
@@ -262,19 +291,74 @@ class EvaluationResult(Scores):
     """Training data of the classifier."""
     predictions: tuple[RecordingPrediction, ...] = ()
     """Prediction for each recording; empty in files of earlier versions."""
+    against: PairedTest | None = None
+    """Test of this result (first) against another one (second); None without `--against`."""
+
+    def compare(self, other: EvaluationResult) -> PairedTest:
+        """Test this result (first) against the result of another classifier (second) on the same recordings.
+
+        Raises:
+            DataError: If the recordings differ.
+        """
+        own = {prediction.name: prediction for prediction in self.predictions}
+        others = {prediction.name: prediction for prediction in other.predictions}
+        differing = sorted(own.keys() ^ others.keys())
+        differing += [name for name in own.keys() & others.keys() if own[name].label != others[name].label]
+        if differing:
+            found = f"found {count_noun(len(differing), 'recording')} that differ, such as {differing[0]}"
+            raise DataError(f"{self.data}: not the recordings of {other.data} ({found})")
+
+        outcomes = Counter((own[name].is_correct, others[name].is_correct) for name in own)
+        return PairedTest(
+            both=outcomes[True, True],
+            only_first=outcomes[True, False],
+            only_second=outcomes[False, True],
+            neither=outcomes[False, False],
+        )
+
+    def write_table(self, path: Path) -> None:
+        """Write the prediction and the probabilities of each recording as CSV.
+
+        Raises:
+            FileError: If the file cannot be written.
+        """
+        table = io.StringIO()
+        writer = csv.writer(table)
+        writer.writerow(["name", "label", "predicted", *(f"p_{name}" for name in self.classes)])
+        for row in self.predictions:
+            cells: tuple[Cell, ...] = (row.name, row.label, row.predicted, *row.probabilities)
+            writer.writerow(map(format_cell, cells))
+        write_text(path, table.getvalue())
 
     def describe(self) -> Sequence[str | TextTable]:
         """Return a row for each class, and the accuracy."""
-        table = TextTable("class", "recordings", "correct", "confused with", right=("recordings", "correct"))
+        numbers = ("recordings", "correct", "accuracy", "95 % interval")
+        table = TextTable("class", *numbers, "confused with", right=numbers, optional=("95 % interval", "accuracy"))
         for k, (name, row) in enumerate(zip(self.classes, self.confusion, strict=True)):
             # Pairs of a count and a class, sorted by both: the most confused classes first.
             others = sorted(((count, j) for j, count in enumerate(row) if j != k and count), reverse=True)
             confused = ", ".join(f"{self.classes[j]} {count}" for count, j in others[:MAX_CONFUSIONS])
-            table.add_row(name, sum(row), row[k], confused)
+            interval = _format_interval(wilson_interval(row[k], sum(row))) if sum(row) else "–"
+            accuracy = f"{row[k] / sum(row):.1%}" if sum(row) else "–"
+            table.add_row(name, sum(row), row[k], accuracy, interval, confused)
 
         synthetic = " (synthetic)" if self.synthetic else ""
-        share = f"accuracy{synthetic} {self.accuracy:.1%}, {self.correct} of {self.samples}: {self.data}"
-        return table, f"{share}; expected calibration error {self.calibration_error:.1%}"
+        lines = [
+            f"accuracy{synthetic} {self.accuracy:.1%}, {self.correct} of {self.samples} (95 % interval "
+            f"{_format_interval(self.accuracy_interval)}): {self.data}; expected calibration error "
+            f"{self.calibration_error:.1%}"
+        ]
+        if (test := self.against) is not None:
+            lines.append(
+                f"correct in both results {test.both}, only here {test.only_first}, only in the other "
+                f"{test.only_second}, in neither {test.neither}; McNemar's exact test: p = {test.p_value:.3g}"
+            )
+        return table, *lines
+
+
+def _format_interval(interval: tuple[float, float]) -> str:
+    low, high = interval
+    return f"{low:.1%} to {high:.1%}"
 
 
 class CorruptedAccuracy(Record):
@@ -393,6 +477,51 @@ class TestResult(Scores):
         if self.synthetic:
             return "synthetic training data"
         return "synthetic test data" if self.synthetic_test else ""
+
+
+class SplitScore(Record):
+    """Test result of the run on one published split."""
+
+    split: int
+    """Number of the split."""
+    samples: int
+    """Number of test recordings."""
+    correct: int
+    """Number of correct predictions."""
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def accuracy(self) -> float:
+        """Share of correct predictions, 0 to 1."""
+        return self.correct / self.samples
+
+
+class SplitsResult(Record):
+    """splits.json: test results of the runs on all published splits of a data set."""
+
+    scores: tuple[SplitScore, ...] = Field(min_length=1)
+    """Test result of each split."""
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def accuracy(self) -> float:
+        """Mean accuracy over the splits, 0 to 1."""
+        return statistics.fmean(score.accuracy for score in self.scores)
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def accuracy_std(self) -> float | None:
+        """Standard deviation of the accuracy over the splits (n - 1); None for one split."""
+        return statistics.stdev(score.accuracy for score in self.scores) if len(self.scores) > 1 else None
+
+    def describe(self) -> Sequence[str | TextTable]:
+        """Return a row for each split, and the mean."""
+        table = TextTable("split", "accuracy", "correct", "recordings", right=("accuracy", "correct", "recordings"))
+        for score in self.scores:
+            table.add_row(score.split, f"{score.accuracy:.1%}", score.correct, score.samples)
+
+        spread = "" if self.accuracy_std is None else f", standard deviation {100 * self.accuracy_std:.1f} points"
+        return table, f"mean test accuracy of {count_noun(len(self.scores), 'split')} {self.accuracy:.1%}{spread}"
 
 
 @dataclass(frozen=True, repr=False)

@@ -37,12 +37,14 @@ from ..datasets import (
     folder_settings,
     open_dataset,
 )
+from ..datasets.lists import FILM_PATTERNS
 from ..datasets.survey import Measurement, measure
 from ..encoding import BinConfig
 from ..events import SensorSize
 from ..framing import FramingConfig
 from ..networks import ModuleConfig
 from ..parallel import Progress, ignore_progress
+from ..results import SPLITS
 from .config import ChoiceKeywords, TrainConfig
 from .framing import adopt_framing, choose_framing
 from .rule_choice import CHANNELS, choose_for_rule, fit_to_data, group_of
@@ -58,11 +60,6 @@ FEW_RECORDINGS = "flip_polarity: few recordings, and polarity depends on whether
 FEW = 200  # recordings; with fewer, more are held out, and augmented views are used
 # user01_wave.h5; p1wave.h5; boxing_g03_c01.avi, recording c01 of g03.
 GROUP_PATTERNS = (r"^[^_\W]+(?=[_-])", r"^[A-Za-z]+\d+", r"(?<=[_-])[A-Za-z]*\d+(?=[_-][A-Za-z]*\d+\.)")
-# UCF101: v_CLASS_gGROUP_cCLIP.avi. HMDB51: FILM_CLASS_BODY_CAMERA_PEOPLE_VIEW_QUALITY_CLIP.avi.
-DATASET_PATTERNS = (
-    r"(?<=_)g\d\d(?=_c\d\d\.)",
-    r"^.+(?=_[fhlu]_[cn]m_np\d+_(?:ba|fr|le|ri)_(?:bad|goo|med)_\d+\.)",
-)
 MIN_GROUPS = 3
 MAX_SHOWN_LETTERS = 100  # characters of a group of settings in a `repr`
 COMMENT = textwrap.TextWrapper(
@@ -449,7 +446,8 @@ def _choose_data(
     if sensor != opened.sensor:
         data |= {"sensor": str(sensor)}
 
-    group = find_group_pattern(opened.samples)
+    # The groups of a published split are in its file.
+    group = find_group_pattern(opened.samples) if opened.split is None else None
     why = [] if "group" in given else _explain_group(opened, group)
     if group is not None:
         data |= {"group": group}
@@ -464,6 +462,9 @@ def _choose_data(
 
 def _explain_group(opened: DataSet, group: str | None) -> list[str]:
     """Return the reasons of a pattern for groups, the result of `find_group_pattern`."""
+    if opened.split is not None:
+        groups = count_noun(len({sample.group for sample in opened.samples}), "group")
+        return [f"parts are those of split {opened.split} in {SPLITS}; {groups} of recordings stay together"]
     if group is not None:
         matches = (re.search(group, sample.file.name) for sample in opened.samples if sample.file)
         names = sorted({match[0] for match in matches if match})
@@ -500,7 +501,7 @@ def find_group_pattern(samples: Sequence[Sample]) -> str | None:
     classes, except in names of known data sets.
     """
     label_of_file = {sample.file: sample.label for sample in samples if sample.file is not None}
-    for pattern in (*DATASET_PATTERNS, *GROUP_PATTERNS):
+    for pattern in (*FILM_PATTERNS, *GROUP_PATTERNS):
         matches = {file: re.search(pattern, file.name) for file in label_of_file}
         if not matches or not all(matches.values()):
             continue
@@ -513,7 +514,7 @@ def find_group_pattern(samples: Sequence[Sample]) -> str | None:
         # A person usually records several classes; a name that occurs in one class only may describe the class.
         groups_of_class = Counter(label for labels in labels_of_group.values() for label in labels)
         classes_of_group = np.median([len(labels) for labels in labels_of_group.values()])
-        is_source = pattern in DATASET_PATTERNS or classes_of_group >= 2
+        is_source = pattern in FILM_PATTERNS or classes_of_group >= 2
         has_several = min(groups_of_class.values()) >= MIN_GROUPS
         if has_several and is_source and len(labels_of_group) < len(label_of_file):
             return pattern

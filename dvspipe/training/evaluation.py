@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from ..base.arguments import describe_value
 from ..base.config import read_stored
-from ..base.errors import ArgumentError, Brief, ConfigError, DataError, Remedy
+from ..base.errors import ArgumentError, Brief, ConfigError, DataError, Remedy, count_noun
 from ..checkpoints.checkpoint import (
     FEW_CALIBRATED,
     SHIPPED,
@@ -43,6 +43,7 @@ from ..datasets import (
     count_recordings,
     open_dataset,
     plain_batches,
+    read_split,
     restore_split,
 )
 from ..encoding import BinConfig, BinCounts
@@ -320,8 +321,8 @@ def open_evaluation(
     if isinstance(data, DataSet):
         opened = _match_classes(data, trained)
     else:
-        data = _adopt_windows(adopt_framing(data, classifier), trained.split)
         is_divided = isinstance(data, RecordingsConfig) and data.split is not None
+        data = _adopt_run(adopt_framing(data, classifier), trained.split)
         shares = {} if is_divided else {"validation": 0.0, "test": 0.0}  # few recordings cannot be split
         opened = _open_matched(data.with_shares(shares), seed, trained)
         divide = None if is_divided else partial(_open_matched, data, seed, trained)
@@ -335,7 +336,9 @@ def open_evaluation(
 
     if part != "all" and divide is not None:
         opened, part = _split_as_trained(trained, opened, part, divide, callback)
-    elif isinstance(data, DataSet) and part == "test" and not opened.test:
+    elif not isinstance(data, DataSet):
+        _warn_of_trained(trained, opened, part, callback)
+    elif part == "test" and not opened.test:
         callback.on_warning(f"{opened.title}: has no test part; all {len(opened.samples)} recordings are used")
         part = "all"
     parts = opened.parts | {"all": opened.samples}
@@ -365,16 +368,36 @@ def _match_classes(data: DataSet, trained: TrainedNetwork) -> DataSet:
     return data.with_classes(classes)
 
 
-def _adopt_windows(data: DataConfig, split: Path | None) -> DataConfig:
-    """Return data settings with the windows of a run, unless they are given, because its split lists windows."""
-    if split is None or not isinstance(data, WindowsConfig) or "window_us" in data.model_fields_set:
+def _adopt_run(data: DataConfig, split: Path | None) -> DataConfig:
+    """Return data settings with the windows and the published split of a run, unless they are given.
+
+    The split.json of the run lists the recordings of this split, and their windows.
+    """
+    if split is None or not isinstance(data, WindowsConfig):
         return data
 
     stored = RunFolder(split.parent).config
     trained_on = read_stored(TrainConfig, stored).data if stored.is_file() else None
     if not isinstance(trained_on, WindowsConfig):
         return data
-    return data.model_copy(update={"window_us": trained_on.window_us})
+
+    number = trained_on.split if isinstance(trained_on.split, int) else data.split
+    adopted = {"window_us": trained_on.window_us, "split": number}
+    return data.model_copy(update={name: adopted[name] for name in adopted.keys() - data.model_fields_set})
+
+
+def _warn_of_trained(trained: TrainedNetwork, data: DataSet, part: str, callback: TrainingCallback) -> None:
+    """Warn if a test part that the user chose has recordings of the training."""
+    if trained.split is None or part != "test":
+        return
+
+    names = {*read_split(trained.split).train}
+    known = [sample.name for sample in data.test if sample.name in names]
+    if known:
+        callback.on_warning(
+            f"{data.title}: {len(known)} of {count_noun(len(data.test), 'test recording')} are in the training part of "
+            f"{trained.split}, such as {known[0]}"
+        )
 
 
 def _split_as_trained(

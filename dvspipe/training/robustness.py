@@ -39,7 +39,7 @@ def evaluate_corrupted(
 
     Args:
         checkpoint: Checkpoint, as in `evaluate`.
-        data: Data set, as in `evaluate`; it contains recordings, not images or shards.
+        data: Data set, as in `evaluate`; it contains recordings, not images.
         part: Part to evaluate, as in `evaluate`.
         corruptions: Corruptions, each tested alone.
         seed: Seed of the split, as in `evaluate`, and of the corruptions.
@@ -65,9 +65,8 @@ def evaluate_corrupted(
     opened = open_evaluation(checkpoint, data, part, seed=seed, callback=callback, modules=ModuleSource.of(trust))
     samples = opened.samples
     settings = TensorSettings(opened.classifier.bins)
-    if samples and (samples[0].code is not None or samples[0].stored is not None):
-        kind = "an image" if samples[0].code is not None else "a spike tensor in a shard"
-        raise DataError(f"{samples[0].name}: has no events to corrupt (found {kind}, expected a recording)")
+    if samples and samples[0].code is not None:
+        raise DataError(f"{samples[0].name}: has no events to corrupt (found an image, expected a recording)")
 
     clean = evaluate_opened(opened, open_cache(data), batch=batch, callback=callback)
 

@@ -17,6 +17,7 @@ from dvspipe.results import (
     ActivityRecord,
     AdaptationRecord,
     BaselineResult,
+    CompositionRow,
     CorruptedAccuracy,
     CorruptionResult,
     Dependencies,
@@ -34,11 +35,14 @@ from dvspipe.results import (
     KernelRecord,
     LabelRow,
     LayerActivity,
+    LockedFile,
+    LockHeader,
     LookRow,
     ManifestRow,
     ManifestSummary,
     NormShift,
     OutputFolder,
+    PairedTest,
     Playback,
     Prediction,
     Record,
@@ -51,6 +55,9 @@ from dvspipe.results import (
     ShippedRecord,
     ShippedScore,
     ShippedSource,
+    SplitRow,
+    SplitScore,
+    SplitsResult,
     TestResult,
     TimeScores,
     TraceRecord,
@@ -92,7 +99,7 @@ TRAINING = (
     KernelRecord,
     EventImage,
 )
-EVALUATION = (EvaluationResult, RecordingPrediction, CorruptionResult, CorruptedAccuracy)
+EVALUATION = (EvaluationResult, RecordingPrediction, PairedTest, CorruptionResult, CorruptedAccuracy)
 ADAPTATION = (AdaptationRecord, NormShift)
 INFERENCE = (
     InferenceRun,
@@ -109,6 +116,9 @@ INFERENCE = (
 )
 
 FILTERING = (FilterScores, FilterScore, FilterPoint, EventCounts)
+SPLITS = (SplitRow, SplitsResult, SplitScore)
+COMPOSITION = (CompositionRow,)
+LOCK = (LockHeader, LockedFile)
 MANIFEST = (ManifestRow, ManifestSummary)
 SHIPPED = (ShippedRecord, ShippedSource, ShippedScore)
 
@@ -121,7 +131,8 @@ def render() -> str:
         *_files(RunFolder),
         *_models(TRAINING),
         "## Evaluation\n",
-        "`dvspipe evaluate --out FILE` writes the first object, and with `--corrupt` the second.\n",
+        "`dvspipe evaluate --out FILE.json` writes the first object, and with `--corrupt` a `CorruptionResult`. "
+        "`FILE.csv` is a table of the predictions: `name`, `label`, `predicted`, and `p_CLASS` for each class.\n",
         *_models(EVALUATION),
         "## Adaptation\n",
         "`dvspipe adapt --json` prints this object.\n",
@@ -134,6 +145,17 @@ def render() -> str:
         "## Live streams\n",
         "`dvspipe live --json` prints this object for each prediction.\n",
         *_models((LiveAnswer,)),
+        "## The composition of a data set\n",
+        "`dvspipe data stats -o FILE.csv` writes these rows.\n",
+        *_models(COMPOSITION),
+        "## The lock of a data set\n",
+        "`dataset.lock` is a JSON Lines file: the first line is a `LockHeader`, each other line a `LockedFile`. "
+        "`dvspipe data verify` compares a folder with it.\n",
+        *_models(LOCK),
+        "## The splits of a data set\n",
+        "`splits.csv` in a folder of recordings has the published splits. `dvspipe train` uses one of them; with "
+        "`data.split=all`, it trains on each and writes `splits.json`.\n",
+        *_models(SPLITS),
         "## The manifest of an output folder\n",
         "Workers of `dvspipe convert` and `infer` write rows; `dvspipe manifest --json` prints the summary.\n",
         *_models(MANIFEST),

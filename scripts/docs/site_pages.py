@@ -240,7 +240,6 @@ AREAS: Mapping[str, Area] = {
             "torch.loader",
             "torch.collate",
             "torch.collate_padded",
-            "torch.ShardSampler",
             "torch.LIF",
             "torch.LeakyReadout",
             "torch.to_tensor",

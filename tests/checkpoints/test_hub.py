@@ -21,12 +21,14 @@ from facts import mentions, raises
 
 from dvspipe.base.errors import CheckpointError
 from dvspipe.checkpoints.checkpoint import ClassifierConfig, find_checkpoint, save_checkpoint
-from dvspipe.checkpoints.hub import HubModel
+from dvspipe.checkpoints.hub import HubRepository
 from dvspipe.checkpoints.model_card import write_card
 from dvspipe.encoding import BinConfig
 from dvspipe.formats import write
 from dvspipe.inference import Classifier
 from dvspipe.networks import CsnnConfig
+from dvspipe.recordings.conversion import convert_many, plan_conversions
+from dvspipe.recordings.locking import write_lock
 from dvspipe.results import RunFolder, TestResult
 from dvspipe.training.evaluation import find_records
 
@@ -237,7 +239,7 @@ def test_what_is_no_name_on_the_hub_is_an_error(name: str) -> None:
 
 
 def test_hub_name_with_revision_is_parsed() -> None:
-    assert HubModel.parse("hf://u/a.b-c@refs/pr/1") == HubModel("u/a.b-c", "refs/pr/1")
+    assert HubRepository.parse("hf://u/a.b-c@refs/pr/1") == HubRepository("u/a.b-c", "refs/pr/1")
 
 
 def load_error(name: str) -> str:
@@ -313,3 +315,22 @@ def test_commands_accept_a_hub_model(
     hub.closed["user/gated"] = "GatedRepo"
     said = dvspipe(*words.replace("NAME", "hf://user/gated").split(), code=2).stderr
     assert said.startswith("dvspipe: hf://user/gated: ")
+
+
+@pytest.mark.parametrize("license_of_sources", ["cc-by-4.0", None])
+def test_data_set_is_uploaded_as_its_licences_allow(
+    hub: type[Hub], tmp_path: Path, license_of_sources: str | None
+) -> None:
+    write(tmp_path / "in/wave/a[1].raw", random_events(0, 50))
+    tasks = plan_conversions(tmp_path / "in", tmp_path / "out")
+    assert all(done.error is None for done in convert_many(tasks))
+    write_lock(tmp_path / "out", tasks, license=license_of_sources)
+    assert "README.md" in dvspipe("data", "push", tmp_path / "out", "hf://user/waves", code=2).stderr
+    dvspipe("data", "card", tmp_path / "out")
+    pushed = dvspipe("data", "push", tmp_path / "out", "hf://user/waves")
+
+    (commit,) = hub.repositories["user/waves"]
+    assert pushed.stdout.strip() == f"hf://user/waves@{commit}"
+    recipe = ["README.md", "croissant.json", "dataset.lock"]
+    assert sorted(hub.repositories["user/waves"][commit]) == recipe + ["wave/a[1].h5"] * bool(license_of_sources)
+    assert ("without a licence" in pushed.stderr) is (license_of_sources is None)

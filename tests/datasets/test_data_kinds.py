@@ -14,7 +14,6 @@ from facts import raises
 from dvspipe.base.config import build
 from dvspipe.base.errors import ConfigError, DataError
 from dvspipe.base.groups import find_kinds
-from dvspipe.cli.data import is_for_shards
 from dvspipe.datasets import (
     OPENERS,
     DataConfig,
@@ -72,16 +71,6 @@ def test_a_given_kind_leaves_out_what_it_does_not_have(caplog: pytest.LogCapture
 def test_a_given_setting_of_another_kind_is_an_error() -> None:
     with pytest.raises(ConfigError, match=r"data.group = 'a': .*found mnist"):
         TrainConfig.read("gesture", {"data.kind": "mnist", "data.group": "a"})
-
-
-def test_settings_of_recordings_are_not_in_the_command_that_trains_on_shards() -> None:
-    words = ["gesture", "data.test=0.1", "data.vary.drop=0.1", "data.hints.chip=DVS128", "seed=3", "data.root=DIR"]
-    assert [word for word in words if is_for_shards(word)] == [
-        "gesture",
-        "data.vary.drop=0.1",
-        "seed=3",
-        "data.root=DIR",
-    ]
 
 
 def test_shares_are_those_that_a_kind_has() -> None:

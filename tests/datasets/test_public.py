@@ -116,6 +116,14 @@ def test_command_of_the_guide_trains_on_both_layouts(tmp_path: Path, layout: str
     assert [len(parts[part]) for part in ("train", "validation", "test")] == [11, 11, 11]
     assert all("user24" in str(sample) for sample in parts["test"])
 
+    # The test part of the run, and the protocol for the included classifier.
+    for command, out in re.findall(
+        r"^ *dvspipe (evaluate .*? -o (\S+))", page.read_text(encoding="utf-8"), re.MULTILINE
+    ):
+        done = dvspipe(*command.replace("DIR", str(tmp_path / "data")).split(), cwd=tmp_path)
+        assert mentions(done.stdout, "of 11", "95 % interval", "(test)")
+        assert (tmp_path / out).is_file()
+
 
 def test_people_are_divided_without_a_test_folder(tmp_path: Path) -> None:
     save_tonic(tmp_path, (1, 2, 3, 4))

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 from commands import dvspipe
 from conftest import SENSOR, random_events
 from facts import mentions
@@ -12,6 +14,7 @@ from dvspipe.datasets import FolderConfig, open_dataset
 from dvspipe.datasets.survey import survey
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import write
+from dvspipe.report import write_composition
 from dvspipe.video.frames import frames_from_arrays
 from dvspipe.video.writing import write_video
 
@@ -54,3 +57,28 @@ def test_survey_counts_recordings_and_lists_problems(tmp_path: Path) -> None:
     assert mentions(lines, "b/2.h5", "40x7", "12x7")
     assert "same" in lines
     assert json.loads(found.model_dump_json())["figures"][-1]["train"] == 8
+
+
+def test_composition_of_each_class_and_part_is_written_in_four_formats(tmp_path: Path) -> None:
+    for label, name in enumerate(("a_b", "c")):
+        for number in range(6):
+            write(tmp_path / "in" / name / f"{number}.h5", random_events(10 * label + number, 100 + number))
+    dvspipe("data", "stats", "in", "data.cache=none", "-o", "stats.csv", cwd=tmp_path)
+    with (tmp_path / "stats.csv").open(newline="") as file:
+        rows = {(row["class"], row["part"]): row for row in csv.DictReader(file)}
+    assert len(rows) == 12  # 2 classes and their sum, 3 parts and their sum
+    everything = rows["all", "all"]
+    assert (everything["clips"], everything["events"]) == ("12", str(2 * sum(range(100, 106))))
+    for column in ("clips", "events", "seconds"):
+        parts = [float(row[column]) for (name, part), row in rows.items() if "all" not in (name, part)]
+        assert sum(parts) == pytest.approx(float(everything[column]))
+    assert float(everything["rate_hz"]) == pytest.approx(float(everything["events"]) / float(everything["seconds"]))
+
+    data = open_dataset(FolderConfig(root=tmp_path / "in"))
+    for suffix in (".md", ".tex", ".png"):
+        write_composition(survey(data).composition, tmp_path / f"stats{suffix}", title=data.title)
+    assert len((tmp_path / "stats.md").read_text().splitlines()) == 14
+    assert "a\\_b & all & 6 & " in (tmp_path / "stats.tex").read_text()
+    assert (tmp_path / "stats.png").read_bytes().startswith(b"\x89PNG")
+    refused = dvspipe("data", "stats", "in", "-o", "stats.xls", cwd=tmp_path, code=2)
+    assert ".xls" in refused.stderr

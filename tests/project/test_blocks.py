@@ -18,6 +18,7 @@ from dvspipe.video.writing import write_video
 ROOT = Path(__file__).parents[2]
 PAGES = (
     "start/five-minutes",
+    "guides/data-sets",
     "guides/frames",
     "guides/hdf5",
     "guides/inference",

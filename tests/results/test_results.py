@@ -12,9 +12,10 @@ from facts import mentions, raises
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dvspipe.base.errors import ConfigError, FileError, FormatError
+from dvspipe.base.errors import ConfigError, DataError, FileError, FormatError
 from dvspipe.results import (
     Dependencies,
+    EvaluationResult,
     EventRates,
     InferenceRun,
     LabelRow,
@@ -22,12 +23,14 @@ from dvspipe.results import (
     OutputFolder,
     Prediction,
     RecordingFolder,
+    RecordingPrediction,
     Scores,
     SegmentRow,
     TimeScores,
     WindowRow,
     add_scores,
     calibration_error,
+    mcnemar_p_value,
     read_rows,
     wilson_interval,
     write_rows,
@@ -302,3 +305,57 @@ def test_difference_of_networks_has_their_names() -> None:
     other = RUN.model_copy(update={"checkpoint": "nmnist-synthetic", "network": "1" * 64})
     assert mentions(RUN.difference(other), "best.safetensors", "0" * 12, "nmnist-synthetic", "1" * 12)
     assert "0" * 64 not in RUN.difference(other)
+
+
+@given(st.integers(0, 40), st.integers(0, 40))
+def test_mcnemar_test_is_the_binomial_test(only_first: int, only_second: int) -> None:
+    from scipy.stats import binomtest
+
+    discordant = only_first + only_second
+    expected = binomtest(only_first, discordant, 0.5).pvalue if discordant else 1.0
+    assert mcnemar_p_value(only_first, only_second) == pytest.approx(expected)
+
+
+def evaluation(outcomes: dict[str, tuple[str, str]]) -> EvaluationResult:
+    """Return a result for two classes from the true and the predicted class of each recording."""
+    classes = ("clap", "wave")
+    confusion = tuple(
+        tuple(sum(pair == (label, predicted) for pair in outcomes.values()) for predicted in classes)
+        for label in classes
+    )
+    predictions = tuple(
+        RecordingPrediction(name=name, label=label, predicted=predicted, probabilities=(0.25, 0.75))
+        for name, (label, predicted) in outcomes.items()
+    )
+    return EvaluationResult(
+        classes=classes,
+        confusion=confusion,
+        calibration_error=0,
+        temperature=1,
+        data="4 recordings",
+        synthetic=False,
+        trained_on="others",
+        predictions=predictions,
+    )
+
+
+def test_results_on_the_same_recordings_are_compared_in_pairs() -> None:
+    first = evaluation({"a": ("clap", "clap"), "b": ("clap", "clap"), "c": ("wave", "wave"), "d": ("wave", "clap")})
+    second = evaluation({"d": ("wave", "clap"), "c": ("wave", "clap"), "b": ("clap", "wave"), "a": ("clap", "clap")})
+    test = first.compare(second)
+    assert (test.both, test.only_first, test.only_second, test.neither) == (1, 2, 0, 1)
+    assert test.p_value == 0.5
+    assert first.accuracy_interval == wilson_interval(3, 4)
+
+
+@pytest.mark.parametrize("other", [{"a": ("clap", "clap")}, {"a": ("clap", "clap"), "b": ("wave", "wave")}])
+def test_results_on_other_recordings_are_not_compared(other: dict[str, tuple[str, str]]) -> None:
+    with raises(DataError, "1 recording", "b"):
+        evaluation({"a": ("clap", "clap"), "b": ("clap", "clap")}).compare(evaluation(other))
+
+
+def test_predictions_are_written_as_a_table(tmp_path: Path) -> None:
+    evaluation({"a,b": ("clap", "wave"), "c": ("wave", "wave")}).write_table(tmp_path / "a.csv")
+    rows = list(csv.reader((tmp_path / "a.csv").read_text().splitlines()))
+    assert rows[0] == ["name", "label", "predicted", "p_clap", "p_wave"]
+    assert rows[1] == ["a,b", "clap", "wave", "0.25", "0.75"]

@@ -17,12 +17,13 @@ from dvspipe.base.config import build
 from dvspipe.base.errors import ConfigError, DataError, DvspipeError
 from dvspipe.cli import training as commands
 from dvspipe.datasets import open_dataset
+from dvspipe.datasets.lists import FILM_PATTERNS
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import write
 from dvspipe.inference import Classifier
 from dvspipe.results import RunFolder, TestResult
 from dvspipe.training import TrainConfig, choose_settings
-from dvspipe.training.choice import DATASET_PATTERNS, GROUP_PATTERNS, find_group_pattern
+from dvspipe.training.choice import GROUP_PATTERNS, find_group_pattern
 from dvspipe.verbs.training import train
 
 
@@ -114,7 +115,7 @@ def test_choice_is_saved_with_reasons_and_overridden_by_settings(tmp_path: Path)
     [
         (["user01_0", "user02_0", "user03_0"], "^[^_\\W]+(?=[_-])"),
         (["p1x", "p2x", "p3x"], r"^[A-Za-z]+\d+"),
-        (["v_g01_c01", "v_g02_c01", "v_g03_c01"], DATASET_PATTERNS[0]),
+        (["v_g01_c01", "v_g02_c01", "v_g03_c01"], FILM_PATTERNS[0]),
         (["x-day1_1", "x-day2_1", "x-day3_1"], GROUP_PATTERNS[2]),
         (["rec_1", "rec_2", "rec_3"], None),  # one source
         (["1", "2", "3"], None),
@@ -133,7 +134,7 @@ def test_clips_of_a_film_of_hmdb51_are_one_group(tmp_path: Path) -> None:
     tags = "f_cm_np1_ba_med"
     names = {name: [f"film{n % 3}_{name}_{tags}_{n}" for n in range(6)] for name in ("kick", "wave")}
     config = choose_settings(write_folder(tmp_path / "mine", names)).config
-    assert config.data.group == DATASET_PATTERNS[1]
+    assert config.data.group == FILM_PATTERNS[1]
     groups = {sample.group for sample in open_dataset(config.data, 0).samples}
     assert groups == {f"film{n}_{name}" for n in range(3) for name in names}
 

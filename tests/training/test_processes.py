@@ -94,8 +94,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     bars = merge_settings(SHORT, {"data": {"root": str(write_bar_parts(here / "bars"))}})
     for name, over in RULES.items():
         (here / f"{name}.yaml").write_text(yaml.safe_dump(merge_settings(bars, over)))
-    shards = ["--shards", str(here / "shards"), "--shard-size", "5KB"]
-    dvspipe("data", "encode", here / "bptt.yaml", *shards, cwd=here)
+    dvspipe("data", "pack", here / "bptt.yaml", "-o", here / "shards", "--size", "200KB", cwd=here)
     on_shards = "train bptt.yaml data.kind=shards data.root=shards optimiser.epochs=5"
     with start(f"{on_shards} --out killed", cwd=here) as running:
         while not RunFolder(here / "killed").state.exists():

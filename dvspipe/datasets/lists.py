@@ -1,0 +1,427 @@
+"""Published lists of videos: the parts of UCF101, HMDB51 and Kinetics, and lists of your own.
+
+read_lists         files of a data set   --> `ListedClip`s, a clip and its part in a split
+plan_listed        clips and videos      --> `ListedConversions`: conversions, rows of splits.csv, and what is missing
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+from pydantic import Field, ValidationError
+
+from ..base.errors import DataError
+from ..base.files import read_bytes
+from ..parallel import ALL, Shard
+from ..recordings.conversion import RECORDING_SUFFIXES, ConversionTask, FilmSpan, find_sources
+from ..results.splits import MAX_SPLITS_BYTES, Part, SplitRow
+from ..results.tables import Record, list_errors
+from ..video.names import VIDEO_SUFFIXES
+
+# UCF101: v_CLASS_gGROUP_cCLIP.avi. HMDB51: FILM_CLASS_BODY_CAMERA_PEOPLE_VIEW_QUALITY_CLIP.avi.
+FILM_PATTERNS = (
+    r"(?<=_)g\d\d(?=_c\d\d\.)",
+    r"^.+(?=_[fhlu]_[cn]m_np\d+_(?:ba|fr|le|ri)_(?:bad|goo|med)_\d+\.)",
+)
+"""Patterns of the film in the file names of published data sets."""
+UCF_LIST = re.compile(r"(train|test)list(\d+)\.txt")
+UCF_CLASSES = "classInd.txt"
+HMDB_LIST = re.compile(r"(.+)_test_split(\d+)\.txt")
+HMDB_PARTS: Mapping[str, Part | None] = {"0": None, "1": "train", "2": "test"}
+KINETICS_PARTS: Mapping[str, Part] = {
+    "train": "train",
+    "val": "validation",
+    "validate": "validation",
+    "validation": "validation",
+    "test": "test",
+}
+KNOWN_LISTS = (
+    f"trainlist01.txt, testlist01.txt and {UCF_CLASSES} of UCF101, <class>_test_split1.txt of HMDB51, a CSV file of "
+    "Kinetics with label,youtube_id,time_start,time_end,split, or a CSV file with file,class,part"
+)
+MAX_NAMED = 3  # files named in a message
+LISTED_SUFFIX = ".h5"
+
+
+@dataclass(frozen=True)
+class ListedClip:
+    """Clip in a list.
+
+    Args:
+        split: Number of the split.
+        file: Path or name of its video in the list; the suffix may be missing.
+        class_name: Name of the class.
+        part: Part in this split.
+        group: Film or person; empty: unknown.
+        span: Time span of the video; None: the complete video.
+    """
+
+    split: int
+    file: PurePosixPath
+    class_name: str
+    part: Part
+    group: str = ""
+    span: FilmSpan | None = None
+
+    @cached_property
+    def parts(self) -> tuple[str, ...]:
+        """Names of the path, without the suffix of a video or recording."""
+        return _without_suffix(self.file).parts
+
+
+class KineticsRow(Record):
+    """Row of a list of Kinetics."""
+
+    label: str = Field(min_length=1)
+    youtube_id: str = Field(min_length=1)
+    time_start: float = Field(ge=0)
+    time_end: float
+    split: str
+
+    def to_clip(self) -> ListedClip:
+        """Return the clip of the row."""
+        if self.split not in KINETICS_PARTS:
+            raise ValueError(f"split {self.split}: unknown (expected {', '.join(KINETICS_PARTS)})")
+
+        return ListedClip(
+            split=1,
+            file=PurePosixPath(self.youtube_id),
+            class_name=self.label,
+            part=KINETICS_PARTS[self.split],
+            group=self.youtube_id,
+            span=FilmSpan.check(self.time_start, self.time_end),
+        )
+
+
+class OwnRow(Record):
+    """Row of a list of your own; only `file`, `class` and `part` are required."""
+
+    file: str = Field(min_length=1)
+    class_name: str = Field(alias="class", min_length=1)
+    part: Part
+    group: str = ""
+    start_s: float | None = Field(default=None, ge=0)
+    stop_s: float | None = None
+    split: int = Field(default=1, ge=1)
+
+    def to_clip(self) -> ListedClip:
+        """Return the clip of the row."""
+        file = PurePosixPath(self.file)
+        group = self.group or _find_film(file.name)
+        if self.start_s is None and self.stop_s is None:
+            return ListedClip(self.split, file, self.class_name, self.part, group)
+
+        # Clips of one film stay together.
+        span = FilmSpan.check(self.start_s or 0.0, self.stop_s)
+        return ListedClip(self.split, file, self.class_name, self.part, group or str(file), span)
+
+
+def read_lists(path: Path) -> list[ListedClip]:
+    r"""Read the published lists of a data set.
+
+    Args:
+        path: Folder with the lists of UCF101 or HMDB51, or with CSV files; or a CSV file. See `KNOWN_LISTS`.
+
+    Raises:
+        FileError: If a file cannot be read.
+        DataError: If there are no lists, or a line is invalid; the message names the line.
+
+    Example:
+        >>> path = tmp_path / "lists.csv"
+        >>> _ = path.write_text("file,class,part\nclips/a.mp4,wave,train\n")
+        >>> [clip] = read_lists(path)
+        >>> clip.split, clip.parts, clip.class_name, clip.part
+        (1, ('clips', 'a'), 'wave', 'train')
+    """
+    if not path.is_dir():
+        return list(_read_csv(path))
+
+    names = sorted(file.name for file in path.iterdir() if file.is_file())
+    ucf = [match for name in names if (match := UCF_LIST.fullmatch(name))]
+    hmdb = [match for name in names if (match := HMDB_LIST.fullmatch(name))]
+    tables = [name for name in names if name.lower().endswith(".csv")]
+
+    if ucf:
+        return list(_read_ucf(path, ucf))
+    if hmdb:
+        return [clip for match in hmdb for clip in _read_hmdb(path, match)]
+    if tables:
+        return [clip for name in tables for clip in _read_csv(path / name)]
+
+    raise DataError(f"{path}: no lists (expected {KNOWN_LISTS})")
+
+
+def _read_ucf(folder: Path, lists: Iterable[re.Match[str]]) -> Iterator[ListedClip]:
+    """Yield the clips of UCF101's lists: `CLASS/v_CLASS_g01_c01.avi 1`, without the number in the test lists."""
+    index = folder / UCF_CLASSES
+    numbered = dict(_parse_class(where, line) for where, line in _read_lines(index)) if index.is_file() else {}
+    spelled = {name.casefold(): name for name in numbered.values()}
+
+    for match in lists:
+        for where, line in _read_lines(folder / match[0]):
+            name, _, number = line.partition(" ")
+            file = PurePosixPath(name)
+            class_name = spelled.get(file.parent.name.casefold(), file.parent.name)
+
+            known = numbered.get(number, class_name)
+            if len(file.parts) < 2 or (number and numbered and known != class_name):
+                raise DataError(f"{where}: {line!r} is not CLASS/VIDEO with a number of {UCF_CLASSES}")
+
+            part: Part = "train" if match[1] == "train" else "test"
+            yield ListedClip(int(match[2]), file, class_name, part, _find_film(file.name))
+
+
+def _parse_class(where: str, line: str) -> tuple[str, str]:
+    """Return the number and the name of a line of classInd.txt."""
+    number, _, name = line.partition(" ")
+    if not (number.isdecimal() and name):
+        raise DataError(f"{where}: {line!r} is not a number and the name of a class")
+    return number, name
+
+
+def _read_hmdb(folder: Path, match: re.Match[str]) -> Iterator[ListedClip]:
+    """Yield the clips of a list of HMDB51: `NAME.avi 1`, with 1 for training, 2 for the test and 0 for neither."""
+    class_name = match[1]
+    for where, line in _read_lines(folder / match[0]):
+        name, _, number = line.rpartition(" ")
+        if not name or number not in HMDB_PARTS:
+            raise DataError(f"{where}: {line!r} is not a video with {', '.join(HMDB_PARTS)}")
+
+        part = HMDB_PARTS[number]
+        film = _find_film(name).removesuffix(f"_{class_name}")  # a film may be in several classes
+        if part is not None:
+            yield ListedClip(int(match[2]), PurePosixPath(class_name, name), class_name, part, film)
+
+
+def _read_lines(path: Path) -> Iterator[tuple[str, str]]:
+    """Yield the lines of a text file that are not empty, each after its location."""
+    try:
+        text = read_bytes(path, MAX_SPLITS_BYTES).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not a text file ({error})") from error
+
+    for number, line in enumerate(text.splitlines(), start=1):
+        if line.strip():
+            yield f"{path}: line {number}", line.strip()
+
+
+def _read_csv(path: Path) -> Iterator[ListedClip]:
+    """Yield the clips of a CSV file, of Kinetics or of your own."""
+    try:
+        text = read_bytes(path, MAX_SPLITS_BYTES).decode("utf-8-sig")
+        table = csv.DictReader(io.StringIO(text, newline=""))
+        header = list(table.fieldnames or ())
+        kind = KineticsRow if "youtube_id" in header else OwnRow
+        required = {field.alias or name for name, field in kind.model_fields.items() if field.is_required()}
+        if missing := sorted(required.difference(header)):
+            raise DataError(f"{path}: no column {missing[0]} (found {','.join(header)}, expected {KNOWN_LISTS})")
+
+        for cells in table:
+            where = f"{path}: line {table.line_num}"
+            given = {name: value for name, value in cells.items() if value}
+            try:
+                yield kind.model_validate(given).to_clip()
+            except ValidationError as error:
+                raise DataError(f"{where}: not a clip ({list_errors(error)})") from error
+            except ValueError as error:
+                raise DataError(f"{where}: {error}") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path}: not a CSV file ({error})") from error
+
+
+def _find_film(name: str) -> str:
+    """Return the film in the name of a file of a published data set; empty if unknown."""
+    matches = (re.search(pattern, name) for pattern in FILM_PATTERNS)
+    return next((match[0] for match in matches if match), "")
+
+
+def _without_suffix(path: PurePosixPath) -> PurePosixPath:
+    """Remove the suffix of a video or recording; other dots belong to the name."""
+    is_known = path.suffix.lower() in VIDEO_SUFFIXES | RECORDING_SUFFIXES
+    return path.with_suffix("") if is_known else path
+
+
+@dataclass(frozen=True)
+class ListedConversions:
+    """Conversions of the clips of published lists.
+
+    Args:
+        tasks: Conversions of this shard, CLASS/NAME.h5 in the output folder.
+        rows: Rows of splits.csv for all clips that were found.
+        notes: What does not fit, a line each.
+    """
+
+    tasks: tuple[ConversionTask, ...]
+    rows: tuple[SplitRow, ...]
+    notes: tuple[str, ...]
+
+
+def plan_listed(videos: Path, out: Path, clips: Sequence[ListedClip], *, shard: Shard = ALL) -> ListedConversions:
+    """Plan the conversion of the clips of published lists.
+
+    A clip is found by the longest part of its path in the list, at least its name; upper and lower case may differ. A
+    clip of a film is cut from it, unless the folder has a video NAME_START_STOP of the clip alone.
+
+    Args:
+        videos: Folder of videos, searched recursively.
+        out: Output folder.
+        clips: Clips of the lists.
+        shard: Selection of the clips to convert.
+
+    Raises:
+        DataError: If no clip is found, or a list has a clip twice with different parts.
+    """
+    sources = _Sources(videos, clips)
+    name_of = _choose_names(clips)
+
+    tasks: dict[PurePosixPath, ConversionTask] = {}
+    rows: dict[tuple[int, PurePosixPath], SplitRow] = {}
+    missing: dict[PurePosixPath, None] = {}
+    repeated: dict[PurePosixPath, None] = {}
+    for clip in clips:
+        name = name_of(clip)
+        source = sources.find(clip)
+        if source is None:
+            missing[clip.file] = None
+            continue
+
+        row = SplitRow(
+            split=clip.split,
+            file=f"{name}{LISTED_SUFFIX}",
+            class_name=clip.class_name,
+            part=clip.part,
+            group=clip.group,
+        )
+        if rows.setdefault((clip.split, name), row) != row:
+            parts = f"{rows[clip.split, name].part} and {row.part}"
+            raise DataError(f"{clip.file}: is listed twice in split {clip.split} (found {parts}, expected one part)")
+        if rows[clip.split, name] is not row:
+            repeated[clip.file] = None
+
+        # The noise of a simulated camera depends on the name, which is the same wherever the videos are.
+        named = Path(f"{name}{source.path.suffix}")
+        if named in shard:
+            tasks[name] = ConversionTask(source.path, out / f"{name}{LISTED_SUFFIX}", out, named, source.span)
+
+    notes = (
+        *_note("listed videos are missing", videos, missing),
+        *_note("videos are listed twice in a split", videos, repeated),
+        *_note("listed videos exist more than once, and the first is used", videos, sources.doubled),
+        *_note("videos are in no part of a split, and are not converted", videos, sources.unused()),
+        *_note("classes are written with other upper case in the folder", videos, sources.respelled),
+    )
+    if not rows:
+        raise DataError("; ".join(notes) or f"{videos}: the lists have no clips")
+
+    return ListedConversions(tuple(tasks.values()), tuple(rows.values()), notes)
+
+
+def _note(what: str, videos: Path, names: Iterable[object]) -> Iterator[str]:
+    """Yield a line with the number of files and some of their names, if there are any."""
+    listed = [str(name) for name in names]
+    if listed:
+        shown = ", ".join(listed[:MAX_NAMED]) + (", ..." if len(listed) > MAX_NAMED else "")
+        yield f"{videos}: {what}: {len(listed):,} ({shown})"
+
+
+def _choose_names(clips: Iterable[ListedClip]) -> Callable[[ListedClip], PurePosixPath]:
+    """Choose the names of the recordings, CLASS/NAME; they depend on the lists alone."""
+    files = {(clip.class_name, clip.parts) for clip in clips}
+    same = Counter((class_name, parts[-1]) for class_name, parts in files)
+
+    def choose(clip: ListedClip) -> PurePosixPath:
+        # The folders distinguish videos of one name.
+        stem = clip.parts[-1]
+        if same[clip.class_name, stem] > 1:
+            stem = "_".join(part for part in clip.parts if part not in ("/", ".."))
+        span = "" if clip.span is None else f"_{clip.span}"
+        return PurePosixPath(clip.class_name.replace("/", "-"), f"{stem}{span}")
+
+    return choose
+
+
+class _Source(NamedTuple):
+    """Video, and the span to convert; None: the complete video."""
+
+    path: Path
+    span: FilmSpan | None
+
+
+class _Sources:
+    """Videos of a folder, found by the paths in lists.
+
+    Attributes:
+        doubled: Listed paths with several videos that fit equally well.
+        respelled: Classes with the names of their folders that differ in upper case.
+    """
+
+    def __init__(self, videos: Path, clips: Iterable[ListedClip]) -> None:
+        self.doubled: dict[PurePosixPath, None] = {}
+        self.respelled: dict[str, None] = {}
+        self._videos = videos
+        self._used: set[Path] = set()
+
+        self._by_stem: defaultdict[str, list[tuple[tuple[str, ...], Path]]] = defaultdict(list)
+        for path, name in find_sources([videos], lambda path: path.name.lower().endswith(LISTED_SUFFIX)):
+            parts = _without_suffix(PurePosixPath(name.as_posix())).parts
+            self._by_stem[parts[-1].casefold()].append((parts, path))
+
+        # A name that several listed videos have needs its complete path.
+        listed = {clip.parts for clip in clips}
+        self._same = Counter(parts[-1].casefold() for parts in listed)
+
+    def find(self, clip: ListedClip) -> _Source | None:
+        """Find the video of a clip: its own, or the film that it is cut from."""
+        if clip.span is not None:
+            alone = self._find(clip, (*clip.parts[:-1], f"{clip.parts[-1]}_{clip.span}"))
+            if alone is not None:
+                return _Source(alone, None)
+
+        path = self._find(clip, clip.parts)
+        return None if path is None else _Source(path, clip.span)
+
+    def _find(self, clip: ListedClip, parts: tuple[str, ...]) -> Path | None:
+        stem = parts[-1].casefold()
+        least = len(parts) if self._same[stem] > 1 else 1
+
+        # The longest common end of both paths decides, then equal upper case.
+        ranked = [(_rank(parts, present), present, path) for present, path in self._by_stem.get(stem, ())]
+        best = max((rank for rank, _, _ in ranked), default=(0, 0))
+        if best[0] < least:
+            return None
+
+        first, *others = [(present, path) for rank, present, path in ranked if rank == best]
+        present, path = first
+        if others:
+            self.doubled[clip.file] = None
+        folder = present[-2] if len(present) > 1 else ""
+        if folder != clip.class_name and folder.casefold() == clip.class_name.casefold():
+            self.respelled[f"{clip.class_name}: {folder}"] = None
+
+        self._used.add(path)
+        return path
+
+    def unused(self) -> list[Path]:
+        """Return the videos that no clip uses."""
+        paths = sorted(path for present in self._by_stem.values() for _, path in present)
+        return [path.relative_to(self._videos) for path in paths if path not in self._used]
+
+
+def _rank(listed: Sequence[str], present: Sequence[str]) -> tuple[int, int]:
+    """Count the equal names at the end of two paths, without and with regard to upper case."""
+    same = 0
+    exact = 0
+    for a, b in zip(reversed(listed), reversed(present), strict=False):
+        if a.casefold() != b.casefold():
+            break
+        same += 1
+        exact += a == b
+    return same, exact

@@ -1,0 +1,184 @@
+"""Lock a converted folder, and compare it and its sources with a lock.
+
+`write_lock` writes `dataset.lock` after a conversion. `verify_folder` compares the files of a folder with it;
+`compare_sources` and `read_settings` let another laboratory convert the same sources in the same way.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..base.config import build
+from ..base.errors import escape_controls
+from ..base.files import digest_file, is_internal
+from ..base.versions import find_versions
+from ..events import EventDigest, digest_events
+from ..formats import open_recording
+from ..parallel import Engine, Processes, Progress, map_items
+from ..results import LOCK, DataLock, LockedFile, LockHeader
+from .config import ConvertConfig, RecordingConfig
+from .conversion import ConversionTask
+
+DECIDING_PACKAGES = ("dvspipe", "numpy", "numba", "opencv-python", "opencv-python-headless")
+LIST_SUFFIX = ".csv"
+
+
+def write_lock(
+    folder: Path,
+    tasks: Sequence[ConversionTask],
+    video: ConvertConfig | None = None,
+    recording: RecordingConfig | None = None,
+    *,
+    license: str | Mapping[str, str | None] | None = None,  # noqa: A002
+    engine: Engine = Processes(),
+    progress: Progress | None = None,
+) -> DataLock:
+    """Read all sources and event files of a conversion, and write their digests to `folder`/dataset.lock.
+
+    Reading the files again, instead of hashing during the conversion, also covers files of earlier runs and machines.
+
+    Args:
+        folder: Output folder of the conversion.
+        tasks: Conversions of all sources; tasks without an event file are left out.
+        video: Settings of videos.
+        recording: Settings of recordings.
+        license: Licence of the sources, or licences by the names of the sources.
+        engine: Engine that reads the files.
+        progress: Called with the number of files done and the total.
+
+    Raises:
+        FileError: If a source or an event file cannot be read.
+        WorkerError: If a worker was killed.
+    """
+    converted = [task for task in tasks if task.target.exists()]
+    outcomes = map_items(_LockWorker(folder, license), converted, engine=engine, progress=progress)
+    files = sorted((outcome.result() for outcome in outcomes), key=lambda file: file.file)
+
+    header = LockHeader(
+        versions=find_versions(*DECIDING_PACKAGES),
+        video=(video or ConvertConfig()).model_dump(mode="json"),
+        recording=(recording or RecordingConfig()).model_dump(mode="json"),
+        lists=_digest_lists(folder),
+    )
+    lock = DataLock(header, tuple(files))
+    lock.write(folder / LOCK)
+    return lock
+
+
+@dataclass(frozen=True)
+class _LockWorker:
+    """Compute the line of a converted file; picklable."""
+
+    folder: Path
+    license: str | Mapping[str, str | None] | None
+
+    def __call__(self, task: ConversionTask, progress: Progress) -> LockedFile:
+        source = name_source(task)
+        digest = _digest_recording(task.target, progress)
+        return LockedFile(
+            file=_name_file(task.target, self.folder),
+            source=source,
+            license=self.license.get(source) if isinstance(self.license, Mapping) else self.license,
+            source_sha256=digest_source(Path(task.source)),
+            events_sha256=digest.sha256,
+            events=digest.events,
+            duration_us=digest.duration_us,
+        )
+
+
+def name_source(task: ConversionTask) -> str:
+    """Return the name of a source in a lock: the name that decides its noise."""
+    return escape_controls(Path(task.source.name if task.name is None else task.name).as_posix())
+
+
+def digest_source(path: Path) -> str:
+    """Compute the SHA-256 of a file, or of the lines that `sha256sum *` prints in an image folder."""
+    if not path.is_dir():
+        return digest_file(path)
+
+    files = sorted((file for file in path.iterdir() if file.is_file()), key=lambda file: file.name)
+    lines = "".join(f"{digest_file(file)}  {file.name}\n" for file in files)
+    return hashlib.sha256(lines.encode(errors="surrogateescape")).hexdigest()
+
+
+def _name_file(path: Path, folder: Path) -> str:
+    return escape_controls(path.relative_to(folder).as_posix())
+
+
+def _digest_recording(path: Path, progress: Progress) -> EventDigest:
+    recording = open_recording(path)
+    return digest_events(recording.chunks(progress=progress), recording.sensor)
+
+
+def _digest_lists(folder: Path) -> dict[str, str]:
+    return {path.name: digest_file(path) for path in sorted(folder.glob(f"*{LIST_SUFFIX}"))}
+
+
+def verify_folder(folder: Path, *, engine: Engine = Processes(), progress: Progress | None = None) -> list[str]:
+    """Compare all event files and lists of a folder with its dataset.lock; return a line per difference.
+
+    Args:
+        folder: Folder with a dataset.lock.
+        engine: Engine that reads the files.
+        progress: Called with the number of files done and the total.
+
+    Raises:
+        FileError: If the lock is missing or invalid.
+        WorkerError: If a worker was killed.
+    """
+    lock = DataLock.read(folder / LOCK)
+    suffixes = {Path(file.file).suffix for file in lock.files}
+    paths = [
+        path
+        for path in sorted(folder.rglob("*"))
+        if path.suffix in suffixes and path.is_file() and not is_internal(path.relative_to(folder))
+    ]
+
+    # A file that cannot be read has its own line; it is not missing.
+    expected = lock.events
+    found: dict[str, str] = {}
+    problems = list[str]()
+    for outcome in map_items(_digest_recording, paths, engine=engine, progress=progress):
+        name = _name_file(outcome.item, folder)
+        if outcome.error is None:
+            found[name] = outcome.result().sha256
+        else:
+            problems.append(str(outcome.error))
+            found[name] = expected.get(name, "")
+
+    return sorted([*problems, *lock.find_other_files(found, _digest_lists(folder))])
+
+
+def read_settings(lock: DataLock, where: str | Path) -> tuple[ConvertConfig, RecordingConfig]:
+    """Return the settings of a lock, for videos and for recordings.
+
+    Args:
+        lock: Content of the lock.
+        where: Its file, for error messages.
+
+    Raises:
+        ConfigError: If a setting is unknown, as in a lock of another version, or wrong.
+    """
+    header = lock.header
+    return build(ConvertConfig, header.video, str(where)), build(RecordingConfig, header.recording, str(where))
+
+
+def compare_sources(
+    lock: DataLock, tasks: Sequence[ConversionTask], *, engine: Engine = Processes(), progress: Progress | None = None
+) -> list[str]:
+    """Compare the sources of conversions with a lock, before they are converted; return a line per difference.
+
+    Raises:
+        FileError: If a source cannot be read.
+        WorkerError: If a worker was killed.
+    """
+    outcomes = map_items(_digest_task, tasks, engine=engine, progress=progress)
+    found = {name_source(outcome.item): outcome.result() for outcome in outcomes}
+    return list(lock.find_other_sources(found))
+
+
+def _digest_task(task: ConversionTask, _progress: Progress) -> str:
+    return digest_source(Path(task.source))

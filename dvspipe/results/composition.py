@@ -1,0 +1,35 @@
+"""Composition of a data set: the clips and events of each class and part, for the table of a paper."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from .tables import Row
+
+COMPOSITION_SUFFIXES = (".csv", ".md", ".tex", ".png")
+"""Formats of `dvspipe data stats -o`."""
+EVERYTHING = "all"
+"""Class and part of sums."""
+
+
+class CompositionRow(Row):
+    """Clips and events of a class in a part of a data set; `all` stands for all classes, and for all parts."""
+
+    columns: ClassVar[tuple[str, ...]] = ("class", "part", "clips", "seconds", "events", "rate_hz", "on_fraction")
+
+    class_name: str = Field(alias="class")
+    """Name of the class."""
+    part: str
+    """Part: `train`, `validation` or `test`."""
+    clips: int
+    """Number of clips with events."""
+    seconds: float
+    """Total time from the first to the last event of each clip, in seconds."""
+    events: int
+    """Total number of events."""
+    rate_hz: float | None
+    """Events per second of the total time; None without time."""
+    on_fraction: float | None
+    """Share of ON events; None without events."""

@@ -1,0 +1,145 @@
+"""splits.csv: the published splits of a data set, side by side.
+
+The file is in the root of a folder of recordings, CLASS/NAME.h5. Each row puts a recording into a part of one split. A
+split does not have to list all recordings.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import ClassVar, Literal, get_args
+
+from pydantic import Field, ValidationError, field_validator
+
+from ..base.errors import DataError
+from ..base.files import read_bytes, write_text
+from .tables import Row, list_errors
+
+Part = Literal["train", "validation", "test"]
+PARTS: tuple[Part, ...] = get_args(Part)
+SPLITS = "splits.csv"
+MAX_SPLITS_BYTES = 1 << 30  # Kinetics-700 has 650,000 clips, about 80 MB
+
+
+class SplitRow(Row):
+    """A row of splits.csv: the part of a recording in a split."""
+
+    columns: ClassVar[tuple[str, ...]] = ("split", "file", "class", "part", "group")
+
+    split: int = Field(ge=1)
+    """Number of the split, from 1."""
+    file: str
+    """Path of the recording in the folder, with `/` between the names."""
+    class_name: str = Field(alias="class", min_length=1)
+    """Name of the class."""
+    part: Part
+    """Part of the recording in this split."""
+    group: str = ""
+    """Film or person that the recording shows; empty: unknown."""
+
+    @field_validator("file")
+    @classmethod
+    def _check_file(cls, value: str) -> str:
+        path = PurePosixPath(value)
+        if path.is_absolute() or ".." in path.parts or not path.parts:
+            raise ValueError("is not a path in the folder")
+        return value
+
+
+@dataclass(frozen=True)
+class Splits:
+    """Content of splits.csv.
+
+    Args:
+        rows: Rows of all splits.
+    """
+
+    rows: tuple[SplitRow, ...]
+
+    @cached_property
+    def numbers(self) -> tuple[int, ...]:
+        """Numbers of the splits, sorted."""
+        return tuple(sorted({row.split for row in self.rows}))
+
+    @cached_property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes, sorted."""
+        return tuple(sorted({row.class_name for row in self.rows}))
+
+    def of(self, number: int) -> tuple[SplitRow, ...]:
+        """Return the rows of a split.
+
+        Raises:
+            DataError: If there is no such split.
+        """
+        if number not in self.numbers:
+            raise DataError(f"split {number}: no such split (expected {', '.join(map(str, self.numbers))})")
+
+        return tuple(row for row in self.rows if row.split == number)
+
+
+def write_splits(folder: Path, rows: Iterable[SplitRow]) -> None:
+    """Write splits.csv into a folder of recordings, sorted by split and file.
+
+    Raises:
+        FileError: If the file cannot be written.
+    """
+    table = io.StringIO()
+    writer = csv.DictWriter(table, SplitRow.columns)
+    writer.writeheader()
+    writer.writerows(row.cells() for row in sorted(rows, key=lambda row: (row.split, row.file)))
+    write_text(folder / SPLITS, table.getvalue())
+
+
+def read_splits(folder: Path) -> Splits:
+    """Read splits.csv from a folder of recordings.
+
+    Raises:
+        FileError: If the file is missing or cannot be read.
+        DataError: If the file is not such a table, or lists a recording twice in a split or with two classes.
+    """
+    path = folder / SPLITS
+    try:
+        table = csv.DictReader(io.StringIO(read_bytes(path, MAX_SPLITS_BYTES).decode("utf-8-sig"), newline=""))
+        header = table.fieldnames or ()
+        if missing := [name for name in SplitRow.columns if name not in header]:
+            expected = ",".join(SplitRow.columns)
+            raise DataError(f"{path}: no column {missing[0]} (found {','.join(header)}, expected {expected})")
+        rows = tuple(_parse_row(f"{path}: line {table.line_num}", cells) for cells in table)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path}: not a CSV file ({error})") from error
+
+    _check_rows(path, rows)
+    return Splits(rows)
+
+
+def find_splits(folder: Path) -> Splits | None:
+    """Read splits.csv from a folder of recordings; return None if there is none."""
+    return read_splits(folder) if (folder / SPLITS).is_file() else None
+
+
+def _parse_row(where: str, cells: dict[str | None, str | None]) -> SplitRow:
+    try:
+        return SplitRow.model_validate({name: cells[name] for name in SplitRow.columns})
+    except ValidationError as error:
+        raise DataError(f"{where}: not a row of {SPLITS} ({list_errors(error)})") from error
+
+
+def _check_rows(path: Path, rows: tuple[SplitRow, ...]) -> None:
+    """Check that a recording has one class, and one part in each split."""
+    if not rows:
+        raise DataError(f"{path}: lists no recordings")
+
+    listed: set[tuple[int, str]] = set()
+    class_of: dict[str, str] = {}
+    for row in rows:
+        if (row.split, row.file) in listed:
+            raise DataError(f"{path}: lists {row.file} twice in split {row.split}")
+        if class_of.setdefault(row.file, row.class_name) != row.class_name:
+            raise DataError(f"{path}: lists {row.file} with two classes, {class_of[row.file]} and {row.class_name}")
+        listed.add((row.split, row.file))

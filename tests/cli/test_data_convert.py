@@ -1,0 +1,89 @@
+"""`data convert`: videos and published lists to a folder of events with splits.csv."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from commands import dvspipe
+from facts import mentions
+
+from dvspipe.results import DataLock, read_splits
+from dvspipe.video.frames import Frame
+from dvspipe.video.writing import write_video
+
+NAMES = [f"{name}/v_{name}_g{group}_c01" for name in ("clap", "wave") for group in ("01", "02", "03")]
+
+
+@pytest.fixture
+def videos(tmp_path: Path) -> Path:
+    """Folder with six films of five frames, and the lists of a split."""
+    folder = tmp_path / "videos"
+    for number, name in enumerate(NAMES):
+        images = np.full((5, 7, 12), 40, np.uint8)
+        for k in range(5):
+            images[k, :, (k * (number + 1)) % 12] = 220
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        write_video(folder / f"{name}.webm", [Frame(40_000 * k, image) for k, image in enumerate(images)])
+
+    lists = tmp_path / "lists"
+    lists.mkdir()
+    (lists / "classInd.txt").write_text("1 clap\n2 wave\n")
+    (lists / "trainlist01.txt").write_text("".join(f"{name}.avi\n" for name in NAMES if "g01" not in name))
+    (lists / "testlist01.txt").write_text("".join(f"{name}.avi\n" for name in NAMES if "g01" in name))
+    return folder
+
+
+def test_lists_become_a_folder_with_splits_and_the_same_command_resumes(videos: Path) -> None:
+    words = ("data", "convert", "videos", "-o", "out", "--splits", "lists")
+    done = dvspipe(*words, "--pos-thres", "0.3", cwd=videos.parent)
+    out = videos.parent / "out"
+    assert sorted(path.relative_to(out).as_posix() for path in out.glob("*/*.h5")) == [f"{name}.h5" for name in NAMES]
+    assert {row.part for row in read_splits(out).rows} == {"train", "test"}
+    assert mentions(done.stdout, "splits.csv", "train out data.split=1")
+
+    (out / f"{NAMES[0]}.h5").unlink()
+    again = dvspipe(*words, "--pos-thres", "0.3", cwd=videos.parent)
+    assert mentions(again.stderr, "already converted: 5 of 6")
+    assert again.stdout.count("events, ") == 1
+
+
+def test_lists_without_their_videos_are_an_error(videos: Path) -> None:
+    (videos.parent / "lists" / "trainlist01.txt").unlink()
+    (videos.parent / "lists" / "testlist01.txt").write_text("clap/v_clap_g09_c01.avi\n")
+    done = dvspipe("data", "convert", "videos", "-o", "out", "--splits", "lists", cwd=videos.parent, code=2)
+    assert mentions(done.stderr, "missing", 1, "clap/v_clap_g09_c01.avi")
+    assert not (videos.parent / "out").exists()
+
+
+def test_times_of_one_video_do_not_apply_to_listed_parts(videos: Path) -> None:
+    (videos.parent / "own.csv").write_text(f"file,class,part,start_s,stop_s\n{NAMES[0]}.webm,clap,train,0,0.1\n")
+    words = ("data", "convert", "videos", "-o", "out", "--splits", "own.csv", "--start-s", "1")
+    done = dvspipe(*words, cwd=videos.parent, code=2)
+    assert mentions(done.stderr, "own.csv", "--start-s")
+
+
+def test_another_laboratory_converts_with_the_lock(videos: Path) -> None:
+    folder = videos.parent
+    words = ("data", "convert", "videos", "--splits", "lists")
+    dvspipe(*words, "-o", "first", "--shot-noise-rate-hz", "20", "--license", "cc0-1.0", cwd=folder)
+    lock = DataLock.read(folder / "first/dataset.lock")
+    assert {file.license for file in lock.files} == {"cc0-1.0"}
+    assert lock.header.lists.keys() == {"splits.csv"}
+    assert "6 files" in dvspipe("data", "verify", "first", cwd=folder).stdout
+
+    again = dvspipe(*words, "-o", "second", "--lock", "first/dataset.lock", "--jobs", 2, cwd=folder)
+    assert "another source" not in again.stderr
+    assert (folder / "second/dataset.lock").read_bytes() == (folder / "first/dataset.lock").read_bytes()
+
+    refused = dvspipe(*words, "-o", "third", "--lock", "first/dataset.lock", "--pos-thres", "0.3", cwd=folder, code=2)
+    assert mentions(refused.stderr, "--lock", "--pos-thres")
+    mixed = dvspipe(*words, "-o", "first", cwd=folder, code=None)
+    assert (mixed.returncode, mentions(mixed.stderr, "dataset.lock", "6 files", "--overwrite")) == (2, True)
+
+    (videos / f"{NAMES[0]}.webm").write_bytes((videos / f"{NAMES[1]}.webm").read_bytes())
+    other = dvspipe(*words, "-o", "third", "--lock", "first/dataset.lock", cwd=folder, code=None)
+    assert other.returncode == 2
+    assert mentions(other.stderr, f"{NAMES[0]}.webm: another source")
+    assert mentions(other.stdout, f"{NAMES[0]}.h5: changed")

@@ -1,0 +1,166 @@
+"""dataset.lock: equal digests wherever and however a data set is converted, and differences in one line each."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from commands import dvspipe
+from conftest import random_events
+from facts import mentions, raises
+
+from dvspipe.base.errors import FileError, FormatError
+from dvspipe.events import digest_events
+from dvspipe.formats import read, write
+from dvspipe.parallel import Engine, Processes
+from dvspipe.parallel.cluster import Ray
+from dvspipe.recordings.config import ConvertConfig, RecordingConfig
+from dvspipe.recordings.conversion import convert_many, plan_conversions
+from dvspipe.recordings.locking import compare_sources, read_settings, verify_folder, write_lock
+from dvspipe.results import DataLock
+from dvspipe.simulator import SimulatorConfig
+from dvspipe.video.frames import frames_from_arrays
+from dvspipe.video.writing import write_video
+
+NOISY = ConvertConfig(simulator=SimulatorConfig(shot_noise_rate_hz=20, leak_rate_hz=2, hot_pixel_fraction=0.01))
+NAMES = ("wave/a.webm", "wave/b.webm", "clap/a.webm")
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("videos")
+    for number, name in enumerate(NAMES):
+        images = np.random.default_rng(number).integers(0, 256, (3, 14, 24), np.uint8)
+        (folder / name).parent.mkdir(exist_ok=True)
+        write_video(folder / name, frames_from_arrays(images, fps=30))
+    return folder
+
+
+def lock_of(
+    videos: Path, out: Path, *, engine: Engine = Processes(), batches: Sequence[slice] = (slice(None),)
+) -> DataLock:
+    """Convert the videos in batches, and lock them."""
+    tasks = plan_conversions(videos, out)
+    for batch in batches:
+        assert all(done.error is None for done in convert_many(tasks[batch], video=NOISY, engine=engine))
+    (out / "splits.csv").write_text("split,file,class,part,group\n")
+    return write_lock(out, tasks, NOISY, license="cc-by-4.0", engine=engine)
+
+
+@pytest.fixture(scope="module")
+def locked(videos: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, DataLock]:
+    folder = tmp_path_factory.mktemp("events")
+    return folder, lock_of(videos, folder)
+
+
+def test_lock_describes_each_file_and_its_source(videos: Path, locked: tuple[Path, DataLock]) -> None:
+    folder, lock = locked
+    assert DataLock.read(folder / "dataset.lock") == lock
+    assert [file.file for file in lock.files] == ["clap/a.h5", "wave/a.h5", "wave/b.h5"]
+    for file in lock.files:
+        events = read(folder / file.file)
+        assert (file.events, file.duration_us) == (len(events), events.duration_us)
+        assert file.source_sha256 == hashlib.sha256((videos / file.source).read_bytes()).hexdigest()
+        assert (file.source, file.license) == (file.file.replace(".h5", ".webm"), "cc-by-4.0")
+    assert read_settings(lock, "dataset.lock") == (NOISY, RecordingConfig())
+
+
+def test_digest_follows_from_the_file_without_dvspipe(locked: tuple[Path, DataLock]) -> None:
+    folder, lock = locked
+    for file in lock.files:
+        with h5py.File(folder / file.file) as opened:
+            events = opened["events"]
+            width, height = opened.attrs["width"], opened.attrs["height"]
+            columns = (("t", "<i8"), ("x", "<u2"), ("y", "<u2"), ("p", "u1"))
+            digests = [hashlib.sha256(events[name][:].astype(kind).tobytes()).hexdigest() for name, kind in columns]
+        text = " ".join([f"{width}x{height}", *digests])
+        assert hashlib.sha256(text.encode()).hexdigest() == file.events_sha256
+
+
+@pytest.mark.parametrize(
+    ("engine", "batches"),
+    [
+        (Processes(2), [slice(None)]),
+        (Processes(1), [slice(2, 3), slice(0, 1), slice(None)]),  # another order, in several runs
+        pytest.param(
+            Ray(),
+            [slice(None)],
+            marks=[
+                pytest.mark.slow,
+                pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs the extra ray"),
+            ],
+        ),
+    ],
+)
+def test_digests_depend_on_sources_and_settings_alone(
+    locked: tuple[Path, DataLock], videos: Path, tmp_path: Path, engine: Engine, batches: Sequence[slice]
+) -> None:
+    elsewhere = Path(shutil.copytree(videos, tmp_path / "elsewhere"))
+    lock = lock_of(elsewhere, tmp_path / "out", engine=engine, batches=batches)
+    assert (tmp_path / "out" / "dataset.lock").read_bytes() == (locked[0] / "dataset.lock").read_bytes()
+    assert compare_sources(lock, plan_conversions(elsewhere, tmp_path / "again"), engine=engine) == []
+
+
+def test_digest_ignores_the_format_of_the_file(tmp_path: Path) -> None:
+    events = random_events(0, 50)
+    found = set()
+    for name in ("a.h5", "a.raw", "a.npz"):
+        write(tmp_path / name, events)
+        found.add(digest_events(read(tmp_path / name), events.sensor).sha256)
+    assert len(found) == 1
+    assert digest_events(events[1:], events.sensor).sha256 not in found
+
+
+def test_verify_names_each_difference(locked: tuple[Path, DataLock], tmp_path: Path) -> None:
+    assert mentions(dvspipe("data", "verify", locked[0]).stdout, "3 files", "as locked")
+
+    folder = Path(shutil.copytree(locked[0], tmp_path / "copy"))
+    write(folder / "wave/a.h5", random_events(0, 50), overwrite=True)
+    (folder / "wave/b.h5").unlink()
+    write(folder / "wave/c.h5", random_events(1, 50))
+    (folder / "clap/a.h5").write_bytes(b"x")
+    (folder / "splits.csv").write_text("")
+    found = dvspipe("data", "verify", folder, "--jobs", 2, code=None)
+    assert found.returncode == 2
+    lines = found.stdout.splitlines()
+    assert len(lines) == 5
+    for facts in (
+        ("wave/a.h5", "changed"),
+        ("wave/b.h5", "missing"),
+        ("wave/c.h5", "not in the lock"),
+        "clap/a.h5",
+        ("splits.csv", "changed"),
+    ):
+        assert sum(mentions(line, facts) for line in lines) == 1, (facts, lines)
+    assert "5 differences" in found.stderr
+
+
+def test_other_sources_are_named_before_a_conversion(
+    locked: tuple[Path, DataLock], videos: Path, tmp_path: Path
+) -> None:
+    other = Path(shutil.copytree(videos, tmp_path / "other"))
+    shutil.copy(other / "wave/a.webm", other / "wave/b.webm")
+    (other / "clap/a.webm").rename(other / "clap/z.webm")
+    lines = compare_sources(locked[1], plan_conversions(other, tmp_path / "out"))
+    assert [line.partition(" (")[0] for line in lines] == [
+        "clap/a.webm: source missing",
+        "clap/z.webm: source not in the lock",
+        "wave/b.webm: another source",
+    ]
+
+
+def test_invalid_locks_are_errors(tmp_path: Path) -> None:
+    with raises(FileError, "dataset.lock"):
+        verify_folder(tmp_path)
+    header = json.dumps({"format": "dvspipe-lock-1", "versions": {}, "video": {}, "recording": {}})
+    for text, line in (("", 1), ("{}\n", 1), (f'{header}\n{{"file": "a.h5"}}\n', 2)):
+        (tmp_path / "dataset.lock").write_text(text)
+        with raises(FormatError, "dataset.lock", f"line {line}"):
+            DataLock.read(tmp_path / "dataset.lock")

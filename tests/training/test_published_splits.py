@@ -1,0 +1,164 @@
+"""Published splits: parts of a folder as splits.csv lists them, and the mean over all splits."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from commands import dvspipe
+from conftest import random_events
+from facts import mentions, raises
+from recorder import Recorder
+
+from dvspipe.base.errors import DataError
+from dvspipe.datasets import DataSet, FolderConfig, open_dataset
+from dvspipe.formats import write
+from dvspipe.results import EvaluationResult, SplitRow, SplitsResult, TrainingRun, write_splits
+from dvspipe.results.splits import Part
+from dvspipe.training import choose_settings
+from dvspipe.verbs.training import evaluate, train_splits
+
+GROUPS = ("g01", "g02", "g03", "g04", "g05", "g06")
+TESTED = {1: ("g01", "g02"), 2: ("g03", "g04")}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of twelve recordings with two splits; g06 is in none of them."""
+    root = tmp_path_factory.mktemp("listed")
+    rows = []
+    for label, name in enumerate(("clap", "wave")):
+        for number, group in enumerate(GROUPS):
+            file = f"{name}/v_{name}_{group}_c01.h5"
+            write(root / file, random_events(10 * label + number, 300 * (1 + label)))
+            rows += [
+                SplitRow(
+                    split=split, file=file, class_name=name, part="test" if group in tested else "train", group=group
+                )
+                for split, tested in TESTED.items()
+                if group != "g06"
+            ]
+    write_splits(root, rows)
+    return root
+
+
+def groups_of(data: DataSet) -> Mapping[str, set[str]]:
+    return {part: {sample.group for sample in samples} for part, samples in data.parts.items()}
+
+
+@pytest.mark.parametrize(("given", "number"), [({}, 1), ({"split": 1}, 1), ({"split": 2}, 2)])
+def test_published_split_divides_a_folder(folder: Path, given: dict[str, int], number: int) -> None:
+    data = open_dataset({"root": folder, **given})
+    groups = groups_of(data)
+    assert data.split == number
+    assert data.fixed_test
+    assert groups["test"] == set(TESTED[number])
+    assert not groups["train"] & groups["validation"]
+    assert groups["train"] | groups["validation"] == {*GROUPS} - {*TESTED[number], "g06"}
+    assert {sample.label for sample in data.validation} == {0, 1}
+
+
+def test_validation_rows_are_the_validation_part(folder: Path, tmp_path: Path) -> None:
+    for path in folder.glob("*/*.h5"):
+        (tmp_path / path.parent.name).mkdir(exist_ok=True)
+        (tmp_path / path.relative_to(folder)).symlink_to(path)
+    parts: dict[str, Part] = {"g01": "test", "g02": "validation"}
+    rows = [
+        SplitRow(split=1, file=path.relative_to(folder).as_posix(), class_name=path.parent.name, part=part, group=group)
+        for path in sorted(folder.glob("*/*.h5"))
+        if (group := path.name.split("_")[2])
+        if (part := parts.get(group, "train"))
+    ]
+    write_splits(tmp_path, rows)
+    assert groups_of(open_dataset(tmp_path))["validation"] == {"g02"}
+
+
+def test_group_in_two_published_parts_is_a_warning(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "a").symlink_to(folder / "clap")
+    (tmp_path / "b").symlink_to(folder / "wave")
+    files = [f"{name}/v_{word}_{group}_c01.h5" for name, word in (("a", "clap"), ("b", "wave")) for group in GROUPS]
+    rows = [
+        SplitRow(split=1, file=file, class_name=file[0], part="test" if "g01" in file else "train", group="A_film")
+        for file in files
+    ]
+    rows[1] = rows[1].model_copy(update={"group": "B_film"})
+    write_splits(tmp_path, rows)
+    [warning] = open_dataset(tmp_path).warnings
+    assert mentions(warning, "split 1", "1 of 1 test group", "A_film")
+
+
+def test_unknown_and_missing_splits_are_errors(folder: Path, tmp_path: Path) -> None:
+    with raises(DataError, "splits.csv", "split 3", "1, 2"):
+        open_dataset({"root": folder, "split": 3})
+    for name in ("a", "b"):
+        write(tmp_path / name / "1.h5", random_events(0, 10))
+    with raises(DataError, str(tmp_path), "splits.csv", "data.split"):
+        open_dataset({"root": tmp_path, "split": 1})
+
+
+def test_missing_recordings_are_a_problem(tmp_path: Path) -> None:
+    rows = [SplitRow(split=1, file=f"a/{number}.h5", class_name="a", part="train") for number in range(1, 7)]
+    write_splits(tmp_path, rows)
+    for number in range(1, 5):
+        write(tmp_path / "a" / f"{number}.h5", random_events(number, 10))
+    with raises(DataError, "splits.csv", "2 of 6 recordings", "a/5.h5"):
+        open_dataset(FolderConfig(root=tmp_path), with_problems=False)
+
+
+def test_choice_keeps_the_published_groups(folder: Path) -> None:
+    choice = choose_settings(folder, split=2, epochs=1)
+    assert choice.config.data.split == 2
+    assert "group" not in choice.settings["data"]
+    assert mentions(choice.reasons["data"], "split 2", "splits.csv")
+
+
+@pytest.fixture(scope="module")
+def runs(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "all"
+    words = ("epochs=1", "views=1", "channels=[2]", "steps=3")
+    done = dvspipe("train", folder, "data.split=all", *words, "-o", out)
+    assert mentions(done.stdout, "mean test accuracy of 2 splits", "standard deviation")
+    return out
+
+
+def test_all_splits_are_trained_and_their_mean_is_written(runs: Path) -> None:
+    result = SplitsResult.read(runs / "splits.json")
+    tests = [TrainingRun.read(runs / f"split-{number}").test for number in (1, 2)]
+    assert [(score.split, score.samples, score.correct) for score in result.scores] == [
+        (number, test.samples, test.correct) for number, test in enumerate(tests, start=1)
+    ]
+    assert result.accuracy == pytest.approx((tests[0].accuracy + tests[1].accuracy) / 2)
+    assert result.accuracy_std == pytest.approx(abs(tests[0].accuracy - tests[1].accuracy) / 2**0.5)
+
+
+def test_complete_runs_of_all_splits_are_kept(runs: Path, folder: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in runs.glob("split-*/weights/*")}
+    again = train_splits(folder, runs, resume=True, epochs=1, views=1, channels=(2,), steps=3)
+    assert [run.folder.path.name for run in again] == ["split-1", "split-2"]
+    assert {path: path.stat().st_mtime_ns for path in runs.glob("split-*/weights/*")} == before
+
+
+def test_evaluation_uses_the_split_of_the_run(runs: Path, folder: Path) -> None:
+    tested = evaluate(runs / "split-2", folder)
+    assert {prediction.name.split("_")[-2] for prediction in tested.predictions} == set(TESTED[2])
+
+
+def test_evaluation_on_another_split_warns_of_trained_recordings(runs: Path, folder: Path) -> None:
+    warnings: list[str] = []
+    evaluate(runs / "split-2", {"root": folder, "split": 1}, callback=Recorder(warnings))
+    assert any(mentions(warning, "training part", "split-2") for warning in warnings)
+
+
+def test_evaluation_writes_probabilities_and_compares_two_results(runs: Path, folder: Path, tmp_path: Path) -> None:
+    dvspipe("evaluate", runs / "split-1", folder, "-o", tmp_path / "a.json")
+    words = ("-o", tmp_path / "a.csv", "--against", tmp_path / "a.json")
+    done = dvspipe("evaluate", runs / "split-1", folder, *words)
+    result = EvaluationResult.read(tmp_path / "a.json")
+    low, high = result.accuracy_interval
+    assert mentions(done.stdout, f"{low:.1%} to {high:.1%}", "only here 0, only in the other 0", "p = 1")
+
+    rows = list(csv.DictReader((tmp_path / "a.csv").read_text().splitlines()))
+    assert [row["name"] for row in rows] == [prediction.name for prediction in result.predictions]
+    assert all(float(row["p_clap"]) + float(row["p_wave"]) == pytest.approx(1) for row in rows)
