@@ -33,8 +33,9 @@ from .shared import (
 )
 from .workspace import Session, Workspace
 
-SHIPPED_NAMES = ("gesture-synthetic", "nmnist-synthetic")
+SHIPPED_NAMES = ("gesture-clean", "gesture-synthetic", "nmnist-synthetic")
 """Included classifiers; `checkpoints` also lists them, but imports torch, and that takes seconds."""
+DEFAULT_NAME = "gesture-synthetic"
 NO_ANSWER = "Choose a recording or a video, then press the button."
 ALL_RESULTS = "Download all results"
 WINDOW_HEADS = ("start (s)", "end (s)", "class", "probability", "entropy (bits)", "events", "state")
@@ -120,7 +121,7 @@ class AnswerTab(Tab):
         self.picker = self.add_picker(ANY_FILE)
         self.checkpoint = gr.Dropdown(
             self.list_classifiers(),
-            value=SHIPPED_NAMES[0],
+            value=DEFAULT_NAME,
             label="Classifier",
             info="An included classifier, or a checkpoint or run below the folder.",
         )

@@ -103,7 +103,7 @@ def quantise(
 
 def find_data(checkpoint: str, config: str | None, settings: list[str] | None) -> tuple[str, TrainConfig]:
     """Return the source and the configuration of the data set: CONFIG, the run, or the included classifier."""
-    from ..checkpoints.checkpoint import shipped_checkpoints
+    from ..base.yaml_files import shipped_configs
 
     # CONFIG may be the first KEY=VALUE; without CONFIG, `given` begins with an empty text, which is left out.
     run = RunFolder(Path(checkpoint)).config
@@ -114,7 +114,7 @@ def find_data(checkpoint: str, config: str | None, settings: list[str] | None) -
 
     if run.is_file():
         return str(run), read_config(str(run), given[config is None :])
-    if checkpoint in shipped_checkpoints():
+    if checkpoint in shipped_configs():
         return checkpoint, read_config(checkpoint, [f"seed={UNSEEN_SEED}", *given[config is None :]])
 
     if config is None:
