@@ -31,7 +31,7 @@ LESS_THAN_INFER = (
 CLEAR_LINE = "\r\x1b[K"
 
 
-@takes(verb, without=("source", *OF_FILES, "pose", "leave", "least_us", "quiet", "noise"))
+@takes(verb, without=("source", *OF_FILES, "pose", "least_us", "quiet", "noise"))
 def live(
     source: Annotated[
         str,

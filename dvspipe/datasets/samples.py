@@ -49,7 +49,7 @@ class Sample(Brief):
     version: Callable[[], str]
     code: SpikeCode | None = None
     file: Path | None = None
-    original: Path | None = None
+    original: Path | None = field(default=None, repr=False)
 
     def __str__(self) -> str:
         return self.name

@@ -69,7 +69,7 @@ def resting(*_: object, **__: object) -> Track:
 @pytest.fixture(scope="module", autouse=True)
 def _tracked() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("dvspipe.oneshot.study.track", waving)
+        patch.setattr("dvspipe.oneshot.study.track_film", waving)
         yield
 
 
@@ -196,7 +196,7 @@ def test_missing_choices_are_errors(tab: LearnTab, session: Session, wave: Added
 def test_refused_film_shows_a_picture_with_the_reason(
     tab: LearnTab, session: Session, film: ChosenFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dvspipe.oneshot.study.track", resting)
+    monkeypatch.setattr("dvspipe.oneshot.study.track_film", resting)
     shown: list[Updates] = []
     with raises(DvspipeError, "wave.webm"):
         shown.extend(tab.add_gesture(session, film, "wave", ()))
@@ -222,7 +222,7 @@ def test_stopped_tracking_adds_nothing(
             progress(1, 10)
             begun.set()
 
-    monkeypatch.setattr("dvspipe.oneshot.study.track", endless)
+    monkeypatch.setattr("dvspipe.oneshot.study.track_film", endless)
     updates = tab.add_gesture(session, film, "wave", ())
     assert "wave" in next(updates)[tab.status]
     assert begun.wait(60)

@@ -231,7 +231,7 @@ def test_long_name_folds_and_other_cells_stay_in_a_line() -> None:
 LONG = "a_name_of_46_characters_such_as_from_films.npz"
 AT_80_COLUMNS = {
     "infer nmnist-synthetic LONG --engine integer": rf"^{LONG}  \d(, uncertain)? +[\d.]+%$",
-    "evaluate nmnist-synthetic digits": r"^class  recordings  correct  confused with",
+    "evaluate nmnist-synthetic digits": r"^class  recordings  correct +accuracy +95 % interval  confused with",
     "convert LONG -o out.h5": r"^out.h5: 2,000 events",
     "info LONG": rf"^{LONG}\s+format +numpy",
     "data stats digits": r"^all( +\d+){4} +2,000 ",

@@ -1000,13 +1000,13 @@ def test_table_on_narrow_terminal_does_not_break_words(
     terminal = Console(file=shown, force_terminal=True, width=60, highlight=False, markup=False, color_system=None)
     piped = infer(checkpoint, path)[1]
     assert str(path) in piped  # pipes get complete names
-    monkeypatch.setattr(dvspipe.cli.infer, "screen", terminal)
+    monkeypatch.setattr(dvspipe.cli.screen, "screen", terminal)
     infer(checkpoint, path)
     lines = shown.getvalue().splitlines()
     assert max(map(len, lines)) <= 60
     for word in ("class", "probability", "down"):
-        assert any(word in line.split() for line in lines), word
-    assert "".join(line[:20].strip() for line in lines).count("name.h5") == 1
+        assert any(word in line.split() for line in lines), shown.getvalue()
+    assert sum("name.h5" in line for line in lines) == 1
 
 
 # Many recordings in Python
