@@ -1,8 +1,8 @@
 """Actions on gestures: once per gesture, from the predictions of a live stream.
 
-A class leads while its predictions are certain. When it has led for the hold time, it acts: the gesture is there, and
-a flicker of the prediction is not one. It acts again only after it has not led for the gap time, so a gesture that
-lasts gives one action, and two gestures with rest between them give two.
+A class leads while its predictions are certain. When it has led for the hold time, it triggers an action, so a short
+flicker of the prediction triggers none. It can trigger again only after it has not led for the gap time (debouncing),
+so a gesture that lasts gives one action, and two gestures with rest between them give two.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class ActionKeywords(TypedDict, total=False):
 
 
 class Action(Record):
-    """A gesture that acts."""
+    """Action that a gesture triggers."""
 
     class_name: str
     """Class of the gesture."""
@@ -60,10 +60,10 @@ class ActionFinder:
         self._leading: str | None = None
         self._since_us = 0
         self._probabilities: list[float] = []
-        self._acted_us: dict[str, int] = {}  # per class that has acted: when it last led
+        self._last_led_us: dict[str, int] = {}  # per class that has acted
 
     def add(self, answer: LiveAnswer) -> Action | None:
-        """Return the action that the next prediction starts, if any."""
+        """Return the action that the next prediction triggers, if any."""
         name = answer.class_name if answer.certain and answer.class_name != OTHER else None
         if name != self._leading:
             self._leading = name
@@ -74,15 +74,15 @@ class ActionFinder:
             return None
 
         self._probabilities.append(answer.probability)
-        has_rested = answer.t_us - self._acted_us.get(name, answer.t_us - self._gap_us) >= self._gap_us
-        if not has_rested:
-            self._acted_us[name] = answer.t_us  # the same gesture lasts
+        last_us = self._last_led_us.get(name)
+        if last_us is not None and answer.t_us - last_us < self._gap_us:
+            self._last_led_us[name] = answer.t_us  # the same gesture lasts
             return None
 
         if answer.t_us - self._since_us < self._hold_us:
             return None
 
-        self._acted_us[name] = answer.t_us
+        self._last_led_us[name] = answer.t_us
         return Action(
             class_name=name,
             probability=sum(self._probabilities) / len(self._probabilities),

@@ -8,9 +8,10 @@ import subprocess
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Self
+from importlib.util import find_spec
+from typing import NamedTuple, Self
 from urllib.error import URLError
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 from urllib.request import Request, urlopen
 
 from ..base.errors import ConfigError
@@ -21,12 +22,13 @@ log = logging.getLogger("dvspipe")
 
 ANY = "any"
 """Stands for every class except other gestures."""
-MAX_RUNNING = 4  # a further action is skipped, as long as so many still run
+MAX_RUNNING = 4  # a further action is skipped while so many are running
 TIMEOUT_S = 5.0  # for a server to answer
+MAX_COMMAND_S = 60.0  # a longer command is ended: four of them would block all others
 MQTT_PORT = 1883
 
 Performer = Callable[[Action], None]
-"""Performs an action; raises `OSError`, or `subprocess.SubprocessError`, if it fails."""
+"""Performs an action; raises an error of any kind if it fails."""
 
 
 def make_performer(target: str) -> Performer:
@@ -39,10 +41,14 @@ def make_performer(target: str) -> Performer:
     Raises:
         ConfigError: If the target is empty, if its quotes or its address are not complete, or if paho-mqtt is missing.
     """
-    if target.startswith(("http://", "https://")):
-        return _Post(target)
-    if target.startswith("mqtt://"):
-        return _read_mqtt(target)
+    if target.startswith(("http://", "https://", "mqtt://")):
+        try:
+            address = urlsplit(target)
+            port = address.port
+        except ValueError as error:
+            raise ConfigError(f"{target}: not an address ({error})") from error
+
+        return _open_topic(target, address, port) if address.scheme == "mqtt" else _open_server(target, address)
 
     try:
         words = shlex.split(target)
@@ -72,7 +78,7 @@ class _Command:
                 word = word.replace(name, value)
             words.append(word)
 
-        subprocess.run(words, stdin=subprocess.DEVNULL, check=True)
+        subprocess.run(words, stdin=subprocess.DEVNULL, check=True, timeout=MAX_COMMAND_S)
 
 
 @dataclass(frozen=True)
@@ -102,20 +108,29 @@ class _Publish:
         publish.single(self.topic, action.model_dump_json(), hostname=self.host, port=self.port)
 
 
-def _read_mqtt(target: str) -> _Publish:
-    try:
-        address = urlsplit(target)
-        host, port, topic = address.hostname, address.port or MQTT_PORT, address.path.strip("/")
-    except ValueError as error:
-        raise ConfigError(f"{target}: not an address ({error})") from error
-    if not host or not topic:
+def _open_server(target: str, address: SplitResult) -> _Post:
+    if not address.hostname:
+        raise ConfigError(f"{target}: not complete (expected http://HOST[:PORT]/PATH)")
+    return _Post(target)
+
+
+def _open_topic(target: str, address: SplitResult, port: int | None) -> _Publish:
+    topic = address.path.strip("/")
+    if not address.hostname or not topic:
         raise ConfigError(f"{target}: not complete (expected mqtt://HOST[:PORT]/TOPIC)")
 
-    try:
-        import paho.mqtt.publish  # noqa: F401
-    except ImportError as error:
-        raise ConfigError(f"{target}: paho-mqtt is not installed; pip install 'dvspipe[mqtt]'") from error
-    return _Publish(host, port, topic)
+    # A missing library is an error at the start, not at the first gesture.
+    if find_spec("paho") is None:
+        raise ConfigError(f"{target}: paho-mqtt is not installed; pip install 'dvspipe[mqtt]'")
+    return _Publish(address.hostname, port or MQTT_PORT, topic)
+
+
+class _Binding(NamedTuple):
+    """What a class does: its name or `ANY`, the target as the user wrote it, and its performer."""
+
+    class_name: str
+    target: str
+    performer: Performer
 
 
 class ActionRunner:
@@ -140,7 +155,7 @@ class ActionRunner:
             if name not in (ANY, *classes):
                 raise ConfigError(f"on {name}: unknown class (expected {ANY} or one of {', '.join(classes)})")
 
-        self._performers = [(name, target, make_performer(target)) for name, target in targets]
+        self._bindings = [_Binding(name, target, make_performer(target)) for name, target in targets]
         self._finder = ActionFinder(config)
         self._threads = ThreadPoolExecutor(MAX_RUNNING, thread_name_prefix="action")
         self._running: set[Future[None]] = set()
@@ -155,16 +170,16 @@ class ActionRunner:
         return action
 
     def _perform(self, action: Action) -> None:
-        for name, target, performer in self._performers:
-            if name not in (ANY, action.class_name):
+        for binding in self._bindings:
+            if binding.class_name not in (ANY, action.class_name):
                 continue
 
             self._running = {future for future in self._running if not future.done()}
             if len(self._running) >= MAX_RUNNING:
                 self.skipped += 1
-                log.warning("%s: skipped (%d actions are still running)", target, MAX_RUNNING)
+                log.warning("%s: skipped (%d actions are still running)", binding.target, MAX_RUNNING)
                 continue
-            self._running.add(self._threads.submit(_try, target, performer, action))
+            self._running.add(self._threads.submit(_perform_and_log, binding, action))
 
     def __enter__(self) -> Self:
         return self
@@ -174,13 +189,18 @@ class ActionRunner:
         self._threads.shutdown()
 
 
-def _try(target: str, performer: Performer, action: Action) -> None:
+def _perform_and_log(binding: _Binding, action: Action) -> None:
     """Perform an action; a failure is one line of the log, and the stream continues."""
     try:
-        performer(action)
+        binding.performer(action)
     except subprocess.CalledProcessError as error:
-        log.warning("%s: failed with exit code %d", target, error.returncode)
+        log.warning("%s: failed with exit code %d", binding.target, error.returncode)
+    except subprocess.TimeoutExpired:
+        log.warning("%s: ended after %g s", binding.target, MAX_COMMAND_S)
     except URLError as error:
-        log.warning("%s: %s", target, error.reason)
+        log.warning("%s: %s", binding.target, error.reason)
     except OSError as error:
-        log.warning("%s: %s", target, error.strerror or error)
+        log.warning("%s: %s", binding.target, error.strerror or error)
+    # HTTP and MQTT have kinds of their own. The pool of threads would swallow them.
+    except Exception as error:
+        log.warning("%s: %s", binding.target, error)

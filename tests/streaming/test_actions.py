@@ -142,6 +142,7 @@ def test_address_gets_the_action_as_json() -> None:
         (f"{sys.executable} -c 'raise SystemExit(3)'", "exit code 3"),
         ("no-such-program-at-all", "No such file"),
         ("http://127.0.0.1:9/lamp", "refused"),
+        ("http://127.0.0.1:9/a lamp", "control characters"),
     ],
 )
 def test_failed_action_is_one_warning(target: str, fact: str, caplog: pytest.LogCaptureFixture) -> None:
@@ -169,6 +170,8 @@ def test_further_actions_are_skipped_while_too_many_run(tmp_path: Path) -> None:
         ("clap", " ", "empty"),
         ("clap", "echo 'x", "quotation"),
         ("clap", "mqtt://broker", "mqtt://HOST"),
+        ("clap", "http:///lamp", "http://HOST"),
+        ("clap", "http://host:port/lamp", "not an address"),
     ],
 )
 def test_wrong_targets_are_refused_before_the_start(name: str, target: str, fact: str) -> None:
