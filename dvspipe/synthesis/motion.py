@@ -133,6 +133,11 @@ def draw_beat(phase: Floats, rng: np.random.Generator) -> Floats:
     return np.asarray(2 * (beat - low) / (shape.max() - low) - 1)
 
 
+def draw_stroke(phase: Floats, rng: np.random.Generator, *, size: float = 1.0) -> Floats:
+    """Draw a periodic movement from 0 to 1 and back, [T]; `size` scales the deviation from 0.5."""
+    return 0.5 - 0.5 * size * draw_beat(phase, rng)
+
+
 def track(t: Floats, *coordinates: Floats | float) -> Floats:
     """Stack three coordinates, each constant or [T], to points [T, 3]."""
     return np.stack([np.broadcast_to(np.asarray(c, float), t.shape) for c in coordinates], axis=-1)
