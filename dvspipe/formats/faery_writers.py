@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -29,43 +28,59 @@ ES_MAX_GAP_US = 1 << 32  # 71 minutes, with 34 MB of bytes that only advance the
 AEDAT4_EVENT_BYTES = 18  # disk space to reserve per event, as for the other formats
 EVT2_EVENT_BYTES = 8
 EVT2_END_US = 1 << 34
-EVT2_SIDE = (1 << 11) - 1
+EVT2_MAX_SIDE_PX = (1 << 11) - 1
 DAT_EVENT_BYTES = 8
 DAT_END_US = 1 << 32
-DAT_SIDE = (1 << 14) - 1
+DAT_MAX_SIDE_PX = (1 << 14) - 1
 NO_END_US = 1 << 62
 FAERY_ERRORS = (RuntimeError, ValueError, TypeError, OverflowError, MemoryError)
 
 _Opener = Callable[[Path, SensorSize], Any]
-_Add = Callable[[Any, NDArray[np.void], SensorSize], None]
+_Write = Callable[[Any, NDArray[np.void], SensorSize], None]
+_Size = Callable[[Events, int | None], int]
+_Check = Callable[[Events, int | None], None]
 
 
 def _create_encoder(
-    suffix: str, opener: _Opener, add: _Add, event_bytes: int, end_us: int = NO_END_US, side: int = MAX_SIDE_PX
+    suffix: str, opener: _Opener, write: _Write, *, size: _Size, check: _Check, max_side_px: int = MAX_SIDE_PX
 ) -> StreamEncoder:
-    return StreamEncoder(
-        (suffix,),
-        partial(_begin, opener, add, suffix, side),
-        lambda events, _: event_bytes * len(events),
-        lambda events, _: check_times(events, suffix, end_us),
-    )
+    """Create an encoder of a format that faery writes; `size` and `check` as in `StreamEncoder`."""
+
+    @contextmanager
+    def begin(path: Path, sensor: SensorSize) -> Iterator[Callable[[Events], None]]:
+        check_sides(sensor, suffix, max_side_px)
+        with _as_os_errors(), opener(path, sensor) as encoder:
+            yield lambda events: write(encoder, _to_structured(events), sensor)
+
+    return StreamEncoder((suffix,), begin=begin, size=size, check=check)
 
 
-@contextmanager
-def _begin(opener: _Opener, add: _Add, suffix: str, side: int, path: Path, sensor: SensorSize) -> Iterator[Any]:
-    check_sides(sensor, suffix, side)
-    with _as_os_errors(), opener(path, sensor) as opened:
-        yield lambda events: add(opened, _to_structured(events), sensor)
+def _size_by_count(event_bytes: int) -> _Size:
+    """Return the size function of a format with a constant number of bytes per event."""
+    return lambda events, _last_us: event_bytes * len(events)
+
+
+def _check_end(suffix: str, end_us: int) -> _Check:
+    """Return the check of a format that stores times from 0 to `end_us` - 1."""
+    return lambda events, _last_us: check_times(events, suffix, end_us)
+
+
+def _size_with_gaps(events: Events, last_us: int | None) -> int:
+    """Return the bytes of events in Event Stream, with the bytes that only advance the time."""
+    duration_us = int(events.t[-1]) - _gap_start_us(last_us)
+    return ES_EVENT_BYTES * len(events) + duration_us // ES_MAX_STEP_US
 
 
 def _check_gaps(events: Events, last_us: int | None) -> None:
+    """Check that Event Stream can store the times of events and the gaps between them."""
     check_times(events, ES_SUFFIX, NO_END_US)
 
     # Cheap for most parts: a gap inside is at most as long as the part.
-    if events.t[-1] - (last_us or 0) <= ES_MAX_GAP_US:
+    start_us = _gap_start_us(last_us)
+    if events.t[-1] - start_us <= ES_MAX_GAP_US:
         return
 
-    gaps = np.diff(events.t, prepend=last_us or 0)
+    gaps = np.diff(events.t, prepend=start_us)
     if gaps.max() > ES_MAX_GAP_US:
         event = int(np.argmax(gaps > ES_MAX_GAP_US))
         raise EventError(
@@ -75,8 +90,9 @@ def _check_gaps(events: Events, last_us: int | None) -> None:
         )
 
 
-def _size_with_gaps(events: Events, last_us: int | None) -> int:
-    return ES_EVENT_BYTES * len(events) + int(events.t[-1] - (last_us or 0)) // ES_MAX_STEP_US
+def _gap_start_us(last_us: int | None) -> int:
+    """Return the start of the gap before the next event: the previous event, or 0 at the start of a file."""
+    return 0 if last_us is None else last_us
 
 
 def _to_structured(events: Events) -> NDArray[np.void]:
@@ -110,9 +126,10 @@ def _open_es(path: Path, sensor: SensorSize) -> Any:
     return es.Encoder(path, event_type="dvs", zero_t0=False, dimensions=(sensor.width, sensor.height))
 
 
-def _add_es(encoder: Any, events: NDArray[np.void], sensor: SensorSize) -> None:
-    np.subtract(sensor.height - 1, events["y"], out=events["y"])  # Event Stream counts rows upwards
-    encoder.write(events)
+def _write_es(encoder: Any, events: NDArray[np.void], sensor: SensorSize) -> None:
+    flipped = events.copy()
+    flipped["y"] = sensor.height - 1 - events["y"]  # Event Stream counts rows upwards
+    encoder.write(flipped)
 
 
 def _open_evt2(path: Path, sensor: SensorSize) -> Any:
@@ -122,7 +139,7 @@ def _open_evt2(path: Path, sensor: SensorSize) -> Any:
     return evt.Encoder(path, version="evt2", zero_t0=False, dimensions=dimensions, enforce_monotonic=True)
 
 
-def _add_evt2(encoder: Any, events: NDArray[np.void], _sensor: SensorSize) -> None:
+def _write_evt2(encoder: Any, events: NDArray[np.void], _sensor: SensorSize) -> None:
     encoder.write({"events": events})
 
 
@@ -133,7 +150,7 @@ def _open_dat(path: Path, sensor: SensorSize) -> Any:
     return dat.Encoder(path, version="dat2", event_type="cd", zero_t0=False, dimensions=dimensions)
 
 
-def _add_dat(encoder: Any, events: NDArray[np.void], _sensor: SensorSize) -> None:
+def _write_dat(encoder: Any, events: NDArray[np.void], _sensor: SensorSize) -> None:
     encoder.write(events.view(DAT_DTYPE))
 
 
@@ -141,27 +158,48 @@ def _open_aedat4(path: Path, sensor: SensorSize) -> Any:
     """Open an encoder with one stream of events, described like the files of DV."""
     from faery import aedat
 
-    def node(name: str, path: str, nodes: list[Any], **attributes: str | int) -> Any:
+    def describe(node_path: str, nodes: list[Any], **attributes: str | int) -> Any:
         described = {
             key: aedat.DescriptionAttribute("int" if isinstance(value, int) else "string", value)
             for key, value in attributes.items()
         }
-        return aedat.DescriptionNode(name=name, path=path, attributes=described, nodes=nodes)
+        name = PurePosixPath(node_path).name
+        return aedat.DescriptionNode(name=name, path=node_path, attributes=described, nodes=nodes)
 
-    out = "/mainloop/Recorder/outInfo/"
-    info = node("info", f"{out}0/info/", [], sizeX=sensor.width, sizeY=sensor.height, source="dvspipe")
-    stream = node("0", f"{out}0/", [info], compression="LZ4", originalOutputName="events", typeIdentifier="EVTS")
-    return aedat.Encoder(path, description=[node("outInfo", out, [stream])], compression=("lz4", 1))
+    # A tree of three nodes, built from its leaf: outInfo, stream 0, properties of the stream.
+    root_path = "/mainloop/Recorder/outInfo/"
+    info = describe(f"{root_path}0/info/", [], sizeX=sensor.width, sizeY=sensor.height, source="dvspipe")
+    stream = describe(f"{root_path}0/", [info], compression="LZ4", originalOutputName="events", typeIdentifier="EVTS")
+    root = describe(root_path, [stream])
+    return aedat.Encoder(path, description=[root], compression=("lz4", 1))
 
 
-def _add_aedat4(encoder: Any, events: NDArray[np.void], _sensor: SensorSize) -> None:
+def _write_aedat4(encoder: Any, events: NDArray[np.void], _sensor: SensorSize) -> None:
     for start in range(0, len(events), PACKET_EVENTS):
         encoder.write(0, events[start : start + PACKET_EVENTS])
 
 
-EVENT_STREAM_ENCODER = StreamEncoder(
-    (ES_SUFFIX,), partial(_begin, _open_es, _add_es, ES_SUFFIX, MAX_SIDE_PX), _size_with_gaps, _check_gaps
+EVENT_STREAM_ENCODER = _create_encoder(ES_SUFFIX, _open_es, _write_es, size=_size_with_gaps, check=_check_gaps)
+AEDAT4_ENCODER = _create_encoder(
+    ".aedat4",
+    _open_aedat4,
+    _write_aedat4,
+    size=_size_by_count(AEDAT4_EVENT_BYTES),
+    check=_check_end(".aedat4", NO_END_US),
 )
-AEDAT4_ENCODER = _create_encoder(".aedat4", _open_aedat4, _add_aedat4, AEDAT4_EVENT_BYTES)
-EVT2_ENCODER = _create_encoder(".raw", _open_evt2, _add_evt2, EVT2_EVENT_BYTES, EVT2_END_US, EVT2_SIDE)
-DAT_ENCODER = _create_encoder(".dat", _open_dat, _add_dat, DAT_EVENT_BYTES, DAT_END_US, DAT_SIDE)
+EVT2_ENCODER = _create_encoder(
+    ".raw",
+    _open_evt2,
+    _write_evt2,
+    size=_size_by_count(EVT2_EVENT_BYTES),
+    check=_check_end(".raw", EVT2_END_US),
+    max_side_px=EVT2_MAX_SIDE_PX,
+)
+DAT_ENCODER = _create_encoder(
+    ".dat",
+    _open_dat,
+    _write_dat,
+    size=_size_by_count(DAT_EVENT_BYTES),
+    check=_check_end(".dat", DAT_END_US),
+    max_side_px=DAT_MAX_SIDE_PX,
+)
