@@ -10,7 +10,7 @@ import csv
 import io
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -72,8 +72,8 @@ class ListedClip:
     span: FilmSpan | None = None
 
     @cached_property
-    def parts(self) -> tuple[str, ...]:
-        """Names of the path, without the suffix of a video or recording."""
+    def path_names(self) -> tuple[str, ...]:
+        """Names of the folders and the file, without the suffix of a video or recording."""
         return _without_suffix(self.file).parts
 
 
@@ -138,7 +138,7 @@ def read_lists(path: Path) -> list[ListedClip]:
         >>> path = tmp_path / "lists.csv"
         >>> _ = path.write_text("file,class,part\nclips/a.mp4,wave,train\n")
         >>> [clip] = read_lists(path)
-        >>> clip.split, clip.parts, clip.class_name, clip.part
+        >>> clip.split, clip.path_names, clip.class_name, clip.part
         (1, ('clips', 'a'), 'wave', 'train')
     """
     if not path.is_dir():
@@ -277,151 +277,226 @@ def plan_listed(videos: Path, out: Path, clips: Sequence[ListedClip], *, shard: 
         shard: Selection of the clips to convert.
 
     Raises:
-        DataError: If no clip is found, or a list has a clip twice with different parts.
+        DataError: If no clip is found, or a list has a clip twice with different parts or groups.
     """
-    sources = _Sources(videos, clips)
-    name_of = _choose_names(clips)
+    finder = _VideoFinder(videos, clips)
+    matches = [finder.find(clip) for clip in clips]
+    names = _choose_names(clips)
+    found = [
+        _FoundClip(clip, name, match)
+        for clip, name, match in zip(clips, names, matches, strict=True)
+        if match is not None
+    ]
 
-    tasks: dict[PurePosixPath, ConversionTask] = {}
-    rows: dict[tuple[int, PurePosixPath], SplitRow] = {}
-    missing: dict[PurePosixPath, None] = {}
-    repeated: dict[PurePosixPath, None] = {}
-    for clip in clips:
-        name = name_of(clip)
-        source = sources.find(clip)
-        if source is None:
-            missing[clip.file] = None
-            continue
-
-        row = SplitRow(
-            split=clip.split,
-            file=f"{name}{LISTED_SUFFIX}",
-            class_name=clip.class_name,
-            part=clip.part,
-            group=clip.group,
-        )
-        if rows.setdefault((clip.split, name), row) != row:
-            parts = f"{rows[clip.split, name].part} and {row.part}"
-            raise DataError(f"{clip.file}: is listed twice in split {clip.split} (found {parts}, expected one part)")
-        if rows[clip.split, name] is not row:
-            repeated[clip.file] = None
-
-        # The noise of a simulated camera depends on the name, which is the same wherever the videos are.
-        named = Path(f"{name}{source.path.suffix}")
-        if named in shard:
-            tasks[name] = ConversionTask(source.path, out / f"{name}{LISTED_SUFFIX}", out, named, source.span)
+    rows, repeated = _list_rows(found)
+    missing = [clip.file for clip, match in zip(clips, matches, strict=True) if match is None]
+    ambiguous = [clip.file for clip, _, match in found if match.is_ambiguous]
+    used = {match.video.path for _, _, match in found}
+    unused = [path.relative_to(videos) for path in sorted(finder.paths - used)]
 
     notes = (
         *_note("listed videos are missing", videos, missing),
         *_note("videos are listed twice in a split", videos, repeated),
-        *_note("listed videos exist more than once, and the first is used", videos, sources.doubled),
-        *_note("videos are in no part of a split, and are not converted", videos, sources.unused()),
-        *_note("classes are written with other upper case in the folder", videos, sources.respelled),
+        *_note("listed videos exist more than once, and the first is used", videos, ambiguous),
+        *_note("videos are in no part of a split, and are not converted", videos, unused),
+        *_note("classes are written with other upper case in the folder", videos, _list_respelled(found)),
     )
     if not rows:
         raise DataError("; ".join(notes) or f"{videos}: the lists have no clips")
 
-    return ListedConversions(tuple(tasks.values()), tuple(rows.values()), notes)
+    return ListedConversions(_list_tasks(found, out, shard), rows, notes)
+
+
+class _Video(NamedTuple):
+    """Video in the folder, and the names of its path in the folder, without its suffix."""
+
+    path: Path
+    path_names: tuple[str, ...]
+
+    @property
+    def folder(self) -> str:
+        """Name of the folder that contains the video; empty: none."""
+        return self.path_names[-2] if len(self.path_names) > 1 else ""
+
+
+class _Match(NamedTuple):
+    """Video of a clip."""
+
+    video: _Video
+    is_ambiguous: bool  # whether other videos fit equally well
+    span: FilmSpan | None = None  # span to convert; None: the complete video
+
+
+class _FoundClip(NamedTuple):
+    """Clip, the name of its recording (CLASS/NAME, without suffix), and its video."""
+
+    clip: ListedClip
+    name: PurePosixPath
+    match: _Match
+
+    @property
+    def recording(self) -> str:
+        """Path of the recording in the output folder."""
+        return f"{self.name}{LISTED_SUFFIX}"
+
+
+def _list_rows(found: Iterable[_FoundClip]) -> tuple[tuple[SplitRow, ...], list[PurePosixPath]]:
+    """Return the rows of splits.csv, one per recording and split, and the files that are listed again."""
+    rows: dict[tuple[int, PurePosixPath], SplitRow] = {}
+    repeated: list[PurePosixPath] = []
+
+    for item in found:
+        clip = item.clip
+        row = SplitRow(
+            split=clip.split,
+            file=item.recording,
+            class_name=clip.class_name,
+            part=clip.part,
+            group=clip.group,
+        )
+
+        key = (clip.split, item.name)
+        previous = rows.get(key)
+        if previous is None:
+            rows[key] = row
+        elif previous == row:
+            repeated.append(clip.file)
+        else:
+            difference = _describe_difference(previous, row)
+            raise DataError(f"{clip.file}: is listed twice in split {clip.split} ({difference})")
+
+    return tuple(rows.values()), repeated
+
+
+def _describe_difference(previous: SplitRow, row: SplitRow) -> str:
+    """Describe the first difference between two rows of one recording."""
+    columns = {
+        "part": (previous.part, row.part),
+        "class": (previous.class_name, row.class_name),  # "a/b" and "a-b" have one folder
+        "group": (previous.group or "no group", row.group or "no group"),
+    }
+    column, values = next((column, values) for column, values in columns.items() if values[0] != values[1])
+    return f"found {values[0]} and {values[1]}, expected one {column}"
+
+
+def _list_tasks(found: Iterable[_FoundClip], out: Path, shard: Shard) -> tuple[ConversionTask, ...]:
+    """Return the conversions of a shard, one per recording."""
+    tasks: dict[PurePosixPath, ConversionTask] = {}
+
+    for item in found:
+        source = item.match.video.path
+
+        # The noise of a simulated camera depends on this name, which is the same wherever the videos are.
+        noise_name = Path(f"{item.name}{source.suffix}")
+        if noise_name in shard:
+            tasks[item.name] = ConversionTask(source, out / item.recording, out, noise_name, item.match.span)
+
+    return tuple(tasks.values())
+
+
+def _list_respelled(found: Iterable[_FoundClip]) -> Iterator[str]:
+    """Yield the classes whose folder differs from the list in upper case, with the name of the folder."""
+    for clip, _, match in found:
+        folder = match.video.folder
+        if folder != clip.class_name and folder.casefold() == clip.class_name.casefold():
+            yield f"{clip.class_name}: {folder}"
 
 
 def _note(what: str, videos: Path, names: Iterable[object]) -> Iterator[str]:
     """Yield a line with the number of files and some of their names, if there are any."""
-    listed = [str(name) for name in names]
+    # The keys of a dictionary are an ordered set: each name once, in the order of the list.
+    listed = [str(name) for name in dict.fromkeys(names)]
     if listed:
         shown = ", ".join(listed[:MAX_NAMED]) + (", ..." if len(listed) > MAX_NAMED else "")
         yield f"{videos}: {what}: {len(listed):,} ({shown})"
 
 
-def _choose_names(clips: Iterable[ListedClip]) -> Callable[[ListedClip], PurePosixPath]:
-    """Choose the names of the recordings, CLASS/NAME; they depend on the lists alone."""
-    files = {(clip.class_name, clip.parts) for clip in clips}
-    same = Counter((class_name, parts[-1]) for class_name, parts in files)
+def _choose_names(clips: Sequence[ListedClip]) -> list[PurePosixPath]:
+    """Choose the name of the recording of each clip, CLASS/NAME; the names depend on the lists alone."""
+    files = {(clip.class_name, clip.path_names) for clip in clips}
+    files_with_name = Counter((class_name, path_names[-1]) for class_name, path_names in files)
 
-    def choose(clip: ListedClip) -> PurePosixPath:
+    names = []
+    for clip in clips:
+        stem = clip.path_names[-1]
+
         # The folders distinguish videos of one name.
-        stem = clip.parts[-1]
-        if same[clip.class_name, stem] > 1:
-            stem = "_".join(part for part in clip.parts if part not in ("/", ".."))
+        if files_with_name[clip.class_name, stem] > 1:
+            stem = "_".join(name for name in clip.path_names if name not in ("/", ".."))
+
         span = "" if clip.span is None else f"_{clip.span}"
-        return PurePosixPath(clip.class_name.replace("/", "-"), f"{stem}{span}")
+        names.append(PurePosixPath(clip.class_name.replace("/", "-"), f"{stem}{span}"))
 
-    return choose
-
-
-class _Source(NamedTuple):
-    """Video, and the span to convert; None: the complete video."""
-
-    path: Path
-    span: FilmSpan | None
+    return names
 
 
-class _Sources:
+class _Likeness(NamedTuple):
+    """Number of equal names at the end of two paths: in any case, and among them in the same upper case."""
+
+    equal_names: int
+    equal_case: int
+
+
+class _VideoFinder:
     """Videos of a folder, found by the paths in lists.
 
     Attributes:
-        doubled: Listed paths with several videos that fit equally well.
-        respelled: Classes with the names of their folders that differ in upper case.
+        paths: All videos of the folder.
     """
 
     def __init__(self, videos: Path, clips: Iterable[ListedClip]) -> None:
-        self.doubled: dict[PurePosixPath, None] = {}
-        self.respelled: dict[str, None] = {}
-        self._videos = videos
-        self._used: set[Path] = set()
+        self.paths: set[Path] = set()
+        self._by_stem: defaultdict[str, list[_Video]] = defaultdict(list)
+        for path, name in find_sources([videos], is_skipped=_is_result):
+            path_names = _without_suffix(PurePosixPath(name.as_posix())).parts
+            self.paths.add(path)
+            self._by_stem[path_names[-1].casefold()].append(_Video(path, path_names))
 
-        self._by_stem: defaultdict[str, list[tuple[tuple[str, ...], Path]]] = defaultdict(list)
-        for path, name in find_sources([videos], lambda path: path.name.lower().endswith(LISTED_SUFFIX)):
-            parts = _without_suffix(PurePosixPath(name.as_posix())).parts
-            self._by_stem[parts[-1].casefold()].append((parts, path))
+        listed = {clip.path_names for clip in clips}
+        self._listed_with_stem = Counter(path_names[-1].casefold() for path_names in listed)
+
+    def find(self, clip: ListedClip) -> _Match | None:
+        """Find the video of a clip: a video of the clip alone, or the film that it is cut from."""
+        if clip.span is None:
+            return self._match(clip.path_names)
+
+        *folders, stem = clip.path_names
+        alone = self._match((*folders, f"{stem}_{clip.span}"))
+        if alone is not None:
+            return alone
+
+        film = self._match(clip.path_names)
+        return None if film is None else film._replace(span=clip.span)
+
+    def _match(self, path_names: tuple[str, ...]) -> _Match | None:
+        """Return the video whose path is most like a listed path; None: no video is like it."""
+        stem = path_names[-1].casefold()
 
         # A name that several listed videos have needs its complete path.
-        listed = {clip.parts for clip in clips}
-        self._same = Counter(parts[-1].casefold() for parts in listed)
-
-    def find(self, clip: ListedClip) -> _Source | None:
-        """Find the video of a clip: its own, or the film that it is cut from."""
-        if clip.span is not None:
-            alone = self._find(clip, (*clip.parts[:-1], f"{clip.parts[-1]}_{clip.span}"))
-            if alone is not None:
-                return _Source(alone, None)
-
-        path = self._find(clip, clip.parts)
-        return None if path is None else _Source(path, clip.span)
-
-    def _find(self, clip: ListedClip, parts: tuple[str, ...]) -> Path | None:
-        stem = parts[-1].casefold()
-        least = len(parts) if self._same[stem] > 1 else 1
+        min_equal_names = len(path_names) if self._listed_with_stem[stem] > 1 else 1
 
         # The longest common end of both paths decides, then equal upper case.
-        ranked = [(_rank(parts, present), present, path) for present, path in self._by_stem.get(stem, ())]
-        best = max((rank for rank, _, _ in ranked), default=(0, 0))
-        if best[0] < least:
+        candidates = [(_compare(path_names, video.path_names), video) for video in self._by_stem.get(stem, ())]
+        best = max((likeness for likeness, _ in candidates), default=_Likeness(0, 0))
+        if best.equal_names < min_equal_names:
             return None
 
-        first, *others = [(present, path) for rank, present, path in ranked if rank == best]
-        present, path = first
-        if others:
-            self.doubled[clip.file] = None
-        folder = present[-2] if len(present) > 1 else ""
-        if folder != clip.class_name and folder.casefold() == clip.class_name.casefold():
-            self.respelled[f"{clip.class_name}: {folder}"] = None
-
-        self._used.add(path)
-        return path
-
-    def unused(self) -> list[Path]:
-        """Return the videos that no clip uses."""
-        paths = sorted(path for present in self._by_stem.values() for _, path in present)
-        return [path.relative_to(self._videos) for path in paths if path not in self._used]
+        first, *others = [video for likeness, video in candidates if likeness == best]
+        return _Match(first, is_ambiguous=bool(others))
 
 
-def _rank(listed: Sequence[str], present: Sequence[str]) -> tuple[int, int]:
-    """Count the equal names at the end of two paths, without and with regard to upper case."""
-    same = 0
-    exact = 0
+def _is_result(path: Path) -> bool:
+    """Return whether a file may be a result of a previous run: the output folder may be in the folder of videos."""
+    return path.name.lower().endswith(LISTED_SUFFIX)
+
+
+def _compare(listed: Sequence[str], present: Sequence[str]) -> _Likeness:
+    """Count the equal names at the end of two paths."""
+    equal_names = 0
+    equal_case = 0
     for a, b in zip(reversed(listed), reversed(present), strict=False):
         if a.casefold() != b.casefold():
             break
-        same += 1
-        exact += a == b
-    return same, exact
+        equal_names += 1
+        equal_case += a == b
+    return _Likeness(equal_names, equal_case)

@@ -165,7 +165,22 @@ def test_nothing_that_fits_is_an_error(tmp_path: Path) -> None:
 def test_clip_in_two_parts_of_a_split_is_an_error(tmp_path: Path) -> None:
     table = tmp_path / "own.csv"
     table.write_text("file,class,part\na.mp4,wave,train\na.mp4,wave,test\n")
-    with raises(DataError, "a.mp4", "split 1", "train and test"):
+    with raises(DataError, "a.mp4", "split 1", "train and test", "one part"):
+        plan(tmp_path, table, ["a.mp4"])
+
+
+@pytest.mark.parametrize(("group", "found"), [("bob", "anna and bob"), ("", "anna and no group")])
+def test_clip_in_two_groups_of_a_split_is_an_error(tmp_path: Path, group: str, found: str) -> None:
+    table = tmp_path / "own.csv"
+    table.write_text(f"file,class,part,group\na.mp4,wave,train,anna\na.mp4,wave,train,{group}\n")
+    with raises(DataError, "a.mp4", "split 1", found, "one group"):
+        plan(tmp_path, table, ["a.mp4"])
+
+
+def test_clip_in_two_classes_of_one_folder_is_an_error(tmp_path: Path) -> None:
+    table = tmp_path / "own.csv"
+    table.write_text("file,class,part\na.mp4,wave/left,train\na.mp4,wave-left,train\n")
+    with raises(DataError, "a.mp4", "split 1", "wave/left and wave-left", "one class"):
         plan(tmp_path, table, ["a.mp4"])
 
 
