@@ -267,7 +267,7 @@ class ListedConversions:
 def plan_listed(videos: Path, out: Path, clips: Sequence[ListedClip], *, shard: Shard = ALL) -> ListedConversions:
     """Plan the conversion of the clips of published lists.
 
-    A clip is found by the longest part of its path in the list, at least its name; upper and lower case may differ. A
+    A clip is found by the longest end of its path in the list, at least its name; upper and lower case may differ. A
     clip of a film is cut from it, unless the folder has a video NAME_START_STOP of the clip alone.
 
     Args:
