@@ -457,23 +457,28 @@ class _VideoFinder:
 
     def find(self, clip: ListedClip) -> _Match | None:
         """Find the video of a clip: a video of the clip alone, or the film that it is cut from."""
-        if clip.span is None:
-            return self._match(clip.path_names)
-
         *folders, stem = clip.path_names
-        alone = self._match((*folders, f"{stem}_{clip.span}"))
+
+        # A name that several listed videos have needs its complete path.
+        is_unique = self._listed_with_stem[stem.casefold()] == 1
+        min_equal_names = 1 if is_unique else len(clip.path_names)
+
+        if clip.span is None:
+            return self._match(clip.path_names, min_equal_names)
+
+        alone = self._match((*folders, f"{stem}_{clip.span}"), min_equal_names)
         if alone is not None:
             return alone
 
-        film = self._match(clip.path_names)
+        film = self._match(clip.path_names, min_equal_names)
         return None if film is None else film._replace(span=clip.span)
 
-    def _match(self, path_names: tuple[str, ...]) -> _Match | None:
-        """Return the video whose path is most like a listed path; None: no video is like it."""
-        stem = path_names[-1].casefold()
+    def _match(self, path_names: tuple[str, ...], min_equal_names: int) -> _Match | None:
+        """Return the video whose path is most like a listed path, with this number of equal names at its end or more.
 
-        # A name that several listed videos have needs its complete path.
-        min_equal_names = len(path_names) if self._listed_with_stem[stem] > 1 else 1
+        None: no video is like it.
+        """
+        stem = path_names[-1].casefold()
 
         # The longest common end of both paths decides, then equal upper case.
         candidates = [(_compare(path_names, video.path_names), video) for video in self._by_stem.get(stem, ())]

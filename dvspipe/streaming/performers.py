@@ -48,7 +48,7 @@ def make_performer(target: str) -> Performer:
         except ValueError as error:
             raise ConfigError(f"{target}: not an address ({error})") from error
 
-        return _open_topic(target, address, port) if address.scheme == "mqtt" else _open_server(target, address)
+        return _make_publish(target, address, port) if address.scheme == "mqtt" else _make_post(target, address)
 
     try:
         words = shlex.split(target)
@@ -108,13 +108,13 @@ class _Publish:
         publish.single(self.topic, action.model_dump_json(), hostname=self.host, port=self.port)
 
 
-def _open_server(target: str, address: SplitResult) -> _Post:
+def _make_post(target: str, address: SplitResult) -> _Post:
     if not address.hostname:
         raise ConfigError(f"{target}: not complete (expected http://HOST[:PORT]/PATH)")
     return _Post(target)
 
 
-def _open_topic(target: str, address: SplitResult, port: int | None) -> _Publish:
+def _make_publish(target: str, address: SplitResult, port: int | None) -> _Publish:
     topic = address.path.strip("/")
     if not address.hostname or not topic:
         raise ConfigError(f"{target}: not complete (expected mqtt://HOST[:PORT]/TOPIC)")
@@ -142,7 +142,7 @@ class ActionRunner:
         config: Hold and gap time.
 
     Attributes:
-        skipped: Number of actions that were not performed, because `MAX_RUNNING` others were still running.
+        skipped: Number of times that a target was skipped, because `MAX_RUNNING` were still running.
 
     Raises:
         ConfigError: If a class is unknown, or a target is wrong.
@@ -201,6 +201,6 @@ def _perform_and_log(binding: _Binding, action: Action) -> None:
         log.warning("%s: %s", binding.target, error.reason)
     except OSError as error:
         log.warning("%s: %s", binding.target, error.strerror or error)
-    # HTTP and MQTT have kinds of their own. The pool of threads would swallow them.
     except Exception as error:
+        # http.client and paho raise errors of their own; without a line here, they would be lost in a future.
         log.warning("%s: %s", binding.target, error)

@@ -147,6 +147,15 @@ def test_videos_of_one_name_are_not_exchanged(tmp_path: Path) -> None:
     assert mentions(planned.notes[0], "missing", 1, "p1/a.mp4")
 
 
+def test_clip_of_another_film_of_one_name_is_missing(tmp_path: Path) -> None:
+    text = "file,class,part,start_s,stop_s\na/x.mp4,wave,train,0,10\nb/x.mp4,clap,test,0,10\n"
+    table = tmp_path / "own.csv"
+    table.write_text(text)
+    planned = plan(tmp_path, table, ["a/x_000000_000010.mp4"])
+    assert [row.class_name for row in planned.rows] == ["wave"]
+    assert mentions(" ".join(planned.notes), "missing", "b/x.mp4")
+
+
 def test_shards_divide_the_clips_and_share_the_splits(tmp_path: Path) -> None:
     lists = write_lists(tmp_path / "lists", UCF)
     videos = make_videos(tmp_path / "videos", UCF_VIDEOS)
