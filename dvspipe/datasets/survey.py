@@ -121,16 +121,13 @@ def _compose(data: DataSet, measured: Sequence[Measurement]) -> Iterator[Composi
 
 
 def _sum_up(class_name: str, part: str, recordings: Sequence[Measurement]) -> CompositionRow:
-    events = sum(recording.events for recording in recordings)
-    duration_us = sum(recording.duration_us for recording in recordings)
-    return CompositionRow(
-        class_name=class_name,
-        part=part,
+    return CompositionRow.of_totals(
+        class_name,
+        part,
         clips=len(recordings),
-        seconds=duration_us / 1e6,
-        events=events,
-        rate_hz=1e6 * events / duration_us if duration_us else None,
-        on_fraction=sum(recording.on for recording in recordings) / events if events else None,
+        events=sum(recording.events for recording in recordings),
+        duration_us=sum(recording.duration_us for recording in recordings),
+        on=sum(recording.on for recording in recordings),
     )
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +9,7 @@ from ..base.errors import escape_controls
 from ..base.files import require_suffix, write_text
 from ..results.composition import COMPOSITION_SUFFIXES, EVERYTHING, CompositionRow
 from ..results.splits import PARTS
+from ..results.tables import format_csv
 from .style import ACCENT, GREEN, GREY, ORANGE, SMALL, TITLE, new_figure, readable, save_figure, strip_axes
 
 HEADINGS = ("class", "part", "clips", "seconds", "events", "events/s", "ON")
@@ -34,21 +33,13 @@ def write_composition(rows: Sequence[CompositionRow], path: Path, *, title: str 
     require_suffix(path, "the composition of a data set", *COMPOSITION_SUFFIXES)
     suffix = path.suffix.lower()
     if suffix == ".csv":
-        write_text(path, _format_csv(rows))
+        write_text(path, format_csv(CompositionRow.columns, (row.cells() for row in rows)))
     elif suffix == ".md":
         write_text(path, format_markdown(rows))
     elif suffix == ".tex":
         write_text(path, _format_latex(rows))
     else:
         _draw(rows, path, title)
-
-
-def _format_csv(rows: Sequence[CompositionRow]) -> str:
-    table = io.StringIO()
-    writer = csv.DictWriter(table, CompositionRow.columns)
-    writer.writeheader()
-    writer.writerows(row.cells() for row in rows)
-    return table.getvalue()
 
 
 def _format_cells(row: CompositionRow) -> tuple[str, ...]:

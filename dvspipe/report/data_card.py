@@ -178,16 +178,12 @@ class DataCard:
     def _compose(self) -> Iterator[CompositionRow]:
         """Yield a row for each class, and the sum."""
         for name, files in (*self._classes.items(), (EVERYTHING, self.lock.files)):
-            events = sum(file.events for file in files)
-            duration_us = sum(file.duration_us for file in files)
-            yield CompositionRow(
-                class_name=name,
-                part=EVERYTHING,
+            yield CompositionRow.of_totals(
+                name,
+                EVERYTHING,
                 clips=len(files),
-                seconds=duration_us / 1e6,
-                events=events,
-                rate_hz=1e6 * events / duration_us if duration_us else None,
-                on_fraction=None,
+                events=sum(file.events for file in files),
+                duration_us=sum(file.duration_us for file in files),
             )
 
     def _describe_creation(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from pydantic import Field
 
@@ -33,3 +33,18 @@ class CompositionRow(Row):
     """Events per second of the total time; None without time."""
     on_fraction: float | None
     """Share of ON events; None without events."""
+
+    @classmethod
+    def of_totals(
+        cls, class_name: str, part: str, *, clips: int, events: int, duration_us: int, on: int | None = None
+    ) -> Self:
+        """Create a row from the totals of its clips; `on`: number of ON events, None: unknown."""
+        return cls(
+            class_name=class_name,
+            part=part,
+            clips=clips,
+            seconds=duration_us / 1e6,
+            events=events,
+            rate_hz=1e6 * events / duration_us if duration_us else None,
+            on_fraction=on / events if events and on is not None else None,
+        )

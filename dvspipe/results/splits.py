@@ -18,7 +18,7 @@ from pydantic import Field, ValidationError, field_validator
 
 from ..base.errors import DataError
 from ..base.files import read_bytes, write_text
-from .tables import Row, list_errors
+from .tables import Row, format_csv, list_errors
 
 Part = Literal["train", "validation", "test"]
 PARTS: tuple[Part, ...] = get_args(Part)
@@ -89,11 +89,8 @@ def write_splits(folder: Path, rows: Iterable[SplitRow]) -> None:
     Raises:
         FileError: If the file cannot be written.
     """
-    table = io.StringIO()
-    writer = csv.DictWriter(table, SplitRow.columns)
-    writer.writeheader()
-    writer.writerows(row.cells() for row in sorted(rows, key=lambda row: (row.split, row.file)))
-    write_text(folder / SPLITS, table.getvalue())
+    in_order = sorted(rows, key=lambda row: (row.split, row.file))
+    write_text(folder / SPLITS, format_csv(SplitRow.columns, (row.cells() for row in in_order)))
 
 
 def read_splits(folder: Path) -> Splits:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import update_wrapper
 from pathlib import Path
@@ -149,11 +149,17 @@ def write_rows(rows: Sequence[RowType], kind: type[RowType], *, jsonl: str | Pat
 
     # Columns may depend on the content, such as the layers of a network: the first row has them all.
     cells = [row.cells() for row in rows]
+    formatted = ({name: format_cell(value) for name, value in row.items()} for row in cells)
+    write_text(Path(csv_path), format_csv(cells[0] if cells else kind.columns, formatted))
+
+
+def format_csv(columns: Iterable[str], rows: Iterable[Mapping[str, Cell]]) -> str:
+    """Return rows as the text of a CSV file with a header; values are written as they are, see `format_cell`."""
     table = io.StringIO()
-    writer = csv.DictWriter(table, cells[0] if cells else kind.columns, lineterminator="\r\n")
+    writer = csv.DictWriter(table, list(columns), lineterminator="\r\n")
     writer.writeheader()
-    writer.writerows({name: format_cell(value) for name, value in row.items()} for row in cells)
-    write_text(Path(csv_path), table.getvalue())
+    writer.writerows(rows)
+    return table.getvalue()
 
 
 def read_rows(path: str | Path, kind: type[RecordType]) -> tuple[RecordType, ...]:

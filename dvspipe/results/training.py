@@ -18,8 +18,6 @@ included weights.
 
 from __future__ import annotations
 
-import csv
-import io
 import statistics
 from collections import Counter
 from collections.abc import Sequence
@@ -36,7 +34,7 @@ from ..base.files import REPLACE, read_bytes, write_text
 from ..base.texts import Described, TextTable
 from .activity import ActivityRecord
 from .scores import Scores, mcnemar_p_value, wilson_interval
-from .tables import Cell, FileText, Folder, FolderFile, Record, Row, format_cell, read_rows
+from .tables import Cell, FileText, Folder, FolderFile, Record, Row, format_cell, format_csv, read_rows
 
 CHECKPOINT_SUFFIX = ".safetensors"
 MAX_CONFUSIONS = 3  # listed confused classes per class
@@ -322,13 +320,12 @@ class EvaluationResult(Scores):
         Raises:
             FileError: If the file cannot be written.
         """
-        table = io.StringIO()
-        writer = csv.writer(table)
-        writer.writerow(["name", "label", "predicted", *(f"p_{name}" for name in self.classes)])
+        columns = ("name", "label", "predicted", *(f"p_{name}" for name in self.classes))
+        rows = []
         for row in self.predictions:
             cells: tuple[Cell, ...] = (row.name, row.label, row.predicted, *row.probabilities)
-            writer.writerow(map(format_cell, cells))
-        write_text(path, table.getvalue())
+            rows.append(dict(zip(columns, map(format_cell, cells), strict=True)))
+        write_text(path, format_csv(columns, rows))
 
     def describe(self) -> Sequence[str | TextTable]:
         """Return a row for each class, and the accuracy."""
