@@ -209,6 +209,7 @@ def print_parts(*parts: str | TextTable) -> None:
         screen.print(_FittedTable(part) if isinstance(part, TextTable) else Text(part))
 
 
+@dataclass(frozen=True)
 class _FittedTable:
     """Table that fits the terminal; no cell is ever cut.
 
@@ -216,39 +217,37 @@ class _FittedTable:
     Other columns wrap only if they do not fit alone. Files and pipes get all columns, in lines of any width.
     """
 
-    def __init__(self, table: TextTable) -> None:
-        self._headings = table.headings
-        self._right = table.right
-        self._optional = table.optional
-        self._rows = table.rows
+    table: TextTable
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Render the table; in files and pipes, as wide as its content."""
         width = options.max_width if console.is_terminal else MAX_TABLE_COLUMNS
         shown, fits = self._choose_columns(width)
 
-        table = Table(box=None, padding=(0, COLUMN_GAP, 0, 0), pad_edge=False, show_header=bool(self._headings))
+        shown_table = Table(
+            box=None, padding=(0, COLUMN_GAP, 0, 0), pad_edge=False, show_header=bool(self.table.headings)
+        )
         # If the columns fit, only optional ones may wrap.
         for k in shown:
-            heading = self._headings[k] if self._headings else ""
-            table.add_column(
+            heading = self.table.headings[k] if self.table.headings else ""
+            shown_table.add_column(
                 heading,
-                justify="right" if heading in self._right else "left",
+                justify="right" if heading in self.table.right else "left",
                 overflow="fold",
-                no_wrap=fits and heading not in self._optional,
+                no_wrap=fits and heading not in self.table.optional,
             )
 
-        for row in self._rows:
-            table.add_row(*(_Cell(row[k]) for k in shown))
+        for row in self.table.rows:
+            shown_table.add_row(*(_Cell(row[k]) for k in shown))
 
-        rendered = console.render(table, options.update(max_width=width))
+        rendered = console.render(shown_table, options.update(max_width=width))
         return rendered if console.is_terminal else _strip_trailing_blanks(rendered)
 
     def _choose_columns(self, width: int) -> tuple[list[int], bool]:
         """Return the indices of the columns to show in lines of `width` characters, and whether they fit."""
-        lines = [self._headings, *self._rows] if self._headings else self._rows
+        lines = [self.table.headings, *self.table.rows] if self.table.headings else self.table.rows
         widths = [max(map(cell_len, column)) for column in zip(*lines, strict=True)]
-        optional = [self._headings.index(heading) for heading in self._optional]
+        optional = [self.table.headings.index(heading) for heading in self.table.optional]
         # Optional columns wrap, down to this width.
         for k in optional:
             widths[k] = min(widths[k], MIN_WRAPPED_COLUMNS)
