@@ -125,7 +125,7 @@ def convert(
 ) -> None:
     """Convert the videos of published lists to the events of a simulated camera, with splits.csv and dataset.lock.
 
-    The same command resumes. The settings are those of dvspipe convert.
+    The same command resumes. Its settings are the settings of dvspipe convert.
     """
     from ..results import DataLock
 

@@ -87,7 +87,7 @@ class Recording(Brief):
             on_corruption(error)
 
     def _read_checked(self, span_us: tuple[int, int], progress: Progress | None) -> Iterator[Events]:
-        """Yield checked events of a source, at least those of a time span: only some formats can read it alone."""
+        """Yield checked events of a time span, or of all of the source: only some formats can read a span alone."""
         count = 0
         before_us = None
         read_span = self._source.span if span_us != (EARLIEST_US, LATEST_US) else None

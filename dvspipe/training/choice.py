@@ -464,7 +464,7 @@ def _explain_group(opened: DataSet, group: str | None) -> list[str]:
     """Return the reasons of a pattern for groups, the result of `find_group_pattern`."""
     if opened.split is not None:
         groups = count_noun(len({sample.group for sample in opened.samples}), "group")
-        return [f"parts are those of split {opened.split} in {SPLITS}; {groups} of recordings stay together"]
+        return [f"parts are as in split {opened.split} of {SPLITS}; {groups} of recordings stay together"]
     if group is not None:
         matches = (re.search(group, sample.file.name) for sample in opened.samples if sample.file)
         names = sorted({match[0] for match in matches if match})
