@@ -73,12 +73,12 @@ class ActionFinder:
         if name is None:
             return None
 
-        self._probabilities.append(answer.probability)
         last_us = self._last_led_us.get(name)
         if last_us is not None and answer.t_us - last_us < self._gap_us:
             self._last_led_us[name] = answer.t_us  # the same gesture lasts
             return None
 
+        self._probabilities.append(answer.probability)
         if answer.t_us - self._since_us < self._hold_us:
             return None
 

@@ -162,24 +162,21 @@ class ActionRunner:
         self.skipped = 0
 
     def add(self, answer: LiveAnswer) -> Action | None:
-        """Start what the next prediction of the stream asks for, and return its action at once; None: no action."""
+        """Start what the next prediction asks for, and return its action at once; None: no target has an action."""
         action = self._finder.add(answer)
-        if action is not None:
-            self._perform(action)
+        if action is None:
+            return None
 
-        return action
-
-    def _perform(self, action: Action) -> None:
-        for binding in self._bindings:
-            if binding.class_name not in (ANY, action.class_name):
-                continue
-
+        asked = [binding for binding in self._bindings if binding.class_name in (ANY, action.class_name)]
+        for binding in asked:
             self._running = {future for future in self._running if not future.done()}
             if len(self._running) >= MAX_RUNNING:
                 self.skipped += 1
                 log.warning("%s: skipped (%d actions are still running)", binding.target, MAX_RUNNING)
                 continue
             self._running.add(self._threads.submit(_perform_and_log, binding, action))
+
+        return action if asked else None
 
     def __enter__(self) -> Self:
         return self

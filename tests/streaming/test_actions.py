@@ -115,6 +115,11 @@ def test_any_acts_for_each_class_and_others_do_not(tmp_path: Path) -> None:
     assert not (tmp_path / "wave").exists()
 
 
+def test_gesture_without_a_target_is_no_action() -> None:
+    with ActionRunner([("wave", "true")], CLASSES, ActionConfig(hold_s=0.3)) as runner:
+        assert [runner.add(answer) for answer in answers("cccccc")] == [None] * 6
+
+
 def test_address_gets_the_action_as_json() -> None:
     received = []
 
