@@ -1,7 +1,7 @@
 """Pose network: estimate the joints of one person in a square of a picture.
 
 The network is BlazePose (Bazarevsky et al., "BlazePose: On-device Real-time Body Pose tracking", CVPR workshop 2020) in
-MediaPipe's variant "full", run with OpenCV. Its licence (Apache-2.0) and source are in this folder.
+MediaPipe's variant "full", run with ONNX Runtime. Its licence (Apache-2.0) and source are in this folder.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,13 +17,14 @@ from numpy.typing import NDArray
 from ..base.errors import Brief, VideoError
 from ..video.opencv import cv2
 
+if TYPE_CHECKING:
+    import onnxruntime
+
 Floats = NDArray[np.float64]
 
-WEIGHTS = Path(__file__).with_name("pose_landmark_full.tflite")
+WEIGHTS = Path(__file__).with_name("pose_landmark_full.onnx")
 INPUT_PX = 256
-_POINTS_SIZE = 195  # output sizes, to identify the outputs
-_METRES_SIZE = 117
-_PRESENCE_SIZE = 1
+_OUTPUTS = ["points", "metres", "presence"]
 _CENTRE = 33  # auxiliary points that define the square in the next picture
 _TOP = 34
 _SQUARE_SCALE = 2.5  # side of this square, relative to the distance between the two points
@@ -89,34 +90,25 @@ Look = Callable[[NDArray[np.uint8], InputSquare], Sighting]
 
 
 class PoseNetwork:
-    """MediaPipe pose network, run with OpenCV.
+    """MediaPipe pose network, run with ONNX Runtime in one thread.
 
     Args:
-        weights: TFLite file of a MediaPipe pose network; default: the network included in dvspipe.
+        weights: ONNX file that `scripts/pose_network.py` has made of a MediaPipe pose network; default: the network
+            included in dvspipe.
 
     Raises:
-        VideoError: If OpenCV cannot load the file.
+        VideoError: If the file is missing or not such a network.
     """
 
     def __init__(self, weights: Path = WEIGHTS) -> None:
-        try:
-            # OpenCV 5's new engine drops outputs; loading from a buffer instead of a path would always select it
-            engine = [cv2.dnn.ENGINE_CLASSIC] if hasattr(cv2.dnn, "ENGINE_CLASSIC") else []
-            self._net: Any = cv2.dnn.readNetFromTFLite(str(weights), *engine)
-
-            # Outputs are identified by their sizes, not by their order: run the network once.
-            names = self._net.getUnconnectedOutLayersNames()
-            self._net.setInput(np.zeros((1, 3, INPUT_PX, INPUT_PX), np.float32))
-            sizes = {output.size: name for name, output in zip(names, self._net.forward(names), strict=True)}
-            self._names = [sizes[size] for size in (_POINTS_SIZE, _METRES_SIZE, _PRESENCE_SIZE)]
-        except (KeyError, AttributeError, cv2.error) as error:
-            raise VideoError(f"{weights}: not a pose network that OpenCV {cv2.__version__} can load") from error
+        self._session = _open_session(weights)
+        self._input = self._session.get_inputs()[0].name
 
     def __call__(self, picture: NDArray[np.uint8], square: InputSquare) -> Sighting:
         """Estimate the pose in `square` of an RGB picture, uint8 [H, W, 3]."""
         patch, left, top, side = cut_square(picture, square)
-        self._net.setInput((patch.astype(np.float32) / 255).transpose(2, 0, 1)[None])
-        points, metres, presence = (output.astype(np.float64).ravel() for output in self._net.forward(self._names))
+        outputs = self._session.run(_OUTPUTS, {self._input: patch[None].astype(np.float32) / 255})
+        points, metres, presence = (np.asarray(output, np.float64) for output in outputs)
 
         # From the network's input to the picture.
         points = points.reshape(-1, 5)
@@ -128,12 +120,30 @@ class PoseNetwork:
         reach = np.linalg.norm(places[_TOP] - places[_CENTRE])
 
         return Sighting(
-            presence=float(presence[0]),
+            presence=float(presence.item()),
             points_px=places[chosen],
             points_m=metres[chosen] * (1.0, -1.0, -1.0),  # the network's axes are right, down, away
             confidence=certain[chosen].prod(axis=1),
             square=InputSquare(float(centre[0]), float(centre[1]), _SQUARE_SCALE * float(reach)),
         )
+
+
+def _open_session(weights: Path) -> onnxruntime.InferenceSession:
+    import onnxruntime  # takes a tenth of a second to import
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1  # a look takes a few milliseconds; the other threads of a pool would only wait
+    options.log_severity_level = 4  # fatal errors; `VideoError` reports the others
+
+    try:
+        session = onnxruntime.InferenceSession(weights, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's classes of errors have no common base and no public names
+        raise VideoError(f"{weights}: not a pose network ({' '.join(str(error).split())})") from error
+
+    names = [output.name for output in session.get_outputs()]
+    if not set(_OUTPUTS) <= set(names):
+        raise VideoError(f"{weights}: not a pose network (found outputs {names}, expected {_OUTPUTS})")
+    return session
 
 
 def cut_square(picture: NDArray[np.uint8], square: InputSquare) -> tuple[NDArray[np.uint8], int, int, int]:

@@ -86,7 +86,7 @@ ONLY_HOMES = {
     "norse": {"networks"},
     "numba": {"base", "encoding", "formats", "simulator", "streaming"},  # kernels use `njit` of `base.kernels`
     "onnx": {"checkpoints"},
-    "onnxruntime": {"checkpoints"},
+    "onnxruntime": {"checkpoints", "pose"},
     "onnxscript": {"checkpoints"},
     "plotly": {"app"},
     "ray": {"parallel"},
