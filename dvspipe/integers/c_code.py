@@ -18,10 +18,21 @@ from numpy.typing import NDArray
 
 from ..base.errors import ConfigError, FileError, Remedy
 from ..base.files import claim_output, write_beside
+from ..base.labels import OTHER
 from ..checkpoints.integer import IntegerClassifier
 from ..networks.integer import IntegerLayer, IntegerNetwork, run
 
-FILES = ("dvspipe_network.h", "dvspipe_network.c", "dvspipe_golden.h", "check.c", "main.c")
+FILES = (
+    "dvspipe_network.h",
+    "dvspipe_network.c",
+    "dvspipe_golden.h",
+    "check.c",
+    "main.c",
+    "dvspipe_live.h",
+    "dvspipe_live.c",
+    "live.c",
+)
+HOP_US = 100_000  # about the time between live predictions, in steps of the network, as `dvspipe live` has it
 GOLDEN_SHARES = (0.02, 0.5)  # active pixels in the first and the last step of the golden recording
 GOLDEN_COUNTS = 4  # largest count in it
 
@@ -65,6 +76,9 @@ def export_c(classifier: str | os.PathLike[str], folder: Path, *, overwrite: boo
     `dvspipe_network.c` and `.h` are the network: `dvspipe_reset` and `dvspipe_step`, static state, the headers stdint
     and string only. `check.c` runs the golden recording of `dvspipe_golden.h` and compares all scores. `main.c`
     classifies a recording in the 40-bit format of N-MNIST or in EVT 2.0 from standard input.
+
+    `dvspipe_live.c` and `.h` are a live stream: events in, and the actions of `dvspipe live` out. `live.c` prints the
+    actions of a recording from standard input.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -112,6 +126,9 @@ def export_c(classifier: str | os.PathLike[str], folder: Path, *, overwrite: boo
         "buffer": max((layer.outputs for layer in layers), default=0),
         "row": max((layer.row_neurons for layer in layers), default=0),
         "inputs": int(np.prod(network.shape)),
+        "hop": max(1, round(HOP_US / bins.step_us)),
+        "temperature": float(config.temperature),
+        "other": config.classes.index(OTHER) if OTHER in config.classes else -1,
         "golden": golden,
         "scores": run(network, golden),
     }
