@@ -1,5 +1,7 @@
 """Check that version, changelog, citation and tag agree: `python scripts/release.py [TAG]`; exit code 1 if they do not.
 
+A tag also needs the address of the repository, because README's links on PyPI begin with it.
+
 A version that ends in .dev0 is between releases: the changelog starts with "Unreleased", and tags are not allowed.
 """
 
@@ -24,7 +26,8 @@ def find_faults(root: Path = ROOT, tag: str | None = None) -> Iterator[str]:
         root: Folder of the repository.
         tag: Tag of the release, for example v0.2.0; None: compare only the files.
     """
-    version = str(tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"])
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    version = str(project["version"])
     citation = yaml.safe_load((root / "CITATION.cff").read_text(encoding="utf-8"))
     top = HEADING.search((root / "CHANGELOG.md").read_text(encoding="utf-8"))
     developed = version.endswith(".dev0")
@@ -43,6 +46,8 @@ def find_faults(root: Path = ROOT, tag: str | None = None) -> Iterator[str]:
     if tag is not None and (developed or tag != f"v{version}"):
         expected = "no tag" if developed else f"v{version}"
         yield f"tag {tag}: does not match version {version} (expected {expected})"
+    if tag is not None and "Repository" not in project.get("urls", {}):
+        yield "pyproject.toml: [project.urls] has no Repository (expected the address of the repository)"
 
 
 def main() -> int:

@@ -20,7 +20,7 @@ from tempfile import gettempdir
 from typing import Any
 
 from ..base.errors import DvspipeError, FileError, Remedy, escape_controls, shorten
-from ..recordings.conversion import RECORDING_SUFFIXES
+from ..recordings.conversion import is_recording_suffix
 from ..results import CHECKPOINT_SUFFIX
 from ..video.names import VIDEO_SUFFIXES
 from .cameras import Cameras
@@ -113,7 +113,7 @@ class Workspace:
 
     def list_recordings(self) -> list[str]:
         """List the recordings below the folder."""
-        return self.list_files(lambda path: path.suffix.lower() in RECORDING_SUFFIXES)
+        return self.list_files(lambda path: is_recording_suffix(path.suffix))
 
     def list_videos(self) -> list[str]:
         """List the videos below the folder."""

@@ -24,6 +24,7 @@ from .config import (
     LabelledConfig,
     MnistConfig,
     NmnistConfig,
+    PluginConfig,
     PublicConfig,
     RecordingsConfig,
     ShardsConfig,
@@ -35,6 +36,7 @@ from .config import (
 from .folders import as_data, find_folder, folder_settings, open_folder, open_gestures, open_labelled
 from .images import open_mnist
 from .pieces import find_same_names
+from .plugins import LabelledRecording, open_plugin
 from .public import open_dvs_gesture, open_nmnist
 from .recording_list import from_recordings
 from .rendered import open_rendered
@@ -75,10 +77,12 @@ __all__ = [
     "GesturesConfig",
     "ImageCode",
     "LabelledConfig",
+    "LabelledRecording",
     "MixKind",
     "MnistConfig",
     "NmnistConfig",
     "Part",
+    "PluginConfig",
     "PublicConfig",
     "RecordingsConfig",
     "Sample",
@@ -134,6 +138,7 @@ OPENERS: Mapping[DataKind, Callable[[DataSource[Any]], DataSet]] = {
     "gestures": _open_gestures,
     "mnist": open_mnist,
     "tonic": open_tonic,
+    "plugin": open_plugin,
     "shards": open_shards,
 }
 """Functions that open a data set, by kind."""

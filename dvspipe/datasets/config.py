@@ -32,7 +32,7 @@ from ..framing import FramingConfig
 from ..framing.config import UniqueFramingKeywords
 from .augmentation import VaryConfig, VaryKeywords
 
-DataKind = Literal["folder", "labelled", "nmnist", "dvsgesture", "gestures", "mnist", "tonic", "shards"]
+DataKind = Literal["folder", "labelled", "nmnist", "dvsgesture", "gestures", "mnist", "tonic", "plugin", "shards"]
 """Kinds of data sets; see `DataConfig`."""
 
 ImageCode = Literal["constant", "contrast", CodeName]
@@ -240,6 +240,16 @@ class TonicConfig(PublicConfig):
     """Sensor size of the recordings, WIDTHxHEIGHT, if the Tonic class does not define it."""
 
 
+class PluginConfig(FilesConfig):
+    """A data set of another package."""
+
+    kind: Literal["plugin"] = "plugin"
+    name: str | None = None
+    """Entry point of the group `dvspipe.data` in an installed package."""
+    options: dict[str, JsonValue] = Field(default_factory=dict)
+    """Keyword arguments of its function."""
+
+
 class ShardsConfig(FramedConfig, EventsConfig):
     """Recordings in tar archives in ROOT, with their index.json."""
 
@@ -254,6 +264,7 @@ _AnyConfig: TypeAlias = (
     | GesturesConfig
     | MnistConfig
     | TonicConfig
+    | PluginConfig
     | ShardsConfig
 )
 DataConfig: TypeAlias = Annotated[

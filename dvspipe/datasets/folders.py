@@ -23,7 +23,17 @@ from ..base.labels import GESTURES, SUFFIX, Span, read_labels
 from ..base.trees import SettingsTree
 from ..base.yaml_files import shipped_configs
 from ..events import Events, SensorSize, concatenate
-from ..formats import FORMATS, NO_HINTS, Hints, is_recording_folder, is_unrelated_text, open_recording, read, write
+from ..formats import (
+    FORMATS,
+    NO_HINTS,
+    Hints,
+    has_plugin,
+    is_recording_folder,
+    is_unrelated_text,
+    open_recording,
+    read,
+    write,
+)
 from ..framing import FramingConfig, find_guess, open_source
 from ..recordings.conversion import convert_video, events_from_video, is_video, open_for_sensor
 from ..results.splits import PARTS, SPLITS, Part, SplitRow, Splits, find_splits
@@ -583,6 +593,11 @@ def _warn_of_missing_sensor(
         )
 
 
+def is_sample_suffix(suffix: str) -> bool:
+    """Return whether files with a suffix are recordings that can be samples."""
+    return suffix.lower() in SAMPLE_SUFFIXES or has_plugin(suffix)
+
+
 def is_loadable(path: Path) -> bool:
     """Return whether a path is a recording or video by its name: not hidden, and not a text file of words."""
     if is_internal(Path(path.name)):
@@ -592,7 +607,7 @@ def is_loadable(path: Path) -> bool:
         return is_recording_folder(path) or is_image_folder(path)
 
     unpacked = path.with_suffix("") if path.suffix.lower() == ".gz" else path
-    if unpacked.suffix.lower() not in (*SAMPLE_SUFFIXES, *VIDEO_SUFFIXES):
+    if not is_sample_suffix(unpacked.suffix) and unpacked.suffix.lower() not in VIDEO_SUFFIXES:
         return False
 
     is_label_file = path.name.endswith(SUFFIX)
@@ -658,7 +673,7 @@ def list_class_folders(
 
 def _leave_out_converted(files: Sequence[Path]) -> list[Path]:
     """Leave out videos beside a recording of the same name: the recording shows the same scene."""
-    recorded = {path.stem for path in files if path.suffix.lower() in SAMPLE_SUFFIXES}
+    recorded = {path.stem for path in files if is_sample_suffix(path.suffix)}
     return [path for path in files if path.stem not in recorded or path.suffix.lower() not in VIDEO_SUFFIXES]
 
 

@@ -21,7 +21,7 @@ from pydantic import Field, ValidationError
 from ..base.errors import DataError
 from ..base.files import read_bytes
 from ..parallel import ALL, Shard
-from ..recordings.conversion import RECORDING_SUFFIXES, ConversionTask, FilmSpan, find_sources
+from ..recordings.conversion import ConversionTask, FilmSpan, find_sources, is_recording_suffix
 from ..results.splits import MAX_SPLITS_BYTES, Part, SplitRow
 from ..results.tables import Record, list_errors
 from ..video.names import VIDEO_SUFFIXES
@@ -245,7 +245,7 @@ def _find_film(name: str) -> str:
 
 def _without_suffix(path: PurePosixPath) -> PurePosixPath:
     """Remove the suffix of a video or recording; other dots belong to the name."""
-    is_known = path.suffix.lower() in VIDEO_SUFFIXES | RECORDING_SUFFIXES
+    is_known = path.suffix.lower() in VIDEO_SUFFIXES or is_recording_suffix(path.suffix)
     return path.with_suffix("") if is_known else path
 
 

@@ -15,7 +15,7 @@ from ..base.errors import EventError
 from ..events import Events, SensorSize
 from ..parallel import Progress
 from .hints import NO_HINTS, Hints, HintsLike, RecordingLike
-from .recognition import FORMATS, read_head, recognise, unknown_format
+from .recognition import load_format, read_head, recognise, unknown_format
 from .source import Extent, Source, StoredColumns
 from .standard import STANDARD, actual_path, named_as_given
 
@@ -39,7 +39,7 @@ def open_source(
         source = _wrap_events(recording)
     else:
         actual = actual_path(path)
-        known = recognise(actual) if format_name is None else FORMATS[format_name]
+        known = recognise(actual) if format_name is None else load_format(format_name)
         if known is None:
             raise unknown_format(path, read_head(actual))
         with named_as_given(path):

@@ -6,8 +6,9 @@ import itertools
 from contextlib import suppress
 from pathlib import Path
 
-from ..base.errors import CorruptionError, FileError, FormatError
+from ..base.errors import ConfigError, CorruptionError, FileError, FormatError
 from ..base.files import UNFINISHED
+from ..base.plugins import describe_plugin, find_plugins, load_plugin
 from ..video.names import is_video_name
 from .aedat2 import AEDAT2
 from .aedat3 import AEDAT3
@@ -29,6 +30,9 @@ FORMATS: dict[str, Format] = {
 """Formats by name. The first format that recognises a file reads it: formats without a signature come last, and
 `.evt3.raw` comes before `.raw`."""
 
+PLUGINS = "dvspipe.formats"
+"""Entry points of formats of other packages; the name is the suffix without its dot, and the name of the format."""
+
 VIDEO_MARKS = (
     (4, b"ftyp"),  # MP4, MOV
     (0, b"\x1a\x45\xdf\xa3"),  # Matroska, WebM
@@ -41,8 +45,10 @@ VIDEO_MARKS = (
 def recognise(path: Path) -> Format | None:
     """Return the format of a file, recognised first by content, then by suffix; None if it is unknown.
 
+    A format of another package is asked last, and only if the file has its suffix.
+
     Raises:
-        FileError: If the file does not exist or cannot be read.
+        FileError: If the file does not exist or cannot be read, or the format of another package cannot be loaded.
     """
     if is_ros2_folder(path):
         return ROSBAG
@@ -54,7 +60,54 @@ def recognise(path: Path) -> Format | None:
         return None
 
     unpacked = path.with_suffix("") if path.suffix.lower() == ".gz" else path
-    return next((known for known in FORMATS.values() if head and known.recognises(unpacked, head)), None)
+    if not head:
+        return None
+    for known in FORMATS.values():
+        if known.recognises(unpacked, head):
+            return known
+
+    plugin = find_plugin_format(unpacked)
+    return plugin if plugin is not None and plugin.recognises(unpacked, head) else None
+
+
+def has_plugin(suffix: str) -> bool:
+    """Return whether another package has a format for files with a suffix, such as `.evx`."""
+    return suffix.lower().removeprefix(".") in find_plugins(PLUGINS)
+
+
+def find_plugin_format(path: Path) -> Format | None:
+    """Return the format of another package for the suffix of a path; None if there is none.
+
+    Raises:
+        FormatError: If it cannot be loaded.
+    """
+    if not has_plugin(path.suffix):
+        return None
+    try:
+        return load_format(path.suffix.lower().removeprefix("."))
+    except ConfigError as error:
+        raise FormatError(f"{path}: {error.message}") from error
+
+
+def load_format(name: str) -> Format:
+    """Return a format by its name: one of FORMATS, or a format of another package.
+
+    Raises:
+        ConfigError: If the other package cannot be loaded, or has something else under this name.
+    """
+    if name in FORMATS:
+        return FORMATS[name]
+
+    known = load_plugin(PLUGINS, name)
+    expected = f"dvspipe.formats.Format with the name {name}"
+    if not isinstance(known, Format):
+        raise ConfigError(
+            f"{describe_plugin(PLUGINS, name)}: not a format (found {type(known).__name__}, expected {expected})"
+        )
+    if known.name != name:
+        raise ConfigError(f"{describe_plugin(PLUGINS, name)}: wrong name (found {known.name}, expected {expected})")
+
+    return known
 
 
 def is_recording_folder(path: Path) -> bool:

@@ -17,7 +17,7 @@ from ..base.arguments import checked
 from ..base.errors import EventError, Remedy
 from ..events import Events, SensorSize, SensorSizeLike, checked_parts
 from .reading import as_events
-from .recognition import FORMATS
+from .recognition import FORMATS, find_plugin_format
 from .standard import STANDARD
 from .text import StandardOutputWriter
 from .writers import Compression, Encoder, WriteOptions, Writer, has_suffix, unwritable
@@ -141,12 +141,15 @@ def create_writer(path: Path, sensor: SensorSize, options: WriteOptions) -> Writ
 
 def find_encoder(path: Path) -> Encoder | None:
     """Return the encoder for the suffix of a path; None if dvspipe does not write such files."""
-    encoders = (known.encoder for known in FORMATS.values() if known.encoder)
+    for known in FORMATS.values():
+        if known.encoder and has_suffix(path, known.encoder.suffixes):
+            return known.encoder
 
-    return next((encoder for encoder in encoders if has_suffix(path, encoder.suffixes)), None)
+    plugin = find_plugin_format(path)
+    return plugin.encoder if plugin else None
 
 
 def written_suffixes() -> tuple[str, ...]:
-    """Return the suffixes of all files that dvspipe writes."""
+    """Return the suffixes of all files that dvspipe writes without other packages."""
     encoders = (known.encoder for known in FORMATS.values() if known.encoder)
     return tuple(itertools.chain.from_iterable(encoder.suffixes for encoder in encoders))

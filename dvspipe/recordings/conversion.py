@@ -46,6 +46,8 @@ from ..formats import (
     Writer,
     create_writer,
     discard_saved,
+    find_encoder,
+    has_plugin,
     info,
     is_recording_folder,
     is_unrelated_text,
@@ -84,9 +86,6 @@ if TYPE_CHECKING:
 FRAMES_AHEAD = 8  # decoded in a thread
 SAVE_EVERY_S = 10.0
 SIMULATOR_PREFIX = "simulator."  # prefix of the names of the simulator's arrays in a saved state
-RECORDING_SUFFIXES = frozenset(
-    suffix for known in FORMATS.values() if known.name != "text" for suffix in known.suffixes
-)  # except text: most text files are not recordings
 
 log = logging.getLogger(__name__)
 
@@ -684,7 +683,7 @@ def plan_conversions(
     sources = as_paths(sources)
     out = Path(out)
     suffix = f".{suffix.lower().removeprefix('.')}"
-    if suffix not in written_suffixes():
+    if find_encoder(Path(f"events{suffix}")) is None:
         written = ", ".join(written_suffixes())
         raise FileError(f"suffix = {suffix}: events cannot be written in this format (expected {written})")
 
@@ -693,7 +692,7 @@ def plan_conversions(
 
     # A folder or several sources need an output folder, which may not exist yet.
     named_sources = list(find_sources(sources, lambda path: path.is_file() and path.name.lower().endswith(suffix)))
-    is_file_name = out == STANDARD or out.suffix.lower() in written_suffixes()
+    is_file_name = out == STANDARD or find_encoder(out) is not None
     if not out.is_dir() and (out.exists() or is_file_name):
         kind = "an event file name" if is_file_name else "a file"
         contents = sources[0] if len(sources) == 1 else f"{len(sources)} sources"
@@ -791,7 +790,7 @@ def _is_single(source: Path) -> bool:
 def _is_frames(folder: Path) -> bool:
     """Return whether a folder is one video: it contains more images than videos and recordings."""
     suffixes = [path.suffix.lower() for path in folder.iterdir()]
-    others = sum(suffix in VIDEO_SUFFIXES or suffix in RECORDING_SUFFIXES for suffix in suffixes)
+    others = sum(suffix in VIDEO_SUFFIXES or is_recording_suffix(suffix) for suffix in suffixes)
     return sum(suffix in IMAGE_SUFFIXES for suffix in suffixes) > others
 
 
@@ -812,9 +811,15 @@ def _is_convertible(path: Path) -> bool:
         return True
 
 
+def is_recording_suffix(suffix: str) -> bool:
+    """Return whether files with a suffix are recordings. Text is not included: most text files are not recordings."""
+    formats = (known for known in FORMATS.values() if known.name != "text")
+    return any(suffix.lower() in known.suffixes for known in formats) or has_plugin(suffix)
+
+
 def _is_empty_recording(path: Path) -> bool:
     """Return whether a file is empty and has the suffix of a recording; it is kept so opening reports the error."""
-    return path.suffix.lower() in RECORDING_SUFFIXES and not path.stat().st_size
+    return is_recording_suffix(path.suffix) and not path.stat().st_size
 
 
 @checked

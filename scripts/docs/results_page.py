@@ -1,6 +1,7 @@
 """Write docs/reference/results.md, the reference of all output files: `python scripts/docs/results_page.py`.
 
-The page is generated from the models in dvspipe/results and their docstrings; a test compares it with the file.
+The page is generated from the models in dvspipe/results and their docstrings; a test compares it with the file. It has
+the fields of the records that most programs read. The page "Fields of output files" of the site has the other fields.
 """
 
 from __future__ import annotations
@@ -84,8 +85,17 @@ from dvspipe.results import RunFolder, TestResult
 print(TestResult.read(RunFolder(Path("runs/demo")).test).accuracy)
 ```
 
-`scripts/docs/results_page.py` generates this page from the models.
+Records without a table of fields here are on the page [Fields of output files](../generated/fields.md) of the site;
+`help(dvspipe.results.Finding)` describes one of them. `scripts/docs/results_page.py` generates both from the models.
 """
+FIELDS = """# Fields of output files
+
+The records of [Output files](../reference/results.md) whose fields few programs read.
+"""
+COMMON = frozenset(
+    {TestResult, EpochRow, EvaluationResult, Prediction, WindowRow, SegmentRow, LiveAnswer, SplitRow, LockedFile}
+)
+"""Records whose fields are on the page itself."""
 TRAINING = (
     TestResult,
     WrongPrediction,
@@ -169,6 +179,14 @@ def render() -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
+def render_fields() -> str:
+    """Return the page of the site with the fields of the other records as Markdown."""
+    groups = (TRAINING, EVALUATION, ADAPTATION, INFERENCE, COMPOSITION, LOCK, SPLITS, MANIFEST, FILTERING, SHIPPED)
+    others = [model for model in itertools.chain(*groups) if model not in COMMON]
+    lines = [FIELDS, *itertools.chain.from_iterable(_fields(model, "##") for model in others)]
+    return "\n".join(lines).rstrip() + "\n"
+
+
 def _files(folder: type[RunFolder | OutputFolder | RecordingFolder]) -> Iterator[str]:
     yield "| file | content |"
     yield "|---|---|"
@@ -181,26 +199,40 @@ def _files(folder: type[RunFolder | OutputFolder | RecordingFolder]) -> Iterator
 
 
 def _models(models: tuple[type[Record], ...]) -> Iterator[str]:
+    """Yield the fields of the common records, and a table of the others."""
     for model in models:
-        yield f"### {model.__name__}\n"
-        yield f"{_sentence(model.__doc__)}\n"
-        if issubclass(model, Row):
-            yield f"Columns of the CSV file: {', '.join(f'`{name}`' for name in model.columns)}.\n"
-        yield "| field | type | meaning |"
-        yield "|---|---|---|"
-        model.model_rebuild()  # types of computed fields
-        meanings = _meanings(model)
+        if model in COMMON:
+            yield from _fields(model)
 
-        for name, field in model.model_fields.items():
-            if field.exclude:
-                continue
-            yield f"| `{field.serialization_alias or name}` | {_type(model, name)} | {_sentence(meanings.get(name))} |"
-
-        for name, computed in model.model_computed_fields.items():
-            kind = _plain(computed.return_type)
-            yield f"| `{name}` | {kind} | {_sentence(computed.wrapped_property.__doc__)} |"
-
+    others = [model for model in models if model not in COMMON]
+    if others:
+        yield "| record | content |"
+        yield "|---|---|"
+        for model in others:
+            yield f"| `{model.__name__}` | {_sentence(model.__doc__)} |"
         yield ""
+
+
+def _fields(model: type[Record], heading: str = "###") -> Iterator[str]:
+    yield f"{heading} {model.__name__}\n"
+    yield f"{_sentence(model.__doc__)}\n"
+    if issubclass(model, Row):
+        yield f"Columns of the CSV file: {', '.join(f'`{name}`' for name in model.columns)}.\n"
+    yield "| field | type | meaning |"
+    yield "|---|---|---|"
+    model.model_rebuild()  # types of computed fields
+    meanings = _meanings(model)
+
+    for name, field in model.model_fields.items():
+        if field.exclude:
+            continue
+        yield f"| `{field.serialization_alias or name}` | {_type(model, name)} | {_sentence(meanings.get(name))} |"
+
+    for name, computed in model.model_computed_fields.items():
+        kind = _plain(computed.return_type)
+        yield f"| `{name}` | {kind} | {_sentence(computed.wrapped_property.__doc__)} |"
+
+    yield ""
 
 
 def _meanings(model: type[Record]) -> dict[str, str]:

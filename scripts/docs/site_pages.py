@@ -18,6 +18,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import results_page
 import yaml
 from pydantic import BaseModel
 
@@ -279,6 +280,7 @@ def write_pages() -> None:
     pages = {f"{page}.md": copied_page(source) for source, page in COPIED.items()}
     pages |= {f"{name}.md": write_shipped_card(name) for name in CARDS.values()}
     pages |= {"cli.md": command_page(), "configuration.md": settings_page(), "presets.md": presets_page()}
+    pages |= {"fields.md": results_page.render_fields()}
     pages |= {f"api/{name}.rst": text for name, text in api_pages().items()}
     if missing := public_names() - {name for area in AREAS.values() for name in area.names}:
         raise SystemExit(f"{__file__}: AREAS lacks public names: {', '.join(sorted(missing))}")

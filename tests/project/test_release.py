@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import re
-import shutil
 import tomllib
 import types
 from pathlib import Path
@@ -25,7 +24,7 @@ def release(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
 @pytest.fixture
 def released(tmp_path: Path) -> Path:
     """Folder with the files of release 0.2.0."""
-    (tmp_path / "pyproject.toml").write_text('[project]\nversion = "0.2.0"\n')
+    (tmp_path / "pyproject.toml").write_text('[project]\nversion = "0.2.0"\n[project.urls]\nRepository = "https://x"\n')
     (tmp_path / "CHANGELOG.md").write_text("# Changelog\n\n## [0.2.0] - 2026-12-01\n\n## 0.1.0\n")
     (tmp_path / "CITATION.cff").write_text("version: 0.2.0\ndate-released: 2026-12-01\n")
     return tmp_path
@@ -92,8 +91,51 @@ def test_disagreement_names_its_file(release: types.ModuleType, released: Path, 
     assert fault.partition(":")[0] in {"CHANGELOG.md", "CITATION.cff"}
 
 
-def test_development_version_cannot_be_tagged(release: types.ModuleType, tmp_path: Path) -> None:
-    for file in FILES:
-        shutil.copy(ROOT / file, tmp_path)
-    (fault,) = release.find_faults(tmp_path, "v0.2.0")
-    assert "v0.2.0" in fault
+def test_development_version_cannot_be_tagged(release: types.ModuleType, released: Path) -> None:
+    change(released / "pyproject.toml", "0.2.0", "0.3.0.dev0")
+    change(released / "CITATION.cff", "0.2.0", "0.3.0.dev0")
+    change(released / "CHANGELOG.md", "[0.2.0] - 2026-12-01", "[Unreleased]")
+    (fault,) = release.find_faults(released, "v0.3.0")
+    assert "v0.3.0" in fault
+
+
+def test_tag_needs_the_address_of_the_repository(release: types.ModuleType, released: Path) -> None:
+    change(released / "pyproject.toml", "Repository", "Documentation")
+    assert list(release.find_faults(released)) == []
+    (fault,) = release.find_faults(released, "v0.2.0")
+    assert "Repository" in fault
+
+
+def test_readme_on_pypi_has_no_relative_links(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT / "scripts")
+    hook = importlib.import_module("readme_hook")
+    text = hook.make_absolute((ROOT / "README.md").read_text(encoding="utf-8"), "https://example.org/dvspipe", "0.2.0")
+    targets = re.findall(r"\]\(([^)]+)\)|src=\"([^\"]+)\"", text)
+    assert len(targets) > 20
+    for link, picture in targets:
+        assert (link or picture).startswith("https://"), link
+        kind, _, path = (link or picture).removeprefix("https://example.org/dvspipe/").partition("/v0.2.0/")
+        assert kind == ("blob" if link else "raw")
+        assert (ROOT / path.partition("#")[0]).exists(), path
+
+
+def test_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 90
+
+
+def test_paper_has_its_sections_and_references() -> None:
+    _, front, text = (ROOT / "paper.md").read_text(encoding="utf-8").split("---\n", 2)
+    facts = yaml.safe_load(front)
+    bibliography = (ROOT / facts["bibliography"]).read_text(encoding="utf-8")
+    sections = re.findall(r"^# (.+)$", text, re.MULTILINE)
+    assert sections == ["Summary", "Statement of need", "Comparison", "Validation", "References"]
+    assert {"title", "tags", "authors", "affiliations", "date"} <= facts.keys()
+    assert 500 <= len(text.split()) <= 750
+
+    entries = re.findall(r"^@\w+\{(\w+),$(.*?)^\}$", bibliography, re.MULTILINE | re.DOTALL)
+    cited = set(re.findall(r"@(\w+)", text))
+    assert cited == {key for key, _ in entries}
+    for key, fields in entries:
+        names = re.findall(r"^  (\w+) +=", fields, re.MULTILINE)
+        assert {"author", "title", "year"} <= set(names), key
+        assert fields.count("{") == fields.count("}"), key
