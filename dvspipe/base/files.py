@@ -59,6 +59,17 @@ def make_folder(folder: Path) -> None:
         raise FileError(f"{files[0]}: is not a folder") from error
 
 
+def check_output(out: str | Path | None, what: str, *suffixes: str, overwrite: bool) -> Path | None:
+    """Return the path of an output that may be written, as in `require_suffix` and `claim_output`; None: no output."""
+    if out is None:
+        return None
+
+    path = Path(out)
+    require_suffix(path, what, *suffixes)
+    claim_output(path, overwrite=overwrite)
+    return path
+
+
 def require_suffix(path: Path, what: str, *suffixes: str) -> None:
     """Check that an output file has one of the suffixes; `what` names its kind in the message.
 

@@ -16,7 +16,7 @@ from ..base.kernels import compiled_s
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from ..parallel import CurrentStep, Progress
+    from ..parallel import CurrentStep
 
 LINE_EVERY_S = 7.0  # interval of lines in a file or pipe; a busy machine takes up to 3 s longer
 MAX_AMOUNT = 1e6  # larger amounts, such as microseconds, are shown in percent
@@ -55,9 +55,26 @@ class ShownStage:
         self.show(self.stage, self.scale * done, self.scale * total, step)
 
 
-def show_share(show: ShowProgress, recordings: int) -> Progress:
-    """Return a progress callback that shows the number of recordings, or the percentage of a single recording."""
-    return ShownStage(show, PERCENT, 100) if recordings == 1 else ShownStage(show, "recordings")
+@dataclass(frozen=True)
+class ShownShare:
+    """Progress callback that shows the number of recordings, or the percentage of a single recording.
+
+    Args:
+        show: Callback of the screen.
+    """
+
+    show: ShowProgress
+
+    def __call__(self, done: float, total: float) -> None:
+        """Show the amount done."""
+        self._choose_stage(total)(done, total)
+
+    def show_step(self, done: float, total: float, step: CurrentStep) -> None:
+        """Show the amount done and the step."""
+        self._choose_stage(total).show_step(done, total, step)
+
+    def _choose_stage(self, total: float) -> ShownStage:
+        return ShownStage(self.show, PERCENT, 100) if total == 1 else ShownStage(self.show, "recordings")
 
 
 class CommandState:

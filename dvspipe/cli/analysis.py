@@ -5,16 +5,12 @@ from __future__ import annotations
 import shlex
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
-
-from cyclopts import Parameter
+from typing import TYPE_CHECKING, Any
 
 from ..base.errors import ConfigError
-from ..base.files import claim_output, require_suffix
 from ..base.texts import show_name
 from ..verbs import inspection
 from .commands import takes
-from .options import Overwrite
 from .screen import notes, print_parts, progress, screen, warn
 
 if TYPE_CHECKING:
@@ -22,18 +18,9 @@ if TYPE_CHECKING:
 
 
 @takes(inspection.calibrate)
-def calibrate(
-    recording: Path,
-    out: Annotated[Path, Parameter(help="Sensor preset to write, a YAML file for dvspipe convert --preset.")],
-    *,
-    overwrite: Overwrite = False,
-    **given: Any,
-) -> None:
-    require_suffix(out, "a sensor preset", ".yaml", ".yml")
-    claim_output(out, overwrite=overwrite)
+def calibrate(recording: Path, out: Path, **given: Any) -> None:
     with progress():
-        calibration = inspection.calibrate(recording, **given)
-    calibration.write(out, comment=f"Fitted by dvspipe calibrate to {recording.name}")
+        calibration = inspection.calibrate(recording, out, **given)
 
     print_parts(*calibration.describe())
     screen.print(

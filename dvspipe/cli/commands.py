@@ -60,6 +60,7 @@ TERMINAL_TYPES: Mapping[str, object] = {
     "a": Path,
     "b": Path,
     "predictions": Path | None,
+    "against": Path | None,
 }
 """Types of parameters that take texts in a terminal, and also objects in Python."""
 
@@ -68,6 +69,7 @@ PATHS: Mapping[object, object] = {str | Path: Path, str | Path | None: Path | No
 
 LOOKS: Mapping[str, Parameter] = {
     "out": Parameter(alias="-o"),
+    "against": Parameter(metavar="RESULT"),
     "sensor": Parameter(metavar="WxH"),
     "region": Parameter(metavar="WxH+X+Y"),
     "resize": Parameter(metavar="WxH"),
@@ -84,8 +86,8 @@ ALWAYS_ARGUMENTS = frozenset({"checkpoint"})
 def takes(verb: Callable[..., object], *, without: Collection[str] = ()) -> Callable[[Callable[..., None]], Any]:
     """Give a command the parameters of a verb; the command receives those that the user gives, also as `**given`.
 
-    A parameter that both have has the type and the text of the verb. The command is described as the verb is, unless it
-    has a docstring.
+    A parameter that both have has the type and the text of the verb, and is required if the command gives no default.
+    The command is described as the verb is, unless it has a docstring.
 
     Args:
         verb: Public function. A parameter whose type is a model of settings becomes an option for each setting.
@@ -94,7 +96,11 @@ def takes(verb: Callable[..., object], *, without: Collection[str] = ()) -> Call
 
     def derive(command: Callable[..., None]) -> Callable[..., None]:
         left_out = GIVEN_BY_TERMINAL | {*without}
-        of_verb = list(_parameters_of(verb, left_out, TERMINAL_TYPES))
+        of_command = inspect.signature(command).parameters
+        of_verb = [
+            parameter.replace(default=parameter.empty) if _is_required(of_command.get(parameter.name)) else parameter
+            for parameter in _parameters_of(verb, left_out, TERMINAL_TYPES)
+        ]
         own = _parameters_of(command, {parameter.name for parameter in of_verb})
 
         # The help lists arguments before options, and required ones first.
@@ -112,6 +118,10 @@ def takes(verb: Callable[..., object], *, without: Collection[str] = ()) -> Call
         return run
 
     return derive
+
+
+def _is_required(parameter: inspect.Parameter | None) -> bool:
+    return parameter is not None and parameter.default is parameter.empty
 
 
 def _describe(verb: Callable[..., object]) -> str:

@@ -16,19 +16,15 @@ from ..events.filter_config import FILTERS, FilterConfig
 from ..formats import NO_HINTS, STANDARD, Hints
 from ..verbs import editing
 from .commands import takes
-from .options import AsJson, Overwrite, RecordingFiles, Seed
+from .options import AsJson, RecordingFiles, Seed
 from .screen import as_option, messages, print_parts, progress, screen, warn
 
 if TYPE_CHECKING:
     from ..recordings.editing import Edit, FilteredPart, RecordingPart
 
-OutputFile = Annotated[
-    Path, Parameter(help="Output file (its suffix selects the format), or - for CSV on standard output.")
-]
-
 
 @takes(editing.cut)
-def cut(recording: Path, out: OutputFile, *, overwrite: Overwrite = False, **given: Any) -> None:
+def cut(recording: Path, out: Path, *, overwrite: bool = False, **given: Any) -> None:
     part = editing.cut.edit(recording, **given)
     count = write_edit(part, out, overwrite=overwrite)
     print_summary(out, f"{count_noun(count, 'event')} of {part.sensor}")
@@ -50,7 +46,7 @@ def print_summary(out: Path, text: str) -> None:
 
 
 @takes(editing.merge, without=("recordings",))
-def merge(recordings: RecordingFiles, out: OutputFile, *, overwrite: Overwrite = False, **given: Any) -> None:
+def merge(recordings: RecordingFiles, out: Path, *, overwrite: bool = False, **given: Any) -> None:
     if recordings.count(STANDARD) > 1:
         raise ConfigError("merge: standard input (-) can be given only once")
     merged = editing.merge.edit(recordings, **given)
@@ -63,13 +59,7 @@ def merge(recordings: RecordingFiles, out: OutputFile, *, overwrite: Overwrite =
 @takes(editing.filter)
 def filter_(
     recording: Annotated[Path, Parameter(help="Recording, or - for standard input.")],
-    out: Annotated[
-        Path | None,
-        Parameter(
-            help="Output file (its suffix selects the format), or - for CSV on standard output; optional with --score "
-            "or --tune."
-        ),
-    ] = None,
+    out: Path | None = None,
     *,
     config: FilterConfig = FilterConfig(),
     score: Annotated[
@@ -90,7 +80,7 @@ def filter_(
     ] = None,
     seed: Seed = 0,
     as_json: AsJson = False,
-    overwrite: Overwrite = False,
+    overwrite: bool = False,
     sensor: str | None = None,
     hints: Hints = NO_HINTS,
 ) -> None:

@@ -14,7 +14,7 @@ from ..base.errors import ConfigError, DvspipeError, count_noun
 from ..base.texts import TextTable, show_name
 from ..inference import InferConfig
 from ..verbs.classification import infer as verb
-from .activity import show_share
+from .activity import ShownShare
 from .commands import OF_FILES, takes
 from .options import (
     AsJson,
@@ -97,9 +97,14 @@ def infer(
     finished = frozenset(results)
     errors: list[DvspipeError] = []
     with progress() as show:
-        shown = show_share(show, len(tasks) - len(finished))
         for outcome in classify_many(
-            tasks, classifier, options, engine=workers, overwrite=overwrite, finished=finished, progress=shown
+            tasks,
+            classifier,
+            options,
+            engine=workers,
+            overwrite=overwrite,
+            finished=finished,
+            progress=ShownShare(show),
         ):
             if outcome.error is None:
                 results[outcome.item] = outcome.result().as_stored()

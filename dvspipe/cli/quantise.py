@@ -9,12 +9,11 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from ..base.errors import ConfigError, DataError, Remedy
-from ..base.files import claim_output, require_suffix
+from ..base.files import check_output
 from ..results import CHECKPOINT_SUFFIX, RunFolder
 from ..verbs.deployment import quantise as verb
-from ..verbs.training import EvaluatedPart
 from .commands import takes
-from .options import Overrides, Overwrite, read_config
+from .options import Overrides, read_config
 from .screen import notes, print_parts, progress
 from .training import TrainingScreen
 
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 UNSEEN_SEED = 2000  # rendered people that the included classifiers were not trained on (seed 0)
 
 
-@takes(verb, without=("data", "part", "bits", "tuned", "seed"))
+@takes(verb, without=("data", "tuned", "seed"))
 def quantise(
     checkpoint: str,
     data: Annotated[
@@ -36,11 +35,9 @@ def quantise(
     ] = None,
     settings: Overrides = None,
     *,
-    out: Annotated[Path, Parameter(help="Output file, .safetensors.")],
-    part: Annotated[EvaluatedPart, Parameter(help="Part of the data set to compare on.")] = "test",
-    bits: Annotated[
-        int, Parameter(validator=Number(gte=2, lte=8), help="Number of bits of a weight; stored as 8 bits.")
-    ] = 8,
+    out: Path,
+    bits: int = 8,
+    overwrite: bool = False,
     epochs: Annotated[
         int,
         Parameter(
@@ -49,11 +46,10 @@ def quantise(
             "interrupted run is resumed; 0: do not fine-tune.",
         ),
     ] = 0,
-    overwrite: Overwrite = False,
-    **_: Any,
+    **given: Any,
 ) -> None:
-    require_suffix(out, "a network in integers", CHECKPOINT_SUFFIX)
-    claim_output(out, overwrite=overwrite)
+    # Refuse a wrong output before fine-tuning.
+    check_output(out, "a network in integers", CHECKPOINT_SUFFIX, overwrite=overwrite)
     source, experiment = find_data(checkpoint, data, settings)
 
     # Slow imports, after the checks of the options.
@@ -89,13 +85,14 @@ def quantise(
         compiled = verb(
             checkpoint,
             experiment.data,
-            part,
+            **given,
+            out=out,
+            overwrite=overwrite,
             bits=bits,
             tuned=None if tuned is None else tuned.path,
             seed=experiment.seed,
             callback=callback,
         )
-        compiled.classifier.save(out, overwrite=overwrite)
 
     print_parts(*compiled.describe())
     notes.print(f"checkpoint: {out}")

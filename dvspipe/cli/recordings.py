@@ -12,18 +12,16 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from cyclopts import Parameter
 
-from ..base.files import claim_output, require_suffix
 from ..base.texts import TextTable, show_name
 from ..formats import info as verb_info
 from ..recordings.config import ConvertConfig
 from ..verbs import inspection
-from .activity import show_share
+from .activity import ShownShare
 from .commands import takes
 from .options import (
     AsJson,
     EngineName,
     JobCount,
-    Overwrite,
     RecordingFiles,
     ShardName,
     choose_engine,
@@ -95,7 +93,7 @@ def check(
     note_shard(share, len(files))
 
     with progress() as show:
-        outcomes = check_many(files, options, engine=workers, progress=show_share(show, len(files)))
+        outcomes = check_many(files, options, engine=workers, progress=ShownShare(show))
         reports = _collect(outcomes, len(files))
 
     failed = len(files) - len(reports)
@@ -116,19 +114,14 @@ def compare(
     a: Path,
     b: Path,
     *,
-    out: Annotated[Path | None, Parameter(help="HTML page to write, with charts; default: print only.")] = None,
+    out: Path | None = None,
     as_json: AsJson = False,
-    overwrite: Overwrite = False,
     **given: Any,
 ) -> None:
-    from ..report import PAGE_SUFFIXES, describe_comparison, write_comparison_page
-
-    if out:
-        require_suffix(out, "a page", *PAGE_SUFFIXES)
-        claim_output(out, overwrite=overwrite)
+    from ..report import describe_comparison
 
     with progress() as show:
-        compared = inspection.compare(a, b, **given, progress=partial(show, "comparison"))
+        compared = inspection.compare(a, b, **given, out=out, progress=partial(show, "comparison"))
 
     if as_json:
         sys.stdout.write(json.dumps(compared.to_record(), allow_nan=False) + "\n")
@@ -143,7 +136,5 @@ def compare(
             table.add_row(*row)
         print_parts(table)
 
-    if out:
-        write_comparison_page(compared, (str(a), str(b)), out)
-        if not as_json:
-            screen.print(f"page: {show_name(out)}")
+    if out and not as_json:
+        screen.print(f"page: {show_name(out)}")

@@ -134,20 +134,8 @@ def evaluate(
     config: Config,
     settings: Overrides = None,
     *,
-    out: Annotated[
-        Path | None,
-        Parameter(
-            help="JSON file for all scores, or CSV file for the probabilities of each recording; default: print only."
-        ),
-    ] = None,
-    against: Annotated[
-        Path | None,
-        Parameter(
-            metavar="RESULT",
-            help="JSON file of another classifier on the same recordings: test whether the accuracies differ "
-            "(McNemar, exact).",
-        ),
-    ] = None,
+    out: Path | None = None,
+    against: Path | None = None,
     corrupt: Annotated[
         list[str] | None,
         Parameter(
@@ -159,7 +147,7 @@ def evaluate(
     ] = None,
     trust: Trust = None,
     as_json: AsJson = False,
-    overwrite: Overwrite = False,
+    overwrite: bool = False,
     part: verbs.EvaluatedPart = "test",
     **given: Any,
 ) -> None:
@@ -167,12 +155,10 @@ def evaluate(
 
     With the result of another classifier, test whether one is better.
     """
-    as_table = out is not None and out.suffix.lower() == ".csv"
-    if corrupt and (against or as_table):
+    if corrupt and (against or (out is not None and out.suffix.lower() == ".csv")):
         raise ConfigError(f"{against or out}: cannot be combined with --corrupt")
-    if out:
+    if out is not None:
         claim_output(out, overwrite=overwrite)
-    other = None if against is None else EvaluationResult.read(against)
 
     # Wrong corruptions are refused before torch is imported, which takes seconds.
     corruptions = []
@@ -189,20 +175,16 @@ def evaluate(
         callback = TrainingScreen(show)
         if corruptions:
             result = evaluate_corrupted(checkpoint, experiment.data, part, corruptions, callback=callback, **given)
+            if out is not None:
+                result.write(out)
         else:
+            given |= {"out": out, "overwrite": overwrite, "against": against}
             result = verbs.evaluate(checkpoint, experiment.data, part, callback=callback, **given)
-            if other is not None:
-                result = result.model_copy(update={"against": result.compare(other)})
 
     if as_json:
         sys.stdout.write(result.model_dump_json(indent=1) + "\n")
     else:
         print_parts(*result.describe())
-
-    if isinstance(result, EvaluationResult) and out and as_table:
-        result.write_table(out)
-    elif out:
-        result.write(out)
 
 
 def _parse_corruptions(text: str) -> list[Corruption]:

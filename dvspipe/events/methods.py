@@ -108,4 +108,4 @@ class EventMethods:
             'right_hand_wave'
         """
         infer = resolve_name("dvspipe.infer")
-        return cast("Prediction", infer(checkpoint, self, config, **named))
+        return cast("Prediction", infer(checkpoint, self, config=config, **named))

@@ -6,6 +6,7 @@ from .body import from_shoulder as from_shoulder
 from .body import make_track as make_track
 from .body import measure_arms as measure_arms
 from .body import to_body_frame as to_body_frame
+from .config import FilmTrackSettings as FilmTrackSettings
 from .config import TrackSettings as TrackSettings
 from .hands import HandPath as HandPath
 from .hands import trace_hands as trace_hands

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
-
 from pydantic import Field
 
 from ..base.config import Settings
+from ..video.config import VideoKeywords, VideoSettings
 
 
 class TrackSettings(Settings):
@@ -20,8 +19,12 @@ class TrackSettings(Settings):
     """Whether to smooth the joints over time."""
 
 
-class TrackKeywords(TypedDict, total=False):
-    """Settings of `TrackSettings` by name."""
+class FilmTrackSettings(VideoSettings, TrackSettings):
+    """Settings for reading a video and tracking the person in it."""
+
+
+class FilmTrackKeywords(VideoKeywords, total=False):
+    """Settings of `FilmTrackSettings` by name."""
 
     max_fps: float
     still_fps: float | None

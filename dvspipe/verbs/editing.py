@@ -1,7 +1,7 @@
 """Verbs that change recordings: `cut`, `filter` and `merge`.
 
-Each returns events in memory. Its `edit` has the same arguments, and describes the result without reading it, to write
-long recordings in bounded memory.
+Each returns events in memory. Its `edit` has the same arguments, but returns a description of the result, and writes it
+in bounded memory.
 """
 
 from __future__ import annotations
@@ -9,11 +9,13 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
-from typing import TYPE_CHECKING, ParamSpec, Protocol, Unpack, cast
+from pathlib import Path
+from typing import TYPE_CHECKING, ParamSpec, Protocol, TypeVar, Unpack, cast
 
 from ..base.arguments import checked
 from ..base.config import as_settings
 from ..base.errors import ConfigError
+from ..base.files import claim_output
 from ..events import Events, Region, RegionLike, SensorSizeLike, concatenate
 from ..events.filter_config import FILTERS, FilterConfig, FilterKeywords
 from ..formats import NO_HINTS, HintsLike, RecordingLike
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from ..recordings.editing import Edit, FilteredPart, MergedRecordings, RecordingPart
 
 P = ParamSpec("P")
+EditType = TypeVar("EditType", bound="Edit")
 
 
 class EditingVerb(Protocol[P]):
@@ -29,7 +32,7 @@ class EditingVerb(Protocol[P]):
 
     @property
     def edit(self) -> Callable[P, Edit]:
-        """The same function, but it returns the edit before any event is read."""
+        """The same function, but it returns the edit, and reads events only to write them."""
 
     def __call__(self, *args: P.args, **named: P.kwargs) -> Events:
         """Return the events."""
@@ -43,13 +46,29 @@ def _read_all(edit: Callable[P, Edit]) -> EditingVerb[P]:
 
     @wraps(edit)
     def read(*args: P.args, **named: P.kwargs) -> Events:
+        # The output may replace the recording, so it is written after the events are read.
+        out = named.pop("out", None)
+        overwrite = bool(named.pop("overwrite", False))
+        if isinstance(out, str | Path):
+            claim_output(Path(out), overwrite=overwrite)
+
         described = edit(*args, **named)
-        return concatenate(described.chunks(), described.sensor)
+        events = concatenate(described.chunks(), described.sensor)
+        if isinstance(out, str | Path):
+            described.write(out, overwrite=overwrite)
+        return events
 
     # `wraps` copies the signature of the edit, but the function returns events.
     read.__signature__ = inspect.signature(edit).replace(return_annotation=Events)  # type: ignore[attr-defined]
     read.edit = edit  # type: ignore[attr-defined]
     return cast("EditingVerb[P]", checked(read))
+
+
+def _write(edit: EditType, out: str | Path | None, *, overwrite: bool) -> EditType:
+    """Write an edit if there is an output, and return it."""
+    if out is not None:
+        edit.write(out, overwrite=overwrite)
+    return edit
 
 
 @_read_all
@@ -60,6 +79,8 @@ def cut(
     stop_s: float | None = None,
     region: RegionLike | None = None,
     *,
+    out: str | Path | None = None,
+    overwrite: bool = False,
     sensor: SensorSizeLike | None = None,
     hints: HintsLike = NO_HINTS,
 ) -> RecordingPart:
@@ -71,6 +92,9 @@ def cut(
         stop_s: Stop time (exclusive) in seconds after the first event; None: end of the recording.
         region: Region of the sensor, such as 128x128+20+10; its upper left corner becomes the origin. None: complete
             sensor.
+        out: Output file (its suffix selects the format), or - for CSV on standard output. In Python also None: not
+            written.
+        overwrite: Replace an existing file.
         sensor: Sensor size, for a recording that does not store it.
         hints: Other metadata that the recording does not store.
 
@@ -87,7 +111,8 @@ def cut(
     from ..recordings.editing import select_part
 
     opened = open_recording(recording, sensor=sensor, hints=hints)
-    return select_part(opened, start_s, stop_s, None if region is None else Region.of(region))
+    part = select_part(opened, start_s, stop_s, None if region is None else Region.of(region))
+    return _write(part, out, overwrite=overwrite)
 
 
 @_read_all
@@ -96,6 +121,8 @@ def filter(  # noqa: A001
     recording: RecordingLike,
     config: FilterConfig | Mapping[str, object] | None = None,
     *,
+    out: str | Path | None = None,
+    overwrite: bool = False,
     sensor: SensorSizeLike | None = None,
     hints: HintsLike = NO_HINTS,
     **named: Unpack[FilterKeywords],
@@ -105,6 +132,9 @@ def filter(  # noqa: A001
     Args:
         recording: Recording; - for standard input. In Python also events.
         config: Settings of the filters; also a mapping.
+        out: Output file (its suffix selects the format), or - for CSV on standard output. In Python also None: not
+            written.
+        overwrite: Replace an existing file.
         sensor: Sensor size, for a recording that does not store it.
         hints: Other metadata that the recording does not store.
         named: Settings of `FilterConfig` by name.
@@ -126,7 +156,7 @@ def filter(  # noqa: A001
         raise ConfigError("filter: no filter given", *(facts.example for facts in FILTERS.values()))
 
     part = select_part(open_recording(recording, sensor=sensor, hints=hints))
-    return FilteredPart(part, settings)
+    return _write(FilteredPart(part, settings), out, overwrite=overwrite)
 
 
 @_read_all
@@ -134,6 +164,8 @@ def filter(  # noqa: A001
 def merge(
     recordings: Sequence[RecordingLike],
     *,
+    out: str | Path | None = None,
+    overwrite: bool = False,
     gap_us: int | None = None,
     sensor: SensorSizeLike | None = None,
     hints: HintsLike = NO_HINTS,
@@ -142,6 +174,9 @@ def merge(
 
     Args:
         recordings: One or more recordings; in Python also events.
+        out: Output file (its suffix selects the format), or - for CSV on standard output. In Python also None: not
+            written.
+        overwrite: Replace an existing file.
         gap_us: One after another: shift each recording to begin this many microseconds after the end of the previous
             one, >= 0. None: keep all times, and merge by time.
         sensor: Sensor size, for recordings that do not store it.
@@ -161,4 +196,4 @@ def merge(
     from ..recordings.editing import MergedRecordings
 
     opened = [open_recording(recording, sensor=sensor, hints=hints) for recording in recordings]
-    return MergedRecordings(opened, gap_us)
+    return _write(MergedRecordings(opened, gap_us), out, overwrite=overwrite)

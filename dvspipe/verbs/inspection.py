@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Unpack
 from ..base.arguments import checked
 from ..base.config import as_settings
 from ..base.errors import Brief, ConfigError, EventError, Remedy
-from ..base.files import claim_output, require_suffix
+from ..base.files import check_output, claim_output, require_suffix
 from ..events import RegionLike, SensorSize, SensorSizeLike
 from ..formats import NO_HINTS, Hints, HintsLike, RecordingLike
 from ..parallel import NamedStep, Progress, ignore_progress
@@ -154,28 +154,44 @@ def _check_use(out: Path | None, given: set[str]) -> None:
 
 
 @checked
-def calibrate(recording: str | Path, *, log_offset: float | None = None, refine: bool = True) -> Calibration:
+def calibrate(
+    recording: str | Path,
+    out: str | Path | None = None,
+    *,
+    log_offset: float | None = None,
+    refine: bool = True,
+    overwrite: bool = False,
+) -> Calibration:
     """Fit the pixel model to a recording with frames and events.
 
     For frames and events in memory, see `dvspipe.simulator.calibrate_frames`.
 
     Args:
         recording: AEDAT 4 file with frames and events of the same sensor.
+        out: Sensor preset to write, a YAML file for dvspipe convert --preset. In Python also None: not written.
         log_offset: Epsilon in L = ln(I + epsilon), if known. None: fitted, too.
         refine: Refine the thresholds until a simulation of the frames has as many ON and OFF events as the recording.
+        overwrite: Replace an existing file.
 
     Raises:
         DataError: If there are too few frames, events or pixels, as in `calibrate_frames`.
+        FileError: If the suffix is wrong, or the output exists or cannot be written.
         DvspipeError: If the file cannot be read.
 
     Example:
-        >>> calibrate("davis.aedat4").write("mine.yaml")  # doctest: +SKIP
+        >>> calibrate("davis.aedat4", "mine.yaml").pos_thres  # doctest: +SKIP
+        0.21
     """
     from ..formats import read, read_frames
     from ..simulator import calibrate_frames
 
+    preset = check_output(out, "a sensor preset", ".yaml", ".yml", overwrite=overwrite)
     frames = list(read_frames(recording))
-    return calibrate_frames(frames, read(recording), log_offset=log_offset, refine=refine)
+    calibration = calibrate_frames(frames, read(recording), log_offset=log_offset, refine=refine)
+
+    if preset is not None:
+        calibration.write(preset, comment=f"Fitted to {Path(recording).name}")
+    return calibration
 
 
 @checked
@@ -224,6 +240,8 @@ def compare(
     b: RecordingLike,
     settings: CompareSettings | Mapping[str, object] | None = None,
     *,
+    out: str | Path | None = None,
+    overwrite: bool = False,
     sensor: SensorSizeLike | None = None,
     hints: HintsLike = NO_HINTS,
     progress: Progress = ignore_progress,
@@ -235,12 +253,15 @@ def compare(
         a: Reference recording, such as a real one; may be empty.
         b: Recording to compare with it, such as a simulated one, with the same sensor size and clock; may be empty.
         settings: Length of windows; also a mapping.
+        out: HTML page to write, with charts. None: not written.
+        overwrite: Replace an existing file.
         sensor: Sensor size, for recordings that do not store it.
         hints: Other metadata that the recordings do not store.
         progress: Called with the amount done, reading and comparing, and the total.
         named: Settings of `CompareSettings` by name.
 
     Raises:
+        FileError: If the suffix is not .html or .htm, or the page exists or cannot be written.
         EventError: If the sensors differ in size or have more than 2^23 pixels, or the recordings are so far apart in
             time that they cannot share a clock.
 
@@ -254,8 +275,14 @@ def compare(
     """
     from ..formats import open_recording
     from ..recordings.comparison import compare_recordings
+    from ..report import PAGE_SUFFIXES, write_comparison_page
 
+    page = check_output(out, "a page", *PAGE_SUFFIXES, overwrite=overwrite)
     chosen = as_settings(CompareSettings, settings, named, compare)
     recording_a = open_recording(a, sensor=sensor, hints=hints)
     recording_b = open_recording(b, sensor=sensor, hints=hints)
-    return compare_recordings(recording_a, recording_b, chosen, progress)
+    compared = compare_recordings(recording_a, recording_b, chosen, progress)
+
+    if page is not None:
+        write_comparison_page(compared, (str(recording_a.path), str(recording_b.path)), page)
+    return compared

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, Unpack
 from ..base.arguments import checked
 from ..base.config import Settings, as_settings, plain_settings
 from ..base.errors import ConfigError, Remedy
+from ..base.files import claim_output
 from ..encoding import BinConfig
 from ..networks import ModuleSource, NetworkConfig
 from ..results import EvaluationResult, RunFolder, SplitScore, SplitsResult, TrainingRun, read_splits
@@ -241,6 +242,9 @@ def evaluate(
     data: DataConfig | DataSet | Mapping[str, object] | str | Path,
     part: EvaluatedPart = "test",
     *,
+    out: str | Path | None = None,
+    overwrite: bool = False,
+    against: EvaluationResult | str | Path | None = None,
     seed: int = 0,
     batch: int = 32,
     trust: str | Sequence[str] = (),
@@ -257,6 +261,10 @@ def evaluate(
             classes of the classifier, in any order. A folder is framed as in training, unless its settings say
             otherwise.
         part: Part of the data set to evaluate. If the recordings are not from the run, the test part is all of them.
+        out: JSON file for all scores, or CSV file for the probabilities of each recording. None: not written.
+        overwrite: Replace an existing file.
+        against: JSON file of another classifier on the same recordings: test whether the accuracies differ (McNemar,
+            exact). In Python also its result.
         seed: Seed of the split, used if the checkpoint is not in a run folder that stores one.
         batch: Recordings per batch.
         trust: Packages allowed to run code for networks with `network.kind = module`.
@@ -268,7 +276,8 @@ def evaluate(
         CheckpointError: If the file is not a checkpoint.
         ConfigError: If the part does not exist, or the network is a module that is not trusted.
         DataError: If the data set is not usable, has a class that the classifier lacks or another sensor, or is not
-            split as in the run.
+            split as in the run; or if `against` is of other recordings.
+        FileError: If the output exists or cannot be written.
 
     Example:
         >>> evaluate("runs/train/mine", "recordings").accuracy  # doctest: +SKIP
@@ -279,6 +288,10 @@ def evaluate(
     from ..datasets import DataSet, as_data, open_cache, open_dataset
     from ..training import LogCallback
     from ..training.evaluation import describe_network, evaluate_opened, open_evaluation
+
+    if out is not None:
+        claim_output(Path(out), overwrite=overwrite)
+    other = EvaluationResult.read(against) if isinstance(against, str | Path) else against
 
     callback = callback or LogCallback()
     modules = ModuleSource.of(trust, network)
@@ -296,4 +309,11 @@ def evaluate(
     else:
         opened = open_part(checkpoint, source)
 
-    return evaluate_opened(opened, cache, batch=batch, callback=callback)
+    result = evaluate_opened(opened, cache, batch=batch, callback=callback)
+    if other is not None:
+        result = result.model_copy(update={"against": result.compare(other)})
+
+    if out is not None:
+        write_evaluation = result.write_table if Path(out).suffix.lower() == ".csv" else result.write
+        write_evaluation(Path(out))
+    return result

@@ -124,6 +124,7 @@ AREAS: Mapping[str, Area] = {
         "Joints over time, in the picture and in the body's frame.",
         (
             "track",
+            "pose.FilmTrackSettings",
             "pose.TrackSettings",
             "pose.Track",
             "pose.measure_arms",

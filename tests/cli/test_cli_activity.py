@@ -10,7 +10,7 @@ from facts import mentions
 from rich.console import Console
 
 from dvspipe.cli import activity as own
-from dvspipe.cli.activity import CommandState, show_share
+from dvspipe.cli.activity import CommandState, ShownShare
 from dvspipe.parallel import CurrentStep, NamedStep, Progress, map_items
 
 
@@ -71,6 +71,6 @@ def test_files_and_stages_of_parallel_work_are_shown(recordings: int, amount: st
         NamedStep(progress, "events", 1, 2)(0, 5)
         lines.append(f"{activity.describe_amount()}, {activity.describe_step()}")
 
-    shown = show_share(lambda *state: activity.update(1.0, *state[:3], *state[3:] or (None,)), recordings)
+    shown = ShownShare(lambda *state: activity.update(1.0, *state[:3], *state[3:] or (None,)))
     list(map_items(work, ["a", "b"][:recordings], progress=shown))
     assert lines[-1] == f"{amount}, events 0 of 5, {item}"

@@ -373,6 +373,16 @@ def test_truncated_video_is_tracked_to_its_end(film: Path, tmp_path: Path, caplo
     assert mentions(caplog.text, "part.webm", "truncated")
 
 
+def test_track_writes_what_it_returns(film: Path, tmp_path: Path) -> None:
+    out = tmp_path / "joints.csv"
+    tracked = track(film, out, fps=10, stop_s=0.5, look=lambda *_: sighting(160, 120, 200))
+    assert np.array_equal(Track.read(out).times_us, tracked.times_us)
+    assert tracked.times_us.tolist() == [100_000 * k for k in range(len(tracked.times_us))]
+    for again, name in (({}, "joints.csv"), ({"preview": out.with_suffix(".gif"), "overwrite": True}, ".webm")):
+        with raises(FileError, name):
+            track(film, out, **again)
+
+
 def test_command_writes_joints_and_preview(film: Path, tmp_path: Path) -> None:
     out, shown = tmp_path / "joints.csv", tmp_path / "shown.webm"
     said = dvspipe("track", film, "-o", out, "--preview", shown).stdout

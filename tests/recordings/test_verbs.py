@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from conftest import SENSOR, random_events
 from facts import raises
 
 from dvspipe.base.errors import ArgumentError, ConfigError, EventError, FileError, VideoError
-from dvspipe.events import Events, SensorSize
+from dvspipe.events import Events, SensorSize, concatenate
 from dvspipe.events.filter_config import FilterConfig
 from dvspipe.events.filters import count_pixels, find_hot_pixels
 from dvspipe.formats import info, read, write
@@ -74,6 +75,43 @@ def test_edits_write_what_the_verbs_return(file: Path, tmp_path: Path) -> None:
     for edit, events in edits:
         assert edit.write(out, overwrite=True) == len(events)
         assert read(out) == events
+
+
+def test_out_writes_what_is_returned_and_never_replaces_a_file_unasked(file: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.h5"
+    calls = (
+        partial(cut, file, 0.01, 0.06),
+        partial(cut.edit, file, 0.01, 0.06),
+        partial(filter, file, refractory_us=500),
+        partial(merge, [file, EVENTS], gap_us=100),
+    )
+    for call in calls:
+        result = call(out=out)
+        expected = concatenate(call().chunks(), SENSOR) if hasattr(result, "chunks") else result
+        assert read(out) == expected
+        with raises(FileError, "out.h5", "exists", "overwrite=True"):
+            call(out=str(out))
+        call(out=out, overwrite=True)
+        out.unlink()
+    with raises(FileError, "out.xyz"):
+        cut(file, out=tmp_path / "out.xyz")
+
+
+def test_recording_may_be_replaced_by_its_part(file: Path) -> None:
+    expected = cut(EVENTS, 0.01, 0.06)
+    assert cut(file, 0.01, 0.06, out=file, overwrite=True) == expected
+    assert read(file) == expected
+
+
+def test_compare_writes_a_page(file: Path, tmp_path: Path) -> None:
+    compared = compare(file, EVENTS, out=tmp_path / "page.html")
+    assert compared.to_record() == compare(EVENTS, EVENTS).to_record()
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "a.h5" in page
+    with raises(FileError, "page.html", "exists"):
+        compare(file, EVENTS, out=tmp_path / "page.html")
+    with raises(FileError, "page.txt", ".html"):
+        compare(file, EVENTS, out=tmp_path / "page.txt")
 
 
 def test_cut_keeps_times_and_refuses_parts_outside() -> None:
