@@ -98,6 +98,7 @@ from .verbs.classification import infer as infer
 from .verbs.conversion import convert as convert
 from .verbs.deployment import export as export
 from .verbs.deployment import quantise as quantise
+from .verbs.doctor import doctor as doctor
 from .verbs.editing import cut as cut
 from .verbs.editing import filter as filter  # noqa: A004
 from .verbs.editing import merge as merge

@@ -15,6 +15,7 @@ VIDEO = Path(__file__).parents[1] / "docs" / "images" / "gesture.gif"
 
 LIGHT: Mapping[str, Sequence[str]] = {
     "warmup": (),
+    "doctor": (),
     "convert": (str(VIDEO), "-o", "events.h5"),
     "info": ("events.h5",),
     "check": ("events.h5",),

@@ -120,15 +120,24 @@ def ensure_cache(package: str) -> None:
     Args:
         package: Folder of the package.
     """
-    if VARIABLE not in os.environ and not os.access(package, os.W_OK) and not _is_writable(_user_cache()):
+    if VARIABLE not in os.environ and not os.access(package, os.W_OK) and not is_writable(_user_cache()):
         os.environ[VARIABLE] = _temporary_cache()
+
+
+def cache_folder(package: str) -> str:
+    """Return the folder that contains compiled kernels, possibly in its folders, after `ensure_cache`.
+
+    Args:
+        package: Folder of the package.
+    """
+    return os.environ.get(VARIABLE) or (package if os.access(package, os.W_OK) else _user_cache())
 
 
 def _user_cache() -> str:
     return os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "numba")
 
 
-def _is_writable(folder: str) -> bool:
+def is_writable(folder: str) -> bool:
     """Create a folder like numba does, and return whether files can be created in it."""
     import tempfile  # imported here, without pathlib, to keep `import dvspipe` fast
 

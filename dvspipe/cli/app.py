@@ -47,6 +47,7 @@ COMMANDS = {
         "neuron": (".neuron:neuron", "Draw the response of LIF neurons to a spike train."),
     },
     "Administration": {
+        "doctor": (".doctor:doctor", "Examine what this machine has and lacks: cameras, libraries, GPU, caches."),
         "manifest": (".manifest:manifest", "Show done, failed and unfinished inputs of an output folder."),
         "warmup": (".warmup:warmup", "Compile the kernels of most commands in advance."),
     },

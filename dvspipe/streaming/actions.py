@@ -2,7 +2,8 @@
 
 A class leads while its predictions are certain. When it has led for the hold time, it triggers an action, so a short
 flicker of the prediction triggers none. It can trigger again only after it has not led for the gap time (debouncing),
-so a gesture that lasts gives one action, and two gestures with rest between them give two.
+so a gesture that lasts gives one action, and two gestures with rest between them give two. Without a gap time, it
+triggers again as soon as it has stopped leading.
 """
 
 from __future__ import annotations
@@ -59,6 +60,7 @@ class ActionFinder:
         self._gap_us = round(config.gap_s * 1e6)
         self._leading: str | None = None
         self._since_us = 0
+        self._has_acted = False  # the gesture of this lead
         self._probabilities: list[float] = []
         self._last_led_us: dict[str, int] = {}  # per class that has acted
 
@@ -70,18 +72,22 @@ class ActionFinder:
             self._since_us = answer.t_us
             self._probabilities = []
 
+            # A class that leads again within the gap time continues its last gesture.
+            last_us = self._last_led_us.get(name) if name else None
+            self._has_acted = last_us is not None and answer.t_us - last_us < self._gap_us
+
         if name is None:
             return None
 
-        last_us = self._last_led_us.get(name)
-        if last_us is not None and answer.t_us - last_us < self._gap_us:
-            self._last_led_us[name] = answer.t_us  # the same gesture lasts
+        if self._has_acted:
+            self._last_led_us[name] = answer.t_us
             return None
 
         self._probabilities.append(answer.probability)
         if answer.t_us - self._since_us < self._hold_us:
             return None
 
+        self._has_acted = True
         self._last_led_us[name] = answer.t_us
         return Action(
             class_name=name,

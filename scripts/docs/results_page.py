@@ -67,6 +67,7 @@ from dvspipe.results import (
 )
 from dvspipe.results.tables import FolderFile
 from dvspipe.streaming.answers import LiveAnswer
+from dvspipe.verbs.doctor import Check, Diagnosis
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "results.md"
 INTRODUCTION = """# Output files
@@ -155,6 +156,9 @@ def render() -> str:
         "## Live streams\n",
         "`dvspipe live --json` prints this object for each prediction.\n",
         *_models((LiveAnswer,)),
+        "## This machine\n",
+        "`dvspipe doctor --json` prints a `Diagnosis`.\n",
+        *_models((Diagnosis, Check)),
         "## The composition of a data set\n",
         "`dvspipe data stats -o FILE.csv` writes these rows.\n",
         *_models(COMPOSITION),

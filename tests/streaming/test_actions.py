@@ -44,14 +44,19 @@ def answers(text: str) -> list[LiveAnswer]:
     return predictions
 
 
-def act(text: str) -> list[tuple[str, float]]:
+def act(text: str, gap_s: float = 0.5) -> list[tuple[str, float]]:
     """Return class and time of the actions."""
-    config = ActionConfig(hold_s=0.3, gap_s=0.5)
+    config = ActionConfig(hold_s=0.3, gap_s=gap_s)
     return [(action.class_name, action.t_s) for action in find_actions(answers(text), config)]
 
 
 def test_gesture_that_lasts_acts_once_after_the_hold_time() -> None:
     assert act("--" + 30 * "c") == [("clap", 0.5)]
+
+
+@pytest.mark.parametrize("gap_s", [0.0, 0.05])  # 0.05 s: shorter than the time between predictions
+def test_gesture_that_lasts_acts_once_without_a_gap(gap_s: float) -> None:
+    assert act("--" + 30 * "c" + "-" + 30 * "c", gap_s) == [("clap", 0.5), ("clap", 3.6)]
 
 
 def test_two_gestures_with_rest_between_them_act_twice() -> None:

@@ -1,0 +1,369 @@
+"""Verb that examines this machine: `doctor`."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import re
+import shutil
+import sys
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from ..base.arguments import checked
+from ..base.kernels import cache_folder, is_writable
+from ..base.texts import TextTable
+from ..results.tables import Record
+
+if TYPE_CHECKING:
+    from ..streaming.devices import ConnectedCamera
+
+CheckState = Literal["ok", "missing", "broken"]
+"""Result of a check; what is missing is needed only for what its text says, what is broken stops most commands."""
+
+MIN_FREE_BYTES = 1 << 30
+MIN_PYTHON = (3, 11)
+TRAINING = frozenset({"norse", "scikit-learn", "tonic", "torch"})
+"""Libraries that an environment for conversion lacks."""
+EXTRAS = {
+    "app": "the local web page",
+    "blosc": "HDF5 files with Blosc compression",
+    "camera": "event cameras",
+    "export": "NIR and ONNX files",
+    "hub": "checkpoints on the Hugging Face hub",
+    "mqtt": "actions on gestures that publish to a broker",
+    "ray": "work on several machines",
+    "rerun": "the rerun viewer",
+    "ros": "ROS bags",
+    "tensorboard": "curves of trainings in TensorBoard",
+}
+"""What each optional group of libraries is for."""
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+GPU_DRIVERS = (Path("/proc/driver/nvidia/version"), Path("/dev/kfd"))  # files of NVIDIA's and AMD's drivers
+
+
+class Check(Record):
+    """One thing that a machine has or lacks."""
+
+    name: str
+    """What was looked for."""
+    state: CheckState
+    """Result."""
+    found: str
+    """What was found."""
+    meaning: str
+    """What follows from it."""
+    remedy: str = ""
+    """What to do; empty: nothing."""
+
+    @property
+    def text(self) -> str:
+        """The check in a few words."""
+        return "; ".join(filter(None, (self.found, self.meaning, self.remedy)))
+
+
+class Diagnosis(Record):
+    """What a machine has and lacks, for dvspipe."""
+
+    version: str
+    """Version of dvspipe."""
+    system: str
+    """Operating system and processor."""
+    checks: tuple[Check, ...]
+    """Results of the checks."""
+    udev_rules: tuple[str, ...] = ()
+    """Lines for udev, for the event cameras that this user may not open."""
+
+    @property
+    def broken(self) -> tuple[Check, ...]:
+        """Checks of something that most commands need."""
+        return tuple(check for check in self.checks if check.state == "broken")
+
+    def describe(self) -> Sequence[str | TextTable]:
+        """Return the checks as a table, and the rules for udev with the commands that install them."""
+        table = TextTable("", "check", "result", optional=("result",))
+        for check in self.checks:
+            table.add_row(check.state, check.name, check.text)
+
+        parts: list[str | TextTable] = [f"dvspipe {self.version}, {self.system}", table]
+        if self.udev_rules:
+            from ..streaming.devices import RULES_FILE
+
+            parts.append("\nTo open the event cameras without root, paste this, and plug them in again:\n")
+            parts.append(f"sudo tee {RULES_FILE} <<'END'")
+            parts.extend(self.udev_rules)
+            parts.append("END\nsudo udevadm control -R && sudo udevadm trigger")
+        return parts
+
+
+@checked
+def doctor() -> Diagnosis:
+    """Examine what this machine has and lacks: libraries, processors, programs, caches and cameras.
+
+    It opens no camera, and imports torch only if there is the driver of a GPU.
+
+    Example:
+        >>> doctor().broken
+        ()
+    """
+    from ..streaming.devices import find_event_cameras, find_webcams
+
+    event_cameras = find_event_cameras()
+    checks = (
+        _check_python(),
+        *_check_libraries(),
+        _check_opencv(),
+        _check_cores(),
+        _check_gpu(),
+        *_check_programs(),
+        _check_kernels(),
+        _check_cache(),
+        _check_webcams(find_webcams()),
+        _check_event_cameras(event_cameras),
+        *_check_extras(),
+    )
+    closed = [camera.vendor for camera in event_cameras if camera.vendor is not None and not camera.is_open]
+
+    return Diagnosis(
+        version=importlib.metadata.version("dvspipe"),
+        system=f"{platform.system()} {platform.release()} {platform.machine()}",
+        checks=checks,
+        udev_rules=tuple(sorted({vendor.udev_rule for vendor in closed})),
+    )
+
+
+def _check_python() -> Check:
+    needed = ".".join(map(str, MIN_PYTHON))
+    return Check(
+        name="Python",
+        state="ok" if sys.version_info >= MIN_PYTHON else "broken",
+        found=platform.python_version(),
+        meaning=f"dvspipe needs {needed} or later",
+    )
+
+
+def _list_requirements() -> dict[str, list[str]]:
+    """Return the names of the required libraries by the extra that needs them; "" for all."""
+    required = defaultdict[str, list[str]](list)
+    for line in importlib.metadata.requires("dvspipe") or ():
+        name = re.match(r"[\w.-]+", line)
+        extra = re.search(r"extra == ['\"]([\w-]+)['\"]", line)
+        if name is not None:
+            required[extra[1] if extra else ""].append(name[0])
+
+    return required
+
+
+def _find_missing(names: Sequence[str]) -> list[str]:
+    missing = []
+    for name in names:
+        try:
+            importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            missing.append(name)
+
+    return missing
+
+
+def _show_missing(names: Sequence[str]) -> str:
+    return f"{', '.join(names)} not installed" if names else ""
+
+
+def _check_libraries() -> Iterator[Check]:
+    # OpenCV has two packages, and is imported by its own check.
+    required = [name for name in _list_requirements()[""] if name != "opencv-python"]
+    install = "pip install dvspipe"
+    missing = _find_missing([name for name in required if name not in TRAINING])
+    yield Check(
+        name="libraries",
+        state="broken" if missing else "ok",
+        found=_show_missing(missing) or f"all {len(required) - len(TRAINING)}",
+        meaning="every command needs them",
+        remedy=install if missing else "",
+    )
+
+    missing = _find_missing(sorted(TRAINING))
+    yield Check(
+        name="torch",
+        state="missing" if missing else "ok",
+        found=_show_missing(missing) or importlib.metadata.version("torch"),
+        meaning="networks need it, except those in integers; converting does not",
+        remedy=install if missing else "",
+    )
+
+
+def _check_opencv() -> Check:
+    meaning = "videos, webcams and windows need it"
+    try:
+        from ..video.opencv import cv2
+    except ImportError as error:
+        return Check(
+            name="OpenCV",
+            state="broken",
+            found=str(error),
+            meaning=meaning,
+            remedy="install libgl1 (Debian, Ubuntu), or replace opencv-python by opencv-python-headless",
+        )
+
+    return Check(name="OpenCV", state="ok", found=cv2.__version__, meaning=meaning)
+
+
+def _check_cores() -> Check:
+    # A container or taskset may allow fewer cores than the machine has.
+    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    return Check(
+        name="CPU",
+        state="ok",
+        found=f"{cores} cores",
+        meaning="training uses all of them, and worker processes share them",
+    )
+
+
+def _check_gpu() -> Check:
+    has_driver = any(path.exists() for path in GPU_DRIVERS) or shutil.which("nvidia-smi") is not None
+    if not has_driver or find_spec("torch") is None:
+        found = "driver found" if has_driver else "no driver of NVIDIA or AMD found"
+        return Check(name="GPU", state="missing", found=found, meaning="training runs on the CPU")
+
+    import torch
+
+    if torch.cuda.is_available():
+        name = torch.cuda.get_device_name()
+        return Check(name="GPU", state="ok", found=name, meaning="training uses it (optimiser.device = auto)")
+
+    return Check(
+        name="GPU",
+        state="missing",
+        found=f"a driver, but no GPU that torch {torch.__version__} can use",
+        meaning="training runs on the CPU",
+        remedy="install the torch of pytorch.org for this driver",
+    )
+
+
+def _check_programs() -> Iterator[Check]:
+    from ..video.ffmpeg import is_installed
+
+    has_ffmpeg = is_installed()
+    yield Check(
+        name="ffmpeg",
+        state="ok" if has_ffmpeg else "missing",
+        found=str(shutil.which("ffmpeg")) if has_ffmpeg else "ffmpeg or ffprobe not found",
+        meaning="decodes the videos that OpenCV cannot, such as AV1",
+        remedy="" if has_ffmpeg else "install ffmpeg with your system's packages",
+    )
+
+    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
+    yield Check(
+        name="Chromium",
+        state="ok" if browser else "missing",
+        found=browser or "not found",
+        meaning="only tests of the web page need it; the page runs in any browser",
+    )
+
+
+def _check_kernels() -> Check:
+    folder = Path(cache_folder(str(Path(__file__).parents[1])))
+    compiled = sum(1 for _ in folder.rglob("*.nbi"))
+    if not is_writable(str(folder)):
+        return Check(
+            name="kernels",
+            state="broken",
+            found=f"{folder} is not writable",
+            meaning="compiled kernels are stored there",
+            remedy="make it writable, or set NUMBA_CACHE_DIR",
+        )
+
+    return Check(
+        name="kernels",
+        state="ok" if compiled else "missing",
+        found=f"{compiled} in {folder}",
+        meaning="a command compiles what it lacks at its first use, in 5 to 30 s",
+        remedy="" if compiled else "the command warmup compiles most in advance",
+    )
+
+
+def _check_cache() -> Check:
+    from ..datasets.cache import default_cache
+
+    folder = default_cache()
+    parent = folder
+    while not parent.exists():
+        parent = parent.parent
+
+    free = shutil.disk_usage(parent).free
+    has_space = free >= MIN_FREE_BYTES and os.access(parent, os.W_OK)
+    return Check(
+        name="cache",
+        state="ok" if has_space else "broken",
+        found=f"{free / 1e9:.1f} GB free for {folder}" + ("" if os.access(parent, os.W_OK) else ", not writable"),
+        meaning="trainings keep spikes and converted videos there",
+        remedy="" if has_space else "free or allow space, or set XDG_CACHE_HOME to another folder",
+    )
+
+
+def _check_webcams(cameras: Sequence[ConnectedCamera]) -> Check:
+    if not cameras:
+        found = "none found" if sys.platform == "linux" else f"not searched on {platform.system()}"
+        return Check(
+            name="webcam",
+            state="missing",
+            found=found,
+            meaning="live streams need a camera or a file",
+            remedy="plug one in; a virtual machine or container needs access to /dev/video0",
+        )
+
+    names = [f"{camera.source} ({camera.name})" for camera in cameras]
+    closed = [camera for camera in cameras if not camera.is_open]
+    return Check(
+        name="webcam",
+        state="missing" if closed else "ok",
+        found=", ".join(names) + (f", without permission for {closed[0].node}" if closed else ""),
+        meaning=f"its source for live streams is {cameras[0].source}",
+        remedy="sudo usermod -aG video $USER, and log in again" if closed else "",
+    )
+
+
+def _check_event_cameras(cameras: Sequence[ConnectedCamera]) -> Check:
+    if not cameras:
+        found = "none found over USB" if sys.platform == "linux" else f"not searched on {platform.system()}"
+        return Check(
+            name="event camera",
+            state="missing",
+            found=found,
+            meaning="the source event-camera of live streams needs one",
+            remedy="plug one in, and run this again: it may need permission",
+        )
+
+    name = ", ".join(f"{camera.name} ({camera.source})" for camera in cameras)
+    camera = cameras[0]
+    state: CheckState = "missing"
+    if any(not camera.is_open for camera in cameras):
+        meaning = "this user may not open it"
+        remedy = "see the udev rule below"
+    elif camera.vendor is not None and not camera.vendor.is_read:
+        meaning = "neuromorphic-drivers does not read it"
+        remedy = "send the EVT 2.0 words of its own program to the source - of live streams"
+    else:
+        state = "ok"
+        meaning = f"its source for live streams is {camera.source}"
+        remedy = ""
+
+    return Check(name="event camera", state=state, found=name, meaning=meaning, remedy=remedy)
+
+
+def _check_extras() -> Iterator[Check]:
+    required = _list_requirements()
+    for extra, meaning in EXTRAS.items():
+        # An older installation, updated in place, does not know a new extra.
+        missing = _find_missing(required[extra]) if extra in required else [f"libraries of {extra}"]
+        yield Check(
+            name=f"[{extra}]",
+            state="missing" if missing else "ok",
+            found=_show_missing(missing) or "installed",
+            meaning=f"for {meaning}",
+            remedy=f"pip install 'dvspipe[{extra}]'" if missing else "",
+        )

@@ -1,0 +1,112 @@
+"""What a machine has and lacks."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from commands import dvspipe as run
+from facts import mentions
+
+import dvspipe
+from dvspipe.streaming import devices
+from dvspipe.streaming.devices import VENDORS, ConnectedCamera
+from dvspipe.verbs.doctor import EXTRAS, Check, Diagnosis
+
+PROJECT = Path(dvspipe.__file__).parents[1] / "pyproject.toml"
+
+
+def find(diagnosis: Diagnosis, name: str) -> Check:
+    (check,) = [check for check in diagnosis.checks if check.name == name]
+    return check
+
+
+def connect(monkeypatch: pytest.MonkeyPatch, *cameras: ConnectedCamera) -> None:
+    """Let the search for event cameras find these."""
+    monkeypatch.setattr(devices, "find_event_cameras", lambda: list(cameras))
+
+
+def camera(is_open: bool, number: int = 1) -> ConnectedCamera:
+    vendor = VENDORS[number]
+    return ConnectedCamera("event-camera:5", vendor.name, Path("/dev/bus/usb/002/007"), is_open, vendor)
+
+
+def test_every_extra_of_a_user_is_described() -> None:
+    extras = tomllib.loads(PROJECT.read_text())["project"]["optional-dependencies"]
+    assert set(EXTRAS) == set(extras) - {"dev", "docs"}
+
+
+def test_this_machine_is_not_broken() -> None:
+    diagnosis = dvspipe.doctor()
+    assert diagnosis.broken == ()
+    assert all(check.meaning for check in diagnosis.checks)
+    assert find(diagnosis, "Python").found == ".".join(map(str, sys.version_info[:3]))
+    assert Diagnosis.model_validate_json(diagnosis.model_dump_json()) == diagnosis
+
+
+def test_machine_without_a_gpu_is_examined_without_torch() -> None:
+    code = (
+        "import sys, dvspipe, dvspipe.verbs.doctor as doctor; doctor.GPU_DRIVERS = (); "
+        "doctor.shutil.which = lambda _: None; dvspipe.doctor(); sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_json_has_the_checks_and_the_exit_code_is_0() -> None:
+    done = run("doctor", "--json")
+    assert {"Python", "GPU", "webcam"} <= {check["name"] for check in json.loads(done.stdout)["checks"]}
+
+
+def test_missing_library_is_an_error_except_for_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    original = importlib.metadata.version
+    missing = {"torch"}
+
+    def version(name: str) -> str:
+        if name in missing:
+            raise importlib.metadata.PackageNotFoundError(name)
+        return original(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    diagnosis = dvspipe.doctor()
+    assert mentions(find(diagnosis, "torch").text, "torch not installed", "pip install")
+    assert diagnosis.broken == ()
+
+    missing.add("h5py")
+    done = run("doctor", code=2)
+    assert mentions(done.stderr, "1 check", "libraries")
+    assert "h5py not installed" in done.stdout
+
+
+def test_camera_without_permission_has_a_rule_to_paste(monkeypatch: pytest.MonkeyPatch) -> None:
+    connect(monkeypatch, camera(is_open=False))
+    diagnosis = dvspipe.doctor()
+    assert diagnosis.udev_rules == (VENDORS[1].udev_rule,)
+    assert find(diagnosis, "event camera").state == "missing"
+
+    lines = str(diagnosis).splitlines()
+    assert lines[lines.index("END") - 1] == VENDORS[1].udev_rule
+    assert diagnosis.broken == ()
+
+
+def test_open_camera_needs_no_rule(monkeypatch: pytest.MonkeyPatch) -> None:
+    connect(monkeypatch, camera(is_open=True))
+    diagnosis = dvspipe.doctor()
+    assert diagnosis.udev_rules == ()
+    assert mentions(find(diagnosis, "event camera").text, "event-camera:5")
+
+
+def test_camera_that_no_driver_reads_says_how_to_pipe_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    connect(monkeypatch, camera(is_open=True, number=4))
+    assert mentions(find(dvspipe.doctor(), "event camera").text, "EVK2", "source -")
+
+
+def test_cache_that_is_not_writable_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    assert find(dvspipe.doctor(), "cache").state == "ok"
+    monkeypatch.setattr("os.access", lambda path, _: Path(path) != tmp_path)
+    assert mentions(find(dvspipe.doctor(), "cache").text, "not writable", "XDG_CACHE_HOME")
