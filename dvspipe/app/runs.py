@@ -83,7 +83,7 @@ class FoundRun:
         return [
             self.name,
             round(100 * test.accuracy, 2),
-            round(100 * test.val_accuracy, 2),
+            None if test.val_accuracy is None else round(100 * test.val_accuracy, 2),
             self.parameters,
             len(self.run.epochs),
             test.title + kind,
@@ -161,7 +161,11 @@ def describe_curves(runs: Sequence[FoundRun], quantity: Quantity) -> str:
 
     lines = []
     for run in runs[:MAX_CURVES]:
-        epochs = run.run.epochs
+        epochs = [row for row in run.run.epochs if getattr(row, quantity) is not None]
+        if not epochs:
+            lines.append(f"{run.name} has no validation part")
+            continue
+
         first = getattr(epochs[0], quantity)
         last = getattr(epochs[-1], quantity)
         best = choose(epochs, key=lambda row: getattr(row, quantity))

@@ -166,10 +166,11 @@ def _describe_scores(records: RunRecords | ShippedRecord | None) -> str:
     low, high = wilson_interval(test.correct, test.samples)
     of = f"{test.correct} of {test.samples}; 95 % interval {low:.1%} to {high:.1%}"
 
+    validated = "no validation part" if test.val_accuracy is None else f"{test.val_accuracy:.1%}"
     lines = [
         "| | |\n|---|---|",
         f"| test accuracy | {test.accuracy:.1%} ({of}) |",
-        f"| validation accuracy | {test.val_accuracy:.1%}, epoch {test.chosen_epoch} |",
+        f"| validation accuracy | {validated}, epoch {test.chosen_epoch} |",
         f"| expected calibration error | {test.calibration_error:.1%} |",
         f"| accuracy by the number of events alone | {test.event_count_accuracy:.1%} |",
     ]

@@ -6,6 +6,7 @@ import shlex
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     from ..parallel import Engine
     from ..recordings.config import ConvertConfig, RecordingConfig
     from ..recordings.conversion import ConversionTask
+    from ..recordings.locking import SourceDigests
     from ..results import DataLock
     from ..training import TrainConfig
 
@@ -145,8 +147,9 @@ def convert(
     refuse_unused(plan.tasks, settings.model_fields_set, given)
     for note in plan.notes:
         warn(note)
+    sources = None
     if expected is not None and share.count == 1:
-        _warn_of_sources(expected, plan.tasks, workers)
+        sources = _compare_sources(expected, plan.tasks, workers)
 
     # Every share writes the same splits, of all clips.
     make_folder(out)
@@ -161,7 +164,7 @@ def convert(
     # A share has only some of the files: the complete command finds all of them, and locks them.
     if share.count == 1:
         terms = license if expected is None else {file.source: file.license for file in expected.files}
-        _lock_folder(out, plan.tasks, conversions, terms, expected, workers)
+        _lock_folder(out, plan.tasks, conversions, LockTerms(terms, expected, sources), workers)
     fail_inputs(failed, len(plan.tasks), NOT_CONVERTED)
     notes.print(Text(f"next:\n  {shlex.join(['dvspipe', 'train', str(out), 'data.split=1'])}"))
 
@@ -180,22 +183,37 @@ def _choose_settings(
     return read_settings(expected, lock)
 
 
-def _warn_of_sources(expected: DataLock, tasks: Sequence[ConversionTask], engine: Engine) -> None:
-    """Warn of videos that differ from a lock, before they are converted."""
-    from ..recordings.locking import compare_sources
+def _compare_sources(expected: DataLock, tasks: Sequence[ConversionTask], engine: Engine) -> SourceDigests:
+    """Warn of videos that differ from a lock, before they are converted; return their digests."""
+    from ..recordings.locking import compare_sources, digest_sources
 
     with progress() as show:
-        problems = compare_sources(expected, tasks, engine=engine, progress=ShownStage(show, "comparing videos"))
-    for problem in problems:
+        sources = digest_sources(tasks, engine=engine, progress=ShownStage(show, "comparing videos"))
+    for problem in compare_sources(expected, tasks, sources):
         warn(problem)
+    return sources
+
+
+@dataclass(frozen=True)
+class LockTerms:
+    """What a lock contains besides the converted files.
+
+    Args:
+        license: Licence of the videos, or licences by their names.
+        expected: Lock to compare with.
+        sources: Digests of the videos; None: not read yet.
+    """
+
+    license: str | Mapping[str, str | None] | None
+    expected: DataLock | None
+    sources: SourceDigests | None
 
 
 def _lock_folder(
     folder: Path,
     tasks: Sequence[ConversionTask],
     conversions: Conversions,
-    terms: str | Mapping[str, str | None] | None,
-    expected: DataLock | None,
+    terms: LockTerms,
     engine: Engine,
 ) -> None:
     """Write dataset.lock, and exit with code 2 if it differs from an expected one."""
@@ -212,9 +230,19 @@ def _lock_folder(
 
     with progress() as show:
         shown = ShownStage(show, "locking")
-        found = write_lock(folder, tasks, of_video, of_recording, license=terms, engine=engine, progress=shown)
+        found = write_lock(
+            folder,
+            tasks,
+            of_video,
+            of_recording,
+            license=terms.license,
+            sources=terms.sources,
+            engine=engine,
+            progress=shown,
+        )
     notes.print(f"{show_name(folder / LOCK)}: {count_noun(len(found.files), 'file')}")
 
+    expected = terms.expected
     problems = [] if expected is None else list(expected.find_other_files(found.events, found.header.lists))
     for problem in problems:
         screen.print(Text(show_name(problem)))

@@ -312,9 +312,10 @@ class TrainingScreen(TrainingCallback):
 
     def on_epoch(self, row: EpochRow) -> None:
         """Print loss, accuracy and duration of an epoch."""
+        validated = "" if row.val_accuracy is None else f"{self._held_out} {row.val_accuracy:6.1%}{self._kind}  "
         notes.print(
             f"epoch {row.epoch:3d}  loss {row.train_loss:.3f}  accuracy {row.train_accuracy:6.1%}  "
-            f"{self._held_out} {row.val_accuracy:6.1%}{self._kind}  {row.seconds:.1f} s"
+            f"{validated}{row.seconds:.1f} s"
         )
 
     def on_note(self, text: str) -> None:

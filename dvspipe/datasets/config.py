@@ -96,8 +96,8 @@ class RecordingsConfig(EventsConfig):
     group: str | None = None
     """Regular expression for file names (`tonic`: for paths relative to the root). Recordings with the same match, such
     as a person, are in the same part. None: every recording is its own group, and the split is stratified by class."""
-    validation: float = Field(default=0.1, gt=0, lt=1)
-    """Share of the training groups that is held out to select the best epoch."""
+    validation: float = Field(default=0.1, ge=0, lt=1)
+    """Share of the training groups that is held out to select the best epoch; 0: none, the last epoch is used."""
     test: float = Field(default=0.2, gt=0, lt=1)
     """Share of the groups that is held out for testing, if the data set has no test part."""
 
@@ -221,8 +221,8 @@ class MnistConfig(SourceConfig):
     local contrast (`Contrast`)."""
     code_settings: dict[str, float] = Field(default_factory=dict)
     """Settings of the code, except its steps: `bins` sets the steps."""
-    validation: float = Field(default=0.1, gt=0, lt=1)
-    """Share of the training images that is held out to select the best epoch."""
+    validation: float = Field(default=0.1, ge=0, lt=1)
+    """Share of the training images that is held out to select the best epoch; 0: none, the last epoch is used."""
 
     views: ClassVar[int] = 1  # images are encoded again in every epoch
     vary: ClassVar[VaryConfig] = VaryConfig()

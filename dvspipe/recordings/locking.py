@@ -1,13 +1,14 @@
 """Lock a converted folder, and compare it and its sources with a lock.
 
 `write_lock` writes `dataset.lock` after a conversion. `verify_folder` compares the files of a folder with it;
-`compare_sources` and `read_settings` let another laboratory convert the same sources in the same way.
+`compare_sources` and `read_settings` let another laboratory convert the same sources in the same way. Both need the
+digests of the sources, from `digest_sources`.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +26,9 @@ from .conversion import ConversionTask
 DECIDING_PACKAGES = ("dvspipe", "numpy", "numba", "opencv-python", "opencv-python-headless")
 LIST_SUFFIX = ".csv"
 
+SourceDigests = Mapping[Path, str]
+"""SHA-256 by the path of the source."""
+
 
 def write_lock(
     folder: Path,
@@ -33,10 +37,11 @@ def write_lock(
     recording: RecordingConfig | None = None,
     *,
     license: str | Mapping[str, str | None] | None = None,  # noqa: A002
+    sources: SourceDigests | None = None,
     engine: Engine = Processes(),
     progress: Progress | None = None,
 ) -> DataLock:
-    """Read all sources and event files of a conversion, and write their digests to `folder`/dataset.lock.
+    """Read the sources and event files of a conversion, and write their digests to `folder`/dataset.lock.
 
     Reading the files again, instead of hashing during the conversion, also covers files of earlier runs and machines.
 
@@ -46,6 +51,7 @@ def write_lock(
         video: Settings of videos.
         recording: Settings of recordings.
         license: Licence of the sources, or licences by the names of the sources.
+        sources: Digests of the sources; None: read them.
         engine: Engine that reads the files.
         progress: Called with the number of files done and the total.
 
@@ -54,7 +60,9 @@ def write_lock(
         WorkerError: If a worker was killed.
     """
     converted = [task for task in tasks if task.target.exists()]
-    outcomes = map_items(_LockWorker(folder, license), converted, engine=engine, progress=progress)
+    if sources is None:
+        sources = digest_sources(converted, engine=engine, progress=progress)
+    outcomes = map_items(_LockWorker(folder, license, sources), converted, engine=engine, progress=progress)
     files = sorted((outcome.result() for outcome in outcomes), key=lambda file: file.file)
 
     header = LockHeader(
@@ -74,6 +82,7 @@ class _LockWorker:
 
     folder: Path
     license: str | Mapping[str, str | None] | None
+    sources: SourceDigests
 
     def __call__(self, task: ConversionTask, progress: Progress) -> LockedFile:
         source = name_source(task)
@@ -82,7 +91,7 @@ class _LockWorker:
             file=_name_file(task.target, self.folder),
             source=source,
             license=self.license.get(source) if isinstance(self.license, Mapping) else self.license,
-            source_sha256=digest_source(Path(task.source)),
+            source_sha256=self.sources[Path(task.source)],
             events_sha256=digest.sha256,
             events=digest.events,
             duration_us=digest.duration_us,
@@ -94,7 +103,21 @@ def name_source(task: ConversionTask) -> str:
     return escape_controls(Path(task.source.name if task.name is None else task.name).as_posix())
 
 
-def digest_source(path: Path) -> str:
+def digest_sources(
+    tasks: Iterable[ConversionTask], *, engine: Engine = Processes(), progress: Progress | None = None
+) -> SourceDigests:
+    """Compute the SHA-256 of each source of conversions; a film with several clips is read once.
+
+    Raises:
+        FileError: If a source cannot be read.
+        WorkerError: If a worker was killed.
+    """
+    paths = sorted({Path(task.source) for task in tasks})
+    outcomes = map_items(_digest_source, paths, engine=engine, progress=progress)
+    return {outcome.item: outcome.result() for outcome in outcomes}
+
+
+def _digest_source(path: Path, _progress: Progress) -> str:
     """Compute the SHA-256 of a file, or of the lines that `sha256sum *` prints in an image folder."""
     if not path.is_dir():
         return digest_file(path)
@@ -166,19 +189,7 @@ def read_settings(lock: DataLock, where: str | Path) -> tuple[ConvertConfig, Rec
     return build(ConvertConfig, header.video, str(where)), build(RecordingConfig, header.recording, str(where))
 
 
-def compare_sources(
-    lock: DataLock, tasks: Sequence[ConversionTask], *, engine: Engine = Processes(), progress: Progress | None = None
-) -> list[str]:
-    """Compare the sources of conversions with a lock, before they are converted; return a line per difference.
-
-    Raises:
-        FileError: If a source cannot be read.
-        WorkerError: If a worker was killed.
-    """
-    outcomes = map_items(_digest_task, tasks, engine=engine, progress=progress)
-    found = {name_source(outcome.item): outcome.result() for outcome in outcomes}
+def compare_sources(lock: DataLock, tasks: Iterable[ConversionTask], sources: SourceDigests) -> list[str]:
+    """Compare the sources of conversions with a lock, before they are converted; return a line per difference."""
+    found = {name_source(task): sources[Path(task.source)] for task in tasks}
     return list(lock.find_other_sources(found))
-
-
-def _digest_task(task: ConversionTask, _progress: Progress) -> str:
-    return digest_source(Path(task.source))

@@ -94,14 +94,15 @@ def draw_curves(rows: Sequence[EpochRow], path: Path, *, title: str = "", chosen
 
 def plot_curves(rows: Sequence[EpochRow], *, title: str = "", chosen_epoch: int | None = None) -> Figure:
     """Plot loss, accuracy, and the spike rate and convergence of each layer over epochs."""
-    losses = [
-        _Line("training", GREY, [row.train_loss for row in rows]),
-        _Line("validation", ACCENT, [row.val_loss for row in rows]),
-    ]
-    accuracies = [
-        _Line("training", GREY, [100 * row.train_accuracy for row in rows]),
-        _Line("validation", ACCENT, [100 * row.val_accuracy for row in rows]),
-    ]
+    losses = [_Line("training", GREY, [row.train_loss for row in rows])]
+    accuracies = [_Line("training", GREY, [100 * row.train_accuracy for row in rows])]
+
+    # Without a validation part, no epoch has these values.
+    validation_losses = [row.val_loss for row in rows if row.val_loss is not None]
+    validation_accuracies = [100 * row.val_accuracy for row in rows if row.val_accuracy is not None]
+    if validation_losses:
+        losses.append(_Line("validation", ACCENT, validation_losses))
+        accuracies.append(_Line("validation", ACCENT, validation_accuracies))
 
     panels = [_Panel("Loss", losses), _Panel("Accuracy in %", accuracies)]
     if rates := _layer_lines([row.rates for row in rows]):

@@ -300,17 +300,18 @@ def _colour(label: int | None, K: int) -> str:
 def _summarize_run(run: TrainingRun) -> Card:
     test = run.test
     low, high = wilson_interval(test.correct, test.samples)
+    validated = "none, weights" if test.val_accuracy is None else percent(test.val_accuracy)
     facts = [
         ("data", test.title + (f" ({test.kind_of_data})" if test.kind_of_data else "")),
         ("test", f"{percent(test.accuracy)} of {test.samples:,} (95 %: {100 * low:.1f} to {100 * high:.1f})"),
-        ("validation", f"{percent(test.val_accuracy)} in epoch {test.chosen_epoch} of {len(run.epochs)}"),
+        ("validation", f"{validated} in epoch {test.chosen_epoch} of {len(run.epochs)}"),
         ("folder", str(run.folder.path)),
     ]
 
     facts += [("limited by", finding.text) for finding in test.findings[:1]]
 
     # The curve of a single epoch would be a line without meaning.
-    accuracies = np.array([row.val_accuracy for row in run.epochs], np.float64)
+    accuracies = np.array([row.val_accuracy for row in run.epochs if row.val_accuracy is not None], np.float64)
     caption = f"validation accuracy over epochs, at most {percent(float(accuracies.max(initial=0)))}"
     return Card("Training run", facts, curve=_curve(accuracies, caption) if len(accuracies) > 1 else None)
 

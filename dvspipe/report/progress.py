@@ -69,9 +69,11 @@ class ProgressBar(TrainingCallback):
         self.kind = " (synthetic)" if synthetic else ""
 
     def on_epoch(self, row: EpochRow) -> None:
-        """Show the validation accuracy of an epoch, replacing the previous one."""
+        """Show the validation accuracy of an epoch, or its training accuracy, replacing the previous one."""
+        part = "training" if row.val_accuracy is None else "validation"
+        accuracy = row.train_accuracy if row.val_accuracy is None else row.val_accuracy
         others = [note for note in self.notes if not note.startswith("epoch ")]
-        self.notes = [*others, f"epoch {row.epoch}: validation accuracy{self.kind} {percent(row.val_accuracy)}"]
+        self.notes = [*others, f"epoch {row.epoch}: {part} accuracy{self.kind} {percent(accuracy)}"]
         self._draw()
 
     def on_warning(self, text: str) -> None:

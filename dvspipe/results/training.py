@@ -100,7 +100,7 @@ class RunFolder(Folder):
     epochs = FolderFile("metrics.jsonl", "One `EpochRow` per line; results.csv has its columns.")
     test = FolderFile("test.json", "A `TestResult`.")
     activity = FolderFile("activity.json", "An `ActivityRecord`.")
-    best = FolderFile("weights/best.safetensors", "Checkpoint of the epoch chosen on the validation part.")
+    best = FolderFile("weights/best.safetensors", "Checkpoint of the chosen epoch.")
     joints = FolderFile("weights/joints.safetensors", "Joint network of gestures from films; missing in other runs.")
     last = FolderFile("weights/last.safetensors", "Checkpoint of the last epoch.")
     state = FolderFile(
@@ -158,10 +158,11 @@ class EpochRow(Row):
     """Mean loss on the training part, measured while the weights change."""
     train_accuracy: float
     """Accuracy on the training part, measured while the weights change, 0 to 1."""
-    val_loss: float
-    """Mean cross-entropy on the validation part after the epoch."""
-    val_accuracy: float
-    """Accuracy on the validation part after the epoch, 0 to 1; for a fitted readout, see `TestResult`."""
+    val_loss: float | None
+    """Mean cross-entropy on the validation part after the epoch; None without a validation part."""
+    val_accuracy: float | None
+    """Accuracy on the validation part after the epoch, 0 to 1; None without one. For a fitted readout, see
+    `TestResult`."""
     learning_rate: float
     """Learning rate of the last step."""
     seconds: float
@@ -181,12 +182,14 @@ class EpochRow(Row):
         return super().cells() | of_layers
 
     def is_better_than(self, other: EpochRow) -> bool:
-        """Compare validation results: higher accuracy first, then lower loss."""
+        """Compare validation results: higher accuracy first, then lower loss. Without them, later epochs are better."""
+        if self.val_accuracy is None or self.val_loss is None or other.val_accuracy is None or other.val_loss is None:
+            return self.epoch > other.epoch
         return (self.val_accuracy, -self.val_loss) > (other.val_accuracy, -other.val_loss)
 
 
 def find_best(rows: Sequence[EpochRow]) -> EpochRow:
-    """Return the epoch with the best validation result; of equal ones, the first.
+    """Return the epoch with the best validation result; of equal ones, the first. Without validation, it is the last.
 
     Raises:
         DataError: If there is no epoch.
@@ -206,9 +209,9 @@ class BaselineResult(Record):
     correct: int
     """Number of correct predictions."""
     chosen_epoch: int
-    """Epoch chosen on the validation part."""
-    val_accuracy: float
-    """Validation accuracy of this epoch."""
+    """Epoch chosen on the validation part; the last without one."""
+    val_accuracy: float | None
+    """Validation accuracy of this epoch; None without a validation part."""
 
 
 FindingKind = Literal[
@@ -425,9 +428,10 @@ class TestResult(Scores):
     data: str
     """Short description of the test recordings."""
     chosen_epoch: int
-    """Epoch chosen on the validation part."""
-    val_accuracy: float
-    """Validation accuracy of this epoch, 0 to 1; for a fitted readout, accuracy on recordings left out of the fit."""
+    """Epoch chosen on the validation part; the last without one."""
+    val_accuracy: float | None
+    """Validation accuracy of this epoch, 0 to 1; for a fitted readout, accuracy on recordings left out of the fit.
+    None without a validation part."""
     event_count_accuracy: float
     """Test accuracy of a linear classifier on the number of events alone, 0 to 1."""
     train_accuracy: float | None = None
@@ -570,13 +574,15 @@ class TrainingRun(Described):
 
     @property
     def checkpoint(self) -> Path:
-        """Weights of the epoch chosen on the validation part."""
+        """Weights of the chosen epoch."""
         return self.folder.best
 
     @property
     def choice(self) -> str:
         """Reason for the choice of the epoch, as a phrase that follows its number."""
         best = find_best(self.epochs)
+        if best.val_accuracy is None or self.test.val_accuracy is None:
+            return "the last: no validation part was held out"
         if best.epoch == self.test.chosen_epoch:
             return "chosen on the validation part"
         return (

@@ -75,12 +75,11 @@ class LogCallback(TrainingCallback):
     def on_epoch(self, row: EpochRow) -> None:
         """Log loss, accuracy, and duration of an epoch."""
         log.info(
-            "epoch %d: loss %.3f, accuracy %.1f %%, validation %.1f %%%s, %.1f s",
+            "epoch %d: loss %.3f, accuracy %.1f %%, %s%.1f s",
             row.epoch,
             row.train_loss,
             100 * row.train_accuracy,
-            100 * row.val_accuracy,
-            self.kind,
+            "" if row.val_accuracy is None else f"validation {100 * row.val_accuracy:.1f} %{self.kind}, ",
             row.seconds,
         )
 

@@ -194,6 +194,10 @@ class TrainConfig(Settings):
                 f"(found data.views = {self.data.views})"
             )
 
+        if self.optimiser.patience is not None and not (self.data.kind == "shards" or self.data.validation):
+            raise ValueError(
+                f"optimiser.patience = {self.optimiser.patience}: needs a validation part (found data.validation = 0)"
+            )
         if self.network.kind == "first_spike":
             self._check_first_spike()
         if self.optimiser.rule == "readout":

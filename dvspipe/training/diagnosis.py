@@ -1,7 +1,8 @@
 """Diagnosis of a run: what limits its result, and the settings to change.
 
 Each function `find_...` checks one thing, and yields a `Finding` if it limits the result. `diagnose` calls those
-that apply after the test of a run; the public ones are also called before the training.
+that apply after the test of a run; the public ones are also called before the training. `test_notes` says how the
+result was measured.
 """
 
 from __future__ import annotations
@@ -11,10 +12,11 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from ..datasets import DataSet, MnistConfig, RecordingsConfig, ShardsConfig, WindowsConfig
+from ..checkpoints.checkpoint import FEW_CALIBRATED
+from ..datasets import DataSet, MnistConfig, RecordingsConfig, ShardsConfig, WindowsConfig, count_recordings
 from ..encoding import BinCounts
 from ..networks import ModuleConfig, StdpNetworkConfig
-from ..results import Finding, LayerActivity, wilson_interval
+from ..results import BaselineResult, Finding, LayerActivity, wilson_interval
 from .choice import describe_same_names, round_up
 from .config import TrainConfig
 
@@ -72,6 +74,62 @@ def diagnose(outcome: RunOutcome) -> tuple[Finding, ...]:
 def _find_in_training(outcome: RunOutcome) -> tuple[Iterator[Finding], ...]:
     """Return the findings that apply only if all weights are trained."""
     return _find_updates(outcome), _find_counting(outcome), _find_overfitting(outcome), _find_few_validated(outcome)
+
+
+def test_notes(outcome: RunOutcome, baseline: BaselineResult | None) -> tuple[str, ...]:
+    """Return notes that qualify a test result, one sentence or two each."""
+    data = outcome.data
+    counts = outcome.counts
+    events = sum(count.events for count in counts)
+    saturated = sum(count.saturated for count in counts)
+    outside = sum(count.before + count.beyond for count in counts)
+
+    parts = data.parts.values()
+    are_alone = all(len(part) == len({sample.group for sample in part}) for part in parts)
+    groups = "one group per recording (data.group keeps a person's together)" if are_alone else "no group in two parts"
+    if data.in_time:
+        groups = f"films of {', '.join(data.in_time)} divided in time between the parts"
+
+    chosen = f"{len(data.validation)} for validation (choice of the epoch)"
+    if outcome.config.optimiser.rule == "readout":
+        chosen = "each left out once to choose the penalty of the readout"
+    elif not data.validation:
+        chosen = "none for validation (the last epoch is used)"
+
+    notes = [
+        f"{count_recordings(data.train, 'training')}, {chosen}, and {len(data.test)} for the test, {groups}. The test "
+        "part was used once, at the end; papers often report the epoch with the best test accuracy.",
+        f"A linear classifier on the number of events alone reaches {outcome.count_accuracy:.1%} on the same test "
+        f"recordings; chance is {1 / len(data.classes):.1%}.",
+        f"Of {events:,} events of the training recordings, {outside / max(1, events):.1%} are outside the steps of the "
+        f"spike tensors, and {saturated / max(1, events):.1%} exceed the largest count.",
+    ]
+
+    if not data.validation and outcome.config.optimiser.rule != "readout":
+        notes.append("The probabilities are not calibrated, because no recordings are held out for it.")
+    elif 0 < len(data.validation) < FEW_CALIBRATED:
+        notes.append(
+            f"The probabilities are rough: they are calibrated on only {len(data.validation)} validation recordings. "
+            "Their mean there is not above the 95 % interval of the accuracy."
+        )
+    if not outcome.layers:
+        notes.append(
+            "Spikes and operations per layer are not recorded: the layers of networks with network.kind = module are "
+            "unknown."
+        )
+    if baseline is not None:
+        notes.append(
+            "A ReLU network of the same shape, trained in the same way on the sum of the steps (without their "
+            f"order), reaches {baseline.accuracy:.1%} ({baseline.correct} of {baseline.samples}) on the same "
+            "test recordings."
+        )
+
+    if data.synthetic and data.synthetic_test:
+        notes.append("Synthetic: rendered scenes, simulated events. The result says little about real cameras.")
+    elif data.synthetic:
+        notes.append("The training and validation recordings are synthetic; the test recordings are not.")
+
+    return tuple(notes)
 
 
 def find_copies(data: DataSet) -> Iterator[Finding]:
@@ -295,7 +353,7 @@ def _find_overfitting(outcome: RunOutcome) -> Iterator[Finding]:
 
 def _find_few_validated(outcome: RunOutcome) -> Iterator[Finding]:
     data = outcome.data
-    if len(data.validation) < FEW_VALIDATED:
+    if 0 < len(data.validation) < FEW_VALIDATED:
         config = outcome.config.data
         settings = ("data.root",)
         if not isinstance(config, ShardsConfig):

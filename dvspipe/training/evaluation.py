@@ -22,7 +22,6 @@ from ..base.arguments import describe_value
 from ..base.config import read_stored
 from ..base.errors import ArgumentError, Brief, ConfigError, DataError, Remedy, count_noun
 from ..checkpoints.checkpoint import (
-    FEW_CALIBRATED,
     SHIPPED,
     ClassifierConfig,
     find_checkpoint,
@@ -46,12 +45,11 @@ from ..datasets import (
     read_split,
     restore_split,
 )
-from ..encoding import BinConfig, BinCounts
+from ..encoding import BinConfig
 from ..networks import ModuleConfig, ModuleSource, Network, run_in_pieces
 from ..networks.norms import PIECE_STEPS
 from ..parallel import Progress, ignore_progress
 from ..results import (
-    BaselineResult,
     EvaluationResult,
     RecordingPrediction,
     RunFolder,
@@ -342,6 +340,10 @@ def open_evaluation(
         callback.on_warning(f"{opened.title}: has no test part; all {len(opened.samples)} recordings are used")
         part = "all"
     parts = opened.parts | {"all": opened.samples}
+    if not parts[part]:
+        raise DataError(
+            f"{opened.title}: the {part} part has no recordings", Remedy("part", "all", "evaluate all recordings")
+        )
     return OpenedEvaluation(classifier, trained.network, opened, part, parts[part])
 
 
@@ -450,60 +452,3 @@ def find_records(checkpoint: str | None) -> RunRecords | ShippedRecord | None:
     config = read_stored(TrainConfig, folder.config)
     settings = config.model_dump(mode="json", include=CARD_SETTINGS, exclude_defaults=True)
     return RunRecords(TestResult.read(folder.test), settings)
-
-
-def test_notes(
-    data: DataSet,
-    by_count: float,
-    counts: Sequence[BinCounts],
-    baseline: BaselineResult | None,
-    *,
-    has_layers: bool,
-) -> tuple[str, ...]:
-    """Return notes that qualify a test result, one sentence or two each."""
-    events = sum(count.events for count in counts)
-    saturated = sum(count.saturated for count in counts)
-    outside = sum(count.before + count.beyond for count in counts)
-
-    parts = data.parts.values()
-    are_alone = all(len(part) == len({sample.group for sample in part}) for part in parts)
-    groups = "one group per recording (data.group keeps a person's together)" if are_alone else "no group in two parts"
-    if data.in_time:
-        groups = f"films of {', '.join(data.in_time)} divided in time between the parts"
-
-    chosen = f"{len(data.validation)} for validation (choice of the epoch)"
-    if not data.validation:
-        chosen = "each left out once to choose the penalty of the readout"
-
-    notes = [
-        f"{count_recordings(data.train, 'training')}, {chosen}, and {len(data.test)} for the test, {groups}. The test "
-        "part was used once, at the end; papers often report the epoch with the best test accuracy.",
-        f"A linear classifier on the number of events alone reaches {by_count:.1%} on the same test recordings; "
-        f"chance is {1 / len(data.classes):.1%}.",
-        f"Of {events:,} events of the training recordings, {outside / max(1, events):.1%} are outside the steps of the "
-        f"spike tensors, and {saturated / max(1, events):.1%} exceed the largest count.",
-    ]
-
-    if 0 < len(data.validation) < FEW_CALIBRATED:
-        notes.append(
-            f"The probabilities are rough: they are calibrated on only {len(data.validation)} validation recordings. "
-            "Their mean there is not above the 95 % interval of the accuracy."
-        )
-    if not has_layers:
-        notes.append(
-            "Spikes and operations per layer are not recorded: the layers of networks with network.kind = module are "
-            "unknown."
-        )
-    if baseline is not None:
-        notes.append(
-            "A ReLU network of the same shape, trained in the same way on the sum of the steps (without their "
-            f"order), reaches {baseline.accuracy:.1%} ({baseline.correct} of {baseline.samples}) on the same "
-            "test recordings."
-        )
-
-    if data.synthetic and data.synthetic_test:
-        notes.append("Synthetic: rendered scenes, simulated events. The result says little about real cameras.")
-    elif data.synthetic:
-        notes.append("The training and validation recordings are synthetic; the test recordings are not.")
-
-    return tuple(notes)

@@ -51,14 +51,15 @@ class FeatureTrainer(Trainer):
             features, labels = self._extract_features(epoch)
 
         loss, accuracy = fit_logistic(self.network.linear, features, labels, c=experiment.config.stdp.readout_c)
-        validated = evaluate_network(self.network, experiment.parts.validation, batch=self.settings.batch)
+        validation = experiment.parts.validation
+        validated = validation and evaluate_network(self.network, validation, batch=self.settings.batch)
 
         return EpochRow(
             epoch=epoch,
             train_loss=loss,
             train_accuracy=accuracy,
-            val_loss=validated.loss,
-            val_accuracy=validated.accuracy,
+            val_loss=validated.loss if validated else None,
+            val_accuracy=validated.accuracy if validated else None,
             learning_rate=self.learning_rate,
             seconds=time.monotonic() - started,
             data_seconds=0.0,

@@ -36,6 +36,7 @@ from ..datasets import (
     FolderConfig,
     RecordingsConfig,
     Sample,
+    ShardsConfig,
     SpikeTensors,
     TensorSettings,
     check_split,
@@ -64,8 +65,8 @@ from .baseline import FrameNetwork, load_baseline, save_baseline
 from .calibration import find_least_energy, fit_temperature
 from .callback import StageCallback, TrainingCallback
 from .config import TrainConfig
-from .diagnosis import RunOutcome, diagnose, find_copies, find_outside, find_same_films
-from .evaluation import evaluate_network, event_count_accuracy, score, test_notes
+from .diagnosis import RunOutcome, diagnose, find_copies, find_outside, find_same_films, test_notes
+from .evaluation import evaluate_network, event_count_accuracy, score
 from .features import FeatureTrainer
 from .file_properties import find_properties
 from .framing import adopt_framing
@@ -298,6 +299,7 @@ def _prepare_data(setup: RunSetup, opened: DataSet) -> DataSet:
 def _draw_missing_parts(data: DataSet, config: TrainConfig) -> DataSet:
     """Draw missing test and validation parts from the training part, with a warning; a readout needs no validation."""
     settings = config.data if isinstance(config.data, RecordingsConfig) else FolderConfig()
+    share = FolderConfig().validation if isinstance(config.data, ShardsConfig) else config.data.validation
     train = list(data.train)
     test = list(data.test)
     validation = list(data.validation)
@@ -307,8 +309,8 @@ def _draw_missing_parts(data: DataSet, config: TrainConfig) -> DataSet:
         train, test = divide(train, settings.test, config.seed + 1)
         warnings += (f"{data.title}: has no test part; {len(test)} training recordings are used (data.test)",)
 
-    if not validation and config.optimiser.rule != "readout":
-        train, validation = divide(train, settings.validation, config.seed)
+    if not validation and share and config.optimiser.rule != "readout":
+        train, validation = divide(train, share, config.seed)
         warnings += (
             f"{data.title}: has no validation part; {len(validation)} training recordings are used (data.validation)",
         )
@@ -379,7 +381,7 @@ def _load(setup: RunSetup, data: DataSet) -> DataParts:
 
     train = load("train", data.train, 1 if config.optimiser.rule == "readout" else config.data.views)
     # A readout is validated on the recordings left out of each fit, and has no validation part.
-    validation = load("validation", data.validation, 1) if data.validation else train
+    validation = load("validation", data.validation, 1) if data.validation else None
     return DataParts(train, validation, load("test", data.test, 1))
 
 
@@ -403,8 +405,7 @@ def _find_properties(setup: RunSetup, data: DataSet, parts: DataParts) -> tuple[
         (data.validation, parts.validation),
         (data.test, parts.test),
     ):
-        # A readout has no validation part; its tensors are those of the training.
-        if samples:
+        if tensors is not None:
             events |= {sample.name: count.events for sample, count in zip(samples, tensors.counts(), strict=True)}
 
     progress = partial(setup.callback.on_progress, "comparing files")
@@ -476,24 +477,27 @@ def _train_baseline(experiment: Experiment) -> BaselineResult | None:
 
 
 def _calibrate(experiment: Experiment, path: Path, classifier: ClassifierConfig, network: Network) -> ClassifierConfig:
-    """Calibrate a classifier on the validation part, measure the moments of its classes, and write the checkpoint."""
+    """Calibrate a classifier on the validation part, measure the moments of its classes, and write the checkpoint.
+
+    Without a validation part, the probabilities are not calibrated.
+    """
     parts = experiment.parts
     batch = experiment.config.optimiser.batch
     report = experiment.callback.on_progress
 
-    validated = evaluate_network(network, parts.validation, batch=batch, progress=partial(report, "calibrating"))
     moments = measure_classes(
         network, parts.train, len(classifier.classes), batch=batch, progress=partial(report, "measuring the classes")
     )
 
-    calibrated = classifier.model_copy(
-        update={
+    calibration: dict[str, float | None] = {}
+    if parts.validation is not None:
+        validated = evaluate_network(network, parts.validation, batch=batch, progress=partial(report, "calibrating"))
+        calibration = {
             "temperature": fit_temperature(validated.logits, validated.labels),
-            "calibrated_on": len(experiment.data.validation),
             "least_energy": find_least_energy(validated.logits),
         }
-    )
 
+    calibrated = classifier.model_copy(update={**calibration, "calibrated_on": len(experiment.data.validation)})
     save_checkpoint(path, calibrated, network, moments)
     return calibrated
 
@@ -538,7 +542,7 @@ def _test(
     report = experiment.callback.on_progress
 
     classifier, network = load_checkpoint(folder.best, str(experiment.processes.device), experiment.modules)
-    if data.validation:
+    if config.optimiser.rule != "readout":
         classifier = _calibrate(experiment, folder.best, classifier, network)
 
     trained = evaluate_network(network, parts.train, batch=batch, progress=partial(report, "accuracy in training"))
@@ -580,7 +584,7 @@ def _test(
         correct_before=_count_before(experiment),
         baseline=baseline,
         findings=diagnose(outcome),
-        notes=test_notes(data, outcome.count_accuracy, outcome.counts, baseline, has_layers=bool(layers)),
+        notes=test_notes(outcome, baseline),
         command=command,
         versions=versions(),
         machine=describe_machine(experiment.processes.device),

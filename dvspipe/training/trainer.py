@@ -50,10 +50,10 @@ PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": t
 
 @dataclass(frozen=True)
 class DataParts:
-    """Spike tensors of a data set."""
+    """Spike tensors of a data set; None: no validation part."""
 
     train: SpikeTensors
-    validation: SpikeTensors
+    validation: SpikeTensors | None
     test: SpikeTensors
 
 
@@ -125,7 +125,8 @@ class Trainer:
         elif self.experiment.init is None:
             fit_gains(self.network, self.experiment.parts.train, batch=self.settings.batch)
 
-        validation_samples = len(self.experiment.parts.validation)
+        validation = self.experiment.parts.validation
+        validation_samples = 0 if validation is None else len(validation)
         while not is_over(self.settings, self.rows):
             row = self.run_epoch(len(self.rows) + 1)
             self.rows.append(row)
@@ -153,7 +154,7 @@ class Trainer:
             self.save(path, network)
 
     def run_epoch(self, epoch: int) -> EpochRow:
-        """Train on the training part once, validate, and return the row of the epoch."""
+        """Train on the training part once, validate if there is a part for it, and return the row of the epoch."""
         started = time.monotonic()
         settings = self.settings
         experiment = self.experiment
@@ -175,10 +176,10 @@ class Trainer:
 
         # All processes estimate the norms, because shared batch norms wait for each other; only the first one
         # validates, and the others get its scores.
-        scores = (0.0, 0.0)
+        scores: tuple[float, float] | tuple[None, None] = (None, None)
         with self._evaluated_network() as network:
             estimate_norms(network, experiment.parts.train, batch=settings.batch, segment=self.segment)
-            if self.processes.is_first:
+            if self.processes.is_first and experiment.parts.validation is not None:
                 validated = evaluate_network(
                     network,
                     experiment.parts.validation,
@@ -415,16 +416,16 @@ def is_over(settings: OptimiserConfig, rows: Sequence[EpochRow]) -> bool:
 def choose_epoch(rows: Sequence[EpochRow], validated: int) -> EpochRow:
     """Choose the epoch whose weights are kept.
 
-    It is the epoch with the best validation result. With fewer than FEW_CALIBRATED validation recordings, differences
-    of a few recordings are chance; then it is the latest epoch with an accuracy inside the 95 % Wilson interval of the
-    best epoch's accuracy.
+    It is the epoch with the best validation result, the last without a validation part. With fewer than FEW_CALIBRATED
+    validation recordings, differences of a few recordings are chance; then it is the latest epoch with an accuracy
+    inside the 95 % Wilson interval of the best epoch's accuracy.
     """
     best = find_best(rows)
-    if validated >= FEW_CALIBRATED:
+    if best.val_accuracy is None or validated >= FEW_CALIBRATED:
         return best
 
     lowest, _ = wilson_interval(round(best.val_accuracy * validated), validated)
-    return next(row for row in reversed(rows) if row.val_accuracy >= lowest)
+    return next(row for row in reversed(rows) if row.val_accuracy is not None and row.val_accuracy >= lowest)
 
 
 def require_tensorboard() -> None:

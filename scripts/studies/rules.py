@@ -142,7 +142,7 @@ def train_rule(
 def describe(rule: str, rate: str, runs: Sequence[TrainingRun]) -> str:
     """Return the row of a rule in the table."""
     tests = [run.test.accuracy for run in runs]
-    validated = statistics.mean(run.test.val_accuracy for run in runs)
+    validated = statistics.mean(run.test.val_accuracy for run in runs if run.test.val_accuracy is not None)
     seconds = statistics.median(row.seconds for run in runs for row in run.epochs)
     each = ", ".join(f"{100 * accuracy:.1f}" for accuracy in tests)
     mean = statistics.mean(tests)

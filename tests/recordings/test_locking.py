@@ -7,6 +7,7 @@ import importlib.util
 import json
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -23,7 +24,7 @@ from dvspipe.parallel import Engine, Processes
 from dvspipe.parallel.cluster import Ray
 from dvspipe.recordings.config import ConvertConfig, RecordingConfig
 from dvspipe.recordings.conversion import convert_many, plan_conversions
-from dvspipe.recordings.locking import compare_sources, read_settings, verify_folder, write_lock
+from dvspipe.recordings.locking import compare_sources, digest_sources, read_settings, verify_folder, write_lock
 from dvspipe.results import DataLock
 from dvspipe.simulator import SimulatorConfig
 from dvspipe.video.frames import frames_from_arrays
@@ -105,7 +106,8 @@ def test_digests_depend_on_sources_and_settings_alone(
     elsewhere = Path(shutil.copytree(videos, tmp_path / "elsewhere"))
     lock = lock_of(elsewhere, tmp_path / "out", engine=engine, batches=batches)
     assert (tmp_path / "out" / "dataset.lock").read_bytes() == (locked[0] / "dataset.lock").read_bytes()
-    assert compare_sources(lock, plan_conversions(elsewhere, tmp_path / "again"), engine=engine) == []
+    tasks = plan_conversions(elsewhere, tmp_path / "again")
+    assert compare_sources(lock, tasks, digest_sources(tasks, engine=engine)) == []
 
 
 def test_digest_ignores_the_format_of_the_file(tmp_path: Path) -> None:
@@ -148,12 +150,27 @@ def test_other_sources_are_named_before_a_conversion(
     other = Path(shutil.copytree(videos, tmp_path / "other"))
     shutil.copy(other / "wave/a.webm", other / "wave/b.webm")
     (other / "clap/a.webm").rename(other / "clap/z.webm")
-    lines = compare_sources(locked[1], plan_conversions(other, tmp_path / "out"))
+    tasks = plan_conversions(other, tmp_path / "out")
+    lines = compare_sources(locked[1], tasks, digest_sources(tasks))
     assert [line.partition(" (")[0] for line in lines] == [
         "clap/a.webm: source missing",
         "clap/z.webm: source not in the lock",
         "wave/b.webm: another source",
     ]
+
+
+def test_each_source_is_read_once(videos: Path, locked: tuple[Path, DataLock], tmp_path: Path) -> None:
+    """A film with several clips is read once, and not again if its digest is given."""
+    tasks = plan_conversions(videos, locked[0])
+    clips = [replace(tasks[0], name=Path(f"clip{number}.webm")) for number in range(3)]
+    calls: list[float] = []
+    sources = digest_sources(clips, progress=lambda done, _: calls.append(done))
+    assert (list(sources), max(calls)) == ([Path(tasks[0].source)], 1)
+
+    given = {Path(task.source): 64 * "a" for task in tasks}
+    folder = Path(shutil.copytree(locked[0], tmp_path / "copy"))
+    moved = [replace(task, target=folder / task.target.relative_to(locked[0])) for task in tasks]
+    assert {file.source_sha256 for file in write_lock(folder, moved, NOISY, sources=given).files} == {64 * "a"}
 
 
 def test_invalid_locks_are_errors(tmp_path: Path) -> None:

@@ -12,9 +12,11 @@ from conftest import random_events
 from facts import mentions, raises
 from recorder import Recorder
 
-from dvspipe.base.errors import DataError
-from dvspipe.datasets import DataSet, FolderConfig, open_dataset
+from dvspipe.base.errors import ConfigError, DataError
+from dvspipe.checkpoints.checkpoint import load_checkpoint
+from dvspipe.datasets import DataSet, FolderConfig, open_dataset, read_split
 from dvspipe.formats import write
+from dvspipe.report import write_training_page
 from dvspipe.results import EvaluationResult, SplitRow, SplitsResult, TrainingRun, write_splits
 from dvspipe.results.splits import Part
 from dvspipe.training import choose_settings
@@ -138,6 +140,36 @@ def test_complete_runs_of_all_splits_are_kept(runs: Path, folder: Path) -> None:
     again = train_splits(folder, runs, resume=True, epochs=1, views=1, channels=(2,), steps=3)
     assert [run.folder.path.name for run in again] == ["split-1", "split-2"]
     assert {path: path.stat().st_mtime_ns for path in runs.glob("split-*/weights/*")} == before
+
+
+def test_without_validation_all_training_recordings_and_the_last_epoch_are_used(folder: Path, tmp_path: Path) -> None:
+    words = ("data.validation=0", "epochs=2", "views=1", "channels=[2]", "steps=3", "baseline=true")
+    done = dvspipe("train", folder, *words, "-o", tmp_path / "run")
+    run = TrainingRun.read(tmp_path / "run")
+    assert mentions(done.stdout, "epoch 2, the last")
+    assert (run.test.chosen_epoch, run.test.val_accuracy, run.test.baseline.val_accuracy) == (2, None, None)
+    assert {row.val_accuracy for row in run.epochs} == {row.val_loss for row in run.epochs} == {None}
+    assert mentions(run.test.notes[0], "6 training recordings", "none for validation")
+    assert any("not calibrated" in note for note in run.test.notes)
+    assert "validation" not in {finding.kind for finding in run.test.findings}
+
+    split = read_split(run.folder.split)
+    assert (len(split.train), len(split.validation), len(split.test)) == (6, 0, 4)
+    config, network = load_checkpoint(run.checkpoint)
+    _, last = load_checkpoint(run.folder.last)
+    assert (config.temperature, config.calibrated_on) == (1.0, 0)
+    assert all(weights.equal(last.state_dict()[name]) for name, weights in network.state_dict().items())
+    assert "no validation part" in write_training_page(run).read_text()
+
+    # A complete run is not trained again, and nothing is left to evaluate as validation.
+    dvspipe("train", folder, *words, "-o", tmp_path / "run", "--resume")
+    with raises(DataError, "validation"):
+        evaluate(run.folder.path, folder, "validation")
+
+
+def test_early_stopping_needs_a_validation_part(folder: Path) -> None:
+    with raises(ConfigError, "patience", "data.validation = 0"):
+        choose_settings(folder, validation=0, patience=3)
 
 
 def test_evaluation_uses_the_split_of_the_run(runs: Path, folder: Path) -> None:
