@@ -114,6 +114,7 @@ class _EventTap:
         self._sensor = sensor
         self._lock = threading.Condition()
         self._writer: Writer | None = None
+        self._recorded_us = 0  # start of the recording
         self._seen = 0  # pictures so far
         self._new: list[Events] = []
         self.times_s: deque[float] = deque()
@@ -134,18 +135,20 @@ class _EventTap:
                 self.times_s.popleft()
 
             if self._writer is not None:
-                self._writer.append(events)
+                first = int(np.searchsorted(events.t, self._recorded_us))
+                self._writer.append(events.slice_events(first, len(events)).shift_time(-self._recorded_us))
 
     def wait(self, number: int, dropped: Callable[[], int]) -> None:
         """Wait until picture `number` is processed or dropped, at most 1 s."""
         with self._lock:
             self._lock.wait_for(lambda: self._seen + dropped() >= number, MAX_WAIT_S)
 
-    def record(self, path: Path) -> None:
-        """Record the next events in a file."""
+    def record(self, path: Path, start_us: int) -> None:
+        """Record the next events in a file, whose time starts at `start_us`."""
         writer = create_writer(path, self._sensor, WriteOptions(source="webcam", overwrite=True)).__enter__()
         with self._lock:
             self._writer = writer
+            self._recorded_us = start_us
 
     def stop_recording(self) -> None:
         """Complete the file, if events are recorded."""
@@ -370,11 +373,14 @@ class LiveCamera:
 
         return UNFAMILIAR if answer.probability >= self._config.segments.enter else UNSURE
 
-    def record(self) -> None:
-        """Record the events that the network sees, in a new folder."""
+    def record(self, start_us: int) -> None:
+        """Record the events that the network sees in a new folder, from a time on the clock of the pictures.
+
+        The file then has the clock of the film, which starts at this time.
+        """
         self._tap.stop_recording()
         self.recording = self._new_folder()
-        self._tap.record(self.recording / EVENT_FILE)
+        self._tap.record(self.recording / EVENT_FILE, start_us)
 
     def stop_recording(self) -> None:
         """Complete the file of events."""

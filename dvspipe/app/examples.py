@@ -42,10 +42,13 @@ class Example:
         """CSS class of the button that chooses it."""
         return f"example-{self.thumbnail.stem}"
 
+    def picture_url(self) -> str:
+        """Return the thumbnail as a data URL."""
+        return f"data:image/jpeg;base64,{b64encode(self.thumbnail.read_bytes()).decode()}"
+
     def css(self) -> str:
         """Return the CSS that shows the thumbnail on the button."""
-        picture = b64encode(self.thumbnail.read_bytes()).decode()
-        return f'.{self.css_class}::before {{ background-image: url("data:image/jpeg;base64,{picture}"); }}\n'
+        return f'.{self.css_class}::before {{ background-image: url("{self.picture_url()}"); }}\n'
 
     def put(self, session: Session) -> Path:
         """Return the path of the example in the folder of a session; it is made on first use."""

@@ -45,6 +45,7 @@ from ..report.players import describe_colours
 from ..report.regions import write_region
 from ..report.style import EVENT_PALETTES
 from ..verbs.inspection import check
+from .conversion import EVENT_FORMATS, open_events
 from .examples import EVENTS
 from .shared import (
     CHART_GREY,
@@ -65,7 +66,6 @@ from .shared import (
     show_page,
     show_picture,
 )
-from .videos import EVENT_FORMATS, open_events
 from .workspace import Session, Workspace, safe_stem
 
 MAX_POINTS = 50_000  # events in the 3D view
@@ -372,8 +372,8 @@ class RecordingTab(Tab):
 
     def __init__(self, space: Workspace, opened: Any) -> None:
         super().__init__(space)
-        self.playing = gr.HTML("", render=False)
-        self.cutting = gr.HTML("", render=False)
+        self.playing = self.make_message()
+        self.cutting = self.make_message()
         self.explored: gr.State = gr.State(None)
 
         add_parts(self._add_choice, self._add_views, self._add_cut)
@@ -393,8 +393,8 @@ class RecordingTab(Tab):
 
         with gr.Accordion("Cut and filter", open=False):
             with gr.Row():
-                start = gr.Number(0, label="Start (s)", minimum=0, min_width=120)
-                stop = gr.Number(0, label="Stop (s); 0: end", minimum=0, min_width=120)
+                start = gr.Number(0, label="Start (s)", min_width=120)
+                stop = gr.Number(0, label="Stop (s); 0: end", min_width=120)
 
             self.roi = gr.Textbox("", label="Region, WxH+X+Y", placeholder="128x128+20+10")
             self.region = gr.HTML("", elem_classes="pixels")
@@ -437,20 +437,20 @@ class RecordingTab(Tab):
 
     def _connect(self, opened: Any) -> None:
         self.on(opened, self.open_first, [self.source])
-        for event in (self.source.change, self.colours.input):
-            self.on(event, self.explore, [self.source, *self.place])
+        self.after(self.source.change, self.explore, [self.source, *self.place])
+        self.on(self.colours.input, self.explore, [self.source, *self.place])
 
         # `change` fires for pointer, keys and the reset button. Colours are left out: they explore the recording again.
         *sliders_and_mode, _colours = self.place
         changes = [component.change for component in sliders_and_mode]
         shown = [self.explored, *self.place]
-        self.on(partial(gr.on, changes), self.show_picture, shown, trigger_mode="always_last")
+        self.after(partial(gr.on, changes), self.show_picture, shown, trigger_mode="always_last")
         self.on(self.play.click, self.show_player, [self.explored, self.colours], status=self.playing)
 
         cut = [self.explored, self.suffix, self.colours, *self.cut]
         self.on(self.write.click, self.write_cut, cut, status=self.cutting)
         region = [self.explored, self.roi, *self.place]
-        self.on(self.roi.change, self.show_region, region, status=self.cutting, trigger_mode="always_last")
+        self.after(self.roi.change, self.show_region, region, status=self.cutting, trigger_mode="always_last")
 
     def open_first(self, session: Session, source: ChosenFile | None) -> Iterator[Updates]:
         """Choose the example when the tab is opened, unless a recording is chosen."""
@@ -584,7 +584,7 @@ def _add_filter(facts: FilterFacts) -> Any:
     """Add the setting of a filter; 0 turns it off."""
     if facts.is_switch:
         return gr.Checkbox(label=f"Remove {facts.text}")
-    return gr.Number(0, label=f"{facts.text.capitalize()} ({facts.unit})", minimum=0, min_width=120)
+    return gr.Number(0, label=f"{facts.text.capitalize()} ({facts.unit})", min_width=120)
 
 
 def read_cut(values: tuple[Any, ...]) -> Cut:

@@ -14,16 +14,21 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
+from PIL import Image
 
 from ..base.errors import ConfigError, DvspipeError
 from ..base.labels import OTHER
 from ..report import GestureFilm, write_movement_page
 from ..report.style import readable
 from ..results import RunFolder
+from ..video.config import VideoSettings
+from ..video.opening import open_video
+from .examples import FILM
 from .jobs import StagedProgress
 from .shared import (
     VIDEO_FILE,
@@ -32,8 +37,10 @@ from .shared import (
     Updates,
     add_command,
     add_parts,
+    address_of,
     follow,
     offer_file,
+    show_caption,
     show_empty,
     show_page,
     show_picture,
@@ -43,6 +50,7 @@ from .workspace import Session, Workspace
 
 if TYPE_CHECKING:  # `oneshot` imports torch, and that takes seconds
     from ..oneshot import ExampleFilm, LearnConfig, StudiedFilm
+    from ..pose import GesturePart
 
 EFFORTS = [("quick", False), ("thorough", True)]
 MAX_NAME = 40  # characters of a gesture's name, part of file names
@@ -51,6 +59,7 @@ PAGES = "pages"
 RUN_NAME = "gestures"
 NO_FILM = "Choose a film, name its gesture, and add it. The tracked joints appear here."
 NO_RUN = "Add one or more gestures, then train."
+CARD_PX = 240  # longer side of the picture of a gesture
 CAN_RESUME = "After **Stop**, **Train** resumes this training."
 
 
@@ -62,11 +71,13 @@ class AddedGesture:
         source: Name of the film as chosen in the app.
         studied: Film with its track, and the part that shows the gesture.
         page: Page that shows this part.
+        picture: Picture of the middle of this part.
     """
 
     source: str
     studied: StudiedFilm
     page: Path
+    picture: Path
 
     @property
     def film(self) -> ExampleFilm:
@@ -86,7 +97,8 @@ class AddedGesture:
     def to_choice(self) -> tuple[str, str]:
         """Return the label of the gesture in a list, and its name."""
         start_s, stop_s = self.part_s
-        return f"{readable(self.name)}: {self.source}, {start_s:.2f} to {stop_s:.2f} s", self.name
+        times = f"{self.studied.part.repetitions} times, " if self.studied.part.repetitions > 1 else ""
+        return f"{readable(self.name)}: {times}{start_s:.2f} to {stop_s:.2f} s of {self.source}", self.name
 
 
 @dataclass(frozen=True)
@@ -191,7 +203,29 @@ def study_gesture(film: ExampleFilm, source: str, folder: Path, progress: Staged
     pages = folder / PAGES
     pages.mkdir(exist_ok=True)
     shown = GestureFilm(film.name, film.path, studied.track, studied.part)
-    return AddedGesture(source, studied, write_movement_page([shown], pages / f"{film.name}.html"))
+    page = write_movement_page([shown], pages / f"{film.name}.html")
+    picture = pages / f"{film.name}.jpg"
+    write_middle(film.path, studied.part, picture)
+    return AddedGesture(source, studied, page, picture)
+
+
+def write_middle(film: Path, part: GesturePart, picture: Path) -> None:
+    """Write a small picture of the middle of a part of a film."""
+    middle_s = (part.start_us + part.stop_us) / 2e6
+    _, pixels = next(iter(open_video(film, VideoSettings(start_s=middle_s)).pictures()))
+
+    small = Image.fromarray(pixels)
+    small.thumbnail((CARD_PX, CARD_PX))
+    small.save(picture)
+
+
+def style_cards(added: tuple[AddedGesture, ...]) -> str:
+    """Return the HTML of the style that shows the pictures of gestures on their cards."""
+    rules = [
+        f'.cards label:nth-of-type({number})::before {{ background-image: url("{address_of(gesture.picture)}"); }}'
+        for number, gesture in enumerate(added, 1)
+    ]
+    return f"<style>{''.join(rules)}</style>"
 
 
 def train_gestures(attempt: Attempt, tracks: Path, command: str, progress: StagedProgress) -> Trained:
@@ -228,7 +262,7 @@ def train_gestures(attempt: Attempt, tracks: Path, command: str, progress: Stage
             f"{test.samples} clips).",
             f"Expect less of real people: {STRANGERS}.",
             *(f"- {text}" for text in learned.similar),
-            f"*What does it show?* now offers it as {run.name}.",
+            f"The tabs Webcam and Video now offer it as {run.name}.",
         ]
     )
 
@@ -237,11 +271,14 @@ def train_gestures(attempt: Attempt, tracks: Path, command: str, progress: Stage
 
 def command_of(gestures: tuple[AddedGesture, ...], plan: TrainingPlan, run: str, *, thorough: bool) -> str:
     """Return the equivalent command."""
-    # `learn` names a gesture after its film. A film with another name appears as its copy, which has the right name.
+    # `learn` names a gesture after its film, so a film with another name needs the right name first.
     words = ["dvspipe", "learn"]
+    notes = []
     for gesture in gestures:
         is_named = Path(gesture.source).stem == gesture.name
-        words.append(gesture.source if is_named else gesture.film.path.name)
+        film = gesture.source if is_named else gesture.film.path.name
+        words.append(film)
+        notes += [] if is_named else [f"# {film}: a copy of {gesture.source}\n"]
     words += ["-o", run]
 
     for other in plan.other:
@@ -252,7 +289,7 @@ def command_of(gestures: tuple[AddedGesture, ...], plan: TrainingPlan, run: str,
 
     words += ["--mirror"] if plan.config.mirror else []
     words += ["--thorough"] if thorough else []
-    return shlex.join(words)
+    return "".join(notes) + shlex.join(words)
 
 
 class LearnTab(Tab):
@@ -260,12 +297,13 @@ class LearnTab(Tab):
 
     Args:
         space: Folders of the app.
+        opened: Event that fires when the tab is opened.
     """
 
-    def __init__(self, space: Workspace) -> None:
+    def __init__(self, space: Workspace, opened: Any) -> None:
         super().__init__(space)
-        self.changing = gr.HTML("", render=False)
-        self.training = gr.HTML("", render=False)
+        self.changing = self.make_message()
+        self.training = self.make_message()
         self.added = gr.State(())
         self.trained = gr.State(())
         self.attempt: gr.State = gr.State(None)
@@ -276,9 +314,17 @@ class LearnTab(Tab):
             "more people help."
         )
 
+        self.pictures = gr.HTML("")
+        self.chosen = gr.Radio(
+            [],
+            label="Gestures",
+            info="Choose one to see or change its part.",
+            elem_classes="cards",
+            visible=False,
+        )
         add_parts(self._add_film, self._add_view, self._add_part)
         add_parts(self._add_gestures, self._add_result, self._add_command)
-        self._connect()
+        self._connect(opened)
 
     def _add_film(self) -> None:
         gr.Markdown("### 1. Film a gesture")
@@ -286,7 +332,7 @@ class LearnTab(Tab):
         self.name = gr.Textbox(
             "", label="Name of the gesture", max_length=MAX_NAME, info="A gesture of the same name is replaced."
         )
-        self.add = self.add_work("Add", variant="primary")
+        self.add = self.add_work("Add", variant="primary", interactive=False)
 
     def _add_view(self) -> None:
         self.view = gr.HTML(show_empty(NO_FILM))
@@ -297,12 +343,10 @@ class LearnTab(Tab):
                 self.start = gr.Number(label="Start (s)", precision=2, step=0.1, min_width=100)
                 self.stop = gr.Number(label="Stop (s)", precision=2, step=0.1, min_width=100)
             self.use_part = self.add_work("Use this part", self.changing)
+            self.remove = gr.Button("Remove the chosen gesture", size="sm")
 
     def _add_gestures(self) -> None:
         gr.Markdown("### 2. Train")
-        self.chosen = gr.Radio([], label="Gestures", info="Choose one to see or change its part.")
-        self.remove = gr.Button("Remove the chosen gesture", size="sm")
-
         with gr.Accordion("Other films", open=False):
             gr.Markdown("Films without any of the gestures; their movements are trained as other gestures.")
             self.other_files = gr.File(label="Videos", file_count="multiple", type="filepath", height=140)
@@ -323,8 +367,10 @@ class LearnTab(Tab):
         self.result = gr.Markdown(NO_RUN)
 
         with gr.Row():
-            self.try_out = gr.Button("Try it", interactive=False)
-            self.archive = gr.DownloadButton("Download the classifier", interactive=False)
+            self.try_out = gr.Button(
+                "Try it on the webcam", variant="primary", interactive=False, elem_classes="when-ready"
+            )
+            self.archive = gr.DownloadButton("Download the classifier", interactive=False, elem_classes="when-ready")
 
         with gr.Accordion("Report of the training", open=False):
             self.report = gr.HTML(show_empty(NO_RUN))
@@ -332,16 +378,33 @@ class LearnTab(Tab):
     def _add_command(self) -> None:
         self.command = add_command()
 
-    def _connect(self) -> None:
+    def _connect(self, opened: Any) -> None:
         part = [self.chosen, self.start, self.stop, self.added]
         plan = [self.added, self.other_files, self.other_names, self.mirror, self.effort, self.attempt, self.trained]
         limit = {"concurrency_limit": 2}  # sessions that track or train at the same time
 
+        self.on(opened, self.open_first, [self.picker.source, self.added])
+        self.after(self.picker.source.change, self.show_film, [self.picker.source])
         self.on(self.add.click, self.add_gesture, [self.picker.source, self.name, self.added], **limit)
         self.on(self.use_part.click, self.change_part, part, status=self.changing, **limit)
         self.on(self.chosen.input, self.show_gesture, [self.chosen, self.added])
         self.on(self.remove.click, self.remove_gesture, [self.chosen, self.added])
         self.on(self.train.click, self.train_classifier, plan, status=self.training, **limit)
+
+    def open_first(
+        self, session: Session, source: ChosenFile | None, added: tuple[AddedGesture, ...]
+    ) -> Iterator[Updates]:
+        """Choose the example when the tab is opened first."""
+        return iter(()) if source or added else self.picker.choose_example(session, FILM)
+
+    def show_film(self, session: Session, source: ChosenFile | None) -> Iterator[Updates]:
+        """Play the chosen film; without one, nothing can be added."""
+        yield {self.add: gr.Button(interactive=source is not None)}
+        # The server delivers its own files only, not the folder.
+        if source is not None and source.path.is_relative_to(session.space.root):
+            film = escape(address_of(source.path))
+            player = f'<video class="picture" src="{film}" aria-label="{escape(source.name)}" controls muted></video>'
+            yield {self.view: player + show_caption("Name the gesture of this film, and press Add.")}
 
     def add_gesture(
         self, session: Session, source: ChosenFile | None, text: str, added: tuple[AddedGesture, ...]
@@ -350,7 +413,10 @@ class LearnTab(Tab):
         if source is None:
             raise ConfigError("no film is chosen")
 
+        from ..oneshot import check_distinct
+
         film = copy_film(source, name_gesture(text), session.kept_folder())
+        check_distinct([*(gesture.film for gesture in added), film])
         for updates in self._study(session, self.status, film, source.name, added):
             # The name is cleared once the gesture is added, not with each progress update.
             yield {**updates, self.name: ""} if self.added in updates else updates
@@ -405,7 +471,8 @@ class LearnTab(Tab):
         if gesture is None:
             return {
                 self.added: added,
-                self.chosen: gr.Radio(choices=[], value=None),
+                self.chosen: gr.Radio(choices=[], value=None, visible=False),
+                self.pictures: "",
                 self.view: show_empty(NO_FILM),
                 self.part: gr.Column(visible=False),
             }
@@ -414,7 +481,8 @@ class LearnTab(Tab):
         start_s, stop_s = gesture.part_s
         return {
             self.added: added,
-            self.chosen: gr.Radio(choices=choices, value=gesture.name),
+            self.chosen: gr.Radio(choices=choices, value=gesture.name, visible=True),
+            self.pictures: style_cards(added),
             self.view: show_page(gesture.page, f"Movement of {readable(gesture.name)}"),
             self.part: gr.Column(visible=True),
             self.start: round(start_s, 2),

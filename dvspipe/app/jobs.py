@@ -14,10 +14,14 @@ from datetime import timedelta
 from html import escape
 from typing import Generic, Protocol, TypeVar
 
-from ..base.errors import FileError
+from ..parallel import CurrentStep
 from ..parallel.estimate import estimate_left_s
 
 Result = TypeVar("Result")
+
+
+class Stopped(Exception):  # noqa: N818 (it is no error)
+    """The user stopped the work. The text says which work."""
 
 
 class StagedProgress(Protocol):
@@ -66,16 +70,25 @@ class Jobs:
     def run(self, session: str, text: str, work: PageWork[Result]) -> Iterator[WorkStep[Result]]:
         """Run work in a thread; yield its progress, and the result in the last step."""
         slot = self._slots.setdefault(session, _Slot())
+        slot.count += 1
+        number = slot.count
         while not slot.lock.acquire(timeout=POLL_S):
             yield WorkStep(f"{text}: waiting for another task of this page")
 
         try:
             slot.stopped.clear()
+            slot.running = text
+            if slot.is_dropped(text, number):
+                return
             # The page was closed while this work waited for another task.
             if slot.closed:
-                raise FileError(f"{text}: stopped")
+                raise Stopped(text)
             yield from _yield_progress(_Task(work, slot.stopped), text)
+        except Stopped:
+            if not slot.is_dropped(text, number):
+                raise
         finally:
+            slot.running = ""
             slot.stopped.set()  # even if nobody waits for the work any more
             slot.lock.release()
 
@@ -83,6 +96,16 @@ class Jobs:
         """Stop the work of a session at its next progress call."""
         if session in self._slots:
             self._slots[session].stopped.set()
+
+    def drop(self, session: str, text: str) -> None:
+        """Stop the work of this name in a session, also the work that waits, without a message.
+
+        The user has chosen something else, and nobody wants its result.
+        """
+        if slot := self._slots.get(session):
+            slot.dropped[text] = slot.count
+            if slot.running == text:
+                slot.stopped.set()
 
     def stop_all(self) -> None:
         """Stop the work of all sessions."""
@@ -109,6 +132,13 @@ class _Slot:
         self.stopped = threading.Event()
         self.closed = False
 
+        self.running = ""  # name of the work
+        self.count = 0  # tasks so far
+        self.dropped: dict[str, int] = {}  # by name of the work: number of the last task that nobody wants
+
+    def is_dropped(self, text: str, number: int) -> bool:
+        return number <= self.dropped.get(text, 0)
+
 
 class _Task(Generic[Result]):
     """Work in its own thread."""
@@ -117,6 +147,7 @@ class _Task(Generic[Result]):
         self._work = work
         self._stopped = stopped
         self._stage = ""
+        self._step = ""
         self._done = 0.0
         self._total = 0.0
         self._begin_s = time.monotonic()
@@ -128,11 +159,12 @@ class _Task(Generic[Result]):
 
     def _run(self) -> None:
         try:
-            self.results.append(self._work(self._report))
+            self.results.append(self._work(self))
         except BaseException as error:  # raised again in the waiting thread
             self.error = error
 
-    def _report(self, done: float, total: float, stage: str = "") -> None:
+    def __call__(self, done: float, total: float, stage: str = "") -> None:
+        """Note the progress of a stage."""
         # Work stops as by Ctrl-C, where every function leaves its files complete or absent.
         if self._stopped.is_set():
             raise KeyboardInterrupt
@@ -143,11 +175,16 @@ class _Task(Generic[Result]):
         self._done = done
         self._total = total
 
+    def show_step(self, done: float, total: float, step: CurrentStep) -> None:
+        """Note the progress of work with named steps; see `StepProgress`."""
+        self(done, total)
+        self._step = step.names[-1]
+
     def step(self, text: str) -> WorkStep[Result]:
         if self._stopped.is_set():
             return WorkStep(f"{text}: stopping")
 
-        text = f"{text}, {self._stage}" if self._stage else text
+        text = ", ".join(filter(None, (text, self._stage, self._step)))
         if not self._total:
             return WorkStep(text)
 
@@ -164,7 +201,7 @@ def _yield_progress(task: _Task[Result], text: str) -> Iterator[WorkStep[Result]
         task.thread.join(POLL_S)
 
     if isinstance(task.error, KeyboardInterrupt):
-        raise FileError(f"{text}: stopped")
+        raise Stopped(text)
     if task.error is not None:
         raise task.error
 

@@ -21,6 +21,7 @@ from ..parallel import Progress
 from ..recordings.conversion import convert_video
 from ..report import PreviewColours, write_comparison_page, write_player_page
 from ..verbs.inspection import compare
+from .conversion import Choices, knobs_of, open_events, sensors
 from .examples import FILM, THREADS
 from .shared import (
     COLOURS,
@@ -30,12 +31,12 @@ from .shared import (
     Tab,
     Updates,
     add_command,
+    add_slider,
     follow,
     listen,
     show_empty,
     show_page,
 )
-from .videos import Choices, knobs_of, open_events, sensors
 from .workspace import Session, Workspace, safe_stem
 
 SIDES = "AB"
@@ -122,13 +123,11 @@ class PairTab(Tab):
 
     Args:
         space: Folders of the app.
-        opened: Event that fires when the tab is opened.
     """
 
-    def __init__(self, space: Workspace, opened: Any) -> None:
+    def __init__(self, space: Workspace) -> None:
         super().__init__(space)
-        self.on_recordings = gr.HTML("", render=False)
-        self.compared: gr.State = gr.State(False)
+        self.on_recordings = self.make_message()
 
         with gr.Tabs(overflow_behavior="wrap"):
             with gr.Tab("Two settings on one video"):
@@ -147,7 +146,7 @@ class PairTab(Tab):
             self.colours = gr.Dropdown(COLOURS, value="light", label="Colours")
             self.command = add_command()
 
-        self._connect(opened)
+        self._connect()
 
     def _add_settings(self) -> None:
         with gr.Row():
@@ -159,8 +158,8 @@ class PairTab(Tab):
                     pos_thres, neg_thres = thresholds_of(preset)
                     self.settings += [
                         gr.Dropdown(sensors(), value=preset, label=f"{side}: sensor"),
-                        gr.Slider(0.05, 1, pos_thres, step=0.001, label=f"{side}: ON threshold"),
-                        gr.Slider(0.05, 1, neg_thres, step=0.001, label=f"{side}: OFF threshold"),
+                        add_slider(0.05, 1, pos_thres, step=0.001, label=f"{side}: ON threshold"),
+                        add_slider(0.05, 1, neg_thres, step=0.001, label=f"{side}: OFF threshold"),
                     ]
         self.compare_settings = self.add_work("Convert and compare", variant="primary")
 
@@ -174,7 +173,7 @@ class PairTab(Tab):
                     self.sources.append(self.add_picker(RECORDING_FILE, label=label, status=self.on_recordings).source)
         self.compare_recordings = self.add_work("Compare", self.on_recordings, variant="primary")
 
-    def _connect(self, opened: Any) -> None:
+    def _connect(self) -> None:
         # A preset sets the two thresholds below it.
         for preset, *thresholds in _split_sides(self.settings):
             listen(preset.input, lambda name: list(thresholds_of(name)), [preset], thresholds)
@@ -186,7 +185,6 @@ class PairTab(Tab):
         settings = [self.video.source, self.colours, *self.settings]
         recordings = [self.colours, *self.sources]
         self.on(self.compare_settings.click, self.show_settings, settings, concurrency_limit=2)
-        self.on(opened, self.show_first, [self.compared, *settings], concurrency_limit=2)
         self.on(
             self.compare_recordings.click,
             self.show_recordings,
@@ -200,24 +198,16 @@ class PairTab(Tab):
         empty = {player: show_empty(f"{side} appears here.") for player, side in zip(self.players, SIDES, strict=True)}
         return {**empty, self.page: "", self.command: ""}
 
-    def show_first(self, session: Session, compared: Any, source: ChosenFile | None, *values: Any) -> Iterator[Updates]:
-        """Compare both settings on the chosen video, or the example, when the tab is opened first."""
-        if not compared:
-            yield {self.compared: True}
-            yield from self.show_settings(session, source or ChosenFile(FILM.put(session), FILM.name), *values)
-
     def show_settings(
         self, session: Session, source: ChosenFile | None, colours: PreviewColours, *values: Any
     ) -> Iterator[Updates]:
-        """Convert the video with both settings, and show the events side by side."""
-        if source is None:
-            raise ConfigError("no video is chosen")
-
+        """Convert the chosen video, or the example, with both settings, and show the events side by side."""
+        video = source or ChosenFile(FILM.put(session), FILM.name)
         settings_a, settings_b = _split_sides(values)
         choices = choices_of(*settings_a), choices_of(*settings_b)
 
         def work(progress: Progress) -> Compared:
-            return compare_settings(source, choices, session.next_folder("compared"), colours, progress)
+            return compare_settings(video, choices, session.next_folder("compared"), colours, progress)
 
         yield from follow(session, self.status, "comparing", work, self._show)
 
@@ -240,7 +230,7 @@ class PairTab(Tab):
         }
 
         page = show_page(compared.page, "Figures")
-        return {**players, self.page: page, self.command: compared.command, self.compared: True}
+        return {**players, self.page: page, self.command: compared.command}
 
 
 def _split_sides(settings: Sequence[Any]) -> tuple[Sequence[Any], Sequence[Any]]:
@@ -249,7 +239,7 @@ def _split_sides(settings: Sequence[Any]) -> tuple[Sequence[Any], Sequence[Any]]
 
 
 def thresholds_of(preset: str) -> tuple[float, float]:
-    """Return the ON and the OFF threshold of a preset, the first two of `videos.KNOBS`."""
+    """Return the ON and the OFF threshold of a preset, the first two of `conversion.KNOBS`."""
     pos_thres, neg_thres, *_ = knobs_of(preset)
     return pos_thres, neg_thres
 

@@ -229,7 +229,7 @@ class RunTab(Tab):
 
     def __init__(self, space: Workspace, opened: Any) -> None:
         super().__init__(space)
-        self.classifying = gr.HTML("", render=False)
+        self.classifying = self.make_message()
         self.runs: gr.State = gr.State([])
         self.run: gr.State = gr.State(None)
         self.listed: gr.State = gr.State([])

@@ -29,15 +29,16 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from ..base.errors import ConfigError, FileError, Remedy
 from ..parallel import ignore_progress
-from .answers import AnswerTab, classify
-from .examples import FILM, SAMPLE
+from .answers import classify
+from .conversion import IDEAL, Choices, convert_complete, knobs_of, read_excerpt, show_excerpt
+from .examples import SAMPLE
 from .explorer import RecordingTab
 from .gestures import LearnTab
 from .guard import TOKEN, Access, CallCheck, Guard, UploadQuota
 from .pairs import PairTab
 from .runs import RunTab
 from .shared import LOGO, ChosenFile, Updates, handle, listen, make_css, make_theme, name_session, show_brand
-from .videos import IDEAL, Choices, VideoTab, convert_complete, knobs_of, read_excerpt, show_excerpt
+from .videos import VideoTab
 from .webcam import WebcamTab, camera_routes
 from .workspace import GRADIO_FOLDER, ROOT_PREFIX, Session, Workspace, remove_abandoned, remove_old, say_running
 
@@ -46,6 +47,7 @@ LOCAL = "127.0.0.1"
 PORTS = range(7860, 7960)
 STARTING_S = 0.01
 PAGE_TITLE = "dvspipe"
+WEBCAM, VIDEO = "webcam", "video"  # tabs that others open
 IS_DARK = "() => document.body.classList.contains('dark')"  # JavaScript
 MAX_SESSIONS = 100  # sessions whose values Gradio keeps; the oldest go first
 SWEEP_S = 60.0  # interval between clean-ups of old files
@@ -113,40 +115,37 @@ def build_page(space: Workspace) -> gr.Blocks:
         gr.HTML(show_brand())
         is_dark = gr.Checkbox(False, visible=False)
 
-        with gr.Tabs(overflow_behavior="wrap") as tabs:
-            with gr.Tab("Video to events"):
-                videos = VideoTab(space)
-            with gr.Tab("What does it show?", id="answers"):
-                answers = AnswerTab(space)
-            with gr.Tab("Webcam"):
-                webcam = WebcamTab(space, answers.list_classifiers, videos.picker)
-            with gr.Tab("Learn"):
-                gestures = LearnTab(space)
+        # Three tabs for everybody; the others, after a line, for people who know event cameras.
+        with gr.Tabs(overflow_behavior="wrap", elem_classes="rooms") as tabs:
+            with gr.Tab("Webcam", id=WEBCAM):
+                webcam = WebcamTab(space)
+            with gr.Tab("Video", id=VIDEO) as tab:
+                videos = VideoTab(space, opened=tab.select)
+            with gr.Tab("Learn") as tab:
+                gestures = LearnTab(space, opened=tab.select)
             with gr.Tab("Explore") as tab:
                 recordings = RecordingTab(space, opened=tab.select)
             with gr.Tab("Compare") as tab:
-                pairs = PairTab(space, opened=tab.select)
+                pairs = PairTab(space)
             with gr.Tab("Runs") as tab:
                 RunTab(space, opened=tab.select)
 
-        # What is chosen or trained in one tab is available in the others.
-        first_picker = videos.picker
-        for picker in (answers.picker, pairs.video):
-            picker.follow(first_picker)
-        for checkpoint in (answers.checkpoint, webcam.checkpoint):
-            listen(gestures.trained.change, answers.offer, [gestures.trained], [checkpoint])
-        listen(gestures.try_out.click, lambda: gr.Tabs(selected="answers"), [], [tabs])
+        # The film of a webcam is opened in Video, and a new classifier on the webcam, which starts at once.
+        def open_film(_: Session, film: ChosenFile | None) -> Iterator[Updates]:
+            yield {tabs: gr.Tabs(selected=VIDEO)}
+            yield from videos.picker.choose(film) if film else ()
+
+        opening = handle(space, videos.status, open_film)
+        listen(webcam.open.click, opening, [webcam.recorded], [tabs, *videos.picker.outputs])
+        for checkpoint in (videos.checkpoint, webcam.checkpoint):
+            listen(gestures.trained.change, videos.offer, [gestures.trained], [checkpoint])
+
+        tried = listen(gestures.try_out.click, lambda: gr.Tabs(selected=WEBCAM), [], [tabs])
+        webcam.start_after(tried.then)
 
         # Only the browser knows whether its theme is dark, so colours are set when the page is loaded.
         colours = [videos.colours, recordings.colours, pairs.colours]
-
-        def start(session: Session, dark: bool) -> Iterator[Updates]:
-            suited = dict.fromkeys(colours, "dark" if dark else "light")
-            for updates in first_picker.choose_example(session, FILM):
-                yield {**suited, **updates}
-
-        started = handle(space, first_picker.status, start)
-        listen(page.load, started, [is_dark], [*first_picker.outputs, *colours], js=IS_DARK)
+        listen(page.load, lambda dark: ["dark" if dark else "light"] * len(colours), [is_dark], colours, js=IS_DARK)
 
         def end_session(request: gr.Request) -> None:
             space.close(name_session(request))
@@ -348,8 +347,8 @@ def check_app(settings: AppSettings) -> AppCheck:
         source = ChosenFile(SAMPLE, SAMPLE.name)
         choices = Choices(IDEAL, knobs_of(IDEAL), "off")
         show_excerpt(read_excerpt(SAMPLE, 0.0, folder / "excerpt"), choices, folder / "player.html")
-        converted = convert_complete(source, choices, folder, "light", ignore_progress)
-        classified = classify(ChosenFile(converted.source, SAMPLE.name), "gesture-synthetic", folder, ignore_progress)
+        convert_complete(source, choices, folder, ignore_progress)
+        classified = classify(source, "gesture-synthetic", folder, ignore_progress)
 
         first = next((segment for segment in classified.prediction.segments if segment.label is not None), None)
         if first is None:

@@ -10,8 +10,9 @@ from __future__ import annotations
 import hashlib
 import logging
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ from ..video.video import Video
 from ..video.webm import write_duration
 from .disk_space import DISK_FULL, is_disk_full
 from .examples import EVENTS, EXAMPLES, FILM, HERE, Example
-from .jobs import PageWork, Result
+from .jobs import PageWork, Result, Stopped
 from .workspace import MAX_NAMES, Session, Workspace
 
 log = logging.getLogger(__name__)
@@ -67,9 +68,18 @@ CSS = """
 .picture { display: block; width: 100%; max-height: 70vh; object-fit: contain; }
 .pixels .picture { image-rendering: pixelated; }
 .status { display: flex; gap: .75rem; align-items: center; padding: .5rem .75rem; font-variant-numeric: tabular-nums; }
-.status progress { width: 10rem; max-width: 40%; }
+.status progress { appearance: none; width: 10rem; max-width: 40%; height: .6rem; border: 0; border-radius: .3rem;
+  overflow: hidden; background: var(--border-color-primary); accent-color: #1d5fbf; }
+.status progress::-webkit-progress-bar { background: var(--border-color-primary); }
+.status progress::-webkit-progress-value { background: var(--slider-color); transition: width .25s; }
+.status progress::-moz-progress-bar { background: var(--slider-color); }
+.rooms > .tab-wrapper > .tab-container { flex-wrap: nowrap; overflow: auto hidden; scrollbar-width: none; }
+.rooms > .tab-wrapper > .tab-container > button { flex: none; }
+.rooms > .tab-wrapper > .tab-container > button:nth-of-type(4) { margin-left: 1rem;
+  border-left: 1px solid var(--neutral-400); padding-left: 1.5rem; }
 .work:not(:has(.status)) .stops-work { display: none; }
 .work .block:has(.prose:empty) { display: none; }
+.when-ready:disabled { display: none !important; }
 .brand { display: flex; align-items: center; gap: .75rem; }
 .brand svg { width: 2.75rem; height: 2.75rem; flex: none; }
 .brand h1 { margin: 0; font-size: 1.6rem; line-height: 1.1; }
@@ -78,6 +88,9 @@ CSS = """
   font-weight: 500 !important; white-space: normal !important; padding: .4rem !important; }
 .example::before { content: ""; flex: none; width: 6.5rem; aspect-ratio: 4 / 3; border-radius: 6px;
   background: #1e2534 center / cover; }
+.cards .wrap { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(12rem, 100%), 1fr)); }
+.cards label { flex-wrap: wrap; }
+.cards label::before { content: ""; width: 100%; aspect-ratio: 4 / 3; border-radius: 6px; background: center / cover; }
 .scores { width: 100%; border-collapse: collapse; margin-top: .75rem; }
 .scores :is(th, td) { padding: .4rem .5rem !important; text-align: left; border: 0 !important;
   border-bottom: 1px solid var(--border-color-primary) !important; }
@@ -150,22 +163,28 @@ def name_session(request: gr.Request) -> str:
     return hashlib.sha256(str(request.session_hash).encode()).hexdigest()[:20]
 
 
-def handle(space: Workspace, status: gr.HTML, work: Handler) -> Callable[..., Iterator[Updates]]:
+def handle(
+    space: Workspace, status: gr.HTML, work: Handler, messages: Sequence[gr.HTML] = ()
+) -> Callable[..., Iterator[Updates]]:
     """Wrap a handler for Gradio: errors become a message in the page, never a traceback.
 
-    The types of the values are checked, because a request may contain any JSON.
+    The types of the values are checked, because a request may contain any JSON. Earlier `messages` are removed first.
     """
     work = checked(work)
 
     def run(request: gr.Request, *values: object) -> Iterator[Updates]:
         name = name_session(request)
         try:
-            has_updates = False
+            if messages:
+                yield dict.fromkeys(messages, "")
+            has_updates = bool(messages)
             for updates in work(space.open(name), *values):
                 has_updates = True
                 yield updates
             if not has_updates:
                 yield {status: gr.skip()}  # otherwise Gradio clears all outputs
+        except Stopped as stopped:
+            yield {status: show_caption(f"Stopped: {stopped}.")}
         except DvspipeError as error:
             yield {status: show_error(DISK_FULL if is_disk_full(error) else space.describe(error))}
         except FileNotFoundError as error:
@@ -235,6 +254,14 @@ def show_page(page: Path, title: str) -> str:
     """Return the HTML of a frame that shows a page of `report`, as tall as the page."""
     address = escape(address_of(page))
     return f'<iframe class="page" title="{escape(title)}" src="{address}" onload="{escape(FIT_FRAME)}"></iframe>'
+
+
+def show_download(path: Path) -> str:
+    """Return the HTML of a link that downloads a file."""
+    megabytes = path.stat().st_size / 1e6
+    name = escape(path.name)
+    link = f'<a class="download" href="{escape(address_of(path))}" download="{name}">{name}</a>'
+    return f'<p class="caption">{link} ({megabytes:.1f} MB)</p>'
 
 
 def offer_file(path: Path) -> gr.DownloadButton:
@@ -332,14 +359,6 @@ class Picker:
         """Choose an included example."""
         return self.choose(ChosenFile(example.put(session), example.name))
 
-    def follow(self, other: Picker) -> None:
-        """Choose the file that is chosen in another tab, so a webcam video is recorded only once."""
-
-        def choose(source: ChosenFile | None) -> tuple[ChosenFile | None, str]:
-            return source, source.to_html() if source else ""
-
-        listen(other.source.change, choose, [other.source], [self.source, self.line])
-
 
 def open_any(path: Path) -> Video | Recording:
     """Open a video or a recording."""
@@ -380,17 +399,31 @@ class Tab:
         space: Folders of the app.
 
     Attributes:
-        status: Progress and errors of the tab.
+        messages: Progress and errors, each beside what it is about.
+        status: The first of them.
     """
 
     def __init__(self, space: Workspace) -> None:
         self.space = space
-        self.status = gr.HTML("", render=False)
+        self.messages: list[gr.HTML] = []
+        self.status = self.make_message()
+
+    def make_message(self) -> gr.HTML:
+        """Make a place for progress and errors, to be rendered beside what they are about."""
+        self.messages.append(gr.HTML("", render=False))
+        return self.messages[-1]
 
     def on(
         self, event: Any, work: Handler, inputs: Iterable[Any] = (), *, status: gr.HTML | None = None, **options: Any
     ) -> Any:
-        """Connect a handler to an event."""
+        """Connect a handler to an action of the user, which removes the messages of the previous action."""
+        run = handle(self.space, status or self.status, work, self.messages)
+        return listen(event, run, inputs, self.outputs, **options)
+
+    def after(
+        self, event: Any, work: Handler, inputs: Iterable[Any] = (), *, status: gr.HTML | None = None, **options: Any
+    ) -> Any:
+        """Connect a handler to what follows from an action; other messages stay."""
         return listen(event, handle(self.space, status or self.status, work), inputs, self.outputs, **options)
 
     @property
@@ -475,13 +508,21 @@ class Tab:
             return picker.choose(ChosenFile(self.space.resolve(name), name)) if name else iter(())
 
         def connect(event: Any, work: Handler, *inputs: Any) -> None:
-            listen(event, handle(self.space, picker.status, work), inputs, [*inputs, *picker.outputs])
+            run = handle(self.space, picker.status, work, self.messages)
+            listen(event, run, inputs, [*inputs, *picker.outputs, *self.messages])
 
         connect(upload.upload, choose_file, upload)
         connect(below.input, choose_below, below)
         listen(refresh.click, lambda: gr.Dropdown(choices=kind.list_names(self.space)), [], [below])
 
+        # A new recording, or a removed file, must not leave the previous file chosen.
+        def choose_nothing(_: Session) -> Iterator[Updates]:
+            yield {picker.source: None, picker.line: ""}
+
+        connect(upload.clear, choose_nothing)
         if webcam:
+            connect(camera.start_recording, choose_nothing)
+            connect(camera.clear, choose_nothing)
             connect(camera.stop_recording, choose_recorded, camera)
 
         # An argument with a default, because a closure would see the last example of the loop.
@@ -501,7 +542,7 @@ def copy_recorded(path: Path, session: Session) -> ChosenFile:
     film = Path(shutil.copyfile(path, session.next_folder("recorded") / f"webcam{path.suffix}"))
     write_duration(film)
 
-    return ChosenFile(film, "webcam")
+    return ChosenFile(film, f"webcam {datetime.now():%H.%M.%S}{path.suffix}")
 
 
 def listen(

@@ -1,5 +1,6 @@
 // Live webcam: sends pictures to the server, and shows its answers. `element` and `trigger` are Gradio's.
 const part = name => element.querySelector("." + name);
+const example = part("events").src;
 const canvas = document.createElement("canvas"), video = part("film");
 const LONGER_PX = 640, QUALITY = 0.9, MOST_WAITING = 2, RECENT = 100;
 const FILMS = ["video/webm;codecs=vp8", "video/webm", "video/mp4"];
@@ -102,8 +103,9 @@ async function record() {
   const mimeType = FILMS.find(each => MediaRecorder.isTypeSupported(each));
   const recorder = live.recorder = new MediaRecorder(live.stream, { mimeType, videoBitsPerSecond: 2_500_000 });
   recorder.film = new Promise(done => { recorder.ondataavailable = part => done(part.data); });
-  await fetch(address("/record"), { method: "POST" });
   recorder.start();
+  const t_us = Math.round(1000 * (performance.now() - live.begin));
+  await fetch(address("/record?t_us=" + t_us), { method: "POST" });
   mark("recording");
 }
 
@@ -121,7 +123,7 @@ async function finish(mine) {  // uploads the film of a recording
   else say((await response.json()).message);
 }
 
-async function stop(text = "Press Start.") {
+async function stop(text = "Press Start, then wave.") {
   if (!live) return;
   const mine = live;
   if (mine.recorder) await finish(mine);
@@ -129,7 +131,8 @@ async function stop(text = "Press Start.") {
   while (mine.waiting) await new Promise(done => setTimeout(done, 20));
   mine.stream.getTracks().forEach(track => track.stop());
   video.srcObject = null;
-  part("events").src = "data:,";
+  video.load();  // shows the example
+  part("events").src = example;
   fetch("webcam/" + mine.key, { method: "DELETE", keepalive: true });
   mark("off");
   for (const name of ["name", "share", "second", "slow", "facts"]) show(name, "");

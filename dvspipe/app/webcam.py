@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Awaitable, Callable, Iterator
 from http import HTTPStatus
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import gradio as gr
 from starlette.concurrency import run_in_threadpool
@@ -22,9 +22,11 @@ from starlette.routing import Route
 
 from ..base.errors import ConfigError, DvspipeError, FileError
 from ..video.webm import write_duration
+from .answers import SHIPPED_NAMES, list_classifiers
 from .cameras import EVENT_FILE, LiveCamera, LiveView
 from .disk_space import DISK_FULL, is_disk_full
-from .shared import ChosenFile, Picker, Tab, Updates, listen, offer_file, show_caption
+from .examples import EVENTS, FILM
+from .shared import ChosenFile, Tab, Updates, listen, offer_file, show_caption
 from .workspace import Session, Workspace
 
 PATH = "/webcam/{key}"
@@ -37,13 +39,13 @@ VIEW = """
 <div class="webcam" data-state="off" data-certain="false">
   <p class="answer"><span class="name"></span> <span class="share"></span></p>
   <p class="second"></p>
-  <p class="doubt" role="status">Press Start, and allow the camera.</p>
+  <p class="doubt" role="status">Press Start, allow the camera, and wave. The pictures are an example.</p>
   <p class="facts"></p>
   <p class="slow" role="alert"></p>
   <div class="views">
-    <figure><video class="film" muted playsinline aria-label="Film of the webcam"></video>
+    <figure><video class="film" muted playsinline poster="FILM" aria-label="Film of the webcam"></video>
       <figcaption>Film</figcaption></figure>
-    <figure><img class="events" alt="Events that the network sees" src="data:,">
+    <figure><img class="events" alt="Events that the network sees" src="EVENTS">
       <figcaption>Events that the network sees</figcaption></figure>
   </div>
 </div>
@@ -63,7 +65,8 @@ STYLE = """
 .webcam .film, .webcam .events { display: block; width: 100%; border-radius: 8px; transform: scaleX(-1); }
 .webcam .film { aspect-ratio: 4 / 3; object-fit: cover; background: #12171f; }
 .webcam .events { aspect-ratio: 1; object-fit: contain; background: #1e2534; image-rendering: pixelated; }
-.webcam .events[src="data:,"] { visibility: hidden; }
+.webcam[data-state="off"] :is(.answer, .second, .facts) { display: none; }
+.webcam[data-state="off"] .views { opacity: .75; }
 .webcam[data-state="recording"] .film { outline: 3px solid #b91c1c; }
 """
 
@@ -73,15 +76,13 @@ class WebcamTab(Tab):
 
     Args:
         space: Folders of the app.
-        classifiers: Lists the classifiers.
-        picker: File picker that gets the recorded films.
     """
 
-    def __init__(self, space: Workspace, classifiers: Callable[[], list[str]], picker: Picker) -> None:
+    def __init__(self, space: Workspace) -> None:
         super().__init__(space)
-        self.picker = picker
+        self.recorded: gr.State = gr.State(None)
 
-        names = classifiers()
+        names = list_classifiers(space)
         with gr.Row():
             self.start = _add_button("Start", "primary", interactive=True)
             self.stop = _add_button("Stop", "secondary", interactive=False)
@@ -91,11 +92,14 @@ class WebcamTab(Tab):
         # The script of the page gets the key of the camera from this invisible text.
         self.key = gr.Textbox("", visible="hidden")
         script = Path(__file__).with_suffix(".js").read_text()
-        self.view = gr.HTML("", html_template=VIEW, css_template=STYLE, js_on_load=script)
+        view = VIEW.replace("FILM", FILM.picture_url()).replace("EVENTS", EVENTS.picture_url())
+        self.view = gr.HTML("", html_template=view, css_template=STYLE, js_on_load=script)
 
         with gr.Row():
-            self.film = gr.DownloadButton("Download the film", interactive=False, min_width=100)
-            self.events = gr.DownloadButton("Download the events", interactive=False, min_width=100)
+            hidden: dict[str, Any] = {"interactive": False, "min_width": 100, "elem_classes": "when-ready"}
+            self.film = gr.DownloadButton("Download the film", **hidden)
+            self.events = gr.DownloadButton("Download the events", **hidden)
+            self.open = gr.Button("Open in Video", **hidden)
 
         self.checkpoint = gr.Dropdown(
             names,
@@ -107,18 +111,21 @@ class WebcamTab(Tab):
         self._connect()
 
     def _connect(self) -> None:
-        # The server opens the camera first; then the script starts to film, with the key of the camera.
-        started = self.on(self.start.click, self.open_camera, [self.checkpoint])
-        listen(started.then, None, [self.key], [], js="key => { window.dvspipeWebcam.start(key); }")
+        self.start_after(self.start.click)
         listen(self.stop.click, None, [], [], js="() => { window.dvspipeWebcam.stop(); }")
         listen(self.record.click, None, [], [], js="() => { window.dvspipeWebcam.record(); }")
         # The script submits the view when the film of a recording is uploaded.
         self.on(self.view.submit, self.show_recording)
 
+    def start_after(self, event: Any) -> None:
+        """Start the webcam after an event."""
+        # The server opens the camera first; then the script starts to film, with the key of the camera.
+        opened = self.on(event, self.open_camera, [self.checkpoint])
+        listen(opened.then, None, [self.key], [], js="key => { window.dvspipeWebcam.start(key); }")
+
     def open_camera(self, session: Session, name: str) -> Iterator[Updates]:
         """Load the classifier, and open the live webcam of this page."""
         from ..inference import Classifier  # torch takes seconds to import
-        from .answers import SHIPPED_NAMES
 
         yield {self.status: show_caption("Loading the classifier."), self.key: ""}
 
@@ -132,20 +139,31 @@ class WebcamTab(Tab):
         yield {self.status: "", self.key: key}
 
     def show_recording(self, session: Session) -> Iterator[Updates]:
-        """Offer the recorded film and events, and choose the film in the other tabs."""
+        """Offer the recorded film and events."""
         paths = (session.folder / FOLDER).glob(f"*/{FILM_STEM}.*")
         films = [path for path in paths if path.suffix in FILM_SUFFIXES]
         if not films:
             raise ConfigError("nothing is recorded")
 
         newest = max(films, key=lambda path: path.stat().st_mtime)
-        yield {self.film: offer_file(newest), self.events: offer_file(newest.with_name(EVENT_FILE))}
-        yield from self.picker.choose(ChosenFile(newest, newest.name))
+        yield {
+            self.film: offer_file(newest),
+            self.events: offer_file(newest.with_name(EVENT_FILE)),
+            self.open: gr.Button(interactive=True),
+            self.recorded: ChosenFile(newest, newest.name),
+        }
 
 
 def _add_button(name: str, variant: Literal["primary", "secondary"], *, interactive: bool) -> gr.Button:
     """Add a button that the script of the page finds by its id."""
-    return gr.Button(name, variant=variant, interactive=interactive, elem_id=f"webcam-{name.lower()}", min_width=90)
+    return gr.Button(
+        name,
+        variant=variant,
+        interactive=interactive,
+        elem_id=f"webcam-{name.lower()}",
+        elem_classes="when-ready",
+        min_width=90,
+    )
 
 
 def camera_routes(space: Workspace) -> list[Route]:
@@ -173,15 +191,11 @@ def camera_routes(space: Workspace) -> list[Route]:
     # Work that blocks runs in a thread, so the server answers other pages meanwhile.
     async def push(request: Request, camera: LiveCamera) -> str:
         picture = await request.body()
-        time_us = request.query_params.get("t_us", "")
-        if not time_us.isdecimal() or len(time_us) > MAX_TIME_DIGITS:
-            raise ConfigError(f"t_us = {time_us[:20]}: not a time in microseconds")
-
-        view: LiveView = await run_in_threadpool(camera.push, int(time_us), picture)
+        view: LiveView = await run_in_threadpool(camera.push, _read_time_us(request), picture)
         return view.to_json()
 
-    async def record(_: Request, camera: LiveCamera) -> str:
-        await run_in_threadpool(camera.record)
+    async def record(request: Request, camera: LiveCamera) -> str:
+        await run_in_threadpool(camera.record, _read_time_us(request))
         return "{}"
 
     async def film(request: Request, camera: LiveCamera) -> str:
@@ -198,6 +212,15 @@ def camera_routes(space: Workspace) -> list[Route]:
         Route(f"{PATH}/film", guarded(film), methods=["POST"]),
         Route(PATH, stop, methods=["DELETE"]),
     ]
+
+
+def _read_time_us(request: Request) -> int:
+    """Return the time in the address of a request, on the clock of the pictures."""
+    time_us = request.query_params.get("t_us", "")
+    if not time_us.isdecimal() or len(time_us) > MAX_TIME_DIGITS:
+        raise ConfigError(f"t_us = {time_us[:20]}: not a time in microseconds")
+
+    return int(time_us)
 
 
 def _refuse(message: str, status: HTTPStatus) -> Response:

@@ -1,6 +1,7 @@
 from .config import THOROUGH as THOROUGH
 from .config import LearnConfig as LearnConfig
 from .films import ExampleFilm as ExampleFilm
+from .films import check_distinct as check_distinct
 from .films import list_films as list_films
 from .films import list_videos as list_videos
 from .films import set_parts as set_parts

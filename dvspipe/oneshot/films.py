@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -105,6 +106,28 @@ def set_parts(
             )
 
     return with_parts
+
+
+def check_distinct(films: Sequence[ExampleFilm]) -> None:
+    """Check that no two gestures are the same part of the same film.
+
+    Raises:
+        DataError: If two gestures are.
+    """
+    for number, film in enumerate(films):
+        for other in films[:number]:
+            is_same_part = (film.start_s, film.stop_s) == (other.start_s, other.stop_s)
+            if film.name != other.name and is_same_part and _have_same_content(film.path, other.path):
+                raise DataError(
+                    f"{film.path}: the same film as {other.name} (expected another film, or another part of it)"
+                )
+
+
+def _have_same_content(path: Path, other: Path) -> bool:
+    """Whether two paths are one file or folder, or two files with the same bytes."""
+    if path.is_file() and other.is_file():
+        return filecmp.cmp(path, other, shallow=False)
+    return path.resolve() == other.resolve()
 
 
 def _list_path(path: Path) -> Iterator[ExampleFilm]:

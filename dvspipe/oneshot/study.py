@@ -14,7 +14,7 @@ from ..inference.joints import included_classifier
 from ..pose import GesturePart, Track, TrackSettings, check_brightness, find_movement, track_film
 from ..report import write_refusal_picture
 from ..synthesis import FilmedGesture, FilmedGestures, mirror_class
-from .films import ExampleFilm
+from .films import ExampleFilm, check_distinct
 
 ALIKE_SHARE = 0.3  # minimum probability by joints of a known gesture that a film resembles
 
@@ -102,10 +102,12 @@ def study_films(
         progress: Called with the stage, the number of finished pictures and the total.
 
     Raises:
-        DataError: If a film shows no arms, no movement or too short a movement.
+        DataError: If a film shows no arms, no movement or too short a movement, or two gestures have the same film.
         VideoError: If a film cannot be read or shows no person.
         FileError: If the folder cannot be written.
     """
+    check_distinct(films)
+
     # Look at all films first: tracking one takes minutes.
     for number, film in enumerate(films):
         progress("looking at the films", number, len(films) + len(other))

@@ -46,7 +46,6 @@ def main() -> None:
         with serve(AppSettings(folder)) as served:
             for take in (
                 take_videos,
-                take_answers,
                 take_webcam,
                 take_learn,
                 take_explore,
@@ -99,9 +98,7 @@ def open_page(browser: Any, address: str, size: dict[str, int], tab: str, **opti
     page = context.new_page()
     page.set_default_timeout(TIMEOUT_MS)
     page.goto(address)
-    page.get_by_role("tab", name="Video to events").wait_for()
-    if tab != "Video to events":
-        page.get_by_role("tab", name=tab).click()
+    page.get_by_role("tab", name=tab, exact=True).first.click()
     yield page
     context.close()
 
@@ -136,30 +133,16 @@ def show_moment(page: Any, seconds: float) -> None:
 
 
 def take_videos(browser: Any, address: str) -> None:
-    """First tab: the complete sample clip beside its events."""
-    with open_page(browser, address, LAPTOP, "Video to events") as page:
-        choose_sample(page)
-        page.locator("iframe.page:visible").first.wait_for()
-        page.get_by_role("button", name="Convert the complete video").click()
-        page.locator("iframe.page:visible").first.content_frame.locator(".facts", has_text="6.99").wait_for()
+    """Second tab: the answer for the sample clip, beside its events."""
+    with open_page(browser, address, LAPTOP | {"height": 1000}, "Video") as page:
+        page.locator("iframe.page:visible").first.content_frame.locator(".label").wait_for()
         show_moment(page, 5.0)
         page.evaluate("scrollTo(0, 0)")
         save(page, "videos")
 
 
-def take_answers(browser: Any, address: str) -> None:
-    """Second tab: the prediction for the sample clip over time."""
-    with open_page(browser, address, LAPTOP | {"height": 1000}, "What does it show?") as page:
-        choose_sample(page)
-        page.get_by_role("button", name="What does it show?").click()
-        page.locator("iframe.page:visible").first.content_frame.get_by_role("slider").first.wait_for()
-        show_moment(page, 5.0)
-        page.evaluate("scrollTo(0, 0)")
-        save(page, "answers")
-
-
 def take_webcam(browser: Any, address: str) -> None:
-    """Third tab: the sample clip as a live webcam."""
+    """First tab: the sample clip as a live webcam."""
     with open_page(browser, address, LAPTOP, "Webcam", permissions=["camera"]) as page:
         page.locator("#webcam-start").click()
         page.locator(".webcam .events[src^='data:image/png']").wait_for()
@@ -169,7 +152,7 @@ def take_webcam(browser: Any, address: str) -> None:
 
 
 def take_learn(browser: Any, address: str) -> None:
-    """Fourth tab: the part of the sample clip that shows a gesture."""
+    """Third tab: the part of the sample clip that shows a gesture."""
     with open_page(browser, address, LAPTOP | {"height": 1000}, "Learn") as page:
         choose_sample(page)
         page.get_by_label("Name of the gesture").fill("arm circle")
@@ -182,7 +165,7 @@ def take_learn(browser: Any, address: str) -> None:
 
 
 def take_explore(browser: Any, address: str) -> None:
-    """Fifth tab: a recording in space and time."""
+    """Fourth tab: a recording in space and time."""
     with open_page(browser, address, LAPTOP, "Explore") as page:
         choose_file(page, "arm-circle.h5")
         page.locator(".js-plotly-plot:visible canvas").first.wait_for()
@@ -190,8 +173,9 @@ def take_explore(browser: Any, address: str) -> None:
 
 
 def take_compare(browser: Any, address: str) -> None:
-    """Sixth tab: one video seen by two sensors."""
+    """Fifth tab: one video seen by two sensors."""
     with open_page(browser, address, LAPTOP | {"height": 1000}, "Compare") as page:
+        page.get_by_role("button", name="Convert and compare").click()
         page.locator("iframe.page:visible").nth(2).content_frame.locator("table").first.wait_for()
         page.locator("iframe.page:visible").first.evaluate("e => e.scrollIntoView()")
         player = page.locator("iframe.page:visible").first.content_frame
@@ -202,17 +186,17 @@ def take_compare(browser: Any, address: str) -> None:
 
 
 def take_runs(browser: Any, address: str) -> None:
-    """Seventh tab: the table of runs and their curves."""
+    """Sixth tab: the table of runs and their curves."""
     with open_page(browser, address, LAPTOP, "Runs") as page:
         page.locator(".js-plotly-plot:visible").first.wait_for()
         save(page, "runs")
 
 
 def take_phone(browser: Any, address: str) -> None:
-    """First tab on a phone, in dark mode."""
+    """Video tab on a phone, in dark mode."""
     options = {"is_mobile": True, "has_touch": True, "color_scheme": "dark", "device_scale_factor": 1.5}
-    with open_page(browser, address, PHONE, "Video to events", **options) as page:
-        page.locator("iframe.page:visible").first.content_frame.locator(".facts").wait_for()
+    with open_page(browser, address, PHONE, "Video", **options) as page:
+        page.locator("iframe.page:visible").first.content_frame.locator(".label").wait_for()
         show_moment(page, 1.0)
         page.evaluate("scrollTo(0, 0)")
         save(page, "phone")

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -49,6 +50,18 @@ from starlette.testclient import TestClient
 
 from dvspipe.app import AppSettings, Served, check_app, serve
 from dvspipe.app.answers import SHIPPED_NAMES
+from dvspipe.app.conversion import (
+    IDEAL,
+    KNOBS,
+    Choices,
+    export,
+    knobs_of,
+    last_start_s,
+    read_choices,
+    read_excerpt,
+    sensors,
+    show_excerpt,
+)
 from dvspipe.app.examples import SAMPLE
 from dvspipe.app.explorer import (
     Cut,
@@ -61,24 +74,11 @@ from dvspipe.app.explorer import (
     write_cut,
 )
 from dvspipe.app.guard import LOGIN, Access, Guard, UploadQuota
-from dvspipe.app.jobs import Jobs, WorkStep
+from dvspipe.app.jobs import Jobs, Stopped, WorkStep
 from dvspipe.app.pairs import choices_of, compare_settings
 from dvspipe.app.runs import describe_curves, find_recording, find_runs, find_wrong, list_confusion, plot_curves
 from dvspipe.app.server import build_page
 from dvspipe.app.shared import ChosenFile, copy_recorded, handle, name_session, show_page, take_upload
-from dvspipe.app.videos import (
-    IDEAL,
-    KNOBS,
-    Choices,
-    are_complete,
-    convert_complete,
-    export_converted,
-    knobs_of,
-    last_start_s,
-    read_excerpt,
-    sensors,
-    show_excerpt,
-)
 from dvspipe.app.workspace import Session, Workspace, remove_abandoned, remove_old, safe_stem, say_running
 
 IDEAL_CHOICES = Choices(IDEAL, knobs_of(IDEAL), "off")
@@ -247,7 +247,7 @@ def test_stopped_work_ends_at_the_next_progress_call() -> None:
     assert next(steps).results == ()
     assert begun.wait(10)
     jobs.stop("a")
-    with raises(DvspipeError, "stopped"):
+    with pytest.raises(Stopped, match="working"):
         list(steps)
     assert run(jobs, lambda _: 1)[-1].results == (1,)  # the slot is free again
 
@@ -273,9 +273,31 @@ def test_waiting_task_of_a_closed_session_does_not_run() -> None:
     jobs.forget("a")
     release.set()
     list(first)
-    with raises(DvspipeError, "stopped"):
+    with pytest.raises(Stopped, match="second"):
         list(second)
     assert jobs.names == ()
+
+
+def test_dropped_work_ends_without_a_message_and_other_work_continues() -> None:
+    jobs, begun = Jobs(), threading.Event()
+
+    def endless(progress: Progress) -> None:
+        while True:
+            progress(1, 10)
+            begun.set()
+            time.sleep(0.01)
+
+    running = jobs.run("a", "classifying", endless)
+    next(running)
+    waiting = jobs.run("a", "classifying", endless)
+    next(waiting)
+    assert begun.wait(10)
+    jobs.drop("a", "training")
+    assert "stopping" not in next(running).text
+    jobs.drop("a", "classifying")
+    assert not any(step.results for step in running)
+    assert not any(step.results for step in waiting)
+    assert run(jobs, lambda _: 1)[-1].results == (1,)
 
 
 def test_progress_line_shows_the_remaining_time() -> None:
@@ -355,7 +377,7 @@ def test_handler_without_updates_leaves_the_page_unchanged(space: Workspace) -> 
     assert updates == {"status": gr.skip()}
 
 
-# Video to events
+# Conversion
 
 
 @pytest.mark.parametrize("preset", sensors())
@@ -415,9 +437,10 @@ def test_recorded_film_is_copied_for_the_session(space: Workspace, video: Path) 
 
 
 @pytest.mark.parametrize("typed", [None, 0.0, 20.0])
-def test_incomplete_number_shows_no_excerpt(typed: float | None) -> None:
-    assert are_complete((IDEAL, *knobs_of(IDEAL), "off", "light"))
-    assert not are_complete((IDEAL, typed, *knobs_of(IDEAL)[1:], "off", "light"))
+def test_number_out_of_range_is_named(typed: float | None) -> None:
+    assert read_choices((IDEAL, *knobs_of(IDEAL), "off", "light")) == (IDEAL_CHOICES, "light")
+    with raises(ConfigError, KNOBS[0].label, typed, KNOBS[0].least):
+        read_choices((IDEAL, typed, *knobs_of(IDEAL)[1:], "off", "light"))
 
 
 def test_excerpt_after_the_end_is_an_error(video: Path, tmp_path: Path) -> None:
@@ -425,21 +448,28 @@ def test_excerpt_after_the_end_is_an_error(video: Path, tmp_path: Path) -> None:
         read_excerpt(video, 50.0, tmp_path)
 
 
-def test_converted_video_is_exported_in_every_format(short_video: Path, tmp_path: Path) -> None:
-    done: list[float] = []
-    source = ChosenFile(short_video, short_video.name)
-    converted = convert_complete(
-        source, IDEAL_CHOICES, tmp_path, "colour-blind", lambda part, total: done.append(part / (total or 1))
-    )
-    assert converted.events.name == "my-bar.h5"
-    assert done == sorted(done)
-    events = read(converted.events)
+def test_video_and_recording_are_exported_in_every_format(short_video: Path, tmp_path: Path) -> None:
+    stages: list[str] = []
+
+    def write_as(suffix: str, path: Path = short_video) -> Path:
+        return export(ChosenFile(path, path.name), IDEAL_CHOICES, suffix, tmp_path, "colour-blind", note)
+
+    def note(_: float, __: float, stage: str = "") -> None:
+        stages.append(stage)
+
+    converted = write_as(".h5")
+    assert converted.name == "my-bar.h5"
+    assert {*stages} == {"converting"}
+    events = read(converted)
     assert len(events)
     for suffix in (".csv", ".aedat4"):
-        assert read(export_converted(converted, suffix, tmp_path, "light", ignore_progress), sensor="400x100") == events
+        assert read(write_as(suffix), sensor="400x100") == events
     for suffix in (".webm", ".png"):
-        assert export_converted(converted, suffix, tmp_path, "light", ignore_progress).stat().st_size > 1000
-    assert export_converted(converted, ".h5", tmp_path, "light", ignore_progress) == converted.events
+        assert write_as(suffix).stat().st_size > 1000
+    assert "writing .png" in stages
+    recording = tmp_path / "recording.h5"
+    shutil.copy(converted, recording)
+    assert read(write_as(".csv", recording), sensor="400x100") == events
 
 
 # Server

@@ -42,7 +42,7 @@ SCREEN = {"width": 1280, "height": 900}
 PHONE = {"width": 390, "height": 844}
 BEYOND = """(width) => [...document.querySelectorAll("button, p, video, iframe, .block")].filter(each => {
   const box = each.getBoundingClientRect();
-  const scrolls = each.closest(".table-wrap, .js-plotly-plot");
+  const scrolls = each.closest(".table-wrap, .js-plotly-plot, [role=tablist]");
   return box.width > 1 && each.checkVisibility() && box.right > width + 1 && !scrolls;
 }).map(each => each.outerHTML.slice(0, 100))"""
 """JavaScript that lists the visible parts of a page beyond its right end; tables and charts scroll."""
@@ -56,16 +56,13 @@ class Site:
         self.faults: list[str] = []
 
     def watch(self, page: Any) -> Any:
-        """Open the page and wait for its first excerpt; record requests to other hosts, console errors and exceptions.
-
-        Before, clicks can be lost, and a reload ends requests with console errors of Gradio.
-        """
+        """Open the page and wait for its first tab; record requests to other hosts, console errors and exceptions."""
         page.set_default_timeout(PATIENCE_MS)
         page.on("request", lambda request: self._check_request(request.url))
         page.on("pageerror", lambda error: self.faults.append(f"error: {error}"))
         page.on("console", lambda text: self.faults.append(f"console: {text.text}") if text.type == "error" else None)
         page.goto(self.address)
-        frame_of(page).locator(".facts").wait_for()
+        page.locator("#webcam-start").wait_for()
         return page
 
     def check(self) -> None:
@@ -131,15 +128,19 @@ def browser(driver: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[A
 
 @pytest.fixture(scope="module")
 def shared_page(browser: Any, site: Site) -> Any:
-    """One page for all tests: loading it takes 5 s of CPU, more than most tests."""
+    """One page for all tests, with the answer for the example: both take seconds, more than most tests."""
     context = browser.new_context(viewport=SCREEN, permissions=["camera"])
-    return site.watch(context.new_page())
+    opened = site.watch(context.new_page())
+    open_tab(opened, "Video")
+    frame_of(opened).locator(".label").wait_for(timeout=5 * PATIENCE_MS)
+    opened.get_by_role("button", name="Sensor").click()
+    return opened
 
 
 @pytest.fixture
 def page(shared_page: Any, site: Site) -> Iterator[Any]:
-    """The page with its first tab open, in the state that the previous test left."""
-    shared_page.get_by_role("tab", name="Video to events").click()
+    """The page with the video tab open, in the state that the previous test left."""
+    open_tab(shared_page, "Video")
     yield shared_page
     site.check()
 
@@ -151,6 +152,15 @@ def fresh_page(browser: Any, site: Site) -> Iterator[Any]:
     yield opened
     opened.close()
     site.check()
+
+
+def open_tab(page: Any, name: str) -> None:
+    page.get_by_role("tab", name=name, exact=True).first.click()
+
+
+def preview_of(page: Any) -> Any:
+    """Return the frame of the preview beside the settings of the sensor."""
+    return page.locator("iframe[title^=Preview]:visible").last.content_frame
 
 
 def frame_of(page: Any) -> Any:
@@ -178,20 +188,18 @@ def upload(page: Any, path: Path, shown: Any) -> None:
 
 def test_address_bar_does_not_show_the_token(page: Any) -> None:
     assert "token" not in page.url
-    page.reload()
-    frame_of(page).locator(".facts").wait_for()
 
 
 def test_every_picture_and_control_has_an_accessible_name(page: Any) -> None:
     nameless = "e => !(e.getAttribute('alt') || e.getAttribute('aria-label') || e.getAttribute('title'))"
-    for place in (page, frame_of(page)):
+    for place in (page, frame_of(page), preview_of(page)):
         for kind in ("img:visible", "video:visible", "iframe:visible"):
             for each in place.locator(kind).all():
                 assert not each.evaluate(nameless), each.evaluate("e => e.outerHTML.slice(0, 200)")
 
 
 def test_player_seeks_by_key_and_click(page: Any) -> None:
-    frame = frame_of(page)
+    frame = preview_of(page)
     track = frame.get_by_role("slider", name="Time in seconds")
     frame.get_by_role("button", name="Pause").click()  # a playing video would leave its end at once
     track.press("End")
@@ -202,7 +210,7 @@ def test_player_seeks_by_key_and_click(page: Any) -> None:
 
 
 def test_excerpt_appears_at_once_and_changes_with_typed_numbers_and_arrow_keys(page: Any) -> None:
-    facts = frame_of(page).locator(".facts")
+    facts = preview_of(page).locator(".facts")
     before = facts.text_content()
     number = page.get_by_label("number input for ON threshold (log intensity)")
     number.fill("0.6")
@@ -216,15 +224,18 @@ def test_excerpt_appears_at_once_and_changes_with_typed_numbers_and_arrow_keys(p
     expect(command).to_have_value(re.compile("--pos-thres 0.201"))
     page.get_by_role("button", name="Reset to default value").nth(1).click()
     expect(command).not_to_have_value(re.compile("pos_thres"))
-    page.get_by_role("tab", name="What does it show?").click()
-    page.locator(".chosen:visible", has_text="sample.mp4").wait_for()
+    number.fill("7")
+    number.press("Enter")
+    page.get_by_role("alert").filter(has_text="ON threshold").wait_for()
+    number.fill("0.2")
+    number.press("Enter")
+    expect(page.get_by_role("alert")).to_have_count(0)
 
 
 def test_stopped_work_shows_a_message(page: Any) -> None:
-    choose_sample(page)
-    message = page.get_by_role("alert").filter(has_text="stopped")
+    message = page.locator(".caption", has_text="Stopped: classifying")
     for _ in range(3):  # the work may end just before it is stopped
-        page.get_by_role("button", name="Convert the complete video").click()
+        page.get_by_role("button", name="Classify").click()
         page.locator(".status:visible").first.wait_for()
         stop = page.get_by_role("button", name="Stop")
         with suppress(playwright.TimeoutError):
@@ -233,9 +244,12 @@ def test_stopped_work_shows_a_message(page: Any) -> None:
         if message.count():
             break
     assert message.count()
+    expect(page.get_by_role("alert")).to_have_count(0)
 
 
 def test_corrupted_file_gives_one_message(fresh_page: Any, folder: Path) -> None:
+    open_tab(fresh_page, "Video")
+    frame_of(fresh_page).locator(".facts").wait_for()
     line = fresh_page.get_by_role("alert").first
     upload(fresh_page, folder / "broken.mp4", line)
     text = line.inner_text()
@@ -262,7 +276,6 @@ def test_only_paths_below_the_folder_can_be_typed(page: Any) -> None:
 
 def test_two_players_are_synchronised(page: Any) -> None:
     page.get_by_role("tab", name="Compare").click()
-    page.locator("iframe.page:visible").nth(2).wait_for()  # the tab opens with a comparison
     page.get_by_role("tab", name="Two recordings").click()
     for side, name in enumerate("AB"):
         page.locator("button[role=tab]:visible", has_text="Folder").nth(side).click()
@@ -280,16 +293,14 @@ def test_two_players_are_synchronised(page: Any) -> None:
     frames[1].get_by_role("button", name="Play").wait_for()
 
 
-def test_sample_clip_is_classified_and_the_page_reloads(fresh_page: Any) -> None:
-    fresh_page.get_by_role("tab", name="What does it show?").click()
-    choose_sample(fresh_page)
-    fresh_page.get_by_role("button", name="What does it show?").click()
-    frame = frame_of(fresh_page)
-    frame.locator(".label", has_text="left arm clockwise").wait_for()
+def test_example_is_classified_by_joints_and_events(page: Any) -> None:
+    choose_sample(page)
+    page.get_by_role("button", name="Classify").click()
+    frame = frame_of(page)
+    frame.locator(".label", has_text="left arm clockwise").wait_for(timeout=5 * PATIENCE_MS)
     frame.locator("p", has_text="right hand wave").wait_for()
+    frame.locator("p", has_text="joints and events").wait_for()
     frame.get_by_role("slider", name="Time in seconds").first.wait_for()
-    fresh_page.reload()
-    fresh_page.get_by_role("tab", name="Video to events").wait_for()
 
 
 def test_gesture_of_the_sample_clip_is_added_and_removed(page: Any) -> None:
@@ -308,25 +319,23 @@ def test_gesture_of_the_sample_clip_is_added_and_removed(page: Any) -> None:
     expect(page.get_by_role("radio", name="circle: sample.mp4")).to_have_count(0)
 
 
-def test_uploaded_videos_are_converted_in_two_pages_and_downloaded(
+def test_uploaded_videos_are_downloaded_as_events_in_two_pages(
     fresh_page: Any, browser: Any, site: Site, clip: Path, tmp_path: Path
 ) -> None:
     second = site.watch(browser.new_context().new_page())
     pages = {"first.webm": fresh_page, "second.webm": second}
     for name, opened in pages.items():
         shutil.copy(clip, tmp_path / name)
+        open_tab(opened, "Video")
         upload(opened, tmp_path / name, opened.locator(".chosen:visible", has_text=name).first)
-        opened.get_by_role("button", name="Convert the complete video").click()
-    for opened in pages.values():
-        frame_of(opened).locator(".facts", has_text="2.96").wait_for()
+    for name, opened in pages.items():
+        with opened.expect_download() as found:
+            opened.get_by_role("button", name="Download", exact=True).click()
+        path = tmp_path / Path(name).with_suffix(".h5")
+        found.value.save_as(path)
+        assert found.value.suggested_filename == path.name
+        assert info(path).events > 10_000
     second.close()
-    fresh_page.get_by_role("button", name="Export").click()
-    download = fresh_page.locator("a:visible, button:visible", has_text="Download first.h5").first
-    download.wait_for()
-    with fresh_page.expect_download() as found:
-        download.click()
-    found.value.save_as(tmp_path / "first.h5")
-    assert info(tmp_path / "first.h5").events > 10_000
 
 
 def test_password_opens_the_page(browser: Any, site: Site) -> None:
@@ -337,19 +346,17 @@ def test_password_opens_the_page(browser: Any, site: Site) -> None:
     opened.get_by_role("alert").filter(has_text="Wrong password").wait_for()
     opened.get_by_label("Password").fill("secret")
     opened.get_by_role("button", name="Log in").click()
-    opened.get_by_role("tab", name="Video to events").wait_for(timeout=PATIENCE_MS)
+    opened.get_by_role("tab", name="Webcam").first.wait_for(timeout=PATIENCE_MS)
     opened.close()
 
 
-def test_all_tabs_are_visible_and_fit_a_phone(browser: Any, site: Site) -> None:
+def test_all_tabs_are_in_one_row_and_fit_a_phone(browser: Any, site: Site) -> None:
     phone = browser.new_context(viewport=PHONE, has_touch=True, is_mobile=True)
     opened = site.watch(phone.new_page())
-    tabs = ("Video to events", "What does it show?", "Webcam", "Learn", "Explore", "Compare", "Runs")
+    tabs = ("Webcam", "Video", "Learn", "Explore", "Compare", "Runs")
+    assert len({opened.get_by_role("tab", name=name, exact=True).first.bounding_box()["y"] for name in tabs}) == 1
     for name in tabs:
-        box = opened.get_by_role("tab", name=name, exact=True).bounding_box()
-        assert 0 <= box["x"] < box["x"] + box["width"] <= PHONE["width"], name
-    for name in tabs:
-        opened.get_by_role("tab", name=name, exact=True).click()
+        open_tab(opened, name)
         beyond = opened.evaluate(BEYOND, PHONE["width"])
         assert not beyond, (name, beyond)
     phone.close()
@@ -357,7 +364,7 @@ def test_all_tabs_are_visible_and_fit_a_phone(browser: Any, site: Site) -> None:
 
 
 def test_webcam_is_classified_live_and_recorded(page: Any, tmp_path: Path) -> None:
-    page.get_by_role("tab", name="Webcam").first.click()
+    open_tab(page, "Webcam")
     page.locator("#webcam-start").click()
     # a busy machine skips pictures of the camera, so any label counts
     page.locator(".webcam .second", has_text=re.compile("|".join(GESTURES).replace("_", " "))).wait_for()
@@ -369,8 +376,8 @@ def test_webcam_is_classified_live_and_recorded(page: Any, tmp_path: Path) -> No
     found.value.save_as(tmp_path / "webcam.h5")
     page.locator("#webcam-stop").click()
     page.locator(".webcam[data-state=off]").wait_for()
-    page.get_by_role("tab", name="Video to events").click()
-    page.locator(".chosen:visible", has_text="webcam.webm").wait_for()
+    page.get_by_role("button", name="Open in Video").click()
+    page.locator(".chosen:visible", has_text="webcam").wait_for()
     assert info(tmp_path / "webcam.h5").width == 128
 
 

@@ -27,8 +27,8 @@ from dvspipe.synthesis import FilmedGestures, GesturesPlan
 pytest.importorskip("gradio", reason="the extra app is not installed")
 
 import gradio as gr
+from PIL import Image
 
-from dvspipe.app.answers import AnswerTab
 from dvspipe.app.gestures import (
     AddedGesture,
     Attempt,
@@ -43,7 +43,9 @@ from dvspipe.app.gestures import (
     study_gesture,
     train_gestures,
 )
+from dvspipe.app.jobs import Stopped
 from dvspipe.app.shared import ChosenFile, Updates
+from dvspipe.app.videos import VideoTab
 from dvspipe.app.workspace import KEPT, Session, Workspace, remove_old
 from dvspipe.oneshot import ExampleFilm, LearnConfig
 from dvspipe.oneshot.learning import CLIPS, TRACKS
@@ -90,19 +92,20 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> ChosenFile:
 
 
 @pytest.fixture(scope="module")
-def tabs(tmp_path_factory: pytest.TempPathFactory) -> tuple[LearnTab, AnswerTab]:
+def tabs(tmp_path_factory: pytest.TempPathFactory) -> tuple[LearnTab, VideoTab]:
     space = Workspace(tmp_path_factory.mktemp("tabs"), tmp_path_factory.mktemp("tabs"))
 
-    async def build() -> tuple[LearnTab, AnswerTab]:
+    async def build() -> tuple[LearnTab, VideoTab]:
         """Build the tabs in an event loop; otherwise Gradio opens more of them, and closes none."""
         with gr.Blocks():
-            return LearnTab(space), AnswerTab(space)
+            opened = gr.Button().click
+            return LearnTab(space, opened), VideoTab(space, opened)
 
     return asyncio.run(build())
 
 
 @pytest.fixture(scope="module")
-def tab(tabs: tuple[LearnTab, AnswerTab]) -> LearnTab:
+def tab(tabs: tuple[LearnTab, VideoTab]) -> LearnTab:
     return tabs[0]
 
 
@@ -142,6 +145,9 @@ def test_added_gesture_shows_its_part(tab: LearnTab, session: Session, film: Cho
     label, value = shown[tab.chosen].choices[0]
     assert mentions(label, "my wave", "my film.webm", f"{shown[tab.start]:.2f}", f"{shown[tab.stop]:.2f}")
     assert value == shown[tab.chosen].value == "my_wave"
+    assert gesture.picture.name in shown[tab.pictures]
+    with Image.open(gesture.picture) as picture:
+        assert max(picture.size) <= 240
     assert str(gesture.page) in shown[tab.view]
     assert "data:video/webm" in gesture.page.read_text(encoding="utf-8")
     assert shown[tab.name] == shown[tab.status] == ""
@@ -164,6 +170,20 @@ def test_gesture_is_replaced_shown_and_removed(tab: LearnTab, session: Session, 
     shown = last(tab.remove_gesture(session, "swipe", added))
     assert shown[tab.added] == (other_wave,)
     assert last(tab.remove_gesture(session, "wave", shown[tab.added]))[tab.added] == ()
+
+
+def test_film_of_another_gesture_is_refused(
+    tab: LearnTab, session_of_wave: Session, film: ChosenFile, wave: AddedGesture
+) -> None:
+    with raises(DvspipeError, "clap.webm", "wave"):
+        last(tab.add_gesture(session_of_wave, film, "clap", (wave,)))
+
+
+def test_nothing_can_be_added_without_a_film(tab: LearnTab, session: Session, film: ChosenFile) -> None:
+    assert not last(tab.show_film(session, None))[tab.add].interactive
+    assert next(tab.show_film(session, film))[tab.add].interactive
+    example = last(tab.open_first(session, None, ()))[tab.picker.source]
+    assert "<video" in last(tab.show_film(session, example))[tab.view]
 
 
 def test_film_of_the_same_name_does_not_replace_the_file(session: Session, film: ChosenFile) -> None:
@@ -228,7 +248,7 @@ def test_stopped_tracking_adds_nothing(
     assert begun.wait(60)
     assert mentions(next(updates)[tab.status], "tracking", "10%")
     session.space.jobs.stop(session.name)
-    with raises(DvspipeError, "stopped"):
+    with pytest.raises(Stopped):
         last(updates)
 
 
@@ -268,7 +288,7 @@ def write_nothing(*_: object) -> None:
 
 
 def test_interrupted_training_resumes_and_its_classifier_is_offered(
-    tabs: tuple[LearnTab, AnswerTab],
+    tabs: tuple[LearnTab, VideoTab],
     session_of_wave: Session,
     wave: AddedGesture,
     monkeypatch: pytest.MonkeyPatch,
@@ -335,6 +355,6 @@ def test_shown_command_uses_the_same_parts(
     assert "--mirror" in command
     monkeypatch.chdir(tmp_path)
     Path("wave.webm").write_bytes(film.path.read_bytes())
-    dvspipe(*shlex.split(command)[1:], "--no-train", cwd=tmp_path)
+    dvspipe(*shlex.split(command, comments=True)[1:], "--no-train", cwd=tmp_path)
     (written,) = FilmedGestures.read(Path("gestures-1") / TRACKS).gestures
     assert (written.name, written.start_us, written.stop_us) == ("wave", 1_000_000, 2_000_000)

@@ -22,14 +22,15 @@ pytest.importorskip("gradio", reason="the extra app is not installed")
 
 import gradio as gr
 
-from dvspipe.app.answers import SHIPPED_NAMES, AnswerTab
-from dvspipe.app.examples import EXAMPLES, SAMPLE
+from dvspipe.app.answers import SHIPPED_NAMES
+from dvspipe.app.conversion import IDEAL, knobs_of
+from dvspipe.app.examples import EVENTS, EXAMPLES, SAMPLE
 from dvspipe.app.explorer import RecordingTab, explore
-from dvspipe.app.jobs import Jobs
+from dvspipe.app.jobs import Jobs, Stopped
 from dvspipe.app.pairs import PairTab
 from dvspipe.app.runs import RunTab
 from dvspipe.app.shared import ChosenFile, handle, make_css, open_any, show_brand
-from dvspipe.app.videos import IDEAL, Choices, Excerpt, ExcerptSettings, ShownExcerpt, VideoTab, knobs_of
+from dvspipe.app.videos import VideoTab
 from dvspipe.app.workspace import Session, Workspace
 
 CHOSEN = ChosenFile(SAMPLE, SAMPLE.name)
@@ -40,7 +41,6 @@ class Tabs:
     """Tabs of a page."""
 
     videos: VideoTab
-    answers: AnswerTab
     recordings: RecordingTab
     pairs: PairTab
     runs: RunTab
@@ -58,10 +58,9 @@ def tabs(session: Session) -> Tabs:
         with gr.Blocks():
             space, opened = session.space, gr.Button().click
             return Tabs(
-                VideoTab(space),
-                AnswerTab(space),
+                VideoTab(space, opened),
                 RecordingTab(space, opened),
-                PairTab(space, opened),
+                PairTab(space),
                 RunTab(space, opened),
             )
 
@@ -77,7 +76,7 @@ def test_file_that_cannot_be_read_is_not_chosen_and_named(tabs: Tabs, session: S
     broken = session.space.root / "uploads" / "12ab" / "bad.mp4"
     broken.parent.mkdir(parents=True)
     broken.write_bytes(b"this is no video" * 100)
-    for tab in (tabs.videos, tabs.answers, tabs.recordings):
+    for tab in (tabs.videos, tabs.recordings):
         steps = tab.picker.choose(ChosenFile(broken, "bad.mp4"))
         assert next(steps) == {tab.picker.source: None, tab.picker.line: ""}
         with raises(DvspipeError, "bad.mp4"):
@@ -85,25 +84,29 @@ def test_file_that_cannot_be_read_is_not_chosen_and_named(tabs: Tabs, session: S
 
 
 def test_without_a_file_previous_videos_and_answers_are_removed(tabs: Tabs, session: Session) -> None:
-    settings = ExcerptSettings(CHOSEN, 0.0, Choices(IDEAL, knobs_of(IDEAL), "off"), "light")
-    before = ShownExcerpt(settings, Excerpt((), SensorSize(width=12, height=7), SAMPLE))
-    values = (IDEAL, *knobs_of(IDEAL), "off", "light")
-    shown = merge(tabs.videos.show_excerpt(session, before, 0.0, None, *values))
-    assert "<iframe" not in shown[tabs.videos.page]
-    assert (shown[tabs.videos.excerpt], shown[tabs.videos.converted], shown[tabs.videos.command]) == (None, None, "")
-    shown = tabs.answers.clear()
-    assert "<iframe" not in shown[tabs.answers.page]
-    assert (shown[tabs.answers.windows], shown[tabs.answers.command]) == ([], "")
+    tab = tabs.videos
+    shown = merge(tab.show_file(session, None, IDEAL, *knobs_of(IDEAL), "off", "light"))
+    assert "<iframe" not in shown[tab.page]
+    assert (shown[tab.excerpt], shown[tab.classified], shown[tab.windows]) == (None, None, [])
+    assert {shown[each] for each in (tab.preview, tab.command, tab.answer_command, tab.exporting)} == {""}
     shown = merge(tabs.recordings.explore(session, None, 0.5, 30.0, 0, "count", "light"))
     assert shown[tabs.recordings.explored] is None
     assert shown[tabs.recordings.page] == shown[tabs.recordings.picture] == ""
     assert "<iframe" not in str(tabs.pairs.clear())
 
 
-def test_answer_of_the_previous_recording_is_removed_with_its_files(tabs: Tabs) -> None:
-    archive = tabs.answers.clear()[tabs.answers.archive]
-    assert not archive.interactive
-    assert archive.value is None
+def test_video_is_shown_as_a_preview_until_it_is_classified(tabs: Tabs, session: Session) -> None:
+    tab = tabs.videos
+    settings = (IDEAL, *knobs_of(IDEAL), "off", "light")
+    shown = merge(tab.show_file(session, CHOSEN, *settings))
+    assert shown[tab.page] == shown[tab.preview]
+    assert mentions(shown[tab.preview], "Preview", "256x192", "<iframe")
+    assert shown[tab.sensor].visible
+    assert list(tab.show_excerpt(session, shown[tab.excerpt], 0.0, CHOSEN, *settings)) == []
+    events = ChosenFile(EVENTS.put(session), EVENTS.name)
+    shown = merge(tab.show_file(session, events, *settings))
+    assert not shown[tab.sensor].visible
+    assert "<iframe" not in shown[tab.page]
 
 
 def test_explore_opens_with_an_example_unless_a_recording_is_chosen(tabs: Tabs, session: Session) -> None:
@@ -114,15 +117,15 @@ def test_explore_opens_with_an_example_unless_a_recording_is_chosen(tabs: Tabs, 
 
 
 @pytest.mark.parametrize("source", [None, CHOSEN])
-def test_compare_opens_with_both_settings_once(tabs: Tabs, session: Session, source: ChosenFile | None) -> None:
+def test_compare_takes_the_example_unless_a_video_is_chosen(
+    tabs: Tabs, session: Session, source: ChosenFile | None
+) -> None:
     settings = (("ideal", 0.2, 0.2), ("ideal", 0.5, 0.5))
-    steps = tabs.pairs.show_first(session, False, source, "light", *settings[0], *settings[1])
-    assert next(steps) == {tabs.pairs.compared: True}
+    steps = tabs.pairs.show_settings(session, source, "light", *settings[0], *settings[1])
     assert "comparing" in next(steps)[tabs.pairs.status]
     session.space.jobs.stop(session.name)
-    with raises(DvspipeError, "stopped"):
+    with pytest.raises(Stopped):
         list(steps)
-    assert list(tabs.pairs.show_first(session, True, source, "light")) == []
 
 
 def test_region_to_cut_is_drawn(tabs: Tabs, session: Session, tmp_path: Path) -> None:
@@ -172,8 +175,32 @@ def test_stopped_work_says_so_until_it_ends() -> None:
     jobs.stop("a")
     assert "stopping" in next(steps).text
     release.set()
-    with raises(DvspipeError, "stopped"):
+    with pytest.raises(Stopped, match="converting"):
         list(steps)
+
+
+def test_stop_is_no_error(session: Session) -> None:
+    def stopped(_: Session) -> Iterator[dict[Any, Any]]:
+        raise Stopped("reading")
+        yield {}
+
+    class Request:
+        session_hash = "page"
+
+    (updates,) = handle(session.space, "status", stopped)(Request())
+    assert "Stopped: reading." in updates["status"]
+    assert "alert" not in updates["status"]
+
+
+def test_action_removes_the_messages_of_the_previous_one(tabs: Tabs) -> None:
+    class Request:
+        session_hash = "page"
+
+    tab = tabs.videos
+    run = handle(tab.space, tab.exporting, lambda session: tab.make_file(session, None, ".h5", None), tab.messages)
+    first, second = run(Request())
+    assert first == dict.fromkeys((tab.status, tab.exporting, tab.previewing), "")
+    assert [*second] == [tab.exporting]
 
 
 def test_work_of_a_closed_page_ends_without_a_message(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

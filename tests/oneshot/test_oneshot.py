@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from dvspipe.oneshot import (
     LearnConfig,
     Learned,
     Study,
+    check_distinct,
     find_similar,
     learn_study,
     learning,
@@ -78,6 +80,16 @@ def test_paths_without_films_are_errors(tmp_path: Path) -> None:
             each([tmp_path / "notes.txt"])
     with raises(DataError, OTHER):
         list_films([make_film(tmp_path / f"{OTHER}.webm")])
+
+
+def test_one_film_of_two_gestures_is_refused_unless_their_parts_differ(tmp_path: Path) -> None:
+    wave = make_film(tmp_path / "wave.webm")
+    clap = Path(shutil.copy(wave, tmp_path / "clap.webm"))
+    films = list_films([wave, clap])
+    with raises(DataError, clap, "wave"):
+        check_distinct(films)
+    check_distinct(set_parts(films, {"clap": 1.0}, {}))
+    check_distinct(list_films([wave, wave]))
 
 
 def test_parts_are_set_by_the_name_of_the_gesture(tmp_path: Path) -> None:
