@@ -112,7 +112,8 @@ def infer(
     classifier = as_classifier(checkpoint, trust=trust)
 
     # A single recording that is not stored can be in memory.
-    if isinstance(recordings, str | Path | Events) and out is None and labels is None and not adapt:
+    needs_files = out is not None or labels is not None or adapt
+    if not needs_files and (isinstance(recordings, str) or not isinstance(recordings, Sequence)):
         return classifier.predict(recordings, chosen, sensor=sensor, hints=hints, progress=progress)
     if isinstance(recordings, Events):
         raise ConfigError("infer: out, labels and adapt are for files (found events); save the events first")
@@ -122,7 +123,7 @@ def infer(
     options = build(ClassifyOptions, given | {"draw": choose_pictures(out, pictures=pictures)}, "infer")
     inference = Inference(classifier, tasks, options, overwrite)
     predictions = inference.classify_all(Processes(jobs), progress)
-    return predictions[0] if isinstance(recordings, str | Path) else predictions
+    return predictions if isinstance(recordings, Sequence) and not isinstance(recordings, str) else predictions[0]
 
 
 def choose_pictures(out: str | Path | None, *, pictures: bool) -> Draw | None:

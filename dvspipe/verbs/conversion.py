@@ -90,7 +90,7 @@ def convert(
     from ..recordings.conversion import ConversionTask, convert_many, convert_task, plan_conversions
 
     video, recording = build_settings(settings, preset=preset, sensor=sensor, hints=hints, named=named)
-    if isinstance(sources, str | Path | int):
+    if isinstance(sources, str) or not isinstance(sources, Sequence):
         task = ConversionTask(Path(str(sources)), Path(out))
         return convert_task(task, progress, video=video, recording=recording, overwrite=overwrite)
 

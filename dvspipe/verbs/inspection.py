@@ -12,7 +12,7 @@ from ..base.arguments import checked
 from ..base.config import as_settings
 from ..base.errors import Brief, ConfigError, EventError, Remedy
 from ..base.files import check_output, claim_output, require_suffix
-from ..events import Events, RegionLike, SensorSize, SensorSizeLike
+from ..events import RegionLike, SensorSize, SensorSizeLike
 from ..formats import NO_HINTS, Hints, HintsLike, RecordingLike
 from ..parallel import NamedStep, Processes, Progress, ignore_progress
 from ..recordings.config import CheckKeywords, CheckSettings, CompareKeywords, CompareSettings
@@ -254,7 +254,7 @@ def check(
     thresholds = as_settings(CheckSettings, settings, named, check)
     size = None if sensor is None else SensorSize.of(sensor)
     options = CheckOptions(sensor=size, hints=as_settings(Hints, hints), settings=thresholds)
-    if isinstance(recordings, str | Path | Events):
+    if isinstance(recordings, str) or not isinstance(recordings, Sequence):
         return check_recording(recordings, options, progress)
 
     files = find_recordings([Path(recording) for recording in recordings])
