@@ -84,5 +84,5 @@ def list_windows(classified: Classified) -> list[list[str | float | int]]:
 
 def command_of(source: str, checkpoint: str, *, adapt: bool, joints: bool) -> str:
     """Return the equivalent command."""
-    switches = [*(["--adapt"] if adapt else []), *([] if joints else ["--no-pose"])]
+    switches = [*(["--adapt"] if adapt else []), *([] if joints else ["--pose=false"])]
     return shlex.join(["dvspipe", "infer", checkpoint, source, "-o", "answers", *switches])

@@ -5,7 +5,6 @@ Each model is defined next to the code that reads it, and is the only place of i
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
@@ -21,7 +20,7 @@ from .arguments import read_result_type
 from .errors import OF_COMMANDS, ConfigError, join_names, suggest_argument
 from .explanations import explain_mistakes, format_input
 from .groups import KIND, find_unions, setting_names, setting_types
-from .suggestions import MIN_NAME_SIMILARITY, suggest_settings
+from .suggestions import suggest_settings
 from .trees import SettingsTree, merge_settings
 from .yaml_files import read_yaml
 
@@ -290,16 +289,16 @@ def _given_values(settings: Settings) -> dict[str, object]:
 def _check_arguments(
     model: type[Settings], named: Mapping[str, object], function: Callable[..., object] | None
 ) -> None:
-    """Check for misspelled arguments of a function that also takes settings by name.
+    """Check for unknown arguments of a function that also takes settings by name.
 
     Raises:
-        ConfigError: If an unknown name resembles a setting or an argument.
+        ConfigError: If a name is neither an argument nor a setting; with similar names.
     """
     if function is None:
         return
 
     parameters = signature(function).parameters
-    arguments = [name for name, parameter in parameters.items() if parameter.kind is parameter.KEYWORD_ONLY]
+    arguments = [name for name, parameter in parameters.items() if parameter.kind is not parameter.VAR_KEYWORD]
     for name in named:
         if name in setting_types(model):
             continue
@@ -308,9 +307,10 @@ def _check_arguments(
             similar = [_argument_name(model, path) for path in suggested]
             raise ConfigError(f"{function.__name__}: unknown argument {name}, did you mean {join_names(similar)}?")
 
-        if name in OF_COMMANDS or difflib.get_close_matches(name, arguments, 1, MIN_NAME_SIMILARITY):
-            suggestion = suggest_argument(name, arguments, read_result_type(function))
-            raise ConfigError(f"{function.__name__}: unknown argument {name}, {suggestion}")
+        known = [*arguments, *setting_types(model)]
+        result = read_result_type(function) if name in OF_COMMANDS else None
+        suggestion = suggest_argument(name, known, result)
+        raise ConfigError(f"{function.__name__}: unknown argument {name}, {suggestion}")
 
 
 def _argument_name(model: type[Settings], path: str) -> str:

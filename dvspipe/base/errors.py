@@ -35,7 +35,11 @@ MAX_SHOWN = 8  # items of a collection in a `repr`
 PACKAGE_NAME = __name__.partition(".")[0]
 OF_COMMANDS = frozenset({"out", "overwrite"})
 """Options of commands that write a file; a function that lacks them returns what the command writes."""
-SAVING_METHODS = ("save", "write", "to_record")
+SAVING_METHODS = ("save", "write")
+UNITS = frozenset({"us", "ms", "s", "hz", "px", "m"})
+MIN_NAME_SIMILARITY = 0.75  # difflib's ratio of a name and its misspelling
+MIN_START = 3  # letters of a name that stands for a longer one
+MAX_LISTED = 12  # names in a message
 
 
 def escape_controls(text: str) -> str:
@@ -63,13 +67,47 @@ def shorten(text: str, most: int = 200) -> str:
 
 def suggest_argument(name: str, known: Iterable[str], result: object) -> str:
     """Return what to write for an unknown argument of a function that returns the type `result`."""
-    if name in OF_COMMANDS:
-        methods = [method for method in SAVING_METHODS if hasattr(result, method)]
-        return "save the result instead" + (f", by its method {join_names(methods)}" if methods else "")
+    methods = [method for method in SAVING_METHODS if hasattr(result, method)]
+    if name in OF_COMMANDS and methods:
+        return f"save the result instead, by its method {join_names(methods)}"
 
     names = list(known)
-    similar = [word for word in names if word.startswith(f"{name}_")] or difflib.get_close_matches(name, names, 1)
-    return f"did you mean {join_names(similar)}?" if similar else f"expected one of {', '.join(names)}"
+    similar = find_similar(name, names)
+    if similar:
+        return f"did you mean {join_names(similar)}?"
+    return list_expected(names)
+
+
+def find_similar(name: str, known: Iterable[str]) -> list[str]:
+    """Return the known names that begin with the same words, apart from units, or the closest spelling.
+
+    Example:
+        >>> find_similar("start", ["start_s", "stop_s"]), find_similar("batch_size", ["batch", "bins"])
+        (['start_s'], ['batch'])
+        >>> find_similar("epcohs", ["epochs"]), find_similar("hold_s", ["hop_us"])
+        (['epochs'], [])
+    """
+    names = list(known)
+    start = _drop_unit(name)
+    same = [other for other in names if _begins_like(start, _drop_unit(other))]
+    return same or difflib.get_close_matches(name, names, 1, MIN_NAME_SIMILARITY)
+
+
+def _drop_unit(name: str) -> str:
+    first, _, last = name.rpartition("_")
+    return first if first and last in UNITS else name
+
+
+def _begins_like(name: str, other: str) -> bool:
+    short, long = sorted((name, other), key=len)
+    return long.startswith(short) and (len(short) >= MIN_START or long[len(short) :][:1] in ("", "_"))
+
+
+def list_expected(names: Sequence[str]) -> str:
+    """Return what is expected instead of an unknown name, unless there are too many names to read."""
+    if len(names) > MAX_LISTED:
+        return f"none of the {len(names)} known names is similar"
+    return f"expected one of {', '.join(names)}"
 
 
 def join_names(names: Sequence[str]) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, get_origin
 
 from pydantic import BaseModel, ValidationError
 
-from .errors import ConfigError, join_names, shorten
+from .errors import ConfigError, join_names, list_expected, shorten
 from .groups import KIND, find_kinds, setting_names, setting_types
 from .patterns import PATTERNS
 from .suggestions import suggest_settings
@@ -76,7 +76,7 @@ def _explain_unknown(model: type[BaseModel], key: str, error: ErrorDetails) -> s
         return f"unknown setting {key}, did you mean {join_names(suggested)}?"
 
     names = [name for name in setting_names(model) if name.rpartition(".")[0] == group]
-    return f"unknown setting {key}, expected one of {', '.join(names)}"
+    return f"unknown setting {key}, {list_expected(names)}"
 
 
 def _find_owners(model: object, groups: Iterable[str | int], name: str | int) -> list[str]:

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 
 from pydantic import BaseModel
 
+from .errors import MIN_NAME_SIMILARITY
 from .groups import setting_names
 
-MIN_NAME_SIMILARITY = 0.65  # difflib's ratio of a suggested name, in the same group
 MIN_NAME_SIMILARITY_ELSEWHERE = 0.85  # in another group
 MAX_SUGGESTIONS = 3
 MIN_WORD = 4  # letters of a word that suggests settings with this word
@@ -30,7 +30,8 @@ def suggest_settings(model: type[BaseModel], name: str) -> list[str]:
 
     # From the surest match to the vaguest; each step is tried only if the steps before have none.
     suggestions = (
-        [key for key, word in last_parts.items() if word == last]
+        [key for key in last_parts if key == name]
+        or [key for key, word in last_parts.items() if word == last]
         or [*_match_closest(last, siblings, MIN_NAME_SIMILARITY), *_match_extended(last, siblings)]
         or _match_initials(last, last_parts)
         or [*_match_closest(last, last_parts, MIN_NAME_SIMILARITY_ELSEWHERE), *_match_extended(last, last_parts)]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 from typing import Annotated
 
-from cyclopts import App, CycloptsError, Group, Parameter
+from cyclopts import App, CycloptsError, Group, Parameter, UnknownOptionError
 
 from ..base.errors import DvspipeError
 from .interrupts import EXIT_INTERRUPTED, INTERRUPTED, Interrupt, catch_interrupts, ignore_interrupts
@@ -135,11 +136,23 @@ def start(
 
 
 def run(words: tuple[str, ...]) -> None:
-    """Run one command; the path - is written ./- for the parser, which would read it as an option."""
+    """Run one command.
+
+    The path - is written ./- for the parser, which would read it as an option. As in Python, a setting of an inner
+    group can be given by its own name if no other setting has it.
+    """
     words = tuple("./-" if word == "-" else word for word in words)
     if words and words[0] in COMMAND_NAMES:
         app[words[0]].help = None  # the summary is for the list of commands; its own help has the text of the function
-    app(words)
+    try:
+        app(words)
+    except UnknownOptionError as error:
+        from .usage import find_inner_option
+
+        if (found := find_inner_option(error)) is None:
+            raise
+        option, full_name = found
+        run(tuple(re.sub(rf"^{re.escape(option)}(?==|$)", full_name, word) for word in words))
 
 
 def main() -> None:

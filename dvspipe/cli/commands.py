@@ -14,6 +14,7 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from cyclopts import Group, Parameter, Token
 from cyclopts.help import DefaultFormatter, HelpEntry, HelpPanel
+from cyclopts.validators import Number
 from docstring_parser import parse
 from rich.console import Console, ConsoleOptions
 
@@ -53,6 +54,7 @@ TERMINAL_TYPES: Mapping[str, object] = {
     "stops": dict[str, float] | None,
     "recording": Path,
     "recordings": list[Path],
+    "sources": list[Path],
     "source": Path,
     "checkpoint": str,
     "sensor": str | None,
@@ -69,6 +71,7 @@ PATHS: Mapping[object, object] = {str | Path: Path, str | Path | None: Path | No
 
 LOOKS: Mapping[str, Parameter] = {
     "out": Parameter(alias="-o"),
+    "jobs": Parameter(alias="-j", metavar="N", validator=Number(gte=1)),
     "against": Parameter(metavar="RESULT"),
     "sensor": Parameter(metavar="WxH"),
     "region": Parameter(metavar="WxH+X+Y"),

@@ -26,8 +26,6 @@ from .commands import takes
 from .options import (
     AsJson,
     EngineName,
-    JobCount,
-    Overwrite,
     ShardName,
     choose_engine,
     note_shard,
@@ -46,23 +44,18 @@ DEFAULT_SUFFIX = ".h5"
 NOT_CONVERTED = "could not be converted completely"
 
 
-@takes(verb, without=("source", "out"))
+@takes(verb)
 def convert(
-    sources: Annotated[
-        list[Path],
-        Parameter(help="Videos, GIFs, image folders, recordings, folders of these, or a camera number: 0, 1, ..."),
-    ],
-    out: Annotated[Path, Parameter(help="Event file, a folder for several sources, or - for CSV on standard output.")],
+    sources: list[Path],
+    out: Path,
     *,
-    suffix: Annotated[
-        str | None, Parameter(help=f"Format (file suffix) in an output folder; default: {DEFAULT_SUFFIX}.")
-    ] = None,
+    suffix: str | None = None,
     preview: Annotated[bool, Parameter(help="Also write a .webm video of the events next to each event file.")] = False,
-    jobs: JobCount = None,
+    jobs: int | None = None,
     engine: EngineName = "local",
     shard: ShardName = None,
     as_json: AsJson = False,
-    overwrite: Overwrite = False,
+    overwrite: bool = False,
     settings: ConversionSettings = ConversionSettings(),
     **given: Any,
 ) -> None:

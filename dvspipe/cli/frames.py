@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from ..base.errors import DvspipeError, count_noun
 from ..base.texts import show_name
+from ..parallel import Processes
 from ..verbs.encoding import frames as verb
 from ..verbs.encoding import open_frames
 from .activity import ShownStage
 from .commands import takes
-from .options import JobCount, choose_engine
 from .screen import fail_inputs, messages, notes, progress, screen, skip
 
 if TYPE_CHECKING:
@@ -19,11 +19,10 @@ if TYPE_CHECKING:
     from ..report.frames import FramePlan
 
 
-@takes(verb, without=("engine",))
-def frames(source: Path, out: Path, *, jobs: JobCount = None, overwrite: bool = False, **given: Any) -> None:
+@takes(verb)
+def frames(source: Path, out: Path, *, jobs: int = 1, overwrite: bool = False, **given: Any) -> None:
     from ..report.frames import SETTINGS
 
-    engine = choose_engine(jobs, "local")
     plan = open_frames(source, out, **given)
 
     done_before = 0 if overwrite else len(plan.tasks) - len(plan.unwritten())
@@ -31,7 +30,7 @@ def frames(source: Path, out: Path, *, jobs: JobCount = None, overwrite: bool = 
         messages.print(f"{done_before:,} of {count_noun(len(plan.tasks), 'recording')} already written")
 
     try:
-        _write(plan, engine, overwrite=overwrite)
+        _write(plan, Processes(jobs), overwrite=overwrite)
     except KeyboardInterrupt:
         if (out / SETTINGS).exists():
             messages.print("run the same command again to resume")

@@ -13,13 +13,12 @@ from cyclopts import Parameter
 from ..base.errors import ConfigError, DvspipeError, count_noun
 from ..base.texts import TextTable, show_name
 from ..inference import InferConfig
+from ..verbs.classification import Inference, choose_pictures
 from ..verbs.classification import infer as verb
 from .activity import ShownShare
 from .commands import OF_FILES, takes
 from .options import (
     AsJson,
-    JobCount,
-    Overwrite,
     ShardName,
     Trust,
     choose_engine,
@@ -30,25 +29,20 @@ from .options import (
 from .screen import fail_inputs, messages, notes, print_parts, progress, screen, skip
 
 if TYPE_CHECKING:
-    from ..inference import Classifier, Draw
-    from ..results import InferenceRun, OutputFolder, Prediction
+    from ..inference import Classifier
+    from ..results import OutputFolder, Prediction
 
 
-@takes(verb, without=("recording", *OF_FILES))
+@takes(verb, without=("trust", *OF_FILES))
 def infer(
     checkpoint: str,
-    recordings: Annotated[list[Path], Parameter(help="Recordings, videos, or folders of these.")],
-    out: Annotated[
-        Path | None, Parameter(help="Output folder for tables, pictures and report.html; default: print only.")
-    ] = None,
+    recordings: list[Path],
+    out: Path | None = None,
     *,
-    adapt: Annotated[bool, Parameter(help="First adapt the network to the sensor of all recordings.")] = False,
-    labels: Annotated[
-        Path | None,
-        Parameter(help="Label file, or folder of NAME_labels.csv files, to compute scores; default: no scores."),
-    ] = None,
+    adapt: bool = False,
+    pictures: bool = True,
     trust: Trust = None,
-    jobs: JobCount = None,
+    jobs: int | None = None,
     engine: Annotated[
         str,
         Parameter(
@@ -58,24 +52,16 @@ def infer(
         ),
     ] = "local",
     shard: ShardName = None,
-    no_pose: Annotated[bool, Parameter(help="Classify videos by events alone, without joints.")] = False,
-    no_pictures: Annotated[bool, Parameter(help="Write only tables, without timelines and videos.")] = False,
     as_json: AsJson = False,
-    overwrite: Overwrite = False,
+    overwrite: bool = False,
     config: InferConfig = InferConfig(),
     **given: Any,
 ) -> None:
-    from ..inference import Classifier, ClassifyOptions, classify_many, find_finished, plan_tasks
+    from ..inference import Classifier, ClassifyOptions, plan_tasks
     from ..results import OutputFolder
 
-    options = ClassifyOptions(
-        config=config.model_copy(update={"pose": False}) if no_pose else config,
-        adapt=adapt,
-        labels=labels,
-        out=out,
-        draw=None if no_pictures or out is None else _find_draw(),
-        **given,
-    )
+    draw = choose_pictures(out, pictures=pictures)
+    options = ClassifyOptions(config=config, adapt=adapt, out=out, draw=draw, **given)
 
     in_integers = engine == "integer"
     workers = choose_engine(jobs, "local" if in_integers else engine)
@@ -89,23 +75,14 @@ def infer(
         return
 
     classifier = Classifier.load(checkpoint, trust=trust_packages(trust), engine="integer" if in_integers else "torch")
-    run = options.record_run(classifier, tasks)
+    inference = Inference(classifier, tasks, options, overwrite)
 
     # Predictions of an earlier run are listed with the new ones.
-    results = {} if overwrite else find_finished(tasks, run, options)
+    results = dict(inference.finished)
     _show_earlier(results.values(), len(tasks), as_json=as_json)
-    finished = frozenset(results)
     errors: list[DvspipeError] = []
     with progress() as show:
-        for outcome in classify_many(
-            tasks,
-            classifier,
-            options,
-            engine=workers,
-            overwrite=overwrite,
-            finished=finished,
-            progress=ShownShare(show),
-        ):
+        for outcome in inference.classify(workers, ShownShare(show)):
             if outcome.error is None:
                 results[outcome.item] = outcome.result().as_stored()
                 if as_json:
@@ -122,12 +99,12 @@ def infer(
         note_overrides(classifier, options.config, [task.source for task in tasks if task in results])
 
     if not as_json:
-        print_predictions(predictions, finds_person=run.finds_person)
+        print_predictions(predictions, finds_person=inference.run.finds_person)
         if predictions:
             _note_calibration(classifier.config.calibrated_on)
 
     if out is not None and predictions:
-        _write_page(OutputFolder(out), run, predictions, as_json=as_json)
+        _write_page(inference, OutputFolder(out), predictions, as_json=as_json)
 
     # The prediction for a truncated video is only for a part of it.
     truncated = sum(prediction.truncated_at_us is not None for prediction in predictions)
@@ -172,26 +149,14 @@ def _print_json(prediction: Prediction) -> None:
     sys.stdout.flush()
 
 
-def _find_draw() -> Draw:
-    from ..report import draw_recording
-
-    return draw_recording
-
-
-def _write_page(folder: OutputFolder, run: InferenceRun, done: Sequence[Prediction], *, as_json: bool) -> None:
+def _write_page(inference: Inference, folder: OutputFolder, done: Sequence[Prediction], *, as_json: bool) -> None:
     """Write the report of all recordings in the folder, and print the number of recordings of earlier runs."""
-    from ..report import write_answers_page
-    from ..results import add_scores
-
-    known = folder.find_predictions(run, done)
-    report = write_answers_page(folder, run, known, add_scores(prediction.scores for prediction in known))
-
-    if (earlier := len(known) - len(done)) > 0:
+    if (earlier := inference.write_page(folder, done)) > 0:
         say = messages.print if as_json else notes.print
         say(f"{show_name(folder.path)}: the tables also contain {count_noun(earlier, 'recording')} of earlier runs")
 
     if not as_json:
-        notes.print(f"report: {show_name(report)}")
+        notes.print(f"report: {show_name(folder.report)}")
 
 
 def print_predictions(predictions: Sequence[Prediction], *, finds_person: bool = False) -> None:

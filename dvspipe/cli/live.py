@@ -31,7 +31,7 @@ LESS_THAN_INFER = (
 CLEAR_LINE = "\r\x1b[K"
 
 
-@takes(verb, without=("source", *OF_FILES, "pose", "least_us", "quiet", "noise"))
+@takes(verb, without=("source", "trust", *OF_FILES, "pose", "least_us", "quiet", "noise"))
 def live(
     source: Annotated[
         str,
@@ -42,10 +42,7 @@ def live(
     ],
     checkpoint: str = "gesture-synthetic",
     *,
-    engine: Annotated[
-        Literal["torch", "integer"],
-        Parameter(help="integer: a network in integers, without torch, as for infer."),
-    ] = "torch",
+    engine: Literal["torch", "integer"] = "torch",
     window: Annotated[
         bool | None,
         Parameter(

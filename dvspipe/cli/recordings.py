@@ -8,9 +8,7 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
-
-from cyclopts import Parameter
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..base.texts import TextTable, show_name
 from ..formats import info as verb_info
@@ -21,7 +19,6 @@ from .commands import takes
 from .options import (
     AsJson,
     EngineName,
-    JobCount,
     RecordingFiles,
     ShardName,
     choose_engine,
@@ -73,11 +70,11 @@ def _collect(outcomes: Iterable[Outcome[Path, Value]], files: int) -> list[Value
     return values
 
 
-@takes(inspection.check, without=("recording",))
+@takes(inspection.check)
 def check(
-    recordings: Annotated[list[Path], Parameter(help="Recordings, folders of recordings, or - for standard input.")],
+    recordings: list[Path],
     *,
-    jobs: JobCount = None,
+    jobs: int | None = None,
     engine: EngineName = "local",
     shard: ShardName = None,
     as_json: AsJson = False,

@@ -15,8 +15,9 @@ from cyclopts import (
     ValidationError,
 )
 
-from ..base.errors import shorten
+from ..base.errors import find_similar, join_names, shorten
 from ..base.explanations import explain_value, join_mistakes
+from ..base.suggestions import suggest_settings
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -37,7 +38,7 @@ def explain_usage(error: CycloptsError) -> str:
         mistakes = join_mistakes(map(_explain_setting, cause.errors(include_url=False)))
         return f"{command}: {'; '.join(mistakes)}"
     if isinstance(error, UnknownOptionError):
-        return f"{command}: {_explain_unknown(error)}"
+        return f"{command}: {_explain_unknown(error, command)}"
     if isinstance(error, UnusedCliTokensError):
         return f"{command}: too many arguments: {shlex.join(error.unused_tokens or ())}; {listed}"
     if isinstance(error, MissingArgumentError) and error.argument is not None:
@@ -49,23 +50,49 @@ def explain_usage(error: CycloptsError) -> str:
     return f"{command}: {message}"
 
 
-def _explain_unknown(error: UnknownOptionError) -> str:
-    """Explain an unknown option; it may be a setting of an inner group, or one that is given as KEY=VALUE."""
-    option = (error.token.keyword or error.token.value).partition("=")[0]
-    if settings := _find_settings(error, option):
-        return f"Unknown option: {option}. Did you mean {' or '.join(settings)}?"
+def find_inner_option(error: UnknownOptionError) -> tuple[str, str] | None:
+    """Return an unknown option, and the only setting of an inner group with this name; as in Python, not of hints.
 
-    message = " ".join(str(error).split())
-    if any(SETTINGS_ARGUMENT in argument.names for argument in error.argument_collection):
-        key = option.lstrip("-").replace("-", "_")
-        return f"{message} Settings of the configuration are KEY=VALUE: {key}=VALUE"
-    return message
+    `--enter` stands for `--segments.enter`.
+    """
+    option = _option_of(error)
+    inner = [name for name in _find_inner(error, option) if not name.startswith("--hints.")]
+    return (option, inner[0]) if len(inner) == 1 else None
 
 
-def _find_settings(error: UnknownOptionError, option: str) -> list[str]:
-    """Return the options whose last part is the unknown name: --segments.enter for --enter."""
-    names = (name for argument in error.argument_collection for name in argument.names)
-    return [name for name in names if "." in name and name.rpartition(".")[2] == option.lstrip("-")]
+def _explain_unknown(error: UnknownOptionError, command: str) -> str:
+    """Explain an unknown option: similar options, and settings that are given as KEY=VALUE."""
+    option = _option_of(error)
+    name = option.lstrip("-").replace("-", "_")
+
+    # The names without their groups; an option of the command itself takes precedence.
+    known = sorted(_list_options(error), key=lambda full_name: full_name.count("."), reverse=True)
+    options = {full_name.rpartition(".")[2].lstrip("-").replace("-", "_"): full_name for full_name in known}
+    similar = _find_inner(error, option) or [options[word] for word in find_similar(name, options)]
+
+    takes_settings = any(SETTINGS_ARGUMENT in argument.names for argument in error.argument_collection)
+    if takes_settings:
+        from ..training.config import TrainConfig
+
+        similar += [f"{key}=VALUE" for key in suggest_settings(TrainConfig, name)]
+    if similar:
+        return f"Unknown option: {option}. Did you mean {join_names(similar)}?"
+
+    settings = "; settings of the configuration are KEY=VALUE" if takes_settings else ""
+    return f"Unknown option: {option}; dvspipe {command} --help lists the options{settings}"
+
+
+def _option_of(error: UnknownOptionError) -> str:
+    return (error.token.keyword or error.token.value).partition("=")[0]
+
+
+def _list_options(error: UnknownOptionError) -> list[str]:
+    return [name for argument in error.argument_collection for name in argument.names if name.startswith("--")]
+
+
+def _find_inner(error: UnknownOptionError, option: str) -> list[str]:
+    """Return the options of inner groups whose last part is the option."""
+    return [name for name in _list_options(error) if "." in name and name.rpartition(".")[2] == option.lstrip("-")]
 
 
 def _name_of(error: MissingArgumentError) -> str:

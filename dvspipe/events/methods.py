@@ -45,7 +45,7 @@ class EventMethods:
 
     if TYPE_CHECKING:  # mypy cannot follow a circle of files, editors can
         animate = notebook.animate  # type: ignore[has-type]
-        check = inspection.check  # type: ignore[has-type]
+        check = inspection.check
         cut = editing.cut  # type: ignore[has-type]
         encode = bins.encode  # type: ignore[has-type]
         filter = editing.filter  # type: ignore[has-type]

@@ -636,9 +636,16 @@ class Classifier:
         )
 
 
-def as_classifier(classifier: Classifier | str | Path) -> Classifier:
+def as_classifier(
+    classifier: Classifier | str | Path,
+    *,
+    trust: str | Sequence[str] = (),
+    engine: Literal["torch", "integer"] = "torch",
+) -> Classifier:
     """Return a classifier unchanged, and load a checkpoint; see `Classifier.load`."""
-    return classifier if isinstance(classifier, Classifier) else Classifier.load(classifier)
+    if isinstance(classifier, Classifier):
+        return classifier
+    return Classifier.load(classifier, trust=trust, engine=engine)
 
 
 def _combine_joints(timeline: Timeline, source: EventSource, joints: JointClassifier) -> Timeline:

@@ -2,60 +2,207 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, Unpack, overload
 
 from ..base.arguments import checked
-from ..base.config import as_settings
+from ..base.config import as_settings, build
+from ..base.errors import ConfigError
 from ..base.files import check_output
 from ..events import Events, SensorSizeLike
 from ..formats import NO_HINTS, HintsLike, RecordingLike
 from ..inference import InferConfig
 from ..inference.config import InferKeywords
-from ..parallel import Progress
-from ..results import CHECKPOINT_SUFFIX, Prediction
+from ..parallel import Engine, Outcome, Processes, Progress
+from ..results import CHECKPOINT_SUFFIX, InferenceRun, OutputFolder, Prediction
 
 if TYPE_CHECKING:
-    from ..inference import Adaptation, Classifier
+    from ..inference import Adaptation, Classifier, ClassifyOptions, Draw, Task
 
 
+class InferOptions(InferKeywords, total=False):
+    """Arguments of `infer` that are given by name."""
+
+    adapt: bool
+    labels: str | Path | None
+    pictures: bool
+    trust: str | Sequence[str]
+    jobs: int
+    overwrite: bool
+    sensor: SensorSizeLike | None
+    hints: HintsLike
+    progress: Progress | None
+
+
+@overload
+def infer(  # type: ignore[overload-overlap]  # a text is also a sequence of texts
+    checkpoint: Classifier | str | Path,
+    recordings: RecordingLike,
+    out: str | Path | None = None,
+    config: InferConfig | Mapping[str, object] | None = None,
+    **named: Unpack[InferOptions],
+) -> Prediction: ...
+@overload
+def infer(
+    checkpoint: Classifier | str | Path,
+    recordings: Sequence[str | Path],
+    out: str | Path | None = None,
+    config: InferConfig | Mapping[str, object] | None = None,
+    **named: Unpack[InferOptions],
+) -> tuple[Prediction, ...]: ...
 @checked
 def infer(
     checkpoint: Classifier | str | Path,
-    recording: RecordingLike,
+    recordings: RecordingLike | Sequence[str | Path],
+    out: str | Path | None = None,
     config: InferConfig | Mapping[str, object] | None = None,
     *,
+    adapt: bool = False,
+    labels: str | Path | None = None,
+    pictures: bool = True,
+    trust: str | Sequence[str] = (),
+    jobs: int = 1,
+    overwrite: bool = False,
     sensor: SensorSizeLike | None = None,
     hints: HintsLike = NO_HINTS,
     progress: Progress | None = None,
     **named: Unpack[InferKeywords],
-) -> Prediction:
-    """Classify a recording or video over time; see `Classifier.predict`.
+) -> Prediction | tuple[Prediction, ...]:
+    """Classify recordings or videos over time.
 
-    To classify several recordings, load the classifier once, or use `classify_many`, which writes an output folder.
+    To classify recordings in a loop, load the classifier first, and call `Classifier.predict`.
 
     Args:
         checkpoint: Run folder, checkpoint file, name of an included classifier, or hf://USER/NAME. In Python also a
             `Classifier`.
-        recording: File of any readable format, or video. In Python also events.
+        recordings: Recordings, videos, or folders of these. In Python also a single recording or events.
+        out: Output folder for tables, pictures and report.html. None: not written.
         config: Settings of windows, segments and framing; also a mapping.
-        sensor: Sensor size, for a file that does not store it.
-        hints: Other metadata that the file does not store.
-        progress: Callback with the finished and total time.
+        adapt: First adapt the network to the sensor of all recordings.
+        labels: Label file, or folder of NAME_labels.csv files, to compute scores. None: no scores.
+        pictures: Write timelines and videos of the recordings to the output folder.
+        trust: Packages allowed to run code for networks with `network.kind = module`.
+        jobs: Number of worker processes.
+        overwrite: Classify all recordings again, and replace the predictions in the output folder.
+        sensor: Sensor size, for files that do not store it.
+        hints: Other metadata that the files do not store.
+        progress: Called with the amount done and the total: of the time of a single recording, or of recordings.
         named: Settings of `InferConfig` by name.
 
+    Returns:
+        The prediction for a single recording; for a list, a prediction for each recording. Predictions found in the
+        output folder have no timeline.
+
     Raises:
-        DvspipeError: As in `Classifier.load` and `Classifier.predict`.
+        DvspipeError: As in `Classifier.load`, `Classifier.predict` and `classify_many`; the first error of a recording,
+            after all others are classified.
 
     Example:
         >>> infer("gesture-synthetic", "clap.h5", roi="auto").class_name  # doctest: +SKIP
         'hand_clapping'
+        >>> [done.class_name for done in infer("gesture-synthetic", ["videos"], "answers", jobs=2)]  # doctest: +SKIP
+        ['hand_clapping', 'right_hand_wave']
     """
-    from ..inference import as_classifier
+    from ..inference import ClassifyOptions, as_classifier, plan_tasks
 
     chosen = as_settings(InferConfig, config, named, infer)
-    return as_classifier(checkpoint).predict(recording, chosen, sensor=sensor, hints=hints, progress=progress)
+    classifier = as_classifier(checkpoint, trust=trust)
+
+    # A single recording that is not stored can be in memory.
+    needs_files = out is not None or labels is not None or adapt
+    if not needs_files and (isinstance(recordings, str) or not isinstance(recordings, Sequence)):
+        return classifier.predict(recordings, chosen, sensor=sensor, hints=hints, progress=progress)
+    if isinstance(recordings, Events):
+        raise ConfigError("infer: out, labels and adapt are for files (found events); save the events first")
+
+    tasks = plan_tasks(recordings, out)
+    given = {"config": chosen, "sensor": sensor, "hints": hints, "adapt": adapt, "labels": labels, "out": out}
+    options = build(ClassifyOptions, given | {"draw": choose_pictures(out, pictures=pictures)}, "infer")
+    inference = Inference(classifier, tasks, options, overwrite)
+    predictions = inference.classify_all(Processes(jobs), progress)
+    return predictions if isinstance(recordings, Sequence) and not isinstance(recordings, str) else predictions[0]
+
+
+def choose_pictures(out: str | Path | None, *, pictures: bool) -> Draw | None:
+    """Return what draws the pictures of a recording in the output folder; None: no pictures."""
+    if out is None or not pictures:
+        return None
+
+    from ..report import draw_recording
+
+    return draw_recording
+
+
+@dataclass(frozen=True)
+class Inference:
+    """Classification of files; recordings with a current prediction in the output folder are skipped.
+
+    Args:
+        classifier: Classifier.
+        tasks: Recordings, from `plan_tasks`.
+        options: Settings of classification and storage.
+        overwrite: Whether to classify all recordings again.
+    """
+
+    classifier: Classifier
+    tasks: Sequence[Task]
+    options: ClassifyOptions
+    overwrite: bool = False
+
+    @cached_property
+    def run(self) -> InferenceRun:
+        """Record of this classification."""
+        return self.options.record_run(self.classifier, self.tasks)
+
+    @cached_property
+    def finished(self) -> Mapping[Task, Prediction]:
+        """Current predictions of earlier runs."""
+        from ..inference import find_finished
+
+        return {} if self.overwrite else find_finished(self.tasks, self.run, self.options)
+
+    def classify(self, engine: Engine, progress: Progress | None) -> Iterator[Outcome[Task, Prediction]]:
+        """Classify the other recordings, and yield the outcome of each as it finishes."""
+        from ..inference import classify_many
+
+        return classify_many(
+            self.tasks,
+            self.classifier,
+            self.options,
+            engine=engine,
+            overwrite=self.overwrite,
+            finished=frozenset(self.finished),
+            progress=progress,
+        )
+
+    def classify_all(self, engine: Engine, progress: Progress | None) -> tuple[Prediction, ...]:
+        """Return the predictions for all recordings, and write the report; raise the first error at the end."""
+        done = dict(self.finished)
+        errors = []
+        for outcome in self.classify(engine, progress):
+            if outcome.error is None:
+                done[outcome.item] = outcome.result()
+            else:
+                errors.append(outcome.error)
+
+        predictions = tuple(done[task] for task in self.tasks if task in done)
+        if self.options.out is not None and predictions:
+            self.write_page(OutputFolder(self.options.out), predictions)
+        if errors:
+            raise errors[0]
+        return predictions
+
+    def write_page(self, folder: OutputFolder, predictions: Sequence[Prediction]) -> int:
+        """Write the report of all recordings in the output folder; return how many are of earlier runs."""
+        from ..report import write_answers_page
+        from ..results import add_scores
+
+        known = folder.find_predictions(self.run, [prediction.as_stored() for prediction in predictions])
+        write_answers_page(folder, self.run, known, add_scores(prediction.scores for prediction in known))
+        return len(known) - len(predictions)
 
 
 @checked

@@ -17,7 +17,7 @@ from ..base.files import claim_output, require_suffix, write_beside
 from ..encoding.spikes import CodeName, SpikeKeywords, SpikeSettings, unit_values
 from ..events import SensorSize, SensorSizeLike
 from ..formats import NO_HINTS, Hints, HintsLike
-from ..parallel import Engine, Processes, Progress
+from ..parallel import Processes, Progress
 from ..report.config import FrameSetKeywords, FrameSettings
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def frames(
     out: str | Path,
     settings: FrameSettings | Mapping[str, object] | None = None,
     *,
-    engine: Engine = Processes(),
+    jobs: int = 1,
     sensor: SensorSizeLike | None = None,
     hints: HintsLike = NO_HINTS,
     overwrite: bool = False,
@@ -45,7 +45,7 @@ def frames(
         source: Recording, or folder of recordings, searched recursively.
         out: Output folder.
         settings: Settings of the frames; also a mapping. Without `every_us` and `every_events`: windows of 33,333 us.
-        engine: Engine that runs the work.
+        jobs: Number of worker processes.
         sensor: Sensor size, for recordings that do not store it.
         hints: Other metadata that the recordings do not store.
         overwrite: Remove the frames of earlier runs first.
@@ -65,7 +65,7 @@ def frames(
     from ..report.frame_sets import write_frames
 
     plan = open_frames(source, out, settings, sensor=sensor, hints=hints, named=named)
-    outcomes = [*write_frames(plan, engine=engine, overwrite=overwrite, progress=progress)]
+    outcomes = [*write_frames(plan, engine=Processes(jobs), overwrite=overwrite, progress=progress)]
     return tuple(outcome.result() for outcome in outcomes)
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, Unpack, overload
 
 from ..base.arguments import checked
 from ..base.config import as_settings
@@ -14,7 +14,7 @@ from ..base.errors import Brief, ConfigError, EventError, Remedy
 from ..base.files import check_output, claim_output, require_suffix
 from ..events import RegionLike, SensorSize, SensorSizeLike
 from ..formats import NO_HINTS, Hints, HintsLike, RecordingLike
-from ..parallel import NamedStep, Progress, ignore_progress
+from ..parallel import NamedStep, Processes, Progress, ignore_progress
 from ..recordings.config import CheckKeywords, CheckSettings, CompareKeywords, CompareSettings
 from ..report.config import PREVIEW_SUFFIXES, RERUN_SUFFIX, PlotKind, PreviewKeywords, PreviewSettings
 from .editing import cut
@@ -194,26 +194,48 @@ def calibrate(
     return calibration
 
 
+class CheckArguments(CheckKeywords, total=False):
+    """Arguments of `check` that are given by name."""
+
+    sensor: SensorSizeLike | None
+    hints: HintsLike
+    settings: CheckSettings | Mapping[str, object] | None
+    jobs: int
+    progress: Progress | None
+
+
+@overload
+def check(  # type: ignore[overload-overlap]  # a text is also a sequence of texts
+    recordings: RecordingLike, **named: Unpack[CheckArguments]
+) -> CheckReport: ...
+@overload
+def check(recordings: Sequence[str | Path], **named: Unpack[CheckArguments]) -> tuple[CheckReport, ...]: ...
 @checked
 def check(
-    recording: RecordingLike,
+    recordings: RecordingLike | Sequence[str | Path],
     *,
     sensor: SensorSizeLike | None = None,
     hints: HintsLike = NO_HINTS,
     settings: CheckSettings | Mapping[str, object] | None = None,
+    jobs: int = 1,
     progress: Progress | None = None,
     **named: Unpack[CheckKeywords],
-) -> CheckReport:
-    """Find errors and oddities of a recording, in one pass and in bounded memory.
+) -> CheckReport | tuple[CheckReport, ...]:
+    """Find errors and oddities of recordings, in one pass and in bounded memory.
 
     Args:
-        recording: Recording of any format; also events in memory.
+        recordings: Recordings, folders of recordings, or - for standard input. In Python also a single recording or
+            events.
         sensor: Sensor size, for files that do not store it. None: the smallest known sensor that contains all events;
             then only events outside the largest known sensor are out of range.
         hints: Other missing metadata: chip, columns, time unit, topic.
         settings: Thresholds of odd findings; also a mapping.
-        progress: Called with the amount read and the total, in events, bytes or other units.
+        jobs: Number of worker processes.
+        progress: Called with the amount done and the total: of a single recording, or of recordings.
         named: Settings of `CheckSettings` by name.
+
+    Returns:
+        The report on a single recording; for a list, a report on each recording.
 
     Raises:
         FileError: If the file does not exist or cannot be read.
@@ -226,12 +248,18 @@ def check(
         >>> [(finding.kind, finding.count) for finding in report.findings]
         [('gaps', 1)]
     """
-    from ..recordings.checking import CheckOptions, check_recording
+    from ..recordings.checking import CheckOptions, check_many, check_recording
+    from ..recordings.conversion import find_recordings
 
     thresholds = as_settings(CheckSettings, settings, named, check)
     size = None if sensor is None else SensorSize.of(sensor)
     options = CheckOptions(sensor=size, hints=as_settings(Hints, hints), settings=thresholds)
-    return check_recording(recording, options, progress)
+    if isinstance(recordings, str) or not isinstance(recordings, Sequence):
+        return check_recording(recordings, options, progress)
+
+    files = find_recordings([Path(recording) for recording in recordings])
+    outcomes = check_many(files, options, engine=Processes(jobs), progress=progress)
+    return tuple(outcome.result() for outcome in list(outcomes))
 
 
 @checked

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, Literal, Unpack
 
 from ..base.arguments import checked
 from ..base.config import as_settings
@@ -32,6 +32,8 @@ def live(
     sensor: SensorSizeLike | None = None,
     hints: HintsLike = NO_HINTS,
     stream_format: StreamFormat | None = None,
+    trust: str | Sequence[str] = (),
+    engine: Literal["torch", "integer"] = "torch",
     **named: Unpack[InferKeywords],
 ) -> LiveSession:
     """Classify a camera, a stream, or a replayed file while it runs: iterate over the session for its predictions.
@@ -52,6 +54,8 @@ def live(
         sensor: Sensor size, for a recording or stream that does not store it.
         hints: Other metadata that a recording does not store.
         stream_format: Format of a stream. None: evt2 on standard input, aestream over UDP.
+        trust: Packages allowed to run code for networks with `network.kind = module`.
+        engine: integer: a network in integers, without torch, as for infer.
         named: Settings of `InferConfig` by name.
 
     Raises:
@@ -70,7 +74,7 @@ def live(
     if record is not None:
         claim_output(Path(record), overwrite=overwrite)
 
-    classifier = as_classifier(checkpoint)
+    classifier = as_classifier(checkpoint, trust=trust, engine=engine)
     chosen = with_hop(as_settings(InferConfig, config, named, live), classifier)
     own_sensor = classifier.config.sensor
 

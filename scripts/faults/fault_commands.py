@@ -71,7 +71,7 @@ def _command(name: str, line: str, output: str, repeated: str | None = None) -> 
 
 
 TREE = "convert in/tree -o out --jobs 2"
-INFER = "infer in/best.safetensors in/bars/right -o out --no-pictures --jobs 2"
+INFER = "infer in/best.safetensors in/bars/right -o out --pictures=false --jobs 2"
 SYNTH = "synth nmnist -o out --mnist in/mnist --count 6 --jobs 2"
 COMMANDS = (
     _command("convert", "convert in/tree/0.webm -o out.h5 --pos-thres 0.02 --neg-thres 0.02", "out.h5"),

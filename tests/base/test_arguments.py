@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 
 import dvspipe
 from dvspipe.base.arguments import checked, describe_value
-from dvspipe.base.errors import ArgumentError, ConfigError, DvspipeError
+from dvspipe.base.errors import ArgumentError, ConfigError, DvspipeError, find_similar
 from dvspipe.parallel import Engine, Processes
 
 if TYPE_CHECKING:
@@ -98,12 +98,37 @@ def test_wrong_names_and_numbers_of_arguments_are_explained() -> None:
         play()  # type: ignore[call-arg]
     with raises(ArgumentError, "play", "found 3", "path", "start_us"):
         play("x", 1, 2)
-    with raises(ArgumentError, "cut", "out", "its method save") as caught:
-        dvspipe.cut("a.h5", out="b.h5")  # type: ignore[call-arg]
+    with raises(ArgumentError, "read", "out", "its method save") as caught:
+        dvspipe.read("a.h5", out="b.h5")  # type: ignore[call-arg]
     assert "write" not in str(caught.value)
-    with raises(ConfigError, "compare", "out", "its method to_record") as refused:
-        dvspipe.compare("a.h5", "b.h5", out="c.html")  # type: ignore[call-arg]
-    assert "write" not in str(refused.value)
+    with raises(ConfigError, "check", "out", "progress") as refused:
+        dvspipe.check("a.h5", out="c.json")  # type: ignore[call-overload]
+    assert "save" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("start", ["start_us", "start_s"]),
+        ("window_s", ["window_us"]),
+        ("output", ["out"]),
+        ("batch_size", ["batch"]),
+        ("epcohs", ["epochs"]),
+        *((name, []) for name in ("hold_s", "device", "rule", "seed", "end", "workers", "threads")),
+    ],
+)
+def test_only_near_names_are_suggested(name: str, found: list[str]) -> None:
+    known = ["start_us", "start_s", "stop_s", "window_us", "hop_us", "out", "batch", "epochs", "video", "trust", "save"]
+    assert find_similar(name, [*known, "sensor", "pos_thres"]) == found
+
+
+def test_long_lists_of_names_are_not_listed() -> None:
+    with raises(ConfigError, "convert", "workers", "none of the") as refused:
+        dvspipe.convert("a.mp4", "a.h5", workers=2)  # type: ignore[call-overload]
+    assert "pos_thres" not in str(refused.value)
+
+
+def test_other_mistakes_of_calls_are_explained() -> None:
     with raises(ArgumentError, "merge", "found 2", "a list of recordings"):
         dvspipe.merge("a.h5", "b.h5")  # type: ignore[arg-type]
     with raises(ArgumentError, "play", "path", "twice"):

@@ -272,6 +272,27 @@ def test_usage_errors_say_what_to_write(clip: Path, tmp_path: Path) -> None:
     assert (tmp_path / "a.h5").read_bytes() == content
 
 
+@pytest.mark.parametrize(
+    ("words", "fact"),
+    [
+        ("train x --rule eprop", "Did you mean optimiser.rule=VALUE?"),
+        ("train x --seed 3", "Did you mean seed=VALUE"),
+        ("view a.h5 --output b.gif", "Did you mean --out?"),
+        ("cut a.h5 -o b.h5 --chip DVS128", "Did you mean --hints.chip?"),
+        ("convert a.mp4 -o x.h5 --threads 2", "--threads; dvspipe convert --help"),
+        ("quantise x -o y.safetensors --tuned z", "--tuned; dvspipe quantise --help"),
+    ],
+)
+def test_unknown_option_suggests_near_names_only(words: str, fact: str, tmp_path: Path) -> None:
+    assert fact in dvspipe(*words.split(), cwd=tmp_path, code=2).stderr
+
+
+def test_setting_of_an_inner_group_has_a_short_option(tmp_path: Path) -> None:
+    for option, full_name in (("--enter=3", "--segments.enter 3"), ("--time-unit=q", "--video.video.time-unit")):
+        shown = dvspipe("infer", "gesture-synthetic", "a.h5", option, cwd=tmp_path, code=2).stderr
+        assert mentions(shown, full_name)
+
+
 def test_options_of_every_command_may_stand_anywhere(recording: Path, tmp_path: Path) -> None:
     for words in (["-q", "info", recording], ["info", "-q", recording], ["info", recording, "-q"]):
         assert "hdf5" in dvspipe(*words, cwd=tmp_path).stdout
@@ -618,7 +639,7 @@ def test_train_then_infer(tmp_path: Path) -> None:
         (["train", "nmnist", "--epochs", "5"], "--epochs"),
         (["train", "nmnist", "--resume", "-o", "nosuchrun"], "nosuchrun"),
         (["infer", "there.h5"], "RECORDINGS is missing"),
-        (["infer", "nmnist-synthetic", "there.h5", "--enter", "0.7"], "--segments.enter"),
+        (["infer", "nmnist-synthetic", "there.h5", "--chip", "DVS128"], "--hints.chip"),
         (["train", "nmnist", "data.group=("], "data.group"),
         (["view", "there.h5", "-o", "out.gif", "--window-us", "nan"], "--window-us"),
         (["merge", "there.h5", "there.h5", "-o", "out.h5", "--gap", "5"], ("--gap", "--gap-us")),

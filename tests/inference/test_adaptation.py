@@ -321,11 +321,13 @@ def test_adapt_command_writes_checkpoint_and_reports_changes(data: Path, checkpo
 def test_infer_adapts_and_looks_up_stored_predictions_once(
     data: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    output = dvspipe("infer", checkpoint, data, "--adapt", "-o", "out", "--no-pictures", cwd=data.parent).stdout
+    output = dvspipe("infer", checkpoint, data, "--adapt", "-o", "out", "--pictures=false", cwd=data.parent).stdout
     assert mentions(output, "6 windows", "6 recordings")
     with monkeypatch.context() as patched:
         patched.setattr(many, "find_finished", lambda *_: pytest.fail("finished answers are looked up again"))
-        again = dvspipe("infer", checkpoint, data, "--adapt", "-o", "out", "--no-pictures", "--json", cwd=data.parent)
+        again = dvspipe(
+            "infer", checkpoint, data, "--adapt", "-o", "out", "--pictures=false", "--json", cwd=data.parent
+        )
     assert mentions(again.stderr, "6 of 6 recordings")
     assert len([RecordingResult.model_validate_json(line) for line in again.stdout.splitlines()]) == 6
 

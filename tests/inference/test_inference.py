@@ -764,7 +764,7 @@ def write_stream(path: Path, labels: tuple[int, ...]) -> None:
 def test_second_command_reports_earlier_recordings_in_tables(tmp_path: Path, checkpoint: Path, infer: Typed) -> None:
     for name in ("a", "b", "c"):
         write_stream(tmp_path / f"{name}.h5", (0, 1))
-    command = ["--out", tmp_path / "out", "--no-pictures"]
+    command = ["--out", tmp_path / "out", "--pictures=false"]
     _, output, _ = infer(checkpoint, tmp_path / "a.h5", tmp_path / "b.h5", *command)
     assert "2 recordings from" not in output
     _, output, errors = infer(checkpoint, tmp_path / "c.h5", *command)
@@ -775,10 +775,32 @@ def test_second_command_reports_earlier_recordings_in_tables(tmp_path: Path, che
     assert mentions(errors, "2 recordings")
 
 
+def test_function_writes_the_folder_of_the_command_and_takes_several_files(tmp_path: Path, checkpoint: Path) -> None:
+    data, out = tmp_path / "data", tmp_path / "out"
+    for name, labels in (("a", (0, 1, 2)), ("b", (2, 0, 1))):
+        write_stream(data / f"{name}.h5", labels)
+    both = dvspipe.infer(checkpoint, [data], out, pictures=False)
+    assert [one.folder for one in both] == ["a.h5", "b.h5"]
+    assert all((out / name).is_file() for name in ("report.html", "predictions.csv", "a.h5/answer.json"))
+    again = dvspipe.infer(str(checkpoint), [str(data)], str(out), pictures=False)
+    assert [one.probabilities for one in again] == [one.probabilities for one in both]
+
+    single = dvspipe.infer(checkpoint, data / "a.h5")
+    assert single.probabilities == both[0].probabilities
+    assert dvspipe.infer(checkpoint, data / "a.h5", tmp_path / "one").folder == "a.h5"
+    assert (tmp_path / "one" / "a.h5" / "overlay.webm").is_file()
+
+    with raises(FileError, "none.h5"):
+        dvspipe.infer(checkpoint, [tmp_path / "none.h5", data / "b.h5"], tmp_path / "some", pictures=False)
+    assert (tmp_path / "some" / "b.h5" / "answer.json").is_file()
+    with raises(ConfigError, "out", "events"):
+        dvspipe.infer(checkpoint, moving_bar(0, 0), tmp_path / "memory")
+
+
 def test_rendered_recording_is_marked_synthetic(tmp_path: Path, checkpoint: Path, infer: Typed) -> None:
     for name, source in (("real", "synthetic.mp4"), ("rendered", SYNTHETIC_GESTURES)):
         write(tmp_path / f"{name}.h5", moving_bar(0, 50, windows=5), source=source)
-        assert infer(checkpoint, tmp_path / f"{name}.h5", "--out", tmp_path / "out", "--no-pictures")[0] == 0
+        assert infer(checkpoint, tmp_path / f"{name}.h5", "--out", tmp_path / "out", "--pictures=false")[0] == 0
         answer = Prediction.read(tmp_path / "out" / f"{name}.h5" / "answer.json")
         assert answer.synthetic == (name == "rendered")
     page = (tmp_path / "out" / "report.html").read_text()
@@ -858,7 +880,7 @@ def test_recording_is_classified_again_if_a_dependency_changed(
         rows = csv.DictReader((tmp_path / "out" / "predictions.csv").read_text().splitlines())
         return {row["file"]: row["class"] for row in rows}
 
-    first = [checkpoint, "a/1.h5", "--out", "out", "--no-pictures"]
+    first = [checkpoint, "a/1.h5", "--out", "out", "--pictures=false"]
     assert infer(*first, "--labels", "a")[0] == 0
     assert "already" in infer(*first, "--labels", "a")[1]
     labels.write_text(f"class,start_us,end_us\n{BAR_CLASSES[1]},0,100000\n")
@@ -870,7 +892,7 @@ def test_recording_is_classified_again_if_a_dependency_changed(
     assert (tmp_path / "out" / "1.h5" / "overlay.webm").is_file()
     assert "already" in infer(*first)[1]
 
-    assert infer(checkpoint, "a/2.h5", "--out", "out", "--no-pictures")[0] == 0
+    assert infer(checkpoint, "a/2.h5", "--out", "out", "--pictures=false")[0] == 0
     assert classes() == {"a/1.h5": BAR_CLASSES[0], "a/2.h5": BAR_CLASSES[1]}
     code, _, errors = infer(checkpoint, "b/1.h5", "--out", "out")
     assert (code, len(errors.splitlines())) == (2, 1)
@@ -880,9 +902,9 @@ def test_recording_is_classified_again_if_a_dependency_changed(
     assert classes() == {"a/1.h5": BAR_CLASSES[2], "a/2.h5": BAR_CLASSES[1]}
 
     (tmp_path / "out" / "2.h5" / "answer.json").write_text("{}")
-    code, _, errors = infer(checkpoint, "a", "--out", "out", "--no-pictures", "--window-us", "60000", "--overwrite")
+    code, _, errors = infer(checkpoint, "a", "--out", "out", "--pictures=false", "--window-us", "60000", "--overwrite")
     assert (code, errors) == (0, "")
-    assert infer(checkpoint, "a/1.h5", "--out", "out", "--no-pictures", "--overwrite")[0] == 0
+    assert infer(checkpoint, "a/1.h5", "--out", "out", "--pictures=false", "--overwrite")[0] == 0
     assert classes() == {"a/1.h5": BAR_CLASSES[2]}  # the other prediction is for another window
     (tmp_path / "out" / "run.json").write_text("[]")
     assert "out/run.json: not " in infer(*first)[2]
@@ -898,7 +920,7 @@ def test_recording_is_classified_again_if_a_dependency_changed(
             ["there.h5", "--window-us", "123456789000"],
             ("123456789 ms", "20 ms"),
         ),
-        (["there.h5", "--enter", "0.7"], "--segments.enter"),
+        (["there.h5", "--enter", "0.1"], ("leave = 0.35", "enter = 0.1")),
         (["back.txt"], ("back.txt", "event 3", "t = 50")),
         (["cut.h5"], "cut.h5"),
         (["unknown.xyz"], "unknown.xyz"),
@@ -950,7 +972,7 @@ def test_json_output_is_one_object_per_recording(tmp_path: Path, checkpoint: Pat
     for number in range(2):
         write(tmp_path / "data" / f"{number}.h5", moving_bar(number, number, windows=2))
     (tmp_path / "data" / "bad.h5").write_text("nonsense")
-    command = [checkpoint, tmp_path / "data", "--json", "--out", tmp_path / "out", "--no-pictures"]
+    command = [checkpoint, tmp_path / "data", "--json", "--out", tmp_path / "out", "--pictures=false"]
     command += ["--segments.enter", "0.4"]
     for _ in range(2):  # in the second run, both predictions exist
         code, output, errors = infer(*command)
@@ -977,7 +999,7 @@ def test_stored_predictions_and_network_are_read_once(
     tmp_path: Path, checkpoint: Path, infer: Typed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(tmp_path / "data" / "a.h5", moving_bar(0, 0))
-    command = [checkpoint, tmp_path / "data", "--out", tmp_path / "out", "--no-pictures"]
+    command = [checkpoint, tmp_path / "data", "--out", tmp_path / "out", "--pictures=false"]
     infer(*command)
     calls: list[str] = []
 
@@ -1130,7 +1152,7 @@ def test_ctrl_c_keeps_finished_predictions(jobs: int, tmp_path: Path, checkpoint
     count = 5 * jobs
     for number in range(count):
         write(tmp_path / "data" / f"{number:02}.h5", moving_bar(number % 3, number, windows=200))
-    typed = [checkpoint, tmp_path / "data", "--out", tmp_path / "out", "--no-pictures", "--hop-us", "20000"]
+    typed = [checkpoint, tmp_path / "data", "--out", tmp_path / "out", "--pictures=false", "--hop-us", "20000"]
     command = [sys.executable, "-m", "dvspipe", "infer", *map(str, typed), "--jobs", str(jobs)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
         deadline = time.monotonic() + 300  # processes start slowly on busy machines

@@ -181,8 +181,8 @@ def test_screen_page_and_records_mention_joints(film: Path, monkeypatch: pytest.
     folder, classifier = film.parent, untrained()
     save_checkpoint(folder / "net.safetensors", classifier.config, classifier.network)
     monkeypatch.setattr(TRACK_PICTURES, lambda *_, **__: track_of("hand_clapping", 2))
-    command = ("infer", "net.safetensors", film.name, "--no-pictures")
-    alone = dvspipe(*command, "-o", "events", "--no-pose", cwd=folder)
+    command = ("infer", "net.safetensors", film.name, "--pictures=false")
+    alone = dvspipe(*command, "-o", "events", "--pose=false", cwd=folder)
     both = dvspipe(*command, "-o", "both", cwd=folder)
     for done, name, expected in ((alone, "events", False), (both, "both", True)):
         texts = (

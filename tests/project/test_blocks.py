@@ -38,7 +38,7 @@ SKIPPED = {
         "runs/train/nmnist",
         'train("recordings"',
         "RunFolder",
-        'plan_tasks("recordings"',
+        '["recordings"], "answers"',
     ),
     "concepts/encoding": ("tonic.datasets",),  # downloads
     "guides/inference": ("runs/train/mine",),  # needs a run

@@ -103,6 +103,19 @@ def test_recording_may_be_replaced_by_its_part(file: Path) -> None:
     assert read(file) == expected
 
 
+def test_several_files_give_a_result_each(file: Path, tmp_path: Path) -> None:
+    write(tmp_path / "b.h5", EVENTS[:100])
+    reports = check([tmp_path], jobs=2)
+    assert reports == (check(file), check(tmp_path / "b.h5"))
+    done = convert([tmp_path / "a.h5", str(tmp_path / "b.h5")], tmp_path / "out", suffix="csv")
+    assert sorted((one.path.name, one.events) for one in done) == [("a.csv", 600), ("b.csv", 100)]
+    assert convert([file], tmp_path / "out", suffix="csv") == ()
+    for call in (partial(check, [file, "none.h5"]), partial(convert, ["none.h5", file], tmp_path / "more")):
+        with raises(FileError, "none.h5"):
+            call()
+    assert (tmp_path / "more" / "a.h5").is_file()
+
+
 def test_compare_writes_a_page(file: Path, tmp_path: Path) -> None:
     compared = compare(file, EVENTS, out=tmp_path / "page.html")
     assert compared.to_record() == compare(EVENTS, EVENTS).to_record()
@@ -186,7 +199,7 @@ def test_presets_give_the_same_events_in_every_function(tmp_path: Path) -> None:
 def test_convert_explains_wrong_settings_and_sources(tmp_path: Path) -> None:
     with raises(ConfigError, "pos_thress", "pos_thres"):
         convert(tmp_path / "a.webm", tmp_path / "a.h5", pos_thress=1)  # type: ignore[call-arg]
-    with raises(ArgumentError, "convert", "source", "Events"):
+    with raises(ArgumentError, "convert", "sources", "Events"):
         convert(EVENTS, tmp_path / "a.h5")  # type: ignore[arg-type]
     with raises((VideoError, FileError), "a.webm"):
         convert(tmp_path / "a.webm", tmp_path / "a.h5")
