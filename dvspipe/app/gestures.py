@@ -276,9 +276,9 @@ def command_of(gestures: tuple[AddedGesture, ...], plan: TrainingPlan, run: str,
     notes = []
     for gesture in gestures:
         is_named = Path(gesture.source).stem == gesture.name
-        film = gesture.source if is_named else gesture.film.path.name
-        words.append(film)
-        notes += [] if is_named else [f"# {film}: a copy of {gesture.source}\n"]
+        name = gesture.source if is_named else gesture.film.path.name
+        words.append(name)
+        notes += [] if is_named else [f"# {name}: a copy of {gesture.source}\n"]
     words += ["-o", run]
 
     for other in plan.other:

@@ -21,7 +21,10 @@ NEEDED = ("gradio", "plotly")
 
 
 def app(
-    folder: Annotated[Path, Parameter(help="Folder of recordings, videos and runs that the page may read.")] = Path(),
+    folder: Annotated[
+        Path,
+        Parameter(help="Folder of recordings, videos and runs that the page may read, and where it writes labels."),
+    ] = Path(),
     /,
     *,
     host: Annotated[

@@ -619,7 +619,7 @@ def test_server_delivers_only_results(served: Served) -> None:
 FILE = {"meta": {"_type": "gradio.FileData"}}
 WRONG_VALUES = {
     "unknown choice": ("dropdown", "no such choice"),
-    "text for a number": ("slider", "a text"),
+    "text for a number": ("number", "a text"),
     "no file": ("file", {"path": 5}),
     "file of another host": ("file", {"path": "http://example.org/a.mp4", **FILE}),
     "file of this machine": ("file", {"path": "/etc/hostname", **FILE}),
