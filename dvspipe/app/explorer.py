@@ -7,6 +7,7 @@ with their values.
 
 from __future__ import annotations
 
+import math
 import re
 import shlex
 from collections.abc import Iterator
@@ -216,7 +217,7 @@ def plot_space_time(explored: Explored, colours: PreviewColours) -> go.Figure:
         title={"text": f"Events in space and time:<br>{describe_sample(explored)}", "font": {"size": 13}},
         margin={"l": 0, "r": 0, "t": 50, "b": 0},
         paper_bgcolor=CLEAR,
-        legend={"itemsizing": "constant", "orientation": "h", "x": 1, "y": 1, "xanchor": "right", "yanchor": "bottom"},
+        legend={"itemsizing": "constant", "orientation": "h", "x": 0, "y": 0, "yanchor": "bottom"},
         scene={
             "xaxis": axis | {"title": "seconds"},
             "yaxis": axis | {"title": "x"},
@@ -601,12 +602,16 @@ def read_cut(values: tuple[Any, ...]) -> Cut:
     """Parse the settings of the part to write."""
     start_s, stop_s, roi, *shown = values
     filters = zip(FILTERS.items(), shown, strict=True)
-    settings = {name: value if facts.is_switch else facts.read(value) for (name, facts), value in filters if value}
+    settings = {
+        name: value if facts.is_switch else facts.read(read_number(facts.text, value, 0, math.inf))
+        for (name, facts), value in filters
+        if value
+    }
 
     # A number that is being typed is None.
     return Cut(
-        start_s=float(start_s or 0),
-        stop_s=float(stop_s or 0),
+        start_s=read_number("start (s)", start_s or 0, 0, math.inf),
+        stop_s=read_number("stop (s)", stop_s or 0, 0, math.inf),
         roi=str(roi or "").strip(),
         config=build(FilterConfig, settings, "the page"),
     )

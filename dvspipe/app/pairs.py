@@ -142,7 +142,8 @@ class PairTab(Tab):
                 with gr.Column(min_width=320):
                     self.players.append(gr.HTML(show_empty(f"{side} appears here.")))
 
-        self.page = gr.HTML("")
+        with gr.Accordion("Figures", open=False):
+            self.page = gr.HTML(show_empty("Compare first."))
         with gr.Accordion("Colours and command", open=False):
             self.colours = gr.Dropdown(COLOURS, value="light", label="Colours")
             self.command = add_command()
@@ -197,7 +198,7 @@ class PairTab(Tab):
     def clear(self) -> Updates:
         """Return the updates that remove the comparison of previous files."""
         empty = {player: show_empty(f"{side} appears here.") for player, side in zip(self.players, SIDES, strict=True)}
-        return {**empty, self.page: "", self.command: ""}
+        return {**empty, self.page: show_empty("Compare first."), self.command: ""}
 
     def show_settings(
         self, session: Session, source: ChosenFile | None, colours: PreviewColours, *values: Any

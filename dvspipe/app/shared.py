@@ -97,6 +97,9 @@ CSS = """
   border-bottom: 1px solid var(--border-color-primary) !important; }
 .scores td:first-child { width: 55%; }
 .scores meter { width: 100%; min-width: 3rem; height: 1rem; }
+.scores meter::-webkit-meter-bar { background: var(--border-color-primary); border: 0; }
+.scores meter::-webkit-meter-optimum-value { background: var(--slider-color); }
+.scores meter::-moz-meter-bar { background: var(--slider-color); }
 .scores td:last-child { white-space: nowrap; font-variant-numeric: tabular-nums; }
 .error { padding: .5rem .75rem; border-left: 4px solid #b91c1c; overflow-wrap: anywhere; }
 .empty { padding: 2rem 1rem; text-align: center; color: var(--body-text-color-subdued); }

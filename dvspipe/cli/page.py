@@ -23,7 +23,7 @@ NEEDED = ("gradio", "plotly")
 def app(
     folder: Annotated[
         Path,
-        Parameter(help="Folder of recordings, videos and runs that the page may read, and where it writes labels."),
+        Parameter(help="Folder of recordings, videos and runs that the page may read; it writes labels there."),
     ] = Path(),
     /,
     *,
