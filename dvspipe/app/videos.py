@@ -244,10 +244,11 @@ class VideoTab(Tab):
         if source is None or not is_video(source.path) or start_s is None or None in values:
             return
 
-        # A change may report a value that is shown already.
+        # A change may report a value that is shown already, also after a wrong one.
         choices, colours = read_choices(values)
         wanted = ExcerptSettings(source, start_s, choices, colours)
         if shown is not None and shown.settings == wanted:
+            yield {self.previewing: ""}
             return
 
         # Frames are read again only for another video or another start.

@@ -667,7 +667,7 @@ def test_wrong_values_are_refused_in_one_line_without_a_traceback(
 
 
 def test_right_values_reach_the_page(served: Served) -> None:
-    *_, number = (number for number, kinds, _ in list_functions(served, "dropdown") if kinds == ["dropdown"])
+    number = next(number for number, _, values in list_functions(served, "dropdown") if values == ["ideal"])
     assert call_page(served, "queue/join", number, ["noisy"])[0] == 200
 
 
