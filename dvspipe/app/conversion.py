@@ -31,9 +31,7 @@ from ..video.video import Video
 from ..video.writing import open_webm
 from .examples import THREADS
 from .jobs import StagedProgress
-from .shared import (
-    ChosenFile,
-)
+from .shared import COLOURS, ChosenFile, read_number
 from .workspace import safe_stem
 
 IDEAL = "ideal"
@@ -306,8 +304,8 @@ def export(
 def read_choices(values: tuple[Any, ...]) -> tuple[Choices, PreviewColours]:
     """Parse the page's values into settings and colours: preset, sliders, upsampling, colours."""
     preset, *knobs, upsampling, colours = values
-    for knob, value in zip(KNOBS, knobs, strict=True):
-        if value is None or not knob.least <= value <= knob.most:
-            raise ConfigError(f"{knob.label}: {value} (expected {knob.least:g} to {knob.most:g})")
+    if colours not in dict(COLOURS).values():
+        raise ConfigError(f"colours: {colours} (expected {', '.join(dict(COLOURS).values())})")
 
-    return Choices(str(preset), tuple(float(knob) for knob in knobs), str(upsampling)), colours
+    numbers = [read_number(knob.label, value, knob.least, knob.most) for knob, value in zip(KNOBS, knobs, strict=True)]
+    return Choices(str(preset), tuple(numbers), str(upsampling)), colours

@@ -7,6 +7,7 @@ with their values.
 
 from __future__ import annotations
 
+import math
 import re
 import shlex
 from collections.abc import Iterator
@@ -51,16 +52,17 @@ from .shared import (
     CHART_GREY,
     CLEAR,
     COLOURS,
+    RAW,
     RECORDING_FILE,
     ChosenFile,
     Tab,
     Updates,
     add_command,
     add_parts,
-    add_slider,
     follow,
     offer_file,
     offer_nothing,
+    read_number,
     show_caption,
     show_empty,
     show_page,
@@ -71,6 +73,7 @@ from .workspace import Session, Workspace, safe_stem
 MAX_POINTS = 50_000  # events in the 3D view
 BUSIEST_BINS = 10  # bins of the duration; the summary names the busiest
 MAX_HOT = 100  # hot pixels listed
+MAX_WINDOW_MS = 500  # longest time
 MIN_WINDOW_US = 100  # shortest time shown in a picture
 PLAYER = "player"  # view that plays events
 REGION = re.compile(r"[0-9]+x[0-9]+[+-][0-9]+[+-][0-9]+")
@@ -214,7 +217,7 @@ def plot_space_time(explored: Explored, colours: PreviewColours) -> go.Figure:
         title={"text": f"Events in space and time:<br>{describe_sample(explored)}", "font": {"size": 13}},
         margin={"l": 0, "r": 0, "t": 50, "b": 0},
         paper_bgcolor=CLEAR,
-        legend={"itemsizing": "constant", "orientation": "h", "x": 1, "y": 1, "xanchor": "right", "yanchor": "bottom"},
+        legend={"itemsizing": "constant", "orientation": "h", "x": 0, "y": 0, "yanchor": "bottom"},
         scene={
             "xaxis": axis | {"title": "seconds"},
             "yaxis": axis | {"title": "x"},
@@ -420,11 +423,13 @@ class RecordingTab(Tab):
 
             with gr.Tab("Pictures"):
                 self.picture = gr.HTML("", elem_classes="pixels")
-                place = add_slider(
+                place = gr.Slider(
                     0, 1, 0, step=0.001, label="Position in the recording", info="0: its start, 1: its end."
                 )
-                window = add_slider(1, 500, 30, step=1, label="Time per picture (ms)")
-                events = add_slider(0, 50_000, 0, step=100, label="Events per picture", info="0: use the time instead.")
+                window = gr.Slider(1, MAX_WINDOW_MS, 30, step=1, label="Time per picture (ms)")
+                events = gr.Slider(
+                    0, MAX_POINTS, 0, step=100, label="Events per picture", info="0: use the time instead."
+                )
                 mode = gr.Dropdown(MODES, value="count", label="Brightness")
                 self.place = [place, window, events, mode, self.colours]
 
@@ -437,20 +442,20 @@ class RecordingTab(Tab):
 
     def _connect(self, opened: Any) -> None:
         self.on(opened, self.open_first, [self.source])
-        self.after(self.source.change, self.explore, [self.source, *self.place])
-        self.on(self.colours.input, self.explore, [self.source, *self.place])
+        self.after(self.source.change, self.explore, [self.source, *self.place], **RAW)
+        self.on(self.colours.input, self.explore, [self.source, *self.place], **RAW)
 
         # `change` fires for pointer, keys and the reset button. Colours are left out: they explore the recording again.
         *sliders_and_mode, _colours = self.place
         changes = [component.change for component in sliders_and_mode]
         shown = [self.explored, *self.place]
-        self.after(partial(gr.on, changes), self.show_picture, shown, trigger_mode="always_last")
+        self.after(partial(gr.on, changes), self.show_picture, shown, trigger_mode="always_last", **RAW)
         self.on(self.play.click, self.show_player, [self.explored, self.colours], status=self.playing)
 
         cut = [self.explored, self.suffix, self.colours, *self.cut]
         self.on(self.write.click, self.write_cut, cut, status=self.cutting)
         region = [self.explored, self.roi, *self.place]
-        self.after(self.roi.change, self.show_region, region, status=self.cutting, trigger_mode="always_last")
+        self.after(self.roi.change, self.show_region, region, status=self.cutting, trigger_mode="always_last", **RAW)
 
     def open_first(self, session: Session, source: ChosenFile | None) -> Iterator[Updates]:
         """Choose the example when the tab is opened, unless a recording is chosen."""
@@ -577,7 +582,13 @@ class RecordingTab(Tab):
 def read_place(values: tuple[Any, ...]) -> PictureChoices:
     """Parse the picture settings: position, time, number of events, mode, colours."""
     place, window_ms, events, mode, colours = values
-    return PictureChoices(float(place), float(window_ms), int(events), mode, colours)
+    return PictureChoices(
+        read_number("position in the recording", place, 0, 1),
+        read_number("time per picture (ms)", window_ms, 0, MAX_WINDOW_MS),
+        int(read_number("events per picture", events, 0, MAX_POINTS)),
+        mode,
+        colours,
+    )
 
 
 def _add_filter(facts: FilterFacts) -> Any:
@@ -591,12 +602,16 @@ def read_cut(values: tuple[Any, ...]) -> Cut:
     """Parse the settings of the part to write."""
     start_s, stop_s, roi, *shown = values
     filters = zip(FILTERS.items(), shown, strict=True)
-    settings = {name: value if facts.is_switch else facts.read(value) for (name, facts), value in filters if value}
+    settings = {
+        name: value if facts.is_switch else facts.read(read_number(facts.text, value, 0, math.inf))
+        for (name, facts), value in filters
+        if value
+    }
 
     # A number that is being typed is None.
     return Cut(
-        start_s=float(start_s or 0),
-        stop_s=float(stop_s or 0),
+        start_s=read_number("start (s)", start_s or 0, 0, math.inf),
+        stop_s=read_number("stop (s)", stop_s or 0, 0, math.inf),
         roi=str(roi or "").strip(),
         config=build(FilterConfig, settings, "the page"),
     )

@@ -221,10 +221,11 @@ def write_middle(film: Path, part: GesturePart, picture: Path) -> None:
 
 def style_cards(added: tuple[AddedGesture, ...]) -> str:
     """Return the HTML of the style that shows the pictures of gestures on their cards."""
-    rules = [
-        f'.cards label:nth-of-type({number})::before {{ background-image: url("{address_of(gesture.picture)}"); }}'
-        for number, gesture in enumerate(added, 1)
-    ]
+    rules = []
+    for number, gesture in enumerate(added, 1):
+        picture = f'url("{address_of(gesture.picture)}") !important'
+        rules.append(f".cards label:nth-of-type({number})::before {{ background-image: {picture}; }}")
+
     return f"<style>{''.join(rules)}</style>"
 
 
@@ -276,9 +277,9 @@ def command_of(gestures: tuple[AddedGesture, ...], plan: TrainingPlan, run: str,
     notes = []
     for gesture in gestures:
         is_named = Path(gesture.source).stem == gesture.name
-        film = gesture.source if is_named else gesture.film.path.name
-        words.append(film)
-        notes += [] if is_named else [f"# {film}: a copy of {gesture.source}\n"]
+        name = gesture.source if is_named else gesture.film.path.name
+        words.append(name)
+        notes += [] if is_named else [f"# {name}: a copy of {gesture.source}\n"]
     words += ["-o", run]
 
     for other in plan.other:

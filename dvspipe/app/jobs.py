@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from html import escape
+from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
 from ..parallel import CurrentStep
@@ -178,7 +179,7 @@ class _Task(Generic[Result]):
     def show_step(self, done: float, total: float, step: CurrentStep) -> None:
         """Note the progress of work with named steps; see `StepProgress`."""
         self(done, total)
-        self._step = step.names[-1]
+        self._step = Path(step.names[-1]).name  # the name of a file, or of a step
 
     def step(self, text: str) -> WorkStep[Result]:
         if self._stopped.is_set():

@@ -21,19 +21,20 @@ from ..parallel import Progress
 from ..recordings.conversion import convert_video
 from ..report import PreviewColours, write_comparison_page, write_player_page
 from ..verbs.inspection import compare
-from .conversion import Choices, knobs_of, open_events, sensors
+from .conversion import KNOBS, Choices, knobs_of, open_events, sensors
 from .examples import FILM, THREADS
 from .shared import (
     COLOURS,
+    RAW,
     RECORDING_FILE,
     VIDEO_FILE,
     ChosenFile,
     Tab,
     Updates,
     add_command,
-    add_slider,
     follow,
     listen,
+    read_number,
     show_empty,
     show_page,
 )
@@ -141,7 +142,8 @@ class PairTab(Tab):
                 with gr.Column(min_width=320):
                     self.players.append(gr.HTML(show_empty(f"{side} appears here.")))
 
-        self.page = gr.HTML("")
+        with gr.Accordion("Figures", open=False):
+            self.page = gr.HTML(show_empty("Compare first."))
         with gr.Accordion("Colours and command", open=False):
             self.colours = gr.Dropdown(COLOURS, value="light", label="Colours")
             self.command = add_command()
@@ -158,8 +160,8 @@ class PairTab(Tab):
                     pos_thres, neg_thres = thresholds_of(preset)
                     self.settings += [
                         gr.Dropdown(sensors(), value=preset, label=f"{side}: sensor"),
-                        add_slider(0.05, 1, pos_thres, step=0.001, label=f"{side}: ON threshold"),
-                        add_slider(0.05, 1, neg_thres, step=0.001, label=f"{side}: OFF threshold"),
+                        gr.Slider(0.05, 1, pos_thres, step=0.001, label=f"{side}: ON threshold"),
+                        gr.Slider(0.05, 1, neg_thres, step=0.001, label=f"{side}: OFF threshold"),
                     ]
         self.compare_settings = self.add_work("Convert and compare", variant="primary")
 
@@ -184,7 +186,7 @@ class PairTab(Tab):
 
         settings = [self.video.source, self.colours, *self.settings]
         recordings = [self.colours, *self.sources]
-        self.on(self.compare_settings.click, self.show_settings, settings, concurrency_limit=2)
+        self.on(self.compare_settings.click, self.show_settings, settings, concurrency_limit=2, **RAW)
         self.on(
             self.compare_recordings.click,
             self.show_recordings,
@@ -196,7 +198,7 @@ class PairTab(Tab):
     def clear(self) -> Updates:
         """Return the updates that remove the comparison of previous files."""
         empty = {player: show_empty(f"{side} appears here.") for player, side in zip(self.players, SIDES, strict=True)}
-        return {**empty, self.page: "", self.command: ""}
+        return {**empty, self.page: show_empty("Compare first."), self.command: ""}
 
     def show_settings(
         self, session: Session, source: ChosenFile | None, colours: PreviewColours, *values: Any
@@ -244,7 +246,10 @@ def thresholds_of(preset: str) -> tuple[float, float]:
     return pos_thres, neg_thres
 
 
-def choices_of(preset: str, pos_thres: float, neg_thres: float) -> Choices:
+def choices_of(preset: str, *thresholds: object) -> Choices:
     """Return the settings of a sensor preset with other thresholds, on all pixels of the video, to compare them."""
     _, _, *others = knobs_of(preset)
-    return Choices(preset, (float(pos_thres), float(neg_thres), *others), "off", keeps_size=True)
+    numbers = [
+        read_number(knob.label, value, knob.least, knob.most) for knob, value in zip(KNOBS, thresholds, strict=False)
+    ]
+    return Choices(preset, (*numbers, *others), "off", keeps_size=True)

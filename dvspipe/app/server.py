@@ -35,6 +35,7 @@ from .examples import SAMPLE
 from .explorer import RecordingTab
 from .gestures import LearnTab
 from .guard import TOKEN, Access, CallCheck, Guard, UploadQuota
+from .labels import LabelTab
 from .pairs import PairTab
 from .runs import RunTab
 from .shared import LOGO, ChosenFile, Updates, handle, listen, make_css, make_theme, name_session, show_brand
@@ -64,7 +65,8 @@ class AppSettings:
     """Settings of the server.
 
     Args:
-        folder: Folder that the app may read: recordings, videos, runs and checkpoints below it.
+        folder: Folder that the app may read: recordings, videos, runs and checkpoints below it. The app writes only
+            label files there, beside recordings and videos.
         host: Address to listen on.
         port: Port; None: first free port, starting at 7860.
         password: Password of the app; required for hosts other than this machine. Without it, only the printed
@@ -123,6 +125,8 @@ def build_page(space: Workspace) -> gr.Blocks:
                 videos = VideoTab(space, opened=tab.select)
             with gr.Tab("Learn") as tab:
                 gestures = LearnTab(space, opened=tab.select)
+            with gr.Tab("Label") as tab:
+                LabelTab(space, opened=tab.select)
             with gr.Tab("Explore") as tab:
                 recordings = RecordingTab(space, opened=tab.select)
             with gr.Tab("Compare") as tab:

@@ -21,7 +21,7 @@ from urllib.parse import quote
 import gradio as gr
 
 from ..base.arguments import checked
-from ..base.errors import DvspipeError, FileError
+from ..base.errors import ConfigError, DvspipeError, FileError
 from ..formats import Recording, open_recording
 from ..recordings.conversion import is_video
 from ..report import PreviewColours
@@ -88,6 +88,7 @@ CSS = """
   font-weight: 500 !important; white-space: normal !important; padding: .4rem !important; }
 .example::before { content: ""; flex: none; width: 6.5rem; aspect-ratio: 4 / 3; border-radius: 6px;
   background: #1e2534 center / cover; }
+.files .wrap { max-height: 50vh; overflow-y: auto; flex-direction: column; flex-wrap: nowrap; }
 .cards .wrap { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(12rem, 100%), 1fr)); }
 .cards label { flex-wrap: wrap; }
 .cards label::before { content: ""; width: 100%; aspect-ratio: 4 / 3; border-radius: 6px; background: center / cover; }
@@ -96,6 +97,9 @@ CSS = """
   border-bottom: 1px solid var(--border-color-primary) !important; }
 .scores td:first-child { width: 55%; }
 .scores meter { width: 100%; min-width: 3rem; height: 1rem; }
+.scores meter::-webkit-meter-bar { background: var(--border-color-primary); border: 0; }
+.scores meter::-webkit-meter-optimum-value { background: var(--slider-color); }
+.scores meter::-moz-meter-bar { background: var(--slider-color); }
 .scores td:last-child { white-space: nowrap; font-variant-numeric: tabular-nums; }
 .error { padding: .5rem .75rem; border-left: 4px solid #b91c1c; overflow-wrap: anywhere; }
 .empty { padding: 2rem 1rem; text-align: center; color: var(--body-text-color-subdued); }
@@ -275,27 +279,23 @@ def offer_nothing(label: str = "Download") -> gr.DownloadButton:
     return gr.DownloadButton(label, value=None, interactive=False)
 
 
-def add_slider(least: float, most: float, value: float, **options: Any) -> gr.Slider:
-    """Add a slider that accepts None and values out of range while a number is typed; Gradio would report an error."""
-    slider = gr.Slider(least, most, value, **options)
-    slider.preprocess = _parse_number
-    return slider
+RAW: dict[str, Any] = {"preprocess": False}
+"""Option of events whose handler checks the values itself: Gradio would refuse numbers without naming their field, and
+would need FFmpeg to remove the sound of a recorded film."""
 
 
-def _parse_number(payload: Any) -> float | None:
-    return None if payload is None else float(payload)
+def read_number(name: str, value: object, least: float, most: float) -> float:
+    """Return a typed number, or raise an error that names its field."""
+    if not isinstance(value, (int, float)) or not least <= value <= most:
+        raise ConfigError(f"{name}: {value} (expected {least:g} to {most:g})")
+
+    return float(value)
 
 
 def add_webcam(label: str) -> gr.Video:
-    """Add a webcam without sound that keeps recordings unchanged; Gradio would need FFmpeg to remove the sound."""
+    """Add a webcam without sound."""
     options = gr.WebcamOptions(mirror=False, constraints={"video": {"width": 640, "height": 480}})
-    webcam = gr.Video(label=label, sources=["webcam"], include_audio=False, webcam_options=options, height=280)
-    webcam.preprocess = _parse_path  # a subclass would make Gradio write a file beside this module
-    return webcam
-
-
-def _parse_path(payload: Any) -> str | None:
-    return None if payload is None else str(payload.path)
+    return gr.Video(label=label, sources=["webcam"], include_audio=False, webcam_options=options, height=280)
 
 
 @dataclass(frozen=True)
@@ -498,18 +498,18 @@ class Tab:
         def choose_file(session: Session, path: str | None) -> Iterator[Updates]:
             return picker.choose(take_upload(session, path, Path(path).name)) if path else iter(())
 
-        def choose_recorded(session: Session, path: str | None) -> Iterator[Updates]:
-            if path:
-                recorded = copy_recorded(Path(path), session)
+        def choose_recorded(session: Session, film: dict[str, Any] | None) -> Iterator[Updates]:
+            if film:
+                recorded = copy_recorded(Path(film["path"]), session)
                 yield {camera: str(recorded.path)}  # the player then shows its length
                 yield from picker.choose(recorded)
 
         def choose_below(_: Session, name: str | None) -> Iterator[Updates]:
             return picker.choose(ChosenFile(self.space.resolve(name), name)) if name else iter(())
 
-        def connect(event: Any, work: Handler, *inputs: Any) -> None:
+        def connect(event: Any, work: Handler, *inputs: Any, **options: Any) -> None:
             run = handle(self.space, picker.status, work, self.messages)
-            listen(event, run, inputs, [*inputs, *picker.outputs, *self.messages])
+            listen(event, run, inputs, [*inputs, *picker.outputs, *self.messages], **options)
 
         connect(upload.upload, choose_file, upload)
         connect(below.input, choose_below, below)
@@ -523,7 +523,7 @@ class Tab:
         if webcam:
             connect(camera.start_recording, choose_nothing)
             connect(camera.clear, choose_nothing)
-            connect(camera.stop_recording, choose_recorded, camera)
+            connect(camera.stop_recording, choose_recorded, camera, **RAW)
 
         # An argument with a default, because a closure would see the last example of the loop.
         for button, example in zip(buttons, kind.examples, strict=True):

@@ -48,12 +48,12 @@ from .jobs import StagedProgress
 from .shared import (
     ANY_FILE,
     COLOURS,
+    RAW,
     ChosenFile,
     Tab,
     Updates,
     add_command,
     add_parts,
-    add_slider,
     follow,
     listen,
     show_caption,
@@ -134,12 +134,10 @@ class VideoTab(Tab):
 
     def _add_answer(self) -> None:
         self.page = gr.HTML(show_empty(NO_FILE))
-        with gr.Row(equal_height=False):
-            self.format = gr.Dropdown(DOWNLOADS, value=".h5", show_label=False, container=False, min_width=220)
-            with gr.Column(min_width=220):
-                self.download = self.add_work("Download", self.exporting)
 
     def _add_details(self) -> None:
+        self.format = gr.Dropdown(DOWNLOADS, value=".h5", label="Format of the download")
+        self.download = self.add_work("Download", self.exporting)
         with gr.Accordion("More", open=False):
             self.adapt = gr.Checkbox(
                 label="Adapt to this recording first", info="Adapts the network to sensor and scene, without labels."
@@ -157,14 +155,14 @@ class VideoTab(Tab):
     def _add_preview(self) -> None:
         self.previewing.render()
         self.preview = gr.HTML("")
-        self.start = add_slider(
+        self.start = gr.Slider(
             0, 60, 0, step=0.1, label="Start of the preview (s)", info=f"The preview lasts {EXCERPT_S:g} s."
         )
         self.command = add_command()
 
     def _add_knobs(self) -> None:
         self.knobs = [
-            add_slider(knob.least, knob.most, value, step=knob.step, label=knob.label, info=knob.info)
+            gr.Slider(knob.least, knob.most, value, step=knob.step, label=knob.label, info=knob.info)
             for knob, value in zip(KNOBS, knobs_of(IDEAL), strict=True)
         ]
         self.upsampling = gr.Dropdown(
@@ -181,7 +179,7 @@ class VideoTab(Tab):
 
         # A chosen file is shown, and then classified.
         self.on(opened, self.open_first, [self.picker.source])
-        shown = self.after(self.picker.source.change, self.show_file, [self.picker.source, *settings])
+        shown = self.after(self.picker.source.change, self.show_file, [self.picker.source, *settings], **RAW)
         self.after(shown.then, self.classify_chosen, network, concurrency_limit=2)
         self.on(self.classify.click, self.show_answer, network, concurrency_limit=2)
 
@@ -190,11 +188,18 @@ class VideoTab(Tab):
         changes = [component.change for component in (self.start, *settings)]
         excerpt = [self.excerpt, self.start, self.picker.source, *settings]
         self.after(
-            partial(gr.on, changes), self.show_excerpt, excerpt, status=self.previewing, trigger_mode="always_last"
+            partial(gr.on, changes),
+            self.show_excerpt,
+            excerpt,
+            status=self.previewing,
+            trigger_mode="always_last",
+            **RAW,
         )
 
         exported = [self.picker.source, self.format, self.classified, *settings]
-        written = self.on(self.download.click, self.make_file, exported, status=self.exporting, concurrency_limit=2)
+        written = self.on(
+            self.download.click, self.make_file, exported, status=self.exporting, concurrency_limit=2, **RAW
+        )
         listen(written.then, None, [], [], js=CLICK_LINK)
 
     def offer(self, trained: tuple[Trained, ...]) -> gr.Dropdown:
@@ -236,13 +241,14 @@ class VideoTab(Tab):
     ) -> Iterator[Updates]:
         """Show two seconds of the video as events, unless they are already shown or a value is being typed."""
         # A number that is being typed is None.
-        if source is None or not is_video(source.path) or None in (start_s, *values):
+        if source is None or not is_video(source.path) or start_s is None or None in values:
             return
 
-        # A change may report a value that is shown already.
+        # A change may report a value that is shown already, also after a wrong one.
         choices, colours = read_choices(values)
         wanted = ExcerptSettings(source, start_s, choices, colours)
         if shown is not None and shown.settings == wanted:
+            yield {self.previewing: ""}
             return
 
         # Frames are read again only for another video or another start.

@@ -41,7 +41,7 @@ class Workspace:
     """Folders of the app.
 
     Args:
-        folder: Readable folder: recordings, videos, runs and checkpoints below it.
+        folder: Readable folder: recordings, videos, runs and checkpoints below it. Only label files are written.
         root: Folder of temporary files; it is removed when the server ends.
         jobs: Long work.
         cameras: Live webcams.

@@ -21,7 +21,10 @@ NEEDED = ("gradio", "plotly")
 
 
 def app(
-    folder: Annotated[Path, Parameter(help="Folder of recordings, videos and runs that the page may read.")] = Path(),
+    folder: Annotated[
+        Path,
+        Parameter(help="Folder of recordings, videos and runs that the page may read; it writes labels there."),
+    ] = Path(),
     /,
     *,
     host: Annotated[

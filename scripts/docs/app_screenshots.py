@@ -176,7 +176,7 @@ def take_compare(browser: Any, address: str) -> None:
     """Fifth tab: one video seen by two sensors."""
     with open_page(browser, address, LAPTOP | {"height": 1000}, "Compare") as page:
         page.get_by_role("button", name="Convert and compare").click()
-        page.locator("iframe.page:visible").nth(2).content_frame.locator("table").first.wait_for()
+        page.locator("iframe.page:visible").nth(1).content_frame.locator(".facts").wait_for()
         page.locator("iframe.page:visible").first.evaluate("e => e.scrollIntoView()")
         player = page.locator("iframe.page:visible").first.content_frame
         player.get_by_role("button", name="Pause").click()

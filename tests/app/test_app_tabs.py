@@ -102,7 +102,8 @@ def test_video_is_shown_as_a_preview_until_it_is_classified(tabs: Tabs, session:
     assert shown[tab.page] == shown[tab.preview]
     assert mentions(shown[tab.preview], "Preview", "256x192", "<iframe")
     assert shown[tab.sensor].visible
-    assert list(tab.show_excerpt(session, shown[tab.excerpt], 0.0, CHOSEN, *settings)) == []
+    again = list(tab.show_excerpt(session, shown[tab.excerpt], 0.0, CHOSEN, *settings))
+    assert again == [{tab.previewing: ""}]
     events = ChosenFile(EVENTS.put(session), EVENTS.name)
     shown = merge(tab.show_file(session, events, *settings))
     assert not shown[tab.sensor].visible

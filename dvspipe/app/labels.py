@@ -1,0 +1,330 @@
+"""Label tab: which gesture is when in a film or a recording, proposed by a classifier, corrected by the user.
+
+`propose` classifies files; the files that the network is least sure of are labelled first, because they teach it most.
+The editor is the script of the page, `labels.js`. It gets an `EditedFile`, and submits the spans after each change;
+they are saved at once in the label file that training and scores read.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import numpy as np
+
+from ..base.errors import ConfigError, DataError
+from ..base.labels import GESTURES, SUFFIX, Span, read_labels, write_labels
+from ..parallel import Progress
+from ..recordings.conversion import is_video
+from ..report import write_player_page
+from ..report.players import VIDEO_NAME
+from ..results import Prediction
+from ..video.opening import open_video
+from .answers import DEFAULT_NAME, SHIPPED_NAMES, list_classifiers
+from .conversion import open_events
+from .shared import Tab, Updates, address_of, follow, handle, list_any, listen, show_caption, show_empty
+from .workspace import Session, Workspace
+
+FOLDER = "labelled"
+MAX_SPANS = 10_000  # labels in a file
+MAX_CLASS_NAME = 80  # characters
+VIEW = """
+<div class="labels" data-state="empty" tabindex="0" aria-label="Label editor">
+  <video class="film" muted playsinline aria-label="File to label"></video>
+  <div class="tools">
+    <button class="play">Play</button> <output class="time"></output>
+    <button class="split">Split</button> <button class="merge">Merge with next</button>
+    <button class="delete">Delete</button> <button class="undo">Undo</button> <button class="redo">Redo</button>
+    <button class="accept">Accept the proposals</button>
+  </div>
+  <div class="timeline"><div class="ghost"></div><div class="head"></div></div>
+  <p class="about" role="status"></p>
+  <div class="classes"></div>
+  <p class="help">Drag on the timeline to add, drag an end to move it. Keys: space: play; ← →: 0.1 s, with shift 1 s;
+    1 to 0: class; i, o: start, end here; s: split; m: merge; n, p: next, previous; delete; ctrl+z: undo.</p>
+</div>
+"""
+STYLE = """
+.labels { outline-offset: 4px; }
+.labels:focus:not(:focus-visible) { outline: none; }
+.labels[data-state="empty"] { display: none; }
+.labels .film { display: block; width: 100%; max-height: 55vh; background: #12171f; border-radius: 8px; }
+.labels :is(.tools, .classes) { display: flex; flex-wrap: wrap; gap: .4rem; align-items: center; margin: .5rem 0; }
+.labels button { padding: .35rem .7rem; min-height: 2.25rem; border: 1px solid var(--border-color-primary);
+  border-radius: 6px; background: var(--block-background-fill); color: var(--body-text-color); cursor: pointer; }
+.labels button:disabled { opacity: .4; cursor: default; }
+.labels:not(.proposals) .accept { display: none; }
+.labels .accept { background: #1d5fbf; color: #fff; border-color: #1d5fbf; }
+.labels .classes button { border-left: .6rem solid hsl(var(--hue) 60% 45%); }
+.labels .time { min-width: 5rem; font-variant-numeric: tabular-nums; }
+.labels .timeline { position: relative; height: 4rem; border-radius: 6px; background: var(--border-color-primary);
+  touch-action: none; cursor: crosshair; overflow: hidden; user-select: none; }
+.labels .span { position: absolute; top: .4rem; bottom: .4rem; display: flex; align-items: center; cursor: pointer;
+  border-radius: 4px; background: hsl(var(--hue) 60% 38%); color: #fff; font-size: .8rem; min-width: 4px; }
+.labels .span b { flex: 1; overflow: hidden; white-space: nowrap; text-overflow: ellipsis; font-weight: 500;
+  text-align: center; pointer-events: none; color: inherit; }
+.labels .span i { width: .7rem; flex: none; align-self: stretch; cursor: ew-resize; border-radius: 4px;
+  background: rgb(255 255 255 / 35%); }
+.labels .span.picked { outline: 3px solid var(--body-text-color); }
+.labels.proposals .span { opacity: .7; }
+.labels .ghost { position: absolute; top: 0; bottom: 0; display: none; z-index: 2; pointer-events: none;
+  background: rgb(29 95 191 / 40%); }
+.labels .head { position: absolute; top: 0; bottom: 0; width: 2px; z-index: 3; pointer-events: none;
+  background: var(--body-text-color); }
+.labels :is(.about, .help) { margin: .4rem 0; }
+.labels .help { color: var(--body-text-color-subdued); font-size: .9rem; }
+"""
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """Labels that a classifier proposes for a file.
+
+    Args:
+        spans: Times with a certain class.
+        margin: Mean difference of the two highest probabilities, 0 to 1: it is low if the network hesitates between
+            two classes. Unlike an energy, it has the same scale for all classifiers.
+        classes: Classes of the classifier.
+    """
+
+    spans: tuple[Span, ...]
+    margin: float
+    classes: tuple[str, ...]
+
+    @classmethod
+    def of(cls, prediction: Prediction) -> Proposal:
+        """Return the proposal of a prediction."""
+        spans = tuple(
+            Span(segment.t_start_us, segment.t_end_us, segment.class_name)
+            for segment in prediction.segments
+            if segment.label is not None
+        )
+        ranked = np.sort(prediction.timeline.probabilities, axis=1)
+        margin = float((ranked[:, -1] - ranked[:, -2]).mean()) if len(ranked) else 0.0
+        return cls(spans, margin, prediction.classes)
+
+
+Proposals = dict[str, Proposal]
+"""Proposals by name of the file."""
+
+
+@dataclass(frozen=True)
+class EditedFile:
+    """What the editor gets of a file.
+
+    Args:
+        name: Name of the file, below the folder.
+        media: URL of a film to play.
+        is_film: Whether the time of the film is the time of the labels; otherwise, the film is scaled to it.
+        start_us: Time of the first picture or event.
+        duration_us: Duration.
+        classes: Names of the classes.
+        spans: Labels.
+        are_proposals: Whether the labels are proposed, and not saved.
+    """
+
+    name: str
+    media: str
+    is_film: bool
+    start_us: int
+    duration_us: int
+    classes: tuple[str, ...]
+    spans: tuple[Span, ...]
+    are_proposals: bool
+
+
+def label_file_of(path: Path) -> Path:
+    """Return the path of the label file beside a film or a recording."""
+    return path.with_name(f"{path.stem}{SUFFIX}")
+
+
+def propose(space: Workspace, names: Sequence[str], checkpoint: str | Path, progress: Progress) -> Proposals:
+    """Classify files below the folder; files that cannot be classified have no proposal."""
+    # torch takes seconds to import
+    from ..inference import Classifier, classify_many, plan_tasks
+
+    by_path = {space.resolve(name): name for name in names}
+    tasks = plan_tasks(list(by_path))
+    outcomes = classify_many(tasks, Classifier.load(checkpoint), progress=progress)
+    return {
+        by_path[Path(outcome.item.source)]: Proposal.of(outcome.result())
+        for outcome in outcomes
+        if outcome.error is None
+    }
+
+
+def open_edited(space: Workspace, name: str, proposal: Proposal | None, folder: Path, progress: Progress) -> EditedFile:
+    """Prepare a file for the editor, with its labels, or else with proposals."""
+    path = space.resolve(name)
+    labels = label_file_of(path)
+    are_proposals = proposal is not None and not labels.is_file()
+    spans = tuple(read_labels(labels)) if labels.is_file() else ()
+    spans = proposal.spans if proposal is not None and are_proposals else spans
+
+    # The server delivers its own files only, so a film is copied; of a recording, a film is made.
+    if is_video(path):
+        media = Path(shutil.copyfile(path, folder / f"film{path.suffix.lower()}"))
+        start_us = 0
+        duration_us = round(1e6 * (open_video(path).duration_s or 0))
+    else:
+        source = open_events(path)
+        write_player_page(source, folder / "player.html", title=name, progress=progress)
+        media = folder / VIDEO_NAME
+        start_us, last_us = source.span_us
+        duration_us = last_us + 1 - start_us
+
+    classes = proposal.classes if proposal is not None else GESTURES
+    named = tuple(dict.fromkeys([*classes, *(span.name for span in spans)]))
+    ends_us = [span.end_us - start_us for span in spans]
+    duration_us = max([duration_us, *ends_us, 1])
+    return EditedFile(name, address_of(media), is_video(path), start_us, duration_us, named, spans, are_proposals)
+
+
+def parse_spans(values: Sequence[object]) -> list[Span]:
+    """Return the spans that the editor submits, sorted by time; refuse others."""
+    if len(values) > MAX_SPANS:
+        raise DataError(f"labels: too many (found {len(values):,}, expected at most {MAX_SPANS:,})")
+
+    spans = [_parse_span(value) for value in values]
+    spans.sort(key=lambda span: span.start_us)
+    for span, following in pairwise(spans):
+        if following.start_us < span.end_us:
+            raise DataError(f"labels: {span.name} and {following.name} overlap")
+
+    return spans
+
+
+def _parse_span(value: object) -> Span:
+    match value:
+        case {"start_us": int(start_us), "end_us": int(end_us), "name": str(name)} if start_us < end_us:
+            if 0 < len(name.strip()) <= MAX_CLASS_NAME and name.isprintable():
+                return Span(start_us, end_us, name.strip())
+
+    raise DataError(f"labels: not a span ({str(value)[:80]})")
+
+
+class LabelTab(Tab):
+    """Label tab: its components and their event handlers.
+
+    Args:
+        space: Folders of the app.
+        opened: Event that fires when the tab is opened.
+    """
+
+    def __init__(self, space: Workspace, opened: Any) -> None:
+        super().__init__(space)
+        self.saving = self.make_message()
+        self.proposals: gr.State = gr.State({})
+
+        with gr.Row(elem_classes="parts"):
+            with gr.Column(elem_classes="choose"):
+                self.files = gr.Radio([], label="Files, least certain first", elem_classes="files")
+                self.empty = gr.HTML("")
+                self.checkpoint = gr.Dropdown(list_classifiers(space), value=DEFAULT_NAME, label="Classifier")
+                self.propose = self.add_work("Propose labels", variant="primary")
+            with gr.Column(elem_classes="show"):
+                # The script of the page gets the file from this invisible text.
+                self.edited = gr.Textbox("", visible="hidden")
+                script = Path(__file__).with_suffix(".js").read_text()
+                self.view = gr.HTML("", html_template=VIEW, css_template=STYLE, js_on_load=script)
+                self.saving.render()
+
+        self._connect(opened)
+
+    def _connect(self, opened: Any) -> None:
+        self.on(opened, self.list_files, [self.proposals])
+        shown = self.on(self.files.input, self.open_file, [self.files, self.proposals])
+        proposed = self.on(self.propose.click, self.show_proposals, [self.files, self.checkpoint], concurrency_limit=2)
+        for event in (shown, self.after(proposed.then, self.open_file, [self.files, self.proposals])):
+            listen(
+                event.then,
+                None,
+                [self.edited],
+                [],
+                js="text => { if (text) window.dvspipeLabels.open(JSON.parse(text)); }",
+            )
+
+        save = handle(self.space, self.saving, self.save)
+
+        def submit(request: gr.Request, event: gr.EventData) -> Iterator[Updates]:
+            yield from save(request, event.name, event.spans)
+
+        # One after the other, and of several changes during a save, the last one counts.
+        listen(self.view.submit, submit, [], self.outputs, concurrency_limit=1, trigger_mode="always_last")
+
+    def list_files(self, _: Session, proposals: Proposals) -> Iterator[Updates]:
+        """List the films and recordings below the folder, least certain first."""
+        names = list_any(self.space)
+        note = show_empty(f"No films or recordings are below {self.space.folder.name}/.") if not names else ""
+        yield {self.files: gr.Radio(choices=order_files(self.space, names, proposals)), self.empty: note}
+
+    def open_file(self, session: Session, name: str | None, proposals: Proposals) -> Iterator[Updates]:
+        """Open a file in the editor."""
+        if name is None:
+            return
+
+        check_listed(self.space, name)
+        folder = session.next_folder(FOLDER)
+
+        def work(progress: Progress) -> EditedFile:
+            return open_edited(self.space, name, proposals.get(name), folder, progress)
+
+        yield {self.edited: ""}
+        yield from follow(
+            session, self.status, "opening", work, lambda edited: {self.edited: json.dumps(asdict(edited))}
+        )
+
+    def show_proposals(self, session: Session, name: str | None, checkpoint: str) -> Iterator[Updates]:
+        """Classify the files without labels, list them again, and choose the least certain one."""
+        names = list_any(self.space)
+        waiting = [name for name in names if not label_file_of(self.space.resolve(name)).is_file()]
+        if not waiting:
+            raise ConfigError("all files have labels" if names else "there are no files to label")
+
+        path = checkpoint if checkpoint in SHIPPED_NAMES else self.space.resolve(checkpoint)
+
+        def work(progress: Progress) -> Proposals:
+            return propose(self.space, waiting, path, progress)
+
+        def show(proposals: Proposals) -> Updates:
+            choices = order_files(self.space, names, proposals)
+            first = name or choices[0][1]
+            return {self.proposals: proposals, self.files: gr.Radio(choices=choices, value=first)}
+
+        yield from follow(session, self.status, "proposing labels", work, show)
+
+    def save(self, _: Session, name: str, values: list[Any]) -> Iterator[Updates]:
+        """Save the labels of a file beside it."""
+        check_listed(self.space, name)
+        labels = label_file_of(self.space.resolve(name))
+        spans = parse_spans(values)
+        write_labels(labels, spans)
+        yield {self.saving: show_caption(f"Saved: {len(spans)} in {labels.name}.")}
+
+
+def check_listed(space: Workspace, name: str) -> None:
+    """Check that a name is a film or a recording below the folder, because labels are written beside it."""
+    if name not in list_any(space):
+        raise ConfigError(f"{name}: not a film or recording below {space.folder}")
+
+
+def order_files(space: Workspace, names: Sequence[str], proposals: Proposals) -> list[tuple[str, str]]:
+    """Return the labels of files in the list, and their names: those to label first, least certain first."""
+
+    def place(name: str) -> tuple[bool, float, str]:
+        margin = proposals[name].margin if name in proposals else 1.0
+        return is_labelled[name], margin, name
+
+    def describe(name: str) -> str:
+        if is_labelled[name]:
+            return f"{name} (labelled)"
+        return f"{name} (margin {proposals[name].margin:.0%})" if name in proposals else name
+
+    is_labelled = {name: label_file_of(space.resolve(name)).is_file() for name in names}
+    return [(describe(name), name) for name in sorted(names, key=place)]

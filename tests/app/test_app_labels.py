@@ -1,0 +1,132 @@
+"""Label tab without a browser: files in the order of the margin, proposals, and saved labels."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import random_events
+from facts import mentions, raises
+
+from dvspipe.base.errors import ConfigError, DataError, DvspipeError
+from dvspipe.base.labels import GESTURES, Span, read_labels
+from dvspipe.events import SensorSize
+from dvspipe.formats import write
+from dvspipe.parallel import ignore_progress
+
+pytest.importorskip("gradio", reason="the extra app is not installed")
+
+import gradio as gr
+
+from dvspipe.app.examples import SAMPLE
+from dvspipe.app.labels import LabelTab, Proposal, open_edited, order_files, parse_spans
+from dvspipe.app.workspace import Session, Workspace
+
+CLAP = {"start_us": 1_500_000, "end_us": 2_000_000, "name": "clap"}
+WAVE = {"start_us": 0, "end_us": 1_000_000, "name": "wave"}
+SPANS = (Span(0, 1_000_000, "wave"), Span(1_500_000, 2_000_000, "clap"))
+PROPOSAL = Proposal(SPANS, 0.25, ("wave", "clap", "other"))
+
+
+@pytest.fixture
+def space(tmp_path: Path) -> Workspace:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (tmp_path / "root").mkdir()
+    shutil.copy(SAMPLE, folder / "film.mp4")
+    write(folder / "noise.h5", random_events(0, 400, SensorSize(width=12, height=7), 500_000).shift_time(3_000_000))
+    return Workspace(folder, tmp_path / "root")
+
+
+@pytest.fixture
+def session(space: Workspace) -> Session:
+    return space.open("page")
+
+
+@pytest.fixture
+def tab(space: Workspace) -> LabelTab:
+    async def build() -> LabelTab:
+        """Build the tab in an event loop; otherwise Gradio opens more of them, and closes none."""
+        with gr.Blocks():
+            return LabelTab(space, gr.Button().click)
+
+    return asyncio.run(build())
+
+
+def test_labels_are_saved_beside_the_file(tab: LabelTab, session: Session, space: Workspace) -> None:
+    (shown,) = tab.save(session, "film.mp4", [CLAP, WAVE])
+    assert mentions(shown[tab.saving], "film_labels.csv", "2")
+    assert tuple(read_labels(space.folder / "film_labels.csv")) == SPANS
+    list(tab.save(session, "film.mp4", []))
+    assert read_labels(space.folder / "film_labels.csv") == []
+
+
+@pytest.mark.parametrize("name", ["../root/a.mp4", "/etc/passwd", "film_labels.csv", "missing.mp4"])
+def test_labels_are_saved_only_beside_listed_files(tab: LabelTab, session: Session, name: str) -> None:
+    with raises(ConfigError, name):
+        list(tab.save(session, name, [WAVE]))
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"end_us": 0},
+        {"start_us": "0"},
+        {"end_us": 1.5},
+        {"name": ""},
+        {"name": "a\nb"},
+        {"name": "x" * 100},
+        {"name": 3},
+    ],
+)
+def test_values_that_are_no_spans_are_refused(changed: dict[str, Any]) -> None:
+    with raises(DataError, "not a span"):
+        parse_spans([WAVE | changed])
+
+
+def test_overlapping_and_too_many_spans_are_refused() -> None:
+    with raises(DataError, "wave", "clap"):
+        parse_spans([WAVE, CLAP | {"start_us": 999_999}])
+    with raises(DataError, "10,001"):
+        parse_spans([WAVE] * 10_001)
+
+
+def test_least_certain_files_come_first_and_labelled_ones_last(space: Workspace) -> None:
+    names = ["film.mp4", "noise.h5"]
+    sure = replace(PROPOSAL, margin=0.9)
+    assert [name for _, name in order_files(space, names, {"film.mp4": sure, "noise.h5": PROPOSAL})] == names[::-1]
+    (space.folder / "noise_labels.csv").write_text("class,start_us,end_us\n")
+    (first, _), (last, _) = order_files(space, names, {"film.mp4": sure, "noise.h5": PROPOSAL})
+    assert mentions(first, "film.mp4", "90%")
+    assert mentions(last, "noise.h5", "labelled")
+
+
+def test_file_opens_with_proposals_until_it_has_labels(space: Workspace, tmp_path: Path) -> None:
+    opened = open_edited(space, "film.mp4", PROPOSAL, tmp_path, ignore_progress)
+    assert (opened.spans, opened.are_proposals, opened.classes) == (SPANS, True, PROPOSAL.classes)
+    assert (opened.start_us, opened.is_film) == (0, True)
+    assert opened.duration_us == pytest.approx(7_000_000, abs=100_000)
+    (space.folder / "film_labels.csv").write_text("class,start_s,end_s\njump,1,2\n")
+    opened = open_edited(space, "film.mp4", None, tmp_path, ignore_progress)
+    assert (opened.spans, opened.are_proposals) == ((Span(1_000_000, 2_000_000, "jump"),), False)
+    assert opened.classes == (*GESTURES, "jump")
+
+
+def test_recording_is_shown_as_a_film_on_its_own_clock(tab: LabelTab, session: Session) -> None:
+    *_, shown = tab.open_file(session, "noise.h5", {})
+    opened = json.loads(shown[tab.edited])
+    assert 3_000_000 <= opened["start_us"] < 3_100_000
+    assert not opened["is_film"]
+    assert "events.webm" in opened["media"]
+
+
+def test_nothing_to_label_is_explained(tab: LabelTab, session: Session, space: Workspace) -> None:
+    for name in ("film", "noise"):
+        (space.folder / f"{name}_labels.csv").write_text("class,start_us,end_us\n")
+    with raises(DvspipeError, "labels"):
+        list(tab.show_proposals(session, None, "gesture-synthetic"))
