@@ -53,6 +53,7 @@ from .screen import (
 )
 
 if TYPE_CHECKING:
+    from ..datasets.lists import ListedConversions
     from ..datasets.survey import Survey
     from ..parallel import Engine
     from ..recordings.config import ConvertConfig, RecordingConfig
@@ -162,7 +163,7 @@ def convert(
         failed = conversions.run(plan.tasks, workers)
 
     # A share has only some of the files: the complete command finds all of them, and locks them.
-    if share.count == 1:
+    if share.count == 1 and _list_converted(out, plan):
         terms = license if expected is None else {file.source: file.license for file in expected.files}
         _lock_folder(out, plan.tasks, conversions, LockTerms(terms, expected, sources), workers)
     fail_inputs(failed, len(plan.tasks), NOT_CONVERTED)
@@ -250,6 +251,19 @@ def _lock_folder(
         fail(f"{folder}: {count_noun(len(problems), 'difference')} from the given {LOCK}", EXIT_ERROR)
 
 
+def _list_converted(folder: Path, plan: ListedConversions) -> int:
+    """Leave out recordings that could not be converted from splits.csv, with a warning; return the number of others."""
+    from ..results import LOCK, SPLITS, write_splits
+
+    missing = {row.file for row in plan.rows if not (folder / row.file).exists()}
+    converted = [row for row in plan.rows if row.file not in missing]
+    if missing and converted:
+        write_splits(folder, converted)
+        count = f"{count_noun(len(missing), 'recording')}, such as {min(missing)}"
+        warn(f"{folder}: {count}: not converted, and left out of {SPLITS} and {LOCK}; the same command tries again")
+    return len(converted)
+
+
 def _show_splits(folder: Path) -> None:
     """Print the number of recordings in each part of the splits of a folder."""
     from ..results import PARTS, SPLITS, read_splits
@@ -280,6 +294,8 @@ def stats(
     ] = None,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
+    jobs: JobCount = None,
+    engine: EngineName = "local",
 ) -> None:
     """Show the number of recordings, people and events of a data set, per class."""
     from ..base.files import claim_output, require_suffix
@@ -290,7 +306,7 @@ def stats(
         require_suffix(out, "the composition of a data set", *COMPOSITION_SUFFIXES)
         claim_output(out, overwrite=overwrite)
 
-    result = _survey(config, settings)
+    result = _survey(config, settings, choose_engine(jobs, engine))
     if out is not None:
         from ..report import write_composition
 
@@ -325,9 +341,17 @@ def stats(
 
 
 @data.command
-def check(config: Config, settings: Overrides = None, /, *, as_json: AsJson = False) -> None:
+def check(
+    config: Config,
+    settings: Overrides = None,
+    /,
+    *,
+    as_json: AsJson = False,
+    jobs: JobCount = None,
+    engine: EngineName = "local",
+) -> None:
     """Load every recording of a data set and list problems; exit code 1 if there are any."""
-    result = _survey(config, settings)
+    result = _survey(config, settings, choose_engine(jobs, engine))
     if as_json:
         _print_json(result)
     for problem in () if as_json else result.problems:
@@ -514,7 +538,7 @@ def _choose(folder: str, settings: list[str] | None) -> TrainConfig:
     return choice.config
 
 
-def _survey(config: str, settings: list[str] | None) -> Survey:
+def _survey(config: str, settings: list[str] | None, engine: Engine) -> Survey:
     from ..datasets import open_dataset, parse_data
     from ..datasets.survey import survey
     from ..training.framing import choose_framing
@@ -530,7 +554,7 @@ def _survey(config: str, settings: list[str] | None) -> Survey:
             notes.print(f"{framing.reason}, as for training")
             framed = of_data.model_dump(mode="json", exclude_unset=True) | framing.settings
             opened = open_dataset(parse_data(framed), experiment.seed, experiment.bins, with_problems=True)
-        return survey(opened, partial(show, "recordings"))
+        return survey(opened, ShownStage(show, "recordings"), engine=engine)
 
 
 def _format_number(value: float | None, form: str) -> str:

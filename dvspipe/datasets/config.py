@@ -254,6 +254,9 @@ class ShardsConfig(FramedConfig, EventsConfig):
     """Recordings in tar archives in ROOT, with their index.json."""
 
     kind: Literal["shards"] = "shards"
+    validation: float = Field(default=0.1, ge=0, lt=1)
+    """Share of the training groups that is held out if the shards have no validation part; 0: none, the last epoch is
+    used."""
 
 
 _AnyConfig: TypeAlias = (

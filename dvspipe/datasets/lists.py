@@ -162,8 +162,8 @@ def read_lists(path: Path) -> list[ListedClip]:
 def _read_ucf(folder: Path, lists: Iterable[re.Match[str]]) -> Iterator[ListedClip]:
     """Yield the clips of UCF101's lists: `CLASS/v_CLASS_g01_c01.avi 1`, without the number in the test lists."""
     index = folder / UCF_CLASSES
-    numbered = dict(_parse_class(where, line) for where, line in _read_lines(index)) if index.is_file() else {}
-    spelled = {name.casefold(): name for name in numbered.values()}
+    numbers = dict(_parse_class(where, line) for where, line in _read_lines(index)) if index.is_file() else {}
+    spelled = {name.casefold(): name for name in numbers}
 
     for match in lists:
         for where, line in _read_lines(folder / match[0]):
@@ -171,20 +171,26 @@ def _read_ucf(folder: Path, lists: Iterable[re.Match[str]]) -> Iterator[ListedCl
             file = PurePosixPath(name)
             class_name = spelled.get(file.parent.name.casefold(), file.parent.name)
 
-            known = numbered.get(number, class_name)
-            if len(file.parts) < 2 or (number and numbered and known != class_name):
-                raise DataError(f"{where}: {line!r} is not CLASS/VIDEO with a number of {UCF_CLASSES}")
+            if len(file.parts) < 2:
+                raise DataError(f"{where}: {line!r} has no class (expected CLASS/VIDEO)")
+            if numbers and class_name not in numbers:
+                raise DataError(f"{where}: unknown class {class_name} (expected a class of {UCF_CLASSES})")
+            if numbers and number not in ("", numbers[class_name]):
+                raise DataError(
+                    f"{where}: wrong number of {class_name} (found {number}, expected {numbers[class_name]}, as in "
+                    f"{UCF_CLASSES})"
+                )
 
             part: Part = "train" if match[1] == "train" else "test"
             yield ListedClip(int(match[2]), file, class_name, part, _find_film(file.name))
 
 
 def _parse_class(where: str, line: str) -> tuple[str, str]:
-    """Return the number and the name of a line of classInd.txt."""
+    """Return the name and the number of the class in a line of classInd.txt."""
     number, _, name = line.partition(" ")
     if not (number.isdecimal() and name):
         raise DataError(f"{where}: {line!r} is not a number and the name of a class")
-    return number, name
+    return name, number
 
 
 def _read_hmdb(folder: Path, match: re.Match[str]) -> Iterator[ListedClip]:

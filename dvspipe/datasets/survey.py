@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from ..base.errors import DataError
 from ..events import Events, SensorSize
-from ..parallel import NamedStep, Progress, ignore_progress
+from ..parallel import Engine, Processes, Progress, map_items
 from ..results.composition import EVERYTHING, CompositionRow
 from ..results.splits import PARTS, Part
 from .samples import DataSet, Sample
+from .tensors import PartSample, list_samples
 
 
 class ClassFigures(BaseModel):
@@ -72,13 +74,13 @@ class Measurement:
     problems: tuple[str, ...]
 
 
-def survey(data: DataSet, progress: Progress | None = None) -> Survey:
+def survey(data: DataSet, progress: Progress | None = None, *, engine: Engine = Processes()) -> Survey:
     """Load each recording of a data set, and summarize its content and problems.
 
     Problems are recordings that cannot be loaded, are empty, come from another sensor, are duplicates or are in folders
     that are not read; unknown and empty class folders; and classes without training recordings.
     """
-    measured = measure(data, progress)
+    measured = measure(data, progress, engine=engine)
 
     # A problem of a shard occurs once for each of its samples.
     problems_found = (problem for measurement in measured for problem in measurement.problems)
@@ -131,30 +133,28 @@ def _sum_up(class_name: str, part: str, recordings: Sequence[Measurement]) -> Co
     )
 
 
-def measure(data: DataSet, progress: Progress | None = None) -> list[Measurement]:
+def measure(data: DataSet, progress: Progress | None = None, *, engine: Engine = Processes()) -> list[Measurement]:
     """Load each recording of a data set, and return its figures."""
-    report = progress or ignore_progress
     measurements: list[Measurement] = []
     first: dict[str, str] = {}
 
-    for part, samples in data.parts.items():
-        for sample in samples:
-            NamedStep(report, sample.name, len(measurements), len(data.samples))(0, 0)
-            measured = _measure(sample, data.sensor)
-            name = f"{sample.name} ({part})"
+    work = partial(_measure, sensor=data.sensor)
+    for outcome in map_items(work, list_samples(data), engine=engine, ordered=True, progress=progress):
+        measured = outcome.result()
+        name = f"{outcome.item.sample.name} ({outcome.item.part})"
 
-            if measured.version in first:
-                copy = f"{name}: the same content as {first[measured.version]}"
-                measured = replace(measured, problems=(*measured.problems, copy))
-            elif measured.version:
-                first[measured.version] = name
-            measurements.append(measured)
+        if measured.version in first:
+            copy = f"{name}: the same content as {first[measured.version]}"
+            measured = replace(measured, problems=(*measured.problems, copy))
+        elif measured.version:
+            first[measured.version] = name
+        measurements.append(measured)
 
-    report(len(measurements), len(data.samples))
     return measurements
 
 
-def _measure(sample: Sample, sensor: SensorSize) -> Measurement:
+def _measure(item: PartSample, _progress: Progress, *, sensor: SensorSize) -> Measurement:
+    sample = item.sample
     try:
         events = sample.read_content()
         version = sample.read_version()

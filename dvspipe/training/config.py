@@ -194,7 +194,7 @@ class TrainConfig(Settings):
                 f"(found data.views = {self.data.views})"
             )
 
-        if self.optimiser.patience is not None and not (self.data.kind == "shards" or self.data.validation):
+        if self.optimiser.patience is not None and not self.data.validation:
             raise ValueError(
                 f"optimiser.patience = {self.optimiser.patience}: needs a validation part (found data.validation = 0)"
             )

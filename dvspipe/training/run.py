@@ -36,7 +36,6 @@ from ..datasets import (
     FolderConfig,
     RecordingsConfig,
     Sample,
-    ShardsConfig,
     SpikeTensors,
     TensorSettings,
     check_split,
@@ -299,7 +298,6 @@ def _prepare_data(setup: RunSetup, opened: DataSet) -> DataSet:
 def _draw_missing_parts(data: DataSet, config: TrainConfig) -> DataSet:
     """Draw missing test and validation parts from the training part, with a warning; a readout needs no validation."""
     settings = config.data if isinstance(config.data, RecordingsConfig) else FolderConfig()
-    share = FolderConfig().validation if isinstance(config.data, ShardsConfig) else config.data.validation
     train = list(data.train)
     test = list(data.test)
     validation = list(data.validation)
@@ -309,8 +307,8 @@ def _draw_missing_parts(data: DataSet, config: TrainConfig) -> DataSet:
         train, test = divide(train, settings.test, config.seed + 1)
         warnings += (f"{data.title}: has no test part; {len(test)} training recordings are used (data.test)",)
 
-    if not validation and share and config.optimiser.rule != "readout":
-        train, validation = divide(train, share, config.seed)
+    if not validation and config.data.validation and config.optimiser.rule != "readout":
+        train, validation = divide(train, config.data.validation, config.seed)
         warnings += (
             f"{data.title}: has no validation part; {len(validation)} training recordings are used (data.validation)",
         )

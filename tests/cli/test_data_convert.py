@@ -49,6 +49,31 @@ def test_lists_become_a_folder_with_splits_and_the_same_command_resumes(videos: 
     assert again.stdout.count("events, ") == 1
 
 
+def test_unreadable_video_is_left_out_until_it_is_converted(videos: Path) -> None:
+    words = ("data", "convert", "videos", "-o", "out", "--splits", "lists")
+    out = videos.parent / "out"
+    path = videos / f"{NAMES[0]}.webm"
+    content = path.read_bytes()
+    path.write_bytes(content[:40])
+    done = dvspipe(*words, cwd=videos.parent, code=None)
+    assert done.returncode == 1
+    assert mentions(done.stderr, "1 recording", f"{NAMES[0]}.h5", "splits.csv", "dataset.lock")
+    for files in (read_splits(out).rows, DataLock.read(out / "dataset.lock").files):
+        assert sorted(row.file for row in files) == [f"{name}.h5" for name in NAMES[1:]]
+
+    path.write_bytes(content)
+    dvspipe(*words, cwd=videos.parent)
+    assert len(read_splits(out).rows) == len(DataLock.read(out / "dataset.lock").files) == len(NAMES)
+
+
+def test_nothing_converted_is_not_locked(videos: Path) -> None:
+    for path in videos.glob("*/*.webm"):
+        path.write_bytes(b"x")
+    done = dvspipe("data", "convert", "videos", "-o", "out", "--splits", "lists", cwd=videos.parent, code=None)
+    assert done.returncode == 2
+    assert not (videos.parent / "out" / "dataset.lock").exists()
+
+
 def test_lists_without_their_videos_are_an_error(videos: Path) -> None:
     (videos.parent / "lists" / "trainlist01.txt").unlink()
     (videos.parent / "lists" / "testlist01.txt").write_text("clap/v_clap_g09_c01.avi\n")

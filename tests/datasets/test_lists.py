@@ -207,7 +207,15 @@ def test_clip_in_two_classes_of_one_folder_is_an_error(tmp_path: Path) -> None:
         ({"classInd.txt": "wave\n", "trainlist01.txt": "wave/a.avi 1\n"}, ["classInd.txt: line 1", "wave"]),
         (
             {"classInd.txt": "1 clap\n2 wave\n", "trainlist01.txt": "wave/a.avi 1\n"},
-            ["trainlist01.txt: line 1", "wave"],
+            ["trainlist01.txt: line 1", "wave", "found 1", "expected 2"],
+        ),
+        (
+            {"classInd.txt": "1 clap\n2 wave\n", "trainlist01.txt": "wave/a.avi 7\n"},
+            ["trainlist01.txt: line 1", "wave", "found 7", "expected 2"],
+        ),
+        (
+            {"classInd.txt": "1 clap\n2 wave\n", "testlist01.txt": "wavng/a.avi\n"},
+            ["testlist01.txt: line 1", "unknown class wavng"],
         ),
         ({"trainlist01.txt": "a.avi 1\n"}, ["trainlist01.txt: line 1", "a.avi"]),
     ],
