@@ -204,6 +204,9 @@ def _describe(answer: LiveAnswer) -> str:
     if answer.class_name is None:
         name = "no events"
         probability = ""
+    elif answer.disturbance is not None:
+        name = f"the {answer.disturbance}"
+        probability = ""
     else:
         name = show_name(answer.class_name) + ("" if answer.certain else " (uncertain)")
         probability = f"{answer.probability:.0%}"

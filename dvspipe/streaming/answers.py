@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..results.tables import Record
+from .disturbances import Disturbance
 
 
 class LiveAnswer(Record):
@@ -17,12 +18,15 @@ class LiveAnswer(Record):
     probability: float
     """Probability of this class, 0 to 1."""
     certain: bool
-    """Whether the probability reaches `segments.enter`, and the input resembles the training data."""
+    """Whether the probability reaches `segments.enter`, the input resembles the training data, and nothing disturbs
+    the stream."""
     probabilities: tuple[float, ...]
     """Probabilities of all classes."""
     events_per_s: float
     """Events per second on the network's sensor, in the last second."""
     dropped: int
     """Chunks dropped so far because the machine was too slow, and packets lost by the source."""
+    disturbance: Disturbance | None = None
+    """Reason against a gesture: the camera moves, or the light flickers; null: none."""
     latency_us: int
     """Time from the end of the last time step until the prediction was known, in microseconds."""

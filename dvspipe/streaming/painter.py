@@ -56,7 +56,7 @@ class LivePainter:
         if answer is None or answer.class_name is None:
             return Caption("no events" if answer else "", 0.0)
 
-        name = readable(answer.class_name) + ("" if answer.certain else "?")
+        name = answer.disturbance or readable(answer.class_name) + ("" if answer.certain else "?")
         dropped = f"  {answer.dropped:,} dropped" if answer.dropped else ""
         text = f"{name}  {answer.probability:.0%}  {answer.events_per_s:,.0f} events/s{dropped}"
         return Caption(text, answer.probability)

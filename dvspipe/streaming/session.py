@@ -29,6 +29,7 @@ from ..video.video import Video
 from .actions import Action, ActionConfig, ActionKeywords, find_actions
 from .answers import LiveAnswer
 from .chunks import NOTICE_S, Chunk, ChunkQueue, LiveClock, SystemClock
+from .disturbances import DisturbanceWatch
 from .framing import frame_live_events, frame_live_video
 from .recorder import record
 from .sources import LiveSource
@@ -116,6 +117,7 @@ class LiveSession:
 
         self._framer = _Framer(source, classifier, self._config)
         self._machine = _Machine(classifier, self._config)
+        self._watch = DisturbanceWatch(classifier.config.sensor)
         self._thread: threading.Thread | None = None
 
     @property
@@ -199,6 +201,7 @@ class LiveSession:
             if chunk is not None:
                 last = chunk
                 events = self._framer.add(chunk)
+                self._watch.add(events)
                 if add_record is not None:
                     add_record(events)
                 if self.viewer is not None:
@@ -228,7 +231,8 @@ class LiveSession:
         (probabilities,) = config.probabilities(logits)
         (is_familiar,) = config.is_familiar(logits)
         label = int(probabilities.argmax())
-        is_certain = is_familiar and probabilities[label] >= self._config.segments.enter
+        disturbance = self._watch.find()
+        is_certain = is_familiar and probabilities[label] >= self._config.segments.enter and disturbance is None
 
         # Latency counts from the end of the step, which lies before the time of its chunk.
         since_us = (chunk.t_us - output.span.end_us) / self.source.speed
@@ -243,6 +247,7 @@ class LiveSession:
             probabilities=tuple(float(probability) for probability in probabilities),
             events_per_s=self._machine.events_per_s,
             dropped=self.dropped,
+            disturbance=disturbance,
             latency_us=max(0, round(late_us)),
         )
 

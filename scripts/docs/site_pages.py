@@ -250,8 +250,9 @@ AREAS: Mapping[str, Area] = {
     ),
     "running": Area(
         "Running and errors",
-        "Processes, clusters, progress, and all errors.",
+        "The machine, processes, clusters, progress, and all errors.",
         (
+            "doctor",
             "Processes",
             "Ray",
             "Shard",
