@@ -15,7 +15,7 @@ events = record_gesture(GestureClip(1, person=0, clip=0, seed=0))
 events  # noqa: B018, displays sensor, rates and a picture
 
 # %% The label, with probabilities over time
-classifier = dvspipe.Classifier.load("gesture-synthetic")
+classifier = dvspipe.Classifier.load("gesture-films")
 prediction = classifier.predict(events)
 prediction  # noqa: B018
 

@@ -145,7 +145,7 @@ seen["noise, filtered"] = [
     dvspipe.concatenate(list(filter_stream([each], FilterConfig(activity_us=2_000))), size) for each in seen["noise"]
 ]
 
-classifier = dvspipe.Classifier.load("gesture-synthetic")
+classifier = dvspipe.Classifier.load("gesture-films")
 example = 5  # a left arm that moves clockwise; one clip is enough for the figures
 right, ratios = {}, {}
 print(f"{'11 clips (synthetic)':20} right  95 % bounds   events  nearest  alone  certain and wrong")

@@ -13,9 +13,9 @@ from ..results import OutputFolder, Prediction
 from .shared import ChosenFile
 from .workspace import Workspace
 
-SHIPPED_NAMES = ("gesture-clean", "gesture-synthetic", "nmnist-synthetic")
+SHIPPED_NAMES = ("gesture-clean", "gesture-films", "nmnist-synthetic")
 """Included classifiers; `checkpoints` also lists them, but imports torch, and that takes seconds."""
-DEFAULT_NAME = "gesture-synthetic"
+DEFAULT_NAME = "gesture-films"
 WINDOW_HEADS = ("start (s)", "end (s)", "class", "probability", "entropy (bits)", "events", "state")
 
 

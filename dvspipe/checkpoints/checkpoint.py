@@ -195,7 +195,7 @@ def shipped_checkpoints() -> list[str]:
 
     Example:
         >>> shipped_checkpoints()
-        ['gesture-clean', 'gesture-synthetic', 'nmnist-synthetic']
+        ['gesture-clean', 'gesture-films', 'nmnist-synthetic']
     """
     return sorted(path.stem for path in SHIPPED.glob(f"*{CHECKPOINT_SUFFIX}"))
 

@@ -125,7 +125,7 @@ def _classify_live(folder: Path) -> None:
     from ..inference import Classifier, InferConfig
     from ..streaming import LiveSession, SystemClock, open_live
 
-    classifier = Classifier.load("gesture-synthetic")
+    classifier = Classifier.load("gesture-films")
     for name, config in (("events.h5", InferConfig(fit="scale")), ("video.webm", InferConfig())):
         list(LiveSession(open_live(folder / name, speed=100), classifier, config))
 

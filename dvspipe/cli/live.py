@@ -40,7 +40,7 @@ def live(
             "on standard input; or udp://HOST:PORT for events in packets."
         ),
     ],
-    checkpoint: str = "gesture-synthetic",
+    checkpoint: str = "gesture-films",
     *,
     engine: Literal["torch", "integer"] = "torch",
     window: Annotated[

@@ -115,7 +115,7 @@ class Classifier:
         joints: JointClassifier | None = None,
     ) -> None:
         if network is None or not isinstance(config, ClassifierConfig):
-            name = str(config) if isinstance(config, str | Path) else "gesture-synthetic"
+            name = str(config) if isinstance(config, str | Path) else "gesture-films"
             raise CheckpointError(f"Classifier: found no network; use Classifier.load({name!r}) for a checkpoint")
 
         if joints is not None and joints.classes != config.classes:
@@ -194,7 +194,7 @@ class Classifier:
             ConfigError: If the network is a module that cannot be built, or its package is not trusted.
 
         Example:
-            >>> Classifier.load("gesture-synthetic").config.classes[:2]
+            >>> Classifier.load("gesture-films").config.classes[:2]
             ('hand_clapping', 'right_hand_wave')
         """
         name = pin_checkpoint(path)
@@ -292,7 +292,7 @@ class Classifier:
         Example:
             >>> from dvspipe import Classifier
             >>> from dvspipe.synthesis import GestureClip, record_gesture
-            >>> classifier = Classifier.load("gesture-synthetic")
+            >>> classifier = Classifier.load("gesture-films")
             >>> prediction = classifier.predict(record_gesture(GestureClip(1, person=0, clip=0, seed=0)))
             >>> prediction.class_name in classifier.config.classes, 0 <= prediction.probability <= 1
             (True, True)
@@ -315,7 +315,7 @@ class Classifier:
             named: Settings by name; they take precedence over `config`.
 
         Example:
-            >>> Classifier.load("gesture-synthetic").framed(roi="full").roi
+            >>> Classifier.load("gesture-films").framed(roi="full").roi
             'full'
         """
         framed = as_settings(InferConfig, config, named).with_defaults(self.config.framing)
@@ -332,7 +332,7 @@ class Classifier:
             videos: Whether videos are classified; if not, video settings have no effect and are omitted.
 
         Example:
-            >>> Classifier.load("gesture-synthetic").find_overrides({"fit": "crop"})
+            >>> Classifier.load("gesture-films").find_overrides({"fit": "crop"})
             ('fit = crop (trained with null)',)
         """
         trained = self.config.framing.model_dump(mode="json")

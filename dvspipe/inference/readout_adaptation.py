@@ -95,7 +95,7 @@ def adapt_readout(
         >>> from pathlib import Path
         >>> from dvspipe import Classifier, adapt_readout
         >>> from dvspipe.synthesis import GestureClip, record_gesture
-        >>> classifier = Classifier.load("gesture-synthetic")
+        >>> classifier = Classifier.load("gesture-films")
         >>> clips = [record_gesture(GestureClip(label, person=0, clip=0, seed=0)) for label in (0, 1)]  # doctest: +SKIP
         >>> adaptation = adapt_readout(classifier, clips, ["hand_clapping", 1])  # doctest: +SKIP
         >>> adaptation.classifier.predict(clips[0]).class_name  # doctest: +SKIP

@@ -27,8 +27,10 @@ from .config import LearnConfig
 from .films import ExampleFilm
 from .study import Study, study_films
 
-BASE = "gesture-synthetic"
-"""Included network; fine-tuning starts from its weights."""
+BASE = "gesture-clean"
+"""Included network; fine-tuning starts from its weights. All its sources allow use in products."""
+CONFIG = "gesture-synthetic"
+"""Included configuration with the settings of this network."""
 TRACKS = "tracks"
 """Subfolder of a run: tracks of the films."""
 CLIPS = "clips"
@@ -224,7 +226,7 @@ def make_config(clips: Path, config: LearnConfig) -> TrainConfig:
         "jobs": config.jobs,
     }
 
-    return TrainConfig.read(BASE, chosen)
+    return TrainConfig.read(CONFIG, chosen)
 
 
 def find_similar(test: TestResult) -> Iterator[str]:

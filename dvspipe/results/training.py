@@ -644,6 +644,8 @@ class ShippedRecord(Record):
     """Sources of the training recordings, and of values that were chosen on recordings."""
     commands: tuple[str, ...]
     """Commands that trained them."""
+    config: str | None = None
+    """Included configuration of a classifier, with its classes; it makes new recordings for a calibration or a test."""
     date: str
     """Date as YEAR-MONTH-DAY."""
     scores: tuple[ShippedScore, ...]

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @checked
 def live(
     source: str | Path | int,
-    checkpoint: Classifier | str | Path = "gesture-synthetic",
+    checkpoint: Classifier | str | Path = "gesture-films",
     config: InferConfig | Mapping[str, object] | None = None,
     *,
     speed: float = 1.0,

@@ -205,7 +205,7 @@ def bench_start(_options: Options) -> Iterator[Figure]:
         for name, target, arguments, libraries in (
             ("help", 0.5, ["-m", "dvspipe", "--help"], "cyclopts, rich.console"),
             ("convert", None, command[1:], "numpy, numba, cv2, h5py, pydantic"),
-            ("infer", None, ["-m", "dvspipe", "infer", "gesture-synthetic", str(recording)], "torch"),
+            ("infer", None, ["-m", "dvspipe", "infer", "gesture-films", str(recording)], "torch"),
         ):
             ours = _min_cpu_s([python, *arguments])
             theirs = _min_cpu_s([python, "-c", f"import {libraries}"])
@@ -940,7 +940,7 @@ def bench_inference(_options: Options) -> Iterator[Figure]:
     """
     with tempfile.TemporaryDirectory(prefix="dvspipe-bench-") as place:
         folder = Path(place)
-        network = "gesture-synthetic"
+        network = "gesture-films"
         for name, sensor, rate, lasts_s, target, further in (
             ("128x128", GESTURE_SENSOR, 100_000, 600, 20, []),
             ("720p", SensorSize(width=1280, height=720), 5_000_000, 60, 3, ["--fit", "scale"]),
@@ -1029,7 +1029,7 @@ def bench_hour(options: Options) -> Iterator[Figure]:
                 ("convert", "convert", "-o", out, "--overwrite"),
                 ("noisy", "convert", "-o", out, "--overwrite", "--preset", "noisy"),
                 ("upsample", "convert", "-o", out, "--overwrite", "--upsample", "auto"),
-                ("infer", "infer", "gesture-synthetic"),
+                ("infer", "infer", "gesture-films"),
             ):
                 command = [sys.executable, "-m", "dvspipe", *arguments]
                 short, long = (_time_command([*command, str(video)]) for video in videos)

@@ -76,7 +76,7 @@ def count_right_adapted(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("checkpoint", nargs="?", default="gesture-synthetic")
+    parser.add_argument("checkpoint", nargs="?", default="gesture-films")
     parser.add_argument("--clips", type=int, default=20, help="clips per class (default: 20)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--strength", type=float, default=STRENGTH)

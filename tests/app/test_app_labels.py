@@ -129,4 +129,4 @@ def test_nothing_to_label_is_explained(tab: LabelTab, session: Session, space: W
     for name in ("film", "noise"):
         (space.folder / f"{name}_labels.csv").write_text("class,start_us,end_us\n")
     with raises(DvspipeError, "labels"):
-        list(tab.show_proposals(session, None, "gesture-synthetic"))
+        list(tab.show_proposals(session, None, "gesture-films"))

@@ -25,13 +25,13 @@ DATA = Path(os.environ.get("DVSPIPE_TEST_DATA", "nowhere"))
 
 
 def test_three_small_classifiers_are_shipped() -> None:
-    assert shipped_checkpoints() == ["gesture-clean", "gesture-synthetic", "nmnist-synthetic"]
+    assert shipped_checkpoints() == ["gesture-clean", "gesture-films", "nmnist-synthetic"]
     assert sum(path.stat().st_size for path in SHIPPED.iterdir()) < 3e6
 
 
 def test_similar_names_are_suggested() -> None:
-    with raises(CheckpointError, "gesture-syntetic", "did you mean gesture-synthetic"):
-        load_checkpoint("gesture-syntetic")
+    with raises(CheckpointError, "gesture-flims", "did you mean gesture-films"):
+        load_checkpoint("gesture-flims")
 
 
 def test_recordings_are_no_checkpoints(tmp_path: Path) -> None:
@@ -41,18 +41,18 @@ def test_recordings_are_no_checkpoints(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "config", "training_data"),
+    ("name", "training_data"),
     [
-        ("gesture-clean", "gesture-synthetic", "Synthetic training data"),
-        ("gesture-synthetic", "gesture-synthetic", "Partly synthetic training data"),
-        ("nmnist-synthetic", "nmnist-synthetic", "Synthetic training data"),
+        ("gesture-clean", "Synthetic training data"),
+        ("gesture-films", "Partly synthetic training data"),
+        ("nmnist-synthetic", "Synthetic training data"),
     ],
 )
-def test_shipped_card_matches_its_record(name: str, config: str, training_data: str) -> None:
+def test_shipped_card_matches_its_record(name: str, training_data: str) -> None:
     card = (SHIPPED / f"{name}.md").read_text(encoding="utf-8")
     _, network = load_checkpoint(name)
     assert card == write_shipped_card(name), "run scripts/docs/cards.py"
-    assert f"\ndvspipe train {config} " in card
+    assert f"\ndvspipe train {ShippedRecord.read(SHIPPED / f'{name}.json').config} " in card
     assert f"{sum(weights.numel() for weights in network.parameters()):,} parameters" in card
     assert training_data in card
 
@@ -74,7 +74,7 @@ NOT_CLEAN = pytest.mark.xfail(strict=True, reason="trained on sources without te
 @pytest.mark.parametrize(
     "weights",
     [
-        pytest.param(SHIPPED / "gesture-synthetic.safetensors", marks=NOT_CLEAN),
+        pytest.param(SHIPPED / "gesture-films.safetensors", marks=NOT_CLEAN),
         SHIPPED / "gesture-clean.safetensors",
         SHIPPED / "nmnist-synthetic.safetensors",
         WEIGHTS,
@@ -101,7 +101,7 @@ def test_card_lists_the_sources_with_their_terms() -> None:
 
 @pytest.mark.parametrize("page", ["README.md", "docs/start/five-minutes.md", "configs/gesture-synthetic.yaml"])
 def test_pages_name_the_films_that_the_network_was_trained_on(page: str) -> None:
-    films = re.search(r"\d+ public films of people", ShippedRecord.read(SHIPPED / "gesture-synthetic.json").data)
+    films = re.search(r"\d+ public films of people", ShippedRecord.read(SHIPPED / "gesture-films.json").data)
     text = (Path(__file__).parents[2] / page).read_text(encoding="utf-8")
     assert films
     assert films[0] in " ".join(text.replace("#", "").split())
@@ -114,13 +114,13 @@ def test_hub_card_has_the_scores_of_the_record() -> None:
 
 
 def test_an_unknown_name_lists_those_that_there_are() -> None:
-    with raises(CheckpointError, "gesture-synthetic", "nmnist-synthetic"):
+    with raises(CheckpointError, "gesture-films", "nmnist-synthetic"):
         load_checkpoint("unknown")
 
 
 def test_gestures_of_unseen_people_are_classified() -> None:
     """A person from another seed performs each gesture except other_gestures."""
-    classifier, labels = Classifier.load("gesture-synthetic"), range(len(GESTURES) - 1)
+    classifier, labels = Classifier.load("gesture-films"), range(len(GESTURES) - 1)
     named = [
         classifier.predict(record_gesture(GestureClip(label, person=0, clip=0, seed=99))).label for label in labels
     ]
@@ -128,7 +128,7 @@ def test_gestures_of_unseen_people_are_classified() -> None:
 
 
 def test_gesture_classifier_has_moments_and_energy_threshold() -> None:
-    classifier = Classifier.load("gesture-synthetic")
+    classifier = Classifier.load("gesture-films")
     assert classifier.moments is not None
     assert classifier.moments.features is not None
     assert classifier.config.least_energy is not None
@@ -157,7 +157,7 @@ def test_real_gestures_are_classified(file: str, name: str, mirrored: str, is_mi
     events = read(DATA / "gesture" / file, sensor=GESTURE_SENSOR)
     if is_mirrored:
         events = Events(events.t, events.sensor.width - 1 - events.x, events.y, events.p, events.sensor)
-    prediction = Classifier.load("gesture-synthetic").predict(events)
+    prediction = Classifier.load("gesture-films").predict(events)
     assert prediction.class_name == (mirrored if is_mirrored else name)
 
 

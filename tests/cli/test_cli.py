@@ -289,7 +289,7 @@ def test_unknown_option_suggests_near_names_only(words: str, fact: str, tmp_path
 
 def test_setting_of_an_inner_group_has_a_short_option(tmp_path: Path) -> None:
     for option, full_name in (("--enter=3", "--segments.enter 3"), ("--time-unit=q", "--video.video.time-unit")):
-        shown = dvspipe("infer", "gesture-synthetic", "a.h5", option, cwd=tmp_path, code=2).stderr
+        shown = dvspipe("infer", "gesture-films", "a.h5", option, cwd=tmp_path, code=2).stderr
         assert mentions(shown, full_name)
 
 

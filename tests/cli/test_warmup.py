@@ -44,7 +44,7 @@ def test_warmup_compiles_all_kernels_of_conversion_and_classification(tmp_path: 
             ConvertConfig(simulator={"cutoff_hz": 80.0, "shot_noise_rate_hz": 1.0}, upsample=upsample),  # type: ignore[arg-type]
             overwrite=True,
         )
-    Classifier.load("gesture-synthetic").classify(tmp_path / "a.h5")
+    Classifier.load("gesture-films").classify(tmp_path / "a.h5")
     assert compiled() == before
 
 

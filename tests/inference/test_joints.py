@@ -195,7 +195,7 @@ def test_screen_page_and_records_mention_joints(film: Path, monkeypatch: pytest.
 
 def test_pose_needs_a_video_and_gesture_classes(tmp_path: Path) -> None:
     write(tmp_path / "bar.h5", moving_bar(0, 0, windows=20))
-    done = dvspipe("infer", "gesture-synthetic", "bar.h5", "--fit", "scale", "--pose", cwd=tmp_path, code=2)
+    done = dvspipe("infer", "gesture-films", "bar.h5", "--fit", "scale", "--pose", cwd=tmp_path, code=2)
     assert "bar.h5" in done.stderr
     assert "pose" in done.stderr
     assert len(done.stderr.splitlines()) == 1

@@ -91,7 +91,7 @@ def test_methods_give_the_results_of_the_functions(tmp_path: Path) -> None:
     events.view(tmp_path / "a.png", window_us=100_000)
     dvspipe.view(tmp_path / "a.h5", tmp_path / "b.png", {"window_us": 100_000})
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
-    classifier = dvspipe.Classifier.load("gesture-synthetic")
+    classifier = dvspipe.Classifier.load("gesture-films")
     expected = classifier.predict(events, {"window_us": 540_000})
     assert events.infer(classifier, window_us=540_000).probabilities == expected.probabilities
     tensor = events.to_torch()
@@ -166,7 +166,7 @@ FIRST_CALLS = {
     "ev.encode(steps=10)": np.ndarray,
     "dvspipe.encode(ev, steps=10, step_us=100_000)": np.ndarray,
     "dvspipe.encode(ev, dict(steps=10, step_us=100_000))": np.ndarray,
-    "dvspipe.Classifier('gesture-synthetic')": "Classifier.load('gesture-synthetic')",
+    "dvspipe.Classifier('gesture-films')": "Classifier.load('gesture-films')",
     "ev.plot()": object,
     "ev.plot('rater')": "raster",
     "ev.animate({'window_us': 5000})": object,
@@ -183,7 +183,7 @@ FIRST_CALLS = {
     "dvspipe.read(123)": "int 123",
     "dvspipe.read(io.BytesIO())": "BytesIO",
     "dvspipe.train('DIR', 'run')": "DIR",
-    "dvspipe.evaluate('gesture-synthetic', 'DIR')": "DIR",
+    "dvspipe.evaluate('gesture-films', 'DIR')": "DIR",
     "dvspipe.cut(ev, 0.1, 0.3)": Events,
     "ev.filter(activity_us=20_000)": Events,
     "dvspipe.torch.SpikeDataset": type,
