@@ -153,7 +153,9 @@ def test_lesson_runs_with_pictures_and_numbers_and_answer_are_right(
     assert answer.examples
     assert doctest.DocTestRunner().run(answer).failed == 0
 
-    solution = course.read_solution(re.sub(r"^# ?", "", ANSWER.search(exercise)[1], flags=re.MULTILINE))
+    written = ANSWER.search(exercise)
+    assert written
+    solution = course.read_solution(re.sub(r"^# ?", "", written[1], flags=re.MULTILINE))
     exec(solution.code, names)
     exec(course.CHECK, names)
     assert names["is_close"](names["answer"], solution.expected)
