@@ -76,7 +76,7 @@ sphinx_gallery_conf = {
     "min_reported_time": 60,
     "remove_config_comments": True,
     "capture_repr": (),
-    "within_subsection_order": "FileNameSortKey",
+    "within_subsection_order": site_notebooks.NumberSortKey,
     "reset_modules": ("matplotlib",),
 }
 

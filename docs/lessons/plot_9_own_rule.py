@@ -259,5 +259,4 @@ plt.show()
 #       >>> learn_toy(SignSymmetry)[:, 0].tolist()
 #       [0.0, 0.5]
 #
-# This is the last lesson. :doc:`/generated/tutorials/index` applies all of this to recordings, and
-# :doc:`/concepts/learning-rules` describes every rule of dvspipe with its equations.
+# Next: :doc:`plot_10_four_libraries`. :doc:`/concepts/learning-rules` describes every rule of dvspipe.

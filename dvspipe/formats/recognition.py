@@ -122,8 +122,9 @@ def unknown_format(path: Path, head: bytes) -> FormatError:
     if is_video_name(path) or is_video(head):
         return FormatError(f"{path}: is a video, not a recording of events; convert it to events first")
 
-    suffixes = ", ".join(dict.fromkeys(itertools.chain.from_iterable(known.suffixes for known in FORMATS.values())))
-    return FormatError(f"{path}: not a recording of a known format (expected {suffixes})")
+    suffixes = [*itertools.chain.from_iterable(known.suffixes for known in FORMATS.values())]
+    suffixes += [f".{name}" for name in find_plugins(PLUGINS)]
+    return FormatError(f"{path}: not a recording of a known format (expected {', '.join(dict.fromkeys(suffixes))})")
 
 
 def read_head(path: Path) -> bytes:

@@ -185,7 +185,18 @@ def render() -> str:
 
 def render_fields() -> str:
     """Return the page of the site with the fields of the other records as Markdown."""
-    groups = (TRAINING, EVALUATION, ADAPTATION, INFERENCE, COMPOSITION, LOCK, SPLITS, MANIFEST, FILTERING, SHIPPED)
+    groups: tuple[tuple[type[Record], ...], ...] = (
+        TRAINING,
+        EVALUATION,
+        ADAPTATION,
+        INFERENCE,
+        COMPOSITION,
+        LOCK,
+        SPLITS,
+        MANIFEST,
+        FILTERING,
+        SHIPPED,
+    )
     others = [model for model in itertools.chain(*groups) if model not in COMMON]
     lines = [FIELDS, *itertools.chain.from_iterable(_fields(model, "##") for model in others)]
     return "\n".join(lines).rstrip() + "\n"

@@ -8,9 +8,21 @@ from __future__ import annotations
 
 import re
 import textwrap
+from pathlib import Path
 
 FOLDED = re.compile(r"^\.\. admonition:: (.+)\n +:collapsible: closed\n((?: .*\n|\n)*)", re.MULTILINE)
 PAGE = re.compile(r":doc:`(?:/generated/|/)?([^`]+)`")
+
+
+class NumberSortKey:
+    """Order of the examples in a gallery: by the number in their names, then by name."""
+
+    def __init__(self, _folder: str) -> None: ...
+
+    def __call__(self, name: str) -> tuple[int, str]:
+        """Return the key of a file: lesson 10 follows lesson 9."""
+        number = re.search(r"\d+", Path(name).name)
+        return (int(number[0]) if number else 0, name)
 
 
 def prepare_text(text: str) -> str:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import doctest
+import importlib
+import json
 import re
 import runpy
 from collections.abc import Mapping
 from math import e, exp, log
 from pathlib import Path
+from types import ModuleType
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -17,6 +20,7 @@ import torch
 
 LESSONS = sorted((Path(__file__).parents[2] / "docs" / "lessons").glob("plot_*.py"))
 PARTS = ("Derivation", "By hand", "With dvspipe", "Exercise")
+ANSWER = re.compile(r"# \.\. admonition:: Answer\n#    :collapsible: closed\n((?:#    .*\n|#\n)*)")
 LINES_OF_ANSWER = re.compile(r"^#    (.*)", re.MULTILINE)
 EQUATIONS: Mapping[str, Mapping[str, str]] = {
     "plot_1_pixel": {r"|L - R| \geq \theta": "Lichtsteiner, Posch and Delbruck 2008"},
@@ -44,6 +48,10 @@ EQUATIONS: Mapping[str, Mapping[str, str]] = {
     },
     "plot_7_stdp": {r"W(d) = A_+ e^{-d / \tau_+}": "Song, Miller and Abbott 2000"},
     "plot_8_synthetic_and_real": {r"\sqrt{m \, k (n - k) / n + m^2 / 4}": "Wilson (1927)"},
+    "plot_10_four_libraries": {
+        r"u[t] = (1 - a) \, u[t-1] + a \, x[t]": "Gerstner and Kistler 2002",
+        r"u[t] = \beta \, u[t-1] + x[t] - z[t-1]": "snnTorch",
+    },
     "plot_9_own_rule": {r"e_1' = s_1 \, B^T e_2": "Lillicrap, Cownden, Tweed and Akerman 2016"},
 }
 """Equations of each lesson, and their sources."""
@@ -88,9 +96,20 @@ BY_HAND: Mapping[str, Mapping[str, object]] = {
         "distances": [5, 10, 10, 5, 0],
         "bounds(3, 3)": [3 / (3 + 1.96**2), 1],
     },
+    "plot_10_four_libraries": {
+        "by_hand['at once']": [3 / 4, 9 / 8, 3 / 4, 9 / 8],
+        "by_hand['snnTorch']": [3 / 2, 5 / 4, 9 / 8, 17 / 16],
+        "by_hand['snnTorch, a x']": [3 / 4, 9 / 8, 5 / 16, 29 / 32],
+    },
     "plot_9_own_rule": {"exact": [1 / 4, 3 / 4], "aligned": [1 / 4, 1 / 2], "cosine": 7 / 50**0.5},
 }
 """Expressions in the names of each lesson, and their values, computed from the fractions of the text."""
+
+
+@pytest.fixture
+def course(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "scripts" / "docs")
+    return importlib.import_module("course")
 
 
 def by_name(lesson: Path) -> str:
@@ -115,7 +134,7 @@ def test_lesson_has_equations_and_their_sources(lesson: Path) -> None:
 
 @pytest.mark.parametrize("lesson", LESSONS, ids=by_name)
 def test_lesson_runs_with_pictures_and_numbers_and_answer_are_right(
-    lesson: Path, capsys: pytest.CaptureFixture[str]
+    lesson: Path, course: ModuleType, capsys: pytest.CaptureFixture[str]
 ) -> None:
     threads = torch.get_num_threads()
     with mpl.rc_context({"backend": "agg"}):
@@ -133,6 +152,33 @@ def test_lesson_runs_with_pictures_and_numbers_and_answer_are_right(
     )
     assert answer.examples
     assert doctest.DocTestRunner().run(answer).failed == 0
+
+    written = ANSWER.search(exercise)
+    assert written
+    solution = course.read_solution(re.sub(r"^# ?", "", written[1], flags=re.MULTILINE))
+    exec(solution.code, names)
+    exec(course.CHECK, names)
+    assert names["is_close"](names["answer"], solution.expected)
+    with pytest.raises((AssertionError, TypeError)):
+        assert names["is_close"]([7, 7, 7], solution.expected)
+
+
+def test_students_get_no_answers(course: ModuleType) -> None:
+    pytest.importorskip("sphinx_gallery")
+    assert set(course.TASKS) == {lesson.stem for lesson in LESSONS}
+    for lesson in LESSONS:
+        source, release = (course.make_notebook(lesson, "dvspipe", is_source=value) for value in (True, False))
+        texts = ["".join(cell["source"] for cell in notebook["cells"]) for notebook in (source, release)]
+        assert "BEGIN SOLUTION" in texts[0]
+        assert "BEGIN HIDDEN TESTS" in texts[0]
+        for hidden in ("BEGIN ", ">>>", "<summary>", "is_close"):
+            assert hidden not in texts[1]
+        names = [cell["metadata"]["nbgrader"]["grade_id"] for cell in release["cells"]]
+        assert len(set(names)) == len(names)
+        assert names == [cell["metadata"]["nbgrader"]["grade_id"] for cell in source["cells"]]
+        graded = [cell["metadata"]["nbgrader"] for cell in release["cells"] if cell["metadata"]["nbgrader"]["grade"]]
+        assert [cell["points"] for cell in graded] == [1]
+        json.dumps(release)
 
 
 def test_index_names_every_lesson() -> None:

@@ -69,7 +69,7 @@ def test_format_of_another_package_is_written_and_read(tmp_path: Path) -> None:
     assert info(path).format == "evx"
 
     path.rename(tmp_path / "a.other")
-    with raises(FormatError, "a.other", "not a recording of a known format"):
+    with raises(FormatError, "a.other", "not a recording of a known format", ".evx"):
         read(tmp_path / "a.other")
 
 
