@@ -3,7 +3,8 @@ const part = name => element.querySelector("." + name);
 const root = part("labels"), video = part("film"), line = part("timeline"), head = part("head");
 const MIN_US = 20_000, STEP_S = 0.1, LONG_STEP_S = 1, NEW_US = 1_000_000, GOLDEN_ANGLE = 137.5;
 let file = null;  // name, media, is_film, start_us, duration_us, classes, spans, are_proposals
-let spans = [], chosen = -1, past = [], future = [], drag = null;
+let spans = [], chosen = -1, past = [], future = [], drag = null, is_saving = false;
+const unsaved = new Map();  // spans by name of the file
 
 const end_us = () => file.start_us + file.duration_us;
 const us_per_s = () => file.is_film || !video.duration ? 1e6 : file.duration_us / video.duration;
@@ -68,7 +69,21 @@ function show(changed, index) {
   chosen = index;
   file.are_proposals = false;
   draw();
-  trigger("submit", { name: file.name, spans });
+  unsaved.set(file.name, spans);
+  save();
+}
+
+function save() {  // one file at a time, and of several changes only the last
+  const [next] = unsaved;
+  if (is_saving || !next) return;
+  is_saving = true;
+  unsaved.delete(next[0]);
+  trigger("submit", { name: next[0], spans: next[1] });
+}
+
+function saved() {
+  is_saving = false;
+  save();
 }
 
 function restore(from, to) {
@@ -206,4 +221,4 @@ function follow() {
 follow();
 video.addEventListener("error", () => { if (file) part("about").textContent =
   "This browser cannot play the file: convert it to .mp4 first."; });
-window.dvspipeLabels = { open };
+window.dvspipeLabels = { open, saved };

@@ -255,8 +255,9 @@ class LabelTab(Tab):
         def submit(request: gr.Request, event: gr.EventData) -> Iterator[Updates]:
             yield from save(request, event.name, event.spans)
 
-        # One after the other, and of several changes during a save, the last one counts.
-        listen(self.view.submit, submit, [], self.outputs, concurrency_limit=1, trigger_mode="always_last")
+        # The script submits one change after the other.
+        saved = listen(self.view.submit, submit, [], self.outputs, trigger_mode="multiple")
+        listen(saved.then, None, [], [], js="() => { window.dvspipeLabels.saved(); }")
 
     def list_files(self, _: Session, proposals: Proposals) -> Iterator[Updates]:
         """List the films and recordings below the folder, least certain first."""
