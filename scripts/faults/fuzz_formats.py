@@ -104,7 +104,7 @@ def check_reading(path: Path, case: Case, *, limited: bool) -> str:
 
     peak.check(2 * count)
     if recording.sensor.width * recording.sensor.height <= MAX_PIXELS:
-        report = check(path, **metadata)  # type: ignore[arg-type]
+        report = check(path, **metadata)  # type: ignore[call-overload]
         _require(report.wrong == bool(errors), f"check finds {report.findings}, chunks {errors}")
 
     peak.check(2 * count)

@@ -130,7 +130,7 @@ def test_long_lists_of_names_are_not_listed() -> None:
 
 def test_other_mistakes_of_calls_are_explained() -> None:
     with raises(ArgumentError, "merge", "found 2", "a list of recordings"):
-        dvspipe.merge("a.h5", "b.h5")  # type: ignore[arg-type]
+        dvspipe.merge("a.h5", "b.h5")
     with raises(ArgumentError, "play", "path", "twice"):
         play("x", path="y")
 

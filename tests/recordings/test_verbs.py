@@ -198,9 +198,9 @@ def test_presets_give_the_same_events_in_every_function(tmp_path: Path) -> None:
 
 def test_convert_explains_wrong_settings_and_sources(tmp_path: Path) -> None:
     with raises(ConfigError, "pos_thress", "pos_thres"):
-        convert(tmp_path / "a.webm", tmp_path / "a.h5", pos_thress=1)  # type: ignore[call-arg]
+        convert(tmp_path / "a.webm", tmp_path / "a.h5", pos_thress=1)  # type: ignore[call-overload]
     with raises(ArgumentError, "convert", "sources", "Events"):
-        convert(EVENTS, tmp_path / "a.h5")  # type: ignore[arg-type]
+        convert(EVENTS, tmp_path / "a.h5")  # type: ignore[call-overload]
     with raises((VideoError, FileError), "a.webm"):
         convert(tmp_path / "a.webm", tmp_path / "a.h5")
 
