@@ -25,7 +25,9 @@ Announce = Callable[[str], object]
 SHOWN_LABEL = GESTURES.index("right_arm_clockwise")
 SHOWN_PERSON = 1000  # in neither the training nor the test part
 CLASSIFIER = "gesture-films"
-"""Shipped network and experiment; training starts from its weights."""
+"""Included network; training starts from its weights."""
+CONFIG = "gesture-synthetic"
+"""Included configuration with the settings of this network."""
 
 SEED = 2000  # seed of the rendered people; CLASSIFIER was trained on people of seed 0, and nobody is in both sets
 EPOCHS = 4  # fewer if there is no time for MIN_PEOPLE people
@@ -138,12 +140,12 @@ def choose_training(speed: Speed, seconds: float, *, jobs: int = 2) -> TrainConf
         "optimiser": {"epochs": min(max(epochs, 1), EPOCHS), "learning_rate": LEARNING_RATE, "ema": 0.0},
         "jobs": jobs,
     }
-    return TrainConfig.read(CLASSIFIER, chosen)
+    return TrainConfig.read(CONFIG, chosen)
 
 
 def measure_speed() -> Speed:
     """Measure the time to render a clip and to train `CLASSIFIER` on it; takes a few seconds."""
-    config = TrainConfig.read(CLASSIFIER)
+    config = TrainConfig.read(CONFIG)
 
     record_gesture(GestureClip(SHOWN_LABEL, person=SHOWN_PERSON, clip=1, seed=0, duration_us=100_000))  # compiles
     labels = range(0, len(GESTURES), 2)  # every second class: rendering time depends on class and lighting

@@ -29,7 +29,7 @@ from .study import Study, study_films
 
 BASE = "gesture-clean"
 """Included network; fine-tuning starts from its weights. All its sources allow use in products."""
-CONFIG = "gesture-films"
+CONFIG = "gesture-synthetic"
 """Included configuration with the settings of this network."""
 TRACKS = "tracks"
 """Subfolder of a run: tracks of the films."""
