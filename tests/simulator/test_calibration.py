@@ -160,7 +160,9 @@ def test_sensor_file_contains_the_transfer_curve(
 ) -> None:
     events = simulated(moving_texture(), pos_thres=0.2, neg_thres=0.2)
     found = calibrate_frames(moving_texture(), events, log_offset=OFFSET)
-    monkeypatch.setattr("dvspipe.verbs.inspection.calibrate", lambda *_: found)
+    monkeypatch.setattr("dvspipe.formats.read", lambda *_: events)
+    monkeypatch.setattr("dvspipe.formats.read_frames", lambda *_: moving_texture())
+    monkeypatch.setattr("dvspipe.simulator.calibrate_frames", lambda *_, **__: found)
     analysis.calibrate(tmp_path / "clip.aedat4", out=tmp_path / "sensor.yaml")
     assert f"transfer curve {found.transfer}" in (tmp_path / "sensor.yaml").read_text()
     assert read_preset(str(tmp_path / "sensor.yaml"))["pos_thres"] == pytest.approx(found.pos_thres, rel=1e-3)
