@@ -97,7 +97,7 @@ def list_() -> None:
 
 
 @data.command
-@takes(convert_verb, without=("source", "out"))
+@takes(convert_verb, without=("sources", "out"))
 def convert(
     videos: Annotated[Path, Parameter(help="Folder of videos, searched recursively.")],
     out: Annotated[Path, Parameter(help="Folder of the data set: CLASS/NAME.h5, and splits.csv.")],

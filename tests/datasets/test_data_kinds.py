@@ -78,7 +78,7 @@ def test_shares_are_those_that_a_kind_has() -> None:
     divided, images = FolderConfig().with_shares(shares), MnistConfig().with_shares(shares)
     assert isinstance(divided, RecordingsConfig)
     assert (divided.validation, divided.test, images.validation) == (0.0, 0.0, 0.0)
-    assert ShardsConfig().with_shares(shares) == ShardsConfig()
+    assert ShardsConfig().with_shares(shares) == ShardsConfig(validation=0.0)
 
 
 def test_name_without_group_shows_a_regular_expression(tmp_path: Path) -> None:
