@@ -333,7 +333,7 @@ class LearnTab(Tab):
         self.name = gr.Textbox(
             "", label="Name of the gesture", max_length=MAX_NAME, info="A gesture of the same name is replaced."
         )
-        self.add = self.add_work("Add", variant="primary", interactive=False)
+        self.add = self.add_work("Add", variant="primary")
 
     def _add_view(self) -> None:
         self.view = gr.HTML(show_empty(NO_FILM))
@@ -399,8 +399,7 @@ class LearnTab(Tab):
         return iter(()) if source or added else self.picker.choose_example(session, FILM)
 
     def show_film(self, session: Session, source: ChosenFile | None) -> Iterator[Updates]:
-        """Play the chosen film; without one, nothing can be added."""
-        yield {self.add: gr.Button(interactive=source is not None)}
+        """Play the chosen film; none is chosen while one is recorded."""
         # The server delivers its own files only, not the folder.
         if source is not None and source.path.is_relative_to(session.space.root):
             film = escape(address_of(source.path))

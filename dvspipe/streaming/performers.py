@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import re
 import shlex
+import shutil
 import subprocess
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -26,6 +28,8 @@ MAX_RUNNING = 4  # a further action is skipped while so many are running
 TIMEOUT_S = 5.0  # for a server to answer
 MAX_COMMAND_S = 60.0  # a longer command is ended: four of them would block all others
 MQTT_PORT = 1883
+FIELDS = ("{class}", "{probability}", "{t_s}")
+"""Words of a command that stand for values of the action."""
 
 Performer = Callable[[Action], None]
 """Performs an action; raises an error of any kind if it fails."""
@@ -39,7 +43,8 @@ def make_performer(target: str) -> Performer:
             the action as JSON by POST; or mqtt://HOST[:PORT]/TOPIC, which publishes it.
 
     Raises:
-        ConfigError: If the target is empty, if its quotes or its address are not complete, or if paho-mqtt is missing.
+        ConfigError: If the target is empty or its address not complete, if it has another name in braces, or if the
+            program or paho-mqtt is missing.
     """
     if target.startswith(("http://", "https://", "mqtt://")):
         try:
@@ -57,6 +62,13 @@ def make_performer(target: str) -> Performer:
 
     if not words:
         raise ConfigError("on: no command (found an empty text, expected a command or an address)")
+
+    # What would fail at the first gesture is an error at the start.
+    unknown = [name for name in re.findall(r"\{[a-z_]+\}", target) if name not in FIELDS]
+    if unknown:
+        raise ConfigError(f"{target}: has an unknown {unknown[0]} (expected {', '.join(FIELDS)})")
+    if shutil.which(words[0]) is None:
+        raise ConfigError(f"{words[0]}: no such program")
     return _Command(tuple(words))
 
 
@@ -67,14 +79,10 @@ class _Command:
     words: tuple[str, ...]
 
     def __call__(self, action: Action) -> None:
-        values = {
-            "{class}": action.class_name,
-            "{probability}": f"{action.probability:.2f}",
-            "{t_s}": f"{action.t_s:.3f}",
-        }
+        values = (action.class_name, f"{action.probability:.2f}", f"{action.t_s:.3f}")
         words = []
         for word in self.words:
-            for name, value in values.items():
+            for name, value in zip(FIELDS, values, strict=True):
                 word = word.replace(name, value)
             words.append(word)
 

@@ -150,7 +150,6 @@ def test_address_gets_the_action_as_json() -> None:
     ("target", "fact"),
     [
         (f"{sys.executable} -c 'raise SystemExit(3)'", "exit code 3"),
-        ("no-such-program-at-all", "No such file"),
         ("http://127.0.0.1:9/lamp", "refused"),
         ("http://127.0.0.1:9/a lamp", "control characters"),
     ],
@@ -179,6 +178,8 @@ def test_further_actions_are_skipped_while_too_many_run(tmp_path: Path) -> None:
         ("jump", "true", "clap, wave"),
         ("clap", " ", "empty"),
         ("clap", "echo 'x", "quotation"),
+        ("clap", "echo {clas}", "{clas}"),
+        ("clap", "no-such-program-at-all {class}", "no such program"),
         ("clap", "mqtt://broker", "mqtt://HOST"),
         ("clap", "http:///lamp", "http://HOST"),
         ("clap", "http://host:port/lamp", "not an address"),
