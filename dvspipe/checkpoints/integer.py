@@ -164,6 +164,11 @@ def _find(path: str | os.PathLike[str]) -> Path:
     if str(path).endswith(INTEGER_ENDING) and included in shipped_checkpoints():
         return INCLUDED / f"{included}{CHECKPOINT_SUFFIX}"
 
+    if str(path) in shipped_checkpoints():
+        raise CheckpointError(
+            f"{path}: does not compute in integers; {path}{INTEGER_ENDING} is the same network that does"
+        )
+
     found = "found a folder" if Path(path).is_dir() else "no such file"
     raise CheckpointError(f"{path}: {found} (expected a classifier compiled to integers, {CHECKPOINT_SUFFIX})")
 

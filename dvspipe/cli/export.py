@@ -24,7 +24,8 @@ def export(checkpoint: str, out: Path, **given: Any) -> None:
 
     if exported.format == "c":
         screen.print(f"{out}: {', '.join(path.name for path in exported.files)}")
-        screen.print(f"compare with the reference: cd {out}; cc -O2 check.c dvspipe_network.c -o check; ./check")
+        screen.print("compare with the reference:")
+        screen.print(f"  cd {out}; cc -O2 check.c dvspipe_network.c -o check; ./check")
         return
 
     screen.print(

@@ -138,22 +138,33 @@ class _Tally:
 
     def __init__(self) -> None:
         self._times_us: list[int] = []
-        self._names: Counter[str] = Counter()
+        self._total = 0
+        self._certain: Counter[str] = Counter()
+        self._disturbed: Counter[str] = Counter()
 
     def add(self, answer: LiveAnswer) -> None:
-        if answer.class_name is not None:
-            self._names[answer.class_name] += 1
-            self._times_us = [*self._times_us[:1], answer.t_us]  # the first and the latest time
+        if answer.class_name is None:
+            return
+
+        self._total += 1
+        self._times_us = [*self._times_us[:1], answer.t_us]  # the first and the latest time
+        if answer.certain:
+            self._certain[answer.class_name] += 1
+        if answer.disturbance is not None:
+            self._disturbed[answer.disturbance] += 1
 
     def describe(self) -> str:
         """Describe the predictions in a few words."""
         if not self._times_us:
             return "no predictions"
 
-        ((name, count),) = self._names.most_common(1)
         seconds = (self._times_us[-1] - self._times_us[0]) * 1e-6
-        total = self._names.total()
-        return f"{count_noun(total, 'prediction')} in {seconds:.1f} s, {count / total:.0%} {show_name(name)}"
+        parts = [f"{count_noun(self._total, 'prediction')} in {seconds:.1f} s"]
+
+        names = self._certain.most_common(1)
+        parts.append(f"{self._certain.total()} certain" + (f", mostly {show_name(names[0][0])}" if names else ""))
+        parts += [f"in {count} {reason}" for reason, count in self._disturbed.items()]
+        return ", ".join(parts)
 
 
 class _Lines:
