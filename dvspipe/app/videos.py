@@ -106,6 +106,7 @@ class VideoTab(Tab):
 
     def __init__(self, space: Workspace, opened: Any) -> None:
         super().__init__(space)
+        self.choosing = self.make_message()  # of its own: the work for the previous file must not replace an error
         self.exporting = self.make_message()
         self.previewing = self.make_message()
         self.excerpt: gr.State = gr.State(None)
@@ -118,7 +119,8 @@ class VideoTab(Tab):
         self._connect(opened)
 
     def _add_choice(self) -> None:
-        self.picker = self.add_picker(ANY_FILE)
+        self.picker = self.add_picker(ANY_FILE, status=self.choosing)
+        self.choosing.render()
         self.checkpoint = gr.Dropdown(
             list_classifiers(self.space),
             value=DEFAULT_NAME,

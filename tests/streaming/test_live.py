@@ -496,7 +496,7 @@ def test_command_prints_json_lines_and_records(checkpoint: Path, tmp_path: Path)
     shown = dvspipe("infer", checkpoint, "bar.h5", "--json", "--stateful", cwd=tmp_path)
     assert json.loads(shown.stdout)["answer"]["windows"] == 2 * len(answers)
     assert [answer.t_us for answer in answers] == [answers[0].t_us + 40_000 * n for n in range(5)]
-    assert mentions(done.stderr.splitlines()[-1], "5 predictions", "0.2 s", "0 chunks", "%")
+    assert mentions(done.stderr.splitlines()[-1], "5 predictions", "0.2 s", "0 certain", "0 chunks")
     np.testing.assert_array_equal(read(tmp_path / "seen.h5").x, moving_bar(0, 0, windows=2).x)
 
 
