@@ -106,7 +106,7 @@ class VideoTab(Tab):
 
     def __init__(self, space: Workspace, opened: Any) -> None:
         super().__init__(space)
-        self.choosing = self.make_message()  # of its own: the work for the previous file must not replace an error
+        self.choosing = self.make_message()  # the work for the previous file must not replace its error
         self.exporting = self.make_message()
         self.previewing = self.make_message()
         self.excerpt: gr.State = gr.State(None)
