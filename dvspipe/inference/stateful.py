@@ -17,6 +17,13 @@ if TYPE_CHECKING:
     from .torch_runner import TorchRunner
     from .windows import WindowSpikes
 
+LIVE_HOP_US = 100_000  # about the time between predictions of a live stream
+
+
+def live_hop(bins: BinConfig) -> int:
+    """Return the number of steps between predictions of a live stream, about `LIVE_HOP_US`."""
+    return max(1, round(LIVE_HOP_US / bins.step_us))
+
 
 class InputSpan(NamedTuple):
     """Time span of the input of a prediction, and its number of events."""

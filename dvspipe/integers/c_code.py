@@ -20,6 +20,7 @@ from ..base.errors import ConfigError, FileError, Remedy
 from ..base.files import claim_output, write_beside
 from ..base.labels import OTHER
 from ..checkpoints.integer import IntegerClassifier
+from ..inference.stateful import live_hop
 from ..networks.integer import IntegerLayer, IntegerNetwork, run
 
 FILES = (
@@ -32,7 +33,6 @@ FILES = (
     "dvspipe_live.c",
     "live.c",
 )
-HOP_US = 100_000  # about the time between live predictions, in steps of the network, as `dvspipe live` has it
 GOLDEN_SHARES = (0.02, 0.5)  # active pixels in the first and the last step of the golden recording
 GOLDEN_COUNTS = 4  # largest count in it
 
@@ -126,7 +126,7 @@ def export_c(classifier: str | os.PathLike[str], folder: Path, *, overwrite: boo
         "buffer": max((layer.outputs for layer in layers), default=0),
         "row": max((layer.row_neurons for layer in layers), default=0),
         "inputs": int(np.prod(network.shape)),
-        "hop": max(1, round(HOP_US / bins.step_us)),
+        "hop": live_hop(bins),
         "temperature": float(config.temperature),
         "other": config.classes.index(OTHER) if OTHER in config.classes else -1,
         "golden": golden,

@@ -58,7 +58,7 @@ class DisturbanceWatch:
         if not len(events):
             return
 
-        # Events are counted per slice: first those of the present one.
+        # Events are counted per slice, beginning with the present one.
         numbers = events.t // ACTIVITY_US
         starts = np.flatnonzero(np.diff(numbers, prepend=self._slice))
         for part in np.split(np.arange(len(events)), starts):

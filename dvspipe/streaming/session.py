@@ -22,7 +22,7 @@ from ..formats import Writer
 from ..framing.framing import SLICE_US
 from ..inference.classifier import Classifier
 from ..inference.config import InferConfig
-from ..inference.stateful import StatefulRun, StepOutput
+from ..inference.stateful import StatefulRun, StepOutput, live_hop
 from ..inference.windows import StepEncoder
 from ..video.frames import Frame
 from ..video.video import Video
@@ -39,7 +39,6 @@ VIDEO_CAPACITY = 8  # waiting frames: 0.3 s of a webcam
 IDLE_S = 1.0  # time without predictions after which the stream has no label
 JOIN_S = 0.5  # time for the source to end; a camera without frames may take longer
 WARM_UP_EVENTS = 100
-HOP_US = 100_000  # default time between predictions
 RATE_US = 1_000_000  # time over which event rates are averaged
 
 
@@ -54,12 +53,12 @@ class LiveViewer(Protocol):
 
 
 def with_hop(config: InferConfig, classifier: Classifier) -> InferConfig:
-    """Return the settings with a time between predictions, by default about `HOP_US`, in steps of the network."""
+    """Return the settings with a time between predictions, in steps of the network; default: `live_hop`."""
     bins = classifier.config.bins
     if config.hop_us is not None or bins.by != "time":
         return config
 
-    return config.model_copy(update={"hop_us": max(1, round(HOP_US / bins.step_us)) * bins.step_us})
+    return config.model_copy(update={"hop_us": live_hop(bins) * bins.step_us})
 
 
 class LiveSession:

@@ -295,23 +295,29 @@ def _check_cache() -> Check:
         parent = parent.parent
 
     free = shutil.disk_usage(parent).free
-    has_space = free >= MIN_FREE_BYTES and os.access(parent, os.W_OK)
+    may_write = os.access(parent, os.W_OK)
+    has_space = free >= MIN_FREE_BYTES and may_write
     return Check(
         name="cache",
         state="ok" if has_space else "broken",
-        found=f"{free / 1e9:.1f} GB free for {folder}" + ("" if os.access(parent, os.W_OK) else ", not writable"),
+        found=f"{free / 1e9:.1f} GB free for {folder}" + ("" if may_write else ", not writable"),
         meaning="trainings keep spikes and converted videos there",
         remedy="" if has_space else "free or allow space, or set XDG_CACHE_HOME to another folder",
     )
 
 
+def _report_no_camera(name: str, found: str, *, meaning: str, remedy: str) -> Check:
+    """Return the check of a kind of camera without one; they are searched only on Linux."""
+    if sys.platform != "linux":
+        found = f"not searched on {platform.system()}"
+    return Check(name=name, state="missing", found=found, meaning=meaning, remedy=remedy)
+
+
 def _check_webcams(cameras: Sequence[ConnectedCamera]) -> Check:
     if not cameras:
-        found = "none found" if sys.platform == "linux" else f"not searched on {platform.system()}"
-        return Check(
-            name="webcam",
-            state="missing",
-            found=found,
+        return _report_no_camera(
+            "webcam",
+            "none found",
             meaning="live streams need a camera or a file",
             remedy="plug one in; a virtual machine or container needs access to /dev/video0",
         )
@@ -329,11 +335,9 @@ def _check_webcams(cameras: Sequence[ConnectedCamera]) -> Check:
 
 def _check_event_cameras(cameras: Sequence[ConnectedCamera]) -> Check:
     if not cameras:
-        found = "none found over USB" if sys.platform == "linux" else f"not searched on {platform.system()}"
-        return Check(
-            name="event camera",
-            state="missing",
-            found=found,
+        return _report_no_camera(
+            "event camera",
+            "none found over USB",
             meaning="the source event-camera of live streams needs one",
             remedy="plug one in, and run this again: it may need permission",
         )

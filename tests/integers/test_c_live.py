@@ -16,7 +16,8 @@ from dvspipe.encoding import BinConfig
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import write
 from dvspipe.inference import Classifier
-from dvspipe.integers.c_code import HOP_US, export_c
+from dvspipe.inference.stateful import LIVE_HOP_US
+from dvspipe.integers.c_code import export_c
 from dvspipe.results import Timeline
 from dvspipe.streaming.actions import Action, ActionConfig, find_actions
 from dvspipe.streaming.answers import LiveAnswer
@@ -98,7 +99,7 @@ def test_actions_equal_the_reference(
     write(tmp_path / "a.raw", draw_stream(0))
 
     integers = Classifier.load(tmp_path / "a8.safetensors")
-    timeline = integers.classify(tmp_path / "a.raw", stateful=True, hop_us=HOP_US).timeline
+    timeline = integers.classify(tmp_path / "a.raw", stateful=True, hop_us=LIVE_HOP_US).timeline
     config = ActionConfig(hold_s=0.2, gap_s=0.4)
     expected: list[Action] = [*find_actions(answer(timeline, names), config)]
     found = run_live(tmp_path, tmp_path / "a.raw")
