@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     from ..streaming.answers import LiveAnswer
 
 LESS_THAN_INFER = (
-    "live classifies by events alone, and sees the complete picture until it has found the person; dvspipe infer "
-    "searches the film first, can also use joints, and is more often right"
+    "live sees the complete picture until it has found the person; dvspipe infer searches the film first, and is more "
+    "often right"
 )
 CLEAR_LINE = "\r\x1b[K"
 
 
-@takes(verb, without=("source", "trust", *OF_FILES, "pose", "least_us", "quiet", "noise"))
+@takes(verb, without=("source", "trust", *OF_FILES, "least_us", "quiet", "noise"))
 def live(
     source: Annotated[
         str,
@@ -140,6 +140,7 @@ class _Tally:
         self._times_us: list[int] = []
         self._total = 0
         self._certain: Counter[str] = Counter()
+        self._by_joints = 0
         self._disturbed: Counter[str] = Counter()
 
     def add(self, answer: LiveAnswer) -> None:
@@ -150,6 +151,8 @@ class _Tally:
         self._times_us = [*self._times_us[:1], answer.t_us]  # the first and the latest time
         if answer.certain:
             self._certain[answer.class_name] += 1
+        if answer.basis == "joints and events":
+            self._by_joints += 1
         if answer.disturbance is not None:
             self._disturbed[answer.disturbance] += 1
 
@@ -163,6 +166,8 @@ class _Tally:
 
         names = self._certain.most_common(1)
         parts.append(f"{self._certain.total()} certain" + (f", mostly {show_name(names[0][0])}" if names else ""))
+        if self._by_joints:
+            parts.append(f"{self._by_joints} by joints and events")
         parts += [f"in {count} {reason}" for reason, count in self._disturbed.items()]
         return ", ".join(parts)
 

@@ -61,7 +61,6 @@ if TYPE_CHECKING:
     from torch.nn import Module
 
     from ..networks import ClassMoments, Network
-    from ..pose import TrackSettings
     from .joints import JointClassifier
     from .torch_runner import TorchRunner
     from .windows import WindowSpikes
@@ -377,13 +376,14 @@ class Classifier:
         file_or_events = recording if isinstance(recording, Events) else Path(recording)
 
         size = None if sensor is None else SensorSize.of(sensor)
+        joints = self.choose_joints(config)
         source = open_source(
             file_or_events,
             self.config.sensor,
             config,
             sensor=size,
             hints=hints,
-            looks=self._find_looks(config),
+            looks=None if joints is None else joints.looks,
             progress=progress,
         )
         for warning in source.warnings:
@@ -417,7 +417,9 @@ class Classifier:
         config = self.framed(config, **named)
         source = recording if isinstance(recording, EventSource) else self.open(recording, config)
 
-        joints = self._find_joints(source, config)
+        if source.person is None:
+            check_without_pictures(source.name, config)
+        joints = None if source.person is None else self.choose_joints(config)
         bins = self.window_bins(config)
 
         reader = Reader(source, bins.step_us, NamedStep(progress or ignore_progress, "events"))
@@ -447,21 +449,12 @@ class Classifier:
 
         return self._summarize(reader, timeline, config, layers, basis)
 
-    def _find_joints(self, source: EventSource, config: InferConfig) -> JointClassifier | None:
-        """Return the joint network to combine with events; None: events alone."""
-        if config.pose and source.person is None:
-            remedy = Remedy("config.pose", False, "classify events alone")
-            raise ConfigError(f"{source.name}: pose needs a video (found events)", remedy)
+    def choose_joints(self, config: InferConfig) -> JointClassifier | None:
+        """Return the joint network to combine with events, for videos of people; None: events alone.
 
-        if source.person is None or self._find_looks(config) is None:
-            return None
-
-        from .joints import included_classifier
-
-        return self.joints or included_classifier()
-
-    def _find_looks(self, config: InferConfig) -> TrackSettings | None:
-        """Return how often the pose network looks at videos to classify them by joints; None: by events alone."""
+        Raises:
+            ConfigError: If `config.pose` asks for joints, and the classifier has other classes.
+        """
         has_network = self.joints is not None or self.config.classes == GESTURES
         if config.pose and not has_network:
             raise ConfigError(
@@ -475,9 +468,9 @@ class Classifier:
         if not (is_default if config.pose is None else config.pose):
             return None
 
-        from .joints import JOINT_LOOKS
+        from .joints import included_classifier
 
-        return JOINT_LOOKS
+        return self.joints or included_classifier()
 
     def window_bins(self, config: InferConfig) -> BinConfig:
         """Return the encoding of a window: as in training, with `config.window_us` if given.
@@ -648,9 +641,20 @@ def as_classifier(
     return Classifier.load(classifier, trust=trust, engine=engine)
 
 
+def check_without_pictures(name: str, config: InferConfig) -> None:
+    """Refuse settings that ask for the joints of a person in a source without pictures.
+
+    Raises:
+        ConfigError: If `config.pose` is True.
+    """
+    if config.pose:
+        remedy = Remedy("config.pose", False, "classify events alone")
+        raise ConfigError(f"{name}: pose needs a video (found events)", remedy)
+
+
 def _combine_joints(timeline: Timeline, source: EventSource, joints: JointClassifier) -> Timeline:
     """Combine the predictions with joints; without a visible person, return the same timeline."""
-    assert source.person is not None  # see _find_joints
+    assert source.person is not None  # only videos have joints
     track = source.person.track
     if track is None:
         return timeline

@@ -104,6 +104,11 @@ class JointClassifier:
             path, {"format": FORMAT, "weight": str(self.weight), "classes": classes}, self.network.state_dict()
         )
 
+    @property
+    def looks(self) -> TrackSettings:
+        """How often the pose network looks at a film."""
+        return JOINT_LOOKS
+
     def classify_part(self, track: Track, start_us: int, stop_us: int) -> Float32s:
         """Return the mean probabilities by joints of a part of a film, float32 [K]."""
         # The last window reaches at most half of its length beyond the part.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,6 +52,7 @@ BRIGHTNESS_EVERY_US = 500_000  # brightness changes slowly; other frames are dec
 class _Detection:
     """Tracking result of one picture."""
 
+    t_us: int
     sighting: Sighting | None
     presence: float
     people: int
@@ -130,54 +132,17 @@ def track_pictures(
     Raises:
         VideoError: If no picture shows a person.
     """
-    settings = as_settings(TrackSettings, settings)
-    tracker = _Tracker(look or PoseNetwork(), settings)
-
-    times_us = list[int]()
-    detections = list[_Detection]()
+    tracker = PersonTracker(look or PoseNetwork(), as_settings(TrackSettings, settings))
     for number, (t_us, picture) in enumerate(pictures):
         progress(number, count)
-        if tracker.is_due(t_us, picture):
-            times_us.append(t_us)
-            detections.append(tracker(t_us, picture))
+        tracker.add(t_us, picture)
 
-    if not any(detection.sighting for detection in detections):
+    track = tracker.track(size)
+    if track is None:
         raise VideoError(
-            f"{name}: the pose network finds no person (found 0 in {len(detections)} pictures, expected 1 or more)"
+            f"{name}: the pose network finds no person (found 0 in {tracker.looks} pictures, expected 1 or more)"
         )
-
-    return _assemble(np.array(times_us, np.int64), detections, size, settings)
-
-
-def _assemble(
-    times_us: NDArray[np.int64], detections: list[_Detection], size: SensorSize, settings: TrackSettings
-) -> Track:
-    present = np.array([detection.sighting is not None for detection in detections])
-
-    # Pictures without a person keep NaN.
-    points_px = np.full((len(detections), len(JOINTS), 2), np.nan)
-    points_m = np.full((len(detections), len(JOINTS), 3), np.nan)
-    confidence = np.full((len(detections), len(JOINTS)), np.nan)
-
-    sightings = [detection.sighting for detection in detections if detection.sighting]
-    points_px[present] = [sighting.points_px for sighting in sightings]
-    points_m[present] = [sighting.points_m for sighting in sightings]
-    confidence[present] = [sighting.confidence for sighting in sightings]
-
-    if settings.smooth:
-        points_px = smooth_runs(times_us, points_px, present)
-        points_m = smooth_runs(times_us, points_m, present)
-    points_m, yaw = to_body_frame(points_m)
-    return Track(
-        times_us=times_us,
-        points_m=points_m,
-        points_px=points_px,
-        confidence=confidence,
-        presence=np.array([detection.presence for detection in detections]),
-        yaw=yaw,
-        people=np.array([detection.people for detection in detections], np.int64),
-        size=size,
-    )
+    return track
 
 
 def smooth_runs(times_us: NDArray[np.int64], points: Floats, present: NDArray[np.bool_]) -> Floats:
@@ -204,13 +169,20 @@ def smooth_runs(times_us: NDArray[np.int64], points: Floats, present: NDArray[np
     return smoothed
 
 
-class _Tracker:
-    """Follow a person from picture to picture; search for a person if there is none."""
+class PersonTracker:
+    """Follow a person from picture to picture; search for a person if there is none.
+
+    Args:
+        look: Pose network.
+        settings: Settings of tracking.
+    """
 
     def __init__(self, look: Look, settings: TrackSettings) -> None:
         self._look = look
+        self._settings = settings
         self._min_us = ON_TIME * 1e6 / settings.max_fps
         self._still_us = None if settings.still_fps is None else ON_TIME * 1e6 / settings.still_fps
+        self._detections = deque[_Detection]()
         self._square: InputSquare | None = None
         self._people = 0
         self._looked_us: int | None = None
@@ -219,7 +191,58 @@ class _Tracker:
         self._search_us = 0  # time of the next search
         self._searched_us = 0  # last search
 
-    def is_due(self, t_us: int, picture: NDArray[np.uint8]) -> bool:
+    def add(self, t_us: int, picture: NDArray[np.uint8]) -> None:
+        """Process the next RGB picture, uint8 [H, W, 3], if it is due."""
+        if self._is_due(t_us, picture):
+            self._looked_us = t_us
+            self._detections.append(self._detect(t_us, picture))
+            if self._square is not None and self._still_us is not None:
+                self._cells = _average_cells(picture, self._square)
+
+    def forget(self, before_us: int) -> None:
+        """Forget the pictures before a time; the person is still followed."""
+        while self._detections and self._detections[0].t_us < before_us:
+            self._detections.popleft()
+
+    @property
+    def looks(self) -> int:
+        """Number of processed pictures."""
+        return len(self._detections)
+
+    def track(self, size: SensorSize) -> Track | None:
+        """Return the joints in the processed pictures, of this size; None if no picture shows a person."""
+        present = np.array([detection.sighting is not None for detection in self._detections], bool)
+        if not present.any():
+            return None
+
+        times_us = np.array([detection.t_us for detection in self._detections], np.int64)
+
+        # Pictures without a person keep NaN.
+        points_px = np.full((len(present), len(JOINTS), 2), np.nan)
+        points_m = np.full((len(present), len(JOINTS), 3), np.nan)
+        confidence = np.full((len(present), len(JOINTS)), np.nan)
+
+        sightings = [detection.sighting for detection in self._detections if detection.sighting]
+        points_px[present] = [sighting.points_px for sighting in sightings]
+        points_m[present] = [sighting.points_m for sighting in sightings]
+        confidence[present] = [sighting.confidence for sighting in sightings]
+
+        if self._settings.smooth:
+            points_px = smooth_runs(times_us, points_px, present)
+            points_m = smooth_runs(times_us, points_m, present)
+        points_m, yaw = to_body_frame(points_m)
+        return Track(
+            times_us=times_us,
+            points_m=points_m,
+            points_px=points_px,
+            confidence=confidence,
+            presence=np.array([detection.presence for detection in self._detections]),
+            yaw=yaw,
+            people=np.array([detection.people for detection in self._detections], np.int64),
+            size=size,
+        )
+
+    def _is_due(self, t_us: int, picture: NDArray[np.uint8]) -> bool:
         """Return whether to process the next picture: rarely, if nothing moves around the person."""
         if self._looked_us is None:
             return True
@@ -232,14 +255,6 @@ class _Tracker:
         change = np.abs(_average_cells(picture, self._square) - self._cells)
         return bool(change.max() >= STILL_LEVELS)
 
-    def __call__(self, t_us: int, picture: NDArray[np.uint8]) -> _Detection:
-        """Process a picture."""
-        self._looked_us = t_us
-        detection = self._detect(t_us, picture)
-        if self._square is not None and self._still_us is not None:
-            self._cells = _average_cells(picture, self._square)
-        return detection
-
     def _detect(self, t_us: int, picture: NDArray[np.uint8]) -> _Detection:
         lost = 0.0
 
@@ -250,7 +265,7 @@ class _Tracker:
                 self._square = seen.square
                 if shows_shoulders(seen.confidence) and t_us - self._searched_us >= STEADY_US:
                     self._missing_us = None
-                return _Detection(seen, seen.presence, self._people)
+                return _Detection(t_us, seen, seen.presence, self._people)
 
             # Lost: search at once, in this picture, unless it was a pattern or a person who is hard to see.
             self._square = None
@@ -259,7 +274,7 @@ class _Tracker:
 
         # A search looks at many squares, so it is repeated only now and then, and less often if it finds nobody.
         if t_us < self._search_us:
-            return _Detection(None, lost, self._people)
+            return _Detection(t_us, None, lost, self._people)
 
         people = find_people(picture, self._look)
         self._people = count_people(people)
@@ -271,10 +286,10 @@ class _Tracker:
             self._search_us = t_us + min(max(wait_us, SEARCH_EVERY_US), MAX_SEARCH_EVERY_US)
 
         if not people:
-            return _Detection(None, lost, 0)
+            return _Detection(t_us, None, lost, 0)
 
         self._square = people[0].square
-        return _Detection(people[0], people[0].presence, self._people)
+        return _Detection(t_us, people[0], people[0].presence, self._people)
 
 
 def _average_cells(picture: NDArray[np.uint8], square: InputSquare) -> Floats:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..results import Basis
 from ..results.tables import Record
 from .disturbances import Disturbance
 
@@ -28,5 +29,7 @@ class LiveAnswer(Record):
     """Chunks dropped so far because the machine was too slow, and packets lost by the source."""
     disturbance: Disturbance | None = None
     """Reason against a gesture: the camera moves, or the light flickers; null: none."""
+    basis: Basis = "events"
+    """What the probabilities come from: events, or also the joints of the person in a video."""
     latency_us: int
     """Time from the end of the last time step until the prediction was known, in microseconds."""

@@ -1,8 +1,8 @@
 """Framing of live streams: events and pictures to the network's sensor, from the past alone.
 
 A recording is searched completely before it is framed (`open_source`). A live stream cannot be: `LiveFinder` locates
-the moving person from the last seconds, and follows the person with a delay. Until the person is located, the network
-sees the complete picture.
+the moving person from the last seconds, and follows the person with a delay. In videos, `find_person` finds also a
+still person, by the joints. Until the person is located, the network sees the complete picture.
 
 There are four framers, each with a method `add` that returns events on the network's sensor: of events or of frames
 (`frame_live_events`, `frame_live_video`), with a region that is fixed or that follows the person.
@@ -11,6 +11,7 @@ There are four framers, each with a method `add` that returns events on the netw
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -33,6 +34,8 @@ from ..framing.framing import (
     smooth_centers,
 )
 from ..framing.opening import coarse_size, is_larger, map_region, plan_picture, plan_region
+from ..framing.person import frame_person
+from ..pose.tracking import PersonTracker
 from ..recordings.config import ConvertConfig
 from ..video.config import VideoSettings
 from ..video.frames import Frame
@@ -42,6 +45,7 @@ from ..video.video import Video
 if TYPE_CHECKING:
     from ..simulator import SimulatorState
 
+LOCATING_LOOKS = 5  # pictures with a person before the zoom is decided: half a second
 LOCATING_SLICES = 4  # slices with motion before the zoom is decided: 2 s
 SMOOTHED_SLICES = 3 * SMOOTH_SLICES  # centres that the smoothing uses
 
@@ -155,6 +159,22 @@ class LiveFinder:
         )
 
 
+def find_person(tracker: PersonTracker, size: SensorSize, target: SensorSize) -> Framing | None:
+    """Return the region of interest around the person now; None if nobody was seen for long enough.
+
+    Args:
+        tracker: Tracker of the person, which has seen all frames until now.
+        size: Size of the frames.
+        target: Sensor of the network.
+    """
+    track = tracker.track(size)
+    if track is None or track.present.sum() < LOCATING_LOOKS:
+        return None
+
+    framing = frame_person(track, target)
+    return None if framing is None else replace(framing, t_us=framing.t_us[-1:], center=framing.center[-1:])
+
+
 class FixedEvents:
     """Framer of events with a region of interest that does not move.
 
@@ -231,37 +251,51 @@ class FollowedFrames:
         size: Size of the frames.
         target: Sensor of the network.
         zoom: As in `LiveFinder`.
+        person: Tracker of the person, to follow the person by joints as long as it finds one; None: by motion.
     """
 
     def __init__(
-        self, name: str, settings: ConvertConfig, size: SensorSize, target: SensorSize, *, zoom: float | None = None
+        self,
+        name: str,
+        settings: ConvertConfig,
+        size: SensorSize,
+        target: SensorSize,
+        *,
+        zoom: float | None = None,
+        person: PersonTracker | None = None,
     ) -> None:
         self._name = name
         self._settings = settings
         self._size = size
+        self._target = target
 
         overview = coarse_size(size)
         self._pixels = _Pixels(name, _resized(settings, overview))
         self._complete = FixedEvents(plan_fit(overview, target, "scale"))
         self._finder = LiveFinder(overview, size, target, zoom=zoom)
-        self._is_located = False
+        self._person = person
+        self.framing: Framing | None = None  # the last one
 
     def add(self, frame: Frame) -> Events:
         """Return the events since the previous frame."""
         events = self._pixels.step(frame)
         self._finder.add(events)
-        framing = self._finder.framing
+        seen = None if self._person is None else find_person(self._person, self._size, self._target)
+        framing = seen or self._finder.framing
 
-        if framing is not None and self._is_located:
-            return next(follow_stream([events], framing.track(framing.zoom)))
+        # The zoom is decided once. A region stays where it is while nobody is found.
+        if self.framing is not None:
+            if framing is not None:
+                self.framing = replace(framing, zoom=self.framing.zoom)
+            return next(follow_stream([events], self.framing.track(self.framing.zoom)))
 
         # Located just now: the events of this frame still belong to the overview.
         if framing is not None:
+            self.framing = framing
             zoomed = framing.zoomed(Region.full(self._size))
             self._pixels = _Pixels(self._name, _resized(self._settings, zoomed))
             self._pixels.step(frame)  # sets the reference of each pixel
             self._finder.resize(zoomed)
-            self._is_located = True
 
         return self._complete.add(events)
 
@@ -303,8 +337,10 @@ def frame_live_events(
     return FixedEvents(plan_region(name, sensor, target, config).fit)
 
 
-def frame_live_video(video: Video, target: SensorSize, config: FramingConfig) -> FixedFrames | FollowedFrames:
-    """Return the framer of a live video."""
+def frame_live_video(
+    video: Video, target: SensorSize, config: FramingConfig, person: PersonTracker | None = None
+) -> FixedFrames | FollowedFrames:
+    """Return the framer of a live video; `person` as in `FollowedFrames`."""
     name = video.name
     size = video.size
     settings = config.video.video
@@ -314,7 +350,7 @@ def frame_live_video(video: Video, target: SensorSize, config: FramingConfig) ->
     plain = config.video.model_copy(update={"video": settings.model_copy(update={"crop": None, "resize": None})})
     has_geometry = settings.crop is not None or settings.resize is not None
     if config.roi == "auto" or (config.roi is None and config.fit is None and not has_geometry):
-        return FollowedFrames(name, plain, size, target, zoom=1.0 if config.fit == "crop" else None)
+        return FollowedFrames(name, plain, size, target, zoom=1.0 if config.fit == "crop" else None, person=person)
 
     region = Region.full(size)
     shown = plain

@@ -11,19 +11,19 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
-from typing import NamedTuple, Protocol, Unpack
+from typing import TYPE_CHECKING, NamedTuple, Protocol, Unpack
 
 import numpy as np
 
 from ..base.config import as_settings
-from ..base.errors import ConfigError, Remedy
 from ..events import Events
 from ..formats import Writer
 from ..framing.framing import SLICE_US
-from ..inference.classifier import Classifier
+from ..inference.classifier import Classifier, check_without_pictures
 from ..inference.config import InferConfig
 from ..inference.stateful import StatefulRun, StepOutput, live_hop
 from ..inference.windows import StepEncoder
+from ..results import Basis
 from ..video.frames import Frame
 from ..video.video import Video
 from .actions import Action, ActionConfig, ActionKeywords, find_actions
@@ -33,6 +33,9 @@ from .disturbances import DisturbanceWatch
 from .framing import frame_live_events, frame_live_video
 from .recorder import record
 from .sources import LiveSource
+
+if TYPE_CHECKING:
+    from .joints import LiveJoints
 
 CAPACITY = 32  # waiting chunks: 0.3 s of a recording
 VIDEO_CAPACITY = 8  # waiting frames: 0.3 s of a webcam
@@ -66,8 +69,9 @@ class LiveSession:
 
     Iterate over it for the predictions, once. A thread reads the source into a bounded queue; the iteration takes the
     chunks, frames, records and classifies them. If the machine is too slow, complete chunks are dropped and counted.
-    Simulated pixels, region of interest and network keep their state throughout. The predictions are equal to the
-    result of `Classifier.classify` with `stateful` for the events that the network saw, to the last bit.
+    Simulated pixels, region of interest and network keep their state throughout. The predictions by events are equal to
+    the result of `Classifier.classify` with `stateful` for the events that the network saw, to the last bit. Videos of
+    people are classified by events and joints, as by `Classifier.classify`; see `InferConfig.pose`.
 
     Args:
         source: Source of the stream.
@@ -103,18 +107,18 @@ class LiveSession:
         self.writer = writer
         self.viewer: LiveViewer | None = None
 
-        if config.pose:
-            remedy = Remedy("config.pose", False, "classify events alone")
-            raise ConfigError("pose: live streams are classified by events alone", remedy)
         self._config = classifier.framed(config.model_copy(update={"stateful": True}))
+        is_film = isinstance(source.content, Video)
+        if not is_film:
+            check_without_pictures(source.name, self._config)
+        self._joints = _choose_joints(classifier, self._config) if is_film else None
 
         self._clock = clock or SystemClock()
-        is_film = isinstance(source.content, Video)
         self._queue = ChunkQueue(capacity or (VIDEO_CAPACITY if is_film else CAPACITY))
         self._is_stopped = False
         self._stop = threading.Event()  # for the thread
 
-        self._framer = _Framer(source, classifier, self._config)
+        self._framer = _Framer(source, classifier, self._config, self._joints)
         self._machine = _Machine(classifier, self._config)
         self._watch = DisturbanceWatch(classifier.config.sensor)
         self._thread: threading.Thread | None = None
@@ -151,6 +155,8 @@ class LiveSession:
 
             # Before the thread starts, or chunks would be dropped meanwhile.
             self._framer.warm_up()
+            if self._joints is not None:
+                self._joints.warm_up()
             self._machine.warm_up()
 
             self._thread = threading.Thread(target=self._read, name=f"read {self.source.name}", daemon=True)
@@ -199,6 +205,8 @@ class LiveSession:
             chunk = self._queue.get(NOTICE_S)
             if chunk is not None:
                 last = chunk
+                if self._joints is not None and isinstance(chunk.content, Frame):
+                    self._joints.add(chunk.content)
                 events = self._framer.add(chunk)
                 self._watch.add(events)
                 if add_record is not None:
@@ -228,6 +236,9 @@ class LiveSession:
         config = self._classifier.config
         logits = output.logits[None]  # a batch of one window
         (probabilities,) = config.probabilities(logits)
+        basis: Basis = "events"
+        if self._joints is not None:
+            probabilities, basis = self._joints.combine(probabilities, output.span.end_us)
         (is_familiar,) = config.is_familiar(logits)
         label = int(probabilities.argmax())
         disturbance = self._watch.find()
@@ -247,6 +258,7 @@ class LiveSession:
             events_per_s=self._machine.events_per_s,
             dropped=self.dropped,
             disturbance=disturbance,
+            basis=basis,
             latency_us=max(0, round(late_us)),
         )
 
@@ -264,11 +276,25 @@ class LiveSession:
         )
 
 
+def _choose_joints(classifier: Classifier, config: InferConfig) -> LiveJoints | None:
+    """Return the joints of a video; None: it is classified by events alone."""
+    network = classifier.choose_joints(config)
+    if network is None:
+        return None
+
+    from .joints import LiveJoints  # loads torch, which a network in integers does without
+
+    return LiveJoints(network)
+
+
 class _Framer:
     """Maps the chunks of a source to events on the network's sensor."""
 
-    def __init__(self, source: LiveSource, classifier: Classifier, config: InferConfig) -> None:
+    def __init__(
+        self, source: LiveSource, classifier: Classifier, config: InferConfig, joints: LiveJoints | None
+    ) -> None:
         self._source = source
+        self._person = None if joints is None else joints.tracker
         self._target = classifier.config.sensor
         self._config = config
         self._start()
@@ -276,7 +302,7 @@ class _Framer:
     def _start(self) -> None:
         """Create the framer of frames, or of events, without any state."""
         if isinstance(self._source.content, Video):
-            self._frames = frame_live_video(self._source.content, self._target, self._config)
+            self._frames = frame_live_video(self._source.content, self._target, self._config, self._person)
         else:
             self._events = frame_live_events(self._source.name, self._source.content, self._target, self._config)
 

@@ -2,7 +2,8 @@
 
 python scripts/studies/alarms.py films FILMS OUT             events as live sees them, OUT/streams/*.h5
 python scripts/studies/alarms.py people CLIPS OUT            the same of rendered people
-python scripts/studies/alarms.py predict OUT CHECKPOINT ...  the predictions of live, OUT/predictions
+python scripts/studies/alarms.py predict OUT CHECKPOINT ...  the predictions of live by events, OUT/predictions
+python scripts/studies/alarms.py joints FILMS OUT CHECKPOINT ...  films by joints, too, OUT/predictions/<name>-joints
 python scripts/studies/alarms.py report OUT CHECKPOINT ...   tables, and the curve OUT/alarms.png
 python scripts/studies/alarms.py replay OUT CHECKPOINT ...   ten recordings with 20 gestures and rests
 
@@ -12,7 +13,7 @@ activities.
 
 Each film is seen up to six times, with other crops, speeds and noise. The clips of a person are joined, each repeated
 three times (4.5 s), with rests that contain only noise. Everything runs through `LiveSession` with a clock that never
-waits. `films`, `people` and `predict` may be stopped, and continue with what is missing.
+waits. `films`, `people`, `predict` and `joints` may be stopped, and continue with what is missing.
 
 Half of the owners and people (fit) choose the hold time and the probability; the other half is reported.
 """
@@ -187,12 +188,14 @@ def record_films(folder: Path, out: Path, variants: Sequence[int]) -> None:
             append(out, Stream(name=name, source=owner, is_film=True, duration_s=stop_us / 1e6, spans=spans))
 
 
-def run_live(source: LiveSource, classifier: Classifier, path: Path, writer: Writer | None = None) -> int:
+def run_live(
+    source: LiveSource, classifier: Classifier, path: Path, writer: Writer | None = None, *, pose: bool = False
+) -> int:
     """Write the predictions for a source, and return the time of the last one.
 
     They are certain if the input is familiar, with any probability.
     """
-    config = with_hop(InferConfig(pose=False, segments=SegmentConfig(enter=0, leave=0)), classifier)
+    config = with_hop(InferConfig(pose=pose, segments=SegmentConfig(enter=0, leave=0)), classifier)
     session = LiveSession(source, classifier, config, writer=writer, clock=InstantClock(), capacity=UNBOUNDED)
     answers = list(session)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -278,6 +281,17 @@ def predict(out: Path, checkpoint: str) -> None:
         if not path.exists():
             recording = open_recording(out / "streams" / f"{stream.name}.h5")
             run_live(RecordingSource(stream.name, recording), classifier, path)
+
+
+def predict_joints(films: Path, out: Path, checkpoint: str) -> None:
+    """Write the predictions by joints and events for each film that lacks them."""
+    classifier = Classifier.load(checkpoint)
+    paths = {path.stem: path for path in films.glob("*/*")}
+    for stream in read_streams(out):
+        path = prediction_file(out, f"{checkpoint}-joints", stream.name)
+        if stream.is_film and not path.exists():
+            stem, _, number = stream.name.rpartition("_")
+            run_live(push_film(paths[stem], VARIANTS[int(number)]), classifier, path, pose=True)
 
 
 def read_predictions(out: Path, checkpoint: str, stream: Stream) -> list[LiveAnswer]:
@@ -486,8 +500,10 @@ def main() -> None:
         step.add_argument("--variants", type=int, nargs="+", default=range(len(VARIANTS)), help="of films")
         step.add_argument("--people", type=int, default=12, help="rendered people with gestures")
         step.add_argument("--others", type=int, default=36, help="rendered people with other activities")
-    for name in ("predict", "report", "replay"):
+    for name in ("predict", "joints", "report", "replay"):
         step = steps.add_parser(name)
+        if name == "joints":
+            step.add_argument("folder", type=Path)
         step.add_argument("out", type=Path)
         step.add_argument("checkpoints", nargs="+")
     given = parser.parse_args()
@@ -499,6 +515,9 @@ def main() -> None:
         join_people(given.folder, given.out, given.people, given.others)
     elif given.step == "report":
         report(given.out, given.checkpoints)
+    elif given.step == "joints":
+        for checkpoint in given.checkpoints:
+            predict_joints(given.folder, given.out, checkpoint)
     else:
         for checkpoint in given.checkpoints:
             {"predict": predict, "replay": replay}[given.step](given.out, checkpoint)

@@ -176,10 +176,9 @@ def test_answer_below_the_threshold_is_uncertain(run: Run) -> None:
 
 def test_videos_are_classified_by_joints_unless_turned_off(run: Run) -> None:
     classifier = Classifier.load(run.folder)
-    source = classifier.open(run.films[0], {"roi": "full"})
     assert classifier.joints is not None
-    assert classifier._find_joints(source, classifier.framed()) is classifier.joints
-    assert classifier._find_joints(source, classifier.framed({"pose": False})) is None
+    assert classifier.choose_joints(classifier.framed()) is classifier.joints
+    assert classifier.choose_joints(classifier.framed({"pose": False})) is None
 
 
 def test_complete_run_is_not_replaced(run: Run) -> None:

@@ -524,7 +524,7 @@ def test_command_says_what_infer_does_better_on_a_film(checkpoint: Path, tmp_pat
     frames = (Frame(40_000 * n, np.full((24, 32), 8 * n, np.uint8)) for n in range(10))
     write_video(tmp_path / "film.webm", frames)
     lines = dvspipe("live", "film.webm", checkpoint, cwd=tmp_path).stderr.splitlines()
-    assert mentions(lines[1], "film.webm", "infer", "joints")
+    assert mentions(lines[1], "film.webm", "infer", "searches")
     assert mentions(lines[-1], "film.webm", "dropped")
 
 

@@ -1,0 +1,149 @@
+"""Joints of a person in live videos: probabilities, and the region of interest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from facts import raises
+from filmed import make_track
+from numpy.typing import NDArray
+
+from dvspipe.base.errors import ConfigError
+from dvspipe.base.labels import GESTURES
+from dvspipe.checkpoints.checkpoint import ClassifierConfig
+from dvspipe.encoding import BinConfig
+from dvspipe.events import SensorSize
+from dvspipe.inference import Classifier, InferConfig
+from dvspipe.inference.joints import JOINT_LOOKS, included_classifier
+from dvspipe.networks import CsnnConfig
+from dvspipe.pose.network import InputSquare, Look, Sighting
+from dvspipe.pose.tracking import PersonTracker
+from dvspipe.recordings.config import ConvertConfig
+from dvspipe.streaming import LiveSession, PushedSource
+from dvspipe.streaming.answers import LiveAnswer
+from dvspipe.streaming.framing import FollowedFrames
+from dvspipe.streaming.joints import LiveJoints
+from dvspipe.video.frames import Frame
+
+SIZE = SensorSize(width=160, height=120)
+FRAME_US = 50_000  # of the track
+SQUARE = InputSquare(80, 60, 150)
+WAVE = make_track(0.3, 0)
+NOBODY = Sighting(0.1, np.zeros((15, 2)), np.zeros((15, 3)), np.zeros(15), SQUARE)
+
+
+def number_of(picture: NDArray[np.uint8]) -> int:
+    """Return the number of a frame, which is its grey value."""
+    return int(picture.flat[0])
+
+
+def look_until(stop: int, move_px: float = 0.0) -> Look:
+    """Return a pose network that sees a waving person, who moves aside, before the frame of a number."""
+
+    def look(picture: NDArray[np.uint8], _: InputSquare) -> Sighting:
+        number = number_of(picture)
+        if number >= stop or not picture.any():
+            return NOBODY
+
+        points_px = WAVE.points_px[number] + (move_px * number, 0)
+        return Sighting(1.0, points_px, WAVE.points_m[number], np.ones(15), SQUARE)
+
+    return look
+
+
+def frame(number: int) -> Frame:
+    return Frame(number * FRAME_US, np.full((SIZE.height, SIZE.width), number, np.uint8))
+
+
+def test_joints_raise_the_probability_of_a_wave_once_they_are_known() -> None:
+    joints = LiveJoints(included_classifier(), look_until(1000))
+    by_events = np.full(len(GESTURES), 1 / len(GESTURES), np.float32)
+    assert joints.combine(by_events, 0)[1] == "events"
+
+    joints.add(frame(1))
+    assert joints.combine(by_events, FRAME_US)[1] == "events"  # too little of a window
+
+    for number in range(2, 60):
+        joints.add(frame(number))
+    combined, basis = joints.combine(by_events, 59 * FRAME_US)
+    assert basis == "joints and events"
+    assert combined.argmax() == GESTURES.index("right_hand_wave")
+
+
+def test_joints_of_a_person_who_left_do_not_count() -> None:
+    joints = LiveJoints(included_classifier(), look_until(40))
+    by_events = np.full(len(GESTURES), 1 / len(GESTURES), np.float32)
+    for number in range(1, 75):
+        joints.add(frame(number))
+
+    combined, basis = joints.combine(by_events, 74 * FRAME_US)
+    assert basis == "events"
+    np.testing.assert_array_equal(combined, by_events)
+
+
+def gestures(names: tuple[str, ...] = GESTURES) -> Classifier:
+    """Return a classifier of 32 x 24 pixels with random weights."""
+    config = ClassifierConfig(
+        classes=names,
+        width=32,
+        height=24,
+        bins=BinConfig(steps=5, step_us=20_000),
+        network=CsnnConfig(channels=(4,), kernel=3, tau_mem_s=0.04),
+        trained_on="nothing",
+    )
+    torch.manual_seed(0)
+    return Classifier(config, config.build_network())
+
+
+def pushed(count: int) -> PushedSource:
+    """Return a source of frames in which every pixel becomes brighter, so there are events."""
+    source = PushedSource("webcam", SIZE)
+    for number in range(1, count):
+        source.push(number * FRAME_US, np.repeat(frame(number).image[..., None], 3, axis=2))
+    source.end()
+    return source
+
+
+def answers_of(config: InferConfig) -> list[LiveAnswer]:
+    session = LiveSession(pushed(60), gestures(), config, capacity=1000)
+    return [answer for answer in session if answer.label is not None]
+
+
+def test_session_says_whether_joints_were_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dvspipe.streaming.joints.PoseNetwork", lambda: look_until(1000))
+    bases = [answer.basis for answer in answers_of(InferConfig(roi="full"))]
+    assert bases[0] == "events"
+    assert bases[-1] == "joints and events"
+    assert {answer.basis for answer in answers_of(InferConfig(roi="full", pose=False))} == {"events"}
+
+
+def test_joints_of_other_classes_are_refused() -> None:
+    with raises(ConfigError, "pose", "one"):
+        LiveSession(pushed(2), gestures(("one", "two")), InferConfig(pose=True))
+
+
+def follow(look: Callable[..., Sighting], count: int) -> list[int]:
+    """Return the left edge of the region after each frame; -1: the complete picture."""
+    tracker = PersonTracker(look, JOINT_LOOKS)
+    target = SensorSize(width=24, height=24)
+    framer = FollowedFrames("film", ConvertConfig(), SIZE, target, person=tracker)
+    lefts = []
+
+    for number in range(1, count):
+        shown = frame(number)
+        tracker.add(shown.t_us, np.repeat(shown.image[..., None], 3, axis=2))
+        assert framer.add(shown).sensor == target
+        lefts.append(-1 if framer.framing is None else round(float(framer.framing.center[-1, 0])))
+
+    return lefts
+
+
+def test_region_follows_the_person_and_stays_when_nobody_is_seen() -> None:
+    lefts = follow(look_until(50, move_px=1.0), 75)
+    assert lefts[0] == -1
+    located = [left for left in lefts if left >= 0]
+    assert located[-1] > located[0]
+    assert len(set(lefts[-10:])) == 1
