@@ -30,7 +30,7 @@ from ..base.files import read_bytes
 from ..events import Region, SensorSize
 
 MAX_BYTES = 1 << 22  # DV stores all of its modules in a file
-REGION = "region_of_interest"
+REGION_SETTING = "region_of_interest"
 MASKS = frozenset({"x_mask", "y_mask", "pixel_mask", "mask_intersection_only"})
 
 # The driver's README: the period is at most 200 us; the register of the number has 22 bits.
@@ -82,7 +82,7 @@ class CameraSettings:
         chosen = build(model, self._rename(kind), f"{self.where} for {device.name().value}")
 
         values = _to_values(kind.Configuration, chosen)
-        region = values.pop(REGION, None)
+        region = values.pop(REGION_SETTING, None)
         return kind.Configuration(**values, **({} if region is None else _to_region(kind, region)))
 
     def _rename(self, kind: ModuleType) -> Mapping[str, Any]:
@@ -116,8 +116,8 @@ def describe_settings(configuration: type, sensor: SensorSize, bounds: Any = Non
     """
     described: dict[str, Any] = {}
     for field in fields(configuration):
-        if field.name in ("x_mask", REGION):
-            described[REGION] = Annotated[str, AfterValidator(partial(_parse_region, sensor=sensor))], None
+        if field.name in ("x_mask", REGION_SETTING):
+            described[REGION_SETTING] = Annotated[str, AfterValidator(partial(_parse_region, sensor=sensor))], None
         elif field.name not in MASKS:
             is_required = field.default is MISSING and field.default_factory is MISSING
             described[field.name] = _describe_type(field, sensor, bounds), ... if is_required else None
@@ -184,7 +184,7 @@ def _to_region(kind: Any, region: Region) -> dict[str, Any]:
     """Return the arguments of a `Configuration` that let only the pixels of a region send events."""
     size = region.size
     if hasattr(kind, "RegionOfInterest"):
-        return {REGION: kind.RegionOfInterest(region.left, region.top, size.width, size.height)}
+        return {REGION_SETTING: kind.RegionOfInterest(region.left, region.top, size.width, size.height)}
 
     # A pixel is silent if its row or its column is in the mask.
     mask = kind.RowColumnMask(set=True)

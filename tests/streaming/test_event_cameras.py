@@ -121,6 +121,10 @@ def test_library_is_as_the_stand_in() -> None:
     with pytest.raises(RuntimeError):
         drivers.open(configuration=None, serial="no such camera", iterator_timeout=0.05)
 
+    for method in ("name", "serial", "connection", "properties", "biases_bounds"):
+        assert callable(getattr(Device, method))
+        assert callable(getattr(drivers.device.Device, method))
+
     # The library has the settings of the stand-in, and others, with the same types.
     for name, kind in KINDS.items():
         module = getattr(drivers, name.name.lower())
