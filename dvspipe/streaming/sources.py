@@ -27,6 +27,7 @@ from ..video.names import camera_of, check_address
 from ..video.opening import open_video
 from ..video.pictures import FramePass
 from ..video.video import Video
+from .camera_settings import CameraSettings
 from .chunks import Chunk, LiveClock
 from .event_cameras import open_event_camera, serial_of
 from .streams import is_stream, open_stream
@@ -277,6 +278,7 @@ def open_live(
     sensor: SensorSize | None = None,
     hints: Hints = NO_HINTS,
     stream_format: StreamFormat | None = None,
+    camera_settings: Path | None = None,
 ) -> LiveSource:
     """Open the source of a live stream.
 
@@ -289,16 +291,21 @@ def open_live(
         sensor: Sensor of a recording that does not store it, or of a stream.
         hints: Other metadata missing from a recording.
         stream_format: Format of a stream; None: EVT 2.0 on standard input, AEStream over UDP.
+        camera_settings: File of settings of an event camera; see `CameraSettings`.
 
     Raises:
         ConfigError: If the speed is not positive, a camera or stream has a speed or loop, a stream has no sensor
-            or a wrong address, another source has a stream format, or the library of event cameras is missing.
-        FileError: If the file is missing or cannot be read.
+            or a wrong address, another source has a stream format or camera settings, the event camera lacks a
+            setting, or its library is missing.
+        FileError: If a file is missing or cannot be read.
         VideoError: If the camera or video cannot be opened.
     """
     serial = serial_of(source)
     if not 0 < speed < float("inf"):
         raise ConfigError(f"speed: wrong value (found {speed:g}, expected more than 0)")
+
+    if camera_settings is not None and serial is None:
+        raise ConfigError(f"{source}: has no camera settings (found {camera_settings}, expected source event-camera)")
 
     if is_stream(source):
         if sensor is None:
@@ -313,7 +320,9 @@ def open_live(
     if serial is not None or camera_of(source) is not None:
         if speed != 1 or loops:
             raise ConfigError(f"camera {source}: cannot be replayed (found speed = {speed:g}, loop = {loops})")
-        return CameraSource(open_video(str(source), video)) if serial is None else open_event_camera(serial)
+        if serial is None:
+            return CameraSource(open_video(str(source), video))
+        return open_event_camera(serial, CameraSettings.read(camera_settings) if camera_settings else None)
 
     path = Path(source)
     if not path.exists():

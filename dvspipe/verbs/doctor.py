@@ -9,21 +9,18 @@ import re
 import shutil
 import sys
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from ..base.arguments import checked
+from ..base.errors import ConfigError, Remedy
 from ..base.kernels import cache_folder, is_writable
-from ..base.texts import TextTable
-from ..results.tables import Record
+from .diagnosis import Check, CheckState, Diagnosis
 
 if TYPE_CHECKING:
     from ..streaming.devices import ConnectedCamera
-
-CheckState = Literal["ok", "missing", "broken"]
-"""Result of a check; what is missing is needed only for what its text says, what is broken stops most commands."""
 
 MIN_FREE_BYTES = 1 << 30
 MIN_PYTHON = (3, 11)
@@ -46,65 +43,25 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 GPU_DRIVERS = (Path("/proc/driver/nvidia/version"), Path("/dev/kfd"))  # files of NVIDIA's and AMD's drivers
 
 
-class Check(Record):
-    """One thing that a machine has or lacks."""
-
-    name: str
-    """What was looked for."""
-    state: CheckState
-    """Result."""
-    found: str
-    """What was found."""
-    meaning: str
-    """What follows from it."""
-    remedy: str = ""
-    """What to do; empty: nothing."""
-
-    @property
-    def text(self) -> str:
-        """The check in a few words."""
-        return "; ".join(filter(None, (self.found, self.meaning, self.remedy)))
-
-
-class Diagnosis(Record):
-    """What a machine has and lacks, for dvspipe."""
-
-    version: str
-    """Version of dvspipe."""
-    system: str
-    """Operating system and processor."""
-    checks: tuple[Check, ...]
-    """Results of the checks."""
-    udev_rules: tuple[str, ...] = ()
-    """Lines for udev, for the event cameras that this user may not open."""
-
-    @property
-    def broken(self) -> tuple[Check, ...]:
-        """Checks of something that most commands need."""
-        return tuple(check for check in self.checks if check.state == "broken")
-
-    def describe(self) -> Sequence[str | TextTable]:
-        """Return the checks as a table, and the rules for udev with the commands that install them."""
-        table = TextTable("", "check", "result", optional=("result",))
-        for check in self.checks:
-            table.add_row(check.state, check.name, check.text)
-
-        parts: list[str | TextTable] = [f"dvspipe {self.version}, {self.system}", table]
-        if self.udev_rules:
-            from ..streaming.devices import RULES_FILE
-
-            parts.append("\nTo open the event cameras without root, paste this, and plug them in again:\n")
-            parts.append(f"sudo tee {RULES_FILE} <<'END'")
-            parts.extend(self.udev_rules)
-            parts.append("END\nsudo udevadm control -R && sudo udevadm trigger")
-        return parts
-
-
 @checked
-def doctor() -> Diagnosis:
+def doctor(
+    *,
+    camera: bool = False,
+    serial: str | None = None,
+    progress: Callable[[str, float, float], object] | None = None,
+) -> Diagnosis:
     """Examine what this machine has and lacks: libraries, processors, programs, caches and cameras.
 
-    It opens no camera, and imports torch only if there is the driver of a GPU.
+    It opens a camera only if you try it, and imports torch only if there is the driver of a GPU.
+
+    Args:
+        camera: Try an event camera instead, by ten checks in 14 s: keep it still, and wave a hand when asked.
+        serial: Serial number of this camera. None: the first one.
+        progress: Called with what to do before the camera, the seconds that it lasts already, and in total.
+
+    Raises:
+        ConfigError: If neuromorphic-drivers is not installed, or a serial number is given without `camera`.
+        VideoError: If the camera cannot be opened, or fails.
 
     Example:
         >>> doctor().broken
@@ -113,6 +70,13 @@ def doctor() -> Diagnosis:
     from ..streaming.devices import find_event_cameras, find_webcams
 
     event_cameras = find_event_cameras()
+    if camera:
+        from .camera_checks import diagnose_camera
+
+        return diagnose_camera(event_cameras, serial or "", progress)
+    if serial is not None:
+        raise ConfigError(f"serial = {serial}: no camera is tried", Remedy("camera", True, "try it"))
+
     checks = (
         _check_python(),
         *_check_libraries(),
@@ -126,14 +90,7 @@ def doctor() -> Diagnosis:
         _check_event_cameras(event_cameras),
         *_check_extras(),
     )
-    closed = [camera.vendor for camera in event_cameras if camera.vendor is not None and not camera.is_open]
-
-    return Diagnosis(
-        version=importlib.metadata.version("dvspipe"),
-        system=f"{platform.system()} {platform.release()} {platform.machine()}",
-        checks=checks,
-        udev_rules=tuple(sorted({vendor.udev_rule for vendor in closed})),
-    )
+    return Diagnosis.of(checks, event_cameras)
 
 
 def _check_python() -> Check:

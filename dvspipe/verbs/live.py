@@ -32,6 +32,7 @@ def live(
     sensor: SensorSizeLike | None = None,
     hints: HintsLike = NO_HINTS,
     stream_format: StreamFormat | None = None,
+    camera_settings: str | Path | None = None,
     trust: str | Sequence[str] = (),
     engine: Literal["torch", "integer"] = "torch",
     **named: Unpack[InferKeywords],
@@ -54,6 +55,8 @@ def live(
         sensor: Sensor size, for a recording or stream that does not store it.
         hints: Other metadata that a recording does not store.
         stream_format: Format of a stream. None: evt2 on standard input, aestream over UDP.
+        camera_settings: Settings of an event camera, .json, .bias of Prophesee or .xml of DV: biases, region of
+            interest, limit of the event rate. None: the driver's defaults.
         trust: Packages allowed to run code for networks with `network.kind = module`.
         engine: integer: a network in integers, without torch, as for infer.
         named: Settings of `InferConfig` by name.
@@ -87,6 +90,7 @@ def live(
         sensor=size or (own_sensor if is_stream(source) else None),
         hints=as_settings(Hints, hints),
         stream_format=stream_format,
+        camera_settings=None if camera_settings is None else Path(camera_settings),
     )
 
     options = WriteOptions(source=Path(str(source)).name, overwrite=overwrite)

@@ -16,7 +16,8 @@ from facts import mentions
 import dvspipe
 from dvspipe.streaming import devices
 from dvspipe.streaming.devices import VENDORS, ConnectedCamera
-from dvspipe.verbs.doctor import EXTRAS, Check, Diagnosis
+from dvspipe.verbs.diagnosis import Check, Diagnosis
+from dvspipe.verbs.doctor import EXTRAS
 
 PROJECT = Path(dvspipe.__file__).parents[1] / "pyproject.toml"
 

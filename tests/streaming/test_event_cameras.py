@@ -10,76 +10,23 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cameras import KINDS, Device, connect, packet_of
 from clocks import TickingClock
 from conftest import SENSOR, random_events
 from facts import mentions, raises
 
 from dvspipe.base.errors import ConfigError, VideoError
+from dvspipe.base.groups import setting_names
 from dvspipe.events import Events, concatenate
 from dvspipe.streaming import Chunk, open_live
-
-PACKET_DTYPE = np.dtype([("t", np.uint64), ("x", np.uint16), ("y", np.uint16), ("on", np.bool_)])
-
-
-def packet_of(events: Events | None, overflows: Sequence[int] | None = None) -> SimpleNamespace:
-    """Packet with the attributes of `Evt3Packet`."""
-    found = None
-    if events is not None:
-        found = np.empty(len(events), PACKET_DTYPE)
-        found["t"], found["x"], found["y"], found["on"] = events.t, events.x, events.y, events.p
-    return SimpleNamespace(
-        polarity_events=found,
-        trigger_events=None,
-        polarity_events_overflow_indices=None if overflows is None else np.array(overflows, np.uintp),
-        trigger_events_overflow_indices=None,
-    )
+from dvspipe.streaming.camera_settings import describe_settings
 
 
-class Device:
-    """Camera that sends packets; after the last one, it fails as if it were unplugged."""
-
-    def __init__(self, packets: Sequence[SimpleNamespace | None]) -> None:
-        self._packets = iter(packets)
-        self.is_open = True
-
-    def __enter__(self) -> Device:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.is_open = False
-
-    def __next__(self) -> tuple[SimpleNamespace, SimpleNamespace | None]:
-        for packet in self._packets:
-            return SimpleNamespace(system_time=0.0, ring=None), packet
-        raise RuntimeError("No such device (it may have been disconnected)")
-
-    def properties(self) -> SimpleNamespace:
-        return SimpleNamespace(width=SENSOR.width, height=SENSOR.height)
-
-
-class Drivers:
-    """Module with the functions of neuromorphic-drivers that dvspipe calls."""
-
-    def __init__(self, devices: dict[str, Device]) -> None:
-        self._devices = devices
-
-    def open(self, *, serial: str | None, iterator_timeout: float) -> Device:
-        assert iterator_timeout < 1
-        for found, device in self._devices.items():
-            if serial in (None, found):
-                return device
-        raise RuntimeError("no device found" if serial is None else f"device with serial {serial} not found")
-
-    def list_devices(self) -> list[SimpleNamespace]:
-        name = SimpleNamespace(value="Prophesee EVK4")
-        return [SimpleNamespace(name=name, serial=serial, error=None) for serial in self._devices]
-
-
-def connect(monkeypatch: pytest.MonkeyPatch, **packets: Sequence[SimpleNamespace | None]) -> dict[str, Device]:
-    """Connect cameras; the keyword is the serial number."""
-    devices = {serial: Device(each) for serial, each in packets.items()}
-    monkeypatch.setitem(sys.modules, "neuromorphic_drivers", Drivers(devices))
-    return devices
+def plug(monkeypatch: pytest.MonkeyPatch, packets: Sequence[SimpleNamespace | None]) -> Device:
+    """Connect a camera that sends these packets."""
+    device = Device(packets)
+    connect(monkeypatch, device)
+    return device
 
 
 def read_until_failure(source: Any) -> Iterator[Chunk]:
@@ -91,7 +38,7 @@ def test_packets_give_their_events_in_chunks(monkeypatch: pytest.MonkeyPatch) ->
     events = random_events(0, 300)
     parts = [events.slice_events(first, first + 20) for first in range(0, 300, 20)]
     packets = [None, packet_of(None), *map(packet_of, parts), None, None, None]
-    devices = connect(monkeypatch, A1=packets)
+    device = plug(monkeypatch, packets)
     source = open_live("event-camera")
     assert source.content == SENSOR
     chunks = list(read_until_failure(source))
@@ -100,12 +47,13 @@ def test_packets_give_their_events_in_chunks(monkeypatch: pytest.MonkeyPatch) ->
     for name in "txyp":
         np.testing.assert_array_equal(getattr(found, name), getattr(events, name))
     assert all(isinstance(chunk.content, Events) and chunk.t_us == chunk.content.t[-1] for chunk in chunks)
-    assert not devices["A1"].is_open
+    assert device.opened
+    assert not device.is_open
 
 
 def test_times_never_decrease_between_packets(monkeypatch: pytest.MonkeyPatch) -> None:
     late, early = Events([90, 100], [1, 2], [1, 2], [0, 1], SENSOR), Events([95, 110], [3, 4], [3, 4], [0, 1], SENSOR)
-    connect(monkeypatch, A1=[packet_of(late), packet_of(early), None, None, None])
+    plug(monkeypatch, [packet_of(late), packet_of(early), None, None, None])
     (chunk,) = read_until_failure(open_live("event-camera"))
     assert isinstance(chunk.content, Events)
     assert chunk.content.t.tolist() == [90, 100, 100, 110]
@@ -116,7 +64,7 @@ def test_restarted_clock_continues_the_stream_and_is_reported(
 ) -> None:
     before = Events([900_000_000, 900_000_010], [1, 2], [1, 2], [0, 1], SENSOR)
     after = Events([5, 25], [3, 4], [3, 4], [0, 1], SENSOR)
-    connect(monkeypatch, A1=[packet_of(before), packet_of(after), None, None, None])
+    plug(monkeypatch, [packet_of(before), packet_of(after), None, None, None])
     (chunk,) = read_until_failure(open_live("event-camera"))
     assert isinstance(chunk.content, Events)
     assert (chunk.content.t - 900_000_000).tolist() == [0, 10, 10, 30]
@@ -125,28 +73,30 @@ def test_restarted_clock_continues_the_stream_and_is_reported(
 
 def test_overflows_of_the_camera_count_as_lost_packets(monkeypatch: pytest.MonkeyPatch) -> None:
     events = random_events(0, 10)
-    connect(monkeypatch, A1=[packet_of(None, [0]), packet_of(events, [3, 7]), None, None, None])
+    plug(monkeypatch, [packet_of(None, [0]), packet_of(events, [3, 7]), None, None, None])
     (chunk,) = read_until_failure(open_live("event-camera"))
     assert chunk.lost == 3
 
 
 def test_stop_ends_and_closes_the_camera(monkeypatch: pytest.MonkeyPatch) -> None:
-    devices, stop = connect(monkeypatch, A1=[None] * 10), threading.Event()
+    device, stop = plug(monkeypatch, [None] * 10), threading.Event()
     stop.set()
     assert not list(open_live("event-camera").read(TickingClock(), stop))
-    assert not devices["A1"].is_open
+    assert device.opened
+    assert not device.is_open
 
 
 def test_serial_number_selects_the_camera(monkeypatch: pytest.MonkeyPatch) -> None:
-    devices = connect(monkeypatch, A1=[], B2=[])
-    assert open_live("event-camera:B2").device is devices["B2"]  # type: ignore[attr-defined]
+    wanted = Device(serial="B2")
+    connect(monkeypatch, Device(), wanted)
+    assert open_live("event-camera:B2").device is wanted  # type: ignore[attr-defined]
 
 
 def test_missing_cameras_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     connect(monkeypatch)
     with raises(VideoError, "event-camera", "no event camera"):
         open_live("event-camera")
-    connect(monkeypatch, A1=[])
+    connect(monkeypatch, Device())
     with raises(VideoError, "event-camera:C3", "EVK4", "A1"):
         open_live("event-camera:C3")
 
@@ -162,11 +112,23 @@ def test_event_cameras_cannot_be_replayed() -> None:
         open_live("event-camera", speed=2.0)
 
 
-def test_library_has_the_packets_of_the_stand_in() -> None:
+def test_library_is_as_the_stand_in() -> None:
     drivers = pytest.importorskip("neuromorphic_drivers", reason="the extra camera is not installed")
     names = set(vars(packet_of(None)))
     assert names == set(drivers.packet.Evt3Packet.__annotations__)
     for packet in (drivers.packet.DvxplorerPacket, drivers.packet.Davis346Packet):
         assert names <= set(packet.__annotations__)
     with pytest.raises(RuntimeError):
-        drivers.open(serial="no such camera", iterator_timeout=0.05)
+        drivers.open(configuration=None, serial="no such camera", iterator_timeout=0.05)
+
+    for method in ("name", "serial", "connection", "properties", "biases_bounds"):
+        assert callable(getattr(Device, method))
+        assert callable(getattr(drivers.device.Device, method))
+
+    # The library has the settings of the stand-in, and others, with the same types.
+    for name, kind in KINDS.items():
+        module = getattr(drivers, name.name.lower())
+        assert drivers.Name[name.name].value == name.value
+        ours = describe_settings(kind.Configuration, SENSOR)
+        theirs = describe_settings(module.Configuration, SENSOR)
+        assert set(setting_names(ours)) <= set(setting_names(theirs))
