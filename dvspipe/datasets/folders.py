@@ -725,7 +725,7 @@ def divide_parts(
     # The pieces of a film, or the windows of a recording, stay together if there are enough films for all parts.
     in_time: set[int] = set()
     if isinstance(config, FilesConfig) and config.group is None and data.split is None:
-        parts_to_divide = 1 + (not test) + (not validation)
+        parts_to_divide = 1 + (not test) + (not validation and config.validation > 0)
         in_time = find_in_time(train, parts_to_divide)
     if isinstance(config.split, Path):
         parts = apply_split(config.split, _separate_groups([*train, *validation, *test], in_time))
