@@ -2,9 +2,11 @@
 const part = name => element.querySelector("." + name);
 const root = part("labels"), video = part("film"), line = part("timeline"), head = part("head");
 const MIN_US = 20_000, STEP_S = 0.1, LONG_STEP_S = 1, NEW_US = 1_000_000, GOLDEN_ANGLE = 137.5;
-let file = null;  // name, media, is_film, start_us, duration_us, classes, spans, are_proposals
+let file = null;  // name, media, is_film, start_us, duration_us, classes, used, spans, are_proposals
 let spans = [], chosen = -1, past = [], future = [], drag = null, is_saving = false;
 const unsaved = new Map();  // spans by name of the file
+let classes = [];  // names; the first ten have a digit
+const typed = new Set(), removed = new Set(), hues = new Map();
 
 const end_us = () => file.start_us + file.duration_us;
 const us_per_s = () => file.is_film || !video.duration ? 1e6 : file.duration_us / video.duration;
@@ -20,21 +22,55 @@ function open(opened) {
   [past, future, chosen] = [[], [], spans.length ? 0 : -1];
   video.src = file.media;
   root.dataset.state = "open";
-  part("classes").replaceChildren(...file.classes.map((name, number) => {
-    const button = document.createElement("button");
-    button.textContent = (number < 10 ? (number + 1) % 10 + " " : "") + readable(name);
-    button.style.setProperty("--hue", hue(name));
-    button.onclick = () => rename(name);
-    return button;
-  }));
   draw();
   root.focus({ preventScroll: true });
 }
 
-const hue = name => Math.round(GOLDEN_ANGLE * Math.max(0, file.classes.indexOf(name))) % 360;
+function hue(name) {  // stays the same if other classes are added
+  if (!hues.has(name)) hues.set(name, hues.size);
+  return Math.round(GOLDEN_ANGLE * hues.get(name)) % 360;
+}
+
+function draw_classes() {  // a class that a label uses cannot be removed
+  const used = new Set([...file.used, ...spans.map(span => span.name)]);
+  classes = [...new Set([...typed, ...file.classes, ...used])].filter(name => used.has(name) || !removed.has(name));
+  part("classes").replaceChildren(...classes.map((name, number) => {
+    const item = document.createElement("span");
+    item.style.setProperty("--hue", hue(name));
+    item.append(make_button((number < 10 ? (number + 1) % 10 + " " : "") + readable(name), () => rename(name)));
+    if (!used.has(name)) item.append(make_button("×", () => remove_class(name), `Remove the class ${readable(name)}`));
+    return item;
+  }));
+}
+
+function make_button(text, act, title = "") {
+  const button = document.createElement("button");
+  button.textContent = text;
+  if (title) button.title = button.ariaLabel = title;
+  button.onclick = () => { act(); root.focus({ preventScroll: true }); };
+  return button;
+}
+
+function remove_class(name) {
+  typed.delete(name);
+  removed.add(name);
+  draw();
+}
+
+part("add").onsubmit = event => {
+  event.preventDefault();
+  const name = part("name").value.trim().split(/\s+/).join("_");
+  part("name").value = "";
+  if (!file || !name) return;
+  removed.delete(name);
+  if (!classes.slice(0, 10).includes(name)) typed.add(name);  // it gets a digit
+  draw();
+  root.focus({ preventScroll: true });
+};
 
 function draw() {
   const percent = t_us => 100 * (t_us - file.start_us) / file.duration_us + "%";
+  draw_classes();
   line.querySelectorAll(".span").forEach(each => each.remove());
   spans.forEach((span, index) => {
     const bar = document.createElement("div");
@@ -166,7 +202,7 @@ line.addEventListener("pointerdown", event => {
 line.addEventListener("pointermove", event => {
   if (!drag) return;
   const [least, most] = drag.limits, t_us = clamp(time_at(event), least, most);
-  const name = spans[chosen]?.name ?? file.classes[0], ends = [drag.from_us, t_us].sort((a, b) => a - b);
+  const name = spans[chosen]?.name ?? classes[0] ?? "gesture", ends = [drag.from_us, t_us].sort((a, b) => a - b);
   if (drag.side === "start") drag.moved = { ...drag.span, start_us: Math.min(t_us, drag.span.end_us - MIN_US) };
   else if (drag.side) drag.moved = { ...drag.span, end_us: Math.max(t_us, drag.span.start_us + MIN_US) };
   else drag.moved = ends[1] - ends[0] < MIN_US ? null : { start_us: ends[0], end_us: ends[1], name };
@@ -201,9 +237,9 @@ const keys = {
   ArrowLeft: event => { video.currentTime += step(event); }, ArrowRight: event => { video.currentTime += step(event); },
 };
 root.addEventListener("keydown", event => {
-  if (!file || event.altKey || (event.target.tagName === "BUTTON" && [" ", "Enter"].includes(event.key))) return;
+  if (!file || event.altKey || event.target === part("name") || (event.target.tagName === "BUTTON" && [" ", "Enter"].includes(event.key))) return;
   const is_undo = (event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "z";
-  const name = file.classes["1234567890".indexOf(event.key)];
+  const name = classes["1234567890".indexOf(event.key)];
   const act = is_undo ? (event.shiftKey ? actions.redo : actions.undo) : keys[event.key] ?? (name && (() => rename(name)));
   if (!act || (!is_undo && (event.ctrlKey || event.metaKey))) return;
   event.preventDefault();
@@ -221,4 +257,4 @@ function follow() {
 follow();
 video.addEventListener("error", () => { if (file) part("about").textContent =
   "This browser cannot play the file: convert it to .mp4 first."; });
-window.dvspipeLabels = { open, saved };
+window.dvspipeLabels = { open, saved, is_saving: () => is_saving };

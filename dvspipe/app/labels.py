@@ -1,6 +1,8 @@
 """Label tab: which gesture is when in a film or a recording, proposed by a classifier, corrected by the user.
 
 `propose` classifies files; the files that the network is least sure of are labelled first, because they teach it most.
+`fit_labels` fits the last layer of a classifier to all labels, and the tab proposes again with the result. Films that
+are labelled are few, and a classifier of gestures exists: its last layer takes seconds, also for new classes.
 The editor is the script of the page, `labels.js`. It gets an `EditedFile`, and submits the spans after each change;
 they are saved at once in the label file that training and scores read.
 """
@@ -8,9 +10,12 @@ they are saved at once in the label file that training and scores read.
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -18,20 +23,34 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from ..base.errors import ConfigError, DataError
+from ..base.errors import ConfigError, DataError, DvspipeError
 from ..base.labels import GESTURES, SUFFIX, Span, read_labels, write_labels
 from ..parallel import Progress
 from ..recordings.conversion import is_video
 from ..report import write_player_page
 from ..report.players import VIDEO_NAME
-from ..results import Prediction
+from ..results import Prediction, RunFolder, TrainingRun
 from ..video.opening import open_video
 from .answers import DEFAULT_NAME, SHIPPED_NAMES, list_classifiers
 from .conversion import open_events
-from .shared import Tab, Updates, address_of, follow, handle, list_any, listen, show_caption, show_empty
+from .gestures import Trained
+from .jobs import StagedProgress
+from .shared import (
+    Tab,
+    Updates,
+    address_of,
+    follow,
+    handle,
+    list_any,
+    listen,
+    offer_file,
+    show_caption,
+    show_empty,
+)
 from .workspace import Session, Workspace
 
 FOLDER = "labelled"
+RUN_NAME = "labels"
 MAX_SPANS = 10_000  # labels in a file
 MAX_CLASS_NAME = 80  # characters
 VIEW = """
@@ -46,8 +65,13 @@ VIEW = """
   <div class="timeline"><div class="ghost"></div><div class="head"></div></div>
   <p class="about" role="status"></p>
   <div class="classes"></div>
+  <form class="add">
+    <input class="name" maxlength="80" placeholder="Name of a new class" aria-label="Name of a new class">
+    <button>Add class</button>
+  </form>
   <p class="help">Drag on the timeline to add, drag an end to move it. Keys: space: play; ← →: 0.1 s, with shift 1 s;
-    1 to 0: class; i, o: start, end here; s: split; m: merge; n, p: next, previous; delete; ctrl+z: undo.</p>
+    1 to 0: class; i, o: start, end here; s: split; m: merge; n, p: next, previous; delete; ctrl+z: undo.
+    × removes a class that no label uses.</p>
 </div>
 """
 STYLE = """
@@ -61,7 +85,13 @@ STYLE = """
 .labels button:disabled { opacity: .4; cursor: default; }
 .labels:not(.proposals) .accept { display: none; }
 .labels .accept { background: #1d5fbf; color: #fff; border-color: #1d5fbf; }
-.labels .classes button { border-left: .6rem solid hsl(var(--hue) 60% 45%); }
+.labels .classes span { display: flex; border-left: .6rem solid hsl(var(--hue) 60% 45%); border-radius: 6px; }
+.labels .classes button { height: 2.25rem; border-left: 0; border-radius: 0 6px 6px 0; }
+.labels .classes button:not(:last-child) { border-radius: 0; }
+.labels .add { display: flex; flex-wrap: wrap; gap: .4rem; margin: .5rem 0; }
+.labels .name { flex: 0 1 16rem; min-width: 8rem; padding: .35rem .7rem; border-radius: 6px; font: inherit;
+  border: 1px solid var(--border-color-primary); background: var(--input-background-fill);
+  color: var(--body-text-color); }
 .labels .time { min-width: 5rem; font-variant-numeric: tabular-nums; }
 .labels .timeline { position: relative; height: 4rem; border-radius: 6px; background: var(--border-color-primary);
   touch-action: none; cursor: crosshair; overflow: hidden; user-select: none; }
@@ -124,7 +154,8 @@ class EditedFile:
         is_film: Whether the time of the film is the time of the labels; otherwise, the film is scaled to it.
         start_us: Time of the first picture or event.
         duration_us: Duration.
-        classes: Names of the classes.
+        classes: Names of the classes: the user's own, then those of the classifier.
+        used: Names in the label files of other files.
         spans: Labels.
         are_proposals: Whether the labels are proposed, and not saved.
     """
@@ -135,6 +166,7 @@ class EditedFile:
     start_us: int
     duration_us: int
     classes: tuple[str, ...]
+    used: tuple[str, ...]
     spans: tuple[Span, ...]
     are_proposals: bool
 
@@ -179,11 +211,90 @@ def open_edited(space: Workspace, name: str, proposal: Proposal | None, folder: 
         start_us, last_us = source.span_us
         duration_us = last_us + 1 - start_us
 
-    classes = proposal.classes if proposal is not None else GESTURES
-    named = tuple(dict.fromkeys([*classes, *(span.name for span in spans)]))
+    # The user's own classes come first: the first ten have a digit key.
+    known = proposal.classes if proposal is not None else GESTURES
+    used = find_used(space, labels)
+    named = dict.fromkeys([*used, *(span.name for span in spans)])
+    classes = (*(name for name in named if name not in known), *known)
     ends_us = [span.end_us - start_us for span in spans]
     duration_us = max([duration_us, *ends_us, 1])
-    return EditedFile(name, address_of(media), is_video(path), start_us, duration_us, named, spans, are_proposals)
+    return EditedFile(
+        name, address_of(media), is_video(path), start_us, duration_us, classes, used, spans, are_proposals
+    )
+
+
+def find_used(space: Workspace, skipped: Path | None = None) -> tuple[str, ...]:
+    """Return the names in all label files but `skipped`, sorted; files that cannot be read have none."""
+    used: set[str] = set()
+    for path in list_label_files(space):
+        if path != skipped:
+            with suppress(DvspipeError):
+                used.update(span.name for span in read_labels(path))
+
+    return tuple(sorted(used))
+
+
+def list_label_files(space: Workspace) -> list[Path]:
+    """List the label files of the films and recordings below the folder."""
+    files = dict.fromkeys(label_file_of(space.resolve(name)) for name in list_any(space))
+    return [path for path in files if path.is_file()]
+
+
+@dataclass(frozen=True)
+class Fitted(Trained):
+    """Classifier whose last layer was fitted to labels.
+
+    Args:
+        init: Classifier that it was fitted from.
+    """
+
+    init: str
+
+
+def fit_labels(space: Workspace, init: str, run: Path, progress: StagedProgress) -> Fitted:
+    """Fit the last layer of a classifier to all labels below the folder, as `dvspipe train DIR init=INIT` does.
+
+    The run folder is removed if the work fails or is stopped: labels change, so nothing could be resumed.
+    """
+    # torch takes seconds to import
+    from ..checkpoints.checkpoint import load_config
+    from ..training import TrainingCallback
+    from ..verbs.training import train
+
+    class Callback(TrainingCallback):
+        def on_progress(self, stage: str, done: float, total: int) -> None:
+            progress(done, total, stage)
+
+    # Windows make many samples of a few long labels, so two films of a class are enough.
+    data = {"validation": 0, "window_us": load_config(init).bins.window_us}
+    settings = ["optimiser.rule=readout", *(f"data.{name}={value}" for name, value in data.items())]
+    command = shlex.join(["dvspipe", "train", str(space.folder), f"init={init}", *settings])
+    rule = {"rule": "readout"}
+    try:
+        fitted = train(space.folder, run, init=init, optimiser=rule, data=data, command=command, callback=Callback())
+    except BaseException:
+        shutil.rmtree(run, ignore_errors=True)
+        raise
+
+    archive = shutil.make_archive(str(run), "zip", run.parent, run.name)
+    return Fitted(run, find_used(space), summarize(fitted), Path(archive), init)
+
+
+def summarize(fitted: TrainingRun) -> str:
+    """Return the Markdown summary of a fitted classifier."""
+    from ..checkpoints.checkpoint import load_config  # torch takes seconds to import
+
+    test = fitted.test
+    before = f"; before, {test.correct_before}" if test.correct_before is not None else ""
+    lines = [
+        f"**Test accuracy {test.accuracy:.1%}**: {test.correct} of {test.samples}{before}, on labels that were held "
+        "out of the training.",
+        *(f"- {finding.text}" for finding in test.findings),
+    ]
+    if load_config(fitted.checkpoint).classes != GESTURES:
+        lines.append("- Videos are now classified by events alone: the joint network does not know the new classes.")
+
+    return "\n".join(lines)
 
 
 def parse_spans(values: Sequence[object]) -> list[Span]:
@@ -220,7 +331,9 @@ class LabelTab(Tab):
     def __init__(self, space: Workspace, opened: Any) -> None:
         super().__init__(space)
         self.saving = self.make_message()
+        self.training = self.make_message()
         self.proposals: gr.State = gr.State({})
+        self.trained = gr.State(())
 
         with gr.Row(elem_classes="parts"):
             with gr.Column(elem_classes="choose"):
@@ -228,6 +341,11 @@ class LabelTab(Tab):
                 self.empty = gr.HTML("")
                 self.checkpoint = gr.Dropdown(list_classifiers(space), value=DEFAULT_NAME, label="Classifier")
                 self.propose = self.add_work("Propose labels", variant="primary")
+                self.train = self.add_work("Train on these labels", self.training)
+                self.result = gr.Markdown("")
+                self.archive = gr.DownloadButton(
+                    "Download the classifier", interactive=False, elem_classes="when-ready"
+                )
             with gr.Column(elem_classes="show"):
                 # The script of the page gets the file from this invisible text.
                 self.edited = gr.Textbox("", visible="hidden")
@@ -239,9 +357,14 @@ class LabelTab(Tab):
 
     def _connect(self, opened: Any) -> None:
         self.on(opened, self.list_files, [self.proposals])
+        limit = {"concurrency_limit": 2}  # sessions that classify or train at the same time
+        chosen = [self.files, self.checkpoint]
+        self.on(self.propose.click, self.show_proposals, chosen, **limit)
+        self.on(self.train.click, self.train_classifier, [*chosen, self.trained], status=self.training, **limit)
+
         shown = self.on(self.files.input, self.open_file, [self.files, self.proposals])
-        proposed = self.on(self.propose.click, self.show_proposals, [self.files, self.checkpoint], concurrency_limit=2)
-        for event in (shown, self.after(proposed.then, self.open_file, [self.files, self.proposals])):
+        proposed = self.after(self.proposals.change, self.open_file, [self.files, self.proposals])
+        for event in (shown, proposed):
             listen(
                 event.then,
                 None,
@@ -282,23 +405,60 @@ class LabelTab(Tab):
         )
 
     def show_proposals(self, session: Session, name: str | None, checkpoint: str) -> Iterator[Updates]:
-        """Classify the files without labels, list them again, and choose the least certain one."""
+        """Classify the files without labels, and list them again."""
         names = list_any(self.space)
-        waiting = [name for name in names if not label_file_of(self.space.resolve(name)).is_file()]
-        if not waiting:
+        if not self._list_waiting(names):
             raise ConfigError("all files have labels" if names else "there are no files to label")
 
-        path = checkpoint if checkpoint in SHIPPED_NAMES else self.space.resolve(checkpoint)
+        yield from self._propose(session, self.status, name, self._find_classifier(checkpoint))
 
-        def work(progress: Progress) -> Proposals:
-            return propose(self.space, waiting, path, progress)
+    def train_classifier(
+        self, session: Session, name: str | None, checkpoint: str, trained: tuple[Fitted, ...]
+    ) -> Iterator[Updates]:
+        """Fit the chosen classifier to all labels, then propose labels with the result."""
+        if not list_label_files(self.space):
+            raise ConfigError("no file has labels; label one or more films or recordings first")
+
+        # Fitted to these labels already, the result of an earlier training would hardly change.
+        inits = {str(fitted.run): fitted.init for fitted in trained}
+        init = inits.get(checkpoint) or self._find_classifier(checkpoint)
+        run = RunFolder.find_free(session.kept_folder(), RUN_NAME).path
+
+        def show(new: Fitted) -> Updates:
+            known = (*trained, new)
+            choices = [*list_classifiers(self.space), *(fitted.to_choice() for fitted in known)]
+            return {
+                self.trained: known,
+                self.result: new.summary,
+                self.archive: offer_file(new.archive),
+                self.checkpoint: gr.Dropdown(choices=choices, value=str(run)),
+            }
+
+        yield {self.result: "", self.archive: gr.DownloadButton(interactive=False)}
+        yield from follow(session, self.training, "training", partial(fit_labels, self.space, init, run), show)
+        if self._list_waiting(list_any(self.space)):
+            yield from self._propose(session, self.training, name, str(run))
+
+    def _propose(self, session: Session, status: gr.HTML, name: str | None, classifier: str) -> Iterator[Updates]:
+        """Classify the files without labels, list them again, and choose the least certain one, or keep `name`."""
+        names = list_any(self.space)
+        waiting = self._list_waiting(names)
 
         def show(proposals: Proposals) -> Updates:
             choices = order_files(self.space, names, proposals)
-            first = name or choices[0][1]
-            return {self.proposals: proposals, self.files: gr.Radio(choices=choices, value=first)}
+            _, least_certain = choices[0]
+            value = name if name in waiting else least_certain
+            return {self.proposals: proposals, self.files: gr.Radio(choices=choices, value=value)}
 
-        yield from follow(session, self.status, "proposing labels", work, show)
+        work = partial(propose, self.space, waiting, classifier)
+        yield from follow(session, status, "proposing labels", work, show)
+
+    def _list_waiting(self, names: Sequence[str]) -> list[str]:
+        """Return the files without labels."""
+        return [name for name in names if not label_file_of(self.space.resolve(name)).is_file()]
+
+    def _find_classifier(self, checkpoint: str) -> str:
+        return checkpoint if checkpoint in SHIPPED_NAMES else str(self.space.resolve(checkpoint))
 
     def save(self, _: Session, name: str, values: list[Any]) -> Iterator[Updates]:
         """Save the labels of a file beside it."""

@@ -4,7 +4,7 @@
     ├── EventsConfig             variants of recordings
     │   └── RecordingsConfig     parts and groups
     │       ├── PublicConfig     download of public data sets
-    │       └── WindowsConfig    windows of recordings in class folders
+    │       └── WindowsConfig    windows of recordings and labels
     └── FramedConfig             framing of recordings and videos
         └── FilesConfig          (and RecordingsConfig) own files: sensor and other missing metadata
 
@@ -119,11 +119,12 @@ class PublicConfig(RecordingsConfig):
 
 
 class WindowsConfig(RecordingsConfig):
-    """Settings of recordings in class folders."""
+    """Settings of recordings with one class, or one class at a time."""
 
     window_us: int | None = Field(default=None, ge=1)
-    """Length in microseconds of consecutive windows that longer recordings in class folders are cut into. Each window
-    is a sample, and all windows of a recording are in the same part. None: one sample per recording."""
+    """Length in microseconds of consecutive windows that longer recordings in class folders, or longer spans of a label
+    file, are cut into. Each window is a sample, and all windows of a recording are in the same part. None: one sample
+    per recording or span."""
 
 
 class FramedConfig(FramingConfig, SourceConfig):
@@ -165,7 +166,7 @@ class FolderConfig(FilesConfig, WindowsConfig):
     kind: Literal["folder"] = "folder"
 
 
-class LabelledConfig(FilesConfig):
+class LabelledConfig(FilesConfig, WindowsConfig):
     """Recordings below ROOT; NAME_labels.csv next to each recording lists start, end and class of gestures."""
 
     kind: Literal["labelled"] = "labelled"

@@ -199,16 +199,17 @@ class RecordingFile:
         with _remedies_as_settings():
             return read(self.path, start_us, stop_us, sensor=self.sensor, hints=self.hints)
 
-    def windows(self, window_us: int) -> list[tuple[int, int]]:
-        """Divide the recording into windows; return the start and end (exclusive) of each in microseconds.
+    def windows(self, window_us: int, *span_us: int) -> list[tuple[int, int]]:
+        """Divide the recording, or a span of it, into windows; return the start and end of each in microseconds.
 
         The first window starts at the first event. Windows without events are left out, and so is a remainder at the
         end shorter than half a window, unless it is the only window. The windows are cached.
         """
-        digest = "" if self.cache is None else self.cache.digest(WindowsKey(self.version(), window_us))
+        digest = "" if self.cache is None else self.cache.digest(WindowsKey(self.version(*span_us), window_us))
         stored = None if self.cache is None else self.cache.read(digest)
         if stored is None:
-            stored = {"starts_us": _window_starts(self.load().t, window_us)}
+            events = self.load_span(*span_us) if span_us else self.load()
+            stored = {"starts_us": _window_starts(events.t, window_us)}
             if self.cache is not None:
                 self.cache.write(digest, **stored)
         return [(start_us, start_us + window_us) for start_us in stored["starts_us"].tolist()]
@@ -476,13 +477,27 @@ def _list_spans(source: DataSource[LabelledConfig], folder: Path) -> list[tuple[
     """Return the samples of all label files below a folder, each with the name of its class; all labels are 0."""
     samples = []
     for labels in sorted(folder.rglob(f"*{SUFFIX}")):
-        file = find_recording(labels)
-        samples += [(span.name, sample_of_span(source, file, span, 0, source.sensor)) for span in read_labels(labels)]
+        recording = RecordingFile.of(source, find_recording(labels), source.sensor)
+        for span in read_labels(labels):
+            samples += [(span.name, sample) for sample in _list_windows_of_span(source, recording, span)]
 
     if not samples:
         raise DataError(f"{folder}: no labels found (expected NAME{SUFFIX} beside NAME.SUFFIX)")
 
     return samples
+
+
+def _list_windows_of_span(source: DataSource[LabelledConfig], recording: RecordingFile, span: Span) -> Iterator[Sample]:
+    """Yield a span of a label file as a sample, or its windows if it is longer than `data.window_us`."""
+    spans_us = [(span.start_us, span.end_us)]
+    window_us = source.config.window_us
+    if window_us is not None:
+        windows = recording.windows(window_us, span.start_us, span.end_us)
+        if len(windows) > 1:
+            spans_us = [(start_us, min(end_us, span.end_us)) for start_us, end_us in windows]
+
+    for start_us, end_us in spans_us:
+        yield _sample_of_part(source, recording, start_us, end_us, 0)
 
 
 def find_recording(labels: Path) -> Path:
@@ -710,7 +725,7 @@ def divide_parts(
     # The pieces of a film, or the windows of a recording, stay together if there are enough films for all parts.
     in_time: set[int] = set()
     if isinstance(config, FilesConfig) and config.group is None and data.split is None:
-        parts_to_divide = 1 + (not test) + (not validation)
+        parts_to_divide = 1 + (not test) + (not validation and config.validation > 0)
         in_time = find_in_time(train, parts_to_divide)
     if isinstance(config.split, Path):
         parts = apply_split(config.split, _separate_groups([*train, *validation, *test], in_time))

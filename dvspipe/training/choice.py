@@ -333,7 +333,7 @@ def _find_time_scale(measured: Sequence[Measurement], config: TrainConfig) -> _T
     # A few recordings that are longer than most do not set the time scale.
     durations_us = np.array([measurement.duration_us or 0 for measurement in measured])
     most_us = float(np.quantile(durations_us, QUANTILE))
-    is_long = config.data.kind == "folder" and most_us > LONG_US
+    is_long = config.data.kind in ("folder", "labelled") and most_us > LONG_US
     span_us = float(min(WINDOW_US, np.median(durations_us))) if is_long else most_us
 
     rates_hz = [measurement.events / max(1, measurement.duration_us or 0) * 1e6 for measurement in measured]

@@ -351,6 +351,16 @@ def test_gestures_are_labelled_by_mouse_and_keys(page: Any, folder: Path) -> Non
     expect_saved(0.6, 1.5)
     page.keyboard.press("Control+z")
     expect_saved(0.6, 1.5, 1.5, 2.4)
+    page.get_by_label("Name of a new class").fill("jump up")
+    page.keyboard.press("Enter")
+    page.keyboard.press("1")
+    page.locator(".labels .about", has_text="jump up").wait_for()
+    classes = page.locator(".labels .classes")
+    expect(classes.get_by_title("Remove the class jump up")).to_have_count(0)
+    classes.get_by_title("Remove the class arm roll").click()
+    expect(classes.get_by_text("arm roll")).to_have_count(0)
+    page.wait_for_function("() => !window.dvspipeLabels.is_saving()")
+    assert {span.name for span in read_labels(labels)} == {"jump_up", GESTURES[1]}
     labels.unlink()
 
 

@@ -10,13 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import random_events
+from conftest import BAR_SENSOR, random_events
 from facts import mentions, raises
+from untrained import untrained_config, untrained_network
 
 from dvspipe.base.errors import ConfigError, DataError, DvspipeError
 from dvspipe.base.labels import GESTURES, Span, read_labels
+from dvspipe.checkpoints.checkpoint import save_checkpoint
 from dvspipe.events import SensorSize
 from dvspipe.formats import write
+from dvspipe.inference import Classifier
 from dvspipe.parallel import ignore_progress
 
 pytest.importorskip("gradio", reason="the extra app is not installed")
@@ -24,7 +27,7 @@ pytest.importorskip("gradio", reason="the extra app is not installed")
 import gradio as gr
 
 from dvspipe.app.examples import SAMPLE
-from dvspipe.app.labels import LabelTab, Proposal, open_edited, order_files, parse_spans
+from dvspipe.app.labels import LabelTab, Proposal, fit_labels, open_edited, order_files, parse_spans
 from dvspipe.app.workspace import Session, Workspace
 
 CLAP = {"start_us": 1_500_000, "end_us": 2_000_000, "name": "clap"}
@@ -112,9 +115,10 @@ def test_file_opens_with_proposals_until_it_has_labels(space: Workspace, tmp_pat
     assert (opened.start_us, opened.is_film) == (0, True)
     assert opened.duration_us == pytest.approx(7_000_000, abs=100_000)
     (space.folder / "film_labels.csv").write_text("class,start_s,end_s\njump,1,2\n")
+    (space.folder / "noise_labels.csv").write_text("class,start_s,end_s\nhop,1,2\n")
     opened = open_edited(space, "film.mp4", None, tmp_path, ignore_progress)
     assert (opened.spans, opened.are_proposals) == ((Span(1_000_000, 2_000_000, "jump"),), False)
-    assert opened.classes == (*GESTURES, "jump")
+    assert (opened.classes, opened.used) == (("hop", "jump", *GESTURES), ("hop",))
 
 
 def test_recording_is_shown_as_a_film_on_its_own_clock(tab: LabelTab, session: Session) -> None:
@@ -130,3 +134,51 @@ def test_nothing_to_label_is_explained(tab: LabelTab, session: Session, space: W
         (space.folder / f"{name}_labels.csv").write_text("class,start_us,end_us\n")
     with raises(DvspipeError, "labels"):
         list(tab.show_proposals(session, None, "gesture-films"))
+
+
+def write_labelled(space: Workspace) -> None:
+    """Write two recordings of each of two classes, with labels, and an untrained classifier of others."""
+    (space.folder / "film.mp4").unlink()
+    for number, name in enumerate(("hop", "hop", "jump", "jump")):
+        write(space.folder / f"{number}.h5", random_events(number, 400 + 400 * number, BAR_SENSOR, 200_000))
+        (space.folder / f"{number}_labels.csv").write_text(f"class,start_us,end_us\n{name},0,200000\n")
+    write(space.folder / "noise.h5", random_events(0, 400, BAR_SENSOR, 200_000), overwrite=True)
+    config = untrained_config({"steps": 5, "step_us": 20_000})
+    save_checkpoint(space.folder / "bars.safetensors", config, untrained_network(config))
+
+
+def test_training_on_labels_proposes_with_the_result(tab: LabelTab, session: Session, space: Workspace) -> None:
+    write_labelled(space)
+    shown: dict[Any, Any] = {}
+    for updates in tab.train_classifier(session, None, "bars.safetensors", ()):
+        shown |= updates
+    (new,) = shown[tab.trained]
+    assert new.gestures == ("hop", "jump")
+    assert mentions(new.summary, "Test accuracy", "2 of")
+    assert Classifier.load(new.run).config.classes == ("hop", "jump")
+    assert new.archive.is_file()
+    assert shown[tab.proposals]["noise.h5"].classes == ("hop", "jump")
+
+    # A fitted classifier is not fitted again to the same labels.
+    *_, again = (
+        updates for updates in tab.train_classifier(session, None, str(new.run), (new,)) if tab.trained in updates
+    )
+    assert [fitted.init for fitted in again[tab.trained]] == [str(space.folder / "bars.safetensors")] * 2
+
+
+def test_stopped_training_leaves_no_run(session: Session, space: Workspace) -> None:
+    write_labelled(space)
+
+    def stop(_: float, __: float, stage: str = "") -> None:
+        if stage == "readout":
+            raise KeyboardInterrupt
+
+    run = session.kept_folder() / "labels"
+    with pytest.raises(KeyboardInterrupt):
+        fit_labels(space, str(space.folder / "bars.safetensors"), run, stop)
+    assert [*session.kept_folder().iterdir()] == []
+
+
+def test_training_without_labels_is_explained(tab: LabelTab, session: Session) -> None:
+    with raises(ConfigError, "label"):
+        list(tab.train_classifier(session, None, "gesture-films", ()))

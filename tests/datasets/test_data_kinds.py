@@ -47,7 +47,7 @@ def test_a_data_set_without_kind_is_a_folder() -> None:
         ({"kind": "nmnist", "size": "34x34"}, ("data.size = '34x34'", "folder, labelled, gestures", "found nmnist")),
         ({"kind": "shards", "test_root": "t"}, ("data.test_root = 't'", "found shards")),
         ({"kind": "mnist", "views": 4}, ("data.views = 4", "found mnist")),
-        ({"kind": "labelled", "window_us": 9}, ("data.window_us = 9", "folder, nmnist or gestures", "found labelled")),
+        ({"kind": "mnist", "window_us": 9}, ("data.window_us = 9", "folder, labelled, nmnist", "found mnist")),
         ({"kind": "zip"}, ("data.kind = 'zip'", "folder", "shards")),
         ({"kind": "nmnist", "vary": {"dropp": 0.1}}, ("data.vary.dropp", "did you mean data.vary.drop")),
         ({"kind": "tonic", "options": 3}, ("data.options = 3", "dictionary")),

@@ -24,6 +24,7 @@ from dvspipe.datasets import (
     DataSet,
     FolderConfig,
     GesturesConfig,
+    LabelledConfig,
     MnistConfig,
     NmnistConfig,
     SpikeTensors,
@@ -675,6 +676,22 @@ def test_windows_cover_the_recording_and_stay_in_one_part(tmp_path: Path) -> Non
     assert set(counts.values()) == {500}  # the last half window is kept
     files = [{sample.file for sample in part} for part in data.parts.values()]
     assert sum(map(len, files)) == len(set.union(*files)) == 6
+
+
+def test_long_labels_are_cut_into_windows_that_end_with_the_label(tmp_path: Path) -> None:
+    spans = {"a": (0, 270_000), "b": (270_000, 320_000)}
+    rows = "".join(f"{name},{start_us},{end_us}\n" for name, (start_us, end_us) in spans.items())
+    for number in range(3):
+        write(tmp_path / f"{number}.h5", random_events(number, 500, span_us=380_000))
+        (tmp_path / f"{number}_labels.csv").write_text(f"class,start_us,end_us\n{rows}")
+    data = open_dataset(LabelledConfig(root=tmp_path, window_us=100_000), seed=0)
+    assert sorted(data.classes[sample.label] for sample in data.samples) == ["a"] * 9 + ["b"] * 3
+    for sample in data.samples:
+        start_us, end_us = spans[data.classes[sample.label]]
+        events = sample.read_content()
+        assert isinstance(events, Events)
+        assert start_us <= events.t[0] <= events.t[-1] < end_us
+        assert 0 < events.duration_us <= 100_000
 
 
 def test_all_empty_and_unknown_class_folders_are_reported(tmp_path: Path) -> None:

@@ -140,6 +140,7 @@ def test_windows_of_a_single_recording_are_divided_in_time(tmp_path: Path) -> No
     config = FolderConfig(root=tmp_path, window_us=10_000)
     data = open_dataset(config, seed=0)
     assert len(data.train) > len(data.test) >= len(data.validation) == 2
+    assert {sample.label for sample in open_dataset(config.with_shares({"validation": 0.0}), seed=0).test} == {0, 1}
     write_split(tmp_path / "split.json", data)
     again = open_dataset(config.model_copy(update={"split": tmp_path / "split.json"}), seed=0)
     assert [str(sample) for sample in again.test] == [str(sample) for sample in data.test]
@@ -187,3 +188,14 @@ def test_video_ends_are_its_first_and_last_pictures(tmp_path: Path) -> None:
     assert read_video_ends(write_clip(tmp_path / "b.webm", images[:2])) is not None
     (tmp_path / "c.webm").write_bytes(b"no video")
     assert read_video_ends(tmp_path / "c.webm") is None
+
+
+def test_two_recordings_of_a_class_are_enough_without_validation(tmp_path: Path) -> None:
+    for label in range(2):
+        (tmp_path / f"class{label}").mkdir()
+        for number in range(2):
+            write_recording(tmp_path / f"class{label}" / f"{'ab'[number]}.h5", 0, 2 * label + number)
+    data = open_dataset(FolderConfig(root=tmp_path, window_us=10_000, validation=0), seed=0)
+    files = [{sample.file for sample in part} for part in (data.train, data.test)]
+    assert list(map(len, files)) == [2, 2]
+    assert not files[0] & files[1]
