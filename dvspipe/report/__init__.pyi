@@ -1,8 +1,6 @@
 from .answers import draw_recording as draw_recording
 from .answers import score_line as score_line
 from .answers import write_answers_page as write_answers_page
-from .charts import draw_confusion as draw_confusion
-from .charts import draw_curves as draw_curves
 from .charts import draw_neurons as draw_neurons
 from .comparison import Metric as Metric
 from .comparison import describe_comparison as describe_comparison
@@ -30,7 +28,6 @@ from .rerun_log import Predictions as Predictions
 from .rerun_log import write_rerun as write_rerun
 from .skeletons import write_refusal_picture as write_refusal_picture
 from .skeletons import write_track_preview as write_track_preview
-from .timelines import draw_timeline as draw_timeline
 from .timelines import write_overlay as write_overlay
 from .training_page import write_training_page as write_training_page
 from .views import show_part as show_part

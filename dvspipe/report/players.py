@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,18 +15,18 @@ from numpy.typing import NDArray
 from ..events import Events
 from ..parallel import Progress, ignore_progress
 from .config import PreviewColours, plan_playback
-from .pages import outline_steps, write_page
+from .pages import write_page
 from .painter import Caption
 from .plots import PlotSource, add_counts
 from .previews import write_preview
 from .style import EVENT_PALETTES, LIGHT, EventPalette, to_hex
 from .timelines import find_clock
+from .web_charts import ELAPSED_NAME, Axis, PageChart, plot_steps
 
 PLAYER_FPS = 25.0
 MAX_PLAY_S = 60.0
 PLAYER_PX = 256, 480  # range of the sensor's longer side in the video
 RATE_BINS = 200
-RATE_SIZE = 1000, 120  # width and height of the curve in CSS pixels
 VIDEO_NAME = "events.webm"
 
 
@@ -59,14 +58,6 @@ class RateCurve:
     def largest_hz(self) -> float:
         """Highest event rate of a bin, in events per second."""
         return float(self.counts.sum(axis=0).max(initial=0)) / self.bin_s
-
-
-class _Layer(NamedTuple):
-    """Filled curve of one polarity: points of an SVG polygon, and its colour."""
-
-    name: str
-    points: str
-    colour: str
 
 
 def write_player_page(
@@ -133,9 +124,8 @@ def write_player_page(
         duration_s=source.duration_s,
         rate=rate,
         channel=channel,
-        layers=_draw_layers(rate, _palette(colours)),
+        chart=_draw_rate(rate, _palette(colours), source.duration_s).to_html(),
         background=to_hex(_palette(colours).background),
-        size=RATE_SIZE,
     )
 
     return rate
@@ -166,13 +156,11 @@ def _palette(colours: PreviewColours) -> EventPalette:
     return LIGHT
 
 
-def _draw_layers(rate: RateCurve, palette: EventPalette) -> list[_Layer]:
+def _draw_rate(rate: RateCurve, palette: EventPalette, duration_s: float) -> PageChart:
     """Return the curve of OFF events, and of ON events stacked on it."""
-    off, on = rate.counts
-    both = off + on
-    highest = max(1, int(both.max(initial=0)))
+    off_hz, on_hz = rate.counts / rate.bin_s
+    curves = {"ON": (off_hz + on_hz, to_hex(palette.on)), "OFF": (off_hz, to_hex(palette.off))}
+    panel = plot_steps("Events per second", curves, is_filled=True)
 
-    return [
-        _Layer("ON", outline_steps(both / highest, RATE_SIZE), to_hex(palette.on)),
-        _Layer("OFF", outline_steps(off / highest, RATE_SIZE), to_hex(palette.off)),
-    ]
+    text = f"Events per second over {duration_s:.3g} s, at most {rate.largest_hz:,.0f}"
+    return PageChart([panel], Axis(ELAPSED_NAME, 0, duration_s), text)
