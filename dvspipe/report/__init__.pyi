@@ -17,6 +17,7 @@ from .movements import write_movement_page as write_movement_page
 from .pages import PAGE_SUFFIXES as PAGE_SUFFIXES
 from .players import RateCurve as RateCurve
 from .players import describe_colours as describe_colours
+from .players import watch_rates as watch_rates
 from .players import write_player_page as write_player_page
 from .plots import PLOTS as PLOTS
 from .plots import PlotSource as PlotSource

@@ -132,6 +132,11 @@ class PageChart:
         return _fill("chart.html", shown=self)
 
 
+def chart_css() -> str:
+    """Return the style sheet of charts; the page defines its colours `ink`, `quiet`, `line`, `page` and `card`."""
+    return environment().get_template("chart.css").render()
+
+
 def plot_steps(
     title: str,
     curves: Mapping[str, tuple[ArrayLike, str]],
