@@ -27,7 +27,6 @@ from ..events import Events, Region, SensorSize, concatenate
 from ..events.filter_config import FILTERS, FilterConfig, FilterFacts
 from ..events.filters import FilterCounts, count_pixels, find_hot_pixels
 from ..formats import Recording, open_recording
-from ..formats.source import Extent
 from ..parallel import Progress
 from ..recordings.checking import CheckReport
 from ..recordings.conversion import convert_recording
@@ -37,8 +36,9 @@ from ..report import (
     PreviewColours,
     PreviewMode,
     PreviewSettings,
+    RateCurve,
     sample_events,
-    show_part,
+    watch_rates,
     write_player_page,
 )
 from ..report.painter import Box, EventPainter, make_palette, write_picture
@@ -102,14 +102,14 @@ class Explored:
         report: Properties, and anything wrong or unusual.
         sample: Evenly sampled events, at most 50,000.
         hot: Hot pixels, busiest first.
-        rate: Picture of a chart of events per second.
+        rate: Events per second.
     """
 
     source: ChosenFile
     report: CheckReport
     sample: Events
     hot: tuple[HotPixel, ...]
-    rate: Path
+    rate: RateCurve
 
     @property
     def facts(self) -> str:
@@ -159,10 +159,10 @@ def _interquartile_range(places: NDArray[Any]) -> str:
     return f"{low:.0f} to {high:.0f}"
 
 
-def explore(source: ChosenFile, folder: Path, colours: PreviewColours, progress: Progress) -> Explored:
+def explore(source: ChosenFile, progress: Progress) -> Explored:
     """Read a recording twice and summarise it."""
     # The first pass gives the number of events and their time span, which an even sample needs; the second pass samples
-    # them, and counts the events of each pixel on the way.
+    # them, and counts the events of each pixel and over time on the way.
     report = check(source.path, progress=lambda done, total: progress(done / 2, total))
     if not report.events or report.t_first_us is None or report.t_last_us is None:
         raise EventError(f"{source.name}: no events")
@@ -176,11 +176,9 @@ def explore(source: ChosenFile, folder: Path, colours: PreviewColours, progress:
             yield part
 
     span_us = report.t_first_us, report.t_last_us
-    sample = sample_events(PlotSource(counted(), recording.sensor, report.events, span_us), MAX_POINTS)
-
-    rate = folder / "rate.png"
-    extent = Extent(report.events, *span_us)
-    show_part(select_part(recording), rate, PreviewSettings(colours=colours), chart="rate", extent=extent)
+    plotted = PlotSource(counted(), recording.sensor, report.events, span_us)
+    rate, watched = watch_rates(plotted)
+    sample = sample_events(replace(plotted, chunks=watched), MAX_POINTS)
 
     return Explored(source, report, sample, _list_hot_pixels(counts), rate)
 
@@ -193,7 +191,7 @@ def _list_hot_pixels(counts: NDArray[np.int64]) -> tuple[HotPixel, ...]:
 
 
 def plot_space_time(explored: Explored, colours: PreviewColours) -> go.Figure:
-    """Plot sampled events in a rotatable 3D view; the title says how many are shown."""
+    """Plot sampled events in a rotatable 3D view."""
     sample = explored.sample
     report = explored.report
     palette = EVENT_PALETTES["colour-blind" if colours == "colour-blind" else "light"]
@@ -214,8 +212,7 @@ def plot_space_time(explored: Explored, colours: PreviewColours) -> go.Figure:
 
     axis = {"showbackground": False, "gridcolor": CHART_GREY, "color": CHART_GREY}
     figure.update_layout(
-        title={"text": f"Events in space and time:<br>{describe_sample(explored)}", "font": {"size": 13}},
-        margin={"l": 0, "r": 0, "t": 50, "b": 0},
+        margin={"l": 0, "r": 0, "t": 0, "b": 0},
         paper_bgcolor=CLEAR,
         legend={"itemsizing": "constant", "orientation": "h", "x": 0, "y": 0, "yanchor": "bottom"},
         scene={
@@ -434,7 +431,7 @@ class RecordingTab(Tab):
                 self.place = [place, window, events, mode, self.colours]
 
             with gr.Tab("Rate"):
-                self.rate = gr.HTML("", elem_classes="chart")
+                self.rate = gr.HTML("")
 
             with gr.Tab("Player", id=PLAYER):
                 self.play = self.add_work("Play the recording", self.playing, variant="primary")
@@ -443,9 +440,9 @@ class RecordingTab(Tab):
     def _connect(self, opened: Any) -> None:
         self.on(opened, self.open_first, [self.source])
         self.after(self.source.change, self.explore, [self.source, *self.place], **RAW)
-        self.on(self.colours.input, self.explore, [self.source, *self.place], **RAW)
+        self.on(self.colours.input, self.recolour, [self.explored, *self.place], **RAW)
 
-        # `change` fires for pointer, keys and the reset button. Colours are left out: they explore the recording again.
+        # `change` fires for pointer, keys and the reset button. Colours are left out: they also change other views.
         *sliders_and_mode, _colours = self.place
         changes = [component.change for component in sliders_and_mode]
         shown = [self.explored, *self.place]
@@ -482,18 +479,24 @@ class RecordingTab(Tab):
                 self.explored: explored,
                 self.facts: explored.facts,
                 self.hot: [list(pixel) for pixel in explored.hot],
-                self.view: plot_space_time(explored, choices.colours),
                 self.caption: show_caption(explored.summary),
-                self.rate: show_picture(
-                    explored.rate, f"Events per second: {explored.report.rate_hz or 0:,.0f} on average"
-                ),
-                self.picture: self._draw(session, explored, choices),
+                **self._draw_all(session, explored, choices),
             }
 
-        def work(progress: Progress) -> Explored:
-            return explore(source, session.new_folder("explored"), choices.colours, progress)
+        yield from follow(session, self.status, "reading the recording", partial(explore, source), show)
 
-        yield from follow(session, self.status, "reading the recording", work, show)
+    def recolour(self, session: Session, explored: Explored | None, *place: Any) -> Iterator[Updates]:
+        """Show the recording in other colours."""
+        if explored is not None and None not in place:
+            yield self._draw_all(session, explored, read_place(place))
+
+    def _draw_all(self, session: Session, explored: Explored, choices: PictureChoices) -> Updates:
+        """Return the updates of all that depends on the colours."""
+        return {
+            self.view: plot_space_time(explored, choices.colours),
+            self.rate: explored.rate.to_chart(choices.colours).to_html(),
+            self.picture: self._draw(session, explored, choices),
+        }
 
     def show_picture(self, session: Session, explored: Explored | None, *place: Any) -> Iterator[Updates]:
         """Show the picture at the slider positions, unless a number is being typed."""

@@ -6,6 +6,7 @@ confusion matrix of a run; from a cell of the matrix to its recordings; and from
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,17 +17,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 import gradio as gr
-import plotly.graph_objects as go
 
 from .. import checkpoints
 from ..base.errors import ConfigError, DvspipeError
 from ..parallel import Progress
 from ..report.style import readable
+from ..report.web_charts import Line, PageChart, epoch_axis, plot_lines
 from ..results import RunFolder, ShippedRecord, TrainingRun, WrongPrediction
 from .answers import SHIPPED_NAMES, Classified, classify
 from .shared import (
-    CHART_GRID,
-    CLEAR,
     ChosenFile,
     Handler,
     Tab,
@@ -52,9 +51,8 @@ QUANTITIES: list[tuple[str, Quantity]] = [
 ]
 # Colour-blind safe colours of Okabe and Ito: https://jfly.uni-koeln.de/color/
 LINES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
-DASHES = ("solid", "dash", "dot")
+DASHES = ("", "6 4", "1.5 4")  # of SVG
 WRITE_REPORT = "To write one, call dvspipe.report.write_training_page."
-MAX_TICKS = 15
 MAX_CURVES = len(LINES) * len(DASHES)
 FIRST_CURVES = len(LINES)  # curves shown before the user chooses runs
 
@@ -120,38 +118,20 @@ def _count_parameters(folder: RunFolder) -> int | None:
     return sum(weight.numel() for weight in network.parameters())
 
 
-def plot_curves(runs: Sequence[FoundRun], quantity: Quantity) -> go.Figure:
-    """Plot a quantity over the epochs of several runs, one line per run."""
-    figure = go.Figure()
+def chart_curves(runs: Sequence[FoundRun], quantity: Quantity) -> PageChart:
+    """Return the chart of a quantity over the epochs of several runs, one line per run."""
+    lines = []
     for number, run in enumerate(runs[:MAX_CURVES]):
         # When the colours are used up, they are repeated with another dash.
         dash = DASHES[number // len(LINES)]
         colour = LINES[number % len(LINES)]
-        figure.add_scatter(
-            x=[row.epoch for row in run.run.epochs],
-            y=[getattr(row, quantity) for row in run.run.epochs],
-            name=run.name,
-            mode="lines+markers",
-            line={"color": colour, "dash": dash},
-            marker={"size": 4},
-        )
+        epochs = [row.epoch for row in run.run.epochs]
+        values = [getattr(row, quantity) for row in run.run.epochs]
+        lines.append(Line(run.name, colour, epochs, [math.nan if value is None else value for value in values], dash))
 
-    epochs = max((len(run.run.epochs) for run in runs), default=1)
+    across = epoch_axis(sorted({epoch for line in lines for epoch in line.x}))
     title = next(text for text, name in QUANTITIES if name == quantity)
-    figure.update_layout(
-        height=360,
-        margin={"l": 50, "r": 10, "t": 40, "b": 40},
-        title={"text": title, "font": {"size": 14}},
-        xaxis={"title": "epoch", "dtick": -(-epochs // MAX_TICKS)},
-        legend={"orientation": "h", "y": -0.2},
-        showlegend=True,
-        paper_bgcolor=CLEAR,
-        plot_bgcolor=CLEAR,
-    )
-    figure.update_xaxes(gridcolor=CHART_GRID, zerolinecolor=CHART_GRID)
-    figure.update_yaxes(gridcolor=CHART_GRID, zerolinecolor=CHART_GRID)
-
-    return figure
+    return PageChart([plot_lines(title.capitalize(), lines, across)], across, describe_curves(runs, quantity))
 
 
 def describe_curves(runs: Sequence[FoundRun], quantity: Quantity) -> str:
@@ -251,7 +231,7 @@ class RunTab(Tab):
                 self.compared = gr.Dropdown([], multiselect=True, label="Runs in the chart", min_width=320)
                 self.quantity = gr.Dropdown(QUANTITIES, value="val_accuracy", label="Curve", min_width=320)
 
-            self.curves = gr.Plot(label="Curves of runs over epochs", show_label=False)
+            self.curves = gr.HTML("")
             self.caption = gr.HTML("")
             self._add_errors()
             self.page = gr.HTML(show_empty("Click a run to see its report."))
@@ -310,7 +290,7 @@ class RunTab(Tab):
                 self.runs: runs,
                 self.table: [run.row() for run in runs],
                 self.compared: gr.Dropdown(names, value=names[:FIRST_CURVES]),
-                self.curves: plot_curves(runs[:FIRST_CURVES], quantity),
+                self.curves: chart_curves(runs[:FIRST_CURVES], quantity).to_html(),
                 self.caption: show_caption(describe_curves(runs[:FIRST_CURVES], quantity)),
                 self.with_runs: gr.Column(visible=True),
                 self.without: "",
@@ -325,7 +305,7 @@ class RunTab(Tab):
         chosen = [run for run in runs if run.name in (names or [])]
         yield {
             self.status: "",
-            self.curves: plot_curves(chosen, quantity),
+            self.curves: chart_curves(chosen, quantity).to_html(),
             self.caption: show_caption(describe_curves(chosen, quantity)),
         }
 

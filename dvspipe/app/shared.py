@@ -25,6 +25,7 @@ from ..base.errors import ConfigError, DvspipeError, FileError
 from ..formats import Recording, open_recording
 from ..recordings.conversion import is_video
 from ..report import PreviewColours
+from ..report.web_charts import chart_css
 from ..video.opening import open_video
 from ..video.video import Video
 from ..video.webm import write_duration
@@ -48,11 +49,9 @@ COLOURS: list[tuple[str, PreviewColours]] = [
     ("Viridis, ON and OFF alike", "viridis"),
 ]
 CLEAR = "rgba(0, 0, 0, 0)"
-"""Background of charts, for light and dark themes."""
+"""Background of the 3D view, for light and dark themes."""
 CHART_GREY = "#808994"
-"""Axes of charts."""
-CHART_GRID = "rgba(128, 137, 148, 0.35)"
-"""Grid of charts."""
+"""Axes of the 3D view."""
 FIT_FRAME = (
     "const d=this.contentDocument.documentElement,f=()=>{this.style.height=d.offsetHeight+'px'};"
     "d.dataset.theme=document.body.classList.contains('dark')?'dark':'light';"
@@ -64,7 +63,8 @@ CSS = """
 .gradio-container { width: 100%; max-width: 1800px !important; margin: 0 auto !important; overflow-x: clip; }
 .gradio-container .main { padding: .75rem !important; }
 .page { width: 100%; min-height: 20rem; border: 0; border-radius: 12px; display: block; }
-.dark .chart .picture { filter: invert(1) hue-rotate(180deg); mix-blend-mode: screen; }
+.plot { --ink: var(--body-text-color); --quiet: var(--body-text-color-subdued); --line: var(--border-color-primary);
+  --page: var(--background-fill-secondary); --card: var(--block-background-fill); padding: .5rem; }
 .picture { display: block; width: 100%; max-height: 70vh; object-fit: contain; }
 .pixels .picture { image-rendering: pixelated; }
 .status { display: flex; gap: .75rem; align-items: center; padding: .5rem .75rem; font-variant-numeric: tabular-nums; }
@@ -230,8 +230,8 @@ def show_brand() -> str:
 
 
 def make_css() -> str:
-    """Return the CSS of the app, with the thumbnails of the examples."""
-    return CSS + "".join(example.css() for example in EXAMPLES)
+    """Return the CSS of the app, with that of charts and the thumbnails of the examples."""
+    return chart_css() + CSS + "".join(example.css() for example in EXAMPLES)
 
 
 def show_empty(text: str) -> str:

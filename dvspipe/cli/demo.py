@@ -194,7 +194,7 @@ def run_demo(
             ("Simulated events of this video: ON red, OFF blue (synthetic).", preview),
             (
                 "Prediction of the fine-tuned network for these events (synthetic).",
-                OutputFolder(folder / "trained").of(events.name).timeline,
+                OutputFolder(folder / "trained").of(events.name).overlay,
             ),
         ],
     )

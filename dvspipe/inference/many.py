@@ -47,9 +47,8 @@ from .config import InferConfig, UniqueInferKeywords
 from .scores import find_label_file, read_spans, score
 from .tasks import Task
 
-Draw = Callable[[RecordingFolder, Prediction, tuple[WindowRow, ...], RecordingView, Sequence[str]], object]
-"""Callback that draws pictures of a recording. Arguments: its folder, prediction and windows, its complete pictures,
-and all class names."""
+Draw = Callable[[RecordingFolder, Prediction, tuple[WindowRow, ...], RecordingView], object]
+"""Callback that draws pictures of a recording. Arguments: its folder, prediction, windows and complete pictures."""
 
 
 class ClassifyOptions(Settings):
@@ -431,7 +430,7 @@ class _ClassifyTask:
         if self.options.draw is not None:
             frames = None if source.pictures is None else source.pictures().pictures()
             shown = RecordingView(source.overview.sensor, _report_parts(source, progress), frames)
-            self.options.draw(folder, prediction, windows, shown, self.run.classes)
+            self.options.draw(folder, prediction, windows, shown)
 
         # Written last: it marks a complete prediction.
         prediction.write(folder.answer)

@@ -1,8 +1,6 @@
 from .answers import draw_recording as draw_recording
 from .answers import score_line as score_line
 from .answers import write_answers_page as write_answers_page
-from .charts import draw_confusion as draw_confusion
-from .charts import draw_curves as draw_curves
 from .charts import draw_neurons as draw_neurons
 from .comparison import Metric as Metric
 from .comparison import describe_comparison as describe_comparison
@@ -19,6 +17,7 @@ from .movements import write_movement_page as write_movement_page
 from .pages import PAGE_SUFFIXES as PAGE_SUFFIXES
 from .players import RateCurve as RateCurve
 from .players import describe_colours as describe_colours
+from .players import watch_rates as watch_rates
 from .players import write_player_page as write_player_page
 from .plots import PLOTS as PLOTS
 from .plots import PlotSource as PlotSource
@@ -30,7 +29,6 @@ from .rerun_log import Predictions as Predictions
 from .rerun_log import write_rerun as write_rerun
 from .skeletons import write_refusal_picture as write_refusal_picture
 from .skeletons import write_track_preview as write_track_preview
-from .timelines import draw_timeline as draw_timeline
 from .timelines import write_overlay as write_overlay
 from .training_page import write_training_page as write_training_page
 from .views import show_part as show_part

@@ -16,7 +16,6 @@ from urllib.parse import quote
 import numpy as np
 
 from ..base.errors import count_noun
-from ..base.files import TemporaryFolder
 from ..events import SensorSize
 from ..results import (
     InferenceRun,
@@ -28,13 +27,14 @@ from ..results import (
     WindowRow,
     add_layers,
     describe_training_data,
+    read_rows,
 )
-from .charts import draw_confusion
 from .energy import EnergySection, energy_per_second
 from .pages import Media, Table, percent, write_page
 from .regions import Moment, write_region
-from .style import ACCENT, DASHED, QUIET, SMALL, grid_axes, new_figure, readable, save_figure
-from .timelines import boxes_of, draw_timeline, find_box, write_overlay
+from .style import GREY, readable, to_hex
+from .timelines import boxes_of, chart_timeline, find_box, write_overlay
+from .web_charts import PAGE_BLUE, Axis, Line, PageChart, plot_lines, show_confusion
 
 if TYPE_CHECKING:
     from ..framing import RecordingView
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
 MAX_OPEN = 3  # recordings initially expanded on the page
 MAX_MEDIA_BYTES = 24 << 20  # media embedded in the page; the rest is linked
 OVERLAY_CAPTION = "ON white, OFF blue; rectangle: region that the network classified; bar: probability of the class."
-TIMELINE_CAPTION = "Probability of each class, the segments, and the event rate."
 MAX_BARS = 5  # classes with a bar
 MAX_SEGMENTS = 200  # rows in the segment table of a recording
 
@@ -52,22 +51,18 @@ def draw_recording(
     prediction: Prediction,
     windows: tuple[WindowRow, ...],
     shown: RecordingView,
-    classes: Sequence[str],
 ) -> None:
-    """Write the timeline, the overlay video and the classified region of a recording, and the mapping between times.
+    """Write the overlay video and the classified region of a recording, and the mapping between times.
 
     Args:
         folder: Output folder of the recording.
         prediction: Prediction for the recording, with its segments.
         windows: Predictions of its windows.
         shown: Complete pictures of the recording.
-        classes: Class names [K].
 
     Raises:
         FileError: If a file cannot be written.
     """
-    axis_from, axis_to = draw_timeline(prediction, windows, classes, folder.timeline)
-
     # The recording is read once: while the overlay is drawn, its events and frames also pass the moment of the picture.
     moment = Moment(prediction)
     frames = None if shown.frames is None else moment.watch_frames(shown.frames)
@@ -82,7 +77,7 @@ def draw_recording(
     else:
         write_region(picture, box, folder.region)
 
-    Playback(axis_from=axis_from, axis_to=axis_to, clock_s=clock_s).write(folder.playback)
+    Playback(clock_s=clock_s).write(folder.playback)
 
 
 @dataclass(frozen=True)
@@ -91,7 +86,8 @@ class _RecordingSection:
 
     prediction: Prediction
     bars: list[tuple[str, float]]
-    media: list[Media]
+    overlay: Media | None
+    timeline: str
     region: Media | None
     playback: Playback | None
     segments: Table
@@ -103,10 +99,10 @@ class _RecordingSection:
 def write_answers_page(
     folder: OutputFolder, run: InferenceRun, predictions: Sequence[Prediction], scores: TimeScores | None
 ) -> Path:
-    """Write the page of a classification, with the existing timelines and overlays, and return its path.
+    """Write the page of a classification, with the existing overlays, and return its path.
 
     Args:
-        folder: Output folder with the timelines and overlays.
+        folder: Output folder with the overlays.
         run: Network and settings.
         predictions: Predictions for the recordings, with their segments.
         scores: Scores over all recordings; None without labels.
@@ -119,21 +115,21 @@ def write_answers_page(
         what = predictions[0].folder
     title = f"Classification of {what}"
 
-    with TemporaryFolder() as charts:
-        return write_page(
-            folder.report,
-            "answers.html",
-            title=title,
-            heading=title,
-            kind=describe_training_data(run.trained_on),
-            run=run,
-            recordings=_recording_sections(folder, predictions, run),
-            scores=scores,
-            score_line=None if scores is None else score_line(scores),
-            score_charts=[] if scores is None else _score_charts(scores, run.classes, Path(charts)),
-            energy=_energy(predictions),
-            settings=run.model_dump_json(indent=1),
-        )
+    return write_page(
+        folder.report,
+        "answers.html",
+        title=title,
+        heading=title,
+        kind=describe_training_data(run.trained_on),
+        run=run,
+        recordings=_recording_sections(folder, predictions, run),
+        scores=scores,
+        score_line=None if scores is None else score_line(scores),
+        confusion="" if scores is None else show_confusion(scores.confusion, run.classes),
+        score_charts=[] if scores is None else _score_charts(scores),
+        energy=_energy(predictions),
+        settings=run.model_dump_json(indent=1),
+    )
 
 
 def _recording_sections(
@@ -146,24 +142,26 @@ def _recording_sections(
         files = folder.of(prediction.folder)
         stored = prediction.depends_on
         has_pictures = stored is None or stored.pictures
-        media = _media(files, prediction) if has_pictures else []
+        overlay = _find_overlay(files, prediction) if has_pictures else None
+        timeline = _chart(files, prediction, run.classes) if has_pictures else ""
         words = prediction.describe_region(finds_person=run.finds_person)
         region = Media(files.region, words) if has_pictures and files.region.is_file() else None
 
         # The page contains MAX_MEDIA_BYTES of files in total; further ones are links.
-        size = sum(item.path.stat().st_size for item in media)
-        if size > free_bytes:
-            media = [replace(item, link=_link(prediction, item.path)) for item in media]
+        size = overlay.path.stat().st_size if overlay else 0
+        if overlay and size > free_bytes:
+            overlay = replace(overlay, link=_link(prediction, overlay.path))
             region = None if region is None else replace(region, link=_link(prediction, region.path))
         else:
             free_bytes -= size
 
-        # With both overlay and timeline, a click on the timeline seeks in the overlay.
-        playback = Playback.find(files.playback) if len(media) == 2 else None
+        # A click on the timeline seeks in the overlay.
+        playback = Playback.find(files.playback) if overlay and timeline else None
         section = _RecordingSection(
             prediction=prediction,
             bars=_list_bars(prediction, run.classes),
-            media=media,
+            overlay=overlay,
+            timeline=timeline,
             region=region,
             playback=playback,
             segments=_segment_table(prediction),
@@ -186,15 +184,16 @@ def _list_bars(prediction: Prediction, classes: Sequence[str]) -> list[tuple[str
     return sorted(by_class, key=itemgetter(1), reverse=True)[:MAX_BARS]
 
 
-def _media(files: RecordingFolder, prediction: Prediction) -> list[Media]:
-    """Return the overlay and the timeline of a recording, if they exist."""
+def _find_overlay(files: RecordingFolder, prediction: Prediction) -> Media | None:
+    """Return the overlay of a recording, if it exists."""
     mark = "Synthetic recording. " if prediction.synthetic else ""
-    media = [
-        Media(files.overlay, mark + OVERLAY_CAPTION),
-        Media(files.timeline, mark + TIMELINE_CAPTION, is_chart=True),
-    ]
+    return Media(files.overlay, mark + OVERLAY_CAPTION) if files.overlay.is_file() else None
 
-    return [item for item in media if item.path.is_file()]
+
+def _chart(files: RecordingFolder, prediction: Prediction, classes: Sequence[str]) -> str:
+    """Return the HTML of the timeline of a recording."""
+    windows = read_rows(files.windows, WindowRow) if files.windows.is_file() else ()
+    return chart_timeline(prediction, windows, classes).to_html()
 
 
 def _segment_table(prediction: Prediction) -> Table:
@@ -233,50 +232,28 @@ def score_line(scores: TimeScores) -> str:
     return "; ".join(texts) or "nothing is labelled"
 
 
-def _score_charts(scores: TimeScores, classes: Sequence[str], folder: Path) -> list[Media]:
-    confusion = folder / "confusion.png"
-    accuracy = folder / "accuracy.png"
-    draw_confusion(scores.confusion, classes, confusion)
-    _draw_accuracy(scores, accuracy)
-    return [
-        Media(confusion, "Predictions by true class (row) and predicted class (column).", is_chart=True),
-        Media(accuracy, "Accuracy by the time since the start of a label, and by probability.", is_chart=True),
-    ]
-
-
-def _draw_accuracy(scores: TimeScores, path: Path) -> None:
-    """Plot accuracy over the time since the start of a label, and over the predicted probability."""
-    figure = new_figure(width=9, height=2.9)
-    by_time, by_probability = figure.subplots(1, 2)
-
-    # Accuracy is undefined at times that no label lasts.
-    grid_axes(by_time, "Accuracy in %, by time")
+def _score_charts(scores: TimeScores) -> list[PageChart]:
+    """Return charts of accuracy over the time since the start of a label, and over the predicted probability."""
+    # Accuracy is undefined at times that no label lasts, and in bins of probability without predictions.
     seen_s = np.array(scores.seen_us) / 1e6
     lasting, right = np.array(scores.seen)
     defined = lasting > 0
-    by_time.plot(seen_s[defined], 100 * right[defined] / lasting[defined], color=ACCENT, linewidth=1.6)
+    by_time = Line("", to_hex(PAGE_BLUE), seen_s[defined].tolist(), (100 * right[defined] / lasting[defined]).tolist())
 
-    by_time.set_ylim(0, 102)
-    by_time.set_xlim(0, seen_s[defined].max(initial=1e-3))
-    by_time.set_xlabel("seconds since the start of the label", **SMALL)
-
-    # Bins of probability without predictions have no accuracy.
-    grid_axes(by_probability, "Accuracy in %, by probability")
     count, total, right = np.array(scores.calibration)
     filled = count > 0
-    by_probability.plot([0, 100], [0, 100], color=QUIET, linewidth=0.8, linestyle=DASHED)
-    by_probability.scatter(
-        100 * total[filled] / count[filled],
-        100 * right[filled] / count[filled],
-        color=ACCENT,
-        zorder=3,
-        s=12 + 120 * count[filled] / count.max(initial=1),
-    )
+    predicted = (100 * total[filled] / count[filled]).tolist()
+    by_probability = Line("predicted", to_hex(PAGE_BLUE), predicted, (100 * right[filled] / count[filled]).tolist())
+    ideal = Line("calibrated", GREY, [0, 100], [0, 100], dash="4 3")
 
-    by_probability.set_xlim(0, 102)
-    by_probability.set_ylim(0, 104)
-    by_probability.set_xlabel("probability of the prediction in % (area: number of predictions)", **SMALL)
-    save_figure(figure, path)
+    axes = (
+        Axis("seconds since the start of the label", 0, float(seen_s[defined].max(initial=1e-3))),
+        Axis("probability of the prediction in %", 0, 100),
+    )
+    return [
+        PageChart([plot_lines("Accuracy in %", lines, axis, starts_at_zero=True)], axis, f"Accuracy over {axis.name}")
+        for axis, lines in zip(axes, ([by_time], [ideal, by_probability]), strict=True)
+    ]
 
 
 def _energy(predictions: Sequence[Prediction]) -> EnergySection | None:

@@ -1,6 +1,6 @@
-"""Charts as PNG files: training curves, confusion matrices, kernels, curves of noise filters, and LIF neurons.
+"""Charts of training curves, kernels, curves of noise filters, and LIF neurons.
 
-Each chart has a function `draw_...` that writes a file; the functions are independent of each other.
+A function `draw_...` writes a PNG file, `plot_curves` returns a figure, and `chart_curves` the same for a page.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from ..results import EpochRow, FilterScores, KernelRecord
+from . import web_charts
 from .style import (
     ACCENT,
     DASHED,
@@ -30,9 +31,7 @@ from .style import (
     frame_axes,
     grid_axes,
     mix_polarities,
-    name_axes,
     new_figure,
-    readable,
     save_figure,
     strip_axes,
 )
@@ -44,11 +43,8 @@ if TYPE_CHECKING:
     from ..networks import NeuronResponse
 
 LAYER_COLOURS = ("#46327e", "#365c8d", "#277f8e", "#1fa187", "#4ac16d", "#8fbc1c")  # viridis, first to last layer
-MAX_COUNTED_CLASSES = 30  # larger confusion matrices show no counts in their cells
-MAX_NAMED_CLASSES = 100  # larger confusion matrices show no class names: they would be unreadable
 MAX_MARKED_EPOCHS = 20  # longer curves have no dot per epoch
 LABEL_GAP = 0.08  # between labels of curves, relative to the height of the axes
-DARK_SHARE = 0.55  # cells of a confusion matrix above this share have white text
 KERNEL_COLUMNS = 16  # kernels per row
 KERNEL_WIDTH = 9.0  # sheet of kernels, in inches
 KERNEL_GAP_PX = 1  # between kernels, in input pixels
@@ -77,23 +73,37 @@ class _Panel(NamedTuple):
     from_zero: bool = False
 
 
-def draw_curves(rows: Sequence[EpochRow], path: Path, *, title: str = "", chosen_epoch: int | None = None) -> None:
-    """Draw the figure of `plot_curves` as a PNG file.
-
-    Args:
-        rows: Metrics, one row per epoch.
-        path: PNG file to write.
-        title: Title above all panels.
-        chosen_epoch: Epoch to mark with a dashed line.
-
-    Raises:
-        FileError: If the file cannot be written.
-    """
-    save_figure(plot_curves(rows, title=title, chosen_epoch=chosen_epoch), path)
-
-
 def plot_curves(rows: Sequence[EpochRow], *, title: str = "", chosen_epoch: int | None = None) -> Figure:
     """Plot loss, accuracy, and the spike rate and convergence of each layer over epochs."""
+    panels = _list_panels(rows)
+    figure = new_figure(width=3.4 * len(panels), height=2.9, title=title)
+    for axes, panel in zip(figure.subplots(1, len(panels)), panels, strict=True):
+        _draw_panel(axes, panel, [row.epoch for row in rows])
+        if chosen_epoch is not None:
+            axes.axvline(chosen_epoch, color=QUIET, linewidth=0.8, linestyle=DASHED, zorder=1)
+            axes.set_xlabel("epoch (dashed: the chosen one)", **SMALL)
+        _label_ends(axes, panel.lines)
+
+    return figure
+
+
+def chart_curves(rows: Sequence[EpochRow], chosen_epoch: int | None = None) -> list[web_charts.PageChart]:
+    """Return the charts of `plot_curves` for a page."""
+    epochs = [row.epoch for row in rows]
+    name = "epoch" if chosen_epoch is None else "epoch (dashed: the chosen one)"
+    across = web_charts.epoch_axis(epochs, name)
+
+    charts = []
+    for panel in _list_panels(rows):
+        lines = [web_charts.Line(line.label, line.colour, epochs, line.values) for line in panel.lines]
+        drawn = web_charts.plot_lines(panel.title, lines, across, starts_at_zero=panel.from_zero, marked=chosen_epoch)
+        charts.append(web_charts.PageChart([drawn], across, f"{panel.title} over epochs"))
+
+    return charts
+
+
+def _list_panels(rows: Sequence[EpochRow]) -> list[_Panel]:
+    """Return loss, accuracy, and the spike rate and convergence of each layer over epochs."""
     losses = [_Line("training", GREY, [row.train_loss for row in rows])]
     accuracies = [_Line("training", GREY, [100 * row.train_accuracy for row in rows])]
 
@@ -110,15 +120,7 @@ def plot_curves(rows: Sequence[EpochRow], *, title: str = "", chosen_epoch: int 
     if convergence := _layer_lines([row.convergence for row in rows]):
         panels.append(_Panel("Convergence of weights, w (1 - w)", convergence, from_zero=True))
 
-    figure = new_figure(width=3.4 * len(panels), height=2.9, title=title)
-    for axes, panel in zip(figure.subplots(1, len(panels)), panels, strict=True):
-        _draw_panel(axes, panel, [row.epoch for row in rows])
-        if chosen_epoch is not None:
-            axes.axvline(chosen_epoch, color=QUIET, linewidth=0.8, linestyle=DASHED, zorder=1)
-            axes.set_xlabel("epoch (dashed: the chosen one)", **SMALL)
-        _label_ends(axes, panel.lines)
-
-    return figure
+    return panels
 
 
 def _layer_lines(values: Sequence[Mapping[str, float]]) -> list[_Line]:
@@ -165,56 +167,6 @@ def _label_ends(axes: Axes, lines: Sequence[_Line]) -> None:
     beside = axes.get_yaxis_transform()
     for height, (_, label, colour) in zip(heights, ends, strict=True):
         axes.text(1.02, height, label, color=colour, fontsize=8, va="center", transform=beside, parse_math=False)
-
-
-def draw_confusion(matrix: ArrayLike, classes: Sequence[str], path: Path, title: str = "") -> None:
-    """Draw a confusion matrix: counts, shaded by their share of the row.
-
-    Args:
-        matrix: Counts [K, K]; row = true class, column = predicted class.
-        classes: Class names [K].
-        path: PNG file to write.
-        title: Title above the matrix.
-
-    Raises:
-        FileError: If the file cannot be written.
-    """
-    counts: NDArray[np.int64] = np.asarray(matrix, np.int64)
-    K = len(classes)
-    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    side = min(2.4 + 0.42 * K, 16.0)
-    figure = new_figure(width=side + 0.4, height=side, title=title)
-    axes = figure.subplots()
-    axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
-
-    if K <= MAX_COUNTED_CLASSES:
-        for row, column in np.argwhere(counts > 0).tolist():
-            colour = "white" if share[row, column] > DARK_SHARE else INK
-            axes.text(column, row, str(counts[row, column]), ha="center", va="center", fontsize=8, color=colour)
-    if K <= MAX_NAMED_CLASSES:
-        _name_cells(axes, [readable(name) for name in classes])
-
-    name_axes(axes)
-    axes.set_xlabel("predicted", **SMALL)
-    axes.set_ylabel("true", **SMALL)
-    save_figure(figure, path)
-
-
-def _name_cells(axes: Axes, names: Sequence[str]) -> None:
-    """Label rows and columns with class names, and draw lines between cells."""
-    edges = np.arange(len(names) + 1) - 0.5
-    axes.set_xticks(range(len(names)), names, parse_math=False)
-    axes.set_yticks(range(len(names)), names, parse_math=False)
-
-    if max(map(len, names)) > 3:
-        for label in axes.get_xticklabels():
-            label.set(rotation=45, ha="right", rotation_mode="anchor")
-
-    # Minor ticks are between the cells: their grid separates them.
-    axes.set_xticks(edges, minor=True)
-    axes.set_yticks(edges, minor=True)
-    axes.grid(which="minor", color="white", linewidth=1.5)
-    axes.tick_params(which="minor", length=0)
 
 
 def draw_kernels(layers: Sequence[KernelRecord], path: Path) -> None:

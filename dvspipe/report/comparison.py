@@ -1,39 +1,34 @@
 """Comparison of two recordings: metrics as text, and a page with charts.
 
 The recordings are called A, the reference, and B. `describe_comparison` lists all metrics (functions `_..._metrics`);
-`write_comparison_page` shows them with four charts (functions `_draw_...`).
+`write_comparison_page` shows them with four charts (functions `_chart_...` and `_shade_maps`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..base.files import TemporaryFolder, require_suffix
-from .pages import PAGE_SUFFIXES, UNDEFINED, Media, Table, percent, write_page
-from .style import INK, OFF, ON, QUIET, SMALL, draw_steps, frame_axes, grid_axes, name_axes, new_figure, save_figure
+from ..base.files import require_suffix
+from .pages import PAGE_SUFFIXES, UNDEFINED, Table, percent, write_page
+from .style import LIGHT, to_hex
+from .web_charts import ELAPSED_NAME, TEXT_INK, Axis, Lane, LaneBar, PageChart, Panel, plot_steps, shade
 
 if TYPE_CHECKING:  # comparing needs numba; other reports must not import it
-    from matplotlib.axes import Axes
-    from matplotlib.colors import Colormap, Normalize
-    from matplotlib.figure import Figure
-
     from ..recordings.comparison import Comparison, NearestDistance
 
-PAIR_COLOURS = (INK, "#d97706")  # A and B
+PAIR_COLOURS = (TEXT_INK, "#d97706")  # A and B
+ON_CSS = to_hex(LIGHT.on)
+OFF_CSS = to_hex(LIGHT.off)
 RECORDINGS = ("A", "B")
 MAX_STEPS = 1000  # steps of a rate curve; a chart cannot resolve more
 INTERVAL_BINS_PER_STEP = 5  # comparison bins per chart step: 20 steps per decade
 MAX_SHADE_PERCENTILE = 99.5  # percentile of |ON - OFF| at full colour; hot pixels would pale all others
-MAP_WIDTH = 4.3  # inches per map; two are side by side
-INTERVAL_TICKS = {
-    10.0**k: name
-    for k, name in enumerate(("1 µs", "10 µs", "100 µs", "1 ms", "10 ms", "100 ms", "1 s", "10 s", "100 s"))
-}
+INTERVAL_MARKS: dict[float, str] = {0: "1 µs", 2: "100 µs", 4: "10 ms", 6: "1 s", 8: "100 s"}  # by log10 of µs
 
 
 class Metric(NamedTuple):
@@ -83,44 +78,21 @@ def write_comparison_page(comparison: Comparison, names: tuple[str, str], path: 
     name_a, name_b = names
     title = f"{name_b} compared with {name_a}"
 
-    with TemporaryFolder() as folder:
-        return write_page(
-            path,
-            "comparison.html",
-            title=title,
-            heading=title,
-            kind="",
-            names=names,
-            sensor=str(comparison.sensor),
-            metrics=Table(("Metric", "Value", "Meaning"), describe_comparison(comparison)),
-            charts=_draw_charts(comparison, Path(folder)),
-        )
-
-
-def _draw_charts(comparison: Comparison, folder: Path) -> list[tuple[str, Media]]:
-    """Draw the charts into `folder`; return them with their titles."""
-    drawn: list[tuple[str, Callable[[Comparison], Figure], str]] = [
-        (
-            "Event rates",
-            _draw_rates,
-            f"Events per second in bins of {_ms(comparison.bin_us)} or a multiple of it.",
-        ),
-        ("Events per pixel", _draw_maps, "Above: ON + OFF events, on a logarithmic scale. Below: ON - OFF events."),
-        (
-            "Intervals between the events of a pixel",
-            _draw_intervals,
-            "Share of all intervals per 1/20 decade; the first and last bins include shorter and longer intervals.",
-        ),
-        ("Polarity", _draw_polarities, "Share of ON and OFF events."),
-    ]
-
-    charts = []
-    for number, (title, draw, caption) in enumerate(drawn):
-        path = folder / f"{number}.png"
-        save_figure(draw(comparison), path)
-        charts.append((title, Media(path, caption, is_chart=True)))
-
-    return charts
+    return write_page(
+        path,
+        "comparison.html",
+        title=title,
+        heading=title,
+        kind="",
+        names=names,
+        sensor=str(comparison.sensor),
+        metrics=Table(("Metric", "Value", "Meaning"), describe_comparison(comparison)),
+        rates=_chart_rates(comparison),
+        bin_text=_ms(comparison.bin_us),
+        maps=_shade_maps(comparison),
+        intervals=_chart_intervals(comparison),
+        polarities=_chart_polarities(comparison),
+    )
 
 
 def _number(value: float | None, unit: str = "", digits: int = 3, divisor: float = 1) -> str:
@@ -239,115 +211,72 @@ def _merge_bins(counts: NDArray[np.int64], number: int) -> NDArray[np.int64]:
     return np.add.reduceat(counts, np.arange(0, len(counts), number)) if len(counts) else counts
 
 
-def _draw_rates(comparison: Comparison) -> Figure:
+def _chart_pair(title: str, values: Sequence[ArrayLike], across: Axis) -> PageChart:
+    """Return the chart of a step curve of each recording."""
+    pairs = zip(values, PAIR_COLOURS, strict=True)
+    curves = dict(zip(RECORDINGS, pairs, strict=True))
+    return PageChart([plot_steps(title, curves)], across, f"{title}, of A and B")
+
+
+def _chart_rates(comparison: Comparison) -> PageChart:
     # Merge bins: a chart cannot resolve more than MAX_STEPS steps.
     bins = len(comparison.a.bin_counts)
     bins_per_step = max(1, -(-bins // MAX_STEPS))
     step_s = bins_per_step * comparison.bin_us * 1e-6
-    rates_a_hz = _merge_bins(comparison.a.bin_counts, bins_per_step) / step_s
-    rates_b_hz = _merge_bins(comparison.b.bin_counts, bins_per_step) / step_s
+    sides = comparison.a, comparison.b
+    rates_hz = [_merge_bins(side.bin_counts, bins_per_step) / step_s for side in sides]
 
-    edges_s = np.arange(len(rates_a_hz) + 1) * step_s
-    figure, axes = _new_steps("Events per second", edges_s, (rates_a_hz, rates_b_hz))
-    axes.yaxis.set_major_formatter("{x:,.10g}")
-    axes.set_xlabel("seconds since the first event", **SMALL)
-    return figure
+    first_hz, _ = rates_hz
+    return _chart_pair("Events per second", rates_hz, Axis(ELAPSED_NAME, 0, step_s * max(1, len(first_hz))))
 
 
-def _new_steps(title: str, edges: ArrayLike, both: Sequence[ArrayLike]) -> tuple[Figure, Axes]:
-    """Create a figure with the step curves of both recordings; it is empty if there are no steps."""
-    figure = new_figure(width=9, height=2.9)
-    axes = figure.subplots()
-    grid_axes(axes, title)
-
-    if np.size(edges) > 1:
-        curves = {name: (values, colour) for name, values, colour in zip(RECORDINGS, both, PAIR_COLOURS, strict=True)}
-        draw_steps(axes, edges, curves)
-    return figure, axes
-
-
-def _draw_maps(comparison: Comparison) -> Figure:
-    from matplotlib.colors import LinearSegmentedColormap, LogNorm, Normalize
-
-    sides = (comparison.a, comparison.b)
-    sensor = comparison.sensor
-    height = float(np.clip(MAP_WIDTH * sensor.height / sensor.width, 1, 8))
-
-    figure = new_figure(width=2 * MAP_WIDTH + 0.8, height=2 * height + 0.8)
-    top, bottom = figure.subplots(2, 2, squeeze=False)
-
-    # A logarithmic scale needs two different ends.
-    highest = max(2, *(int(side.unsigned_map.max()) for side in sides))
-    unsigned = [np.ma.masked_equal(side.unsigned_map, 0) for side in sides]
-    _draw_map_pair(figure, top, "ON + OFF", unsigned, LogNorm(1, highest), "viridis_r")
-
-    # Hot pixels would make all others pale: the colours end at a percentile.
-    filled = np.abs(np.concatenate([side.signed_map[side.unsigned_map > 0] for side in sides]))
-    largest = max(1.0, float(np.percentile(filled, MAX_SHADE_PERCENTILE)) if filled.size else 1.0)
-    polarity = LinearSegmentedColormap.from_list("polarity", [OFF, (1, 1, 1), ON])
-    signed = [side.signed_map for side in sides]
-    _draw_map_pair(figure, bottom, "ON - OFF", signed, Normalize(-largest, largest), polarity)
-
-    return figure
-
-
-def _draw_map_pair(
-    figure: Figure,
-    row: NDArray[np.object_],
-    title: str,
-    maps: Sequence[NDArray[np.int64]],
-    norm: Normalize,
-    colours: str | Colormap,
-) -> None:
-    """Draw one map per recording, with a shared colour bar."""
-    for axes, counts, name in zip(row, maps, RECORDINGS, strict=True):
-        picture = axes.imshow(counts, norm=norm, cmap=colours)
-        frame_axes(axes, f"{name}: {title}")
-
-    bar = figure.colorbar(picture, ax=list(row), fraction=0.03, pad=0.01)
-    bar.ax.yaxis.set_major_formatter("{x:,g}")
-    bar.ax.minorticks_off()
-    bar.ax.tick_params(length=0, labelsize=8, labelcolor=QUIET)
-    bar.outline.set_visible(False)
-
-
-def _draw_intervals(comparison: Comparison) -> Figure:
+def _chart_intervals(comparison: Comparison) -> PageChart:
     shares = []
     for side in (comparison.a, comparison.b):
         counts = _merge_bins(side.interval_counts, INTERVAL_BINS_PER_STEP)
         shares.append(100 * counts / max(1, counts.sum()))
 
-    # The edges of merged bins: every INTERVAL_BINS_PER_STEP-th one.
-    edges_us = comparison.interval_edges_us[::INTERVAL_BINS_PER_STEP]
-    figure, axes = _new_steps("Share of intervals in %", edges_us, shares)
-
-    axes.set_xscale("log")
-    axes.set_xticks(list(INTERVAL_TICKS), list(INTERVAL_TICKS.values()))
-    axes.minorticks_off()
-    axes.set_xlabel("time since the previous event of the same pixel", **SMALL)
-
-    return figure
+    # The bins are equal in decades.
+    low, high = np.log10(comparison.interval_edges_us[[0, -1]]).tolist()
+    across = Axis("time since the previous event of the same pixel", low, high, INTERVAL_MARKS)
+    return _chart_pair("Share of intervals in %", shares, across)
 
 
-def _draw_polarities(comparison: Comparison) -> Figure:
-    figure = new_figure(width=9, height=1.1)
-    axes = figure.subplots()
-    for row, side in enumerate((comparison.a, comparison.b)):
-        if side.on_share is None:  # no events
-            continue
+def _chart_polarities(comparison: Comparison) -> PageChart:
+    lanes = []
+    for name, side in zip(RECORDINGS, (comparison.a, comparison.b), strict=True):
+        on = side.on_share
+        bars = []
+        if on is not None:  # without events, there is no share
+            bars = [LaneBar(0, on, f"ON {percent(on)}", ON_CSS), LaneBar(on, 1 - on, f"OFF {percent(1 - on)}", OFF_CSS)]
+        lanes.append(Lane(name, bars))
 
-        off_share = 1 - side.on_share
-        axes.barh(row, [side.on_share, off_share], left=[0, side.on_share], height=0.62, color=[ON, OFF])
-        for position, align, text in (
-            (0.01, "left", f"ON {percent(side.on_share)}"),
-            (0.99, "right", f"OFF {percent(off_share)}"),
-        ):
-            axes.text(position, row, text, ha=align, va="center_baseline", fontsize=9, color="white")
+    return PageChart([Panel("Share of ON and OFF events", lanes=lanes)], Axis("", 0, 1), "Share of ON and OFF events")
 
-    axes.set_yticks([0, 1], RECORDINGS)
-    axes.set_xlim(0, 1)
-    axes.set_ylim(1.5, -0.5)
-    axes.set_xticks([])
-    name_axes(axes, labelsize=9)
 
-    return figure
+class _Map(NamedTuple):
+    """Picture of a value of each pixel: its title, and its address."""
+
+    title: str
+    picture: str
+
+
+def _shade_maps(comparison: Comparison) -> list[_Map]:
+    """Return pictures of the number of events, and of ON - OFF events, of each recording."""
+    sides = comparison.a, comparison.b
+
+    # A logarithmic scale from 0 events, and one whose end hot pixels do not move: they would pale all others.
+    highest = max(1, *(int(side.unsigned_map.max()) for side in sides))
+    active = np.abs(np.concatenate([side.signed_map[side.unsigned_map > 0] for side in sides]))
+    largest = max(1.0, float(np.percentile(active, MAX_SHADE_PERCENTILE)) if active.size else 1.0)
+
+    maps = []
+    for name, side in zip(RECORDINGS, sides, strict=True):
+        strength = np.log1p(side.unsigned_map) / np.log1p(highest)
+        maps.append(_Map(f"{name}: events, at most {highest:,}", shade(strength)))
+    for name, side in zip(RECORDINGS, sides, strict=True):
+        colours = np.where(side.signed_map[..., None] > 0, LIGHT.on, LIGHT.off)
+        strength = np.minimum(np.abs(side.signed_map) / largest, 1)
+        maps.append(_Map(f"{name}: ON - OFF events, full colour from {largest:,.0f}", shade(strength, colours)))
+
+    return maps

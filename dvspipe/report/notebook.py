@@ -252,7 +252,7 @@ def _draw_busiest(events: Events, bounds: NDArray[np.int64]) -> Thumbnail:
 def _curve(values: NDArray[np.int64] | NDArray[np.float64], caption: str) -> Curve:
     """Return a step curve, scaled from 0 to the largest value."""
     largest = max(1e-12, float(values.max(initial=0)))  # against a division by zero
-    return Curve(outline_steps(values / largest, CURVE_SIZE), caption)
+    return Curve(" ".join(outline_steps(values / largest, CURVE_SIZE)), caption)
 
 
 @_summarize.register(Prediction)

@@ -127,16 +127,23 @@ def environment() -> Environment:
     return templates
 
 
-def outline_steps(heights: Values, size: tuple[int, int]) -> str:
-    """Return the points of an SVG polygon below a step curve; heights are relative to the height of the picture."""
+def outline_steps(heights: Values, size: tuple[int, int], span: tuple[float, float] = (0, 1)) -> list[str]:
+    """Return the points of an SVG polygon below a step curve.
+
+    Args:
+        heights: Values of bins of equal length, relative to the height of the picture.
+        size: Width and height of the picture.
+        span: Start of the first bin and end of the last one, relative to the width.
+    """
     width, height = size
-    edges = np.linspace(0, width, len(heights) + 1)
+    start, stop = span
+    edges = np.linspace(width * start, width * stop, len(heights) + 1)
 
     across = np.repeat(edges, 2)[1:-1]
     down = np.repeat(height * (1 - heights), 2)
 
     steps = [f"{x:.1f},{y:.1f}" for x, y in zip(across, down, strict=True)]
-    return " ".join([f"0,{height}", *steps, f"{width},{height}"])
+    return [f"{edges[0]:.1f},{height}", *steps, f"{edges[-1]:.1f},{height}"]
 
 
 def percent(share: float, digits: int = 1) -> str:

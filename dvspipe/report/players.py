@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,18 +15,18 @@ from numpy.typing import NDArray
 from ..events import Events
 from ..parallel import Progress, ignore_progress
 from .config import PreviewColours, plan_playback
-from .pages import outline_steps, write_page
+from .pages import write_page
 from .painter import Caption
 from .plots import PlotSource, add_counts
 from .previews import write_preview
 from .style import EVENT_PALETTES, LIGHT, EventPalette, to_hex
 from .timelines import find_clock
+from .web_charts import ELAPSED_NAME, Axis, PageChart, plot_steps
 
 PLAYER_FPS = 25.0
 MAX_PLAY_S = 60.0
 PLAYER_PX = 256, 480  # range of the sensor's longer side in the video
 RATE_BINS = 200
-RATE_SIZE = 1000, 120  # width and height of the curve in CSS pixels
 VIDEO_NAME = "events.webm"
 
 
@@ -37,10 +36,12 @@ class RateCurve:
 
     Args:
         counts: Events per polarity (0 OFF, 1 ON) and bin, int64 [2, bins].
+        duration_s: Time of all bins in seconds.
         bin_s: Length of a bin in seconds.
     """
 
     counts: NDArray[np.int64]
+    duration_s: float
     bin_s: float
 
     @property
@@ -60,13 +61,15 @@ class RateCurve:
         """Highest event rate of a bin, in events per second."""
         return float(self.counts.sum(axis=0).max(initial=0)) / self.bin_s
 
+    def to_chart(self, colours: PreviewColours) -> PageChart:
+        """Return the curve of OFF events, and of ON events stacked on it, for a page."""
+        palette = _palette(colours)
+        off_hz, on_hz = self.counts / self.bin_s
+        curves = {"ON": (off_hz + on_hz, to_hex(palette.on)), "OFF": (off_hz, to_hex(palette.off))}
+        panel = plot_steps("Events per second", curves, is_filled=True)
 
-class _Layer(NamedTuple):
-    """Filled curve of one polarity: points of an SVG polygon, and its colour."""
-
-    name: str
-    points: str
-    colour: str
+        text = f"Events per second over {self.duration_s:.3g} s, at most {self.largest_hz:,.0f}"
+        return PageChart([panel], Axis(ELAPSED_NAME, 0, self.duration_s), text)
 
 
 def write_player_page(
@@ -108,9 +111,9 @@ def write_player_page(
         return None
 
     # One pass over the events gives the video and the rates.
-    counts = np.zeros((2, RATE_BINS), np.int64)
+    rate, events = watch_rates(source)
     video = write_preview(
-        _count_events(source, counts),
+        events,
         source.sensor,
         path.with_name(VIDEO_NAME),
         settings,
@@ -120,8 +123,6 @@ def write_player_page(
         progress=progress,
     )
 
-    first_us, last_us = source.span_us
-    rate = RateCurve(counts, (last_us + 1 - first_us) / RATE_BINS / 1e6)
     caption = "Events: " if beside is None else "Video and its events: "
     write_page(
         path,
@@ -129,24 +130,27 @@ def write_player_page(
         title=title,
         video=video.name,
         caption=caption + describe_colours(colours),
-        clock_s=find_clock(ends_us, settings, first_us),
-        duration_s=source.duration_s,
+        clock_s=find_clock(ends_us, settings, source.first_us),
         rate=rate,
         channel=channel,
-        layers=_draw_layers(rate, _palette(colours)),
+        chart=rate.to_chart(colours).to_html(),
         background=to_hex(_palette(colours).background),
-        size=RATE_SIZE,
     )
 
     return rate
 
 
-def _count_events(source: PlotSource, counts: NDArray[np.int64]) -> Iterator[Events]:
-    """Yield the events of a recording, and add them to `counts`, the array of a `RateCurve`."""
+def watch_rates(source: PlotSource) -> tuple[RateCurve, Iterator[Events]]:
+    """Return the event rate of a recording, and its events: the rate is complete when all of them are read."""
+    counts = np.zeros((2, RATE_BINS), np.int64)
     edges_us = source.bin_edges_us(RATE_BINS)
-    for part in source.chunks:
-        add_counts(counts, part, edges_us)
-        yield part
+
+    def watch() -> Iterator[Events]:
+        for part in source.chunks:
+            add_counts(counts, part, edges_us)
+            yield part
+
+    return RateCurve(counts, source.duration_s, (edges_us[1] - edges_us[0]) / 1e6), watch()
 
 
 def describe_colours(colours: PreviewColours) -> str:
@@ -164,15 +168,3 @@ def _palette(colours: PreviewColours) -> EventPalette:
     if colours == "dark" or colours == "colour-blind":
         return EVENT_PALETTES[colours]
     return LIGHT
-
-
-def _draw_layers(rate: RateCurve, palette: EventPalette) -> list[_Layer]:
-    """Return the curve of OFF events, and of ON events stacked on it."""
-    off, on = rate.counts
-    both = off + on
-    highest = max(1, int(both.max(initial=0)))
-
-    return [
-        _Layer("ON", outline_steps(both / highest, RATE_SIZE), to_hex(palette.on)),
-        _Layer("OFF", outline_steps(off / highest, RATE_SIZE), to_hex(palette.off)),
-    ]

@@ -1,6 +1,7 @@
 """Classification of a recording over time, as a chart and as captions of a video of its events.
 
-`plot_timeline` draws three axes below each other: probabilities, segments and labels (lanes), and the event rate.
+`plot_timeline` draws three axes below each other: probabilities, segments and labels (lanes), and the event rate;
+`chart_timeline` is the same chart for a page.
 `write_overlay` writes the video; `find_clock` maps its playing time to the time of the recording.
 """
 
@@ -12,9 +13,10 @@ from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter, itemgetter
 from pathlib import Path
 from textwrap import wrap
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..events import EARLIEST_US, SensorSize
 from ..results import EventRates, Prediction, SegmentRow, WindowRow
@@ -24,16 +26,19 @@ from .previews import write_preview
 from .style import (
     ACCENT,
     EMPTY,
+    GREY,
     GRID,
     QUIET,
     SMALL,
     TITLE,
+    Values,
     grid_axes,
     name_axes,
     new_figure,
     readable,
-    save_figure,
+    to_hex,
 )
+from .web_charts import ELAPSED_NAME, PAGE_BLUE, Axis, Lane, LaneBar, PageChart, Panel, plot_steps, shade
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -55,34 +60,11 @@ LABEL_PT = 7.0  # size of a class name in a bar
 MAX_LINES = 3  # maximum number of its lines
 LETTER_SHARE = 0.0068  # width of a letter of a class name, relative to the chart's width
 UNCERTAIN = GRID  # segments without a certain class
+MISSING = (135, 146, 162)  # in a page, times without a prediction
+MISSING_OPACITY = 0.27
 GOLDEN_SECTION = 0.382  # 1 - 1 / golden ratio: steps of this share of a circle spread evenly
 
 Timed = TypeVar("Timed")
-
-
-def draw_timeline(
-    prediction: Prediction, windows: Sequence[WindowRow], classes: Sequence[str], path: Path, title: str = ""
-) -> tuple[float, float]:
-    """Draw the figure of `plot_timeline` as a PNG file.
-
-    Args:
-        prediction: Prediction for the recording, with its segments.
-        windows: Predictions of its windows.
-        classes: Class names [K].
-        path: PNG file to write.
-        title: Title above the chart.
-
-    Returns:
-        Left and right end of the time axis, relative to the width of the picture.
-
-    Raises:
-        FileError: If the file cannot be written.
-    """
-    figure = plot_timeline(prediction, windows, classes, title)
-    save_figure(figure, path)
-
-    position = figure.axes[-1].get_position()
-    return position.x0, position.x1
 
 
 def plot_timeline(
@@ -111,6 +93,43 @@ def plot_timeline(
     return figure
 
 
+def chart_timeline(prediction: Prediction, windows: Sequence[WindowRow], classes: Sequence[str]) -> PageChart:
+    """Return the chart of `plot_timeline` for a page."""
+    start_us = prediction.t_first_us
+    end_us = prediction.t_last_us + 1
+    duration_s = (end_us - start_us) / 1e6
+    across = Axis(ELAPSED_NAME, 0, duration_s)
+
+    def colour_of(label: int | None) -> str:
+        return GREY if label is None else _css_colour(label, len(classes))
+
+    title, chosen, shown = _list_probabilities(windows, classes, (start_us, end_us))
+    rows = [Lane(readable(classes[label]), colour=colour_of(label)) for label in chosen.tolist()]
+
+    lanes = []
+    for name, segments in _list_lanes(prediction, classes).items():
+        bars = []
+        for segment in segments:
+            ends_s = (np.array([segment.t_start_us, segment.t_end_us]) - start_us) / 1e6
+            left, right = across.place(ends_s).clip(0, 1).tolist()
+            if right - left > 1 / MAX_COLUMNS:
+                bars.append(LaneBar(left, right - left, readable(segment.class_name), colour_of(segment.label)))
+        lanes.append(Lane(name, bars))
+
+    # Times without a prediction are grey.
+    missing = np.isnan(shown.T)
+    picture = shade(np.where(missing, MISSING_OPACITY, shown.T), np.where(missing[..., None], MISSING, PAGE_BLUE))
+
+    rates_hz, edges_s = _list_rates(prediction.rates, start_us)
+    first, *_, last = across.place(edges_s).tolist()
+    panels = [
+        Panel(f"{title}; grey: no prediction", lanes=rows, picture=picture),
+        Panel("Segments", lanes=lanes),
+        plot_steps("Events per second", {"": (rates_hz, to_hex(PAGE_BLUE))}, (first, min(1, last)), is_filled=True),
+    ]
+    return PageChart(panels, across, "Probability of each class, the segments, and the event rate over time")
+
+
 def _list_lanes(prediction: Prediction, classes: Sequence[str]) -> dict[str, tuple[SegmentRow, ...]]:
     """Return the parts of the recording with a class, by row of the chart."""
     lanes = {"predicted": prediction.segments}
@@ -123,13 +142,24 @@ def _list_lanes(prediction: Prediction, classes: Sequence[str]) -> dict[str, tup
     return lanes
 
 
-def _draw_probabilities(
-    axes: Axes, windows: Sequence[WindowRow], classes: Sequence[str], span_us: tuple[int, int]
-) -> None:
-    """Draw one row per class, darker for higher probability; time without a prediction stays grey."""
-    from matplotlib.patches import Patch
+class _Probabilities(NamedTuple):
+    """Probabilities of the shown classes over time.
 
-    # The classes that are probable at any time, in the order of the network.
+    Args:
+        title: Title of the chart.
+        chosen: Numbers of the classes [K], in the order of the network.
+        shown: Probabilities [columns, K]; nan without a prediction.
+    """
+
+    title: str
+    chosen: NDArray[np.int64]
+    shown: Values
+
+
+def _list_probabilities(
+    windows: Sequence[WindowRow], classes: Sequence[str], span_us: tuple[int, int]
+) -> _Probabilities:
+    """Return the probabilities of the classes that are probable at any time."""
     chosen = np.arange(len(classes))
     if windows:
         highest = np.max([window.probabilities for window in windows], axis=0, initial=0)
@@ -146,6 +176,20 @@ def _draw_probabilities(
         here = (middles_us >= window.t_from_us) & (middles_us < window.t_to_us)
         shown[here] = np.array(window.probabilities)[chosen]
 
+    subset = "each class" if len(classes) == K else f"the {K} most probable of {len(classes):,} classes"
+    return _Probabilities(f"Probability of {subset}", chosen, shown)
+
+
+def _draw_probabilities(
+    axes: Axes, windows: Sequence[WindowRow], classes: Sequence[str], span_us: tuple[int, int]
+) -> None:
+    """Draw one row per class, darker for higher probability; time without a prediction stays grey."""
+    from matplotlib.patches import Patch
+
+    title, chosen, shown = _list_probabilities(windows, classes, span_us)
+    K = len(chosen)
+    start_us, end_us = span_us
+
     axes.set_facecolor(EMPTY)
     picture = axes.imshow(
         np.ma.masked_invalid(shown.T),
@@ -161,9 +205,7 @@ def _draw_probabilities(
     axes.grid(which="minor", axis="y", color="white", linewidth=1.2)
     name_axes(axes, labelbottom=False)
 
-    subset = "each class" if len(classes) == K else f"the {K} most probable of {len(classes):,} classes"
-    axes.set_title(f"Probability of {subset}", **TITLE)
-
+    axes.set_title(title, **TITLE)
     shades = [Patch(facecolor=picture.cmap(share), edgecolor=GRID, label=f"{share:.0%}") for share in (0.0, 0.5, 1.0)]
     _legend(axes, [*shades, Patch(facecolor=EMPTY, edgecolor=GRID, label="no prediction")])
 
@@ -236,7 +278,8 @@ def fit_in_bar(class_name: str, share: float) -> str | None:
     return "\n".join(lines) if fits else None
 
 
-def _draw_rate(axes: Axes, rates: EventRates, start_us: int) -> None:
+def _list_rates(rates: EventRates, start_us: int) -> tuple[Values, Values]:
+    """Return events per second in bins, and the edges of the bins in seconds."""
     counts = np.array(rates.counts or [0])
 
     # Merge bins: a chart has fewer columns than a long recording has bins.
@@ -244,9 +287,13 @@ def _draw_rate(axes: Axes, rates: EventRates, start_us: int) -> None:
     sums = np.add.reduceat(counts, np.arange(0, len(counts), bins_per_column))
     bin_us = rates.bin_us * bins_per_column
     edges_s = ((rates.start_us or 0) - start_us + np.arange(len(sums) + 1) * bin_us) / 1e6
+    return sums / (bin_us * 1e-6), edges_s
 
+
+def _draw_rate(axes: Axes, rates: EventRates, start_us: int) -> None:
+    rates_hz, edges_s = _list_rates(rates, start_us)
     grid_axes(axes, "Events per second")
-    axes.stairs(sums / (bin_us * 1e-6), edges_s, color=ACCENT, linewidth=0.9, fill=True, alpha=0.75)
+    axes.stairs(rates_hz, edges_s, color=ACCENT, linewidth=0.9, fill=True, alpha=0.75)
     axes.set_ylim(bottom=0)
     axes.set_axisbelow(True)
     axes.yaxis.set_major_formatter("{x:,.10g}")
@@ -259,6 +306,11 @@ def class_colour(label: int, K: int) -> tuple[float, float, float]:
 
     hue = (label * _hue_step(K) % K) / K
     return hls_to_rgb(hue, 0.42 if label % 2 else 0.36, 0.55)
+
+
+def _css_colour(label: int, K: int) -> str:
+    red, green, blue = (round(255 * share) for share in class_colour(label, K))
+    return to_hex((red, green, blue))
 
 
 def _hue_step(K: int) -> int:

@@ -9,11 +9,12 @@ import numpy as np
 
 from ..base.errors import count_noun
 from ..results import TestResult, TrainingRun, wilson_interval
-from .charts import draw_confusion, draw_curves, draw_kernels
+from .charts import chart_curves, draw_kernels
 from .energy import energy_per_recording
 from .examples import draw_examples, draw_wrong
 from .pages import UNDEFINED, Media, Table, write_page
 from .style import readable
+from .web_charts import show_confusion
 
 EXAMPLES_CAPTION = (
     "The first test sample of some classes. From top to bottom: events per step, ON upwards and OFF downwards; "
@@ -32,7 +33,7 @@ WRONG_CAPTION = "The most certain wrong predictions: events summed over the step
 def write_training_page(run: TrainingRun, previews: Sequence[tuple[str, Path]] = ()) -> Path:
     """Write the page of a run and its pictures into the run's folder, and return the path of the page.
 
-    The pictures are curves.png, confusion_matrix.png, examples.png, wrong.png and kernels.png.
+    The pictures are examples.png, wrong.png and kernels.png.
 
     Args:
         run: Training run.
@@ -47,9 +48,6 @@ def write_training_page(run: TrainingRun, previews: Sequence[tuple[str, Path]] =
     # Media are checked before anything is written.
     preview_media = [Media(Path(path), caption) for caption, path in previews]
     mark = f" ({test.kind_of_data})" if test.kind_of_data else ""
-
-    draw_curves(run.epochs, folder.curves, title=test.title + mark, chosen_epoch=test.chosen_epoch)
-    draw_confusion(test.confusion, test.classes, folder.confusion_matrix, title=f"{test.title}: test set{mark}")
 
     if run.activity.wrong:
         draw_wrong(test.wrong, run.activity.wrong, folder.wrong, title=test.kind_of_data)
@@ -69,8 +67,9 @@ def write_training_page(run: TrainingRun, previews: Sequence[tuple[str, Path]] =
         interval=wilson_interval(test.correct, test.samples),
         classifiers=_classifier_table(test),
         previews=preview_media,
-        curves=Media(folder.curves, _describe_training(run), is_chart=True),
-        confusion=Media(folder.confusion_matrix, "Shade: share of the true class.", is_chart=True),
+        curves=chart_curves(run.epochs, test.chosen_epoch),
+        confusion=show_confusion(test.confusion, test.classes),
+        duration=_describe_training(run),
         classes=_class_table(test),
         examples=Media(folder.examples, EXAMPLES_CAPTION, is_chart=True) if run.activity.examples else None,
         kernels=Media(folder.kernels, KERNELS_CAPTION, is_chart=True) if run.activity.kernels else None,

@@ -458,12 +458,8 @@ class RecordingResult(Record):
 
 
 class Playback(Record):
-    """playback.json: mapping of timeline.png and overlay.webm to recording time."""
+    """playback.json: mapping of overlay.webm to recording time."""
 
-    axis_from: float
-    """Left end of the time axis, relative to the width of the timeline."""
-    axis_to: float
-    """Right end of the time axis, relative to the width of the timeline."""
     clock_s: tuple[tuple[float, float], ...]
     """Playing times of the overlay, each with the recording time shown then, in seconds since the first event; linear
     in between."""
@@ -480,7 +476,6 @@ class RecordingFolder(Folder):
     answer = FolderFile("answer.json", "A `Prediction`; written last, so its presence marks a complete recording.")
     windows = FolderFile("windows.jsonl", "A `WindowRow` per line; windows.csv has its columns.")
     segments = FolderFile("segments.jsonl", "A `SegmentRow` per line; segments.csv has its columns.")
-    timeline = FolderFile("timeline.png", "Chart of probabilities, segments and event rate over time.")
     overlay = FolderFile(
         "overlay.webm",
         "Video of the events, beside their video if there is one, with the prediction and the region.",

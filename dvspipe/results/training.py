@@ -106,8 +106,6 @@ class RunFolder(Folder):
     state = FolderFile(
         "weights/state.safetensors", "State of the training after the last complete epoch, for resuming."
     )
-    curves = FolderFile("curves.png", "Chart of loss, accuracy and spike rates over epochs.")
-    confusion_matrix = FolderFile("confusion_matrix.png", "Chart of the confusion matrix of the test.")
     examples = FolderFile("examples.png", "Chart of spikes and membranes for some test recordings.")
     wrong = FolderFile("wrong.png", "Pictures of the most certain wrong test predictions.")
     kernels = FolderFile("kernels.png", "Pictures of the kernels trained by STDP.")
@@ -121,7 +119,7 @@ class RunFolder(Folder):
 
     def result_files(self) -> tuple[Path, ...]:
         """Return the files written at the end of a run, including its report."""
-        pictures = self.curves, self.confusion_matrix, self.examples, self.wrong, self.kernels
+        pictures = self.examples, self.wrong, self.kernels
         return self.test, self.activity, *pictures, self.report
 
     def epoch_files(self) -> tuple[Path, ...]:

@@ -76,7 +76,7 @@ from dvspipe.app.explorer import (
 from dvspipe.app.guard import LOGIN, Access, Guard, UploadQuota
 from dvspipe.app.jobs import Jobs, Stopped, WorkStep
 from dvspipe.app.pairs import choices_of, compare_settings
-from dvspipe.app.runs import describe_curves, find_recording, find_runs, find_wrong, list_confusion, plot_curves
+from dvspipe.app.runs import chart_curves, describe_curves, find_recording, find_runs, find_wrong, list_confusion
 from dvspipe.app.server import build_page
 from dvspipe.app.shared import ChosenFile, copy_recorded, handle, name_session, show_page, take_upload
 from dvspipe.app.workspace import Session, Workspace, remove_abandoned, remove_old, safe_stem, say_running
@@ -811,7 +811,7 @@ def explored(tmp_path_factory: pytest.TempPathFactory) -> Explored:
     events = random_events(1, 60_000, SensorSize(width=34, height=26), 2_000_000)
     hot = Events(np.arange(0, 2_000_000, 400), np.full(5000, 3), np.full(5000, 5), np.ones(5000, int), events.sensor)
     write(folder / "noise.h5", list(merge_streams([[events], [hot]])))
-    return explore(ChosenFile(folder / "noise.h5", "noise.h5"), folder, "light", ignore_progress)
+    return explore(ChosenFile(folder / "noise.h5", "noise.h5"), ignore_progress)
 
 
 def test_recording_is_summarised_with_its_hot_pixel(explored: Explored) -> None:
@@ -819,14 +819,14 @@ def test_recording_is_summarised_with_its_hot_pixel(explored: Explored) -> None:
     assert "34 x 26" in explored.facts
     assert "odd" in explored.facts
     assert [pixel[:2] for pixel in explored.hot] == [(3, 5)]
-    assert explored.rate.stat().st_size
+    assert explored.rate.counts.sum() == 65_000
 
 
 def test_3d_view_shows_evenly_sampled_events_and_their_number(explored: Explored) -> None:
     figure = plot_space_time(explored, "light")
     drawn = sum(len(trace.x) for trace in figure.data)
     assert drawn == len(explored.sample) <= 50_000
-    assert f"{drawn:,} of 65,000" in figure.layout.title.text
+    assert f"{drawn:,} of 65,000" in explored.summary
     every_second = read(explored.source.path).structured()[::2]
     assert (explored.sample.structured() == every_second).all()
 
@@ -864,7 +864,7 @@ def test_cut_keeps_noise_labels_and_settings(cut: Cut, tmp_path: Path) -> None:
     events = random_events(3, 2000)
     labels = Events(events.t, events.x, events.y, np.random.default_rng(3).random(2000) < 0.3, events.sensor)
     write(tmp_path / "a.h5", events, noise=[labels], settings={"upsample": "off"})
-    source = explore(ChosenFile(tmp_path / "a.h5", "a.h5"), tmp_path, "light", ignore_progress)
+    source = explore(ChosenFile(tmp_path / "a.h5", "a.h5"), ignore_progress)
     counts = write_cut(source, cut, tmp_path / "b.h5", ignore_progress)
     written = open_recording(tmp_path / "b.h5")
     assert written.noise is not None
@@ -932,10 +932,11 @@ def test_complete_runs_are_listed_with_curves(runs: Workspace) -> None:
     assert found.name == "first"
     assert found.row()[1] == round(100 * found.run.test.accuracy, 2)
     assert found.parameters
-    figure = plot_curves([found, found], "val_loss")
-    assert len(figure.data) == 2
-    assert list(figure.data[0].x) == [1, 2]
-    assert figure.data[0].line.color != figure.data[1].line.color
+    chart = chart_curves([found, found], "val_loss")
+    (panel,) = chart.panels
+    assert [tick.text for tick in chart.across.ticks] == ["1", "2"]
+    assert len({curve.colour for curve in panel.curves}) == 2
+    assert chart.to_html().count("<polyline") == 2
     losses = [row.val_loss for row in found.run.epochs if row.val_loss is not None]
     numbers = (f"{loss:.3g}" for loss in (losses[0], losses[-1], min(losses)))
     assert mentions(describe_curves([found], "val_loss"), "first", *numbers)

@@ -132,7 +132,7 @@ def test_compare_takes_the_example_unless_a_video_is_chosen(
 def test_region_to_cut_is_drawn(tabs: Tabs, session: Session, tmp_path: Path) -> None:
     path = tmp_path / "noise.h5"
     write(path, random_events(0, 2000, SensorSize(width=34, height=26), 500_000))
-    explored = explore(ChosenFile(path, path.name), tmp_path, "light", ignore_progress)
+    explored = explore(ChosenFile(path, path.name), ignore_progress)
     tab, place = tabs.recordings, (0.5, 30.0, 0, "count", "light")
     assert "10x8+2-3" in merge(tab.show_region(session, explored, "10x8+2-3", *place))[tab.region]
     assert merge(tab.show_region(session, explored, "10x", *place))[tab.region] == ""

@@ -568,8 +568,6 @@ def test_train_then_infer(tmp_path: Path) -> None:
         "metrics.jsonl",
         "test.json",
         "activity.json",
-        "curves.png",
-        "confusion_matrix.png",
         "examples.png",
         "report.html",
         "weights",

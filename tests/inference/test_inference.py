@@ -828,7 +828,6 @@ def test_folder_is_classified_scored_drawn_and_resumed(tmp_path: Path, checkpoin
                 "playback.json",
                 "segments.csv",
                 "segments.jsonl",
-                "timeline.png",
                 "windows.csv",
                 "windows.jsonl",
             )
@@ -1126,15 +1125,15 @@ def test_pictures_are_drawn_before_the_prediction_is_stored(tmp_path: Path, chec
     write(tmp_path / "a.h5", events)
     drawn: list[tuple[Any, ...]] = []
 
-    def draw(folder: Any, result: Any, windows: Any, view: Any, classes: Any) -> None:
+    def draw(folder: Any, result: Any, windows: Any, view: Any) -> None:
         assert not folder.answer.exists()
         shown = sum(map(len, view.parts))
-        drawn.append((folder.path, result.windows, len(windows), shown, view.sensor, tuple(classes)))
+        drawn.append((folder.path, result.windows, len(windows), shown, view.sensor))
 
     options = ClassifyOptions(out=tmp_path / "out", draw=draw)
     tasks = plan_tasks([tmp_path / "a.h5"], options.out)
     (outcome,) = classify_many(tasks, Classifier.load(checkpoint), options)
-    assert drawn == [(tmp_path / "out" / "a.h5", 3, 3, len(events), BAR_SENSOR, tuple(sorted(BAR_CLASSES)))]
+    assert drawn == [(tmp_path / "out" / "a.h5", 3, 3, len(events), BAR_SENSOR)]
     depends_on = outcome.result().depends_on
     assert depends_on is not None
     assert depends_on.pictures

@@ -11,21 +11,15 @@
   }
 
   function connect(box) {
-    const video = box.querySelector("video"), picture = box.querySelector("img"), figure = picture.parentElement;
-    const clock = JSON.parse(box.dataset.clock), [from, to] = JSON.parse(box.dataset.axis);
+    const video = box.querySelector("video"), track = box.querySelector(".track");
+    const clock = JSON.parse(box.dataset.clock);
     const seconds = Number(box.dataset.seconds), rows = [...box.querySelectorAll("td[data-start]")];
     const starts = rows.map((cell) => Number(cell.dataset.start));
     const stepS = Math.min(1, seconds / 20), pictureS = 1 / 15;
 
-    const track = make("div", "");
-    track.className = "track";
     track.tabIndex = 0;
     for (const [name, value] of Object.entries({ role: "slider", "aria-label": "Time in seconds", "aria-valuemin": 0,
                                                  "aria-valuemax": seconds })) track.setAttribute(name, value);
-    track.style.width = picture.style.width;
-    picture.style.width = "100%";
-    picture.replaceWith(track);
-    track.append(picture);
     const line = make("div", "", track);
     line.className = "line";
     const controls = make("div", "");
@@ -72,10 +66,7 @@
       sendState();
     }
     function show() {
-      const left = (from + (to - from) * now() / seconds) * track.offsetWidth;
-      line.style.left = left + "px";
-      if (left < figure.scrollLeft + 24 || left > figure.scrollLeft + figure.clientWidth - 24)
-        figure.scrollLeft = left - figure.clientWidth / 2;  // on a narrow screen
+      line.style.left = 100 * now() / seconds + "%";
       play.textContent = video.paused ? "Play" : "Pause";
       const text = now().toFixed(2) + " s";
       time.textContent = text;
@@ -120,16 +111,14 @@
     });
     function point(event) {
       const area = track.getBoundingClientRect();
-      seek(seconds * ((event.clientX - area.left) / area.width - from) / (to - from));
+      seek(seconds * (event.clientX - area.left) / area.width);
     }
     track.addEventListener("click", point);
     track.addEventListener("pointermove", (event) => { if (event.pointerType === "mouse" && event.buttons & 1) point(event); });
-    picture.draggable = false;
     video.addEventListener("click", toggle);
     for (const event of ["play", "pause", "seeked", "loadedmetadata"]) video.addEventListener(event, show);
     video.addEventListener("play", () => players.forEach((other) => { if (other.video !== video) other.video.pause(); }));
     video.addEventListener("playing", sendState, { once: true });
-    addEventListener("resize", show);
     show();
     return { box, video, track, actions, ends };
   }
