@@ -396,9 +396,25 @@ def test_missing_filter_suggests_installing_it(made: Callable[..., Path], monkey
     monkeypatch.setitem(sys.modules, "hdf5plugin", None)
     with raises(FormatError, "events/t", "blosc", "hdf5plugin"):
         read(path)
-    monkeypatch.setattr(storage, "filters_of", lambda _: (storage.ECF,))
-    with raises(FormatError, "Prophesee", "ECF", "https"):
-        read(path)
+
+
+@pytest.mark.skipif(h5py.h5z.filter_avail(storage.ECF), reason="Prophesee's plugin is installed")
+def test_file_compressed_by_prophesee_names_the_plugin_to_install(made: Callable[..., Path]) -> None:
+    def fill(file: h5py.File) -> None:
+        prophesee(file)
+        table = file["CD/events"]
+        properties = table.id.get_create_plist()
+        properties.set_filter(36559, h5py.h5z.FLAG_OPTIONAL)  # HDF5 refuses to write with a filter that is missing
+        compressed = h5py.h5d.create(file["CD"].id, b"ecf", table.id.get_type(), table.id.get_space(), properties)
+        compressed.write_direct_chunk((0,), b"compressed")
+        file.move("CD/events", "plain")
+        file.move("CD/ecf", "CD/events")
+
+    path = made(fill)
+    for use in (read, info):
+        with raises(FormatError, "CD/events", "Prophesee", "ECF", "36559", "hdf5_ecf", "HDF5_PLUGIN_PATH") as caught:
+            use(path)
+        assert len(str(caught.value).splitlines()) == 1
 
 
 def test_decompression_equals_hdf5(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ H5PY_ERRORS: tuple[type[BaseException], ...] = (  # raised by h5py for corrupted
     cast(type[Exception], isal_zlib.error),
 )
 
-ECF = 0x8ECF
+ECF = 0x8ECF  # 36559, assigned by Prophesee: https://docs.prophesee.ai/stable/data/file_formats/hdf5.html
 OWN_FILTERS = frozenset(
     (
         h5py.h5z.FILTER_DEFLATE,
@@ -165,9 +165,14 @@ def _check_filter(where: str, number: int) -> None:
             raise FormatError(message) from error
 
     if not h5py.h5z.filter_avail(number):
-        what = name or ("Prophesee's ECF" if number == ECF else f"the HDF5 filter {number}")
-        advice = "install https://github.com/prophesee-ai/hdf5_ecf" if number == ECF else "install its HDF5 plugin"
-        raise FormatError(f"{where}: compressed with {what}, not installed; {advice} and set HDF5_PLUGIN_PATH")
+        what = name or f"the HDF5 filter {number}"
+        advice = "install its HDF5 plugin and set HDF5_PLUGIN_PATH"
+        if number == ECF:
+            what = f"Prophesee's ECF (HDF5 filter {ECF})"
+            advice = (
+                "build https://github.com/prophesee-ai/hdf5_ecf and set HDF5_PLUGIN_PATH to the folder of libH5Zecf"
+            )
+        raise FormatError(f"{where}: compressed with {what}, not installed; {advice}")
 
 
 @dataclass
