@@ -26,6 +26,7 @@ NUMBERS: Mapping[object, type | tuple[type, ...]] = {
 }
 """Accepted values of each kind of number; numpy's numbers are among them."""
 MAX_SHOWN = 60  # characters of a value in a message
+OUTPUT = "out"  # name of the argument for the file or folder to write
 
 
 def checked(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
@@ -140,7 +141,7 @@ class _Form(NamedTuple):
         """
         # One mistake is reported at a time. A wrong name comes first: it explains a missing argument, too.
         unnamed = args[self.is_method :]
-        mistake = self._find_wrong_name(unnamed, kwargs)
+        mistake = self._find_unnamed_output(unnamed, kwargs) or self._find_wrong_name(unnamed, kwargs)
         values = {**dict(zip(self.positional, unnamed, strict=False)), **kwargs}
 
         if not mistake:
@@ -161,6 +162,23 @@ class _Form(NamedTuple):
 
         owner = args[0] if isinstance(args[0], type) else type(args[0])
         return owner.__name__ if method == "__init__" else f"{owner.__name__}.{method}"
+
+    def _find_unnamed_output(self, args: tuple[object, ...], kwargs: Mapping[str, object]) -> str:
+        """Explain a path without a name that is no input, if the output needs its name; empty: there is none."""
+        if OUTPUT not in self.named or OUTPUT in self.positional or OUTPUT in kwargs:
+            return ""
+
+        fits = [_matches(value, self.annotations[name]) for name, value in zip(self.positional, args, strict=False)]
+        first = [*fits, False].index(False)
+        if first == 0 or first == len(args) or not isinstance(args[first], str | os.PathLike):
+            return ""
+
+        if first < len(fits):
+            mistake = self._explain_type(self.positional[first], args[first])
+        else:
+            mistake = self._find_wrong_name(args, {})  # too many
+
+        return f"{mistake}, did you mean {OUTPUT}={str(args[first])!r}?"
 
     def _find_wrong_name(self, args: tuple[object, ...], kwargs: Mapping[str, object]) -> str:
         """Explain a name that is unknown or given twice, or too many values without names; empty: none of them."""

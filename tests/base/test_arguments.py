@@ -106,6 +106,30 @@ def test_wrong_names_and_numbers_of_arguments_are_explained() -> None:
     assert "save" not in str(refused.value)
 
 
+def test_output_without_a_name_is_suggested_by_name() -> None:
+    events = dvspipe.Events([500], [3], [1], [True], "12x7")
+    with raises(ArgumentError, "cut", "start_s", "out='b.h5'"):
+        dvspipe.cut("a.h5", "b.h5", start_s=1)  # type: ignore[arg-type]
+    with raises(ArgumentError, "cut", "start_s", "out='b.h5'"):
+        events.cut(Path("b.h5"))
+    with raises(ArgumentError, "filter", "config", "out='b.h5'"):
+        dvspipe.filter("a.h5", "b.h5", refractory_us=3)  # type: ignore[arg-type]
+    with raises(ArgumentError, "merge", "found 2", "out='c.h5'"):
+        dvspipe.merge(["a.h5", "b.h5"], "c.h5")
+
+
+def test_output_is_not_suggested_for_other_mistakes() -> None:
+    for mistake in (
+        lambda: dvspipe.merge("a.h5", "b.h5"),
+        lambda: dvspipe.cut("a.h5", "b.h5", out="c.h5"),  # type: ignore[arg-type]
+        lambda: dvspipe.convert("a.h5", "b.h5", "c.h5"),  # type: ignore[call-overload]
+        lambda: dvspipe.check("a.h5", "b.h5"),  # type: ignore[call-overload]
+    ):
+        with pytest.raises(ArgumentError) as caught:
+            mistake()
+        assert "out=" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("name", "found"),
     [
