@@ -62,7 +62,7 @@ def try_camera(serial: str, clock: LiveClock, progress: TrialProgress) -> Camera
         rest = watch.observe(source, STILL, REST_S, sensor)
         hand = watch.observe(source, WAVE, HAND_S, sensor)
 
-    region = _choose_region(sensor) if REGION_SETTING in settings.model_fields else None
+    region = str(_choose_region(sensor)) if REGION_SETTING in settings.model_fields else None
     try:
         reopened = _reopen(serial, region, watch)
         error = ""
@@ -79,7 +79,7 @@ def try_camera(serial: str, clock: LiveClock, progress: TrialProgress) -> Camera
         height=sensor.height,
         rest=rest,
         hand=hand,
-        region=None if region is None else str(region),
+        region=region,
         reopened=reopened,
         error=error,
     )
@@ -90,15 +90,16 @@ def _choose_region(sensor: SensorSize) -> Region:
     return Region(0, 0, SensorSize(width=sensor.width // 2, height=sensor.height // 2))
 
 
-def _reopen(serial: str, region: Region | None, watch: _Watch) -> CameraPhase:
+def _reopen(serial: str, region: str | None, watch: _Watch) -> CameraPhase:
     """Open a camera again, with a region of interest or with its default settings, and observe it."""
-    settings = CameraSettings("trial", {} if region is None else {REGION_SETTING: str(region)})
+    settings = CameraSettings("trial", {} if region is None else {REGION_SETTING: region})
     source = open_event_camera(serial, settings)
 
     # The driver lets a DAVIS also send the row and the column after its region.
     allowed = source.content
     if region is not None:
-        allowed = SensorSize(width=region.size.width + 1, height=region.size.height + 1)
+        size = _choose_region(allowed).size
+        allowed = SensorSize(width=size.width + 1, height=size.height + 1)
 
     with source.device:
         watch.observe(source, WAVE_ON, SETTLE_S, allowed)

@@ -6,6 +6,7 @@ No camera was at hand, so the limits are wide: a camera that works stays far fro
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 from ..base.errors import count_noun
 from ..results.cameras import CameraPhase, CameraTrial
@@ -23,6 +24,22 @@ MAX_HOT_PIXELS = 0.001  # share of the pixels
 MIN_MOTION = 3.0  # events per second with a hand, relative to rest
 MIN_INSIDE = 0.99  # share of the events in the region of interest
 SEND = "send this report with an issue"
+
+
+class Problem(NamedTuple):
+    """What may be wrong with a camera.
+
+    Args:
+        applies: Whether it is.
+        state: State of the check then.
+        meaning: What follows from it.
+        remedy: What to do.
+    """
+
+    applies: bool
+    state: CheckState
+    meaning: str
+    remedy: str
 
 
 def diagnose_camera(
@@ -49,43 +66,39 @@ def diagnose_camera(
     return Diagnosis.of([permission, *_check_trial(trial)], listed, trial)
 
 
+def _choose(name: str, found: str, meaning: str, *problems: Problem) -> Check:
+    """Return a check with the first problem that applies; without one, it is ok, with this meaning."""
+    for problem in problems:
+        if problem.applies:
+            _, state, meaning, remedy = problem
+            return Check(name=name, state=state, found=found, meaning=meaning, remedy=remedy)
+
+    return Check(name=name, state="ok", found=found, meaning=meaning)
+
+
 def _check_permission(cameras: Sequence[ConnectedCamera]) -> Check:
     if not cameras:
-        return Check(
-            name="permission", state="ok", found="not listed on USB", meaning="only the driver knows this camera"
-        )
+        return _choose("permission", "not listed on USB", "only the driver knows this camera")
 
-    closed = [camera for camera in cameras if not camera.is_open]
-    is_closed = len(closed) == len(cameras)
-    shown = closed[0] if is_closed else next(camera for camera in cameras if camera.is_open)
-    return Check(
-        name="permission",
-        state="broken" if is_closed else "ok",
-        found=f"{shown.name} at {shown.node}",
-        meaning="this user may not open it" if is_closed else "this user may open it",
-        remedy="see the udev rule below" if is_closed else "",
-    )
+    shown = next((camera for camera in cameras if camera.is_open), cameras[0])
+    closed = Problem(not shown.is_open, "broken", "this user may not open it", "see the udev rule below")
+    return _choose("permission", f"{shown.name} at {shown.node}", "this user may open it", closed)
 
 
 def _check_trial(trial: CameraTrial) -> Iterator[Check]:
     phases = (trial.rest, trial.hand)
-    is_fast = trial.connection.startswith(FAST)
-    yield Check(
-        name="speed",
-        state="ok" if is_fast else "doubtful",
-        found=trial.connection,
-        meaning="enough for busy scenes" if is_fast else "busy scenes lose events",
-        remedy="" if is_fast else "use a USB 3 port, and the cable of the camera",
+    slow = Problem(
+        not trial.connection.startswith(FAST),
+        "doubtful",
+        "busy scenes lose events",
+        "use a USB 3 port, and the cable of the camera",
     )
+    yield _choose("speed", trial.connection, "enough for busy scenes", slow)
 
     outside = sum(phase.outside for phase in phases)
-    yield Check(
-        name="sensor",
-        state="broken" if outside else "ok",
-        found=f"{trial.camera}, serial {trial.serial}, {trial.width}x{trial.height}",
-        meaning=f"{count_noun(outside, 'event')} outside" if outside else "all events are inside",
-        remedy=SEND if outside else "",
-    )
+    found = f"{trial.camera}, serial {trial.serial}, {trial.width}x{trial.height}"
+    misread = Problem(outside > 0, "broken", f"{count_noun(outside, 'event')} outside", SEND)
+    yield _choose("sensor", found, "all events are inside", misread)
 
     yield _check_events(phases)
     if any(phase.events for phase in phases):
@@ -97,13 +110,10 @@ def _check_trial(trial: CameraTrial) -> Iterator[Check]:
         yield from map(_report_nothing, ("times", "polarities", "hot pixels", "motion"))
 
     yield _check_settings(trial)
-    yield Check(
-        name="reopening",
-        state="broken" if trial.error else "ok",
-        found=trial.error or "closed and opened again",
-        meaning="the next program cannot use it" if trial.error else "the next program can use it",
-        remedy="unplug it, and plug it in again; " + SEND if trial.error else "",
+    stuck = Problem(
+        trial.reopened is None, "broken", "the next program cannot use it", f"unplug it, and plug it in again; {SEND}"
     )
+    yield _choose("reopening", trial.error or "closed and opened again", "the next program can use it", stuck)
 
 
 def _report_nothing(name: str) -> Check:
@@ -114,80 +124,66 @@ def _check_events(phases: Sequence[CameraPhase]) -> Check:
     events = sum(phase.events for phase in phases)
     packets = sum(phase.packets for phase in phases)
     lost = sum(phase.lost for phase in phases)
-    state: CheckState = "ok"
-    meaning = "data arrive without loss"
-    remedy = ""
-    if not events:
-        state = "broken"
-        meaning = "there is nothing to classify"
-        remedy = "take off the cap of the lens, open its aperture, make light; try another cable"
-    elif lost:
-        state = "doubtful"
-        meaning = f"data were lost {count_noun(lost, 'time')}: this machine was too slow"
-        remedy = "end other programs, or set a region of interest or a rate limiter"
 
+    silent = Problem(
+        not events,
+        "broken",
+        "there is nothing to classify",
+        "take off the cap of the lens, open its aperture, make light; try another cable",
+    )
+    slow = Problem(
+        lost > 0,
+        "doubtful",
+        f"data were lost {count_noun(lost, 'time')}: this machine was too slow",
+        "end other programs, or set a region of interest or a rate limiter",
+    )
     found = f"{count_noun(events, 'event')} in {count_noun(packets, 'packet')}"
-    return Check(name="events", state=state, found=found, meaning=meaning, remedy=remedy)
+    return _choose("events", found, "data arrive without loss", silent, slow)
 
 
 def _check_times(phases: Sequence[CameraPhase]) -> Check:
     camera_s = sum(phase.camera_s for phase in phases)
     arrival_s = sum(phase.arrival_s for phase in phases)
     backwards = sum(phase.backwards for phase in phases)
+
     # A clock that started again while it was tried does not agree either.
     agrees = abs(camera_s - arrival_s) <= MAX_DRIFT * arrival_s + MAX_DELAY_S
-    state: CheckState = "ok"
-    meaning = "motion has its real speed"
-    if not agrees:
-        state = "broken"
-        meaning = "motion would be too fast or too slow"
-    elif backwards:
-        state = "doubtful"
-        meaning = "live streams use the latest time instead"
-
-    return Check(
-        name="times",
-        state=state,
-        found=f"{camera_s:.2f} s on its clock in {arrival_s:.2f} s, {count_noun(backwards, 'step')} back",
-        meaning=meaning,
-        remedy="" if state == "ok" else f"unplug it, plug it in and try again; if it stays, {SEND}",
+    remedy = f"unplug it, plug it in and try again; if it stays, {SEND}"
+    return _choose(
+        "times",
+        f"{camera_s:.2f} s on its clock in {arrival_s:.2f} s, {count_noun(backwards, 'step')} back",
+        "motion has its real speed",
+        Problem(not agrees, "broken", "motion would be too fast or too slow", remedy),
+        Problem(backwards > 0, "doubtful", "live streams use the latest time instead", remedy),
     )
 
 
 def _check_polarities(phases: Sequence[CameraPhase]) -> Check:
     on = sum(phase.on for phase in phases) / sum(phase.events for phase in phases)
     rarer = min(on, 1 - on)
-    state: CheckState = "ok"
-    meaning = "both occur"
-    if not rarer:
-        state = "broken"
-        meaning = "one never occurs, unlike in the data of the included classifiers"
-    elif rarer < MIN_POLARITY:
-        state = "doubtful"
-        meaning = "one is rare, unlike in the data of the included classifiers"
-
-    return Check(
-        name="polarities",
-        state=state,
-        found=f"{on:.1%} ON, {1 - on:.1%} OFF",
-        meaning=meaning,
-        remedy="" if state == "ok" else "change the biases of the thresholds, such as diff_on and diff_off",
+    remedy = "change the biases of the thresholds, such as diff_on and diff_off"
+    return _choose(
+        "polarities",
+        f"{on:.1%} ON, {1 - on:.1%} OFF",
+        "both occur",
+        Problem(rarer == 0, "broken", "one never occurs, unlike in the data of the included classifiers", remedy),
+        Problem(rarer < MIN_POLARITY, "doubtful", "one is rare, unlike in these data", remedy),
     )
 
 
 def _check_hot_pixels(trial: CameraTrial) -> Check:
-    rest = trial.rest
-    share = rest.hot_pixels / (trial.width * trial.height)
-    of_events = rest.hot_events / max(1, rest.events)
-    is_many = share > MAX_HOT_PIXELS
-    return Check(
-        name="hot pixels",
-        state="doubtful" if is_many else "ok",
-        found=f"{count_noun(rest.hot_pixels, 'pixel')} ({share:.3%}), {of_events:.0%} of the events at rest",
-        meaning="noise that networks were not trained on" if is_many else "few enough",
-        remedy="let it cool, or choose less sensitive biases; the command filter removes them from recordings"
-        if is_many
-        else "",
+    share = trial.rest.hot_pixels / (trial.width * trial.height)
+    of_events = trial.rest.hot_events / max(1, trial.rest.events)
+    return _choose(
+        "hot pixels",
+        f"{count_noun(trial.rest.hot_pixels, 'pixel')} ({share:.3%}), {of_events:.0%} of the events at rest",
+        "few enough",
+        Problem(
+            share > MAX_HOT_PIXELS,
+            "doubtful",
+            "noise that networks were not trained on",
+            "let it cool, or choose less sensitive biases; the command filter removes them from recordings",
+        ),
     )
 
 
@@ -195,20 +191,23 @@ def _check_motion(trial: CameraTrial) -> Check:
     # A hand is not before the lens all the time, so its busiest second counts.
     rest_hz = trial.rest.events / trial.rest.seconds
     hand_hz = trial.hand.peak_hz
-    state: CheckState = "ok"
-    meaning = "motion stands out"
-    remedy = ""
-    if trial.rest.flicker >= MIN_DEPTH:
-        state = "doubtful"
-        meaning = "the light flickers at 100 or 120 Hz"
-        remedy = "use daylight or another lamp"
-    elif hand_hz < MIN_MOTION * rest_hz:
-        state = "doubtful"
-        meaning = "the hand hardly stands out"
-        remedy = "focus the lens, make light, wave within 1 m; against noise at rest, choose less sensitive biases"
-
-    found = f"{rest_hz:,.0f} events/s at rest, {hand_hz:,.0f} with a hand"
-    return Check(name="motion", state=state, found=found, meaning=meaning, remedy=remedy)
+    return _choose(
+        "motion",
+        f"{rest_hz:,.0f} events/s at rest, {hand_hz:,.0f} with a hand",
+        "motion stands out",
+        Problem(
+            trial.rest.flicker >= MIN_DEPTH,
+            "doubtful",
+            "the light flickers at 100 or 120 Hz",
+            "use daylight or another lamp",
+        ),
+        Problem(
+            hand_hz < MIN_MOTION * rest_hz,
+            "doubtful",
+            "the hand hardly stands out",
+            "focus the lens, make light, wave within 1 m; against noise at rest, choose less sensitive biases",
+        ),
+    )
 
 
 def _check_settings(trial: CameraTrial) -> Check:
@@ -216,20 +215,11 @@ def _check_settings(trial: CameraTrial) -> Check:
     if reopened is None or not reopened.events:
         return _report_nothing("settings")
     if trial.region is None:
-        return Check(
-            name="settings",
-            state="ok",
-            found="written",
-            meaning="the driver neither reads them back, nor has a region of interest here to test them by",
-        )
+        reason = "the driver neither reads them back, nor has a region of interest here to test them by"
+        return _choose("settings", "written", reason)
 
     # Noise has events everywhere, so this works without a hand, too.
     inside = 1 - reopened.outside / reopened.events
-    is_applied = inside >= MIN_INSIDE
-    return Check(
-        name="settings",
-        state="ok" if is_applied else "broken",
-        found=f"region of interest {trial.region}: {inside:.1%} of {count_noun(reopened.events, 'event')} inside",
-        meaning="the camera applies settings" if is_applied else "the camera does not apply this setting as it should",
-        remedy="" if is_applied else SEND,
-    )
+    ignored = Problem(inside < MIN_INSIDE, "broken", "the camera does not apply this setting as it should", SEND)
+    found = f"region of interest {trial.region}: {inside:.1%} of {count_noun(reopened.events, 'event')} inside"
+    return _choose("settings", found, "the camera applies settings", ignored)
