@@ -49,9 +49,9 @@ QUANTITIES: list[tuple[str, Quantity]] = [
     ("training accuracy", "train_accuracy"),
     ("training loss", "train_loss"),
 ]
-# Colour-blind safe colours of Okabe and Ito: https://jfly.uni-koeln.de/color/
+# Colour-blind safe colours by Okabe and Ito: https://jfly.uni-koeln.de/color/
 LINES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
-DASHES = ("", "6 4", "1.5 4")  # of SVG
+DASHES = ("", "6 4", "1.5 4")  # lengths of strokes and gaps in SVG
 WRITE_REPORT = "To write one, call dvspipe.report.write_training_page."
 MAX_CURVES = len(LINES) * len(DASHES)
 FIRST_CURVES = len(LINES)  # curves shown before the user chooses runs

@@ -33,7 +33,7 @@ OTHER_NAMES = {"threshold": "enter", "confidence": "enter"}
 """Names of options in other programs, with their names here."""
 INCLUDED = "gesture-films"
 """Included classifier, for examples."""
-EXAMPLES = {"--on": "--on any 'echo {class}'"}
+OPTION_EXAMPLES = {"--on": "--on any 'echo {class}'"}
 """Examples of options with several values."""
 MAX_SUGGESTED = 3  # options with a word of an unknown option
 
@@ -116,7 +116,7 @@ def _explain_missing(error: MissingArgumentError, listed: str) -> str:
 
     given = shlex.join((error.keyword, *error.tokens_so_far))
     expected = f"{error.keyword} {error.argument.parameter.metavar or 'VALUE'}"
-    example = f", such as {EXAMPLES[error.keyword]}" if error.keyword in EXAMPLES else ""
+    example = f", such as {OPTION_EXAMPLES[error.keyword]}" if error.keyword in OPTION_EXAMPLES else ""
     return f"{given} is not complete (expected {expected}{example}); {listed}"
 
 
