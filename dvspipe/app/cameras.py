@@ -29,6 +29,7 @@ from PIL import Image, UnidentifiedImageError
 from ..base.errors import ConfigError, DvspipeError, VideoError
 from ..events import Events, SensorSize
 from ..formats import WriteOptions, Writer, create_writer
+from ..inference.segments import SegmentConfig
 from ..report.style import EVENT_PALETTES, readable
 from ..streaming.answers import LiveAnswer
 
@@ -42,6 +43,7 @@ MAX_CAMERAS = 4  # live webcams of all pages
 MAX_WEBCAM_PX = 1280  # larger pictures are refused; the page sends at most 640
 IDLE_S = 20.0  # time without pictures after which a camera is freed; a page in the background sends none
 EVENT_FILE = "webcam.h5"
+LEAST_CERTAIN = 0.3  # lowest probability of a certain label that a page can choose
 MAX_WAITING = 2  # pictures that wait for the network; the oldest is dropped if there are more
 MAX_WAIT_S = 1.0  # time until the page shows something new, on a slow machine too
 STARTING_S = 0.1  # time between pictures while the network starts
@@ -81,6 +83,7 @@ class LiveView:
         t_us: Time of the label in microseconds on the clock of the pictures: end of its last time step.
         guesses: The most probable classes, SHOWN_CLASSES of them; empty: no label.
         doubt: Sentence that says why the label is in doubt; empty: it is certain.
+        basis: What the label comes from: events, or joints and events; empty: no label.
         pictures_per_s: Pictures that the network saw per second.
         events_per_s: Events per second on the network's sensor.
         dropped: Pictures dropped so far because the machine was too slow.
@@ -90,6 +93,7 @@ class LiveView:
     t_us: int
     guesses: tuple[Guess, ...]
     doubt: str
+    basis: str
     pictures_per_s: float
     events_per_s: float
     dropped: int
@@ -201,17 +205,22 @@ class LiveCamera:
     Args:
         classifier: Classifier.
         new_folder: Creates the folder of a recording.
+        enter: Probability of a certain label, at least LEAST_CERTAIN.
 
     Attributes:
         recording: Folder of the last recording.
+        enter: As given; it can be changed at any time.
     """
 
-    def __init__(self, classifier: Classifier, new_folder: Callable[[], Path]) -> None:
+    def __init__(
+        self, classifier: Classifier, new_folder: Callable[[], Path], *, enter: float = SegmentConfig().enter
+    ) -> None:
         from ..streaming import SceneWatch
 
         self._classifier = classifier
         self._new_folder = new_folder
         self._config = live_config(classifier)
+        self.enter = enter
         self.recording: Path | None = None
 
         self._watch = SceneWatch(classifier.config.sensor)
@@ -326,7 +335,7 @@ class LiveCamera:
             # A look costs time that the network needs, so there is none while the label is certain.
             pictures = [*self._pictures]
             answer = self._answer
-            if (answer is not None and answer.certain) or len(pictures) < 2:
+            if self._is_certain(answer) or len(pictures) < 2:
                 self._doubt = None
                 continue
 
@@ -346,6 +355,7 @@ class LiveCamera:
             t_us=answer.t_us if answer else 0,
             guesses=self._guess(answer),
             doubt=self._explain(answer),
+            basis=answer.basis if answer and answer.label is not None else "",
             pictures_per_s=len(self._tap.times_s) / RATE_S,
             events_per_s=answer.events_per_s if answer else 0.0,
             dropped=self._late + (self._session.dropped if self._session else 0),
@@ -360,9 +370,12 @@ class LiveCamera:
         names = self._classifier.config.classes
         return tuple(Guess(readable(names[label]), answer.probabilities[label]) for label in best)
 
+    def _is_certain(self, answer: LiveAnswer | None) -> bool:
+        return answer is not None and answer.certain and answer.probability >= self.enter
+
     def _explain(self, answer: LiveAnswer | None) -> str:
         """Say why a label is in doubt; empty if it is certain."""
-        if answer is not None and answer.certain:
+        if self._is_certain(answer):
             return ""
         if self._doubt is not None:
             return DOUBTS[self._doubt]
@@ -371,7 +384,7 @@ class LiveCamera:
         if answer.label is None:
             return NO_MOTION
 
-        return UNFAMILIAR if answer.probability >= self._config.segments.enter else UNSURE
+        return UNFAMILIAR if answer.probability >= self.enter else UNSURE
 
     def record(self, start_us: int) -> None:
         """Record the events that the network sees in a new folder, from a time on the clock of the pictures.
@@ -400,11 +413,12 @@ class LiveCamera:
 
 
 def live_config(classifier: Classifier) -> InferConfig:
-    """Return the settings to classify a webcam."""
+    """Return the settings to classify a webcam; a `LiveCamera` decides which probability is certain."""
     from ..inference import InferConfig
     from ..streaming import with_hop
 
-    return with_hop(InferConfig(), classifier)
+    segments = SegmentConfig(enter=LEAST_CERTAIN, leave=LEAST_CERTAIN)
+    return with_hop(InferConfig(segments=segments), classifier)
 
 
 @dataclass(frozen=True)
@@ -422,15 +436,22 @@ class Cameras:
         self._entries: dict[str, _Entry] = {}
         self._lock = threading.Lock()
 
-    def open(self, session: str, classifier: Classifier, new_folder: Callable[[], Path]) -> str:
-        """Replace the camera of a session by a new one, and return its key."""
+    def open(
+        self,
+        session: str,
+        classifier: Classifier,
+        new_folder: Callable[[], Path],
+        *,
+        enter: float = SegmentConfig().enter,
+    ) -> str:
+        """Replace the camera of a session by a new one, and return its key; see `LiveCamera`."""
         self.close_session(session)
         # Cameras of pages that were left count until they are closed.
         ended = [key for key, entry in [*self._entries.items()] if entry.camera.has_ended]
         for key in ended:
             self.close(key)
 
-        camera = LiveCamera(classifier, new_folder)
+        camera = LiveCamera(classifier, new_folder, enter=enter)
         key = secrets.token_urlsafe(16)
         with self._lock:
             if len(self._entries) >= MAX_CAMERAS:

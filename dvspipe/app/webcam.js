@@ -90,7 +90,7 @@ function present(mine, view) {
   mine.dropped = view.dropped;
   const late = mine.late === undefined ? "" : " · " + Math.round(mine.late) + " ms from motion to label";
   show("facts", view.pictures_per_s.toFixed(0) + " pictures/s · " + Math.round(view.events_per_s).toLocaleString("en")
-    + " events/s" + late);
+    + " events/s" + late + (view.basis ? " · by " + view.basis : ""));
   if (!view.pictures_per_s) mine.recent = [];  // the network is starting
   const first = mine.recent[0] ?? view, skipped = mine.recent.filter(each => each.skips).length + view.dropped - first.dropped;
   show("slow", skipped < RECENT / 10 ? "" :

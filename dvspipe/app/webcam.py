@@ -21,9 +21,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from ..base.errors import ConfigError, DvspipeError, FileError
+from ..inference.segments import SegmentConfig
 from ..video.webm import write_duration
 from .answers import SHIPPED_NAMES, list_classifiers
-from .cameras import EVENT_FILE, LiveCamera, LiveView
+from .cameras import EVENT_FILE, LEAST_CERTAIN, LiveCamera, LiveView
 from .disk_space import DISK_FULL, is_disk_full
 from .examples import EVENTS, FILM
 from .shared import ChosenFile, Tab, Updates, listen, offer_file, show_caption
@@ -34,6 +35,7 @@ FOLDER = "webcam"
 FILM_STEM = "webcam"
 FILM_SUFFIXES = (".webm", ".mp4")
 STOPPED = "The webcam is stopped: press Start."
+MOST_CERTAIN = 0.95
 MAX_TIME_DIGITS = 15  # a time in microseconds: 30 years
 VIEW = """
 <div class="webcam" data-state="off" data-certain="false">
@@ -108,9 +110,19 @@ class WebcamTab(Tab):
             info="An included classifier, or a checkpoint or run below the folder.",
         )
 
+        self.enter = gr.Slider(
+            LEAST_CERTAIN,
+            MOST_CERTAIN,
+            value=SegmentConfig().enter,
+            step=0.05,
+            label="Certain from a probability of",
+            info="Higher: fewer false alarms. Lower: fewer missed gestures.",
+        )
+
         self._connect()
 
     def _connect(self) -> None:
+        self.on(self.enter.release, self.choose_certainty, [self.key, self.enter])
         self.start_after(self.start.click)
         listen(self.stop.click, None, [], [], js="() => { window.dvspipeWebcam.stop(); }")
         listen(self.record.click, None, [], [], js="() => { window.dvspipeWebcam.record(); }")
@@ -120,10 +132,17 @@ class WebcamTab(Tab):
     def start_after(self, event: Any) -> None:
         """Start the webcam after an event."""
         # The server opens the camera first; then the script starts to film, with the key of the camera.
-        opened = self.on(event, self.open_camera, [self.checkpoint])
+        opened = self.on(event, self.open_camera, [self.checkpoint, self.enter])
         listen(opened.then, None, [self.key], [], js="key => { window.dvspipeWebcam.start(key); }")
 
-    def open_camera(self, session: Session, name: str) -> Iterator[Updates]:
+    def choose_certainty(self, session: Session, key: str, enter: float) -> Iterator[Updates]:
+        """Let labels of the live webcam be certain from another probability."""
+        camera = session.space.cameras.find(key)
+        if camera is not None:
+            camera.enter = enter
+        return iter(())
+
+    def open_camera(self, session: Session, name: str, enter: float) -> Iterator[Updates]:
         """Load the classifier, and open the live webcam of this page."""
         from ..inference import Classifier  # torch takes seconds to import
 
@@ -135,7 +154,7 @@ class WebcamTab(Tab):
         def new_folder() -> Path:
             return self.space.open(session.name).next_folder(FOLDER)
 
-        key = self.space.cameras.open(session.name, classifier, new_folder)
+        key = self.space.cameras.open(session.name, classifier, new_folder, enter=enter)
         yield {self.status: "", self.key: key}
 
     def show_recording(self, session: Session) -> Iterator[Updates]:

@@ -29,7 +29,17 @@ from dvspipe.streaming import Doubt
 pytest.importorskip("gradio", reason="the extra app is not installed")
 
 from dvspipe.app import cameras as cameras_module
-from dvspipe.app.cameras import DOUBTS, EVENT_FILE, MAX_CAMERAS, MAX_WEBCAM_PX, Cameras, LiveCamera, LiveView, read_jpeg
+from dvspipe.app.cameras import (
+    DOUBTS,
+    EVENT_FILE,
+    LEAST_CERTAIN,
+    MAX_CAMERAS,
+    MAX_WEBCAM_PX,
+    Cameras,
+    LiveCamera,
+    LiveView,
+    read_jpeg,
+)
 from dvspipe.app.webcam import camera_routes
 from dvspipe.app.workspace import Session, Workspace
 
@@ -102,6 +112,13 @@ def test_pictures_become_events_and_two_guesses_with_a_reason(camera: LiveCamera
     assert view.doubt == DOUBTS["person too small"]
     assert view.pictures_per_s > 0
     assert json.loads(view.to_json())["guesses"][0] == {"name": best.name, "probability": best.probability}
+
+
+def test_lower_limit_makes_the_same_label_certain(camera: LiveCamera) -> None:
+    camera.enter = 1.0
+    assert push_until(camera, lambda view: bool(view.guesses)).doubt
+    camera.enter = LEAST_CERTAIN
+    assert push_until(camera, lambda view: not view.doubt, first=10_000).guesses[0].probability >= LEAST_CERTAIN
 
 
 def test_every_reason_has_a_sentence() -> None:
