@@ -24,6 +24,7 @@ import gradio as gr
 import numpy as np
 
 from ..base.errors import ConfigError, DataError, DvspipeError
+from ..base.label_studio import read_label_studio, write_label_studio
 from ..base.labels import GESTURES, SUFFIX, Span, read_labels, write_labels
 from ..parallel import Progress
 from ..recordings.conversion import is_video
@@ -36,6 +37,7 @@ from .conversion import open_events
 from .gestures import Trained
 from .jobs import StagedProgress
 from .shared import (
+    ChosenFile,
     Tab,
     Updates,
     address_of,
@@ -45,12 +47,15 @@ from .shared import (
     listen,
     offer_file,
     show_caption,
+    show_download,
     show_empty,
+    take_upload,
 )
 from .workspace import Session, Workspace
 
 FOLDER = "labelled"
 RUN_NAME = "labels"
+NO_LABELS = "no file has labels; label one or more films or recordings first"
 MAX_SPANS = 10_000  # labels in a file
 MAX_CLASS_NAME = 80  # characters
 VIEW = """
@@ -85,8 +90,9 @@ STYLE = """
 .labels button:disabled { opacity: .4; cursor: default; }
 .labels:not(.proposals) .accept { display: none; }
 .labels .accept { background: #1d5fbf; color: #fff; border-color: #1d5fbf; }
-.labels .classes span { display: flex; border-left: .6rem solid hsl(var(--hue) 60% 45%); border-radius: 6px; }
-.labels .classes button { height: 2.25rem; border-left: 0; border-radius: 0 6px 6px 0; }
+.labels .classes span { display: flex; height: 2.25rem; border-left: .6rem solid hsl(var(--hue) 60% 45%);
+  border-radius: 6px; }
+.labels .classes button { border-left: 0; border-radius: 0 6px 6px 0; }
 .labels .classes button:not(:last-child) { border-radius: 0; }
 .labels .add { display: flex; flex-wrap: wrap; gap: .4rem; margin: .5rem 0; }
 .labels .name { flex: 0 1 16rem; min-width: 8rem; padding: .35rem .7rem; border-radius: 6px; font: inherit;
@@ -297,6 +303,47 @@ def summarize(fitted: TrainingRun) -> str:
     return "\n".join(lines)
 
 
+def find_rate(space: Workspace, name: str) -> float | None:
+    """Return the frames per second of a film below the folder; None for a recording."""
+    path = space.resolve(name)
+    if not is_video(path):
+        return None
+
+    video = open_video(path)
+    return video.frame_count / video.duration_s if video.duration_s else None
+
+
+def import_labels(space: Workspace, source: ChosenFile) -> str:
+    """Save the labels of an export of Label Studio, except for files that have labels; return a sentence."""
+    labels = read_label_studio(source.path, list_any(space), partial(find_rate, space))
+    parsed = {name: parse_spans([asdict(span) for span in spans]) for name, spans in labels.items()}
+
+    imported = 0
+    for name, spans in parsed.items():
+        path = label_file_of(space.resolve(name))
+        if not path.is_file():
+            write_labels(path, spans)
+            imported += 1
+
+    kept = len(parsed) - imported
+    return f"Imported: labels of {imported} files." + (f" Unchanged, with labels already: {kept}." if kept else "")
+
+
+def export_labels(space: Workspace, folder: Path) -> Path:
+    """Write all labels below the folder for Label Studio."""
+    labels = {}
+    for name in list_any(space):
+        path = label_file_of(space.resolve(name))
+        if path.is_file():
+            labels[name] = read_labels(path)
+    if not labels:
+        raise ConfigError(NO_LABELS)
+
+    exported = folder / "labels.json"
+    write_label_studio(exported, labels, partial(find_rate, space))
+    return exported
+
+
 def parse_spans(values: Sequence[object]) -> list[Span]:
     """Return the spans that the editor submits, sorted by time; refuse others."""
     if len(values) > MAX_SPANS:
@@ -332,8 +379,10 @@ class LabelTab(Tab):
         super().__init__(space)
         self.saving = self.make_message()
         self.training = self.make_message()
+        self.exchanging = self.make_message()
         self.proposals: gr.State = gr.State({})
         self.trained = gr.State(())
+        self.opening: gr.State = gr.State(None)  # file to open after new proposals; None after a failure
 
         with gr.Row(elem_classes="parts"):
             with gr.Column(elem_classes="choose"):
@@ -346,6 +395,11 @@ class LabelTab(Tab):
                 self.archive = gr.DownloadButton(
                     "Download the classifier", interactive=False, elem_classes="when-ready"
                 )
+                with gr.Accordion("Label Studio", open=False):
+                    with gr.Row():
+                        self.upload = gr.UploadButton("Import", file_types=[".json"], size="sm", min_width=100)
+                        self.export = gr.Button("Export", size="sm", min_width=100)
+                    self.exchanging.render()
             with gr.Column(elem_classes="show"):
                 # The script of the page gets the file from this invisible text.
                 self.edited = gr.Textbox("", visible="hidden")
@@ -359,12 +413,19 @@ class LabelTab(Tab):
         self.on(opened, self.list_files, [self.proposals])
         limit = {"concurrency_limit": 2}  # sessions that classify or train at the same time
         chosen = [self.files, self.checkpoint]
-        self.on(self.propose.click, self.show_proposals, chosen, **limit)
-        self.on(self.train.click, self.train_classifier, [*chosen, self.trained], status=self.training, **limit)
+        proposed = self.on(self.propose.click, self.show_proposals, chosen, **limit)
+        trained = self.on(
+            self.train.click, self.train_classifier, [*chosen, self.trained], status=self.training, **limit
+        )
+
+        self.on(self.upload.upload, self.import_file, [self.upload, self.proposals], status=self.exchanging)
+        self.on(self.export.click, self.export_file, status=self.exchanging)
 
         shown = self.on(self.files.input, self.open_file, [self.files, self.proposals])
-        proposed = self.after(self.proposals.change, self.open_file, [self.files, self.proposals])
-        for event in (shown, proposed):
+        following = [
+            self.after(event.then, self.open_file, [self.opening, self.proposals]) for event in (proposed, trained)
+        ]
+        for event in (shown, *following):
             listen(
                 event.then,
                 None,
@@ -389,7 +450,8 @@ class LabelTab(Tab):
         yield {self.files: gr.Radio(choices=order_files(self.space, names, proposals)), self.empty: note}
 
     def open_file(self, session: Session, name: str | None, proposals: Proposals) -> Iterator[Updates]:
-        """Open a file in the editor."""
+        """Open a file in the editor; None: the editor stays as it is."""
+        yield {self.edited: ""}  # otherwise the script would open the previous file again
         if name is None:
             return
 
@@ -399,13 +461,13 @@ class LabelTab(Tab):
         def work(progress: Progress) -> EditedFile:
             return open_edited(self.space, name, proposals.get(name), folder, progress)
 
-        yield {self.edited: ""}
         yield from follow(
             session, self.status, "opening", work, lambda edited: {self.edited: json.dumps(asdict(edited))}
         )
 
     def show_proposals(self, session: Session, name: str | None, checkpoint: str) -> Iterator[Updates]:
         """Classify the files without labels, and list them again."""
+        yield {self.opening: None}
         names = list_any(self.space)
         if not self._list_waiting(names):
             raise ConfigError("all files have labels" if names else "there are no files to label")
@@ -416,8 +478,9 @@ class LabelTab(Tab):
         self, session: Session, name: str | None, checkpoint: str, trained: tuple[Fitted, ...]
     ) -> Iterator[Updates]:
         """Fit the chosen classifier to all labels, then propose labels with the result."""
+        yield {self.opening: None, self.result: "", self.archive: gr.DownloadButton(interactive=False)}
         if not list_label_files(self.space):
-            raise ConfigError("no file has labels; label one or more films or recordings first")
+            raise ConfigError(NO_LABELS)
 
         # Fitted to these labels already, the result of an earlier training would hardly change.
         inits = {str(fitted.run): fitted.init for fitted in trained}
@@ -434,7 +497,6 @@ class LabelTab(Tab):
                 self.checkpoint: gr.Dropdown(choices=choices, value=str(run)),
             }
 
-        yield {self.result: "", self.archive: gr.DownloadButton(interactive=False)}
         yield from follow(session, self.training, "training", partial(fit_labels, self.space, init, run), show)
         if self._list_waiting(list_any(self.space)):
             yield from self._propose(session, self.training, name, str(run))
@@ -448,7 +510,11 @@ class LabelTab(Tab):
             choices = order_files(self.space, names, proposals)
             _, least_certain = choices[0]
             value = name if name in waiting else least_certain
-            return {self.proposals: proposals, self.files: gr.Radio(choices=choices, value=value)}
+            return {
+                self.proposals: proposals,
+                self.files: gr.Radio(choices=choices, value=value),
+                self.opening: value,
+            }
 
         work = partial(propose, self.space, waiting, classifier)
         yield from follow(session, status, "proposing labels", work, show)
@@ -459,6 +525,18 @@ class LabelTab(Tab):
 
     def _find_classifier(self, checkpoint: str) -> str:
         return checkpoint if checkpoint in SHIPPED_NAMES else str(self.space.resolve(checkpoint))
+
+    def import_file(self, session: Session, path: str | None, proposals: Proposals) -> Iterator[Updates]:
+        """Save the labels of an uploaded export of Label Studio, and list the files again."""
+        if path:
+            note = import_labels(self.space, take_upload(session, path, Path(path).name))
+            yield {self.exchanging: show_caption(note)}
+            yield from self.list_files(session, proposals)
+
+    def export_file(self, session: Session) -> Iterator[Updates]:
+        """Offer all labels as a file for Label Studio."""
+        exported = export_labels(self.space, session.next_folder("exported"))
+        yield {self.exchanging: show_download(exported)}
 
     def save(self, _: Session, name: str, values: list[Any]) -> Iterator[Updates]:
         """Save the labels of a file beside it."""

@@ -126,7 +126,7 @@ def build_page(space: Workspace) -> gr.Blocks:
             with gr.Tab("Learn") as tab:
                 gestures = LearnTab(space, opened=tab.select)
             with gr.Tab("Label") as tab:
-                LabelTab(space, opened=tab.select)
+                labels = LabelTab(space, opened=tab.select)
             with gr.Tab("Explore") as tab:
                 recordings = RecordingTab(space, opened=tab.select)
             with gr.Tab("Compare") as tab:
@@ -142,7 +142,8 @@ def build_page(space: Workspace) -> gr.Blocks:
         opening = handle(space, videos.status, open_film)
         listen(webcam.open.click, opening, [webcam.recorded], [tabs, *videos.picker.outputs])
         for checkpoint in (videos.checkpoint, webcam.checkpoint):
-            listen(gestures.trained.change, videos.offer, [gestures.trained], [checkpoint])
+            for earlier, new in ((labels.trained, gestures.trained), (gestures.trained, labels.trained)):
+                listen(new.change, videos.offer, [earlier, new], [checkpoint])
 
         tried = listen(gestures.try_out.click, lambda: gr.Tabs(selected=WEBCAM), [], [tabs])
         webcam.start_after(tried.then)

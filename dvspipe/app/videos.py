@@ -204,9 +204,9 @@ class VideoTab(Tab):
         )
         listen(written.then, None, [], [], js=CLICK_LINK)
 
-    def offer(self, trained: tuple[Trained, ...]) -> gr.Dropdown:
+    def offer(self, earlier: tuple[Trained, ...], new: tuple[Trained, ...]) -> gr.Dropdown:
         """Offer the classifiers that were trained in this session, and choose the last one."""
-        choices = [classifier.to_choice() for classifier in trained]
+        choices = [classifier.to_choice() for classifier in (*earlier, *new)]
         _, last_run = choices[-1]
         return gr.Dropdown(choices=[*list_classifiers(self.space), *choices], value=last_run)
 

@@ -15,7 +15,8 @@ from facts import mentions, raises
 from untrained import untrained_config, untrained_network
 
 from dvspipe.base.errors import ConfigError, DataError, DvspipeError
-from dvspipe.base.labels import GESTURES, Span, read_labels
+from dvspipe.base.label_studio import write_label_studio
+from dvspipe.base.labels import GESTURES, Span, read_labels, write_labels
 from dvspipe.checkpoints.checkpoint import save_checkpoint
 from dvspipe.events import SensorSize
 from dvspipe.formats import write
@@ -27,7 +28,17 @@ pytest.importorskip("gradio", reason="the extra app is not installed")
 import gradio as gr
 
 from dvspipe.app.examples import SAMPLE
-from dvspipe.app.labels import LabelTab, Proposal, fit_labels, open_edited, order_files, parse_spans
+from dvspipe.app.labels import (
+    LabelTab,
+    Proposal,
+    export_labels,
+    fit_labels,
+    import_labels,
+    open_edited,
+    order_files,
+    parse_spans,
+)
+from dvspipe.app.shared import ChosenFile
 from dvspipe.app.workspace import Session, Workspace
 
 CLAP = {"start_us": 1_500_000, "end_us": 2_000_000, "name": "clap"}
@@ -134,6 +145,31 @@ def test_nothing_to_label_is_explained(tab: LabelTab, session: Session, space: W
         (space.folder / f"{name}_labels.csv").write_text("class,start_us,end_us\n")
     with raises(DvspipeError, "labels"):
         list(tab.show_proposals(session, None, "gesture-films"))
+
+
+def test_exported_labels_are_imported_where_there_are_none(space: Workspace, tmp_path: Path) -> None:
+    write_labels(space.folder / "film_labels.csv", SPANS)
+    write_labels(space.folder / "noise_labels.csv", [Span(3_000_000, 3_400_000, "hop")])
+    exported = ChosenFile(export_labels(space, tmp_path), "labels.json")
+    (space.folder / "film_labels.csv").unlink()
+    assert mentions(import_labels(space, exported), "Imported: labels of 1", "already: 1")
+    assert read_labels(space.folder / "film_labels.csv") == list(SPANS)
+
+
+def test_labels_that_overlap_are_not_imported(space: Workspace, tmp_path: Path) -> None:
+    spans = [Span(0, 1_000_000, "wave"), Span(500_000, 2_000_000, "clap")]
+    write_label_studio(tmp_path / "labels.json", {"film.mp4": spans}, lambda _: 30.0)
+    with raises(DataError, "wave", "clap", "overlap"):
+        import_labels(space, ChosenFile(tmp_path / "labels.json", "labels.json"))
+    assert not (space.folder / "film_labels.csv").exists()
+
+
+def test_labels_are_offered_as_a_file(tab: LabelTab, session: Session, space: Workspace) -> None:
+    with raises(ConfigError, "no file has labels"):
+        list(tab.export_file(session))
+    write_labels(space.folder / "film_labels.csv", SPANS)
+    (shown,) = tab.export_file(session)
+    assert mentions(shown[tab.exchanging], "labels.json", "download")
 
 
 def write_labelled(space: Workspace) -> None:
