@@ -51,7 +51,7 @@ QUANTITIES: list[tuple[str, Quantity]] = [
 ]
 # Colour-blind safe colours of Okabe and Ito: https://jfly.uni-koeln.de/color/
 LINES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
-DASHES = ("", "6 4", "1.5 4")  # of SVG
+DASHES = ("", "6 4", "1.5 4")  # SVG dash arrays
 WRITE_REPORT = "To write one, call dvspipe.report.write_training_page."
 MAX_CURVES = len(LINES) * len(DASHES)
 FIRST_CURVES = len(LINES)  # curves shown before the user chooses runs
@@ -129,7 +129,8 @@ def chart_curves(runs: Sequence[FoundRun], quantity: Quantity) -> PageChart:
         values = [getattr(row, quantity) for row in run.run.epochs]
         lines.append(Line(run.name, colour, epochs, [math.nan if value is None else value for value in values], dash))
 
-    across = epoch_axis(sorted({epoch for line in lines for epoch in line.x}))
+    longest = max((run.run.epochs for run in runs), key=len, default=())
+    across = epoch_axis([row.epoch for row in longest])
     title = next(text for text, name in QUANTITIES if name == quantity)
     return PageChart([plot_lines(title.capitalize(), lines, across)], across, describe_curves(runs, quantity))
 

@@ -139,7 +139,7 @@ def build_page(space: Workspace) -> gr.Blocks:
             yield {tabs: gr.Tabs(selected=VIDEO)}
             yield from videos.picker.choose(film) if film else ()
 
-        opening = handle(space, videos.status, open_film)
+        opening = handle(space, videos.picker.status, open_film)
         listen(webcam.open.click, opening, [webcam.recorded], [tabs, *videos.picker.outputs])
         for checkpoint in (videos.checkpoint, webcam.checkpoint):
             listen(gestures.trained.change, videos.offer, [gestures.trained], [checkpoint])

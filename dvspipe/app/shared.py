@@ -103,6 +103,17 @@ CSS = """
 .scores td:last-child { white-space: nowrap; font-variant-numeric: tabular-nums; }
 .error { padding: .5rem .75rem; border-left: 4px solid #b91c1c; overflow-wrap: anywhere; }
 .empty { padding: 2rem 1rem; text-align: center; color: var(--body-text-color-subdued); }
+.knob { gap: 0 !important; position: relative; }
+.knob-help { padding: 0 .75rem .5rem; font-size: .9rem; }
+.knob-help summary { width: 1.5rem; height: 1.5rem; line-height: 1.4rem; text-align: center; list-style: none;
+  border: 1px solid var(--neutral-400); border-radius: 50%; cursor: pointer; }
+.knob-help summary::-webkit-details-marker { display: none; }
+.knob-help figure { margin: .5rem 0 0; }
+.knob-help img { width: 100%; max-width: 26rem; border-radius: 6px; image-rendering: pixelated; }
+.knob-help figcaption { display: grid; grid-template-columns: 1fr 1fr; max-width: 26rem; font-size: .8rem;
+  text-align: center; color: var(--body-text-color-subdued); }
+.knob-help p { margin: .25rem 0 0; }
+.verdict { font-size: 1.05rem; font-weight: 500; }
 .caption { padding: .25rem .5rem; color: var(--body-text-color-subdued); }
 .js-plotly-plot .main-svg { background: transparent !important; }
 .js-plotly-plot .main-svg text { fill: var(--body-text-color) !important; }
@@ -462,10 +473,8 @@ class Tab:
 
         listen(gr.Button("Stop", variant="stop", elem_classes="stops-work", min_width=100).click, stop, [], [])
 
-    def add_picker(
-        self, kind: FileKind, *, label: str | None = None, webcam: bool = False, status: gr.HTML | None = None
-    ) -> Picker:
-        """Add a file picker to the tab."""
+    def add_picker(self, kind: FileKind, *, label: str | None = None, webcam: bool = False) -> Picker:
+        """Add a file picker to the tab, with its own message: later work must not replace an error of a chosen file."""
         label = label or kind.name
 
         # A tab for each source of a file.
@@ -493,7 +502,8 @@ class Tab:
                 refresh = gr.Button("Refresh the list", size="sm")
 
         # All of them set the same picker.
-        picker = Picker(gr.State(None), gr.HTML(""), status or self.status, kind.check)
+        picker = Picker(gr.State(None), gr.HTML(""), self.make_message(), kind.check)
+        picker.status.render()
 
         def choose_file(session: Session, path: str | None) -> Iterator[Updates]:
             return picker.choose(take_upload(session, path, Path(path).name)) if path else iter(())
@@ -507,9 +517,11 @@ class Tab:
         def choose_below(_: Session, name: str | None) -> Iterator[Updates]:
             return picker.choose(ChosenFile(self.space.resolve(name), name)) if name else iter(())
 
+        messages = tuple(self.messages)  # a later picker keeps the error of its own file
+
         def connect(event: Any, work: Handler, *inputs: Any, **options: Any) -> None:
-            run = handle(self.space, picker.status, work, self.messages)
-            listen(event, run, inputs, [*inputs, *picker.outputs, *self.messages], **options)
+            run = handle(self.space, picker.status, work, messages)
+            listen(event, run, inputs, [*inputs, *picker.outputs, *messages], **options)
 
         connect(upload.upload, choose_file, upload)
         connect(below.input, choose_below, below)
