@@ -258,7 +258,7 @@ class PairTab(Tab):
 
     def _show(self, compared: Compared) -> Updates:
         players = {
-            player: show_page(page, f"Events of {side}")
+            player: f"<h3>{side}</h3>" + show_page(page, f"Events of {side}")
             for player, page, side in zip(self.players, compared.players, SIDES, strict=True)
         }
 

@@ -7,7 +7,6 @@ Gradio, and `follow` runs long work in it. Functions `show_...` return HTML, `of
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -32,7 +31,7 @@ from ..video.webm import write_duration
 from .disk_space import DISK_FULL, is_disk_full
 from .examples import EVENTS, EXAMPLES, FILM, HERE, Example
 from .jobs import PageWork, Result, Stopped
-from .workspace import MAX_NAMES, Session, Workspace
+from .workspace import MAX_NAMES, Session, Workspace, name_folder
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +77,7 @@ CSS = """
 .rooms > .tab-wrapper > .tab-container > button:nth-of-type(4) { margin-left: 1rem;
   border-left: 1px solid var(--neutral-400); padding-left: 1.5rem; }
 .work:not(:has(.status)) .stops-work { display: none; }
-.work .block:has(.prose:empty) { display: none; }
+.block:has(> .html-container > .prose:empty) { display: none; }
 .when-ready:disabled { display: none !important; }
 .brand { display: flex; align-items: center; gap: .75rem; }
 .brand svg { width: 2.75rem; height: 2.75rem; flex: none; }
@@ -174,8 +173,8 @@ def make_theme() -> gr.Theme:
 
 
 def name_session(request: gr.Request) -> str:
-    """Return a session name that is safe as a folder name, because browsers choose their own."""
-    return hashlib.sha256(str(request.session_hash).encode()).hexdigest()[:20]
+    """Return the name of the session of a request."""
+    return name_folder(request.session_hash)
 
 
 def handle(

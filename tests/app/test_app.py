@@ -525,17 +525,16 @@ def test_every_route_of_the_page_needs_access(built: Built) -> None:
 
 
 def test_nothing_remains_of_closed_sessions(built: Built) -> None:
-    space, kept = built.space, built.app.state_holder
+    space = built.space
     for number in range(20):
         request, upload = Request(f"hash-{number}"), space.uploads / str(number)
         upload.touch()
-        kept[request.session_hash][1]
         session = space.open(name_session(request))
         assert list(session.run("working", lambda _: 1))[-1].results == (1,)
         take_upload(session, str(upload), "film.mp4")
         assert space.jobs.names == tuple(space.owners) == (session.name,)
         built.close(request)
-        assert not [*space.jobs.names, *space.owners, *kept.session_data, *kept.time_last_used]
+        assert not [*space.jobs.names, *space.owners]
     assert not [*space.sessions.iterdir(), *space.uploads.iterdir()]
 
 
@@ -664,6 +663,14 @@ def test_wrong_values_are_refused_in_one_line_without_a_traceback(
     assert (status, len(text.splitlines())) == (422, 1)
     assert capfd.readouterr().err == ""
     assert not [path for path in served.space.uploads.rglob("*") if path.name in ("a.mp4", "hostname")]
+
+
+def test_results_of_another_session_are_refused(served: Served) -> None:
+    result = served.space.open("theirs").folder / "film.mp4"
+    result.touch()
+    number, kinds, values = [*list_functions(served, "file")][-1]
+    values[kinds.index("file")] = {"path": str(result), **FILE}
+    assert call_page(served, "queue/join", number, values)[0] == 422
 
 
 def test_right_values_reach_the_page(served: Served) -> None:
