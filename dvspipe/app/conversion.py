@@ -8,9 +8,13 @@ recording in any format.
 from __future__ import annotations
 
 import shlex
+from base64 import b64encode
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from docstring_parser import parse_from_object
 
 from ..base.config import build
 from ..base.errors import ConfigError
@@ -29,7 +33,7 @@ from ..video.frames import Frame
 from ..video.opening import open_video
 from ..video.video import Video
 from ..video.writing import open_webm
-from .examples import THREADS
+from .examples import HERE, THREADS
 from .jobs import StagedProgress
 from .shared import COLOURS, ChosenFile, read_number
 from .workspace import safe_stem
@@ -51,7 +55,6 @@ class Knob(NamedTuple):
         label: Display name, with unit.
         most: Maximum.
         step: Step size.
-        info: Help text.
         least: Minimum.
         scale: Slider value / setting value.
     """
@@ -60,9 +63,26 @@ class Knob(NamedTuple):
     label: str
     most: float
     step: float
-    info: str
     least: float = 0.0
     scale: float = 1.0
+
+    @property
+    def picture(self) -> Path:
+        """Picture of events with a low and a high value, drawn by scripts/docs/app_knobs.py."""
+        return HERE / f"knob-{self.name}.webp"
+
+    def to_html(self) -> str:
+        """Return the HTML of a question mark that shows what the setting means."""
+        texts = {text.arg_name: text.description for text in parse_from_object(SimulatorConfig).params}
+        sentence, _, _ = " ".join((texts[self.name] or "").split()).partition(". ")
+        address = f"data:image/webp;base64,{b64encode(self.picture.read_bytes()).decode()}"
+        text = escape(f"{sentence.removesuffix('.')}.")
+
+        return (
+            f'<details class="knob-help"><summary aria-label="{escape(self.label)}: what it means">?</summary>'
+            f'<figure><img src="{address}" alt="Events with a low value, and with a high value">'
+            f"<figcaption><span>low</span><span>high</span></figcaption></figure><p>{text}</p></details>"
+        )
 
 
 KNOBS = (
@@ -71,7 +91,6 @@ KNOBS = (
         "ON threshold (log intensity)",
         most=1,
         step=0.001,
-        info="Brightness increase per ON event; higher: fewer.",
         least=0.05,
     ),
     Knob(
@@ -79,7 +98,6 @@ KNOBS = (
         "OFF threshold (log intensity)",
         most=1,
         step=0.001,
-        info="Brightness decrease per OFF event; higher: fewer.",
         least=0.05,
     ),
     Knob(
@@ -87,35 +105,30 @@ KNOBS = (
         "Mismatch (log intensity)",
         most=0.2,
         step=0.001,
-        info="Standard deviation of thresholds between pixels.",
     ),
     Knob(
         "cutoff_hz",
         "Bandwidth (Hz)",
         most=3000,
         step=1,
-        info="Of a white pixel; lower values blur fast changes; 0: unlimited.",
     ),
     Knob(
         "leak_rate_hz",
         "Leak (events per pixel and s)",
         most=5,
         step=0.0001,
-        info="ON events without any change.",
     ),
     Knob(
         "shot_noise_rate_hz",
         "Shot noise (events per pixel and s)",
         most=20,
         step=0.0001,
-        info="In the dark; a quarter of it at white.",
     ),
     Knob(
         "refractory_period",
         "Refractory period (ms)",
         most=20,
         step=0.1,
-        info="Minimum time between events of a pixel.",
         scale=1000,
     ),
 )

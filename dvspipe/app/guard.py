@@ -372,13 +372,13 @@ class CallCheck:
     Args:
         app: App to protect.
         page: Page whose functions are called.
-        files: Folder of uploads and results; calls may name no other files.
+        folders_of: Returns the folders whose files a call of a session may name.
     """
 
-    def __init__(self, app: ASGIApp, page: gr.Blocks, files: Path) -> None:
+    def __init__(self, app: ASGIApp, page: gr.Blocks, folders_of: Callable[[str], tuple[Path, ...]]) -> None:
         self._app = app
         self._page = page
-        self._files = files.resolve()
+        self._folders_of = folders_of
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on a request, unless it is a call with wrong values."""
@@ -413,8 +413,10 @@ class CallCheck:
         if len(values) != len(function.inputs):
             raise ValueError(f"found {len(values)} values, expected {len(function.inputs)}")
 
-        for path in _find_paths(values):  # Gradio would copy any file, and fetch files of other hosts
-            if not path.resolve().is_relative_to(self._files):
+        # Gradio would copy any file, and fetch files of other hosts.
+        folders = self._folders_of(str(call["session_hash"]))
+        for path in _find_paths(values):
+            if not any(path.resolve().is_relative_to(folder) for folder in folders):
                 raise ValueError("not an uploaded file")
 
         if any(event == "select" for _, event in function.targets):

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from html import escape
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from ..base.errors import ConfigError
+from ..events import Events
+from ..events.filters import filter_events, start_filter
 from ..formats import read
 from ..parallel import Progress
 from ..recordings.conversion import convert_video
@@ -41,6 +44,8 @@ from .shared import (
 from .workspace import Session, Workspace, safe_stem
 
 SIDES = "AB"
+ISOLATED_US = 5_000  # isolated in the sample: 16 % of the events of the ideal sensor, 77 % of the noisy one
+SIMILAR = 1.1  # rates of noise that differ by less, as a ratio, are about the same
 
 
 @dataclass(frozen=True)
@@ -50,11 +55,13 @@ class Compared:
     Args:
         players: Pages that play A and B.
         page: Page with the metrics.
+        verdict: Sentence that says which of them has more noise.
         command: Equivalent commands.
     """
 
     players: tuple[Path, Path]
     page: Path
+    verdict: str
     command: str
 
 
@@ -63,7 +70,9 @@ def compare_recordings(
 ) -> Compared:
     """Compare two recordings (A is the reference) and write their pages."""
     a, b = sources
-    compared = compare(read(a.path), read(b.path), progress=lambda done, total: progress(done / 3, total))
+    events_a = read(a.path)
+    events_b = read(b.path)
+    compared = compare(events_a, events_b, progress=lambda done, total: progress(done / 3, total))
     page = write_comparison_page(compared, (a.name, b.name), folder / "comparison.html")
 
     def write_player(side: str, source: ChosenFile, third: int) -> Path:
@@ -83,7 +92,28 @@ def compare_recordings(
     # player another one.
     players = write_player("A", a, 1), write_player("B", b, 2)
     command = shlex.join(["dvspipe", "compare", a.name, b.name, "-o", "comparison.html"])
-    return Compared(players, page, command)
+    return Compared(players, page, describe_noise(events_a, events_b), command)
+
+
+def describe_noise(a: Events, b: Events) -> str:
+    """Say which of two recordings has more noise: isolated events, per pixel and second."""
+    noise_a_hz, noise_b_hz = map(measure_noise, (a, b))
+    rates = f"A has {noise_a_hz:.3g} and B {noise_b_hz:.3g} isolated events per pixel and second"
+    meaning = f"isolated: no neighbour fired in the {ISOLATED_US / 1000:g} ms before"
+
+    low_hz, high_hz = sorted((noise_a_hz, noise_b_hz))
+    if high_hz <= SIMILAR * low_hz:
+        return f"A and B have about the same noise: {rates} ({meaning})."
+
+    more = "A" if noise_a_hz > noise_b_hz else "B"
+    return f"{more} has more noise: {rates} ({meaning})."
+
+
+def measure_noise(events: Events) -> float:
+    """Return the number of isolated events per pixel and second."""
+    kept, _ = filter_events(events, start_filter(events.sensor, activity_us=ISOLATED_US))
+    pixels = events.sensor.width * events.sensor.height
+    return (len(events) - len(kept)) / (pixels * max(1, events.duration_us) * 1e-6)
 
 
 def _report_third(progress: Progress, third: int, done: float, total: float) -> None:
@@ -116,7 +146,7 @@ def compare_settings(
     compared = compare_recordings((a, b), folder, colours, progress)
 
     commands = [choice_a.command(source.name, a.name), choice_b.command(source.name, b.name), compared.command]
-    return Compared(compared.players, compared.page, "\n".join(commands))
+    return replace(compared, command="\n".join(commands))
 
 
 class PairTab(Tab):
@@ -136,6 +166,7 @@ class PairTab(Tab):
             with gr.Tab("Two recordings"):
                 self._add_recordings()
 
+        self.verdict = gr.HTML("", elem_classes="verdict")
         with gr.Row():
             self.players: list[gr.HTML] = []
             for side in SIDES:
@@ -172,7 +203,7 @@ class PairTab(Tab):
                 with gr.Column(min_width=320):
                     gr.Markdown(f"**{side}**" + (", the reference" if side == "A" else ""))
                     label = f"Recording {side}"
-                    self.sources.append(self.add_picker(RECORDING_FILE, label=label, status=self.on_recordings).source)
+                    self.sources.append(self.add_picker(RECORDING_FILE, label=label).source)
         self.compare_recordings = self.add_work("Compare", self.on_recordings, variant="primary")
 
     def _connect(self) -> None:
@@ -198,7 +229,7 @@ class PairTab(Tab):
     def clear(self) -> Updates:
         """Return the updates that remove the comparison of previous files."""
         empty = {player: show_empty(f"{side} appears here.") for player, side in zip(self.players, SIDES, strict=True)}
-        return {**empty, self.page: show_empty("Compare first."), self.command: ""}
+        return {**empty, self.verdict: "", self.page: show_empty("Compare first."), self.command: ""}
 
     def show_settings(
         self, session: Session, source: ChosenFile | None, colours: PreviewColours, *values: Any
@@ -227,12 +258,13 @@ class PairTab(Tab):
 
     def _show(self, compared: Compared) -> Updates:
         players = {
-            player: show_page(page, f"Events of {side}")
+            player: f"<h3>{side}</h3>" + show_page(page, f"Events of {side}")
             for player, page, side in zip(self.players, compared.players, SIDES, strict=True)
         }
 
         page = show_page(compared.page, "Figures")
-        return {**players, self.page: page, self.command: compared.command}
+        verdict = f"<p>{escape(compared.verdict)}</p>"
+        return {**players, self.verdict: verdict, self.page: page, self.command: compared.command}
 
 
 def _split_sides(settings: Sequence[Any]) -> tuple[Sequence[Any], Sequence[Any]]:

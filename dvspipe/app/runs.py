@@ -129,7 +129,8 @@ def chart_curves(runs: Sequence[FoundRun], quantity: Quantity) -> PageChart:
         values = [getattr(row, quantity) for row in run.run.epochs]
         lines.append(Line(run.name, colour, epochs, [math.nan if value is None else value for value in values], dash))
 
-    across = epoch_axis(sorted({epoch for line in lines for epoch in line.x}))
+    longest = max((run.run.epochs for run in runs), key=len, default=())
+    across = epoch_axis([row.epoch for row in longest])
     title = next(text for text, name in QUANTITIES if name == quantity)
     return PageChart([plot_lines(title.capitalize(), lines, across)], across, describe_curves(runs, quantity))
 

@@ -50,7 +50,8 @@ STARTING_S = 0.01
 PAGE_TITLE = "dvspipe"
 WEBCAM, VIDEO = "webcam", "video"  # tabs that others open
 IS_DARK = "() => document.body.classList.contains('dark')"  # JavaScript
-MAX_SESSIONS = 100  # sessions whose values Gradio keeps; the oldest go first
+# Sessions that Gradio keeps, 0.4 MB each; the oldest go first. Of a closed page, it removes the values after an hour.
+MAX_SESSIONS = 100
 SWEEP_S = 60.0  # interval between clean-ups of old files
 UNITS = "BKMGT"  # each unit of `max_upload` is 1024 = 1 << 10 times the previous one
 STORED_UPLOADS = 5  # maximum size of all stored uploads, in multiples of `max_upload`
@@ -139,7 +140,7 @@ def build_page(space: Workspace) -> gr.Blocks:
             yield {tabs: gr.Tabs(selected=VIDEO)}
             yield from videos.picker.choose(film) if film else ()
 
-        opening = handle(space, videos.status, open_film)
+        opening = handle(space, videos.picker.status, open_film)
         listen(webcam.open.click, opening, [webcam.recorded], [tabs, *videos.picker.outputs])
         for checkpoint in (videos.checkpoint, webcam.checkpoint):
             for earlier, new in ((labels.trained, gestures.trained), (gestures.trained, labels.trained)):
@@ -154,9 +155,6 @@ def build_page(space: Workspace) -> gr.Blocks:
 
         def end_session(request: gr.Request) -> None:
             space.close(name_session(request))
-            # Gradio keeps 0.4 MB and all values for each session.
-            for table in (page.state_holder.session_data, page.state_holder.time_last_used):
-                table.pop(str(request.session_hash), None)
 
         page.unload(end_session)
     return page
@@ -223,13 +221,12 @@ def _make_app(page: gr.Blocks, settings: AppSettings, space: Workspace, access: 
     guards = [
         Middleware(TrustedHostMiddleware, allowed_hosts=hosts),
         Middleware(Guard, access=access, quota=quota),
-        Middleware(CallCheck, page=page, files=space.root),
+        Middleware(CallCheck, page=page, folders_of=space.folders_of),
     ]
 
     app = FastAPI(middleware=guards, routes=camera_routes(space), docs_url=None, redoc_url=None, openapi_url=None)
     page.queue(default_concurrency_limit=8)
     page.state_session_capacity = MAX_SESSIONS
-    page.has_launched = True  # otherwise Gradio does not check that the files of a call are uploads
 
     gr.mount_gradio_app(
         app,

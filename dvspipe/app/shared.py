@@ -7,7 +7,6 @@ Gradio, and `follow` runs long work in it. Functions `show_...` return HTML, `of
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -32,7 +31,7 @@ from ..video.webm import write_duration
 from .disk_space import DISK_FULL, is_disk_full
 from .examples import EVENTS, EXAMPLES, FILM, HERE, Example
 from .jobs import PageWork, Result, Stopped
-from .workspace import MAX_NAMES, Session, Workspace
+from .workspace import MAX_NAMES, Session, Workspace, name_folder
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +77,7 @@ CSS = """
 .rooms > .tab-wrapper > .tab-container > button:nth-of-type(4) { margin-left: 1rem;
   border-left: 1px solid var(--neutral-400); padding-left: 1.5rem; }
 .work:not(:has(.status)) .stops-work { display: none; }
-.work .block:has(.prose:empty) { display: none; }
+.block:has(> .html-container > .prose:empty) { display: none; }
 .when-ready:disabled { display: none !important; }
 .brand { display: flex; align-items: center; gap: .75rem; }
 .brand svg { width: 2.75rem; height: 2.75rem; flex: none; }
@@ -103,6 +102,17 @@ CSS = """
 .scores td:last-child { white-space: nowrap; font-variant-numeric: tabular-nums; }
 .error { padding: .5rem .75rem; border-left: 4px solid #b91c1c; overflow-wrap: anywhere; }
 .empty { padding: 2rem 1rem; text-align: center; color: var(--body-text-color-subdued); }
+.knob { gap: 0 !important; position: relative; }
+.knob-help { padding: 0 .75rem .5rem; font-size: .9rem; }
+.knob-help summary { width: 1.5rem; height: 1.5rem; line-height: 1.4rem; text-align: center; list-style: none;
+  border: 1px solid var(--neutral-400); border-radius: 50%; cursor: pointer; }
+.knob-help summary::-webkit-details-marker { display: none; }
+.knob-help figure { margin: .5rem 0 0; }
+.knob-help img { width: 100%; max-width: 26rem; border-radius: 6px; image-rendering: pixelated; }
+.knob-help figcaption { display: grid; grid-template-columns: 1fr 1fr; max-width: 26rem; font-size: .8rem;
+  text-align: center; color: var(--body-text-color-subdued); }
+.knob-help p { margin: .25rem 0 0; }
+.verdict { font-size: 1.05rem; font-weight: 500; }
 .caption { padding: .25rem .5rem; color: var(--body-text-color-subdued); }
 .js-plotly-plot .main-svg { background: transparent !important; }
 .js-plotly-plot .main-svg text { fill: var(--body-text-color) !important; }
@@ -163,8 +173,8 @@ def make_theme() -> gr.Theme:
 
 
 def name_session(request: gr.Request) -> str:
-    """Return a session name that is safe as a folder name, because browsers choose their own."""
-    return hashlib.sha256(str(request.session_hash).encode()).hexdigest()[:20]
+    """Return the name of the session of a request."""
+    return name_folder(request.session_hash)
 
 
 def handle(
@@ -462,10 +472,8 @@ class Tab:
 
         listen(gr.Button("Stop", variant="stop", elem_classes="stops-work", min_width=100).click, stop, [], [])
 
-    def add_picker(
-        self, kind: FileKind, *, label: str | None = None, webcam: bool = False, status: gr.HTML | None = None
-    ) -> Picker:
-        """Add a file picker to the tab."""
+    def add_picker(self, kind: FileKind, *, label: str | None = None, webcam: bool = False) -> Picker:
+        """Add a file picker to the tab, with its own message: later work must not replace an error of a chosen file."""
         label = label or kind.name
 
         # A tab for each source of a file.
@@ -493,7 +501,8 @@ class Tab:
                 refresh = gr.Button("Refresh the list", size="sm")
 
         # All of them set the same picker.
-        picker = Picker(gr.State(None), gr.HTML(""), status or self.status, kind.check)
+        picker = Picker(gr.State(None), gr.HTML(""), self.make_message(), kind.check)
+        picker.status.render()
 
         def choose_file(session: Session, path: str | None) -> Iterator[Updates]:
             return picker.choose(take_upload(session, path, Path(path).name)) if path else iter(())
@@ -507,9 +516,11 @@ class Tab:
         def choose_below(_: Session, name: str | None) -> Iterator[Updates]:
             return picker.choose(ChosenFile(self.space.resolve(name), name)) if name else iter(())
 
+        messages = tuple(self.messages)  # a later picker keeps the error of its own file
+
         def connect(event: Any, work: Handler, *inputs: Any, **options: Any) -> None:
-            run = handle(self.space, picker.status, work, self.messages)
-            listen(event, run, inputs, [*inputs, *picker.outputs, *self.messages], **options)
+            run = handle(self.space, picker.status, work, messages)
+            listen(event, run, inputs, [*inputs, *picker.outputs, *messages], **options)
 
         connect(upload.upload, choose_file, upload)
         connect(below.input, choose_below, below)

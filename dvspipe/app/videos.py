@@ -106,7 +106,6 @@ class VideoTab(Tab):
 
     def __init__(self, space: Workspace, opened: Any) -> None:
         super().__init__(space)
-        self.choosing = self.make_message()  # the work for the previous file must not replace its error
         self.exporting = self.make_message()
         self.previewing = self.make_message()
         self.excerpt: gr.State = gr.State(None)
@@ -119,8 +118,7 @@ class VideoTab(Tab):
         self._connect(opened)
 
     def _add_choice(self) -> None:
-        self.picker = self.add_picker(ANY_FILE, status=self.choosing)
-        self.choosing.render()
+        self.picker = self.add_picker(ANY_FILE)
         self.checkpoint = gr.Dropdown(
             list_classifiers(self.space),
             value=DEFAULT_NAME,
@@ -163,10 +161,12 @@ class VideoTab(Tab):
         self.command = add_command()
 
     def _add_knobs(self) -> None:
-        self.knobs = [
-            gr.Slider(knob.least, knob.most, value, step=knob.step, label=knob.label, info=knob.info)
-            for knob, value in zip(KNOBS, knobs_of(IDEAL), strict=True)
-        ]
+        self.knobs: list[gr.Slider] = []
+        for knob, value in zip(KNOBS, knobs_of(IDEAL), strict=True):
+            with gr.Column(elem_classes="knob"):
+                self.knobs.append(gr.Slider(knob.least, knob.most, value, step=knob.step, label=knob.label))
+                gr.HTML(knob.to_html())
+
         self.upsampling = gr.Dropdown(
             list(UPSAMPLING),
             value="off",

@@ -7,6 +7,7 @@ that no session uses are removed after an hour (`remove_old`), folders of killed
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
@@ -36,6 +37,11 @@ UPLOADS = "uploads"
 KEPT = "kept"  # folder in a session
 
 
+def name_folder(session_hash: object) -> str:
+    """Return a session name that is safe as a folder name, because browsers choose their own."""
+    return hashlib.sha256(str(session_hash).encode()).hexdigest()[:20]
+
+
 @dataclass(frozen=True)
 class Workspace:
     """Folders of the app.
@@ -63,6 +69,10 @@ class Workspace:
     def uploads(self) -> Path:
         """Folder of uploads."""
         return self.root / UPLOADS
+
+    def folders_of(self, session_hash: str) -> tuple[Path, Path]:
+        """Return the folders whose files a page may name: uploads, and the results of its session."""
+        return self.uploads, self.sessions / name_folder(session_hash)
 
     def open(self, name: str) -> Session:
         """Open a session by name, with its own folder."""

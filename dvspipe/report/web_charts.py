@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import io
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -230,5 +230,4 @@ def show_confusion(counts: ArrayLike, classes: Sequence[str]) -> str:
 
 def _fill(template: str, **values: object) -> str:
     """Return the result of the macro `html` in a template; unlike other texts, a page shows it as HTML."""
-    macro: Callable[..., str] = environment().get_template(template).module.html  # type: ignore[attr-defined]
-    return macro(**values)
+    return environment().get_template(template).module.html(**values)  # type: ignore[attr-defined,no-any-return]

@@ -59,8 +59,8 @@ class SimulatorConfig(Settings):
     hot_pixel_rate_hz: float = Field(default=100.0, ge=0, le=100_000)
     """Events per second of each hot pixel."""
     refractory_period: float = Field(default=0.0, ge=0, le=1)
-    """Dead time of a pixel after an event in seconds. A crossing during this time fires no event, but still moves the
-    reference."""
+    """Dead time of a pixel after an event: a crossing during this time fires no event, but still moves the reference.
+    In seconds."""
     seed: int = Field(default=0, ge=0, lt=2**63)
     """Random seed of the sensor: mismatch and hot pixels. Together with `noise_seed`, also of the noise."""
     noise_seed: int | None = Field(default=None, ge=0, lt=2**63)

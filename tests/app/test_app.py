@@ -31,7 +31,7 @@ from conftest import random_events, write_bars
 from facts import mentions, raises
 
 from dvspipe.base.errors import ConfigError, DvspipeError, FileError, Remedy
-from dvspipe.events import Events, SensorSize, merge_streams
+from dvspipe.events import Events, SensorSize, concatenate, merge_streams
 from dvspipe.events.filter_config import FILTERS, FilterConfig
 from dvspipe.formats import info, open_recording, read, write
 from dvspipe.parallel import Progress, ignore_progress
@@ -75,7 +75,7 @@ from dvspipe.app.explorer import (
 )
 from dvspipe.app.guard import LOGIN, Access, Guard, UploadQuota
 from dvspipe.app.jobs import Jobs, Stopped, WorkStep
-from dvspipe.app.pairs import choices_of, compare_settings
+from dvspipe.app.pairs import choices_of, compare_settings, describe_noise, measure_noise
 from dvspipe.app.runs import chart_curves, describe_curves, find_recording, find_runs, find_wrong, list_confusion
 from dvspipe.app.server import build_page
 from dvspipe.app.shared import ChosenFile, copy_recorded, handle, name_session, show_page, take_upload
@@ -525,17 +525,16 @@ def test_every_route_of_the_page_needs_access(built: Built) -> None:
 
 
 def test_nothing_remains_of_closed_sessions(built: Built) -> None:
-    space, kept = built.space, built.app.state_holder
+    space = built.space
     for number in range(20):
         request, upload = Request(f"hash-{number}"), space.uploads / str(number)
         upload.touch()
-        kept[request.session_hash][1]
         session = space.open(name_session(request))
         assert list(session.run("working", lambda _: 1))[-1].results == (1,)
         take_upload(session, str(upload), "film.mp4")
         assert space.jobs.names == tuple(space.owners) == (session.name,)
         built.close(request)
-        assert not [*space.jobs.names, *space.owners, *kept.session_data, *kept.time_last_used]
+        assert not [*space.jobs.names, *space.owners]
     assert not [*space.sessions.iterdir(), *space.uploads.iterdir()]
 
 
@@ -664,6 +663,14 @@ def test_wrong_values_are_refused_in_one_line_without_a_traceback(
     assert (status, len(text.splitlines())) == (422, 1)
     assert capfd.readouterr().err == ""
     assert not [path for path in served.space.uploads.rglob("*") if path.name in ("a.mp4", "hostname")]
+
+
+def test_results_of_another_session_are_refused(served: Served) -> None:
+    result = served.space.open("theirs").folder / "film.mp4"
+    result.touch()
+    number, kinds, values = [*list_functions(served, "file")][-1]
+    values[kinds.index("file")] = {"path": str(result), **FILE}
+    assert call_page(served, "queue/join", number, values)[0] == 422
 
 
 def test_right_values_reach_the_page(served: Served) -> None:
@@ -901,6 +908,19 @@ def test_two_settings_on_one_video_are_compared_on_all_its_pixels(short_video: P
     a, b = (read(tmp_path / f"my-bar-{side}.h5") for side in "AB")
     assert len(a) > len(b) > 0
     assert a.sensor == b.sensor == open_video(short_video).size
+    assert compared.verdict == describe_noise(a, b)
+
+
+def test_recording_with_more_isolated_events_has_more_noise() -> None:
+    sensor = SensorSize(width=34, height=26)
+    t = np.arange(0, 1_000_000, 100)
+    edge = Events(t, np.arange(len(t)) % 2 + 5, np.full(len(t), 7), np.ones(len(t), int), sensor)
+    noise = random_events(0, 500, sensor, 1_000_000)
+    noisy = concatenate(merge_streams([[edge], [noise]]), sensor)
+    assert describe_noise(edge, noisy).startswith("B has more noise: A has ")
+    assert describe_noise(noisy, edge).startswith("A has more noise: A has ")
+    assert describe_noise(edge, edge).startswith("A and B have about the same noise: ")
+    assert measure_noise(noisy) == pytest.approx(measure_noise(edge) + 500 / (34 * 26), rel=0.2)
 
 
 # Runs

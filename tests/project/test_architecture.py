@@ -70,7 +70,7 @@ ONLY_HOMES = {
     "apsw": {"formats"},
     "cv2": {"video"},
     "cyclopts": {"cli"},
-    "docstring_parser": {"cli"},
+    "docstring_parser": {"app", "cli"},
     "faery": {"formats", "video"},
     "filelock": {"base"},
     "gradio": {"app"},
