@@ -18,7 +18,7 @@ from ..base.config import Settings
 from ..base.errors import CheckpointError, ConfigError, shorten
 from ..base.files import claim_output, require_suffix
 from ..encoding import BinConfig
-from ..networks.integer import IntegerLayer, IntegerNetwork, IntegerReadout, Pooling
+from ..networks.integer import MEMORYLESS, IntegerLayer, IntegerNetwork, IntegerReadout, Pooling
 from ..results import CHECKPOINT_SUFFIX
 from .checkpoint import (
     INTEGER_FORMAT,
@@ -52,6 +52,8 @@ class LayerConstants(Settings):
     """Sum or maximum of a square."""
     residual: bool = False
     """Whether the input of the previous layer is added."""
+    current_leak: int = MEMORYLESS
+    """Leak of the synaptic current per step in units of 2^-15."""
 
 
 class ReadoutConstants(Settings):

@@ -22,7 +22,7 @@ from ..checkpoints.checkpoint import load_checkpoint
 from ..checkpoints.integer import IntegerClassifier
 from ..datasets import DataConfig, Sample, SpikeTensors, TensorSettings, as_data, open_cache, plain_batches
 from ..networks import NO_MODULES, Network
-from ..networks.integer import INTEGRATOR_BYTES, MEMBRANE_BYTES, IntegerNetwork, trace
+from ..networks.integer import INTEGRATOR_BYTES, IntegerNetwork, trace
 from ..networks.integer_kernel import run_fast
 from ..networks.quantisation import WEIGHT_BITS, check_layers, measure_changes
 from ..networks.quantisation import quantise as quantise_network
@@ -270,7 +270,7 @@ def measure_layers(network: Network, compiled: IntegerNetwork, counts: NDArray[n
             CompiledLayer(
                 f"lif{number + 1}",
                 weight_bytes=layer.weight.nbytes + layer.bias.nbytes + layer.threshold.nbytes,
-                state_bytes=MEMBRANE_BYTES * neurons,
+                state_bytes=layer.neuron_bytes * neurons,
                 changed=changed / max(spikes, 1),
                 saturated=sum(step.saturated for step in traced),
                 operations=dense * float(np.mean([np.mean(step.inputs > 0) for step in traced])),

@@ -56,11 +56,11 @@ def test_checkpoint_is_compiled_compared_and_written_as_c(tmp_path: Path) -> Non
 
 
 def test_network_that_cannot_be_compiled_is_one_line_with_its_layer(tmp_path: Path) -> None:
-    make_checkpoint(tmp_path / "net.safetensors", parse_network({"channels": [3], "kernel": 3, "tau_syn_s": 0.01}))
+    make_checkpoint(tmp_path / "net.safetensors", parse_network({"kind": "stdp", "channels": [3], "thresholds": [2]}))
     make_recordings(tmp_path / "data", 1)
     command = ("quantise", "net.safetensors", "data", "--part", "all", "-o", "net8.safetensors")
     done = dvspipe(*command, cwd=tmp_path, code=2)
-    assert mentions(done.stderr, "net.safetensors", "layers.0", "network.tau_syn_s")
+    assert mentions(done.stderr, "net.safetensors", "layers.0", "network.kind=csnn")
     assert not (tmp_path / "net8.safetensors").exists()
 
 
