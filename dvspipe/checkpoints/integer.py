@@ -23,6 +23,7 @@ from ..results import CHECKPOINT_SUFFIX
 from .checkpoint import (
     INTEGER_FORMAT,
     MAX_CONFIG,
+    NIR_SUFFIX,
     SHIPPED,
     Arrays,
     ClassifierConfig,
@@ -159,7 +160,7 @@ def stores_integers(path: str | os.PathLike[str]) -> bool:
 
 def _find(path: str | os.PathLike[str]) -> Path:
     # A local file wins over an included classifier of this name.
-    if Path(path).is_file():
+    if Path(path).is_file() and Path(path).suffix.lower() != NIR_SUFFIX:
         return Path(path)
 
     included = str(path).removesuffix(INTEGER_ENDING)
@@ -171,6 +172,11 @@ def _find(path: str | os.PathLike[str]) -> Path:
             f"{path}: does not compute in integers; {path}{INTEGER_ENDING} is the same network that does"
         )
 
+    if Path(path).suffix.lower() == NIR_SUFFIX:
+        raise CheckpointError(
+            f"{path}: is not in integers (expected a classifier compiled to integers; first quantise the NIR file, on "
+            "recordings)"
+        )
     found = "found a folder" if Path(path).is_dir() else "no such file"
     raise CheckpointError(f"{path}: {found} (expected a classifier compiled to integers, {CHECKPOINT_SUFFIX})")
 
