@@ -45,6 +45,7 @@ Arrays = Mapping[str, NDArray[np.generic]]
 
 FORMAT = "dvspipe-classifier-1"
 INTEGER_FORMAT = "dvspipe-integer-1"  # classifiers in integers; see `integer.py`
+NIR_SUFFIX = ".nir"  # networks of other programs; see `nir_import.py`
 MOMENTS = "class_moments."  # prefix of tensor names
 MAX_WEIGHT = 1e12  # keeps currents and logits finite in float32
 FEW_CALIBRATED = 50  # validation recordings; calibration on fewer is rough

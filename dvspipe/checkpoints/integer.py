@@ -18,11 +18,12 @@ from ..base.config import Settings
 from ..base.errors import CheckpointError, ConfigError, shorten
 from ..base.files import claim_output, require_suffix
 from ..encoding import BinConfig
-from ..networks.integer import IntegerLayer, IntegerNetwork, IntegerReadout, Pooling
+from ..networks.integer import MEMORYLESS, IntegerLayer, IntegerNetwork, IntegerReadout, Pooling
 from ..results import CHECKPOINT_SUFFIX
 from .checkpoint import (
     INTEGER_FORMAT,
     MAX_CONFIG,
+    NIR_SUFFIX,
     SHIPPED,
     Arrays,
     ClassifierConfig,
@@ -52,6 +53,8 @@ class LayerConstants(Settings):
     """Sum or maximum of a square."""
     residual: bool = False
     """Whether the input of the previous layer is added."""
+    current_leak: int = MEMORYLESS
+    """Leak of the synaptic current per step in units of 2^-15."""
 
 
 class ReadoutConstants(Settings):
@@ -157,7 +160,7 @@ def stores_integers(path: str | os.PathLike[str]) -> bool:
 
 def _find(path: str | os.PathLike[str]) -> Path:
     # A local file wins over an included classifier of this name.
-    if Path(path).is_file():
+    if Path(path).is_file() and Path(path).suffix.lower() != NIR_SUFFIX:
         return Path(path)
 
     included = str(path).removesuffix(INTEGER_ENDING)
@@ -169,6 +172,11 @@ def _find(path: str | os.PathLike[str]) -> Path:
             f"{path}: does not compute in integers; {path}{INTEGER_ENDING} is the same network that does"
         )
 
+    if Path(path).suffix.lower() == NIR_SUFFIX:
+        raise CheckpointError(
+            f"{path}: is not in integers (expected a classifier compiled to integers; first quantise the NIR file, on "
+            "recordings)"
+        )
     found = "found a folder" if Path(path).is_dir() else "no such file"
     raise CheckpointError(f"{path}: {found} (expected a classifier compiled to integers, {CHECKPOINT_SUFFIX})")
 

@@ -120,6 +120,7 @@ def export_c(classifier: str | os.PathLike[str], folder: Path, *, overwrite: boo
         "network": network,
         "layers": layers,
         "residual": residual,
+        "synaptic": any(layer.has_current for layer in network.layers),
         "maximum": any(layer.pooling == "max" for layer in network.layers),
         # A residual layer adds the input of the layer before, which must stay in a buffer of its own.
         "buffers": 3 if residual else 2,

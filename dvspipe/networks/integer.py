@@ -19,8 +19,11 @@ LEAK_BITS = 15  # a leak of 2^15 is 1
 MAX_SHIFT = 8  # fraction bits of currents
 MAX_INT16 = (1 << 15) - 1
 MEMBRANE_BYTES = 2  # int16 per neuron
+CURRENT_BYTES = 4  # int32 per neuron with a synaptic current
 INTEGRATOR_BYTES = 12  # each class in the readout: an integrator, int32, and a score, int64
 MAX_INT32 = (1 << 31) - 1
+MAX_CURRENT = 1 << 30  # synaptic currents are limited to it
+MEMORYLESS = 1 << LEAK_BITS  # leak of a current that is the input of the step alone
 MAX_COUNT_IN = 255  # counts are uint8
 MAX_POOL = 15  # the sum of a square of spikes fits in uint8
 MAX_UNIT = 1e20  # logits fit in float32, also divided by the temperature
@@ -46,6 +49,8 @@ class IntegerLayer:
         subtract: Whether a spike subtracts the threshold; otherwise it sets the membrane to 0.
         pooling: `sum` or `max` of a square.
         residual: Whether the input of the previous layer is added to the spikes, before pooling.
+        current_leak: Leak of the synaptic current per step in units of 2^-15, from 1 to 2^15; 2^15: no synaptic
+            current, a membrane gets the input of the step alone.
     """
 
     weight: NDArray[np.int8]
@@ -58,6 +63,17 @@ class IntegerLayer:
     subtract: bool
     pooling: Pooling = "sum"
     residual: bool = False
+    current_leak: int = MEMORYLESS
+
+    @property
+    def has_current(self) -> bool:
+        """Whether the neurons have a synaptic current."""
+        return self.current_leak < MEMORYLESS
+
+    @property
+    def neuron_bytes(self) -> int:
+        """Bytes of the state of a neuron."""
+        return MEMBRANE_BYTES + CURRENT_BYTES * self.has_current
 
     def membrane_shape(self, shape: tuple[int, int, int]) -> tuple[int, int, int]:
         """Return the shape [M, H, W] of the neurons for the shape of the input."""
@@ -147,9 +163,12 @@ class IntegerNetwork:
 
     @property
     def state_bytes(self) -> int:
-        """Bytes of all membranes, integrators and scores."""
-        membranes = (layer.membrane_shape(shape) for layer, shape in zip(self.layers, self.shapes, strict=False))
-        return sum(MEMBRANE_BYTES * M * H * W for M, H, W in membranes) + INTEGRATOR_BYTES * self.classes
+        """Bytes of all membranes, synaptic currents, integrators and scores."""
+        sizes = [
+            layer.neuron_bytes * int(np.prod(layer.membrane_shape(shape)))
+            for layer, shape in zip(self.layers, self.shapes, strict=False)
+        ]
+        return sum(sizes) + INTEGRATOR_BYTES * self.classes
 
 
 def _check_layer(name: str, layer: IntegerLayer, shape: tuple[int, int, int], largest: int) -> None:
@@ -161,6 +180,9 @@ def _check_layer(name: str, layer: IntegerLayer, shape: tuple[int, int, int], la
         raise ConfigError(f"{name}: wrong shapes (found weights {layer.weight.shape}, expected an input of {shape})")
     if not 1 <= layer.threshold.min() <= layer.threshold.max() < MAX_INT16:
         raise ConfigError(f"{name}: thresholds out of range (expected 1 to {MAX_INT16 - 1})")
+
+    if not 1 <= layer.current_leak <= MEMORYLESS:
+        raise ConfigError(f"{name}: current_leak out of range (found {layer.current_leak}, expected 1 to {MEMORYLESS})")
 
     _check_sums(name, layer, largest)
 
@@ -193,10 +215,13 @@ def _check_sums(name: str, layer: IntegerLayer | IntegerReadout, largest: int) -
             f"and 0 to {MAX_SHIFT})"
         )
 
-    # The membrane before a step is in int16. An integrator is at most the sum of currents that leak away:
-    # its bound is that of the current, divided by the leak.
+    # The membrane before a step is in int16, and a synaptic current is limited, too. An integrator is at most
+    # the sum of currents that leak away: its bound is that of the current, divided by the leak.
     current = bound_current(layer.weight, layer.bias, layer.shift, largest)
-    before = MAX_INT16 if isinstance(layer, IntegerLayer) else ((current + 1) << LEAK_BITS) // layer.leak + 1
+    if isinstance(layer, IntegerLayer):
+        before = MAX_CURRENT if layer.has_current else MAX_INT16
+    else:
+        before = ((current + 1) << LEAK_BITS) // layer.leak + 1
 
     if current + before > MAX_INT32:
         raise ConfigError(f"{name}: sums may overflow (found up to {current + before}, expected up to {MAX_INT32})")
@@ -214,11 +239,13 @@ class IntegerState:
 
     Args:
         membranes: Membranes of each spiking layer, int16 [M, H, W].
+        currents: Currents of each spiking layer in the last step, int32 [M, H, W].
         integrators: Integrators of the readout, int32 [K].
         scores: Sum of the integrators over all steps, int64 [K].
     """
 
     membranes: tuple[NDArray[np.int16], ...]
+    currents: tuple[NDArray[np.int32], ...]
     integrators: NDArray[np.int32]
     scores: Scores
 
@@ -251,10 +278,13 @@ class StepTrace(NamedTuple):
 
 def start_state(network: IntegerNetwork) -> IntegerState:
     """Return the state before the first step: zeros."""
-    shapes = (layer.membrane_shape(shape) for layer, shape in zip(network.layers, network.shapes, strict=False))
+    shapes = [layer.membrane_shape(shape) for layer, shape in zip(network.layers, network.shapes, strict=False)]
     K = network.classes
     return IntegerState(
-        tuple(np.zeros(shape, np.int16) for shape in shapes), np.zeros(K, np.int32), np.zeros(K, np.int64)
+        tuple(np.zeros(shape, np.int16) for shape in shapes),
+        tuple(np.zeros(shape, np.int32) for shape in shapes),
+        np.zeros(K, np.int32),
+        np.zeros(K, np.int64),
     )
 
 
@@ -305,13 +335,24 @@ def find_output(
 
 
 def step_layer(
-    layer: IntegerLayer, x: NDArray[np.uint8], membrane: NDArray[np.int16]
-) -> tuple[LayerStep, NDArray[np.int16]]:
-    """Return spikes, and membranes int16 [M, H', W'], of a layer after a step with the input x, uint8 [C, H, W]."""
-    # v = v - leak(v) + (sums << shift) + bias, limited to int16.
-    current = (convolve(layer.weight, x, layer.padding) << layer.shift) + layer.bias[:, None, None]
+    layer: IntegerLayer, x: NDArray[np.uint8], membrane: NDArray[np.int16], current: NDArray[np.int32]
+) -> tuple[LayerStep, NDArray[np.int16], NDArray[np.int32]]:
+    """Return a step of a layer with the input x, uint8 [C, H, W], and its membranes and currents [M, H', W'] after it.
+
+    Args:
+        layer: The layer.
+        x: Input.
+        membrane: Membranes before the step, int16.
+        current: Currents of the previous step, int32.
+    """
+    # i = i - leak(i) + (sums << shift) + bias, limited; without a synaptic current, leak(i) = i.
+    drive = (convolve(layer.weight, x, layer.padding) << layer.shift) + layer.bias[:, None, None]
+    if layer.has_current:
+        drive = (current - leak_of(current, layer.current_leak) + drive).clip(-MAX_CURRENT, MAX_CURRENT)
+
+    # v = v - leak(v) + i, limited to int16.
     before = membrane.astype(np.int32)
-    unlimited = before - leak_of(before, layer.leak) + current
+    unlimited = before - leak_of(before, layer.leak) + drive
     potential = unlimited.clip(-MAX_INT16, MAX_INT16)
 
     # z = [v > threshold]; then v = 0 or, if the reset subtracts, v - threshold.
@@ -323,7 +364,7 @@ def step_layer(
     is_limited = unlimited != potential
     saturated = is_limited if layer.subtract else is_limited & ~spikes
 
-    return LayerStep(x, spikes, int(np.count_nonzero(saturated))), after.astype(np.int16)
+    return LayerStep(x, spikes, int(np.count_nonzero(saturated))), after.astype(np.int16), drive
 
 
 def trace(network: IntegerNetwork, counts: NDArray[np.uint8]) -> Iterator[StepTrace]:
@@ -334,17 +375,19 @@ def trace(network: IntegerNetwork, counts: NDArray[np.uint8]) -> Iterator[StepTr
         previous = None
         layers = list[LayerStep]()
         membranes = list[NDArray[np.int16]]()
-        for layer, before in zip(network.layers, state.membranes, strict=True):
-            step, after = step_layer(layer, x, before)
+        currents = list[NDArray[np.int32]]()
+        for layer, membrane, current in zip(network.layers, state.membranes, state.currents, strict=True):
+            step, membrane, current = step_layer(layer, x, membrane, current)
             x, previous = find_output(layer, step.spikes, previous), x
             layers.append(step)
-            membranes.append(after)
+            membranes.append(membrane)
+            currents.append(current)
 
         # The readout has no threshold: its scores are the sums of the integrators.
         sums = readout.weight.astype(np.int32) @ x.reshape(-1).astype(np.int32)
-        current = (sums << readout.shift) + readout.bias
-        integrators = state.integrators - leak_of(state.integrators, readout.leak) + current
-        state = IntegerState(tuple(membranes), integrators, state.scores + integrators)
+        drive = (sums << readout.shift) + readout.bias
+        integrators = state.integrators - leak_of(state.integrators, readout.leak) + drive
+        state = IntegerState(tuple(membranes), tuple(currents), integrators, state.scores + integrators)
         yield StepTrace(tuple(layers), x, state)
 
 

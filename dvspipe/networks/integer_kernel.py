@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..base.kernels import njit
-from .integer import LEAK_BITS, MAX_INT16, IntegerLayer, IntegerNetwork, Scores
+from .integer import LEAK_BITS, MAX_CURRENT, MAX_INT16, IntegerLayer, IntegerNetwork, Scores
 
 HALF = 1 << (LEAK_BITS - 1)
 
@@ -18,10 +18,12 @@ class KernelState(NamedTuple):
 
     Args:
         membranes: Membranes of each spiking layer, int32 [H, W * M].
+        currents: Synaptic currents, likewise; empty in a layer without them.
         integrators: Integrators of the readout, int32 [K].
     """
 
     membranes: tuple[NDArray[np.int32], ...]
+    currents: tuple[NDArray[np.int32], ...]
     integrators: NDArray[np.int32]
 
 
@@ -62,6 +64,7 @@ class PackedLayer(NamedTuple):
         threshold: Threshold of each neuron of a row, int32 [W' * M].
         columns: Columns w of the weights.
         largest: Whether squares are pooled to their maximum, not to their sum.
+        has_current: Whether the neurons have a synaptic current.
     """
 
     weight: NDArray[np.int8]
@@ -75,6 +78,8 @@ class PackedLayer(NamedTuple):
     subtract: bool
     largest: bool
     residual: bool
+    has_current: bool
+    current_leak: int
 
 
 def _pack(layer: IntegerLayer, width: int) -> PackedLayer:
@@ -96,6 +101,8 @@ def _pack(layer: IntegerLayer, width: int) -> PackedLayer:
         subtract=layer.subtract,
         largest=layer.pooling == "max",
         residual=layer.residual,
+        has_current=layer.has_current,
+        current_leak=layer.current_leak,
     )
 
 
@@ -133,7 +140,11 @@ class IntegerKernel:
     def start(self) -> KernelState:
         """Return the state before the first step: zeros."""
         membranes = tuple(np.zeros((H, W * M), np.int32) for M, H, W in self._shapes)
-        return KernelState(membranes, np.zeros(self.network.classes, np.int32))
+        currents = tuple(
+            np.zeros(membrane.shape if layer.has_current else (0, 0), np.int32)
+            for membrane, layer in zip(membranes, self._layers, strict=True)
+        )
+        return KernelState(membranes, currents, np.zeros(self.network.classes, np.int32))
 
     def run(self, counts: NDArray[np.uint8], state: KernelState | None = None) -> KernelRun:
         """Run some steps of a recording.
@@ -147,18 +158,23 @@ class IntegerKernel:
         previous = x
 
         membranes = []
+        currents = []
         spikes = []
-        for layer, before, (C, H, W) in zip(self._layers, state.membranes, self.network.shapes, strict=False):
+        for number, (layer, (C, H, W)) in enumerate(zip(self._layers, self.network.shapes, strict=False)):
             inputs = x.reshape(len(x), H, W, C)
-            x, membrane, arrived, fired = _run_layer(layer, inputs, previous.reshape(*previous.shape[:2], -1), before)
+            added = previous.reshape(*previous.shape[:2], -1)
+            membrane = state.membranes[number].copy()
+            current = state.currents[number].copy()
+            x, arrived, fired = _run_layer(layer, inputs, added, membrane, current)
             previous = inputs
             membranes.append(membrane)
+            currents.append(current)
             spikes.append(LayerSpikes(arrived, fired))
 
         integrators, arrived = _run_readout(self._readout, x.reshape(len(x), -1), state.integrators)
         after = integrators[-1] if len(x) else state.integrators
 
-        return KernelRun(integrators, KernelState(tuple(membranes), after), tuple(spikes), arrived)
+        return KernelRun(integrators, KernelState(tuple(membranes), tuple(currents), after), tuple(spikes), arrived)
 
 
 def run_fast(network: IntegerNetwork, counts: NDArray[np.uint8]) -> Scores:
@@ -168,29 +184,32 @@ def run_fast(network: IntegerNetwork, counts: NDArray[np.uint8]) -> Scores:
 
 @njit(cache=True, nogil=True)
 def _run_layer(
-    layer: PackedLayer, x: NDArray[np.uint8], previous: NDArray[np.uint8], before: NDArray[np.int32]
-) -> tuple[NDArray[np.uint8], NDArray[np.int32], int, int]:
-    """Run a layer, packed by `_pack`.
+    layer: PackedLayer,
+    x: NDArray[np.uint8],
+    previous: NDArray[np.uint8],
+    membrane: NDArray[np.int32],
+    synapse: NDArray[np.int32],
+) -> tuple[NDArray[np.uint8], int, int]:
+    """Run a layer, packed by `_pack`; its membranes and synaptic currents are updated in place.
 
     Args:
         layer: Packed layer.
         x: Inputs, uint8 [T, H, W, C].
         previous: Inputs of the previous layer, uint8 [T, H', W' * M], for `residual`.
-        before: Membranes, int32 [H', W' * M].
+        membrane: Membranes, int32 [H', W' * M].
+        synapse: Synaptic currents, likewise.
 
     Returns:
-        Outputs, uint8 [T, H' // pool, W' // pool * M]; membranes after the last step; sum of the inputs; and
-        number of spikes.
+        Outputs, uint8 [T, H' // pool, W' // pool * M]; sum of the inputs; and number of spikes.
     """
     # In step t, an input adds its weights to the sums, the neurons spike, `residual` adds the inputs of the
     # previous layer, and squares are pooled. Rows have W' columns of M neurons o.
     T, H, W, C = x.shape
-    height, width = before.shape
+    height, width = membrane.shape
     M = layer.weight.shape[-1] // layer.columns
 
-    membrane = before.copy()
-    sums = np.zeros(before.shape, np.int32)  # weights that arrive in a step
-    spikes = np.empty(before.shape, np.uint8)
+    sums = np.zeros(membrane.shape, np.int32)  # weights that arrive in a step
+    spikes = np.empty(membrane.shape, np.uint8)
     pooled = np.zeros((T, height // layer.pool, width // M // layer.pool * M), np.uint8)
     arrived = 0
     fired = 0
@@ -205,7 +224,7 @@ def _run_layer(
                         arrived += value
                         _add_input(layer, channel, value, row + layer.padding, column + layer.padding, sums)
 
-        fired += _step_neurons(layer, sums, membrane, spikes)
+        fired += _step_neurons(layer, sums, membrane, synapse, spikes)
         if layer.residual:
             for row in range(height):
                 source = previous[t, row]
@@ -215,7 +234,7 @@ def _run_layer(
 
         _pool(layer, M, spikes, pooled[t])
 
-    return pooled, membrane, arrived, fired
+    return pooled, arrived, fired
 
 
 @njit(cache=True, nogil=True)
@@ -247,7 +266,11 @@ def _add_input(
 
 @njit(cache=True, nogil=True)
 def _step_neurons(
-    layer: PackedLayer, sums: NDArray[np.int32], membrane: NDArray[np.int32], spikes: NDArray[np.uint8]
+    layer: PackedLayer,
+    sums: NDArray[np.int32],
+    membrane: NDArray[np.int32],
+    synapse: NDArray[np.int32],
+    spikes: NDArray[np.uint8],
 ) -> int:
     """Update membranes and spikes of all neurons [H', W' * M], clear the sums, and return the number of spikes.
 
@@ -256,6 +279,7 @@ def _step_neurons(
     """
     # v = v - leak(v) + (sums << shift) + bias, limited to int16; z = [v > threshold]; then v = 0 or, if the
     # reset subtracts, v - threshold. leak(v) is |v| * leak / 2^15, rounded half away from zero, with v's sign.
+    # With a synaptic current i = i - leak(i) + (sums << shift) + bias, limited: v = v - leak(v) + i.
     fired = 0
     leak = np.int32(layer.leak)
     shift = np.int32(layer.shift)
@@ -270,6 +294,8 @@ def _step_neurons(
         potentials = membrane[row]
         currents = sums[row]
         out = spikes[row]
+        if layer.has_current:
+            _update_currents(layer, currents, synapse[row])
 
         for o in range(len(potentials)):
             v = potentials[o]
@@ -277,7 +303,9 @@ def _step_neurons(
             size = np.int32(np.int32(np.int32(abs(v)) * leak + half) >> bits)
             leaked = size if v >= 0 else np.int32(-size)
 
-            current = np.int32(np.int32(currents[o] << shift) + layer.bias[o])
+            current = currents[o]
+            if not layer.has_current:
+                current = np.int32(np.int32(current << shift) + layer.bias[o])
             unlimited = np.int32(np.int32(v - leaked) + current)
             v = np.int32(min(max(unlimited, low), high))
 
@@ -290,6 +318,19 @@ def _step_neurons(
             fired += out[o]
 
     return fired
+
+
+@njit(cache=True, nogil=True)
+def _update_currents(layer: PackedLayer, sums: NDArray[np.int32], synapse: NDArray[np.int32]) -> None:
+    """Update the synaptic currents of a row of neurons [W' * M], and replace the sums by them; in int64."""
+    for o in range(len(synapse)):
+        before = np.int64(synapse[o])
+        size = (abs(before) * layer.current_leak + HALF) >> LEAK_BITS
+        leaked = size if before >= 0 else -size
+
+        current = before - leaked + (np.int64(sums[o]) << layer.shift) + layer.bias[o]
+        synapse[o] = min(max(current, -MAX_CURRENT), MAX_CURRENT)
+        sums[o] = synapse[o]
 
 
 @njit(cache=True, nogil=True)

@@ -22,6 +22,7 @@ from .integer import (
     MAX_INT16,
     MAX_INT32,
     MAX_SHIFT,
+    MEMORYLESS,
     IntegerLayer,
     IntegerNetwork,
     IntegerReadout,
@@ -105,12 +106,7 @@ def check_layers(network: nn.Module) -> SpikingNetwork:
     if not isinstance(network, SpikingNetwork):
         raise ConfigError(f"{type(network).__name__}: cannot be compiled to integers", TRAINABLE)
 
-    for stage in _list_stages(network):
-        if stage.lif.keep_current is not None:
-            raise ConfigError(
-                f"{stage.name}: a synaptic current cannot be compiled to integers (found network.tau_syn_s)", TRAINABLE
-            )
-
+    _list_stages(network)
     return network
 
 
@@ -251,10 +247,15 @@ def _measure_peaks(stage: _Stage, x: Tensor, steps: int) -> NDArray[np.float64]:
     settings = lif.settings
 
     state = torch.zeros(())
+    synapse = torch.zeros(())
     peak = torch.zeros(())
     for inputs in x.unflatten(0, (steps, -1)):
         # h = v + a * (g * i - v), as in the scan.
-        potential = state + lif.leak() * (settings.gain * _find_currents(stage.layer, inputs) - state)
+        current = _find_currents(stage.layer, inputs)
+        if lif.keep_current is not None:
+            current = current + lif.keep_current * synapse
+            synapse = current
+        potential = state + lif.leak() * (settings.gain * current - state)
         size = potential.abs() if settings.subtract else -potential
         peak = torch.maximum(peak, size.amax((2, 3)))
         state = settings.after(potential, (potential > settings.threshold).to(potential.dtype))
@@ -280,6 +281,13 @@ def _quantise_layer(stage: _Stage, synapses: _Synapses, peak: NDArray[np.float64
     leak = round(float(stage.lif.leak()) * (1 << LEAK_BITS))
     factor = max(leak, 1) / (1 << LEAK_BITS) * settings.gain
 
+    # A synaptic current sums its inputs over 1 / leak steps: the factor makes up for the rounding of its leak.
+    current_leak = MEMORYLESS
+    if stage.lif.keep_current is not None:
+        share = 1 - stage.lif.keep_current
+        current_leak = max(round(share * MEMORYLESS), 1)
+        factor *= current_leak / MEMORYLESS / share
+
     # Choose the largest shift with which the membranes of all channels fit in int16.
     room = MAX_INT16 / np.maximum(peak, HEADROOM * settings.threshold)  # size of a membrane of 1 that fits
     scale = np.maximum(_find_scales(synapses), 1 / (factor * room))
@@ -301,6 +309,7 @@ def _quantise_layer(stage: _Stage, synapses: _Synapses, peak: NDArray[np.float64
         subtract=settings.subtract,
         pooling=stage.pooling,
         residual=stage.residual,
+        current_leak=current_leak,
     )
 
 
@@ -449,9 +458,10 @@ def measure_changes(network: Network, compiled: IntegerNetwork, counts: NDArray[
         expected = np.rint(x.numpy() * stage.divisor).astype(np.uint8)
 
         membrane = np.zeros(layer.membrane_shape(inputs.shape[1:]), np.int16)
+        current = np.zeros(membrane.shape, np.int32)
         changed = 0
         for step_input, step_before, step_expected in zip(inputs, inputs_before, expected, strict=True):
-            step, membrane = step_layer(layer, step_input, membrane)
+            step, membrane, current = step_layer(layer, step_input, membrane, current)
             output = find_output(layer, step.spikes, step_before)
             changed += int(np.count_nonzero(output != step_expected))
         changes.append((changed, int(expected.sum())))

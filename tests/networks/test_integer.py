@@ -36,6 +36,15 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "sew": {"kind": "sew", "channels": (4, 4), "kernel": 3, "gain": 3.0},
     "plif": {"kind": "plif", "channels": (4, 6), "kernel": 3, "hidden": 40, "gain": 4.0, "learn_tau": True},
     "votes": {"channels": (4,), "kernel": 3, "gain": 4.0, "readout": "count", "votes": 3},
+    "synapses": {"channels": (4, 6), "kernel": 3, "gain": 2.0, "tau_syn_s": 0.03},
+    "synapses, subtract": {
+        "kind": "mlp",
+        "channels": (30,),
+        "gain": 3.0,
+        "tau_syn_s": 0.02,
+        "reset": "subtract",
+        "readout": "count",
+    },
 }
 
 
@@ -70,9 +79,8 @@ def make_integer(**settings: Any) -> tuple[SpikingNetwork, IntegerNetwork]:
 def one_neuron(**changes: Any) -> IntegerNetwork:
     values = {"leak": 1 << 14, "shift": 1, "padding": 0, "pool": 1, "subtract": True} | changes
     weight, threshold, unit = values.pop("weight", [10]), values.pop("threshold", [15]), values.pop("unit", 1.0)
-    layer = IntegerLayer(
-        np.array(weight, np.int8).reshape(-1, 1, 1, 1), np.array([1], np.int32), np.array(threshold, np.int32), **values
-    )
+    bias = np.array(values.pop("bias", [1]), np.int32)
+    layer = IntegerLayer(np.array(weight, np.int8).reshape(-1, 1, 1, 1), bias, np.array(threshold, np.int32), **values)
     readout = IntegerReadout(np.array([[1], [-1]], np.int8), np.zeros(2, np.int32), 1 << 15, 0, unit)
     return IntegerNetwork((1, 1, 1), (layer,), readout)
 
@@ -100,6 +108,25 @@ def test_neuron_follows_the_equation(subtract: bool, membranes: list[int]) -> No
     steps = [*trace(one_neuron(subtract=subtract), counts)]
     assert [int(step.state.membranes[0].item()) for step in steps] == membranes
     assert run(one_neuron(subtract=subtract), counts).tolist() == [[1, -1], [2, -2], [3, -3]]
+
+
+def test_synaptic_current_follows_the_equation_and_is_limited() -> None:
+    """The input is 21 per step. Half of the current leaks: 10.5 rounds to 11, 15.5 to 16, 18 is exact."""
+    network = one_neuron(threshold=[1000], current_leak=1 << 14)
+    steps = [*trace(network, np.ones((4, 1, 1, 1), np.uint8))]
+    assert [int(step.state.currents[0].item()) for step in steps] == [21, 31, 36, 39]
+    assert [int(step.state.membranes[0].item()) for step in steps] == [21, 41, 56, 67]
+    assert network.state_bytes == one_neuron().state_bytes + 4
+
+    for sign in (1, -1):
+        network = one_neuron(bias=[sign * (1 << 29)], current_leak=1)
+        counts = np.ones((5, 1, 1, 1), np.uint8)
+        assert [*trace(network, counts)][-1].state.currents[0].item() == sign * (1 << 30)
+        assert (run_fast(network, counts) == run(network, counts)).all()
+    with raises(ConfigError, "lif1", (1 << 31) - 1):
+        one_neuron(bias=[1 << 30], current_leak=1)
+    with raises(ConfigError, "lif1", "current_leak", 0):
+        one_neuron(current_leak=0)
 
 
 def test_membrane_saturates_and_is_counted() -> None:
@@ -172,8 +199,6 @@ def test_readout_of_zeros_keeps_its_bias() -> None:
     ("settings", "facts"),
     [
         ({"kind": "stdp", "channels": (4, 6)}, ("layers.0", "IntegrateAndFireConvolution")),
-        ({"kind": "mlp", "channels": (9,), "tau_syn_s": 0.02}, ("layers.0", "network.tau_syn_s")),
-        ({"channels": (4,), "readout": "count", "tau_syn_s": 0.02}, ("layers.0", "network.tau_syn_s")),
     ],
 )
 def test_layer_that_cannot_be_compiled_is_named(settings: dict[str, Any], facts: tuple[object, ...]) -> None:

@@ -46,7 +46,7 @@ def open_hdf5(path: Path, hints: Hints = NO_HINTS) -> Source:
             supported.
     """
     _refuse_gzip(path)
-    with _open_file(path) as file:
+    with open_file(path) as file:
         layout = find_layout(path, file)
         metadata = read_metadata(path, file, layout, hints)
         sensor = read_sensor(path, file, layout)
@@ -89,7 +89,7 @@ def _refuse_gzip(path: Path) -> None:
 
 
 @contextmanager
-def _open_file(path: Path) -> Iterator[h5py.File]:
+def open_file(path: Path) -> Iterator[h5py.File]:
     """Open a file, and convert h5py's errors about its content to FormatError."""
     try:
         file = h5py.File(path, "r")
