@@ -51,11 +51,13 @@ from dvspipe.video.frames import Frame
 from dvspipe.video.opening import open_video
 from dvspipe.video.writing import write_video
 
-# Runs per measurement: by default, of works measured in turns, of conversions, of readers and writers.
+# Runs per measurement: by default, of works measured in turns, of conversions, of readers and writers, of sizes.
 REPEATS = 5
 TURNS = 15
 CONVERT_REPEATS = 3
 FORMAT_REPEATS = 3
+
+SIZE_REPEATS = 5
 
 FPS = 30
 EVENTS = 10_000_000
@@ -654,6 +656,56 @@ def _run_peers(task: list[str], options: Options) -> dict[str, float]:
     return found
 
 
+SIZED = {  # real recordings, and their sensor where the file does not name it
+    "recordings/tonic_sample_nmnist.bin": SensorSize(width=34, height=34),
+    "gesture/8.bs2": SensorSize(width=128, height=128),
+    "recordings/faery_dvs.es": None,
+    "recordings/faery_evt2.raw": SensorSize(width=640, height=480),
+    REAL_EVT3: None,
+}
+SIZED_SUFFIXES = (".h5", ".npz", ".raw", ".evt3.raw", ".aedat4", ".es")
+
+
+def bench_sizes(options: Options) -> Iterator[Figure]:
+    """Real recordings in each format: events per KB, and CPU time to write and read. Beside them: mfc-codec."""
+    if not options.data:
+        return _skip("sizes", "needs --data")
+
+    for source, sensor in SIZED.items():
+        if not (options.data / source).exists():
+            _skip(f"sizes/{source}", "not in --data")
+            continue
+
+        events = read(options.data / source, sensor=sensor)
+        with tempfile.TemporaryDirectory(prefix="dvspipe-bench-") as folder:
+            for suffix in SIZED_SUFFIXES:
+                name = f"sizes/{Path(source).stem}{suffix}"
+                yield _measure_size(name, Path(folder, f"written{suffix}"), events)
+            yield from _measure_mfc(f"sizes/{Path(source).stem}_mfc", Path(folder, "events.npy"), events, options)
+    return None
+
+
+def _measure_size(name: str, path: Path, events: Events) -> Figure:
+    writing = _measure(lambda: write(path, events, overwrite=True), SIZE_REPEATS)
+    reading = _measure(lambda: read(path, sensor=events.sensor), SIZE_REPEATS)
+    return _make_size_figure(name, len(events), path.stat().st_size, {"write": writing.cpu_s, "read": reading.cpu_s})
+
+
+def _measure_mfc(name: str, stored: Path, events: Events, options: Options) -> Iterator[Figure]:
+    np.save(stored, _as_faery(events))
+    for python in dict.fromkeys((options.peers, sys.executable)):
+        command = [python, str(PEERS_SCRIPT), "compress", str(stored), str(SIZE_REPEATS)]
+        found = json.loads(_run(command, RAYON_NUM_THREADS="1").splitlines()[-1])
+        if found:
+            yield _make_size_figure(name, len(events), int(found["bytes"]), {"write": found["seconds"]})
+            return
+
+
+def _make_size_figure(name: str, events: int, size: int, cpu_s: dict[str, float]) -> Figure:
+    spent = {f"ns/event, {work}": 1e9 * seconds / events for work, seconds in cpu_s.items()}
+    return Figure(name, 1000 * events / size, "events/KB", None, {"bytes/event": size / events} | spent)
+
+
 NETWORK_PEERS = ("norse", "norse_lift", "snntorch", "spikingjelly")
 NETWORK_SHAPES = ((20, 16, 34), (60, 16, 34), (20, 8, 64))
 NETWORK_ROUNDS = 3
@@ -1105,6 +1157,7 @@ BENCHES: dict[str, Callable[[Options], Iterator[Figure]]] = {
     "network": bench_network,
     "scale": bench_scale,
     "simulator": bench_simulator,
+    "sizes": bench_sizes,
     "start": bench_start,
     "synthesis": bench_synthesis,
     "upsampling": bench_upsampling,

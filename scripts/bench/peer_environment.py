@@ -15,8 +15,11 @@ import venv
 from importlib.metadata import distributions
 from pathlib import Path
 
-PEERS = {  # package: module to import as a test of its presence
+# Package: module to import as a test of its presence. mfc-codec is missing: its licence allows only evaluation, so who
+# measures it installs it, with `PYTHON -m pip install mfc-codec`.
+PEERS = {
     "eventcv": "eventcv",
+    "evt3": "evt3",
     "evutils": "evutils",
     "expelliarmus": "expelliarmus",
     "faery": "faery",

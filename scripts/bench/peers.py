@@ -10,6 +10,11 @@ in memory. The time includes linearising and sorting, but not copying the events
 
 Reading or writing a complete event file, per installed library that supports the format. EVENTS.npy holds the events
 as the structured array that faery accepts.
+
+    python scripts/bench/peers.py compress EVENTS.npy REPEATS
+
+Compressing the events in memory by mfc-codec, if it is installed; also the number of bytes. Its Python package cannot
+decompress, and keeps only the time bin of an event: MFC_TIME_BINS of equal length, as in its README.
 """
 
 from __future__ import annotations
@@ -39,6 +44,8 @@ WAYS: dict[str, dict[str, Any]] = {
     "default_off": {"upsample": "off"},
 }
 SIDES = (1280, 720)
+MFC_TIME_BINS = 16
+MFC_MAX_DEPTH = 8
 PACKET_EVENTS = {".aedat4": 1 << 13}
 COLUMNS = {"t": np.int64, "x": np.uint16, "y": np.uint16, "on": np.uint8}
 
@@ -82,7 +89,8 @@ def readers(path: Path) -> Works:
 
     if path.suffix == ".dat" or b"evt 2.0" in head or b"evt 3.0" in head:
         encoding = "dat" if path.suffix == ".dat" else "evt3" if b"evt 3.0" in head else "evt2"
-        return {
+        more = {"evt3": lambda: read_by_evt3(path)} if encoding == "evt3" else {}
+        return more | {
             "evutils": lambda: read_by_evutils(path),
             "expelliarmus": lambda: read_by_expelliarmus(path, encoding),
             "faery": lambda: read_by_faery(path),
@@ -96,6 +104,12 @@ def read_by_evutils(path: Path) -> object:
 
     with EventReader(path, mode="all", max_events=1 << 26) as reader:
         return reader.read_all()
+
+
+def read_by_evt3(path: Path) -> object:
+    import evt3
+
+    return evt3.decode_file(str(path))
 
 
 def read_by_expelliarmus(path: Path, encoding: str) -> object:
@@ -159,10 +173,31 @@ def write_by_faery(path: Path, events: np.ndarray) -> None:
     faery.file_encoder.events_to_file(packets, path, SIDES, **more.get(path.suffix, {}), zero_t0=False)
 
 
+def compress(stored: Path, repeats: int) -> dict[str, float]:
+    """Return the CPU seconds and the bytes of mfc-codec."""
+    import mfc
+
+    events = np.load(stored)
+    columns = [events[name].astype(np.int64) for name in ("x", "y", "t", "on")]
+    columns[2] -= columns[2][0]
+    listed = [mfc.Event(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]
+    width, height = (int(column.max()) + 1 for column in columns[:2])
+
+    def work() -> tuple[bytes, Any]:
+        compressed: tuple[bytes, Any] = mfc.compress(listed, width, height, MFC_TIME_BINS, MFC_MAX_DEPTH)
+        return compressed
+
+    return {"seconds": measure(work, repeats), "bytes": len(work()[0])}
+
+
 def main() -> None:
     what, path, *rest, repeats = sys.argv[1:]
     if what == "simulate":
         print(json.dumps(simulate(Path(path), int(repeats))))
+        return
+
+    if what == "compress":
+        print(json.dumps(compress(Path(path), int(repeats)) if find_spec("mfc") else {}))
         return
 
     if what == "read":
