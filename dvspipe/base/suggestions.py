@@ -35,7 +35,7 @@ def suggest_settings(model: type[BaseModel], name: str) -> list[str]:
         or [*_match_closest(last, siblings, MIN_NAME_SIMILARITY), *_match_extended(last, siblings)]
         or _match_initials(last, last_parts)
         or [*_match_closest(last, last_parts, MIN_NAME_SIMILARITY_ELSEWHERE), *_match_extended(last, last_parts)]
-        or _match_words(last, last_parts)
+        or match_words(last, last_parts)
     )
     return list(dict.fromkeys(suggestions))[:MAX_SUGGESTIONS]
 
@@ -57,7 +57,7 @@ def _match_initials(name: str, last_parts: Mapping[str, str]) -> list[str]:
     return [key for key, parts in words.items() if "".join(part[0] for part in parts) == name]
 
 
-def _match_words(name: str, last_parts: Mapping[str, str]) -> list[str]:
+def match_words(name: str, last_parts: Mapping[str, str]) -> list[str]:
     """Return the settings with a word of `name`, which may be shortened: `pos_thres` for `threshold`."""
     words = [word for word in name.split("_") if len(word) >= MIN_WORD]
 

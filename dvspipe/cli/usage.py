@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import takewhile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pydantic
@@ -17,7 +20,8 @@ from cyclopts import (
 
 from ..base.errors import find_similar, join_names, shorten
 from ..base.explanations import explain_value, join_mistakes
-from ..base.suggestions import suggest_settings
+from ..base.suggestions import match_words, suggest_settings
+from ..results import CHECKPOINT_SUFFIX
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -25,6 +29,13 @@ if TYPE_CHECKING:
 SETTINGS_ARGUMENT = "KEY=VALUE"
 """Name of the argument for settings of a configuration."""
 TYPE_NAMES = frozenset({"bool", "float", "int", "str"})
+OTHER_NAMES = {"threshold": "enter", "confidence": "enter"}
+"""Names of options in other programs, with their names here."""
+EXAMPLE_CLASSIFIER = "gesture-films"
+"""Included classifier, for examples."""
+OPTION_EXAMPLES = {"--on": "--on any 'echo {class}'"}
+"""Examples of options with several values."""
+MAX_SUGGESTED = 3  # options with a word of an unknown option
 
 
 def explain_usage(error: CycloptsError) -> str:
@@ -42,7 +53,7 @@ def explain_usage(error: CycloptsError) -> str:
     if isinstance(error, UnusedCliTokensError):
         return f"{command}: too many arguments: {shlex.join(error.unused_tokens or ())}; {listed}"
     if isinstance(error, MissingArgumentError) and error.argument is not None:
-        return f"{command}: {_name_of(error)} is missing; {listed}"
+        return f"{command}: {_explain_missing(error, listed)}"
 
     message = " ".join(str(error).split())
     if isinstance(error, UnknownCommandError):
@@ -68,7 +79,9 @@ def _explain_unknown(error: UnknownOptionError, command: str) -> str:
     # The names without their groups; an option of the command itself takes precedence.
     known = sorted(_list_options(error), key=lambda full_name: full_name.count("."), reverse=True)
     options = {full_name.rpartition(".")[2].lstrip("-").replace("-", "_"): full_name for full_name in known}
-    similar = _find_inner(error, option) or [options[word] for word in find_similar(name, options)]
+    options |= {other: options[word] for other, word in OTHER_NAMES.items() if word in options}
+    words = find_similar(name, options) or match_words(name, {word: word for word in options})[:MAX_SUGGESTED]
+    similar = _find_inner(error, option) or [options[word] for word in words]
 
     takes_settings = any(SETTINGS_ARGUMENT in argument.names for argument in error.argument_collection)
     if takes_settings:
@@ -95,10 +108,33 @@ def _find_inner(error: UnknownOptionError, option: str) -> list[str]:
     return [name for name in _list_options(error) if "." in name and name.rpartition(".")[2] == option.lstrip("-")]
 
 
-def _name_of(error: MissingArgumentError) -> str:
+def _explain_missing(error: MissingArgumentError, listed: str) -> str:
+    """Explain a missing value of an option, or a missing argument."""
     assert error.argument is not None
-    names = error.argument.names
-    return names[0] if names else error.argument.field_info.name.upper()
+    if error.keyword is None:
+        return _explain_argument(error, error.argument.names or (error.argument.field_info.name.upper(),), listed)
+
+    given = shlex.join((error.keyword, *error.tokens_so_far))
+    expected = f"{error.keyword} {error.argument.parameter.metavar or 'VALUE'}"
+    example = f", such as {OPTION_EXAMPLES[error.keyword]}" if error.keyword in OPTION_EXAMPLES else ""
+    return f"{given} is not complete (expected {expected}{example}); {listed}"
+
+
+def _explain_argument(error: MissingArgumentError, names: Sequence[str], listed: str) -> str:
+    """Explain a missing argument, and how the values before it are understood."""
+    command = tuple(error.command_chain or ())
+    words = (error.root_input_tokens or [])[len(command) :]
+    values = list(takewhile(lambda word: not word.startswith("-"), words))
+    if names[0].startswith("-") or not values or error.app is None:
+        return f"{names[0]} is missing; {listed}"
+
+    # A recording alone is understood as the classifier.
+    first = error.app.assemble_argument_collection()[0].names[0]
+    needs_classifier = (first, names[0]) == ("CHECKPOINT", "RECORDINGS")
+    if needs_classifier and Path(values[0]).suffix not in ("", CHECKPOINT_SUFFIX):
+        complete = shlex.join(("dvspipe", *command, EXAMPLE_CLASSIFIER, *words))
+        listed = f"with an included classifier: {complete}"
+    return f"{names[0]} is missing (found only {first} {shlex.join(values)}); {listed}"
 
 
 def _explain_setting(error: ErrorDetails) -> tuple[str, str | None]:
@@ -108,5 +144,13 @@ def _explain_setting(error: ErrorDetails) -> tuple[str, str | None]:
     if not names:
         return explain_value(error), None
 
-    option = f"--{'.'.join(names).replace('_', '-')} {shorten(str(error['input']))}"
-    return option, explain_value(error)
+    return ", ".join(_list_given(".".join(names), error["input"])), explain_value(error)
+
+
+def _list_given(name: str, value: object) -> Iterator[str]:
+    """Yield the options that give a value; a group of settings has one for each of its settings."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _list_given(f"{name}.{key}", inner)
+    else:
+        yield f"--{name.replace('_', '-')} {shorten(str(value))}"

@@ -40,7 +40,7 @@ class SegmentConfig(Settings):
     @model_validator(mode="after")
     def _check_order(self) -> SegmentConfig:
         if self.leave > self.enter:
-            raise ValueError(f"leave = {self.leave:g}: larger than enter = {self.enter:g} (expected at most enter)")
+            raise ValueError(f"leave = {self.leave:g} is larger than enter = {self.enter:g} (expected at most enter)")
         return self
 
 
