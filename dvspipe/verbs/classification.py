@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Unpack, overload
 
 from ..base.arguments import checked
 from ..base.config import as_settings, build
-from ..base.errors import ConfigError
+from ..base.errors import ConfigError, FileError
 from ..base.files import check_output
 from ..events import Events, SensorSizeLike
-from ..formats import NO_HINTS, HintsLike, RecordingLike
+from ..formats import NO_HINTS, STANDARD, HintsLike, RecordingLike
 from ..inference import InferConfig
 from ..inference.config import InferKeywords
 from ..parallel import Engine, Outcome, Processes, Progress
 from ..results import CHECKPOINT_SUFFIX, InferenceRun, OutputFolder, Prediction
+from ..video.names import camera_of, check_address
 
 if TYPE_CHECKING:
     from ..inference import Adaptation, Classifier, ClassifyOptions, Draw, Task
@@ -98,7 +99,7 @@ def infer(
 
     Raises:
         DvspipeError: As in `Classifier.load`, `Classifier.predict` and `classify_many`; the first error of a recording,
-            after all others are classified.
+            after all others are classified. A missing file is an error before the first is.
 
     Example:
         >>> infer("gesture-films", "clap.h5", roi="auto").class_name  # doctest: +SKIP
@@ -119,11 +120,20 @@ def infer(
         raise ConfigError("infer: out, labels and adapt are for files (found events); save the events first")
 
     tasks = plan_tasks(recordings, out)
+    _check_files(tasks)
     given = {"config": chosen, "sensor": sensor, "hints": hints, "adapt": adapt, "labels": labels, "out": out}
     options = build(ClassifyOptions, given | {"draw": choose_pictures(out, pictures=pictures)}, "infer")
     inference = Inference(classifier, tasks, options, overwrite)
     predictions = inference.classify_all(Processes(jobs), progress)
     return predictions if isinstance(recordings, Sequence) and not isinstance(recordings, str) else predictions[0]
+
+
+def _check_files(tasks: Sequence[Task]) -> None:
+    """Refuse a missing file before the first recording is classified: with many, its turn may come after hours."""
+    for task in tasks:
+        check_address(task.source)
+        if not task.source.exists() and task.source != STANDARD and camera_of(task.source) is None:
+            raise FileError(f"{task.source}: no such file")
 
 
 def choose_pictures(out: str | Path | None, *, pictures: bool) -> Draw | None:

@@ -790,9 +790,13 @@ def test_function_writes_the_folder_of_the_command_and_takes_several_files(tmp_p
     assert dvspipe.infer(checkpoint, data / "a.h5", tmp_path / "one").folder == "a.h5"
     assert (tmp_path / "one" / "a.h5" / "overlay.webm").is_file()
 
-    with raises(FileError, "none.h5"):
-        dvspipe.infer(checkpoint, [tmp_path / "none.h5", data / "b.h5"], tmp_path / "some", pictures=False)
+    (tmp_path / "bad.h5").write_text("no events")
+    with raises(FileError, "bad.h5"):
+        dvspipe.infer(checkpoint, [tmp_path / "bad.h5", data / "b.h5"], tmp_path / "some", pictures=False)
     assert (tmp_path / "some" / "b.h5" / "answer.json").is_file()
+    with raises(FileError, "none.h5", "no such file"):
+        dvspipe.infer(checkpoint, [data / "b.h5", tmp_path / "none.h5"], tmp_path / "none", pictures=False)
+    assert not (tmp_path / "none").exists()
     with raises(ConfigError, "out", "events"):
         dvspipe.infer(checkpoint, moving_bar(0, 0), tmp_path / "memory")
 
