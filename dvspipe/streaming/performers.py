@@ -16,7 +16,8 @@ from urllib.error import URLError
 from urllib.parse import SplitResult, urlsplit
 from urllib.request import Request, urlopen
 
-from ..base.errors import ConfigError
+from ..base.errors import ConfigError, find_similar, join_names
+from ..base.suggestions import match_words
 from .actions import Action, ActionConfig, ActionFinder
 from .answers import LiveAnswer
 
@@ -159,9 +160,12 @@ class ActionRunner:
     def __init__(
         self, targets: Sequence[tuple[str, str]], classes: Sequence[str], config: ActionConfig = ActionConfig()
     ) -> None:
+        known = (ANY, *classes)
         for name, _ in targets:
-            if name not in (ANY, *classes):
-                raise ConfigError(f"on {name}: unknown class (expected {ANY} or one of {', '.join(classes)})")
+            if name not in known:
+                similar = find_similar(name, known) or match_words(name, dict(zip(known, known, strict=True)))
+                hint = f"; did you mean {join_names(similar)}?" if similar else ""
+                raise ConfigError(f"on {name}: unknown class (expected {ANY} or one of {', '.join(classes)}){hint}")
 
         self._bindings = [_Binding(name, target, make_performer(target)) for name, target in targets]
         self._finder = ActionFinder(config)
