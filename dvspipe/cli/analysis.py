@@ -64,7 +64,9 @@ def _refuse_video(file: Path) -> None:
     """Reject videos; the error contains the command to convert the video and write a preview."""
     from ..recordings.conversion import is_video
     from ..video.names import camera_of
+    from ..video.opening import open_video
 
     if file.exists() and camera_of(file) is None and is_video(file):
+        open_video(file)  # a file with the name of a video may be none: its error says so
         command = shlex.join(["dvspipe", "convert", str(file), "-o", str(file.with_suffix(".h5")), "--preview"])
         raise ConfigError(f"{file}: is a video, not an event recording; convert it first: {command}")

@@ -658,6 +658,8 @@ def test_train_then_infer(tmp_path: Path) -> None:
             ("out.gif", ".gif", ".png"),
         ),
         (["view", "there.h5", "-o", "out.gif", "--mode", "spiral"], ("spiral", "count", "surface")),
+        (["view", "text.mp4", "-o", "out.gif"], ("text.mp4", "OpenCV", "no frame")),
+        (["view", "CLIP", "-o", "out.gif"], ("is a video", "dvspipe convert")),
         (["view", "there.h5", "-o", "out.gif", "--beside", "text.mp4"], ("text.mp4", "OpenCV")),
         (
             ["view", "there.h5", "-o", "out.png", "--chart", "rate", "--beside", "CLIP"],
