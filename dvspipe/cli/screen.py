@@ -186,7 +186,7 @@ def warn(text: str) -> None:
 
 @dataclass(frozen=True)
 class _Cell:
-    """Text that is folded after a separator, or inside a word that is longer than a line."""
+    """Text that is folded between words; a word longer than a line is folded after a separator, or anywhere."""
 
     text: str
 
@@ -195,10 +195,12 @@ class _Cell:
 
     def __rich_console__(self, _console: Console, options: ConsoleOptions) -> RenderResult:
         lines = [""]
-        for part in re.findall(r"[^\s/_-]+[\s/_-]*|[\s/_-]+", self.text):
-            if lines[-1] and cell_len(lines[-1] + part.rstrip()) > options.max_width:
-                lines.append("")
-            lines[-1] += part
+        for word in re.findall(r"\S+\s*|\s+", self.text):
+            is_long = cell_len(word.rstrip()) > options.max_width
+            for part in re.findall(r"[^/_-]+[/_-]*|[/_-]+", word) if is_long else [word]:
+                if lines[-1] and cell_len(lines[-1] + part.rstrip()) > options.max_width:
+                    lines.append("")
+                lines[-1] += part
 
         yield Text("\n".join(line.rstrip() for line in lines))
 
