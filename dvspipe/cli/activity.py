@@ -156,8 +156,14 @@ class CommandState:
         from rich.text import Text
 
         total = self.total or None
-        bar = ProgressBar(total, self.done, width=BAR_COLUMNS, pulse=total is None, animation_time=now_s)
+        bar = ProgressBar(total, self.done, pulse=total is None, animation_time=now_s)
         head = Table.grid(padding=(0, 1))
+
+        # In a narrow terminal, the bar is shortened: a second line would move what is below.
+        head.add_column(no_wrap=True)
+        head.add_column(max_width=BAR_COLUMNS)
+        head.add_column(no_wrap=True)
+        head.add_column(no_wrap=True)
         head.add_row(self.stage, bar, self.describe_amount(), self.describe_times(now_s))
 
         step = self.describe_step()

@@ -35,6 +35,16 @@ def test_a_line_is_due_within_ten_seconds_whatever_is_reported(seed: int) -> Non
     assert min(np.diff(printed_s)) >= own.LINE_EVERY_S
 
 
+@pytest.mark.parametrize("columns", [40, 60, 80, 100])
+def test_bar_is_shortened_until_the_progress_fits_a_line(columns: int) -> None:
+    activity = CommandState(0.0)
+    activity.update(0.0, "comparing the network in integers", 0, 2048, None)
+    activity.update(100.0, "comparing the network in integers", 1024, 2048, None)
+    [line] = draw(activity, 101.0, columns).splitlines()
+    if columns >= 80:
+        assert mentions(line, "comparing the network in integers", "1,024 of 2,048", "0:01:41, 0:01:41 left")
+
+
 def test_drawing_changes_every_second_without_reports() -> None:
     activity = CommandState(0.0)
     drawings = [draw(activity, now_s) for now_s in range(5)]
