@@ -59,6 +59,25 @@ def make_folder(folder: Path) -> None:
         raise FileError(f"{files[0]}: is not a folder") from error
 
 
+@contextmanager
+def name_folder(folder: Path) -> Iterator[None]:
+    """Name an output folder in errors about files inside, whose names the user does not know.
+
+    Example:
+        >>> with name_folder(Path("answers")):
+        ...     raise FileError("answers/run.json: cannot be written (No space left on device)")
+        Traceback (most recent call last):
+        dvspipe.base.errors.FileError: answers: cannot be written (No space left on device)
+    """
+    try:
+        yield
+    except FileError as error:
+        name, _, reason = error.message.partition(": ")
+        if folder not in Path(name).parents or os.path.isdir(name):  # a folder in the way of a file is named itself
+            raise
+        raise FileError(f"{folder}: {reason}", *error.remedies) from error
+
+
 def check_output(out: str | Path | None, what: str, *suffixes: str, overwrite: bool) -> Path | None:
     """Return the path of an output that may be written, as in `require_suffix` and `claim_output`; None: no output."""
     if out is None:
@@ -315,7 +334,9 @@ def lock_folder(folder: Path) -> Iterator[None]:
     except Timeout as error:
         raise FileError(f"{folder}: another process is writing to it") from error
     except OSError as error:
-        raise FileError(f"{folder}: cannot be written ({error.strerror})") from error
+        # The folder of an unfinished file is named after the file, which is what the user knows.
+        output = str(folder).removesuffix(UNFINISHED)
+        raise FileError(f"{output}: cannot be written ({error.strerror})") from error
 
     try:
         yield

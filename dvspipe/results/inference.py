@@ -25,7 +25,7 @@ from typing import ClassVar, Literal
 from pydantic import Field, InstanceOf, JsonValue, computed_field, model_validator
 
 from ..base.errors import FileError, Remedy, brief, count_noun
-from ..base.files import REPLACE
+from ..base.files import REPLACE, name_folder
 from ..base.texts import TextTable
 from ..base.trees import find_differences
 from .activity import LayerActivity
@@ -575,7 +575,8 @@ class OutputFolder(Folder):
             FileError: If the folder cannot be written to.
         """
         if InferenceRun.find(self.run) != run:
-            run.write(self.run)
+            with name_folder(self.path):
+                run.write(self.run)
 
     def write_predictions(self, predictions: list[Prediction]) -> None:
         """Write predictions.jsonl and predictions.csv, one row per recording.

@@ -15,6 +15,7 @@ from dvspipe.base.files import (
     claim_output,
     is_internal,
     lock_folder,
+    name_folder,
     remove_leftovers,
     require_space,
     write_beside,
@@ -150,3 +151,20 @@ def test_temporary_folders_of_killed_processes_are_removed(tmp_path: Path, monke
         assert not left.exists()
         assert Path(used).is_dir()
     assert [path.name for path in tmp_path.iterdir()] == ["dvspipe-kernels-1"]
+
+
+def test_error_of_an_unfinished_file_names_the_file(tmp_path: Path) -> None:
+    name = "a" * 252 + ".h5"  # with .part, too long for a file system
+    with pytest.raises(FileError) as caught, lock_folder(tmp_path / f"{name}.part"):
+        pass
+    assert caught.value.message.startswith(f"{tmp_path / name}: cannot be written (")
+
+
+def test_folder_in_the_way_of_a_file_is_named_itself(tmp_path: Path) -> None:
+    (tmp_path / "run.json").mkdir()
+    with raises(FileError, "run.json: "), name_folder(tmp_path), write_beside(tmp_path / "run.json"):
+        pass
+    with raises(FileError, f"{tmp_path}: cannot"), name_folder(tmp_path), write_beside(tmp_path / ("a" * 300)):
+        pass
+    with raises(FileError, "elsewhere"), name_folder(tmp_path):
+        raise FileError("elsewhere: cannot be written")
