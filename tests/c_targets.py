@@ -66,6 +66,7 @@ TARGETS = {
     "clang": Target(("clang",)),
     "32 bit": Target(("gcc", "-m32")),
     "big endian": Target(("powerpc-linux-gnu-gcc", "-static"), ("qemu-ppc",)),
+    "arm64": Target(("aarch64-linux-gnu-gcc", "-static"), ("qemu-aarch64",)),
     "cortex-m4": Target(
         ("arm-none-eabi-gcc", "-mcpu=cortex-m4", "-mthumb", "--specs=rdimon.specs"), ("qemu-arm", "-cpu", "cortex-m4")
     ),

@@ -32,7 +32,7 @@ from ..events import MAX_SIDE_PX, SensorSize
 from ..framing import FramingConfig
 from ..networks.config import FirstSpikeConfig, ModuleConfig, NetworkConfig
 from ..networks.module_source import NO_MODULES, ModuleSource, ModuleTask
-from ..results import CHECKPOINT_SUFFIX, RunFolder
+from ..results import CHECKPOINT_SUFFIX, RunFolder, ShippedRecord
 from .hub import SCHEME, HubRepository
 
 if TYPE_CHECKING:
@@ -199,6 +199,18 @@ def shipped_checkpoints() -> list[str]:
         ['gesture-clean', 'gesture-films', 'nmnist-synthetic']
     """
     return sorted(path.stem for path in SHIPPED.glob(f"*{CHECKPOINT_SUFFIX}"))
+
+
+def shipped_config(name: str) -> str:
+    """Return the name of the included configuration with the settings of a shipped classifier.
+
+    Example:
+        >>> shipped_config("gesture-clean")
+        'gesture-synthetic'
+    """
+    config = ShippedRecord.read(SHIPPED / f"{name}.json").config
+    assert config is not None, name
+    return config
 
 
 def load_checkpoint(

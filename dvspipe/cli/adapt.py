@@ -25,13 +25,10 @@ def adapt(
     config: InferConfig = InferConfig(),
     **given: Any,
 ) -> None:
-    from ..inference import plan_tasks
-
-    sources = [task.source for task in plan_tasks(recordings)]
     with progress() as show:
-        adaptation = verb(checkpoint, sources, out, config, **given, progress=ShownShare(show))
+        adaptation = verb(checkpoint, recordings, out, config, **given, progress=ShownShare(show))
 
-    note_overrides(adaptation.classifier, config, sources)
+    note_overrides(adaptation.classifier, config, adaptation.files)
     for error in adaptation.skipped:
         skip(error)
 
@@ -41,4 +38,4 @@ def adapt(
         print_parts(*adaptation.describe())
         notes.print(f"checkpoint: {out}")
 
-    fail_inputs(len(adaptation.skipped), len(sources), "recordings were skipped")
+    fail_inputs(len(adaptation.skipped), len(adaptation.files), "recordings were skipped")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ..base.labels import GESTURES
 from ..base.trees import SettingsTree
+from ..checkpoints.checkpoint import shipped_config
 from ..formats import SYNTHETIC_GESTURES, iterate
 from ..inference import Classifier, ClassifyOptions, classify_many, plan_tasks
 from ..recordings.conversion import convert_video
@@ -26,8 +27,6 @@ SHOWN_LABEL = GESTURES.index("right_arm_clockwise")
 SHOWN_PERSON = 1000  # in neither the training nor the test part
 CLASSIFIER = "gesture-films"
 """Included network; training starts from its weights."""
-CONFIG = "gesture-synthetic"
-"""Included configuration with the settings of this network."""
 
 SEED = 2000  # seed of the rendered people; CLASSIFIER was trained on people of seed 0, and nobody is in both sets
 EPOCHS = 4  # fewer if there is no time for MIN_PEOPLE people
@@ -140,12 +139,12 @@ def choose_training(speed: Speed, seconds: float, *, jobs: int = 2) -> TrainConf
         "optimiser": {"epochs": min(max(epochs, 1), EPOCHS), "learning_rate": LEARNING_RATE, "ema": 0.0},
         "jobs": jobs,
     }
-    return TrainConfig.read(CONFIG, chosen)
+    return TrainConfig.read(shipped_config(CLASSIFIER), chosen)
 
 
 def measure_speed() -> Speed:
     """Measure the time to render a clip and to train `CLASSIFIER` on it; takes a few seconds."""
-    config = TrainConfig.read(CONFIG)
+    config = TrainConfig.read(shipped_config(CLASSIFIER))
 
     record_gesture(GestureClip(SHOWN_LABEL, person=SHOWN_PERSON, clip=1, seed=0, duration_us=100_000))  # compiles
     labels = range(0, len(GESTURES), 2)  # every second class: rendering time depends on class and lighting

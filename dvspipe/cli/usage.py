@@ -31,7 +31,7 @@ SETTINGS_ARGUMENT = "KEY=VALUE"
 TYPE_NAMES = frozenset({"bool", "float", "int", "str"})
 OTHER_NAMES = {"threshold": "enter", "confidence": "enter"}
 """Names of options in other programs, with their names here."""
-INCLUDED = "gesture-films"
+EXAMPLE_CLASSIFIER = "gesture-films"
 """Included classifier, for examples."""
 OPTION_EXAMPLES = {"--on": "--on any 'echo {class}'"}
 """Examples of options with several values."""
@@ -132,7 +132,7 @@ def _explain_argument(error: MissingArgumentError, names: Sequence[str], listed:
     first = error.app.assemble_argument_collection()[0].names[0]
     needs_classifier = (first, names[0]) == ("CHECKPOINT", "RECORDINGS")
     if needs_classifier and Path(values[0]).suffix not in ("", CHECKPOINT_SUFFIX):
-        complete = shlex.join(("dvspipe", *command, INCLUDED, *words))
+        complete = shlex.join(("dvspipe", *command, EXAMPLE_CLASSIFIER, *words))
         listed = f"with an included classifier: {complete}"
     return f"{names[0]} is missing (found only {first} {shlex.join(values)}); {listed}"
 

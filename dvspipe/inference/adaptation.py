@@ -51,11 +51,13 @@ class Adaptation(Described, Brief):
         classifier: Adapted classifier.
         record: Shifts of the batch norms, and predicted classes before and after.
         skipped: Errors of recordings that could not be used.
+        files: Recordings that are files, also those of folders and skipped ones.
     """
 
     classifier: Classifier
     record: AdaptationRecord
     skipped: tuple[DvspipeError, ...]
+    files: tuple[Path, ...]
 
     def describe(self) -> Sequence[str | TextTable]:
         """Return the text of `record`."""
@@ -151,7 +153,8 @@ def adapt_classifier(
         norms=tuple(_describe_shifts(classifier.network, result.network)),
         versions=versions(),
     )
-    return Adaptation(adapted, record, tuple(collector.skipped))
+    files = tuple(Path(recording) for recording in recordings if isinstance(recording, str | Path))
+    return Adaptation(adapted, record, tuple(collector.skipped), files)
 
 
 class _SampledWindow(NamedTuple):

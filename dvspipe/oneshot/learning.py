@@ -15,6 +15,7 @@ from ..base.errors import FileError
 from ..base.files import REPLACE
 from ..base.labels import OTHER
 from ..base.trees import SettingsTree
+from ..checkpoints.checkpoint import shipped_config
 from ..inference.joint_training import JointWindows, count_correct, train_joints
 from ..inference.joints import POSITIONS, JointClassifier
 from ..parallel import Processes, Progress, ignore_progress
@@ -29,8 +30,6 @@ from .study import Study, study_films
 
 BASE = "gesture-clean"
 """Included network; fine-tuning starts from its weights. All its sources allow use in products."""
-CONFIG = "gesture-synthetic"
-"""Included configuration with the settings of this network."""
 TRACKS = "tracks"
 """Subfolder of a run: tracks of the films."""
 CLIPS = "clips"
@@ -226,7 +225,7 @@ def make_config(clips: Path, config: LearnConfig) -> TrainConfig:
         "jobs": config.jobs,
     }
 
-    return TrainConfig.read(CONFIG, chosen)
+    return TrainConfig.read(shipped_config(BASE), chosen)
 
 
 def find_similar(test: TestResult) -> Iterator[str]:

@@ -248,6 +248,7 @@ def test_unusable_recording_is_skipped(classifier: Classifier, tmp_path: Path) -
     adaptation = adapt(classifier, [*bars(), tmp_path / "none.h5"])
     assert adaptation.record.skipped == 1
     assert "none.h5" in str(adaptation.skipped[0])
+    assert adaptation.files == (tmp_path / "none.h5",)
     with raises(FileError, "none.h5"):
         adapt(classifier, [str(tmp_path / "none.h5")])
 
