@@ -29,10 +29,12 @@ from ..networks import CountReadout, LeakyReadout, LinearReadout, Network, Neuro
 from ..networks.config import ConvolutionConfig, MlpConfig
 from ..networks.models import Convolution, Linear
 from ..networks.sparse import SpikeConvolution
+from .checkpoint import MAX_WEIGHT
 
 SYNAPSES = ("Conv2d", "Linear", "Affine")
 NEURONS = ("LIF", "CubaLIF")
 POOLS = ("SumPool2d", "AvgPool2d")
+MAX_NEURONS = 1 << 24  # in a layer
 ROUNDING = 1e-5  # relative; a time constant in float32 may be a little shorter than the step that it equals
 
 
@@ -94,13 +96,17 @@ class _Node:
     def array(self, name: str) -> NDArray[np.float64]:
         """Return an array of finite numbers."""
         value = self.values.get(name)
-        if not isinstance(value, np.ndarray) or value.dtype.kind not in "iuf":
+        if not isinstance(value, np.ndarray) or value.dtype.kind not in "iuf" or not value.size:
             raise self.refuse(f"{name} is missing (expected numbers)")
 
         array = value.astype(np.float64)
-        if not np.isfinite(array).all():
-            raise self.refuse(f"{name}: found NaN or infinity (expected finite numbers)")
+        self.check_range(name, array)
         return array
+
+    def check_range(self, name: str, array: NDArray[np.float64]) -> None:
+        """Refuse numbers that are not finite, or too large for currents in float32."""
+        if not (np.abs(array) <= MAX_WEIGHT).all():  # also if they are NaN
+            raise self.refuse(f"{name}: found NaN, infinity or a number out of range (expected up to {MAX_WEIGHT:g})")
 
     def pair(self, name: str) -> tuple[int, int]:
         """Return a setting of rows and columns; one number is both."""
@@ -125,11 +131,11 @@ class _Node:
 
     def of_layer(self, name: str, shape: tuple[int, ...]) -> float:
         """Return a parameter that all neurons [M, ...] share."""
-        first, *others = self.of_channels(name, shape).tolist()
-        if any(other != first for other in others):
-            found = f"{min(first, *others):g} to {max(first, *others):g}"
+        values = self.of_channels(name, shape)
+        if (values != values[0]).any():
+            found = f"{values.min():g} to {values.max():g}"
             raise self.refuse(f"{name} differs between the neurons (found {found}, expected one for a layer)")
-        return float(first)
+        return float(values[0])
 
 
 def _order_nodes(path: Path, file: Tree) -> list[_Node]:
@@ -137,7 +143,7 @@ def _order_nodes(path: Path, file: Tree) -> list[_Node]:
     graph = file.get("node")
     listed = graph.get("nodes") if isinstance(graph, Mapping) else None
     edges = graph.get("edges") if isinstance(graph, Mapping) else None
-    if not isinstance(listed, Mapping) or not isinstance(edges, np.ndarray) or edges.ndim != 2:
+    if not isinstance(listed, Mapping) or not isinstance(edges, np.ndarray) or edges.shape[1:] != (2,):
         raise FormatError(f"{path}: not a NIR graph (found {join_names([*file][:5]) or 'nothing'}, expected node)")
 
     nodes: dict[str, _Node] = {}
@@ -148,7 +154,7 @@ def _order_nodes(path: Path, file: Tree) -> list[_Node]:
         nodes[name] = _Node(name, kind, values)
 
     # A layer has one input and one output: sums, branches and loops need other layers.
-    pairs = {(str(source), str(target)) for source, target in edges[:, :2]}
+    pairs = {(str(source), str(target)) for source, target in edges}
     following = dict(pairs)
     starts = [node.name for node in nodes.values() if node.kind == "Input"]
     if len(starts) != 1:
@@ -197,7 +203,10 @@ class _Synapses(NamedTuple):
     def scaled(self, factor: NDArray[np.float64], offset: NDArray[np.float64] | float = 0.0) -> _Synapses:
         """Return the synapses for factor * currents + offset of each channel."""
         weight = self.weight * factor.reshape(-1, *[1] * (self.weight.ndim - 1))
-        return self._replace(weight=weight, bias=self.bias * factor + offset)
+        bias = self.bias * factor + offset
+        self.node.check_range("weight, scaled by r and v_threshold,", weight)
+        self.node.check_range("bias, scaled by r and v_threshold,", bias)
+        return self._replace(weight=weight, bias=bias)
 
 
 class _Builder:
@@ -257,7 +266,8 @@ class _Builder:
             raise node.refuse(f"found {found} values, expected {expected} as the spike tensors (settings of bins)")
 
     def _flatten(self, node: _Node) -> None:
-        start, end = int(node.array("start_dim")), int(node.array("end_dim"))
+        start, _ = node.pair("start_dim")
+        end, _ = node.pair("end_dim")
         if not self.is_flat and (start not in (0, -3) or end not in (-1, 2)):
             raise node.refuse(f"flattens a part (found {start} to {end}, expected all dimensions: 0 to -1)")
         self.is_flat = True
@@ -279,6 +289,7 @@ class _Builder:
         sides = (height + 2 * padding - rows + 1, width + 2 * padding - columns + 1)
         if min(sides) < 1:
             raise node.refuse(f"found an image of {height} x {width} pixels (expected {rows} x {columns} or more)")
+        self._check_neurons(node, outputs * math.prod(sides))
         return _Synapses(node, weight * self.gain, self._read_bias(node, outputs), padding, (outputs, *sides))
 
     def _find_padding(self, node: _Node, rows: int, columns: int) -> int:
@@ -301,7 +312,14 @@ class _Builder:
         if weight.ndim != 2 or weight.shape[1] != features:
             raise node.refuse(f"weight: found {weight.shape}, expected (outputs, {features})")
         self.is_flat = True
+        self._check_neurons(node, len(weight))
         return _Synapses(node, weight * self.gain, self._read_bias(node, len(weight)), 0, (len(weight),))
+
+    @staticmethod
+    def _check_neurons(node: _Node, neurons: int) -> None:
+        """Refuse a layer that does not fit in memory: a small file may describe a layer of any size."""
+        if neurons > MAX_NEURONS:
+            raise node.refuse(f"too large (found {neurons:,} neurons, expected at most {MAX_NEURONS:,})")
 
     def _read_bias(self, node: _Node, outputs: int) -> NDArray[np.float64]:
         if node.kind == "Linear":

@@ -300,6 +300,28 @@ def edit_text(file: h5py.File) -> None:
     file["node/nodes/n1/long"] = "x" * 200_000
 
 
+def edit_neurons(file: h5py.File) -> None:
+    del file["node/nodes/n1/weight"]
+    file["node/nodes/n1"].create_dataset("weight", (1 << 18, 2, 1, 1), "i1")
+    file["node/nodes/n1/type"][()] = "Conv2d"
+    for name in ("stride", "dilation", "groups", "padding"):
+        file[f"node/nodes/n1/{name}"] = [1, 1]
+
+
+def edit_edges(file: h5py.File) -> None:
+    del file["node/edges"]
+    file["node/edges"] = [["input"], ["n1"]]
+
+
+def edit_threshold(file: h5py.File) -> None:
+    file["node/nodes/n2/v_threshold"][...] = 1e-30
+
+
+def edit_empty(file: h5py.File) -> None:
+    del file["node/nodes/n2/tau"]
+    file["node/nodes/n2/tau"] = np.zeros(0)
+
+
 def edit_type(file: h5py.File) -> None:
     del file["node/nodes/n1/type"]
 
@@ -317,6 +339,10 @@ def edit_weight(file: h5py.File) -> None:
         (edit_text, FormatError, ("long", "200,000")),
         (edit_type, FormatError, ("n1", "type")),
         (edit_weight, ConfigError, ("n1 (Affine)", "weight", "NaN")),
+        (edit_edges, FormatError, ("node",)),
+        (edit_threshold, ConfigError, ("n1 (Affine)", "weight", "v_threshold", "1e+12")),
+        (edit_empty, ConfigError, ("n2 (LIF)", "tau")),
+        (edit_neurons, ConfigError, ("n1 (Conv2d)", "33,030,144")),
     ],
 )
 def test_file_from_elsewhere_is_bounded(
