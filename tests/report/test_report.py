@@ -808,7 +808,8 @@ def test_timeline_shows_segments_above_labels_in_class_colours(answers_page: Pat
     text = answers_page.read_text(encoding="utf-8")
     bars = re.findall(r'<span style="left:([0-9.]+)%;width:([0-9.]+)%;background:(#[0-9a-f]{6})"', text)
     for label in (1, 2):
-        colour = to_hex(tuple(round(255 * share) for share in class_colour(label, len(CLASSES))))
+        red, green, blue = (round(255 * share) for share in class_colour(label, len(CLASSES)))
+        colour = to_hex((red, green, blue))
         ends = [(float(left), float(left) + float(width)) for left, width, ink in bars if ink == colour]
         assert len(ends) == 2  # predicted, and labels
         assert f'<i style="background:{colour}"></i>{escape(CLASSES[label])}' in text
