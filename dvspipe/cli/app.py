@@ -152,7 +152,11 @@ def run(words: tuple[str, ...]) -> None:
         if (found := find_inner_option(error)) is None:
             raise
         option, full_name = found
-        run(tuple(re.sub(rf"^{re.escape(option)}(?==|$)", full_name, word) for word in words))
+        try:
+            run(tuple(re.sub(rf"^{re.escape(option)}(?==|$)", full_name, word) for word in words))
+        except CycloptsError as other:
+            other.root_input_tokens = list(words)  # a message has the user's spelling
+            raise
 
 
 def main() -> None:

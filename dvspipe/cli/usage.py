@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -46,7 +46,8 @@ def explain_usage(error: CycloptsError) -> str:
 
     cause = error.__cause__
     if isinstance(error, ValidationError) and isinstance(cause, pydantic.ValidationError):
-        mistakes = join_mistakes(map(_explain_setting, cause.errors(include_url=False)))
+        words = {word.partition("=")[0] for word in error.root_input_tokens or ()}
+        mistakes = join_mistakes(_explain_setting(mistake, words) for mistake in cause.errors(include_url=False))
         return f"{command}: {'; '.join(mistakes)}"
     if isinstance(error, UnknownOptionError):
         return f"{command}: {_explain_unknown(error, command)}"
@@ -137,20 +138,28 @@ def _explain_argument(error: MissingArgumentError, names: Sequence[str], listed:
     return f"{names[0]} is missing (found only {first} {shlex.join(values)}); {listed}"
 
 
-def _explain_setting(error: ErrorDetails) -> tuple[str, str | None]:
-    """Return the option of a wrong setting with its value, and what is wrong with it; or one complete sentence."""
+def _explain_setting(error: ErrorDetails, words: Collection[str]) -> tuple[str, str | None]:
+    """Return the options of a wrong setting with their values, and what is wrong; or one complete sentence.
+
+    The user's words tell whether an option was given by the last part of its name.
+    """
     # The place of a value of several types ends in the name of a type, such as `int` or `literal['off','auto']`.
     names = [str(part) for part in error["loc"] if str(part).isidentifier() and part not in TYPE_NAMES]
     if not names:
         return explain_value(error), None
 
-    return ", ".join(_list_given(".".join(names), error["input"])), explain_value(error)
+    given = []
+    for name, value in _list_given(".".join(names), error["input"]):
+        full_name = f"--{name.replace('_', '-')}"
+        last = f"--{full_name.removeprefix('--').rpartition('.')[2]}"
+        given.append(f"{last if last in words else full_name} {shorten(str(value))}")
+    return ", ".join(given), explain_value(error)
 
 
-def _list_given(name: str, value: object) -> Iterator[str]:
-    """Yield the options that give a value; a group of settings has one for each of its settings."""
+def _list_given(name: str, value: object) -> Iterator[tuple[str, object]]:
+    """Yield the settings that a value gives, with their values; a group gives each of its settings."""
     if isinstance(value, Mapping):
         for key, inner in value.items():
             yield from _list_given(f"{name}.{key}", inner)
     else:
-        yield f"--{name.replace('_', '-')} {shorten(str(value))}"
+        yield name, value

@@ -288,9 +288,9 @@ def test_unknown_option_suggests_near_names_only(words: str, fact: str, tmp_path
 
 
 def test_setting_of_an_inner_group_has_a_short_option(tmp_path: Path) -> None:
-    for option, full_name in (("--enter=3", "--segments.enter 3"), ("--time-unit=q", "--video.video.time-unit")):
+    for option in ("--enter=3", "--segments.enter=3", "--time-unit=q"):
         shown = dvspipe("infer", "gesture-films", "a.h5", option, cwd=tmp_path, code=2).stderr
-        assert mentions(shown, full_name)
+        assert mentions(shown, f"infer: {option.replace('=', ' ')}:")
 
 
 def test_options_of_every_command_may_stand_anywhere(recording: Path, tmp_path: Path) -> None:
@@ -639,7 +639,8 @@ def test_train_then_infer(tmp_path: Path) -> None:
         (["infer", "there.h5"], ("RECORDINGS is missing", "CHECKPOINT there.h5", "infer gesture-films there.h5")),
         (["infer", "gesture-films"], ("RECORDINGS is missing", "CHECKPOINT gesture-films", "--help")),
         (["infer", "gesture-films", "there.h5", "--thresold", "0.1"], ("--thresold", "--segments.enter")),
-        (["infer", "gesture-films", "there.h5", "--enter", "0.3"], ("--segments.enter 0.3", "leave = 0.35")),
+        (["infer", "gesture-films", "there.h5", "--enter", "0.3"], ("infer: --enter 0.3", "leave = 0.35")),
+        (["infer", "gesture-films", "there.h5", "--segments.enter=0.3"], ("--segments.enter 0.3", "leave = 0.35")),
         (["convert", "CLIP", "-o", "out.h5", "--threshold", "1"], ("--threshold", "--pos-thres", "--neg-thres")),
         (["live", "there.h5", "--on", "wave"], ("--on wave", "--on CLASS TARGET", "--on any 'echo {class}'")),
         (["convert", "CLIP", "-o", "out.h5", "--jobs"], "--jobs N"),
