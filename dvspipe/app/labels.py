@@ -23,7 +23,7 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from ..base.errors import ConfigError, DataError, DvspipeError
+from ..base.errors import ConfigError, DataError, DvspipeError, count_noun
 from ..base.label_studio import read_label_studio, write_label_studio
 from ..base.labels import GESTURES, SUFFIX, Span, read_labels, write_labels
 from ..parallel import Progress
@@ -272,7 +272,8 @@ def fit_labels(space: Workspace, init: str, run: Path, progress: StagedProgress)
             progress(done, total, stage)
 
     # Windows make many samples of a few long labels, so two films of a class are enough.
-    data = {"validation": 0, "window_us": load_config(init).bins.window_us}
+    before = load_config(init)
+    data = {"validation": 0, "window_us": before.bins.window_us}
     settings = ["optimiser.rule=readout", *(f"data.{name}={value}" for name, value in data.items())]
     command = shlex.join(["dvspipe", "train", str(space.folder), f"init={init}", *settings])
     rule = {"rule": "readout"}
@@ -283,10 +284,10 @@ def fit_labels(space: Workspace, init: str, run: Path, progress: StagedProgress)
         raise
 
     archive = shutil.make_archive(str(run), "zip", run.parent, run.name)
-    return Fitted(run, find_used(space), summarize(fitted), Path(archive), init)
+    return Fitted(run, find_used(space), summarize(fitted, before.classes), Path(archive), init)
 
 
-def summarize(fitted: TrainingRun) -> str:
+def summarize(fitted: TrainingRun, classes_before: tuple[str, ...]) -> str:
     """Return the Markdown summary of a fitted classifier."""
     from ..checkpoints.checkpoint import load_config  # torch takes seconds to import
 
@@ -297,7 +298,7 @@ def summarize(fitted: TrainingRun) -> str:
         "out of the training.",
         *(f"- {finding.text}" for finding in test.findings),
     ]
-    if load_config(fitted.checkpoint).classes != GESTURES:
+    if classes_before == GESTURES != load_config(fitted.checkpoint).classes:
         lines.append("- Videos are now classified by events alone: the joint network does not know the new classes.")
 
     return "\n".join(lines)
@@ -326,7 +327,8 @@ def import_labels(space: Workspace, source: ChosenFile) -> str:
             imported += 1
 
     kept = len(parsed) - imported
-    return f"Imported: labels of {imported} files." + (f" Unchanged, with labels already: {kept}." if kept else "")
+    unchanged = f" {count_noun(kept, 'file')} with labels already: unchanged." if kept else ""
+    return f"Imported the labels of {count_noun(imported, 'file')}.{unchanged}"
 
 
 def export_labels(space: Workspace, folder: Path) -> Path:
@@ -382,7 +384,7 @@ class LabelTab(Tab):
         self.exchanging = self.make_message()
         self.proposals: gr.State = gr.State({})
         self.trained = gr.State(())
-        self.opening: gr.State = gr.State(None)  # file to open after new proposals; None after a failure
+        self.opening: gr.State = gr.State(None)  # file to open after new proposals or labels; None: none
 
         with gr.Row(elem_classes="parts"):
             with gr.Column(elem_classes="choose"):
@@ -418,12 +420,14 @@ class LabelTab(Tab):
             self.train.click, self.train_classifier, [*chosen, self.trained], status=self.training, **limit
         )
 
-        self.on(self.upload.upload, self.import_file, [self.upload, self.proposals], status=self.exchanging)
+        uploaded = [self.upload, self.files, self.proposals]
+        imported = self.on(self.upload.upload, self.import_file, uploaded, status=self.exchanging)
         self.on(self.export.click, self.export_file, status=self.exchanging)
 
         shown = self.on(self.files.input, self.open_file, [self.files, self.proposals])
         following = [
-            self.after(event.then, self.open_file, [self.opening, self.proposals]) for event in (proposed, trained)
+            self.after(event.then, self.open_file, [self.opening, self.proposals])
+            for event in (proposed, trained, imported)
         ]
         for event in (shown, *following):
             listen(
@@ -526,11 +530,14 @@ class LabelTab(Tab):
     def _find_classifier(self, checkpoint: str) -> str:
         return checkpoint if checkpoint in SHIPPED_NAMES else str(self.space.resolve(checkpoint))
 
-    def import_file(self, session: Session, path: str | None, proposals: Proposals) -> Iterator[Updates]:
-        """Save the labels of an uploaded export of Label Studio, and list the files again."""
+    def import_file(
+        self, session: Session, path: str | None, name: str | None, proposals: Proposals
+    ) -> Iterator[Updates]:
+        """Save the labels of an uploaded export of Label Studio; list the files, and open the chosen one, again."""
+        yield {self.opening: None}
         if path:
             note = import_labels(self.space, take_upload(session, path, Path(path).name))
-            yield {self.exchanging: show_caption(note)}
+            yield {self.exchanging: show_caption(note), self.opening: name}
             yield from self.list_files(session, proposals)
 
     def export_file(self, session: Session) -> Iterator[Updates]:

@@ -152,7 +152,7 @@ def test_exported_labels_are_imported_where_there_are_none(space: Workspace, tmp
     write_labels(space.folder / "noise_labels.csv", [Span(3_000_000, 3_400_000, "hop")])
     exported = ChosenFile(export_labels(space, tmp_path), "labels.json")
     (space.folder / "film_labels.csv").unlink()
-    assert mentions(import_labels(space, exported), "Imported: labels of 1", "already: 1")
+    assert mentions(import_labels(space, exported), "Imported the labels of 1 file.", "1 file with labels already")
     assert read_labels(space.folder / "film_labels.csv") == list(SPANS)
 
 
@@ -170,6 +170,19 @@ def test_labels_are_offered_as_a_file(tab: LabelTab, session: Session, space: Wo
     write_labels(space.folder / "film_labels.csv", SPANS)
     (shown,) = tab.export_file(session)
     assert mentions(shown[tab.exchanging], "labels.json", "download")
+
+
+def test_imported_labels_are_opened(tab: LabelTab, session: Session) -> None:
+    write_label_studio(session.folder / "labels.json", {"film.mp4": SPANS}, lambda _: 30.0)
+    shown: dict[Any, Any] = {}
+    for updates in tab.import_file(session, str(session.folder / "labels.json"), "film.mp4", {}):
+        shown |= updates
+    assert shown[tab.opening] == "film.mp4"
+    assert mentions(shown[tab.exchanging], "1 file")
+
+
+def test_editor_stays_if_there_are_no_new_proposals(tab: LabelTab, session: Session) -> None:
+    assert list(tab.open_file(session, None, {})) == [{tab.edited: ""}]
 
 
 def write_labelled(space: Workspace) -> None:
