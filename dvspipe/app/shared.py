@@ -162,6 +162,7 @@ def make_theme() -> gr.Theme:
         body_background_fill_dark="#12171f",
         block_background_fill="#ffffff",
         block_background_fill_dark="#1b222d",
+        body_text_color_subdued="#667085",  # 4.5 : 1 on the background
         button_primary_background_fill="#1d5fbf",
         button_primary_background_fill_hover="#184f9f",
         button_primary_background_fill_dark="#1d5fbf",

@@ -177,7 +177,7 @@ def take_compare(browser: Any, address: str) -> None:
     with open_page(browser, address, LAPTOP | {"height": 1000}, "Compare") as page:
         page.get_by_role("button", name="Convert and compare").click()
         page.locator("iframe.page:visible").nth(1).content_frame.locator(".facts").wait_for()
-        page.locator(".verdict").evaluate("e => e.scrollIntoView()")
+        page.locator(".verdict").first.evaluate("e => e.scrollIntoView()")
         player = page.locator("iframe.page:visible").first.content_frame
         player.get_by_role("button", name="Pause").click()
         for key in ("Home", *5 * ["ArrowRight"]):  # the other player moves too

@@ -1083,6 +1083,13 @@ addEventListener('load', async () => {
   const found = {}, video = document.querySelector('video'), track = document.querySelector('.track');
   if (video.readyState < 1) await new Promise(done => { video.onloadedmetadata = done; });
   const line = () => parseFloat(document.querySelector('.line').style.left) / 100;
+  const ends = (name) => {
+    const { left, right } = document.querySelector(name).getBoundingClientRect();
+    return [left, right];
+  };
+  found.ends = [ends('.track'), ends('.curves')];
+  const texts = [...document.querySelectorAll('.plot *')].filter(each => each.textContent.trim());
+  found.fontPx = Math.min(...texts.map(each => parseFloat(getComputedStyle(each).fontSize)));
   const seen = (name) => { found[name] = [video.currentTime, line()]; };
   const press = (key) => document.dispatchEvent(new KeyboardEvent('keydown', {key, bubbles: true}));
   seen('start');
@@ -1113,6 +1120,9 @@ def test_timeline_follows_the_video_and_seeks_it(answers_page: Path) -> None:
     assert found["picture"][0] == pytest.approx(1 + 1 / 15, abs=0.02)
     assert found["playing"]
     assert found["paused"]
+    track, curves = found["ends"]
+    assert track == curves
+    assert found["fontPx"] >= 11  # readable on a phone, too: texts do not shrink with the chart
 
 
 def test_clock_skips_shortened_pauses() -> None:
