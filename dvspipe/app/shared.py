@@ -151,13 +151,15 @@ def add_command() -> gr.Textbox:
 
 def make_theme() -> gr.Theme:
     """Create a theme that matches the reports: system fonts and their colours."""
-    return gr.themes.Base(
+    theme = gr.themes.Base(
         primary_hue=gr.themes.colors.blue,
         neutral_hue=gr.themes.colors.gray,
         font=["system-ui", "sans-serif"],
         font_mono=["ui-monospace", "monospace"],
         radius_size=gr.themes.sizes.radius_lg,
-    ).set(
+    )
+
+    return theme.set(
         body_background_fill="#f7f8fa",
         body_background_fill_dark="#12171f",
         block_background_fill="#ffffff",
