@@ -1,17 +1,28 @@
-"""Run every command of the installed dvspipe: `python scripts/smoke.py [convert]`; exit code 1 if one fails.
+"""Run every command of the installed dvspipe and of README.md: `python scripts/smoke.py [convert]`.
 
-With `convert`, it runs only the commands that work without torch, in an environment with requirements/convert.txt.
+The exit code is 1 if one fails. `convert` is for an environment with requirements/convert.txt, without torch: commands
+that need torch must say so in one line.
 """
 
 from __future__ import annotations
 
+import re
+import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
+from importlib.resources import files
 from pathlib import Path
 
-VIDEO = Path(__file__).parents[1] / "docs" / "images" / "gesture.gif"
+ROOT = Path(__file__).parents[1]
+VIDEO = ROOT / "docs" / "images" / "gesture.gif"
+LIST = "lists.csv"
+FENCE = re.compile(r"^```.*$", re.MULTILINE)
+BLOCK_COMMAND = re.compile(r"^dvspipe (.+)$", re.MULTILINE)
+INLINE_COMMAND = re.compile(r"`dvspipe ([^`]+)`")
+README_PYTHON = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 LIGHT: Mapping[str, Sequence[str]] = {
     "warmup": (),
@@ -28,6 +39,7 @@ LIGHT: Mapping[str, Sequence[str]] = {
     "infer": ("gesture-films", "events.h5", "--engine", "integer", "-o", "integers"),
     "live": ("events.h5", "nmnist-synthetic", "--engine", "integer", "--fit", "scale", "--speed", "100"),
     "spikes": (str(VIDEO.parent / "grey2x2.png"), "--steps", "20", "-o", "raster.png"),
+    "track": (str(VIDEO), "-o", "joints.csv"),
     "configs list": (),
     "configs show": ("nmnist",),
     "configs copy": ("nmnist", "mine.yaml"),
@@ -44,8 +56,14 @@ HEAVY: Mapping[str, Sequence[str]] = {
     "data stats": ("data.root=classes",),
     "data check": ("data.root=classes",),
     "data encode": ("data.root=classes",),
+    "data pack": ("classes", "-o", "packed"),
+    "data convert": ("films", "-o", "listed", "--splits", LIST, "--stop-s", "0.2"),
+    "data verify": ("listed",),
+    "data card": ("listed",),
     "train": ("classes", "name=smoke", "optimiser.epochs=1"),
     "evaluate": ("runs/train/smoke", "data.root=classes", "--part", "all"),
+    "quantise": ("runs/train/smoke", "data.root=classes", "--part", "all", "-o", "quantised.safetensors"),
+    "learn": (str(VIDEO), "-o", "learnt", "--no-train"),
     "infer": ("gesture-films", "events.h5", "-o", "answers"),
     "adapt": ("gesture-films", "made", "-o", "adapted.safetensors"),
     "manifest": ("folder",),
@@ -55,6 +73,7 @@ HEAVY: Mapping[str, Sequence[str]] = {
 
 REFUSED: Mapping[str, Sequence[str]] = {
     "app": ("--host", "0.0.0.0"),  # no password, and no gradio in an environment without extras
+    "data push": ("nowhere", "hf://nobody/nothing"),
     "calibrate": ("events.h5", "-o", "sensor.yaml"),  # the file has no frames
     "export": ("nowhere.safetensors", "-o", "net.nir"),
     "synth nmnist": ("--mnist", "nowhere", "-o", "digits"),  # needs MNIST
@@ -62,13 +81,49 @@ REFUSED: Mapping[str, Sequence[str]] = {
 """Arguments that cause a one-line error and exit code 2."""
 
 
-def run(*arguments: str, folder: str, code: int = 0) -> bool:
+def run(*arguments: str, folder: str | Path, code: int = 0, module: str = "dvspipe") -> bool:
     """Run dvspipe in a folder, print the output on failure, and return whether the exit code is `code`."""
-    command = [sys.executable, "-m", "dvspipe", *arguments]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", module, *arguments], cwd=folder, capture_output=True, text=True, check=False
+    )
     is_right = done.returncode == code
     fault = "" if is_right else f"-> {done.returncode}, expected {code}\n{done.stdout}{done.stderr}"
-    print("dvspipe", *arguments, fault)
+    print(module, *arguments, fault, flush=True)
+    return is_right
+
+
+def needs_torch(*arguments: str, folder: str) -> bool:
+    """Return whether a command ends with one line that names torch, or works; print what it does otherwise."""
+    command = [sys.executable, "-m", "dvspipe", *arguments]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    errors = [line for line in done.stderr.splitlines() if line.startswith("dvspipe: ")]  # others show progress
+    is_refused = done.returncode == 2 and len(errors) == 1 and "torch" in errors[0]
+    is_right = is_refused or done.returncode == 0
+    print("dvspipe", *arguments, "" if is_right else f"-> {done.returncode}\n{done.stdout}", done.stderr, flush=True)
+    return is_right
+
+
+def run_readme(folder: Path, classes: Path) -> bool:
+    """Run the commands and the Python code of README.md in a new folder with the files that they name."""
+    folder.mkdir()
+    shutil.copytree(classes, folder / "DIR")
+    for name in ("VIDEO.mp4", "sample.mp4"):
+        shutil.copy(str(files("dvspipe") / "app" / "sample.mp4"), folder / name)
+
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    commands = []
+    for number, part in enumerate(FENCE.split(text)):
+        pattern = BLOCK_COMMAND if number % 2 else INLINE_COMMAND
+        commands += [shlex.split(words, comments=True) for words in pattern.findall(part)]
+
+    is_right = len(commands) > 3
+    for command in commands:
+        is_right &= run(*command, folder=folder)
+
+    for number, block in enumerate(README_PYTHON.findall(text)):
+        (folder / f"block{number}.py").write_text(block, encoding="utf-8")
+        is_right &= run(module=f"block{number}", folder=folder)
+
     return is_right
 
 
@@ -96,11 +151,6 @@ def main() -> int:
         for name, arguments in LIGHT.items():
             is_right &= run(*name.split(), *arguments, folder=folder)
 
-        if not has_torch:
-            # A command that needs torch must explain that.
-            is_refused = run("neuron", "-o", "neuron.png", folder=folder, code=2)
-            return 0 if is_right and is_refused else 1
-
         for label, starts in CLASSES.items():
             Path(folder, "classes", label).mkdir(parents=True)
             for start in starts:
@@ -108,11 +158,22 @@ def main() -> int:
                 is_right &= run("cut", "events.h5", *span, "-o", f"classes/{label}/{start}.h5", folder=folder)
 
         is_right &= run("convert", "events.h5", "part.h5", "-o", "folder", folder=folder)
+        Path(folder, "films").mkdir()
+        shutil.copy(VIDEO, Path(folder, "films"))
+        Path(folder, LIST).write_text(f"file,class,part\n{VIDEO.name},wave,test\n", encoding="utf-8")
+
+        if not has_torch:
+            for name, arguments in HEAVY.items():
+                is_right &= needs_torch(*name.split(), *arguments, folder=folder)
+            return 0 if is_right else 1
+
         for name, arguments in HEAVY.items():
             is_right &= run(*name.split(), *arguments, folder=folder)
 
         for name, arguments in REFUSED.items():
             is_right &= run(*name.split(), *arguments, folder=folder, code=2)
+
+        is_right &= run_readme(Path(folder, "readme"), Path(folder, "classes"))
 
     missing = all_commands() - {*LIGHT, *HEAVY, *REFUSED}
     if missing:
