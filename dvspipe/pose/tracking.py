@@ -175,6 +175,9 @@ class PersonTracker:
     Args:
         look: Pose network.
         settings: Settings of tracking.
+
+    Attributes:
+        looked_us: Time of the last processed picture in microseconds; None: there was none.
     """
 
     def __init__(self, look: Look, settings: TrackSettings) -> None:
@@ -185,7 +188,7 @@ class PersonTracker:
         self._detections = deque[_Detection]()
         self._square: InputSquare | None = None
         self._people = 0
-        self._looked_us: int | None = None
+        self.looked_us: int | None = None
         self._cells: Floats | None = None  # last picture, if still ones are left out
         self._missing_us: int | None = None  # first search without shoulders, until a person is steadily seen
         self._search_us = 0  # time of the next search
@@ -194,7 +197,7 @@ class PersonTracker:
     def add(self, t_us: int, picture: NDArray[np.uint8]) -> None:
         """Process the next RGB picture, uint8 [H, W, 3], if it is due."""
         if self._is_due(t_us, picture):
-            self._looked_us = t_us
+            self.looked_us = t_us
             self._detections.append(self._detect(t_us, picture))
             if self._square is not None and self._still_us is not None:
                 self._cells = _average_cells(picture, self._square)
@@ -244,10 +247,10 @@ class PersonTracker:
 
     def _is_due(self, t_us: int, picture: NDArray[np.uint8]) -> bool:
         """Return whether to process the next picture: rarely, if nothing moves around the person."""
-        if self._looked_us is None:
+        if self.looked_us is None:
             return True
 
-        since_us = t_us - self._looked_us
+        since_us = t_us - self.looked_us
         if since_us < self._min_us or self._still_us is None or self._square is None or since_us >= self._still_us:
             return since_us >= self._min_us
 

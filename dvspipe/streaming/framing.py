@@ -274,14 +274,16 @@ class FollowedFrames:
         self._complete = FixedEvents(plan_fit(overview, target, "scale"))
         self._finder = LiveFinder(overview, size, target, zoom=zoom)
         self._person = person
+        self._seen: Framing | None = None  # at the last look of the pose network
         self.framing: Framing | None = None  # the last one
 
     def add(self, frame: Frame) -> Events:
         """Return the events since the previous frame."""
         events = self._pixels.step(frame)
         self._finder.add(events)
-        seen = None if self._person is None else find_person(self._person, self._size, self._target)
-        framing = seen or self._finder.framing
+        if self._person is not None and self._person.looked_us == frame.t_us:
+            self._seen = find_person(self._person, self._size, self._target)
+        framing = self._seen or self._finder.framing
 
         # The zoom is decided once. A region stays where it is while nobody is found.
         if self.framing is not None:
