@@ -231,7 +231,7 @@ def test_long_name_folds_and_other_cells_stay_in_a_line() -> None:
 def test_paths_and_words_that_fit_a_line_are_not_divided() -> None:
     table = TextTable("check", "result", optional=("result",))
     table.add_row("webcam", "none found; plug one in; a virtual machine or container needs access to /dev/video0")
-    for columns in range(42, 100):
+    for columns in range(48, 100):
         text = "\n".join(print_on_terminal(table, columns))
         assert "/dev/video0" in text
 
