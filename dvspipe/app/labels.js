@@ -18,6 +18,11 @@ const readable = name => name.replaceAll("_", " ");
 
 function open(opened) {
   file = opened;
+  if (!file) {
+    video.removeAttribute("src");
+    root.dataset.state = "empty";
+    return;
+  }
   spans = file.spans;
   [past, future, chosen] = [[], [], spans.length ? 0 : -1];
   video.src = file.media;

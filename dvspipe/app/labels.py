@@ -455,10 +455,11 @@ class LabelTab(Tab):
 
     def open_file(self, session: Session, name: str | None, proposals: Proposals) -> Iterator[Updates]:
         """Open a file in the editor; None: the editor stays as it is."""
-        yield {self.edited: ""}  # otherwise the script would open the previous file again
         if name is None:
+            yield {self.edited: ""}  # otherwise the script would open the previous file again
             return
 
+        yield {self.edited: "null"}  # closes the editor, if the file cannot be opened
         check_listed(self.space, name)
         folder = session.next_folder(FOLDER)
 

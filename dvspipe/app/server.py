@@ -92,7 +92,8 @@ class AppSettings:
             FileError: If the folder is missing.
         """
         if not self.folder.is_dir():
-            raise FileError(f"{self.folder}: no such folder")
+            found = "found a file, expected a folder" if self.folder.exists() else "no such folder"
+            raise FileError(f"{self.folder}: {found}")
         if not re.fullmatch(r"[0-9]+ ?[KMGT]?B", self.max_upload, re.IGNORECASE):
             raise ConfigError(
                 f"max_upload = {self.max_upload}: not a size (expected a number and a unit, such as 500MB)"

@@ -23,7 +23,7 @@ from starlette.routing import Route
 from ..base.errors import ConfigError, DvspipeError, FileError
 from ..inference.segments import SegmentConfig
 from ..video.webm import write_duration
-from .answers import SHIPPED_NAMES, list_classifiers
+from .answers import DEFAULT_NAME, SHIPPED_NAMES, list_classifiers
 from .cameras import EVENT_FILE, LEAST_CERTAIN, LiveCamera, LiveView
 from .disk_space import DISK_FULL, is_disk_full
 from .examples import EVENTS, FILM
@@ -105,7 +105,7 @@ class WebcamTab(Tab):
 
         self.checkpoint = gr.Dropdown(
             names,
-            value=names[0],
+            value=DEFAULT_NAME,
             label="Classifier",
             info="An included classifier, or a checkpoint or run below the folder.",
         )

@@ -85,14 +85,15 @@ def read_text(source: str | Path, *, kind: str = "") -> str:
         hint = f"; did you mean {similar[0]}?" if similar else ""
         raise ConfigError(f"{source}: no such {missing} (expected {places} or one of {names}){hint}")
 
+    places = "YAML" if kind else "a folder of class folders with recordings, or a YAML file"
     try:
         with path.open("rb") as file:
             content = file.read(MAX_YAML_BYTES + 1)  # one byte more shows that a file is too large
         if len(content) > MAX_YAML_BYTES:
-            raise ConfigError(f"{path}: too large for a configuration (expected at most {MAX_YAML_BYTES:,} bytes)")
+            most = f"of at most {MAX_YAML_BYTES:,} bytes"
+            raise ConfigError(f"{path}: too large for a configuration (expected {places} {most})")
         return content.decode("utf-8").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
-        places = "YAML" if kind else "a folder of class folders with recordings, or a YAML file"
         raise ConfigError(f"{path}: not a text file (expected {places})") from error
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error})") from error

@@ -453,6 +453,8 @@ def find_checkpoint(path: str | os.PathLike[str]) -> Path:
             raise CheckpointError(f"{path}: no such checkpoint; did you mean {name_of[similar]}?")
         raise CheckpointError(f"{path}: no such checkpoint (expected {expected})")
 
+    if file.suffix == ".nir":
+        raise CheckpointError(f"{path}: a NIR file is no checkpoint; quantise it first")
     if file.suffix != CHECKPOINT_SUFFIX:
         kind = file.suffix or "nameless"
         raise CheckpointError(f"{path}: not a checkpoint (found a {kind} file, expected {expected})")

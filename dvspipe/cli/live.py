@@ -101,7 +101,7 @@ def live(
         screen.print(f"{show_name(writer.path)}: {count_noun(writer.count, 'event')} of {writer.sensor}")
 
     if not notes.quiet:
-        messages.print(f"{show_name(opened.name)}: {tally.describe()}, {count_noun(session.dropped, 'chunk')} dropped")
+        messages.print(f"{show_name(opened.name)}: {tally.describe()}")
 
     # If the process exits before the thread of the source, native code may abort it.
     if session.is_reading:
@@ -166,8 +166,7 @@ class _Tally:
 
         names = self._certain.most_common(1)
         parts.append(f"{self._certain.total()} certain" + (f", mostly {show_name(names[0][0])}" if names else ""))
-        if self._by_joints:
-            parts.append(f"{self._by_joints} by joints and events")
+        parts.append(f"{self._by_joints} by joints and events" if self._by_joints else "by events")
         parts += [f"in {count} {reason}" for reason, count in self._disturbed.items()]
         return ", ".join(parts)
 
@@ -227,5 +226,6 @@ def _describe(answer: LiveAnswer) -> str:
         name = show_name(answer.class_name) + ("" if answer.certain else " (uncertain)")
         probability = f"{answer.probability:.0%}"
 
-    dropped = f"  {answer.dropped:,} dropped" if answer.dropped else ""
-    return f"{answer.t_us * 1e-6:8.2f} s  {name:40}  {probability:>4}  {answer.events_per_s:9,.0f} events/s{dropped}"
+    # A line of 80 columns has room for one of both; losses matter more.
+    facts = f"{answer.dropped:,} dropped" if answer.dropped else f"{answer.events_per_s:,.0f} events/s"
+    return f"{answer.t_us * 1e-6:8.2f} s  {name:40}  {probability:>4}  {facts:>18}"

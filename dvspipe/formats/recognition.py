@@ -20,7 +20,7 @@ from .evt import EVT2, EVT3, EVT21
 from .hdf5 import HDF5, is_unfinished
 from .numpy_file import NUMPY
 from .rosbag import ROSBAG, is_ros2_folder
-from .source import HEAD_BYTES, Format, open_binary
+from .source import HEAD_BYTES, Format, describe_content, open_binary
 from .text import TEXT
 
 FORMATS: dict[str, Format] = {
@@ -124,7 +124,9 @@ def unknown_format(path: Path, head: bytes) -> FormatError:
 
     suffixes = [*itertools.chain.from_iterable(known.suffixes for known in FORMATS.values())]
     suffixes += [f".{name}" for name in find_plugins(PLUGINS)]
-    return FormatError(f"{path}: not a recording of a known format (expected {', '.join(dict.fromkeys(suffixes))})")
+    found = describe_content(path)
+    expected = ", ".join(dict.fromkeys(suffixes))
+    return FormatError(f"{path}: not a recording of a known format (found {found}, expected the content of {expected})")
 
 
 def read_head(path: Path) -> bytes:

@@ -95,7 +95,7 @@ def _list_cameras(drivers: ModuleType) -> str:
     except RuntimeError:  # for example, if the machine has no USB
         cameras = []
 
-    return f"found {join_names(cameras)}" if cameras else "found no event camera"
+    return f"found {join_names(cameras)}" if cameras else "found no event camera; plug one in"
 
 
 class Packet(NamedTuple):

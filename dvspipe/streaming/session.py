@@ -201,6 +201,7 @@ class LiveSession:
         answered_s = self._clock.now_s()  # time of the last prediction
         is_idle = False
         last: Chunk | None = None
+        dropped = 0
         while not self._is_stopped and not self._queue.has_ended:
             chunk = self._queue.get(NOTICE_S)
             if chunk is not None:
@@ -208,7 +209,11 @@ class LiveSession:
                 if self._joints is not None and isinstance(chunk.content, Frame):
                     self._joints.add(chunk.content)
                 events = self._framer.add(chunk)
-                self._watch.add(events)
+
+                # After a gap, the events of a still scene can be as many as those of a moving camera.
+                if self.dropped == dropped:
+                    self._watch.add(events)
+                dropped = self.dropped
                 if add_record is not None:
                     add_record(events)
                 if self.viewer is not None:

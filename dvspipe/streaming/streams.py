@@ -14,6 +14,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +27,7 @@ from ..formats.stream_words import StreamDecoder
 from .chunks import BATCH_S, NOTICE_S, Chunk, LiveClock, Tally, describe_jump
 from .receiver import PacketReceiver
 
-STANDARD_INPUT = "-"
+STANDARD_INPUT = Path("-")
 ADDRESS = re.compile(r"udp://(?P<host>[^:/]*):(?P<port>[0-9]{1,5})")
 MAX_PORTS = 1 << 16
 BLOCK_BYTES = 1 << 16
@@ -40,14 +41,19 @@ def is_stream(source: object) -> bool:
         >>> is_stream("-"), is_stream("udp://127.0.0.1:3333"), is_stream("a.h5")
         (True, True, False)
     """
-    return str(source) == STANDARD_INPUT or str(source).startswith("udp://")
+    return _is_standard_input(str(source)) or str(source).startswith("udp://")
+
+
+def _is_standard_input(source: str) -> bool:
+    """Return whether a source is -, which the command line passes as ./-."""
+    return Path(source) == STANDARD_INPUT
 
 
 def open_stream(
     source: str, sensor: SensorSize, stream_format: StreamFormat | None = None
 ) -> WordSource | PacketSource:
     """Open standard input or a UDP address; see `is_stream`."""
-    if source == STANDARD_INPUT:
+    if _is_standard_input(source):
         if sys.stdin is None or sys.stdin.isatty():
             raise ConfigError("standard input: is a terminal or closed (expected the events of a camera program)")
         return WordSource("standard input", sensor, sys.stdin.fileno(), stream_format or "evt2")

@@ -496,7 +496,7 @@ def test_command_prints_json_lines_and_records(checkpoint: Path, tmp_path: Path)
     shown = dvspipe("infer", checkpoint, "bar.h5", "--json", "--stateful", cwd=tmp_path)
     assert json.loads(shown.stdout)["answer"]["windows"] == 2 * len(answers)
     assert [answer.t_us for answer in answers] == [answers[0].t_us + 40_000 * n for n in range(5)]
-    assert mentions(done.stderr.splitlines()[-1], "5 predictions", "0.2 s", "0 certain", "0 chunks")
+    assert mentions(done.stderr.splitlines()[-1], "5 predictions", "0.2 s", "0 certain", "by events")
     np.testing.assert_array_equal(read(tmp_path / "seen.h5").x, moving_bar(0, 0, windows=2).x)
 
 
@@ -525,7 +525,15 @@ def test_command_says_what_infer_does_better_on_a_film(checkpoint: Path, tmp_pat
     write_video(tmp_path / "film.webm", frames)
     lines = dvspipe("live", "film.webm", checkpoint, cwd=tmp_path).stderr.splitlines()
     assert mentions(lines[1], "film.webm", "infer", "searches")
-    assert mentions(lines[-1], "film.webm", "dropped")
+    assert mentions(lines[-1], "film.webm", "certain", "by events")
+
+
+def test_command_reads_standard_input(checkpoint: Path, tmp_path: Path) -> None:
+    write(tmp_path / "bar.raw", moving_bar(1, 3, windows=4))
+    words = ["live", "-", str(checkpoint), "--json"]
+    with (tmp_path / "bar.raw").open("rb") as events:
+        done = subprocess.run([sys.executable, "-m", "dvspipe", *words], stdin=events, capture_output=True, check=True)
+    assert LiveAnswer.model_validate_json(done.stdout.splitlines()[0]).class_name in BAR_CLASSES
 
 
 def test_command_shows_a_window_until_it_is_closed(
