@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ..app import AppSettings
 
 NEEDED = ("gradio", "plotly")
+WAKE_S = 0.5  # maximum time until Ctrl-C is noticed
 
 
 def app(
@@ -79,5 +80,6 @@ def _serve(settings: AppSettings) -> None:
     with serve(settings) as served:
         screen.print(f"dvspipe app: {served.address}", soft_wrap=True)
         notes.print("press Ctrl-C to stop")
+        # The system may deliver Ctrl-C to another thread, which does not end a long sleep.
         while True:
-            time.sleep(3600)
+            time.sleep(WAKE_S)
