@@ -9,7 +9,6 @@ A camera belongs to a session. It is freed when it is stopped, its page is close
 
 from __future__ import annotations
 
-import base64
 import io
 import json
 import logging
@@ -30,6 +29,7 @@ from ..base.errors import ConfigError, DvspipeError, VideoError
 from ..events import Events, SensorSize
 from ..formats import WriteOptions, Writer, create_writer
 from ..inference.segments import SegmentConfig
+from ..report.pages import data_address
 from ..report.style import EVENT_PALETTES, readable
 from ..streaming.answers import LiveAnswer
 
@@ -43,7 +43,7 @@ MAX_CAMERAS = 4  # live webcams of all pages
 MAX_WEBCAM_PX = 1280  # larger pictures are refused; the page sends at most 640
 IDLE_S = 20.0  # time without pictures after which a camera is freed; a page in the background sends none
 EVENT_FILE = "webcam.h5"
-LEAST_CERTAIN = 0.3  # lowest probability of a certain label that a page can choose
+MIN_ENTER = 0.3  # lowest probability of a certain label that a page can choose
 MAX_WAITING = 2  # pictures that wait for the network; the oldest is dropped if there are more
 MAX_WAIT_S = 1.0  # time until the page shows something new, on a slow machine too
 STARTING_S = 0.1  # time between pictures while the network starts
@@ -182,7 +182,7 @@ class _EventTap:
         picture = Image.fromarray(shown, "P")
         picture.putpalette([*palette.background, *palette.off, *palette.on])
         picture.save(file, "PNG", bits=2)
-        return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+        return data_address("image/png", file.getvalue())
 
 
 def read_jpeg(data: bytes) -> NDArray[np.uint8]:
@@ -205,7 +205,7 @@ class LiveCamera:
     Args:
         classifier: Classifier.
         new_folder: Creates the folder of a recording.
-        enter: Probability of a certain label, at least LEAST_CERTAIN.
+        enter: Probability of a certain label, at least MIN_ENTER.
 
     Attributes:
         recording: Folder of the last recording.
@@ -417,7 +417,7 @@ def live_config(classifier: Classifier) -> InferConfig:
     from ..inference import InferConfig
     from ..streaming import with_hop
 
-    segments = SegmentConfig(enter=LEAST_CERTAIN, leave=LEAST_CERTAIN)
+    segments = SegmentConfig(enter=MIN_ENTER, leave=MIN_ENTER)
     return with_hop(InferConfig(segments=segments), classifier)
 
 

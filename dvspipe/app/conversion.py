@@ -8,7 +8,6 @@ recording in any format.
 from __future__ import annotations
 
 import shlex
-from base64 import b64encode
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -26,6 +25,7 @@ from ..recordings.config import ConvertConfig
 from ..recordings.conversion import convert_recording, convert_video, is_video
 from ..recordings.editing import select_part
 from ..report import PlotSource, PreviewColours, PreviewSettings, RateCurve, show_part, write_player_page
+from ..report.pages import data_address
 from ..simulator import SimulatorConfig, simulate
 from ..simulator.config import list_presets, read_preset
 from ..video.config import VideoSettings
@@ -75,7 +75,7 @@ class Knob(NamedTuple):
         """Return the HTML of a question mark that shows what the setting means."""
         texts = {text.arg_name: text.description for text in parse_from_object(SimulatorConfig).params}
         sentence, _, _ = " ".join((texts[self.name] or "").split()).partition(". ")
-        address = f"data:image/webp;base64,{b64encode(self.picture.read_bytes()).decode()}"
+        address = data_address("image/webp", self.picture.read_bytes())
         text = escape(f"{sentence.removesuffix('.')}.")
 
         return (

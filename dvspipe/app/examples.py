@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import shutil
-from base64 import b64encode
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..recordings.conversion import convert_video
+from ..report.pages import data_address
 from .workspace import Session
 
 HERE = Path(__file__).parent
@@ -44,7 +44,7 @@ class Example:
 
     def picture_url(self) -> str:
         """Return the thumbnail as a data URL."""
-        return f"data:image/jpeg;base64,{b64encode(self.thumbnail.read_bytes()).decode()}"
+        return data_address("image/jpeg", self.thumbnail.read_bytes())
 
     def css(self) -> str:
         """Return the CSS that shows the thumbnail on the button."""

@@ -51,6 +51,7 @@ from .workspace import Session, Workspace
 if TYPE_CHECKING:  # `oneshot` imports torch, and that takes seconds
     from ..oneshot import ExampleFilm, LearnConfig, StudiedFilm
     from ..pose import GesturePart
+    from ..training import TrainingCallback
 
 EFFORTS = [("quick", False), ("thorough", True)]
 MAX_NAME = 40  # characters of a gesture's name, part of file names
@@ -229,20 +230,26 @@ def style_cards(added: tuple[AddedGesture, ...]) -> str:
     return f"<style>{''.join(rules)}</style>"
 
 
-def train_gestures(attempt: Attempt, tracks: Path, command: str, progress: StagedProgress) -> Trained:
-    """Train a classifier as `dvspipe learn` does; an interrupted training is resumed."""
-    from ..oneshot import STRANGERS, learn_study, prepare
-    from ..oneshot.learning import CLIPS, TRACKS
-    from ..training import TrainingCallback
+def report_stages(progress: StagedProgress) -> TrainingCallback:
+    """Return a callback that reports the progress of a training."""
+    from ..training import TrainingCallback  # torch takes seconds to import
 
     class Callback(TrainingCallback):
         def on_progress(self, stage: str, done: float, total: int) -> None:
             progress(done, total, stage)
 
+    return Callback()
+
+
+def train_gestures(attempt: Attempt, tracks: Path, command: str, progress: StagedProgress) -> Trained:
+    """Train a classifier as `dvspipe learn` does; an interrupted training is resumed."""
+    from ..oneshot import STRANGERS, learn_study, prepare
+    from ..oneshot.learning import CLIPS, TRACKS
+
     # The films were tracked when they were added: tracking one takes minutes.
     plan = attempt.plan
     run = attempt.run
-    callback = Callback()
+    callback = report_stages(progress)
     for film in plan.films:
         shutil.copytree(tracks / film.name, run / TRACKS / film.name, dirs_exist_ok=True)
 

@@ -34,7 +34,7 @@ from ..results import Prediction, RunFolder, TrainingRun
 from ..video.opening import open_video
 from .answers import DEFAULT_NAME, SHIPPED_NAMES, list_classifiers
 from .conversion import open_events
-from .gestures import Trained
+from .gestures import Trained, report_stages
 from .jobs import StagedProgress
 from .shared import (
     ChosenFile,
@@ -160,7 +160,7 @@ class EditedFile:
         is_film: Whether the time of the film is the time of the labels; otherwise, the film is scaled to it.
         start_us: Time of the first picture or event.
         duration_us: Duration.
-        classes: Names of the classes: the user's own, then those of the classifier.
+        classes: Names of the classes: the user's own, then the classifier's.
         used: Names in the label files of other files.
         spans: Labels.
         are_proposals: Whether the labels are proposed, and not saved.
@@ -232,7 +232,7 @@ def open_edited(space: Workspace, name: str, proposal: Proposal | None, folder: 
 def find_used(space: Workspace, skipped: Path | None = None) -> tuple[str, ...]:
     """Return the names in all label files but `skipped`, sorted; files that cannot be read have none."""
     used: set[str] = set()
-    for path in list_label_files(space):
+    for path in set(find_labels(space, list_any(space)).values()):
         if path != skipped:
             with suppress(DvspipeError):
                 used.update(span.name for span in read_labels(path))
@@ -240,10 +240,10 @@ def find_used(space: Workspace, skipped: Path | None = None) -> tuple[str, ...]:
     return tuple(sorted(used))
 
 
-def list_label_files(space: Workspace) -> list[Path]:
-    """List the label files of the films and recordings below the folder."""
-    files = dict.fromkeys(label_file_of(space.resolve(name)) for name in list_any(space))
-    return [path for path in files if path.is_file()]
+def find_labels(space: Workspace, names: Sequence[str]) -> dict[str, Path]:
+    """Return the label files of films and recordings below the folder, by name; files without labels are left out."""
+    files = {name: label_file_of(space.resolve(name)) for name in names}
+    return {name: path for name, path in files.items() if path.is_file()}
 
 
 @dataclass(frozen=True)
@@ -264,12 +264,7 @@ def fit_labels(space: Workspace, init: str, run: Path, progress: StagedProgress)
     """
     # torch takes seconds to import
     from ..checkpoints.checkpoint import load_config
-    from ..training import TrainingCallback
     from ..verbs.training import train
-
-    class Callback(TrainingCallback):
-        def on_progress(self, stage: str, done: float, total: int) -> None:
-            progress(done, total, stage)
 
     # Windows make many samples of a few long labels, so two films of a class are enough.
     before = load_config(init)
@@ -277,8 +272,9 @@ def fit_labels(space: Workspace, init: str, run: Path, progress: StagedProgress)
     settings = ["optimiser.rule=readout", *(f"data.{name}={value}" for name, value in data.items())]
     command = shlex.join(["dvspipe", "train", str(space.folder), f"init={init}", *settings])
     rule = {"rule": "readout"}
+    callback = report_stages(progress)
     try:
-        fitted = train(space.folder, run, init=init, optimiser=rule, data=data, command=command, callback=Callback())
+        fitted = train(space.folder, run, init=init, optimiser=rule, data=data, command=command, callback=callback)
     except BaseException:
         shutil.rmtree(run, ignore_errors=True)
         raise
@@ -310,8 +306,7 @@ def find_rate(space: Workspace, name: str) -> float | None:
     if not is_video(path):
         return None
 
-    video = open_video(path)
-    return video.frame_count / video.duration_s if video.duration_s else None
+    return open_video(path).fps or None
 
 
 def import_labels(space: Workspace, source: ChosenFile) -> str:
@@ -333,11 +328,7 @@ def import_labels(space: Workspace, source: ChosenFile) -> str:
 
 def export_labels(space: Workspace, folder: Path) -> Path:
     """Write all labels below the folder for Label Studio."""
-    labels = {}
-    for name in list_any(space):
-        path = label_file_of(space.resolve(name))
-        if path.is_file():
-            labels[name] = read_labels(path)
+    labels = {name: read_labels(path) for name, path in find_labels(space, list_any(space)).items()}
     if not labels:
         raise ConfigError(NO_LABELS)
 
@@ -484,7 +475,7 @@ class LabelTab(Tab):
     ) -> Iterator[Updates]:
         """Fit the chosen classifier to all labels, then propose labels with the result."""
         yield {self.opening: None, self.result: "", self.archive: gr.DownloadButton(interactive=False)}
-        if not list_label_files(self.space):
+        if not find_labels(self.space, list_any(self.space)):
             raise ConfigError(NO_LABELS)
 
         # Fitted to these labels already, the result of an earlier training would hardly change.
@@ -526,7 +517,8 @@ class LabelTab(Tab):
 
     def _list_waiting(self, names: Sequence[str]) -> list[str]:
         """Return the files without labels."""
-        return [name for name in names if not label_file_of(self.space.resolve(name)).is_file()]
+        labelled = find_labels(self.space, names)
+        return [name for name in names if name not in labelled]
 
     def _find_classifier(self, checkpoint: str) -> str:
         return checkpoint if checkpoint in SHIPPED_NAMES else str(self.space.resolve(checkpoint))
@@ -566,12 +558,12 @@ def order_files(space: Workspace, names: Sequence[str], proposals: Proposals) ->
 
     def place(name: str) -> tuple[bool, float, str]:
         margin = proposals[name].margin if name in proposals else 1.0
-        return is_labelled[name], margin, name
+        return name in labelled, margin, name
 
     def describe(name: str) -> str:
-        if is_labelled[name]:
+        if name in labelled:
             return f"{name} (labelled)"
         return f"{name} (margin {proposals[name].margin:.0%})" if name in proposals else name
 
-    is_labelled = {name: label_file_of(space.resolve(name)).is_file() for name in names}
+    labelled = find_labels(space, names)
     return [(describe(name), name) for name in sorted(names, key=place)]

@@ -243,7 +243,7 @@ def show_brand() -> str:
 
 
 def make_css() -> str:
-    """Return the CSS of the app, with that of charts and the thumbnails of the examples."""
+    """Return the CSS of the app, with the CSS of charts and the thumbnails of the examples."""
     return chart_css() + CSS + "".join(example.css() for example in EXAMPLES)
 
 

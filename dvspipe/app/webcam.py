@@ -24,7 +24,7 @@ from ..base.errors import ConfigError, DvspipeError, FileError
 from ..inference.segments import SegmentConfig
 from ..video.webm import write_duration
 from .answers import DEFAULT_NAME, SHIPPED_NAMES, list_classifiers
-from .cameras import EVENT_FILE, LEAST_CERTAIN, LiveCamera, LiveView
+from .cameras import EVENT_FILE, MIN_ENTER, LiveCamera, LiveView
 from .disk_space import DISK_FULL, is_disk_full
 from .examples import EVENTS, FILM
 from .shared import ChosenFile, Tab, Updates, listen, offer_file, show_caption
@@ -35,7 +35,7 @@ FOLDER = "webcam"
 FILM_STEM = "webcam"
 FILM_SUFFIXES = (".webm", ".mp4")
 STOPPED = "The webcam is stopped: press Start."
-MOST_CERTAIN = 0.95
+MAX_ENTER = 0.95
 MAX_TIME_DIGITS = 15  # a time in microseconds: 30 years
 VIEW = """
 <div class="webcam" data-state="off" data-certain="false">
@@ -111,8 +111,8 @@ class WebcamTab(Tab):
         )
 
         self.enter = gr.Slider(
-            LEAST_CERTAIN,
-            MOST_CERTAIN,
+            MIN_ENTER,
+            MAX_ENTER,
             value=SegmentConfig().enter,
             step=0.05,
             label="Certain from a probability of",

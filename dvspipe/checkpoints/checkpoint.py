@@ -201,6 +201,11 @@ def shipped_checkpoints() -> list[str]:
     return sorted(path.stem for path in SHIPPED.glob(f"*{CHECKPOINT_SUFFIX}"))
 
 
+def is_nir(path: str | os.PathLike[str]) -> bool:
+    """Return whether a file has the name of a NIR file."""
+    return Path(path).suffix.lower() == NIR_SUFFIX
+
+
 def shipped_config(name: str) -> str:
     """Return the name of the included configuration with the settings of a shipped classifier.
 
@@ -453,7 +458,7 @@ def find_checkpoint(path: str | os.PathLike[str]) -> Path:
             raise CheckpointError(f"{path}: no such checkpoint; did you mean {name_of[similar]}?")
         raise CheckpointError(f"{path}: no such checkpoint (expected {expected})")
 
-    if file.suffix == ".nir":
+    if is_nir(file):
         raise CheckpointError(f"{path}: a NIR file is no checkpoint; quantise it first")
     if file.suffix != CHECKPOINT_SUFFIX:
         kind = file.suffix or "nameless"

@@ -23,10 +23,10 @@ from ..results import CHECKPOINT_SUFFIX
 from .checkpoint import (
     INTEGER_FORMAT,
     MAX_CONFIG,
-    NIR_SUFFIX,
     SHIPPED,
     Arrays,
     ClassifierConfig,
+    is_nir,
     read_arrays,
     shipped_checkpoints,
     write_arrays,
@@ -160,7 +160,7 @@ def stores_integers(path: str | os.PathLike[str]) -> bool:
 
 def _find(path: str | os.PathLike[str]) -> Path:
     # A local file wins over an included classifier of this name.
-    if Path(path).is_file() and Path(path).suffix.lower() != NIR_SUFFIX:
+    if Path(path).is_file() and not is_nir(path):
         return Path(path)
 
     included = str(path).removesuffix(INTEGER_ENDING)
@@ -172,7 +172,7 @@ def _find(path: str | os.PathLike[str]) -> Path:
             f"{path}: does not compute in integers; {path}{INTEGER_ENDING} is the same network that does"
         )
 
-    if Path(path).suffix.lower() == NIR_SUFFIX:
+    if is_nir(path):
         raise CheckpointError(
             f"{path}: is not in integers (expected a classifier compiled to integers; first quantise the NIR file, on "
             "recordings)"

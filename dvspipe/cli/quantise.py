@@ -50,12 +50,11 @@ def quantise(
 ) -> None:
     # Refuse a wrong output before fine-tuning.
     check_output(out, "a network in integers", CHECKPOINT_SUFFIX, overwrite=overwrite)
-    from ..checkpoints.checkpoint import NIR_SUFFIX
+    from ..checkpoints.checkpoint import is_nir
 
-    is_nir = Path(checkpoint).suffix.lower() == NIR_SUFFIX
-    if is_nir and epochs:
+    if is_nir(checkpoint) and epochs:
         raise ConfigError(f"{checkpoint}: a NIR file is not fine-tuned here (found --epochs {epochs}, expected 0)")
-    if is_nir and data is None:
+    if is_nir(checkpoint) and data is None:
         raise ConfigError(f"{checkpoint}: a NIR file has no data set (expected DATA after it)")
     source, experiment = find_data(checkpoint, data, settings)
 

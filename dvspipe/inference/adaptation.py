@@ -51,7 +51,7 @@ class Adaptation(Described, Brief):
         classifier: Adapted classifier.
         record: Shifts of the batch norms, and predicted classes before and after.
         skipped: Errors of recordings that could not be used.
-        files: Recordings that are files, also those of folders and skipped ones.
+        files: Recordings that are files, also in folders and skipped ones.
     """
 
     classifier: Classifier

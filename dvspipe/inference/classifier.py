@@ -417,9 +417,7 @@ class Classifier:
         config = self.framed(config, **named)
         source = recording if isinstance(recording, EventSource) else self.open(recording, config)
 
-        if source.person is None:
-            check_without_pictures(source.name, config)
-        joints = None if source.person is None else self.choose_joints(config)
+        joints = self.find_joints(source.name, config, has_pictures=source.person is not None)
         bins = self.window_bins(config)
 
         reader = Reader(source, bins.step_us, NamedStep(progress or ignore_progress, "events"))
@@ -448,6 +446,21 @@ class Classifier:
             log.warning("%s: shows nobody for long enough; classified by events alone", source.name)
 
         return self._summarize(reader, timeline, config, layers, basis)
+
+    def find_joints(self, name: str, config: InferConfig, *, has_pictures: bool) -> JointClassifier | None:
+        """Return the joint network to combine with events of a source; None: events alone.
+
+        Raises:
+            ConfigError: If `config.pose` asks for joints, and the source has no pictures or the classifier other
+                classes; `name` is the source's.
+        """
+        if has_pictures:
+            return self.choose_joints(config)
+        if config.pose:
+            remedy = Remedy("config.pose", False, "classify events alone")
+            raise ConfigError(f"{name}: pose needs a video (found events)", remedy)
+
+        return None
 
     def choose_joints(self, config: InferConfig) -> JointClassifier | None:
         """Return the joint network to combine with events, for videos of people; None: events alone.
@@ -639,17 +652,6 @@ def as_classifier(
     if isinstance(classifier, Classifier):
         return classifier
     return Classifier.load(classifier, trust=trust, engine=engine)
-
-
-def check_without_pictures(name: str, config: InferConfig) -> None:
-    """Refuse settings that ask for the joints of a person in a source without pictures.
-
-    Raises:
-        ConfigError: If `config.pose` is True.
-    """
-    if config.pose:
-        remedy = Remedy("config.pose", False, "classify events alone")
-        raise ConfigError(f"{name}: pose needs a video (found events)", remedy)
 
 
 def _combine_joints(timeline: Timeline, source: EventSource, joints: JointClassifier) -> Timeline:

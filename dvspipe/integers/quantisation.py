@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ..base.errors import Brief, ConfigError, DataError, Remedy
 from ..base.texts import Described, TextTable
-from ..checkpoints.checkpoint import NIR_SUFFIX, load_checkpoint
+from ..checkpoints.checkpoint import NIR_SUFFIX, is_nir, load_checkpoint
 from ..checkpoints.integer import IntegerClassifier
 from ..checkpoints.nir_import import read_nir
 from ..checkpoints.nir_readers import SNNTORCH_STEP_S
@@ -159,8 +159,8 @@ def quantise_checkpoint(
     data = as_data(data)
     evaluate = partial(open_evaluation, part=part, seed=seed, callback=callback, modules=NO_MODULES)
 
-    if Path(checkpoint).suffix.lower() == NIR_SUFFIX:
-        # The file has neither classes nor steps: they are those of the data set, which is opened first.
+    if is_nir(checkpoint):
+        # The file has neither classes nor steps: the data set has them, so it is opened first.
         dataset = open_dataset(data, seed, bins)
         step_s = SNNTORCH_STEP_S if dt is None else dt
         imported = read_nir(Path(checkpoint), bins.shape(dataset.sensor), dataset.classes, step_s)

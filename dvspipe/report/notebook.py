@@ -27,7 +27,7 @@ from ..formats import RecordingLike, as_events
 from ..results import Prediction, SegmentRow, TrainingRun, wilson_interval
 from .charts import plot_curves
 from .config import PlotKind, PreviewKeywords, PreviewSettings, plan_playback
-from .pages import environment, outline_steps, percent
+from .pages import data_address, environment, outline_steps, percent
 from .painter import EventPainter, encode_picture, make_palette
 from .plots import PlotSource, plot_source
 from .previews import write_preview
@@ -113,7 +113,7 @@ class Animation(Brief):
     data: bytes
 
     def _repr_html_(self) -> str:
-        address = "data:video/webm;base64," + base64.b64encode(self.data).decode()
+        address = data_address("video/webm", self.data)
         return f'<video controls autoplay loop muted playsinline style="max-width:100%" src="{address}"></video>'
 
 

@@ -91,6 +91,11 @@ class Media:
             raise FileError(f"{self.path}: cannot be read ({error.strerror})") from error
 
 
+def data_address(media_type: str, content: bytes) -> str:
+    """Return a data URI, for an element of a page."""
+    return f"data:{media_type};base64,{base64.b64encode(content).decode()}"
+
+
 @dataclass(frozen=True)
 class Table:
     """Table of text cells in a page."""

@@ -6,7 +6,6 @@ of CSS, so it is readable in light and dark pages.
 
 from __future__ import annotations
 
-import base64
 import io
 import math
 from collections.abc import Mapping, Sequence
@@ -16,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .pages import environment, outline_steps
+from .pages import data_address, environment, outline_steps
 from .style import GREY, Values
 
 SIZE = 1000, 100  # drawing of curves in chart.html, which is stretched
@@ -217,7 +216,7 @@ def shade(opacity: Values, colours: ArrayLike = PAGE_BLUE) -> str:
 
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, format="png")
-    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+    return data_address("image/png", file.getvalue())
 
 
 def show_confusion(counts: ArrayLike, classes: Sequence[str]) -> str:

@@ -19,7 +19,7 @@ from ..base.config import as_settings
 from ..events import Events
 from ..formats import Writer
 from ..framing.framing import SLICE_US
-from ..inference.classifier import Classifier, check_without_pictures
+from ..inference.classifier import Classifier
 from ..inference.config import InferConfig
 from ..inference.stateful import StatefulRun, StepOutput, live_hop
 from ..inference.windows import StepEncoder
@@ -35,6 +35,7 @@ from .recorder import record
 from .sources import LiveSource
 
 if TYPE_CHECKING:
+    from ..inference.joints import JointClassifier
     from .joints import LiveJoints
 
 CAPACITY = 32  # waiting chunks: 0.3 s of a recording
@@ -109,9 +110,8 @@ class LiveSession:
 
         self._config = classifier.framed(config.model_copy(update={"stateful": True}))
         is_film = isinstance(source.content, Video)
-        if not is_film:
-            check_without_pictures(source.name, self._config)
-        self._joints = _choose_joints(classifier, self._config) if is_film else None
+        network = classifier.find_joints(source.name, self._config, has_pictures=is_film)
+        self._joints = None if network is None else _follow_joints(network)
 
         self._clock = clock or SystemClock()
         self._queue = ChunkQueue(capacity or (VIDEO_CAPACITY if is_film else CAPACITY))
@@ -210,7 +210,7 @@ class LiveSession:
                     self._joints.add(chunk.content)
                 events = self._framer.add(chunk)
 
-                # After a gap, the events of a still scene can be as many as those of a moving camera.
+                # After a gap, a still scene can have as many events as a moving camera.
                 if self.dropped == dropped:
                     self._watch.add(events)
                 dropped = self.dropped
@@ -281,12 +281,8 @@ class LiveSession:
         )
 
 
-def _choose_joints(classifier: Classifier, config: InferConfig) -> LiveJoints | None:
-    """Return the joints of a video; None: it is classified by events alone."""
-    network = classifier.choose_joints(config)
-    if network is None:
-        return None
-
+def _follow_joints(network: JointClassifier) -> LiveJoints:
+    """Return the joints of a video."""
     from .joints import LiveJoints  # loads torch, which a network in integers does without
 
     return LiveJoints(network)

@@ -23,11 +23,11 @@ from ..base.errors import ConfigError, FormatError
 from ..events import Events, SensorSize, concatenate
 from ..formats.hints import StreamFormat
 from ..formats.prophesee_header import MARK, MAX_EVT_HEADER_BYTES
+from ..formats.standard import STANDARD
 from ..formats.stream_words import StreamDecoder
 from .chunks import BATCH_S, NOTICE_S, Chunk, LiveClock, Tally, describe_jump
 from .receiver import PacketReceiver
 
-STANDARD_INPUT = Path("-")
 ADDRESS = re.compile(r"udp://(?P<host>[^:/]*):(?P<port>[0-9]{1,5})")
 MAX_PORTS = 1 << 16
 BLOCK_BYTES = 1 << 16
@@ -46,7 +46,7 @@ def is_stream(source: object) -> bool:
 
 def _is_standard_input(source: str) -> bool:
     """Return whether a source is -, which the command line passes as ./-."""
-    return Path(source) == STANDARD_INPUT
+    return Path(source) == STANDARD
 
 
 def open_stream(

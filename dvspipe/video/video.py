@@ -70,6 +70,11 @@ class Video(Brief):
         """Yield grey frames (BT.601 luma, full range) with strictly increasing times."""
         return (Frame(t_us, image, self.settings.transfer) for t_us, image in self._read_frames(to_grey, first))
 
+    @property
+    def fps(self) -> float:
+        """Frames per second: as set, or the mean; 0 if unknown."""
+        return self.settings.fps or (self.frame_count / self.duration_s if self.duration_s else 0.0)
+
     def estimate_selected(self) -> int:
         """Estimate the number of frames from `settings.start_s` to `settings.stop_s`; 0 if unknown.
 
@@ -86,12 +91,11 @@ class Video(Brief):
         if self.times_us is not None:
             return sum(start_s <= t_us / 1e6 < stop_s for t_us in self.times_us)
 
-        fps = self.settings.fps or (self.frame_count / self.duration_s if self.duration_s else 0.0)
-        if not fps:
+        if not self.fps:
             return self.frame_count
 
-        first = _count_before(start_s, fps, self.frame_count)
-        stop = _count_before(stop_s, fps, self.frame_count)
+        first = _count_before(start_s, self.fps, self.frame_count)
+        stop = _count_before(stop_s, self.fps, self.frame_count)
         return max(0, stop - first)
 
     def pictures(self) -> Iterator[tuple[int, NDArray[np.uint8]]]:

@@ -32,9 +32,9 @@ from dvspipe.app import cameras as cameras_module
 from dvspipe.app.cameras import (
     DOUBTS,
     EVENT_FILE,
-    LEAST_CERTAIN,
     MAX_CAMERAS,
     MAX_WEBCAM_PX,
+    MIN_ENTER,
     Cameras,
     LiveCamera,
     LiveView,
@@ -117,8 +117,8 @@ def test_pictures_become_events_and_two_guesses_with_a_reason(camera: LiveCamera
 def test_lower_limit_makes_the_same_label_certain(camera: LiveCamera) -> None:
     camera.enter = 1.0
     assert push_until(camera, lambda view: bool(view.guesses)).doubt
-    camera.enter = LEAST_CERTAIN
-    assert push_until(camera, lambda view: not view.doubt, first=10_000).guesses[0].probability >= LEAST_CERTAIN
+    camera.enter = MIN_ENTER
+    assert push_until(camera, lambda view: not view.doubt, first=10_000).guesses[0].probability >= MIN_ENTER
 
 
 def test_every_reason_has_a_sentence() -> None:

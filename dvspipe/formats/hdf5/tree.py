@@ -81,7 +81,7 @@ class _Walk:
         if dataset.is_virtual or dataset.external or dataset.shape is None or dataset.size > MAX_TREE_ITEMS:
             raise FormatError(f"{self.path}: {where}: wrong storage of texts")
 
-        # One after the other: all may refer to the same long text.
+        # Each on its own: all may refer to the same long text.
         texts = []
         for index in np.ndindex(dataset.shape):
             content = dataset[index]
