@@ -1,8 +1,8 @@
 """Learning tab: film gestures, check the parts that show them, train a classifier on them, and try it.
 
-Each film is tracked when it is added (`study_gesture`), which takes minutes; training (`train_gestures`) uses these
-tracks. A training is an `Attempt` with its own run folder, so it can be resumed after Stop while films and settings
-(`TrainingPlan`) are the same.
+A gesture has one or more films. Each is tracked when it is added (`study_film`), which takes minutes; training
+(`train_gestures`) uses these tracks. A training is an `Attempt` with its own run folder, so it can be resumed after
+Stop while films and settings (`TrainingPlan`) are the same.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 from PIL import Image
 
-from ..base.errors import ConfigError, DvspipeError
+from ..base.errors import ConfigError, DvspipeError, count_noun
 from ..base.labels import OTHER
 from ..report import GestureFilm, write_movement_page
 from ..report.style import readable
@@ -59,14 +59,14 @@ FILMS = "films"
 PAGES = "pages"
 RUN_NAME = "gestures"
 NO_FILM = "Choose a film, name its gesture, and add it. The tracked joints appear here."
-NO_RUN = "Add one or more gestures, then train."
+NO_RUN = "Add one or more gestures, with one or more films each, then train."
 CARD_PX = 240  # longer side of the picture of a gesture
 CAN_RESUME = "After **Stop**, **Train** resumes this training."
 
 
 @dataclass(frozen=True, eq=False)
-class AddedGesture:
-    """Gesture with its film, tracked.
+class AddedFilm:
+    """Film of a gesture, tracked.
 
     Args:
         source: Name of the film as chosen in the app.
@@ -86,9 +86,14 @@ class AddedGesture:
         return self.studied.film
 
     @property
-    def name(self) -> str:
+    def gesture(self) -> str:
         """Name of the gesture."""
-        return self.studied.film.name
+        return self.film.name
+
+    @property
+    def name(self) -> str:
+        """Name of the film: the gesture and a number."""
+        return self.film.path.stem
 
     @property
     def part_s(self) -> tuple[float, float]:
@@ -96,10 +101,10 @@ class AddedGesture:
         return self.studied.part.start_us / 1e6, self.studied.part.stop_us / 1e6
 
     def to_choice(self) -> tuple[str, str]:
-        """Return the label of the gesture in a list, and its name."""
+        """Return the label of the film in a list, and its name."""
         start_s, stop_s = self.part_s
         times = f"{self.studied.part.repetitions} times, " if self.studied.part.repetitions > 1 else ""
-        return f"{readable(self.name)}: {times}{start_s:.2f} to {stop_s:.2f} s of {self.source}", self.name
+        return f"{times}{start_s:.2f} to {stop_s:.2f} s of {self.source}", self.name
 
 
 @dataclass(frozen=True)
@@ -179,21 +184,19 @@ def name_gesture(text: str) -> str:
     return name
 
 
-def copy_film(source: ChosenFile, name: str, folder: Path) -> ExampleFilm:
-    """Copy the film of a gesture to a new folder below `folder`, because uploads are removed after an hour."""
+def copy_film(source: ChosenFile, gesture: str, folder: Path) -> ExampleFilm:
+    """Copy the film of a gesture to a new file below `folder`, because uploads are removed after an hour."""
     from ..oneshot import ExampleFilm
 
-    films = folder / FILMS
-    films.mkdir(exist_ok=True)
+    films = folder / FILMS / gesture
+    films.mkdir(parents=True, exist_ok=True)
 
-    # A folder for each film, so films of the same name do not replace each other.
-    target = films / str(sum(1 for _ in films.iterdir()))
-    target.mkdir()
-    film = shutil.copyfile(source.path, target / f"{name}{source.path.suffix.lower()}")
-    return ExampleFilm(Path(film), name)
+    number = 1 + sum(1 for _ in films.iterdir())
+    film = shutil.copyfile(source.path, films / f"{gesture}-{number}{source.path.suffix.lower()}")
+    return ExampleFilm(Path(film), gesture)
 
 
-def study_gesture(film: ExampleFilm, source: str, folder: Path, progress: StagedProgress) -> AddedGesture:
+def study_film(film: ExampleFilm, source: str, folder: Path, progress: StagedProgress) -> AddedFilm:
     """Track a film, find the part that shows the gesture, and write the page that shows it."""
     from ..oneshot import study_films
     from ..oneshot.learning import TRACKS
@@ -204,10 +207,10 @@ def study_gesture(film: ExampleFilm, source: str, folder: Path, progress: Staged
     pages = folder / PAGES
     pages.mkdir(exist_ok=True)
     shown = GestureFilm(film.name, film.path, studied.track, studied.part)
-    page = write_movement_page([shown], pages / f"{film.name}.html")
-    picture = pages / f"{film.name}.jpg"
+    page = write_movement_page([shown], pages / f"{film.path.stem}.html")
+    picture = pages / f"{film.path.stem}.jpg"
     write_middle(film.path, studied.part, picture)
-    return AddedGesture(source, studied, page, picture)
+    return AddedFilm(source, studied, page, picture)
 
 
 def write_middle(film: Path, part: GesturePart, picture: Path) -> None:
@@ -220,11 +223,20 @@ def write_middle(film: Path, part: GesturePart, picture: Path) -> None:
     small.save(picture)
 
 
-def style_cards(added: tuple[AddedGesture, ...]) -> str:
-    """Return the HTML of the style that shows the pictures of gestures on their cards."""
+def group_films(added: tuple[AddedFilm, ...]) -> dict[str, list[AddedFilm]]:
+    """Return the films of each gesture, in the order in which they were added."""
+    groups: dict[str, list[AddedFilm]] = {}
+    for film in added:
+        groups.setdefault(film.gesture, []).append(film)
+
+    return groups
+
+
+def style_cards(groups: dict[str, list[AddedFilm]]) -> str:
+    """Return the HTML of the style that shows the picture of each gesture's last film on its card."""
     rules = []
-    for number, gesture in enumerate(added, 1):
-        picture = f'url("{address_of(gesture.picture)}") !important'
+    for number, films in enumerate(groups.values(), 1):
+        picture = f'url("{address_of(films[-1].picture)}") !important'
         rules.append(f".cards label:nth-of-type({number})::before {{ background-image: {picture}; }}")
 
     return f"<style>{''.join(rules)}</style>"
@@ -250,8 +262,9 @@ def train_gestures(attempt: Attempt, tracks: Path, command: str, progress: Stage
     plan = attempt.plan
     run = attempt.run
     callback = report_stages(progress)
-    for film in plan.films:
-        shutil.copytree(tracks / film.name, run / TRACKS / film.name, dirs_exist_ok=True)
+    gestures = tuple(dict.fromkeys(film.name for film in plan.films))
+    for name in gestures:
+        shutil.copytree(tracks / name, run / TRACKS / name, dirs_exist_ok=True)
 
     study = prepare(plan.films, run, plan.config, other=[other.path for other in plan.other], callback=callback)
     learned = learn_study(study, run, plan.config, command=command, callback=callback)
@@ -274,26 +287,19 @@ def train_gestures(attempt: Attempt, tracks: Path, command: str, progress: Stage
         ]
     )
 
-    return Trained(run, tuple(film.name for film in plan.films), summary, Path(archive))
+    return Trained(run, gestures, summary, Path(archive))
 
 
-def command_of(gestures: tuple[AddedGesture, ...], plan: TrainingPlan, run: str, *, thorough: bool) -> str:
-    """Return the equivalent command."""
-    # `learn` names a gesture after its film, so a film with another name needs the right name first.
-    words = ["dvspipe", "learn"]
-    notes = []
-    for gesture in gestures:
-        is_named = Path(gesture.source).stem == gesture.name
-        name = gesture.source if is_named else gesture.film.path.name
-        words.append(name)
-        notes += [] if is_named else [f"# {name}: a copy of {gesture.source}\n"]
-    words += ["-o", run]
+def command_of(added: tuple[AddedFilm, ...], plan: TrainingPlan, run: str, *, thorough: bool) -> str:
+    """Return the equivalent command, after a note for each film: where it must be copied."""
+    notes = [f"# {FILMS}/{film.gesture}/{film.film.path.name}: a copy of {film.source}\n" for film in added]
+    words = ["dvspipe", "learn", FILMS, "-o", run]
 
     for other in plan.other:
         words += ["--other", other.name]
     for film in plan.films:
         for option, time_s in (("--starts", film.start_s), ("--stops", film.stop_s)):
-            words += [] if time_s is None else [f"{option}.{film.name}", f"{time_s:g}"]
+            words += [] if time_s is None else [f"{option}.{film.path.stem}", f"{time_s:g}"]
 
     words += ["--mirror"] if plan.config.mirror else []
     words += ["--thorough"] if thorough else []
@@ -317,41 +323,42 @@ class LearnTab(Tab):
         self.attempt: gr.State = gr.State(None)
 
         gr.Markdown(
-            "Film each gesture once. The movements are rendered on many people (synthetic), and a classifier is "
-            "trained on them. With five gestures from one film each, 10 of 38 films of strangers were right; films of "
-            "more people help."
+            "Film each gesture once or more. The movements are rendered on many people (synthetic), and a classifier "
+            "is trained on them. With five gestures from one film each, 10 of 38 films of strangers were right; films "
+            "of more people help."
         )
 
         self.pictures = gr.HTML("")
         self.chosen = gr.Radio(
             [],
             label="Gestures",
-            info="Choose one to see or change its part.",
+            info="Choose one to see its films, or to add another film of it.",
             elem_classes="cards",
             visible=False,
         )
-        add_parts(self._add_film, self._add_view, self._add_part)
+        add_parts(self._add_picker, self._add_view, self._add_films)
         add_parts(self._add_gestures, self._add_result, self._add_command)
         self._connect(opened)
 
-    def _add_film(self) -> None:
+    def _add_picker(self) -> None:
         gr.Markdown("### 1. Film a gesture")
         self.picker = self.add_picker(VIDEO_FILE, webcam=True)
         self.name = gr.Textbox(
-            "", label="Name of the gesture", max_length=MAX_NAME, info="A gesture of the same name is replaced."
+            "", label="Name of the gesture", max_length=MAX_NAME, info="The name of a gesture adds another film of it."
         )
         self.add = self.add_work("Add", variant="primary")
 
     def _add_view(self) -> None:
         self.view = gr.HTML(show_empty(NO_FILM))
 
-    def _add_part(self) -> None:
+    def _add_films(self) -> None:
         with gr.Column(visible=False) as self.part:
+            self.films = gr.Radio([], label="Films of the gesture", info="Choose one to see or change its part.")
             with gr.Row():
                 self.start = gr.Number(label="Start (s)", precision=2, step=0.1, min_width=100)
                 self.stop = gr.Number(label="Stop (s)", precision=2, step=0.1, min_width=100)
             self.use_part = self.add_work("Use this part", self.changing)
-            self.remove = gr.Button("Remove the chosen gesture", size="sm")
+            self.remove = gr.Button("Remove this film", size="sm")
 
     def _add_gestures(self) -> None:
         gr.Markdown("### 2. Train")
@@ -387,25 +394,26 @@ class LearnTab(Tab):
         self.command = add_command()
 
     def _connect(self, opened: Any) -> None:
-        part = [self.chosen, self.start, self.stop, self.added]
+        part = [self.films, self.start, self.stop, self.added]
         plan = [self.added, self.other_files, self.other_names, self.mirror, self.effort, self.attempt, self.trained]
         limit = {"concurrency_limit": 2}  # sessions that track or train at the same time
 
         self.on(opened, self.open_first, [self.picker.source, self.added])
-        self.after(self.picker.source.change, self.show_film, [self.picker.source])
-        self.on(self.add.click, self.add_gesture, [self.picker.source, self.name, self.added], **limit)
+        self.after(self.picker.source.change, self.play_film, [self.picker.source])
+        self.on(self.add.click, self.add_film, [self.picker.source, self.name, self.added], **limit)
         self.on(self.use_part.click, self.change_part, part, status=self.changing, **limit)
         self.on(self.chosen.input, self.show_gesture, [self.chosen, self.added])
-        self.on(self.remove.click, self.remove_gesture, [self.chosen, self.added])
+        self.on(self.films.input, self.show_film, [self.films, self.added])
+        self.on(self.remove.click, self.remove_film, [self.films, self.added])
         self.on(self.train.click, self.train_classifier, plan, status=self.training, **limit)
 
     def open_first(
-        self, session: Session, source: ChosenFile | None, added: tuple[AddedGesture, ...]
+        self, session: Session, source: ChosenFile | None, added: tuple[AddedFilm, ...]
     ) -> Iterator[Updates]:
         """Choose the example when the tab is opened first."""
         return iter(()) if source or added else self.picker.choose_example(session, FILM)
 
-    def show_film(self, session: Session, source: ChosenFile | None) -> Iterator[Updates]:
+    def play_film(self, session: Session, source: ChosenFile | None) -> Iterator[Updates]:
         """Play the chosen film; none is chosen while one is recorded."""
         # The server delivers its own files only, not the folder.
         if source is not None and source.path.is_relative_to(session.space.root):
@@ -413,20 +421,24 @@ class LearnTab(Tab):
             player = f'<video class="picture" src="{film}" aria-label="{escape(source.name)}" controls muted></video>'
             yield {self.view: player + show_caption("Name the gesture of this film, and press Add.")}
 
-    def add_gesture(
-        self, session: Session, source: ChosenFile | None, text: str, added: tuple[AddedGesture, ...]
+    def add_film(
+        self, session: Session, source: ChosenFile | None, text: str, added: tuple[AddedFilm, ...]
     ) -> Iterator[Updates]:
-        """Track the chosen film, and add its gesture."""
+        """Track the chosen film, and add it to its gesture."""
         if source is None:
             raise ConfigError("no film is chosen")
 
         from ..oneshot import check_distinct
 
         film = copy_film(source, name_gesture(text), session.kept_folder())
-        check_distinct([*(gesture.film for gesture in added), film])
-        for updates in self._study(session, self.status, film, source.name, added):
-            # The name is cleared once the gesture is added, not with each progress update.
-            yield {**updates, self.name: ""} if self.added in updates else updates
+        try:
+            check_distinct([*(each.film for each in added), film])
+            for updates in self._study(session, self.status, film, source.name, added):
+                # The name is cleared once the film is added, not with each progress update.
+                yield {**updates, self.name: ""} if self.added in updates else updates
+        except DvspipeError:
+            film.path.unlink()
+            raise
 
     def change_part(
         self,
@@ -434,15 +446,15 @@ class LearnTab(Tab):
         name: str | None,
         start_s: float | None,
         stop_s: float | None,
-        added: tuple[AddedGesture, ...],
+        added: tuple[AddedFilm, ...],
     ) -> Iterator[Updates]:
-        """Use another part of the film of the chosen gesture; an empty time is found in the film."""
-        gesture = find_gesture(added, name)
-        film = replace(gesture.film, start_s=read_time(start_s), stop_s=read_time(stop_s))
-        yield from self._study(session, self.changing, film, gesture.source, added)
+        """Use another part of the chosen film; an empty time is found in the film."""
+        chosen = find_added(added, name)
+        film = replace(chosen.film, start_s=read_time(start_s), stop_s=read_time(stop_s))
+        yield from self._study(session, self.changing, film, chosen.source, added)
 
     def _study(
-        self, session: Session, status: gr.HTML, film: ExampleFilm, source: str, added: tuple[AddedGesture, ...]
+        self, session: Session, status: gr.HTML, film: ExampleFilm, source: str, added: tuple[AddedFilm, ...]
     ) -> Iterator[Updates]:
         from ..oneshot import refusal_picture
         from ..oneshot.learning import TRACKS
@@ -452,30 +464,38 @@ class LearnTab(Tab):
         # A picture of an earlier try would be shown for another error.
         picture.unlink(missing_ok=True)
 
-        def show(new: AddedGesture) -> Updates:
-            return self._show(new, put_gesture(added, new))
+        def show(new: AddedFilm) -> Updates:
+            return self._show(new, put_film(added, new))
 
         try:
-            work = partial(study_gesture, film, source, folder)
+            work = partial(study_film, film, source, folder)
             yield from follow(session, status, f"adding {readable(film.name)}", work, show)
         except DvspipeError as error:
             if picture.is_file():
                 yield {self.view: show_picture(picture, session.space.describe(error))}
             raise
 
-    def show_gesture(self, _: Session, name: str | None, added: tuple[AddedGesture, ...]) -> Iterator[Updates]:
-        """Show the part of the chosen gesture."""
-        yield {self.status: "", **self._show(find_gesture(added, name), added)}
+    def show_gesture(self, _: Session, name: str | None, added: tuple[AddedFilm, ...]) -> Iterator[Updates]:
+        """Show the last film of the chosen gesture; the next film is added to this gesture."""
+        films = group_films(added).get(name or "")
+        if films is None:
+            raise ConfigError("no gesture is chosen; add one first")
+        yield {self.status: "", **self._show(films[-1], added), self.name: name}
 
-    def remove_gesture(self, _: Session, name: str | None, added: tuple[AddedGesture, ...]) -> Iterator[Updates]:
-        """Remove the chosen gesture."""
-        gesture = find_gesture(added, name)
-        others = tuple(other for other in added if other is not gesture)
-        yield {self.status: "", **self._show(others[-1] if others else None, others)}
+    def show_film(self, _: Session, name: str | None, added: tuple[AddedFilm, ...]) -> Iterator[Updates]:
+        """Show the part of the chosen film."""
+        yield {self.status: "", **self._show(find_added(added, name), added)}
 
-    def _show(self, gesture: AddedGesture | None, added: tuple[AddedGesture, ...]) -> Updates:
-        """Return the updates that show a gesture and the list of all gestures; None: the list is empty."""
-        if gesture is None:
+    def remove_film(self, _: Session, name: str | None, added: tuple[AddedFilm, ...]) -> Iterator[Updates]:
+        """Remove the chosen film; a gesture goes with its last film."""
+        film = find_added(added, name)
+        others = tuple(other for other in added if other is not film)
+        left = group_films(others).get(film.gesture, others)
+        yield {self.status: "", **self._show(left[-1] if left else None, others)}
+
+    def _show(self, film: AddedFilm | None, added: tuple[AddedFilm, ...]) -> Updates:
+        """Return the updates that show a film and the list of all gestures; None: the list is empty."""
+        if film is None:
             return {
                 self.added: added,
                 self.chosen: gr.Radio(choices=[], value=None, visible=False),
@@ -484,14 +504,17 @@ class LearnTab(Tab):
                 self.part: gr.Column(visible=False),
             }
 
-        choices = [listed.to_choice() for listed in added]
-        start_s, stop_s = gesture.part_s
+        groups = group_films(added)
+        cards = [(f"{readable(name)}: {count_noun(len(films), 'film')}", name) for name, films in groups.items()]
+        choices = [each.to_choice() for each in groups[film.gesture]]
+        start_s, stop_s = film.part_s
         return {
             self.added: added,
-            self.chosen: gr.Radio(choices=choices, value=gesture.name, visible=True),
-            self.pictures: style_cards(added),
-            self.view: show_page(gesture.page, f"Movement of {readable(gesture.name)}"),
+            self.chosen: gr.Radio(choices=cards, value=film.gesture, visible=True),
+            self.pictures: style_cards(groups),
+            self.view: show_page(film.page, f"Movement of {readable(film.gesture)}"),
             self.part: gr.Column(visible=True),
+            self.films: gr.Radio(choices=choices, value=film.name),
             self.start: round(start_s, 2),
             self.stop: round(stop_s, 2),
         }
@@ -499,7 +522,7 @@ class LearnTab(Tab):
     def train_classifier(
         self,
         session: Session,
-        added: tuple[AddedGesture, ...],
+        added: tuple[AddedFilm, ...],
         other_files: list[str] | None,
         other_names: list[str] | None,
         mirror: Any,
@@ -516,7 +539,7 @@ class LearnTab(Tab):
             *(ChosenFile(self.space.resolve(name), name) for name in other_names or []),
         )
         plan = TrainingPlan(
-            tuple(gesture.film for gesture in added),
+            tuple(film.film for film in added),
             other,
             self.choose_config(thorough=bool(thorough), mirror=bool(mirror)),
         )
@@ -567,19 +590,19 @@ def start_attempt(plan: TrainingPlan, before: Attempt | None, folder: Path) -> A
     return Attempt(plan, run)
 
 
-def find_gesture(added: tuple[AddedGesture, ...], name: str | None) -> AddedGesture:
-    """Return the gesture of a name."""
-    for gesture in added:
-        if gesture.name == name:
-            return gesture
+def find_added(added: tuple[AddedFilm, ...], name: str | None) -> AddedFilm:
+    """Return the film of a name."""
+    for film in added:
+        if film.name == name:
+            return film
 
-    raise ConfigError("no gesture is chosen; add one first")
+    raise ConfigError("no film is chosen; add one first")
 
 
-def put_gesture(added: tuple[AddedGesture, ...], new: AddedGesture) -> tuple[AddedGesture, ...]:
-    """Return the gestures with a new one; it replaces the gesture of the same name."""
-    if any(gesture.name == new.name for gesture in added):
-        return tuple(new if gesture.name == new.name else gesture for gesture in added)
+def put_film(added: tuple[AddedFilm, ...], new: AddedFilm) -> tuple[AddedFilm, ...]:
+    """Return the films with a new one; it replaces the film of the same name."""
+    if any(film.name == new.name for film in added):
+        return tuple(new if film.name == new.name else film for film in added)
     return (*added, new)
 
 

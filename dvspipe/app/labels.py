@@ -379,7 +379,7 @@ class LabelTab(Tab):
 
         with gr.Row(elem_classes="parts"):
             with gr.Column(elem_classes="choose"):
-                self.files = gr.Radio([], label="Files, least certain first", elem_classes="files")
+                self.files = gr.Radio([], label="Files", elem_classes="files")
                 self.empty = gr.HTML("")
                 self.checkpoint = gr.Dropdown(list_classifiers(space), value=DEFAULT_NAME, label="Classifier")
                 self.propose = self.add_work("Propose labels", variant="primary")
@@ -439,10 +439,10 @@ class LabelTab(Tab):
         listen(saved.then, None, [], [], js="() => { window.dvspipeLabels.saved(); }")
 
     def list_files(self, _: Session, proposals: Proposals) -> Iterator[Updates]:
-        """List the films and recordings below the folder, least certain first."""
+        """List the films and recordings below the folder."""
         names = list_any(self.space)
         note = show_empty(f"No films or recordings are below {self.space.folder.name}/.") if not names else ""
-        yield {self.files: gr.Radio(choices=order_files(self.space, names, proposals)), self.empty: note}
+        yield {self.files: list_choices(order_files(self.space, names, proposals), proposals), self.empty: note}
 
     def open_file(self, session: Session, name: str | None, proposals: Proposals) -> Iterator[Updates]:
         """Open a file in the editor; None: the editor stays as it is."""
@@ -508,7 +508,7 @@ class LabelTab(Tab):
             value = name if name in waiting else least_certain
             return {
                 self.proposals: proposals,
-                self.files: gr.Radio(choices=choices, value=value),
+                self.files: list_choices(choices, proposals, value=value),
                 self.opening: value,
             }
 
@@ -551,6 +551,11 @@ def check_listed(space: Workspace, name: str) -> None:
     """Check that a name is a film or a recording below the folder, because labels are written beside it."""
     if name not in list_any(space):
         raise ConfigError(f"{name}: not a film or recording below {space.folder}")
+
+
+def list_choices(choices: list[tuple[str, str]], proposals: Proposals, **options: Any) -> gr.Radio:
+    """Return the list of files, with a title that says how it is sorted."""
+    return gr.Radio(choices=choices, label="Files, least certain first" if proposals else "Files", **options)
 
 
 def order_files(space: Workspace, names: Sequence[str], proposals: Proposals) -> list[tuple[str, str]]:

@@ -31,6 +31,7 @@ from ..video.webm import write_duration
 from .disk_space import DISK_FULL, is_disk_full
 from .examples import EVENTS, EXAMPLES, FILM, HERE, Example
 from .jobs import PageWork, Result, Stopped
+from .recorder import add_recorder, find_film
 from .workspace import MAX_NAMES, Session, Workspace, name_folder
 
 log = logging.getLogger(__name__)
@@ -293,8 +294,7 @@ def offer_nothing(label: str = "Download") -> gr.DownloadButton:
 
 
 RAW: dict[str, Any] = {"preprocess": False}
-"""Option of events whose handler checks the values itself: Gradio would refuse numbers without naming their field, and
-would need FFmpeg to remove the sound of a recorded film."""
+"""Option of events whose handler checks the values itself: Gradio would refuse numbers without naming their field."""
 
 
 def read_number(name: str, value: object, least: float, most: float) -> float:
@@ -303,12 +303,6 @@ def read_number(name: str, value: object, least: float, most: float) -> float:
         raise ConfigError(f"{name}: {value} (expected {least:g} to {most:g})")
 
     return float(value)
-
-
-def add_webcam(label: str) -> gr.Video:
-    """Add a webcam without sound."""
-    options = gr.WebcamOptions(mirror=False, constraints={"video": {"width": 640, "height": 480}})
-    return gr.Video(label=label, sources=["webcam"], include_audio=False, webcam_options=options, height=280)
 
 
 @dataclass(frozen=True)
@@ -491,7 +485,7 @@ class Tab:
 
             if webcam:
                 with gr.Tab("Webcam"):
-                    camera = add_webcam("Webcam: record a few seconds; nothing leaves this machine")
+                    recorder = add_recorder()
 
             with gr.Tab("Folder"):
                 below = gr.Dropdown(
@@ -510,20 +504,17 @@ class Tab:
         def choose_file(session: Session, path: str | None) -> Iterator[Updates]:
             return picker.choose(take_upload(session, path, Path(path).name)) if path else iter(())
 
-        def choose_recorded(session: Session, film: dict[str, Any] | None) -> Iterator[Updates]:
-            if film:
-                recorded = copy_recorded(Path(film["path"]), session)
-                yield {camera: str(recorded.path)}  # the player then shows its length
-                yield from picker.choose(recorded)
+        def choose_recorded(session: Session, path: object) -> Iterator[Updates]:
+            return picker.choose(copy_recorded(find_film(self.space, path), session))
 
         def choose_below(_: Session, name: str | None) -> Iterator[Updates]:
             return picker.choose(ChosenFile(self.space.resolve(name), name)) if name else iter(())
 
         messages = tuple(self.messages)  # a later picker keeps the error of its own file
+        outputs = [*picker.outputs, *messages]
 
-        def connect(event: Any, work: Handler, *inputs: Any, **options: Any) -> None:
-            run = handle(self.space, picker.status, work, messages)
-            listen(event, run, inputs, [*inputs, *picker.outputs, *messages], **options)
+        def connect(event: Any, work: Handler, *inputs: Any) -> None:
+            listen(event, handle(self.space, picker.status, work, messages), inputs, outputs)
 
         connect(upload.upload, choose_file, upload)
         connect(below.input, choose_below, below)
@@ -535,9 +526,13 @@ class Tab:
 
         connect(upload.clear, choose_nothing)
         if webcam:
-            connect(camera.start_recording, choose_nothing)
-            connect(camera.clear, choose_nothing)
-            connect(camera.stop_recording, choose_recorded, camera, **RAW)
+            keep = handle(self.space, picker.status, choose_recorded, messages)
+
+            def record(request: gr.Request, event: gr.EventData) -> Iterator[Updates]:
+                yield from keep(request, event.path)
+
+            connect(recorder.start_recording, choose_nothing)
+            listen(recorder.stop_recording, record, [], outputs)
 
         # An argument with a default, because a closure would see the last example of the loop.
         for button, example in zip(buttons, kind.examples, strict=True):

@@ -1,9 +1,9 @@
-// Live webcam: sends pictures to the server, and shows its answers. `element` and `trigger` are Gradio's.
+// Live webcam: sends pictures to the server, and shows its answers. It follows `camera.js`; `element` and `trigger` are
+// Gradio's.
 const part = name => element.querySelector("." + name);
 const example = part("events").src;
 const canvas = document.createElement("canvas"), video = part("film");
-const LONGER_PX = 640, QUALITY = 0.9, MOST_WAITING = 2, RECENT = 100;
-const FILMS = ["video/webm;codecs=vp8", "video/webm", "video/mp4"];
+const QUALITY = 0.9, MOST_WAITING = 2, RECENT = 100;
 let live = null;  // the running camera: its key on the server, stream, recorder and counts
 
 const show = (name, text) => { if (part(name).textContent !== text) part(name).textContent = text; };
@@ -19,22 +19,13 @@ function mark(state) {  // off, live, recording or saving
   button("record").textContent = state === "recording" ? "End the recording" : "Record";
 }
 
-function explain(error) {
-  if (error.name === "NotAllowedError") return "The browser does not allow the camera: allow it beside the address.";
-  if (error.name === "NotFoundError") return "No camera was found.";
-  if (error.name === "NotReadableError") return "Another program uses the camera.";
-  return "The camera cannot be opened (" + error.message + ").";
-}
-
 async function start(key) {
   await stop();
   if (!key) return;
-  if (!navigator.mediaDevices) return say("Browsers allow the camera only at localhost or over HTTPS.");
   try {
-    const size = { width: { ideal: LONGER_PX }, height: { ideal: 480 }, frameRate: { ideal: 30 } };
-    const stream = await navigator.mediaDevices.getUserMedia({ video: size });
+    const stream = await openCamera();
     live = { key, stream, recorder: null, begin: null, waiting: 0, recent: [], last_us: 0 };
-  } catch (error) { return say(explain(error)); }
+  } catch (error) { return say(error.message); }
   stream_ended(live);
   video.srcObject = live.stream;
   await video.play();
@@ -100,10 +91,7 @@ function present(mine, view) {
 async function record() {
   if (!live) return;
   if (live.recorder) return finish(live);
-  const mimeType = FILMS.find(each => MediaRecorder.isTypeSupported(each));
-  const recorder = live.recorder = new MediaRecorder(live.stream, { mimeType, videoBitsPerSecond: 2_500_000 });
-  recorder.film = new Promise(done => { recorder.ondataavailable = part => done(part.data); });
-  recorder.start();
+  live.recorder = startFilm(live.stream);
   const t_us = Math.round(1000 * (performance.now() - live.begin));
   await fetch(address("/record?t_us=" + t_us), { method: "POST" });
   mark("recording");
@@ -112,10 +100,8 @@ async function record() {
 async function finish(mine) {  // uploads the film of a recording
   const recorder = mine.recorder;
   if (!recorder || recorder.state === "inactive") return;
-  recorder.stop();
   mark("saving");
-  const film = await recorder.film, suffix = film.type.includes("mp4") ? ".mp4" : ".webm";
-  const { path } = await upload(new File([film], "webcam" + suffix, { type: film.type.split(";")[0] }));
+  const path = await endFilm(recorder);
   const response = await fetch("webcam/" + mine.key + "/film", { method: "POST", body: JSON.stringify({ path }) });
   mine.recorder = null;
   if (live === mine) mark("live");

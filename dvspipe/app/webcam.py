@@ -26,14 +26,15 @@ from ..video.webm import write_duration
 from .answers import DEFAULT_NAME, SHIPPED_NAMES, list_classifiers
 from .cameras import EVENT_FILE, MIN_ENTER, LiveCamera, LiveView
 from .disk_space import DISK_FULL, is_disk_full
-from .examples import EVENTS, FILM
+from .examples import EVENTS, FILM, HERE
+from .recorder import FILM_SUFFIXES, film_script, find_film
 from .shared import ChosenFile, Tab, Updates, listen, offer_file, show_caption
 from .workspace import Session, Workspace
 
+SCRIPT = HERE / "webcam.js"
 PATH = "/webcam/{key}"
 FOLDER = "webcam"
 FILM_STEM = "webcam"
-FILM_SUFFIXES = (".webm", ".mp4")
 STOPPED = "The webcam is stopped: press Start."
 MAX_ENTER = 0.95
 MAX_TIME_DIGITS = 15  # a time in microseconds: 30 years
@@ -93,9 +94,8 @@ class WebcamTab(Tab):
 
         # The script of the page gets the key of the camera from this invisible text.
         self.key = gr.Textbox("", visible="hidden")
-        script = Path(__file__).with_suffix(".js").read_text()
         view = VIEW.replace("FILM", FILM.picture_url()).replace("EVENTS", EVENTS.picture_url())
-        self.view = gr.HTML("", html_template=view, css_template=STYLE, js_on_load=script)
+        self.view = gr.HTML("", html_template=view, css_template=STYLE, js_on_load=film_script(SCRIPT))
 
         with gr.Row():
             hidden: dict[str, Any] = {"interactive": False, "min_width": 100, "elem_classes": "when-ready"}
@@ -252,13 +252,10 @@ def keep_film(space: Workspace, camera: LiveCamera, body: bytes) -> Path:
     camera.stop_recording()
 
     try:
-        upload = space.resolve(str(json.loads(body)["path"]))
+        upload = find_film(space, json.loads(body)["path"])
     except (ValueError, KeyError, TypeError) as error:
         raise FileError("webcam: the film is not uploaded") from error
-
-    # The page chooses the path, and must not move other files of the app.
-    is_film = upload.is_relative_to(space.uploads) and upload.suffix in FILM_SUFFIXES
-    if not is_film or camera.recording is None:
+    if camera.recording is None:
         raise FileError(f"{upload.name}: not the film of a recording")
 
     film = Path(shutil.move(upload, camera.recording / f"{FILM_STEM}{upload.suffix}"))

@@ -22,7 +22,7 @@ from typing import Any
 
 from ..base.errors import DvspipeError, FileError, Remedy, escape_controls, shorten
 from ..recordings.conversion import is_recording_suffix
-from ..results import CHECKPOINT_SUFFIX
+from ..results import CHECKPOINT_SUFFIX, RecordingFolder
 from ..video.names import VIDEO_SUFFIXES
 from .cameras import Cameras
 from .jobs import Jobs, PageWork, Result, WorkStep
@@ -134,8 +134,12 @@ class Workspace:
         return self.list_files(lambda path: path.suffix == CHECKPOINT_SUFFIX)
 
     def _walk(self) -> Iterator[Path]:
-        """Yield files, skipping hidden files and links."""
+        """Yield files, skipping hidden files, links, and answers of classifications, which have films of events."""
         for parent, folders, names in os.walk(self.folder):
+            if RecordingFolder(Path(parent)).answer.name in names:
+                folders.clear()
+                continue
+
             folders[:] = sorted(name for name in folders if not name.startswith("."))
             yield from (Path(parent, name) for name in sorted(names) if not name.startswith("."))
 

@@ -79,26 +79,21 @@ def set_parts(
 
     Args:
         films: Films.
-        starts: Start of the part in seconds, by the name of the gesture.
-        stops: End of the part in seconds, by the name of the gesture.
+        starts: Start of the part in seconds, by the name of the gesture; if it has several films, by the name of the
+            film without its suffix.
+        stops: End of the part in seconds, likewise.
 
     Raises:
-        DataError: If a name is unknown or the gesture has several films, a time is wrong, or a part ends before it
-            starts.
+        DataError: If a name is unknown or belongs to several films, a time is wrong, or a part ends before it starts.
     """
-    for name in (*starts, *stops):
-        count = sum(film.name == name for film in films)
-        if count == 0:
-            names = ", ".join(dict.fromkeys(film.name for film in films))
-            raise DataError(f"{name}: no film of this gesture (expected one of {names})")
-        if count > 1:
-            raise DataError(f"{name}: several films of this gesture (found {count}, expected 1 to set its part)")
-
     for name, time_s in (*starts.items(), *stops.items()):
+        _check_name(films, name)
         if not time_s >= 0:  # also NaN
             raise DataError(f"{name}: wrong time (found {time_s:g}, expected 0 s or later)")
 
-    with_parts = tuple(replace(film, start_s=starts.get(film.name), stop_s=stops.get(film.name)) for film in films)
+    with_parts = tuple(
+        replace(film, start_s=_find_time(film, starts), stop_s=_find_time(film, stops)) for film in films
+    )
     for film in with_parts:
         if film.start_s is not None and film.stop_s is not None and film.stop_s <= film.start_s:
             raise DataError(
@@ -108,18 +103,33 @@ def set_parts(
     return with_parts
 
 
+def _check_name(films: Sequence[ExampleFilm], name: str) -> None:
+    """Check that a name belongs to one film: it is the name of its gesture, or of its file without suffix."""
+    found = [film for film in films if name in (film.name, film.path.stem)]
+    if not found:
+        names = ", ".join(dict.fromkeys(film.name for film in films))
+        raise DataError(f"{name}: no film of this gesture (expected one of {names})")
+    if len(found) > 1:
+        stems = ", ".join(film.path.stem for film in found)
+        raise DataError(f"{name}: several films (found {len(found)}, expected the name of one of them: {stems})")
+
+
+def _find_time(film: ExampleFilm, times_s: Mapping[str, float]) -> float | None:
+    return times_s.get(film.name, times_s.get(film.path.stem))
+
+
 def check_distinct(films: Sequence[ExampleFilm]) -> None:
-    """Check that no two gestures are the same part of the same film.
+    """Check that no two films are the same part of the same film.
 
     Raises:
-        DataError: If two gestures are.
+        DataError: If two films are.
     """
     for number, film in enumerate(films):
         for other in films[:number]:
             is_same_part = (film.start_s, film.stop_s) == (other.start_s, other.stop_s)
-            if film.name != other.name and is_same_part and _have_same_content(film.path, other.path):
+            if is_same_part and _have_same_content(film.path, other.path):
                 raise DataError(
-                    f"{film.path}: the same film as {other.name} (expected another film, or another part of it)"
+                    f"{film.path}: the same film as {other.path} (expected another film, or another part of it)"
                 )
 
 

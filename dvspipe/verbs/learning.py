@@ -39,8 +39,9 @@ def learn(
         films: Film of each gesture, named after it (wave.mp4); or DIR with DIR/GESTURE/FILM; see `list_films`.
         out: Run folder of the new classifier.
         config: Settings; also a mapping.
-        starts: Start of the gesture in the film of a name, in seconds. None: found automatically.
-        stops: End of the gesture in the film of a name, in seconds. None: found automatically.
+        starts: Start of the gesture in seconds, by its name; if it has several films, by the name of a film without its
+            suffix. None: found automatically.
+        stops: End of the gesture in seconds, likewise. None: found automatically.
         other: Films without any of the gestures, or a folder of them.
         thorough: Render four times as many people and train twice as many epochs; takes about five times as long.
         overwrite: Replace an earlier run in the folder.

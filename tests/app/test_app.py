@@ -134,9 +134,10 @@ def test_only_files_below_the_folder_are_read(space: Workspace, tmp_path: Path) 
         space.resolve("missing.h5")
 
 
-def test_hidden_files_and_folders_are_not_listed(space: Workspace) -> None:
-    for name in ("b.h5", "deep/a.raw", ".git/c.h5", ".d.h5", "deep/notes.pdf", "clip.mp4"):
-        (space.folder / name).parent.mkdir(exist_ok=True)
+def test_hidden_files_and_answers_are_not_listed(space: Workspace) -> None:
+    answer = ("answers/clip/answer.json", "answers/clip/overlay.webm")
+    for name in ("b.h5", "deep/a.raw", ".git/c.h5", ".d.h5", "deep/notes.pdf", "clip.mp4", *answer):
+        (space.folder / name).parent.mkdir(parents=True, exist_ok=True)
         (space.folder / name).touch()
     assert space.list_recordings() == ["b.h5", "deep/a.raw"]
     assert space.list_videos() == ["clip.mp4"]

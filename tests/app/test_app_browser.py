@@ -313,11 +313,28 @@ def test_gesture_of_the_sample_clip_is_added_and_removed(page: Any) -> None:
     page.get_by_role("alert").filter(has_text="../circle").wait_for()
     page.get_by_label("Name of the gesture").fill("circle")
     add.click()
-    page.get_by_role("radio", name=re.compile("circle.*sample.mp4")).wait_for()
+    page.get_by_role("radio", name="circle: 1 film").wait_for()
     assert frame_of(page).locator("video").count() == 1
     expect(page.get_by_label("Stop (s)")).to_have_value(re.compile(r"^6\.\d"))
-    page.get_by_role("button", name="Remove the chosen gesture").click()
-    expect(page.get_by_role("radio", name=re.compile("circle.*sample.mp4"))).to_have_count(0)
+    page.get_by_role("button", name="Remove this film").click()
+    expect(page.get_by_role("radio", name="circle: 1 film")).to_have_count(0)
+
+
+def test_film_is_recorded_while_a_button_is_held(page: Any) -> None:
+    page.get_by_role("tab", name="Learn").click()
+    page.locator("button[role=tab]:visible", has_text="Webcam").last.click()
+    hold = page.get_by_role("button", name="Hold to record")
+    hold.click()
+    page.get_by_text("The camera is on").wait_for()
+    hold.hover()
+    page.mouse.down()
+    page.locator(".recorder[data-state=recording]").wait_for()
+    page.wait_for_timeout(1000)
+    page.mouse.up()
+    page.locator(".chosen:visible", has_text="webcam").wait_for()
+    page.locator("video[aria-label^=webcam]:visible").wait_for()
+    open_tab(page, "Webcam")
+    page.locator(".recorder[data-state=off]").first.wait_for(state="attached")
 
 
 def test_gestures_are_labelled_by_mouse_and_keys(page: Any, folder: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shlex
+import shutil
 import threading
 import zipfile
 from collections.abc import Iterator
@@ -30,7 +31,7 @@ import gradio as gr
 from PIL import Image
 
 from dvspipe.app.gestures import (
-    AddedGesture,
+    AddedFilm,
     Attempt,
     LearnTab,
     Trained,
@@ -38,9 +39,9 @@ from dvspipe.app.gestures import (
     command_of,
     copy_film,
     name_gesture,
-    put_gesture,
+    put_film,
     start_attempt,
-    study_gesture,
+    study_film,
     train_gestures,
 )
 from dvspipe.app.jobs import Stopped
@@ -115,9 +116,9 @@ def session_of_wave(tmp_path_factory: pytest.TempPathFactory) -> Session:
 
 
 @pytest.fixture(scope="module")
-def wave(session_of_wave: Session, film: ChosenFile) -> AddedGesture:
+def wave(session_of_wave: Session, film: ChosenFile) -> AddedFilm:
     folder = session_of_wave.kept_folder()
-    return study_gesture(copy_film(film, "wave", folder), film.name, folder, ignore_stages)
+    return study_film(copy_film(film, "wave", folder), film.name, folder, ignore_stages)
 
 
 def ignore_stages(*_: float | str) -> None:
@@ -129,68 +130,81 @@ def last(updates: Iterator[Updates]) -> Updates:
     return [*updates][-1]
 
 
-def as_film(gesture: AddedGesture, path: Path, name: str = "wave") -> AddedGesture:
-    """Return a gesture with another film and name."""
-    return replace(gesture, studied=replace(gesture.studied, film=ExampleFilm(path, name)))
+def as_film(film: AddedFilm, path: Path, gesture: str = "wave") -> AddedFilm:
+    """Return a film with another file and gesture."""
+    return replace(film, studied=replace(film.studied, film=ExampleFilm(path, gesture)))
 
 
 # Films
 
 
-def test_added_gesture_shows_its_part(tab: LearnTab, session: Session, film: ChosenFile) -> None:
-    shown = last(tab.add_gesture(session, film, "my wave", ()))
-    (gesture,) = shown[tab.added]
-    assert gesture.name == "my_wave"
-    assert (shown[tab.start], shown[tab.stop]) == pytest.approx(gesture.part_s, abs=0.005)
-    label, value = shown[tab.chosen].choices[0]
-    assert mentions(label, "my wave", "my film.webm", f"{shown[tab.start]:.2f}", f"{shown[tab.stop]:.2f}")
-    assert value == shown[tab.chosen].value == "my_wave"
-    assert gesture.picture.name in shown[tab.pictures]
-    with Image.open(gesture.picture) as picture:
+def test_added_film_shows_its_part(tab: LearnTab, session: Session, film: ChosenFile) -> None:
+    shown = last(tab.add_film(session, film, "my wave", ()))
+    (added,) = shown[tab.added]
+    assert added.gesture == "my_wave"
+    assert (shown[tab.start], shown[tab.stop]) == pytest.approx(added.part_s, abs=0.005)
+    label, value = shown[tab.films].choices[0]
+    assert mentions(label, "my film.webm", f"{shown[tab.start]:.2f}", f"{shown[tab.stop]:.2f}")
+    assert value == shown[tab.films].value == "my_wave-1"
+    assert shown[tab.chosen].choices == [("my wave: 1 film", "my_wave")]
+    assert added.picture.name in shown[tab.pictures]
+    with Image.open(added.picture) as picture:
         assert max(picture.size) <= 240
-    assert str(gesture.page) in shown[tab.view]
-    assert "data:video/webm" in gesture.page.read_text(encoding="utf-8")
+    assert str(added.page) in shown[tab.view]
+    assert "data:video/webm" in added.page.read_text(encoding="utf-8")
     assert shown[tab.name] == shown[tab.status] == ""
 
 
-def test_chosen_part_is_used(tab: LearnTab, session_of_wave: Session, wave: AddedGesture) -> None:
+def test_chosen_part_is_used(tab: LearnTab, session_of_wave: Session, wave: AddedFilm) -> None:
     session, added = session_of_wave, (wave,)
-    shown = last(tab.change_part(session, "wave", 1.0, 2.0, added))
+    shown = last(tab.change_part(session, wave.name, 1.0, 2.0, added))
     assert (shown[tab.start], shown[tab.stop]) == (1.0, 2.0)
     (changed,) = shown[tab.added]
-    shown = last(tab.change_part(session, "wave", None, None, shown[tab.added]))
+    shown = last(tab.change_part(session, wave.name, None, None, shown[tab.added]))
     assert shown[tab.added][0].part_s == added[0].part_s != changed.part_s
 
 
-def test_gesture_is_replaced_shown_and_removed(tab: LearnTab, session: Session, wave: AddedGesture) -> None:
-    swipe, other_wave = as_film(wave, Path("b.mp4"), "swipe"), as_film(wave, Path("c.mp4"))
-    added = put_gesture((wave, swipe), other_wave)
-    assert added == (other_wave, swipe)
-    assert last(tab.show_gesture(session, "swipe", added))[tab.chosen].value == "swipe"
-    shown = last(tab.remove_gesture(session, "swipe", added))
-    assert shown[tab.added] == (other_wave,)
-    assert last(tab.remove_gesture(session, "wave", shown[tab.added]))[tab.added] == ()
+def test_gesture_has_several_films(tab: LearnTab, session: Session, wave: AddedFilm) -> None:
+    swipe, other_wave = as_film(wave, Path("swipe-1.mp4"), "swipe"), as_film(wave, Path("wave-2.mp4"))
+    added = put_film(put_film((wave,), swipe), other_wave)
+    assert added == (wave, swipe, other_wave)
+    assert put_film(added, swipe) == added
+
+    shown = last(tab.show_gesture(session, "wave", added))
+    assert shown[tab.chosen].choices == [("wave: 2 films", "wave"), ("swipe: 1 film", "swipe")]
+    assert [value for _, value in shown[tab.films].choices] == ["wave-1", "wave-2"]
+    assert shown[tab.films].value == "wave-2"
+    assert shown[tab.name] == "wave"  # the next film is one of this gesture
+    assert last(tab.show_film(session, "wave-1", added))[tab.films].value == "wave-1"
+
+    shown = last(tab.remove_film(session, "wave-2", added))
+    assert shown[tab.films].value == "wave-1"
+    shown = last(tab.remove_film(session, "wave-1", shown[tab.added]))
+    assert shown[tab.added] == (swipe,)
+    assert shown[tab.chosen].value == "swipe"
+    assert last(tab.remove_film(session, "swipe-1", shown[tab.added]))[tab.added] == ()
 
 
-def test_film_of_another_gesture_is_refused(
-    tab: LearnTab, session_of_wave: Session, film: ChosenFile, wave: AddedGesture
+@pytest.mark.parametrize("gesture", ["clap", "wave"])
+def test_film_that_is_added_already_is_refused(
+    tab: LearnTab, session_of_wave: Session, film: ChosenFile, wave: AddedFilm, gesture: str
 ) -> None:
-    with raises(DvspipeError, "clap.webm", "wave"):
-        last(tab.add_gesture(session_of_wave, film, "clap", (wave,)))
+    with raises(DvspipeError, f"{gesture}-", "wave-1.webm"):
+        last(tab.add_film(session_of_wave, film, gesture, (wave,)))
+    assert len([*wave.film.path.parent.iterdir()]) == 1
 
 
 def test_nothing_can_be_added_without_a_film(tab: LearnTab, session: Session) -> None:
-    assert list(tab.show_film(session, None)) == []
+    assert list(tab.play_film(session, None)) == []
     with raises(ConfigError, "no film"):
-        last(tab.add_gesture(session, None, "wave", ()))
+        last(tab.add_film(session, None, "wave", ()))
     example = last(tab.open_first(session, None, ()))[tab.picker.source]
-    assert "<video" in last(tab.show_film(session, example))[tab.view]
+    assert "<video" in last(tab.play_film(session, example))[tab.view]
 
 
 def test_film_of_the_same_name_does_not_replace_the_file(session: Session, film: ChosenFile) -> None:
-    first, second = (copy_film(film, "wave", session.kept_folder()).path for _ in range(2))
-    assert first != second
-    assert first.name == second.name == "wave.webm"
+    names = [copy_film(film, "wave", session.kept_folder()).path.name for _ in range(2)]
+    assert names == ["wave-1.webm", "wave-2.webm"]
 
 
 @pytest.mark.parametrize("name", ["", "  ", "../x", "a/b", ".hidden", "-o", "x" * 41, "a\0b", "other gestures"])
@@ -199,19 +213,21 @@ def test_unsuitable_name_is_an_error(name: str) -> None:
         name_gesture(name)
 
 
-def test_missing_choices_are_errors(tab: LearnTab, session: Session, wave: AddedGesture) -> None:
+def test_missing_choices_are_errors(tab: LearnTab, session: Session, wave: AddedFilm) -> None:
     added = (wave,)
     with raises(ConfigError, "film"):
-        last(tab.add_gesture(session, None, "wave", ()))
+        last(tab.add_film(session, None, "wave", ()))
     with raises(ConfigError, "gesture"):
-        last(tab.remove_gesture(session, None, added))
+        last(tab.show_gesture(session, None, added))
+    with raises(ConfigError, "film"):
+        last(tab.remove_film(session, None, added))
     with raises(ConfigError, "gesture"):
         last(tab.train_classifier(session, (), None, None, False, False, None, ()))
     for start_s in (float("inf"), float("nan")):
         with raises(ConfigError, start_s):
-            last(tab.change_part(session, "wave", start_s, 2.0, added))
+            last(tab.change_part(session, wave.name, start_s, 2.0, added))
     with raises(DvspipeError, "2 to 1 s"):
-        last(tab.change_part(session, "wave", 2.0, 1.0, added))
+        last(tab.change_part(session, wave.name, 2.0, 1.0, added))
 
 
 def test_refused_film_shows_a_picture_with_the_reason(
@@ -219,8 +235,8 @@ def test_refused_film_shows_a_picture_with_the_reason(
 ) -> None:
     monkeypatch.setattr("dvspipe.oneshot.study.track_film", resting)
     shown: list[Updates] = []
-    with raises(DvspipeError, "wave.webm"):
-        shown.extend(tab.add_gesture(session, film, "wave", ()))
+    with raises(DvspipeError, "wave-1.webm"):
+        shown.extend(tab.add_film(session, film, "wave", ()))
     assert "wave-refused.png" in shown[-1][tab.view]
     assert (session.kept_folder() / TRACKS / "wave-refused.png").is_file()
     assert not any(tab.added in each for each in shown)
@@ -229,8 +245,8 @@ def test_refused_film_shows_a_picture_with_the_reason(
 def test_file_that_is_no_video_is_an_error(tab: LearnTab, session: Session, tmp_path: Path) -> None:
     path = tmp_path / "notes.mp4"
     path.write_text("no video", encoding="utf-8")
-    with raises(DvspipeError, "wave.mp4"):
-        last(tab.add_gesture(session, ChosenFile(path, path.name), "wave", ()))
+    with raises(DvspipeError, "wave-1.mp4"):
+        last(tab.add_film(session, ChosenFile(path, path.name), "wave", ()))
 
 
 def test_stopped_tracking_adds_nothing(
@@ -244,7 +260,7 @@ def test_stopped_tracking_adds_nothing(
             begun.set()
 
     monkeypatch.setattr("dvspipe.oneshot.study.track_film", endless)
-    updates = tab.add_gesture(session, film, "wave", ())
+    updates = tab.add_film(session, film, "wave", ())
     assert "wave" in next(updates)[tab.status]
     assert begun.wait(60)
     assert mentions(next(updates)[tab.status], "tracking", "10%")
@@ -270,7 +286,7 @@ def test_files_of_a_session_in_use_are_kept(session: Session) -> None:
 # Training
 
 
-def plan_of(*added: AddedGesture) -> TrainingPlan:
+def plan_of(*added: AddedFilm) -> TrainingPlan:
     return TrainingPlan(tuple(each.film for each in added), (), TINY)
 
 
@@ -291,7 +307,7 @@ def write_nothing(*_: object) -> None:
 def test_interrupted_training_resumes_and_its_classifier_is_offered(
     tabs: tuple[LearnTab, VideoTab],
     session_of_wave: Session,
-    wave: AddedGesture,
+    wave: AddedFilm,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     quick = {"write_gestures": write_noise, "JOINT_PEOPLE": 2, "JOINT_BATCHES": 20}
@@ -327,7 +343,7 @@ def test_interrupted_training_resumes_and_its_classifier_is_offered(
     assert "wave" in Classifier.load(trained.run).config.classes
 
 
-def test_other_films_start_a_new_run_and_remove_an_interrupted_one(session: Session, wave: AddedGesture) -> None:
+def test_other_films_start_a_new_run_and_remove_an_interrupted_one(session: Session, wave: AddedFilm) -> None:
     folder = session.kept_folder()
     interrupted = start_attempt(plan_of(wave), None, folder)
     (interrupted.run / "args.yaml").touch()
@@ -341,7 +357,7 @@ def test_other_films_start_a_new_run_and_remove_an_interrupted_one(session: Sess
 def test_shown_command_uses_the_same_parts(
     tab: LearnTab,
     session: Session,
-    wave: AddedGesture,
+    wave: AddedFilm,
     film: ChosenFile,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -355,7 +371,8 @@ def test_shown_command_uses_the_same_parts(
     assert command == command_of(added, begun[tab.attempt].plan, "gestures-1", thorough=False)
     assert "--mirror" in command
     monkeypatch.chdir(tmp_path)
-    Path("wave.webm").write_bytes(film.path.read_bytes())
+    (tmp_path / "films" / "wave").mkdir(parents=True)
+    shutil.copy(film.path, tmp_path / "films" / "wave" / wave.film.path.name)
     dvspipe(*shlex.split(command, comments=True)[1:], "--no-train", cwd=tmp_path)
     (written,) = FilmedGestures.read(Path("gestures-1") / TRACKS).gestures
     assert (written.name, written.start_us, written.stop_us) == ("wave", 1_000_000, 2_000_000)

@@ -82,14 +82,15 @@ def test_paths_without_films_are_errors(tmp_path: Path) -> None:
         list_films([make_film(tmp_path / f"{OTHER}.webm")])
 
 
-def test_one_film_of_two_gestures_is_refused_unless_their_parts_differ(tmp_path: Path) -> None:
+def test_film_that_is_given_twice_is_refused_unless_the_parts_differ(tmp_path: Path) -> None:
     wave = make_film(tmp_path / "wave.webm")
     clap = Path(shutil.copy(wave, tmp_path / "clap.webm"))
     films = list_films([wave, clap])
-    with raises(DataError, clap, "wave"):
+    with raises(DataError, clap, wave):
         check_distinct(films)
+    with raises(DataError, wave):
+        check_distinct(list_films([wave, wave]))
     check_distinct(set_parts(films, {"clap": 1.0}, {}))
-    check_distinct(list_films([wave, wave]))
 
 
 def test_parts_are_set_by_the_name_of_the_gesture(tmp_path: Path) -> None:
@@ -100,6 +101,20 @@ def test_parts_are_set_by_the_name_of_the_gesture(tmp_path: Path) -> None:
         set_parts(films, {"wav": 1.0}, {})
     with raises(DataError, "wave.webm", 2, 1):
         set_parts(films, {"wave": 2.0}, {"wave": 1.0})
+
+
+def test_part_of_one_of_several_films_is_set_by_the_name_of_the_film(tmp_path: Path) -> None:
+    (tmp_path / "wave").mkdir()
+    for name in ("anna", "ben"):
+        make_film(tmp_path / "wave" / f"{name}.webm")
+    films = list_films(tmp_path)
+    placed = set_parts(films, {"ben": 1.0}, {})
+    assert [(film.name, film.path.stem, film.start_s) for film in placed] == [
+        ("wave", "anna", None),
+        ("wave", "ben", 1.0),
+    ]
+    with raises(DataError, "wave", "anna, ben"):
+        set_parts(films, {"wave": 1.0}, {})
 
 
 def test_page_and_records_describe_the_parts(run: Run) -> None:
