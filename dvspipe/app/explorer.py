@@ -52,7 +52,6 @@ from .shared import (
     CHART_GREY,
     CLEAR,
     COLOURS,
-    RAW,
     RECORDING_FILE,
     ChosenFile,
     Tab,
@@ -439,20 +438,20 @@ class RecordingTab(Tab):
 
     def _connect(self, opened: Any) -> None:
         self.on(opened, self.open_first, [self.source])
-        self.after(self.source.change, self.explore, [self.source, *self.place], **RAW)
-        self.on(self.colours.input, self.recolour, [self.explored, *self.place], **RAW)
+        self.after(self.source.change, self.explore, [self.source, *self.place])
+        self.on(self.colours.input, self.recolour, [self.explored, *self.place])
 
         # `change` fires for pointer, keys and the reset button. Colours are left out: they also change other views.
         *sliders_and_mode, _colours = self.place
         changes = [component.change for component in sliders_and_mode]
         shown = [self.explored, *self.place]
-        self.after(partial(gr.on, changes), self.show_picture, shown, trigger_mode="always_last", **RAW)
+        self.after(partial(gr.on, changes), self.show_picture, shown, trigger_mode="always_last")
         self.on(self.play.click, self.show_player, [self.explored, self.colours], status=self.playing)
 
         cut = [self.explored, self.suffix, self.colours, *self.cut]
         self.on(self.write.click, self.write_cut, cut, status=self.cutting)
         region = [self.explored, self.roi, *self.place]
-        self.after(self.roi.change, self.show_region, region, status=self.cutting, trigger_mode="always_last", **RAW)
+        self.after(self.roi.change, self.show_region, region, status=self.cutting, trigger_mode="always_last")
 
     def open_first(self, session: Session, source: ChosenFile | None) -> Iterator[Updates]:
         """Choose the example when the tab is opened, unless a recording is chosen."""

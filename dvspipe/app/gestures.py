@@ -35,6 +35,7 @@ from .shared import (
     ChosenFile,
     Tab,
     Updates,
+    Upload,
     add_command,
     add_parts,
     address_of,
@@ -523,7 +524,7 @@ class LearnTab(Tab):
         self,
         session: Session,
         added: tuple[AddedFilm, ...],
-        other_files: list[str] | None,
+        other_files: list[Upload] | None,
         other_names: list[str] | None,
         mirror: Any,
         thorough: Any,
@@ -535,7 +536,7 @@ class LearnTab(Tab):
             raise ConfigError("no gesture is added")
 
         other = (
-            *(take_upload(session, path, Path(path).name) for path in other_files or []),
+            *(take_upload(session, file) for file in other_files or []),
             *(ChosenFile(self.space.resolve(name), name) for name in other_names or []),
         )
         plan = TrainingPlan(

@@ -1,7 +1,7 @@
-"""Access to the app: token or password, requests of its own page only, their values, and limits of sizes and logins.
+"""Access to the app: token or password, requests of its own page only, their files, and limits of sizes and logins.
 
 Two middlewares surround all routes. `Guard` decides who gets in (`Access`, `LoginLimit`), and limits the size of bodies
-and of all uploads (`UploadQuota`). `CallCheck` decides which values the functions of the page may be called with.
+and of all uploads (`UploadQuota`). `CallCheck` decides which files the functions of the page may be called with.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs
 
-import gradio as gr
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection, Request
@@ -365,23 +364,21 @@ class Guard:
 
 
 class CallCheck:
-    """Middleware that refuses calls with values that the components of the page do not accept.
+    """Middleware that refuses calls with files other than uploads and results of the session.
 
-    Gradio refuses most of them, too, but prints a traceback in the terminal.
+    Gradio would copy any file, and fetch files of other hosts.
 
     Args:
         app: App to protect.
-        page: Page whose functions are called.
         folders_of: Returns the folders whose files a call of a session may name.
     """
 
-    def __init__(self, app: ASGIApp, page: gr.Blocks, folders_of: Callable[[str], tuple[Path, ...]]) -> None:
+    def __init__(self, app: ASGIApp, folders_of: Callable[[str], tuple[Path, ...]]) -> None:
         self._app = app
-        self._page = page
         self._folders_of = folders_of
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on a request, unless it is a call with wrong values."""
+        """Pass on a request, unless it is a call with wrong files."""
         is_call = scope["type"] == "http" and scope["method"] == "POST" and CALL.match(scope["path"])
         if not is_call:
             await self._app(scope, receive, send)
@@ -389,11 +386,11 @@ class CallCheck:
 
         try:
             body = await Request(scope, receive).body()
-            await self._check(json.loads(body))
+            self._check(json.loads(body))
         except HTTPException as error:  # too large
             await PlainTextResponse(f"{error.detail}\n", error.status_code)(scope, receive, send)
             return
-        except Exception as error:  # JSON and components raise many kinds
+        except Exception as error:  # JSON and paths raise many kinds
             reason = shorten(" ".join(str(error).split()))
             await PlainTextResponse(f"request: wrong values ({reason})\n", 422)(scope, receive, send)
             return
@@ -406,22 +403,12 @@ class CallCheck:
 
         await self._app(scope, receive_again, send)
 
-    async def _check(self, call: dict[str, Any]) -> None:
-        """Raise an error if Gradio would refuse a call."""
-        function = self._page.fns[call["fn_index"]]
-        values = call["data"]
-        if len(values) != len(function.inputs):
-            raise ValueError(f"found {len(values)} values, expected {len(function.inputs)}")
-
-        # Gradio would copy any file, and fetch files of other hosts.
+    def _check(self, call: dict[str, Any]) -> None:
+        """Raise an error if a call names another file."""
         folders = self._folders_of(str(call["session_hash"]))
-        for path in _find_paths(values):
+        for path in _find_paths(call["data"]):
             if not any(path.resolve().is_relative_to(folder) for folder in folders):
                 raise ValueError("not an uploaded file")
-
-        if any(event == "select" for _, event in function.targets):
-            gr.SelectData(None, call["event_data"])
-        await self._page.preprocess_data(function, values, self._page.state_holder[call["session_hash"]])
 
 
 def _find_paths(value: object) -> Iterator[Path]:

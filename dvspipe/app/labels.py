@@ -40,6 +40,7 @@ from .shared import (
     ChosenFile,
     Tab,
     Updates,
+    Upload,
     address_of,
     follow,
     handle,
@@ -524,12 +525,12 @@ class LabelTab(Tab):
         return checkpoint if checkpoint in SHIPPED_NAMES else str(self.space.resolve(checkpoint))
 
     def import_file(
-        self, session: Session, path: str | None, name: str | None, proposals: Proposals
+        self, session: Session, file: Upload | None, name: str | None, proposals: Proposals
     ) -> Iterator[Updates]:
         """Save the labels of an uploaded export of Label Studio; list the files, and open the chosen one, again."""
         yield {self.opening: None}
-        if path:
-            note = import_labels(self.space, take_upload(session, path, Path(path).name))
+        if file:
+            note = import_labels(self.space, take_upload(session, file))
             yield {self.exchanging: show_caption(note), self.opening: name}
             yield from self.list_files(session, proposals)
 

@@ -28,7 +28,6 @@ from .conversion import KNOBS, Choices, knobs_of, open_events, sensors
 from .examples import FILM, THREADS
 from .shared import (
     COLOURS,
-    RAW,
     RECORDING_FILE,
     VIDEO_FILE,
     ChosenFile,
@@ -217,7 +216,7 @@ class PairTab(Tab):
 
         settings = [self.video.source, self.colours, *self.settings]
         recordings = [self.colours, *self.sources]
-        self.on(self.compare_settings.click, self.show_settings, settings, concurrency_limit=2, **RAW)
+        self.on(self.compare_settings.click, self.show_settings, settings, concurrency_limit=2)
         self.on(
             self.compare_recordings.click,
             self.show_recordings,

@@ -50,8 +50,6 @@ STARTING_S = 0.01
 PAGE_TITLE = "dvspipe"
 WEBCAM, VIDEO = "webcam", "video"  # tabs that others open
 IS_DARK = "() => document.body.classList.contains('dark')"  # JavaScript
-# Sessions that Gradio keeps, 0.4 MB each; the oldest go first. Of a closed page, it removes the values after an hour.
-MAX_SESSIONS = 100
 SWEEP_S = 60.0  # interval between clean-ups of old files
 UNITS = "BKMGT"  # each unit of `max_upload` is 1024 = 1 << 10 times the previous one
 STORED_UPLOADS = 5  # maximum size of all stored uploads, in multiples of `max_upload`
@@ -222,12 +220,11 @@ def _make_app(page: gr.Blocks, settings: AppSettings, space: Workspace, access: 
     guards = [
         Middleware(TrustedHostMiddleware, allowed_hosts=hosts),
         Middleware(Guard, access=access, quota=quota),
-        Middleware(CallCheck, page=page, folders_of=space.folders_of),
+        Middleware(CallCheck, folders_of=space.folders_of),
     ]
 
     app = FastAPI(middleware=guards, routes=camera_routes(space), docs_url=None, redoc_url=None, openapi_url=None)
     page.queue(default_concurrency_limit=8)
-    page.state_session_capacity = MAX_SESSIONS
 
     gr.mount_gradio_app(
         app,

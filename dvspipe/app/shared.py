@@ -293,10 +293,6 @@ def offer_nothing(label: str = "Download") -> gr.DownloadButton:
     return gr.DownloadButton(label, value=None, interactive=False)
 
 
-RAW: dict[str, Any] = {"preprocess": False}
-"""Option of events whose handler checks the values itself: Gradio would refuse numbers without naming their field."""
-
-
 def read_number(name: str, value: object, least: float, most: float) -> float:
     """Return a typed number, or raise an error that names its field."""
     if not isinstance(value, (int, float)) or not least <= value <= most:
@@ -322,10 +318,15 @@ class ChosenFile:
         return f'<div class="chosen">Chosen: <b>{escape(self.name)}</b></div>'
 
 
-def take_upload(session: Session, path: str, name: str) -> ChosenFile:
+Upload = dict[str, Any]
+"""Description of an uploaded file, as Gradio gives it: `path` and more."""
+
+
+def take_upload(session: Session, upload: Upload) -> ChosenFile:
     """Return an upload; it is removed when no session uses it any more."""
-    session.own(Path(path))
-    return ChosenFile(Path(path), name)
+    path = Path(upload["path"])
+    session.own(path)
+    return ChosenFile(path, path.name)
 
 
 @dataclass(frozen=True)
@@ -501,8 +502,8 @@ class Tab:
         picker = Picker(gr.State(None), gr.HTML(""), self.make_message(), kind.check)
         picker.status.render()
 
-        def choose_file(session: Session, path: str | None) -> Iterator[Updates]:
-            return picker.choose(take_upload(session, path, Path(path).name)) if path else iter(())
+        def choose_file(session: Session, file: Upload | None) -> Iterator[Updates]:
+            return picker.choose(take_upload(session, file)) if file else iter(())
 
         def choose_recorded(session: Session, path: object) -> Iterator[Updates]:
             return picker.choose(copy_recorded(find_film(self.space, path), session))
@@ -559,7 +560,8 @@ def listen(
 ) -> Any:
     """Connect a handler, or only JavaScript, to an event.
 
-    It is not part of a public API, and the app shows progress itself.
+    It is not part of a public API, and the app shows progress itself. Handlers get the values as they are, and check
+    them: Gradio would refuse numbers without naming their field.
     """
-    defaults = {"api_visibility": "private", "show_progress": "hidden"}
+    defaults = {"api_visibility": "private", "show_progress": "hidden", "preprocess": False}
     return event(work, list(inputs), list(outputs), **(defaults | options))

@@ -48,10 +48,10 @@ from .jobs import StagedProgress
 from .shared import (
     ANY_FILE,
     COLOURS,
-    RAW,
     ChosenFile,
     Tab,
     Updates,
+    Upload,
     add_command,
     add_parts,
     follow,
@@ -181,7 +181,7 @@ class VideoTab(Tab):
 
         # A chosen file is shown, and then classified.
         self.on(opened, self.open_first, [self.picker.source])
-        shown = self.after(self.picker.source.change, self.show_file, [self.picker.source, *settings], **RAW)
+        shown = self.after(self.picker.source.change, self.show_file, [self.picker.source, *settings])
         self.after(shown.then, self.classify_chosen, network, concurrency_limit=2)
         self.on(self.classify.click, self.show_answer, network, concurrency_limit=2)
 
@@ -195,13 +195,10 @@ class VideoTab(Tab):
             excerpt,
             status=self.previewing,
             trigger_mode="always_last",
-            **RAW,
         )
 
         exported = [self.picker.source, self.format, self.classified, *settings]
-        written = self.on(
-            self.download.click, self.make_file, exported, status=self.exporting, concurrency_limit=2, **RAW
-        )
+        written = self.on(self.download.click, self.make_file, exported, status=self.exporting, concurrency_limit=2)
         listen(written.then, None, [], [], js=CLICK_LINK)
 
     def offer(self, earlier: tuple[Trained, ...], new: tuple[Trained, ...]) -> gr.Dropdown:
@@ -278,7 +275,7 @@ class VideoTab(Tab):
         return iter(()) if source is None else self.show_answer(session, source, *network)
 
     def show_answer(
-        self, session: Session, source: ChosenFile | None, name: str, upload: str | None, adapt: Any, joints: Any
+        self, session: Session, source: ChosenFile | None, name: str, file: Upload | None, adapt: Any, joints: Any
     ) -> Iterator[Updates]:
         """Classify the chosen file and show the result."""
         if source is None:
@@ -287,12 +284,12 @@ class VideoTab(Tab):
         switches = {"adapt": bool(adapt), "joints": bool(joints)}
 
         # A name is an included classifier or a file below the folder: the page must not read other files.
-        checkpoint: str | Path = take_upload(session, upload, name).path if upload else name
-        if not upload and name not in SHIPPED_NAMES:
+        checkpoint: str | Path = take_upload(session, file).path if file else name
+        if not file and name not in SHIPPED_NAMES:
             checkpoint = self.space.resolve(name)
 
         # The command names an upload, or a classifier trained in this session, without its temporary folder.
-        path = Path(upload or name)
+        path = Path(checkpoint if file else name)
         command = command_of(source.name, path.name if path.is_absolute() else name, **switches)
 
         def work(progress: Progress) -> Classified:

@@ -1,10 +1,12 @@
-"""Learn gestures from one film each, and test on films of other people: joints of real people only, without events.
+"""Learn gestures from a few films each, and test on films of other people: joints of real people only, without events.
 
-    python scripts/studies/strangers.py TRACKS [--episodes 4]
+    python scripts/studies/strangers.py TRACKS [--episodes 4] [--films 1 3]
 
 TRACKS contains <gesture>/<owner>_<film>.csv, tracks of films from `dvspipe track`, and other/<owner>_<film>.csv, films
-of other activities. In each episode, a random film of each gesture is learnt as `dvspipe learn` does. The test are all
-films whose owner did not film what was learnt: of the gesture, or of anything for other activities.
+of other activities. In each episode, random films of each gesture, each of another owner, are learnt as `dvspipe learn`
+does; of several numbers of films, the smaller is a part of the larger. The test is the same for all numbers: all films
+whose owner did not film what was learnt from the largest number: of the gesture, or of anything for other activities.
+One owner of each gesture is always left for the test.
 """
 
 from __future__ import annotations
@@ -41,19 +43,33 @@ class Answer:
         return self.found not in (self.truth, OTHER) and self.probability >= CERTAIN
 
 
+Answers = list[Answer]
+
+
 def owner(film: Path) -> str:
     return film.name.split("_")[0]
 
 
-def choose(films: list[Path], rng: np.random.Generator) -> Path:
-    """Return a random film in which a movement can be found."""
+def choose(films: list[Path], number: int, rng: np.random.Generator) -> list[Path]:
+    """Return up to `number` random films of different owners, in which a movement can be found; leave one owner."""
+    number = min(number, len({owner(film) for film in films}) - 1)
+    chosen: dict[str, Path] = {}
     for index in rng.permutation(len(films)):
-        try:
-            find_movement(read_track(films[index]), name=films[index].name)
-        except DataError:
-            continue
-        return films[index]
-    raise SystemExit(f"{films[0].parent}: no film shows a movement")
+        film = films[index]
+        if len(chosen) < number and owner(film) not in chosen and shows_movement(film):
+            chosen[owner(film)] = film
+
+    if not chosen:
+        raise SystemExit(f"{films[0].parent}: no film shows a movement, or all are of one owner")
+    return [*chosen.values()]
+
+
+def shows_movement(film: Path) -> bool:
+    try:
+        find_movement(read_track(film), name=film.name)
+    except DataError:
+        return False
+    return True
 
 
 def test(joints: JointClassifier, films: list[Path], truth: str) -> list[Answer]:
@@ -73,23 +89,27 @@ def test(joints: JointClassifier, films: list[Path], truth: str) -> list[Answer]
     return answers
 
 
-def run_episode(films: dict[str, list[Path]], seed: int) -> tuple[list[Answer], list[Answer]]:
-    """Learn one film of each gesture; return the answers for gestures and for other activities of other owners."""
+def run_episode(films: dict[str, list[Path]], numbers: list[int], seed: int) -> dict[int, tuple[Answers, Answers]]:
+    """Learn films of each gesture; return the answers for gestures and for other activities, by the number of films."""
     rng = np.random.default_rng(seed)
-    shown = {name: choose(films[name], rng) for name in films if name != "other"}
+    shown = {name: choose(films[name], max(numbers), rng) for name in films if name != "other"}
+    owners = {name: {owner(film) for film in chosen} for name, chosen in shown.items()}
+    all_owners = set().union(*owners.values())
 
-    with tempfile.TemporaryDirectory() as folder:
-        repertoire = study(shown.values(), Path(folder)).describe().to_repertoire(Path(folder))
-        joints = learn_joints(repertoire, LearnConfig(seed=seed))
+    answers = {}
+    for number in numbers:
+        with tempfile.TemporaryDirectory() as folder:
+            learnt = [film for chosen in shown.values() for film in chosen[:number]]
+            repertoire = study(learnt, Path(folder)).describe().to_repertoire(Path(folder))
+            joints = learn_joints(repertoire, LearnConfig(seed=seed))
 
-    gestures = []
-    for name, film in shown.items():
-        others = [path for path in films[name] if owner(path) != owner(film)]
-        gestures += test(joints, others, name)
+        gestures = []
+        for name in shown:
+            gestures += test(joints, [film for film in films[name] if owner(film) not in owners[name]], name)
+        others = [film for film in films["other"] if owner(film) not in all_owners]
+        answers[number] = gestures, test(joints, others, OTHER)
 
-    owners = {owner(film) for film in shown.values()}
-    others = [path for path in films["other"] if owner(path) not in owners]
-    return gestures, test(joints, others, OTHER)
+    return answers
 
 
 def report(gestures: list[Answer], others: list[Answer]) -> None:
@@ -105,19 +125,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("tracks", type=Path)
     parser.add_argument("--episodes", type=int, default=4)
+    parser.add_argument("--films", type=int, nargs="+", default=[1])
     arguments = parser.parse_args()
 
     films = {folder.name: sorted(folder.glob("*.csv")) for folder in sorted(arguments.tracks.iterdir())}
     print({name: len(found) for name, found in films.items()}, flush=True)
 
-    gestures: list[Answer] = []
-    others: list[Answer] = []
-    for seed in range(arguments.episodes):
-        more_gestures, more_others = run_episode(films, seed)
-        gestures += more_gestures
-        others += more_others
-
-    report(gestures, others)
+    episodes = [run_episode(films, arguments.films, seed) for seed in range(arguments.episodes)]
+    for number in arguments.films:
+        print(f"films of each gesture: at most {number}")
+        report(
+            [answer for episode in episodes for answer in episode[number][0]],
+            [answer for episode in episodes for answer in episode[number][1]],
+        )
 
 
 if __name__ == "__main__":

@@ -175,7 +175,7 @@ def test_labels_are_offered_as_a_file(tab: LabelTab, session: Session, space: Wo
 def test_imported_labels_are_opened(tab: LabelTab, session: Session) -> None:
     write_label_studio(session.folder / "labels.json", {"film.mp4": SPANS}, lambda _: 30.0)
     shown: dict[Any, Any] = {}
-    for updates in tab.import_file(session, str(session.folder / "labels.json"), "film.mp4", {}):
+    for updates in tab.import_file(session, {"path": str(session.folder / "labels.json")}, "film.mp4", {}):
         shown |= updates
     assert shown[tab.opening] == "film.mp4"
     assert mentions(shown[tab.exchanging], "1 file")
