@@ -23,6 +23,7 @@ from PIL import Image
 
 from ..base.errors import ConfigError, DvspipeError, count_noun
 from ..base.labels import OTHER
+from ..oneshot.config import STRANGERS
 from ..report import GestureFilm, write_movement_page
 from ..report.style import readable
 from ..results import RunFolder
@@ -256,7 +257,7 @@ def report_stages(progress: StagedProgress) -> TrainingCallback:
 
 def train_gestures(attempt: Attempt, tracks: Path, command: str, progress: StagedProgress) -> Trained:
     """Train a classifier as `dvspipe learn` does; an interrupted training is resumed."""
-    from ..oneshot import STRANGERS, learn_study, prepare
+    from ..oneshot import learn_study, prepare
     from ..oneshot.learning import CLIPS, TRACKS
 
     # The films were tracked when they were added: tracking one takes minutes.
@@ -325,8 +326,7 @@ class LearnTab(Tab):
 
         gr.Markdown(
             "Film each gesture once or more. The movements are rendered on many people (synthetic), and a classifier "
-            "is trained on them. With five gestures from one film each, 10 of 38 films of strangers were right; films "
-            "of more people help."
+            f"is trained on them. {STRANGERS[0].upper()}{STRANGERS[1:]}."
         )
 
         self.pictures = gr.HTML("")
@@ -344,8 +344,12 @@ class LearnTab(Tab):
     def _add_picker(self) -> None:
         gr.Markdown("### 1. Film a gesture")
         self.picker = self.add_picker(VIDEO_FILE, webcam=True)
-        self.name = gr.Textbox(
-            "", label="Name of the gesture", max_length=MAX_NAME, info="The name of a gesture adds another film of it."
+        self.name = gr.Dropdown(
+            [],
+            value="",
+            label="Name of the gesture",
+            info="Type a new name, or choose a gesture to add another film of it.",
+            allow_custom_value=True,
         )
         self.add = self.add_work("Add", variant="primary")
 
@@ -423,7 +427,7 @@ class LearnTab(Tab):
             yield {self.view: player + show_caption("Name the gesture of this film, and press Add.")}
 
     def add_film(
-        self, session: Session, source: ChosenFile | None, text: str, added: tuple[AddedFilm, ...]
+        self, session: Session, source: ChosenFile | None, name: str | None, added: tuple[AddedFilm, ...]
     ) -> Iterator[Updates]:
         """Track the chosen film, and add it to its gesture."""
         if source is None:
@@ -431,12 +435,10 @@ class LearnTab(Tab):
 
         from ..oneshot import check_distinct
 
-        film = copy_film(source, name_gesture(text), session.kept_folder())
+        film = copy_film(source, name_gesture(name or ""), session.kept_folder())
         try:
             check_distinct([*(each.film for each in added), film])
-            for updates in self._study(session, self.status, film, source.name, added):
-                # The name is cleared once the film is added, not with each progress update.
-                yield {**updates, self.name: ""} if self.added in updates else updates
+            yield from self._study(session, self.status, film, source.name, added)
         except DvspipeError:
             film.path.unlink()
             raise
@@ -481,7 +483,7 @@ class LearnTab(Tab):
         films = group_films(added).get(name or "")
         if films is None:
             raise ConfigError("no gesture is chosen; add one first")
-        yield {self.status: "", **self._show(films[-1], added), self.name: name}
+        yield {self.status: "", **self._show(films[-1], added), self.name: gr.Dropdown(value=name)}
 
     def show_film(self, _: Session, name: str | None, added: tuple[AddedFilm, ...]) -> Iterator[Updates]:
         """Show the part of the chosen film."""
@@ -499,6 +501,7 @@ class LearnTab(Tab):
         if film is None:
             return {
                 self.added: added,
+                self.name: gr.Dropdown(choices=[], value=""),
                 self.chosen: gr.Radio(choices=[], value=None, visible=False),
                 self.pictures: "",
                 self.view: show_empty(NO_FILM),
@@ -511,6 +514,7 @@ class LearnTab(Tab):
         start_s, stop_s = film.part_s
         return {
             self.added: added,
+            self.name: gr.Dropdown(choices=[*groups], value=""),
             self.chosen: gr.Radio(choices=cards, value=film.gesture, visible=True),
             self.pictures: style_cards(groups),
             self.view: show_page(film.page, f"Movement of {readable(film.gesture)}"),

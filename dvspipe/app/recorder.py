@@ -34,8 +34,9 @@ STYLE = """
 .recorder[data-state="recording"] video { outline: 3px solid #b91c1c; }
 .recorder .line { margin: .5rem 0; min-height: 1.5rem; font-variant-numeric: tabular-nums; }
 .recorder .choices { display: grid; grid-template-columns: 1fr 1fr; gap: .5rem; }
-.recorder button { padding: .5rem; border-radius: 8px; font-weight: 500; color: var(--button-secondary-text-color);
-  background: var(--button-secondary-background-fill); touch-action: none; user-select: none; cursor: pointer; }
+.recorder button { height: 2.75rem; margin: 0; border-radius: 8px; font: inherit; font-weight: 500; touch-action: none;
+  color: var(--button-secondary-text-color); background: var(--button-secondary-background-fill); user-select: none;
+  cursor: pointer; }
 .recorder button:disabled { opacity: .5; cursor: default; }
 .recorder[data-state="recording"] .hold { background: #b91c1c; color: #ffffff; }
 """

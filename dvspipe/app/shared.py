@@ -89,7 +89,7 @@ CSS = """
 .example::before { content: ""; flex: none; width: 6.5rem; aspect-ratio: 4 / 3; border-radius: 6px;
   background: #1e2534 center / cover; }
 .files .wrap { max-height: 50vh; overflow-y: auto; flex-direction: column; flex-wrap: nowrap; }
-.cards .wrap { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(12rem, 100%), 1fr)); }
+.cards .wrap { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(9rem, 100%), 1fr)); }
 .cards label { flex-wrap: wrap; }
 .cards label::before { content: ""; width: 100%; aspect-ratio: 4 / 3; border-radius: 6px; background: center / cover; }
 .scores { width: 100%; border-collapse: collapse; margin-top: .75rem; }

@@ -1,3 +1,4 @@
+from .config import STRANGERS as STRANGERS
 from .config import THOROUGH as THOROUGH
 from .config import LearnConfig as LearnConfig
 from .films import ExampleFilm as ExampleFilm
@@ -6,7 +7,6 @@ from .films import list_films as list_films
 from .films import list_videos as list_videos
 from .films import set_parts as set_parts
 from .learning import PAGE as PAGE
-from .learning import STRANGERS as STRANGERS
 from .learning import Learned as Learned
 from .learning import check_unfinished as check_unfinished
 from .learning import find_similar as find_similar

@@ -40,3 +40,5 @@ class LearnKeywords(TypedDict, total=False):
 
 THOROUGH = LearnConfig(people=96, epochs=16)
 """Settings for more people and longer training; takes about five times as long."""
+STRANGERS = "with five gestures from one film each, 10 of 38 films of strangers were right; films of more people help"
+"""What was measured on real films; see BENCHMARKS.md."""

@@ -44,8 +44,6 @@ JOINT_BATCHES = 600
 JOINT_TESTED = 50  # people per class, to test the joint network
 JOINT_NOISE = 0.015  # added to positions, in arm lengths
 JOINT_WEIGHT = 0.7  # joints alone are right more often: 81 % of the gestures of other people, events 63 %
-STRANGERS = "with five gestures from one film each, 10 of 38 films of strangers were right; films of more people help"
-"""What was measured on real films; see BENCHMARKS.md."""
 SIMILAR_SHARE = 0.15  # clips of two gestures that are confused, at least
 
 

@@ -96,7 +96,13 @@ def chart_curves(rows: Sequence[EpochRow], chosen_epoch: int | None = None) -> l
     charts = []
     for panel in _list_panels(rows):
         lines = [web_charts.Line(line.label, line.colour, epochs, line.values) for line in panel.lines]
-        drawn = web_charts.plot_lines(panel.title, lines, across, starts_at_zero=panel.from_zero, marked=chosen_epoch)
+        drawn = web_charts.plot_lines(
+            panel.title,
+            lines,
+            across,
+            starts_at_zero=panel.from_zero,
+            marks=[] if chosen_epoch is None else [chosen_epoch],
+        )
         charts.append(web_charts.PageChart([drawn], across, f"{panel.title} over epochs"))
 
     return charts

@@ -21,6 +21,7 @@ from .style import GREY, Values
 SIZE = 1000, 100  # drawing of curves in chart.html, which is stretched
 TEXT_INK = "currentColor"  # colour of the page's text
 PAGE_BLUE = (59, 130, 214)  # for light and dark pages
+SHADE = f"rgb({' '.join(map(str, PAGE_BLUE))} / .15)"  # CSS
 ELAPSED_NAME = "seconds since the first event"
 TICKS = 4  # about as many labels per axis
 TICK_STEPS = (1, 2, 5, 10)  # between labels, in powers of ten
@@ -159,13 +160,17 @@ def plot_steps(
 
 
 class Line(NamedTuple):
-    """Values over positions of the horizontal axis; values that are not finite are left out."""
+    """Values over positions of the horizontal axis; values that are not finite are left out.
+
+    A short line has a dot per value, unless `has_dots` is false.
+    """
 
     name: str
     colour: str
     x: Sequence[float]
     y: Sequence[float]
     dash: str = ""
+    has_dots: bool = True
 
 
 def epoch_axis(epochs: Sequence[int], name: str = "epoch") -> Axis:
@@ -178,12 +183,20 @@ def epoch_axis(epochs: Sequence[int], name: str = "epoch") -> Axis:
 
 
 def plot_lines(
-    title: str, lines: Sequence[Line], across: Axis, *, starts_at_zero: bool = False, marked: float | None = None
+    title: str,
+    lines: Sequence[Line],
+    across: Axis,
+    *,
+    starts_at_zero: bool = False,
+    min_range: float = 0.0,
+    marks: Sequence[float] = (),
+    shaded: tuple[float, float] | None = None,
 ) -> Panel:
-    """Return lines over the horizontal axis, and a dashed line at the marked place."""
+    """Return lines over the horizontal axis, with dashed lines at the marks; `min_range` is that of the values."""
     finite = [value for line in lines for value in line.y if math.isfinite(value)] or [0.0, 1.0]
     low = min(0.0, *finite) if starts_at_zero else min(finite)
-    margin = MARGIN * (max(finite) - low) or 0.5
+    span = max(finite) - low
+    margin = max(MARGIN * span, (min_range - span) / 2) or 0.5
     # Values that are never negative have no labels below 0.
     down = Axis("", low if 0 <= low < margin else low - margin, max(finite) + margin)
 
@@ -193,12 +206,17 @@ def plot_lines(
         kept = [(x, y) for x, y in zip(line.x, line.y, strict=True) if math.isfinite(y)]
         places = [(width * float(across.place(x)), height * (1 - float(down.place(y)))) for x, y in kept]
         points = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
-        curves.append(Curve(line.name, line.colour, points, dash=line.dash, has_dots=len(places) <= MAX_DOTS))
+        has_dots = line.has_dots and len(places) <= MAX_DOTS
+        curves.append(Curve(line.name, line.colour, points, dash=line.dash, has_dots=has_dots))
 
-    if marked is not None:
-        x = width * float(across.place(marked))
-        curves.insert(0, Curve("", GREY, f"{x:.1f},0 {x:.1f},{height}", dash="4 3"))
-    return Panel(title, down.ticks, curves)
+    behind = []
+    if shaded is not None:
+        left, right = (f"{width * float(across.place(edge)):.1f}" for edge in shaded)
+        behind.append(Curve("", SHADE, f"{left},0 {right},0 {right},{height} {left},{height}", is_filled=True))
+    for mark in marks:
+        x = f"{width * float(across.place(mark)):.1f}"
+        behind.append(Curve("", GREY, f"{x},0 {x},{height}", dash="4 3"))
+    return Panel(title, down.ticks, [*behind, *curves])
 
 
 def shade(opacity: Values, colours: ArrayLike = PAGE_BLUE) -> str:

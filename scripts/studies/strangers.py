@@ -115,10 +115,13 @@ def run_episode(films: dict[str, list[Path]], numbers: list[int], seed: int) -> 
 def report(gestures: list[Answer], others: list[Answer]) -> None:
     show("gestures, all classes", np.array([answer.found == answer.truth for answer in gestures]))
     show("gestures, gestures only", np.array([answer.gesture == answer.truth for answer in gestures]))
-    show("other activities", np.array([answer.found == answer.truth for answer in others]))
+    if others:
+        show("other activities", np.array([answer.found == answer.truth for answer in others]))
 
     for name, answers in (("gestures", gestures), ("other activities", others)):
-        show(f"{name}, certainly called a wrong gesture", np.array([answer.claims_wrong_gesture for answer in answers]))
+        if answers:
+            wrong = np.array([answer.claims_wrong_gesture for answer in answers])
+            show(f"{name}, certainly called a wrong gesture", wrong)
 
 
 def main() -> None:

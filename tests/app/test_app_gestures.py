@@ -152,7 +152,8 @@ def test_added_film_shows_its_part(tab: LearnTab, session: Session, film: Chosen
         assert max(picture.size) <= 240
     assert str(added.page) in shown[tab.view]
     assert "data:video/webm" in added.page.read_text(encoding="utf-8")
-    assert shown[tab.name] == shown[tab.status] == ""
+    assert shown[tab.name].choices == [("my_wave", "my_wave")]
+    assert shown[tab.name].value == shown[tab.status] == ""
 
 
 def test_chosen_part_is_used(tab: LearnTab, session_of_wave: Session, wave: AddedFilm) -> None:
@@ -174,7 +175,7 @@ def test_gesture_has_several_films(tab: LearnTab, session: Session, wave: AddedF
     assert shown[tab.chosen].choices == [("wave: 2 films", "wave"), ("swipe: 1 film", "swipe")]
     assert [value for _, value in shown[tab.films].choices] == ["wave-1", "wave-2"]
     assert shown[tab.films].value == "wave-2"
-    assert shown[tab.name] == "wave"  # the next film is one of this gesture
+    assert shown[tab.name].value == "wave"  # the next film is one of this gesture
     assert last(tab.show_film(session, "wave-1", added))[tab.films].value == "wave-1"
 
     shown = last(tab.remove_film(session, "wave-2", added))

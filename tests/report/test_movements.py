@@ -69,12 +69,15 @@ def test_video_of_a_part_has_its_frames(film: Path, tmp_path: Path) -> None:
 
 
 def test_chart_shades_the_part() -> None:
-    figure = plot_hands(tracked(), PART)
-    for axes in figure.axes:
-        shaded = axes.patches[0].get_extents().transformed(axes.transData.inverted())
-        assert (shaded.x0, shaded.x1) == pytest.approx((0.4, 1.2))
-        assert len(axes.lines) >= 4
-    assert figure.axes[1].get_xlim() == pytest.approx((0, 1.9))
+    chart = plot_hands(tracked(), PART)
+    assert (chart.across.low, chart.across.high) == pytest.approx((0, 1.9))
+    for panel in chart.panels:
+        shaded, *marks = panel.curves[:4]
+        left, right = (float(corner.split(",")[0]) for corner in shaded.points.split()[:2])
+        assert (left, right) == pytest.approx((1000 * 0.4 / 1.9, 1000 * 1.2 / 1.9), abs=0.1)
+        places = [float(mark.points.split(",")[0]) for mark in marks]
+        assert places == pytest.approx([left, (left + right) / 2, right], abs=0.1)
+        assert [curve.name for curve in panel.curves if curve.name] == ["right hand", "left hand"]
 
 
 def test_refusal_picture_shows_frame_skeleton_and_reason(film: Path, tmp_path: Path) -> None:
