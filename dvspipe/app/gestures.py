@@ -346,7 +346,7 @@ class LearnTab(Tab):
         self.picker = self.add_picker(VIDEO_FILE, webcam=True)
         self.name = gr.Dropdown(
             [],
-            value="",
+            value=None,
             label="Name of the gesture",
             info="Type a new name, or choose a gesture to add another film of it.",
             allow_custom_value=True,
@@ -483,7 +483,7 @@ class LearnTab(Tab):
         films = group_films(added).get(name or "")
         if films is None:
             raise ConfigError("no gesture is chosen; add one first")
-        yield {self.status: "", **self._show(films[-1], added), self.name: gr.Dropdown(value=name)}
+        yield {self.status: "", **self._show(films[-1], added, name)}
 
     def show_film(self, _: Session, name: str | None, added: tuple[AddedFilm, ...]) -> Iterator[Updates]:
         """Show the part of the chosen film."""
@@ -496,12 +496,15 @@ class LearnTab(Tab):
         left = group_films(others).get(film.gesture, others)
         yield {self.status: "", **self._show(left[-1] if left else None, others)}
 
-    def _show(self, film: AddedFilm | None, added: tuple[AddedFilm, ...]) -> Updates:
-        """Return the updates that show a film and the list of all gestures; None: the list is empty."""
+    def _show(self, film: AddedFilm | None, added: tuple[AddedFilm, ...], name: str | None = None) -> Updates:
+        """Return the updates that show a film, the list of all gestures, and the name for the next film.
+
+        Without a film, the list is empty.
+        """
         if film is None:
             return {
                 self.added: added,
-                self.name: gr.Dropdown(choices=[], value=""),
+                self.name: gr.Dropdown(choices=[], value=None),
                 self.chosen: gr.Radio(choices=[], value=None, visible=False),
                 self.pictures: "",
                 self.view: show_empty(NO_FILM),
@@ -514,7 +517,7 @@ class LearnTab(Tab):
         start_s, stop_s = film.part_s
         return {
             self.added: added,
-            self.name: gr.Dropdown(choices=[*groups], value=""),
+            self.name: gr.Dropdown(choices=[*groups], value=name),
             self.chosen: gr.Radio(choices=cards, value=film.gesture, visible=True),
             self.pictures: style_cards(groups),
             self.view: show_page(film.page, f"Movement of {readable(film.gesture)}"),

@@ -22,7 +22,7 @@ MAX_FRAME_PX = 480  # longer side of the videos in a page
 MAX_MARKED = 60  # repetitions marked in a chart; more cannot be distinguished
 MIN_HEIGHT = 0.5  # minimum range of the axes in arm lengths; smaller movement looks small
 MIN_WIDTH = 0.3
-PALE = 0.35  # opacity of a hand that is not part of the gesture
+PALE_HAND = 0.35  # opacity of a hand that is not part of the gesture
 WIDTH, HEIGHT = range(2)  # coordinates of a hand in `HandPath.hands`: outwards and above the shoulder
 SIDE_COLOURS = {"right": RIGHT_COLOUR, "left": LEFT_COLOUR}
 VIDEO_CAPTION = "The part that is used, with the tracked joints: right arm orange, left arm blue."
@@ -147,7 +147,9 @@ def plot_hands(track: Track, part: GesturePart) -> PageChart:
         lines = [
             line
             for number, side in enumerate(OUTWARDS)
-            for line in _draw_hand(paths, number, direction, f"{side} hand", opacity=1 if side in part.sides else PALE)
+            for line in _draw_hand(
+                paths, number, direction, f"{side} hand", opacity=1 if side in part.sides else PALE_HAND
+            )
         ]
         panels.append(plot_lines(title, lines, across, min_range=min_range, marks=marks, shaded=(start, stop)))
 

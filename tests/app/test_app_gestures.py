@@ -153,7 +153,7 @@ def test_added_film_shows_its_part(tab: LearnTab, session: Session, film: Chosen
     assert str(added.page) in shown[tab.view]
     assert "data:video/webm" in added.page.read_text(encoding="utf-8")
     assert shown[tab.name].choices == [("my_wave", "my_wave")]
-    assert shown[tab.name].value == shown[tab.status] == ""
+    assert (shown[tab.name].value, shown[tab.status]) == (None, "")
 
 
 def test_chosen_part_is_used(tab: LearnTab, session_of_wave: Session, wave: AddedFilm) -> None:
