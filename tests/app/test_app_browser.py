@@ -342,6 +342,9 @@ def test_gestures_are_labelled_by_mouse_and_keys(page: Any, folder: Path) -> Non
     open_tab(page, "Label")
     page.get_by_role("radio", name="clip.webm").click()
     page.locator(".labels[data-state=open]").wait_for()
+    # The timeline moves when the film gets its size.
+    page.wait_for_function("() => document.querySelector('.labels .film').readyState")
+    expect(page.locator(".status:visible")).to_have_count(0)
     line = page.locator(".labels .timeline")
     box = line.bounding_box()
 
