@@ -173,7 +173,7 @@ class Events(EventMethods):
         x = _integers("x", rows["x"])
         y = _integers("y", rows["y"]) if "y" in names else np.zeros(x.shape, np.int16)
         p = _integers("p", rows["p"]) if "p" in names else np.ones(x.shape, np.bool_)
-        return cls(t, x, y, p, sensor)
+        return cls.wrap(t, x, y, _zero_or_one(p), SensorSize.of(sensor))
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"Events are read-only: {name} cannot be set")
@@ -516,9 +516,9 @@ def _as_type(column: NDArray[Any], dtype: type) -> NDArray[Any]:
 
 
 def _integers(name: str, column: NDArray[Any]) -> NDArray[Any]:
-    """Return a contiguous column; convert floating-point numbers to int64."""
+    """Copy a column; convert floating-point numbers to int64."""
     if column.dtype.kind != "f":
-        return np.ascontiguousarray(column)
+        return column.copy()
 
     if not (np.isfinite(column).all() and (column == np.rint(column)).all()):
         raise EventError(f"{name} has numbers that are not integers (found {column.dtype})")
@@ -526,9 +526,9 @@ def _integers(name: str, column: NDArray[Any]) -> NDArray[Any]:
 
 
 def _integer_times(t: NDArray[Any]) -> NDArray[Any]:
-    """Return integer times in microseconds; floating-point times are in seconds."""
+    """Copy integer times in microseconds; floating-point times are in seconds."""
     if t.dtype.kind != "f":
-        return np.ascontiguousarray(t)
+        return t.copy()
 
     times_us = np.rint(t.astype(np.float64) * 1e6)
     if not (np.abs(times_us) < LATEST_US).all():
