@@ -107,7 +107,8 @@ def run_readme(folder: Path, classes: Path) -> bool:
     """Run the commands and the Python code of README.md in a new folder with the files that they name."""
     folder.mkdir()
     shutil.copytree(classes, folder / "DIR")
-    for name in ("VIDEO.mp4", "sample.mp4"):
+    for name in ("VIDEO.mp4", "dvspipe/app/sample.mp4"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(str(files("dvspipe") / "app" / "sample.mp4"), folder / name)
 
     text = (ROOT / "README.md").read_text(encoding="utf-8")

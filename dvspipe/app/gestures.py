@@ -404,7 +404,7 @@ class LearnTab(Tab):
         limit = {"concurrency_limit": 2}  # sessions that track or train at the same time
 
         self.on(opened, self.open_first, [self.picker.source, self.added])
-        self.after(self.picker.source.change, self.play_film, [self.picker.source])
+        self.after(self.picker.source.change, self.play_film, [self.picker.source, self.films, self.added])
         self.on(self.add.click, self.add_film, [self.picker.source, self.name, self.added], **limit)
         self.on(self.use_part.click, self.change_part, part, status=self.changing, **limit)
         self.on(self.chosen.input, self.show_gesture, [self.chosen, self.added])
@@ -418,13 +418,21 @@ class LearnTab(Tab):
         """Choose the example when the tab is opened first."""
         return iter(()) if source or added else self.picker.choose_example(session, FILM)
 
-    def play_film(self, session: Session, source: ChosenFile | None) -> Iterator[Updates]:
-        """Play the chosen film; none is chosen while one is recorded."""
+    def play_film(
+        self, session: Session, source: ChosenFile | None, name: str | None, added: tuple[AddedFilm, ...]
+    ) -> Iterator[Updates]:
+        """Play the chosen film; without one, show the added film of a name."""
+        if source is None:
+            shown = [film for film in added if film.name == name]
+            yield {self.view: show_movement(shown[0]) if shown else show_empty(NO_FILM)}
+            return
+
         # The server delivers its own files only, not the folder.
-        if source is not None and source.path.is_relative_to(session.space.root):
+        player = f'<div class="empty">{escape(source.name)}</div>'
+        if source.path.is_relative_to(session.space.root):
             film = escape(address_of(source.path))
             player = f'<video class="picture" src="{film}" aria-label="{escape(source.name)}" controls muted></video>'
-            yield {self.view: player + show_caption("Name the gesture of this film, and press Add.")}
+        yield {self.view: player + show_caption("Name the gesture of this film, and press Add.")}
 
     def add_film(
         self, session: Session, source: ChosenFile | None, name: str | None, added: tuple[AddedFilm, ...]
@@ -438,10 +446,12 @@ class LearnTab(Tab):
         film = copy_film(source, name_gesture(name or ""), session.kept_folder())
         try:
             check_distinct([*(each.film for each in added), film])
-            yield from self._study(session, self.status, film, source.name, added)
-        except DvspipeError:
+            for updates in self._study(session, self.status, film, source.name, added):
+                # The next film is another one: an upload would otherwise stay chosen.
+                yield {**updates, **self.picker.cleared()} if self.added in updates else updates
+        except DvspipeError as error:
             film.path.unlink()
-            raise
+            raise error.named(source.name) from error
 
     def change_part(
         self,
@@ -520,7 +530,7 @@ class LearnTab(Tab):
             self.name: gr.Dropdown(choices=[*groups], value=name),
             self.chosen: gr.Radio(choices=cards, value=film.gesture, visible=True),
             self.pictures: style_cards(groups),
-            self.view: show_page(film.page, f"Movement of {readable(film.gesture)}"),
+            self.view: show_movement(film),
             self.part: gr.Column(visible=True),
             self.films: gr.Radio(choices=choices, value=film.name),
             self.start: round(start_s, 2),
@@ -596,6 +606,11 @@ def start_attempt(plan: TrainingPlan, before: Attempt | None, folder: Path) -> A
     run = folder / f"{RUN_NAME}-{last + 1}"
     run.mkdir()
     return Attempt(plan, run)
+
+
+def show_movement(film: AddedFilm) -> str:
+    """Return the HTML of the page that shows the part of a film."""
+    return show_page(film.page, f"Movement of {readable(film.gesture)}")
 
 
 def find_added(added: tuple[AddedFilm, ...], name: str | None) -> AddedFilm:

@@ -52,12 +52,14 @@ class Compared:
     """Comparison of two recordings.
 
     Args:
-        players: Pages that play A and B.
+        names: Names of A and B.
+        players: Pages that play them.
         page: Page with the metrics.
         verdict: Sentence that says which of them has more noise.
         command: Equivalent commands.
     """
 
+    names: tuple[str, str]
     players: tuple[Path, Path]
     page: Path
     verdict: str
@@ -91,7 +93,7 @@ def compare_recordings(
     # player another one.
     players = write_player("A", a, 1), write_player("B", b, 2)
     command = shlex.join(["dvspipe", "compare", a.name, b.name, "-o", "comparison.html"])
-    return Compared(players, page, describe_noise(events_a, events_b), command)
+    return Compared((a.name, b.name), players, page, describe_noise(events_a, events_b), command)
 
 
 def describe_noise(a: Events, b: Events) -> str:
@@ -153,9 +155,10 @@ class PairTab(Tab):
 
     Args:
         space: Folders of the app.
+        opened: Event that fires when the tab is opened.
     """
 
-    def __init__(self, space: Workspace) -> None:
+    def __init__(self, space: Workspace, opened: Any) -> None:
         super().__init__(space)
         self.on_recordings = self.make_message()
 
@@ -178,7 +181,7 @@ class PairTab(Tab):
             self.colours = gr.Dropdown(COLOURS, value="light", label="Colours")
             self.command = add_command()
 
-        self._connect()
+        self._connect(opened)
 
     def _add_settings(self) -> None:
         with gr.Row():
@@ -205,7 +208,9 @@ class PairTab(Tab):
                     self.sources.append(self.add_picker(RECORDING_FILE, label=label).source)
         self.compare_recordings = self.add_work("Compare", self.on_recordings, variant="primary")
 
-    def _connect(self) -> None:
+    def _connect(self, opened: Any) -> None:
+        self.on(opened, self.open_first, [self.video.source])
+
         # A preset sets the two thresholds below it.
         for preset, *thresholds in _split_sides(self.settings):
             listen(preset.input, lambda name: list(thresholds_of(name)), [preset], thresholds)
@@ -225,6 +230,10 @@ class PairTab(Tab):
             concurrency_limit=2,
         )
 
+    def open_first(self, session: Session, source: ChosenFile | None) -> Iterator[Updates]:
+        """Choose the example when the tab is opened, unless a video is chosen."""
+        return iter(()) if source else self.video.choose_example(session, FILM)
+
     def clear(self) -> Updates:
         """Return the updates that remove the comparison of previous files."""
         empty = {player: show_empty(f"{side} appears here.") for player, side in zip(self.players, SIDES, strict=True)}
@@ -233,13 +242,15 @@ class PairTab(Tab):
     def show_settings(
         self, session: Session, source: ChosenFile | None, colours: PreviewColours, *values: Any
     ) -> Iterator[Updates]:
-        """Convert the chosen video, or the example, with both settings, and show the events side by side."""
-        video = source or ChosenFile(FILM.put(session), FILM.name)
+        """Convert the chosen video with both settings, and show the events side by side."""
+        if source is None:
+            raise ConfigError("no video is chosen")
+
         settings_a, settings_b = _split_sides(values)
         choices = choices_of(*settings_a), choices_of(*settings_b)
 
         def work(progress: Progress) -> Compared:
-            return compare_settings(video, choices, session.next_folder("compared"), colours, progress)
+            return compare_settings(source, choices, session.next_folder("compared"), colours, progress)
 
         yield from follow(session, self.status, "comparing", work, self._show)
 
@@ -256,9 +267,11 @@ class PairTab(Tab):
         yield from follow(session, self.on_recordings, "comparing", work, self._show)
 
     def _show(self, compared: Compared) -> Updates:
+        # With the names, because another file may have been chosen meanwhile.
+        shown = zip(self.players, compared.players, compared.names, SIDES, strict=True)
         players = {
-            player: f"<h3>{side}</h3>" + show_page(page, f"Events of {side}")
-            for player, page, side in zip(self.players, compared.players, SIDES, strict=True)
+            player: f"<h3>{side}: {escape(name)}</h3>" + show_page(page, f"Events of {side}")
+            for player, page, name, side in shown
         }
 
         page = show_page(compared.page, "Figures")

@@ -25,6 +25,7 @@ async function open() {
 }
 
 function close() {
+  if (film || root.dataset.state === "counting") say("The recording was stopped.");
   stream?.getTracks().forEach(track => track.stop());
   stream = film = video.srcObject = null;
   mark("off");
@@ -111,6 +112,6 @@ hold.addEventListener("blur", release);
 hold.addEventListener("contextmenu", event => event.preventDefault());
 for (const name of ["pointerup", "pointercancel"]) addEventListener(name, release);
 timed.addEventListener("click", () => attempt(recordTimed));
-// The camera is off while another tab of the page is shown.
-new ResizeObserver(() => { if (stream && !element.offsetWidth) close(); }).observe(element);
+// The camera is off while another tab of the page is shown; what it recorded is kept.
+new ResizeObserver(() => { if (stream && !element.offsetWidth) attempt(end).then(close); }).observe(element);
 addEventListener("pagehide", close);

@@ -130,7 +130,7 @@ def build_page(space: Workspace) -> gr.Blocks:
             with gr.Tab("Explore") as tab:
                 recordings = RecordingTab(space, opened=tab.select)
             with gr.Tab("Compare") as tab:
-                pairs = PairTab(space)
+                pairs = PairTab(space, opened=tab.select)
             with gr.Tab("Runs") as tab:
                 RunTab(space, opened=tab.select)
 

@@ -88,10 +88,12 @@ CSS = """
   font-weight: 500 !important; white-space: normal !important; padding: .4rem !important; }
 .example::before { content: ""; flex: none; width: 6.5rem; aspect-ratio: 4 / 3; border-radius: 6px;
   background: #1e2534 center / cover; }
+input[type="radio"]:checked { background-color: var(--checkbox-background-color-selected) !important; }
 .files .wrap { max-height: 50vh; overflow-y: auto; flex-direction: column; flex-wrap: nowrap; }
 .cards .wrap { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(9rem, 100%), 1fr)); }
-.cards label { flex-wrap: wrap; }
-.cards label::before { content: ""; width: 100%; aspect-ratio: 4 / 3; border-radius: 6px; background: center / cover; }
+.cards label { display: grid; grid-template-columns: auto 1fr; align-items: center; }
+.cards label::before { content: ""; grid-column: 1 / -1; width: 100%; aspect-ratio: 4 / 3; border-radius: 6px;
+  background: center / cover; }
 .scores { width: 100%; border-collapse: collapse; margin-top: .75rem; }
 .scores :is(th, td) { padding: .4rem .5rem !important; text-align: left; border: 0 !important;
   border-bottom: 1px solid var(--border-color-primary) !important; }
@@ -336,26 +338,32 @@ class Picker:
     Args:
         source: Component that holds the `ChosenFile`, or None.
         line: Component that shows its name.
+        upload: Component that uploads a file.
         status: Component that shows errors.
         check: Opens a file, or raises an error.
     """
 
     source: gr.State
     line: gr.HTML
+    upload: gr.File
     status: gr.HTML
     check: Callable[[Path], object]
 
     @property
     def outputs(self) -> tuple[Any, ...]:
         """Components that change when a file is chosen."""
-        return self.source, self.line, self.status
+        return self.source, self.line, self.upload, self.status
+
+    def cleared(self) -> Updates:
+        """Return the updates after which no file is chosen."""
+        return {self.source: None, self.line: "", self.upload: None}
 
     def choose(self, source: ChosenFile) -> Iterator[Updates]:
         """Choose a file; a file that cannot be read leaves no file chosen."""
         try:
             self.check(source.path)
         except DvspipeError as error:
-            yield {self.source: None, self.line: ""}
+            yield self.cleared()
             # An upload has another name on disk, so the error names the file that the user chose.
             if source.name in str(error):
                 raise
@@ -499,7 +507,7 @@ class Tab:
                 refresh = gr.Button("Refresh the list", size="sm")
 
         # All of them set the same picker.
-        picker = Picker(gr.State(None), gr.HTML(""), self.make_message(), kind.check)
+        picker = Picker(gr.State(None), gr.HTML(""), upload, self.make_message(), kind.check)
         picker.status.render()
 
         def choose_file(session: Session, file: Upload | None) -> Iterator[Updates]:
@@ -523,7 +531,7 @@ class Tab:
 
         # A new recording, or a removed file, must not leave the previous file chosen.
         def choose_nothing(_: Session) -> Iterator[Updates]:
-            yield {picker.source: None, picker.line: ""}
+            yield picker.cleared()
 
         connect(upload.clear, choose_nothing)
         if webcam:

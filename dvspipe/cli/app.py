@@ -21,7 +21,7 @@ COMMANDS = {
         "train": (".training:train", "Train a spiking classifier on labelled recordings, and test it."),
         "infer": (".infer:infer", "Classify recordings over time: labels, probabilities and segments."),
         "live": (".live:live", "Classify a camera, or a replayed file, while it runs; Ctrl-C ends it."),
-        "learn": (".learn:learn", "Learn new gestures from one film each, and train a classifier on them."),
+        "learn": (".learn:learn", "Learn new gestures from a few films each, and train a classifier on them."),
         "view": (".analysis:view", "Show a recording as a video, pictures or a chart, or in the rerun viewer."),
         "app": (".page:app", "Serve a local web page to convert videos, learn gestures, and explore predictions."),
         "demo": (".training:demo", "Classify a rendered gesture, then fine-tune a network in a given time."),

@@ -1,4 +1,4 @@
-"""Command `learn`: learn gestures from one film each."""
+"""Command `learn`: learn gestures from a few films each."""
 
 from __future__ import annotations
 

@@ -86,6 +86,7 @@ class _LogLines(logging.Handler):
     def __init__(self) -> None:
         super().__init__()
         self._warned: set[str] = set()
+        self._traceback = logging.Formatter()
 
     def emit(self, record: logging.LogRecord) -> None:
         text = show_name(record.getMessage())
@@ -94,6 +95,8 @@ class _LogLines(logging.Handler):
         if record.levelno >= logging.WARNING:
             self._warned.add(text)
         messages.print(Text(text))
+        if record.exc_info:  # a defect; the text is what a report needs
+            messages.print(Text(self._traceback.formatException(record.exc_info)))
 
 
 class _FirstRecord(logging.Filter):

@@ -80,7 +80,7 @@ def set_parts(
     Args:
         films: Films.
         starts: Start of the part in seconds, by the name of the gesture; if it has several films, by the name of the
-            film without its suffix.
+            film without its suffix, as `wave/anna` or `anna`.
         stops: End of the part in seconds, likewise.
 
     Raises:
@@ -104,18 +104,23 @@ def set_parts(
 
 
 def _check_name(films: Sequence[ExampleFilm], name: str) -> None:
-    """Check that a name belongs to one film: it is the name of its gesture, or of its file without suffix."""
-    found = [film for film in films if name in (film.name, film.path.stem)]
+    """Check that a name belongs to one film."""
+    found = [film for film in films if name in _names_of(film)]
     if not found:
         names = ", ".join(dict.fromkeys(film.name for film in films))
         raise DataError(f"{name}: no film of this gesture (expected one of {names})")
     if len(found) > 1:
-        stems = ", ".join(film.path.stem for film in found)
-        raise DataError(f"{name}: several films (found {len(found)}, expected the name of one of them: {stems})")
+        names = ", ".join(_names_of(film)[-1] for film in found)
+        raise DataError(f"{name}: several films (found {len(found)}, expected the name of one of them: {names})")
+
+
+def _names_of(film: ExampleFilm) -> tuple[str, str, str]:
+    """Return the names of a film: its gesture, its file without suffix, and both."""
+    return film.name, film.path.stem, f"{film.name}/{film.path.stem}"
 
 
 def _find_time(film: ExampleFilm, times_s: Mapping[str, float]) -> float | None:
-    return times_s.get(film.name, times_s.get(film.path.stem))
+    return next((times_s[name] for name in _names_of(film) if name in times_s), None)
 
 
 def check_distinct(films: Sequence[ExampleFilm]) -> None:

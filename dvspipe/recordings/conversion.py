@@ -687,7 +687,7 @@ def plan_conversions(
         written = ", ".join(written_suffixes())
         raise FileError(f"suffix = {suffix}: events cannot be written in this format (expected {written})")
 
-    if len(sources) == 1 and _is_single(sources[0]) and (out.suffix or out == STANDARD):
+    if len(sources) == 1 and is_single_source(sources[0]) and (out.suffix or out == STANDARD):
         return [ConversionTask(sources[0], out)]
 
     # A folder or several sources need an output folder, which may not exist yet.
@@ -726,7 +726,7 @@ def find_sources(
     yielded itself if it is one of several sources: opening it then raises an error for this source only.
     """
     for source in sources:
-        if _is_single(source):
+        if is_single_source(source):
             yield source, Path(source.name)
             continue
 
@@ -782,7 +782,7 @@ def is_video(source: Path) -> bool:
     return identify(source).is_video
 
 
-def _is_single(source: Path) -> bool:
+def is_single_source(source: Path) -> bool:
     """Return whether a source is a single video or recording, not a folder to search."""
     return not source.is_dir() or _is_frames(source) or is_recording_folder(source)
 
@@ -798,7 +798,7 @@ def _is_convertible(path: Path) -> bool:
     if is_video_name(path):
         return True
     if path.is_dir():
-        return _is_single(path)
+        return is_single_source(path)
     if not path.is_file() or is_recording_folder(path.parent):
         return False
 

@@ -288,6 +288,14 @@ def _prepare_data(setup: RunSetup, opened: DataSet) -> DataSet:
     drawn = _draw_missing_parts(opened, setup.config)
     data = leave_out_copies(drawn, partial(callback.on_progress, "comparing recordings"))
 
+    trained = {sample.label for sample in data.train}
+    if len(trained) == 1 and len(data.classes) > 1:
+        (only,) = trained
+        raise DataError(
+            f"{data.title}: the training part has one class (found {data.classes[only]}, expected two or more); "
+            "each class needs two recordings, or long labels"
+        )
+
     callback.on_data(synthetic=data.synthetic)
     for warning in data.warnings:
         callback.on_warning(warning)

@@ -17,6 +17,7 @@ from ..formats import NO_HINTS, STANDARD, HintsLike, RecordingLike
 from ..inference import InferConfig
 from ..inference.config import InferKeywords
 from ..parallel import Engine, Outcome, Processes, Progress
+from ..recordings.conversion import is_single_source
 from ..results import CHECKPOINT_SUFFIX, InferenceRun, OutputFolder, Prediction
 from ..video.names import camera_of, check_address
 
@@ -114,6 +115,8 @@ def infer(
 
     # A single recording that is not stored can be in memory.
     needs_files = out is not None or labels is not None or adapt
+    if isinstance(recordings, str | Path) and not is_single_source(Path(recordings)):
+        raise ConfigError(f"{recordings}: a folder of recordings (expected one recording, or a list: [folder])")
     if not needs_files and (isinstance(recordings, str) or not isinstance(recordings, Sequence)):
         return classifier.predict(recordings, chosen, sensor=sensor, hints=hints, progress=progress)
     if isinstance(recordings, Events):

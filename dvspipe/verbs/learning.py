@@ -30,7 +30,7 @@ def learn(
     callback: TrainingCallback | None = None,
     **named: Unpack[LearnKeywords],
 ) -> Learned:
-    """Learn new gestures from one film each: render the movements on many people, and train a classifier on them.
+    """Learn new gestures from a few films each: render the movements on many people, and train a classifier on them.
 
     After an interruption, the same call continues with the missing tracks, clips and epochs. With five gestures from
     one film each, 10 of 38 films of strangers were right; films of more people help.

@@ -60,7 +60,7 @@ def tabs(session: Session) -> Tabs:
             return Tabs(
                 VideoTab(space, opened),
                 RecordingTab(space, opened),
-                PairTab(space),
+                PairTab(space, opened),
                 RunTab(space, opened),
             )
 

@@ -113,7 +113,8 @@ def test_part_of_one_of_several_films_is_set_by_the_name_of_the_film(tmp_path: P
         ("wave", "anna", None),
         ("wave", "ben", 1.0),
     ]
-    with raises(DataError, "wave", "anna, ben"):
+    assert set_parts(films, {"wave/ben": 1.0}, {}) == placed
+    with raises(DataError, "wave", "wave/anna, wave/ben"):
         set_parts(films, {"wave": 1.0}, {})
 
 
