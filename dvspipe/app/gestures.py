@@ -404,7 +404,7 @@ class LearnTab(Tab):
         limit = {"concurrency_limit": 2}  # sessions that track or train at the same time
 
         self.on(opened, self.open_first, [self.picker.source, self.added])
-        self.after(self.picker.source.change, self.play_film, [self.picker.source, self.films, self.added])
+        self.after(self.picker.source.change, self.play_film, [self.picker.source, self.added])
         self.on(self.add.click, self.add_film, [self.picker.source, self.name, self.added], **limit)
         self.on(self.use_part.click, self.change_part, part, status=self.changing, **limit)
         self.on(self.chosen.input, self.show_gesture, [self.chosen, self.added])
@@ -418,13 +418,11 @@ class LearnTab(Tab):
         """Choose the example when the tab is opened first."""
         return iter(()) if source or added else self.picker.choose_example(session, FILM)
 
-    def play_film(
-        self, session: Session, source: ChosenFile | None, name: str | None, added: tuple[AddedFilm, ...]
-    ) -> Iterator[Updates]:
-        """Play the chosen film; without one, show the added film of a name."""
+    def play_film(self, session: Session, source: ChosenFile | None, added: tuple[AddedFilm, ...]) -> Iterator[Updates]:
+        """Play the chosen film; without one, what is shown of an added film stays."""
         if source is None:
-            shown = [film for film in added if film.name == name]
-            yield {self.view: show_movement(shown[0]) if shown else show_empty(NO_FILM)}
+            if not added:
+                yield {self.view: show_empty(NO_FILM)}
             return
 
         # The server delivers its own files only, not the folder.
@@ -530,7 +528,7 @@ class LearnTab(Tab):
             self.name: gr.Dropdown(choices=[*groups], value=name),
             self.chosen: gr.Radio(choices=cards, value=film.gesture, visible=True),
             self.pictures: style_cards(groups),
-            self.view: show_movement(film),
+            self.view: show_page(film.page, f"Movement of {readable(film.gesture)}"),
             self.part: gr.Column(visible=True),
             self.films: gr.Radio(choices=choices, value=film.name),
             self.start: round(start_s, 2),
@@ -606,11 +604,6 @@ def start_attempt(plan: TrainingPlan, before: Attempt | None, folder: Path) -> A
     run = folder / f"{RUN_NAME}-{last + 1}"
     run.mkdir()
     return Attempt(plan, run)
-
-
-def show_movement(film: AddedFilm) -> str:
-    """Return the HTML of the page that shows the part of a film."""
-    return show_page(film.page, f"Movement of {readable(film.gesture)}")
 
 
 def find_added(added: tuple[AddedFilm, ...], name: str | None) -> AddedFilm:

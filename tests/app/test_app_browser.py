@@ -314,7 +314,7 @@ def test_gesture_of_the_sample_clip_is_added_and_removed(page: Any) -> None:
     page.get_by_label("Name of the gesture").fill("circle")
     add.click()
     page.get_by_role("radio", name="circle: 1 film").wait_for()
-    assert frame_of(page).locator("video").count() == 1
+    frame_of(page).locator("video").wait_for()
     expect(page.get_by_label("Stop (s)")).to_have_value(re.compile(r"^6\.\d"))
     page.get_by_role("button", name="Remove this film").click()
     expect(page.get_by_role("radio", name="circle: 1 film")).to_have_count(0)

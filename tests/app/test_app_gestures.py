@@ -196,11 +196,11 @@ def test_film_that_is_added_already_is_refused(
 
 
 def test_nothing_can_be_added_without_a_film(tab: LearnTab, session: Session) -> None:
-    assert "empty" in last(tab.play_film(session, None, None, ()))[tab.view]
+    assert "empty" in last(tab.play_film(session, None, ()))[tab.view]
     with raises(ConfigError, "no film"):
         last(tab.add_film(session, None, "wave", ()))
     example = last(tab.open_first(session, None, ()))[tab.picker.source]
-    assert "<video" in last(tab.play_film(session, example, None, ()))[tab.view]
+    assert "<video" in last(tab.play_film(session, example, ()))[tab.view]
 
 
 def test_film_of_the_same_name_does_not_replace_the_file(session: Session, film: ChosenFile) -> None:

@@ -13,7 +13,7 @@ import pytest
 from conftest import random_events
 from facts import mentions, raises
 
-from dvspipe.base.errors import DvspipeError
+from dvspipe.base.errors import ConfigError, DvspipeError
 from dvspipe.events import SensorSize
 from dvspipe.formats import open_recording, write
 from dvspipe.parallel import Progress, ignore_progress
@@ -78,7 +78,7 @@ def test_file_that_cannot_be_read_is_not_chosen_and_named(tabs: Tabs, session: S
     broken.write_bytes(b"this is no video" * 100)
     for tab in (tabs.videos, tabs.recordings):
         steps = tab.picker.choose(ChosenFile(broken, "bad.mp4"))
-        assert next(steps) == {tab.picker.source: None, tab.picker.line: ""}
+        assert next(steps) == {tab.picker.source: None, tab.picker.line: "", tab.picker.upload: None}
         with raises(DvspipeError, "bad.mp4"):
             next(steps)
 
@@ -117,16 +117,18 @@ def test_explore_opens_with_an_example_unless_a_recording_is_chosen(tabs: Tabs, 
     assert list(tab.open_first(session, chosen)) == []
 
 
-@pytest.mark.parametrize("source", [None, CHOSEN])
-def test_compare_takes_the_example_unless_a_video_is_chosen(
-    tabs: Tabs, session: Session, source: ChosenFile | None
-) -> None:
-    settings = (("ideal", 0.2, 0.2), ("ideal", 0.5, 0.5))
-    steps = tabs.pairs.show_settings(session, source, "light", *settings[0], *settings[1])
-    assert "comparing" in next(steps)[tabs.pairs.status]
+def test_compare_opens_with_the_example_unless_a_video_is_chosen(tabs: Tabs, session: Session) -> None:
+    tab = tabs.pairs
+    chosen = merge(tab.open_first(session, None))[tab.video.source]
+    assert list(tab.open_first(session, chosen)) == []
+    settings = ("light", "ideal", 0.2, 0.2, "ideal", 0.5, 0.5)
+    steps = tab.show_settings(session, chosen, *settings)
+    assert "comparing" in next(steps)[tab.status]
     session.space.jobs.stop(session.name)
     with pytest.raises(Stopped):
         list(steps)
+    with raises(ConfigError, "video"):  # after a refused file
+        list(tab.show_settings(session, None, *settings))
 
 
 def test_region_to_cut_is_drawn(tabs: Tabs, session: Session, tmp_path: Path) -> None:
