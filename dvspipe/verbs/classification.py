@@ -17,7 +17,6 @@ from ..formats import NO_HINTS, STANDARD, HintsLike, RecordingLike
 from ..inference import InferConfig
 from ..inference.config import InferKeywords
 from ..parallel import Engine, Outcome, Processes, Progress
-from ..recordings.conversion import is_single_source
 from ..results import CHECKPOINT_SUFFIX, InferenceRun, OutputFolder, Prediction
 from ..video.names import camera_of, check_address
 
@@ -109,6 +108,7 @@ def infer(
         ['hand_clapping', 'right_hand_wave']
     """
     from ..inference import ClassifyOptions, as_classifier, plan_tasks
+    from ..recordings.conversion import is_single_source  # loads OpenCV
 
     chosen = as_settings(InferConfig, config, named, infer)
     classifier = as_classifier(checkpoint, trust=trust)

@@ -121,14 +121,14 @@ def test_compare_opens_with_the_example_unless_a_video_is_chosen(tabs: Tabs, ses
     tab = tabs.pairs
     chosen = merge(tab.open_first(session, None))[tab.video.source]
     assert list(tab.open_first(session, chosen)) == []
-    settings = ("light", "ideal", 0.2, 0.2, "ideal", 0.5, 0.5)
-    steps = tab.show_settings(session, chosen, *settings)
+    settings = ("ideal", 0.2, 0.2, "ideal", 0.5, 0.5)
+    steps = tab.show_settings(session, chosen, "light", *settings)
     assert "comparing" in next(steps)[tab.status]
     session.space.jobs.stop(session.name)
     with pytest.raises(Stopped):
         list(steps)
     with raises(ConfigError, "video"):  # after a refused file
-        list(tab.show_settings(session, None, *settings))
+        list(tab.show_settings(session, None, "light", *settings))
 
 
 def test_region_to_cut_is_drawn(tabs: Tabs, session: Session, tmp_path: Path) -> None:
