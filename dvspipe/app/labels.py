@@ -26,6 +26,7 @@ import numpy as np
 from ..base.errors import ConfigError, DataError, DvspipeError, count_noun
 from ..base.label_studio import read_label_studio, write_label_studio
 from ..base.labels import GESTURES, SUFFIX, Span, read_labels, write_labels
+from ..inference.segments import UNCERTAIN
 from ..parallel import Progress
 from ..recordings.conversion import is_video
 from ..report import write_player_page
@@ -183,19 +184,34 @@ def label_file_of(path: Path) -> Path:
     return path.with_name(f"{path.stem}{SUFFIX}")
 
 
-def propose(space: Workspace, names: Sequence[str], checkpoint: str | Path, progress: Progress) -> Proposals:
-    """Classify files below the folder; files that cannot be classified have no proposal."""
+@dataclass(frozen=True)
+class Proposed:
+    """Proposals for files, and why other files have none.
+
+    Args:
+        proposals: Proposals by name of the file.
+        errors: A line for each other file.
+    """
+
+    proposals: Proposals
+    errors: tuple[str, ...]
+
+
+def propose(space: Workspace, names: Sequence[str], checkpoint: str | Path, progress: Progress) -> Proposed:
+    """Classify files below the folder."""
     # torch takes seconds to import
     from ..inference import Classifier, classify_many, plan_tasks
 
     by_path = {space.resolve(name): name for name in names}
     tasks = plan_tasks(list(by_path))
-    outcomes = classify_many(tasks, Classifier.load(checkpoint), progress=progress)
-    return {
+    outcomes = list(classify_many(tasks, Classifier.load(checkpoint), progress=progress))
+    proposals = {
         by_path[Path(outcome.item.source)]: Proposal.of(outcome.result())
         for outcome in outcomes
         if outcome.error is None
     }
+
+    return Proposed(proposals, tuple(space.describe(outcome.error) for outcome in outcomes if outcome.error))
 
 
 def open_edited(space: Workspace, name: str, proposal: Proposal | None, folder: Path, progress: Progress) -> EditedFile:
@@ -355,6 +371,8 @@ def parse_spans(values: Sequence[object]) -> list[Span]:
 def _parse_span(value: object) -> Span:
     match value:
         case {"start_us": int(start_us), "end_us": int(end_us), "name": str(name)} if start_us < end_us:
+            if name.strip() == UNCERTAIN:
+                raise DataError(f"labels: a class cannot be called {UNCERTAIN}, the name of times without a label")
             if 0 < len(name.strip()) <= MAX_CLASS_NAME and name.isprintable():
                 return Span(start_us, end_us, name.strip())
 
@@ -382,6 +400,7 @@ class LabelTab(Tab):
             with gr.Column(elem_classes="choose"):
                 self.files = gr.Radio([], label="Files", elem_classes="files")
                 self.empty = gr.HTML("")
+                self.skipped = gr.HTML("")
                 self.checkpoint = gr.Dropdown(list_classifiers(space), value=DEFAULT_NAME, label="Classifier")
                 self.propose = self.add_work("Propose labels", variant="primary")
                 self.train = self.add_work("Train on these labels", self.training)
@@ -503,7 +522,8 @@ class LabelTab(Tab):
         names = list_any(self.space)
         waiting = self._list_waiting(names)
 
-        def show(proposals: Proposals) -> Updates:
+        def show(proposed: Proposed) -> Updates:
+            proposals = proposed.proposals
             choices = order_files(self.space, names, proposals)
             _, least_certain = choices[0]
             value = name if name in waiting else least_certain
@@ -511,6 +531,7 @@ class LabelTab(Tab):
                 self.proposals: proposals,
                 self.files: list_choices(choices, proposals, value=value),
                 self.opening: value,
+                self.skipped: "".join(show_caption(f"No proposal: {error}") for error in proposed.errors),
             }
 
         work = partial(propose, self.space, waiting, classifier)

@@ -1,4 +1,4 @@
-"""One-shot learning of gestures: from one film of each gesture to a classifier.
+"""Learning of gestures: from a few films of each gesture to a classifier.
 
 The names are listed in `__init__.pyi` and loaded at first use, because most of them need torch.
 """

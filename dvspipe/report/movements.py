@@ -79,7 +79,7 @@ def write_movement_page(films: Sequence[GestureFilm], path: Path, *, video: Vide
     require_suffix(path, "a page", *PAGE_SUFFIXES)
     with TemporaryFolder() as folder:
         sections = [_make_section(film, Path(folder) / str(number), video) for number, film in enumerate(films)]
-        title = f"Movements of {count_noun(len(films), 'gesture')}"
+        title = f"Movement of {readable(films[0].name)}" if len(films) == 1 else f"Movements of {len(films)} films"
         return write_page(
             path, "movements.html", title=title, heading=title, kind="", sections=sections, summary=_summarise(films)
         )

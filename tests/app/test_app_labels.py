@@ -37,6 +37,7 @@ from dvspipe.app.labels import (
     open_edited,
     order_files,
     parse_spans,
+    propose,
 )
 from dvspipe.app.shared import ChosenFile
 from dvspipe.app.workspace import Session, Workspace
@@ -101,6 +102,19 @@ def test_labels_are_saved_only_beside_listed_files(tab: LabelTab, session: Sessi
 def test_values_that_are_no_spans_are_refused(changed: dict[str, Any]) -> None:
     with raises(DataError, "not a span"):
         parse_spans([WAVE | changed])
+
+
+def test_class_is_not_called_like_times_without_a_label() -> None:
+    with raises(DataError, "uncertain"):
+        parse_spans([WAVE | {"name": " uncertain"}])
+
+
+def test_file_that_cannot_be_classified_has_a_reason(space: Workspace) -> None:
+    (space.folder / "broken.mp4").write_bytes(b"no video" * 100)
+    proposed = propose(space, ["broken.mp4"], "gesture-films", ignore_progress)
+    assert proposed.proposals == {}
+    (error,) = proposed.errors
+    assert mentions(error, "broken.mp4")
 
 
 def test_overlapping_and_too_many_spans_are_refused() -> None:
