@@ -2,7 +2,7 @@
 // `camera.js`; `element` and `trigger` are Gradio's.
 const COUNTDOWN_S = 3, TIMED_S = 6, MAX_S = 60, MIN_S = 0.5, SECOND_MS = 1000;
 const root = element.querySelector(".recorder"), video = root.querySelector("video");
-const hold = root.querySelector(".hold"), timed = root.querySelector(".timed");
+const hold = root.querySelector(".hold"), timed = root.querySelector(".timed"), TIMED = timed.textContent;
 let stream = null, film = null, held = false;
 
 const say = text => { root.querySelector(".line").textContent = text; };
@@ -10,10 +10,12 @@ const wait = seconds => new Promise(done => setTimeout(done, SECOND_MS * seconds
 
 function mark(state) {  // off, live, counting, recording or saving
   root.dataset.state = state;
-  const idle = state === "off" || state === "live";
-  timed.disabled = !idle;
+  timed.disabled = state === "recording" || state === "saving";
+  timed.textContent = state === "counting" ? "Cancel" : TIMED;
   hold.disabled = state === "counting" || state === "saving";
 }
+
+const is_idle = () => ["off", "live"].includes(root.dataset.state);
 
 async function open() {
   if (stream) return;
@@ -76,11 +78,12 @@ async function recordHeld() {
 async function recordTimed() {
   await open();
   mark("counting");
-  for (let left = COUNTDOWN_S; left && stream; left--) {
+  const mine = stream;
+  for (let left = COUNTDOWN_S; left && stream === mine; left--) {
     say("Recording starts in " + left + " s.");
     await wait(1);
   }
-  if (!stream) return;
+  if (stream !== mine) return;
   begin();
   for (let left = TIMED_S; left && film; left--) {
     say("Recording: " + left + " s left.");
@@ -90,7 +93,7 @@ async function recordTimed() {
 }
 
 function press() {
-  if (held || timed.disabled) return;
+  if (held || !is_idle()) return;
   held = true;
   attempt(recordHeld);
 }
@@ -111,7 +114,7 @@ hold.addEventListener("keyup", release);
 hold.addEventListener("blur", release);
 hold.addEventListener("contextmenu", event => event.preventDefault());
 for (const name of ["pointerup", "pointercancel"]) addEventListener(name, release);
-timed.addEventListener("click", () => attempt(recordTimed));
+timed.addEventListener("click", () => is_idle() ? attempt(recordTimed) : close());
 // The camera is off while another tab of the page is shown; what it recorded is kept.
 new ResizeObserver(() => { if (stream && !element.offsetWidth) attempt(end).then(close); }).observe(element);
 addEventListener("pagehide", close);

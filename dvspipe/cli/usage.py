@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pydantic
 from cyclopts import (
+    CoercionError,
     CycloptsError,
     MissingArgumentError,
     UnknownCommandError,
@@ -55,6 +56,10 @@ def explain_usage(error: CycloptsError) -> str:
         return f"{command}: too many arguments: {shlex.join(error.unused_tokens or ())}; {listed}"
     if isinstance(error, MissingArgumentError) and error.argument is not None:
         return f"{command}: {_explain_missing(error, listed)}"
+    if isinstance(error, CoercionError) and error.argument is not None:
+        for token in error.argument.tokens:
+            if len(token.keys) > 1:
+                return f"{command}: {token.keyword}: not a name (found {'.'.join(token.keys)}, expected _ for each dot)"
 
     message = " ".join(str(error).split())
     if isinstance(error, UnknownCommandError):

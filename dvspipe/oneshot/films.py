@@ -80,7 +80,7 @@ def set_parts(
     Args:
         films: Films.
         starts: Start of the part in seconds, by the name of the gesture; if it has several films, by the name of the
-            film without its suffix, as `wave/anna` or `anna`.
+            film without its suffix, as `wave/anna` or `anna`, with _ for a dot.
         stops: End of the part in seconds, likewise.
 
     Raises:
@@ -116,7 +116,8 @@ def _check_name(films: Sequence[ExampleFilm], name: str) -> None:
 
 def _names_of(film: ExampleFilm) -> tuple[str, str, str]:
     """Return the names of a film: its gesture, its file without suffix, and both."""
-    return film.name, film.path.stem, f"{film.name}/{film.path.stem}"
+    stem = film.path.stem.replace(".", "_")  # a dot separates the words of an option
+    return film.name, stem, f"{film.name}/{stem}"
 
 
 def _find_time(film: ExampleFilm, times_s: Mapping[str, float]) -> float | None:

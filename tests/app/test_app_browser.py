@@ -333,6 +333,11 @@ def test_film_is_recorded_while_a_button_is_held(page: Any) -> None:
     page.mouse.up()
     page.locator(".chosen:visible", has_text="webcam").wait_for()
     page.locator("video[aria-label^=webcam]:visible").wait_for()
+    page.get_by_role("button", name="Record 6 s").click()
+    page.get_by_role("button", name="Cancel").click()
+    page.get_by_text("The recording was stopped.").wait_for()
+    hold.click()
+    page.get_by_text("The camera is on").wait_for()
     open_tab(page, "Webcam")
     page.locator(".recorder[data-state=off]").first.wait_for(state="attached")
 

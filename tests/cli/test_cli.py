@@ -265,6 +265,7 @@ def test_usage_errors_say_what_to_write(clip: Path, tmp_path: Path) -> None:
         (["view", "a.h5", "-o", "a.jpg"], ("a.jpg", ".png", ".rrd")),
         (["compare", "a.h5", "b.h5"], ("b.h5", "34x34", "12x7", "a.h5")),
         (["hlep"], ("hlep", "dvspipe --help")),
+        (["learn", clip, "-o", "d", "--starts.my.film", "1"], ("--starts.my.film", "_")),
         (["convert", clip, "-o", "a.h5/c.h5"], ("a.h5: ", "folder")),
     ):
         assert mentions(dvspipe(*words, cwd=tmp_path, code=2).stderr, *facts)

@@ -105,16 +105,18 @@ def test_parts_are_set_by_the_name_of_the_gesture(tmp_path: Path) -> None:
 
 def test_part_of_one_of_several_films_is_set_by_the_name_of_the_film(tmp_path: Path) -> None:
     (tmp_path / "wave").mkdir()
-    for name in ("anna", "ben"):
+    for name in ("anna", "ben", "c.2"):
         make_film(tmp_path / "wave" / f"{name}.webm")
     films = list_films(tmp_path)
     placed = set_parts(films, {"ben": 1.0}, {})
     assert [(film.name, film.path.stem, film.start_s) for film in placed] == [
         ("wave", "anna", None),
         ("wave", "ben", 1.0),
+        ("wave", "c.2", None),
     ]
+    assert set_parts(films, {"c_2": 1.0}, {})[2].start_s == 1.0
     assert set_parts(films, {"wave/ben": 1.0}, {}) == placed
-    with raises(DataError, "wave", "wave/anna, wave/ben"):
+    with raises(DataError, "wave", "wave/anna, wave/ben, wave/c_2"):
         set_parts(films, {"wave": 1.0}, {})
 
 
