@@ -59,7 +59,7 @@ OVERLAY_MAX_SIDE_PX = 640  # OpenCV does not limit the VP8 bit rate
 LABEL_PT = 7.0  # size of a class name in a bar
 MAX_LINES = 3  # maximum number of its lines
 LETTER_SHARE = 0.0068  # width of a letter of a class name, relative to the chart's width
-UNCERTAIN = GRID  # segments without a certain class
+UNCERTAIN_FILL = GRID  # segments without a certain class
 MISSING = (135, 146, 162)  # in a page, times without a prediction
 MISSING_OPACITY = 0.27
 GOLDEN_SECTION = 0.382  # 1 - 1 / golden ratio: steps of this share of a circle spread evenly
@@ -242,7 +242,7 @@ def _draw_lanes(axes: Axes, lanes: Mapping[str, Sequence[SegmentRow]], K: int, s
             left_s = (segment.t_start_us - start_us) / 1e6
             width_us = segment.t_end_us - segment.t_start_us
             width_s = width_us / 1e6
-            colour = UNCERTAIN if segment.label is None else class_colour(segment.label, K)
+            colour = UNCERTAIN_FILL if segment.label is None else class_colour(segment.label, K)
             axes.barh(number, width_s, left=left_s, height=0.78, color=colour, edgecolor="white", linewidth=0.8)
 
             text = fit_in_bar(segment.class_name, width_us / (end_us - start_us))

@@ -928,12 +928,11 @@ def test_ctrl_c_leaves_only_complete_synthetic_recordings(tmp_path: Path, number
     slow = ("compiling kernels", "synthetic clips: ")  # progress lines start after 10 s
     lines = [line for line in said.splitlines() if not any(text in line for text in slow)]
     assert (running.returncode, lines) == (-number, ["dvspipe: interrupted"])
-    files = [path for path in (tmp_path / "made").rglob("*") if path.is_file()]
+    # Files that are being written may remain on a busy machine; the next run removes them.
+    files = [path for path in (tmp_path / "made").rglob("*") if path.is_file() and path.parent.suffix != ".part"]
     assert {path.suffix for path in files if not path.name.startswith(".")} == {".h5", ".json"}
     assert all(len(read(path)) for path in files if path.suffix == ".h5" and not path.name.startswith("."))
-    hidden = {
-        path.name for path in files if path.name.startswith(".")
-    }  # may remain on a busy machine; the next run removes them
+    hidden = {path.name for path in files if path.name.startswith(".")}
     assert all(name == ".lock" or name.startswith(".dvspipe-") for name in hidden)
 
 
