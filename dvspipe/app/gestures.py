@@ -426,7 +426,7 @@ class LearnTab(Tab):
             return
 
         # The server delivers its own files only, not the folder.
-        player = f'<div class="empty">{escape(source.name)}</div>'
+        player = show_empty(source.name)
         if source.path.is_relative_to(session.space.root):
             film = escape(address_of(source.path))
             player = f'<video class="picture" src="{film}" aria-label="{escape(source.name)}" controls muted></video>'

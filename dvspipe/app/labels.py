@@ -204,14 +204,15 @@ def propose(space: Workspace, names: Sequence[str], checkpoint: str | Path, prog
 
     by_path = {space.resolve(name): name for name in names}
     tasks = plan_tasks(list(by_path))
-    outcomes = list(classify_many(tasks, Classifier.load(checkpoint), progress=progress))
-    proposals = {
-        by_path[Path(outcome.item.source)]: Proposal.of(outcome.result())
-        for outcome in outcomes
-        if outcome.error is None
-    }
+    proposals: Proposals = {}
+    errors: list[str] = []
+    for outcome in classify_many(tasks, Classifier.load(checkpoint), progress=progress):
+        if outcome.error is None:
+            proposals[by_path[Path(outcome.item.source)]] = Proposal.of(outcome.result())
+        else:
+            errors.append(space.describe(outcome.error))
 
-    return Proposed(proposals, tuple(space.describe(outcome.error) for outcome in outcomes if outcome.error))
+    return Proposed(proposals, tuple(errors))
 
 
 def open_edited(space: Workspace, name: str, proposal: Proposal | None, folder: Path, progress: Progress) -> EditedFile:

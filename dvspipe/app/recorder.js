@@ -2,7 +2,7 @@
 // `camera.js`; `element` and `trigger` are Gradio's.
 const COUNTDOWN_S = 3, TIMED_S = 6, MAX_S = 60, MIN_S = 0.5, SECOND_MS = 1000;
 const root = element.querySelector(".recorder"), video = root.querySelector("video");
-const hold = root.querySelector(".hold"), timed = root.querySelector(".timed"), TIMED = timed.textContent;
+const hold = root.querySelector(".hold"), timed = root.querySelector(".timed");
 let stream = null, film = null, held = false;
 
 const say = text => { root.querySelector(".line").textContent = text; };
@@ -11,7 +11,7 @@ const wait = seconds => new Promise(done => setTimeout(done, SECOND_MS * seconds
 function mark(state) {  // off, live, counting, recording or saving
   root.dataset.state = state;
   timed.disabled = state === "recording" || state === "saving";
-  timed.textContent = state === "counting" ? "Cancel" : TIMED;
+  timed.textContent = state === "counting" ? "Cancel" : "Record " + TIMED_S + " s, after " + COUNTDOWN_S + " s";
   hold.disabled = state === "counting" || state === "saving";
 }
 
@@ -118,3 +118,4 @@ timed.addEventListener("click", () => is_idle() ? attempt(recordTimed) : close()
 // The camera is off while another tab of the page is shown; what it recorded is kept.
 new ResizeObserver(() => { if (stream && !element.offsetWidth) attempt(end).then(close); }).observe(element);
 addEventListener("pagehide", close);
+mark("off");

@@ -23,7 +23,7 @@ VIEW = """
   <p class="line" role="status">Record a few seconds; nothing leaves this machine.</p>
   <div class="choices">
     <button type="button" class="hold">Hold to record</button>
-    <button type="button" class="timed">Record 6 s, after 3 s</button>
+    <button type="button" class="timed"></button>
   </div>
 </div>
 """

@@ -16,7 +16,7 @@ from ..video.config import VideoSettings
 from .pages import PAGE_SUFFIXES, Media, Table, write_page
 from .skeletons import LEFT_COLOUR, RIGHT_COLOUR, write_track_preview
 from .style import readable
-from .web_charts import Axis, Line, PageChart, plot_lines
+from .web_charts import Axis, Line, PageChart, plot_lines, with_opacity
 
 MAX_FRAME_PX = 480  # longer side of the videos in a page
 MAX_MARKED = 60  # repetitions marked in a chart; more cannot be distinguished
@@ -144,21 +144,17 @@ def plot_hands(track: Track, part: GesturePart) -> PageChart:
         ("Height above the shoulder", HEIGHT, MIN_HEIGHT),
         ("Outwards from the shoulder", WIDTH, MIN_WIDTH),
     ):
-        lines = [
-            line
-            for number, side in enumerate(OUTWARDS)
-            for line in _draw_hand(
-                paths, number, direction, f"{side} hand", opacity=1 if side in part.sides else PALE_HAND
-            )
-        ]
+        lines: list[Line] = []
+        for number, side in enumerate(OUTWARDS):
+            colour = with_opacity(SIDE_COLOURS[side], 1 if side in part.sides else PALE_HAND)
+            lines += _draw_hand(paths, number, direction, f"{side} hand", colour)
         panels.append(plot_lines(title, lines, across, min_range=min_range, marks=marks, shaded=(start, stop)))
 
     return PageChart(panels, across, CHART_CAPTION)
 
 
-def _draw_hand(paths: Sequence[HandPath], side: int, direction: int, name: str, *, opacity: float) -> Iterator[Line]:
+def _draw_hand(paths: Sequence[HandPath], side: int, direction: int, name: str, colour: str) -> Iterator[Line]:
     """Yield the lines of a coordinate of a hand: dotted where it is hidden. Only the first one has the name."""
-    rgb = " ".join(map(str, tuple(SIDE_COLOURS.values())[side]))
     for path in paths:
         seconds = [path.time_us(sample) / 1e6 for sample in range(len(path.hands))]
         values = path.hands[:, side, direction].tolist()
@@ -168,5 +164,5 @@ def _draw_hand(paths: Sequence[HandPath], side: int, direction: int, name: str, 
             for first, stop in find_runs(mask):
                 # Each line begins where the line before ends.
                 shown = slice(max(first - 1, 0), stop)
-                yield Line(name, f"rgb({rgb} / {opacity})", seconds[shown], values[shown], dash, has_dots=False)
+                yield Line(name, colour, seconds[shown], values[shown], dash, has_dots=False)
                 name = ""

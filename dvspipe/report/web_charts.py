@@ -21,7 +21,7 @@ from .style import GREY, Values
 SIZE = 1000, 100  # drawing of curves in chart.html, which is stretched
 TEXT_INK = "currentColor"  # colour of the page's text
 PAGE_BLUE = (59, 130, 214)  # for light and dark pages
-SHADE = f"rgb({' '.join(map(str, PAGE_BLUE))} / .15)"  # CSS
+SHADE = 0.15  # opacity of a marked part
 ELAPSED_NAME = "seconds since the first event"
 TICKS = 4  # about as many labels per axis
 TICK_STEPS = (1, 2, 5, 10)  # between labels, in powers of ten
@@ -192,7 +192,10 @@ def plot_lines(
     marks: Sequence[float] = (),
     shaded: tuple[float, float] | None = None,
 ) -> Panel:
-    """Return lines over the horizontal axis, with dashed lines at the marks; `min_range` is that of the values."""
+    """Return lines over the horizontal axis, with dashed lines at the marks.
+
+    The axis of the values spans `min_range` or more.
+    """
     finite = [value for line in lines for value in line.y if math.isfinite(value)] or [0.0, 1.0]
     low = min(0.0, *finite) if starts_at_zero else min(finite)
     span = max(finite) - low
@@ -209,14 +212,21 @@ def plot_lines(
         has_dots = line.has_dots and len(places) <= MAX_DOTS
         curves.append(Curve(line.name, line.colour, points, dash=line.dash, has_dots=has_dots))
 
-    behind = []
+    marked = []
     if shaded is not None:
         left, right = (f"{width * float(across.place(edge)):.1f}" for edge in shaded)
-        behind.append(Curve("", SHADE, f"{left},0 {right},0 {right},{height} {left},{height}", is_filled=True))
+        colour = with_opacity(PAGE_BLUE, SHADE)
+        marked.append(Curve("", colour, f"{left},0 {right},0 {right},{height} {left},{height}", is_filled=True))
     for mark in marks:
         x = f"{width * float(across.place(mark)):.1f}"
-        behind.append(Curve("", GREY, f"{x},0 {x},{height}", dash="4 3"))
-    return Panel(title, down.ticks, [*behind, *curves])
+        marked.append(Curve("", GREY, f"{x},0 {x},{height}", dash="4 3"))
+    return Panel(title, down.ticks, [*marked, *curves])
+
+
+def with_opacity(colour: tuple[int, int, int], opacity: float) -> str:
+    """Return a colour of CSS from red, green and blue, 0 to 255, and an opacity, 0 to 1."""
+    red, green, blue = colour
+    return f"rgb({red} {green} {blue} / {opacity:g})"
 
 
 def shade(opacity: Values, colours: ArrayLike = PAGE_BLUE) -> str:
