@@ -48,7 +48,7 @@ def classify(
     from ..inference import Classifier, ClassifyOptions, InferConfig, classify_many, plan_tasks
 
     out = OutputFolder(folder / "answers")
-    config = InferConfig(pose=None if joints else False)
+    config = InferConfig(joints=None if joints else False)
     options = ClassifyOptions(config=config, out=out.path, draw=draw_recording, adapt=adapt)
     classifier = Classifier.load(checkpoint)
     tasks = plan_tasks([source.path], out.path)
@@ -84,5 +84,5 @@ def list_windows(classified: Classified) -> list[list[str | float | int]]:
 
 def command_of(source: str, checkpoint: str, *, adapt: bool, joints: bool) -> str:
     """Return the equivalent command."""
-    switches = [*(["--adapt"] if adapt else []), *([] if joints else ["--pose=false"])]
+    switches = [*(["--adapt"] if adapt else []), *([] if joints else ["--joints=false"])]
     return shlex.join(["dvspipe", "infer", checkpoint, source, "-o", "answers", *switches])

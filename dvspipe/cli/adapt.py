@@ -15,7 +15,7 @@ from .options import AsJson
 from .screen import fail_inputs, notes, print_parts, progress, skip
 
 
-@takes(verb, without=(*OF_FILES, "pose", "stateful", "enter", "leave", "least_us"))
+@takes(verb, without=(*OF_FILES, "joints", "stateful", "enter", "leave", "least_us"))
 def adapt(
     checkpoint: str,
     recordings: list[Path],

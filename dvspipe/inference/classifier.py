@@ -87,7 +87,7 @@ class Classifier:
         checkpoint: Checkpoint that the network was loaded from; None if it was built in memory.
         moments: Statistics of the training recordings per class, required by `adapt`; None if unknown.
         modules: Source of a custom network (`network.kind = module`); worker processes load the network from it.
-        joints: Joint network for the same classes, to classify videos by joints and events; see `InferConfig.pose`.
+        joints: Joint network for the same classes, to classify videos by joints and events; see `InferConfig.joints`.
 
     Raises:
         CheckpointError: If the joint network has other classes.
@@ -442,7 +442,7 @@ class Classifier:
             basis = "events" if combined is timeline else "joints and events"
             timeline = combined
 
-        if config.pose and basis == "events":
+        if config.joints and basis == "events":
             log.warning("%s: shows nobody for long enough; classified by events alone", source.name)
 
         return self._summarize(reader, timeline, config, layers, basis)
@@ -451,14 +451,14 @@ class Classifier:
         """Return the joint network to combine with events of a source; None: events alone.
 
         Raises:
-            ConfigError: If `config.pose` asks for joints, and the source has no pictures or the classifier other
+            ConfigError: If `config.joints` asks for joints, and the source has no pictures or the classifier other
                 classes; `name` is the source's.
         """
         if has_pictures:
             return self.choose_joints(config)
-        if config.pose:
-            remedy = Remedy("config.pose", False, "classify events alone")
-            raise ConfigError(f"{name}: pose needs a video (found events)", remedy)
+        if config.joints:
+            remedy = Remedy("config.joints", False, "classify events alone")
+            raise ConfigError(f"{name}: joints need a video (found events)", remedy)
 
         return None
 
@@ -466,19 +466,19 @@ class Classifier:
         """Return the joint network to combine with events, for videos of people; None: events alone.
 
         Raises:
-            ConfigError: If `config.pose` asks for joints, and the classifier has other classes.
+            ConfigError: If `config.joints` asks for joints, and the classifier has other classes.
         """
         has_network = self.joints is not None or self.config.classes == GESTURES
-        if config.pose and not has_network:
+        if config.joints and not has_network:
             raise ConfigError(
-                f"pose: needs a classifier for the {len(GESTURES)} classes of DVS128 Gesture (found "
+                f"joints: need a classifier for the {len(GESTURES)} classes of DVS128 Gesture (found "
                 f"{len(self.config.classes)} classes, starting with {self.config.classes[0]})",
-                Remedy("config.pose", False, "classify events alone"),
+                Remedy("config.joints", False, "classify events alone"),
             )
 
         # A classifier in integers needs no torch, but the joint network does.
         is_default = has_network and not isinstance(self.runner, IntegerRunner)
-        if not (is_default if config.pose is None else config.pose):
+        if not (is_default if config.joints is None else config.joints):
             return None
 
         from .joints import included_classifier

@@ -24,7 +24,7 @@ class InferConfig(FramingConfig):
     stateful: bool = False
     """Whether to keep the network state throughout a recording instead of classifying windows. The window length is
     then the time constant of the running mean of outputs."""
-    pose: bool | None = None
+    joints: bool | None = None
     """Whether to classify videos of people by their joints and events, instead of events alone. Default: if there is a
     joint network for the classes, and the classifier does not compute in integers."""
     segments: SegmentConfig = SegmentConfig()
@@ -33,7 +33,7 @@ class InferConfig(FramingConfig):
     def windowed(self) -> InferConfig:
         """Return these settings for classification in windows, by events alone, which adaptation needs."""
         hop_us = None if self.stateful else self.hop_us
-        return self.model_copy(update={"stateful": False, "hop_us": hop_us, "pose": False})
+        return self.model_copy(update={"stateful": False, "hop_us": hop_us, "joints": False})
 
 
 class UniqueInferKeywords(UniqueFramingKeywords, SegmentKeywords, total=False):
@@ -42,7 +42,7 @@ class UniqueInferKeywords(UniqueFramingKeywords, SegmentKeywords, total=False):
     window_us: int | None
     hop_us: int | None
     stateful: bool
-    pose: bool | None
+    joints: bool | None
     segments: SegmentConfig | Mapping[str, object]
 
 

@@ -72,7 +72,7 @@ class LiveSession:
     chunks, frames, records and classifies them. If the machine is too slow, complete chunks are dropped and counted.
     Simulated pixels, region of interest and network keep their state throughout. The predictions by events are equal to
     the result of `Classifier.classify` with `stateful` for the events that the network saw, to the last bit. Videos of
-    people are classified by events and joints, as by `Classifier.classify`; see `InferConfig.pose`.
+    people are classified by events and joints, as by `Classifier.classify`; see `InferConfig.joints`.
 
     Args:
         source: Source of the stream.

@@ -189,13 +189,13 @@ def record_films(folder: Path, out: Path, variants: Sequence[int]) -> None:
 
 
 def run_live(
-    source: LiveSource, classifier: Classifier, path: Path, writer: Writer | None = None, *, pose: bool = False
+    source: LiveSource, classifier: Classifier, path: Path, writer: Writer | None = None, *, joints: bool = False
 ) -> int:
     """Write the predictions for a source, and return the time of the last one.
 
     They are certain if the input is familiar, with any probability.
     """
-    config = with_hop(InferConfig(pose=pose, segments=SegmentConfig(enter=0, leave=0)), classifier)
+    config = with_hop(InferConfig(joints=joints, segments=SegmentConfig(enter=0, leave=0)), classifier)
     session = LiveSession(source, classifier, config, writer=writer, clock=InstantClock(), capacity=UNBOUNDED)
     answers = list(session)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -291,7 +291,7 @@ def predict_joints(films: Path, out: Path, checkpoint: str) -> None:
         path = prediction_file(out, f"{checkpoint}-joints", stream.name)
         if stream.is_film and not path.exists():
             stem, _, number = stream.name.rpartition("_")
-            run_live(push_film(paths[stem], VARIANTS[int(number)]), classifier, path, pose=True)
+            run_live(push_film(paths[stem], VARIANTS[int(number)]), classifier, path, joints=True)
 
 
 def read_predictions(out: Path, checkpoint: str, stream: Stream) -> list[LiveAnswer]:

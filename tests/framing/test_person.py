@@ -174,7 +174,7 @@ def test_truncated_film_is_classified_and_the_command_fails(tmp_path: Path) -> N
     write_moving_bar(tmp_path / "film.webm")
     content = (tmp_path / "film.webm").read_bytes()
     (tmp_path / "film.webm").write_bytes(content[: len(content) * 2 // 3])
-    command = ("infer", "gesture-films", "film.webm", "--pose=false", "--window-us", 480_000, "-o", "answers")
+    command = ("infer", "gesture-films", "film.webm", "--joints=false", "--window-us", 480_000, "-o", "answers")
     for _ in range(2):  # also if the prediction is stored
         done = dvspipe(*command, cwd=tmp_path, code=None)
         assert done.returncode == 2

@@ -136,7 +136,7 @@ def test_weight_0_or_1_selects_one_input(weight: float) -> None:
 def test_video_is_classified_by_joints_and_events(film: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     classifier, track = untrained(), track_of("hand_clapping", 2)
     monkeypatch.setattr(TRACK_PICTURES, lambda *_, **__: track)
-    by_events = classifier.predict(film, {"pose": False})
+    by_events = classifier.predict(film, {"joints": False})
     both = classifier.predict(film)
     assert (by_events.basis, both.basis) == ("events", "joints and events")
     assert both.probabilities[0] > by_events.probabilities[0]
@@ -157,7 +157,7 @@ def test_video_without_person_is_classified_by_events_with_warning(
     for find in (find_nobody, lambda *_, **__: nobody):
         caplog.clear()
         monkeypatch.setattr(TRACK_PICTURES, find)
-        prediction = classifier.predict(film, {"pose": True})
+        prediction = classifier.predict(film, {"joints": True})
         assert prediction.basis == "events"
         assert mentions(caplog.messages[-1], str(film), "events alone")
         caplog.clear()
@@ -173,7 +173,7 @@ def test_pose_network_gets_complete_pictures(film: Path, monkeypatch: pytest.Mon
         return track_of("hand_clapping", 2)
 
     monkeypatch.setattr(TRACK_PICTURES, keep_size)
-    untrained().predict(film, {"pose": True, "roi": "16x12+4+4"})
+    untrained().predict(film, {"joints": True, "roi": "16x12+4+4"})
     assert sizes == [SensorSize(width=32, height=24)]
 
 
@@ -182,7 +182,7 @@ def test_screen_page_and_records_mention_joints(film: Path, monkeypatch: pytest.
     save_checkpoint(folder / "net.safetensors", classifier.config, classifier.network)
     monkeypatch.setattr(TRACK_PICTURES, lambda *_, **__: track_of("hand_clapping", 2))
     command = ("infer", "net.safetensors", film.name, "--pictures=false")
-    alone = dvspipe(*command, "-o", "events", "--pose=false", cwd=folder)
+    alone = dvspipe(*command, "-o", "events", "--joints=false", cwd=folder)
     both = dvspipe(*command, "-o", "both", cwd=folder)
     for done, name, expected in ((alone, "events", False), (both, "both", True)):
         texts = (
@@ -193,11 +193,11 @@ def test_screen_page_and_records_mention_joints(film: Path, monkeypatch: pytest.
         assert [("joints and events" in text) for text in texts] == [expected] * 3
 
 
-def test_pose_needs_a_video_and_gesture_classes(tmp_path: Path) -> None:
+def test_joints_need_a_video_and_gesture_classes(tmp_path: Path) -> None:
     write(tmp_path / "bar.h5", moving_bar(0, 0, windows=20))
-    done = dvspipe("infer", "gesture-films", "bar.h5", "--fit", "scale", "--pose", cwd=tmp_path, code=2)
+    done = dvspipe("infer", "gesture-films", "bar.h5", "--fit", "scale", "--joints", cwd=tmp_path, code=2)
     assert "bar.h5" in done.stderr
-    assert "pose" in done.stderr
+    assert "joints need a video" in done.stderr
     assert len(done.stderr.splitlines()) == 1
     with pytest.raises(ConfigError, match="11 classes.*10 classes"):
-        Classifier.load("nmnist-synthetic").predict(tmp_path / "bar.h5", {"pose": True, "fit": "scale"})
+        Classifier.load("nmnist-synthetic").predict(tmp_path / "bar.h5", {"joints": True, "fit": "scale"})

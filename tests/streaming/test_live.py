@@ -328,8 +328,8 @@ def test_sensor_and_settings_are_checked_before_the_start(classifier: Classifier
         LiveSession(open_live(tmp_path / "small.h5"), classifier)
     with raises(ConfigError, "30 ms"):
         LiveSession(open_live(tmp_path / "small.h5"), classifier, InferConfig(fit="scale", hop_us=30_000))
-    with raises(ConfigError, "pose"):
-        LiveSession(open_live(tmp_path / "small.h5"), classifier, InferConfig(fit="scale", pose=True))
+    with raises(ConfigError, "joints"):
+        LiveSession(open_live(tmp_path / "small.h5"), classifier, InferConfig(fit="scale", joints=True))
 
 
 # End

@@ -117,12 +117,12 @@ def test_session_says_whether_joints_were_used(monkeypatch: pytest.MonkeyPatch) 
     bases = [answer.basis for answer in answers_of(InferConfig(roi="full"))]
     assert bases[0] == "events"
     assert bases[-1] == "joints and events"
-    assert {answer.basis for answer in answers_of(InferConfig(roi="full", pose=False))} == {"events"}
+    assert {answer.basis for answer in answers_of(InferConfig(roi="full", joints=False))} == {"events"}
 
 
 def test_joints_of_other_classes_are_refused() -> None:
-    with raises(ConfigError, "pose", "one"):
-        LiveSession(pushed(2), gestures(("one", "two")), InferConfig(pose=True))
+    with raises(ConfigError, "joints", "one"):
+        LiveSession(pushed(2), gestures(("one", "two")), InferConfig(joints=True))
 
 
 def follow(look: Callable[..., Sighting], count: int) -> list[int]:
