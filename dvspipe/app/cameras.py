@@ -28,7 +28,7 @@ from PIL import Image, UnidentifiedImageError
 from ..base.errors import ConfigError, DvspipeError, VideoError
 from ..events import Events, SensorSize
 from ..formats import WriteOptions, Writer, create_writer
-from ..inference.segments import SegmentConfig
+from ..inference.segments import ENTER, SegmentConfig
 from ..report.pages import data_address
 from ..report.style import EVENT_PALETTES, readable
 from ..streaming.answers import LiveAnswer
@@ -212,9 +212,7 @@ class LiveCamera:
         enter: As given; it can be changed at any time.
     """
 
-    def __init__(
-        self, classifier: Classifier, new_folder: Callable[[], Path], *, enter: float = SegmentConfig().enter
-    ) -> None:
+    def __init__(self, classifier: Classifier, new_folder: Callable[[], Path], *, enter: float = ENTER) -> None:
         from ..streaming import SceneWatch
 
         self._classifier = classifier
@@ -442,7 +440,7 @@ class Cameras:
         classifier: Classifier,
         new_folder: Callable[[], Path],
         *,
-        enter: float = SegmentConfig().enter,
+        enter: float = ENTER,
     ) -> str:
         """Replace the camera of a session by a new one, and return its key; see `LiveCamera`."""
         self.close_session(session)

@@ -21,7 +21,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from ..base.errors import ConfigError, DvspipeError, FileError
-from ..inference.segments import SegmentConfig
+from ..inference.segments import ENTER
 from ..video.webm import write_duration
 from .answers import DEFAULT_NAME, SHIPPED_NAMES, list_classifiers
 from .cameras import EVENT_FILE, MIN_ENTER, LiveCamera, LiveView
@@ -113,7 +113,7 @@ class WebcamTab(Tab):
         self.enter = gr.Slider(
             MIN_ENTER,
             MAX_ENTER,
-            value=SegmentConfig().enter,
+            value=ENTER,
             step=0.05,
             label="Certain from a probability of",
             info="Higher: fewer false alarms. Lower: fewer missed gestures.",

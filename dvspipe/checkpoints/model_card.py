@@ -89,21 +89,6 @@ def write_shipped_card(name: str) -> str:
     return "\n\n".join(sections) + "\n"
 
 
-def write_weights_card(title: str, record: ShippedRecord) -> str:
-    """Write the card of included weights that are not a classifier by themselves as Markdown."""
-    sections = (
-        f"# {title}",
-        record.about,
-        f"## Data\n\n{record.data}",
-        f"## Sources\n\n{_describe_sources(record)}",
-        f"## Scores\n\n{_describe_scores(record)}",
-        f"## Settings\n\n{_describe_making(record)}",
-        f"## Limits\n\n{_list(record.limits)}",
-    )
-
-    return "\n\n".join(sections) + "\n"
-
-
 def _index(name: str, test: TestResult) -> dict[str, object]:
     """Return the accuracy as the `model-index` metadata of the hub."""
     title = _plain(test.title)

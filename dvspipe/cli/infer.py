@@ -174,16 +174,16 @@ def print_predictions(predictions: Sequence[Prediction], *, finds_person: bool =
     # The region is shown only if some recordings are not seen completely.
     regions = [] if all(prediction.has_full_frame for prediction in predictions) else ["region"]
     table = TextTable(
-        *("file", "label", "class", "probability", "segments", "events", *regions),
-        right=("label", "probability", "segments", "events"),
-        optional=(*regions, "label", "events", "segments"),
+        *("file", "answer", "probability", "segments", "events", *regions),
+        right=("probability", "segments", "events"),
+        optional=(*regions, "events", "segments"),
     )
 
     for prediction in predictions:
-        name = prediction.class_name if prediction.certain else f"{prediction.class_name}, uncertain"
+        because = f" ({prediction.reason.replace('_', ' ')})" if prediction.reason else ""
         region = [prediction.describe_region(finds_person=finds_person)] if regions else []
-        numbers = f"{prediction.probability:.1%}", prediction.segment_count, f"{prediction.events:,}"
-        table.add_row(prediction.file, prediction.label, name, *numbers, *region)
+        numbers = f"{prediction.probability:.0%}", prediction.segment_count, f"{prediction.events:,}"
+        table.add_row(prediction.file, prediction.answer + because, *numbers, *region)
     print_parts(table)
 
     bases = Counter("events alone" if one.basis == "events" else one.basis for one in predictions)

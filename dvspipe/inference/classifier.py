@@ -24,7 +24,6 @@ from ..base.errors import (
     Remedy,
     count_noun,
 )
-from ..base.labels import GESTURES
 from ..base.overrides import show_value
 from ..base.trees import find_differences
 from ..checkpoints.checkpoint import (
@@ -50,10 +49,11 @@ from ..results import Basis, LayerActivity
 from ..results import Prediction as Prediction  # also a name of `dvspipe.inference`
 from ..results import Timeline as Timeline
 from ..results.timeline import find_centers
+from .answers import find_answer, find_film_reason, find_reason
 from .config import InferConfig, InferKeywords
 from .reading import Reader, StepCounts
 from .runners import IntegerRunner
-from .segments import find_segments, is_quiet
+from .segments import SegmentConfig, find_segments, is_quiet
 from .stateful import InputSpan, StatefulRun, StepOutput, group_steps
 from .windows import Window, encode_complete, encode_steps, find_start, slide, split_by_events
 
@@ -435,24 +435,25 @@ class Classifier:
 
         layers = activity()
         timeline = self._to_timeline(outputs, bins.window_us, reader.steps)
-        basis: Basis = "events"
+        if joints is None:
+            return self._summarize(reader, timeline, config.segments, layers)
 
-        if joints is not None:
-            combined = _combine_joints(timeline, source, joints)
-            basis = "events" if combined is timeline else "joints and events"
-            timeline = combined
-
-        if config.joints and basis == "events":
+        combined = _combine_joints(timeline, source, joints)
+        if config.joints and combined is timeline:
             log.warning("%s: shows nobody for long enough; classified by events alone", source.name)
 
-        return self._summarize(reader, timeline, config, layers, basis)
+        # The threshold was chosen for films with this joint network, whether or not they show a person.
+        segments = config.segments.with_default(joints.enter)
+        return self._summarize(
+            reader, combined, segments, layers, "events" if combined is timeline else "joints and events"
+        )
 
     def find_joints(self, name: str, config: InferConfig, *, has_pictures: bool) -> JointClassifier | None:
         """Return the joint network to combine with events of a source; None: events alone.
 
         Raises:
-            ConfigError: If `config.joints` asks for joints, and the source has no pictures or the classifier other
-                classes; `name` is the source's.
+            ConfigError: If `config.joints` asks for joints, and the source has no pictures or the classifier no joint
+                network; `name` is the source's.
         """
         if has_pictures:
             return self.choose_joints(config)
@@ -466,24 +467,16 @@ class Classifier:
         """Return the joint network to combine with events, for videos of people; None: events alone.
 
         Raises:
-            ConfigError: If `config.joints` asks for joints, and the classifier has other classes.
+            ConfigError: If `config.joints` asks for joints, and the classifier has no joint network.
         """
-        has_network = self.joints is not None or self.config.classes == GESTURES
-        if config.joints and not has_network:
+        if config.joints and self.joints is None:
             raise ConfigError(
-                f"joints: need a classifier for the {len(GESTURES)} classes of DVS128 Gesture (found "
-                f"{len(self.config.classes)} classes, starting with {self.config.classes[0]})",
+                f"joints: {self.checkpoint or 'the classifier'} has no joint network (expected gesture-films, "
+                "gesture-clean, or a classifier that learn made)",
                 Remedy("config.joints", False, "classify events alone"),
             )
 
-        # A classifier in integers needs no torch, but the joint network does.
-        is_default = has_network and not isinstance(self.runner, IntegerRunner)
-        if not (is_default if config.joints is None else config.joints):
-            return None
-
-        from .joints import included_classifier
-
-        return self.joints or included_classifier()
+        return None if config.joints is False else self.joints
 
     def window_bins(self, config: InferConfig) -> BinConfig:
         """Return the encoding of a window: as in training, with `config.window_us` if given.
@@ -601,27 +594,40 @@ class Classifier:
         self,
         reader: Reader,
         timeline: Timeline,
-        config: InferConfig,
+        config: SegmentConfig,
         layers: tuple[LayerActivity, ...],
-        basis: Basis,
+        basis: Basis | None = None,
     ) -> Prediction:
-        """Combine the predictions over time into a prediction for the recording."""
+        """Combine the predictions over time into a prediction for the recording; without a basis, by events alone."""
         # Quiet windows do not count, unless all are quiet.
-        quiet = is_quiet(timeline, config.segments)
+        quiet = is_quiet(timeline, config)
         used = quiet if quiet.all() else ~quiet
         mean = timeline.probabilities[used].mean(axis=0)
 
-        label = int(mean.argmax())
         classes = self.config.classes
         t_first_us = reader.first_us
         t_end_us = reader.last_us + 1
+        segments = find_segments(timeline, classes, config, t_first_us=t_first_us, t_end_us=t_end_us)
+        answer = find_answer(timeline, segments, classes, used)
+
+        # A film without a visible person has the basis "events", too.
+        reason = ""
+        if answer.segment is None:
+            person = reader.source.person
+            is_short = t_end_us - t_first_us < timeline.window_us
+            if basis is not None and person is not None:
+                reason = find_film_reason(person.track, classes[answer.label])
+            reason = reason or find_reason(answer, timeline, classes, used, config, short=is_short)
 
         return Prediction(
             file=reader.source.name,
-            label=label,
-            class_name=classes[label],
-            probability=float(mean[label]),
-            certain=bool(mean[label] >= config.segments.enter and 2 * timeline.familiar[used].sum() >= used.sum()),
+            label=answer.label,
+            class_name=classes[answer.label],
+            probability=answer.probability,
+            certain=answer.segment is not None,
+            t_start_us=None if answer.segment is None else answer.segment.t_start_us,
+            t_end_us=None if answer.segment is None else answer.segment.t_end_us,
+            reason=reason,
             probabilities=tuple(float(p) for p in mean),
             events=reader.events,
             t_first_us=reader.first_us,
@@ -633,10 +639,10 @@ class Classifier:
             classified_us=reader.classified_us,
             layers=layers,
             trained_on=self.config.trained_on,
-            basis=basis,
+            basis=basis or "events",
             synthetic=reader.source.synthetic,
             truncated_at_us=reader.truncated_at_us,
-            segments=find_segments(timeline, classes, config.segments, t_first_us=t_first_us, t_end_us=t_end_us),
+            segments=segments,
             timeline=timeline,
             classes=classes,
         )

@@ -25,8 +25,8 @@ class InferConfig(FramingConfig):
     """Whether to keep the network state throughout a recording instead of classifying windows. The window length is
     then the time constant of the running mean of outputs."""
     joints: bool | None = None
-    """Whether to classify videos of people by their joints and events, instead of events alone. Default: if there is a
-    joint network for the classes, and the classifier does not compute in integers."""
+    """Whether to classify videos of people by their joints and events, instead of events alone. Default: if the
+    classifier has a joint network."""
     segments: SegmentConfig = SegmentConfig()
     """Conversion of predictions over time into segments."""
 

@@ -2,14 +2,14 @@
 
 The pose network (`dvspipe.pose`) finds the joints in the pictures of the video. The trajectories of elbows, wrists and
 hands during a window are resampled to JOINT_STEPS steps and classified by a 1-D convolutional network. Its log
-probabilities and the log probabilities by events are averaged with a weight that is stored with the network.
+probabilities and the log probabilities by events are averaged. A joint network belongs to one classifier: its weight in
+this average, and the probability from which a class is certain, were chosen together and are stored with it.
 `scripts/studies/joints.py` trains the network.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -21,9 +21,10 @@ from torch import nn
 
 from ..base.errors import CheckpointError
 from ..base.labels import GESTURES
-from ..checkpoints.checkpoint import read_tensors, write_tensors
+from ..checkpoints.checkpoint import SHIPPED, read_tensors, shipped_checkpoints, write_tensors
 from ..pose import JOINTS, OUTWARDS, Track, TrackSettings, from_shoulder, measure_arms
 from ..results import RunFolder
+from .segments import ENTER
 
 Float32s = NDArray[np.float32]
 
@@ -40,8 +41,8 @@ CONVOLUTIONS = ((40, 5, 1), (56, 5, 2), (56, 3, 2))  # channels, kernel and stri
 DROPOUT = 0.1
 TYPICAL_STEP = 0.25  # typical movement per step in arm lengths, to scale velocities
 MIN_PROBABILITY = 1e-9  # against the logarithm of 0
-WEIGHTS = Path(__file__).with_name("joints.safetensors")
 FORMAT = "dvspipe joints 1"
+JOINTS_FOLDER = "joints"  # below the folder of the included checkpoints
 CLASSES = TypeAdapter(Annotated[tuple[str, ...], Field(min_length=2, max_length=10_000)])
 
 
@@ -74,15 +75,23 @@ class JointNetwork(nn.Module):
 
 @dataclass(frozen=True, eq=False)
 class JointClassifier:
-    """Joint network, in evaluation mode, and the weight of its log probabilities, 0 to 1; events have the rest."""
+    """Joint network of a classifier.
+
+    Args:
+        network: Network in evaluation mode.
+        weight: Weight of its log probabilities, 0 to 1; events have the rest.
+        classes: Class names.
+        enter: Probability that starts a certain segment of a film; see `SegmentConfig.enter`.
+    """
 
     network: JointNetwork
     weight: float
     classes: tuple[str, ...] = GESTURES
+    enter: float = ENTER
 
     @classmethod
-    def load(cls, path: Path = WEIGHTS) -> Self:
-        """Load a joint network; default: the included network."""
+    def load(cls, path: Path) -> Self:
+        """Load a joint network."""
         metadata, tensors = read_tensors(path, "a joint network")
 
         try:
@@ -92,17 +101,23 @@ class JointClassifier:
             network = JointNetwork(len(classes))
             network.load_state_dict(tensors)
             weight = float(metadata.get("weight", ""))
+            enter = float(metadata.get("enter", ENTER))
+            if not (0 <= weight <= 1 and 0 <= enter <= 1):
+                raise ValueError(f"found weight {weight:g} and threshold {enter:g}, expected 0 to 1")
         except (RuntimeError, ValueError) as error:
             raise CheckpointError(f"{path}: not a joint network ({' '.join(str(error).split())})") from error
 
-        return cls(network.eval(), weight, classes)
+        return cls(network.eval(), weight, classes, enter)
 
     def save(self, path: Path) -> None:
-        """Write network and weight to a file."""
-        classes = CLASSES.dump_json(self.classes).decode()
-        write_tensors(
-            path, {"format": FORMAT, "weight": str(self.weight), "classes": classes}, self.network.state_dict()
-        )
+        """Write network, weight and threshold to a file."""
+        metadata = {
+            "format": FORMAT,
+            "weight": str(self.weight),
+            "enter": str(self.enter),
+            "classes": CLASSES.dump_json(self.classes).decode(),
+        }
+        write_tensors(path, metadata, self.network.state_dict())
 
     @property
     def looks(self) -> TrackSettings:
@@ -135,16 +150,16 @@ class JointClassifier:
 
 
 def find_joints(checkpoint: str) -> JointClassifier | None:
-    """Load the joint network of a run, or of the run of a checkpoint file; None if the run has none."""
+    """Load the joint network of an included classifier, of a run, or of a checkpoint file; None if it has none."""
     path = Path(checkpoint)
-    joints = RunFolder(path).joints if path.is_dir() else path.with_name(RunFolder(path).joints.name)
+    if checkpoint in shipped_checkpoints():
+        joints = SHIPPED / JOINTS_FOLDER / f"{checkpoint}.safetensors"
+    elif path.is_dir():
+        joints = RunFolder(path).joints
+    else:
+        joints = path.with_name(RunFolder(path).joints.name)
+
     return JointClassifier.load(joints) if joints.is_file() else None
-
-
-@cache
-def included_classifier() -> JointClassifier:
-    """Return the included joint classifier; it is loaded once per process."""
-    return JointClassifier.load()
 
 
 def average_logs(probabilities: Float32s, others: Float32s, weight: float) -> Float32s:

@@ -18,6 +18,8 @@ FLAT = -1  # state without a class: no class is probable, or the window differs 
 QUIET_STATE = -2  # state without a class: too few events
 BUSY_PERCENTILE = 90  # percentile of the numbers of nearby events
 CALM_PERCENTILE = 10
+ENTER = 0.5  # probability that starts a segment, for classifiers that have no value of their own
+LEAVE = 0.35
 SMOOTHING = 0.75  # length of the moving average of the probabilities, relative to a window
 CALM_SHARE = 0.25  # calm times with fewer events than this share of busy times show only noise
 
@@ -25,9 +27,10 @@ CALM_SHARE = 0.25  # calm times with fewer events than this share of busy times 
 class SegmentConfig(Settings):
     """Conversion of predictions over time into segments; see `find_segments`."""
 
-    enter: float = Field(default=0.5, ge=0, le=1)
-    """Probability that starts a segment of a class; until a class reaches it, the time is uncertain."""
-    leave: float = Field(default=0.35, ge=0, le=1)
+    enter: float | None = Field(default=None, ge=0, le=1)
+    """Probability that starts a segment of a class; until a class reaches it, the time is uncertain. Default: 0.5, and
+    in films the value that was chosen for the classifier and its joint network."""
+    leave: float = Field(default=LEAVE, ge=0, le=1)
     """A segment ends if the probability of its class falls below this value; at most `enter`."""
     least_us: int | None = Field(default=None, ge=0, le=10**12)
     """Minimum length of a segment of a class in microseconds; default: half a window."""
@@ -39,15 +42,30 @@ class SegmentConfig(Settings):
 
     @model_validator(mode="after")
     def _check_order(self) -> SegmentConfig:
-        if self.leave > self.enter:
-            raise ValueError(f"leave = {self.leave:g} is larger than enter = {self.enter:g} (expected at most enter)")
+        if self.leave > self.threshold:
+            raise ValueError(
+                f"leave = {self.leave:g} is larger than enter = {self.threshold:g} (expected at most enter)"
+            )
         return self
+
+    @property
+    def threshold(self) -> float:
+        """`enter`, or its default for classifiers that have no value of their own."""
+        return ENTER if self.enter is None else self.enter
+
+    def least(self, timeline: Timeline) -> int:
+        """Return the minimum length of a segment in microseconds."""
+        return timeline.window_us // 2 if self.least_us is None else self.least_us
+
+    def with_default(self, enter: float) -> SegmentConfig:
+        """Return these settings with a value for `enter` if it is not given."""
+        return self if self.enter is not None else self.model_copy(update={"enter": max(enter, self.leave)})
 
 
 class SegmentKeywords(TypedDict, total=False):
     """Settings of `SegmentConfig` by name."""
 
-    enter: float
+    enter: float | None
     leave: float
     least_us: int | None
     quiet: float
@@ -75,7 +93,7 @@ def find_segments(
         Segments without gaps from `t_first_us` to `t_end_us`.
     """
     intervals_us = timeline.intervals_us(t_first_us, t_end_us)
-    least_us = timeline.window_us // 2 if config.least_us is None else config.least_us
+    least_us = config.least(timeline)
     states = _apply_hysteresis(timeline, config)
     runs = _merge_short(_find_runs(states, intervals_us, t_first_us, t_end_us), least_us)
 
@@ -96,9 +114,14 @@ def find_segments(
     return tuple(segments)
 
 
+def smooth_probabilities(timeline: Timeline) -> NDArray[np.float64]:
+    """Return the probabilities that decide about segments, [N, K]: smoothed over three quarters of a window."""
+    return timeline.smooth(int(SMOOTHING * timeline.window_us))
+
+
 def _apply_hysteresis(timeline: Timeline, config: SegmentConfig) -> list[int]:
     """Return the state of each prediction: a class, FLAT or QUIET_STATE."""
-    probabilities = timeline.smooth(int(SMOOTHING * timeline.window_us))
+    probabilities = smooth_probabilities(timeline)
     quiet = is_quiet(timeline, config).tolist()
     familiar = timeline.familiar.tolist()
 
@@ -111,7 +134,7 @@ def _apply_hysteresis(timeline: Timeline, config: SegmentConfig) -> list[int]:
             state = QUIET_STATE
         elif not is_familiar:
             state = FLAT
-        elif row[best] >= config.enter:
+        elif row[best] >= config.threshold:
             state = best
         elif state < 0 or row[state] < config.leave:
             state = FLAT
@@ -197,7 +220,7 @@ def is_quiet(timeline: Timeline, config: SegmentConfig) -> NDArray[np.bool_]:
 def is_certain(timeline: Timeline, config: SegmentConfig) -> NDArray[np.bool_]:
     """Return whether a window is familiar, has enough events and a class that reaches `config.enter`, bool [N]."""
     enough = ~_has_few_events(timeline, timeline.events, config)
-    return np.asarray(timeline.familiar & enough & (timeline.probabilities.max(axis=1, initial=0) >= config.enter))
+    return np.asarray(timeline.familiar & enough & (timeline.probabilities.max(axis=1, initial=0) >= config.threshold))
 
 
 def _has_few_events(timeline: Timeline, counts: NDArray[np.int64], config: SegmentConfig) -> NDArray[np.bool_]:

@@ -26,10 +26,8 @@ from ..training import TrainConfig, TrainingCallback, run_training
 from .arms import draw_tracks, sample_windows
 from .config import LearnConfig
 from .films import ExampleFilm
-from .study import Study, study_films
+from .study import BASE, Study, study_films
 
-BASE = "gesture-clean"
-"""Included network; fine-tuning starts from its weights. All its sources allow use in products."""
 TRACKS = "tracks"
 """Subfolder of a run: tracks of the films."""
 CLIPS = "clips"

@@ -10,12 +10,14 @@ from pathlib import Path
 from ..base.errors import DvspipeError
 from ..base.labels import GESTURES, OTHER
 from ..datasets import version_of_file
-from ..inference.joints import included_classifier
+from ..inference.joints import find_joints
 from ..pose import GesturePart, Track, TrackSettings, check_brightness, find_movement, track_film
 from ..report import write_refusal_picture
 from ..synthesis import FilmedGesture, FilmedGestures, mirror_class
 from .films import ExampleFilm, check_distinct
 
+BASE = "gesture-clean"
+"""Included network; fine-tuning starts from its weights. All its sources allow use in products."""
 ALIKE_SHARE = 0.3  # minimum probability by joints of a known gesture that a film resembles
 
 StageProgress = Callable[[str, int, int], object]
@@ -140,7 +142,9 @@ def _study(film: ExampleFilm, folder: Path, progress: StageProgress) -> StudiedF
         raise _show_refusal(error, film, track, folder) from error
 
     # Gestures of DVS128 Gesture that the film resembles are not rendered as examples of other gestures.
-    shares = included_classifier().classify_part(track, part.start_us, part.stop_us).tolist()
+    joints = find_joints(BASE)
+    assert joints is not None
+    shares = joints.classify_part(track, part.start_us, part.stop_us).tolist()
     alike = [name for name, share in zip(GESTURES, shares, strict=True) if share >= ALIKE_SHARE and name != OTHER]
 
     return StudiedFilm(film, track, file, part, tuple(alike))

@@ -257,7 +257,6 @@ def _curve(values: NDArray[np.int64] | NDArray[np.float64], caption: str) -> Cur
 
 @_summarize.register(Prediction)
 def _summarize_prediction(prediction: Prediction) -> Card:
-    certainty = "" if prediction.certain else ", uncertain"
     facts = [
         ("recording", prediction.file),
         ("events", f"{prediction.events:,} on the network's sensor"),
@@ -271,7 +270,7 @@ def _summarize_prediction(prediction: Prediction) -> Card:
         probability = prediction.probabilities[label]
         bars.append(Bar(readable(prediction.classes[label]), probability, percent(probability)))
 
-    title = f"Prediction: {readable(prediction.class_name)}, {percent(prediction.probability)}{certainty}"
+    title = f"Prediction: {prediction.answer}, {percent(prediction.probability)}"
     spans = _spans(prediction.segments, len(prediction.classes))
     return Card(title, facts, bars=bars, spans=spans, spans_caption="segments over time" if spans else "")
 

@@ -26,6 +26,7 @@ from pydantic import Field, InstanceOf, JsonValue, computed_field, model_validat
 
 from ..base.errors import FileError, Remedy, brief, count_noun
 from ..base.files import REPLACE, name_folder
+from ..base.labels import GESTURES, OTHER
 from ..base.texts import TextTable
 from ..base.trees import find_differences
 from .activity import LayerActivity
@@ -307,6 +308,9 @@ class Prediction(Row):
         "class",
         "probability",
         "certain",
+        "t_start_us",
+        "t_end_us",
+        "reason",
         "events",
         "windows",
         "segments",
@@ -320,13 +324,19 @@ class Prediction(Row):
     folder: FileText = ""
     """Folder of the recording, below the output folder."""
     label: int
-    """Most probable class."""
+    """Class of the certain segment that lasts longest, other gestures aside; without one, the first guess."""
     class_name: str = Field(validation_alias="class", serialization_alias="class")
     """Name of this class."""
     probability: float
-    """Probability of this class, 0 to 1."""
+    """Mean probability of this class in the segment, or of the first guess, 0 to 1."""
     certain: bool
-    """Whether the probability reaches `segments.enter`, and at least half of the windows resemble the training data."""
+    """Whether there is such a segment."""
+    t_start_us: int | None = None
+    """Start of the segment in microseconds, inclusive; None: nothing is certain."""
+    t_end_us: int | None = None
+    """End of the segment in microseconds, exclusive; None: nothing is certain."""
+    reason: str = ""
+    """Why nothing is certain; empty if certain."""
     probabilities: tuple[float, ...]
     """Probability of each class: mean over the windows with enough events."""
     events: int
@@ -371,11 +381,23 @@ class Prediction(Row):
     """Names of the classes."""
 
     def __repr__(self) -> str:
-        certain = "certain" if self.certain else "uncertain"
         return (
-            f"Prediction({brief(self.file)}, {self.class_name} {self.probability:.1%}, {certain}, "
+            f"Prediction({brief(self.file)}, {self.answer} {self.probability:.1%}, "
             f"{count_noun(self.segment_count, 'segment')}, {self.duration_s:.2f} s)"
         )
+
+    @property
+    def answer(self) -> str:
+        """What was found, in words: a class with its time since the first event, or a first guess."""
+        name = self.class_name.replace("_", " ")
+        if self.t_start_us is not None and self.t_end_us is not None:
+            start_s = (self.t_start_us - self.t_first_us) / 1e6
+            end_s = (self.t_end_us - self.t_first_us) / 1e6
+            return f"{name}, {start_s:.1f} to {end_s:.1f} s"
+
+        if self.class_name == OTHER:
+            return "no gesture"
+        return f"no {'gesture' if self.class_name in GESTURES else 'class'} for certain, perhaps {name}"
 
     @model_validator(mode="before")
     @classmethod

@@ -112,6 +112,8 @@ class LiveSession:
         is_film = isinstance(source.content, Video)
         network = classifier.find_joints(source.name, self._config, has_pictures=is_film)
         self._joints = None if network is None else _follow_joints(network)
+        segments = self._config.segments if network is None else self._config.segments.with_default(network.enter)
+        self._enter = segments.threshold
 
         self._clock = clock or SystemClock()
         self._queue = ChunkQueue(capacity or (VIDEO_CAPACITY if is_film else CAPACITY))
@@ -247,7 +249,7 @@ class LiveSession:
         (is_familiar,) = config.is_familiar(logits)
         label = int(probabilities.argmax())
         disturbance = self._watch.find()
-        is_certain = is_familiar and probabilities[label] >= self._config.segments.enter and disturbance is None
+        is_certain = is_familiar and probabilities[label] >= self._enter and disturbance is None
 
         # Latency counts from the end of the step, which lies before the time of its chunk.
         since_us = (chunk.t_us - output.span.end_us) / self.source.speed

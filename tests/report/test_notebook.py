@@ -171,7 +171,7 @@ def test_summary_of_many_events_reads_only_a_few(monkeypatch: pytest.MonkeyPatch
 
 def test_prediction_summary_shows_classes_and_segments() -> None:
     html = shown(prediction())
-    assert "&lt;b&gt;clap&lt;/b&gt;, 65.0 %, uncertain" in html
+    assert "perhaps &lt;b&gt;clap&lt;/b&gt;, 65.0 %" in html
     assert html.index("65.0 %</div>") < html.index("20.0 %</div>") < html.index("15.0 %</div>")
     assert "width:75.000%" in html
 

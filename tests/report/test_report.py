@@ -877,7 +877,7 @@ def test_region_of_events_is_a_picture_on_the_page(tmp_path: Path) -> None:
 
 def test_page_of_one_recording_begins_with_the_answer(answers_page: Path) -> None:
     text = read_text(answers_page)
-    parts = ['class="label"', 'class="bars"', "<video", "<img", "data-start", 'href="#r0"', "<pre>"]
+    parts = ['class="guess"', 'class="bars"', "<video", "<img", "data-start", 'href="#r0"', "<pre>"]
     places = [text.index(part, text.index("<main>")) for part in parts]
     assert places == sorted(places)
     shares = [float(share) for share in re.findall(r"width:([\d.]+)%", text)]
@@ -926,18 +926,27 @@ def test_classification_energy_is_per_second_of_classified_time(tmp_path: Path) 
     assert ">166 nJ</td>" in text
 
 
-@pytest.mark.parametrize("changes", [{"labels": None}, {"layers": ()}, {"classified_us": 0}, {"certain": True}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"labels": None},
+        {"layers": ()},
+        {"classified_us": 0},
+        {"certain": True, "reason": "", "t_start_us": 5, "t_end_us": 1_000_005},
+    ],
+)
 def test_classification_page_works_without_labels_scores_pictures_or_layers(
     tmp_path: Path, changes: dict[str, Any]
 ) -> None:
     run = RUN.model_copy(update={"stateful": True, "hop_us": None, "trained_on": "recordings"})
-    result = make_prediction("a.h5", **changes)
+    result = make_prediction("a.h5", **({"reason": "too small"} | changes))
     text = read_text(write_answers_page(OutputFolder(tmp_path), run, [result], None))
     assert "<h2>Scores" not in text
     assert "<video" not in text
     assert "ynthetic" not in text
     assert mentions(text, "200 ms")
-    assert ("segments.enter" in text) == (not result.certain)
+    assert ("perhaps drums" in text) == (not result.certain)
+    assert ("too small" in text) == (not result.certain)
 
 
 def test_page_shows_the_classified_region_unless_complete(tmp_path: Path) -> None:

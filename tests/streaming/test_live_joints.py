@@ -17,7 +17,7 @@ from dvspipe.checkpoints.checkpoint import ClassifierConfig
 from dvspipe.encoding import BinConfig
 from dvspipe.events import SensorSize
 from dvspipe.inference import Classifier, InferConfig
-from dvspipe.inference.joints import JOINT_LOOKS, included_classifier
+from dvspipe.inference.joints import JOINT_LOOKS, JointClassifier, find_joints
 from dvspipe.networks import CsnnConfig
 from dvspipe.pose.network import InputSquare, Look, Sighting
 from dvspipe.pose.tracking import PersonTracker
@@ -33,6 +33,12 @@ FRAME_US = 50_000  # of the track
 SQUARE = InputSquare(80, 60, 150)
 WAVE = make_track(0.3, 0)
 NOBODY = Sighting(0.1, np.zeros((15, 2)), np.zeros((15, 3)), np.zeros(15), SQUARE)
+
+
+def included() -> JointClassifier:
+    joints = find_joints("gesture-films")
+    assert joints is not None
+    return joints
 
 
 def number_of(picture: NDArray[np.uint8]) -> int:
@@ -59,7 +65,7 @@ def frame(number: int) -> Frame:
 
 
 def test_joints_raise_the_probability_of_a_wave_once_they_are_known() -> None:
-    joints = LiveJoints(included_classifier(), look_until(1000))
+    joints = LiveJoints(included(), look_until(1000))
     by_events = np.full(len(GESTURES), 1 / len(GESTURES), np.float32)
     assert joints.combine(by_events, 0)[1] == "events"
 
@@ -74,7 +80,7 @@ def test_joints_raise_the_probability_of_a_wave_once_they_are_known() -> None:
 
 
 def test_joints_of_a_person_who_left_do_not_count() -> None:
-    joints = LiveJoints(included_classifier(), look_until(40))
+    joints = LiveJoints(included(), look_until(40))
     by_events = np.full(len(GESTURES), 1 / len(GESTURES), np.float32)
     for number in range(1, 75):
         joints.add(frame(number))
@@ -95,7 +101,7 @@ def gestures(names: tuple[str, ...] = GESTURES) -> Classifier:
         trained_on="nothing",
     )
     torch.manual_seed(0)
-    return Classifier(config, config.build_network())
+    return Classifier(config, config.build_network(), joints=included() if names == GESTURES else None)
 
 
 def pushed(count: int) -> PushedSource:
@@ -120,8 +126,8 @@ def test_session_says_whether_joints_were_used(monkeypatch: pytest.MonkeyPatch) 
     assert {answer.basis for answer in answers_of(InferConfig(roi="full", joints=False))} == {"events"}
 
 
-def test_joints_of_other_classes_are_refused() -> None:
-    with raises(ConfigError, "joints", "one"):
+def test_classifier_without_joints_is_refused() -> None:
+    with raises(ConfigError, "joints", "gesture-films"):
         LiveSession(pushed(2), gestures(("one", "two")), InferConfig(joints=True))
 
 

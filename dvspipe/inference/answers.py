@@ -1,0 +1,128 @@
+"""Answer for a recording: the gesture that was found, or a first guess with the reason why nothing is certain."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..base.labels import OTHER
+from ..results import SegmentRow, Timeline
+from .segments import SegmentConfig, smooth_probabilities
+
+if TYPE_CHECKING:
+    from ..pose import Track
+
+MIN_GUESS = 0.3  # smoothed probability from which a gesture is a first guess; chosen on 117 films
+MIN_SHOULDERS_PX = 12  # distance of the shoulders; the smallest person whose claps were found in a film has 14
+MAX_OUTSIDE = 0.3  # share of the pictures in which a hand may be outside
+ALIKE = 0.15  # two classes are alike if their probabilities differ by less
+
+
+class Answer(NamedTuple):
+    """Answer for a recording."""
+
+    label: int
+    """Class of the longest certain segment; without one, the first guess."""
+    probability: float
+    """Its mean probability in this segment, or the probability of the first guess."""
+    segment: SegmentRow | None
+    """The segment; None: nothing is certain."""
+
+
+def find_answer(
+    timeline: Timeline, segments: Sequence[SegmentRow], classes: Sequence[str], used: NDArray[np.bool_]
+) -> Answer:
+    """Return the gesture that lasts longest, or a first guess.
+
+    Other gestures are no gesture, so they are never certain. The first guess is the most probable class on average. If
+    this is other gestures, it is the gesture with the highest smoothed probability, if that reaches MIN_GUESS: rest
+    before and after a short gesture hides it in the average.
+
+    Args:
+        timeline: Predictions over time.
+        segments: Segments of these predictions.
+        classes: Class names, K.
+        used: Predictions that count, at least one, bool [N].
+    """
+    certain = [one for one in segments if one.label is not None and one.class_name != OTHER]
+    if certain:
+        longest = max(certain, key=lambda one: one.t_end_us - one.t_start_us)
+        assert longest.label is not None
+        return Answer(longest.label, longest.probability, longest)
+
+    mean = timeline.probabilities[used].mean(axis=0)
+    label = int(mean.argmax())
+    if classes[label] == OTHER:
+        highest = smooth_probabilities(timeline)[used].max(axis=0)
+        highest[label] = 0
+        gesture = int(highest.argmax())
+        if highest[gesture] >= MIN_GUESS:
+            return Answer(gesture, float(highest[gesture]), None)
+
+    return Answer(label, float(mean[label]), None)
+
+
+def find_reason(
+    answer: Answer,
+    timeline: Timeline,
+    classes: Sequence[str],
+    used: NDArray[np.bool_],
+    config: SegmentConfig,
+    *,
+    short: bool,
+) -> str:
+    """Return why no segment is certain, from the predictions alone.
+
+    Args:
+        answer: First guess.
+        timeline: Predictions over time.
+        classes: Class names, K.
+        used: Predictions that count, at least one, bool [N].
+        config: Thresholds of segments.
+        short: Whether the recording is shorter than a window.
+    """
+    if short:
+        return f"shorter than a window of {timeline.window_us / 1e6:.3g} s"
+    if 2 * timeline.familiar[used].sum() < used.sum():
+        return "unlike the training data"
+    if classes[answer.label] == OTHER:
+        return "other movements"
+
+    # Compare the classes where the guess is most probable.
+    smoothed = smooth_probabilities(timeline)[used]
+    row = smoothed[smoothed[:, answer.label].argmax()]
+    second = int(np.where(np.arange(len(classes)) == answer.label, 0, row).argmax())
+    if abs(row[answer.label] - row[second]) < ALIKE:
+        return f"{classes[answer.label]} and {classes[second]} are alike"
+
+    return f"no class reaches {config.threshold:.0%} for {config.least(timeline) / 1e6:.2g} s"
+
+
+def find_film_reason(track: Track | None, class_name: str) -> str:
+    """Return why a film has no certain gesture, from the person in its pictures; empty if nothing is wrong with them.
+
+    Args:
+        track: Joints of the person; None if nobody was recognised.
+        class_name: First guess; the hand of a gesture of one hand has to be in the picture, otherwise both.
+    """
+    if track is None or track.present.mean() < 0.5:
+        return "nobody was recognised in most pictures"
+
+    seen = track.select(track.present)
+    shoulders_px = np.linalg.norm(seen.pixel("left_shoulder") - seen.pixel("right_shoulder"), axis=1)
+    widest_px = float(np.percentile(shoulders_px, 90))  # people who turn aside have narrow shoulders
+    if widest_px < MIN_SHOULDERS_PX:
+        return f"the person is too small (shoulders of {widest_px:.0f} px, expected {MIN_SHOULDERS_PX} or more)"
+
+    picture = (seen.size.width, seen.size.height)
+    for side in ("right", "left"):
+        is_used = class_name.startswith(side) or not class_name.startswith(("right", "left"))
+        wrist_px = seen.pixel(f"{side}_wrist")
+        outside = ((wrist_px < 0) | (wrist_px >= picture)).any(axis=1).mean()
+        if is_used and outside > MAX_OUTSIDE:
+            return f"the {side} hand is outside the picture"
+
+    return ""

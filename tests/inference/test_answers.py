@@ -1,0 +1,139 @@
+"""Answers: the gesture that was found, or a first guess with a reason."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from dvspipe.base.labels import OTHER
+from dvspipe.events import SensorSize
+from dvspipe.inference.answers import Answer, find_answer, find_film_reason, find_reason
+from dvspipe.inference.segments import ENTER, SegmentConfig, find_segments
+from dvspipe.pose import JOINTS, Track
+from dvspipe.results import Timeline
+
+CLASSES = ("clap", "right_hand_wave", "left_hand_wave", OTHER)
+CLAP, RIGHT, LEFT, NOTHING = range(4)
+WINDOW_US = 1000
+HOP_US = 500
+SIZE = SensorSize(width=120, height=70)
+
+
+def timeline_of(rows: Sequence[Sequence[float]]) -> Timeline:
+    starts = HOP_US * np.arange(len(rows))
+    counts = np.full(len(rows), 10)
+    return Timeline(
+        t_start_us=starts,
+        t_end_us=starts + WINDOW_US,
+        events=counts,
+        nearby_events=counts,
+        probabilities=np.array(rows, np.float32),
+        familiar=np.ones(len(rows), np.bool_),
+        hop_us=HOP_US,
+        lag_us=WINDOW_US // 2,
+    )
+
+
+def mostly(label: int, probability: float = 0.9) -> list[float]:
+    row = [(1 - probability) / 3] * 4
+    row[label] = probability
+    return row
+
+
+def answer_of(timeline: Timeline, config: SegmentConfig = SegmentConfig(least_us=0)) -> Answer:
+    end_us = int(timeline.t_end_us[-1])
+    segments = find_segments(timeline, CLASSES, config, t_first_us=0, t_end_us=end_us)
+    return find_answer(timeline, segments, CLASSES, np.ones(len(timeline), np.bool_))
+
+
+def reason_of(rows: Sequence[Sequence[float]], *, short: bool = False, familiar: bool = True) -> str:
+    timeline = replace(timeline_of(rows), familiar=np.full(len(rows), familiar))
+    used = np.ones(len(rows), np.bool_)
+    return find_reason(answer_of(timeline), timeline, CLASSES, used, SegmentConfig(), short=short)
+
+
+def track_of(shoulders_px: float = 40, present: float = 0.9, right_wrist: tuple[float, float] = (50, 30)) -> Track:
+    points_px = np.full((20, len(JOINTS), 2), 30.0)
+    points_px[:, JOINTS.index("left_shoulder"), 0] += shoulders_px
+    points_px[:, JOINTS.index("right_wrist")] = right_wrist
+    return Track(
+        times_us=np.arange(20) * 100_000,
+        points_m=np.zeros((20, len(JOINTS), 3)),
+        points_px=points_px,
+        confidence=np.ones((20, len(JOINTS))),
+        presence=np.full(20, present),
+        yaw=np.zeros(20),
+        people=np.ones(20, np.int64),
+        size=SIZE,
+    )
+
+
+def test_short_gesture_between_long_rests_is_the_answer_with_its_time() -> None:
+    timeline = timeline_of([mostly(NOTHING)] * 8 + [mostly(RIGHT)] * 4 + [mostly(NOTHING)] * 8)
+    answer = answer_of(timeline)
+    assert answer.label == RIGHT
+    assert answer.segment is not None
+    assert (answer.segment.t_start_us, answer.segment.t_end_us) == (4250, 6250)
+    assert answer.probability == answer.segment.probability
+
+
+def test_longest_of_several_gestures_is_the_answer() -> None:
+    answer = answer_of(timeline_of([mostly(CLAP)] * 3 + [mostly(LEFT)] * 5 + [mostly(CLAP)] * 3))
+    assert answer.label == LEFT
+
+
+def test_other_gestures_are_never_certain() -> None:
+    answer = answer_of(timeline_of([mostly(NOTHING, 0.99)] * 9))
+    assert (answer.label, answer.segment) == (NOTHING, None)
+
+
+def test_first_guess_is_a_gesture_that_the_average_hides() -> None:
+    answer = answer_of(timeline_of([mostly(NOTHING)] * 12 + [[0.42, 0.04, 0.04, 0.5]] * 3))
+    assert (answer.label, answer.segment) == (CLAP, None)
+    assert answer.probability == pytest.approx(0.42)
+
+
+@given(arrays(np.float64, st.tuples(st.integers(1, 12), st.just(4)), elements=st.floats(0.01, 1)))
+def test_answer_is_certain_exactly_if_a_segment_of_a_gesture_is(rows: np.ndarray) -> None:
+    timeline = timeline_of(rows / rows.sum(axis=1, keepdims=True))
+    config = SegmentConfig(least_us=0)
+    segments = find_segments(timeline, CLASSES, config, t_first_us=0, t_end_us=int(timeline.t_end_us[-1]))
+    gestures = [one for one in segments if one.label not in (None, NOTHING)]
+    answer = answer_of(timeline, config)
+    assert (answer.segment is not None) == bool(gestures)
+    if answer.segment is not None:
+        lengths = [one.t_end_us - one.t_start_us for one in gestures]
+        assert answer.segment.t_end_us - answer.segment.t_start_us == max(lengths)
+
+
+def test_reasons_follow_from_the_predictions() -> None:
+    assert "1 s" in reason_of([mostly(CLAP, 0.4)] * 3, short=True).replace("0.001 s", "1 s")
+    assert reason_of([mostly(CLAP)] * 3, familiar=False) == "unlike the training data"
+    assert reason_of([mostly(NOTHING)] * 3) == "other movements"
+    alike = reason_of([[0.1, 0.45, 0.4, 0.05]] * 3)
+    assert "right_hand_wave" in alike
+    assert "left_hand_wave" in alike
+    assert "50%" in reason_of([mostly(CLAP, 0.45)] * 3)
+
+
+def test_reasons_follow_from_the_person_in_the_film() -> None:
+    assert find_film_reason(track_of(), "clap") == ""
+    assert "nobody" in find_film_reason(None, "clap")
+    assert "8 px" in find_film_reason(track_of(shoulders_px=8), "clap")
+    outside = track_of(right_wrist=(50, 90))
+    assert "right hand" in find_film_reason(outside, "right_hand_wave")
+    assert "right hand" in find_film_reason(outside, "clap")
+    assert find_film_reason(outside, "left_hand_wave") == ""
+
+
+def test_threshold_of_a_classifier_applies_unless_one_is_given() -> None:
+    assert SegmentConfig().threshold == ENTER
+    assert SegmentConfig().with_default(0.75).threshold == 0.75
+    assert SegmentConfig(enter=0.6).with_default(0.75).threshold == 0.6
+    assert SegmentConfig(leave=0.4).with_default(0.38).threshold == 0.4  # never below `leave`
