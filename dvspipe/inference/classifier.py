@@ -435,18 +435,22 @@ class Classifier:
 
         layers = activity()
         timeline = self._to_timeline(outputs, bins.window_us, reader.steps)
+        segments = self.choose_segments(config, has_pictures=source.person is not None)
         if joints is None:
-            return self._summarize(reader, timeline, config.segments, layers)
+            return self._summarize(reader, timeline, segments, layers)
 
         combined = _combine_joints(timeline, source, joints)
         if config.joints and combined is timeline:
             log.warning("%s: shows nobody for long enough; classified by events alone", source.name)
 
-        # The threshold was chosen for films with this joint network, whether or not they show a person.
-        segments = config.segments.with_default(joints.enter)
-        return self._summarize(
-            reader, combined, segments, layers, "events" if combined is timeline else "joints and events"
-        )
+        basis: Basis = "events" if combined is timeline else "joints and events"
+        return self._summarize(reader, combined, segments, layers, basis)
+
+    def choose_segments(self, config: InferConfig, *, has_pictures: bool) -> SegmentConfig:
+        """Return the settings of segments; films have the threshold that was chosen on films, also without joints."""
+        if self.joints is None or not has_pictures:
+            return config.segments
+        return config.segments.with_default(self.joints.enter)
 
     def find_joints(self, name: str, config: InferConfig, *, has_pictures: bool) -> JointClassifier | None:
         """Return the joint network to combine with events of a source; None: events alone.

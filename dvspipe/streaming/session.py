@@ -112,8 +112,7 @@ class LiveSession:
         is_film = isinstance(source.content, Video)
         network = classifier.find_joints(source.name, self._config, has_pictures=is_film)
         self._joints = None if network is None else _follow_joints(network)
-        segments = self._config.segments if network is None else self._config.segments.with_default(network.enter)
-        self._enter = segments.threshold
+        self._enter = classifier.choose_segments(self._config, has_pictures=is_film).threshold
 
         self._clock = clock or SystemClock()
         self._queue = ChunkQueue(capacity or (VIDEO_CAPACITY if is_film else CAPACITY))
