@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 VARIABLE = "NUMBA_CACHE_DIR"
+SETTINGS_FILE = ".numba_config.yaml"  # numba reads it from the current folder, when imported and at each compilation
 COMPILING = "compiling kernels for this command, 5 to 30 s (first use only)"
 
 
@@ -26,9 +27,14 @@ def njit(*, cache: bool = False, **options: Any) -> Callable[[Callable[..., Any]
     Args:
         cache: Whether to store the compiled kernel on disk.
         options: Other options of `numba.njit`.
+
+    Raises:
+        ConfigError: If the current folder contains settings of numba.
     """
+    refuse_settings()
     import numba
 
+    _refuse_later_settings()
     compile_function = numba.njit(**options)
 
     def decorate(function: Callable[..., Any]) -> Any:
@@ -39,6 +45,36 @@ def njit(*, cache: bool = False, **options: Any) -> Callable[[Callable[..., Any]
         return dispatcher
 
     return decorate
+
+
+def refuse_settings() -> None:
+    """Raise a ConfigError if the current folder contains settings of numba.
+
+    The folder may contain data of strangers, and the settings name a folder of kernels that numba executes. numba has
+    no option to ignore them, and environment variables only replace some of them.
+    """
+    if os.path.isfile(SETTINGS_FILE):
+        from .errors import ConfigError  # imported here to keep `import dvspipe` fast
+
+        raise ConfigError(
+            f"{os.path.abspath(SETTINGS_FILE)}: settings of numba in the current folder could run code of strangers; "
+            "change to another folder, or use environment variables (NUMBA_...) instead"
+        )
+
+
+@functools.cache
+def _refuse_later_settings() -> None:
+    """Call `refuse_settings` also before each compilation: the current folder or its files may have changed."""
+    from numba.core import event
+
+    class Refusal(event.Listener):  # type: ignore[misc]  # numba has no types
+        def on_start(self, _: object) -> None:
+            refuse_settings()
+
+        def on_end(self, _: object) -> None:
+            """Do nothing; numba requires the method."""
+
+    event.register("numba:compile", Refusal())
 
 
 @functools.cache

@@ -28,7 +28,7 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar, cast
 
 from ..base.arguments import checked, describe_value
 from ..base.errors import ArgumentError, Brief, ConfigError, DvspipeError, Remedy, WorkerError
-from ..base.kernels import watch_compilation
+from ..base.kernels import refuse_settings, watch_compilation
 from .imports import SessionModules, safe_paths
 from .progress import CurrentStep, NamedStep, Progress, ignore_progress, report_step, share_of
 
@@ -318,6 +318,7 @@ class _Worker:
 @contextmanager
 def _start_workers(work: Work[Item, Result], jobs: int) -> Iterator[list[_Worker]]:
     """Yield started workers that have received the work and share the cores; they have ended when the block ends."""
+    refuse_settings()  # a worker could only end with a traceback
     context = multiprocessing.get_context("spawn")  # torch and OpenCV break in forked processes
     level = logging.getLogger(LOG_NAME).getEffectiveLevel()
     workers: list[_Worker] = []
