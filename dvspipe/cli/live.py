@@ -54,8 +54,9 @@ def live(
         list[tuple[str, str]] | None,
         Parameter(
             metavar="CLASS TARGET",
-            help="What to do once per gesture of a class, or of any class: a command, with {class}, {probability} and "
-            "{t_s}; or an address, http://... or mqtt://HOST/TOPIC, that gets JSON. Repeatable.",
+            help="What to do once per gesture of a class, or of any class: a command, with the environment variables "
+            "DVSPIPE_CLASS, DVSPIPE_PROBABILITY and DVSPIPE_T_S; or an address, http://... or mqtt://HOST/TOPIC, that "
+            "gets JSON. Repeatable.",
         ),
     ] = None,
     acts: ActionConfig = ActionConfig(),
@@ -89,8 +90,7 @@ def live(
         lines = _JsonLines()
     elif screen.is_terminal:
         lines = _StatusLine()
-    with runner:
-        tally = _run(session, lines, shown, runner)
+    tally = _run(session, lines, shown, runner)
 
     if session.dropped:
         warn(f"the machine was too slow: {count_noun(session.dropped, 'chunk')} dropped")
@@ -113,10 +113,14 @@ def _run(session: LiveSession, lines: _Lines, window: LiveWindow | None, runner:
     """Show the predictions of a session until it ends, perform its actions, and return their tally."""
     tally = _Tally()
 
+    def stop() -> None:
+        session.stop()
+        runner.stop()
+
     if window is not None:
         window.on_close = session.stop
     # The first Ctrl-C ends the stream like its end: the events are written, and the tally is shown.
-    with end_on_interrupt(session.stop):
+    with end_on_interrupt(stop), runner:
         try:
             for answer in session:
                 lines.show(answer)

@@ -34,7 +34,7 @@ OTHER_NAMES = {"threshold": "enter", "confidence": "enter"}
 """Names of options in other programs, with their names here."""
 EXAMPLE_CLASSIFIER = "gesture-films"
 """Included classifier, for examples."""
-OPTION_EXAMPLES = {"--on": "--on any 'echo {class}'"}
+OPTION_EXAMPLES = {"--on": "--on any 'echo gesture'"}
 """Examples of options with several values."""
 MAX_SUGGESTED = 3  # options with a word of an unknown option
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
-import re
+import os
 import shlex
 import shutil
+import signal
 import subprocess
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import NamedTuple, Self
@@ -28,24 +31,27 @@ ANY = "any"
 MAX_RUNNING = 4  # a further action is skipped while so many are running
 TIMEOUT_S = 5.0  # for a server to answer
 MAX_COMMAND_S = 60.0  # a longer command is ended: four of them would block all others
+POLL_S = 0.1  # interval at which a running command may be ended
+END_S = 1.0  # time for a command to end after SIGTERM
 MQTT_PORT = 1883
-FIELDS = ("{class}", "{probability}", "{t_s}")
-"""Words of a command that stand for values of the action."""
+VARIABLES = {"{class}": "DVSPIPE_CLASS", "{probability}": "DVSPIPE_PROBABILITY", "{t_s}": "DVSPIPE_T_S"}
+"""Environment variables of a command, by the placeholders of other programs for them."""
 
 Performer = Callable[[Action], None]
 """Performs an action; raises an error of any kind if it fails."""
 
 
-def make_performer(target: str) -> Performer:
+def make_performer(target: str, is_stopped: Callable[[], bool]) -> Performer:
     """Return the performer of a target.
 
     Args:
-        target: Command, with {class}, {probability} and {t_s} in its arguments; http://... or https://..., which gets
-            the action as JSON by POST; or mqtt://HOST[:PORT]/TOPIC, which publishes it.
+        target: Command, which gets the action as environment variables; http://... or https://..., which gets it as
+            JSON by POST; or mqtt://HOST[:PORT]/TOPIC, which publishes it.
+        is_stopped: Whether running commands end now.
 
     Raises:
-        ConfigError: If the target is empty or its address not complete, if it has another name in braces, or if the
-            program or paho-mqtt is missing.
+        ConfigError: If the target is empty, its address not complete, or a value in its words, or if the program or
+            paho-mqtt is missing.
     """
     if target.startswith(("http://", "https://", "mqtt://")):
         try:
@@ -65,29 +71,53 @@ def make_performer(target: str) -> Performer:
         raise ConfigError("on: no command (found an empty text, expected a command or an address)")
 
     # What would fail at the first gesture is an error at the start.
-    unknown = [name for name in re.findall(r"\{[a-z_]+\}", target) if name not in FIELDS]
-    if unknown:
-        raise ConfigError(f"{target}: has an unknown {unknown[0]} (expected {', '.join(FIELDS)})")
+    for placeholder, variable in VARIABLES.items():
+        if placeholder in target:
+            raise ConfigError(f"{target}: {placeholder} in a command (expected environment variable ${variable})")
     if shutil.which(words[0]) is None:
         raise ConfigError(f"{words[0]}: no such program")
-    return _Command(tuple(words))
+    return _Command(tuple(words), is_stopped)
 
 
 @dataclass(frozen=True)
 class _Command:
-    """Command, run without a shell: nothing in a class name is interpreted."""
+    """Command, run without a shell. Its words are the user's; what a checkpoint names is only in its environment."""
 
     words: tuple[str, ...]
+    is_stopped: Callable[[], bool]
 
     def __call__(self, action: Action) -> None:
         values = (action.class_name, f"{action.probability:.2f}", f"{action.t_s:.3f}")
-        words = []
-        for word in self.words:
-            for name, value in zip(FIELDS, values, strict=True):
-                word = word.replace(name, value)
-            words.append(word)
+        environment = os.environ | dict(zip(VARIABLES.values(), values, strict=True))
 
-        subprocess.run(words, stdin=subprocess.DEVNULL, check=True, timeout=MAX_COMMAND_S)
+        # In a session of its own, the command can be ended together with the programs that it has started.
+        process = subprocess.Popen(self.words, stdin=subprocess.DEVNULL, env=environment, start_new_session=True)
+        until_s = time.monotonic() + MAX_COMMAND_S
+        while not self.is_stopped():
+            with suppress(subprocess.TimeoutExpired):
+                if process.wait(POLL_S):
+                    raise subprocess.CalledProcessError(process.returncode, self.words)
+                return
+
+            if time.monotonic() >= until_s:
+                _end_session(process)
+                raise subprocess.TimeoutExpired(self.words, MAX_COMMAND_S)
+
+        _end_session(process)
+
+
+def _end_session(process: subprocess.Popen[bytes]) -> None:
+    """End a process and the programs that it has started, and give it time to clean up."""
+    if os.name != "posix":
+        process.kill()
+        return
+
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(END_S)
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 @dataclass(frozen=True)
@@ -167,7 +197,10 @@ class ActionRunner:
                 hint = f"; did you mean {join_names(similar)}?" if similar else ""
                 raise ConfigError(f"on {name}: unknown class (expected {ANY} or one of {', '.join(classes)}){hint}")
 
-        self._bindings = [_Binding(name, target, make_performer(target)) for name, target in targets]
+        self._is_stopped = False
+        self._bindings = [
+            _Binding(name, target, make_performer(target, lambda: self._is_stopped)) for name, target in targets
+        ]
         self._finder = ActionFinder(config)
         self._threads = ThreadPoolExecutor(MAX_RUNNING, thread_name_prefix="action")
         self._running: set[Future[None]] = set()
@@ -190,11 +223,17 @@ class ActionRunner:
 
         return action if asked else None
 
+    def stop(self) -> None:
+        """End the commands that run, now or later. A signal handler may call it: it takes no lock."""
+        self._is_stopped = True
+
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        """Wait for the actions that still run."""
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Wait for the actions that still run; after an error, end them."""
+        if kind is not None:
+            self.stop()
         self._threads.shutdown()
 
 

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import shlex
+import shutil
+import subprocess
 import sys
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from itertools import pairwise
 from pathlib import Path
@@ -104,19 +109,33 @@ def run(targets: list[tuple[str, str]], text: str = "cccccc") -> ActionRunner:
 
 
 def writes(path: Path) -> str:
-    """Return a command that writes its other arguments to a file."""
-    code = f"import sys, pathlib; pathlib.Path({str(path)!r}).write_text(' '.join(sys.argv[1:]))"
-    return f'{sys.executable} -c "{code}"'
+    """Return a command that writes its other arguments and the variables of an action to a file."""
+    code = f"""
+import os, sys, pathlib
+variables = [os.environ["DVSPIPE_" + name] for name in ("CLASS", "PROBABILITY", "T_S")]
+pathlib.Path({str(path)!r}).write_text(' '.join(sys.argv[1:] + variables))
+"""
+    return shlex.join([sys.executable, "-c", code])
 
 
 def test_command_gets_class_probability_and_time_without_a_shell(tmp_path: Path) -> None:
-    run([("clap", writes(tmp_path / "out") + " {class} {probability} {t_s} '$HOME;x'")])
-    assert (tmp_path / "out").read_text() == "clap 0.80 0.300 $HOME;x"
+    run([("clap", writes(tmp_path / "out") + " '$HOME;x'")])
+    assert (tmp_path / "out").read_text() == "$HOME;x clap 0.80 0.300"
+
+
+@pytest.mark.skipif(shutil.which("sh") is None, reason="no shell")
+def test_class_of_a_checkpoint_is_no_code_in_a_shell(tmp_path: Path) -> None:
+    name = f"wave; touch {tmp_path / 'run'}"
+    target = f'sh -c "echo $DVSPIPE_CLASS > {tmp_path / "out"}"'
+    with ActionRunner([("any", target)], [name], ActionConfig(hold_s=0)) as runner:
+        runner.add(answers("c")[0].model_copy(update={"class_name": name}))
+    assert (tmp_path / "out").read_text() == f"{name}\n"
+    assert not (tmp_path / "run").exists()
 
 
 def test_any_acts_for_each_class_and_others_do_not(tmp_path: Path) -> None:
-    run([("any", writes(tmp_path / "any") + " {class}"), ("wave", writes(tmp_path / "wave"))])
-    assert (tmp_path / "any").read_text() == "clap"
+    run([("any", writes(tmp_path / "any")), ("wave", writes(tmp_path / "wave"))])
+    assert (tmp_path / "any").read_text().startswith("clap")
     assert not (tmp_path / "wave").exists()
 
 
@@ -160,6 +179,32 @@ def test_failed_action_is_one_warning(target: str, fact: str, caplog: pytest.Log
     assert mentions(record.getMessage(), target, fact)
 
 
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="POSIX only")
+def test_stop_ends_running_commands_with_the_programs_that_they_started(tmp_path: Path) -> None:
+    code = f"""
+import pathlib, subprocess
+child = subprocess.Popen(["sleep", "1000"])
+pathlib.Path({str(tmp_path / "new")!r}).write_text(str(child.pid))
+pathlib.Path({str(tmp_path / "new")!r}).rename({str(tmp_path / "pid")!r})
+child.wait()
+"""
+    with ActionRunner([("any", shlex.join([sys.executable, "-c", code]))], CLASSES, ActionConfig(hold_s=0)) as runner:
+        runner.add(answers("c")[0])
+        while not (tmp_path / "pid").exists():
+            time.sleep(0.01)
+        runner.stop()
+
+    pid = int((tmp_path / "pid").read_text())
+    while _is_running(pid):  # ends after the signal, or the test never ends
+        time.sleep(0.01)
+
+
+def _is_running(pid: int) -> bool:
+    """Return whether a process runs; one that has ended may wait for the system to remove it."""
+    done = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    return bool(done.stdout.strip()) and not done.stdout.startswith("Z")
+
+
 def test_further_actions_are_skipped_while_too_many_run(tmp_path: Path) -> None:
     go = tmp_path / "go"
     code = f"import time, pathlib\nwhile not pathlib.Path({str(go)!r}).exists(): time.sleep(0.01)"
@@ -180,8 +225,9 @@ def test_further_actions_are_skipped_while_too_many_run(tmp_path: Path) -> None:
         ("hand_clap", "true", "did you mean clap?"),
         ("clap", " ", "empty"),
         ("clap", "echo 'x", "quotation"),
-        ("clap", "echo {clas}", "{clas}"),
-        ("clap", "no-such-program-at-all {class}", "no such program"),
+        ("clap", "echo {class}", "$DVSPIPE_CLASS"),
+        ("clap", "sh -c 'echo {probability}'", "$DVSPIPE_PROBABILITY"),
+        ("clap", "no-such-program-at-all", "no such program"),
         ("clap", "mqtt://broker", "mqtt://HOST"),
         ("clap", "http:///lamp", "http://HOST"),
         ("clap", "http://host:port/lamp", "not an address"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import signal
 import subprocess
 import sys
@@ -511,8 +512,8 @@ def test_command_prints_plain_lines_without_a_terminal(checkpoint: Path, tmp_pat
 
 def test_command_acts_on_a_replayed_gesture(checkpoint: Path, tmp_path: Path) -> None:
     write(tmp_path / "bar.h5", moving_bar(0, 0, windows=3))
-    code = f"import sys, pathlib; pathlib.Path({str(tmp_path / 'acted')!r}).write_text(sys.argv[1])"
-    target = f'{sys.executable} -c "{code}" {{class}}'
+    code = f"import os, pathlib; pathlib.Path({str(tmp_path / 'acted')!r}).write_text(os.environ['DVSPIPE_CLASS'])"
+    target = shlex.join([sys.executable, "-c", code])
     times = ["--hold-s", "0", "--segments.enter", "0", "--segments.leave", "0"]
 
     result = dvspipe("live", tmp_path / "bar.h5", checkpoint, "--on", "any", target, *times)
