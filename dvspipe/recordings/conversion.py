@@ -37,7 +37,7 @@ from ..base.errors import (
 )
 from ..base.files import is_internal
 from ..base.texts import show_name
-from ..events import Events, SensorSize, concatenate
+from ..events import LATEST_US, Events, SensorSize, concatenate
 from ..formats import (
     FORMATS,
     STANDARD,
@@ -423,7 +423,11 @@ class FilmSpan:
 
     @classmethod
     def check(cls, start_s: float, stop_s: float | None) -> FilmSpan:
-        """Return a span, or raise a ValueError if it is empty."""
+        """Return a span, or raise a ValueError if it is empty, or has a time that microseconds cannot have."""
+        for time_s in (start_s, stop_s):
+            if time_s is not None and not abs(time_s) <= LATEST_US / 1e6:  # also NaN
+                raise ValueError(f"wrong time (found {time_s:g} s, expected a time of a video)")
+
         if stop_s is not None and stop_s <= start_s:
             raise ValueError(f"wrong stop time (found {stop_s:g} s, expected more than the start {start_s:g} s)")
         return cls(start_s, stop_s)
