@@ -102,6 +102,8 @@ def read_labels(path: Path) -> list[Span]:
 def write_labels(path: Path, spans: Sequence[Span]) -> None:
     r"""Write a label file for `read_labels`, complete or not at all; an existing one is replaced.
 
+    Names are written as they are, also those that a spreadsheet would execute as a formula.
+
     Example:
         >>> write_labels(tmp_path / "b_labels.csv", [Span(500000, 2000000, "clap")])
         >>> (tmp_path / "b_labels.csv").read_text()

@@ -9,7 +9,7 @@ from ..base.errors import escape_controls
 from ..base.files import require_suffix, write_text
 from ..results.composition import COMPOSITION_SUFFIXES, EVERYTHING, CompositionRow
 from ..results.splits import PARTS
-from ..results.tables import format_csv
+from ..results.tables import format_cell, format_csv
 from .style import ACCENT, GREEN, GREY, ORANGE, SMALL, TITLE, new_figure, readable, save_figure, strip_axes
 
 HEADINGS = ("class", "part", "clips", "seconds", "events", "events/s", "ON")
@@ -33,7 +33,8 @@ def write_composition(rows: Sequence[CompositionRow], path: Path, *, title: str 
     require_suffix(path, "the composition of a data set", *COMPOSITION_SUFFIXES)
     suffix = path.suffix.lower()
     if suffix == ".csv":
-        write_text(path, format_csv(CompositionRow.columns, (row.cells() for row in rows)))
+        cells = ({name: format_cell(value) for name, value in row.cells().items()} for row in rows)
+        write_text(path, format_csv(CompositionRow.columns, cells))
     elif suffix == ".md":
         write_text(path, format_markdown(rows))
     elif suffix == ".tex":

@@ -86,6 +86,8 @@ class Splits:
 def write_splits(folder: Path, rows: Iterable[SplitRow]) -> None:
     """Write splits.csv into a folder of recordings, sorted by split and file.
 
+    Names are written as they are, because `read_splits` needs them unchanged.
+
     Raises:
         FileError: If the file cannot be written.
     """

@@ -23,6 +23,7 @@ from ..base.texts import Described
 Cell = str | int | float | bool | None
 MAX_LISTED_ERRORS = 3
 CSV_DIGITS = 9  # enough to tell float32 numbers apart
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\n")  # OWASP, "CSV Injection"; other controls are escaped
 
 FileText = Annotated[str, AfterValidator(escape_controls)]
 """File name, or text with one; control characters and bytes outside UTF-8 are escaped."""
@@ -139,8 +140,7 @@ def write_rows(rows: Sequence[RowType], kind: type[RowType], *, jsonl: str | Pat
         rows: Rows to write; if empty, the CSV file has only a header.
         kind: Model of the rows.
         jsonl: File for all fields, one object per line.
-        csv_path: File for the columns; floating-point numbers have nine significant digits, and
-            control characters are escaped.
+        csv_path: File for the columns; see `format_cell`.
 
     Raises:
         FileError: If a file cannot be written.
@@ -188,9 +188,13 @@ def list_errors(error: ValidationError) -> str:
 
 
 def format_cell(value: Cell) -> Cell:
-    """Return a value as a CSV file has it: nine significant digits, no control characters, empty for None."""
+    """Return a value as a CSV file has it: nine significant digits, no control characters, empty for None.
+
+    Text that a spreadsheet would execute as a formula gets a leading apostrophe.
+    """
     if isinstance(value, float):
         return f"{value:.{CSV_DIGITS}g}"
     if isinstance(value, str):
-        return escape_controls(value)
+        text = escape_controls(value)
+        return f"'{text}" if text.startswith(FORMULA_STARTS) else text
     return "" if value is None else value

@@ -78,6 +78,9 @@ or `_s`. A JSON file holds one object, a JSON Lines file (`.jsonl`) one object p
 one row per object with the listed columns. Numbers in CSV files have nine significant digits. Absent values are `null`
 in JSON and empty in CSV. Files are complete or absent.
 
+Text in CSV files that begins with `=`, `+`, `-` or `@` gets a leading apostrophe: a spreadsheet would execute it as a
+formula. `splits.csv` and label files have none, because dvspipe reads their names again.
+
 In Python, `dvspipe.results` has a frozen model for each kind of file that reads and writes itself:
 
 ```python

@@ -22,7 +22,7 @@ rows = st.builds(
     file=names.map(lambda name: f"wave/{name}.h5"),
     class_name=st.just("wave"),
     part=st.sampled_from(PARTS),
-    group=st.sampled_from(["", "g01", 'a "film", cut']),
+    group=st.sampled_from(["", "g01", "=1+1", 'a "film", cut']),
 )
 
 

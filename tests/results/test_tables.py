@@ -31,6 +31,15 @@ def test_control_characters_are_escaped_only_in_csv_files(tmp_path: Path) -> Non
     assert read_rows(tmp_path / "a.jsonl", SegmentRow) == (named,)
 
 
+@pytest.mark.parametrize("start", "=+-@\t")
+def test_text_in_csv_files_is_no_formula_and_numbers_stay_numbers(tmp_path: Path, start: str) -> None:
+    named = SegmentRow(t_start_us=-5, t_end_us=5, label=0, class_name=f"{start}1+1", probability=-0.5)
+    write_rows([named], SegmentRow, jsonl=tmp_path / "a.jsonl", csv_path=tmp_path / "a.csv")
+    (row,) = csv.DictReader((tmp_path / "a.csv").read_text(encoding="utf-8").splitlines())
+    assert (row["t_start_us"], row["class"], row["probability"]) == ("-5", f"'{start}1+1", "-0.5")
+    assert read_rows(tmp_path / "a.jsonl", SegmentRow) == (named,)
+
+
 shares = st.floats(0, 1)
 losses = st.floats(0, 1e30) | st.just(float("inf"))
 epochs = st.builds(
