@@ -374,10 +374,8 @@ def _simulate_input(_number: int) -> None:
 def _compare_with_eventcv(name: str, frames: list[Frame], python: str) -> Iterator[Figure]:
     """Speed of dvspipe / speed of eventcv, by CPU time of one core, for the same frames in memory.
 
-    Both use the lin-log map after sRGB and thresholds of 0.2. `off` and `adaptive` use the ideal sensor in both, with
-    eventcv's upsampling off or at its default. `default` is eventcv's default (upsampling, noise, mismatch, low-pass)
-    against our ideal sensor, `default_same` against our model of its sensor, and `default_off` the latter with
-    eventcv's upsampling off.
+    Both use the lin-log map after sRGB, thresholds of 0.2, and no upsampling. `ideal` is an ideal sensor in both;
+    `noisy` has the noise, mismatch and low-pass of eventcv's default sensor in both.
     """
     if not has_module(python, "eventcv"):
         _skip(name, f"{python} has no eventcv (--peers auto installs it)")
@@ -391,21 +389,15 @@ def _compare_with_eventcv(name: str, frames: list[Frame], python: str) -> Iterat
         )
 
     ideal = _simulate(frames, SimulatorConfig(intensity_map="linlog"))
-    same = _simulate(frames, EVENTCV_SENSOR)
+    noisy = _simulate(frames, EVENTCV_SENSOR)
     pixels = _pixels(frames)
-    for way, peer, (spent, events), target in (
-        ("off", "off", ideal, 6),
-        ("adaptive", "adaptive", ideal, None),
-        ("default", "default", ideal, 25),
-        ("default_same", "default", same, 6),
-        ("default_off", "default_off", same, None),
-    ):
+    for way, (spent, events), target in (("ideal", ideal, 6), ("noisy", noisy, None)):
         beside = {
             "Mpixel/s": pixels / spent.cpu_s / 1e6,
-            "eventcv's Mpixel/s": pixels / peers[peer]["seconds"] / 1e6,
-            "our events / its": events / peers[peer]["events"],
+            "eventcv's Mpixel/s": pixels / peers[way]["seconds"] / 1e6,
+            "our events / its": events / peers[way]["events"],
         }
-        yield Figure(f"{name}_{way}", peers[peer]["seconds"] / spent.cpu_s, "x eventcv's speed", target, beside)
+        yield Figure(f"{name}_{way}", peers[way]["seconds"] / spent.cpu_s, "x eventcv's speed", target, beside)
 
 
 def bench_convert(options: Options) -> Iterator[Figure]:
@@ -603,13 +595,14 @@ def _measure_reading(name: str, path: Path, options: Options) -> Iterator[Figure
     middle_us = int(events.t[count // 2])
     del events  # frees the memory for the measurements
 
-    peers = {library: count / cpu_s / 1e6 for library, cpu_s in _run_peers(["read", str(path)], options).items()}
     decode = _measure(lambda: _decode(path), FORMAT_REPEATS)
-    yield Figure(f"{name}_decode", count / decode.cpu_s / 1e6, "M events/s", _near_faery(peers), peers)
+    yield Figure(f"{name}_decode", count / decode.cpu_s / 1e6, "M events/s")
 
+    # Other libraries keep all events, too.
+    peers = {library: count / cpu_s / 1e6 for library, cpu_s in _run_peers(["read", str(path)], options).items()}
     total = _measure(lambda: read(path, sensor=sensor), FORMAT_REPEATS)
-    beside = {"by wall clock": count / total.wall_s / 1e6}
-    yield Figure(f"{name}_read", count / total.cpu_s / 1e6, "M events/s, checked", None, beside)
+    beside = peers | {"by wall clock": count / total.wall_s / 1e6}
+    yield Figure(f"{name}_read", count / total.cpu_s / 1e6, "M events/s, checked", _near_faery(peers), beside)
 
     found = open_recording(path, sensor=sensor)
     part = _measure(lambda: [*found.chunks(middle_us, middle_us + 10_000)], FORMAT_REPEATS)

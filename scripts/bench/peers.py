@@ -2,7 +2,7 @@
 
     python scripts/bench/peers.py simulate FRAMES.npy REPEATS
 
-eventcv's simulator in each mode, with the number of events. FRAMES.npy holds uint8 [T, H, W] at 30 fps. The frames are
+eventcv's simulator without upsampling, for its ideal and its default sensor, with the number of events. FRAMES.npy holds uint8 [T, H, W] at 30 fps. The frames are
 in memory. The time includes linearising and sorting, but not copying the events to numpy.
 
     python scripts/bench/peers.py read FILE REPEATS
@@ -38,10 +38,8 @@ IDEAL: dict[str, Any] = {
     "shot_noise_rate_hz": 0.0,
 }
 WAYS: dict[str, dict[str, Any]] = {
-    "off": {**IDEAL, "upsample": "off"},
-    "adaptive": IDEAL,
-    "default": {},
-    "default_off": {"upsample": "off"},
+    "ideal": {**IDEAL, "upsample": "off"},
+    "noisy": {"upsample": "off"},
 }
 SIDES = (1280, 720)
 MFC_TIME_BINS = 16
