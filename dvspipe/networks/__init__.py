@@ -1,4 +1,4 @@
-"""Spiking networks of Norse's LIF neurons, and of neurons that spike at most once.
+"""Spiking networks of LIF neurons with Norse's equations, and of neurons that spike at most once.
 
 The names are listed in `__init__.pyi` and loaded at first use, because most of them need torch, and networks in
 integers do not.

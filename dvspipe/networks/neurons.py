@@ -3,7 +3,7 @@
 A step of dt seconds changes the membrane of a neuron with input current i by dt / tau * (v_leak - v + i). Above v_th
 the neuron spikes and is reset. The optional synaptic current adds the input, then decays by the factor 1 - dt /
 tau_syn. Parameters have Norse's names: tau_mem_inv is 1 / tau in 1/s, and `alpha` is the slope of the surrogate
-gradient. The fused scans equal Norse's cell step by step.
+gradient. Norse's cells do not run: the scans compute their equations, and tests compare both.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ class LIF(Neurons):
         h = v + dt / tau_mem_s * (v_leak + gain * i - v),    z = 1 if h > v_th else 0,
 
     and then v = v_reset if z else h or, with `reset = subtract`, v = h - z * v_th. All steps run in one compiled pass
-    over memory, forward and backward; on a GPU, Norse's cell computes each step.
+    over memory, forward and backward; on a GPU, torch operations compute one step after the other.
 
     `torch.compile` includes these neurons in its graph.
 
@@ -415,9 +415,9 @@ class LIF(Neurons):
         return scan_lif(currents, membrane, self.leak(currents.dtype), self.settings)
 
     def steps(self, currents: Tensor, membrane: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Return spikes and the last membrane potential, by Norse's `lif_box_feed_forward_step` for each step.
+        """Return spikes and the last membrane potential, computed by torch operations step by step.
 
-        The surrogate gradient is the one of `Spike`.
+        A step has the equations of Norse's `lif_box_feed_forward_step`, and the surrogate gradient of `Spike`.
         """
         p = self.norse_parameters(currents.dtype)
         membrane = torch.zeros_like(currents[0]) if membrane is None else membrane

@@ -400,7 +400,7 @@ def test_missing_library_error_names_the_extra(tmp_path: Path, monkeypatch: pyte
     assert not list(tmp_path.glob("out*"))
 
 
-def test_traced_network_runs_norse_cell() -> None:
+def test_traced_network_equals_compiled_scan() -> None:
     """torch.export cannot trace a compiled scan."""
     layer = LIF(CsnnConfig(tau_mem_s=0.04), 0.02)
 
