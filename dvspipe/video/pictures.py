@@ -46,7 +46,7 @@ def count_channels(image: NDArray[Any]) -> int:
 
 
 def to_grey(image: NDArray[Any]) -> NDArray[Any]:
-    """Convert BGR or BGRA to grey: luma of the coded values with BT.601 weights, computed by OpenCV."""
+    """Convert BGR or BGRA to grey in the same type: BT.601 luma of the coded values; OpenCV rounds integers."""
     if image.ndim == 2:
         return image
 

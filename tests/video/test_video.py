@@ -59,6 +59,15 @@ def test_colour_images_are_converted_to_luma(tmp_path: Path) -> None:
     assert {int(frame.image[0, 0]) for frame in frames} == {round(0.299 * 60 + 0.587 * 200 + 0.114 * 10)}
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_grey_is_luma_rounded_to_integers(dtype: type) -> None:
+    """The formula of docs/concepts/simulator.md, which the simulator's independent implementations need."""
+    colours = np.random.default_rng(0).integers(0, np.iinfo(dtype).max, (3, 70, 120, 3), endpoint=True).astype(dtype)
+    expected = (colours.astype(np.int64) @ [9798, 19235, 3735] + 16384) // 32768
+    frames = open_video(colours, VideoSettings(fps=30)).frames()
+    np.testing.assert_array_equal([frame.image for frame in frames], expected)
+
+
 def test_16_bit_images_keep_their_type(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "a.png"), np.full((7, 12), 40_000, np.uint16))
     assert next(open_video(tmp_path).frames()).image.dtype == np.uint16
