@@ -11,8 +11,8 @@ Uses one thread. Prints a JSON object: median CPU seconds per batch, and the inc
 
 from __future__ import annotations
 
+import argparse
 import json
-import sys
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
@@ -125,7 +125,16 @@ PEERS = {
 
 
 def main() -> None:
-    way, T, B, side = sys.argv[1], *map(int, sys.argv[2:])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("way")
+    for size in ("T", "B", "side"):
+        parser.add_argument(size, type=int)
+    arguments = parser.parse_args()
+    way = arguments.way
+    T = arguments.T
+    B = arguments.B
+    side = arguments.side
+
     torch.set_num_threads(1)
     torch.manual_seed(0)
     x = torch.empty(T, B, 2, side, side, dtype=torch.uint8).bernoulli_(0.1)  # in place: no freed blocks to reuse later

@@ -10,10 +10,10 @@ backward passes in training mode, firing rates, and the increase of peak memory 
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from itertools import pairwise
@@ -243,7 +243,16 @@ def seconds(work: Callable[[], object], repeats: int) -> float:
 
 
 def main() -> None:
-    library, T, B, side = sys.argv[1], *map(int, sys.argv[2:])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("library", choices=LIBRARIES)
+    for size in ("T", "B", "side"):
+        parser.add_argument(size, type=int)
+    arguments = parser.parse_args()
+    library = arguments.library
+    T = arguments.T
+    B = arguments.B
+    side = arguments.side
+
     torch.set_num_threads(1)
     x = (torch.rand(T, B, 2, side, side, generator=torch.Generator().manual_seed(0)) < 0.12).float()
     labels = torch.arange(B) % CLASSES

@@ -6,6 +6,7 @@ the same in both. None of them is replaced; a library that needs other versions 
 
 from __future__ import annotations
 
+import argparse
 import os
 import subprocess
 import sys
@@ -71,4 +72,5 @@ def _print(python: Path, code: str) -> str:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     print(make_environment())

@@ -2,8 +2,9 @@
 
     python scripts/bench/peers.py simulate FRAMES.npy REPEATS
 
-eventcv's simulator without upsampling, for its ideal and its default sensor, with the number of events. FRAMES.npy holds uint8 [T, H, W] at 30 fps. The frames are
-in memory. The time includes linearising and sorting, but not copying the events to numpy.
+eventcv's simulator without upsampling, for its ideal and its default sensor, with the number of events. FRAMES.npy
+holds uint8 [T, H, W] at 30 fps. The frames are in memory. The time includes linearising and sorting, but not copying
+the events to numpy.
 
     python scripts/bench/peers.py read FILE REPEATS
     python scripts/bench/peers.py write FILE EVENTS.npy REPEATS
@@ -19,9 +20,9 @@ decompress, and keeps only the time bin of an event: MFC_TIME_BINS of equal leng
 
 from __future__ import annotations
 
+import argparse
 import json
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -189,23 +190,26 @@ def compress(stored: Path, repeats: int) -> dict[str, float]:
 
 
 def main() -> None:
-    what, path, *rest, repeats = sys.argv[1:]
-    if what == "simulate":
-        print(json.dumps(simulate(Path(path), int(repeats))))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("simulate", "read", "write", "compress"))
+    parser.add_argument("path", type=Path)
+    parser.add_argument("events", type=Path, nargs="?", help="EVENTS.npy; of write only")
+    parser.add_argument("repeats", type=int)
+    arguments = parser.parse_args()
+    path = arguments.path
+    repeats = arguments.repeats
+
+    if arguments.what == "simulate":
+        print(json.dumps(simulate(path, repeats)))
         return
 
-    if what == "compress":
-        print(json.dumps(compress(Path(path), int(repeats)) if find_spec("mfc") else {}))
+    if arguments.what == "compress":
+        print(json.dumps(compress(path, repeats) if find_spec("mfc") else {}))
         return
 
-    if what == "read":
-        works = readers(Path(path))
-    else:
-        (stored,) = rest
-        works = writers(Path(path), np.load(stored))
-
+    works = readers(path) if arguments.what == "read" else writers(path, np.load(arguments.events))
     installed = {name: work for name, work in works.items() if find_spec(name)}
-    print(json.dumps({name: measure(work, int(repeats)) for name, work in installed.items()}))
+    print(json.dumps({name: measure(work, repeats) for name, work in installed.items()}))
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
+import runpy
 import sys
 from functools import partial
 from pathlib import Path
@@ -13,6 +14,22 @@ from types import ModuleType
 import pytest
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "bench" / "bench.py"
+
+HELPERS = [
+    *sorted(path for path in SCRIPT.parent.glob("*.py") if "__main__" in path.read_text(encoding="utf-8")),
+    SCRIPT.parents[1] / "studies" / "framing.py",
+]
+
+
+@pytest.mark.parametrize("script", HELPERS, ids=lambda path: path.stem)
+def test_help_of_a_script_runs_nothing(
+    script: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(script.parent)
+    monkeypatch.setattr(sys, "argv", [script.name, "--help"])
+    with pytest.raises(SystemExit, match="0"):
+        runpy.run_path(str(script), run_name="__main__")
+    assert f"usage: {script.name}" in capsys.readouterr().out
 
 
 @pytest.fixture
