@@ -20,7 +20,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from .errors import FileError, Remedy, join_names
+from .errors import FileError, Remedy, find_similar, join_names
 
 LOCK_NAME = ".lock"
 TEMPORARY = ".dvspipe-"  # prefix of temporary files beside outputs
@@ -302,6 +302,20 @@ def read_bytes(path: Path, most: int | None = None) -> bytes:
         raise FileError(f"{path}: no such file") from error
     except OSError as error:
         raise FileError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def explain_missing(path: Path) -> str:
+    """Return "no such file", and the file in the same folder whose name is similar, if any."""
+    names = [name for name in _list_names(path.parent) if not is_internal(Path(name))]
+    similar = find_similar(path.name, sorted(names))[:1]
+    return "; ".join(["no such file", *(f"did you mean {path.with_name(name)}?" for name in similar)])
+
+
+def _list_names(folder: Path) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []
 
 
 def digest_file(path: Path) -> str:

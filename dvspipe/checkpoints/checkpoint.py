@@ -25,7 +25,7 @@ from safetensors.numpy import save as to_bytes
 
 from ..base.config import Settings, build
 from ..base.errors import CheckpointError, ConfigError, shorten
-from ..base.files import TemporaryFolder, claim_output, read_bytes, write_beside, write_text
+from ..base.files import TemporaryFolder, claim_output, explain_missing, read_bytes, write_beside, write_text
 from ..base.versions import find_versions
 from ..encoding import BinConfig
 from ..events import MAX_SIDE_PX, SensorSize
@@ -33,6 +33,7 @@ from ..framing import FramingConfig
 from ..networks.config import FirstSpikeConfig, ModuleConfig, NetworkConfig
 from ..networks.module_source import NO_MODULES, ModuleSource, ModuleTask
 from ..results import CHECKPOINT_SUFFIX, RunFolder, ShippedRecord
+from ..video.names import is_video_name
 from .hub import SCHEME, HubRepository
 
 if TYPE_CHECKING:
@@ -236,9 +237,9 @@ def read_checkpoint(
     path: str | os.PathLike[str], device: str = "cpu", modules: ModuleSource = NO_MODULES
 ) -> Checkpoint:
     """Read a checkpoint. Reading tensors and settings never runs code from the file."""
-    from ..networks import ClassMoments
-
     config, weights = _read(path, device)
+
+    from ..networks import ClassMoments  # imports torch, which takes seconds; `_read` has found the file
 
     # A network loads its weights strictly, so the moments beside them are taken out first.
     names = [name for name in weights if name.startswith(MOMENTS)]
@@ -456,13 +457,14 @@ def find_checkpoint(path: str | os.PathLike[str]) -> Path:
         similar = next(iter(difflib.get_close_matches(str(path), name_of, 1)), None)
         if similar is not None:
             raise CheckpointError(f"{path}: no such checkpoint; did you mean {name_of[similar]}?")
-        raise CheckpointError(f"{path}: no such checkpoint (expected {expected})")
+        raise CheckpointError(f"{path}: {explain_missing(file)} (expected {expected})")
 
     if is_nir(file):
         raise CheckpointError(f"{path}: a NIR file is no checkpoint; quantise it first")
     if file.suffix != CHECKPOINT_SUFFIX:
         kind = file.suffix or "nameless"
-        raise CheckpointError(f"{path}: not a checkpoint (found a {kind} file, expected {expected})")
+        swapped = "; the arguments look swapped" if is_video_name(file) else ""
+        raise CheckpointError(f"{path}: not a checkpoint (found a {kind} file, expected {expected}){swapped}")
 
     return file
 

@@ -13,7 +13,7 @@ from cyclopts import Parameter
 from ..base.errors import ConfigError, DvspipeError, count_noun
 from ..base.texts import TextTable, show_name
 from ..inference import InferConfig
-from ..verbs.classification import Inference, choose_pictures
+from ..verbs.classification import Inference, check_files, choose_pictures
 from ..verbs.classification import infer as verb
 from .activity import ShownShare
 from .commands import OF_FILES, takes
@@ -70,6 +70,7 @@ def infer(
         raise ConfigError(f"--adapt: cannot be combined with --shard {share}, because it needs all recordings")
 
     tasks = plan_tasks(recordings, out, shard=share)
+    check_files(tasks)
     note_shard(share, len(tasks))
     if not tasks:
         return

@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from ..base.errors import ConfigError, CorruptionError, FileError, FormatError
-from ..base.files import UNFINISHED
+from ..base.files import UNFINISHED, explain_missing
 from ..base.plugins import describe_plugin, find_plugins, load_plugin
 from ..video.names import is_video_name
 from .aedat2 import AEDAT2
@@ -136,8 +136,9 @@ def read_head(path: Path) -> bytes:
 
     if not path.exists():
         unfinished = path.with_name(path.name + UNFINISHED)
-        reason = f"; read {unfinished}, its events until an interruption" if is_unfinished(unfinished) else ""
-        raise FileError(f"{path}: no such file{reason}")
+        if is_unfinished(unfinished):
+            raise FileError(f"{path}: no such file; read {unfinished}, its events until an interruption")
+        raise FileError(f"{path}: {explain_missing(path)}")
     if not path.is_file():
         raise FileError(f"{path}: not a regular file")
 

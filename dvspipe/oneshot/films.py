@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..base.errors import DataError, FileError
+from ..base.files import explain_missing
 from ..base.labels import OTHER
 from ..recordings.conversion import as_paths, is_video
 from ..video.names import is_image_folder
@@ -164,7 +165,7 @@ def _is_film(path: Path) -> bool:
 
 def _not_films(path: Path, expected: str) -> DataError | FileError:
     if not path.exists():
-        return FileError(f"{path}: no such file or folder")
+        return FileError(f"{path}: {explain_missing(path)}")
     if path.is_dir():
         return DataError(f"{path}: contains no films (expected {expected})")
 

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..base.errors import ConfigError, FileError, Remedy, VideoError
+from ..base.files import explain_missing
 from ..events import Events, SensorSize
 from ..formats import NO_HINTS, Hints, Recording, open_recording
 from ..formats.hints import StreamFormat
@@ -328,7 +329,7 @@ def open_live(
     if not path.exists():
         check_address(source)
         address = " (expected udp://HOST:PORT)" if str(source).startswith("udp:") else ""
-        raise FileError(f"{path}: no such file, and not a camera{address}")
+        raise FileError(f"{path}: not a camera{address}, and {explain_missing(path)}")
 
     if is_video(path):
         return FilmSource(open_video(path, video), speed, loops)

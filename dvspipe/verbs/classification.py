@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Unpack, overload
 from ..base.arguments import checked
 from ..base.config import as_settings, build
 from ..base.errors import ConfigError, FileError
-from ..base.files import check_output
+from ..base.files import check_output, explain_missing
+from ..checkpoints.checkpoint import shipped_checkpoints
 from ..events import Events, SensorSizeLike
 from ..formats import NO_HINTS, STANDARD, HintsLike, RecordingLike
 from ..inference import InferConfig
@@ -123,7 +124,7 @@ def infer(
         raise ConfigError("infer: out, labels and adapt are for files (found events); save the events first")
 
     tasks = plan_tasks(recordings, out)
-    _check_files(tasks)
+    check_files(tasks)
     given = {"config": chosen, "sensor": sensor, "hints": hints, "adapt": adapt, "labels": labels, "out": out}
     options = build(ClassifyOptions, given | {"draw": choose_pictures(out, pictures=pictures)}, "infer")
     inference = Inference(classifier, tasks, options, overwrite)
@@ -131,12 +132,17 @@ def infer(
     return predictions if isinstance(recordings, Sequence) and not isinstance(recordings, str) else predictions[0]
 
 
-def _check_files(tasks: Sequence[Task]) -> None:
-    """Refuse a missing file before the first recording is classified: with many, its turn may come after hours."""
+def check_files(tasks: Sequence[Task]) -> None:
+    """Refuse a missing file before the network is loaded: with many recordings, its turn may come after hours."""
     for task in tasks:
-        check_address(task.source)
-        if not task.source.exists() and task.source != STANDARD and camera_of(task.source) is None:
-            raise FileError(f"{task.source}: no such file")
+        source = task.source
+        check_address(source)
+        if source.exists() or source == STANDARD or camera_of(source) is not None:
+            continue
+
+        if str(source) in shipped_checkpoints():
+            raise FileError(f"{source}: is a checkpoint (expected a recording); the arguments look swapped")
+        raise FileError(f"{source}: {explain_missing(source)}")
 
 
 def choose_pictures(out: str | Path | None, *, pictures: bool) -> Draw | None:

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..base.arguments import checked
 from ..base.config import as_settings
 from ..base.errors import VideoError
+from ..base.files import explain_missing
 from .arrays import open_array, stack_images
 from .config import VideoKeywords, VideoSettings
 from .files import open_file
@@ -66,7 +67,7 @@ def open_video(
     path = Path(str(source))
     if not path.exists():
         check_address(str(source))
-        raise VideoError(f"{path}: no such video file or image folder")
+        raise VideoError(f"{path}: {explain_missing(path)}")
     return open_folder(path, settings) if path.is_dir() else open_file(path, settings)
 
 

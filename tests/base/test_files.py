@@ -13,6 +13,7 @@ from dvspipe.base.errors import FileError
 from dvspipe.base.files import (
     TemporaryFolder,
     claim_output,
+    explain_missing,
     is_internal,
     lock_folder,
     name_folder,
@@ -151,6 +152,17 @@ def test_temporary_folders_of_killed_processes_are_removed(tmp_path: Path, monke
         assert not left.exists()
         assert Path(used).is_dir()
     assert [path.name for path in tmp_path.iterdir()] == ["dvspipe-kernels-1"]
+
+
+@pytest.mark.parametrize(
+    ("name", "similar"),
+    [("helo.mp4", "hello.mp4"), ("hello", "hello.mp4"), ("gesture.mp4", None), (".dvspipe-x", None)],
+)
+def test_missing_file_error_names_a_similar_file_beside_it(name: str, similar: str | None, tmp_path: Path) -> None:
+    (tmp_path / "hello.mp4").touch()
+    expected = f"; did you mean {tmp_path / similar}?" if similar else ""
+    assert explain_missing(tmp_path / name) == f"no such file{expected}"
+    assert explain_missing(tmp_path / "missing" / name) == "no such file"
 
 
 def test_error_of_an_unfinished_file_names_the_file(tmp_path: Path) -> None:

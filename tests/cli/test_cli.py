@@ -96,6 +96,36 @@ for typed in {typed}:
 """
 
 
+TYPING_MISTAKES = """
+import sys
+from dvspipe.cli.app import main
+for typed in {typed}:
+    sys.argv[1:] = typed
+    try:
+        main()
+    except SystemExit as stop:
+        assert stop.code == 2, stop.code
+    assert 'torch' not in sys.modules, typed
+"""
+
+
+def test_wrong_file_names_are_reported_before_torch_is_imported(clip: Path, tmp_path: Path) -> None:
+    (tmp_path / "hello.webm").write_bytes(clip.read_bytes())
+    (tmp_path / "best.safetensors").touch()
+    facts_of = {
+        ("gesture-filsm", "hello.webm"): ("gesture-filsm", "did you mean gesture-films?"),
+        ("gesture-films", "helo.webm"): ("helo.webm", "did you mean hello.webm?"),
+        ("besst.safetensors", "hello.webm"): ("besst.safetensors", "did you mean best.safetensors?"),
+        ("hello.webm", "gesture-films"): ("gesture-films", "swapped"),
+        ("hello.webm", "best.safetensors"): ("hello.webm", "found a .webm file", "swapped"),
+    }
+    code = TYPING_MISTAKES.format(typed=[["infer", *names] for names in facts_of])
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    for line, facts in zip(done.stderr.splitlines(), facts_of.values(), strict=True):
+        assert mentions(line, *facts)
+
+
 def test_light_commands_do_not_import_torch_or_tonic(clip: Path, recording: Path, tmp_path: Path) -> None:
     typed = [
         ["--help"],
