@@ -161,13 +161,13 @@ def _write_page(inference: Inference, folder: OutputFolder, done: Sequence[Predi
 
 
 def print_predictions(predictions: Sequence[Prediction], *, finds_person: bool = False) -> None:
-    """Print a row per recording, whether the network was trained on synthetic data or adapted, and scores.
+    """Print a row per recording, whether the network was adapted, and scores.
 
     Args:
         predictions: Predictions to print.
         finds_person: See `InferenceRun.finds_person`.
     """
-    from ..results import add_scores, describe_adaptation, describe_training_data
+    from ..results import add_scores, describe_adaptation
 
     if not predictions:
         return
@@ -191,10 +191,8 @@ def print_predictions(predictions: Sequence[Prediction], *, finds_person: bool =
     names = "; ".join(f"{basis}: {count}" for basis, count in bases.items())
     screen.print(f"Classified by {names if len(bases) > 1 else next(iter(bases))}.")
 
-    trained_on = predictions[0].trained_on
-    limits = [*filter(None, (describe_training_data(trained_on), describe_adaptation(trained_on)))]
-    if limits:
-        screen.print(f"network: {', '.join(limits)}")
+    if adaptation := describe_adaptation(predictions[0].trained_on):
+        screen.print(f"network: {adaptation}")
 
     if (scores := add_scores(prediction.scores for prediction in predictions)) is not None:
         from ..report import score_line

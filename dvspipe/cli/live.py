@@ -92,8 +92,8 @@ def live(
         lines = _StatusLine()
     tally = _run(session, lines, shown, runner)
 
-    if session.dropped:
-        warn(f"the machine was too slow: {count_noun(session.dropped, 'chunk')} dropped")
+    if session.skipped_us:
+        warn(f"{show_name(opened.name)}: {session.skipped_us * 1e-6:,.1f} s skipped: the machine was too slow")
 
     if writer is not None and not writer.count:
         warn(f"{show_name(writer.path)}: no events were recorded")
@@ -231,5 +231,6 @@ def _describe(answer: LiveAnswer) -> str:
         probability = f"{answer.probability:.0%}"
 
     # A line of 80 columns has room for one of both; losses matter more.
-    facts = f"{answer.dropped:,} dropped" if answer.dropped else f"{answer.events_per_s:,.0f} events/s"
+    skipped_s = answer.skipped_us * 1e-6
+    facts = f"{skipped_s:,.1f} s skipped" if skipped_s else f"{answer.events_per_s:,.0f} events/s"
     return f"{answer.t_us * 1e-6:8.2f} s  {name:40}  {probability:>4}  {facts:>18}"

@@ -27,6 +27,8 @@ class LiveAnswer(Record):
     """Events per second on the network's sensor, in the last second."""
     dropped: int
     """Chunks dropped so far because the machine was too slow, and packets lost by the source."""
+    skipped_us: int = 0
+    """Time of the stream skipped so far because the machine was too slow, in microseconds."""
     disturbance: Disturbance | None = None
     """Reason against a gesture: the camera moves, or the light flickers; null: none."""
     basis: Basis = "events"

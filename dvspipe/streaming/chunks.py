@@ -79,13 +79,14 @@ class ChunkQueue:
 
     Attributes:
         dropped: Number of chunks dropped so far, and packets lost by the source.
+        skipped_us: Time of the stream in the dropped chunks.
 
     Example:
         >>> queue = ChunkQueue(1)
-        >>> for t_us in (1, 2):
+        >>> for t_us in (10, 20, 30):
         ...     queue.put(Chunk(Events.empty((12, 7)), t_us, 0.0))
-        >>> queue.get(0.0).t_us, queue.dropped
-        (2, 1)
+        >>> queue.get(0.0).t_us, queue.dropped, queue.skipped_us
+        (30, 2, 20)
     """
 
     def __init__(self, capacity: int) -> None:
@@ -95,14 +96,16 @@ class ChunkQueue:
         self._is_closed = False
         self._error: Exception | None = None
         self.dropped = 0
+        self.skipped_us = 0
 
     def put(self, chunk: Chunk) -> None:
         """Append a chunk; drop the oldest chunk if the queue is full."""
         with self._changed:
             self.dropped += chunk.lost
             if len(self._waiting) == self._capacity:
-                self._waiting.popleft()
+                oldest = self._waiting.popleft()
                 self.dropped += 1
+                self.skipped_us += (self._waiting[0] if self._waiting else chunk).t_us - oldest.t_us
 
             self._waiting.append(chunk)
             self._changed.notify()

@@ -57,8 +57,8 @@ class LivePainter:
             return Caption("no events" if answer else "", 0.0)
 
         name = answer.disturbance or readable(answer.class_name) + ("" if answer.certain else "?")
-        dropped = f"  {answer.dropped:,} dropped" if answer.dropped else ""
-        text = f"{name}  {answer.probability:.0%}  {answer.events_per_s:,.0f} events/s{dropped}"
+        skipped = f"  {answer.skipped_us * 1e-6:,.1f} s skipped" if answer.skipped_us else ""
+        text = f"{name}  {answer.probability:.0%}  {answer.events_per_s:,.0f} events/s{skipped}"
         return Caption(text, answer.probability)
 
 

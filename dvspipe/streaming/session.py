@@ -129,6 +129,11 @@ class LiveSession:
         """Number of chunks dropped so far, and packets lost by the source."""
         return self._queue.dropped
 
+    @property
+    def skipped_us(self) -> int:
+        """Time of the stream skipped so far because the machine was too slow, in microseconds."""
+        return self._queue.skipped_us
+
     def stop(self) -> None:
         """End the stream after the last predictions. A signal handler may call it: it takes no lock."""
         self._is_stopped = True
@@ -263,6 +268,7 @@ class LiveSession:
             probabilities=tuple(float(probability) for probability in probabilities),
             events_per_s=self._machine.events_per_s,
             dropped=self.dropped,
+            skipped_us=self.skipped_us,
             disturbance=disturbance,
             basis=basis,
             latency_us=max(0, round(late_us)),
@@ -278,6 +284,7 @@ class LiveSession:
             probabilities=(0.0,) * len(self._classifier.config.classes),
             events_per_s=0.0,
             dropped=self.dropped,
+            skipped_us=self.skipped_us,
             latency_us=0,
         )
 

@@ -67,7 +67,7 @@ class Video(Brief):
     is_tolerant: bool = field(default=False, repr=False)
 
     def frames(self, first: int = 0) -> Iterator[Frame]:
-        """Yield grey frames (BT.601 luma, full range, rounded in the type of the frame) with strictly increasing times."""
+        """Yield grey frames (BT.601 luma, full range, in the type of the frame) with strictly increasing times."""
         return (Frame(t_us, image, self.settings.transfer) for t_us, image in self._read_frames(to_grey, first))
 
     @property

@@ -180,6 +180,8 @@ def test_truncated_film_is_classified_and_the_command_fails(tmp_path: Path) -> N
         assert done.returncode == 2
         assert mentions(done.stdout, "film.webm", "%")
         assert mentions(done.stderr, "1 of 1", "completely")
+        assert "training data" not in done.stdout + done.stderr
+    assert "partly synthetic training data" in (tmp_path / "answers" / "report.html").read_text(encoding="utf-8")
 
 
 def test_person_takes_precedence_over_stronger_motion(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

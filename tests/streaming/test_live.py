@@ -236,7 +236,7 @@ def test_full_queue_drops_the_oldest_chunk() -> None:
     queue.close()
     taken = [queue.get(0.0), queue.get(0.0), queue.get(0.0)]
     assert [chunk and chunk.t_us for chunk in taken] == [3, 4, None]
-    assert (queue.dropped, queue.has_ended) == (3, True)
+    assert (queue.dropped, queue.skipped_us, queue.has_ended) == (3, 3, True)
 
 
 # Sources
@@ -508,6 +508,16 @@ def test_command_prints_plain_lines_without_a_terminal(checkpoint: Path, tmp_pat
     assert mentions(done.stdout, "events/s", "%")
     assert "infer" not in done.stderr
     assert "\r" not in done.stdout
+
+
+def test_command_says_how_much_time_was_skipped(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(LiveSession, "skipped_us", 400_000)
+    write(tmp_path / "bar.h5", moving_bar(0, 0))
+    done = dvspipe("live", "bar.h5", checkpoint, "--speed", 1000, cwd=tmp_path)
+    assert mentions(done.stdout, "0.4 s skipped")
+    assert mentions(done.stderr, "bar.h5", "0.4 s skipped")
 
 
 def test_command_acts_on_a_replayed_gesture(checkpoint: Path, tmp_path: Path) -> None:
