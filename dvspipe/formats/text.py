@@ -1,8 +1,12 @@
 """Plain text (`.txt`, `.csv`): one event per line, with columns separated by space, tab, comma or semicolon.
 
 The columns are t x y p, as in the Event Camera Dataset (Mueggler et al. 2017), or as named in the first line. A first
-line with two integers is the sensor size, as written by rpg_e2vid. Lines that begin with # or % are comments. Integer
-times are microseconds; times with four or more decimals are seconds; otherwise a hint must set the unit.
+line with two integers is the sensor size, as written by rpg_e2vid; a comment `# sensor 240x180` is the size, too. Other
+lines that begin with # or % are comments. Integer times are microseconds; times with four or more decimals are seconds;
+otherwise a hint must set the unit.
+
+The writer stores the sensor size in this comment, after the names of the columns: readers that skip one line find only
+comments and events after it.
 
 No library reads all of these files. faery takes 1.1 times the CPU time for `t,x,y,p`, moves unsorted times without an
 error, and rejects blanks, seconds, named columns and polarities of -1. `numpy.loadtxt` takes 2.1 times the CPU time,
@@ -13,7 +17,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
@@ -54,7 +58,7 @@ COMMENT_BYTES = b"#%"
 NUMBER_BYTES = b"+-.eE0123456789"
 SECONDS_DECIMALS = 4  # times in milliseconds would be finer than a microsecond
 DEFAULT_COLUMNS = "txyp"
-CSV_HEADER = b"t,x,y,p\n"
+SENSOR_COMMENT = re.compile(rb"# sensor (\d+)x(\d+)\s*$")
 CSV_EVENT_BYTES = 40
 
 NO_PROBLEM, TOO_FEW, TOO_MANY, NO_NUMBER, NO_INTEGER, TOO_LARGE, NO_POLARITY = range(7)  # result of parsing a line
@@ -150,12 +154,14 @@ def _read_layout(path: Path, file: BinaryIO, hints: Hints) -> _Layout:
             line = line.removeprefix(BYTE_ORDER_MARK)
             position = len(BYTE_ORDER_MARK)
 
-        # Before the first event, a line can name the columns, also in a comment, or give the sensor size.
+        # Before the first event, a line can name the columns or give the sensor size, also in a comment.
         # Other words than names of columns are a header only without # or %: a comment may say anything.
         words = _split_words(line.lstrip(COMMENT_BYTES + b" \t"))
         is_comment = line.lstrip()[:1] in (b"#", b"%")
         is_event = bool(words) and not is_comment
-        if not rows and words and names is None and not _is_number(words[0]):
+        if is_comment and not rows and (size := SENSOR_COMMENT.match(line)) and sensor is None:
+            sensor = _parse_sensor(path, number, size.groups())
+        elif not rows and words and names is None and not _is_number(words[0]):
             if not is_comment or _names_columns(words):
                 names = words
                 is_event = False
@@ -207,7 +213,7 @@ def _find_unit(names: list[str] | None) -> TimeUnit | None:
     return next((unit for _, unit in map(parse_column_name, names or []) if unit), None)
 
 
-def _parse_sensor(path: Path, number: int, words: list[str]) -> SensorSize:
+def _parse_sensor(path: Path, number: int, words: Iterable[str | bytes]) -> SensorSize:
     try:
         width, height = map(int, words)
         return SensorSize(width=width, height=height)
@@ -501,10 +507,15 @@ def _scale(mantissa: int, scale: int, is_integer: bool) -> tuple[int, int]:  # p
 
 
 @contextmanager
-def _begin(path: Path, _sensor: SensorSize) -> Iterator[Callable[[Events], object]]:
+def _begin(path: Path, sensor: SensorSize) -> Iterator[Callable[[Events], object]]:
     with path.open("wb") as file:
-        file.write(CSV_HEADER)
+        file.write(_format_header(sensor))
         yield lambda events: file.write(_format_lines(events))
+
+
+def _format_header(sensor: SensorSize) -> bytes:
+    """Format the names of the columns and the sensor size."""
+    return f"t,x,y,p\n# sensor {sensor}\n".encode()
 
 
 def _format_lines(events: Events) -> bytes:
@@ -555,7 +566,7 @@ class StandardOutputWriter(Writer):
         super().__init__(STANDARD, sensor, ("",), overwrite=True)
 
     def _begin(self, _stack: ExitStack) -> None:
-        self._print(CSV_HEADER)
+        self._print(_format_header(self.sensor))
 
     def _write(self, events: Events, _noise: NDArray[np.bool_] | None) -> None:
         for start in range(0, len(events), PART_EVENTS):

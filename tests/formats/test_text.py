@@ -15,6 +15,7 @@ from facts import raises
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from dvspipe import formats
 from dvspipe.base.errors import ConfigError, CorruptionError, EventError, FileError, FormatError
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import text
@@ -113,6 +114,32 @@ def test_first_line_of_rpg_e2vid_is_the_sensor(tmp_path: Path) -> None:
     assert joined(source.chunks(), SensorSize(240, 180)).t.tolist() == [13]
 
 
+@pytest.mark.parametrize("sensor", [SENSOR, SensorSize(160, 120), SensorSize(1280, 720)])
+def test_written_sensor_is_read(tmp_path: Path, sensor: SensorSize) -> None:
+    events = Events(EXPECTED.t, EXPECTED.x, EXPECTED.y, EXPECTED.p, sensor)
+    path = tmp_path / "events.csv"
+    write(path, events, CSV_ENCODER)
+    assert formats.read(path) == events
+
+
+def test_other_libraries_read_written_columns(tmp_path: Path) -> None:
+    path = tmp_path / "events.csv"
+    write(path, EXPECTED, CSV_ENCODER)
+    expected = np.stack([EXPECTED.t, EXPECTED.x, EXPECTED.y, EXPECTED.p], axis=1)
+
+    skipped = np.loadtxt(path, np.int64, delimiter=",", skiprows=1)
+    assert np.array_equal(skipped, expected)
+    named = np.genfromtxt(path, np.int64, delimiter=",", names=True)
+    assert named.tolist() == [tuple(row) for row in expected.tolist()]
+
+
+@pytest.mark.parametrize("comment", ["# sensor DAVIS240", "# sensor 12x7 in the lab", "# the sensor 12x7"])
+def test_other_comments_are_no_sensor(tmp_path: Path, comment: str) -> None:
+    path = tmp_path / "events.csv"
+    path.write_text(f"{comment}\nt,x,y,p\n{comment}\n1,1,6,1\n")
+    assert TEXT.open(path).sensor is None
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [
@@ -180,7 +207,7 @@ def test_csv_is_unchanged_by_writing_and_reading(
 def test_extreme_times_are_printed_in_full(tmp_path: Path) -> None:
     path = tmp_path / "events.csv"
     write(path, Events([-(2**63), 2**63 - 1], [0, 1], [0, 1], [0, 1], SENSOR), CSV_ENCODER)
-    assert path.read_text() == f"t,x,y,p\n{-(2**63)},0,0,0\n{2**63 - 1},1,1,1\n"
+    assert path.read_text() == f"t,x,y,p\n# sensor 12x7\n{-(2**63)},0,0,0\n{2**63 - 1},1,1,1\n"
     with raises(FormatError, "events.csv"):
         read(path)
 
@@ -190,9 +217,9 @@ def test_truncation_anywhere_yields_all_complete_events(tmp_path: Path) -> None:
     path = tmp_path / "events.csv"
     write(path, events, CSV_ENCODER)
     data = path.read_bytes()
-    for size in range(len(b"t,x,y,p\n0,0,0,0\n") + 5, len(data)):  # the first line is complete
+    for size in range(len(b"t,x,y,p\n# sensor 12x7\n0,0,0,0\n") + 5, len(data)):  # the first line is complete
         path.write_bytes(data[:size])
-        complete = data[:size].count(b"\n") - 1 + (data[size : size + 1] == b"\n" and data[size - 1 : size] != b"\n")
+        complete = data[:size].count(b"\n") - 2 + (data[size : size + 1] == b"\n" and data[size - 1 : size] != b"\n")
         source = TEXT.open(path)
         assert joined(until_corruption(source.chunks()), SENSOR) == part(events, 0, complete)
 
