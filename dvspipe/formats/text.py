@@ -108,18 +108,25 @@ def _recognises(path: Path, _head: bytes) -> bool:
 
 
 def is_unrelated_text(path: Path) -> bool:
-    """Return whether a file is text without events, such as notes.txt: without lines of numbers and column names."""
+    """Return whether a file is text without events, such as notes.txt or splits.csv.
+
+    An event has four numbers. A file without events has the names of their columns.
+    """
     if path.suffix.lower() not in TEXT_SUFFIXES or not path.is_file():
         return False
 
     with open_binary(path) as file:
         lines = file.read(PROSE_BYTES).decode("utf-8", "replace").splitlines()
-    if not lines or any(re.match(r"\s*[-+.\d]", line) for line in lines):
+    if not lines or any(_count_numbers(line) >= len(DEFAULT_COLUMNS) for line in lines):
         return False
 
     words = re.split(r"[,;\s#%]+", lines[0])
     columns = {column for column, _ in map(parse_column_name, words)}
     return not columns.issuperset("txyp")
+
+
+def _count_numbers(line: str) -> int:
+    return sum(map(_is_number, re.split(r"[,;\s]+", line)))
 
 
 def _open(path: Path, hints: Hints = NO_HINTS) -> Source:

@@ -41,7 +41,7 @@ from dvspipe.recordings.conversion import (
     events_from_video,
     plan_conversions,
 )
-from dvspipe.results import Manifest
+from dvspipe.results import Manifest, SplitRow, write_splits
 from dvspipe.simulator import SimulatorConfig, read_preset, simulate
 from dvspipe.video.config import VideoSettings
 from dvspipe.video.frames import frames_from_arrays
@@ -754,6 +754,14 @@ def test_text_notes_in_a_folder_are_skipped_with_warning(tmp_path: Path, caplog:
     (task,) = plan_conversions(tmp_path, tmp_path / "out")
     assert task.source.name == "a.npz"
     assert "notes.txt: " in caplog.text
+
+
+def test_lists_of_a_data_set_are_not_converted(tmp_path: Path) -> None:
+    write(tmp_path / "1" / "7.npz", random_events(0, 50))
+    write_splits(tmp_path, [SplitRow.model_validate({"split": 1, "file": "1/7.npz", "class": "1", "part": "train"})])
+    (tmp_path / "1" / "7_labels.csv").write_text("class,start_us,end_us\n1,0,500\n")
+    tasks = plan_conversions(tmp_path, tmp_path / "out")
+    assert [task.source.name for task in tasks] == ["7.npz"]
 
 
 def test_kind_of_source_is_detected_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
