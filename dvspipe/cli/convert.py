@@ -228,9 +228,11 @@ class Conversions:
             sys.stdout.write(json.dumps(conversion.to_record()) + "\n")
         else:
             # Standard output has the events if the path is "-".
-            console = messages if str(conversion.path) == "-" else screen
+            is_file = str(conversion.path) != "-"
+            console = screen if is_file else messages
+            size = f", {conversion.path.stat().st_size / 1e6:,.1f} MB" if is_file else ""
             took = "" if seconds is None else f", converted in {seconds:.1f} s"
-            console.print(f"{conversion}{took}")
+            console.print(f"{conversion}{size}{took}")
 
         if conversion.lost:
             messages.print(Text.assemble(("corrupted: ", "yellow"), conversion.lost))

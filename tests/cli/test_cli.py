@@ -372,6 +372,12 @@ def test_conversion_time_excludes_compilation(clip: Path, tmp_path: Path, monkey
     assert "converted in -" in dvspipe("convert", clip, "-o", "a.h5", "--stop-s", 0.2, cwd=tmp_path).stdout
 
 
+def test_convert_prints_the_size_of_the_file(tmp_path: Path) -> None:
+    write(tmp_path / "a.npz", random_events(0, 30_000))
+    done = dvspipe("convert", "a.npz", "-o", "a.csv", cwd=tmp_path)
+    assert f"{(tmp_path / 'a.csv').stat().st_size / 1e6:.1f} MB" in done.stdout
+
+
 def test_missing_previews_of_converted_files_are_written(tmp_path: Path) -> None:
     """State after a command was killed between an output and its preview."""
     for name in ("a", "b"):
