@@ -26,7 +26,7 @@ from .croissant import CROISSANT, Description, write_croissant
 CARD = "README.md"
 RECIPE = (LOCK, SPLITS, CARD, CROISSANT)
 """Files that say how to make a data set; they contain nothing of its sources."""
-TAGS = ("dvspipe", "event-camera", "dvs", "neuromorphic", "synthetic")
+TAGS = ("dvspipe", "event-camera", "dvs", "neuromorphic", "simulated")  # synthetic: rendered scenes
 TASK = "video-classification"  # the closest task that the hub knows
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 LARGEST_SIZE = "1M<n<10M"
