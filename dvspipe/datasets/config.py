@@ -97,9 +97,10 @@ class RecordingsConfig(EventsConfig):
     """Regular expression for file names (`tonic`: for paths relative to the root). Recordings with the same match, such
     as a person, are in the same part. None: every recording is its own group, and the split is stratified by class."""
     validation: float = Field(default=0.1, ge=0, lt=1)
-    """Share of the training groups that is held out to select the best epoch; 0: none, the last epoch is used."""
+    """Share of the training groups that is held out to select the best epoch, at least one group of each class if each
+    group has one class; 0: none, the last epoch is used."""
     test: float = Field(default=0.2, gt=0, lt=1)
-    """Share of the groups that is held out for testing, if the data set has no test part."""
+    """Share of the groups that is held out for testing, as for `validation`, if the data set has no test part."""
 
     @field_validator("group")
     @classmethod

@@ -297,10 +297,18 @@ def _prepare_data(setup: RunSetup, opened: DataSet) -> DataSet:
         )
 
     callback.on_data(synthetic=data.synthetic)
+    callback.on_note(_describe_parts(data))
     for warning in data.warnings:
         callback.on_warning(warning)
     _warn(callback, (*find_copies(data), *find_same_films(data)))
     return data
+
+
+def _describe_parts(data: DataSet) -> str:
+    """Describe the sizes of the parts, and the share that is really held out for validation."""
+    share = len(data.validation) / (len(data.train) + len(data.validation))
+    validated = f"{count_recordings(data.validation)} ({share:.0%})" if data.validation else "none"
+    return f"training: {count_recordings(data.train)}; validation: {validated}; test: {count_recordings(data.test)}"
 
 
 def _draw_missing_parts(data: DataSet, config: TrainConfig) -> DataSet:
@@ -420,7 +428,7 @@ def _find_properties(setup: RunSetup, data: DataSet, parts: DataParts) -> tuple[
 
 def _warn(callback: TrainingCallback, findings: Iterable[Finding]) -> None:
     for finding in findings:
-        callback.on_warning(f"{finding.text}; see {', '.join(finding.settings)}")
+        callback.on_warning(finding.text)
 
 
 def _check_classes(data: DataSet, callback: TrainingCallback) -> None:
