@@ -191,7 +191,7 @@ def _test_joints(joints: JointClassifier, repertoire: Repertoire, config: LearnC
 
 
 def _describe_test(test: TestResult, joints: JointTest) -> TestResult:
-    """Describe a test on rendered people: add the joint network, and leave out settings that cannot be chosen here."""
+    """Describe a test on rendered people: add the joint network, and leave out findings about the recordings."""
     described = {
         "title": "gestures from films",
         "data": f"{test.samples} clips of other rendered people (synthetic)",

@@ -38,7 +38,6 @@ from .tables import Cell, FileText, Folder, FolderFile, Record, Row, format_cell
 
 CHECKPOINT_SUFFIX = ".safetensors"
 MAX_CONFUSIONS = 3  # listed confused classes per class
-MAX_SETTINGS = 3  # number of settings to try first
 
 
 @dataclass(frozen=True)
@@ -232,14 +231,12 @@ FindingKind = Literal[
 
 
 class Finding(Record):
-    """Limit of a run's result, and the settings that change it."""
+    """Limit of a run's result."""
 
     kind: FindingKind
     """Kind of the problem."""
     text: str
     """Description of the problem, in one sentence."""
-    settings: tuple[str, ...]
-    """Settings to try: KEY=VALUE, or KEY alone if the value depends on the recordings."""
 
 
 class RecordingPrediction(Record):
@@ -342,8 +339,7 @@ class EvaluationResult(Scores):
 
         synthetic = " (synthetic)" if self.synthetic else ""
         lines = [
-            f"accuracy{synthetic} {self.accuracy:.1%}, {self.correct} of {self.samples} (95 % interval "
-            f"{_format_interval(self.accuracy_interval)}): {self.data}; expected calibration error "
+            f"accuracy{synthetic} {_format_share(self.correct, self.samples)}: {self.data}; expected calibration error "
             f"{self.calibration_error:.1%}"
         ]
         if (test := self.against) is not None:
@@ -352,6 +348,12 @@ class EvaluationResult(Scores):
                 f"{test.only_second}, in neither {test.neither}; McNemar's exact test: p = {test.p_value:.3g}"
             )
         return table, *lines
+
+
+def _format_share(correct: int, samples: int) -> str:
+    """Format a share with its counts and its 95 % confidence interval."""
+    interval = _format_interval(wilson_interval(correct, samples))
+    return f"{correct / samples:.1%}, {correct} of {samples} (95 % interval {interval})"
 
 
 def _format_interval(interval: tuple[float, float]) -> str:
@@ -430,6 +432,8 @@ class TestResult(Scores):
     val_accuracy: float | None
     """Validation accuracy of this epoch, 0 to 1; for a fitted readout, accuracy on recordings left out of the fit.
     None without a validation part."""
+    val_samples: int | None = None
+    """Number of samples of the validation part; None without one, for a fitted readout, and in earlier runs."""
     event_count_accuracy: float
     """Test accuracy of a linear classifier on the number of events alone, 0 to 1."""
     train_accuracy: float | None = None
@@ -452,21 +456,6 @@ class TestResult(Scores):
     """Versions of dvspipe and of the libraries that affect its results."""
     machine: dict[str, str]
     """Python, system, processor, and GPU if one was used."""
-
-    @property
-    def settings_to_try(self) -> tuple[str, ...]:
-        """First settings to try, KEY=VALUE; empty while a class has too few recordings: no setting helps then."""
-        if any(finding.kind == "few" for finding in self.findings):
-            return ()
-
-        first: dict[str, str] = {}
-        for finding in self.findings:
-            for setting in finding.settings:
-                key, equals, _ = setting.partition("=")
-                if equals:
-                    first.setdefault(key, setting)
-
-        return tuple(first.values())[:MAX_SETTINGS]
 
     @property
     def kind_of_data(self) -> str:
@@ -536,8 +525,8 @@ class TrainingRun(Described):
 
     Example:
         >>> run = TrainingRun.read(RunFolder(Path("runs/train/nmnist")))  # doctest: +SKIP
-        >>> run.test.accuracy, run.test.settings_to_try  # doctest: +SKIP
-        (0.93, ('optimiser.epochs=40',))
+        >>> run.test.accuracy  # doctest: +SKIP
+        0.93
     """
 
     folder: RunFolder
@@ -551,23 +540,23 @@ class TrainingRun(Described):
         return f"TrainingRun({str(self.folder.path)!r}, {count_noun(len(self.epochs), 'epoch')}, test accuracy {share})"
 
     def describe(self) -> Sequence[str | TextTable]:
-        """Return the result of the test, and the settings to try."""
+        """Return the result of the test, and what limits it."""
         test = self.test
         kind = " (synthetic)" if test.synthetic_test else ""
         chosen = "" if test.readout_fitted else f"; epoch {test.chosen_epoch}, {self.choice}"
-        lines = [f"test accuracy{kind} {test.accuracy:.1%}, {test.correct} of {test.samples}: {test.data}{chosen}"]
+        lines = [f"test accuracy{kind} {_format_share(test.correct, test.samples)}: {test.data}{chosen}"]
 
+        if test.val_accuracy is not None and test.val_samples is not None:
+            correct = round(test.val_accuracy * test.val_samples)
+            of_rendered = " (synthetic)" if test.synthetic else ""
+            lines.append(f"validation accuracy{of_rendered} {_format_share(correct, test.val_samples)}")
         if test.correct_before is not None:
-            share = test.correct_before / test.samples
-            lines.append(f"before fitting the readout{kind} {share:.1%}, {test.correct_before} of {test.samples}")
+            lines.append(f"before fitting the readout{kind} {_format_share(test.correct_before, test.samples)}")
         if test.baseline:
-            share = test.baseline.accuracy
-            lines.append(f"ReLU network of the same shape, on the sum of all steps{kind} {share:.1%}")
+            share = _format_share(test.baseline.correct, test.baseline.samples)
+            lines.append(f"ReLU network of the same shape, on the sum of all steps{kind} {share}")
 
-        lines += [f"- {finding.text} ({', '.join(finding.settings)})" for finding in test.findings]
-        if test.settings_to_try:
-            lines.append(f"settings to try first: {' '.join(test.settings_to_try)}")
-
+        lines += [f"- {finding.text}" for finding in test.findings]
         return lines
 
     @property

@@ -45,7 +45,7 @@ class TrainingCallback:
         """Called with a decision that the user may not expect."""
 
     def on_warning(self, text: str) -> None:
-        """Called with a warning; the text names the setting to try."""
+        """Called with a warning."""
 
 
 class LogCallback(TrainingCallback):

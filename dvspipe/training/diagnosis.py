@@ -1,4 +1,4 @@
-"""Diagnosis of a run: what limits its result, and the settings to change.
+"""Diagnosis of a run: what limits its result.
 
 Each function `find_...` checks one thing, and yields a `Finding` if it limits the result. `diagnose` calls those
 that apply after the test of a run; the public ones are also called before the training. `test_notes` says how the
@@ -7,30 +7,24 @@ result was measured.
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..checkpoints.checkpoint import FEW_CALIBRATED
-from ..datasets import DataSet, MnistConfig, RecordingsConfig, ShardsConfig, WindowsConfig, count_recordings
+from ..datasets import DataSet, RecordingsConfig, WindowsConfig, count_recordings
 from ..encoding import BinCounts
-from ..networks import ModuleConfig, StdpNetworkConfig
 from ..results import BaselineResult, Finding, LayerActivity, wilson_interval
-from .choice import describe_same_names, round_up
+from .choice import describe_same_names
 from .config import TrainConfig
 
 UNCONVERGED = 0.05  # limit of mean w (1 - w): uniformly drawn weights have 1 / 6, converged STDP weights nearly 0
 SATURATED_RATE = 0.5  # spikes per neuron and step
-FEW_UPDATES = 100  # weight updates
-ENOUGH_UPDATES = 400
 LEARNED = 0.9  # accuracy on the training part
 OVERFITTED = 0.15  # accuracy drop from training to test recordings
 FEW_VALIDATED = 10
 LISTED = 3  # names in a text
 FEWEST_DRAWN = 2  # recordings per class; training needs all of them
-SMALLEST_BATCH = 4  # suggested
-BATCHES_PER_EPOCH = 8  # suggested, with few updates
 
 
 @dataclass(frozen=True)
@@ -140,7 +134,6 @@ def find_copies(data: DataSet) -> Iterator[Finding]:
             kind="copies",
             text=f"{len(data.copies)} recordings have the same content as recordings of an earlier part, e.g. {name} "
             f"and {other}; they are not used for validation or test",
-            settings=("data.root",),
         )
 
 
@@ -153,7 +146,6 @@ def find_same_films(data: DataSet) -> Iterator[Finding]:
             kind="films",
             text=f"too few films of {_list(data.in_time)} to keep each in one part: {parts} show the same films, "
             f"divided in time, and {measured} is too good for other films; record more films of them",
-            settings=("data.root",),
         )
 
 
@@ -169,17 +161,9 @@ def find_outside(counts: Sequence[BinCounts], config: TrainConfig) -> Iterator[F
     if lost is None:
         return
 
-    settings: tuple[str, ...] = ("bins.by=recording",)
-    has_windows = isinstance(config.data, WindowsConfig)
-    if bins.by == "time":
-        windows = (f"data.window_us={bins.window_us}",) if has_windows else ()
-        settings = (*windows, f"bins.step_us={round_up(bins.step_us / (1 - total.outside))}", *settings)
-
-    yield Finding(
-        kind="outside",
-        text=lost + ("; data.window_us splits longer recordings into several samples" if has_windows else ""),
-        settings=settings,
-    )
+    if bins.by == "time" and isinstance(config.data, WindowsConfig):
+        lost += f"; data.window_us={bins.window_us} splits longer recordings into several samples"
+    yield Finding(kind="outside", text=lost)
 
 
 def _find_same_names(outcome: RunOutcome) -> Iterator[Finding]:
@@ -187,7 +171,7 @@ def _find_same_names(outcome: RunOutcome) -> Iterator[Finding]:
     data = outcome.config.data
     text = describe_same_names(outcome.data) if isinstance(data, RecordingsConfig) and data.group is None else None
     if text is not None:
-        yield Finding(kind="names", text=text, settings=("data.group",))
+        yield Finding(kind="names", text=text)
 
 
 def _find_small_classes(data: DataSet) -> Iterator[Finding]:
@@ -198,7 +182,6 @@ def _find_small_classes(data: DataSet) -> Iterator[Finding]:
         yield Finding(
             kind="few",
             text=f"too few recordings of {_list(few)} for training and test: record more before changing settings",
-            settings=("data.root",),
         )
 
 
@@ -206,21 +189,10 @@ def _find_untested(outcome: RunOutcome) -> Iterator[Finding]:
     data = outcome.data
     untested = sorted({sample.label for sample in data.train} - {sample.label for sample in data.test})
     if untested:
-        config = outcome.config.data
-        share = min(0.5, 2 * config.test) if isinstance(config, RecordingsConfig) else None
-
-        # Another share helps only if recordings are left to draw, and the data set has no test part of its own.
-        counts = Counter(sample.label for sample in data.samples)
-        can_draw = all(counts[label] > FEWEST_DRAWN for label in untested) and not data.fixed_test
-        settings: tuple[str, ...] = ("data.root",)
-        if share is not None:
-            settings = (f"data.test={share:g}",) if can_draw else ("data.test_root",)
-
         yield Finding(
             kind="untested",
             text=f"no test recordings of {_list([data.classes[label] for label in untested])}; their accuracy is "
             "unknown, add recordings of them",
-            settings=settings,
         )
 
 
@@ -232,7 +204,6 @@ def _find_rates(outcome: RunOutcome) -> Iterator[Finding]:
         yield Finding(
             kind="silent",
             text=f"{_list(silent)} did not spike for any test recording; the readout gets no input",
-            settings=_raise_rates(outcome.config),
         )
 
     if saturated:
@@ -240,72 +211,27 @@ def _find_rates(outcome: RunOutcome) -> Iterator[Finding]:
             kind="saturated",
             text=f"{_list(saturated)} spiked in more than {SATURATED_RATE:.0%} of the steps of the test recordings; "
             "their spikes carry little information",
-            settings=_lower_rates(outcome.config),
         )
 
 
 def _find_unconverged(outcome: RunOutcome) -> Iterator[Finding]:
     names = [name for name, mean in outcome.convergence.items() if mean > UNCONVERGED]
     if names:
-        stdp = outcome.config.stdp
-        epochs = outcome.config.optimiser.epochs
         yield Finding(
             kind="unconverged",
             text=f"the weights of {_list(names)} have not converged: STDP saw too few recordings, and the weights "
             "are nearly random",
-            settings=(
-                f"stdp.passes={2 * stdp.passes}",
-                f"optimiser.epochs={2 * epochs}",
-                f"stdp.doubled_after={max(1, stdp.doubled_after // 2)}",
-            ),
         )
 
 
-def _raise_rates(config: TrainConfig) -> tuple[str, ...]:
-    """Return settings that make more neurons spike."""
-    network = config.network
-    if isinstance(network, ModuleConfig):
-        return ()
-    if isinstance(network, StdpNetworkConfig):
-        return (f"network.thresholds=[{', '.join(f'{threshold / 2:g}' for threshold in network.thresholds)}]",)
-
-    gain = f"network.gain={3 * network.gain:g}"
-    if network.kind == "first_spike":
-        return (gain,)
-    return gain, f"network.tau_mem_s={max(network.tau_mem_s / 2, config.bins.step_us * 1e-6):g}"
-
-
-def _lower_rates(config: TrainConfig) -> tuple[str, ...]:
-    """Return settings that make fewer neurons spike."""
-    network = config.network
-    if isinstance(network, ModuleConfig):
-        return ()
-    if isinstance(network, StdpNetworkConfig):
-        return (f"network.thresholds=[{', '.join(f'{threshold * 2:g}' for threshold in network.thresholds)}]",)
-
-    return f"network.gain={network.gain / 3:.3g}", f"network.tau_mem_s={3 * network.tau_mem_s:g}"
-
-
 def _find_updates(outcome: RunOutcome) -> Iterator[Finding]:
-    optimiser = outcome.config.optimiser
-    recordings = len(outcome.data.train)
     if outcome.train_accuracy >= LEARNED:
         return
-
-    # Few updates: smaller batches until there are enough. Many updates: only more epochs.
-    batch = optimiser.batch
-    wanted = 2 * outcome.updates
-    if outcome.updates < FEW_UPDATES:
-        batch = max(SMALLEST_BATCH, min(optimiser.batch, recordings // BATCHES_PER_EPOCH))
-        wanted = ENOUGH_UPDATES
-    epochs = max(optimiser.epochs + 1, math.ceil(wanted / math.ceil(recordings / batch)))
-    smaller = (f"optimiser.batch={batch}",) if batch < optimiser.batch else ()
 
     yield Finding(
         kind="updates",
         text=f"the weights were updated only {outcome.updates} times; the accuracy on the training recordings "
         f"themselves is {outcome.train_accuracy:.0%}",
-        settings=(f"optimiser.epochs={epochs}", *smaller),
     )
 
 
@@ -313,17 +239,10 @@ def _find_counting(outcome: RunOutcome) -> Iterator[Finding]:
     if outcome.count_accuracy <= outcome.accuracy:
         return
 
-    # A network that has not learned its own recordings needs larger steps, one that has learned them smaller ones.
-    rate = outcome.config.optimiser.learning_rate * (2 if outcome.train_accuracy < LEARNED else 0.5)
-    settings: tuple[str, ...] = (f"optimiser.learning_rate={rate:g}",)
-    if outcome.config.network.kind == "stdp":  # it has no gradients
-        settings = ("network.thresholds", "stdp.readout_c")
-
     yield Finding(
         kind="counting",
         text=f"a linear classifier on the number of events alone has a higher test accuracy: "
         f"{outcome.count_accuracy:.1%}, the network {outcome.accuracy:.1%}",
-        settings=settings,
     )
 
 
@@ -335,33 +254,19 @@ def _find_overfitting(outcome: RunOutcome) -> Iterator[Finding]:
     if outcome.train_accuracy < LEARNED or drop < OVERFITTED or highest > outcome.train_accuracy:
         return
 
-    config = outcome.config
-    shift = max(config.augment.shift_px + 1, 3)
-    network = config.network
-    views = () if isinstance(config.data, MnistConfig) else (f"data.views={max(8, 2 * config.data.views)}",)
-    dropout: tuple[str, ...] = ()
-    if not isinstance(network, ModuleConfig | StdpNetworkConfig):
-        dropout = (f"network.dropout={min(0.5, network.dropout + 0.2):g}",)
-
     yield Finding(
         kind="overfitted",
         text=f"overfitting: training accuracy {outcome.train_accuracy:.0%}, test accuracy {outcome.accuracy:.0%}; more "
         "recordings, or more varied recordings, help most",
-        settings=(*views, f"augment.shift_px={shift}", *dropout),
     )
 
 
 def _find_few_validated(outcome: RunOutcome) -> Iterator[Finding]:
     data = outcome.data
     if 0 < len(data.validation) < FEW_VALIDATED:
-        config = outcome.config.data
-        settings = ("data.root",)
-        if not isinstance(config, ShardsConfig):
-            settings = (f"data.validation={min(0.4, 2 * config.validation):g}",)
         yield Finding(
             kind="validation",
             text=f"only {len(data.validation)} validation recordings to choose the epoch and calibrate probabilities",
-            settings=settings,
         )
 
 

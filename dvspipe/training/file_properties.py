@@ -84,7 +84,6 @@ def find_properties(
         kind="properties",
         text=f"file properties alone ({', '.join(find_varied(table))}) {score}: the network can learn them instead of "
         "the motion; record all classes with the same camera and settings",
-        settings=("data.root",),
     )
 
 

@@ -592,6 +592,7 @@ def _test(
         data=f"{count_recordings(data.test, 'test')} of {data.title}{_describe_origin(data)}",
         chosen_epoch=best.epoch,
         val_accuracy=best.val_accuracy,
+        val_samples=None if parts.validation is None or config.optimiser.rule == "readout" else len(data.validation),
         event_count_accuracy=outcome.count_accuracy,
         train_accuracy=trained.accuracy,
         readout_fitted=config.optimiser.rule == "readout",

@@ -32,7 +32,6 @@ def test_trained_gestures_are_printed_and_classify_a_film(tmp_path: Path, monkey
     assert re.search(r"test accuracy \(synthetic\) on videos.* of 6 movements", done.stdout)
     assert re.search(r"test accuracy \(synthetic\) on events", done.stdout)
     assert "data.views" not in done.stdout
-    assert "settings to try" not in done.stdout
     assert "--thorough" in done.stdout
     assert "10 of 38" in done.stdout
     assert "dvspipe infer mine" in done.stdout
