@@ -10,7 +10,7 @@ from typing import Annotated
 from cyclopts import App, CycloptsError, Group, Parameter, UnknownOptionError
 
 from ..base.errors import DvspipeError
-from .interrupts import EXIT_INTERRUPTED, INTERRUPTED, Interrupt, catch_interrupts, ignore_interrupts
+from .interrupts import EXIT_INTERRUPTED, Interrupt, catch_interrupts, ignore_interrupts
 from .screen import EXIT_ERROR, accept_all_texts, close_output, describe_error, fail, notes, show_activity, show_log
 
 GROUPS = "Data sets and configurations"
@@ -177,7 +177,7 @@ def main() -> None:
             close_output()
         fail(describe_error(error), EXIT_ERROR)
     except KeyboardInterrupt:
-        fail(INTERRUPTED, EXIT_INTERRUPTED)
+        fail(Interrupt.describe(), EXIT_INTERRUPTED)
     except MemoryError as error:
         fail(NO_MEMORY.format(error), EXIT_ERROR)
     except BrokenPipeError:
@@ -190,7 +190,7 @@ def main() -> None:
         fail(NOT_INSTALLED.format(error.name), EXIT_ERROR)
     except Exception as error:
         if Interrupt.number is not None:  # another library may have turned the interrupt into an error
-            fail(INTERRUPTED, EXIT_INTERRUPTED)
+            fail(Interrupt.describe(), EXIT_INTERRUPTED)
         if isinstance(error, RuntimeError) and "can't allocate memory" in str(error):  # torch's MemoryError
             fail(NO_MEMORY.format(error), EXIT_ERROR)
         raise  # a bug in dvspipe: show the traceback

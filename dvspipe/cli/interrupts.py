@@ -29,13 +29,20 @@ class Interrupt:
         number: Signal that was received; None: none.
         shows_progress: Whether the current work calls its progress regularly.
         is_reported: Whether the message is printed.
+        advice: How to continue after an interruption; empty if there is nothing to say.
         stderr: Descriptor of the terminal; a duplicate, because OpenCV is silenced by redirecting 2.
     """
 
     number: int | None = None
     shows_progress = False
     is_reported = False
+    advice = ""
     stderr = 2
+
+    @classmethod
+    def describe(cls) -> str:
+        """Return the message of an interrupted command."""
+        return f"{INTERRUPTED}; {cls.advice}" if cls.advice else INTERRUPTED
 
     @classmethod
     def stop_if_requested(cls) -> None:
@@ -51,6 +58,8 @@ class Interrupt:
 
 def catch_interrupts() -> None:
     """Install this handler of Ctrl-C; call it in the main thread."""
+    Interrupt.advice = ""
+
     # OpenCV is silenced by redirecting descriptor 2, so the message needs a duplicate; see `Interrupt.stderr`.
     if Interrupt.stderr == 2:
         Interrupt.stderr = _duplicate_stderr()
@@ -106,7 +115,7 @@ def end_interrupted() -> NoReturn:
     if not Interrupt.is_reported:
         Interrupt.is_reported = True
         start = SHOW_CURSOR if os.isatty(Interrupt.stderr) else ""
-        os.write(Interrupt.stderr, f"{start}dvspipe: {INTERRUPTED}\n".encode())
+        os.write(Interrupt.stderr, f"{start}dvspipe: {Interrupt.describe()}\n".encode())
 
     # As shells expect, the process is ended by the signal itself; a script that runs it stops, too.
     number = Interrupt.number or signal.SIGINT

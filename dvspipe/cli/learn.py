@@ -14,8 +14,9 @@ from ..base.texts import show_name
 from ..oneshot import LearnConfig
 from ..verbs import learning
 from .commands import takes
+from .interrupts import Interrupt
 from .options import Overwrite
-from .screen import messages, notes, progress, screen, warn
+from .screen import notes, progress, screen, warn
 from .training import TrainingScreen
 
 if TYPE_CHECKING:
@@ -50,20 +51,19 @@ def learn(
     check_unfinished(out, overwrite=overwrite)  # before anything in the folder changes
 
     command = shlex.join(["dvspipe", "learn", *map(str, films), "-o", str(out)])
+    if not overwrite:
+        Interrupt.advice = "the same command continues with the missing tracks, clips and epochs"
+
     with progress() as show:
         callback = TrainingScreen(show)
-        try:
-            study = prepare(examples, out, config, other=list_videos(other or []), callback=callback)
-            for studied in study.films:
-                _print_film(studied)
-            notes.print(f"check the movements: {out / PAGE}")
+        study = prepare(examples, out, config, other=list_videos(other or []), callback=callback)
+        for studied in study.films:
+            _print_film(studied)
+        notes.print(f"check the movements: {out / PAGE}")
 
-            if no_train:
-                return
-            learned = learn_study(study, out, config, command=command, callback=callback, overwrite=overwrite)
-        except KeyboardInterrupt:
-            messages.print("the same command continues with the missing tracks, clips and epochs")
-            raise
+        if no_train:
+            return
+        learned = learn_study(study, out, config, command=command, callback=callback, overwrite=overwrite)
 
     _print_test(learned.run.test, STRANGERS)
     for line in learned.similar:

@@ -25,7 +25,7 @@ from ..base.errors import DvspipeError, Remedy, escape_controls
 from ..base.kernels import watch_compilation
 from ..base.texts import COLUMN_GAP, TextTable, show_name
 from .activity import WORKING, CommandState, ShowProgress
-from .interrupts import EXIT_INTERRUPTED, INTERRUPTED, Interrupt
+from .interrupts import EXIT_INTERRUPTED, Interrupt
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -150,7 +150,7 @@ def as_option(remedy: Remedy) -> str:
 def fail(message: str, code: int) -> None:
     """Print an error line and exit with `code`; after Ctrl-C, use its message and exit code instead."""
     if Interrupt.number is not None:
-        message = INTERRUPTED
+        message = Interrupt.describe()
         code = EXIT_INTERRUPTED
         Interrupt.is_reported = True
 

@@ -117,7 +117,9 @@ def _show_run(run: TrainingRun, options: list[str]) -> None:
     """Write the page of a run, and print its test and the next command."""
     from ..report import write_training_page
 
-    write_training_page(run)
+    with progress() as show:
+        show("writing the report", 0, 1)
+        write_training_page(run)
     print_parts(*run.describe())
     notes.print(f"report: {run.folder.report}; next:")
     notes.print(f"  {shlex.join(['dvspipe', 'infer', str(run.folder.path), 'RECORDING', *options])}")

@@ -155,10 +155,12 @@ def learn_study(
     if not run.joints.is_file() or overwrite:
         repertoire = study.describe().to_repertoire(folder / TRACKS)
         joints = learn_joints(repertoire, config, partial(callback.on_progress, "training on joints"))
+        callback.on_progress("testing on joints", 0, 1)
         trained = replace(trained, test=_describe_test(trained.test, _test_joints(joints, repertoire, config)))
         trained.test.write(run.test)
         joints.save(run.joints)
 
+    callback.on_progress("writing the report", 0, 1)
     write_training_page(trained)
     return Learned(study, trained)
 

@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 import re
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from commands import dvspipe
+from facts import mentions
 from filmed import make_film, make_gestures, make_track, store_track
 
 from dvspipe.oneshot import PAGE, learning
+
+BUSY = """
+import sys, time
+from dvspipe import __main__ as command, oneshot
+def prepare(*_, **__):
+    print("busy", flush=True)
+    time.sleep(60)
+oneshot.prepare = prepare
+sys.argv = ["dvspipe", "learn", "up.webm", "-o", "mine"]
+command.main()
+"""
 
 
 def test_gestures_are_found_and_shown_without_training(tmp_path: Path) -> None:
@@ -54,6 +69,21 @@ def test_refused_film_is_one_line_with_its_picture(tmp_path: Path) -> None:
     done = dvspipe("learn", "still.webm", "-o", "mine", cwd=tmp_path, code=2)
     assert "still.webm" in done.stderr
     assert "still-refused.png" in done.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has other signals")
+def test_interrupted_work_without_progress_says_how_to_continue(tmp_path: Path) -> None:
+    make_film(tmp_path / "up.webm")
+    with subprocess.Popen(
+        [sys.executable, "-c", BUSY], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as running:
+        assert running.stdout
+        assert running.stdout.readline() == "busy\n"
+        running.send_signal(signal.SIGINT)
+        _, said = running.communicate(timeout=60)
+    (line,) = said.splitlines()
+    assert running.returncode == -signal.SIGINT
+    assert mentions(line, "dvspipe: interrupted; ", "same command")
 
 
 def test_missing_film_is_an_error(tmp_path: Path) -> None:
