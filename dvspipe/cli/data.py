@@ -547,6 +547,11 @@ def _survey(config: str, settings: list[str] | None, engine: Engine) -> Survey:
     of_data = experiment.data
     opened = open_dataset(of_data, experiment.seed, experiment.bins, with_problems=True)
 
+    # A published split has the parts of its file; only training draws a missing validation part.
+    if opened.split is not None and "validation" not in of_data.model_fields_set:
+        of_data = of_data.with_shares({"validation": 0.0})
+        opened = open_dataset(of_data, experiment.seed, experiment.bins, with_problems=True)
+
     # A folder is framed as `train` frames it, so the figures are the same as in training.
     with progress() as show:
         framing = choose_framing(opened, of_data, partial(show, "framing")) if is_folder(config) else None

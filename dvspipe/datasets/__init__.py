@@ -9,6 +9,7 @@ from typing import Any
 from ..base.config import as_settings
 from ..base.errors import ConfigError, DataError
 from ..encoding import BinConfig
+from ..parallel import Progress, ignore_progress
 from ..results.splits import PARTS, Part
 from .augmentation import AugmentConfig, MixKind, VaryConfig
 from .cache import Cache, DecodedEvents, default_cache
@@ -156,6 +157,7 @@ def open_dataset(
     *,
     with_problems: bool = False,
     decoded: DecodedEvents | None = None,
+    progress: Progress = ignore_progress,
 ) -> DataSet:
     """Open the data set of a configuration, without loading samples.
 
@@ -165,6 +167,7 @@ def open_dataset(
         bins: Steps of the spike tensors, also used by the spike code of images; a model or a mapping.
         with_problems: Allow unknown and empty class folders; they are then the `problems` of the data set.
         decoded: Decoded events in memory, read and extended; None: keep none.
+        progress: Called with the number of files done and the total; files that are cut into windows are read.
 
     Raises:
         DataError: If the folder does not have the expected layout, class folders are unknown or empty, a group is in
@@ -189,7 +192,7 @@ def open_dataset(
         if folder is not None and not folder.is_dir() and not downloads:
             raise DataError(f"data.{name} = {folder}: no such folder")
 
-    data = OPENERS[config.kind](DataSource(config, seed, bins, open_cache(config), decoded))
+    data = OPENERS[config.kind](DataSource(config, seed, bins, open_cache(config), decoded, progress))
     if data.problems and not with_problems:
         raise DataError("; ".join(data.problems))
 

@@ -360,7 +360,7 @@ def _open_split(
         rows = tuple(row for row in rows if (root / row.file).exists())
 
     parts: dict[Part, list[Sample]] = {part: [] for part in PARTS}
-    for row in rows:
+    for row in source.report(rows):
         parts[row.part] += _list_row(source, row, classes.index(row.class_name), sensor)
 
     # Another test folder replaces the published test part.
@@ -476,7 +476,7 @@ def open_labelled(source: DataSource[LabelledConfig]) -> DataSet:
 def _list_spans(source: DataSource[LabelledConfig], folder: Path) -> list[tuple[str, Sample]]:
     """Return the samples of all label files below a folder, each with the name of its class; all labels are 0."""
     samples = []
-    for labels in sorted(folder.rglob(f"*{SUFFIX}")):
+    for labels in source.report(sorted(folder.rglob(f"*{SUFFIX}"))):
         recording = RecordingFile.of(source, find_recording(labels), source.sensor)
         for span in read_labels(labels):
             samples += [(span.name, sample) for sample in _list_windows_of_span(source, recording, span)]
@@ -646,7 +646,7 @@ def list_class_folders(
     source: DataSource[WindowsConfig], folder: Path, classes: Sequence[str], sensor: SensorSize | None
 ) -> Listing:
     """Return what is in the class folders of a folder."""
-    samples: list[Sample] = []
+    labelled: list[tuple[Path, int]] = []
     problems = []
     nested = []
 
@@ -669,9 +669,11 @@ def list_class_folders(
         if not files:
             problems.append(f"{class_folder}: no recordings ({', '.join(SAMPLE_SUFFIXES)}) or videos found")
 
-        for file in files:
-            recording = RecordingFile.of(source, file, sensor)
-            samples += _list_samples(source, recording, classes.index(class_folder.name))
+        labelled += [(file, classes.index(class_folder.name)) for file in files]
+
+    samples: list[Sample] = []
+    for file, label in source.report(labelled):
+        samples += _list_samples(source, RecordingFile.of(source, file, sensor), label)
 
     warnings = []
     if nested:

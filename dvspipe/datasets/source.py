@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -10,9 +11,11 @@ from typing import Generic, TypeVar
 from ..base.errors import DataError, Remedy
 from ..encoding import BinConfig
 from ..events import SensorSize
+from ..parallel import Progress, ignore_progress
 from .cache import Cache, DecodedEvents
 from .config import FilesConfig, RecordingsConfig, SourceConfig, TonicConfig
 
+T = TypeVar("T")
 ConfigT = TypeVar("ConfigT", bound=SourceConfig, covariant=True)
 
 
@@ -26,6 +29,7 @@ class DataSource(Generic[ConfigT]):
         bins: Steps of the spike tensors, also used by the spike code of images.
         cache: Cache for the events of videos; None: no cache.
         decoded: Decoded events in memory; None: keep none.
+        progress: Called with the number of files done and the total.
     """
 
     config: ConfigT
@@ -33,6 +37,13 @@ class DataSource(Generic[ConfigT]):
     bins: BinConfig
     cache: Cache | None
     decoded: DecodedEvents | None = None
+    progress: Progress = ignore_progress
+
+    def report(self, files: Sequence[T]) -> Iterator[T]:
+        """Yield files, and report how many are done: dividing videos into windows converts them."""
+        for number, file in enumerate(files, start=1):
+            yield file
+            self.progress(number, len(files))
 
     @property
     def root(self) -> Path:

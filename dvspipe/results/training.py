@@ -19,7 +19,7 @@ included weights.
 from __future__ import annotations
 
 import statistics
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -250,6 +250,8 @@ class RecordingPrediction(Record):
     """Predicted class."""
     probabilities: tuple[float, ...]
     """Calibrated probability of each class, in the order of `classes`."""
+    recording: FileText | None = None
+    """Recording or video with this clip; None: not a file, or in files of earlier versions."""
 
     @property
     def is_correct(self) -> bool:
@@ -290,6 +292,32 @@ class EvaluationResult(Scores):
     against: PairedTest | None = None
     """Test of this result (first) against another one (second); None without `--against`."""
 
+    def classify_recordings(self) -> tuple[int, int] | None:
+        """Classify each recording by the mean probabilities of its clips; return the numbers correct and in total.
+
+        Returns:
+            None if no recording has several clips, or if one has clips of several classes.
+        """
+        clips = defaultdict[tuple[str, str], list[tuple[float, ...]]](list)
+        for prediction in self.predictions:
+            clips[prediction.recording or prediction.name, prediction.label].append(prediction.probabilities)
+
+        has_one_class = len({recording for recording, _ in clips}) == len(clips)
+        if not self.has_clips or not has_one_class:
+            return None
+
+        correct = 0
+        for (_, label), probabilities in clips.items():
+            means = [statistics.fmean(of_class) for of_class in zip(*probabilities, strict=True)]
+            correct += self.classes[means.index(max(means))] == label
+        return correct, len(clips)
+
+    @property
+    def has_clips(self) -> bool:
+        """Whether some predictions are for clips of one recording."""
+        recordings = {prediction.recording or prediction.name for prediction in self.predictions}
+        return len(recordings) < len(self.predictions)
+
     def compare(self, other: EvaluationResult) -> PairedTest:
         """Test this result (first) against the result of another classifier (second) on the same recordings.
 
@@ -327,7 +355,8 @@ class EvaluationResult(Scores):
 
     def describe(self) -> Sequence[str | TextTable]:
         """Return a row for each class, and the accuracy."""
-        numbers = ("recordings", "correct", "accuracy", "95 % interval")
+        by_recording = self.classify_recordings()
+        numbers = ("clips" if self.has_clips else "recordings", "correct", "accuracy", "95 % interval")
         table = TextTable("class", *numbers, "confused with", right=numbers, optional=("95 % interval", "accuracy"))
         for k, (name, row) in enumerate(zip(self.classes, self.confusion, strict=True)):
             # Pairs of a count and a class, sorted by both: the most confused classes first.
@@ -342,6 +371,8 @@ class EvaluationResult(Scores):
             f"accuracy{synthetic} {_format_share(self.correct, self.samples)}: {self.data}; expected calibration error "
             f"{self.calibration_error:.1%}"
         ]
+        if by_recording is not None:
+            lines.append(f"recordings, by the mean of their clips{synthetic}: {_format_share(*by_recording)}")
         if (test := self.against) is not None:
             lines.append(
                 f"correct in both results {test.both}, only here {test.only_first}, only in the other "

@@ -210,6 +210,7 @@ class OpenedEvaluation:
                     label=data.classes[sample.label],
                     predicted=data.classes[predicted],
                     probabilities=tuple(of_classes),
+                    recording=None if sample.file is None else str(sample.file),
                 )
                 for sample, predicted, of_classes in rows
             ),
@@ -316,14 +317,15 @@ def open_evaluation(
 
     # Without a stored split, the data set is opened undivided first: a division can fail, and may not be needed.
     divide: Callable[[], DataSet] | None = None
+    opening = partial(callback.on_progress, "opening recordings")
     if isinstance(data, DataSet):
         opened = _match_classes(data, trained)
     else:
         is_divided = isinstance(data, RecordingsConfig) and data.split is not None
         data = _adopt_run(adopt_framing(data, classifier), trained.split)
         shares = {} if is_divided else {"validation": 0.0, "test": 0.0}  # few recordings cannot be split
-        opened = _open_matched(data.with_shares(shares), seed, trained)
-        divide = None if is_divided else partial(_open_matched, data, seed, trained)
+        opened = _open_matched(data.with_shares(shares), seed, trained, opening)
+        divide = None if is_divided else partial(_open_matched, data, seed, trained, opening)
     for warning in opened.warnings:
         callback.on_warning(warning)
 
@@ -347,9 +349,9 @@ def open_evaluation(
     return OpenedEvaluation(classifier, trained.network, opened, part, parts[part])
 
 
-def _open_matched(data: DataConfig, seed: int, trained: TrainedNetwork) -> DataSet:
+def _open_matched(data: DataConfig, seed: int, trained: TrainedNetwork, progress: Progress) -> DataSet:
     """Open a data set with the labels of a classifier."""
-    return _match_classes(open_dataset(data, seed, trained.config.bins), trained)
+    return _match_classes(open_dataset(data, seed, trained.config.bins, progress=progress), trained)
 
 
 def _match_classes(data: DataSet, trained: TrainedNetwork) -> DataSet:
@@ -417,10 +419,8 @@ def _split_as_trained(
             callback.on_warning(warning)
         return restored, part
 
+    # Without recordings of the run, all of them are a test.
     if part == "test" and split is not None and not data.test:
-        callback.on_warning(
-            f"{data.title}: none of its recordings are in {split}; the test part is all {len(data.samples)} of them"
-        )
         return data, "all"
 
     # The recordings of the training are unknown: divide as a training with this seed would.

@@ -57,6 +57,7 @@ from ..networks import (
     count_activity,
     summarize_layers,
 )
+from ..parallel import Progress
 from ..results import ActivityRecord, BaselineResult, EpochRow, Finding, RunFolder, TestResult, TrainingRun, write_rows
 from ..rules import is_linear
 from .activity_record import record_activity
@@ -174,7 +175,8 @@ def _run(
         require_tensorboard()
 
     # Check as much as possible before the folder is touched and recordings are encoded.
-    opened = _open(config, init, decoded) if given is None else given
+    opening = partial(callback.on_progress, "opening recordings")
+    opened = _open(config, init, decoded, opening) if given is None else given
     if init is not None and set(opened.classes) == set(init.config.classes):
         opened = opened.with_classes(init.config.classes)  # the last layer has the order of the checkpoint
     data = _prepare_data(setup, opened)
@@ -274,12 +276,14 @@ def _fit(
     return fitter, fitter.fit()
 
 
-def _open(config: TrainConfig, init: Checkpoint | None, decoded: DecodedEvents | None) -> DataSet:
+def _open(
+    config: TrainConfig, init: Checkpoint | None, decoded: DecodedEvents | None, progress: Progress
+) -> DataSet:
     """Open the data set of a configuration."""
     if config.optimiser.rule == "readout":
         assert init is not None
         return open_recordings(config, init.config.classes, decoded)
-    return open_dataset(config.data, config.seed, config.bins, decoded=decoded)
+    return open_dataset(config.data, config.seed, config.bins, decoded=decoded, progress=progress)
 
 
 def _prepare_data(setup: RunSetup, opened: DataSet) -> DataSet:

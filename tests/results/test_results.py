@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dvspipe.base.errors import ConfigError, DataError, FileError, FormatError
+from dvspipe.base.texts import TextTable
 from dvspipe.results import (
     Dependencies,
     EvaluationResult,
@@ -340,6 +341,34 @@ def evaluation(outcomes: dict[str, tuple[str, str]]) -> EvaluationResult:
         trained_on="others",
         predictions=predictions,
     )
+
+
+def test_recordings_are_classified_by_the_mean_of_their_clips() -> None:
+    """A long film is many clips, but one recording."""
+    clips = [("a", "clap", (0.4, 0.6)), ("a", "clap", (0.9, 0.1))] + [("b", "wave", (0.7, 0.3))] * 5
+    result = evaluation({f"{k}": (label, "clap") for k, (_, label, _) in enumerate(clips)})
+    predictions = tuple(
+        RecordingPrediction(name=f"{k}", label=label, predicted="clap", probabilities=shares, recording=recording)
+        for k, (recording, label, shares) in enumerate(clips)
+    )
+    result = result.model_copy(update={"predictions": predictions})
+    assert result.classify_recordings() == (1, 2)
+    table, _, by_recording = result.describe()
+    assert isinstance(table, TextTable)
+    assert "clips" in table.headings
+    low, high = wilson_interval(1, 2)
+    assert mentions(str(by_recording), "1 of 2", f"{low:.1%} to {high:.1%}")
+
+    gestures = tuple(prediction.model_copy(update={"recording": "film"}) for prediction in predictions)
+    assert result.model_copy(update={"predictions": gestures}).classify_recordings() is None
+
+
+def test_results_without_clips_count_recordings() -> None:
+    result = evaluation({"a": ("clap", "clap"), "b": ("wave", "clap")})
+    assert result.classify_recordings() is None
+    table, _ = result.describe()
+    assert isinstance(table, TextTable)
+    assert "recordings" in table.headings
 
 
 def test_results_on_the_same_recordings_are_compared_in_pairs() -> None:

@@ -170,7 +170,17 @@ def test_events_outside_the_steps_give_a_warning(tmp_path: Path) -> None:
     assert "outside" not in mended
     assert not warnings
     assert run.test.samples == 12  # windows of three recordings
-    assert evaluate(run.folder.path, tmp_path / "data").samples == 12  # the windows are those of the run
+
+    # The windows are those of the run; reading the recordings to cut them is shown.
+    stages: list[tuple[object, ...]] = []
+    callback = TrainingCallback()
+    callback.on_progress = lambda *stage: stages.append(stage)  # type: ignore[method-assign]
+    result = evaluate(run.folder.path, tmp_path / "data", callback=callback)
+    assert result.samples == 12
+    assert stages[:15] == [("opening recordings", number, 15) for number in range(1, 16)]
+    recordings = result.classify_recordings()
+    assert recordings is not None
+    assert recordings[1] == 3
 
 
 def test_silent_layers_are_reported(tmp_path: Path) -> None:

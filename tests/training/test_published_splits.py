@@ -62,6 +62,11 @@ def test_published_split_divides_a_folder(folder: Path, given: dict[str, int], n
     assert {sample.label for sample in data.validation} == {0, 1}
 
 
+def test_statistics_show_the_parts_of_the_file(folder: Path) -> None:
+    (line,) = (line for line in dvspipe("data", "stats", folder).stdout.splitlines() if line.startswith("all"))
+    assert line.split()[1:4] == ["6", "0", "4"]
+
+
 def test_validation_rows_are_the_validation_part(folder: Path, tmp_path: Path) -> None:
     for path in folder.glob("*/*.h5"):
         (tmp_path / path.parent.name).mkdir(exist_ok=True)
