@@ -74,11 +74,16 @@ def read_split(path: Path) -> Split:
 def apply_split(path: Path, samples: Sequence[Sample]) -> dict[Part, tuple[Sample, ...]]:
     """Divide samples as in a split.json; leave out samples that it does not list."""
     split = read_split(path)
-    return _divide(path, split, _match_samples(path, split.names, samples).by_name)
+    parts = _divide(path, split, _match_samples(path, split.names, samples).by_name)
+    check_groups(parts["train"], [*parts["validation"], *parts["test"]])
+    check_groups(parts["validation"], parts["test"])
+    return parts
 
 
 def restore_split(path: Path, data: DataSet) -> DataSet | None:
     """Divide a data set as in a split.json; return None if the file lists none of its samples.
+
+    Groups are not checked: the training accepted this division, also of films that it divided in time.
 
     Samples are found whatever the current folder: names are relative to it, or to a folder above the file. Recordings
     that were copied or moved are found by their paths below the data folder. Their content must be equal; if the listed
@@ -161,11 +166,7 @@ def _divide(path: Path, split: Split, by_name: Mapping[str, Sample]) -> dict[Par
         twice = next(name for name in split.names if split.names.count(name) > 1)
         raise DataError(f"{path}: lists {twice} more than once")
 
-    parts = {part: tuple(by_name[name] for name in names) for part, names in split.parts.items()}
-    check_groups(parts["train"], [*parts["validation"], *parts["test"]])
-    check_groups(parts["validation"], parts["test"])
-
-    return parts
+    return {part: tuple(by_name[name] for name in names) for part, names in split.parts.items()}
 
 
 @dataclass(frozen=True)

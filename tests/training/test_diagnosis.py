@@ -67,6 +67,13 @@ def test_single_recordings_divided_in_time_are_named(tmp_path: Path) -> None:
     assert any("in time" in note for note in run.test.notes)
 
 
+def test_films_divided_in_time_can_be_evaluated(tmp_path: Path) -> None:
+    write_bars(tmp_path / "data", 2, windows=8)
+    found, run, _ = diagnosed(tmp_path / "data", data={"window_us": 100_000})
+    assert "films" in found
+    assert evaluate(run.folder.path, tmp_path / "data").confusion == run.test.confusion
+
+
 def test_share_that_is_really_held_out_is_printed(tmp_path: Path) -> None:
     """A part has a recording of each class, so half of two is held out, not 10 %."""
     write_bars(tmp_path / "data", 3)
