@@ -65,6 +65,11 @@ def find_answer(
     return Answer(label, float(mean[label]), None)
 
 
+def find_peak(timeline: Timeline, label: int, used: NDArray[np.bool_]) -> int:
+    """Return the prediction, among those that count, in which a class is most probable."""
+    return int(np.where(used, smooth_probabilities(timeline)[:, label], -1).argmax())
+
+
 def find_reason(
     answer: Answer,
     timeline: Timeline,
@@ -91,9 +96,7 @@ def find_reason(
     if classes[answer.label] == OTHER:
         return "other movements"
 
-    # Compare the classes where the guess is most probable.
-    smoothed = smooth_probabilities(timeline)[used]
-    row = smoothed[smoothed[:, answer.label].argmax()]
+    row = smooth_probabilities(timeline)[find_peak(timeline, answer.label, used)]
     second = int(np.where(np.arange(len(classes)) == answer.label, 0, row).argmax())
     if abs(row[answer.label] - row[second]) < ALIKE:
         return f"{classes[answer.label]} and {classes[second]} are alike"
@@ -101,12 +104,14 @@ def find_reason(
     return f"no class reaches {config.threshold:.0%} for {config.least(timeline) / 1e6:.2g} s"
 
 
-def find_film_reason(track: Track | None, class_name: str) -> str:
+def find_film_reason(track: Track | None, class_name: str, start_us: int, end_us: int) -> str:
     """Return why a film has no certain gesture, from the person in its pictures; empty if nothing is wrong with them.
 
     Args:
         track: Joints of the person; None if nobody was recognised.
         class_name: First guess; the hand of a gesture of one hand has to be in the picture, otherwise both.
+        start_us: Start of the window in which the guess is most probable, in microseconds.
+        end_us: End of this window, exclusive.
     """
     if track is None or track.present.mean() < 0.5:
         return "nobody was recognised in most pictures"
@@ -118,11 +123,12 @@ def find_film_reason(track: Track | None, class_name: str) -> str:
         return f"the person is too small (shoulders of {widest_px:.0f} px, expected {MIN_SHOULDERS_PX} or more)"
 
     picture = (seen.size.width, seen.size.height)
+    shown = (seen.times_us >= start_us) & (seen.times_us < end_us)
     for side in ("right", "left"):
         is_used = class_name.startswith(side) or not class_name.startswith(("right", "left"))
-        wrist_px = seen.pixel(f"{side}_wrist")
-        outside = ((wrist_px < 0) | (wrist_px >= picture)).any(axis=1).mean()
-        if is_used and outside > MAX_OUTSIDE:
+        wrist_px = seen.pixel(f"{side}_wrist")[shown]
+        outside = ((wrist_px < 0) | (wrist_px >= picture)).any(axis=1)
+        if is_used and outside.sum() > MAX_OUTSIDE * shown.sum():
             return f"the {side} hand is outside the picture"
 
     return ""

@@ -49,7 +49,7 @@ from ..results import Basis, LayerActivity
 from ..results import Prediction as Prediction  # also a name of `dvspipe.inference`
 from ..results import Timeline as Timeline
 from ..results.timeline import find_centers
-from .answers import find_answer, find_film_reason, find_reason
+from .answers import find_answer, find_film_reason, find_peak, find_reason
 from .config import InferConfig, InferKeywords
 from .reading import Reader, StepCounts
 from .runners import IntegerRunner
@@ -620,7 +620,10 @@ class Classifier:
             person = reader.source.person
             is_short = t_end_us - t_first_us < timeline.window_us
             if basis is not None and person is not None:
-                reason = find_film_reason(person.track, classes[answer.label])
+                peak = find_peak(timeline, answer.label, used)
+                start_us = int(timeline.t_start_us[peak])
+                end_us = int(timeline.t_end_us[peak])
+                reason = find_film_reason(person.track, classes[answer.label], start_us, end_us)
             reason = reason or find_reason(answer, timeline, classes, used, config, short=is_short)
 
         return Prediction(
