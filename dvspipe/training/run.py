@@ -276,9 +276,7 @@ def _fit(
     return fitter, fitter.fit()
 
 
-def _open(
-    config: TrainConfig, init: Checkpoint | None, decoded: DecodedEvents | None, progress: Progress
-) -> DataSet:
+def _open(config: TrainConfig, init: Checkpoint | None, decoded: DecodedEvents | None, progress: Progress) -> DataSet:
     """Open the data set of a configuration."""
     if config.optimiser.rule == "readout":
         assert init is not None

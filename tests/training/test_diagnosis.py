@@ -78,9 +78,12 @@ def test_share_that_is_really_held_out_is_printed(tmp_path: Path) -> None:
     """A part has a recording of each class, so half of two is held out, not 10 %."""
     write_bars(tmp_path / "data", 3)
     notes: list[str] = []
-    callback = TrainingCallback()
-    callback.on_note = notes.append  # type: ignore[method-assign]
-    train(settings_for(tmp_path / "data"), tmp_path / "run", callback=callback)
+
+    class Notes(TrainingCallback):
+        def on_note(self, text: str) -> None:
+            notes.append(text)
+
+    train(settings_for(tmp_path / "data"), tmp_path / "run", callback=Notes())
     assert any(mentions(note, "validation: 3 recordings (50%)") for note in notes)
 
 
