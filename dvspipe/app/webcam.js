@@ -4,6 +4,7 @@ const part = name => element.querySelector("." + name);
 const example = part("events").src;
 const canvas = document.createElement("canvas"), video = part("film");
 const QUALITY = 0.9, MOST_WAITING = 2, RECENT = 100;
+const OLD_S = 3;  // age of a label that is shown in grey
 let live = null;  // the running camera: its key on the server, stream, recorder and counts
 
 const show = (name, text) => { if (part(name).textContent !== text) part(name).textContent = text; };
@@ -24,7 +25,7 @@ async function start(key) {
   if (!key) return;
   try {
     const stream = await openCamera();
-    live = { key, stream, recorder: null, begin: null, waiting: 0, recent: [], last_us: 0 };
+    live = { key, stream, recorder: null, begin: null, waiting: 0, recent: [], dropped: 0, view: null };
   } catch (error) { return say(error.message); }
   stream_ended(live);
   video.srcObject = live.stream;
@@ -48,9 +49,10 @@ async function send(mine, now) {
   if (live !== mine || !video.videoWidth) return;
   if (mine.begin === null) mine.begin = now;
   const t_us = Math.round(1000 * (now - mine.begin));
-  const skips = mine.waiting >= MOST_WAITING;
-  mine.recent = [...mine.recent, { skips, dropped: mine.dropped ?? 0 }].slice(-RECENT);
-  if (skips) return;
+  const isSkipped = mine.waiting >= MOST_WAITING;
+  mine.recent = [...mine.recent, { isSkipped }].slice(-RECENT);
+  judge(mine);
+  if (isSkipped) return;
   mine.waiting++;
   try {
     const scale = Math.min(1, LONGER_PX / Math.max(video.videoWidth, video.videoHeight));
@@ -70,22 +72,34 @@ async function send(mine, now) {
 
 function present(mine, view) {
   const [best, second] = view.guesses, percent = guess => Math.round(100 * guess.probability) + " %";
-  element.querySelector(".webcam").dataset.certain = !view.doubt;
+  if (mine.view && view.t_us < mine.view.t_us) view.t_us = mine.view.t_us;  // answers can overtake each other
+  if (view.t_us !== mine.view?.t_us) mine.late = performance.now() - mine.begin - view.t_us / 1000;
+  mine.view = view;
+  judge(mine);
   show("name", best ? best.name : "–");
   show("share", best ? percent(best) : "");
   show("second", second ? "or " + second.name + ", " + percent(second) : "");
-  say(view.doubt);
   if (view.events) part("events").src = view.events;
-  if (view.t_us > mine.last_us) mine.late = performance.now() - mine.begin - view.t_us / 1000;
-  mine.last_us = Math.max(mine.last_us, view.t_us);
-  mine.dropped = view.dropped;
-  const late = mine.late === undefined ? "" : " · " + Math.round(mine.late) + " ms from motion to label";
+  const late = !view.t_us ? "" : " · " + Math.round(mine.late) + " ms from motion to label";
   show("facts", view.pictures_per_s.toFixed(0) + " pictures/s · " + Math.round(view.events_per_s).toLocaleString("en")
     + " events/s" + late + (view.basis ? " · by " + view.basis : ""));
   if (!view.pictures_per_s) mine.recent = [];  // the network is starting
-  const first = mine.recent[0] ?? view, skipped = mine.recent.filter(each => each.skips).length + view.dropped - first.dropped;
+  // The server drops the oldest of the pictures that it got.
+  const dropped = Math.max(0, view.dropped - mine.dropped);
+  mine.recent.filter(each => !each.isSkipped).slice(0, dropped).forEach(each => { each.isSkipped = true; });
+  mine.dropped += dropped;
+  const skipped = mine.recent.filter(each => each.isSkipped).length;
   show("slow", skipped < RECENT / 10 ? "" :
     "This machine is too slow: " + skipped + " of the last " + mine.recent.length + " pictures were skipped.");
+}
+
+function judge(mine) {  // shows a label in grey if it is in doubt or old
+  const { view } = mine;
+  if (!view) return;
+  const age_s = (performance.now() - mine.begin) / 1000 - view.t_us / 1e6;
+  const isOld = view.guesses.length > 0 && age_s > OLD_S;
+  element.querySelector(".webcam").dataset.certain = !isOld && !view.doubt;
+  say(isOld ? "This label is " + Math.round(age_s) + " s old: the machine is busy." : view.doubt);
 }
 
 async function record() {

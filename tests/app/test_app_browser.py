@@ -433,6 +433,31 @@ def test_all_tabs_are_in_one_row_and_fit_a_phone(browser: Any, site: Site) -> No
     site.check()
 
 
+def test_webcam_counts_skipped_pictures_and_greys_an_old_label(fresh_page: Any) -> None:
+    """A busy server drops pictures, and returns the same label for seconds."""
+    page = fresh_page
+    pictures = page.locator(".webcam .views").bounding_box()
+    assert pictures["x"] + pictures["width"] > 0.95 * SCREEN["width"]
+
+    dropped = 0
+
+    def answer(route: Any) -> None:
+        nonlocal dropped
+        dropped += 3
+        guesses = [{"name": "arm roll", "probability": 0.9}, {"name": "air drums", "probability": 0.1}]
+        facts = {"t_us": 1_500_000, "guesses": guesses, "doubt": "", "basis": "events", "events": ""}
+        route.fulfill(json=facts | {"pictures_per_s": 1.0, "events_per_s": 0.0, "dropped": dropped})
+
+    page.route("**/webcam/*?t_us=*", answer)
+    page.locator("#webcam-start").click()
+    page.locator(".webcam[data-certain=true] .name", has_text="arm roll").wait_for()
+    page.locator(".webcam[data-certain=false] .doubt", has_text=re.compile("[0-9]+ s old.*busy")).wait_for()
+    page.wait_for_function("document.querySelector('.webcam .slow').textContent.includes('of the last 100')")
+    skipped, shown = map(int, re.findall(r"\d+", page.locator(".webcam .slow").inner_text()))
+    assert skipped <= shown == 100
+    page.locator("#webcam-stop").click()
+
+
 def test_webcam_is_classified_live_and_recorded(page: Any, tmp_path: Path) -> None:
     open_tab(page, "Webcam")
     page.locator("#webcam-start").click()
