@@ -177,7 +177,7 @@ class _EventTap:
         for events in new:
             shown[events.y, events.x] = 1 + events.p
 
-        palette = EVENT_PALETTES["dark"]
+        palette = EVENT_PALETTES["light"]
         file = io.BytesIO()
         picture = Image.fromarray(shown, "P")
         picture.putpalette([*palette.background, *palette.off, *palette.on])

@@ -63,6 +63,6 @@ class Example:
 
 
 FILM = Example(SAMPLE.name, "Rendered person: waves, then circles an arm (7 s, synthetic)")
-EVENTS = Example("sample.h5", "Events of the same clip (7 s, synthetic)")
+EVENTS = Example("sample.h5", "Events of a rendered person: waves, then circles an arm (7 s, synthetic)")
 EXAMPLES = (FILM, EVENTS)
 """All examples: the video, and its events."""

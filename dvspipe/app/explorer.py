@@ -50,7 +50,6 @@ from .conversion import EVENT_FORMATS, open_events
 from .examples import EVENTS
 from .shared import (
     CHART_GREY,
-    CLEAR,
     COLOURS,
     RECORDING_FILE,
     ChosenFile,
@@ -193,7 +192,7 @@ def plot_space_time(explored: Explored, colours: PreviewColours) -> go.Figure:
     """Plot sampled events in a rotatable 3D view."""
     sample = explored.sample
     report = explored.report
-    palette = EVENT_PALETTES["colour-blind" if colours == "colour-blind" else "light"]
+    palette = EVENT_PALETTES[colours if colours in ("dark", "colour-blind") else "light"]
     seconds = (sample.t - (report.t_first_us or 0)) / 1e6
 
     figure = go.Figure()
@@ -212,14 +211,14 @@ def plot_space_time(explored: Explored, colours: PreviewColours) -> go.Figure:
     axis = {"showbackground": False, "gridcolor": CHART_GREY, "color": CHART_GREY}
     figure.update_layout(
         margin={"l": 0, "r": 0, "t": 0, "b": 0},
-        paper_bgcolor=CLEAR,
+        paper_bgcolor="rgb({},{},{})".format(*palette.background),
+        font={"color": CHART_GREY},
         legend={"itemsizing": "constant", "orientation": "h", "x": 0, "y": 0, "yanchor": "bottom"},
         scene={
             "xaxis": axis | {"title": "seconds"},
             "yaxis": axis | {"title": "x"},
             # Rows grow downwards, as in a picture.
             "zaxis": axis | {"title": "y", "autorange": "reversed"},
-            "bgcolor": CLEAR,
             "aspectmode": "manual",
             "aspectratio": {"x": 1.4, "y": 0.75, "z": 0.75 * report.height / report.width},
             "camera": {"eye": {"x": 0.55, "y": -1.75, "z": 0.55}, "center": {"x": 0, "y": 0, "z": -0.1}},
@@ -516,7 +515,7 @@ class RecordingTab(Tab):
             return
 
         region = Region.parse(text)
-        choices = replace(read_place(place), colours="dark")
+        choices = read_place(place)
         size = region.size
         sensor = SensorSize(width=explored.report.width, height=explored.report.height)
 

@@ -48,8 +48,6 @@ COLOURS: list[tuple[str, PreviewColours]] = [
     ("Colour-blind safe: ON vermilion, OFF blue", "colour-blind"),
     ("Viridis, ON and OFF alike", "viridis"),
 ]
-CLEAR = "rgba(0, 0, 0, 0)"
-"""Background of the 3D view, for light and dark themes."""
 CHART_GREY = "#808994"
 """Axes of the 3D view."""
 FIT_FRAME = (

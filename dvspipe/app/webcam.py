@@ -63,11 +63,11 @@ STYLE = """
 .webcam .doubt:not(:empty) { font-size: 1.125rem; }
 .webcam .slow:empty { display: none; }
 .webcam .slow { padding: .5rem .75rem; border-left: 4px solid #b45309; }
-.webcam .views { display: grid; grid-template-columns: 4fr 3fr; gap: .75rem; margin-top: .5rem; max-width: 100vh; }
+.webcam .views { display: grid; grid-template-columns: 4fr 3fr; gap: .75rem; margin-top: .5rem; }
 .webcam figure { margin: 0; min-width: 0; }
 .webcam .film, .webcam .events { display: block; width: 100%; border-radius: 8px; transform: scaleX(-1); }
 .webcam .film { aspect-ratio: 4 / 3; object-fit: cover; background: #12171f; }
-.webcam .events { aspect-ratio: 1; object-fit: contain; background: #1e2534; image-rendering: pixelated; }
+.webcam .events { aspect-ratio: 1; object-fit: contain; background: #fff; image-rendering: pixelated; }
 .webcam[data-state="off"] :is(.answer, .second, .facts) { display: none; }
 .webcam[data-state="off"] .views { opacity: .75; }
 .webcam[data-state="recording"] .film { outline: 3px solid #b91c1c; }

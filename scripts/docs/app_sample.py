@@ -68,8 +68,8 @@ def write_thumbnails() -> None:
     video = open_video(OUT, VideoSettings(stop_s=THUMBNAIL_US / 1e6))
     frame = list(video.pictures())[-1][1]
     events = concatenate(simulate(video.frames()), video.size)
-    painter = EventPainter(video.size, PreviewSettings(window_us=100_000, colours="dark", scale=1))
-    drawn = painter.draw(events, THUMBNAIL_US, 0).to_rgb(make_palette("dark"))[: video.size.height, : video.size.width]
+    painter = EventPainter(video.size, PreviewSettings(window_us=100_000, colours="light", scale=1))
+    drawn = painter.draw(events, THUMBNAIL_US, 0).to_rgb(make_palette("light"))[: video.size.height, : video.size.width]
     for example, picture in zip(EXAMPLES, (frame, drawn), strict=True):
         shown = Image.fromarray(picture).crop(THUMBNAIL_CROP).resize(THUMBNAIL_PX, Image.Resampling.LANCZOS)
         shown.save(example.thumbnail, quality=80)

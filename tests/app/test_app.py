@@ -36,6 +36,8 @@ from dvspipe.events.filter_config import FILTERS, FilterConfig
 from dvspipe.formats import info, open_recording, read, write
 from dvspipe.parallel import Progress, ignore_progress
 from dvspipe.report import PreviewMode
+from dvspipe.report.config import EventColours
+from dvspipe.report.style import EVENT_PALETTES
 from dvspipe.results import WrongPrediction
 from dvspipe.video.frames import frames_from_arrays
 from dvspipe.video.opening import open_video
@@ -827,6 +829,14 @@ def test_3d_view_shows_evenly_sampled_events_and_their_number(explored: Explored
     assert f"{drawn:,} of 65,000" in explored.summary
     every_second = read(explored.source.path).structured()[::2]
     assert (explored.sample.structured() == every_second).all()
+
+
+@pytest.mark.parametrize("colours", ["light", "dark", "colour-blind"])
+def test_3d_view_has_the_colours_of_the_pictures(explored: Explored, colours: EventColours) -> None:
+    palette = EVENT_PALETTES[colours]
+    figure = plot_space_time(explored, colours)
+    drawn = [*(trace.marker.color for trace in figure.data), figure.layout.paper_bgcolor]
+    assert drawn == ["rgb({},{},{})".format(*colour) for colour in (palette.off, palette.on, palette.background)]
 
 
 def test_3d_view_and_pictures_have_text_descriptions(explored: Explored) -> None:
