@@ -101,7 +101,8 @@ class EventSource(Brief):
         pictures: Function that opens the pictures of a video in which `looked_at` is measured; None: not a video.
         person: Person in the film, whose joints may be used too; None: not a video.
         synthetic: Whether the file says that dvspipe rendered its content.
-        warnings: Possible mistakes, a line each: a guessed sensor, or a region mostly outside the picture.
+        warnings: Possible mistakes, a line each: a guessed sensor, a repeated GIF, or a region mostly outside the
+            picture.
     """
 
     name: str
@@ -389,7 +390,8 @@ def _open_video(
 
     _check_geometry(name, roi, settings.video)
     pictures = settings if roi in (None, "full") else _set_video(settings, resize=None)
-    size = open_video(path, pictures.video).size
+    once = open_video(path, pictures.video)
+    size = once.size
 
     # Search a small version of the video for the person, unless the settings select a part of the pictures.
     small = _set_video(settings, resize=str(coarse_size(size))).model_copy(update={"upsample": "off"})
@@ -418,6 +420,10 @@ def _open_video(
         fit = plan_fit(video.size, target, "crop", map_region(region, size, video.size))
         warnings = _find_outside(name, region, size, "picture")
         looked_at = _fixed_position(region if config.fit != "crop" else _intersect_centered(region, target))
+
+    if video.duration_s > once.duration_s:
+        repeated = f"{name}: a GIF of {once.duration_s:.3g} s, repeated to {video.duration_s:.3g} s"
+        warnings = (*warnings, repeated)
 
     stream = _simulate_video(path, video, settings)
     shown = partial(_open_tolerant, path, pictures.video)

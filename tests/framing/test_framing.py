@@ -267,6 +267,7 @@ def test_short_gif_is_repeated(tmp_path: Path) -> None:
     assert first.x.tolist() == second.x.tolist()
     assert source.person is not None
     film = source.person.film()
+    assert [mentions(warning, "short.gif", "0.48 s", "repeated", "3.36 s") for warning in source.warnings] == [True]
     assert film.estimate_selected() == sum(1 for _ in film.pictures()) == 7 * 8  # 3 s are 7 rounds of 0.48 s
 
 
