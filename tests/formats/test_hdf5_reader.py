@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import re
 import resource
+import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +14,7 @@ import h5py
 import numpy as np
 import pytest
 from conftest import SENSOR, random_events
-from facts import raises
+from facts import mentions, raises
 
 from dvspipe.base.errors import CorruptionError, DvspipeError, FormatError
 from dvspipe.events import Events, SensorSize, concatenate
@@ -365,6 +366,25 @@ def test_flipped_bits_give_events_or_one_error(tmp_path: Path) -> None:
         except DvspipeError as error:
             unnamed += [str(error)] if str(flipped) not in str(error) else []
     assert not unnamed
+
+
+def test_sequence_as_an_attribute_is_corruption(tmp_path: Path) -> None:
+    write(tmp_path / "a.h5", random_events(0, 10))
+    with h5py.File(tmp_path / "a.h5", "a") as file:  # from a text by one flipped bit
+        del file.attrs["t_unit"]
+        value = np.empty(1, object)
+        value[0] = np.frombuffer(b"us", "u1")
+        file.attrs.create("t_unit", value, (1,), h5py.vlen_dtype("u1"))
+    with raises(FormatError, "a.h5", "t_unit", "sequence"):
+        info(tmp_path / "a.h5")
+
+
+def test_real_file_with_a_flipped_bit_does_not_end_the_process(test_data: Path) -> None:
+    code = "import sys; from dvspipe.formats import info; info(sys.argv[1])"
+    command = [sys.executable, "-c", code, str(test_data / "broken" / "attribute.h5")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert mentions(done.stderr.splitlines()[-1], "FormatError", "attribute.h5", "t_unit")
 
 
 def test_part_is_found_without_reading_the_rest(made: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:

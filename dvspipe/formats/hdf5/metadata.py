@@ -99,8 +99,8 @@ def _find_unit(path: Path, file: h5py.File, layout: Layout, location: Location, 
     # The number type of a table identifies the program that wrote it, and so the unit.
     if layout.is_table and dtype == TABLE_TYPES[layout.name]:
         unit = layout.float_unit or "us"
-    if layout.name == "dsec" and "timestamp_scale_ms" in file.attrs:  # written by EventCV
-        scale = file.attrs["timestamp_scale_ms"]
+    scale = _read_attribute(path, file, "timestamp_scale_ms")  # written by EventCV
+    if layout.name == "dsec" and scale is not None:
         unit = next((known for ms, known in UNITS_BY_MS.items() if np.isclose(scale, ms, atol=0)), None)
 
     unit = hints.time_unit or unit
@@ -137,11 +137,14 @@ def read_sensor(path: Path, file: h5py.File, layout: Layout) -> SensorSize | Non
 
 def _read_sizes(path: Path, file: h5py.File, layout: Layout) -> Iterator[tuple[str, Any]]:
     """Yield all stored sizes: name of their location, and width and height."""
-    attributes = file.attrs
-    if "width" in attributes and "height" in attributes:
-        yield "attributes width and height", (attributes["width"], attributes["height"])
-    if layout.name == "prophesee" and "geometry" in attributes:
-        yield "attribute geometry", _to_text(attributes["geometry"]).lower().split("x")[:2]
+    width = _read_attribute(path, file, "width")
+    height = _read_attribute(path, file, "height")
+    if width is not None and height is not None:
+        yield "attributes width and height", (width, height)
+
+    geometry = _read_attribute(path, file, "geometry")
+    if layout.name == "prophesee" and geometry is not None:
+        yield "attribute geometry", _to_text(geometry).lower().split("x")[:2]
 
     if isinstance(layout.sensor, tuple):
         sides = [find_number(path, file, name) for name in layout.sensor]
@@ -155,11 +158,8 @@ def _read_sizes(path: Path, file: h5py.File, layout: Layout) -> Iterator[tuple[s
 
 def read_attributes(path: Path, file: h5py.File) -> dict[str, Any]:
     """Read the attributes of a file as JSON values, except attributes larger than MAX_ATTRIBUTE_BYTES."""
-    attributes = {}
-    for name in file.attrs:
-        if file.attrs.get_id(name).get_storage_size() > MAX_ATTRIBUTE_BYTES:
-            continue
-        attributes[name] = _to_json(file.attrs[name])
+    values = {name: _read_attribute(path, file, name) for name in file.attrs}
+    attributes = {name: _to_json(value) for name, value in values.items() if value is not None}
 
     settings = attributes.get("settings")
     if isinstance(settings, str) and attributes.get("format") == "dsec":  # written by dvspipe
@@ -168,6 +168,18 @@ def read_attributes(path: Path, file: h5py.File) -> dict[str, Any]:
         except json.JSONDecodeError as error:
             raise FormatError(f"{path}: attribute settings is not JSON ({error})") from error
     return attributes
+
+
+def _read_attribute(path: Path, file: h5py.File, name: str) -> Any:
+    """Read an attribute; None if it is missing, or larger than MAX_ATTRIBUTE_BYTES."""
+    if name not in file.attrs:
+        return None
+
+    # The HDF5 library follows the addresses in a sequence, and crashes if they are corrupted. Texts are not sequences.
+    stored = file.attrs.get_id(name)
+    if stored.get_type().detect_class(h5py.h5t.VLEN):
+        raise FormatError(f"{path}: corrupted attribute {name} (found a sequence, expected a number or a text)")
+    return file.attrs[name] if stored.get_storage_size() <= MAX_ATTRIBUTE_BYTES else None
 
 
 def _to_text(value: Any) -> str:
