@@ -22,7 +22,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import SpawnContext
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar, cast
 
@@ -43,6 +42,7 @@ REPORT_S = 1.0  # minimum interval between progress messages of a worker
 POLL_S = 0.2  # interval between progress calls, each of which may stop the work
 STOP_S = 1.0  # time for workers to stop at their next progress call
 LOG_NAME = "dvspipe"
+CRASHES = ("SIGSEGV", "SIGABRT", "SIGBUS", "SIGFPE", "SIGILL")  # signals of native code with a bug
 
 _starting = threading.Lock()  # workers inherit the state of this process while they start
 
@@ -210,6 +210,9 @@ def _map_in_pool(
                 if reply is not None:
                     # The worker gets its next item before the caller uses the outcome, so it does not wait.
                     assert index is not None
+                    if worker.has_crashed:
+                        worker.start()
+                        worker.send(work)
                     worker.take(following, items)
                     completed += 1
                     value, error = reply
@@ -233,20 +236,28 @@ class _Worker:
     """Handle of a worker process in its parent.
 
     Args:
-        context: Multiprocessing context that starts the process.
-        level: Log level of the worker.
-        modules: Modules that it may import from the current folder.
+        threads: Number of threads of the worker.
     """
 
-    def __init__(self, context: SpawnContext, level: int, modules: SessionModules) -> None:
+    def __init__(self, threads: int) -> None:
+        self._threads = threads
+        self.start()
+
+    def start(self) -> None:
+        """Start the process, also instead of a crashed one."""
+        context = multiprocessing.get_context("spawn")  # torch and OpenCV break in forked processes
+        level = logging.getLogger(LOG_NAME).getEffectiveLevel()
         self.connection, connection_of_worker = context.Pipe()
         self.index: int | None = None  # index of the current item; None: idle
         self.heard_s = time.monotonic()  # time of the last progress message
         self.share = 0.0
         self.step = CurrentStep((), 0, 0)
-        self._process = context.Process(target=_run_worker, args=(connection_of_worker, level, modules), daemon=True)
+        self.has_crashed = False
         self._is_ready = False
-        self._process.start()
+        with _inherited_by_workers(self._threads) as modules:
+            arguments = (connection_of_worker, level, modules)
+            self._process = context.Process(target=_run_worker, args=arguments, daemon=True)
+            self._process.start()
         connection_of_worker.close()
 
     def send(self, message: object) -> None:
@@ -265,6 +276,8 @@ class _Worker:
     def receive(self, items: Sequence[object]) -> tuple[Any, DvspipeError | None] | None:
         """Receive a message of the worker: return the result or error of its item; None for other messages.
 
+        If the worker has crashed, the error is a WorkerError.
+
         Raises:
             WorkerError: If the worker was killed or could not start.
             Exception: Any other exception of the work than a `DvspipeError`.
@@ -273,6 +286,11 @@ class _Worker:
             message = self.connection.recv()
         except (EOFError, OSError) as error:
             assert self.index is not None
+            crash = self._find_crash()
+            if crash is not None:
+                self.has_crashed = True
+                return None, WorkerError(f"{items[self.index]}: a library crashed while it was processed ({crash})")
+
             what = "was killed, perhaps because memory ran out," if self._is_ready else "could not start or was killed"
             script = "" if self._is_ready else "; in a script, call dvspipe under if __name__ == '__main__':"
             raise WorkerError(
@@ -300,6 +318,13 @@ class _Worker:
             raise failure
         return value, failure
 
+    def _find_crash(self) -> str | None:
+        """Return the name of the signal with which native code has ended the process; None if something else did."""
+        self._process.join(STOP_S)
+        code = self._process.exitcode or 0
+        name = signal.Signals(-code).name if code < 0 else ""
+        return name if name in CRASHES and self._is_ready else None
+
     def stop(self) -> None:
         """Stop the worker at its next progress call; kill it at once if it is idle."""
         if self.index is None:  # nothing to lose; a regular exit of Python takes up to 1 s
@@ -319,13 +344,11 @@ class _Worker:
 def _start_workers(work: Work[Item, Result], jobs: int) -> Iterator[list[_Worker]]:
     """Yield started workers that have received the work and share the cores; they have ended when the block ends."""
     refuse_settings()  # a worker could only end with a traceback
-    context = multiprocessing.get_context("spawn")  # torch and OpenCV break in forked processes
-    level = logging.getLogger(LOG_NAME).getEffectiveLevel()
+    threads = max(1, (os.cpu_count() or 1) // jobs)
     workers: list[_Worker] = []
     try:
-        with _inherited_by_workers(threads=max(1, (os.cpu_count() or 1) // jobs)) as modules:
-            for _ in range(jobs):
-                workers.append(_Worker(context, level, modules))  # noqa: PERF401  `finally` ends the started ones
+        for _ in range(jobs):
+            workers.append(_Worker(threads))  # noqa: PERF401  `finally` ends the started ones
 
         for worker in workers:
             worker.send(work)

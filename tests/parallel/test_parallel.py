@@ -131,6 +131,23 @@ def test_killed_worker_is_an_error_after_finished_items(tmp_path: Path) -> None:
         next(outcomes)
 
 
+@pytest.mark.skipif(not hasattr(signal, "SIGSEGV"), reason="POSIX only")
+@pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGABRT])
+def test_crash_of_a_library_is_the_outcome_of_its_item_and_the_others_are_done(number: signal.Signals) -> None:
+    items = [-number, 1, -number, 2, 3]
+    outcomes = list(map_items(crash_at_negative, items, engine=Processes(2), ordered=True))
+    assert [outcome.value for outcome in outcomes] == [None, 1, None, 2, 3]
+    with raises(WorkerError, items[0], number.name):
+        outcomes[0].result()
+    assert "memory" not in str(outcomes[0].error)
+
+
+def crash_at_negative(item: int, _: Progress) -> int:
+    if item < 0:
+        os.kill(os.getpid(), -item)
+    return item
+
+
 def test_workers_share_threads_and_environment_is_restored() -> None:
     before = os.environ.get("OMP_NUM_THREADS")
     found = [outcome.result() for outcome in map_items(describe_process, range(4), engine=Processes(2))]
