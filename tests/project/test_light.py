@@ -91,7 +91,8 @@ def find_installed(names: Sequence[str]) -> dict[str, importlib.metadata.Distrib
 
 def describe_licence(package: importlib.metadata.Distribution) -> str:
     """Return the beginning of each licence field, classifier and licence file of a package, without bundled parts."""
-    fields = [text for key, text in package.metadata.items() if key in ("License", "License-Expression", "Classifier")]
+    names = ("License", "License-Expression", "Classifier")
+    fields = [text for name in names for text in package.metadata.get_all(name) or ()]
     pattern = re.compile(r"[^/]+\.dist-info/(licenses/)?(LICEN|COPYING)[^/]*")
     paths = [path for path in package.files or () if pattern.fullmatch(path.as_posix())]
     return "\n".join(text[:200] for text in [*fields, *(path.read_text(encoding="utf-8") for path in paths)])
