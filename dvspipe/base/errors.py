@@ -11,7 +11,7 @@
     │   └── TruncatedVideoError  a video ends before its last frame
     ├── DataError                a data set is incomplete or does not fit the network
     ├── CheckpointError          a file is not a checkpoint that this version reads
-    └── WorkerError              a worker process was killed or could not start
+    └── WorkerError              a worker process crashed, was killed, or could not start
 
 An error carries its solutions as `Remedy` data. Python shows a remedy as a keyword argument, the command line as an
 option.
@@ -343,4 +343,4 @@ class CheckpointError(DvspipeError):
 
 
 class WorkerError(DvspipeError):
-    """A worker process was killed or could not start."""
+    """A worker process crashed, was killed, or could not start."""

@@ -319,7 +319,7 @@ class _Worker:
         return value, failure
 
     def _find_crash(self) -> str | None:
-        """Return the name of the signal with which native code has ended the process; None if something else did."""
+        """Return the name of the signal that ended the process if native code has crashed; else None."""
         self._process.join(STOP_S)
         code = self._process.exitcode or 0
         name = signal.Signals(-code).name if code < 0 else ""

@@ -45,8 +45,8 @@ def make_performer(target: str, is_stopped: Callable[[], bool]) -> Performer:
     """Return the performer of a target.
 
     Args:
-        target: Command, which gets the action as environment variables; http://... or https://..., which gets it as
-            JSON by POST; or mqtt://HOST[:PORT]/TOPIC, which publishes it.
+        target: Command, called with environment variables of the action; http://... or https://... to POST it as
+            JSON; or mqtt://HOST[:PORT]/TOPIC to publish it.
         is_stopped: Whether running commands end now.
 
     Raises:

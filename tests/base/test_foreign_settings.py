@@ -21,7 +21,7 @@ SETTINGS = {"cache folder": "cache_dir: kernels", "locators": "cache_locator_cla
 
 
 def run(folder: Path, *words: object) -> subprocess.CompletedProcess[str]:
-    """Run a command in a folder whose settings are those of the test, not of NUMBA_CACHE_DIR."""
+    """Run a command in a folder, without the NUMBA_CACHE_DIR of the tests."""
     variables = {name: value for name, value in os.environ.items() if not name.startswith("NUMBA_")}
     variables["PYTHONPATH"] = os.pathsep.join(sys.path)
     command = [sys.executable, "-m", "dvspipe", *map(str, words)]
