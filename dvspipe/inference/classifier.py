@@ -649,6 +649,7 @@ class Classifier:
             basis=basis or "events",
             synthetic=reader.source.synthetic,
             truncated_at_us=reader.truncated_at_us,
+            warnings=tuple(reader.source.warnings),
             segments=segments,
             timeline=timeline,
             classes=classes,

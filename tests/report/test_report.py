@@ -939,7 +939,7 @@ def test_classification_page_works_without_labels_scores_pictures_or_layers(
     tmp_path: Path, changes: dict[str, Any]
 ) -> None:
     run = RUN.model_copy(update={"stateful": True, "hop_us": None, "trained_on": "recordings"})
-    result = make_prediction("a.h5", **({"reason": "too small"} | changes))
+    result = make_prediction("a.h5", **({"reason": "too small", "warnings": ("repeated to 3.36 s",)} | changes))
     text = read_text(write_answers_page(OutputFolder(tmp_path), run, [result], None))
     assert "<h2>Scores" not in text
     assert "<video" not in text
@@ -947,6 +947,7 @@ def test_classification_page_works_without_labels_scores_pictures_or_layers(
     assert mentions(text, "200 ms")
     assert ("perhaps drums" in text) == (not result.certain)
     assert ("too small" in text) == (not result.certain)
+    assert "repeated to 3.36 s" in text
 
 
 def test_page_shows_the_classified_region_unless_complete(tmp_path: Path) -> None:
