@@ -305,7 +305,7 @@ def sample_square(sums: NDArray[np.float64], square: Square) -> NDArray[np.float
 
 
 class _Model(NamedTuple):
-    """Network with one hidden layer, trained by scripts/studies/framing.py."""
+    """Network with one hidden layer, trained by scripts/weights/framing.py."""
 
     hidden: NDArray[np.float64]
     hidden_bias: NDArray[np.float64]

@@ -17,7 +17,7 @@ SCRIPT = Path(__file__).parents[2] / "scripts" / "bench" / "bench.py"
 
 HELPERS = [
     *sorted(path for path in SCRIPT.parent.glob("*.py") if "__main__" in path.read_text(encoding="utf-8")),
-    SCRIPT.parents[1] / "studies" / "framing.py",
+    SCRIPT.parents[1] / "weights" / "framing.py",
 ]
 
 

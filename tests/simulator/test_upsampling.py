@@ -286,7 +286,7 @@ def test_upsampling_halves_timing_errors_at_occlusions() -> None:
     linear, ours = rates(events_of(frames), truth), rates(events_of(frames, 10), truth)
     assert ours[0] * 2 < linear[0]
     assert ours[1] * 2 < linear[1]
-    # 92 fewer missed and 20 more false events of 6,300; scripts/studies/timing_truth.py has a scene of full size
+    # 92 fewer missed and 20 more false events of 6,300
     assert ours[2] + ours[3] < linear[2] + linear[3]
 
 

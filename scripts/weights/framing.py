@@ -1,4 +1,4 @@
-"""Train the person finder, dvspipe/framing/framing.npz: `python scripts/studies/framing.py` (some minutes, one core).
+"""Train the person finder, dvspipe/framing/framing.npz: `python scripts/weights/framing.py` (some minutes, one core).
 
 The training data are cartoons of the synthetic people at many sizes, with noise, other moving objects and picture
 borders. Their changing pixels resemble the activity of a real or simulated sensor. From a square of this activity, a
