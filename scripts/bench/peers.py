@@ -1,216 +1,118 @@
-"""Measure other libraries in the Python that has them; print a JSON object of median CPU seconds.
+"""The same work by other libraries, for comparison with bench.py: `python -m pytest scripts/bench/*.py`.
 
-    python scripts/bench/peers.py simulate FRAMES.npy REPEATS
-
-eventcv's simulator without upsampling, for its ideal and its default sensor, with the number of events. FRAMES.npy
-holds uint8 [T, H, W] at 30 fps. The frames are in memory. The time includes linearising and sorting, but not copying
-the events to numpy.
-
-    python scripts/bench/peers.py read FILE REPEATS
-    python scripts/bench/peers.py write FILE EVENTS.npy REPEATS
-
-Reading or writing a complete event file, per installed library that supports the format. EVENTS.npy holds the events
-as the structured array that faery accepts.
-
-    python scripts/bench/peers.py compress EVENTS.npy REPEATS
-
-Compressing the events in memory by mfc-codec, if it is installed; also the number of bytes. Its Python package cannot
-decompress, and keeps only the time bin of an event: MFC_TIME_BINS of equal length, as in its README.
+Libraries that are not installed are skipped; all of these are dependencies of dvspipe or in its extra `dev`.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import statistics
-import time
-from collections.abc import Callable
-from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
+import h5py
+import norse.torch as snn
 import numpy as np
+import pytest
+import torch
+from bench import BINS, CHANNELS, CLASSES, COUNT, EVENT_SENSOR, SIDE, draw_events, draw_spikes, find_evt3
+from pytest_benchmark.fixture import BenchmarkFixture
+from torch import nn
 
-IDEAL: dict[str, Any] = {
-    "sigma_thres": 0.0,
-    "refractory_us": 0,
-    "cutoff_hz": 0.0,
-    "leak_rate_hz": 0.0,
-    "shot_noise_rate_hz": 0.0,
-}
-WAYS: dict[str, dict[str, Any]] = {
-    "ideal": {**IDEAL, "upsample": "off"},
-    "noisy": {"upsample": "off"},
-}
-SIDES = (1280, 720)
-MFC_TIME_BINS = 16
-MFC_MAX_DEPTH = 8
-PACKET_EVENTS = {".aedat4": 1 << 13}
-COLUMNS = {"t": np.int64, "x": np.uint16, "y": np.uint16, "on": np.uint8}
-
-Works = dict[str, Callable[[], object]]
+from dvspipe.formats import write
 
 
-def measure(work: Callable[[], object], repeats: int) -> float:
-    spent = []
-    for _ in range(repeats + 1):  # the first run warms up
-        began = time.process_time()
-        work()
-        spent.append(time.process_time() - began)
+def test_encode_by_tonic(benchmark: BenchmarkFixture) -> None:
+    from tonic.transforms import ToFrame
 
-    return statistics.median(spent[1:])
+    rows = draw_events().structured()
+    to_frame = ToFrame(sensor_size=(*EVENT_SENSOR, 2), n_time_bins=BINS.steps)
+    assert benchmark(to_frame, rows).sum() > 0.99 * COUNT  # it leaves out the last events
 
 
-def simulate(path: Path, repeats: int) -> dict[str, Any]:
-    import eventcv
+def test_write_by_h5py(benchmark: BenchmarkFixture, tmp_path: Path) -> None:
+    events = draw_events()
 
-    frames = np.load(path)
-    figures = {}
-    for name, settings in WAYS.items():
-        events = len(eventcv.simulate(frames, fps=30.0, **settings))
-        seconds = measure(lambda settings=settings: eventcv.simulate(frames, fps=30.0, **settings), repeats)
-        figures[name] = {"seconds": seconds, "events": events}
+    def write_columns() -> None:
+        with h5py.File(tmp_path / "events.h5", "w") as file:
+            for name in "txyp":
+                options = {"chunks": (65536,), "compression": "gzip", "compression_opts": 1, "shuffle": True}
+                file.create_dataset(f"events/{name}", data=getattr(events, name), **options)
 
-    return figures
-
-
-def readers(path: Path) -> Works:
-    """Return a function per library that reads the complete file."""
-    with path.open("rb") as file:
-        head = file.read(200)
-
-    if path.suffix == ".h5":
-        return {"h5py": lambda: read_by_h5py(path)}
-    if path.suffix == ".npz":
-        return {"numpy": lambda: dict(np.load(path))}
-    if path.suffix in (".es", ".aedat4", ".csv"):
-        return {"faery": lambda: read_by_faery(path)}
-
-    if path.suffix == ".dat" or b"evt 2.0" in head or b"evt 3.0" in head:
-        encoding = "dat" if path.suffix == ".dat" else "evt3" if b"evt 3.0" in head else "evt2"
-        more = {"evt3": lambda: read_by_evt3(path)} if encoding == "evt3" else {}
-        return more | {
-            "evutils": lambda: read_by_evutils(path),
-            "expelliarmus": lambda: read_by_expelliarmus(path, encoding),
-            "faery": lambda: read_by_faery(path),
-        }
-
-    return {}
+    benchmark(write_columns)
 
 
-def read_by_evutils(path: Path) -> object:
-    from evutils.io import EventReader
+def test_read_by_h5py(benchmark: BenchmarkFixture, tmp_path: Path) -> None:
+    path = tmp_path / "events.h5"
+    write(path, draw_events())
 
-    with EventReader(path, mode="all", max_events=1 << 26) as reader:
-        return reader.read_all()
+    def read_columns() -> list[np.ndarray]:
+        with h5py.File(path) as file:
+            return [file[f"events/{name}"][:] for name in "txyp"]
 
-
-def read_by_evt3(path: Path) -> object:
-    import evt3
-
-    return evt3.decode_file(str(path))
+    assert len(benchmark(read_columns)[0]) == COUNT
 
 
-def read_by_expelliarmus(path: Path, encoding: str) -> object:
-    from expelliarmus import Wizard
-
-    return Wizard(encoding=encoding).read(path)
-
-
-def read_by_h5py(path: Path) -> object:
-    import h5py
-
-    with h5py.File(path) as file:
-        return [file[f"events/{name}"][:] for name in "txyp"]
+@pytest.mark.parametrize("suffix", [".aedat4", ".raw"])
+def test_read_by_faery(benchmark: BenchmarkFixture, tmp_path: Path, suffix: str) -> None:
+    faery = pytest.importorskip("faery")
+    if suffix == ".raw":
+        path = find_evt3()
+    else:
+        path = tmp_path / f"events{suffix}"
+        write(path, draw_events())
+    assert benchmark(lambda: [*faery.events_stream_from_file(path)])
 
 
-def read_by_faery(path: Path) -> object:
-    import faery
+def test_read_evt3_by_evutils(benchmark: BenchmarkFixture) -> None:
+    EventReader = pytest.importorskip("evutils.io").EventReader
+    path = find_evt3()
 
-    return list(faery.events_stream_from_file(path, dimensions_fallback=SIDES))
+    def read_all() -> object:
+        with EventReader(path, mode="all", max_events=1 << 26) as reader:
+            return reader.read_all()
 
-
-def writers(path: Path, events: np.ndarray) -> Works:
-    """Return a function per library that writes the events."""
-    columns: dict[str, Any] = {name: events[name].astype(dtype) for name, dtype in COLUMNS.items()}
-    if path.suffix == ".h5":
-        return {"h5py": lambda: write_by_h5py(path, columns)}
-    if path.suffix == ".npz":
-        return {"numpy": lambda: np.savez_compressed(path, **columns)}
-    if path.suffix in (".aedat4", ".dat", ".es", ".raw", ".csv"):
-        return {"faery": lambda: write_by_faery(path, events)}
-
-    return {}
+    benchmark(read_all)
 
 
-def write_by_h5py(path: Path, columns: dict[str, np.ndarray]) -> None:
-    import h5py
+class NorseNetwork(nn.Module):
+    """The network of bench.py in Norse: convolutions once for all steps, then neurons step by step."""
 
-    with h5py.File(path, "w") as file:
-        for name, column in columns.items():
-            file.create_dataset(
-                f"events/{name}",
-                data=column,
-                chunks=(65536,),
-                compression="gzip",
-                compression_opts=1,
-                shuffle=True,
-                maxshape=(None,),
-            )
+    def __init__(self) -> None:
+        super().__init__()
+        channels = list(pairwise((2, *CHANNELS)))
+        self.convolutions = nn.ModuleList(nn.Conv2d(a, b, 3, padding=1, bias=False) for a, b in channels)
+        self.norms = nn.ModuleList(nn.BatchNorm2d(b) for _, b in channels)
+        self.cell = snn.LIFBoxCell(snn.LIFBoxParameters(tau_mem_inv=torch.tensor(500.0)), dt=1e-3)
+        self.readout = nn.Linear(CHANNELS[-1] * (SIDE // 2 ** len(CHANNELS)) ** 2, CLASSES)
 
+    def forward(self, spikes: torch.Tensor) -> torch.Tensor:
+        """Return logits [B, K] for spikes [T, B, C, H, W]."""
+        T = len(spikes)
+        x = spikes.flatten(0, 1).float()
+        for convolution, norm in zip(self.convolutions, self.norms, strict=True):
+            state = None
+            steps = []
+            for current in norm(convolution(x)).unflatten(0, (T, -1)):
+                fired, state = self.cell(current, state)
+                steps.append(fired)
+            x = nn.functional.avg_pool2d(torch.cat(steps), 2)
 
-def write_by_faery(path: Path, events: np.ndarray) -> None:
-    import faery
-
-    size = PACKET_EVENTS.get(path.suffix, 1 << 20)
-    packets = [events[start : start + size] for start in range(0, len(events), size)]
-    more: dict[str, Any] = {
-        ".raw": {"version": "evt2"},
-        ".dat": {"version": "dat2"},
-        ".aedat4": {"compression": ("lz4", 1)},
-    }
-    faery.file_encoder.events_to_file(packets, path, SIDES, **more.get(path.suffix, {}), zero_t0=False)
+        logits: torch.Tensor = self.readout(x.flatten(1)).unflatten(0, (T, -1)).mean(0)
+        return logits
 
 
-def compress(stored: Path, repeats: int) -> dict[str, float]:
-    """Return the CPU seconds and the bytes of mfc-codec."""
-    import mfc
+def test_training_step_by_norse(benchmark: BenchmarkFixture) -> None:
+    network = NorseNetwork().train()
+    spikes = draw_spikes()
 
-    events = np.load(stored)
-    columns = [events[name].astype(np.int64) for name in ("x", "y", "t", "on")]
-    columns[2] -= columns[2][0]
-    listed = [mfc.Event(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]
-    width, height = (int(column.max()) + 1 for column in columns[:2])
+    def step() -> None:
+        network.zero_grad()
+        network(spikes).mean().backward()
 
-    def work() -> tuple[bytes, Any]:
-        compressed: tuple[bytes, Any] = mfc.compress(listed, width, height, MFC_TIME_BINS, MFC_MAX_DEPTH)
-        return compressed
-
-    return {"seconds": measure(work, repeats), "bytes": len(work()[0])}
+    benchmark(step)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("simulate", "read", "write", "compress"))
-    parser.add_argument("path", type=Path)
-    parser.add_argument("events", type=Path, nargs="?", help="EVENTS.npy; of write only")
-    parser.add_argument("repeats", type=int)
-    arguments = parser.parse_args()
-    path = arguments.path
-    repeats = arguments.repeats
-
-    if arguments.what == "simulate":
-        print(json.dumps(simulate(path, repeats)))
-        return
-
-    if arguments.what == "compress":
-        print(json.dumps(compress(path, repeats) if find_spec("mfc") else {}))
-        return
-
-    works = readers(path) if arguments.what == "read" else writers(path, np.load(arguments.events))
-    installed = {name: work for name, work in works.items() if find_spec(name)}
-    print(json.dumps({name: measure(work, repeats) for name, work in installed.items()}))
-
-
-if __name__ == "__main__":
-    main()
+def test_inference_by_norse(benchmark: BenchmarkFixture) -> None:
+    network = NorseNetwork().eval()
+    spikes = draw_spikes()
+    with torch.no_grad():
+        benchmark(lambda: network(spikes))

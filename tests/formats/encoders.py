@@ -1,9 +1,8 @@
-"""Encoders of formats that dvspipe reads but does not write, for `fuzz_formats.py` and `bench.py`."""
+"""Encoders of formats that dvspipe reads but does not write."""
 
 from __future__ import annotations
 
 import struct
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,10 +11,6 @@ from numpy.typing import NDArray
 from dvspipe.events import Events
 
 AEDAT3_PACKET_EVENTS = 256
-ROS_MESSAGE_EVENTS = 50
-ROS_EVENT = "uint16 x\nuint16 y\nbuiltin_interfaces/Time ts\nbool polarity"
-ROS_ARRAY = "std_msgs/Header header\nuint32 height\nuint32 width\ndvs_msgs/Event[] events"
-ROS_TYPES = ("std_msgs/msg/Header", "builtin_interfaces/msg/Time", "dvs_msgs/msg/Event", "dvs_msgs/msg/EventArray")
 VECTORS_EVERY = 4  # EVT3: every fourth event is written as a vector of length 1
 
 
@@ -68,26 +63,3 @@ def _changes(column: NDArray[Any]) -> NDArray[np.bool_]:
 def _header(version: str, name: str, events: Events) -> bytes:
     size = events.sensor
     return f"% {version}\n% format {name};width={size.width};height={size.height}\n% end\n".encode()
-
-
-def encode_ros1(events: Events, path: Path) -> None:
-    """Write a ROS 1 bag of event arrays; requires rosbags."""
-    from rosbags import rosbag1
-    from rosbags.typesys import Stores, get_types_from_msg, get_typestore
-
-    store = get_typestore(Stores.ROS1_NOETIC)
-    store.register(get_types_from_msg(ROS_EVENT, "dvs_msgs/msg/Event"))
-    store.register(get_types_from_msg(ROS_ARRAY, "dvs_msgs/msg/EventArray"))
-    header, stamp, event, array = (store.types[name] for name in ROS_TYPES)
-    rows = list(zip(*(column.tolist() for column in (events.t, events.x, events.y, events.p)), strict=True))
-
-    with rosbag1.Writer(path) as writer:
-        connection = writer.add_connection("/dvs/events", array.__msgtype__, typestore=store)
-        for start in range(0, len(rows), ROS_MESSAGE_EVENTS):
-            part = [
-                event(x=x, y=y, ts=stamp(sec=t // 10**6, nanosec=t % 10**6 * 1000), polarity=p)
-                for t, x, y, p in rows[start : start + ROS_MESSAGE_EVENTS]
-            ]
-            head = header(seq=start, stamp=stamp(sec=0, nanosec=0), frame_id="")
-            message = array(header=head, height=events.sensor.height, width=events.sensor.width, events=part)
-            writer.write(connection, start, store.serialize_ros1(message, array.__msgtype__))
