@@ -31,7 +31,7 @@ COMMANDS = {
         "check": (".recordings:check", "Find errors and unusual properties of recordings."),
         "cut": (".editing:cut", "Cut a recording in time and in space."),
         "merge": (".editing:merge", "Merge recordings of one sensor into one."),
-        "filter": (".editing:filter_", "Remove noise from a recording, and score noise filters."),
+        "filter": (".editing:filter_", "Remove noise from a recording."),
         "frames": (".frames:frames", "Write recordings as folders of pictures or arrays, also for YOLO and COCO."),
         "compare": (".recordings:compare", "Compare two recordings of the same scene."),
         "calibrate": (".analysis:calibrate", "Fit the pixel model to a recording with frames and events."),

@@ -46,7 +46,7 @@ SETTINGS_HEADING = Group("Settings", sort_key=1, help_formatter=draw_settings)
 GIVEN_BY_TERMINAL = frozenset({"progress", "callback", "draw"})
 """Parameters that a command fills in, and that are no options."""
 
-OF_FILES = ("label_noise", "compression")
+OF_FILES = ("compression",)
 """Settings of an event file, which have no effect if a video is only simulated."""
 
 TERMINAL_TYPES: Mapping[str, object] = {

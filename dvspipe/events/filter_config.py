@@ -1,4 +1,4 @@
-"""Settings of noise filters, and what tables, charts and forms show of each filter."""
+"""Settings of noise filters, and what messages and forms show of each filter."""
 
 from __future__ import annotations
 
@@ -11,9 +11,6 @@ from ..base.config import Settings
 from ..base.errors import Remedy
 
 LONGEST_PERIOD_US = 1 << 40  # 13 days; times plus periods fit int64
-DECADE = (1, 1.5, 2, 3, 5, 7)
-SWEEP_US = tuple(round(value * 10**power) for power in range(2, 6) for value in DECADE)  # 0.1 ms to 0.7 s
-SWEEP_FACTORS = tuple(float(value * 10**power) for power in range(3) for value in DECADE)[1:]
 
 
 class FilterConfig(Settings):
@@ -42,30 +39,24 @@ class FilterKeywords(TypedDict, total=False):
 
 
 class FilterFacts(NamedTuple):
-    """What tables, charts and forms show of a filter.
+    """What messages and forms show of a filter.
 
     Attributes:
         text: Name of the filter in words.
         example: Setting that turns it on, in messages.
         unit: Unit in which the setting is shown.
         per_unit: Setting that is one of these units.
-        sweep: Settings of its curve.
     """
 
     text: str
     example: Remedy
     unit: str
     per_unit: float
-    sweep: tuple[float, ...]
 
     @property
     def is_switch(self) -> bool:
         """Whether the setting is only on or off."""
         return isinstance(self.example.value, bool)
-
-    def show(self, setting: float) -> str:
-        """Format a setting with its unit."""
-        return f"{setting / self.per_unit:g} {self.unit}"
 
     def read(self, value: float) -> float:
         """Return the setting that is shown as `value`, rounded if its example is an integer."""
@@ -74,10 +65,8 @@ class FilterFacts(NamedTuple):
 
 
 FILTERS: Mapping[str, FilterFacts] = {
-    "hot_pixels": FilterFacts("hot pixels", Remedy("hot_pixels"), "times", 1, SWEEP_FACTORS),
-    "refractory_us": FilterFacts("refractory period", Remedy("refractory_us", 1000), "ms", 1000, SWEEP_US),
-    "activity_us": FilterFacts("background activity", Remedy("activity_us", 20_000), "ms", 1000, SWEEP_US),
+    "hot_pixels": FilterFacts("hot pixels", Remedy("hot_pixels"), "times", 1),
+    "refractory_us": FilterFacts("refractory period", Remedy("refractory_us", 1000), "ms", 1000),
+    "activity_us": FilterFacts("background activity", Remedy("activity_us", 20_000), "ms", 1000),
 }
-"""The filters by the names of their settings, in the order in which they run.
-
-The setting of hot pixels is only on or off; their curve has factors of `find_hot_pixels`."""
+"""The filters by the names of their settings, in the order in which they run."""

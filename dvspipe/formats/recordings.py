@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -142,11 +142,6 @@ class Recording(Brief):
             return Events(t[order], x[order], y[order], p[order], self.sensor)
         except EventError as error:
             raise FormatError(f"{self.path}: after sorting, {error}") from error
-
-    @property
-    def noise(self) -> Recording | None:
-        """The same events with noise labels stored as polarities (True: noise); None if there are no labels."""
-        return None if self._source.noise is None else replace(self, _source=self._source.noise)
 
     def extent(self) -> Extent | None:
         """Return the number of events, and first and last time; None if this requires decoding the file."""

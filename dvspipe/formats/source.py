@@ -77,7 +77,6 @@ class Source:
         extent: Returns the extent without decoding; None if the format cannot.
         span: Decodes the events with start_us <= t < stop_us, possibly with some events before and after, without
             decoding everything before them; None if the format cannot.
-        noise: The same events with noise labels stored as polarities; None if there are no labels.
     """
 
     sensor: SensorSize | None
@@ -85,7 +84,6 @@ class Source:
     attributes: dict[str, Any] = field(default_factory=dict)
     extent: Callable[[], Extent] | None = None
     span: Callable[[int, int], Iterator[StoredColumns]] | None = None
-    noise: Source | None = None
 
 
 class Opener(Protocol):

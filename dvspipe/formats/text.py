@@ -575,7 +575,7 @@ class StandardOutputWriter(Writer):
     def _begin(self, _stack: ExitStack) -> None:
         self._print(_format_header(self.sensor))
 
-    def _write(self, events: Events, _noise: NDArray[np.bool_] | None) -> None:
+    def _write(self, events: Events) -> None:
         for start in range(0, len(events), PART_EVENTS):
             self._print(_format_lines(events.slice_events(start, start + PART_EVENTS)))
 

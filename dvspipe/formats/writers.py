@@ -10,7 +10,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self
 
-import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..base.errors import EventError, FileError, join_names
@@ -33,7 +32,6 @@ class WriteOptions:
         settings: Settings that generated the events; stored only in HDF5.
         compression: HDF5 compression: `gzip` is readable by every library; `blosc` reads faster and needs hdf5plugin.
         overwrite: Whether to replace an existing file.
-        labelled: Whether each event has a noise label; stored only in HDF5.
         version_of_source: Version of the source, so that an interrupted writer can resume; used only by HDF5, see
             `EventWriter`.
     """
@@ -42,7 +40,6 @@ class WriteOptions:
     settings: Mapping[str, Any] = field(default_factory=dict)
     compression: Compression = "gzip"
     overwrite: bool = False
-    labelled: bool = False
     version_of_source: str | None = None
 
 
@@ -96,16 +93,11 @@ class Writer(ABC):
             self._stack = stack.pop_all()
         return self
 
-    def append(self, events: Events, noise: NDArray[np.bool_] | None = None) -> None:
-        """Write the next events.
-
-        Args:
-            events: N events, not before the previous ones.
-            noise: Whether each event is noise, bool [N]; stored only in HDF5.
-        """
+    def append(self, events: Events) -> None:
+        """Write the next events, which must not be before the previous ones."""
         self._check(events)
         if len(events):
-            self._write(events, noise)
+            self._write(events)
 
     def note(self, name: str, value: int | str) -> None:  # noqa: B027  most formats have no attributes
         """Add an attribute to the file, if the format has attributes. `save` does not keep it."""
@@ -138,7 +130,7 @@ class Writer(ABC):
         """Open the file, and register its closing with `stack`."""
 
     @abstractmethod
-    def _write(self, events: Events, noise: NDArray[np.bool_] | None) -> None:
+    def _write(self, events: Events) -> None:
         """Write one or more checked events, and update `count` and `_last_us`."""
 
     def _finish(self) -> None:  # noqa: B027  most formats need none
@@ -182,7 +174,7 @@ class StreamWriter(Writer):
         except (EventError, FileError) as error:
             raise error.named(str(self.path)) from error
 
-    def _write(self, events: Events, _noise: NDArray[np.bool_] | None) -> None:
+    def _write(self, events: Events) -> None:
         for start in range(0, len(events), PART_EVENTS):
             part = events if len(events) <= PART_EVENTS else events.slice_events(start, start + PART_EVENTS)
             try:

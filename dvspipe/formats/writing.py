@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ..base.arguments import checked
 from ..base.errors import EventError, Remedy
-from ..events import Events, SensorSize, SensorSizeLike, checked_parts
+from ..events import Events, SensorSize, SensorSizeLike
 from .reading import as_events
 from .recognition import FORMATS, find_plugin_format
 from .standard import STANDARD
@@ -33,7 +33,6 @@ def write(
     settings: Mapping[str, Any] | None = None,
     compression: Compression = "gzip",
     overwrite: bool = False,
-    noise: Iterable[Events] | None = None,
 ) -> int:
     """Write a recording in the format of the suffix; return the number of events.
 
@@ -46,7 +45,6 @@ def write(
         settings: Settings that generated the events; stored only in HDF5.
         compression: HDF5 compression: `gzip` is readable by every library; `blosc` reads faster and needs hdf5plugin.
         overwrite: Whether to replace an existing file.
-        noise: The same events with noise labels stored as polarities, as in `Recording.noise`; stored only in HDF5.
 
     Raises:
         FileError: If the file exists, cannot be written, or has a suffix that dvspipe does not write.
@@ -78,17 +76,15 @@ def write(
             f"{path}: no events to write and no sensor", Remedy("sensor", "WxH", "write an empty recording")
         )
 
-    options = WriteOptions(source, settings or {}, compression, overwrite, labelled=noise is not None)
-    return write_parts(path, itertools.chain(() if first is None else (first,), iterator), size, options, noise)
+    options = WriteOptions(source, settings or {}, compression, overwrite)
+    return write_parts(path, itertools.chain(() if first is None else (first,), iterator), size, options)
 
 
-def write_parts(
-    path: Path, parts: Iterable[Events], sensor: SensorSize, options: WriteOptions, noise: Iterable[Events] | None
-) -> int:
-    """Write parts of a recording and their noise labels, as in `write`; the output is checked before the first part."""
+def write_parts(path: Path, parts: Iterable[Events], sensor: SensorSize, options: WriteOptions) -> int:
+    """Write parts of a recording, as in `write`; the output is checked before the first part."""
     with create_writer(path, sensor, options) as writer:
-        for part, is_noise in _pair_labels(parts, noise):
-            writer.append(part, is_noise)
+        for part in parts:
+            writer.append(part)
     return writer.count
 
 
@@ -98,30 +94,6 @@ def _require_events(path: Path, parts: Iterable[Events]) -> Iterator[Events]:
         if not isinstance(part, Events):
             raise EventError(f"{path}: cannot write this type (found {type(part).__name__}, expected Events)")
         yield part
-
-
-def _pair_labels(
-    parts: Iterable[Events], noise: Iterable[Events] | None
-) -> Iterator[tuple[Events, NDArray[np.bool_] | None]]:
-    """Yield each part with the noise labels of its events; the parts of `noise` may have other lengths."""
-    if noise is None:
-        yield from ((part, None) for part in parts)
-        return
-
-    # Labels are collected until a part has all of its labels.
-    label_parts = checked_parts(noise)
-    pending = np.zeros(0, np.bool_)
-    for part in parts:
-        while len(pending) < len(part):
-            labels = next(label_parts, None)
-            if labels is None:
-                raise EventError(
-                    f"{len(part) - len(pending)} events without a noise label (expected one label per event)"
-                )
-            pending = np.concatenate([pending, labels.p])
-
-        yield part, pending[: len(part)]
-        pending = pending[len(part) :]
 
 
 def create_writer(path: Path, sensor: SensorSize, options: WriteOptions) -> Writer:

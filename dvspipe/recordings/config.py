@@ -31,8 +31,6 @@ class ConvertConfig(Settings):
     simulator: SimulatorConfig = SimulatorConfig()
     upsample: Upsampling = "off"
     """Motion-compensated steps per pair of frames: `off`, `auto` (depending on the motion) or a number."""
-    label_noise: bool = False
-    """Whether to write a column /events/noise that is 1 for noise events and 0 for signal events."""
     compression: Compression = "gzip"
     """HDF5 compression: `gzip` is readable by every program; `blosc` is faster and needs hdf5plugin."""
 
@@ -50,7 +48,6 @@ class UniqueConvertKeywords(UniqueVideoKeywords, SimulatorKeywords, total=False)
 
     simulator: SimulatorConfig | Mapping[str, object]
     upsample: Upsampling
-    label_noise: bool
     compression: Compression
 
 
@@ -95,8 +92,6 @@ class ConversionSettings(VideoSettings, SimulatorConfig):
 
     upsample: Upsampling = "off"
     """Motion-compensated steps per pair of frames of a video: off, auto (depending on the motion) or a number."""
-    label_noise: bool = False
-    """Write a column /events/noise that is 1 for noise events of a video and 0 for signal events."""
     compression: Compression = "gzip"
     """HDF5 compression: gzip is readable by every program; blosc is faster and needs hdf5plugin."""
     sort: bool = False
@@ -112,7 +107,6 @@ class ConversionSettings(VideoSettings, SimulatorConfig):
             video=VideoSettings(**{name: values[name] for name in VideoSettings.model_fields}),
             simulator=SimulatorConfig(**{name: values[name] for name in SimulatorConfig.model_fields}),
             upsample=self.upsample,
-            label_noise=self.label_noise,
             compression=self.compression,
         )
 
@@ -127,7 +121,6 @@ class ConversionKeywords(VideoKeywords, SimulatorKeywords, total=False):
     """Settings of `ConversionSettings` by name."""
 
     upsample: Upsampling
-    label_noise: bool
     compression: Compression
     sort: bool
     salvage: bool

@@ -41,7 +41,6 @@ from ..events import LATEST_US, Events, SensorSize, concatenate
 from ..formats import (
     FORMATS,
     STANDARD,
-    Recording,
     WriteOptions,
     Writer,
     create_writer,
@@ -154,7 +153,7 @@ def convert_video(
 
     Args:
         source: Video file, image folder, or the number of a camera; Ctrl-C stops the camera.
-        path: Output file; `-`: standard output, as CSV. Only HDF5 stores settings and noise labels.
+        path: Output file; `-`: standard output, as CSV. Only HDF5 stores settings.
         config: Settings of the conversion; also a mapping of keys and values.
         overwrite: Whether to replace an existing file; a saved state is then ignored.
         progress: Called with the number of frames done and the total after each frame, and once before the first frame
@@ -168,7 +167,7 @@ def convert_video(
         VideoError: If the video cannot be read, has fewer than two frames, or its frames are inconsistent.
         TruncatedVideoError: If the video ends early. The file is complete, with the events of all readable frames;
             HDF5 has the attribute `truncated_at_us`.
-        FileError: If the file already exists or cannot be written, or its format cannot store noise labels.
+        FileError: If the file already exists or cannot be written.
         EventError: If the format cannot store the events.
     """
     config = as_settings(ConvertConfig, config, named, convert_video)
@@ -179,15 +178,11 @@ def convert_video(
     config = config.model_copy(update={"video": video.settings})
 
     log.info("%s: %s, %d frames", video.name, video.size, video.frame_count)
-    if config.label_noise and path.suffix.lower() not in FORMATS["hdf5"].suffixes:
-        raise FileError(f"{path}: the format cannot store noise labels (found label_noise = True, expected a file .h5)")
-
     options = WriteOptions(
         source=Path(video.name).name + (f" ({origin})" if origin else ""),
         settings=config.model_dump(),
         compression=config.compression,
         overwrite=overwrite,
-        labelled=config.label_noise,
         version_of_source=_fingerprint(Path(str(source)), video),
     )
 
@@ -310,9 +305,9 @@ def _convert(
     save_s = time.monotonic() + SAVE_EVERY_S
     for batch in batches(frames, threads):
         stepped, state = simulator.steps(batch, state)
-        for events, noise in stepped:
-            writer.append(events, noise if config.label_noise else None)
-        del stepped, events, noise  # free up to 100 MB per 720p frame before the next step
+        for events, _noise in stepped:
+            writer.append(events)
+        del stepped, events, _noise  # free up to 100 MB per 720p frame before the next step
 
         # Count and state must belong to the same frame, or a resumed conversion would skip frames. A camera cannot
         # be resumed.
@@ -360,11 +355,11 @@ def convert_recording(
     first_us = 0
     last_us = 0
 
-    def read(recording: Recording, on_corruption: Callable[[CorruptionError], None] | None = None) -> Iterator[Events]:
+    def read() -> Iterator[Events]:
         if config.sort:
             yield recording.sorted()
         else:
-            yield from recording.chunks(on_corruption=on_corruption)
+            yield from recording.chunks(on_corruption=corruptions.append if config.salvage else None)
 
     def counted(parts: Iterable[Events]) -> Iterator[Events]:
         nonlocal events, first_us, last_us
@@ -377,21 +372,17 @@ def convert_recording(
             if progress:
                 progress(events, max(events, total))
 
-    labels = recording.noise
     settings = recording.attributes.get("settings")
     options = WriteOptions(
         source=source.name,
         settings=settings if isinstance(settings, dict) else {},
         compression=config.compression,
         overwrite=overwrite,
-        labelled=labels is not None,
     )
 
-    # Noise labels are another stream of the same events, so only one of the two is counted.
-    parts = counted(read(recording, corruptions.append if config.salvage else None))
-    noise = None if labels is None else read(labels)
+    parts = counted(read())
     try:
-        write_parts(path, parts, recording.sensor, options, noise)
+        write_parts(path, parts, recording.sensor, options)
     except CorruptionError as error:
         raise error.with_remedies([*error.remedies, *find_conversion_remedies(error)]) from error.__cause__
     lost = f"{corruptions[0]}; lost: {corruptions[0].lost}" if corruptions else None

@@ -1,13 +1,12 @@
 """Edit recordings: cut in time and space, filter noise, merge several into one.
 
 Each `Edit` (`RecordingPart`, `FilteredPart`, `MergedRecordings`) holds its recordings and does its work when its events
-are read or written. Noise labels are edited with the events: a recording stores them as another stream of the same
-events, and the same transform is applied to both (`_write_transformed`).
+are read or written.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -40,10 +39,6 @@ class Edit(Protocol):
 
     def write(self, out: str | Path, *, overwrite: bool = False, progress: Progress | None = None) -> int:
         """Write the result to an event file, or `-` for CSV on standard output; return the number of events."""
-
-
-# Called with recordings, and a progress callback for each; returns the events of the result.
-_Transform = Callable[[Sequence[Recording], Sequence[Progress | None]], Iterator[Events]]
 
 
 @dataclass(frozen=True)
@@ -86,11 +81,11 @@ class RecordingPart:
         count, _, first_us, last_us = count_events(self.chunks(progress=progress))
         return Extent(count, first_us, last_us)
 
-    def chunks(self, recording: Recording | None = None, progress: Progress | None = None) -> Iterator[Events]:
+    def chunks(self, progress: Progress | None = None) -> Iterator[Events]:
         """Yield the events of the part."""
         region = self.region
         is_valid = not self.start_s  # a start time after all events is an error
-        for part in (recording or self.recording).chunks(*self.span, progress=progress):
+        for part in self.recording.chunks(*self.span, progress=progress):
             is_valid = is_valid or len(part) > 0
             yield part if region.size == self.recording.sensor else part.crop(region.left, region.top, region.size)
 
@@ -99,7 +94,7 @@ class RecordingPart:
             raise EventError(f"{self.recording.path}: no events after the start time {self.start_s:g} s; {length}")
 
     def write(self, out: str | Path, *, overwrite: bool = False, progress: Progress | None = None) -> int:
-        """Write the part with its noise labels and settings; return the number of events.
+        """Write the part with the settings; return the number of events.
 
         Args:
             out: Output file; `-`: standard output, as CSV.
@@ -109,11 +104,7 @@ class RecordingPart:
         Raises:
             DvspipeError: As in `chunks` and `dvspipe.write`.
         """
-
-        def cut(recordings: Sequence[Recording], reports: Sequence[Progress | None]) -> Iterator[Events]:
-            return self.chunks(recordings[0], reports[0])
-
-        return _write_transformed(out, [self.recording], cut, size=self.sensor, overwrite=overwrite, progress=progress)
+        return _write_result(out, self.chunks(progress), [self.recording], sensor=self.sensor, overwrite=overwrite)
 
 
 def select_part(
@@ -177,22 +168,16 @@ class FilteredPart:
     def chunks(self, progress: Progress | None = None) -> Iterator[Events]:
         """Yield the events that remain."""
         reading = self._find_hot_pixels(progress)
-        yield from self._filter(self._part.recording, reading)
+        yield from filter_stream(self._part.chunks(reading), self._config, hot=self.hot, callback=self._count)
 
     def write(self, out: str | Path, *, overwrite: bool = False, progress: Progress | None = None) -> int:
-        """Write the events that remain, with their noise labels and the settings; return their number."""
-        reading = self._find_hot_pixels(progress)
-
-        def filtered(recordings: Sequence[Recording], reports: Sequence[Progress | None]) -> Iterator[Events]:
-            return self._filter(recordings[0], reports[0])
-
-        return _write_transformed(
+        """Write the events that remain, with the settings; return their number."""
+        return _write_result(
             out,
+            self.chunks(progress),
             [self._part.recording],
-            filtered,
-            size=self.sensor,
+            sensor=self.sensor,
             overwrite=overwrite,
-            progress=reading,
             filter=self._config.model_dump(),
         )
 
@@ -206,17 +191,6 @@ class FilteredPart:
             self.hot = locate_hot_pixels(self._part, progress=finding)
         return reading
 
-    def _filter(self, recording: Recording, progress: Progress | None) -> Iterator[Events]:
-        # The labels are another stream of the same events: they are counted once.
-        is_labels = recording is not self._part.recording
-
-        return filter_stream(
-            self._part.chunks(recording, progress),
-            self._config,
-            hot=self.hot,
-            callback=None if is_labels else self._count,
-        )
-
     def _count(self, counts: FilterCounts) -> None:
         self.counts = counts
 
@@ -225,7 +199,7 @@ class MergedRecordings:
     """Several recordings of one sensor as one.
 
     Args:
-        recordings: One or more recordings. Noise labels are kept if all have them, settings if they are equal in all.
+        recordings: One or more recordings. Settings are kept if they are equal in all.
         gap_us: Shift each recording to begin this many microseconds after the end of the previous one, >= 0. None: keep
             all times, and merge by time.
 
@@ -240,17 +214,13 @@ class MergedRecordings:
 
     def chunks(self, progress: Progress | None = None) -> Iterator[Events]:
         """Yield the events of all recordings."""
-        return self._unite(self._recordings, _split_progress(progress, len(self._recordings)))
+        reports = _split_progress(progress, len(self._recordings))
+        streams = [opened.chunks(progress=report) for opened, report in zip(self._recordings, reports, strict=True)]
+        return merge_streams(streams) if self._gap_us is None else join_streams(streams, self._gap_us)
 
     def write(self, out: str | Path, *, overwrite: bool = False, progress: Progress | None = None) -> int:
         """Write the events of all recordings; return their number."""
-        return _write_transformed(
-            out, self._recordings, self._unite, size=self.sensor, overwrite=overwrite, progress=progress
-        )
-
-    def _unite(self, recordings: Sequence[Recording], reports: Sequence[Progress | None]) -> Iterator[Events]:
-        streams = [recording.chunks(progress=report) for recording, report in zip(recordings, reports, strict=True)]
-        return merge_streams(streams) if self._gap_us is None else join_streams(streams, self._gap_us)
+        return _write_result(out, self.chunks(progress), self._recordings, sensor=self.sensor, overwrite=overwrite)
 
 
 def find_common_sensor(recordings: Sequence[Recording]) -> SensorSize:
@@ -268,35 +238,26 @@ def find_common_sensor(recordings: Sequence[Recording]) -> SensorSize:
     return first.sensor
 
 
-def _write_transformed(
+def _write_result(
     out: str | Path,
+    parts: Iterator[Events],
     recordings: Sequence[Recording],
-    transform: _Transform,
     *,
-    size: SensorSize,
+    sensor: SensorSize,
     overwrite: bool,
-    progress: Progress | None,
     **settings: object,
 ) -> int:
-    """Transform recordings, and write the result; labels are kept if all have them, settings if all have the same.
-
-    `transform` must not depend on polarities: it is also called with recordings that store noise labels as polarities.
-    """
-    labels = [recording.noise for recording in recordings]
-    labelled = [noise for noise in labels if noise is not None]
-
+    """Write the events of an edit; the settings of the recordings are kept if all have the same."""
     first, *others = [recording.attributes.get("settings") for recording in recordings]
     common = first if isinstance(first, dict) and all(other == first for other in others) else {}
-    has_labels = len(labelled) == len(recordings)
 
     return write(
         out,
-        transform(recordings, _split_progress(progress, len(recordings))),
-        size,
+        parts,
+        sensor,
         source=", ".join(recording.path.name for recording in recordings),
         settings=common | settings,
         overwrite=overwrite,
-        noise=transform(labelled, [None] * len(labelled)) if has_labels else None,
     )
 
 

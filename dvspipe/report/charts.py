@@ -7,23 +7,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..results import EpochRow, FilterScores, KernelRecord
+from ..results import EpochRow, KernelRecord
 from . import web_charts
 from .style import (
     ACCENT,
     DASHED,
-    GREEN,
     GREY,
     INK,
-    ORANGE,
-    PALE,
     QUIET,
     RED,
     SMALL,
@@ -48,7 +44,6 @@ LABEL_GAP = 0.08  # between labels of curves, relative to the height of the axes
 KERNEL_COLUMNS = 16  # kernels per row
 KERNEL_WIDTH = 9.0  # sheet of kernels, in inches
 KERNEL_GAP_PX = 1  # between kernels, in input pixels
-FILTER_COLOURS = (ORANGE, GREEN, ACCENT, RED, GREY)  # in the order of the filters
 CLOSED_FORM = "closed form v[n] = Σ w a (1 - a)^(n - n_k), a = dt/τ, until the first spike"
 SPIKE_HEIGHT = 0.35  # above the threshold, in units of the threshold
 
@@ -222,43 +217,6 @@ def _tile_kernels(kernels: NDArray[np.float64]) -> NDArray[np.float64]:
         sheet[top : top + h, left : left + w] = image
 
     return sheet
-
-
-def draw_filter_curves(scores: FilterScores, path: Path) -> None:
-    """Draw the share of signal over the share of noise that each filter keeps, and a dot for each filter that is on."""
-    figure = new_figure(5.2, 4.6, scores.recording)
-    axes = figure.subplots()
-    grid_axes(axes, "Signal kept in %")
-
-    axes.plot([0, 100], [0, 100], color=PALE, linewidth=1, linestyle="--")
-    colours = dict(zip(scores.filters, cycle(FILTER_COLOURS), strict=False))
-    for score, colour in colours.items():
-        # A filter that keeps nothing, and one that keeps everything, are points of each curve.
-        points = sorted((point.kept.noise, point.kept.signal) for point in score.curve)
-        noise, signal = np.array([(0, 0), *points, (score.total.noise, score.total.signal)]).T
-
-        axes.plot(
-            100 * noise / score.total.noise,
-            100 * signal / score.total.signal,
-            color=colour,
-            label=f"{score.text}, AUROC {score.auroc:.3f}",
-            linewidth=1.6,
-        )
-
-    # A dot for each filter that is on, and one for all of them together if there are several.
-    dots = [score for score in scores.filters if score.setting is not None]
-    if len(dots) > 1:
-        dots.append(scores.together)
-    for score in dots:
-        label = None if score in colours else score.text
-        position = 100 * score.noise_kept, 100 * score.recall
-        axes.plot(*position, "o", color=colours.get(score, INK), label=label)
-        axes.annotate(score.setting_text, position, (5, -10), textcoords="offset points", **SMALL)
-
-    axes.set_xlabel("Noise kept in %", **SMALL)
-    axes.set(xlim=(-2, 102), ylim=(-2, 104))
-    axes.legend(loc="lower right", fontsize=8, frameon=False)
-    save_figure(figure, path)
 
 
 def draw_neurons(responses: Sequence[NeuronResponse], path: Path) -> None:

@@ -8,10 +8,6 @@ from .activity import TraceRecord as TraceRecord
 from .activity import add_layers as add_layers
 from .activity import operation_energy_pj as operation_energy_pj
 from .composition import CompositionRow as CompositionRow
-from .filtering import EventCounts as EventCounts
-from .filtering import FilterPoint as FilterPoint
-from .filtering import FilterScore as FilterScore
-from .filtering import FilterScores as FilterScores
 from .inference import ADAPTED as ADAPTED
 from .inference import FITTED as FITTED
 from .inference import AdaptationRecord as AdaptationRecord

@@ -24,13 +24,9 @@ from dvspipe.results import (
     Dependencies,
     EpochRow,
     EvaluationResult,
-    EventCounts,
     EventImage,
     EventRates,
     ExampleRecord,
-    FilterPoint,
-    FilterScore,
-    FilterScores,
     Finding,
     InferenceRun,
     KernelRecord,
@@ -130,7 +126,6 @@ INFERENCE = (
     RecordingResult,
 )
 
-FILTERING = (FilterScores, FilterScore, FilterPoint, EventCounts)
 SPLITS = (SplitRow, SplitsResult, SplitScore)
 COMPOSITION = (CompositionRow,)
 LOCK = (LockHeader, LockedFile)
@@ -177,9 +172,6 @@ def render() -> str:
         "## The manifest of an output folder\n",
         "Workers of `dvspipe convert` and `infer` write rows; `dvspipe manifest --json` prints the summary.\n",
         *_models(MANIFEST),
-        "## Scores of filters\n",
-        "`dvspipe filter --score --json` prints this object.\n",
-        *_models(FILTERING),
         "## The included classifiers\n",
         "`NAME.json` in `dvspipe/checkpoints`, beside the weights. `scripts/docs/cards.py` makes the model cards.\n",
         *_models(SHIPPED),
@@ -198,7 +190,6 @@ def render_fields() -> str:
         LOCK,
         SPLITS,
         MANIFEST,
-        FILTERING,
         SHIPPED,
     )
     others = [model for model in itertools.chain(*groups) if model not in COMMON]

@@ -868,17 +868,13 @@ def test_cut_and_filter_equal_the_shown_commands(
 
 
 @pytest.mark.parametrize("cut", [Cut(stop_s=0.05), Cut(roi="9x6+1+0", config=FilterConfig(refractory_us=20_000))])
-def test_cut_keeps_noise_labels_and_settings(cut: Cut, tmp_path: Path) -> None:
+def test_cut_keeps_settings(cut: Cut, tmp_path: Path) -> None:
     events = random_events(3, 2000)
-    labels = Events(events.t, events.x, events.y, np.random.default_rng(3).random(2000) < 0.3, events.sensor)
-    write(tmp_path / "a.h5", events, noise=[labels], settings={"upsample": "off"})
+    write(tmp_path / "a.h5", events, settings={"upsample": "off"})
     source = explore(ChosenFile(tmp_path / "a.h5", "a.h5"), ignore_progress)
     counts = write_cut(source, cut, tmp_path / "b.h5", ignore_progress)
     written = open_recording(tmp_path / "b.h5")
-    assert written.noise is not None
-    kept = next(written.noise.chunks())
-    assert 0 < len(kept) == counts.kept
-    assert 0 < kept.p.sum() < labels.p.sum()
+    assert 0 < len(next(written.chunks())) == counts.kept
     assert written.attributes["settings"]["upsample"] == "off"
 
 

@@ -642,10 +642,6 @@ def test_train_then_infer(tmp_path: Path) -> None:
         (["convert", "one", "-o", "out.h5"], ("one", "1", "2")),
         (["convert", "CLIP", "-o", "there.h5"], ("there.h5", "--overwrite")),
         (["convert", "CLIP", "-o", "out.avi"], ("out.avi", ".h5")),
-        (
-            ["convert", "CLIP", "-o", "out.csv", "--label-noise"],
-            "out.csv",
-        ),
         (["convert", "one", "CLIP", "-o", "out.h5"], "out.h5"),
         (["convert", "CLIP", "one", "-o", "-"], ("-", "2")),
         (["convert", "CLIP", "-o", "-", "--json"], ("-o -", "--json")),

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pytest
 from commands import dvspipe
@@ -21,28 +20,14 @@ from dvspipe.events import Events, SensorSize
 from dvspipe.formats import open_recording, read, write
 
 EVENTS = random_events(1, 3000, span_us=3_000_000)
-NOISE = np.random.default_rng(5).random(3000) < 0.3
 SETTINGS = {"simulator": {"pos_thres": 0.2}}
 
 
 @pytest.fixture
-def labelled(tmp_path: Path) -> Path:
-    """File with EVENTS, noise labels and settings."""
-    labels = Events(EVENTS.t, EVENTS.x, EVENTS.y, NOISE, SENSOR)
-    write(
-        tmp_path / "a.h5",
-        EVENTS,
-        noise=[labels.slice_events(0, 100), labels.slice_events(100, 3000)],
-        settings=SETTINGS,
-    )
+def recording(tmp_path: Path) -> Path:
+    """File with EVENTS and settings."""
+    write(tmp_path / "a.h5", EVENTS, settings=SETTINGS)
     return tmp_path / "a.h5"
-
-
-def read_noise_labels(path: Path) -> Events:
-    noise = open_recording(path).noise
-    assert noise is not None
-    (labels,) = noise.chunks()
-    return labels
 
 
 @pytest.mark.parametrize("suffix", [".h5", ".csv"])
@@ -70,97 +55,44 @@ def test_cut_of_quiet_interval_is_empty(tmp_path: Path) -> None:
     assert "c.h5: " in said.stdout + said.stderr
 
 
-def test_cut_keeps_noise_labels_and_settings(labelled: Path) -> None:
-    dvspipe("cut", "a.h5", "-o", "b.h5", "--start-s", 1, "--region", "5x4+3+2", cwd=labelled.parent)
+def test_cut_keeps_settings(recording: Path) -> None:
+    dvspipe("cut", "a.h5", "-o", "b.h5", "--start-s", 1, "--region", "5x4+3+2", cwd=recording.parent)
     inside = (EVENTS.x >= 3) & (EVENTS.x < 8) & (EVENTS.y >= 2) & (EVENTS.y < 6) & (EVENTS.t >= EVENTS.t[0] + 1_000_000)
-    labels = read_noise_labels(labelled.with_name("b.h5"))
-    assert np.array_equal(labels.t, EVENTS.t[inside])
-    assert np.array_equal(labels.p, NOISE[inside])
-    assert open_recording(labelled.with_name("b.h5")).attributes["settings"] == SETTINGS
+    assert np.array_equal(read(recording.with_name("b.h5")).t, EVENTS.t[inside])
+    assert open_recording(recording.with_name("b.h5")).attributes["settings"] == SETTINGS
 
 
 @pytest.mark.parametrize("options", [[], ["--sort"], ["--salvage"]])
-def test_conversion_keeps_noise_labels_and_settings(labelled: Path, options: list[str]) -> None:
-    dvspipe("convert", "a.h5", "-o", "b.hdf5", *options, cwd=labelled.parent)
-    assert np.array_equal(read_noise_labels(labelled.with_name("b.hdf5")).p, NOISE)
-    assert open_recording(labelled.with_name("b.hdf5")).attributes["settings"] == SETTINGS
+def test_conversion_keeps_settings(recording: Path, options: list[str]) -> None:
+    dvspipe("convert", "a.h5", "-o", "b.hdf5", *options, cwd=recording.parent)
+    assert read(recording.with_name("b.hdf5")) == EVENTS
+    assert open_recording(recording.with_name("b.hdf5")).attributes["settings"] == SETTINGS
 
 
-def test_filter_keeps_noise_labels_and_adds_its_settings(labelled: Path) -> None:
-    dvspipe("filter", "a.h5", "-o", "b.h5", "--refractory-us", 20000, "--hot-pixels", cwd=labelled.parent)
-    labels, kept = read_noise_labels(labelled.with_name("b.h5")), read(labelled.with_name("b.h5"))
-    assert 0 < len(kept) < len(EVENTS)
-    known = {
-        row: noise for *row_, noise in zip(EVENTS.t, EVENTS.x, EVENTS.y, NOISE, strict=True) if (row := tuple(row_))
-    }
-    found = zip(labels.t, labels.x, labels.y, labels.p, strict=True)
-    assert all(known[t, x, y] == noise for t, x, y, noise in found)
-    settings = open_recording(labelled.with_name("b.h5")).attributes["settings"]
+def test_filter_keeps_settings_and_adds_its_own(recording: Path) -> None:
+    dvspipe("filter", "a.h5", "-o", "b.h5", "--refractory-us", 20000, "--hot-pixels", cwd=recording.parent)
+    assert 0 < len(read(recording.with_name("b.h5"))) < len(EVENTS)
+    settings = open_recording(recording.with_name("b.h5")).attributes["settings"]
     assert settings == SETTINGS | {"filter": {"refractory_us": 20_000, "activity_us": None, "hot_pixels": True}}
 
 
-def test_filters_are_scored_on_a_recording_with_noise_labels(labelled: Path) -> None:
-    said = dvspipe("filter", "a.h5", "--score", "--activity-us", 5000, "--curve", "c.png", cwd=labelled.parent).stdout
-    assert mentions(said, "a.h5", "3,000 events", f"{NOISE.sum():,}", "5 ms", "precision", "recall", "AUROC", "c.png")
-    assert sorted(path.name for path in labelled.parent.iterdir()) == ["a.h5", "c.png"]
-    said = dvspipe("filter", "a.h5", "--score", "--activity-us", 5000, "--json", cwd=labelled.parent).stdout
-    scores = json.loads(said)
-    assert [score["setting"] for score in scores["filters"]] == [None, None, 5000]
-    assert scores["together"]["kept"] == scores["filters"][2]["kept"]
-
-
-def test_tuned_filters_are_applied(labelled: Path) -> None:
-    row = np.arange(300)
-    edge = Events(row * 1000, row // 7 % 12, row % 7, row % 2, SENSOR)
-    write(labelled.with_name("edge.h5"), edge)
-    said = dvspipe("filter", "edge.h5", "--tune", "--noise-hz", 20, cwd=labelled.parent).stdout
-    assert mentions(said, "edge.h5", "chosen: --activity-us")
-    dvspipe("filter", "a.h5", "--tune", "-o", "b.h5", cwd=labelled.parent)
-    assert 0 < len(read(labelled.with_name("b.h5"))) <= len(EVENTS)
-
-
 @pytest.mark.parametrize(
-    ("options", "facts"),
-    [
-        (["--score"], ["--tune"]),
-        (["--activity-us", 5000], ["-o FILE", "--score"]),
-        (["--activity-us", 5000, "--tune"], ["--tune"]),
-        (["--activity-us", 5000, "-o", "b.h5", "--curve", "c.png"], ["--curve", "--score"]),
-        (["--activity-us", 5000, "-o", "b.h5", "--json"], ["--json", "--score"]),
-        (["--activity-us", 5000, "-o", "b.h5", "--score", "--json"], ["b.h5", "--json"]),
-        (["--tune", "-o", "b.h5", "--noise-hz", 5], ["b.h5", "--noise-hz"]),
-        (["--tune", "--noise-hz", 5], ["a.h5", "5 Hz"]),
-        (["--tune", "--curve", "c.jpg"], ["c.jpg", ".png"]),
-        (["--tune", "--curve", "a.h5"], ["a.h5", ".png"]),
-    ],
+    ("options", "facts"), [(["--activity-us", 5000], ["--out"]), (["-o", "b.h5"], ["--hot-pixels"])]
 )
-def test_wrong_options_of_filter_are_errors(labelled: Path, options: list[object], facts: list[str]) -> None:
-    said = dvspipe("filter", "a.h5", *options, cwd=labelled.parent, code=2).stderr
+def test_filter_needs_an_output_and_a_filter(recording: Path, options: list[object], facts: list[str]) -> None:
+    said = dvspipe("filter", "a.h5", *options, cwd=recording.parent, code=2).stderr
     assert mentions(said, *facts)
-    assert [path.name for path in labelled.parent.iterdir()] == ["a.h5"]
+    assert [path.name for path in recording.parent.iterdir()] == ["a.h5"]
 
 
-def test_merge_keeps_noise_labels_if_all_recordings_have_them(labelled: Path) -> None:
-    dvspipe("merge", "a.h5", "a.h5", "-o", "b.h5", cwd=labelled.parent)
-    assert np.array_equal(
-        read_noise_labels(labelled.with_name("b.h5")).p, np.concatenate([NOISE, NOISE])[merged_order()]
-    )
-    assert open_recording(labelled.with_name("b.h5")).attributes["settings"] == SETTINGS
-    write(labelled.with_name("c.h5"), EVENTS)
-    dvspipe("merge", "a.h5", "c.h5", "-o", "d.h5", cwd=labelled.parent)
-    assert open_recording(labelled.with_name("d.h5")).noise is None
-    assert open_recording(labelled.with_name("d.h5")).attributes["settings"] == {}
+def test_merge_keeps_settings_that_are_equal_in_all_recordings(recording: Path) -> None:
+    dvspipe("merge", "a.h5", "a.h5", "-o", "b.h5", cwd=recording.parent)
+    assert np.array_equal(read(recording.with_name("b.h5")).t, np.repeat(EVENTS.t, 2))
+    assert open_recording(recording.with_name("b.h5")).attributes["settings"] == SETTINGS
 
-
-def merged_order() -> np.ndarray:
-    return np.argsort(np.concatenate([EVENTS.t, EVENTS.t]), kind="stable")
-
-
-def test_noise_labels_of_wrong_length_are_ignored(labelled: Path) -> None:
-    with h5py.File(labelled, "a") as file:
-        del file["events/noise"]
-        file["events/noise"] = NOISE[:9]
-    assert open_recording(labelled).noise is None
+    write(recording.with_name("c.h5"), EVENTS)
+    dvspipe("merge", "a.h5", "c.h5", "-o", "d.h5", cwd=recording.parent)
+    assert open_recording(recording.with_name("d.h5")).attributes["settings"] == {}
 
 
 def test_info_rejects_decreasing_times(tmp_path: Path) -> None:

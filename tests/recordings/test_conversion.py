@@ -83,19 +83,6 @@ def test_video_of_one_frame_is_rejected_and_leaves_no_files(tmp_path: Path) -> N
     assert [path.name for path in tmp_path.iterdir()] == ["images"]
 
 
-def test_noise_labels_are_written_with_the_events(tmp_path: Path) -> None:
-    clip, out = tmp_path / "clip.webm", tmp_path / "events.h5"
-    save_clip(clip)
-    noisy = SimulatorConfig(shot_noise_rate_hz=50)
-    convert_video(clip, out, ConvertConfig(simulator=noisy, label_noise=True))
-    with h5py.File(out) as file:
-        noise = file["events/noise"][:].astype(bool)
-    assert len(noise) == len(read(out))
-    signal = concatenate(simulate(open_video(clip).frames()), read(out).sensor)
-    assert (~noise).sum() == len(signal)
-    assert np.array_equal(read(out).t[~noise], signal.t)
-
-
 def test_truncated_video_leaves_complete_file_of_readable_frames(test_data: Path, tmp_path: Path) -> None:
     content = (test_data / "video" / "walk.mkv").read_bytes()
     (tmp_path / "cut.mkv").write_bytes(content[: len(content) // 2])
@@ -194,8 +181,6 @@ def test_video_converts_to_any_format(tmp_path: Path, suffix: str) -> None:
     with pytest.raises(KeyboardInterrupt):
         convert_video(clip, out, overwrite=True, progress=stop_at(4, interrupt))
     assert read(out, sensor=expected.sensor) == expected
-    with raises(FileError, "label_noise"):
-        convert_video(clip, tmp_path / f"noise{suffix}", ConvertConfig(label_noise=True))
     assert {path.name for path in tmp_path.iterdir()} == {"clip.webm", out.name}
 
 
@@ -449,7 +434,7 @@ def test_sensor_of_a_preset_has_its_size(
 
 RESUMED: dict[str, Any] = {
     "plain": {},
-    "noisy": {"simulator": read_preset("noisy"), "label_noise": True},
+    "noisy": {"simulator": read_preset("noisy")},
     "slow pixels": {"simulator": {"cutoff_hz": 99, "cutoff_order": 2, "refractory_period": 0.005, "sigma_thres": 0.03}},
     "hot pixels": {"simulator": {"hot_pixel_fraction": 0.1, "shot_noise_rate_hz": 5}},
     "upsampled": {"upsample": 3, "simulator": {"leak_rate_hz": 1, "cutoff_hz": 50}},
@@ -576,7 +561,7 @@ def test_command_line_resumes_after_a_killed_process(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("saving_always")
-@pytest.mark.parametrize("change", ["settings", "date", "length", "version", "overwrite", "labels"])
+@pytest.mark.parametrize("change", ["settings", "date", "length", "version", "overwrite"])
 def test_saved_state_of_other_inputs_is_discarded(
     tmp_path: Path, change: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -586,8 +571,6 @@ def test_saved_state_of_other_inputs_is_discarded(
     folder = interrupted(clip, out, config)
     if change == "settings":
         config = small("slow pixels")
-    elif change == "labels":
-        config = config.model_copy(update={"label_noise": True})
     elif change == "date":
         os.utime(clip, ns=(0, 1))
     elif change == "length":

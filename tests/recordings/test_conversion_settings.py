@@ -12,7 +12,7 @@ from dvspipe.video.config import VideoSettings
 
 
 def test_names_of_video_and_simulator_settings_are_unique() -> None:
-    own = {"upsample", "label_noise", "compression", "sort", "salvage"}
+    own = {"upsample", "compression", "sort", "salvage"}
     groups = [own, set(VideoSettings.model_fields), set(SimulatorConfig.model_fields)]
     assert set().union(*groups) == set(ConversionSettings.model_fields)
     assert sum(map(len, groups)) == len(ConversionSettings.model_fields)
@@ -20,12 +20,11 @@ def test_names_of_video_and_simulator_settings_are_unique() -> None:
 
 
 def test_flat_settings_map_to_their_groups() -> None:
-    flat = ConversionSettings(fps=25, resize="16x12", pos_thres=0.3, seed=4, upsample=3, label_noise=True, sort=True)
+    flat = ConversionSettings(fps=25, resize="16x12", pos_thres=0.3, seed=4, upsample=3, sort=True)
     assert flat.of_video() == ConvertConfig(
         video=VideoSettings(fps=25, resize="16x12"),
         simulator=SimulatorConfig(pos_thres=0.3, seed=4),
         upsample=3,
-        label_noise=True,
     )
     assert flat.of_recording(hints=Hints(time_unit="us")) == RecordingConfig(hints=Hints(time_unit="us"), sort=True)
     assert ConversionSettings().of_video() == ConvertConfig()

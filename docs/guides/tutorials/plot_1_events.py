@@ -163,7 +163,6 @@ for axes, (name, simulator) in zip(panels, kinds.items(), strict=True):
 plt.show()
 
 # %%
-# ``dvspipe convert CLIP.mp4 -o events.h5 --preset noisy --label-noise`` also marks each event as noise or
-# signal, so you can measure how well a filter finds noise.
+# The same film converted with and without noise shows how well a filter finds noise: :doc:`/guides/noise`.
 #
 # Next: :doc:`plot_2_neurons`. Every parameter and equation is in :doc:`/concepts/simulator`.

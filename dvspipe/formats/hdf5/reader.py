@@ -12,7 +12,6 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +19,15 @@ import h5py
 from numpy.typing import NDArray
 
 from ...base.errors import CorruptionError, FileError, FormatError
-from ...events import SensorSize
 from ...parallel import Progress
 from ..hints import NO_HINTS, Hints
 from ..source import CHUNK_EVENTS, GZIP_MAGIC, Extent, Source, StoredColumns, describe_content
 from ..values import convert_columns, to_microseconds
-from .layouts import Location, find_layout
+from .layouts import find_layout
 from .metadata import Metadata, read_attributes, read_metadata, read_sensor
-from .storage import H5PY_ERRORS, StoredRows, check_storage, find_dataset, get_dataset
+from .storage import H5PY_ERRORS, StoredRows, get_dataset
 
 MAX_DECODERS = 4  # threads; one decodes 160 M events/s
-LABELS = "events/noise"  # additional column of the layout dsec: uint8, 1: noise
 
 
 def open_hdf5(path: Path, hints: Hints = NO_HINTS) -> Source:
@@ -51,13 +48,7 @@ def open_hdf5(path: Path, hints: Hints = NO_HINTS) -> Source:
         metadata = read_metadata(path, file, layout, hints)
         sensor = read_sensor(path, file, layout)
         attributes = read_attributes(path, file) | {"layout": layout.name}
-        labels = _find_labels(file, metadata)
 
-    noise = None if labels is None else _source(labels, sensor, attributes)
-    return replace(_source(metadata, sensor, attributes), noise=noise)
-
-
-def _source(metadata: Metadata, sensor: SensorSize | None, attributes: dict[str, Any]) -> Source:
     return Source(
         sensor,
         lambda progress=None: _chunks(metadata, progress=progress),
@@ -65,16 +56,6 @@ def _source(metadata: Metadata, sensor: SensorSize | None, attributes: dict[str,
         extent=lambda: _extent(metadata),
         span=lambda start_us, stop_us: _span(metadata, start_us, stop_us),
     )
-
-
-def _find_labels(file: h5py.File, metadata: Metadata) -> Metadata | None:
-    """Return metadata for reading noise labels as polarities; None if there is not one label per event."""
-    dataset = find_dataset(file, LABELS) if metadata.layout == "dsec" else None
-    if dataset is None or dataset.shape != (metadata.events,) or dataset.dtype.kind not in "bu":
-        return None
-
-    check_storage(f"{metadata.path}: {LABELS}", dataset)
-    return replace(metadata, locations=metadata.locations | {"p": Location(LABELS)})
 
 
 def _refuse_gzip(path: Path) -> None:

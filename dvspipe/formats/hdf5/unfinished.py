@@ -83,11 +83,11 @@ def refuse_discarding(folder: Path) -> None:
         )
 
 
-def _read_key(saved: SavedState) -> tuple[dict[str, Any], bool, str | None]:
-    """Return what `EventWriter` stores in the key: attributes, whether events are labelled, version of the source."""
+def _read_key(saved: SavedState) -> tuple[dict[str, Any], str | None]:
+    """Return what `EventWriter` stores in the key: attributes and version of the source."""
     _, _, key = saved.key.partition(" ")
-    attributes, labelled, version_of_source = json.loads(key)
-    return attributes, labelled, version_of_source
+    attributes, version_of_source = json.loads(key)
+    return attributes, version_of_source
 
 
 def _read_columns(path: Path, saved: SavedState, progress: Progress | None) -> Iterator[tuple[NDArray[Any], ...]]:

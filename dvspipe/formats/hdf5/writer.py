@@ -39,7 +39,6 @@ class EventWriter(Writer):
         source: Origin of the events, such as the name of a video.
         settings: Settings that generated the events; stored as JSON in the attribute `settings`.
         overwrite: Whether to replace an existing file; if true, writing does not resume.
-        labelled: Whether to write a column /events/noise, uint8 {0, 1}.
         version_of_source: Version of the source, such as the modification time of the video. The writer resumes from
             the last `save` of an interrupted writer if this value, source, settings and dvspipe version are equal.
             None: never resume.
@@ -63,7 +62,6 @@ class EventWriter(Writer):
         source: str = "",
         settings: Mapping[str, Any] | None = None,
         overwrite: bool = False,
-        labelled: bool = False,
         version_of_source: str | None = None,
         compression: Compression = "gzip",
     ) -> None:
@@ -78,11 +76,10 @@ class EventWriter(Writer):
             "settings": json.dumps(dict(settings or {})),
         }
 
-        self._types = COLUMN_TYPES | ({"noise": np.uint8} if labelled else {})
         self._file = ChunkedFile(
             self.path,
-            {f"events/{name}": dtype for name, dtype in self._types.items()} | {"ms_to_idx": np.uint64},
-            json.dumps([self._attributes, labelled, version_of_source]),
+            {f"events/{name}": dtype for name, dtype in COLUMN_TYPES.items()} | {"ms_to_idx": np.uint64},
+            json.dumps([self._attributes, version_of_source]),
             resume=not overwrite and version_of_source is not None,
             compression=compression,
         )
@@ -107,7 +104,7 @@ class EventWriter(Writer):
         writer = np.array([self.count, self._last_us or 0, self._offset_us, self._next_ms], np.int64)
         self._file.save({"writer": writer, **state})
 
-    def _write(self, events: Events, noise: NDArray[np.bool_] | None) -> None:
+    def _write(self, events: Events) -> None:
         # Times that begin late are stored relative to an offset: /ms_to_idx has a row for each millisecond since 0.
         first_us = int(events.t[0])
         if not self.count:
@@ -120,14 +117,13 @@ class EventWriter(Writer):
             )
 
         columns: dict[str, NDArray[Any]] = {"x": events.x, "y": events.y, "t": events.t, "p": events.p}
-        columns |= {} if noise is None else {"noise": noise}
         for start in range(0, len(events), PART_ROWS):
             self._write_part({name: column[start : start + PART_ROWS] for name, column in columns.items()})
 
     def _write_part(self, columns: dict[str, NDArray[Any]]) -> None:
         t = columns["t"] - self._offset_us if self._offset_us else columns["t"]
         for name, column in (columns | {"t": t}).items():
-            self._file.append(f"events/{name}", column.view(self._types[name]))
+            self._file.append(f"events/{name}", column.view(COLUMN_TYPES[name]))
 
         self._index_milliseconds(t, int(t[-1]) // 1000 + 1)
         self.count += len(t)
@@ -151,7 +147,7 @@ class EventWriter(Writer):
             left = file.create_group("prophesee/left")
             group["width"] = self.sensor.width
             group["height"] = self.sensor.height
-            for name in self._types:
+            for name in COLUMN_TYPES:
                 left[name] = group[name]
             file["t_offset"] = np.int64(self._offset_us)
 
@@ -170,6 +166,5 @@ class HDF5Encoder:
             settings=options.settings,
             overwrite=options.overwrite,
             compression=options.compression,
-            labelled=options.labelled,
             version_of_source=options.version_of_source,
         )
