@@ -50,7 +50,6 @@ CLASSES: Mapping[str, Sequence[str]] = {"early": ("0", "0.3", "0.6"), "late": ("
 """Classes of the data set for `HEAVY`, with the starts of their recordings in seconds."""
 
 HEAVY: Mapping[str, Sequence[str]] = {
-    "neuron": ("-o", "neuron.png"),
     "synth gestures": ("-o", "made", "--people", "1", "--clips", "1"),
     "data list": (),
     "data stats": ("data.root=classes",),

@@ -45,7 +45,6 @@ COMMANDS = {
     },
     "Spikes": {
         "spikes": (".spikes:spikes", "Encode an image as spike trains, and draw or store them."),
-        "neuron": (".neuron:neuron", "Draw the response of LIF neurons to a spike train."),
     },
     "Administration": {
         "doctor": (".doctor:doctor", "Examine what this machine has and lacks: cameras, libraries, GPU, caches."),

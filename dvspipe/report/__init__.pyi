@@ -1,7 +1,6 @@
 from .answers import draw_recording as draw_recording
 from .answers import score_line as score_line
 from .answers import write_answers_page as write_answers_page
-from .charts import draw_neurons as draw_neurons
 from .comparison import Metric as Metric
 from .comparison import describe_comparison as describe_comparison
 from .comparison import write_comparison_page as write_comparison_page

@@ -19,24 +19,19 @@ from .style import (
     ACCENT,
     DASHED,
     GREY,
-    INK,
     QUIET,
-    RED,
     SMALL,
-    TITLE,
     frame_axes,
     grid_axes,
     mix_polarities,
     new_figure,
     save_figure,
-    strip_axes,
 )
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from ..networks import NeuronResponse
 
 LAYER_COLOURS = ("#46327e", "#365c8d", "#277f8e", "#1fa187", "#4ac16d", "#8fbc1c")  # viridis, first to last layer
 MAX_MARKED_EPOCHS = 20  # longer curves have no dot per epoch
@@ -44,8 +39,6 @@ LABEL_GAP = 0.08  # between labels of curves, relative to the height of the axes
 KERNEL_COLUMNS = 16  # kernels per row
 KERNEL_WIDTH = 9.0  # sheet of kernels, in inches
 KERNEL_GAP_PX = 1  # between kernels, in input pixels
-CLOSED_FORM = "closed form v[n] = Σ w a (1 - a)^(n - n_k), a = dt/τ, until the first spike"
-SPIKE_HEIGHT = 0.35  # above the threshold, in units of the threshold
 
 
 class _Line(NamedTuple):
@@ -217,78 +210,3 @@ def _tile_kernels(kernels: NDArray[np.float64]) -> NDArray[np.float64]:
         sheet[top : top + h, left : left + w] = image
 
     return sheet
-
-
-def draw_neurons(responses: Sequence[NeuronResponse], path: Path) -> None:
-    """Draw one panel per neuron (row: weight, column: time constant) above the input spikes.
-
-    Args:
-        responses: Responses to the same spikes, one per pair of weight and time constant.
-        path: PNG file to write.
-
-    Raises:
-        FileError: If the file cannot be written.
-    """
-    taus_s = list(dict.fromkeys(response.tau_s for response in responses))
-    weights = list(dict.fromkeys(response.weight for response in responses))
-
-    columns = len(taus_s)
-    legend_columns = 4 if columns > 2 else columns  # the longest entry is nearly as wide as a panel
-    figure = new_figure(width=0.8 + 3.6 * columns, height=1.2 + 1.8 * len(weights) + 0.8 / legend_columns)
-
-    # A last, low row shows the input spikes below each column.
-    ratios = [*[1.0] * len(weights), 0.16]
-    panels = figure.subplots(len(ratios), columns, squeeze=False, sharex=True, sharey="row", height_ratios=ratios)
-
-    # One scale for all panels, so that membranes can be compared.
-    low = min(0.0, *(float(response.membrane.min()) for response in responses))
-    for response in responses:
-        row = weights.index(response.weight)
-        column = taus_s.index(response.tau_s)
-        _draw_membrane(panels[row, column], response, low)
-
-    top_row = panels[0]
-    bottom_row = panels[-1]
-    left_column = panels[:-1, 0]
-    for axes, tau_s in zip(top_row, taus_s, strict=True):
-        axes.set_title(f"τ = {1000 * tau_s:g} ms", **TITLE)
-    for axes, weight in zip(left_column, weights, strict=True):
-        axes.set_ylabel(f"weight {weight:g}\nmembrane / threshold", **SMALL)
-
-    # All neurons get the same input.
-    first, *_ = responses
-    arrived_ms = 1000 * first.dt * np.flatnonzero(first.arrived)
-    for axes in bottom_row:
-        axes.vlines(arrived_ms, 0, 1, color=QUIET, linewidth=1.3)
-        axes.set_yticks([])
-        axes.set_xlabel("ms", **SMALL)
-        strip_axes(axes)
-    bottom_row[0].set_ylabel("input", **SMALL, rotation=0, ha="right", va="center")
-
-    # All panels have the same lines, so one legend explains them.
-    lines, names = top_row[0].get_legend_handles_labels()
-    figure.legend(
-        lines, names, loc="outside upper center", ncols=legend_columns, frameon=False, fontsize=8, labelcolor=QUIET
-    )
-
-    save_figure(figure, path)
-
-
-def _draw_membrane(axes: Axes, response: NeuronResponse, low: float) -> None:
-    """Draw the potential after each step, starting at 0."""
-    ms = 1000 * response.dt * np.arange(len(response.membrane) + 1)
-    membrane = [0, *response.membrane]
-    axes.axhline(1, color=QUIET, linewidth=0.8, linestyle=(0, (1, 2)), label="threshold")
-    axes.plot(ms, membrane, color=ACCENT, linewidth=2.2, alpha=0.55, label="membrane of dvspipe's LIF neuron")
-
-    # The closed form ends with the potential that caused the first spike, which may be far above the threshold.
-    until_first_spike = np.minimum([0, *response.closed_form], 1 + SPIKE_HEIGHT)
-    axes.plot(ms, until_first_spike, color=INK, linewidth=1, linestyle=(0, (4, 2)), label=CLOSED_FORM)
-
-    step_ends_ms = ms[1:]
-    fired_ms = step_ends_ms[response.fired]
-    axes.vlines(fired_ms, 1 + 0.3 * SPIKE_HEIGHT, 1 + 0.9 * SPIKE_HEIGHT, color=RED, linewidth=1.5, label="its spikes")
-
-    axes.set_ylim(1.1 * low - 0.05, 1.02 + SPIKE_HEIGHT)
-    axes.set_xlim(0, ms[-1])
-    strip_axes(axes)

@@ -497,14 +497,6 @@ def test_mixed_folder_accepts_options_of_both_kinds(clip: Path, tmp_path: Path) 
     assert sensors == ["16x12", "50x40"]
 
 
-def test_neuron_draws_responses(tmp_path: Path) -> None:
-    said = dvspipe("neuron", "-o", "a.png", "--tau-ms", 8, "--weight", 3, "--spikes-ms", "1,2", cwd=tmp_path)
-    assert mentions(said.stdout, "tau 8 ms", "weight 3", "0 spikes", "0.703")  # 3/8 * 7/8 + 3/8
-    said = dvspipe("neuron", "-o", "b.png", "--tau-ms", 10, "--weight", 8, "--spikes-ms", "5,10,12", cwd=tmp_path)
-    assert mentions(said.stdout, "weight 8", "1 spike")
-    assert cv2.imread(str(tmp_path / "a.png")) is not None
-
-
 @pytest.mark.parametrize("suffix", [".webm", ".gif", ".png"])
 def test_view_shows_events(recording: Path, tmp_path: Path, suffix: str) -> None:
     dvspipe("view", recording, "-o", f"a{suffix}", "--colours", "dark", cwd=tmp_path)
@@ -747,12 +739,6 @@ def test_train_then_infer(tmp_path: Path) -> None:
             ("one", "Train", "Test"),
         ),
         (["view", "-o", "out.png"], "RECORDING is missing"),
-        (["neuron", "-o", "out.gif"], ("neurons", ".gif", ".png")),
-        (["neuron", "-o", "out.png", "--spikes-ms", "1,two"], ("--spikes-ms", "1,two")),
-        (["neuron", "-o", "out.png", "--spikes-ms", "nan"], "nan s"),
-        (["neuron", "-o", "out.png", "--spikes-ms=-4,2"], "-4 ms"),
-        (["neuron", "-o", "out.png", "--tau-ms", "0.2"], "0.2 ms"),
-        (["neuron", "-o", "out.png", *[f"--weight={k}" for k in range(9)]], ("24", "neurons")),
         (["export", "there.h5", "-o", "out.nir"], "there.h5"),
         (["export", "there.h5", "-o", "out.pdf"], ("out.pdf", ".nir", ".onnx")),
         (["fly"], "fly"),

@@ -59,18 +59,22 @@ plt.show()
 # detects *coincidences*. With 50 ms, it adds up everything: it *counts*. The setting ``network.tau_mem_s`` chooses
 # between the two. As a rule, tau should be about as long as the differences that matter.
 
-from dvspipe.networks import neuron_response
-
-inputs_s = (0.005, 0.010, 0.015, 0.020, 0.040, 0.042, 0.044, 0.046, 0.070)
+inputs_ms = [5, 10, 15, 20, 40, 42, 44, 46, 70]
+arrived = torch.zeros(100)
+arrived[inputs_ms] = 1
 figure, panels = plt.subplots(3, 1, figsize=(8, 4.6), sharex=True, layout="constrained")
 for axes, tau_ms in zip(panels, (5, 15, 50), strict=True):
     weight = 0.35 * tau_ms  # each spike raises v by 0.35, whatever tau
-    response = neuron_response(inputs_s, tau_s=tau_ms / 1000, weight=weight, dt=0.001, duration_s=0.1)
-    axes.plot(response.membrane, color="black")
+    lif, state, membrane, fired = LIF(tau_mem_s=tau_ms / 1000, dt=0.001), None, [], []
+    for current in weight * arrived:
+        spike, state = lif.step(current.reshape(1, 1), state)
+        membrane.append(state.item())
+        fired.append(spike.item() > 0)
+    axes.plot(membrane, color="black")
     axes.axhline(1, color="grey", linewidth=0.8)
-    axes.vlines(np.flatnonzero(response.fired), 1.05, 1.4, color="#c62f2d", linewidth=2)
-    axes.vlines(1000 * np.array(inputs_s), -0.25, -0.05, color="#2f6db5")
-    axes.set(title=f"tau = {tau_ms} ms, spikes: {response.fired.sum()}", yticks=(0, 1))
+    axes.vlines(np.flatnonzero(fired), 1.05, 1.4, color="#c62f2d", linewidth=2)
+    axes.vlines(inputs_ms, -0.25, -0.05, color="#2f6db5")
+    axes.set(title=f"tau = {tau_ms} ms, spikes: {sum(fired)}", yticks=(0, 1))
 panels[-1].set(xlabel="ms; blue: input spikes, red: output spikes")
 plt.show()
 
