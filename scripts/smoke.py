@@ -1,7 +1,6 @@
-"""Run every command of the installed dvspipe and of README.md: `python scripts/smoke.py [convert]`.
+"""Run every command of the installed dvspipe and of README.md: `python scripts/smoke.py`.
 
-The exit code is 1 if one fails. `convert` is for an environment with requirements/convert.txt, without torch: commands
-that need torch must say so in one line.
+The exit code is 1 if one fails.
 """
 
 from __future__ import annotations
@@ -36,15 +35,14 @@ LIGHT: Mapping[str, Sequence[str]] = {
     "merge": ("part.h5", "events.h5", "-o", "both.h5", "--gap-us", "1000"),
     "filter": ("events.h5", "-o", "filtered.h5", "--refractory-us", "1000", "--hot-pixels"),
     "compare": ("events.h5", "filtered.h5", "-o", "compare.html"),
-    "infer": ("gesture-films", "events.h5", "--engine", "integer", "-o", "integers"),
-    "live": ("events.h5", "nmnist-synthetic", "--engine", "integer", "--fit", "scale", "--speed", "100"),
+    "live": ("events.h5", "nmnist-synthetic", "--fit", "scale", "--speed", "100"),
     "spikes": (str(VIDEO.parent / "grey2x2.png"), "--steps", "20", "-o", "raster.png"),
     "track": (str(VIDEO), "-o", "joints.csv"),
     "configs list": (),
     "configs show": ("nmnist",),
     "configs copy": ("nmnist", "mine.yaml"),
 }
-"""Arguments of the commands that work without torch. Commands read outputs of earlier commands."""
+"""Arguments of commands that need no data set. Commands read outputs of earlier commands."""
 
 CLASSES: Mapping[str, Sequence[str]] = {"early": ("0", "0.3", "0.6"), "late": ("0.9", "1.2", "1.5")}
 """Classes of the data set for `HEAVY`, with the starts of their recordings in seconds."""
@@ -68,7 +66,7 @@ HEAVY: Mapping[str, Sequence[str]] = {
     "manifest": ("folder",),
     "demo": ("--minutes", "0"),
 }
-"""Arguments of the commands that need torch."""
+"""Arguments of commands that train or need a data set."""
 
 REFUSED: Mapping[str, Sequence[str]] = {
     "app": ("--host", "0.0.0.0"),  # no password, and no gradio in an environment without extras
@@ -88,17 +86,6 @@ def run(*arguments: str, folder: str | Path, code: int = 0, module: str = "dvspi
     is_right = done.returncode == code
     fault = "" if is_right else f"-> {done.returncode}, expected {code}\n{done.stdout}{done.stderr}"
     print(module, *arguments, fault, flush=True)
-    return is_right
-
-
-def needs_torch(*arguments: str, folder: str) -> bool:
-    """Return whether a command ends with one line that names torch, or works; print what it does otherwise."""
-    command = [sys.executable, "-m", "dvspipe", *arguments]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    errors = [line for line in done.stderr.splitlines() if line.startswith("dvspipe: ")]  # others show progress
-    is_refused = done.returncode == 2 and len(errors) == 1 and "torch" in errors[0]
-    is_right = is_refused or done.returncode == 0
-    print("dvspipe", *arguments, "" if is_right else f"-> {done.returncode}\n{done.stdout}", done.stderr, flush=True)
     return is_right
 
 
@@ -145,7 +132,6 @@ def _without_options(names: Iterable[str]) -> list[str]:
 
 def main() -> int:
     """Run the commands in a temporary folder; return 1 if a command fails or is missing here."""
-    has_torch = sys.argv[1:] != ["convert"]
     is_right = True
     with tempfile.TemporaryDirectory() as folder:
         for name, arguments in LIGHT.items():
@@ -161,11 +147,6 @@ def main() -> int:
         Path(folder, "films").mkdir()
         shutil.copy(VIDEO, Path(folder, "films"))
         Path(folder, LIST).write_text(f"file,class,part\n{VIDEO.name},wave,test\n", encoding="utf-8")
-
-        if not has_torch:
-            for name, arguments in HEAVY.items():
-                is_right &= needs_torch(*name.split(), *arguments, folder=folder)
-            return 0 if is_right else 1
 
         for name, arguments in HEAVY.items():
             is_right &= run(*name.split(), *arguments, folder=folder)

@@ -46,7 +46,6 @@ Arrays = Mapping[str, NDArray[np.generic]]
 
 FORMAT = "dvspipe-classifier-1"
 INTEGER_FORMAT = "dvspipe-integer-1"  # classifiers in integers; see `integer.py`
-NIR_SUFFIX = ".nir"  # networks of other programs; see `nir_import.py`
 MOMENTS = "class_moments."  # prefix of tensor names
 MAX_WEIGHT = 1e12  # keeps currents and logits finite in float32
 FEW_CALIBRATED = 50  # validation recordings; calibration on fewer is rough
@@ -202,11 +201,6 @@ def shipped_checkpoints() -> list[str]:
     return sorted(path.stem for path in SHIPPED.glob(f"*{CHECKPOINT_SUFFIX}"))
 
 
-def is_nir(path: str | os.PathLike[str]) -> bool:
-    """Return whether a file has the name of a NIR file."""
-    return Path(path).suffix.lower() == NIR_SUFFIX
-
-
 def shipped_config(name: str) -> str:
     """Return the name of the included configuration with the settings of a shipped classifier.
 
@@ -268,8 +262,7 @@ def _read(path: str | os.PathLike[str], device: str) -> tuple[ClassifierConfig, 
     stored_format = metadata.get("format")
     if stored_format == INTEGER_FORMAT:
         raise CheckpointError(
-            f"{path}: is a network in integers, for infer, live and export (expected the network that it was compiled "
-            "from)"
+            f"{path}: is a network in integers, for export to C (expected the network that it was compiled from)"
         )
 
     if stored_format != FORMAT:
@@ -459,8 +452,6 @@ def find_checkpoint(path: str | os.PathLike[str]) -> Path:
             raise CheckpointError(f"{path}: no such checkpoint; did you mean {name_of[similar]}?")
         raise CheckpointError(f"{path}: {explain_missing(file)} (expected {expected})")
 
-    if is_nir(file):
-        raise CheckpointError(f"{path}: a NIR file is no checkpoint; quantise it first")
     if file.suffix != CHECKPOINT_SUFFIX:
         kind = file.suffix or "nameless"
         swapped = "; the arguments look swapped" if is_video_name(file) else ""

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
 
 from ..base.config import Settings
 from ..base.errors import CheckpointError, ConfigError, shorten
@@ -23,17 +22,11 @@ from ..results import CHECKPOINT_SUFFIX
 from .checkpoint import (
     INTEGER_FORMAT,
     MAX_CONFIG,
-    SHIPPED,
     Arrays,
     ClassifierConfig,
-    is_nir,
     read_arrays,
-    shipped_checkpoints,
     write_arrays,
 )
-
-INTEGER_ENDING = "-int8"  # ends the names of included classifiers in integers
-INCLUDED = SHIPPED / "int8"
 
 
 class LayerConstants(Settings):
@@ -127,7 +120,12 @@ class IntegerClassifier:
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> IntegerClassifier:
         """Read a classifier written by `save`."""
-        metadata, arrays = read_arrays(_find(path), "a classifier of integers", name=str(path))
+        file = Path(path)
+        if not file.is_file():
+            found = "found a folder" if file.is_dir() else "no such file"
+            raise CheckpointError(f"{path}: {found} (expected a classifier compiled to integers, {CHECKPOINT_SUFFIX})")
+
+        metadata, arrays = read_arrays(file, "a classifier of integers")
         if metadata.get("format") != INTEGER_FORMAT:
             found = shorten(repr(metadata.get("format")))
             raise CheckpointError(
@@ -142,43 +140,6 @@ class IntegerClassifier:
             return cls(config.classifier, _build_network(config, arrays))
         except (ConfigError, KeyError, ValueError, IndexError) as error:
             raise CheckpointError(f"{path}: corrupted ({shorten(' '.join(str(error).split()), 300)})") from error
-
-
-def stores_integers(path: str | os.PathLike[str]) -> bool:
-    """Return whether a file is a classifier of integers; other files are not an error.
-
-    Example:
-        >>> stores_integers("nmnist-synthetic-int8"), stores_integers("nmnist-synthetic")
-        (True, False)
-    """
-    try:
-        with safe_open(_find(path), framework="numpy") as file:
-            return bool((file.metadata() or {}).get("format") == INTEGER_FORMAT)
-    except (CheckpointError, SafetensorError, OSError):
-        return False
-
-
-def _find(path: str | os.PathLike[str]) -> Path:
-    # A local file wins over an included classifier of this name.
-    if Path(path).is_file() and not is_nir(path):
-        return Path(path)
-
-    included = str(path).removesuffix(INTEGER_ENDING)
-    if str(path).endswith(INTEGER_ENDING) and included in shipped_checkpoints():
-        return INCLUDED / f"{included}{CHECKPOINT_SUFFIX}"
-
-    if str(path) in shipped_checkpoints():
-        raise CheckpointError(
-            f"{path}: does not compute in integers; {path}{INTEGER_ENDING} is the same network that does"
-        )
-
-    if is_nir(path):
-        raise CheckpointError(
-            f"{path}: is not in integers (expected a classifier compiled to integers; first quantise the NIR file, on "
-            "recordings)"
-        )
-    found = "found a folder" if Path(path).is_dir() else "no such file"
-    raise CheckpointError(f"{path}: {found} (expected a classifier compiled to integers, {CHECKPOINT_SUFFIX})")
 
 
 def _build_network(config: IntegerConfig, arrays: Arrays) -> IntegerNetwork:

@@ -62,8 +62,6 @@ COMMAND_NAMES = frozenset(name for commands in COMMANDS.values() for name in com
 
 FIRST_STEPS = "First steps: dvspipe demo; dvspipe convert VIDEO -o EVENTS.h5; dvspipe view EVENTS.h5 -o PREVIEW.webm"
 NO_MEMORY = "not enough memory ({}); use fewer steps, a smaller batch or more downsampling"
-NOT_INSTALLED = "this command needs {}, but it is not installed; pip install dvspipe installs all dependencies"
-LEFT_OUT = frozenset({"norse", "sklearn", "tonic", "torch"})  # missing from requirements/convert.txt
 ENDLESS = frozenset({"app", "live"})
 """Commands that run until they are stopped; they show their own state."""
 
@@ -183,10 +181,6 @@ def main() -> None:
         close_output()
     except OSError as error:
         fail(f"{error.filename or 'standard input or output'}: {error.strerror or error}", EXIT_ERROR)
-    except ModuleNotFoundError as error:
-        if error.name not in LEFT_OUT:
-            raise
-        fail(NOT_INSTALLED.format(error.name), EXIT_ERROR)
     except Exception as error:
         if Interrupt.number is not None:  # another library may have turned the interrupt into an error
             fail(Interrupt.describe(), EXIT_INTERRUPTED)

@@ -37,8 +37,7 @@ TRAINED = ("gesture", "nmnist")  # configurations trained for one step
 def warm_up(progress: Progress = ignore_progress) -> Iterator[str]:
     """Compile the kernels of each stage by running it on a tiny video, and yield the names of finished stages.
 
-    Kernels that are already compiled for this version and this kind of CPU are only loaded. Without torch, stages that
-    need it are skipped.
+    Kernels that are already compiled for this version and this kind of CPU are only loaded.
 
     Args:
         progress: Callback called with the number of stages done and in total.
@@ -52,10 +51,7 @@ def warm_up(progress: Progress = ignore_progress) -> Iterator[str]:
 
         for number, (name, use) in enumerate(STAGES.items()):
             progress(number, len(STAGES))
-            try:
-                use(path)
-            except ModuleNotFoundError:  # an environment without torch, for conversion only
-                continue
+            use(path)
             yield name
 
         progress(len(STAGES), len(STAGES))
@@ -113,12 +109,11 @@ def _classify(folder: Path) -> None:
     from ..checkpoints.checkpoint import shipped_checkpoints
     from ..inference import Classifier
 
-    # Event files, videos and networks in integers use different kernels.
+    # Event files and videos use different kernels.
     for name in shipped_checkpoints():
         classifier = Classifier.load(name)
         classifier.classify(folder / "events.h5", {"fit": "scale"})
         classifier.classify(folder / "video.webm")
-        Classifier.load(name, engine="integer").classify(folder / "events.h5", {"fit": "scale"})
 
 
 def _classify_live(folder: Path) -> None:

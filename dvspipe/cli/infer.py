@@ -6,9 +6,7 @@ import sys
 from collections import Counter
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
-
-from cyclopts import Parameter
+from typing import TYPE_CHECKING, Any
 
 from ..base.errors import ConfigError, DvspipeError, count_noun
 from ..base.texts import TextTable, show_name
@@ -19,6 +17,7 @@ from .activity import ShownShare
 from .commands import OF_FILES, takes
 from .options import (
     AsJson,
+    EngineName,
     ShardName,
     Trust,
     choose_engine,
@@ -43,14 +42,7 @@ def infer(
     pictures: bool = True,
     trust: Trust = None,
     jobs: int | None = None,
-    engine: Annotated[
-        str,
-        Parameter(
-            metavar="local|integer|ray[=ADDRESS]",
-            help="Where to run: local processes, or a Ray cluster; or integer: local processes, with a network in "
-            "integers (a file of dvspipe quantise, or an included classifier), without torch.",
-        ),
-    ] = "local",
+    engine: EngineName = "local",
     shard: ShardName = None,
     as_json: AsJson = False,
     overwrite: bool = False,
@@ -63,8 +55,7 @@ def infer(
     draw = choose_pictures(out, pictures=pictures)
     options = ClassifyOptions(config=config, adapt=adapt, out=out, draw=draw, **given)
 
-    in_integers = engine == "integer"
-    workers = choose_engine(jobs, "local" if in_integers else engine)
+    workers = choose_engine(jobs, engine)
     share = parse_shard(shard)
     if adapt and share.count > 1:
         raise ConfigError(f"--adapt: cannot be combined with --shard {share}, because it needs all recordings")
@@ -75,7 +66,7 @@ def infer(
     if not tasks:
         return
 
-    classifier = Classifier.load(checkpoint, trust=trust_packages(trust), engine="integer" if in_integers else "torch")
+    classifier = Classifier.load(checkpoint, trust=trust_packages(trust))
     inference = Inference(classifier, tasks, options, overwrite)
 
     # Predictions of an earlier run are listed with the new ones.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 from rich.text import Text
@@ -42,7 +42,6 @@ def live(
     ],
     checkpoint: str = "gesture-films",
     *,
-    engine: Literal["torch", "integer"] = "torch",
     window: Annotated[
         bool | None,
         Parameter(
@@ -70,7 +69,7 @@ def live(
     from ..streaming import ActionRunner
     from ..streaming.sources import FilmSource
 
-    classifier = Classifier.load(checkpoint, trust=trust_packages(trust), engine=engine)
+    classifier = Classifier.load(checkpoint, trust=trust_packages(trust))
     runner = ActionRunner(on or (), classifier.config.classes, acts)
     session = verb(source, classifier, config, **given)
     opened = session.source

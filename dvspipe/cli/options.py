@@ -115,7 +115,7 @@ def choose_engine(jobs: int | None, engine: str, default_jobs: int = 1) -> Engin
         return Ray(address or None)
 
     if engine != "local":
-        raise ConfigError(f"--engine {engine}: unknown, expected local, integer (of infer), ray or ray=ADDRESS")
+        raise ConfigError(f"--engine {engine}: unknown, expected local, ray or ray=ADDRESS")
 
     return Processes(default_jobs if jobs is None else jobs)
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 UNSEEN_SEED = 2000  # rendered people that the included classifiers were not trained on (seed 0)
 
 
-@takes(verb, without=("data", "tuned", "seed", "bins"))
+@takes(verb, without=("data", "tuned", "seed"))
 def quantise(
     checkpoint: str,
     data: Annotated[
@@ -50,12 +50,6 @@ def quantise(
 ) -> None:
     # Refuse a wrong output before fine-tuning.
     check_output(out, "a network in integers", CHECKPOINT_SUFFIX, overwrite=overwrite)
-    from ..checkpoints.checkpoint import is_nir
-
-    if is_nir(checkpoint) and epochs:
-        raise ConfigError(f"{checkpoint}: a NIR file is not fine-tuned here (found --epochs {epochs}, expected 0)")
-    if is_nir(checkpoint) and data is None:
-        raise ConfigError(f"{checkpoint}: a NIR file has no data set (expected DATA after it)")
     source, experiment = find_data(checkpoint, data, settings)
 
     # Slow imports, after the checks of the options.
@@ -97,7 +91,6 @@ def quantise(
             bits=bits,
             tuned=None if tuned is None else tuned.path,
             seed=experiment.seed,
-            bins=experiment.bins,
             callback=callback,
         )
 

@@ -1,7 +1,7 @@
 """Recordings to labels over time: classification in sliding windows, segments, scores and adaptation.
 
-The names are listed in `__init__.pyi` and loaded at first use, because adaptation needs torch, and classification in
-integers does not.
+The names are listed in `__init__.pyi` and loaded at first use, because most of them need torch, which takes seconds
+to import.
 """
 
 import lazy_loader

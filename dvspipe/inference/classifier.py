@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Unpack, cast
+from typing import TYPE_CHECKING, Unpack, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,20 +29,18 @@ from ..base.trees import find_differences
 from ..checkpoints.checkpoint import (
     Checkpoint,
     ClassifierConfig,
+    as_arrays,
     digest_of,
     pin_checkpoint,
     read_checkpoint,
-    shipped_checkpoints,
     upload_checkpoint,
 )
 from ..checkpoints.hub import SCHEME, HubRepository
-from ..checkpoints.integer import INTEGER_ENDING, IntegerClassifier, stores_integers
 from ..encoding import BinConfig
 from ..events import Events, SensorSize, SensorSizeLike
 from ..formats import NO_HINTS, HintsLike, RecordingLike
 from ..framing import EventSource, open_source
 from ..networks.config import ModuleConfig
-from ..networks.integer import IntegerNetwork
 from ..networks.module_source import NO_MODULES, ModuleSource
 from ..parallel import NamedStep, Progress, ignore_progress
 from ..results import Basis, LayerActivity
@@ -52,7 +50,6 @@ from ..results.timeline import find_centers
 from .answers import find_answer, find_film_reason, find_peak, find_reason
 from .config import InferConfig, InferKeywords
 from .reading import Reader, StepCounts
-from .runners import IntegerRunner
 from .segments import SegmentConfig, find_segments, is_quiet
 from .stateful import InputSpan, StatefulRun, StepOutput, group_steps
 from .windows import Window, encode_complete, encode_steps, find_start, slide, split_by_events
@@ -62,7 +59,6 @@ if TYPE_CHECKING:
 
     from ..networks import ClassMoments, Network
     from .joints import JointClassifier
-    from .torch_runner import TorchRunner
     from .windows import WindowSpikes
 
 log = logging.getLogger(__name__)
@@ -83,7 +79,7 @@ class Classifier:
 
     Args:
         config: Classes, sensor, encoding, architecture and framing of the network.
-        network: Network with its weights, in PyTorch (set to evaluation mode) or in integers.
+        network: Network with its weights; it is set to evaluation mode.
         checkpoint: Checkpoint that the network was loaded from; None if it was built in memory.
         moments: Statistics of the training recordings per class, required by `adapt`; None if unknown.
         modules: Source of a custom network (`network.kind = module`); worker processes load the network from it.
@@ -106,7 +102,7 @@ class Classifier:
     def __init__(
         self,
         config: ClassifierConfig | str | Path | None = None,
-        network: Network | IntegerNetwork | None = None,
+        network: Network | None = None,
         checkpoint: str | None = None,
         moments: ClassMoments | None = None,
         modules: ModuleSource = NO_MODULES,
@@ -129,26 +125,18 @@ class Classifier:
         self.checkpoint = checkpoint
         self.moments = moments
 
+        from .torch_runner import TorchRunner  # imports torch, which takes seconds
+
         # The memory of a forward pass is bounded by the output of the first layer.
         grid = config.bins.grid(config.sensor)
         channels = MODULE_CHANNELS if isinstance(config.network, ModuleConfig) else config.network.channels[0]
         image_bytes = 4 * grid.width * grid.height * max(config.bins.channels, channels)
         self.max_images = max(1, MAX_OUTPUT_BYTES // image_bytes)  # time steps of all windows per forward pass
-        self.runner = _start_runner(network, self.max_images, config.bins)
+        self.runner = TorchRunner(network.eval(), max_images=self.max_images, counted=config.bins.dtype.kind == "u")
 
     @property
     def network(self) -> Network:
-        """Network in PyTorch.
-
-        Raises:
-            ConfigError: If the network is compiled to integers.
-        """
-        if isinstance(self.runner, IntegerRunner):
-            raise ConfigError(
-                f"{self.checkpoint or 'Classifier'}: its network is compiled to integers, and can only classify "
-                "(expected the original classifier)"
-            )
-
+        """Network in PyTorch, in evaluation mode."""
         return self.runner.network
 
     def __repr__(self) -> str:
@@ -161,8 +149,7 @@ class Classifier:
     @cached_property
     def digest(self) -> str:
         """SHA-256 of configuration and weights."""
-        config, arrays = self.runner.describe(self.config)
-        return digest_of({"config": config.model_dump_json()}, arrays)
+        return digest_of({"config": self.config.model_dump_json()}, as_arrays(self.network.state_dict()))
 
     @classmethod
     @checked
@@ -173,23 +160,18 @@ class Classifier:
         *,
         trust: str | Sequence[str] = (),
         network: Module | None = None,
-        engine: Literal["torch", "integer"] = "torch",
     ) -> Classifier:
         """Load a classifier from a checkpoint.
 
         Args:
             path: Checkpoint file, folder of a training run, name of an included checkpoint, or model on the Hugging
-                Face hub: `hf://user/name` or `hf://user/name@revision` (needs the extra `hub`). Or a file of a
-                classifier compiled to integers (`dvspipe.integers.quantisation`); it does not need torch.
+                Face hub: `hf://user/name` or `hf://user/name@revision` (needs the extra `hub`).
             device: PyTorch device that the network runs on, such as `cuda:0`.
             trust: Packages allowed to run code, for checkpoints with `network.kind = module`.
             network: Your own network for such a checkpoint; the weights are loaded into it.
-            engine: `integer` loads an included checkpoint in integers, and requires other checkpoints to be compiled to
-                integers. Without torch, included checkpoints are always loaded in integers.
 
         Raises:
-            CheckpointError: If the file is missing or not a checkpoint, the hub cannot be reached, or torch is not
-                installed and needed.
+            CheckpointError: If the file is missing or not a checkpoint, or the hub cannot be reached.
             ConfigError: If the network is a module that cannot be built, or its package is not trusted.
 
         Example:
@@ -197,31 +179,12 @@ class Classifier:
             ('hand_clapping', 'right_hand_wave')
         """
         name = pin_checkpoint(path)
-        if engine == "integer" or stores_integers(name):
-            return cls._load_integers(name)
-
         modules = ModuleSource.of(trust, network)
-        try:
-            loaded = read_checkpoint(name, device, modules)
-            from .joints import find_joints
-        except ModuleNotFoundError as error:
-            # Included checkpoints have a copy in integers, which does not need torch.
-            if name in shipped_checkpoints():
-                log.warning("%s: in integers, because %s is not installed", name, error.name)
-                return cls._load_integers(name)
+        loaded = read_checkpoint(name, device, modules)
 
-            raise CheckpointError(
-                f"{name}: needs {error.name}, which is not installed (expected a classifier compiled to integers)"
-            ) from error
+        from .joints import find_joints
 
         return cls(loaded.config, loaded.network, name, loaded.moments, modules, joints=find_joints(name))
-
-    @classmethod
-    def _load_integers(cls, name: str) -> Classifier:
-        name = name + INTEGER_ENDING if name in shipped_checkpoints() else name
-
-        compiled = IntegerClassifier.load(name)
-        return cls(compiled.config, compiled.network, name)
 
     def push_to_hub(self, name: str, *, license: str = "unknown", private: bool = False) -> str:  # noqa: A002
         """Upload the classifier to the Hugging Face hub (needs the extra `hub`).
@@ -656,16 +619,11 @@ class Classifier:
         )
 
 
-def as_classifier(
-    classifier: Classifier | str | Path,
-    *,
-    trust: str | Sequence[str] = (),
-    engine: Literal["torch", "integer"] = "torch",
-) -> Classifier:
+def as_classifier(classifier: Classifier | str | Path, *, trust: str | Sequence[str] = ()) -> Classifier:
     """Return a classifier unchanged, and load a checkpoint; see `Classifier.load`."""
     if isinstance(classifier, Classifier):
         return classifier
-    return Classifier.load(classifier, trust=trust, engine=engine)
+    return Classifier.load(classifier, trust=trust)
 
 
 def _combine_joints(timeline: Timeline, source: EventSource, joints: JointClassifier) -> Timeline:
@@ -679,15 +637,6 @@ def _combine_joints(timeline: Timeline, source: EventSource, joints: JointClassi
     combined = joints.combine(timeline.probabilities, track, timeline.t_start_us, timeline.t_end_us)
     is_changed = not np.array_equal(combined, timeline.probabilities)
     return replace(timeline, probabilities=combined) if is_changed else timeline
-
-
-def _start_runner(network: Network | IntegerNetwork, max_images: int, bins: BinConfig) -> IntegerRunner | TorchRunner:
-    if isinstance(network, IntegerNetwork):
-        return IntegerRunner(network)
-
-    from .torch_runner import TorchRunner
-
-    return TorchRunner(network.eval(), max_images=max_images, counted=bins.dtype.kind == "u")
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,7 +13,6 @@ from ..encoding import BinConfig
 from .windows import Step
 
 if TYPE_CHECKING:
-    from .runners import IntegerRunner
     from .torch_runner import TorchRunner
     from .windows import WindowSpikes
 
@@ -74,7 +73,7 @@ class StatefulRun:
     prediction within the first window equals the prediction for that window, and with a window as long as the
     recording, the last prediction equals the prediction for the recording.
 
-    The outputs do not depend on the division into blocks, to the last bit, provided that a network in PyTorch processes
+    The outputs do not depend on the division into blocks, to the last bit, provided that the network processes
     at least two images at once: libraries compute one image by another routine that rounds differently. So a block has
     at least two steps (`group_steps`), or there are two copies of the stream.
 
@@ -89,7 +88,7 @@ class StatefulRun:
 
     def __init__(
         self,
-        runner: TorchRunner | IntegerRunner,
+        runner: TorchRunner,
         bins: BinConfig,
         classes: int,
         *,

@@ -1,22 +1,24 @@
-"""Networks in PyTorch, as inference runs them."""
+"""Networks as inference runs them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..checkpoints.checkpoint import Arrays, ClassifierConfig, as_arrays
 from ..networks import Network, State, count_activity, summarize_layers
-from .runners import ActivitySummary
+from ..results import LayerActivity
 from .windows import WindowSpikes
+
+ActivitySummary = Callable[[], tuple[LayerActivity, ...]]
+"""Function that returns the activity of the layers so far."""
 
 
 class TorchRunner:
-    """Runner of a network in PyTorch, in evaluation mode; `max_images` time steps of all windows per forward pass.
+    """Runner of a network in evaluation mode; `max_images` time steps of all windows per forward pass.
 
     `counted` says that the network's inputs are event counts.
     """
@@ -69,7 +71,3 @@ class TorchRunner:
         """Count the activity of all forward passes inside the block."""
         with count_activity(self.network) as layers:
             yield lambda: summarize_layers(layers, counted=self._counted)
-
-    def describe(self, config: ClassifierConfig) -> tuple[ClassifierConfig, Arrays]:
-        """Return the configuration and the weights."""
-        return config, as_arrays(self.network.state_dict())

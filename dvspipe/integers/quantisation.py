@@ -18,10 +18,8 @@ from numpy.typing import NDArray
 
 from ..base.errors import Brief, ConfigError, DataError, Remedy
 from ..base.texts import Described, TextTable
-from ..checkpoints.checkpoint import NIR_SUFFIX, is_nir, load_checkpoint
+from ..checkpoints.checkpoint import load_checkpoint
 from ..checkpoints.integer import IntegerClassifier
-from ..checkpoints.nir_import import read_nir
-from ..checkpoints.nir_readers import SNNTORCH_STEP_S
 from ..datasets import (
     DataConfig,
     Sample,
@@ -29,10 +27,8 @@ from ..datasets import (
     TensorSettings,
     as_data,
     open_cache,
-    open_dataset,
     plain_batches,
 )
-from ..encoding import BinConfig
 from ..networks import NO_MODULES, Network
 from ..networks.integer import INTEGRATOR_BYTES, IntegerNetwork, trace
 from ..networks.integer_kernel import run_fast
@@ -42,7 +38,7 @@ from ..parallel import Progress
 from ..results import RunFolder, TrainingRun
 from ..training.callback import LogCallback, TrainingCallback
 from ..training.config import TrainConfig
-from ..training.evaluation import describe_network, evaluate_network, open_evaluation
+from ..training.evaluation import evaluate_network, open_evaluation
 from ..training.run import run_training
 
 MAX_CALIBRATION = 64  # recordings; more do not change the scales noticeably
@@ -150,25 +146,12 @@ def quantise_checkpoint(
     bits: int = WEIGHT_BITS,
     tuned: str | Path | None = None,
     seed: int = 0,
-    bins: BinConfig = BinConfig(),
-    dt: float | None = None,
     callback: TrainingCallback | None = None,
 ) -> Quantisation:
-    """Compile a classifier or a NIR file to integers, and compare it with the original; see `dvspipe.quantise`."""
+    """Compile a classifier to integers, and compare it with the original; see `dvspipe.quantise`."""
     callback = callback or LogCallback()
     data = as_data(data)
-    evaluate = partial(open_evaluation, part=part, seed=seed, callback=callback, modules=NO_MODULES)
-
-    if is_nir(checkpoint):
-        # The file has neither classes nor steps: the data set has them, so it is opened first.
-        dataset = open_dataset(data, seed, bins)
-        step_s = SNNTORCH_STEP_S if dt is None else dt
-        imported = read_nir(Path(checkpoint), bins.shape(dataset.sensor), dataset.classes, step_s)
-        opened = evaluate(describe_network(imported, dataset, bins), dataset)
-    elif dt is not None:
-        raise ConfigError(f"dt = {dt:g}: is not used for {checkpoint} (expected a NIR file, {NIR_SUFFIX})")
-    else:
-        opened = evaluate(checkpoint, data)
+    opened = open_evaluation(checkpoint, data, part, seed=seed, callback=callback, modules=NO_MODULES)
     if not opened.samples:
         raise DataError(f"{opened.data.title}: part {opened.part} has no recordings", Remedy("part", "all"))
 

@@ -1,7 +1,7 @@
 """Spiking networks of LIF neurons with Norse's equations, and of neurons that spike at most once.
 
-The names are listed in `__init__.pyi` and loaded at first use, because most of them need torch, and networks in
-integers do not.
+The names are listed in `__init__.pyi` and loaded at first use, because most of them need torch, which takes seconds
+to import.
 """
 
 import lazy_loader

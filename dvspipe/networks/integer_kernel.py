@@ -13,48 +13,6 @@ from .integer import LEAK_BITS, MAX_CURRENT, MAX_INT16, IntegerLayer, IntegerNet
 HALF = 1 << (LEAK_BITS - 1)
 
 
-class KernelState(NamedTuple):
-    """State of a network between steps, for one recording.
-
-    Args:
-        membranes: Membranes of each spiking layer, int32 [H, W * M].
-        currents: Synaptic currents, likewise; empty in a layer without them.
-        integrators: Integrators of the readout, int32 [K].
-    """
-
-    membranes: tuple[NDArray[np.int32], ...]
-    currents: tuple[NDArray[np.int32], ...]
-    integrators: NDArray[np.int32]
-
-
-class LayerSpikes(NamedTuple):
-    """Spikes that reach and leave the neurons of a layer, summed over some steps.
-
-    Args:
-        arrived: Sum of the inputs.
-        fired: Number of output spikes, before pooling.
-    """
-
-    arrived: int
-    fired: int
-
-
-class KernelRun(NamedTuple):
-    """Result of some steps.
-
-    Args:
-        integrators: Integrators of the readout after each step, int32 [T, K]. Their sum over all steps is the score.
-        state: State after the last step.
-        spikes: Spikes of each spiking layer in order.
-        features: Sum of the inputs of the readout.
-    """
-
-    integrators: NDArray[np.int32]
-    state: KernelState
-    spikes: tuple[LayerSpikes, ...]
-    features: int
-
-
 class PackedLayer(NamedTuple):
     """Layer in the order of memory that the compiled rule needs; see `IntegerLayer` for the other fields.
 
@@ -120,99 +78,55 @@ class PackedReadout(NamedTuple):
     shift: int
 
 
-class IntegerKernel:
-    """Network in integers, prepared for the compiled rule."""
-
-    def __init__(self, network: IntegerNetwork) -> None:
-        self.network = network
-        self._shapes = [
-            layer.membrane_shape(shape) for layer, shape in zip(network.layers, network.shapes, strict=False)
-        ]
-        self._layers = [_pack(layer, W) for layer, (_, _, W) in zip(network.layers, self._shapes, strict=True)]
-
-        C, H, W = network.shapes[-1]
-        readout = network.readout
-        weight = readout.weight.reshape(-1, C, H, W).transpose(2, 3, 1, 0).reshape(C * H * W, -1)
-        self._readout = PackedReadout(
-            np.ascontiguousarray(weight), np.ascontiguousarray(readout.bias), readout.leak, readout.shift
-        )
-
-    def start(self) -> KernelState:
-        """Return the state before the first step: zeros."""
-        membranes = tuple(np.zeros((H, W * M), np.int32) for M, H, W in self._shapes)
-        currents = tuple(
-            np.zeros(membrane.shape if layer.has_current else (0, 0), np.int32)
-            for membrane, layer in zip(membranes, self._layers, strict=True)
-        )
-        return KernelState(membranes, currents, np.zeros(self.network.classes, np.int32))
-
-    def run(self, counts: NDArray[np.uint8], state: KernelState | None = None) -> KernelRun:
-        """Run some steps of a recording.
-
-        Args:
-            counts: Number of events per step, channel and pixel, uint8 [T, C, H, W].
-            state: State before the first step; None: the start.
-        """
-        state = state or self.start()
-        x = np.ascontiguousarray(counts.transpose(0, 2, 3, 1))
-        previous = x
-
-        membranes = []
-        currents = []
-        spikes = []
-        for number, (layer, (C, H, W)) in enumerate(zip(self._layers, self.network.shapes, strict=False)):
-            inputs = x.reshape(len(x), H, W, C)
-            added = previous.reshape(*previous.shape[:2], -1)
-            membrane = state.membranes[number].copy()
-            current = state.currents[number].copy()
-            x, arrived, fired = _run_layer(layer, inputs, added, membrane, current)
-            previous = inputs
-            membranes.append(membrane)
-            currents.append(current)
-            spikes.append(LayerSpikes(arrived, fired))
-
-        integrators, arrived = _run_readout(self._readout, x.reshape(len(x), -1), state.integrators)
-        after = integrators[-1] if len(x) else state.integrators
-
-        return KernelRun(integrators, KernelState(tuple(membranes), tuple(currents), after), tuple(spikes), arrived)
-
-
 def run_fast(network: IntegerNetwork, counts: NDArray[np.uint8]) -> Scores:
     """Return the scores after each step of a recording [T, C, H, W], int64 [T, K], as `integer.run` does."""
-    return np.cumsum(IntegerKernel(network).run(counts).integrators, axis=0, dtype=np.int64)
+    x = np.ascontiguousarray(counts.transpose(0, 2, 3, 1))
+    previous = x
+    for layer, (C, H, W) in zip(network.layers, network.shapes, strict=False):
+        _, height, width = layer.membrane_shape((C, H, W))
+        inputs = x.reshape(len(x), H, W, C)
+        added = previous.reshape(*previous.shape[:2], -1)
+        x = _run_layer(_pack(layer, width), inputs, added, height, width)
+        previous = inputs
+
+    C, H, W = network.shapes[-1]
+    weight = network.readout.weight.reshape(-1, C, H, W).transpose(2, 3, 1, 0).reshape(C * H * W, -1)
+    readout = PackedReadout(
+        np.ascontiguousarray(weight),
+        np.ascontiguousarray(network.readout.bias),
+        network.readout.leak,
+        network.readout.shift,
+    )
+    integrators = _run_readout(readout, x.reshape(len(x), -1))
+    return np.cumsum(integrators, axis=0, dtype=np.int64)
 
 
 @njit(cache=True, nogil=True)
 def _run_layer(
-    layer: PackedLayer,
-    x: NDArray[np.uint8],
-    previous: NDArray[np.uint8],
-    membrane: NDArray[np.int32],
-    synapse: NDArray[np.int32],
-) -> tuple[NDArray[np.uint8], int, int]:
-    """Run a layer, packed by `_pack`; its membranes and synaptic currents are updated in place.
+    layer: PackedLayer, x: NDArray[np.uint8], previous: NDArray[np.uint8], height: int, width: int
+) -> NDArray[np.uint8]:
+    """Run a layer, packed by `_pack`, from the start of a recording.
 
     Args:
         layer: Packed layer.
         x: Inputs, uint8 [T, H, W, C].
         previous: Inputs of the previous layer, uint8 [T, H', W' * M], for `residual`.
-        membrane: Membranes, int32 [H', W' * M].
-        synapse: Synaptic currents, likewise.
+        height: Rows H' of neurons.
+        width: Columns W' of neurons.
 
     Returns:
-        Outputs, uint8 [T, H' // pool, W' // pool * M]; sum of the inputs; and number of spikes.
+        Outputs, uint8 [T, H' // pool, W' // pool * M].
     """
     # In step t, an input adds its weights to the sums, the neurons spike, `residual` adds the inputs of the
     # previous layer, and squares are pooled. Rows have W' columns of M neurons o.
     T, H, W, C = x.shape
-    height, width = membrane.shape
     M = layer.weight.shape[-1] // layer.columns
 
+    membrane = np.zeros((height, width * M), np.int32)
+    synapse = np.zeros(membrane.shape, np.int32)  # synaptic currents, if the neurons have them
     sums = np.zeros(membrane.shape, np.int32)  # weights that arrive in a step
     spikes = np.empty(membrane.shape, np.uint8)
-    pooled = np.zeros((T, height // layer.pool, width // M // layer.pool * M), np.uint8)
-    arrived = 0
-    fired = 0
+    pooled = np.zeros((T, height // layer.pool, width // layer.pool * M), np.uint8)
 
     for t in range(T):
         # Only inputs that are not 0 cost time: each adds its weights to the neurons that it reaches.
@@ -221,10 +135,9 @@ def _run_layer(
                 for channel in range(C):
                     value = x[t, row, column, channel]
                     if value:
-                        arrived += value
                         _add_input(layer, channel, value, row + layer.padding, column + layer.padding, sums)
 
-        fired += _step_neurons(layer, sums, membrane, synapse, spikes)
+        _step_neurons(layer, sums, membrane, synapse, spikes)
         if layer.residual:
             for row in range(height):
                 source = previous[t, row]
@@ -234,7 +147,7 @@ def _run_layer(
 
         _pool(layer, M, spikes, pooled[t])
 
-    return pooled, arrived, fired
+    return pooled
 
 
 @njit(cache=True, nogil=True)
@@ -271,8 +184,8 @@ def _step_neurons(
     membrane: NDArray[np.int32],
     synapse: NDArray[np.int32],
     spikes: NDArray[np.uint8],
-) -> int:
-    """Update membranes and spikes of all neurons [H', W' * M], clear the sums, and return the number of spikes.
+) -> None:
+    """Update membranes and spikes of all neurons [H', W' * M], and clear the sums.
 
     The casts keep all numbers in 32 bits, so the loop is vectorised. It is exact: |v| * leak is at most 2^30, and
     `IntegerNetwork` checks the currents.
@@ -280,7 +193,6 @@ def _step_neurons(
     # v = v - leak(v) + (sums << shift) + bias, limited to int16; z = [v > threshold]; then v = 0 or, if the
     # reset subtracts, v - threshold. leak(v) is |v| * leak / 2^15, rounded half away from zero, with v's sign.
     # With a synaptic current i = i - leak(i) + (sums << shift) + bias, limited: v = v - leak(v) + i.
-    fired = 0
     leak = np.int32(layer.leak)
     shift = np.int32(layer.shift)
     keep = np.int32(layer.subtract)
@@ -313,11 +225,6 @@ def _step_neurons(
             potentials[o] = np.int32(np.int32(v - threshold) * keep) if spike else v
             out[o] = spike
             currents[o] = 0
-
-        for o in range(len(out)):
-            fired += out[o]
-
-    return fired
 
 
 @njit(cache=True, nogil=True)
@@ -355,30 +262,26 @@ def _pool(layer: PackedLayer, M: int, spikes: NDArray[np.uint8], pooled: NDArray
 
 
 @njit(cache=True, nogil=True)
-def _run_readout(
-    readout: PackedReadout, x: NDArray[np.uint8], before: NDArray[np.int32]
-) -> tuple[NDArray[np.int32], int]:
-    """Return the integrators after each step, int32 [T, K], for inputs [T, H * W * C], and the sum of the inputs."""
+def _run_readout(readout: PackedReadout, x: NDArray[np.uint8]) -> NDArray[np.int32]:
+    """Return the integrators after each step, int32 [T, K], for inputs [T, H * W * C]."""
     # v = v - leak(v) + (sums << shift) + bias for each class k, in int64; only inputs that are not 0 cost time.
     T, features = x.shape
-    K = len(before)
-    integrators = np.empty((T, K), np.int32)
+    K = len(readout.bias)
+    integrators = np.zeros((T, K), np.int32)
     sums = np.zeros(K, np.int64)
-    arrived = 0
 
     for t in range(T):
         sums[:] = 0
         for feature in range(features):
             value = x[t, feature]
             if value:
-                arrived += value
                 for k in range(K):
                     sums[k] += np.int64(value) * readout.weight[feature, k]
 
         for k in range(K):
-            v = np.int64(integrators[t - 1, k] if t else before[k])
+            v = np.int64(integrators[t - 1, k] if t else 0)
             size = (abs(v) * readout.leak + HALF) >> LEAK_BITS
             leaked = size if v >= 0 else -size
             integrators[t, k] = v - leaked + (sums[k] << readout.shift) + readout.bias[k]
 
-    return integrators, arrived
+    return integrators

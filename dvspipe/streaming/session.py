@@ -11,7 +11,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, NamedTuple, Protocol, Unpack
+from typing import NamedTuple, Protocol, Unpack
 
 import numpy as np
 
@@ -31,12 +31,9 @@ from .answers import LiveAnswer
 from .chunks import NOTICE_S, Chunk, ChunkQueue, LiveClock, SystemClock
 from .disturbances import DisturbanceWatch
 from .framing import frame_live_events, frame_live_video
+from .joints import LiveJoints
 from .recorder import record
 from .sources import LiveSource
-
-if TYPE_CHECKING:
-    from ..inference.joints import JointClassifier
-    from .joints import LiveJoints
 
 CAPACITY = 32  # waiting chunks: 0.3 s of a recording
 VIDEO_CAPACITY = 8  # waiting frames: 0.3 s of a webcam
@@ -111,7 +108,7 @@ class LiveSession:
         self._config = classifier.framed(config.model_copy(update={"stateful": True}))
         is_film = isinstance(source.content, Video)
         network = classifier.find_joints(source.name, self._config, has_pictures=is_film)
-        self._joints = None if network is None else _follow_joints(network)
+        self._joints = None if network is None else LiveJoints(network)
         self._enter = classifier.choose_segments(self._config, has_pictures=is_film).threshold
 
         self._clock = clock or SystemClock()
@@ -287,13 +284,6 @@ class LiveSession:
             skipped_us=self.skipped_us,
             latency_us=0,
         )
-
-
-def _follow_joints(network: JointClassifier) -> LiveJoints:
-    """Return the joints of a video."""
-    from .joints import LiveJoints  # loads torch, which a network in integers does without
-
-    return LiveJoints(network)
 
 
 class _Framer:

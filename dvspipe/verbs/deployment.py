@@ -7,10 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..base.arguments import checked
-from ..base.config import as_settings
 from ..base.errors import ConfigError
 from ..base.files import check_output
-from ..encoding import BinConfig
 from ..results import CHECKPOINT_SUFFIX
 from .training import EvaluatedPart
 
@@ -78,8 +76,6 @@ def quantise(
     tuned: str | Path | None = None,
     overwrite: bool = False,
     seed: int = 0,
-    bins: BinConfig | Mapping[str, object] | None = None,
-    dt: float | None = None,
     callback: TrainingCallback | None = None,
 ) -> Quantisation:
     """Compile a trained network to integers, and compare it with the original on recordings.
@@ -88,8 +84,7 @@ def quantise(
     has no validation part. The calibration does not use labels.
 
     Args:
-        checkpoint: Run folder, .safetensors file, name of an included classifier, or hf://USER/NAME. Or a NIR file
-            (.nir) of Norse, snnTorch or SpikingJelly, whose outputs are the classes of the data set in their order.
+        checkpoint: Run folder, .safetensors file, name of an included classifier, or hf://USER/NAME.
         data: Data set with the classes of the classifier, as in `evaluate`.
         part: Part of the data set to compare on.
         out: Checkpoint file to write (.safetensors). In Python also None: not written.
@@ -98,8 +93,6 @@ def quantise(
             original. None: the original is compiled.
         overwrite: Replace an existing file.
         seed: Seed of the split, used if the checkpoint is not in a run folder that stores one.
-        bins: NIR only: steps of the spike tensors.
-        dt: NIR only: time step in seconds with which the file was written. None: 1e-4, as in snnTorch and SpikingJelly.
         callback: Called with progress and warnings; None: log lines.
 
     Raises:
@@ -125,8 +118,6 @@ def quantise(
         bits=bits,
         tuned=tuned,
         seed=seed,
-        bins=as_settings(BinConfig, bins),
-        dt=dt,
         callback=callback,
     )
 

@@ -10,7 +10,6 @@ import shutil
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
 
 MIN_FREE_BYTES = 1 << 30
 MIN_PYTHON = (3, 11)
-TRAINING = frozenset({"norse", "scikit-learn", "tonic", "torch"})
-"""Libraries that an environment for conversion lacks."""
 EXTRAS = {
     "app": "the local web page",
     "blosc": "HDF5 files with Blosc compression",
@@ -79,7 +76,7 @@ def doctor(
 
     checks = (
         _check_python(),
-        *_check_libraries(),
+        _check_libraries(),
         _check_opencv(),
         _check_cores(),
         _check_gpu(),
@@ -130,26 +127,16 @@ def _show_missing(names: Sequence[str]) -> str:
     return f"{', '.join(names)} not installed" if names else ""
 
 
-def _check_libraries() -> Iterator[Check]:
+def _check_libraries() -> Check:
     # OpenCV has two packages, and is imported by its own check.
     required = [name for name in _list_requirements()[""] if name != "opencv-python"]
-    install = "pip install dvspipe"
-    missing = _find_missing([name for name in required if name not in TRAINING])
-    yield Check(
+    missing = _find_missing(required)
+    return Check(
         name="libraries",
         state="broken" if missing else "ok",
-        found=_show_missing(missing) or f"all {len(required) - len(TRAINING)}",
+        found=_show_missing(missing) or f"all {len(required)}",
         meaning="every command needs them",
-        remedy=install if missing else "",
-    )
-
-    missing = _find_missing(sorted(TRAINING))
-    yield Check(
-        name="torch",
-        state="missing" if missing else "ok",
-        found=_show_missing(missing) or importlib.metadata.version("torch"),
-        meaning="networks need it, except those in integers; converting does not",
-        remedy=install if missing else "",
+        remedy="pip install dvspipe" if missing else "",
     )
 
 
@@ -182,8 +169,8 @@ def _check_cores() -> Check:
 
 def _check_gpu() -> Check:
     has_driver = any(path.exists() for path in GPU_DRIVERS) or shutil.which("nvidia-smi") is not None
-    if not has_driver or find_spec("torch") is None:
-        found = "driver found" if has_driver else "no driver of NVIDIA or AMD found"
+    if not has_driver:
+        found = "no driver of NVIDIA or AMD found"
         return Check(name="GPU", state="missing", found=found, meaning="training runs on the CPU")
 
     import torch

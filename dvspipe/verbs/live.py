@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Unpack
+from typing import TYPE_CHECKING, Unpack
 
 from ..base.arguments import checked
 from ..base.config import as_settings
@@ -34,7 +34,6 @@ def live(
     stream_format: StreamFormat | None = None,
     camera_settings: str | Path | None = None,
     trust: str | Sequence[str] = (),
-    engine: Literal["torch", "integer"] = "torch",
     **named: Unpack[InferKeywords],
 ) -> LiveSession:
     """Classify a camera, a stream, or a replayed file while it runs: iterate over the session for its predictions.
@@ -44,8 +43,8 @@ def live(
     Args:
         source: Webcam: 0, 1, ...; event-camera or event-camera:SERIAL; video or recording to replay; - for events on
             standard input; or udp://HOST:PORT for events in packets.
-        checkpoint: Run folder, .safetensors file (also of dvspipe quantise), name of an included checkpoint, or
-            hf://USER/NAME. In Python also a `Classifier`.
+        checkpoint: Run folder, .safetensors file, name of an included checkpoint, or hf://USER/NAME. In Python
+            also a `Classifier`.
         config: Settings of inference, also a mapping; `hop_us` is the time between predictions, by default about
             100,000.
         speed: Speed of a replay, > 0; 1: as recorded.
@@ -58,7 +57,6 @@ def live(
         camera_settings: Settings of an event camera, .json, .bias of Prophesee or .xml of DV: biases, region of
             interest, limit of the event rate. None: the driver's defaults.
         trust: Packages allowed to run code for networks with `network.kind = module`.
-        engine: integer: a network in integers, without torch, as for infer.
         named: Settings of `InferConfig` by name.
 
     Raises:
@@ -77,7 +75,7 @@ def live(
     if record is not None:
         claim_output(Path(record), overwrite=overwrite)
 
-    classifier = as_classifier(checkpoint, trust=trust, engine=engine)
+    classifier = as_classifier(checkpoint, trust=trust)
     chosen = with_hop(as_settings(InferConfig, config, named, live), classifier)
     own_sensor = classifier.config.sensor
 

@@ -10,13 +10,13 @@ from facts import raises
 
 from dvspipe.base.errors import CheckpointError
 from dvspipe.checkpoints.checkpoint import (
+    INTEGER_FORMAT,
     ClassifierConfig,
     load_checkpoint,
     read_tensors,
     save_checkpoint,
     write_tensors,
 )
-from dvspipe.checkpoints.integer import INCLUDED
 from dvspipe.encoding import BinConfig
 from dvspipe.networks import CsnnConfig
 
@@ -85,9 +85,10 @@ def test_similar_name_of_an_included_classifier_is_suggested(name: str) -> None:
         load_checkpoint(name)
 
 
-def test_network_in_integers_is_not_a_checkpoint_to_train_or_evaluate() -> None:
-    with raises(CheckpointError, "integers", "infer"):
-        load_checkpoint(INCLUDED / "nmnist-synthetic.safetensors")
+def test_network_in_integers_is_not_a_checkpoint(tmp_path: Path) -> None:
+    write_tensors(tmp_path / "a8.safetensors", {"format": INTEGER_FORMAT}, {})
+    with raises(CheckpointError, "a8.safetensors", "integers", "export"):
+        load_checkpoint(tmp_path / "a8.safetensors")
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), 1e30, -1e30])

@@ -57,7 +57,7 @@ def test_shipped_card_matches_its_record(name: str, training_data: str) -> None:
 
 
 def test_all_included_weights_have_a_record_of_their_sources() -> None:
-    for weights in SHIPPED.rglob("*.safetensors"):  # int8 has the same weights, rounded; joints belong to a classifier
+    for weights in SHIPPED.rglob("*.safetensors"):  # joints belong to a classifier
         assert ShippedRecord.read(SHIPPED / f"{weights.stem}.json").sources, weights
 
 

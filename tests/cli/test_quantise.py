@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import pytest
 import torch
 from commands import dvspipe
 from facts import mentions
@@ -63,45 +62,6 @@ def test_network_that_cannot_be_compiled_is_one_line_with_its_layer(tmp_path: Pa
     done = dvspipe(*command, cwd=tmp_path, code=2)
     assert mentions(done.stderr, "net.safetensors", "layers.0", "network.kind=csnn")
     assert not (tmp_path / "net8.safetensors").exists()
-
-
-def test_nir_file_is_compiled_on_a_data_set_and_written_as_c(tmp_path: Path) -> None:
-    nir = pytest.importorskip("nir")
-    rng = np.random.default_rng(0)
-    one = np.ones(2, np.float32)
-    neurons = nir.LIF(tau=5e-4 * one, r=5 * one, v_leak=0 * one, v_threshold=one, v_reset=0 * one)
-    weights = nir.Affine(rng.normal(0, 0.2, (2, 168)).astype(np.float32), 0 * one)
-    nodes = {
-        "in": nir.Input(np.array([2, 7, 12])),
-        "weights": weights,
-        "lif": neurons,
-        "out": nir.Output(np.array([2])),
-    }
-    edges = [("in", "weights"), ("weights", "lif"), ("lif", "out")]
-    nir.write(tmp_path / "net.nir", nir.NIRGraph(nodes, edges, type_check=False))
-    make_recordings(tmp_path / "data", 6)
-
-    command = ("quantise", "net.nir", "data", "bins.steps=5", "bins.step_us=1000", "-o", "net8.safetensors")
-    done = dvspipe(*command, cwd=tmp_path)
-    assert mentions(done.stdout, "lif1", "readout", "net8.safetensors", 2 * 168 + 4 * (2 + 2))
-    classifier = IntegerClassifier.load(tmp_path / "net8.safetensors")
-    assert classifier.config.classes == ("left", "right")
-    assert classifier.bins == BinConfig(steps=5, step_us=1000)
-    dvspipe("export", "net8.safetensors", "-o", "code", cwd=tmp_path)
-    dvspipe("infer", "net8.safetensors", "data/left/0.h5", "-o", "answers", cwd=tmp_path)
-
-    for words, facts in (
-        (("net.nir",), "DATA"),
-        (("net.nir", "data", "--epochs", "1"), "--epochs"),
-        (("net.nir", "data", "--dt", "1e-3"), ("node lif (LIF)", "tau", 0.0005, 0.001, "--dt SECONDS")),
-        (("net.nir", "data", "bins.polarity=merged"), ("node in (Input)", "2 x 7 x 12", "1 x 7 x 12")),
-        (("nmnist-synthetic", "data", "--dt", "1e-3"), ("dt = 0.001", ".nir")),
-    ):
-        refused = dvspipe("quantise", *words, "-o", "b.safetensors", cwd=tmp_path, code=2)
-        assert mentions(refused.stderr, words[0], facts)
-        assert not [*tmp_path.glob("b*")]
-    refused = dvspipe("export", "net.nir", "-o", "other", cwd=tmp_path, code=2)
-    assert mentions(refused.stderr, "net.nir", "quantise")
 
 
 def test_checkpoint_without_a_data_set_needs_one(tmp_path: Path) -> None:

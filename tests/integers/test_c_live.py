@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 from c_targets import C_COMPILER, FLAGS, NETWORKS, make_classifier
 from facts import mentions
+from numpy.typing import NDArray
 
+from dvspipe.checkpoints.integer import IntegerClassifier
 from dvspipe.encoding import BinConfig
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import write
 from dvspipe.inference import Classifier
 from dvspipe.inference.stateful import LIVE_HOP_US
+from dvspipe.inference.torch_runner import ActivitySummary, TorchRunner
 from dvspipe.integers.c_code import export_c
+from dvspipe.networks.integer import IntegerNetwork, trace
 from dvspipe.results import Timeline
 from dvspipe.streaming.actions import Action, ActionConfig, find_actions
 from dvspipe.streaming.answers import LiveAnswer
@@ -69,6 +77,36 @@ def answer(timeline: Timeline, classes: tuple[str, ...]) -> list[LiveAnswer]:
     return answers
 
 
+class ReferenceRunner:
+    """Runs a network in integers by the reference, instead of the network in PyTorch."""
+
+    def __init__(self, network: IntegerNetwork) -> None:
+        self.network = network
+
+    def run(self, spikes: NDArray[np.uint8], state: Any, *, copies: int = 1) -> tuple[NDArray[np.float32], object]:  # noqa: ARG002
+        if state is None:
+            waiting: deque[NDArray[np.uint8]] = deque()
+            state = waiting, trace(self.network, (waiting.popleft() for _ in itertools.count()))  # type: ignore[arg-type]
+
+        waiting, steps = state
+        waiting.extend(spikes)
+        integrators = np.stack([next(steps).state.integrators for _ in spikes])
+        return (self.network.readout.unit * integrators).astype(np.float32), state
+
+    @contextmanager
+    def count_activity(self) -> Iterator[ActivitySummary]:
+        yield lambda: ()
+
+
+def classify(classifier: IntegerClassifier, recording: Path) -> Timeline:
+    """Classify a recording in integers with a continuous state."""
+    floats = Classifier(classifier.config, classifier.config.build_network())
+    floats.runner = cast("TorchRunner", ReferenceRunner(classifier.network))
+    timeline = floats.classify(recording, stateful=True, hop_us=LIVE_HOP_US).timeline
+    assert timeline is not None
+    return timeline
+
+
 def run_live(folder: Path, recording: Path) -> list[list[str]]:
     """Compile live.c, and return the fields of each line that it prints for a recording."""
     assert C_COMPILER is not None
@@ -98,9 +136,8 @@ def test_actions_equal_the_reference(
     export_c(tmp_path / "a8.safetensors", tmp_path)
     write(tmp_path / "a.raw", draw_stream(0))
 
-    integers = Classifier.load(tmp_path / "a8.safetensors")
-    timeline = integers.classify(tmp_path / "a.raw", stateful=True, hop_us=LIVE_HOP_US).timeline
     config = ActionConfig(hold_s=0.2, gap_s=0.4)
+    timeline = classify(classifier, tmp_path / "a.raw")
     expected: list[Action] = [*find_actions(answer(timeline, names), config)]
     found = run_live(tmp_path, tmp_path / "a.raw")
 
