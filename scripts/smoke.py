@@ -52,11 +52,8 @@ HEAVY: Mapping[str, Sequence[str]] = {
     "data list": (),
     "data stats": ("data.root=classes",),
     "data check": ("data.root=classes",),
-    "data encode": ("data.root=classes",),
-    "data pack": ("classes", "-o", "packed"),
     "data convert": ("films", "-o", "listed", "--splits", LIST, "--stop-s", "0.2"),
     "data verify": ("listed",),
-    "data card": ("listed",),
     "train": ("classes", "name=smoke", "optimiser.epochs=1"),
     "evaluate": ("runs/train/smoke", "data.root=classes", "--part", "all"),
     "quantise": ("runs/train/smoke", "data.root=classes", "--part", "all", "-o", "quantised.safetensors"),
@@ -70,7 +67,6 @@ HEAVY: Mapping[str, Sequence[str]] = {
 
 REFUSED: Mapping[str, Sequence[str]] = {
     "app": ("--host", "0.0.0.0"),  # no password, and no gradio in an environment without extras
-    "data push": ("nowhere", "hf://nobody/nothing"),
     "calibrate": ("events.h5", "-o", "sensor.yaml"),  # the file has no frames
     "export": ("nowhere.safetensors", "-o", "net.nir"),
     "synth nmnist": ("--mnist", "nowhere", "-o", "digits"),  # needs MNIST

@@ -25,7 +25,7 @@ from safetensors.numpy import save as to_bytes
 
 from ..base.config import Settings, build
 from ..base.errors import CheckpointError, ConfigError, shorten
-from ..base.files import TemporaryFolder, claim_output, explain_missing, read_bytes, write_beside, write_text
+from ..base.files import claim_output, explain_missing, write_beside
 from ..base.versions import find_versions
 from ..encoding import BinConfig
 from ..events import MAX_SIDE_PX, SensorSize
@@ -59,9 +59,7 @@ MAX_TENSORS = 100_000
 MAX_HEADER = 100_000_000  # bytes; limit of the safetensors library
 SIZE_BYTES = 8  # a safetensors file: the size of the header as a number of 8 bytes, the header in JSON, the arrays
 MAX_MESSAGE = 1000
-# Files of a hub repository.
-HUB_WEIGHTS = "model.safetensors"
-HUB_CONFIG = "config.json"
+HUB_WEIGHTS = "model.safetensors"  # file of a hub repository
 SHIPPED = Path(__file__).parent
 VERSIONED_PACKAGES = (
     "dvspipe",
@@ -432,7 +430,7 @@ def find_checkpoint(path: str | os.PathLike[str]) -> Path:
     """Find the file of a checkpoint; checkpoints on the hub are downloaded."""
     # A hub model, the folder of a run, an included classifier, then a file; a local file wins over an included name.
     if str(path).startswith(SCHEME):
-        return _download(HubRepository.parse(str(path)))
+        return HubRepository.parse(str(path)).download(HUB_WEIGHTS)
 
     file = Path(path)
     names = shipped_checkpoints()
@@ -466,35 +464,4 @@ def pin_checkpoint(path: str | os.PathLike[str]) -> str:
         return str(path)
 
     model = HubRepository.parse(str(path))
-    return str(model.pin(_download(model)))
-
-
-def upload_checkpoint(model: HubRepository, checkpoint: Checkpoint, card: str, *, private: bool) -> HubRepository:
-    """Upload a classifier and its model card to a hub repository; return the model at the new commit."""
-    config, network, moments = checkpoint
-    with TemporaryFolder() as name:
-        folder = Path(name)
-        save_checkpoint(folder / HUB_WEIGHTS, config, network, moments)
-
-        # Only the format is read back; the configuration is for people and other programs.
-        description = {"format": FORMAT, "classifier": config.model_dump(mode="json")}
-        write_text(folder / HUB_CONFIG, json.dumps(description, indent=1) + "\n")
-        write_text(folder / "README.md", card)
-
-        return model.upload(folder, private=private)
-
-
-def _download(model: HubRepository) -> Path:
-    """Download a checkpoint from the hub. Check its format first: weights of other programs may be large."""
-    settings = model.download(HUB_CONFIG)
-    try:
-        stored_format = json.loads(read_bytes(settings)).get("format")
-    except (ValueError, AttributeError, RecursionError) as error:
-        raise CheckpointError(f"{model}: {HUB_CONFIG} is not a model configuration in JSON ({error})") from error
-
-    if stored_format != FORMAT:
-        raise CheckpointError(
-            f"{model}: not a dvspipe checkpoint (found the format {stored_format!r}, expected {FORMAT!r})"
-        )
-
-    return model.pin(settings).download(HUB_WEIGHTS)
+    return str(model.pin(model.download(HUB_WEIGHTS)))

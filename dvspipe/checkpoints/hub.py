@@ -1,18 +1,17 @@
-"""Models and data sets on the Hugging Face hub: `hf://user/name` or `hf://user/name@revision`.
+"""Models on the Hugging Face hub: `hf://user/name` or `hf://user/name@revision`.
 
 Only this module uses huggingface_hub (the extra `hub`): its cache, its login (`hf auth login`) and its errors. A
-`HubRepository` names a repository; it downloads and uploads files, and turns the errors of the hub into one line with a
-remedy. What the files contain is the business of `checkpoint.py`.
+`HubRepository` names a repository; it downloads files, and turns the errors of the hub into one line with a remedy.
+What the files contain is the business of `checkpoint.py`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from glob import escape
 from pathlib import Path
-from typing import Literal, NamedTuple, TypeVar
+from typing import NamedTuple
 
 from ..base.errors import CheckpointError
 
@@ -20,8 +19,6 @@ SCHEME = "hf://"
 NAME = re.compile(r"hf://(?P<name>\w[\w.-]*/\w[\w.-]*)(@(?P<revision>[\w./-]+))?", re.ASCII)
 ACCESS_DENIED = (401, 403)  # HTTP: unauthorized, forbidden
 MAX_ERROR_LENGTH = 200  # characters of a hub error in our message
-
-Result = TypeVar("Result")
 
 
 @contextmanager
@@ -42,18 +39,16 @@ class HubRepository(NamedTuple):
 
     Args:
         revision: Branch, tag or commit; None: the newest commit.
-        kind: What it contains.
 
     Example:
         >>> HubRepository.parse("hf://user/gestures@v1")
-        HubRepository(name='user/gestures', revision='v1', kind='model')
+        HubRepository(name='user/gestures', revision='v1')
         >>> str(HubRepository("user/gestures"))
         'hf://user/gestures'
     """
 
     name: str
     revision: str | None = None
-    kind: Literal["model", "dataset"] = "model"
 
     @classmethod
     def parse(cls, text: str) -> HubRepository:
@@ -76,38 +71,11 @@ class HubRepository(NamedTuple):
 
     def download(self, file: str) -> Path:
         """Return the cached path of a repository file; download the file if it is not cached."""
-
-        def download_file() -> Path:
+        try:
             from huggingface_hub import hf_hub_download
 
-            return Path(hf_hub_download(self.name, file, revision=self.revision))
-
-        return self._request(download_file)
-
-    def upload(self, folder: Path, *, private: bool, files: Sequence[str] | None = None) -> HubRepository:
-        """Upload the files of a folder, or some of them, in one commit; return the repository at that commit."""
-
-        def upload_folder() -> HubRepository:
-            from huggingface_hub import HfApi
-
-            hub = HfApi()
-            hub.create_repo(self.name, private=private, exist_ok=True, repo_type=self.kind)
-            commit = hub.upload_folder(
-                repo_id=self.name,
-                folder_path=folder,
-                commit_message="Upload of dvspipe",
-                repo_type=self.kind,
-                allow_patterns=None if files is None else [escape(file) for file in files],
-            )
-            return self._replace(revision=commit.oid)
-
-        return self._request(upload_folder)
-
-    def _request(self, send: Callable[[], Result]) -> Result:
-        """Call a function that sends requests to the hub; convert its errors to CheckpointError."""
-        try:
             with _silence_log():
-                return send()
+                return Path(hf_hub_download(self.name, file, revision=self.revision))
         except ImportError as error:
             raise CheckpointError(f"{self}: huggingface_hub is not installed; pip install 'dvspipe[hub]'") from error
         except Exception as error:  # includes errors of its HTTP client: requests, and httpx from version 1
@@ -129,7 +97,7 @@ class HubRepository(NamedTuple):
         if isinstance(error, errors.LocalEntryNotFoundError):
             return "the hub cannot be reached, and the model is not in the cache"
         if isinstance(error, errors.EntryNotFoundError):
-            return "not a dvspipe model (expected a repository with config.json and model.safetensors)"
+            return "not a dvspipe model (expected a repository with model.safetensors)"
         if isinstance(error, errors.HfHubHTTPError) and error.response.status_code in ACCESS_DENIED:
             return f"access denied: not logged in, or without permission ({text}); log in with hf auth login"
         if isinstance(error, errors.HfHubHTTPError):

@@ -52,7 +52,7 @@ COMMANDS = {
         "warmup": (".warmup:warmup", "Compile the kernels of most commands in advance."),
     },
     GROUPS: {
-        "data": (".data:data", "Check, verify, encode and pack data sets; show statistics and the kinds."),
+        "data": (".data:data", "Convert, check and verify data sets; show statistics and the kinds."),
         "synth": (".synth:synth", "Create synthetic recordings with labels."),
         "configs": (".configs:configs", "List, show and copy included experiments and sensor presets."),
     },

@@ -1,4 +1,4 @@
-"""Commands `data`: convert videos to a data set; check, verify, describe, encode, pack and publish data sets."""
+"""Commands `data`: convert videos to a data set; check, verify and describe data sets."""
 
 from __future__ import annotations
 
@@ -33,10 +33,8 @@ from .options import (
     choose_engine,
     is_folder,
     note_shard,
-    parse_bytes,
     parse_shard,
     read_config,
-    read_overrides,
 )
 from .screen import (
     EXIT_ERROR,
@@ -48,7 +46,6 @@ from .screen import (
     print_parts,
     progress,
     screen,
-    skip,
     warn,
 )
 
@@ -60,7 +57,6 @@ if TYPE_CHECKING:
     from ..recordings.conversion import ConversionTask
     from ..recordings.locking import SourceDigests
     from ..results import DataLock
-    from ..training import TrainConfig
 
 data = App(name="data", help_epilogue="", version_flags=[])
 
@@ -77,7 +73,6 @@ DATA_KINDS = (
     ("plugin", "data sets of installed packages, data.name=NAME", "as the package says (docs/guides/plug-ins.md)"),
     ("folder", "your recordings or videos", "ROOT/<class>/<recording>, or ROOT/train/<class> and ROOT/test/<class>"),
     ("labelled", "your recordings with label files", "NAME.SUFFIX with NAME_labels.csv: class,start_us,end_us"),
-    ("shards", "recordings of any of these but mnist, in tar archives", "output of dvspipe data pack"),
 )
 """Kind, description and expected files."""
 
@@ -288,8 +283,7 @@ def stats(
         Path | None,
         Parameter(
             alias="-o",
-            help="Also write clips, seconds, events, rate and ON share per class and part: "
-            ".csv, .md, .tex, or .png for a picture.",
+            help="CSV file to write as well: clips, seconds, events, rate and ON share per class and part.",
         ),
     ] = None,
     overwrite: Overwrite = False,
@@ -299,18 +293,16 @@ def stats(
 ) -> None:
     """Show the number of recordings, people and events of a data set, per class."""
     from ..base.files import claim_output, require_suffix
-    from ..results.composition import COMPOSITION_SUFFIXES
+    from ..results.composition import write_composition
 
     # Refuse the output before all recordings are read.
     if out is not None:
-        require_suffix(out, "the composition of a data set", *COMPOSITION_SUFFIXES)
+        require_suffix(out, "the composition of a data set", ".csv")
         claim_output(out, overwrite=overwrite)
 
     result = _survey(config, settings, choose_engine(jobs, engine))
     if out is not None:
-        from ..report import write_composition
-
-        write_composition(result.composition, out, title=result.title)
+        write_composition(result.composition, out)
     if as_json:
         _print_json(result)
         return
@@ -390,152 +382,6 @@ def verify(
     lock = DataLock.read(folder / LOCK)
     events = sum(file.events for file in lock.files)
     screen.print(f"{show_name(folder)}: {count_noun(len(lock.files), 'file')} with {events:,} events, as locked")
-
-
-@data.command
-def card(
-    folder: Annotated[Path, Parameter(help="Folder with a dataset.lock.")],
-    /,
-    *,
-    authors: Annotated[
-        list[str] | None, Parameter(name="--author", metavar="NAME", help="Who made the data set. Repeatable.")
-    ] = None,
-    license: Annotated[  # noqa: A002
-        str | None, Parameter(help="Licence of the data set, such as cc-by-4.0; default: the licence of its sources.")
-    ] = None,
-    about: Annotated[str, Parameter(help="What the recordings show, in a sentence.", show_default=False)] = "",
-    overwrite: Overwrite = False,
-) -> None:
-    """Write the data card of a folder, README.md and croissant.json, and say what may be published."""
-    from ..base.files import claim_output
-    from ..report.data_card import CARD, CardDetails, DataCard, describe_publication
-
-    claim_output(folder / CARD, overwrite=overwrite)
-    written = DataCard.of(folder, CardDetails(tuple(authors or ()), license, about))
-    written.write(folder)
-    screen.print(show_name(folder / CARD))
-    for line in describe_publication(written):
-        screen.print(Text(show_name(line)))
-
-
-@data.command
-def push(
-    folder: Annotated[Path, Parameter(help="Folder with a dataset.lock and a README.md, as data card writes it.")],
-    name: Annotated[str, Parameter(help="Repository on the Hugging Face hub: hf://USER/NAME.")],
-    /,
-    *,
-    private: Annotated[bool, Parameter(help="Make a new repository private.")] = False,
-) -> None:
-    """Upload a data set to the Hugging Face hub: all of it, or only its recipe if the licences allow no more."""
-    from ..checkpoints.hub import HubRepository
-    from ..report.data_card import CARD, RECIPE, DataCard, describe_publication
-
-    published = DataCard.of(folder)
-    if not (folder / CARD).is_file():
-        raise ConfigError(f"{folder}: no {CARD} (expected a data card); write it with dvspipe data card")
-
-    files = [*RECIPE] if published.restrictions else [*RECIPE, *(file.file for file in published.lock.files)]
-    for line in describe_publication(published) if published.restrictions else ():
-        messages.print(Text(show_name(line)))
-
-    repository = HubRepository.parse(name)._replace(kind="dataset")
-    screen.print(str(repository.upload(folder, private=private, files=files)))
-
-
-@data.command
-def encode(
-    config: Config,
-    settings: Overrides = None,
-    /,
-    *,
-    jobs: JobCount = None,
-    engine: EngineName = "local",
-    shard: ShardName = None,
-) -> None:
-    """Encode recordings as spike tensors before training, into the cache.
-
-    For a folder DIR/<class>/<recording or video>, settings are chosen as by train.
-    """
-    workers = choose_engine(jobs, engine)
-    share = parse_shard(shard)
-
-    # Slow imports, after the checks of the options.
-    from ..datasets import TensorPlan, TensorSettings, encode_many, list_samples, open_cache, open_dataset
-
-    experiment = _choose(config, settings) if is_folder(config) else read_config(config, settings)
-    of_data = experiment.data
-    spikes = TensorSettings(experiment.bins, of_data.views, vary=of_data.vary, seed=experiment.seed)
-    plan = TensorPlan(spikes, open_cache(of_data))
-    if plan.cache is None:
-        raise ConfigError("data.cache = none: no cache to fill (expected a folder); set data.cache")
-
-    opened = open_dataset(of_data, experiment.seed, experiment.bins)
-    samples = list_samples(opened, root=of_data.root, shard=share)
-    note_shard(share, len(samples))
-
-    failed = 0
-    with progress() as show:
-        for outcome in encode_many(samples, plan, engine=workers, progress=ShownStage(show, "recordings")):
-            if outcome.error is not None:
-                failed += 1
-                skip(outcome.error)
-
-    fail_inputs(failed, len(samples), "recordings could not be encoded")
-    screen.print(f"{show_name(plan.cache.folder)}: spike tensors of {count_noun(len(samples), 'recording')}")
-
-
-@data.command
-def pack(
-    config: Config,
-    settings: Overrides = None,
-    /,
-    *,
-    out: Annotated[Path, Parameter(alias="-o", help="Output folder.")],
-    size: Annotated[str, Parameter(metavar="SIZE", help="Size after which a new shard starts.")] = "256MB",
-    jobs: JobCount = None,
-    engine: EngineName = "local",
-    overwrite: Overwrite = False,
-) -> None:
-    """Pack the recordings of a data set into tar shards, to publish them and to train from them."""
-    shard_bytes = parse_bytes(size)
-    workers = choose_engine(jobs, engine)
-
-    # Slow imports, after the checks of the options.
-    from ..datasets import leave_out_copies, open_dataset, write_shards
-
-    experiment = read_config(config, settings)
-    of_data = experiment.data
-    opened = open_dataset(of_data, experiment.seed, experiment.bins)
-
-    # Copies belong to no part; the shards must have the same parts as a training on the recordings.
-    with progress() as show:
-        opened = leave_out_copies(opened, partial(show, "comparing recordings"))
-        index = write_shards(
-            out,
-            opened,
-            root=of_data.root,
-            seed=experiment.seed,
-            size=shard_bytes,
-            engine=workers,
-            overwrite=overwrite,
-            progress=ShownStage(show, "recordings"),
-        )
-
-    total = sum(stored.bytes for stored in index.shards)
-    counts = ", ".join(f"{part} {len(samples)}" for part, samples in opened.parts.items())
-    screen.print(f"{show_name(out)}: {count_noun(len(index.shards), 'shard')}, {total / 1e6:,.1f} MB; {counts}")
-    notes.print(Text(f"next:\n  {shlex.join(['dvspipe', 'train', str(out)])}"))
-
-
-def _choose(folder: str, settings: list[str] | None) -> TrainConfig:
-    """Choose the settings that `train` chooses for a folder of recordings, and print them."""
-    from ..training import choose_settings
-
-    with progress() as show:
-        choice = choose_settings(folder, read_overrides(settings), partial(show, "recordings"))
-
-    notes.print(Text(choice.to_yaml()))
-    return choice.config
 
 
 def _survey(config: str, settings: list[str] | None, engine: Engine) -> Survey:

@@ -127,26 +127,6 @@ def parse_shard(text: str | None) -> Shard:
     return Shard.parse(text) if text else Shard.of_array(os.environ) or ALL
 
 
-def parse_bytes(text: str) -> int:
-    """Convert a size such as 256MB or 1GiB to bytes.
-
-    Raises:
-        ConfigError: If the text is not a size, or not positive.
-    """
-    from pydantic import ByteSize, TypeAdapter, ValidationError
-
-    try:
-        size = TypeAdapter(ByteSize).validate_python(text)
-    except ValidationError as error:
-        raise ConfigError(
-            f"{text}: not a size (expected a number of bytes, or a number with a unit, such as 256MB)"
-        ) from error
-
-    if size <= 0:
-        raise ConfigError(f"{text}: size too small (expected at least 1 byte)")
-    return size
-
-
 def note_shard(shard: Shard, files: int) -> None:
     """Print the shard and its number of files, unless it contains all files."""
     if shard.count > 1 and not notes.quiet:

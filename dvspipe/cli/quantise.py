@@ -10,7 +10,7 @@ from cyclopts.validators import Number
 
 from ..base.errors import ConfigError, DataError, Remedy
 from ..base.files import check_output
-from ..results import CHECKPOINT_SUFFIX, RunFolder, ShippedRecord
+from ..results import CHECKPOINT_SUFFIX, RunFolder
 from ..verbs.deployment import quantise as verb
 from .commands import takes
 from .options import Overrides, read_config
@@ -100,7 +100,7 @@ def quantise(
 
 def find_data(checkpoint: str, config: str | None, settings: list[str] | None) -> tuple[str, TrainConfig]:
     """Return the source and the configuration of the data set: CONFIG, the run, or the included classifier."""
-    from ..training.evaluation import find_records
+    from ..checkpoints.checkpoint import shipped_checkpoints, shipped_config
 
     # CONFIG may be the first KEY=VALUE; without CONFIG, `given` begins with an empty text, which is left out.
     run = RunFolder(Path(checkpoint)).config
@@ -111,9 +111,9 @@ def find_data(checkpoint: str, config: str | None, settings: list[str] | None) -
 
     if run.is_file():
         return str(run), read_config(str(run), given[config is None :])
-    record = find_records(checkpoint)
-    if isinstance(record, ShippedRecord) and record.config is not None:
-        return record.config, read_config(record.config, [f"seed={UNSEEN_SEED}", *given[config is None :]])
+    if checkpoint in shipped_checkpoints():
+        name = shipped_config(checkpoint)
+        return name, read_config(name, [f"seed={UNSEEN_SEED}", *given[config is None :]])
 
     if config is None:
         raise ConfigError(f"{checkpoint}: not a run folder, so it has no data set (expected DATA after it)")

@@ -28,7 +28,6 @@ from .config import (
     PluginConfig,
     PublicConfig,
     RecordingsConfig,
-    ShardsConfig,
     SourceConfig,
     TonicConfig,
     WindowsConfig,
@@ -42,7 +41,6 @@ from .public import open_dvs_gesture, open_nmnist
 from .recording_list import from_recordings
 from .rendered import open_rendered
 from .samples import DataSet, Sample, count_recordings, divide, leave_out_copies, version_of_file
-from .shards import open_shards, write_shards
 from .source import DataSource
 from .split import Split, check_split, read_split, restore_split, write_split
 from .tensors import (
@@ -50,11 +48,8 @@ from .tensors import (
     BatchSettings,
     SampleEncoder,
     SpikeTensors,
-    TensorPlan,
     TensorSettings,
     encode_image,
-    encode_many,
-    list_samples,
     plain_batches,
     training_batches,
 )
@@ -88,11 +83,9 @@ __all__ = [
     "RecordingsConfig",
     "Sample",
     "SampleEncoder",
-    "ShardsConfig",
     "SourceConfig",
     "SpikeTensors",
     "Split",
-    "TensorPlan",
     "TensorSettings",
     "TonicConfig",
     "TransformConfig",
@@ -105,14 +98,12 @@ __all__ = [
     "default_cache",
     "divide",
     "encode_image",
-    "encode_many",
     "find_folder",
     "find_same_names",
     "folder_settings",
     "from_recordings",
     "from_tonic",
     "leave_out_copies",
-    "list_samples",
     "make_transform",
     "open_cache",
     "open_dataset",
@@ -122,7 +113,6 @@ __all__ = [
     "restore_split",
     "training_batches",
     "version_of_file",
-    "write_shards",
     "write_split",
 ]
 
@@ -140,7 +130,6 @@ OPENERS: Mapping[DataKind, Callable[[DataSource[Any]], DataSet]] = {
     "mnist": open_mnist,
     "tonic": open_tonic,
     "plugin": open_plugin,
-    "shards": open_shards,
 }
 """Functions that open a data set, by kind."""
 

@@ -32,7 +32,7 @@ from ..framing import FramingConfig
 from ..framing.config import UniqueFramingKeywords
 from .augmentation import VaryConfig, VaryKeywords
 
-DataKind = Literal["folder", "labelled", "nmnist", "dvsgesture", "gestures", "mnist", "tonic", "plugin", "shards"]
+DataKind = Literal["folder", "labelled", "nmnist", "dvsgesture", "gestures", "mnist", "tonic", "plugin"]
 """Kinds of data sets; see `DataConfig`."""
 
 ImageCode = Literal["constant", "contrast", CodeName]
@@ -252,15 +252,6 @@ class PluginConfig(FilesConfig):
     """Keyword arguments of its function."""
 
 
-class ShardsConfig(FramedConfig, EventsConfig):
-    """Recordings in tar archives in ROOT, with their index.json."""
-
-    kind: Literal["shards"] = "shards"
-    validation: float = Field(default=0.1, ge=0, lt=1)
-    """Share of the training groups that is held out if the shards have no validation part; 0: none, the last epoch is
-    used."""
-
-
 _AnyConfig: TypeAlias = (
     FolderConfig
     | LabelledConfig
@@ -270,7 +261,6 @@ _AnyConfig: TypeAlias = (
     | MnistConfig
     | TonicConfig
     | PluginConfig
-    | ShardsConfig
 )
 DataConfig: TypeAlias = Annotated[
     _AnyConfig, Field(discriminator="kind"), BeforeValidator(partial(complete_kind, _AnyConfig))

@@ -47,14 +47,12 @@ from .config import (
     GesturesConfig,
     LabelledConfig,
     RecordingsConfig,
-    ShardsConfig,
     SourceConfig,
     WindowsConfig,
     parse_data,
 )
 from .pieces import keep_pieces_together
-from .samples import DataSet, Sample, check_groups, divide, find_in_time, version_of_digest, version_of_file
-from .shard_files import INDEX, PackedRecording
+from .samples import DataSet, Sample, check_groups, divide, find_in_time, version_of_file
 from .source import DataSource
 from .split import apply_split
 
@@ -97,7 +95,6 @@ class RecordingFile:
         target: Sensor that the events are fitted to; None: the recording's own sensor.
         cache: Cache for events that take long to compute; None: no cache.
         decoded: Decoded events in memory; None: keep none.
-        packed: Location in a shard; `path` is then the shard.
     """
 
     path: Path
@@ -107,15 +104,6 @@ class RecordingFile:
     target: SensorSize | None
     cache: Cache | None
     decoded: DecodedEvents | None = None
-    packed: PackedRecording | None = None
-
-    @classmethod
-    def of_packed(cls, source: DataSource[ShardsConfig], packed: PackedRecording) -> RecordingFile:
-        """Create a recording in a shard of a data set."""
-        config = source.config
-        return cls(
-            packed.shard.path, None, NO_HINTS, config.framing, config.target, source.cache, source.decoded, packed
-        )
 
     @classmethod
     def of(cls, source: DataSource[RecordingsConfig], path: Path, sensor: SensorSize | None) -> RecordingFile:
@@ -128,14 +116,7 @@ class RecordingFile:
     @cached_property
     def is_video(self) -> bool:
         """Whether the file is a video."""
-        return self.packed is None and is_video(self.path)
-
-    @property
-    def original(self) -> Path | None:
-        """The file, if it is an HDF5 file with exactly the events of the sample; otherwise None."""
-        is_changed = self.target is not None or self.sensor is not None or self.hints != NO_HINTS
-        is_hdf5 = self.path.suffix.lower() in FORMATS["hdf5"].suffixes
-        return self.path if is_hdf5 and not is_changed and self.packed is None else None
+        return is_video(self.path)
 
     def load(self) -> Events:
         """Load all events, framed for the network."""
@@ -159,7 +140,7 @@ class RecordingFile:
         if self.cache is None or not (self.is_video or self.framing.roi == "auto"):
             return self._make()
 
-        version = self._version_of_content(self.sensor, self.hints)
+        version = version_of_file(self.path, self.sensor, self.hints)
         digest = self.cache.digest(FramedKey(version, self.framing, self.target))
         return self.cache.load(digest, ".h5", make=self._write, read=read)
 
@@ -167,8 +148,7 @@ class RecordingFile:
         """Compute all events, framed for the network, without the cache."""
         with _remedies_as_settings():
             if self.target is not None:
-                data = self.path if self.packed is None else self.packed.read()
-                source = open_source(data, self.target, self.framing, sensor=self.sensor, hints=self.hints)
+                source = open_source(self.path, self.target, self.framing, sensor=self.sensor, hints=self.hints)
                 return concatenate(source.read_fitted(), self.target)
             if self.is_video:
                 return events_from_video(self.path, self.framing.video)
@@ -194,8 +174,6 @@ class RecordingFile:
 
     def _read(self, start_us: int | None = None, stop_us: int | None = None) -> Events:
         """Return events of a recording that is not framed."""
-        if self.packed is not None:
-            return self.packed.read()
         with _remedies_as_settings():
             return read(self.path, start_us, stop_us, sensor=self.sensor, hints=self.hints)
 
@@ -217,12 +195,7 @@ class RecordingFile:
     def version(self, *more: object) -> str:
         """Return a digest of the content, of how it is framed, and of what else a sample depends on."""
         framing = self.framing.model_dump_json() if self.is_video or self.target is not None else ""
-        return self._version_of_content(framing, self.target, self.sensor, self.hints, *more)
-
-    def _version_of_content(self, *more: object) -> str:
-        if self.packed is not None:
-            return version_of_digest(self.packed.sha256, *more)
-        return version_of_file(self.path, *more)
+        return version_of_file(self.path, framing, self.target, self.sensor, self.hints, *more)
 
 
 def _window_starts(t: NDArray[np.int64], window_us: int) -> NDArray[np.int64]:
@@ -272,15 +245,12 @@ def find_folder(source: str | Path) -> Path:
 
 
 def folder_settings(source: str | Path) -> SettingsTree:
-    """Return the data set settings `kind` and `root` for a folder of recordings or shards.
+    """Return the data set settings `kind` and `root` for a folder of recordings.
 
     Raises:
         DataError: If the folder does not exist.
     """
     root = find_folder(source)
-    if (root / INDEX).is_file() and next(root.glob("*.tar"), None):
-        return {"kind": "shards", "root": str(root)}
-
     kind = "labelled" if next(root.rglob(f"*{SUFFIX}"), None) else "folder"
     return {"kind": kind, "root": str(root)}
 
@@ -544,7 +514,6 @@ def _list_samples(source: DataSource[WindowsConfig], recording: RecordingFile, l
         load=recording.load,
         version=recording.version,
         file=recording.path,
-        original=recording.original,
     )
 
     return [complete]

@@ -61,7 +61,6 @@ def open_plugin(source: DataSource[PluginConfig]) -> DataSet:
             load=file.load,
             version=file.version,
             file=recording.path,
-            original=file.original,
         )
         samples[recording.part].append(sample)
 

@@ -39,7 +39,6 @@ class Sample(Brief):
         version: Function that returns a string that changes with the content; picklable.
         code: Spike code of an image; None for events.
         file: Recording or video that contains the sample; None if it has no file.
-        original: HDF5 file with exactly its events; None if they are computed or in another format.
     """
 
     name: str
@@ -49,7 +48,6 @@ class Sample(Brief):
     version: Callable[[], str]
     code: SpikeCode | None = None
     file: Path | None = None
-    original: Path | None = field(default=None, repr=False)
 
     def __str__(self) -> str:
         return self.name
@@ -324,12 +322,7 @@ def version_of_file(path: Path, *more: object) -> str:
     # A digest is cached for a size and time of change, so the same file is hashed once per process.
     states = ((file, file.stat()) for file in files)
     content = [(str(file.relative_to(path)), _digest(file, state.st_size, state.st_mtime_ns)) for file, state in states]
-    return version_of_digest(content, *more)
-
-
-def version_of_digest(*parts: object) -> str:
-    """Return a digest of digests, and of other dependencies of a sample."""
-    return hashlib.blake2b(complete_repr(parts).encode(), digest_size=16).hexdigest()
+    return hashlib.blake2b(complete_repr((content, *more)).encode(), digest_size=16).hexdigest()
 
 
 def version_of_events(events: Events) -> str:

@@ -16,7 +16,6 @@ from ..parallel import Engine, Processes, Progress, map_items
 from ..results.composition import EVERYTHING, CompositionRow
 from ..results.splits import PARTS, Part
 from .samples import DataSet, Sample
-from .tensors import PartSample, list_samples
 
 
 class ClassFigures(BaseModel):
@@ -82,7 +81,7 @@ def survey(data: DataSet, progress: Progress | None = None, *, engine: Engine = 
     """
     measured = measure(data, progress, engine=engine)
 
-    # A problem of a shard occurs once for each of its samples.
+    # Samples of one file have the same problems.
     problems_found = (problem for measurement in measured for problem in measurement.problems)
     problems = list(dict.fromkeys([*data.problems, *data.warnings, *problems_found]))
 
@@ -138,10 +137,11 @@ def measure(data: DataSet, progress: Progress | None = None, *, engine: Engine =
     measurements: list[Measurement] = []
     first: dict[str, str] = {}
 
+    parts = [part for part, samples in data.parts.items() for _ in samples]
     work = partial(_measure, sensor=data.sensor)
-    for outcome in map_items(work, list_samples(data), engine=engine, ordered=True, progress=progress):
+    for outcome in map_items(work, data.samples, engine=engine, ordered=True, progress=progress):
         measured = outcome.result()
-        name = f"{outcome.item.sample.name} ({outcome.item.part})"
+        name = f"{outcome.item.name} ({parts[outcome.index]})"
 
         if measured.version in first:
             copy = f"{name}: the same content as {first[measured.version]}"
@@ -153,8 +153,7 @@ def measure(data: DataSet, progress: Progress | None = None, *, engine: Engine =
     return measurements
 
 
-def _measure(item: PartSample, _progress: Progress, *, sensor: SensorSize) -> Measurement:
-    sample = item.sample
+def _measure(sample: Sample, _progress: Progress, *, sensor: SensorSize) -> Measurement:
     try:
         events = sample.read_content()
         version = sample.read_version()

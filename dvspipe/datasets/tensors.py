@@ -2,7 +2,7 @@
 
 `SpikeTensors` is the sequence of the tensors of a data set: it encodes recordings when it is created (`SampleEncoder`),
 and encodes images at each access. `training_batches` yields shuffled and augmented batches of it, `plain_batches` the
-original recordings in order. `encode_many` fills the cache before a training.
+original recordings in order.
 """
 
 from __future__ import annotations
@@ -10,8 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, fields, replace
-from pathlib import Path
+from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -21,11 +20,10 @@ from ..base.errors import ConfigError, DataError, EventError, Remedy, count_noun
 from ..encoding import BinConfig, BinCounts
 from ..encoding.bins import encode_counted
 from ..events import Events
-from ..parallel import ALL, Engine, Outcome, Processes, Progress, Shard, ignore_progress, map_items, prefetch
-from ..results.splits import Part
+from ..parallel import Processes, Progress, ignore_progress, map_items, prefetch
 from .augmentation import AugmentConfig, SpikeTensor, VaryConfig, augment, mirrored_labels, mix, vary
 from .cache import ARRAYS, Cache
-from .samples import DataSet, Image, Sample
+from .samples import Image, Sample
 from .transforms import TransformConfig, apply_transforms
 
 IN_MEMORY_BYTES = 2 << 30  # larger data sets are read from the cache in each epoch
@@ -117,8 +115,8 @@ class SpikeTensors:
         labels: Labels of the samples, int64 [N].
 
     Raises:
-        DataError: If a recording is empty or its sensor differs from the first sample's sensor, a shard does not have
-            the expected content, or the tensors do not fit in memory.
+        DataError: If a recording is empty or its sensor differs from the first sample's sensor, or the tensors do not
+            fit in memory.
         DvspipeError: If a recording cannot be read; the message names it.
     """
 
@@ -463,82 +461,3 @@ def encode_image(sample: Sample, number: int, settings: TensorSettings) -> NDArr
     assert sample.code is not None
     rng = np.random.default_rng([settings.seed, number])
     return sample.code.encode(cast(Image, sample.load()), rng)
-
-
-class PartSample(NamedTuple):
-    """Sample with its part of the data set."""
-
-    part: Part
-    sample: Sample
-
-    def __str__(self) -> str:
-        return self.sample.name
-
-
-@dataclass(frozen=True)
-class TensorPlan:
-    """Plan for encoding the samples of a data set.
-
-    Args:
-        settings: Steps of all parts, and variants of the training part.
-        cache: Cache of the tensors; None: no cache.
-    """
-
-    settings: TensorSettings
-    cache: Cache | None
-
-    def encode(self, item: PartSample) -> EncodedSample:
-        """Encode a sample; only the training part has variants."""
-        settings = self.settings if item.part == "train" else replace(self.settings, views=1)
-        return SampleEncoder(settings, self.cache)(item.sample)
-
-    def fill_cache(self, item: PartSample, _progress: Progress) -> None:
-        """Encode a sample into the cache."""
-        self.encode(item)
-
-
-def list_samples(data: DataSet, *, root: Path | None = None, shard: Shard = ALL) -> list[PartSample]:
-    """List the samples of a data set with their parts.
-
-    Args:
-        data: Data set.
-        root: Folder of the data set. Names are made relative to it before they are assigned to shares.
-        shard: Share of the samples to list; default: all.
-    """
-    listed = [PartSample(part, sample) for part, samples in data.parts.items() for sample in samples]
-    return [item for item in listed if relative_name(item.sample.name, root) in shard]
-
-
-def relative_name(name: str, root: Path | None) -> Path:
-    """Return a name relative to the folder of its data set; a name that is no path in it stays as it is."""
-    path = Path(name)
-    return path.relative_to(root) if root is not None and path.is_relative_to(root) else path
-
-
-def encode_many(
-    samples: Sequence[PartSample],
-    plan: TensorPlan,
-    *,
-    engine: Engine = Processes(),
-    progress: Progress | None = None,
-) -> Iterator[Outcome[PartSample, None]]:
-    """Encode samples into a cache; yield each outcome as it completes.
-
-    Args:
-        samples: Samples from `list_samples`.
-        plan: Steps, variants and cache.
-        engine: Engine that runs the encoding.
-        progress: Called with the number of samples done and the total.
-
-    Raises:
-        DataError: If the samples are images.
-        WorkerError: If a worker was killed.
-    """
-    _check_encodable(samples)
-    return map_items(plan.fill_cache, samples, engine=engine, progress=progress)
-
-
-def _check_encodable(samples: Sequence[PartSample]) -> None:
-    for _, sample in samples[:1]:  # all samples are of the same kind
-        if sample.code is not None:
-            raise DataError(f"{sample.name}: is an image, encoded again in every epoch (expected recordings)")

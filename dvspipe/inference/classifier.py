@@ -27,15 +27,12 @@ from ..base.errors import (
 from ..base.overrides import show_value
 from ..base.trees import find_differences
 from ..checkpoints.checkpoint import (
-    Checkpoint,
     ClassifierConfig,
     as_arrays,
     digest_of,
     pin_checkpoint,
     read_checkpoint,
-    upload_checkpoint,
 )
-from ..checkpoints.hub import SCHEME, HubRepository
 from ..encoding import BinConfig
 from ..events import Events, SensorSize, SensorSizeLike
 from ..formats import NO_HINTS, HintsLike, RecordingLike
@@ -186,36 +183,6 @@ class Classifier:
 
         return cls(loaded.config, loaded.network, name, loaded.moments, modules, joints=find_joints(name))
 
-    def push_to_hub(self, name: str, *, license: str = "unknown", private: bool = False) -> str:  # noqa: A002
-        """Upload the classifier to the Hugging Face hub (needs the extra `hub`).
-
-        The repository contains the weights, the configuration and a model card. The card is generated from the records
-        of the training run that the classifier was loaded from. Log in first with `hf auth login`.
-
-        Args:
-            name: Repository, `user/name`; created if it does not exist.
-            license: Licence of the weights in the hub's notation, such as `mit` or `cc-by-4.0`.
-            private: Whether a new repository is private.
-
-        Returns:
-            Name of the model with its commit, for `Classifier.load`.
-
-        Raises:
-            CheckpointError: If the hub cannot be reached or rejects the upload.
-            FileError: If the records of the training run are corrupted.
-            ConfigError: If the configuration of the training run is corrupted.
-
-        Example:
-            >>> Classifier.load("runs/train/mine").push_to_hub("user/mine", license="mit")  # doctest: +SKIP
-            'hf://user/mine@3f8c1b0'
-        """
-        from ..checkpoints.model_card import write_card  # slow imports, needed only here
-        from ..training.evaluation import find_records
-
-        model = HubRepository.parse(name if name.startswith(SCHEME) else SCHEME + name)
-        card = write_card(model.name, self.config, find_records(self.checkpoint), license)
-        checkpoint = Checkpoint(self.config, self.network, self.moments)
-        return str(upload_checkpoint(model, checkpoint, card, private=private))
 
     @checked
     def predict(

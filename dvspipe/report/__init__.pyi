@@ -4,8 +4,6 @@ from .answers import write_answers_page as write_answers_page
 from .comparison import Metric as Metric
 from .comparison import describe_comparison as describe_comparison
 from .comparison import write_comparison_page as write_comparison_page
-from .compositions import format_markdown as format_markdown
-from .compositions import write_composition as write_composition
 from .config import PlotKind as PlotKind
 from .config import PreviewColours as PreviewColours
 from .config import PreviewMode as PreviewMode

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import ClassVar, Self
 
 from pydantic import Field
 
-from .tables import Row
+from ..base.files import write_text
+from .tables import Row, format_cell, format_csv
 
-COMPOSITION_SUFFIXES = (".csv", ".md", ".tex", ".png")
-"""Formats of `dvspipe data stats -o`."""
 EVERYTHING = "all"
 """Class and part of sums."""
 
@@ -35,10 +36,8 @@ class CompositionRow(Row):
     """Share of ON events; None without events."""
 
     @classmethod
-    def of_totals(
-        cls, class_name: str, part: str, *, clips: int, events: int, duration_us: int, on: int | None = None
-    ) -> Self:
-        """Create a row from the totals of its clips; `on`: number of ON events, None: unknown."""
+    def of_totals(cls, class_name: str, part: str, *, clips: int, events: int, duration_us: int, on: int) -> Self:
+        """Create a row from the totals of its clips; `on`: number of ON events."""
         return cls(
             class_name=class_name,
             part=part,
@@ -46,5 +45,11 @@ class CompositionRow(Row):
             seconds=duration_us / 1e6,
             events=events,
             rate_hz=1e6 * events / duration_us if duration_us else None,
-            on_fraction=on / events if events and on is not None else None,
+            on_fraction=on / events if events else None,
         )
+
+
+def write_composition(rows: Sequence[CompositionRow], path: Path) -> None:
+    """Write the composition of a data set as a CSV file."""
+    cells = ({name: format_cell(value) for name, value in row.cells().items()} for row in rows)
+    write_text(path, format_csv(CompositionRow.columns, cells))

@@ -22,13 +22,11 @@ from ..base.arguments import describe_value
 from ..base.config import read_stored
 from ..base.errors import ArgumentError, Brief, ConfigError, DataError, Remedy, count_noun
 from ..checkpoints.checkpoint import (
-    SHIPPED,
     ClassifierConfig,
     find_checkpoint,
     load_checkpoint,
     pin_checkpoint,
 )
-from ..checkpoints.model_card import RunRecords
 from ..datasets import (
     PARTS,
     Cache,
@@ -53,8 +51,6 @@ from ..results import (
     EvaluationResult,
     RecordingPrediction,
     RunFolder,
-    ShippedRecord,
-    TestResult,
     WrongPrediction,
     calibration_error,
 )
@@ -62,8 +58,6 @@ from ..results.scores import CALIBRATION_BINS, Counts
 from .callback import TrainingCallback
 from .config import TrainConfig
 from .framing import adopt_framing
-
-CARD_SETTINGS = {"seed", "bins", "network", "augment", "optimiser", "stdp"}  # no paths of the user's machine
 
 
 @dataclass(frozen=True, repr=False)
@@ -435,20 +429,3 @@ def _split_as_trained(
             f"{part} may contain recordings of the training"
         )
     return divided, part
-
-
-def find_records(checkpoint: str | None) -> RunRecords | ShippedRecord | None:
-    """Find the records of a checkpoint: of a shipped classifier, or of its run if it is the best one; else None."""
-    if checkpoint is None:
-        return None
-    path = find_checkpoint(checkpoint)
-    if path.parent == SHIPPED:
-        return ShippedRecord.read(path.with_suffix(".json"))
-
-    folder = RunFolder(path.resolve().parent.parent)  # path: RUN/weights/best.safetensors
-    if path.resolve() != folder.best or not folder.test.is_file():
-        return None
-
-    config = read_stored(TrainConfig, folder.config)
-    settings = config.model_dump(mode="json", include=CARD_SETTINGS, exclude_defaults=True)
-    return RunRecords(TestResult.read(folder.test), settings)

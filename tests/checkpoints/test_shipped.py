@@ -14,11 +14,10 @@ from dvspipe import Classifier, Events
 from dvspipe.base.errors import CheckpointError
 from dvspipe.base.labels import GESTURES
 from dvspipe.checkpoints.checkpoint import SHIPPED, load_checkpoint, load_config, shipped_checkpoints
-from dvspipe.checkpoints.model_card import write_card, write_shipped_card
+from dvspipe.checkpoints.model_card import write_shipped_card
 from dvspipe.formats import read
 from dvspipe.results import ShippedRecord
 from dvspipe.synthesis import GESTURE_SENSOR, GestureClip, record_gesture
-from dvspipe.training.evaluation import find_records
 
 DATA = Path(os.environ.get("DVSPIPE_TEST_DATA", "nowhere"))
 
@@ -95,12 +94,6 @@ def test_pages_name_the_films_that_the_network_was_trained_on(page: str) -> None
     text = (Path(__file__).parents[2] / page).read_text(encoding="utf-8")
     assert films
     assert films[0] in " ".join(text.replace("#", "").split())
-
-
-def test_hub_card_has_the_scores_of_the_record() -> None:
-    records = find_records("nmnist-synthetic")
-    card = write_card("user/digits", load_config("nmnist-synthetic"), records, "mit")
-    assert "| 98.7% (296 of 300) |" in card
 
 
 def test_an_unknown_name_lists_those_that_there_are() -> None:

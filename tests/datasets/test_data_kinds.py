@@ -22,7 +22,6 @@ from dvspipe.datasets import (
     MnistConfig,
     RecordingsConfig,
     Sample,
-    ShardsConfig,
     count_recordings,
     open_dataset,
     parse_data,
@@ -45,10 +44,10 @@ def test_a_data_set_without_kind_is_a_folder() -> None:
     [
         ({"code": "latency"}, ("data.code = 'latency'", "data.kind = mnist", "found folder")),
         ({"kind": "nmnist", "size": "34x34"}, ("data.size = '34x34'", "folder, labelled, gestures", "found nmnist")),
-        ({"kind": "shards", "test_root": "t"}, ("data.test_root = 't'", "found shards")),
+        ({"kind": "mnist", "test_root": "t"}, ("data.test_root = 't'", "found mnist")),
         ({"kind": "mnist", "views": 4}, ("data.views = 4", "found mnist")),
         ({"kind": "mnist", "window_us": 9}, ("data.window_us = 9", "folder, labelled, nmnist", "found mnist")),
-        ({"kind": "zip"}, ("data.kind = 'zip'", "folder", "shards")),
+        ({"kind": "zip"}, ("data.kind = 'zip'", "folder", "labelled")),
         ({"kind": "nmnist", "vary": {"dropp": 0.1}}, ("data.vary.dropp", "did you mean data.vary.drop")),
         ({"kind": "tonic", "options": 3}, ("data.options = 3", "dictionary")),
     ],
@@ -62,10 +61,10 @@ def test_a_wrong_setting_of_a_kind_is_explained_in_one_line(settings: dict[str, 
 
 
 def test_a_given_kind_leaves_out_what_it_does_not_have(caplog: pytest.LogCaptureFixture) -> None:
-    config = TrainConfig.read("gesture", {"data.kind": "shards", "data.root": "made"})
-    assert config.data == ShardsConfig(root=Path("made"))
+    config = TrainConfig.read("gesture", {"data.kind": "mnist", "data.root": "made"})
+    assert config.data == MnistConfig(root=Path("made"))
     (line,) = caplog.messages
-    assert re.search(r"data.kind = shards: .*data.group.*gesture", line)
+    assert re.search(r"data.kind = mnist: .*data.group.*gesture", line)
 
 
 def test_a_given_setting_of_another_kind_is_an_error() -> None:
@@ -78,7 +77,7 @@ def test_shares_are_those_that_a_kind_has() -> None:
     divided, images = FolderConfig().with_shares(shares), MnistConfig().with_shares(shares)
     assert isinstance(divided, RecordingsConfig)
     assert (divided.validation, divided.test, images.validation) == (0.0, 0.0, 0.0)
-    assert ShardsConfig().with_shares(shares) == ShardsConfig(validation=0.0)
+    assert images == MnistConfig(validation=0.0)
 
 
 def test_name_without_group_shows_a_regular_expression(tmp_path: Path) -> None:

@@ -15,7 +15,6 @@ from dvspipe.datasets.survey import survey
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import write
 from dvspipe.parallel import Processes
-from dvspipe.report import write_composition
 from dvspipe.video.frames import frames_from_arrays
 from dvspipe.video.writing import write_video
 
@@ -61,7 +60,7 @@ def test_survey_counts_recordings_and_lists_problems(tmp_path: Path) -> None:
     assert json.loads(found.model_dump_json())["figures"][-1]["train"] == 8
 
 
-def test_composition_of_each_class_and_part_is_written_in_four_formats(tmp_path: Path) -> None:
+def test_composition_of_each_class_and_part_is_written(tmp_path: Path) -> None:
     for label, name in enumerate(("a_b", "c")):
         for number in range(6):
             write(tmp_path / "in" / name / f"{number}.h5", random_events(10 * label + number, 100 + number))
@@ -75,12 +74,5 @@ def test_composition_of_each_class_and_part_is_written_in_four_formats(tmp_path:
         parts = [float(row[column]) for (name, part), row in rows.items() if "all" not in (name, part)]
         assert sum(parts) == pytest.approx(float(everything[column]))
     assert float(everything["rate_hz"]) == pytest.approx(float(everything["events"]) / float(everything["seconds"]))
-
-    data = open_dataset(FolderConfig(root=tmp_path / "in"))
-    for suffix in (".md", ".tex", ".png"):
-        write_composition(survey(data).composition, tmp_path / f"stats{suffix}", title=data.title)
-    assert len((tmp_path / "stats.md").read_text().splitlines()) == 14
-    assert "a\\_b & all & 6 & " in (tmp_path / "stats.tex").read_text()
-    assert (tmp_path / "stats.png").read_bytes().startswith(b"\x89PNG")
     refused = dvspipe("data", "stats", "in", "-o", "stats.xls", cwd=tmp_path, code=2)
     assert ".xls" in refused.stderr

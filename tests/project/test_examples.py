@@ -12,6 +12,7 @@ SLOW = {"norse_network"}
 
 
 @pytest.mark.filterwarnings("ignore:nirtorch.load:DeprecationWarning")  # called by Norse
+@pytest.mark.filterwarnings("ignore:unclosed file .*tar:ResourceWarning")  # WebDataset does not close its archives
 @pytest.mark.parametrize(
     "script",
     [pytest.param(path, marks=pytest.mark.slow if path.stem in SLOW else (), id=path.stem) for path in SCRIPTS],

@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from commands import dvspipe
 from conftest import write_bar_parts
 
 from dvspipe.base.config import build
@@ -89,14 +88,13 @@ def first_loss(folder: Path) -> float:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of trainings in two processes: of each rule, on shards, and on shards with a kill and `--resume`."""
+    """Folder of trainings in two processes: of each rule, and one that is killed and resumed."""
     here = tmp_path_factory.mktemp("trained")
     bars = merge_settings(SHORT, {"data": {"root": str(write_bar_parts(here / "bars"))}})
     for name, over in RULES.items():
         (here / f"{name}.yaml").write_text(yaml.safe_dump(merge_settings(bars, over)))
-    dvspipe("data", "pack", here / "bptt.yaml", "-o", here / "shards", "--size", "200KB", cwd=here)
-    on_shards = "train bptt.yaml data.kind=shards data.root=shards optimiser.epochs=5"
-    with start(f"{on_shards} --out killed", cwd=here) as running:
+    longer = "train bptt.yaml optimiser.epochs=5"
+    with start(f"{longer} --out killed", cwd=here) as running:
         while not RunFolder(here / "killed").state.exists():
             assert running.poll() is None, running.communicate()[1]
             time.sleep(0.02)
@@ -105,7 +103,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert running.returncode != 0
     assert len(RunFolder(here / "killed").epochs.read_text().splitlines()) < 5
     commands = [f"train {name}.yaml --out {name}" for name in RULES]
-    with start(*commands, f"{on_shards} --out undisturbed", f"{on_shards} --resume --out killed", cwd=here) as running:
+    with start(*commands, f"{longer} --out undisturbed", f"{longer} --resume --out killed", cwd=here) as running:
         printed, errors = running.communicate()
     assert running.returncode == 0, errors
     assert printed.count("test accuracy") == len(RULES) + 2
@@ -122,6 +120,6 @@ def test_two_processes_train_the_same_weights_as_one(rule: str, trained: Path, t
     assert first_loss(trained / rule) == pytest.approx(first_loss(tmp_path), rel=1e-3)
 
 
-def test_distributed_training_on_shards_resumes_after_kill(trained: Path) -> None:
+def test_distributed_training_resumes_after_kill(trained: Path) -> None:
     ours, theirs = weights_of(trained / "killed"), weights_of(trained / "undisturbed")
     assert all(torch.equal(ours[key], theirs[key]) for key in theirs)

@@ -172,18 +172,6 @@ def test_without_validation_all_training_recordings_and_the_last_epoch_are_used(
         evaluate(run.folder.path, folder, "validation")
 
 
-def test_shards_without_validation_are_trained_in_the_same_way(folder: Path, tmp_path: Path) -> None:
-    dvspipe("data", "pack", folder, "data.split=2", "data.validation=0", "-o", tmp_path / "shards")
-    assert groups_of(open_dataset({"kind": "shards", "root": tmp_path / "shards"})) == {
-        "train": {*GROUPS} - {*TESTED[2], "g06"},
-        "validation": set(),
-        "test": set(TESTED[2]),
-    }
-    words = ("epochs=1", "views=1", "channels=[2]", "steps=3")
-    dvspipe("train", tmp_path / "shards", "data.validation=0", *words, "-o", tmp_path / "run")
-    assert TrainingRun.read(tmp_path / "run").test.val_accuracy is None
-
-
 def test_early_stopping_needs_a_validation_part(folder: Path) -> None:
     with raises(ConfigError, "patience", "data.validation = 0"):
         choose_settings(folder, validation=0, patience=3)
