@@ -6,7 +6,7 @@ import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypedDict
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
@@ -14,7 +14,7 @@ from rich.text import Text
 
 from ..base.errors import ConfigError
 from ..base.files import claim_output, write_text
-from ..results import CorruptionResult, EvaluationResult, RunFolder, SplitsResult
+from ..results import CorruptionResult, EvaluationResult, RunFolder
 from ..training.callback import TrainingCallback
 from ..verbs import training as verbs
 from .commands import takes
@@ -37,19 +37,6 @@ if TYPE_CHECKING:
     from ..results import EpochRow, TrainingRun
     from ..training import Choice, TrainConfig
     from .activity import ShowProgress
-
-ALL_SPLITS = "all"
-"""Value of data.split to train on each published split."""
-
-
-class RunOptions(TypedDict):
-    """Options of `verbs.train` and `verbs.train_splits`, except settings."""
-
-    resume: bool
-    overwrite: bool
-    trust: tuple[str, ...]
-    command: str
-    callback: TrainingCallback
 
 
 @takes(verbs.train, without=("config", "network", "trust", "command", "decoded"))
@@ -83,34 +70,30 @@ def train(
     # The settings of a folder are chosen; a configuration is complete.
     if of_folder:
         given |= read_overrides(settings)
-    of_data = given.get("data", {})
-    every_split = of_folder and of_data.get("split") == ALL_SPLITS
+    source = config if of_folder else read_config(config, settings)
 
     with progress() as show:
         callback = TrainingScreen(show, save)
-        options_of_runs = RunOptions(
-            resume=resume, overwrite=overwrite, trust=trusted, command=command, callback=callback
-        )
         try:
-            if every_split:
-                given |= {"data": {name: value for name, value in of_data.items() if name != "split"}}
-                runs = verbs.train_splits(config, out, **options_of_runs, **given)
-            else:
-                source = config if of_folder else read_config(config, settings)
-                runs = (verbs.train(source, out, **options_of_runs, **given),)
+            run = verbs.train(
+                source,
+                out,
+                resume=resume,
+                overwrite=overwrite,
+                trust=trusted,
+                command=command,
+                callback=callback,
+                **given,
+            )
         except KeyboardInterrupt:
             # Other processes of torchrun are interrupted, too; only the first has a run folder to name.
             if callback.folder is not None and callback.folder.config.is_file():
-                folder = callback.folder.path.parent if every_split else callback.folder.path
-                resumed = f"{command} -o {shlex.quote(str(folder))} --resume"
+                resumed = f"{command} -o {shlex.quote(str(callback.folder.path))} --resume"
                 messages.print(f"{resumed} resumes after the last complete epoch, or from the start if there is none")
             raise
 
     if is_first_process():
-        for run in runs:
-            _show_run(run, options)
-        if every_split:
-            _show_splits(runs[0].folder.path.parent)
+        _show_run(run, options)
 
 
 def _show_run(run: TrainingRun, options: list[str]) -> None:
@@ -123,11 +106,6 @@ def _show_run(run: TrainingRun, options: list[str]) -> None:
     print_parts(*run.describe())
     notes.print(f"report: {run.folder.report}; next:")
     notes.print(f"  {shlex.join(['dvspipe', 'infer', str(run.folder.path), 'RECORDING', *options])}")
-
-
-def _show_splits(folder: Path) -> None:
-    """Print the accuracy of each published split and their mean."""
-    print_parts(*SplitsResult.read(folder / verbs.SPLITS_RESULT).describe())
 
 
 @takes(verbs.evaluate, without=("data", "seed", "trust", "network", "bins"))

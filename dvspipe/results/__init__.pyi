@@ -71,8 +71,6 @@ from .training import RunFolder as RunFolder
 from .training import ShippedRecord as ShippedRecord
 from .training import ShippedScore as ShippedScore
 from .training import ShippedSource as ShippedSource
-from .training import SplitScore as SplitScore
-from .training import SplitsResult as SplitsResult
 from .training import TestResult as TestResult
 from .training import TrainingRun as TrainingRun
 from .training import find_best as find_best

@@ -6,7 +6,6 @@
     metrics.jsonl, results.csv EpochRow           an epoch per line
     test.json                  TestResult         test of the chosen epoch
     activity.json              ActivityRecord     activity of the network on the test recordings
-    splits.json                SplitsResult       mean over the published splits, in the folder above their runs
     weights/                                      checkpoints of the chosen and the last epoch, state for resuming
     *.png, report.html                            charts and the page of the run
     baseline/                                     epochs and weights of the baseline network
@@ -496,51 +495,6 @@ class TestResult(Scores):
         if self.synthetic:
             return "synthetic training data"
         return "synthetic test data" if self.synthetic_test else ""
-
-
-class SplitScore(Record):
-    """Test result of the run on one published split."""
-
-    split: int
-    """Number of the split."""
-    samples: int
-    """Number of test recordings."""
-    correct: int
-    """Number of correct predictions."""
-
-    @computed_field  # type: ignore[prop-decorator]
-    @property
-    def accuracy(self) -> float:
-        """Share of correct predictions, 0 to 1."""
-        return self.correct / self.samples
-
-
-class SplitsResult(Record):
-    """splits.json: test results of the runs on all published splits of a data set."""
-
-    scores: tuple[SplitScore, ...] = Field(min_length=1)
-    """Test result of each split."""
-
-    @computed_field  # type: ignore[prop-decorator]
-    @property
-    def accuracy(self) -> float:
-        """Mean accuracy over the splits, 0 to 1."""
-        return statistics.fmean(score.accuracy for score in self.scores)
-
-    @computed_field  # type: ignore[prop-decorator]
-    @property
-    def accuracy_std(self) -> float | None:
-        """Standard deviation of the accuracy over the splits (n - 1); None for one split."""
-        return statistics.stdev(score.accuracy for score in self.scores) if len(self.scores) > 1 else None
-
-    def describe(self) -> Sequence[str | TextTable]:
-        """Return a row for each split, and the mean."""
-        table = TextTable("split", "accuracy", "correct", "recordings", right=("accuracy", "correct", "recordings"))
-        for score in self.scores:
-            table.add_row(score.split, f"{score.accuracy:.1%}", score.correct, score.samples)
-
-        spread = "" if self.accuracy_std is None else f", standard deviation {100 * self.accuracy_std:.1f} points"
-        return table, f"mean test accuracy of {count_noun(len(self.scores), 'split')} {self.accuracy:.1%}{spread}"
 
 
 @dataclass(frozen=True, repr=False)

@@ -13,7 +13,7 @@ from ..base.errors import ConfigError, Remedy
 from ..base.files import claim_output
 from ..encoding import BinConfig
 from ..networks import ModuleSource, NetworkConfig
-from ..results import EvaluationResult, RunFolder, SplitScore, SplitsResult, TrainingRun, read_splits
+from ..results import EvaluationResult, RunFolder, TrainingRun
 
 if TYPE_CHECKING:  # torch takes seconds to import
     from torch import nn
@@ -26,9 +26,6 @@ if TYPE_CHECKING:  # torch takes seconds to import
 
 EvaluatedPart = Literal["test", "validation", "train", "all"]
 """Part of a data set to evaluate."""
-
-SPLITS_RESULT = "splits.json"
-"""Name of the file with the results of all published splits."""
 
 
 @checked
@@ -140,76 +137,6 @@ def train(
         changed=changed,
         decoded=decoded,
     )
-
-
-@checked
-def train_splits(
-    folder: str | Path,
-    out: str | Path | None = None,
-    *,
-    resume: bool = False,
-    overwrite: bool = False,
-    network: NetworkConfig | Mapping[str, object] | None = None,
-    trust: str | Sequence[str] = (),
-    command: str = "",
-    callback: TrainingCallback | None = None,
-    **named: Unpack[TrainKeywords],
-) -> tuple[TrainingRun, ...]:
-    """Train and test on each published split of a folder, as papers report the mean over the splits.
-
-    Args:
-        folder: Folder of recordings with a splits.csv.
-        out: Folder for the runs, split-1, split-2, ..., and splits.json, a `SplitsResult`. None: runs/train/NAME.
-        resume: Resume: complete runs are kept.
-        overwrite: Remove the results of earlier runs.
-        network: Settings of the network.
-        trust: Packages allowed to run code for `network.target`.
-        command: Command that repeats the runs, for the records.
-        callback: Training callback; default: `LogCallback`.
-        named: Settings by name, as in `train`.
-
-    Returns:
-        The runs, in the order of the splits.
-
-    Raises:
-        DvspipeError: As in `train`; also if the folder has no splits.csv.
-
-    Example:
-        >>> runs = train_splits("ucf101-dvs", "runs/ucf101")  # doctest: +SKIP
-        >>> SplitsResult.read("runs/ucf101/splits.json").accuracy  # doctest: +SKIP
-        0.71
-    """
-    from ..datasets import find_folder
-    from ..training.processes import is_first_process
-    from ..training.run import find_run_folder
-
-    root = find_folder(folder)
-    numbers = read_splits(root).numbers
-    parent = find_run_folder(out, root.resolve().name, overwrite=overwrite).path
-
-    runs: list[TrainingRun] = []
-    scores: list[SplitScore] = []
-    for number in numbers:
-        named["split"] = number
-        run_folder = RunFolder(parent / f"split-{number}")
-        is_begun = resume and run_folder.config.is_file()
-        run = train(
-            root,
-            run_folder.path,
-            resume=is_begun,
-            overwrite=overwrite,
-            network=network,
-            trust=trust,
-            command=command,
-            callback=callback,
-            **named,
-        )
-        runs.append(run)
-        scores.append(SplitScore(split=number, samples=run.test.samples, correct=run.test.correct))
-
-    if is_first_process():
-        SplitsResult(scores=tuple(scores)).write(parent / SPLITS_RESULT)
-    return tuple(runs)
 
 
 def _configure_folder(

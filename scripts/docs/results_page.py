@@ -53,8 +53,6 @@ from dvspipe.results import (
     ShippedScore,
     ShippedSource,
     SplitRow,
-    SplitScore,
-    SplitsResult,
     TestResult,
     TimeScores,
     TraceRecord,
@@ -126,7 +124,7 @@ INFERENCE = (
     RecordingResult,
 )
 
-SPLITS = (SplitRow, SplitsResult, SplitScore)
+SPLITS = (SplitRow,)
 COMPOSITION = (CompositionRow,)
 LOCK = (LockHeader, LockedFile)
 MANIFEST = (ManifestRow, ManifestSummary)
@@ -166,8 +164,7 @@ def render() -> str:
         "`dvspipe data verify` compares a folder with it.\n",
         *_models(LOCK),
         "## The splits of a data set\n",
-        "`splits.csv` in a folder of recordings has the published splits. `dvspipe train` uses one of them; with "
-        "`data.split=all`, it trains on each and writes `splits.json`.\n",
+        "`splits.csv` in a folder of recordings has the published splits. `dvspipe train` uses one of them.\n",
         *_models(SPLITS),
         "## The manifest of an output folder\n",
         "Workers of `dvspipe convert` and `infer` write rows; `dvspipe manifest --json` prints the summary.\n",

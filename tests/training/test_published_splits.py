@@ -1,4 +1,4 @@
-"""Published splits: parts of a folder as splits.csv lists them, and the mean over all splits."""
+"""Published splits: parts of a folder as splits.csv lists them."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from dvspipe.checkpoints.checkpoint import load_checkpoint
 from dvspipe.datasets import DataSet, FolderConfig, open_dataset, read_split
 from dvspipe.formats import write
 from dvspipe.report import write_training_page
-from dvspipe.results import EvaluationResult, SplitRow, SplitsResult, TrainingRun, write_splits
+from dvspipe.results import EvaluationResult, SplitRow, TrainingRun, write_splits
 from dvspipe.results.splits import Part
 from dvspipe.training import choose_settings
-from dvspipe.verbs.training import evaluate, train_splits
+from dvspipe.verbs.training import evaluate
 
 GROUPS = ("g01", "g02", "g03", "g04", "g05", "g06")
 TESTED = {1: ("g01", "g02"), 2: ("g03", "g04")}
@@ -123,28 +123,11 @@ def test_choice_keeps_the_published_groups(folder: Path) -> None:
 
 @pytest.fixture(scope="module")
 def runs(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("runs") / "all"
+    out = tmp_path_factory.mktemp("runs")
     words = ("epochs=1", "views=1", "channels=[2]", "steps=3")
-    done = dvspipe("train", folder, "data.split=all", *words, "-o", out)
-    assert mentions(done.stdout, "mean test accuracy of 2 splits", "standard deviation")
+    for split in (1, 2):
+        dvspipe("train", folder, f"data.split={split}", *words, "-o", out / f"split-{split}")
     return out
-
-
-def test_all_splits_are_trained_and_their_mean_is_written(runs: Path) -> None:
-    result = SplitsResult.read(runs / "splits.json")
-    tests = [TrainingRun.read(runs / f"split-{number}").test for number in (1, 2)]
-    assert [(score.split, score.samples, score.correct) for score in result.scores] == [
-        (number, test.samples, test.correct) for number, test in enumerate(tests, start=1)
-    ]
-    assert result.accuracy == pytest.approx((tests[0].accuracy + tests[1].accuracy) / 2)
-    assert result.accuracy_std == pytest.approx(abs(tests[0].accuracy - tests[1].accuracy) / 2**0.5)
-
-
-def test_complete_runs_of_all_splits_are_kept(runs: Path, folder: Path) -> None:
-    before = {path: path.stat().st_mtime_ns for path in runs.glob("split-*/weights/*")}
-    again = train_splits(folder, runs, resume=True, epochs=1, views=1, channels=(2,), steps=3)
-    assert [run.folder.path.name for run in again] == ["split-1", "split-2"]
-    assert {path: path.stat().st_mtime_ns for path in runs.glob("split-*/weights/*")} == before
 
 
 def test_without_validation_all_training_recordings_and_the_last_epoch_are_used(folder: Path, tmp_path: Path) -> None:
