@@ -14,7 +14,7 @@ from rich.text import Text
 
 from ..base.errors import ConfigError
 from ..base.files import claim_output, write_text
-from ..results import CorruptionResult, EvaluationResult, RunFolder
+from ..results import RunFolder
 from ..training.callback import TrainingCallback
 from ..verbs import training as verbs
 from .commands import takes
@@ -33,7 +33,6 @@ from .options import (
 from .screen import messages, notes, print_parts, progress, screen, warn
 
 if TYPE_CHECKING:
-    from ..events.corruption import Corruption
     from ..results import EpochRow, TrainingRun
     from ..training import Choice, TrainConfig
     from .activity import ShowProgress
@@ -114,77 +113,24 @@ def evaluate(
     config: Config,
     settings: Overrides = None,
     *,
-    out: Path | None = None,
-    against: Path | None = None,
-    corrupt: Annotated[
-        list[str] | None,
-        Parameter(
-            metavar="NAME[=STRENGTH,...]",
-            help="Also evaluate on corrupted recordings: hot_pixels (share of pixels), noise (Hz per pixel), bursts "
-            "(flashes per s), drops (share of events), jitter (us), flips (share of events) or all; default strengths: "
-            "four of each. Repeatable.",
-        ),
-    ] = None,
     trust: Trust = None,
     as_json: AsJson = False,
-    overwrite: bool = False,
-    part: verbs.EvaluatedPart = "test",
     **given: Any,
 ) -> None:
-    """Evaluate a classifier on a data set: accuracy, calibration and confused classes; also on corrupted recordings.
+    """Evaluate a classifier on a data set: accuracy, calibration and confused classes.
 
     With the result of another classifier, test whether one is better.
     """
-    if corrupt and (against or (out is not None and out.suffix.lower() == ".csv")):
-        raise ConfigError(f"{against or out}: cannot be combined with --corrupt")
-    if out is not None:
-        claim_output(out, overwrite=overwrite)
-
-    # Wrong corruptions are refused before torch is imported, which takes seconds.
-    corruptions = []
-    for text in corrupt or []:
-        corruptions += _parse_corruptions(text)
-
-    from ..training import evaluate_corrupted
-
     experiment = read_config(config, settings)
     given |= {"seed": experiment.seed, "trust": trust_packages(trust)}
 
-    result: EvaluationResult | CorruptionResult
     with progress() as show:
-        callback = TrainingScreen(show)
-        if corruptions:
-            result = evaluate_corrupted(checkpoint, experiment.data, part, corruptions, callback=callback, **given)
-            if out is not None:
-                result.write(out)
-        else:
-            given |= {"out": out, "overwrite": overwrite, "against": against}
-            result = verbs.evaluate(checkpoint, experiment.data, part, callback=callback, **given)
+        result = verbs.evaluate(checkpoint, experiment.data, callback=TrainingScreen(show), **given)
 
     if as_json:
         sys.stdout.write(result.model_dump_json(indent=1) + "\n")
     else:
         print_parts(*result.describe())
-
-
-def _parse_corruptions(text: str) -> list[Corruption]:
-    """Parse an option --corrupt: a name or `all`, and optionally strengths."""
-    from ..events.corruption import CORRUPTION_KINDS, find_corruption
-
-    name, _, strengths = text.partition("=")
-    if name == "all" and not strengths:
-        return [kind(strength) for kind in CORRUPTION_KINDS.values() for strength in kind.levels]
-
-    kind = find_corruption(name)
-    if not strengths:
-        return [kind(strength) for strength in kind.levels]
-
-    try:
-        values = [float(value) for value in strengths.split(",")]
-    except ValueError as error:
-        raise ConfigError(f"--corrupt {text}: wrong strengths (expected numbers, as in drops=0.1,0.5)") from error
-
-    return [kind(value) for value in values]
 
 
 def demo(

@@ -17,7 +17,7 @@ from pydantic import Field
 from ..base.config import Settings
 from ..base.errors import ConfigError, Remedy
 from ..events import Events, SensorSize
-from ..events.corruption import draw_noise
+from ..events.noise import draw_noise
 from .transforms import TransformConfig
 
 SpikeTensor = NDArray[np.uint8 | np.float32]

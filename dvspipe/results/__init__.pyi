@@ -58,8 +58,6 @@ from .tables import write_rows as write_rows
 from .timeline import Timeline as Timeline
 from .training import CHECKPOINT_SUFFIX as CHECKPOINT_SUFFIX
 from .training import BaselineResult as BaselineResult
-from .training import CorruptedAccuracy as CorruptedAccuracy
-from .training import CorruptionResult as CorruptionResult
 from .training import EpochRow as EpochRow
 from .training import EvaluationResult as EvaluationResult
 from .training import Finding as Finding

@@ -11,8 +11,8 @@
     baseline/                                     epochs and weights of the baseline network
 
 `RunFolder` lists them all with their names, and `TrainingRun` is a complete run in memory. The other records are not
-files of a run: `EvaluationResult` and `CorruptionResult` are outputs of `dvspipe evaluate`, `ShippedRecord` describes
-included weights.
+files of a run: `EvaluationResult` is the output of `dvspipe evaluate`, `ShippedRecord` describes included
+weights.
 """
 
 from __future__ import annotations
@@ -389,45 +389,6 @@ def _format_share(correct: int, samples: int) -> str:
 def _format_interval(interval: tuple[float, float]) -> str:
     low, high = interval
     return f"{low:.1%} to {high:.1%}"
-
-
-class CorruptedAccuracy(Record):
-    """Accuracy on corrupted recordings."""
-
-    corruption: str
-    """Name of the corruption."""
-    strength: float
-    """Strength in the unit of the corruption."""
-    correct: int
-    """Number of correct predictions."""
-    samples: int
-    """Number of samples."""
-
-    @computed_field  # type: ignore[prop-decorator]
-    @property
-    def accuracy(self) -> float:
-        """Share of correct predictions, 0 to 1."""
-        return self.correct / self.samples
-
-
-class CorruptionResult(Record):
-    """Output of `dvspipe evaluate --corrupt`: accuracy without and with corruptions of the recordings."""
-
-    clean: EvaluationResult
-    """Result without corruption."""
-    corrupted: tuple[CorruptedAccuracy, ...]
-    """Accuracy of each corruption and strength."""
-    seed: int
-    """Seed of the corruptions."""
-
-    def describe(self) -> Sequence[str | TextTable]:
-        """Return the result without corruption, and a row for each corruption and strength."""
-        table = TextTable("corruption", "strength", "accuracy", "correct", right=("strength", "accuracy", "correct"))
-        table.add_row("none", "", f"{self.clean.accuracy:.1%}", self.clean.correct)
-        for row in self.corrupted:
-            table.add_row(row.corruption, f"{row.strength:g}", f"{row.accuracy:.1%}", row.correct)
-
-        return *self.clean.describe(), table
 
 
 class JointTest(Record):

@@ -7,7 +7,6 @@ from .config import TrainConfig as TrainConfig
 from .evaluation import Evaluation as Evaluation
 from .evaluation import evaluate_network as evaluate_network
 from .machine import measure_step as measure_step
-from .robustness import evaluate_corrupted as evaluate_corrupted
 from .run import RUNS as RUNS
 from .run import choose_device as choose_device
 from .run import run_training as run_training

@@ -19,8 +19,6 @@ from dvspipe.results import (
     AdaptationRecord,
     BaselineResult,
     CompositionRow,
-    CorruptedAccuracy,
-    CorruptionResult,
     Dependencies,
     EpochRow,
     EvaluationResult,
@@ -108,7 +106,7 @@ TRAINING = (
     KernelRecord,
     EventImage,
 )
-EVALUATION = (EvaluationResult, RecordingPrediction, PairedTest, CorruptionResult, CorruptedAccuracy)
+EVALUATION = (EvaluationResult, RecordingPrediction, PairedTest)
 ADAPTATION = (AdaptationRecord, NormShift)
 INFERENCE = (
     InferenceRun,
@@ -139,7 +137,7 @@ def render() -> str:
         *_files(RunFolder),
         *_models(TRAINING),
         "## Evaluation\n",
-        "`dvspipe evaluate --out FILE.json` writes the first object, and with `--corrupt` a `CorruptionResult`. "
+        "`dvspipe evaluate --out FILE.json` writes the first object. "
         "`FILE.csv` is a table of the predictions: `name`, `label`, `predicted`, and `p_CLASS` for each class.\n",
         *_models(EVALUATION),
         "## Adaptation\n",

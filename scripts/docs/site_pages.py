@@ -93,7 +93,7 @@ AREAS: Mapping[str, Area] = {
             "Comparison",
             "frames",
         ),
-        ("events", "events.filters", "events.corruption", "formats"),
+        ("events", "events.filters", "formats"),
     ),
     "conversion": Area(
         "Video to events",

@@ -9,7 +9,6 @@ import re
 import shutil
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,6 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from commands import dvspipe
 from conftest import moving_bar, random_events, write_bar_parts
 from facts import mentions, raises
 from recorder import Recorder
@@ -31,19 +29,18 @@ from dvspipe.base.yaml_files import read_yaml, shipped_configs
 from dvspipe.checkpoints.checkpoint import ClassifierConfig, energies, load_checkpoint, save_checkpoint
 from dvspipe.cli import training as commands
 from dvspipe.datasets import DataConfig, FolderConfig, from_recordings, open_dataset
-from dvspipe.encoding import BinConfig, Poisson
+from dvspipe.encoding import BinConfig
 from dvspipe.events import SensorSize
-from dvspipe.events.corruption import Drops, Flips, Jitter
 from dvspipe.formats import write
 from dvspipe.inference import Classifier
-from dvspipe.networks import LIF, CsnnConfig, ModuleSource, NetworkConfig, SpikingNetwork, parse_network
-from dvspipe.results import CorruptionResult, EpochRow, RunFolder, TrainingRun, wilson_interval
+from dvspipe.networks import LIF, CsnnConfig, NetworkConfig, SpikingNetwork, parse_network
+from dvspipe.results import EpochRow, RunFolder, TrainingRun, wilson_interval
 from dvspipe.rules.rules import ONLINE as ONLINE_RULES
 from dvspipe.synthesis import GESTURE_SENSOR
-from dvspipe.training import TrainConfig, TrainingCallback, evaluate_corrupted, robustness
+from dvspipe.training import TrainConfig, TrainingCallback
 from dvspipe.training.baseline import FrameNetwork
 from dvspipe.training.calibration import find_least_energy, fit_temperature
-from dvspipe.training.evaluation import TrainedNetwork, expected_calibration_error, open_evaluation
+from dvspipe.training.evaluation import TrainedNetwork, expected_calibration_error
 from dvspipe.training.machine import memory_bytes
 from dvspipe.training.resuming import TrainingState
 from dvspipe.training.schedule import LOSSES
@@ -890,42 +887,6 @@ def test_classes_of_a_folder_are_matched_before_and_after_its_split(
         expected = evaluate(alone, data, part)
         assert found.classes == expected.classes[::-1]
         assert found.confusion == expected.confusion[::-1]
-
-
-def test_checkpoint_is_evaluated_on_corrupted_recordings(run: TrainingRun, folder: Path) -> None:
-    """Strength 0 changes nothing, the division into batches does not matter, and without events accuracy drops."""
-    data, levels = config_for(folder).data, [Drops(0), Drops(1), Flips(0.5), Jitter(20_000)]
-    found = evaluate_corrupted(run.checkpoint, data, "test", levels, seed=3)
-    assert found.clean == evaluate(run.checkpoint, data, "test")
-    assert [(row.corruption, row.strength) for row in found.corrupted] == [
-        (each.name, each.strength) for each in levels
-    ]
-    same, none, *_ = found.corrupted
-    assert (same.correct, same.samples) == (found.clean.correct, 24)
-    assert none.correct < same.correct
-    again = evaluate_corrupted(run.checkpoint, data, "test", [Flips(0.5), Jitter(20_000)], seed=3, batch=5)
-    assert again.corrupted == found.corrupted[2:]
-
-
-def test_images_have_no_events_to_corrupt(run: TrainingRun, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    data = config_for(folder).data
-    opened = open_evaluation(
-        run.checkpoint, data, "test", seed=0, callback=TrainingCallback(), modules=ModuleSource.of(())
-    )
-    image = replace(opened.samples[0], code=Poisson())
-    monkeypatch.setattr(robustness, "open_evaluation", lambda *_, **__: replace(opened, samples=(image,)))
-    with raises(DataError, image.name, "image"):
-        evaluate_corrupted(run.checkpoint, data, "test", [Drops(0.5)])
-
-
-def test_command_prints_the_accuracy_of_each_strength(run: TrainingRun, folder: Path, tmp_path: Path) -> None:
-    words = ["evaluate", run.folder.path, folder, "--corrupt"]
-    said = dvspipe(*words, "drops=0,1", "--corrupt", "flips", "-o", "scores.json", cwd=tmp_path).stdout
-    assert mentions(said, "corruption", "none", "drops", "flips", *Flips.levels)
-    record = CorruptionResult.read(tmp_path / "scores.json")
-    assert [row.strength for row in record.corrupted] == [0, 1, *Flips.levels]
-    for wrong, facts in {"blur": ("blur", "drops"), "drops=2": ("drops", "2", "1"), "drops=a": ("drops=a",)}.items():
-        assert mentions(dvspipe(*words, wrong, cwd=tmp_path, code=2).stderr, *facts)
 
 
 def test_evaluation_uses_the_split_of_the_training(run: TrainingRun, folder: Path, tmp_path: Path) -> None:
