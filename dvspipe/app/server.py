@@ -35,7 +35,6 @@ from .examples import SAMPLE
 from .explorer import RecordingTab
 from .gestures import LearnTab
 from .guard import TOKEN, Access, CallCheck, Guard, UploadQuota
-from .labels import LabelTab
 from .pairs import PairTab
 from .runs import RunTab
 from .shared import LOGO, ChosenFile, Updates, handle, listen, make_css, make_theme, name_session, show_brand
@@ -64,8 +63,8 @@ class AppSettings:
     """Settings of the server.
 
     Args:
-        folder: Folder that the app may read: recordings, videos, runs and checkpoints below it. The app writes only
-            label files there, beside recordings and videos.
+        folder: Folder that the app may read: recordings, videos, runs and checkpoints below it. The app writes
+            nothing there.
         host: Address to listen on.
         port: Port; None: first free port, starting at 7860.
         password: Password of the app; required for hosts other than this machine. Without it, only the printed
@@ -125,8 +124,6 @@ def build_page(space: Workspace) -> gr.Blocks:
                 videos = VideoTab(space, opened=tab.select)
             with gr.Tab("Learn") as tab:
                 gestures = LearnTab(space, opened=tab.select)
-            with gr.Tab("Label") as tab:
-                labels = LabelTab(space, opened=tab.select)
             with gr.Tab("Explore") as tab:
                 recordings = RecordingTab(space, opened=tab.select)
             with gr.Tab("Compare") as tab:
@@ -142,8 +139,7 @@ def build_page(space: Workspace) -> gr.Blocks:
         opening = handle(space, videos.picker.status, open_film)
         listen(webcam.open.click, opening, [webcam.recorded], [tabs, *videos.picker.outputs])
         for checkpoint in (videos.checkpoint, webcam.checkpoint):
-            for earlier, new in ((labels.trained, gestures.trained), (gestures.trained, labels.trained)):
-                listen(new.change, videos.offer, [earlier, new], [checkpoint])
+            listen(gestures.trained.change, videos.offer, [gestures.trained], [checkpoint])
 
         tried = listen(gestures.try_out.click, lambda: gr.Tabs(selected=WEBCAM), [], [tabs])
         webcam.start_after(tried.then)

@@ -87,7 +87,6 @@ CSS = """
 .example::before { content: ""; flex: none; width: 6.5rem; aspect-ratio: 4 / 3; border-radius: 6px;
   background: #1e2534 center / cover; }
 input[type="radio"]:checked { background-color: var(--checkbox-background-color-selected) !important; }
-.files .wrap { max-height: 50vh; overflow-y: auto; flex-direction: column; flex-wrap: nowrap; }
 .cards .wrap { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(9rem, 100%), 1fr)); }
 .cards label { display: grid; grid-template-columns: auto 1fr; align-items: center; }
 .cards label::before { content: ""; grid-column: 1 / -1; width: 100%; aspect-ratio: 4 / 3; border-radius: 6px;

@@ -201,9 +201,9 @@ class VideoTab(Tab):
         written = self.on(self.download.click, self.make_file, exported, status=self.exporting, concurrency_limit=2)
         listen(written.then, None, [], [], js=CLICK_LINK)
 
-    def offer(self, earlier: tuple[Trained, ...], new: tuple[Trained, ...]) -> gr.Dropdown:
+    def offer(self, trained: tuple[Trained, ...]) -> gr.Dropdown:
         """Offer the classifiers that were trained in this session, and choose the last one."""
-        choices = [classifier.to_choice() for classifier in (*earlier, *new)]
+        choices = [classifier.to_choice() for classifier in trained]
         _, last_run = choices[-1]
         return gr.Dropdown(choices=[*list_classifiers(self.space), *choices], value=last_run)
 

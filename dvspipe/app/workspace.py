@@ -47,7 +47,7 @@ class Workspace:
     """Folders of the app.
 
     Args:
-        folder: Readable folder: recordings, videos, runs and checkpoints below it. Only label files are written.
+        folder: Readable folder: recordings, videos, runs and checkpoints below it. Nothing is written there.
         root: Folder of temporary files; it is removed when the server ends.
         jobs: Long work.
         cameras: Live webcams.

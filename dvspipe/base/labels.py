@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .errors import DataError
-from .files import read_bytes, write_text
+from .files import read_bytes
 
 OTHER = "other_gestures"
 """Class of everything that is none of the gestures."""
@@ -97,23 +97,6 @@ def read_labels(path: Path) -> list[Span]:
     columns = _find_columns(path, rows[0])
     spans = [_parse_span(f"{path}: line {number}", row, columns) for number, row in enumerate(rows[1:], start=2)]
     return _truncate_overlaps(path, sorted(spans, key=lambda span: (span.start_us, span.end_us)))
-
-
-def write_labels(path: Path, spans: Sequence[Span]) -> None:
-    r"""Write a label file for `read_labels`, complete or not at all; an existing one is replaced.
-
-    Names are written as they are, also those that a spreadsheet would execute as a formula.
-
-    Example:
-        >>> write_labels(tmp_path / "b_labels.csv", [Span(500000, 2000000, "clap")])
-        >>> (tmp_path / "b_labels.csv").read_text()
-        'class,start_us,end_us\nclap,500000,2000000\n'
-    """
-    text = io.StringIO()
-    rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(("class", "start_us", "end_us"))
-    rows.writerows((span.name, span.start_us, span.end_us) for span in spans)
-    write_text(path, text.getvalue())
 
 
 def _find_columns(path: Path, heading: Sequence[str]) -> _Columns:

@@ -24,7 +24,7 @@ WAKE_S = 0.5  # maximum time until Ctrl-C is noticed
 def app(
     folder: Annotated[
         Path,
-        Parameter(help="Folder of recordings, videos and runs that the page may read; it writes labels there."),
+        Parameter(help="Folder of recordings, videos and runs that the page may read."),
     ] = Path(),
     /,
     *,

@@ -17,7 +17,7 @@ import cv2
 import pytest
 from conftest import random_events
 
-from dvspipe.base.labels import GESTURES, read_labels
+from dvspipe.base.labels import GESTURES
 from dvspipe.events import SensorSize
 from dvspipe.formats import info, write
 from dvspipe.video.config import VideoSettings
@@ -342,53 +342,6 @@ def test_film_is_recorded_while_a_button_is_held(page: Any) -> None:
     page.locator(".recorder[data-state=off]").first.wait_for(state="attached")
 
 
-def test_gestures_are_labelled_by_mouse_and_keys(page: Any, folder: Path) -> None:
-    labels = folder / "clip_labels.csv"
-    open_tab(page, "Label")
-    page.get_by_role("radio", name="clip.webm").click()
-    page.locator(".labels[data-state=open]").wait_for()
-    # The timeline moves when the film gets its size.
-    page.wait_for_function("() => document.querySelector('.labels .film').readyState")
-    expect(page.locator(".status:visible")).to_have_count(0)
-    line = page.locator(".labels .timeline")
-    box = line.bounding_box()
-
-    def drag(start: float, stop: float) -> None:
-        for share, act in ((start, page.mouse.down), (stop, page.mouse.up)):
-            page.mouse.move(box["x"] + share * box["width"], box["y"] + 20, steps=3)
-            act()
-
-    def expect_saved(*times_s: float) -> None:
-        expect(page.locator(".caption", has_text=f"Saved: {len(times_s) // 2} in clip_labels.csv")).to_be_visible()
-        saved_us = [time_us for span in read_labels(labels) for time_us in (span.start_us, span.end_us)]
-        assert saved_us == pytest.approx([1e6 * time_s for time_s in times_s], abs=50_000)
-
-    drag(0.2, 0.4)
-    expect_saved(0.6, 1.2)
-    drag(0.398, 0.8)
-    page.keyboard.press("2")
-    page.mouse.click(box["x"] + 0.5 * box["width"], box["y"] + 20)
-    page.locator(".labels .time", has_text="1.5").wait_for()
-    page.keyboard.press("s")
-    expect_saved(0.6, 1.5, 1.5, 2.4)
-    assert {span.name for span in read_labels(labels)} == {GESTURES[1]}
-    page.keyboard.press("Delete")
-    expect_saved(0.6, 1.5)
-    page.keyboard.press("Control+z")
-    expect_saved(0.6, 1.5, 1.5, 2.4)
-    page.get_by_label("Name of a new class").fill("jump up")
-    page.keyboard.press("Enter")
-    page.keyboard.press("1")
-    page.locator(".labels .about", has_text="jump up").wait_for()
-    classes = page.locator(".labels .classes")
-    expect(classes.get_by_title("Remove the class jump up")).to_have_count(0)
-    classes.get_by_title("Remove the class arm roll").click()
-    expect(classes.get_by_text("arm roll")).to_have_count(0)
-    page.wait_for_function("() => !window.dvspipeLabels.is_saving()")
-    assert {span.name for span in read_labels(labels)} == {"jump_up", GESTURES[1]}
-    labels.unlink()
-
-
 def test_uploaded_videos_are_downloaded_as_events_in_two_pages(
     fresh_page: Any, browser: Any, site: Site, clip: Path, tmp_path: Path
 ) -> None:
@@ -423,7 +376,7 @@ def test_password_opens_the_page(browser: Any, site: Site) -> None:
 def test_all_tabs_are_in_one_row_and_fit_a_phone(browser: Any, site: Site) -> None:
     phone = browser.new_context(viewport=PHONE, has_touch=True, is_mobile=True)
     opened = site.watch(phone.new_page())
-    tabs = ("Webcam", "Video", "Learn", "Label", "Explore", "Compare", "Runs")
+    tabs = ("Webcam", "Video", "Learn", "Explore", "Compare", "Runs")
     assert len({opened.get_by_role("tab", name=name, exact=True).first.bounding_box()["y"] for name in tabs}) == 1
     for name in tabs:
         open_tab(opened, name)

@@ -336,7 +336,7 @@ def test_interrupted_training_resumes_and_its_classifier_is_offered(
     assert not any(CLIPS in name for name in names)
     with raises(ConfigError, "gestures-1"):
         start_attempt(plan, attempt, folder)
-    offered = tabs[1].offer((), (trained,))
+    offered = tabs[1].offer((trained,))
     assert offered.value == str(trained.run)
     assert (trained.to_choice()[0], offered.value) in offered.choices
     assert "wave" in trained.to_choice()[0]
