@@ -142,13 +142,11 @@ class Choices:
         preset: Name of a sensor preset, or `ideal`.
         knobs: Slider values, each in its unit.
         upsampling: `off`, `auto` or a number.
-        keeps_size: Whether to keep the size of the video, and not to use the size of the preset.
     """
 
     preset: str
     knobs: tuple[float, ...]
     upsampling: str
-    keeps_size: bool = False
 
     def __post_init__(self) -> None:
         if self.preset not in sensors():
@@ -168,7 +166,6 @@ class Choices:
     def config(self, video: VideoSettings = VideoSettings()) -> ConvertConfig:
         """Return the settings of the conversion."""
         model: SettingsTree = merge_settings(_preset(self.preset), dict(self.changed))
-        model |= {"sensor_size": "keep"} if self.keeps_size else {}
 
         upsample = int(self.upsampling) if self.upsampling.isdecimal() else self.upsampling
         return build(ConvertConfig, {"simulator": model, "video": video.model_dump(), "upsample": upsample}, "the page")
@@ -180,8 +177,6 @@ class Choices:
         for name, value in self.changed.items():
             words += [f"--{name.replace('_', '-')}", f"{value:g}"]
         words += ["--upsample", self.upsampling] if self.upsampling != "off" else []
-        # Without a preset that sets a size, the sensor has the size of the video.
-        words += ["--sensor-size", "keep"] if self.keeps_size and "sensor_size" in _preset(self.preset) else []
 
         return shlex.join(words)
 

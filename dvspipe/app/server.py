@@ -35,8 +35,6 @@ from .examples import SAMPLE
 from .explorer import RecordingTab
 from .gestures import LearnTab
 from .guard import TOKEN, Access, CallCheck, Guard, UploadQuota
-from .pairs import PairTab
-from .runs import RunTab
 from .shared import LOGO, ChosenFile, Updates, handle, listen, make_css, make_theme, name_session, show_brand
 from .videos import VideoTab
 from .webcam import WebcamTab, camera_routes
@@ -116,7 +114,7 @@ def build_page(space: Workspace) -> gr.Blocks:
         gr.HTML(show_brand())
         is_dark = gr.Checkbox(False, visible=False)
 
-        # Three tabs for everybody; the others, after a line, for people who know event cameras.
+        # Three tabs for everybody; the last one, after a line, for people who know event cameras.
         with gr.Tabs(overflow_behavior="wrap", elem_classes="rooms") as tabs:
             with gr.Tab("Webcam", id=WEBCAM):
                 webcam = WebcamTab(space)
@@ -126,10 +124,6 @@ def build_page(space: Workspace) -> gr.Blocks:
                 gestures = LearnTab(space, opened=tab.select)
             with gr.Tab("Explore") as tab:
                 recordings = RecordingTab(space, opened=tab.select)
-            with gr.Tab("Compare") as tab:
-                pairs = PairTab(space, opened=tab.select)
-            with gr.Tab("Runs") as tab:
-                RunTab(space, opened=tab.select)
 
         # The film of a webcam is opened in Video, and a new classifier on the webcam, which starts at once.
         def open_film(_: Session, film: ChosenFile | None) -> Iterator[Updates]:
@@ -145,7 +139,7 @@ def build_page(space: Workspace) -> gr.Blocks:
         webcam.start_after(tried.then)
 
         # Only the browser knows whether its theme is dark, so colours are set when the page is loaded.
-        colours = [videos.colours, recordings.colours, pairs.colours]
+        colours = [videos.colours, recordings.colours]
         listen(page.load, lambda dark: ["dark" if dark else "light"] * len(colours), [is_dark], colours, js=IS_DARK)
 
         def end_session(request: gr.Request) -> None:

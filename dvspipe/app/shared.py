@@ -91,15 +91,6 @@ input[type="radio"]:checked { background-color: var(--checkbox-background-color-
 .cards label { display: grid; grid-template-columns: auto 1fr; align-items: center; }
 .cards label::before { content: ""; grid-column: 1 / -1; width: 100%; aspect-ratio: 4 / 3; border-radius: 6px;
   background: center / cover; }
-.scores { width: 100%; border-collapse: collapse; margin-top: .75rem; }
-.scores :is(th, td) { padding: .4rem .5rem !important; text-align: left; border: 0 !important;
-  border-bottom: 1px solid var(--border-color-primary) !important; }
-.scores td:first-child { width: 55%; }
-.scores meter { width: 100%; min-width: 3rem; height: 1rem; }
-.scores meter::-webkit-meter-bar { background: var(--border-color-primary); border: 0; }
-.scores meter::-webkit-meter-optimum-value { background: var(--slider-color); }
-.scores meter::-moz-meter-bar { background: var(--slider-color); }
-.scores td:last-child { white-space: nowrap; font-variant-numeric: tabular-nums; }
 .error { padding: .5rem .75rem; border-left: 4px solid #b91c1c; overflow-wrap: anywhere; }
 .empty { padding: 2rem 1rem; text-align: center; color: var(--body-text-color-subdued); }
 .knob { gap: 0 !important; position: relative; }
@@ -112,7 +103,6 @@ input[type="radio"]:checked { background-color: var(--checkbox-background-color-
 .knob-help figcaption { display: grid; grid-template-columns: 1fr 1fr; max-width: 26rem; font-size: .8rem;
   text-align: center; color: var(--body-text-color-subdued); }
 .knob-help p { margin: .25rem 0 0; }
-.verdict { font-size: 1.05rem; font-weight: 500; }
 .caption { padding: .25rem .5rem; color: var(--body-text-color-subdued); }
 .js-plotly-plot .main-svg { background: transparent !important; }
 .js-plotly-plot .main-svg text { fill: var(--body-text-color) !important; }
@@ -475,10 +465,8 @@ class Tab:
 
         listen(gr.Button("Stop", variant="stop", elem_classes="stops-work", min_width=100).click, stop, [], [])
 
-    def add_picker(self, kind: FileKind, *, label: str | None = None, webcam: bool = False) -> Picker:
+    def add_picker(self, kind: FileKind, *, webcam: bool = False) -> Picker:
         """Add a file picker to the tab, with its own message: later work must not replace an error of a chosen file."""
-        label = label or kind.name
-
         # A tab for each source of a file.
         with gr.Tabs(overflow_behavior="wrap"):
             with gr.Tab("Examples"):
@@ -487,7 +475,7 @@ class Tab:
                 ]
 
             with gr.Tab("Upload"):
-                upload = gr.File(label=label, type="filepath", height=140)
+                upload = gr.File(label=kind.name, type="filepath", height=140)
 
             if webcam:
                 with gr.Tab("Webcam"):
@@ -497,7 +485,7 @@ class Tab:
                 below = gr.Dropdown(
                     kind.list_names(self.space),
                     value=None,
-                    label=f"{label} in {self.space.folder.name}/",
+                    label=f"{kind.name} in {self.space.folder.name}/",
                     allow_custom_value=True,
                     info=f"Choose a file or type its path; at most {MAX_NAMES} files are listed.",
                 )

@@ -24,7 +24,7 @@ WAKE_S = 0.5  # maximum time until Ctrl-C is noticed
 def app(
     folder: Annotated[
         Path,
-        Parameter(help="Folder of recordings, videos and runs that the page may read."),
+        Parameter(help="Folder of recordings, videos and checkpoints that the page may read."),
     ] = Path(),
     /,
     *,
@@ -50,7 +50,7 @@ def app(
         bool, Parameter(help="Test the page: start it, load it, process the sample clip, and stop.")
     ] = False,
 ) -> None:
-    """Serve a local web page to convert videos, learn gestures, and explore predictions, recordings and runs."""
+    """Serve a local web page to convert and classify videos, learn gestures, and explore recordings."""
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         raise ConfigError(f"app: {' and '.join(missing)} not installed; pip install 'dvspipe[app]'")

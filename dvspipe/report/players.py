@@ -80,7 +80,6 @@ def write_player_page(
     colours: PreviewColours = "light",
     title: str = "Events",
     fps: float = PLAYER_FPS,
-    channel: str | None = None,
     progress: Progress = ignore_progress,
 ) -> RateCurve:
     """Write an HTML page that plays events and the video file that it shows; return the event rate that it draws.
@@ -94,7 +93,6 @@ def write_player_page(
         colours: Colours of ON and OFF events.
         title: Title of the page.
         fps: Pictures per second of playback.
-        channel: Name that links pages: pages with the same name in one browser play, pause and seek together.
         progress: Called with the number of pictures done and the total.
 
     Raises:
@@ -132,7 +130,6 @@ def write_player_page(
         caption=caption + describe_colours(colours),
         clock_s=find_clock(ends_us, settings, source.first_us),
         rate=rate,
-        channel=channel,
         chart=rate.to_chart(colours).to_html(),
         background=to_hex(_palette(colours).background),
     )

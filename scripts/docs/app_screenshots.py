@@ -14,15 +14,10 @@ from typing import Any
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
-from dvspipe import train
 from dvspipe.app import AppSettings, serve
 from dvspipe.app.examples import SAMPLE
-from dvspipe.base.config import build
-from dvspipe.base.trees import merge_settings
-from dvspipe.base.yaml_files import read_yaml
 from dvspipe.formats import write
 from dvspipe.synthesis import GestureClip, record_gesture
-from dvspipe.training import TrainConfig
 from dvspipe.video.opening import open_video
 
 OUT = Path(__file__).parents[2] / "docs" / "images"
@@ -33,13 +28,11 @@ COLOURS = 200  # keeps files small
 
 
 def main() -> None:
-    """Write sample recordings and runs, serve the app, and take the screenshots."""
+    """Write a sample recording, serve the app, and take the screenshots."""
     with TemporaryDirectory() as name, sync_playwright() as driver:
         folder = Path(name) / "recordings"
         folder.mkdir()
         make_recording(folder)
-        if is_selected("runs"):
-            make_runs(folder)
         flags = ["--no-sandbox", "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"]
         flags.append(f"--use-file-for-fake-video-capture={make_camera(folder.parent)}")
         browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=flags)
@@ -49,8 +42,6 @@ def main() -> None:
                 take_webcam,
                 take_learn,
                 take_explore,
-                take_compare,
-                take_runs,
                 take_phone,
             ):
                 if is_selected(take.__name__.removeprefix("take_")):
@@ -76,19 +67,6 @@ def make_camera(folder: Path) -> Path:
 def make_recording(folder: Path) -> None:
     """Write a recording of a rendered person."""
     write(folder / "arm-circle.h5", [record_gesture(GestureClip(3, person=1000, clip=0, seed=0))])
-
-
-def make_runs(folder: Path) -> None:
-    """Write two small runs on a few rendered people."""
-    for name, channels in (("small", [4, 8]), ("larger", [8, 16])):
-        changes: dict[str, Any] = {
-            "name": name,
-            "data": {"train_people": 2, "test_people": 1, "clips": 1},
-            "jobs": 2,
-            "network": {"channels": channels},
-            "optimiser": {"epochs": 3},
-        }
-        train(build(TrainConfig, merge_settings(read_yaml("gesture"), changes), name), folder / "runs" / name)
 
 
 @contextmanager
@@ -170,26 +148,6 @@ def take_explore(browser: Any, address: str) -> None:
         choose_file(page, "arm-circle.h5")
         page.locator(".js-plotly-plot:visible canvas").first.wait_for()
         save(page, "explore")
-
-
-def take_compare(browser: Any, address: str) -> None:
-    """Fifth tab: one video seen by two sensors."""
-    with open_page(browser, address, LAPTOP | {"height": 1000}, "Compare") as page:
-        page.get_by_role("button", name="Convert and compare").click()
-        page.locator("iframe.page:visible").nth(1).content_frame.locator(".facts").wait_for()
-        page.locator(".verdict").first.evaluate("e => e.scrollIntoView()")
-        player = page.locator("iframe.page:visible").first.content_frame
-        player.get_by_role("button", name="Pause").click()
-        for key in ("Home", *5 * ["ArrowRight"]):  # the other player moves too
-            player.get_by_role("slider").press(key)
-        save(page, "compare")
-
-
-def take_runs(browser: Any, address: str) -> None:
-    """Sixth tab: the table of runs and their curves."""
-    with open_page(browser, address, LAPTOP, "Runs") as page:
-        page.locator(".plot:visible").first.wait_for()
-        save(page, "runs")
 
 
 def take_phone(browser: Any, address: str) -> None:

@@ -27,18 +27,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 from commands import dvspipe, keep_signal_handlers
-from conftest import random_events, write_bars
+from conftest import random_events
 from facts import mentions, raises
 
 from dvspipe.base.errors import ConfigError, DvspipeError, FileError, Remedy
-from dvspipe.events import Events, SensorSize, concatenate, merge_streams
+from dvspipe.events import Events, SensorSize, merge_streams
 from dvspipe.events.filter_config import FILTERS, FilterConfig
 from dvspipe.formats import info, open_recording, read, write
 from dvspipe.parallel import Progress, ignore_progress
 from dvspipe.report import PreviewMode
 from dvspipe.report.config import EventColours
 from dvspipe.report.style import EVENT_PALETTES
-from dvspipe.results import WrongPrediction
 from dvspipe.video.frames import frames_from_arrays
 from dvspipe.video.opening import open_video
 from dvspipe.video.writing import write_video
@@ -77,8 +76,6 @@ from dvspipe.app.explorer import (
 )
 from dvspipe.app.guard import LOGIN, Access, Guard, UploadQuota
 from dvspipe.app.jobs import Jobs, Stopped, WorkStep
-from dvspipe.app.pairs import choices_of, compare_settings, describe_noise, measure_noise
-from dvspipe.app.runs import chart_curves, describe_curves, find_recording, find_runs, find_wrong, list_confusion
 from dvspipe.app.server import build_page
 from dvspipe.app.shared import ChosenFile, copy_recorded, handle, name_session, show_page, take_upload
 from dvspipe.app.workspace import Session, Workspace, remove_abandoned, remove_old, safe_stem, say_running
@@ -890,100 +887,6 @@ def test_wrong_number_of_a_part_is_named(wrong: object) -> None:
 def test_invalid_part_is_an_error(explored: Explored, cut: Cut, tmp_path: Path) -> None:
     with pytest.raises(DvspipeError):
         write_cut(explored, cut, tmp_path / "a.h5", ignore_progress)
-
-
-# Comparisons
-
-
-def test_two_settings_on_one_video_are_compared_on_all_its_pixels(short_video: Path, tmp_path: Path) -> None:
-    choices = choices_of("ideal", 0.2, 0.2), choices_of("davis346", 0.5, 0.5)
-    compared = compare_settings(ChosenFile(short_video, short_video.name), choices, tmp_path, "light", ignore_progress)
-    assert all(page.is_file() for page in (*compared.players, compared.page))
-    first, second, command = compared.command.splitlines()
-    assert command == "dvspipe compare my-bar-A.h5 my-bar-B.h5 -o comparison.html"
-    assert [("sensor-size keep" in line) for line in (first, second)] == [False, True]
-    a, b = (read(tmp_path / f"my-bar-{side}.h5") for side in "AB")
-    assert len(a) > len(b) > 0
-    assert a.sensor == b.sensor == open_video(short_video).size
-    assert compared.verdict == describe_noise(a, b)
-
-
-def test_recording_with_more_isolated_events_has_more_noise() -> None:
-    sensor = SensorSize(width=34, height=26)
-    t = np.arange(0, 1_000_000, 100)
-    edge = Events(t, np.arange(len(t)) % 2 + 5, np.full(len(t), 7), np.ones(len(t), int), sensor)
-    noise = random_events(0, 500, sensor, 1_000_000)
-    noisy = concatenate(merge_streams([[edge], [noise]]), sensor)
-    assert describe_noise(edge, noisy).startswith("B has more noise: A has ")
-    assert describe_noise(noisy, edge).startswith("A has more noise: A has ")
-    assert describe_noise(edge, edge).startswith("A and B have about the same noise: ")
-    assert measure_noise(noisy) == pytest.approx(measure_noise(edge) + 500 / (34 * 26), rel=0.2)
-
-
-# Runs
-
-
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """A folder with a run on moving bars, and an incomplete run."""
-    from dvspipe.base.config import build
-    from dvspipe.training import TrainConfig
-    from dvspipe.verbs.training import train
-
-    folder, root = tmp_path_factory.mktemp("runs"), tmp_path_factory.mktemp("root")
-    settings = {
-        "data": {"root": str(write_bars(folder / "data"))},
-        "bins": {"steps": 4, "step_us": 25_000},
-        "network": {"channels": [4]},
-        "optimiser": {"epochs": 2},
-        "jobs": 1,
-    }
-    train(build(TrainConfig, settings, "test"), folder / "first")
-    (folder / "second").mkdir()
-    (folder / "second" / "test.json").write_text("{}", encoding="utf-8")
-    return Workspace(folder, root)
-
-
-def test_complete_runs_are_listed_with_curves(runs: Workspace) -> None:
-    (found,) = find_runs(runs, ignore_progress)
-    assert found.name == "first"
-    assert found.row()[1] == round(100 * found.run.test.accuracy, 2)
-    assert found.parameters
-    chart = chart_curves([found, found], "val_loss")
-    (panel,) = chart.panels
-    assert [tick.text for tick in chart.across.ticks] == ["1", "2"]
-    assert len({curve.colour for curve in panel.curves}) == 2
-    assert chart.to_html().count("<polyline") == 2
-    losses = [row.val_loss for row in found.run.epochs if row.val_loss is not None]
-    numbers = (f"{loss:.3g}" for loss in (losses[0], losses[-1], min(losses)))
-    assert mentions(describe_curves([found], "val_loss"), "first", *numbers)
-
-
-def test_recordings_of_a_confusion_cell_are_listed(runs: Workspace) -> None:
-    (found,) = find_runs(runs, ignore_progress)
-    heads, rows = list_confusion(found.run)
-    assert heads[1:] == [row[0] for row in rows]
-    for label in range(3):
-        for predicted in range(3):
-            wrong = find_wrong(found.run, label, predicted)
-            assert len(wrong) == (0 if label == predicted else rows[label][predicted + 1])
-            assert all(find_recording(runs, found.name, each).path.is_file() for each in wrong)
-
-
-def test_recording_outside_the_folder_is_not_read(runs: Workspace) -> None:
-    with raises(FileError, "passwd"):
-        find_recording(runs, "first", WrongPrediction(name="/etc/passwd", label="a", predicted="b", probability=1.0))
-
-
-@pytest.mark.parametrize("place", ["", "deep", "deep/runs"])
-def test_recording_is_found_relative_to_its_run(space: Workspace, place: str) -> None:
-    path = space.folder / place / "data" / "left" / "1.h5"
-    path.parent.mkdir(parents=True)
-    path.touch()
-    wrong = WrongPrediction(name="data/left/1.h5@0-100", label="left", predicted="right", probability=1.0)
-    assert find_recording(space, "deep/runs/first", wrong) == ChosenFile(path.resolve(), "1.h5")
-    with raises(FileError, "2.h5"):
-        find_recording(space, "other", WrongPrediction(name="2.h5", label="a", predicted="b", probability=1.0))
 
 
 def test_included_classifiers_are_offered() -> None:

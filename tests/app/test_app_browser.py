@@ -275,25 +275,6 @@ def test_only_paths_below_the_folder_can_be_typed(page: Any) -> None:
     page.get_by_role("alert").filter(has_text="is not below").wait_for()
 
 
-def test_two_players_are_synchronised(page: Any) -> None:
-    page.get_by_role("tab", name="Compare").click()
-    page.get_by_role("tab", name="Two recordings").click()
-    for side, name in enumerate("AB"):
-        page.locator("button[role=tab]:visible", has_text="Folder").nth(side).click()
-        path = page.get_by_label(f"Recording {name} in").first
-        path.fill("noise.h5")
-        path.press("Enter")
-        page.locator(".chosen:visible", has_text="noise.h5").nth(side).wait_for()
-    page.get_by_role("button", name="Compare", exact=True).click()
-    frames = [page.locator("iframe.page:visible").nth(side).content_frame for side in (0, 1)]
-    frames[1].get_by_role("button", name="Pause").wait_for()
-    frames[0].get_by_role("button", name="Pause").click()
-    frames[0].get_by_role("slider", name="Time in seconds").press("End")
-    for frame in frames:
-        expect(frame.locator("output")).to_have_text(re.compile(r"0\.(49|50) s"))
-    frames[1].get_by_role("button", name="Play").wait_for()
-
-
 def test_example_is_classified_by_joints_and_events(page: Any) -> None:
     choose_sample(page)
     page.get_by_role("button", name="Classify").click()
@@ -376,7 +357,7 @@ def test_password_opens_the_page(browser: Any, site: Site) -> None:
 def test_all_tabs_are_in_one_row_and_fit_a_phone(browser: Any, site: Site) -> None:
     phone = browser.new_context(viewport=PHONE, has_touch=True, is_mobile=True)
     opened = site.watch(phone.new_page())
-    tabs = ("Webcam", "Video", "Learn", "Explore", "Compare", "Runs")
+    tabs = ("Webcam", "Video", "Learn", "Explore")
     assert len({opened.get_by_role("tab", name=name, exact=True).first.bounding_box()["y"] for name in tabs}) == 1
     for name in tabs:
         open_tab(opened, name)

@@ -13,7 +13,7 @@ import pytest
 from conftest import random_events
 from facts import mentions, raises
 
-from dvspipe.base.errors import ConfigError, DvspipeError
+from dvspipe.base.errors import DvspipeError
 from dvspipe.events import SensorSize
 from dvspipe.formats import open_recording, write
 from dvspipe.parallel import Progress, ignore_progress
@@ -22,13 +22,10 @@ pytest.importorskip("gradio", reason="the extra app is not installed")
 
 import gradio as gr
 
-from dvspipe.app.answers import SHIPPED_NAMES
 from dvspipe.app.conversion import IDEAL, knobs_of
 from dvspipe.app.examples import EVENTS, EXAMPLES, SAMPLE
 from dvspipe.app.explorer import RecordingTab, explore
 from dvspipe.app.jobs import Jobs, Stopped
-from dvspipe.app.pairs import PairTab
-from dvspipe.app.runs import RunTab
 from dvspipe.app.shared import ChosenFile, handle, make_css, open_any, show_brand
 from dvspipe.app.videos import VideoTab
 from dvspipe.app.workspace import Session, Workspace
@@ -42,8 +39,6 @@ class Tabs:
 
     videos: VideoTab
     recordings: RecordingTab
-    pairs: PairTab
-    runs: RunTab
 
 
 @pytest.fixture(scope="module")
@@ -60,8 +55,6 @@ def tabs(session: Session) -> Tabs:
             return Tabs(
                 VideoTab(space, opened),
                 RecordingTab(space, opened),
-                PairTab(space, opened),
-                RunTab(space, opened),
             )
 
     return asyncio.run(build())
@@ -92,7 +85,6 @@ def test_without_a_file_previous_videos_and_answers_are_removed(tabs: Tabs, sess
     shown = merge(tabs.recordings.explore(session, None, 0.5, 30.0, 0, "count", "light"))
     assert shown[tabs.recordings.explored] is None
     assert shown[tabs.recordings.page] == shown[tabs.recordings.picture] == ""
-    assert "<iframe" not in str(tabs.pairs.clear())
 
 
 def test_video_is_shown_as_a_preview_until_it_is_classified(tabs: Tabs, session: Session) -> None:
@@ -117,20 +109,6 @@ def test_explore_opens_with_an_example_unless_a_recording_is_chosen(tabs: Tabs, 
     assert list(tab.open_first(session, chosen)) == []
 
 
-def test_compare_opens_with_the_example_unless_a_video_is_chosen(tabs: Tabs, session: Session) -> None:
-    tab = tabs.pairs
-    chosen = merge(tab.open_first(session, None))[tab.video.source]
-    assert list(tab.open_first(session, chosen)) == []
-    settings = ("ideal", 0.2, 0.2, "ideal", 0.5, 0.5)
-    steps = tab.show_settings(session, chosen, "light", *settings)
-    assert "comparing" in next(steps)[tab.status]
-    session.space.jobs.stop(session.name)
-    with pytest.raises(Stopped):
-        list(steps)
-    with raises(ConfigError, "video"):  # after a refused file
-        list(tab.show_settings(session, None, "light", *settings))
-
-
 def test_region_to_cut_is_drawn(tabs: Tabs, session: Session, tmp_path: Path) -> None:
     path = tmp_path / "noise.h5"
     write(path, random_events(0, 2000, SensorSize(width=34, height=26), 500_000))
@@ -138,15 +116,6 @@ def test_region_to_cut_is_drawn(tabs: Tabs, session: Session, tmp_path: Path) ->
     tab, place = tabs.recordings, (0.5, 30.0, 0, "count", "light")
     assert "10x8+2-3" in merge(tab.show_region(session, explored, "10x8+2-3", *place))[tab.region]
     assert merge(tab.show_region(session, explored, "10x", *place))[tab.region] == ""
-
-
-def test_runs_open_with_the_scores_of_the_included_classifiers(tabs: Tabs, session: Session) -> None:
-    tab = tabs.runs
-    assert mentions(tab.without.value, *SHIPPED_NAMES, "296 of 300")
-    assert tab.with_runs.visible is False
-    shown = merge(tab.list_runs(session, "val_accuracy"))
-    assert mentions(shown[tab.without], session.space.folder, "dvspipe train", "296 of 300")
-    assert shown[tab.with_runs].visible is False
 
 
 def test_examples_have_thumbnails_and_can_be_opened(session: Session) -> None:

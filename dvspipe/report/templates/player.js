@@ -27,14 +27,6 @@
     video.closest("figure").after(controls);
     video.controls = false;
     if (document.querySelectorAll(".player").length <= 3) video.preload = "auto";  // show the first picture
-    const channel = box.dataset.channel ? new BroadcastChannel(box.dataset.channel) : null;
-    function sendState() {  // pages that play together
-      channel?.postMessage({ time: now(), paused: video.paused });
-    }
-    if (channel) channel.onmessage = ({ data }) => {
-      video.currentTime = convert(data.time, 1);
-      if (data.paused) video.pause(); else video.play();
-    };
 
     // Convert playing time (column 0 of the clock) to recording time (column 1), or back.
     function convert(value, column) {
@@ -48,7 +40,6 @@
     function seek(time) {
       video.currentTime = convert(Math.min(seconds, Math.max(0, time)), 1);
       show();
-      sendState();
     }
     function segment() {
       return starts.findLastIndex((start) => start <= now() + 0.01);
@@ -58,12 +49,10 @@
     }
     function toggle() {
       if (video.paused) video.play(); else video.pause();
-      sendState();
     }
     function step(length) {
       video.pause();
       video.currentTime += length;
-      sendState();
     }
     function show() {
       line.style.left = 100 * now() / seconds + "%";
@@ -118,7 +107,6 @@
     video.addEventListener("click", toggle);
     for (const event of ["play", "pause", "seeked", "loadedmetadata"]) video.addEventListener(event, show);
     video.addEventListener("play", () => players.forEach((other) => { if (other.video !== video) other.video.pause(); }));
-    video.addEventListener("playing", sendState, { once: true });
     show();
     return { box, video, track, actions, ends };
   }
