@@ -47,7 +47,7 @@ COMMANDS = {
         "spikes": (".spikes:spikes", "Encode an image as spike trains, and draw or store them."),
     },
     "Administration": {
-        "doctor": (".doctor:doctor", "Examine what this machine has and lacks: cameras, libraries, GPU, caches."),
+        "doctor": (".doctor:doctor", "Examine what this machine has and lacks: webcams, libraries, GPU, caches."),
         "manifest": (".manifest:manifest", "Show done, failed and unfinished inputs of an output folder."),
         "warmup": (".warmup:warmup", "Compile the kernels of most commands in advance."),
     },

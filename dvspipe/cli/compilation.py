@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -14,7 +13,6 @@ from ..events.filter_config import FilterConfig
 from ..events.filters import count_pixels, filter_events, find_hot_pixels, start_filter
 from ..formats import read, write, written_suffixes
 from ..formats.rosbag_writer import BAG_SUFFIX
-from ..formats.stream_words import STREAM_FORMATS
 from ..parallel import Progress, ignore_progress
 from ..recordings.config import ConvertConfig
 from ..recordings.conversion import convert_video
@@ -118,18 +116,11 @@ def _classify(folder: Path) -> None:
 
 def _classify_live(folder: Path) -> None:
     from ..inference import Classifier, InferConfig
-    from ..streaming import LiveSession, SystemClock, open_live
+    from ..streaming import LiveSession, open_live
 
     classifier = Classifier.load("gesture-films")
     for name, config in (("events.h5", InferConfig(fit="scale")), ("video.webm", InferConfig())):
         list(LiveSession(open_live(folder / name, speed=100), classifier, config))
-
-    # A source compiles its decoder before packets arrive; with `stop` set, it then ends at once.
-    stop = threading.Event()
-    stop.set()
-    for code in STREAM_FORMATS:
-        source = open_live("udp://127.0.0.1:0", sensor=classifier.config.sensor, stream_format=code)
-        list(source.read(SystemClock(), stop))
 
 
 def _train(_: Path) -> None:

@@ -1,4 +1,4 @@
-"""Command `live`: classify a camera, or a replayed file, while it runs."""
+"""Command `live`: classify a webcam, or a replayed file, while it runs."""
 
 from __future__ import annotations
 
@@ -33,13 +33,7 @@ CLEAR_LINE = "\r\x1b[K"
 
 @takes(verb, without=("source", "trust", *OF_FILES, "least_us", "quiet", "noise"))
 def live(
-    source: Annotated[
-        str,
-        Parameter(
-            help="Webcam: 0, 1, ...; event-camera or event-camera:SERIAL; video or recording to replay; - for events "
-            "on standard input; or udp://HOST:PORT for events in packets."
-        ),
-    ],
+    source: Annotated[str, Parameter(help="Webcam: 0, 1, ...; or a video or recording to replay.")],
     checkpoint: str = "gesture-films",
     *,
     window: Annotated[
@@ -64,7 +58,7 @@ def live(
     config: InferConfig = InferConfig(),
     **given: Any,
 ) -> None:
-    """Classify a camera, or a replayed file, while it runs; Ctrl-C ends it."""
+    """Classify a webcam, or a replayed file, while it runs; Ctrl-C ends it."""
     from ..inference import Classifier
     from ..streaming import ActionRunner
     from ..streaming.sources import FilmSource

@@ -68,8 +68,6 @@ HintsLike = Hints | Mapping[str, object]
 """`Hints`, or a mapping of their keys and values."""
 RecordingLike = str | Path | Events
 """Recording: a file of any known format, or events in memory."""
-StreamFormat = Literal["evt2", "aestream", "openmv"]
-"""Format of a live event stream."""
 
 
 def parse_column_name(name: str) -> tuple[str | None, TimeUnit | None]:

@@ -15,4 +15,3 @@ from .session import with_hop as with_hop
 from .sources import LiveSource as LiveSource
 from .sources import PushedSource as PushedSource
 from .sources import open_live as open_live
-from .streams import is_stream as is_stream

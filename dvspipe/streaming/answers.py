@@ -26,7 +26,7 @@ class LiveAnswer(Record):
     events_per_s: float
     """Events per second on the network's sensor, in the last second."""
     dropped: int
-    """Chunks dropped so far because the machine was too slow, and packets lost by the source."""
+    """Chunks dropped so far because the machine was too slow."""
     skipped_us: int = 0
     """Time of the stream skipped so far because the machine was too slow, in microseconds."""
     disturbance: Disturbance | None = None

@@ -1,26 +1,20 @@
 """Chunks of live streams, their queue, and the clock.
 
 The thread of a source puts `Chunk`s into a `ChunkQueue`, from which the thread of a session takes them. A `LiveClock`
-tells both the time; tests replace it. `Tally` logs what is wrong in a stream without flooding the log.
+tells both the time; tests replace it.
 """
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections import deque
 from dataclasses import dataclass
 from typing import Protocol
 
-from ..base.errors import count_noun
 from ..events import Events
-from ..formats.stream_clock import StreamClock
 from ..video.frames import Frame
 
-log = logging.getLogger(__name__)
-
-BATCH_S = 0.01  # what arrives in this time is one chunk
 NOTICE_S = 0.05  # maximum time until a stop is noticed
 
 
@@ -32,13 +26,11 @@ class Chunk:
         content: Events, or one frame of a video.
         t_us: End of the chunk on the clock of the stream in microseconds.
         due_s: Time at which it ended, in seconds on the clock of the machine.
-        lost: Number of packets that the source lost before it.
     """
 
     content: Events | Frame
     t_us: int
     due_s: float
-    lost: int = 0
 
 
 class LiveClock(Protocol):
@@ -78,7 +70,7 @@ class ChunkQueue:
         capacity: Maximum number of waiting chunks, > 0.
 
     Attributes:
-        dropped: Number of chunks dropped so far, and packets lost by the source.
+        dropped: Number of chunks dropped so far.
         skipped_us: Time of the stream in the dropped chunks.
 
     Example:
@@ -101,7 +93,6 @@ class ChunkQueue:
     def put(self, chunk: Chunk) -> None:
         """Append a chunk; drop the oldest chunk if the queue is full."""
         with self._changed:
-            self.dropped += chunk.lost
             if len(self._waiting) == self._capacity:
                 oldest = self._waiting.popleft()
                 self.dropped += 1
@@ -135,33 +126,3 @@ class ChunkQueue:
         """Error that ended the stream; None: it is complete."""
         with self._changed:
             return self._error
-
-
-class Tally:
-    """Counts something unusual in a stream; logs the first at once, and the total at the end.
-
-    Args:
-        name: Name of the stream.
-        noun: What is counted.
-    """
-
-    def __init__(self, name: str, noun: str) -> None:
-        self._name = name
-        self._noun = noun
-        self._count = 0
-
-    def update(self, count: int, text: str) -> None:
-        """Set the number so far; `text` is the message about the first."""
-        if count and not self._count:
-            log.warning("%s", text)
-        self._count = count
-
-    def finish(self) -> None:
-        """Log the total, if it is more than one."""
-        if self._count > 1:
-            log.warning("%s: %s in total", self._name, count_noun(self._count, self._noun))
-
-
-def describe_jump(name: str, clock: StreamClock) -> str:
-    """Describe the first jump of the clock of the camera of a stream."""
-    return f"{name}: the camera's clock jumped by {clock.jump_us * 1e-6:+,.1f} s; the stream continues without the jump"

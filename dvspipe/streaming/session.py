@@ -123,7 +123,7 @@ class LiveSession:
 
     @property
     def dropped(self) -> int:
-        """Number of chunks dropped so far, and packets lost by the source."""
+        """Number of chunks dropped so far because the machine was too slow."""
         return self._queue.dropped
 
     @property

@@ -1,7 +1,7 @@
-"""Sources of live streams: cameras, streams of other programs, and videos and recordings replayed at their own pace.
+"""Sources of live streams: webcams, and videos and recordings replayed at their own pace.
 
 `open_live` opens the source that a name means. Each source is a `LiveSource`: `read` yields chunks when they are due.
-Cameras and other programs decide that themselves; for replayed files, a `_Pace` waits.
+A webcam decides that itself; for replayed files, a `_Pace` waits.
 """
 
 from __future__ import annotations
@@ -17,21 +17,17 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.errors import ConfigError, FileError, Remedy, VideoError
+from ..base.errors import ConfigError, FileError, VideoError
 from ..base.files import explain_missing
 from ..events import Events, SensorSize
 from ..formats import NO_HINTS, Hints, Recording, open_recording
-from ..formats.hints import StreamFormat
 from ..recordings.conversion import is_video
 from ..video.config import VideoSettings
 from ..video.names import camera_of, check_address
 from ..video.opening import open_video
 from ..video.pictures import FramePass
 from ..video.video import Video
-from .camera_settings import CameraSettings
 from .chunks import Chunk, LiveClock
-from .event_cameras import open_event_camera, serial_of
-from .streams import is_stream, open_stream
 
 CHUNK_US = 10_000  # length of the chunks of a replayed recording, as from a camera's driver
 DEFAULT_GAP_US = 33_333  # time between the last and first frame of a loop with one frame
@@ -278,58 +274,34 @@ def open_live(
     loops: bool = False,
     sensor: SensorSize | None = None,
     hints: Hints = NO_HINTS,
-    stream_format: StreamFormat | None = None,
-    camera_settings: Path | None = None,
 ) -> LiveSource:
     """Open the source of a live stream.
 
     Args:
-        source: Number of a webcam; `event-camera` or `event-camera:SERIAL`; video or recording, which is replayed;
-            `-` for events on standard input; or `udp://HOST:PORT` for events in packets.
-        video: Settings for reading videos and cameras.
+        source: Number of a webcam; or a video or recording, which is replayed.
+        video: Settings for reading videos and webcams.
         speed: Speed of the replay, > 0; 1: as recorded.
         loops: Whether the replay starts again at the end.
-        sensor: Sensor of a recording that does not store it, or of a stream.
+        sensor: Sensor of a recording that does not store it.
         hints: Other metadata missing from a recording.
-        stream_format: Format of a stream; None: EVT 2.0 on standard input, AEStream over UDP.
-        camera_settings: File of settings of an event camera; see `CameraSettings`.
 
     Raises:
-        ConfigError: If the speed is not positive, a camera or stream has a speed or loop, a stream has no sensor
-            or a wrong address, another source has a stream format or camera settings, the event camera lacks a
-            setting, or its library is missing.
+        ConfigError: If the speed is not positive, or a webcam has a speed or loop.
         FileError: If a file is missing or cannot be read.
-        VideoError: If the camera or video cannot be opened.
+        VideoError: If the webcam or video cannot be opened.
     """
-    serial = serial_of(source)
     if not 0 < speed < float("inf"):
         raise ConfigError(f"speed: wrong value (found {speed:g}, expected more than 0)")
 
-    if camera_settings is not None and serial is None:
-        raise ConfigError(f"{source}: has no camera settings (found {camera_settings}, expected source event-camera)")
-
-    if is_stream(source):
-        if sensor is None:
-            raise ConfigError(f"{source}: does not name its sensor", Remedy("sensor", "WxH", "set it"))
-        if speed != 1 or loops:
-            raise ConfigError(f"{source}: cannot be replayed (found speed = {speed:g}, loop = {loops})")
-        return open_stream(str(source), sensor, stream_format)
-
-    if stream_format is not None:
-        raise ConfigError(f"{source}: has no stream format (found {stream_format}, expected a source - or udp://)")
-
-    if serial is not None or camera_of(source) is not None:
+    if camera_of(source) is not None:
         if speed != 1 or loops:
             raise ConfigError(f"camera {source}: cannot be replayed (found speed = {speed:g}, loop = {loops})")
-        if serial is None:
-            return CameraSource(open_video(str(source), video))
-        return open_event_camera(serial, CameraSettings.read(camera_settings) if camera_settings else None)
+        return CameraSource(open_video(str(source), video))
 
     path = Path(source)
     if not path.exists():
         check_address(source)
-        address = " (expected udp://HOST:PORT)" if str(source).startswith("udp:") else ""
-        raise FileError(f"{path}: not a camera{address}, and {explain_missing(path)}")
+        raise FileError(f"{path}: not a webcam, and {explain_missing(path)}")
 
     if is_video(path):
         return FilmSource(open_video(path, video), speed, loops)

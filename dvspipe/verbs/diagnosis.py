@@ -1,22 +1,17 @@
-"""Checks of this machine and of its cameras: what was found, what it means, and what to do."""
+"""Checks of this machine: what was found, what it means, and what to do."""
 
 from __future__ import annotations
 
 import importlib.metadata
 import platform
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from ..base.texts import TextTable
-from ..results.cameras import CameraTrial
 from ..results.tables import Record
 
-if TYPE_CHECKING:
-    from ..streaming.devices import ConnectedCamera
-
-CheckState = Literal["ok", "doubtful", "missing", "broken"]
-"""Result of a check; what is missing is needed only for what its text says, what is broken stops most commands, or the
-camera."""
+CheckState = Literal["ok", "missing", "broken"]
+"""Result of a check; what is missing is needed only for what its text says, what is broken stops most commands."""
 
 
 class Check(Record):
@@ -48,29 +43,18 @@ class Diagnosis(Record):
     """Operating system and processor."""
     checks: tuple[Check, ...]
     """Results of the checks."""
-    udev_rules: tuple[str, ...] = ()
-    """Lines for udev, for the event cameras that this user may not open."""
-    trial: CameraTrial | None = None
-    """Measurements of an event camera; null: none was tried."""
 
     @classmethod
-    def of(
-        cls, checks: Sequence[Check], cameras: Sequence[ConnectedCamera], trial: CameraTrial | None = None
-    ) -> Diagnosis:
+    def of(cls, checks: Sequence[Check]) -> Diagnosis:
         """Return the diagnosis of this machine.
 
         Args:
             checks: Results of the checks.
-            cameras: Event cameras; those that this user may not open have a rule for udev.
-            trial: Measurements of one of them.
         """
-        closed = [camera.vendor for camera in cameras if camera.vendor is not None and not camera.is_open]
         return cls(
             version=importlib.metadata.version("dvspipe"),
             system=f"{platform.system()} {platform.release()} {platform.machine()}",
             checks=tuple(checks),
-            udev_rules=tuple(sorted({vendor.udev_rule for vendor in closed})),
-            trial=trial,
         )
 
     @property
@@ -79,17 +63,9 @@ class Diagnosis(Record):
         return tuple(check for check in self.checks if check.state == "broken")
 
     def describe(self) -> Sequence[str | TextTable]:
-        """Return the checks as a table, and the rules for udev with the commands that install them."""
+        """Return the checks as a table."""
         table = TextTable("", "check", "result", optional=("result",))
         for check in self.checks:
             table.add_row(check.state, check.name, check.text)
 
-        parts: list[str | TextTable] = [f"dvspipe {self.version}, {self.system}", table]
-        if self.udev_rules:
-            from ..streaming.devices import RULES_FILE
-
-            parts.append("\nTo open the event cameras without root, paste this, and plug them in again:\n")
-            parts.append(f"sudo tee {RULES_FILE} <<'END'")
-            parts.extend(self.udev_rules)
-            parts.append("END\nsudo udevadm control -R && sudo udevadm trigger")
-        return parts
+        return [f"dvspipe {self.version}, {self.system}", table]

@@ -9,14 +9,13 @@ import re
 import shutil
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..base.arguments import checked
-from ..base.errors import ConfigError, Remedy
 from ..base.kernels import cache_folder, is_writable
-from .diagnosis import Check, CheckState, Diagnosis
+from .diagnosis import Check, Diagnosis
 
 if TYPE_CHECKING:
     from ..streaming.devices import ConnectedCamera
@@ -26,7 +25,6 @@ MIN_PYTHON = (3, 11)
 EXTRAS = {
     "app": "the local web page",
     "blosc": "HDF5 files with Blosc compression",
-    "camera": "event cameras",
     "export": "NIR and ONNX files",
     "hub": "checkpoints on the Hugging Face hub",
     "mqtt": "actions on gestures that publish to a broker",
@@ -41,38 +39,16 @@ GPU_DRIVERS = (Path("/proc/driver/nvidia/version"), Path("/dev/kfd"))  # files o
 
 
 @checked
-def doctor(
-    *,
-    camera: bool = False,
-    serial: str | None = None,
-    progress: Callable[[str, float, float], object] | None = None,
-) -> Diagnosis:
-    """Examine what this machine has and lacks: libraries, processors, programs, caches and cameras.
+def doctor() -> Diagnosis:
+    """Examine what this machine has and lacks: libraries, processors, programs, caches and webcams.
 
-    It opens a camera only if you try it, and imports torch only if there is the driver of a GPU.
-
-    Args:
-        camera: Try an event camera instead, by ten checks in 14 s: keep it still, and wave a hand when asked.
-        serial: Serial number of this camera. None: the first one.
-        progress: Called with what to do before the camera, the seconds that it lasts already, and in total.
-
-    Raises:
-        ConfigError: If neuromorphic-drivers is not installed, or a serial number is given without `camera`.
-        VideoError: If the camera cannot be opened, or fails.
+    It imports torch only if there is the driver of a GPU.
 
     Example:
         >>> doctor().broken
         ()
     """
-    from ..streaming.devices import find_event_cameras, find_webcams
-
-    event_cameras = find_event_cameras()
-    if camera:
-        from .camera_checks import diagnose_camera
-
-        return diagnose_camera(event_cameras, serial or "", progress)
-    if serial is not None:
-        raise ConfigError(f"serial = {serial}: no camera is tried", Remedy("camera", True, "try it"))
+    from ..streaming.devices import find_webcams
 
     checks = (
         _check_python(),
@@ -84,10 +60,9 @@ def doctor(
         _check_kernels(),
         _check_cache(),
         _check_webcams(find_webcams()),
-        _check_event_cameras(event_cameras),
         *_check_extras(),
     )
-    return Diagnosis.of(checks, event_cameras)
+    return Diagnosis.of(checks)
 
 
 def _check_python() -> Check:
@@ -250,19 +225,14 @@ def _check_cache() -> Check:
     )
 
 
-def _report_no_camera(name: str, found: str, *, meaning: str, remedy: str) -> Check:
-    """Return the check of a kind of camera without one; they are searched only on Linux."""
-    if sys.platform != "linux":
-        found = f"not searched on {platform.system()}"
-    return Check(name=name, state="missing", found=found, meaning=meaning, remedy=remedy)
-
-
 def _check_webcams(cameras: Sequence[ConnectedCamera]) -> Check:
     if not cameras:
-        return _report_no_camera(
-            "webcam",
-            "none found",
-            meaning="live streams need a camera or a file",
+        is_searched = sys.platform == "linux"
+        return Check(
+            name="webcam",
+            state="missing",
+            found="none found" if is_searched else f"not searched on {platform.system()}",
+            meaning="live streams need a webcam or a file",
             remedy="plug one in; a virtual machine or container needs access to /dev/video0",
         )
 
@@ -275,32 +245,6 @@ def _check_webcams(cameras: Sequence[ConnectedCamera]) -> Check:
         meaning=f"its source for live streams is {cameras[0].source}",
         remedy="sudo usermod -aG video $USER, and log in again" if closed else "",
     )
-
-
-def _check_event_cameras(cameras: Sequence[ConnectedCamera]) -> Check:
-    if not cameras:
-        return _report_no_camera(
-            "event camera",
-            "none found over USB",
-            meaning="the source event-camera of live streams needs one",
-            remedy="plug one in, and run this again: it may need permission",
-        )
-
-    name = ", ".join(f"{camera.name} ({camera.source})" for camera in cameras)
-    camera = cameras[0]
-    state: CheckState = "missing"
-    if any(not camera.is_open for camera in cameras):
-        meaning = "this user may not open it"
-        remedy = "see the udev rule below"
-    elif camera.vendor is not None and not camera.vendor.is_read:
-        meaning = "neuromorphic-drivers does not read it"
-        remedy = "send the EVT 2.0 words of its own program to the source - of live streams"
-    else:
-        state = "ok"
-        meaning = f"its source for live streams is {camera.source}"
-        remedy = ""
-
-    return Check(name="event camera", state=state, found=name, meaning=meaning, remedy=remedy)
 
 
 def _check_extras() -> Iterator[Check]:

@@ -11,7 +11,6 @@ from ..base.config import as_settings
 from ..base.files import claim_output
 from ..events import SensorSize, SensorSizeLike
 from ..formats import NO_HINTS, Hints, HintsLike
-from ..formats.hints import StreamFormat
 from ..inference.config import InferConfig, InferKeywords
 
 if TYPE_CHECKING:
@@ -31,18 +30,15 @@ def live(
     overwrite: bool = False,
     sensor: SensorSizeLike | None = None,
     hints: HintsLike = NO_HINTS,
-    stream_format: StreamFormat | None = None,
-    camera_settings: str | Path | None = None,
     trust: str | Sequence[str] = (),
     **named: Unpack[InferKeywords],
 ) -> LiveSession:
-    """Classify a camera, a stream, or a replayed file while it runs: iterate over the session for its predictions.
+    """Classify a webcam, or a replayed file, while it runs: iterate over the session for its predictions.
 
     Leave the loop to stop, or call `stop` of the session, also in another thread.
 
     Args:
-        source: Webcam: 0, 1, ...; event-camera or event-camera:SERIAL; video or recording to replay; - for events on
-            standard input; or udp://HOST:PORT for events in packets.
+        source: Webcam: 0, 1, ...; or a video or recording to replay.
         checkpoint: Run folder, .safetensors file, name of an included checkpoint, or hf://USER/NAME. In Python
             also a `Classifier`.
         config: Settings of inference, also a mapping; `hop_us` is the time between predictions, by default about
@@ -51,11 +47,8 @@ def live(
         loop: Start a replay again at its end.
         record: Event file (.h5, ...) for what the network sees. None: not recorded.
         overwrite: Replace an existing file of `record`.
-        sensor: Sensor size, for a recording or stream that does not store it.
+        sensor: Sensor size, for a recording that does not store it.
         hints: Other metadata that a recording does not store.
-        stream_format: Format of a stream. None: evt2 on standard input, aestream over UDP.
-        camera_settings: Settings of an event camera, .json, .bias of Prophesee or .xml of DV: biases, region of
-            interest, limit of the event rate. None: the driver's defaults.
         trust: Packages allowed to run code for networks with `network.kind = module`.
         named: Settings of `InferConfig` by name.
 
@@ -68,29 +61,25 @@ def live(
     """
     from ..formats import WriteOptions, create_writer
     from ..inference import as_classifier
-    from ..streaming import LiveSession, is_stream, open_live, with_hop
+    from ..streaming import LiveSession, open_live, with_hop
     from ..streaming.framing import live_settings
 
-    # Refuse an existing file before the source is opened, which can be a camera.
+    # Refuse an existing file before the source is opened, which can be a webcam.
     if record is not None:
         claim_output(Path(record), overwrite=overwrite)
 
     classifier = as_classifier(checkpoint, trust=trust)
     chosen = with_hop(as_settings(InferConfig, config, named, live), classifier)
-    own_sensor = classifier.config.sensor
 
-    size = None if sensor is None else SensorSize.of(sensor)
     opened = open_live(
         str(source),
         live_settings(classifier.framed(chosen)),
         speed=speed,
         loops=loop,
-        sensor=size or (own_sensor if is_stream(source) else None),
+        sensor=None if sensor is None else SensorSize.of(sensor),
         hints=as_settings(Hints, hints),
-        stream_format=stream_format,
-        camera_settings=None if camera_settings is None else Path(camera_settings),
     )
 
     options = WriteOptions(source=Path(str(source)).name, overwrite=overwrite)
-    writer = None if record is None else create_writer(Path(record), own_sensor, options)
+    writer = None if record is None else create_writer(Path(record), classifier.config.sensor, options)
     return LiveSession(opened, classifier, chosen, writer=writer)

@@ -57,7 +57,6 @@ from dvspipe.results import (
     WindowRow,
     WrongPrediction,
 )
-from dvspipe.results.cameras import CameraPhase, CameraTrial
 from dvspipe.results.tables import FolderFile
 from dvspipe.streaming.answers import LiveAnswer
 from dvspipe.verbs.diagnosis import Check, Diagnosis
@@ -152,8 +151,8 @@ def render() -> str:
         "`dvspipe live --json` prints this object for each prediction.\n",
         *_models((LiveAnswer,)),
         "## This machine\n",
-        "`dvspipe doctor --json` prints a `Diagnosis`; with `--camera`, it has a `CameraTrial`.\n",
-        *_models((Diagnosis, Check, CameraTrial, CameraPhase)),
+        "`dvspipe doctor --json` prints a `Diagnosis`.\n",
+        *_models((Diagnosis, Check)),
         "## The composition of a data set\n",
         "`dvspipe data stats -o FILE.csv` writes these rows.\n",
         *_models(COMPOSITION),

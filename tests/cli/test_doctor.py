@@ -14,8 +14,6 @@ from commands import dvspipe as run
 from facts import mentions
 
 import dvspipe
-from dvspipe.streaming import devices
-from dvspipe.streaming.devices import VENDORS, ConnectedCamera
 from dvspipe.verbs.diagnosis import Check, Diagnosis
 from dvspipe.verbs.doctor import EXTRAS
 
@@ -25,16 +23,6 @@ PROJECT = Path(dvspipe.__file__).parents[1] / "pyproject.toml"
 def find(diagnosis: Diagnosis, name: str) -> Check:
     (check,) = [check for check in diagnosis.checks if check.name == name]
     return check
-
-
-def connect(monkeypatch: pytest.MonkeyPatch, *cameras: ConnectedCamera) -> None:
-    """Let the search for event cameras find these."""
-    monkeypatch.setattr(devices, "find_event_cameras", lambda: list(cameras))
-
-
-def camera(is_open: bool, number: int = 1) -> ConnectedCamera:
-    vendor = VENDORS[number]
-    return ConnectedCamera("event-camera:5", vendor.name, Path("/dev/bus/usb/002/007"), is_open, vendor)
 
 
 def test_every_extra_of_a_user_is_described() -> None:
@@ -75,29 +63,6 @@ def test_missing_library_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     done = run("doctor", code=2)
     assert mentions(done.stderr, "1 check", "libraries")
     assert "h5py not installed" in done.stdout
-
-
-def test_camera_without_permission_has_a_rule_to_paste(monkeypatch: pytest.MonkeyPatch) -> None:
-    connect(monkeypatch, camera(is_open=False))
-    diagnosis = dvspipe.doctor()
-    assert diagnosis.udev_rules == (VENDORS[1].udev_rule,)
-    assert find(diagnosis, "event camera").state == "missing"
-
-    lines = str(diagnosis).splitlines()
-    assert lines[lines.index("END") - 1] == VENDORS[1].udev_rule
-    assert diagnosis.broken == ()
-
-
-def test_open_camera_needs_no_rule(monkeypatch: pytest.MonkeyPatch) -> None:
-    connect(monkeypatch, camera(is_open=True))
-    diagnosis = dvspipe.doctor()
-    assert diagnosis.udev_rules == ()
-    assert mentions(find(diagnosis, "event camera").text, "event-camera:5")
-
-
-def test_camera_that_no_driver_reads_says_how_to_pipe_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    connect(monkeypatch, camera(is_open=True, number=4))
-    assert mentions(find(dvspipe.doctor(), "event camera").text, "EVK2", "source -")
 
 
 def test_cache_that_is_not_writable_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -80,7 +80,6 @@ ONLY_HOMES = {
     "isal": {"datasets", "formats"},
     "jinja2": {"checkpoints", "integers", "report"},
     "matplotlib": {"report"},
-    "neuromorphic_drivers": {"streaming"},
     "paho": {"streaming"},
     "nir": {"checkpoints"},
     "norse": {"networks"},

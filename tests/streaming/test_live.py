@@ -527,15 +527,6 @@ def test_command_says_what_infer_does_better_on_a_film(checkpoint: Path, tmp_pat
     assert mentions(lines[-1], "film.webm", "certain", "by events")
 
 
-def test_command_reads_standard_input(checkpoint: Path, tmp_path: Path) -> None:
-    write(tmp_path / "bar.raw", moving_bar(1, 3, windows=4))
-    words = ["live", "-", str(checkpoint), "--json"]
-    with (tmp_path / "bar.raw").open("rb") as events:
-        done = subprocess.run([sys.executable, "-m", "dvspipe", *words], stdin=events, capture_output=True, check=True)
-    answers = [LiveAnswer.model_validate_json(line) for line in done.stdout.splitlines()]
-    assert {answer.class_name for answer in answers} & {*BAR_CLASSES}
-
-
 def test_command_shows_a_window_until_it_is_closed(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
