@@ -20,7 +20,7 @@ COMMANDS = {
         "convert": (".convert:convert", "Convert videos to events of a simulated camera, or recordings to formats."),
         "train": (".training:train", "Train a spiking classifier on labelled recordings, and test it."),
         "infer": (".infer:infer", "Classify recordings over time: labels, probabilities and segments."),
-        "live": (".live:live", "Classify a camera, or a replayed file, while it runs; Ctrl-C ends it."),
+        "live": (".live:live", "Classify a webcam, or a replayed file, while it runs; Ctrl-C ends it."),
         "learn": (".learn:learn", "Learn new gestures from a few films each, and train a classifier on them."),
         "view": (".analysis:view", "Show a recording as a video, pictures or a chart, or in the rerun viewer."),
         "app": (".page:app", "Serve a local web page to convert videos, learn gestures, and explore predictions."),
@@ -135,10 +135,8 @@ def start(
 def run(words: tuple[str, ...]) -> None:
     """Run one command.
 
-    The path - is written ./- for the parser, which would read it as an option. As in Python, a setting of an inner
-    group can be given by its own name if no other setting has it.
+    As in Python, a setting of an inner group can be given by its own name if no other setting has it.
     """
-    words = tuple("./-" if word == "-" else word for word in words)
     if words and words[0] in COMMAND_NAMES:
         app[words[0]].help = None  # the summary is for the list of commands; its own help has the text of the function
     try:
@@ -170,8 +168,6 @@ def main() -> None:
 
         fail(explain_usage(error), EXIT_ERROR)
     except DvspipeError as error:
-        if isinstance(error.__cause__, BrokenPipeError):
-            close_output()
         fail(describe_error(error), EXIT_ERROR)
     except KeyboardInterrupt:
         fail(Interrupt.describe(), EXIT_INTERRUPTED)
@@ -180,7 +176,7 @@ def main() -> None:
     except BrokenPipeError:
         close_output()
     except OSError as error:
-        fail(f"{error.filename or 'standard input or output'}: {error.strerror or error}", EXIT_ERROR)
+        fail(f"{error.filename or 'standard output'}: {error.strerror or error}", EXIT_ERROR)
     except Exception as error:
         if Interrupt.number is not None:  # another library may have turned the interrupt into an error
             fail(Interrupt.describe(), EXIT_INTERRUPTED)

@@ -73,8 +73,6 @@ def convert(
     # Refuse contradictions before the first file is converted.
     if of_video.video.timestamps and len(tasks) > 1:
         raise FileError(f"{of_video.video.timestamps}: timestamps are for a single video (found {len(tasks)} sources)")
-    if str(out) == "-" and (preview or as_json):
-        raise ConfigError("-o -: standard output is for events, so it cannot be combined with --preview or --json")
     if suffix is not None and [task.target for task in tasks] == [out]:
         raise ConfigError(f"{out}: --suffix: only for an output folder")
 
@@ -227,12 +225,9 @@ class Conversions:
         if self.as_json:
             sys.stdout.write(json.dumps(conversion.to_record()) + "\n")
         else:
-            # Standard output has the events if the path is "-".
-            is_file = str(conversion.path) != "-"
-            console = screen if is_file else messages
-            size = f", {conversion.path.stat().st_size / 1e6:,.1f} MB" if is_file else ""
+            size = f"{conversion.path.stat().st_size / 1e6:,.1f} MB"
             took = "" if seconds is None else f", converted in {seconds:.1f} s"
-            console.print(f"{conversion}{size}{took}")
+            screen.print(f"{conversion}, {size}{took}")
 
         if conversion.lost:
             messages.print(Text.assemble(("corrupted: ", "yellow"), conversion.lost))

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ..base.errors import ConfigError, count_noun
 from ..base.texts import show_name
-from ..formats import STANDARD
 from ..verbs import editing
 from .commands import takes
 from .options import RecordingFiles
-from .screen import messages, progress, screen, warn
+from .screen import progress, screen, warn
 
 if TYPE_CHECKING:
     from ..recordings.editing import Edit, FilteredPart
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 def cut(recording: Path, out: Path, *, overwrite: bool = False, **given: Any) -> None:
     part = editing.cut.edit(recording, **given)
     count = write_edit(part, out, overwrite=overwrite)
-    print_summary(out, f"{count_noun(count, 'event')} of {part.sensor}")
+    screen.print(f"{show_name(out)}: {count_noun(count, 'event')} of {part.sensor}")
 
     if not count:
         empty = f"this part of {recording} is empty; show it with dvspipe view {recording}"
@@ -35,20 +34,13 @@ def write_edit(edit: Edit, out: Path, *, overwrite: bool) -> int:
         return edit.write(out, overwrite=overwrite, progress=partial(show, "events"))
 
 
-def print_summary(out: Path, text: str) -> None:
-    """Print a summary of the output, on standard error if the events go to standard output."""
-    (messages if out == STANDARD else screen).print(f"{show_name(out)}: {text}")
-
-
 @takes(editing.merge, without=("recordings",))
 def merge(recordings: RecordingFiles, out: Path, *, overwrite: bool = False, **given: Any) -> None:
-    if recordings.count(STANDARD) > 1:
-        raise ConfigError("merge: standard input (-) can be given only once")
     merged = editing.merge.edit(recordings, **given)
 
     count = write_edit(merged, out, overwrite=overwrite)
     of_all = f"{count_noun(count, 'event')} of {count_noun(len(recordings), 'recording')}"
-    print_summary(out, f"{of_all}, {merged.sensor}")
+    screen.print(f"{show_name(out)}: {of_all}, {merged.sensor}")
 
 
 @takes(editing.filter)
@@ -57,4 +49,4 @@ def filter_(recording: Path, out: Path, *, overwrite: bool = False, **given: Any
     write_edit(edit, out, overwrite=overwrite)
 
     hot = "" if edit.hot is None else f"; {count_noun(int(edit.hot.sum()), 'hot pixel')} found"
-    print_summary(out, f"{edit.counts}{hot}")
+    screen.print(f"{show_name(out)}: {edit.counts}{hot}")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..parallel import Engine, Shard
     from ..training import TrainConfig
 
-RecordingFiles = Annotated[list[Path], Parameter(help="Recordings; - for standard input.")]
+RecordingFiles = Annotated[list[Path], Parameter(help="Recordings.")]
 Config = Annotated[
     str,
     Parameter(

@@ -22,7 +22,6 @@ from .source import Source as Source
 from .source import StoredColumns as StoredColumns
 from .source import open_binary as open_binary
 from .source import read_records as read_records
-from .standard import STANDARD as STANDARD
 from .summary import RecordingInfo as RecordingInfo
 from .summary import info as info
 from .text import is_unrelated_text as is_unrelated_text

@@ -1,4 +1,4 @@
-"""Opening of a recording for decoding: a file, standard input or events in memory becomes a `Source`.
+"""Opening of a recording for decoding: a file or events in memory becomes a `Source`.
 
 A source decodes events in chunks, without checks; `recordings` checks them.
 """
@@ -6,8 +6,6 @@ A source decodes events in chunks, without checks; `recordings` checks them.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 from ..base.config import as_settings
@@ -17,7 +15,6 @@ from ..parallel import Progress
 from .hints import NO_HINTS, Hints, HintsLike, RecordingLike
 from .recognition import load_format, read_head, recognise, unknown_format
 from .source import Extent, Source, StoredColumns
-from .standard import STANDARD, actual_path, named_as_given
 
 IN_MEMORY = "memory"
 """Name of the format of events in memory."""
@@ -38,20 +35,14 @@ def open_source(
         format_name = IN_MEMORY
         source = _wrap_events(recording)
     else:
-        actual = actual_path(path)
-        known = recognise(actual) if format_name is None else load_format(format_name)
+        known = recognise(path) if format_name is None else load_format(format_name)
         if known is None:
-            raise unknown_format(path, read_head(actual))
-        with named_as_given(path):
-            format_name = known.name
-            source = known.open(actual, as_settings(Hints, hints))
+            raise unknown_format(path, read_head(path))
+        format_name = known.name
+        source = known.open(path, as_settings(Hints, hints))
 
     if source.sensor is not None and sensor is not None and source.sensor != sensor:
         raise EventError(f"{path}: wrong sensor size (found {source.sensor}, expected {sensor})")
-
-    # Standard input is copied to a temporary file; errors must name it as the caller did.
-    if path == STANDARD:
-        return format_name, replace(source, chunks=partial(_read_standard_input, source, path))
 
     return format_name, source
 
@@ -73,8 +64,3 @@ def _wrap_events(events: Events) -> Source:
 
     limits_us = (int(events.t[0]), int(events.t[-1])) if len(events) else (None, None)
     return Source(events.sensor, chunks, extent=lambda: Extent(len(events), *limits_us), span=span)
-
-
-def _read_standard_input(source: Source, path: Path, progress: Progress | None = None) -> Iterator[StoredColumns]:
-    with named_as_given(path):
-        yield from source.chunks(progress)

@@ -31,7 +31,7 @@ def read(
     """Read a recording of any known format, or a time span of it; warn if the span is outside the recording.
 
     Args:
-        path: File, or `-` for standard input; also events in memory.
+        path: File; also events in memory.
         start_us: Start time (inclusive) in microseconds on the clock of the file; None: start of the recording.
         stop_us: Stop time (exclusive) on the same clock; None: end of the recording.
         start_s: Start time in seconds after the first event, instead of `start_us`.

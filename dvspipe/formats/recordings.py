@@ -201,8 +201,7 @@ def open_recording(
     """Open a recording of any known format, recognised first by content, then by suffix.
 
     Args:
-        path: File, or `-` for standard input (copied to a temporary file); also events in memory, or an opened
-            recording, which is returned unchanged.
+        path: File; also events in memory, or an opened recording, which is returned unchanged.
         sensor: Sensor size, for files that do not store it. None: the smallest known sensor that contains all events.
         hints: Other missing metadata: chip, columns, time unit, topic; also a mapping, such as `{"chip": "DVS128"}`.
         format_name: Name of the format in `FORMATS`, if already known from `recognise`.

@@ -109,7 +109,7 @@ def info(
     """Summarise a recording; errors as in `open_recording` and `Recording.chunks`.
 
     Args:
-        recording: File, or `-` for standard input; also events in memory.
+        recording: File; also events in memory.
         sensor: Sensor size, for files that do not store it. None: the smallest known sensor that contains all events.
         hints: Other missing metadata; see `open_recording`.
         read_all: Read and check all events, even if their number and times are known without decoding. Otherwise, the

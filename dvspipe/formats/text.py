@@ -16,9 +16,8 @@ and rounds seconds. Writing takes 2.3 times the CPU time with faery, and 19 time
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
@@ -28,7 +27,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.errors import CorruptionError, EventError, FileError, FormatError, Remedy
+from ..base.errors import CorruptionError, EventError, FormatError, Remedy
 from ..base.kernels import njit
 from ..events import Events, SensorSize
 from ..parallel import Progress
@@ -44,8 +43,7 @@ from .hints import (
     unknown_unit,
 )
 from .source import Format, Source, StoredColumns, open_binary
-from .standard import STANDARD
-from .writers import PART_EVENTS, StreamEncoder, Writer, accept_all
+from .writers import StreamEncoder, accept_all
 
 TEXT_SUFFIXES = (".txt", ".csv")
 TEXT_BLOCK_BYTES = 8 << 20
@@ -516,13 +514,8 @@ def _scale(mantissa: int, scale: int, is_integer: bool) -> tuple[int, int]:  # p
 @contextmanager
 def _begin(path: Path, sensor: SensorSize) -> Iterator[Callable[[Events], object]]:
     with path.open("wb") as file:
-        file.write(_format_header(sensor))
+        file.write(f"t,x,y,p\n# sensor {sensor}\n".encode())
         yield lambda events: file.write(_format_lines(events))
-
-
-def _format_header(sensor: SensorSize) -> bytes:
-    """Format the names of the columns and the sensor size."""
-    return f"t,x,y,p\n# sensor {sensor}\n".encode()
 
 
 def _format_lines(events: Events) -> bytes:
@@ -564,30 +557,6 @@ def _print(
             position += 1
 
     return position
-
-
-class StandardOutputWriter(Writer):
-    """Writer of CSV to standard output. Parts are written immediately; output before an error stays."""
-
-    def __init__(self, sensor: SensorSize) -> None:
-        super().__init__(STANDARD, sensor, ("",), overwrite=True)
-
-    def _begin(self, _stack: ExitStack) -> None:
-        self._print(_format_header(self.sensor))
-
-    def _write(self, events: Events) -> None:
-        for start in range(0, len(events), PART_EVENTS):
-            self._print(_format_lines(events.slice_events(start, start + PART_EVENTS)))
-
-        self.count += len(events)
-        self._last_us = int(events.t[-1])
-
-    def _print(self, lines: bytes) -> None:
-        try:
-            sys.stdout.write(lines.decode("ascii"))
-            sys.stdout.flush()
-        except BrokenPipeError as error:
-            raise FileError("standard output: closed by the reading program") from error
 
 
 CSV_ENCODER = StreamEncoder((".csv",), _begin, lambda events, _: CSV_EVENT_BYTES * len(events), accept_all)

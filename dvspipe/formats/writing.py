@@ -18,8 +18,6 @@ from ..base.errors import EventError, Remedy
 from ..events import Events, SensorSize, SensorSizeLike
 from .reading import as_events
 from .recognition import FORMATS, find_plugin_format
-from .standard import STANDARD
-from .text import StandardOutputWriter
 from .writers import Compression, Encoder, WriteOptions, Writer, has_suffix, unwritable
 
 
@@ -37,7 +35,7 @@ def write(
     """Write a recording in the format of the suffix; return the number of events.
 
     Args:
-        path: Output file, with one of the suffixes `written_suffixes`; `-`: standard output, as CSV.
+        path: Output file, with one of the suffixes `written_suffixes`.
         parts: Events, consecutive parts of a recording, or a structured array as in `Events.from_structured`.
         sensor: Sensor size; required only if `parts` may be empty. None for an array: the smallest known sensor that
             contains all events.
@@ -97,14 +95,11 @@ def _require_events(path: Path, parts: Iterable[Events]) -> Iterator[Events]:
 
 
 def create_writer(path: Path, sensor: SensorSize, options: WriteOptions) -> Writer:
-    """Create a writer that writes a recording part by part, in the format of the suffix; `-`: CSV to standard output.
+    """Create a writer that writes a recording part by part, in the format of the suffix.
 
     Raises:
         FileError: If dvspipe does not write files with this suffix.
     """
-    if path == STANDARD:
-        return StandardOutputWriter(sensor)
-
     encoder = find_encoder(path)
     if encoder is None:
         raise unwritable(path, written_suffixes())

@@ -40,7 +40,6 @@ from ..base.texts import show_name
 from ..events import LATEST_US, Events, SensorSize, concatenate
 from ..formats import (
     FORMATS,
-    STANDARD,
     WriteOptions,
     Writer,
     create_writer,
@@ -153,7 +152,7 @@ def convert_video(
 
     Args:
         source: Video file, image folder, or the number of a camera; Ctrl-C stops the camera.
-        path: Output file; `-`: standard output, as CSV. Only HDF5 stores settings.
+        path: Output file. Only HDF5 stores settings.
         config: Settings of the conversion; also a mapping of keys and values.
         overwrite: Whether to replace an existing file; a saved state is then ignored.
         progress: Called with the number of frames done and the total after each frame, and once before the first frame
@@ -661,7 +660,7 @@ def plan_conversions(
     Args:
         sources: Videos, image folders, recordings, or folders that contain them, searched recursively. Files found in
             folders are skipped if they already have `suffix`.
-        out: Event file, or `-`, for a single source; otherwise a folder that mirrors the layout of source folders.
+        out: Event file for a single source; otherwise a folder that mirrors the layout of source folders.
             Sources in one folder that differ only in their suffix keep it: `a.mp4.h5`.
         suffix: Suffix of event files in the output folder.
         shard: Selection of the sources to convert, by their paths in the source folders.
@@ -682,12 +681,12 @@ def plan_conversions(
         written = ", ".join(written_suffixes())
         raise FileError(f"suffix = {suffix}: events cannot be written in this format (expected {written})")
 
-    if len(sources) == 1 and is_single_source(sources[0]) and (out.suffix or out == STANDARD):
+    if len(sources) == 1 and is_single_source(sources[0]) and out.suffix:
         return [ConversionTask(sources[0], out)]
 
     # A folder or several sources need an output folder, which may not exist yet.
     named_sources = list(find_sources(sources, lambda path: path.is_file() and path.name.lower().endswith(suffix)))
-    is_file_name = out == STANDARD or find_encoder(out) is not None
+    is_file_name = find_encoder(out) is not None
     if not out.is_dir() and (out.exists() or is_file_name):
         kind = "an event file name" if is_file_name else "a file"
         contents = sources[0] if len(sources) == 1 else f"{len(sources)} sources"

@@ -38,7 +38,7 @@ class Edit(Protocol):
         """Yield the events of the result."""
 
     def write(self, out: str | Path, *, overwrite: bool = False, progress: Progress | None = None) -> int:
-        """Write the result to an event file, or `-` for CSV on standard output; return the number of events."""
+        """Write the result to an event file; return the number of events."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class RecordingPart:
         """Write the part with the settings; return the number of events.
 
         Args:
-            out: Output file; `-`: standard output, as CSV.
+            out: Output file.
             overwrite: Whether to replace an existing file.
             progress: Called with the amount done and the total.
 

@@ -14,7 +14,7 @@ from ..base.errors import ConfigError, FileError
 from ..base.files import check_output, explain_missing
 from ..checkpoints.checkpoint import shipped_checkpoints
 from ..events import Events, SensorSizeLike
-from ..formats import NO_HINTS, STANDARD, HintsLike, RecordingLike
+from ..formats import NO_HINTS, HintsLike, RecordingLike
 from ..inference import InferConfig
 from ..inference.config import InferKeywords
 from ..parallel import Engine, Outcome, Processes, Progress
@@ -137,7 +137,7 @@ def check_files(tasks: Sequence[Task]) -> None:
     for task in tasks:
         source = task.source
         check_address(source)
-        if source.exists() or source == STANDARD or camera_of(source) is not None:
+        if source.exists() or camera_of(source) is not None:
             continue
 
         if str(source) in shipped_checkpoints():

@@ -64,7 +64,7 @@ def convert(
     Args:
         sources: Videos, GIFs, image folders, recordings, folders of these, or a camera number: 0, 1, ... In Python
             also a single file.
-        out: Event file, a folder for several sources, or - for CSV on standard output.
+        out: Event file, or a folder for several sources.
         settings: Settings of the pixel model, the video, the recording and the file.
         preset: Sensor preset (listed by dvspipe configs), or a YAML file; given settings take precedence.
         suffix: Format (file suffix) in an output folder.

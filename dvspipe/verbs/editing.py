@@ -87,13 +87,12 @@ def cut(
     """Cut a recording in time and in space; event times do not change.
 
     Args:
-        recording: Recording; - for standard input. In Python also events.
+        recording: Recording. In Python also events.
         start_s: Start time in seconds after the first event.
         stop_s: Stop time (exclusive) in seconds after the first event; None: end of the recording.
         region: Region of the sensor, such as 128x128+20+10; its upper left corner becomes the origin. None: complete
             sensor.
-        out: Output file (its suffix selects the format), or - for CSV on standard output. In Python also None: not
-            written.
+        out: Output file; its suffix selects the format. In Python also None: not written.
         overwrite: Replace an existing file.
         sensor: Sensor size, for a recording that does not store it.
         hints: Other metadata that the recording does not store.
@@ -130,10 +129,9 @@ def filter(  # noqa: A001
     """Remove noise: hot pixels, events in the refractory period, isolated background activity.
 
     Args:
-        recording: Recording; - for standard input. In Python also events.
+        recording: Recording. In Python also events.
         config: Settings of the filters; also a mapping.
-        out: Output file (its suffix selects the format), or - for CSV on standard output. In Python also None: not
-            written.
+        out: Output file; its suffix selects the format. In Python also None: not written.
         overwrite: Replace an existing file.
         sensor: Sensor size, for a recording that does not store it.
         hints: Other metadata that the recording does not store.
@@ -174,8 +172,7 @@ def merge(
 
     Args:
         recordings: One or more recordings; in Python also events.
-        out: Output file (its suffix selects the format), or - for CSV on standard output. In Python also None: not
-            written.
+        out: Output file; its suffix selects the format. In Python also None: not written.
         overwrite: Replace an existing file.
         gap_us: One after another: shift each recording to begin this many microseconds after the end of the previous
             one, >= 0. None: keep all times, and merge by time.

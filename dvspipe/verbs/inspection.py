@@ -224,8 +224,7 @@ def check(
     """Find errors and oddities of recordings, in one pass and in bounded memory.
 
     Args:
-        recordings: Recordings, folders of recordings, or - for standard input. In Python also a single recording or
-            events.
+        recordings: Recordings, or folders of recordings. In Python also a single recording or events.
         sensor: Sensor size, for files that do not store it. None: the smallest known sensor that contains all events;
             then only events outside the largest known sensor are out of range.
         hints: Other missing metadata: chip, columns, time unit, topic.

@@ -428,18 +428,6 @@ def test_truncated_video_message_names_source_and_output(clip: Path, tmp_path: P
     assert len(read(tmp_path / "cut.csv"))
 
 
-def test_events_are_written_to_standard_output_as_csv(clip: Path, tmp_path: Path) -> None:
-    events = random_events(0, 50)
-    write(tmp_path / "a.h5", events)
-    for source in ("a.h5", clip):
-        done = dvspipe("convert", source, "-o", "-", cwd=tmp_path)
-        (tmp_path / "b.csv").write_text(done.stdout)
-        dvspipe("convert", source, "-o", "c.csv", "--overwrite", cwd=tmp_path)
-        assert (tmp_path / "c.csv").read_text() == done.stdout
-        assert "-: " in done.stderr
-    assert {path.name for path in tmp_path.iterdir()} == {"a.h5", "b.csv", "c.csv"}
-
-
 def test_preview_never_replaces_source(clip: Path, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     for name in ("in/a.webm", "in/b.webm"):
@@ -635,8 +623,6 @@ def test_train_then_infer(tmp_path: Path) -> None:
         (["convert", "CLIP", "-o", "there.h5"], ("there.h5", "--overwrite")),
         (["convert", "CLIP", "-o", "out.avi"], ("out.avi", ".h5")),
         (["convert", "one", "CLIP", "-o", "out.h5"], "out.h5"),
-        (["convert", "CLIP", "one", "-o", "-"], ("-", "2")),
-        (["convert", "CLIP", "-o", "-", "--json"], ("-o -", "--json")),
         (["convert", "CLIP", "-o", "/dev/full"], "/dev/full"),
         (["convert", "one", "CLIP", "-o", "out", "--suffix", "xyz"], (".xyz", ".h5")),
         (["convert", "missing.mp4", "-o", "there.h5"], "missing.mp4"),
@@ -674,7 +660,6 @@ def test_train_then_infer(tmp_path: Path) -> None:
         (["view", "there.h5", "-o", "out.gif", "--window-us", "nan"], "--window-us"),
         (["merge", "there.h5", "there.h5", "-o", "out.h5", "--gap", "5"], ("--gap", "--gap-us")),
         (["merge", "there.h5", "there.h5", "-o", "out.h5", "--gap-us", "-5"], "gap_us = -5"),
-        (["merge", "-", "-", "-o", "out.h5"], "-"),
         (["view", "there.h5", "-o", "out.gif", "--region", "2x2+0+0", "--beside", "a.mp4"], "region"),
         (["view", "gap.h5", "-o", "out.gif"], ("29,999", "10,000")),
         (

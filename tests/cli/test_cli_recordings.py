@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -157,19 +155,6 @@ def test_commands_report_done_and_total(suffix: str, tmp_path: Path, monkeypatch
             assert len(set(total)) == 1
             assert list(done) == sorted(done)
             assert "--start-s" in command or done[-1] == total[-1] > 0
-
-
-def test_commands_work_in_pipes(tmp_path: Path) -> None:
-    write(tmp_path / "a.h5", EVENTS)
-    program = [sys.executable, "-m", "dvspipe"]
-    cut = [*program, "cut", "a.h5", "-o", "-", "--stop-s", "1"]
-    written = subprocess.run(cut, cwd=tmp_path, capture_output=True, timeout=120, check=True)
-    assert b"-: " in written.stderr
-    info = [*program, "info", "-", "--sensor", "12x7", "--json"]
-    read_back = subprocess.run(info, cwd=tmp_path, input=written.stdout, capture_output=True, timeout=120, check=True)
-    (found,) = json.loads(read_back.stdout)
-    assert (found["file"], found["events"]) == ("-", int((EVENTS.t < EVENTS.t[0] + 1_000_000).sum()))
-    assert not list(tmp_path.glob("-*"))
 
 
 def test_check_counts_wrong_and_unreadable_recordings(tmp_path: Path) -> None:

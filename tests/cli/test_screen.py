@@ -274,10 +274,9 @@ def test_infer_prints_file_class_and_probability_in_a_terminal(digits: Path) -> 
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="has no SIGPIPE")
-@pytest.mark.parametrize("command", [["filter", "--refractory-us", "1", "-o", "-"], ["info", "--json"]])
-def test_closed_pipe_ends_command_silently(command: list[str], tmp_path: Path) -> None:
+def test_closed_pipe_ends_command_silently(tmp_path: Path) -> None:
     write(tmp_path / "a.npz", random_events(0, 20_000))
-    arguments = [sys.executable, "-m", "dvspipe", *command, str(tmp_path / "a.npz")]
+    arguments = [sys.executable, "-m", "dvspipe", "info", "--json", str(tmp_path / "a.npz")]
     reading, writing = os.pipe()
     os.close(reading)
     try:

@@ -1,10 +1,8 @@
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -437,18 +435,6 @@ def test_small_file_needs_little_disk_space(tmp_path: Path, name: str, monkeypat
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=200 << 10))
     with raises(FileError, "space"):
         write(tmp_path / f"other-{name}", events)
-
-
-def test_closed_standard_output_raises(monkeypatch: pytest.MonkeyPatch) -> None:
-    reader, writer = os.pipe()
-    os.close(reader)
-    closed = os.fdopen(writer, "w")
-    monkeypatch.setattr(sys, "stdout", closed)
-    with raises(FileError, "standard", "output", "closed"):
-        write("-", random_events(0, 20))
-    monkeypatch.undo()
-    with suppress(BrokenPipeError):  # what is left in its buffer
-        closed.close()
 
 
 def test_part_is_read_by_seconds_after_the_first_event(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
