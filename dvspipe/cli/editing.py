@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from ..base.errors import ConfigError, count_noun
+from ..base.errors import count_noun
 from ..base.texts import show_name
 from ..verbs import editing
 from .commands import takes

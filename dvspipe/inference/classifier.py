@@ -183,7 +183,6 @@ class Classifier:
 
         return cls(loaded.config, loaded.network, name, loaded.moments, modules, joints=find_joints(name))
 
-
     @checked
     def predict(
         self,
