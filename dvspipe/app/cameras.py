@@ -1,8 +1,8 @@
 """Live webcams of the page: a browser sends pictures, and gets events, a label and the reason for doubt.
 
 `Cameras` has the cameras of all sessions. A `LiveCamera` is one of them: `push` gives a picture of the browser to a
-`LiveSession`, which classifies in a thread of the camera; another thread looks for the reason while a label is in doubt
-(`SceneWatch`); an `_EventTap` draws and records the events. A `LiveView` is what the page shows.
+`LiveSession`, which classifies in a thread of the camera; an `_EventTap` draws and records the events. A `LiveView` is
+what the page shows.
 
 A camera belongs to a session. It is freed when it is stopped, its page is closed, or no picture arrives for a while.
 """
@@ -19,7 +19,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +35,7 @@ from ..streaming.answers import LiveAnswer
 
 if TYPE_CHECKING:  # `inference` imports torch, and that takes seconds
     from ..inference import Classifier, InferConfig
-    from ..streaming import Chunk, Doubt, LiveSession, PushedSource
+    from ..streaming import Chunk, LiveSession, PushedSource
 
 log = logging.getLogger(__name__)
 
@@ -49,18 +49,8 @@ MAX_WAIT_S = 1.0  # time until the page shows something new, on a slow machine t
 STARTING_S = 0.1  # time between pictures while the network starts
 JOIN_S = 5.0  # time for the last labels and the end of a recording
 RATE_S = 2.0  # time over which pictures per second are averaged
-WATCH_S = 1.0  # minimum time between two looks for a reason for doubt
-WATCH_SHARE = 0.15  # maximum share of the time that looks take
-COMPARED_S = 0.2  # time between the two pictures that show whether the camera moves
-KEPT_PICTURES = 16  # pictures in memory, more than COMPARED_S at 60 pictures per second
+CHECK_S = 1.0  # interval at which a camera without pictures is noticed
 SHOWN_CLASSES = 2
-DOUBTS: dict[Doubt, str] = {
-    "camera moves": "The camera moves: keep it still.",
-    "no person": "Nobody is recognised: step into the picture, or come closer.",
-    "several people": "Two or more people are in the picture: only one should be.",
-    "person too small": "You are far away: come closer.",
-}
-"""Sentence for each reason for doubt."""
 NO_MOTION = "Nothing moves."
 STARTING = "Starting: move your arms."
 UNFAMILIAR = "This movement is unlike the gestures that the classifier knows."
@@ -102,13 +92,6 @@ class LiveView:
     def to_json(self) -> str:
         """Return the view as JSON."""
         return json.dumps(asdict(self))
-
-
-class _Picture(NamedTuple):
-    """RGB picture, uint8 [H, W, 3], and its time in seconds."""
-
-    time_s: float
-    image: NDArray[np.uint8]
 
 
 class _EventTap:
@@ -213,15 +196,12 @@ class LiveCamera:
     """
 
     def __init__(self, classifier: Classifier, new_folder: Callable[[], Path], *, enter: float = ENTER) -> None:
-        from ..streaming import SceneWatch
-
         self._classifier = classifier
         self._new_folder = new_folder
         self._config = live_config(classifier)
         self.enter = enter
         self.recording: Path | None = None
 
-        self._watch = SceneWatch(classifier.config.sensor)
         self._lock = threading.Lock()
         self._source: PushedSource | None = None
         self._session: LiveSession | None = None
@@ -229,9 +209,6 @@ class LiveCamera:
         self._tap = _EventTap(classifier.config.sensor)
 
         self._answer: LiveAnswer | None = None
-        self._doubt: Doubt | None = None
-        self._pictures: deque[_Picture] = deque(maxlen=KEPT_PICTURES)
-
         self._last_us: int | None = None
         self._pushed = 0
         self._late = 0  # pictures that arrived after a later one
@@ -280,7 +257,6 @@ class LiveCamera:
                 self._last_us = t_us
                 self._pushed += 1
                 number = self._pushed
-                self._pictures.append(_Picture(self.pushed_s, image))
                 source.push(t_us, np.ascontiguousarray(image[:, :, ::-1]))  # BGR
 
         # Without the lock, so the next pictures are taken while this one is classified.
@@ -300,7 +276,7 @@ class LiveCamera:
         self._session = LiveSession(self._source, self._classifier, config, capacity=MAX_WAITING)
         self._session.viewer = self._tap
 
-        for work in (self._classify, self._look):
+        for work in (self._classify, self._free_if_idle):
             thread = threading.Thread(target=work, name="webcam", daemon=True)
             self._threads.append(thread)
             thread.start()
@@ -321,30 +297,11 @@ class LiveCamera:
 
         self._ended.set()
 
-    def _look(self) -> None:
-        """Look for a reason while the label is in doubt; free the camera if no picture arrives."""
-        wait_s = WATCH_S
-        while not self._ended.wait(wait_s):
-            wait_s = WATCH_S
+    def _free_if_idle(self) -> None:
+        """Free the camera if no picture arrives."""
+        while not self._ended.wait(CHECK_S):
             if self.has_ended:
                 self.stop()
-                return
-
-            # A look costs time that the network needs, so there is none while the label is certain.
-            pictures = [*self._pictures]
-            answer = self._answer
-            if self._is_certain(answer) or len(pictures) < 2:
-                self._doubt = None
-                continue
-
-            now = pictures[-1]
-            earlier = min(pictures[:-1], key=lambda picture: abs(now.time_s - picture.time_s - COMPARED_S))
-            begin_s = time.monotonic()
-            if earlier.image.shape == now.image.shape:
-                self._doubt = self._watch.check(earlier.image, now.image)
-
-            # Looks take WATCH_SHARE of the time at most: after a look of duration d, wait d * (1 / WATCH_SHARE - 1).
-            wait_s = max(WATCH_S, (time.monotonic() - begin_s) * (1 / WATCH_SHARE - 1))
 
     def view(self) -> LiveView:
         """Return what is known now."""
@@ -375,8 +332,6 @@ class LiveCamera:
         """Say why a label is in doubt; empty if it is certain."""
         if self._is_certain(answer):
             return ""
-        if self._doubt is not None:
-            return DOUBTS[self._doubt]
         if answer is None:
             return STARTING
         if answer.label is None:

@@ -138,7 +138,6 @@ class _Tally:
         self._total = 0
         self._certain: Counter[str] = Counter()
         self._by_joints = 0
-        self._disturbed: Counter[str] = Counter()
 
     def add(self, answer: LiveAnswer) -> None:
         if answer.class_name is None:
@@ -150,8 +149,6 @@ class _Tally:
             self._certain[answer.class_name] += 1
         if answer.basis == "joints and events":
             self._by_joints += 1
-        if answer.disturbance is not None:
-            self._disturbed[answer.disturbance] += 1
 
     def describe(self) -> str:
         """Describe the predictions in a few words."""
@@ -164,7 +161,6 @@ class _Tally:
         names = self._certain.most_common(1)
         parts.append(f"{self._certain.total()} certain" + (f", mostly {show_name(names[0][0])}" if names else ""))
         parts.append(f"{self._by_joints} by joints and events" if self._by_joints else "by events")
-        parts += [f"in {count} {reason}" for reason, count in self._disturbed.items()]
         return ", ".join(parts)
 
 
@@ -215,9 +211,6 @@ def _describe(answer: LiveAnswer) -> str:
     """Describe an answer in one line."""
     if answer.class_name is None:
         name = "no events"
-        probability = ""
-    elif answer.disturbance is not None:
-        name = f"the {answer.disturbance}"
         probability = ""
     else:
         name = show_name(answer.class_name) + ("" if answer.certain else " (uncertain)")

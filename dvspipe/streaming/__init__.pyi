@@ -7,8 +7,6 @@ from .chunks import ChunkQueue as ChunkQueue
 from .chunks import LiveClock as LiveClock
 from .chunks import SystemClock as SystemClock
 from .performers import ActionRunner as ActionRunner
-from .scene import Doubt as Doubt
-from .scene import SceneWatch as SceneWatch
 from .session import LiveSession as LiveSession
 from .session import LiveViewer as LiveViewer
 from .session import with_hop as with_hop

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from ..results import Basis
 from ..results.tables import Record
-from .disturbances import Disturbance
 
 
 class LiveAnswer(Record):
@@ -19,8 +18,7 @@ class LiveAnswer(Record):
     probability: float
     """Probability of this class, 0 to 1."""
     certain: bool
-    """Whether the probability reaches `segments.enter`, the input resembles the training data, and nothing disturbs
-    the stream."""
+    """Whether the probability reaches `segments.enter`, and the input resembles the training data."""
     probabilities: tuple[float, ...]
     """Probabilities of all classes."""
     events_per_s: float
@@ -29,8 +27,6 @@ class LiveAnswer(Record):
     """Chunks dropped so far because the machine was too slow."""
     skipped_us: int = 0
     """Time of the stream skipped so far because the machine was too slow, in microseconds."""
-    disturbance: Disturbance | None = None
-    """Reason against a gesture: the camera moves, or the light flickers; null: none."""
     basis: Basis = "events"
     """What the probabilities come from: events, or also the joints of the person in a video."""
     latency_us: int

@@ -56,7 +56,7 @@ class LivePainter:
         if answer is None or answer.class_name is None:
             return Caption("no events" if answer else "", 0.0)
 
-        name = answer.disturbance or readable(answer.class_name) + ("" if answer.certain else "?")
+        name = readable(answer.class_name) + ("" if answer.certain else "?")
         skipped = f"  {answer.skipped_us * 1e-6:,.1f} s skipped" if answer.skipped_us else ""
         text = f"{name}  {answer.probability:.0%}  {answer.events_per_s:,.0f} events/s{skipped}"
         return Caption(text, answer.probability)

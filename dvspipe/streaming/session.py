@@ -29,7 +29,6 @@ from ..video.video import Video
 from .actions import Action, ActionConfig, ActionKeywords, find_actions
 from .answers import LiveAnswer
 from .chunks import NOTICE_S, Chunk, ChunkQueue, LiveClock, SystemClock
-from .disturbances import DisturbanceWatch
 from .framing import frame_live_events, frame_live_video
 from .joints import LiveJoints
 from .recorder import record
@@ -118,7 +117,6 @@ class LiveSession:
 
         self._framer = _Framer(source, classifier, self._config, self._joints)
         self._machine = _Machine(classifier, self._config)
-        self._watch = DisturbanceWatch(classifier.config.sensor)
         self._thread: threading.Thread | None = None
 
     @property
@@ -204,7 +202,6 @@ class LiveSession:
         answered_s = self._clock.now_s()  # time of the last prediction
         is_idle = False
         last: Chunk | None = None
-        dropped = 0
         while not self._is_stopped and not self._queue.has_ended:
             chunk = self._queue.get(NOTICE_S)
             if chunk is not None:
@@ -212,11 +209,6 @@ class LiveSession:
                 if self._joints is not None and isinstance(chunk.content, Frame):
                     self._joints.add(chunk.content)
                 events = self._framer.add(chunk)
-
-                # After a gap, a still scene can have as many events as a moving camera.
-                if self.dropped == dropped:
-                    self._watch.add(events)
-                dropped = self.dropped
                 if add_record is not None:
                     add_record(events)
                 if self.viewer is not None:
@@ -249,8 +241,7 @@ class LiveSession:
             probabilities, basis = self._joints.combine(probabilities, output.span.end_us)
         (is_familiar,) = config.is_familiar(logits)
         label = int(probabilities.argmax())
-        disturbance = self._watch.find()
-        is_certain = is_familiar and probabilities[label] >= self._enter and disturbance is None
+        is_certain = is_familiar and probabilities[label] >= self._enter
 
         # Latency counts from the end of the step, which lies before the time of its chunk.
         since_us = (chunk.t_us - output.span.end_us) / self.source.speed
@@ -266,7 +257,6 @@ class LiveSession:
             events_per_s=self._machine.events_per_s,
             dropped=self.dropped,
             skipped_us=self.skipped_us,
-            disturbance=disturbance,
             basis=basis,
             latency_us=max(0, round(late_us)),
         )

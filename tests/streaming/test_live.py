@@ -27,7 +27,6 @@ from dvspipe.cli.interrupts import raise_interrupts
 from dvspipe.events import Events, SensorSize, concatenate
 from dvspipe.formats import WriteOptions, Writer, create_writer, read, write
 from dvspipe.inference import Classifier, InferConfig
-from dvspipe.inference.segments import SegmentConfig
 from dvspipe.inference.stateful import StatefulRun, group_steps
 from dvspipe.inference.windows import encode_steps
 from dvspipe.results import Timeline
@@ -150,18 +149,6 @@ def test_pushed_pictures_have_the_answers_of_their_film(classifier: Classifier, 
     expected = answers_of(open_live(film, VideoSettings(fps=25)), classifier, config=config)
     assert answers
     assert [(each.t_us, each.probabilities) for each in answers] == [(x.t_us, x.probabilities) for x in expected]
-
-
-def test_nothing_is_certain_while_the_camera_moves(classifier: Classifier, tmp_path: Path) -> None:
-    rng = np.random.default_rng(0)
-    t = np.sort(rng.integers(0, 1_000_000, 80_000))
-    x, y = rng.integers(0, (BAR_SENSOR.width, BAR_SENSOR.height), (len(t), 2)).T
-    write(tmp_path / "everywhere.h5", Events(t, x, y, t % 2 == 0, BAR_SENSOR))
-
-    config = InferConfig(segments=SegmentConfig(enter=0, leave=0))
-    answers = answers_of(open_live(tmp_path / "everywhere.h5"), classifier, config)
-    assert (answers[0].disturbance, answers[0].certain) == (None, True)
-    assert (answers[-1].disturbance, answers[-1].certain) == ("camera moves", False)
 
 
 @pytest.mark.parametrize("capacity", [1, 100_000])
