@@ -14,7 +14,6 @@ $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	@echo 'installing into $(VENV): a minute or two'
 	$(RUN)/python -m pip install --quiet --editable '.[dev]'
-	$(RUN)/dvspipe warmup
 	touch $@
 
 demo: install

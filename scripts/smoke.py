@@ -24,7 +24,6 @@ INLINE_COMMAND = re.compile(r"`dvspipe ([^`]+)`")
 README_PYTHON = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 LIGHT: Mapping[str, Sequence[str]] = {
-    "warmup": (),
     "doctor": (),
     "convert": (str(VIDEO), "-o", "events.h5"),
     "info": ("events.h5",),

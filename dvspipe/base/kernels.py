@@ -1,4 +1,4 @@
-"""Compiled kernels: choose a writable cache folder for numba, load cached kernels, and measure compilation time.
+"""Compiled kernels: choose a writable cache folder for numba, refuse its settings files, measure compilation time.
 
 `import dvspipe` imports this module, so it imports little itself, and numba only when a kernel is decorated.
 """
@@ -21,12 +21,8 @@ SETTINGS_FILE = ".numba_config.yaml"  # numba reads it from the current folder, 
 COMPILING = "compiling kernels for this command, 5 to 30 s (first use only)"
 
 
-def njit(*, cache: bool = False, **options: Any) -> Callable[[Callable[..., Any]], Any]:
-    """Decorate a kernel as `numba.njit` does; a cached kernel is loaded without starting numba's compiler.
-
-    Args:
-        cache: Whether to store the compiled kernel on disk.
-        options: Other options of `numba.njit`.
+def njit(**options: Any) -> Callable[[Callable[..., Any]], Any]:
+    """Decorate a kernel as `numba.njit` does.
 
     Raises:
         ConfigError: If the current folder contains settings of numba.
@@ -35,15 +31,7 @@ def njit(*, cache: bool = False, **options: Any) -> Callable[[Callable[..., Any]
     import numba
 
     _refuse_later_settings()
-    compile_function = numba.njit(**options)
-
-    def decorate(function: Callable[..., Any]) -> Any:
-        dispatcher = compile_function(function)
-        if cache:
-            dispatcher._cache = _cache_type()(function)
-
-        return dispatcher
-
+    decorate: Callable[[Callable[..., Any]], Any] = numba.njit(**options)
     return decorate
 
 
@@ -75,26 +63,6 @@ def _refuse_later_settings() -> None:
             """Do nothing; numba requires the method."""
 
     event.register("numba:compile", Refusal())
-
-
-@functools.cache
-def _cache_type() -> Any:
-    """Return a cache that differs from numba's in one point: reading it does not start the compiler.
-
-    Before numba reads its cache, it imports its versions of Python's and numpy's functions, and the linear algebra of
-    SciPy: 320 modules, in as much time as `import numba` takes twice. Machine code needs only numba's runtime. If a
-    kernel is missing, the compiler imports the rest when it starts. Kernels of other packages keep numba's cache.
-    """
-    from numba.core.caching import FunctionCache
-    from numba.core.runtime import rtsys
-
-    class KernelCache(FunctionCache):  # type: ignore[misc]  # numba has no types
-        def load_overload(self, sig: object, target_context: object) -> object:
-            rtsys.initialize(target_context)
-            with self._guard_against_spurious_io_errors():  # returns None for some errors
-                return self._load_overload(sig, target_context)
-
-    return KernelCache
 
 
 class _Compilation:

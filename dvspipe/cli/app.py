@@ -49,7 +49,6 @@ COMMANDS = {
     "Administration": {
         "doctor": (".doctor:doctor", "Examine what this machine has and lacks: webcams, libraries, GPU, caches."),
         "manifest": (".manifest:manifest", "Show done, failed and unfinished inputs of an output folder."),
-        "warmup": (".warmup:warmup", "Compile the kernels of most commands in advance."),
     },
     GROUPS: {
         "data": (".data:data", "Convert, check and verify data sets; show statistics and the kinds."),

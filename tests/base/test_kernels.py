@@ -14,7 +14,6 @@ from dvspipe.base import kernels as numba_cache
 from dvspipe.base.kernels import COMPILING, VARIABLE, compiled_s, ensure_cache, njit, watch_compilation
 
 KERNELS = """
-import sys
 import numba
 from dvspipe.base.kernels import njit
 
@@ -28,7 +27,7 @@ def state():
     try:
         square(-1.0)
     except ValueError as error:
-        return str(error), sum(square.stats.cache_hits.values()), "scipy.linalg" in sys.modules
+        return str(error), sum(square.stats.cache_hits.values())
 
 @numba.njit
 def double(number):
@@ -97,7 +96,7 @@ def test_compilation_is_logged_once_and_its_time_is_measured(
     assert caplog.messages == [COMPILING]
 
 
-def test_cached_kernels_load_without_the_compiler_that_others_then_get(tmp_path: Path) -> None:
+def test_compiled_kernels_are_read_from_the_cache(tmp_path: Path) -> None:
     (tmp_path / "kernels.py").write_text(KERNELS)
     use = "from kernels import *; print(square(3.0), *state(), double(3.0))"
     command = [sys.executable, "-c", use]
@@ -106,5 +105,5 @@ def test_cached_kernels_load_without_the_compiler_that_others_then_get(tmp_path:
         subprocess.run(command, cwd=tmp_path, env=variables, capture_output=True, text=True, check=True).stdout.split()
         for _ in range(2)
     )
-    assert first == ["9.0", "negative", "0", "True", "18.0"]
-    assert second == ["9.0", "negative", "1", "False", "18.0"]
+    assert first == ["9.0", "negative", "0", "18.0"]
+    assert second == ["9.0", "negative", "1", "18.0"]

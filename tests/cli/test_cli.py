@@ -957,7 +957,7 @@ def test_shipped_configurations_are_listed_shown_and_copied(tmp_path: Path) -> N
 
 def test_all_writing_commands_have_option_out() -> None:
     # live records on request
-    reading = {"info", "check", "doctor", "manifest", "app", "warmup", "live", "data", "configs"}
+    reading = {"info", "check", "doctor", "manifest", "app", "live", "data", "configs"}
     for name in {*COMMAND_NAMES} - reading:
         for command in [app[name][part] for part in app[name] if part[0] != "-"] or [app[name]]:
             options = {option for argument in command.assemble_argument_collection() for option in argument.names}
