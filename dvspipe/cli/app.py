@@ -32,7 +32,7 @@ COMMANDS = {
         "cut": (".editing:cut", "Cut a recording in time and in space."),
         "merge": (".editing:merge", "Merge recordings of one sensor into one."),
         "filter": (".editing:filter_", "Remove noise from a recording."),
-        "frames": (".frames:frames", "Write recordings as folders of pictures or arrays, also for YOLO and COCO."),
+        "frames": (".frames:frames", "Write recordings as folders of pictures or arrays."),
         "compare": (".recordings:compare", "Compare two recordings of the same scene."),
         "calibrate": (".analysis:calibrate", "Fit the pixel model to a recording with frames and events."),
         "track": (".track:track", "Track the joints of the largest person in a video, and write them as CSV."),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Literal, TypedDict
 
 from pydantic import Field, model_validator
@@ -29,8 +28,6 @@ PreviewMode = Literal["count", "surface", "decay"]
 PreviewColours = Literal[EventColours, ColourMap]
 """Colours of a preview."""
 FrameFormat = Literal["png", "npy"]
-FrameLayout = Literal["folders", "classes", "yolo", "coco"]
-"""Layout of the output folder; see `FrameSettings.layout`."""
 
 
 class PreviewSettings(Settings):
@@ -92,18 +89,8 @@ class FrameSettings(FrameConfig):
 
     format: FrameFormat = "png"
     """`png`: picture in the colours of `dvspipe view`, a pixel per pixel of the sensor; `npy`: array of the values."""
-    layout: FrameLayout = "folders"
-    """`folders`: a folder per recording. `classes`: PART/CLASS/NAME_000000.png, the layout of YOLO for classification.
-    `yolo`: images/PART, labels/PART and data.yaml; `coco`: PART and annotations/instances_PART.json. Both have a frame
-    for each window with a labelled time, and its last boxes."""
     colours: PreviewColours = "light"
     """Colours of pictures: a pair for ON and OFF, or a colour map."""
-    classes: tuple[str, ...] = ()
-    """Names of the classes of boxes, from class 0; default: their numbers."""
-    val: float = Field(default=0.0, ge=0, lt=1)
-    """Share of the recordings for the part val, drawn per class, if the source has no folders train, val and test."""
-    seed: int = Field(default=0, ge=0)
-    """Seed of the draw."""
 
     @model_validator(mode="before")
     @classmethod
@@ -116,8 +103,6 @@ class FrameSettings(FrameConfig):
     def _can_be_written(self) -> FrameSettings:
         if self.form == "voxel" and self.format == "png":
             raise ValueError("form = voxel: has no picture (expected format = npy)")
-        if self.val and self.layout == "folders":
-            raise ValueError(f"val = {self.val:g}: layout = folders has no parts (expected classes, yolo or coco)")
         return self
 
 
@@ -125,11 +110,7 @@ class FrameSetKeywords(FrameKeywords, total=False):
     """Settings of `FrameSettings` by name."""
 
     format: FrameFormat
-    layout: FrameLayout
     colours: PreviewColours
-    classes: Sequence[str]
-    val: float
-    seed: int
 
 
 def plan_playback(

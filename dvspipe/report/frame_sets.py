@@ -1,4 +1,4 @@
-"""Write the frames of a data set to a folder; an interrupted run is resumed.
+"""Plan the frames of a folder of recordings, and write them to a folder; an interrupted run is resumed.
 
 The settings of an unfinished run are stored in its folder (SETTINGS), so a run with other settings is refused. A
 recording is finished when its table of times exists.
@@ -7,20 +7,22 @@ recording is finished when its table of times exists.
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..base.errors import FileError
+from ..base.errors import DataError, FileError, escape_controls
 from ..base.files import REPLACE, is_internal, lock_folder, write_text
 from ..base.trees import find_differences
+from ..events import SensorSize
+from ..formats import NO_HINTS, Hints
 from ..parallel import Engine, Outcome, Processes, Progress, map_items
+from ..recordings.conversion import find_recordings
 from ..results.frames import read_frame_rows
 from .config import FrameSettings
-from .frame_layouts import write_index
 from .frames import (
     SETTINGS,
     TIMES,
-    TIMES_FOLDER,
     FrameCount,
     FramePlan,
     FrameTask,
@@ -28,10 +30,52 @@ from .frames import (
 )
 
 
+def plan_frames(
+    source: Path,
+    out: Path,
+    settings: FrameSettings,
+    *,
+    sensor: SensorSize | None = None,
+    hints: Hints = NO_HINTS,
+) -> FramePlan:
+    """Plan the frames of a recording, or of all recordings in a folder.
+
+    Args:
+        source: Recording, or folder that is searched recursively; the output folder has the same folders.
+        out: Output folder.
+        settings: Settings of the frames.
+        sensor: Sensor of recordings that do not store it.
+        hints: Other missing metadata.
+    """
+    # Outputs of an earlier run may be below the source: they are no recordings.
+    resolved = out.resolve()
+    is_inside = source.resolve() in resolved.parents
+    recordings = find_recordings([source])
+    if is_inside:
+        recordings = [path for path in recordings if not path.resolve().is_relative_to(resolved)]
+    if not recordings:
+        raise FileError(f"{source}: contains no recordings (found only frames)")
+
+    if recordings == [source]:
+        return FramePlan(out, (FrameTask(source, Path()),), settings, sensor, hints)
+
+    tasks: dict[Path, FrameTask] = {}
+    counts = Counter(path.with_suffix("") for path in recordings)
+    for path in recordings:
+        # Recordings that differ only in their suffix keep it: a.raw and a.dat.
+        name = path if counts[path.with_suffix("")] > 1 else path.with_suffix("")
+        folder = Path(*map(escape_controls, name.relative_to(source).parts))
+        if folder in tasks:
+            raise DataError(f"{path}: has the same folder in the output as {tasks[folder]} ({folder})")
+        tasks[folder] = FrameTask(path, folder)
+
+    return FramePlan(out, tuple(tasks.values()), settings, sensor, hints)
+
+
 def write_frames(
     plan: FramePlan, *, engine: Engine = Processes(), overwrite: bool = False, progress: Progress | None = None
 ) -> Iterator[Outcome[FrameTask, FrameCount]]:
-    """Write the frames of recordings, and finally the files of the layout; yield the outcome of each recording.
+    """Write the frames of recordings; yield the outcome of each recording.
 
     Recordings with a table of times are skipped. Memory is bounded by the busiest window.
     """
@@ -53,8 +97,6 @@ def write_frames(
             # Without any frames, the folder is free for other settings.
             if len(plan.unwritten()) == len(plan.tasks):
                 (plan.out / SETTINGS).unlink()
-
-        write_index(plan)
 
 
 def _claim_folder(plan: FramePlan, *, overwrite: bool) -> None:
@@ -84,18 +126,12 @@ def _read_settings(path: Path) -> FrameSettings:
 
 
 def _remove_frames(out: Path) -> None:
-    """Remove the frames of all tables in a folder, their label files, and the tables."""
+    """Remove the frames of all tables in a folder, and the tables."""
     root = out.resolve()
-    tables = [*out.rglob(TIMES), *(out / TIMES_FOLDER).rglob("*.csv")]
-    for table in tables:
+    for table in list(out.rglob(TIMES)):
         for row in read_frame_rows(table):
-            frame = Path(row.file)
-            _, *part_and_name = frame.parts  # YOLO: images/PART/NAME.png
-            labels = Path("labels", *part_and_name).with_suffix(".txt")
-
-            # A table from elsewhere may name files outside the folder.
-            for path in (out / frame, out / labels):
-                if path.resolve().is_relative_to(root):
-                    path.unlink(missing_ok=True)
+            path = out / row.file
+            if path.resolve().is_relative_to(root):  # a table from elsewhere may name files outside the folder
+                path.unlink(missing_ok=True)
 
         table.unlink()

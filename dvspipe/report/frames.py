@@ -1,17 +1,17 @@
-"""Recordings as folders of frames: pictures or arrays, a table of their times, and layouts for YOLO and COCO.
+"""Recordings as folders of frames: pictures or arrays, and a table of their times.
 
 The frames of a recording are written to a folder `*.part`, moved to their places, and its table of times is written
 last. So a recording with a table is complete, and no other one has frames after the work ends, also after Ctrl-C.
 
-A `FramePlan` says what to write: a `FrameTask` per recording, planned by `frame_layouts.py`. A `FrameWriter` writes one
-recording, in any process; `frame_sets.py` runs it over all of them.
+A `FramePlan` says what to write: a `FrameTask` per recording. A `FrameWriter` writes one recording, in any process;
+`frame_sets.py` plans the tasks, and runs it over all of them.
 """
 
 from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,53 +20,39 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.errors import DataError, FileError
+from ..base.errors import FileError
 from ..base.files import UNFINISHED, write_beside
 from ..encoding import EventFrame, FrameConfig, encode_frames
 from ..events import SensorSize
 from ..formats import NO_HINTS, Hints, open_recording
-from ..formats.boxes import Boxes, read_boxes
 from ..parallel import Progress, ignore_progress
 from ..results.frames import FrameRow, write_frame_rows
 from .config import FrameSettings
 from .painter import make_palette, shade_counts, shade_fading, write_picture
 
-TIMES = "times.csv"  # table beside the frames of a recording, in the layout `folders`
-TIMES_FOLDER = "times"  # folder of all tables, in the others
+TIMES = "times.csv"  # table beside the frames of a recording
 SETTINGS = "frames.json"
 
 
 @dataclass(frozen=True)
 class FrameTask:
-    """Recording, and the places of its frames in the output folder.
-
-    Args:
-        source: Recording.
-        folder: Folder of the frames, relative to the output folder.
-        prefix: Start of the names of the frames.
-        part: Part of the data set: train, val or test.
-        times: Table of the times, relative to the output folder.
-        boxes: File with the boxes; None if the layout has none.
-    """
+    """Recording, and the folder of its frames, relative to the output folder."""
 
     source: Path
     folder: Path
-    prefix: str
-    part: str
-    times: Path
-    boxes: Path | None = None
 
     def __str__(self) -> str:
         return str(self.source)
 
     @property
+    def times(self) -> Path:
+        """Table of the times, relative to the output folder."""
+        return self.folder / TIMES
+
+    @property
     def staging(self) -> str:
         """Name of the folder of unfinished frames in the output folder, unique for each recording."""
         return hashlib.blake2b(bytes(self.times), digest_size=8).hexdigest() + UNFINISHED
-
-    def label_file(self, frame: Path) -> Path:
-        """Return the label file of a frame in YOLO's layout."""
-        return Path("labels", self.part, frame.with_suffix(".txt").name)
 
 
 @dataclass(frozen=True)
@@ -76,7 +62,6 @@ class FramePlan:
     out: Path
     tasks: tuple[FrameTask, ...]
     settings: FrameSettings
-    names: tuple[str, ...] = ()
     sensor: SensorSize | None = None
     hints: Hints = NO_HINTS
 
@@ -112,7 +97,7 @@ class FrameWriter:
     def _write(self, task: FrameTask, staging: Path, progress: Progress) -> FrameCount:
         plan = self.plan
         recording = open_recording(task.source, sensor=plan.sensor, hints=plan.hints)
-        writer = _ImageWriter(task, plan, recording.sensor, staging)
+        writer = _ImageWriter(task, plan.settings, staging)
         steady = _SteadyProgress(progress)
         (staging / task.folder).mkdir(parents=True)
 
@@ -120,7 +105,7 @@ class FrameWriter:
         table = staging / TIMES
         with table.open("w", encoding="utf-8", newline="") as file:
             frames = steady.watch(encode_frames(recording.chunks(progress=steady), plan.settings))
-            write_frame_rows(map(writer.write, filter(writer.is_labelled, frames)), file)
+            write_frame_rows(map(writer.write, frames), file)
 
         # Move all files but the table, which says that the recording is complete.
         files = sorted(path for path in staging.rglob("*") if path.is_file() and path != table)
@@ -163,45 +148,29 @@ class _SteadyProgress:
 
 
 class _ImageWriter:
-    """Writer of the frames of a recording and of their labels.
+    """Writer of the frames of a recording.
 
     Attributes:
         count: Number of frames written so far.
         events: Number of their events.
     """
 
-    def __init__(self, task: FrameTask, plan: FramePlan, sensor: SensorSize, staging: Path) -> None:
+    def __init__(self, task: FrameTask, settings: FrameSettings, staging: Path) -> None:
         self.count = 0
         self.events = 0
 
         self._task = task
-        self._plan = plan
-        self._sensor = sensor
+        self._settings = settings
         self._staging = staging
-        self._palette = make_palette(plan.settings.colours)
-        self._boxes = None if task.boxes is None else read_boxes(task.boxes)
-        if self._boxes is not None:
-            check_classes(task, self._boxes, plan.names)
-
-    def is_labelled(self, frame: EventFrame) -> bool:
-        """Return whether a frame has a labelled time, or no frame needs one."""
-        return self._boxes is None or len(self._boxes.last_in(frame.start_us, frame.end_us)) > 0
+        self._palette = make_palette(settings.colours)
 
     def write(self, frame: EventFrame) -> FrameRow:
-        """Write a frame and its labels; return its row."""
-        settings = self._plan.settings
-        file = self._task.folder / f"{self._task.prefix}{self.count:06}.{settings.format}"
-        if settings.format == "npy":
+        """Write a frame; return its row."""
+        file = self._task.folder / f"{self.count:06}.{self._settings.format}"
+        if self._settings.format == "npy":
             np.save(self._staging / file, frame.values, allow_pickle=False)
         else:
-            write_picture(self._palette[shade_frame(frame, settings)], self._staging / file)
-
-        # YOLO has a file of labels per frame; the boxes of COCO are in one file, written last.
-        if settings.layout == "yolo" and self._boxes is not None:
-            labels = self._staging / self._task.label_file(file)
-            labels.parent.mkdir(parents=True, exist_ok=True)
-            boxes = self._boxes.last_in(frame.start_us, frame.end_us).clip(self._sensor)
-            labels.write_text(format_yolo(boxes, self._sensor), encoding="utf-8")
+            write_picture(self._palette[shade_frame(frame, self._settings)], self._staging / file)
 
         self.count += 1
         self.events += frame.events
@@ -214,26 +183,3 @@ def shade_frame(frame: EventFrame, settings: FrameConfig) -> NDArray[np.uint8]:
     if settings.form == "count":
         return shade_counts(on.astype(np.int64) - off)
     return shade_fading(np.where(on >= off, on, -off))  # the polarity of the last event
-
-
-def check_classes(task: FrameTask, boxes: Boxes, names: Sequence[str]) -> None:
-    """Check that each box has a named class."""
-    largest = int(boxes.classes.max(initial=-1))
-    if largest >= len(names):
-        raise DataError(f"{task.boxes}: class {largest} has no name (found {len(names)} names, {', '.join(names)})")
-
-
-def format_yolo(boxes: Boxes, sensor: SensorSize) -> str:
-    """Return boxes in YOLO's format: class, centre, width and height, as shares of the picture; a line per box."""
-    size = np.array([sensor.width, sensor.height])
-    upper_left = boxes.corners[:, :2]
-    lower_right = boxes.corners[:, 2:]
-    centre = (upper_left + lower_right) / 2 / size
-    sides = lower_right - upper_left
-    shares = np.concatenate([centre, sides / size], axis=1)
-
-    lines = []
-    for label, row in zip(boxes.classes.tolist(), shares.tolist(), strict=True):
-        values = " ".join(f"{value:.6f}" for value in row)
-        lines.append(f"{label} {values}\n")
-    return "".join(lines)

@@ -1,4 +1,4 @@
-"""Tables of frames of events, and annotations in COCO's format."""
+"""Tables of frames of events."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import ClassVar, TextIO
 from pydantic import ValidationError
 
 from ..base.errors import FormatError
-from .tables import Record, Row
+from .tables import Row
 
 
 class FrameRow(Row):
@@ -44,42 +44,3 @@ def read_frame_rows(path: Path) -> Iterator[FrameRow]:
                 yield FrameRow.model_validate(cells)
         except (ValidationError, csv.Error, UnicodeDecodeError) as error:
             raise FormatError(f"{path}: not a table of frames (expected {','.join(FrameRow.columns)})") from error
-
-
-class CocoImage(Record):
-    """Entry of `images` in COCO's format."""
-
-    id: int
-    """Number of the image, from 1."""
-    file_name: str
-    """Name of the image in the folder of its part."""
-    width: int
-    """Width in pixels."""
-    height: int
-    """Height in pixels."""
-
-
-class CocoAnnotation(Record):
-    """Entry of `annotations` in COCO's format."""
-
-    id: int
-    """Number of the annotation, from 1."""
-    image_id: int
-    """Number of the image."""
-    category_id: int
-    """Number of the category: the class of the box."""
-    bbox: tuple[float, float, float, float]
-    """Left, top, width and height in pixels."""
-    area: float
-    """Area in square pixels."""
-    iscrowd: int = 0
-    """Always 0: a box shows one object."""
-
-
-class CocoCategory(Record):
-    """Entry of `categories` in COCO's format."""
-
-    id: int
-    """Number of the category."""
-    name: str
-    """Name of the class."""

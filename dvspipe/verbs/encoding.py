@@ -39,7 +39,7 @@ def frames(
 ) -> tuple[FrameCount, ...]:
     """Write events as frames: a picture or array per time window or number of events, and a table of their times.
 
-    A folder gives a data set, also in the layouts of YOLO and COCO. The same call resumes after an interruption.
+    A folder gives the same folders of pictures, such as one per class. The same call resumes after an interruption.
 
     Args:
         source: Recording, or folder of recordings, searched recursively.
@@ -59,7 +59,7 @@ def frames(
         DvspipeError: As in `plan_frames` and `write_frames`; or the first error of a recording, after all others.
 
     Example:
-        >>> frames("recordings", "frames", every_us=10_000, layout="classes")  # doctest: +SKIP
+        >>> frames("recordings", "frames", every_us=10_000)  # doctest: +SKIP
         (FrameCount(frames=601, events=149629, sensor=SensorSize(width=128, height=128)),)
     """
     from ..report.frame_sets import write_frames
@@ -79,7 +79,7 @@ def open_frames(
     named: Mapping[str, object] | None = None,
 ) -> FramePlan:
     """Plan what `frames` writes, from its arguments."""
-    from ..report.frame_layouts import plan_frames
+    from ..report.frame_sets import plan_frames
 
     out = Path(out)
     if out.suffix in (".npy", ".png") and not out.is_dir():

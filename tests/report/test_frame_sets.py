@@ -1,15 +1,13 @@
-"""Frames of data sets: files, tables, layouts of YOLO and COCO, resuming and interruption."""
+"""Frames of data sets: files, tables, folders, resuming and interruption."""
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import yaml
 from commands import dvspipe
 from conftest import SENSOR, random_events, write_bars
 from facts import mentions, raises
@@ -19,18 +17,15 @@ from dvspipe.base.errors import DataError, FileError, FormatError
 from dvspipe.encoding import FrameConfig, encode_frames
 from dvspipe.events import Events
 from dvspipe.formats import write
-from dvspipe.formats.boxes import read_boxes
 from dvspipe.parallel import Processes
 from dvspipe.report import frames as writing
 from dvspipe.report.config import FrameSettings
-from dvspipe.report.frame_layouts import plan_frames
-from dvspipe.report.frame_sets import write_frames
+from dvspipe.report.frame_sets import plan_frames, write_frames
 from dvspipe.report.painter import make_palette
 from dvspipe.results.frames import FrameRow, read_frame_rows
 from dvspipe.verbs.encoding import frames
 
 EVENTS = random_events(1, 300, span_us=100_000)
-BOX = [("t", "<i8"), ("x", "<f4"), ("y", "<f4"), ("w", "<f4"), ("h", "<f4"), ("class_id", "<u4")]
 
 
 def written(source: Path, out: Path, *, overwrite: bool = False, **settings: Any) -> list[str]:
@@ -46,14 +41,11 @@ def files_in(folder: Path) -> list[str]:
 
 
 @pytest.fixture
-def detection(tmp_path: Path) -> Path:
-    """Folder with two recordings in train and one in val, and boxes at 10, 40 and 70 ms."""
+def recordings(tmp_path: Path) -> Path:
+    """Folder with recordings of two classes."""
     root = tmp_path / "data"
-    for number, name in enumerate(("train/a_td", "train/deep/b", "val/c_td")):
+    for number, name in enumerate(("left/a", "left/b", "right/a")):
         write(root / f"{name}.h5", random_events(number, 300, span_us=100_000))
-        rows = [(t, 2 + number, 1, 4, 3, t // 30_000 % 2) for t in range(10_000, 90_000, 30_000)]
-        rows += [(40_000, 10, -1, 5, 4, 1), (70_000, 20, 0, 5, 5, 0)]  # partly and completely outside
-        np.save(root / f"{name.removesuffix('_td')}_bbox.npy", np.array(rows, BOX))
     return root
 
 
@@ -110,85 +102,27 @@ def test_folders_of_recordings_are_mirrored(tmp_path: Path) -> None:
     ]
 
 
-def test_recordings_with_the_same_name_in_the_output_are_an_error(tmp_path: Path) -> None:
-    for name in ("x/a-b.h5", "x/a/b.h5"):
+def test_recordings_with_the_same_folder_in_the_output_are_an_error(tmp_path: Path) -> None:
+    for name in ("a.h5", "a.csv", "a.h5.raw"):
         write(tmp_path / "data" / name, EVENTS)
-    assert len(written(tmp_path / "data", tmp_path / "out", every_us=100_000)) == 5
-    with raises(DataError, "a-b.h5", "b.h5", "a-b"):
-        written(tmp_path / "data", tmp_path / "other", layout="classes")
+    with raises(DataError, "a.h5.raw", "a.h5"):
+        written(tmp_path / "data", tmp_path / "out")
 
 
-@pytest.mark.parametrize("layout", ["folders", "yolo"])
-def test_output_inside_the_source_is_no_source(detection: Path, layout: str) -> None:
-    found = written(detection, detection / "out", layout=layout, format="npy")
+def test_output_inside_the_source_is_no_source(recordings: Path) -> None:
+    found = written(recordings, recordings / "out", format="npy")
     assert len(found) > 10
-    assert written(detection, detection / "out", layout=layout, format="npy") == found
+    assert written(recordings, recordings / "out", format="npy") == found
 
 
-def test_class_folders_become_yolos_layout_for_classification(tmp_path: Path) -> None:
+def test_folder_per_class_gives_a_folder_of_pictures_per_class(tmp_path: Path) -> None:
     write_bars(tmp_path / "data")
-    found = written(tmp_path / "data", tmp_path / "out", layout="classes", every_us=50_000, val=0.25)
+    found = written(tmp_path / "data", tmp_path / "out", every_us=50_000)
     pictures = [Path(name).parts for name in found if name.endswith(".png")]
     assert len(pictures) == 120
-    for part, count in (("train", 30), ("val", 10)):
-        for name in ("right", "left", "down"):
-            assert sum(parts[:2] == (part, name) for parts in pictures) == count
-    recordings = {(parts[1], parts[2].rpartition("_")[0]): parts[0] for parts in pictures}
-    assert len(recordings) == 60  # all frames of a recording are in one part
-    with raises(DataError, "0.h5"):
-        write(tmp_path / "flat" / "0.h5", EVENTS)
-        written(tmp_path / "flat", tmp_path / "other", layout="classes")
-
-
-def test_yolo_layout_has_a_label_file_per_picture(detection: Path, tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    found = written(detection, out, layout="yolo", classes=["car", "person"])
-    assert yaml.safe_load((out / "data.yaml").read_text()) == {
-        "train": "images/train",
-        "val": "images/val",
-        "names": {0: "car", 1: "person"},
-    }
-    names = ("train/a_td_", "train/deep-b_", "val/c_td_")
-    pictures = [f"images/{name}{number:06}.png" for name in names for number in range(3)]
-    assert [name for name in found if name.endswith(".png")] == pictures
-    assert [name for name in found if name.endswith(".txt")] == [
-        name.replace("images", "labels").replace(".png", ".txt") for name in pictures
-    ]
-    rows = list(read_frame_rows(out / "times" / "train" / "a_td.csv"))
-    assert [row.start_us // 20_000 for row in rows] == [0, 1, 3]  # windows with labels at 10, 40 and 70 ms
-    lines = (out / "labels" / "train" / "a_td_000001.txt").read_text().splitlines()
-    assert [line.split()[0] for line in lines] == ["1", "1"]
-    # 2, 1, 4, 3 and the inner part 10, 0, 2, 3 of 10, -1, 5, 4 on 12 x 7 pixels: centre and sides
-    expected = [[4 / 12, 2.5 / 7, 4 / 12, 3 / 7], [11 / 12, 1.5 / 7, 2 / 12, 3 / 7]]
-    assert np.allclose([list(map(float, line.split()[1:])) for line in lines], expected, atol=1e-6)
-
-
-def test_coco_layout_is_valid(detection: Path, tmp_path: Path) -> None:
-    (detection / "label_map_dictionary.json").write_text('{"0": "car", "1": "person"}')
-    out = tmp_path / "out"
-    written(detection, out, layout="coco")
-    for part, pictures in (("train", 6), ("val", 3)):
-        coco = json.loads((out / "annotations" / f"instances_{part}.json").read_text())
-        assert set(coco) >= {"images", "annotations", "categories"}
-        assert coco["categories"] == [{"id": 0, "name": "car"}, {"id": 1, "name": "person"}]
-        images = {image["id"]: image for image in coco["images"]}
-        assert len(images) == len(coco["images"]) == pictures
-        for image in images.values():
-            assert (image["width"], image["height"]) == (12, 7)
-            assert np.asarray(Image.open(out / part / image["file_name"])).shape == (7, 12, 3)
-        annotations = coco["annotations"]
-        assert [each["id"] for each in annotations] == list(range(1, len(annotations) + 1))
-        assert len(annotations) == pictures + pictures // 3  # one of the two added boxes is visible
-        for each in annotations:
-            left, top, width, height = each["bbox"]
-            assert each["image_id"] in images
-            assert each["category_id"] in (0, 1)
-            assert 0 <= left < left + width <= 12
-            assert 0 <= top < top + height <= 7
-            assert each["area"] == width * height
-            assert each["iscrowd"] == 0
-        boxes = read_boxes(detection / part / ("a_bbox.npy" if part == "train" else "c_bbox.npy"))
-        assert annotations[0]["bbox"][0] == boxes.corners[0, 0]
+    for name in ("right", "left", "down"):
+        assert sum(parts[0] == name for parts in pictures) == 40
+    assert len({parts[:2] for parts in pictures}) == 60  # all frames of a recording are in one folder
 
 
 def test_run_resumes_after_an_error_and_keeps_finished_recordings(tmp_path: Path) -> None:
@@ -237,22 +171,22 @@ def raise_interrupt() -> None:
     raise KeyboardInterrupt
 
 
-def test_processes_write_the_same_files(detection: Path, tmp_path: Path) -> None:
-    one = written(detection, tmp_path / "one", layout="yolo")
-    plan = plan_frames(detection, tmp_path / "two", FrameSettings(every_us=20_000, layout="yolo"))
+def test_processes_write_the_same_files(recordings: Path, tmp_path: Path) -> None:
+    one = written(recordings, tmp_path / "one")
+    plan = plan_frames(recordings, tmp_path / "two", FrameSettings(every_us=20_000))
     assert all(outcome.error is None for outcome in write_frames(plan, engine=Processes(2)))
     assert files_in(tmp_path / "two") == one
     assert all((tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes() for name in one)
 
 
-def test_other_settings_need_overwrite_and_leave_no_old_frames(detection: Path, tmp_path: Path) -> None:
+def test_other_settings_need_overwrite_and_leave_no_old_frames(recordings: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    written(detection, out, layout="yolo")
+    written(recordings, out)
     with raises(FileError, "out", "20000", "50000", "overwrite"):
-        written(detection, out, layout="yolo", every_us=50_000)
-    found = written(detection, out, layout="yolo", every_us=50_000, overwrite=True)
+        written(recordings, out, every_us=50_000)
+    found = written(recordings, out, every_us=50_000, overwrite=True)
     shutil.rmtree(out)
-    assert written(detection, out, layout="yolo", every_us=50_000) == found
+    assert written(recordings, out, every_us=50_000) == found
 
 
 def test_folders_with_other_files_are_rejected(tmp_path: Path) -> None:
@@ -281,31 +215,15 @@ def test_tables_cannot_remove_files_outside_the_folder(tmp_path: Path) -> None:
         written(tmp_path / "a.h5", out, overwrite=True)
 
 
-def test_recordings_without_boxes_or_class_names_are_errors(detection: Path, tmp_path: Path) -> None:
-    plan = plan_frames(detection, tmp_path / "out", FrameSettings(every_us=1000, layout="coco", classes=("car",)))
-    errors = [outcome.error for outcome in write_frames(plan)]
-    assert all(error is not None and mentions(str(error), "_bbox.npy", "1", "car") for error in errors)
-    assert not (tmp_path / "out").exists()
-    with raises(DataError, "data", "0.2", "train", "val"):
-        plan_frames(detection, tmp_path / "out", FrameSettings(every_us=1, layout="coco", val=0.2))
-    (detection / "label_map_dictionary.json").write_text('["car"]')
-    with raises(FormatError, "label_map_dictionary.json"):
-        plan_frames(detection, tmp_path / "out", FrameSettings(every_us=1, layout="coco"))
-    write(tmp_path / "plain" / "a.h5", EVENTS)
-    with raises(DataError, "plain", "_bbox.npy", "a.h5", "classes"):
-        plan_frames(tmp_path / "plain", tmp_path / "out", FrameSettings(every_us=1, layout="yolo"))
-
-
-def test_command_writes_frames_and_resumes(detection: Path, tmp_path: Path) -> None:
-    words = ["frames", detection, "-o", "out", "--every-us", 20_000, "--layout", "yolo"]
-    words += ["--classes", "car", "--classes", "person"]
+def test_command_writes_frames_and_resumes(recordings: Path, tmp_path: Path) -> None:
+    words = ["frames", recordings, "-o", "out", "--every-us", 20_000]
     said = dvspipe(*words, cwd=tmp_path).stdout
-    assert mentions(said, "3 frames", "12x7", "a_td.csv")
+    assert mentions(said, "5 frames", "12x7", "left/a/times.csv")
     assert mentions(dvspipe(*words, cwd=tmp_path).stderr, "3 of 3")
-    (detection / "train" / "a_td.h5").write_bytes(b"\x89HDF\r\n\x1a\nbroken")
+    (recordings / "left" / "a.h5").write_bytes(b"\x89HDF\r\n\x1a\nbroken")
     done = dvspipe(*words, "--overwrite", cwd=tmp_path, code=None)
     assert done.returncode == 1
-    assert mentions(done.stderr, "a_td.h5", "1 of 3")
+    assert mentions(done.stderr, "a.h5", "1 of 3")
 
 
 @pytest.mark.parametrize(
@@ -313,10 +231,8 @@ def test_command_writes_frames_and_resumes(detection: Path, tmp_path: Path) -> N
     [
         (["--every-us", 5000, "--every-events", 10], ("every_us", "every_events")),
         (["--form", "voxel"], ("voxel", "npy")),
-        (["--val", "0.2"], ("0.2", "folders")),
         (["--bims", "3"], ("--bims", "--bins")),
         (["--every-us", "x"], ("--every-us", "x")),
-        (["--layout", "yolo"], ("a.h5", "--layout classes")),
     ],
 )
 def test_wrong_options_are_errors(tmp_path: Path, options: list[object], facts: tuple[str, ...]) -> None:
