@@ -214,7 +214,6 @@ FindingKind = Literal[
     "copies",
     "names",
     "films",
-    "properties",
     "few",
     "untested",
     "outside",

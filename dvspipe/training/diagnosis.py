@@ -40,7 +40,6 @@ class RunOutcome:
     correct: int
     count_accuracy: float
     convergence: Mapping[str, float]
-    properties: tuple[Finding, ...] = ()
 
     @property
     def accuracy(self) -> float:
@@ -53,7 +52,6 @@ def diagnose(outcome: RunOutcome) -> tuple[Finding, ...]:
     findings_by_check = (
         find_copies(outcome.data),
         find_same_films(outcome.data),
-        outcome.properties,
         _find_same_names(outcome),
         _find_small_classes(outcome.data),
         _find_untested(outcome),

@@ -68,7 +68,6 @@ from .config import TrainConfig
 from .diagnosis import RunOutcome, diagnose, find_copies, find_outside, find_same_films, test_notes
 from .evaluation import evaluate_network, event_count_accuracy, score
 from .features import FeatureTrainer
-from .file_properties import find_properties
 from .framing import adopt_framing
 from .machine import describe_machine, lacks_bfloat16
 from .norms import measure_classes
@@ -200,8 +199,6 @@ def _run(
                 return complete
 
         parts = _encode(setup, data, decoded, classifier)
-        properties = _find_properties(setup, data, parts)
-        _warn(callback, properties)
 
         settings = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
         if processes.is_first:
@@ -217,7 +214,7 @@ def _run(
         # run.
         run = None
         if processes.is_first:
-            test, activity = _test(trainer, best, baseline, command, properties)
+            test, activity = _test(trainer, best, baseline, command)
             run = TrainingRun(folder, settings, tuple(trainer.rows), test, activity)
         shared = processes.share(run)
         assert shared is not None
@@ -413,21 +410,6 @@ def _check_sensor(tensors: SpikeTensors, data: DataSet, classifier: ClassifierCo
         )
 
 
-def _find_properties(setup: RunSetup, data: DataSet, parts: DataParts) -> tuple[Finding, ...]:
-    """Find whether properties of the files alone predict the class."""
-    events: dict[str, int] = {}
-    for samples, tensors in (
-        (data.train, parts.train),
-        (data.validation, parts.validation),
-        (data.test, parts.test),
-    ):
-        if tensors is not None:
-            events |= {sample.name: count.events for sample, count in zip(samples, tensors.counts(), strict=True)}
-
-    progress = partial(setup.callback.on_progress, "comparing files")
-    return tuple(find_properties(data, setup.config.data, events, progress))
-
-
 def _warn(callback: TrainingCallback, findings: Iterable[Finding]) -> None:
     for finding in findings:
         callback.on_warning(finding.text)
@@ -546,7 +528,6 @@ def _test(
     best: EpochRow,
     baseline: BaselineResult | None,
     command: str,
-    properties: tuple[Finding, ...],
 ) -> tuple[TestResult, ActivityRecord]:
     """Calibrate the network of the chosen epoch, test it once, and store the test and activity records."""
     experiment = trainer.experiment
@@ -583,7 +564,6 @@ def _test(
         correct=tested.correct,
         count_accuracy=event_count_accuracy(parts.train, parts.test),
         convergence=best.convergence,
-        properties=properties,
     )
 
     result = TestResult(

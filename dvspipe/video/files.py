@@ -2,8 +2,8 @@
 
 `open_file` chooses a decoder by trying the first frame: OpenCV for films (`decode_file`) and for animated images
 (`_decode_animation`), otherwise ffmpeg (`_decode_with_ffmpeg`). A file that cannot be decoded, or ends early, is
-explained from its container: truncated, only sound, or a codec that is missing here. `read_header` and
-`read_video_ends` answer questions about a file without decoding all of it.
+explained from its container: truncated, only sound, or a codec that is missing here. `read_video_ends`
+reads the first and the last pictures without decoding all of the file.
 """
 
 from __future__ import annotations
@@ -209,34 +209,6 @@ def _warn_about_hdr(path: Path, transfer: str) -> None:
         log.warning(
             "%s: HDR video (%s) is read as %s: contrasts and event counts differ from the scene", path, name, transfer
         )
-
-
-class VideoHeader(NamedTuple):
-    """Properties in the header of a video file.
-
-    Args:
-        width: Width of the pictures.
-        height: Height of the pictures.
-        fps: Frames per second; 0 if unknown.
-        duration_s: Duration in seconds; 0 if unknown.
-        codec: Four-letter code of the codec.
-    """
-
-    width: int
-    height: int
-    fps: float
-    duration_s: float
-    codec: str
-
-
-def read_header(path: Path) -> VideoHeader:
-    """Read the header of a video file, without decoding pictures."""
-    with _open_capture(path) as capture:
-        width = round(capture.get(cv2.CAP_PROP_FRAME_WIDTH))
-        height = round(capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
-        fps = capture.get(cv2.CAP_PROP_FPS)
-        duration_s = _count_frames(path, capture) / fps if fps > 0 else 0.0
-        return VideoHeader(width, height, fps, duration_s, _read_codec(capture))
 
 
 def _read_codec(capture: cv2.VideoCapture) -> str:
