@@ -234,7 +234,6 @@ def fine_tune(
         "bins": classifier.bins,
         "network": classifier.network,
         "hop_us": classifier.hop_us,
-        "baseline": False,
         "optimiser": config.optimiser.model_copy(update=changed),
     }
 

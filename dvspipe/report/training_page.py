@@ -94,9 +94,6 @@ def _classifier_table(test: TestResult) -> Table:
     rows = [("This spiking network", test.accuracy, test.correct, test.samples)]
     if (joints := test.joints) is not None:
         rows.insert(0, ("Joint network, which decides on videos", joints.accuracy, joints.correct, joints.samples))
-    if (baseline := test.baseline) is not None:
-        name = "ReLU network of the same shape, on the sum of the steps"
-        rows.append((name, baseline.accuracy, baseline.correct, test.samples))
 
     # Only the share is stored: recover the count for its interval.
     by_count = test.event_count_accuracy

@@ -57,7 +57,6 @@ from .tables import read_rows as read_rows
 from .tables import write_rows as write_rows
 from .timeline import Timeline as Timeline
 from .training import CHECKPOINT_SUFFIX as CHECKPOINT_SUFFIX
-from .training import BaselineResult as BaselineResult
 from .training import EpochRow as EpochRow
 from .training import EvaluationResult as EvaluationResult
 from .training import Finding as Finding

@@ -8,7 +8,6 @@
     activity.json              ActivityRecord     activity of the network on the test recordings
     weights/                                      checkpoints of the chosen and the last epoch, state for resuming
     *.png, report.html                            charts and the page of the run
-    baseline/                                     epochs and weights of the baseline network
 
 `RunFolder` lists them all with their names, and `TrainingRun` is a complete run in memory. The other records are not
 files of a run: `EvaluationResult` is the output of `dvspipe evaluate`, `ShippedRecord` describes included
@@ -110,11 +109,6 @@ class RunFolder(Folder):
     report = FolderFile("report.html", "HTML page of the run.")
     tensorboard = FolderFile("tensorboard", "Folder of TensorBoard's event files.")
 
-    @property
-    def baseline(self) -> RunFolder:
-        """Epochs and weights of the baseline network."""
-        return RunFolder(self.path / "baseline")
-
     def result_files(self) -> tuple[Path, ...]:
         """Return the files written at the end of a run, including its report."""
         pictures = self.examples, self.wrong, self.kernels
@@ -128,7 +122,7 @@ class RunFolder(Folder):
         """Delete the results of an earlier run, and its epochs and weights unless `keep_epochs`."""
         removed = self.result_files()
         if not keep_epochs:
-            removed += self.epoch_files() + self.baseline.epoch_files()
+            removed += self.epoch_files()
 
         for path in removed:
             path.unlink(missing_ok=True)
@@ -193,21 +187,6 @@ def find_best(rows: Sequence[EpochRow]) -> EpochRow:
     if not rows:
         raise DataError("no epochs (expected one or more)")
     return reduce(lambda best, row: row if row.is_better_than(best) else best, rows)
-
-
-class BaselineResult(Record):
-    """Result of the baseline, a ReLU network of the same shape on the sum of the steps, on the same test part."""
-
-    accuracy: float
-    """Test accuracy, 0 to 1."""
-    samples: int
-    """Number of test recordings."""
-    correct: int
-    """Number of correct predictions."""
-    chosen_epoch: int
-    """Epoch chosen on the validation part; the last without one."""
-    val_accuracy: float | None
-    """Validation accuracy of this epoch; None without a validation part."""
 
 
 FindingKind = Literal[
@@ -432,8 +411,6 @@ class TestResult(Scores):
     """Whether only the readout of a checkpoint was fitted, without epochs."""
     correct_before: int | None = None
     """Number of correct predictions before the readout was fitted; None with other rules or classes."""
-    baseline: BaselineResult | None
-    """Result of the baseline network; None if none was trained."""
     joints: JointTest | None = None
     """Test of the joint network of `dvspipe learn`; None without a joint network."""
     findings: tuple[Finding, ...] = ()
@@ -497,9 +474,6 @@ class TrainingRun(Described):
             lines.append(f"validation accuracy{of_rendered} {_format_share(correct, test.val_samples)}")
         if test.correct_before is not None:
             lines.append(f"before fitting the readout{kind} {_format_share(test.correct_before, test.samples)}")
-        if test.baseline:
-            share = _format_share(test.baseline.correct, test.baseline.samples)
-            lines.append(f"ReLU network of the same shape, on the sum of all steps{kind} {share}")
 
         lines += [f"- {finding.text}" for finding in test.findings]
         return lines

@@ -90,15 +90,3 @@ class LogCallback(TrainingCallback):
     def on_warning(self, text: str) -> None:
         """Log a warning."""
         log.warning("%s", text)
-
-
-class StageCallback(TrainingCallback):
-    """Forward only the progress, with a prefix before the stages."""
-
-    def __init__(self, callback: TrainingCallback, prefix: str) -> None:
-        self.callback = callback
-        self.prefix = prefix
-
-    def on_progress(self, stage: str, done: float, total: int) -> None:
-        """Forward progress with the prefix."""
-        self.callback.on_progress(self.prefix + stage, done, total)

@@ -137,9 +137,6 @@ class TrainConfig(Settings):
     """Number of processes that encode spike tensors, used if encoding takes long."""
     hop_us: int | None = Field(default=None, ge=1, le=10**12)
     """Default time between windows in inference, in microseconds; None: length of a window."""
-    baseline: bool = False
-    """Also train a ReLU network of the same shape on the sum of the steps; accuracy above this baseline comes from
-    timing."""
     tensorboard: bool = False
     """Also write metrics for TensorBoard to the run folder; requires the extra `tensorboard`."""
     data: DataConfig = FolderConfig()
@@ -269,25 +266,18 @@ class TrainConfig(Settings):
                 "network.readout = count: cannot be fitted by optimiser.rule = readout (expected leaky or linear)"
             )
 
-        if self.baseline:
-            raise ValueError(
-                "baseline = true: needs a rule that trains all weights; use false with optimiser.rule = readout"
-            )
-
     def _check_first_spike(self) -> None:
         kind = "kind = first_spike"
         _require("optimiser.rule", self.optimiser.rule, "bptt", kind)
         _require("optimiser.truncate", self.optimiser.truncate, None, kind)
         _require("optimiser.segment", self.segment_steps, None, kind)
         _require("optimiser.loss", self.optimiser.loss, "mean", kind)
-        _require("baseline", self.baseline, False, kind)
 
     def _check_module(self, network: ModuleConfig) -> None:
         """Check that no setting requires known layers, or a state that the network does not expose."""
         kind = "kind = module"
         call = f"call = {network.call}"
         _require("optimiser.rule", self.optimiser.rule, "bptt", kind)
-        _require("baseline", self.baseline, False, kind)
 
         if not network.has_explicit_state:
             _require("optimiser.truncate", self.optimiser.truncate, None, call)
@@ -313,8 +303,6 @@ class TrainConfig(Settings):
 
         if self.bins.polarity == "signed":
             raise ValueError("bins.polarity = signed: network.kind = stdp needs values of 0 or more; use separate")
-        if self.baseline:
-            raise ValueError("baseline = true: network.kind = stdp has no gradients; use another network.kind")
 
 
 class UniqueTrainKeywords(
@@ -334,7 +322,6 @@ class UniqueTrainKeywords(
     device: Literal["auto", "cpu", "cuda"]
     jobs: int
     hop_us: int | None
-    baseline: bool
     tensorboard: bool
     data: DataConfig | Mapping[str, object]
     bins: BinConfig | Mapping[str, object]

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from ..checkpoints.checkpoint import FEW_CALIBRATED
 from ..datasets import DataSet, RecordingsConfig, WindowsConfig, count_recordings
 from ..encoding import BinCounts
-from ..results import BaselineResult, Finding, LayerActivity, wilson_interval
+from ..results import Finding, LayerActivity, wilson_interval
 from .choice import describe_same_names
 from .config import TrainConfig
 
@@ -68,7 +68,7 @@ def _find_in_training(outcome: RunOutcome) -> tuple[Iterator[Finding], ...]:
     return _find_updates(outcome), _find_counting(outcome), _find_overfitting(outcome), _find_few_validated(outcome)
 
 
-def test_notes(outcome: RunOutcome, baseline: BaselineResult | None) -> tuple[str, ...]:
+def test_notes(outcome: RunOutcome) -> tuple[str, ...]:
     """Return notes that qualify a test result, one sentence or two each."""
     data = outcome.data
     counts = outcome.counts
@@ -108,12 +108,6 @@ def test_notes(outcome: RunOutcome, baseline: BaselineResult | None) -> tuple[st
         notes.append(
             "Spikes and operations per layer are not recorded: the layers of networks with network.kind = module are "
             "unknown."
-        )
-    if baseline is not None:
-        notes.append(
-            "A ReLU network of the same shape, trained in the same way on the sum of the steps (without their "
-            f"order), reaches {baseline.accuracy:.1%} ({baseline.correct} of {baseline.samples}) on the same "
-            "test recordings."
         )
 
     if data.synthetic and data.synthetic_test:

@@ -53,17 +53,15 @@ from ..networks import (
     ModuleNetwork,
     ModuleSource,
     Network,
-    SpikingNetwork,
     count_activity,
     summarize_layers,
 )
 from ..parallel import Progress
-from ..results import ActivityRecord, BaselineResult, EpochRow, Finding, RunFolder, TestResult, TrainingRun, write_rows
+from ..results import ActivityRecord, EpochRow, Finding, RunFolder, TestResult, TrainingRun, write_rows
 from ..rules import is_linear
 from .activity_record import record_activity
-from .baseline import FrameNetwork, load_baseline, save_baseline
 from .calibration import find_least_energy, fit_temperature
-from .callback import StageCallback, TrainingCallback
+from .callback import TrainingCallback
 from .config import TrainConfig
 from .diagnosis import RunOutcome, diagnose, find_copies, find_outside, find_same_films, test_notes
 from .evaluation import evaluate_network, event_count_accuracy, score
@@ -208,13 +206,12 @@ def _run(
 
         experiment = Experiment(**vars(setup), data=data, classifier=classifier, parts=parts)
         trainer, best = _fit(experiment, network.to(processes.device), state)
-        baseline = _train_baseline(experiment) if config.baseline else None
 
         # The first process tests and writes the records, and the others receive them: every process returns the same
         # run.
         run = None
         if processes.is_first:
-            test, activity = _test(trainer, best, baseline, command)
+            test, activity = _test(trainer, best, command)
             run = TrainingRun(folder, settings, tuple(trainer.rows), test, activity)
         shared = processes.share(run)
         assert shared is not None
@@ -431,49 +428,6 @@ def _check_classes(data: DataSet, callback: TrainingCallback) -> None:
         callback.on_warning(f"{data.title}: no recordings of {', '.join(absent)}; the network cannot predict them")
 
 
-def _train_baseline(experiment: Experiment) -> BaselineResult | None:
-    """Train the baseline from the same initial weights on the same batches, and test its best epoch once."""
-    config = experiment.config
-    processes = experiment.processes
-
-    # The baseline is trained by plain backpropagation: settings of other rules, segments and rounding do not apply.
-    plain = {"truncate": None, "segment": None, "rule": "bptt", "update": "end", "weight_bits": None}
-    optimiser = config.optimiser.model_copy(update=plain)
-
-    torch.manual_seed(config.seed)
-    spiking = experiment.classifier.build_network()
-    assert isinstance(spiking, SpikingNetwork)  # TrainConfig refuses other networks
-    network = FrameNetwork(spiking).to(processes.device)
-
-    callback = experiment.callback
-    experiment = replace(
-        experiment,
-        config=config.model_copy(update={"optimiser": optimiser}),
-        folder=experiment.folder.baseline,
-        callback=StageCallback(callback, "baseline, "),
-    )
-
-    try:
-        best = Trainer(experiment, network, save_baseline).fit(find_state(experiment.folder))
-    except ConfigError as error:
-        callback.on_warning(f"no baseline: {error}")
-        return None
-
-    if not processes.is_first:
-        return None
-    load_baseline(experiment.folder.best, network)
-
-    progress = partial(experiment.callback.on_progress, "test")
-    tested = evaluate_network(network, experiment.parts.test, batch=optimiser.batch, progress=progress)
-    return BaselineResult(
-        accuracy=tested.accuracy,
-        samples=len(tested.labels),
-        correct=tested.correct,
-        chosen_epoch=best.epoch,
-        val_accuracy=best.val_accuracy,
-    )
-
-
 def _calibrate(experiment: Experiment, path: Path, classifier: ClassifierConfig, network: Network) -> ClassifierConfig:
     """Calibrate a classifier on the validation part, measure the moments of its classes, and write the checkpoint.
 
@@ -526,7 +480,6 @@ def _describe_origin(data: DataSet) -> str:
 def _test(
     trainer: Trainer | ReadoutTrainer,
     best: EpochRow,
-    baseline: BaselineResult | None,
     command: str,
 ) -> tuple[TestResult, ActivityRecord]:
     """Calibrate the network of the chosen epoch, test it once, and store the test and activity records."""
@@ -579,9 +532,8 @@ def _test(
         train_accuracy=trained.accuracy,
         readout_fitted=config.optimiser.rule == "readout",
         correct_before=_count_before(experiment),
-        baseline=baseline,
         findings=diagnose(outcome),
-        notes=test_notes(outcome, baseline),
+        notes=test_notes(outcome),
         command=command,
         versions=versions(),
         machine=describe_machine(experiment.processes.device),

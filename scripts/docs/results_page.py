@@ -17,7 +17,6 @@ from pathlib import Path
 from dvspipe.results import (
     ActivityRecord,
     AdaptationRecord,
-    BaselineResult,
     CompositionRow,
     Dependencies,
     EpochRow,
@@ -96,7 +95,6 @@ TRAINING = (
     TestResult,
     WrongPrediction,
     Finding,
-    BaselineResult,
     EpochRow,
     ActivityRecord,
     LayerActivity,

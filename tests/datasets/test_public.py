@@ -108,7 +108,7 @@ def test_command_of_the_guide_trains_on_both_layouts(tmp_path: Path, layout: str
     page = Path(__file__).parents[2] / "docs" / "guides" / "dvs128-gesture.md"
     [command] = re.findall(r"^dvspipe (train .*?)(?: +#.*)?$", page.read_text(encoding="utf-8"), re.MULTILINE)
     typed = command.replace("DIR", str(tmp_path / "data")).split()
-    quick = ["bins.steps=3", "network.channels=[4]", "optimiser.epochs=1", "baseline=false"]
+    quick = ["bins.steps=3", "network.channels=[4]", "optimiser.epochs=1"]
     dvspipe(*typed, *quick, cwd=tmp_path)
 
     [split] = tmp_path.glob("runs/**/split.json")

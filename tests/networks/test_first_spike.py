@@ -254,7 +254,6 @@ def test_membranes_leak_by_default(tau_mem_s: float) -> None:
         ({"optimiser": {"segment": 5}}, ("optimiser.segment = 5", "network.kind = first_spike", "null")),
         ({"optimiser": {"rule": "ottt"}}, ("optimiser.rule = ottt", "network.kind = first_spike", "bptt")),
         ({"optimiser": {"loss": "count"}}, ("optimiser.loss = count", "network.kind = first_spike", "mean")),
-        ({"baseline": True}, ("baseline = true", "network.kind = first_spike", "false")),
     ],
 )
 def test_impossible_training_settings_are_rejected(over: dict[str, Any], message: object) -> None:

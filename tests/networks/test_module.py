@@ -500,7 +500,6 @@ def test_network_must_be_a_module_with_storable_weights() -> None:
             {"optimiser": {"rule": "readout"}, "init": "x"},
             ("optimiser.rule = readout", "network.kind = module", "bptt"),
         ),
-        ({"baseline": True}, ("baseline = true", "network.kind = module", "false")),
         ({"optimiser": {"truncate": 5}}, ("optimiser.truncate = 5", "network.call = sequence", "null")),
         ({"optimiser": {"segment": 5}}, ("optimiser.segment = 5", "network.call = sequence", "null")),
         ({"network": {"call": "step"}, "optimiser": {"ema": 0.9}}, ("optimiser.ema = 0.9", "network.call = step", "0")),

@@ -45,7 +45,7 @@ def test_wrong_setting_of_a_kind_is_explained_in_one_line(settings: dict[str, An
 def test_selected_kind_drops_settings_of_the_configuration_with_a_note(
     kind: str, network: type[MlpConfig | ModuleConfig], caplog: pytest.LogCaptureFixture
 ) -> None:
-    config = TrainConfig.read("nmnist", {"network.kind": kind, "baseline": False})
+    config = TrainConfig.read("nmnist", {"network.kind": kind})
     assert isinstance(config.network, network)
     (line,) = caplog.messages
     assert re.search(rf"network.kind = {kind}: .*network.kernel.*nmnist", line)

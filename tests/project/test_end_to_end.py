@@ -97,7 +97,7 @@ def test_installed_wheel_converts_and_trains_in_an_empty_folder(
     )
     call(dvspipe, "convert", "clip.webm", "-o", "clip.h5")
     write_two_digits(empty / "digits")
-    short = ["optimiser.epochs=1", "baseline=false", "network.channels=[2, 2]", "data.views=1", "jobs=1"]
+    short = ["optimiser.epochs=1", "network.channels=[2, 2]", "data.views=1", "jobs=1"]
     best = "runs/train/nmnist/weights/best.safetensors"
     train = shlex.join(["train", "nmnist", "data.root=digits", *short])
     printed = call(sys.executable, "-c", RUN_ALL, train, f"infer {best} clip.h5")
@@ -179,7 +179,6 @@ def test_nmnist_is_learned_from_real_recordings(test_data: Path, tmp_path: Path)
     from dvspipe.verbs.training import train
 
     over = {
-        "baseline": False,
         "data": {"root": str(test_data / "nmnist"), "views": 1},
         "network": {"channels": [8, 16]},
         "optimiser": {"epochs": 2},

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from dvspipe.base.errors import FileError, FormatError
 from dvspipe.results import (
-    BaselineResult,
     EpochRow,
+    JointTest,
     LayerActivity,
     RunFolder,
     SegmentRow,
@@ -68,22 +68,22 @@ def test_rows_survive_a_round_trip(tmp_path: Path, rows: list[EpochRow]) -> None
 
 
 def test_invalid_record_is_an_error_and_not_found(tmp_path: Path) -> None:
-    path = tmp_path / "baseline.json"
-    with raises(FileError, "baseline.json"):
-        BaselineResult.read(path)
-    record = BaselineResult(accuracy=0.5, samples=4, correct=2, chosen_epoch=1, val_accuracy=1)
+    path = tmp_path / "joints.json"
+    with raises(FileError, "joints.json"):
+        JointTest.read(path)
+    record = JointTest(samples=4, correct=2)
     record.write(path)
-    assert BaselineResult.read(path) == BaselineResult.find(path) == record
-    for content in ("", "[]", "{", '{"accuracy": 0.5}', "\xff"):
+    assert JointTest.read(path) == JointTest.find(path) == record
+    for content in ("", "[]", "{", '{"correct": 5}', "\xff"):
         path.write_text(content, encoding="latin-1")
-        assert BaselineResult.find(path) is None
-        with raises(FormatError, "baseline.json", "BaselineResult"):
-            BaselineResult.read(path)
+        assert JointTest.find(path) is None
+        with raises(FormatError, "joints.json", "JointTest"):
+            JointTest.read(path)
 
 
 def test_interrupted_write_keeps_the_previous_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.json"
-    record = BaselineResult(accuracy=0.5, samples=4, correct=2, chosen_epoch=1, val_accuracy=1)
+    record = JointTest(samples=4, correct=2)
     record.write(path)
 
     def full(*_: object, **__: Any) -> None:
@@ -91,20 +91,20 @@ def test_interrupted_write_keeps_the_previous_record(tmp_path: Path, monkeypatch
 
     monkeypatch.setattr(Path, "write_text", full)
     with pytest.raises(FileError, match="No space left"):
-        record.model_copy(update={"accuracy": 0.75}).write(path)
+        record.model_copy(update={"correct": 3}).write(path)
     monkeypatch.undo()
-    assert BaselineResult.read(path) == record
+    assert JointTest.read(path) == record
     assert list(tmp_path.iterdir()) == [path]
 
 
 def test_new_run_removes_results_of_the_previous_one(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
-    for path in (*folder.result_files(), *folder.epoch_files(), *folder.baseline.epoch_files(), folder.config):
+    for path in (*folder.result_files(), *folder.epoch_files(), folder.config):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
     folder.clear(keep_epochs=True)
     left = {path for path in tmp_path.rglob("*") if path.is_file()}
-    assert left == {*folder.epoch_files(), *folder.baseline.epoch_files(), folder.config}
+    assert left == {*folder.epoch_files(), folder.config}
     folder.clear(keep_epochs=False)
     assert {path for path in tmp_path.rglob("*") if path.is_file()} == {folder.config}
 

@@ -284,7 +284,6 @@ def test_training_keeps_classes_without_recordings(checkpoint: Path, folder: Pat
     [
         ({"init": None}, "optimiser.rule = readout"),
         ({"network": {"readout": "count"}}, ("network.readout = count", "leaky", "linear")),
-        ({"baseline": True}, "baseline = true"),
         ({"optimiser": {"rule": "magic"}}, ("optimiser.rule = 'magic'", "bptt")),
     ],
 )

@@ -179,7 +179,7 @@ def test_folder_is_trained_from_the_command_line(
         for number in range(5):
             write(tmp_path / "bars" / name / f"{2 * number}.h5", moving_bar(label, number))
     monkeypatch.chdir(tmp_path)
-    short = ["optimiser.epochs=2", "jobs=1", "data.views=1", "network.channels=[4]", "baseline=false"]
+    short = ["optimiser.epochs=2", "jobs=1", "data.views=1", "network.channels=[4]"]
     commands.train("bars", *short, save=Path("mine.yaml"))
     printed = capsys.readouterr().out
     saved = Path("mine.yaml").read_text(encoding="utf-8")

@@ -129,7 +129,6 @@ def test_readout_matches_scikit_learn(classes: int) -> None:
         ({"optimiser": {"epochs": 1}}, ("epochs = 1", "2")),
         ({"stdp": {"winners": [3]}}, ("stdp.winners", "1", "2")),
         ({"stdp": {"radius": [3, 1, 1]}}, ("stdp.radius", "3", "2")),
-        ({"baseline": True}, ("baseline = true", "network.kind = stdp")),
         ({"bins": {"polarity": "signed", "form": "voxel"}}, ("polarity = signed", "stdp")),
     ],
 )

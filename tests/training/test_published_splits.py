@@ -131,11 +131,11 @@ def runs(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_without_validation_all_training_recordings_and_the_last_epoch_are_used(folder: Path, tmp_path: Path) -> None:
-    words = ("data.validation=0", "epochs=2", "views=1", "channels=[2]", "steps=3", "baseline=true")
+    words = ("data.validation=0", "epochs=2", "views=1", "channels=[2]", "steps=3")
     done = dvspipe("train", folder, *words, "-o", tmp_path / "run")
     run = TrainingRun.read(tmp_path / "run")
     assert mentions(done.stdout, "epoch 2, the last")
-    assert (run.test.chosen_epoch, run.test.val_accuracy, run.test.baseline.val_accuracy) == (2, None, None)
+    assert (run.test.chosen_epoch, run.test.val_accuracy) == (2, None)
     assert {row.val_accuracy for row in run.epochs} == {row.val_loss for row in run.epochs} == {None}
     assert mentions(run.test.notes[0], "6 training recordings", "none for validation")
     assert any("not calibrated" in note for note in run.test.notes)

@@ -19,7 +19,6 @@ import yaml
 from conftest import moving_bar, random_events, write_bar_parts
 from facts import mentions, raises
 from recorder import Recorder
-from torch import nn
 
 from dvspipe.base.config import build, read_stored
 from dvspipe.base.errors import CheckpointError, ConfigError, DataError, FileError
@@ -30,15 +29,13 @@ from dvspipe.checkpoints.checkpoint import ClassifierConfig, energies, load_chec
 from dvspipe.cli import training as commands
 from dvspipe.datasets import DataConfig, FolderConfig, from_recordings, open_dataset
 from dvspipe.encoding import BinConfig
-from dvspipe.events import SensorSize
 from dvspipe.formats import write
 from dvspipe.inference import Classifier
-from dvspipe.networks import LIF, CsnnConfig, NetworkConfig, SpikingNetwork, parse_network
+from dvspipe.networks import CsnnConfig, NetworkConfig
 from dvspipe.results import EpochRow, RunFolder, TrainingRun, wilson_interval
 from dvspipe.rules.rules import ONLINE as ONLINE_RULES
 from dvspipe.synthesis import GESTURE_SENSOR
 from dvspipe.training import TrainConfig, TrainingCallback
-from dvspipe.training.baseline import FrameNetwork
 from dvspipe.training.calibration import find_least_energy, fit_temperature
 from dvspipe.training.evaluation import TrainedNetwork, expected_calibration_error
 from dvspipe.training.machine import memory_bytes
@@ -110,82 +107,10 @@ def test_run_records_network_activity(run: TrainingRun) -> None:
         for place, membrane in zip(trace.traced, trace.membranes, strict=True):
             assert tuple(step for step, v in enumerate(membrane) if v > 1) == trace.spikes[place]
     assert run.test.machine["Python"] == platform.python_version()
-    assert run.test.baseline is None
 
 
 def test_stored_records_equal_returned_ones(run: TrainingRun) -> None:
     assert TrainingRun.read(RunFolder(run.folder.path)) == run
-
-
-@pytest.mark.slow
-def test_baseline_cannot_use_timing(folder: Path, tmp_path: Path, run: TrainingRun) -> None:
-    """The baseline cannot distinguish right from left, and does not affect the run of the spiking network."""
-    with_baseline = train(config_for(folder, baseline=True), tmp_path / "a")
-    found = with_baseline.test.baseline
-    assert found
-    assert found.accuracy == found.correct / found.samples <= 0.85 < run.test.accuracy
-    assert found.accuracy > 0.4  # down it can tell
-    rows = list(csv.DictReader((tmp_path / "a" / "baseline" / "results.csv").read_text().splitlines()))
-    best = max(rows, key=lambda row: (float(row["val_accuracy"]), -float(row["val_loss"])))
-    assert (len(rows), found.chosen_epoch) == (4, int(best["epoch"]))
-    assert "ReLU" in " ".join(with_baseline.test.notes)
-    ours, theirs = weights_of(tmp_path / "a", "best"), weights_of(run.folder.path, "best")
-    assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
-    again = train(config_for(folder, baseline=True), tmp_path / "a", resume=True)
-    assert again.test.baseline == found
-    train(config_for(folder, optimiser={"epochs": 1}), tmp_path / "a", overwrite=True)
-    assert not [path for path in (tmp_path / "a" / "baseline").rglob("*") if path.is_file()]
-
-
-def test_failed_baseline_gives_a_warning(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    texts: list[str] = []
-
-    def nowhere(_: FrameNetwork, spikes: torch.Tensor, _state: Any = None) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        return spikes.new_full((1, spikes.shape[1], 3), float("nan"), dtype=torch.float32, requires_grad=True), []
-
-    monkeypatch.setattr(FrameNetwork, "forward", nowhere)
-    done = train(config_for(folder, baseline=True, optimiser={"epochs": 1}), tmp_path / "a", callback=Recorder(texts))
-    assert done.test.baseline is None
-    assert texts == [texts[0]]
-    assert re.match("no baseline: .*NaN.* in epoch 1, step 1", texts[0])
-
-
-@pytest.mark.parametrize("over", [{}, {"readout": "count", "votes": 2}])
-def test_baseline_is_the_network_with_relu(over: dict[str, Any]) -> None:
-    """Compare with a network built from torch layers with the same weights."""
-    settings = {"channels": (4, 6), "kernel": 3, "padded": (True, False)} | over
-    torch.manual_seed(0)
-    spiking = SpikingNetwork(parse_network(settings), grid=SensorSize(width=12, height=8), classes=3, dt=0.015)
-    first, second = spiking.layers
-    plain = nn.Sequential(
-        nn.Conv2d(2, 4, 3, padding=1, bias=False),
-        nn.BatchNorm2d(4),
-        nn.ReLU(),
-        nn.AvgPool2d(2),
-        nn.Conv2d(4, 6, 3, bias=False),
-        nn.BatchNorm2d(6),
-        nn.ReLU(),
-        nn.AvgPool2d(2),
-        nn.Flatten(),
-        nn.Linear(6 * 2, spiking.linear.out_features),
-    )
-    for ours, theirs in zip(
-        (plain[0], plain[1], plain[4], plain[5], plain[9]),
-        (first.convolution, first.norm, second.convolution, second.norm, spiking.linear),
-        strict=True,
-    ):
-        ours.load_state_dict(theirs.state_dict())
-    frames = FrameNetwork(spiking)
-    spikes = torch.randint(0, 4, (5, 7, 2, 8, 12), dtype=torch.uint8)
-    for train_mode in (True, False):
-        frames.train(train_mode)
-        plain.train(train_mode)
-        expected = plain(spikes.float().sum(0))
-        if over:
-            expected = (expected[:, ::2] + expected[:, 1::2]) / 2
-        torch.testing.assert_close(frames(spikes)[0][0], expected)
-    torch.testing.assert_close(frames(spikes.flip(0))[0][0], expected)  # time does not matter
-    assert not [module for module in frames.modules() if isinstance(module, LIF)]
 
 
 def test_same_seed_gives_the_same_weights(run: TrainingRun, folder: Path, tmp_path: Path) -> None:

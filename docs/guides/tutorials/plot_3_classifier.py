@@ -133,8 +133,7 @@ plt.show()
 # --------------------
 #
 # A network can be right for the wrong reason. dvspipe compares it with a linear classifier that sees only the number of
-# events (the diagnosis says "counting" if that is better) and, with ``baseline=true``, also with a network that sees
-# the sum over time. "Left" and "right" have nearly the same sum; only time distinguishes them.
+# events (the diagnosis says "counting" if that is better).
 
 print(f"by the number of events alone: {good.test.event_count_accuracy:.0%}")
 
