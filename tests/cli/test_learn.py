@@ -81,7 +81,7 @@ def test_interrupted_work_without_progress_says_how_to_continue(tmp_path: Path) 
         assert running.stdout.readline() == "busy\n"
         running.send_signal(signal.SIGINT)
         _, said = running.communicate(timeout=60)
-    (line,) = said.splitlines()
+    *_, line = said.splitlines()  # before it, a line may say that kernels are compiled
     assert running.returncode == -signal.SIGINT
     assert mentions(line, "dvspipe: interrupted; ", "same command")
 
