@@ -46,10 +46,9 @@ def live(
     on: Annotated[
         list[tuple[str, str]] | None,
         Parameter(
-            metavar="CLASS TARGET",
-            help="What to do once per gesture of a class, or of any class: a command, with the environment variables "
-            "DVSPIPE_CLASS, DVSPIPE_PROBABILITY and DVSPIPE_T_S; or an address, http://... or mqtt://HOST/TOPIC, that "
-            "gets JSON. Repeatable.",
+            metavar="CLASS COMMAND",
+            help="Command to run once per gesture of a class, or of any class, with the environment variables "
+            "DVSPIPE_CLASS, DVSPIPE_PROBABILITY and DVSPIPE_T_S. Repeatable.",
         ),
     ] = None,
     acts: ActionConfig = ActionConfig(),

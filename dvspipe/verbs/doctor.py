@@ -27,7 +27,6 @@ EXTRAS = {
     "blosc": "HDF5 files with Blosc compression",
     "export": "NIR and ONNX files",
     "hub": "checkpoints on the Hugging Face hub",
-    "mqtt": "actions on gestures that publish to a broker",
     "ray": "work on several machines",
     "rerun": "the rerun viewer",
     "ros": "ROS bags",

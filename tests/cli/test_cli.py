@@ -653,7 +653,7 @@ def test_train_then_infer(tmp_path: Path) -> None:
         (["infer", "gesture-films", "there.h5", "--enter", "0.3"], ("infer: --enter 0.3", "leave = 0.35")),
         (["infer", "gesture-films", "there.h5", "--segments.enter=0.3"], ("--segments.enter 0.3", "leave = 0.35")),
         (["convert", "CLIP", "-o", "out.h5", "--threshold", "1"], ("--threshold", "--pos-thres", "--neg-thres")),
-        (["live", "there.h5", "--on", "wave"], ("--on wave", "--on CLASS TARGET", "--on any 'echo gesture'")),
+        (["live", "there.h5", "--on", "wave"], ("--on wave", "--on CLASS COMMAND", "--on any 'echo gesture'")),
         (["convert", "CLIP", "-o", "out.h5", "--jobs"], "--jobs N"),
         (["infer", "nmnist-synthetic", "there.h5", "--chip", "DVS128"], "--hints.chip"),
         (["train", "nmnist", "data.group=("], "data.group"),

@@ -80,7 +80,6 @@ ONLY_HOMES = {
     "isal": {"datasets", "formats"},
     "jinja2": {"checkpoints", "integers", "report"},
     "matplotlib": {"report"},
-    "paho": {"streaming"},
     "nir": {"checkpoints"},
     "norse": {"networks"},
     "numba": {"base", "encoding", "formats", "simulator", "streaming"},  # kernels use `njit` of `base.kernels`

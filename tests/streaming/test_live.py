@@ -498,10 +498,10 @@ def test_command_says_how_much_time_was_skipped(
 def test_command_acts_on_a_replayed_gesture(checkpoint: Path, tmp_path: Path) -> None:
     write(tmp_path / "bar.h5", moving_bar(0, 0, windows=3))
     code = f"import os, pathlib; pathlib.Path({str(tmp_path / 'acted')!r}).write_text(os.environ['DVSPIPE_CLASS'])"
-    target = shlex.join([sys.executable, "-c", code])
+    command = shlex.join([sys.executable, "-c", code])
     times = ["--hold-s", "0", "--segments.enter", "0", "--segments.leave", "0"]
 
-    result = dvspipe("live", tmp_path / "bar.h5", checkpoint, "--on", "any", target, *times)
+    result = dvspipe("live", tmp_path / "bar.h5", checkpoint, "--on", "any", command, *times)
     assert (tmp_path / "acted").read_text() in BAR_CLASSES
     assert "acts" in result.stdout
 
