@@ -229,7 +229,7 @@ def test_fine_tuning_accepts_other_videos_and_classes(rule: str, base: Path, mov
     assert mentions(choice.reasons["data"], base)
     notes = Notes()
     run = train(choice.config, tmp_path / "run", callback=notes)
-    note, *_ = notes.texts  # then the sizes of the parts
+    *_, note = notes.texts  # after the sizes of the parts
     assert mentions(note, "2 classes", "across, down")
     tuned = load_config(run.folder.path)
     assert (tuned.classes, tuned.sensor, tuned.framing.roi) == (("across", "down"), load_config(base).sensor, "auto")
