@@ -47,5 +47,3 @@ from .norms import measure_norms as measure_norms
 from .norms import mix_moments as mix_moments
 from .norms import run_in_pieces as run_in_pieces
 from .spike_times import first_spike_times as first_spike_times
-from .traces import LayerTrace as LayerTrace
-from .traces import trace_layers as trace_layers

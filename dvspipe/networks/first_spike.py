@@ -97,17 +97,6 @@ class FirstSpikeLayer(nn.Module):
         """Return the weight sum above which simultaneous spikes of all inputs make a neuron spike."""
         return 1 / MAX_RESPONSE[self.leak]
 
-    def potentials(self, times: Tensor, moments: Tensor) -> Tensor:
-        """Return the potentials [T, M] at moments [T] for input spikes at times [N], without output spikes."""
-        since = (moments[:, None] - times).clamp(min=0)
-
-        # The limit of the formula at a leak of 1 is s exp(-s); see `dvspipe.networks.spike_times`.
-        if self.leak == 1:
-            response = since * torch.exp(-since)
-        else:
-            response = (torch.exp(-self.leak * since) - torch.exp(-since)) / (1 - self.leak)
-        return response @ (self.gain * self.weight).t()
-
     def forward(self, times: Tensor) -> Tensor:
         """Return the spike times [B, M] for input spike times [B, N].
 

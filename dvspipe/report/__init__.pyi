@@ -8,7 +8,6 @@ from .config import PlotKind as PlotKind
 from .config import PreviewColours as PreviewColours
 from .config import PreviewMode as PreviewMode
 from .config import PreviewSettings as PreviewSettings
-from .examples import draw_examples as draw_examples
 from .movements import GestureFilm as GestureFilm
 from .movements import write_movement_page as write_movement_page
 from .pages import PAGE_SUFFIXES as PAGE_SUFFIXES

@@ -1,4 +1,4 @@
-"""HTML page of a training run: its accuracy, curves, confusion matrix, examples, energy and settings."""
+"""HTML page of a training run: its accuracy, curves, confusion matrix, wrong predictions, energy and settings."""
 
 from __future__ import annotations
 
@@ -11,16 +11,10 @@ from ..base.errors import count_noun
 from ..results import TestResult, TrainingRun, wilson_interval
 from .charts import chart_curves, draw_kernels
 from .energy import energy_per_recording
-from .examples import draw_examples, draw_wrong
 from .pages import UNDEFINED, Media, Table, write_page
 from .style import readable
 from .web_charts import show_confusion
-
-EXAMPLES_CAPTION = (
-    "The first test sample of some classes. From top to bottom: events per step, ON upwards and OFF downwards; "
-    "spikes of a sample of active neurons; potentials before reset of the most, median and least active neuron, "
-    "with the threshold dotted; the readout of each class. The class with the highest mean readout is the prediction."
-)
+from .wrong_predictions import draw_wrong
 
 KERNELS_CAPTION = (
     "Features of each channel of a layer: ON weights red, OFF weights blue. Kernels of later layers are weighted sums "
@@ -33,7 +27,7 @@ WRONG_CAPTION = "The most certain wrong predictions: events summed over the step
 def write_training_page(run: TrainingRun, previews: Sequence[tuple[str, Path]] = ()) -> Path:
     """Write the page of a run and its pictures into the run's folder, and return the path of the page.
 
-    The pictures are examples.png, wrong.png and kernels.png.
+    The pictures are wrong.png and kernels.png.
 
     Args:
         run: Training run.
@@ -51,8 +45,6 @@ def write_training_page(run: TrainingRun, previews: Sequence[tuple[str, Path]] =
 
     if run.activity.wrong:
         draw_wrong(test.wrong, run.activity.wrong, folder.wrong, title=test.kind_of_data)
-    if run.activity.examples:
-        draw_examples(run.activity, test.classes, folder.examples, title=test.kind_of_data)
     if run.activity.kernels:
         draw_kernels(run.activity.kernels, folder.kernels)
 
@@ -71,7 +63,6 @@ def write_training_page(run: TrainingRun, previews: Sequence[tuple[str, Path]] =
         confusion=show_confusion(test.confusion, test.classes),
         duration=_describe_training(run),
         classes=_class_table(test),
-        examples=Media(folder.examples, EXAMPLES_CAPTION, is_chart=True) if run.activity.examples else None,
         kernels=Media(folder.kernels, KERNELS_CAPTION, is_chart=True) if run.activity.kernels else None,
         energy=energy_per_recording(run.activity) if run.activity.layers else None,
         wrong=_wrong_table(test),

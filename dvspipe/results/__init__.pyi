@@ -1,10 +1,8 @@
 from .activity import ENERGY_SOURCE as ENERGY_SOURCE
 from .activity import ActivityRecord as ActivityRecord
 from .activity import EventImage as EventImage
-from .activity import ExampleRecord as ExampleRecord
 from .activity import KernelRecord as KernelRecord
 from .activity import LayerActivity as LayerActivity
-from .activity import TraceRecord as TraceRecord
 from .activity import add_layers as add_layers
 from .activity import operation_energy_pj as operation_energy_pj
 from .composition import CompositionRow as CompositionRow

@@ -1,8 +1,8 @@
 """Spikes, synaptic operations and estimated energy per layer of a network.
 
 `LayerActivity` is the activity of one layer, `ActivityRecord` (activity.json) the activity of a network on its test
-recordings, with examples. Energies count arithmetic alone: an addition per spike that reaches a neuron, and a
-multiply-accumulate per membrane update; memory access is left out.
+recordings. Energies count arithmetic alone: an addition per spike that reaches a neuron, and a multiply-accumulate per
+membrane update; memory access is left out.
 """
 
 from __future__ import annotations
@@ -105,38 +105,6 @@ def add_layers(networks: Iterable[Sequence[LayerActivity]]) -> tuple[LayerActivi
     return total
 
 
-class TraceRecord(Record):
-    """Spikes and membrane potentials of a sample of neurons of a layer."""
-
-    name: str
-    """Name of the layer."""
-    neurons: int
-    """Number of neurons of the layer."""
-    spikes: tuple[tuple[int, ...], ...]
-    """Spike times of each neuron in the sample, as step numbers."""
-    traced: tuple[int, ...]
-    """Indices of the sampled neurons with a potential in `membranes`."""
-    membranes: tuple[tuple[float, ...], ...]
-    """Potential of each traced neuron per step before the reset, in thresholds."""
-
-
-class ExampleRecord(Record):
-    """Activity of the network for one test recording."""
-
-    name: str
-    """Name of the recording."""
-    label: int
-    """True class."""
-    predicted: int
-    """Predicted class."""
-    arrived: tuple[tuple[float, ...], ...]
-    """Events per channel and step."""
-    layers: tuple[TraceRecord, ...]
-    """Traces of some layers."""
-    readout: tuple[tuple[float, ...], ...]
-    """Output per step and class."""
-
-
 class EventImage(Record):
     """Events of a recording as an image."""
 
@@ -169,8 +137,6 @@ class ActivityRecord(Record):
     """Number of test recordings."""
     layers: tuple[LayerActivity, ...]
     """Layers, summed over all test recordings."""
-    examples: tuple[ExampleRecord, ...]
-    """First test recording of some classes."""
     wrong: tuple[EventImage, ...] = ()
     """Events of the first wrong predictions in test.json."""
     kernels: tuple[KernelRecord, ...] = ()

@@ -103,7 +103,6 @@ class RunFolder(Folder):
     state = FolderFile(
         "weights/state.safetensors", "State of the training after the last complete epoch, for resuming."
     )
-    examples = FolderFile("examples.png", "Chart of spikes and membranes for some test recordings.")
     wrong = FolderFile("wrong.png", "Pictures of the most certain wrong test predictions.")
     kernels = FolderFile("kernels.png", "Pictures of the kernels trained by STDP.")
     report = FolderFile("report.html", "HTML page of the run.")
@@ -111,8 +110,7 @@ class RunFolder(Folder):
 
     def result_files(self) -> tuple[Path, ...]:
         """Return the files written at the end of a run, including its report."""
-        pictures = self.examples, self.wrong, self.kernels
-        return self.test, self.activity, *pictures, self.report
+        return self.test, self.activity, self.wrong, self.kernels, self.report
 
     def epoch_files(self) -> tuple[Path, ...]:
         """Return the files written after each epoch."""

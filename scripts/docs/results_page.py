@@ -23,7 +23,6 @@ from dvspipe.results import (
     EvaluationResult,
     EventImage,
     EventRates,
-    ExampleRecord,
     Finding,
     InferenceRun,
     KernelRecord,
@@ -52,7 +51,6 @@ from dvspipe.results import (
     SplitRow,
     TestResult,
     TimeScores,
-    TraceRecord,
     WindowRow,
     WrongPrediction,
 )
@@ -98,8 +96,6 @@ TRAINING = (
     EpochRow,
     ActivityRecord,
     LayerActivity,
-    ExampleRecord,
-    TraceRecord,
     KernelRecord,
     EventImage,
 )

@@ -585,7 +585,6 @@ def test_train_then_infer(tmp_path: Path) -> None:
         "metrics.jsonl",
         "test.json",
         "activity.json",
-        "examples.png",
         "report.html",
         "weights",
     }

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import itertools
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from dvspipe.events import SensorSize
-from dvspipe.networks import LIF, SpikingNetwork, count_activity, parse_network, trace_layers, watch_rates
+from dvspipe.networks import SpikingNetwork, count_activity, parse_network, watch_rates
 from dvspipe.networks.models import Convolution, Linear
-from dvspipe.networks.neurons import leak
 
 GRID = SensorSize(width=12, height=8)
 KINDS = {
@@ -97,44 +95,3 @@ def test_spike_reaches_fan_out_neurons(kind: str) -> None:
             changed = (synapse.linear(x) - synapse.linear.bias).count_nonzero()
         assert layer.fan_out == changed
     assert layers[-1].fan_out == net.linear.out_features
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_traces_equal_neurons_computed_step_by_step(kind: str) -> None:
-    net, spikes = network(kind), sample(1)
-    inputs: list[tuple[LIF, Tensor]] = []
-    for module in net.modules():
-        if isinstance(module, LIF):
-            module.register_forward_pre_hook(lambda lif, given: inputs.append((lif, given[0].flatten(1).clone())))
-    traces, readout = trace_layers(net, spikes, 10)
-    with torch.no_grad():
-        outputs, _ = net(spikes)
-    np.testing.assert_array_equal(readout, outputs[:, 0])
-    for trace, (lif, currents) in zip(traces, inputs, strict=False):
-        if lif.keep_current is not None:
-            currents, _ = leak(currents, None, lif.keep_current)
-        v, potentials, fired = torch.zeros(currents.shape[1]), [], []
-        for current in currents:
-            v = v + lif.leak() * (lif.settings.gain * current - v)
-            potentials.append(v)
-            fired.append(v > 1)
-            v = v - fired[-1].float() if lif.settings.subtract else v * ~fired[-1]
-        trains = {tuple(train) for train in torch.stack(fired).T.tolist()}
-        everything = torch.stack(potentials).T.detach().double().numpy()
-        assert trace.neurons == currents.shape[1]
-        assert {tuple(train) for train in trace.spikes.T.tolist()} <= trains
-        assert trace.spikes.any(axis=0).all()  # some neurons spike
-        for place, membrane in zip(trace.traced, trace.membranes.T, strict=True):
-            assert np.array_equal(membrane > 1, trace.spikes[:, place])
-            assert np.abs(everything - membrane).max(axis=1).min() < 1e-5  # equals one of the layer's neurons
-        counts = trace.spikes.sum(axis=0)[list(trace.traced)]
-        assert (counts == np.sort(counts)[::-1]).all()
-        assert counts[0] == trace.spikes.sum(axis=0).max()
-
-
-def test_silent_layer_has_traces() -> None:
-    net = network("csnn")
-    traces, _ = trace_layers(net, torch.zeros(6, 1, 2, 8, 12), 10)
-    silent = [trace for trace in traces if not trace.spikes.any()]
-    assert silent
-    assert all(trace.spikes.shape == (6, 10) and trace.membranes.shape == (6, 3) for trace in silent)

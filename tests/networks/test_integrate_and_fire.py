@@ -20,7 +20,6 @@ from dvspipe.networks import (
     StdpNetworkConfig,
     count_activity,
     parse_network,
-    trace_layers,
     watch_rates,
 )
 from dvspipe.networks.integrate_and_fire import FIRED
@@ -98,18 +97,6 @@ def test_rates_and_connections_count_neurons() -> None:
     assert first.arrived == spikes.sum()
     assert (last.neurons, last.rate, readout.rate) == (6 * 3 * 6, None, None)
     assert (first.of_potentials, last.of_potentials, readout.of_potentials) == (False, False, True)
-
-
-def test_traces_cross_the_threshold_at_spikes() -> None:
-    traces, readout = trace_layers(network(), sample(1), 10)
-    assert [trace.name for trace in traces] == ["lif1"]
-    assert readout.shape == (8, 5)
-    (trace,) = traces
-    assert trace.spikes.sum(axis=0).max() == 1
-    for place, membrane in zip(trace.traced, trace.membranes.T, strict=True):
-        assert (membrane[trace.spikes[:, place]] >= 1).all()
-        after = np.cumsum(trace.spikes[:, place]) - trace.spikes[:, place] > 0
-        assert (membrane[after] == 0).all()
 
 
 def plain_learning(weights: Tensor, spikes: Tensor, rates: np.ndarray, rules: Competition) -> Tensor:

@@ -126,7 +126,6 @@ def test_demo_writes_its_files_and_marks_them_synthetic(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == wrong | {
         "activity.json",
         "args.yaml",
-        "examples.png",
         "first",
         "gesture.h5",
         "gesture.webm",

@@ -31,17 +31,15 @@ from dvspipe.report import (
     answers,
     charts,
     draw_events,
-    draw_examples,
     draw_rasters,
     draw_recording,
-    examples,
     pages,
     write_answers_page,
     write_preview,
     write_training_page,
+    wrong_predictions,
 )
 from dvspipe.report.charts import chart_curves, plot_curves
-from dvspipe.report.examples import draw_wrong
 from dvspipe.report.pages import environment
 from dvspipe.report.painter import Caption
 from dvspipe.report.previews import LEGEND_PX
@@ -55,12 +53,12 @@ from dvspipe.report.timelines import (
     plot_timeline,
 )
 from dvspipe.report.web_charts import show_confusion
+from dvspipe.report.wrong_predictions import draw_wrong
 from dvspipe.results import (
     ActivityRecord,
     EpochRow,
     EventImage,
     EventRates,
-    ExampleRecord,
     InferenceRun,
     LabelRow,
     LayerActivity,
@@ -71,7 +69,6 @@ from dvspipe.results import (
     SegmentRow,
     TestResult,
     TimeScores,
-    TraceRecord,
     TrainingRun,
     WindowRow,
     WrongPrediction,
@@ -263,34 +260,12 @@ LAYERS = (
 )
 
 
-def make_example(label: int, predicted: int, channels: int) -> ExampleRecord:
-    trace = TraceRecord(
-        name="lif1",
-        neurons=1000,
-        spikes=((), (0, 2), (1,)),
-        traced=(1, 2),
-        membranes=((1.2, 0.3, 1.1), (-0.2, 1.5, 0.1)),
-    )
-    readout = ((0.0, 0.1, 0.2, 0.3), (0.5, 0.1, 0.2, 0.3), (1.0, 0.1, 0.2, 0.3))
-    return ExampleRecord(
-        name="a.h5",
-        label=label,
-        predicted=predicted,
-        arrived=((3.0, 0.0, 5.0),) * channels,
-        layers=(trace,),
-        readout=readout,
-    )
-
-
 ACTIVITY = ActivityRecord(
     step_us=20_000,
     steps=3,
     recordings=SAMPLES,
     layers=LAYERS,
-    examples=(make_example(0, 0, channels=2), make_example(2, 0, channels=1)),
 )
-TABLES = ACTIVITY.model_copy(update={"examples": ()})
-"""Activity without pictures, which take most of the time of a page."""
 
 
 def make_epoch(epoch: int, **changes: Any) -> EpochRow:
@@ -361,7 +336,7 @@ def test_training_page_shows_the_results(training_page: Path) -> None:
     assert "<td>drums</td><td>80.0</td><td>80.0</td><td>80.0</td><td>5</td>" in text
     assert "ynthetic" not in text
     assert text.count("<h1>Four gestures</h1>") == text.count("<title>Four gestures</title>") == 1
-    assert {path.name for path in training_page.parent.iterdir()} == {"examples.png", "report.html"}
+    assert {path.name for path in training_page.parent.iterdir()} == {"report.html"}
 
 
 def test_training_page_is_self_contained_and_escaped(training_page: Path) -> None:
@@ -377,18 +352,14 @@ def test_training_page_is_self_contained_and_escaped(training_page: Path) -> Non
 
 
 def test_page_of_a_run_read_from_disk_is_the_same(tmp_path: Path) -> None:
-    run = make_run(tmp_path, TABLES)
+    run = make_run(tmp_path)
     page = write_training_page(run).read_bytes()
     run.folder.report.unlink()
     assert write_training_page(TrainingRun.read(write_run(run))).read_bytes() == page
 
 
-def test_run_without_examples_has_a_page(tmp_path: Path) -> None:
-    run = make_run(tmp_path, TABLES, notes=[])
-    text = read_text(write_training_page(run))
-    assert "<h2>Examples" not in text
-    assert "<h2>Notes" not in text
-    assert not run.folder.examples.exists()
+def test_run_without_notes_has_a_page(tmp_path: Path) -> None:
+    assert "<h2>Notes" not in read_text(write_training_page(make_run(tmp_path, notes=[])))
 
 
 def cells(text: str, first: str) -> list[str]:
@@ -412,7 +383,7 @@ def test_energy_is_operations_times_cost(training_page: Path) -> None:
 
 def test_inputs_other_than_counts_need_multiplications(tmp_path: Path) -> None:
     layers = (LAYERS[0].model_copy(update={"multiplies": True}), *LAYERS[1:])
-    text = read_text(write_training_page(make_run(tmp_path, TABLES.model_copy(update={"layers": layers}))))
+    text = read_text(write_training_page(make_run(tmp_path, ACTIVITY.model_copy(update={"layers": layers}))))
     assert cells(text, "lif1")[-1] == "92 nJ"  # 20,000 of 4.6 pJ
     assert cells(text, "Total")[-1] == "92.1 nJ"
 
@@ -438,7 +409,7 @@ def test_page_labels_synthetic_data_once(tmp_path: Path) -> None:
         (False, True): "synthetic test data",
     }
     for (train, test), kind in kinds.items():
-        run = make_run(tmp_path, TABLES, synthetic=train, synthetic_test=test)
+        run = make_run(tmp_path, synthetic=train, synthetic_test=test)
         assert run.test.kind_of_data == kind
     text = read_text(write_training_page(run))
     assert '<h1>Four gestures <span class="badge">synthetic test data</span></h1>' in text
@@ -448,7 +419,7 @@ def test_page_labels_synthetic_data_once(tmp_path: Path) -> None:
 def test_previews_are_embedded_in_the_page(tmp_path: Path, events: Events) -> None:
     gif = write_preview([events], SENSOR, tmp_path / "a.gif", SETTINGS)
     webm = write_preview([events], SENSOR, tmp_path / "a.webm", SETTINGS)
-    run = make_run(tmp_path / "run", TABLES)
+    run = make_run(tmp_path / "run")
     text = read_text(write_training_page(run, [('A "wave"', gif), ("The same", webm)]))
     for path, attributes in ((gif, 'alt="A &#34;wave&#34;" '), (webm, 'aria-label="The same" ')):
         content = re.search(rf'{attributes}src="data:[a-z]+/[a-z]+;base64,([^"]*)"', text)
@@ -905,7 +876,7 @@ def test_names_with_markup_are_escaped(tmp_path: Path) -> None:
         f"trained on {escape(evil)}",
     ):
         assert words in text
-    training = make_run(tmp_path / "run", TABLES, title=evil, data=evil, command=evil, notes=[evil])
+    training = make_run(tmp_path / "run", title=evil, data=evil, command=evil, notes=[evil])
     text = read_text(write_training_page(training))
     assert "<script" not in text
     assert text.count(escape(evil)) >= 5
@@ -1180,22 +1151,6 @@ def test_confusion_matrix_of_many_classes_is_a_picture() -> None:
     assert "data:image/png" in large
 
 
-def test_class_names_of_a_wrong_example_do_not_overlap(tmp_path: Path) -> None:
-    """True class in blue, predicted class in red if it is wrong, however long the names are."""
-    names = ["a long name of a class " * 2, "another long name of a class " * 2, "c", "d"]
-    for predicted in (0, 1):
-        example = ACTIVITY.model_copy(update={"examples": (make_example(0, predicted, 1),)})
-        draw_examples(example, names, tmp_path / "a.png")
-        picture = np.asarray(Image.open(tmp_path / "a.png").convert("RGB")).astype(int)
-        blue, red = (
-            set(np.flatnonzero(((np.abs(picture - ink) < 30).all(axis=2)).sum(axis=1) > 40))
-            for ink in ((29, 95, 191), (214, 31, 38))
-        )
-        assert blue
-        assert bool(red) == (predicted == 1)
-        assert not blue & red
-
-
 def test_texts_of_wrong_predictions_do_not_overlap(tmp_path: Path) -> None:
     """Two rows of pictures, each with two lines above and one below."""
     images = 6 * (EventImage(on=((0.0,) * 8,) * 8, off=((1.0,) * 8,) * 8),)
@@ -1208,7 +1163,7 @@ def test_texts_of_wrong_predictions_do_not_overlap(tmp_path: Path) -> None:
 
 def test_pictures_of_synthetic_recordings_are_labelled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     titles = dict[str, str]()
-    for module in (charts, examples):
+    for module in (charts, wrong_predictions):
         monkeypatch.setattr(
             module, "save_figure", lambda figure, path: titles.update({path.stem: figure.get_suptitle()})
         )
@@ -1219,7 +1174,7 @@ def test_pictures_of_synthetic_recordings_are_labelled(tmp_path: Path, monkeypat
     for synthetic, title in ((True, "synthetic data"), (False, "")):
         changes = {"synthetic": synthetic, "synthetic_test": synthetic, "wrong": wrong}
         write_training_page(make_run(tmp_path, activity, **changes))
-        assert titles["examples"] == titles["wrong"] == title
+        assert titles["wrong"] == title
         assert all(text.endswith(f"({title})" if title else text) for text in titles.values() if text != title)
 
 

@@ -98,14 +98,6 @@ def test_run_records_network_activity(run: TrainingRun) -> None:
     assert readout.spikes_in == pytest.approx(first.rate * first.neurons * 5 * 24)
     assert first.connections == 2 * 3 * 3 * first.neurons == 2 * 3 * 3 * 6 * 12 * 16
     assert (readout.neurons, readout.connections, readout.rate) == (3, 6 * 6 * 8 * 3, None)
-    assert [example.label for example in activity.examples] == [0, 1, 2]
-    classifier = Classifier.load(run.checkpoint)
-    for example in activity.examples:
-        assert np.sum(example.arrived) == 400
-        assert example.predicted == classifier.predict(example.name).label
-        (trace,) = example.layers
-        for place, membrane in zip(trace.traced, trace.membranes, strict=True):
-            assert tuple(step for step, v in enumerate(membrane) if v > 1) == trace.spikes[place]
     assert run.test.machine["Python"] == platform.python_version()
 
 

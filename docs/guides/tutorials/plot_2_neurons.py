@@ -164,6 +164,6 @@ plt.show()
 
 # %%
 # Training finds better weights than these. ``dvspipe train`` starts each layer at a reasonable rate, and warns if a
-# layer is silent or saturated. The report shows such rasters for every layer.
+# layer is silent or saturated.
 #
 # Next: :doc:`plot_3_classifier`. All codes are in :doc:`/concepts/encoding`, the neurons in :doc:`/concepts/networks`.
