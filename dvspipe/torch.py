@@ -7,7 +7,7 @@
 `SpikeDataset` has one item per recording, `EventStream` one per window of a recording. `loader` creates a `DataLoader`
 of either; errors of recordings arrive unchanged from its workers.
 
-`LIF` and `LeakyReadout` are modules for your own networks; they translate the parameters of Norse and snnTorch.
+`LIF` and `LeakyReadout` are modules for your own networks; they also take the parameters of Norse.
 """
 
 from __future__ import annotations
@@ -54,13 +54,12 @@ from .encoding import BinConfig, BinCounts, encode_stream
 from .encoding.config import BinKeywords
 from .events import Events, SensorSizeLike
 from .formats import NO_HINTS, HintsLike, open_recording
-from .networks import LIF, LeakyReadout, Levels, NeuronConfig
+from .networks import LIF, LeakyReadout, NeuronConfig
 
 __all__ = [
     "LIF",
     "EventStream",
     "LeakyReadout",
-    "Levels",
     "NeuronConfig",
     "PaddedBatch",
     "SpikeBatch",

@@ -23,8 +23,7 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "zero": {"channels": (4, 6), "kernel": 3, "gain": 3.0},
     "subtract": {"channels": (4, 6, 5), "kernel": 3, "padded": (True, False, True), "gain": 3.0, "reset": "subtract"},
     "mlp": {"kind": "mlp", "channels": (30, 20), "gain": 4.0, "readout": "linear"},
-    "sew": {"kind": "sew", "channels": (4, 4), "kernel": 3, "gain": 3.0},
-    "plif": {"kind": "plif", "channels": (4, 6), "kernel": 3, "hidden": 9, "gain": 4.0, "readout": "count", "votes": 2},
+    "count": {"channels": (4, 6), "kernel": 3, "gain": 4.0, "readout": "count"},
     "synapses": {"channels": (4, 6), "kernel": 3, "gain": 2.0, "tau_syn_s": 0.004},
 }
 

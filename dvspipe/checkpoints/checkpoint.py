@@ -13,6 +13,7 @@ import hashlib
 import json
 import math
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
@@ -45,6 +46,7 @@ Arrays = Mapping[str, NDArray[np.generic]]
 """Arrays by name."""
 
 FORMAT = "dvspipe-classifier-1"
+OLD_VERSION = re.compile(r'"dvspipe": "(0\.[12][^"]{,20})"')  # with settings that have left
 INTEGER_FORMAT = "dvspipe-integer-1"  # classifiers in integers; see `integer.py`
 MOMENTS = "class_moments."  # prefix of tensor names
 MAX_WEIGHT = 1e12  # keeps currents and logits finite in float32
@@ -276,6 +278,12 @@ def _read(path: str | os.PathLike[str], device: str) -> tuple[ClassifierConfig, 
             )
         config = build(ClassifierConfig, json.loads(metadata["config"]), str(path))
     except (ConfigError, KeyError, ValueError, RecursionError) as error:
+        before = OLD_VERSION.search(metadata.get("versions", ""))
+        if before is not None:
+            raise CheckpointError(
+                f"{path}: made by dvspipe {before[1]}, whose settings have changed (expected one of dvspipe 0.3 "
+                "or later); train it again"
+            ) from error
         raise CheckpointError(f"{path}: corrupted checkpoint ({_format_error(error)})") from error
 
     highest = math.inf if config.network.kind == "module" else MAX_WEIGHT  # masks of custom modules may be infinite

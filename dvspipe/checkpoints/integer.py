@@ -17,7 +17,7 @@ from ..base.config import Settings
 from ..base.errors import CheckpointError, ConfigError, shorten
 from ..base.files import claim_output, require_suffix
 from ..encoding import BinConfig
-from ..networks.integer import MEMORYLESS, IntegerLayer, IntegerNetwork, IntegerReadout, Pooling
+from ..networks.integer import MEMORYLESS, IntegerLayer, IntegerNetwork, IntegerReadout
 from ..results import CHECKPOINT_SUFFIX
 from .checkpoint import (
     INTEGER_FORMAT,
@@ -42,10 +42,6 @@ class LayerConstants(Settings):
     """Side of the squares that are pooled."""
     subtract: bool
     """Whether a spike subtracts the threshold."""
-    pooling: Pooling = "sum"
-    """Sum or maximum of a square."""
-    residual: bool = False
-    """Whether the input of the previous layer is added."""
     current_leak: int = MEMORYLESS
     """Leak of the synaptic current per step in units of 2^-15."""
 

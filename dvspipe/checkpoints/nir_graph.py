@@ -16,10 +16,8 @@ from torch import Tensor, nn
 
 from ..base.errors import ConfigError
 from ..networks import LIF, LeakyReadout, LinearReadout, SpikingNetwork
-from ..networks.models import Convolution, Linear, MaxPool, Residual
+from ..networks.models import Convolution, Linear
 from .exportable import Exportable
-
-HALF = 0.5  # threshold between 0 and 1 spikes
 
 
 def write_nir(exportable: Exportable, path: Path) -> Sequence[str]:
@@ -52,36 +50,21 @@ def build_nir(network: SpikingNetwork, shape: tuple[int, ...], dt: float) -> Any
     previous step.
 
     The graph works around missing features of readers. Norse does not read `AvgPool2d` and ignores r. Neither Norse nor
-    snnTorch reads `LI` and `Threshold`. NIR itself has no maximum pooling, and resets only to a value. Therefore:
+    snnTorch reads `LI` and `Threshold`. NIR itself resets only to a value. Therefore:
 
     - Average pooling is a convolution, and a gain divides the threshold.
     - A leak without reset, v += leak * (gain * i - v), is a `Linear` or a convolution by keep = 1 - leak with a loop
       that adds its output to its next input: v[t] = keep * (x[t] + v[t-1]) with x = leak * gain / keep * i.
     - A reset by subtraction also adds the negative spikes z of the previous step: v[t] = keep * (x[t] + v[t-1] -
       z[t-1]). A memoryless `CubaLIF`, with time constants of one step, compares v with the threshold.
-    - Maximum pooling of spikes thresholds the sum of each square of pixels at 0.5. Sums of spikes are first split into
-      their levels.
     """
     build = _GraphBuilder(shape, dt)
-    levels = 1  # maximum sum of spikes at a pixel
     for layer in network.layers:
         if isinstance(layer, Convolution):
             build.add_convolution(layer)
-        elif isinstance(layer, Residual):
-            # The input of the residual is a second source of its output: edges are added.
-            before = build.tips
-            build.add_convolution(layer.first)
-            build.add_convolution(layer.second)
-            build.tips = [*build.tips, *before]
-            levels += 1
-        elif isinstance(layer, MaxPool):
-            side = layer.pool.kernel_size
-            assert isinstance(side, int)
-            build.add_maximum(side, levels)
         elif isinstance(layer, Linear):
             build.add_linear(layer.linear, build.find_scale(layer.lif))
             build.add_neurons(layer.lif)
-            levels = 1
         else:
             raise TypeError(f"no NIR graph for a {type(layer).__name__}")
 
@@ -90,15 +73,15 @@ def build_nir(network: SpikingNetwork, shape: tuple[int, ...], dt: float) -> Any
 
 
 class _GraphBuilder:
-    """Build a NIR graph from its input to its output. Each `add_...` appends nodes to the tips.
+    """Build a NIR graph from its input to its output. Each `add_...` appends nodes to the tip.
 
     Args:
         shape: Shape of the input, without steps and batch.
         dt: Time step in seconds.
 
     Attributes:
-        shape: Shape of the output of the tips: C, H, W, or a number of features.
-        tips: Nodes whose outputs are the input of the next node; several are summed.
+        shape: Shape of the output of the tip: C, H, W, or a number of features.
+        tip: Node whose output is the input of the next node.
     """
 
     def __init__(self, shape: tuple[int, ...], dt: float) -> None:
@@ -107,18 +90,18 @@ class _GraphBuilder:
         self.dt = dt
         self.nodes: dict[str, Any] = {"input": self.nir.Input(np.array(shape))}
         self.edges: list[tuple[str, str]] = []
-        self.tips = ["input"]
+        self.tip = "input"
 
     def add(self, node: Any, *, loops: bool = False) -> str:
-        """Append a node to the tips; with `loops`, also feed back its output of the previous step. Return its name."""
+        """Append a node to the tip; with `loops`, also feed back its output of the previous step. Return its name."""
         kind = type(node).__name__.lower()
         number = sum(name.split("_")[0] == kind for name in self.nodes)
         name = f"{kind}_{number}" if number else kind
         self.nodes[name] = node
-        self.edges += [(tip, name) for tip in self.tips]
+        self.edges.append((self.tip, name))
         if loops:
             self.edges.append((name, name))
-        self.tips = [name]
+        self.tip = name
         return name
 
     def finish(self) -> Any:
@@ -136,7 +119,7 @@ class _GraphBuilder:
 
         pool = layer.lif.settings.pool
         if pool > 1:
-            self.add_sums(pool, 1 / pool**2)
+            self.add_averages(pool)
 
     def convolve(
         self, weight: NDArray[np.float32], bias: NDArray[np.float32] | None = None, *, padding: int = 0, stride: int = 1
@@ -151,32 +134,13 @@ class _GraphBuilder:
         channels, _, _, kernel = weight.shape
         self.shape = (channels, *((side + 2 * padding - kernel) // stride + 1 for side in sides))
 
-    def add_sums(self, pool: int, factor: float = 1.0) -> None:
-        """Add sum pooling over squares of `pool` x `pool` pixels, scaled by a factor."""
+    def add_averages(self, pool: int) -> None:
+        """Add average pooling over squares of `pool` x `pool` pixels."""
         channels, _, _ = self.shape
-        same = np.arange(channels)  # a channel is summed alone: input = output
+        same = np.arange(channels)  # a channel is averaged alone: input = output
         squares = np.zeros((channels, channels, pool, pool), np.float32)
-        squares[same, same] = factor
+        squares[same, same] = 1 / pool**2
         self.convolve(squares, stride=pool)
-
-    def add_maximum(self, pool: int, levels: int) -> None:
-        """Add a max-pooling layer for integer inputs from 0 to `levels`."""
-        channels, _, _ = self.shape
-        identity = np.eye(channels, dtype=np.float32)[..., None, None]
-
-        # Split sums of spikes into indicators: >= 1, >= 2, ...
-        if levels > 1:
-            thresholds = np.arange(levels, dtype=np.float32).repeat(channels)
-            self.convolve(np.tile(identity, (levels, 1, 1, 1)), -thresholds)
-            self.add_threshold(HALF)
-
-        # The sum of a square is at least 1 if any of its pixels spikes.
-        self.add_sums(pool)
-        self.add_threshold(HALF)
-
-        # The sum of the indicators is the maximum.
-        if levels > 1:
-            self.convolve(np.tile(identity, (1, levels, 1, 1)))
 
     def add_factor(self, factor: float, *, loops: bool = False) -> str:
         """Add a multiplication by a factor."""
@@ -219,7 +183,7 @@ class _GraphBuilder:
 
     def find_scale(self, lif: LIF) -> float:
         """Return the scale that `add_neurons` expects on the weights before the neurons."""
-        leak = float(lif.leak())
+        leak = lif.factor
 
         if not lif.settings.subtract or leak == 1:
             return 1.0
@@ -231,7 +195,7 @@ class _GraphBuilder:
 
     def add_neurons(self, lif: LIF) -> None:
         """Add LIF neurons. A synaptic current is in units of potential: snnTorch requires R = tau / dt."""
-        leak = float(lif.leak())
+        leak = lif.factor
         gain = lif.settings.gain
         one = np.ones(self.shape, np.float32)
 
@@ -265,12 +229,12 @@ class _GraphBuilder:
 
         membrane = self.add_factor(keep, loops=True)
         self.add_threshold(1.0)
-        spikes = self.tips
+        spikes = self.tip
 
         # The spikes return to the membrane with the factor -1, beside their way to the next layer.
         negative = self.add_factor(-1.0)
         self.edges.append((negative, membrane))
-        self.tips = spikes
+        self.tip = spikes
 
     def add_linear(self, linear: nn.Linear, scale: float = 1.0) -> None:
         """Add a linear layer with scaled weights and biases."""
@@ -296,12 +260,6 @@ class _GraphBuilder:
         else:
             self.add_linear(linear, self.find_scale(readout.lif))
             self.add_neurons(readout.lif)
-            if readout.votes > 1:
-                # The mean of each class's neurons is a matrix of blocks.
-                share = np.full(readout.votes, 1 / readout.votes, np.float32)
-                classes = linear.out_features // readout.votes
-                self.add(self.nir.Linear(np.kron(np.eye(classes, dtype=np.float32), share)))
-                self.shape = (classes,)
 
 
 def _array(tensor: Tensor) -> NDArray[np.float32]:

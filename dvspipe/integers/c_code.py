@@ -112,18 +112,13 @@ def export_c(classifier: str | os.PathLike[str], folder: Path, *, overwrite: boo
     # The golden recording and its scores let the user's compiler and chip prove that they compute the same.
     golden = draw_golden(network, bins.steps, min(bins.largest, GOLDEN_COUNTS))
     layers = _list_layers(network)
-    residual = any(layer.residual for layer in network.layers)
 
     values = {
         "config": config,
         "bins": bins,
         "network": network,
         "layers": layers,
-        "residual": residual,
         "synaptic": any(layer.has_current for layer in network.layers),
-        "maximum": any(layer.pooling == "max" for layer in network.layers),
-        # A residual layer adds the input of the layer before, which must stay in a buffer of its own.
-        "buffers": 3 if residual else 2,
         "buffer": max((layer.outputs for layer in layers), default=0),
         "row": max((layer.row_neurons for layer in layers), default=0),
         "inputs": int(np.prod(network.shape)),

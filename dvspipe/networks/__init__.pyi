@@ -14,10 +14,8 @@ from .config import NetworkConfig as NetworkConfig
 from .config import NetworkKind as NetworkKind
 from .config import NeuronConfig as NeuronConfig
 from .config import Norm as Norm
-from .config import PlifConfig as PlifConfig
 from .config import ReadoutKind as ReadoutKind
 from .config import Reset as Reset
-from .config import SewConfig as SewConfig
 from .config import StdpNetworkConfig as StdpNetworkConfig
 from .config import Surrogate as Surrogate
 from .config import as_network as as_network
@@ -36,7 +34,6 @@ from .module_source import ModuleTask as ModuleTask
 from .neurons import LIF as LIF
 from .neurons import CountReadout as CountReadout
 from .neurons import LeakyReadout as LeakyReadout
-from .neurons import Levels as Levels
 from .neurons import LinearReadout as LinearReadout
 from .norms import BatchNorm as BatchNorm
 from .norms import ClassMoments as ClassMoments

@@ -47,8 +47,7 @@ class LayerCounts(Brief):
         neurons: Number of neurons.
         connections: Number of connections between inputs and neurons: the multiply-accumulates of one dense step.
         steps: Number of steps of all recordings.
-        arrived: Number of input spikes, counted before average pooling, which forwards each spike. A sum of n spikes,
-            as in a residual, counts n.
+        arrived: Number of input spikes, counted before average pooling, which forwards each spike.
         nonzero: Number of nonzero input values.
         spikes_out: Number of output spikes per neuron; None if the neurons do not spike.
         of_potentials: Whether the inputs are potentials of non-spiking neurons.

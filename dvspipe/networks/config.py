@@ -14,12 +14,12 @@ from ..base.patterns import TARGET_PATTERN
 
 MAX_LAYERS = 64  # limit for configurations from untrusted files
 
-NetworkKind = Literal["csnn", "sew", "plif", "mlp", "stdp", "first_spike", "module"]
+NetworkKind = Literal["csnn", "mlp", "stdp", "first_spike", "module"]
 """Architecture; see `NetworkConfig`."""
 Reset = Literal["zero", "subtract"]
 """Membrane reset; see `NeuronConfig.reset`."""
 Norm = Literal["batch", "weight"]
-"""Normalisation of convolutions; see `ConvolutionConfig.norm`."""
+"""Normalisation of convolutions; see `CsnnConfig.norm`."""
 Surrogate = Literal["superspike", "arctan", "triangle"]
 """Surrogate gradient; see `dvspipe.networks.neurons.Spike`."""
 ReadoutKind = Literal["leaky", "count", "linear"]
@@ -35,8 +35,6 @@ class NeuronConfig(Settings):
     """Membrane time constant in seconds, at least one time step."""
     tau_syn_s: float | None = Field(default=None, gt=0)
     """Synaptic time constant in seconds, at least one time step; None: no synaptic current."""
-    learn_tau: bool = False
-    """Train the membrane time constant of each layer, starting at `tau_mem_s`."""
     gain: float = Field(default=1.0, gt=0, le=1e4)
     """Factor on input currents. With tau_mem_s / dt a spike adds its full weight, as in snnTorch's `Leaky`."""
     reset: Reset = "zero"
@@ -54,7 +52,6 @@ class NeuronKeywords(TypedDict, total=False):
 
     tau_mem_s: float
     tau_syn_s: float | None
-    learn_tau: bool
     gain: float
     reset: Reset
     detach_reset: bool
@@ -101,18 +98,16 @@ class LayersConfig(KindConfig, NeuronConfig):
     channels: Channels = (12, 64)
     """Channels of each block."""
     readout: ReadoutKind = "leaky"
-    """`leaky`: one leaky integrator per class; its mean potential is the logit. `count`: spiking neurons. `linear`: the
-    linear layer itself."""
-    votes: int = Field(default=1, ge=1, le=100)
-    """Number of neurons per class for `readout = count`; their spikes are averaged."""
+    """`leaky`: one leaky integrator per class; its mean potential is the logit. `count`: one spiking neuron per class.
+    `linear`: the linear layer itself."""
     tau_readout_s: float = Field(default=0.1, gt=0)
     """Membrane time constant of a leaky readout in seconds, at least one time step."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """Dropout probability before linear layers in training, with one mask for all steps."""
 
 
-class ConvolutionConfig(LayersConfig):
-    """Blocks of convolutions."""
+class CsnnConfig(LayersConfig):
+    """Blocks of convolution, batch norm, LIF and average pooling."""
 
     kernel: int = Field(default=5, ge=1, le=11)
     """Side of the convolution kernels in pixels, odd."""
@@ -121,34 +116,9 @@ class ConvolutionConfig(LayersConfig):
     norm: Norm = "batch"
     """`batch`: batch norm after each convolution. `weight`: scaled weight standardisation of the kernels; it is
     independent of the data, as online learning rules need."""
-
-
-class CsnnConfig(ConvolutionConfig):
-    """Blocks of convolution, batch norm, LIF and average pooling."""
-
     kind: Literal["csnn"] = "csnn"
     padded: tuple[bool, ...] | None = None
     """Whether the convolution of each block is padded, which keeps the image size; None pads all."""
-
-
-class SewConfig(ConvolutionConfig):
-    """Blocks of spike-element-wise (SEW) residuals of two convolutions, and max pooling.
-
-    Fang et al. 2021, "Deep residual learning in SNNs".
-    """
-
-    kind: Literal["sew"] = "sew"
-
-
-class PlifConfig(ConvolutionConfig):
-    """Convolutions with max pooling, then a linear spiking layer.
-
-    Fang et al. 2021, "Incorporating learnable membrane time constant".
-    """
-
-    kind: Literal["plif"] = "plif"
-    hidden: int = Field(default=512, ge=1, le=65536)
-    """Number of neurons in the linear layer before the readout."""
 
 
 class MlpConfig(LayersConfig):
@@ -230,7 +200,7 @@ class ModuleConfig(KindConfig):
         return self.call.endswith("_state")
 
 
-GradientConfig: TypeAlias = CsnnConfig | SewConfig | PlifConfig | MlpConfig
+GradientConfig: TypeAlias = CsnnConfig | MlpConfig
 """Networks trained by surrogate gradients."""
 _AnyConfig: TypeAlias = GradientConfig | StdpNetworkConfig | FirstSpikeConfig | ModuleConfig
 NetworkConfig: TypeAlias = Annotated[
@@ -244,14 +214,12 @@ class UniqueNetworkKeywords(NeuronKeywords, total=False):
 
     channels: Sequence[int]
     readout: ReadoutKind
-    votes: int
     tau_readout_s: float
     dropout: float
     kernel: int
     pool: int
     norm: Norm
     padded: Sequence[bool] | None
-    hidden: int
     thresholds: Sequence[float]
     last_pool: int
     leak: bool

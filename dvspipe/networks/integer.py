@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +29,6 @@ MAX_POOL = 15  # the sum of a square of spikes fits in uint8
 MAX_UNIT = 1e20  # logits fit in float32, also divided by the temperature
 
 Scores = NDArray[np.int64]
-Pooling = Literal["sum", "max"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,10 +44,8 @@ class IntegerLayer:
         leak: Leak per step in units of 2^-15, from 1 to 2^15.
         shift: Number of bits by which the sum of weights is shifted to the left, from 0 to 8.
         padding: Zero pixels around the input.
-        pool: Side of the squares that are pooled; 1: no pooling.
+        pool: Side of the squares whose spikes are summed; 1: no pooling.
         subtract: Whether a spike subtracts the threshold; otherwise it sets the membrane to 0.
-        pooling: `sum` or `max` of a square.
-        residual: Whether the input of the previous layer is added to the spikes, before pooling.
         current_leak: Leak of the synaptic current per step in units of 2^-15, from 1 to 2^15; 2^15: no synaptic
             current, a membrane gets the input of the step alone.
     """
@@ -61,8 +58,6 @@ class IntegerLayer:
     padding: int
     pool: int
     subtract: bool
-    pooling: Pooling = "sum"
-    residual: bool = False
     current_leak: int = MEMORYLESS
 
     @property
@@ -129,7 +124,6 @@ class IntegerNetwork:
         bounds = self.bound_inputs(self.layers)
         for n, layer in enumerate(self.layers):
             _check_layer(f"lif{n + 1}", layer, shapes[n], bounds[n])
-            _check_output(f"lif{n + 1}", layer, shapes[max(n - 1, 0) : n + 1], bounds[n + 1])
 
         _check_readout(self.readout, shapes[-1], bounds[-1])
 
@@ -144,11 +138,7 @@ class IntegerNetwork:
     @staticmethod
     def bound_inputs(layers: Sequence[IntegerLayer]) -> tuple[int, ...]:
         """Return the largest possible input of each layer, then of a readout after them."""
-        bounds = [MAX_COUNT_IN]
-        for n, layer in enumerate(layers):
-            output = 1 + bounds[n - 1] * layer.residual
-            bounds.append(output * layer.pool**2 if layer.pooling == "sum" else output)
-        return tuple(bounds)
+        return (MAX_COUNT_IN, *(layer.pool**2 for layer in layers))
 
     @property
     def classes(self) -> int:
@@ -185,15 +175,6 @@ def _check_layer(name: str, layer: IntegerLayer, shape: tuple[int, int, int], la
         raise ConfigError(f"{name}: current_leak out of range (found {layer.current_leak}, expected 1 to {MEMORYLESS})")
 
     _check_sums(name, layer, largest)
-
-
-def _check_output(name: str, layer: IntegerLayer, shapes: tuple[tuple[int, int, int], ...], largest: int) -> None:
-    """Check the output of a layer; `shapes` are the shapes of the inputs of the previous layer, if any, and its own."""
-    *previous, own = shapes
-    if layer.residual and previous != [layer.membrane_shape(own)]:
-        raise ConfigError(f"{name}: cannot add the input of the previous layer (found {shapes[:-1]})")
-    if largest > MAX_COUNT_IN:
-        raise ConfigError(f"{name}: outputs may overflow (found up to {largest}, expected up to {MAX_COUNT_IN})")
 
 
 def _check_readout(readout: IntegerReadout, shape: tuple[int, int, int], largest: int) -> None:
@@ -315,23 +296,12 @@ def convolve(weight: NDArray[np.int8], x: NDArray[np.uint8], padding: int) -> ND
     return rounded
 
 
-def pool_squares(x: NDArray[np.uint8], pool: int, pooling: Pooling = "sum") -> NDArray[np.uint8]:
-    """Return the sum or maximum of each square of pool x pool pixels of x [..., H, W], without incomplete squares."""
+def pool_squares(x: NDArray[np.bool_], pool: int) -> NDArray[np.uint8]:
+    """Return the number of spikes in each square of pool x pool pixels of x [..., H, W], without incomplete squares."""
     H = x.shape[-2] // pool
     W = x.shape[-1] // pool
     squares = x[..., : H * pool, : W * pool].reshape(*x.shape[:-2], H, pool, W, pool)
-    return np.asarray(squares.sum(axis=(-3, -1)) if pooling == "sum" else squares.max(axis=(-3, -1)), np.uint8)
-
-
-def find_output(
-    layer: IntegerLayer, spikes: NDArray[np.bool_], previous: NDArray[np.uint8] | None
-) -> NDArray[np.uint8]:
-    """Return the output [M, H // pool, W // pool] of a layer for its spikes [M, H, W]; `previous` is for `residual`."""
-    x = spikes.astype(np.uint8)
-    if layer.residual:
-        assert previous is not None
-        x += previous
-    return pool_squares(x, layer.pool, layer.pooling)
+    return np.asarray(squares.sum(axis=(-3, -1)), np.uint8)
 
 
 def step_layer(
@@ -372,13 +342,12 @@ def trace(network: IntegerNetwork, counts: NDArray[np.uint8]) -> Iterator[StepTr
     state = start_state(network)
     readout = network.readout
     for x in counts:
-        previous = None
         layers = list[LayerStep]()
         membranes = list[NDArray[np.int16]]()
         currents = list[NDArray[np.int32]]()
         for layer, membrane, current in zip(network.layers, state.membranes, state.currents, strict=True):
             step, membrane, current = step_layer(layer, x, membrane, current)
-            x, previous = find_output(layer, step.spikes, previous), x
+            x = pool_squares(step.spikes, layer.pool)
             layers.append(step)
             membranes.append(membrane)
             currents.append(current)

@@ -21,7 +21,6 @@ class PackedLayer(NamedTuple):
         bias: Bias of each neuron of a row, int32 [W' * M].
         threshold: Threshold of each neuron of a row, int32 [W' * M].
         columns: Columns w of the weights.
-        largest: Whether squares are pooled to their maximum, not to their sum.
         has_current: Whether the neurons have a synaptic current.
     """
 
@@ -34,8 +33,6 @@ class PackedLayer(NamedTuple):
     padding: int
     pool: int
     subtract: bool
-    largest: bool
-    residual: bool
     has_current: bool
     current_leak: int
 
@@ -57,8 +54,6 @@ def _pack(layer: IntegerLayer, width: int) -> PackedLayer:
         padding=layer.padding,
         pool=layer.pool,
         subtract=layer.subtract,
-        largest=layer.pooling == "max",
-        residual=layer.residual,
         has_current=layer.has_current,
         current_leak=layer.current_leak,
     )
@@ -81,13 +76,9 @@ class PackedReadout(NamedTuple):
 def run_fast(network: IntegerNetwork, counts: NDArray[np.uint8]) -> Scores:
     """Return the scores after each step of a recording [T, C, H, W], int64 [T, K], as `integer.run` does."""
     x = np.ascontiguousarray(counts.transpose(0, 2, 3, 1))
-    previous = x
     for layer, (C, H, W) in zip(network.layers, network.shapes, strict=False):
         _, height, width = layer.membrane_shape((C, H, W))
-        inputs = x.reshape(len(x), H, W, C)
-        added = previous.reshape(*previous.shape[:2], -1)
-        x = _run_layer(_pack(layer, width), inputs, added, height, width)
-        previous = inputs
+        x = _run_layer(_pack(layer, width), x.reshape(len(x), H, W, C), height, width)
 
     C, H, W = network.shapes[-1]
     weight = network.readout.weight.reshape(-1, C, H, W).transpose(2, 3, 1, 0).reshape(C * H * W, -1)
@@ -102,23 +93,20 @@ def run_fast(network: IntegerNetwork, counts: NDArray[np.uint8]) -> Scores:
 
 
 @njit(cache=True, nogil=True)
-def _run_layer(
-    layer: PackedLayer, x: NDArray[np.uint8], previous: NDArray[np.uint8], height: int, width: int
-) -> NDArray[np.uint8]:
+def _run_layer(layer: PackedLayer, x: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
     """Run a layer, packed by `_pack`, from the start of a recording.
 
     Args:
         layer: Packed layer.
         x: Inputs, uint8 [T, H, W, C].
-        previous: Inputs of the previous layer, uint8 [T, H', W' * M], for `residual`.
         height: Rows H' of neurons.
         width: Columns W' of neurons.
 
     Returns:
         Outputs, uint8 [T, H' // pool, W' // pool * M].
     """
-    # In step t, an input adds its weights to the sums, the neurons spike, `residual` adds the inputs of the
-    # previous layer, and squares are pooled. Rows have W' columns of M neurons o.
+    # In step t, an input adds its weights to the sums, the neurons spike, and squares are pooled. Rows have W'
+    # columns of M neurons o.
     T, H, W, C = x.shape
     M = layer.weight.shape[-1] // layer.columns
 
@@ -138,13 +126,6 @@ def _run_layer(
                         _add_input(layer, channel, value, row + layer.padding, column + layer.padding, sums)
 
         _step_neurons(layer, sums, membrane, synapse, spikes)
-        if layer.residual:
-            for row in range(height):
-                source = previous[t, row]
-                target = spikes[row]
-                for o in range(len(target)):
-                    target[o] += source[o]
-
         _pool(layer, M, spikes, pooled[t])
 
     return pooled
@@ -253,12 +234,8 @@ def _pool(layer: PackedLayer, M: int, spikes: NDArray[np.uint8], pooled: NDArray
             source = spikes[row, first : first + M]
             target = pooled[row // pool, start : start + M]
 
-            if layer.largest:
-                for o in range(M):
-                    target[o] = max(target[o], source[o])
-            else:
-                for o in range(M):
-                    target[o] += source[o]
+            for o in range(M):
+                target[o] += source[o]
 
 
 @njit(cache=True, nogil=True)

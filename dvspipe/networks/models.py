@@ -16,15 +16,12 @@ from torch import Tensor, nn
 from ..base.errors import ConfigError, DataError, count_noun
 from ..events import SensorSize, SensorSizeLike
 from .config import (
-    ConvolutionConfig,
     CsnnConfig,
     GradientConfig,
     LayersConfig,
     MlpConfig,
     NetworkConfig,
     NetworkKeywords,
-    PlifConfig,
-    SewConfig,
     StdpNetworkConfig,
     as_network,
 )
@@ -93,9 +90,7 @@ class StandardisedConvolution(SpikeConvolution):
 class Convolution(nn.Module):
     """Convolution, batch norm or weight standardisation, LIF neurons, and average pooling if `pool` > 1."""
 
-    def __init__(
-        self, before: int, channels: int, config: ConvolutionConfig, dt: float, *, padding: int, pool: int = 1
-    ) -> None:
+    def __init__(self, before: int, channels: int, config: CsnnConfig, dt: float, *, padding: int, pool: int) -> None:
         super().__init__()
         self.convolution: SpikeConvolution
         self.norm: nn.BatchNorm2d | None
@@ -150,33 +145,6 @@ class IntegrateAndFireConvolution(nn.Module):
         return memory.run_pixels(self.neurons, x).to(x.dtype)
 
 
-class MaxPool(nn.Module):
-    """Max pooling: 1 if any pixel of a square spikes."""
-
-    def __init__(self, pool: int) -> None:
-        super().__init__()
-        self.pool = nn.MaxPool2d(pool)
-
-    def forward(self, x: Tensor, _memory: Memory) -> Tensor:
-        """Return [T*B, C, H // pool, W // pool] for [T*B, C, H, W]."""
-        pooled: Tensor = self.pool(x)
-        return pooled
-
-
-class Residual(nn.Module):
-    """Two convolutions; their spikes are added to the input (Fang et al. 2021, SEW ADD)."""
-
-    def __init__(self, channels: int, config: ConvolutionConfig, dt: float) -> None:
-        super().__init__()
-        self.first = Convolution(channels, channels, config, dt, padding=config.kernel // 2)
-        self.second = Convolution(channels, channels, config, dt, padding=config.kernel // 2)
-
-    def forward(self, x: Tensor, memory: Memory) -> Tensor:
-        """Return the sums of spikes [T*B, C, H, W] for an input of the same shape."""
-        added: Tensor = self.second(self.first(x, memory), memory) + x
-        return added
-
-
 class Linear(nn.Module):
     """Dropout with one mask for all steps, a linear layer, and LIF neurons."""
 
@@ -220,7 +188,7 @@ class _Builder:
     def features(self) -> int:
         return self.channels * self.width * self.height
 
-    def convolve(self, channels: int, config: ConvolutionConfig, *, padded: bool = True, average: bool = False) -> None:
+    def convolve(self, channels: int, config: CsnnConfig, *, padded: bool) -> None:
         before = self.channels
         if config.norm == "weight" and before * config.kernel**2 == 1:
             raise ConfigError(
@@ -228,8 +196,7 @@ class _Builder:
                 "expected network.kernel = 3 or more)"
             )
 
-        side = config.pool if average else 1
-        padding, pool = self._convolved(channels, config.kernel, padded=padded, pool=side)
+        padding, pool = self._convolved(channels, config.kernel, padded=padded, pool=config.pool)
         self.layers.append(Convolution(before, channels, config, self.dt, padding=padding, pool=pool))
 
     def integrate(self, channels: int, kernel: int, *, threshold: float | None, padded: bool, pool: int) -> None:
@@ -237,14 +204,6 @@ class _Builder:
         padding, pool = self._convolved(channels, kernel, padded=padded, pool=pool)
         neurons = IntegrateAndFire(before, channels, kernel=kernel, threshold=threshold, padding=padding, pool=pool)
         self.layers.append(IntegrateAndFireConvolution(neurons))
-
-    def add_residual(self, config: ConvolutionConfig) -> None:
-        self.layers.append(Residual(self.channels, config, self.dt))
-
-    def pool(self, side: int) -> None:
-        if min(self.width, self.height) >= side > 1:
-            self.layers.append(MaxPool(side))
-            self._shrink(side)
 
     def connect(self, neurons: int, config: LayersConfig) -> None:
         self.layers.append(Linear(self.features, neurons, config, self.dt))
@@ -265,13 +224,10 @@ class _Builder:
 
         self.channels = channels
         pool = pool if min(self.width, self.height) >= pool else 1
-        self._shrink(pool)
-
-        return padding, pool
-
-    def _shrink(self, pool: int) -> None:
         self.width = self.width // pool
         self.height = self.height // pool
+
+        return padding, pool
 
 
 def _padded_blocks(config: CsnnConfig | StdpNetworkConfig) -> tuple[bool, ...]:
@@ -284,19 +240,6 @@ def _padded_blocks(config: CsnnConfig | StdpNetworkConfig) -> tuple[bool, ...]:
 def _check_number(name: str, values: int, blocks: int) -> None:
     if values != blocks:
         raise ConfigError(f"network.{name}: wrong number of values (found {values}, expected {blocks} as blocks)")
-
-
-def _sew(build: _Builder, config: SewConfig) -> None:
-    if len(set(config.channels)) > 1:
-        raise ConfigError(
-            f"network.channels = {list(config.channels)}: differ between blocks (expected equal numbers for "
-            "network.kind = sew)"
-        )
-
-    build.convolve(config.channels[0], config)
-    for _ in config.channels:
-        build.add_residual(config)
-        build.pool(config.pool)
 
 
 def _stdp(build: _Builder, config: StdpNetworkConfig) -> None:
@@ -314,14 +257,7 @@ def _add_layers(build: _Builder, config: GradientConfig | StdpNetworkConfig) -> 
     """Append the layers before the readout; `FirstSpikeNetwork` builds its own."""
     if isinstance(config, CsnnConfig):
         for channels, padded in zip(config.channels, _padded_blocks(config), strict=True):
-            build.convolve(channels, config, padded=padded, average=True)
-    elif isinstance(config, SewConfig):
-        _sew(build, config)
-    elif isinstance(config, PlifConfig):
-        for channels in config.channels:
-            build.convolve(channels, config)
-            build.pool(config.pool)
-        build.connect(config.hidden, config)
+            build.convolve(channels, config, padded=padded)
     elif isinstance(config, MlpConfig):
         for neurons in config.channels:
             build.connect(neurons, config)
@@ -341,9 +277,6 @@ def _check_constants(config: LayersConfig, dt: float) -> None:
             raise ConfigError(
                 f"network.{name} = {tau_s:g}: is shorter than a time step (expected {dt:g} or more; bins.step_us)"
             )
-
-    if config.votes > 1 and config.readout != "count":
-        raise ConfigError(f"network.votes = {config.votes}: needs network.readout = count (found {config.readout})")
 
 
 class Network(nn.Module):
@@ -403,13 +336,11 @@ class SpikingNetwork(Network):
         super().__init__()
         config = as_network(config, named)
         if not isinstance(config, GradientConfig | StdpNetworkConfig):
-            raise ConfigError(
-                f"network.kind = {config.kind}: has its own class (expected csnn, sew, plif, mlp or stdp)"
-            )
+            raise ConfigError(f"network.kind = {config.kind}: has its own class (expected csnn, mlp or stdp)")
 
         dt = as_number("dt", dt)
         check_positive("SpikingNetwork", classes=classes, dt=dt, inputs=inputs)
-        if isinstance(config, ConvolutionConfig | StdpNetworkConfig) and config.kernel % 2 == 0:
+        if isinstance(config, CsnnConfig | StdpNetworkConfig) and config.kernel % 2 == 0:
             raise ConfigError(f"network.kernel = {config.kernel}: is even (expected an odd number)")
 
         if isinstance(config, LayersConfig):
@@ -422,13 +353,9 @@ class SpikingNetwork(Network):
         _add_layers(build, config)
         self.config = config
         self.layers = nn.ModuleList(build.layers)
-        votes = 1
-        self.dropout = 0.0
-        if isinstance(config, LayersConfig):
-            votes = config.votes
-            self.dropout = config.dropout
+        self.dropout = config.dropout if isinstance(config, LayersConfig) else 0.0
 
-        self.linear = nn.Linear(build.features, classes * votes)
+        self.linear = nn.Linear(build.features, classes)
         self.readout: LeakyReadout | CountReadout | LinearReadout = _build_readout(config, dt)
 
     def forward(self, spikes: Tensor, state: State | None = None) -> tuple[Tensor, State]:
@@ -474,4 +401,4 @@ def _build_readout(
         return LinearReadout()
     if config.readout == "leaky":
         return LeakyReadout(tau_mem_s=config.tau_readout_s, gain=config.gain, dt=dt)
-    return CountReadout(config, dt, config.votes) if config.readout == "count" else LinearReadout()
+    return CountReadout(config, dt) if config.readout == "count" else LinearReadout()

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self, SupportsFloat, Unpack
+from typing import TYPE_CHECKING, Any, Self, SupportsFloat, Unpack
 
 import torch
 from torch import Tensor, nn
@@ -27,9 +27,6 @@ if TYPE_CHECKING:  # Norse imports matplotlib (1.4 s, 50 MB); fused scans do not
 
 NO_LEAK = 2.0**-64  # dt / tau without a leak: v + a (i / a - v) rounds to v + i
 STEP_S = 1.0  # for parameters given per step; only dt / tau matters
-
-SnnReset = Literal["subtract", "zero", "none"]
-"""Reset mechanism of snnTorch; see `LIF.from_snntorch`."""
 
 
 class Spike(torch.autograd.Function):
@@ -61,22 +58,6 @@ def surrogate_derivative(x: Tensor, surrogate: Surrogate, slope: float) -> Tenso
     if surrogate == "arctan":
         return 1 / (1 + (math.pi / 2 * slope * x) ** 2)
     return (1 - slope * x.abs()).clamp(min=0)
-
-
-class Levels(NamedTuple):
-    """Membrane potentials of a neuron in any common unit, with Norse's names.
-
-    Args:
-        v_th: Threshold; the neuron spikes above it.
-        v_reset: Potential after a spike, unless the reset subtracts.
-        v_leak: Leak potential, also the initial potential.
-        drop: Amount that a subtracting reset subtracts; None: v_th.
-    """
-
-    v_th: float = 1.0
-    v_reset: float = 0.0
-    v_leak: float = 0.0
-    drop: float | None = None
 
 
 class Neurons(nn.Module):
@@ -124,14 +105,10 @@ class LIF(Neurons):
     and then v = v_reset if z else h or, with `reset = subtract`, v = h - z * v_th. All steps run in one compiled pass
     over memory, forward and backward; on a GPU, torch operations compute one step after the other.
 
-    `torch.compile` includes these neurons in its graph.
-
     Args:
-        config: Time constants and whether they are trained, surrogate, gain and reset; a model or a mapping.
+        config: Time constants, surrogate, gain and reset; a model or a mapping.
         dt: Length of a time step in seconds.
-        beta: Decay of the membrane per step, 1 - dt / tau_mem_s, in [0, 1], instead of `dt` and `tau_mem_s`. See
-            `from_snntorch` for snnTorch's gain and reset.
-        levels: Threshold, reset and leak potential.
+        beta: Decay of the membrane per step, 1 - dt / tau_mem_s, in [0, 1], instead of `dt` and `tau_mem_s`.
         pool: Side of the squares over which spikes are average-pooled; 1: no pooling.
         in_place: Whether the scan may overwrite the memory of the currents; see `ScanSettings`.
         named: Settings by name, such as `tau_mem_s=0.02`; they take precedence over `config`.
@@ -157,7 +134,6 @@ class LIF(Neurons):
         dt: Tensor | float | None = None,
         *,
         beta: Tensor | float | None = None,
-        levels: Levels = Levels(),
         pool: int = 1,
         in_place: bool = False,
         **named: Unpack[NeuronKeywords],
@@ -165,14 +141,9 @@ class LIF(Neurons):
         super().__init__()
         config = as_settings(NeuronConfig, config, named, LIF)
 
-        dt, self.factor = _find_step(config, dt, beta)
-        if config.learn_tau:  # a = sigmoid(w) as in Fang et al. 2021; w is infinite at a = 1
-            self.weight = nn.Parameter(torch.logit(torch.tensor(min(self.factor, 0.99))))
-
-        self.trains_tau = config.learn_tau
-        self.keep_current = None if config.tau_syn_s is None else 1 - dt / config.tau_syn_s
-        self.dt = dt
-        self.v_leak = levels.v_leak  # the scan computes v - v_leak
+        self.dt, self.factor = _find_step(config, dt, beta)
+        self.keep_current = None if config.tau_syn_s is None else 1 - self.dt / config.tau_syn_s
+        self.v_leak = 0.0  # the scan computes v - v_leak
 
         self.settings = ScanSettings(
             gain=config.gain,
@@ -182,9 +153,6 @@ class LIF(Neurons):
             detach=config.detach_reset,
             pool=pool,
             in_place=in_place,
-            threshold=levels.v_th - levels.v_leak,
-            reset=levels.v_reset - levels.v_leak,
-            drop=levels.v_th if levels.drop is None else levels.drop,
         )
 
         # All spikes pass through it, for hooks.
@@ -230,78 +198,12 @@ class LIF(Neurons):
             slope=_measure_slope(as_number("alpha", p.alpha)),
         )
 
-        levels = Levels(*(as_number(name, getattr(p, name)) for name in ("v_th", "v_reset", "v_leak")))
-        return cls(config, dt, levels=levels)
-
-    @classmethod
-    def from_snntorch(
-        cls,
-        *,
-        beta: Tensor | float,
-        threshold: Tensor | float = 1.0,
-        reset_mechanism: SnnReset = "subtract",
-        reset_delay: bool = True,
-        surrogate: Surrogate = "arctan",
-        slope: float = 2.0,
-    ) -> Self:
-        """Create neurons that spike like snnTorch's `Leaky`, with the same gradients and defaults.
-
-        A call takes all steps [T, B, ...]; write `lif.step(x, state)` where snnTorch's code has `leaky(x, mem)`.
-
-        snnTorch's state `mem` is the potential before a delayed reset; the state here is the potential after the reset.
-        With `reset_delay=False`, snnTorch subtracts the threshold again at the next step if the membrane is still above
-        it (potentials of at least twice the threshold); these neurons do not. An input adds its full value to the
-        membrane: the gain is 1 / (1 - beta).
-
-        Args:
-            beta: Decay of the membrane per step, in [0, 1]; 1: no leak.
-            threshold: Potential above which a neuron spikes, > 0.
-            reset_mechanism: `subtract` the threshold, `zero`, or `none`.
-            reset_delay: Whether snnTorch resets at the next step, after the leak.
-            surrogate: `arctan` is snnTorch's `surrogate.atan(alpha)` with alpha = slope = 2; `superspike` is its
-                `surrogate.fast_sigmoid(slope)`.
-            slope: Slope of the surrogate gradient.
-
-        Raises:
-            ConfigError: If a parameter is out of range.
-
-        Example:
-            >>> lif = LIF.from_snntorch(beta=0.5)
-            >>> lif(torch.full((4, 1, 1), 0.9))[0].flatten()
-            tensor([0., 1., 0., 1.])
-        """
-        if reset_mechanism not in ("subtract", "zero", "none"):
-            raise ConfigError(f"reset_mechanism = {reset_mechanism}: expected subtract, zero or none")
-
-        beta = as_number("beta", beta)
-        threshold = as_number("threshold", threshold)
-
-        subtracts = reset_mechanism == "subtract"
-        if not 0 <= beta <= 1 or (beta == 0 and subtracts and reset_delay) or not threshold > 0:
-            raise ConfigError(
-                f"beta = {beta:g}, threshold = {threshold:g}: out of range (expected beta in [0, 1], above 0 if it "
-                "subtracts with a delay, and a threshold above 0)"
-            )
-
-        # A step mem = beta * mem + input is the scan's step with a = 1 - beta and the gain 1 / a.
-        factor = max(1 - beta, NO_LEAK)
-
-        delayed = reset_delay or reset_mechanism == "none"
-        config = NeuronConfig(
-            tau_mem_s=STEP_S / factor,
-            reset="zero" if reset_mechanism == "zero" else "subtract",
-            detach_reset=delayed,
-            surrogate=surrogate,
-            slope=slope,
+        threshold, reset, leak_potential = (as_number(name, getattr(p, name)) for name in ("v_th", "v_reset", "v_leak"))
+        lif = cls(config, dt)
+        lif.v_leak = leak_potential
+        lif.settings = lif.settings._replace(
+            threshold=threshold - leak_potential, reset=reset - leak_potential, drop=threshold
         )
-
-        # snnTorch subtracts after the leak, the scan before it: a factor of beta.
-        drop = 0.0
-        if subtracts:
-            drop = threshold / beta if delayed else threshold
-
-        lif = cls(config, STEP_S, levels=Levels(v_th=threshold, drop=drop))
-        lif.settings = lif.settings._replace(gain=1 / factor)  # without a leak, above the range of the setting
         return lif
 
     def __repr__(self) -> str:
@@ -309,18 +211,13 @@ class LIF(Neurons):
 
     def extra_repr(self) -> str:
         """Return the time constants, and the other constants that differ from their defaults."""
-        times = _describe_step(self.dt, float(self.leak(torch.float64).detach()))
+        times = _describe_step(self.dt, self.factor)
         if self.keep_current is not None:
             times += f", tau_syn_s={self.dt / (1 - self.keep_current):.6g}"
 
         defaults = ScanSettings()._asdict() | {"in_place": self.settings.in_place}
         changed = [f"{name}={value}" for name, value in self.settings._asdict().items() if value != defaults[name]]
-        trained = ["learn_tau=True"] if self.trains_tau else []
-        return ", ".join([times, *trained, *changed])
-
-    def leak(self, dtype: torch.dtype = torch.float32) -> Tensor:
-        """Return dt / tau, the share of the membrane that leaks per step, as a scalar tensor."""
-        return self.weight.sigmoid().to(dtype) if self.trains_tau else torch.tensor(self.factor, dtype=dtype)
+        return ", ".join([times, *changed])
 
     def norse_parameters(self, dtype: torch.dtype = torch.float32) -> LIFBoxParameters:
         """Return the equivalent Norse parameters, for potentials relative to the leak potential."""
@@ -332,8 +229,8 @@ class LIF(Neurons):
             return settings.after(potentials, spikes.detach() if settings.detach else spikes)
 
         return LIFBoxParameters(
-            tau_mem_inv=self.leak(dtype) / self.dt,
-            alpha=settings.slope,  # a number: torch.compile cannot read a tensor
+            tau_mem_inv=torch.tensor(self.factor, dtype=dtype) / self.dt,
+            alpha=settings.slope,
             # A second ONNX export would not find the value of the shared default.
             v_leak=torch.tensor(0.0, dtype=dtype),
             v_th=torch.tensor(settings.threshold, dtype=dtype),
@@ -383,16 +280,14 @@ class LIF(Neurons):
         settings = self.settings
 
         if currents.device.type == "cpu":
-            leak = self.leak(currents.dtype)
-            derivatives, spikes, last = scan_membranes(currents, membrane, leak, settings, derived=True)
+            derivatives, spikes, last = scan_membranes(currents, membrane, self.factor, settings, derived=True)
             return derivatives, self.spikes(spikes), last[None]
 
-        factor = float(self.leak())
         steps = []
 
         for current in currents.unbind(0):
             # The same steps as the kernel, by operations of torch: h before the reset, then v after it.
-            potential = membrane + factor * (settings.gain * current - membrane)
+            potential = membrane + self.factor * (settings.gain * current - membrane)
             fired = (potential > settings.threshold).to(currents.dtype)
             membrane = settings.after(potential, fired)
             steps.append(potential)
@@ -405,14 +300,14 @@ class LIF(Neurons):
 
     def _scan(self, currents: Tensor, membrane: Tensor | None) -> tuple[Tensor, Tensor]:
         on_cpu = currents.device.type == "cpu"
-        if not on_cpu or (torch.compiler.is_compiling() and _is_exporting()):
-            return self.steps(currents, membrane)  # plain operations
+        if not on_cpu or torch.compiler.is_compiling():  # torch cannot export the kernel
+            return self.steps(currents, membrane)
 
         if currents.dtype not in (torch.float32, torch.float64):
             spikes, last = self._scan(currents.float(), membrane)
             return spikes.to(currents.dtype), last
 
-        return scan_lif(currents, membrane, self.leak(currents.dtype), self.settings)
+        return scan_lif(currents, membrane, self.factor, self.settings)
 
     def steps(self, currents: Tensor, membrane: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return spikes and the last membrane potential, computed by torch operations step by step.
@@ -443,11 +338,6 @@ def _measure_slope(alpha: float) -> float:
         x = torch.ones((), dtype=torch.float64, requires_grad=True)
         (derivative,) = torch.autograd.grad(threshold(x, "super", alpha), x)
     return float(derivative.item() ** -0.5 - 1)
-
-
-def _is_exporting() -> bool:
-    """Return whether torch exports a network; torch 2.6 does not distinguish it from compiling."""
-    return not hasattr(torch.compiler, "is_exporting") or torch.compiler.is_exporting()
 
 
 def average_squares(spikes: Tensor, pool: int) -> Tensor:
@@ -560,22 +450,6 @@ class LeakyReadout(Neurons):
             raise ConfigError(f"parameters: found {type(p).__name__}, expected LIBoxParameters of Norse")
         return cls(tau_mem_s=1 / as_number("tau_mem_inv", p.tau_mem_inv), dt=dt, v_leak=as_number("v_leak", p.v_leak))
 
-    @classmethod
-    def from_snntorch(cls, *, beta: Tensor | float) -> Self:
-        """Create integrators equal to `mem` of snnTorch's `Leaky(beta, reset_mechanism="none")`.
-
-        A call takes all steps [T, B, ...]; write `readout.step(x, state)` where snnTorch's code has `leaky(x, mem)`.
-
-        Args:
-            beta: Decay of the membrane per step, in [0, 1].
-
-        Raises:
-            ConfigError: If `beta` is out of range.
-        """
-        readout = cls(beta=beta)
-        readout.gain = 1 / readout.factor  # without a leak, above the range of the setting
-        return readout
-
     def forward(self, currents: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return the membrane potentials [T, B, K] for currents [T, B, K], and the last potential [1, B, K].
 
@@ -609,27 +483,21 @@ def as_number(name: str, value: Tensor | float) -> float:
 
 
 class CountReadout(Neurons):
-    """LIF neurons; the spikes of each class's neurons are averaged.
+    """One LIF neuron per class.
 
     Args:
         config: Neuron constants.
         dt: Length of a time step in seconds.
-        votes: Number of neurons per class.
     """
 
-    def __init__(self, config: NeuronConfig, dt: float, votes: int) -> None:
+    def __init__(self, config: NeuronConfig, dt: float) -> None:
         super().__init__()
-        self.votes = votes
         self.lif = LIF(config, dt)
 
-    def extra_repr(self) -> str:
-        """Return the number of neurons per class."""
-        return f"votes={self.votes}"
-
     def forward(self, currents: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Return the mean spikes [T, B, K] of each class for currents [T, B, K * votes], and the state."""
-        spikes, state = self.lif(currents, state)
-        return spikes.unflatten(-1, (-1, self.votes)).mean(-1), state
+        """Return the spikes [T, B, K] for currents [T, B, K], and the state."""
+        result: tuple[Tensor, Tensor] = self.lif(currents, state)
+        return result
 
 
 class LinearReadout(Neurons):

@@ -26,12 +26,11 @@ from .integer import (
     IntegerLayer,
     IntegerNetwork,
     IntegerReadout,
-    Pooling,
     bound_current,
-    find_output,
+    pool_squares,
     step_layer,
 )
-from .models import Convolution, Linear, MaxPool, Memory, Network, Residual, SpikingNetwork
+from .models import Convolution, Linear, Memory, Network, SpikingNetwork
 from .neurons import LIF, CountReadout, LeakyReadout, LinearReadout
 
 WEIGHT_BITS = 8  # int8; the smallest integer, such as -128, is not used
@@ -54,8 +53,6 @@ class _Stage:
         lif: Its neurons.
         run: Returns the spikes [T*B, M, H, W], average-pooled, for an input.
         pool: Side of the squares that are pooled.
-        pooling: `sum` for average pooling.
-        residual: Whether the input of the previous stage is added.
     """
 
     name: str
@@ -63,21 +60,6 @@ class _Stage:
     lif: LIF
     run: Callable[[Tensor, Memory], Tensor]
     pool: int
-    pooling: Pooling = "sum"
-    residual: bool = False
-
-    @property
-    def divisor(self) -> int:
-        """Size of an output of the integers, relative to the trained layer."""
-        return self.pool**2 if self.pooling == "sum" else 1
-
-    def forward(self, x: Tensor, previous: Tensor | None, memory: Memory) -> Tensor:
-        """Return the output for an input, and for the input of the previous stage."""
-        spikes = self.run(x, memory)
-        if self.residual:
-            assert previous is not None
-            spikes = spikes + previous
-        return nn.functional.max_pool2d(spikes, self.pool) if self.pooling == "max" else spikes
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,26 +93,17 @@ def check_layers(network: nn.Module) -> SpikingNetwork:
 
 
 def _list_stages(network: SpikingNetwork) -> list[_Stage]:
-    """Return the stages of a network: its spiking layers, each with the pooling after it."""
+    """Return the stages of a network: its spiking layers."""
     stages: list[_Stage] = []
     for number, layer in enumerate(network.layers):
         name = f"layers.{number} ({type(layer).__name__})"
-        if isinstance(layer, Residual):
-            stages.append(_as_stage(layer.first, f"{name}, first"))
-            stages.append(replace(_as_stage(layer.second, f"{name}, second"), residual=True))
-        elif isinstance(layer, MaxPool):
-            # Max pooling belongs to the stage before it.
-            side = layer.pool.kernel_size
-            assert isinstance(side, int)
-            stages[-1] = replace(stages[-1], pool=side, pooling="max")
-        elif isinstance(layer, Convolution | Linear):
-            stages.append(_as_stage(layer, name))
-        else:
+        if not isinstance(layer, Convolution | Linear):
             raise ConfigError(f"{name}: cannot be compiled to integers", TRAINABLE)
+        stages.append(_Stage(name, layer, layer.lif, layer.forward, layer.lif.settings.pool))
 
     readout = network.readout
     if isinstance(readout, CountReadout):
-        # A readout that counts spikes is a spiking layer, too; only its votes are averaged after it.
+        # A readout that counts spikes is a spiking layer, too.
         def count(x: Tensor, memory: Memory) -> Tensor:
             currents = network.linear(x.flatten(1).unflatten(0, (memory.steps, -1)))
             return memory.run(readout.lif, currents).flatten(0, 1)[..., None, None]
@@ -138,10 +111,6 @@ def _list_stages(network: SpikingNetwork) -> list[_Stage]:
         stages.append(_Stage("readout (CountReadout)", network, readout.lif, count, 1))
 
     return stages
-
-
-def _as_stage(layer: Convolution | Linear, name: str) -> _Stage:
-    return _Stage(name, layer, layer.lif, layer.forward, layer.lif.settings.pool)
 
 
 @torch.no_grad()
@@ -183,7 +152,6 @@ def quantise(network: Network, counts: Tensor, bits: int = WEIGHT_BITS) -> Integ
     # are chosen for the inputs that it really gets.
     memory = Memory(None, T)
     x = counts.flatten(0, 1).float()
-    previous = None
     divisor = 1
     layers = []
     for stage in _list_stages(network):
@@ -191,12 +159,13 @@ def quantise(network: Network, counts: Tensor, bits: int = WEIGHT_BITS) -> Integ
         peaks = _measure_peaks(stage, x, T)
         layers.append(_quantise_layer(stage, synapses, peaks))
 
-        x, previous = stage.forward(x, previous, memory), x
-        divisor = stage.divisor
+        # The integers sum the spikes of a square, which the trained layer averages.
+        x = stage.run(x, memory)
+        divisor = stage.pool**2
 
     readout = network.readout
     if isinstance(readout, CountReadout):
-        return IntegerNetwork(shape, tuple(layers), _average_votes(len(network.linear.weight), readout.votes))
+        return IntegerNetwork(shape, tuple(layers), _count_spikes(len(network.linear.weight)))
 
     synapses = _scale_inputs(network, x, divisor, levels)
     largest = IntegerNetwork.bound_inputs(layers)[-1]
@@ -204,10 +173,9 @@ def quantise(network: Network, counts: Tensor, bits: int = WEIGHT_BITS) -> Integ
     return IntegerNetwork(shape, tuple(layers), _quantise_readout(readout, synapses, largest))
 
 
-def _average_votes(neurons: int, votes: int) -> IntegerReadout:
-    """Return a readout that counts the spikes of each class's neurons: without memory, with weights of 1."""
-    weight = np.repeat(np.eye(neurons // votes, dtype=np.int8), votes, axis=1)
-    return IntegerReadout(weight, np.zeros(len(weight), np.int32), 1 << LEAK_BITS, 0, 1 / votes)
+def _count_spikes(classes: int) -> IntegerReadout:
+    """Return a readout that counts the spikes of each class: without memory, with weights of 1."""
+    return IntegerReadout(np.eye(classes, dtype=np.int8), np.zeros(classes, np.int32), 1 << LEAK_BITS, 0, 1.0)
 
 
 def _scale_inputs(layer: Convolution | Linear | SpikingNetwork, x: Tensor, divisor: int, levels: int) -> _Synapses:
@@ -255,7 +223,7 @@ def _measure_peaks(stage: _Stage, x: Tensor, steps: int) -> NDArray[np.float64]:
         if lif.keep_current is not None:
             current = current + lif.keep_current * synapse
             synapse = current
-        potential = state + lif.leak() * (settings.gain * current - state)
+        potential = state + lif.factor * (settings.gain * current - state)
         size = potential.abs() if settings.subtract else -potential
         peak = torch.maximum(peak, size.amax((2, 3)))
         state = settings.after(potential, (potential > settings.threshold).to(potential.dtype))
@@ -278,7 +246,7 @@ def _quantise_layer(stage: _Stage, synapses: _Synapses, peak: NDArray[np.float64
     gets a coarser scale than its weights need.
     """
     settings = stage.lif.settings
-    leak = round(float(stage.lif.leak()) * (1 << LEAK_BITS))
+    leak = round(stage.lif.factor * (1 << LEAK_BITS))
     factor = max(leak, 1) / (1 << LEAK_BITS) * settings.gain
 
     # A synaptic current sums its inputs over 1 / leak steps: the factor makes up for the rounding of its leak.
@@ -307,8 +275,6 @@ def _quantise_layer(stage: _Stage, synapses: _Synapses, peak: NDArray[np.float64
         padding=synapses.padding,
         pool=stage.pool,
         subtract=settings.subtract,
-        pooling=stage.pooling,
-        residual=stage.residual,
         current_leak=current_leak,
     )
 
@@ -448,24 +414,21 @@ def measure_changes(network: Network, compiled: IntegerNetwork, counts: NDArray[
     stages = _list_stages(check_layers(network))
     memory = Memory(None, len(counts))
     x = torch.from_numpy(counts).float()
-    previous = None
     inputs = counts
-    inputs_before = counts  # inputs of the previous stage
     changes = []
 
     for stage, layer in zip(stages, compiled.layers, strict=True):
-        x, previous = stage.forward(x, previous, memory), x
-        expected = np.rint(x.numpy() * stage.divisor).astype(np.uint8)
+        x = stage.run(x, memory)
+        expected = np.rint(x.numpy() * stage.pool**2).astype(np.uint8)
 
         membrane = np.zeros(layer.membrane_shape(inputs.shape[1:]), np.int16)
         current = np.zeros(membrane.shape, np.int32)
         changed = 0
-        for step_input, step_before, step_expected in zip(inputs, inputs_before, expected, strict=True):
+        for step_input, step_expected in zip(inputs, expected, strict=True):
             step, membrane, current = step_layer(layer, step_input, membrane, current)
-            output = find_output(layer, step.spikes, step_before)
-            changed += int(np.count_nonzero(output != step_expected))
+            changed += int(np.count_nonzero(pool_squares(step.spikes, layer.pool) != step_expected))
         changes.append((changed, int(expected.sum())))
 
-        inputs, inputs_before = expected, inputs
+        inputs = expected
 
     return changes

@@ -7,7 +7,7 @@ With a = dt / tau, the input's gain g, the threshold b, the reset r and the drop
 Norse's box LIF with v_th = b = d, v_reset = r and v_leak = 0. Backward, with the surrogate s of dz/dh,
 
     dh = dz * s + dv * ((1 - z) + (r - h) * s)  or  dz * s + dv * (1 - d * s),
-    di = a * g * dh,    dv = (1 - a) * dh,    da = the sum of dh * (g * i - v) = dh * (h - v) / a.
+    di = a * g * dh,    dv = (1 - a) * dh.
 
 With a detached reset, the terms of dv with s are dropped: dv * (1 - z) or dv.
 
@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from typing import Any, NamedTuple, NoReturn, get_args
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 import torch
@@ -70,13 +70,6 @@ class ScanSettings(NamedTuple):
         return potentials * (1 - spikes) + self.reset * spikes
 
 
-SCHEMA = (
-    "float gain, str surrogate, float slope, bool subtract, bool detach, int pool, bool in_place, float threshold, "
-    "float reset, float drop) -> (Tensor, Tensor, Tensor)"
-)
-"""`ScanSettings` as the last arguments of an operator of torch, and its results."""
-
-
 class _Neuron(NamedTuple):
     """Neuron constants for the kernels; floats have the dtype of the currents.
 
@@ -109,13 +102,13 @@ class _Neuron(NamedTuple):
     channels: int
 
 
-def scan_lif(currents: Tensor, state: Tensor | None, factor: Tensor, settings: ScanSettings) -> tuple[Tensor, Tensor]:
+def scan_lif(currents: Tensor, state: Tensor | None, factor: float, settings: ScanSettings) -> tuple[Tensor, Tensor]:
     """Return the spikes of LIF neurons over time, and the membrane potential after the last step.
 
     Args:
         currents: float32 or float64 [T, ...] on the CPU; [T, B, H, W, C] if spikes are pooled.
         state: Membrane potential [...] before the first step; None for zero.
-        factor: a = dt / tau, one number in (0, 1].
+        factor: a = dt / tau, in (0, 1].
         settings: Gain, surrogate, reset and pooling.
 
     Returns:
@@ -123,18 +116,12 @@ def scan_lif(currents: Tensor, state: Tensor | None, factor: Tensor, settings: S
         [...].
     """
     start = torch.zeros_like(currents[0]) if state is None else state
-
-    # The operator declares that it changes no argument (`mutates_args`), so it must not overwrite the currents.
-    if torch.compiler.is_compiling():
-        _, spikes, last = scan_lif_compiled(currents, start, factor, *settings._replace(in_place=False))
-        return spikes, last
-
-    spikes, last, _ = _ScanLIF.apply(currents, start, factor, settings)  # type: ignore[no-untyped-call]
+    spikes, last = _ScanLIF.apply(currents, start, factor, settings)  # type: ignore[no-untyped-call]
     return spikes, last
 
 
 def scan_membranes(
-    currents: Tensor, start: Tensor, factor: Tensor, settings: ScanSettings, *, derived: bool = False
+    currents: Tensor, start: Tensor, factor: float, settings: ScanSettings, *, derived: bool = False
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return potentials before the reset, spikes, and the last potential; see `scan_lif` for the arguments.
 
@@ -166,103 +153,34 @@ def _pooled_shape(currents: Tensor, pool: int) -> list[int]:
 
 
 class _ScanLIF(torch.autograd.Function):
-    """Scan whose membranes are an output: `torch.func` saves only inputs and outputs for the backward pass.
-
-    The membrane counts as differentiable, so a second derivative reaches the error of `_ScanLIFBack`.
-    """
+    """Scan with the backward pass of the kernels."""
 
     @staticmethod
     def forward(
-        currents: Tensor, start: Tensor, factor: Tensor, settings: ScanSettings
-    ) -> tuple[Tensor, Tensor, Tensor]:
+        ctx: Any, currents: Tensor, start: Tensor, factor: float, settings: ScanSettings
+    ) -> tuple[Tensor, Tensor]:
         membrane, spikes, last = scan_membranes(currents, start, factor, settings)
-        return spikes, last, membrane.detach()  # in place, the membrane is the tensor of the currents
+        ctx.factor = factor
+        ctx.settings = settings
+        ctx.save_for_backward(membrane.detach())  # in place, the membrane is the tensor of the currents
+        return spikes, last
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
-        _, start, factor, ctx.settings = inputs
-        spikes, last, membrane = output
-        ctx.set_materialize_grads(False)  # no zeros [T, ...] for the membrane
-        ctx.shapes = spikes.shape, last.shape
-        ctx.save_for_backward(membrane, start, factor)
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None]:
+        if torch.is_grad_enabled():  # with `create_graph=True`
+            raise ConfigError(
+                "LIF: the compiled scan has no second derivative; lif.steps(currents, None) computes the same spikes "
+                "by operations that have one"
+            )
 
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None, None]:
-        membrane, start, factor = ctx.saved_tensors
-
-        # A gradient is None if nothing depends on its output; see `set_materialize_grads`.
-        to_spikes, to_last, _to_membrane = gradients
-        spikes_shape, last_shape = ctx.shapes
-        to_spikes = membrane.new_zeros(spikes_shape) if to_spikes is None else to_spikes
-        to_last = membrane.new_zeros(last_shape) if to_last is None else to_last
-
-        _currents, _start, trains_factor, _settings = ctx.needs_input_grad
-        to_currents, to_start, to_factor = _ScanLIFBack.apply(  # type: ignore[no-untyped-call]
-            membrane, start, factor, to_spikes, to_last, ctx.settings, trains_factor
-        )
-
-        return to_currents, to_start, to_factor if trains_factor else None, None
-
-    @staticmethod
-    def vmap(info: Any, in_dims: tuple[Any, ...], *inputs: Any) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
-        """Scan the elements of the batch one after the other."""
-        return _map_elements(_ScanLIF, info.batch_size, in_dims, inputs)
-
-
-class _ScanLIFBack(torch.autograd.Function):
-    """Backward pass of `_ScanLIF`, as a function of tensors that `torch.func` can wrap."""
-
-    @staticmethod
-    def forward(
-        membrane: Tensor,
-        start: Tensor,
-        factor: Tensor,
-        to_spikes: Tensor,
-        to_last: Tensor,
-        settings: ScanSettings,
-        trains_factor: bool,
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        to_currents, to_start = _scan_back(membrane, factor, to_spikes, to_last, settings)
-        to_factor = torch.empty_like(factor)
-        if trains_factor:
-            to_factor = _factor_gradient(membrane, start, to_currents, factor, settings)
-        return to_currents, to_start, to_factor
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-        """Save nothing: there is no second derivative."""
-
-    @staticmethod
-    def backward(_ctx: Any, *_gradients: Tensor) -> NoReturn:
-        raise ConfigError(
-            "LIF: the compiled scan has no second derivative; lif.steps(currents, None) computes the same spikes by "
-            "operations that have one"
-        )
-
-    @staticmethod
-    def vmap(info: Any, in_dims: tuple[Any, ...], *inputs: Any) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
-        """Scan the elements of the batch one after the other."""
-        return _map_elements(_ScanLIFBack, info.batch_size, in_dims, inputs)
-
-
-def _map_elements(
-    function: type[torch.autograd.Function], count: int, in_dims: tuple[Any, ...], inputs: tuple[Any, ...]
-) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
-    """Apply a function to each element of a batch of `torch.vmap`; return the stacked results and their batch axes."""
-    results = []
-    for number in range(count):
-        element = (
-            value.select(axis, number) if isinstance(value, Tensor) and axis is not None else value
-            for value, axis in zip(inputs, in_dims, strict=True)
-        )
-        results.append(function.apply(*element))
-
-    stacked = tuple(torch.stack(values) for values in zip(*results, strict=True))
-    return stacked, (0,) * len(stacked)
+        (membrane,) = ctx.saved_tensors
+        to_spikes, to_last = gradients
+        to_currents, to_start = _scan_back(membrane, ctx.factor, to_spikes, to_last, ctx.settings)
+        return to_currents, to_start, None, None
 
 
 def _scan_back(
-    membrane: Tensor, factor: Tensor, to_spikes: Tensor, to_last: Tensor, settings: ScanSettings
+    membrane: Tensor, factor: float, to_spikes: Tensor, to_last: Tensor, settings: ScanSettings
 ) -> tuple[Tensor, Tensor]:
     """Return the gradients of currents and first state, from the gradients of spikes and last state."""
     to_spikes = to_spikes.contiguous()
@@ -278,69 +196,11 @@ def _scan_back(
     return to_currents, to_start
 
 
-@torch.library.custom_op(
-    "dvspipe::scan_lif", mutates_args=(), schema=f"(Tensor currents, Tensor start, Tensor factor, {SCHEMA}"
-)
-def scan_lif_compiled(currents: Tensor, start: Tensor, factor: Tensor, *settings: Any) -> tuple[Tensor, Tensor, Tensor]:
-    """Operator for `torch.compile`, which cannot trace compiled kernels: `scan_membranes`, and its gradient."""
-    return scan_membranes(currents, start, factor, ScanSettings(*settings))
-
-
-@scan_lif_compiled.register_fake
-def _(currents: Tensor, start: Tensor, _factor: Tensor, *settings: Any) -> tuple[Tensor, Tensor, Tensor]:
-    shape = _pooled_shape(currents, ScanSettings(*settings).pool)
-    return torch.empty_like(currents), currents.new_empty(shape), torch.empty_like(start)
-
-
-@torch.library.custom_op(
-    "dvspipe::scan_lif_backward", mutates_args=(), schema=f"(Tensor[] saved, Tensor[] gradients, {SCHEMA}"
-)
-def _scan_back_compiled(saved: list[Tensor], gradients: list[Tensor], *settings: Any) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the gradients of the currents, the first state and the factor."""
-    membrane, start, factor = saved
-    to_spikes, to_last = gradients
-    constants = ScanSettings(*settings)
-
-    to_currents, to_start = _scan_back(membrane, factor, to_spikes, to_last, constants)
-    return to_currents, to_start, _factor_gradient(membrane, start, to_currents, factor, constants)
-
-
-@_scan_back_compiled.register_fake
-def _(saved: list[Tensor], _gradients: list[Tensor], *_settings: Any) -> tuple[Tensor, ...]:
-    return tuple(map(torch.empty_like, saved))
-
-
-def _save_for_backward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
-    _, start, factor, *ctx.settings = inputs
-    membrane, _spikes, _last = output
-    ctx.save_for_backward(membrane, start, factor)
-
-
-def _propagate(ctx: Any, _to_membrane: Tensor, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-    to_inputs = _scan_back_compiled([*ctx.saved_tensors], [*gradients], *ctx.settings)
-    return *to_inputs, *[None for _ in ctx.settings]  # the settings have no gradient
-
-
-scan_lif_compiled.register_autograd(_propagate, setup_context=_save_for_backward)
-
-
-def _factor_gradient(
-    membrane: Tensor, start: Tensor, to_currents: Tensor, factor: Tensor, settings: ScanSettings
-) -> Tensor:
-    """Return the sum of dh * (h - v) / a, where dh = di / (a * g) and v is the membrane before the step."""
-    # v is the membrane after the resets of the previous step.
-    spikes = (membrane[:-1] > settings.threshold).to(membrane.dtype)
-    before = torch.cat([start[None], settings.after(membrane[:-1], spikes)])
-    total = (to_currents * (membrane - before)).sum()
-    share = float(factor)
-    return (total / (share * share * settings.gain)).to(factor)
-
-
-def _as_neuron(membrane: Tensor, factor: Tensor, settings: ScanSettings, *, derived: bool = False) -> _Neuron:
+def _as_neuron(membrane: Tensor, factor: float, settings: ScanSettings, *, derived: bool = False) -> _Neuron:
     """Return the constants of the kernels in the dtype of the membrane [T, ...]."""
     number = membrane.numpy().dtype.type
     return _Neuron(
-        factor=number(factor.item()),
+        factor=number(factor),
         gain=number(settings.gain),
         subtract=settings.subtract,
         into_reset=number(not settings.detach),

@@ -154,9 +154,8 @@ class OnlineLayer:
         self.lif = block.lif
 
         self.synapses = Synapses(_synapses_of(block))
-        leak = float(self.lif.leak(self.synapses.module.weight.dtype))
-        self.scale = leak * self.lif.settings.gain
-        keep = 1 - leak if keep is None else keep
+        self.scale = self.lif.factor * self.lif.settings.gain
+        keep = 1 - self.lif.factor if keep is None else keep
 
         self._trace = Trace(keep)
         self._ones = Trace(keep)
@@ -251,7 +250,7 @@ class OnlineRule(ABC):
 
     Args:
         network: A `csnn` with `norm: weight`, or an `mlp`. It needs a leaky readout and a subtracting reset without
-            gradient, and has no synaptic current and no trained time constants.
+            gradient, and has no synaptic current.
         keep: Decay of the input traces per step; None: decay of the receiving neurons.
         steps: Number of steps computed together.
 
@@ -292,7 +291,6 @@ class OnlineRule(ABC):
             "detach_reset": True,
             "readout": "leaky",
             "tau_syn_s": None,
-            "learn_tau": False,
         }
 
         values = {name: getattr(network, name, getattr(default, name)) for name in needs}

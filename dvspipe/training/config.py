@@ -27,7 +27,7 @@ from ..datasets.config import UniqueDataKeywords
 from ..encoding import BinConfig
 from ..encoding.config import BinKeywords
 from ..networks import CsnnConfig, LayersConfig, ModuleConfig, NetworkConfig, StdpNetworkConfig
-from ..networks.config import ConvolutionConfig, UniqueNetworkKeywords
+from ..networks.config import UniqueNetworkKeywords
 from ..rules import Rule, StdpConfig, find_unmet_needs
 from ..rules.convolution import StdpKeywords
 
@@ -249,7 +249,7 @@ class TrainConfig(Settings):
 
         if not isinstance(self.network, LayersConfig):
             raise ValueError(f"{name}: network.kind = {self.network.kind} cannot be compiled to integers")
-        if isinstance(self.network, ConvolutionConfig) and self.network.norm == "weight":
+        if isinstance(self.network, CsnnConfig) and self.network.norm == "weight":
             raise ValueError(f"{name}: needs network.norm = batch (found weight)")
         if self.optimiser.update == "step" or self.optimiser.rule == "readout":
             raise ValueError(

@@ -19,7 +19,6 @@ from ..rules import Rule, find_unmet_needs
 from ..rules.rules import ONLINE
 
 CHANNELS = (16, 32, 64)
-SEW_CHANNELS = (32, 32, 32)
 STDP_CHANNELS = (32, 150)  # Kheradpisheh et al. 2018
 STDP_THRESHOLD = 10
 STDP_RADIUS = 2
@@ -74,10 +73,6 @@ def choose_for_rule(given: SettingsTree) -> RuleChoice:
         return _choose_stdp(network)
     if kind == "first_spike":
         return _choose_first_spike()
-
-    if kind == "sew":
-        why = "channels: equal in all blocks, as residual connections require"
-        return RuleChoice({"network": {"channels": list(SEW_CHANNELS)}}, {"network": (why,)})
 
     online = next((name for name in ONLINE if name == rule), None)
     return RuleChoice() if online is None else _choose_online(online, kind)

@@ -91,6 +91,17 @@ def test_network_in_integers_is_not_a_checkpoint(tmp_path: Path) -> None:
         load_checkpoint(tmp_path / "a8.safetensors")
 
 
+def test_checkpoint_of_an_earlier_version_names_both_versions(saved: Path) -> None:
+    texts, tensors = read_tensors(saved, "a checkpoint")
+    old = {
+        "config": texts["config"].replace('"tau_mem_s"', '"votes":1,"tau_mem_s"'),
+        "versions": json.dumps({"dvspipe": "0.2.0"}),
+    }
+    write_tensors(saved, texts | old, tensors)
+    with raises(CheckpointError, "saved.safetensors", "0.2.0", "0.3"):
+        load_checkpoint(saved)
+
+
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), 1e30, -1e30])
 def test_non_finite_or_huge_weights_are_rejected(saved: Path, number: float) -> None:
     texts, tensors = read_tensors(saved, "a checkpoint")

@@ -30,14 +30,11 @@ STEP_S = 0.012
 NETWORKS = {
     "csnn": {"channels": (4, 6), "kernel": 3, "gain": 3.0},
     "standardised": {"channels": (4, 6), "kernel": 3, "gain": 6.0, "norm": "weight"},
-    "votes": {"channels": (4, 6), "kernel": 3, "padded": (True, False), "gain": 4.0, "readout": "count", "votes": 2},
-    "mlp": {"kind": "mlp", "channels": (30, 20), "gain": 4.0, "learn_tau": True},
+    "count": {"channels": (4, 6), "kernel": 3, "padded": (True, False), "gain": 4.0, "readout": "count"},
+    "mlp": {"kind": "mlp", "channels": (30, 20), "gain": 4.0},
     "synapses": {"kind": "mlp", "channels": (30, 20), "gain": 2.0, "tau_syn_s": 0.03, "readout": "count"},
     "one": {"kind": "mlp", "channels": (40,), "readout": "count", "tau_mem_s": 0.015},
-    "sew": {"kind": "sew", "channels": (4, 4), "kernel": 3, "gain": 3.0},
-    "plif": {"kind": "plif", "channels": (4, 6), "kernel": 3, "hidden": 20, "gain": 3.0, "learn_tau": True},
     "subtract": {"channels": (4, 6), "kernel": 3, "gain": 3.0, "reset": "subtract"},
-    "sew, subtract": {"kind": "sew", "channels": (4, 4, 4), "kernel": 3, "gain": 3.0, "reset": "subtract"},
     "synapses, subtract": {
         "kind": "mlp",
         "channels": (30, 20),
@@ -85,7 +82,7 @@ def unpooled_spikes(network: SpikingNetwork) -> Iterator[list[Tensor]]:
 
     def record(lif: Any, inputs: tuple[Tensor, Any]) -> None:
         plain = LIF(CsnnConfig(), STEP_S)
-        plain.settings, plain.factor = lif.settings._replace(pool=1, in_place=False), float(lif.leak())
+        plain.settings, plain.factor = lif.settings._replace(pool=1, in_place=False), lif.factor
         plain.keep_current = lif.keep_current
         spikes, _ = plain(inputs[0].clone(), None)
         found.append(spikes.movedim(-1, 2) if spikes.ndim == 5 else spikes)
@@ -297,9 +294,7 @@ def test_a_process_exports_several_onnx_files(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "settings",
     [
-        {"kind": "sew", "channels": (3,), "kernel": 3, "gain": 3.0, "reset": "subtract"},
-        {"kind": "plif", "channels": (3,), "kernel": 3, "hidden": 9, "gain": 3.0, "learn_tau": True},
-        {"kind": "csnn", "channels": (3,), "kernel": 3, "gain": 3.0, "learn_tau": True},
+        {"kind": "csnn", "channels": (3,), "kernel": 3, "gain": 3.0, "reset": "subtract"},
         NETWORKS["synapses"],
     ],
     ids=lambda settings: settings["kind"],

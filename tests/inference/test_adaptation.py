@@ -100,10 +100,8 @@ def accuracy(classifier: Classifier, recordings: list[Events], labels: list[int]
 # Moments
 
 
-@pytest.mark.parametrize("kind", ["csnn", "sew", "plif"])
-def test_moments_describe_norm_inputs_in_execution_order(kind: str) -> None:
-    hidden = {"hidden": 8} if kind == "plif" else {}
-    config = parse_network({"kind": kind, "channels": [4, 4], **hidden})
+def test_moments_describe_norm_inputs_in_execution_order() -> None:
+    config = parse_network({"channels": [4, 4]})
     network = SpikingNetwork(config, grid=SensorSize(width=12, height=8), classes=3, dt=0.01).eval()
     spikes = torch.randint(0, 3, (5, 2, 2, 8, 12), generator=torch.Generator().manual_seed(0)).float()
     outputs, measured = measure_norms(network, spikes)

@@ -121,16 +121,16 @@ def run_live(folder: Path, recording: Path) -> list[list[str]]:
 
 
 @pytest.mark.parametrize(
-    ("name", "names", "settings"),
+    ("names", "settings", "classes"),
     [
-        ("subtract", ("wave", "clap", "other_gestures"), {}),
-        ("sew", ("other_gestures", "wave", "clap"), {"temperature": 0.8, "least_energy": 1.4}),
+        (("wave", "clap", "other_gestures"), {}, {"wave", "clap"}),
+        (("other_gestures", "wave", "clap"), {"temperature": 0.8, "least_energy": 1.4}, {"wave"}),
     ],
 )
 def test_actions_equal_the_reference(
-    name: str, names: tuple[str, ...], settings: dict[str, Any], tmp_path: Path
+    names: tuple[str, ...], settings: dict[str, Any], classes: set[str], tmp_path: Path
 ) -> None:
-    classifier = make_classifier(bins=BINS, **(NETWORKS[name] | TIMES))
+    classifier = make_classifier(bins=BINS, **(NETWORKS["subtract"] | TIMES))
     classifier = replace(classifier, config=classifier.config.model_copy(update={"classes": names, **settings}))
     classifier.save(tmp_path / "a8.safetensors")
     export_c(tmp_path / "a8.safetensors", tmp_path)
@@ -142,7 +142,7 @@ def test_actions_equal_the_reference(
     found = run_live(tmp_path, tmp_path / "a.raw")
 
     assert len(expected) >= 4
-    assert len({action.class_name for action in expected}) == 2
+    assert {action.class_name for action in expected} == classes
     assert [(float(t_s), label) for t_s, label, _ in found] == [(action.t_s, action.class_name) for action in expected]
     assert [float(p) for _, _, p in found] == pytest.approx([action.probability for action in expected], abs=2e-6)
 

@@ -26,11 +26,11 @@ def test_network_without_kind_is_a_csnn() -> None:
 @pytest.mark.parametrize(
     ("settings", "facts"),
     [
-        ({"kind": "mlp", "kernel": 3}, ("network.kernel = 3", "network.kind = csnn, sew, plif or stdp", "found mlp")),
-        ({"hidden": 300}, ("network.hidden = 300", "network.kind = plif", "found csnn")),
+        ({"kind": "mlp", "kernel": 3}, ("network.kernel = 3", "network.kind = csnn or stdp", "found mlp")),
+        ({"last_pool": 3}, ("network.last_pool = 3", "network.kind = stdp", "found csnn")),
         ({"kind": "snn"}, ("network.kind = 'snn'", "first_spike, module", "csnn?")),
         ({"kind": ["csnn"]}, ("network.kind = ", "csnn", "first_spike, module")),
-        ({"kind": "plif", "hiden": 3}, ("network.hiden", "did you mean network.hidden?")),
+        ({"kind": "stdp", "last_pol": 3}, ("network.last_pol", "did you mean network.last_pool?")),
     ],
 )
 def test_wrong_setting_of_a_kind_is_explained_in_one_line(settings: dict[str, Any], facts: tuple[str, ...]) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from dvspipe import rules as learning
 from dvspipe.base.errors import ConfigError
 from dvspipe.events import SensorSize
-from dvspipe.networks import CsnnConfig, MlpConfig, PlifConfig, SpikingNetwork, parse_network, watch_rates
+from dvspipe.networks import CsnnConfig, MlpConfig, SpikingNetwork, StdpNetworkConfig, parse_network, watch_rates
 from dvspipe.networks.models import draw_mask
 from dvspipe.networks.neurons import Spike
 from dvspipe.rules import (
@@ -359,19 +359,17 @@ def test_rates_are_recorded_by_hooks() -> None:
 
 
 def test_networks_unsuitable_for_a_rule_are_rejected() -> None:
-    assert find_unmet_needs("eprop", PlifConfig(tau_syn_s=0.1, learn_tau=True, readout="count")) == {
-        "network.kind": "csnn",
+    assert find_unmet_needs("eprop", CsnnConfig(tau_syn_s=0.1, readout="count")) == {
         "network.norm": "weight",
         "network.reset": "subtract",
         "network.detach_reset": True,
         "network.readout": "leaky",
         "network.tau_syn_s": None,
-        "network.learn_tau": False,
         "network.channels": [12],
     }
     assert find_unmet_needs("ottt", CsnnConfig(reset="subtract", detach_reset=True)) == {"network.norm": "weight"}
     assert find_unmet_needs("ottt", MlpConfig(reset="subtract", detach_reset=True)) == {}
-    assert find_unmet_needs("bptt", PlifConfig()) == {}
+    assert find_unmet_needs("bptt", StdpNetworkConfig()) == {}
 
 
 @pytest.mark.parametrize(

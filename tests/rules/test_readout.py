@@ -52,7 +52,7 @@ def draw_samples(count: int = 12) -> tuple[Tensor, Tensor, Tensor]:
     return features, torch.arange(count) % K, torch.randn(K, 31, dtype=torch.float64, generator=generator)
 
 
-@pytest.mark.parametrize("kind", ["csnn", "mlp", "plif"])
+@pytest.mark.parametrize("kind", ["csnn", "mlp"])
 def test_logits_are_a_linear_map_of_the_features(kind: str) -> None:
     network, spikes = network_of(kind=kind, dropout=0.5), draw_spikes()
     features = read_features(network, spikes)

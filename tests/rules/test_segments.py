@@ -16,9 +16,9 @@ from dvspipe.training.schedule import LOSSES
 
 GRID = SensorSize(width=12, height=7)
 T = 21
-MLP = {"kind": "mlp", "channels": (9, 7), "tau_syn_s": 2e-3, "dropout": 0.4, "learn_tau": True}
+MLP = {"kind": "mlp", "channels": (9, 7), "tau_syn_s": 2e-3, "dropout": 0.4}
 LINEAR = {"kind": "mlp", "channels": (9,), "readout": "linear"}
-COUNT = {"kind": "mlp", "channels": (9,), "readout": "count", "votes": 3, "reset": "subtract"}
+COUNT = {"kind": "mlp", "channels": (9,), "readout": "count", "reset": "subtract"}
 NORMED = {"channels": (4, 5), "kernel": 3, "dropout": 0.4}
 
 

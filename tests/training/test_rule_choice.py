@@ -98,7 +98,6 @@ def test_network_kind_given_as_a_rule_is_explained(kind: str, bars: Path) -> Non
         ["network.kind=stdp", "network.channels=[6,7,8]", "optimiser.epochs=4"],
         ["network.kind=first_spike", "network.leak=true"],
         ["network.kind=first_spike", "network.leak=true", "network.tau_mem_s=0.02"],
-        ["network.kind=sew"],
         ["network.kind=mlp", "optimiser.rule=ottt"],
     ],
     ids=" ".join,
@@ -126,7 +125,7 @@ def lasting(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     return folder
 
 
-@pytest.mark.parametrize("kind", ["csnn", "sew", "plif", "mlp", "stdp", "first_spike"])
+@pytest.mark.parametrize("kind", ["csnn", "mlp", "stdp", "first_spike"])
 @pytest.mark.parametrize("bins", [{}, {"steps": 1}, {"step_us": 90_000}], ids=str)
 def test_choice_is_consistent_for_any_duration(kind: str, bins: dict[str, JsonValue], lasting: Path) -> None:
     config = choose_settings(lasting, {"network": {"kind": kind}, "bins": bins}).config
@@ -137,7 +136,7 @@ def test_choice_is_consistent_for_any_duration(kind: str, bins: dict[str, JsonVa
     assert output.shape == (config.bins.steps, 1, 2)
 
 
-@pytest.mark.parametrize("settings", [["network.tau_mem_s=1e-6"], ["network.kernel=4"], ["network.votes=2"]])
+@pytest.mark.parametrize("settings", [["network.tau_mem_s=1e-6"], ["network.kernel=4"]])
 def test_settings_in_conflict_with_the_choice_are_refused_before_training(
     settings: list[str], bars: Path, tmp_path: Path
 ) -> None:
