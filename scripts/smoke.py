@@ -59,7 +59,6 @@ HEAVY: Mapping[str, Sequence[str]] = {
     "learn": (str(VIDEO), "-o", "learnt", "--no-train"),
     "infer": ("gesture-films", "events.h5", "-o", "answers"),
     "adapt": ("gesture-films", "made", "-o", "adapted.safetensors"),
-    "manifest": ("folder",),
     "demo": ("--minutes", "0"),
 }
 """Arguments of commands that train or need a data set."""

@@ -26,7 +26,6 @@ LOCK_NAME = ".lock"
 TEMPORARY = ".dvspipe-"  # prefix of temporary files beside outputs
 TEMPORARY_FOLDER = "dvspipe-folder-"  # prefix of folders in the system's folder of temporary files
 UNFINISHED = ".part"  # suffix of folders that contain an unfinished file
-MANIFEST = ".manifest"  # folder in an output folder that records the outcome of each input
 READ_AND_WRITE = 0o666  # permissions of a new file, before the umask
 REPLACE = Remedy("overwrite", True, "replace it")
 
@@ -246,7 +245,7 @@ def _lock_folder(name: str) -> int | None:
 
 
 def is_internal(path: Path) -> bool:
-    """Return whether a path is hidden (temporary files, manifests) or inside the folder of an unfinished file."""
+    """Return whether a path is hidden (a temporary file) or inside the folder of an unfinished file."""
     return any(name.startswith(".") or name.endswith(UNFINISHED) for name in path.parts)
 
 

@@ -48,7 +48,6 @@ COMMANDS = {
     },
     "Administration": {
         "doctor": (".doctor:doctor", "Examine what this machine has and lacks: webcams, libraries, GPU, caches."),
-        "manifest": (".manifest:manifest", "Show done, failed and unfinished inputs of an output folder."),
     },
     GROUPS: {
         "data": (".data:data", "Convert, check and verify data sets; show statistics and the kinds."),

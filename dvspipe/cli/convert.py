@@ -9,7 +9,6 @@ import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -143,15 +142,16 @@ class Conversions:
         With an engine, files with an output are skipped, and those that fail are printed. Without an engine, a single
         file is converted here, and its error is raised.
         """
-        from ..recordings.conversion import Review, convert_many, review_tasks
+        from ..recordings.conversion import convert_many, find_unconverted
 
         # Compilation is not part of the time that is shown.
         started_s = time.monotonic() - compiled_s()
 
-        review = Review(tasks)
-        if engine is not None and not self.overwrite:
-            review = review_tasks(tasks, video=self.of_video, recording=self.of_recording)
-        _note_done_before(len(review.done), len(review.outdated), len(tasks))
+        waiting = list(tasks) if engine is None or self.overwrite else find_unconverted(tasks)
+        missing = {*waiting}
+        done = [task for task in tasks if task not in missing]
+        if done and not notes.quiet:  # not a note: standard output may be JSON
+            messages.print(f"already converted: {len(done):,} of {len(tasks):,}; use --overwrite to convert again")
 
         failed = 0
         with progress() as show:
@@ -164,12 +164,12 @@ class Conversions:
                     recording=self.of_recording,
                     engine=engine,
                     overwrite=self.overwrite,
-                    waiting=review.waiting,
+                    waiting=waiting,
                     progress=ShownStage(show, "files"),
                 )
 
             # A file without its preview counts as failed, too.
-            for outcome in chain(review.incomplete, outcomes):
+            for outcome in outcomes:
                 try:
                     conversion = outcome.result()
                     if self.preview:
@@ -185,7 +185,7 @@ class Conversions:
 
             # Files that were complete before are not converted again, but their previews may be missing.
             if self.preview:
-                failed += self._write_missing_previews(review.done)
+                failed += self._write_missing_previews(done)
 
         return failed
 
@@ -249,15 +249,6 @@ def _announce(message: str, show: Progress) -> Progress:
         show(done, total)
 
     return announce_and_show
-
-
-def _note_done_before(done: int, outdated: int, tasks: int) -> None:
-    if not done:
-        return
-
-    others = f", {outdated:,} of them with other settings" if outdated else ""
-    if outdated or not notes.quiet:  # not a note: standard output may be JSON
-        messages.print(f"already converted: {done:,} of {tasks:,}{others}; use --overwrite to convert again")
 
 
 def _check_previews(tasks: Sequence[ConversionTask], *, overwrite: bool) -> None:

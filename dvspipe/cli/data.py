@@ -213,15 +213,14 @@ def _lock_folder(
     engine: Engine,
 ) -> None:
     """Write dataset.lock, and exit with code 2 if it differs from an expected one."""
-    from ..recordings.conversion import review_tasks
-    from ..recordings.locking import write_lock
+    from ..recordings.locking import find_other_settings, write_lock
     from ..results import LOCK
 
     # The lock has one group of settings, so it must be true of every file.
     of_video, of_recording = conversions.of_video, conversions.of_recording
-    outdated = review_tasks(tasks, video=of_video, recording=of_recording).outdated
-    if outdated:
-        text = f"{count_noun(len(outdated), 'file')} with other settings, such as {outdated[0].target}"
+    others = find_other_settings(tasks, of_video)
+    if others:
+        text = f"{count_noun(len(others), 'file')} with other settings, such as {others[0].target}"
         fail(f"{folder / LOCK}: not written ({text}); use --overwrite to convert again", EXIT_ERROR)
 
     with progress() as show:

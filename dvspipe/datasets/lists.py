@@ -395,7 +395,7 @@ def _list_tasks(found: Iterable[_FoundClip], out: Path, shard: Shard) -> tuple[C
         # The noise of a simulated camera depends on this name, which is the same wherever the videos are.
         noise_name = Path(f"{item.name}{source.suffix}")
         if noise_name in shard:
-            tasks[item.name] = ConversionTask(source, out / item.recording, out, noise_name, item.match.span)
+            tasks[item.name] = ConversionTask(source, out / item.recording, noise_name, item.match.span)
 
     return tuple(tasks.values())
 

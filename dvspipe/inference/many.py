@@ -34,13 +34,11 @@ from ..parallel import (
 from ..results import (
     Dependencies,
     InferenceRun,
-    Manifest,
     OutputFolder,
     Prediction,
     RecordingFolder,
     WindowRow,
     add_scores,
-    name_input,
 )
 from .classifier import Classifier
 from .config import InferConfig, UniqueInferKeywords
@@ -201,10 +199,6 @@ def classify_many(
             f"engine = {engine}: workers load the network from a checkpoint (found a network in memory); use engine = "
             "Processes() to classify in this process"
         )
-
-    # A worker may have been killed after it stored a prediction, and before the manifest recorded it.
-    for out in {task.out for task in finished if task.out is not None}:
-        Manifest(out).finish([name_input(task.source) for task in finished if task.out == out])
 
     if options.adapt:
         from .adaptation import check_adaptable
@@ -371,20 +365,14 @@ class _ClassifyTask:
     overwrite: bool = False
 
     def __call__(self, task: Task, progress: Progress) -> Prediction:
-        if task.out is None:
-            return self._classify(task, progress)
+        if self.options.out is not None and not self.overwrite:
+            folder = OutputFolder(self.options.out).of(task.name)
+            if folder.answer.is_file():
+                stored = folder.find_current(self.options.record_dependencies(task, self.run))
+                if stored is not None:  # stored by a worker that was killed before it replied
+                    return stored
 
-        folder = OutputFolder(task.out).of(task.name)
-        if folder.answer.is_file() and not self.overwrite:
-            stored = folder.find_current(self.options.record_dependencies(task, self.run))
-            if stored is not None:  # stored by a worker that was killed before it replied
-                Manifest(task.out).finish([name_input(task.source)])
-                return stored
-
-        with Manifest(task.out).record(task.source, folder.path, self.run.digest) as entry:
-            prediction = self._classify(task, progress)
-            entry.events = prediction.events
-            return prediction
+        return self._classify(task, progress)
 
     def load(self) -> Classifier:
         """Return the classifier; a worker process loads it once."""

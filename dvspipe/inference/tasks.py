@@ -24,12 +24,10 @@ class Task:
     Args:
         source: Path of the recording or video.
         name: Path of its folder, relative to the output folder.
-        out: Output folder with the manifest that records the outcome; None: no manifest.
     """
 
     source: Path
     name: Path
-    out: Path | None = None
 
     def __str__(self) -> str:
         return str(self.source)
@@ -40,8 +38,6 @@ def plan_tasks(
     sources: str | Path | Sequence[str | Path], out: str | Path | None = None, *, shard: Shard = ALL
 ) -> list[Task]:
     """Plan the classification of recordings; folders of predictions mirror the source folders.
-
-    The manifest of the output folder records the outcome of each recording, except for a single source file.
 
     Args:
         sources: Recordings, videos, or folders that contain them, searched recursively.
@@ -68,7 +64,6 @@ def plan_tasks(
         return path.name.endswith(SUFFIX) or is_inside or _is_output(path)
 
     is_single = len(sources) == 1 and not sources[0].is_dir()
-    manifest = None if is_single else out
     tasks: dict[Path, Task] = {}
     for source, relative in find_sources(sources, is_excluded):
         name = Path(escape_controls(str(relative)))  # libraries that write pictures need UTF-8 names
@@ -84,7 +79,7 @@ def plan_tasks(
 
         if (out / name).is_file():
             raise FileError(f"{out / name}: not a folder for the prediction of {source} (found a file)", OTHER_FOLDER)
-        tasks[name] = Task(source, name, manifest)
+        tasks[name] = Task(source, name)
 
     return [task for task in tasks.values() if is_single or task.name in shard]
 

@@ -1,9 +1,8 @@
 """Convert videos and recordings to event files.
 
 From the outside to the inside: `plan_conversions` finds the sources and gives each a target, a `ConversionTask`;
-`convert_many` runs the tasks in parallel, and records them in the manifest of the output folder; `convert_task` chooses
-`convert_video` (the simulator) or `convert_recording` (another format) by the kind of the source. `events_from_video`
-is the conversion of a video in memory.
+`convert_many` runs the tasks in parallel; `convert_task` chooses `convert_video` (the simulator) or `convert_recording`
+(another format) by the kind of the source. `events_from_video` is the conversion of a video in memory.
 """
 
 from __future__ import annotations
@@ -14,7 +13,6 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -24,7 +22,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..base.arguments import checked, describe_value
-from ..base.config import Model, as_settings, complete_repr
+from ..base.config import as_settings
 from ..base.errors import (
     CorruptionError,
     EventError,
@@ -55,8 +53,6 @@ from ..formats import (
 )
 from ..formats.writing import write_parts
 from ..parallel import ALL, Engine, Outcome, Processes, Progress, Shard, map_items, prefetch
-from ..results import Manifest, ManifestRow, name_input
-from ..results.manifest import Entry
 from ..simulator import as_settings_on_preset
 from ..video.config import VideoSettings
 from ..video.files import is_video_content
@@ -99,7 +95,6 @@ class Conversion:
         events: Number of events written.
         duration_us: Time from the first to the last frame or event in microseconds.
         lost: Description of the data lost from a corrupted recording; None if complete.
-        noise_seed: Random seed of the noise of a video; None: without noise.
     """
 
     path: Path
@@ -108,7 +103,6 @@ class Conversion:
     events: int
     duration_us: int
     lost: str | None = None
-    noise_seed: int | None = None
 
     def __str__(self) -> str:
         of_video = " of video" if self.frames else ""
@@ -205,7 +199,7 @@ def convert_video(
         raise TruncatedVideoError(message, at_us=truncated.at_us) from truncated
 
     duration_us = count.last_us - count.first_us
-    return Conversion(path, video.size, count.frames, writer.count, duration_us, noise_seed=config.simulator.noise_seed)
+    return Conversion(path, video.size, count.frames, writer.count, duration_us)
 
 
 def open_for_sensor(source: str | Path | int | ArrayLike, config: ConvertConfig) -> Video:
@@ -435,7 +429,6 @@ class ConversionTask:
     Args:
         source: Video or recording.
         target: Event file.
-        out: Output folder with the manifest that lists the result; None: no manifest.
         name: Path of the source relative to the folder that is converted, which decides the noise of a video; None: its
             file name.
         span: Part of the video to convert; None: the complete video.
@@ -443,7 +436,6 @@ class ConversionTask:
 
     source: Path
     target: Path
-    out: Path | None = None
     name: Path | None = None
     span: FilmSpan | None = None
 
@@ -451,19 +443,20 @@ class ConversionTask:
         return f"{self.source}{self.part}"
 
     @property
-    def input(self) -> str:
-        """Name of the source, and of its part, in the manifest."""
-        return name_input(self.source, self.part)
-
-    @property
     def part(self) -> str:
-        """Part of the source in messages and in the manifest; empty for the complete source."""
+        """Part of the source in messages; empty for the complete source."""
         return "" if self.span is None else f"@{self.span}"
 
     @cached_property
     def kind(self) -> SourceKind:
         """Kind of the source; detected once, and sent to other processes with the task."""
         return identify(Path(self.source))
+
+    def settings_of(self, video: ConvertConfig) -> ConvertConfig:
+        """Return the settings for this video: its name decides its noise, and its span the part that is read."""
+        if self.name is not None:
+            video = video.for_recording(self.name.as_posix())
+        return video if self.span is None else video.for_span(self.span.start_s, self.span.stop_s)
 
     @property
     def camera(self) -> int | None:
@@ -484,11 +477,7 @@ def convert_task(
     source = Path(task.source)
     target = Path(task.target)
     if task.kind.is_video:
-        video = as_settings(ConvertConfig, video)
-        if task.name is not None:
-            video = video.for_recording(task.name.as_posix())
-        if task.span is not None:
-            video = video.for_span(task.span.start_s, task.span.stop_s)
+        video = task.settings_of(as_settings(ConvertConfig, video))
         return convert_video(source, target, video, overwrite=overwrite, progress=progress, threads=threads)
 
     if task.span is not None:
@@ -546,109 +535,38 @@ def convert_many(
     if preset is not None:
         video = as_settings_on_preset(ConvertConfig, preset, video, {}, convert_many)
 
-    work = _ConversionWorker(_if_given(ConvertConfig, video), _if_given(RecordingConfig, recording), overwrite)
+    work = _ConversionWorker(as_settings(ConvertConfig, video), as_settings(RecordingConfig, recording), overwrite)
     return map_items(work, tasks if waiting is None else waiting, engine=engine, progress=progress)
 
 
 def find_unconverted(tasks: Sequence[ConversionTask]) -> list[ConversionTask]:
-    """Return the tasks without an existing target. For the others, remove saved states and complete the manifest."""
-    waiting: list[ConversionTask] = []
-    finished: dict[Path, list[str]] = {}
+    """Return the tasks without an existing target; remove saved states of the others."""
+    waiting = []
     for task in tasks:
-        if not Path(task.target).exists():
+        if Path(task.target).exists():
+            discard_saved(Path(task.target))
+        else:
             waiting.append(task)
-            continue
-
-        discard_saved(Path(task.target))
-        if task.out is not None:
-            finished.setdefault(task.out, []).append(task.input)
-
-    # Once per folder, because each update of a manifest reads it.
-    for out, inputs in finished.items():
-        Manifest(out).finish(inputs)
 
     return waiting
 
 
-class Review(NamedTuple):
-    """Tasks with and without targets. Of the targets: outcomes of incomplete ones, and tasks with other settings."""
-
-    waiting: Sequence[ConversionTask]
-    done: Sequence[ConversionTask] = ()
-    incomplete: Sequence[Outcome[ConversionTask, Conversion]] = ()
-    outdated: Sequence[ConversionTask] = ()
-
-
-def review_tasks(
-    tasks: Sequence[ConversionTask], *, video: ConvertConfig | None = None, recording: RecordingConfig | None = None
-) -> Review:
-    """Find the tasks without targets, and compare the others with the manifests of their folders."""
-    waiting = find_unconverted(tasks)
-    missing = set(waiting)
-    finished = [task for task in tasks if task not in missing]
-
-    settings = _digest(video, recording)
-    incomplete: list[Outcome[ConversionTask, Conversion]] = []
-    outdated: list[ConversionTask] = []
-    for task, row in _read_rows(finished):
-        if row.status == "failed":
-            incomplete.append(Outcome(len(incomplete), task, None, FileError(row.error or "")))
-        elif row.status == "done" and row.settings != settings:
-            outdated.append(task)
-
-    return Review(waiting, finished, incomplete, outdated)
-
-
-def _read_rows(tasks: Sequence[ConversionTask]) -> Iterator[tuple[ConversionTask, ManifestRow]]:
-    """Yield the tasks listed in a manifest, with their last rows."""
-    manifests = {task.out: Manifest(task.out) for task in tasks if task.out is not None}
-    rows = {out: manifest.read() for out, manifest in manifests.items() if manifest.folder.is_dir()}
-
-    for task in tasks:
-        rows_of_folder = {} if task.out is None else rows.get(task.out, {})
-        row = rows_of_folder.get(task.input)
-        if row is not None:
-            yield task, row
-
-
-def _if_given(model: type[Model], given: Model | Mapping[str, object] | None) -> Model | None:
-    """Return None for None: manifests tell settings that were not given from defaults."""
-    return None if given is None else as_settings(model, given)
-
-
 @dataclass(frozen=True)
 class _ConversionWorker:
-    """Convert a task and record it in the manifest; picklable."""
+    """Convert a task; picklable."""
 
-    video: ConvertConfig | None
-    recording: RecordingConfig | None
+    video: ConvertConfig
+    recording: RecordingConfig
     overwrite: bool
 
     def __call__(self, task: ConversionTask, progress: Progress) -> Conversion:
-        # A worker that was killed before it updated the manifest may have written the target.
+        # A worker that was killed before it replied may have written the target.
         if Path(task.target).exists() and not self.overwrite:
-            if task.out is not None:
-                Manifest(task.out).finish([task.input])
             stored = info(task.target)
             sensor = SensorSize(width=stored.width, height=stored.height)
             return Conversion(task.target, sensor, 0, stored.events, stored.duration_us)
 
-        recorded: AbstractContextManager[Entry] = nullcontext(Entry())
-        if task.out is not None:
-            digest = _digest(self.video, self.recording)
-            recorded = Manifest(task.out).record(task.source, task.target, digest, task.part)
-        with recorded as entry:
-            conversion = convert_task(
-                task, progress, video=self.video, recording=self.recording, overwrite=self.overwrite
-            )
-            entry.events = conversion.events
-            entry.noise_seed = conversion.noise_seed
-            return conversion
-
-
-def _digest(video: ConvertConfig | None, recording: RecordingConfig | None) -> str:
-    """Return a digest of the settings, stored in the manifest to detect changes."""
-    return hashlib.blake2b(complete_repr((video, recording)).encode(), digest_size=8).hexdigest()
+        return convert_task(task, progress, video=self.video, recording=self.recording, overwrite=self.overwrite)
 
 
 @checked
@@ -701,7 +619,7 @@ def plan_conversions(
         if target in plan:
             raise FileError(f"{target}: target of two sources (found {plan[target]} and {path}, expected one)")
         if name in shard:
-            plan[target] = ConversionTask(path, target, out, name)
+            plan[target] = ConversionTask(path, target, name)
 
     return list(plan.values())
 

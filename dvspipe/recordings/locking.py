@@ -76,6 +76,26 @@ def write_lock(
     return lock
 
 
+def find_other_settings(tasks: Iterable[ConversionTask], video: ConvertConfig) -> list[ConversionTask]:
+    """Return the converted videos whose event files store other settings: they were converted before."""
+    return [task for task in tasks if task.target.exists() and task.kind.is_video and _differs(task, video)]
+
+
+def _differs(task: ConversionTask, video: ConvertConfig) -> bool:
+    stored = open_recording(task.target).attributes.get("settings")
+    if not isinstance(stored, dict):
+        return True
+
+    expected = task.settings_of(video).model_dump(mode="json")
+    of_video = expected.pop("video")
+    del expected["compression"]
+
+    # A file stores the crop and the size that a sensor with a size of its own has chosen.
+    stored_video = stored.get("video", {})
+    is_same_video = all(value is None or stored_video.get(name) == value for name, value in of_video.items())
+    return not is_same_video or any(stored.get(name) != value for name, value in expected.items())
+
+
 @dataclass(frozen=True)
 class _LockWorker:
     """Compute the line of a converted file; picklable."""

@@ -29,11 +29,6 @@ from .lock import LOCK as LOCK
 from .lock import DataLock as DataLock
 from .lock import LockedFile as LockedFile
 from .lock import LockHeader as LockHeader
-from .manifest import Entry as Entry
-from .manifest import Manifest as Manifest
-from .manifest import ManifestRow as ManifestRow
-from .manifest import ManifestSummary as ManifestSummary
-from .manifest import name_input as name_input
 from .scores import Scores as Scores
 from .scores import TimeScores as TimeScores
 from .scores import WrongPrediction as WrongPrediction

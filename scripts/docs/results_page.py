@@ -31,8 +31,6 @@ from dvspipe.results import (
     LockedFile,
     LockHeader,
     LookRow,
-    ManifestRow,
-    ManifestSummary,
     NormShift,
     OutputFolder,
     PairedTest,
@@ -118,7 +116,6 @@ INFERENCE = (
 SPLITS = (SplitRow,)
 COMPOSITION = (CompositionRow,)
 LOCK = (LockHeader, LockedFile)
-MANIFEST = (ManifestRow, ManifestSummary)
 SHIPPED = (ShippedRecord, ShippedSource, ShippedScore)
 
 
@@ -157,9 +154,6 @@ def render() -> str:
         "## The splits of a data set\n",
         "`splits.csv` in a folder of recordings has the published splits. `dvspipe train` uses one of them.\n",
         *_models(SPLITS),
-        "## The manifest of an output folder\n",
-        "Workers of `dvspipe convert` and `infer` write rows; `dvspipe manifest --json` prints the summary.\n",
-        *_models(MANIFEST),
         "## The included classifiers\n",
         "`NAME.json` in `dvspipe/checkpoints`, beside the weights. `scripts/docs/cards.py` makes the model cards.\n",
         *_models(SHIPPED),
@@ -177,7 +171,6 @@ def render_fields() -> str:
         COMPOSITION,
         LOCK,
         SPLITS,
-        MANIFEST,
         SHIPPED,
     )
     others = [model for model in itertools.chain(*groups) if model not in COMMON]

@@ -346,7 +346,7 @@ def test_repr_lists_what_differs_from_the_defaults() -> None:
 
 
 def test_complete_repr_lists_all_settings() -> None:
-    """Caches and manifests store digests of it, so it must not change."""
+    """Caches store digests of it, so it must not change."""
     assert complete_repr((BinConfig(steps=5),)) == (
         "(BinConfig(steps=5, by='time', step_us=15000, step_events=1000, downsample=1, form='count', clip=4, "
         "polarity='separate', tau_us=50000.0),)"

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from dvspipe.base.errors import FileError
 from dvspipe.parallel import Progress
-from dvspipe.results import Manifest
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,7 @@ class KillsItself:
 
 @dataclass(frozen=True)
 class WaitsOnANode:
-    """Report the node of a Ray cluster that starts an item, then wait for the file `go`; items are in a manifest."""
+    """Report the node of a Ray cluster that starts an item, then wait for the file `go`."""
 
     folder: Path
 
@@ -41,8 +40,7 @@ class WaitsOnANode:
         import ray
 
         node = ray.get_runtime_context().get_node_id()
-        with Manifest(self.folder).record(Path(str(item)), self.folder / str(item), ""):
-            (self.folder / f"{item}.{node}.started").touch()
-            while not (self.folder / "go").exists():
-                time.sleep(0.05)
+        (self.folder / f"{item}.{node}.started").touch()
+        while not (self.folder / "go").exists():
+            time.sleep(0.05)
         return item

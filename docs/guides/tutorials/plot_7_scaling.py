@@ -51,14 +51,6 @@ for outcome in done:
     print(str(outcome.error).replace(str(folder), "..."))
 
 # %%
-# Each worker records what it did. ``dvspipe manifest EVENTS`` summarises it, ``--failed`` lists what failed:
-
-from dvspipe.results import Manifest
-
-summary = Manifest(folder / "events").summarize()
-print(summary.inputs, "inputs,", summary.done, "done,", summary.unfinished, "unfinished")
-
-# %%
 # Shares for many machines
 # ------------------------
 #
@@ -81,7 +73,7 @@ plt.show()
 # What it costs
 # -------------
 #
-# Measure twenty files first; ``dvspipe manifest`` prints inputs per process hour. The curves below use the figures of
+# Measure twenty files first. The curves below use the figures of
 # :doc:`/guides/scale` for little motion: 0.2 s of CPU time per second of video at 346 x 260 pixels and 30 frames per
 # second to convert it, and 1/45 s to classify it.
 
