@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import re
 from importlib.metadata import version as version_of
 from pathlib import Path
 from typing import Any
@@ -11,18 +11,48 @@ from docutils import nodes
 from docutils.utils.math.latex2mathml import tex2mathml
 from sphinx.application import Sphinx
 from sphinx.writers.html5 import HTML5Translator
-from sphinx_gallery import notebook
 from sphinx_gallery.scrapers import figure_rst
 
+from dvspipe.checkpoints.checkpoint import shipped_checkpoints
+from dvspipe.cli.app import app as command_line
 from dvspipe.report.figures import Chart
 
-DOCS = Path(__file__).parent
-sys.path.insert(0, str(DOCS.parent / "scripts" / "docs"))
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+GENERATED = DOCS / "generated"
 
-import site_notebooks
-import site_pages
+COPIED = {
+    "BENCHMARKS.md": "benchmarks",
+    "CHANGELOG.md": "changelog",
+    "CODE_OF_CONDUCT.md": "code-of-conduct",
+    "CONTRIBUTING.md": "contributing",
+    "RELEASE.md": "release",
+    "SECURITY.md": "security",
+} | {f"dvspipe/checkpoints/{name}.md": name for name in shipped_checkpoints()}
+"""Files outside docs that are pages of the site, and the names of their pages."""
+LINK = re.compile(r"(?<=\]\()(?!https?://|#)([^)#\s]+)(?=[^)]*\))")
 
-site_pages.write_pages()
+
+def change_links(text: str, folder: Path) -> str:
+    """Return Markdown of a folder with links to the pages of the site instead of files of the repository."""
+
+    def to_page(found: re.Match[str]) -> str:
+        path = (folder / found[1]).resolve()
+        name = path.relative_to(ROOT).as_posix()
+        if name in COPIED:
+            return f"/generated/{COPIED[name]}.md"
+        if name == "README.md":
+            return "/index.md"
+        return f"/{path.relative_to(DOCS).as_posix()}" if path.is_relative_to(DOCS) else found[1]
+
+    return LINK.sub(to_page, text)
+
+
+GENERATED.mkdir(exist_ok=True)
+for source, page in COPIED.items():
+    text = (ROOT / source).read_text(encoding="utf-8")
+    (GENERATED / f"{page}.md").write_text(change_links(text, (ROOT / source).parent), encoding="utf-8")
+(GENERATED / "cli.md").write_text(command_line.generate_docs("markdown", max_heading_level=3), encoding="utf-8")
 
 project = "dvspipe"
 author = "The dvspipe authors"
@@ -32,6 +62,7 @@ version = release = version_of("dvspipe")
 extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
     "sphinx.ext.napoleon",
     "sphinx_copybutton",
     "sphinx_gallery.gen_gallery",
@@ -47,9 +78,22 @@ autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"
 autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
+autosummary_ignore_module_all = False
+templates_path = ["_templates"]
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 copybutton_exclude = ".linenos, .gp, .go"
+
+
+class NumberSortKey:
+    """Order of the examples in a gallery: by the number in their names, then by name."""
+
+    def __init__(self, _folder: str) -> None: ...
+
+    def __call__(self, name: str) -> tuple[int, str]:
+        """Return the key of a file: lesson 10 follows lesson 9."""
+        number = re.search(r"\d+", name)
+        return (int(number[0]) if number else 0, name)
 
 
 def save_charts(_block: object, block_vars: dict[str, Any], gallery_conf: dict[str, Any]) -> str:
@@ -76,7 +120,7 @@ sphinx_gallery_conf = {
     "min_reported_time": 60,
     "remove_config_comments": True,
     "capture_repr": (),
-    "within_subsection_order": site_notebooks.NumberSortKey,
+    "within_subsection_order": NumberSortKey,
     "reset_modules": ("matplotlib",),
 }
 
@@ -94,19 +138,11 @@ html_copy_source = False
 html_theme_options = {"navigation_with_keys": True}
 
 
-def to_markdown(text: str, *options: Any) -> str:
-    """Convert the text of an example to Markdown with folded answers: sphinx-gallery has no hook for notebooks."""
-    return rst2md(site_notebooks.prepare_text(text), *options)
-
-
-rst2md, notebook.rst2md = notebook.rst2md, to_markdown
-
-
-def change_links(app: Sphinx, docname: str, source: list[str]) -> None:
-    """Replace links to files of the repository by links to pages of the site."""
+def read_page(app: Sphinx, docname: str, source: list[str]) -> None:
+    """Change the links of a page when Sphinx reads it."""
     path = Path(app.env.doc2path(docname))
-    if path.suffix == ".md" and not path.is_relative_to(DOCS / "generated"):
-        source[0] = site_pages.change_links(source[0], path.parent)
+    if path.suffix == ".md" and not path.is_relative_to(GENERATED):
+        source[0] = change_links(source[0], path.parent)
 
 
 def write_math(translator: HTML5Translator, node: nodes.math | nodes.math_block) -> None:
@@ -123,6 +159,6 @@ def write_math(translator: HTML5Translator, node: nodes.math | nodes.math_block)
 
 
 def setup(app: Sphinx) -> None:
-    """Register `change_links` and `write_math`."""
-    app.connect("source-read", change_links)
+    """Register `read_page` and `write_math`."""
+    app.connect("source-read", read_page)
     app.add_html_math_renderer("mathml", (write_math, None), (write_math, None))

@@ -1,5 +1,7 @@
 """PyTorch datasets, data loaders and spiking neuron modules.
 
+Example::
+
     dataset = SpikeDataset("recordings", steps=20, step_us=15_000, part="train")
     for spikes, labels in loader(dataset, 32, shuffle=True, num_workers=2):
         ...  # uint8 counts [T, B, C, H, W], int64 [B]

@@ -68,7 +68,7 @@ class Knob(NamedTuple):
 
     @property
     def picture(self) -> Path:
-        """Picture of events with a low and a high value, drawn by scripts/docs/app_knobs.py."""
+        """Picture of events with a low and a high value."""
         return HERE / f"knob-{self.name}.webp"
 
     def to_html(self) -> str:

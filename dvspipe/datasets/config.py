@@ -1,5 +1,7 @@
 """Settings of data sets: a model per kind, from shared groups of settings.
 
+The models::
+
     SourceConfig                 kind, root, cache
     ├── EventsConfig             variants of recordings
     │   └── RecordingsConfig     parts and groups

@@ -1,15 +1,10 @@
-"""The site documents all commands, public names, codes, forms, filters, presets and formats."""
+"""The gallery shows all codes, forms, filters, presets and formats, and one page all presets."""
 
 from __future__ import annotations
 
-import importlib
 import re
-import types
 from pathlib import Path
 
-import pytest
-
-from dvspipe.cli.app import app
 from dvspipe.encoding import CODES, BinConfig
 from dvspipe.events.filter_config import FilterConfig
 from dvspipe.formats import written_suffixes
@@ -29,12 +24,6 @@ def shown(section: str) -> set[str]:
     return names
 
 
-@pytest.fixture
-def pages(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
-    monkeypatch.syspath_prepend(ROOT / "scripts" / "docs")
-    return importlib.import_module("site_pages")
-
-
 def test_gallery_shows_each_code_form_filter_preset_and_format() -> None:
     assert shown("1_encoders") == set(CODES)
     assert shown("2_filters") == set(FilterConfig.model_fields)
@@ -43,38 +32,6 @@ def test_gallery_shows_each_code_form_filter_preset_and_format() -> None:
     assert shown("5_formats") == set(written_suffixes()) - {".hdf5", ".bs2"}  # other names of .h5 and .bin
 
 
-def test_every_public_name_is_on_one_page(pages: types.ModuleType) -> None:
-    names = [name for area in pages.AREAS.values() for name in area.names]
-    assert len(names) == len(set(names))
-    assert set(names) >= pages.public_names()
-
-
-def test_notebooks_fold_the_answers_of_all_lessons(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(ROOT / "scripts" / "docs")
-    notebooks = importlib.import_module("site_notebooks")
-    lessons = sorted((ROOT / "docs" / "lessons").glob("plot_*.py"))
-    assert lessons
-    for lesson in lessons:
-        exercise = lesson.read_text(encoding="utf-8").split("# Exercise\n")[1]
-        text = notebooks.prepare_text(re.sub(r"^# ?", "", exercise, flags=re.MULTILINE))
-        answer = text.partition("<summary>Answer</summary>\n\n")[2].partition("\n\n</details>\n\n")[0]
-        assert ".. code-block:: pycon\n\n   >>> " in answer, lesson.name
-        assert answer.endswith(exercise.rpartition("#       ")[2].partition("\n")[0]), lesson.name
-        assert ":doc:" not in text
-
-
-def test_every_class_and_function_of_a_room_is_on_a_page(pages: types.ModuleType) -> None:
-    text = "\n".join(pages.api_pages().values())
-    assert {"streaming.LiveSession", "rules.RMaxProp", "networks.LIF"} <= {
-        name for area in pages.AREAS.values() for room in area.rooms for name in pages.room_names(room)
-    }
-    for area in pages.AREAS.values():
-        for room in area.rooms:
-            for name in pages.room_names(room):
-                assert re.search(rf"auto\w+:: [\w.]+\.{name.rpartition('.')[2]}\n", text), name
-
-
-def test_every_command_is_on_the_command_page(pages: types.ModuleType) -> None:
-    text = pages.command_page()
-    for name in (each for each in app if each[0] != "-"):
-        assert re.search(rf"^## dvspipe {name}$", text, re.MULTILINE), name
+def test_page_of_presets_has_every_preset() -> None:
+    text = (ROOT / "docs" / "reference" / "presets.md").read_text(encoding="utf-8")
+    assert re.findall(r"^## `(\w+)`$", text, re.MULTILINE) == sorted(list_presets())

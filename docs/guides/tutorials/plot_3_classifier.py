@@ -147,4 +147,4 @@ print(prediction.class_name, f"{prediction.probability:.0%}")
 
 # %%
 # :doc:`/guides/troubleshooting` lists other remedies for a low accuracy, in the order of how often they help. All
-# settings are in :doc:`/generated/configuration`. Next: :doc:`plot_4_long_recording`.
+# settings are in :doc:`/reference/settings`. Next: :doc:`plot_4_long_recording`.
