@@ -10,6 +10,7 @@ from typing import Any
 from docutils import nodes
 from docutils.utils.math.latex2mathml import tex2mathml
 from sphinx.application import Sphinx
+from sphinx.ext.napoleon.docstring import GoogleDocstring
 from sphinx.writers.html5 import HTML5Translator
 from sphinx_gallery.scrapers import figure_rst
 
@@ -78,6 +79,7 @@ autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"
 autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
+autodoc_default_options = {"exclude-members": "model_config"}
 autosummary_ignore_module_all = False
 templates_path = ["_templates"]
 napoleon_google_docstring = True
@@ -123,6 +125,9 @@ sphinx_gallery_conf = {
     "within_subsection_order": NumberSortKey,
     "reset_modules": ("matplotlib",),
 }
+
+# Napoleon takes the words before a colon in the text of a setting as its type.
+GoogleDocstring._parse_attribute_docstring = GoogleDocstring._consume_to_end
 
 highlight_language = "bash"  # default for code blocks: commands
 
