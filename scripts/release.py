@@ -26,7 +26,8 @@ def find_faults(root: Path = ROOT, tag: str | None = None) -> Iterator[str]:
         root: Folder of the repository.
         tag: Tag of the release, for example v0.2.0; None: compare only the files.
     """
-    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    text = (root / "pyproject.toml").read_text(encoding="utf-8")
+    project = tomllib.loads(text)["project"]
     version = str(project["version"])
     citation = yaml.safe_load((root / "CITATION.cff").read_text(encoding="utf-8"))
     top = HEADING.search((root / "CHANGELOG.md").read_text(encoding="utf-8"))
@@ -46,8 +47,8 @@ def find_faults(root: Path = ROOT, tag: str | None = None) -> Iterator[str]:
     if tag is not None and (developed or tag != f"v{version}"):
         expected = "no tag" if developed else f"v{version}"
         yield f"tag {tag}: does not match version {version} (expected {expected})"
-    if tag is not None and "Repository" not in project.get("urls", {}):
-        yield "pyproject.toml: [project.urls] has no Repository (expected the address of the repository)"
+    if tag is not None and ("Repository" not in project.get("urls", {}) or "OWNER" in text):
+        yield "pyproject.toml: no address of the repository (expected Repository in [project.urls], and no OWNER)"
 
 
 def main() -> int:
