@@ -93,7 +93,7 @@ class PoseNetwork:
     """MediaPipe pose network, run with ONNX Runtime in one thread.
 
     Args:
-        weights: ONNX file that `scripts/weights/pose_network.py` has made of a MediaPipe pose network; default: the network
+        weights: ONNX file of a MediaPipe pose network, from `scripts/weights/pose_network.py`; default: the network
             included in dvspipe.
 
     Raises:
