@@ -29,7 +29,7 @@ from ..video.pictures import FramePass
 from ..video.video import Video
 from .chunks import Chunk, LiveClock
 
-CHUNK_US = 10_000  # length of the chunks of a replayed recording, as from a camera's driver
+CHUNK_US = 10_000  # length of the chunks of a replayed recording
 DEFAULT_GAP_US = 33_333  # time between the last and first frame of a loop with one frame
 
 
