@@ -30,10 +30,9 @@ the memory of one step?
 # For one hidden layer, this is the gradient of BPTT. If hidden neurons also drive each other (a recurrent network), a
 # weight changes the spikes of other neurons too; e-prop leaves this part of the gradient out. Other rules simplify
 # more. *OTTT* (Xiao et al. 2022) drops the memory of the readout, and keeps one trace per input
-# instead of one per synapse; *SLTT* (Meng et al. 2023) also drops the input trace:
+# instead of one per synapse:
 #
-# .. math:: \mathrm{OTTT}: \; e_{ji}[t] = \psi_j[t] \, \varepsilon_i[t], \qquad
-#           \mathrm{SLTT}: \; e_{ji}[t] = \psi_j[t] \, a \, x_i[t]
+# .. math:: \mathrm{OTTT}: \; e_{ji}[t] = \psi_j[t] \, \varepsilon_i[t]
 #
 # *DECOLLE* (Kaiser, Mostafa and Neftci 2020) needs no error from other layers. Each layer has a *local loss*: a fixed
 # random matrix G reads the spikes of the layer itself. It is used for learning only: predictions come from the readout
@@ -52,7 +51,7 @@ the memory of one step?
 #   1/2, so L = 1/2 · (1/2 - 1) = -1/4. The product is -0.056.
 # - Step 2: the reset left 5/4 - 1 = 1/4, and half of it is 1/8, no spike. :math:`\psi` = 0.132 and the trace is 1/4,
 #   their product is 0.033. Half of the previous e remains: e = 0.111 + 0.033. L = 1/2 · (1/4 - 1) = -3/8. OTTT has only
-#   the 0.033, and SLTT nothing, because there is no input.
+#   the 0.033.
 # - DECOLLE with G = 1/2 has the learning signals 1/2 · (1/2 - 1) = -1/4 after a spike, and -1/2 otherwise.
 
 import numpy as np
@@ -85,7 +84,6 @@ def online(x, a, k, G=0.5):
     return {
         "e-prop": (signal, np.array(eligible)),
         "OTTT": (signal, psi * trace),
-        "SLTT": (signal, psi * a * x),
         "DECOLLE": (G * (G * z - 1), psi * trace),
     }
 
@@ -102,18 +100,18 @@ def bptt(x, a, k):
 
 
 x = np.array([1.0, 0.0, 1.0, 0.0])
-print("step       L       e   L * e     OTTT    SLTT")
+print("step       L       e   L * e     OTTT")
 by_hand = online(x, 0.5, 0.5)
 for t in range(4):
-    (signal, e), (_, ottt), (_, sltt) = (by_hand[name] for name in ("e-prop", "OTTT", "SLTT"))
-    print(f"{t + 1:4}  {signal[t]:6.3f}  {e[t]:6.3f}  {signal[t] * e[t]:6.3f}   {ottt[t]:6.3f}  {sltt[t]:6.3f}")
+    (signal, e), (_, ottt) = (by_hand[name] for name in ("e-prop", "OTTT"))
+    print(f"{t + 1:4}  {signal[t]:6.3f}  {e[t]:6.3f}  {signal[t] * e[t]:6.3f}   {ottt[t]:6.3f}")
 print(f"dE/dW   BPTT {bptt(x, 0.5, 0.5):.4f}", *(f"  {name} {signal @ e:.4f}" for name, (signal, e) in by_hand.items()))
 
 # %%
 # With dvspipe
 # ------------
 #
-# ``EProp``, ``OTTT``, ``SLTT`` and ``Decolle`` take a network and add to the gradients of its weights. The network has
+# ``EProp``, ``OTTT`` and ``Decolle`` take a network and add to the gradients of its weights. The network has
 # a sensor of one pixel; events of the ON channel are the input. ``update`` expects a loss that is a mean over steps,
 # here four, so its gradients are a quarter of the sums above. A network has at least two classes: the second output has
 # the weight 0, and the loss ignores it.
@@ -122,7 +120,7 @@ import torch
 
 from dvspipe import SensorSize
 from dvspipe.networks import MlpConfig, SpikingNetwork
-from dvspipe.rules import OTTT, SLTT, Bptt, Decolle, EProp
+from dvspipe.rules import OTTT, Bptt, Decolle, EProp
 
 config = MlpConfig(channels=(1,), tau_mem_s=0.002, tau_readout_s=0.002, slope=beta, reset="subtract", detach_reset=True)
 events = torch.zeros(4, 1, 2, 1, 1, dtype=torch.float64)  # [T, B, C, H, W]
@@ -146,7 +144,7 @@ def loss(y):
 network = make_network()
 Bptt(network).update(events, loss)
 assert abs(4 * network.layers[0].linear.weight.grad[0, 1].item() - bptt(x, 0.5, 0.5)) < 1e-12
-for name, make in (("e-prop", EProp), ("OTTT", OTTT), ("SLTT", SLTT), ("DECOLLE", Decolle)):
+for name, make in (("e-prop", EProp), ("OTTT", OTTT), ("DECOLLE", Decolle)):
     network = make_network()
     rule = make(network)
     if name == "DECOLLE":
@@ -161,8 +159,8 @@ for name, make in (("e-prop", EProp), ("OTTT", OTTT), ("SLTT", SLTT), ("DECOLLE"
 # The picture has the same neuron for 120 steps, with slower leaks (a = 0.1, k = 0.25), larger weights and random input.
 # The surrogate is high when the potential is near the threshold. The eligibility trace remembers recent steps in which
 # the weight could have changed a spike. The learning signal is negative while the readout is below the target, and
-# positive after a spike. Their product, summed up while time runs, ends at the gradient of BPTT (dot). OTTT and SLTT
-# have the right sign here, and a smaller value. The optimiser Adam (Kingma and Ba 2015) divides the gradient of each
+# positive after a spike. Their product, summed up while time runs, ends at the gradient of BPTT (dot). OTTT
+# has the right sign here, and a smaller value. The optimiser Adam (Kingma and Ba 2015) divides the gradient of each
 # weight by its recent size. So a factor per weight matters little, if it hardly changes from pass to pass.
 
 import matplotlib.pyplot as plt
@@ -205,14 +203,13 @@ plt.show()
 # **What do these rules lose in a deep network?** Let U be the weights from one hidden layer to the next, and d[s] the
 # error that arises in the upper layer in step s: the errors of its spikes times :math:`\psi`. A spike of the lower
 # layer in step t stays in the upper potentials, so it has a share in the errors of all later steps. BPTT sums these
-# shares (:math:`\delta` in lesson 4); OTTT and SLTT take the first one only:
+# shares (:math:`\delta` in lesson 4); OTTT takes the first one only:
 #
 # .. math:: \mathrm{BPTT}: \; \frac{\partial E}{\partial z[t]} = a \, U^T \sum_{s \geq t} (1 - a)^{s - t} \, d[s],
-#           \qquad \mathrm{OTTT, SLTT}: \; a \, U^T d[t]
+#           \qquad \mathrm{OTTT}: \; a \, U^T d[t]
 #
-# - *OTTT* and *SLTT* give no share to earlier spikes of a lower layer, although the upper layer still remembers them.
-#   This repeats between any two layers, so the first layer of a deep network loses most. Each weight of SLTT also
-#   forgets its earlier inputs.
+# - *OTTT* gives no share to earlier spikes of a lower layer, although the upper layer still remembers them. This
+#   repeats between any two layers, so the first layer of a deep network loses most.
 # - *DECOLLE* sends no error down. Each layer learns what its own readout needs, not what the next layer needs.
 # - *E-prop* is exact for one hidden layer, as above. In deeper networks, an exact trace would need a number for each
 #   pair of a weight and a neuron above it; ``EProp`` takes one hidden layer only.
@@ -252,7 +249,7 @@ def learn(rule, events, first):
     return rule.network.layers[0].linear.weight.grad.flatten().clone()
 
 
-local = {"OTTT": OTTT, "SLTT": SLTT, "DECOLLE": Decolle}
+local = {"OTTT": OTTT, "DECOLLE": Decolle}
 cosines = {}
 print("hidden layers", *local)
 for depth in range(1, 5):
@@ -262,7 +259,7 @@ for depth in range(1, 5):
         exact = learn(Bptt(network), *shown)
         rows.append([torch.cosine_similarity(learn(make(network), *shown), exact, dim=0) for make in local.values()])
     cosines[depth] = np.mean(rows, axis=0)
-    print(f"{depth:13} {cosines[depth][0]:4.2f} {cosines[depth][1]:4.2f} {cosines[depth][2]:7.2f}")
+    print(f"{depth:13} {cosines[depth][0]:4.2f} {cosines[depth][1]:7.2f}")
 assert cosines[1][0] > 0.9 > 0.7 > cosines[4][0]
 
 # %%
@@ -296,9 +293,9 @@ for name, make in {"BPTT": Bptt, **local}.items():
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
 left.plot(range(1, 5), np.ones(4), "o-", color="black", label="BPTT")
-for number, (name, colour) in enumerate(zip(local, ("#7570b3", "#d95f02", "#1b9e77"), strict=True)):
+for number, (name, colour) in enumerate(zip(local, ("#7570b3", "#1b9e77"), strict=True)):
     left.plot(range(1, 5), [row[number] for row in cosines.values()], "o-", color=colour, label=name)
-for runs, colour in zip(curves.values(), ("black", "#7570b3", "#d95f02", "#1b9e77"), strict=True):
+for runs, colour in zip(curves.values(), ("black", "#7570b3", "#1b9e77"), strict=True):
     for accuracies in runs:
         right.plot(accuracies, color=colour)
 left.axhline(0, color="grey", linewidth=0.8)
@@ -311,21 +308,20 @@ plt.show()
 # Exercise
 # --------
 #
-# Which of the rules equal BPTT if the readout has no memory (k = 1)? And if the neuron has none either (a = 1)?
+# Which of the rules equal BPTT, and which if the readout has no memory (k = 1)?
 #
 # .. admonition:: Answer
 #    :collapsible: closed
 #
-#    With k = 1, the trace e keeps nothing of the previous step, so OTTT equals e-prop and BPTT; SLTT does not. With a =
-#    1 too, the input trace is the input, and all three are equal: without memory, there is no past to go back to.
+#    With k = 1, the trace e keeps nothing of the previous step, so OTTT equals e-prop and BPTT, for any a.
 #
 #    .. code-block:: pycon
 #
 #       >>> def equal_bptt(a, k):
 #       ...     rules = online(x, a, k)
 #       ...     return [name for name, (signal, e) in rules.items() if np.isclose(signal @ e, bptt(x, a, k))]
-#       >>> equal_bptt(0.1, 0.25), equal_bptt(0.1, 1.0), equal_bptt(1.0, 1.0)
-#       (['e-prop'], ['e-prop', 'OTTT'], ['e-prop', 'OTTT', 'SLTT'])
+#       >>> equal_bptt(0.1, 0.25), equal_bptt(0.1, 1.0)
+#       (['e-prop'], ['e-prop', 'OTTT'])
 #
 # Next: :doc:`plot_6_spike_times`. :doc:`/concepts/learning-rules` has the equations for several layers, what each rule
 # needs, and the accuracy of each.

@@ -223,7 +223,6 @@ def fine_tune(
     # Rounded weights need gradients, so other rules are replaced by backpropagation through time.
     changed = {
         "rule": "bptt",
-        "update": "end",
         "epochs": epochs,
         "learning_rate": LEARNING_RATE_SHARE * config.optimiser.learning_rate,
         "weight_bits": bits,

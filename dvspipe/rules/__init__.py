@@ -6,6 +6,7 @@ from .decolle import Decolle
 from .eprop import EProp
 from .eventprop import EventPropLayer, eventprop
 from .online import OnlineRule
+from .ottt import OTTT
 from .protocols import GradientRule, PlasticityRule, SpikeTimeLayer, Traces
 from .readout import (
     ReadoutFit,
@@ -20,14 +21,11 @@ from .readout import (
 from .rules import Rule, build_rule, find_unmet_needs
 from .segments import Bptt, Forward, Loss, backpropagate, backpropagate_segments, choose_segment, measure_graph
 from .spikeprop import SpikePropLayer, spikeprop_times
-from .stdp import Bound, PairRule, StdpRule, TripletRule, apply_stdp
+from .stdp import Bound, PairRule, apply_stdp
 from .superspike import RMaxProp, SuperSpikeLayer, SuperSpikeResult, VanRossum
-from .traces import OTTT, SLTT, STLLR
 
 __all__ = [
     "OTTT",
-    "SLTT",
-    "STLLR",
     "Bound",
     "Bptt",
     "Competition",
@@ -47,11 +45,9 @@ __all__ = [
     "SpikePropLayer",
     "SpikeTimeLayer",
     "StdpConfig",
-    "StdpRule",
     "SuperSpikeLayer",
     "SuperSpikeResult",
     "Traces",
-    "TripletRule",
     "VanRossum",
     "apply_stdp",
     "backpropagate",

@@ -13,7 +13,7 @@ step; the loss of a recording is the mean over its steps.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -77,11 +77,6 @@ class Synapses:
 
     def __init__(self, module: nn.Linear | StandardisedConvolution) -> None:
         self.module = module
-        self.read()
-
-    def read(self) -> None:
-        """Read the current weights and reset the gradients to zero."""
-        module = self.module
         if isinstance(module, StandardisedConvolution):
             self._sources = module.standardised(), module.offset
         else:
@@ -147,23 +142,22 @@ class Activity:
 
 
 class OnlineLayer:
-    """Spiking layer that runs forward in time without a graph; `keep` is the decay of the input traces per step."""
+    """Spiking layer that runs forward in time without a graph."""
 
-    def __init__(self, block: Convolution | Linear, keep: float | None) -> None:
+    def __init__(self, block: Convolution | Linear) -> None:
         self.block = block
         self.lif = block.lif
 
         self.synapses = Synapses(_synapses_of(block))
         self.scale = self.lif.factor * self.lif.settings.gain
-        keep = 1 - self.lif.factor if keep is None else keep
 
+        # The traces of the inputs decay like the membranes.
+        keep = 1 - self.lif.factor
         self._trace = Trace(keep)
         self._ones = Trace(keep)
         self._state: Tensor | None = None
 
         self._dropout = Dropout(block.dropout if isinstance(block, Linear) and block.training else 0.0)
-        self._derivatives: Trace | None = None
-        self._last_trace = torch.empty(0)
         self.eligibility: Tensor | None = None  # per synapse; only some rules have it
 
     def run(self, x: Tensor, n: int) -> Activity:
@@ -210,19 +204,6 @@ class OnlineLayer:
             inside = nn.functional.pad(inside, (0, 0, 0, W - width, 0, H - height))
         return _channels(inside)
 
-    def trace_before(self, activity: Activity, keep: float) -> Tensor:
-        """Return the trace of surrogate derivatives before each step, [n * B, ...], with decay `keep` per step."""
-        derivatives = activity.derivative.unflatten(0, (len(activity.ones), -1))
-        if self._derivatives is None:
-            self._derivatives = Trace(keep)
-            self._last_trace = torch.zeros_like(derivatives[0])
-
-        traces = self._derivatives.follow(derivatives)
-        before = torch.cat([self._last_trace[None], traces[:-1]])
-        self._last_trace = traces[-1]
-
-        return before.flatten(0, 1)
-
     def to_outputs_below(self, to_currents: Tensor, activity: Activity, below: Tensor) -> Tensor:
         """Return the gradient of the previous layer's outputs."""
         to_inputs = self.synapses.to_inputs(to_currents, activity.inputs)
@@ -251,14 +232,13 @@ class OnlineRule(ABC):
     Args:
         network: A `csnn` with `norm: weight`, or an `mlp`. It needs a leaky readout and a subtracting reset without
             gradient, and has no synaptic current.
-        keep: Decay of the input traces per step; None: decay of the receiving neurons.
         steps: Number of steps computed together.
 
     Raises:
         ConfigError: If the network has other settings.
     """
 
-    def __init__(self, network: SpikingNetwork, *, keep: float | None = None, steps: int = STEPS) -> None:
+    def __init__(self, network: SpikingNetwork, *, steps: int = STEPS) -> None:
         check_positive(type(self).__name__, steps=steps)
         if not isinstance(network, SpikingNetwork):
             raise ConfigError(f"{type(self).__name__}: found {type(network).__name__}, expected a SpikingNetwork")
@@ -270,12 +250,10 @@ class OnlineRule(ABC):
         assert isinstance(network.readout, LeakyReadout)
         self.network = network
         self.steps = steps
-        self.keep = keep
-        self.readout = network.readout
-        self.readout_keep = 1 - network.readout.factor if keep is None else keep
+        self.readout_keep = 1 - network.readout.factor
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}(keep={self.keep}, steps={self.steps})"
+        return f"{type(self).__name__}(steps={self.steps})"
 
     @classmethod
     def find_unmet_needs(cls, network: NetworkConfig) -> dict[str, JsonValue]:
@@ -309,39 +287,28 @@ class OnlineRule(ABC):
             loss: Loss of the outputs [n, B, K] of these steps.
         """
 
-    def update(self, spikes: Tensor, loss: Loss, *, after_step: Callable[[], object] | None = None) -> Tensor:
+    def update(self, spikes: Tensor, loss: Loss) -> Tensor:
         """Accumulate the gradients of a loss in the `grad` of the weights.
 
         Args:
             spikes: Spike tensor [T, B, C, H, W], any dtype.
             loss: Function of outputs [n, B, K]; a mean over steps.
-            after_step: Callback after each step, when `grad` holds the gradients of that step; it may change the
-                weights. None: accumulate the gradients of all steps.
 
         Returns:
             Outputs [T, B, K], without a graph.
         """
         check_tensor(self, "spikes", spikes, "T B C H W", self.network.sizes)
-        layers = [OnlineLayer(block, self.keep) for block in self.network.layers]  # type: ignore[arg-type]
+        layers = [OnlineLayer(block) for block in self.network.layers]  # type: ignore[arg-type]
         readout = _Readout(self.network, self.readout_keep)
         synapses = [*(layer.synapses for layer in layers), readout.synapses]
 
         outputs = []
-        for piece in spikes.split(1 if after_step else self.steps):
+        for piece in spikes.split(self.steps):
             piece_loss = _scaled(loss, len(piece) / len(spikes))
             outputs.append(self._update_piece(layers, readout, piece, piece_loss))
 
-            # Between two steps, the weights change by the gradients so far.
-            if after_step:
-                for part in synapses:
-                    part.release()
-                after_step()
-                for part in synapses:
-                    part.read()
-
-        if not after_step:
-            for part in synapses:
-                part.release()
+        for part in synapses:
+            part.release()
 
         return torch.cat(outputs)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from torch import Tensor, nn
@@ -27,13 +26,12 @@ class GradientRule(Protocol):
         ...     outputs = kind(network).update(spikes, lambda outputs: outputs.square().mean())
     """
 
-    def update(self, spikes: Tensor, loss: Loss, *, after_step: Callable[[], object] | None = None) -> Tensor:
+    def update(self, spikes: Tensor, loss: Loss) -> Tensor:
         """Accumulate the gradients of a loss.
 
         Args:
             spikes: Spike tensor [T, B, C, H, W], any dtype.
             loss: Scalar loss of the outputs; online rules need a mean over the steps.
-            after_step: Callback after each step, for online rules; see `OnlineRule.update`.
 
         Returns:
             Outputs [T, B, K], without a graph.
@@ -44,8 +42,8 @@ class Traces(NamedTuple):
     """Traces after a step.
 
     Args:
-        pre: Fast and slow traces of the pre neurons, float64 [2, N].
-        post: Fast and slow traces of the post neurons, float64 [2, M].
+        pre: Traces of the pre neurons, float64 [N].
+        post: Traces of the post neurons, float64 [M].
     """
 
     pre: Tensor
@@ -54,7 +52,7 @@ class Traces(NamedTuple):
 
 @runtime_checkable
 class PlasticityRule(Protocol):
-    """Rule that changes weights by the spikes of two groups of neurons alone: `PairRule` and `TripletRule`."""
+    """Rule that changes weights by the spikes of two groups of neurons alone, as `PairRule` does."""
 
     def apply(
         self, weights: Tensor, pre: Tensor, post: Tensor, *, dt_s: float, traces: Traces | None = None

@@ -12,16 +12,14 @@ from ..networks import NetworkConfig, SpikingNetwork
 from .decolle import Decolle
 from .eprop import EProp
 from .online import STEPS, OnlineRule
-from .traces import OTTT, SLTT, STLLR
+from .ottt import OTTT
 
-Rule = Literal["bptt", "readout", "ottt", "sltt", "stllr", "eprop", "decolle"]
+Rule = Literal["bptt", "readout", "ottt", "eprop", "decolle"]
 """Name of a rule: backpropagation through time, a readout fit, or an online rule."""
 
 
 ONLINE: Mapping[Rule, type[OnlineRule]] = {
     "ottt": OTTT,
-    "sltt": SLTT,
-    "stllr": STLLR,
     "eprop": EProp,
     "decolle": Decolle,
 }

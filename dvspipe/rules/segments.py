@@ -209,14 +209,8 @@ class Bptt:
     def __repr__(self) -> str:
         return f"Bptt(steps={self.steps}, truncate={self.truncate})"
 
-    def update(self, spikes: Tensor, loss: Loss, *, after_step: Callable[[], object] | None = None) -> Tensor:
-        """Accumulate the gradients of a loss in the `grad` of the weights; see `GradientRule`.
-
-        Raises:
-            ConfigError: If `after_step` is given; gradients exist only after the last step.
-        """
-        if after_step is not None:
-            raise ConfigError("Bptt: has no gradients before the last step; use an online rule, such as OTTT")
+    def update(self, spikes: Tensor, loss: Loss) -> Tensor:
+        """Accumulate the gradients of a loss in the `grad` of the weights; see `GradientRule`."""
         if self.steps is not None:
             return backpropagate_segments(self.network, spikes, loss, steps=self.steps, forward=self.forward)
         return backpropagate(self.forward, spikes, loss, truncate=self.truncate)

@@ -1,8 +1,8 @@
-"""Spike-timing-dependent plasticity (STDP): pair and triplet rules, computed with traces.
+"""Spike-timing-dependent plasticity (STDP) by pairs of spikes, computed with traces.
 
 A trace jumps by 1 at each spike of its neuron and decays with its time constant. In each step the traces decay, then
-the weights change by the traces, then the spikes of the step are added to the traces. So changes sum over all pairs (or
-triplets) of spikes, and a pair within one step changes nothing.
+the weights change by the traces, then the spikes of the step are added to the traces. So changes sum over all pairs of
+spikes, and a pair within one step changes nothing.
 """
 
 from __future__ import annotations
@@ -28,33 +28,23 @@ class StdpConstants(NamedTuple):
     """Constants of a rule for the compiled kernel.
 
     Args:
-        keep_pre: Decay per step of the fast and of the slow traces of pre spikes.
-        keep_post: Decay per step of the fast and of the slow traces of post spikes.
-        increase: Change by a pair, and by a triplet, at a post spike.
-        decrease: Change by a pair, and by a triplet, at a pre spike.
+        keep_pre: Decay per step of the traces of pre spikes.
+        keep_post: Decay per step of the traces of post spikes.
+        increase: Change at a post spike.
+        decrease: Change at a pre spike.
         is_multiplicative: Whether changes scale with the distance from the limits of the weight.
         lowest: Lowest weight.
         highest: Highest weight.
     """
 
-    keep_pre: tuple[float, float]
-    keep_post: tuple[float, float]
-    increase: tuple[float, float]
-    decrease: tuple[float, float]
+    keep_pre: float
+    keep_post: float
+    increase: float
+    decrease: float
     is_multiplicative: bool
     lowest: float
     highest: float
 
-
-# Rows of the traces of all neurons.
-FAST = 0
-SLOW = 1
-
-# Constants of `TripletRule` (Pfister and Gerstner 2006, visual cortex, all-to-all, full set)
-TRIPLET_INCREASE = (5e-10, 6.2e-3)  # A2+ for a pair, and A3+ for each recent post spike
-TRIPLET_DECREASE = (7e-3, 2.3e-4)  # A2- for a pair, and A3- for each recent pre spike
-TAU_PRE_S = (0.0168, 0.101)  # tau+ of the fast and tau_x of the slow traces of pre spikes
-TAU_POST_S = (0.0337, 0.125)  # tau- of the fast and tau_y of the slow traces of post spikes
 
 Bound = Literal["none", "additive", "multiplicative"]
 """Weight bound; see `PairRule.bound`."""
@@ -66,39 +56,7 @@ LIMITS: Mapping[Bound, tuple[float, float]] = {
 """Lowest and highest weight, by bound."""
 
 
-class StdpRule(Settings):
-    """Base of the rules of spike-timing-dependent plasticity, a `PlasticityRule` each."""
-
-    def apply(
-        self, weights: Tensor, pre: Tensor, post: Tensor, *, dt_s: float, traces: Traces | None = None
-    ) -> tuple[Tensor, Traces]:
-        """Apply the rule to spike trains; see `apply_stdp`."""
-        if not dt_s > 0:
-            raise ConfigError(f"dt_s = {dt_s:g}: expected a time above 0")
-
-        _check(self, weights, pre, post, traces)
-        M, N = weights.shape
-
-        before = traces or Traces(torch.zeros(2, N, dtype=torch.float64), torch.zeros(2, M, dtype=torch.float64))
-
-        # The kernel changes weights and traces in place, so it gets copies.
-        changed = weights.detach().to("cpu", copy=True).contiguous()
-        after = Traces(
-            pre=before.pre.to("cpu", torch.float64, copy=True),
-            post=before.post.to("cpu", torch.float64, copy=True),
-        )
-        pre_spikes = pre.detach().cpu().numpy() != 0
-        post_spikes = post.detach().cpu().numpy() != 0
-        _apply(changed.numpy(), pre_spikes, post_spikes, after.pre.numpy(), after.post.numpy(), self.constants(dt_s))
-
-        return changed.to(weights.device), after
-
-    def constants(self, dt_s: float) -> StdpConstants:
-        """Return the constants of the rule for steps of `dt_s` seconds."""
-        raise NotImplementedError
-
-
-class PairRule(StdpRule):
+class PairRule(Settings):
     """Pair rule (Song, Miller and Abbott, Nature Neuroscience 3 (2000); Morrison et al. 2008).
 
     A pre spike at time d before a post spike adds increase * exp(-d / tau_plus_s). A pre spike at time d after a post
@@ -130,55 +88,38 @@ class PairRule(StdpRule):
     """`additive`: changes are independent of the weight; weights are clipped to [0, 1]. `multiplicative`: increases
     scale with 1 - w and decreases with w; weights approach an equilibrium. `none`: no bound."""
 
-    def constants(self, dt_s: float) -> StdpConstants:
-        """Return the constants of the rule for steps of `dt_s` seconds; it has no slow traces."""
-        lowest, highest = LIMITS[self.bound]
+    def apply(
+        self, weights: Tensor, pre: Tensor, post: Tensor, *, dt_s: float, traces: Traces | None = None
+    ) -> tuple[Tensor, Traces]:
+        """Apply the rule to spike trains; see `apply_stdp`."""
+        if not dt_s > 0:
+            raise ConfigError(f"dt_s = {dt_s:g}: expected a time above 0")
 
-        # Without slow traces, their decay does not matter: their changes are 0.
-        keep_slow = math.exp(-dt_s)
-        return StdpConstants(
-            keep_pre=(math.exp(-dt_s / self.tau_plus_s), keep_slow),
-            keep_post=(math.exp(-dt_s / self.tau_minus_s), keep_slow),
-            increase=(self.increase, 0.0),
-            decrease=(self.decrease, 0.0),
-            is_multiplicative=self.bound == "multiplicative",
-            lowest=lowest,
-            highest=highest,
+        _check(self, weights, pre, post, traces)
+        M, N = weights.shape
+
+        before = traces or Traces(torch.zeros(N, dtype=torch.float64), torch.zeros(M, dtype=torch.float64))
+
+        # The kernel changes weights and traces in place, so it gets copies.
+        changed = weights.detach().to("cpu", copy=True).contiguous()
+        after = Traces(
+            pre=before.pre.to("cpu", torch.float64, copy=True),
+            post=before.post.to("cpu", torch.float64, copy=True),
         )
+        pre_spikes = pre.detach().cpu().numpy() != 0
+        post_spikes = post.detach().cpu().numpy() != 0
+        _apply(changed.numpy(), pre_spikes, post_spikes, after.pre.numpy(), after.post.numpy(), self._constants(dt_s))
 
+        return changed.to(weights.device), after
 
-class TripletRule(StdpRule):
-    """Triplet rule (Pfister and Gerstner, Journal of Neuroscience 26 (2006)).
-
-    A second, slower trace per neuron scales the changes: a post spike soon after another post spike increases the
-    weight more. So the sign of the change depends on the firing rate. The constants are the paper's fit to visual
-    cortex (all-to-all, full set).
-
-    Example:
-        >>> import torch
-        >>> from dvspipe.rules import TripletRule, apply_stdp
-        >>> def change(rate_hz: int) -> float:  # 60 pairs, post spike 10 ms before pre
-        ...     pre, post = torch.zeros(2, 60_000 // rate_hz + 20, 1, dtype=torch.float64)
-        ...     post[: 60_000 // rate_hz : 1000 // rate_hz] = 1
-        ...     pre[10 : 60_000 // rate_hz + 10 : 1000 // rate_hz] = 1
-        ...     return float(apply_stdp(torch.zeros(1, 1).double(), pre, post, TripletRule(), dt_s=1e-3)[0])
-        >>> round(change(20), 4), round(change(40), 4)
-        (-0.3516, 0.1548)
-    """
-
-    bound: Bound = "none"
-    """See `PairRule.bound`."""
-
-    def constants(self, dt_s: float) -> StdpConstants:
+    def _constants(self, dt_s: float) -> StdpConstants:
         """Return the constants of the rule for steps of `dt_s` seconds."""
         lowest, highest = LIMITS[self.bound]
-        fast_pre_s, slow_pre_s = TAU_PRE_S
-        fast_post_s, slow_post_s = TAU_POST_S
         return StdpConstants(
-            keep_pre=(math.exp(-dt_s / fast_pre_s), math.exp(-dt_s / slow_pre_s)),
-            keep_post=(math.exp(-dt_s / fast_post_s), math.exp(-dt_s / slow_post_s)),
-            increase=TRIPLET_INCREASE,
-            decrease=TRIPLET_DECREASE,
+            keep_pre=math.exp(-dt_s / self.tau_plus_s),
+            keep_post=math.exp(-dt_s / self.tau_minus_s),
+            increase=self.increase,
+            decrease=self.decrease,
             is_multiplicative=self.bound == "multiplicative",
             lowest=lowest,
             highest=highest,
@@ -200,7 +141,7 @@ def apply_stdp(
         weights: Weights from N pre to M post neurons, float32 or float64 [M, N].
         pre: Presynaptic spikes [T, N], 0 or 1.
         post: Postsynaptic spikes [T, M], 0 or 1.
-        rule: `PairRule`, `TripletRule` or your own `PlasticityRule`.
+        rule: `PairRule` or your own `PlasticityRule`.
         dt_s: Length of a step in seconds, > 0.
         traces: Traces returned by the previous call, to continue; None to start.
 
@@ -214,7 +155,7 @@ def apply_stdp(
     return rule.apply(weights, pre, post, dt_s=dt_s, traces=traces)
 
 
-def _check(rule: StdpRule, weights: Tensor, pre: Tensor, post: Tensor, traces: Traces | None) -> None:
+def _check(rule: PairRule, weights: Tensor, pre: Tensor, post: Tensor, traces: Traces | None) -> None:
     """Check that shapes fit together, spikes are 0 or 1, and weights and traces are finite."""
     check_tensor(rule, "pre", pre, "steps N")
     T, N = pre.shape
@@ -227,8 +168,8 @@ def _check(rule: StdpRule, weights: Tensor, pre: Tensor, post: Tensor, traces: T
 
     numbers = {"weights": weights}
     if traces is not None:
-        check_tensor(rule, "traces.pre", traces.pre, "speeds N", {"speeds": 2, "N": N})
-        check_tensor(rule, "traces.post", traces.post, "speeds M", {"speeds": 2, "M": M})
+        check_tensor(rule, "traces.pre", traces.pre, "N", {"N": N})
+        check_tensor(rule, "traces.post", traces.post, "M", {"M": M})
         numbers |= traces._asdict()
     for name, tensor in numbers.items():
         if not tensor.isfinite().all():
@@ -244,14 +185,13 @@ def _apply(
     y: NDArray[np.float64],
     rule: StdpConstants,
 ) -> None:
-    """Update weights [M, N] and the traces x [2, N] and y [2, M] in place, for spikes [T, N] and [T, M]."""
-    # At step t: the traces x of pre and y of post spikes decay (row 0 fast, row 1 slow), the weights change, and
-    # the spikes are added. n is an input, m a neuron.
+    """Update weights [M, N] and the traces x [N] and y [M] in place, for spikes [T, N] and [T, M]."""
+    # At step t: the traces x of pre and y of post spikes decay, the weights change, and the spikes are added. n is an
+    # input, m a neuron.
     M, N = weights.shape
     for t in range(len(pre)):
-        for speed in range(2):
-            x[speed] *= rule.keep_pre[speed]
-            y[speed] *= rule.keep_post[speed]
+        x *= rule.keep_pre
+        y *= rule.keep_post
 
         # Only synapses with a spike change: all of a neuron that spikes, else from inputs that spike.
         arrived = np.flatnonzero(pre[t])
@@ -278,19 +218,16 @@ def _change(
     y: NDArray[np.float64],
     rule: StdpConstants,
 ) -> None:
-    # A post spike adds x_fast (A2+ + A3+ y_slow), a pre spike subtracts y_fast (A2- + A3- x_slow); a multiplicative
-    # bound scales them by 1 - w and w.
+    # A post spike adds A+ x, a pre spike subtracts A- y; a multiplicative bound scales them by 1 - w and w.
     w = weights[m, n]
     change = 0.0
 
     if is_post:
-        pair, triplet = rule.increase
         scale = 1 - w if rule.is_multiplicative else 1.0
-        change += scale * x[FAST, n] * (pair + triplet * y[SLOW, m])
+        change += scale * x[n] * rule.increase
 
     if is_pre:
-        pair, triplet = rule.decrease
         scale = w if rule.is_multiplicative else 1.0
-        change -= scale * y[FAST, m] * (pair + triplet * x[SLOW, n])
+        change -= scale * y[m] * rule.decrease
 
     weights[m, n] = min(max(w + change, rule.lowest), rule.highest)

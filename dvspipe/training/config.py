@@ -40,8 +40,8 @@ class OptimiserConfig(Settings):
     rule: Rule = "bptt"
     """`bptt`: backpropagation through time with surrogate gradients. `readout`: fit only the last linear layer of the
     network in `init` to a few recordings of one user, by ridge regression; of this group, only `batch` is used then.
-    `ottt`, `sltt`, `stllr`, `eprop`, `decolle`: online (forward-in-time) rules, with memory independent of the number
-    of steps; see `dvspipe.rules`."""
+    `ottt`, `eprop`, `decolle`: online (forward-in-time) rules, with memory independent of the number of steps; see
+    `dvspipe.rules`."""
     kind: Literal["adamw", "sgd"] = "adamw"
     """AdamW (Loshchilov and Hutter 2019), or stochastic gradient descent with momentum."""
     momentum: float = Field(default=0.9, ge=0, lt=1)
@@ -67,8 +67,6 @@ class OptimiserConfig(Settings):
     """Label smoothing: share of the target spread over all classes, 0 to 1."""
     clip_norm: float = Field(default=1.0, gt=0)
     """Maximum norm of the gradient; larger gradients are scaled down."""
-    update: Literal["end", "step"] = "end"
-    """When online (forward-in-time) rules update the weights: after each batch, or after each of its time steps."""
     truncate: int | None = Field(default=None, ge=1)
     """Truncate gradients through time after this many steps; None: no truncation."""
     segment: Literal["auto"] | Annotated[int, Field(ge=1)] | None = "auto"
@@ -112,7 +110,6 @@ class UniqueOptimiserKeywords(TypedDict, total=False):
     loss: Literal["mean", "each_step", "count"]
     label_smoothing: float
     clip_norm: float
-    update: Literal["end", "step"]
     truncate: int | None
     segment: Literal["auto"] | int | None
     ema: float
@@ -227,12 +224,6 @@ class TrainConfig(Settings):
     def _check_rule(self) -> None:
         """Check that the rule can train this network with these settings."""
         optimiser = self.optimiser
-        if optimiser.update == "step" and (optimiser.rule in ("bptt", "readout") or optimiser.accumulate > 1):
-            found = f"optimiser.rule = {optimiser.rule}, optimiser.accumulate = {optimiser.accumulate}"
-            raise ValueError(
-                f"optimiser.update = step: needs an online (forward-in-time) rule and accumulate = 1 (found {found})"
-            )
-
         if optimiser.rule in ("bptt", "readout"):
             return
 
@@ -251,11 +242,8 @@ class TrainConfig(Settings):
             raise ValueError(f"{name}: network.kind = {self.network.kind} cannot be compiled to integers")
         if isinstance(self.network, CsnnConfig) and self.network.norm == "weight":
             raise ValueError(f"{name}: needs network.norm = batch (found weight)")
-        if self.optimiser.update == "step" or self.optimiser.rule == "readout":
-            raise ValueError(
-                f"{name}: needs optimiser.rule = bptt or an online rule, and optimiser.update = end (found "
-                f"{self.optimiser.rule} and {self.optimiser.update})"
-            )
+        if self.optimiser.rule == "readout":
+            raise ValueError(f"{name}: needs optimiser.rule = bptt or an online rule (found readout)")
 
     def _check_readout(self) -> None:
         if self.init is None:

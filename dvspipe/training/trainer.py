@@ -244,10 +244,7 @@ class Trainer:
             part = Batch(batch.spikes[chosen], batch.targets[chosen], batch.labels[chosen])
             totals += self._add_gradients(part, weight)
 
-        # With update = step, the rule has updated the weights after each time step.
-        if settings.update == "end":
-            self._update_weights()
-
+        self._update_weights()
         self.learning_rate = self.optimiser.param_groups[0]["lr"]
         self.schedule.step()
         self.step += 1
@@ -289,8 +286,7 @@ class Trainer:
         """Accumulate the gradients of a loss by the configured learning rule, and return the outputs."""
         settings = self.settings
         if self.rule is not None:
-            after_step = self._update_weights if settings.update == "step" else None
-            return self.rule.update(spikes, loss, after_step=after_step)
+            return self.rule.update(spikes, loss)
 
         device = self.processes.device
         precision = PRECISIONS[settings.precision]

@@ -75,7 +75,6 @@ BY_HAND: Mapping[str, Mapping[str, object]] = {
     "plot_5_online_rules": {
         "[values[:2] for values in by_hand['e-prop']]": [[-1 / 4, -3 / 8], [2 / 9, 1 / 9 + 4 / 121]],
         "by_hand['OTTT'][1][:2]": [2 / 9, 4 / 121],
-        "by_hand['SLTT'][1][:2]": [2 / 9, 0],
         "by_hand['DECOLLE'][0][:2]": [-1 / 4, -1 / 2],
     },
     "plot_6_spike_times": {
