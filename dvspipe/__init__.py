@@ -8,47 +8,11 @@ The public names are listed in `__init__.pyi`. Each is loaded at first use, to k
 import builtins
 import functools
 import os
-import sys
 from collections.abc import Callable
 
 from .base.kernels import ensure_cache
 
 ensure_cache(os.path.dirname(__file__))
-
-HTML_TYPES = (
-    ("dvspipe.events.events", "Events"),
-    ("dvspipe.datasets.samples", "DataSet"),
-    ("dvspipe.results.training", "TrainingRun"),
-    ("dvspipe.inference.classifier", "Classifier"),
-    ("dvspipe.results.inference", "Prediction"),
-)
-"""Types that notebooks show as HTML, by module and name; registering them does not import them."""
-
-
-def _summarize_html(value: object) -> str | None:
-    """Return an HTML summary, or None to let Jupyter fall back to `repr`.
-
-    Errors are suppressed: a notebook cell must not fail because its picture does, for example without OpenCV.
-    """
-    try:
-        from .report.notebook import describe
-
-        return describe(value)
-    except Exception:
-        return None
-
-
-def _register_html() -> None:
-    """Register the HTML summaries if IPython is running; `report` is imported when the first value is shown."""
-    get_shell = getattr(sys.modules.get("IPython"), "get_ipython", None)
-    shell = get_shell() if get_shell else None
-    if shell is not None:
-        formatter = shell.display_formatter.formatters["text/html"]
-        for module, name in HTML_TYPES:
-            formatter.for_type_by_name(module, name, _summarize_html)
-
-
-_register_html()
 
 
 @functools.cache

@@ -79,7 +79,6 @@ from .recordings.conversion import plan_conversions as plan_conversions
 from .report.config import PreviewSettings as PreviewSettings
 from .report.notebook import animate as animate
 from .report.notebook import plot as plot
-from .report.progress import ProgressBar as ProgressBar
 from .results import EvaluationResult as EvaluationResult
 from .results import Prediction as Prediction
 from .results import RunFolder as RunFolder

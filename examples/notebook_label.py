@@ -1,18 +1,15 @@
-"""Classify a recording, cell by cell, and write label.html: `python examples/notebook_label.py`.
+"""Classify a recording, cell by cell: `python examples/notebook_label.py`.
 
 VS Code and Spyder run the cells that start with `# %%`. For Jupyter, paste them into cells. A notebook displays the
 last line of a cell.
 """
 
 # %% A synthetic recording: a rendered person performs a gesture in front of a simulated DVS128
-from pathlib import Path
-
 import dvspipe
-from dvspipe.report.notebook import describe
 from dvspipe.synthesis import GestureClip, record_gesture
 
 events = record_gesture(GestureClip(1, person=0, clip=0, seed=0))
-events  # noqa: B018, displays sensor, rates and a picture
+events  # noqa: B018
 
 # %% The label, with probabilities over time
 classifier = dvspipe.Classifier.load("gesture-films")
@@ -23,6 +20,4 @@ prediction  # noqa: B018
 dvspipe.plot(prediction).savefig("timeline.png")
 dvspipe.plot(events, "rate").savefig("rate.png")
 
-# %% The same display as an HTML page
-Path("label.html").write_text(f"<!doctype html>{describe(events)}{describe(prediction)}", encoding="utf-8")
-print(f"{prediction.class_name}, probability {prediction.probability:.0%}: label.html")
+print(f"{prediction.class_name}, probability {prediction.probability:.0%}: timeline.png, rate.png")

@@ -40,10 +40,9 @@ def view(recording: Path, **given: Any) -> None:
     elif given.get("chart") == "rate":
         _note_frames(shown.part.recording)
 
-    where = "rerun viewer" if shown.out is None else show_name(shown.out)
     name = show_name(recording.name)
     what = "region" if "region" in given else "sensor"
-    screen.print(f"{where}: {name}, {what} {shown.part.sensor}")
+    screen.print(f"{show_name(shown.out)}: {name}, {what} {shown.part.sensor}")
 
 
 def _note_frames(recording: Recording) -> None:

@@ -22,7 +22,7 @@ COMMANDS = {
         "infer": (".infer:infer", "Classify recordings over time: labels, probabilities and segments."),
         "live": (".live:live", "Classify a webcam, or a replayed file, while it runs; Ctrl-C ends it."),
         "learn": (".learn:learn", "Learn new gestures from a few films each, and train a classifier on them."),
-        "view": (".analysis:view", "Show a recording as a video, pictures or a chart, or in the rerun viewer."),
+        "view": (".analysis:view", "Show a recording as a video, pictures or a chart."),
         "app": (".page:app", "Serve a local web page to convert videos, learn gestures, and explore predictions."),
         "demo": (".training:demo", "Classify a rendered gesture, then fine-tune a network in a given time."),
     },

@@ -21,8 +21,6 @@ from .plots import draw_events as draw_events
 from .plots import sample_events as sample_events
 from .previews import write_preview as write_preview
 from .rasters import draw_rasters as draw_rasters
-from .rerun_log import Predictions as Predictions
-from .rerun_log import write_rerun as write_rerun
 from .skeletons import write_refusal_picture as write_refusal_picture
 from .skeletons import write_track_preview as write_track_preview
 from .timelines import write_overlay as write_overlay

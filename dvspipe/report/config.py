@@ -10,7 +10,6 @@ from ..base.config import Settings
 from ..encoding.config import FrameConfig, FrameKeywords
 
 PREVIEW_SUFFIXES = (".webm", ".mp4", ".gif", ".png")
-RERUN_SUFFIX = ".rrd"
 DPI = 200  # charts written to files: twice matplotlib's density
 CSS_DPI = 100  # charts in pages; text is a little larger than in print
 SHARPNESS = 2  # screen pixels per CSS pixel assumed for pictures in notebooks

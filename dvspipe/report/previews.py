@@ -1,6 +1,6 @@
 """Previews of events: VP8 or H.264 video, GIF, or a sheet of pictures.
 
-`write_preview` opens the output and chooses a writer. Videos and GIFs show all pictures of `pictures_of`, which splits
+`write_preview` opens the output and chooses a writer. Videos and GIFs show all pictures of `_pictures`, which splits
 the events at the end of each picture; a sheet shows twelve, evenly spaced. An `EventPainter` draws them.
 """
 
@@ -111,7 +111,7 @@ def write_preview(
 
     frames = open_video(beside).tolerant().pictures() if isinstance(beside, str | Path) else beside
     painter = EventPainter(sensor, settings, video=frames, captions=captions)
-    playing = Playing(checked_chunks, painter, span_us, zero_us, progress)
+    playing = _Playing(checked_chunks, painter, span_us, zero_us, progress)
     pictures = _pictures(playing)
 
     with write_beside(path) as temporary:
@@ -133,7 +133,7 @@ def _check_sensor(chunks: Iterable[Events], sensor: SensorSize) -> Iterator[Even
             yield chunk
 
 
-class Playing(NamedTuple):
+class _Playing(NamedTuple):
     """Events to show and their painter; see `write_preview`. The chunks are not empty."""
 
     chunks: Iterator[Events]
@@ -143,22 +143,15 @@ class Playing(NamedTuple):
     progress: Progress
 
 
-def _pictures(playing: Playing) -> Iterator[PaletteImage]:
-    """Yield the pictures of `pictures_of`, or one blank picture if there are no events."""
-    shown = (picture for picture, _, _ in pictures_of(playing))
-    first = next(shown, None)
-    yield playing.painter.draw(None, 0, 0) if first is None else first
-    yield from shown
-
-
-def pictures_of(playing: Playing) -> Iterator[tuple[PaletteImage, Events, int]]:
-    """Yield each picture, the events since the previous one, and the time since the first event of the recording.
+def _pictures(playing: _Playing) -> Iterator[PaletteImage]:
+    """Yield the pictures, or one blank picture if there are no events.
 
     The first picture ends one step after the first event.
     """
     chunks, painter, span_us, zero_us, progress = playing
     first = next(chunks, None)
     if first is None:
+        yield painter.draw(None, 0, 0)
         return
 
     settings = painter.settings
@@ -184,8 +177,7 @@ def pictures_of(playing: Playing) -> Iterator[tuple[PaletteImage, Events, int]]:
         if not blank and not settings.skip_pauses:
             _check_gap(next_us - end_us, step_us)
 
-        shown_us = since_us + round(number * step_us)
-        yield painter.draw(events, end_us, shown_us), events, shown_us
+        yield painter.draw(events, end_us, since_us + round(number * step_us))
 
 
 def _check_gap(gap_us: int, step_us: float) -> None:
@@ -268,7 +260,7 @@ def _write_gif(path: Path, pictures: Iterator[PaletteImage], settings: PreviewSe
         file.write(b";")
 
 
-def _write_sheet(path: Path, playing: Playing, sensor: SensorSize) -> None:
+def _write_sheet(path: Path, playing: _Playing, sensor: SensorSize) -> None:
     chunks, painter, span_us, zero_us, progress = playing
     settings = painter.settings
     palette = make_palette(settings.colours)

@@ -1,4 +1,4 @@
-"""Write a part of a recording as a video, a GIF, a sheet of pictures, a chart, or a rerun log."""
+"""Write a part of a recording as a video, a GIF, a sheet of pictures or a chart."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..parallel import Progress, ignore_progress
-from .config import RERUN_SUFFIX, PlotKind, PreviewSettings
+from .config import PlotKind, PreviewSettings
 from .plots import PlotSource, draw_events
 from .previews import write_preview
-from .rerun_log import Predictions, write_rerun
 
 if TYPE_CHECKING:
     from ..formats.source import Extent
@@ -18,34 +17,29 @@ if TYPE_CHECKING:
 
 def show_part(
     part: RecordingPart,
-    out: Path | None,
+    out: Path,
     settings: PreviewSettings = PreviewSettings(),
     *,
     chart: PlotKind | None = None,
     title: str = "",
     beside: Path | None = None,
-    predictions: Predictions | None = None,
     extent: Extent | None = None,
     progress: Progress = ignore_progress,
 ) -> None:
-    """Write a part of a recording in the format of the suffix, or open the rerun viewer; see `dvspipe.view`.
+    """Write a part of a recording in the format of the suffix; see `dvspipe.view`.
 
     Args:
         part: Part to show.
-        out: Output file, which is replaced; None: the rerun viewer.
+        out: Output file, which is replaced.
         settings: Preview settings. A chart uses only the colours.
         chart: Chart to draw instead of pictures.
         title: Title above a chart.
         beside: Video of the same scene with the same clock, shown left of the pictures.
-        predictions: Predictions for the rerun viewer to show beside the events.
         extent: Result of `part.extent`. None computes it, and may read all events.
         progress: Called with the number of pictures done and the total, or, for a chart, with the amount read.
     """
     extent = part.extent() if extent is None else extent
-    if out is None or out.suffix.lower() == RERUN_SUFFIX:
-        source = PlotSource.of(part, extent)
-        write_rerun(source, out, settings, zero_us=part.first_us, predictions=predictions, progress=progress)
-    elif chart is not None:
+    if chart is not None:
         draw_events(chart, PlotSource.of(part, extent, progress), out, colours=settings.colours, title=title)
     else:
         write_preview(

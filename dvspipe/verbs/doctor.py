@@ -28,7 +28,6 @@ EXTRAS = {
     "export": "NIR and ONNX files",
     "hub": "checkpoints on the Hugging Face hub",
     "ray": "work on several machines",
-    "rerun": "the rerun viewer",
     "ros": "ROS bags",
     "tensorboard": "curves of trainings in TensorBoard",
 }

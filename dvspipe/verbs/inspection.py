@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,13 +9,13 @@ from typing import TYPE_CHECKING, Unpack, overload
 
 from ..base.arguments import checked
 from ..base.config import as_settings
-from ..base.errors import Brief, ConfigError, EventError, Remedy
+from ..base.errors import Brief, ConfigError, EventError
 from ..base.files import check_output, claim_output, require_suffix
 from ..events import RegionLike, SensorSize, SensorSizeLike
 from ..formats import NO_HINTS, Hints, HintsLike, RecordingLike
 from ..parallel import NamedStep, Processes, Progress, ignore_progress
 from ..recordings.config import CheckKeywords, CheckSettings, CompareKeywords, CompareSettings
-from ..report.config import PREVIEW_SUFFIXES, RERUN_SUFFIX, PlotKind, PreviewKeywords, PreviewSettings
+from ..report.config import PREVIEW_SUFFIXES, PlotKind, PreviewKeywords, PreviewSettings
 from .editing import cut
 
 if TYPE_CHECKING:
@@ -24,10 +23,8 @@ if TYPE_CHECKING:
     from ..recordings.checking import CheckReport
     from ..recordings.comparison import Comparison
     from ..recordings.editing import RecordingPart
-    from ..report import Predictions
     from ..simulator import Calibration
 
-UNUSED_BY_VIEWER = frozenset({"speed", "fps", "beside", "chart"})
 UNUSED_BY_CHARTS = frozenset({"speed", "fps", "beside", "window_us", "mode", "scale"})
 
 
@@ -36,12 +33,12 @@ class View(Brief):
     """What `view` has shown.
 
     Attributes:
-        out: File; None: the rerun viewer.
+        out: File.
         part: Part of the recording.
         extent: Number of its events, and the first and last time.
     """
 
-    out: Path | None
+    out: Path
     part: RecordingPart
     extent: Extent
 
@@ -49,7 +46,7 @@ class View(Brief):
 @checked
 def view(
     recording: RecordingLike,
-    out: str | Path | None = None,
+    out: str | Path,
     settings: PreviewSettings | Mapping[str, object] | None = None,
     *,
     start_s: float = 0.0,
@@ -58,19 +55,17 @@ def view(
     chart: PlotKind | None = None,
     title: str | None = None,
     beside: str | Path | None = None,
-    predictions: Predictions | str | Path | None = None,
     sensor: SensorSizeLike | None = None,
     hints: HintsLike = NO_HINTS,
     overwrite: bool = False,
     progress: Progress = ignore_progress,
     **named: Unpack[PreviewKeywords],
 ) -> View:
-    """Show a recording as a video, a sheet of pictures or a chart, or in the rerun viewer.
+    """Show a recording as a video, a sheet of pictures or a chart.
 
     Args:
         recording: Recording. In Python also events.
-        out: Video (.webm, .mp4, .gif), sheet of twelve pictures or chart (.png), or rerun recording (.rrd). None: open
-            the rerun viewer.
+        out: Video (.webm, .mp4, .gif), sheet of twelve pictures or chart (.png).
         settings: Settings of the pictures; a chart uses only the colours.
         start_s: Start time in seconds after the first event.
         stop_s: Stop time (exclusive) in seconds after the first event; None: end of the recording.
@@ -78,7 +73,6 @@ def view(
         chart: Chart to draw instead of pictures (.png): cloud in space and time, raster plot, or event rate.
         title: Title above a chart. None: name of the recording.
         beside: Source video to show next to the events.
-        predictions: Predictions to show in the rerun viewer: the recording's folder in the output of dvspipe infer.
         sensor: Sensor size, for a recording that does not store it.
         hints: Other metadata that the recording does not store.
         overwrite: Replace an existing file.
@@ -88,26 +82,23 @@ def view(
     Raises:
         ConfigError: If an argument does not apply to the output.
         EventError: If a part has no events. A complete recording without events gives a blank picture.
-        FileError: If the suffix is wrong, the file exists or cannot be written, or rerun is not installed.
+        FileError: If the suffix is wrong, or the file exists or cannot be written.
 
     Example:
         >>> view("recording.h5", "events.webm", speed=0.5)  # doctest: +SKIP
     """
     from ..recordings.editing import RecordingPart
-    from ..report import Predictions, show_part
+    from ..report import show_part
 
     # Refuse what does not apply to the output before the recording is read.
     chosen = as_settings(PreviewSettings, settings, named, view)
-    path = None if out is None else Path(out)
-    others = {"chart": chart, "beside": beside, "predictions": predictions}
+    path = Path(out)
+    others = {"chart": chart, "beside": beside}
     _check_use(path, {*chosen.model_fields_set, *(name for name, value in others.items() if value is not None)})
     if beside is not None and region is not None:
         raise ConfigError("view: beside shows the complete video; it cannot be combined with region")
 
-    if isinstance(predictions, str | Path):
-        predictions = Predictions.read(Path(predictions))
-    if path is not None:
-        claim_output(path, overwrite=overwrite)
+    claim_output(path, overwrite=overwrite)
 
     part = cut.edit(recording, start_s, stop_s, region, sensor=sensor, hints=hints)
     assert isinstance(part, RecordingPart)
@@ -122,35 +113,21 @@ def view(
         chart=chart,
         title=part.recording.path.name if title is None else title,
         beside=None if beside is None else Path(beside),
-        predictions=predictions,
         extent=extent,
         progress=NamedStep(progress, "pictures" if chart is None else "events", 1, 2),
     )
     return View(path, part, extent)
 
 
-def _check_use(out: Path | None, given: set[str]) -> None:
+def _check_use(out: Path, given: set[str]) -> None:
     """Check the suffix of the output, and that arguments with these names apply to it."""
-    if out is None and importlib.util.find_spec("rerun") is None:
-        raise ConfigError(
-            "view: no output file (the rerun viewer is not installed: pip install 'dvspipe[rerun]')",
-            Remedy("out", "FILE.webm", "write a video"),
-        )
+    if "chart" not in given:
+        require_suffix(out, "a view of events", *PREVIEW_SUFFIXES)
+        return
 
-    if out is None or out.suffix.lower() == RERUN_SUFFIX:
-        what = "rerun viewer"
-        unused = UNUSED_BY_VIEWER
-    elif "chart" in given:
-        require_suffix(out, "a chart", ".png")
-        what = "chart"
-        unused = UNUSED_BY_CHARTS | {"predictions"}
-    else:
-        require_suffix(out, "a view of events", *PREVIEW_SUFFIXES, RERUN_SUFFIX)
-        what = "pictures"
-        unused = frozenset({"predictions"})
-
-    if wrong := sorted(given & unused):
-        raise ConfigError(f"view: {', '.join(wrong)}: cannot be combined with the {what} (found output {out})")
+    require_suffix(out, "a chart", ".png")
+    if wrong := sorted(given & UNUSED_BY_CHARTS):
+        raise ConfigError(f"view: {', '.join(wrong)}: cannot be combined with the chart (found output {out})")
 
 
 @checked

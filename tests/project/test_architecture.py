@@ -65,7 +65,6 @@ def options_of(command: App) -> set[str]:
 
 PACKAGE = Path(__file__).parents[2] / "dvspipe"
 ONLY_HOMES = {
-    "IPython": {"report"},
     "PIL": {"app", "report"},
     "apsw": {"formats"},
     "cv2": {"video"},
@@ -88,7 +87,6 @@ ONLY_HOMES = {
     "onnxscript": {"checkpoints"},
     "plotly": {"app"},
     "ray": {"parallel"},
-    "rerun": {"report"},
     "rich": {"cli"},
     "rosbags": {"formats"},
     "safetensors": {"checkpoints", "datasets", "training"},

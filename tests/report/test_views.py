@@ -1,4 +1,4 @@
-"""Views of recordings and parts of them: pictures, charts, rerun logs."""
+"""Views of recordings and parts of them: pictures and charts."""
 
 from __future__ import annotations
 
@@ -62,10 +62,8 @@ def test_part_without_events_is_refused(path: Path, tmp_path: Path) -> None:
     ("name", "arguments", "facts"),
     [
         ("a.gif", {"chart": "rate"}, ("a.gif", ".gif", ".png")),
-        ("a.jpg", {}, ("a.jpg", ".webm", ".mp4", ".gif", ".png", ".rrd")),
+        ("a.jpg", {}, ("a.jpg", ".webm", ".mp4", ".gif", ".png")),
         ("a.png", {"chart": "rate", "speed": 2}, ("speed", "chart")),
-        ("a.rrd", {"fps": 20}, ("fps", "rerun")),
-        ("a.gif", {"predictions": "folder"}, ("predictions", "pictures")),
         ("a.gif", {"beside": "clip.mp4", "region": "3x3+0+0"}, ("beside", "region")),
         ("a.h5", {}, ("a.h5", ".webm")),
     ],
