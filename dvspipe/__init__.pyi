@@ -56,8 +56,6 @@ from .inference import Adaptation as Adaptation
 from .inference import Classifier as Classifier
 from .inference import ClassifyOptions as ClassifyOptions
 from .inference import InferConfig as InferConfig
-from .inference import ReadoutAdaptation as ReadoutAdaptation
-from .inference import adapt_readout as adapt_readout
 from .inference import classify_many as classify_many
 from .inference import plan_tasks as plan_tasks
 from .parallel import Outcome as Outcome

@@ -203,7 +203,6 @@ class TrainingScreen(TrainingCallback):
         self._show = show
         self._save = save
         self._kind = ""
-        self._held_out = "validation"
 
     def on_progress(self, stage: str, done: float, total: int) -> None:
         """Show progress."""
@@ -220,10 +219,9 @@ class TrainingScreen(TrainingCallback):
             write_text(self._save, text)
             screen.print(f"{self._save}: these settings; edit the file, or override them with KEY=VALUE\n")
 
-    def on_run(self, folder: RunFolder, config: TrainConfig) -> None:
+    def on_run(self, folder: RunFolder, config: TrainConfig) -> None:  # noqa: ARG002
         """Print the run folder."""
         self.folder = folder
-        self._held_out = "left out" if config.optimiser.rule == "readout" else "validation"
         notes.print(f"run: {folder.path}")
 
     def on_data(self, *, synthetic: bool) -> None:
@@ -238,7 +236,7 @@ class TrainingScreen(TrainingCallback):
 
     def on_epoch(self, row: EpochRow) -> None:
         """Print loss, accuracy and duration of an epoch."""
-        validated = "" if row.val_accuracy is None else f"{self._held_out} {row.val_accuracy:6.1%}{self._kind}  "
+        validated = "" if row.val_accuracy is None else f"validation {row.val_accuracy:6.1%}{self._kind}  "
         notes.print(
             f"epoch {row.epoch:3d}  loss {row.train_loss:.3f}  accuracy {row.train_accuracy:6.1%}  "
             f"{validated}{row.seconds:.1f} s"

@@ -12,8 +12,6 @@ from .many import Draw as Draw
 from .many import classify_many as classify_many
 from .many import find_finished as find_finished
 from .many import summarize_answers as summarize_answers
-from .readout_adaptation import ReadoutAdaptation as ReadoutAdaptation
-from .readout_adaptation import adapt_readout as adapt_readout
 from .scores import LabelledSpan as LabelledSpan
 from .scores import find_label_file as find_label_file
 from .scores import read_spans as read_spans

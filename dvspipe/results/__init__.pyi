@@ -7,7 +7,6 @@ from .activity import add_layers as add_layers
 from .activity import operation_energy_pj as operation_energy_pj
 from .composition import CompositionRow as CompositionRow
 from .inference import ADAPTED as ADAPTED
-from .inference import FITTED as FITTED
 from .inference import AdaptationRecord as AdaptationRecord
 from .inference import Basis as Basis
 from .inference import Dependencies as Dependencies

@@ -111,7 +111,6 @@ class InferenceRun(Record):
 
 
 ADAPTED = "adapted to"
-FITTED = "readout fitted to"
 """Start of the part of `trained_on` that an adaptation adds."""
 
 
@@ -141,7 +140,7 @@ def describe_adaptation(trained_on: str) -> str:
         'adapted to 12 windows of 1 recording'
     """
     last = trained_on.split("; ")[-1]
-    return last if last.startswith((f"{ADAPTED} ", f"{FITTED} ")) else ""
+    return last if last.startswith(f"{ADAPTED} ") else ""
 
 
 class Dependencies(Record):

@@ -149,8 +149,7 @@ class EpochRow(Row):
     val_loss: float | None
     """Mean cross-entropy on the validation part after the epoch; None without a validation part."""
     val_accuracy: float | None
-    """Accuracy on the validation part after the epoch, 0 to 1; None without one. For a fitted readout, see
-    `TestResult`."""
+    """Accuracy on the validation part after the epoch, 0 to 1; None without one."""
     learning_rate: float
     """Learning rate of the last step."""
     seconds: float
@@ -397,18 +396,13 @@ class TestResult(Scores):
     chosen_epoch: int
     """Epoch chosen on the validation part; the last without one."""
     val_accuracy: float | None
-    """Validation accuracy of this epoch, 0 to 1; for a fitted readout, accuracy on recordings left out of the fit.
-    None without a validation part."""
+    """Validation accuracy of this epoch, 0 to 1; None without a validation part."""
     val_samples: int | None = None
-    """Number of samples of the validation part; None without one, for a fitted readout, and in earlier runs."""
+    """Number of samples of the validation part; None without one, and in earlier runs."""
     event_count_accuracy: float
     """Test accuracy of a linear classifier on the number of events alone, 0 to 1."""
     train_accuracy: float | None = None
     """Accuracy of the chosen epoch on the training part, in evaluation mode, 0 to 1; None in runs of version 0.1."""
-    readout_fitted: bool = False
-    """Whether only the readout of a checkpoint was fitted, without epochs."""
-    correct_before: int | None = None
-    """Number of correct predictions before the readout was fitted; None with other rules or classes."""
     joints: JointTest | None = None
     """Test of the joint network of `dvspipe learn`; None without a joint network."""
     findings: tuple[Finding, ...] = ()
@@ -463,15 +457,13 @@ class TrainingRun(Described):
         """Return the result of the test, and what limits it."""
         test = self.test
         kind = " (synthetic)" if test.synthetic_test else ""
-        chosen = "" if test.readout_fitted else f"; epoch {test.chosen_epoch}, {self.choice}"
-        lines = [f"test accuracy{kind} {_format_share(test.correct, test.samples)}: {test.data}{chosen}"]
+        chosen = f"epoch {test.chosen_epoch}, {self.choice}"
+        lines = [f"test accuracy{kind} {_format_share(test.correct, test.samples)}: {test.data}; {chosen}"]
 
         if test.val_accuracy is not None and test.val_samples is not None:
             correct = round(test.val_accuracy * test.val_samples)
             of_rendered = " (synthetic)" if test.synthetic else ""
             lines.append(f"validation accuracy{of_rendered} {_format_share(correct, test.val_samples)}")
-        if test.correct_before is not None:
-            lines.append(f"before fitting the readout{kind} {_format_share(test.correct_before, test.samples)}")
 
         lines += [f"- {finding.text}" for finding in test.findings]
         return lines

@@ -8,16 +8,6 @@ from .eventprop import EventPropLayer, eventprop
 from .online import OnlineRule
 from .ottt import OTTT
 from .protocols import GradientRule, PlasticityRule, SpikeTimeLayer, Traces
-from .readout import (
-    ReadoutFit,
-    find_features,
-    find_readout,
-    fit_readout,
-    is_linear,
-    read_features,
-    replace_readout,
-    require_linear,
-)
 from .rules import Rule, build_rule, find_unmet_needs
 from .segments import Bptt, Forward, Loss, backpropagate, backpropagate_segments, choose_segment, measure_graph
 from .spikeprop import SpikePropLayer, spikeprop_times
@@ -40,7 +30,6 @@ __all__ = [
     "PairRule",
     "PlasticityRule",
     "RMaxProp",
-    "ReadoutFit",
     "Rule",
     "SpikePropLayer",
     "SpikeTimeLayer",
@@ -56,16 +45,9 @@ __all__ = [
     "choose_segment",
     "convergence",
     "eventprop",
-    "find_features",
-    "find_readout",
     "find_unmet_needs",
     "first_spike_times",
-    "fit_readout",
-    "is_linear",
     "measure_graph",
-    "read_features",
-    "replace_readout",
-    "require_linear",
     "spikeprop_times",
     "train_convolution",
 ]

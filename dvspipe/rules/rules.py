@@ -14,8 +14,8 @@ from .eprop import EProp
 from .online import STEPS, OnlineRule
 from .ottt import OTTT
 
-Rule = Literal["bptt", "readout", "ottt", "eprop", "decolle"]
-"""Name of a rule: backpropagation through time, a readout fit, or an online rule."""
+Rule = Literal["bptt", "ottt", "eprop", "decolle"]
+"""Name of a rule: backpropagation through time, or an online rule."""
 
 
 ONLINE: Mapping[Rule, type[OnlineRule]] = {
@@ -27,7 +27,7 @@ ONLINE: Mapping[Rule, type[OnlineRule]] = {
 
 
 def build_rule(name: Rule, network: SpikingNetwork, *, steps: int | None = None, seed: int = 0) -> OnlineRule | None:
-    """Build an online rule for a network; return None for `bptt` and `readout`.
+    """Build an online rule for a network; return None for `bptt`.
 
     Args:
         name: Name of the rule.

@@ -169,9 +169,6 @@ def choose_settings(
     if isinstance(config.network, ModuleConfig):
         chosen = _drop_unknown(chosen, config.network.call)
         reasons = {group: reason for group, reason in reasons.items() if group in ("name", *chosen)}
-    if config.optimiser.rule == "readout":
-        chosen = _drop_training(chosen)
-        reasons = {group: reason for group, reason in reasons.items() if group in ("name", *chosen)}
 
     merged = merge_settings({"name": name, **_drop_other_kinds(chosen, config)}, settings)
     reasons |= {
@@ -280,15 +277,6 @@ def _choose_framing(
     return data.model_copy(update=choice.settings), choice.settings, choice.reason
 
 
-def _drop_training(chosen: SettingsTree) -> SettingsTree:
-    """Remove settings that are not used when only the readout is fitted."""
-    data = chosen.get("data")
-    assert isinstance(data, dict)
-
-    used = {key: value for key, value in data.items() if key not in ("validation", "views", "vary")}
-    return {"data": used} | {group: chosen[group] for group in ("bins", "network")}
-
-
 def _drop_unknown(chosen: SettingsTree, call: str) -> SettingsTree:
     """Remove settings that a custom network does not read or cannot follow."""
     optimiser = chosen.get("optimiser")
@@ -357,8 +345,7 @@ def _choose_from_data(
     if is_long:
         samples = round(samples * float(np.maximum(1, durations_us // window_us).mean()))
 
-    unexplained = given_data | ({"views": 1} if config.optimiser.rule == "readout" else {})  # it trains on no views
-    data, why = _choose_data(opened, sensor, samples, unexplained)
+    data, why = _choose_data(opened, sensor, samples, given_data)
     if is_long:
         data |= {"window_us": window_us}
         if "window_us" not in given_data:

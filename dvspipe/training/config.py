@@ -38,10 +38,8 @@ class OptimiserConfig(Settings):
     """Optimiser, loss and learning rule."""
 
     rule: Rule = "bptt"
-    """`bptt`: backpropagation through time with surrogate gradients. `readout`: fit only the last linear layer of the
-    network in `init` to a few recordings of one user, by ridge regression; of this group, only `batch` is used then.
-    `ottt`, `eprop`, `decolle`: online (forward-in-time) rules, with memory independent of the number of steps; see
-    `dvspipe.rules`."""
+    """`bptt`: backpropagation through time with surrogate gradients. `ottt`, `eprop`, `decolle`: online
+    (forward-in-time) rules, with memory independent of the number of steps; see `dvspipe.rules`."""
     kind: Literal["adamw", "sgd"] = "adamw"
     """AdamW (Loshchilov and Hutter 2019), or stochastic gradient descent with momentum."""
     momentum: float = Field(default=0.9, ge=0, lt=1)
@@ -194,8 +192,6 @@ class TrainConfig(Settings):
             )
         if self.network.kind == "first_spike":
             self._check_first_spike()
-        if self.optimiser.rule == "readout":
-            self._check_readout()
         if isinstance(self.network, StdpNetworkConfig):
             self._check_stdp(self.network)
         if isinstance(self.network, ModuleConfig):
@@ -224,7 +220,7 @@ class TrainConfig(Settings):
     def _check_rule(self) -> None:
         """Check that the rule can train this network with these settings."""
         optimiser = self.optimiser
-        if optimiser.rule in ("bptt", "readout"):
+        if optimiser.rule == "bptt":
             return
 
         # Online rules need a loss that exists at each step, and keep the past in traces instead of a graph.
@@ -242,17 +238,6 @@ class TrainConfig(Settings):
             raise ValueError(f"{name}: network.kind = {self.network.kind} cannot be compiled to integers")
         if isinstance(self.network, CsnnConfig) and self.network.norm == "weight":
             raise ValueError(f"{name}: needs network.norm = batch (found weight)")
-        if self.optimiser.rule == "readout":
-            raise ValueError(f"{name}: needs optimiser.rule = bptt or an online rule (found readout)")
-
-    def _check_readout(self) -> None:
-        if self.init is None:
-            raise ValueError("optimiser.rule = readout: needs a trained network to fit (found no init = CHECKPOINT)")
-
-        if isinstance(self.network, LayersConfig) and self.network.readout == "count":
-            raise ValueError(
-                "network.readout = count: cannot be fitted by optimiser.rule = readout (expected leaky or linear)"
-            )
 
     def _check_first_spike(self) -> None:
         kind = "kind = first_spike"

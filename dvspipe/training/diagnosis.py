@@ -58,14 +58,12 @@ def diagnose(outcome: RunOutcome) -> tuple[Finding, ...]:
         find_outside(outcome.counts, outcome.config),
         _find_rates(outcome),
         _find_unconverged(outcome),
-        *(() if outcome.config.optimiser.rule == "readout" else _find_in_training(outcome)),
+        _find_updates(outcome),
+        _find_counting(outcome),
+        _find_overfitting(outcome),
+        _find_few_validated(outcome),
     )
     return tuple(finding for findings in findings_by_check for finding in findings)
-
-
-def _find_in_training(outcome: RunOutcome) -> tuple[Iterator[Finding], ...]:
-    """Return the findings that apply only if all weights are trained."""
-    return _find_updates(outcome), _find_counting(outcome), _find_overfitting(outcome), _find_few_validated(outcome)
 
 
 def test_notes(outcome: RunOutcome) -> tuple[str, ...]:
@@ -83,9 +81,7 @@ def test_notes(outcome: RunOutcome) -> tuple[str, ...]:
         groups = f"films of {', '.join(data.in_time)} divided in time between the parts"
 
     chosen = f"{len(data.validation)} for validation (choice of the epoch)"
-    if outcome.config.optimiser.rule == "readout":
-        chosen = "each left out once to choose the penalty of the readout"
-    elif not data.validation:
+    if not data.validation:
         chosen = "none for validation (the last epoch is used)"
 
     notes = [
@@ -97,7 +93,7 @@ def test_notes(outcome: RunOutcome) -> tuple[str, ...]:
         f"spike tensors, and {saturated / max(1, events):.1%} exceed the largest count.",
     ]
 
-    if not data.validation and outcome.config.optimiser.rule != "readout":
+    if not data.validation:
         notes.append("The probabilities are not calibrated, because no recordings are held out for it.")
     elif 0 < len(data.validation) < FEW_CALIBRATED:
         notes.append(

@@ -11,7 +11,6 @@ from ..networks import ClassMoments, ModuleNetwork, apply_norms, find_norms, mea
 from ..networks.models import StandardisedConvolution
 from ..networks.norms import PIECE_STEPS
 from ..parallel import Progress, ignore_progress
-from ..rules import is_linear, read_features
 
 MAX_RECORDINGS = 256  # recordings for the statistics; each has a value per step and pixel
 MAX_OF_CLASS = 64  # recordings per class for the moments
@@ -91,16 +90,10 @@ def measure_classes(
     order = np.random.default_rng(0).permutation(len(tensors))
     chosen = np.concatenate([order[tensors.labels[order] == label][:MAX_OF_CLASS] for label in range(classes)])
 
-    # Only networks with a linear readout have features to average, too.
-    linear = network if is_linear(network) else None
     moments = []
-    features = []
     for batch_spikes in plain_batches(tensors, batch, chosen.tolist(), progress):
         spikes = torch.from_numpy(batch_spikes).transpose(0, 1).to(device)
         _, batch_moments = measure_norms(network, spikes)
         moments.append(batch_moments)
-        if linear is not None:
-            features.append(read_features(linear, spikes))
 
-    joined = torch.cat(features) if features else None
-    return ClassMoments.average(moments, tensors.labels[chosen].tolist(), classes, joined)
+    return ClassMoments.average(moments, tensors.labels[chosen].tolist(), classes)

@@ -23,7 +23,6 @@ from torch import nn
 from ..base.errors import ConfigError, DataError, Remedy, count_noun
 from ..base.files import lock_folder, write_text
 from ..checkpoints.checkpoint import (
-    Checkpoint,
     ClassifierConfig,
     load_checkpoint,
     read_checkpoint,
@@ -49,16 +48,13 @@ from ..datasets import (
 )
 from ..networks import (
     NO_MODULES,
-    ClassMoments,
     ModuleNetwork,
     ModuleSource,
     Network,
     count_activity,
     summarize_layers,
 )
-from ..parallel import Progress
 from ..results import ActivityRecord, EpochRow, Finding, RunFolder, TestResult, TrainingRun, write_rows
-from ..rules import is_linear
 from .activity_record import record_activity
 from .calibration import find_least_energy, fit_temperature
 from .callback import TrainingCallback
@@ -68,9 +64,9 @@ from .evaluation import evaluate_network, event_count_accuracy, score
 from .features import FeatureTrainer
 from .framing import adopt_framing
 from .machine import describe_machine, lacks_bfloat16
+from .new_readout import fit_new_readout, is_linear
 from .norms import measure_classes
 from .processes import has_several_processes, join_processes
-from .readout_trainer import ReadoutTrainer, fit_new_readout, open_recordings, start_readout
 from .resuming import TrainingState, check_config, describe_changes, find_state, load_initial_weights
 from .trainer import DataParts, Experiment, RunSetup, Trainer, is_over, require_tensorboard
 
@@ -173,14 +169,15 @@ def _run(
 
     # Check as much as possible before the folder is touched and recordings are encoded.
     opening = partial(callback.on_progress, "opening recordings")
-    opened = _open(config, init, decoded, opening) if given is None else given
+    opened = given
+    if opened is None:
+        opened = open_dataset(config.data, config.seed, config.bins, decoded=decoded, progress=opening)
     if init is not None and set(opened.classes) == set(init.config.classes):
         opened = opened.with_classes(init.config.classes)  # the last layer has the order of the checkpoint
     data = _prepare_data(setup, opened)
     if resume:
         check_split(folder.split, data)
-    if config.optimiser.rule != "readout":
-        _check_classes(data, callback)
+    _check_classes(data, callback)
 
     classifier, network = _build(setup, data)
 
@@ -237,45 +234,19 @@ def _find_complete(setup: RunSetup, state: TrainingState) -> TrainingRun | None:
     return TrainingRun.read(folder)
 
 
-def _fit(
-    experiment: Experiment, network: Network, state: TrainingState | None
-) -> tuple[Trainer | ReadoutTrainer, EpochRow]:
+def _fit(experiment: Experiment, network: Network, state: TrainingState | None) -> tuple[Trainer, EpochRow]:
     """Train a network by its rule; return the trainer and the row of the chosen epoch."""
-    config = experiment.config
     init = experiment.init
     has_new_classes = init is not None and init.config.classes != experiment.data.classes
-    # Moments of the classes for a fitted readout; `save` is called later, and sees the value of that time.
-    moments: ClassMoments | None = None
+    if state is None and has_new_classes and is_linear(network):
+        fit_new_readout(experiment, network)
 
     def save(path: Path, trained: nn.Module) -> None:
-        save_checkpoint(path, experiment.classifier, trained, moments)
+        save_checkpoint(path, experiment.classifier, trained)
 
-    if config.optimiser.rule != "readout":
-        if state is None and has_new_classes and is_linear(network):
-            fit_new_readout(experiment, network)
-        trainer_class = FeatureTrainer if config.network.kind == "stdp" else Trainer
-        trainer = trainer_class(experiment, network, save)
-        return trainer, trainer.fit(state)
-
-    assert init is not None  # `TrainConfig` requires it for a readout
-    moments = init.moments  # fitting the readout does not change them
-    if has_new_classes:
-        classes = len(experiment.data.classes)
-        progress = partial(experiment.callback.on_progress, "measuring the classes")
-        moments = measure_classes(
-            network, experiment.parts.train, classes, batch=config.optimiser.batch, progress=progress
-        )
-
-    fitter = ReadoutTrainer(experiment, network, save)
-    return fitter, fitter.fit()
-
-
-def _open(config: TrainConfig, init: Checkpoint | None, decoded: DecodedEvents | None, progress: Progress) -> DataSet:
-    """Open the data set of a configuration."""
-    if config.optimiser.rule == "readout":
-        assert init is not None
-        return open_recordings(config, init.config.classes, decoded)
-    return open_dataset(config.data, config.seed, config.bins, decoded=decoded, progress=progress)
+    trainer_class = FeatureTrainer if experiment.config.network.kind == "stdp" else Trainer
+    trainer = trainer_class(experiment, network, save)
+    return trainer, trainer.fit(state)
 
 
 def _prepare_data(setup: RunSetup, opened: DataSet) -> DataSet:
@@ -308,7 +279,7 @@ def _describe_parts(data: DataSet) -> str:
 
 
 def _draw_missing_parts(data: DataSet, config: TrainConfig) -> DataSet:
-    """Draw missing test and validation parts from the training part, with a warning; a readout needs no validation."""
+    """Draw missing test and validation parts from the training part, with a warning."""
     settings = config.data if isinstance(config.data, RecordingsConfig) else FolderConfig()
     train = list(data.train)
     test = list(data.test)
@@ -319,7 +290,7 @@ def _draw_missing_parts(data: DataSet, config: TrainConfig) -> DataSet:
         train, test = divide(train, settings.test, config.seed + 1)
         warnings += (f"{data.title}: has no test part; {len(test)} training recordings are used (data.test)",)
 
-    if not validation and config.data.validation and config.optimiser.rule != "readout":
+    if not validation and config.data.validation:
         train, validation = divide(train, config.data.validation, config.seed)
         warnings += (
             f"{data.title}: has no validation part; {len(validation)} training recordings are used (data.validation)",
@@ -359,8 +330,6 @@ def _build(setup: RunSetup, data: DataSet) -> tuple[ClassifierConfig, Network]:
 
     if init is not None:
         classifier = load_initial_weights(init, classifier, network, name=str(config.init))
-        if config.optimiser.rule == "readout":
-            classifier = start_readout(classifier, init.config, network)
 
     return classifier, network
 
@@ -389,8 +358,7 @@ def _load(setup: RunSetup, data: DataSet) -> DataParts:
         progress = partial(setup.callback.on_progress, f"{verb} {name}")
         return SpikeTensors(samples, settings, cache=cache, jobs=config.jobs, progress=progress)
 
-    train = load("train", data.train, 1 if config.optimiser.rule == "readout" else config.data.views)
-    # A readout is validated on the recordings left out of each fit, and has no validation part.
+    train = load("train", data.train, config.data.views)
     validation = load("validation", data.validation, 1) if data.validation else None
     return DataParts(train, validation, load("test", data.test, 1))
 
@@ -454,23 +422,6 @@ def _calibrate(experiment: Experiment, path: Path, classifier: ClassifierConfig,
     return calibrated
 
 
-def _count_before(experiment: Experiment) -> int | None:
-    """Count correct test predictions of the network before its readout was fitted.
-
-    Returns:
-        None if the readout was not fitted, or is new because the classes differ.
-    """
-    optimiser = experiment.config.optimiser
-    init = experiment.init
-    if optimiser.rule != "readout" or init is None:
-        return None
-    if init.config.classes != experiment.data.classes:
-        return None  # the network has none of these classes
-
-    network = init.network.to(experiment.processes.device)
-    return evaluate_network(network, experiment.parts.test, batch=optimiser.batch).correct
-
-
 def _describe_origin(data: DataSet) -> str:
     if data.synthetic_test:
         return " (synthetic)"
@@ -478,7 +429,7 @@ def _describe_origin(data: DataSet) -> str:
 
 
 def _test(
-    trainer: Trainer | ReadoutTrainer,
+    trainer: Trainer,
     best: EpochRow,
     command: str,
 ) -> tuple[TestResult, ActivityRecord]:
@@ -492,8 +443,7 @@ def _test(
     report = experiment.callback.on_progress
 
     classifier, network = load_checkpoint(folder.best, str(experiment.processes.device), experiment.modules)
-    if config.optimiser.rule != "readout":
-        classifier = _calibrate(experiment, folder.best, classifier, network)
+    classifier = _calibrate(experiment, folder.best, classifier, network)
 
     trained = evaluate_network(network, parts.train, batch=batch, progress=partial(report, "accuracy in training"))
     with count_activity(network) as counters:
@@ -527,11 +477,9 @@ def _test(
         data=f"{count_recordings(data.test, 'test')} of {data.title}{_describe_origin(data)}",
         chosen_epoch=best.epoch,
         val_accuracy=best.val_accuracy,
-        val_samples=None if parts.validation is None or config.optimiser.rule == "readout" else len(data.validation),
+        val_samples=None if parts.validation is None else len(data.validation),
         event_count_accuracy=outcome.count_accuracy,
         train_accuracy=trained.accuracy,
-        readout_fitted=config.optimiser.rule == "readout",
-        correct_before=_count_before(experiment),
         findings=diagnose(outcome),
         notes=test_notes(outcome),
         command=command,

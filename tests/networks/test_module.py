@@ -25,7 +25,7 @@ from dvspipe.checkpoints.checkpoint import ClassifierConfig, load_checkpoint, lo
 from dvspipe.cli.screen import describe_error
 from dvspipe.encoding import BinConfig
 from dvspipe.formats import write
-from dvspipe.inference import Classifier, ClassifyOptions, adapt_readout, classify_many, plan_tasks
+from dvspipe.inference import Classifier, ClassifyOptions, classify_many, plan_tasks
 from dvspipe.networks import ModuleNetwork, ModuleSource, count_activity, parse_network
 from dvspipe.parallel import Processes
 from dvspipe.results import TrainingRun
@@ -144,7 +144,6 @@ def test_run_of_a_module_has_a_report(run: TrainingRun) -> None:
 
     page = write_training_page(run).read_text()
     assert "Synaptic operations" not in page
-    assert "Examples" in page
 
 
 def test_checkpoint_contains_weights_and_target_name(run: TrainingRun) -> None:
@@ -496,10 +495,6 @@ def test_network_must_be_a_module_with_storable_weights() -> None:
     ("settings", "found"),
     [
         ({"optimiser": {"rule": "ottt"}}, ("optimiser.rule = ottt", "network.kind = module", "bptt")),
-        (
-            {"optimiser": {"rule": "readout"}, "init": "x"},
-            ("optimiser.rule = readout", "network.kind = module", "bptt"),
-        ),
         ({"optimiser": {"truncate": 5}}, ("optimiser.truncate = 5", "network.call = sequence", "null")),
         ({"optimiser": {"segment": 5}}, ("optimiser.segment = 5", "network.call = sequence", "null")),
         ({"network": {"call": "step"}, "optimiser": {"ema": 0.9}}, ("optimiser.ema = 0.9", "network.call = step", "0")),
@@ -518,8 +513,6 @@ def test_functions_that_require_layers_reject_a_module(run: TrainingRun, tmp_pat
     loaded = Classifier.load(run.checkpoint, trust=PACKAGE)
     with raises(CheckpointError, "network.kind = module"):
         adapt(loaded, [moving_bar(0, 0)])
-    with raises(ConfigError, "network.kind = module"):
-        adapt_readout(loaded, [moving_bar(0, 0)], ["right"])
     with raises(ConfigError, "network.kind = module"):
         export(run.checkpoint, tmp_path / "a.onnx")
     with count_activity(loaded.network) as layers:

@@ -30,7 +30,6 @@ def test_py_typed_is_included() -> None:
 
 TAKE_MORE = {
     "adapt",
-    "adapt_readout",
     "calibrate",
     "choose_settings",
     "evaluate",

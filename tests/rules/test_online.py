@@ -64,8 +64,7 @@ def test_every_rule_is_listed_wherever_rules_are_listed() -> None:
         assert kind.__name__ in learning.__all__, f"add {kind.__name__} to dvspipe/rules/__init__.py"
         assert f"\n| `{name}` |" in page, f"add {name} to the table of rules in docs/concepts/learning-rules.md"
         assert f"`{name}`" in settings, f"add {name} to the docstring of rule in dvspipe/training/config.py"
-    others = {"bptt", "readout"}
-    assert set(get_args(Rule)) == others | set(ONLINE), "add each name of Rule to ONLINE in dvspipe/rules/rules.py"
+    assert set(get_args(Rule)) == {"bptt", *ONLINE}, "add each name of Rule to ONLINE in dvspipe/rules/rules.py"
 
 
 def loss(outputs: Tensor) -> Tensor:

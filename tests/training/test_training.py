@@ -378,7 +378,6 @@ def test_training_with_rounded_weights_keeps_the_original_weights_in_its_state(f
     [
         ({"network": {"norm": "weight"}}, ("network.norm",)),
         ({"network": {"kind": "stdp"}, "optimiser": {"epochs": 9}}, ("stdp",)),
-        ({"optimiser": {"rule": "readout"}, "init": "a"}, ("readout",)),
     ],
 )
 def test_weights_are_rounded_only_if_they_can_be_compiled(over: dict[str, Any], facts: tuple[str, ...]) -> None:

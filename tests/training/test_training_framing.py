@@ -222,9 +222,8 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "base.safetensors"
 
 
-@pytest.mark.parametrize("rule", ["bptt", "readout"])
-def test_fine_tuning_accepts_other_videos_and_classes(rule: str, base: Path, movers: Path, tmp_path: Path) -> None:
-    given = {"init": str(base), "device": "cpu", "jobs": 1, "optimiser": {"rule": rule, "epochs": 1}}
+def test_fine_tuning_accepts_other_videos_and_classes(base: Path, movers: Path, tmp_path: Path) -> None:
+    given = {"init": str(base), "device": "cpu", "jobs": 1, "optimiser": {"epochs": 1}}
     choice = choose_settings(movers, given)
     assert mentions(choice.reasons["data"], base)
     notes = Notes()
