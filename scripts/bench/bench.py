@@ -29,7 +29,7 @@ from dvspipe.video.frames import Frame
 SIZE = SensorSize(width=346, height=260)
 FRAMES = 60
 FPS = 30
-MOVE_PX = 0.5  # of the texture, per frame
+MOVE_PX = 0.5  # motion of the texture per frame
 COUNT = 1_000_000
 EVENT_SENSOR = SensorSize(width=128, height=96)
 BINS = BinConfig(steps=10, by="recording")
