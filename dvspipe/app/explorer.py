@@ -502,7 +502,7 @@ class RecordingTab(Tab):
             yield {self.status: "", self.picture: self._draw(session, explored, read_place(place))}
 
     def _draw(self, session: Session, explored: Explored, choices: PictureChoices) -> str:
-        path = write_picture(draw_picture(explored, choices), session.next_folder("pictures") / "picture.png")
+        path = write_picture(draw_picture(explored, choices), session.new_folder("pictures") / "picture.png")
         return show_picture(path, choices.text)
 
     def show_region(
@@ -526,7 +526,7 @@ class RecordingTab(Tab):
         pixels = np.ascontiguousarray(picture[: round(scale * sensor.height)])
         box = Box(scale * region.left, scale * region.top, scale * size.width, scale * size.height)
 
-        path = session.next_folder("regions") / "region.jpg"
+        path = session.new_folder("regions") / "region.jpg"
         write_region(pixels, box, path)
         yield {self.cutting: "", self.region: show_picture(path, f"Region {region} of the recording")}
 

@@ -441,7 +441,7 @@ class LearnTab(Tab):
 
         from ..oneshot import check_distinct
 
-        film = copy_film(source, name_gesture(name or ""), session.kept_folder())
+        film = copy_film(source, name_gesture(name or ""), session.folder)
         try:
             check_distinct([*(each.film for each in added), film])
             for updates in self._study(session, self.status, film, source.name, added):
@@ -470,7 +470,7 @@ class LearnTab(Tab):
         from ..oneshot import refusal_picture
         from ..oneshot.learning import TRACKS
 
-        folder = session.kept_folder()
+        folder = session.folder
         picture = refusal_picture(folder / TRACKS, film.name)
         # A picture of an earlier try would be shown for another error.
         picture.unlink(missing_ok=True)
@@ -551,7 +551,7 @@ class LearnTab(Tab):
             raise ConfigError("no gesture is added")
 
         other = (
-            *(take_upload(session, file) for file in other_files or []),
+            *(take_upload(file) for file in other_files or []),
             *(ChosenFile(self.space.resolve(name), name) for name in other_names or []),
         )
         plan = TrainingPlan(
@@ -560,7 +560,7 @@ class LearnTab(Tab):
             self.choose_config(thorough=bool(thorough), mirror=bool(mirror)),
         )
 
-        attempt = start_attempt(plan, before, session.kept_folder())
+        attempt = start_attempt(plan, before, session.folder)
         command = command_of(added, plan, attempt.run.name, thorough=bool(thorough))
         # The page stores the attempt before the work, so **Train** resumes it after **Stop**.
         yield {self.attempt: attempt, self.command: command, self.result: CAN_RESUME}
@@ -576,7 +576,7 @@ class LearnTab(Tab):
 
         from ..oneshot.learning import TRACKS
 
-        work = partial(train_gestures, attempt, session.kept_folder() / TRACKS, command)
+        work = partial(train_gestures, attempt, session.folder / TRACKS, command)
         yield from follow(session, self.training, "training", work, show)
 
     def choose_config(self, *, thorough: bool, mirror: bool) -> LearnConfig:

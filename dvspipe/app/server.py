@@ -1,7 +1,7 @@
 """Web server of the app: local by default, with temporary files that it removes.
 
-`serve` puts the parts together: the page with all tabs (`build_page`), the web app around it with the routes of webcams
-and the guard (`_make_app`), a server thread (`_run_server`), and threads that clean up. `check_app` tests all of it.
+`serve` puts the parts together: the page with all tabs (`build_page`), and Gradio's server with the routes of webcams
+(`_launch`). `check_app` tests all of it.
 """
 
 from __future__ import annotations
@@ -9,21 +9,15 @@ from __future__ import annotations
 import logging
 import os
 import re
-import shutil
-import socket
 import threading
-import time
 import urllib.request
-import webbrowser
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory, gettempdir
+from tempfile import TemporaryDirectory
 
 import gradio as gr
-import uvicorn
-from fastapi import FastAPI
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
@@ -34,26 +28,19 @@ from .conversion import IDEAL, Choices, convert_complete, knobs_of, read_excerpt
 from .examples import SAMPLE
 from .explorer import RecordingTab
 from .gestures import LearnTab
-from .guard import TOKEN, Access, CallCheck, Guard, UploadQuota
 from .shared import LOGO, ChosenFile, Updates, handle, listen, make_css, make_theme, name_session, show_brand
 from .videos import VideoTab
 from .webcam import WebcamTab, camera_routes
-from .workspace import GRADIO_FOLDER, ROOT_PREFIX, Session, Workspace, remove_abandoned, remove_old, say_running
+from .workspace import Session, Workspace
 
 LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
 LOCAL = "127.0.0.1"
-PORTS = range(7860, 7960)
-STARTING_S = 0.01
 PAGE_TITLE = "dvspipe"
 WEBCAM, VIDEO = "webcam", "video"  # tabs that others open
 IS_DARK = "() => document.body.classList.contains('dark')"  # JavaScript
-SWEEP_S = 60.0  # interval between clean-ups of old files
-UNITS = "BKMGT"  # each unit of `max_upload` is 1024 = 1 << 10 times the previous one
-STORED_UPLOADS = 5  # maximum size of all stored uploads, in multiples of `max_upload`
-HIDE_TOKEN = (
-    f"<script>{{const u=new URL(location);u.searchParams.delete('{TOKEN}');history.replaceState(null,'',u)}}</script>"
-)
-"""Removes the token from the address bar; by then, the browser has the cookie."""
+USER = "dvspipe"  # user name of the login
+SWEEP_S = 60  # interval between clean-ups of uploads
+KEPT_S = 3600  # lifetime of uploads
 
 
 @dataclass(frozen=True)
@@ -65,10 +52,8 @@ class AppSettings:
             nothing there.
         host: Address to listen on.
         port: Port; None: first free port, starting at 7860.
-        password: Password of the app; required for hosts other than this machine. Without it, only the printed
-            address gives access.
-        max_upload: Maximum size of an uploaded file, such as `2GB`. All stored uploads have at most five times this
-            size.
+        password: Password of the app, for the user `dvspipe`; required for hosts other than this machine.
+        max_upload: Maximum size of an uploaded file, such as `2GB`.
         browser: Open the app in the browser.
     """
 
@@ -100,17 +85,10 @@ class AppSettings:
                 Remedy("password", "PASSWORD", "protect the app"),
             )
 
-    @property
-    def max_upload_bytes(self) -> int:
-        """Maximum size of an uploaded file in bytes."""
-        number, unit = re.findall("[0-9]+|[A-Z]+", self.max_upload.upper())
-        prefix = unit[0]  # `G` for `GB`, `B` for bytes
-        return int(number) << 10 * UNITS.index(prefix)
-
 
 def build_page(space: Workspace) -> gr.Blocks:
     """Build the page with all tabs."""
-    with gr.Blocks(title=PAGE_TITLE, analytics_enabled=False, fill_width=True) as page:
+    with gr.Blocks(title=PAGE_TITLE, analytics_enabled=False, fill_width=True, delete_cache=(SWEEP_S, KEPT_S)) as page:
         gr.HTML(show_brand())
         is_dark = gr.Checkbox(False, visible=False)
 
@@ -154,7 +132,7 @@ class Served:
     """Running server.
 
     Args:
-        address: URL of the app with its token.
+        address: URL of the app.
         space: Folders of the app.
     """
 
@@ -174,127 +152,77 @@ def serve(settings: AppSettings) -> Iterator[Served]:
         FileError: If the folder is missing.
     """
     settings.check()
-    remove_abandoned(Path(gettempdir()))
-    with TemporaryDirectory(prefix=ROOT_PREFIX, ignore_cleanup_errors=True) as root:
+    with TemporaryDirectory(prefix="dvspipe-app-", ignore_cleanup_errors=True) as root:
         space = Workspace(settings.folder.resolve(), Path(root).resolve())
         space.sessions.mkdir()
         space.uploads.mkdir()
         # Gradio has no other setting for the folder of uploads, and asks for it when a page is built.
         os.environ["GRADIO_TEMP_DIR"] = str(space.uploads)
-        gr.set_static_paths(space.sessions)  # otherwise Gradio copies each result to the folder of uploads
 
-        access = Access(settings.password or None)
         page = build_page(space)
-        ended = threading.Event()
         try:
-            with _run_server(_make_app(page, settings, space, access), settings) as address:
-                # In the background, while the user looks at the page.
-                for work in (_clean_up, _import_classifier):
-                    threading.Thread(target=work, args=(space, ended)).start()
-                if settings.browser:
-                    webbrowser.open(access.address_once(address))
-                yield Served(access.address(address), space)
+            address = _launch(page, settings, space)
+            # In the background, while the user looks at the page.
+            threading.Thread(target=_import_classifier).start()
+            yield Served(address, space)
         finally:
-            ended.set()
-            space.jobs.stop_all()
-            space.cameras.close_all()
-            shutil.rmtree(GRADIO_FOLDER, ignore_errors=True)
+            space.stop_all()
+            _close(page)
 
 
-def _make_app(page: gr.Blocks, settings: AppSettings, space: Workspace, access: Access) -> FastAPI:
-    """Return the web app: the page and the live webcams, with the guard."""
+def _launch(page: gr.Blocks, settings: AppSettings, space: Workspace) -> str:
+    """Start the server of a page, with the routes of live webcams, and return its URL."""
     # A server for this machine only answers to its names. Otherwise, a page of another site could reach it by a name of
     # that site that leads to 127.0.0.1 (DNS rebinding).
     hosts = ["*"] if settings.host not in LOCAL_HOSTS else [*LOCAL_HOSTS, "[::1]"]
-    quota = UploadQuota(space.uploads, STORED_UPLOADS * settings.max_upload_bytes)
-    guards = [
-        Middleware(TrustedHostMiddleware, allowed_hosts=hosts),
-        Middleware(Guard, access=access, quota=quota),
-        Middleware(CallCheck, folders_of=space.folders_of),
-    ]
+    guard = Middleware(TrustedHostMiddleware, allowed_hosts=hosts)
+    # Gradio loads the page once; a proxy could not reach this machine.
+    os.environ.setdefault("NO_PROXY", ",".join(LOCAL_HOSTS))
 
-    app = FastAPI(middleware=guards, routes=camera_routes(space), docs_url=None, redoc_url=None, openapi_url=None)
     page.queue(default_concurrency_limit=8)
-
-    gr.mount_gradio_app(
-        app,
-        page,
-        path="/",
-        footer_links=[],
-        run_history=False,
-        app_kwargs={"docs_url": None, "redoc_url": None},
-        allowed_paths=[str(space.sessions)],
-        favicon_path=str(LOGO),
-        show_error=False,
-        max_file_size=settings.max_upload_bytes,
-        ssr_mode=False,
-        enable_monitoring=False,
-        pwa=False,
-        mcp_server=False,
-        theme=make_theme(),
-        css=make_css(),
-        head=HIDE_TOKEN,
-    )
-
-    return app
-
-
-@contextmanager
-def _run_server(app: FastAPI, settings: AppSettings) -> Iterator[str]:
-    """Serve an app in a thread during the block, and yield its URL."""
-    listening = _listen(settings)
-    config = uvicorn.Config(
-        app,
-        log_level="warning",
-        # Any account of this machine can send headers of a proxy, and avoid the limit of logins.
-        forwarded_allow_ips=os.environ.get("FORWARDED_ALLOW_IPS", ""),
-    )
-
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="server")
-    thread.start()
     try:
-        # `uvicorn` has no event for this.
-        while not server.started and thread.is_alive():
-            time.sleep(STARTING_S)
-        host, port, *_ = listening.getsockname()
+        # Only pages that Gradio launches check which files they are called with; mounted ones do not.
+        _, address, _ = page.launch(
+            server_name=f"[{settings.host}]" if ":" in settings.host else settings.host,
+            server_port=settings.port,
+            auth=(USER, settings.password) if settings.password else None,
+            auth_message=f"User name: {USER}",
+            inbrowser=settings.browser,
+            inline=False,
+            share=False,
+            prevent_thread_lock=True,
+            quiet=True,
+            app_kwargs={"middleware": [guard], "routes": camera_routes(space), "docs_url": None, "redoc_url": None},
+            allowed_paths=[str(space.sessions)],
+            max_file_size=settings.max_upload,
+            favicon_path=str(LOGO),
+            footer_links=[],
+            run_history=False,
+            ssr_mode=False,
+            enable_monitoring=False,
+            pwa=False,
+            mcp_server=False,
+            theme=make_theme(),
+            css=make_css(),
+        )
+    except OSError as error:
+        raise ConfigError(
+            f"port {settings.port or 'of the page'}: in use or not allowed ({error})",
+            Remedy("port", "N", "choose another port"),
+        ) from error
 
-        # IPv6 addresses need brackets in a URL, and 0.0.0.0 means all addresses of this machine.
-        bracketed = f"[{host}]" if ":" in host else host
-        name = "localhost" if host == "0.0.0.0" else bracketed
-        yield f"http://{name}:{port}/"
-    finally:
+    return address
+
+
+def _close(page: gr.Blocks) -> None:
+    """End the server of a page."""
+    if page.is_running:
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # it logs a forced exit as a traceback
-        server.should_exit = True
-        server.force_exit = True  # does not wait for pages that are still open
-        thread.join()
+        page.server.force_exit = True  # does not wait for pages that are still open
+        page.close(verbose=False)
 
 
-def _listen(settings: AppSettings) -> socket.socket:
-    """Return a socket at the port of the settings, or at the first free port."""
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    reason: OSError | None = None
-    for port in PORTS if settings.port is None else [settings.port]:
-        try:
-            return socket.create_server((settings.host, port), family=family)
-        except OSError as error:
-            reason = error
-
-    raise ConfigError(
-        f"port {settings.port or PORTS[0]}: in use or not allowed ({reason})",
-        Remedy("port", "N", "choose another port"),
-    ) from reason
-
-
-def _clean_up(space: Workspace, ended: threading.Event) -> None:
-    """Remove old files at intervals, and record that the server is running."""
-    while not ended.wait(SWEEP_S):
-        say_running(space.root)
-        space.close_unused()
-        remove_old(space.root)
-
-
-def _import_classifier(_: Workspace, __: threading.Event) -> None:
+def _import_classifier() -> None:
     """Import the classification code in advance, so the first request does not wait for it."""
     from .. import inference  # noqa: F401
 

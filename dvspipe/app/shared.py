@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import datetime
 from html import escape
@@ -28,9 +29,8 @@ from ..report.web_charts import chart_css
 from ..video.opening import open_video
 from ..video.video import Video
 from ..video.webm import write_duration
-from .disk_space import DISK_FULL, is_disk_full
 from .examples import EVENTS, EXAMPLES, FILM, HERE, Example
-from .jobs import PageWork, Result, Stopped
+from .jobs import PageWork, Result, Stopped, WorkProgress
 from .recorder import add_recorder, find_film
 from .workspace import MAX_NAMES, Session, Workspace, name_folder
 
@@ -48,6 +48,7 @@ COLOURS: list[tuple[str, PreviewColours]] = [
     ("Colour-blind safe: ON vermilion, OFF blue", "colour-blind"),
     ("Viridis, ON and OFF alike", "viridis"),
 ]
+POLL_S = 0.25  # interval between progress updates
 CHART_GREY = "#808994"
 """Axes of the 3D view."""
 FIT_FRAME = (
@@ -193,14 +194,13 @@ def handle(
         except Stopped as stopped:
             yield {status: show_caption(f"Stopped: {stopped}.")}
         except DvspipeError as error:
-            yield {status: show_error(DISK_FULL if is_disk_full(error) else space.describe(error))}
+            yield {status: show_error(space.describe(error))}
         except FileNotFoundError as error:
             gone = FileError(f"{error.filename}: removed (temporary files are kept for an hour); choose it again")
             yield {status: show_error(space.describe(gone))}
+        except OSError as error:  # such as a full disk
+            yield {status: show_error(space.describe(FileError(str(error))))}
         except Exception as error:  # a defect must not stop the app
-            if is_disk_full(error):
-                yield {status: show_error(DISK_FULL)}
-                return
             if not (space.sessions / name).exists():  # the page was closed during the work, and its files are removed
                 return
 
@@ -213,12 +213,29 @@ def handle(
 def follow(
     session: Session, status: gr.HTML, text: str, work: PageWork[Result], show: Callable[[Result], Updates]
 ) -> Iterator[Updates]:
-    """Run long work; yield its progress as a status line, then the updates that show its result."""
-    for step in session.run(text, work):
-        for result in step.results:
-            yield {status: "", **show(result)}
-        if not step.results:
-            yield {status: step.to_html()}
+    """Run long work in a thread; yield its progress as a status line, then the updates that show its result.
+
+    It stops earlier work that has the same status line.
+    """
+    session.stop(status)
+    progress = WorkProgress(text)
+    session.space.running[session.name, status] = progress
+    with ThreadPoolExecutor(1) as pool:
+        task = pool.submit(work, progress)
+        try:
+            while wait([task], POLL_S).not_done:
+                yield {status: progress.to_html()}
+        finally:
+            progress.stop()  # if nobody waits for the work any more
+            if session.space.running.get((session.name, status)) is progress:
+                del session.space.running[session.name, status]
+
+    try:
+        result = task.result()
+    except KeyboardInterrupt:
+        raise Stopped(text) from None
+
+    yield {status: "", **show(result)}
 
 
 def show_error(text: str) -> str:
@@ -311,10 +328,9 @@ Upload = dict[str, Any]
 """Description of an uploaded file, as Gradio gives it: `path` and more."""
 
 
-def take_upload(session: Session, upload: Upload) -> ChosenFile:
-    """Return an upload; it is removed when no session uses it any more."""
+def take_upload(upload: Upload) -> ChosenFile:
+    """Return an upload; Gradio has checked that it is in the folder of uploads."""
     path = Path(upload["path"])
-    session.own(path)
     return ChosenFile(path, path.name)
 
 
@@ -446,7 +462,7 @@ class Tab:
         with gr.Column(elem_classes="work"):
             with gr.Row():
                 button = gr.Button(text, **options)
-                self._add_stop()
+                self._add_stop(status or self.status)
             (status or self.status).render()
 
         return button
@@ -454,14 +470,14 @@ class Tab:
     def add_progress(self, status: gr.HTML) -> None:
         """Add the progress of work that no button starts, with Stop above it."""
         with gr.Column(elem_classes="work"):
-            self._add_stop()
+            self._add_stop(status)
             status.render()
 
-    def _add_stop(self) -> None:
+    def _add_stop(self, status: gr.HTML) -> None:
         """Add the button that stops the work; it is visible while the status beside it shows progress."""
 
         def stop(request: gr.Request) -> None:
-            self.space.jobs.stop(name_session(request))
+            Session(self.space, name_session(request)).stop(status)
 
         listen(gr.Button("Stop", variant="stop", elem_classes="stops-work", min_width=100).click, stop, [], [])
 
@@ -495,8 +511,8 @@ class Tab:
         picker = Picker(gr.State(None), gr.HTML(""), upload, self.make_message(), kind.check)
         picker.status.render()
 
-        def choose_file(session: Session, file: Upload | None) -> Iterator[Updates]:
-            return picker.choose(take_upload(session, file)) if file else iter(())
+        def choose_file(_: Session, file: Upload | None) -> Iterator[Updates]:
+            return picker.choose(take_upload(file)) if file else iter(())
 
         def choose_recorded(session: Session, path: object) -> Iterator[Updates]:
             return picker.choose(copy_recorded(find_film(self.space, path), session))
@@ -504,11 +520,10 @@ class Tab:
         def choose_below(_: Session, name: str | None) -> Iterator[Updates]:
             return picker.choose(ChosenFile(self.space.resolve(name), name)) if name else iter(())
 
-        messages = tuple(self.messages)  # a later picker keeps the error of its own file
-        outputs = [*picker.outputs, *messages]
+        outputs = [*picker.outputs, *self.messages]
 
         def connect(event: Any, work: Handler, *inputs: Any) -> None:
-            listen(event, handle(self.space, picker.status, work, messages), inputs, outputs)
+            listen(event, handle(self.space, picker.status, work, self.messages), inputs, outputs)
 
         connect(upload.upload, choose_file, upload)
         connect(below.input, choose_below, below)
@@ -520,7 +535,7 @@ class Tab:
 
         connect(upload.clear, choose_nothing)
         if webcam:
-            keep = handle(self.space, picker.status, choose_recorded, messages)
+            keep = handle(self.space, picker.status, choose_recorded, self.messages)
 
             def record(request: gr.Request, event: gr.EventData) -> Iterator[Updates]:
                 yield from keep(request, event.path)
@@ -541,8 +556,7 @@ class Tab:
 
 def copy_recorded(path: Path, session: Session) -> ChosenFile:
     """Copy a film that a browser recorded to the session, with its duration."""
-    session.own(path)
-    film = Path(shutil.copyfile(path, session.next_folder("recorded") / f"webcam{path.suffix}"))
+    film = Path(shutil.copyfile(path, session.new_folder("recorded") / f"webcam{path.suffix}"))
     write_duration(film)
 
     return ChosenFile(film, f"webcam {datetime.now():%H.%M.%S}{path.suffix}")

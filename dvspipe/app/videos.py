@@ -65,7 +65,6 @@ from .shared import (
 from .workspace import Session, Workspace, safe_stem
 
 NO_FILE = "Choose a video or a recording: its events and what it shows appear here."
-CLASSIFYING = "classifying"
 ANSWER = ".zip"
 DOWNLOADS = [
     ("Events: HDF5 (.h5)", ".h5"),
@@ -213,7 +212,7 @@ class VideoTab(Tab):
 
     def show_file(self, session: Session, source: ChosenFile | None, *values: Any) -> Iterator[Updates]:
         """Remove what belongs to the previous file, and show two seconds of a video as events."""
-        self.space.jobs.drop(session.name, CLASSIFYING)
+        session.stop(self.status)  # the classification of the previous file
         yield {
             **self._clear_answer(NO_FILE if source is None else f"Reading {source.name}."),
             self.preview: "",
@@ -255,7 +254,7 @@ class VideoTab(Tab):
         can_reuse = shown is not None and shown.excerpt.picture.parent == folder
         excerpt = shown.excerpt if shown and can_reuse else read_excerpt(source.path, float(start_s), folder)
 
-        page = session.next_folder("shown") / "player.html"
+        page = session.new_folder("shown") / "player.html"
         show_excerpt(excerpt, choices, page, colours)
         size = f"{EXCERPT_S:g} s from {start_s:g} s, {excerpt.size} pixels"
         note = show_caption(f"Preview: {size}. Rates and counts are of the preview; a download has all pixels.")
@@ -284,7 +283,7 @@ class VideoTab(Tab):
         switches = {"adapt": bool(adapt), "joints": bool(joints)}
 
         # A name is an included classifier or a file below the folder: the page must not read other files.
-        checkpoint: str | Path = take_upload(session, file).path if file else name
+        checkpoint: str | Path = take_upload(file).path if file else name
         if not file and name not in SHIPPED_NAMES:
             checkpoint = self.space.resolve(name)
 
@@ -293,7 +292,7 @@ class VideoTab(Tab):
         command = command_of(source.name, path.name if path.is_absolute() else name, **switches)
 
         def work(progress: Progress) -> Classified:
-            return classify(source, checkpoint, session.next_folder("classified"), progress, **switches)
+            return classify(source, checkpoint, session.new_folder("classified"), progress, **switches)
 
         def show(classified: Classified) -> Updates:
             return {
@@ -303,7 +302,7 @@ class VideoTab(Tab):
                 self.classified: classified,
             }
 
-        yield from follow(session, self.status, CLASSIFYING, work, show)
+        yield from follow(session, self.status, "classifying", work, show)
 
     def make_file(
         self, session: Session, source: ChosenFile | None, suffix: str, classified: Classified | None, *values: Any

@@ -25,7 +25,6 @@ from ..inference.segments import ENTER
 from ..video.webm import write_duration
 from .answers import DEFAULT_NAME, SHIPPED_NAMES, list_classifiers
 from .cameras import EVENT_FILE, MIN_ENTER, LiveCamera, LiveView
-from .disk_space import DISK_FULL, is_disk_full
 from .examples import EVENTS, FILM, HERE
 from .recorder import FILM_SUFFIXES, film_script, find_film
 from .shared import ChosenFile, Tab, Updates, listen, offer_file, show_caption
@@ -152,7 +151,7 @@ class WebcamTab(Tab):
         classifier = Classifier.load(checkpoint)
 
         def new_folder() -> Path:
-            return self.space.open(session.name).next_folder(FOLDER)
+            return self.space.open(session.name).new_folder(FOLDER)
 
         key = self.space.cameras.open(session.name, classifier, new_folder, enter=enter)
         yield {self.status: "", self.key: key}
@@ -198,12 +197,10 @@ def camera_routes(space: Workspace) -> list[Route]:
 
             try:
                 return Response(await work(request, camera), media_type="application/json")
-            except (DvspipeError, OSError) as error:
-                if is_disk_full(error):
-                    return _refuse(DISK_FULL, HTTPStatus.INSUFFICIENT_STORAGE)
-                if isinstance(error, OSError):
-                    raise
+            except DvspipeError as error:
                 return _refuse(space.describe(error), HTTPStatus.UNPROCESSABLE_ENTITY)
+            except OSError as error:  # such as a full disk
+                return _refuse(str(error.strerror), HTTPStatus.INSUFFICIENT_STORAGE)
 
         return respond
 

@@ -39,11 +39,11 @@ def app(
         str | None,
         Parameter(
             env_var="DVSPIPE_APP_PASSWORD",
-            help="Password of the page; default: none, only the printed address opens the page.",
+            help="Password of the page, for the user name dvspipe; default: none.",
         ),
     ] = None,
     max_upload: Annotated[
-        str, Parameter(metavar="SIZE", help="Maximum size of an uploaded file, such as 500MB; all uploads: 5 times.")
+        str, Parameter(metavar="SIZE", help="Maximum size of an uploaded file, such as 500MB.")
     ] = "2GB",
     no_browser: Annotated[bool, Parameter(help="Do not open the page in the browser.")] = False,
     check: Annotated[

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import shlex
 import shutil
 import threading
@@ -47,7 +46,7 @@ from dvspipe.app.gestures import (
 from dvspipe.app.jobs import Stopped
 from dvspipe.app.shared import ChosenFile, Updates
 from dvspipe.app.videos import VideoTab
-from dvspipe.app.workspace import KEPT, Session, Workspace, remove_old
+from dvspipe.app.workspace import Session, Workspace
 from dvspipe.oneshot import ExampleFilm, LearnConfig
 from dvspipe.oneshot.learning import CLIPS, TRACKS
 
@@ -117,7 +116,7 @@ def session_of_wave(tmp_path_factory: pytest.TempPathFactory) -> Session:
 
 @pytest.fixture(scope="module")
 def wave(session_of_wave: Session, film: ChosenFile) -> AddedFilm:
-    folder = session_of_wave.kept_folder()
+    folder = session_of_wave.folder
     return study_film(copy_film(film, "wave", folder), film.name, folder, ignore_stages)
 
 
@@ -204,7 +203,7 @@ def test_nothing_can_be_added_without_a_film(tab: LearnTab, session: Session) ->
 
 
 def test_film_of_the_same_name_does_not_replace_the_file(session: Session, film: ChosenFile) -> None:
-    names = [copy_film(film, "wave", session.kept_folder()).path.name for _ in range(2)]
+    names = [copy_film(film, "wave", session.folder).path.name for _ in range(2)]
     assert names == ["wave-1.webm", "wave-2.webm"]
 
 
@@ -239,7 +238,7 @@ def test_refused_film_shows_a_picture_with_the_reason(
     with raises(DvspipeError, "wave-1.webm"):
         shown.extend(tab.add_film(session, film, "wave", ()))
     assert "wave-refused.png" in shown[-1][tab.view]
-    assert (session.kept_folder() / TRACKS / "wave-refused.png").is_file()
+    assert (session.folder / TRACKS / "wave-refused.png").is_file()
     assert not any(tab.added in each for each in shown)
 
 
@@ -265,23 +264,9 @@ def test_stopped_tracking_adds_nothing(
     assert "wave" in next(updates)[tab.status]
     assert begun.wait(60)
     assert mentions(next(updates)[tab.status], "tracking", "10%")
-    session.space.jobs.stop(session.name)
+    session.stop(tab.status)
     with pytest.raises(Stopped):
         last(updates)
-
-
-def test_files_of_a_session_in_use_are_kept(session: Session) -> None:
-    kept, result = session.kept_folder() / "film.webm", session.folder / "answers.zip"
-    for path in (kept, result):
-        path.touch()
-        os.utime(path, (0, 0))
-    remove_old(session.space.root)
-    assert kept.exists()
-    assert not result.exists()
-    os.utime(session.folder, (0, 0))
-    remove_old(session.space.root)
-    assert not kept.exists()
-    assert session.space.open("mine").kept_folder().name == KEPT
 
 
 # Training
@@ -315,7 +300,7 @@ def test_interrupted_training_resumes_and_its_classifier_is_offered(
     pages = {"write_movement_page": write_nothing, "write_training_page": write_nothing}
     for name, value in (quick | pages).items():
         monkeypatch.setattr(f"dvspipe.oneshot.learning.{name}", value)
-    plan, folder = plan_of(wave), session_of_wave.kept_folder()
+    plan, folder = plan_of(wave), session_of_wave.folder
     attempt = start_attempt(plan, None, folder)
     stages: list[str] = []
 
@@ -345,7 +330,7 @@ def test_interrupted_training_resumes_and_its_classifier_is_offered(
 
 
 def test_other_films_start_a_new_run_and_remove_an_interrupted_one(session: Session, wave: AddedFilm) -> None:
-    folder = session.kept_folder()
+    folder = session.folder
     interrupted = start_attempt(plan_of(wave), None, folder)
     (interrupted.run / "args.yaml").touch()
     new = start_attempt(plan_of(as_film(wave, Path("b.mp4"))), interrupted, folder)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from facts import mentions, raises
 from dvspipe.base.errors import DvspipeError
 from dvspipe.events import SensorSize
 from dvspipe.formats import open_recording, write
-from dvspipe.parallel import Progress, ignore_progress
+from dvspipe.parallel import ignore_progress
 
 pytest.importorskip("gradio", reason="the extra app is not installed")
 
@@ -25,7 +24,7 @@ import gradio as gr
 from dvspipe.app.conversion import IDEAL, knobs_of
 from dvspipe.app.examples import EVENTS, EXAMPLES, SAMPLE
 from dvspipe.app.explorer import RecordingTab, explore
-from dvspipe.app.jobs import Jobs, Stopped
+from dvspipe.app.jobs import Stopped
 from dvspipe.app.shared import ChosenFile, handle, make_css, open_any, show_brand
 from dvspipe.app.videos import VideoTab
 from dvspipe.app.workspace import Session, Workspace
@@ -132,23 +131,6 @@ def test_examples_have_thumbnails_and_can_be_opened(session: Session) -> None:
 
 def test_logo_is_an_accessible_drawing_of_the_page() -> None:
     assert mentions(show_brand(), "<svg", 'aria-label="dvspipe"', "<h1>dvspipe</h1>")
-
-
-def test_stopped_work_says_so_until_it_ends() -> None:
-    jobs, release = Jobs(), threading.Event()
-
-    def slow(progress: Progress) -> None:
-        progress(1, 10)
-        release.wait(10)
-        progress(2, 10)
-
-    steps = jobs.run("a", "converting", slow)
-    next(steps)
-    jobs.stop("a")
-    assert "stopping" in next(steps).text
-    release.set()
-    with pytest.raises(Stopped, match="converting"):
-        list(steps)
 
 
 def test_stop_is_no_error(session: Session) -> None:
