@@ -11,7 +11,7 @@ from ..base.errors import ConfigError, DataError
 from ..encoding import BinConfig
 from ..parallel import Progress, ignore_progress
 from ..results.splits import PARTS, Part
-from .augmentation import AugmentConfig, MixKind, VaryConfig
+from .augmentation import AugmentConfig, VaryConfig
 from .cache import Cache, DecodedEvents, default_cache
 from .config import (
     PERSON_SIZE,
@@ -54,7 +54,6 @@ from .tensors import (
     training_batches,
 )
 from .tonic import from_tonic, open_tonic
-from .transforms import TransformConfig, apply_transforms, make_transform
 
 __all__ = [
     "PARTS",
@@ -74,7 +73,6 @@ __all__ = [
     "ImageCode",
     "LabelledConfig",
     "LabelledRecording",
-    "MixKind",
     "MnistConfig",
     "NmnistConfig",
     "Part",
@@ -88,10 +86,8 @@ __all__ = [
     "Split",
     "TensorSettings",
     "TonicConfig",
-    "TransformConfig",
     "VaryConfig",
     "WindowsConfig",
-    "apply_transforms",
     "as_data",
     "check_split",
     "count_recordings",
@@ -104,7 +100,6 @@ __all__ = [
     "from_recordings",
     "from_tonic",
     "leave_out_copies",
-    "make_transform",
     "open_cache",
     "open_dataset",
     "parse_data",

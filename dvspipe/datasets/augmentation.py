@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
-from typing import Literal, TypedDict
+from collections.abc import Sequence
+from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,6 @@ from ..base.config import Settings
 from ..base.errors import ConfigError, Remedy
 from ..events import Events, SensorSize
 from ..events.noise import draw_noise
-from .transforms import TransformConfig
 
 SpikeTensor = NDArray[np.uint8 | np.float32]
 """Spike tensor [T, C, H, W] with the dtype of its bins."""
@@ -27,9 +26,6 @@ Rows = NDArray[np.int64]
 """Events as a matrix [4, N] with the rows t, x, y and p."""
 X_AND_Y = slice(1, 3)  # rows x and y of `Rows`
 
-MixKind = Literal["mixup", "eventmix"]
-"""Method of mixing two recordings; see `mix`."""
-
 MIRRORED_WORDS = {
     "counter_clockwise": "clockwise",
     "clockwise": "counter_clockwise",
@@ -37,9 +33,6 @@ MIRRORED_WORDS = {
     "left": "right",
 }
 """Words in class names, and their mirror images."""
-MIX_BLOBS = 3  # normal distributions of an eventmix mask
-MIN_BLOB_WIDTH = 0.1  # standard deviation, relative to the side
-MAX_BLOB_WIDTH = 0.5
 
 
 class VaryConfig(Settings):
@@ -91,12 +84,6 @@ class AugmentConfig(Settings):
     2017)."""
     frames: int | None = Field(default=None, ge=1)
     """Number of steps to draw at random, kept in order (Fang et al. 2021); None: all steps."""
-    mix: Literal["none", MixKind] = "none"
-    """Mixing of half of the recordings with another recording: `mixup` (Zhang et al. 2018) computes a weighted mean;
-    `eventmix` (Shen et al. 2022) replaces events inside random blobs of space and time. Targets are mixed likewise."""
-    tonic: tuple[TransformConfig, ...] = ()
-    """Tonic transforms, applied in this order to the events before encoding, each with a `name` and `options`.
-    Recordings are then read again in every epoch."""
 
 
 class AugmentKeywords(TypedDict, total=False):
@@ -107,8 +94,6 @@ class AugmentKeywords(TypedDict, total=False):
     flip_horizontal: bool
     cut_out: float
     frames: int | None
-    mix: Literal["none", MixKind]
-    tonic: Sequence[TransformConfig | Mapping[str, object]]
 
 
 def vary(events: Events, config: VaryConfig, rng: np.random.Generator) -> Events:
@@ -267,54 +252,3 @@ def _shift(spikes: SpikeTensor, down: int, right: int) -> SpikeTensor:
         moved[..., to_rows, to_columns] = spikes[..., from_rows, from_columns]
 
     return moved
-
-
-def mix(spikes: SpikeTensor, other: SpikeTensor, kind: MixKind, rng: np.random.Generator) -> tuple[SpikeTensor, float]:
-    """Mix two spike tensors of the same shape; return the mixture and the weight of the first target, 0 to 1.
-
-    `mixup` rounds the weighted mean of integers stochastically, which keeps its expected value exact. The weight of
-    `eventmix` is the fraction of events from the first tensor.
-    """
-    if kind == "mixup":
-        share = float(rng.random())
-        mean = share * spikes + (1 - share) * other.astype(np.float64)
-        if spikes.dtype.kind == "u":
-            # Rounded down after adding a number from 0 to 1, a mean of 2.3 becomes 3 in three of ten cases.
-            mean = np.floor(mean + rng.random(mean.shape))
-        return mean.astype(spikes.dtype), share
-
-    inside = _blobs(spikes.shape, rng)[:, None]
-
-    # Targets are mixed by events, not by pixels: most pixels have none.
-    kept_events = float(np.abs(spikes).sum(where=~inside))
-    added_events = float(np.abs(other).sum(where=inside))
-    total = kept_events + added_events
-    share = kept_events / total if total else 1.0
-
-    mixed = spikes.copy()
-    np.copyto(mixed, other, where=inside)
-
-    return mixed, share
-
-
-def _blobs(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.bool_]:
-    """Draw a mask, bool [T, H, W]: where a mixture of normal distributions in T, H and W exceeds a random quantile."""
-    T, _, H, W = shape
-    density = np.zeros((T, H, W))
-
-    for _ in range(MIX_BLOBS):
-        # A distribution in three dimensions is a product along T, H and W.
-        along_steps = _draw_bell(T, rng)
-        along_rows = _draw_bell(H, rng)
-        along_columns = _draw_bell(W, rng)
-        density += along_steps[:, None, None] * along_rows[:, None] * along_columns
-
-    return np.asarray(density > np.quantile(density, rng.random()))
-
-
-def _draw_bell(length: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Draw a normal distribution with a random centre and width on `length` positions from 0 to 1."""
-    centre = rng.random()
-    width = rng.uniform(MIN_BLOB_WIDTH, MAX_BLOB_WIDTH)
-    distance = (np.linspace(0, 1, length) - centre) / width
-    return np.asarray(np.exp(-0.5 * distance**2))

@@ -21,17 +21,15 @@ from ..encoding import BinConfig, BinCounts
 from ..encoding.bins import encode_counted
 from ..events import Events
 from ..parallel import Processes, Progress, ignore_progress, map_items, prefetch
-from .augmentation import AugmentConfig, SpikeTensor, VaryConfig, augment, mirrored_labels, mix, vary
+from .augmentation import AugmentConfig, SpikeTensor, VaryConfig, augment, mirrored_labels, vary
 from .cache import ARRAYS, Cache
 from .samples import Image, Sample
-from .transforms import TransformConfig, apply_transforms
 
 IN_MEMORY_BYTES = 2 << 30  # larger data sets are read from the cache in each epoch
 PREFETCHED_BATCHES = 4
 SERIAL_TRIAL_S = 1.0  # time for which samples are encoded before processes are considered
 MIN_PARALLEL_S = 8.0  # starting a process takes some seconds
 AUGMENT_STREAM = 1  # last number of the seeds of augmentation, to be independent of other draws
-MIX_PROBABILITY = 0.5
 COUNTED = tuple(count.name for count in fields(BinCounts))
 
 log = logging.getLogger(__name__)
@@ -90,8 +88,8 @@ class Batch(NamedTuple):
 
     Args:
         spikes: Spike tensors [B, T, C, H, W], with the dtype of the bins.
-        targets: Target weight of each class, float32 [B, K]; one-hot unless recordings are mixed.
-        labels: Class with the largest weight, int64 [B].
+        targets: One-hot labels, float32 [B, K].
+        labels: Labels, int64 [B].
     """
 
     spikes: SpikeTensor
@@ -196,27 +194,6 @@ class SpikeTensors:
 
         return arrays["spikes"]
 
-    def encode_transformed(
-        self, number: int, transforms: Sequence[TransformConfig], rng: np.random.Generator
-    ) -> SpikeTensor:
-        """Read a recording again, apply transforms, and encode it as a spike tensor [T, C, H, W].
-
-        Args:
-            number: Index of the sample.
-            transforms: Tonic transforms; see `apply_transforms`.
-            rng: Generator of all random draws.
-
-        Raises:
-            ConfigError: If the samples are images, or a transform is wrong.
-            DataError: If the recording cannot be read, or a transform fails.
-        """
-        if self._is_images:
-            raise ConfigError("augment.tonic: needs events, but the samples are images")
-
-        events = cast(Events, self._samples[number].read_content())
-        spikes, _ = encode_counted(apply_transforms(events, transforms, rng), self._settings.bins)
-        return spikes
-
     def counts(self) -> list[BinCounts]:
         """Return the event counts of each original recording; for an image, `events` is the sum of its values."""
         return [BinCounts(*row) for row in self._counts.tolist()]
@@ -310,39 +287,20 @@ class _BatchSampler:
 
     def batch(self, numbers: Sequence[int]) -> Batch:
         """Draw the batch of the recordings `numbers`."""
-        one_hot = np.eye(len(self.settings.classes), dtype=np.float32)
-        mixture = self.settings.augment.mix
-
         spikes: list[SpikeTensor] = []
-        targets = []
+        labels: list[int] = []
         for number in numbers:
             rng = np.random.default_rng([self.settings.seed, self.epoch, number, AUGMENT_STREAM])
-            view, label = self._draw_augmented(number, rng)
-            target = one_hot[label]
-
-            if mixture != "none" and rng.random() < MIX_PROBABILITY:
-                other, other_label = self._draw_augmented(int(rng.integers(len(self.tensors))), rng)
-                view, share = mix(view, other, mixture, rng)
-                target = np.float32(share) * target + np.float32(1 - share) * one_hot[other_label]
-
-            spikes.append(view)
-            targets.append(target)
-
-        joined = np.stack(targets)
-        return Batch(np.stack(spikes), joined, joined.argmax(axis=1).astype(np.int64))
-
-    def _draw_augmented(self, number: int, rng: np.random.Generator) -> tuple[SpikeTensor, int]:
-        label = int(self.tensors.labels[number])
-        config = self.settings.augment
-
-        # Tonic's transforms change events, so the recording is read and encoded again.
-        if config.tonic:
-            view = self.tensors.encode_transformed(number, config.tonic, rng)
-        else:
             views = self.tensors[number]
             view = views[rng.integers(len(views))]
+            label = int(self.tensors.labels[number])
 
-        return augment(view, label, config, rng, self.mirrored)
+            view, label = augment(view, label, self.settings.augment, rng, self.mirrored)
+            spikes.append(view)
+            labels.append(label)
+
+        one_hot = np.eye(len(self.settings.classes), dtype=np.float32)
+        return Batch(np.stack(spikes), one_hot[labels], np.array(labels, np.int64))
 
 
 def _allocate(tensor: NDArray[Any], samples: int, cache: Cache | None) -> NDArray[Any] | None:

@@ -178,13 +178,6 @@ class TrainConfig(Settings):
     def _check_combination(self) -> TrainConfig:
         if self.augment.flip_polarity and self.bins.polarity == "merged":
             raise ValueError("augment.flip_polarity = true: bins.polarity = merged has no polarities")
-        if self.augment.tonic and self.data.kind == "mnist":
-            raise ValueError("augment.tonic: transforms events, but data.kind = mnist has images")
-        if self.augment.tonic and self.data.views > 1:
-            raise ValueError(
-                "augment.tonic: transforms the events again in every epoch, and needs data.views = 1 "
-                f"(found data.views = {self.data.views})"
-            )
 
         if self.optimiser.patience is not None and not self.data.validation:
             raise ValueError(

@@ -41,7 +41,6 @@ from ..datasets import (
     count_recordings,
     divide,
     leave_out_copies,
-    make_transform,
     open_cache,
     open_dataset,
     write_split,
@@ -307,8 +306,6 @@ def _build(setup: RunSetup, data: DataSet) -> tuple[ClassifierConfig, Network]:
         raise ConfigError(
             f"bins.downsample = {config.bins.downsample}: too large, leaves a single pixel (found sensor {data.sensor})"
         )
-    for transform in config.augment.tonic:  # fail before recordings are read
-        make_transform(transform, data.sensor)
 
     classifier = ClassifierConfig(
         classes=data.classes,

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from dvspipe.base.errors import ConfigError
 from dvspipe.base.labels import GESTURES
-from dvspipe.datasets.augmentation import AugmentConfig, VaryConfig, augment, mirrored_labels, mix, vary
+from dvspipe.datasets.augmentation import AugmentConfig, VaryConfig, augment, mirrored_labels, vary
 from dvspipe.events import Events, SensorSize
 
 NOTHING = {"drop": 0.0, "drop_time": 0.0}
@@ -169,25 +169,3 @@ def test_random_frames_keep_their_order() -> None:
     assert all(steps == sorted(set(steps)) and len(steps) == 5 for steps in drawn)
     assert len({tuple(steps) for steps in drawn}) > 10
     assert np.array_equal(augment(spikes[:4], 0, config, np.random.default_rng(0), None)[0], spikes[:4])
-
-
-def test_mixup_is_the_weighted_mean_of_counts() -> None:
-    one, other, rng = spikes_of(1), spikes_of(2), np.random.default_rng(0)
-    for _ in range(10):
-        mixed, share = mix(one, other, "mixup", rng)
-        assert np.abs(mixed - (share * one + (1 - share) * other)).max() < 1
-        assert mixed.mean() == pytest.approx((share * one + (1 - share) * other).mean(), abs=0.1)
-
-
-def test_eventmix_takes_each_voxel_from_one_recording_and_weighs_by_events() -> None:
-    one, other, rng, shares = spikes_of(1), spikes_of(2) + np.uint8(100), np.random.default_rng(0), []
-    for _ in range(20):
-        mixed, share = mix(one, other, "eventmix", rng)
-        foreign = mixed >= 100
-        assert np.array_equal(mixed, np.where(foreign, other, one))
-        assert np.array_equal(foreign[:, 0], foreign[:, 1])
-        assert share == pytest.approx(int(mixed[~foreign].sum()) / int(mixed.sum()))
-        shares.append(share)
-    assert max(shares) - min(shares) > 0.2
-    silent = np.zeros_like(one)
-    assert mix(silent, silent, "eventmix", rng)[1] == 1

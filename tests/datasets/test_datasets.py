@@ -403,17 +403,6 @@ def test_training_batches_contain_each_recording_once_and_depend_only_on_seed_an
     assert np.array_equal(one_by_one, np.concatenate([batch.spikes for batch in drawn(0, 1, shifted)]))
 
 
-def test_mixed_batches_have_mixed_targets(tmp_path: Path) -> None:
-    save_folder(tmp_path)
-    made = SpikeTensors(open_dataset(FolderConfig(root=tmp_path), seed=0).train, TensorSettings(BINS))
-    for kind in ("mixup", "eventmix"):
-        settings = BatchSettings(100, AugmentConfig(mix=kind), ("a", "b"))
-        (batch,) = training_batches(made, settings, 1)
-        assert np.allclose(batch.targets.sum(axis=1), 1)
-        assert 0 < np.mean(batch.targets.max(axis=1) < 1) < 1
-        assert (batch.labels == batch.targets.argmax(axis=1)).all()
-
-
 def test_split_file_round_trip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save_folder(tmp_path / "data")
     data = open_dataset(FolderConfig(root=tmp_path / "data"), seed=3)

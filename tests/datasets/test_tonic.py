@@ -14,31 +14,21 @@ import numpy as np
 import pytest
 import scipy.io
 from commands import dvspipe
-from conftest import SENSOR, random_events, rows_of
+from conftest import random_events, rows_of
 from facts import raises
 
 from dvspipe.base.errors import ConfigError, DataError
 from dvspipe.base.labels import GESTURES
 from dvspipe.datasets import (
-    AugmentConfig,
-    BatchSettings,
     DataSet,
-    SpikeTensors,
-    TensorSettings,
     TonicConfig,
-    TransformConfig,
-    apply_transforms,
     from_tonic,
-    make_transform,
     open_dataset,
-    training_batches,
 )
 from dvspipe.datasets.survey import survey
 from dvspipe.datasets.tonic import TONIC_LAYOUTS, UNCLASSIFIED
-from dvspipe.encoding import BinConfig
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import write
-from dvspipe.training import TrainConfig
 
 PER_CLASS = 3
 Expected = list[tuple[str, Events]]
@@ -365,7 +355,6 @@ def test_network_trains_on_a_tonic_data_set_and_keeps_its_classes(tmp_path: Path
         "network.channels=[2,2]",
         "optimiser.epochs=1",
         "device=cpu",
-        "augment.tonic=[{name: TimeJitter, options: {std: 5}}]",
     ]
     assert "NMNIST of Tonic, sensor 34x34" in dvspipe("data", "stats", *given, cwd=tmp_path).stdout
     dvspipe("data", "check", *given, cwd=tmp_path, code=1)  # eight digits are missing
@@ -374,97 +363,3 @@ def test_network_trains_on_a_tonic_data_set_and_keeps_its_classes(tmp_path: Path
     network = tmp_path / "run" / "weights" / "best.safetensors"
     answer = dvspipe("infer", network, clip, "--json", cwd=tmp_path)
     assert re.search(r'"class":"\d"', answer.stdout), answer.stdout
-
-
-EVENTS = random_events(3, 300)
-
-
-def transformed(name: str, events: Events = EVENTS, seed: int = 0, **options: Any) -> Events:
-    return apply_transforms(events, [TransformConfig(name=name, options=options)], np.random.default_rng(seed))
-
-
-@pytest.mark.parametrize(
-    ("name", "options"),
-    [
-        ("CenterCrop", {"size": [6, 4]}),
-        ("CropTime", {"max": 50_000}),
-        ("Denoise", {"filter_time": 10_000}),
-        ("Decimation", {"n": 2}),
-        ("DropEvent", {"p": [0.1, 0.5]}),
-        ("DropEventByTime", {}),
-        ("DropEventByArea", {}),
-        ("DropPixel", {"coordinates": [[1, 1]]}),
-        ("Downsample", {"spatial_factor": 0.5}),
-        ("EventDrop", {}),
-        ("MergePolarities", {}),
-        ("RandomCrop", {"target_size": [6, 4]}),
-        ("RandomFlipPolarity", {}),
-        ("RandomFlipLR", {}),
-        ("RandomFlipUD", {}),
-        ("RandomTimeReversal", {}),
-        ("RefractoryPeriod", {"delta": 1000}),
-        ("SpatialJitter", {}),
-        ("TimeAlignment", {}),
-        ("TimeJitter", {"std": 100}),
-        ("TimeSkew", {"coefficient": [0.5, 1.5]}),
-        ("UniformNoise", {"n": 50}),
-    ],
-)
-def test_tonic_transforms_keep_events_on_the_sensor(name: str, options: dict[str, Any]) -> None:
-    before = np.random.get_state()[1].tolist()  # noqa: NPY002
-    found = transformed(name, seed=4, **options)
-    assert found.sensor == SENSOR
-    assert len(found)
-    assert found == transformed(name, seed=4, **options)
-    assert before == np.random.get_state()[1].tolist()  # noqa: NPY002
-    assert transformed(name, Events.empty(SENSOR), **options) == Events.empty(SENSOR)
-
-
-def test_noise_has_both_polarities_and_crop_depends_only_on_its_recording() -> None:
-    two = Events([0, 90_000], [0, 0], [0, 0], [1, 1], SENSOR)
-    noise = transformed("UniformNoise", two, n=200)
-    assert 60 < int(np.sum(~noise.p)) < 140
-    short = EVENTS.slice_time(0, 50_000)
-    assert transformed("CropTime", short) == short.shift_time(-int(short.t[0]))
-    assert len(transformed("CropTime")) == len(EVENTS)
-
-
-@pytest.mark.parametrize(
-    ("name", "options", "message"),
-    [
-        ("Blur", {}, ("Blur", "DropEvent")),
-        ("Callable", {}, "Callable"),
-        ("DropEvent", {"q": 1}, ("DropEvent", "q", "p")),
-        ("DropEvent", {}, "DropEvent"),
-        ("RandomFlipLR", {"p": 3}, "RandomFlipLR"),
-        ("ToFrame", {"n_time_bins": 3}, "ToFrame"),
-        ("DropEvent", {"p": "x"}, "DropEvent"),
-    ],
-)
-def test_a_wrong_transform_is_named(name: str, options: dict[str, Any], message: object) -> None:
-    with raises((ConfigError, DataError), message):
-        transformed(name, **options)
-
-
-def test_transforms_are_redrawn_in_every_epoch(tmp_path: Path) -> None:
-    write_nmnist(tmp_path)
-    tensors = SpikeTensors(opened("NMNIST", tmp_path).train, TensorSettings(BinConfig(steps=7)))
-    drop = AugmentConfig(shift_px=0, tonic=({"name": "DropEvent", "options": {"p": 0.5}},))
-    settings = BatchSettings(4, drop, tuple(map(str, range(10))))
-
-    def epoch(number: int) -> np.ndarray:
-        return next(training_batches(tensors, settings, number)).spikes
-
-    assert np.array_equal(epoch(1), epoch(1))
-    assert sorted(epoch(1).sum(axis=(1, 2, 3, 4)).tolist()) == [15] * 4
-    assert not np.array_equal(epoch(1), epoch(2))
-
-
-def test_transforms_require_events_and_are_checked_before_training() -> None:
-    tonic = {"tonic": [{"name": "DropEvent"}]}
-    with raises(ConfigError, "augment.tonic", "data.views = 1", "data.views = 3"):
-        TrainConfig(augment=tonic, data={"views": 3})
-    with raises(ConfigError, "augment.tonic", "data.kind = mnist"):
-        TrainConfig(augment=tonic, data={"kind": "mnist"})
-    with raises(ConfigError, "DropEvent"):
-        make_transform(TrainConfig(augment=tonic).augment.tonic[0], SENSOR)
