@@ -24,8 +24,9 @@ class OTTT(OnlineRule):
     membranes of the next layer.
 
     Example:
+        >>> import torch
         >>> from dvspipe import SensorSize
-        >>> from dvspipe.networks import MlpConfig
+        >>> from dvspipe.networks import MlpConfig, SpikingNetwork
         >>> _ = torch.manual_seed(0)
         >>> config = MlpConfig(channels=(8,), reset="subtract", detach_reset=True)
         >>> network = SpikingNetwork(config, grid=SensorSize(width=4, height=3), classes=2, dt=1e-3)
