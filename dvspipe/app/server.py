@@ -211,7 +211,7 @@ def _launch(page: gr.Blocks, settings: AppSettings, space: Workspace) -> str:
             Remedy("port", "N", "choose another port"),
         ) from error
 
-    return address
+    return str(address)
 
 
 def _close(page: gr.Blocks) -> None:

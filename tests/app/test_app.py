@@ -19,7 +19,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -171,8 +171,8 @@ def test_error_shows_the_file_without_its_folder(space: Workspace) -> None:
 # Long work
 
 
-def work_on(space: Workspace, work: PageWork[object], status: str = "status") -> Iterator[Updates]:
-    return follow(space.open("a"), status, "working", work, lambda result: {"result": result})  # type: ignore[arg-type]
+def work_on(space: Workspace, work: PageWork[object], status: str = "status") -> Generator[Updates]:
+    yield from follow(space.open("a"), status, "working", work, lambda result: {"result": result})
 
 
 def test_work_shows_its_progress_until_its_result(space: Workspace) -> None:
