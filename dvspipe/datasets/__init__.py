@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,14 +36,13 @@ from .config import (
 )
 from .folders import as_data, find_folder, folder_settings, open_folder, open_gestures, open_labelled
 from .images import open_mnist
-from .pieces import find_same_names
 from .plugins import LabelledRecording, open_plugin
 from .public import open_dvs_gesture, open_nmnist
 from .recording_list import from_recordings
 from .rendered import open_rendered
 from .samples import DataSet, Sample, count_recordings, divide, leave_out_copies, version_of_file
 from .source import DataSource
-from .split import Split, check_split, read_split, restore_split, write_split
+from .split import Split, check_split, name_samples, read_split, restore_split, write_split
 from .tensors import (
     Batch,
     BatchSettings,
@@ -95,11 +95,11 @@ __all__ = [
     "divide",
     "encode_image",
     "find_folder",
-    "find_same_names",
     "folder_settings",
     "from_recordings",
     "from_tonic",
     "leave_out_copies",
+    "name_samples",
     "open_cache",
     "open_dataset",
     "parse_data",
@@ -180,4 +180,4 @@ def open_dataset(
     if data.problems and not with_problems:
         raise DataError("; ".join(data.problems))
 
-    return data
+    return replace(data, root=config.root)

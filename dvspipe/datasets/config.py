@@ -97,7 +97,8 @@ class RecordingsConfig(EventsConfig):
     None: the first published split; without splits.csv, split at random."""
     group: str | None = None
     """Regular expression for file names (`tonic`: for paths relative to the root). Recordings with the same match, such
-    as a person, are in the same part. None: every recording is its own group, and the split is stratified by class."""
+    as a person, are in the same part. None: files of a folder that differ only in a number at the end of their names
+    are a group, and the split is stratified by class."""
     validation: float = Field(default=0.1, ge=0, lt=1)
     """Share of the training groups that is held out to select the best epoch, at least one group of each class if each
     group has one class; 0: none, the last epoch is used."""

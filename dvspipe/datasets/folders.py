@@ -51,7 +51,6 @@ from .config import (
     WindowsConfig,
     parse_data,
 )
-from .pieces import keep_pieces_together
 from .samples import DataSet, Sample, check_groups, divide, find_in_time, version_of_file
 from .source import DataSource
 from .split import apply_split
@@ -356,9 +355,9 @@ def _list_row(
     """Return the samples of a recording in splits.csv; the group in the file is used unless `data.group` is set."""
     recording = RecordingFile.of(source, source.root / row.file, sensor)
     samples = _list_samples(source, recording, label)
-    if source.config.group is not None or not row.group:
+    if source.config.group is not None:
         return samples
-    return [replace(sample, group=row.group) for sample in samples]
+    return [replace(sample, group=row.group or str(recording.path)) for sample in samples]
 
 
 def _warn_of_shared_groups(root: Path, number: int, parts: Mapping[Part, Sequence[Sample]]) -> Iterator[str]:
@@ -401,7 +400,6 @@ def _open_class_folders(
     train = list_class_folders(source, training, classes, sensor)
     test = list_class_folders(source, testing, classes, sensor) if testing else Listing()
     listing = train + test
-    samples = keep_pieces_together(source, train.samples, test.samples)
 
     data = DataSet(
         f"folder {source.root.name}",
@@ -411,7 +409,7 @@ def _open_class_folders(
         warnings=(*listing.warnings, *_warn_of_missing_sensor(source, listing.samples, sensor)),
     )
 
-    return divide_parts(source, data, samples, test.samples)
+    return divide_parts(source, data, train.samples, test.samples)
 
 
 def open_labelled(source: DataSource[LabelledConfig]) -> DataSet:
@@ -440,7 +438,7 @@ def open_labelled(source: DataSource[LabelledConfig]) -> DataSet:
     warnings = _warn_of_missing_sensor(source, [*train_samples, *test_samples], source.sensor)
     data = DataSet(f"folder {root.name}", classes, sensor, warnings=tuple(warnings))
 
-    return divide_parts(source, data, keep_pieces_together(source, train_samples, test_samples), test_samples)
+    return divide_parts(source, data, train_samples, test_samples)
 
 
 def _list_spans(source: DataSource[LabelledConfig], folder: Path) -> list[tuple[str, Sample]]:
@@ -693,13 +691,13 @@ def divide_parts(
         data, synthetic=is_synthetic(config.root), synthetic_test=is_synthetic(config.test_root or config.root)
     )
 
-    # The pieces of a film, or the windows of a recording, stay together if there are enough films for all parts.
+    # Recordings of a group, or the windows of a recording, stay together if there are enough groups for all parts.
     in_time: set[int] = set()
     if isinstance(config, FilesConfig) and config.group is None and data.split is None:
         parts_to_divide = 1 + (not test) + (not validation and config.validation > 0)
         in_time = find_in_time(train, parts_to_divide)
     if isinstance(config.split, Path):
-        parts = apply_split(config.split, _separate_groups([*train, *validation, *test], in_time))
+        parts = apply_split(config.split, _separate_groups([*train, *validation, *test], in_time), config.root)
         return replace(data, train=parts["train"], validation=parts["validation"], test=parts["test"])
 
     # A published split is used as it is; its data set has a warning instead.

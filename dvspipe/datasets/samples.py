@@ -101,6 +101,7 @@ class DataSet:
         copies: Samples left out because their content is in an earlier part: their names, mapped to the earlier sample.
         in_time: Classes with too few films to divide; each film is divided in time, so the parts show the same films.
         split: Number of the published split (splits.csv) that gives the parts; None: no published split.
+        root: Folder of the recordings; names in split.json are relative to it. None: no folder.
     """
 
     title: str
@@ -117,6 +118,7 @@ class DataSet:
     copies: Mapping[str, str] = field(default_factory=dict)
     in_time: tuple[str, ...] = ()
     split: int | None = None
+    root: Path | None = None
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{len(samples)} {part}" for part, samples in self.parts.items())

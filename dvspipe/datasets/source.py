@@ -15,6 +15,8 @@ from ..parallel import Progress, ignore_progress
 from .cache import Cache, DecodedEvents
 from .config import FilesConfig, RecordingsConfig, SourceConfig, TonicConfig
 
+NUMBERED = re.compile(r"(.+?)[ _-]+\(?[A-Za-z]*\d+\)?")  # NAME_01, NAME-2, NAME (3), NAME_c01
+
 T = TypeVar("T")
 ConfigT = TypeVar("ConfigT", bound=SourceConfig, covariant=True)
 
@@ -74,7 +76,10 @@ class DataSource(Generic[ConfigT]):
         return SensorSize.parse(self.config.sensor) if self.config.sensor else None
 
     def group_of(self: DataSource[RecordingsConfig], file: Path, name: str | None = None) -> str:
-        """Return the group of a recording: the match of `data.group` in its name, or the file itself.
+        """Return the group of a recording: the match of `data.group` in its name, or its path without the last number.
+
+        A number at the end of a name counts pieces of a film, or recordings of a person. Other names, and recordings
+        that a split.json divides, are groups of their own.
 
         Args:
             file: Recording.
@@ -84,7 +89,9 @@ class DataSource(Generic[ConfigT]):
             DataError: If the name does not match `data.group`.
         """
         if self.config.group is None:
-            return str(file)
+            numbered = NUMBERED.fullmatch(file.stem)
+            is_drawn = isinstance(self.config, FilesConfig) and not isinstance(self.config.split, Path)
+            return str(file.with_name(numbered[1]) if numbered and is_drawn else file)
 
         match = re.search(self.config.group, file.name if name is None else name)
         if not match:

@@ -188,7 +188,6 @@ def find_best(rows: Sequence[EpochRow]) -> EpochRow:
 
 FindingKind = Literal[
     "copies",
-    "names",
     "films",
     "few",
     "untested",

@@ -33,7 +33,6 @@ from ..datasets import (
     RecordingsConfig,
     Sample,
     WindowsConfig,
-    find_same_names,
     folder_settings,
     open_dataset,
 )
@@ -200,20 +199,6 @@ def _add_given(group: str, reason: str, given: SettingsTree) -> str:
 
     *others, last = lines
     return "\n".join([*others, f"{last} ({listed})"])
-
-
-def describe_same_names(data: DataSet) -> str | None:
-    """Describe test files that differ from training files only in a number in the name; None if there are none."""
-    same = find_same_names(data.train, data.test)
-    if not same or data.in_time:
-        return None
-
-    test, training = same[0]
-    files = len({sample.file for sample in data.test})
-    return (
-        f"{len(same)} of {files} test files differ from training files only by a number in the name, e.g. {test} and "
-        f"{training.name}; if they are from the same video or show the same person, set data.group"
-    )
 
 
 def _check_network(config: TrainConfig, opened: DataSet, measured: Sequence[Measurement]) -> None:
@@ -461,9 +446,10 @@ def _explain_group(opened: DataSet, group: str | None) -> list[str]:
     if opened.in_time:
         return [f"too few films of {', '.join(opened.in_time)}, so each is divided in time; {shown}"]
 
-    is_cut = len({sample.group for sample in opened.samples}) < len({sample.file for sample in opened.samples})
-    why = f"the pieces of a video are one group; {shown}" if is_cut else f"each recording is a separate group: {shown}"
-    return [*filter(None, (why, describe_same_names(opened)))]
+    is_grouped = len({sample.group for sample in opened.samples}) < len({sample.file for sample in opened.samples})
+    if is_grouped:
+        return [f"files that differ only in a number are a group; {shown}"]
+    return [f"each recording is a separate group: {shown}"]
 
 
 def _validation_share(samples: int) -> float:

@@ -12,10 +12,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..checkpoints.checkpoint import FEW_CALIBRATED
-from ..datasets import DataSet, RecordingsConfig, WindowsConfig, count_recordings
+from ..datasets import DataSet, WindowsConfig, count_recordings
 from ..encoding import BinCounts
 from ..results import Finding, LayerActivity, wilson_interval
-from .choice import describe_same_names
 from .config import TrainConfig
 
 UNCONVERGED = 0.05  # limit of mean w (1 - w): uniformly drawn weights have 1 / 6, converged STDP weights nearly 0
@@ -52,7 +51,6 @@ def diagnose(outcome: RunOutcome) -> tuple[Finding, ...]:
     findings_by_check = (
         find_copies(outcome.data),
         find_same_films(outcome.data),
-        _find_same_names(outcome),
         _find_small_classes(outcome.data),
         _find_untested(outcome),
         find_outside(outcome.counts, outcome.config),
@@ -133,7 +131,8 @@ def find_same_films(data: DataSet) -> Iterator[Finding]:
         yield Finding(
             kind="films",
             text=f"too few films of {_list(data.in_time)} to keep each in one part: {parts} show the same films, "
-            f"divided in time, and {measured} is too good for other films; record more films of them",
+            f"divided in time, and {measured} is too good for other films; record more films of them (files that "
+            "differ only in a number count as one film; data.group=.* separates them)",
         )
 
 
@@ -152,14 +151,6 @@ def find_outside(counts: Sequence[BinCounts], config: TrainConfig) -> Iterator[F
     if bins.by == "time" and isinstance(config.data, WindowsConfig):
         lost += f"; data.window_us={bins.window_us} splits longer recordings into several samples"
     yield Finding(kind="outside", text=lost)
-
-
-def _find_same_names(outcome: RunOutcome) -> Iterator[Finding]:
-    """Yield a finding if test files may show people or videos of the training, and no group keeps them apart."""
-    data = outcome.config.data
-    text = describe_same_names(outcome.data) if isinstance(data, RecordingsConfig) and data.group is None else None
-    if text is not None:
-        yield Finding(kind="names", text=text)
 
 
 def _find_small_classes(data: DataSet) -> Iterator[Finding]:

@@ -38,6 +38,7 @@ from ..datasets import (
     TensorSettings,
     WindowsConfig,
     count_recordings,
+    name_samples,
     open_dataset,
     plain_batches,
     read_split,
@@ -374,8 +375,7 @@ def _adopt_run(data: DataConfig, split: Path | None) -> DataConfig:
     if split is None or not isinstance(data, WindowsConfig):
         return data
 
-    stored = RunFolder(split.parent).config
-    trained_on = read_stored(TrainConfig, stored).data if stored.is_file() else None
+    trained_on = _read_data(split)
     if not isinstance(trained_on, WindowsConfig):
         return data
 
@@ -384,13 +384,26 @@ def _adopt_run(data: DataConfig, split: Path | None) -> DataConfig:
     return data.model_copy(update={name: adopted[name] for name in adopted.keys() - data.model_fields_set})
 
 
+def _read_data(split: Path) -> DataConfig | None:
+    """Return the data settings of the run of a split.json."""
+    stored = RunFolder(split.parent).config
+    return read_stored(TrainConfig, stored).data if stored.is_file() else None
+
+
+def _find_root(split: Path) -> Path | None:
+    """Return the folder of the recordings that a run was trained on."""
+    trained_on = _read_data(split)
+    return None if trained_on is None or trained_on.root is None else trained_on.root.resolve()
+
+
 def _warn_of_trained(trained: TrainedNetwork, data: DataSet, part: str, callback: TrainingCallback) -> None:
     """Warn if a test part that the user chose has recordings of the training."""
     if trained.split is None or part != "test":
         return
 
-    names = {*read_split(trained.split).train}
-    known = [sample.name for sample in data.test if sample.name in names]
+    trained_names = {*read_split(trained.split).train}
+    tested = {sample.name for sample in data.test}
+    known = [name for name, sample in name_samples(data).items() if name in trained_names and sample.name in tested]
     if known:
         callback.on_warning(
             f"{data.title}: {len(known)} of {count_noun(len(data.test), 'test recording')} are in the training part of "
@@ -409,8 +422,12 @@ def _split_as_trained(
     split = trained.split
     restored = None if split is None else restore_split(split, data)
     if restored is not None:
-        for warning in restored.warnings[len(data.warnings) :]:
-            callback.on_warning(warning)
+        assert split is not None
+        if data.root is not None and data.root.resolve() != _find_root(split):
+            callback.on_warning(
+                f"{data.title}: is divided as in {split} by the paths of its recordings, in another folder than in the "
+                "training; if they are other recordings, evaluate all of them (part = all)"
+            )
         return restored, part
 
     # Without recordings of the run, all of them are a test.

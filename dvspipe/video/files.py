@@ -2,13 +2,11 @@
 
 `open_file` chooses a decoder by trying the first frame: OpenCV for films (`decode_file`) and for animated images
 (`_decode_animation`), otherwise ffmpeg (`_decode_with_ffmpeg`). A file that cannot be decoded, or ends early, is
-explained from its container: truncated, only sound, or a codec that is missing here. `read_video_ends`
-reads the first and the last pictures without decoding all of the file.
+explained from its container: truncated, only sound, or a codec that is missing here.
 """
 
 from __future__ import annotations
 
-import itertools
 import logging
 import re
 import shlex
@@ -16,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +24,7 @@ from .config import FOLDER_FPS, VideoSettings
 from .containers import find_complete_bytes
 from .ffmpeg import decode_frames, find_frame_times, is_installed
 from .opencv import SILENT_OPENCV, cv2
-from .pictures import FramePass, to_grey
+from .pictures import FramePass
 from .times import find_times_us
 from .video import NO_FRAME, Video, read_size
 
@@ -38,8 +36,6 @@ CODEC_NAMES = {"AV01": "AV1", "av01": "AV1"}  # FourCC codes that differ from th
 MATROSKA_START = b"\x1aE\xdf\xa3"  # EBML, also of WebM
 MATROSKA_TICKS_HZ = 1000.0
 MIN_DECODED = 0.8  # minimum fraction of the frames of a complete file that ffmpeg decodes
-END_FRAMES = 5  # decoded at the end to get the last two; the frame count may be too large
-END_SIZE = (48, 48)  # width and height of the images in VideoEnds
 
 log = logging.getLogger(__name__)
 
@@ -51,49 +47,6 @@ def is_video_content(path: Path) -> bool:
 
     with _open_capture(path) as capture:
         return capture.isOpened()
-
-
-class VideoEnds(NamedTuple):
-    """First two and last two frames of a video: grey, float32, resized to 48 x 48 pixels."""
-
-    first: NDArray[np.float32]
-    second: NDArray[np.float32]
-    second_last: NDArray[np.float32]
-    last: NDArray[np.float32]
-
-
-def read_video_ends(path: Path) -> VideoEnds | None:
-    """Read the first two and last two frames of a video file, if possible without the frames in between.
-
-    None if fewer than two frames can be decoded.
-    """
-    with _open_capture(path) as capture:
-        count = _count_frames(path, capture)
-        begin = list(itertools.islice(_decode_remaining(capture), 2))
-        if count > 2 * END_FRAMES and capture.set(cv2.CAP_PROP_POS_FRAMES, count - END_FRAMES):
-            end = list(_decode_remaining(capture))[-2:]
-        else:
-            end = [*begin, *_decode_remaining(capture)][-2:]
-
-    if len(begin) < 2 or len(end) < 2:
-        return None
-
-    first, second = map(_shrink, begin)
-    second_last, last = map(_shrink, end)
-    return VideoEnds(first, second, second_last, last)
-
-
-def _decode_remaining(capture: cv2.VideoCapture) -> Iterator[NDArray[Any]]:
-    while True:
-        is_decoded, image = capture.read()
-        if not is_decoded:
-            return
-        yield image
-
-
-def _shrink(image: NDArray[Any]) -> NDArray[np.float32]:
-    """Reduce an image to 48 x 48 grey pixels; averages out noise and compression artifacts."""
-    return np.asarray(cv2.resize(to_grey(image), END_SIZE, interpolation=cv2.INTER_AREA), np.float32)
 
 
 def open_file(path: Path, settings: VideoSettings) -> Video:

@@ -287,7 +287,7 @@ def test_closed_pipe_ends_command_silently(tmp_path: Path) -> None:
 
 
 def test_equal_warnings_are_printed_once_per_command(capsys: pytest.CaptureFixture[str]) -> None:
-    log = logging.getLogger("dvspipe.datasets.pieces")
+    log = logging.getLogger("dvspipe.datasets.folders")
     for command in range(2):
         own.show_log(logging.WARNING)
         for number in (1, 1, 2, 1):

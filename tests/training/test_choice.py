@@ -18,7 +18,7 @@ from dvspipe.base.errors import ConfigError, DataError, DvspipeError
 from dvspipe.cli import training as commands
 from dvspipe.datasets import open_dataset
 from dvspipe.datasets.lists import FILM_PATTERNS
-from dvspipe.events import Events, SensorSize
+from dvspipe.events import SensorSize
 from dvspipe.formats import write
 from dvspipe.inference import Classifier
 from dvspipe.results import RunFolder, TestResult
@@ -203,16 +203,11 @@ def test_custom_network_gets_only_settings_it_supports(tmp_path: Path, call: str
     assert (choice.config.optimiser.ema == 0) == (call == "step")
 
 
-def test_reason_names_pieces_of_a_video_as_one_group(tmp_path: Path) -> None:
+def test_reason_names_groups_of_numbered_files(tmp_path: Path) -> None:
     names = {"a": ["ant", "bee", "cat"], "b": ["dog", "elk", "fly"]}
-    assert "one group" not in choose_settings(write_folder(tmp_path / "apart", names)).to_yaml()
-    for label, animals in enumerate(names.values()):
-        for number, animal in enumerate(animals):
-            for piece in range(2):
-                events = random_events(number, 400, span_us=99_000)
-                later = Events(events.t + 100_000 * (piece + 1), events.x, events.y, events.p, events.sensor)
-                write(tmp_path / "cut" / "ab"[label] / f"{animal}_{piece}.h5", later)
-    assert "one group" in choose_settings(tmp_path / "cut").to_yaml()
+    assert "separate group" in choose_settings(write_folder(tmp_path / "apart", names)).to_yaml()
+    numbered = {label: [f"{animal}_{n}" for animal in animals for n in range(2)] for label, animals in names.items()}
+    assert "only in a number" in choose_settings(write_folder(tmp_path / "numbered", numbered)).to_yaml()
 
 
 def test_classes_with_different_sensor_sizes_give_a_warning(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

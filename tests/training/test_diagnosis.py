@@ -23,7 +23,7 @@ from dvspipe.datasets import DataConfig, read_split
 from dvspipe.events import Events
 from dvspipe.formats import write
 from dvspipe.results import Finding, RunFolder, TrainingRun, wilson_interval
-from dvspipe.training import TrainConfig, TrainingCallback, choose_settings
+from dvspipe.training import TrainConfig, TrainingCallback
 from dvspipe.verbs.training import evaluate, train
 
 SETTINGS: dict[str, Any] = {
@@ -63,7 +63,6 @@ def test_single_recordings_divided_in_time_are_named(tmp_path: Path) -> None:
     found, run, warnings = diagnosed(tmp_path / "data", data=windows)
     assert mentions(found["films"].text, *BAR_CLASSES)
     assert any(found["films"].text in text for text in warnings)
-    assert "names" not in found
     assert any("in time" in note for note in run.test.notes)
 
 
@@ -89,7 +88,8 @@ def test_share_that_is_really_held_out_is_printed(tmp_path: Path) -> None:
 
 def test_split_without_validation_gets_one_from_its_training_part(tmp_path: Path) -> None:
     write_bars(tmp_path / "data")
-    names = [str(path) for path in sorted((tmp_path / "data").glob("*/*.raw"))]
+    root = tmp_path / "data"
+    names = [path.relative_to(root).as_posix() for path in sorted(root.glob("*/*.raw"))]
     split = {"train": [name for name in names if name not in names[::5]], "validation": [], "test": names[::5]}
     (tmp_path / "split.json").write_text(json.dumps(split))
     _, run, warnings = diagnosed(tmp_path / "data", data={"split": str(tmp_path / "split.json"), "validation": 0.25})
@@ -109,27 +109,10 @@ def test_copies_of_training_recordings_are_excluded_from_the_test(tmp_path: Path
     assert "03.raw" in found["copies"].text
     assert any(str(copy) in text for text in warnings)
     assert run.test.samples == 6
-    assert read_split(run.folder.split).copies == (str(copy),)
+    assert read_split(run.folder.split).copies == ("test/left/copy.raw",)
     assert evaluate(run.checkpoint, settings_for(tmp_path / "data").data, "test").samples == 6
     by_folder = evaluate(run.folder.path, settings_for(tmp_path / "data").data, "validation", seed=5)
     assert by_folder.confusion == evaluate(run.checkpoint, run_data(run), "validation").confusion
-
-
-def test_test_files_named_like_training_files_are_counted(tmp_path: Path) -> None:
-    """They may be pieces of one video with gaps; an explicit group says that they are not."""
-    for label, name in enumerate(BAR_CLASSES):
-        for number in range(4):
-            write(tmp_path / "data" / name / f"{name}_{number:02}.raw", moving_bar(label, number))
-        write(tmp_path / "data" / name / f"other{label}.raw", moving_bar(label, 4))
-    found, run, _ = diagnosed(tmp_path / "data", optimiser={"epochs": 1})
-    named = [file for file in read_split(run.folder.split).test if "other" not in file]
-    assert 0 < len(named) < 4
-    assert mentions(found["names"].text, f"{len(named)} of {run.test.samples}")
-    assert "data.group" in found["names"].text
-    assert mentions(choose_settings(tmp_path / "data").reasons["data"], f"{len(named)} of {run.test.samples}")
-    shutil.rmtree(run.folder.path)
-    grouped, _, _ = diagnosed(tmp_path / "data", data={"group": ".*"}, optimiser={"epochs": 1})
-    assert "names" not in grouped
 
 
 def test_test_part_with_only_copies_is_an_error(tmp_path: Path) -> None:

@@ -471,7 +471,7 @@ def test_folder_to_resume_with_is_compared_with_the_folder_of_the_run(
     for label, name in enumerate(("0_right", "1_left")):
         for number in range(5):
             write(tmp_path / "other" / name / f"{2 * number:02}.raw", moving_bar(label, 500 + number))
-    with raises(DataError, "in/a/split.json", "other/", "data/train/"):
+    with raises(DataError, "in/a/split.json", "folder other", "train/0_right/"):
         train("other", "in/a", resume=True)
     resumed = train("in/data", "in/a", resume=True)
     assert [row.epoch for row in resumed.epochs] == [1, 2]

@@ -20,7 +20,7 @@ from PIL import Image
 
 from dvspipe.base.errors import ConfigError, FileError, TruncatedVideoError, VideoError
 from dvspipe.video.config import VideoSettings
-from dvspipe.video.files import is_video_content, read_video_ends
+from dvspipe.video.files import is_video_content
 from dvspipe.video.frames import Frame, frames_from_arrays
 from dvspipe.video.opening import open_video
 from dvspipe.video.writing import write_video
@@ -557,7 +557,7 @@ def test_file_names_like_addresses_open_no_connection(
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"no video")
         server.setblocking(False)
-        for read in (is_video_content, read_video_ends, open_video):
+        for read in (is_video_content, open_video):
             with suppress(VideoError):
                 read(path)
             with pytest.raises(BlockingIOError):
