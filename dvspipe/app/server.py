@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import socket
 import threading
 import urllib.request
 from collections.abc import Iterator
@@ -152,6 +153,7 @@ def serve(settings: AppSettings) -> Iterator[Served]:
         FileError: If the folder is missing.
     """
     settings.check()
+    _check_address(settings)
     with TemporaryDirectory(prefix="dvspipe-app-", ignore_cleanup_errors=True) as root:
         space = Workspace(settings.folder.resolve(), Path(root).resolve())
         space.sessions.mkdir()
@@ -170,6 +172,18 @@ def serve(settings: AppSettings) -> Iterator[Served]:
             _close(page)
 
 
+def _check_address(settings: AppSettings) -> None:
+    """Check that a server can listen at the address; Gradio would try 100 ports, for 5 s each."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        socket.create_server((settings.host, settings.port or 0), family=family).close()
+    except OSError as error:
+        raise ConfigError(
+            f"host {settings.host}, port {settings.port or 'free'}: in use or not allowed ({error})",
+            Remedy("port", "N", "choose another port"),
+        ) from error
+
+
 def _launch(page: gr.Blocks, settings: AppSettings, space: Workspace) -> str:
     """Start the server of a page, with the routes of live webcams, and return its URL."""
     # A server for this machine only answers to its names. Otherwise, a page of another site could reach it by a name of
@@ -180,38 +194,32 @@ def _launch(page: gr.Blocks, settings: AppSettings, space: Workspace) -> str:
     os.environ.setdefault("NO_PROXY", ",".join(LOCAL_HOSTS))
 
     page.queue(default_concurrency_limit=8)
-    try:
-        # Only pages that Gradio launches check which files they are called with; mounted ones do not.
-        _, address, _ = page.launch(
-            server_name=f"[{settings.host}]" if ":" in settings.host else settings.host,
-            server_port=settings.port,
-            auth=(USER, settings.password) if settings.password else None,
-            auth_message=f"User name: {USER}",
-            inbrowser=settings.browser,
-            inline=False,
-            share=False,
-            prevent_thread_lock=True,
-            quiet=True,
-            app_kwargs={"middleware": [guard], "routes": camera_routes(space), "docs_url": None, "redoc_url": None},
-            allowed_paths=[str(space.sessions)],
-            max_file_size=settings.max_upload,
-            favicon_path=str(LOGO),
-            footer_links=[],
-            run_history=False,
-            ssr_mode=False,
-            enable_monitoring=False,
-            pwa=False,
-            mcp_server=False,
-            theme=make_theme(),
-            css=make_css(),
-        )
-    except OSError as error:
-        raise ConfigError(
-            f"port {settings.port or 'of the page'}: in use or not allowed ({error})",
-            Remedy("port", "N", "choose another port"),
-        ) from error
+    # Only pages that Gradio launches check which files they are called with; mounted ones do not.
+    page.launch(
+        server_name=f"[{settings.host}]" if ":" in settings.host else settings.host,
+        server_port=settings.port,
+        auth=(USER, settings.password) if settings.password else None,
+        auth_message=f"User name: {USER}",
+        inbrowser=settings.browser,
+        inline=False,
+        share=False,
+        prevent_thread_lock=True,
+        quiet=True,
+        app_kwargs={"middleware": [guard], "routes": camera_routes(space), "docs_url": None, "redoc_url": None},
+        allowed_paths=[str(space.sessions)],
+        max_file_size=settings.max_upload,
+        favicon_path=str(LOGO),
+        footer_links=[],
+        run_history=False,
+        ssr_mode=False,
+        enable_monitoring=False,
+        pwa=False,
+        mcp_server=False,
+        theme=make_theme(),
+        css=make_css(),
+    )
 
-    return str(address)
+    return str(page.local_url)
 
 
 def _close(page: gr.Blocks) -> None:

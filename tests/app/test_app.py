@@ -19,10 +19,11 @@ import urllib.error
 import urllib.parse
 import urllib.request
 import warnings
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -72,7 +73,7 @@ from dvspipe.app.explorer import (
     write_cut,
 )
 from dvspipe.app.jobs import PageWork, StagedProgress, Stopped, WorkProgress
-from dvspipe.app.shared import ChosenFile, Updates, copy_recorded, follow, handle, name_session, show_page
+from dvspipe.app.shared import ChosenFile, copy_recorded, follow, handle, name_session, show_page
 from dvspipe.app.workspace import Session, Workspace, safe_stem
 
 IDEAL_CHOICES = Choices(IDEAL, knobs_of(IDEAL), "off")
@@ -171,8 +172,8 @@ def test_error_shows_the_file_without_its_folder(space: Workspace) -> None:
 # Long work
 
 
-def work_on(space: Workspace, work: PageWork[object], status: str = "status") -> Generator[Updates]:
-    yield from follow(space.open("a"), status, "working", work, lambda result: {"result": result})
+def work_on(space: Workspace, work: PageWork[object], status: Any = "status") -> Any:
+    return follow(space.open("a"), status, "working", work, lambda result: {"result": result})
 
 
 def test_work_shows_its_progress_until_its_result(space: Workspace) -> None:
