@@ -138,12 +138,12 @@ def demo(
     minutes: Annotated[
         float,
         Parameter(validator=Number(gte=0, lte=60), help="Time budget of training, 0 to 60 minutes; 0: only classify."),
-    ] = 3.0,
+    ] = 1.0,
     out: Annotated[Path | None, Parameter(alias="-o", help="Run folder; default: runs/demo.")] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Classify a rendered gesture, then fine-tune a network in a given time. All data is synthetic."""
-    notes.print("the first prediction takes about 10 s")
+    notes.print("the first prediction takes about 10 s, and twice as long if kernels are compiled first")
     from ..datasets import GesturesConfig
     from .demo import CLASSIFIER, choose_training, measure_speed, run_demo, show_first
 

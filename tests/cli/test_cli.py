@@ -290,7 +290,7 @@ def test_usage_errors_say_what_to_write(clip: Path, tmp_path: Path) -> None:
     for words, facts in (
         (["convert", clip, "-o", "c.h5", "--start-s", "-1"], ("--start-s", "-1")),
         (["view", "a.h5", "-o", "a.png", "--speed", "nan"], ("--speed", "nan", "finite")),
-        (["view", "a.h5", "-o", "a.jpg"], ("a.jpg", ".png", ".rrd")),
+        (["view", "a.h5", "-o", "a.jpg"], ("a.jpg", ".png", ".webm")),
         (["compare", "a.h5", "b.h5"], ("b.h5", "34x34", "12x7", "a.h5")),
         (["hlep"], ("hlep", "dvspipe --help")),
         (["learn", clip, "-o", "d", "--starts.my.film", "1"], ("--starts.my.film", "_")),
@@ -306,7 +306,7 @@ def test_usage_errors_say_what_to_write(clip: Path, tmp_path: Path) -> None:
     [
         ("train x --rule eprop", "Did you mean optimiser.rule=VALUE?"),
         ("train x --seed 3", "Did you mean seed=VALUE"),
-        ("view a.h5 --output b.gif", "Did you mean --out?"),
+        ("view a.h5 -o b.gif --overwite", "Did you mean --overwrite?"),
         ("cut a.h5 -o b.h5 --chip DVS128", "Did you mean --hints.chip?"),
         ("convert a.mp4 -o x.h5 --threads 2", "--threads; dvspipe convert --help"),
         ("quantise x -o y.safetensors --tuned z", "--tuned; dvspipe quantise --help"),
