@@ -1,7 +1,7 @@
 """Checkpoints: weights as safetensors, and all settings that inference needs as metadata of the file.
 
 A checkpoint is a file, the folder of a run, an included classifier, or a model on the hub; `find_checkpoint` returns
-its file in each case. `read_checkpoint` and `save_checkpoint` convert between files and networks. Below them,
+its file in each case. `load_checkpoint` and `save_checkpoint` convert between files and networks. Below them,
 `read_arrays` and `write_arrays` read and write any arrays with metadata and a digest; other files of dvspipe use them,
 too. Files may come from anywhere, so everything in them is limited and checked.
 """
@@ -40,7 +40,7 @@ from .hub import SCHEME, HubRepository
 if TYPE_CHECKING:
     import torch
 
-    from ..networks import ClassMoments, Network
+    from ..networks import Network
 
 Arrays = Mapping[str, NDArray[np.generic]]
 """Arrays by name."""
@@ -48,7 +48,7 @@ Arrays = Mapping[str, NDArray[np.generic]]
 FORMAT = "dvspipe-classifier-1"
 OLD_VERSION = re.compile(r'"dvspipe": "(0\.[12][^"]{,20})"')  # with settings that have left
 INTEGER_FORMAT = "dvspipe-integer-1"  # classifiers in integers; see `integer.py`
-MOMENTS = "class_moments."  # prefix of tensor names
+MOMENTS = "class_moments."  # prefix of tensors of dvspipe 0.2
 MAX_WEIGHT = 1e12  # keeps currents and logits finite in float32
 FEW_CALIBRATED = 50  # validation recordings; calibration on fewer is rough
 # Limits for untrusted files.
@@ -175,20 +175,13 @@ class Checkpoint(NamedTuple):
     """Configuration of the classifier."""
     network: Network
     """Network in evaluation mode."""
-    moments: ClassMoments | None
-    """Class moments of the training recordings, needed for adaptation; None in checkpoints of earlier versions."""
 
 
-def save_checkpoint(
-    path: Path, config: ClassifierConfig, network: torch.nn.Module, moments: ClassMoments | None = None
-) -> None:
+def save_checkpoint(path: Path, config: ClassifierConfig, network: torch.nn.Module) -> None:
     """Write a checkpoint atomically; an existing file is replaced."""
     metadata = {"format": FORMAT, "config": config.model_dump_json(), "versions": json.dumps(versions())}
-    moment_tensors = {} if moments is None else moments.to_tensors()
-    prefixed = {MOMENTS + name: tensor for name, tensor in moment_tensors.items()}
-
     claim_output(path, overwrite=True)
-    write_tensors(path, metadata, network.state_dict() | prefixed)
+    write_tensors(path, metadata, network.state_dict())
 
 
 def shipped_checkpoints() -> list[str]:
@@ -213,35 +206,23 @@ def shipped_config(name: str) -> str:
     return config
 
 
-def load_checkpoint(
-    path: str | os.PathLike[str], device: str = "cpu", modules: ModuleSource = NO_MODULES
-) -> tuple[ClassifierConfig, Network]:
-    """Load the configuration and the network (in evaluation mode) of a checkpoint; see `read_checkpoint`."""
-    config, network, _ = read_checkpoint(path, device, modules)
-    return config, network
-
-
 def load_config(path: str | os.PathLike[str]) -> ClassifierConfig:
-    """Load the configuration of a checkpoint without building its network; see `read_checkpoint`."""
+    """Load the configuration of a checkpoint without building its network; see `load_checkpoint`."""
     config, _ = _read(path, "cpu")
     return config
 
 
-def read_checkpoint(
+def load_checkpoint(
     path: str | os.PathLike[str], device: str = "cpu", modules: ModuleSource = NO_MODULES
 ) -> Checkpoint:
-    """Read a checkpoint. Reading tensors and settings never runs code from the file."""
+    """Load a checkpoint. Reading tensors and settings never runs code from the file."""
     config, weights = _read(path, device)
 
-    from ..networks import ClassMoments  # imports torch, which takes seconds; `_read` has found the file
-
-    # A network loads its weights strictly, so the moments beside them are taken out first.
-    names = [name for name in weights if name.startswith(MOMENTS)]
-    moment_tensors = {name.removeprefix(MOMENTS): weights.pop(name) for name in names}
+    # Checkpoints of dvspipe 0.2 also have statistics of each class.
+    weights = {name: tensor for name, tensor in weights.items() if not name.startswith(MOMENTS)}
 
     try:
         network = _load_network(config, weights, modules)
-        moments = ClassMoments.from_tensors(moment_tensors) if moment_tensors else None
     except ConfigError as error:
         # The user's code, not the file, may be wrong.
         if config.network.kind == "module":
@@ -250,10 +231,7 @@ def read_checkpoint(
     except (KeyError, ValueError, RuntimeError) as error:
         raise CheckpointError(f"{path}: corrupted checkpoint ({_format_error(error)})") from error
 
-    if moments is not None and not moments.fits(network, len(config.classes)):
-        raise CheckpointError(f"{path}: corrupted checkpoint (its class moments do not fit its network)")
-
-    return Checkpoint(config, network.to(device).eval(), moments)
+    return Checkpoint(config, network.to(device).eval())
 
 
 def _read(path: str | os.PathLike[str], device: str) -> tuple[ClassifierConfig, dict[str, torch.Tensor]]:

@@ -1,10 +1,4 @@
-"""Adapt a classifier to unlabelled recordings of another sensor by shifting its batch norm statistics.
-
-The inputs of a batch norm change in mean and variance with the sensor, but also with the mixture of classes. The
-checkpoint contains their moments per class. From these and the predicted classes, the moments that the same mixture
-would have on the training sensor are computed. Only the remaining difference is attributed to the sensor and added to
-the statistics. Recordings of a few classes can therefore be used as well.
-"""
+"""Adapt a classifier to unlabelled recordings of another sensor by moving the statistics of its batch norms."""
 
 from __future__ import annotations
 
@@ -27,7 +21,7 @@ from ..base.texts import Described, TextTable
 from ..checkpoints.checkpoint import ClassifierConfig, load_config, save_checkpoint, versions
 from ..events import Events, SensorSizeLike
 from ..formats import NO_HINTS, HintsLike, RecordingLike
-from ..networks import BatchNorm, ClassMoments, Network, find_norms, measure_norms, mix_moments
+from ..networks import BatchNorm, Network, apply_norms, find_norms, run_in_pieces
 from ..parallel import NamedStep, Progress, ignore_progress
 from ..results import ADAPTED, AdaptationRecord, NormShift
 from .classifier import Classifier
@@ -38,9 +32,8 @@ from .windows import Window, WindowSpikes
 MAX_WINDOWS = 128  # windows to estimate statistics from, with predicted classes as balanced as possible
 MAX_WINDOW_BYTES = 256 << 20  # memory of these windows
 MIN_WINDOWS = 4  # windows that are not quiet
-STRENGTH = 0.5  # 1 overshoots on very different sensors
+STRENGTH = 0.5  # 1 overshoots if the recordings have other proportions of classes
 EVEN_CLASSES = 4  # the strength is reduced if the effective number of predicted classes is smaller
-MAX_GROWTH = 1.4  # limit of the change of a log variance
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -69,7 +62,7 @@ class Adaptation(Described, Brief):
         Raises:
             FileError: If the file cannot be written.
         """
-        save_checkpoint(Path(path), self.classifier.config, self.classifier.network, self.classifier.moments)
+        save_checkpoint(Path(path), self.classifier.config, self.classifier.network)
 
 
 def refuse_module(checkpoint: str | Path) -> None:
@@ -93,7 +86,7 @@ def check_adaptable(classifier: Classifier, strength: float = STRENGTH) -> None:
 
     Raises:
         ConfigError: If `strength` is not in [0, 1].
-        CheckpointError: If the network has no batch norm, or the checkpoint does not contain moments per class.
+        CheckpointError: If the network has no batch norm.
     """
     name = classifier.checkpoint or "the classifier"
     if not 0 <= strength <= 1:
@@ -103,12 +96,6 @@ def check_adaptable(classifier: Classifier, strength: float = STRENGTH) -> None:
     if not find_norms(classifier.network):
         kind = classifier.config.network.kind
         raise CheckpointError(f"{name}: cannot be adapted (found network.kind = {kind} without batch norm)")
-
-    if classifier.moments is None:
-        raise CheckpointError(
-            f"{name}: cannot be adapted (found a checkpoint of an earlier version, without the class statistics "
-            "that adaptation needs); train it again"
-        )
 
 
 def adapt_classifier(
@@ -131,26 +118,32 @@ def adapt_classifier(
 
     # Ctrl-C stops the work at a call of the progress, so it is called for each batch, too.
     poll = partial(progress, len(recordings), len(recordings)) if progress else None
-    result = _adapt_norms(classifier, collector.spikes(), strength, poll)
+    spikes = collector.spikes()
+    batches = spikes.split(max(1, classifier.max_images // len(spikes)), dim=1)
+
+    before = _count_predictions(classifier.network, batches, len(classifier.config.classes))
+    applied = strength * _balance_factor(before)
+    network = copy.deepcopy(classifier.network)
+    adapt_norms(network, batches, applied, poll)
+    after = _count_predictions(network, batches, len(classifier.config.classes))
 
     windows = count_noun(len(collector.sample), "window")
     note = f"{ADAPTED} {windows} of {count_noun(collector.recordings, 'recording')}"
-    adapted = Classifier(note_training(classifier.config, note), result.network, moments=result.moments)
+    adapted = Classifier(note_training(classifier.config, note), network)
 
-    classes = classifier.config.classes
     record = AdaptationRecord(
         checkpoint=classifier.checkpoint or "",
         network=classifier.digest,
         strength=strength,
-        applied=result.strength,
+        applied=applied,
         recordings=collector.recordings,
         skipped=len(collector.skipped),
         windows=collector.found,
         used=len(collector.sample),
-        classes=classes,
-        before=_count_labels(result.before, len(classes)),
-        after=_count_labels(result.after, len(classes)),
-        norms=tuple(_describe_shifts(classifier.network, result.network)),
+        classes=classifier.config.classes,
+        before=tuple(before.tolist()),
+        after=tuple(after.tolist()),
+        norms=tuple(_describe_shifts(classifier.network, network)),
         versions=versions(),
     )
     files = tuple(Path(recording) for recording in recordings if isinstance(recording, str | Path))
@@ -255,51 +248,48 @@ class _Collector:
                 f"{count_noun(self.recordings, 'recording')}, without quiet windows, expected at least {MIN_WINDOWS})"
             )
 
-        return torch.from_numpy(np.stack([window.spikes for _, window in self.sample], axis=1))
+        # Each batch gets windows of all classes: a norm averages the variances of the batches.
+        order = np.random.default_rng(0).permutation(len(self.sample))
+        spikes = torch.from_numpy(np.stack([window.spikes for _, window in self.sample], axis=1))
+        return spikes[:, order]
 
 
-@dataclass(frozen=True, eq=False)
-class _AdaptedNetwork:
-    """Adapted network, its moments, the applied strength, and predicted labels [N] before and after."""
+def adapt_norms(
+    network: Network, batches: Sequence[Tensor], strength: float, poll: Callable[[], object] | None = None
+) -> None:
+    """Move the statistics of all batch norms towards those of windows [T, B, C, H, W], by a share `strength`.
 
-    network: Network
-    moments: ClassMoments
-    strength: float
-    before: Tensor
-    after: Tensor
-
-
-def _adapt_norms(
-    classifier: Classifier, spikes: Tensor, strength: float, poll: Callable[[], object] | None
-) -> _AdaptedNetwork:
-    """Adapt the batch norms of a copy of the network to windows [T, N, C, H, W].
-
-    Moving a norm changes the inputs of all later norms. Therefore the statistics are measured once per norm, and all
-    norms are updated each time.
+    Moving a norm changes the inputs of all later norms, so the norms are estimated in the order of execution. `poll` is
+    called before each batch.
     """
-    assert classifier.moments is not None
-    network = copy.deepcopy(classifier.network)
-    batches = spikes.split(max(1, classifier.max_images // len(spikes)), dim=1)
+    device = next(network.parameters()).device
+    with apply_norms(network) as norms, torch.no_grad():
+        for norm in norms:
+            stored = copy.deepcopy(norm)
 
-    outputs, measured = _measure(network, batches, poll)
-    before = outputs.argmax(1)
-    strength *= _balance_factor(torch.bincount(before, minlength=outputs.shape[1]).double())
+            # Estimate: the cumulative mean over all batches.
+            norm.train()
+            norm.reset_running_stats()
+            norm.momentum = None
+            for batch in batches:
+                if poll:
+                    poll()
+                run_in_pieces(network, batch.to(device))
+            norm.eval()
+            norm.momentum = stored.momentum
 
-    sources = find_norms(classifier.network)
-    shifted: list[_AdaptedNorm] = []
-    for _ in sources:
-        shares = (outputs / classifier.config.temperature).double().softmax(1)
-        shifted = [
-            _shift_norm(source, moments, shares, values, strength)
-            for source, moments, values in zip(sources, classifier.moments.norms, measured, strict=True)
-        ]
-        for norm, statistics in zip(find_norms(network), shifted, strict=True):
-            norm.running_mean = statistics.mean
-            norm.running_var = statistics.variance
-        outputs, measured = _measure(network, batches, poll)
+            stored_mean, stored_variance = _statistics(stored)
+            mean, variance = _statistics(norm)
+            norm.running_mean = torch.lerp(stored_mean, mean, strength)
+            norm.running_var = torch.lerp(stored_variance, variance, strength)
 
-    adapted = ClassMoments(tuple(statistics.moments for statistics in shifted), classifier.moments.features)
-    return _AdaptedNetwork(network, adapted, strength, before, outputs.argmax(1))
+
+def _count_predictions(network: Network, batches: Sequence[Tensor], classes: int) -> Tensor:
+    """Return the number of windows that are predicted as each class, [K]."""
+    device = next(network.parameters()).device
+    with torch.no_grad():
+        labels = [run_in_pieces(network, batch.to(device)).mean(0).argmax(1).cpu() for batch in batches]
+    return torch.bincount(torch.cat(labels), minlength=classes)
 
 
 def _balance_factor(counts: Tensor) -> float:
@@ -309,71 +299,8 @@ def _balance_factor(counts: Tensor) -> float:
     factor grows linearly with the effective number of classes (exp of the entropy): 0 for one class, 1 for
     min(EVEN_CLASSES, K) classes or more.
     """
-    effective = float(torch.special.entr(counts / counts.sum()).sum().exp())
+    effective = float(torch.special.entr(counts.double() / counts.sum()).sum().exp())
     return min(1.0, max(0.0, (effective - 1) / (min(EVEN_CLASSES, len(counts)) - 1)))
-
-
-def _measure(
-    network: Network, batches: Sequence[Tensor], poll: Callable[[], object] | None
-) -> tuple[Tensor, list[Tensor]]:
-    """Return the logits [N, K] of windows, and the moments [N, 2, channels] of the inputs of each norm.
-
-    `poll` is called before each batch of windows, [T, B, C, H, W].
-    """
-    device = next(network.parameters()).device
-    parts = []
-    for batch in batches:
-        if poll:
-            poll()
-        parts.append(measure_norms(network, batch.to(device)))
-
-    outputs, measured = zip(*parts, strict=True)
-    return torch.cat(outputs), [torch.cat(norm) for norm in zip(*measured, strict=True)]
-
-
-class _AdaptedNorm(NamedTuple):
-    """New statistics of a norm, and the moments of each class on the new sensor."""
-
-    mean: Tensor
-    variance: Tensor
-    moments: Tensor
-
-
-def _shift_norm(source: BatchNorm, moments: Tensor, shares: Tensor, measured: Tensor, strength: float) -> _AdaptedNorm:
-    """Shift a norm by the difference between the measured moments and the moments expected for the predicted classes.
-
-    Moments are means and log variances: of the classes on the training sensor, [K, 2, channels], and of the windows,
-    [N, 2, channels]. `shares` are the class probabilities of each window, [N, K].
-    """
-    # The mixture of the predicted classes explains a part of the moments; the rest is the change of the sensor.
-    running_mean, running_variance = _statistics(source)
-    mean = running_mean.double().cpu()
-    variance = running_variance.double().cpu()
-    change = measured - mix_moments(shares, moments)
-
-    # Changes of the mean are in deviations, so channels of different scales are shrunk together.
-    deviation = (variance + source.eps).sqrt()
-    shift = strength * _shrink_mean(change[:, 0] / deviation) * deviation
-    growth = strength * _shrink_mean(change[:, 1]).clamp(-MAX_GROWTH, MAX_GROWTH)
-
-    return _AdaptedNorm(
-        (mean + shift).to(running_mean),
-        (variance * growth.exp()).to(running_variance),
-        moments + torch.stack([shift, growth]),
-    )
-
-
-def _shrink_mean(changes: Tensor) -> Tensor:
-    """Return the mean of the changes [N, channels], shrunk towards 0 by the positive-part James-Stein estimator."""
-    mean = changes.mean(0)
-
-    # Expected square of the mean if nothing changed: the variance of the mean, summed over the channels.
-    chance = changes.var(0).sum() / len(changes)
-    return mean * (1 - chance / mean.square().sum().clamp(min=1e-30)).clamp(min=0)
-
-
-def _count_labels(labels: Tensor, classes: int) -> tuple[int, ...]:
-    return tuple(torch.bincount(labels, minlength=classes).tolist())
 
 
 def _describe_shifts(source: Network, adapted: Network) -> Iterator[NormShift]:

@@ -30,8 +30,8 @@ from ..checkpoints.checkpoint import (
     ClassifierConfig,
     as_arrays,
     digest_of,
+    load_checkpoint,
     pin_checkpoint,
-    read_checkpoint,
 )
 from ..encoding import BinConfig
 from ..events import Events, SensorSize, SensorSizeLike
@@ -54,7 +54,7 @@ from .windows import Window, encode_complete, encode_steps, find_start, slide, s
 if TYPE_CHECKING:
     from torch.nn import Module
 
-    from ..networks import ClassMoments, Network
+    from ..networks import Network
     from .joints import JointClassifier
     from .windows import WindowSpikes
 
@@ -78,7 +78,6 @@ class Classifier:
         config: Classes, sensor, encoding, architecture and framing of the network.
         network: Network with its weights; it is set to evaluation mode.
         checkpoint: Checkpoint that the network was loaded from; None if it was built in memory.
-        moments: Statistics of the training recordings per class, required by `adapt`; None if unknown.
         modules: Source of a custom network (`network.kind = module`); worker processes load the network from it.
         joints: Joint network for the same classes, to classify videos by joints and events; see `InferConfig.joints`.
 
@@ -101,7 +100,6 @@ class Classifier:
         config: ClassifierConfig | str | Path | None = None,
         network: Network | None = None,
         checkpoint: str | None = None,
-        moments: ClassMoments | None = None,
         modules: ModuleSource = NO_MODULES,
         *,
         joints: JointClassifier | None = None,
@@ -120,7 +118,6 @@ class Classifier:
         self.modules = modules
         self.joints = joints
         self.checkpoint = checkpoint
-        self.moments = moments
 
         from .torch_runner import TorchRunner  # imports torch, which takes seconds
 
@@ -177,11 +174,11 @@ class Classifier:
         """
         name = pin_checkpoint(path)
         modules = ModuleSource.of(trust, network)
-        loaded = read_checkpoint(name, device, modules)
+        loaded = load_checkpoint(name, device, modules)
 
         from .joints import find_joints
 
-        return cls(loaded.config, loaded.network, name, loaded.moments, modules, joints=find_joints(name))
+        return cls(loaded.config, loaded.network, name, modules, joints=find_joints(name))
 
     @checked
     def predict(

@@ -36,11 +36,8 @@ from .neurons import CountReadout as CountReadout
 from .neurons import LeakyReadout as LeakyReadout
 from .neurons import LinearReadout as LinearReadout
 from .norms import BatchNorm as BatchNorm
-from .norms import ClassMoments as ClassMoments
 from .norms import apply_norms as apply_norms
 from .norms import find_norms as find_norms
 from .norms import freeze_statistics as freeze_statistics
-from .norms import measure_norms as measure_norms
-from .norms import mix_moments as mix_moments
 from .norms import run_in_pieces as run_in_pieces
 from .spike_times import first_spike_times as first_spike_times

@@ -1,4 +1,4 @@
-"""Batch norm statistics for the final weights and for each class, and initial gains of networks without batch norm."""
+"""Batch norm statistics for the final weights, and initial gains of networks without batch norm."""
 
 from __future__ import annotations
 
@@ -7,13 +7,11 @@ import torch
 from torch import Tensor, nn
 
 from ..datasets import SpikeTensors, plain_batches
-from ..networks import ClassMoments, ModuleNetwork, apply_norms, find_norms, measure_norms
+from ..networks import apply_norms, find_norms
 from ..networks.models import StandardisedConvolution
 from ..networks.norms import PIECE_STEPS
-from ..parallel import Progress, ignore_progress
 
 MAX_RECORDINGS = 256  # recordings for the statistics; each has a value per step and pixel
-MAX_OF_CLASS = 64  # recordings per class for the moments
 
 
 def estimate_norms(network: nn.Module, tensors: SpikeTensors, *, batch: int, segment: int | None = None) -> None:
@@ -78,22 +76,3 @@ def fit_gains(network: nn.Module, tensors: SpikeTensors, *, batch: int) -> None:
     finally:
         for hook in hooks:
             hook.remove()
-
-
-def measure_classes(
-    network: nn.Module, tensors: SpikeTensors, classes: int, *, batch: int, progress: Progress = ignore_progress
-) -> ClassMoments | None:
-    """Measure the moments of the inputs of all batch norms per class; None without batch norms, and for a module."""
-    if not find_norms(network) or isinstance(network, ModuleNetwork):  # modules have an unknown order of dimensions
-        return None
-    device = next(network.parameters()).device
-    order = np.random.default_rng(0).permutation(len(tensors))
-    chosen = np.concatenate([order[tensors.labels[order] == label][:MAX_OF_CLASS] for label in range(classes)])
-
-    moments = []
-    for batch_spikes in plain_batches(tensors, batch, chosen.tolist(), progress):
-        spikes = torch.from_numpy(batch_spikes).transpose(0, 1).to(device)
-        _, batch_moments = measure_norms(network, spikes)
-        moments.append(batch_moments)
-
-    return ClassMoments.average(moments, tensors.labels[chosen].tolist(), classes)

@@ -205,7 +205,7 @@ def load_initial_weights(
 
     The last linear layer is not loaded if the classes differ.
     """
-    before, trained, _ = init
+    before, trained = init
     there = _dump_shared(before)
     here = _dump_shared(classifier)
     if differences := find_differences(there, here):

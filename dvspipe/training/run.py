@@ -25,7 +25,6 @@ from ..base.files import lock_folder, write_text
 from ..checkpoints.checkpoint import (
     ClassifierConfig,
     load_checkpoint,
-    read_checkpoint,
     save_checkpoint,
     versions,
 )
@@ -64,7 +63,6 @@ from .features import FeatureTrainer
 from .framing import adopt_framing
 from .machine import describe_machine, lacks_bfloat16
 from .new_readout import fit_new_readout, is_linear
-from .norms import measure_classes
 from .processes import has_several_processes, join_processes
 from .resuming import TrainingState, check_config, describe_changes, find_state, load_initial_weights
 from .trainer import DataParts, Experiment, RunSetup, Trainer, is_over, require_tensorboard
@@ -108,7 +106,7 @@ def run_training(
         decoded: Events decoded earlier.
     """
     modules.check(config.network)  # fail before recordings are read
-    init = None if config.init is None else read_checkpoint(config.init, modules=modules)
+    init = None if config.init is None else load_checkpoint(config.init, modules=modules)
     if init is not None:
         config = config.model_copy(update={"data": adopt_framing(config.data, init.config)})
 
@@ -394,17 +392,13 @@ def _check_classes(data: DataSet, callback: TrainingCallback) -> None:
 
 
 def _calibrate(experiment: Experiment, path: Path, classifier: ClassifierConfig, network: Network) -> ClassifierConfig:
-    """Calibrate a classifier on the validation part, measure the moments of its classes, and write the checkpoint.
+    """Calibrate a classifier on the validation part, and write the checkpoint.
 
     Without a validation part, the probabilities are not calibrated.
     """
     parts = experiment.parts
     batch = experiment.config.optimiser.batch
     report = experiment.callback.on_progress
-
-    moments = measure_classes(
-        network, parts.train, len(classifier.classes), batch=batch, progress=partial(report, "measuring the classes")
-    )
 
     calibration: dict[str, float | None] = {}
     if parts.validation is not None:
@@ -415,7 +409,7 @@ def _calibrate(experiment: Experiment, path: Path, classifier: ClassifierConfig,
         }
 
     calibrated = classifier.model_copy(update={**calibration, "calibrated_on": len(experiment.data.validation)})
-    save_checkpoint(path, calibrated, network, moments)
+    save_checkpoint(path, calibrated, network)
     return calibrated
 
 

@@ -249,9 +249,8 @@ def adapt(
             Python also events.
         out: Checkpoint file to write (.safetensors). In Python also None: not written.
         config: Settings of windows and framing, as in the later classification; `stateful` has no effect.
-        strength: Share of the shift that is applied, 0 to 1. At 1, the statistics move by the complete difference that
-            is not due to chance; this can be too much for a very different sensor. The strength is reduced if few
-            classes are predicted, to 0 for a single class.
+        strength: Share of the difference that is applied, 0 to 1. At 1, the statistics are the recordings' own. The
+            strength is reduced if few classes are predicted, to 0 for a single class.
         overwrite: Replace an existing file.
         sensor: Sensor size, for files that do not store it.
         hints: Other metadata that the files do not store.
@@ -260,7 +259,7 @@ def adapt(
 
     Raises:
         ConfigError: If `strength` is not in [0, 1], or the configuration does not fit the network.
-        CheckpointError: If the network has no batch norm, or its checkpoint does not contain moments per class.
+        CheckpointError: If the network has no batch norm.
         DataError: If fewer than 4 windows are not quiet.
         FileError: If the suffix is wrong, or the output exists or cannot be written.
         DvspipeError: If no recording can be used; the error of the first recording.

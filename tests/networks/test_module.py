@@ -521,7 +521,7 @@ def test_functions_that_require_layers_reject_a_module(run: TrainingRun, tmp_pat
 
 
 def test_other_classes_do_not_fit_a_module(run: TrainingRun, place: Path, tmp_path: Path) -> None:
-    config, network, _ = (*load_checkpoint(run.checkpoint, modules=ModuleSource.of(PACKAGE)), None)
+    config, network = load_checkpoint(run.checkpoint, modules=ModuleSource.of(PACKAGE))
     path = tmp_path / "others.safetensors"
     save_checkpoint(path, config.model_copy(update={"classes": ("a", "b", "c")}), network)
     with raises(ConfigError, "a", "b", "c"):
