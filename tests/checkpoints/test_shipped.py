@@ -114,15 +114,6 @@ def test_gesture_classifier_has_an_energy_threshold() -> None:
     assert load_config("gesture-films").least_energy is not None
 
 
-def test_documentation_lists_classifiers_with_energy_threshold() -> None:
-    page = " ".join((SHIPPED.parents[1] / "docs" / "guides" / "inference.md").read_text(encoding="utf-8").split())
-    for name in shipped_checkpoints():
-        if load_config(name).least_energy is None:
-            assert f"`{name}` does not" in page
-        else:
-            assert re.search(rf"`{name}`[^.]* ha(s|ve) that energy", page)
-
-
 @pytest.mark.skipif(not DATA.is_dir(), reason="DVSPIPE_TEST_DATA names no folder of real recordings")
 @pytest.mark.parametrize("is_mirrored", [False, True])
 @pytest.mark.parametrize(

@@ -595,23 +595,6 @@ def test_online_rules_train(folder: Path, tmp_path: Path, rule: str) -> None:
     assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
 
 
-def test_updates_at_every_step_train_the_network(folder: Path, tmp_path: Path) -> None:
-    over = {"optimiser": {"rule": "ottt", "update": "step", "learning_rate": 0.004, "epochs": 3}}
-    run = train(config_for(folder, **merge_settings(ONLINE, over)), tmp_path / "a")
-    assert run.epochs[-1].train_loss < run.epochs[0].train_loss
-    still = {"optimiser": {"rule": "ottt", "learning_rate": 1e-12, "weight_decay": 0, "epochs": 1}}
-    losses = [
-        train(
-            config_for(folder, **merge_settings(ONLINE, merge_settings(still, {"optimiser": {"update": update}}))),
-            tmp_path / update,
-        )
-        .epochs[0]
-        .train_loss
-        for update in ("end", "step")
-    ]
-    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
-
-
 def test_standardised_convolutions_start_like_batch_norm(folder: Path, tmp_path: Path) -> None:
     """The currents of each channel have mean 0 and variance 1, so no layer is silent."""
     still = {"optimiser": {"learning_rate": 1e-12, "weight_decay": 0, "epochs": 1}}
