@@ -70,7 +70,6 @@ DATA_KINDS = (
         "labelled data sets of Tonic, data.name=NCALTECH101",
         "ROOT/<name> as Tonic unpacks it (docs/guides/data.md)",
     ),
-    ("plugin", "data sets of installed packages, data.name=NAME", "as the package says (docs/guides/plug-ins.md)"),
     ("folder", "your recordings or videos", "ROOT/<class>/<recording>, or ROOT/train/<class> and ROOT/test/<class>"),
     ("labelled", "your recordings with label files", "NAME.SUFFIX with NAME_labels.csv: class,start_us,end_us"),
 )

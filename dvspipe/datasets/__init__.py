@@ -26,7 +26,6 @@ from .config import (
     LabelledConfig,
     MnistConfig,
     NmnistConfig,
-    PluginConfig,
     PublicConfig,
     RecordingsConfig,
     SourceConfig,
@@ -36,7 +35,6 @@ from .config import (
 )
 from .folders import as_data, find_folder, folder_settings, open_folder, open_gestures, open_labelled
 from .images import open_mnist
-from .plugins import LabelledRecording, open_plugin
 from .public import open_dvs_gesture, open_nmnist
 from .recording_list import from_recordings
 from .rendered import open_rendered
@@ -72,11 +70,9 @@ __all__ = [
     "GesturesConfig",
     "ImageCode",
     "LabelledConfig",
-    "LabelledRecording",
     "MnistConfig",
     "NmnistConfig",
     "Part",
-    "PluginConfig",
     "PublicConfig",
     "RecordingsConfig",
     "Sample",
@@ -124,7 +120,6 @@ OPENERS: Mapping[DataKind, Callable[[DataSource[Any]], DataSet]] = {
     "gestures": _open_gestures,
     "mnist": open_mnist,
     "tonic": open_tonic,
-    "plugin": open_plugin,
 }
 """Functions that open a data set, by kind."""
 

@@ -34,7 +34,7 @@ from ..framing import FramingConfig
 from ..framing.config import UniqueFramingKeywords
 from .augmentation import VaryConfig, VaryKeywords
 
-DataKind = Literal["folder", "labelled", "nmnist", "dvsgesture", "gestures", "mnist", "tonic", "plugin"]
+DataKind = Literal["folder", "labelled", "nmnist", "dvsgesture", "gestures", "mnist", "tonic"]
 """Kinds of data sets; see `DataConfig`."""
 
 ImageCode = Literal["constant", "contrast", CodeName]
@@ -245,25 +245,8 @@ class TonicConfig(PublicConfig):
     """Sensor size of the recordings, WIDTHxHEIGHT, if the Tonic class does not define it."""
 
 
-class PluginConfig(FilesConfig):
-    """A data set of another package."""
-
-    kind: Literal["plugin"] = "plugin"
-    name: str | None = None
-    """Entry point of the group `dvspipe.data` in an installed package."""
-    options: dict[str, JsonValue] = Field(default_factory=dict)
-    """Keyword arguments of its function."""
-
-
 _AnyConfig: TypeAlias = (
-    FolderConfig
-    | LabelledConfig
-    | NmnistConfig
-    | DvsGestureConfig
-    | GesturesConfig
-    | MnistConfig
-    | TonicConfig
-    | PluginConfig
+    FolderConfig | LabelledConfig | NmnistConfig | DvsGestureConfig | GesturesConfig | MnistConfig | TonicConfig
 )
 DataConfig: TypeAlias = Annotated[
     _AnyConfig, Field(discriminator="kind"), BeforeValidator(partial(complete_kind, _AnyConfig))

@@ -1,4 +1,4 @@
-"""Plug-in for dvspipe: recordings of the imaginary camera EVX, and the data set of a lab that has one."""
+"""Plug-in for dvspipe: recordings of the imaginary camera EVX."""
 
 from contextlib import contextmanager
 from functools import partial
@@ -38,8 +38,3 @@ def _begin(path, sensor):
 
 ENCODER = StreamEncoder((".evx",), _begin, lambda events, _: EVENT.itemsize * len(events), lambda _events, _: None)
 EVX = Format("evx", (".evx",), _recognises, _open, ENCODER)
-
-
-def list_recordings(root):
-    """Return path and class of the recordings `ROOT/<person>_<class>.evx`."""
-    return [(path, path.stem.partition("_")[2]) for path in sorted(root.glob("*.evx"))]

@@ -43,7 +43,7 @@ def test_a_data_set_without_kind_is_a_folder() -> None:
     ("settings", "facts"),
     [
         ({"code": "latency"}, ("data.code = 'latency'", "data.kind = mnist", "found folder")),
-        ({"kind": "nmnist", "size": "34x34"}, ("data.size = '34x34'", "folder, labelled, gestures", "found nmnist")),
+        ({"kind": "nmnist", "size": "34x34"}, ("data.size = '34x34'", "folder, labelled or gestures", "found nmnist")),
         ({"kind": "mnist", "test_root": "t"}, ("data.test_root = 't'", "found mnist")),
         ({"kind": "mnist", "views": 4}, ("data.views = 4", "found mnist")),
         ({"kind": "mnist", "window_us": 9}, ("data.window_us = 9", "folder, labelled, nmnist", "found mnist")),

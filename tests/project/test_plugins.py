@@ -1,4 +1,4 @@
-"""The example package is installed and adds a format and a data set; packages that do not fit are named in one line."""
+"""The example package is installed and adds a format; packages that do not fit are named in one line."""
 
 from __future__ import annotations
 
@@ -7,14 +7,12 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 from conftest import random_events
 from facts import raises
 
-from dvspipe.base.errors import ConfigError, DataError, FileError, FormatError
+from dvspipe.base.errors import FileError, FormatError
 from dvspipe.base.plugins import find_plugins
-from dvspipe.datasets import open_dataset
 from dvspipe.formats import info, read, write
 from dvspipe.recordings.conversion import find_sources, plan_conversions
 
@@ -47,12 +45,9 @@ def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     metadata.mkdir(parents=True)
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: lab\nVersion: 1.2\n")
     formats = "[dvspipe.formats]\nlost = lab_missing:FORMAT\nwords = lab_words:FORMAT\nother = lab_words:EVX\n"
-    data = "[dvspipe.data]\nlost = lab_missing:open\nrows = lab_words:rows\nempty = lab_words:empty\n"
-    (metadata / "entry_points.txt").write_text(formats + data)
+    (metadata / "entry_points.txt").write_text(formats)
     (folder / "lab_words.py").write_text(
-        "from dvspipe.formats import Format\nFORMAT = 'text'\n"
-        "EVX = Format('evx', ('.other',), lambda *_: True, None)\n"
-        "rows = lambda root: [(1, 2)]\nempty = lambda root: []\n"
+        "from dvspipe.formats import Format\nFORMAT = 'text'\nEVX = Format('evx', ('.other',), lambda *_: True, None)\n"
     )
     monkeypatch.syspath_prepend(folder)
     find_plugins.cache_clear()
@@ -81,30 +76,6 @@ def test_commands_find_files_of_another_package(tmp_path: Path) -> None:
     assert task.kind.format_name == "evx"
 
 
-@pytest.mark.usefixtures("plugin")
-def test_data_set_of_another_package_is_opened(tmp_path: Path) -> None:
-    for person in range(5):
-        for number, name in enumerate(("clap", "wave")):
-            write(tmp_path / f"p{person}_{name}.evx", random_events(10 * person + number, 50))
-    data = open_dataset({"kind": "plugin", "name": "evx-lab", "root": tmp_path, "group": "^p[0-9]"})
-    assert data.classes == ("clap", "wave")
-    assert len(data.samples) == 10
-    groups = [{sample.group for sample in part} for part in (data.train, data.validation, data.test)]
-    assert all(groups)
-    assert not groups[0] & groups[2]
-    sample = data.test[0]
-    np.testing.assert_array_equal(sample.load().t, read(sample.name).t)
-
-    with raises(DataError, "dvspipe-evx 0.1.0", "speed"):
-        open_dataset({"kind": "plugin", "name": "evx-lab", "root": tmp_path, "options": {"speed": 1}})
-
-
-@pytest.mark.usefixtures("plugin")
-def test_unknown_data_set_names_the_installed_ones(tmp_path: Path) -> None:
-    with raises(ConfigError, "data.name = other", "evx-lab"):
-        open_dataset({"kind": "plugin", "name": "other", "root": tmp_path})
-
-
 @pytest.mark.usefixtures("broken")
 @pytest.mark.parametrize(
     ("suffix", "fact"), [("lost", "lab_missing"), ("words", "found str"), ("other", "found evx, expected")]
@@ -117,18 +88,6 @@ def test_a_format_that_cannot_be_used_is_named_in_one_line(suffix: str, fact: st
     assert "\n" not in str(raised.value)
     with raises(FileError, f"plug-in {suffix} of lab 1.2"):
         write(tmp_path / f"b.{suffix}", random_events(0, 3))
-
-
-@pytest.mark.usefixtures("broken")
-@pytest.mark.parametrize(
-    ("name", "error", "fact"),
-    [("lost", ConfigError, "lab_missing"), ("rows", DataError, "wrong row"), ("empty", DataError, "no recordings")],
-)
-def test_a_data_set_that_cannot_be_used_is_named_in_one_line(
-    name: str, error: type[Exception], fact: str, tmp_path: Path
-) -> None:
-    with raises(error, f"plug-in {name} of lab 1.2", fact):
-        open_dataset({"kind": "plugin", "name": name, "root": tmp_path})
 
 
 def test_importing_dvspipe_reads_no_entry_points() -> None:
