@@ -1,6 +1,6 @@
 """Arms of rendered people as the pose network would track them in films.
 
-The errors of the pose network are drawn by eye: their sizes were chosen to look like tracks of real films, not fitted.
+The errors of the pose network are drawn: their ranges cover the tracks of films of strangers, but are not fitted.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..inference.joint_training import JointWindows
-from ..inference.joints import JOINT_WINDOW_US, sample_curves
-from ..pose import JOINTS, Track, make_track
+from ..inference.joints import JOINT_LOOKS, JOINT_WINDOW_US, sample_curves
+from ..pose import JOINTS, OUTWARDS, Track, make_track
+from ..pose.tracking import ON_TIME
 from ..synthesis import Repertoire, draw_person, plan_clip, pose_person
 
 Floats = NDArray[np.float64]
@@ -25,21 +26,31 @@ TRACK_HZ = 30
 
 # Film of a person
 MAX_LOG_PACE = 0.25  # natural logarithm of the pace: 0.78 to 1.28 times as fast
-FPS = (10, 30)  # range of pictures per second
+FPS = (8, 30)  # range of pictures per second of a film
+STILL_SHARE = 0.4  # share of windows in which the tracker skips pictures while nothing moves
+STILL_M = 0.015  # movement of a joint that the tracker sees
+GAP_SHARE = 0.1  # share of windows in which the person is lost for some pictures
 
-# Errors of the pose network, drawn by eye
-YAW_STD_RAD = 0.5  # error of the direction that the person faces
-MAX_YAW_RAD = 1.3  # maximum of this error
-DEPTH_SCALE = (0.5, 1.2)  # depth is mostly underestimated
-DEPTH_TILT_STD = 0.45  # change of a joint's depth with its place
-NOISY_SHARE = 0.8  # share of windows with noise
-JITTER_STD_M = (0.003, 0.02)  # range of the noise that changes between pictures
+# Errors of the pose network, in the ranges of tracks of films
+YAW_STD_RAD = 0.4  # error of the direction that the person faces
+MAX_YAW_RAD = 1.2  # maximum of this error
+DEPTH_LOG_RANGE = (-0.7, 0.75)  # logarithm of the factor of the depth: raised wrists are up to 0.9 arm lengths in front
+DEPTH_TILT_STD = 0.5  # change of a joint's depth with its place
+JITTER_STD_M = (0.002, 0.02)  # range of the noise that changes between pictures; its logarithm is uniform
+LOST_JITTER_M = 0.06  # the same of a joint that is not visible
+MAX_BLUR = 0.35  # noise of a moving joint, relative to its way between two pictures
+LOST_OFFSET_M = 0.2  # maximum spread of the constant error of a joint that is not visible
 JITTER_DEPTH_FACTOR = 2.5  # depth is less certain than the place in the picture
 JITTER_NORM = 1.7  # about sqrt(3): the sum of three pictures has the spread of one
 MAX_OFFSET_STD_M = 0.05  # error of a joint that is constant in a window
 OFFSET_DEPTH_FACTOR = 1.5
-DOUBT_STD = 0.12  # how much the confidence is below 1
-FROZEN_SHARE = 0.35  # share of windows with lost joints
+STIFF_HANDS = (0.05, 1.0)  # the network turns hands less than people do
+DOUBT_STD = 0.03  # how much the confidence of a visible joint is below 1
+DOUBTFUL_SHARE = 0.3  # share of windows with doubtful joints
+CUT_SHARE = 0.5  # share of windows that show only the upper part of the body
+CUT_M = (-0.6, -0.1)  # lower edge of such a picture, from the shoulders
+CUT_WIDTH_M = 0.04
+FROZEN_SHARE = 0.25  # share of windows with lost joints
 MAX_FROZEN_JOINTS = 2  # lost joints in such a window
 FROZEN_STD_M = 0.05  # noise of a lost joint around its last place
 MAX_LOST_CONFIDENCE = 0.5
@@ -86,44 +97,73 @@ def cut_curves(track: Track, start_us: int) -> NDArray[np.float32]:
 
 def simulate_pose(track: Track, rng: np.random.Generator) -> Track:
     """Simulate the output of a pose network for a window of a film that shows part of an exact track."""
-    pictures_us, points = _film(track, rng)
+    looks_us, points = _film(track, rng)
 
     yaw_error = float(np.clip(rng.normal(0, YAW_STD_RAD), -MAX_YAW_RAD, MAX_YAW_RAD))
-    points = _distort_depth(rotate(points, yaw_error), rng)
-    if rng.random() < NOISY_SHARE:
-        points = _add_noise(points, rng)
-
-    confidence = np.clip(1 - np.abs(rng.normal(0, DOUBT_STD, points.shape[:2])), 0, 1)
+    points = _distort_depth(rotate(_stiffen_hands(points, rng), yaw_error), rng)
+    confidence = _draw_confidence(points, rng)
+    points = _add_noise(points, confidence, rng)
     if rng.random() < FROZEN_SHARE:
         points, confidence = _freeze_joints(points, confidence, rng)
 
-    return make_track(pictures_us.astype(np.int64), points, confidence)
+    return make_track(looks_us.astype(np.int64), points, confidence)
 
 
 def _film(track: Track, rng: np.random.Generator) -> tuple[Floats, Floats]:
-    """Film a track at a random pace and frame rate: return the times of the pictures and their joints [N, J, 3]."""
+    """Film a track at a random pace and frame rate: return the times of the looks and the joints, [N, J, 3]."""
     pace = float(np.exp(rng.uniform(-MAX_LOG_PACE, MAX_LOG_PACE)))
-    fps = rng.uniform(*FPS)
-    count = int(JOINT_WINDOW_US * 1e-6 * fps) + 2  # the last picture is after the end of the window
-    pictures_us = np.arange(count, dtype=np.float64) * 1e6 / fps
+    period_us = 1e6 / rng.uniform(*FPS)
+    period_us *= np.ceil(ON_TIME * 1e6 / JOINT_LOOKS.max_fps / period_us)
+    count = int(JOINT_WINDOW_US / period_us) + 2  # the last look is after the end of the window
+    looks_us = np.arange(count) * period_us - rng.uniform(0, period_us)
 
     # Begin at a random time of the track. A track shorter than the film is played back and forth.
     track_us = track.times_us - track.times_us[0]
     length_us = int(track_us[-1])
     start_us = rng.uniform(0, max(0.0, length_us - pace * JOINT_WINDOW_US))
-    played_us = start_us + pace * pictures_us
-    sampled_us = length_us - np.abs(length_us - played_us % (2 * length_us))
+    played_us = start_us + pace * looks_us
+    sampled_us = length_us - np.abs(length_us - np.abs(played_us) % (2 * length_us))
 
     coordinates = track.points_m.reshape(len(track_us), -1).T
     sampled = [np.interp(sampled_us, track_us, coordinate) for coordinate in coordinates]
     points: Floats = np.stack(sampled, axis=-1).reshape(count, -1, 3)
-    return pictures_us, points
+
+    looked = _select_looks(points, rng)
+    return looks_us[looked], points[looked]
+
+
+def _select_looks(points: Floats, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Return which pictures the tracker looks at: not each one if nothing moves, none while the person is lost."""
+    looked = np.ones(len(points), np.bool_)
+    if rng.random() < STILL_SHARE:
+        last = 0
+        for picture in range(1, len(points) - 1):
+            moved_m = np.abs(points[picture] - points[last]).max()
+            looked[picture] = picture - last > 1 or moved_m > STILL_M
+            last = picture if looked[picture] else last
+
+    if rng.random() < GAP_SHARE:
+        start = rng.integers(len(points))
+        looked[start : start + rng.integers(1, 1 + len(points) // 3)] = False
+        looked[0] = True
+    return looked
+
+
+def _stiffen_hands(points: Floats, rng: np.random.Generator) -> Floats:
+    """Return the joints with hands that turn less."""
+    points = points.copy()
+    turned = rng.uniform(*STIFF_HANDS)
+    for side in OUTWARDS:
+        fingers = [JOINTS.index(f"{side}_{name}") for name in ("index", "pinky")]
+        hand = points[:, fingers] - points[:, [JOINTS.index(f"{side}_wrist")]]
+        points[:, fingers] -= (1 - turned) * (hand - hand.mean(axis=0))
+    return points
 
 
 def _distort_depth(points: Floats, rng: np.random.Generator) -> Floats:
     """Return the joints with the depth that a single camera estimates."""
     points = points.copy()
-    points[..., 2] *= rng.uniform(*DEPTH_SCALE)
+    points[..., 2] *= np.exp(rng.uniform(*DEPTH_LOG_RANGE))
 
     # A single camera does not see depth: in tracks, it follows the movement of a joint across the picture.
     tilt = rng.normal(0, DEPTH_TILT_STD, (2, points.shape[1]))
@@ -132,15 +172,38 @@ def _distort_depth(points: Floats, rng: np.random.Generator) -> Floats:
     return points
 
 
-def _add_noise(points: Floats, rng: np.random.Generator) -> Floats:
+def _draw_confidence(points: Floats, rng: np.random.Generator) -> Floats:
+    """Draw the confidence of the joints, [N, J]: low below the edge of the picture, and of doubtful joints."""
+    confidence = 1 - np.abs(rng.normal(0, DOUBT_STD, points.shape[:2]))
+    if rng.random() < DOUBTFUL_SHARE:
+        confidence *= rng.uniform(0.2, 1, points.shape[1])
+        confidence *= 1 - np.abs(rng.normal(0, 0.15, points.shape[:2]))
+
+    if rng.random() < CUT_SHARE:
+        above_m = points[..., 1] - rng.uniform(*CUT_M)
+        visible = 1 / (1 + np.exp(-np.clip(above_m / CUT_WIDTH_M, -30, 30)))
+        unseen = rng.uniform(0, 1) ** 2 * rng.uniform(0.3, 1, points.shape[1])
+        confidence *= unseen + (1 - unseen) * visible
+
+    return np.asarray(np.clip(confidence, 0, 1))
+
+
+def _add_noise(points: Floats, confidence: Floats, rng: np.random.Generator) -> Floats:
     """Return the joints with noise that changes slowly between pictures, and an error that is constant for a joint."""
     # The sum of three consecutive random numbers: neighbouring pictures have similar errors.
     drawn = rng.normal(size=(len(points) + 2, *points.shape[1:]))
-    jitter = (drawn[:-2] + drawn[1:-1] + drawn[2:]) / JITTER_NORM
-    points = points + jitter * rng.uniform(*JITTER_STD_M) * (1, 1, JITTER_DEPTH_FACTOR)
+    slow = (drawn[:-2] + drawn[1:-1] + drawn[2:]) / JITTER_NORM
+    jitter = slow if rng.random() < 0.5 else drawn[1:-1]
 
+    sizes_m = np.exp(rng.uniform(*np.log(JITTER_STD_M))) + rng.uniform(0, LOST_JITTER_M) * (1 - confidence)
+    speed_m = np.linalg.norm(np.gradient(points, axis=0), axis=-1)  # moving hands are blurred
+    sizes_m = sizes_m + rng.uniform(0, MAX_BLUR) * speed_m
+    points = points + jitter * sizes_m[..., None] * (1, 1, JITTER_DEPTH_FACTOR)
+
+    # A joint that is not visible may be anywhere.
     offset = rng.normal(size=points.shape[1:])
-    return points + offset * rng.uniform(0, MAX_OFFSET_STD_M) * (1, 1, OFFSET_DEPTH_FACTOR)
+    offsets_m = rng.uniform(0, MAX_OFFSET_STD_M) + rng.uniform(0, LOST_OFFSET_M) * (1 - confidence)
+    return points + offset * offsets_m[..., None] * (1, 1, OFFSET_DEPTH_FACTOR)
 
 
 def _freeze_joints(points: Floats, confidence: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:
