@@ -16,7 +16,7 @@ from .joints import Float32s, JointClassifier, JointNetwork
 LEARNING_RATE = 3e-3
 WEIGHT_DECAY = 1e-2
 WARM_UP = 0.15  # share of the steps with a rising learning rate
-LABEL_SMOOTHING = 0.1
+LABEL_SMOOTHING = 0.02
 MAX_DECAY = 0.99  # moving average of the weights
 
 

@@ -4,7 +4,7 @@ The pose network (`dvspipe.pose`) finds the joints in the pictures of the video.
 hands during a window are resampled to JOINT_STEPS steps and classified by a 1-D convolutional network. Its log
 probabilities and the log probabilities by events are averaged. A joint network belongs to one classifier: its weight in
 this average, and the probability from which a class is certain, were chosen together and are stored with it.
-`scripts/studies/joints.py` trains the network.
+`scripts/weights/joints.py` trains the network.
 """
 
 from __future__ import annotations
@@ -138,15 +138,18 @@ class JointClassifier:
     ) -> Float32s:
         """Combine the probabilities of N windows by events, float32 [N, K], with the probabilities by joints.
 
-        Windows without a visible person keep the probabilities by events.
+        In windows without a visible person, joints know nothing: events keep their order, but become less certain. If
+        no window shows a person, the probabilities by events are returned.
         """
         curves, visible = sample_curves(track, start_us, end_us)
+        if not visible.any():
+            return probabilities
 
         with torch.no_grad():
             by_joints = self.network(torch.from_numpy(curves)).log_softmax(dim=1).numpy()
 
-        combined = average_logs(probabilities, by_joints, self.weight)
-        return np.where(visible[:, None], combined, probabilities)
+        unknown = np.zeros_like(by_joints)
+        return average_logs(probabilities, np.where(visible[:, None], by_joints, unknown), self.weight)
 
 
 def find_joints(checkpoint: str) -> JointClassifier | None:
