@@ -9,6 +9,7 @@ this average, and the probability from which a class is certain, were chosen tog
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Self
@@ -37,7 +38,8 @@ MIN_KNOWN = 0.7  # minimum share of steps with such a picture in a window
 JOINT_LOOKS = TrackSettings(max_fps=10, still_fps=4)  # 41 films get the class that 20 looks per second give
 POSITIONS = 21  # 3 coordinates each: elbow, wrist and hand of both arms, and left wrist relative to right wrist
 CURVES = POSITIONS + 4  # positions, and the confidence of elbows and wrists
-CONVOLUTIONS = ((40, 5, 1), (56, 5, 2), (56, 3, 2))  # channels, kernel and stride of each layer
+CHANNELS = (64, 96, 96)  # output channels of each convolution
+CONVOLUTIONS = ((5, 1), (5, 2), (3, 2))  # kernel and stride of each
 DROPOUT = 0.1
 TYPICAL_STEP = 0.25  # typical movement per step in arm lengths, to scale velocities
 MIN_PROBABILITY = 1e-9  # against the logarithm of 0
@@ -49,14 +51,14 @@ CLASSES = TypeAdapter(Annotated[tuple[str, ...], Field(min_length=2, max_length=
 class JointNetwork(nn.Module):
     """1-D convolutional network from curves [N, JOINT_STEPS, CURVES] to logits [N, K]."""
 
-    def __init__(self, classes: int) -> None:
+    def __init__(self, classes: int, channels: Sequence[int] = CHANNELS) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         inputs = CURVES + POSITIONS  # curves and velocities
-        for channels, kernel, stride in CONVOLUTIONS:
-            convolution = nn.Conv1d(inputs, channels, kernel, stride=stride, padding=kernel // 2)
-            layers += [convolution, nn.BatchNorm1d(channels), nn.ReLU(), nn.Dropout(DROPOUT)]
-            inputs = channels
+        for outputs, (kernel, stride) in zip(channels, CONVOLUTIONS, strict=True):
+            convolution = nn.Conv1d(inputs, outputs, kernel, stride=stride, padding=kernel // 2)
+            layers += [convolution, nn.BatchNorm1d(outputs), nn.ReLU(), nn.Dropout(DROPOUT)]
+            inputs = outputs
 
         self.convolutions = nn.Sequential(*layers)
         self.linear = nn.Linear(2 * inputs, classes)
@@ -98,7 +100,9 @@ class JointClassifier:
             # A file without classes has the gestures of DVS128 Gesture.
             stored = metadata.get("classes")
             classes = GESTURES if stored is None else CLASSES.validate_json(stored)
-            network = JointNetwork(len(classes))
+            # Only the weights of convolutions have three dimensions; their first one is the number of channels.
+            channels = [len(tensors[name]) for name in sorted(tensors) if tensors[name].ndim == 3]
+            network = JointNetwork(len(classes), channels)
             network.load_state_dict(tensors)
             weight = float(metadata.get("weight", ""))
             enter = float(metadata.get("enter", ENTER))

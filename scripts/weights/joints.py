@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ from dvspipe.pose import Track, read_track
 from dvspipe.synthesis.tracked import mirror_class
 
 WEIGHT = 0.7  # weight of the log probabilities by joints; the best on films of development
+ENTER = 0.8  # probability from which a gesture of a film is certain, chosen with WEIGHT
 PEOPLE = 400  # drawn people
 DRAWN_PER_PERSON = {OTHER: 11, "hand_clapping": 6, "right_hand_wave": 3, "left_hand_wave": 3}  # others: 1
 DRAWN_WINDOWS = 3  # windows of each drawn movement
@@ -128,7 +130,7 @@ def train(arguments: argparse.Namespace) -> None:
     with torch.no_grad():
         for name, bias in BIAS.items():
             joints.network.linear.bias[GESTURES.index(name)] += bias
-    joints.save(arguments.out)
+    replace(joints, enter=ENTER).save(arguments.out)
 
 
 def score(arguments: argparse.Namespace) -> None:
