@@ -7,7 +7,6 @@ constants BACKGROUND to VIDEO are the first index of each group.
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -109,15 +108,6 @@ def write_picture(picture: NDArray[np.uint8], path: Path) -> Path:
 
     Image.fromarray(picture).save(path)
     return path
-
-
-def encode_picture(picture: NDArray[np.uint8], *, optimize: bool = False) -> bytes:
-    """Return a picture, uint8 [H, W, 3], as a small PNG file of 64 colours."""
-    from PIL import Image
-
-    file = io.BytesIO()
-    Image.fromarray(picture).quantize(64).save(file, format="png", optimize=optimize)
-    return file.getvalue()
 
 
 class EventPainter:
