@@ -74,14 +74,14 @@ def test_help_imports_no_library_of_arrays_or_models(tmp_path: Path) -> None:
     assert loaded.isdisjoint({"ctypes", "numba", "numpy", "pydantic", "rich.progress", "torch"})
 
 
-def test_conversion_imports_no_compiler_and_no_other_stage(tmp_path: Path) -> None:
+def test_conversion_imports_no_other_stage(tmp_path: Path) -> None:
     write_video(tmp_path / "a.webm", [Frame(40_000 * k, np.full((24, 32), 40 + 20 * k, np.uint8)) for k in range(5)])
     command = ["convert", "a.webm", "-o", "a.h5", "--overwrite"]
     modules_after(*command, folder=tmp_path)  # compiles missing kernels
     loaded = modules_after(*command, folder=tmp_path)
     assert {"numba", "dvspipe.simulator.crossings"} <= loaded
     assert loaded.isdisjoint({"dvspipe.networks", "dvspipe.report", "dvspipe.results.training"})
-    assert loaded.isdisjoint({"matplotlib", "numba.np.linalg", "scipy.linalg", "torch"})
+    assert loaded.isdisjoint({"matplotlib", "torch"})
 
 
 def test_constraints_satisfy_the_project_dependencies() -> None:
