@@ -257,7 +257,7 @@ class _Collector:
 def adapt_norms(
     network: Network, batches: Sequence[Tensor], strength: float, poll: Callable[[], object] | None = None
 ) -> None:
-    """Move the statistics of all batch norms towards those of windows [T, B, C, H, W], by a share `strength`.
+    """Move the statistics of all batch norms towards the statistics of windows [T, B, C, H, W], by a share `strength`.
 
     Moving a norm changes the inputs of all later norms, so the norms are estimated in the order of execution. `poll` is
     called before each batch.

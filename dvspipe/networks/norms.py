@@ -1,4 +1,4 @@
-"""Batch norms of a network, and passes over their statistics."""
+"""Batch norms of a network."""
 
 from __future__ import annotations
 
