@@ -95,6 +95,9 @@ def watch_compilation() -> None:
 
         def on_end(self, _: object) -> None:
             nonlocal depth
+            if depth == 0:
+                return  # a refused compilation ends without a start
+
             depth -= 1
             if depth == 0:
                 _Compilation.seconds += time.monotonic() - begin_s

@@ -11,7 +11,16 @@ from pathlib import Path
 import pytest
 
 from dvspipe.base import kernels as numba_cache
-from dvspipe.base.kernels import COMPILING, VARIABLE, compiled_s, ensure_cache, njit, watch_compilation
+from dvspipe.base.errors import ConfigError
+from dvspipe.base.kernels import (
+    COMPILING,
+    SETTINGS_FILE,
+    VARIABLE,
+    compiled_s,
+    ensure_cache,
+    njit,
+    watch_compilation,
+)
 
 KERNELS = """
 import numba
@@ -94,6 +103,23 @@ def test_compilation_is_logged_once_and_its_time_is_measured(
     assert compiled_s() == after
     assert double(0.5) == 1  # another type is compiled again
     assert caplog.messages == [COMPILING]
+
+
+def test_refused_compilation_does_not_stop_the_measurement(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    @njit()
+    def double(number: float) -> float:
+        return 2 * number
+
+    watch_compilation()
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / SETTINGS_FILE).touch()
+    with pytest.raises(ConfigError):
+        double(1)
+
+    (tmp_path / SETTINGS_FILE).unlink()
+    before = compiled_s()
+    assert double(1) == 2
+    assert compiled_s() > before
 
 
 def test_compiled_kernels_are_read_from_the_cache(tmp_path: Path) -> None:
