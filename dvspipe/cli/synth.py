@@ -89,8 +89,7 @@ def gestures(
     tracks: Annotated[
         Path | None,
         Parameter(
-            help="Movements of real people for half of the clips: CLASS/FILE, joints from dvspipe track (.csv) or "
-            "motion capture (.bvh; .amc with its .asf beside it)."
+            help="Movements of real people for half of the clips: folder with CLASS/NAME.csv from dvspipe track."
         ),
     ] = None,
     videos: Videos = False,

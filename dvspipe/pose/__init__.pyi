@@ -17,9 +17,6 @@ from .network import InputSquare as InputSquare
 from .network import Look as Look
 from .network import PoseNetwork as PoseNetwork
 from .network import Sighting as Sighting
-from .reading import TRACK_READERS as TRACK_READERS
-from .reading import find_tracks as find_tracks
-from .reading import read_track as read_track
 from .track import Gap as Gap
 from .track import Track as Track
 from .tracking import check_brightness as check_brightness

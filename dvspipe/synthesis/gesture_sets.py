@@ -14,7 +14,6 @@ from ..base.labels import GESTURES, OTHER
 from ..events import Events
 from ..formats import SYNTHETIC_GESTURES, write
 from ..parallel import ALL, Engine, Processes, Progress, Shard
-from ..pose import find_tracks
 from ..video.writing import write_video
 from .config import CameraKind
 from .filmed import SETTINGS_NAME, FilmedGestures
@@ -28,7 +27,7 @@ from .recording import (
     record_film,
     record_gesture,
 )
-from .tracked import read_movements
+from .tracked import TRACK_FILES, read_movements
 from .writing import SynthesisRecord, write_recordings
 
 
@@ -55,9 +54,8 @@ class GesturesPlan:
         duration_us: Duration of a clip in microseconds.
         videos: Whether to write the rendered videos too.
         camera: `dvs`: DVS128; `webcam`: converted video of a webcam or phone; `both`: one clip of each.
-        tracks: Folder of tracks of real people, <class>/<file>, for a share of the movements: CSV of joints, or motion
-            capture in BVH or AMC with ASF; or folder written by `FilmedGestures.write`, with its own classes; None: no
-            tracks.
+        tracks: Folder of tracks of real people, <class>/<name>.csv, for a share of the movements; or folder written by
+            `FilmedGestures.write`, with its own classes; None: no tracks.
         other: Number of clips of other gestures per clip of another class; they vary more than any gesture.
     """
 
@@ -188,8 +186,7 @@ def _read_once(folder: Path | None, _digest: str | None) -> Repertoire:
 def _digest_tracks(folder: Path) -> str:
     """Return the SHA-256 digest of the names and contents of all tracks, and of their settings if there are any."""
     digest = hashlib.sha256()
-    skeletons = (path for path in folder.glob("*/*") if path.suffix.lower() == ".asf")
-    for path in sorted([*find_tracks(folder), *skeletons, *folder.glob(SETTINGS_NAME)]):
+    for path in sorted([*folder.glob(TRACK_FILES), *folder.glob(SETTINGS_NAME)]):
         digest.update(f"{path.parent.name}/{path.name} {hashlib.sha256(read_bytes(path)).hexdigest()}\n".encode())
 
     return digest.hexdigest()

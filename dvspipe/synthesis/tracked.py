@@ -14,10 +14,11 @@ from typing import Literal
 import numpy as np
 
 from ..base.errors import DataError
-from ..pose import OUTWARDS, TRACK_READERS, Track, find_tracks, from_shoulder, measure_arms, read_track
+from ..pose import OUTWARDS, Track, from_shoulder, measure_arms
 from .motion import Arm, Motion, reach_for, smooth_step, wander
 from .people import Floats, Person, unit
 
+TRACK_FILES = "*/*.csv"  # in a folder of tracks: <class>/<name>.csv
 PACES = (0.7, 1.5)  # range of the pace relative to the film
 SIZES = (0.85, 1.15)
 TURN = 0.12  # standard deviation of the rotation of an arm path, in radians
@@ -180,14 +181,11 @@ def _rotation(angles: Floats) -> Floats:
 
 
 def read_movements(folder: Path, classes: Sequence[str], other: str) -> Mapping[str, tuple[TrackedMovement, ...]]:
-    """Read the movements in FOLDER/<class>/<file>, per class (`other`: other folders), each also mirrored.
-
-    The files are tracks of films (.csv) or motion capture (.bvh; .amc with its .asf).
-    """
+    """Read the movements in FOLDER/<class>/<name>.csv, per class (`other`: other folders), each also mirrored."""
     by_class: dict[str, list[TrackedMovement]] = {}
-    for path in find_tracks(folder):
+    for path in sorted(folder.glob(TRACK_FILES)):
         try:
-            movement = TrackedMovement.from_track(read_track(path))
+            movement = TrackedMovement.from_track(Track.read(path))
         except DataError:
             continue  # too short
 
@@ -197,5 +195,5 @@ def read_movements(folder: Path, classes: Sequence[str], other: str) -> Mapping[
         by_class.setdefault(mirror_class(name), []).append(movement.mirrored())
 
     if not by_class:
-        raise DataError(f"{folder}: no tracks (expected <class>/<file>, joints over time: {', '.join(TRACK_READERS)})")
+        raise DataError(f"{folder}: no tracks (expected <class>/<name>.csv, joints over time)")
     return {name: tuple(movements) for name, movements in by_class.items()}

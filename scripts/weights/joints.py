@@ -23,7 +23,7 @@ from dvspipe.base.labels import GESTURES, OTHER
 from dvspipe.inference.joint_training import JointWindows, count_correct, train_joints
 from dvspipe.inference.joints import POSITIONS, JointClassifier
 from dvspipe.oneshot.arms import draw_tracks, sample_windows
-from dvspipe.pose import Track, read_track
+from dvspipe.pose import Track
 from dvspipe.synthesis.tracked import mirror_class
 
 WEIGHT = 0.7  # weight of the log probabilities by joints; the best on films of development
@@ -63,7 +63,7 @@ def read_tracks(folder: Path, *, held_out: bool) -> Iterator[tuple[str, int, Tra
     for path in sorted(folder.glob("*/*.csv")):
         person = path.stem.split("_")[0]
         if (person in HELD_OUT) == held_out:
-            track = read_track(path)
+            track = Track.read(path)
             yield person, find_label(path.parent.name), track.select(track.present)
 
 

@@ -15,9 +15,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from motion_capture import read_amc, read_bvh
 
 from dvspipe.inference.joints import JOINT_LOOKS
-from dvspipe.pose import JOINTS, Track, make_track, read_track, track_film
+from dvspipe.pose import JOINTS, Track, make_track, track_film
 from dvspipe.pose.network import Floats
 
 Clip = tuple[str, str, Track]  # class, name, track
@@ -52,6 +53,9 @@ KINECT = {  # joint of the file of LabanotationSuite: its index
     "right_wrist": 10,
     "right_index": 11,
 }
+
+HDM05_HZ = 120
+CMU_HZ = 1 / 0.008333
 
 
 def place_joints(places: dict[str, Floats], times_s: Floats) -> Track:
@@ -148,14 +152,17 @@ def convert_laban(folder: Path) -> Iterator[Clip]:
 
 
 def convert_cmu(folder: Path) -> Iterator[Clip]:
-    yield RIGHT_WAVE, "cmu-111_111_37", read_track(folder / "111_37.bvh")
+    places = read_bvh(folder / "111_37.bvh")
+    yield RIGHT_WAVE, "cmu-111_111_37", place_joints(places, np.arange(len(places["nose"])) / CMU_HZ)
 
 
 def convert_hdm05(folder: Path) -> Iterator[Clip]:
     for path in sorted(folder.rglob("HDM_*.amc")):
         _, person, action, *_ = path.stem.split("_")
         if "lieDown" not in action:
-            yield action, f"hdm05-{person}_{path.stem}", read_track(path)
+            places = read_amc(path)
+            track = place_joints(places, np.arange(len(places["nose"])) / HDM05_HZ)
+            yield action, f"hdm05-{person}_{path.stem}", track
 
 
 def convert_intel(folder: Path) -> Iterator[Clip]:
