@@ -1,6 +1,6 @@
 """Measure the accuracy of classifiers on gestures in ordinary films: DIR/<class>/<film>.
 
-python scripts/weights/films.py DIR CHECKPOINT ... [--set KEY=VALUE] [--tsv FILE]
+python scripts/bench/films.py DIR CHECKPOINT ... [--set KEY=VALUE] [--tsv FILE]
 
 Folders that are not a class of DVS128 Gesture count as other gestures. "Certain and wrong" counts films that are
 classified with certainty as one of the ten gestures, but do not show it.
