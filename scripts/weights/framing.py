@@ -96,16 +96,14 @@ def _fill_body(
 ) -> NDArray[np.bool_]:
     """Return a mask of body pixels that are active because of folds, patterns and the face; from none to all."""
     inside = np.zeros((size, size), np.bool_)
-    torso_mask = np.zeros((size, size), np.uint8)
-    head_mask = np.zeros((size, size), np.uint8)
-    arms_mask = np.zeros((size, size), np.uint8)
+    masks = np.zeros((3, size, size), np.uint8)
     tones = [255] * 4
-    _draw_torso(torso_mask, torso, person, [255, 255, 0, 255], 0.0, False)
-    _draw_head(head_mask, head, torso, tones)
-    _draw_arms(arms_mask, arms, person, tones)
+    _draw_torso(masks[0], torso, person, tones, 0.0, False)
+    _draw_head(masks[1], head, torso, tones)
+    _draw_arms(masks[2], arms, person, tones)
 
     together = rng.random()
-    for mask in (torso_mask, head_mask, arms_mask):
+    for mask in masks:
         share = np.clip(together + rng.normal(0, 0.2), 0, 1) if rng.random() < 0.75 else 0.0
         inside |= (mask > 127) & (rng.random(mask.shape) < share**2)
 
@@ -114,6 +112,15 @@ def _fill_body(
 
 def _to_fixed_point(points: Floats | list[Floats]) -> NDArray[np.int32]:
     return np.round(np.asarray(points) * (1 << _SHIFT)).astype(np.int32)
+
+
+def _fill(picture: NDArray[np.uint8], corners: list[Floats], tone: int) -> None:
+    cv2.fillConvexPoly(picture, _to_fixed_point(corners), tone, cv2.LINE_AA, _SHIFT)
+
+
+def _draw_line(picture: NDArray[np.uint8], start: Floats, stop: Floats, tone: int, width: int) -> None:
+    """Draw a line at least one pixel wide."""
+    cv2.line(picture, _to_fixed_point(start), _to_fixed_point(stop), tone, max(1, width), cv2.LINE_AA, _SHIFT)
 
 
 def _draw_torso(
@@ -130,32 +137,20 @@ def _draw_torso(
 
     if legs:
         feet = hips + 0.7 * scale * down
-        cv2.fillConvexPoly(
-            picture,
-            _to_fixed_point([hips + half, hips - half, feet - half, feet + half]),
-            tones[2],
-            cv2.LINE_AA,
-            _SHIFT,
-        )
+        _fill(picture, [hips + half, hips - half, feet - half, feet + half], tones[2])
 
-    cv2.fillConvexPoly(
-        picture, _to_fixed_point([right + edge, left - edge, hips - half, hips + half]), tones[0], cv2.LINE_AA, _SHIFT
-    )
+    _fill(picture, [right + edge, left - edge, hips - half, hips + half], tones[0])
     for share in np.arange(0.1, 0.9, stripes) if stripes else ():
-        start, stop = (_to_fixed_point(end + (hips - middle) * share) for end in (right, left))
-        cv2.line(picture, start, stop, round(0.75 * tones[0]), max(1, int(0.02 * scale)), cv2.LINE_AA, _SHIFT)
+        lower = share * (hips - middle)
+        _draw_line(picture, right + lower, left + lower, round(0.75 * tones[0]), int(0.02 * scale))
 
 
 def _draw_head(picture: NDArray[np.uint8], head: Floats, torso: Floats, tones: list[int]) -> None:
-    chin = head[0, :2]
-    crown = head[1, :2]
+    chin, crown = head[:2, :2]
     up = crown - chin
-    height = float(np.linalg.norm(crown - chin))
+    height = np.linalg.norm(up)
     angle = float(np.degrees(np.arctan2(up[1], up[0])))
-    neck = max(1, int(0.1 * torso[:, 2].mean()))
-    cv2.line(
-        picture, _to_fixed_point(chin), _to_fixed_point(torso[:2, :2].mean(axis=0)), tones[1], neck, cv2.LINE_AA, _SHIFT
-    )
+    _draw_line(picture, chin, torso[:2, :2].mean(axis=0), tones[1], int(0.1 * torso[:, 2].mean()))
 
     for middle, axes, tone in ((0.5, (0.5, 0.37), tones[1]), (0.78, (0.26, 0.36), tones[3])):
         centre = _to_fixed_point(chin + middle * up)
@@ -168,9 +163,8 @@ def _draw_arms(picture: NDArray[np.uint8], arms: Floats, person: Person, tones: 
     radius = 1.2 * person.arm_radius_m
     for arm in arms[np.argsort(arms[:, 2, 2])]:
         for start, width, tone in ((0, 2.0, tones[0]), (1, 1.6, tones[1]), (2, 1.9, tones[1])):
-            thickness = max(1, round(width * radius * arm[start + 1, 2]))
-            ends = _to_fixed_point(arm[start, :2]), _to_fixed_point(arm[start + 1, :2])
-            cv2.line(picture, *ends, tone, thickness, cv2.LINE_AA, _SHIFT)
+            end = arm[start + 1]
+            _draw_line(picture, arm[start, :2], end[:2], tone, round(width * radius * end[2]))
         hand = int(0.045 * arm[3, 2] * (1 << _SHIFT))
         cv2.circle(picture, _to_fixed_point(arm[3, :2]), hand, tones[1], cv2.FILLED, cv2.LINE_AA, _SHIFT)
 
@@ -275,8 +269,8 @@ def main(path: Path) -> None:
             moves += moves_of_cartoon
 
     np.savez_compressed(path, allow_pickle=False, **train_model(np.array(views), np.array(moves)))
-    errors = []
 
+    errors = []
     for cartoon in cartoons[::TESTED]:
         weight = weigh_cells(cartoon.activity)
         if weight.sum() >= MIN_CELLS:
