@@ -38,7 +38,7 @@ MIN_KNOWN = 0.7  # minimum share of steps with such a picture in a window
 JOINT_LOOKS = TrackSettings(max_fps=10, still_fps=4)  # 41 films get the class that 20 looks per second give
 POSITIONS = 21  # 3 coordinates each: elbow, wrist and hand of both arms, and left wrist relative to right wrist
 CURVES = POSITIONS + 4  # positions, and the confidence of elbows and wrists
-CHANNELS = (64, 96, 96)  # output channels of each convolution
+JOINT_CHANNELS = (64, 96, 96)  # output channels of each convolution
 CONVOLUTIONS = ((5, 1), (5, 2), (3, 2))  # kernel and stride of each
 DROPOUT = 0.1
 TYPICAL_STEP = 0.25  # typical movement per step in arm lengths, to scale velocities
@@ -51,7 +51,7 @@ CLASSES = TypeAdapter(Annotated[tuple[str, ...], Field(min_length=2, max_length=
 class JointNetwork(nn.Module):
     """1-D convolutional network from curves [N, JOINT_STEPS, CURVES] to logits [N, K]."""
 
-    def __init__(self, classes: int, channels: Sequence[int] = CHANNELS) -> None:
+    def __init__(self, classes: int, channels: Sequence[int] = JOINT_CHANNELS) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         inputs = CURVES + POSITIONS  # curves and velocities
