@@ -66,7 +66,7 @@ def list_classifiers(space: Workspace) -> list[str]:
 
 def list_windows(classified: Classified) -> list[list[str | float | int]]:
     """Return one table row per window, with times since the first event."""
-    zero_us = classified.prediction.t_first_us
+    zero_us = classified.prediction.t_zero_us
 
     return [
         [

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..base.errors import ConfigError, DvspipeError, count_noun
+from ..base.labels import OTHER
 from ..base.texts import TextTable, show_name
 from ..inference import InferConfig
 from ..verbs.classification import Inference, check_files, choose_pictures
@@ -174,7 +175,8 @@ def print_predictions(predictions: Sequence[Prediction], *, finds_person: bool =
     for prediction in predictions:
         because = f" ({prediction.reason.replace('_', ' ')})" if prediction.reason else ""
         region = [prediction.describe_region(finds_person=finds_person)] if regions else []
-        numbers = f"{prediction.probability:.0%}", prediction.segment_count, f"{prediction.events:,}"
+        probability = "" if prediction.class_name == OTHER else f"{prediction.probability:.0%}"
+        numbers = probability, prediction.segment_count, f"{prediction.events:,}"
         table.add_row(prediction.file, prediction.answer + because, *numbers, *region)
     print_parts(table)
 

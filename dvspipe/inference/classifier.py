@@ -573,6 +573,7 @@ class Classifier:
             layers=layers,
             trained_on=self.config.trained_on,
             basis=basis or "events",
+            video=reader.source.person is not None,
             synthetic=reader.source.synthetic,
             truncated_at_us=reader.truncated_at_us,
             warnings=tuple(reader.source.warnings),

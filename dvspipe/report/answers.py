@@ -197,12 +197,12 @@ def _chart(files: RecordingFolder, prediction: Prediction, classes: Sequence[str
 
 
 def _segment_table(prediction: Prediction) -> Table:
-    first_us = prediction.t_first_us
+    zero_us = prediction.t_zero_us
     rows = [
         (
             readable(segment.class_name),
-            f"{(segment.t_start_us - first_us) / 1e6:.3f}",
-            f"{(segment.t_end_us - first_us) / 1e6:.3f}",
+            f"{(segment.t_start_us - zero_us) / 1e6:.3f}",
+            f"{(segment.t_end_us - zero_us) / 1e6:.3f}",
             percent(segment.probability),
         )
         for segment in prediction.segments[:MAX_SEGMENTS]

@@ -74,7 +74,7 @@ def plot_timeline(
 
     Of more than 40 classes, the chart shows the 40 with the highest probability at any time.
     """
-    start_us = prediction.t_first_us
+    start_us = prediction.t_zero_us
     end_us = prediction.t_last_us + 1
     span_us = start_us, end_us
     lanes = _list_lanes(prediction, classes)
@@ -89,16 +89,20 @@ def plot_timeline(
     _draw_rate(bottom, prediction.rates, start_us)
 
     bottom.set_xlim(0, (end_us - start_us) / 1e6)
-    bottom.set_xlabel("seconds since the first event", **SMALL)
+    bottom.set_xlabel(_name_time(prediction), **SMALL)
     return figure
+
+
+def _name_time(prediction: Prediction) -> str:
+    return "seconds of the video" if prediction.video else ELAPSED_NAME
 
 
 def chart_timeline(prediction: Prediction, windows: Sequence[WindowRow], classes: Sequence[str]) -> PageChart:
     """Return the chart of `plot_timeline` for a page."""
-    start_us = prediction.t_first_us
+    start_us = prediction.t_zero_us
     end_us = prediction.t_last_us + 1
     duration_s = (end_us - start_us) / 1e6
-    across = Axis(ELAPSED_NAME, 0, duration_s)
+    across = Axis(_name_time(prediction), 0, duration_s)
 
     def colour_of(label: int | None) -> str:
         return GREY if label is None else _css_colour(label, len(classes))
@@ -362,8 +366,9 @@ def write_overlay(
         probability = window.probabilities[segment.label]
         return Caption(f"{readable(segment.class_name)}  {probability:.0%}", probability, box)
 
-    write_preview(shown.parts, shown.sensor, path, settings, beside=shown.frames, captions=caption)
-    return find_clock(ends_us, settings, prediction.t_first_us)
+    zero_us = prediction.t_zero_us
+    write_preview(shown.parts, shown.sensor, path, settings, beside=shown.frames, captions=caption, zero_us=zero_us)
+    return find_clock(ends_us, settings, zero_us)
 
 
 def find_clock(ends_us: Sequence[int], settings: PreviewSettings, first_us: int) -> tuple[tuple[float, float], ...]:

@@ -362,6 +362,8 @@ class Prediction(Row):
     """Training data of the network."""
     basis: Basis = "events"
     """Inputs of the prediction; `joints and events` also used the frames of the video."""
+    video: bool = False
+    """Whether the recording is a video; its times count from the start of the video."""
     synthetic: bool = False
     """Whether the recording's file says that dvspipe rendered it."""
     truncated_at_us: int | None = None
@@ -388,12 +390,22 @@ class Prediction(Row):
         )
 
     @property
+    def t_zero_us(self) -> int:
+        """Time that people see as 0 s: the start of a video, or the first event of another recording."""
+        return 0 if self.video else self.t_first_us
+
+    @property
+    def shown_s(self) -> float:
+        """Time from `t_zero_us` to the last event, in seconds."""
+        return (self.t_last_us - self.t_zero_us) * 1e-6
+
+    @property
     def answer(self) -> str:
-        """What was found, in words: a class with its time since the first event, or a first guess."""
+        """What was found, in words: a class with its time in seconds since `t_zero_us`, or a first guess."""
         name = self.class_name.replace("_", " ")
         if self.t_start_us is not None and self.t_end_us is not None:
-            start_s = (self.t_start_us - self.t_first_us) / 1e6
-            end_s = (self.t_end_us - self.t_first_us) / 1e6
+            start_s = (self.t_start_us - self.t_zero_us) / 1e6
+            end_s = (self.t_end_us - self.t_zero_us) / 1e6
             return f"{name}, {start_s:.1f} to {end_s:.1f} s"
 
         if self.class_name == OTHER:

@@ -95,7 +95,7 @@ def test_notes(outcome: RunOutcome) -> tuple[str, ...]:
         notes.append("The probabilities are not calibrated, because no recordings are held out for it.")
     elif 0 < len(data.validation) < FEW_CALIBRATED:
         notes.append(
-            f"The probabilities are rough: they are calibrated on only {len(data.validation)} validation recordings. "
+            f"The probabilities are rough: they are calibrated on only {len(data.validation)} validation samples. "
             "Their mean there is not above the 95 % interval of the accuracy."
         )
     if not outcome.layers:
@@ -245,7 +245,7 @@ def _find_few_validated(outcome: RunOutcome) -> Iterator[Finding]:
     if 0 < len(data.validation) < FEW_VALIDATED:
         yield Finding(
             kind="validation",
-            text=f"only {len(data.validation)} validation recordings to choose the epoch and calibrate probabilities",
+            text=f"only {len(data.validation)} validation samples to choose the epoch and calibrate probabilities",
         )
 
 

@@ -211,6 +211,14 @@ def test_output_folder_accepts_predictions_of_one_run(tmp_path: Path) -> None:
         folder.check(RUN)
 
 
+def test_times_of_a_video_count_from_its_start() -> None:
+    found = answer("a", t_first_us=1_000_000, t_last_us=8_000_000, t_start_us=2_000_000, t_end_us=4_500_000)
+    assert found.answer == "right, 1.0 to 3.5 s"
+    film = found.model_copy(update={"video": True})
+    assert film.answer == "right, 2.0 to 4.5 s"
+    assert (film.t_zero_us, film.shown_s) == (0, 8.0)
+
+
 def test_predictions_of_other_runs_are_not_found(tmp_path: Path) -> None:
     folder = OutputFolder(tmp_path)
     for name, run in (("b.h5", RUN.digest), ("deep/a.h5", RUN.digest), ("other.h5", "1")):
