@@ -68,7 +68,7 @@ def read_text(source: str | Path, *, kind: str = "") -> str:
         kind: Kind of included files, such as `sensors`; empty: experiments.
 
     Raises:
-        ConfigError: If the file does not exist, cannot be read, is not text, or has more than 256 KiB.
+        ConfigError: If the file does not exist, cannot be read, is empty, is not text, or has more than 256 KiB.
     """
     path = Path(source)
     is_folder = path.is_dir()
@@ -92,6 +92,8 @@ def read_text(source: str | Path, *, kind: str = "") -> str:
         if len(content) > MAX_YAML_BYTES:
             most = f"of at most {MAX_YAML_BYTES:,} bytes"
             raise ConfigError(f"{path}: too large for a configuration (expected {places} {most})")
+        if not content.strip():
+            raise ConfigError(f"{path}: an empty file (expected {places})")
         return content.decode("utf-8").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not a text file (expected {places})") from error

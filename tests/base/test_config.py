@@ -204,7 +204,7 @@ def test_missing_or_invalid_file_is_reported(tmp_path: Path) -> None:
     broken.write_text("- 1")
     with raises(ConfigError, "broken.yaml", "list"):
         read_yaml(broken)
-    broken.write_text("")
+    broken.write_text("# all settings have their defaults\n")
     assert read_yaml(broken) == {}
 
 
@@ -360,3 +360,9 @@ def test_short_setting_and_group_suggest_what_to_write() -> None:
         build(ConvertConfig, {"simulator": 3}, "convert")
     with raises(ConfigError, "DAVIS346", "did you mean davis346"):
         read_preset("DAVIS346")
+
+
+def test_empty_file_is_no_configuration(tmp_path: Path) -> None:
+    (tmp_path / "film.mp4").touch()
+    with raises(ConfigError, "film.mp4", "empty"):
+        read_yaml(tmp_path / "film.mp4")
