@@ -41,7 +41,6 @@ SKIPPED = {
         '["recordings"], "answers"',
     ),
     "concepts/encoding": ("tonic.datasets",),  # downloads
-    "guides/inference": ("runs/train/mine", "hf://"),  # need a run, or the hub
     "guides/scale": ("Ray",),  # needs a cluster
     "reference/results": ("RunFolder",),  # needs a run
 }
