@@ -16,7 +16,7 @@ from .joints import Float32s, JointClassifier, JointNetwork
 LEARNING_RATE = 3e-3
 WEIGHT_DECAY = 1e-2
 WARM_UP = 0.15  # share of the steps with a rising learning rate
-LABEL_SMOOTHING = 0.02
+LABEL_SMOOTHING = 0.1
 MAX_DECAY = 0.99  # moving average of the weights
 
 
@@ -47,11 +47,13 @@ def train_joints(
     steps: int,
     weight: float,
     seed: int = 0,
+    smoothing: float = LABEL_SMOOTHING,
     progress: Progress = ignore_progress,
 ) -> JointClassifier:
     """Train a joint network with AdamW and one learning-rate cycle; return the moving average of its weights.
 
-    `steps` is the number of batches, and `weight` the weight of the result relative to the event classifier, 0 to 1.
+    `steps` is the number of batches, `weight` the weight of the result relative to the event classifier, 0 to 1, and
+    `smoothing` the probability that is spread over all classes in the labels.
     """
     rng = np.random.default_rng(seed)
     torch.manual_seed(seed)
@@ -66,7 +68,7 @@ def train_joints(
         logits = network(torch.from_numpy(batch.curves))
 
         labels = torch.from_numpy(batch.labels)
-        loss = torch.nn.functional.cross_entropy(logits, labels, label_smoothing=LABEL_SMOOTHING)
+        loss = torch.nn.functional.cross_entropy(logits, labels, label_smoothing=smoothing)
 
         optimiser.zero_grad()
         loss.backward()

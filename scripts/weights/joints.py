@@ -34,6 +34,7 @@ DRAWN_WINDOWS = 3  # windows of each drawn movement
 BATCH = 128
 TRACKED_SHARE = 0.2  # share of the tracks of people in a batch
 STEPS = 2800
+SMOOTHING = 0.02  # of labels; with more, no probability reaches 0.9
 NOISE = 0.015  # arm lengths
 SEED = 4
 BIAS = {"hand_clapping": 1.0, "right_hand_wave": 0.5, "left_hand_wave": 0.5}
@@ -125,7 +126,12 @@ def train(arguments: argparse.Namespace) -> None:
     print(f"{len(drawn.labels)} drawn windows, {len(tracked.labels)} windows of tracks", flush=True)
 
     joints = train_joints(
-        lambda batches: sample_batch(drawn, tracked, batches), GESTURES, steps=STEPS, weight=WEIGHT, seed=SEED
+        lambda batches: sample_batch(drawn, tracked, batches),
+        GESTURES,
+        steps=STEPS,
+        weight=WEIGHT,
+        seed=SEED,
+        smoothing=SMOOTHING,
     )
     with torch.no_grad():
         for name, bias in BIAS.items():
