@@ -178,7 +178,7 @@ def test_truncated_film_is_classified_and_the_command_fails(tmp_path: Path) -> N
     for _ in range(2):  # also if the prediction is stored
         done = dvspipe(*command, cwd=tmp_path, code=None)
         assert done.returncode == 2
-        assert mentions(done.stdout, "film.webm", "%")
+        assert mentions(done.stdout, "film.webm", "no gesture")
         assert mentions(done.stderr, "1 of 1", "completely")
         assert "training data" not in done.stdout + done.stderr
     assert "partly synthetic training data" in (tmp_path / "answers" / "report.html").read_text(encoding="utf-8")
