@@ -164,7 +164,7 @@ def test_events_outside_the_steps_give_a_warning(tmp_path: Path) -> None:
     assert not warnings
     assert run.test.samples == 12  # windows of three recordings
 
-    # The windows are those of the run; reading the recordings to cut them is shown.
+    # The windows are the same as in the run; the progress shows that recordings are opened to cut them.
     stages: list[tuple[object, ...]] = []
     callback = TrainingCallback()
     callback.on_progress = lambda *stage: stages.append(stage)  # type: ignore[method-assign]
