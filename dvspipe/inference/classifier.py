@@ -54,6 +54,7 @@ from .windows import Window, encode_complete, encode_steps, find_start, slide, s
 if TYPE_CHECKING:
     from torch.nn import Module
 
+    from ..framing.person import FilmedPerson
     from ..networks import Network
     from .joints import JointClassifier
     from .windows import WindowSpikes
@@ -370,7 +371,7 @@ class Classifier:
             log.warning("%s: shows nobody for long enough; classified by events alone", source.name)
 
         basis: Basis = "events" if combined is timeline else "joints and events"
-        return self._summarize(reader, combined, segments, layers, basis)
+        return self._summarize(reader, combined, segments, layers, basis, source.person)
 
     def choose_segments(self, config: InferConfig, *, has_pictures: bool) -> SegmentConfig:
         """Return the settings of segments; films have the threshold that was chosen on films, also without joints."""
@@ -526,9 +527,13 @@ class Classifier:
         timeline: Timeline,
         config: SegmentConfig,
         layers: tuple[LayerActivity, ...],
-        basis: Basis | None = None,
+        basis: Basis = "events",
+        person: FilmedPerson | None = None,
     ) -> Prediction:
-        """Combine the predictions over time into a prediction for the recording; without a basis, by events alone."""
+        """Combine the predictions over time into a prediction for the recording.
+
+        With a person, whose joints were asked for, the reason of an uncertain answer can be what the film shows.
+        """
         # Quiet windows do not count, unless all are quiet.
         quiet = is_quiet(timeline, config)
         used = quiet if quiet.all() else ~quiet
@@ -540,12 +545,10 @@ class Classifier:
         segments = find_segments(timeline, classes, config, t_first_us=t_first_us, t_end_us=t_end_us)
         answer = find_answer(timeline, segments, classes, used)
 
-        # A film without a visible person has the basis "events", too.
         reason = ""
         if answer.segment is None:
-            person = reader.source.person
             is_short = 4 * (t_end_us - t_first_us) < 3 * timeline.window_us  # digits of N-MNIST end a little early
-            if basis is not None and person is not None:
+            if person is not None:
                 peak = find_peak(timeline, answer.label, used)
                 start_us = int(timeline.t_start_us[peak])
                 end_us = int(timeline.t_end_us[peak])
@@ -572,7 +575,7 @@ class Classifier:
             classified_us=reader.classified_us,
             layers=layers,
             trained_on=self.config.trained_on,
-            basis=basis or "events",
+            basis=basis,
             video=reader.source.person is not None,
             synthetic=reader.source.synthetic,
             truncated_at_us=reader.truncated_at_us,
@@ -597,7 +600,7 @@ def _combine_joints(timeline: Timeline, source: EventSource, joints: JointClassi
     if track is None:
         return timeline
 
-    # Windows without a visible person keep their probabilities: without a change, no window shows one.
+    # Without a change, no window shows the person; with one, also windows without a person become less certain.
     combined = joints.combine(timeline.probabilities, track, timeline.t_start_us, timeline.t_end_us)
     is_changed = not np.array_equal(combined, timeline.probabilities)
     return replace(timeline, probabilities=combined) if is_changed else timeline
