@@ -7,6 +7,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..base.texts import readable
 from ..parallel import Progress
 from ..report import draw_recording, write_answers_page
 from ..results import OutputFolder, Prediction
@@ -72,7 +73,7 @@ def list_windows(classified: Classified) -> list[list[str | float | int]]:
         [
             round((row.t_start_us - zero_us) / 1e6, 3),
             round((row.t_end_us - zero_us) / 1e6, 3),
-            row.class_name.replace("_", " "),
+            readable(row.class_name),
             round(row.probability, 3),
             round(row.entropy, 2),
             row.events,

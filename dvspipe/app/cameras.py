@@ -26,11 +26,12 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from ..base.errors import ConfigError, DvspipeError, VideoError
+from ..base.texts import readable
 from ..events import Events, SensorSize
 from ..formats import WriteOptions, Writer, create_writer
 from ..inference.segments import ENTER, SegmentConfig
 from ..report.pages import data_address
-from ..report.style import EVENT_PALETTES, readable
+from ..report.style import EVENT_PALETTES
 from ..streaming.answers import LiveAnswer
 
 if TYPE_CHECKING:  # `inference` imports torch, and that takes seconds

@@ -23,6 +23,16 @@ def show_name(name: object) -> str:
     return escape_controls(str(name)).replace("\n", "\\n")
 
 
+def readable(class_name: str) -> str:
+    """Return the display name of a class.
+
+    Example:
+        >>> readable("right_hand_wave")
+        'right hand wave'
+    """
+    return class_name.replace("_", " ")
+
+
 class TextTable:
     """Table without borders.
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..base.labels import GESTURES
+from ..base.texts import readable
 from ..base.trees import SettingsTree
 from ..checkpoints.checkpoint import shipped_config
 from ..formats import SYNTHETIC_GESTURES, iterate
@@ -185,7 +186,7 @@ def run_demo(
     announce("classifying the first recording with the fine-tuned network, and writing the report")
     look = _classify(events, str(run.checkpoint), folder / "trained")
 
-    shown = GESTURES[SHOWN_LABEL].replace("_", " ")
+    shown = readable(GESTURES[SHOWN_LABEL])
     write_training_page(
         run,
         previews=[

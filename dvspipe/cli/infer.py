@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..base.errors import ConfigError, DvspipeError, count_noun
 from ..base.labels import OTHER
-from ..base.texts import TextTable, show_name
+from ..base.texts import TextTable, readable, show_name
 from ..inference import InferConfig
 from ..verbs.classification import Inference, check_files, choose_pictures
 from ..verbs.classification import infer as verb
@@ -173,7 +173,7 @@ def print_predictions(predictions: Sequence[Prediction], *, finds_person: bool =
     )
 
     for prediction in predictions:
-        because = f" ({prediction.reason.replace('_', ' ')})" if prediction.reason else ""
+        because = f" ({readable(prediction.reason)})" if prediction.reason else ""
         region = [prediction.describe_region(finds_person=finds_person)] if regions else []
         probability = "" if prediction.class_name == OTHER else f"{prediction.probability:.0%}"
         numbers = probability, prediction.segment_count, f"{prediction.events:,}"

@@ -16,6 +16,7 @@ from urllib.parse import quote
 import numpy as np
 
 from ..base.errors import count_noun
+from ..base.texts import readable
 from ..events import SensorSize
 from ..results import (
     InferenceRun,
@@ -32,7 +33,7 @@ from ..results import (
 from .energy import EnergySection, energy_per_second
 from .pages import Media, Table, percent, write_page
 from .regions import Moment, write_region
-from .style import GREY, readable, to_hex
+from .style import GREY, to_hex
 from .timelines import boxes_of, chart_timeline, find_box, write_overlay
 from .web_charts import PAGE_BLUE, Axis, Line, PageChart, plot_lines, show_confusion
 

@@ -10,12 +10,12 @@ import numpy as np
 
 from ..base.errors import count_noun
 from ..base.files import TemporaryFolder, require_suffix
+from ..base.texts import readable
 from ..pose import OUTWARDS, GesturePart, HandPath, Track, trace_hands
 from ..pose.track import find_runs
 from ..video.config import VideoSettings
 from .pages import PAGE_SUFFIXES, Media, Table, write_page
 from .skeletons import LEFT_COLOUR, RIGHT_COLOUR, write_track_preview
-from .style import readable
 from .web_charts import Axis, Line, PageChart, plot_lines, with_opacity
 
 MAX_FRAME_PX = 480  # longer side of the videos in a page

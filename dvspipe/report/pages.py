@@ -13,8 +13,9 @@ import numpy as np
 
 from ..base.errors import FileError
 from ..base.files import write_beside
+from ..base.texts import readable
 from .config import CSS_DPI, DPI
-from .style import Values, readable
+from .style import Values
 
 if TYPE_CHECKING:  # import Jinja2 only when a page is written
     from jinja2 import Environment

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..base.errors import ConfigError, Remedy
+from ..base.texts import readable
 from .style import GRID, INK, OFF, ON, SMALL, TITLE, frame_axes, new_figure, save_figure, strip_axes
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def draw_rasters(
     for axes, (name, trains) in zip(panels, rows.items(), strict=True):
         _, channels, _, _ = rasters[name].shape
         _draw_raster(axes, trains, channels, step_us)
-        axes.set_title(name.replace("_", " "), **TITLE)
+        axes.set_title(readable(name), **TITLE)
         _name_pixels(axes, image, len(trains))
 
     save_figure(figure, path)

@@ -100,16 +100,6 @@ OFF = shares(LIGHT.off)
 """ON and OFF colours in charts on white."""
 
 
-def readable(class_name: str) -> str:
-    """Return the display name of a class.
-
-    Example:
-        >>> readable("right_hand_wave")
-        'right hand wave'
-    """
-    return class_name.replace("_", " ")
-
-
 def new_figure(width: float, height: float, title: str = "") -> Figure:
     """Create a figure of a size in inches, without pyplot's global state; a title above all axes adds to its height."""
     from .figures import Chart

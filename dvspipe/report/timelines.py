@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from ..base.texts import readable
 from ..events import EARLIEST_US, SensorSize
 from ..results import EventRates, Prediction, SegmentRow, WindowRow
 from .config import MIN_PLAY_S, PreviewSettings
@@ -35,7 +36,6 @@ from .style import (
     grid_axes,
     name_axes,
     new_figure,
-    readable,
     to_hex,
 )
 from .web_charts import ELAPSED_NAME, PAGE_BLUE, Axis, Lane, LaneBar, PageChart, Panel, plot_steps, shade

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..base.texts import readable
 from ..results import EventImage, WrongPrediction
 from .style import (
     INK,
@@ -15,12 +15,8 @@ from .style import (
     frame_axes,
     mix_polarities,
     new_figure,
-    readable,
     save_figure,
 )
-
-if TYPE_CHECKING:
-    pass
 
 WRONG_COLUMNS = 5  # pictures per row
 WRONG_SIDE = 2.2  # width of a picture with its margins in inches

@@ -27,7 +27,7 @@ from pydantic import Field, InstanceOf, JsonValue, computed_field, model_validat
 from ..base.errors import FileError, Remedy, brief, count_noun
 from ..base.files import REPLACE, name_folder
 from ..base.labels import GESTURES, OTHER
-from ..base.texts import TextTable
+from ..base.texts import TextTable, readable
 from ..base.trees import find_differences
 from .activity import LayerActivity
 from .scores import TimeScores
@@ -402,7 +402,7 @@ class Prediction(Row):
     @property
     def answer(self) -> str:
         """What was found, in words: a class with its time in seconds since `t_zero_us`, or a first guess."""
-        name = self.class_name.replace("_", " ")
+        name = readable(self.class_name)
         if self.t_start_us is not None and self.t_end_us is not None:
             start_s = (self.t_start_us - self.t_zero_us) / 1e6
             end_s = (self.t_end_us - self.t_zero_us) / 1e6

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from ..base.texts import readable
 from ..events import Events, SensorSize
 from ..report.config import PreviewSettings
 from ..report.painter import Caption, EventPainter, make_palette
-from ..report.style import readable
 from ..video.frames import Frame
 from ..video.opencv import cv2
 from .answers import LiveAnswer

@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 
 import dvspipe
+from dvspipe.base.texts import readable
 from dvspipe.report.config import PreviewSettings
 from dvspipe.report.painter import Caption
 from dvspipe.report.previews import write_preview
-from dvspipe.report.style import readable
 from dvspipe.synthesis import ClipSettings, Performance, draw_person, render_session
 from dvspipe.video.frames import Frame
 from dvspipe.video.writing import write_video
