@@ -12,7 +12,7 @@ events = record_gesture(GestureClip(1, person=0, clip=0, seed=0))
 events  # noqa: B018
 
 # %% The label, with probabilities over time
-classifier = dvspipe.Classifier.load("gesture-films")
+classifier = dvspipe.Classifier.load("gesture")
 prediction = classifier.predict(events)
 prediction  # noqa: B018
 

@@ -57,8 +57,8 @@ HEAVY: Mapping[str, Sequence[str]] = {
     "evaluate": ("runs/train/smoke", "data.root=classes", "--part", "all"),
     "quantise": ("runs/train/smoke", "data.root=classes", "--part", "all", "-o", "quantised.safetensors"),
     "learn": (str(VIDEO), "-o", "learnt", "--no-train"),
-    "infer": ("gesture-films", "events.h5", "-o", "answers"),
-    "adapt": ("gesture-films", "made", "-o", "adapted.safetensors"),
+    "infer": ("gesture", "events.h5", "-o", "answers"),
+    "adapt": ("gesture", "made", "-o", "adapted.safetensors"),
     "demo": ("--minutes", "0"),
 }
 """Arguments of commands that train or need a data set."""

@@ -14,9 +14,9 @@ from ..results import OutputFolder, Prediction
 from .shared import ChosenFile
 from .workspace import Workspace
 
-SHIPPED_NAMES = ("gesture-clean", "gesture-films", "nmnist-synthetic")
+SHIPPED_NAMES = ("gesture", "nmnist-synthetic")
 """Included classifiers; `checkpoints` also lists them, but imports torch, and that takes seconds."""
-DEFAULT_NAME = "gesture-films"
+DEFAULT_NAME = "gesture"
 WINDOW_HEADS = ("start (s)", "end (s)", "class", "probability", "entropy (bits)", "events", "state")
 
 

@@ -274,7 +274,7 @@ def check_app(settings: AppSettings) -> AppCheck:
         choices = Choices(IDEAL, knobs_of(IDEAL), "off")
         show_excerpt(read_excerpt(SAMPLE, 0.0, folder / "excerpt"), choices, folder / "player.html")
         convert_complete(source, choices, folder, ignore_progress)
-        classified = classify(source, "gesture-films", folder, ignore_progress)
+        classified = classify(source, "gesture", folder, ignore_progress)
 
         first = next((segment for segment in classified.prediction.segments if segment.label is not None), None)
         if first is None:

@@ -189,7 +189,7 @@ def shipped_checkpoints() -> list[str]:
 
     Example:
         >>> shipped_checkpoints()
-        ['gesture-clean', 'gesture-films', 'nmnist-synthetic']
+        ['gesture', 'nmnist-synthetic']
     """
     return sorted(path.stem for path in SHIPPED.glob(f"*{CHECKPOINT_SUFFIX}"))
 
@@ -198,7 +198,7 @@ def shipped_config(name: str) -> str:
     """Return the name of the included configuration with the settings of a shipped classifier.
 
     Example:
-        >>> shipped_config("gesture-clean")
+        >>> shipped_config("gesture")
         'gesture-synthetic'
     """
     config = ShippedRecord.read(SHIPPED / f"{name}.json").config

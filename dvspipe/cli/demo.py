@@ -26,7 +26,7 @@ Announce = Callable[[str], object]
 
 SHOWN_LABEL = GESTURES.index("right_arm_clockwise")
 SHOWN_PERSON = 1000  # in neither the training nor the test part
-CLASSIFIER = "gesture-films"
+CLASSIFIER = "gesture"
 """Included network; training starts from its weights."""
 
 SEED = 2000  # seed of the rendered people; CLASSIFIER was trained on people of seed 0, and nobody is in both sets
@@ -120,7 +120,7 @@ def choose_training(speed: Speed, seconds: float, *, jobs: int = 2) -> TrainConf
     Example:
         >>> config = choose_training(Speed(clip_s=0.2, step_s=0.04), 180)
         >>> config.init, config.data.train_people, config.data.test_people, config.optimiser.epochs
-        ('gesture-films', 44, 22, 4)
+        ('gesture', 44, 22, 4)
     """
     # Time per person: a clip of each class is rendered by `jobs` processes, also for TEST_SHARE people of the test
     # part, and trained on EPOCHS times.

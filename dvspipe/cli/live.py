@@ -34,7 +34,7 @@ CLEAR_LINE = "\r\x1b[K"
 @takes(verb, without=("source", "trust", *OF_FILES, "least_us", "quiet", "noise"))
 def live(
     source: Annotated[str, Parameter(help="Webcam: 0, 1, ...; or a video or recording to replay.")],
-    checkpoint: str = "gesture-films",
+    checkpoint: str = "gesture",
     *,
     window: Annotated[
         bool | None,

@@ -32,7 +32,7 @@ SETTINGS_ARGUMENT = "KEY=VALUE"
 TYPE_NAMES = frozenset({"bool", "float", "int", "str"})
 OTHER_NAMES = {"threshold": "enter", "confidence": "enter"}
 """Names of options in other programs, with their names here."""
-EXAMPLE_CLASSIFIER = "gesture-films"
+EXAMPLE_CLASSIFIER = "gesture"
 """Included classifier, for examples."""
 OPTION_EXAMPLES = {"--on": "--on any 'echo gesture'"}
 """Examples of options with several values."""

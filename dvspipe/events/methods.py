@@ -104,7 +104,7 @@ class EventMethods:
         Example:
             >>> from dvspipe.synthesis import GestureClip, record_gesture
             >>> events = record_gesture(GestureClip(1, person=0, clip=0, seed=0))
-            >>> events.infer("gesture-films").class_name
+            >>> events.infer("gesture").class_name
             'right_hand_wave'
         """
         infer = resolve_name("dvspipe.infer")

@@ -106,7 +106,7 @@ class Classifier:
         joints: JointClassifier | None = None,
     ) -> None:
         if network is None or not isinstance(config, ClassifierConfig):
-            name = str(config) if isinstance(config, str | Path) else "gesture-films"
+            name = str(config) if isinstance(config, str | Path) else "gesture"
             raise CheckpointError(f"Classifier: found no network; use Classifier.load({name!r}) for a checkpoint")
 
         if joints is not None and joints.classes != config.classes:
@@ -170,7 +170,7 @@ class Classifier:
             ConfigError: If the network is a module that cannot be built, or its package is not trusted.
 
         Example:
-            >>> Classifier.load("gesture-films").config.classes[:2]
+            >>> Classifier.load("gesture").config.classes[:2]
             ('hand_clapping', 'right_hand_wave')
         """
         name = pin_checkpoint(path)
@@ -218,7 +218,7 @@ class Classifier:
         Example:
             >>> from dvspipe import Classifier
             >>> from dvspipe.synthesis import GestureClip, record_gesture
-            >>> classifier = Classifier.load("gesture-films")
+            >>> classifier = Classifier.load("gesture")
             >>> prediction = classifier.predict(record_gesture(GestureClip(1, person=0, clip=0, seed=0)))
             >>> prediction.class_name in classifier.config.classes, 0 <= prediction.probability <= 1
             (True, True)
@@ -241,7 +241,7 @@ class Classifier:
             named: Settings by name; they take precedence over `config`.
 
         Example:
-            >>> Classifier.load("gesture-films").framed(roi="full").roi
+            >>> Classifier.load("gesture").framed(roi="full").roi
             'full'
         """
         framed = as_settings(InferConfig, config, named).with_defaults(self.config.framing)
@@ -258,7 +258,7 @@ class Classifier:
             videos: Whether videos are classified; if not, video settings have no effect and are omitted.
 
         Example:
-            >>> Classifier.load("gesture-films").find_overrides({"fit": "crop"})
+            >>> Classifier.load("gesture").find_overrides({"fit": "crop"})
             ('fit = crop (trained with null)',)
         """
         trained = self.config.framing.model_dump(mode="json")
@@ -402,8 +402,8 @@ class Classifier:
         """
         if config.joints and self.joints is None:
             raise ConfigError(
-                f"joints: {self.checkpoint or 'the classifier'} has no joint network (expected gesture-films, "
-                "gesture-clean, or a classifier that learn made)",
+                f"joints: {self.checkpoint or 'the classifier'} has no joint network (expected gesture "
+                "or a classifier that learn made)",
                 Remedy("config.joints", False, "classify events alone"),
             )
 

@@ -180,7 +180,7 @@ def classify_many(
         WorkerError: If a worker was killed; stored predictions remain.
 
     Example:
-        >>> classifier = Classifier.load("gesture-films")
+        >>> classifier = Classifier.load("gesture")
         >>> tasks = plan_tasks([Path("recordings")], Path("answers"))  # doctest: +SKIP
         >>> for outcome in classify_many(tasks, classifier, out="answers", engine=Processes(2)):  # doctest: +SKIP
         ...     print(outcome.item.source, outcome.result().class_name)

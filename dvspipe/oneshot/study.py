@@ -16,7 +16,7 @@ from ..report import write_refusal_picture
 from ..synthesis import FilmedGesture, FilmedGestures, mirror_class
 from .films import ExampleFilm, check_distinct
 
-BASE = "gesture-clean"
+BASE = "gesture"
 """Included network; fine-tuning starts from its weights. All its sources allow use in products."""
 ALIKE_SHARE = 0.3  # minimum probability by joints of a known gesture that a film resembles
 

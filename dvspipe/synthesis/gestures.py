@@ -28,7 +28,7 @@ from .tracked import TrackedMovement
 
 GESTURE_SENSOR = SensorSize(width=128, height=128)
 CLIP_US = 1_500_000
-RENDERING = 4  # version of the rendering; increment it if the clips of a seed change, to invalidate stored clips
+RENDERING = 5  # version of the rendering; increment it if the clips of a seed change, to invalidate stored clips
 STEADY_FPS = 200.0  # the fastest point of the body moves 1 pixel per frame in the median clip, 3 to 6 in fast clips
 FLICKER_FPS = 360.0  # three frames per period of fluorescent flicker
 _TRANSITION_S = (0.25, 0.6)  # transition from rest to a gesture, or between gestures

@@ -20,6 +20,7 @@ ABOVE_M = 0.36  # distance from the shoulder line to just above the crown
 MIN_SCALE_PX = 35.0
 FILLING_SHARE = 0.35  # share of people who fill the picture of a webcam
 CUT_SHARE = 0.2  # share of people cut at one side, and of those who fill the picture cut at the forehead
+MAX_LOG_OBJECTS = 3.7  # natural logarithm of the maximum number of objects behind a person
 MAX_YAW = 0.8  # maximum turn of people in front of a webcam: 45 degrees
 
 
@@ -206,10 +207,10 @@ def draw_scene(
 def _draw_wall(tone: float, sensor: SensorSize, rng: np.random.Generator) -> NDArray[np.float32]:
     height, width = sensor.height, sensor.width
     wall = np.full((height, width), tone, np.float32)
-    for _ in range(rng.integers(0, 10)):  # doors, posters, shelves, cables
+    for _ in range(int(np.exp(rng.uniform(0, MAX_LOG_OBJECTS)))):  # doors, posters, shelves, cables
         x, y = rng.uniform(-0.2, 1.0, 2) * (width, height)
         w, h = rng.choice([0.02, 0.3, 0.5], 2) * rng.uniform(0.2, 1.0, 2) * (width, height)
-        brightness = float(np.clip(tone * np.exp(rng.normal(0.0, 0.5)), 0.02, 0.9))
+        brightness = float(np.clip(tone * np.exp(rng.normal(0.0, 0.7)), 0.02, 0.9))
         cv2.rectangle(wall, (int(x), int(y)), (int(x + w), int(y + h)), brightness, cv2.FILLED)
 
     # Out of focus, stained, unevenly lit and slightly noisy.

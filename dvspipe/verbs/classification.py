@@ -103,9 +103,9 @@ def infer(
             after all others are classified. A missing file is an error before the first is.
 
     Example:
-        >>> infer("gesture-films", "clap.h5", roi="auto").class_name  # doctest: +SKIP
+        >>> infer("gesture", "clap.h5", roi="auto").class_name  # doctest: +SKIP
         'hand_clapping'
-        >>> [done.class_name for done in infer("gesture-films", ["videos"], "answers", jobs=2)]  # doctest: +SKIP
+        >>> [done.class_name for done in infer("gesture", ["videos"], "answers", jobs=2)]  # doctest: +SKIP
         ['hand_clapping', 'right_hand_wave']
     """
     from ..inference import ClassifyOptions, as_classifier, plan_tasks
@@ -265,7 +265,7 @@ def adapt(
         DvspipeError: If no recording can be used; the error of the first recording.
 
     Example:
-        >>> adaptation = adapt("gesture-films", ["a.aedat4", "b.aedat4"], "mine.safetensors")  # doctest: +SKIP
+        >>> adaptation = adapt("gesture", ["a.aedat4", "b.aedat4"], "mine.safetensors")  # doctest: +SKIP
         >>> adaptation.classifier.predict("c.aedat4").class_name  # doctest: +SKIP
         'hand_clapping'
     """

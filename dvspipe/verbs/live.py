@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @checked
 def live(
     source: str | Path | int,
-    checkpoint: Classifier | str | Path = "gesture-films",
+    checkpoint: Classifier | str | Path = "gesture",
     config: InferConfig | Mapping[str, object] | None = None,
     *,
     speed: float = 1.0,

@@ -162,5 +162,5 @@ def gesture() -> Events:
 
 
 def test_classify_recording(benchmark: BenchmarkFixture, gesture: Events) -> None:
-    classifier = Classifier.load("gesture-clean")
+    classifier = Classifier.load("gesture")
     assert benchmark(classifier.predict, gesture).class_name in GESTURES

@@ -1,6 +1,6 @@
 """Write docs/images/gesture.gif: a video, its events and their label: `python scripts/docs/readme_picture.py`.
 
-The person is rendered and was not in the training data of `gesture-films`. The text below a picture is the
+The person is rendered and was not in the training data of `gesture`. The text below a picture is the
 prediction for the window that ends at this time; it uses no later events.
 """
 
@@ -49,7 +49,7 @@ def main() -> None:
         video = Path(folder, "video.webm")
         write_video(video, render())
         events = dvspipe.events_from_video(video)
-        prediction = dvspipe.Classifier.load("gesture-films").predict(events, {"roi": "full", "hop_us": 120_000})
+        prediction = dvspipe.Classifier.load("gesture").predict(events, {"roi": "full", "hop_us": 120_000})
         timeline = prediction.timeline
         classes = prediction.classes
 

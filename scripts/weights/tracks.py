@@ -2,8 +2,9 @@
 
     python scripts/weights/tracks.py SOURCES TRACKS
 
-SOURCES contains a copy of each repository as SOURCES/<source>/: vicon, hoffmann, laban, cmu, hdm05, intel; films.tsv
-has their addresses and terms. Writes TRACKS/<class>/<source>-<person>_<clip>.csv. A class that is not one of DVS128
+SOURCES contains a copy of each repository as SOURCES/<source>/: vicon, hoffmann, laban, intel; films.tsv
+has their addresses and terms. Writes TRACKS/training/<class>/<source>-<person>_<clip>.csv, and
+TRACKS/test of the people in HELD_OUT. A class that is not one of DVS128
 Gesture is other gestures.
 """
 
@@ -15,12 +16,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from motion_capture import read_amc, read_bvh
 
 from dvspipe.inference.joints import JOINT_LOOKS
 from dvspipe.pose import JOINTS, Track, make_track, track_film
 from dvspipe.pose.network import Floats
 
+HELD_OUT = ("vicon-5", "vicon-7", "vicon-10")  # people whose tracks only test the networks
 Clip = tuple[str, str, Track]  # class, name, track
 
 RATE_HZ = 60  # written tracks; fast claps need more than the 30 Hz of films
@@ -53,9 +54,6 @@ KINECT = {  # joint of the file of LabanotationSuite: its index
     "right_wrist": 10,
     "right_index": 11,
 }
-
-HDM05_HZ = 120
-CMU_HZ = 1 / 0.008333
 
 
 def place_joints(places: dict[str, Floats], times_s: Floats) -> Track:
@@ -151,20 +149,6 @@ def convert_laban(folder: Path) -> Iterator[Clip]:
         yield name, f"laban-1_{path.stem}", place_joints(places, np.arange(len(joints)) / 30)
 
 
-def convert_cmu(folder: Path) -> Iterator[Clip]:
-    places = read_bvh(folder / "111_37.bvh")
-    yield RIGHT_WAVE, "cmu-111_111_37", place_joints(places, np.arange(len(places["nose"])) / CMU_HZ)
-
-
-def convert_hdm05(folder: Path) -> Iterator[Clip]:
-    for path in sorted(folder.rglob("HDM_*.amc")):
-        _, person, action, *_ = path.stem.split("_")
-        if "lieDown" not in action:
-            places = read_amc(path)
-            track = place_joints(places, np.arange(len(places["nose"])) / HDM05_HZ)
-            yield action, f"hdm05-{person}_{path.stem}", track
-
-
 def convert_intel(folder: Path) -> Iterator[Clip]:
     for path in sorted(folder.rglob("*.m[kp][v4]")):
         name = CLAP if path.stem == "school" else "sign"
@@ -175,8 +159,6 @@ SOURCES = {
     "vicon": convert_vicon,
     "hoffmann": convert_hoffmann,
     "laban": convert_laban,
-    "cmu": convert_cmu,
-    "hdm05": convert_hdm05,
     "intel": convert_intel,
 }
 
@@ -195,7 +177,8 @@ def main() -> None:
 
         counts = Counter[str]()
         for name, clip, track in convert(arguments.sources / source):
-            folder = arguments.tracks / name
+            part = "test" if clip.split("_")[0] in HELD_OUT else "training"
+            folder = arguments.tracks / part / name
             folder.mkdir(parents=True, exist_ok=True)
             every = max(1, round(track.rate_hz / RATE_HZ))
             track.select(np.arange(len(track.times_us)) % every == 0).write(folder / f"{clip}.csv")

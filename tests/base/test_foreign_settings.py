@@ -40,7 +40,7 @@ def folder(tmp_path: Path) -> Path:
     ("words", "settings"),
     [
         ("convert in -o out --jobs 2", "cache folder"),
-        ("infer gesture-clean in -o out --jobs 2", "locators"),
+        ("infer gesture in -o out --jobs 2", "locators"),
         ("check in --jobs 2", "malformed"),
         ("info in/0.h5", "cache folder"),
         ("filter in/0.h5 -o out.h5", "locators"),

@@ -113,10 +113,10 @@ def test_wrong_file_names_are_reported_before_torch_is_imported(clip: Path, tmp_
     (tmp_path / "hello.webm").write_bytes(clip.read_bytes())
     (tmp_path / "best.safetensors").touch()
     facts_of = {
-        ("gesture-filsm", "hello.webm"): ("gesture-filsm", "did you mean gesture-films?"),
-        ("gesture-films", "helo.webm"): ("helo.webm", "did you mean hello.webm?"),
+        ("gesture-filsm", "hello.webm"): ("gesture-filsm", "did you mean gesture?"),
+        ("gesture", "helo.webm"): ("helo.webm", "did you mean hello.webm?"),
         ("besst.safetensors", "hello.webm"): ("besst.safetensors", "did you mean best.safetensors?"),
-        ("hello.webm", "gesture-films"): ("gesture-films", "swapped"),
+        ("hello.webm", "gesture"): ("gesture", "swapped"),
         ("hello.webm", "best.safetensors"): ("hello.webm", "found a .webm file", "swapped"),
     }
     code = TYPING_MISTAKES.format(typed=[["infer", *names] for names in facts_of])
@@ -318,7 +318,7 @@ def test_unknown_option_suggests_near_names_only(words: str, fact: str, tmp_path
 
 def test_setting_of_an_inner_group_has_a_short_option(tmp_path: Path) -> None:
     for option in ("--enter=3", "--segments.enter=3", "--time-unit=q"):
-        shown = dvspipe("infer", "gesture-films", "a.h5", option, cwd=tmp_path, code=2).stderr
+        shown = dvspipe("infer", "gesture", "a.h5", option, cwd=tmp_path, code=2).stderr
         assert mentions(shown, f"infer: {option.replace('=', ' ')}:")
 
 
@@ -644,11 +644,11 @@ def test_train_then_infer(tmp_path: Path) -> None:
         (["train", "nmnist", "name=!!timestamp x"], "YAML"),
         (["train", "nmnist", "--epochs", "5"], "--epochs"),
         (["train", "nmnist", "--resume", "-o", "nosuchrun"], "nosuchrun"),
-        (["infer", "there.h5"], ("RECORDINGS is missing", "CHECKPOINT there.h5", "infer gesture-films there.h5")),
-        (["infer", "gesture-films"], ("RECORDINGS is missing", "CHECKPOINT gesture-films", "--help")),
-        (["infer", "gesture-films", "there.h5", "--thresold", "0.1"], ("--thresold", "--segments.enter")),
-        (["infer", "gesture-films", "there.h5", "--enter", "0.3"], ("infer: --enter 0.3", "leave = 0.35")),
-        (["infer", "gesture-films", "there.h5", "--segments.enter=0.3"], ("--segments.enter 0.3", "leave = 0.35")),
+        (["infer", "there.h5"], ("RECORDINGS is missing", "CHECKPOINT there.h5", "infer gesture there.h5")),
+        (["infer", "gesture"], ("RECORDINGS is missing", "CHECKPOINT gesture", "--help")),
+        (["infer", "gesture", "there.h5", "--thresold", "0.1"], ("--thresold", "--segments.enter")),
+        (["infer", "gesture", "there.h5", "--enter", "0.3"], ("infer: --enter 0.3", "leave = 0.35")),
+        (["infer", "gesture", "there.h5", "--segments.enter=0.3"], ("--segments.enter 0.3", "leave = 0.35")),
         (["convert", "CLIP", "-o", "out.h5", "--threshold", "1"], ("--threshold", "--pos-thres", "--neg-thres")),
         (["live", "there.h5", "--on", "wave"], ("--on wave", "--on CLASS COMMAND", "--on any 'echo gesture'")),
         (["convert", "CLIP", "-o", "out.h5", "--jobs"], "--jobs N"),

@@ -91,7 +91,7 @@ def test_fine_tuned_weights_are_compiled_and_the_run_is_kept(tmp_path: Path) -> 
 
 def test_data_set_of_an_included_classifier_is_rendered_people_that_it_was_not_trained_on() -> None:
     for given, people in ((None, 10), ("data.test_people=3", 3)):
-        _, experiment = find_data("gesture-films", given, None)
+        _, experiment = find_data("gesture", given, None)
         assert isinstance(experiment.data, GesturesConfig)
         assert (experiment.data.root, experiment.data.test_people) == (None, people)
         assert experiment.seed != TrainConfig.read("gesture-synthetic").seed

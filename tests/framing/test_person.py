@@ -174,14 +174,14 @@ def test_truncated_film_is_classified_and_the_command_fails(tmp_path: Path) -> N
     write_moving_bar(tmp_path / "film.webm")
     content = (tmp_path / "film.webm").read_bytes()
     (tmp_path / "film.webm").write_bytes(content[: len(content) * 2 // 3])
-    command = ("infer", "gesture-films", "film.webm", "--joints=false", "--window-us", 480_000, "-o", "answers")
+    command = ("infer", "gesture", "film.webm", "--joints=false", "--window-us", 480_000, "-o", "answers")
     for _ in range(2):  # also if the prediction is stored
         done = dvspipe(*command, cwd=tmp_path, code=None)
         assert done.returncode == 2
         assert mentions(done.stdout, "film.webm", "no gesture")
         assert mentions(done.stderr, "1 of 1", "completely")
         assert "training data" not in done.stdout + done.stderr
-    assert "partly synthetic training data" in (tmp_path / "answers" / "report.html").read_text(encoding="utf-8")
+    assert "synthetic training data" in (tmp_path / "answers" / "report.html").read_text(encoding="utf-8")
 
 
 def test_person_takes_precedence_over_stronger_motion(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -70,17 +70,9 @@ def film(tmp_path: Path) -> Path:
 
 
 def included() -> JointClassifier:
-    joints = find_joints("gesture-films")
+    joints = find_joints("gesture")
     assert joints is not None
     return joints
-
-
-def test_each_included_gesture_classifier_has_its_own_joints() -> None:
-    films, clean = find_joints("gesture-films"), find_joints("gesture-clean")
-    assert films is not None
-    assert clean is not None
-    assert not torch.equal(films.network.linear.weight, clean.network.linear.weight)
-    assert find_joints("nmnist-synthetic") is None
 
 
 def test_joints_in_the_current_folder_do_not_belong_to_an_included_classifier(
@@ -92,8 +84,7 @@ def test_joints_in_the_current_folder_do_not_belong_to_an_included_classifier(
 
 
 def test_drawn_claps_and_waves_are_recognised_by_joints_alone() -> None:
-    joints = find_joints("gesture-clean")
-    assert joints is not None
+    joints = included()
     for gesture in ("hand_clapping", "right_hand_wave", "left_hand_wave"):
         tracks = [track_of(gesture, person) for person in range(8)]
         windows = [sample_curves(track, np.array([0]), np.array([WINDOW_US]))[0] for track in tracks]
@@ -221,7 +212,7 @@ def test_screen_page_and_records_mention_joints(film: Path, monkeypatch: pytest.
 
 def test_joints_need_a_video_and_a_joint_network(tmp_path: Path) -> None:
     write(tmp_path / "bar.h5", moving_bar(0, 0, windows=20))
-    done = dvspipe("infer", "gesture-films", "bar.h5", "--fit", "scale", "--joints", cwd=tmp_path, code=2)
+    done = dvspipe("infer", "gesture", "bar.h5", "--fit", "scale", "--joints", cwd=tmp_path, code=2)
     assert "bar.h5" in done.stderr
     assert "joints need a video" in done.stderr
     assert len(done.stderr.splitlines()) == 1

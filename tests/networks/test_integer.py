@@ -231,7 +231,7 @@ def test_values_that_are_not_counts_are_refused() -> None:
 
 
 def test_included_gesture_classifier_has_less_than_300_kb() -> None:
-    config, network = load_checkpoint("gesture-films")
+    config, network = load_checkpoint("gesture")
     rng = np.random.default_rng(0)
     counts = torch.from_numpy((rng.random((3, 1, *config.task.shape)) < 0.1).astype(np.uint8))
     assert quantise(network, counts).parameter_bytes < 300_000

@@ -66,9 +66,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     dvspipe.write(tmp_path / "long.raw", large)
     for number in range(8):
         dvspipe.write(tmp_path / "recordings" / "ab"[number % 2] / f"{number}.raw", large)
-    shutil.copy(
-        Path(dvspipe.__file__).parent / "checkpoints" / "gesture-films.safetensors", tmp_path / "best.safetensors"
-    )
+    shutil.copy(Path(dvspipe.__file__).parent / "checkpoints" / "gesture.safetensors", tmp_path / "best.safetensors")
     (tmp_path / "videos").mkdir()
     shutil.copy(tmp_path / "clip.mp4", tmp_path / "videos")
     monkeypatch.chdir(tmp_path)

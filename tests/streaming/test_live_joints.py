@@ -36,7 +36,7 @@ NOBODY = Sighting(0.1, np.zeros((15, 2)), np.zeros((15, 3)), np.zeros(15), SQUAR
 
 
 def included() -> JointClassifier:
-    joints = find_joints("gesture-films")
+    joints = find_joints("gesture")
     assert joints is not None
     return joints
 
@@ -127,7 +127,7 @@ def test_session_says_whether_joints_were_used(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_classifier_without_joints_is_refused() -> None:
-    with raises(ConfigError, "joints", "gesture-films"):
+    with raises(ConfigError, "joints", "gesture"):
         LiveSession(pushed(2), gestures(("one", "two")), InferConfig(joints=True))
 
 

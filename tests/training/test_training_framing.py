@@ -120,7 +120,7 @@ def test_checkpoint_does_not_store_video_times() -> None:
 
 
 def test_old_checkpoints_get_the_default_framing() -> None:
-    known = load_config("gesture-films")
+    known = load_config("gesture")
     earlier = known.model_dump(mode="json", exclude={"framing"})
     assert build(ClassifierConfig, earlier, "earlier").framing == FramingConfig()
 

@@ -11,7 +11,7 @@ windows, segments, uncertainty, and classification while the events arrive.
 # -------------
 #
 # A rendered person rests, claps, rests, and rolls the arms. ``record_session`` also returns what was performed, for
-# comparison. With your own recording: ``dvspipe infer gesture-films RECORDING.h5 -o answers``.
+# comparison. With your own recording: ``dvspipe infer gesture RECORDING.h5 -o answers``.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -35,7 +35,7 @@ figure = dvspipe.plot(events, "rate")
 # The network was trained on clips of about 1.4 s. It slides over the recording in windows of this length; ``hop_us`` is
 # the time from one window to the next. Overlapping windows share their work: each step is encoded once.
 
-classifier = dvspipe.Classifier.load("gesture-films")
+classifier = dvspipe.Classifier.load("gesture")
 prediction = classifier.predict(events, {"hop_us": 240_000})
 timeline = prediction.timeline
 print(len(timeline), "windows of", timeline.window_us / 1e6, "s")

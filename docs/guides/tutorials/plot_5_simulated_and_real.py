@@ -130,7 +130,7 @@ from dvspipe.synthesis import GestureClip, record_gesture
 
 other = dvspipe.SimulatorConfig(pos_thres=0.45, neg_thres=0.35, shot_noise_rate_hz=4, cutoff_hz=60)
 clips = [record_gesture(GestureClip(label, person=902, clip=0, seed=0), sensor=other) for label in range(10)]
-classifier = dvspipe.Classifier.load("gesture-films")
+classifier = dvspipe.Classifier.load("gesture")
 adaptation = dvspipe.adapt(classifier, clips)
 before = [classifier.predict(clip).label for clip in clips]
 after = [adaptation.classifier.predict(clip).label for clip in clips]
