@@ -1,8 +1,9 @@
-"""Render the clips that train the event network: `python scripts/weights/clips.py TRACKS CLIPS --jobs 2`.
+"""Render the clips that train `gesture`: `python scripts/weights/clips.py TRACKS/training CLIPS --jobs 2`.
 
-`tracks.py` writes TRACKS. Each clip shows a rendered person who
-performs a drawn movement, or a movement of a track: half are recorded by a simulated DVS128, half are filmed by
-simulated webcams and phones, and converted. 20 clips of a person and camera take about 12 s on one core.
+`tracks.py` writes TRACKS. Each clip shows a rendered person who performs a drawn movement, or a movement of a track. A
+simulated DVS128 records it, a simulated webcam or phone films it, and every other person is filmed as a GIF, too. Films
+are converted as `dvspipe infer` does. Writes the events to CLIPS/events, for `dvspipe train`, and the joints that the
+pose network finds in the films to CLIPS/tracks, for `joints.py`. A clip takes 0.1 to 2 s on one core.
 """
 
 from __future__ import annotations

@@ -34,6 +34,7 @@ from dvspipe.synthesis.people import LEFT, RIGHT, Floats, Person, unit
 
 UP = -DOWN
 DRAWN_SHARE = 0.7  # share of claps and waves by this module
+DRAWN_OTHER_SHARE = 0.5  # the same of other gestures
 FEW_STROKES = 0.3  # share of movements with one to three strokes
 STILL = 0.12  # share of waves whose wrist and hand do not move: fingers fold, or pictures are too few
 HANDS = np.array([[-0.8, -0.6, -0.2], [0.6, 1.0, 1.0]])  # directions of hands
@@ -201,7 +202,7 @@ def draw_other(t: Floats, person: Person, rng: np.random.Generator) -> Motion:
 
 def perform_other(t: Floats, person: Person, rng: np.random.Generator) -> Motion:
     """Perform a movement outside the ten gestures."""
-    movement = draw_other if rng.random() < 0.5 else other_movement
+    movement = draw_other if rng.random() < DRAWN_OTHER_SHARE else other_movement
     return movement(t, person, rng)
 
 

@@ -2,10 +2,9 @@
 
     python scripts/weights/tracks.py SOURCES TRACKS
 
-SOURCES contains a copy of each repository as SOURCES/<source>/: vicon, hoffmann, laban, intel; films.tsv
-has their addresses and terms. Writes TRACKS/training/<class>/<source>-<person>_<clip>.csv, and
-TRACKS/test of the people in HELD_OUT. A class that is not one of DVS128
-Gesture is other gestures.
+SOURCES contains a copy of each repository as SOURCES/<source>/: vicon, hoffmann, laban, intel; films.tsv has their
+addresses and terms. Writes TRACKS/training/<class>/<source>-<person>_<clip>.csv, and TRACKS/test of the people in
+HELD_OUT. A class that is not one of DVS128 Gesture is other gestures.
 """
 
 from __future__ import annotations
