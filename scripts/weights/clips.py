@@ -76,21 +76,26 @@ class Recorder:
     clip: GestureClip
     tracks: Path
 
+    @property
+    def repertoire(self) -> Repertoire:
+        """Movements of the clip's person."""
+        return read_repertoire(self.tracks)
+
     def record(self, path: Path) -> None:
         """Record the clip with a simulated DVS128."""
-        self._write(path, record_gesture(self.clip, repertoire=read_repertoire(self.tracks)))
+        self._write(path, record_gesture(self.clip, repertoire=self.repertoire))
 
     def film(self, path: Path) -> None:
         """Film the clip."""
         with TemporaryFolder() as folder:
-            film = film_gesture(Path(folder, "film"), self.clip, repertoire=read_repertoire(self.tracks))
+            film = film_gesture(Path(folder, "film"), self.clip, repertoire=self.repertoire)
             self._convert(film, path, start_us=0)
 
     def loop(self, path: Path) -> None:
         """Film the clip as a GIF, which `dvspipe infer` repeats; keep a part of it."""
         rng = np.random.default_rng([*self.clip.seeds, GIF_SEED])
         with TemporaryFolder() as folder:
-            film = film_gesture(Path(folder, "film"), self.clip, repertoire=read_repertoire(self.tracks))
+            film = film_gesture(Path(folder, "film"), self.clip, repertoire=self.repertoire)
             gif = write_gif(film, rng)
             self._convert(gif, path, start_us=int(rng.integers(MIN_GIF_US - CLIP_US)))
 
@@ -101,15 +106,15 @@ class Recorder:
         framing = FramingConfig.model_validate({"video": {"simulator": simulator}})
         source = open_source(film, GESTURE_SENSOR, framing, sensor=None, looks=JOINT_LOOKS)
         track = source.person.track if source.person else None
-        events = concatenate(source.read_fitted(), GESTURE_SENSOR)
 
         if track is None:  # the pose network finds nobody: use the region of the rendered joints
-            events = record_film(self.clip, repertoire=read_repertoire(self.tracks))
+            events = record_film(self.clip, repertoire=self.repertoire)
         else:
             joints = path.parents[2] / "tracks" / path.parent.name / f"{path.stem}.csv"
             joints.parent.mkdir(parents=True, exist_ok=True)
             track.write(joints)
-            events = events.between(start_us, start_us + CLIP_US + 1)
+            complete = concatenate(source.read_fitted(), GESTURE_SENSOR)
+            events = complete.between(start_us, start_us + CLIP_US + 1)
         self._write(path, events)
 
     def _write(self, path: Path, events: Events) -> None:

@@ -41,7 +41,7 @@ BIAS = {"hand_clapping": 1.0, "right_hand_wave": 0.5, "left_hand_wave": 0.5}
 
 WINDOWS = {"vicon": 14, "hoffmann": 8, "laban": 24, "intel": 24}
 """Windows of each track, by source: many of sources with few tracks."""
-RENDERED_STARTS_US = np.array([0, 60_000])  # of the windows of a film of a rendered person
+RENDERED_STARTS_US = np.array([0, 60_000])  # starts of the windows in the film of a rendered person
 GESTURE_FACTOR = 3  # times as many windows of Vicon's claps and waves
 
 WRISTS = {(4, 22): "left", (10, 24): "right"}
