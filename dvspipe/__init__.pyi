@@ -9,7 +9,6 @@ from . import inference as inference
 from . import integers as integers
 from . import networks as networks
 from . import oneshot as oneshot
-from . import parallel as parallel
 from . import pose as pose
 from . import recordings as recordings
 from . import report as report
@@ -21,6 +20,7 @@ from . import synthesis as synthesis
 from . import torch as torch
 from . import training as training
 from . import video as video
+from .base.cluster import Ray as Ray
 from .base.errors import ArgumentError as ArgumentError
 from .base.errors import CheckpointError as CheckpointError
 from .base.errors import ConfigError as ConfigError
@@ -34,6 +34,9 @@ from .base.errors import Remedy as Remedy
 from .base.errors import TruncatedVideoError as TruncatedVideoError
 from .base.errors import VideoError as VideoError
 from .base.errors import WorkerError as WorkerError
+from .base.pool import Outcome as Outcome
+from .base.pool import Processes as Processes
+from .base.pool import Shard as Shard
 from .datasets import DataSet as DataSet
 from .encoding import BinConfig as BinConfig
 from .encoding import encode as encode
@@ -58,10 +61,6 @@ from .inference import ClassifyOptions as ClassifyOptions
 from .inference import InferConfig as InferConfig
 from .inference import classify_many as classify_many
 from .inference import plan_tasks as plan_tasks
-from .parallel import Outcome as Outcome
-from .parallel import Processes as Processes
-from .parallel import Shard as Shard
-from .parallel.cluster import Ray as Ray
 from .recordings.checking import CheckReport as CheckReport
 from .recordings.comparison import Comparison as Comparison
 from .recordings.config import CheckSettings as CheckSettings

@@ -7,8 +7,8 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..base.progress import Progress
 from ..base.texts import readable
-from ..parallel import Progress
 from ..report import draw_recording, write_answers_page
 from ..results import OutputFolder, Prediction
 from .shared import ChosenFile

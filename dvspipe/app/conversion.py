@@ -17,10 +17,10 @@ from docstring_parser import parse_from_object
 
 from ..base.config import build
 from ..base.errors import ConfigError
+from ..base.progress import Progress
 from ..base.trees import SettingsTree, merge_settings
 from ..events import SensorSize, concatenate
 from ..formats import open_recording
-from ..parallel import Progress
 from ..recordings.config import ConvertConfig
 from ..recordings.conversion import convert_recording, convert_video, is_video
 from ..recordings.editing import select_part

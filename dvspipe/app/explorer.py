@@ -23,11 +23,11 @@ from numpy.typing import NDArray
 
 from ..base.config import build
 from ..base.errors import ConfigError, EventError
+from ..base.progress import Progress
 from ..events import Events, Region, SensorSize, concatenate
 from ..events.filter_config import FILTERS, FilterConfig, FilterFacts
 from ..events.filters import FilterCounts, count_pixels, find_hot_pixels
 from ..formats import Recording, open_recording
-from ..parallel import Progress
 from ..recordings.checking import CheckReport
 from ..recordings.conversion import convert_recording
 from ..recordings.editing import FilteredPart, select_part

@@ -13,8 +13,7 @@ from html import escape
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from ..parallel import CurrentStep
-from ..parallel.estimate import estimate_left_s
+from ..base.progress import CurrentStep, estimate_left_s
 
 Result = TypeVar("Result")
 
@@ -24,7 +23,7 @@ class Stopped(Exception):  # noqa: N818 (it is no error)
 
 
 class StagedProgress(Protocol):
-    """Progress callback of work in one or more stages; see `dvspipe.parallel.Progress`."""
+    """Progress callback of work in one or more stages; see `dvspipe.base.progress.Progress`."""
 
     def __call__(self, done: float, total: float, stage: str = "", /) -> object:
         """Called with the amount done in a stage and its total; total is 0 if unknown."""

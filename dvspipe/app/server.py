@@ -23,7 +23,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from ..base.errors import ConfigError, FileError, Remedy
-from ..parallel import ignore_progress
+from ..base.progress import ignore_progress
 from .answers import classify
 from .conversion import IDEAL, Choices, convert_complete, knobs_of, read_excerpt, show_excerpt
 from .examples import SAMPLE

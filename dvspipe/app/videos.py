@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import gradio as gr
 
 from ..base.errors import ConfigError
-from ..parallel import Progress
+from ..base.progress import Progress
 from ..recordings.conversion import is_video
 from ..report import PreviewColours
 from .answers import (

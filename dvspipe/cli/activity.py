@@ -16,7 +16,7 @@ from ..base.kernels import compiled_s
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from ..parallel import CurrentStep
+    from ..base.progress import CurrentStep
 
 LINE_EVERY_S = 7.0  # interval of lines in a file or pipe; a busy machine takes up to 3 s longer
 MAX_AMOUNT = 1e6  # larger amounts, such as microseconds, are shown in percent
@@ -119,7 +119,7 @@ class CommandState:
 
     def describe_times(self, now_s: float) -> str:
         """Return the time since the start of the command, and the time left if it can be estimated."""
-        from ..parallel.estimate import estimate_left_s
+        from ..base.progress import estimate_left_s
 
         spent_s = now_s - compiled_s() - self._begin_s
         left_s = estimate_left_s(self.done, self.total, spent_s, begin=self._begin)

@@ -33,8 +33,9 @@ from .options import (
 from .screen import fail_inputs, messages, notes, progress, screen, skip, warn
 
 if TYPE_CHECKING:
+    from ..base.pool import Engine, Outcome
+    from ..base.progress import Progress
     from ..events import SensorSize
-    from ..parallel import Engine, Outcome, Progress
     from ..recordings.config import ConvertConfig, RecordingConfig
     from ..recordings.conversion import Conversion, ConversionTask
 
@@ -191,7 +192,8 @@ class Conversions:
 
     def _convert_alone(self, task: ConversionTask, show: ShowProgress) -> Iterator[Outcome[ConversionTask, Conversion]]:
         """Yield the outcome of a single file, and show the progress inside it."""
-        from ..parallel import NamedStep, Outcome
+        from ..base.pool import Outcome
+        from ..base.progress import NamedStep
         from ..recordings.conversion import convert_task
 
         stage = ShownStage(show, "frames" if task.kind.is_video else "events")

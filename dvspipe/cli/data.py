@@ -50,9 +50,9 @@ from .screen import (
 )
 
 if TYPE_CHECKING:
+    from ..base.pool import Engine
     from ..datasets.lists import ListedConversions
     from ..datasets.survey import Survey
-    from ..parallel import Engine
     from ..recordings.config import ConvertConfig, RecordingConfig
     from ..recordings.conversion import ConversionTask
     from ..recordings.locking import SourceDigests

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..base.errors import DvspipeError, count_noun
+from ..base.pool import Processes
 from ..base.texts import show_name
-from ..parallel import Processes
 from ..verbs.encoding import frames as verb
 from ..verbs.encoding import open_frames
 from .activity import ShownStage
@@ -15,7 +15,7 @@ from .commands import takes
 from .screen import fail_inputs, messages, notes, progress, screen, skip
 
 if TYPE_CHECKING:
-    from ..parallel import Engine
+    from ..base.pool import Engine
     from ..report.frames import FramePlan
 
 

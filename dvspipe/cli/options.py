@@ -14,8 +14,8 @@ from ..base.errors import ConfigError, count_noun
 from .screen import messages, notes
 
 if TYPE_CHECKING:
+    from ..base.pool import Engine, Shard
     from ..base.trees import SettingsTree
-    from ..parallel import Engine, Shard
     from ..training import TrainConfig
 
 RecordingFiles = Annotated[list[Path], Parameter(help="Recordings.")]
@@ -105,8 +105,8 @@ def choose_engine(jobs: int | None, engine: str, default_jobs: int = 1) -> Engin
     Raises:
         ConfigError: If the options contradict each other, or the engine is unknown.
     """
-    from ..parallel import Processes
-    from ..parallel.cluster import Ray
+    from ..base.cluster import Ray
+    from ..base.pool import Processes
 
     name, _, address = engine.partition("=")
     if name == "ray":
@@ -122,7 +122,7 @@ def choose_engine(jobs: int | None, engine: str, default_jobs: int = 1) -> Engin
 
 def parse_shard(text: str | None) -> Shard:
     """Return the shard of the option --shard; default: the shard of the task in a SLURM array, otherwise all files."""
-    from ..parallel import ALL, Shard
+    from ..base.pool import ALL, Shard
 
     return Shard.parse(text) if text else Shard.of_array(os.environ) or ALL
 

@@ -28,15 +28,16 @@ from .options import (
 from .screen import as_option, choose_exit_code, fail, fail_inputs, print_parts, progress, screen, skip
 
 if TYPE_CHECKING:
+    from ..base.pool import Outcome
+    from ..base.progress import Progress
     from ..formats import RecordingInfo
-    from ..parallel import Outcome, Progress
 
 Value = TypeVar("Value")
 
 
 @takes(verb_info, without=("recording",))
 def info(recordings: RecordingFiles, *, as_json: AsJson = False, **given: Any) -> None:
-    from ..parallel import map_items
+    from ..base.pool import map_items
 
     with progress() as show:
 

@@ -30,7 +30,7 @@ from .interrupts import EXIT_INTERRUPTED, Interrupt
 if TYPE_CHECKING:
     from rich.live import Live
 
-    from ..parallel import CurrentStep
+    from ..base.progress import CurrentStep
 
 MAX_TABLE_COLUMNS = 10_000  # width of tables in files and pipes
 MIN_WRAPPED_COLUMNS = 40  # optional text is not shown in narrower columns

@@ -9,8 +9,8 @@ from typing import Any
 
 from ..base.config import as_settings
 from ..base.errors import ConfigError, DataError
+from ..base.progress import Progress, ignore_progress
 from ..encoding import BinConfig
-from ..parallel import Progress, ignore_progress
 from ..results.splits import PARTS, Part
 from .augmentation import AugmentConfig, VaryConfig
 from .cache import Cache, DecodedEvents, default_cache

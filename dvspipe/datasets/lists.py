@@ -20,7 +20,7 @@ from pydantic import Field, ValidationError
 
 from ..base.errors import DataError
 from ..base.files import read_bytes
-from ..parallel import ALL, Shard
+from ..base.pool import ALL, Shard
 from ..recordings.conversion import ConversionTask, FilmSpan, find_sources, is_recording_suffix
 from ..results.splits import MAX_SPLITS_BYTES, Part, SplitRow
 from ..results.tables import Record, list_errors

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from ..base.config import complete_repr
 from ..base.errors import Brief, DataError, DvspipeError, brief, count_noun
+from ..base.progress import Progress
 from ..encoding import SpikeCode
 from ..events import Events, SensorSize, digest_events
-from ..parallel import Progress
 from ..results.splits import Part
 
 Image = NDArray[np.uint8]

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from ..base.errors import DataError, Remedy
+from ..base.progress import Progress, ignore_progress
 from ..encoding import BinConfig
 from ..events import SensorSize
-from ..parallel import Progress, ignore_progress
 from .cache import Cache, DecodedEvents
 from .config import FilesConfig, RecordingsConfig, SourceConfig, TonicConfig
 

@@ -11,8 +11,9 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from ..base.errors import DataError
+from ..base.pool import Engine, Processes, map_items
+from ..base.progress import Progress
 from ..events import Events, SensorSize
-from ..parallel import Engine, Processes, Progress, map_items
 from ..results.composition import EVERYTHING, CompositionRow
 from ..results.splits import PARTS, Part
 from .samples import DataSet, Sample

@@ -17,10 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..base.errors import ConfigError, DataError, EventError, Remedy, count_noun
+from ..base.pool import Processes, map_items, prefetch
+from ..base.progress import Progress, ignore_progress
 from ..encoding import BinConfig, BinCounts
 from ..encoding.bins import encode_counted
 from ..events import Events
-from ..parallel import Processes, Progress, ignore_progress, map_items, prefetch
 from .augmentation import AugmentConfig, SpikeTensor, VaryConfig, augment, mirrored_labels, vary
 from .cache import ARRAYS, Cache
 from .samples import Image, Sample

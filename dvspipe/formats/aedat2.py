@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..base.errors import FormatError, Remedy
+from ..base.progress import Progress
 from ..events import SensorSize
-from ..parallel import Progress
 from .hints import NO_HINTS, Hints
 from .source import Format, Source, StoredColumns, invalid_record, open_binary, read_records
 

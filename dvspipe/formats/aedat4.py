@@ -22,8 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..base.errors import CorruptionError, EventError, FileError, FormatError
+from ..base.progress import Progress
 from ..events import SensorSize
-from ..parallel import Progress
 from ..video.frames import Frame
 from .compressed_frames import bound_size
 from .faery_writers import AEDAT4_ENCODER, is_faery_error

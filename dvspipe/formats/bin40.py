@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..base.errors import EventError
+from ..base.progress import Progress
 from ..events import Events, SensorSize
-from ..parallel import Progress
 from .hints import NO_HINTS, Hints
 from .source import Format, Source, StoredColumns, read_records
 from .writers import StreamEncoder

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from ..base.errors import FormatError
 from ..base.kernels import njit
+from ..base.progress import Progress
 from ..events import SensorSize
-from ..parallel import Progress
 from .evt import find_version
 from .faery_writers import DAT_ENCODER
 from .hints import NO_HINTS, Hints

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from ..base.errors import CorruptionError, EventError, FormatError
 from ..base.kernels import njit
+from ..base.progress import Progress
 from ..events import SensorSize
-from ..parallel import Progress
 from .faery_writers import ES_EVENT_BYTES, ES_SUFFIX, EVENT_STREAM_ENCODER
 from .hints import NO_HINTS, Hints
 from .source import Format, Source, StoredColumns, invalid_record, open_binary, read_records, truncated_record

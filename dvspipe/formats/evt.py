@@ -36,8 +36,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..base.errors import FormatError
+from ..base.progress import Progress
 from ..events import SensorSize
-from ..parallel import Progress
 from .evt3_writer import EVT3_ENCODER
 from .evt_kernels import (
     ADDR_X,

@@ -29,8 +29,8 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from ..base.errors import CorruptionError, EventError, FormatError
+from ..base.progress import Progress
 from ..events import SensorSize
-from ..parallel import Progress
 from .hints import (
     MAX_PLAUSIBLE_US,
     NO_HINTS,

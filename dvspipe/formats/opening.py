@@ -10,8 +10,8 @@ from pathlib import Path
 
 from ..base.config import as_settings
 from ..base.errors import EventError
+from ..base.progress import Progress
 from ..events import Events, SensorSize
-from ..parallel import Progress
 from .hints import NO_HINTS, Hints, HintsLike, RecordingLike
 from .recognition import load_format, read_head, recognise, unknown_format
 from .source import Extent, Source, StoredColumns

@@ -13,8 +13,8 @@ import numpy as np
 
 from ..base.arguments import checked
 from ..base.errors import Brief, CorruptionError, EventError, FileError, FormatError
+from ..base.progress import Progress
 from ..events import EARLIEST_US, IN_SECONDS, LATEST_US, Events, SensorSize, SensorSizeLike, TimeSpan, concatenate
-from ..parallel import Progress
 from .hints import NO_HINTS, HintsLike, RecordingLike, SensorSource
 from .opening import name_recording, open_source
 from .sensors import find_sensor_source, guess_sensor

@@ -32,8 +32,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..base.errors import CorruptionError, EventError, FormatError, Remedy
+from ..base.progress import Progress
 from ..events import SensorSize
-from ..parallel import Progress
 from .evt import EVT3_VERSION, EvtVersion, allocate_events, limit_sides
 from .evt_kernels import (
     ADDR_Y,

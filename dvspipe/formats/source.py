@@ -23,8 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..base.errors import CorruptionError, FileError, FormatError
+from ..base.progress import Progress
 from ..events import SensorSize
-from ..parallel import Progress
 from .hints import NO_HINTS, Hints
 from .writers import Encoder
 

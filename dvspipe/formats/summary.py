@@ -10,9 +10,9 @@ from typing import Any
 
 from ..base.arguments import checked
 from ..base.errors import Brief, FileError, Remedy
+from ..base.progress import Progress
 from ..base.texts import Described, TextTable, show_name
 from ..events import Events, SensorSizeLike
-from ..parallel import Progress
 from .hints import NO_HINTS, HintsLike, RecordingLike, SensorSource
 
 MAX_COUNTED_EVENTS = 10_000_000  # up to here, `info` counts polarities; this takes less than a second

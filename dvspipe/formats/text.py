@@ -29,8 +29,8 @@ from numpy.typing import NDArray
 
 from ..base.errors import CorruptionError, EventError, FormatError, Remedy
 from ..base.kernels import njit
+from ..base.progress import Progress
 from ..events import Events, SensorSize
-from ..parallel import Progress
 from .hints import (
     MAX_PLAUSIBLE_US,
     NO_HINTS,

@@ -23,9 +23,10 @@ from ..base.errors import (
     TruncatedVideoError,
     VideoError,
 )
+from ..base.pool import prefetch
+from ..base.progress import NamedStep, Progress, ignore_progress
 from ..events import Events, Region, SensorSize, concatenate
 from ..formats import NO_HINTS, HintsLike, Recording, open_recording
-from ..parallel import NamedStep, Progress, ignore_progress, prefetch
 from ..recordings.config import ConvertConfig
 from ..recordings.conversion import FRAMES_AHEAD, find_conversion_remedies, is_video, open_for_sensor
 from ..results import LookRow

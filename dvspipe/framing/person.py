@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..base.errors import VideoError
+from ..base.progress import Progress, ignore_progress
 from ..events import SensorSize
-from ..parallel import Progress, ignore_progress
 from ..pose import JOINTS, OUTWARDS, Track, TrackSettings, track_pictures
 from ..pose.track import shows_shoulders
 from ..video.video import Video

@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..base.errors import Brief, CheckpointError, ConfigError, DataError, DvspipeError, count_noun
+from ..base.progress import NamedStep, Progress, ignore_progress
 from ..base.texts import Described, TextTable
 from ..checkpoints.checkpoint import ClassifierConfig, load_config, save_checkpoint, versions
 from ..events import Events, SensorSizeLike
 from ..formats import NO_HINTS, HintsLike, RecordingLike
 from ..networks import BatchNorm, Network, apply_norms, find_norms, run_in_pieces
-from ..parallel import NamedStep, Progress, ignore_progress
 from ..results import ADAPTED, AdaptationRecord, NormShift
 from .classifier import Classifier
 from .config import InferConfig

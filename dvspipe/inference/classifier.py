@@ -25,6 +25,7 @@ from ..base.errors import (
     count_noun,
 )
 from ..base.overrides import show_value
+from ..base.progress import NamedStep, Progress, ignore_progress
 from ..base.trees import find_differences
 from ..checkpoints.checkpoint import (
     ClassifierConfig,
@@ -39,7 +40,6 @@ from ..formats import NO_HINTS, HintsLike, RecordingLike
 from ..framing import EventSource, open_source
 from ..networks.config import ModuleConfig
 from ..networks.module_source import NO_MODULES, ModuleSource
-from ..parallel import NamedStep, Progress, ignore_progress
 from ..results import Basis, LayerActivity
 from ..results import Prediction as Prediction  # also a name of `dvspipe.inference`
 from ..results import Timeline as Timeline

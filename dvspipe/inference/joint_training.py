@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..parallel import Progress, ignore_progress
+from ..base.progress import Progress, ignore_progress
 from .joints import Float32s, JointClassifier, JointNetwork
 
 LEARNING_RATE = 3e-3

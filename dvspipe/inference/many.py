@@ -15,22 +15,13 @@ from ..base.config import Settings, as_settings
 from ..base.errors import ConfigError, DataError, DvspipeError, FileError, Remedy
 from ..base.files import read_bytes
 from ..base.labels import MAX_LABEL_BYTES
+from ..base.pool import Engine, Outcome, Processes, map_items
+from ..base.progress import CurrentStep, NamedStep, Progress, ignore_progress, report_step
 from ..checkpoints.checkpoint import versions
 from ..events import Events, SensorSizeLike
 from ..formats import NO_HINTS, GivenSensor, Hints, HintsLike
 from ..formats.hints import UniqueHintKeywords
 from ..framing import EventSource, RecordingView
-from ..parallel import (
-    CurrentStep,
-    Engine,
-    NamedStep,
-    Outcome,
-    Processes,
-    Progress,
-    ignore_progress,
-    map_items,
-    report_step,
-)
 from ..results import (
     Dependencies,
     InferenceRun,

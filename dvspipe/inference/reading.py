@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..base.errors import TruncatedVideoError
+from ..base.progress import Progress
 from ..events import Events
 from ..framing import EventSource
-from ..parallel import Progress
 from ..results import EventRates
 
 MAX_RATE_BINS = 2048

@@ -10,7 +10,7 @@ from pathlib import Path
 from ..base.arguments import checked
 from ..base.errors import FileError, Remedy, escape_controls
 from ..base.labels import SUFFIX
-from ..parallel import ALL, Shard
+from ..base.pool import ALL, Shard
 from ..recordings.conversion import as_paths, find_sources
 from ..results import InferenceRun, OutputFolder, RecordingFolder
 

@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..base.errors import Brief, ConfigError, DataError, Remedy
+from ..base.progress import Progress
 from ..base.texts import Described, TextTable
 from ..checkpoints.checkpoint import load_checkpoint
 from ..checkpoints.integer import IntegerClassifier
@@ -34,7 +35,6 @@ from ..networks.integer import INTEGRATOR_BYTES, IntegerNetwork, trace
 from ..networks.integer_kernel import run_fast
 from ..networks.quantisation import WEIGHT_BITS, check_layers, measure_changes
 from ..networks.quantisation import quantise as quantise_network
-from ..parallel import Progress
 from ..results import RunFolder, TrainingRun
 from ..training.callback import LogCallback, TrainingCallback
 from ..training.config import TrainConfig

@@ -14,11 +14,12 @@ import numpy as np
 from ..base.errors import FileError
 from ..base.files import REPLACE
 from ..base.labels import OTHER
+from ..base.pool import Processes
+from ..base.progress import Progress, ignore_progress
 from ..base.trees import SettingsTree
 from ..checkpoints.checkpoint import shipped_config
 from ..inference.joint_training import JointWindows, count_correct, train_joints
 from ..inference.joints import POSITIONS, JointClassifier
-from ..parallel import Processes, Progress, ignore_progress
 from ..report import GestureFilm, write_movement_page, write_training_page
 from ..results import JointTest, RunFolder, TestResult, TrainingRun
 from ..synthesis import GesturesPlan, Repertoire, is_synthetic, write_gestures

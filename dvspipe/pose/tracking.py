@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from ..base.config import as_settings
 from ..base.errors import VideoError
+from ..base.progress import Progress, ignore_progress
 from ..events import SensorSize
-from ..parallel import Progress, ignore_progress
 from ..video.config import VideoSettings
 from ..video.names import camera_of
 from ..video.opencv import cv2

@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 from ..base.config import Settings
 from ..base.errors import Brief, CorruptionError, DvspipeError, EventError, FormatError, Remedy
 from ..base.kernels import njit
+from ..base.pool import Engine, Outcome, Processes, map_items
+from ..base.progress import Progress
 from ..base.texts import Described, show_name
 from ..events import SensorSize
 from ..events.filters import HOT_PIXEL_FACTOR, NEVER_US, check_pixels, find_hot_pixels
@@ -27,7 +29,6 @@ from ..formats.hints import NO_HINTS, GivenSensor, Hints, RecordingLike, SensorS
 from ..formats.opening import name_recording, open_source
 from ..formats.sensors import KNOWN_SENSORS, find_sensor_source, smallest_sensor
 from ..formats.source import StoredColumns
-from ..parallel import Engine, Outcome, Processes, Progress, map_items
 from .config import CheckSettings
 
 Kind = Literal[

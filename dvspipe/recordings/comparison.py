@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from ..base.config import Settings
 from ..base.errors import Brief, EventError
 from ..base.kernels import njit
+from ..base.progress import NamedStep, Progress, ignore_progress
 from ..events import Events, SensorSize, concatenate
 from ..events.correlation import correlate
 from ..formats import Recording
-from ..parallel import NamedStep, Progress, ignore_progress
 from .config import CompareSettings
 from .editing import find_common_sensor
 

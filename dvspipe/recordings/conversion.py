@@ -34,6 +34,8 @@ from ..base.errors import (
     count_noun,
 )
 from ..base.files import is_internal
+from ..base.pool import ALL, Engine, Outcome, Processes, Shard, map_items, prefetch
+from ..base.progress import Progress
 from ..base.texts import show_name
 from ..events import LATEST_US, Events, SensorSize, concatenate
 from ..formats import (
@@ -52,7 +54,6 @@ from ..formats import (
     written_suffixes,
 )
 from ..formats.writing import write_parts
-from ..parallel import ALL, Engine, Outcome, Processes, Progress, Shard, map_items, prefetch
 from ..simulator import as_settings_on_preset
 from ..video.config import VideoSettings
 from ..video.files import is_video_content

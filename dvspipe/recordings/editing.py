@@ -16,13 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..base.errors import ConfigError, EventError
+from ..base.progress import Progress
 from ..events import Events, Region, SensorSize, TimeSpan, join_streams, merge_streams
 from ..events.filter_config import FilterConfig
 from ..events.filters import FilterCounts, check_pixels, count_pixels, filter_stream, find_hot_pixels
 from ..formats import Recording, write
 from ..formats.recordings import count_events
 from ..formats.source import Extent
-from ..parallel import Progress
 
 SHARE = 1000  # progress units per recording
 

@@ -15,10 +15,11 @@ from pathlib import Path
 from ..base.config import build
 from ..base.errors import escape_controls
 from ..base.files import digest_file, is_internal
+from ..base.pool import Engine, Processes, map_items
+from ..base.progress import Progress
 from ..base.versions import find_versions
 from ..events import EventDigest, digest_events
 from ..formats import open_recording
-from ..parallel import Engine, Processes, Progress, map_items
 from ..results import LOCK, DataLock, LockedFile, LockHeader
 from .config import ConvertConfig, RecordingConfig
 from .conversion import ConversionTask

@@ -13,10 +13,11 @@ from pathlib import Path
 
 from ..base.errors import DataError, FileError, escape_controls
 from ..base.files import REPLACE, is_internal, lock_folder, write_text
+from ..base.pool import Engine, Outcome, Processes, map_items
+from ..base.progress import Progress
 from ..base.trees import find_differences
 from ..events import SensorSize
 from ..formats import NO_HINTS, Hints
-from ..parallel import Engine, Outcome, Processes, Progress, map_items
 from ..recordings.conversion import find_recordings
 from ..results.frames import read_frame_rows
 from .config import FrameSettings

@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 
 from ..base.errors import FileError
 from ..base.files import UNFINISHED, write_beside
+from ..base.progress import Progress, ignore_progress
 from ..encoding import EventFrame, FrameConfig, encode_frames
 from ..events import SensorSize
 from ..formats import NO_HINTS, Hints, open_recording
-from ..parallel import Progress, ignore_progress
 from ..results.frames import FrameRow, write_frame_rows
 from .config import FrameSettings
 from .painter import make_palette, shade_counts, shade_fading, write_picture

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ..base.progress import Progress, ignore_progress
 from ..events import Events
-from ..parallel import Progress, ignore_progress
 from .config import PreviewColours, plan_playback
 from .pages import write_page
 from .painter import Caption

@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     from matplotlib.legend import Legend
     from mpl_toolkits.mplot3d import Axes3D
 
+    from ..base.progress import Progress
     from ..formats.source import Extent
-    from ..parallel import Progress
     from ..recordings.editing import RecordingPart  # needs numba
 
 RATE_BINS = 400

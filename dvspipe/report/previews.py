@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from ..base.config import as_settings
 from ..base.errors import EventError, FileError, Remedy
 from ..base.files import require_suffix, write_beside
+from ..base.progress import Progress, ignore_progress
 from ..events import Events, SensorSize, SensorSizeLike, checked_parts, concatenate
-from ..parallel import Progress, ignore_progress
 from ..video.opening import open_video
 from ..video.writing import open_h264, open_webm
 from .config import PREVIEW_SUFFIXES, PreviewKeywords, PreviewMode, PreviewSettings

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from ..base.errors import VideoError, escape_controls
 from ..base.files import require_suffix, write_beside
+from ..base.progress import Progress, ignore_progress
 from ..events import SensorSize
-from ..parallel import Progress, ignore_progress
 from ..pose import JOINTS, Track
 from ..video.config import VideoSettings
 from ..video.opencv import cv2

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..parallel import Progress, ignore_progress
+from ..base.progress import Progress, ignore_progress
 from .config import PlotKind, PreviewSettings
 from .plots import PlotSource, draw_events
 from .previews import write_preview

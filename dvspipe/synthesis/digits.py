@@ -18,9 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..base.errors import DataError
+from ..base.pool import ALL, Engine, Processes, Shard
+from ..base.progress import Progress
 from ..events import Events, SensorSize, concatenate
 from ..formats import write
-from ..parallel import ALL, Engine, Processes, Progress, Shard
 from ..simulator import SimulatorConfig, simulate
 from ..video.frames import Frame
 from ..video.writing import write_video

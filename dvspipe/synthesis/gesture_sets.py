@@ -11,9 +11,10 @@ from pathlib import Path
 
 from ..base.files import read_bytes
 from ..base.labels import GESTURES, OTHER
+from ..base.pool import ALL, Engine, Processes, Shard
+from ..base.progress import Progress
 from ..events import Events
 from ..formats import SYNTHETIC_GESTURES, write
-from ..parallel import ALL, Engine, Processes, Progress, Shard
 from ..video.writing import write_video
 from .config import CameraKind
 from .filmed import SETTINGS_NAME, FilmedGestures

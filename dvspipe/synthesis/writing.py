@@ -15,7 +15,8 @@ from pydantic import Field
 from ..base.config import Settings
 from ..base.errors import DataError, FileError
 from ..base.files import lock_folder, read_bytes, write_text
-from ..parallel import ALL, CurrentStep, Engine, Processes, Progress, Shard, ignore_progress, map_items, report_step
+from ..base.pool import ALL, Engine, Processes, Shard, map_items
+from ..base.progress import CurrentStep, Progress, ignore_progress, report_step
 
 RECORD_NAME = "synthesis.json"
 """File that marks the recordings in a folder as synthetic, with their settings."""

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from ..base.arguments import checked
 from ..base.config import build, plain_settings
 from ..base.errors import DataError, brief, count_noun
+from ..base.progress import Progress, ignore_progress
 from ..base.trees import SettingsTree, merge_settings
 from ..checkpoints.checkpoint import ClassifierConfig, load_config
 from ..datasets import (
@@ -42,7 +43,6 @@ from ..encoding import BinConfig
 from ..events import SensorSize
 from ..framing import FramingConfig
 from ..networks import ModuleConfig
-from ..parallel import Progress, ignore_progress
 from ..results import SPLITS
 from .config import ChoiceKeywords, TrainConfig
 from .framing import adopt_framing, choose_framing

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from ..base.arguments import describe_value
 from ..base.config import read_stored
 from ..base.errors import ArgumentError, Brief, ConfigError, DataError, Remedy, count_noun
+from ..base.progress import Progress, ignore_progress
 from ..checkpoints.checkpoint import (
     ClassifierConfig,
     find_checkpoint,
@@ -47,7 +48,6 @@ from ..datasets import (
 from ..encoding import BinConfig
 from ..networks import ModuleConfig, ModuleSource, Network, run_in_pieces
 from ..networks.norms import PIECE_STEPS
-from ..parallel import Progress, ignore_progress
 from ..results import (
     EvaluationResult,
     RecordingPrediction,

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ..base.errors import ConfigError
+from ..base.pool import prefetch
 from ..datasets import BatchSettings, SpikeTensors, training_batches
 from ..datasets.augmentation import SpikeTensor
 from ..networks import IntegrateAndFire, SpikingNetwork, StdpNetworkConfig, watch_rates
-from ..parallel import prefetch
 from ..results import EpochRow
 from ..rules import Competition, convergence, train_convolution
 from .evaluation import evaluate_network

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..base.errors import DvspipeError
+from ..base.progress import Progress, ignore_progress
 from ..base.trees import SettingsTree
 from ..checkpoints.checkpoint import ClassifierConfig
 from ..datasets import PERSON_SIZE, DataConfig, DataSet, FilesConfig
 from ..events import SensorSize
 from ..framing import open_source, scaled_size
-from ..parallel import Progress, ignore_progress
 from ..recordings.conversion import is_video, open_for_sensor
 
 MAX_SEARCHED = 12  # videos searched for a person

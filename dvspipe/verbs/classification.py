@@ -12,12 +12,13 @@ from ..base.arguments import checked
 from ..base.config import as_settings, build
 from ..base.errors import ConfigError, FileError
 from ..base.files import check_output, explain_missing
+from ..base.pool import Engine, Outcome, Processes
+from ..base.progress import Progress
 from ..checkpoints.checkpoint import shipped_checkpoints
 from ..events import Events, SensorSizeLike
 from ..formats import NO_HINTS, HintsLike, RecordingLike
 from ..inference import InferConfig
 from ..inference.config import InferKeywords
-from ..parallel import Engine, Outcome, Processes, Progress
 from ..results import CHECKPOINT_SUFFIX, InferenceRun, OutputFolder, Prediction
 from ..video.names import camera_of, check_address
 

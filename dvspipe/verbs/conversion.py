@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Unpack, overload
 
 from ..base.arguments import checked
 from ..base.config import as_settings
+from ..base.pool import Processes
+from ..base.progress import Progress
 from ..events import SensorSize, SensorSizeLike
 from ..formats import NO_HINTS, Hints, HintsLike
-from ..parallel import Processes, Progress
 from ..recordings.config import ConversionKeywords, ConversionSettings, ConvertConfig, RecordingConfig
 from ..simulator import as_settings_on_preset
 

@@ -14,10 +14,11 @@ from ..base.arguments import checked
 from ..base.config import as_settings, build
 from ..base.errors import Brief, DataError, FileError, Remedy
 from ..base.files import claim_output, require_suffix, write_beside
+from ..base.pool import Processes
+from ..base.progress import Progress
 from ..encoding.spikes import CodeName, SpikeKeywords, SpikeSettings, unit_values
 from ..events import SensorSize, SensorSizeLike
 from ..formats import NO_HINTS, Hints, HintsLike
-from ..parallel import Processes, Progress
 from ..report.config import FrameSetKeywords, FrameSettings
 
 if TYPE_CHECKING:

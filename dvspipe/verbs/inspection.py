@@ -11,9 +11,10 @@ from ..base.arguments import checked
 from ..base.config import as_settings
 from ..base.errors import Brief, ConfigError, EventError
 from ..base.files import check_output, claim_output, require_suffix
+from ..base.pool import Processes
+from ..base.progress import NamedStep, Progress, ignore_progress
 from ..events import RegionLike, SensorSize, SensorSizeLike
 from ..formats import NO_HINTS, Hints, HintsLike, RecordingLike
-from ..parallel import NamedStep, Processes, Progress, ignore_progress
 from ..recordings.config import CheckKeywords, CheckSettings, CompareKeywords, CompareSettings
 from ..report.config import PREVIEW_SUFFIXES, PlotKind, PreviewKeywords, PreviewSettings
 from .editing import cut

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Unpack
 from ..base.arguments import checked
 from ..base.config import as_settings
 from ..base.files import check_output
-from ..parallel import NamedStep, Progress, ignore_progress
+from ..base.progress import NamedStep, Progress, ignore_progress
 from ..pose.config import FilmTrackKeywords, FilmTrackSettings
 
 if TYPE_CHECKING:

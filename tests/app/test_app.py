@@ -32,10 +32,10 @@ from conftest import random_events
 from facts import mentions, raises
 
 from dvspipe.base.errors import ConfigError, DvspipeError, FileError, Remedy
+from dvspipe.base.progress import ignore_progress
 from dvspipe.events import Events, SensorSize, merge_streams
 from dvspipe.events.filter_config import FILTERS, FilterConfig
 from dvspipe.formats import info, open_recording, read, write
-from dvspipe.parallel import ignore_progress
 from dvspipe.report import PreviewMode
 from dvspipe.report.config import EventColours
 from dvspipe.report.style import EVENT_PALETTES

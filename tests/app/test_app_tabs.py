@@ -13,9 +13,9 @@ from conftest import random_events
 from facts import mentions, raises
 
 from dvspipe.base.errors import DvspipeError
+from dvspipe.base.progress import ignore_progress
 from dvspipe.events import SensorSize
 from dvspipe.formats import open_recording, write
-from dvspipe.parallel import ignore_progress
 
 pytest.importorskip("gradio", reason="the extra app is not installed")
 

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 import dvspipe
 from dvspipe.base.arguments import checked, describe_value
 from dvspipe.base.errors import ArgumentError, ConfigError, DvspipeError, find_similar
-from dvspipe.parallel import Engine, Processes
+from dvspipe.base.pool import Engine, Processes
 
 if TYPE_CHECKING:
     from decimal import Decimal

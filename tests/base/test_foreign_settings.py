@@ -14,8 +14,8 @@ from facts import raises
 
 from dvspipe.base.errors import ConfigError
 from dvspipe.base.kernels import SETTINGS_FILE, njit
+from dvspipe.base.pool import Processes, map_items
 from dvspipe.formats import write
-from dvspipe.parallel import Processes, map_items
 
 SETTINGS = {"cache folder": "cache_dir: kernels", "locators": "cache_locator_classes: None", "malformed": "{{{"}
 

@@ -9,9 +9,10 @@ import pytest
 from facts import mentions
 from rich.console import Console
 
+from dvspipe.base.pool import map_items
+from dvspipe.base.progress import CurrentStep, NamedStep, Progress
 from dvspipe.cli import activity as own
 from dvspipe.cli.activity import CommandState, ShownShare
-from dvspipe.parallel import CurrentStep, NamedStep, Progress, map_items
 
 
 def draw(activity: CommandState, now_s: float, columns: int = 80) -> str:

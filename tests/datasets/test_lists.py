@@ -10,9 +10,9 @@ import pytest
 from facts import mentions, raises
 
 from dvspipe.base.errors import DataError, FileError, FormatError
+from dvspipe.base.pool import Shard
 from dvspipe.datasets.lists import ListedConversions, plan_listed, read_lists
 from dvspipe.formats import open_recording
-from dvspipe.parallel import Shard
 from dvspipe.recordings.conversion import ConversionTask, FilmSpan, convert_many, convert_task
 from dvspipe.video.frames import Frame
 from dvspipe.video.writing import write_video

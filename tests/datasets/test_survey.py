@@ -10,11 +10,11 @@ from commands import dvspipe
 from conftest import SENSOR, random_events
 from facts import mentions
 
+from dvspipe.base.pool import Processes
 from dvspipe.datasets import FolderConfig, open_dataset
 from dvspipe.datasets.survey import survey
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import write
-from dvspipe.parallel import Processes
 from dvspipe.video.frames import frames_from_arrays
 from dvspipe.video.writing import write_video
 

@@ -16,6 +16,7 @@ from facts import mentions, raises
 
 from dvspipe.base.config import build
 from dvspipe.base.errors import CheckpointError, ConfigError, DataError, FileError
+from dvspipe.base.pool import Processes
 from dvspipe.checkpoints.checkpoint import (
     read_tensors,
     write_tensors,
@@ -34,7 +35,6 @@ from dvspipe.inference import (
 )
 from dvspipe.inference import adaptation as module
 from dvspipe.networks import MlpConfig, find_norms
-from dvspipe.parallel import Processes
 from dvspipe.results import AdaptationRecord, InferenceRun, OutputFolder, RecordingResult
 from dvspipe.training import TrainConfig
 from dvspipe.verbs.classification import adapt

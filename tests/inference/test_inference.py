@@ -33,6 +33,8 @@ import dvspipe.cli.infer
 import dvspipe.inference.classifier
 from dvspipe.base.config import build
 from dvspipe.base.errors import ArgumentError, CheckpointError, ConfigError, DataError, DvspipeError, FileError
+from dvspipe.base.pool import Processes
+from dvspipe.base.progress import CurrentStep
 from dvspipe.checkpoints.checkpoint import load_checkpoint
 from dvspipe.encoding import BinConfig, encode
 from dvspipe.events import Events, Region, SensorSize, concatenate
@@ -55,7 +57,6 @@ from dvspipe.inference import (
 from dvspipe.inference.reading import MAX_RATE_BINS, RateHistogram, StepCounts
 from dvspipe.inference.segments import is_certain
 from dvspipe.inference.windows import Window, slide
-from dvspipe.parallel import CurrentStep, Processes
 from dvspipe.recordings.conversion import convert_many, plan_conversions
 from dvspipe.results import (
     InferenceRun,

@@ -21,13 +21,13 @@ from torch import Tensor, nn
 import dvspipe.rules
 from dvspipe.base.config import build
 from dvspipe.base.errors import CheckpointError, ConfigError
+from dvspipe.base.pool import Processes
 from dvspipe.checkpoints.checkpoint import ClassifierConfig, load_checkpoint, load_config, save_checkpoint
 from dvspipe.cli.screen import describe_error
 from dvspipe.encoding import BinConfig
 from dvspipe.formats import write
 from dvspipe.inference import Classifier, ClassifyOptions, classify_many, plan_tasks
 from dvspipe.networks import ModuleNetwork, ModuleSource, count_activity, parse_network
-from dvspipe.parallel import Processes
 from dvspipe.results import TrainingRun
 from dvspipe.rules import backpropagate, backpropagate_segments
 from dvspipe.training import TrainConfig

@@ -21,7 +21,6 @@ from dvspipe.cli.screen import as_option
 
 ORDER = [
     "base",
-    "parallel",
     "results",
     "events",
     "video",
@@ -86,7 +85,7 @@ ONLY_HOMES = {
     "onnxruntime": {"checkpoints", "pose"},
     "onnxscript": {"checkpoints"},
     "plotly": {"app"},
-    "ray": {"parallel"},
+    "ray": {"base"},
     "rich": {"cli"},
     "rosbags": {"formats"},
     "safetensors": {"checkpoints", "datasets", "training"},

@@ -24,11 +24,11 @@ from hypothesis import strategies as st
 
 from dvspipe.base.errors import CorruptionError, FileError, FormatError, TruncatedVideoError, VideoError
 from dvspipe.base.files import require_space
+from dvspipe.base.pool import Processes, Shard
 from dvspipe.events import Region, SensorSize, concatenate
 from dvspipe.formats import info, open_recording, read, recognise, write
 from dvspipe.formats.hdf5 import chunked_file, writer
 from dvspipe.formats.source import Format
-from dvspipe.parallel import Processes, Shard
 from dvspipe.recordings import conversion
 from dvspipe.recordings.config import ConvertConfig, RecordingConfig
 from dvspipe.recordings.conversion import (

@@ -17,11 +17,11 @@ from commands import dvspipe
 from conftest import random_events
 from facts import mentions, raises
 
+from dvspipe.base.cluster import Ray
 from dvspipe.base.errors import FileError, FormatError
+from dvspipe.base.pool import Engine, Processes
 from dvspipe.events import digest_events
 from dvspipe.formats import read, write
-from dvspipe.parallel import Engine, Processes
-from dvspipe.parallel.cluster import Ray
 from dvspipe.recordings.config import ConvertConfig, RecordingConfig
 from dvspipe.recordings.conversion import convert_many, plan_conversions
 from dvspipe.recordings.locking import compare_sources, digest_sources, read_settings, verify_folder, write_lock

@@ -11,11 +11,11 @@ from conftest import SENSOR, random_events
 from facts import raises
 
 from dvspipe.base.errors import ArgumentError, ConfigError, EventError, FileError, VideoError
+from dvspipe.base.pool import Processes
 from dvspipe.events import Events, SensorSize, concatenate
 from dvspipe.events.filter_config import FilterConfig
 from dvspipe.events.filters import count_pixels, find_hot_pixels
 from dvspipe.formats import info, read, write
-from dvspipe.parallel import Processes
 from dvspipe.recordings.config import CheckSettings, CompareSettings, ConversionSettings
 from dvspipe.recordings.conversion import ConversionTask, convert_many, events_from_video
 from dvspipe.verbs.conversion import convert

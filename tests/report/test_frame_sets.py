@@ -14,10 +14,10 @@ from facts import mentions, raises
 from PIL import Image
 
 from dvspipe.base.errors import DataError, FileError, FormatError
+from dvspipe.base.pool import Processes
 from dvspipe.encoding import FrameConfig, encode_frames
 from dvspipe.events import Events
 from dvspipe.formats import write
-from dvspipe.parallel import Processes
 from dvspipe.report import frames as writing
 from dvspipe.report.config import FrameSettings
 from dvspipe.report.frame_sets import plan_frames, write_frames

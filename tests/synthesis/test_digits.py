@@ -19,9 +19,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dvspipe.base.errors import DataError, FileError, FormatError
+from dvspipe.base.pool import Processes
 from dvspipe.events import Events
 from dvspipe.formats import read
-from dvspipe.parallel import Processes
 from dvspipe.synthesis import (
     DIGIT_SENSOR,
     DigitsPlan,

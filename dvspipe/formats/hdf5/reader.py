@@ -19,7 +19,7 @@ import h5py
 from numpy.typing import NDArray
 
 from ...base.errors import CorruptionError, FileError, FormatError
-from ...parallel import Progress
+from ...base.progress import Progress
 from ..hints import NO_HINTS, Hints
 from ..source import CHUNK_EVENTS, GZIP_MAGIC, Extent, Source, StoredColumns, describe_content
 from ..values import convert_columns, to_microseconds

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from ...base.errors import FileError, FormatError
 from ...base.files import REPLACE, UNFINISHED, lock_folder
+from ...base.progress import Progress
 from ...events import SensorSize
-from ...parallel import Progress
 from ..source import Source, StoredColumns
 from .chunked_file import STATE, STATE_ERRORS, SavedState, part_file, read_chunks, read_state
 from .layouts import SUFFIXES

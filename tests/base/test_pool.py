@@ -16,9 +16,10 @@ from typing import Any
 import pytest
 from facts import raises
 
+from dvspipe.base import pool as parallel
 from dvspipe.base.errors import VideoError, WorkerError
-from dvspipe.parallel import CurrentStep, NamedStep, Processes, Progress, map_items, prefetch
-from dvspipe.parallel import processes as parallel
+from dvspipe.base.pool import Processes, map_items, prefetch
+from dvspipe.base.progress import CurrentStep, NamedStep, Progress
 
 
 def work(item: int, progress: Progress) -> int:
@@ -198,8 +199,8 @@ def divide_by_zero(item: int, _: Progress) -> float:
 
 def test_workers_end_when_parent_is_killed() -> None:
     code = (
-        "import test_parallel as own\n"
-        "from dvspipe.parallel import Processes, map_items\n"
+        "import test_pool as own\n"
+        "from dvspipe.base.pool import Processes, map_items\n"
         "if __name__ == '__main__':\n"
         "    outcomes = map_items(own.report_then_work, range(3), engine=Processes(2))\n"
         "    print(next(outcomes).result(), flush=True)\n"
@@ -252,7 +253,7 @@ def test_prefetch_thread_ends_when_iterator_is_closed() -> None:
 
 IN_A_THREAD = """
 import threading, time
-from dvspipe.parallel import prefetch
+from dvspipe.base.pool import prefetch
 
 def consume():
     for _ in prefetch(slowly(), 2):
@@ -277,7 +278,7 @@ def test_prefetch_in_a_thread_ends_after_the_main_thread() -> None:
 
 LEFT_OPEN = """
 import atexit, threading
-from dvspipe.parallel import prefetch
+from dvspipe.base.pool import prefetch
 
 items = prefetch(iter(int, 1), 8)
 next(items)
@@ -294,7 +295,7 @@ def test_unclosed_prefetch_thread_ends_before_python() -> None:
 
 BLOCKED = """
 import signal
-from dvspipe.parallel import Processes, map_items
+from dvspipe.base.pool import Processes, map_items
 
 def is_blocked(_item, _progress):
     return signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, set())

@@ -25,11 +25,11 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar, cast
 
-from ..base.arguments import checked, describe_value
-from ..base.errors import ArgumentError, Brief, ConfigError, DvspipeError, Remedy, WorkerError
-from ..base.kernels import refuse_settings, watch_compilation
-from .imports import SessionModules, safe_paths
+from .arguments import checked, describe_value
+from .errors import ArgumentError, Brief, ConfigError, DvspipeError, Remedy, WorkerError
+from .kernels import refuse_settings, watch_compilation
 from .progress import CurrentStep, NamedStep, Progress, ignore_progress, report_step, share_of
+from .safe_imports import SessionModules, safe_paths
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -75,7 +75,7 @@ class Outcome(Brief, Generic[Item, Result]):
 
 
 class Engine(Protocol):
-    """Executor of parallel work: `Processes`, or `dvspipe.parallel.cluster.Ray`."""
+    """Executor of parallel work: `Processes`, or `dvspipe.base.cluster.Ray`."""
 
     def map(
         self, work: Work[Item, Result], items: Sequence[Item], progress: Progress

@@ -21,10 +21,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..base.errors import ConfigError, DvspipeError, Remedy, WorkerError
-from .imports import find_program_folder, safe_paths
-from .processes import LOG_NAME, Item, LogSender, Outcome, Result, Work, attempt
+from .errors import ConfigError, DvspipeError, Remedy, WorkerError
+from .pool import LOG_NAME, Item, LogSender, Outcome, Result, Work, attempt
 from .progress import Progress, ignore_progress
+from .safe_imports import find_program_folder, safe_paths
 
 TASKS_PER_CORE = 4  # in flight: one runs and three wait, to keep cores busy until the driver has received a reply
 RETRIES = 3  # repetitions of an item after the death of its worker or node

@@ -21,12 +21,13 @@ from conftest import random_events
 from facts import mentions
 from killed_work import KillsItself, WaitsOnANode
 
+from dvspipe.base import cluster
+from dvspipe.base.cluster import Ray
 from dvspipe.base.errors import WorkerError
 from dvspipe.base.files import TEMPORARY, UNFINISHED, move_into_place
+from dvspipe.base.pool import Engine, Processes, map_items
 from dvspipe.formats import read, write
 from dvspipe.formats.hdf5 import chunked_file
-from dvspipe.parallel import Engine, Processes, cluster, map_items
-from dvspipe.parallel.cluster import Ray
 from dvspipe.recordings.conversion import convert_many, find_unconverted, plan_conversions
 from dvspipe.video.frames import Frame
 from dvspipe.video.writing import write_video

@@ -26,7 +26,7 @@ def name_program(item, _progress):
 """
 
 MAP = """
-from dvspipe.parallel import Processes, map_items
+from dvspipe.base.pool import Processes, map_items
 from own_work import name_program
 
 if __name__ == "__main__":
@@ -37,14 +37,14 @@ SESSION = """
 import sys
 del sys.path[0]
 import operator
-from dvspipe.parallel import Processes, map_items
+from dvspipe.base.pool import Processes, map_items
 list(map_items(operator.is_, [1, 2], engine=Processes(2)))  # later imports of this process could run any file
 sys.path.insert(0, "")
 """
 
 RAY = """
-from dvspipe.parallel import map_items
-from dvspipe.parallel.cluster import Ray
+from dvspipe.base.pool import map_items
+from dvspipe.base.cluster import Ray
 from own_work import name_program
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dvspipe.parallel.estimate import estimate_left_s
+from dvspipe.base.progress import estimate_left_s
 
 
 def test_time_left_assumes_average_speed() -> None:

@@ -1,4 +1,4 @@
-"""Progress of long work: the amount done, and the step that is being done."""
+"""Progress of long work: the amount done, the step that is being done, and the remaining time."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 Progress = Callable[[float, float], object]
 """Callback called with (done, total); total is 0 if unknown. It may raise KeyboardInterrupt to stop the work."""
+
+MIN_SHARE = 0.05
+"""Share of the work that must be done before estimating: loading distorts the first part."""
 
 
 def ignore_progress(*_: float) -> None:
@@ -85,3 +88,21 @@ class NamedStep:
 def share_of(done: float, total: float) -> float:
     """Return the share done, 0 to 1; 0 if the total is unknown."""
     return min(1.0, max(0.0, done / total)) if total else 0.0
+
+
+def estimate_left_s(done: float, total: float, spent_s: float, *, begin: float = 0.0) -> float | None:
+    """Return the remaining time in seconds at the average speed so far; None if it cannot be estimated yet.
+
+    Args:
+        done: Amount of work done, including `begin`.
+        total: Amount of work in total; 0 if unknown.
+        spent_s: Time since the start in seconds.
+        begin: Amount of work that was already done at the start, for example by an earlier run.
+
+    Example:
+        >>> estimate_left_s(30, 100, 6.0), estimate_left_s(1, 100, 6.0)
+        (14.0, None)
+    """
+    if done <= begin or done - begin < MIN_SHARE * total or not total:
+        return None
+    return (total - done) * spent_s / (done - begin)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dvspipe.base.errors import FileError
-from dvspipe.parallel import Progress
+from dvspipe.base.progress import Progress
 
 
 @dataclass(frozen=True)

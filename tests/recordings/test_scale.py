@@ -17,11 +17,12 @@ from conftest import random_events
 from facts import mentions, raises
 from killed_work import KillsItself
 
+from dvspipe.base import cluster
+from dvspipe.base.cluster import Ray
 from dvspipe.base.errors import ConfigError, FileError, WorkerError
+from dvspipe.base.pool import Processes, Shard, map_items
 from dvspipe.formats import info, read, write
 from dvspipe.inference import plan_tasks
-from dvspipe.parallel import Processes, Shard, cluster, map_items
-from dvspipe.parallel.cluster import Ray
 from dvspipe.recordings.conversion import (
     convert_many,
     find_recordings,
