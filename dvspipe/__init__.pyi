@@ -20,7 +20,6 @@ from . import synthesis as synthesis
 from . import torch as torch
 from . import training as training
 from . import video as video
-from .base.cluster import Ray as Ray
 from .base.errors import ArgumentError as ArgumentError
 from .base.errors import CheckpointError as CheckpointError
 from .base.errors import ConfigError as ConfigError
@@ -35,7 +34,6 @@ from .base.errors import TruncatedVideoError as TruncatedVideoError
 from .base.errors import VideoError as VideoError
 from .base.errors import WorkerError as WorkerError
 from .base.pool import Outcome as Outcome
-from .base.pool import Processes as Processes
 from .base.pool import Shard as Shard
 from .datasets import DataSet as DataSet
 from .encoding import BinConfig as BinConfig

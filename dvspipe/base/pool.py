@@ -1,8 +1,6 @@
-"""Parallel work: map a function over items with local processes, and prefetch items in a thread.
+"""Map a function over items in this process, in local processes, or on a Ray cluster; prefetch items in a thread.
 
-`map_items` gives the items to an engine, here `Processes`. It starts workers (`_start_workers`), each with a handle in
-this process (`_Worker`) and a loop in its own (`_run_worker`). A worker receives the work once and one item at a time,
-and sends log records, its progress (`_Reached`), and the result or error of the item.
+A worker does one item at a time, so its death names the item. Everything else is `concurrent.futures`.
 """
 
 from __future__ import annotations
@@ -15,21 +13,22 @@ import os
 import pickle
 import queue
 import signal
+import sys
 import threading
-import time
-import traceback
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import chdir, contextmanager
 from dataclasses import dataclass
-from multiprocessing.connection import Connection, wait
+from functools import partial
+from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
-from .arguments import checked, describe_value
-from .errors import ArgumentError, Brief, ConfigError, DvspipeError, Remedy, WorkerError
-from .kernels import refuse_settings, watch_compilation
-from .progress import CurrentStep, NamedStep, Progress, ignore_progress, report_step, share_of
-from .safe_imports import SessionModules, safe_paths
+from .errors import Brief, ConfigError, DvspipeError, WorkerError
+from .kernels import refuse_settings
+from .progress import NamedStep, Progress, ignore_progress
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -37,14 +36,16 @@ Result = TypeVar("Result")
 Work = Callable[[Item, Progress], Result]
 """Function applied to each item. It calls its progress between parts of an item, where it can be stopped."""
 
-CAN_BLOCK_SIGNALS = hasattr(signal, "pthread_sigmask")  # not on Windows
-REPORT_S = 1.0  # minimum interval between progress messages of a worker
-POLL_S = 0.2  # interval between progress calls, each of which may stop the work
-STOP_S = 1.0  # time for workers to stop at their next progress call
-LOG_NAME = "dvspipe"
-CRASHES = ("SIGSEGV", "SIGABRT", "SIGBUS", "SIGFPE", "SIGILL")  # signals of native code with a bug
+_Reply = tuple[Any, DvspipeError | None, list[logging.LogRecord]]  # result or error of an item, and log records
+_Submit = Callable[..., Future[_Reply]]  # gives a worker an item
+_Workers = Iterator[tuple[list[_Submit], tuple[type[Exception], ...]]]  # and the exceptions if one has died
 
-_starting = threading.Lock()  # workers inherit the state of this process while they start
+HOME = str(Path(__file__).parents[2])  # the folder that contains dvspipe
+POLL_S = 0.2  # interval between progress calls, each of which may stop the work
+LOG = logging.getLogger("dvspipe")
+
+_starting = threading.Lock()  # workers inherit the environment and `sys.path` of this process while they start
+_received: list[Work[Any, Any]] = []  # in a worker: its work
 
 
 @dataclass(frozen=True, repr=False)
@@ -74,81 +75,32 @@ class Outcome(Brief, Generic[Item, Result]):
         return cast(Result, self.value)
 
 
-class Engine(Protocol):
-    """Executor of parallel work: `Processes`, or `dvspipe.base.cluster.Ray`."""
-
-    def map(
-        self, work: Work[Item, Result], items: Sequence[Item], progress: Progress
-    ) -> Iterator[Outcome[Item, Result]]:
-        """Yield the outcome of each item in order of completion; see `map_items`."""
-
-    def leaves(self, items: int) -> bool:
-        """Return whether other processes handle this number of items, so the work must be picklable."""
-
-
-@checked
-@dataclass(frozen=True)
-class Processes:
-    """Engine that runs in local worker processes, or in this process for a single job or item.
-
-    Each worker receives the work once, when it starts. Ctrl-C only reaches this process; the workers stop at their next
-    progress call or are killed after 1 s, and have ended when the iterator is closed. If this process is killed, its
-    workers end at their next progress call, too.
-
-    Args:
-        jobs: Number of processes, > 0.
-
-    Raises:
-        ConfigError: If the number is not above 0.
-    """
-
-    jobs: int = 1
-
-    def __post_init__(self) -> None:
-        if self.jobs < 1:
-            raise ConfigError(f"Processes: jobs = {self.jobs}: out of range (expected 1 or more)")
-
-    def map(
-        self, work: Work[Item, Result], items: Sequence[Item], progress: Progress
-    ) -> Iterator[Outcome[Item, Result]]:
-        """Yield the outcome of each item in order of completion.
-
-        Raises:
-            WorkerError: If a worker was killed or could not start.
-        """
-        if self.leaves(len(items)):
-            return _map_in_pool(work, items, min(self.jobs, len(items)), progress)
-        return _map_in_process(work, items, progress)
-
-    def leaves(self, items: int) -> bool:
-        """Return whether this number of items starts worker processes."""
-        return self.jobs > 1 and items > 1
-
-
 def map_items(
     work: Work[Item, Result],
     items: Iterable[Item],
     *,
-    engine: Engine = Processes(),
+    jobs: int | str = 1,
     ordered: bool = False,
     progress: Progress | None = None,
 ) -> Iterator[Outcome[Item, Result]]:
     """Apply `work` to each item and yield the outcomes.
 
-    Log records of the `dvspipe` logger in workers are forwarded to this process.
+    Workers end when the iterator is closed, and when this process ends. Their log records of the logger `dvspipe` are
+    handled here.
 
     Args:
-        work: Function called with an item and a progress callback; must be picklable if the engine uses other
-            processes. If it raises a `DvspipeError`, the error becomes the outcome of the item; other exceptions are
-            raised here.
+        work: Function called with an item and a progress callback; must be picklable for other processes. If it raises
+            a `DvspipeError`, the error becomes the outcome of the item; other exceptions are raised here. If it kills
+            its process, the outcome is a `WorkerError`, and the other items are processed.
         items: Items to process.
-        engine: Executor of the work; default: this process.
+        jobs: Number of local processes, or the address of a Ray cluster: `ray` or `ray://HOST:PORT`. One job or item
+            runs in this process.
         ordered: Whether to yield outcomes in the order of the items; default: in order of completion.
-        progress: Callback called with the number of items done and in total, also between completions. Except on a
-            cluster, the number includes the completed fractions of current items, and a `StepProgress` gets an item.
+        progress: Callback called with the number of items done and in total, also between completions.
 
     Raises:
-        WorkerError: If a worker was killed or could not start.
+        ConfigError: If `jobs` is neither, or Ray is missing.
+        WorkerError: If workers cannot start, or the cluster cannot be reached.
 
     Example:
         >>> def double(item, progress):
@@ -156,22 +108,27 @@ def map_items(
         >>> [outcome.result() for outcome in map_items(double, [1, 2, 3])]
         [2, 4, 6]
     """
-    outcomes = engine.map(work, list(items), progress or ignore_progress)
+    items = list(items)
+    progress = progress or ignore_progress
+    is_valid = jobs.partition("://")[0] == "ray" if isinstance(jobs, str) else jobs > 0
+    if not is_valid:
+        raise ConfigError(f"jobs = {jobs}: expected a number of processes above 0, ray, or ray://HOST:PORT")
+
+    if jobs == 1 or len(items) < 2:
+        return _map_here(work, items, progress)
+
+    outcomes = _map_in_workers(work, items, jobs, progress)
     return _in_order(outcomes) if ordered else outcomes
 
 
-def _map_in_process(
-    work: Work[Item, Result], items: Sequence[Item], progress: Progress
-) -> Iterator[Outcome[Item, Result]]:
+def _map_here(work: Work[Item, Result], items: Sequence[Item], progress: Progress) -> Iterator[Outcome[Item, Result]]:
     for index, item in enumerate(items):
         step = NamedStep(progress, str(item), index, len(items))
         step(0, 0)
         try:
-            value = work(item, step)
+            yield Outcome(index, item, work(item, step), None)
         except DvspipeError as error:
             yield Outcome(index, item, None, error)
-        else:
-            yield Outcome(index, item, value, None)
 
     progress(len(items), len(items))
 
@@ -179,317 +136,181 @@ def _map_in_process(
 def _in_order(outcomes: Iterator[Outcome[Item, Result]]) -> Iterator[Outcome[Item, Result]]:
     """Yield outcomes in the order of the items; an outcome waits for those of earlier items."""
     waiting: dict[int, Outcome[Item, Result]] = {}
-    next_index = 0
+    following = 0
     for outcome in outcomes:
         waiting[outcome.index] = outcome
-        while next_index in waiting:
-            yield waiting.pop(next_index)
-            next_index += 1
+        while following in waiting:
+            yield waiting.pop(following)
+            following += 1
 
 
-def _map_in_pool(
-    work: Work[Item, Result], items: Sequence[Item], jobs: int, progress: Progress
+def _map_in_workers(
+    work: Work[Item, Result], items: Sequence[Item], jobs: int | str, progress: Progress
 ) -> Iterator[Outcome[Item, Result]]:
     """Give each worker an item, and the next one when it is done; yield the outcomes in order of completion."""
+    start = _connect_to_ray(work, jobs) if isinstance(jobs, str) else _start_processes(work, min(jobs, len(items)))
+    remaining = iter(range(len(items)))
+    running: dict[Future[_Reply], tuple[_Submit, int]] = {}
     completed = 0
-    following = iter(range(len(items)))  # indices of the items that no worker has
-    with _start_workers(work, jobs) as workers:
-        for worker in workers:
-            worker.take(following, items)
+    state = LOG.getEffectiveLevel(), os.getcwd()
 
-        while busy := [worker for worker in workers if worker.index is not None]:
-            # Also without news, progress is called every POLL_S: it may stop the work.
-            latest = max(busy, key=lambda worker: worker.heard_s)
-            share = sum(worker.share for worker in busy)
-            report_step(progress, completed + share, len(items), latest.step)
+    with start as (workers, crash):
+        for submit, index in zip(workers, remaining, strict=False):
+            running[submit(items[index], *state)] = submit, index
 
-            ready = wait([worker.connection for worker in busy], POLL_S)
-            for worker in (worker for worker in busy if worker.connection in ready):
-                index = worker.index
-                reply = worker.receive(items)
-                if reply is not None:
-                    # The worker gets its next item before the caller uses the outcome, so it does not wait.
-                    assert index is not None
-                    if worker.has_crashed:
-                        worker.start()
-                        worker.send(work)
-                    worker.take(following, items)
-                    completed += 1
-                    value, error = reply
-                    yield Outcome(index, items[index], value, error)
+        while running:
+            progress(completed, len(items))
+            for future in wait(running, POLL_S, FIRST_COMPLETED).done:
+                submit, index = running.pop(future)
+                try:
+                    value, error, records = future.result()
+                except crash:
+                    reason = "its worker process died, because a library crashed or memory ran out"
+                    value, error, records = None, WorkerError(f"{items[index]}: {reason}"), []
+                for record in records:
+                    logging.getLogger(record.name).handle(record)
+
+                # The worker gets its next item before the caller uses the outcome, so it does not wait.
+                if (following := next(remaining, None)) is not None:
+                    running[submit(items[following], *state)] = submit, following
+
+                completed += 1
+                yield Outcome(index, items[index], value, error)
 
     progress(completed, len(items))
 
 
-class _Reached(NamedTuple):
-    """Message of a worker: the share done of its item, and the step that is being done."""
+def _attempt(work: Work[Any, Any], item: object, level: int, folder: str) -> _Reply:
+    """Return the result or the error of an item, and the log records from `level`; runs in a worker.
 
-    share: float
-    step: CurrentStep
-
-
-# Python's ProcessPoolExecutor would save 30 lines, and is as fast: starting and ending two workers takes 0.15 s of CPU
-# (this pool: 0.18, joblib: 0.46). But before Python 3.14 it cannot stop or kill its workers, so Ctrl-C during their
-# start takes 1.2 s instead of 0.2; Python warns of leaked semaphores after an immediate exit; and it does not tell
-# which item a killed worker was processing.
-class _Worker:
-    """Handle of a worker process in its parent.
-
-    Args:
-        threads: Number of threads of the worker.
+    Relative paths in the item start at `folder`.
     """
+    os.chdir(folder)
+    records: queue.SimpleQueue[logging.LogRecord] = queue.SimpleQueue()
+    handler = logging.handlers.QueueHandler(records)
+    LOG.setLevel(level)
+    LOG.addHandler(handler)
+    value = error = None
+    try:
+        value = work(item, ignore_progress)
+    except DvspipeError as raised:
+        error = raised
+    finally:
+        LOG.removeHandler(handler)
 
-    def __init__(self, threads: int) -> None:
-        self._threads = threads
-        self.start()
-
-    def start(self) -> None:
-        """Start the process, also instead of a crashed one."""
-        context = multiprocessing.get_context("spawn")  # torch and OpenCV break in forked processes
-        level = logging.getLogger(LOG_NAME).getEffectiveLevel()
-        self.connection, connection_of_worker = context.Pipe()
-        self.index: int | None = None  # index of the current item; None: idle
-        self.heard_s = time.monotonic()  # time of the last progress message
-        self.share = 0.0
-        self.step = CurrentStep((), 0, 0)
-        self.has_crashed = False
-        self._is_ready = False
-        with _inherited_by_workers(self._threads) as modules:
-            arguments = (connection_of_worker, level, modules)
-            self._process = context.Process(target=_run_worker, args=arguments, daemon=True)
-            self._process.start()
-        connection_of_worker.close()
-
-    def send(self, message: object) -> None:
-        """Send the work or an item; if the worker was killed, `receive` will raise."""
-        with suppress(OSError):
-            self.connection.send(message)
-
-    def take(self, following: Iterator[int], items: Sequence[object]) -> None:
-        """Send the next item to the worker, if there is one."""
-        self.index = next(following, None)
-        if self.index is not None:
-            self.send(items[self.index])
-            self.share = 0.0
-            self.step = CurrentStep((str(items[self.index]),), 0, 0)
-
-    def receive(self, items: Sequence[object]) -> tuple[Any, DvspipeError | None] | None:
-        """Receive a message of the worker: return the result or error of its item; None for other messages.
-
-        If the worker has crashed, the error is a WorkerError.
-
-        Raises:
-            WorkerError: If the worker was killed or could not start.
-            Exception: Any other exception of the work than a `DvspipeError`.
-        """
-        try:
-            message = self.connection.recv()
-        except (EOFError, OSError) as error:
-            assert self.index is not None
-            crash = self._find_crash()
-            if crash is not None:
-                self.has_crashed = True
-                return None, WorkerError(f"{items[self.index]}: a library crashed while it was processed ({crash})")
-
-            what = "was killed, perhaps because memory ran out," if self._is_ready else "could not start or was killed"
-            script = "" if self._is_ready else "; in a script, call dvspipe under if __name__ == '__main__':"
-            raise WorkerError(
-                f"a worker process {what} while processing {items[self.index]}{script}",
-                Remedy("jobs", 1, "work without processes"),
-            ) from error
-        self._is_ready = True
-
-        # During an item, a worker also sends log records and its progress.
-        if isinstance(message, logging.LogRecord):
-            logging.getLogger(message.name).handle(message)
-            return None
-        if isinstance(message, _Reached):
-            assert self.index is not None
-            self.heard_s = time.monotonic()
-            self.share = message.share
-            self.step = message.step._replace(names=(str(items[self.index]), *message.step.names))
-            return None
-
-        if message is None:  # the worker is ready
-            return None
-
-        value, failure = message
-        if failure is not None and not isinstance(failure, DvspipeError):
-            raise failure
-        return value, failure
-
-    def _find_crash(self) -> str | None:
-        """Return the name of the signal that ended the process if native code has crashed; else None."""
-        self._process.join(STOP_S)
-        code = self._process.exitcode or 0
-        name = signal.Signals(-code).name if code < 0 else ""
-        return name if name in CRASHES and self._is_ready else None
-
-    def stop(self) -> None:
-        """Stop the worker at its next progress call; kill it at once if it is idle."""
-        if self.index is None:  # nothing to lose; a regular exit of Python takes up to 1 s
-            self._process.kill()
-        else:
-            self._process.terminate()
-        self.connection.close()
-
-    def end(self, until_s: float) -> None:
-        """Wait until the worker has stopped; kill it after the time `until_s`."""
-        self._process.join(max(0.0, until_s - time.monotonic()))
-        self._process.kill()
-        self._process.join()
+    return value, error, [records.get() for _ in range(records.qsize())]
 
 
 @contextmanager
-def _start_workers(work: Work[Item, Result], jobs: int) -> Iterator[list[_Worker]]:
-    """Yield started workers that have received the work and share the cores; they have ended when the block ends."""
+def _start_processes(work: Work[Any, Any], jobs: int) -> _Workers:
+    """Yield local workers that share the cores: pools of one process, which is replaced when it has died.
+
+    Raises:
+        WorkerError: If a process cannot start.
+    """
     refuse_settings()  # a worker could only end with a traceback
     threads = max(1, (os.cpu_count() or 1) // jobs)
-    workers: list[_Worker] = []
+    parent, closing = multiprocessing.Pipe(duplex=False)
+    start = partial(_start_process, pickle.dumps(work), parent, threads)
+    pools = [start() for _ in range(jobs)]
+
+    def submit(number: int, *arguments: Any) -> Future[_Reply]:
+        pool, started = pools[number]
+        try:
+            return pool.submit(_attempt, _do_received, *arguments)
+        except BrokenProcessPool as error:
+            if started.exception():
+                raise WorkerError("a worker could not start; scripts need if __name__ == '__main__':") from error
+
+        pools[number] = start()
+        return submit(number, *arguments)
+
     try:
-        for _ in range(jobs):
-            workers.append(_Worker(threads))  # noqa: PERF401  `finally` ends the started ones
-
-        for worker in workers:
-            worker.send(work)
-        yield workers
+        yield [partial(submit, number) for number in range(jobs)], (BrokenProcessPool,)
     finally:
-        # Every worker gets its signal before the first is waited for, so together they take at most STOP_S.
-        for worker in workers:
-            worker.stop()
-        until_s = time.monotonic() + STOP_S
-        for worker in workers:
-            worker.end(until_s)
+        closing.close()
+        for pool, _ in pools:
+            pool.shutdown()
 
 
-@contextmanager
-def _inherited_by_workers(threads: int) -> Iterator[SessionModules]:
-    """Set the inherited state of workers: imports, the number of threads, and SIGINT blocked; one block at a time.
+def _start_process(work: bytes, parent: Connection, threads: int) -> tuple[ProcessPoolExecutor, Future[int]]:
+    """Start a pool of one process that has a number of threads, and ends when the connection to its parent does.
 
-    Yield the modules that workers may import from the current folder. SIGINT is blocked because Ctrl-C is for this
-    process.
+    multiprocessing starts programs of the form `python -c`, which would import from the current folder without
+    PYTHONSAFEPATH, and gives them `sys.path`. torch reads the number of threads when it is imported.
     """
-    # torch reads the number of threads at import. multiprocessing starts workers with `python -c`, which imports from
-    # the current folder before it receives `sys.path`; PYTHONSAFEPATH prevents it.
     variables = {"OMP_NUM_THREADS": str(threads), "PYTHONSAFEPATH": "1"}
-    with _starting, _set_environment(variables), safe_paths() as modules, _block_interrupts():
-        yield modules
-
-
-@contextmanager
-def _block_interrupts() -> Iterator[None]:
-    """Block SIGINT in this thread, where the system can."""
-    if not CAN_BLOCK_SIGNALS:
-        yield
-        return
-
-    from multiprocessing import resource_tracker
-
-    resource_tracker.ensure_running()  # start it now: it unblocks SIGINT, and the first worker would start it
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-
-
-@contextmanager
-def _set_environment(variables: dict[str, str]) -> Iterator[None]:
-    """Set environment variables, and restore them after the block."""
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
+    spawn = multiprocessing.get_context("spawn")  # torch and OpenCV break in forked processes
+    with _starting:
+        path = sys.path
+        before = {name: os.environ[name] for name in variables if name in os.environ}
+        sys.path = _list_safe_paths()
+        os.environ.update(variables)
+        try:
+            pool = ProcessPoolExecutor(1, spawn, _enter_process, (work, parent))
+            if sys.platform != "win32":  # Ctrl-C is for the parent
+                signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+            return pool, pool.submit(int)
+        finally:
+            if sys.platform != "win32":
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+            sys.path = path
+            for name in variables:
                 del os.environ[name]
-            else:
-                os.environ[name] = value
+            os.environ.update(before)
 
 
-def _run_worker(connection: Connection, level: int, modules: SessionModules) -> None:
-    """Run a worker process: receive the work and items; send log records, results and errors."""
-    modules.load()
-    stopped = False
-
-    def stop(*_: object) -> None:
-        nonlocal stopped
-        stopped = True
-
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-    # Threads of the work may log while a result or progress is sent.
-    sending = threading.Lock()
-
-    def send(message: object) -> None:
-        with sending:
-            connection.send(message)
-
-    log = logging.getLogger(LOG_NAME)
-    log.addHandler(LogSender(send))
-    log.setLevel(level)
-
-    with suppress(EOFError, OSError, KeyboardInterrupt):  # the parent was killed, or requested a stop
-        send(None)
-        work = connection.recv()
-        watch_compilation()
-        while True:
-            item = connection.recv()
-            message = attempt(work, item, _WorkerProgress(send, lambda: stopped))
-            try:
-                send(message)
-            except (TypeError, AttributeError, pickle.PicklingError) as error:  # the result cannot be pickled
-                send((None, error))
+def _list_safe_paths() -> list[str]:
+    """Return `sys.path` without the current folder, where files of strangers may be, unless the program is there."""
+    here = os.getcwd()
+    program = Path(getattr(sys.modules["__main__"], "__file__", None) or "")
+    paths = [path for path in sys.path if os.path.abspath(path) != here or program.is_relative_to(here)]
+    return paths if HOME in paths else [HOME, *paths]
 
 
-class _WorkerProgress:
-    """Progress callback in a worker: send what is done to the parent, and stop between parts of an item.
+def _enter_process(work: bytes, parent: Connection) -> None:
+    """Receive the work."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # on Windows, it cannot be blocked
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    _received.append(pickle.loads(work))
 
-    A signal handler could interrupt anywhere, even in a destructor.
+
+def _end_with(parent: Connection) -> None:
+    parent.poll(None)
+    os._exit(1)
+
+
+def _do_received(item: object, progress: Progress) -> object:
+    return _received[0](item, progress)
+
+
+@contextmanager
+def _connect_to_ray(work: Work[Any, Any], address: str) -> _Workers:
+    """Yield two workers per core of a Ray cluster, so that a core does not wait for its next item.
+
+    Raises:
+        ConfigError: If Ray is missing.
+        WorkerError: If the cluster cannot be reached.
     """
-
-    def __init__(self, send: Callable[[object], None], is_stopped: Callable[[], bool]) -> None:
-        self._send = send
-        self._is_stopped = is_stopped
-        self._sent_s = time.monotonic()
-
-    def __call__(self, done: float, total: float) -> None:
-        self.show_step(done, total, CurrentStep((), done, total))
-
-    def show_step(self, done: float, total: float, step: CurrentStep) -> None:
-        if self._is_stopped():
-            raise KeyboardInterrupt
-
-        now_s = time.monotonic()
-        if now_s - self._sent_s >= REPORT_S:
-            self._sent_s = now_s
-            self._send(_Reached(share_of(done, total), step))
-
-
-def attempt(work: Work[Item, Result], item: Item, progress: Progress) -> tuple[Result | None, Exception | None]:
-    """Return the result or the error of an item; unexpected errors get their traceback as a note."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
-        return work(item, progress), None
-    except DvspipeError as error:
-        return None, error
-    except Exception as error:
-        error.add_note(traceback.format_exc())
-        return None, error
+        import ray
 
+        with chdir(HOME):  # workers import from the folder in which a program connects
+            ray.init(None if address == "ray" else address, log_to_driver=False)
+    except ImportError as error:
+        raise ConfigError(f"jobs = {address}: Ray is missing; pip install 'dvspipe[ray]'") from error
+    except ConnectionError as error:
+        raise WorkerError(f"jobs = {address}: {error}") from error
 
-class LogSender(logging.handlers.QueueHandler):
-    """Log handler of workers: format records and send them to the parent."""
-
-    def __init__(self, send: Callable[[logging.LogRecord], None]) -> None:
-        super().__init__(queue.SimpleQueue())
-        self._send = send
-
-    def enqueue(self, record: logging.LogRecord) -> None:
-        """Send a record; drop it if the parent has closed the connection."""
-        with suppress(OSError):
-            self._send(record)
+    task = ray.remote(_attempt)
+    stored = ray.put(work)
+    crash = ray.exceptions.WorkerCrashedError, ray.exceptions.NodeDiedError, ray.exceptions.OutOfMemoryError
+    try:
+        cores = int(ray.cluster_resources()["CPU"])
+        yield [lambda *arguments: task.remote(stored, *arguments).future()] * (2 * cores), crash
+    finally:
+        ray.shutdown()
 
 
 @dataclass(frozen=True)
@@ -511,10 +332,6 @@ class Shard:
     count: int = 1
 
     def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            if not isinstance(value, int):
-                raise ArgumentError(f"Shard: wrong type of {name} (found {describe_value(value)}, expected int)")
-
         if not 1 <= self.number <= self.count:
             raise ConfigError(f"{self}: no such shard (expected I/N with 1 <= I <= N)")
 
@@ -523,7 +340,7 @@ class Shard:
 
     def __contains__(self, path: Path) -> bool:
         """Return whether the file with this relative path is in this shard."""
-        digest = hashlib.blake2b(path.as_posix().encode(errors="surrogateescape"), digest_size=8).digest()
+        digest = hashlib.blake2b(os.fsencode(path.as_posix()), digest_size=8).digest()
         return int.from_bytes(digest) % self.count == self.number - 1
 
     @classmethod
@@ -533,11 +350,12 @@ class Shard:
         Raises:
             ConfigError: If the text is not of this form, or I is not in 1 to N.
         """
-        number, _, count = text.partition("/")
-        if not (number.isdecimal() and count.isdecimal()):
-            raise ConfigError(f"{text}: not a shard (expected I/N, such as 3/100)")
+        try:
+            number, count = map(int, text.split("/"))
+        except ValueError as error:
+            raise ConfigError(f"{text}: not a shard (expected I/N, such as 3/100)") from error
 
-        return cls(int(number), int(count))
+        return cls(number, count)
 
     @classmethod
     def of_array(cls, environment: Mapping[str, str]) -> Shard | None:
@@ -547,87 +365,42 @@ class Shard:
             environment: Environment variables, such as `os.environ`.
 
         Raises:
-            ConfigError: If the tasks are not numbered consecutively by the array's step, as in --array=3,7; the
-                shard is then unknown.
+            ConfigError: If the tasks are not numbered consecutively, as in --array=3,7.
         """
-        names = ("ID", "MIN", "STEP", "COUNT")
-        texts = [environment.get(f"SLURM_ARRAY_TASK_{name}", "1" if name == "STEP" else "") for name in names]
-        if not all(value.isdecimal() for value in texts):
+        if "SLURM_ARRAY_TASK_ID" not in environment:
             return None
 
-        # Task number `first` + k * step is shard k + 1. SLURM also counts tasks of other lists, such as 3,7, but then
-        # the last number is too large.
-        task, first, step, count = map(int, texts)
-        step = max(1, step)
-        last = int(environment.get("SLURM_ARRAY_TASK_MAX", task))
-        if max(task, last) > first + step * (count - 1):
-            raise ConfigError(
-                f"task {task} of the SLURM array: its shard is unknown, because the {count} tasks from {first} to "
-                f"{max(task, last)} are not consecutive",
-                Remedy("shard", "I/N", "choose it"),
-            )
+        names = ("ID", "MIN", "MAX", "COUNT")
+        task, first, last, count = (int(environment[f"SLURM_ARRAY_TASK_{name}"]) for name in names)
+        if count != last - first + 1:
+            raise ConfigError(f"SLURM array {first} to {last}: {count} tasks are not consecutive; choose shard = I/N")
 
-        return cls((task - first) // step + 1, count)
+        return cls(task - first + 1, count)
 
 
 ALL = Shard()
 
 
 def prefetch(items: Iterable[Item], count: int) -> Iterator[Item]:
-    """Yield the same items, prefetched by a thread.
+    """Yield the same items, prefetched by a thread, which ends when the iterator is closed.
 
-    An exception of `items` is raised here, after the items before it. The thread ends when the iterator is closed, and
-    also when the main thread ends, because a stored traceback can keep an iterator open.
+    An exception of `items` is raised here, after the items before it.
 
     Args:
         items: Iterable to consume in the thread.
-        count: Maximum number of prefetched items, > 0.
+        count: Number of prefetched items, > 0.
 
     Example:
         >>> list(prefetch(range(3), 2))
         [0, 1, 2]
     """
     end = object()
-    waiting: queue.Queue[object] = queue.Queue(maxsize=count)
-    stopped = threading.Event()
-    failure: list[BaseException] = []
-
-    def is_stopped() -> bool:
-        return stopped.is_set() or not threading.main_thread().is_alive()
-
-    def hand_over(item: object) -> None:
-        # While the queue is full, the consumer may stop, and would never make room.
-        while not is_stopped():
-            with suppress(queue.Full):
-                waiting.put(item, timeout=POLL_S)
-                return
-
-    def take() -> object:
-        # When the main thread ends, the maker stops without a last item, and a consumer in another thread continues.
-        while maker.is_alive():
-            with suppress(queue.Empty):
-                return waiting.get(timeout=POLL_S)
-        return end if waiting.empty() else waiting.get()
-
-    def make() -> None:
-        try:
-            for item in items:
-                hand_over(item)
-                if is_stopped():
-                    return
-        except BaseException as error:  # raised again in the thread that uses the items
-            failure.append(error)
-        hand_over(end)
-
-    # not a daemon: Python stops daemon threads that return from native code at exit, and C++ then aborts the process
-    maker = threading.Thread(target=make, daemon=False)
-    maker.start()
+    source = iter(items)
+    thread = ThreadPoolExecutor(1)
     try:
-        while (item := take()) is not end:
+        waiting = deque(thread.submit(next, source, end) for _ in range(count))
+        while (item := waiting.popleft().result()) is not end:
+            waiting.append(thread.submit(next, source, end))
             yield cast(Item, item)
-        if failure:
-            raise failure[0]
     finally:
-        stopped.set()
-        if maker is not threading.current_thread():  # an abandoned iterator may be collected in its own thread
-            maker.join()
+        thread.shutdown(cancel_futures=True)

@@ -79,15 +79,10 @@ class NamedStep:
         """Report the amount done of this step, and the step inside it that is being done."""
         inside = step._replace(names=(self.name, *step.names))
         if self.steps is not None:
-            done = self.number + share_of(done, total)
+            done = self.number + (min(1.0, max(0.0, done / total)) if total else 0.0)
             total = self.steps
 
         report_step(self.progress, done, total, inside)
-
-
-def share_of(done: float, total: float) -> float:
-    """Return the share done, 0 to 1; 0 if the total is unknown."""
-    return min(1.0, max(0.0, done / total)) if total else 0.0
 
 
 def estimate_left_s(done: float, total: float, spent_s: float, *, begin: float = 0.0) -> float | None:

@@ -14,7 +14,6 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from cyclopts import Group, Parameter, Token
 from cyclopts.help import DefaultFormatter, HelpEntry, HelpPanel
-from cyclopts.validators import Number
 from docstring_parser import parse
 from rich.console import Console, ConsoleOptions
 
@@ -71,7 +70,7 @@ PATHS: Mapping[object, object] = {str | Path: Path, str | Path | None: Path | No
 
 LOOKS: Mapping[str, Parameter] = {
     "out": Parameter(alias="-o"),
-    "jobs": Parameter(alias="-j", metavar="N", validator=Number(gte=1)),
+    "jobs": Parameter(alias="-j", metavar="N|ray"),
     "against": Parameter(metavar="RESULT"),
     "sensor": Parameter(metavar="WxH"),
     "region": Parameter(metavar="WxH+X+Y"),
@@ -199,12 +198,14 @@ def explain_option(text: str) -> str:
     return for_both.replace("; None: ", "; default: ").replace("None: ", "Default: ")
 
 
-def _read_integer(_: object, tokens: Sequence[Token]) -> int:
-    """Read an integer; cyclopts would round 1.5 to 2."""
+def _read_integer(kind: object, tokens: Sequence[Token]) -> int | str:
+    """Read an integer, or a text if the option takes one; cyclopts would round 1.5 to 2."""
     [token] = tokens
     try:
         return int(token.value)
     except ValueError as error:
+        if str in get_args(kind):
+            return token.value
         raise ConfigError(f"{token.keyword} {token.value}: not an integer") from error
 
 

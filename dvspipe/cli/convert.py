@@ -24,16 +24,14 @@ from .activity import ShownStage, ShowProgress
 from .commands import takes
 from .options import (
     AsJson,
-    EngineName,
     ShardName,
-    choose_engine,
     note_shard,
     parse_shard,
 )
 from .screen import fail_inputs, messages, notes, progress, screen, skip, warn
 
 if TYPE_CHECKING:
-    from ..base.pool import Engine, Outcome
+    from ..base.pool import Outcome
     from ..base.progress import Progress
     from ..events import SensorSize
     from ..recordings.config import ConvertConfig, RecordingConfig
@@ -51,8 +49,7 @@ def convert(
     *,
     suffix: str | None = None,
     preview: Annotated[bool, Parameter(help="Also write a .webm video of the events next to each event file.")] = False,
-    jobs: int | None = None,
-    engine: EngineName = "local",
+    jobs: int | str = 1,
     shard: ShardName = None,
     as_json: AsJson = False,
     overwrite: bool = False,
@@ -62,7 +59,6 @@ def convert(
     from ..recordings.conversion import plan_conversions
 
     of_video, of_recording = build_settings(settings, **given)
-    workers = choose_engine(jobs, engine)
     share = parse_shard(shard)
     tasks = plan_conversions(sources, out, suffix or DEFAULT_SUFFIX, shard=share)
 
@@ -83,7 +79,7 @@ def convert(
     conversions = Conversions(of_video, of_recording, preview=preview, as_json=as_json, overwrite=overwrite)
     # Partial output is resumed by the same command, which is worth a hint after Ctrl-C.
     with explain_interrupt(tasks, overwrite=overwrite):
-        failed = conversions.run(tasks, None if len(tasks) == 1 and share.count == 1 else workers)
+        failed = conversions.run(tasks, None if len(tasks) == 1 and share.count == 1 else jobs)
     fail_inputs(failed, len(tasks), NOT_CONVERTED)
 
 
@@ -137,10 +133,10 @@ class Conversions:
     as_json: bool = False
     overwrite: bool = False
 
-    def run(self, tasks: Sequence[ConversionTask], engine: Engine | None) -> int:
+    def run(self, tasks: Sequence[ConversionTask], jobs: int | str | None) -> int:
         """Convert files, print the results, and return the number of failures.
 
-        With an engine, files with an output are skipped, and those that fail are printed. Without an engine, a single
+        With `jobs`, files with an output are skipped, and those that fail are printed. Without, a single
         file is converted here, and its error is raised.
         """
         from ..recordings.conversion import convert_many, find_unconverted
@@ -148,7 +144,7 @@ class Conversions:
         # Compilation is not part of the time that is shown.
         started_s = time.monotonic() - compiled_s()
 
-        waiting = list(tasks) if engine is None or self.overwrite else find_unconverted(tasks)
+        waiting = list(tasks) if jobs is None or self.overwrite else find_unconverted(tasks)
         missing = {*waiting}
         done = [task for task in tasks if task not in missing]
         if done and not notes.quiet:  # not a note: standard output may be JSON
@@ -156,14 +152,14 @@ class Conversions:
 
         failed = 0
         with progress() as show:
-            if engine is None:
+            if jobs is None:
                 outcomes = self._convert_alone(tasks[0], show)
             else:
                 outcomes = convert_many(
                     tasks,
                     video=self.of_video,
                     recording=self.of_recording,
-                    engine=engine,
+                    jobs=jobs,
                     overwrite=self.overwrite,
                     waiting=waiting,
                     progress=ShownStage(show, "files"),
@@ -176,13 +172,13 @@ class Conversions:
                     if self.preview:
                         _write_preview(conversion.path, conversion.sensor)
                 except DvspipeError as error:
-                    if engine is None:
+                    if jobs is None:
                         raise
                     failed += 1
                     skip(error)
                 else:
                     took_s = time.monotonic() - compiled_s() - started_s
-                    self._print(conversion, took_s if engine is None else None)
+                    self._print(conversion, took_s if jobs is None else None)
 
             # Files that were complete before are not converted again, but their previews may be missing.
             if self.preview:

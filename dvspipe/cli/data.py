@@ -25,12 +25,10 @@ from .convert import NOT_CONVERTED, Conversions, explain_interrupt, refuse_unuse
 from .options import (
     AsJson,
     Config,
-    EngineName,
     JobCount,
     Overrides,
     Overwrite,
     ShardName,
-    choose_engine,
     is_folder,
     note_shard,
     parse_shard,
@@ -50,7 +48,6 @@ from .screen import (
 )
 
 if TYPE_CHECKING:
-    from ..base.pool import Engine
     from ..datasets.lists import ListedConversions
     from ..datasets.survey import Survey
     from ..recordings.config import ConvertConfig, RecordingConfig
@@ -114,8 +111,7 @@ def convert(
             "videos and events are listed."
         ),
     ] = None,
-    jobs: JobCount = None,
-    engine: EngineName = "local",
+    jobs: JobCount = 1,
     shard: ShardName = None,
     overwrite: Overwrite = False,
     settings: ConversionSettings = ConversionSettings(),
@@ -129,7 +125,6 @@ def convert(
 
     expected = None if lock is None else DataLock.read(lock)
     of_video, of_recording = _choose_settings(settings, given, lock, expected)
-    workers = choose_engine(jobs, engine)
     share = parse_shard(shard)
 
     from ..base.files import make_folder
@@ -144,7 +139,7 @@ def convert(
         warn(note)
     sources = None
     if expected is not None and share.count == 1:
-        sources = _compare_sources(expected, plan.tasks, workers)
+        sources = _compare_sources(expected, plan.tasks, jobs)
 
     # Every share writes the same splits, of all clips.
     make_folder(out)
@@ -154,12 +149,12 @@ def convert(
 
     conversions = Conversions(of_video, of_recording, overwrite=overwrite)
     with explain_interrupt(plan.tasks, overwrite=overwrite):
-        failed = conversions.run(plan.tasks, workers)
+        failed = conversions.run(plan.tasks, jobs)
 
     # A share has only some of the files: the complete command finds all of them, and locks them.
     if share.count == 1 and _list_converted(out, plan):
         terms = license if expected is None else {file.source: file.license for file in expected.files}
-        _lock_folder(out, plan.tasks, conversions, LockTerms(terms, expected, sources), workers)
+        _lock_folder(out, plan.tasks, conversions, LockTerms(terms, expected, sources), jobs)
     fail_inputs(failed, len(plan.tasks), NOT_CONVERTED)
     notes.print(Text(f"next:\n  {shlex.join(['dvspipe', 'train', str(out), 'data.split=1'])}"))
 
@@ -178,12 +173,12 @@ def _choose_settings(
     return read_settings(expected, lock)
 
 
-def _compare_sources(expected: DataLock, tasks: Sequence[ConversionTask], engine: Engine) -> SourceDigests:
+def _compare_sources(expected: DataLock, tasks: Sequence[ConversionTask], jobs: int | str) -> SourceDigests:
     """Warn of videos that differ from a lock, before they are converted; return their digests."""
     from ..recordings.locking import compare_sources, digest_sources
 
     with progress() as show:
-        sources = digest_sources(tasks, engine=engine, progress=ShownStage(show, "comparing videos"))
+        sources = digest_sources(tasks, jobs=jobs, progress=ShownStage(show, "comparing videos"))
     for problem in compare_sources(expected, tasks, sources):
         warn(problem)
     return sources
@@ -209,7 +204,7 @@ def _lock_folder(
     tasks: Sequence[ConversionTask],
     conversions: Conversions,
     terms: LockTerms,
-    engine: Engine,
+    jobs: int | str,
 ) -> None:
     """Write dataset.lock, and exit with code 2 if it differs from an expected one."""
     from ..recordings.locking import find_other_settings, write_lock
@@ -231,7 +226,7 @@ def _lock_folder(
             of_recording,
             license=terms.license,
             sources=terms.sources,
-            engine=engine,
+            jobs=jobs,
             progress=shown,
         )
     notes.print(f"{show_name(folder / LOCK)}: {count_noun(len(found.files), 'file')}")
@@ -286,8 +281,7 @@ def stats(
     ] = None,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
-    jobs: JobCount = None,
-    engine: EngineName = "local",
+    jobs: JobCount = 1,
 ) -> None:
     """Show the number of recordings, people and events of a data set, per class."""
     from ..base.files import claim_output, require_suffix
@@ -298,7 +292,7 @@ def stats(
         require_suffix(out, "the composition of a data set", ".csv")
         claim_output(out, overwrite=overwrite)
 
-    result = _survey(config, settings, choose_engine(jobs, engine))
+    result = _survey(config, settings, jobs)
     if out is not None:
         write_composition(result.composition, out)
     if as_json:
@@ -337,11 +331,10 @@ def check(
     /,
     *,
     as_json: AsJson = False,
-    jobs: JobCount = None,
-    engine: EngineName = "local",
+    jobs: JobCount = 1,
 ) -> None:
     """Load every recording of a data set and list problems; exit code 1 if there are any."""
-    result = _survey(config, settings, choose_engine(jobs, engine))
+    result = _survey(config, settings, jobs)
     if as_json:
         _print_json(result)
     for problem in () if as_json else result.problems:
@@ -363,15 +356,14 @@ def verify(
     folder: Annotated[Path, Parameter(help="Folder with a dataset.lock, as data convert writes it.")],
     /,
     *,
-    jobs: JobCount = None,
-    engine: EngineName = "local",
+    jobs: JobCount = 1,
 ) -> None:
     """Compare every event file and list of a folder with its dataset.lock; exit code 2 if any differs."""
     from ..recordings.locking import verify_folder
     from ..results import LOCK, DataLock
 
     with progress() as show:
-        problems = verify_folder(folder, engine=choose_engine(jobs, engine), progress=ShownStage(show, "files"))
+        problems = verify_folder(folder, jobs=jobs, progress=ShownStage(show, "files"))
 
     for problem in problems:
         screen.print(Text(show_name(problem)))
@@ -382,7 +374,7 @@ def verify(
     screen.print(f"{show_name(folder)}: {count_noun(len(lock.files), 'file')} with {events:,} events, as locked")
 
 
-def _survey(config: str, settings: list[str] | None, engine: Engine) -> Survey:
+def _survey(config: str, settings: list[str] | None, jobs: int | str) -> Survey:
     from ..datasets import open_dataset, parse_data
     from ..datasets.survey import survey
     from ..training.framing import choose_framing
@@ -403,7 +395,7 @@ def _survey(config: str, settings: list[str] | None, engine: Engine) -> Survey:
             notes.print(f"{framing.reason}, as for training")
             framed = of_data.model_dump(mode="json", exclude_unset=True) | framing.settings
             opened = open_dataset(parse_data(framed), experiment.seed, experiment.bins, with_problems=True)
-        return survey(opened, ShownStage(show, "recordings"), engine=engine)
+        return survey(opened, ShownStage(show, "recordings"), jobs=jobs)
 
 
 def _format_number(value: float | None, form: str) -> str:

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..base.errors import DvspipeError, count_noun
-from ..base.pool import Processes
 from ..base.texts import show_name
 from ..verbs.encoding import frames as verb
 from ..verbs.encoding import open_frames
@@ -15,12 +14,11 @@ from .commands import takes
 from .screen import fail_inputs, messages, notes, progress, screen, skip
 
 if TYPE_CHECKING:
-    from ..base.pool import Engine
     from ..report.frames import FramePlan
 
 
 @takes(verb)
-def frames(source: Path, out: Path, *, jobs: int = 1, overwrite: bool = False, **given: Any) -> None:
+def frames(source: Path, out: Path, *, jobs: int | str = 1, overwrite: bool = False, **given: Any) -> None:
     from ..report.frames import SETTINGS
 
     plan = open_frames(source, out, **given)
@@ -30,20 +28,20 @@ def frames(source: Path, out: Path, *, jobs: int = 1, overwrite: bool = False, *
         messages.print(f"{done_before:,} of {count_noun(len(plan.tasks), 'recording')} already written")
 
     try:
-        _write(plan, Processes(jobs), overwrite=overwrite)
+        _write(plan, jobs, overwrite=overwrite)
     except KeyboardInterrupt:
         if (out / SETTINGS).exists():
             messages.print("run the same command again to resume")
         raise
 
 
-def _write(plan: FramePlan, engine: Engine, *, overwrite: bool) -> None:
+def _write(plan: FramePlan, jobs: int | str, *, overwrite: bool) -> None:
     """Write the frames, and print a line per recording."""
     from ..report.frame_sets import write_frames
 
     failed = 0
     with progress() as show:
-        for outcome in write_frames(plan, engine=engine, overwrite=overwrite, progress=ShownStage(show, "recordings")):
+        for outcome in write_frames(plan, jobs=jobs, overwrite=overwrite, progress=ShownStage(show, "recordings")):
             try:
                 count = outcome.result()
             except DvspipeError as error:

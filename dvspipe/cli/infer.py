@@ -18,13 +18,10 @@ from .activity import ShownShare
 from .commands import OF_FILES, takes
 from .options import (
     AsJson,
-    EngineName,
     ShardName,
     Trust,
-    choose_engine,
     note_shard,
     parse_shard,
-    trust_packages,
 )
 from .screen import fail_inputs, messages, notes, print_parts, progress, screen, skip
 
@@ -42,8 +39,7 @@ def infer(
     adapt: bool = False,
     pictures: bool = True,
     trust: Trust = None,
-    jobs: int | None = None,
-    engine: EngineName = "local",
+    jobs: int | str = 1,
     shard: ShardName = None,
     as_json: AsJson = False,
     overwrite: bool = False,
@@ -56,7 +52,6 @@ def infer(
     draw = choose_pictures(out, pictures=pictures)
     options = ClassifyOptions(config=config, adapt=adapt, out=out, draw=draw, **given)
 
-    workers = choose_engine(jobs, engine)
     share = parse_shard(shard)
     if adapt and share.count > 1:
         raise ConfigError(f"--adapt: cannot be combined with --shard {share}, because it needs all recordings")
@@ -67,7 +62,7 @@ def infer(
     if not tasks:
         return
 
-    classifier = Classifier.load(checkpoint, trust=trust_packages(trust))
+    classifier = Classifier.load(checkpoint, trust=tuple(trust or ()))
     inference = Inference(classifier, tasks, options, overwrite)
 
     # Predictions of an earlier run are listed with the new ones.
@@ -75,7 +70,7 @@ def infer(
     _show_earlier(results.values(), len(tasks), as_json=as_json)
     errors: list[DvspipeError] = []
     with progress() as show:
-        for outcome in inference.classify(workers, ShownShare(show)):
+        for outcome in inference.classify(jobs, ShownShare(show)):
             if outcome.error is None:
                 results[outcome.item] = outcome.result().as_stored()
                 if as_json:

@@ -17,7 +17,7 @@ from ..streaming.actions import Action, ActionConfig
 from ..verbs.live import live as verb
 from .commands import OF_FILES, takes
 from .live_window import LiveWindow, open_window
-from .options import AsJson, Trust, trust_packages
+from .options import AsJson, Trust
 from .screen import messages, notes, screen, warn
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def live(
     from ..streaming import ActionRunner
     from ..streaming.sources import FilmSource
 
-    classifier = Classifier.load(checkpoint, trust=trust_packages(trust))
+    classifier = Classifier.load(checkpoint, trust=tuple(trust or ()))
     runner = ActionRunner(on or (), classifier.config.classes, acts)
     session = verb(source, classifier, config, **given)
     opened = session.source

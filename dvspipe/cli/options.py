@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from ..base.errors import ConfigError, count_noun
+from ..base.errors import count_noun
 from .screen import messages, notes
 
 if TYPE_CHECKING:
-    from ..base.pool import Engine, Shard
+    from ..base.pool import Shard
     from ..base.trees import SettingsTree
     from ..training import TrainConfig
 
@@ -32,15 +31,11 @@ Overrides = Annotated[
 Overwrite = Annotated[bool, Parameter(show_default=False, help="Replace outputs that already exist.")]
 AsJson = Annotated[bool, Parameter(name="--json", show_default=False, help="Print results as JSON.")]
 JobCount = Annotated[
-    int | None,
-    Parameter(alias="-j", validator=Number(gte=1), metavar="N", help="Number of worker processes; default: 1."),
-]
-EngineName = Annotated[
-    str,
+    int | str,
     Parameter(
-        metavar="local|ray[=ADDRESS]",
-        help="Where to run: local processes, or a Ray cluster; default address: the environment variable RAY_ADDRESS, "
-        "or a temporary cluster on this machine.",
+        alias="-j",
+        metavar="N|ray",
+        help="Number of worker processes, or the address of a Ray cluster: ray, or ray://HOST:PORT.",
     ),
 ]
 ShardName = Annotated[
@@ -99,27 +94,6 @@ def is_folder(config: str) -> bool:
     return Path(config).expanduser().is_dir()
 
 
-def choose_engine(jobs: int | None, engine: str, default_jobs: int = 1) -> Engine:
-    """Create the engine for the options --jobs and --engine.
-
-    Raises:
-        ConfigError: If the options contradict each other, or the engine is unknown.
-    """
-    from ..base.cluster import Ray
-    from ..base.pool import Processes
-
-    name, _, address = engine.partition("=")
-    if name == "ray":
-        if jobs is not None:
-            raise ConfigError("--jobs: only for --engine local; a Ray cluster uses one worker per core")
-        return Ray(address or None)
-
-    if engine != "local":
-        raise ConfigError(f"--engine {engine}: unknown, expected local, ray or ray=ADDRESS")
-
-    return Processes(default_jobs if jobs is None else jobs)
-
-
 def parse_shard(text: str | None) -> Shard:
     """Return the shard of the option --shard; default: the shard of the task in a SLURM array, otherwise all files."""
     from ..base.pool import ALL, Shard
@@ -131,11 +105,3 @@ def note_shard(shard: Shard, files: int) -> None:
     """Print the shard and its number of files, unless it contains all files."""
     if shard.count > 1 and not notes.quiet:
         messages.print(f"shard {shard}: {count_noun(files, 'file')}")  # standard output may be JSON
-
-
-def trust_packages(packages: list[str] | None) -> tuple[str, ...]:
-    """Return the packages of --trust, and make packages in the current folder importable, after installed ones."""
-    if packages and os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())
-
-    return tuple(packages or ())

@@ -18,10 +18,8 @@ from .activity import ShownShare
 from .commands import takes
 from .options import (
     AsJson,
-    EngineName,
     RecordingFiles,
     ShardName,
-    choose_engine,
     note_shard,
     parse_shard,
 )
@@ -75,8 +73,7 @@ def _collect(outcomes: Iterable[Outcome[Path, Value]], files: int) -> list[Value
 def check(
     recordings: list[Path],
     *,
-    jobs: int | None = None,
-    engine: EngineName = "local",
+    jobs: int | str = 1,
     shard: ShardName = None,
     as_json: AsJson = False,
     **given: Any,
@@ -85,13 +82,12 @@ def check(
     from ..recordings.conversion import find_recordings
 
     options = CheckOptions(**given)
-    workers = choose_engine(jobs, engine)
     share = parse_shard(shard)
     files = find_recordings(recordings, shard=share)
     note_shard(share, len(files))
 
     with progress() as show:
-        outcomes = check_many(files, options, engine=workers, progress=ShownShare(show))
+        outcomes = check_many(files, options, jobs=jobs, progress=ShownShare(show))
         reports = _collect(outcomes, len(files))
 
     failed = len(files) - len(reports)

@@ -11,24 +11,13 @@ from cyclopts.validators import Number
 
 from ..synthesis.config import CameraKind
 from .activity import ShownStage
-from .options import EngineName, Seed, ShardName, choose_engine, parse_shard
+from .options import JobCount, Seed, ShardName, parse_shard
 from .screen import notes, progress, screen
 
 synth = App(name="synth", help_epilogue="", version_flags=[])
 
 MIN_PEOPLE = 3  # one per part of a data set
 
-DEFAULT_JOBS = 2
-
-SynthJobs = Annotated[
-    int | None,
-    Parameter(
-        alias="-j",
-        validator=Number(gte=1),
-        metavar="N",
-        help=f"Number of worker processes; default: {DEFAULT_JOBS}.",
-    ),
-]
 Videos = Annotated[bool, Parameter(help="Also write the videos (.webm or .mp4).")]
 
 
@@ -48,19 +37,17 @@ def nmnist(
         Path | None, Parameter(help="N-MNIST folder: skip the MNIST images recorded there; default: none.")
     ] = None,
     videos: Videos = False,
-    jobs: SynthJobs = None,
-    engine: EngineName = "local",
+    jobs: JobCount = 2,
     shard: ShardName = None,
 ) -> None:
     """Record MNIST digits with a simulated sensor and the camera motion of N-MNIST; existing files are kept."""
     from ..synthesis import DigitsPlan, write_digits
 
-    workers = choose_engine(jobs, engine, DEFAULT_JOBS)
     share = parse_shard(shard)
     plan = DigitsPlan(mnist, count, test, seed, exclude, videos)
 
     with progress() as show:
-        written = write_digits(out, plan, engine=workers, shard=share, progress=ShownStage(show, "synthetic files"))
+        written = write_digits(out, plan, jobs=jobs, shard=share, progress=ShownStage(show, "synthetic files"))
 
     screen.print(f"{out}: synthetic recordings of digits: {count + test}, new files: {written}")
     notes.print(
@@ -93,20 +80,18 @@ def gestures(
         ),
     ] = None,
     videos: Videos = False,
-    jobs: SynthJobs = None,
-    engine: EngineName = "local",
+    jobs: JobCount = 2,
     shard: ShardName = None,
 ) -> None:
     """Make recordings of rendered people who perform the gestures of DVS128 Gesture; existing files are kept."""
     from ..base.labels import GESTURES
     from ..synthesis import GesturesPlan, write_gestures
 
-    workers = choose_engine(jobs, engine, DEFAULT_JOBS)
     share = parse_shard(shard)
     plan = GesturesPlan(people, clips, seed, duration_us, videos, camera, tracks, other)
 
     with progress() as show:
-        written = write_gestures(out, plan, engine=workers, shard=share, progress=ShownStage(show, "synthetic clips"))
+        written = write_gestures(out, plan, jobs=jobs, shard=share, progress=ShownStage(show, "synthetic clips"))
 
     screen.print(
         f"{out}: {plan.count} synthetic clips in {len(GESTURES)} classes, people: {people}, new files: {written}"

@@ -28,7 +28,6 @@ from .options import (
     is_folder,
     read_config,
     read_overrides,
-    trust_packages,
 )
 from .screen import messages, notes, print_parts, progress, screen, warn
 
@@ -62,7 +61,7 @@ def train(
         claim_output(save, overwrite=overwrite)
 
     # The command repeats the run; after an interruption, the run folder and --resume are added.
-    trusted = trust_packages(trust)
+    trusted = tuple(trust or ())
     options = [word for package in trusted for word in ("--trust", package)]
     command = shlex.join(["dvspipe", "train", config, *(settings or []), *options])
 
@@ -122,7 +121,7 @@ def evaluate(
     With the result of another classifier, test whether one is better.
     """
     experiment = read_config(config, settings)
-    given |= {"seed": experiment.seed, "trust": trust_packages(trust)}
+    given |= {"seed": experiment.seed, "trust": tuple(trust or ())}
 
     with progress() as show:
         result = verbs.evaluate(checkpoint, experiment.data, callback=TrainingScreen(show), **given)

@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from ..base.errors import DataError
-from ..base.pool import Engine, Processes, map_items
+from ..base.pool import map_items
 from ..base.progress import Progress
 from ..events import Events, SensorSize
 from ..results.composition import EVERYTHING, CompositionRow
@@ -74,13 +74,13 @@ class Measurement:
     problems: tuple[str, ...]
 
 
-def survey(data: DataSet, progress: Progress | None = None, *, engine: Engine = Processes()) -> Survey:
+def survey(data: DataSet, progress: Progress | None = None, *, jobs: int | str = 1) -> Survey:
     """Load each recording of a data set, and summarize its content and problems.
 
     Problems are recordings that cannot be loaded, are empty, come from another sensor, are duplicates or are in folders
     that are not read; unknown and empty class folders; and classes without training recordings.
     """
-    measured = measure(data, progress, engine=engine)
+    measured = measure(data, progress, jobs=jobs)
 
     # Samples of one file have the same problems.
     problems_found = (problem for measurement in measured for problem in measurement.problems)
@@ -133,14 +133,14 @@ def _sum_up(class_name: str, part: str, recordings: Sequence[Measurement]) -> Co
     )
 
 
-def measure(data: DataSet, progress: Progress | None = None, *, engine: Engine = Processes()) -> list[Measurement]:
+def measure(data: DataSet, progress: Progress | None = None, *, jobs: int | str = 1) -> list[Measurement]:
     """Load each recording of a data set, and return its figures."""
     measurements: list[Measurement] = []
     first: dict[str, str] = {}
 
     parts = [part for part, samples in data.parts.items() for _ in samples]
     work = partial(_measure, sensor=data.sensor)
-    for outcome in map_items(work, data.samples, engine=engine, ordered=True, progress=progress):
+    for outcome in map_items(work, data.samples, jobs=jobs, ordered=True, progress=progress):
         measured = outcome.result()
         name = f"{outcome.item.name} ({parts[outcome.index]})"
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..base.errors import ConfigError, DataError, EventError, Remedy, count_noun
-from ..base.pool import Processes, map_items, prefetch
+from ..base.pool import map_items, prefetch
 from ..base.progress import Progress, ignore_progress
 from ..encoding import BinConfig, BinCounts
 from ..encoding.bins import encode_counted
@@ -380,7 +380,7 @@ def _map_samples(
 
         # Starting processes takes seconds, so the first samples show whether they would save any.
         if jobs > 1 and spent_s > SERIAL_TRIAL_S and left_s > MIN_PARALLEL_S:
-            outcomes = map_items(encode, samples[number:], engine=Processes(jobs), ordered=True)
+            outcomes = map_items(encode, samples[number:], jobs=jobs, ordered=True)
             yield from (outcome.result() for outcome in outcomes)
             return
         yield encode(sample, ignore_progress)

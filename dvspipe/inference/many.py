@@ -1,4 +1,4 @@
-"""Classify many recordings with an engine, and store the predictions."""
+"""Classify many recordings, also in worker processes, and store the predictions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..base.config import Settings, as_settings
 from ..base.errors import ConfigError, DataError, DvspipeError, FileError, Remedy
 from ..base.files import read_bytes
 from ..base.labels import MAX_LABEL_BYTES
-from ..base.pool import Engine, Outcome, Processes, map_items
+from ..base.pool import Outcome, map_items
 from ..base.progress import CurrentStep, NamedStep, Progress, ignore_progress, report_step
 from ..checkpoints.checkpoint import versions
 from ..events import Events, SensorSizeLike
@@ -138,7 +138,7 @@ def classify_many(
     classifier: Classifier,
     options: ClassifyOptions | Mapping[str, object] | None = None,
     *,
-    engine: Engine = Processes(),
+    jobs: int | str = 1,
     overwrite: bool = False,
     finished: Collection[Task] | None = None,
     progress: Progress | None = None,
@@ -153,7 +153,7 @@ def classify_many(
         tasks: Recordings, from `plan_tasks`.
         classifier: Classifier; each worker loads it once from its checkpoint.
         options: Settings of classification and storage; also a mapping of keys and values.
-        engine: Where to run, such as `Processes(4)`; default: this process.
+        jobs: Number of local processes, or the address of a Ray cluster; see `map_items`.
         overwrite: Whether to classify all recordings again, and to replace predictions of other runs.
         finished: Recordings to skip, from `find_finished`; None: call it.
         progress: Callback with the finished and total number of recordings; with one process, the finished number
@@ -164,7 +164,7 @@ def classify_many(
         Outcomes in order of completion. A recording that cannot be classified has an error that names the file.
 
     Raises:
-        ConfigError: If the configuration does not fit the network, or the engine needs a checkpoint that `classifier`
+        ConfigError: If the configuration does not fit the network, or workers need a checkpoint that `classifier`
             does not have.
         DataError: If a single label file is given for several recordings.
         FileError: If the output folder contains predictions of another run, or the label file does not exist.
@@ -173,7 +173,7 @@ def classify_many(
     Example:
         >>> classifier = Classifier.load("gesture")
         >>> tasks = plan_tasks([Path("recordings")], Path("answers"))  # doctest: +SKIP
-        >>> for outcome in classify_many(tasks, classifier, out="answers", engine=Processes(2)):  # doctest: +SKIP
+        >>> for outcome in classify_many(tasks, classifier, out="answers", jobs=2):  # doctest: +SKIP
         ...     print(outcome.item.source, outcome.result().class_name)
     """
     options = as_settings(ClassifyOptions, options, named, classify_many)
@@ -184,11 +184,10 @@ def classify_many(
         finished = () if overwrite else find_finished(tasks, run, options)
     waiting = [task for task in tasks if task not in finished]
 
-    uses_workers = engine.leaves(len(waiting))
+    uses_workers = jobs != 1 and len(waiting) > 1
     if uses_workers and (not classifier.checkpoint or classifier.modules.network is not None):
         raise ConfigError(
-            f"engine = {engine}: workers load the network from a checkpoint (found a network in memory); use engine = "
-            "Processes() to classify in this process"
+            f"jobs = {jobs}: workers load the network from a checkpoint (found a network in memory); use jobs = 1"
         )
 
     if options.adapt:
@@ -197,7 +196,7 @@ def classify_many(
         check_adaptable(classifier)
 
     classify = _ClassifyTask(run, options, None if uses_workers else classifier, classifier.modules.trust, overwrite)
-    return _classify_all(classify, tasks, waiting, engine, progress)
+    return _classify_all(classify, tasks, waiting, jobs, progress)
 
 
 def _digest_files(paths: Sequence[Path]) -> str:
@@ -226,7 +225,7 @@ def _check_labels(labels: Path | None, recordings: int) -> None:
 
 
 def _classify_all(
-    classify: _ClassifyTask, tasks: Sequence[Task], waiting: Sequence[Task], engine: Engine, progress: Progress | None
+    classify: _ClassifyTask, tasks: Sequence[Task], waiting: Sequence[Task], jobs: int | str, progress: Progress | None
 ) -> Iterator[Outcome[Task, Prediction]]:
     """Classify the waiting recordings; with `options.adapt`, first adapt the network to all tasks."""
     predictions: list[Prediction] = []
@@ -238,7 +237,7 @@ def _classify_all(
             progress = _Half(progress or ignore_progress, count / 2, count)
             classify = replace(classify, classifier=_adapt(classify, tasks, adapting))
 
-        for outcome in map_items(classify, waiting, engine=engine, progress=progress):
+        for outcome in map_items(classify, waiting, jobs=jobs, progress=progress):
             if outcome.value is not None and classify.options.out is not None:
                 predictions.append(outcome.value.as_stored())
             yield outcome

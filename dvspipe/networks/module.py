@@ -7,6 +7,8 @@ that package; a checkpoint cannot call something that the package merely imports
 from __future__ import annotations
 
 import inspect
+import os
+import sys
 import traceback
 from collections.abc import Callable, Mapping
 from importlib import import_module
@@ -279,8 +281,10 @@ def _first(returned: object) -> Any:
 
 
 def _import_target(target: str, name: str) -> Any:
-    """Import a target."""
+    """Import a target from an installed package, or from a trusted one in the current folder."""
     module, _, attribute = target.partition(":")
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
     try:
         imported = getattr(import_module(module), attribute)
     except Exception as error:

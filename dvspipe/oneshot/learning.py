@@ -14,7 +14,6 @@ import numpy as np
 from ..base.errors import FileError
 from ..base.files import REPLACE
 from ..base.labels import OTHER
-from ..base.pool import Processes
 from ..base.progress import Progress, ignore_progress
 from ..base.trees import SettingsTree
 from ..checkpoints.checkpoint import shipped_config
@@ -145,9 +144,8 @@ def learn_study(
         shutil.rmtree(clips)
 
     plan = GesturesPlan(config.people, 1, config.seed, camera=config.camera, tracks=folder / TRACKS, other=2)
-    engine = Processes(config.jobs)
     progress = partial(callback.on_progress, "rendering people")
-    write_gestures(clips, plan, engine=engine, progress=progress)
+    write_gestures(clips, plan, jobs=config.jobs, progress=progress)
 
     resume = run.config.is_file() and not overwrite
     trained = run_training(make_config(clips, config), run, command=command, callback=callback, resume=resume)

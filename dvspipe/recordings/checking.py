@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from ..base.config import Settings
 from ..base.errors import Brief, CorruptionError, DvspipeError, EventError, FormatError, Remedy
 from ..base.kernels import njit
-from ..base.pool import Engine, Outcome, Processes, map_items
+from ..base.pool import Outcome, map_items
 from ..base.progress import Progress
 from ..base.texts import Described, show_name
 from ..events import SensorSize
@@ -153,11 +153,11 @@ def check_many(
     paths: Sequence[Path],
     options: CheckOptions = CheckOptions(),
     *,
-    engine: Engine = Processes(),
+    jobs: int | str = 1,
     progress: Progress | None = None,
 ) -> Iterator[Outcome[Path, CheckReport]]:
     """Check several recordings in parallel, and yield the outcomes in the order of `paths`."""
-    return map_items(options.check, paths, engine=engine, ordered=True, progress=progress)
+    return map_items(options.check, paths, jobs=jobs, ordered=True, progress=progress)
 
 
 def check_recording(

@@ -34,7 +34,7 @@ from ..base.errors import (
     count_noun,
 )
 from ..base.files import is_internal
-from ..base.pool import ALL, Engine, Outcome, Processes, Shard, map_items, prefetch
+from ..base.pool import ALL, Outcome, Shard, map_items, prefetch
 from ..base.progress import Progress
 from ..base.texts import show_name
 from ..events import LATEST_US, Events, SensorSize, concatenate
@@ -501,7 +501,7 @@ def convert_many(
     video: ConvertConfig | Mapping[str, object] | None = None,
     recording: RecordingConfig | Mapping[str, object] | None = None,
     preset: str | Path | None = None,
-    engine: Engine = Processes(),
+    jobs: int | str = 1,
     overwrite: bool = False,
     waiting: Sequence[ConversionTask] | None = None,
     progress: Progress | None = None,
@@ -515,7 +515,7 @@ def convert_many(
         video: Settings for videos; also a mapping.
         recording: Settings for recordings; also a mapping.
         preset: Name of a sensor preset for videos, or a YAML file; given settings take precedence.
-        engine: Engine that runs the conversions; default: processes.
+        jobs: int | str that runs the conversions; default: processes.
         overwrite: Whether to convert all, and replace existing targets.
         waiting: Tasks without targets, if they are known; None: find them.
         progress: Called with the number of files done and the total.
@@ -529,7 +529,7 @@ def convert_many(
 
     Example:
         >>> tasks = plan_conversions([Path("videos")], Path("events"))  # doctest: +SKIP
-        >>> events = sum(done.result().events for done in convert_many(tasks, engine=Processes(2)))  # doctest: +SKIP
+        >>> events = sum(done.result().events for done in convert_many(tasks, jobs=2))  # doctest: +SKIP
     """
     if waiting is None and not overwrite:
         waiting = find_unconverted(tasks)
@@ -537,7 +537,7 @@ def convert_many(
         video = as_settings_on_preset(ConvertConfig, preset, video, {}, convert_many)
 
     work = _ConversionWorker(as_settings(ConvertConfig, video), as_settings(RecordingConfig, recording), overwrite)
-    return map_items(work, tasks if waiting is None else waiting, engine=engine, progress=progress)
+    return map_items(work, tasks if waiting is None else waiting, jobs=jobs, progress=progress)
 
 
 def find_unconverted(tasks: Sequence[ConversionTask]) -> list[ConversionTask]:

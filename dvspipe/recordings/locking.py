@@ -15,7 +15,7 @@ from pathlib import Path
 from ..base.config import build
 from ..base.errors import escape_controls
 from ..base.files import digest_file, is_internal
-from ..base.pool import Engine, Processes, map_items
+from ..base.pool import map_items
 from ..base.progress import Progress
 from ..base.versions import find_versions
 from ..events import EventDigest, digest_events
@@ -39,7 +39,7 @@ def write_lock(
     *,
     license: str | Mapping[str, str | None] | None = None,  # noqa: A002
     sources: SourceDigests | None = None,
-    engine: Engine = Processes(),
+    jobs: int | str = 1,
     progress: Progress | None = None,
 ) -> DataLock:
     """Read the sources and event files of a conversion, and write their digests to `folder`/dataset.lock.
@@ -53,7 +53,7 @@ def write_lock(
         recording: Settings of recordings.
         license: Licence of the sources, or licences by the names of the sources.
         sources: Digests of the sources; None: read them.
-        engine: Engine that reads the files.
+        jobs: int | str that reads the files.
         progress: Called with the number of files done and the total.
 
     Raises:
@@ -62,8 +62,8 @@ def write_lock(
     """
     converted = [task for task in tasks if task.target.exists()]
     if sources is None:
-        sources = digest_sources(converted, engine=engine, progress=progress)
-    outcomes = map_items(_LockWorker(folder, license, sources), converted, engine=engine, progress=progress)
+        sources = digest_sources(converted, jobs=jobs, progress=progress)
+    outcomes = map_items(_LockWorker(folder, license, sources), converted, jobs=jobs, progress=progress)
     files = sorted((outcome.result() for outcome in outcomes), key=lambda file: file.file)
 
     header = LockHeader(
@@ -125,7 +125,7 @@ def name_source(task: ConversionTask) -> str:
 
 
 def digest_sources(
-    tasks: Iterable[ConversionTask], *, engine: Engine = Processes(), progress: Progress | None = None
+    tasks: Iterable[ConversionTask], *, jobs: int | str = 1, progress: Progress | None = None
 ) -> SourceDigests:
     """Compute the SHA-256 of each source of conversions; a film with several clips is read once.
 
@@ -134,7 +134,7 @@ def digest_sources(
         WorkerError: If a worker was killed.
     """
     paths = sorted({Path(task.source) for task in tasks})
-    outcomes = map_items(_digest_source, paths, engine=engine, progress=progress)
+    outcomes = map_items(_digest_source, paths, jobs=jobs, progress=progress)
     return {outcome.item: outcome.result() for outcome in outcomes}
 
 
@@ -161,12 +161,12 @@ def _digest_lists(folder: Path) -> dict[str, str]:
     return {path.name: digest_file(path) for path in sorted(folder.glob(f"*{LIST_SUFFIX}"))}
 
 
-def verify_folder(folder: Path, *, engine: Engine = Processes(), progress: Progress | None = None) -> list[str]:
+def verify_folder(folder: Path, *, jobs: int | str = 1, progress: Progress | None = None) -> list[str]:
     """Compare all event files and lists of a folder with its dataset.lock; return a line per difference.
 
     Args:
         folder: Folder with a dataset.lock.
-        engine: Engine that reads the files.
+        jobs: int | str that reads the files.
         progress: Called with the number of files done and the total.
 
     Raises:
@@ -185,7 +185,7 @@ def verify_folder(folder: Path, *, engine: Engine = Processes(), progress: Progr
     expected = lock.events
     found: dict[str, str] = {}
     problems = list[str]()
-    for outcome in map_items(_digest_recording, paths, engine=engine, progress=progress):
+    for outcome in map_items(_digest_recording, paths, jobs=jobs, progress=progress):
         name = _name_file(outcome.item, folder)
         if outcome.error is None:
             found[name] = outcome.result().sha256

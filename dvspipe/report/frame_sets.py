@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ..base.errors import DataError, FileError, escape_controls
 from ..base.files import REPLACE, is_internal, lock_folder, write_text
-from ..base.pool import Engine, Outcome, Processes, map_items
+from ..base.pool import Outcome, map_items
 from ..base.progress import Progress
 from ..base.trees import find_differences
 from ..events import SensorSize
@@ -74,7 +74,7 @@ def plan_frames(
 
 
 def write_frames(
-    plan: FramePlan, *, engine: Engine = Processes(), overwrite: bool = False, progress: Progress | None = None
+    plan: FramePlan, *, jobs: int | str = 1, overwrite: bool = False, progress: Progress | None = None
 ) -> Iterator[Outcome[FrameTask, FrameCount]]:
     """Write the frames of recordings; yield the outcome of each recording.
 
@@ -89,7 +89,7 @@ def write_frames(
         write_text(plan.out / SETTINGS, plan.settings.model_dump_json(indent=1) + "\n")
 
         try:
-            yield from map_items(FrameWriter(plan), waiting, engine=engine, progress=progress)
+            yield from map_items(FrameWriter(plan), waiting, jobs=jobs, progress=progress)
         finally:
             # A stopped worker may leave the folder of its unfinished frames.
             for task in waiting:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..base.errors import DataError
-from ..base.pool import ALL, Engine, Processes, Shard
+from ..base.pool import ALL, Shard
 from ..base.progress import Progress
 from ..events import Events, SensorSize, concatenate
 from ..formats import write
@@ -208,7 +208,7 @@ def write_digits(
     folder: Path,
     plan: DigitsPlan,
     *,
-    engine: Engine = Processes(),
+    jobs: int | str = 1,
     shard: Shard = ALL,
     progress: Progress | None = None,
 ) -> int:
@@ -220,7 +220,7 @@ def write_digits(
     Args:
         folder: Output folder; existing files with the same settings are kept.
         plan: Digits to record.
-        engine: Where the work runs.
+        jobs: Number of local processes, or the address of a Ray cluster; see `map_items`.
         shard: Part of the files to write, selected by path.
         progress: Called with the number of finished files and the total.
 
@@ -254,7 +254,7 @@ def write_digits(
         left_out={part: len(ids) for part, ids in left_out.items()},
         fitted=read_fit().model_dump(),
     )
-    return write_recordings(folder, record, work, engine=engine, shard=shard, progress=progress)
+    return write_recordings(folder, record, work, jobs=jobs, shard=shard, progress=progress)
 
 
 def _recorded_ids(folder: Path, part: MnistPart) -> set[int]:

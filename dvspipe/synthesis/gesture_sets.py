@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ..base.files import read_bytes
 from ..base.labels import GESTURES, OTHER
-from ..base.pool import ALL, Engine, Processes, Shard
+from ..base.pool import ALL, Shard
 from ..base.progress import Progress
 from ..events import Events
 from ..formats import SYNTHETIC_GESTURES, write
@@ -86,7 +86,7 @@ def write_gestures(
     folder: Path,
     plan: GesturesPlan,
     *,
-    engine: Engine = Processes(),
+    jobs: int | str = 1,
     shard: Shard = ALL,
     progress: Progress | None = None,
 ) -> int:
@@ -97,7 +97,7 @@ def write_gestures(
     Args:
         folder: Output folder; existing files with the same settings are kept.
         plan: Gestures to record.
-        engine: Where the work runs.
+        jobs: Number of local processes, or the address of a Ray cluster; see `map_items`.
         shard: Part of the files to write, selected by path.
         progress: Called with the number of finished files and the total.
 
@@ -126,7 +126,7 @@ def write_gestures(
                 work[path.with_suffix(draw_clip_webcam(clip, repertoire).suffix)] = planned.write_film
 
     record = GesturesRecord(seed=plan.seed, duration_us=plan.duration_us, tracks=digest)
-    return write_recordings(folder, record, work, engine=engine, shard=shard, progress=progress)
+    return write_recordings(folder, record, work, jobs=jobs, shard=shard, progress=progress)
 
 
 @dataclass(frozen=True)

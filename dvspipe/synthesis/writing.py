@@ -15,7 +15,7 @@ from pydantic import Field
 from ..base.config import Settings
 from ..base.errors import DataError, FileError
 from ..base.files import lock_folder, read_bytes, write_text
-from ..base.pool import ALL, Engine, Processes, Shard, map_items
+from ..base.pool import ALL, Shard, map_items
 from ..base.progress import CurrentStep, Progress, ignore_progress, report_step
 
 RECORD_NAME = "synthesis.json"
@@ -73,7 +73,7 @@ def write_recordings(
     record: SynthesisRecord,
     work: Mapping[Path, Callable[[Path], object]],
     *,
-    engine: Engine = Processes(),
+    jobs: int | str = 1,
     shard: Shard = ALL,
     progress: Progress | None = None,
 ) -> int:
@@ -84,7 +84,7 @@ def write_recordings(
         record: Everything that determines the content of the files.
         work: Function that writes each file, by path relative to the folder. It must be picklable, and write the file
             completely or not at all.
-        engine: Where the work runs.
+        jobs: Number of local processes, or the address of a Ray cluster; see `map_items`.
         shard: Part of the files to write, selected by path; other processes may write other parts at the same time.
         progress: Called with the number of finished files (existing files included) and the total.
 
@@ -101,7 +101,7 @@ def write_recordings(
         missing = [WriteTask(folder / path, write) for path, write in chosen.items() if not (folder / path).exists()]
 
         count_all = _CountAll(progress or ignore_progress, len(chosen) - len(missing), len(chosen))
-        for outcome in map_items(_write, missing, engine=engine, progress=count_all):
+        for outcome in map_items(_write, missing, jobs=jobs, progress=count_all):
             outcome.result()
 
         return len(missing)

@@ -12,7 +12,7 @@ from ..base.arguments import checked
 from ..base.config import as_settings, build
 from ..base.errors import ConfigError, FileError
 from ..base.files import check_output, explain_missing
-from ..base.pool import Engine, Outcome, Processes
+from ..base.pool import Outcome
 from ..base.progress import Progress
 from ..checkpoints.checkpoint import shipped_checkpoints
 from ..events import Events, SensorSizeLike
@@ -33,7 +33,7 @@ class InferOptions(InferKeywords, total=False):
     labels: str | Path | None
     pictures: bool
     trust: str | Sequence[str]
-    jobs: int
+    jobs: int | str
     overwrite: bool
     sensor: SensorSizeLike | None
     hints: HintsLike
@@ -67,7 +67,7 @@ def infer(
     labels: str | Path | None = None,
     pictures: bool = True,
     trust: str | Sequence[str] = (),
-    jobs: int = 1,
+    jobs: int | str = 1,
     overwrite: bool = False,
     sensor: SensorSizeLike | None = None,
     hints: HintsLike = NO_HINTS,
@@ -88,7 +88,7 @@ def infer(
         labels: Label file, or folder of NAME_labels.csv files, to compute scores. None: no scores.
         pictures: Write timelines and videos of the recordings to the output folder.
         trust: Packages allowed to run code for networks with `network.kind = module`.
-        jobs: Number of worker processes.
+        jobs: Number of worker processes, or the address of a Ray cluster: ray, or ray://HOST:PORT.
         overwrite: Classify all recordings again, and replace the predictions in the output folder.
         sensor: Sensor size, for files that do not store it.
         hints: Other metadata that the files do not store.
@@ -129,7 +129,7 @@ def infer(
     given = {"config": chosen, "sensor": sensor, "hints": hints, "adapt": adapt, "labels": labels, "out": out}
     options = build(ClassifyOptions, given | {"draw": choose_pictures(out, pictures=pictures)}, "infer")
     inference = Inference(classifier, tasks, options, overwrite)
-    predictions = inference.classify_all(Processes(jobs), progress)
+    predictions = inference.classify_all(jobs, progress)
     return predictions if isinstance(recordings, Sequence) and not isinstance(recordings, str) else predictions[0]
 
 
@@ -184,7 +184,7 @@ class Inference:
 
         return {} if self.overwrite else find_finished(self.tasks, self.run, self.options)
 
-    def classify(self, engine: Engine, progress: Progress | None) -> Iterator[Outcome[Task, Prediction]]:
+    def classify(self, jobs: int | str, progress: Progress | None) -> Iterator[Outcome[Task, Prediction]]:
         """Classify the other recordings, and yield the outcome of each as it finishes."""
         from ..inference import classify_many
 
@@ -192,17 +192,17 @@ class Inference:
             self.tasks,
             self.classifier,
             self.options,
-            engine=engine,
+            jobs=jobs,
             overwrite=self.overwrite,
             finished=frozenset(self.finished),
             progress=progress,
         )
 
-    def classify_all(self, engine: Engine, progress: Progress | None) -> tuple[Prediction, ...]:
+    def classify_all(self, jobs: int | str, progress: Progress | None) -> tuple[Prediction, ...]:
         """Return the predictions for all recordings, and write the report; raise the first error at the end."""
         done = dict(self.finished)
         errors = []
-        for outcome in self.classify(engine, progress):
+        for outcome in self.classify(jobs, progress):
             if outcome.error is None:
                 done[outcome.item] = outcome.result()
             else:

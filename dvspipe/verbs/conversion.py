@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Unpack, overload
 
 from ..base.arguments import checked
 from ..base.config import as_settings
-from ..base.pool import Processes
 from ..base.progress import Progress
 from ..events import SensorSize, SensorSizeLike
 from ..formats import NO_HINTS, Hints, HintsLike
@@ -24,7 +23,7 @@ class ConvertArguments(ConversionKeywords, total=False):
 
     preset: str | Path | None
     suffix: str
-    jobs: int
+    jobs: int | str
     sensor: SensorSizeLike | None
     hints: HintsLike
     overwrite: bool
@@ -53,7 +52,7 @@ def convert(
     *,
     preset: str | Path | None = None,
     suffix: str = ".h5",
-    jobs: int = 1,
+    jobs: int | str = 1,
     sensor: SensorSizeLike | None = None,
     hints: HintsLike = NO_HINTS,
     overwrite: bool = False,
@@ -69,7 +68,7 @@ def convert(
         settings: Settings of the pixel model, the video, the recording and the file.
         preset: Sensor preset (listed by dvspipe configs), or a YAML file; given settings take precedence.
         suffix: Format (file suffix) in an output folder.
-        jobs: Number of worker processes.
+        jobs: Number of worker processes, or the address of a Ray cluster: ray, or ray://HOST:PORT.
         sensor: Sensor size, for a recording that does not store it.
         hints: Other metadata that a recording does not store.
         overwrite: Replace existing files; otherwise, a single one is an error, and several are skipped.
@@ -96,9 +95,7 @@ def convert(
         return convert_task(task, progress, video=video, recording=recording, overwrite=overwrite)
 
     tasks = plan_conversions(sources, out, suffix)
-    outcomes = convert_many(
-        tasks, video=video, recording=recording, engine=Processes(jobs), overwrite=overwrite, progress=progress
-    )
+    outcomes = convert_many(tasks, video=video, recording=recording, jobs=jobs, overwrite=overwrite, progress=progress)
     return tuple(outcome.result() for outcome in list(outcomes))
 
 

@@ -14,7 +14,6 @@ from ..base.arguments import checked
 from ..base.config import as_settings, build
 from ..base.errors import Brief, DataError, FileError, Remedy
 from ..base.files import claim_output, require_suffix, write_beside
-from ..base.pool import Processes
 from ..base.progress import Progress
 from ..encoding.spikes import CodeName, SpikeKeywords, SpikeSettings, unit_values
 from ..events import SensorSize, SensorSizeLike
@@ -31,7 +30,7 @@ def frames(
     out: str | Path,
     settings: FrameSettings | Mapping[str, object] | None = None,
     *,
-    jobs: int = 1,
+    jobs: int | str = 1,
     sensor: SensorSizeLike | None = None,
     hints: HintsLike = NO_HINTS,
     overwrite: bool = False,
@@ -46,7 +45,7 @@ def frames(
         source: Recording, or folder of recordings, searched recursively.
         out: Output folder.
         settings: Settings of the frames; also a mapping. Without `every_us` and `every_events`: windows of 33,333 us.
-        jobs: Number of worker processes.
+        jobs: Number of worker processes, or the address of a Ray cluster: ray, or ray://HOST:PORT.
         sensor: Sensor size, for recordings that do not store it.
         hints: Other metadata that the recordings do not store.
         overwrite: Remove the frames of earlier runs first.
@@ -66,7 +65,7 @@ def frames(
     from ..report.frame_sets import write_frames
 
     plan = open_frames(source, out, settings, sensor=sensor, hints=hints, named=named)
-    outcomes = [*write_frames(plan, engine=Processes(jobs), overwrite=overwrite, progress=progress)]
+    outcomes = [*write_frames(plan, jobs=jobs, overwrite=overwrite, progress=progress)]
     return tuple(outcome.result() for outcome in outcomes)
 
 

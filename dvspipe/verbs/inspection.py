@@ -11,7 +11,6 @@ from ..base.arguments import checked
 from ..base.config import as_settings
 from ..base.errors import Brief, ConfigError, EventError
 from ..base.files import check_output, claim_output, require_suffix
-from ..base.pool import Processes
 from ..base.progress import NamedStep, Progress, ignore_progress
 from ..events import RegionLike, SensorSize, SensorSizeLike
 from ..formats import NO_HINTS, Hints, HintsLike, RecordingLike
@@ -178,7 +177,7 @@ class CheckArguments(CheckKeywords, total=False):
     sensor: SensorSizeLike | None
     hints: HintsLike
     settings: CheckSettings | Mapping[str, object] | None
-    jobs: int
+    jobs: int | str
     progress: Progress | None
 
 
@@ -195,7 +194,7 @@ def check(
     sensor: SensorSizeLike | None = None,
     hints: HintsLike = NO_HINTS,
     settings: CheckSettings | Mapping[str, object] | None = None,
-    jobs: int = 1,
+    jobs: int | str = 1,
     progress: Progress | None = None,
     **named: Unpack[CheckKeywords],
 ) -> CheckReport | tuple[CheckReport, ...]:
@@ -207,7 +206,7 @@ def check(
             then only events outside the largest known sensor are out of range.
         hints: Other missing metadata: chip, columns, time unit, topic.
         settings: Thresholds of odd findings; also a mapping.
-        jobs: Number of worker processes.
+        jobs: Number of worker processes, or the address of a Ray cluster: ray, or ray://HOST:PORT.
         progress: Called with the amount done and the total: of a single recording, or of recordings.
         named: Settings of `CheckSettings` by name.
 
@@ -235,7 +234,7 @@ def check(
         return check_recording(recordings, options, progress)
 
     files = find_recordings([Path(recording) for recording in recordings])
-    outcomes = check_many(files, options, engine=Processes(jobs), progress=progress)
+    outcomes = check_many(files, options, jobs=jobs, progress=progress)
     return tuple(outcome.result() for outcome in list(outcomes))
 
 

@@ -20,7 +20,6 @@ from PIL import Image
 
 from dvspipe.base.files import TemporaryFolder
 from dvspipe.base.labels import GESTURES, OTHER
-from dvspipe.base.pool import Processes
 from dvspipe.events import Events, concatenate
 from dvspipe.formats import SYNTHETIC_GESTURES, write
 from dvspipe.framing import FramingConfig, open_source
@@ -148,8 +147,7 @@ def main() -> None:
 
     work = dict(list_clips(arguments.people, arguments.tracks.resolve()))
     record = SynthesisRecord(kind="gestures", seed=SEED)
-    engine = Processes(arguments.jobs)
-    write_recordings(arguments.clips / "events", record, work, engine=engine, progress=show_progress)
+    write_recordings(arguments.clips / "events", record, work, jobs=arguments.jobs, progress=show_progress)
 
 
 if __name__ == "__main__":

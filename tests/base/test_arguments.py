@@ -16,7 +16,6 @@ from numpy.typing import ArrayLike
 import dvspipe
 from dvspipe.base.arguments import checked, describe_value
 from dvspipe.base.errors import ArgumentError, ConfigError, DvspipeError, find_similar
-from dvspipe.base.pool import Engine, Processes
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -214,15 +213,6 @@ def test_text_is_not_a_sequence_of_other_things() -> None:
     join([Path("a")], "ab")
     with raises(ArgumentError, "join", "paths", "a.h5"):
         join("a.h5")  # type: ignore[arg-type]
-
-
-def test_protocol_of_dvspipe_needs_its_methods() -> None:
-    @checked
-    def run(engine: Engine) -> None: ...
-
-    run(Processes())
-    with raises(ArgumentError, "run", "engine", "int 2", "Engine"):
-        run(2)  # type: ignore[arg-type]
 
 
 def test_decorated_functions_are_checked() -> None:

@@ -14,7 +14,7 @@ from facts import raises
 
 from dvspipe.base.errors import ConfigError
 from dvspipe.base.kernels import SETTINGS_FILE, njit
-from dvspipe.base.pool import Processes, map_items
+from dvspipe.base.pool import map_items
 from dvspipe.formats import write
 
 SETTINGS = {"cache folder": "cache_dir: kernels", "locators": "cache_locator_classes: None", "malformed": "{{{"}
@@ -78,7 +78,7 @@ def test_settings_of_numba_are_refused_before_workers_start(tmp_path: Path, monk
     monkeypatch.chdir(tmp_path)
     (tmp_path / SETTINGS_FILE).write_text(SETTINGS["cache folder"])
     with raises(ConfigError, tmp_path / SETTINGS_FILE):
-        list(map_items(operator.is_, [1, 2], engine=Processes(2)))
+        list(map_items(operator.is_, [1, 2], jobs=2))
 
 
 def test_settings_of_matplotlib_in_the_current_folder_do_not_change_a_chart(folder: Path) -> None:

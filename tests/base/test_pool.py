@@ -1,7 +1,8 @@
+"""Map over items in processes that die, crash, log and are interrupted; shards; prefetching."""
+
 from __future__ import annotations
 
 import logging
-import multiprocessing
 import os
 import signal
 import subprocess
@@ -10,235 +11,295 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from importlib.metadata import packages_distributions
 from pathlib import Path
-from typing import Any
 
 import pytest
+from conftest import random_events
 from facts import raises
 
-from dvspipe.base import pool as parallel
-from dvspipe.base.errors import VideoError, WorkerError
-from dvspipe.base.pool import Processes, map_items, prefetch
+from dvspipe.base.errors import ConfigError, VideoError, WorkerError
+from dvspipe.base.pool import HOME, Shard, map_items, prefetch
 from dvspipe.base.progress import CurrentStep, NamedStep, Progress
+from dvspipe.formats import write
+
+LOG = logging.getLogger("dvspipe.test")
 
 
 def work(item: int, progress: Progress) -> int:
-    progress(0, 1)
+    NamedStep(progress, "square")(1, 2)
     if item < 0:
         raise VideoError(f"item {item}")
-    if item == 7:
-        logging.getLogger("dvspipe.test").warning("seven")
+    LOG.warning("item %d in process %d", item, os.getpid())
+    time.sleep(0.5 if item == 3 else 0)
     return item * item
 
 
-def slow_first(item: int, _: Progress) -> int:
-    time.sleep(0.5 if item == 0 else 0)
-    return int(item)
-
-
-def work_endlessly(_: int, progress: Progress) -> int:
-    while True:
-        time.sleep(0.01)
-        progress(0, 0)
-
-
-def kill_worker_when_flag_exists(item: Any, _: Progress) -> int:
-    """Kill this process when the file of a path item exists; return other items as int."""
-    if isinstance(item, Path):
-        while not item.exists():
-            time.sleep(0.01)
-        os.kill(os.getpid(), signal.SIGKILL)
-    return int(item)
-
-
-def describe_process(*_: object) -> tuple[int, str]:
-    return os.getpid(), os.environ["OMP_NUM_THREADS"]
-
-
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_every_item_has_an_outcome_and_errors_stay_with_their_item(jobs: int, caplog: pytest.LogCaptureFixture) -> None:
-    told: list[tuple[int, int]] = []
-    outcomes = list(
-        map_items(work, [3, -1, 7], engine=Processes(jobs), ordered=True, progress=lambda *done: told.append(done))
-    )
-    assert [outcome.value for outcome in outcomes] == [9, None, 49]
-    assert [(outcome.index, outcome.item) for outcome in outcomes] == [(0, 3), (1, -1), (2, 7)]
+def test_errors_logs_and_progress_belong_to_items(jobs: int, caplog: pytest.LogCaptureFixture) -> None:
+    told: list[tuple[float, float]] = []
+    outcomes = list(map_items(work, [3, -1, 7], jobs=jobs, ordered=True, progress=lambda *done: told.append(done)))
+    assert [(outcome.index, outcome.item, outcome.value) for outcome in outcomes] == [
+        (0, 3, 9),
+        (1, -1, None),
+        (2, 7, 49),
+    ]
     with raises(VideoError, "-1"):
         outcomes[1].result()
-    assert told[0] == (0, 3)
-    assert told[-1] == (3, 3)
-    assert "seven" in caplog.text
+    assert (told[0], told[-1]) == ((0, 3), (3, 3))
+    assert told == sorted(told)
+    assert "item 3" in caplog.text
+    assert (f"item 7 in process {os.getpid()}" in caplog.text) == (jobs == 1)
+
+
+def test_outcomes_are_in_order_of_completion() -> None:
+    assert [outcome.item for outcome in map_items(work, [3, 0, 1, 2], jobs=2)][-1] == 3
 
 
 class Steps:
-    """Progress callback that keeps the shares and steps."""
+    """Progress callback that keeps the names of steps."""
 
     def __init__(self) -> None:
-        self.told: list[tuple[float, float, tuple[str, ...]]] = []
+        self.names: list[tuple[str, ...]] = []
 
-    def __call__(self, done: float, total: float) -> None:
-        self.told.append((done, total, ()))
+    def __call__(self, *_: float) -> None: ...
 
-    def show_step(self, done: float, total: float, step: CurrentStep) -> None:
-        self.told.append((done, total, step.names))
-
-
-def take_two_steps(_item: str, progress: Progress) -> None:
-    for number, name in enumerate(["person", "events"]):
-        step = NamedStep(progress, name, number, 2)
-        for _ in range(12):
-            step(1, 2)
-            time.sleep(0.1)  # a worker reports once per second
+    def show_step(self, _done: float, _total: float, step: CurrentStep) -> None:
+        self.names.append(step.names)
 
 
-@pytest.mark.parametrize("jobs", [1, 2])
-def test_steps_within_items_are_reported(jobs: int) -> None:
+def test_steps_of_items_in_this_process_are_reported() -> None:
     steps = Steps()
-    list(map_items(take_two_steps, ["a.mp4", "b.mp4"], engine=Processes(jobs), progress=steps))
-    done = [done for done, _, _ in steps.told]
-    assert done == sorted(done)
-    assert {total for _, total, _ in steps.told} == {2}
-    names = {names for _, _, names in steps.told if len(names) == 2}
-    assert {name for _, name in names} == {"person", "events"}
-    assert {item for item, _ in names} <= {"a.mp4", "b.mp4"}
-    assert any(0 < each < 2 and each % 1 for each in done)
+    list(map_items(work, [1, 2], progress=steps))
+    assert steps.names == [("1",), ("1", "square"), ("2",), ("2", "square")]
 
 
-def test_a_step_of_the_complete_work_keeps_the_amounts() -> None:
-    steps = Steps()
-    NamedStep(NamedStep(steps, "wave.mp4"), "events")(30, 120)
-    NamedStep(NamedStep(steps, "wave.mp4", 1, 3), "events", 1, 2)(30, 120)
-    assert steps.told == [(30, 120, ("wave.mp4", "events")), (1.625, 3, ("wave.mp4", "events"))]
-
-
-def test_outcomes_are_in_order_of_completion_or_of_items() -> None:
-    as_done = [outcome.item for outcome in map_items(slow_first, range(4), engine=Processes(2))]
-    assert sorted(as_done) == [0, 1, 2, 3]
-    assert as_done[-1] == 0
-    assert [outcome.item for outcome in map_items(slow_first, range(4), engine=Processes(2), ordered=True)] == [
-        0,
-        1,
-        2,
-        3,
-    ]
-
-
-def test_killed_worker_is_an_error_after_finished_items(tmp_path: Path) -> None:
-    outcomes = map_items(kill_worker_when_flag_exists, [0, 1, 2, tmp_path / "flag"], engine=Processes(2))
-    done = [next(outcomes).result() for _ in range(3)]
-    assert sorted(done) == [0, 1, 2]
-    (tmp_path / "flag").touch()
-    with raises(WorkerError, "flag"):
-        next(outcomes)
-
-
-@pytest.mark.skipif(not hasattr(signal, "SIGSEGV"), reason="POSIX only")
-@pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGABRT])
-def test_crash_of_a_library_is_the_outcome_of_its_item_and_the_others_are_done(number: signal.Signals) -> None:
-    items = [-number, 1, -number, 2, 3]
-    outcomes = list(map_items(crash_at_negative, items, engine=Processes(2), ordered=True))
-    assert [outcome.value for outcome in outcomes] == [None, 1, None, 2, 3]
-    with raises(WorkerError, items[0], number.name):
-        outcomes[0].result()
-    assert "memory" not in str(outcomes[0].error)
-
-
-def crash_at_negative(item: int, _: Progress) -> int:
+def crash(item: int, _: Progress) -> int:
     if item < 0:
         os.kill(os.getpid(), -item)
+    time.sleep(0.1)
     return item
 
 
-def test_workers_share_threads_and_environment_is_restored() -> None:
-    before = os.environ.get("OMP_NUM_THREADS")
-    found = [outcome.result() for outcome in map_items(describe_process, range(4), engine=Processes(2))]
-    assert os.getpid() not in {pid for pid, _ in found}
-    assert {threads for _, threads in found} == {str(max(1, (os.cpu_count() or 1) // 2))}
-    assert os.environ.get("OMP_NUM_THREADS") == before
-
-
-def test_interrupt_stops_workers() -> None:
-    calls = 0
-
-    def interrupted(*_: int) -> None:
-        nonlocal calls
-        calls += 1
-        if calls > 3:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        list(map_items(work_endlessly, range(5), engine=Processes(2), progress=interrupted))  # type: ignore[arg-type]
-
-
-def ignore_stop(item: int, _: Progress) -> int:
-    """Work without progress calls; ignore the request to stop."""
-    time.sleep(0 if item == 0 else 60)
-    return int(item)
-
-
-def test_worker_without_progress_is_killed_when_work_stops(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parallel, "STOP_S", 0.1)
-    outcomes = map_items(ignore_stop, range(3), engine=Processes(2))
-    assert next(outcomes).result() == 0
-    workers = multiprocessing.active_children()
-    assert len(workers) == 2
-    outcomes.close()  # type: ignore[attr-defined]
-    assert not multiprocessing.active_children()
-    assert signal.SIGKILL in {-(worker.exitcode or 0) for worker in workers}
-
-
-def test_unexpected_worker_error_is_raised_with_traceback() -> None:
-    with pytest.raises(ZeroDivisionError) as found:
-        list(map_items(divide_by_zero, range(2), engine=Processes(2)))
-    assert "in divide_by_zero" in found.value.__notes__[0]
+def test_item_that_kills_its_worker_is_named_and_others_are_done() -> None:
+    items = [1, -signal.SIGSEGV, 2, -signal.SIGKILL, -signal.SIGKILL, 3]
+    outcomes = list(map_items(crash, items, jobs=2, ordered=True))
+    assert [outcome.value for outcome in outcomes] == [1, None, 2, None, None, 3]
+    with raises(WorkerError, items[1]):
+        outcomes[1].result()
 
 
 def divide_by_zero(item: int, _: Progress) -> float:
     return item / 0
 
 
-def test_workers_end_when_parent_is_killed() -> None:
-    code = (
-        "import test_pool as own\n"
-        "from dvspipe.base.pool import Processes, map_items\n"
-        "if __name__ == '__main__':\n"
-        "    outcomes = map_items(own.report_then_work, range(3), engine=Processes(2))\n"
-        "    print(next(outcomes).result(), flush=True)\n"
-        "    next(outcomes)\n"
-    )
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment) as parent:
+def test_unexpected_error_is_raised_with_the_traceback_of_the_worker() -> None:
+    with pytest.raises(ZeroDivisionError) as caught:
+        list(map_items(divide_by_zero, range(2), jobs=2))
+    assert "in divide_by_zero" in str(caught.value.__cause__)
+
+
+def test_unpicklable_work_is_an_error() -> None:
+    with pytest.raises((AttributeError, TypeError), match="pickle"):
+        list(map_items(lambda item, _: item, range(2), jobs=2))
+
+
+def describe(*_: object) -> tuple[int, str, list[str]]:
+    return os.getpid(), os.environ["OMP_NUM_THREADS"], sys.path
+
+
+def test_workers_share_threads_and_this_process_stays_as_it_was() -> None:
+    before = dict(os.environ), sys.path
+    outcomes = [outcome.result() for outcome in map_items(describe, range(4), jobs=2)]
+    assert os.getpid() not in {process for process, _, _ in outcomes}
+    assert {threads for _, threads, _ in outcomes} == {str(max(1, (os.cpu_count() or 1) // 2))}
+    assert (dict(os.environ), sys.path) == before
+
+
+@pytest.mark.parametrize("jobs", [0, -1, "2", "rays", ""])
+def test_wrong_number_of_jobs_is_an_error(jobs: int | str) -> None:
+    with raises(ConfigError, f"jobs = {jobs}"):
+        map_items(work, [1, 2], jobs=jobs)
+
+
+# Programs. Their workers must not run files of the current folder.
+
+PROGRAM = """
+import os, signal, sys, time
+from dvspipe.base.pool import map_items
+
+def work(item, progress):
+    import wave  # the first import of this module
+    while item > 1:
+        assert signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ())  # also while it started
+        print(os.getpid(), flush=True)
+        time.sleep(60)
+    return item
+
+if __name__ == "__main__":
+    import own_work
+    print([outcome.result() for outcome in map_items(own_work.work, eval(sys.argv[-1]), jobs=2, ordered=True)])
+"""
+COMMAND = "from dvspipe.__main__ import main\n\nif __name__ == '__main__':\n    main()\n"  # as the script `dvspipe`
+SESSION = """
+import sys
+del sys.path[0]  # here, later imports of this process could run any file
+from dvspipe.recordings.conversion import convert_many, plan_conversions
+from pathlib import Path
+tasks = plan_conversions(Path("in"), Path("out"))
+sys.path.insert(0, "")
+print([outcome.error for outcome in convert_many(tasks, jobs=2)])
+"""
+OPTIONAL = {"dvspipe", "hdf5plugin", "ray", "sitecustomize", "triton", "usercustomize"}
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Path:
+    folder = tmp_path / "program"
+    folder.mkdir()
+    (folder / "program.py").write_text(PROGRAM)
+    (folder / "own_work.py").write_text(PROGRAM.partition("if __name__")[0])
+    (folder / "dvspipe").write_text(COMMAND)
+    return folder
+
+
+@pytest.fixture
+def traps(tmp_path: Path) -> Path:
+    """Folder with recordings, and with a file for each importable name that leaves a mark when it runs."""
+    folder = tmp_path / "traps"
+    for number in range(2):
+        write(folder / "in" / f"{number}.bin", random_events(number, 20))
+    for name in {*sys.stdlib_module_names, *packages_distributions(), *OPTIONAL} - {"__main__"}:
+        (folder / f"{name}.py").write_text(f"open({str(folder / 'mark')!r}, 'a').write(__name__ + '\\n')\n")
+    return folder
+
+
+def run(folder: Path, *words: object, path: object = "") -> str:
+    """Run Python in a folder with traps and return its output; check that it ran none of them."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [str(path), HOME]))}
+    command = [sys.executable, *map(str, words)]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    mark = folder / "mark"
+    assert not mark.exists(), mark.read_text()
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_workers_of_the_command_run_no_file_of_the_current_folder(program: Path, traps: Path) -> None:
+    run(traps, program / "dvspipe", "convert", "in", "-o", "out", "--jobs", 2)
+    assert len(list((traps / "out").glob("*.h5"))) == 2
+
+
+def test_workers_of_a_session_run_no_file_of_the_current_folder(traps: Path) -> None:
+    assert run(traps, "-c", SESSION) == "[None, None]"
+
+
+def test_workers_of_a_module_run_no_file_of_the_current_folder(program: Path, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "wave.py").write_text("open('mark', 'w')")  # `python -m` itself would run other names
+    assert run(tmp_path / "data", "-m", "program", "[0, 1]", path=program) == "[0, 1]"
+
+
+@pytest.mark.parametrize("words", [("program.py",), ("-m", "program")])
+def test_program_in_the_current_folder_imports_from_there(program: Path, words: tuple[str, ...]) -> None:
+    assert run(program, *words, "[0, 1]") == "[0, 1]"
+
+
+def test_workers_that_cannot_start_end_the_work(program: Path) -> None:
+    (program / "unguarded.py").write_text(PROGRAM.replace('if __name__ == "__main__":', "if True:"))
+    with pytest.raises(AssertionError, match="WorkerError: .*__main__"):
+        run(program, "unguarded.py", "range(1000)")
+
+
+def is_running(process: int) -> bool:
+    with suppress(ChildProcessError):  # in a container, this may be process 1, which must reap orphans
+        os.waitpid(process, os.WNOHANG)
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no process groups")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_ctrl_c_or_a_killed_parent_ends_workers(program: Path, number: signal.Signals) -> None:
+    command = [sys.executable, "-m", "program", "[2, 3, 4]"]
+    environment = os.environ | {"PYTHONPATH": HOME}
+    with subprocess.Popen(
+        command, cwd=program, env=environment, stdout=-1, stderr=-1, text=True, start_new_session=True
+    ) as parent:
         assert parent.stdout
-        child = int(parent.stdout.readline())
-        parent.kill()
-        parent.wait()
-    for _ in range(400):
-        with suppress(ChildProcessError):  # in a container, this may be process 1, which must reap orphans
-            os.waitpid(child, os.WNOHANG)
-        try:
-            os.kill(child, 0)
-        except ProcessLookupError:
-            return
+        assert parent.stderr
+        workers = [int(parent.stdout.readline()) for _ in range(2)]
+        started_s = time.monotonic()
+        if number == signal.SIGINT:
+            os.killpg(parent.pid, number)  # a terminal sends it to workers, too
+        else:
+            parent.kill()
+        text = parent.stderr.read()
+
+    while any(map(is_running, workers)) and time.monotonic() < started_s + 5:
         time.sleep(0.05)
-    pytest.fail("the child lives on")
+    assert time.monotonic() < started_s + 2
+    assert text.count("Traceback") == text.count("KeyboardInterrupt") == (number == signal.SIGINT)
 
 
-def report_then_work(item: int, progress: Progress) -> int:
-    while item:
-        progress(0, 1)
-        time.sleep(0.05)
-    return os.getpid()
+@pytest.mark.slow
+def test_ray_gives_the_same_outcomes_and_runs_no_file_of_the_current_folder(program: Path, traps: Path) -> None:
+    pytest.importorskip("ray")
+    (program / "cluster.py").write_text(PROGRAM.replace("jobs=2", "jobs='ray'"))
+    assert run(traps, program / "cluster.py", "[0, 1]") == "[0, 1]"
 
 
-def test_prefetch_keeps_order_and_raises_errors_of_iterable() -> None:
-    assert list(prefetch(range(100), 8)) == list(range(100))
+def test_missing_ray_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with raises(ConfigError, "dvspipe[ray]"):
+        list(map_items(work, [1, 2], jobs="ray"))
 
+
+def test_each_file_is_in_one_shard_and_adding_files_moves_no_other() -> None:
+    shards = [Shard(number, 4) for number in range(1, 5)]
+
+    def place(names: range) -> dict[Path, list[int]]:
+        paths = [Path(f"{name % 7}/{name}.mp4") for name in names]
+        return {path: [shard.number for shard in shards if path in shard] for path in paths}
+
+    before, after = place(range(200)), place(range(220))
+    assert all(len(numbers) == 1 for numbers in after.values())
+    assert before == {path: after[path] for path in before}
+    assert min(sum(numbers == [number] for numbers in after.values()) for number in range(1, 5)) > 30
+
+
+@pytest.mark.parametrize("text", ["0/4", "5/4", "1", "a/b", "1/0", "-1/4", "1/2/3"])
+def test_invalid_shard_is_an_error(text: str) -> None:
+    with raises(ConfigError, text):
+        Shard.parse(text)
+
+
+def slurm_array(**values: int) -> dict[str, str]:
+    return {f"SLURM_ARRAY_TASK_{name}": str(value) for name, value in values.items()}
+
+
+def test_slurm_task_has_shard_of_its_position() -> None:
+    arrays = [slurm_array(ID=task, MIN=10, MAX=12, COUNT=3) for task in (10, 11, 12)]
+    assert [Shard.of_array(array) for array in arrays] == [Shard(1, 3), Shard(2, 3), Shard(3, 3)]
+    assert Shard.of_array({}) is None
+
+
+@pytest.mark.parametrize("task", [3, 7])
+def test_nonconsecutive_slurm_tasks_have_no_shard(task: int) -> None:
+    with raises(ConfigError, 3, 7, 2):
+        Shard.of_array(slurm_array(ID=task, MIN=3, MAX=7, COUNT=2))
+
+
+def test_prefetch_keeps_order_and_raises_errors_in_their_place() -> None:
     def breaks() -> Iterator[int]:
-        yield 1
+        yield from range(100)
         raise VideoError("broken")
 
     items = prefetch(breaks(), 8)
-    assert next(items) == 1
+    assert [next(items) for _ in range(100)] == list(range(100))
     with raises(VideoError, "broken"):
         next(items)
 
@@ -249,31 +310,6 @@ def test_prefetch_thread_ends_when_iterator_is_closed() -> None:
     assert next(items) == 0
     items.close()  # type: ignore[attr-defined]
     assert threading.active_count() == before
-
-
-IN_A_THREAD = """
-import threading, time
-from dvspipe.base.pool import prefetch
-
-def consume():
-    for _ in prefetch(slowly(), 2):
-        pass
-
-def slowly():
-    for number in range(1000):
-        started.set()
-        time.sleep(0.05)
-        yield number
-
-started = threading.Event()
-threading.Thread(target=consume).start()
-started.wait()
-"""
-
-
-def test_prefetch_in_a_thread_ends_after_the_main_thread() -> None:
-    done = subprocess.run([sys.executable, "-c", IN_A_THREAD], capture_output=True, text=True, check=False, timeout=60)
-    assert (done.stderr, done.returncode) == ("", 0)
 
 
 LEFT_OPEN = """
@@ -291,23 +327,3 @@ def test_unclosed_prefetch_thread_ends_before_python() -> None:
     """Python stops daemon threads that return from native code, such as OpenCV, and this aborts the process."""
     done = subprocess.run([sys.executable, "-c", LEFT_OPEN], capture_output=True, text=True, check=False)
     assert (done.stdout, done.returncode) == ("1\n", 2), done.stderr
-
-
-BLOCKED = """
-import signal
-from dvspipe.base.pool import Processes, map_items
-
-def is_blocked(_item, _progress):
-    return signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, set())
-
-if __name__ == "__main__":
-    print([outcome.result() for outcome in map_items(is_blocked, [1, 2], engine=Processes(2))])
-"""
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="has no signal masks")
-def test_ctrl_c_never_reaches_workers(tmp_path: Path) -> None:
-    """The first worker would start multiprocessing's resource tracker, which unblocks SIGINT."""
-    (tmp_path / "script.py").write_text(BLOCKED)
-    done = subprocess.run([sys.executable, tmp_path / "script.py"], capture_output=True, text=True, check=False)
-    assert done.stdout.strip() == "[True, True]", done.stderr

@@ -1007,7 +1007,7 @@ def workers_of(parent: int) -> list[int]:
         (["filter", "a.h5", "-o", "b.h5", "--refractory-us", "-5000"], ["--refractory-us", "-5000", "1"]),
         (["filter", "a.h5", "-o", "b.h5", "--refractory-us", "x"], ["--refractory-us", "x"]),
         (["demo", "--minutes", "99"], ["--minutes", "99", "60"]),
-        (["convert", "a.h5", "-o", "b.h5", "--jobs", "1.5"], ["--jobs", "1.5"]),
+        (["filter", "a.h5", "-o", "b.h5", "--refractory-us", "1.5"], ["--refractory-us", "1.5"]),
         (["view", "a.h5", "-o", "a.gif", "--fps", "999"], ["--fps", "999", "120"]),
     ],
 )

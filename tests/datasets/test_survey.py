@@ -10,7 +10,6 @@ from commands import dvspipe
 from conftest import SENSOR, random_events
 from facts import mentions
 
-from dvspipe.base.pool import Processes
 from dvspipe.datasets import FolderConfig, open_dataset
 from dvspipe.datasets.survey import survey
 from dvspipe.events import Events, SensorSize
@@ -50,7 +49,7 @@ def test_survey_counts_recordings_and_lists_problems(tmp_path: Path) -> None:
     config = config.model_copy(update={"sensor": None})
     found = survey(open_dataset(config, seed=0), lambda *done: calls.append(done))
     assert [*dict.fromkeys(calls)] == [(number, 12) for number in range(13)]
-    assert survey(open_dataset(config, seed=0), engine=Processes(2)) == found
+    assert survey(open_dataset(config, seed=0), jobs=2) == found
     lines = "\n".join(sorted(found.problems))
     assert len(found.problems) == 4
     assert "a/0.h5: " in lines

@@ -16,7 +16,6 @@ from facts import mentions, raises
 
 from dvspipe.base.config import build
 from dvspipe.base.errors import CheckpointError, ConfigError, DataError, FileError
-from dvspipe.base.pool import Processes
 from dvspipe.checkpoints.checkpoint import (
     read_tensors,
     write_tensors,
@@ -228,9 +227,7 @@ def data(tmp_path: Path) -> Path:
 def test_classify_many_adapts_to_its_recordings_in_processes(data: Path, checkpoint: Path) -> None:
     classifier, options = Classifier.load(checkpoint), ClassifyOptions(out=data.parent / "out", adapt=True)
     tasks, calls = plan_tasks([data], options.out), []
-    outcomes = list(
-        classify_many(tasks, classifier, options, engine=Processes(2), progress=lambda *now: calls.append(now))
-    )
+    outcomes = list(classify_many(tasks, classifier, options, jobs=2, progress=lambda *now: calls.append(now)))
     adapted = adapt(classifier, [task.source for task in tasks]).classifier
     for outcome in outcomes:
         expected = adapted.predict(outcome.item.source)

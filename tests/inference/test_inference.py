@@ -33,7 +33,6 @@ import dvspipe.cli.infer
 import dvspipe.inference.classifier
 from dvspipe.base.config import build
 from dvspipe.base.errors import ArgumentError, CheckpointError, ConfigError, DataError, DvspipeError, FileError
-from dvspipe.base.pool import Processes
 from dvspipe.base.progress import CurrentStep
 from dvspipe.checkpoints.checkpoint import load_checkpoint
 from dvspipe.encoding import BinConfig, encode
@@ -1146,8 +1145,8 @@ def test_pictures_are_drawn_before_the_prediction_is_stored(tmp_path: Path, chec
 
 def test_worker_processes_need_a_checkpoint(tmp_path: Path) -> None:
     tasks = [Task(tmp_path / name, Path(name)) for name in ("a.h5", "b.h5")]
-    with raises(ConfigError, "engine = Processes(jobs=2)", "Processes()"):
-        classify_many(tasks, untrained(), engine=Processes(2))
+    with raises(ConfigError, "jobs = 2", "jobs = 1"):
+        classify_many(tasks, untrained(), jobs=2)
 
 
 @pytest.mark.slow

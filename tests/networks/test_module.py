@@ -21,7 +21,6 @@ from torch import Tensor, nn
 import dvspipe.rules
 from dvspipe.base.config import build
 from dvspipe.base.errors import CheckpointError, ConfigError
-from dvspipe.base.pool import Processes
 from dvspipe.checkpoints.checkpoint import ClassifierConfig, load_checkpoint, load_config, save_checkpoint
 from dvspipe.cli.screen import describe_error
 from dvspipe.encoding import BinConfig
@@ -260,8 +259,8 @@ def test_worker_processes_load_a_trusted_network(run: TrainingRun, place: Path) 
     loaded = Classifier.load(run.checkpoint, trust=PACKAGE)
     given = Classifier.load(run.checkpoint, network=loaded.network.module)
     tasks = plan_tasks([place / "bars" / "test" / "left"])
-    with raises(ConfigError, "jobs=2"):
-        next(classify_many(tasks, given, ClassifyOptions(), engine=Processes(2)))
+    with raises(ConfigError, "jobs = 2"):
+        next(classify_many(tasks, given, ClassifyOptions(), jobs=2))
     outcomes = [*classify_many(tasks, given, ClassifyOptions())]
     assert [outcome.error for outcome in outcomes] == [None] * 4
 

@@ -41,7 +41,7 @@ SKIPPED = {
         '["recordings"], "answers"',
     ),
     "concepts/encoding": ("tonic.datasets",),  # downloads
-    "guides/scale": ("Ray",),  # needs a cluster
+    "guides/scale": ("ray",),  # needs a cluster
     "reference/results": ("RunFolder",),  # needs a run
 }
 """Texts that identify blocks to skip: they need more than short files and are tested in other modules."""

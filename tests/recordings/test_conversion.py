@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 
 from dvspipe.base.errors import CorruptionError, FileError, FormatError, TruncatedVideoError, VideoError
 from dvspipe.base.files import require_space
-from dvspipe.base.pool import Processes, Shard
+from dvspipe.base.pool import Shard
 from dvspipe.events import Region, SensorSize, concatenate
 from dvspipe.formats import info, open_recording, read, recognise, write
 from dvspipe.formats.hdf5 import chunked_file, writer
@@ -155,7 +155,7 @@ def test_corrupted_recording_and_truncated_video_do_not_stop_other_conversions(t
     (tmp_path / "in" / "text.webm").write_text("not a video")
     tasks.append(ConversionTask(tmp_path / "in" / "text.webm", tmp_path / "text.h5"))
     progress: list[tuple[float, float]] = []
-    outcomes = convert_many(tasks, engine=Processes(2), progress=lambda *done: progress.append(done))
+    outcomes = convert_many(tasks, jobs=2, progress=lambda *done: progress.append(done))
     errors = {outcome.item.source.name: outcome.error for outcome in outcomes}
     assert progress[-1] == (4, 4)
     assert errors["good.bin"] is None
@@ -351,7 +351,7 @@ def test_noise_of_a_folder_depends_on_relative_paths_alone(tmp_path: Path) -> No
         (videos / name).parent.mkdir(parents=True, exist_ok=True)
         save_clip(videos / name, 5)
     tasks = plan_conversions(videos, tmp_path / "all")
-    assert all(done.error is None for done in convert_many(tasks, video=NOISY, engine=Processes(2)))
+    assert all(done.error is None for done in convert_many(tasks, video=NOISY, jobs=2))
     recordings = {
         path.relative_to(tmp_path / "all").as_posix(): read(path) for path in (tmp_path / "all").rglob("*.h5")
     }

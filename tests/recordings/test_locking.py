@@ -17,9 +17,7 @@ from commands import dvspipe
 from conftest import random_events
 from facts import mentions, raises
 
-from dvspipe.base.cluster import Ray
 from dvspipe.base.errors import FileError, FormatError
-from dvspipe.base.pool import Engine, Processes
 from dvspipe.events import digest_events
 from dvspipe.formats import read, write
 from dvspipe.recordings.config import ConvertConfig, RecordingConfig
@@ -44,15 +42,13 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def lock_of(
-    videos: Path, out: Path, *, engine: Engine = Processes(), batches: Sequence[slice] = (slice(None),)
-) -> DataLock:
+def lock_of(videos: Path, out: Path, *, jobs: int | str = 1, batches: Sequence[slice] = (slice(None),)) -> DataLock:
     """Convert the videos in batches, and lock them."""
     tasks = plan_conversions(videos, out)
     for batch in batches:
-        assert all(done.error is None for done in convert_many(tasks[batch], video=NOISY, engine=engine))
+        assert all(done.error is None for done in convert_many(tasks[batch], video=NOISY, jobs=jobs))
     (out / "splits.csv").write_text("split,file,class,part,group\n")
-    return write_lock(out, tasks, NOISY, license="cc-by-4.0", engine=engine)
+    return write_lock(out, tasks, NOISY, license="cc-by-4.0", jobs=jobs)
 
 
 @pytest.fixture(scope="module")
@@ -86,12 +82,12 @@ def test_digest_follows_from_the_file_without_dvspipe(locked: tuple[Path, DataLo
 
 
 @pytest.mark.parametrize(
-    ("engine", "batches"),
+    ("jobs", "batches"),
     [
-        (Processes(2), [slice(None)]),
-        (Processes(1), [slice(2, 3), slice(0, 1), slice(None)]),  # another order, in several runs
+        (2, [slice(None)]),
+        (1, [slice(2, 3), slice(0, 1), slice(None)]),  # another order, in several runs
         pytest.param(
-            Ray(),
+            "ray",
             [slice(None)],
             marks=[
                 pytest.mark.slow,
@@ -101,13 +97,13 @@ def test_digest_follows_from_the_file_without_dvspipe(locked: tuple[Path, DataLo
     ],
 )
 def test_digests_depend_on_sources_and_settings_alone(
-    locked: tuple[Path, DataLock], videos: Path, tmp_path: Path, engine: Engine, batches: Sequence[slice]
+    locked: tuple[Path, DataLock], videos: Path, tmp_path: Path, jobs: int | str, batches: Sequence[slice]
 ) -> None:
     elsewhere = Path(shutil.copytree(videos, tmp_path / "elsewhere"))
-    lock = lock_of(elsewhere, tmp_path / "out", engine=engine, batches=batches)
+    lock = lock_of(elsewhere, tmp_path / "out", jobs=jobs, batches=batches)
     assert (tmp_path / "out" / "dataset.lock").read_bytes() == (locked[0] / "dataset.lock").read_bytes()
     tasks = plan_conversions(elsewhere, tmp_path / "again")
-    assert compare_sources(lock, tasks, digest_sources(tasks, engine=engine)) == []
+    assert compare_sources(lock, tasks, digest_sources(tasks, jobs=jobs)) == []
 
 
 def test_digest_ignores_the_format_of_the_file(tmp_path: Path) -> None:

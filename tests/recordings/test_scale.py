@@ -1,35 +1,25 @@
-"""Many files on several machines: shards and engines."""
+"""Many files on several machines: shards and worker processes."""
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
-import socket
 import sys
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from commands import dvspipe
 from conftest import random_events
 from facts import mentions, raises
-from killed_work import KillsItself
 
-from dvspipe.base import cluster
-from dvspipe.base.cluster import Ray
-from dvspipe.base.errors import ConfigError, FileError, WorkerError
-from dvspipe.base.pool import Processes, Shard, map_items
-from dvspipe.formats import info, read, write
+from dvspipe.base.errors import FileError
+from dvspipe.base.pool import Shard
+from dvspipe.formats import info, write
 from dvspipe.inference import plan_tasks
 from dvspipe.recordings.conversion import (
-    convert_many,
     find_recordings,
     plan_conversions,
 )
-
-WITHOUT_RAY = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs the extra ray")
 
 
 def write_recordings(folder: Path, count: int, *, broken: tuple[int, ...] = ()) -> None:
@@ -46,40 +36,6 @@ def run(*typed: object) -> tuple[int, str]:
     return done.returncode, done.output
 
 
-def test_each_file_is_in_one_shard_and_adding_files_moves_no_other() -> None:
-    shards = [Shard(number, 4) for number in range(1, 5)]
-
-    def place(names: range) -> dict[Path, list[int]]:
-        paths = [Path(f"{name % 7}/{name}.mp4") for name in names]
-        return {path: [shard.number for shard in shards if path in shard] for path in paths}
-
-    before, after = place(range(200)), place(range(220))
-    assert all(len(found) == 1 for found in after.values())
-    assert before == {path: after[path] for path in before}
-    sizes = [sum(found == [number] for found in after.values()) for number in range(1, 5)]
-    assert min(sizes) > 30
-
-
-@pytest.mark.parametrize("text", ["0/4", "5/4", "1", "a/b", "1/0", "-1/4"])
-def test_invalid_shard_is_an_error(text: str) -> None:
-    with raises(ConfigError, text):
-        Shard.parse(text)
-
-
-def test_slurm_task_has_shard_of_its_position() -> None:
-    tasks = {"SLURM_ARRAY_TASK_MIN": "10", "SLURM_ARRAY_TASK_STEP": "5", "SLURM_ARRAY_TASK_COUNT": "3"}
-    found = [Shard.of_array(tasks | {"SLURM_ARRAY_TASK_ID": task}) for task in ("10", "15", "20")]
-    assert found == [Shard(1, 3), Shard(2, 3), Shard(3, 3)]
-    assert Shard.of_array({}) is None
-
-
-@pytest.mark.parametrize("task", ["3", "7"])
-def test_nonconsecutive_slurm_tasks_have_no_shard(task: str) -> None:
-    array = {"MIN": "3", "MAX": "7", "STEP": "1", "COUNT": "2", "ID": task}
-    with raises(ConfigError, task, "3", "7"):
-        Shard.of_array({f"SLURM_ARRAY_TASK_{name}": value for name, value in array.items()})
-
-
 def test_shards_split_folders_but_not_named_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_recordings(tmp_path / "in", 9)
     shards = [Shard(1, 2), Shard(2, 2)]
@@ -92,6 +48,7 @@ def test_shards_split_folders_but_not_named_files(tmp_path: Path, monkeypatch: p
     assert [len(plan_tasks(one, tmp_path / "out", shard=shard)) for shard in shards] == [1, 1]
     assert [len(plan_conversions(one, tmp_path / "one.h5", shard=shard)) for shard in shards] == [1, 1]
     monkeypatch.setenv("SLURM_ARRAY_TASK_MIN", "0")
+    monkeypatch.setenv("SLURM_ARRAY_TASK_MAX", "1")
     monkeypatch.setenv("SLURM_ARRAY_TASK_COUNT", "2")
     for task in ("0", "1"):
         monkeypatch.setenv("SLURM_ARRAY_TASK_ID", task)
@@ -166,23 +123,6 @@ def test_recursive_links_are_skipped(tmp_path: Path) -> None:
     assert [task.source.name for task in plan_conversions(tmp_path / "in", tmp_path / "out")] == ["0.bin"]
 
 
-def test_repeated_task_finds_output_of_killed_worker(tmp_path: Path) -> None:
-    write_recordings(tmp_path / "in", 1)
-    (task,) = plan_conversions(tmp_path / "in", tmp_path / "out")
-    (first,) = convert_many([task])
-
-    class Repeats(Processes):
-        def map(self, work, items, progress):
-            for path in (tmp_path / "out").glob("*.kept"):
-                path.rename(path.with_suffix(""))
-            return super().map(work, items, progress)
-
-    kept = task.target.rename(f"{task.target}.kept")
-    (again,) = convert_many([task], engine=Repeats())
-    assert not kept.exists()
-    assert (again.result().events, again.result().sensor) == (first.result().events, first.result().sensor)
-
-
 def test_output_folder_is_usable_as_data_set_and_source(tmp_path: Path) -> None:
     for name in ("left", "right"):
         write_recordings(tmp_path / name, 3)
@@ -213,88 +153,13 @@ def test_check_keeps_order_with_any_number_of_workers(tmp_path: Path, jobs: int)
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("--engine", "ray", "--jobs", 2), "--jobs"),
-        (("--engine", "rays"), "ray=ADDRESS"),
+        (("--jobs", 0), "jobs = 0"),
+        (("--jobs", "rays"), "ray://HOST:PORT"),
         (("--shard", "3/2"), "3/2"),
     ],
 )
-def test_contradicting_options_are_errors(tmp_path: Path, options: tuple[object, ...], said: str) -> None:
+def test_wrong_options_are_errors(tmp_path: Path, options: tuple[object, ...], said: str) -> None:
     write_recordings(tmp_path / "in", 2)
     done = dvspipe("convert", tmp_path / "in", "-o", tmp_path / "out", *options, code=2)
     assert said in done.stderr
     assert not (tmp_path / "out").exists()
-
-
-@WITHOUT_RAY
-@pytest.mark.slow
-def test_ray_repeats_item_of_killed_worker_and_fatal_item_fails_alone(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = os.pathsep.join(filter(None, [str(Path(__file__).parent), os.environ.get("PYTHONPATH")]))
-    monkeypatch.setenv("PYTHONPATH", path)  # workers import this module
-    outcomes = map_items(KillsItself(tmp_path / "flag"), [0, 1, 7, -1, 101], engine=Ray(), ordered=True)
-    values, errors = zip(*((outcome.value, outcome.error) for outcome in outcomes), strict=True)
-    assert values == (0, 2, 14, None, None)
-    assert [type(error) for error in errors] == [type(None)] * 3 + [FileError, WorkerError]
-    assert mentions(str(errors[-1]), 101, 4)
-    assert "seven" in caplog.text
-
-
-@WITHOUT_RAY
-@pytest.mark.slow
-def test_ray_and_local_processes_write_equal_files_and_skip_finished_ones(tmp_path: Path) -> None:
-    write_recordings(tmp_path / "in", 4, broken=(3,))
-    list(convert_many(plan_conversions(tmp_path / "in", tmp_path / "here")))
-    tasks = plan_conversions(tmp_path / "in", tmp_path / "there")
-    list(convert_many(tasks[:1]))
-    outcomes = list(convert_many(tasks, engine=Ray()))
-    assert sorted(outcome.item.source.name for outcome in outcomes) == ["1.bin", "2.bin", "3.bin"]
-    for name in "012":
-        assert read(tmp_path / "there" / f"{name}.h5") == read(tmp_path / "here" / f"{name}.h5")
-
-
-@pytest.mark.parametrize("address", ["127.0.0.1:{}", "ray://127.0.0.1:{}", "127.0.0.1:99999"])
-def test_unreachable_cluster_is_an_error_without_long_wait(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
-    def init(**_: Any) -> None:
-        pytest.fail("Ray waits for more than a minute")
-
-    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(is_initialized=lambda: False, init=init))
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))  # nothing listens on this port
-        place = address.format(unused.getsockname()[1])
-        with raises(WorkerError, place) as caught:
-            list(map_items(KillsItself(Path()), [1], engine=Ray(place)))
-    assert "\n" not in str(caught.value)
-
-
-def test_dead_head_node_is_an_error_before_ray_ends_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    def wait(references: list[object], **_: Any) -> tuple[list[object], list[object]]:
-        head.close()
-        return [], references
-
-    def cancel(*_: object, **__: Any) -> None:
-        pytest.fail("asks the head")
-
-    head = socket.create_server(("127.0.0.1", 0))
-    place = f"127.0.0.1:{head.getsockname()[1]}"
-    ray = SimpleNamespace(
-        is_initialized=lambda: True,
-        get_runtime_context=lambda: SimpleNamespace(gcs_address=place),
-        cluster_resources=lambda: {"CPU": 1.0},
-        put=lambda work: work,
-        wait=wait,
-        cancel=cancel,
-        remote=lambda **_: lambda _: SimpleNamespace(remote=lambda *_: object()),
-    )
-    monkeypatch.setitem(sys.modules, "ray", ray)
-    monkeypatch.setattr(cluster, "CHECK_S", 0.0)
-    monkeypatch.setattr(cluster, "HEAD_S", 0.0)
-    monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    with raises(WorkerError, place):
-        list(map_items(KillsItself(Path()), [1], engine=Ray()))
-
-
-def test_missing_ray_is_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "ray", None)
-    with raises(ConfigError, "dvspipe[ray]"):
-        list(map_items(KillsItself(Path()), [1], engine=Ray()))

@@ -1,38 +1,29 @@
-"""Many files with killed workers, removed nodes and full disks."""
+"""Many files with killed workers and full disks."""
 
 from __future__ import annotations
 
 import errno
-import importlib.util
 import os
 import random
 import signal
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from commands import dvspipe
 from conftest import random_events
-from facts import mentions
-from killed_work import KillsItself, WaitsOnANode
 
-from dvspipe.base import cluster
-from dvspipe.base.cluster import Ray
 from dvspipe.base.errors import WorkerError
 from dvspipe.base.files import TEMPORARY, UNFINISHED, move_into_place
-from dvspipe.base.pool import Engine, Processes, map_items
 from dvspipe.formats import read, write
 from dvspipe.formats.hdf5 import chunked_file
 from dvspipe.recordings.conversion import convert_many, find_unconverted, plan_conversions
 from dvspipe.video.frames import Frame
 from dvspipe.video.writing import write_video
 
-WITHOUT_RAY = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs the extra ray")
 PROC = pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="needs /proc")
 
 
@@ -45,14 +36,14 @@ def write_videos(folder: Path, count: int, frames: int) -> None:
 
 
 def find_workers() -> list[int]:
-    """Return the processes that this one has started, directly or through Ray, to convert files."""
+    """Return the processes that this one has started, to convert files."""
     parents: dict[int, int] = {}
     workers = []
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
             command = (folder / "cmdline").read_bytes()
             parents[int(folder.name)] = int((folder / "stat").read_text().rpartition(") ")[2].split()[1])
-            if b"ray::" in command or b"multiprocessing.spawn" in command:
+            if b"multiprocessing.spawn" in command:
                 workers.append(int(folder.name))
 
     def is_own(pid: int) -> bool:
@@ -79,12 +70,12 @@ class Killer:
             self.after_s = time.monotonic() + self.rng.uniform(0, self.span_s)
 
 
-def convert_with_kills(source: Path, out: Path, engine: Engine, killer: Killer) -> int:
+def convert_with_kills(source: Path, out: Path, killer: Killer) -> int:
     """Run the conversion until all files are done; return the number of runs."""
     for number in range(1, 50):
         tasks = plan_conversions(source, out)
         try:
-            for outcome in convert_many(tasks, engine=engine, progress=killer):
+            for outcome in convert_many(tasks, jobs=2, progress=killer):
                 outcome.result()
         except WorkerError:
             continue
@@ -104,12 +95,11 @@ def check_all_is_done(source: Path, out: Path, undisturbed: Path) -> None:
 
 @PROC
 @pytest.mark.slow
-@pytest.mark.parametrize("engine", [Processes(2), pytest.param(Ray(), marks=WITHOUT_RAY)], ids=["local", "ray"])
-def test_randomly_killed_workers_lose_and_repeat_nothing(tmp_path: Path, engine: Engine) -> None:
+def test_randomly_killed_workers_lose_and_repeat_nothing(tmp_path: Path) -> None:
     write_videos(tmp_path / "in", 8, 20)
     list(convert_many(plan_conversions(tmp_path / "in", tmp_path / "undisturbed")))
     killer = Killer(random.Random(0), kills=2)
-    convert_with_kills(tmp_path / "in", tmp_path / "out", engine, killer)
+    convert_with_kills(tmp_path / "in", tmp_path / "out", killer)
     check_all_is_done(tmp_path / "in", tmp_path / "out", tmp_path / "undisturbed")
 
 
@@ -123,34 +113,6 @@ def test_repeated_finished_task_is_done_once(tmp_path: Path) -> None:
     (again,) = convert_many(tasks, waiting=tasks)
     assert again.result().events == 20
     assert tasks[0].target.stat().st_mtime_ns == before
-
-
-@WITHOUT_RAY
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")
-def test_items_of_removed_node_are_repeated_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ray.cluster_utils import Cluster
-
-    path = os.pathsep.join(filter(None, [str(Path(__file__).parent), os.environ.get("PYTHONPATH")]))
-    monkeypatch.setenv("PYTHONPATH", path)
-    nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
-    leaving = nodes.add_node(num_cpus=1)
-    removed: list[Any] = []
-
-    def remove(*_: float) -> None:
-        if not removed and [*tmp_path.glob(f"*.{leaving.node_id}.started")]:
-            nodes.remove_node(leaving, allow_graceful=False)
-            removed.append(leaving)
-            (tmp_path / "go").touch()
-
-    try:
-        work = WaitsOnANode(tmp_path)
-        outcomes = [*map_items(work, [0, 1, 2, 3, 4], engine=Ray(nodes.address), ordered=True, progress=remove)]
-    finally:
-        nodes.shutdown()
-    assert removed
-    assert [outcome.result() for outcome in outcomes] == [0, 1, 2, 3, 4]
-    assert len([*tmp_path.glob("*.started")]) > 5
 
 
 def test_full_disk_fails_one_input_and_next_run_finishes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -175,17 +137,3 @@ def test_full_disk_fails_one_input_and_next_run_finishes_it(tmp_path: Path, monk
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["0.h5", "1.h5", "3.h5"]
     dvspipe(*command)
     assert (tmp_path / "out" / "2.h5").exists()
-
-
-def test_node_with_other_version_or_folders_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    here = cluster._Driver(version("dvspipe"), tmp_path, 0)
-    work = KillsItself(tmp_path / "flag")
-    for driver, said in (
-        (here._replace(version="0.0"), "0.0"),
-        (here._replace(folder=tmp_path / "gone"), "gone"),
-    ):
-        reply = cluster._run_remotely(driver, work, 1)
-        assert isinstance(reply.error, WorkerError)  # ends all work
-        assert mentions(str(reply.error), said)
-    assert cluster._run_remotely(here, work, 1) == (2, None, [])

@@ -11,7 +11,6 @@ from conftest import SENSOR, random_events
 from facts import raises
 
 from dvspipe.base.errors import ArgumentError, ConfigError, EventError, FileError, VideoError
-from dvspipe.base.pool import Processes
 from dvspipe.events import Events, SensorSize, concatenate
 from dvspipe.events.filter_config import FilterConfig
 from dvspipe.events.filters import count_pixels, find_hot_pixels
@@ -190,7 +189,7 @@ def test_presets_give_the_same_events_in_every_function(tmp_path: Path) -> None:
     assert events_from_video(tmp_path / "a.webm", preset="davis346", pos_thres=0.4) == expected
     assert events_from_video(tmp_path / "a.webm", pos_thres=0.4) != expected
     task = ConversionTask(tmp_path / "a.webm", tmp_path / "b.h5")
-    (done,) = convert_many([task], preset="davis346", video={"pos_thres": 0.4}, engine=Processes(1))
+    (done,) = convert_many([task], preset="davis346", video={"pos_thres": 0.4}, jobs=1)
     assert read(done.result().path) == expected
     with raises(ConfigError, "no_such_sensor"):
         events_from_video(tmp_path / "a.webm", preset="no_such_sensor")

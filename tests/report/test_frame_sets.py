@@ -14,7 +14,6 @@ from facts import mentions, raises
 from PIL import Image
 
 from dvspipe.base.errors import DataError, FileError, FormatError
-from dvspipe.base.pool import Processes
 from dvspipe.encoding import FrameConfig, encode_frames
 from dvspipe.events import Events
 from dvspipe.formats import write
@@ -174,7 +173,7 @@ def raise_interrupt() -> None:
 def test_processes_write_the_same_files(recordings: Path, tmp_path: Path) -> None:
     one = written(recordings, tmp_path / "one")
     plan = plan_frames(recordings, tmp_path / "two", FrameSettings(every_us=20_000))
-    assert all(outcome.error is None for outcome in write_frames(plan, engine=Processes(2)))
+    assert all(outcome.error is None for outcome in write_frames(plan, jobs=2))
     assert files_in(tmp_path / "two") == one
     assert all((tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes() for name in one)
 

@@ -19,7 +19,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dvspipe.base.errors import DataError, FileError, FormatError
-from dvspipe.base.pool import Processes
 from dvspipe.events import Events
 from dvspipe.formats import read
 from dvspipe.synthesis import (
@@ -243,7 +242,7 @@ def test_files_do_not_depend_on_the_number_of_processes(tmp_path: Path) -> None:
         write_digits(
             tmp_path / str(jobs),
             DigitsPlan(tmp_path / "mnist", train=5, seed=1),
-            engine=Processes(jobs),
+            jobs=jobs,
             progress=lambda *p: calls.append(p),
         )
     assert recordings(tmp_path / "1") == recordings(tmp_path / "2")

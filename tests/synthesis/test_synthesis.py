@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from dvspipe.base.errors import DataError, FileError
 from dvspipe.base.files import lock_folder
 from dvspipe.base.labels import GESTURES
-from dvspipe.base.pool import Processes, Shard
+from dvspipe.base.pool import Shard
 from dvspipe.base.progress import Progress
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import info, read
@@ -505,7 +505,7 @@ def test_folder_with_other_files_is_an_error(tmp_path: Path) -> None:
 
 def test_recordings_are_written_by_processes_and_errors_propagate(tmp_path: Path) -> None:
     work = {Path(f"{k}.txt"): partial(Path.write_text, data=str(k)) for k in range(4)}
-    assert write_recordings(tmp_path / "all", SynthesisRecord(kind="texts", seed=0), work, engine=Processes(2)) == 4
+    assert write_recordings(tmp_path / "all", SynthesisRecord(kind="texts", seed=0), work, jobs=2) == 4
     assert (tmp_path / "all" / "3.txt").read_text() == "3"
     (tmp_path / "file").touch()
     with raises(FileError, tmp_path / "file", "is not a folder"):

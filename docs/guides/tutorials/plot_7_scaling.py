@@ -35,8 +35,8 @@ for outcome in dvspipe.convert_many(tasks):
     print(outcome.item.target.relative_to(folder), outcome.error or f"{outcome.value.events} events")
 
 # %%
-# ``convert_many(tasks, engine=dvspipe.Processes(16))`` uses sixteen processes, and ``dvspipe.Ray("auto")`` the cores of
-# a cluster. The results are bit-identical on all of them, because each file has its own random seed.
+# ``convert_many(tasks, jobs=16)`` uses sixteen processes, and ``jobs="ray"`` the cores of a Ray cluster. The results
+# are bit-identical on all of them, because each file has its own random seed.
 #
 # When something fails
 # --------------------
@@ -54,7 +54,7 @@ for outcome in done:
 # Shares for many machines
 # ------------------------
 #
-# Without a cluster engine, machines only need to agree on who does what. ``--shard 2/4`` takes the second of four
+# Without Ray, machines only need to agree on who does what. ``--shard 2/4`` takes the second of four
 # shares, chosen by a digest of each file's name; in a SLURM array, the task's number sets it automatically. So no
 # machine talks to another, and adding files does not move others. Shares are about equal in number:
 
