@@ -10,7 +10,7 @@ from . import integers as integers
 from . import networks as networks
 from . import oneshot as oneshot
 from . import parallel as parallel
-from . import pose as pose
+from . import people as people
 from . import recordings as recordings
 from . import report as report
 from . import results as results

@@ -52,7 +52,7 @@ from .workspace import Session, Workspace
 
 if TYPE_CHECKING:  # `oneshot` imports torch, and that takes seconds
     from ..oneshot import ExampleFilm, LearnConfig, StudiedFilm
-    from ..pose import GesturePart
+    from ..people import GesturePart
     from ..training import TrainingCallback
 
 EFFORTS = [("quick", False), ("thorough", True)]

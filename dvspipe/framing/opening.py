@@ -38,7 +38,7 @@ from .fitting import Fit, fit_stream, plan_fit, scaled_size
 from .framing import MAX_ZOOM, Framing, RegionTrack, find_framing, follow_stream, plan_following
 
 if TYPE_CHECKING:
-    from ..pose import TrackSettings
+    from ..people import TrackSettings
     from .person import FilmedPerson
 
 log = logging.getLogger(__name__)

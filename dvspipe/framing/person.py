@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from ..base.errors import VideoError
 from ..events import SensorSize
 from ..parallel import Progress, ignore_progress
-from ..pose import JOINTS, OUTWARDS, Track, TrackSettings, track_pictures
-from ..pose.track import shows_shoulders
+from ..people import JOINTS, OUTWARDS, Track, TrackSettings, track_pictures
+from ..people.track import shows_shoulders
 from ..video.video import Video
 from .framing import DEAD_BAND, MAX_ZOOM, Framing, Square, follow_centers, smooth_centers
 

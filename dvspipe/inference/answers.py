@@ -13,7 +13,7 @@ from ..results import SegmentRow, Timeline
 from .segments import SegmentConfig, smooth_probabilities
 
 if TYPE_CHECKING:
-    from ..pose import Track
+    from ..people import Track
 
 MIN_GUESS = 0.3  # smoothed probability from which a gesture is a first guess; chosen on 117 films
 MIN_SHOULDERS_PX = 12  # distance of the shoulders; the smallest person whose claps were found in a film has 14

@@ -1,6 +1,6 @@
 """Classify gestures in videos by the joints of the person's arms, and combine the result with events.
 
-The pose network (`dvspipe.pose`) finds the joints in the pictures of the video. The trajectories of elbows, wrists and
+The pose network (`dvspipe.people`) finds the joints in the pictures of the video. The trajectories of elbows, wrists and
 hands during a window are resampled to JOINT_STEPS steps and classified by a 1-D convolutional network. Its log
 probabilities and the log probabilities by events are averaged. A joint network belongs to one classifier: its weight in
 this average, and the probability from which a class is certain, were chosen together and are stored with it.
@@ -23,7 +23,7 @@ from torch import nn
 from ..base.errors import CheckpointError
 from ..base.labels import GESTURES
 from ..checkpoints.checkpoint import SHIPPED, read_tensors, shipped_checkpoints, write_tensors
-from ..pose import JOINTS, OUTWARDS, Track, TrackSettings, from_shoulder, measure_arms
+from ..people import JOINTS, OUTWARDS, Track, TrackSettings, from_shoulder, measure_arms
 from ..results import RunFolder
 from .segments import ENTER
 

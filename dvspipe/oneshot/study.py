@@ -11,7 +11,7 @@ from ..base.errors import DvspipeError
 from ..base.labels import GESTURES, OTHER
 from ..datasets import version_of_file
 from ..inference.joints import find_joints
-from ..pose import GesturePart, Track, TrackSettings, check_brightness, find_movement, track_film
+from ..people import GesturePart, Track, TrackSettings, check_brightness, find_movement, track_film
 from ..report import write_refusal_picture
 from ..synthesis import FilmedGesture, FilmedGestures, mirror_class
 from .films import ExampleFilm, check_distinct

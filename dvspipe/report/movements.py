@@ -11,8 +11,8 @@ import numpy as np
 from ..base.errors import count_noun
 from ..base.files import TemporaryFolder, require_suffix
 from ..base.texts import readable
-from ..pose import OUTWARDS, GesturePart, HandPath, Track, trace_hands
-from ..pose.track import find_runs
+from ..people import OUTWARDS, GesturePart, HandPath, Track, trace_hands
+from ..people.track import find_runs
 from ..video.config import VideoSettings
 from .pages import PAGE_SUFFIXES, Media, Table, write_page
 from .skeletons import LEFT_COLOUR, RIGHT_COLOUR, write_track_preview
@@ -40,7 +40,7 @@ class GestureFilm:
         name: Name of the gesture.
         film: Video file.
         track: Joints over time, tracked in the film.
-        part: Part that shows the gesture, found by `dvspipe.pose.find_movement`.
+        part: Part that shows the gesture, found by `dvspipe.people.find_movement`.
     """
 
     name: str

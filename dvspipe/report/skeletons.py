@@ -16,7 +16,7 @@ from ..base.errors import VideoError, escape_controls
 from ..base.files import require_suffix, write_beside
 from ..events import SensorSize
 from ..parallel import Progress, ignore_progress
-from ..pose import JOINTS, Track
+from ..people import JOINTS, Track
 from ..video.config import VideoSettings
 from ..video.opencv import cv2
 from ..video.opening import open_video

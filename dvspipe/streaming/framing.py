@@ -35,7 +35,7 @@ from ..framing.framing import (
 )
 from ..framing.opening import coarse_size, is_larger, map_region, plan_picture, plan_region
 from ..framing.person import frame_person
-from ..pose.tracking import PersonTracker
+from ..people.tracking import PersonTracker
 from ..recordings.config import ConvertConfig
 from ..video.config import VideoSettings
 from ..video.frames import Frame

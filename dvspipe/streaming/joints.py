@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from ..events import SensorSize
 from ..inference.joints import JOINT_WINDOW_US, JointClassifier
-from ..pose import PoseNetwork
-from ..pose.network import Look
-from ..pose.tracking import PersonTracker, find_people
+from ..people import PoseNetwork
+from ..people.network import Look
+from ..people.tracking import PersonTracker, find_people
 from ..results import Basis
 from ..video.frames import Frame
 from ..video.pictures import to_colours

@@ -10,10 +10,10 @@ from ..base.arguments import checked
 from ..base.config import as_settings
 from ..base.files import check_output
 from ..parallel import NamedStep, Progress, ignore_progress
-from ..pose.config import FilmTrackKeywords, FilmTrackSettings
+from ..people.config import FilmTrackKeywords, FilmTrackSettings
 
 if TYPE_CHECKING:
-    from ..pose import Look, Track
+    from ..people import Look, Track
 
 
 @checked
@@ -47,7 +47,7 @@ def track(
     Example:
         >>> track("clap.mp4", "joints.csv", max_fps=15).size  # doctest: +SKIP
     """
-    from ..pose import track_film
+    from ..people import track_film
 
     table = check_output(out, "joints", ".csv", overwrite=overwrite)
     video = check_output(preview, "a preview of a track", ".webm", overwrite=overwrite)

@@ -17,7 +17,7 @@ from dvspipe.base.errors import TruncatedVideoError, VideoError
 from dvspipe.events import Region, SensorSize
 from dvspipe.framing import VIEW_M, FramingConfig, open_source, person
 from dvspipe.framing.person import HAND_M, MAX_GROWTH, enclose_hands, frame_person, measure_person
-from dvspipe.pose import JOINTS, Track
+from dvspipe.people import JOINTS, Track
 from dvspipe.video.frames import Frame
 from dvspipe.video.writing import write_video
 

@@ -15,7 +15,7 @@ from dvspipe.base.labels import OTHER
 from dvspipe.events import SensorSize
 from dvspipe.inference.answers import Answer, find_answer, find_film_reason, find_reason
 from dvspipe.inference.segments import ENTER, SegmentConfig, find_segments
-from dvspipe.pose import JOINTS, Track
+from dvspipe.people import JOINTS, Track
 from dvspipe.results import Timeline
 
 CLASSES = ("clap", "right_hand_wave", "left_hand_wave", OTHER)

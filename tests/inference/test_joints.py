@@ -22,7 +22,7 @@ from dvspipe.formats import write
 from dvspipe.inference import Classifier
 from dvspipe.inference.joints import CURVES, JOINT_STEPS, JointClassifier, average_logs, find_joints, sample_curves
 from dvspipe.networks import CsnnConfig
-from dvspipe.pose import JOINTS, Track, make_track
+from dvspipe.people import JOINTS, Track, make_track
 from dvspipe.results import OutputFolder
 from dvspipe.synthesis.gestures import Performance, pose_person
 from dvspipe.synthesis.people import draw_person

@@ -28,7 +28,7 @@ ORDER = [
     "simulator",
     "formats",
     "recordings",
-    "pose",
+    "people",
     "framing",
     "synthesis",
     "encoding",
@@ -83,7 +83,7 @@ ONLY_HOMES = {
     "norse": {"networks"},
     "numba": {"base", "encoding", "formats", "simulator", "streaming"},  # kernels use `njit` of `base.kernels`
     "onnx": {"checkpoints"},
-    "onnxruntime": {"checkpoints", "pose"},
+    "onnxruntime": {"checkpoints", "people"},
     "onnxscript": {"checkpoints"},
     "plotly": {"app"},
     "ray": {"parallel"},

@@ -12,7 +12,7 @@ from PIL import Image
 
 from dvspipe.base.errors import FileError, VideoError
 from dvspipe.events import SensorSize
-from dvspipe.pose import JOINTS, GesturePart, Track
+from dvspipe.people import JOINTS, GesturePart, Track
 from dvspipe.report import GestureFilm, write_movement_page, write_refusal_picture, write_track_preview
 from dvspipe.report.movements import plot_hands
 from dvspipe.report.skeletons import choose_row

@@ -19,8 +19,8 @@ from dvspipe.events import SensorSize
 from dvspipe.inference import Classifier, InferConfig
 from dvspipe.inference.joints import JOINT_LOOKS, JointClassifier, find_joints
 from dvspipe.networks import CsnnConfig
-from dvspipe.pose.network import InputSquare, Look, Sighting
-from dvspipe.pose.tracking import PersonTracker
+from dvspipe.people.network import InputSquare, Look, Sighting
+from dvspipe.people.tracking import PersonTracker
 from dvspipe.recordings.config import ConvertConfig
 from dvspipe.streaming import LiveSession, PushedSource
 from dvspipe.streaming.answers import LiveAnswer

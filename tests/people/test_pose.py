@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from dvspipe.base.errors import DataError, FileError, FormatError, VideoError
 from dvspipe.base.labels import GESTURES
 from dvspipe.events import SensorSize
-from dvspipe.pose import (
+from dvspipe.people import (
     JOINTS,
     Gap,
     InputSquare,
@@ -34,9 +34,9 @@ from dvspipe.pose import (
     to_body_frame,
     track_pictures,
 )
-from dvspipe.pose.network import WEIGHTS, cut_square
-from dvspipe.pose.track import COLUMNS
-from dvspipe.pose.tracking import count_people, search_squares, smooth_runs
+from dvspipe.people.network import WEIGHTS, cut_square
+from dvspipe.people.track import COLUMNS
+from dvspipe.people.tracking import count_people, search_squares, smooth_runs
 from dvspipe.report.skeletons import draw_skeleton, write_track_preview
 from dvspipe.synthesis.gestures import Performance, pose_person
 from dvspipe.synthesis.motion import Arm, Motion

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from dvspipe.base.errors import DataError, VideoError
 from dvspipe.events import SensorSize
-from dvspipe.pose import JOINTS, GesturePart, Track, check_brightness, find_movement, to_body_frame
-from dvspipe.pose.cycles import find_cycles
+from dvspipe.people import JOINTS, GesturePart, Track, check_brightness, find_movement, to_body_frame
+from dvspipe.people.cycles import find_cycles
 from dvspipe.video.frames import Frame
 from dvspipe.video.writing import write_video
 
