@@ -58,10 +58,13 @@ from .inference import ClassifyOptions as ClassifyOptions
 from .inference import InferConfig as InferConfig
 from .inference import classify_many as classify_many
 from .inference import plan_tasks as plan_tasks
+from .integers.quantisation import quantise as quantise
+from .oneshot.learning import learn as learn
 from .parallel import Outcome as Outcome
 from .parallel import Processes as Processes
 from .parallel import Shard as Shard
 from .parallel.cluster import Ray as Ray
+from .people.tracking import track as track
 from .recordings.checking import CheckReport as CheckReport
 from .recordings.comparison import Comparison as Comparison
 from .recordings.config import CheckSettings as CheckSettings
@@ -75,8 +78,11 @@ from .recordings.conversion import convert_video as convert_video
 from .recordings.conversion import events_from_video as events_from_video
 from .recordings.conversion import plan_conversions as plan_conversions
 from .report.config import PreviewSettings as PreviewSettings
+from .report.frame_sets import frames as frames
 from .report.notebook import animate as animate
 from .report.notebook import plot as plot
+from .report.rasters import spikes as spikes
+from .report.views import view as view
 from .results import EvaluationResult as EvaluationResult
 from .results import Prediction as Prediction
 from .results import RunFolder as RunFolder
@@ -85,6 +91,7 @@ from .results import TrainingRun as TrainingRun
 from .simulator import EventSimulator as EventSimulator
 from .simulator import SimulatorConfig as SimulatorConfig
 from .simulator import simulate as simulate
+from .streaming.session import live as live
 from .training import Choice as Choice
 from .training import LogCallback as LogCallback
 from .training import TrainConfig as TrainConfig
@@ -94,20 +101,13 @@ from .verbs.classification import adapt as adapt
 from .verbs.classification import infer as infer
 from .verbs.conversion import convert as convert
 from .verbs.deployment import export as export
-from .verbs.deployment import quantise as quantise
 from .verbs.doctor import doctor as doctor
 from .verbs.editing import cut as cut
 from .verbs.editing import filter as filter  # noqa: A004
 from .verbs.editing import merge as merge
-from .verbs.encoding import frames as frames
-from .verbs.encoding import spikes as spikes
 from .verbs.inspection import calibrate as calibrate
 from .verbs.inspection import check as check
 from .verbs.inspection import compare as compare
-from .verbs.inspection import view as view
-from .verbs.learning import learn as learn
-from .verbs.live import live as live
-from .verbs.tracking import track as track
 from .verbs.training import evaluate as evaluate
 from .verbs.training import train as train
 from .video.config import VideoSettings as VideoSettings

@@ -24,8 +24,8 @@ from PIL import Image
 from ..base.errors import ConfigError, DvspipeError, count_noun
 from ..base.labels import OTHER
 from ..base.texts import readable
+from ..oneshot import GestureFilm, write_movement_page
 from ..oneshot.config import STRANGERS
-from ..report import GestureFilm, write_movement_page
 from ..results import RunFolder
 from ..video.config import VideoSettings
 from ..video.opening import open_video

@@ -20,11 +20,23 @@ COMMANDS = {
         "convert": (".convert:convert", "Convert videos to events of a simulated camera, or recordings to formats."),
         "train": (".training:train", "Train a spiking classifier on labelled recordings, and test it."),
         "infer": (".infer:infer", "Classify recordings over time: labels, probabilities and segments."),
-        "live": (".live:live", "Classify a webcam, or a replayed file, while it runs; Ctrl-C ends it."),
-        "learn": (".learn:learn", "Learn new gestures from a few films each, and train a classifier on them."),
-        "view": (".analysis:view", "Show a recording as a video, pictures or a chart."),
-        "app": (".page:app", "Serve a local web page to convert videos, learn gestures, and explore predictions."),
-        "demo": (".training:demo", "Classify a rendered gesture, then fine-tune a network in a given time."),
+        "live": (
+            "dvspipe.streaming.command:live",
+            "Classify a webcam, or a replayed file, while it runs; Ctrl-C ends it.",
+        ),
+        "learn": (
+            "dvspipe.oneshot.command:learn",
+            "Learn new gestures from a few films each, and train a classifier on them.",
+        ),
+        "view": ("dvspipe.report.commands:view", "Show a recording as a video, pictures or a chart."),
+        "app": (
+            "dvspipe.app.command:app",
+            "Serve a local web page to convert videos, learn gestures, and explore predictions.",
+        ),
+        "demo": (
+            "dvspipe.synthesis.commands:demo",
+            "Classify a rendered gesture, then fine-tune a network in a given time.",
+        ),
     },
     "Recordings": {
         "info": (".recordings:info", "Show format, sensor, events, duration and settings of recordings."),
@@ -32,26 +44,32 @@ COMMANDS = {
         "cut": (".editing:cut", "Cut a recording in time and in space."),
         "merge": (".editing:merge", "Merge recordings of one sensor into one."),
         "filter": (".editing:filter_", "Remove noise from a recording."),
-        "frames": (".frames:frames", "Write recordings as folders of pictures or arrays."),
+        "frames": ("dvspipe.report.commands:frames", "Write recordings as folders of pictures or arrays."),
         "compare": (".recordings:compare", "Compare two recordings of the same scene."),
         "calibrate": (".analysis:calibrate", "Fit the pixel model to a recording with frames and events."),
-        "track": (".track:track", "Track the joints of the largest person in a video, and write them as CSV."),
+        "track": (
+            "dvspipe.people.command:track",
+            "Track the joints of the largest person in a video, and write them as CSV.",
+        ),
     },
     "Classifiers": {
         "evaluate": (".training:evaluate", "Evaluate a classifier on a data set: accuracy, calibration, confusions."),
         "adapt": (".adapt:adapt", "Adapt a trained network to the sensor of unlabelled recordings."),
-        "quantise": (".quantise:quantise", "Compile a trained network to 8-bit integers, and compare both."),
+        "quantise": (
+            "dvspipe.integers.command:quantise",
+            "Compile a trained network to 8-bit integers, and compare both.",
+        ),
         "export": (".export:export", "Export a trained network as NIR, ONNX or C99 code."),
     },
     "Spikes": {
-        "spikes": (".spikes:spikes", "Encode an image as spike trains, and draw or store them."),
+        "spikes": ("dvspipe.report.commands:spikes", "Encode an image as spike trains, and draw or store them."),
     },
     "Administration": {
         "doctor": (".doctor:doctor", "Examine what this machine has and lacks: webcams, libraries, GPU, caches."),
     },
     GROUPS: {
         "data": (".data:data", "Convert, check and verify data sets; show statistics and the kinds."),
-        "synth": (".synth:synth", "Create synthetic recordings with labels."),
+        "synth": ("dvspipe.synthesis.commands:synth", "Create synthetic recordings with labels."),
         "configs": (".configs:configs", "List, show and copy included experiments and sensor presets."),
     },
 }
@@ -88,7 +106,14 @@ def _create() -> App:
         group = Group.create_ordered(heading)
         for position, (name, (place, summary)) in enumerate(commands.items()):
             of_command = {} if heading == GROUPS else {"help_epilogue": ""}
-            created.command(f"{package}{place}", name=name, group=group, sort_key=position, help=summary, **of_command)
+            created.command(
+                f"{package}{place}" if place[0] == "." else place,
+                name=name,
+                group=group,
+                sort_key=position,
+                help=summary,
+                **of_command,
+            )
     return created
 
 

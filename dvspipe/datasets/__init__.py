@@ -15,7 +15,6 @@ from ..results.splits import PARTS, Part
 from .augmentation import AugmentConfig, VaryConfig
 from .cache import Cache, DecodedEvents, default_cache
 from .config import (
-    PERSON_SIZE,
     DataConfig,
     DataKind,
     DvsGestureConfig,
@@ -35,10 +34,20 @@ from .config import (
 )
 from .folders import as_data, find_folder, folder_settings, open_folder, open_gestures, open_labelled
 from .images import open_mnist
+from .mnist import DIGIT_PX, MnistPart, read_mnist
 from .public import open_dvs_gesture, open_nmnist
 from .recording_list import from_recordings
 from .rendered import open_rendered
-from .samples import DataSet, Sample, count_recordings, divide, leave_out_copies, version_of_file
+from .samples import (
+    SYNTHESIS,
+    DataSet,
+    Sample,
+    count_recordings,
+    divide,
+    is_synthetic,
+    leave_out_copies,
+    version_of_file,
+)
 from .source import DataSource
 from .split import Split, check_split, name_samples, read_split, restore_split, write_split
 from .tensors import (
@@ -54,8 +63,9 @@ from .tensors import (
 from .tonic import from_tonic, open_tonic
 
 __all__ = [
+    "DIGIT_PX",
     "PARTS",
-    "PERSON_SIZE",
+    "SYNTHESIS",
     "AugmentConfig",
     "Batch",
     "BatchSettings",
@@ -71,6 +81,7 @@ __all__ = [
     "ImageCode",
     "LabelledConfig",
     "MnistConfig",
+    "MnistPart",
     "NmnistConfig",
     "Part",
     "PublicConfig",
@@ -94,12 +105,14 @@ __all__ = [
     "folder_settings",
     "from_recordings",
     "from_tonic",
+    "is_synthetic",
     "leave_out_copies",
     "name_samples",
     "open_cache",
     "open_dataset",
     "parse_data",
     "plain_batches",
+    "read_mnist",
     "read_split",
     "restore_split",
     "training_batches",

@@ -14,8 +14,7 @@ import numpy as np
 
 from ..base.errors import DataError, FormatError, Remedy
 from ..base.labels import GESTURES, SUFFIX, read_labels
-from ..events import Events, SensorSize
-from ..synthesis import GESTURE_SENSOR
+from ..events import GESTURE_SENSOR, Events, SensorSize
 from .config import DvsGestureConfig, NmnistConfig
 from .folders import Listing, divide_parts, find_recording, list_class_folders, sample_of_span
 from .samples import DataSet, Sample, version_of_file

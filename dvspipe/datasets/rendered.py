@@ -7,7 +7,8 @@ from functools import partial
 from importlib.metadata import version
 
 from ..base.labels import GESTURES
-from ..synthesis import GESTURE_SENSOR, RENDERING, GestureClip, record_gesture
+from ..events import GESTURE_SENSOR
+from ..synthesis import RENDERING, GestureClip, record_gesture
 from .config import GesturesConfig
 from .samples import DataSet, Sample, divide
 from .source import DataSource

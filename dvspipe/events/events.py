@@ -16,7 +16,6 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from ..base.arguments import checked, describe_value
 from ..base.errors import ArgumentError, EventError, count_noun
-from .methods import EventMethods
 from .sensor import Region, RegionLike, SensorSize, SensorSizeLike
 from .span import IN_SECONDS, LATEST_US, TimeSpan
 
@@ -42,13 +41,12 @@ class Event(NamedTuple):
     p: bool
 
 
-class Events(EventMethods):
+class Events:
     """Events of one sensor, sorted by time. Checked once at construction, then read-only.
 
     Events behave like an array of events: `events[:1000]` and other slices, masks (`events[events.p]`) and index arrays
     select events, `events[0]` is one `Event`, and `numpy.asarray(events)` is a structured array. Slices are views.
     A loop over events yields records (t, x, y, p), also by name: `event.t` or `event["t"]`.
-    The commands of the command line that take one recording are methods: `events.filter(activity_us=20_000)`.
 
     Args:
         t: Times in microseconds, non-decreasing, [N].
@@ -285,8 +283,7 @@ class Events(EventMethods):
             return rows if dtype is None else rows.astype(dtype)
         except (TypeError, ValueError) as error:
             raise ArgumentError(
-                f"Events: cannot become an array of {np.dtype(dtype)}; use events.to_torch() for numbers [N, 4], or "
-                "the arrays events.t, x, y and p"
+                f"Events: cannot become an array of {np.dtype(dtype)}; use the arrays events.t, x, y and p"
             ) from error
 
     def __eq__(self, other: object) -> bool:

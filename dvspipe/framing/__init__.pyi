@@ -6,4 +6,3 @@ from .opening import RecordingView as RecordingView
 from .opening import find_guess as find_guess
 from .opening import frame_events as frame_events
 from .opening import open_source as open_source
-from .person import VIEW_M as VIEW_M

@@ -39,7 +39,7 @@ from .framing import MAX_ZOOM, Framing, RegionTrack, find_framing, follow_stream
 
 if TYPE_CHECKING:
     from ..people import TrackSettings
-    from .person import FilmedPerson
+    from ..people.region import FilmedPerson
 
 log = logging.getLogger(__name__)
 
@@ -384,7 +384,7 @@ def _open_video(
     film = partial(_open_tolerant, path, _set_video(settings, crop=None, resize=None).video)
     geometry = settings.video.crop or settings.video.resize
 
-    from .person import REGION_LOOKS, FilmedPerson, frame_person
+    from ..people.region import REGION_LOOKS, FilmedPerson, frame_person
 
     person = FilmedPerson(name, film, looks or REGION_LOOKS, NamedStep(progress, "person"))
 

@@ -54,9 +54,9 @@ from .windows import Window, encode_complete, encode_steps, find_start, slide, s
 if TYPE_CHECKING:
     from torch.nn import Module
 
-    from ..framing.person import FilmedPerson
     from ..networks import Network
-    from .joints import JointClassifier
+    from ..people.joints import JointClassifier
+    from ..people.region import FilmedPerson
     from .windows import WindowSpikes
 
 log = logging.getLogger(__name__)
@@ -177,7 +177,7 @@ class Classifier:
         modules = ModuleSource.of(trust, network)
         loaded = load_checkpoint(name, device, modules)
 
-        from .joints import find_joints
+        from ..people.joints import find_joints
 
         return cls(loaded.config, loaded.network, name, modules, joints=find_joints(name))
 

@@ -17,6 +17,9 @@ from .network import InputSquare as InputSquare
 from .network import Look as Look
 from .network import PoseNetwork as PoseNetwork
 from .network import Sighting as Sighting
+from .region import VIEW_M as VIEW_M
+from .skeletons import write_refusal_picture as write_refusal_picture
+from .skeletons import write_track_preview as write_track_preview
 from .track import Gap as Gap
 from .track import Track as Track
 from .tracking import check_brightness as check_brightness

@@ -34,7 +34,7 @@ from ..framing.framing import (
     smooth_centers,
 )
 from ..framing.opening import coarse_size, is_larger, map_region, plan_picture, plan_region
-from ..framing.person import frame_person
+from ..people.region import frame_person
 from ..people.tracking import PersonTracker
 from ..recordings.config import ConvertConfig
 from ..video.config import VideoSettings

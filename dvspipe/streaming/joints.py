@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..events import SensorSize
-from ..inference.joints import JOINT_WINDOW_US, JointClassifier
 from ..people import PoseNetwork
+from ..people.joints import JOINT_WINDOW_US, JointClassifier
 from ..people.network import Look
 from ..people.tracking import PersonTracker, find_people
 from ..results import Basis

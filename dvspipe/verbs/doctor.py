@@ -18,7 +18,7 @@ from ..base.kernels import cache_folder, is_writable
 from .diagnosis import Check, Diagnosis
 
 if TYPE_CHECKING:
-    from ..streaming.devices import ConnectedCamera
+    from ..video.devices import ConnectedCamera
 
 MIN_FREE_BYTES = 1 << 30
 MIN_PYTHON = (3, 11)
@@ -46,7 +46,7 @@ def doctor() -> Diagnosis:
         >>> doctor().broken
         ()
     """
-    from ..streaming.devices import find_webcams
+    from ..video.devices import find_webcams
 
     checks = (
         _check_python(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Unpack
+from typing import TYPE_CHECKING, Unpack
 
 from ..base.arguments import checked
 from ..base.config import Settings, as_settings, plain_settings
@@ -13,7 +13,7 @@ from ..base.errors import ConfigError, Remedy
 from ..base.files import claim_output
 from ..encoding import BinConfig
 from ..networks import ModuleSource, NetworkConfig
-from ..results import EvaluationResult, RunFolder, TrainingRun
+from ..results import EvaluatedPart, EvaluationResult, RunFolder, TrainingRun
 
 if TYPE_CHECKING:  # torch takes seconds to import
     from torch import nn
@@ -22,10 +22,6 @@ if TYPE_CHECKING:  # torch takes seconds to import
     from ..training import TrainConfig, TrainingCallback
     from ..training.config import TrainKeywords
     from ..training.evaluation import TrainedClassifier
-
-
-EvaluatedPart = Literal["test", "validation", "train", "all"]
-"""Part of a data set to evaluate."""
 
 
 @checked

@@ -20,13 +20,13 @@ from PIL import Image
 
 from dvspipe.base.files import TemporaryFolder
 from dvspipe.base.labels import GESTURES, OTHER
-from dvspipe.events import Events, concatenate
+from dvspipe.events import GESTURE_SENSOR, Events, concatenate
 from dvspipe.formats import SYNTHETIC_GESTURES, write
 from dvspipe.framing import FramingConfig, open_source
 from dvspipe.framing.opening import MIN_GIF_US
-from dvspipe.inference.joints import JOINT_LOOKS
 from dvspipe.parallel import Processes
-from dvspipe.synthesis import GESTURE_SENSOR, GestureClip, Repertoire, film_gesture, record_film, record_gesture
+from dvspipe.people.joints import JOINT_LOOKS
+from dvspipe.synthesis import GestureClip, Repertoire, film_gesture, record_film, record_gesture
 from dvspipe.synthesis.gestures import CLIP_US
 from dvspipe.synthesis.tracked import read_movements
 from dvspipe.synthesis.writing import SynthesisRecord, write_recordings

@@ -15,9 +15,10 @@ from dvspipe.base.errors import CheckpointError
 from dvspipe.base.labels import GESTURES
 from dvspipe.checkpoints.checkpoint import SHIPPED, load_checkpoint, load_config, shipped_checkpoints
 from dvspipe.checkpoints.model_card import write_shipped_card
+from dvspipe.events import GESTURE_SENSOR
 from dvspipe.formats import read
 from dvspipe.results import ShippedRecord
-from dvspipe.synthesis import GESTURE_SENSOR, GestureClip, record_gesture
+from dvspipe.synthesis import GestureClip, record_gesture
 
 DATA = Path(os.environ.get("DVSPIPE_TEST_DATA", "nowhere"))
 

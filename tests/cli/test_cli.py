@@ -30,13 +30,13 @@ from dvspipe.cli.app import COMMAND_NAMES, app
 from dvspipe.datasets import read_split
 from dvspipe.datasets.config import DataKind
 from dvspipe.encoding import Latency, Poisson, Population
-from dvspipe.events import Events, SensorSize
+from dvspipe.events import GESTURE_SENSOR, Events, SensorSize
 from dvspipe.formats import read, write
 from dvspipe.recordings import conversion
 from dvspipe.recordings.config import ConvertConfig
 from dvspipe.results import EpochRow
 from dvspipe.simulator import SimulatorConfig
-from dvspipe.synthesis import GESTURE_SENSOR, GestureClip, gesture_frames
+from dvspipe.synthesis import GestureClip, gesture_frames
 from dvspipe.training import TrainingCallback
 from dvspipe.video.frames import frames_from_arrays
 from dvspipe.video.opening import open_video

@@ -216,7 +216,7 @@ def test_video_with_crop_or_size_is_not_searched(over: dict[str, Any], tmp_path:
 
 
 def test_found_region_can_be_passed_as_roi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dvspipe.framing.person.FilmedPerson.track", None)  # tracking takes 2 s, and finds nobody
+    monkeypatch.setattr("dvspipe.people.region.FilmedPerson.track", None)  # tracking takes 2 s, and finds nobody
     write_bar(tmp_path / "bar.webm", Region(0, 0, SensorSize(width=40, height=40)), SensorSize(width=160, height=120))
     found = open_source(tmp_path / "bar.webm", TARGET, InferConfig(roi="auto"), sensor=None)
     (look,) = found.looked_at

@@ -14,7 +14,6 @@ from filmed import make_film, make_gestures, make_track, store_track
 from dvspipe.base.errors import CheckpointError, ConfigError, DataError, FileError, VideoError
 from dvspipe.base.labels import OTHER
 from dvspipe.inference import Classifier
-from dvspipe.inference.joints import JointClassifier, JointNetwork
 from dvspipe.oneshot import (
     PAGE,
     LearnConfig,
@@ -30,6 +29,7 @@ from dvspipe.oneshot import (
     set_parts,
 )
 from dvspipe.oneshot.arms import draw_tracks
+from dvspipe.people.joints import JointClassifier, JointNetwork
 from dvspipe.results import RunFolder, TestResult
 from dvspipe.synthesis import DVS128_GESTURES
 from dvspipe.training import TrainingCallback

@@ -14,6 +14,7 @@ import numpy as np
 import onnx
 import pytest
 from commands import dvspipe
+from dvspipe.verbs.tracking import track
 from facts import mentions, raises
 from numpy.typing import NDArray
 
@@ -35,16 +36,15 @@ from dvspipe.people import (
     track_pictures,
 )
 from dvspipe.people.network import WEIGHTS, cut_square
+from dvspipe.people.skeletons import draw_skeleton, write_track_preview
 from dvspipe.people.track import COLUMNS
 from dvspipe.people.tracking import count_people, search_squares, smooth_runs
-from dvspipe.report.skeletons import draw_skeleton, write_track_preview
 from dvspipe.synthesis.gestures import Performance, pose_person
 from dvspipe.synthesis.motion import Arm, Motion
 from dvspipe.synthesis.people import LEFT, RIGHT, WRIST, Pose, draw_person
 from dvspipe.synthesis.posing import pose
 from dvspipe.synthesis.rendering import render
 from dvspipe.synthesis.scenes import Camera, Scene, draw_scene, to_srgb
-from dvspipe.verbs.tracking import track
 from dvspipe.video.frames import Frame
 from dvspipe.video.writing import write_video
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from commands import dvspipe
 from conftest import SENSOR, random_events, write_bars
+from dvspipe.verbs.encoding import frames
 from facts import mentions, raises
 from PIL import Image
 
@@ -23,7 +24,6 @@ from dvspipe.report.config import FrameSettings
 from dvspipe.report.frame_sets import plan_frames, write_frames
 from dvspipe.report.painter import make_palette
 from dvspipe.results.frames import FrameRow, read_frame_rows
-from dvspipe.verbs.encoding import frames
 
 EVENTS = random_events(1, 300, span_us=100_000)
 

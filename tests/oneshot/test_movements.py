@@ -12,10 +12,10 @@ from PIL import Image
 
 from dvspipe.base.errors import FileError, VideoError
 from dvspipe.events import SensorSize
-from dvspipe.people import JOINTS, GesturePart, Track
-from dvspipe.report import GestureFilm, write_movement_page, write_refusal_picture, write_track_preview
-from dvspipe.report.movements import plot_hands
-from dvspipe.report.skeletons import choose_row
+from dvspipe.oneshot import GestureFilm, write_movement_page
+from dvspipe.oneshot.movements import plot_hands
+from dvspipe.people import JOINTS, GesturePart, Track, write_refusal_picture, write_track_preview
+from dvspipe.people.skeletons import choose_row
 from dvspipe.video.frames import Frame
 from dvspipe.video.opening import open_video
 from dvspipe.video.writing import write_video

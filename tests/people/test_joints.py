@@ -20,9 +20,9 @@ from dvspipe.encoding import BinConfig
 from dvspipe.events import SensorSize
 from dvspipe.formats import write
 from dvspipe.inference import Classifier
-from dvspipe.inference.joints import CURVES, JOINT_STEPS, JointClassifier, average_logs, find_joints, sample_curves
 from dvspipe.networks import CsnnConfig
 from dvspipe.people import JOINTS, Track, make_track
+from dvspipe.people.joints import CURVES, JOINT_STEPS, JointClassifier, average_logs, find_joints, sample_curves
 from dvspipe.results import OutputFolder
 from dvspipe.synthesis.gestures import Performance, pose_person
 from dvspipe.synthesis.people import draw_person
@@ -31,7 +31,7 @@ from dvspipe.video.writing import write_video
 
 ARM_JOINTS = {"shoulder": 0, "elbow": 1, "wrist": 2, "index": 3, "pinky": 3}
 WINDOW_US = 1_440_000
-TRACK_PICTURES = "dvspipe.framing.person.track_pictures"
+TRACK_PICTURES = "dvspipe.people.region.track_pictures"
 
 
 def track_of(gesture: str, person: int, seconds: float = 1.6) -> Track:

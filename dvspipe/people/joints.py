@@ -1,10 +1,10 @@
 """Classify gestures in videos by the joints of the person's arms, and combine the result with events.
 
-The pose network (`dvspipe.people`) finds the joints in the pictures of the video. The trajectories of elbows, wrists and
-hands during a window are resampled to JOINT_STEPS steps and classified by a 1-D convolutional network. Its log
-probabilities and the log probabilities by events are averaged. A joint network belongs to one classifier: its weight in
-this average, and the probability from which a class is certain, were chosen together and are stored with it.
-`scripts/weights/joints.py` trains the network.
+The pose network finds the joints in the pictures of the video. The trajectories of elbows, wrists and hands during a
+window are resampled to JOINT_STEPS steps and classified by a 1-D convolutional network. Its log probabilities and the
+log probabilities by events are averaged. A joint network belongs to one classifier: its weight in this average, and the
+probability from which a class is certain, were chosen together and are stored with it. `scripts/weights/joints.py`
+trains the network.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from torch import nn
 from ..base.errors import CheckpointError
 from ..base.labels import GESTURES
 from ..checkpoints.checkpoint import SHIPPED, read_tensors, shipped_checkpoints, write_tensors
-from ..people import JOINTS, OUTWARDS, Track, TrackSettings, from_shoulder, measure_arms
+from ..inference.segments import ENTER
 from ..results import RunFolder
-from .segments import ENTER
+from . import JOINTS, OUTWARDS, Track, TrackSettings, from_shoulder, measure_arms
 
 Float32s = NDArray[np.float32]
 

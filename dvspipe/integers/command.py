@@ -10,12 +10,12 @@ from cyclopts.validators import Number
 
 from ..base.errors import ConfigError, DataError, Remedy
 from ..base.files import check_output
+from ..cli.commands import takes
+from ..cli.options import Overrides, read_config
+from ..cli.screen import notes, print_parts, progress
+from ..cli.training import TrainingScreen
 from ..results import CHECKPOINT_SUFFIX, RunFolder
-from ..verbs.deployment import quantise as verb
-from .commands import takes
-from .options import Overrides, read_config
-from .screen import notes, print_parts, progress
-from .training import TrainingScreen
+from . import quantisation
 
 if TYPE_CHECKING:
     from ..training import TrainConfig
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 UNSEEN_SEED = 2000  # rendered people that the included classifiers were not trained on (seed 0)
 
 
-@takes(verb, without=("data", "tuned", "seed"))
+@takes(quantisation.quantise, without=("data", "tuned", "seed"))
 def quantise(
     checkpoint: str,
     data: Annotated[
@@ -53,7 +53,6 @@ def quantise(
     source, experiment = find_data(checkpoint, data, settings)
 
     # Slow imports, after the checks of the options.
-    from ..integers.quantisation import fine_tune
 
     tuned = None
     if data is None and (root := experiment.data.root) is not None and not root.is_dir():
@@ -71,7 +70,7 @@ def quantise(
             resume = tuned.config.is_file() and not overwrite
             notes.print(f"{'resuming' if resume else 'run'}: {tuned.path}")
 
-            fine_tune(
+            quantisation.fine_tune(
                 checkpoint,
                 experiment,
                 tuned.path,
@@ -82,7 +81,7 @@ def quantise(
                 callback=callback,
             )
 
-        compiled = verb(
+        compiled = quantisation.quantise(
             checkpoint,
             experiment.data,
             **given,

@@ -11,11 +11,11 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from ..base.errors import ConfigError
-from .interrupts import end_interrupted, raise_interrupts
-from .screen import notes, screen
+from ..cli.interrupts import end_interrupted, raise_interrupts
+from ..cli.screen import notes, screen
 
 if TYPE_CHECKING:
-    from ..app import AppSettings
+    from . import AppSettings
 
 NEEDED = ("gradio", "plotly")
 WAKE_S = 0.5  # maximum time until Ctrl-C is noticed
@@ -55,7 +55,7 @@ def app(
     if missing:
         raise ConfigError(f"app: {' and '.join(missing)} not installed; pip install 'dvspipe[app]'")
 
-    from ..app import AppSettings
+    from . import AppSettings
 
     settings = AppSettings(folder, host, port, password, max_upload, browser=not (no_browser or check))
 
@@ -67,7 +67,7 @@ def app(
 
 
 def _check(settings: AppSettings) -> None:
-    from ..app import check_app
+    from . import check_app
 
     checked = check_app(settings)
     screen.print(f"{checked.address} served {checked.page_bytes:,} bytes", soft_wrap=True)
@@ -75,7 +75,7 @@ def _check(settings: AppSettings) -> None:
 
 
 def _serve(settings: AppSettings) -> None:
-    from ..app import serve
+    from . import serve
 
     with serve(settings) as served:
         screen.print(f"dvspipe app: {served.address}", soft_wrap=True)

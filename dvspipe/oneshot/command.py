@@ -11,17 +11,19 @@ from cyclopts import Parameter
 
 from ..base.errors import count_noun
 from ..base.texts import show_name
-from ..oneshot import LearnConfig
-from ..verbs import learning
-from .commands import takes
-from .interrupts import Interrupt
-from .options import Overwrite
-from .screen import notes, progress, screen, warn
-from .training import TrainingScreen
+from ..cli.commands import takes
+from ..cli.interrupts import Interrupt
+from ..cli.options import Overwrite
+from ..cli.screen import notes, progress, screen, warn
+from ..cli.training import TrainingScreen
+from . import learning
+from .config import STRANGERS, LearnConfig
+from .films import list_films, list_videos, set_parts
+from .learning import PAGE, check_unfinished, learn_study, prepare
 
 if TYPE_CHECKING:
-    from ..oneshot import StudiedFilm
     from ..results import TestResult
+    from .study import StudiedFilm
 
 
 @takes(learning.learn, without=("films", "other", "command"))
@@ -44,8 +46,6 @@ def learn(
     overwrite: Overwrite = False,
     config: LearnConfig = LearnConfig(),
 ) -> None:
-    from ..oneshot import PAGE, STRANGERS, check_unfinished, learn_study, list_films, list_videos, prepare, set_parts
-
     examples = set_parts(list_films(films), starts or {}, stops or {})
     config = learning.choose_config(config, thorough=thorough)
     check_unfinished(out, overwrite=overwrite)  # before anything in the folder changes

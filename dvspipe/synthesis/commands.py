@@ -1,4 +1,4 @@
-"""Commands `synth`: create synthetic recordings with labels."""
+"""Commands `synth`, to create synthetic recordings with labels, and `demo`."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ from typing import Annotated
 from cyclopts import App, Parameter
 from cyclopts.validators import Number
 
-from ..synthesis.config import CameraKind
-from .activity import ShownStage
-from .options import EngineName, Seed, ShardName, choose_engine, parse_shard
-from .screen import notes, progress, screen
+from ..cli.activity import ShownStage
+from ..cli.infer import print_predictions
+from ..cli.options import EngineName, Overwrite, Seed, ShardName, choose_engine, parse_shard
+from ..cli.screen import notes, print_parts, progress, screen
+from ..cli.training import TrainingScreen
+from ..results import RunFolder
+from .config import CameraKind
 
 synth = App(name="synth", help_epilogue="", version_flags=[])
 
@@ -53,7 +56,7 @@ def nmnist(
     shard: ShardName = None,
 ) -> None:
     """Record MNIST digits with a simulated sensor and the camera motion of N-MNIST; existing files are kept."""
-    from ..synthesis import DigitsPlan, write_digits
+    from . import DigitsPlan, write_digits
 
     workers = choose_engine(jobs, engine, DEFAULT_JOBS)
     share = parse_shard(shard)
@@ -99,7 +102,7 @@ def gestures(
 ) -> None:
     """Make recordings of rendered people who perform the gestures of DVS128 Gesture; existing files are kept."""
     from ..base.labels import GESTURES
-    from ..synthesis import GesturesPlan, write_gestures
+    from . import GesturesPlan, write_gestures
 
     workers = choose_engine(jobs, engine, DEFAULT_JOBS)
     share = parse_shard(shard)
@@ -116,3 +119,57 @@ def gestures(
         notes.print(f"next:\n  dvspipe train gesture data.root={out}")
     else:
         notes.print(f"training needs at least {MIN_PEOPLE} people")
+
+
+def demo(
+    *,
+    minutes: Annotated[
+        float,
+        Parameter(validator=Number(gte=0, lte=60), help="Time budget of training, 0 to 60 minutes; 0: only classify."),
+    ] = 1.0,
+    out: Annotated[Path | None, Parameter(alias="-o", help="Run folder; default: runs/demo.")] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Classify a rendered gesture, then fine-tune a network in a given time. All data is synthetic."""
+    notes.print("the first prediction takes about 10 s, and twice as long if kernels are compiled first")
+    from ..datasets import GesturesConfig
+    from .demo import CLASSIFIER, choose_training, measure_speed, run_demo, show_first
+
+    if out is not None:
+        RunFolder(out).check_unused(overwrite=overwrite)
+    folder = out or RunFolder.find_free(Path("runs"), "demo", overwrite=overwrite).path
+
+    look = show_first(folder, announce=notes.print)
+    print_predictions([look.prediction])
+    notes.print(f"report: {look.page} (synthetic)")
+
+    if not minutes:
+        return
+
+    notes.print("measuring the speed of rendering and training")
+    speed = measure_speed()
+    config = choose_training(speed, 60 * minutes)
+    data = config.data
+    assert isinstance(data, GesturesConfig)
+
+    notes.print(
+        f"\nplan for {minutes:g} min (rendering a clip takes {speed.clip_s:.2f} s, training on it "
+        f"{1000 * speed.step_s:.0f} ms): {data.train_people} people for training, {data.test_people} other people for "
+        f"testing, {config.optimiser.epochs} epochs; fine-tuning starts from the included network {CLASSIFIER}, "
+        "trained on other people"
+    )
+
+    with progress() as show:
+        result = run_demo(folder, config, TrainingScreen(show), notes.print)
+
+    before = result.before
+    screen.print(
+        f"test accuracy (synthetic) of {CLASSIFIER} before fine-tuning: {before.accuracy:.1%}, {before.correct} of "
+        f"{before.samples}; after fine-tuning:"
+    )
+
+    print_parts(*result.run.describe())
+    print_predictions([result.prediction])
+    notes.print(f"\nall outputs are in {folder} (synthetic); start with {result.run.folder.report}; next:")
+    for command in result.next_commands:
+        notes.print(f"  {command}")

@@ -16,12 +16,13 @@ from ..base.errors import VideoError, escape_controls
 from ..base.files import require_suffix, write_beside
 from ..events import SensorSize
 from ..parallel import Progress, ignore_progress
-from ..people import JOINTS, Track
+from ..report.style import LIGHT, Colour
 from ..video.config import VideoSettings
 from ..video.opencv import cv2
 from ..video.opening import open_video
 from ..video.writing import open_webm
-from .style import LIGHT, Colour
+from .network import JOINTS
+from .track import Track
 
 MIN_TRACK_PX = 320  # range of the preview's longer side
 MAX_TRACK_PX = 960

@@ -12,11 +12,11 @@ from ..base.errors import count_noun
 from ..base.files import TemporaryFolder, require_suffix
 from ..base.texts import readable
 from ..people import OUTWARDS, GesturePart, HandPath, Track, trace_hands
+from ..people.skeletons import LEFT_COLOUR, RIGHT_COLOUR, write_track_preview
 from ..people.track import find_runs
+from ..report.pages import PAGE_SUFFIXES, Media, Table, write_page
+from ..report.web_charts import Axis, Line, PageChart, plot_lines, with_opacity
 from ..video.config import VideoSettings
-from .pages import PAGE_SUFFIXES, Media, Table, write_page
-from .skeletons import LEFT_COLOUR, RIGHT_COLOUR, write_track_preview
-from .web_charts import Axis, Line, PageChart, plot_lines, with_opacity
 
 MAX_FRAME_PX = 480  # longer side of the videos in a page
 MAX_MARKED = 60  # repetitions marked in a chart; more cannot be distinguished

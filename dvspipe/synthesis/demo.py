@@ -12,15 +12,16 @@ from ..base.labels import GESTURES
 from ..base.texts import readable
 from ..base.trees import SettingsTree
 from ..checkpoints.checkpoint import shipped_config
+from ..events import GESTURE_SENSOR
 from ..formats import SYNTHETIC_GESTURES, iterate
 from ..inference import Classifier, ClassifyOptions, classify_many, plan_tasks
 from ..recordings.conversion import convert_video
 from ..report import draw_recording, write_answers_page, write_preview, write_training_page
 from ..results import EvaluationResult, OutputFolder, Prediction, TrainingRun
-from ..synthesis import GESTURE_SENSOR, GestureClip, gesture_frames, record_gesture
 from ..training import TrainConfig, TrainingCallback, measure_step
 from ..verbs.training import evaluate, train
 from ..video.writing import write_video
+from .recording import GestureClip, gesture_frames, record_gesture
 
 Announce = Callable[[str], object]
 

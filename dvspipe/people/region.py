@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 
 from ..base.errors import VideoError
 from ..events import SensorSize
+from ..framing.framing import DEAD_BAND, MAX_ZOOM, Framing, Square, follow_centers, smooth_centers
 from ..parallel import Progress, ignore_progress
-from ..people import JOINTS, OUTWARDS, Track, TrackSettings, track_pictures
-from ..people.track import shows_shoulders
 from ..video.video import Video
-from .framing import DEAD_BAND, MAX_ZOOM, Framing, Square, follow_centers, smooth_centers
+from . import JOINTS, OUTWARDS, Track, TrackSettings, track_pictures
+from .track import shows_shoulders
 
 VIEW_M = 1.45  # side of the square: geometric mean of the views of the training cameras
 REGION_LOOKS = TrackSettings(max_fps=4, still_fps=1)  # enough to find the region

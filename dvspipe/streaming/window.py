@@ -7,13 +7,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ..base.errors import ConfigError, VideoError
-from .screen import warn
+from ..cli.screen import warn
 
 if TYPE_CHECKING:
     from ..events import Events, SensorSize
-    from ..streaming import Chunk
-    from ..streaming.answers import LiveAnswer
     from ..video.window import PictureWindow
+    from . import Chunk
+    from .answers import LiveAnswer
 
 PICTURE_S = 0.05  # minimum time between pictures
 
@@ -56,7 +56,7 @@ class LiveWindow:
     """
 
     def __init__(self, window: PictureWindow, sensor: SensorSize) -> None:
-        from ..streaming.painter import LivePainter
+        from .painter import LivePainter
 
         self._window = window
         self._sensor = sensor

@@ -12,17 +12,17 @@ from rich.text import Text
 from ..base.errors import count_noun
 from ..base.interrupts import end_on_interrupt
 from ..base.texts import show_name
+from ..cli.commands import OF_FILES, takes
+from ..cli.options import AsJson, Trust, trust_packages
+from ..cli.screen import messages, notes, screen, warn
 from ..inference import InferConfig
-from ..streaming.actions import Action, ActionConfig
-from ..verbs.live import live as verb
-from .commands import OF_FILES, takes
-from .live_window import LiveWindow, open_window
-from .options import AsJson, Trust, trust_packages
-from .screen import messages, notes, screen, warn
+from .actions import Action, ActionConfig
+from .session import live as verb
+from .window import LiveWindow, open_window
 
 if TYPE_CHECKING:
-    from ..streaming import ActionRunner, LiveSession
-    from ..streaming.answers import LiveAnswer
+    from . import ActionRunner, LiveSession
+    from .answers import LiveAnswer
 
 LESS_THAN_INFER = (
     "live sees the complete picture until it has found the person; dvspipe infer searches the film first, and is more "
@@ -59,8 +59,8 @@ def live(
 ) -> None:
     """Classify a webcam, or a replayed file, while it runs; Ctrl-C ends it."""
     from ..inference import Classifier
-    from ..streaming import ActionRunner
-    from ..streaming.sources import FilmSource
+    from . import ActionRunner
+    from .sources import FilmSource
 
     classifier = Classifier.load(checkpoint, trust=trust_packages(trust))
     runner = ActionRunner(on or (), classifier.config.classes, acts)

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from ..base.texts import show_name
-from ..verbs.tracking import track as verb
-from .activity import ShownStage
-from .commands import takes
-from .screen import progress, screen, warn
+from ..cli.activity import ShownStage
+from ..cli.commands import takes
+from ..cli.screen import progress, screen, warn
+from .tracking import track as verb
 
 
 @takes(verb, without=("look",))

@@ -11,12 +11,12 @@ from facts import mentions
 
 from dvspipe.checkpoints.checkpoint import ClassifierConfig, save_checkpoint
 from dvspipe.checkpoints.integer import IntegerClassifier
-from dvspipe.cli.quantise import find_data
 from dvspipe.datasets import GesturesConfig
 from dvspipe.encoding import BinConfig
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import write
 from dvspipe.integers.c_code import FILES
+from dvspipe.integers.command import find_data
 from dvspipe.networks import NetworkConfig, parse_network
 from dvspipe.results import RunFolder
 from dvspipe.training import TrainConfig

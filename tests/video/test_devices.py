@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dvspipe.streaming.devices import find_webcams
+from dvspipe.video.devices import find_webcams
 
 
 def add_webcam(root: Path, number: int, name: str, index: str = "0") -> None:

@@ -15,9 +15,9 @@ from hypothesis.extra.numpy import arrays
 
 from dvspipe.base.errors import TruncatedVideoError, VideoError
 from dvspipe.events import Region, SensorSize
-from dvspipe.framing import VIEW_M, FramingConfig, open_source, person
-from dvspipe.framing.person import HAND_M, MAX_GROWTH, enclose_hands, frame_person, measure_person
-from dvspipe.people import JOINTS, Track
+from dvspipe.framing import FramingConfig, open_source
+from dvspipe.people import JOINTS, Track, region
+from dvspipe.people.region import HAND_M, MAX_GROWTH, VIEW_M, enclose_hands, frame_person, measure_person
 from dvspipe.video.frames import Frame
 from dvspipe.video.writing import write_video
 
@@ -186,9 +186,9 @@ def test_truncated_film_is_classified_and_the_command_fails(tmp_path: Path) -> N
 
 def test_person_takes_precedence_over_stronger_motion(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_moving_bar(tmp_path / "film.webm")
-    monkeypatch.setattr(person, "track_pictures", show_nobody)
+    monkeypatch.setattr(region, "track_pictures", show_nobody)
     moving = open_source(tmp_path / "film.webm", TARGET, FramingConfig(roi="auto"), sensor=None).looked_at[0]
     assert moving.left + moving.width / 2 > 450
-    monkeypatch.setattr(person, "track_pictures", lambda *_, **__: track_of(np.full(4, 150.0)))
+    monkeypatch.setattr(region, "track_pictures", lambda *_, **__: track_of(np.full(4, 150.0)))
     found = open_source(tmp_path / "film.webm", TARGET, FramingConfig(roi="auto"), sensor=None).looked_at[0]
     assert found.left + found.width / 2 == pytest.approx(150, abs=2)
