@@ -13,6 +13,7 @@ from rich.text import Text
 
 from ..base.errors import ConfigError
 from ..base.files import claim_output, write_text
+from ..hooks import plugins
 from ..results import RunFolder
 from ..training.callback import TrainingCallback
 from ..verbs import training as verbs
@@ -94,13 +95,13 @@ def train(
 
 def _show_run(run: TrainingRun, options: list[str]) -> None:
     """Write the page of a run, and print its test and the next command."""
-    from ..report import write_training_page
-
     with progress() as show:
         show("writing the report", 0, 1)
-        write_training_page(run)
+        pages = plugins().hook.report(record=run, folder=run.folder.path)
     print_parts(*run.describe())
-    notes.print(f"report: {run.folder.report}; next:")
+    for page in pages:
+        notes.print(f"report: {page}")
+    notes.print("next:")
     notes.print(f"  {shlex.join(['dvspipe', 'infer', str(run.folder.path), 'RECORDING', *options])}")
 
 

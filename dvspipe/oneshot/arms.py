@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..people import JOINTS, OUTWARDS, Track, make_track
+from ..people.films import JOINT_LOOKS
 from ..people.joint_training import JointWindows
-from ..people.joints import JOINT_LOOKS, JOINT_WINDOW_US, sample_curves
+from ..people.joints import JOINT_WINDOW_US, sample_curves
 from ..people.tracking import ON_TIME
 from ..synthesis import Repertoire, draw_person, plan_clip, pose_person
 

@@ -25,7 +25,9 @@ from ..base.labels import GESTURES
 from ..checkpoints.checkpoint import SHIPPED, read_tensors, shipped_checkpoints, write_tensors
 from ..inference.segments import ENTER
 from ..results import RunFolder
-from . import JOINTS, OUTWARDS, Track, TrackSettings, from_shoulder, measure_arms
+from .body import OUTWARDS, from_shoulder, measure_arms
+from .network import JOINTS
+from .track import Track
 
 Float32s = NDArray[np.float32]
 
@@ -35,7 +37,6 @@ JOINT_WINDOW_US = JOINT_STEPS * JOINT_STEP_US
 JOINT_HOP_US = 360_000
 MAX_AWAY_US = 350_000  # maximum distance between a step and the nearest picture with a person
 MIN_KNOWN = 0.7  # minimum share of steps with such a picture in a window
-JOINT_LOOKS = TrackSettings(max_fps=10, still_fps=4)  # 41 films get the class that 20 looks per second give
 POSITIONS = 21  # 3 coordinates each: elbow, wrist and hand of both arms, and left wrist relative to right wrist
 CURVES = POSITIONS + 4  # positions, and the confidence of elbows and wrists
 JOINT_CHANNELS = (64, 96, 96)  # output channels of each convolution
@@ -122,11 +123,6 @@ class JointClassifier:
             "classes": CLASSES.dump_json(self.classes).decode(),
         }
         write_tensors(path, metadata, self.network.state_dict())
-
-    @property
-    def looks(self) -> TrackSettings:
-        """How often the pose network looks at a film."""
-        return JOINT_LOOKS
 
     def classify_part(self, track: Track, start_us: int, stop_us: int) -> Float32s:
         """Return the mean probabilities by joints of a part of a film, float32 [K]."""

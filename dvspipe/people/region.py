@@ -9,22 +9,18 @@ trained on are cut by the same rule.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.errors import VideoError
 from ..events import SensorSize
-from ..framing.framing import DEAD_BAND, MAX_ZOOM, Framing, Square, follow_centers, smooth_centers
-from ..parallel import Progress, ignore_progress
-from ..video.video import Video
-from . import JOINTS, OUTWARDS, Track, TrackSettings, track_pictures
-from .track import shows_shoulders
+from ..framing.framing import DEAD_BAND, Square, follow_centers, smooth_centers
+from ..hooks import SquarePath
+from .body import OUTWARDS
+from .network import JOINTS
+from .track import Track, shows_shoulders
 
 VIEW_M = 1.45  # side of the square: geometric mean of the views of the training cameras
-REGION_LOOKS = TrackSettings(max_fps=4, still_fps=1)  # enough to find the region
 SMOOTHING_HZ = 10.0  # steps per second of `smooth_centers`; its standard deviation is then 0.4 s
 MIN_PRESENT = 0.3  # fraction of pictures that must show a person
 MIN_SIDE_PX = 32.0  # side of the square around the smallest person whose gestures can be seen
@@ -34,37 +30,8 @@ HAND_QUANTILES = (0.01, 0.99)  # places of both hands over time; the rest are ha
 MAX_GROWTH = 1.4  # arms stretched to both sides need 1.15 to 1.3, measured on films; more if a hand is misplaced
 
 
-@dataclass(frozen=True, eq=False)
-class FilmedPerson:
-    """Largest person in a film, tracked once, at first use, for the region of interest and for joints.
-
-    Args:
-        name: Name of the film in messages.
-        film: Function that opens the complete pictures.
-        looks: How often the pose network looks.
-        progress: Called with the number of pictures read and the total.
-    """
-
-    name: str
-    film: Callable[[], Video]
-    looks: TrackSettings
-    progress: Progress = ignore_progress
-
-    @cached_property
-    def track(self) -> Track | None:
-        """Joints of the person over time; None if nobody is found."""
-        film = self.film()
-        count = film.estimate_selected()
-        try:
-            return track_pictures(
-                film.pictures(), film.size, self.looks, name=self.name, progress=self.progress, count=count
-            )
-        except VideoError:
-            return None  # the simulation reports problems of the film
-
-
-def frame_person(tracked: Track, target: SensorSize) -> Framing | None:
-    """Frame the person in a film for the sensor of a network; return None if a person is seldom seen, or far away."""
+def frame_person(tracked: Track) -> SquarePath | None:
+    """Return the square around the person in a film; None if a person is seldom seen, or far away."""
     original = tracked.size
     seen = tracked.present & shows_shoulders(tracked.confidence)
     if seen.mean() < MIN_PRESENT:
@@ -82,9 +49,8 @@ def frame_person(tracked: Track, target: SensorSize) -> Framing | None:
     # The square is placed relative to the shoulders, and moves with them.
     offset = enclose_hands(find_hands(tracked, side / VIEW_M)[seen] - followed[:, None], side)
     squares = [limit_square(offset.moved(x, y), original) for x, y in followed]
-    zoom = min(MAX_ZOOM, min(target.width, target.height) / squares[0].side)
 
-    return Framing(original, target, zoom, t_us, np.array([(square.x, square.y) for square in squares]))
+    return SquarePath(t_us, np.array([(square.x, square.y) for square in squares]), squares[0].side)
 
 
 def measure_person(track: Track) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -1,5 +1,4 @@
 from .answers import draw_recording as draw_recording
-from .answers import score_line as score_line
 from .answers import write_answers_page as write_answers_page
 from .comparison import Metric as Metric
 from .comparison import describe_comparison as describe_comparison

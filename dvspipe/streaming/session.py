@@ -26,6 +26,7 @@ from ..inference.classifier import Classifier, as_classifier
 from ..inference.config import InferConfig, InferKeywords
 from ..inference.stateful import StatefulRun, StepOutput, live_hop
 from ..inference.windows import StepEncoder
+from ..people.advice import JointAdviser
 from ..results import Basis
 from ..video.frames import Frame
 from ..video.video import Video
@@ -109,9 +110,9 @@ class LiveSession:
 
         self._config = classifier.framed(config.model_copy(update={"stateful": True}))
         is_film = isinstance(source.content, Video)
-        network = classifier.find_joints(source.name, self._config, has_pictures=is_film)
-        self._joints = None if network is None else LiveJoints(network)
-        self._enter = classifier.choose_segments(self._config, has_pictures=is_film).threshold
+        adviser = classifier.choose_adviser(self._config, source.name, is_film=is_film)
+        self._joints = LiveJoints(adviser.joints) if isinstance(adviser, JointAdviser) else None
+        self._enter = classifier.choose_segments(self._config, is_film=is_film).threshold
 
         self._clock = clock or SystemClock()
         self._queue = ChunkQueue(capacity or (VIDEO_CAPACITY if is_film else CAPACITY))

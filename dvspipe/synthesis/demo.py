@@ -16,7 +16,7 @@ from ..events import GESTURE_SENSOR
 from ..formats import SYNTHETIC_GESTURES, iterate
 from ..inference import Classifier, ClassifyOptions, classify_many, plan_tasks
 from ..recordings.conversion import convert_video
-from ..report import draw_recording, write_answers_page, write_preview, write_training_page
+from ..report import write_answers_page, write_preview, write_training_page
 from ..results import EvaluationResult, OutputFolder, Prediction, TrainingRun
 from ..training import TrainConfig, TrainingCallback, measure_step
 from ..verbs.training import evaluate, train
@@ -211,7 +211,7 @@ def run_demo(
 
 
 def _classify(events: Path, checkpoint: str, out: Path) -> FirstLook:
-    options = ClassifyOptions(out=out, draw=draw_recording)
+    options = ClassifyOptions(out=out, pictures=True)
     classifier = Classifier.load(checkpoint)
     tasks = plan_tasks([events], out)
 

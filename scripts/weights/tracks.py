@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from dvspipe.people import JOINTS, Track, make_track, track_film
-from dvspipe.people.joints import JOINT_LOOKS
+from dvspipe.people.films import JOINT_LOOKS
 from dvspipe.people.network import Floats
 
 HELD_OUT = ("vicon-5", "vicon-7", "vicon-10")  # people whose tracks only test the networks

@@ -194,9 +194,9 @@ def test_answer_below_the_threshold_is_uncertain(run: Run) -> None:
 
 def test_videos_are_classified_by_joints_unless_turned_off(run: Run) -> None:
     classifier = Classifier.load(run.folder)
-    assert classifier.joints is not None
-    assert classifier.choose_joints(classifier.framed()) is classifier.joints
-    assert classifier.choose_joints(classifier.framed({"joints": False})) is None
+    assert classifier.adviser is not None
+    assert classifier.choose_adviser(classifier.framed()) is classifier.adviser
+    assert classifier.choose_adviser(classifier.framed({"joints": False})) is None
 
 
 def test_complete_run_is_not_replaced(run: Run) -> None:

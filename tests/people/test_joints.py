@@ -22,6 +22,7 @@ from dvspipe.formats import write
 from dvspipe.inference import Classifier
 from dvspipe.networks import CsnnConfig
 from dvspipe.people import JOINTS, Track, make_track
+from dvspipe.people.advice import JointAdviser
 from dvspipe.people.joints import CURVES, JOINT_STEPS, JointClassifier, average_logs, find_joints, sample_curves
 from dvspipe.results import OutputFolder
 from dvspipe.synthesis.gestures import Performance, pose_person
@@ -31,7 +32,7 @@ from dvspipe.video.writing import write_video
 
 ARM_JOINTS = {"shoulder": 0, "elbow": 1, "wrist": 2, "index": 3, "pinky": 3}
 WINDOW_US = 1_440_000
-TRACK_PICTURES = "dvspipe.people.region.track_pictures"
+TRACK_PICTURES = "dvspipe.people.films.track_pictures"
 
 
 def track_of(gesture: str, person: int, seconds: float = 1.6) -> Track:
@@ -58,7 +59,7 @@ def untrained() -> Classifier:
         trained_on="nothing",
     )
     torch.manual_seed(0)
-    return Classifier(config, config.build_network(), joints=included())
+    return Classifier(config, config.build_network(), adviser=JointAdviser(included()))
 
 
 @pytest.fixture

@@ -16,7 +16,8 @@ from hypothesis.extra.numpy import arrays
 from dvspipe.base.errors import TruncatedVideoError, VideoError
 from dvspipe.events import Region, SensorSize
 from dvspipe.framing import FramingConfig, open_source
-from dvspipe.people import JOINTS, Track, region
+from dvspipe.framing.framing import Framing
+from dvspipe.people import JOINTS, Track, films
 from dvspipe.people.region import HAND_M, MAX_GROWTH, VIEW_M, enclose_hands, frame_person, measure_person
 from dvspipe.video.frames import Frame
 from dvspipe.video.writing import write_video
@@ -56,6 +57,11 @@ def track_of(
     return Track(250_000 * np.arange(N), points, px, sure, presence, yaws, people, PICTURE)
 
 
+def frame(track: Track) -> Framing | None:
+    path = frame_person(track)
+    return None if path is None else Framing.of(path, PICTURE, TARGET)
+
+
 def show_nobody(*_: object, **__: Any) -> Track:
     raise VideoError("film.mp4: shows no person")
 
@@ -68,7 +74,7 @@ def test_position_and_scale_are_measured_from_shoulders_and_torso(yaw: float) ->
 
 
 def test_still_person_is_framed_as_in_training_clips() -> None:
-    framing = frame_person(track_of(np.full(12, 300.0)), TARGET)
+    framing = frame(track_of(np.full(12, 300.0)))
     assert framing is not None
     assert framing.zoom == pytest.approx(128 / (VIEW_M * SCALE))
     track = framing.track()
@@ -87,7 +93,7 @@ def test_still_person_is_framed_as_in_training_clips() -> None:
     ],
 )
 def test_hands_enlarge_the_region(hand: tuple[float, float], side_m: float, y: float) -> None:
-    framing = frame_person(track_of(np.full(12, 300.0), hand=hand, y=y), TARGET)
+    framing = frame(track_of(np.full(12, 300.0), hand=hand, y=y))
     assert framing is not None
     assert 128 / framing.zoom == pytest.approx(side_m * SCALE)
 
@@ -118,13 +124,13 @@ def test_hands_beyond_the_largest_region_are_cut_on_both_sides() -> None:
 def test_hands_outside_the_film_do_not_enlarge_the_region() -> None:
     at_left_edge = track_of(np.full(12, 60.0), hand=(0.7, 0.1), y=CLOSE_Y)
     at_left_edge.confidence[:, JOINTS.index("left_wrist")] = 0.0
-    framing = frame_person(at_left_edge, TARGET)
+    framing = frame(at_left_edge)
     assert framing is not None
     assert framing.zoom == pytest.approx(128 / (VIEW_M * SCALE))
 
 
 def test_region_is_at_most_the_complete_film() -> None:
-    framing = frame_person(track_of(np.full(10, 300.0), scale=1000.0), TARGET)
+    framing = frame(track_of(np.full(10, 300.0), scale=1000.0))
     assert framing is not None
     assert framing.bounding_region() == Region.full(PICTURE)
     assert 128 / framing.zoom == pytest.approx(PICTURE.width)
@@ -133,7 +139,7 @@ def test_region_is_at_most_the_complete_film() -> None:
 def test_walking_person_is_followed_across_gaps() -> None:
     x, present = np.linspace(100, 500, 41), np.ones(41, bool)
     present[15:22] = False
-    framing = frame_person(track_of(x, present=present), TARGET)
+    framing = frame(track_of(x, present=present))
     assert framing is not None
     assert len(framing.t_us) == 34
     away = np.abs(framing.center[:, 0] - x[present])
@@ -145,7 +151,7 @@ def test_people_who_are_seldom_seen_or_tiny_and_patterns_are_not_framed() -> Non
     tiny = track_of(np.full(10, 300.0), scale=12.0)
     pattern = track_of(np.full(10, 300.0), confidence=0.1)
     for found in (seldom, tiny, pattern):
-        assert frame_person(found, TARGET) is None
+        assert frame(found) is None
 
 
 def write_moving_bar(path: Path) -> None:
@@ -186,9 +192,9 @@ def test_truncated_film_is_classified_and_the_command_fails(tmp_path: Path) -> N
 
 def test_person_takes_precedence_over_stronger_motion(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_moving_bar(tmp_path / "film.webm")
-    monkeypatch.setattr(region, "track_pictures", show_nobody)
+    monkeypatch.setattr(films, "track_pictures", show_nobody)
     moving = open_source(tmp_path / "film.webm", TARGET, FramingConfig(roi="auto"), sensor=None).looked_at[0]
     assert moving.left + moving.width / 2 > 450
-    monkeypatch.setattr(region, "track_pictures", lambda *_, **__: track_of(np.full(4, 150.0)))
+    monkeypatch.setattr(films, "track_pictures", lambda *_, **__: track_of(np.full(4, 150.0)))
     found = open_source(tmp_path / "film.webm", TARGET, FramingConfig(roi="auto"), sensor=None).looked_at[0]
     assert found.left + found.width / 2 == pytest.approx(150, abs=2)

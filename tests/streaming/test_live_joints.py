@@ -18,7 +18,8 @@ from dvspipe.encoding import BinConfig
 from dvspipe.events import SensorSize
 from dvspipe.inference import Classifier, InferConfig
 from dvspipe.networks import CsnnConfig
-from dvspipe.people.joints import JOINT_LOOKS, JointClassifier, find_joints
+from dvspipe.people.films import JOINT_LOOKS
+from dvspipe.people.joints import JointClassifier, find_joints
 from dvspipe.people.network import InputSquare, Look, Sighting
 from dvspipe.people.tracking import PersonTracker
 from dvspipe.recordings.config import ConvertConfig
