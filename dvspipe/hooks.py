@@ -79,7 +79,7 @@ class LabelledRecording(NamedTuple):
         group: Person or source; recordings of a group are in the same part.
         load: Function that loads the events; picklable.
         version: Text that changes with the events, to find them in a cache.
-        part: Part of the data set; None: drawn at random.
+        part: Part of the data set; parts without recordings are drawn from the training part.
     """
 
     name: str
@@ -87,7 +87,7 @@ class LabelledRecording(NamedTuple):
     group: str
     load: Callable[[], Events]
     version: str
-    part: Part | None = None
+    part: Part = "train"
 
 
 class LabelledRecordings(NamedTuple):

@@ -12,6 +12,7 @@ from ..base.errors import ConfigError, DataError
 from ..encoding import BinConfig
 from ..parallel import Progress, ignore_progress
 from ..results.splits import PARTS, Part
+from .added import open_added
 from .augmentation import AugmentConfig, VaryConfig
 from .cache import Cache, DecodedEvents, default_cache
 from .config import (
@@ -37,7 +38,6 @@ from .images import open_mnist
 from .mnist import DIGIT_PX, MnistPart, read_mnist
 from .public import open_dvs_gesture, open_nmnist
 from .recording_list import from_recordings
-from .rendered import open_rendered
 from .samples import (
     SYNTHESIS,
     DataSet,
@@ -122,7 +122,12 @@ __all__ = [
 
 
 def _open_gestures(source: DataSource[GesturesConfig]) -> DataSet:
-    return open_rendered(source) if source.config.root is None else open_gestures(source)
+    config = source.config
+    if config.root is not None:
+        return open_gestures(source)
+
+    options = {"train_people": config.train_people, "test_people": config.test_people, "clips": config.clips}
+    return open_added(source, "gestures", options)
 
 
 OPENERS: Mapping[DataKind, Callable[[DataSource[Any]], DataSet]] = {

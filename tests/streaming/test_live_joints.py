@@ -18,6 +18,7 @@ from dvspipe.encoding import BinConfig
 from dvspipe.events import SensorSize
 from dvspipe.inference import Classifier, InferConfig
 from dvspipe.networks import CsnnConfig
+from dvspipe.people.advice import JointAdviser
 from dvspipe.people.films import JOINT_LOOKS
 from dvspipe.people.joints import JointClassifier, find_joints
 from dvspipe.people.network import InputSquare, Look, Sighting
@@ -102,7 +103,7 @@ def gestures(names: tuple[str, ...] = GESTURES) -> Classifier:
         trained_on="nothing",
     )
     torch.manual_seed(0)
-    return Classifier(config, config.build_network(), joints=included() if names == GESTURES else None)
+    return Classifier(config, config.build_network(), adviser=JointAdviser(included()) if names == GESTURES else None)
 
 
 def pushed(count: int) -> PushedSource:
