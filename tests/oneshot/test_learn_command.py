@@ -17,13 +17,14 @@ from dvspipe.oneshot import PAGE, learning
 
 BUSY = """
 import sys, time
-from dvspipe import __main__ as command, oneshot
+from dvspipe import __main__ as main
+from dvspipe.oneshot import command
 def prepare(*_, **__):
     print("busy", flush=True)
     time.sleep(60)
-oneshot.prepare = prepare
+command.prepare = prepare
 sys.argv = ["dvspipe", "learn", "up.webm", "-o", "mine"]
-command.main()
+main.main()
 """
 
 

@@ -14,7 +14,6 @@ import numpy as np
 import onnx
 import pytest
 from commands import dvspipe
-from dvspipe.verbs.tracking import track
 from facts import mentions, raises
 from numpy.typing import NDArray
 
@@ -38,7 +37,7 @@ from dvspipe.people import (
 from dvspipe.people.network import WEIGHTS, cut_square
 from dvspipe.people.skeletons import draw_skeleton, write_track_preview
 from dvspipe.people.track import COLUMNS
-from dvspipe.people.tracking import count_people, search_squares, smooth_runs
+from dvspipe.people.tracking import count_people, search_squares, smooth_runs, track
 from dvspipe.synthesis.gestures import Performance, pose_person
 from dvspipe.synthesis.motion import Arm, Motion
 from dvspipe.synthesis.people import LEFT, RIGHT, WRIST, Pose, draw_person

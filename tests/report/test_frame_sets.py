@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from commands import dvspipe
 from conftest import SENSOR, random_events, write_bars
-from dvspipe.verbs.encoding import frames
 from facts import mentions, raises
 from PIL import Image
 
@@ -21,7 +20,7 @@ from dvspipe.formats import write
 from dvspipe.parallel import Processes
 from dvspipe.report import frames as writing
 from dvspipe.report.config import FrameSettings
-from dvspipe.report.frame_sets import plan_frames, write_frames
+from dvspipe.report.frame_sets import frames, plan_frames, write_frames
 from dvspipe.report.painter import make_palette
 from dvspipe.results.frames import FrameRow, read_frame_rows
 
