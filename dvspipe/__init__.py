@@ -35,7 +35,7 @@ def __getattr__(name: str) -> object:
         return version("dvspipe")
 
     load, names = _attach_names()
-    if name == "__all__":  # `from dvspipe import *` must not replace `torch` or `filter`
+    if name == "__all__":  # `from dvspipe import *` must not replace `filter`
         from pkgutil import iter_modules
 
         modules = {module.name for module in iter_modules(__path__)}

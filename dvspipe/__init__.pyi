@@ -18,7 +18,6 @@ from . import rules as rules
 from . import simulator as simulator
 from . import streaming as streaming
 from . import synthesis as synthesis
-from . import torch as torch
 from . import training as training
 from . import video as video
 from .base.errors import ArgumentError as ArgumentError
@@ -35,6 +34,7 @@ from .base.errors import TruncatedVideoError as TruncatedVideoError
 from .base.errors import VideoError as VideoError
 from .base.errors import WorkerError as WorkerError
 from .datasets import DataSet as DataSet
+from .datasets import loaders as loaders
 from .encoding import BinConfig as BinConfig
 from .encoding import encode as encode
 from .encoding import encode_stream as encode_stream

@@ -1,4 +1,4 @@
-"""PyTorch datasets, data loaders and spiking neuron modules.
+"""PyTorch datasets and data loaders.
 
 Example::
 
@@ -8,8 +8,6 @@ Example::
 
 `SpikeDataset` has one item per recording, `EventStream` one per window of a recording. `loader` creates a `DataLoader`
 of either; errors of recordings arrive unchanged from its workers.
-
-`LIF` and `LeakyReadout` are modules for your own networks; they also take the parameters of Norse.
 """
 
 from __future__ import annotations
@@ -29,9 +27,9 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader, Dataset, DistributedSampler, IterableDataset, get_worker_info
 
-from .base.arguments import checked, describe_value
-from .base.config import as_settings
-from .base.errors import (
+from ..base.arguments import checked, describe_value
+from ..base.config import as_settings
+from ..base.errors import (
     ArgumentError,
     ConfigError,
     DataError,
@@ -39,7 +37,11 @@ from .base.errors import (
     brief,
     count_noun,
 )
-from .datasets import (
+from ..encoding import BinConfig, BinCounts, encode_stream
+from ..encoding.config import BinKeywords
+from ..events import Events, SensorSizeLike
+from ..formats import NO_HINTS, HintsLike, open_recording
+from . import (
     DataConfig,
     DataSet,
     FolderConfig,
@@ -52,17 +54,9 @@ from .datasets import (
     open_cache,
     open_dataset,
 )
-from .encoding import BinConfig, BinCounts, encode_stream
-from .encoding.config import BinKeywords
-from .events import Events, SensorSizeLike
-from .formats import NO_HINTS, HintsLike, open_recording
-from .networks import LIF, LeakyReadout, NeuronConfig
 
 __all__ = [
-    "LIF",
     "EventStream",
-    "LeakyReadout",
-    "NeuronConfig",
     "PaddedBatch",
     "SpikeBatch",
     "SpikeDataset",
