@@ -1,3 +1,14 @@
+from dvspipe.integers.quantisation import quantise as quantise
+from dvspipe.oneshot.learning import learn as learn
+from dvspipe.people.tracking import track as track
+from dvspipe.report.config import PreviewSettings as PreviewSettings
+from dvspipe.report.frame_sets import frames as frames
+from dvspipe.report.notebook import animate as animate
+from dvspipe.report.notebook import plot as plot
+from dvspipe.report.rasters import spikes as spikes
+from dvspipe.report.views import view as view
+from dvspipe.streaming.session import live as live
+
 from . import base as base
 from . import checkpoints as checkpoints
 from . import datasets as datasets
@@ -34,7 +45,6 @@ from .base.errors import TruncatedVideoError as TruncatedVideoError
 from .base.errors import VideoError as VideoError
 from .base.errors import WorkerError as WorkerError
 from .datasets import DataSet as DataSet
-from .datasets import loaders as loaders
 from .encoding import BinConfig as BinConfig
 from .encoding import encode as encode
 from .encoding import encode_stream as encode_stream
@@ -58,13 +68,10 @@ from .inference import ClassifyOptions as ClassifyOptions
 from .inference import InferConfig as InferConfig
 from .inference import classify_many as classify_many
 from .inference import plan_tasks as plan_tasks
-from .integers.quantisation import quantise as quantise
-from .oneshot.learning import learn as learn
 from .parallel import Outcome as Outcome
 from .parallel import Processes as Processes
 from .parallel import Shard as Shard
 from .parallel.cluster import Ray as Ray
-from .people.tracking import track as track
 from .recordings.checking import CheckReport as CheckReport
 from .recordings.comparison import Comparison as Comparison
 from .recordings.config import CheckSettings as CheckSettings
@@ -77,12 +84,6 @@ from .recordings.conversion import convert_many as convert_many
 from .recordings.conversion import convert_video as convert_video
 from .recordings.conversion import events_from_video as events_from_video
 from .recordings.conversion import plan_conversions as plan_conversions
-from .report.config import PreviewSettings as PreviewSettings
-from .report.frame_sets import frames as frames
-from .report.notebook import animate as animate
-from .report.notebook import plot as plot
-from .report.rasters import spikes as spikes
-from .report.views import view as view
 from .results import EvaluationResult as EvaluationResult
 from .results import Prediction as Prediction
 from .results import RunFolder as RunFolder
@@ -91,7 +92,6 @@ from .results import TrainingRun as TrainingRun
 from .simulator import EventSimulator as EventSimulator
 from .simulator import SimulatorConfig as SimulatorConfig
 from .simulator import simulate as simulate
-from .streaming.session import live as live
 from .training import Choice as Choice
 from .training import LogCallback as LogCallback
 from .training import TrainConfig as TrainConfig
