@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..base.arguments import checked
+from ..base.errors import ConfigError
+from ..hooks import plugins
 
 if TYPE_CHECKING:
     from ..checkpoints.export import Export
@@ -44,7 +46,6 @@ def export(
         ['Input', 'Affine', 'LIF', 'Affine', 'LIF', 'Output']
     """
     from ..checkpoints.export import Export, export_file, refuse_step
-    from ..integers.c_code import export_c
 
     path = Path(out)
     if path.suffix and not path.is_dir():
@@ -52,4 +53,7 @@ def export(
 
     # Otherwise, the output is a folder of C code, which has no time constants to scale.
     refuse_step(dt, "c")
-    return Export(path, "c", files=export_c(checkpoint, path, overwrite=overwrite))
+    files = plugins().hook.export(checkpoint=checkpoint, out=path, overwrite=overwrite)
+    if files is None:
+        raise ConfigError(f"{path}: C code needs the extra integers, which is not installed (expected .nir or .onnx)")
+    return Export(path, "c", files=files)
