@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.arguments import checked
-from ..base.errors import EventError, Remedy
+from ..base.errors import EventError
 from ..events import Events, SensorSize, SensorSizeLike
 from .added import list_added
 from .reading import as_events
@@ -22,7 +21,6 @@ from .recognition import FORMATS
 from .writers import Compression, Encoder, WriteOptions, Writer, has_suffix, unwritable
 
 
-@checked
 def write(
     path: str | Path,
     parts: Events | NDArray[np.void] | Iterable[Events],
@@ -71,9 +69,7 @@ def write(
     elif sensor is not None:
         size = SensorSize.of(sensor)
     else:
-        raise EventError(
-            f"{path}: no events to write and no sensor", Remedy("sensor", "WxH", "write an empty recording")
-        )
+        raise EventError(f"{path}: no events to write and no sensor; use sensor=WxH to write an empty recording")
 
     options = WriteOptions(source, settings or {}, compression, overwrite)
     return write_parts(path, itertools.chain(() if first is None else (first,), iterator), size, options)

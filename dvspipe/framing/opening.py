@@ -16,7 +16,6 @@ from ..base.errors import (
     DataError,
     EventError,
     FormatError,
-    Remedy,
     TruncatedVideoError,
     VideoError,
 )
@@ -25,7 +24,7 @@ from ..formats import NO_HINTS, HintsLike, Recording, open_recording
 from ..hooks import Film, SquarePath, plugins
 from ..parallel import NamedStep, Progress, ignore_progress, prefetch
 from ..recordings.config import ConvertConfig
-from ..recordings.conversion import FRAMES_AHEAD, find_conversion_remedies, is_video, open_for_sensor
+from ..recordings.conversion import FRAMES_AHEAD, advise_repair, is_video, open_for_sensor
 from ..results import LookRow
 from ..video.config import VideoSettings
 from ..video.names import camera_of
@@ -43,7 +42,6 @@ COARSE_SIDE_PX = 256  # longer side of the pictures searched for motion in video
 COARSE = SensorSize(width=COARSE_SIDE_PX, height=COARSE_SIDE_PX)
 MIN_GIF_US = 3_000_000  # GIFs are repeated to last at least this long
 MIN_INSIDE = 0.25  # fraction of a region inside the picture; less is probably a mistake
-FIT_REMEDIES = Remedy("config.fit", "scale", "scale it"), Remedy("config.fit", "crop", "take its middle")
 
 Parts = Callable[[], Iterator[Events]]
 """Function that reads a recording from the start and yields consecutive parts; can be called repeatedly."""
@@ -120,7 +118,7 @@ class EventSource(Brief):
                     on_part(part)
                     yield part
         except TruncatedVideoError as error:
-            warn_once(error.message)
+            warn_once(str(error))
             on_truncation(error)
 
 
@@ -235,8 +233,7 @@ def _read_recording(recording: Recording) -> Iterator[Events]:
     try:
         yield from recording.chunks()
     except CorruptionError as error:
-        remedies = [*error.remedies, *find_conversion_remedies(error)]
-        raise FormatError(f"{error.message}; convert it first", *remedies) from error
+        raise FormatError(f"{error}; convert it first, with {advise_repair(error)}") from error
 
 
 def _plan_source(
@@ -285,7 +282,10 @@ def plan_region(name: str, own: SensorSize, target: SensorSize, config: FramingC
     mode = config.fit or ("crop" if region.size == target else "scale")
     if config.fit is None and config.roi != "auto" and region.size != target and not is_larger(region.size, target):
         actual = f"its region is {region}" if region.size != own else f"comes from a sensor of {own}"
-        raise DataError(f"{name}: {actual} (expected the network's {target})", *FIT_REMEDIES)
+        raise DataError(
+            f"{name}: {actual} (expected the network's {target})"
+            "; use fit=scale to scale it, or fit=crop to take its middle"
+        )
 
     fit = plan_fit(own, target, mode, region)
     seen = region if mode == "scale" else _intersect_centered(region, target)

@@ -14,14 +14,12 @@ from typing import TYPE_CHECKING, Unpack, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.arguments import checked
 from ..base.config import as_settings, build
 from ..base.errors import (
     CheckpointError,
     ConfigError,
     DataError,
     EventError,
-    Remedy,
     count_noun,
 )
 from ..base.overrides import show_value
@@ -137,7 +135,6 @@ class Classifier:
         return digest_of({"config": self.config.model_dump_json()}, as_arrays(self.network.state_dict()))
 
     @classmethod
-    @checked
     def load(
         cls,
         path: str | Path,
@@ -170,7 +167,6 @@ class Classifier:
         adviser = plugins().hook.advise(checkpoint=name, classes=loaded.config.classes)
         return cls(loaded.config, loaded.network, name, modules, adviser=adviser)
 
-    @checked
     def predict(
         self,
         recording: RecordingLike,
@@ -384,14 +380,12 @@ class Classifier:
             ConfigError: If `config.joints` asks for joints, and the source has no pictures or the classifier no
                 adviser.
         """
-        remedy = Remedy("config.joints", False, "classify events alone")
         if config.joints and not is_film:
-            raise ConfigError(f"{name}: joints need a video (found events)", remedy)
+            raise ConfigError(f"{name}: joints need a video (found events); use joints=false to classify events alone")
         if config.joints and self.adviser is None:
             raise ConfigError(
                 f"joints: {self.checkpoint or 'the classifier'} has no joint network (expected the extra people, and "
-                "gesture or a classifier that learn made)",
-                remedy,
+                "gesture or a classifier that learn made); use joints=false to classify events alone"
             )
 
         return self.adviser if is_film and config.joints is not False else None
@@ -413,7 +407,7 @@ class Classifier:
         elif network.spikes_once:
             reason = f"network.kind = {network.kind} needs complete windows, as its neurons spike at most once"
         if config.stateful and reason:
-            raise ConfigError(f"stateful: {reason}", Remedy("config.stateful", False, "classify windows"))
+            raise ConfigError(f"stateful: {reason}; use stateful=false to classify windows")
 
         if bins.by != "time":
             names = [name for name in ("window_us", "hop_us", "stateful") if getattr(config, name)]
@@ -617,8 +611,10 @@ def _no_events_error(reader: Reader, config: InferConfig) -> DataError:
     source = reader.source
     region = source.looked_at[0]
     if not reader.recorded and (region.width, region.height) != (source.picture.width, source.picture.height):
-        remedy = Remedy("config.roi", "full", "classify the complete picture")
-        return DataError(f"{source.name}: has no events in the region {region} of {source.picture}", remedy)
+        return DataError(
+            f"{source.name}: has no events in the region {region} of {source.picture}; use roi=full to classify the "
+            "complete picture"
+        )
 
     if not reader.recorded:
         return DataError(f"{source.name}: has no events")
@@ -636,7 +632,7 @@ def _too_short_error(name: str, bins: BinConfig, reader: Reader) -> DataError:
     extent = f"lasts {lasts_us * 1e-6:.3g} s, less than half the window of {bins.window_us * 1e-6:.3g} s"
 
     shorter_us = max(1, lasts_us // bins.step_us) * bins.step_us
-    return DataError(f"{name}: {extent}", Remedy("config.window_us", shorter_us, "choose a shorter window"))
+    return DataError(f"{name}: {extent}; use window_us={shorter_us} to choose a shorter window")
 
 
 def _count_steps(name: str, length_us: int, step_us: int) -> int:

@@ -12,10 +12,8 @@ from typing import Unpack
 
 import numpy as np
 
-from ..base.arguments import checked
 from ..base.config import as_settings, plain_settings
 from ..base.errors import FileError
-from ..base.files import REPLACE
 from ..base.labels import OTHER
 from ..base.trees import SettingsTree
 from ..checkpoints.checkpoint import shipped_config
@@ -112,7 +110,7 @@ def check_unfinished(folder: Path, *, overwrite: bool) -> None:
         FileError: If it contains one that is not to be replaced.
     """
     if is_complete(folder) and not overwrite:
-        raise FileError(f"{folder}: contains a complete run", REPLACE)
+        raise FileError(f"{folder}: contains a complete run; use overwrite to replace it")
 
 
 def learn_study(
@@ -244,7 +242,6 @@ def find_similar(test: TestResult) -> Iterator[str]:
             )
 
 
-@checked
 def learn(
     films: str | Path | ExampleFilm | Sequence[str | Path | ExampleFilm],
     out: str | Path,

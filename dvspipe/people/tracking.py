@@ -12,7 +12,6 @@ from typing import Unpack
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.arguments import checked
 from ..base.config import as_settings
 from ..base.errors import VideoError
 from ..base.files import check_output
@@ -385,7 +384,6 @@ def _space_evenly(length: int, side: float) -> Floats:
     return np.linspace(side / 2, length - side / 2, steps + 1)
 
 
-@checked
 def track(
     source: str | Path,
     out: str | Path | None = None,

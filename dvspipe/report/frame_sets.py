@@ -12,10 +12,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Unpack
 
-from ..base.arguments import checked
 from ..base.config import as_settings
-from ..base.errors import DataError, FileError, Remedy, escape_controls
-from ..base.files import REPLACE, is_internal, lock_folder, write_text
+from ..base.errors import ConfigError, DataError, FileError, escape_controls
+from ..base.files import is_internal, lock_folder, write_text
 from ..base.trees import find_differences
 from ..events import SensorSize, SensorSizeLike
 from ..formats import NO_HINTS, Hints, HintsLike
@@ -118,14 +117,16 @@ def _claim_folder(plan: FramePlan, *, overwrite: bool) -> None:
         differences = find_differences(stored.model_dump(mode="json"), plan.settings.model_dump(mode="json"))
         if differences:
             listed = ", ".join(f"{key} = {old} there, {new} here" for key, old, new in differences)
-            raise FileError(f"{plan.out}: has frames with other settings ({listed})", REPLACE)
+            raise FileError(f"{plan.out}: has frames with other settings ({listed}); use overwrite to replace it")
 
 
 def _read_settings(path: Path) -> FrameSettings:
     try:
         return FrameSettings.model_validate_json(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise FileError(f"{path}: not the settings of frames ({type(error).__name__})", REPLACE) from error
+    except (OSError, ConfigError, ValueError) as error:  # wrong settings, or no JSON
+        raise FileError(
+            f"{path}: not the settings of frames ({type(error).__name__}); use overwrite to replace it"
+        ) from error
 
 
 def _remove_frames(out: Path) -> None:
@@ -140,7 +141,6 @@ def _remove_frames(out: Path) -> None:
         table.unlink()
 
 
-@checked
 def frames(
     source: str | Path,
     out: str | Path,
@@ -195,8 +195,10 @@ def open_frames(
     """Plan what `frames` writes, from its arguments."""
     out = Path(out)
     if out.suffix in (".npy", ".png") and not out.is_dir():
-        remedy = Remedy("format", out.suffix.removeprefix("."), "select the format")
-        raise FileError(f"{out}: the output is a folder (expected a name such as {out.stem})", remedy)
+        raise FileError(
+            f"{out}: the output is a folder (expected a name such as {out.stem}); use format={out.suffix[1:]} to "
+            "select the format"
+        )
 
     size = None if sensor is None else SensorSize.of(sensor)
     chosen = as_settings(FrameSettings, settings, named or {}, frames)

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.arguments import checked
 from ..base.config import as_settings, build
-from ..base.errors import Brief, ConfigError, DataError, Remedy
+from ..base.errors import Brief, ConfigError, DataError
 from ..base.files import claim_output, require_suffix, write_beside
 from ..base.texts import readable
 from ..encoding.spikes import CodeName, SpikeKeywords, SpikeSettings, unit_values
@@ -70,9 +69,8 @@ def _flatten_trains(name: str, trains: NDArray[np.uint8]) -> NDArray[np.uint8]:
     if C * H * W > MAX_TRAINS:
         raise ConfigError(
             f"{name}: too many spike trains for a picture (found {C * H * W:,} of {W}x{H} pixels, expected at most "
-            f"{MAX_TRAINS:,})",
-            Remedy("resize", "WIDTHxHEIGHT", "make the image smaller"),
-            Remedy("out", "FILE.npz", "write all trains as arrays"),
+            f"{MAX_TRAINS:,}); use resize=WIDTHxHEIGHT to make the image smaller, or out=FILE.npz to write all "
+            "trains as arrays"
         )
     return trains.reshape(T, C, H * W).transpose(2, 1, 0).reshape(-1, T)
 
@@ -142,7 +140,6 @@ class SpikeTrains(Brief):
     step_us: int
 
 
-@checked
 def spikes(
     image: str | Path,
     out: str | Path,

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Unpack
 
-from ..base.arguments import checked
 from ..base.config import as_settings
 from ..base.errors import Brief, ConfigError, EventError
 from ..base.files import claim_output, require_suffix
@@ -79,7 +78,6 @@ class View(Brief):
     extent: Extent
 
 
-@checked
 def view(
     recording: RecordingLike,
     out: str | Path,

@@ -16,7 +16,6 @@ from typing import NamedTuple, Protocol, Unpack
 
 import numpy as np
 
-from ..base.arguments import checked
 from ..base.config import as_settings
 from ..base.files import claim_output
 from ..events import Events, SensorSize, SensorSizeLike
@@ -393,7 +392,6 @@ class _Machine:
         return float(np.sum([part.events for part in self._recent]) * 1e6 / RATE_US)
 
 
-@checked
 def live(
     source: str | Path | int,
     checkpoint: Classifier | str | Path = "gesture",

@@ -8,7 +8,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack, overload
 
-from ..base.arguments import checked
 from ..base.config import as_settings, build
 from ..base.errors import ConfigError, FileError
 from ..base.files import check_output, explain_missing
@@ -56,7 +55,6 @@ def infer(
     config: InferConfig | Mapping[str, object] | None = None,
     **named: Unpack[InferOptions],
 ) -> tuple[Prediction, ...]: ...
-@checked
 def infer(
     checkpoint: Classifier | str | Path,
     recordings: RecordingLike | Sequence[str | Path],
@@ -211,7 +209,6 @@ class Inference:
         return len(folder.find_predictions(self.run, with_segments=False)) - len(predictions)
 
 
-@checked
 def adapt(
     checkpoint: Classifier | str | Path,
     recordings: RecordingLike | Sequence[RecordingLike],

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..base.arguments import checked
 from ..base.errors import ConfigError
 from ..hooks import plugins
 
@@ -14,7 +13,6 @@ if TYPE_CHECKING:
     from ..checkpoints.export import Export
 
 
-@checked
 def export(
     checkpoint: str | Path,
     out: str | Path,

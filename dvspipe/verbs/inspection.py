@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack, overload
 
-from ..base.arguments import checked
 from ..base.config import as_settings
 from ..base.files import check_output
 from ..events import SensorSize, SensorSizeLike
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     from ..simulator import Calibration
 
 
-@checked
 def calibrate(
     recording: str | Path,
     out: str | Path | None = None,
@@ -77,7 +75,6 @@ def check(  # type: ignore[overload-overlap]  # a text is also a sequence of tex
 ) -> CheckReport: ...
 @overload
 def check(recordings: Sequence[str | Path], **named: Unpack[CheckArguments]) -> tuple[CheckReport, ...]: ...
-@checked
 def check(
     recordings: RecordingLike | Sequence[str | Path],
     *,
@@ -128,7 +125,6 @@ def check(
     return tuple(outcome.result() for outcome in list(outcomes))
 
 
-@checked
 def compare(
     a: RecordingLike,
     b: RecordingLike,
