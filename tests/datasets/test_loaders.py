@@ -8,7 +8,6 @@ from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from typing import Any
 
-import dvspipe.torch
 import numpy as np
 import pytest
 import torch

@@ -123,7 +123,7 @@ def test_functions_and_kinds_of_data_come_from_plug_ins() -> None:
     assert (data.title, data.classes) == ("dots", ("one", "two"))
     assert [len(samples) for samples in data.parts.values()] == [6, 2, 4]
     assert not {sample.group for sample in data.train} & {sample.group for sample in data.test}
-    assert np.array_equal(data.train[0].read_content().t, random_events(3, 50).t)  # type: ignore[union-attr]
+    assert np.array_equal(data.train[0].read_content().t, random_events(3, 50).t)
 
 
 def test_specifications_are_few_and_have_an_example() -> None:
