@@ -7,6 +7,7 @@ file can be removed.
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import math
 import os
@@ -20,14 +21,13 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from .errors import FileError, Remedy, find_similar, join_names
+from .errors import FileError, join_names
 
 LOCK_NAME = ".lock"
 TEMPORARY = ".dvspipe-"  # prefix of temporary files beside outputs
 TEMPORARY_FOLDER = "dvspipe-folder-"  # prefix of folders in the system's folder of temporary files
 UNFINISHED = ".part"  # suffix of folders that contain an unfinished file
 READ_AND_WRITE = 0o666  # permissions of a new file, before the umask
-REPLACE = Remedy("overwrite", True, "replace it")
 
 
 def claim_output(path: Path, *, overwrite: bool) -> None:
@@ -39,7 +39,7 @@ def claim_output(path: Path, *, overwrite: bool) -> None:
     if path.is_dir():
         raise FileError(f"{path}: is a folder (expected an output file)")
     if path.exists() and not overwrite:
-        raise FileError(f"{path}: already exists", REPLACE)
+        raise FileError(f"{path}: already exists; use overwrite to replace it")
 
 
 def make_folder(folder: Path) -> None:
@@ -71,10 +71,10 @@ def name_folder(folder: Path) -> Iterator[None]:
     try:
         yield
     except FileError as error:
-        name, _, reason = error.message.partition(": ")
+        name, _, reason = str(error).partition(": ")
         if folder not in Path(name).parents or os.path.isdir(name):  # a folder in the way of a file is named itself
             raise
-        raise FileError(f"{folder}: {reason}", *error.remedies) from error
+        raise FileError(f"{folder}: {reason}") from error
 
 
 def check_output(out: str | Path | None, what: str, *suffixes: str, overwrite: bool) -> Path | None:
@@ -306,7 +306,7 @@ def read_bytes(path: Path, most: int | None = None) -> bytes:
 def explain_missing(path: Path) -> str:
     """Return "no such file", and the file in the same folder whose name is similar, if any."""
     names = [name for name in _list_names(path.parent) if not is_internal(Path(name))]
-    similar = find_similar(path.name, sorted(names))[:1]
+    similar = difflib.get_close_matches(path.name, names, 1)
     return "; ".join(["no such file", *(f"did you mean {path.with_name(name)}?" for name in similar)])
 
 

@@ -373,7 +373,9 @@ class Shard:
         names = ("ID", "MIN", "MAX", "COUNT")
         task, first, last, count = (int(environment[f"SLURM_ARRAY_TASK_{name}"]) for name in names)
         if count != last - first + 1:
-            raise ConfigError(f"SLURM array {first} to {last}: {count} tasks are not consecutive; choose shard = I/N")
+            raise ConfigError(
+                f"SLURM array {first} to {last}: {count} tasks are not consecutive; use shard=I/N to choose it"
+            )
 
         return cls(task - first + 1, count)
 

@@ -12,7 +12,7 @@ from ..base.errors import ConfigError, DvspipeError, count_noun
 from ..base.labels import OTHER
 from ..base.texts import TextTable, readable, show_name
 from ..inference import InferConfig
-from ..verbs.classification import Inference, check_files, choose_pictures
+from ..verbs.classification import Inference, check_files
 from ..verbs.classification import infer as verb
 from .activity import ShownShare
 from .commands import OF_FILES, takes
@@ -49,8 +49,7 @@ def infer(
     from ..inference import Classifier, ClassifyOptions, plan_tasks
     from ..results import OutputFolder
 
-    draw = choose_pictures(out, pictures=pictures)
-    options = ClassifyOptions(config=config, adapt=adapt, out=out, draw=draw, **given)
+    options = ClassifyOptions(config=config, adapt=adapt, out=out, pictures=pictures, **given)
 
     share = parse_shard(shard)
     if adapt and share.count > 1:
@@ -143,7 +142,7 @@ def _write_page(inference: Inference, folder: OutputFolder, done: Sequence[Predi
         say = messages.print if as_json else notes.print
         say(f"{show_name(folder.path)}: the tables also contain {count_noun(earlier, 'recording')} of earlier runs")
 
-    if not as_json:
+    if folder.report.is_file() and not as_json:
         notes.print(f"report: {show_name(folder.report)}")
 
 
@@ -183,6 +182,4 @@ def print_predictions(predictions: Sequence[Prediction], *, finds_person: bool =
         screen.print(f"network: {adaptation}")
 
     if (scores := add_scores(prediction.scores for prediction in predictions)) is not None:
-        from ..report import score_line
-
-        screen.print(score_line(scores))
+        screen.print("; ".join(scores.describe()))

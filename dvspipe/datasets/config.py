@@ -24,10 +24,11 @@ from typing import Annotated, ClassVar, Literal, Self, TypeAlias
 from pydantic import BeforeValidator, Field, JsonValue, PositiveInt, field_validator, model_validator
 
 from ..base.config import Settings, build
+from ..base.errors import ConfigError
 from ..base.groups import complete_kind
 from ..base.patterns import SIZE_PATTERN
 from ..encoding import CodeName
-from ..events import Region, SensorSize
+from ..events import GESTURE_SENSOR, Region, SensorSize
 from ..formats import Hints, HintsLike
 from ..formats.hints import UniqueHintKeywords
 from ..framing import FramingConfig
@@ -39,8 +40,6 @@ DataKind = Literal["folder", "labelled", "nmnist", "dvsgesture", "gestures", "mn
 
 ImageCode = Literal["constant", "contrast", CodeName]
 """Encoding of an image: a spike code, the rank of its local contrast, or its constant values at every step."""
-
-PERSON_SIZE = SensorSize(width=128, height=128)  # DVS128: the person finder is trained for its pictures
 
 
 class SourceConfig(Settings):
@@ -146,7 +145,7 @@ class FramedConfig(FramingConfig, SourceConfig):
 
         if self.roi in (None, "full"):
             return None
-        return PERSON_SIZE if self.roi == "auto" else Region.parse(self.roi).size
+        return GESTURE_SENSOR if self.roi == "auto" else Region.parse(self.roi).size
 
     @property
     def framing(self) -> FramingConfig:
@@ -213,7 +212,7 @@ class GesturesConfig(FilesConfig, WindowsConfig):
     def _check_framing(self) -> GesturesConfig:
         for name in ("size", "roi", "fit"):
             if self.root is None and getattr(self, name) is not None:
-                raise ValueError(f"{name}: needs recordings in a folder (found kind = gestures without root)")
+                raise ConfigError(f"{name}: needs recordings in a folder (found kind = gestures without root)")
         return self
 
 

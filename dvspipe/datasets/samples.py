@@ -25,6 +25,8 @@ Image = NDArray[np.uint8]
 """Image [H, W], encoded by a spike code."""
 
 HASHED_BYTES = 1 << 20  # read size of hashing
+SYNTHESIS = "synthesis.json"
+"""File that marks the recordings in a folder as synthetic, with their settings."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -76,8 +78,7 @@ class Sample(Brief):
             yield
         except DvspipeError as error:
             # An error of a decoder does not know which sample it is about.
-            named = error.named(self.name)
-            raise DataError(named.message, *named.remedies) from error
+            raise DataError(str(error.named(self.name))) from error
         except OSError as error:
             raise DataError(f"{self.name}: cannot be read ({error.strerror or error})") from error
 
@@ -340,3 +341,8 @@ def _digest(path: Path, _size: int, _mtime_ns: int) -> str:
         while piece := file.read(HASHED_BYTES):
             digest.update(piece)
     return digest.hexdigest()
+
+
+def is_synthetic(folder: Path) -> bool:
+    """Return whether the recordings in a folder are synthetic."""
+    return (folder / SYNTHESIS).is_file()

@@ -13,15 +13,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.arguments import checked
-from ..base.errors import EventError, Remedy
+from ..base.errors import EventError
 from ..events import Events, SensorSize, SensorSizeLike
+from .added import list_added
 from .reading import as_events
-from .recognition import FORMATS, find_plugin_format
+from .recognition import FORMATS
 from .writers import Compression, Encoder, WriteOptions, Writer, has_suffix, unwritable
 
 
-@checked
 def write(
     path: str | Path,
     parts: Events | NDArray[np.void] | Iterable[Events],
@@ -70,9 +69,7 @@ def write(
     elif sensor is not None:
         size = SensorSize.of(sensor)
     else:
-        raise EventError(
-            f"{path}: no events to write and no sensor", Remedy("sensor", "WxH", "write an empty recording")
-        )
+        raise EventError(f"{path}: no events to write and no sensor; use sensor=WxH to write an empty recording")
 
     options = WriteOptions(source, settings or {}, compression, overwrite)
     return write_parts(path, itertools.chain(() if first is None else (first,), iterator), size, options)
@@ -108,12 +105,10 @@ def create_writer(path: Path, sensor: SensorSize, options: WriteOptions) -> Writ
 
 def find_encoder(path: Path) -> Encoder | None:
     """Return the encoder for the suffix of a path; None if dvspipe does not write such files."""
-    for known in FORMATS.values():
+    for known in itertools.chain(FORMATS.values(), list_added()):
         if known.encoder and has_suffix(path, known.encoder.suffixes):
             return known.encoder
-
-    plugin = find_plugin_format(path)
-    return plugin.encoder if plugin else None
+    return None
 
 
 def written_suffixes() -> tuple[str, ...]:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Unpack
 
-from ..base.arguments import checked
 from ..base.config import Settings, as_settings
-from ..base.errors import ConfigError, DataError, DvspipeError, FileError, Remedy
+from ..base.errors import ConfigError, DataError, DvspipeError, FileError
 from ..base.files import read_bytes
 from ..base.labels import MAX_LABEL_BYTES
 from ..base.pool import Outcome, map_items
@@ -21,23 +20,19 @@ from ..checkpoints.checkpoint import versions
 from ..events import Events, SensorSizeLike
 from ..formats import NO_HINTS, GivenSensor, Hints, HintsLike
 from ..formats.hints import UniqueHintKeywords
-from ..framing import EventSource, RecordingView
+from ..framing import EventSource
+from ..hooks import RecordingView, plugins
 from ..results import (
     Dependencies,
     InferenceRun,
     OutputFolder,
     Prediction,
-    RecordingFolder,
-    WindowRow,
     add_scores,
 )
 from .classifier import Classifier
 from .config import InferConfig, UniqueInferKeywords
 from .scores import find_label_file, read_spans, score
 from .tasks import Task
-
-Draw = Callable[[RecordingFolder, Prediction, tuple[WindowRow, ...], RecordingView], object]
-"""Callback that draws pictures of a recording. Arguments: its folder, prediction, windows and complete pictures."""
 
 
 class ClassifyOptions(Settings):
@@ -55,9 +50,8 @@ class ClassifyOptions(Settings):
     """Label file or folder of label files (see `find_label_file`) to compute scores; None: no scores."""
     out: Path | None = None
     """Output folder (see `OutputFolder`); None: store nothing."""
-    draw: Draw | None = None
-    """Callback that draws pictures of each recording in its folder; None: no pictures. It must be picklable if worker
-    processes are used."""
+    pictures: bool = False
+    """Whether plug-ins draw pictures of each recording in its folder."""
 
     def record_run(self, classifier: Classifier, tasks: Sequence[Task] = ()) -> InferenceRun:
         """Create the record of a classification run with these options.
@@ -116,7 +110,7 @@ class ClassifyOptions(Settings):
             mtime_ns=status.st_mtime_ns,
             run=run.digest,
             labels=digest,
-            pictures=self.draw is not None,
+            pictures=self.pictures,
         )
 
 
@@ -129,10 +123,9 @@ class ClassifyKeywords(UniqueInferKeywords, UniqueHintKeywords, total=False):
     adapt: bool
     labels: str | Path | None
     out: str | Path | None
-    draw: Draw | None
+    pictures: bool
 
 
-@checked
 def classify_many(
     tasks: Sequence[Task],
     classifier: Classifier,
@@ -187,7 +180,7 @@ def classify_many(
     uses_workers = jobs != 1 and len(waiting) > 1
     if uses_workers and (not classifier.checkpoint or classifier.modules.network is not None):
         raise ConfigError(
-            f"jobs = {jobs}: workers load the network from a checkpoint (found a network in memory); use jobs = 1"
+            f"jobs = {jobs}: workers load the network from a checkpoint (found a network in memory); use jobs=1"
         )
 
     if options.adapt:
@@ -219,8 +212,8 @@ def _check_labels(labels: Path | None, recordings: int) -> None:
         raise FileError(f"{labels}: label file or folder does not exist")
     if not labels.is_dir() and recordings > 1:
         raise DataError(
-            f"{labels}: one label file for several recordings (found 1, expected {recordings})",
-            Remedy("labels", "FOLDER", "give a folder of label files"),
+            f"{labels}: one label file for several recordings (found 1, expected {recordings})"
+            "; use labels=FOLDER to give a folder of label files"
         )
 
 
@@ -371,7 +364,7 @@ class _ClassifyTask:
     def _classify(self, task: Task, progress: Progress) -> Prediction:
         classifier = self.load()
         options = self.options
-        passes = 2 if options.draw is None else 3  # search the person, classify, draw pictures
+        passes = 3 if options.pictures else 2  # search the person, classify, draw pictures
 
         # Read the labels first: an error in them should not cost a classification.
         labels = options.find_label_file(task)
@@ -405,10 +398,10 @@ class _ClassifyTask:
         out.write_run(self.run)
         folder.write_rows(windows, prediction.segments)
 
-        if self.options.draw is not None:
+        if self.options.pictures:
             frames = None if source.pictures is None else source.pictures().pictures()
-            shown = RecordingView(source.overview.sensor, _report_parts(source, progress), frames)
-            self.options.draw(folder, prediction, windows, shown)
+            view = RecordingView(source.overview.sensor, _report_parts(source, progress), frames)
+            plugins().hook.draw(folder=folder, prediction=prediction, windows=windows, view=view)
 
         # Written last: it marks a complete prediction.
         prediction.write(folder.answer)

@@ -24,8 +24,8 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, InstanceOf, JsonValue, computed_field, model_validator
 
-from ..base.errors import FileError, Remedy, brief, count_noun
-from ..base.files import REPLACE, name_folder
+from ..base.errors import FileError, brief, count_noun
+from ..base.files import name_folder
 from ..base.labels import GESTURES, OTHER
 from ..base.texts import TextTable, readable
 from ..base.trees import find_differences
@@ -34,7 +34,6 @@ from .scores import TimeScores
 from .tables import FileText, Folder, FolderFile, Record, Row, read_rows, write_rows
 from .timeline import NO_TIMELINE, Timeline
 
-KEEP = Remedy("out", "OTHER_FOLDER", "keep it")
 SHOWN_DIGITS = 12  # digits of a digest in a message, enough to tell networks apart
 
 Basis = Literal["events", "joints and events"]
@@ -549,9 +548,8 @@ class RecordingFolder(Folder):
 
         if stored.depends_on.source != needed.source:
             raise FileError(
-                f"{self.path}: for another recording (found {stored.depends_on.source}, expected {needed.source})",
-                REPLACE,
-                KEEP,
+                f"{self.path}: for another recording (found {stored.depends_on.source}, expected {needed.source})"
+                "; use overwrite to replace it, or out=OTHER_FOLDER to keep it"
             )
 
         return self.add_segments(stored) if stored.depends_on.satisfies(needed) else None
@@ -593,10 +591,13 @@ class OutputFolder(Folder):
 
         before = InferenceRun.find(self.run)
         if before is None:
-            raise FileError(f"{self.run}: not a valid record of a classification", REPLACE)
+            raise FileError(f"{self.run}: not a valid record of a classification; use overwrite to replace it")
 
         if difference := before.difference(run):
-            raise FileError(f"{self.path}: stores predictions with other settings ({difference})", REPLACE, KEEP)
+            raise FileError(
+                f"{self.path}: stores predictions with other settings ({difference})"
+                "; use overwrite to replace it, or out=OTHER_FOLDER to keep it"
+            )
 
     def write_run(self, run: InferenceRun) -> None:
         """Write run.json, unless the folder already has the same one.

@@ -10,13 +10,12 @@ import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import update_wrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
-from ..base.errors import ConfigError, FileError, FormatError, brief, escape_controls
+from ..base.errors import FileError, FormatError, brief, escape_controls
 from ..base.files import read_bytes, write_text
 from ..base.texts import Described
 
@@ -66,22 +65,6 @@ class Record(Described, BaseModel):
     )
 
     if not TYPE_CHECKING:  # type checkers know the fields, and that the model is frozen
-
-        def __init__(self, *unnamed: object, **values: object) -> None:
-            """Check the values.
-
-            Raises:
-                ConfigError: If a value is missing or wrong, or has no name.
-            """
-            name = type(self).__name__
-            if unnamed:
-                raise ConfigError(f"{name}: values need names (found {brief(unnamed[0])}, expected {name}(name=...))")
-            try:
-                super().__init__(**values)
-            except ValidationError as error:
-                raise ConfigError(f"{name}: wrong values ({list_errors(error)})") from error
-
-        update_wrapper(__init__, BaseModel.__init__, assigned=())  # as in `Settings`
 
         def __setattr__(self, name: str, value: object) -> None:
             raise AttributeError(f"{type(self).__name__} is read-only: {name} cannot be set")

@@ -13,12 +13,12 @@ from ..base.files import read_bytes
 from ..base.labels import GESTURES, OTHER
 from ..base.pool import ALL, Shard
 from ..base.progress import Progress
-from ..events import Events
+from ..events import GESTURE_SENSOR, Events
 from ..formats import SYNTHETIC_GESTURES, write
 from ..video.writing import write_video
 from .config import CameraKind
 from .filmed import SETTINGS_NAME, FilmedGestures
-from .gestures import CLIP_US, DVS128_GESTURES, GESTURE_SENSOR, RENDERING, Repertoire
+from .gestures import CLIP_US, DVS128_GESTURES, RENDERING, Repertoire
 from .recording import (
     GestureClip,
     draw_clip_webcam,

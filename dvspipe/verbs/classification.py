@@ -8,7 +8,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack, overload
 
-from ..base.arguments import checked
 from ..base.config import as_settings, build
 from ..base.errors import ConfigError, FileError
 from ..base.files import check_output, explain_missing
@@ -17,13 +16,14 @@ from ..base.progress import Progress
 from ..checkpoints.checkpoint import shipped_checkpoints
 from ..events import Events, SensorSizeLike
 from ..formats import NO_HINTS, HintsLike, RecordingLike
+from ..hooks import plugins
 from ..inference import InferConfig
 from ..inference.config import InferKeywords
 from ..results import CHECKPOINT_SUFFIX, InferenceRun, OutputFolder, Prediction
 from ..video.names import camera_of, check_address
 
 if TYPE_CHECKING:
-    from ..inference import Adaptation, Classifier, ClassifyOptions, Draw, Task
+    from ..inference import Adaptation, Classifier, ClassifyOptions, Task
 
 
 class InferOptions(InferKeywords, total=False):
@@ -56,7 +56,6 @@ def infer(
     config: InferConfig | Mapping[str, object] | None = None,
     **named: Unpack[InferOptions],
 ) -> tuple[Prediction, ...]: ...
-@checked
 def infer(
     checkpoint: Classifier | str | Path,
     recordings: RecordingLike | Sequence[str | Path],
@@ -127,7 +126,7 @@ def infer(
     tasks = plan_tasks(recordings, out)
     check_files(tasks)
     given = {"config": chosen, "sensor": sensor, "hints": hints, "adapt": adapt, "labels": labels, "out": out}
-    options = build(ClassifyOptions, given | {"draw": choose_pictures(out, pictures=pictures)}, "infer")
+    options = build(ClassifyOptions, given | {"pictures": pictures}, "infer")
     inference = Inference(classifier, tasks, options, overwrite)
     predictions = inference.classify_all(jobs, progress)
     return predictions if isinstance(recordings, Sequence) and not isinstance(recordings, str) else predictions[0]
@@ -144,16 +143,6 @@ def check_files(tasks: Sequence[Task]) -> None:
         if str(source) in shipped_checkpoints():
             raise FileError(f"{source}: is a checkpoint (expected a recording); the arguments look swapped")
         raise FileError(f"{source}: {explain_missing(source)}")
-
-
-def choose_pictures(out: str | Path | None, *, pictures: bool) -> Draw | None:
-    """Return what draws the pictures of a recording in the output folder; None: no pictures."""
-    if out is None or not pictures:
-        return None
-
-    from ..report import draw_recording
-
-    return draw_recording
 
 
 @dataclass(frozen=True)
@@ -217,15 +206,10 @@ class Inference:
 
     def write_page(self, folder: OutputFolder, predictions: Sequence[Prediction]) -> int:
         """Write the report of all recordings in the output folder; return how many are of earlier runs."""
-        from ..report import write_answers_page
-        from ..results import add_scores
-
-        known = folder.find_predictions(self.run, [prediction.as_stored() for prediction in predictions])
-        write_answers_page(folder, self.run, known, add_scores(prediction.scores for prediction in known))
-        return len(known) - len(predictions)
+        plugins().hook.report(record=self.run, folder=folder.path)
+        return len(folder.find_predictions(self.run, with_segments=False)) - len(predictions)
 
 
-@checked
 def adapt(
     checkpoint: Classifier | str | Path,
     recordings: RecordingLike | Sequence[RecordingLike],

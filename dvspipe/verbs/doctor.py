@@ -13,12 +13,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..base.arguments import checked
 from ..base.kernels import cache_folder, is_writable
 from .diagnosis import Check, Diagnosis
 
 if TYPE_CHECKING:
-    from ..streaming.devices import ConnectedCamera
+    from ..video.devices import ConnectedCamera
 
 MIN_FREE_BYTES = 1 << 30
 MIN_PYTHON = (3, 11)
@@ -36,7 +35,6 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 GPU_DRIVERS = (Path("/proc/driver/nvidia/version"), Path("/dev/kfd"))  # files of NVIDIA's and AMD's drivers
 
 
-@checked
 def doctor() -> Diagnosis:
     """Examine what this machine has and lacks: libraries, processors, programs, caches and webcams.
 
@@ -46,7 +44,7 @@ def doctor() -> Diagnosis:
         >>> doctor().broken
         ()
     """
-    from ..streaming.devices import find_webcams
+    from ..video.devices import find_webcams
 
     checks = (
         _check_python(),

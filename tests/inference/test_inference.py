@@ -32,13 +32,14 @@ import dvspipe.checkpoints.checkpoint
 import dvspipe.cli.infer
 import dvspipe.inference.classifier
 from dvspipe.base.config import build
-from dvspipe.base.errors import ArgumentError, CheckpointError, ConfigError, DataError, DvspipeError, FileError
+from dvspipe.base.errors import CheckpointError, ConfigError, DataError, DvspipeError, FileError
 from dvspipe.base.progress import CurrentStep
 from dvspipe.checkpoints.checkpoint import load_checkpoint
 from dvspipe.encoding import BinConfig, encode
 from dvspipe.events import Events, Region, SensorSize, concatenate
 from dvspipe.formats import SYNTHETIC_GESTURES, write
 from dvspipe.framing.fitting import Fit, fit_events, fit_stream, plan_fit, start_fit
+from dvspipe.hooks import hookimpl, plugins
 from dvspipe.inference import (
     Classifier,
     ClassifyOptions,
@@ -606,7 +607,7 @@ def test_larger_sensor_is_searched_by_default_and_smaller_sensor_is_an_error() -
         assert [(look.t_us, str(look)) for look in complete.looked_at] == [(None, "100x80+0+0")]
     large = untrained(SensorSize(width=64, height=48))
     for over in ({}, {"roi": "full"}):
-        with raises(DataError, "16x12", "64x48", "'fit'", "'scale'", "'crop'"):
+        with raises(DataError, "16x12", "64x48", "fit=scale", "fit=crop"):
             large.predict(bar, InferConfig(**over))
     assert large.predict(bar, InferConfig(fit="scale")).events > len(bar)
 
@@ -867,7 +868,7 @@ def test_folder_is_classified_scored_drawn_and_resumed(tmp_path: Path, checkpoin
     code, _, errors = infer(*command, "--window-us", "60000")
     assert code == 2
     assert "window_us: None, now 60000" in errors
-    assert "--overwrite" in errors
+    assert "overwrite" in errors
     assert (out / "a.h5" / "answer.json").stat().st_mtime_ns == written_ns
 
 
@@ -918,8 +919,8 @@ def test_recording_is_classified_again_if_a_dependency_changed(
     ("arguments", "message"),
     [
         (["empty.h5"], "empty.h5"),
-        (["other.h5"], ("other.h5", "12x7", "16x12", "--fit scale")),
-        (["short.h5"], ("short.h5", "0.0297", "0.1", "--window-us")),
+        (["other.h5"], ("other.h5", "12x7", "16x12", "fit=scale")),
+        (["short.h5"], ("short.h5", "0.0297", "0.1", "window_us=")),
         (
             ["there.h5", "--window-us", "123456789000"],
             ("123456789 ms", "20 ms"),
@@ -931,10 +932,10 @@ def test_recording_is_classified_again_if_a_dependency_changed(
         (["nothing"], "nothing"),
         (["there.h5", "--out", "file"], "file"),
         (["empty.h5", "--out", "answers"], "empty.h5"),
-        (["there.h5", "--out", "."], ("there.h5", "--out")),
-        (["deep", "--out", "deep"], ("deep", "--out")),
+        (["there.h5", "--out", "."], ("there.h5", "out=OTHER_FOLDER")),
+        (["deep", "--out", "deep"], ("deep", "out=OTHER_FOLDER")),
         (["there.h5", "--labels", "endless.csv"], ("endless.csv", "line 2", "left,0,1e999")),
-        (["there.h5", "--roi", "big"], ("--roi", "big")),
+        (["there.h5", "--roi", "big"], ("roi", "big")),
         (["there.h5", "--roi", "16x12+16+0"], ("there.h5", "roi", "16x12+16+0", "16x12")),
         (["there.h5", "--labels", "none.csv"], "none.csv"),
         (["there.h5", "--labels", "boats.csv"], ("boat", "down, left, right")),
@@ -1104,7 +1105,7 @@ def test_many_recordings_are_classified_stored_and_resumed(tmp_path: Path, check
     (again,) = classify_many(tasks[:1], classifier, options, finished=())
     assert again.result() == next(outcome.result().as_stored() for outcome in outcomes if outcome.item == tasks[0])
 
-    with raises(FileError, "hop_us", 40000, None, "overwrite=True"):
+    with raises(FileError, "hop_us", 40000, None, "overwrite"):
         classify_many(tasks, classifier, ClassifyOptions(out=tmp_path / "out"))
 
 
@@ -1129,14 +1130,21 @@ def test_pictures_are_drawn_before_the_prediction_is_stored(tmp_path: Path, chec
     write(tmp_path / "a.h5", events)
     drawn: list[tuple[Any, ...]] = []
 
-    def draw(folder: Any, result: Any, windows: Any, view: Any) -> None:
-        assert not folder.answer.exists()
-        shown = sum(map(len, view.parts))
-        drawn.append((folder.path, result.windows, len(windows), shown, view.sensor))
+    class Drawing:
+        @hookimpl
+        def draw(self, folder: Any, prediction: Any, windows: Any, view: Any) -> bool:
+            assert not folder.answer.exists()
+            shown = sum(map(len, view.parts))
+            drawn.append((folder.path, prediction.windows, len(windows), shown, view.sensor))
+            return True
 
-    options = ClassifyOptions(out=tmp_path / "out", draw=draw)
+    options = ClassifyOptions(out=tmp_path / "out", pictures=True)
     tasks = plan_tasks([tmp_path / "a.h5"], options.out)
-    (outcome,) = classify_many(tasks, Classifier.load(checkpoint), options)
+    plugins().register(Drawing(), "drawing")
+    try:
+        (outcome,) = classify_many(tasks, Classifier.load(checkpoint), options)
+    finally:
+        plugins().unregister(name="drawing")
     assert drawn == [(tmp_path / "out" / "a.h5", 3, 3, len(events), BAR_SENSOR)]
     depends_on = outcome.result().depends_on
     assert depends_on is not None
@@ -1145,7 +1153,7 @@ def test_pictures_are_drawn_before_the_prediction_is_stored(tmp_path: Path, chec
 
 def test_worker_processes_need_a_checkpoint(tmp_path: Path) -> None:
     tasks = [Task(tmp_path / name, Path(name)) for name in ("a.h5", "b.h5")]
-    with raises(ConfigError, "jobs = 2", "jobs = 1"):
+    with raises(ConfigError, "jobs = 2", "jobs=1"):
         classify_many(tasks, untrained(), jobs=2)
 
 
@@ -1193,19 +1201,13 @@ def test_empty_folder_does_not_stop_other_recordings(tmp_path: Path, checkpoint:
     ] == ["a.h5"]
 
 
-def test_remedy_for_another_sensor_is_valid_python() -> None:
+def test_error_for_another_sensor_names_a_setting_that_solves_it() -> None:
     classifier = untrained()
     events = random_events(0, 2000)  # from a smaller sensor
     with pytest.raises(DataError) as error:
         classifier.predict(events)
-    assert mentions(str(error.value), "config={'fit': 'scale'}")
+    assert mentions(str(error.value), "fit=scale")
     typed, built = (classifier.predict(events, config) for config in ({"fit": "scale"}, InferConfig(fit="scale")))
     assert typed.probabilities == built.probabilities
-    with raises(ConfigError, "fitt", "fit"):
+    with raises(ConfigError, "fitt"):
         classifier.predict(events, config={"fitt": "scale"})
-
-
-@pytest.mark.parametrize("recording", [None, np.zeros(3)])
-def test_invalid_recording_type_is_named(recording: object) -> None:
-    with raises(ArgumentError, "recording", "Events"):
-        Classifier.load("nmnist-synthetic").predict(recording)

@@ -19,10 +19,9 @@ from dvspipe.events import Events
 from dvspipe.formats import write
 from dvspipe.report import frames as writing
 from dvspipe.report.config import FrameSettings
-from dvspipe.report.frame_sets import plan_frames, write_frames
+from dvspipe.report.frame_sets import frames, plan_frames, write_frames
 from dvspipe.report.painter import make_palette
 from dvspipe.results.frames import FrameRow, read_frame_rows
-from dvspipe.verbs.encoding import frames
 
 EVENTS = random_events(1, 300, span_us=100_000)
 
@@ -231,7 +230,7 @@ def test_command_writes_frames_and_resumes(recordings: Path, tmp_path: Path) -> 
         (["--every-us", 5000, "--every-events", 10], ("every_us", "every_events")),
         (["--form", "voxel"], ("voxel", "npy")),
         (["--bims", "3"], ("--bims", "--bins")),
-        (["--every-us", "x"], ("--every-us", "x")),
+        (["--every-us", "x"], ("every_us", "x")),
     ],
 )
 def test_wrong_options_are_errors(tmp_path: Path, options: list[object], facts: tuple[str, ...]) -> None:

@@ -8,8 +8,9 @@ import pytest
 from facts import raises
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
-from dvspipe.base.errors import ConfigError, DataError, FileError
+from dvspipe.base.errors import DataError, FileError
 from dvspipe.results import PARTS, SPLITS, SplitRow, find_splits, read_splits, write_splits
 
 HEADER = "split,file,class,part,group\n"
@@ -69,5 +70,5 @@ def test_unknown_split_names_the_known_ones(tmp_path: Path) -> None:
 
 
 def test_row_outside_the_folder_is_refused() -> None:
-    with raises(ConfigError, "file"):
+    with raises(ValidationError, "file"):
         SplitRow(split=1, file="../a.h5", class_name="a", part="train")

@@ -19,10 +19,9 @@ from dvspipe.base.files import lock_folder
 from dvspipe.base.labels import GESTURES
 from dvspipe.base.pool import Shard
 from dvspipe.base.progress import Progress
-from dvspipe.events import Events, SensorSize
+from dvspipe.events import GESTURE_SENSOR, Events, SensorSize
 from dvspipe.formats import info, read
 from dvspipe.synthesis import (
-    GESTURE_SENSOR,
     ClipSettings,
     GestureClip,
     GesturesPlan,

@@ -42,7 +42,7 @@ SETTINGS: dict[str, Any] = {
 @pytest.fixture(autouse=True)
 def _bars_show_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     """Skip the search for a person, 2.5 s per video; test_framing.py tests that it finds none in a bar."""
-    monkeypatch.setattr("dvspipe.framing.person.FilmedPerson.track", None)
+    monkeypatch.setattr("dvspipe.people.films.track_person", lambda _: None)
 
 
 class Notes(TrainingCallback):
@@ -152,7 +152,7 @@ def test_complete_frames_of_different_sizes_get_one_size(tmp_path: Path) -> None
 
 def test_framing_without_videos_is_refused() -> None:
     for data, message in (
-        ({"kind": "nmnist", "size": "34x34"}, ("size", "nmnist")),
+        ({"kind": "nmnist", "size": "34x34"}, ("size", "NmnistConfig")),
         ({"kind": "gestures", "roi": "auto"}, ("roi", "gestures")),
     ):
         with raises(ConfigError, message):

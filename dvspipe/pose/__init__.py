@@ -1,8 +1,0 @@
-"""Human pose tracking: follow the joints of the largest person in a video.
-
-The names are listed in `__init__.pyi` and loaded at first use, because settings do not need OpenCV.
-"""
-
-import lazy_loader
-
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
