@@ -13,10 +13,10 @@ import torch
 from torch import nn
 
 from dvspipe.checkpoints.checkpoint import ClassifierConfig
-from dvspipe.checkpoints.integer import IntegerClassifier
 from dvspipe.encoding import BinConfig
+from dvspipe.integers.classifier import IntegerClassifier
+from dvspipe.integers.compilation import compile_network
 from dvspipe.networks import parse_network
-from dvspipe.networks.quantisation import quantise
 
 FLAGS = ("-O1", "-Wall", "-Wextra", "-Werror", "-std=c99", "-pedantic")
 NETWORKS: dict[str, dict[str, Any]] = {
@@ -90,4 +90,4 @@ def make_classifier(*, bins: BinConfig | None = None, **settings: Any) -> Intege
             module.running_var.uniform_(0.2, 0.6)
             nn.init.normal_(module.bias, 0.2, 0.2)
     counts = torch.randint(0, 4, (config.bins.steps, 3, *config.task.shape), dtype=torch.uint8)
-    return IntegerClassifier(config, quantise(network, counts))
+    return IntegerClassifier(config, compile_network(network, counts))

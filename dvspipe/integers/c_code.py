@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from ..base.errors import ConfigError, FileError
 from ..base.files import claim_output, name_folder, write_beside
 from ..base.labels import OTHER
-from ..checkpoints.integer import IntegerClassifier
 from ..inference.stateful import live_hop
-from ..networks.integer import IntegerLayer, IntegerNetwork, run
+from .classifier import IntegerClassifier
+from .network import IntegerLayer, IntegerNetwork, run
 
 FILES = (
     "dvspipe_network.h",

@@ -2,7 +2,7 @@
 
 `fine_tune` is optional: it trains with rounded weights. `quantise` compiles the network, runs the original
 and the integers on the same recordings, and returns a `Quantisation` that compares both, with the size and activity of
-each layer (`measure_layers`). The compilation itself is in `networks.quantisation`.
+each layer (`measure_layers`). The compilation itself is in `compilation`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from ..base.files import check_output
 from ..base.progress import Progress
 from ..base.texts import Described, TextTable
 from ..checkpoints.checkpoint import load_checkpoint
-from ..checkpoints.integer import IntegerClassifier
 from ..datasets import (
     DataConfig,
     Sample,
@@ -32,15 +31,16 @@ from ..datasets import (
     plain_batches,
 )
 from ..networks import NO_MODULES, Network
-from ..networks.integer import INTEGRATOR_BYTES, IntegerNetwork, trace
-from ..networks.integer_kernel import run_fast
-from ..networks.quantisation import WEIGHT_BITS, check_layers, measure_changes
-from ..networks.quantisation import quantise as quantise_network
+from ..networks.rounding import check_layers
 from ..results import CHECKPOINT_SUFFIX, EvaluatedPart, RunFolder, TrainingRun
 from ..training.callback import LogCallback, TrainingCallback
 from ..training.config import TrainConfig
 from ..training.evaluation import evaluate_network, open_evaluation
 from ..training.run import run_training
+from .classifier import IntegerClassifier
+from .compilation import WEIGHT_BITS, compile_network, measure_changes
+from .kernel import run_fast
+from .network import INTEGRATOR_BYTES, IntegerNetwork, trace
 
 MAX_CALIBRATION = 64  # recordings; more do not change the scales noticeably
 DETAILED = 8  # recordings for the statistics of layers, which the slow reference computes
@@ -209,7 +209,7 @@ def quantise(
     settings = TensorSettings(config.bins)
     calibration = _choose_calibration(opened.data.parts.get("validation") or opened.samples)
     counts = np.concatenate([*plain_batches(SpikeTensors(calibration, settings, cache=cache), BATCH)])
-    compiled = quantise_network(network, torch.from_numpy(counts).transpose(0, 1), bits)
+    compiled = compile_network(network, torch.from_numpy(counts).transpose(0, 1), bits)
 
     # Both networks see the same recordings.
     reading = partial(callback.on_progress, f"reading {opened.part}")

@@ -29,7 +29,7 @@ from ..networks import (
     find_norms,
     watch_rates,
 )
-from ..networks.quantisation import round_weights
+from ..networks.rounding import round_weights
 from ..results import EpochRow, RunFolder, find_best, wilson_interval, write_rows
 from ..rules import Bptt, Loss, build_rule, choose_segment, measure_graph
 from .callback import TrainingCallback

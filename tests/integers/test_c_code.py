@@ -14,13 +14,13 @@ from facts import mentions, raises
 
 from dvspipe.base.errors import CheckpointError, ConfigError, FileError
 from dvspipe.checkpoints.checkpoint import save_checkpoint
-from dvspipe.checkpoints.integer import IntegerClassifier
 from dvspipe.encoding import BinConfig, encode
 from dvspipe.events import Events, SensorSize, concatenate
 from dvspipe.formats import write
 from dvspipe.inference.windows import slide
 from dvspipe.integers.c_code import FILES, export_c
-from dvspipe.networks.integer import run
+from dvspipe.integers.classifier import IntegerClassifier
+from dvspipe.integers.network import run
 
 
 def draw_events(seed: int) -> Events:

@@ -17,7 +17,6 @@ from c_targets import C_COMPILER, FLAGS, NETWORKS, make_classifier
 from facts import mentions
 from numpy.typing import NDArray
 
-from dvspipe.checkpoints.integer import IntegerClassifier
 from dvspipe.encoding import BinConfig
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import write
@@ -25,7 +24,8 @@ from dvspipe.inference import Classifier
 from dvspipe.inference.stateful import LIVE_HOP_US
 from dvspipe.inference.torch_runner import ActivitySummary, TorchRunner
 from dvspipe.integers.c_code import export_c
-from dvspipe.networks.integer import IntegerNetwork, trace
+from dvspipe.integers.classifier import IntegerClassifier
+from dvspipe.integers.network import IntegerNetwork, trace
 from dvspipe.results import Timeline
 from dvspipe.streaming.actions import Action, ActionConfig, find_actions
 from dvspipe.streaming.answers import LiveAnswer

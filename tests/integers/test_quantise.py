@@ -10,12 +10,12 @@ from commands import dvspipe
 from facts import mentions
 
 from dvspipe.checkpoints.checkpoint import ClassifierConfig, save_checkpoint
-from dvspipe.checkpoints.integer import IntegerClassifier
 from dvspipe.datasets import GesturesConfig
 from dvspipe.encoding import BinConfig
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import write
 from dvspipe.integers.c_code import FILES
+from dvspipe.integers.classifier import IntegerClassifier
 from dvspipe.integers.command import find_data
 from dvspipe.networks import NetworkConfig, parse_network
 from dvspipe.results import RunFolder

@@ -80,7 +80,8 @@ def test_conversion_imports_no_other_stage(tmp_path: Path) -> None:
     modules_after(*command, folder=tmp_path)  # compiles missing kernels
     loaded = modules_after(*command, folder=tmp_path)
     assert {"numba", "dvspipe.simulator.crossings"} <= loaded
-    assert loaded.isdisjoint({"dvspipe.networks", "dvspipe.report", "dvspipe.results.training"})
+    assert loaded.isdisjoint({"dvspipe.networks", "dvspipe.results.training"})
+    assert {name for name in loaded if name.startswith("dvspipe.report.")} == {"dvspipe.report.plugin"}
     assert loaded.isdisjoint({"matplotlib", "torch"})
 
 

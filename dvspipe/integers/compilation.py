@@ -1,23 +1,24 @@
 """Compile a trained network to integers; `docs/concepts/integer.md` has the equations.
 
-A network is a list of stages (`_Stage`), each of which becomes one integer layer. `quantise` runs recordings through
-the float network, and from the inputs and membranes of each stage chooses the scales of its weights and the shift of
-its currents. `round_weights` rounds the weights in training, and `measure_changes` counts what the integers change.
+A network is a list of stages (`Stage`), each of which becomes one integer layer. `compile_network` runs recordings
+through the float network, and from the inputs and membranes of each stage chooses the scales of its weights and the
+shift of its currents. `measure_changes` counts what the integers change.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..base.errors import ConfigError
-from .integer import (
+from ..networks.models import Convolution, Linear, Memory, Network, SpikingNetwork
+from ..networks.neurons import CountReadout, LeakyReadout, LinearReadout
+from ..networks.rounding import CLIP_SHARES, MIN_WEIGHT, Stage, check_layers, list_stages
+from .network import (
     LEAK_BITS,
     MAX_INT16,
     MAX_INT32,
@@ -30,35 +31,12 @@ from .integer import (
     pool_squares,
     step_layer,
 )
-from .models import Convolution, Linear, Memory, Network, SpikingNetwork
-from .neurons import LIF, CountReadout, LeakyReadout, LinearReadout
 
 WEIGHT_BITS = 8  # int8; the smallest integer, such as -128, is not used
 HEADROOM = 2.0  # range of int16 relative to the threshold, at least
 PEAK_SHARE = 0.9  # share of the recordings of the calibration without limited membranes
-CLIP_SHARES = np.linspace(0.5, 1.0, 26)  # tried shares of the largest weight of a channel
 ROUNDING = 1e-12  # relative
-MIN_WEIGHT = 1e-12  # weights of 0 have a scale, too
 MIN_IMPORTANCE = 1e-9  # inputs that never spike must not vanish
-
-
-@dataclass(frozen=True, eq=False)
-class _Stage:
-    """Part of a network that becomes one integer layer.
-
-    Args:
-        name: Name in messages.
-        layer: Module with the weights.
-        lif: Its neurons.
-        run: Returns the spikes [T*B, M, H, W], average-pooled, for an input.
-        pool: Side of the squares that are pooled.
-    """
-
-    name: str
-    layer: Convolution | Linear | SpikingNetwork
-    lif: LIF
-    run: Callable[[Tensor, Memory], Tensor]
-    pool: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,43 +60,8 @@ class _Synapses:
     levels: int
 
 
-def check_layers(network: nn.Module) -> SpikingNetwork:
-    """Return a network whose layers can all be compiled."""
-    if not isinstance(network, SpikingNetwork):
-        raise ConfigError(
-            f"{type(network).__name__}: cannot be compiled to integers"
-            "; use kind=csnn to train a network that can be compiled"
-        )
-
-    _list_stages(network)
-    return network
-
-
-def _list_stages(network: SpikingNetwork) -> list[_Stage]:
-    """Return the stages of a network: its spiking layers."""
-    stages: list[_Stage] = []
-    for number, layer in enumerate(network.layers):
-        name = f"layers.{number} ({type(layer).__name__})"
-        if not isinstance(layer, Convolution | Linear):
-            raise ConfigError(
-                f"{name}: cannot be compiled to integers; use kind=csnn to train a network that can be compiled"
-            )
-        stages.append(_Stage(name, layer, layer.lif, layer.forward, layer.lif.settings.pool))
-
-    readout = network.readout
-    if isinstance(readout, CountReadout):
-        # A readout that counts spikes is a spiking layer, too.
-        def count(x: Tensor, memory: Memory) -> Tensor:
-            currents = network.linear(x.flatten(1).unflatten(0, (memory.steps, -1)))
-            return memory.run(readout.lif, currents).flatten(0, 1)[..., None, None]
-
-        stages.append(_Stage("readout (CountReadout)", network, readout.lif, count, 1))
-
-    return stages
-
-
 @torch.no_grad()
-def quantise(network: Network, counts: Tensor, bits: int = WEIGHT_BITS) -> IntegerNetwork:
+def compile_network(network: Network, counts: Tensor, bits: int = WEIGHT_BITS) -> IntegerNetwork:
     """Compile a network to integers, with scales calibrated on recordings.
 
     Each channel of weights has the scale that minimises the error of the currents for the mean squares of its inputs,
@@ -133,12 +76,12 @@ def quantise(network: Network, counts: Tensor, bits: int = WEIGHT_BITS) -> Integ
         ConfigError: If a layer cannot be compiled, or the values of the spike tensors are not counts.
 
     Example:
-        >>> from .config import CsnnConfig
+        >>> from ..networks import CsnnConfig, SpikingNetwork
         >>> from ..events import SensorSize
         >>> config = CsnnConfig(channels=(4, 8))
         >>> network = SpikingNetwork(config, grid=SensorSize(width=12, height=8), classes=3, dt=1e-3).eval()
         >>> counts = torch.randint(0, 2, (20, 5, 2, 8, 12), dtype=torch.uint8)
-        >>> quantise(network, counts).parameter_bytes  # 4 * 2 * 25 + 8 * 4 * 25 + 3 * 48 weights
+        >>> compile_network(network, counts).parameter_bytes  # 4 * 2 * 25 + 8 * 4 * 25 + 3 * 48 weights
         1252
     """
     network = check_layers(network)
@@ -158,7 +101,7 @@ def quantise(network: Network, counts: Tensor, bits: int = WEIGHT_BITS) -> Integ
     x = counts.flatten(0, 1).float()
     divisor = 1
     layers = []
-    for stage in _list_stages(network):
+    for stage in list_stages(network):
         synapses = _scale_inputs(stage.layer, x, divisor, levels)
         peaks = _measure_peaks(stage, x, T)
         layers.append(_quantise_layer(stage, synapses, peaks))
@@ -209,7 +152,7 @@ def _array(tensor: Tensor) -> NDArray[np.float64]:
     return array
 
 
-def _measure_peaks(stage: _Stage, x: Tensor, steps: int) -> NDArray[np.float64]:
+def _measure_peaks(stage: Stage, x: Tensor, steps: int) -> NDArray[np.float64]:
     """Return the membrane of each channel that nine of ten recordings do not exceed, float64 [M].
 
     Rare larger membranes are limited to int16: room for them would leave too few levels for the others. A membrane
@@ -243,7 +186,7 @@ def _find_currents(layer: Convolution | Linear | SpikingNetwork, x: Tensor) -> T
     return currents
 
 
-def _quantise_layer(stage: _Stage, synapses: _Synapses, peak: NDArray[np.float64]) -> IntegerLayer:
+def _quantise_layer(stage: Stage, synapses: _Synapses, peak: NDArray[np.float64]) -> IntegerLayer:
     """Return a layer of integers.
 
     A membrane of 1 has the size 2^shift / (leak * gain * scale), so a channel whose weights are tiny for its membranes
@@ -343,64 +286,6 @@ def _round_weights(synapses: _Synapses, scale: NDArray[np.float64]) -> tuple[NDA
     return rounded.astype(np.int8), synapses.bias + lost
 
 
-@contextmanager
-def round_weights(network: nn.Module, bits: int | None) -> Iterator[None]:
-    """Round the weights of a network to the grid of integers inside the block, and restore them at its end.
-
-    Gradients that are computed inside the block belong to the restored weights (straight-through estimator; Jacob et
-    al. 2018, "Quantization and training of neural networks for efficient integer-arithmetic-only inference").
-
-    Args:
-        network: Network; see `check_layers`.
-        bits: Number of bits of a weight, from 2 to 8; None: no rounding.
-
-    Example:
-        >>> network = SpikingNetwork(kind="mlp", channels=(2,), grid=(2, 1), classes=2, dt=1e-3, inputs=1)
-        >>> with round_weights(network, 2):  # -1, 0 or 1 times the scale of a row
-        ...     rounded = network.layers[0].linear.weight.detach().clone()
-        >>> [len(row.abs().unique()) <= 2 for row in rounded], torch.equal(rounded, network.layers[0].linear.weight)
-        ([True, True], False)
-    """
-    originals: list[tuple[Tensor, Tensor]] = []
-    if bits is not None:
-        network = check_layers(network)
-        for stage in _list_stages(network):
-            layer = stage.layer
-            parameter = layer.convolution.weight if isinstance(layer, Convolution) else layer.linear.weight
-            originals.append((parameter, parameter.data))
-            parameter.data = _round_rows(parameter.data.flatten(1), bits).view_as(parameter)
-
-        # All classes have one scale, to compare their scores.
-        if not isinstance(network.readout, CountReadout):
-            last = network.linear.weight
-            originals.append((last, last.data))
-            last.data = _round_rows(last.data.view(1, -1), bits).view_as(last)
-
-    try:
-        yield
-    finally:
-        for parameter, weight in originals:
-            parameter.data = weight
-
-
-def _round_rows(rows: Tensor, bits: int) -> Tensor:
-    """Round each row [M, N] to integers times the scale that minimises its mean square error."""
-    levels = 2 ** (bits - 1) - 1
-    largest = rows.abs().amax(1, keepdim=True).clamp(min=MIN_WEIGHT)
-    best = rows
-    least = torch.full_like(largest, torch.inf)
-
-    for share in CLIP_SHARES.tolist():
-        scale = share * largest / levels
-        rounded = (rows / scale).round().clamp(-levels, levels) * scale
-
-        error = (rounded - rows).square().sum(1, keepdim=True)
-        best = torch.where(error < least, rounded, best)
-        least = torch.minimum(error, least)
-
-    return best
-
-
 @torch.no_grad()
 def measure_changes(network: Network, compiled: IntegerNetwork, counts: NDArray[np.uint8]) -> list[tuple[int, int]]:
     """Return, for each spiking layer, how many of its outputs its own integers change in a recording.
@@ -415,7 +300,7 @@ def measure_changes(network: Network, compiled: IntegerNetwork, counts: NDArray[
     Returns:
         Number of pixels (after pooling) and steps with another output, and sum of the outputs, for each layer.
     """
-    stages = _list_stages(check_layers(network))
+    stages = list_stages(check_layers(network))
     memory = Memory(None, len(counts))
     x = torch.from_numpy(counts).float()
     inputs = counts

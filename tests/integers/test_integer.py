@@ -14,8 +14,9 @@ from torch import nn
 from dvspipe.base.errors import ConfigError
 from dvspipe.checkpoints.checkpoint import load_checkpoint
 from dvspipe.events import SensorSize
-from dvspipe.networks import SpikingNetwork, parse_network
-from dvspipe.networks.integer import (
+from dvspipe.integers.compilation import compile_network, measure_changes
+from dvspipe.integers.kernel import run_fast
+from dvspipe.integers.network import (
     IntegerLayer,
     IntegerNetwork,
     IntegerReadout,
@@ -25,8 +26,8 @@ from dvspipe.networks.integer import (
     run,
     trace,
 )
-from dvspipe.networks.integer_kernel import run_fast
-from dvspipe.networks.quantisation import measure_changes, quantise, round_weights
+from dvspipe.networks import SpikingNetwork, parse_network
+from dvspipe.networks.rounding import round_weights
 
 NETWORKS: dict[str, dict[str, Any]] = {
     "padded": {"channels": (4, 6), "kernel": 3, "gain": 3.0},
@@ -71,7 +72,7 @@ def draw_counts(recordings: int, steps: int = 8, seed: int = 0) -> NDArray[np.ui
 
 def make_integer(**settings: Any) -> tuple[SpikingNetwork, IntegerNetwork]:
     network = make_network(**settings)
-    return network, quantise(network, torch.from_numpy(draw_counts(6)).transpose(0, 1))
+    return network, compile_network(network, torch.from_numpy(draw_counts(6)).transpose(0, 1))
 
 
 def one_neuron(**changes: Any) -> IntegerNetwork:
@@ -181,7 +182,7 @@ def test_readout_of_zeros_keeps_its_bias() -> None:
     network, counts = make_network(**NETWORKS["padded"]), draw_counts(3)
     with torch.no_grad():
         network.linear.weight.zero_()
-        compiled = quantise(network, torch.from_numpy(counts).transpose(0, 1))
+        compiled = compile_network(network, torch.from_numpy(counts).transpose(0, 1))
         logits = network(torch.from_numpy(counts).transpose(0, 1))[0].mean(0).numpy()
     found = compiled.readout.unit * np.stack([run(compiled, each)[-1] for each in counts]) / counts.shape[1]
     assert np.abs(found - logits).max() < 1e-3 * np.abs(logits).max()
@@ -204,7 +205,7 @@ def test_rounded_weights_are_compiled_without_error(name: str) -> None:
     network, counts = make_network(**NETWORKS[name]), torch.from_numpy(draw_counts(3)).transpose(0, 1)
     before = {key: value.clone() for key, value in network.state_dict().items()}
     with round_weights(network, 4):
-        compiled = quantise(network, counts, bits=4)
+        compiled = compile_network(network, counts, bits=4)
         rounded = network.linear.weight.detach().numpy()
     assert all(torch.equal(before[key], value) for key, value in network.state_dict().items())
     last = compiled.layers[-1].weight if name == "count" else compiled.readout.weight
@@ -227,11 +228,11 @@ def test_gradients_of_rounded_weights_belong_to_the_original() -> None:
 
 def test_values_that_are_not_counts_are_refused() -> None:
     with raises(ConfigError, "float32", "uint8"):
-        quantise(make_network(**NETWORKS["padded"]), torch.zeros(4, 1, 2, 7, 12))
+        compile_network(make_network(**NETWORKS["padded"]), torch.zeros(4, 1, 2, 7, 12))
 
 
 def test_included_gesture_classifier_has_less_than_300_kb() -> None:
     config, network = load_checkpoint("gesture")
     rng = np.random.default_rng(0)
     counts = torch.from_numpy((rng.random((3, 1, *config.task.shape)) < 0.1).astype(np.uint8))
-    assert quantise(network, counts).parameter_bytes < 300_000
+    assert compile_network(network, counts).parameter_bytes < 300_000

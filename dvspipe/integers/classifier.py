@@ -1,7 +1,7 @@
 """Classifiers compiled to integers, on disk: weights as safetensors, all settings as metadata.
 
 The arrays of a network are the tensors of the file, its other numbers (`IntegerConfig`) the metadata, in JSON, as in a
-checkpoint. `IntegerClassifier` reads and writes files; the networks themselves are in `networks.integer`.
+checkpoint. `IntegerClassifier` reads and writes files; the networks themselves are in `network`.
 """
 
 from __future__ import annotations
@@ -16,10 +16,7 @@ from numpy.typing import NDArray
 from ..base.config import Settings
 from ..base.errors import CheckpointError, ConfigError, shorten
 from ..base.files import claim_output, require_suffix
-from ..encoding import BinConfig
-from ..networks.integer import MEMORYLESS, IntegerLayer, IntegerNetwork, IntegerReadout
-from ..results import CHECKPOINT_SUFFIX
-from .checkpoint import (
+from ..checkpoints.checkpoint import (
     INTEGER_FORMAT,
     MAX_CONFIG,
     Arrays,
@@ -27,10 +24,13 @@ from .checkpoint import (
     read_arrays,
     write_arrays,
 )
+from ..encoding import BinConfig
+from ..results import CHECKPOINT_SUFFIX
+from .network import MEMORYLESS, IntegerLayer, IntegerNetwork, IntegerReadout
 
 
 class LayerConstants(Settings):
-    """Numbers of an integer layer besides its arrays; see `networks.integer.IntegerLayer`."""
+    """Numbers of an integer layer besides its arrays; see `IntegerLayer`."""
 
     leak: int
     """Leak per step in units of 2^-15."""
@@ -47,7 +47,7 @@ class LayerConstants(Settings):
 
 
 class ReadoutConstants(Settings):
-    """Numbers of an integer readout besides its arrays; see `networks.integer.IntegerReadout`."""
+    """Numbers of an integer readout besides its arrays; see `IntegerReadout`."""
 
     leak: int
     """Leak per step in units of 2^-15."""

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..base.kernels import njit
-from .integer import LEAK_BITS, MAX_CURRENT, MAX_INT16, IntegerLayer, IntegerNetwork, Scores
+from .network import LEAK_BITS, MAX_CURRENT, MAX_INT16, IntegerLayer, IntegerNetwork, Scores
 
 HALF = 1 << (LEAK_BITS - 1)
 
