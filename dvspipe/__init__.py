@@ -19,12 +19,11 @@ ensure_cache(os.path.dirname(__file__))
 def _attach_names() -> tuple[Callable[[str], object], list[str]]:
     """Attach the public names to this module; return the function that loads one, and their list.
 
-    The command line uses no public name, so it handles Ctrl-C without first importing lazy_loader, the slowest part of
-    its start until then.
+    The command line uses no public name, so it handles Ctrl-C without first reading them.
     """
-    import lazy_loader
+    from .base.lazy import attach_stub
 
-    load, _, names = lazy_loader.attach_stub(__name__, __file__)
+    load, _, names = attach_stub(__name__, __file__)
     return load, names
 
 

@@ -6,6 +6,6 @@ numbers are frozen, because a clip is identified by its seeds. If one changes, i
 The names are listed in `__init__.pyi` and loaded at first use, because a setting of a camera needs no kernels.
 """
 
-import lazy_loader
+from ..base.lazy import attach_stub
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)

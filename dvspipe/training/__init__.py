@@ -3,6 +3,6 @@
 The names are listed in `__init__.pyi` and loaded at first use, because a callback needs no torch.
 """
 
-import lazy_loader
+from ..base.lazy import attach_stub
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)
