@@ -30,9 +30,7 @@ from ..events import Events
 CORRUPTIONS = (OSError, ValueError, SafetensorError, zlib.error)
 LAYOUT = 3  # increment it when stored results change; all are then recomputed
 ARRAYS = ".arrays"  # suffix of files of named arrays
-ZLIB_LEVEL = (
-    1  # spikes are mostly 0: a file is 11 to 21 times smaller; a compressed .npz takes 4 times as long to write
-)
+ZLIB_LEVEL = 1  # spikes are mostly 0: a file is 11 to 21 times smaller; a compressed .npz takes 4 times as long
 HEADER_BYTES = 1 << 12  # room for the names and shapes of arrays
 MAX_DECODED_BYTES = 1 << 30  # further recordings are decoded again
 
