@@ -24,7 +24,7 @@ from safetensors import numpy as safetensors
 
 from ..base.config import complete_repr
 from ..base.errors import FileError, Remedy
-from ..base.files import LOCK_NAME, require_space, wait_for_lock, write_beside
+from ..base.files import LOCK_NAME, lock_folder, require_space, write_beside
 from ..events import Events
 
 CORRUPTIONS = (OSError, ValueError, SafetensorError, zlib.error)
@@ -126,7 +126,7 @@ class Cache:
         result = _read_if_complete(path, read)
 
         if result is None:
-            with wait_for_lock(path.with_name(LOCK_NAME)):
+            with lock_folder(path.parent, wait=True):
                 # Another process may have made it while this one waited.
                 result = _read_if_complete(path, read)
                 if result is None:

@@ -25,7 +25,7 @@ from typing import ClassVar, Literal
 from pydantic import Field, InstanceOf, JsonValue, computed_field, model_validator
 
 from ..base.errors import FileError, Remedy, brief, count_noun
-from ..base.files import REPLACE, name_folder
+from ..base.files import REPLACE
 from ..base.labels import GESTURES, OTHER
 from ..base.texts import TextTable, readable
 from ..base.trees import find_differences
@@ -605,8 +605,7 @@ class OutputFolder(Folder):
             FileError: If the folder cannot be written to.
         """
         if InferenceRun.find(self.run) != run:
-            with name_folder(self.path):
-                run.write(self.run)
+            run.write(self.run)
 
     def write_predictions(self, predictions: list[Prediction]) -> None:
         """Write predictions.jsonl and predictions.csv, one row per recording.

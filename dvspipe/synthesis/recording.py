@@ -12,11 +12,12 @@ from enum import IntEnum
 from functools import cache
 from itertools import islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.files import TemporaryFolder, write_beside
+from ..base.files import write_beside
 from ..base.labels import OTHER
 from ..events import Events, Region, SensorSize, concatenate
 from ..framing import VIEW_M, FramingConfig, open_source
@@ -185,7 +186,7 @@ def record_film(clip: GestureClip, *, webcam: Webcam | None = None, repertoire: 
     planned = _plan_film(clip, webcam, repertoire)
     region = planned.find_region(_start_sequence(clip.seeds, RandomSequence.REGION))
 
-    with TemporaryFolder() as folder:
+    with TemporaryDirectory() as folder:
         path = planned.write(Path(folder) / "film")
         source = open_source(path, GESTURE_SENSOR, FramingConfig(roi=str(region)), sensor=None)
         return concatenate(source.read_fitted(), GESTURE_SENSOR)
