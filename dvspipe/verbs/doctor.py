@@ -28,6 +28,7 @@ EXTRAS = {
     "export": "NIR and ONNX files",
     "hub": "checkpoints on the Hugging Face hub",
     "ray": "work on several machines",
+    "report": "pictures and pages",
     "ros": "ROS bags",
     "tensorboard": "curves of trainings in TensorBoard",
 }
