@@ -7,12 +7,7 @@ The public names are listed in `__init__.pyi`. Each is loaded at first use, to k
 
 import builtins
 import functools
-import os
 from collections.abc import Callable
-
-from .base.kernels import ensure_cache
-
-ensure_cache(os.path.dirname(__file__))
 
 
 @functools.cache

@@ -27,7 +27,7 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar, cast
 
 from ..base.arguments import checked, describe_value
 from ..base.errors import ArgumentError, Brief, ConfigError, DvspipeError, Remedy, WorkerError
-from ..base.kernels import refuse_settings, watch_compilation
+from ..base.kernels import refuse_settings
 from .imports import SessionModules, safe_paths
 from .progress import CurrentStep, NamedStep, Progress, ignore_progress, report_step, share_of
 
@@ -434,7 +434,6 @@ def _run_worker(connection: Connection, level: int, modules: SessionModules) -> 
     with suppress(EOFError, OSError, KeyboardInterrupt):  # the parent was killed, or requested a stop
         send(None)
         work = connection.recv()
-        watch_compilation()
         while True:
             item = connection.recv()
             message = attempt(work, item, _WorkerProgress(send, lambda: stopped))
