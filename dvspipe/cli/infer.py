@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..base.errors import ConfigError, DvspipeError, count_noun
-from ..base.labels import OTHER
+from ..base.gestures import OTHER
 from ..base.texts import TextTable, readable, show_name
 from ..inference import InferConfig
 from ..verbs.classification import Inference, check_files, choose_pictures

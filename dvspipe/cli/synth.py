@@ -98,7 +98,7 @@ def gestures(
     shard: ShardName = None,
 ) -> None:
     """Make recordings of rendered people who perform the gestures of DVS128 Gesture; existing files are kept."""
-    from ..base.labels import GESTURES
+    from ..base.gestures import GESTURES
     from ..synthesis import GesturesPlan, write_gestures
 
     workers = choose_engine(jobs, engine, DEFAULT_JOBS)

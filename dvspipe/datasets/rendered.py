@@ -6,7 +6,7 @@ import itertools
 from functools import partial
 from importlib.metadata import version
 
-from ..base.labels import GESTURES
+from ..base.gestures import GESTURES
 from ..synthesis import GESTURE_SENSOR, RENDERING, GestureClip, record_gesture
 from .config import GesturesConfig
 from .samples import DataSet, Sample, divide

@@ -21,7 +21,7 @@ from pydantic import Field, TypeAdapter
 from torch import nn
 
 from ..base.errors import CheckpointError
-from ..base.labels import GESTURES
+from ..base.gestures import GESTURES
 from ..checkpoints.checkpoint import SHIPPED, read_tensors, shipped_checkpoints, write_tensors
 from ..pose import JOINTS, OUTWARDS, Track, TrackSettings, from_shoulder, measure_arms
 from ..results import RunFolder

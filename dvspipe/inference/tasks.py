@@ -9,10 +9,10 @@ from pathlib import Path
 
 from ..base.arguments import checked
 from ..base.errors import FileError, Remedy, escape_controls
-from ..base.labels import SUFFIX
 from ..parallel import ALL, Shard
 from ..recordings.conversion import as_paths, find_sources
 from ..results import InferenceRun, OutputFolder, RecordingFolder
+from ..results.labels import SUFFIX
 
 OTHER_FOLDER = Remedy("out", "OTHER_FOLDER", "write to another folder")
 

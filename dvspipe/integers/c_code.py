@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ..base.errors import ConfigError, FileError, Remedy
 from ..base.files import claim_output, write_beside
-from ..base.labels import OTHER
+from ..base.gestures import OTHER
 from ..checkpoints.integer import IntegerClassifier
 from ..inference.stateful import live_hop
 from ..networks.integer import IntegerLayer, IntegerNetwork, run

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..base.errors import FileError
 from ..base.files import REPLACE
-from ..base.labels import OTHER
+from ..base.gestures import OTHER
 from ..base.trees import SettingsTree
 from ..checkpoints.checkpoint import shipped_config
 from ..inference.joint_training import JointWindows, count_correct, train_joints

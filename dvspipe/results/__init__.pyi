@@ -12,7 +12,6 @@ from .inference import Basis as Basis
 from .inference import Dependencies as Dependencies
 from .inference import EventRates as EventRates
 from .inference import InferenceRun as InferenceRun
-from .inference import LabelRow as LabelRow
 from .inference import LookRow as LookRow
 from .inference import NormShift as NormShift
 from .inference import OutputFolder as OutputFolder
@@ -24,6 +23,7 @@ from .inference import SegmentRow as SegmentRow
 from .inference import WindowRow as WindowRow
 from .inference import describe_adaptation as describe_adaptation
 from .inference import describe_training_data as describe_training_data
+from .labels import LabelRow as LabelRow
 from .lock import LOCK as LOCK
 from .lock import DataLock as DataLock
 from .lock import LockedFile as LockedFile

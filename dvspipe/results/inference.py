@@ -26,10 +26,11 @@ from pydantic import Field, InstanceOf, JsonValue, computed_field, model_validat
 
 from ..base.errors import FileError, Remedy, brief, count_noun
 from ..base.files import REPLACE
-from ..base.labels import GESTURES, OTHER
+from ..base.gestures import GESTURES, OTHER
 from ..base.texts import TextTable, readable
 from ..base.trees import find_differences
 from .activity import LayerActivity
+from .labels import LabelRow
 from .scores import TimeScores
 from .tables import FileText, Folder, FolderFile, Record, Row, read_rows, write_rows
 from .timeline import NO_TIMELINE, Timeline
@@ -217,17 +218,6 @@ class SegmentRow(Row):
     """Name of the class, or `uncertain`."""
     probability: float
     """Mean probability of the class in the segment; of the most probable class if uncertain."""
-
-
-class LabelRow(Record):
-    """Label of a part of a recording, from a label file."""
-
-    t_start_us: int
-    """Start in microseconds, inclusive."""
-    t_end_us: int
-    """End in microseconds, exclusive."""
-    class_name: str = Field(validation_alias="class", serialization_alias="class")
-    """Name of the class."""
 
 
 class EventRates(Record):

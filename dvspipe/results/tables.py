@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
-from ..base.errors import ConfigError, FileError, FormatError, brief, escape_controls
+from ..base.errors import ConfigError, DataError, FileError, FormatError, brief, escape_controls
 from ..base.files import read_bytes, write_text
 from ..base.texts import Described
 
@@ -160,6 +160,26 @@ def format_csv(columns: Iterable[str], rows: Iterable[Mapping[str, Cell]]) -> st
     writer.writeheader()
     writer.writerows(rows)
     return table.getvalue()
+
+
+def read_csv(path: Path, most: int) -> tuple[Sequence[str], list[tuple[str, dict[str, str]]]]:
+    """Return the header and the rows of a CSV file: cells by column, each with its place for messages.
+
+    Args:
+        path: Input file.
+        most: Maximum size in bytes.
+
+    Raises:
+        FileError: If the file is missing, cannot be read, or is too large.
+        DataError: If it is not a CSV file.
+    """
+    try:
+        text = read_bytes(path, most).decode("utf-8-sig")
+        table = csv.DictReader(io.StringIO(text, newline=""), restkey="", restval="")
+        rows = [(f"{path}: line {table.line_num}", cells) for cells in table]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path}: not a CSV file ({error})") from error
+    return table.fieldnames or (), rows
 
 
 def read_rows(path: str | Path, kind: type[RecordType]) -> tuple[RecordType, ...]:

@@ -10,7 +10,7 @@ from itertools import product
 from pathlib import Path
 
 from ..base.files import read_bytes
-from ..base.labels import GESTURES, OTHER
+from ..base.gestures import GESTURES, OTHER
 from ..events import Events
 from ..formats import SYNTHETIC_GESTURES, write
 from ..parallel import ALL, Engine, Processes, Progress, Shard

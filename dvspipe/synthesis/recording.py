@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..base.files import write_beside
-from ..base.labels import OTHER
+from ..base.gestures import OTHER
 from ..events import Events, Region, SensorSize, concatenate
 from ..framing import VIEW_M, FramingConfig, open_source
 from ..framing.person import enclose_hands, extend_hand, limit_square

@@ -19,7 +19,7 @@ import numpy as np
 from movements import REPERTOIRE
 from PIL import Image
 
-from dvspipe.base.labels import GESTURES, OTHER
+from dvspipe.base.gestures import GESTURES, OTHER
 from dvspipe.events import Events, concatenate
 from dvspipe.formats import SYNTHETIC_GESTURES, write
 from dvspipe.framing import FramingConfig, open_source

@@ -18,7 +18,7 @@ import torch
 from movements import REPERTOIRE
 from numpy.typing import NDArray
 
-from dvspipe.base.labels import GESTURES, OTHER
+from dvspipe.base.gestures import GESTURES, OTHER
 from dvspipe.inference.joint_training import JointWindows, count_correct, train_joints
 from dvspipe.inference.joints import JOINT_WINDOW_US, POSITIONS, JointClassifier, sample_curves
 from dvspipe.oneshot.arms import draw_tracks, sample_windows
