@@ -11,23 +11,26 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..base.errors import DataError, FileError, escape_controls
+from ..base.errors import DataError, FileError, FormatError, escape_controls
 from ..base.files import REPLACE, is_internal, lock_folder, write_text
 from ..base.trees import find_differences
 from ..events import SensorSize
 from ..formats import NO_HINTS, Hints
 from ..parallel import Engine, Outcome, Processes, Progress, map_items
 from ..recordings.conversion import find_recordings
-from ..results.frames import read_frame_rows
+from ..results.tables import read_csv
 from .config import FrameSettings
 from .frames import (
     SETTINGS,
     TIMES,
     FrameCount,
     FramePlan,
+    FrameRow,
     FrameTask,
     FrameWriter,
 )
+
+MAX_TABLE_BYTES = 1 << 30  # 20 million frames
 
 
 def plan_frames(
@@ -129,8 +132,12 @@ def _remove_frames(out: Path) -> None:
     """Remove the frames of all tables in a folder, and the tables."""
     root = out.resolve()
     for table in list(out.rglob(TIMES)):
-        for row in read_frame_rows(table):
-            path = out / row.file
+        header, rows = read_csv(table, MAX_TABLE_BYTES)
+        if tuple(header) != FrameRow._fields:
+            raise FormatError(f"{table}: not a table of frames (expected {','.join(FrameRow._fields)})")
+
+        for _, cells in rows:
+            path = out / cells["file"]
             if path.resolve().is_relative_to(root):  # a table from elsewhere may name files outside the folder
                 path.unlink(missing_ok=True)
 

@@ -8,8 +8,7 @@ from typing import ClassVar, Self
 
 from pydantic import Field
 
-from ..base.files import write_text
-from .tables import Row, format_cell, format_csv
+from .tables import Row, write_csv
 
 EVERYTHING = "all"
 """Class and part of sums."""
@@ -51,5 +50,4 @@ class CompositionRow(Row):
 
 def write_composition(rows: Sequence[CompositionRow], path: Path) -> None:
     """Write the composition of a data set as a CSV file."""
-    cells = ({name: format_cell(value) for name, value in row.cells().items()} for row in rows)
-    write_text(path, format_csv(CompositionRow.columns, cells))
+    write_csv(path, CompositionRow.columns, (row.cells() for row in rows))

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import update_wrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar, Self, TypeVar
+from typing import Annotated, ClassVar, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
-from ..base.errors import ConfigError, DataError, FileError, FormatError, brief, escape_controls
+from ..base.errors import DataError, FileError, FormatError, brief, escape_controls
 from ..base.files import read_bytes, write_text
 from ..base.texts import Described
 
@@ -64,27 +64,6 @@ class Record(Described, BaseModel):
         serialize_by_alias=True,
         ser_json_inf_nan="constants",
     )
-
-    if not TYPE_CHECKING:  # type checkers know the fields, and that the model is frozen
-
-        def __init__(self, *unnamed: object, **values: object) -> None:
-            """Check the values.
-
-            Raises:
-                ConfigError: If a value is missing or wrong, or has no name.
-            """
-            name = type(self).__name__
-            if unnamed:
-                raise ConfigError(f"{name}: values need names (found {brief(unnamed[0])}, expected {name}(name=...))")
-            try:
-                super().__init__(**values)
-            except ValidationError as error:
-                raise ConfigError(f"{name}: wrong values ({list_errors(error)})") from error
-
-        update_wrapper(__init__, BaseModel.__init__, assigned=())  # as in `Settings`
-
-        def __setattr__(self, name: str, value: object) -> None:
-            raise AttributeError(f"{type(self).__name__} is read-only: {name} cannot be set")
 
     def __repr__(self) -> str:
         shown = (f"{name}={brief(getattr(self, name))}" for name in type(self).model_fields)
@@ -140,7 +119,7 @@ def write_rows(rows: Sequence[RowType], kind: type[RowType], *, jsonl: str | Pat
         rows: Rows to write; if empty, the CSV file has only a header.
         kind: Model of the rows.
         jsonl: File for all fields, one object per line.
-        csv_path: File for the columns; see `format_cell`.
+        csv_path: File for the columns; see `write_csv`.
 
     Raises:
         FileError: If a file cannot be written.
@@ -149,12 +128,17 @@ def write_rows(rows: Sequence[RowType], kind: type[RowType], *, jsonl: str | Pat
 
     # Columns may depend on the content, such as the layers of a network: the first row has them all.
     cells = [row.cells() for row in rows]
-    formatted = ({name: format_cell(value) for name, value in row.items()} for row in cells)
-    write_text(Path(csv_path), format_csv(cells[0] if cells else kind.columns, formatted))
+    write_csv(Path(csv_path), cells[0] if cells else kind.columns, cells)
+
+
+def write_csv(path: Path, columns: Iterable[str], rows: Iterable[Mapping[str, Cell]]) -> None:
+    """Write a CSV file for people and spreadsheets; see `_format_cell`."""
+    cells = ({name: _format_cell(value) for name, value in row.items()} for row in rows)
+    write_text(path, format_csv(columns, cells))
 
 
 def format_csv(columns: Iterable[str], rows: Iterable[Mapping[str, Cell]]) -> str:
-    """Return rows as the text of a CSV file with a header; values are written as they are, see `format_cell`."""
+    """Return rows as the text of a CSV file with a header; values are written as they are."""
     table = io.StringIO()
     writer = csv.DictWriter(table, list(columns), lineterminator="\r\n")
     writer.writeheader()
@@ -162,7 +146,7 @@ def format_csv(columns: Iterable[str], rows: Iterable[Mapping[str, Cell]]) -> st
     return table.getvalue()
 
 
-def read_csv(path: Path, most: int) -> tuple[Sequence[str], list[tuple[str, dict[str, str]]]]:
+def read_csv(path: Path, most: int) -> tuple[Sequence[str], Iterator[tuple[str, dict[str, str]]]]:
     """Return the header and the rows of a CSV file: cells by column, each with its place for messages.
 
     Args:
@@ -173,13 +157,24 @@ def read_csv(path: Path, most: int) -> tuple[Sequence[str], list[tuple[str, dict
         FileError: If the file is missing, cannot be read, or is too large.
         DataError: If it is not a CSV file.
     """
-    try:
+
+    def read_rows() -> Iterator[tuple[str, dict[str, str]]]:
+        with _as_data_errors(path):
+            for cells in table:
+                yield f"{path}: line {table.line_num}", cells
+
+    with _as_data_errors(path):
         text = read_bytes(path, most).decode("utf-8-sig")
         table = csv.DictReader(io.StringIO(text, newline=""), restkey="", restval="")
-        rows = [(f"{path}: line {table.line_num}", cells) for cells in table]
+        return table.fieldnames or (), read_rows()
+
+
+@contextmanager
+def _as_data_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: not a CSV file ({error})") from error
-    return table.fieldnames or (), rows
 
 
 def read_rows(path: str | Path, kind: type[RecordType]) -> tuple[RecordType, ...]:
@@ -207,7 +202,7 @@ def list_errors(error: ValidationError) -> str:
     return "; ".join(f"{'.'.join(map(str, item['loc']))} {item['msg']}".strip() for item in listed)
 
 
-def format_cell(value: Cell) -> Cell:
+def _format_cell(value: Cell) -> Cell:
     """Return a value as a CSV file has it: nine significant digits, no control characters, empty for None.
 
     Text that a spreadsheet would execute as a formula gets a leading apostrophe.

@@ -28,11 +28,11 @@ from pydantic import Field, computed_field
 
 from ..base.arguments import describe_value
 from ..base.errors import ArgumentError, DataError, FileError, Remedy, count_noun
-from ..base.files import REPLACE, read_bytes, write_text
+from ..base.files import REPLACE, read_bytes
 from ..base.texts import Described, TextTable
 from .activity import ActivityRecord
 from .scores import Scores, mcnemar_p_value, wilson_interval
-from .tables import Cell, FileText, Folder, FolderFile, Record, Row, format_cell, format_csv, read_rows
+from .tables import Cell, FileText, Folder, FolderFile, Record, Row, read_rows, write_csv
 
 CHECKPOINT_SUFFIX = ".safetensors"
 MAX_CONFUSIONS = 3  # listed confused classes per class
@@ -320,11 +320,8 @@ class EvaluationResult(Scores):
             FileError: If the file cannot be written.
         """
         columns = ("name", "label", "predicted", *(f"p_{name}" for name in self.classes))
-        rows = []
-        for row in self.predictions:
-            cells: tuple[Cell, ...] = (row.name, row.label, row.predicted, *row.probabilities)
-            rows.append(dict(zip(columns, map(format_cell, cells), strict=True)))
-        write_text(path, format_csv(columns, rows))
+        cells = ((row.name, row.label, row.predicted, *row.probabilities) for row in self.predictions)
+        write_csv(path, columns, (dict(zip(columns, row, strict=True)) for row in cells))
 
     def describe(self) -> Sequence[str | TextTable]:
         """Return a row for each class, and the accuracy."""

@@ -11,8 +11,9 @@ import pytest
 from facts import mentions, raises
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
-from dvspipe.base.errors import ConfigError, DataError, FileError, FormatError
+from dvspipe.base.errors import DataError, FileError, FormatError
 from dvspipe.base.texts import TextTable
 from dvspipe.results import (
     Dependencies,
@@ -292,7 +293,7 @@ def test_sum_of_scores_adds_their_counts(tmp_path: Path) -> None:
 def test_sample_scores_require_a_square_confusion_matrix() -> None:
     scores = Scores(classes=("a", "b"), confusion=((3, 1), (0, 4)), calibration_error=0.1, temperature=1.0)
     assert (scores.samples, scores.correct, scores.accuracy) == (8, 7, 7 / 8)
-    with raises(ConfigError, "2"):
+    with raises(ValidationError, "2"):
         Scores(classes=("a", "b"), confusion=((3, 1),), calibration_error=0.1, temperature=1.0)
 
 

@@ -8,8 +8,9 @@ import pytest
 from facts import raises
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
-from dvspipe.base.errors import ConfigError, DataError, FileError
+from dvspipe.base.errors import DataError, FileError
 from dvspipe.results import PARTS, SPLITS, SplitRow, find_splits, read_splits, write_splits
 
 HEADER = "split,file,class,part,group\n"
@@ -53,7 +54,7 @@ def test_folder_without_splits_has_none(tmp_path: Path) -> None:
         (f"{HEADER}1,/etc/1.h5,a,train,\n", ["line 2", "file"]),
         (f"{HEADER}1,a/1.h5,a\n", ["line 2", "part"]),
         (f"{HEADER}1,a/1.h5,a,train,\n1,a/1.h5,a,test,\n", ["a/1.h5", "twice", "split 1"]),
-        (f"{HEADER}1,a/1.h5,a,train,\n2,a/1.h5,b,test,\n", ["a/1.h5", "a and b"]),
+        (f"{HEADER}1,a/1.h5,a,train,\n2,a/1.h5,b,test,\n", ["a/1.h5", "2 classes"]),
     ],
 )
 def test_wrong_tables_are_refused(tmp_path: Path, content: str, facts: list[str]) -> None:
@@ -69,5 +70,5 @@ def test_unknown_split_names_the_known_ones(tmp_path: Path) -> None:
 
 
 def test_row_outside_the_folder_is_refused() -> None:
-    with raises(ConfigError, "file"):
+    with raises(ValidationError, "file"):
         SplitRow(split=1, file="../a.h5", class_name="a", part="train")
