@@ -291,7 +291,7 @@ def stats(
 ) -> None:
     """Show the number of recordings, people and events of a data set, per class."""
     from ..base.files import claim_output, require_suffix
-    from ..results.composition import write_composition
+    from ..datasets.survey import write_composition
 
     # Refuse the output before all recordings are read.
     if out is not None:

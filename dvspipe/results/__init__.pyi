@@ -4,7 +4,6 @@ from .activity import EventImage as EventImage
 from .activity import KernelRecord as KernelRecord
 from .activity import LayerActivity as LayerActivity
 from .activity import add_layers as add_layers
-from .composition import CompositionRow as CompositionRow
 from .inference import ADAPTED as ADAPTED
 from .inference import AdaptationRecord as AdaptationRecord
 from .inference import Basis as Basis
