@@ -27,6 +27,7 @@ from .lock import DataLock as DataLock
 from .lock import LockedFile as LockedFile
 from .lock import LockHeader as LockHeader
 from .scores import Scores as Scores
+from .scores import Share as Share
 from .scores import TimeScores as TimeScores
 from .scores import WrongPrediction as WrongPrediction
 from .scores import add_scores as add_scores
@@ -51,7 +52,6 @@ from .training import EpochRow as EpochRow
 from .training import EvaluationResult as EvaluationResult
 from .training import Finding as Finding
 from .training import FindingKind as FindingKind
-from .training import JointTest as JointTest
 from .training import PairedTest as PairedTest
 from .training import RecordingPrediction as RecordingPrediction
 from .training import RunFolder as RunFolder

@@ -98,6 +98,25 @@ def calibration_error(count: ArrayLike, confidence: ArrayLike, correct: ArrayLik
     return float(np.abs(np.subtract(confidence, correct)).sum() / total) if total else None
 
 
+class Share(Record):
+    """Share of correct predictions."""
+
+    correct: int
+    """Number of correct predictions."""
+    samples: int
+    """Number of predictions."""
+
+    @property
+    def accuracy(self) -> float:
+        """Share of correct predictions, 0 to 1."""
+        return self.correct / self.samples
+
+    def __str__(self) -> str:
+        """Return the share with its counts and its 95 % confidence interval."""
+        low, high = wilson_interval(self.correct, self.samples)
+        return f"{self.accuracy:.1%}, {self.correct} of {self.samples} (95 % interval {low:.1%} to {high:.1%})"
+
+
 class WrongPrediction(Record):
     """Recording with a wrong prediction."""
 
@@ -126,8 +145,7 @@ class Scores(Record):
     """Wrong predictions, most certain first."""
 
     def __repr__(self) -> str:
-        share = f"{self.accuracy:.1%}, {self.correct} of {self.samples}"
-        return f"{type(self).__name__}(accuracy {share}, {len(self.classes)} classes)"
+        return f"{type(self).__name__}(accuracy {self.share}, {len(self.classes)} classes)"
 
     @computed_field  # type: ignore[prop-decorator]
     @property
@@ -146,6 +164,11 @@ class Scores(Record):
     def accuracy(self) -> float:
         """Share of correct predictions, 0 to 1."""
         return self.correct / self.samples
+
+    @property
+    def share(self) -> Share:
+        """Share of correct predictions."""
+        return Share(correct=self.correct, samples=self.samples)
 
     @computed_field  # type: ignore[prop-decorator]
     @property
