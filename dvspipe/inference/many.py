@@ -335,7 +335,7 @@ def summarize_answers(folder: OutputFolder, run: InferenceRun, known: Sequence[P
     Raises:
         FileError: If the folder is not writable.
     """
-    predictions = folder.find_predictions(run, known, with_segments=False)
+    predictions = folder.find_predictions(run, known)
     if not predictions:
         return
 

@@ -112,23 +112,23 @@ RecordType = TypeVar("RecordType", bound=Record)
 RowType = TypeVar("RowType", bound=Row)
 
 
-def write_rows(rows: Sequence[RowType], kind: type[RowType], *, jsonl: str | Path, csv_path: str | Path) -> None:
+def write_rows(rows: Sequence[RowType], kind: type[RowType], jsonl: Path, csv_path: Path | None = None) -> None:
     """Write rows as JSON Lines and CSV, each file complete or not at all.
 
     Args:
         rows: Rows to write; if empty, the CSV file has only a header.
         kind: Model of the rows.
         jsonl: File for all fields, one object per line.
-        csv_path: File for the columns; see `write_csv`.
+        csv_path: File for the columns; None: `jsonl` with the suffix `.csv`.
 
     Raises:
         FileError: If a file cannot be written.
     """
-    write_text(Path(jsonl), "".join(f"{row.model_dump_json()}\n" for row in rows))
+    write_text(jsonl, "".join(f"{row.model_dump_json()}\n" for row in rows))
 
     # Columns may depend on the content, such as the layers of a network: the first row has them all.
     cells = [row.cells() for row in rows]
-    write_csv(Path(csv_path), cells[0] if cells else kind.columns, cells)
+    write_csv(csv_path or jsonl.with_suffix(".csv"), cells[0] if cells else kind.columns, cells)
 
 
 def write_csv(path: Path, columns: Iterable[str], rows: Iterable[Mapping[str, Cell]]) -> None:

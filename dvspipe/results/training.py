@@ -307,9 +307,8 @@ class EvaluationResult(Scores):
             table.add_row(name, sum(row), row[k], f"{low:.1%} to {high:.1%}", confused)
 
         synthetic = " (synthetic)" if self.synthetic else ""
-        lines = [
-            f"accuracy{synthetic} {self.share}: {self.data}; expected calibration error {self.calibration_error:.1%}"
-        ]
+        calibration = f"expected calibration error {self.calibration_error:.1%}"
+        lines = [f"accuracy{synthetic} {self.share}: {self.data}; {calibration}"]
         if (by_recording := self.classify_recordings()) is not None:
             lines.append(f"recordings, by the mean of their clips{synthetic}: {by_recording}")
         if (test := self.against) is not None:
