@@ -237,7 +237,7 @@ def _lock_folder(
     notes.print(f"{show_name(folder / LOCK)}: {count_noun(len(found.files), 'file')}")
 
     expected = terms.expected
-    problems = [] if expected is None else list(expected.find_other_files(found.events, found.header.lists))
+    problems = [] if expected is None else list(expected.find_other_files(found.events, found.lists))
     for problem in problems:
         screen.print(Text(show_name(problem)))
     if problems:

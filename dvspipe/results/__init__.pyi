@@ -25,7 +25,6 @@ from .labels import LabelRow as LabelRow
 from .lock import LOCK as LOCK
 from .lock import DataLock as DataLock
 from .lock import LockedFile as LockedFile
-from .lock import LockHeader as LockHeader
 from .scores import Scores as Scores
 from .scores import Share as Share
 from .scores import TimeScores as TimeScores

@@ -95,7 +95,7 @@ def test_another_laboratory_converts_with_the_lock(videos: Path) -> None:
     dvspipe(*words, "-o", "first", "--shot-noise-rate-hz", "20", "--license", "cc0-1.0", cwd=folder)
     lock = DataLock.read(folder / "first/dataset.lock")
     assert {file.license for file in lock.files} == {"cc0-1.0"}
-    assert lock.header.lists.keys() == {"splits.csv"}
+    assert lock.lists.keys() == {"splits.csv"}
     assert "6 files" in dvspipe("data", "verify", "first", cwd=folder).stdout
 
     again = dvspipe(*words, "-o", "second", "--lock", "first/dataset.lock", "--jobs", 2, cwd=folder)
