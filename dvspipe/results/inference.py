@@ -93,7 +93,7 @@ class InferenceRun(Record):
         return "{}: {}, now {}".format(*differences[0]) if differences else ""
 
     def _dump_decisive(self) -> dict[str, JsonValue]:
-        return self.model_dump(mode="json", include=DECISIVE)
+        return self.model_dump(mode="json", include={*DECISIVE})
 
 
 ADAPTED = "adapted to"

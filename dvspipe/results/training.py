@@ -293,8 +293,11 @@ class EvaluationResult(Scores):
             FileError: If the file cannot be written.
         """
         columns = ("name", "label", "predicted", *(f"p_{name}" for name in self.classes))
-        cells = ((row.name, row.label, row.predicted, *row.probabilities) for row in self.predictions)
-        write_csv(path, columns, (dict(zip(columns, row, strict=True)) for row in cells))
+        rows: list[dict[str, Cell]] = []
+        for row in self.predictions:
+            cells: tuple[Cell, ...] = (row.name, row.label, row.predicted, *row.probabilities)
+            rows.append(dict(zip(columns, cells, strict=True)))
+        write_csv(path, columns, rows)
 
     def describe(self) -> Sequence[str | TextTable]:
         """Return a row for each class, and the accuracy."""

@@ -26,7 +26,7 @@ def compress_chunk(rows: NDArray[Any], padding: int = 0) -> bytes:
     """
     planes = np.zeros((rows.itemsize, len(rows) + padding), np.uint8)
     planes[:, : len(rows)] = np.ascontiguousarray(rows).view(np.uint8).reshape(-1, rows.itemsize).T
-    return zlib.compress(planes, DEFLATE_LEVEL)
+    return zlib.compress(planes.tobytes(), DEFLATE_LEVEL)
 
 
 def decompress_chunk(content: bytes, rows: NDArray[Any], *, shuffled: bool) -> None:
