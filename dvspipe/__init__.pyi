@@ -21,7 +21,6 @@ from . import synthesis as synthesis
 from . import torch as torch
 from . import training as training
 from . import video as video
-from .base.errors import ArgumentError as ArgumentError
 from .base.errors import CheckpointError as CheckpointError
 from .base.errors import ConfigError as ConfigError
 from .base.errors import CorruptionError as CorruptionError
@@ -30,7 +29,6 @@ from .base.errors import DvspipeError as DvspipeError
 from .base.errors import EventError as EventError
 from .base.errors import FileError as FileError
 from .base.errors import FormatError as FormatError
-from .base.errors import Remedy as Remedy
 from .base.errors import TruncatedVideoError as TruncatedVideoError
 from .base.errors import VideoError as VideoError
 from .base.errors import WorkerError as WorkerError

@@ -14,14 +14,13 @@ of either; errors of recordings arrive unchanged from its workers.
 
 from __future__ import annotations
 
-import inspect
 import logging
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, SupportsIndex, Unpack
+from typing import Any, NamedTuple, Protocol, Unpack
 
 import numpy as np
 import torch
@@ -29,10 +28,8 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader, Dataset, DistributedSampler, IterableDataset, get_worker_info
 
-from .base.arguments import checked, describe_value
 from .base.config import as_settings
 from .base.errors import (
-    ArgumentError,
     ConfigError,
     DataError,
     DvspipeError,
@@ -114,7 +111,6 @@ class SpikeDataset(Dataset[LoadedItem]):
         (torch.Size([5, 2, 7, 12]), torch.uint8, 1, 2)
     """
 
-    @checked
     def __init__(
         self,
         source: str | Path | DataConfig | Mapping[str, object] | DataSet,
@@ -163,15 +159,8 @@ class SpikeDataset(Dataset[LoadedItem]):
         """Return the spikes [T, C, H, W] of a recording, uint8 or float32 depending on `bins`, and its label.
 
         Raises:
-            ArgumentError: If `number` is not an integer.
-            IndexError: If it is out of range; this ends a loop.
+            IndexError: If `number` is out of range; this ends a loop.
         """
-        if not isinstance(number, SupportsIndex):
-            raise ArgumentError(
-                f"SpikeDataset[...]: wrong number of a recording (found {describe_value(number)}, expected int); "
-                "torch.utils.data.Subset(dataset, numbers) selects several"
-            )
-
         number = operator.index(number)
         if not -len(self) <= number < len(self):
             raise IndexError(f"SpikeDataset[{number}]: out of range (found {count_noun(len(self), 'recording')})")
@@ -250,7 +239,6 @@ class EventStream(IterableDataset[LoadedItem]):
         [(100, 2), (130, 0), (160, 1)]
     """
 
-    @checked
     def __init__(
         self,
         recording: str | Path | Events,
@@ -394,7 +382,7 @@ def _check_item(item: object) -> None:
 
         description = f"({', '.join(map(brief, item))})"
     else:
-        description = describe_value(item)
+        description = brief(item)
 
     raise DataError(f"collate: wrong item (found {description}, expected a tensor [T, C, H, W] and a label)")
 
@@ -420,7 +408,6 @@ class Collate(Protocol):
         """Return the batch of some items."""
 
 
-@checked
 def loader(
     dataset: Dataset[LoadedItem],
     batch_size: int = 32,
@@ -434,7 +421,7 @@ def loader(
 
     With `time_first=False` and recordings of equal length, the items equal the items of torch's `DataLoader(dataset)`.
 
-    Errors of recordings keep their type, message and remedies, even from workers; torch's `DataLoader` would append the
+    Errors of recordings keep their type and message, even from workers; torch's `DataLoader` would append the
     message to a traceback. With `torch.distributed`, a `DistributedSampler` divides the recordings among the processes;
     it is `loader.sampler`: call its `set_epoch` before each epoch.
 
@@ -448,9 +435,6 @@ def loader(
             `persistent_workers`, `drop_last`, `generator` and `multiprocessing_context`. Use `spawn` for data sets of
             videos, because OpenCV does not survive a fork.
 
-    Raises:
-        ArgumentError: If `DataLoader` does not have an option, or refuses its value.
-
     Example:
         >>> from dvspipe.datasets import from_recordings
         >>> events = Events([0, 10, 30], [3, 4, 4], [1, 1, 6], [True, True, False], "12x7")
@@ -461,13 +445,6 @@ def loader(
     """
     if not hasattr(dataset, "__getitem__"):
         raise DataError(f"loader: found {type(dataset).__name__}, expected a SpikeDataset or another dataset")
-
-    try:
-        inspect.signature(collate_fn).bind([], time_first=time_first)
-    except (TypeError, ValueError) as error:
-        raise ArgumentError(
-            f"loader: collate_fn has another form than collate(items, *, time_first) ({error})"
-        ) from error
 
     wrapped: Dataset[Any]
     if isinstance(dataset, IterableDataset):
@@ -486,10 +463,7 @@ def loader(
     # Errors of workers travel as values, because torch changes errors that workers raise; see `_Loader`.
     collated = partial(_collate_or_return_error, partial(collate_fn, time_first=time_first))
 
-    try:
-        return _Loader(wrapped, batch_size, shuffle=shuffle or None, collate_fn=collated, **options)
-    except (TypeError, ValueError) as error:  # a check of `DataLoader`
-        raise ArgumentError(f"loader: {error}") from error
+    return _Loader(wrapped, batch_size, shuffle=shuffle or None, collate_fn=collated, **options)
 
 
 class _ErrorReturningDataset(Dataset[Any]):

@@ -23,7 +23,7 @@ def mentions(text: str, *facts: object) -> bool:
 
 @contextmanager
 def raises(kind: type[Error] | tuple[type[Error], ...], *facts: object) -> Iterator[pytest.ExceptionInfo[Error]]:
-    """Expect an error whose message contains these facts in any order: file names, numbers, settings, remedies."""
+    """Expect an error whose message contains these facts in any order: file names, numbers, settings."""
     with pytest.raises(kind) as caught:
         yield caught
     assert mentions(str(caught.value), *facts), f"{facts} in {caught.value}"

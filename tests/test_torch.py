@@ -23,7 +23,7 @@ from torch.utils.data import DataLoader
 
 import dvspipe.networks.neurons
 import dvspipe.torch
-from dvspipe.base.errors import ConfigError, DataError, DvspipeError, EventError, FileError, Remedy
+from dvspipe.base.errors import ConfigError, DataError, DvspipeError, EventError, FileError
 from dvspipe.datasets import (
     Cache,
     FolderConfig,
@@ -198,9 +198,9 @@ def test_batches_are_padded_and_include_lengths(time_first: bool) -> None:
 
 @pytest.mark.parametrize("wrong", [5, None])
 def test_wrong_dataset_is_reported(wrong: Any) -> None:
-    with raises(DvspipeError, "None" if wrong is None else "int"):
+    with raises(DataError, type(wrong).__name__):
         loader(wrong)
-    with raises(ConfigError, "source"):
+    with raises(ConfigError, repr(wrong)):
         SpikeDataset(wrong)
 
 
@@ -247,7 +247,6 @@ def test_error_of_a_recording_is_the_same_in_a_worker(tmp_path: Path) -> None:
         errors.append(caught.value)
     assert str(errors[0]) == str(errors[1])
     assert "\n" not in str(errors[1])
-    assert errors[0].remedies == errors[1].remedies
     with raises(DataError, path.name):  # also with torch's own loader in this process
         [*DataLoader(dataset, collate_fn=collate)]
 
@@ -343,9 +342,9 @@ def test_stream_of_a_corrupted_file_ends_with_its_error(tmp_path: Path) -> None:
 
 
 def test_errors_are_passed_on_from_a_worker() -> None:
-    for error in (DataError("a: b", Remedy("data.sensor", "WxH", "name it")), EventError("c", event=3)):
+    for error in (DataError("a: b"), EventError("c", event=3)):
         copied = pickle.loads(pickle.dumps(error))
-        assert (type(copied), str(copied), copied.remedies) == (type(error), str(error), error.remedies)
+        assert (type(copied), str(copied), vars(copied)) == (type(error), str(error), vars(error))
 
 
 def compare(ours: tuple[Tensor, ...], theirs: tuple[Tensor, ...], currents: Tensor, atol: float = 1e-12) -> None:

@@ -22,7 +22,7 @@ import gradio as gr
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from ..base.errors import ConfigError, FileError, Remedy
+from ..base.errors import ConfigError, FileError
 from ..parallel import ignore_progress
 from .answers import classify
 from .conversion import IDEAL, Choices, convert_complete, knobs_of, read_excerpt, show_excerpt
@@ -82,8 +82,8 @@ class AppSettings:
 
         if self.host not in LOCAL_HOSTS and not self.password:
             raise ConfigError(
-                f"host = {self.host}: other machines could open the app (found no password)",
-                Remedy("password", "PASSWORD", "protect the app"),
+                f"host = {self.host}: other machines could open the app (found no password)"
+                "; use password=PASSWORD to protect the app"
             )
 
 
@@ -179,8 +179,8 @@ def _check_address(settings: AppSettings) -> None:
         socket.create_server((settings.host, settings.port or 0), family=family).close()
     except OSError as error:
         raise ConfigError(
-            f"host {settings.host}, port {settings.port or 'free'}: in use or not allowed ({error})",
-            Remedy("port", "N", "choose another port"),
+            f"host {settings.host}, port {settings.port or 'free'}: in use or not allowed ({error})"
+            "; use port=N to choose another port"
         ) from error
 
 

@@ -20,7 +20,6 @@ from urllib.parse import quote
 
 import gradio as gr
 
-from ..base.arguments import checked
 from ..base.errors import ConfigError, DvspipeError, FileError
 from ..formats import Recording, open_recording
 from ..recordings.conversion import is_video
@@ -176,9 +175,8 @@ def handle(
 ) -> Callable[..., Iterator[Updates]]:
     """Wrap a handler for Gradio: errors become a message in the page, never a traceback.
 
-    The types of the values are checked, because a request may contain any JSON. Earlier `messages` are removed first.
+    Earlier `messages` are removed first.
     """
-    work = checked(work)
 
     def run(request: gr.Request, *values: object) -> Iterator[Updates]:
         name = name_session(request)

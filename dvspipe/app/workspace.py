@@ -16,7 +16,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from ..base.errors import DvspipeError, FileError, Remedy, escape_controls, shorten
+from ..base.errors import DvspipeError, FileError, escape_controls, shorten
 from ..recordings.conversion import is_recording_suffix
 from ..results import CHECKPOINT_SUFFIX, RecordingFolder
 from ..video.names import VIDEO_SUFFIXES
@@ -123,15 +123,9 @@ class Workspace:
             yield from (Path(parent, name) for name in sorted(names) if not name.startswith("."))
 
     def describe(self, error: DvspipeError) -> str:
-        """Return an error message as one line with its remedies, without the folder paths."""
-        text = " ".join(error.describe(_format_remedy).split()).replace(f"{self.folder}/", "")
+        """Return an error message as one line, without the folder paths."""
+        text = " ".join(str(error).split()).replace(f"{self.folder}/", "")
         return escape_controls(re.sub(re.escape(str(self.root.resolve())) + r"/(?:[^\s/:]+/)*", "", text))
-
-
-def _format_remedy(remedy: Remedy) -> str:
-    """Return a remedy as a field of the app."""
-    name = " ".join(remedy.words)
-    return remedy.explain(f"{name} = {remedy.value}" if remedy.value is not True else name)
 
 
 @dataclass(frozen=True)

@@ -8,26 +8,34 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
-from functools import update_wrapper
-from inspect import signature
 from pathlib import Path
-from typing import Any, TypeVar, cast, get_args
+from typing import Self, TypeVar, cast, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, ValidationError, model_validator
 from pydantic_core import to_jsonable_python
 
-from .arguments import read_result_type
-from .errors import OF_COMMANDS, ConfigError, join_names, suggest_argument
-from .explanations import explain_mistakes, format_input
+from .errors import ConfigError, brief
 from .groups import KIND, find_unions, setting_names, setting_types
-from .suggestions import suggest_settings
 from .trees import SettingsTree, merge_settings
 from .yaml_files import read_yaml
 
+MAX_MISTAKES = 5  # listed in a message
+
+
+def explain_mistakes(where: str, error: ValidationError) -> ConfigError:
+    """Return an error that lists the wrong settings with pydantic's messages."""
+    listed = []
+    for mistake in error.errors(include_url=False)[:MAX_MISTAKES]:
+        subject = f"{mistake['loc'][0]} = {brief(mistake['input'])}: " if mistake["loc"] else ""
+        listed.append(subject + mistake["msg"].removeprefix("Value error, "))
+
+    return ConfigError(f"{where}: {'; '.join(listed)}")
+
 
 class Settings(BaseModel):
-    """Base class of all groups of settings: frozen; unknown keys are errors.
+    """Base class of all groups of settings: frozen; unknown keys and wrong values are a `ConfigError`.
 
+    A validator of a field raises ValueError, and a validator of a model `ConfigError`: pydantic runs it after `_check`.
     The `repr` lists the settings that differ from their defaults.
 
     Example:
@@ -47,41 +55,22 @@ class Settings(BaseModel):
         use_attribute_docstrings=True,
     )
 
-    def __init__(self, *unnamed: object, **values: Any) -> None:
-        """Check the values.
+    @model_validator(mode="wrap")
+    @classmethod
+    def _check(cls, values: object, check: ModelWrapValidatorHandler[Self]) -> Self:
+        """Check the values; wrong ones are one ConfigError.
 
-        Raises:
-            ConfigError: If keys are unknown or values are wrong. The message names each of them, with the closest known
-                key or the expected value. Also if values have no names.
+        pydantic would read true and false as 1 and 0, and a shell does not expand the ~ in root=~/x.
         """
-        if unnamed:
-            name = type(self).__name__
-            first = next(iter(type(self).model_fields))
-            listed = ", ".join(map(format_input, unnamed))
-            raise ConfigError(f"{name}: settings need names (found {listed}, expected {name}({first}=...))")
+        if isinstance(values, dict):
+            # Values of unknown names stay as they are, as if booleans were expected: pydantic reports the names.
+            types = {name: field.annotation for name, field in cls.model_fields.items()}
+            values = {name: _to_plain(value, types.get(name, bool)) for name, value in values.items()}
 
         try:
-            super().__init__(**values)
+            return check(values)
         except ValidationError as error:
-            raise explain_mistakes(type(self), error, type(self).__name__) from error
-
-    # This copies `__pydantic_base_init__`, by which pydantic recognises its own __init__: nested groups are checked
-    # without this one, and their errors are collected in one message.
-    update_wrapper(__init__, BaseModel.__init__, assigned=())
-
-    @model_validator(mode="before")
-    @classmethod
-    def _read_plain_values(cls, values: object) -> object:
-        """Reject true and false as numbers, and expand the home folder in paths.
-
-        pydantic would read true and false as 1 and 0, and a shell does not expand the ~ in data.root=~/x.
-        """
-        if not isinstance(values, dict):
-            return values
-
-        # Values of unknown names stay as they are, as if booleans were expected: pydantic reports the names.
-        types = {name: field.annotation for name, field in cls.model_fields.items()}
-        return {name: _to_plain(value, types.get(name, bool)) for name, value in values.items()}
+            raise explain_mistakes(cls.__name__, error) from error
 
     def __repr_args__(self) -> Iterator[tuple[str, object]]:
         for name, field in type(self).model_fields.items():
@@ -134,8 +123,7 @@ def build(model: type[Model], settings: Mapping[str, object], where: str) -> Mod
         where: Source of the settings, named in error messages: a file, a command or an argument.
 
     Raises:
-        ConfigError: If keys are unknown or values are wrong. The message names each of them, with the closest known key
-            or the expected value.
+        ConfigError: If keys are unknown or values are wrong.
 
     Example:
         >>> class Example(Settings):
@@ -145,9 +133,7 @@ def build(model: type[Model], settings: Mapping[str, object], where: str) -> Mod
     """
     try:
         return model.model_validate(settings)
-    except ValidationError as error:
-        raise explain_mistakes(model, error, where) from error
-    except ConfigError as error:  # raised by a validator that names a remedy
+    except ConfigError as error:
         raise error.named(where) from error
 
 
@@ -174,7 +160,7 @@ def as_settings(
         model: Subclass of `Settings`.
         given: Settings, or keys and values; None: the defaults.
         named: Keyword arguments of a function.
-        function: This function; its other arguments are suggested for unknown keywords.
+        function: This function, named in the error for an unknown keyword.
 
     Raises:
         ConfigError: If a name is unknown or stands for several settings, a value is wrong, or `given` is neither a
@@ -191,7 +177,7 @@ def as_settings(
         return given
     if given is not None and not isinstance(given, model | Mapping):
         raise ConfigError(
-            f"{model.__name__}: found {format_input(given)}, expected settings by name, a mapping or {model.__name__}"
+            f"{model.__name__}: found {brief(given)}, expected settings by name, a mapping or {model.__name__}"
         )
 
     # A model may be of a derived class, with more settings; only its given values override defaults.
@@ -297,29 +283,8 @@ def _check_arguments(
     """Check for unknown arguments of a function that also takes settings by name.
 
     Raises:
-        ConfigError: If a name is neither an argument nor a setting; with similar names.
+        ConfigError: If a name is not a setting.
     """
-    if function is None:
-        return
-
-    parameters = signature(function).parameters
-    arguments = [name for name, parameter in parameters.items() if parameter.kind is not parameter.VAR_KEYWORD]
-    for name in named:
-        if name in setting_types(model):
-            continue
-
-        if suggested := suggest_settings(model, name):
-            similar = [_argument_name(model, path) for path in suggested]
-            raise ConfigError(f"{function.__name__}: unknown argument {name}, did you mean {join_names(similar)}?")
-
-        known = [*arguments, *setting_types(model)]
-        result = read_result_type(function) if name in OF_COMMANDS else None
-        suggestion = suggest_argument(name, known, result)
-        raise ConfigError(f"{function.__name__}: unknown argument {name}, {suggestion}")
-
-
-def _argument_name(model: type[Settings], path: str) -> str:
-    """Return the last part of the full name of a setting; the full name if other settings have the same last part."""
-    last = path.rpartition(".")[2]
-    owners = {name for name in setting_names(model) if name.rpartition(".")[2] == last}
-    return last if owners == {path} else path
+    unknown = [name for name in named if name not in setting_types(model)]
+    if function is not None and unknown:
+        raise ConfigError(f"{function.__name__}: unknown argument {', '.join(unknown)}")

@@ -18,7 +18,7 @@ from functools import lru_cache
 from pathlib import Path
 from uuid import uuid4
 
-from .errors import FileError, Remedy, join_names
+from .errors import FileError, join_names
 
 if sys.platform != "win32":
     import fcntl
@@ -27,7 +27,6 @@ LOCK_NAME = ".lock"
 TEMPORARY = ".dvspipe-"  # prefix of temporary files beside outputs
 UNFINISHED = ".part"  # suffix of folders that contain an unfinished file
 READ_AND_WRITE = 0o666  # permissions of a new file, before the umask
-REPLACE = Remedy("overwrite", True, "replace it")
 
 
 def claim_output(path: Path, *, overwrite: bool) -> None:
@@ -39,7 +38,7 @@ def claim_output(path: Path, *, overwrite: bool) -> None:
     if path.is_dir():
         raise FileError(f"{path}: is a folder (expected an output file)")
     if path.exists() and not overwrite:
-        raise FileError(f"{path}: already exists", REPLACE)
+        raise FileError(f"{path}: already exists; use overwrite to replace it")
 
 
 def make_folder(folder: Path) -> None:

@@ -15,7 +15,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ..base.errors import ConfigError, FileError, Remedy
+from ..base.errors import ConfigError, FileError
 from ..base.files import claim_output, require_suffix, write_beside
 from ..networks import SpikingNetwork
 from .checkpoint import load_checkpoint, load_config
@@ -139,12 +139,12 @@ def _require_exportable(checkpoint: str | Path) -> None:
         return
 
     raise ConfigError(
-        f"{checkpoint}: network.kind = {network.kind} cannot be exported: {why}",
-        Remedy("network.kind", "csnn", "train a network that can be exported"),
+        f"{checkpoint}: network.kind = {network.kind} cannot be exported: {why}"
+        "; use kind=csnn to train a network that can be exported"
     )
 
 
 def refuse_step(dt: float | None, to: ExportFormat) -> None:
     """Check that no time step is given for a format that does not use it."""
     if dt is not None:
-        raise ConfigError(f"dt = {dt:g}: not used by {to}", Remedy("out", "NET.nir", "scale time constants"))
+        raise ConfigError(f"dt = {dt:g}: not used by {to}; use out=NET.nir to scale time constants")

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..base.errors import ConfigError, Remedy
+from ..base.errors import ConfigError
 
-USE_ONNX = Remedy("out", "NET.onnx", "export any network")
 SNNTORCH_STEP_S = 1e-4  # fixed step of snnTorch 1.0, in its import_nir.py
 
 
@@ -29,11 +28,13 @@ class NirReader:
         """Explain why the reader cannot run a graph with these nodes and time step (seconds); None if it can."""
         unknown = sorted({*nodes} - self.nodes)
         if unknown:
-            return ConfigError(f"{self.name} does not read {', '.join(unknown)}", USE_ONNX)
+            return ConfigError(
+                f"{self.name} does not read {', '.join(unknown)}; use out=NET.onnx to export any network"
+            )
         if self.dt not in (None, dt):
             return ConfigError(
-                f"{self.name} always assumes steps of {self.dt:g} s (the file has steps of {dt:g} s)",
-                Remedy("dt", self.dt, "scale the time constants"),
+                f"{self.name} always assumes steps of {self.dt:g} s (the file has steps of {dt:g} s)"
+                f"; use dt={self.dt} to scale the time constants"
             )
 
         return None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from ..base.errors import ConfigError, DataError, Remedy
+from ..base.errors import ConfigError, DataError
 from ..base.files import check_output
 from ..results import CHECKPOINT_SUFFIX, RunFolder
 from ..verbs.deployment import quantise as verb
@@ -59,8 +59,7 @@ def quantise(
     if data is None and (root := experiment.data.root) is not None and not root.is_dir():
         raise DataError(
             f"{source}: data.root = {root}: no such folder (expected the recordings of the training; the path is "
-            "relative to the folder in which it ran)",
-            Remedy("data.root", "DIR", "set it"),
+            "relative to the folder in which it ran); use root=DIR to set it"
         )
 
     with progress() as show:

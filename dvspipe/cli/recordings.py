@@ -25,7 +25,7 @@ from .options import (
     note_shard,
     parse_shard,
 )
-from .screen import as_option, choose_exit_code, fail, fail_inputs, print_parts, progress, screen, skip
+from .screen import choose_exit_code, fail, fail_inputs, print_parts, progress, screen, skip
 
 if TYPE_CHECKING:
     from ..formats import RecordingInfo
@@ -51,7 +51,7 @@ def info(recordings: RecordingFiles, *, as_json: AsJson = False, **given: Any) -
     else:
         defaults = ConvertConfig().model_dump(mode="json")
         for one in described:
-            print_parts(*one.describe(as_option, defaults))
+            print_parts(*one.describe(defaults))
 
     fail_inputs(failed, len(recordings), "recordings could not be read")
 
@@ -98,7 +98,7 @@ def check(
         sys.stdout.write(json.dumps([report.to_record() for report in reports], indent=1) + "\n")
 
     for report in [] if as_json else reports:
-        print_parts(*report.describe(as_option))
+        print_parts(*report.describe())
 
     if (wrong := sum(report.wrong for report in reports)) or failed:
         unread = f", {failed:,} could not be read" if failed else ""

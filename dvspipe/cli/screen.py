@@ -22,7 +22,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..base import kernels
-from ..base.errors import DvspipeError, Remedy, escape_controls
+from ..base.errors import DvspipeError, escape_controls
 from ..base.texts import COLUMN_GAP, TextTable, show_name
 from .activity import WORKING, CommandState, ShowProgress
 from .interrupts import EXIT_INTERRUPTED, Interrupt
@@ -124,27 +124,8 @@ def show_log(level: int) -> None:
 
 
 def describe_error(error: DvspipeError) -> str:
-    """Return the error message in one line, with remedies as command-line options."""
-    return " ".join(error.describe(as_option).split())
-
-
-def as_option(remedy: Remedy) -> str:
-    """Format a remedy as a command-line option, or as KEY=VALUE for settings of data sets and training.
-
-    Example:
-        >>> as_option(Remedy("overwrite", True, "replace it")), as_option(Remedy("hints.columns", "txyp"))
-        ('--overwrite to replace it', '--hints.columns txyp')
-        >>> as_option(Remedy("config.stateful", False, "classify windows"))
-        '--stateful=false to classify windows'
-    """
-    name = remedy.setting.removeprefix("config.")
-    if "." in name and not name.startswith("hints."):
-        return remedy.explain(f"{name}={remedy.value}")
-
-    option = f"--{name.replace('_', '-')}"
-    if isinstance(remedy.value, bool):
-        return remedy.explain(option if remedy.value else f"{option}=false")
-    return remedy.explain(f"{option} {remedy.value}")
+    """Return the error message in one line."""
+    return " ".join(str(error).split())
 
 
 def fail(message: str, code: int) -> None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from ..base.config import Settings
-from ..base.errors import ConfigError, Remedy
+from ..base.errors import ConfigError
 from ..events import Events, SensorSize
 from ..events.noise import draw_noise
 
@@ -188,8 +188,7 @@ def mirrored_labels(classes: Sequence[str]) -> NDArray[np.int64]:
         if opposite not in classes:
             raise ConfigError(
                 f"augment.flip_horizontal = true: the mirror image of the class {name} is {opposite} (expected one of "
-                f"{', '.join(classes)})",
-                Remedy("augment.flip_horizontal", False, "disable mirroring"),
+                f"{', '.join(classes)}); use flip_horizontal=false to disable mirroring"
             )
 
         mirrored.append(classes.index(opposite))

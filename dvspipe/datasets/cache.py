@@ -23,7 +23,7 @@ from safetensors import SafetensorError
 from safetensors import numpy as safetensors
 
 from ..base.config import complete_repr
-from ..base.errors import FileError, Remedy
+from ..base.errors import FileError
 from ..base.files import LOCK_NAME, lock_folder, require_space, write_beside
 from ..events import Events
 
@@ -104,9 +104,7 @@ class Cache:
                 beside.write_bytes(zlib.compress(safetensors.save(dense), ZLIB_LEVEL))
         except FileError as error:
             raise FileError(
-                error.message,
-                Remedy("data.cache", "DIR", "cache in another folder"),
-                Remedy("data.cache", "none", "disable the cache"),
+                f"{error}; use cache=DIR to cache in another folder, or cache=none to disable the cache",
             ) from error
 
     def load(

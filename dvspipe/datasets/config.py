@@ -24,6 +24,7 @@ from typing import Annotated, ClassVar, Literal, Self, TypeAlias
 from pydantic import BeforeValidator, Field, JsonValue, PositiveInt, field_validator, model_validator
 
 from ..base.config import Settings, build
+from ..base.errors import ConfigError
 from ..base.groups import complete_kind
 from ..base.patterns import SIZE_PATTERN
 from ..encoding import CodeName
@@ -213,7 +214,7 @@ class GesturesConfig(FilesConfig, WindowsConfig):
     def _check_framing(self) -> GesturesConfig:
         for name in ("size", "roi", "fit"):
             if self.root is None and getattr(self, name) is not None:
-                raise ValueError(f"{name}: needs recordings in a folder (found kind = gestures without root)")
+                raise ConfigError(f"{name}: needs recordings in a folder (found kind = gestures without root)")
         return self
 
 

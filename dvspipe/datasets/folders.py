@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -17,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.errors import DataError, DvspipeError, Remedy, TruncatedVideoError, count_noun, escape_controls
+from ..base.errors import DataError, DvspipeError, TruncatedVideoError, count_noun, escape_controls
 from ..base.files import is_internal
 from ..base.gestures import GESTURES
 from ..base.trees import SettingsTree
@@ -146,12 +145,11 @@ class RecordingFile:
 
     def _make(self) -> Events:
         """Compute all events, framed for the network, without the cache."""
-        with _remedies_as_settings():
-            if self.target is not None:
-                source = open_source(self.path, self.target, self.framing, sensor=self.sensor, hints=self.hints)
-                return concatenate(source.read_fitted(), self.target)
-            if self.is_video:
-                return events_from_video(self.path, self.framing.video)
+        if self.target is not None:
+            source = open_source(self.path, self.target, self.framing, sensor=self.sensor, hints=self.hints)
+            return concatenate(source.read_fitted(), self.target)
+        if self.is_video:
+            return events_from_video(self.path, self.framing.video)
         return self._read()
 
     def _write(self, path: Path) -> None:
@@ -174,8 +172,7 @@ class RecordingFile:
 
     def _read(self, start_us: int | None = None, stop_us: int | None = None) -> Events:
         """Return events of a recording that is not framed."""
-        with _remedies_as_settings():
-            return read(self.path, start_us, stop_us, sensor=self.sensor, hints=self.hints)
+        return read(self.path, start_us, stop_us, sensor=self.sensor, hints=self.hints)
 
     def windows(self, window_us: int, *span_us: int) -> list[tuple[int, int]]:
         """Divide the recording, or a span of it, into windows; return the start and end of each in microseconds.
@@ -214,18 +211,6 @@ def _window_starts(t: NDArray[np.int64], window_us: int) -> NDArray[np.int64]:
 
     starts: NDArray[np.int64] = t[0] + np.unique(numbers) * window_us
     return starts
-
-
-@contextmanager
-def _remedies_as_settings() -> Iterator[None]:
-    """Rename error remedies from arguments of `read` and `open_source` to settings of a data set."""
-    try:
-        yield
-    except DvspipeError as error:
-        renamed = [
-            replace(remedy, setting=f"data.{remedy.setting.removeprefix('config.')}") for remedy in error.remedies
-        ]
-        raise error.with_remedies(renamed) from error
 
 
 def find_folder(source: str | Path) -> Path:
@@ -297,7 +282,7 @@ def _find_published(source: DataSource[FolderConfig | GesturesConfig]) -> Splits
 
     splits = find_splits(source.root)
     if splits is None and split is not None:
-        raise DataError(f"{source.root}: no {SPLITS} for data.split = {split}", Remedy("data.split", "null"))
+        raise DataError(f"{source.root}: no {SPLITS} for data.split = {split}; use split=null")
     return splits
 
 
@@ -532,8 +517,7 @@ def find_sensor(source: DataSource[FilesConfig], samples: Iterable[Sample]) -> S
         try:
             if is_video(file):
                 return open_for_sensor(file, source.config.video).size
-            with _remedies_as_settings():
-                return open_recording(file, hints=source.config.hints).sensor
+            return open_recording(file, hints=source.config.hints).sensor
         except DvspipeError as error:
             first = first or error
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..base.errors import DataError, FormatError, Remedy
+from ..base.errors import DataError, FormatError
 from ..base.gestures import GESTURES
 from ..events import Events, SensorSize
 from ..results.labels import SUFFIX, read_labels
@@ -21,7 +21,7 @@ from .config import DvsGestureConfig, NmnistConfig
 from .folders import Listing, divide_parts, find_recording, list_class_folders, sample_of_label
 from .samples import DataSet, Sample, version_of_file
 from .source import DataSource
-from .tonic import DOWNLOAD, TonicRecipe
+from .tonic import TonicRecipe
 
 NMNIST_CLASSES = tuple(str(digit) for digit in range(10))
 NMNIST_SENSOR = SensorSize(width=34, height=34)
@@ -54,8 +54,8 @@ def _check_images(root: Path, test_root: Path) -> None:
     tested = _list_images(test_root)
     for image in tested.keys() & trained.keys():
         raise DataError(
-            f"{tested[image]}: test recording of the same MNIST image as the training recording {trained[image]}",
-            Remedy("exclude", str(test_root), "record synthetic digits without such images"),
+            f"{tested[image]}: test recording of the same MNIST image as the training recording {trained[image]}"
+            f"; use exclude={test_root} to record synthetic digits without such images"
         )
 
 
@@ -80,8 +80,8 @@ def _find_nmnist(source: DataSource[NmnistConfig], root: Path) -> Path:
 
     raise DataError(
         f"{root}: no folder Train with the digits 0 to 9 found; unpack train.zip and test.zip of N-MNIST "
-        f"(https://www.garrickorchard.com/datasets/n-mnist) to create {root / 'Train' / '0' / '00002.bin'}",
-        DOWNLOAD,
+        f"(https://www.garrickorchard.com/datasets/n-mnist) to create {root / 'Train' / '0' / '00002.bin'}"
+        "; use download to download it"
     )
 
 
@@ -112,8 +112,7 @@ def _list_gesture_parts(source: DataSource[DvsGestureConfig], root: Path) -> tup
         raise DataError(
             f"{root}: no DVS128 Gesture found; unpack IBM's DvsGesture.tar.gz (https://research.ibm.com/dvsgesture) "
             f"to create {root / 'DvsGesture' / 'user01_fluorescent.aedat'}, or Tonic's ibmGestureTrain.tar.gz and "
-            f"ibmGestureTest.tar.gz to create {clip}",
-            DOWNLOAD,
+            f"ibmGestureTest.tar.gz to create {clip}; use download to download it"
         )
 
     if any((folder / name).is_dir() for name in TONIC_FOLDERS.values()):

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
-from ..base.arguments import describe_value
 from ..base.errors import DataError, brief
 from ..encoding import BinConfig
 from ..events import Events, SensorSize, SensorSizeLike
@@ -115,7 +114,7 @@ def _sample_of(number: int, recording: Events | str | Path, label: int, *, senso
         return Sample(name, label, name, partial(_identity, recording), partial(version_of_events, recording))
 
     if not isinstance(recording, str | Path):
-        raise DataError(f"{name}: found {describe_value(recording)}, expected Events, or the path of a recording")
+        raise DataError(f"{name}: found {brief(recording)}, expected Events, or the path of a recording")
 
     path = Path(recording)
     file = RecordingFile(path, sensor, NO_HINTS, FramingConfig(), None, Cache(default_cache()))

@@ -76,8 +76,7 @@ class Sample(Brief):
             yield
         except DvspipeError as error:
             # An error of a decoder does not know which sample it is about.
-            named = error.named(self.name)
-            raise DataError(named.message, *named.remedies) from error
+            raise DataError(str(error.named(self.name))) from error
         except OSError as error:
             raise DataError(f"{self.name}: cannot be read ({error.strerror or error})") from error
 

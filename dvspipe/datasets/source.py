@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from ..base.errors import DataError, Remedy
+from ..base.errors import DataError
 from ..encoding import BinConfig
 from ..events import SensorSize
 from ..parallel import Progress, ignore_progress
@@ -55,7 +55,7 @@ class DataSource(Generic[ConfigT]):
             DataError: If the configuration has no folder.
         """
         if self.config.root is None:
-            raise DataError(f"{self.config.kind}: missing folder of recordings, data.root", Remedy("data.root", "DIR"))
+            raise DataError(f"{self.config.kind}: missing folder of recordings, data.root; use root=DIR")
         return self.config.root
 
     def name_of(self: DataSource[RecordingsConfig], file: Path) -> Path:
@@ -97,8 +97,8 @@ class DataSource(Generic[ConfigT]):
         if not match:
             raise DataError(
                 f"{file}: the name does not match the regular expression data.group = {self.config.group!r} "
-                "(expected a pattern such as '^[^_]+', the name up to its first _)",
-                Remedy("data.group", "null", "make each recording its own group"),
+                "(expected a pattern such as '^[^_]+', the name up to its first _); use group=null to make each "
+                "recording its own group"
             )
 
         return match.group()

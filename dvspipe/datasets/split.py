@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from ..base.errors import Brief, DataError, Remedy, escape_controls
+from ..base.errors import Brief, DataError, escape_controls
 from ..base.files import read_bytes, write_text
 from ..results.splits import PARTS, Part
 from .samples import DataSet, Sample, check_groups
@@ -96,8 +96,8 @@ def restore_split(path: Path, data: DataSet) -> DataSet | None:
     if unlisted:
         listed = len(by_name) - len(unlisted)
         raise DataError(
-            f"{path}: lists only {listed} of {len(by_name)} recordings of the data set, not {unlisted[0]}",
-            Remedy("data.split", str(path), "leave out recordings that it does not list"),
+            f"{path}: lists only {listed} of {len(by_name)} recordings of the data set, not {unlisted[0]}"
+            f"; use split={path} to leave out recordings that it does not list"
         )
 
     parts = _divide(path, split, by_name)

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.errors import ConfigError, DataError, EventError, Remedy, count_noun
+from ..base.errors import ConfigError, DataError, EventError, count_noun
 from ..encoding import BinConfig, BinCounts
 from ..encoding.bins import encode_counted
 from ..events import Events
@@ -160,8 +160,8 @@ class SpikeTensors:
 
             if encoded.spikes.shape != shape:
                 raise DataError(
-                    f"{samples[number].name}: comes from another sensor than {samples[0].name}",
-                    Remedy("data.sensor", "WxH", "set the sensor of files that do not store it"),
+                    f"{samples[number].name}: comes from another sensor than {samples[0].name}"
+                    "; use sensor=WxH to set the sensor of files that do not store it"
                 )
 
             if self._in_memory is not None:
@@ -313,10 +313,9 @@ def _allocate(tensor: NDArray[Any], samples: int, cache: Cache | None) -> NDArra
         return np.empty((samples, *tensor.shape), tensor.dtype)
     except MemoryError as error:
         raise DataError(
-            f"{samples} spike tensors of {tensor.shape} do not fit in memory ({size / 1e9:.1f} GB)",
-            Remedy("bins.downsample", "FACTOR", "make them smaller"),
-            Remedy("bins.steps", "STEPS", "make them shorter"),
-            Remedy("data.cache", "DIR", "read them from disk"),
+            f"{samples} spike tensors of {tensor.shape} do not fit in memory ({size / 1e9:.1f} GB)"
+            "; use downsample=FACTOR to make them smaller, steps=STEPS to make them shorter, or cache=DIR to read them "
+            "from disk"
         ) from error
 
 
@@ -400,7 +399,7 @@ def encode_sample(sample: Sample, settings: TensorSettings) -> tuple[NDArray[Any
         try:
             bins = bins.for_complete(events)
         except EventError as error:
-            raise DataError(f"{sample.name}: {error.message}") from error
+            raise DataError(f"{sample.name}: {error}") from error
 
     spikes, counts = encode_counted(events, bins, start_us)
     variants = [spikes]

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from ..base.errors import ConfigError, DataError, Remedy
+from ..base.errors import ConfigError, DataError
 from ..base.gestures import GESTURES
 from ..events import Events, SensorSize, SensorSizeLike
 from ..formats import read
@@ -28,8 +28,6 @@ from .config import TonicConfig
 from .folders import divide_parts
 from .samples import DataSet, Sample, version_of_events, version_of_file
 from .source import DataSource
-
-DOWNLOAD = Remedy("data.download", True, "download it")
 
 UNCLASSIFIED: Mapping[str, str] = {
     "DAVISDATA": "poses of the camera",
@@ -284,9 +282,7 @@ def _find_kind(name: str | None) -> Any:
 
     usable = ", ".join(sorted(set(datasets.__all__) - set(UNCLASSIFIED)))
     if name is None:
-        raise ConfigError(
-            f"data.kind = tonic: data.name is missing (expected one of {usable})", Remedy("data.name", "NAME")
-        )
+        raise ConfigError(f"data.kind = tonic: data.name is missing (expected one of {usable}); use name=NAME")
 
     if name in UNCLASSIFIED:
         raise DataError(
@@ -330,7 +326,7 @@ def _open_parts(source: DataSource[TonicConfig], kind: Any, root: Path) -> dict[
 
     if "train" not in parts:
         expected = f" (expected files such as {root / TONIC_LAYOUTS[name]})" if name in TONIC_LAYOUTS else ""
-        raise DataError(f"{root}: no training recordings of {name} found{expected}", DOWNLOAD)
+        raise DataError(f"{root}: no training recordings of {name} found{expected}; use download to download it")
 
     return parts
 
@@ -341,7 +337,7 @@ def _find_sensor(dataset: Any, name: str) -> SensorSize:
     if size is None and name in SENSORS:
         return SENSORS[name]
     if not isinstance(size, tuple | list) or len(size) < 2:
-        raise DataError(f"{name}: unknown sensor size (found sensor_size = {size})", Remedy("data.sensor", "WxH"))
+        raise DataError(f"{name}: unknown sensor size (found sensor_size = {size}); use sensor=WxH")
     width, height = size[:2]  # the third number is of the polarities
     return SensorSize.of((width, height))
 

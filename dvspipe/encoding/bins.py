@@ -24,7 +24,6 @@ from typing import Any, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.arguments import checked
 from ..base.config import as_settings
 from ..events import LATEST_US, Events, SensorSize, SensorSizeLike, concatenate, windows
 from ..formats import RecordingLike, as_events
@@ -108,7 +107,6 @@ class Clock:
         return cls(start_us, max(1, last_us + 1 - start_us), config.steps)
 
 
-@checked
 def encode(
     events: RecordingLike | NDArray[np.void],
     config: BinConfig | Mapping[str, object] | None = None,

@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from ..base.config import Settings
-from ..base.errors import EventError
+from ..base.errors import ConfigError, EventError
 from ..events import Events, SensorSize
 
 MAX_COUNT = 255
@@ -52,13 +52,13 @@ class BinConfig(Settings):
     @model_validator(mode="after")
     def _check_combination(self) -> BinConfig:
         if self.polarity == "signed" and self.form != "voxel":
-            raise ValueError(f"polarity = signed needs form = voxel (found {self.form})")
+            raise ConfigError(f"polarity = signed needs form = voxel (found {self.form})")
 
         # Events are divided by time, between two nodes; a step of a number of events has no length.
         if self.form == "voxel" and self.by == "events":
-            raise ValueError("form = voxel needs by = time or by = recording (found events)")
+            raise ConfigError("form = voxel needs by = time or by = recording (found events)")
         if self.form == "voxel" and self.steps < 2:
-            raise ValueError(f"form = voxel needs steps >= 2 (found {self.steps})")
+            raise ConfigError(f"form = voxel needs steps >= 2 (found {self.steps})")
 
         return self
 
@@ -152,7 +152,7 @@ class FrameConfig(Settings):
     def _has_one_length(self) -> FrameConfig:
         if (self.every_us is None) == (self.every_events is None):
             which = "none" if self.every_us is None else "both"
-            raise ValueError(f"every_us or every_events: expected one of them (found {which})")
+            raise ConfigError(f"every_us or every_events: expected one of them (found {which})")
 
         return self
 

@@ -18,9 +18,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import Field, model_validator
 
-from ..base.arguments import describe_value
 from ..base.config import Settings, build
-from ..base.errors import ConfigError, DataError
+from ..base.errors import ConfigError, DataError, brief
 
 CodeName = Literal[
     "poisson", "latency", "log_latency", "rank_order", "population", "delta", "step_forward", "hsa", "bsa"
@@ -132,7 +131,7 @@ class Poisson(SpikeCode):
     @model_validator(mode="after")
     def _check_rate(self) -> Poisson:
         if self.max_rate_hz is not None and self.max_rate_hz * self.step_us > 1e6:
-            raise ValueError(
+            raise ConfigError(
                 f"max_rate_hz = {self.max_rate_hz:g} is more than one spike per step of {self.step_us} us (expected at "
                 f"most {1e6 / self.step_us:g}, or a smaller step_us)"
             )
@@ -491,7 +490,7 @@ def unit_values(values: ArrayLike) -> Floats:
     try:
         array = np.asarray(values)
     except (TypeError, ValueError, RuntimeError) as error:  # ragged lists, tensors on a GPU or with a gradient
-        raise DataError(f"values: not an array of numbers (found {describe_value(values)}; {error})") from error
+        raise DataError(f"values: not an array of numbers (found {brief(values)}; {error})") from error
 
     if array.dtype in WHITE:
         return np.asarray(array / WHITE[array.dtype])

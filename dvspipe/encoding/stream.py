@@ -13,7 +13,6 @@ from typing import Any, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.arguments import checked
 from ..base.config import as_settings
 from ..base.errors import Brief, ConfigError, EventError
 from ..events import LATEST_US, Events, SensorSize, checked_parts
@@ -131,7 +130,6 @@ def finish_encoding(state: EncoderState) -> NDArray[Any]:
     return _stack(steps, state)
 
 
-@checked
 def encode_stream(
     parts: Events | Iterable[Events],
     config: BinConfig | Mapping[str, object] | None = None,

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..base.config import as_settings
-from ..base.errors import EventError, Remedy
+from ..base.errors import EventError
 from ..events import Events, SensorSize, SensorSizeLike
 from .bins import encode
 from .config import BinConfig, BinKeywords
@@ -73,9 +73,7 @@ class ToSpikes:
         """
         if not isinstance(events, Events):
             if self.sensor is None:
-                raise EventError(
-                    "structured events: do not store their sensor", Remedy("sensor", (128, 128), "give its size")
-                )
+                raise EventError("structured events: do not store their sensor; use sensor=WxH to give its size")
             events = Events.from_structured(events, self.sensor)
 
         if self.sensor not in (None, events.sensor):

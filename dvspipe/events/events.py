@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from numbers import Real
-from typing import Any, NamedTuple, NoReturn, SupportsIndex, overload
+from typing import Any, NamedTuple, SupportsIndex, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from ..base.arguments import checked, describe_value
-from ..base.errors import ArgumentError, EventError, count_noun
+from ..base.errors import EventError, brief, count_noun
 from .methods import EventMethods
 from .sensor import Region, RegionLike, SensorSize, SensorSizeLike
 from .span import IN_SECONDS, LATEST_US, TimeSpan
@@ -85,7 +83,6 @@ class Events(EventMethods):
     p: NDArray[np.bool_]
     sensor: SensorSize
 
-    @checked
     def __init__(self, t: ArrayLike, x: ArrayLike, y: ArrayLike, p: ArrayLike, sensor: SensorSizeLike) -> None:
         sensor = SensorSize.of(sensor)
         t, x, y, p = _checked_columns(t, x, y, _zero_or_one(_as_array("p", p)), sensor)
@@ -194,8 +191,7 @@ class Events(EventMethods):
 
         Raises:
             EventError: If an index is out of range, a mask does not have one value per event, or selected events go
-                back in time.
-            ArgumentError: If `index` is none of these.
+                back in time, or `index` is none of these.
         """
         if isinstance(index, slice):
             return self._slice(index)
@@ -218,13 +214,10 @@ class Events(EventMethods):
         return Events.wrap_unchecked(t, self.x[selection], self.y[selection], self.p[selection], self.sensor)
 
     def _slice(self, part: slice) -> Events:
-        try:
-            t = self.t[part]
-            x = self.x[part]
-            y = self.y[part]
-            p = self.p[part]
-        except (TypeError, ValueError) as error:
-            raise ArgumentError(f"events[{part.start}:{part.stop}:{part.step}]: {error}") from error
+        t = self.t[part]
+        x = self.x[part]
+        y = self.y[part]
+        p = self.p[part]
 
         if part.step is not None and part.step != 1:
             _check_order(t)
@@ -244,33 +237,6 @@ class Events(EventMethods):
         """Return whether there is an event with the same (t, x, y, p)."""
         return any(tuple(record) == event for record in self)
 
-    def __setitem__(self, index: object, value: object) -> NoReturn:
-        """Refuse changes: events are read-only.
-
-        Raises:
-            ArgumentError: Always; it names the alternative.
-        """
-        raise ArgumentError(
-            "Events are read-only, as are their arrays; make others with Events(t, x, y, p, sensor) from copies, such "
-            "as events.t.copy()"
-        )
-
-    def __delitem__(self, index: object) -> NoReturn:
-        self.__setitem__(index, None)
-
-    def __add__(self, other: object) -> NoReturn:
-        """Refuse `+`: events of two recordings are merged by time, or joined.
-
-        Raises:
-            ArgumentError: Always; it names the functions.
-        """
-        raise ArgumentError(
-            "Events cannot be added; use dvspipe.merge([a, b]) for recordings, dvspipe.concatenate([a, b]) for "
-            "consecutive parts, or events.shift_time(offset_us) for times"
-        )
-
-    __radd__ = __add__
-
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
         """Return the structured array for `numpy.asarray` and `numpy.array`.
 
@@ -281,13 +247,7 @@ class Events(EventMethods):
             raise ValueError("Events are four arrays, so a structured array is a copy; expected copy=None or True")
 
         rows = self.structured()
-        try:
-            return rows if dtype is None else rows.astype(dtype)
-        except (TypeError, ValueError) as error:
-            raise ArgumentError(
-                f"Events: cannot become an array of {np.dtype(dtype)}; use events.to_torch() for numbers [N, 4], or "
-                "the arrays events.t, x, y and p"
-            ) from error
+        return rows if dtype is None else rows.astype(dtype)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Events):
@@ -333,7 +293,6 @@ class Events(EventMethods):
             array[name] = getattr(self, name)
         return array
 
-    @checked
     def slice_time(
         self,
         start_us: float | None = None,
@@ -368,20 +327,14 @@ class Events(EventMethods):
 
     def between(self, start_us: int, stop_us: int) -> Events:
         """Return the events with start_us <= t < stop_us, as a view; for loops: `slice_time` without its checks."""
-        limits = np.asarray((start_us, stop_us))
-        if limits.dtype.kind not in "iuf" and not all(isinstance(time, Real) for time in (start_us, stop_us)):
-            times = f"{describe_value(start_us)} and {describe_value(stop_us)}"
-            raise ArgumentError(f"Events.between: wrong type of times (found {times}, expected int)")
-
         # If stop is before start, there are no events.
-        first, last = np.searchsorted(self.t, limits, side="left")
+        first, last = np.searchsorted(self.t, (start_us, stop_us), side="left")
         return self.slice_events(int(first), max(int(first), int(last)))
 
     def slice_events(self, first: int, stop: int) -> Events:
         """Return the events `first` to `stop` - 1, as a view."""
         return self._slice(slice(first, stop))
 
-    @checked
     def shift_time(self, offset_us: int) -> Events:
         """Return the events with `offset_us` added to every time.
 
@@ -405,7 +358,6 @@ class Events(EventMethods):
     @overload
     def crop(self, left: int, top: int, width: int, height: int) -> Events: ...
 
-    @checked
     def crop(self, left: Any, top: Any = None, width: Any = None, height: Any = None) -> Events:
         """Return the events in a rectangle; its upper left corner becomes the origin.
 
@@ -452,10 +404,9 @@ def _as_selection(index: object) -> NDArray[Any]:
     # A single bool is no index, and a tuple would select along several dimensions.
     kinds = "iu" if not selection.ndim else "biu"
     if isinstance(index, tuple) or selection.ndim > 1 or selection.dtype.kind not in kinds:
-        shown = f"{selection.dtype} {selection.shape}" if isinstance(index, np.ndarray) else describe_value(index)
-        raise ArgumentError(
-            f"events[...]: wrong index (found {shown}, expected an integer, slice, mask or indices); the columns are "
-            "events.t, x, y and p"
+        raise EventError(
+            f"events[...]: wrong index (found {brief(index)}, expected an integer, slice, mask or indices); the "
+            "columns are events.t, x, y and p"
         )
     return selection
 
@@ -499,7 +450,7 @@ def _as_array(name: str, column: ArrayLike) -> NDArray[Any]:
     try:
         return np.asarray(column)
     except (TypeError, ValueError, RuntimeError) as error:  # ragged lists, tensors on a GPU or with a gradient
-        raise EventError(f"wrong type of {name} (found {describe_value(column)}, expected integers)") from error
+        raise EventError(f"wrong type of {name} (found {brief(column)}, expected integers)") from error
 
 
 def _as_type(column: NDArray[Any], dtype: type) -> NDArray[Any]:

@@ -8,7 +8,6 @@ from typing import NamedTuple, TypedDict
 from pydantic import Field
 
 from ..base.config import Settings
-from ..base.errors import Remedy
 
 LONGEST_PERIOD_US = 1 << 40  # 13 days; times plus periods fit int64
 
@@ -43,30 +42,29 @@ class FilterFacts(NamedTuple):
 
     Attributes:
         text: Name of the filter in words.
-        example: Setting that turns it on, in messages.
+        example: Value that turns it on.
         unit: Unit in which the setting is shown.
         per_unit: Setting that is one of these units.
     """
 
     text: str
-    example: Remedy
+    example: int
     unit: str
     per_unit: float
 
     @property
     def is_switch(self) -> bool:
         """Whether the setting is only on or off."""
-        return isinstance(self.example.value, bool)
+        return isinstance(self.example, bool)
 
     def read(self, value: float) -> float:
-        """Return the setting that is shown as `value`, rounded if its example is an integer."""
-        setting = value * self.per_unit
-        return round(setting) if isinstance(self.example.value, int) else setting
+        """Return the setting that is shown as `value`, rounded to an integer."""
+        return round(value * self.per_unit)
 
 
 FILTERS: Mapping[str, FilterFacts] = {
-    "hot_pixels": FilterFacts("hot pixels", Remedy("hot_pixels"), "times", 1),
-    "refractory_us": FilterFacts("refractory period", Remedy("refractory_us", 1000), "ms", 1000),
-    "activity_us": FilterFacts("background activity", Remedy("activity_us", 20_000), "ms", 1000),
+    "hot_pixels": FilterFacts("hot pixels", True, "times", 1),
+    "refractory_us": FilterFacts("refractory period", 1000, "ms", 1000),
+    "activity_us": FilterFacts("background activity", 20_000, "ms", 1000),
 }
 """The filters by the names of their settings, in the order in which they run."""

@@ -12,14 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.arguments import checked, describe_value
-from ..base.errors import ConfigError, EventError, Remedy
+from ..base.errors import ConfigError, EventError, brief
 from .events import Events
 from .sensor import SensorSize, SensorSizeLike
 from .span import EARLIEST_US, LATEST_US
 
 
-@checked
 def concatenate(parts: Events | Iterable[Events], sensor: SensorSizeLike | None = None) -> Events:
     """Join consecutive parts of a recording.
 
@@ -40,7 +38,7 @@ def concatenate(parts: Events | Iterable[Events], sensor: SensorSizeLike | None 
     if sensor is None:
         first = next(iterator, None)
         if first is None:
-            raise EventError("concatenate: no parts and no sensor", Remedy("sensor", "WxH", "join no parts"))
+            raise EventError("concatenate: no parts and no sensor; use sensor=WxH to join no parts")
         sensor = first.sensor
         iterator = chain([first], iterator)
 
@@ -62,7 +60,7 @@ def checked_parts(parts: Events | Iterable[Events]) -> Iterator[Events]:
     """
     for part in [parts] if isinstance(parts, Events) else parts:
         if not isinstance(part, Events):
-            raise EventError(f"wrong type of a part (found {describe_value(part)}, expected Events)")
+            raise EventError(f"wrong type of a part (found {brief(part)}, expected Events)")
         yield part
 
 
@@ -175,7 +173,6 @@ def join_streams(streams: Iterable[Iterable[Events]], gap_us: int = 0) -> Iterat
             yield moved
 
 
-@checked
 def windows(parts: Events | Iterable[Events], window_us: int) -> Iterator[tuple[int, Events]]:
     """Return consecutive windows of a recording, starting at its first event; memory is bounded by the busiest window.
 

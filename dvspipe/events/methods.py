@@ -44,15 +44,15 @@ class EventMethods:
     __slots__ = ()
 
     if TYPE_CHECKING:  # mypy cannot follow a circle of files, editors can
-        animate = notebook.animate  # type: ignore[has-type]
+        animate = notebook.animate
         check = inspection.check
         cut = editing.cut  # type: ignore[has-type]
-        encode = bins.encode  # type: ignore[has-type]
+        encode = bins.encode
         filter = editing.filter  # type: ignore[has-type]
-        plot = notebook.plot  # type: ignore[has-type]
+        plot = notebook.plot
         to_torch = torch.to_tensor
-        view = inspection.view  # type: ignore[has-type]
-        windows = joining.windows  # type: ignore[has-type]
+        view = inspection.view
+        windows = joining.windows
     else:
         animate = _Verb("animate")
         check = _Verb("check")

@@ -16,7 +16,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.errors import FormatError, Remedy
+from ..base.errors import FormatError
 from ..events import SensorSize
 from ..parallel import Progress
 from .hints import NO_HINTS, Hints
@@ -145,7 +145,7 @@ def _find_chip(path: Path, named: dict[str, str], hints: Hints) -> str:
 
     header = f"unknown chip {jaer_class} in the header" if jaer_class else "no chip in the header"
     purpose = f"name the chip ({', '.join(CHIPS)})"
-    raise FormatError(f"{path}: {header}", Remedy("hints.chip", "DVS128", purpose))
+    raise FormatError(f"{path}: {header}; use chip=DVS128 to {purpose}")
 
 
 def _read_header(path: Path, file: BinaryIO) -> tuple[list[str], int]:

@@ -161,7 +161,7 @@ def _chunks(
         if container.error:
             raise FormatError(container.error)
     except FormatError as error:
-        raise CorruptionError(error.message, lost="everything after it") from error
+        raise CorruptionError(str(error), lost="everything after it") from error
 
 
 def _read_packets(

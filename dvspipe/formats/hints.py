@@ -9,7 +9,7 @@ from typing import Annotated, Literal, TypedDict
 from pydantic import BeforeValidator, field_validator
 
 from ..base.config import Settings
-from ..base.errors import FormatError, Remedy
+from ..base.errors import FormatError
 from ..events import Events, SensorSize
 
 SensorSource = Literal["file", "given", "guessed"]
@@ -94,11 +94,9 @@ def parse_column_name(name: str) -> tuple[str | None, TimeUnit | None]:
 
 def unknown_unit(path: Path, found: str) -> FormatError:
     """Return the error for times of unknown unit."""
-    return FormatError(f"{path}: {found}", Remedy("hints.time_unit", "us", "set the time unit (s, ms, us or ns)"))
+    return FormatError(f"{path}: {found}; use time_unit=us to set the time unit (s, ms, us or ns)")
 
 
 def unknown_columns(path: Path, found: str) -> FormatError:
     """Return the error for columns of unknown order."""
-    return FormatError(
-        f"{path}: {found}", Remedy("hints.columns", "txyp", "list the columns in order (- for an unused one)")
-    )
+    return FormatError(f"{path}: {found}; use columns=txyp to list the columns in order (- for an unused one)")

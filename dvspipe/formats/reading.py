@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.arguments import checked
 from ..events import Events, SensorSizeLike
 from .hints import NO_HINTS, HintsLike, RecordingLike
 from .opening import name_recording
@@ -16,7 +15,6 @@ from .sensors import LARGEST_SENSOR, guess_sensor
 from .source import StoredColumns
 
 
-@checked
 def read(
     path: RecordingLike,
     start_us: float | None = None,
@@ -75,7 +73,6 @@ def as_events(recording: RecordingLike | NDArray[np.void], sensor: SensorSizeLik
     return Events.wrap_unchecked(events.t, events.x, events.y, events.p, guessed)
 
 
-@checked
 def iterate(
     path: RecordingLike,
     start_us: float | None = None,

@@ -86,7 +86,7 @@ def find_plugin_format(path: Path) -> Format | None:
     try:
         return load_format(path.suffix.lower().removeprefix("."))
     except ConfigError as error:
-        raise FormatError(f"{path}: {error.message}") from error
+        raise FormatError(f"{path}: {error}") from error
 
 
 def load_format(name: str) -> Format:

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..base.arguments import checked
 from ..base.errors import Brief, CorruptionError, EventError, FileError, FormatError
 from ..events import EARLIEST_US, IN_SECONDS, LATEST_US, Events, SensorSize, SensorSizeLike, TimeSpan, concatenate
 from ..parallel import Progress
@@ -101,8 +100,8 @@ class Recording(Brief):
                     valid = slice(error.event)
                     yield Events(columns.t[valid], columns.x[valid], columns.y[valid], columns.p[valid], self.sensor)
                 after = f" after the first {count}" if count else ""
-                message = f"{self.path}: {error.message}{after}"
-                raise CorruptionError(message, *error.remedies, lost="it and everything after it") from error
+                message = f"{self.path}: {error}{after}"
+                raise CorruptionError(message, lost="it and everything after it") from error
 
             count += len(events)
             before_us = int(events.t[-1]) if len(events) else before_us
@@ -190,7 +189,6 @@ class Recording(Brief):
                 log.warning("%s: %s; %s", self.path, outside, IN_SECONDS)
 
 
-@checked
 def open_recording(
     path: RecordingLike | Recording,
     *,

@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.errors import CorruptionError, EventError, FormatError, Remedy
+from ..base.errors import CorruptionError, EventError, FormatError
 from ..events import SensorSize
 from ..parallel import Progress
 from .evt import EVT3_VERSION, EvtVersion, allocate_events, limit_sides
@@ -333,8 +333,8 @@ def _choose_topic(path: Path, reader: Any, hinted: str | None) -> _Topic:
     names = [hinted] if hinted else filled or list(types)[:1]
     if len(names) > 1 or names[0] not in types:
         topics = ", ".join(sorted(types))
-        remedy = Remedy("hints.topic", sorted(types)[0], "choose one")
-        raise FormatError(f"{path}: events on the topics {topics}" + (f", not on {hinted}" if hinted else ""), remedy)
+        unknown = f", not on {hinted}" if hinted else ""
+        raise FormatError(f"{path}: events on the topics {topics}{unknown}; use topic={min(types)} to choose one")
 
     (name,) = names
     for connection in _connections(reader, name):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from ..base.errors import CorruptionError, FormatError, Remedy
+from ..base.errors import CorruptionError, FormatError
 from ..events import MAX_SIDE_PX, SensorSize
 from .hints import SensorSource
 from .source import Source, StoredColumns
@@ -58,13 +58,13 @@ def guess_sensor(path: Path, chunks: Iterable[StoredColumns]) -> SensorSize:
 
     if not events:
         message = f"{path}: unknown sensor size (found no events to guess it from)"
-        raise corruption or FormatError(message, Remedy("sensor", "WxH", "name the sensor"))
+        raise corruption or FormatError(f"{message}; use sensor=WxH to name the sensor")
 
     known = smallest_sensor(width, height)
     if known is None:
         message = (
             f"{path}: unknown sensor size (found events up to {width}x{height} pixels, larger than all known sensors)"
         )
-        raise FormatError(message, Remedy("sensor", "WxH", "name the sensor"))
+        raise FormatError(f"{message}; use sensor=WxH to name the sensor")
 
     return known

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from ..base.arguments import checked
-from ..base.errors import Brief, FileError, Remedy
+from ..base.errors import Brief, FileError
 from ..base.texts import Described, TextTable, show_name
 from ..events import Events, SensorSizeLike
 from ..parallel import Progress
@@ -50,10 +49,8 @@ class RecordingInfo(Described, Brief):
     rate_hz: float | None
     attributes: dict[str, Any]
 
-    def describe(
-        self, show: Callable[[Remedy], str] = str, defaults: Mapping[str, object] | None = None
-    ) -> Sequence[str | TextTable]:
-        """Return the file and its facts; `show` formats remedies, and settings equal to `defaults` are left out."""
+    def describe(self, defaults: Mapping[str, object] | None = None) -> Sequence[str | TextTable]:
+        """Return the file and its facts; settings equal to `defaults` are left out."""
         table = TextTable()
         table.add_row("format", self.format)
         table.add_row("sensor", f"{self.width} x {self.height} ({self.sensor_source})")
@@ -69,8 +66,7 @@ class RecordingInfo(Described, Brief):
         if self.on_fraction is not None:
             table.add_row("polarity", f"{self.on_fraction:.1%} ON, {1 - self.on_fraction:.1%} OFF")
         elif self.events:
-            remedy = show(Remedy("read_all", True, "count"))
-            table.add_row("polarity", f"not counted in this large file; use {remedy}")
+            table.add_row("polarity", "not counted in this large file; use read_all to count")
 
         # Attributes that the rows above show are left out.
         for key, value in self.attributes.items():
@@ -97,7 +93,6 @@ def _list_values(name: str, value: object) -> Iterator[tuple[str, str]]:
         yield name, json.dumps(value) if isinstance(value, list) else str(value)
 
 
-@checked
 def info(
     recording: RecordingLike,
     *,

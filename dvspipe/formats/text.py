@@ -27,7 +27,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.errors import CorruptionError, EventError, FormatError, Remedy
+from ..base.errors import CorruptionError, EventError, FormatError
 from ..base.kernels import njit
 from ..events import Events, SensorSize
 from ..parallel import Progress
@@ -64,9 +64,10 @@ PROBLEMS = {
     TOO_FEW: "too few columns (found {found}, expected {expected})",
     TOO_MANY: "too many columns (expected {expected})",
     NO_NUMBER: "no number in column {column}",
-    NO_INTEGER: "no integer in column {column}",
+    NO_INTEGER: "no integer in column {column}; use time_unit=ns to set the time unit",
     TOO_LARGE: "number too large in column {column}",
-    NO_POLARITY: "wrong polarity in column {column} (expected 0 and 1, or -1 and 1 throughout)",
+    NO_POLARITY: "wrong polarity in column {column} (expected 0 and 1, or -1 and 1 throughout); use columns=xytp to "
+    "set the order of the columns",
 }
 # ASCII codes that the kernels compare
 TAB, LINE_END, CARRIAGE_RETURN, SPACE = b"\t\n\r "
@@ -302,16 +303,9 @@ def _chunks(path: Path, layout: _Layout, progress: Progress | None = None) -> It
         if problem != NO_PROBLEM:
             what = PROBLEMS[problem].format(column=column + 1, found=column, expected=len(layout.columns))
             message = f"{path}: line {line}: {what}"
-            raise CorruptionError(message, *_remedies(problem), lost="everything after it")
+            raise CorruptionError(message, lost="everything after it")
         if ends_early:
             raise CorruptionError(f"{path}: line {line - 1}: no line end, possibly truncated", lost="a line")
-
-
-def _remedies(problem: int) -> tuple[Remedy, ...]:
-    if problem == NO_POLARITY:
-        return (Remedy("hints.columns", "xytp", "set the order of the columns"),)
-
-    return (Remedy("hints.time_unit", "ns", "set the time unit"),) if problem == NO_INTEGER else ()
 
 
 def _read_blocks(path: Path, start: int, progress: Progress | None) -> Iterator[tuple[NDArray[np.uint8], bool]]:

@@ -180,8 +180,7 @@ class StreamWriter(Writer):
             try:
                 self._encoder.check(part, self._last_us)
             except EventError as error:
-                message = f"{self.path}: {error.message}, after {self.count} events"
-                raise EventError(message, *error.remedies) from error
+                raise EventError(f"{self.path}: {error}, after {self.count} events") from error
 
             require_space(self.path, self._encoder.size(part, self._last_us) + closing_bytes(self.count))
             self._encode(part)

@@ -13,15 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.arguments import checked
-from ..base.errors import EventError, Remedy
+from ..base.errors import EventError
 from ..events import Events, SensorSize, SensorSizeLike
 from .reading import as_events
 from .recognition import FORMATS, find_plugin_format
 from .writers import Compression, Encoder, WriteOptions, Writer, has_suffix, unwritable
 
 
-@checked
 def write(
     path: str | Path,
     parts: Events | NDArray[np.void] | Iterable[Events],
@@ -70,9 +68,7 @@ def write(
     elif sensor is not None:
         size = SensorSize.of(sensor)
     else:
-        raise EventError(
-            f"{path}: no events to write and no sensor", Remedy("sensor", "WxH", "write an empty recording")
-        )
+        raise EventError(f"{path}: no events to write and no sensor; use sensor=WxH to write an empty recording")
 
     options = WriteOptions(source, settings or {}, compression, overwrite)
     return write_parts(path, itertools.chain(() if first is None else (first,), iterator), size, options)

@@ -19,7 +19,6 @@ from ..base.errors import (
     DataError,
     EventError,
     FormatError,
-    Remedy,
     TruncatedVideoError,
     VideoError,
 )
@@ -27,7 +26,7 @@ from ..events import Events, Region, SensorSize, concatenate
 from ..formats import NO_HINTS, HintsLike, Recording, open_recording
 from ..parallel import NamedStep, Progress, ignore_progress, prefetch
 from ..recordings.config import ConvertConfig
-from ..recordings.conversion import FRAMES_AHEAD, find_conversion_remedies, is_video, open_for_sensor
+from ..recordings.conversion import FRAMES_AHEAD, advise_repair, is_video, open_for_sensor
 from ..results import LookRow
 from ..video.config import VideoSettings
 from ..video.names import camera_of
@@ -49,7 +48,6 @@ COARSE_SIDE_PX = 256  # longer side of the pictures searched for motion in video
 COARSE = SensorSize(width=COARSE_SIDE_PX, height=COARSE_SIDE_PX)
 MIN_GIF_US = 3_000_000  # GIFs are repeated to last at least this long
 MIN_INSIDE = 0.25  # fraction of a region inside the picture; less is probably a mistake
-FIT_REMEDIES = Remedy("config.fit", "scale", "scale it"), Remedy("config.fit", "crop", "take its middle")
 
 Parts = Callable[[], Iterator[Events]]
 """Function that reads a recording from the start and yields consecutive parts; can be called repeatedly."""
@@ -142,7 +140,7 @@ class EventSource(Brief):
                     on_part(part)
                     yield part
         except TruncatedVideoError as error:
-            warn_once(error.message)
+            warn_once(str(error))
             on_truncation(error)
 
 
@@ -257,8 +255,7 @@ def _read_recording(recording: Recording) -> Iterator[Events]:
     try:
         yield from recording.chunks()
     except CorruptionError as error:
-        remedies = [*error.remedies, *find_conversion_remedies(error)]
-        raise FormatError(f"{error.message}; convert it first", *remedies) from error
+        raise FormatError(f"{error}; convert it first, with {advise_repair(error)}") from error
 
 
 def _plan_source(
@@ -307,7 +304,10 @@ def plan_region(name: str, own: SensorSize, target: SensorSize, config: FramingC
     mode = config.fit or ("crop" if region.size == target else "scale")
     if config.fit is None and config.roi != "auto" and region.size != target and not is_larger(region.size, target):
         actual = f"its region is {region}" if region.size != own else f"comes from a sensor of {own}"
-        raise DataError(f"{name}: {actual} (expected the network's {target})", *FIT_REMEDIES)
+        raise DataError(
+            f"{name}: {actual} (expected the network's {target})"
+            "; use fit=scale to scale it, or fit=crop to take its middle"
+        )
 
     fit = plan_fit(own, target, mode, region)
     seen = region if mode == "scale" else _intersect_centered(region, target)

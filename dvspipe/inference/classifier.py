@@ -14,14 +14,12 @@ from typing import TYPE_CHECKING, Unpack, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.arguments import checked
 from ..base.config import as_settings, build
 from ..base.errors import (
     CheckpointError,
     ConfigError,
     DataError,
     EventError,
-    Remedy,
     count_noun,
 )
 from ..base.overrides import show_value
@@ -147,7 +145,6 @@ class Classifier:
         return digest_of({"config": self.config.model_dump_json()}, as_arrays(self.network.state_dict()))
 
     @classmethod
-    @checked
     def load(
         cls,
         path: str | Path,
@@ -181,7 +178,6 @@ class Classifier:
 
         return cls(loaded.config, loaded.network, name, modules, joints=find_joints(name))
 
-    @checked
     def predict(
         self,
         recording: RecordingLike,
@@ -389,8 +385,7 @@ class Classifier:
         if has_pictures:
             return self.choose_joints(config)
         if config.joints:
-            remedy = Remedy("config.joints", False, "classify events alone")
-            raise ConfigError(f"{name}: joints need a video (found events)", remedy)
+            raise ConfigError(f"{name}: joints need a video (found events); use joints=false to classify events alone")
 
         return None
 
@@ -403,8 +398,7 @@ class Classifier:
         if config.joints and self.joints is None:
             raise ConfigError(
                 f"joints: {self.checkpoint or 'the classifier'} has no joint network (expected gesture "
-                "or a classifier that learn made)",
-                Remedy("config.joints", False, "classify events alone"),
+                "or a classifier that learn made); use joints=false to classify events alone"
             )
 
         return None if config.joints is False else self.joints
@@ -426,7 +420,7 @@ class Classifier:
         elif network.spikes_once:
             reason = f"network.kind = {network.kind} needs complete windows, as its neurons spike at most once"
         if config.stateful and reason:
-            raise ConfigError(f"stateful: {reason}", Remedy("config.stateful", False, "classify windows"))
+            raise ConfigError(f"stateful: {reason}; use stateful=false to classify windows")
 
         if bins.by != "time":
             names = [name for name in ("window_us", "hop_us", "stateful") if getattr(config, name)]
@@ -645,8 +639,10 @@ def _no_events_error(reader: Reader, config: InferConfig) -> DataError:
     source = reader.source
     region = source.looked_at[0]
     if not reader.recorded and (region.width, region.height) != (source.picture.width, source.picture.height):
-        remedy = Remedy("config.roi", "full", "classify the complete picture")
-        return DataError(f"{source.name}: has no events in the region {region} of {source.picture}", remedy)
+        return DataError(
+            f"{source.name}: has no events in the region {region} of {source.picture}; use roi=full to classify the "
+            "complete picture"
+        )
 
     if not reader.recorded:
         return DataError(f"{source.name}: has no events")
@@ -664,7 +660,7 @@ def _too_short_error(name: str, bins: BinConfig, reader: Reader) -> DataError:
     extent = f"lasts {lasts_us * 1e-6:.3g} s, less than half the window of {bins.window_us * 1e-6:.3g} s"
 
     shorter_us = max(1, lasts_us // bins.step_us) * bins.step_us
-    return DataError(f"{name}: {extent}", Remedy("config.window_us", shorter_us, "choose a shorter window"))
+    return DataError(f"{name}: {extent}; use window_us={shorter_us} to choose a shorter window")
 
 
 def _count_steps(name: str, length_us: int, step_us: int) -> int:

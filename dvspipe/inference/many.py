@@ -10,9 +10,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Unpack
 
-from ..base.arguments import checked
 from ..base.config import Settings, as_settings
-from ..base.errors import ConfigError, DataError, DvspipeError, FileError, Remedy
+from ..base.errors import ConfigError, DataError, DvspipeError, FileError
 from ..base.files import read_bytes
 from ..checkpoints.checkpoint import versions
 from ..events import Events, SensorSizeLike
@@ -141,7 +140,6 @@ class ClassifyKeywords(UniqueInferKeywords, UniqueHintKeywords, total=False):
     draw: Draw | None
 
 
-@checked
 def classify_many(
     tasks: Sequence[Task],
     classifier: Classifier,
@@ -229,8 +227,8 @@ def _check_labels(labels: Path | None, recordings: int) -> None:
         raise FileError(f"{labels}: label file or folder does not exist")
     if not labels.is_dir() and recordings > 1:
         raise DataError(
-            f"{labels}: one label file for several recordings (found 1, expected {recordings})",
-            Remedy("labels", "FOLDER", "give a folder of label files"),
+            f"{labels}: one label file for several recordings (found 1, expected {recordings})"
+            "; use labels=FOLDER to give a folder of label files"
         )
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from ..base.config import Settings
+from ..base.errors import ConfigError
 from ..results import SegmentRow, Timeline
 
 UNCERTAIN = "uncertain"
@@ -43,7 +44,7 @@ class SegmentConfig(Settings):
     @model_validator(mode="after")
     def _check_order(self) -> SegmentConfig:
         if self.leave > self.threshold:
-            raise ValueError(
+            raise ConfigError(
                 f"leave = {self.leave:g} is larger than enter = {self.threshold:g} (expected at most enter)"
             )
         return self

@@ -7,14 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..base.arguments import checked
-from ..base.errors import FileError, Remedy, escape_controls
+from ..base.errors import FileError, escape_controls
 from ..parallel import ALL, Shard
 from ..recordings.conversion import as_paths, find_sources
 from ..results import InferenceRun, OutputFolder, RecordingFolder
 from ..results.labels import SUFFIX
-
-OTHER_FOLDER = Remedy("out", "OTHER_FOLDER", "write to another folder")
 
 
 @dataclass(frozen=True)
@@ -33,7 +30,6 @@ class Task:
         return str(self.source)
 
 
-@checked
 def plan_tasks(
     sources: str | Path | Sequence[str | Path], out: str | Path | None = None, *, shard: Shard = ALL
 ) -> list[Task]:
@@ -51,12 +47,17 @@ def plan_tasks(
     sources = as_paths(sources)
     out = None if out is None else Path(out)
     if out is not None and out.exists() and not out.is_dir():
-        raise FileError(f"{out}: not a folder for the predictions (found a file)", OTHER_FOLDER)
+        raise FileError(
+            f"{out}: not a folder for the predictions (found a file); use out=OTHER_FOLDER to write to another folder"
+        )
 
     out_path = None if out is None else out.resolve()
     for source in sources:
         if source.is_dir() and out_path in (source.resolve(), *source.resolve().parents):
-            raise FileError(f"{out}: output folder contains the recordings of {source}", OTHER_FOLDER)
+            raise FileError(
+                f"{out}: output folder contains the recordings of {source}"
+                "; use out=OTHER_FOLDER to write to another folder"
+            )
 
     def is_excluded(path: Path) -> bool:
         real_path = Path(os.path.realpath(path))  # Path.resolve fails for a link to itself
@@ -78,7 +79,10 @@ def plan_tasks(
             )
 
         if (out / name).is_file():
-            raise FileError(f"{out / name}: not a folder for the prediction of {source} (found a file)", OTHER_FOLDER)
+            raise FileError(
+                f"{out / name}: not a folder for the prediction of {source} (found a file)"
+                "; use out=OTHER_FOLDER to write to another folder"
+            )
         tasks[name] = Task(source, name)
 
     return [task for task in tasks.values() if is_single or task.name in shard]

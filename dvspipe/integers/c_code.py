@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.errors import ConfigError, FileError, Remedy
+from ..base.errors import ConfigError, FileError
 from ..base.files import claim_output, write_beside
 from ..base.gestures import OTHER
 from ..checkpoints.integer import IntegerClassifier
@@ -88,9 +88,7 @@ def export_c(classifier: str | os.PathLike[str], folder: Path, *, overwrite: boo
     network = compiled.network
 
     if bins.by != "time":
-        raise ConfigError(
-            f"{classifier}: bins.by = {bins.by} cannot be exported to C (expected time)", Remedy("bins.by", "time")
-        )
+        raise ConfigError(f"{classifier}: bins.by = {bins.by} cannot be exported to C (expected time); use by=time")
 
     # Claim all files before any work: an existing one is an error.
     if folder.exists() and not folder.is_dir():

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..base.errors import Brief, ConfigError, DataError, Remedy
+from ..base.errors import Brief, ConfigError, DataError
 from ..base.texts import Described, TextTable
 from ..checkpoints.checkpoint import load_checkpoint
 from ..checkpoints.integer import IntegerClassifier
@@ -153,7 +153,7 @@ def quantise_checkpoint(
     data = as_data(data)
     opened = open_evaluation(checkpoint, data, part, seed=seed, callback=callback, modules=NO_MODULES)
     if not opened.samples:
-        raise DataError(f"{opened.data.title}: part {opened.part} has no recordings", Remedy("part", "all"))
+        raise DataError(f"{opened.data.title}: part {opened.part} has no recordings; use part=all")
 
     # `tuned` is a copy of the network whose weights were trained with the rounding; the original is still compared.
     config, network = (opened.classifier, opened.network) if tuned is None else load_checkpoint(tuned)
@@ -162,8 +162,8 @@ def quantise_checkpoint(
         check_layers(network)
         if config.bins.dtype != np.uint8:
             raise ConfigError(
-                f"bins.form = {config.bins.form}: cannot be compiled to integers (expected counts)",
-                Remedy("bins.form", "count", "train a network that can be compiled"),
+                f"bins.form = {config.bins.form}: cannot be compiled to integers (expected counts)"
+                "; use form=count to train a network that can be compiled"
             )
     except ConfigError as error:
         raise error.named(str(checkpoint)) from error

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from torch import Tensor
 
-from ..base.arguments import describe_value
-from ..base.errors import ArgumentError, ConfigError, DataError
+from ..base.errors import ConfigError, DataError
 
 
 def check_tensor(
-    owner: object, name: str, value: object, dimensions: str, sizes: Mapping[str, int] | None = None
+    owner: object, name: str, value: Tensor, dimensions: str, sizes: Mapping[str, int] | None = None
 ) -> None:
-    """Check the type and shape of the argument `name` of `owner`, a layer, rule or function.
+    """Check the shape of the argument `name` of `owner`, a layer, rule or function.
 
     `dimensions` names the axes, such as "T B C H W"; "..." stands for any others, and T is at least 1. `sizes` are the
     sizes of some axes.
@@ -24,9 +23,6 @@ def check_tensor(
         Traceback (most recent call last):
         dvspipe.base.errors.DataError: Linear: wrong shape of inputs (found [5, 4], expected [B, N = 3])
     """
-    if not isinstance(value, Tensor):
-        raise ArgumentError(f"{_name(owner)}: wrong type of {name} (found {describe_value(value)}, expected Tensor)")
-
     axes = dimensions.removesuffix(" ...").split()
     known = sizes or {}
 
@@ -48,23 +44,15 @@ def _name(owner: object) -> str:
     return str(getattr(owner, "__name__", type(owner).__name__))
 
 
-def check_state(owner: object, state: object, currents: Tensor, count: int) -> None:
+def check_state(owner: object, state: Tensor | None, currents: Tensor, count: int) -> None:
     """Check the state of neurons: None, or `count` tensors with the shape of a step of their currents."""
     if state is None:
         return
 
     check_tensor(owner, "state", state, "N ...")
-    assert isinstance(state, Tensor)
-
     expected = [count, *currents.shape[1:]]
     if [*state.shape] != expected:
         raise DataError(f"{_name(owner)}: wrong shape of state (found {[*state.shape]}, expected {expected})")
-
-
-def check_sequence(name: str, value: object) -> None:
-    """Check that a value is None or a sequence of tensors, such as the state of a network."""
-    if value is not None and not isinstance(value, Sequence):
-        raise ArgumentError(f"wrong type of {name} (found {describe_value(value)}, expected a sequence of tensors)")
 
 
 def check_positive(owner: str, **numbers: float) -> None:

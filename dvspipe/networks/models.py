@@ -25,7 +25,7 @@ from .config import (
     StdpNetworkConfig,
     as_network,
 )
-from .inputs import check_positive, check_sequence, check_tensor
+from .inputs import check_positive, check_tensor
 from .integrate_and_fire import IntegrateAndFire
 from .neurons import LIF, CountReadout, LeakyReadout, LinearReadout, as_number
 from .sparse import SpikeConvolution
@@ -38,7 +38,6 @@ class Memory:
     """States of a network's layers during a forward pass of some steps, in the order of execution."""
 
     def __init__(self, before: State | None, steps: int) -> None:
-        check_sequence("state", before)
         self._before = before
         self.after: list[Tensor] = []
         self.steps = steps

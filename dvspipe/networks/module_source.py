@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
-from ..base.errors import ConfigError, Remedy
+from ..base.errors import ConfigError
 from .config import ModuleConfig, NetworkConfig
 
 if TYPE_CHECKING:
@@ -56,8 +56,8 @@ class ModuleSource:
         if not isinstance(config, ModuleConfig):
             if self.network is not None:
                 raise ConfigError(
-                    f"network.kind = {config.kind}: builds a network of its own, but one was given",
-                    Remedy("config.network.kind", "module", "use yours"),
+                    f"network.kind = {config.kind}: builds a network of its own, but one was given"
+                    "; use kind=module to use yours"
                 )
             return
         if self.network is not None:
@@ -69,8 +69,8 @@ class ModuleSource:
         package, _, _ = module.partition(".")
         if package not in self.trust:
             raise ConfigError(
-                f"network.target = {config.target}: code that runs only if you trust its package",
-                Remedy("trust", package, "run it"),
+                f"network.target = {config.target}: code that runs only if you trust its package"
+                f"; use trust={package} to run it"
             )
 
 

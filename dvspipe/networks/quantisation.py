@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..base.errors import ConfigError, Remedy
+from ..base.errors import ConfigError
 from .integer import (
     LEAK_BITS,
     MAX_INT16,
@@ -40,7 +40,6 @@ CLIP_SHARES = np.linspace(0.5, 1.0, 26)  # tried shares of the largest weight of
 ROUNDING = 1e-12  # relative
 MIN_WEIGHT = 1e-12  # weights of 0 have a scale, too
 MIN_IMPORTANCE = 1e-9  # inputs that never spike must not vanish
-TRAINABLE = Remedy("network.kind", "csnn", "train a network that can be compiled")
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +85,10 @@ class _Synapses:
 def check_layers(network: nn.Module) -> SpikingNetwork:
     """Return a network whose layers can all be compiled."""
     if not isinstance(network, SpikingNetwork):
-        raise ConfigError(f"{type(network).__name__}: cannot be compiled to integers", TRAINABLE)
+        raise ConfigError(
+            f"{type(network).__name__}: cannot be compiled to integers"
+            "; use kind=csnn to train a network that can be compiled"
+        )
 
     _list_stages(network)
     return network
@@ -98,7 +100,9 @@ def _list_stages(network: SpikingNetwork) -> list[_Stage]:
     for number, layer in enumerate(network.layers):
         name = f"layers.{number} ({type(layer).__name__})"
         if not isinstance(layer, Convolution | Linear):
-            raise ConfigError(f"{name}: cannot be compiled to integers", TRAINABLE)
+            raise ConfigError(
+                f"{name}: cannot be compiled to integers; use kind=csnn to train a network that can be compiled"
+            )
         stages.append(_Stage(name, layer, layer.lif, layer.forward, layer.lif.settings.pool))
 
     readout = network.readout
@@ -140,8 +144,8 @@ def quantise(network: Network, counts: Tensor, bits: int = WEIGHT_BITS) -> Integ
     network = check_layers(network)
     if counts.dtype != torch.uint8:
         raise ConfigError(
-            f"spike tensors: found {counts.dtype}, expected counts (uint8)",
-            Remedy("bins.form", "count", "train a network that can be compiled"),
+            f"spike tensors: found {counts.dtype}, expected counts (uint8)"
+            "; use form=count to train a network that can be compiled"
         )
 
     T, _, C, H, W = counts.shape

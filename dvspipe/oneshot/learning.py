@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 
 from ..base.errors import FileError
-from ..base.files import REPLACE
 from ..base.gestures import OTHER
 from ..base.trees import SettingsTree
 from ..checkpoints.checkpoint import shipped_config
@@ -107,7 +106,7 @@ def check_unfinished(folder: Path, *, overwrite: bool) -> None:
         FileError: If it contains one that is not to be replaced.
     """
     if is_complete(folder) and not overwrite:
-        raise FileError(f"{folder}: contains a complete run", REPLACE)
+        raise FileError(f"{folder}: contains a complete run; use overwrite to replace it")
 
 
 def learn_study(

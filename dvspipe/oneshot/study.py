@@ -152,13 +152,13 @@ def _study(film: ExampleFilm, folder: Path, progress: StageProgress) -> StudiedF
 
 def _show_refusal(error: DvspipeError, film: ExampleFilm, track: Track | None, folder: Path) -> DvspipeError:
     """Return the error with the name of a picture that shows its reason, if the film can be read at all."""
-    reason = error.message.replace(str(film.path), film.path.name)
+    reason = str(error).replace(str(film.path), film.path.name)
     try:
         picture = write_refusal_picture(film.path, track, reason, refusal_picture(folder, film.name))
     except DvspipeError:
         return error
 
-    return type(error)(f"{error.message}; see {picture}", *error.remedies)
+    return type(error)(f"{error}; see {picture}")
 
 
 def _look_at(path: Path, name: str, folder: Path) -> None:

@@ -21,7 +21,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..base.errors import ConfigError, DvspipeError, Remedy, WorkerError
+from ..base.errors import ConfigError, DvspipeError, WorkerError
 from .imports import find_program_folder, safe_paths
 from .processes import LOG_NAME, Item, LogSender, Outcome, Result, Work, attempt
 from .progress import Progress, ignore_progress
@@ -103,7 +103,7 @@ def _connect(address: str | None) -> Iterator[Any]:
         import ray
     except ImportError as error:
         raise ConfigError(
-            "engine = ray: Ray is missing; pip install 'dvspipe[ray]'", Remedy("engine", "local", "use this machine")
+            "engine = ray: Ray is missing; pip install 'dvspipe[ray]'; use engine=local to use this machine"
         ) from error
 
     if ray.is_initialized():

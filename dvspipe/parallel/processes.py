@@ -25,8 +25,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar, cast
 
-from ..base.arguments import checked, describe_value
-from ..base.errors import ArgumentError, Brief, ConfigError, DvspipeError, Remedy, WorkerError
+from ..base.errors import Brief, ConfigError, DvspipeError, WorkerError
 from ..base.kernels import refuse_settings
 from .imports import SessionModules, safe_paths
 from .progress import CurrentStep, NamedStep, Progress, ignore_progress, report_step, share_of
@@ -86,7 +85,6 @@ class Engine(Protocol):
         """Return whether other processes handle this number of items, so the work must be picklable."""
 
 
-@checked
 @dataclass(frozen=True)
 class Processes:
     """Engine that runs in local worker processes, or in this process for a single job or item.
@@ -294,8 +292,8 @@ class _Worker:
             what = "was killed, perhaps because memory ran out," if self._is_ready else "could not start or was killed"
             script = "" if self._is_ready else "; in a script, call dvspipe under if __name__ == '__main__':"
             raise WorkerError(
-                f"a worker process {what} while processing {items[self.index]}{script}",
-                Remedy("jobs", 1, "work without processes"),
+                f"a worker process {what} while processing {items[self.index]}{script}"
+                "; use jobs=1 to work without processes"
             ) from error
         self._is_ready = True
 
@@ -510,10 +508,6 @@ class Shard:
     count: int = 1
 
     def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            if not isinstance(value, int):
-                raise ArgumentError(f"Shard: wrong type of {name} (found {describe_value(value)}, expected int)")
-
         if not 1 <= self.number <= self.count:
             raise ConfigError(f"{self}: no such shard (expected I/N with 1 <= I <= N)")
 
@@ -562,8 +556,7 @@ class Shard:
         if max(task, last) > first + step * (count - 1):
             raise ConfigError(
                 f"task {task} of the SLURM array: its shard is unknown, because the {count} tasks from {first} to "
-                f"{max(task, last)} are not consecutive",
-                Remedy("shard", "I/N", "choose it"),
+                f"{max(task, last)} are not consecutive; use shard=I/N to choose it"
             )
 
         return cls((task - first) // step + 1, count)

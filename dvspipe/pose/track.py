@@ -228,7 +228,7 @@ class Track(Brief):
                 size=SensorSize(width=int(integers[0, 1]), height=int(integers[0, 2])),
             )
         except DataError as error:
-            raise FormatError(f"{path}: {error.message}") from error
+            raise FormatError(f"{path}: {error}") from error
 
 
 def _read_row(where: str, row: list[str]) -> tuple[list[int], list[float]]:

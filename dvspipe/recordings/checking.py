@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..base.config import Settings
-from ..base.errors import Brief, CorruptionError, DvspipeError, EventError, FormatError, Remedy
+from ..base.errors import Brief, CorruptionError, EventError, FormatError
 from ..base.kernels import njit
 from ..base.texts import Described, show_name
 from ..events import SensorSize
@@ -61,7 +61,6 @@ class CheckFinding:
         first: Index of the first affected event, from 0, in file order; for a gap, the event after it; for corruption,
             the first unreadable event. None if no event is affected.
         message: Details, as a sentence.
-        remedies: Arguments that would fix the problem.
     """
 
     kind: Kind
@@ -69,7 +68,6 @@ class CheckFinding:
     count: int
     first: int | None
     message: str
-    remedies: tuple[Remedy, ...] = ()
 
 
 @dataclass(frozen=True, repr=False)
@@ -109,28 +107,20 @@ class CheckReport(Described, Brief):
         """Whether any finding is wrong, not merely odd."""
         return any(finding.severity == "wrong" for finding in self.findings)
 
-    def describe(self, show: Callable[[Remedy], str] = str) -> Sequence[str]:
-        """Return the verdict and the findings; `show` formats their remedies."""
+    def describe(self) -> Sequence[str]:
+        """Return the verdict and the findings."""
         # Findings are unusual, unless one of them makes the recording wrong.
         verdict = "unusual" if self.findings else "nothing wrong"
         if self.wrong:
             verdict = "wrong"
 
         facts = f"{self.format}, {self.width}x{self.height}, {self.events:,} events"
-        lines = [f"{show_name(self.file)}: {verdict}; {facts}"]
-        for finding in self.findings:
-            text = DvspipeError(finding.message, *finding.remedies).describe(show)
-            lines.append(f"  {finding.severity}: {show_name(text)}")
-
-        return lines
+        findings = [f"  {finding.severity}: {show_name(finding.message)}" for finding in self.findings]
+        return [f"{show_name(self.file)}: {verdict}; {facts}", *findings]
 
     def to_record(self) -> dict[str, Any]:
-        """Return the report and `wrong` as a dict for JSON, without the remedies."""
-        findings = [asdict(finding) for finding in self.findings]
-        for finding in findings:
-            del finding["remedies"]
-
-        return asdict(self) | {"findings": findings, "wrong": self.wrong}
+        """Return the report and `wrong` as a dict for JSON."""
+        return asdict(self) | {"wrong": self.wrong}
 
 
 class CheckOptions(Settings):
@@ -183,8 +173,8 @@ def check_recording(
             tally.add(columns)
     except FormatError as error:
         lost = error.lost if isinstance(error, CorruptionError) else "everything after it"
-        message = f"{error.message}; lost: {lost}"
-        corruption = [CheckFinding("corruption", "wrong", 1, tally.events, message, error.remedies)]
+        message = f"{error}; lost: {lost}"
+        corruption = [CheckFinding("corruption", "wrong", 1, tally.events, message)]
 
     sensor_size = tally.sensor
     duration_us = tally.latest_us - tally.earliest_us if tally.events else 0
@@ -222,16 +212,14 @@ class _EventTally:
 
         self.count += count
 
-    def finding(
-        self, kind: Kind, severity: Severity, one: str, many: str, *, more: str = "", remedies: tuple[Remedy, ...] = ()
-    ) -> list[CheckFinding]:
+    def finding(self, kind: Kind, severity: Severity, one: str, many: str, *, more: str = "") -> list[CheckFinding]:
         """Return the finding, if any; `one` and `many` are the predicates for one event and for several."""
         if self.first is None:
             return []
 
         what = f"1 event {one}: event" if self.count == 1 else f"{self.count} events {many}, first event"
         message = f"{what} {self.first} with {self.description}{more}"
-        return [CheckFinding(kind, severity, self.count, self.first, message, remedies)]
+        return [CheckFinding(kind, severity, self.count, self.first, message)]
 
 
 class _Statistics:
@@ -342,13 +330,11 @@ class _Statistics:
         """Return the findings that break a rule of `Events`."""
         back = f"; the longest step back is {self._longest_decrease_us} us"
         sensor = f"the sensor of {self._limits}" if self._named else f"{self._limits}, the largest known sensor"
-        remedies = () if self._named else (Remedy("sensor", "WxH", "name the sensor"),)
+        advice = "" if self._named else "; use sensor=WxH to name the sensor"
 
         return [
             *self._unsorted.finding("order", "wrong", "goes back in time", "go back in time", more=back),
-            *self._outside.finding(
-                "range", "wrong", f"lies outside {sensor}", f"lie outside {sensor}", remedies=remedies
-            ),
+            *self._outside.finding("range", "wrong", f"lies outside {sensor}", f"lie outside {sensor}", more=advice),
             *self._polarity.finding(
                 "polarity", "wrong", "is neither OFF (0) nor ON (1)", "are neither OFF (0) nor ON (1)"
             ),

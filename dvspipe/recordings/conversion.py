@@ -21,16 +21,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Unpack, cast
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..base.arguments import checked, describe_value
 from ..base.config import as_settings
 from ..base.errors import (
     CorruptionError,
     EventError,
     FileError,
     FormatError,
-    Remedy,
     TruncatedVideoError,
     VideoError,
+    brief,
     count_noun,
 )
 from ..base.files import is_internal
@@ -125,7 +124,6 @@ class Conversion:
         }
 
 
-@checked
 def convert_video(
     source: str | Path | int,
     path: str | Path,
@@ -195,7 +193,7 @@ def convert_video(
             span = _describe_span(config.video)
             raise VideoError(f"{video.name}: too few frames{span} (found {count.frames}, expected at least 2)")
     if truncated:
-        message = f"{truncated.message}; {path} contains the events before this time"
+        message = f"{truncated}; {path} contains the events before this time"
         raise TruncatedVideoError(message, at_us=truncated.at_us) from truncated
 
     duration_us = count.last_us - count.first_us
@@ -377,18 +375,18 @@ def convert_recording(
     try:
         write_parts(path, parts, recording.sensor, options)
     except CorruptionError as error:
-        raise error.with_remedies([*error.remedies, *find_conversion_remedies(error)]) from error.__cause__
+        message = f"{error}; use {advise_repair(error)}"
+        raise CorruptionError(message, lost=error.lost) from error.__cause__
     lost = f"{corruptions[0]}; lost: {corruptions[0].lost}" if corruptions else None
     return Conversion(path, recording.sensor, 0, events, last_us - first_us, lost)
 
 
-def find_conversion_remedies(error: CorruptionError) -> list[Remedy]:
+def advise_repair(error: CorruptionError) -> str:
     """Return the settings that allow converting a corrupted or unsorted recording."""
-    salvage = Remedy("config.salvage", True, "keep the events before this position")
+    salvage = "salvage to keep the events before this position"
     cause = error.__cause__
-    if isinstance(cause, EventError) and cause.is_unsorted:
-        return [Remedy("config.sort", True, "sort the events by time"), salvage]
-    return [salvage]
+    is_unsorted = isinstance(cause, EventError) and cause.is_unsorted
+    return f"sort to sort the events by time, or {salvage}" if is_unsorted else salvage
 
 
 class SourceKind(NamedTuple):
@@ -493,7 +491,6 @@ def convert_task(
     return convert_recording(source, target, recording, overwrite=overwrite, progress=progress, format_name=format_name)
 
 
-@checked
 def convert_many(
     tasks: Sequence[ConversionTask],
     *,
@@ -569,7 +566,6 @@ class _ConversionWorker:
         return convert_task(task, progress, video=self.video, recording=self.recording, overwrite=self.overwrite)
 
 
-@checked
 def plan_conversions(
     sources: str | Path | Sequence[str | Path], out: str | Path, suffix: str = ".h5", *, shard: Shard = ALL
 ) -> list[ConversionTask]:
@@ -651,9 +647,7 @@ def find_sources(
         if not members and len(sources) == 1:
             skipped = next((path.suffix for path in source.rglob("*") if path.is_file() and is_skipped(path)), None)
             if skipped:
-                raise FileError(
-                    f"{source}: its recordings are already {skipped}", Remedy("suffix", ".aedat4", "convert")
-                )
+                raise FileError(f"{source}: its recordings are already {skipped}; use suffix=.aedat4 to convert")
             raise FileError(f"{source}: contains no videos or recordings")
 
         # One of several sources: opening it raises an error for this source only.
@@ -734,7 +728,6 @@ def _is_empty_recording(path: Path) -> bool:
     return is_recording_suffix(path.suffix) and not path.stat().st_size
 
 
-@checked
 def events_from_video(
     source: str | Path | int | ArrayLike | Iterable[Frame],
     config: ConvertConfig | Mapping[str, object] | None = None,
@@ -777,7 +770,7 @@ def events_from_video(
             return _all_events(prefetch(video.frames(), FRAMES_AHEAD), config)
 
     if not isinstance(source, Iterable):
-        raise VideoError(f"wrong type of source (found {describe_value(source)}, expected a video, images or frames)")
+        raise VideoError(f"wrong type of source (found {brief(source)}, expected a video, images or frames)")
     if config.video != VideoSettings():
         raise VideoError("config.video applies only to videos (found frames, with their own times and size)")
 

@@ -119,7 +119,6 @@ def select_part(
         region: Region of the sensor; None: complete sensor.
 
     Raises:
-        ArgumentError: If a time is not a number.
         ConfigError: If the stop time is not after the start time.
         EventError: If the region is not inside the sensor.
     """

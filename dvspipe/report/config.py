@@ -7,6 +7,7 @@ from typing import Literal, TypedDict
 from pydantic import Field, model_validator
 
 from ..base.config import Settings
+from ..base.errors import ConfigError
 from ..encoding.config import FrameConfig, FrameKeywords
 
 PREVIEW_SUFFIXES = (".webm", ".mp4", ".gif", ".png")
@@ -101,7 +102,7 @@ class FrameSettings(FrameConfig):
     @model_validator(mode="after")
     def _can_be_written(self) -> FrameSettings:
         if self.form == "voxel" and self.format == "png":
-            raise ValueError("form = voxel: has no picture (expected format = npy)")
+            raise ConfigError("form = voxel: has no picture (expected format = npy)")
         return self
 
 

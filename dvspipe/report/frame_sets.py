@@ -11,8 +11,8 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..base.errors import DataError, FileError, FormatError, escape_controls
-from ..base.files import REPLACE, is_internal, lock_folder, write_text
+from ..base.errors import ConfigError, DataError, FileError, FormatError, escape_controls
+from ..base.files import is_internal, lock_folder, write_text
 from ..base.trees import find_differences
 from ..events import SensorSize
 from ..formats import NO_HINTS, Hints
@@ -118,14 +118,16 @@ def _claim_folder(plan: FramePlan, *, overwrite: bool) -> None:
         differences = find_differences(stored.model_dump(mode="json"), plan.settings.model_dump(mode="json"))
         if differences:
             listed = ", ".join(f"{key} = {old} there, {new} here" for key, old, new in differences)
-            raise FileError(f"{plan.out}: has frames with other settings ({listed})", REPLACE)
+            raise FileError(f"{plan.out}: has frames with other settings ({listed}); use overwrite to replace it")
 
 
 def _read_settings(path: Path) -> FrameSettings:
     try:
         return FrameSettings.model_validate_json(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise FileError(f"{path}: not the settings of frames ({type(error).__name__})", REPLACE) from error
+    except (OSError, ConfigError, ValueError) as error:  # wrong settings, or no JSON
+        raise FileError(
+            f"{path}: not the settings of frames ({type(error).__name__}); use overwrite to replace it"
+        ) from error
 
 
 def _remove_frames(out: Path) -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Unpack
 
-from ..base.arguments import checked
 from ..base.config import as_settings
 from ..base.errors import Brief
 from ..events import Events
@@ -40,7 +39,6 @@ class Animation(Brief):
         return f'<video controls autoplay loop muted playsinline style="max-width:100%" src="{address}"></video>'
 
 
-@checked
 def plot(value: RecordingLike | TrainingRun | Prediction, kind: PlotKind = "xyt") -> Figure:
     """Plot a value as a matplotlib figure.
 
@@ -68,7 +66,6 @@ def plot(value: RecordingLike | TrainingRun | Prediction, kind: PlotKind = "xyt"
     return plot_source(kind, PlotSource([events], events.sensor, len(events), span_us))
 
 
-@checked
 def animate(
     value: RecordingLike,
     settings: PreviewSettings | Mapping[str, object] | None = None,

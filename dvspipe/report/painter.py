@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.errors import ConfigError, Remedy
+from ..base.errors import ConfigError
 from ..events import EARLIEST_US, Events, SensorSize
 from ..video.opencv import cv2
 from .config import ColourMap, PreviewColours, PreviewMode, PreviewSettings
@@ -142,8 +142,8 @@ class EventPainter:
         side_px = self._enlarge * max(self._shape)
         if side_px > MAX_PICTURE_PX:
             raise ConfigError(
-                f"scale {self._enlarge}: pictures of {side_px} pixels (expected at most {MAX_PICTURE_PX})",
-                Remedy("scale", MAX_PICTURE_PX // max(self._shape), "reduce the scale"),
+                f"scale {self._enlarge}: pictures of {side_px} pixels (expected at most {MAX_PICTURE_PX})"
+                f"; use scale={MAX_PICTURE_PX // max(self._shape)} to reduce the scale"
             )
 
         self._sensor = sensor

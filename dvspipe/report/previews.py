@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..base.config import as_settings
-from ..base.errors import EventError, FileError, Remedy
+from ..base.errors import EventError, FileError
 from ..base.files import require_suffix, write_beside
 from ..events import Events, SensorSize, SensorSizeLike, checked_parts, concatenate
 from ..parallel import Progress, ignore_progress
@@ -185,9 +185,8 @@ def _check_gap(gap_us: int, step_us: float) -> None:
     if pictures > MAX_BLANK_PICTURES:
         raise FileError(
             f"a gap without events of {gap_us / 1e6:,.0f} s would give {pictures:,.0f} blank pictures (expected at "
-            f"most {MAX_BLANK_PICTURES:,})",
-            Remedy("window_us", "LONGER", "show more time in a picture"),
-            Remedy("speed", "FASTER", "play it faster"),
+            f"most {MAX_BLANK_PICTURES:,}); use window_us=LONGER to show more time in a picture, or "
+            "speed=FASTER to play it faster"
         )
 
 

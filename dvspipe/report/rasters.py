@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.errors import ConfigError, Remedy
+from ..base.errors import ConfigError
 from ..base.texts import readable
 from .style import GRID, INK, OFF, ON, SMALL, TITLE, frame_axes, new_figure, save_figure, strip_axes
 
@@ -63,9 +63,8 @@ def _flatten_trains(name: str, trains: NDArray[np.uint8]) -> NDArray[np.uint8]:
     if C * H * W > MAX_TRAINS:
         raise ConfigError(
             f"{name}: too many spike trains for a picture (found {C * H * W:,} of {W}x{H} pixels, expected at most "
-            f"{MAX_TRAINS:,})",
-            Remedy("resize", "WIDTHxHEIGHT", "make the image smaller"),
-            Remedy("out", "FILE.npz", "write all trains as arrays"),
+            f"{MAX_TRAINS:,}); use resize=WIDTHxHEIGHT to make the image smaller, or out=FILE.npz to write all "
+            "trains as arrays"
         )
     return trains.reshape(T, C, H * W).transpose(2, 1, 0).reshape(-1, T)
 

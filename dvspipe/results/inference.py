@@ -25,8 +25,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field, InstanceOf, JsonValue, computed_field
 
-from ..base.errors import FileError, Remedy, brief, count_noun
-from ..base.files import REPLACE
+from ..base.errors import FileError, brief, count_noun
 from ..base.gestures import GESTURES, OTHER
 from ..base.texts import TextTable, readable
 from ..base.trees import find_differences
@@ -36,7 +35,6 @@ from .scores import TimeScores
 from .tables import FileText, Folder, FolderFile, Record, Row, read_rows, write_rows
 from .timeline import NO_TIMELINE, Timeline
 
-KEEP = Remedy("out", "OTHER_FOLDER", "keep it")
 SHOWN_DIGITS = 12  # digits of a digest in a message, enough to tell networks apart
 DECISIVE = frozenset({"network", "settings", "sensor_given", "hints", "adapted_to"})
 """Fields of a run that determine its predictions."""
@@ -469,9 +467,8 @@ class RecordingFolder(Folder):
 
         if stored.depends_on.source != needed.source:
             raise FileError(
-                f"{self.path}: for another recording (found {stored.depends_on.source}, expected {needed.source})",
-                REPLACE,
-                KEEP,
+                f"{self.path}: for another recording (found {stored.depends_on.source}, expected {needed.source})"
+                "; use overwrite to replace it, or out=OTHER_FOLDER to keep it"
             )
 
         return stored if stored.depends_on.satisfies(needed) else None
@@ -505,10 +502,13 @@ class OutputFolder(Folder):
 
         before = InferenceRun.find(self.run)
         if before is None:
-            raise FileError(f"{self.run}: not a valid record of a classification", REPLACE)
+            raise FileError(f"{self.run}: not a valid record of a classification; use overwrite to replace it")
 
         if difference := before.difference(run):
-            raise FileError(f"{self.path}: stores predictions with other settings ({difference})", REPLACE, KEEP)
+            raise FileError(
+                f"{self.path}: stores predictions with other settings ({difference})"
+                "; use overwrite to replace it, or out=OTHER_FOLDER to keep it"
+            )
 
     def write_run(self, run: InferenceRun) -> None:
         """Write run.json, unless the folder already has the same one.

@@ -25,9 +25,8 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field, computed_field
 
-from ..base.arguments import describe_value
-from ..base.errors import ArgumentError, DataError, FileError, Remedy, count_noun
-from ..base.files import REPLACE, read_bytes
+from ..base.errors import DataError, FileError, count_noun
+from ..base.files import read_bytes
 from ..base.texts import Described, TextTable
 from .activity import ActivityRecord
 from .scores import Scores, Share, mcnemar_p_value, wilson_interval
@@ -50,10 +49,6 @@ class RunFolder(Folder):
     """
 
     def __post_init__(self) -> None:
-        if not isinstance(self.path, str | Path):
-            raise ArgumentError(
-                f"RunFolder: wrong type of path (found {describe_value(self.path)}, expected str or Path)"
-            )
         object.__setattr__(self, "path", Path(self.path))
 
     @classmethod
@@ -87,8 +82,8 @@ class RunFolder(Folder):
         # A run that was killed while it began leaves only its split.
         names = {path.name for path in self.path.iterdir() if not path.name.startswith(".")}
         if not names <= {self.split.name}:
-            remedies = [REPLACE, Remedy("resume", True, "resume the run")] if self.config.is_file() else [REPLACE]
-            raise FileError(f"{self.path}: already exists and is not empty", *remedies)
+            resume = ", or resume to resume the run" if self.config.is_file() else ""
+            raise FileError(f"{self.path}: already exists and is not empty; use overwrite to replace it{resume}")
 
     config = FolderFile("args.yaml", "Complete configuration, YAML.")
     split = FolderFile("split.json", "Names of the recordings in each part, JSON.")

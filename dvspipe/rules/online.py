@@ -26,7 +26,7 @@ from ..base.overrides import write_overrides
 from ..networks import CsnnConfig, LeakyReadout, MlpConfig, NetworkConfig, SpikingNetwork
 from ..networks.inputs import check_positive, check_tensor
 from ..networks.models import Convolution, Linear, StandardisedConvolution, draw_mask
-from .segments import Loss, evaluate_loss
+from .segments import Loss
 
 STEPS = 16  # steps per convolution batch; large enough to be fast
 
@@ -368,9 +368,9 @@ def gradient_of(loss: Loss, outputs: Tensor) -> Tensor:
     """Return the gradient of `loss` with respect to `outputs`."""
     with torch.enable_grad():
         leaf = outputs.detach().requires_grad_()
-        (gradient,) = torch.autograd.grad(evaluate_loss(loss, leaf), leaf)
+        (gradient,) = torch.autograd.grad(loss(leaf), leaf)
         return gradient
 
 
 def _scaled(loss: Loss, share: float) -> Loss:
-    return lambda outputs: evaluate_loss(loss, outputs) * share
+    return lambda outputs: loss(outputs) * share

@@ -15,8 +15,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from ..base.arguments import describe_value
-from ..base.errors import ArgumentError, ConfigError
+from ..base.errors import ConfigError
 from ..networks import State, freeze_statistics
 from ..networks.inputs import check_positive, check_tensor
 
@@ -28,29 +27,6 @@ STATES_PER_STEP = 3
 """States kept for each step of a segment; together they need less memory than the segment's graph."""
 BACKWARD_MEMORY = 1.5
 """Peak memory of BPTT relative to the memory of its graph (measured: 1.5 for three blocks at 64 x 64)."""
-
-
-def run_network(network: Forward, spikes: Tensor, state: State | None) -> tuple[Tensor, State]:
-    """Return the outputs of a network, and its state."""
-    try:
-        outputs, after = network(spikes, state)
-    except (TypeError, ValueError) as error:
-        raise ArgumentError(f"network: expected (spikes, state) to (outputs, state) ({error})") from error
-    return outputs, after
-
-
-def evaluate_loss(loss: Loss, outputs: Tensor) -> Tensor:
-    """Return the loss of outputs."""
-    try:
-        value = loss(outputs)
-    except TypeError as error:
-        raise ArgumentError(f"loss: expected a function of the outputs alone ({error})") from error
-
-    if not isinstance(value, Tensor) or value.numel() != 1:
-        shown = f"shape {[*value.shape]}" if isinstance(value, Tensor) else describe_value(value)
-        raise ArgumentError(f"loss: wrong result (found {shown}, expected a tensor with one number)")
-
-    return value
 
 
 def backpropagate(network: Forward, spikes: Tensor, loss: Loss, *, truncate: int | None = None) -> Tensor:
@@ -67,7 +43,6 @@ def backpropagate(network: Forward, spikes: Tensor, loss: Loss, *, truncate: int
         Outputs [T, B, K], without a graph.
 
     Raises:
-        ArgumentError: If the network or the loss has another form.
         ConfigError: If `truncate` is not above 0.
         DataError: If there is no step.
     """
@@ -79,10 +54,10 @@ def backpropagate(network: Forward, spikes: Tensor, loss: Loss, *, truncate: int
     outputs = []
 
     for window in spikes.split(truncate):
-        output, state = run_network(network, window, state)
+        output, state = network(window, state)
 
         # A window's loss is a mean over its steps, so it counts by its share of all steps.
-        (evaluate_loss(loss, output) * (len(window) / len(spikes))).backward()
+        (loss(output) * (len(window) / len(spikes))).backward()
         state = [tensor.detach() for tensor in state]
 
         outputs.append(output.detach())
@@ -114,7 +89,6 @@ def backpropagate_segments(
         Outputs [T, B, K], without a graph.
 
     Raises:
-        ArgumentError: If the network or the loss has another form.
         ConfigError: If `steps` is not above 0.
         DataError: If there is no step.
 
@@ -151,7 +125,7 @@ def backpropagate_segments(
     # The loss needs all outputs, but only the graph of the last segment.
     graph = _Graph(run, last, state)
     leaf = torch.cat([*outputs, graph.outputs.detach()]).requires_grad_()
-    evaluate_loss(loss, leaf).backward()
+    loss(leaf).backward()
     assert leaf.grad is not None
 
     to_outputs = leaf.grad.split(steps)
@@ -230,7 +204,7 @@ class _Repeatable:
         torch.set_rng_state(self.cpu_state)
         if self.cuda_state is not None:
             torch.cuda.set_rng_state(self.cuda_state, self.device)
-        return run_network(self.network, spikes, state)
+        return self.network(spikes, state)
 
 
 @torch.no_grad()

@@ -28,7 +28,6 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from ..base.arguments import checked
 from ..base.errors import Brief, DataError
 from ..base.files import write_text
 from ..base.texts import Described, TextTable
@@ -177,7 +176,6 @@ class _Simulation:
         return max(abs(self.count), abs(self.balance))
 
 
-@checked
 def calibrate_frames(
     frames: Sequence[Frame], events: Events, *, log_offset: float | None = None, refine: bool = True
 ) -> Calibration:

@@ -18,7 +18,6 @@ from typing import Any, Literal, NamedTuple, TypeVar, Unpack, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.arguments import checked
 from ..base.config import as_settings
 from ..base.errors import Brief, ConfigError, VideoError
 from ..events import Events, SensorSize
@@ -272,7 +271,6 @@ class EventSimulator:
         ...     events, state = simulator.step(frame, state)
     """
 
-    @checked
     def __init__(
         self,
         config: SimulatorConfig | Mapping[str, object] | None = None,
@@ -581,7 +579,6 @@ def _find_events(pair: _FramePair, codes: _Codes | None, pixels: Pixels, interva
     return np.concatenate([moving, rest])
 
 
-@checked
 def simulate(
     frames: Iterable[Frame],
     config: SimulatorConfig | Mapping[str, object] | None = None,

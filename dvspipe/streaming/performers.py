@@ -14,8 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import NamedTuple, Self
 
-from ..base.errors import ConfigError, find_similar, join_names
-from ..base.suggestions import match_words
+from ..base.errors import ConfigError
 from .actions import Action, ActionConfig, ActionFinder
 from .answers import LiveAnswer
 
@@ -115,12 +114,9 @@ class ActionRunner:
     def __init__(
         self, commands: Sequence[tuple[str, str]], classes: Sequence[str], config: ActionConfig = ActionConfig()
     ) -> None:
-        known = (ANY, *classes)
         for name, _ in commands:
-            if name not in known:
-                similar = find_similar(name, known) or match_words(name, dict(zip(known, known, strict=True)))
-                hint = f"; did you mean {join_names(similar)}?" if similar else ""
-                raise ConfigError(f"on {name}: unknown class (expected {ANY} or one of {', '.join(classes)}){hint}")
+            if name not in (ANY, *classes):
+                raise ConfigError(f"on {name}: unknown class (expected {ANY} or one of {', '.join(classes)})")
 
         self._is_stopped = False
         self._bindings = [_Binding(name, command, parse_command(command)) for name, command in commands]

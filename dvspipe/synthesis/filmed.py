@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field, ValidationError
 
 from ..base.config import Settings
-from ..base.errors import DataError, FormatError
+from ..base.errors import ConfigError, DataError, FormatError
 from ..base.files import read_bytes, write_text
 from ..base.gestures import OTHER
 from ..pose import Track
@@ -83,7 +83,7 @@ class FilmedGestures(Settings):
         path = folder / SETTINGS_NAME
         try:
             return cls.model_validate_json(read_bytes(path))
-        except ValidationError as error:
+        except (ConfigError, ValidationError) as error:  # wrong settings, or no JSON
             raise FormatError(f"{path}: not a list of filmed gestures ({' '.join(str(error).split())})") from error
 
     def to_repertoire(self, folder: Path) -> Repertoire:

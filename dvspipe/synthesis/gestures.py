@@ -119,7 +119,7 @@ class ClipSettings:
         """Return settings from a model, a mapping or None, and from keyword arguments, which take precedence.
 
         Raises:
-            ArgumentError: If a name is unknown, or a value has a wrong type.
+            TypeError: If a name is unknown.
         """
         base = given if isinstance(given, ClipSettings) else cls(**(given or {}))  # type: ignore[arg-type]
         return replace(base, **named)  # type: ignore[arg-type]

@@ -21,7 +21,6 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from ..base.arguments import checked
 from ..base.config import build, plain_settings
 from ..base.errors import DataError, brief, count_noun
 from ..base.trees import SettingsTree, merge_settings
@@ -106,7 +105,6 @@ class Choice:
         return "\n".join(lines) + "\n"
 
 
-@checked
 def choose_settings(
     root: str | Path,
     given: TrainConfig | Mapping[str, object] | None = None,

@@ -13,9 +13,8 @@ from typing import Annotated, Literal, TypedDict, cast
 
 from pydantic import Field, JsonValue, field_validator, model_validator
 
-from ..base.arguments import checked
 from ..base.config import Settings, build, plain_settings
-from ..base.errors import ConfigError, Remedy
+from ..base.errors import ConfigError
 from ..base.groups import find_unions
 from ..base.overrides import show_value, write_overrides
 from ..base.patterns import NAME_PATTERN
@@ -89,7 +88,7 @@ class OptimiserConfig(Settings):
     def _refuse_kind_as_rule(cls, rule: object) -> object:
         """Refuse rules that are a kind of network."""
         if rule in ("stdp", "first_spike"):
-            raise ConfigError(f"optimiser.rule = {rule}: this is a kind of network", Remedy("network.kind", rule))
+            raise ConfigError(f"optimiser.rule = {rule}: this is a kind of network; use kind={rule}")
         return rule
 
 
@@ -142,7 +141,6 @@ class TrainConfig(Settings):
     stdp: StdpConfig = StdpConfig()
 
     @classmethod
-    @checked
     def read(cls, source: str | Path, settings: Mapping[str, object] | None = None) -> TrainConfig:
         """Read a YAML file, or an included configuration.
 
@@ -177,10 +175,10 @@ class TrainConfig(Settings):
     @model_validator(mode="after")
     def _check_combination(self) -> TrainConfig:
         if self.augment.flip_polarity and self.bins.polarity == "merged":
-            raise ValueError("augment.flip_polarity = true: bins.polarity = merged has no polarities")
+            raise ConfigError("augment.flip_polarity = true: bins.polarity = merged has no polarities")
 
         if self.optimiser.patience is not None and not self.data.validation:
-            raise ValueError(
+            raise ConfigError(
                 f"optimiser.patience = {self.optimiser.patience}: needs a validation part (found data.validation = 0)"
             )
         if self.network.kind == "first_spike":
@@ -197,13 +195,13 @@ class TrainConfig(Settings):
         # Segments keep gradients through time exact, truncation does not: they contradict each other.
         segment = self.segment_steps
         if segment is not None and self.optimiser.truncate is not None:
-            raise ValueError(
+            raise ConfigError(
                 f"optimiser.segment = {segment}: contradicts optimiser.truncate = "
                 f"{self.optimiser.truncate}; set one of them to null"
             )
 
         if segment is not None and segment > self.bins.steps:
-            raise ValueError(
+            raise ConfigError(
                 f"optimiser.segment = {segment}: longer than a recording (expected at most bins.steps = "
                 f"{self.bins.steps}, or auto)"
             )
@@ -221,16 +219,16 @@ class TrainConfig(Settings):
         needs = find_unmet_needs(optimiser.rule, self.network)
         needs |= {f"optimiser.{name}": value for name, value in others.items() if getattr(optimiser, name) != value}
         if needs:
-            raise ValueError(f"optimiser.rule = {optimiser.rule}: needs {write_overrides(needs)}")
+            raise ConfigError(f"optimiser.rule = {optimiser.rule}: needs {write_overrides(needs)}")
 
     def _check_rounding(self) -> None:
         """Check that the weights can be rounded in training."""
         name = f"optimiser.weight_bits = {self.optimiser.weight_bits}"
 
         if not isinstance(self.network, LayersConfig):
-            raise ValueError(f"{name}: network.kind = {self.network.kind} cannot be compiled to integers")
+            raise ConfigError(f"{name}: network.kind = {self.network.kind} cannot be compiled to integers")
         if isinstance(self.network, CsnnConfig) and self.network.norm == "weight":
-            raise ValueError(f"{name}: needs network.norm = batch (found weight)")
+            raise ConfigError(f"{name}: needs network.norm = batch (found weight)")
 
     def _check_first_spike(self) -> None:
         kind = "kind = first_spike"
@@ -255,20 +253,20 @@ class TrainConfig(Settings):
         layers = len(network.channels)
         for name, values in (("winners", self.stdp.winners), ("radius", self.stdp.radius)):
             if len(values) != layers:
-                raise ValueError(
+                raise ConfigError(
                     f"stdp.{name}: wrong number of values (found {len(values)}, expected {layers} as network.channels)"
                 )
 
         # Layers are trained one after the other: each previous layer for `passes` epochs, the last for at least one.
         min_epochs = (layers - 1) * self.stdp.passes + 1
         if self.optimiser.epochs < min_epochs:
-            raise ValueError(
+            raise ConfigError(
                 f"optimiser.epochs = {self.optimiser.epochs}: too few for the last layer (expected {min_epochs} or "
                 f"more, with stdp.passes = {self.stdp.passes} for each previous layer)"
             )
 
         if self.bins.polarity == "signed":
-            raise ValueError("bins.polarity = signed: network.kind = stdp needs values of 0 or more; use separate")
+            raise ConfigError("bins.polarity = signed: network.kind = stdp needs values of 0 or more; use separate")
 
 
 class UniqueTrainKeywords(
@@ -311,4 +309,4 @@ class ChoiceKeywords(UniqueTrainKeywords, total=False):
 def _require(name: str, value: JsonValue, expected: JsonValue, setting: str) -> None:
     """Refuse a value of a setting that conflicts with a network setting."""
     if value != expected:
-        raise ValueError(f"{name} = {show_value(value)}: network.{setting} needs {show_value(expected)}")
+        raise ConfigError(f"{name} = {show_value(value)}: network.{setting} needs {show_value(expected)}")

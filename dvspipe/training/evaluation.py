@@ -18,9 +18,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..base.arguments import describe_value
 from ..base.config import read_stored
-from ..base.errors import ArgumentError, Brief, ConfigError, DataError, Remedy, count_noun
+from ..base.errors import Brief, ConfigError, DataError, count_noun
 from ..checkpoints.checkpoint import (
     ClassifierConfig,
     find_checkpoint,
@@ -268,17 +267,13 @@ def describe_network(network: nn.Module, data: DataSet, bins: BinConfig) -> Trai
     return TrainedNetwork(None, config, network if is_known else config.build_network(ModuleSource((), network)))
 
 
-def _load(checkpoint: object, modules: ModuleSource) -> TrainedNetwork:
+def _load(checkpoint: str | Path | TrainedNetwork | TrainedClassifier, modules: ModuleSource) -> TrainedNetwork:
     """Load a checkpoint; a classifier in memory is returned as it is."""
     if isinstance(checkpoint, TrainedNetwork):
         return checkpoint
     if isinstance(checkpoint, str | Path):
         path = pin_checkpoint(checkpoint)
         return TrainedNetwork(path, *load_checkpoint(path, modules=modules))
-
-    if not isinstance(checkpoint, TrainedClassifier):
-        given = describe_value(checkpoint)
-        raise ArgumentError(f"evaluate: wrong type of checkpoint (found {given}, expected str, Path or Classifier)")
 
     return TrainedNetwork(checkpoint.checkpoint, checkpoint.config, checkpoint.network)
 
@@ -339,9 +334,7 @@ def open_evaluation(
         part = "all"
     parts = opened.parts | {"all": opened.samples}
     if not parts[part]:
-        raise DataError(
-            f"{opened.title}: the {part} part has no recordings", Remedy("part", "all", "evaluate all recordings")
-        )
+        raise DataError(f"{opened.title}: the {part} part has no recordings; use part=all to evaluate all recordings")
     return OpenedEvaluation(classifier, trained.network, opened, part, parts[part])
 
 
@@ -439,7 +432,7 @@ def _split_as_trained(
     try:
         divided = divide()
     except DataError as error:
-        raise error.with_remedies([*error.remedies, Remedy("part", "all", "evaluate all recordings")]) from error
+        raise DataError(f"{error}; use part=all to evaluate all recordings") from error
 
     if not (part == "test" and divided.fixed_test):
         callback.on_warning(

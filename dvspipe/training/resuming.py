@@ -15,7 +15,7 @@ import torch
 from pydantic import Field, JsonValue, TypeAdapter, ValidationError
 from torch import Tensor
 
-from ..base.errors import CheckpointError, ConfigError, FileError, Remedy, shorten
+from ..base.errors import CheckpointError, ConfigError, FileError, shorten
 from ..base.files import read_bytes
 from ..base.overrides import show_value
 from ..base.trees import SettingsTree, find_differences, merge_settings
@@ -186,8 +186,10 @@ def check_config(config: TrainConfig, run: RunFolder, *, changed: bool) -> list[
         )
 
     if differences and not changed:
-        remedy = Remedy("changed", True, "resume with the new settings")
-        raise ConfigError(f"{run.config}: the run was started with other settings: {listed}", remedy)
+        raise ConfigError(
+            f"{run.config}: the run was started with other settings: {listed}; use changed to resume with the new "
+            "settings"
+        )
 
     return differences
 

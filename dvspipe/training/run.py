@@ -20,7 +20,7 @@ import torch
 import yaml
 from torch import nn
 
-from ..base.errors import ConfigError, DataError, Remedy, count_noun
+from ..base.errors import ConfigError, DataError, count_noun
 from ..base.files import lock_folder, write_text
 from ..checkpoints.checkpoint import (
     ClassifierConfig,
@@ -365,8 +365,8 @@ def _check_sensor(tensors: SpikeTensors, data: DataSet, classifier: ClassifierCo
     if (height, width) != (expected_height, expected_width):
         raise DataError(
             f"{data.title}: recordings are not from sensor {data.sensor} (found spike tensors of "
-            f"{width}x{height}, expected {expected_width}x{expected_height})",
-            Remedy("data.size", str(data.sensor), "fit recordings and videos to this size"),
+            f"{width}x{height}, expected {expected_width}x{expected_height})"
+            f"; use size={data.sensor} to fit recordings and videos to this size"
         )
 
 

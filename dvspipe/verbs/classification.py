@@ -8,7 +8,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack, overload
 
-from ..base.arguments import checked
 from ..base.config import as_settings, build
 from ..base.errors import ConfigError, FileError
 from ..base.files import check_output, explain_missing
@@ -55,7 +54,6 @@ def infer(
     config: InferConfig | Mapping[str, object] | None = None,
     **named: Unpack[InferOptions],
 ) -> tuple[Prediction, ...]: ...
-@checked
 def infer(
     checkpoint: Classifier | str | Path,
     recordings: RecordingLike | Sequence[str | Path],
@@ -224,7 +222,6 @@ class Inference:
         return len(known) - len(predictions)
 
 
-@checked
 def adapt(
     checkpoint: Classifier | str | Path,
     recordings: RecordingLike | Sequence[RecordingLike],

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack, overload
 
-from ..base.arguments import checked
 from ..base.config import as_settings
 from ..events import SensorSize, SensorSizeLike
 from ..formats import NO_HINTS, Hints, HintsLike
@@ -44,7 +43,6 @@ def convert(
     settings: ConversionSettings | Mapping[str, object] | None = None,
     **named: Unpack[ConvertArguments],
 ) -> tuple[Conversion, ...]: ...
-@checked
 def convert(
     sources: str | Path | int | Sequence[str | Path],
     out: str | Path,

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..base.arguments import checked
 from ..base.errors import ConfigError
 from ..base.files import check_output
 from ..results import CHECKPOINT_SUFFIX
@@ -22,7 +21,6 @@ WEIGHT_BIT_COUNTS = range(2, 9)
 """Numbers of bits that a weight can have; it is stored as int8."""
 
 
-@checked
 def export(
     checkpoint: str | Path,
     out: str | Path,
@@ -65,7 +63,6 @@ def export(
     return Export(path, "c", files=export_c(checkpoint, path, overwrite=overwrite))
 
 
-@checked
 def quantise(
     checkpoint: str | Path,
     data: DataConfig | Mapping[str, object] | str | Path,

@@ -13,7 +13,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..base.arguments import checked
 from .diagnosis import Check, Diagnosis
 
 if TYPE_CHECKING:
@@ -36,7 +35,6 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 GPU_DRIVERS = (Path("/proc/driver/nvidia/version"), Path("/dev/kfd"))  # files of NVIDIA's and AMD's drivers
 
 
-@checked
 def doctor() -> Diagnosis:
     """Examine what this machine has and lacks: libraries, processors, programs, caches and webcams.
 

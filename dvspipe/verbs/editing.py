@@ -12,12 +12,11 @@ from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec, Protocol, TypeVar, Unpack, cast
 
-from ..base.arguments import checked
 from ..base.config import as_settings
 from ..base.errors import ConfigError
 from ..base.files import claim_output
 from ..events import Events, Region, RegionLike, SensorSizeLike, concatenate
-from ..events.filter_config import FILTERS, FilterConfig, FilterKeywords
+from ..events.filter_config import FilterConfig, FilterKeywords
 from ..formats import NO_HINTS, HintsLike, RecordingLike
 
 if TYPE_CHECKING:
@@ -61,7 +60,7 @@ def _read_all(edit: Callable[P, Edit]) -> EditingVerb[P]:
     # `wraps` copies the signature of the edit, but the function returns events.
     read.__signature__ = inspect.signature(edit).replace(return_annotation=Events)  # type: ignore[attr-defined]
     read.edit = edit  # type: ignore[attr-defined]
-    return cast("EditingVerb[P]", checked(read))
+    return cast("EditingVerb[P]", read)
 
 
 def _write(edit: EditType, out: str | Path | None, *, overwrite: bool) -> EditType:
@@ -72,7 +71,6 @@ def _write(edit: EditType, out: str | Path | None, *, overwrite: bool) -> EditTy
 
 
 @_read_all
-@checked
 def cut(
     recording: RecordingLike,
     start_s: float = 0.0,
@@ -115,7 +113,6 @@ def cut(
 
 
 @_read_all
-@checked
 def filter(  # noqa: A001
     recording: RecordingLike,
     config: FilterConfig | Mapping[str, object] | None = None,
@@ -151,14 +148,13 @@ def filter(  # noqa: A001
 
     settings = as_settings(FilterConfig, config, named, filter)
     if not settings.active:
-        raise ConfigError("filter: no filter given", *(facts.example for facts in FILTERS.values()))
+        raise ConfigError("filter: no filter given; use hot_pixels, refractory_us=1000, or activity_us=20000")
 
     part = select_part(open_recording(recording, sensor=sensor, hints=hints))
     return _write(FilteredPart(part, settings), out, overwrite=overwrite)
 
 
 @_read_all
-@checked
 def merge(
     recordings: Sequence[RecordingLike],
     *,

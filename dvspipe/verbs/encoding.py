@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.arguments import checked
 from ..base.config import as_settings, build
-from ..base.errors import Brief, DataError, FileError, Remedy
+from ..base.errors import Brief, DataError, FileError
 from ..base.files import claim_output, require_suffix, write_beside
 from ..encoding.spikes import CodeName, SpikeKeywords, SpikeSettings, unit_values
 from ..events import SensorSize, SensorSizeLike
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from ..report.frames import FrameCount, FramePlan
 
 
-@checked
 def frames(
     source: str | Path,
     out: str | Path,
@@ -83,8 +81,10 @@ def open_frames(
 
     out = Path(out)
     if out.suffix in (".npy", ".png") and not out.is_dir():
-        remedy = Remedy("format", out.suffix.removeprefix("."), "select the format")
-        raise FileError(f"{out}: the output is a folder (expected a name such as {out.stem})", remedy)
+        raise FileError(
+            f"{out}: the output is a folder (expected a name such as {out.stem}); use format={out.suffix[1:]} to "
+            "select the format"
+        )
 
     size = None if sensor is None else SensorSize.of(sensor)
     chosen = as_settings(FrameSettings, settings, named or {}, frames)
@@ -106,7 +106,6 @@ class SpikeTrains(Brief):
     step_us: int
 
 
-@checked
 def spikes(
     image: str | Path,
     out: str | Path,

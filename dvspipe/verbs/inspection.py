@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack, overload
 
-from ..base.arguments import checked
 from ..base.config import as_settings
 from ..base.errors import Brief, ConfigError, EventError
 from ..base.files import check_output, claim_output, require_suffix
@@ -43,7 +42,6 @@ class View(Brief):
     extent: Extent
 
 
-@checked
 def view(
     recording: RecordingLike,
     out: str | Path,
@@ -130,7 +128,6 @@ def _check_use(out: Path, given: set[str]) -> None:
         raise ConfigError(f"view: {', '.join(wrong)}: cannot be combined with the chart (found output {out})")
 
 
-@checked
 def calibrate(
     recording: str | Path,
     out: str | Path | None = None,
@@ -187,7 +184,6 @@ def check(  # type: ignore[overload-overlap]  # a text is also a sequence of tex
 ) -> CheckReport: ...
 @overload
 def check(recordings: Sequence[str | Path], **named: Unpack[CheckArguments]) -> tuple[CheckReport, ...]: ...
-@checked
 def check(
     recordings: RecordingLike | Sequence[str | Path],
     *,
@@ -238,7 +234,6 @@ def check(
     return tuple(outcome.result() for outcome in list(outcomes))
 
 
-@checked
 def compare(
     a: RecordingLike,
     b: RecordingLike,

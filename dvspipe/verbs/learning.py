@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
-from ..base.arguments import checked
 from ..base.config import as_settings, plain_settings
 from ..oneshot.config import THOROUGH, LearnConfig, LearnKeywords
 
@@ -15,7 +14,6 @@ if TYPE_CHECKING:  # torch takes seconds to import
     from ..training import TrainingCallback
 
 
-@checked
 def learn(
     films: str | Path | ExampleFilm | Sequence[str | Path | ExampleFilm],
     out: str | Path,

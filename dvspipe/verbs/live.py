@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
-from ..base.arguments import checked
 from ..base.config import as_settings
 from ..base.files import claim_output
 from ..events import SensorSize, SensorSizeLike
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     from ..streaming import LiveSession
 
 
-@checked
 def live(
     source: str | Path | int,
     checkpoint: Classifier | str | Path = "gesture",

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
-from ..base.arguments import checked
 from ..base.config import as_settings
 from ..base.files import check_output
 from ..parallel import NamedStep, Progress, ignore_progress
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
     from ..pose import Look, Track
 
 
-@checked
 def track(
     source: str | Path,
     out: str | Path | None = None,

@@ -7,9 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Unpack
 
-from ..base.arguments import checked
 from ..base.config import Settings, as_settings, plain_settings
-from ..base.errors import ConfigError, Remedy
+from ..base.errors import ConfigError
 from ..base.files import claim_output
 from ..encoding import BinConfig
 from ..networks import ModuleSource, NetworkConfig
@@ -28,7 +27,6 @@ EvaluatedPart = Literal["test", "validation", "train", "all"]
 """Part of a data set to evaluate."""
 
 
-@checked
 def train(
     config: str | Path | DataSet | TrainConfig | Mapping[str, object],
     out: str | Path | None = None,
@@ -115,7 +113,7 @@ def train(
         settings["network"] = network
 
     if resume and out is None:
-        raise ConfigError("resume: needs a run folder", Remedy("out", "FOLDER"))
+        raise ConfigError("resume: needs a run folder; use out=FOLDER")
     if out is not None and not resume and is_first_process():
         RunFolder(Path(out)).check_unused(overwrite=overwrite)  # fail before recordings are read
 
@@ -163,7 +161,6 @@ def _configure_folder(
     return choice.config, choice.decoded
 
 
-@checked
 def evaluate(
     checkpoint: str | Path | TrainedClassifier | nn.Module,
     data: DataConfig | DataSet | Mapping[str, object] | str | Path,

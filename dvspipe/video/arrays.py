@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..base.errors import Remedy, VideoError
+from ..base.errors import VideoError
 from .config import VideoSettings
 from .frames import PIXEL_TYPES
 from .pictures import FramePass
@@ -42,7 +42,7 @@ def open_array(array: NDArray[Any], settings: VideoSettings) -> Video:
         if largest > MAX_WHITE:
             raise VideoError(f"{name}: wrong range of values (found up to {largest:g}, expected 0 to 1)")
     if settings.fps is None and settings.timestamps is None:
-        raise VideoError(f"{name}: has no frame times", Remedy("fps", EXAMPLE_FPS, "set the frames per second"))
+        raise VideoError(f"{name}: has no frame times; use fps={EXAMPLE_FPS} to set the frames per second")
 
     start_pass = partial(_pass_over_array, array)
     size = read_size(name, start_pass, settings, NO_FRAME)

@@ -7,6 +7,7 @@ from typing import Literal, Self, TypedDict
 from pydantic import Field, model_validator
 
 from ..base.config import Settings
+from ..base.errors import ConfigError
 from ..base.patterns import REGION_PATTERN, SIZE_PATTERN
 
 FOLDER_FPS = 30.0  # default frame rate of an image folder without times
@@ -39,7 +40,7 @@ class VideoSettings(Settings):
     @model_validator(mode="after")
     def _stop_after_start(self) -> Self:
         if self.stop_s is not None and self.stop_s <= self.start_s:
-            raise ValueError(
+            raise ConfigError(
                 f"wrong stop time (found {self.stop_s:g} s, expected more than the start {self.start_s:g} s)"
             )
         return self

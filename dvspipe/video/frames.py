@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.arguments import checked
 from ..base.errors import Brief, VideoError
 from ..events import SensorSize
 
@@ -43,7 +42,6 @@ class Frame(Brief):
         return SensorSize(width=width, height=height)
 
 
-@checked
 def frames_from_arrays(
     images: Iterable[NDArray[Any]], *, fps: float, start_us: int = 0, transfer: str = "srgb"
 ) -> Iterator[Frame]:

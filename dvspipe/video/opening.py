@@ -11,7 +11,6 @@ from typing import Any, Unpack
 
 from numpy.typing import ArrayLike, NDArray
 
-from ..base.arguments import checked
 from ..base.config import as_settings
 from ..base.errors import VideoError
 from ..base.files import explain_missing
@@ -26,7 +25,6 @@ from .pictures import FramePass
 from .video import Video, read_size
 
 
-@checked
 def open_video(
     source: str | Path | int | ArrayLike,
     settings: VideoSettings | Mapping[str, object] | None = None,

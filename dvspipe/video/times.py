@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 
-from ..base.errors import Remedy, VideoError
+from ..base.errors import VideoError
 from ..base.files import read_bytes
 from .config import VideoSettings
 from .names import IMAGE_SUFFIXES
@@ -37,8 +37,8 @@ def find_times_us(
     if settings.timestamps is None:
         if settings.time_unit is not None:
             raise VideoError(
-                f"{name}: time_unit = {settings.time_unit} without a file of times",
-                Remedy("timestamps", "FILE", "give the file of times"),
+                f"{name}: time_unit = {settings.time_unit} without a file of times"
+                "; use timestamps=FILE to give the file of times"
             )
         return None
 
@@ -112,14 +112,14 @@ def _read_times(path: Path, unit: str | None) -> list[_TimeRow]:
 
 def _infer_unit(path: Path, rows: Sequence[_TimeRow]) -> str:
     """Return the unit "s" if the numbers are plausible as seconds."""
-    remedy = Remedy("time_unit", "UNIT", "state the unit: s, ms, us or ns")
+    advice = "use time_unit=UNIT to state the unit: s, ms, us or ns"
     if all(re.fullmatch("[+-]?[0-9]+", row.number) for row in rows):
-        raise VideoError(f"{path}: integer times without a unit", remedy)
+        raise VideoError(f"{path}: integer times without a unit; {advice}")
 
     span_s = Decimal(rows[-1].number) - Decimal(rows[0].number)
     if span_s > LONGEST_ASSUMED_INTERVAL_S * (len(rows) - 1):
         raise VideoError(
-            f"{path}: unknown unit of times (in seconds, {len(rows)} frames would take {span_s:.6g} s)", remedy
+            f"{path}: unknown unit of times (in seconds, {len(rows)} frames would take {span_s:.6g} s); {advice}"
         )
     return "s"
 

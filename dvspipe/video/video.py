@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.errors import Brief, Remedy, TruncatedVideoError, VideoError
+from ..base.errors import Brief, TruncatedVideoError, VideoError
 from ..base.interrupts import end_on_interrupt
 from ..events import Region, SensorSize
 from .config import VideoSettings
@@ -175,8 +175,8 @@ class Video(Brief):
                 continue
             if previous_us is not None and t_us <= previous_us:
                 raise VideoError(
-                    f"{self.name}: wrong time of frame {number} (found {t_us} us, expected more than {previous_us} us)",
-                    Remedy("fps", EXAMPLE_FPS, "ignore the times in the file"),
+                    f"{self.name}: wrong time of frame {number} (found {t_us} us, expected more than {previous_us} us)"
+                    f"; use fps={EXAMPLE_FPS} to ignore the times in the file"
                 )
             previous_us = t_us
 

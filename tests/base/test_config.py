@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import re
 from fractions import Fraction
-from inspect import isabstract
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -14,12 +13,10 @@ from pydantic.fields import FieldInfo
 from dvspipe.base.config import Settings, as_settings, build, complete_repr, name_settings
 from dvspipe.base.errors import ConfigError, DvspipeError
 from dvspipe.base.overrides import parse_overrides
-from dvspipe.base.patterns import PATTERNS, SIZE_PATTERN
-from dvspipe.base.suggestions import suggest_settings
+from dvspipe.base.patterns import SIZE_PATTERN
 from dvspipe.base.trees import merge_settings
 from dvspipe.base.yaml_files import configs_folder, read_yaml, shipped_configs
 from dvspipe.encoding import BinConfig
-from dvspipe.recordings.config import ConversionSettings, ConvertConfig
 from dvspipe.simulator import SimulatorConfig, read_preset
 from dvspipe.training import TrainConfig
 
@@ -66,54 +63,30 @@ def test_settings_are_merged_per_group() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"sed": 1}, ("sed", "seed")),
-        ({"inner": {"chanels": [1]}}, ("inner.chanels", "inner.channels")),
-        ({"zzz": 1}, ("zzz", "seed", "inner")),
-        ({"rate": 1}, ("rate", "inner.rate")),
-        ({"inner": {"rate": -1}}, ("inner.rate = -1", "0")),
-        ({"inner": {"rate": None}}, "inner.rate = null"),
-        ({"inner": {"channels": [1, "x", "y"]}}, "inner.channels[1] = 'x'"),
-        ({"inner": {"channels": [9, 99]}}, ("inner.channels[1] = 99", "10")),
-        ({"inner": {"channels": []}}, "inner.channels = []"),
-        ({"inner": {"size": 346}}, ("inner.size = 346", "WIDTHxHEIGHT", "346x260")),
-        ({"inner": {"steps": 1}}, ("inner.steps = 1", "off", "auto")),
-        ({"inner": {"shares": {"a": "x"}}}, "inner.shares.a = 'x'"),
-        ({"inner": 5}, ("inner = 5", "inner.channels")),
+        ({"sed": 1}, "sed = 1"),
+        ({"zzz": 1, "seed": "x"}, ("zzz = 1", "seed = 'x'")),
+        ({"inner": {"chanels": [1]}}, "chanels = [1]"),
+        ({"inner": {"rate": -1}}, ("rate = -1", "0")),
+        ({"inner": {"rate": None}}, "rate = None"),
+        ({"inner": {"channels": [1, "x", "y"]}}, ("channels = 'x'", "channels = 'y'")),
+        ({"inner": {"channels": [9, 99]}}, ("channels = 99", "10")),
+        ({"inner": {"channels": []}}, "channels = []"),
+        ({"inner": {"size": 346}}, ("size = 346", SIZE_PATTERN)),
+        ({"inner": {"steps": 1}}, ("steps = 1", "off", "auto")),
+        ({"inner": {"shares": {"a": "x"}}}, "shares = 'x'"),
+        ({"inner": 5}, "Inner"),
         ({"seed": "x"}, "seed = 'x'"),
         ({"seed": True}, "seed = 'true'"),
+        ({str(number): number for number in range(9)}, "4 = 4"),
     ],
 )
-def test_error_for_a_wrong_setting_has_a_remedy(settings: dict[str, Any], message: object) -> None:
-    with raises(ConfigError, message):
+def test_error_lists_wrong_settings_in_one_line(settings: dict[str, Any], message: object) -> None:
+    for call in (lambda: build(Outer, settings, "test.yaml"), lambda: Outer(**settings)):
+        with raises(ConfigError, message) as caught:
+            call()
+        assert not {"\n", "5 = 5"} & {*str(caught.value)}
+    with raises(ConfigError, "test.yaml"):
         build(Outer, settings, "test.yaml")
-
-
-@pytest.mark.parametrize(
-    "model", [model for model in Settings.__subclasses__() if not isabstract(model)], ids=lambda model: model.__name__
-)
-def test_every_pattern_of_a_setting_has_an_explanation(model: type[Settings]) -> None:
-    for name, field in model.model_fields.items():
-        patterns = {getattr(bound, "pattern", None) for bound in field.metadata} - {None}
-        assert patterns <= PATTERNS.keys(), name
-
-
-@pytest.mark.parametrize(
-    ("name", "found"),
-    [
-        ("lr", ["optimiser.learning_rate"]),
-        ("network.epochs", ["optimiser.epochs"]),
-        ("kind", ["data.kind", "network.kind", "optimiser.kind"]),
-        ("batch_size", ["optimiser.batch"]),
-        ("augment.flip", ["augment.flip_polarity", "augment.flip_horizontal"]),
-        ("optimizer", ["optimiser"]),
-        ("data.nothing", []),
-        ("data.hints.colums", ["data.hints.columns"]),
-        ("workers", []),
-        ("model", []),
-    ],
-)
-def test_unknown_setting_suggests_only_similar_names(name: str, found: list[str]) -> None:
-    assert suggest_settings(TrainConfig, name) == found
 
 
 def test_dates_and_off_are_read_as_strings() -> None:
@@ -159,7 +132,7 @@ def test_exponential_yaml_aliases_are_refused(tmp_path: Path) -> None:
     ("content", "found"),
     [
         ("name: " + "a" * 20_000_000, "262,144"),
-        ("".join(f"k{n}: 1\n" for n in range(2000)), ("k9", "1,990")),
+        ("".join(f"k{n}: 1\n" for n in range(2000)), ("k0", "k4")),
         (f"name: {'a b' * 20_000}", "name = 'a"),
         (f"'{'k' * 1000}': 1", ()),
     ],
@@ -258,10 +231,10 @@ def test_simulator_page_lists_every_preset() -> None:
 def test_direct_construction_raises_the_same_errors() -> None:
     with raises(ConfigError, "BinConfig", "step_us = 0"):
         BinConfig(step_us=0)
-    with raises(ConfigError, "stepp_us", "step_us"):
+    with raises(ConfigError, "stepp_us"):
         BinConfig(stepp_us=1)  # type: ignore[call-arg]
-    with raises(ConfigError, "x", "bins.steps = 0", "seed = 'a'"):
-        build(TrainConfig, {"bins": {"steps": 0}, "seed": "a"}, "x")  # errors of nested models are collected
+    with raises(ConfigError, "x", "BinConfig", "steps = 0"):
+        build(TrainConfig, {"bins": {"steps": 0}}, "x")
 
 
 class Leaf(Settings):
@@ -276,8 +249,6 @@ class Twig(Settings):
 
 
 class Tree(Settings):
-    def write(self) -> None: ...
-
     seed: int = 0
     inner: Inner = Inner()
     part: Annotated[Leaf | Twig, Field(discriminator="kind")] = Leaf()
@@ -316,18 +287,13 @@ def test_own_setting_has_precedence_over_one_of_a_group() -> None:
 @pytest.mark.parametrize(
     ("call", "facts"),
     [
-        (lambda: grow(rat=0.5), ("grow", "rat", "did you mean rate?")),
-        (lambda: grow(out="a"), ("grow", "out", "its method write")),
-        (lambda: grow(overwrites=True), ("grow", "overwrites", "overwrite")),
-        (lambda: grow(area=1, part={"kind": "twig"}), ("part.area", "leaf", "twig")),
-        (lambda: grow(rate=-1), ("inner.rate = -1",)),
+        (lambda: grow(rat=0.5, overwrites=True), ("grow", "rat", "overwrites")),
+        (lambda: grow(area=1, part={"kind": "twig"}), ("Twig", "area = 1")),
+        (lambda: grow(rate=-1), ("rate = -1",)),
         (lambda: grow(5), ("Tree", 5)),  # type: ignore[arg-type]
         (lambda: grow([]), ("Tree", "[]")),  # type: ignore[arg-type]
-        (lambda: Tree(3, 4), ("Tree", 3, 4, "seed=")),  # type: ignore[arg-type]
         (lambda: as_settings(TrainConfig, None, {"kind": "mlp"}), ("data.kind", "network.kind", "optimiser.kind")),
-        (lambda: as_settings(TrainConfig, {"epoch": 3}), ("epoch", "optimiser.epochs")),
-        (lambda: TrainConfig.read({"epochs": 3}), ("TrainConfig.read", "source", "dict", "str", "Path")),  # type: ignore[arg-type]
-        (lambda: TrainConfig.read("nmnist", epochs=3), ("TrainConfig.read", "epochs", "settings")),  # type: ignore[call-arg]
+        (lambda: as_settings(TrainConfig, {"epoch": 3}), ("epoch = 3",)),
     ],
 )
 def test_wrong_name_or_type_is_one_line(call: Any, facts: tuple[object, ...]) -> None:
@@ -352,10 +318,6 @@ def test_complete_repr_lists_all_settings() -> None:
     )
 
 
-def test_short_setting_and_group_suggest_what_to_write() -> None:
-    with raises(ConfigError, "threshold", "pos_thres", "neg_thres"):
-        build(ConversionSettings, {"threshold": 0.3}, "convert")
-    with raises(ConfigError, "simulator = 3", "simulator.pos_thres"):
-        build(ConvertConfig, {"simulator": 3}, "convert")
+def test_unknown_preset_names_the_known_ones() -> None:
     with raises(ConfigError, "DAVIS346", "davis346"):
         read_preset("DAVIS346")

@@ -24,7 +24,7 @@ from dvspipe.base.files import (
 def test_existing_output_is_kept_without_overwrite(tmp_path: Path) -> None:
     path = tmp_path / "out.txt"
     path.write_text("old")
-    with raises(FileError, "overwrite=True"):
+    with raises(FileError, "overwrite"):
         claim_output(path, overwrite=False)
     claim_output(path, overwrite=True)
     assert path.read_text() == "old"
@@ -128,4 +128,4 @@ def test_error_of_an_unfinished_file_names_the_file(tmp_path: Path) -> None:
     name = "a" * 252 + ".h5"  # with .part, too long for a file system
     with pytest.raises(FileError) as caught, lock_folder(tmp_path / f"{name}.part"):
         pass
-    assert caught.value.message.startswith(f"{tmp_path / name}: cannot be written (")
+    assert str(caught.value).startswith(f"{tmp_path / name}: cannot be written (")

@@ -238,15 +238,14 @@ def test_readout_without_memory_adds_no_loop(tmp_path: Path) -> None:
     np.testing.assert_allclose(outputs, wanted.numpy(), rtol=1e-4, atol=1e-5)
 
 
-def test_unsupported_node_or_step_is_reported_with_remedy() -> None:
+def test_unsupported_node_or_step_is_reported() -> None:
     snntorch, norse, _ = NIR_READERS
     nodes = ("Input", "Conv2d", "LIF", "AvgPool2d", "Flatten", "Affine", "Output")
     assert snntorch.find_problem(nodes, SNNTORCH_STEP_S) is None
     assert "AvgPool2d" in str(norse.find_problem(nodes, SNNTORCH_STEP_S))
     problem = snntorch.find_problem(nodes, STEP_S)
     assert problem is not None
-    assert mentions(problem.message, "0.012 s")
-    assert [(remedy.setting, remedy.value) for remedy in problem.remedies] == [("dt", SNNTORCH_STEP_S)]
+    assert mentions(str(problem), "0.012 s", f"dt={SNNTORCH_STEP_S}")
 
 
 @pytest.mark.filterwarnings("ignore:nirtorch.load is being deprecated")
@@ -337,9 +336,9 @@ def test_nir_metadata_describes_the_classifier(tmp_path: Path) -> None:
             {"kind": "first_spike", "channels": (9,), "tau_syn_s": 0.03, "tau_mem_s": 0.03},
             "nir",
             None,
-            ("network.kind = first_spike", "network={'kind': 'csnn'}"),
+            ("network.kind = first_spike", "kind=csnn"),
         ),
-        ({"channels": (3,)}, "onnx", 1e-4, ("dt = 0.0001", "out='NET.nir'")),
+        ({"channels": (3,)}, "onnx", 1e-4, ("dt = 0.0001", "out=NET.nir")),
         ({"channels": (3,)}, "nir", -1.0, ("dt = -1", "0")),
         ({"channels": (3,)}, "nir", float("nan"), ("dt = nan", "0")),
         ({"channels": (3,)}, "nir", float("inf"), ("dt = inf", "0")),

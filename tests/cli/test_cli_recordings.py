@@ -73,9 +73,7 @@ def test_filter_keeps_settings_and_adds_its_own(recording: Path) -> None:
     assert settings == SETTINGS | {"filter": {"refractory_us": 20_000, "activity_us": None, "hot_pixels": True}}
 
 
-@pytest.mark.parametrize(
-    ("options", "facts"), [(["--activity-us", 5000], ["--out"]), (["-o", "b.h5"], ["--hot-pixels"])]
-)
+@pytest.mark.parametrize(("options", "facts"), [(["--activity-us", 5000], ["--out"]), (["-o", "b.h5"], ["hot_pixels"])])
 def test_filter_needs_an_output_and_a_filter(recording: Path, options: list[object], facts: list[str]) -> None:
     said = dvspipe("filter", "a.h5", *options, cwd=recording.parent, code=2).stderr
     assert mentions(said, *facts)
@@ -108,7 +106,7 @@ def test_video_input_error_suggests_convert(command: list[str], tmp_path: Path) 
 
 def test_sensor_is_not_guessed_without_events(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("# nothing\n", encoding="utf-8")
-    assert "--sensor WxH" in dvspipe("info", "a.txt", cwd=tmp_path, code=2).stderr
+    assert "sensor=WxH" in dvspipe("info", "a.txt", cwd=tmp_path, code=2).stderr
     assert "12 x 7 (given)" in dvspipe("info", "a.txt", "--sensor", "12x7", cwd=tmp_path).stdout
     (tmp_path / "b.txt").write_text("minutes of a meeting of ours\n", encoding="utf-8")
     said = dvspipe("info", "b.txt", "--hints.columns", "txyp", cwd=tmp_path, code=2).stderr

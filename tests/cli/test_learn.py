@@ -54,7 +54,7 @@ def test_trained_gestures_are_printed_and_classify_a_film(tmp_path: Path, monkey
     again = dvspipe(*command[:2], *command[3:], cwd=tmp_path, code=2)
     assert (tmp_path / "mine" / PAGE).read_bytes() == page
     assert "mine" in again.stderr
-    assert "--overwrite" in again.stderr
+    assert "overwrite" in again.stderr
 
 
 @pytest.mark.parametrize("given", [("--starts", 1), ("--starts.up", ""), ("--starts.up", -1), ("--stops.up", "nan")])

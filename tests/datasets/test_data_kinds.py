@@ -42,14 +42,14 @@ def test_a_data_set_without_kind_is_a_folder() -> None:
 @pytest.mark.parametrize(
     ("settings", "facts"),
     [
-        ({"code": "latency"}, ("data.code = 'latency'", "data.kind = mnist", "found folder")),
-        ({"kind": "nmnist", "size": "34x34"}, ("data.size = '34x34'", "folder, labelled or gestures", "found nmnist")),
-        ({"kind": "mnist", "test_root": "t"}, ("data.test_root = 't'", "found mnist")),
-        ({"kind": "mnist", "views": 4}, ("data.views = 4", "found mnist")),
-        ({"kind": "mnist", "window_us": 9}, ("data.window_us = 9", "folder, labelled, nmnist", "found mnist")),
-        ({"kind": "zip"}, ("data.kind = 'zip'", "folder", "labelled")),
-        ({"kind": "nmnist", "vary": {"dropp": 0.1}}, ("data.vary.dropp", "did you mean data.vary.drop")),
-        ({"kind": "tonic", "options": 3}, ("data.options = 3", "dictionary")),
+        ({"code": "latency"}, ("FolderConfig", "code = 'latency'")),
+        ({"kind": "nmnist", "size": "34x34"}, ("NmnistConfig", "size = '34x34'")),
+        ({"kind": "mnist", "test_root": "t"}, ("test_root = 't'",)),
+        ({"kind": "mnist", "views": 4}, ("views = 4",)),
+        ({"kind": "mnist", "window_us": 9}, ("window_us = 9",)),
+        ({"kind": "zip"}, ("'zip'", "'folder', 'labelled'")),
+        ({"kind": "nmnist", "vary": {"dropp": 0.1}}, ("dropp = 0.1",)),
+        ({"kind": "tonic", "options": 3}, ("options = 3", "dictionary")),
     ],
 )
 def test_a_wrong_setting_of_a_kind_is_explained_in_one_line(settings: dict[str, Any], facts: tuple[str, ...]) -> None:
@@ -68,7 +68,7 @@ def test_a_given_kind_leaves_out_what_it_does_not_have(caplog: pytest.LogCapture
 
 
 def test_a_given_setting_of_another_kind_is_an_error() -> None:
-    with pytest.raises(ConfigError, match=r"data.group = 'a': .*found mnist"):
+    with pytest.raises(ConfigError, match="MnistConfig: group = 'a'"):
         TrainConfig.read("gesture", {"data.kind": "mnist", "data.group": "a"})
 
 

@@ -238,13 +238,13 @@ def test_every_tonic_class_has_a_layout_or_a_reason() -> None:
     ("settings", "message"),
     [
         ({"name": "NCARS"}, ("NCARS", "Tonic", "NCALTECH101")),
-        ({}, ("data.name", "NMNIST", "data={'name': 'NAME'}")),
+        ({}, ("data.name", "NMNIST", "name=NAME")),
         ({"name": "DSEC"}, "DSEC"),
         ({"name": "NMNIST", "options": {"stabilise": True}}, ("data.options.stabilise", "first_saccade_only")),
         ({"name": "NMNIST", "options": {"train": True}}, "data.options.train"),
-        ({"name": "NMNIST"}, ("NMNIST/Train/0/00002.bin", "data={'download': True}")),
-        ({"name": "SHD"}, ("SHD/shd_train.h5", "data={'download': True}")),
-        ({"name": "DVSLip"}, ("accused", "data={'download': True}")),
+        ({"name": "NMNIST"}, ("NMNIST/Train/0/00002.bin", "download")),
+        ({"name": "SHD"}, ("SHD/shd_train.h5", "download")),
+        ({"name": "DVSLip"}, ("accused", "download")),
         ({"name": "SMNIST", "options": {"num_neurons": 4}}, "SMNIST"),
     ],
 )

@@ -145,7 +145,7 @@ def test_code_is_decoded_or_raises_an_error(name: str) -> None:
         ("poisson", {"max_rate_hz": 2000}, "1000"),
         ("latency", {"steps": 1}, "steps = 1"),
         ("population", {"neurons": 2}, "neurons = 2"),
-        ("delta", {"treshold": 0.1}, "threshold"),
+        ("delta", {"treshold": 0.1}, "treshold = 0.1"),
     ],
 )
 def test_wrong_settings_are_rejected(name: str, settings: dict[str, Any], message: object) -> None:

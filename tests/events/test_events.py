@@ -12,7 +12,7 @@ from facts import mentions, raises
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dvspipe.base.errors import ArgumentError, ConfigError, EventError
+from dvspipe.base.errors import ConfigError, EventError
 from dvspipe.events import MAX_SIDE_PX, Events, Region, SensorSize, concatenate, join_streams, merge_streams, windows
 
 
@@ -89,10 +89,6 @@ def test_slice_outside_the_recording_warns(caplog: pytest.LogCaptureFixture) -> 
     assert not caplog.records
     with raises(ConfigError, "start_us", "start_s"):
         events.slice_time(0, start_s=0)
-    with raises(ArgumentError, "start_us", "str"):
-        events.slice_time("a")  # type: ignore[arg-type]
-    with raises(ArgumentError, "start", "start_us or start_s"):
-        events.slice_time(start=3)  # type: ignore[call-arg]
 
 
 INDICES = st.one_of(
@@ -140,16 +136,14 @@ def test_integer_index_returns_one_event() -> None:
         (np.ones(9, bool), EventError, ("mask", 9, 10)),
         (slice(None, None, -1), EventError, "back in time"),
         ([3, 1], EventError, "back in time"),
-        (slice("a", None), ArgumentError, "a"),
-        (slice(None, None, 0), ArgumentError, "0"),
-        ("t", ArgumentError, ("'t'", "events.t")),
-        (1.5, ArgumentError, "1.5"),
-        (None, ArgumentError, "None"),
-        ((1, 2), ArgumentError, "tuple"),
-        ([[1, 2]], ArgumentError, "list"),
-        (np.zeros((2, 2), int), ArgumentError, "(2, 2)"),
-        ([[1, 2], [3]], ArgumentError, "list"),
-        (np.array([0.5]), ArgumentError, "float64"),
+        ("t", EventError, ("'t'", "events.t")),
+        (1.5, EventError, "1.5"),
+        (None, EventError, "None"),
+        ((1, 2), EventError, "(1, 2)"),
+        ([[1, 2]], EventError, "[[1, 2]]"),
+        (np.zeros((2, 2), int), EventError, "[2, 2]"),
+        ([[1, 2], [3]], EventError, "[[1, 2], [3]]"),
+        (np.array([0.5]), EventError, "float64"),
     ],
 )
 def test_wrong_index_is_reported(index: object, kind: type[Exception], facts: object) -> None:
@@ -178,13 +172,6 @@ def test_loop_over_events_yields_records() -> None:
     assert list(events[:0]) == []
 
 
-def test_sums_name_the_alternatives() -> None:
-    events = random_events(3, 30)
-    for total in (lambda: events + events, lambda: events + 5, lambda: 5 + events, lambda: sum([events, events])):
-        with raises(ArgumentError, "merge", "concatenate", "shift_time"):
-            total()
-
-
 def test_equal_events_have_equal_hashes() -> None:
     events = random_events(3, 30)
     assert hash(events) == hash(events[:]) == hash(pickle.loads(pickle.dumps(events)))
@@ -197,7 +184,7 @@ def test_size_of_the_sensor_is_unpacked() -> None:
     width, height = events.sensor
     assert (width, height) == tuple(events.sensor) == (events.width, events.height) == (12, 7)
     for wrong in ("12", 12.0, None):
-        with raises(ArgumentError, "width"):
+        with pytest.raises(TypeError):
             SensorSize(wrong, 7)  # type: ignore[arg-type]
 
 
@@ -210,10 +197,8 @@ def test_polarities_may_be_minus_one_and_one() -> None:
 
 
 def test_columns_that_are_no_arrays_are_reported() -> None:
-    with raises(EventError, "t", "list"):
+    with raises(EventError, "t", "[[1, 2], [3]]"):
         Events([[1, 2], [3]], [0, 0], [0, 0], [0, 0], SENSOR)
-    with raises(ArgumentError, "Events", "sensor"):
-        Events([1], [0], [0], [0])  # type: ignore[call-arg]
 
 
 @given(st.lists(st.integers(0, 100_000), max_size=5))
@@ -244,7 +229,7 @@ def test_overlapping_parts_and_other_sensors_are_rejected() -> None:
     assert concatenate([events[:4], events[4:]]) == events
     with raises(EventError, "sensor"):
         concatenate([])
-    with raises(EventError, "ndarray", "Events"):
+    with raises(EventError, "int64[10]", "Events"):
         concatenate([events, events.t])  # type: ignore[list-item]
     with raises(EventError, events.t[0], events.t[-1]):
         concatenate([events, events], SENSOR)
@@ -281,10 +266,8 @@ def test_crop_accepts_sizes_regions_tuples_and_texts(region: tuple[Any, ...]) ->
     "wrong", [(), (3,), (3, 2), (3, 2, 5), ("5x4",), (None,), ("a", 2, 5, 4), (3, 2, 0, 4), (3, 2, 5, 4, 1)]
 )
 def test_crop_to_something_else_is_an_error(wrong: tuple[Any, ...]) -> None:
-    with raises((ArgumentError, EventError)):
+    with pytest.raises((TypeError, EventError)):
         random_events(0, 50).crop(*wrong)
-    with raises(ArgumentError, "sensor", "left", "width"):
-        random_events(0, 50).crop(3, 2, sensor=SENSOR)  # type: ignore[call-overload]
 
 
 def test_structured_and_pickled_events_round_trip() -> None:
@@ -411,7 +394,7 @@ def test_events_are_one_part() -> None:
     events = random_events(5, 60)
     assert list(windows(events, 10_000)) == list(windows([events], 10_000))
     assert concatenate(events) == events
-    with raises(EventError, "int", "Events"):
+    with raises(EventError, "3", "Events"):
         list(windows([events, 3], 10_000))  # type: ignore[list-item]
 
 

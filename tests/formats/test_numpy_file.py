@@ -79,7 +79,7 @@ def test_table_needs_a_hint_for_the_order_of_columns(
     monkeypatch.setattr(numpy_file, "CHUNK_EVENTS", 7)
     parts = dict(zip("txyp", table().T, strict=True)) | {"-": np.full(300, 9)}
     saved(npy, np.asarray(np.stack([parts[name] for name in columns], axis=1), order=order))
-    with raises(FormatError, f"[300, {len(columns)}]", "hints=Hints(columns="):
+    with raises(FormatError, f"[300, {len(columns)}]", "columns="):
         read(npy)
     assert read(npy, Hints(columns=columns)) == EVENTS
     packed = npy.with_suffix(".npy.gz")
@@ -139,7 +139,7 @@ def test_seconds_are_detected_if_unambiguous(npy: Path) -> None:
     "times", [[1.0, 2.0], [0.001, 0.5], [0.1234567, 0.2], np.array([100.000001, 100.1], np.float32), [10**17, 10**17]]
 )
 def test_ambiguous_units_need_a_hint(npz: Path, times: Any) -> None:
-    with raises(FormatError, "clip.npz", "hints=Hints(time_unit="):
+    with raises(FormatError, "clip.npz", "time_unit="):
         read(saved(npz, t=times, x=[1, 2], y=[1, 2], p=[0, 1]))
 
 

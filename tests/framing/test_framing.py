@@ -275,6 +275,6 @@ def test_truncated_recording_names_the_setting_of_its_conversion(tmp_path: Path)
     path = tmp_path / "a.bin"
     write(path, random_events(0, 50))
     path.write_bytes(path.read_bytes()[:-2])
-    with raises(FormatError, "a.bin", "3 of 5", "'salvage': True") as caught:
+    with raises(FormatError, "a.bin", "3 of 5", "salvage") as caught:
         list(open_source(path, TARGET, InferConfig(), sensor=TARGET).read_fitted())
     assert not mentions(str(caught.value), "sort")

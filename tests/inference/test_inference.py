@@ -32,7 +32,7 @@ import dvspipe.checkpoints.checkpoint
 import dvspipe.cli.infer
 import dvspipe.inference.classifier
 from dvspipe.base.config import build
-from dvspipe.base.errors import ArgumentError, CheckpointError, ConfigError, DataError, DvspipeError, FileError
+from dvspipe.base.errors import CheckpointError, ConfigError, DataError, DvspipeError, FileError
 from dvspipe.checkpoints.checkpoint import load_checkpoint
 from dvspipe.encoding import BinConfig, encode
 from dvspipe.events import Events, Region, SensorSize, concatenate
@@ -606,7 +606,7 @@ def test_larger_sensor_is_searched_by_default_and_smaller_sensor_is_an_error() -
         assert [(look.t_us, str(look)) for look in complete.looked_at] == [(None, "100x80+0+0")]
     large = untrained(SensorSize(width=64, height=48))
     for over in ({}, {"roi": "full"}):
-        with raises(DataError, "16x12", "64x48", "'fit'", "'scale'", "'crop'"):
+        with raises(DataError, "16x12", "64x48", "fit=scale", "fit=crop"):
             large.predict(bar, InferConfig(**over))
     assert large.predict(bar, InferConfig(fit="scale")).events > len(bar)
 
@@ -870,7 +870,7 @@ def test_folder_is_classified_scored_drawn_and_resumed(tmp_path: Path, checkpoin
     code, _, errors = infer(*command, "--window-us", "60000")
     assert code == 2
     assert "window_us: None, now 60000" in errors
-    assert "--overwrite" in errors
+    assert "overwrite" in errors
     assert (out / "a.h5" / "answer.json").stat().st_mtime_ns == written_ns
 
 
@@ -921,8 +921,8 @@ def test_recording_is_classified_again_if_a_dependency_changed(
     ("arguments", "message"),
     [
         (["empty.h5"], "empty.h5"),
-        (["other.h5"], ("other.h5", "12x7", "16x12", "--fit scale")),
-        (["short.h5"], ("short.h5", "0.0297", "0.1", "--window-us")),
+        (["other.h5"], ("other.h5", "12x7", "16x12", "fit=scale")),
+        (["short.h5"], ("short.h5", "0.0297", "0.1", "window_us=")),
         (
             ["there.h5", "--window-us", "123456789000"],
             ("123456789 ms", "20 ms"),
@@ -934,10 +934,10 @@ def test_recording_is_classified_again_if_a_dependency_changed(
         (["nothing"], "nothing"),
         (["there.h5", "--out", "file"], "file"),
         (["empty.h5", "--out", "answers"], "empty.h5"),
-        (["there.h5", "--out", "."], ("there.h5", "--out")),
-        (["deep", "--out", "deep"], ("deep", "--out")),
+        (["there.h5", "--out", "."], ("there.h5", "out=OTHER_FOLDER")),
+        (["deep", "--out", "deep"], ("deep", "out=OTHER_FOLDER")),
         (["there.h5", "--labels", "endless.csv"], ("endless.csv", "line 2", "left,0,1e999")),
-        (["there.h5", "--roi", "big"], ("--roi", "big")),
+        (["there.h5", "--roi", "big"], ("roi", "big")),
         (["there.h5", "--roi", "16x12+16+0"], ("there.h5", "roi", "16x12+16+0", "16x12")),
         (["there.h5", "--labels", "none.csv"], "none.csv"),
         (["there.h5", "--labels", "boats.csv"], ("boat", "down, left, right")),
@@ -1107,7 +1107,7 @@ def test_many_recordings_are_classified_stored_and_resumed(tmp_path: Path, check
     (again,) = classify_many(tasks[:1], classifier, options, finished=())
     assert again.result() == next(outcome.result().as_stored() for outcome in outcomes if outcome.item == tasks[0])
 
-    with raises(FileError, "hop_us", 40000, None, "overwrite=True"):
+    with raises(FileError, "hop_us", 40000, None, "overwrite"):
         classify_many(tasks, classifier, ClassifyOptions(out=tmp_path / "out"))
 
 
@@ -1196,19 +1196,13 @@ def test_empty_folder_does_not_stop_other_recordings(tmp_path: Path, checkpoint:
     ] == ["a.h5"]
 
 
-def test_remedy_for_another_sensor_is_valid_python() -> None:
+def test_error_for_another_sensor_names_a_setting_that_solves_it() -> None:
     classifier = untrained()
     events = random_events(0, 2000)  # from a smaller sensor
     with pytest.raises(DataError) as error:
         classifier.predict(events)
-    assert mentions(str(error.value), "config={'fit': 'scale'}")
+    assert mentions(str(error.value), "fit=scale")
     typed, built = (classifier.predict(events, config) for config in ({"fit": "scale"}, InferConfig(fit="scale")))
     assert typed.probabilities == built.probabilities
-    with raises(ConfigError, "fitt", "fit"):
+    with raises(ConfigError, "fitt"):
         classifier.predict(events, config={"fitt": "scale"})
-
-
-@pytest.mark.parametrize("recording", [None, np.zeros(3)])
-def test_invalid_recording_type_is_named(recording: object) -> None:
-    with raises(ArgumentError, "recording", "Events"):
-        Classifier.load("nmnist-synthetic").predict(recording)

@@ -222,10 +222,10 @@ def test_penalty_applies_to_neurons_with_small_weight_sums() -> None:
     [
         ({"tau_syn_s": None}, ("network.tau_syn_s = null", "network.tau_mem_s = 0.03")),
         ({"leak": True, "tau_mem_s": 0.1}, ("network.tau_mem_s = 0.1", "network.tau_syn_s = 0.008")),
-        ({"slope": 2.0}, ("network.slope = 2.0", "network.kind", "first_spike")),
+        ({"slope": 2.0}, "slope = 2.0"),
         (
             {"norm": "weight", "thresholds": (5.0,)},
-            ("network.norm", "network.thresholds", "network.kind = stdp"),
+            ("norm = 'weight'", "thresholds = "),
         ),
     ],
 )

@@ -15,14 +15,13 @@ import pytest
 import torch
 from commands import dvspipe as run_command
 from conftest import BAR_CLASSES, BAR_SENSOR, moving_bar
-from facts import raises
+from facts import mentions, raises
 from torch import Tensor, nn
 
 import dvspipe.rules
 from dvspipe.base.config import build
 from dvspipe.base.errors import CheckpointError, ConfigError
 from dvspipe.checkpoints.checkpoint import ClassifierConfig, load_checkpoint, load_config, save_checkpoint
-from dvspipe.cli.screen import describe_error
 from dvspipe.encoding import BinConfig
 from dvspipe.formats import write
 from dvspipe.inference import Classifier, ClassifyOptions, classify_many, plan_tasks
@@ -180,7 +179,7 @@ ENTRANCES: dict[str, Callable[[Path], object]] = {
 def test_untrusted_code_is_not_imported(name: str, unimported: Path) -> None:
     with raises(ConfigError, f"{PACKAGE}.nets:make_net") as caught:
         ENTRANCES[name](unimported)
-    assert describe_error(caught.value).endswith(f"--trust {PACKAGE} to run it")
+    assert mentions(str(caught.value), f"trust={PACKAGE}")
     assert not was_imported(unimported)
     assert not (unimported / "other").exists()
 
@@ -252,7 +251,7 @@ def test_only_names_defined_in_a_trusted_package_are_called(target: str, found: 
 
 @pytest.mark.parametrize("target", ["nets", "a.b:c.d", "a:b()", "../a:b", "a:\x1bc"])
 def test_target_must_be_a_module_and_a_name(target: str) -> None:
-    with raises(ConfigError, "network.target", "PACKAGE.MODULE:NAME"):
+    with raises(ConfigError, "target = "):
         build(TrainConfig, {"network": {"kind": "module", "target": target}}, "test")
 
 
@@ -391,9 +390,8 @@ def test_snntorch_network_is_trained(place: Path, tmp_path: Path) -> None:
     done = train(config, tmp_path / "run", network=snntorch_layers())
     loaded = Classifier.load(done.checkpoint, network=snntorch_layers())
     assert loaded.predict(moving_bar(0, 0)).class_name in BAR_CLASSES
-    with raises(ConfigError, "stateful", "network.call = step") as caught:
+    with raises(ConfigError, "stateful", "network.call = step", "stateful=false"):
         loaded.predict(moving_bar(0, 0), {"stateful": True})
-    assert caught.value.remedies
 
 
 class MultiStepNeuron(nn.Module):
@@ -498,8 +496,8 @@ def test_network_must_be_a_module_with_storable_weights() -> None:
         ({"optimiser": {"truncate": 5}}, ("optimiser.truncate = 5", "network.call = sequence", "null")),
         ({"optimiser": {"segment": 5}}, ("optimiser.segment = 5", "network.call = sequence", "null")),
         ({"network": {"call": "step"}, "optimiser": {"ema": 0.9}}, ("optimiser.ema = 0.9", "network.call = step", "0")),
-        ({"network": {"call": "cells"}}, ("network.call = 'cells'", "sequence_state")),
-        ({"network": {"kind": "mlp", "target": "a:b"}}, ("network.target = 'a:b'", "network.kind = module")),
+        ({"network": {"call": "cells"}}, ("call = 'cells'", "sequence_state")),
+        ({"network": {"kind": "mlp", "target": "a:b"}}, "target = 'a:b'"),
     ],
     ids=lambda value: value[:30] if isinstance(value, str) else "",
 )

@@ -292,7 +292,7 @@ def test_new_network_spikes(kind: str) -> None:
         ({"tau_readout_s": 0.01}, ("tau_readout_s = 0.01", "0.015")),
         ({"padded": (True,)}, ("padded", "1", "2")),
         ({"padded": (False, False)}, "padded"),
-        ({"kind": "mlp", "padded": (True, True)}, ("padded", "kind = csnn", "mlp")),
+        ({"kind": "mlp", "padded": (True, True)}, "padded"),
         ({"channels": (1, 1), "kernel": 1, "norm": "weight"}, ("norm = weight", "kernel = 1")),
     ],
 )

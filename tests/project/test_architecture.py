@@ -15,9 +15,7 @@ from pathlib import Path
 import pytest
 from cyclopts import App
 
-from dvspipe.base.errors import Remedy
-from dvspipe.cli.app import COMMAND_NAMES, app
-from dvspipe.cli.screen import as_option
+from dvspipe.cli.app import COMMAND_NAMES
 
 ORDER = [
     "base",
@@ -221,7 +219,7 @@ def string_literals(path: Path) -> list[ast.Constant]:
 
 
 def test_only_the_command_line_mentions_commands_and_options() -> None:
-    """In other code, an error has a `Remedy` that Python shows as an argument. The app shows commands to copy."""
+    """In other code, a message names a parameter: `overwrite`, `fit=scale`. The app shows commands to copy."""
     options = r"(^|[\s\"'(])--[a-z]"
     for path in sources():
         if module_of(path) not in ("app", "cli"):
@@ -229,25 +227,6 @@ def test_only_the_command_line_mentions_commands_and_options() -> None:
             commands = "" if is_card else rf"|dvspipe ({'|'.join(sorted(COMMAND_NAMES))})\b"
             named = [node for node in string_literals(path) if re.search(options + commands, str(node.value))]
             assert not named, [f"{path.name}:{node.lineno} {node.value!r}" for node in named]
-
-
-def remedies() -> list[tuple[str, ast.Call]]:
-    return [
-        (f"{path.relative_to(PACKAGE)}:{node.lineno}", node)
-        for path in sources()
-        for node in nodes_of(path)
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Remedy"
-    ]
-
-
-def test_every_remedy_is_an_option_or_a_setting() -> None:
-    options = options_of(app)
-    for place, call in remedies():
-        setting = call.args[0]
-        assert isinstance(setting, ast.Constant), f"{place}: the name of the setting is not written out"
-        remedy = Remedy(str(setting.value), "X")
-        option = as_option(remedy).split()[0]
-        assert "." in remedy.setting or option in options, f"{place}: {option} is no option of any command"
 
 
 def test_private_names_are_used_only_in_their_module() -> None:

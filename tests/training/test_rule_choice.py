@@ -14,11 +14,10 @@ from conftest import BAR_CLASSES, moving_bar, random_events
 from facts import raises
 from pydantic import JsonValue
 
-from dvspipe.base.errors import ConfigError, Remedy
+from dvspipe.base.errors import ConfigError
 from dvspipe.base.overrides import parse_overrides
 from dvspipe.base.trees import merge_settings
 from dvspipe.checkpoints.checkpoint import ClassifierConfig
-from dvspipe.cli.screen import describe_error
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import write
 from dvspipe.training import TrainConfig, choose_settings
@@ -83,11 +82,9 @@ def test_setting_unsupported_by_a_rule_suggests_overrides(bars: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["stdp", "first_spike"])
 def test_network_kind_given_as_a_rule_is_explained(kind: str, bars: Path) -> None:
-    with pytest.raises(ConfigError) as raised:
+    with raises(ConfigError, f"kind={kind}"):
         choose_settings(bars, {"optimiser": {"rule": kind}})
-    assert raised.value.remedies == (Remedy("network.kind", kind),)
-    assert f"network.kind={kind}" in describe_error(raised.value)
-    with raises(ConfigError, f"'kind': '{kind}'"):
+    with raises(ConfigError, f"kind={kind}"):
         TrainConfig(optimiser={"rule": kind})  # type: ignore[arg-type]
 
 

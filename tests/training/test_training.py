@@ -174,7 +174,7 @@ def test_classes_missing_from_the_dataset_give_a_warning(tmp_path: Path) -> None
 def test_new_run_removes_results_of_the_previous_one_if_told(folder: Path, tmp_path: Path) -> None:
     train(config_for(folder, optimiser={"epochs": 1}), tmp_path)
     files = sorted(tmp_path.rglob("*"))
-    with raises(FileError, tmp_path, "not empty", "overwrite=True", "resume=True"):
+    with raises(FileError, tmp_path, "not empty", "overwrite", "resume"):
         train(config_for(folder), tmp_path)
     assert sorted(tmp_path.rglob("*")) == files
     over = {"learning_rate": 1000, "clip_norm": 1e38, "epochs": 3, "weight_decay": 1e30}
@@ -393,7 +393,7 @@ def test_obstacles_to_resuming_are_explained(folder: Path, tmp_path: Path) -> No
         train(config, resume=True)
     train(config, tmp_path / "a")
     longer = config_for(folder, optimiser={"epochs": 2}, augment={"shift_px": 0})
-    with raises(ConfigError, "augment.shift_px = 1", "0", "optimiser.epochs = 1", "2", "changed=True"):
+    with raises(ConfigError, "augment.shift_px = 1", "0", "optimiser.epochs = 1", "2", "changed"):
         train(longer, tmp_path / "a", resume=True)
     run = train(longer, tmp_path / "a", resume=True, changed=True, command="dvspipe train bars")
     assert run.test.chosen_epoch in (1, 2)
@@ -615,7 +615,7 @@ def test_standardised_convolutions_start_like_batch_norm(folder: Path, tmp_path:
     [
         ({"optimiser": {"segment": 6}}, ("segment = 6", "bins.steps = 5")),
         ({"optimiser": {"segment": 2, "truncate": 2}}, ("segment = 2", "truncate = 2")),
-        ({"optimiser": {"segment": "often"}}, "optimiser.segment = 'often'"),
+        ({"optimiser": {"segment": "often"}}, "segment = 'often'"),
         (
             {"optimiser": {"rule": "ottt"}},
             (
@@ -834,9 +834,8 @@ def test_too_few_recordings_to_split_suggests_part_all(run: TrainingRun, folder:
     for name in run.test.classes:
         (tmp_path / "other" / name).mkdir(parents=True)
         shutil.copy(min((folder / "test" / name).iterdir()), tmp_path / "other" / name)
-    with raises(DataError) as caught:
+    with raises(DataError, "part=all"):
         evaluate(alone, FolderConfig(root=tmp_path / "other"), "test")
-    assert [(each.setting, each.value) for each in caught.value.remedies] == [("part", "all")]
 
 
 def test_fine_tuning_starts_from_the_checkpoint(run: TrainingRun, folder: Path, tmp_path: Path) -> None:

@@ -152,7 +152,7 @@ def test_complete_frames_of_different_sizes_get_one_size(tmp_path: Path) -> None
 
 def test_framing_without_videos_is_refused() -> None:
     for data, message in (
-        ({"kind": "nmnist", "size": "34x34"}, ("size", "nmnist")),
+        ({"kind": "nmnist", "size": "34x34"}, ("size", "NmnistConfig")),
         ({"kind": "gestures", "roi": "auto"}, ("roi", "gestures")),
     ):
         with raises(ConfigError, message):

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...base.errors import FileError, FormatError
-from ...base.files import REPLACE, UNFINISHED, lock_folder
+from ...base.files import UNFINISHED, lock_folder
 from ...events import SensorSize
 from ...parallel import Progress
 from ..source import Source, StoredColumns
@@ -78,8 +78,7 @@ def refuse_discarding(folder: Path) -> None:
     if version_of_source is None:
         raise FileError(
             f"{folder}: contains the events of an interrupted recording; to keep them, convert it to a file of "
-            "another name",
-            REPLACE,
+            "another name; use overwrite to replace it"
         )
 
 
