@@ -421,18 +421,18 @@ class RecordingFolder(Folder):
         path: Folder of the recording.
     """
 
-    answer = FolderFile("answer.json", "A `Prediction`; written last, so its presence marks a complete recording.")
-    windows = FolderFile("windows.jsonl", "A `WindowRow` per line; windows.csv has its columns.")
-    segments = FolderFile("segments.jsonl", "A `SegmentRow` per line; segments.csv has its columns.")
-    overlay = FolderFile(
-        "overlay.webm",
-        "Video of the events, beside their video if there is one, with the prediction and the region.",
-    )
-    region = FolderFile(
-        "region.jpg",
-        "Frame of the busiest moment, with the region that the network received; missing for complete pictures.",
-    )
-    playback = FolderFile("playback.json", "A `Playback`; exists in folders with pictures.")
+    answer = FolderFile("answer.json")
+    """A `Prediction`; written last, so its presence marks a complete recording."""
+    windows = FolderFile("windows.jsonl")
+    """A `WindowRow` per line; windows.csv has its columns."""
+    segments = FolderFile("segments.jsonl")
+    """A `SegmentRow` per line; segments.csv has its columns."""
+    overlay = FolderFile("overlay.webm")
+    """Video of the events, beside their video if there is one, with the prediction and the region."""
+    region = FolderFile("region.jpg")
+    """Frame of the busiest moment, with the region that the network received; missing for complete pictures."""
+    playback = FolderFile("playback.json")
+    """A `Playback`; exists in folders with pictures."""
 
     def write_rows(self, windows: tuple[WindowRow, ...], segments: tuple[SegmentRow, ...]) -> None:
         """Write windows and segments as JSON Lines and CSV.
@@ -482,10 +482,14 @@ class OutputFolder(Folder):
         path: Output folder.
     """
 
-    run = FolderFile("run.json", "An `InferenceRun`.")
-    predictions = FolderFile("predictions.jsonl", "A `Prediction` per line; predictions.csv has its columns.")
-    scores = FolderFile("scores.json", "`TimeScores` over all recordings, if there are labels.")
-    report = FolderFile("report.html", "HTML page of all recordings.")
+    run = FolderFile("run.json")
+    """An `InferenceRun`."""
+    predictions = FolderFile("predictions.jsonl")
+    """A `Prediction` per line; predictions.csv has its columns."""
+    scores = FolderFile("scores.json")
+    """`TimeScores` over all recordings, if there are labels."""
+    report = FolderFile("report.html")
+    """HTML page of all recordings."""
 
     def of(self, name: str | Path) -> RecordingFolder:
         """Return the folder of a recording, by its name below the output folder."""

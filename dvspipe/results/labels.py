@@ -16,17 +16,8 @@ LATEST_LABEL_US = 1 << 60  # 36,000 years; sums of two times stay below 2^63
 MAX_LABEL_BYTES = 1 << 24  # maximum size of a label file: 500,000 labels
 SUFFIX = "_labels.csv"
 UNITS_US = {"us": 1, "usec": 1, "ms": 1_000, "s": 1_000_000, "sec": 1_000_000}
-FIELDS = {
-    "class": "class",
-    "label": "class",
-    "start": "t_start_us",
-    "starttime": "t_start_us",
-    "end": "t_end_us",
-    "endtime": "t_end_us",
-    "stop": "t_end_us",
-    "stoptime": "t_end_us",
-}
-"""Fields of a label by the names of columns, without units."""
+FIELDS = {"class": "class", "label": "class", "start": "t_start_us", "end": "t_end_us", "stop": "t_end_us"}
+"""Fields of a label by the names of columns, without `time` and units."""
 Time = Annotated[int, Field(ge=-LATEST_LABEL_US, le=LATEST_LABEL_US)]
 
 log = logging.getLogger(__name__)
@@ -71,7 +62,7 @@ def read_labels(path: Path) -> tuple[LabelRow, ...]:
     columns: dict[str, tuple[str, int]] = {}
     for column in header:
         name, _, unit = column.strip().lower().partition("_")
-        field = FIELDS.get(name, "")
+        field = FIELDS.get(name.removesuffix("time"), "")
         if field == "class" or (field and unit in UNITS_US):
             columns[field] = column, UNITS_US.get(unit, 1)
 

@@ -41,12 +41,10 @@ class FolderFile:
 
     Args:
         name: Name below `path` of the folder.
-        content: What the file contains.
     """
 
-    def __init__(self, name: str, content: str) -> None:
+    def __init__(self, name: str) -> None:
         self.name = name
-        self.content = content
 
     def __get__(self, folder: Folder | None, _: type) -> Path:
         return Path(self.name) if folder is None else folder.path / self.name

@@ -74,7 +74,7 @@ class RunFolder(Folder):
         Raises:
             FileError: If it is a file, or a folder that is not empty.
         """
-        if self.path.exists() and not self.path.is_dir():
+        if self.path.is_file():
             raise FileError(f"{self.path}: is a file, expected a run folder")
         if overwrite or not self.path.is_dir():
             return
@@ -85,22 +85,34 @@ class RunFolder(Folder):
             resume = ", or resume to resume the run" if self.config.is_file() else ""
             raise FileError(f"{self.path}: already exists and is not empty; use overwrite to replace it{resume}")
 
-    config = FolderFile("args.yaml", "Complete configuration, YAML.")
-    split = FolderFile("split.json", "Names of the recordings in each part, JSON.")
-    epochs_csv = FolderFile("results.csv", "One row per epoch, with the columns of `EpochRow`.")
-    epochs = FolderFile("metrics.jsonl", "One `EpochRow` per line; results.csv has its columns.")
-    test = FolderFile("test.json", "A `TestResult`.")
-    activity = FolderFile("activity.json", "An `ActivityRecord`.")
-    best = FolderFile("weights/best.safetensors", "Checkpoint of the chosen epoch.")
-    joints = FolderFile("weights/joints.safetensors", "Joint network of gestures from films; missing in other runs.")
-    last = FolderFile("weights/last.safetensors", "Checkpoint of the last epoch.")
-    state = FolderFile(
-        "weights/state.safetensors", "State of the training after the last complete epoch, for resuming."
-    )
-    wrong = FolderFile("wrong.png", "Pictures of the most certain wrong test predictions.")
-    kernels = FolderFile("kernels.png", "Pictures of the kernels trained by STDP.")
-    report = FolderFile("report.html", "HTML page of the run.")
-    tensorboard = FolderFile("tensorboard", "Folder of TensorBoard's event files.")
+    config = FolderFile("args.yaml")
+    """Complete configuration, YAML."""
+    split = FolderFile("split.json")
+    """Names of the recordings in each part, JSON."""
+    epochs_csv = FolderFile("results.csv")
+    """One row per epoch, with the columns of `EpochRow`."""
+    epochs = FolderFile("metrics.jsonl")
+    """One `EpochRow` per line; results.csv has its columns."""
+    test = FolderFile("test.json")
+    """A `TestResult`."""
+    activity = FolderFile("activity.json")
+    """An `ActivityRecord`."""
+    best = FolderFile("weights/best.safetensors")
+    """Checkpoint of the chosen epoch."""
+    joints = FolderFile("weights/joints.safetensors")
+    """Joint network of gestures from films; missing in other runs."""
+    last = FolderFile("weights/last.safetensors")
+    """Checkpoint of the last epoch."""
+    state = FolderFile("weights/state.safetensors")
+    """State of the training after the last complete epoch, for resuming."""
+    wrong = FolderFile("wrong.png")
+    """Pictures of the most certain wrong test predictions."""
+    kernels = FolderFile("kernels.png")
+    """Pictures of the kernels trained by STDP."""
+    report = FolderFile("report.html")
+    """HTML page of the run."""
+    tensorboard = FolderFile("tensorboard")
+    """Folder of TensorBoard's event files."""
 
     def clear(self, *, keep_epochs: bool) -> None:
         """Delete the results of an earlier run, and its epochs and weights unless `keep_epochs`."""
