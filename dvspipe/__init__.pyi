@@ -1,3 +1,14 @@
+from dvspipe.integers.quantisation import quantise as quantise
+from dvspipe.oneshot.learning import learn as learn
+from dvspipe.people.tracking import track as track
+from dvspipe.report.config import PreviewSettings as PreviewSettings
+from dvspipe.report.frame_sets import frames as frames
+from dvspipe.report.notebook import animate as animate
+from dvspipe.report.notebook import plot as plot
+from dvspipe.report.rasters import spikes as spikes
+from dvspipe.report.views import view as view
+from dvspipe.streaming.session import live as live
+
 from . import base as base
 from . import checkpoints as checkpoints
 from . import datasets as datasets
@@ -10,7 +21,7 @@ from . import integers as integers
 from . import networks as networks
 from . import oneshot as oneshot
 from . import parallel as parallel
-from . import pose as pose
+from . import people as people
 from . import recordings as recordings
 from . import report as report
 from . import results as results
@@ -18,7 +29,6 @@ from . import rules as rules
 from . import simulator as simulator
 from . import streaming as streaming
 from . import synthesis as synthesis
-from . import torch as torch
 from . import training as training
 from . import video as video
 from .base.errors import CheckpointError as CheckpointError
@@ -72,9 +82,6 @@ from .recordings.conversion import convert_many as convert_many
 from .recordings.conversion import convert_video as convert_video
 from .recordings.conversion import events_from_video as events_from_video
 from .recordings.conversion import plan_conversions as plan_conversions
-from .report.config import PreviewSettings as PreviewSettings
-from .report.notebook import animate as animate
-from .report.notebook import plot as plot
 from .results import EvaluationResult as EvaluationResult
 from .results import Prediction as Prediction
 from .results import RunFolder as RunFolder
@@ -92,20 +99,13 @@ from .verbs.classification import adapt as adapt
 from .verbs.classification import infer as infer
 from .verbs.conversion import convert as convert
 from .verbs.deployment import export as export
-from .verbs.deployment import quantise as quantise
 from .verbs.doctor import doctor as doctor
 from .verbs.editing import cut as cut
 from .verbs.editing import filter as filter  # noqa: A004
 from .verbs.editing import merge as merge
-from .verbs.encoding import frames as frames
-from .verbs.encoding import spikes as spikes
 from .verbs.inspection import calibrate as calibrate
 from .verbs.inspection import check as check
 from .verbs.inspection import compare as compare
-from .verbs.inspection import view as view
-from .verbs.learning import learn as learn
-from .verbs.live import live as live
-from .verbs.tracking import track as track
 from .verbs.training import evaluate as evaluate
 from .verbs.training import train as train
 from .video.config import VideoSettings as VideoSettings

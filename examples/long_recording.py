@@ -7,7 +7,8 @@ import numpy as np
 import torch
 
 from dvspipe import BinConfig, Events, write
-from dvspipe.torch import LIF, EventStream, loader
+from dvspipe.datasets.loaders import EventStream, loader
+from dvspipe.networks import LIF
 
 
 def make_recording() -> Events:

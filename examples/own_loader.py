@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from dvspipe import BinConfig, Events, write
-from dvspipe.torch import LIF, LeakyReadout, SpikeDataset, loader
+from dvspipe.datasets.loaders import SpikeDataset, loader
+from dvspipe.networks import LIF, LeakyReadout
 
 BINS = BinConfig(steps=10, step_us=10_000)
 

@@ -7,7 +7,7 @@ from torch import nn
 
 from dvspipe import BinConfig, Events
 from dvspipe.datasets import from_recordings
-from dvspipe.torch import SpikeDataset, loader
+from dvspipe.datasets.loaders import SpikeDataset, loader
 
 BETA = 0.8
 

@@ -46,7 +46,7 @@ class Bars(tonic.Dataset):
 def main() -> None:
     """Describe the data set, and train a linear layer on its spike counts in a plain PyTorch loop."""
     bars = Bars()
-    data = from_tonic(bars)  # for `dvspipe.torch.SpikeDataset` and `train`; checks every label
+    data = from_tonic(bars)  # for `dvspipe.datasets.loaders.SpikeDataset` and `train`; checks every label
     print(f"{data.title}: {len(data.train)} recordings of {data.sensor}, classes {', '.join(data.classes)}")
     transform = ToSpikes(BINS, bars.sensor_size)  # replaces Tonic's ToFrame; also Bars(transform=...)
     spikes = torch.stack([torch.from_numpy(transform(events)) for events, _ in bars])

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dvspipe.datasets import version_of_file
 from dvspipe.events import SensorSize
-from dvspipe.pose import JOINTS, Track, TrackSettings
+from dvspipe.people import JOINTS, Track, TrackSettings
 from dvspipe.video.frames import Frame
 from dvspipe.video.writing import write_video
 

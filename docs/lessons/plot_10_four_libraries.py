@@ -91,7 +91,7 @@ import norse.torch as norse
 import snntorch
 import torch
 
-from dvspipe.torch import LIF
+from dvspipe.networks import LIF
 
 
 def dvspipe_neuron():

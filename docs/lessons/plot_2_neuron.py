@@ -77,12 +77,12 @@ print(f"a spike of weight 3 has its peak at {peak_ms:.2f} ms: {psp(peak_ms, 3):.
 # With dvspipe
 # ------------
 #
-# ``dvspipe.torch.LIF`` is a layer of such neurons for PyTorch. ``tau_syn_s`` adds the current of the synapse, which
+# ``dvspipe.networks.LIF`` is a layer of such neurons for PyTorch. ``tau_syn_s`` adds the current of the synapse, which
 # jumps at a spike and then loses dt / tau_s of itself per step. Steps of 0.1 ms come close to the exact PSP.
 
 import torch
 
-from dvspipe.torch import LIF
+from dvspipe.networks import LIF
 
 
 def run(config, currents, dt):

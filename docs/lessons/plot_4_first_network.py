@@ -107,14 +107,14 @@ print("after a step of 1.5: weights", better, "spikes", forward(better)[1])
 # With dvspipe
 # ------------
 #
-# ``dvspipe.torch.LIF`` has the surrogate in its backward pass, so ``backward()`` is BPTT. With ``detach_reset``, the
+# ``dvspipe.networks.LIF`` has the surrogate in its backward pass, so ``backward()`` is BPTT. With ``detach_reset``, the
 # reset counts as a constant in derivatives, as above. ``SuperSpikeLayer.update`` computes the three factors while time
 # runs forward, and gives the gradient of the blurred loss, ``VanRossum``.
 
 import torch
 
+from dvspipe.networks import LIF
 from dvspipe.rules import SuperSpikeLayer, VanRossum
-from dvspipe.torch import LIF
 
 neuron = LIF({"tau_mem_s": 0.002, "slope": beta, "reset": "subtract", "detach_reset": True}, dt=0.001)
 weights = torch.tensor(w[:, None], requires_grad=True)
@@ -147,7 +147,7 @@ print(f"SuperSpike: three factors = gradient of the loss, largest {result.gradie
 
 import matplotlib.pyplot as plt
 
-from dvspipe.torch import LeakyReadout
+from dvspipe.networks import LeakyReadout
 
 torch.manual_seed(0)
 

@@ -1,5 +1,8 @@
-"""Local browser app with the main functions of the command line. Requires the extra `app`."""
+"""Local browser app with the main functions of the command line. Requires the extra `app`.
 
-from .server import AppCheck, AppSettings, Served, check_app, serve
+The names are listed in `__init__.pyi` and loaded at first use, because the page needs gradio, and its command does not.
+"""
 
-__all__ = ["AppCheck", "AppSettings", "Served", "check_app", "serve"]
+from ..base.lazy import attach_stub
+
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..base.texts import readable
 from ..parallel import Progress
-from ..report import draw_recording, write_answers_page
+from ..report import write_answers_page
 from ..results import OutputFolder, Prediction
 from .shared import ChosenFile
 from .workspace import Workspace
@@ -50,7 +50,7 @@ def classify(
 
     out = OutputFolder(folder / "answers")
     config = InferConfig(joints=None if joints else False)
-    options = ClassifyOptions(config=config, out=out.path, draw=draw_recording, adapt=adapt)
+    options = ClassifyOptions(config=config, out=out.path, pictures=True, adapt=adapt)
     classifier = Classifier.load(checkpoint)
     tasks = plan_tasks([source.path], out.path)
     (outcome,) = classify_many(tasks, classifier, options, overwrite=True, progress=progress)

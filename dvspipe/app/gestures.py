@@ -24,8 +24,8 @@ from PIL import Image
 from ..base.errors import ConfigError, DvspipeError, count_noun
 from ..base.gestures import OTHER
 from ..base.texts import readable
+from ..oneshot import GestureFilm, write_movement_page
 from ..oneshot.config import STRANGERS
-from ..report import GestureFilm, write_movement_page
 from ..results import RunFolder
 from ..video.config import VideoSettings
 from ..video.opening import open_video
@@ -52,7 +52,7 @@ from .workspace import Session, Workspace
 
 if TYPE_CHECKING:  # `oneshot` imports torch, and that takes seconds
     from ..oneshot import ExampleFilm, LearnConfig, StudiedFilm
-    from ..pose import GesturePart
+    from ..people import GesturePart
     from ..training import TrainingCallback
 
 EFFORTS = [("quick", False), ("thorough", True)]

@@ -10,6 +10,7 @@ from typing import Annotated
 from cyclopts import App, CycloptsError, Group, Parameter, UnknownOptionError
 
 from ..base.errors import DvspipeError
+from ..hooks import Command, plugins
 from .interrupts import EXIT_INTERRUPTED, Interrupt, catch_interrupts, ignore_interrupts
 from .screen import EXIT_ERROR, accept_all_texts, close_output, describe_error, fail, notes, show_activity, show_log
 
@@ -20,11 +21,6 @@ COMMANDS = {
         "convert": (".convert:convert", "Convert videos to events of a simulated camera, or recordings to formats."),
         "train": (".training:train", "Train a spiking classifier on labelled recordings, and test it."),
         "infer": (".infer:infer", "Classify recordings over time: labels, probabilities and segments."),
-        "live": (".live:live", "Classify a webcam, or a replayed file, while it runs; Ctrl-C ends it."),
-        "learn": (".learn:learn", "Learn new gestures from a few films each, and train a classifier on them."),
-        "view": (".analysis:view", "Show a recording as a video, pictures or a chart."),
-        "app": (".page:app", "Serve a local web page to convert videos, learn gestures, and explore predictions."),
-        "demo": (".training:demo", "Classify a rendered gesture, then fine-tune a network in a given time."),
     },
     "Recordings": {
         "info": (".recordings:info", "Show format, sensor, events, duration and settings of recordings."),
@@ -32,31 +28,26 @@ COMMANDS = {
         "cut": (".editing:cut", "Cut a recording in time and in space."),
         "merge": (".editing:merge", "Merge recordings of one sensor into one."),
         "filter": (".editing:filter_", "Remove noise from a recording."),
-        "frames": (".frames:frames", "Write recordings as folders of pictures or arrays."),
         "compare": (".recordings:compare", "Compare two recordings of the same scene."),
         "calibrate": (".analysis:calibrate", "Fit the pixel model to a recording with frames and events."),
-        "track": (".track:track", "Track the joints of the largest person in a video, and write them as CSV."),
     },
     "Classifiers": {
         "evaluate": (".training:evaluate", "Evaluate a classifier on a data set: accuracy, calibration, confusions."),
         "adapt": (".adapt:adapt", "Adapt a trained network to the sensor of unlabelled recordings."),
-        "quantise": (".quantise:quantise", "Compile a trained network to 8-bit integers, and compare both."),
         "export": (".export:export", "Export a trained network as NIR, ONNX or C99 code."),
-    },
-    "Spikes": {
-        "spikes": (".spikes:spikes", "Encode an image as spike trains, and draw or store them."),
     },
     "Administration": {
         "doctor": (".doctor:doctor", "Examine what this machine has and lacks: webcams, libraries, GPU, caches."),
     },
     GROUPS: {
         "data": (".data:data", "Convert, check and verify data sets; show statistics and the kinds."),
-        "synth": (".synth:synth", "Create synthetic recordings with labels."),
         "configs": (".configs:configs", "List, show and copy included experiments and sensor presets."),
     },
 }
-"""Commands by the headings of the help: place and summary of each."""
-COMMAND_NAMES = frozenset(name for commands in COMMANDS.values() for name in commands)
+"""Commands of the pipeline by the headings of the help: place and summary of each."""
+ADDED = tuple(command for commands in plugins().hook.commands() for command in commands)
+"""Commands of plug-ins."""
+COMMAND_NAMES = frozenset(name for commands in COMMANDS.values() for name in commands) | {one.name for one in ADDED}
 
 FIRST_STEPS = "First steps: dvspipe demo; dvspipe convert VIDEO -o EVENTS.h5; dvspipe view EVENTS.h5 -o PREVIEW.webm"
 NO_MEMORY = "not enough memory ({}); use fewer steps, a smaller batch or more downsampling"
@@ -83,12 +74,19 @@ def _create() -> App:
         print_error=False,
         result_action="return_value",
     )
-    package = __package__
-    for heading, commands in COMMANDS.items():
-        group = Group.create_ordered(heading)
-        for position, (name, (place, summary)) in enumerate(commands.items()):
-            of_command = {} if heading == GROUPS else {"help_epilogue": ""}
-            created.command(f"{package}{place}", name=name, group=group, sort_key=position, help=summary, **of_command)
+    own = [
+        Command(name, f"{__package__}{place}", summary, heading)
+        for heading, commands in COMMANDS.items()
+        for name, (place, summary) in commands.items()
+    ]
+    groups = {heading: Group.create_ordered(heading) for heading in COMMANDS}
+    for position, command in enumerate((*own, *ADDED)):
+        heading = command.heading
+        group = groups.setdefault(heading, Group.create_ordered(heading))
+        of_command = {} if heading == GROUPS else {"help_epilogue": ""}
+        created.command(
+            command.target, name=command.name, group=group, sort_key=position, help=command.summary, **of_command
+        )
     return created
 
 

@@ -16,6 +16,7 @@ from cyclopts import Parameter
 from rich.text import Text
 
 from ..base.errors import ConfigError, DvspipeError, FileError
+from ..hooks import find_function
 from ..recordings.config import RECORDING_SETTINGS, ConversionSettings
 from ..verbs.conversion import build_settings
 from ..verbs.conversion import convert as verb
@@ -264,8 +265,7 @@ def _check_previews(tasks: Sequence[ConversionTask], *, overwrite: bool) -> None
 
 def _write_preview(path: Path, sensor: SensorSize | None) -> None:
     """Write the preview of an event file next to it; `sensor` is for files without a sensor size."""
-    from ..formats import open_recording
-    from ..recordings.editing import select_part
-    from ..report import show_part
-
-    show_part(select_part(open_recording(path, sensor=sensor)), path.with_suffix(PREVIEW_SUFFIX))
+    view = find_function("view")
+    if view is None:
+        raise ConfigError("--preview: needs the extra report, which is not installed")
+    view(path, path.with_suffix(PREVIEW_SUFFIX), sensor=sensor, overwrite=True)

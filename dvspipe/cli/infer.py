@@ -12,7 +12,7 @@ from ..base.errors import ConfigError, DvspipeError, count_noun
 from ..base.gestures import OTHER
 from ..base.texts import TextTable, readable, show_name
 from ..inference import InferConfig
-from ..verbs.classification import Inference, check_files, choose_pictures
+from ..verbs.classification import Inference, check_files
 from ..verbs.classification import infer as verb
 from .activity import ShownShare
 from .commands import OF_FILES, takes
@@ -53,8 +53,7 @@ def infer(
     from ..inference import Classifier, ClassifyOptions, plan_tasks
     from ..results import OutputFolder
 
-    draw = choose_pictures(out, pictures=pictures)
-    options = ClassifyOptions(config=config, adapt=adapt, out=out, draw=draw, **given)
+    options = ClassifyOptions(config=config, adapt=adapt, out=out, pictures=pictures, **given)
 
     workers = choose_engine(jobs, engine)
     share = parse_shard(shard)
@@ -148,7 +147,7 @@ def _write_page(inference: Inference, folder: OutputFolder, done: Sequence[Predi
         say = messages.print if as_json else notes.print
         say(f"{show_name(folder.path)}: the tables also contain {count_noun(earlier, 'recording')} of earlier runs")
 
-    if not as_json:
+    if folder.report.is_file() and not as_json:
         notes.print(f"report: {show_name(folder.report)}")
 
 
@@ -187,6 +186,4 @@ def print_predictions(predictions: Sequence[Prediction]) -> None:
         screen.print(f"network: {adaptation}")
 
     if (scores := add_scores(prediction.scores for prediction in predictions)) is not None:
-        from ..report import score_line
-
-        screen.print(score_line(scores))
+        screen.print("; ".join(scores.describe()))

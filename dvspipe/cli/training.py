@@ -1,4 +1,4 @@
-"""Commands `train`, `evaluate` and `demo`."""
+"""Commands `train` and `evaluate`."""
 
 from __future__ import annotations
 
@@ -9,21 +9,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
-from cyclopts.validators import Number
 from rich.text import Text
 
 from ..base.errors import ConfigError
 from ..base.files import claim_output, write_text
+from ..hooks import plugins
 from ..results import RunFolder
 from ..training.callback import TrainingCallback
 from ..verbs import training as verbs
 from .commands import takes
-from .infer import print_predictions
 from .options import (
     AsJson,
     Config,
     Overrides,
-    Overwrite,
     Trust,
     is_folder,
     read_config,
@@ -97,13 +95,13 @@ def train(
 
 def _show_run(run: TrainingRun, options: list[str]) -> None:
     """Write the page of a run, and print its test and the next command."""
-    from ..report import write_training_page
-
     with progress() as show:
         show("writing the report", 0, 1)
-        write_training_page(run)
+        pages = plugins().hook.report(record=run, folder=run.folder.path)
     print_parts(*run.describe())
-    notes.print(f"report: {run.folder.report}; next:")
+    for page in pages:
+        notes.print(f"report: {page}")
+    notes.print("next:")
     notes.print(f"  {shlex.join(['dvspipe', 'infer', str(run.folder.path), 'RECORDING', *options])}")
 
 
@@ -131,60 +129,6 @@ def evaluate(
         sys.stdout.write(result.model_dump_json(indent=1) + "\n")
     else:
         print_parts(*result.describe())
-
-
-def demo(
-    *,
-    minutes: Annotated[
-        float,
-        Parameter(validator=Number(gte=0, lte=60), help="Time budget of training, 0 to 60 minutes; 0: only classify."),
-    ] = 1.0,
-    out: Annotated[Path | None, Parameter(alias="-o", help="Run folder; default: runs/demo.")] = None,
-    overwrite: Overwrite = False,
-) -> None:
-    """Classify a rendered gesture, then fine-tune a network in a given time. All data is synthetic."""
-    notes.print("the first prediction takes about 10 s, and twice as long if kernels are compiled first")
-    from ..datasets import GesturesConfig
-    from .demo import CLASSIFIER, choose_training, measure_speed, run_demo, show_first
-
-    if out is not None:
-        RunFolder(out).check_unused(overwrite=overwrite)
-    folder = out or RunFolder.find_free(Path("runs"), "demo", overwrite=overwrite).path
-
-    look = show_first(folder, announce=notes.print)
-    print_predictions([look.prediction])
-    notes.print(f"report: {look.page} (synthetic)")
-
-    if not minutes:
-        return
-
-    notes.print("measuring the speed of rendering and training")
-    speed = measure_speed()
-    config = choose_training(speed, 60 * minutes)
-    data = config.data
-    assert isinstance(data, GesturesConfig)
-
-    notes.print(
-        f"\nplan for {minutes:g} min (rendering a clip takes {speed.clip_s:.2f} s, training on it "
-        f"{1000 * speed.step_s:.0f} ms): {data.train_people} people for training, {data.test_people} other people for "
-        f"testing, {config.optimiser.epochs} epochs; fine-tuning starts from the included network {CLASSIFIER}, "
-        "trained on other people"
-    )
-
-    with progress() as show:
-        result = run_demo(folder, config, TrainingScreen(show), notes.print)
-
-    before = result.before
-    screen.print(
-        f"test accuracy (synthetic) of {CLASSIFIER} before fine-tuning: {before.accuracy:.1%}, {before.correct} of "
-        f"{before.samples}; after fine-tuning:"
-    )
-
-    print_parts(*result.run.describe())
-    print_predictions([result.prediction])
-    notes.print(f"\nall outputs are in {folder} (synthetic); start with {result.run.folder.report}; next:")
-    for command in result.next_commands:
-        notes.print(f"  {command}")
 
 
 class TrainingScreen(TrainingCallback):

@@ -12,10 +12,10 @@ from ..base.errors import ConfigError, DataError
 from ..encoding import BinConfig
 from ..parallel import Progress, ignore_progress
 from ..results.splits import PARTS, Part
+from .added import open_added
 from .augmentation import AugmentConfig, VaryConfig
 from .cache import Cache, DecodedEvents, default_cache
 from .config import (
-    PERSON_SIZE,
     DataConfig,
     DataKind,
     DvsGestureConfig,
@@ -35,10 +35,19 @@ from .config import (
 )
 from .folders import as_data, find_folder, folder_settings, open_folder, open_gestures, open_labelled
 from .images import open_mnist
+from .mnist import DIGIT_PX, MnistPart, read_mnist
 from .public import open_dvs_gesture, open_nmnist
 from .recording_list import from_recordings
-from .rendered import open_rendered
-from .samples import DataSet, Sample, count_recordings, divide, leave_out_copies, version_of_file
+from .samples import (
+    SYNTHESIS,
+    DataSet,
+    Sample,
+    count_recordings,
+    divide,
+    is_synthetic,
+    leave_out_copies,
+    version_of_file,
+)
 from .source import DataSource
 from .split import Split, check_split, name_samples, read_split, restore_split, write_split
 from .tensors import (
@@ -54,8 +63,9 @@ from .tensors import (
 from .tonic import from_tonic, open_tonic
 
 __all__ = [
+    "DIGIT_PX",
     "PARTS",
-    "PERSON_SIZE",
+    "SYNTHESIS",
     "AugmentConfig",
     "Batch",
     "BatchSettings",
@@ -71,6 +81,7 @@ __all__ = [
     "ImageCode",
     "LabelledConfig",
     "MnistConfig",
+    "MnistPart",
     "NmnistConfig",
     "Part",
     "PublicConfig",
@@ -94,12 +105,14 @@ __all__ = [
     "folder_settings",
     "from_recordings",
     "from_tonic",
+    "is_synthetic",
     "leave_out_copies",
     "name_samples",
     "open_cache",
     "open_dataset",
     "parse_data",
     "plain_batches",
+    "read_mnist",
     "read_split",
     "restore_split",
     "training_batches",
@@ -109,7 +122,12 @@ __all__ = [
 
 
 def _open_gestures(source: DataSource[GesturesConfig]) -> DataSet:
-    return open_rendered(source) if source.config.root is None else open_gestures(source)
+    config = source.config
+    if config.root is not None:
+        return open_gestures(source)
+
+    options = {"train_people": config.train_people, "test_people": config.test_people, "clips": config.clips}
+    return open_added(source, "gestures", options)
 
 
 OPENERS: Mapping[DataKind, Callable[[DataSource[Any]], DataSet]] = {

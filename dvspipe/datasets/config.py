@@ -28,7 +28,7 @@ from ..base.errors import ConfigError
 from ..base.groups import complete_kind
 from ..base.patterns import SIZE_PATTERN
 from ..encoding import CodeName
-from ..events import Region, SensorSize
+from ..events import GESTURE_SENSOR, Region, SensorSize
 from ..formats import Hints, HintsLike
 from ..formats.hints import UniqueHintKeywords
 from ..framing import FramingConfig
@@ -40,8 +40,6 @@ DataKind = Literal["folder", "labelled", "nmnist", "dvsgesture", "gestures", "mn
 
 ImageCode = Literal["constant", "contrast", CodeName]
 """Encoding of an image: a spike code, the rank of its local contrast, or its constant values at every step."""
-
-PERSON_SIZE = SensorSize(width=128, height=128)  # DVS128: the person finder is trained for its pictures
 
 
 class SourceConfig(Settings):
@@ -147,7 +145,7 @@ class FramedConfig(FramingConfig, SourceConfig):
 
         if self.roi in (None, "full"):
             return None
-        return PERSON_SIZE if self.roi == "auto" else Region.parse(self.roi).size
+        return GESTURE_SENSOR if self.roi == "auto" else Region.parse(self.roi).size
 
     @property
     def framing(self) -> FramingConfig:

@@ -21,7 +21,7 @@ from ..base.files import is_internal
 from ..base.gestures import GESTURES
 from ..base.trees import SettingsTree
 from ..base.yaml_files import shipped_configs
-from ..events import Events, SensorSize, concatenate
+from ..events import GESTURE_SENSOR, Events, SensorSize, concatenate
 from ..formats import (
     FORMATS,
     NO_HINTS,
@@ -37,7 +37,6 @@ from ..framing import FramingConfig, find_guess, open_source
 from ..recordings.conversion import convert_video, events_from_video, is_video, open_for_sensor
 from ..results.labels import SUFFIX, LabelRow, read_labels
 from ..results.splits import PARTS, SPLITS, Part, SplitRow, Splits, find_splits
-from ..synthesis import GESTURE_SENSOR, is_synthetic
 from ..video.names import VIDEO_SUFFIXES, is_image_folder
 from .cache import Cache, DecodedEvents
 from .config import (
@@ -51,7 +50,7 @@ from .config import (
     WindowsConfig,
     parse_data,
 )
-from .samples import DataSet, Sample, check_groups, divide, find_in_time, version_of_file
+from .samples import DataSet, Sample, check_groups, divide, find_in_time, is_synthetic, version_of_file
 from .source import DataSource
 from .split import apply_split
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from ..base.config import build
 from ..encoding import CODES, BinConfig, Contrast, SpikeCode
 from ..events import SensorSize
-from ..synthesis import DIGIT_PX, MnistPart, read_mnist
 from .config import MnistConfig
+from .mnist import DIGIT_PX, MnistPart, read_mnist
 from .samples import DataSet, Image, Sample, divide
 from .source import DataSource
 

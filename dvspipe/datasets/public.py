@@ -14,9 +14,8 @@ import numpy as np
 
 from ..base.errors import DataError, FormatError
 from ..base.gestures import GESTURES
-from ..events import Events, SensorSize
+from ..events import GESTURE_SENSOR, Events, SensorSize
 from ..results.labels import SUFFIX, read_labels
-from ..synthesis import GESTURE_SENSOR
 from .config import DvsGestureConfig, NmnistConfig
 from .folders import Listing, divide_parts, find_recording, list_class_folders, sample_of_label
 from .samples import DataSet, Sample, version_of_file

@@ -25,6 +25,8 @@ Image = NDArray[np.uint8]
 """Image [H, W], encoded by a spike code."""
 
 HASHED_BYTES = 1 << 20  # read size of hashing
+SYNTHESIS = "synthesis.json"
+"""File that marks the recordings in a folder as synthetic, with their settings."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -339,3 +341,8 @@ def _digest(path: Path, _size: int, _mtime_ns: int) -> str:
         while piece := file.read(HASHED_BYTES):
             digest.update(piece)
     return digest.hexdigest()
+
+
+def is_synthetic(folder: Path) -> bool:
+    """Return whether the recordings in a folder are synthetic."""
+    return (folder / SYNTHESIS).is_file()

@@ -3,11 +3,12 @@
 from .digest import EventDigest, digest_events
 from .events import Event, Events
 from .joining import checked_parts, concatenate, join_streams, merge_streams, windows
-from .sensor import MAX_SIDE_PX, Region, RegionLike, SensorSize, SensorSizeLike
+from .sensor import GESTURE_SENSOR, MAX_SIDE_PX, Region, RegionLike, SensorSize, SensorSizeLike
 from .span import EARLIEST_US, IN_SECONDS, LATEST_US, TimeSpan
 
 __all__ = [
     "EARLIEST_US",
+    "GESTURE_SENSOR",
     "IN_SECONDS",
     "LATEST_US",
     "MAX_SIDE_PX",

@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from ..base.errors import EventError, brief, count_noun
-from .methods import EventMethods
 from .sensor import Region, RegionLike, SensorSize, SensorSizeLike
 from .span import IN_SECONDS, LATEST_US, TimeSpan
 
@@ -40,13 +39,12 @@ class Event(NamedTuple):
     p: bool
 
 
-class Events(EventMethods):
+class Events:
     """Events of one sensor, sorted by time. Checked once at construction, then read-only.
 
     Events behave like an array of events: `events[:1000]` and other slices, masks (`events[events.p]`) and index arrays
     select events, `events[0]` is one `Event`, and `numpy.asarray(events)` is a structured array. Slices are views.
     A loop over events yields records (t, x, y, p), also by name: `event.t` or `event["t"]`.
-    The commands of the command line that take one recording are methods: `events.filter(activity_us=20_000)`.
 
     Args:
         t: Times in microseconds, non-decreasing, [N].

@@ -81,6 +81,9 @@ class SensorSize:
 SensorSizeLike = SensorSize | tuple[int, int] | str
 """A `SensorSize`, (width, height), or a string such as "346x260"."""
 
+GESTURE_SENSOR = SensorSize(width=128, height=128)
+"""DVS128, the sensor of DVS128 Gesture; people are framed to its size."""
+
 
 @dataclass(frozen=True)
 class Region:

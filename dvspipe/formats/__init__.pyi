@@ -1,3 +1,4 @@
+from .added import has_plugin as has_plugin
 from .aedat4 import read_frames as read_frames
 from .aedat4 import read_imu as read_imu
 from .hdf5 import EventWriter as EventWriter
@@ -11,7 +12,6 @@ from .reading import as_events as as_events
 from .reading import iterate as iterate
 from .reading import read as read
 from .recognition import FORMATS as FORMATS
-from .recognition import has_plugin as has_plugin
 from .recognition import is_recording_folder as is_recording_folder
 from .recognition import recognise as recognise
 from .recordings import SYNTHETIC_GESTURES as SYNTHETIC_GESTURES

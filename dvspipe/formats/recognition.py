@@ -6,10 +6,10 @@ import itertools
 from contextlib import suppress
 from pathlib import Path
 
-from ..base.errors import ConfigError, CorruptionError, FileError, FormatError
+from ..base.errors import CorruptionError, FileError, FormatError
 from ..base.files import UNFINISHED, explain_missing
-from ..base.plugins import describe_plugin, find_plugins, load_plugin
 from ..video.names import is_video_name
+from .added import list_added
 from .aedat2 import AEDAT2
 from .aedat3 import AEDAT3
 from .aedat4 import AEDAT4
@@ -30,9 +30,6 @@ FORMATS: dict[str, Format] = {
 """Formats by name. The first format that recognises a file reads it: formats without a signature come last, and
 `.evt3.raw` comes before `.raw`."""
 
-PLUGINS = "dvspipe.formats"
-"""Entry points of formats of other packages; the name is the suffix without its dot, and the name of the format."""
-
 VIDEO_MARKS = (
     (4, b"ftyp"),  # MP4, MOV
     (0, b"\x1a\x45\xdf\xa3"),  # Matroska, WebM
@@ -45,10 +42,10 @@ VIDEO_MARKS = (
 def recognise(path: Path) -> Format | None:
     """Return the format of a file, recognised first by content, then by suffix; None if it is unknown.
 
-    A format of another package is asked last, and only if the file has its suffix.
+    Formats of plug-ins are asked last.
 
     Raises:
-        FileError: If the file does not exist or cannot be read, or the format of another package cannot be loaded.
+        FileError: If the file does not exist or cannot be read.
     """
     if is_ros2_folder(path):
         return ROSBAG
@@ -62,52 +59,20 @@ def recognise(path: Path) -> Format | None:
     unpacked = path.with_suffix("") if path.suffix.lower() == ".gz" else path
     if not head:
         return None
-    for known in FORMATS.values():
-        if known.recognises(unpacked, head):
-            return known
-
-    plugin = find_plugin_format(unpacked)
-    return plugin if plugin is not None and plugin.recognises(unpacked, head) else None
-
-
-def has_plugin(suffix: str) -> bool:
-    """Return whether another package has a format for files with a suffix, such as `.evx`."""
-    return suffix.lower().removeprefix(".") in find_plugins(PLUGINS)
-
-
-def find_plugin_format(path: Path) -> Format | None:
-    """Return the format of another package for the suffix of a path; None if there is none.
-
-    Raises:
-        FormatError: If it cannot be loaded.
-    """
-    if not has_plugin(path.suffix):
-        return None
-    try:
-        return load_format(path.suffix.lower().removeprefix("."))
-    except ConfigError as error:
-        raise FormatError(f"{path}: {error}") from error
+    known = itertools.chain(FORMATS.values(), list_added())
+    return next((one for one in known if one.recognises(unpacked, head)), None)
 
 
 def load_format(name: str) -> Format:
-    """Return a format by its name: one of FORMATS, or a format of another package.
+    """Return a format by its name.
 
     Raises:
-        ConfigError: If the other package cannot be loaded, or has something else under this name.
+        FormatError: If it is the format of a plug-in that is not installed here, such as in a worker process.
     """
-    if name in FORMATS:
-        return FORMATS[name]
-
-    known = load_plugin(PLUGINS, name)
-    expected = f"dvspipe.formats.Format with the name {name}"
-    if not isinstance(known, Format):
-        raise ConfigError(
-            f"{describe_plugin(PLUGINS, name)}: not a format (found {type(known).__name__}, expected {expected})"
-        )
-    if known.name != name:
-        raise ConfigError(f"{describe_plugin(PLUGINS, name)}: wrong name (found {known.name}, expected {expected})")
-
-    return known
+    for known in itertools.chain(FORMATS.values(), list_added()):
+        if known.name == name:
+            return known
+    raise FormatError(f"format {name}: unknown (expected {', '.join(FORMATS)}, or a format of a plug-in)")
 
 
 def is_recording_folder(path: Path) -> bool:
@@ -122,8 +87,8 @@ def unknown_format(path: Path, head: bytes) -> FormatError:
     if is_video_name(path) or is_video(head):
         return FormatError(f"{path}: is a video, not a recording of events; convert it to events first")
 
-    suffixes = [*itertools.chain.from_iterable(known.suffixes for known in FORMATS.values())]
-    suffixes += [f".{name}" for name in find_plugins(PLUGINS)]
+    known = itertools.chain(FORMATS.values(), list_added())
+    suffixes = itertools.chain.from_iterable(one.suffixes for one in known)
     found = describe_content(path)
     expected = ", ".join(dict.fromkeys(suffixes))
     return FormatError(f"{path}: not a recording of a known format (found {found}, expected the content of {expected})")

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from ..base.errors import EventError
 from ..events import Events, SensorSize, SensorSizeLike
+from .added import list_added
 from .reading import as_events
-from .recognition import FORMATS, find_plugin_format
+from .recognition import FORMATS
 from .writers import Compression, Encoder, WriteOptions, Writer, has_suffix, unwritable
 
 
@@ -104,12 +105,10 @@ def create_writer(path: Path, sensor: SensorSize, options: WriteOptions) -> Writ
 
 def find_encoder(path: Path) -> Encoder | None:
     """Return the encoder for the suffix of a path; None if dvspipe does not write such files."""
-    for known in FORMATS.values():
+    for known in itertools.chain(FORMATS.values(), list_added()):
         if known.encoder and has_suffix(path, known.encoder.suffixes):
             return known.encoder
-
-    plugin = find_plugin_format(path)
-    return plugin.encoder if plugin else None
+    return None
 
 
 def written_suffixes() -> tuple[str, ...]:

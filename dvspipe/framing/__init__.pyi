@@ -2,8 +2,6 @@ from .config import FramingConfig as FramingConfig
 from .fitting import scaled_size as scaled_size
 from .opening import EventParts as EventParts
 from .opening import EventSource as EventSource
-from .opening import RecordingView as RecordingView
 from .opening import find_guess as find_guess
 from .opening import frame_events as frame_events
 from .opening import open_source as open_source
-from .person import VIEW_M as VIEW_M

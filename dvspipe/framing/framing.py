@@ -30,6 +30,7 @@ from ..base.errors import Brief
 from ..base.kernels import njit
 from ..events import Events, Region, SensorSize
 from ..events.filters import check_pixels
+from ..hooks import SquarePath
 from .fitting import Fit, plan_fit
 
 SLICE_US = 500_000
@@ -109,6 +110,12 @@ class Framing(Brief):
     zoom: float
     t_us: NDArray[np.int64]
     center: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, path: SquarePath, source: SensorSize, target: SensorSize) -> Framing:
+        """Scale a square that moves in pictures of a size to the target."""
+        zoom = min(MAX_ZOOM, min(target.width, target.height) / path.side)
+        return cls(source, target, zoom, path.t_us, path.center)
 
     def track(self, zoom: float = 1.0, origin: tuple[int, int] = (0, 0)) -> RegionTrack:
         """Track the region in the recording's pictures, scaled by `zoom`; `origin` is their upper left corner."""

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Literal
 
 from ..base.errors import (
     Brief,
@@ -24,6 +21,7 @@ from ..base.errors import (
 )
 from ..events import Events, Region, SensorSize, concatenate
 from ..formats import NO_HINTS, HintsLike, Recording, open_recording
+from ..hooks import Film, SquarePath, plugins
 from ..parallel import NamedStep, Progress, ignore_progress, prefetch
 from ..recordings.config import ConvertConfig
 from ..recordings.conversion import FRAMES_AHEAD, advise_repair, is_video, open_for_sensor
@@ -35,10 +33,6 @@ from ..video.video import Video, warn_once
 from .config import FramingConfig
 from .fitting import Fit, fit_stream, plan_fit, scaled_size
 from .framing import MAX_ZOOM, Framing, RegionTrack, find_framing, follow_stream, plan_following
-
-if TYPE_CHECKING:
-    from ..pose import TrackSettings
-    from .person import FilmedPerson
 
 log = logging.getLogger(__name__)
 
@@ -66,22 +60,6 @@ class EventParts(Brief):
     parts: Parts
 
 
-@dataclass(frozen=True, eq=False)
-class RecordingView:
-    """Complete pictures of a recording, to draw it once.
-
-    Args:
-        sensor: Sensor of the events.
-        parts: Consecutive parts of the recording.
-        frames: Times in microseconds and RGB frames, uint8 [H, W, 3], of a video with the same content; None: not a
-            video.
-    """
-
-    sensor: SensorSize
-    parts: Iterable[Events]
-    frames: Iterator[tuple[int, NDArray[np.uint8]]] | None = None
-
-
 @dataclass(frozen=True, repr=False)
 class EventSource(Brief):
     """Events to classify.
@@ -97,7 +75,7 @@ class EventSource(Brief):
         span_us: Times of the first and the last event in microseconds (estimated for a video), for the progress; None:
             unknown.
         pictures: Function that opens the pictures of a video in which `looked_at` is measured; None: not a video.
-        person: Person in the film, whose joints may be used too; None: not a video.
+        film: The film, for what plug-ins see in it; None: not a video.
         synthetic: Whether the file says that dvspipe rendered its content.
         warnings: Possible mistakes, a line each: a guessed sensor, a repeated GIF, or a region mostly outside the
             picture.
@@ -112,7 +90,7 @@ class EventSource(Brief):
     looked_at: tuple[LookRow, ...]
     span_us: tuple[int, int] | None = None
     pictures: Callable[[], Video] | None = None
-    person: FilmedPerson | None = None
+    film: Film | None = None
     synthetic: bool = False
     warnings: tuple[str, ...] = ()
 
@@ -151,7 +129,7 @@ def open_source(
     *,
     sensor: SensorSize | None,
     hints: HintsLike = NO_HINTS,
-    looks: TrackSettings | None = None,
+    is_advised: bool = False,
     progress: Progress = ignore_progress,
 ) -> EventSource:
     """Open a recording, a video or events as the input of a network.
@@ -162,7 +140,7 @@ def open_source(
         config: Region of interest, fit, and conversion of videos.
         sensor: Sensor of recordings that do not store it.
         hints: Other metadata missing from the file.
-        looks: How often the pose network looks at the person in a video; default: as often as the region needs.
+        is_advised: Whether the pictures of a video also advise on its gestures; see `Film`.
         progress: Called with the amount searched for the person and the total.
 
     Raises:
@@ -177,7 +155,7 @@ def open_source(
     if camera_of(data) is not None:
         raise DataError(f"{data}: is a camera (expected a recording or video); record it to a file first")
     if is_video(data):
-        return _open_video(data, target, config, looks, progress)
+        return _open_video(data, target, config, progress, is_advised=is_advised)
 
     recording, guess = _open_recording(data, target, config, sensor=sensor, hints=hints)
     extent = recording.extent()
@@ -370,7 +348,7 @@ def _list_positions(framing: Framing) -> tuple[LookRow, ...]:
 
 
 def _open_video(
-    path: Path, target: SensorSize, config: FramingConfig, looks: TrackSettings | None, progress: Progress
+    path: Path, target: SensorSize, config: FramingConfig, progress: Progress, *, is_advised: bool
 ) -> EventSource:
     """Open a video and scale it before simulation: more exact and faster than scaling its events."""
     config = config.for_recording(path.absolute().name)
@@ -381,12 +359,9 @@ def _open_video(
     settings = config.video
     roi = config.roi
     name = str(path)
-    film = partial(_open_tolerant, path, _set_video(settings, crop=None, resize=None).video)
+    complete = partial(_open_tolerant, path, _set_video(settings, crop=None, resize=None).video)
+    film = Film(name, complete, NamedStep(progress, "person"), is_advised)
     geometry = settings.video.crop or settings.video.resize
-
-    from .person import REGION_LOOKS, FilmedPerson, frame_person
-
-    person = FilmedPerson(name, film, looks or REGION_LOOKS, NamedStep(progress, "person"))
 
     _check_geometry(name, roi, settings.video)
     pictures = settings if roi in (None, "full") else _set_video(settings, resize=None)
@@ -399,10 +374,11 @@ def _open_video(
     framing = None
     if roi == "auto" or (roi is None and config.fit is None and not geometry):
         zoom = 1.0 if config.fit == "crop" else None
-        if zoom is None and person.track is not None:
-            framing = frame_person(person.track, target)
+        square: SquarePath | None = plugins().hook.find_region(film=film) if zoom is None else None
+        if square is not None:
+            framing = Framing.of(square, size, target)
         if framing is None:
-            parts = _report_parts(overview, _estimate_span(film()), progress)
+            parts = _report_parts(overview, _estimate_span(complete()), progress)
             framing = find_framing(parts, overview.sensor, target, zoom=zoom, original=size)
 
     track: RegionTrack | None = None
@@ -435,9 +411,9 @@ def _open_video(
         fit,
         track,
         looked_at,
-        _estimate_span(film()),
+        _estimate_span(complete()),
         shown,
-        person,
+        film,
         warnings=warnings,
     )
 

@@ -8,7 +8,6 @@ from .classifier import Timeline as Timeline
 from .classifier import as_classifier as as_classifier
 from .config import InferConfig as InferConfig
 from .many import ClassifyOptions as ClassifyOptions
-from .many import Draw as Draw
 from .many import classify_many as classify_many
 from .many import find_finished as find_finished
 from .many import summarize_answers as summarize_answers

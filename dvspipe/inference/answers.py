@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,12 +12,7 @@ from ..base.gestures import OTHER
 from ..results import SegmentRow, Timeline
 from .segments import SegmentConfig, smooth_probabilities
 
-if TYPE_CHECKING:
-    from ..pose import Track
-
 MIN_GUESS = 0.3  # smoothed probability from which a gesture is a first guess; chosen on 117 films
-MIN_SHOULDERS_PX = 12  # distance of the shoulders; the smallest person whose claps were found in a film has 14
-MAX_OUTSIDE = 0.3  # share of the pictures in which a hand may be outside
 ALIKE = 0.15  # two classes are alike if their probabilities differ by less
 
 
@@ -102,33 +97,3 @@ def find_reason(
         return f"{classes[answer.label]} and {classes[second]} are alike"
 
     return f"no class reaches {config.threshold:.0%} for {config.least(timeline) / 1e6:.2g} s"
-
-
-def find_film_reason(track: Track | None, class_name: str, start_us: int, end_us: int) -> str:
-    """Return why a film has no certain gesture, from the person in its pictures; empty if nothing is wrong with them.
-
-    Args:
-        track: Joints of the person; None if nobody was recognised.
-        class_name: First guess; the hand of a gesture of one hand has to be in the picture, otherwise both.
-        start_us: Start of the window in which the guess is most probable, in microseconds.
-        end_us: End of this window, exclusive.
-    """
-    if track is None or track.present.mean() < 0.5:
-        return "nobody was recognised in most pictures"
-
-    seen = track.select(track.present)
-    shoulders_px = np.linalg.norm(seen.pixel("left_shoulder") - seen.pixel("right_shoulder"), axis=1)
-    widest_px = float(np.percentile(shoulders_px, 90))  # people who turn aside have narrow shoulders
-    if widest_px < MIN_SHOULDERS_PX:
-        return f"the person is too small (shoulders of {widest_px:.0f} px, expected {MIN_SHOULDERS_PX} or more)"
-
-    picture = (seen.size.width, seen.size.height)
-    shown = (seen.times_us >= start_us) & (seen.times_us < end_us)
-    for side in ("right", "left"):
-        is_used = class_name.startswith(side) or not class_name.startswith(("right", "left"))
-        wrist_px = seen.pixel(f"{side}_wrist")[shown]
-        outside = ((wrist_px < 0) | (wrist_px >= picture)).any(axis=1)
-        if is_used and outside.sum() > MAX_OUTSIDE * shown.sum():
-            return f"the {side} hand is outside the picture"
-
-    return ""

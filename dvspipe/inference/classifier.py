@@ -7,7 +7,7 @@ import logging
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack, cast
 
@@ -35,6 +35,7 @@ from ..encoding import BinConfig
 from ..events import Events, SensorSize, SensorSizeLike
 from ..formats import NO_HINTS, HintsLike, RecordingLike
 from ..framing import EventSource, open_source
+from ..hooks import Adviser, plugins
 from ..networks.config import ModuleConfig
 from ..networks.module_source import NO_MODULES, ModuleSource
 from ..parallel import NamedStep, Progress, ignore_progress
@@ -42,7 +43,7 @@ from ..results import Basis, LayerActivity
 from ..results import Prediction as Prediction  # also a name of `dvspipe.inference`
 from ..results import Timeline as Timeline
 from ..results.timeline import find_centers
-from .answers import find_answer, find_film_reason, find_peak, find_reason
+from .answers import find_answer, find_peak, find_reason
 from .config import InferConfig, InferKeywords
 from .reading import Reader, StepCounts
 from .segments import SegmentConfig, find_segments, is_quiet
@@ -52,9 +53,7 @@ from .windows import Window, encode_complete, encode_steps, find_start, slide, s
 if TYPE_CHECKING:
     from torch.nn import Module
 
-    from ..framing.person import FilmedPerson
     from ..networks import Network
-    from .joints import JointClassifier
     from .windows import WindowSpikes
 
 log = logging.getLogger(__name__)
@@ -78,10 +77,7 @@ class Classifier:
         network: Network with its weights; it is set to evaluation mode.
         checkpoint: Checkpoint that the network was loaded from; None if it was built in memory.
         modules: Source of a custom network (`network.kind = module`); worker processes load the network from it.
-        joints: Joint network for the same classes, to classify videos by joints and events; see `InferConfig.joints`.
-
-    Raises:
-        CheckpointError: If the joint network has other classes.
+        adviser: What the pictures of videos say about the classes; see `InferConfig.joints`.
 
     Example:
         >>> import numpy as np
@@ -101,21 +97,15 @@ class Classifier:
         checkpoint: str | None = None,
         modules: ModuleSource = NO_MODULES,
         *,
-        joints: JointClassifier | None = None,
+        adviser: Adviser | None = None,
     ) -> None:
         if network is None or not isinstance(config, ClassifierConfig):
             name = str(config) if isinstance(config, str | Path) else "gesture"
             raise CheckpointError(f"Classifier: found no network; use Classifier.load({name!r}) for a checkpoint")
 
-        if joints is not None and joints.classes != config.classes:
-            raise CheckpointError(
-                f"{checkpoint}: its joint network has other classes (found {', '.join(joints.classes)}, expected "
-                f"{', '.join(config.classes)})"
-            )
-
         self.config = config
         self.modules = modules
-        self.joints = joints
+        self.adviser = adviser
         self.checkpoint = checkpoint
 
         from .torch_runner import TorchRunner  # imports torch, which takes seconds
@@ -174,9 +164,8 @@ class Classifier:
         modules = ModuleSource.of(trust, network)
         loaded = load_checkpoint(name, device, modules)
 
-        from .joints import find_joints
-
-        return cls(loaded.config, loaded.network, name, modules, joints=find_joints(name))
+        adviser = plugins().hook.advise(checkpoint=name, classes=loaded.config.classes)
+        return cls(loaded.config, loaded.network, name, modules, adviser=adviser)
 
     def predict(
         self,
@@ -299,14 +288,14 @@ class Classifier:
         file_or_events = recording if isinstance(recording, Events) else Path(recording)
 
         size = None if sensor is None else SensorSize.of(sensor)
-        joints = self.choose_joints(config)
+        is_advised = self.choose_adviser(config) is not None
         source = open_source(
             file_or_events,
             self.config.sensor,
             config,
             sensor=size,
             hints=hints,
-            looks=None if joints is None else joints.looks,
+            is_advised=is_advised,
             progress=progress,
         )
         for warning in source.warnings:
@@ -340,7 +329,8 @@ class Classifier:
         config = self.framed(config, **named)
         source = recording if isinstance(recording, EventSource) else self.open(recording, config)
 
-        joints = self.find_joints(source.name, config, has_pictures=source.person is not None)
+        film = source.film
+        adviser = self.choose_adviser(config, source.name, is_film=film is not None)
         bins = self.window_bins(config)
 
         reader = Reader(source, bins.step_us, NamedStep(progress or ignore_progress, "events"))
@@ -358,50 +348,47 @@ class Classifier:
 
         layers = activity()
         timeline = self._to_timeline(outputs, bins.window_us, reader.steps)
-        segments = self.choose_segments(config, has_pictures=source.person is not None)
-        if joints is None:
+        segments = self.choose_segments(config, is_film=film is not None)
+        if film is None or adviser is None:
             return self._summarize(reader, timeline, segments, layers)
 
-        combined = _combine_joints(timeline, source, joints)
-        if config.joints and combined is timeline:
+        # Without a change, no window shows the person; with one, also windows without a person become less certain.
+        probabilities = adviser.combine(film, timeline.probabilities, timeline.t_start_us, timeline.t_end_us)
+        is_changed = not np.array_equal(probabilities, timeline.probabilities)
+        if config.joints and not is_changed:
             log.warning("%s: shows nobody for long enough; classified by events alone", source.name)
 
-        basis: Basis = "events" if combined is timeline else "joints and events"
-        return self._summarize(reader, combined, segments, layers, basis, source.person)
+        basis: Basis = "joints and events" if is_changed else "events"
+        timeline = replace(timeline, probabilities=probabilities)
+        return self._summarize(reader, timeline, segments, layers, basis, partial(adviser.explain, film))
 
-    def choose_segments(self, config: InferConfig, *, has_pictures: bool) -> SegmentConfig:
+    def choose_segments(self, config: InferConfig, *, is_film: bool) -> SegmentConfig:
         """Return the settings of segments; films have the threshold that was chosen on films, also without joints."""
-        if self.joints is None or not has_pictures:
+        if self.adviser is None or not is_film:
             return config.segments
-        return config.segments.with_default(self.joints.enter)
+        return config.segments.with_default(self.adviser.enter)
 
-    def find_joints(self, name: str, config: InferConfig, *, has_pictures: bool) -> JointClassifier | None:
-        """Return the joint network to combine with events of a source; None: events alone.
+    def choose_adviser(self, config: InferConfig, name: str = "", *, is_film: bool = True) -> Adviser | None:
+        """Return what advises on a source; None: events alone.
+
+        Args:
+            config: Settings.
+            name: Name of the source in messages.
+            is_film: Whether the source has pictures.
 
         Raises:
-            ConfigError: If `config.joints` asks for joints, and the source has no pictures or the classifier no joint
-                network; `name` is the source's.
+            ConfigError: If `config.joints` asks for joints, and the source has no pictures or the classifier no
+                adviser.
         """
-        if has_pictures:
-            return self.choose_joints(config)
-        if config.joints:
+        if config.joints and not is_film:
             raise ConfigError(f"{name}: joints need a video (found events); use joints=false to classify events alone")
-
-        return None
-
-    def choose_joints(self, config: InferConfig) -> JointClassifier | None:
-        """Return the joint network to combine with events, for videos of people; None: events alone.
-
-        Raises:
-            ConfigError: If `config.joints` asks for joints, and the classifier has no joint network.
-        """
-        if config.joints and self.joints is None:
+        if config.joints and self.adviser is None:
             raise ConfigError(
-                f"joints: {self.checkpoint or 'the classifier'} has no joint network (expected gesture "
-                "or a classifier that learn made); use joints=false to classify events alone"
+                f"joints: {self.checkpoint or 'the classifier'} has no joint network (expected the extra people, and "
+                "gesture or a classifier that learn made); use joints=false to classify events alone"
             )
 
-        return None if config.joints is False else self.joints
+        return self.adviser if is_film and config.joints is not False else None
 
     def window_bins(self, config: InferConfig) -> BinConfig:
         """Return the encoding of a window: as in training, with `config.window_us` if given.
@@ -522,11 +509,11 @@ class Classifier:
         config: SegmentConfig,
         layers: tuple[LayerActivity, ...],
         basis: Basis = "events",
-        person: FilmedPerson | None = None,
+        explain: Callable[[str, int, int], str] = lambda *_: "",
     ) -> Prediction:
         """Combine the predictions over time into a prediction for the recording.
 
-        With a person, whose joints were asked for, the reason of an uncertain answer can be what the film shows.
+        Of an uncertain answer, `explain` returns what the film says about a class between two times.
         """
         # Quiet windows do not count, unless all are quiet.
         quiet = is_quiet(timeline, config)
@@ -542,11 +529,9 @@ class Classifier:
         reason = ""
         if answer.segment is None:
             is_short = 4 * (t_end_us - t_first_us) < 3 * timeline.window_us  # digits of N-MNIST end a little early
-            if person is not None:
-                peak = find_peak(timeline, answer.label, used)
-                start_us = int(timeline.t_start_us[peak])
-                end_us = int(timeline.t_end_us[peak])
-                reason = find_film_reason(person.track, classes[answer.label], start_us, end_us)
+            peak = find_peak(timeline, answer.label, used)
+            span_us = int(timeline.t_start_us[peak]), int(timeline.t_end_us[peak])
+            reason = explain(classes[answer.label], *span_us)
             reason = reason or find_reason(answer, timeline, classes, used, config, short=is_short)
 
         return Prediction(
@@ -570,7 +555,7 @@ class Classifier:
             layers=layers,
             trained_on=self.config.trained_on,
             basis=basis,
-            video=reader.source.person is not None,
+            video=reader.source.film is not None,
             synthetic=reader.source.synthetic,
             truncated_at_us=reader.truncated_at_us,
             warnings=tuple(reader.source.warnings),
@@ -585,19 +570,6 @@ def as_classifier(classifier: Classifier | str | Path, *, trust: str | Sequence[
     if isinstance(classifier, Classifier):
         return classifier
     return Classifier.load(classifier, trust=trust)
-
-
-def _combine_joints(timeline: Timeline, source: EventSource, joints: JointClassifier) -> Timeline:
-    """Combine the predictions with joints; without a visible person, return the same timeline."""
-    assert source.person is not None  # only videos have joints
-    track = source.person.track
-    if track is None:
-        return timeline
-
-    # Without a change, no window shows the person; with one, also windows without a person become less certain.
-    combined = joints.combine(timeline.probabilities, track, timeline.t_start_us, timeline.t_end_us)
-    is_changed = not np.array_equal(combined, timeline.probabilities)
-    return replace(timeline, probabilities=combined) if is_changed else timeline
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -17,7 +17,8 @@ from ..checkpoints.checkpoint import versions
 from ..events import Events, SensorSizeLike
 from ..formats import NO_HINTS, GivenSensor, Hints, HintsLike
 from ..formats.hints import UniqueHintKeywords
-from ..framing import EventSource, RecordingView
+from ..framing import EventSource
+from ..hooks import RecordingView, plugins
 from ..parallel import (
     CurrentStep,
     Engine,
@@ -34,8 +35,6 @@ from ..results import (
     InferenceRun,
     OutputFolder,
     Prediction,
-    RecordingFolder,
-    WindowRow,
     add_scores,
 )
 from ..results.labels import MAX_LABEL_BYTES
@@ -43,9 +42,6 @@ from .classifier import Classifier
 from .config import InferConfig, UniqueInferKeywords
 from .scores import find_label_file, read_known_labels, score
 from .tasks import Task
-
-Draw = Callable[[RecordingFolder, Prediction, tuple[WindowRow, ...], RecordingView], object]
-"""Callback that draws pictures of a recording. Arguments: its folder, prediction, windows and complete pictures."""
 
 
 class ClassifyOptions(Settings):
@@ -63,9 +59,8 @@ class ClassifyOptions(Settings):
     """Label file or folder of label files (see `find_label_file`) to compute scores; None: no scores."""
     out: Path | None = None
     """Output folder (see `OutputFolder`); None: store nothing."""
-    draw: Draw | None = None
-    """Callback that draws pictures of each recording in its folder; None: no pictures. It must be picklable if worker
-    processes are used."""
+    pictures: bool = False
+    """Whether plug-ins draw pictures of each recording in its folder."""
 
     def record_run(self, classifier: Classifier, tasks: Sequence[Task] = ()) -> InferenceRun:
         """Create the record of a classification run with these options.
@@ -124,7 +119,7 @@ class ClassifyOptions(Settings):
             mtime_ns=status.st_mtime_ns,
             run=run.digest,
             labels=digest,
-            pictures=self.draw is not None,
+            pictures=self.pictures,
         )
 
 
@@ -137,7 +132,7 @@ class ClassifyKeywords(UniqueInferKeywords, UniqueHintKeywords, total=False):
     adapt: bool
     labels: str | Path | None
     out: str | Path | None
-    draw: Draw | None
+    pictures: bool
 
 
 def classify_many(
@@ -379,7 +374,7 @@ class _ClassifyTask:
     def _classify(self, task: Task, progress: Progress) -> Prediction:
         classifier = self.load()
         options = self.options
-        passes = 2 if options.draw is None else 3  # search the person, classify, draw pictures
+        passes = 3 if options.pictures else 2  # search the person, classify, draw pictures
 
         # Read the labels first: an error in them should not cost a classification.
         label_file = options.find_label_file(task)
@@ -411,10 +406,10 @@ class _ClassifyTask:
         out.write_run(self.run)
         folder.write_rows(windows, prediction.segments)
 
-        if self.options.draw is not None:
+        if self.options.pictures:
             frames = None if source.pictures is None else source.pictures().pictures()
-            shown = RecordingView(source.overview.sensor, _report_parts(source, progress), frames)
-            self.options.draw(folder, prediction, windows, shown)
+            view = RecordingView(source.overview.sensor, _report_parts(source, progress), frames)
+            plugins().hook.draw(folder=folder, prediction=prediction, windows=windows, view=view)
 
         # Written last: it marks a complete prediction.
         prediction.write(folder.answer)

@@ -1,6 +1,6 @@
 """Fine-tune a trained classifier for integers, compile it, and measure what it loses on recordings.
 
-`fine_tune` is optional: it trains with rounded weights. `quantise_checkpoint` compiles the network, runs the original
+`fine_tune` is optional: it trains with rounded weights. `quantise` compiles the network, runs the original
 and the integers on the same recordings, and returns a `Quantisation` that compares both, with the size and activity of
 each layer (`measure_layers`). The compilation itself is in `networks.quantisation`.
 """
@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..base.errors import Brief, ConfigError, DataError
+from ..base.files import check_output
 from ..base.texts import Described, TextTable
 from ..checkpoints.checkpoint import load_checkpoint
 from ..checkpoints.integer import IntegerClassifier
@@ -35,7 +36,7 @@ from ..networks.integer_kernel import run_fast
 from ..networks.quantisation import WEIGHT_BITS, check_layers, measure_changes
 from ..networks.quantisation import quantise as quantise_network
 from ..parallel import Progress
-from ..results import RunFolder, TrainingRun
+from ..results import CHECKPOINT_SUFFIX, EvaluatedPart, RunFolder, TrainingRun
 from ..training.callback import LogCallback, TrainingCallback
 from ..training.config import TrainConfig
 from ..training.evaluation import evaluate_network, open_evaluation
@@ -44,6 +45,8 @@ from ..training.run import run_training
 MAX_CALIBRATION = 64  # recordings; more do not change the scales noticeably
 DETAILED = 8  # recordings for the statistics of layers, which the slow reference computes
 BATCH = 16
+WEIGHT_BIT_COUNTS = range(2, 9)
+"""Numbers of bits that a weight can have; it is stored as int8."""
 LEARNING_RATE_SHARE = 0.1  # learning rate of fine-tuning, relative to the training from scratch
 
 
@@ -138,17 +141,50 @@ class Quantisation(Described, Brief):
         )
 
 
-def quantise_checkpoint(
+def quantise(
     checkpoint: str | Path,
     data: DataConfig | Mapping[str, object] | str | Path,
-    part: str = "test",
+    part: EvaluatedPart = "test",
     *,
+    out: str | Path | None = None,
     bits: int = WEIGHT_BITS,
     tuned: str | Path | None = None,
+    overwrite: bool = False,
     seed: int = 0,
     callback: TrainingCallback | None = None,
 ) -> Quantisation:
-    """Compile a classifier to integers, and compare it with the original; see `dvspipe.quantise`."""
+    """Compile a trained network to integers, and compare it with the original on recordings.
+
+    The scales are calibrated on at most 64 recordings of the validation part, or of the compared part if the data set
+    has no validation part. The calibration does not use labels.
+
+    Args:
+        checkpoint: Run folder, .safetensors file, name of an included classifier, or hf://USER/NAME.
+        data: Data set with the classes of the classifier, as in `evaluate`.
+        part: Part of the data set to compare on.
+        out: Checkpoint file to write (.safetensors). In Python also None: not written.
+        bits: Number of bits of a weight, from 2 to 8. Weights are stored as int8.
+        tuned: Checkpoint or run folder of the classifier after `fine_tune`; it is compiled and compared with the
+            original. None: the original is compiled.
+        overwrite: Replace an existing file.
+        seed: Seed of the split, used if the checkpoint is not in a run folder that stores one.
+        callback: Called with progress and warnings; None: log lines.
+
+    Raises:
+        CheckpointError: If the file is not a checkpoint.
+        ConfigError: If `bits` is out of range, a layer cannot be compiled, or the spike tensors are not counts.
+        DataError: If the data set is not usable.
+        FileError: If the suffix is wrong, or the output exists or cannot be written.
+
+    Example:
+        >>> done = quantise("runs/train/mine", "recordings", out="mine-integers.safetensors")  # doctest: +SKIP
+        >>> done.before, done.after  # correct predictions, before and in integers # doctest: +SKIP
+        (92, 91)
+    """
+    if bits not in WEIGHT_BIT_COUNTS:
+        raise ConfigError(f"bits = {bits}: out of range (expected 2 to 8)")
+    file = check_output(out, "a network in integers", CHECKPOINT_SUFFIX, overwrite=overwrite)
+
     callback = callback or LogCallback()
     data = as_data(data)
     opened = open_evaluation(checkpoint, data, part, seed=seed, callback=callback, modules=NO_MODULES)
@@ -185,7 +221,7 @@ def quantise_checkpoint(
 
     detailed = counts[:: -(-len(counts) // DETAILED)]  # evenly spaced: recordings of a class are neighbours
     was_right = original.predicted == original.labels
-    return Quantisation(
+    result = Quantisation(
         IntegerClassifier(config, compiled),
         calibrated_on=len(calibration),
         data=opened.result(original).data,
@@ -197,6 +233,10 @@ def quantise_checkpoint(
         detailed=len(detailed),
         layers=measure_layers(network, compiled, detailed),
     )
+
+    if file is not None:
+        result.classifier.save(file, overwrite=overwrite)
+    return result
 
 
 def fine_tune(

@@ -14,6 +14,8 @@ from .learning import is_complete as is_complete
 from .learning import learn_study as learn_study
 from .learning import make_config as make_config
 from .learning import prepare as prepare
+from .movements import GestureFilm as GestureFilm
+from .movements import write_movement_page as write_movement_page
 from .study import StudiedFilm as StudiedFilm
 from .study import Study as Study
 from .study import refusal_picture as refusal_picture

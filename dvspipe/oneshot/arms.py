@@ -11,10 +11,11 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from ..inference.joint_training import JointWindows
-from ..inference.joints import JOINT_LOOKS, JOINT_WINDOW_US, sample_curves
-from ..pose import JOINTS, OUTWARDS, Track, make_track
-from ..pose.tracking import ON_TIME
+from ..people import JOINTS, OUTWARDS, Track, make_track
+from ..people.films import JOINT_LOOKS
+from ..people.joint_training import JointWindows
+from ..people.joints import JOINT_WINDOW_US, sample_curves
+from ..people.tracking import ON_TIME
 from ..synthesis import Repertoire, draw_person, plan_clip, pose_person
 
 Floats = NDArray[np.float64]

@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import combinations
 from pathlib import Path
+from typing import Unpack
 
 import numpy as np
 
+from ..base.config import as_settings, plain_settings
 from ..base.errors import FileError
 from ..base.gestures import OTHER
 from ..base.trees import SettingsTree
 from ..checkpoints.checkpoint import shipped_config
-from ..inference.joint_training import JointWindows, count_correct, train_joints
-from ..inference.joints import POSITIONS, JointClassifier
+from ..datasets import is_synthetic
 from ..parallel import Processes, Progress, ignore_progress
-from ..report import GestureFilm, write_movement_page, write_training_page
+from ..people.joint_training import JointWindows, count_correct, train_joints
+from ..people.joints import POSITIONS, JointClassifier
+from ..report import write_training_page
 from ..results import RunFolder, Share, TestResult, TrainingRun
-from ..synthesis import GesturesPlan, Repertoire, is_synthetic, write_gestures
-from ..training import TrainConfig, TrainingCallback, run_training
+from ..synthesis import GesturesPlan, Repertoire, write_gestures
+from ..training import LogCallback, TrainConfig, TrainingCallback, run_training
 from .arms import draw_tracks, sample_windows
-from .config import LearnConfig
-from .films import ExampleFilm
+from .config import THOROUGH, LearnConfig, LearnKeywords
+from .films import ExampleFilm, list_films, list_videos, set_parts
+from .movements import GestureFilm, write_movement_page
 from .study import BASE, Study, study_films
 
 TRACKS = "tracks"
@@ -236,3 +240,76 @@ def find_similar(test: TestResult) -> Iterator[str]:
                 f"{test.classes[one]} and {test.classes[two]} are similar: {wrong} of {total} rendered clips of both "
                 "(synthetic) are confused; film movements that differ more"
             )
+
+
+def learn(
+    films: str | Path | ExampleFilm | Sequence[str | Path | ExampleFilm],
+    out: str | Path,
+    config: LearnConfig | Mapping[str, object] | None = None,
+    *,
+    starts: Mapping[str, float] | None = None,
+    stops: Mapping[str, float] | None = None,
+    other: str | Path | Sequence[str | Path] = (),
+    thorough: bool = False,
+    overwrite: bool = False,
+    command: str = "",
+    callback: TrainingCallback | None = None,
+    **named: Unpack[LearnKeywords],
+) -> Learned:
+    """Learn new gestures from a few films each: render the movements on many people, and train a classifier on them.
+
+    After an interruption, the same call continues with the missing tracks, clips and epochs. With five gestures from
+    one film each, 10 of 38 films of strangers were right; films of more people help.
+
+    Args:
+        films: Film of each gesture, named after it (wave.mp4); or DIR with DIR/GESTURE/FILM; see `list_films`.
+        out: Run folder of the new classifier.
+        config: Settings; also a mapping.
+        starts: Start of the gesture in seconds, by its name; if it has several films, by the name of a film without its
+            suffix. None: found automatically.
+        stops: End of the gesture in seconds, likewise. None: found automatically.
+        other: Films without any of the gestures, or a folder of them.
+        thorough: Render four times as many people and train twice as many epochs; takes about five times as long.
+        overwrite: Replace an earlier run in the folder.
+        command: Command that repeats the run, for the records.
+        callback: Training callback; None: log lines.
+        named: Settings of `LearnConfig` by name.
+
+    Raises:
+        DataError: If a film shows no arms, no movement or too short a movement, or a name is unknown.
+        VideoError: If a film cannot be read or shows no person.
+        FileError: If a film is missing, or the folder contains a complete run or cannot be written.
+
+    Example:
+        >>> learned = learn(["wave.mp4", "stop.mp4"], "my-gestures", people=48)  # doctest: +SKIP
+        >>> learned.run.test.accuracy, learned.similar  # doctest: +SKIP
+        (0.94, ())
+    """
+    chosen = choose_config(config, thorough=thorough, named=named)
+    run = Path(out)
+    callback = callback or LogCallback()
+
+    examples = set_parts(_as_films(films), starts or {}, stops or {})
+    check_unfinished(run, overwrite=overwrite)  # before anything in the folder changes
+    study = prepare(examples, run, chosen, other=list_videos(other), callback=callback)
+    return learn_study(study, run, chosen, command=command, callback=callback, overwrite=overwrite)
+
+
+def choose_config(
+    config: LearnConfig | Mapping[str, object] | None,
+    *,
+    thorough: bool = False,
+    named: Mapping[str, object] | None = None,
+) -> LearnConfig:
+    """Return the settings of `learn`."""
+    given = plain_settings(LearnConfig, config, named, learn)
+    return as_settings(LearnConfig, THOROUGH if thorough else None, given)
+
+
+def _as_films(films: str | Path | ExampleFilm | Sequence[str | Path | ExampleFilm]) -> tuple[ExampleFilm, ...]:
+    given = [films] if isinstance(films, str | Path | ExampleFilm) else films
+
+    examples: list[ExampleFilm] = []
+    for film in given:
+        examples += [film] if isinstance(film, ExampleFilm) else list_films([film])
+    return tuple(examples)

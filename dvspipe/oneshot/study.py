@@ -10,9 +10,16 @@ from pathlib import Path
 from ..base.errors import DvspipeError
 from ..base.gestures import GESTURES, OTHER
 from ..datasets import version_of_file
-from ..inference.joints import find_joints
-from ..pose import GesturePart, Track, TrackSettings, check_brightness, find_movement, track_film
-from ..report import write_refusal_picture
+from ..people import (
+    GesturePart,
+    Track,
+    TrackSettings,
+    check_brightness,
+    find_movement,
+    track_film,
+    write_refusal_picture,
+)
+from ..people.joints import find_joints
 from ..synthesis import FilmedGesture, FilmedGestures, mirror_class
 from .films import ExampleFilm, check_distinct
 

@@ -1,5 +1,4 @@
 from .answers import draw_recording as draw_recording
-from .answers import score_line as score_line
 from .answers import write_answers_page as write_answers_page
 from .comparison import Metric as Metric
 from .comparison import describe_comparison as describe_comparison
@@ -8,8 +7,6 @@ from .config import PlotKind as PlotKind
 from .config import PreviewColours as PreviewColours
 from .config import PreviewMode as PreviewMode
 from .config import PreviewSettings as PreviewSettings
-from .movements import GestureFilm as GestureFilm
-from .movements import write_movement_page as write_movement_page
 from .pages import PAGE_SUFFIXES as PAGE_SUFFIXES
 from .players import RateCurve as RateCurve
 from .players import describe_colours as describe_colours
@@ -21,8 +18,6 @@ from .plots import draw_events as draw_events
 from .plots import sample_events as sample_events
 from .previews import write_preview as write_preview
 from .rasters import draw_rasters as draw_rasters
-from .skeletons import write_refusal_picture as write_refusal_picture
-from .skeletons import write_track_preview as write_track_preview
 from .timelines import write_overlay as write_overlay
 from .training_page import write_training_page as write_training_page
 from .views import show_part as show_part

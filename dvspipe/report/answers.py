@@ -15,7 +15,6 @@ from urllib.parse import quote
 
 import numpy as np
 
-from ..base.errors import count_noun
 from ..base.texts import readable
 from ..events import SensorSize
 from ..results import (
@@ -38,7 +37,7 @@ from .timelines import boxes_of, chart_timeline, find_box, write_overlay
 from .web_charts import PAGE_BLUE, Axis, Line, PageChart, plot_lines, show_confusion
 
 if TYPE_CHECKING:
-    from ..framing import RecordingView
+    from ..hooks import RecordingView
 
 MAX_OPEN = 3  # recordings initially expanded on the page
 MAX_MEDIA_BYTES = 24 << 20  # media embedded in the page; the rest is linked
@@ -125,7 +124,7 @@ def write_answers_page(
         run=run,
         recordings=_recording_sections(folder, predictions, run),
         scores=scores,
-        score_line=None if scores is None else score_line(scores),
+        score_line="" if scores is None else "; ".join(scores.describe()),
         confusion="" if scores is None else show_confusion(scores.confusion, run.classes),
         score_charts=[] if scores is None else _score_charts(scores),
         energy=_energy(predictions),
@@ -166,7 +165,7 @@ def _recording_sections(
             playback=playback,
             segments=_segment_table(prediction),
             more_segments=max(0, len(prediction.segments) - MAX_SEGMENTS),
-            score_line="" if prediction.scores is None else score_line(prediction.scores),
+            score_line="" if prediction.scores is None else "; ".join(prediction.scores.describe()),
             is_open=number < MAX_OPEN,
         )
         sections.append(section)
@@ -208,28 +207,6 @@ def _segment_table(prediction: Prediction) -> Table:
         for segment in prediction.segments[:MAX_SEGMENTS]
     ]
     return Table(("Class", "Start (s)", "End (s)", "Probability"), rows)
-
-
-def score_line(scores: TimeScores) -> str:
-    """Format the scores of one or several recordings as one line of text."""
-    texts = []
-    if scores.accuracy is not None:
-        texts.append(f"{scores.accuracy:.1%} of {count_noun(scores.answers, 'prediction')} correct")
-
-    if scores.segment_f1 is not None:
-        labels = count_noun(scores.labels, "label")
-        segments = count_noun(scores.segments, "segment")
-        matched = f"{scores.segments_found} of {labels} found, by {segments}"
-        texts.append(f"segment F1 at an overlap of 0.5: {scores.segment_f1:.3f} ({matched})")
-
-    if scores.median_delay_us is not None:
-        labels = f"{scores.labels_answered} of {count_noun(scores.labels, 'label')}"
-        texts.append(f"median delay to the first correct prediction {scores.median_delay_us / 1000:,.0f} ms ({labels})")
-
-    if scores.calibration_error is not None:
-        texts.append(f"expected calibration error {scores.calibration_error:.1%}")
-
-    return "; ".join(texts) or "nothing is labelled"
 
 
 def _score_charts(scores: TimeScores) -> list[PageChart]:

@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Unpack
 
+from ..base.config import as_settings
 from ..base.errors import ConfigError, DataError, FileError, FormatError, escape_controls
 from ..base.files import is_internal, lock_folder, write_text
 from ..base.trees import find_differences
-from ..events import SensorSize
-from ..formats import NO_HINTS, Hints
+from ..events import SensorSize, SensorSizeLike
+from ..formats import NO_HINTS, Hints, HintsLike
 from ..parallel import Engine, Outcome, Processes, Progress, map_items
 from ..recordings.conversion import find_recordings
 from ..results.tables import read_csv
-from .config import FrameSettings
+from .config import FrameSetKeywords, FrameSettings
 from .frames import (
     SETTINGS,
     TIMES,
@@ -144,3 +146,67 @@ def _remove_frames(out: Path) -> None:
                 path.unlink(missing_ok=True)
 
         table.unlink()
+
+
+def frames(
+    source: str | Path,
+    out: str | Path,
+    settings: FrameSettings | Mapping[str, object] | None = None,
+    *,
+    jobs: int = 1,
+    sensor: SensorSizeLike | None = None,
+    hints: HintsLike = NO_HINTS,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+    **named: Unpack[FrameSetKeywords],
+) -> tuple[FrameCount, ...]:
+    """Write events as frames: a picture or array per time window or number of events, and a table of their times.
+
+    A folder gives the same folders of pictures, such as one per class. The same call resumes after an interruption.
+
+    Args:
+        source: Recording, or folder of recordings, searched recursively.
+        out: Output folder.
+        settings: Settings of the frames; also a mapping. Without `every_us` and `every_events`: windows of 33,333 us.
+        jobs: Number of worker processes.
+        sensor: Sensor size, for recordings that do not store it.
+        hints: Other metadata that the recordings do not store.
+        overwrite: Remove the frames of earlier runs first.
+        progress: Called with the number of recordings done and the total.
+        named: Settings of `FrameSettings` by name.
+
+    Returns:
+        Numbers of frames and events of each recording that was written now.
+
+    Raises:
+        DvspipeError: As in `plan_frames` and `write_frames`; or the first error of a recording, after all others.
+
+    Example:
+        >>> frames("recordings", "frames", every_us=10_000)  # doctest: +SKIP
+        (FrameCount(frames=601, events=149629, sensor=SensorSize(width=128, height=128)),)
+    """
+    plan = open_frames(source, out, settings, sensor=sensor, hints=hints, named=named)
+    outcomes = [*write_frames(plan, engine=Processes(jobs), overwrite=overwrite, progress=progress)]
+    return tuple(outcome.result() for outcome in outcomes)
+
+
+def open_frames(
+    source: str | Path,
+    out: str | Path,
+    settings: FrameSettings | Mapping[str, object] | None = None,
+    *,
+    sensor: SensorSizeLike | None = None,
+    hints: HintsLike = NO_HINTS,
+    named: Mapping[str, object] | None = None,
+) -> FramePlan:
+    """Plan what `frames` writes, from its arguments."""
+    out = Path(out)
+    if out.suffix in (".npy", ".png") and not out.is_dir():
+        raise FileError(
+            f"{out}: the output is a folder (expected a name such as {out.stem}); use format={out.suffix[1:]} to "
+            "select the format"
+        )
+
+    size = None if sensor is None else SensorSize.of(sensor)
+    chosen = as_settings(FrameSettings, settings, named or {}, frames)
+    return plan_frames(Path(source), out, chosen, sensor=size, hints=as_settings(Hints, hints))

@@ -1,16 +1,22 @@
-"""Raster charts of spike trains, one panel per code."""
+"""Spike trains of images: encoded, stored, and drawn as raster charts, one panel per code."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.errors import ConfigError
+from ..base.config import as_settings, build
+from ..base.errors import Brief, ConfigError, DataError
+from ..base.files import claim_output, require_suffix, write_beside
 from ..base.texts import readable
+from ..encoding.spikes import CodeName, SpikeKeywords, SpikeSettings, unit_values
+from ..video.config import VideoSettings
+from ..video.folders import read_image
 from .style import GRID, INK, OFF, ON, SMALL, TITLE, frame_axes, new_figure, save_figure, strip_axes
 
 if TYPE_CHECKING:
@@ -117,3 +123,77 @@ def _name_pixels(axes: Axes, image: NDArray[np.float64], rows: int) -> None:
 
 def _grey(value: float) -> str:
     return f"{255 * value:.0f}"
+
+
+@dataclass(frozen=True, repr=False)
+class SpikeTrains(Brief):
+    """What `spikes` has encoded.
+
+    Attributes:
+        out: File.
+        trains: Spike trains of each code, uint8 [T, C, H, W].
+        step_us: Length of a step in microseconds.
+    """
+
+    out: Path
+    trains: Mapping[str, NDArray[np.uint8]]
+    step_us: int
+
+
+def spikes(
+    image: str | Path,
+    out: str | Path,
+    settings: SpikeSettings | Mapping[str, object] | None = None,
+    *,
+    method: CodeName | Sequence[CodeName] = "poisson",
+    resize: str | None = None,
+    seed: int = 0,
+    overwrite: bool = False,
+    **named: Unpack[SpikeKeywords],
+) -> SpikeTrains:
+    """Encode an image as spike trains and draw or store them.
+
+    For values in memory, see the codes of `dvspipe.encoding`.
+
+    Args:
+        image: Image file; colours are converted to grey.
+        out: Output file: .png (raster plot) or .npz (spike arrays).
+        settings: Settings of the codes; also a mapping.
+        method: Spike code. Several codes are compared.
+        resize: Size to resize the image to. None: its own size.
+        seed: Seed of the random generators.
+        overwrite: Replace an existing file.
+        named: Settings of `SpikeSettings` by name.
+
+    Raises:
+        ConfigError: If no code has a setting, or a picture cannot show so many trains.
+        FileError: If the suffix is wrong, or the file exists or cannot be written.
+        VideoError: If the image is missing or cannot be read.
+
+    Example:
+        >>> spikes("grey.png", "raster.png", method=["latency", "population"], steps=30)  # doctest: +SKIP
+    """
+    path = Path(out)
+    require_suffix(path, "spikes", ".png", ".npz")
+    codes = as_settings(SpikeSettings, settings, named, spikes).build_codes(
+        [method] if isinstance(method, str) else method
+    )
+    claim_output(path, overwrite=overwrite)
+
+    picture = read_image(Path(image), build(VideoSettings, {"resize": resize}, "spikes"))
+    try:
+        values = unit_values(picture)
+    except DataError as error:
+        raise error.named(str(image)) from error
+
+    # Each code has its own generator with the same seed, so its spikes do not depend on the other codes.
+    trains = {name: code.encode(values, np.random.default_rng(seed)) for name, code in codes.items()}
+    step_us = next(iter(codes.values())).step_us
+
+    if path.suffix.lower() == ".png":
+        draw_rasters(trains, values, path, step_us=step_us)
+    else:
+        with write_beside(path) as beside, beside.open("wb") as file:
+            np.savez_compressed(file, allow_pickle=False, step_us=step_us, **trains)
+
+    return SpikeTrains(path, trains, step_us)

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch
 
-    from ..framing import RecordingView
+    from ..hooks import RecordingView
 
 MAX_COLUMNS = 2000  # columns of a chart; more cannot be distinguished
 MAX_RATE_COLUMNS = MAX_COLUMNS // 4  # steps of the rate

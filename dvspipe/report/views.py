@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Unpack
 
-from ..parallel import Progress, ignore_progress
-from .config import PlotKind, PreviewSettings
+from ..base.config import as_settings
+from ..base.errors import Brief, ConfigError, EventError
+from ..base.files import claim_output, require_suffix
+from ..events import RegionLike, SensorSizeLike
+from ..formats import NO_HINTS, HintsLike, RecordingLike
+from ..formats.source import Extent
+from ..parallel import NamedStep, Progress, ignore_progress
+from ..recordings.editing import RecordingPart
+from ..verbs.editing import cut
+from .config import PREVIEW_SUFFIXES, PlotKind, PreviewKeywords, PreviewSettings
 from .plots import PlotSource, draw_events
 from .previews import write_preview
-
-if TYPE_CHECKING:
-    from ..formats.source import Extent
-    from ..recordings.editing import RecordingPart
 
 
 def show_part(
@@ -52,3 +58,104 @@ def show_part(
             beside=beside,
             progress=progress,
         )
+
+
+UNUSED_BY_CHARTS = frozenset({"speed", "fps", "beside", "window_us", "mode", "scale"})
+
+
+@dataclass(frozen=True, repr=False)
+class View(Brief):
+    """What `view` has shown.
+
+    Attributes:
+        out: File.
+        part: Part of the recording.
+        extent: Number of its events, and the first and last time.
+    """
+
+    out: Path
+    part: RecordingPart
+    extent: Extent
+
+
+def view(
+    recording: RecordingLike,
+    out: str | Path,
+    settings: PreviewSettings | Mapping[str, object] | None = None,
+    *,
+    start_s: float = 0.0,
+    stop_s: float | None = None,
+    region: RegionLike | None = None,
+    chart: PlotKind | None = None,
+    title: str | None = None,
+    beside: str | Path | None = None,
+    sensor: SensorSizeLike | None = None,
+    hints: HintsLike = NO_HINTS,
+    overwrite: bool = False,
+    progress: Progress = ignore_progress,
+    **named: Unpack[PreviewKeywords],
+) -> View:
+    """Show a recording as a video, a sheet of pictures or a chart.
+
+    Args:
+        recording: Recording. In Python also events.
+        out: Video (.webm, .mp4, .gif), sheet of twelve pictures or chart (.png).
+        settings: Settings of the pictures; a chart uses only the colours.
+        start_s: Start time in seconds after the first event.
+        stop_s: Stop time (exclusive) in seconds after the first event; None: end of the recording.
+        region: Region of the sensor, such as 128x128+20+10. None: complete sensor.
+        chart: Chart to draw instead of pictures (.png): cloud in space and time, raster plot, or event rate.
+        title: Title above a chart. None: name of the recording.
+        beside: Source video to show next to the events.
+        sensor: Sensor size, for a recording that does not store it.
+        hints: Other metadata that the recording does not store.
+        overwrite: Replace an existing file.
+        progress: Called with the number of steps done, reading and showing, and their total.
+        named: Settings of `PreviewSettings` by name.
+
+    Raises:
+        ConfigError: If an argument does not apply to the output.
+        EventError: If a part has no events. A complete recording without events gives a blank picture.
+        FileError: If the suffix is wrong, or the file exists or cannot be written.
+
+    Example:
+        >>> view("recording.h5", "events.webm", speed=0.5)  # doctest: +SKIP
+    """
+    # Refuse what does not apply to the output before the recording is read.
+    chosen = as_settings(PreviewSettings, settings, named, view)
+    path = Path(out)
+    others = {"chart": chart, "beside": beside}
+    _check_use(path, {*chosen.model_fields_set, *(name for name, value in others.items() if value is not None)})
+    if beside is not None and region is not None:
+        raise ConfigError("view: beside shows the complete video; it cannot be combined with region")
+
+    claim_output(path, overwrite=overwrite)
+
+    part = cut.edit(recording, start_s, stop_s, region, sensor=sensor, hints=hints)
+    assert isinstance(part, RecordingPart)
+    extent = part.extent(NamedStep(progress, "events", 0, 2))
+    if not (part.is_complete or extent.events):
+        raise EventError(f"{part.recording.path}: no events in this part")
+
+    show_part(
+        part,
+        path,
+        chosen,
+        chart=chart,
+        title=part.recording.path.name if title is None else title,
+        beside=None if beside is None else Path(beside),
+        extent=extent,
+        progress=NamedStep(progress, "pictures" if chart is None else "events", 1, 2),
+    )
+    return View(path, part, extent)
+
+
+def _check_use(out: Path, given: set[str]) -> None:
+    """Check the suffix of the output, and that arguments with these names apply to it."""
+    if "chart" not in given:
+        require_suffix(out, "a view of events", *PREVIEW_SUFFIXES)
+        return
+
+    require_suffix(out, "a chart", ".png")
+    if wrong := sorted(given & UNUSED_BY_CHARTS):
+        raise ConfigError(f"view: {', '.join(wrong)}: cannot be combined with the chart (found output {out})")

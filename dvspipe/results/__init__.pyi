@@ -35,6 +35,7 @@ from .scores import mcnemar_p_value as mcnemar_p_value
 from .scores import wilson_interval as wilson_interval
 from .splits import PARTS as PARTS
 from .splits import SPLITS as SPLITS
+from .splits import EvaluatedPart as EvaluatedPart
 from .splits import Part as Part
 from .splits import SplitRow as SplitRow
 from .splits import Splits as Splits

@@ -6,7 +6,7 @@ Both are counts and their ratios; scores over time can be added, so the score of
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import reduce
 from operator import add
 from typing import Self
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from pydantic import computed_field, model_validator
 
-from ..base.errors import ConfigError
+from ..base.errors import ConfigError, count_noun
 from .tables import FileText, Record
 
 CALIBRATION_BINS = 15
@@ -246,6 +246,27 @@ class TimeScores(Record):
     def calibration_error(self) -> float | None:
         """Expected calibration error at labelled times, 0 to 1."""
         return calibration_error(*self.calibration)
+
+    def describe(self) -> Sequence[str]:
+        """Return a text for each score that is defined."""
+        texts = []
+        if self.accuracy is not None:
+            texts.append(f"{self.accuracy:.1%} of {count_noun(self.answers, 'prediction')} correct")
+
+        if self.segment_f1 is not None:
+            labels = count_noun(self.labels, "label")
+            segments = count_noun(self.segments, "segment")
+            matched = f"{self.segments_found} of {labels} found, by {segments}"
+            texts.append(f"segment F1 at an overlap of 0.5: {self.segment_f1:.3f} ({matched})")
+
+        if self.median_delay_us is not None:
+            labels = f"{self.labels_answered} of {count_noun(self.labels, 'label')}"
+            delay = f"median delay to the first correct prediction {self.median_delay_us / 1000:,.0f} ms"
+            texts.append(f"{delay} ({labels})")
+
+        if self.calibration_error is not None:
+            texts.append(f"expected calibration error {self.calibration_error:.1%}")
+        return texts or ["nothing is labelled"]
 
     def __add__(self, other: TimeScores) -> TimeScores:
         """Return the scores of both sets of recordings, classified by the same network with the same settings."""

@@ -21,6 +21,8 @@ from .tables import Row, format_csv, list_errors, read_csv
 
 Part = Literal["train", "validation", "test"]
 PARTS: tuple[Part, ...] = get_args(Part)
+EvaluatedPart = Literal["test", "validation", "train", "all"]
+"""Part of a data set to evaluate."""
 SPLITS = "splits.csv"
 MAX_SPLITS_BYTES = 1 << 30  # Kinetics-700 has 650,000 clips, about 80 MB
 

@@ -34,8 +34,9 @@ from ..framing.framing import (
     smooth_centers,
 )
 from ..framing.opening import coarse_size, is_larger, map_region, plan_picture, plan_region
-from ..framing.person import frame_person
-from ..pose.tracking import PersonTracker
+from ..hooks import SquarePath
+from ..people.region import frame_person
+from ..people.tracking import PersonTracker
 from ..recordings.config import ConvertConfig
 from ..video.config import VideoSettings
 from ..video.frames import Frame
@@ -171,8 +172,10 @@ def find_person(tracker: PersonTracker, size: SensorSize, target: SensorSize) ->
     if track is None or track.present.sum() < LOCATING_LOOKS:
         return None
 
-    framing = frame_person(track, target)
-    return None if framing is None else replace(framing, t_us=framing.t_us[-1:], center=framing.center[-1:])
+    path = frame_person(track)
+    if path is None:
+        return None
+    return Framing.of(SquarePath(path.t_us[-1:], path.center[-1:], path.side), size, target)
 
 
 class FixedEvents:

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..events import SensorSize
-from ..inference.joints import JOINT_WINDOW_US, JointClassifier
-from ..pose import PoseNetwork
-from ..pose.network import Look
-from ..pose.tracking import PersonTracker, find_people
+from ..people.films import JOINT_LOOKS
+from ..people.joints import JOINT_WINDOW_US, JointClassifier
+from ..people.network import Look, PoseNetwork
+from ..people.tracking import PersonTracker, find_people
 from ..results import Basis
 from ..video.frames import Frame
 from ..video.pictures import to_colours
@@ -35,7 +35,7 @@ class LiveJoints:
     def __init__(self, network: JointClassifier, look: Look | None = None) -> None:
         self._network = network
         self._look = look or PoseNetwork()
-        self.tracker = PersonTracker(self._look, network.looks)
+        self.tracker = PersonTracker(self._look, JOINT_LOOKS)
         self._size: SensorSize | None = None
 
     def warm_up(self) -> None:

@@ -9,30 +9,33 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from typing import NamedTuple, Protocol, Unpack
 
 import numpy as np
 
 from ..base.config import as_settings
-from ..events import Events
-from ..formats import Writer
+from ..base.files import claim_output
+from ..events import Events, SensorSize, SensorSizeLike
+from ..formats import NO_HINTS, Hints, HintsLike, WriteOptions, Writer, create_writer
 from ..framing.framing import SLICE_US
-from ..inference.classifier import Classifier
-from ..inference.config import InferConfig
+from ..inference.classifier import Classifier, as_classifier
+from ..inference.config import InferConfig, InferKeywords
 from ..inference.stateful import StatefulRun, StepOutput, live_hop
 from ..inference.windows import StepEncoder
+from ..people.advice import JointAdviser
 from ..results import Basis
 from ..video.frames import Frame
 from ..video.video import Video
 from .actions import Action, ActionConfig, ActionKeywords, find_actions
 from .answers import LiveAnswer
 from .chunks import NOTICE_S, Chunk, ChunkQueue, LiveClock, SystemClock
-from .framing import frame_live_events, frame_live_video
+from .framing import frame_live_events, frame_live_video, live_settings
 from .joints import LiveJoints
 from .recorder import record
-from .sources import LiveSource
+from .sources import LiveSource, open_live
 
 CAPACITY = 32  # waiting chunks: 0.3 s of a recording
 VIDEO_CAPACITY = 8  # waiting frames: 0.3 s of a webcam
@@ -106,9 +109,9 @@ class LiveSession:
 
         self._config = classifier.framed(config.model_copy(update={"stateful": True}))
         is_film = isinstance(source.content, Video)
-        network = classifier.find_joints(source.name, self._config, has_pictures=is_film)
-        self._joints = None if network is None else LiveJoints(network)
-        self._enter = classifier.choose_segments(self._config, has_pictures=is_film).threshold
+        adviser = classifier.choose_adviser(self._config, source.name, is_film=is_film)
+        self._joints = LiveJoints(adviser.joints) if isinstance(adviser, JointAdviser) else None
+        self._enter = classifier.choose_segments(self._config, is_film=is_film).threshold
 
         self._clock = clock or SystemClock()
         self._queue = ChunkQueue(capacity or (VIDEO_CAPACITY if is_film else CAPACITY))
@@ -387,3 +390,64 @@ class _Machine:
     def events_per_s(self) -> float:
         """Events per second in the last second."""
         return float(np.sum([part.events for part in self._recent]) * 1e6 / RATE_US)
+
+
+def live(
+    source: str | Path | int,
+    checkpoint: Classifier | str | Path = "gesture",
+    config: InferConfig | Mapping[str, object] | None = None,
+    *,
+    speed: float = 1.0,
+    loop: bool = False,
+    record: str | Path | None = None,
+    overwrite: bool = False,
+    sensor: SensorSizeLike | None = None,
+    hints: HintsLike = NO_HINTS,
+    trust: str | Sequence[str] = (),
+    **named: Unpack[InferKeywords],
+) -> LiveSession:
+    """Classify a webcam, or a replayed file, while it runs: iterate over the session for its predictions.
+
+    Leave the loop to stop, or call `stop` of the session, also in another thread.
+
+    Args:
+        source: Webcam: 0, 1, ...; or a video or recording to replay.
+        checkpoint: Run folder, .safetensors file, name of an included checkpoint, or hf://USER/NAME. In Python
+            also a `Classifier`.
+        config: Settings of inference, also a mapping; `hop_us` is the time between predictions, by default about
+            100,000.
+        speed: Speed of a replay, > 0; 1: as recorded.
+        loop: Start a replay again at its end.
+        record: Event file (.h5, ...) for what the network sees. None: not recorded.
+        overwrite: Replace an existing file of `record`.
+        sensor: Sensor size, for a recording that does not store it.
+        hints: Other metadata that a recording does not store.
+        trust: Packages allowed to run code for networks with `network.kind = module`.
+        named: Settings of `InferConfig` by name.
+
+    Raises:
+        DvspipeError: As in `Classifier.load`, `open_live` and `LiveSession`.
+
+    Example:
+        >>> for answer in live("clap.mp4", speed=2.0):  # doctest: +SKIP
+        ...     print(answer.t_us, answer.class_name, answer.probability)
+    """
+    # Refuse an existing file before the source is opened, which can be a webcam.
+    if record is not None:
+        claim_output(Path(record), overwrite=overwrite)
+
+    classifier = as_classifier(checkpoint, trust=trust)
+    chosen = with_hop(as_settings(InferConfig, config, named, live), classifier)
+
+    opened = open_live(
+        str(source),
+        live_settings(classifier.framed(chosen)),
+        speed=speed,
+        loops=loop,
+        sensor=None if sensor is None else SensorSize.of(sensor),
+        hints=as_settings(Hints, hints),
+    )
+
+    options = WriteOptions(source=Path(str(source)).name, overwrite=overwrite)
+    writer = None if record is None else create_writer(Path(record), classifier.config.sensor, options)
+    return LiveSession(opened, classifier, chosen, writer=writer)

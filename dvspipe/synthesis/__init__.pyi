@@ -10,7 +10,6 @@ from .gesture_sets import GesturesPlan as GesturesPlan
 from .gesture_sets import read_repertoire as read_repertoire
 from .gesture_sets import write_gestures as write_gestures
 from .gestures import DVS128_GESTURES as DVS128_GESTURES
-from .gestures import GESTURE_SENSOR as GESTURE_SENSOR
 from .gestures import RENDERING as RENDERING
 from .gestures import ClipSettings as ClipSettings
 from .gestures import Performance as Performance
@@ -20,9 +19,6 @@ from .gestures import plan_session as plan_session
 from .gestures import pose_person as pose_person
 from .gestures import render_gesture as render_gesture
 from .gestures import render_session as render_session
-from .mnist import DIGIT_PX as DIGIT_PX
-from .mnist import MnistPart as MnistPart
-from .mnist import read_mnist as read_mnist
 from .people import Person as Person
 from .people import draw_person as draw_person
 from .recording import GestureClip as GestureClip
@@ -35,5 +31,4 @@ from .tracked import Repeat as Repeat
 from .tracked import TrackedMovement as TrackedMovement
 from .tracked import mirror_class as mirror_class
 from .writing import SynthesisRecord as SynthesisRecord
-from .writing import is_synthetic as is_synthetic
 from .writing import write_recordings as write_recordings

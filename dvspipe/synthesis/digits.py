@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..base.errors import DataError
+from ..datasets.mnist import DIGIT_PX, MnistPart, read_mnist
 from ..events import Events, SensorSize, concatenate
 from ..formats import write
 from ..parallel import ALL, Engine, Processes, Progress, Shard
@@ -25,7 +26,6 @@ from ..simulator import SimulatorConfig, simulate
 from ..video.frames import Frame
 from ..video.writing import write_video
 from .digits_fit import read_fit
-from .mnist import DIGIT_PX, MnistPart, read_mnist
 from .writing import SynthesisRecord, write_recordings
 
 DIGIT_SENSOR = SensorSize(width=34, height=34)

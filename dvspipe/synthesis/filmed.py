@@ -13,7 +13,7 @@ from ..base.config import Settings
 from ..base.errors import ConfigError, DataError, FormatError
 from ..base.files import read_bytes, write_text
 from ..base.gestures import OTHER
-from ..pose import Track
+from ..people import Track
 from .gestures import MOVEMENTS, Repertoire
 from .motion import Motion, Movement
 from .movements import TEN_GESTURES

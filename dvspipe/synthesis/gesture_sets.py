@@ -11,13 +11,13 @@ from pathlib import Path
 
 from ..base.files import read_bytes
 from ..base.gestures import GESTURES, OTHER
-from ..events import Events
+from ..events import GESTURE_SENSOR, Events
 from ..formats import SYNTHETIC_GESTURES, write
 from ..parallel import ALL, Engine, Processes, Progress, Shard
 from ..video.writing import write_video
 from .config import CameraKind
 from .filmed import SETTINGS_NAME, FilmedGestures
-from .gestures import CLIP_US, DVS128_GESTURES, GESTURE_SENSOR, RENDERING, Repertoire
+from .gestures import CLIP_US, DVS128_GESTURES, RENDERING, Repertoire
 from .recording import (
     GestureClip,
     draw_clip_webcam,

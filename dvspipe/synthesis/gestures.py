@@ -15,7 +15,7 @@ import numpy as np
 
 from ..base.errors import DataError
 from ..base.gestures import GESTURES, OTHER
-from ..events import SensorSize
+from ..events import GESTURE_SENSOR
 from ..video.frames import Frame
 from .motion import Motion, Movement, draw_rest, smooth_step
 from .movements import TEN_GESTURES
@@ -26,7 +26,6 @@ from .rendering import render
 from .scenes import LIGHTS, LightKind, draw_scene
 from .tracked import TrackedMovement
 
-GESTURE_SENSOR = SensorSize(width=128, height=128)
 CLIP_US = 1_500_000
 RENDERING = 5  # version of the rendering; increment it if the clips of a seed change, to invalidate stored clips
 STEADY_FPS = 200.0  # the fastest point of the body moves 1 pixel per frame in the median clip, 3 to 6 in fast clips

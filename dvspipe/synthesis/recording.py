@@ -19,15 +19,14 @@ from numpy.typing import NDArray
 
 from ..base.files import write_beside
 from ..base.gestures import OTHER
-from ..events import Events, Region, SensorSize, concatenate
-from ..framing import VIEW_M, FramingConfig, open_source
-from ..framing.person import enclose_hands, extend_hand, limit_square
+from ..events import GESTURE_SENSOR, Events, Region, SensorSize, concatenate
+from ..framing import FramingConfig, open_source
+from ..people.region import VIEW_M, enclose_hands, extend_hand, limit_square
 from ..simulator import EventSimulator, SimulatorConfig, SimulatorState
 from ..video.frames import Frame
 from .gestures import (
     CLIP_US,
     DVS128_GESTURES,
-    GESTURE_SENSOR,
     ClipSettings,
     Performance,
     Repertoire,

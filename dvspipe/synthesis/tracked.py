@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 
 from ..base.errors import DataError
-from ..pose import OUTWARDS, Track, from_shoulder, measure_arms
+from ..people import OUTWARDS, Track, from_shoulder, measure_arms
 from .motion import Arm, Motion, reach_for, smooth_step, wander
 from .people import Floats, Person, unit
 

@@ -15,10 +15,8 @@ from pydantic import Field
 from ..base.config import Settings
 from ..base.errors import DataError, FileError
 from ..base.files import lock_folder, read_bytes, write_text
+from ..datasets import SYNTHESIS
 from ..parallel import ALL, CurrentStep, Engine, Processes, Progress, Shard, ignore_progress, map_items, report_step
-
-RECORD_NAME = "synthesis.json"
-"""File that marks the recordings in a folder as synthetic, with their settings."""
 
 SHOWN_CHARACTERS = 40  # longer values are shortened in messages
 
@@ -40,7 +38,7 @@ class SynthesisRecord(Settings):
         Raises:
             FileError: If the file cannot be written.
         """
-        write_text(folder / RECORD_NAME, self.model_dump_json(indent=1) + "\n")
+        write_text(folder / SYNTHESIS, self.model_dump_json(indent=1) + "\n")
 
     def check(self, folder: Path) -> None:
         """Check that the record in a folder is equal to this record.
@@ -49,7 +47,7 @@ class SynthesisRecord(Settings):
             DataError: If a value differs; the message names it.
             FileError: If the record cannot be read.
         """
-        path = folder / RECORD_NAME
+        path = folder / SYNTHESIS
 
         try:
             stored = json.loads(read_bytes(path))
@@ -132,11 +130,6 @@ def _shared_folder(folder: Path) -> Iterator[None]:
     yield
 
 
-def is_synthetic(folder: Path) -> bool:
-    """Return whether a folder was written by `write_recordings`."""
-    return (folder / RECORD_NAME).is_file()
-
-
 @dataclass(frozen=True)
 class WriteTask:
     """File to write.
@@ -157,10 +150,10 @@ class WriteTask:
 def _claim_folder(folder: Path, record: SynthesisRecord) -> None:
     has_files = any(not path.name.startswith(".") for path in folder.iterdir())  # before another process writes
 
-    if (folder / RECORD_NAME).exists():
+    if (folder / SYNTHESIS).exists():
         record.check(folder)
     elif has_files:
-        raise DataError(f"{folder}: contains other files and no {RECORD_NAME}; write to another folder")
+        raise DataError(f"{folder}: contains other files and no {SYNTHESIS}; write to another folder")
     else:
         record.write(folder)
 

@@ -9,8 +9,8 @@ from typing import NamedTuple
 from ..base.errors import DvspipeError
 from ..base.trees import SettingsTree
 from ..checkpoints.checkpoint import ClassifierConfig
-from ..datasets import PERSON_SIZE, DataConfig, DataSet, FilesConfig
-from ..events import SensorSize
+from ..datasets import DataConfig, DataSet, FilesConfig
+from ..events import GESTURE_SENSOR, SensorSize
 from ..framing import open_source, scaled_size
 from ..parallel import Progress, ignore_progress
 from ..recordings.conversion import is_video, open_for_sensor
@@ -76,13 +76,13 @@ def choose_framing(data: DataSet, config: DataConfig, progress: Progress = ignor
     share = f"found in {with_person} of {len(searched)} videos{sample}"
 
     if 2 * with_person > len(searched):
-        return FramingChoice(PERSON_SIZE, "auto", f"framed to the moving person ({share})")
+        return FramingChoice(GESTURE_SENSOR, "auto", f"framed to the moving person ({share})")
     return FramingChoice(_common_size(videos, config), "full", f"complete picture (moving person {share})")
 
 
 def _shows_person(video: Path, config: FilesConfig) -> bool:
     try:
-        source = open_source(video, PERSON_SIZE, config.model_copy(update={"roi": "auto"}), sensor=None)
+        source = open_source(video, GESTURE_SENSOR, config.model_copy(update={"roi": "auto"}), sensor=None)
     except DvspipeError:
         return False  # reported when all recordings are read
     return source.track is not None

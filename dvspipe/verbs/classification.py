@@ -14,6 +14,7 @@ from ..base.files import check_output, explain_missing
 from ..checkpoints.checkpoint import shipped_checkpoints
 from ..events import Events, SensorSizeLike
 from ..formats import NO_HINTS, HintsLike, RecordingLike
+from ..hooks import plugins
 from ..inference import InferConfig
 from ..inference.config import InferKeywords
 from ..parallel import Engine, Outcome, Processes, Progress
@@ -21,7 +22,7 @@ from ..results import CHECKPOINT_SUFFIX, InferenceRun, OutputFolder, Prediction
 from ..video.names import camera_of, check_address
 
 if TYPE_CHECKING:
-    from ..inference import Adaptation, Classifier, ClassifyOptions, Draw, Task
+    from ..inference import Adaptation, Classifier, ClassifyOptions, Task
 
 
 class InferOptions(InferKeywords, total=False):
@@ -124,7 +125,7 @@ def infer(
     tasks = plan_tasks(recordings, out)
     check_files(tasks)
     given = {"config": chosen, "sensor": sensor, "hints": hints, "adapt": adapt, "labels": labels, "out": out}
-    options = build(ClassifyOptions, given | {"draw": choose_pictures(out, pictures=pictures)}, "infer")
+    options = build(ClassifyOptions, given | {"pictures": pictures}, "infer")
     inference = Inference(classifier, tasks, options, overwrite)
     predictions = inference.classify_all(Processes(jobs), progress)
     return predictions if isinstance(recordings, Sequence) and not isinstance(recordings, str) else predictions[0]
@@ -141,16 +142,6 @@ def check_files(tasks: Sequence[Task]) -> None:
         if str(source) in shipped_checkpoints():
             raise FileError(f"{source}: is a checkpoint (expected a recording); the arguments look swapped")
         raise FileError(f"{source}: {explain_missing(source)}")
-
-
-def choose_pictures(out: str | Path | None, *, pictures: bool) -> Draw | None:
-    """Return what draws the pictures of a recording in the output folder; None: no pictures."""
-    if out is None or not pictures:
-        return None
-
-    from ..report import draw_recording
-
-    return draw_recording
 
 
 @dataclass(frozen=True)
@@ -214,12 +205,8 @@ class Inference:
 
     def write_page(self, folder: OutputFolder, predictions: Sequence[Prediction]) -> int:
         """Write the report of all recordings in the output folder; return how many are of earlier runs."""
-        from ..report import write_answers_page
-        from ..results import add_scores
-
-        known = folder.find_predictions(self.run, [prediction.as_stored() for prediction in predictions])
-        write_answers_page(folder, self.run, known, add_scores(prediction.scores for prediction in known))
-        return len(known) - len(predictions)
+        plugins().hook.report(record=self.run, folder=folder.path)
+        return len(folder.find_predictions(self.run)) - len(predictions)
 
 
 def adapt(

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from .diagnosis import Check, Diagnosis
 
 if TYPE_CHECKING:
-    from ..streaming.devices import ConnectedCamera
+    from ..video.devices import ConnectedCamera
 
 MIN_FREE_BYTES = 1 << 30
 MIN_PYTHON = (3, 11)
@@ -44,7 +44,7 @@ def doctor() -> Diagnosis:
         >>> doctor().broken
         ()
     """
-    from ..streaming.devices import find_webcams
+    from ..video.devices import find_webcams
 
     checks = (
         _check_python(),

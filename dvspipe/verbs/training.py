@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Unpack
+from typing import TYPE_CHECKING, Unpack
 
 from ..base.config import Settings, as_settings, plain_settings
 from ..base.errors import ConfigError
 from ..base.files import claim_output
 from ..encoding import BinConfig
 from ..networks import ModuleSource, NetworkConfig
-from ..results import EvaluationResult, RunFolder, TrainingRun
+from ..results import EvaluatedPart, EvaluationResult, RunFolder, TrainingRun
 
 if TYPE_CHECKING:  # torch takes seconds to import
     from torch import nn
@@ -21,10 +21,6 @@ if TYPE_CHECKING:  # torch takes seconds to import
     from ..training import TrainConfig, TrainingCallback
     from ..training.config import TrainKeywords
     from ..training.evaluation import TrainedClassifier
-
-
-EvaluatedPart = Literal["test", "validation", "train", "all"]
-"""Part of a data set to evaluate."""
 
 
 def train(

@@ -20,13 +20,13 @@ from movements import REPERTOIRE
 from PIL import Image
 
 from dvspipe.base.gestures import GESTURES, OTHER
-from dvspipe.events import Events, concatenate
+from dvspipe.events import GESTURE_SENSOR, Events, concatenate
 from dvspipe.formats import SYNTHETIC_GESTURES, write
 from dvspipe.framing import FramingConfig, open_source
 from dvspipe.framing.opening import MIN_GIF_US
-from dvspipe.inference.joints import JOINT_LOOKS
 from dvspipe.parallel import Processes
-from dvspipe.synthesis import GESTURE_SENSOR, GestureClip, Repertoire, film_gesture, record_film, record_gesture
+from dvspipe.people.films import track_person
+from dvspipe.synthesis import GestureClip, Repertoire, film_gesture, record_film, record_gesture
 from dvspipe.synthesis.gestures import CLIP_US
 from dvspipe.synthesis.tracked import read_movements
 from dvspipe.synthesis.writing import SynthesisRecord, write_recordings
@@ -104,8 +104,8 @@ class Recorder:
         threshold = float(np.exp(np.random.default_rng(self.clip.seeds).uniform(*np.log(THRESHOLDS))))
         simulator = {"pos_thres": threshold, "neg_thres": threshold}
         framing = FramingConfig.model_validate({"video": {"simulator": simulator}})
-        source = open_source(film, GESTURE_SENSOR, framing, sensor=None, looks=JOINT_LOOKS)
-        track = source.person.track if source.person else None
+        source = open_source(film, GESTURE_SENSOR, framing, sensor=None, is_advised=True)
+        track = track_person(source.film) if source.film else None
 
         if track is None:  # the pose network finds nobody: use the region of the rendered joints
             events = record_film(self.clip, repertoire=self.repertoire)

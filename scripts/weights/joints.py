@@ -19,10 +19,10 @@ from movements import REPERTOIRE
 from numpy.typing import NDArray
 
 from dvspipe.base.gestures import GESTURES, OTHER
-from dvspipe.inference.joint_training import JointWindows, count_correct, train_joints
-from dvspipe.inference.joints import JOINT_WINDOW_US, POSITIONS, JointClassifier, sample_curves
 from dvspipe.oneshot.arms import draw_tracks, sample_windows
-from dvspipe.pose import Track
+from dvspipe.people import Track
+from dvspipe.people.joint_training import JointWindows, count_correct, train_joints
+from dvspipe.people.joints import JOINT_WINDOW_US, POSITIONS, JointClassifier, sample_curves
 from dvspipe.synthesis.tracked import mirror_class
 
 WEIGHT = 0.7  # weight of the log probabilities by joints, chosen with ENTER and BIAS on 117 films

@@ -1,8 +1,8 @@
-"""Make dvspipe/pose/pose_landmark_full.onnx from MediaPipe's pose_landmark_full.tflite.
+"""Make dvspipe/people/pose_landmark_full.onnx from MediaPipe's pose_landmark_full.tflite.
 
 pip install tensorflow-cpu tf2onnx
 python -m tf2onnx.convert --tflite pose_landmark_full.tflite --opset 13 --output full.onnx
-python scripts/weights/pose_network.py full.onnx dvspipe/pose/pose_landmark_full.onnx
+python scripts/weights/pose_network.py full.onnx dvspipe/people/pose_landmark_full.onnx
 
 The outputs for the segmentation and for the heat map of joints are removed: without them, the network takes 40 % of the
 time. Weights are stored in 16 bits, as in the original file.

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
-from dvspipe.inference.joints import JOINT_LOOKS
-from dvspipe.pose import JOINTS, Track, make_track, track_film
-from dvspipe.pose.network import Floats
+from dvspipe.people import JOINTS, Track, make_track, track_film
+from dvspipe.people.films import JOINT_LOOKS
+from dvspipe.people.network import Floats
 
 HELD_OUT = ("vicon-5", "vicon-7", "vicon-10")  # people whose tracks only test the networks
 Clip = tuple[str, str, Track]  # class, name, track

@@ -557,8 +557,8 @@ def test_stopped_server_removes_its_files_and_ends(
             seen.append("files removed")
 
     monkeypatch.setattr("dvspipe.app.serve", pretend)
-    monkeypatch.setattr("dvspipe.cli.page.time.sleep", lambda _: signal.raise_signal(number))
-    monkeypatch.setattr("dvspipe.cli.page.end_interrupted", lambda: seen.append("ended"))
+    monkeypatch.setattr("dvspipe.app.command.time.sleep", lambda _: signal.raise_signal(number))
+    monkeypatch.setattr("dvspipe.app.command.end_interrupted", lambda: seen.append("ended"))
     with keep_signal_handlers():
         dvspipe("app", tmp_path, "--no-browser", cwd=tmp_path, code=None)
     assert seen == ["files removed", "ended"]

@@ -21,7 +21,7 @@ from dvspipe.base.errors import ConfigError, DvspipeError
 from dvspipe.events import SensorSize
 from dvspipe.formats import write
 from dvspipe.inference import Classifier
-from dvspipe.pose import Track
+from dvspipe.people import Track
 from dvspipe.synthesis import FilmedGestures, GesturesPlan
 
 pytest.importorskip("gradio", reason="the extra app is not installed")

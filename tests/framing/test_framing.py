@@ -216,7 +216,7 @@ def test_video_with_crop_or_size_is_not_searched(over: dict[str, Any], tmp_path:
 
 
 def test_found_region_can_be_passed_as_roi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dvspipe.framing.person.FilmedPerson.track", None)  # tracking takes 2 s, and finds nobody
+    monkeypatch.setattr("dvspipe.people.films.track_person", lambda _: None)  # tracking takes 2 s, and finds nobody
     write_bar(tmp_path / "bar.webm", Region(0, 0, SensorSize(width=40, height=40)), SensorSize(width=160, height=120))
     found = open_source(tmp_path / "bar.webm", TARGET, InferConfig(roi="auto"), sensor=None)
     (look,) = found.looked_at
@@ -265,8 +265,8 @@ def test_short_gif_is_repeated(tmp_path: Path) -> None:
     assert 2_900_000 < events.t[-1] < 3_500_000
     assert (first.t + 480_000).tolist() == second.t.tolist()
     assert first.x.tolist() == second.x.tolist()
-    assert source.person is not None
-    film = source.person.film()
+    assert source.film is not None
+    film = source.film.open()
     assert [mentions(warning, "short.gif", "0.48 s", "repeated", "3.36 s") for warning in source.warnings] == [True]
     assert film.estimate_selected() == sum(1 for _ in film.pictures()) == 7 * 8  # 3 s are 7 rounds of 0.48 s
 

@@ -12,17 +12,14 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from dvspipe.base.gestures import OTHER
-from dvspipe.events import SensorSize
-from dvspipe.inference.answers import Answer, find_answer, find_film_reason, find_reason
+from dvspipe.inference.answers import Answer, find_answer, find_reason
 from dvspipe.inference.segments import ENTER, SegmentConfig, find_segments
-from dvspipe.pose import JOINTS, Track
 from dvspipe.results import Timeline
 
 CLASSES = ("clap", "right_hand_wave", "left_hand_wave", OTHER)
 CLAP, RIGHT, LEFT, NOTHING = range(4)
 WINDOW_US = 1000
 HOP_US = 500
-SIZE = SensorSize(width=120, height=70)
 
 
 def timeline_of(rows: Sequence[Sequence[float]]) -> Timeline:
@@ -56,26 +53,6 @@ def reason_of(rows: Sequence[Sequence[float]], *, short: bool = False, familiar:
     timeline = replace(timeline_of(rows), familiar=np.full(len(rows), familiar))
     used = np.ones(len(rows), np.bool_)
     return find_reason(answer_of(timeline), timeline, CLASSES, used, SegmentConfig(), short=short)
-
-
-def track_of(shoulders_px: float = 40, present: float = 0.9, right_wrist: tuple[float, float] = (50, 30)) -> Track:
-    points_px = np.full((20, len(JOINTS), 2), 30.0)
-    points_px[:, JOINTS.index("left_shoulder"), 0] += shoulders_px
-    points_px[:, JOINTS.index("right_wrist")] = right_wrist
-    return Track(
-        times_us=np.arange(20) * 100_000,
-        points_m=np.zeros((20, len(JOINTS), 3)),
-        points_px=points_px,
-        confidence=np.ones((20, len(JOINTS))),
-        presence=np.full(20, present),
-        yaw=np.zeros(20),
-        people=np.ones(20, np.int64),
-        size=SIZE,
-    )
-
-
-def film_reason(track: Track | None, class_name: str) -> str:
-    return find_film_reason(track, class_name, 0, 1_000_000)
 
 
 def test_short_gesture_between_long_rests_is_the_answer_with_its_time() -> None:
@@ -124,17 +101,6 @@ def test_reasons_follow_from_the_predictions() -> None:
     assert "right_hand_wave" in alike
     assert "left_hand_wave" in alike
     assert "50%" in reason_of([mostly(CLAP, 0.45)] * 3)
-
-
-def test_reasons_follow_from_the_person_in_the_film() -> None:
-    assert film_reason(track_of(), "clap") == ""
-    assert "nobody" in film_reason(None, "clap")
-    assert "8 px" in film_reason(track_of(shoulders_px=8), "clap")
-    outside = track_of(right_wrist=(50, 90))
-    assert "right hand" in film_reason(outside, "right_hand_wave")
-    assert "right hand" in film_reason(outside, "clap")
-    assert film_reason(outside, "left_hand_wave") == ""
-    assert find_film_reason(outside, "clap", 3_000_000, 4_000_000) == ""  # the hand may be outside at other times
 
 
 def test_threshold_of_a_classifier_applies_unless_one_is_given() -> None:

@@ -38,6 +38,7 @@ from dvspipe.encoding import BinConfig, encode
 from dvspipe.events import Events, Region, SensorSize, concatenate
 from dvspipe.formats import SYNTHETIC_GESTURES, write
 from dvspipe.framing.fitting import Fit, fit_events, fit_stream, plan_fit, start_fit
+from dvspipe.hooks import hookimpl, plugins
 from dvspipe.inference import (
     Classifier,
     ClassifyOptions,
@@ -1132,14 +1133,21 @@ def test_pictures_are_drawn_before_the_prediction_is_stored(tmp_path: Path, chec
     write(tmp_path / "a.h5", events)
     drawn: list[tuple[Any, ...]] = []
 
-    def draw(folder: Any, result: Any, windows: Any, view: Any) -> None:
-        assert not folder.answer.exists()
-        shown = sum(map(len, view.parts))
-        drawn.append((folder.path, result.windows, len(windows), shown, view.sensor))
+    class Drawing:
+        @hookimpl
+        def draw(self, folder: Any, prediction: Any, windows: Any, view: Any) -> bool:
+            assert not folder.answer.exists()
+            shown = sum(map(len, view.parts))
+            drawn.append((folder.path, prediction.windows, len(windows), shown, view.sensor))
+            return True
 
-    options = ClassifyOptions(out=tmp_path / "out", draw=draw)
+    options = ClassifyOptions(out=tmp_path / "out", pictures=True)
     tasks = plan_tasks([tmp_path / "a.h5"], options.out)
-    (outcome,) = classify_many(tasks, Classifier.load(checkpoint), options)
+    plugins().register(Drawing(), "drawing")
+    try:
+        (outcome,) = classify_many(tasks, Classifier.load(checkpoint), options)
+    finally:
+        plugins().unregister(name="drawing")
     assert drawn == [(tmp_path / "out" / "a.h5", 3, 3, len(events), BAR_SENSOR)]
     depends_on = outcome.result().depends_on
     assert depends_on is not None

@@ -14,7 +14,6 @@ from filmed import make_film, make_gestures, make_track, store_track
 from dvspipe.base.errors import CheckpointError, ConfigError, DataError, FileError, VideoError
 from dvspipe.base.gestures import OTHER
 from dvspipe.inference import Classifier
-from dvspipe.inference.joints import JointClassifier, JointNetwork
 from dvspipe.oneshot import (
     PAGE,
     LearnConfig,
@@ -30,6 +29,7 @@ from dvspipe.oneshot import (
     set_parts,
 )
 from dvspipe.oneshot.arms import draw_tracks
+from dvspipe.people.joints import JointClassifier, JointNetwork
 from dvspipe.results import RunFolder, TestResult
 from dvspipe.synthesis import DVS128_GESTURES
 from dvspipe.training import TrainingCallback
@@ -194,9 +194,9 @@ def test_answer_below_the_threshold_is_uncertain(run: Run) -> None:
 
 def test_videos_are_classified_by_joints_unless_turned_off(run: Run) -> None:
     classifier = Classifier.load(run.folder)
-    assert classifier.joints is not None
-    assert classifier.choose_joints(classifier.framed()) is classifier.joints
-    assert classifier.choose_joints(classifier.framed({"joints": False})) is None
+    assert classifier.adviser is not None
+    assert classifier.choose_adviser(classifier.framed()) is classifier.adviser
+    assert classifier.choose_adviser(classifier.framed({"joints": False})) is None
 
 
 def test_complete_run_is_not_replaced(run: Run) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import inspect
 import re
 import subprocess
 import sys
@@ -15,41 +16,35 @@ from pathlib import Path
 import pytest
 from cyclopts import App
 
+import dvspipe
 from dvspipe.cli.app import COMMAND_NAMES
 
-ORDER = [
+PIPELINE = [
     "base",
     "parallel",
-    "results",
     "events",
     "video",
+    "results",
+    "hooks",
     "simulator",
     "formats",
     "recordings",
-    "pose",
-    "framing",
-    "synthesis",
     "encoding",
+    "framing",
     "datasets",
     "networks",
     "rules",
     "checkpoints",
     "training",
     "inference",
-    "report",
-    "integers",
-    "oneshot",
-    "streaming",
     "verbs",
-    "torch",
-    "app",
     "cli",
 ]
+EXTRAS = ["report", "people", "synthesis", "integers", "oneshot", "streaming", "app"]
+ORDER = PIPELINE + EXTRAS
 MAX_ROOMS = 26
-LEAVES = frozenset({"integers", "oneshot", "streaming"})
-"""Rooms that only `verbs`, `app` and `cli` import: delete the folder, and the feature is gone."""
-ONLY_FOR_EDITORS = Path("events") / "methods.py"
-"""File whose methods are functions of later rooms; only editors and type checkers see its imports."""
+OF_COMMANDS = frozenset({"command", "commands", "demo", "window"})
+"""Modules of extras that only the command line uses."""
 ALIASES = ("TypeVar(", "NDArray[")
 LONGEST_FUNCTION = 60
 
@@ -63,7 +58,7 @@ def options_of(command: App) -> set[str]:
 
 PACKAGE = Path(__file__).parents[2] / "dvspipe"
 ONLY_HOMES = {
-    "PIL": {"app", "report"},
+    "PIL": {"app", "people", "report"},
     "apsw": {"formats"},
     "cv2": {"video"},
     "cyclopts": {"cli"},
@@ -79,7 +74,7 @@ ONLY_HOMES = {
     "norse": {"networks"},
     "numba": {"base", "encoding", "formats", "simulator", "streaming"},  # kernels use `njit` of `base.kernels`
     "onnx": {"checkpoints"},
-    "onnxruntime": {"checkpoints", "pose"},
+    "onnxruntime": {"checkpoints", "people"},
     "onnxscript": {"checkpoints"},
     "plotly": {"app"},
     "ray": {"parallel"},
@@ -89,7 +84,7 @@ ONLY_HOMES = {
     "scipy": {"results", "recordings", "simulator", "training"},
     "starlette": {"app"},
     "tonic": {"datasets"},
-    "torch": {"networks", "rules", "checkpoints", "training", "inference", "integers", "verbs", "torch"},
+    "torch": {"datasets", "networks", "rules", "checkpoints", "training", "inference", "people", "integers", "verbs"},
 }
 
 
@@ -141,25 +136,22 @@ def test_packages_are_few_and_each_has_its_place() -> None:
 
 def test_file_imports_only_from_its_own_and_earlier_packages() -> None:
     for path in sources():
-        if path.relative_to(PACKAGE) == ONLY_FOR_EDITORS:
-            continue
         later = ORDER[ORDER.index(module_of(path)) + 1 :]
         found = {module_of(file) for file in imported_files(path)} & {*later, "__init__", "__main__"}
         assert not found, f"{path.relative_to(PACKAGE)} imports from {found}"
 
 
-def test_leaves_are_imported_only_by_verbs_the_page_and_the_command_line() -> None:
-    for path in sources():
-        importer = module_of(path)
-        leaves = {module_of(file) for file in imported_files(path)} & LEAVES
-        assert importer in ("verbs", "app", "cli") or leaves <= {importer}, (
-            f"{path.relative_to(PACKAGE)} imports {leaves}"
-        )
+def test_extras_are_the_rooms_with_a_plugin() -> None:
+    """The pipeline never imports an extra, as all of them come after it; they add what the hooks ask for."""
+    assert {file.parent.name for file in PACKAGE.glob("*/plugin.py")} == {*EXTRAS}
+
+
+def test_no_room_has_the_name_of_a_public_function() -> None:
+    assert not {name for name in ORDER if inspect.isfunction(getattr(dvspipe, name, None))}
 
 
 def test_there_are_no_import_cycles() -> None:
     files = {path: imported_files(path) for path in PACKAGE.rglob("*.py")}
-    del files[PACKAGE / ONLY_FOR_EDITORS]
     try:
         TopologicalSorter(files).prepare()
     except CycleError as error:
@@ -190,7 +182,9 @@ def test_library_is_imported_only_in_its_modules() -> None:
     for path in sources():
         for name in imports(path):
             homes = ONLY_HOMES.get(name.split(".")[0])
-            assert homes is None or module_of(path) in homes, f"{path.relative_to(PACKAGE)} imports {name}"
+            is_command = path.stem in OF_COMMANDS and homes == {"cli"}
+            is_home = homes is None or module_of(path) in homes or is_command
+            assert is_home, f"{path.relative_to(PACKAGE)} imports {name}"
 
 
 def test_event_files_are_read_without_opencv(tmp_path: Path) -> None:
@@ -222,9 +216,8 @@ def test_only_the_command_line_mentions_commands_and_options() -> None:
     """In other code, a message names a parameter: `overwrite`, `fit=scale`. The app shows commands to copy."""
     options = r"(^|[\s\"'(])--[a-z]"
     for path in sources():
-        if module_of(path) not in ("app", "cli"):
-            is_card = path.name == "model_card.py"  # cards contain commands to copy
-            commands = "" if is_card else rf"|dvspipe ({'|'.join(sorted(COMMAND_NAMES))})\b"
+        if module_of(path) not in ("app", "cli") and path.stem not in OF_COMMANDS:
+            commands = rf"|dvspipe ({'|'.join(sorted(COMMAND_NAMES))})\b"
             named = [node for node in string_literals(path) if re.search(options + commands, str(node.value))]
             assert not named, [f"{path.name}:{node.lineno} {node.value!r}" for node in named]
 

@@ -22,9 +22,18 @@ from dvspipe.base.gestures import GESTURES
 from dvspipe.base.trees import SettingsTree, merge_settings
 from dvspipe.base.yaml_files import read_yaml
 from dvspipe.checkpoints.checkpoint import load_checkpoint
-from dvspipe.cli.demo import CLASSIFIER, EPOCHS, MAX_PEOPLE, SHOWN_LABEL, Speed, choose_training, run_demo, show_first
 from dvspipe.datasets import open_dataset
 from dvspipe.formats import info
+from dvspipe.synthesis.demo import (
+    CLASSIFIER,
+    EPOCHS,
+    MAX_PEOPLE,
+    SHOWN_LABEL,
+    Speed,
+    choose_training,
+    run_demo,
+    show_first,
+)
 from dvspipe.training import TrainConfig, TrainingCallback
 from dvspipe.video.frames import frames_from_arrays
 from dvspipe.video.writing import write_video

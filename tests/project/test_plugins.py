@@ -1,4 +1,4 @@
-"""The example package is installed and adds a format; packages that do not fit are named in one line."""
+"""The example package is installed and adds a format; a package that cannot be loaded is named in one line."""
 
 from __future__ import annotations
 
@@ -7,13 +7,18 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+from commands import dvspipe
 from conftest import random_events
 from facts import raises
 
-from dvspipe.base.errors import FileError, FormatError
-from dvspipe.base.plugins import find_plugins
+from dvspipe import hooks
+from dvspipe.base.errors import ConfigError, FormatError
+from dvspipe.datasets import open_dataset
+from dvspipe.events import SensorSize
 from dvspipe.formats import info, read, write
+from dvspipe.hooks import find_function, hookimpl, plugins
 from dvspipe.recordings.conversion import find_sources, plan_conversions
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "plug_in"
@@ -30,32 +35,27 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def plugin(installed: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def evx(installed: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.syspath_prepend(installed)
-    find_plugins.cache_clear()
+    plugins.cache_clear()
     yield installed
-    find_plugins.cache_clear()
+    plugins.cache_clear()
 
 
 @pytest.fixture
-def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Folder of an installed package whose plug-ins cannot be used."""
-    folder = tmp_path / "installed"
-    metadata = folder / "lab-1.2.dist-info"
+def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """An installed package whose plug-in cannot be imported."""
+    metadata = tmp_path / "installed" / "lab-1.2.dist-info"
     metadata.mkdir(parents=True)
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: lab\nVersion: 1.2\n")
-    formats = "[dvspipe.formats]\nlost = lab_missing:FORMAT\nwords = lab_words:FORMAT\nother = lab_words:EVX\n"
-    (metadata / "entry_points.txt").write_text(formats)
-    (folder / "lab_words.py").write_text(
-        "from dvspipe.formats import Format\nFORMAT = 'text'\nEVX = Format('evx', ('.other',), lambda *_: True, None)\n"
-    )
-    monkeypatch.syspath_prepend(folder)
-    find_plugins.cache_clear()
-    yield folder
-    find_plugins.cache_clear()
+    (metadata / "entry_points.txt").write_text("[dvspipe]\nlost = lab_missing.plugin\n")
+    monkeypatch.syspath_prepend(tmp_path / "installed")
+    plugins.cache_clear()
+    yield
+    plugins.cache_clear()
 
 
-@pytest.mark.usefixtures("plugin")
+@pytest.mark.usefixtures("evx")
 def test_format_of_another_package_is_written_and_read(tmp_path: Path) -> None:
     events = random_events(0, 5_000)
     path = tmp_path / "a.evx"
@@ -68,31 +68,67 @@ def test_format_of_another_package_is_written_and_read(tmp_path: Path) -> None:
         read(tmp_path / "a.other")
 
 
-@pytest.mark.usefixtures("plugin")
+@pytest.mark.usefixtures("evx")
 def test_commands_find_files_of_another_package(tmp_path: Path) -> None:
     write(tmp_path / "in" / "a.evx", random_events(0, 10))
     assert [path.name for path, _ in find_sources([tmp_path / "in"])] == ["a.evx"]
     [task] = plan_conversions(tmp_path / "in" / "a.evx", tmp_path / "b.evx")
     assert task.kind.format_name == "evx"
+    assert "evx" in dvspipe("info", "in/a.evx", cwd=tmp_path).stdout
 
 
 @pytest.mark.usefixtures("broken")
-@pytest.mark.parametrize(
-    ("suffix", "fact"), [("lost", "lab_missing"), ("words", "found str"), ("other", "found evx, expected")]
-)
-def test_a_format_that_cannot_be_used_is_named_in_one_line(suffix: str, fact: str, tmp_path: Path) -> None:
-    path = tmp_path / f"a.{suffix}"
-    path.write_bytes(b"something")
-    with raises(FormatError, f"a.{suffix}", f"plug-in {suffix} of lab 1.2", fact) as raised:
-        read(path)
+def test_package_that_cannot_be_loaded_is_named_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "a.lost").write_bytes(b"something")
+    with raises(ConfigError, "plug-in lost of lab 1.2", "lab_missing") as raised:
+        read(tmp_path / "a.lost")
     assert "\n" not in str(raised.value)
-    with raises(FileError, f"plug-in {suffix} of lab 1.2"):
-        write(tmp_path / f"b.{suffix}", random_events(0, 3))
 
 
-def test_importing_dvspipe_reads_no_entry_points() -> None:
-    code = (
-        "import dvspipe.cli.app; from dvspipe.base.plugins import find_plugins; print(find_plugins.cache_info().misses)"
-    )
-    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
-    assert shown.stdout.split() == ["0"]
+class Extra:
+    """A plug-in with a function and a kind of data."""
+
+    @hookimpl
+    def functions(self) -> dict[str, str]:
+        return {"wide": "dvspipe.events:SensorSize"}
+
+    @hookimpl
+    def data_kinds(self) -> dict[str, hooks.OpenKind]:
+        return {"gestures": lambda _root, seed, options: self.list_recordings(seed, **options)}
+
+    def list_recordings(self, seed: int, *, train_people: int, **_: object) -> hooks.LabelledRecordings:
+        events = random_events(seed, 50)
+        recordings = [
+            hooks.LabelledRecording(f"{number}", number % 2, f"{number}", lambda: events, f"{seed}")
+            for number in range(train_people)
+        ]
+        return hooks.LabelledRecordings("dots", ("one", "two"), events.sensor, recordings)
+
+
+@pytest.fixture
+def extra() -> Iterator[Extra]:
+    added = Extra()
+    plugins().register(added, "extra")
+    yield added
+    plugins().unregister(name="extra")
+
+
+@pytest.mark.usefixtures("extra")
+def test_functions_and_kinds_of_data_come_from_plug_ins() -> None:
+    import dvspipe
+
+    assert dvspipe.wide is SensorSize  # type: ignore[attr-defined]
+    assert find_function("nothing") is None
+    data = open_dataset({"kind": "gestures", "train_people": 12, "validation": 0.2, "test": 0.3}, seed=3)
+    assert (data.title, data.classes) == ("dots", ("one", "two"))
+    assert [len(samples) for samples in data.parts.values()] == [6, 2, 4]
+    assert not {sample.group for sample in data.train} & {sample.group for sample in data.test}
+    assert np.array_equal(data.train[0].read_content().t, random_events(3, 50).t)
+
+
+def test_specifications_are_few_and_have_an_example() -> None:
+    callers = vars(plugins().hook)
+    specifications = [name for name in callers if not name.startswith("_")]
+    assert 5 < len(specifications) <= 10
+    for name in specifications:
+        assert "Example::" in (getattr(hooks, name).__doc__ or ""), name

@@ -20,11 +20,10 @@ from dvspipe.formats import write
 from dvspipe.parallel import Processes
 from dvspipe.report import frames as writing
 from dvspipe.report.config import FrameSettings
-from dvspipe.report.frame_sets import plan_frames, write_frames
+from dvspipe.report.frame_sets import frames, plan_frames, write_frames
 from dvspipe.report.frames import FrameRow
 from dvspipe.report.painter import make_palette
 from dvspipe.results.tables import read_csv
-from dvspipe.verbs.encoding import frames
 
 EVENTS = random_events(1, 300, span_us=100_000)
 

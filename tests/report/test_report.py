@@ -23,7 +23,7 @@ from PIL import Image
 
 from dvspipe.base.errors import ConfigError, EventError, FileError, FormatError
 from dvspipe.events import Events, SensorSize
-from dvspipe.framing import RecordingView
+from dvspipe.hooks import RecordingView
 from dvspipe.report import (
     PlotKind,
     PlotSource,

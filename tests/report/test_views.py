@@ -15,7 +15,7 @@ from dvspipe.formats import open_recording, write
 from dvspipe.formats.source import Extent
 from dvspipe.recordings.editing import select_part
 from dvspipe.report import PreviewSettings, show_part, write_preview
-from dvspipe.verbs.inspection import view
+from dvspipe.report.views import view
 
 EVENTS = random_events(1, 3000, span_us=3_000_000)
 SETTINGS = PreviewSettings(window_us=100_000)

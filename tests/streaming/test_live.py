@@ -535,7 +535,7 @@ def test_command_shows_a_window_until_it_is_closed(
 
     windows = list[Window]()
     monkeypatch.setattr("dvspipe.video.window.PictureWindow", Window)
-    monkeypatch.setattr("dvspipe.cli.live_window.PICTURE_S", 0.0)
+    monkeypatch.setattr("dvspipe.streaming.window.PICTURE_S", 0.0)
     write(tmp_path / "bar.h5", moving_bar(0, 0))
     done = dvspipe("live", "bar.h5", checkpoint, "--speed", 1000, "--loop", "--window", cwd=tmp_path)
     assert done.returncode == 0

@@ -17,10 +17,12 @@ from dvspipe.checkpoints.checkpoint import ClassifierConfig
 from dvspipe.encoding import BinConfig
 from dvspipe.events import SensorSize
 from dvspipe.inference import Classifier, InferConfig
-from dvspipe.inference.joints import JOINT_LOOKS, JointClassifier, find_joints
 from dvspipe.networks import CsnnConfig
-from dvspipe.pose.network import InputSquare, Look, Sighting
-from dvspipe.pose.tracking import PersonTracker
+from dvspipe.people.advice import JointAdviser
+from dvspipe.people.films import JOINT_LOOKS
+from dvspipe.people.joints import JointClassifier, find_joints
+from dvspipe.people.network import InputSquare, Look, Sighting
+from dvspipe.people.tracking import PersonTracker
 from dvspipe.recordings.config import ConvertConfig
 from dvspipe.streaming import LiveSession, PushedSource
 from dvspipe.streaming.answers import LiveAnswer
@@ -101,7 +103,7 @@ def gestures(names: tuple[str, ...] = GESTURES) -> Classifier:
         trained_on="nothing",
     )
     torch.manual_seed(0)
-    return Classifier(config, config.build_network(), joints=included() if names == GESTURES else None)
+    return Classifier(config, config.build_network(), adviser=JointAdviser(included()) if names == GESTURES else None)
 
 
 def pushed(count: int) -> PushedSource:

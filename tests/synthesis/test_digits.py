@@ -19,6 +19,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dvspipe.base.errors import DataError, FileError, FormatError
+from dvspipe.datasets import is_synthetic, read_mnist
+from dvspipe.datasets.mnist import read_idx
 from dvspipe.events import Events
 from dvspipe.formats import read
 from dvspipe.parallel import Processes
@@ -27,14 +29,11 @@ from dvspipe.synthesis import (
     DigitsPlan,
     SynthesisRecord,
     digit_frames,
-    is_synthetic,
-    read_mnist,
     record_digit,
     write_digits,
     write_recordings,
 )
 from dvspipe.synthesis.digits import saccade_path
-from dvspipe.synthesis.mnist import read_idx
 from dvspipe.verbs.inspection import compare
 from dvspipe.video.opening import open_video
 

@@ -12,7 +12,7 @@ from test_tracked import track_of
 
 from dvspipe.base.errors import DataError, FileError, FormatError
 from dvspipe.base.gestures import OTHER
-from dvspipe.pose import Track
+from dvspipe.people import Track
 from dvspipe.synthesis import (
     FilmedGesture,
     FilmedGestures,

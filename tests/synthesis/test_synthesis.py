@@ -17,11 +17,10 @@ from hypothesis import strategies as st
 from dvspipe.base.errors import DataError, FileError
 from dvspipe.base.files import lock_folder
 from dvspipe.base.gestures import GESTURES
-from dvspipe.events import Events, SensorSize
+from dvspipe.events import GESTURE_SENSOR, Events, SensorSize
 from dvspipe.formats import info, read
 from dvspipe.parallel import Processes, Progress, Shard
 from dvspipe.synthesis import (
-    GESTURE_SENSOR,
     ClipSettings,
     GestureClip,
     GesturesPlan,

@@ -11,7 +11,7 @@ from facts import raises
 from dvspipe.base.errors import DataError
 from dvspipe.base.gestures import GESTURES
 from dvspipe.events import SensorSize
-from dvspipe.pose import JOINTS, Track
+from dvspipe.people import JOINTS, Track
 from dvspipe.synthesis import GesturesPlan, write_gestures
 from dvspipe.synthesis.people import draw_person
 from dvspipe.synthesis.tracked import SIZES, TrackedMovement, mirror_class, read_movements

@@ -15,10 +15,9 @@ from numpy.typing import NDArray
 
 from dvspipe.base.errors import DataError
 from dvspipe.base.gestures import GESTURES
-from dvspipe.events import SensorSize
+from dvspipe.events import GESTURE_SENSOR, SensorSize
 from dvspipe.formats import read
 from dvspipe.synthesis import (
-    GESTURE_SENSOR,
     GestureClip,
     GesturesPlan,
     draw_person,

@@ -29,12 +29,12 @@ from dvspipe.checkpoints.checkpoint import ClassifierConfig, energies, load_chec
 from dvspipe.cli import training as commands
 from dvspipe.datasets import DataConfig, FolderConfig, from_recordings, open_dataset
 from dvspipe.encoding import BinConfig
+from dvspipe.events import GESTURE_SENSOR
 from dvspipe.formats import write
 from dvspipe.inference import Classifier
 from dvspipe.networks import CsnnConfig, NetworkConfig
 from dvspipe.results import EpochRow, RunFolder, TrainingRun, wilson_interval
 from dvspipe.rules.rules import ONLINE as ONLINE_RULES
-from dvspipe.synthesis import GESTURE_SENSOR
 from dvspipe.training import TrainConfig, TrainingCallback
 from dvspipe.training.calibration import find_least_energy, fit_temperature
 from dvspipe.training.evaluation import TrainedNetwork, expected_calibration_error

@@ -42,7 +42,7 @@ SETTINGS: dict[str, Any] = {
 @pytest.fixture(autouse=True)
 def _bars_show_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     """Skip the search for a person, 2.5 s per video; test_framing.py tests that it finds none in a bar."""
-    monkeypatch.setattr("dvspipe.framing.person.FilmedPerson.track", None)
+    monkeypatch.setattr("dvspipe.people.films.track_person", lambda _: None)
 
 
 class Notes(TrainingCallback):

@@ -25,7 +25,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 
-from dvspipe.torch import LIF
+from dvspipe.networks import LIF
 
 dt, tau = 0.001, 0.02
 current = np.zeros(120)

@@ -40,8 +40,8 @@ plt.show()
 # 30, 60 and 90 ms, from 50 inputs that spike at random, the same in every pass. The loss is the distance between its
 # spike train and the wanted one, both blurred (van Rossum 2001).
 
+from dvspipe.networks import LIF
 from dvspipe.rules.superspike import VanRossum
-from dvspipe.torch import LIF
 
 torch.manual_seed(2)
 inputs = (torch.rand(120, 1, 50) < 0.06).float()

@@ -1,0 +1,58 @@
+"""Data sets of the kinds that plug-ins add."""
+
+from __future__ import annotations
+
+from collections import ChainMap
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from ..base.errors import ConfigError
+from ..hooks import LabelledRecordings, OpenKind, plugins
+from ..results.splits import PARTS, Part
+from .config import RecordingsConfig
+from .samples import DataSet, Sample, divide
+from .source import DataSource
+
+
+def open_added(source: DataSource[RecordingsConfig], kind: str, options: Mapping[str, Any]) -> DataSet:
+    """Return a data set of a kind that a plug-in adds; a part that it lacks is drawn from its training part.
+
+    Raises:
+        ConfigError: If no plug-in has the kind.
+    """
+    config = source.config
+    kinds: Mapping[str, OpenKind] = ChainMap(*plugins().hook.data_kinds())
+    if kind not in kinds:
+        known = ", ".join(sorted(kinds)) or "none"
+        raise ConfigError(f"data.kind = {kind}: no plug-in has this kind of data without data.root (found {known})")
+
+    opened = kinds[kind](config.root, source.seed, options)
+    parts = _list_parts(opened)
+    train, validation, test = (parts[part] for part in PARTS)
+    fixed_test = bool(test)
+    if not test:
+        train, test = divide(train, config.test, source.seed + 1)
+    if not validation:
+        train, validation = divide(train, config.validation, source.seed)
+
+    return DataSet(
+        title=opened.title,
+        classes=opened.classes,
+        sensor=opened.sensor,
+        train=tuple(train),
+        validation=tuple(validation),
+        test=tuple(test),
+        synthetic=opened.synthetic,
+        synthetic_test=opened.synthetic,
+        fixed_test=fixed_test,
+    )
+
+
+def _list_parts(opened: LabelledRecordings) -> Mapping[Part, list[Sample]]:
+    """Return the samples of each part."""
+    parts: dict[Part, list[Sample]] = {part: [] for part in PARTS}
+    for one in opened.recordings:
+        sample = Sample(one.name, one.label, one.group, load=one.load, version=partial(str, one.version))
+        parts[one.part].append(sample)
+    return parts

@@ -1,0 +1,63 @@
+"""What the extra `report` adds: pictures, charts and pages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..hooks import Command, hookimpl
+
+if TYPE_CHECKING:
+    from ..hooks import RecordingView
+    from ..results import Prediction, RecordingFolder, WindowRow
+
+
+@hookimpl
+def commands() -> Sequence[Command]:
+    """Return the commands that show recordings and spikes."""
+    room = "dvspipe.report.commands"
+    return (
+        Command("view", f"{room}:view", "Show a recording as a video, pictures or a chart.", "First steps"),
+        Command("frames", f"{room}:frames", "Write recordings as folders of pictures or arrays.", "Recordings"),
+        Command("spikes", f"{room}:spikes", "Encode an image as spike trains, and draw or store them.", "Spikes"),
+    )
+
+
+@hookimpl
+def functions() -> Mapping[str, str]:
+    """Return the functions that show values."""
+    return {
+        "PreviewSettings": "dvspipe.report.config:PreviewSettings",
+        "animate": "dvspipe.report.notebook:animate",
+        "frames": "dvspipe.report.frame_sets:frames",
+        "plot": "dvspipe.report.notebook:plot",
+        "spikes": "dvspipe.report.rasters:spikes",
+        "view": "dvspipe.report.views:view",
+    }
+
+
+@hookimpl
+def report(record: object, folder: Path) -> Path | None:
+    """Write the page of a training, or of the predictions in a folder."""
+    from ..results import InferenceRun, OutputFolder, TrainingRun, add_scores
+    from .answers import write_answers_page
+    from .training_page import write_training_page
+
+    if isinstance(record, TrainingRun):
+        return write_training_page(record)
+    if isinstance(record, InferenceRun):
+        output = OutputFolder(folder)
+        predictions = output.find_predictions(record)
+        scores = add_scores(prediction.scores for prediction in predictions)
+        return write_answers_page(output, record, predictions, scores)
+    return None
+
+
+@hookimpl
+def draw(folder: RecordingFolder, prediction: Prediction, windows: tuple[WindowRow, ...], view: RecordingView) -> bool:
+    """Draw the overlay and the region of a recording."""
+    from .answers import draw_recording
+
+    draw_recording(folder, prediction, windows, view)
+    return True

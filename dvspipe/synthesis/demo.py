@@ -1,0 +1,220 @@
+"""Command `demo`: classify a rendered gesture, then fine-tune a network within a time budget. All data is synthetic."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..base.gestures import GESTURES
+from ..base.texts import readable
+from ..base.trees import SettingsTree
+from ..checkpoints.checkpoint import shipped_config
+from ..events import GESTURE_SENSOR
+from ..formats import SYNTHETIC_GESTURES, iterate
+from ..inference import Classifier, ClassifyOptions, classify_many, plan_tasks
+from ..recordings.conversion import convert_video
+from ..report import write_answers_page, write_preview, write_training_page
+from ..results import EvaluationResult, OutputFolder, Prediction, TrainingRun
+from ..training import TrainConfig, TrainingCallback, measure_step
+from ..verbs.training import evaluate, train
+from ..video.writing import write_video
+from .recording import GestureClip, gesture_frames, record_gesture
+
+Announce = Callable[[str], object]
+
+SHOWN_LABEL = GESTURES.index("right_arm_clockwise")
+SHOWN_PERSON = 1000  # in neither the training nor the test part
+CLASSIFIER = "gesture"
+"""Included network; training starts from its weights."""
+
+SEED = 2000  # seed of the rendered people; CLASSIFIER was trained on people of seed 0, and nobody is in both sets
+EPOCHS = 4  # fewer if there is no time for MIN_PEOPLE people
+LEARNING_RATE = 0.0005  # 1/8 of the rate for training from scratch
+MIN_PEOPLE = 4  # in the training and validation parts
+MAX_PEOPLE = 64
+TEST_SHARE = 0.5  # people in the test part per person in the training and validation parts
+BUDGET_SHARE = 0.85  # share of the time for rendering and training; the rest is for tests and pictures
+
+
+@dataclass(frozen=True)
+class FirstLook:
+    """Results of the demo before training.
+
+    Args:
+        prediction: Prediction of the included network for a rendered recording.
+        page: Report page of the prediction.
+    """
+
+    prediction: Prediction
+    page: Path
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Measured speed of a machine.
+
+    Args:
+        clip_s: Time to render and record a clip in seconds.
+        step_s: Time to train on a clip once in seconds.
+    """
+
+    clip_s: float
+    step_s: float
+
+
+@dataclass(frozen=True)
+class Demo:
+    """Results of the demo after training.
+
+    Args:
+        before: Evaluation of the included network on the test part of the run.
+        run: Training run, started from the included network, with its test.
+        prediction: Prediction of the fine-tuned network for the recording of `show_first`.
+        next_commands: Suggested next commands.
+    """
+
+    before: EvaluationResult
+    run: TrainingRun
+    prediction: Prediction
+    next_commands: tuple[str, ...]
+
+
+def show_first(folder: Path, seed: int = 0, announce: Announce = lambda _: None) -> FirstLook:
+    """Render a video of a gesture, convert it to events, and classify the events with the included network.
+
+    Args:
+        folder: Output folder for gesture.webm (video), gesture.h5 (events) and first/ (output of `dvspipe infer`).
+        seed: Seed of the video.
+        announce: Callback called with a description of each step before it starts.
+
+    Raises:
+        FileError: If the folder is not writable.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    video = folder / "gesture.webm"
+    events = folder / "gesture.h5"
+
+    announce(f"rendering a person who performs {GESTURES[SHOWN_LABEL]}")
+    write_video(video, gesture_frames(GestureClip(SHOWN_LABEL, person=SHOWN_PERSON, clip=0, seed=seed)))
+
+    announce("converting the video to events")
+    convert_video(video, events, overwrite=True, origin=SYNTHETIC_GESTURES)
+
+    announce("classifying the events with the included network")
+    return _classify(events, CLASSIFIER, folder / "first")
+
+
+def choose_training(speed: Speed, seconds: float, *, jobs: int = 2) -> TrainConfig:
+    """Plan fine-tuning of `CLASSIFIER` on as many people as the time budget allows.
+
+    No person of the test part is in the training data of this run or of `CLASSIFIER`. The validation part selects the
+    epoch.
+
+    Args:
+        speed: Speed of the machine.
+        seconds: Time budget in seconds, > 0. The minimum plan, `MIN_PEOPLE` people and one epoch, takes about 20 s.
+        jobs: Number of rendering processes.
+
+    Example:
+        >>> config = choose_training(Speed(clip_s=0.2, step_s=0.04), 180)
+        >>> config.init, config.data.train_people, config.data.test_people, config.optimiser.epochs
+        ('gesture', 44, 22, 4)
+    """
+    # Time per person: a clip of each class is rendered by `jobs` processes, also for TEST_SHARE people of the test
+    # part, and trained on EPOCHS times.
+    person_s = len(GESTURES) * ((1 + TEST_SHARE) * speed.clip_s / jobs + EPOCHS * speed.step_s)
+    people = min(max(int(BUDGET_SHARE * seconds / person_s), MIN_PEOPLE), MAX_PEOPLE)
+    test_people = max(1, round(TEST_SHARE * people))
+
+    # With MIN_PEOPLE, the budget may be too short for EPOCHS epochs.
+    rendering_s = len(GESTURES) * (people + test_people) * speed.clip_s / jobs
+    epochs = int((BUDGET_SHARE * seconds - rendering_s) / (len(GESTURES) * people * speed.step_s))
+
+    chosen: SettingsTree = {
+        "name": "demo",
+        "init": CLASSIFIER,
+        "seed": SEED,
+        "data": {"train_people": people, "test_people": test_people, "clips": 1, "validation": 0.15},
+        "optimiser": {"epochs": min(max(epochs, 1), EPOCHS), "learning_rate": LEARNING_RATE, "ema": 0.0},
+        "jobs": jobs,
+    }
+    return TrainConfig.read(shipped_config(CLASSIFIER), chosen)
+
+
+def measure_speed() -> Speed:
+    """Measure the time to render a clip and to train `CLASSIFIER` on it; takes a few seconds."""
+    config = TrainConfig.read(shipped_config(CLASSIFIER))
+
+    record_gesture(GestureClip(SHOWN_LABEL, person=SHOWN_PERSON, clip=1, seed=0, duration_us=100_000))  # compiles
+    labels = range(0, len(GESTURES), 4)  # several classes: rendering time depends on class and lighting
+    start_s = time.perf_counter()
+    for label in labels:
+        record_gesture(GestureClip(label, person=SHOWN_PERSON, clip=1, seed=0))
+    clip_s = (time.perf_counter() - start_s) / len(labels)
+
+    return Speed(clip_s, measure_step(config, GESTURE_SENSOR, GESTURES))
+
+
+def run_demo(
+    folder: Path, config: TrainConfig, callback: TrainingCallback, announce: Announce = lambda _: None
+) -> Demo:
+    """Fine-tune a network on rendered people, test it on others, and classify the recording of `show_first` again.
+
+    The included network is tested on the same people.
+
+    Args:
+        folder: Folder of `show_first`; also gets the files of the training run, preview.gif, trained/ (output of
+            `dvspipe infer`) and report.html.
+        config: Experiment from `choose_training`.
+        callback: Callback of the training.
+        announce: Callback called with a description of each step before it starts.
+
+    Raises:
+        FileError: If the folder is not writable.
+    """
+    video = folder / "gesture.webm"
+    events = folder / "gesture.h5"
+    preview = write_preview(iterate(events), GESTURE_SENSOR, folder / "preview.gif")
+    run = train(config, folder, command="dvspipe demo", callback=callback, overwrite=True)
+
+    announce(f"testing the included network {CLASSIFIER} on the same people")
+    # Without warnings: the split of CLASSIFIER's training is unknown, but it saw none of these people.
+    before = evaluate(CLASSIFIER, config.data, "test", seed=config.seed, callback=TrainingCallback())
+
+    announce("classifying the first recording with the fine-tuned network, and writing the report")
+    look = _classify(events, str(run.checkpoint), folder / "trained")
+
+    shown = readable(GESTURES[SHOWN_LABEL])
+    write_training_page(
+        run,
+        previews=[
+            (f"Rendered video of a person outside the training data: {shown} (synthetic).", video),
+            ("Simulated events of this video: ON red, OFF blue (synthetic).", preview),
+            (
+                "Prediction of the fine-tuned network for these events (synthetic).",
+                OutputFolder(folder / "trained").of(events.name).overlay,
+            ),
+        ],
+    )
+
+    commands = (
+        shlex.join(["dvspipe", "info", str(events)]),
+        shlex.join(["dvspipe", "view", str(events), "-o", str(folder / "sheet.png")]),
+        shlex.join(["dvspipe", "infer", str(run.checkpoint), str(events)]),
+        "dvspipe convert YOUR_VIDEO.mp4 -o events.h5",
+        "dvspipe train FOLDER_OF_CLASSES",
+    )
+    return Demo(before, run, look.prediction, commands)
+
+
+def _classify(events: Path, checkpoint: str, out: Path) -> FirstLook:
+    options = ClassifyOptions(out=out, pictures=True)
+    classifier = Classifier.load(checkpoint)
+    tasks = plan_tasks([events], out)
+
+    (outcome,) = classify_many(tasks, classifier, options, overwrite=True)
+    run = options.record_run(classifier, tasks)
+    return FirstLook(outcome.result(), write_answers_page(OutputFolder(out), run, [outcome.result()], None))

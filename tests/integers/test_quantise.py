@@ -1,0 +1,111 @@
+"""Commands `quantise` and `export` to C code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from commands import dvspipe
+from facts import mentions
+
+from dvspipe.checkpoints.checkpoint import ClassifierConfig, save_checkpoint
+from dvspipe.checkpoints.integer import IntegerClassifier
+from dvspipe.datasets import GesturesConfig
+from dvspipe.encoding import BinConfig
+from dvspipe.events import Events, SensorSize
+from dvspipe.formats import write
+from dvspipe.integers.c_code import FILES
+from dvspipe.integers.command import find_data
+from dvspipe.networks import NetworkConfig, parse_network
+from dvspipe.results import RunFolder
+from dvspipe.training import TrainConfig
+
+
+def make_checkpoint(path: Path, network: NetworkConfig) -> None:
+    torch.manual_seed(0)
+    config = ClassifierConfig(
+        classes=("left", "right"), width=12, height=7, bins=BinConfig(steps=5, step_us=1000), network=network
+    )
+    save_checkpoint(path, config, config.build_network())
+
+
+def make_recordings(folder: Path, each: int) -> None:
+    rng = np.random.default_rng(0)
+    for name in ("left", "right"):
+        (folder / name).mkdir(parents=True)
+        for number in range(each):
+            t, x = np.sort(rng.integers(0, 5000, 300)), rng.integers(0, 6, 300) + 6 * (name == "right")
+            events = Events(
+                t=t, x=x, y=rng.integers(0, 7, 300), p=rng.random(300) < 0.5, sensor=SensorSize(width=12, height=7)
+            )
+            write(folder / name / f"{number}.h5", events)
+
+
+def test_checkpoint_is_compiled_compared_and_written_as_c(tmp_path: Path) -> None:
+    network = parse_network({"channels": [3], "kernel": 3, "gain": 4.0, "tau_mem_s": 0.003, "tau_readout_s": 0.01})
+    make_checkpoint(tmp_path / "net.safetensors", network)
+    make_recordings(tmp_path / "data", 3)
+    done = dvspipe("quantise", "net.safetensors", "data", "--part", "all", "-o", "net8.safetensors", cwd=tmp_path)
+    weights = 3 * 2 * 9 + 2 * 3 * 3 * 6 + 4 * (3 + 3 + 2)
+    assert mentions(done.stdout, "lif1", "readout", "net8.safetensors", weights, 2 * 3 * 7 * 12 + 24)
+    again = dvspipe("quantise", "net.safetensors", "data", "-o", "net8.safetensors", cwd=tmp_path, code=2)
+    assert mentions(again.stderr, "net8.safetensors", "overwrite")
+    dvspipe("export", "net8.safetensors", "-o", "code", cwd=tmp_path)
+    assert {path.name for path in (tmp_path / "code").iterdir()} == {*FILES}
+
+
+def test_network_that_cannot_be_compiled_is_one_line_with_its_layer(tmp_path: Path) -> None:
+    make_checkpoint(tmp_path / "net.safetensors", parse_network({"kind": "stdp", "channels": [3], "thresholds": [2]}))
+    make_recordings(tmp_path / "data", 1)
+    command = ("quantise", "net.safetensors", "data", "--part", "all", "-o", "net8.safetensors")
+    done = dvspipe(*command, cwd=tmp_path, code=2)
+    assert mentions(done.stderr, "net.safetensors", "layers.0", "kind=csnn")
+    assert not (tmp_path / "net8.safetensors").exists()
+
+
+def test_checkpoint_without_a_data_set_needs_one(tmp_path: Path) -> None:
+    make_checkpoint(tmp_path / "net.safetensors", parse_network({"channels": [3], "kernel": 3}))
+    done = dvspipe("quantise", "net.safetensors", "-o", "net8.safetensors", cwd=tmp_path, code=2)
+    assert mentions(done.stderr, "net.safetensors", "DATA")
+    done = dvspipe("quantise", "nmnist-synthetic", "-o", "net8.safetensors", cwd=tmp_path, code=2)
+    assert mentions(done.stderr, "nmnist", "root=DIR")
+
+
+def test_fine_tuned_weights_are_compiled_and_the_run_is_kept(tmp_path: Path) -> None:
+    """A second command resumes the complete run, so it compiles the same weights."""
+    network = parse_network({"channels": [3], "kernel": 3, "gain": 4.0, "tau_mem_s": 0.003, "tau_readout_s": 0.01})
+    make_checkpoint(tmp_path / "net.safetensors", network)
+    make_recordings(tmp_path / "data", 8)
+    command = ("quantise", "net.safetensors", "data", "--epochs", 1, "--bits", 2, "-o", "net2.safetensors")
+    done = dvspipe(*command, cwd=tmp_path)
+    assert mentions(done.stdout, "readout", "net2.safetensors")
+    weights = IntegerClassifier.load(tmp_path / "net2.safetensors").network.layers[0].weight
+    assert set(np.unique(weights)) == {-1, 0, 1}
+    row = (tmp_path / "net2" / "metrics.jsonl").read_text()
+    (tmp_path / "net2.safetensors").unlink()
+    dvspipe(*command, cwd=tmp_path)
+    assert (IntegerClassifier.load(tmp_path / "net2.safetensors").network.layers[0].weight == weights).all()
+    assert (tmp_path / "net2" / "metrics.jsonl").read_text() == row
+
+
+def test_data_set_of_an_included_classifier_is_rendered_people_that_it_was_not_trained_on() -> None:
+    for given, people in ((None, 10), ("data.test_people=3", 3)):
+        _, experiment = find_data("gesture", given, None)
+        assert isinstance(experiment.data, GesturesConfig)
+        assert (experiment.data.root, experiment.data.test_people) == (None, people)
+        assert experiment.seed != TrainConfig.read("gesture-synthetic").seed
+
+
+def test_settings_without_a_config_change_the_data_set_of_the_run(tmp_path: Path) -> None:
+    RunFolder(tmp_path).config.write_text("seed: 5\ndata: {kind: nmnist, root: A}\n")
+    source, config = find_data(str(tmp_path), "data.root=B", ["data.validation=0.2"])
+    assert source == str(RunFolder(tmp_path).config)
+    assert config == TrainConfig.model_validate({"seed": 5, "data": {"kind": "nmnist", "root": "B", "validation": 0.2}})
+    assert find_data(str(tmp_path), "data.root=B", None)[1] != find_data(str(tmp_path), None, None)[1]
+
+
+def test_missing_folder_of_the_run_is_named_with_its_settings_file(tmp_path: Path) -> None:
+    RunFolder(tmp_path).config.write_text("data: {kind: folder, root: nowhere}\n")
+    done = dvspipe("quantise", tmp_path, "-o", "net8.safetensors", cwd=tmp_path, code=2)
+    assert mentions(done.stderr, RunFolder(tmp_path).config, "data.root = nowhere", "root=DIR")
