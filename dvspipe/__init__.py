@@ -8,12 +8,7 @@ extras come through the hook `functions`.
 
 import builtins
 import functools
-import os
 from collections.abc import Callable
-
-from .base.kernels import ensure_cache
-
-ensure_cache(os.path.dirname(__file__))
 
 
 @functools.cache

@@ -13,8 +13,6 @@ from html import escape
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from docstring_parser import parse_from_object
-
 from ..base.config import build
 from ..base.errors import ConfigError
 from ..base.progress import Progress
@@ -73,8 +71,8 @@ class Knob(NamedTuple):
 
     def to_html(self) -> str:
         """Return the HTML of a question mark that shows what the setting means."""
-        texts = {text.arg_name: text.description for text in parse_from_object(SimulatorConfig).params}
-        sentence, _, _ = " ".join((texts[self.name] or "").split()).partition(". ")
+        description = SimulatorConfig.model_fields[self.name].description or ""
+        sentence, _, _ = " ".join(description.split()).partition(". ")
         address = data_address("image/webp", self.picture.read_bytes())
         text = escape(f"{sentence.removesuffix('.')}.")
 

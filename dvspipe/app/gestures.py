@@ -22,7 +22,7 @@ import gradio as gr
 from PIL import Image
 
 from ..base.errors import ConfigError, DvspipeError, count_noun
-from ..base.labels import OTHER
+from ..base.gestures import OTHER
 from ..base.texts import readable
 from ..oneshot import GestureFilm, write_movement_page
 from ..oneshot.config import STRANGERS

@@ -47,7 +47,12 @@ class Settings(BaseModel):
     """
 
     model_config = ConfigDict(
-        frozen=True, defer_build=True, extra="forbid", allow_inf_nan=False, coerce_numbers_to_str=True
+        frozen=True,
+        defer_build=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        coerce_numbers_to_str=True,
+        use_attribute_docstrings=True,
     )
 
     @model_validator(mode="wrap")

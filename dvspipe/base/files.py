@@ -9,23 +9,22 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-import math
 import os
 import shutil
 import sys
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
-
-from filelock import FileLock, Timeout
+from uuid import uuid4
 
 from .errors import FileError, join_names
 
+if sys.platform != "win32":
+    import fcntl
+
 LOCK_NAME = ".lock"
 TEMPORARY = ".dvspipe-"  # prefix of temporary files beside outputs
-TEMPORARY_FOLDER = "dvspipe-folder-"  # prefix of folders in the system's folder of temporary files
 UNFINISHED = ".part"  # suffix of folders that contain an unfinished file
 READ_AND_WRITE = 0o666  # permissions of a new file, before the umask
 
@@ -52,29 +51,10 @@ def make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
-        files = [path for path in (*reversed(folder.parents), folder) if path.exists() and not path.is_dir()]
-        if not files:
-            raise
-        raise FileError(f"{files[0]}: is not a folder") from error
-
-
-@contextmanager
-def name_folder(folder: Path) -> Iterator[None]:
-    """Name an output folder in errors about files inside, whose names the user does not know.
-
-    Example:
-        >>> with name_folder(Path("answers")):
-        ...     raise FileError("answers/run.json: cannot be written (No space left on device)")
-        Traceback (most recent call last):
-        dvspipe.base.errors.FileError: answers: cannot be written (No space left on device)
-    """
-    try:
-        yield
-    except FileError as error:
-        name, _, reason = str(error).partition(": ")
-        if folder not in Path(name).parents or os.path.isdir(name):  # a folder in the way of a file is named itself
-            raise
-        raise FileError(f"{folder}: {reason}") from error
+        for path in (folder, *folder.parents):
+            if path.exists() and not path.is_dir():
+                raise FileError(f"{path}: is not a folder") from error
+        raise
 
 
 def check_output(out: str | Path | None, what: str, *suffixes: str, overwrite: bool) -> Path | None:
@@ -107,14 +87,7 @@ def require_space(path: Path, size: int) -> None:
     """
     free = shutil.disk_usage(path.parent).free
     if free < size:
-        left = _format_bytes(free, math.floor)
-        needed = _format_bytes(size, math.ceil)
-        raise FileError(f"{path}: cannot be written (no space: {left} left, {needed} needed)")
-
-
-def _format_bytes(size: int, rounding: Callable[[float], int]) -> str:
-    """Format a number of bytes in MB, or in kB below 10 MB."""
-    return f"{rounding(size / 1e3):,} kB" if size < 10_000_000 else f"{rounding(size / 1e6):,} MB"
+        raise FileError(f"{path}: cannot be written (no space: {free:,} bytes left, {size:,} needed)")
 
 
 @contextmanager
@@ -136,24 +109,18 @@ def write_beside(path: Path, *, durable: bool = True) -> Iterator[Path]:
         >>> (tmp_path / "a.txt").read_text()
         'complete'
     """
+    beside = path.with_name(f"{TEMPORARY}{uuid4().hex}{path.suffix}")
     try:
-        make_folder(path.parent)
-        remove_leftovers(path.parent)
-        handle, beside = _create_locked(path)
-    except OSError as error:
-        raise FileError(f"{path}: cannot be written ({error.strerror})") from error
-
-    try:
-        yield beside
-
-        # Temporary files are created for this user alone; the output gets the usual permissions.
-        beside.chmod(READ_AND_WRITE & ~_umask())
-        move_into_place(beside, path) if durable else beside.replace(path)
+        handle = _lock(beside, wait=True)
+        try:
+            remove_leftovers(path.parent)
+            yield beside
+            move_into_place(beside, path) if durable else beside.replace(path)
+        finally:
+            beside.unlink(missing_ok=True)
+            os.close(handle)
     except OSError as error:
         raise FileError(f"{path}: cannot be written ({error.strerror or error})") from error
-    finally:
-        beside.unlink(missing_ok=True)
-        os.close(handle)
 
 
 def move_into_place(beside: Path, path: Path) -> None:
@@ -179,69 +146,15 @@ def _sync(path: Path) -> None:
 @lru_cache
 def remove_leftovers(folder: Path) -> None:
     """Remove temporary files of killed processes from a folder, once per process."""
+    if sys.platform == "win32":  # without locks, they are not told from files in use
+        return
+
     # The lock of a killed process is released, so a file that can be locked has no owner.
     for path in folder.glob(f"{TEMPORARY}*"):
         with suppress(OSError):
-            handle = os.open(path, os.O_RDWR)
-            try:
-                if _lock(handle):
-                    path.unlink()
-            finally:
-                os.close(handle)
-
-
-class TemporaryFolder(tempfile.TemporaryDirectory[str]):
-    """Temporary folder, removed after the block. Temporary folders of killed processes are removed before.
-
-    Example:
-        >>> with TemporaryFolder() as name:
-        ...     (Path(name) / "a.txt").write_text("temporary")
-        9
-    """
-
-    def __init__(self) -> None:
-        _remove_abandoned_folders(tempfile.gettempdir())
-        self._handle: int | None = None
-        while self._handle is None:  # another process may remove it before the lock
-            super().__init__(prefix=TEMPORARY_FOLDER)
-            self._handle = _lock_folder(self.name)
-
-    def cleanup(self) -> None:
-        """Remove the folder."""
-        super().cleanup()
-        if self._handle is not None:
-            os.close(self._handle)
-            self._handle = None
-
-
-@lru_cache
-def _remove_abandoned_folders(parent: str) -> None:
-    """Remove temporary folders of killed processes of this user, once per process."""
-    if sys.platform == "win32":  # cannot lock folders
-        return
-
-    for folder in Path(parent).glob(f"{TEMPORARY_FOLDER}*"):
-        if (handle := _lock_folder(str(folder))) is not None:
-            shutil.rmtree(folder, ignore_errors=True)
+            handle = _lock(path, wait=False)
+            path.unlink()
             os.close(handle)
-
-
-def _lock_folder(name: str) -> int | None:
-    """Lock a folder of this user until the returned handle is closed; None if it is missing, or in use."""
-    if sys.platform == "win32":
-        return os.open(os.devnull, os.O_RDONLY)
-
-    try:
-        handle = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-    except OSError:
-        return None
-
-    # Its process may have removed the folder before the lock.
-    if os.fstat(handle).st_uid == os.getuid() and _lock(handle) and os.path.exists(name):
-        return handle
-
-    os.close(handle)
-    return None
 
 
 def is_internal(path: Path) -> bool:
@@ -249,26 +162,33 @@ def is_internal(path: Path) -> bool:
     return any(name.startswith(".") or name.endswith(UNFINISHED) for name in path.parts)
 
 
-def _create_locked(path: Path) -> tuple[int, Path]:
-    """Create a locked temporary file; other processes do not remove it while it is open."""
+def _lock(path: Path, *, wait: bool) -> int:
+    """Lock a file, created if it is missing, until the returned handle is closed; Windows has no such locks.
+
+    Raises:
+        BlockingIOError: If another process holds the lock, and `wait` is false.
+        OSError: If the file cannot be created.
+    """
     while True:
-        handle, name = tempfile.mkstemp(prefix=TEMPORARY, suffix=path.suffix, dir=path.parent)
-        if _lock(handle) and os.path.exists(name):  # else another process removed it before the lock
-            return handle, Path(name)
+        make_folder(path.parent)
+        if sys.platform == "win32":
+            return os.open(os.devnull, os.O_RDONLY)
+
+        try:
+            handle = os.open(path, os.O_RDWR | os.O_CREAT, READ_AND_WRITE)
+        except FileNotFoundError:  # another process has removed the empty folder
+            continue
+
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(handle)
+            raise
+
+        # The previous owner may have removed the file while this process waited.
+        if os.fstat(handle).st_nlink:
+            return handle
         os.close(handle)
-
-
-def _lock(handle: int) -> bool:
-    """Lock an open file until it is closed; return False if another process holds the lock."""
-    if sys.platform == "win32":  # Windows cannot remove an open file
-        return True
-    import fcntl
-
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
 
 
 def write_text(path: Path, text: str) -> None:
@@ -305,16 +225,9 @@ def read_bytes(path: Path, most: int | None = None) -> bytes:
 
 def explain_missing(path: Path) -> str:
     """Return "no such file", and the file in the same folder whose name is similar, if any."""
-    names = [name for name in _list_names(path.parent) if not is_internal(Path(name))]
+    names = [file.name for file in path.parent.glob("*") if not is_internal(Path(file.name))]
     similar = difflib.get_close_matches(path.name, names, 1)
-    return "; ".join(["no such file", *(f"did you mean {path.with_name(name)}?" for name in similar)])
-
-
-def _list_names(folder: Path) -> list[str]:
-    try:
-        return os.listdir(folder)
-    except OSError:
-        return []
+    return f"no such file; did you mean {path.with_name(similar[0])}?" if similar else "no such file"
 
 
 def digest_file(path: Path) -> str:
@@ -331,20 +244,18 @@ def digest_file(path: Path) -> str:
 
 
 @contextmanager
-def lock_folder(folder: Path) -> Iterator[None]:
+def lock_folder(folder: Path, *, wait: bool = False) -> Iterator[None]:
     """Create a folder and hold its lock during the block; remove the folder afterwards if it is empty.
 
     The lock is the file `.lock` in the folder, removed after the block. The lock of a killed process is released.
 
     Raises:
-        FileError: If the folder cannot be created, or another process holds the lock.
+        FileError: If the folder cannot be created, or another process holds the lock and `wait` is false.
     """
     path = folder / LOCK_NAME
-    lock = FileLock(path, blocking=False)
     try:
-        make_folder(folder)
-        lock.acquire()
-    except Timeout as error:
+        handle = _lock(path, wait=wait)
+    except BlockingIOError as error:
         raise FileError(f"{folder}: another process is writing to it") from error
     except OSError as error:
         # The folder of an unfinished file is named after the file, which is what the user knows.
@@ -354,35 +265,7 @@ def lock_folder(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        if sys.platform != "win32":  # on Windows it is still open, and filelock removes it
-            path.unlink(missing_ok=True)
-        lock.release()
-        if not any(folder.iterdir()):
+        path.unlink(missing_ok=True)
+        os.close(handle)
+        with suppress(OSError):  # not empty
             folder.rmdir()
-
-
-@contextmanager
-def wait_for_lock(path: Path) -> Iterator[None]:
-    """Wait for the lock of a file and hold it during the block; the lock file remains.
-
-    Raises:
-        FileError: If the file cannot be created.
-    """
-    lock = FileLock(path)
-    try:
-        make_folder(path.parent)
-        lock.acquire(poll_interval=0.1)
-    except OSError as error:
-        raise FileError(f"{path}: cannot be written ({error.strerror})") from error
-
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def _umask() -> int:
-    # The mask can only be read by setting another.
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

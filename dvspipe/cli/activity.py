@@ -11,7 +11,6 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
 from ..base.errors import escape_controls
-from ..base.kernels import compiled_s
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -80,8 +79,6 @@ class ShownShare:
 class CommandState:
     """What a command is doing: a stage, the amount done of it, and the step inside it.
 
-    The time left is estimated without compilation.
-
     Args:
         now_s: Time of the start in seconds.
     """
@@ -97,8 +94,7 @@ class CommandState:
         self.total = 0.0
         self.step: CurrentStep | None = None
         self._begin = done
-        # Compilation is not part of the time spent, from which the time left is estimated.
-        self._begin_s = now_s - compiled_s()
+        self._begin_s = now_s
 
     def update(self, now_s: float, stage: str, done: float, total: float, step: CurrentStep | None) -> None:
         """Set the amount done; another stage begins if the name differs."""
@@ -121,7 +117,7 @@ class CommandState:
         """Return the time since the start of the command, and the time left if it can be estimated."""
         from ..base.progress import estimate_left_s
 
-        spent_s = now_s - compiled_s() - self._begin_s
+        spent_s = now_s - self._begin_s
         left_s = estimate_left_s(self.done, self.total, spent_s, begin=self._begin)
 
         left = "" if left_s is None else f", {timedelta(seconds=round(left_s))} left"

@@ -16,7 +16,6 @@ from cyclopts import Parameter
 from rich.text import Text
 
 from ..base.errors import ConfigError, DvspipeError, FileError
-from ..base.kernels import compiled_s
 from ..hooks import find_function
 from ..recordings.config import RECORDING_SETTINGS, ConversionSettings
 from ..verbs.conversion import build_settings
@@ -142,8 +141,7 @@ class Conversions:
         """
         from ..recordings.conversion import convert_many, find_unconverted
 
-        # Compilation is not part of the time that is shown.
-        started_s = time.monotonic() - compiled_s()
+        started_s = time.monotonic()
 
         waiting = list(tasks) if jobs is None or self.overwrite else find_unconverted(tasks)
         missing = {*waiting}
@@ -178,7 +176,7 @@ class Conversions:
                     failed += 1
                     skip(error)
                 else:
-                    took_s = time.monotonic() - compiled_s() - started_s
+                    took_s = time.monotonic() - started_s
                     self._print(conversion, took_s if jobs is None else None)
 
             # Files that were complete before are not converted again, but their previews may be missing.

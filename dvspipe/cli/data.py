@@ -232,7 +232,7 @@ def _lock_folder(
     notes.print(f"{show_name(folder / LOCK)}: {count_noun(len(found.files), 'file')}")
 
     expected = terms.expected
-    problems = [] if expected is None else list(expected.find_other_files(found.events, found.header.lists))
+    problems = [] if expected is None else list(expected.find_other_files(found.events, found.lists))
     for problem in problems:
         screen.print(Text(show_name(problem)))
     if problems:
@@ -285,7 +285,7 @@ def stats(
 ) -> None:
     """Show the number of recordings, people and events of a data set, per class."""
     from ..base.files import claim_output, require_suffix
-    from ..results.composition import write_composition
+    from ..datasets.survey import write_composition
 
     # Refuse the output before all recordings are read.
     if out is not None:

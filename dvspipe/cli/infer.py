@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..base.errors import ConfigError, DvspipeError, count_noun
-from ..base.labels import OTHER
+from ..base.gestures import OTHER
 from ..base.texts import TextTable, readable, show_name
 from ..inference import InferConfig
 from ..verbs.classification import Inference, check_files
@@ -86,7 +86,7 @@ def infer(
         note_overrides(classifier, options.config, [task.source for task in tasks if task in results])
 
     if not as_json:
-        print_predictions(predictions, finds_person=inference.run.finds_person)
+        print_predictions(predictions)
         if predictions:
             _note_calibration(classifier.config.calibrated_on)
 
@@ -146,12 +146,11 @@ def _write_page(inference: Inference, folder: OutputFolder, done: Sequence[Predi
         notes.print(f"report: {show_name(folder.report)}")
 
 
-def print_predictions(predictions: Sequence[Prediction], *, finds_person: bool = False) -> None:
+def print_predictions(predictions: Sequence[Prediction]) -> None:
     """Print a row per recording, whether the network was adapted, and scores.
 
     Args:
         predictions: Predictions to print.
-        finds_person: See `InferenceRun.finds_person`.
     """
     from ..results import add_scores, describe_adaptation
 
@@ -168,7 +167,7 @@ def print_predictions(predictions: Sequence[Prediction], *, finds_person: bool =
 
     for prediction in predictions:
         because = f" ({readable(prediction.reason)})" if prediction.reason else ""
-        region = [prediction.describe_region(finds_person=finds_person)] if regions else []
+        region = [prediction.region] if regions else []
         probability = "" if prediction.class_name == OTHER else f"{prediction.probability:.0%}"
         numbers = probability, prediction.segment_count, f"{prediction.events:,}"
         table.add_row(prediction.file, prediction.answer + because, *numbers, *region)

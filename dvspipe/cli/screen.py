@@ -21,8 +21,8 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
+from ..base import kernels
 from ..base.errors import DvspipeError, escape_controls
-from ..base.kernels import watch_compilation
 from ..base.texts import COLUMN_GAP, TextTable, show_name
 from .activity import WORKING, CommandState, ShowProgress
 from .interrupts import EXIT_INTERRUPTED, Interrupt
@@ -38,7 +38,7 @@ EXIT_SOME_FAILED = 1
 EXIT_ERROR = 2
 EXIT_CLOSED_PIPE = 141  # 128 + SIGPIPE, as shells report it
 
-COMPILATION_LOG = logging.getLogger(watch_compilation.__module__)
+COMPILATION_LOG = logging.getLogger(kernels.__name__)
 DRAW_AFTER_S = 1.0  # time without progress until the first drawing on a terminal; short commands draw nothing
 DRAWINGS_PER_S = 4.0
 POLL_S = 0.5  # interval of looking for a line that is due in a file or pipe
@@ -343,7 +343,6 @@ def progress() -> Iterator[ShowProgress]:
 
     Without a terminal, it prints occasional lines. After Ctrl-C, the next call raises KeyboardInterrupt.
     """
-    watch_compilation()
     with show_activity() as activity:
 
         def show_or_stop(stage: str, done: float, total: float, step: CurrentStep | None = None, /) -> None:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ..base.errors import DataError, DvspipeError, TruncatedVideoError, count_noun, escape_controls
 from ..base.files import is_internal
-from ..base.labels import GESTURES, SUFFIX, Span, read_labels
+from ..base.gestures import GESTURES
 from ..base.trees import SettingsTree
 from ..base.yaml_files import shipped_configs
 from ..events import GESTURE_SENSOR, Events, SensorSize, concatenate
@@ -35,6 +35,7 @@ from ..formats import (
 )
 from ..framing import FramingConfig, find_guess, open_source
 from ..recordings.conversion import convert_video, events_from_video, is_video, open_for_sensor
+from ..results.labels import SUFFIX, LabelRow, read_labels
 from ..results.splits import PARTS, SPLITS, Part, SplitRow, Splits, find_splits
 from ..video.names import VIDEO_SUFFIXES, is_image_folder
 from .cache import Cache, DecodedEvents
@@ -430,8 +431,8 @@ def _list_spans(source: DataSource[LabelledConfig], folder: Path) -> list[tuple[
     samples = []
     for labels in source.report(sorted(folder.rglob(f"*{SUFFIX}"))):
         recording = RecordingFile.of(source, find_recording(labels), source.sensor)
-        for span in read_labels(labels):
-            samples += [(span.name, sample) for sample in _list_windows_of_span(source, recording, span)]
+        for label in read_labels(labels):
+            samples += [(label.class_name, sample) for sample in _list_windows_of_label(source, recording, label)]
 
     if not samples:
         raise DataError(f"{folder}: no labels found (expected NAME{SUFFIX} beside NAME.SUFFIX)")
@@ -439,14 +440,16 @@ def _list_spans(source: DataSource[LabelledConfig], folder: Path) -> list[tuple[
     return samples
 
 
-def _list_windows_of_span(source: DataSource[LabelledConfig], recording: RecordingFile, span: Span) -> Iterator[Sample]:
-    """Yield a span of a label file as a sample, or its windows if it is longer than `data.window_us`."""
-    spans_us = [(span.start_us, span.end_us)]
+def _list_windows_of_label(
+    source: DataSource[LabelledConfig], recording: RecordingFile, label: LabelRow
+) -> Iterator[Sample]:
+    """Yield the time of a label as a sample, or its windows if it is longer than `data.window_us`."""
+    spans_us = [(label.t_start_us, label.t_end_us)]
     window_us = source.config.window_us
     if window_us is not None:
-        windows = recording.windows(window_us, span.start_us, span.end_us)
+        windows = recording.windows(window_us, label.t_start_us, label.t_end_us)
         if len(windows) > 1:
-            spans_us = [(start_us, min(end_us, span.end_us)) for start_us, end_us in windows]
+            spans_us = [(start_us, min(end_us, label.t_end_us)) for start_us, end_us in windows]
 
     for start_us, end_us in spans_us:
         yield _sample_of_part(source, recording, start_us, end_us, 0)
@@ -462,11 +465,11 @@ def find_recording(labels: Path) -> Path:
     return recordings[0]
 
 
-def sample_of_span(
-    source: DataSource[RecordingsConfig], file: Path, span: Span, label: int, sensor: SensorSize | None
+def sample_of_label(
+    source: DataSource[RecordingsConfig], file: Path, label: LabelRow, number: int, sensor: SensorSize | None
 ) -> Sample:
-    """Return a sample that is a part of a recording or video."""
-    return _sample_of_part(source, RecordingFile.of(source, file, sensor), span.start_us, span.end_us, label)
+    """Return the part of a recording or video that has a label, of the class with a number."""
+    return _sample_of_part(source, RecordingFile.of(source, file, sensor), label.t_start_us, label.t_end_us, number)
 
 
 def _sample_of_part(

@@ -6,8 +6,6 @@ plan_listed        clips and videos      --> `ListedConversions`: conversions, r
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -23,7 +21,7 @@ from ..base.files import read_bytes
 from ..base.pool import ALL, Shard
 from ..recordings.conversion import ConversionTask, FilmSpan, find_sources, is_recording_suffix
 from ..results.splits import MAX_SPLITS_BYTES, Part, SplitRow
-from ..results.tables import Record, list_errors
+from ..results.tables import Record, list_errors, read_csv
 from ..video.names import VIDEO_SUFFIXES
 
 # UCF101: v_CLASS_gGROUP_cCLIP.avi. HMDB51: FILM_CLASS_BODY_CAMERA_PEOPLE_VIEW_QUALITY_CLIP.avi.
@@ -221,26 +219,20 @@ def _read_lines(path: Path) -> Iterator[tuple[str, str]]:
 
 def _read_csv(path: Path) -> Iterator[ListedClip]:
     """Yield the clips of a CSV file, of Kinetics or of your own."""
-    try:
-        text = read_bytes(path, MAX_SPLITS_BYTES).decode("utf-8-sig")
-        table = csv.DictReader(io.StringIO(text, newline=""))
-        header = list(table.fieldnames or ())
-        kind = KineticsRow if "youtube_id" in header else OwnRow
-        required = {field.alias or name for name, field in kind.model_fields.items() if field.is_required()}
-        if missing := sorted(required.difference(header)):
-            raise DataError(f"{path}: no column {missing[0]} (found {','.join(header)}, expected {KNOWN_LISTS})")
+    header, rows = read_csv(path, MAX_SPLITS_BYTES)
+    kind = KineticsRow if "youtube_id" in header else OwnRow
+    required = {field.alias or name for name, field in kind.model_fields.items() if field.is_required()}
+    if missing := sorted(required.difference(header)):
+        raise DataError(f"{path}: no column {missing[0]} (found {','.join(header)}, expected {KNOWN_LISTS})")
 
-        for cells in table:
-            where = f"{path}: line {table.line_num}"
-            given = {name: value for name, value in cells.items() if value}
-            try:
-                yield kind.model_validate(given).to_clip()
-            except ValidationError as error:
-                raise DataError(f"{where}: not a clip ({list_errors(error)})") from error
-            except ValueError as error:
-                raise DataError(f"{where}: {error}") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: not a CSV file ({error})") from error
+    for where, cells in rows:
+        given = {name: value for name, value in cells.items() if value}
+        try:
+            yield kind.model_validate(given).to_clip()
+        except ValidationError as error:
+            raise DataError(f"{where}: not a clip ({list_errors(error)})") from error
+        except ValueError as error:
+            raise DataError(f"{where}: {error}") from error
 
 
 def _find_film(name: str) -> str:

@@ -13,10 +13,11 @@ from pathlib import Path
 import numpy as np
 
 from ..base.errors import DataError, FormatError
-from ..base.labels import GESTURES, SUFFIX, read_labels
+from ..base.gestures import GESTURES
 from ..events import GESTURE_SENSOR, Events, SensorSize
+from ..results.labels import SUFFIX, read_labels
 from .config import DvsGestureConfig, NmnistConfig
-from .folders import Listing, divide_parts, find_recording, list_class_folders, sample_of_span
+from .folders import Listing, divide_parts, find_recording, list_class_folders, sample_of_label
 from .samples import DataSet, Sample, version_of_file
 from .source import DataSource
 from .tonic import TonicRecipe
@@ -188,10 +189,11 @@ def _list_ibm_clips(source: DataSource[DvsGestureConfig], folder: Path) -> dict[
         if not part:
             continue  # the trial is in neither of IBM's lists
 
-        for span in read_labels(labels):
-            if not (span.name.isdecimal() and 1 <= int(span.name) <= len(GESTURES)):
-                raise DataError(f"{labels}: unknown class {span.name} (expected 1 to {len(GESTURES)})")
-            parts[part].append(sample_of_span(source, file, span, int(span.name) - 1, GESTURE_SENSOR))
+        for label in read_labels(labels):
+            name = label.class_name
+            if not (name.isdecimal() and 1 <= int(name) <= len(GESTURES)):
+                raise DataError(f"{labels}: unknown class {name} (expected 1 to {len(GESTURES)})")
+            parts[part].append(sample_of_label(source, file, label, int(name) - 1, GESTURE_SENSOR))
 
     return parts
 

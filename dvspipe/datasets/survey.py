@@ -6,9 +6,11 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from ..base.errors import DataError
 from ..base.pool import map_items
@@ -16,7 +18,32 @@ from ..base.progress import Progress
 from ..events import Events, SensorSize
 from ..results.composition import EVERYTHING, CompositionRow
 from ..results.splits import PARTS, Part
+from ..results.tables import Row, write_csv
 from .samples import DataSet, Sample
+
+EVERYTHING = "all"
+"""Class and part of sums."""
+
+
+class CompositionRow(Row):
+    """Clips and events of a class in a part of a data set; `all` stands for all classes, and for all parts."""
+
+    columns: ClassVar[tuple[str, ...]] = ("class", "part", "clips", "seconds", "events", "rate_hz", "on_fraction")
+
+    class_name: str = Field(alias="class")
+    """Name of the class."""
+    part: str
+    """Part: `train`, `validation` or `test`."""
+    clips: int
+    """Number of clips with events."""
+    seconds: float
+    """Total time from the first to the last event of each clip, in seconds."""
+    events: int
+    """Total number of events."""
+    rate_hz: float | None
+    """Events per second of the total time; None without time."""
+    on_fraction: float | None
+    """Share of ON events; None without events."""
 
 
 class ClassFigures(BaseModel):
@@ -123,14 +150,22 @@ def _compose(data: DataSet, measured: Sequence[Measurement]) -> Iterator[Composi
 
 
 def _sum_up(class_name: str, part: str, recordings: Sequence[Measurement]) -> CompositionRow:
-    return CompositionRow.of_totals(
-        class_name,
-        part,
+    events = sum(recording.events for recording in recordings)
+    seconds = sum(recording.duration_us for recording in recordings) / 1e6
+    return CompositionRow(
+        class_name=class_name,
+        part=part,
         clips=len(recordings),
-        events=sum(recording.events for recording in recordings),
-        duration_us=sum(recording.duration_us for recording in recordings),
-        on=sum(recording.on for recording in recordings),
+        seconds=seconds,
+        events=events,
+        rate_hz=events / seconds if seconds else None,
+        on_fraction=sum(recording.on for recording in recordings) / events if events else None,
     )
+
+
+def write_composition(rows: Sequence[CompositionRow], path: Path) -> None:
+    """Write the composition of a data set as a CSV file."""
+    write_csv(path, CompositionRow.columns, (row.cells() for row in rows))
 
 
 def measure(data: DataSet, progress: Progress | None = None, *, jobs: int | str = 1) -> list[Measurement]:

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from ..base.errors import ConfigError, DataError
-from ..base.labels import GESTURES
+from ..base.gestures import GESTURES
 from ..events import Events, SensorSize, SensorSizeLike
 from ..formats import read
 from ..results.splits import Part

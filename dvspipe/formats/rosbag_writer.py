@@ -12,13 +12,13 @@ from contextlib import contextmanager
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..base.errors import FileError
-from ..base.files import TemporaryFolder
 from ..events import Events, SensorSize
 from .writers import StreamEncoder, check_times
 
@@ -54,7 +54,7 @@ def _begin(path: Path, sensor: SensorSize) -> Iterator[Callable[[Events], None]]
 
     store = get_typestore(Stores.ROS2_HUMBLE)
     store.register(get_types_from_msg(PACKET_FIELDS, PACKET_TYPE))
-    with TemporaryFolder() as folder:  # for the metadata beside the bag, also inside the file
+    with TemporaryDirectory() as folder:  # for the metadata beside the bag, also inside the file
         bag = Writer(Path(folder, "bag"), version=9, storage_plugin=StoragePlugin.MCAP)
         bag.STORAGE_PLUGINS = {StoragePlugin.MCAP: partial(_open_storage, path)}
         with bag:
@@ -68,7 +68,7 @@ def _open_storage(path: Path, _folder: Path, compression: Any) -> Any:
     """Open the MCAP storage of a bag at `path`; rosbags itself chooses a path in a new folder."""
     from rosbags.rosbag2.storage_mcap import McapWriter
 
-    with TemporaryFolder() as folder:
+    with TemporaryDirectory() as folder:
         storage = McapWriter(Path(folder), compression)
         storage.bio.close()
         head = storage.path.read_bytes()

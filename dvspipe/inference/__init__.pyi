@@ -11,9 +11,8 @@ from .many import ClassifyOptions as ClassifyOptions
 from .many import classify_many as classify_many
 from .many import find_finished as find_finished
 from .many import summarize_answers as summarize_answers
-from .scores import LabelledSpan as LabelledSpan
 from .scores import find_label_file as find_label_file
-from .scores import read_spans as read_spans
+from .scores import read_known_labels as read_known_labels
 from .scores import score as score
 from .segments import SegmentConfig as SegmentConfig
 from .segments import find_segments as find_segments

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.labels import OTHER
+from ..base.gestures import OTHER
 from ..results import SegmentRow, Timeline
 from .segments import SegmentConfig, smooth_probabilities
 

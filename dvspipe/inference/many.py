@@ -13,7 +13,6 @@ from typing import Unpack
 from ..base.config import Settings, as_settings
 from ..base.errors import ConfigError, DataError, DvspipeError, FileError
 from ..base.files import read_bytes
-from ..base.labels import MAX_LABEL_BYTES
 from ..base.pool import Outcome, map_items
 from ..base.progress import CurrentStep, NamedStep, Progress, ignore_progress, report_step
 from ..checkpoints.checkpoint import versions
@@ -29,9 +28,10 @@ from ..results import (
     Prediction,
     add_scores,
 )
+from ..results.labels import MAX_LABEL_BYTES
 from .classifier import Classifier
 from .config import InferConfig, UniqueInferKeywords
-from .scores import find_label_file, read_spans, score
+from .scores import find_label_file, read_known_labels, score
 from .tasks import Task
 
 
@@ -318,7 +318,7 @@ def summarize_answers(folder: OutputFolder, run: InferenceRun, known: Sequence[P
     Raises:
         FileError: If the folder is not writable.
     """
-    predictions = folder.find_predictions(run, known, with_segments=False)
+    predictions = folder.find_predictions(run, known)
     if not predictions:
         return
 
@@ -367,8 +367,8 @@ class _ClassifyTask:
         passes = 3 if options.pictures else 2  # search the person, classify, draw pictures
 
         # Read the labels first: an error in them should not cost a classification.
-        labels = options.find_label_file(task)
-        spans = None if labels is None else read_spans(labels, self.run.classes)
+        label_file = options.find_label_file(task)
+        labels = None if label_file is None else read_known_labels(label_file, self.run.classes)
 
         config = classifier.framed(options.config).for_recording(task.name.as_posix())
         search = NamedStep(progress, "search", 0, passes)
@@ -379,13 +379,11 @@ class _ClassifyTask:
 
         prediction = classifier.classify(source, options.config, NamedStep(progress, "classify", 1, passes))
         prediction = prediction.model_copy(update={"folder": str(task.name), "depends_on": depends_on})
-        if spans is not None:
-            timeline = prediction.timeline
+        if labels is not None:
+            run = self.run
             segments = prediction.segments
-            scores = score(timeline, segments, spans, options.config.segments, self.run.window_us)
-            prediction = prediction.model_copy(
-                update={"labels": tuple(span.to_row() for span in spans), "scores": scores}
-            )
+            scores = score(prediction.timeline, segments, labels, run.classes, options.config.segments, run.window_us)
+            prediction = prediction.model_copy(update={"labels": labels, "scores": scores})
 
         if options.out is not None:
             self._store(OutputFolder(options.out), prediction, source, NamedStep(progress, "pictures", 2, passes))

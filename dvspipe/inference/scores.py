@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..base.errors import DataError
-from ..base.labels import SUFFIX, read_labels
 from ..results import LabelRow, SegmentRow, Timeline, TimeScores
+from ..results.labels import SUFFIX, read_labels
 from ..results.scores import CALIBRATION_BINS
 from .segments import SegmentConfig, is_certain
 
@@ -20,25 +20,12 @@ SEEN_POINTS = 40  # points of the curve of accuracy against time seen
 SEEN_WINDOWS = 3  # length of this curve in windows
 
 
-@dataclass(frozen=True)
-class LabelledSpan:
-    """Time span of a recording that shows one class.
-
-    Args:
-        t_start_us: Start time in microseconds, inclusive.
-        t_end_us: End time in microseconds, exclusive.
-        label: Class number.
-        class_name: Class name.
-    """
+class LabelledSpan(NamedTuple):
+    """Time span of a recording with the number of its class."""
 
     t_start_us: int
     t_end_us: int
     label: int
-    class_name: str
-
-    def to_row(self) -> LabelRow:
-        """Convert to a record for storage."""
-        return LabelRow(t_start_us=self.t_start_us, t_end_us=self.t_end_us, class_name=self.class_name)
 
 
 def find_label_file(labels: Path, recording: Path, name: Path) -> Path:
@@ -65,33 +52,29 @@ def find_label_file(labels: Path, recording: Path, name: Path) -> Path:
     return label_file
 
 
-def read_spans(path: Path, classes: Sequence[str]) -> tuple[LabelledSpan, ...]:
+def read_known_labels(path: Path, classes: Sequence[str]) -> tuple[LabelRow, ...]:
     """Read a label file.
 
     Args:
         path: Label file.
         classes: Class names of the network.
 
-    Returns:
-        Labelled spans, sorted by time.
-
     Raises:
         FileError: If the file cannot be read.
         DataError: If it is not a label file, or contains a class that the network does not have.
     """
-    spans = []
-    for span in read_labels(path):
-        if span.name not in classes:
-            raise DataError(f"{path}: unknown class (found {span.name!r}, expected {', '.join(classes)})")
-        spans.append(LabelledSpan(span.start_us, span.end_us, classes.index(span.name), span.name))
-
-    return tuple(spans)
+    labels = read_labels(path)
+    for label in labels:
+        if label.class_name not in classes:
+            raise DataError(f"{path}: unknown class (found {label.class_name!r}, expected {', '.join(classes)})")
+    return labels
 
 
 def score(
     timeline: Timeline,
     segments: Sequence[SegmentRow],
-    spans: Sequence[LabelledSpan],
+    labels: Sequence[LabelRow],
+    classes: Sequence[str],
     config: SegmentConfig,
     window_us: int,
 ) -> TimeScores:
@@ -100,21 +83,23 @@ def score(
     Args:
         timeline: Predictions over time.
         segments: Segments of these predictions.
-        spans: Labels, sorted by time.
+        labels: Labels, sorted by time.
+        classes: Class names of the network.
         config: Thresholds of certain predictions.
         window_us: Window length in microseconds.
     """
     # Predictions are compared with the label at the centre of their window; unlabelled times do not count.
+    spans = [LabelledSpan(label.t_start_us, label.t_end_us, classes.index(label.class_name)) for label in labels]
     truth = _label_times(timeline.center_us, spans)
     labelled = truth >= 0
-    labels = timeline.labels
+    predicted = timeline.labels
 
     K = timeline.probabilities.shape[1]
     confusion = np.zeros((K, K), np.int64)
-    np.add.at(confusion, (truth[labelled], labels[labelled]), 1)
+    np.add.at(confusion, (truth[labelled], predicted[labelled]), 1)
 
     probabilities = timeline.probabilities.max(axis=1, initial=0).astype(np.float64)[labelled]
-    first, second, third = _count_calibration(probabilities, (truth == labels)[labelled])
+    first, second, third = _count_calibration(probabilities, (truth == predicted)[labelled])
 
     seen_us = np.arange(1, SEEN_POINTS + 1) * (SEEN_WINDOWS * window_us) // SEEN_POINTS
     lasting, correct = _count_seen(timeline, spans, seen_us)

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..base.errors import FileError, escape_controls
-from ..base.labels import SUFFIX
 from ..base.pool import ALL, Shard
 from ..recordings.conversion import as_paths, find_sources
 from ..results import InferenceRun, OutputFolder, RecordingFolder
+from ..results.labels import SUFFIX
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..base.errors import ConfigError, FileError
-from ..base.files import claim_output, name_folder, write_beside
-from ..base.labels import OTHER
+from ..base.files import claim_output, write_beside
+from ..base.gestures import OTHER
 from ..inference.stateful import live_hop
 from .classifier import IntegerClassifier
 from .network import IntegerLayer, IntegerNetwork, run
@@ -128,7 +128,7 @@ def export_c(classifier: str | os.PathLike[str], folder: Path, *, overwrite: boo
     }
 
     # All files or, on a full disk, none.
-    with name_folder(folder), ExitStack() as stack:
+    with ExitStack() as stack:
         for name in FILES:
             beside = stack.enter_context(write_beside(folder / name))
             beside.write_text(environment.get_template(f"{name}.jinja").render(**values), encoding="utf-8")

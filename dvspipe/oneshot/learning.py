@@ -14,7 +14,7 @@ import numpy as np
 
 from ..base.config import as_settings, plain_settings
 from ..base.errors import FileError
-from ..base.labels import OTHER
+from ..base.gestures import OTHER
 from ..base.progress import Progress, ignore_progress
 from ..base.trees import SettingsTree
 from ..checkpoints.checkpoint import shipped_config
@@ -22,7 +22,7 @@ from ..datasets import is_synthetic
 from ..people.joint_training import JointWindows, count_correct, train_joints
 from ..people.joints import POSITIONS, JointClassifier
 from ..report import write_training_page
-from ..results import JointTest, RunFolder, TestResult, TrainingRun
+from ..results import RunFolder, Share, TestResult, TrainingRun
 from ..synthesis import GesturesPlan, Repertoire, write_gestures
 from ..training import LogCallback, TrainConfig, TrainingCallback, run_training
 from .arms import draw_tracks, sample_windows
@@ -185,16 +185,16 @@ def learn_joints(repertoire: Repertoire, config: LearnConfig, progress: Progress
     )
 
 
-def _test_joints(joints: JointClassifier, repertoire: Repertoire, config: LearnConfig) -> JointTest:
+def _test_joints(joints: JointClassifier, repertoire: Repertoire, config: LearnConfig) -> Share:
     """Test a joint network on the movements of a repertoire, performed by other random people than in its training."""
     rng = np.random.default_rng([config.seed, 2])
     labels = [*range(len(repertoire.classes))] * JOINT_TESTED
     windows = sample_windows(draw_tracks(repertoire, labels, rng), 1, rng)
 
-    return JointTest(samples=len(labels), correct=count_correct(joints, windows))
+    return Share(samples=len(labels), correct=count_correct(joints, windows))
 
 
-def _describe_test(test: TestResult, joints: JointTest) -> TestResult:
+def _describe_test(test: TestResult, joints: Share) -> TestResult:
     """Describe a test on rendered people: add the joint network, and leave out findings about the recordings."""
     described = {
         "title": "gestures from films",

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
 from ..base.errors import count_noun
-from ..base.files import TemporaryFolder, require_suffix
+from ..base.files import require_suffix
 from ..base.texts import readable
 from ..people import OUTWARDS, GesturePart, HandPath, Track, trace_hands
 from ..people.skeletons import LEFT_COLOUR, RIGHT_COLOUR, write_track_preview
@@ -77,7 +78,7 @@ def write_movement_page(films: Sequence[GestureFilm], path: Path, *, video: Vide
         VideoError: If a film cannot be read, or does not match its track.
     """
     require_suffix(path, "a page", *PAGE_SUFFIXES)
-    with TemporaryFolder() as folder:
+    with TemporaryDirectory() as folder:
         sections = [_make_section(film, Path(folder) / str(number), video) for number, film in enumerate(films)]
         title = f"Movement of {readable(films[0].name)}" if len(films) == 1 else f"Movements of {len(films)} films"
         return write_page(

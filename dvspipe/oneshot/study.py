@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from ..base.errors import DvspipeError
-from ..base.labels import GESTURES, OTHER
+from ..base.gestures import GESTURES, OTHER
 from ..datasets import version_of_file
 from ..people import (
     GesturePart,

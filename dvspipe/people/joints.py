@@ -21,7 +21,7 @@ from pydantic import Field, TypeAdapter
 from torch import nn
 
 from ..base.errors import CheckpointError
-from ..base.labels import GESTURES
+from ..base.gestures import GESTURES
 from ..checkpoints.checkpoint import SHIPPED, read_tensors, shipped_checkpoints, write_tensors
 from ..inference.segments import ENTER
 from ..results import RunFolder

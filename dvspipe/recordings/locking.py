@@ -20,7 +20,7 @@ from ..base.progress import Progress
 from ..base.versions import find_versions
 from ..events import EventDigest, digest_events
 from ..formats import open_recording
-from ..results import LOCK, DataLock, LockedFile, LockHeader
+from ..results import LOCK, DataLock, LockedFile
 from .config import ConvertConfig, RecordingConfig
 from .conversion import ConversionTask
 
@@ -66,13 +66,13 @@ def write_lock(
     outcomes = map_items(_LockWorker(folder, license, sources), converted, jobs=jobs, progress=progress)
     files = sorted((outcome.result() for outcome in outcomes), key=lambda file: file.file)
 
-    header = LockHeader(
+    lock = DataLock(
         versions=find_versions(*DECIDING_PACKAGES),
         video=(video or ConvertConfig()).model_dump(mode="json"),
         recording=(recording or RecordingConfig()).model_dump(mode="json"),
         lists=_digest_lists(folder),
+        files=tuple(files),
     )
-    lock = DataLock(header, tuple(files))
     lock.write(folder / LOCK)
     return lock
 
@@ -206,8 +206,7 @@ def read_settings(lock: DataLock, where: str | Path) -> tuple[ConvertConfig, Rec
     Raises:
         ConfigError: If a setting is unknown, as in a lock of another version, or wrong.
     """
-    header = lock.header
-    return build(ConvertConfig, header.video, str(where)), build(RecordingConfig, header.recording, str(where))
+    return build(ConvertConfig, lock.video, str(where)), build(RecordingConfig, lock.recording, str(where))
 
 
 def compare_sources(lock: DataLock, tasks: Iterable[ConversionTask], sources: SourceDigests) -> list[str]:

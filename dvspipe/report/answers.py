@@ -144,8 +144,7 @@ def _recording_sections(
         has_pictures = stored is None or stored.pictures
         overlay = _find_overlay(files, prediction) if has_pictures else None
         timeline = _chart(files, prediction, run.classes) if has_pictures else ""
-        words = prediction.describe_region(finds_person=run.finds_person)
-        region = Media(files.region, words) if has_pictures and files.region.is_file() else None
+        region = Media(files.region, prediction.region) if has_pictures and files.region.is_file() else None
 
         # The page contains MAX_MEDIA_BYTES of files in total; further ones are links.
         size = overlay.path.stat().st_size if overlay else 0

@@ -42,33 +42,32 @@ class EnergySection:
 
 def energy_per_recording(activity: ActivityRecord) -> EnergySection:
     """Return the mean per test recording, compared with the same network with ReLU instead of spikes."""
-    frames_pj = activity.frame_energy_pj
+    layers = activity.layers
+    steps = activity.steps
+    operations = sum(layer.operations for layer in layers) / activity.recordings
+    synapses_pj = sum(layer.energy_pj for layer in layers) / activity.recordings
+    updates = steps * sum(layer.neurons for layer in layers)
 
     # Without spikes, a layer computes all its operations: once for the sum of the steps, or in every step.
-    dense_operations = activity.frame_operations * activity.steps
-    dense_pj = frames_pj * activity.steps
+    connections = sum(layer.connections for layer in layers)
+    frames_pj = connections * MULTIPLY_ADD_PJ
 
     estimates = (
-        ("This network, synapses", f"{activity.operations:,.0f} synaptic operations", activity.synapse_energy_pj),
+        ("This network, synapses", f"{operations:,.0f} synaptic operations", synapses_pj),
         (
             "This network, synapses and membranes",
-            f"and {activity.membrane_updates:,} membrane updates",
-            activity.spiking_energy_pj,
+            f"and {updates:,} membrane updates",
+            synapses_pj + updates * MULTIPLY_ADD_PJ,
         ),
-        (
-            "Same network with ReLU, on the sum of the steps",
-            f"{activity.frame_operations:,} multiply-accumulates",
-            frames_pj,
-        ),
-        ("Same network with ReLU, on every step", f"{dense_operations:,} multiply-accumulates", dense_pj),
+        ("Same network with ReLU, on the sum of the steps", f"{connections:,} multiply-accumulates", frames_pj),
+        ("Same network with ReLU, on every step", f"{connections * steps:,} multiply-accumulates", frames_pj * steps),
     )
 
     return EnergySection(
-        f"Mean over the {activity.recordings} test recordings of {activity.steps} steps of "
-        f"{activity.step_us / 1000:g} ms each.",
-        _layer_table(activity.layers, activity.recordings),
+        f"Mean over the {activity.recordings} test recordings of {steps} steps of {activity.step_us / 1000:g} ms each.",
+        _layer_table(layers, activity.recordings),
         _estimate_table(estimates, frames_pj),
-        activity.layers[0].multiplies,
+        layers[0].multiplies,
         counts_membranes=True,
     )
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Unpack
 
 from ..base.config import as_settings
-from ..base.errors import ConfigError, DataError, FileError, escape_controls
+from ..base.errors import ConfigError, DataError, FileError, FormatError, escape_controls
 from ..base.files import is_internal, lock_folder, write_text
 from ..base.pool import Outcome, map_items
 from ..base.progress import Progress
@@ -21,16 +21,19 @@ from ..base.trees import find_differences
 from ..events import SensorSize, SensorSizeLike
 from ..formats import NO_HINTS, Hints, HintsLike
 from ..recordings.conversion import find_recordings
-from ..results.frames import read_frame_rows
+from ..results.tables import read_csv
 from .config import FrameSetKeywords, FrameSettings
 from .frames import (
     SETTINGS,
     TIMES,
     FrameCount,
     FramePlan,
+    FrameRow,
     FrameTask,
     FrameWriter,
 )
+
+MAX_TABLE_BYTES = 1 << 30  # 20 million frames
 
 
 def plan_frames(
@@ -134,8 +137,12 @@ def _remove_frames(out: Path) -> None:
     """Remove the frames of all tables in a folder, and the tables."""
     root = out.resolve()
     for table in list(out.rglob(TIMES)):
-        for row in read_frame_rows(table):
-            path = out / row.file
+        header, rows = read_csv(table, MAX_TABLE_BYTES)
+        if tuple(header) != FrameRow._fields:
+            raise FormatError(f"{table}: not a table of frames (expected {','.join(FrameRow._fields)})")
+
+        for _, cells in rows:
+            path = out / cells["file"]
             if path.resolve().is_relative_to(root):  # a table from elsewhere may name files outside the folder
                 path.unlink(missing_ok=True)
 

@@ -9,6 +9,7 @@ A `FramePlan` says what to write: a `FrameTask` per recording. A `FrameWriter` w
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import shutil
 from collections.abc import Iterator
@@ -26,12 +27,21 @@ from ..base.progress import Progress, ignore_progress
 from ..encoding import EventFrame, FrameConfig, encode_frames
 from ..events import SensorSize
 from ..formats import NO_HINTS, Hints, open_recording
-from ..results.frames import FrameRow, write_frame_rows
+from ..results.frames import FrameRow
 from .config import FrameSettings
 from .painter import make_palette, shade_counts, shade_fading, write_picture
 
 TIMES = "times.csv"  # table beside the frames of a recording
 SETTINGS = "frames.json"
+
+
+class FrameRow(NamedTuple):
+    """A row of times.csv: a frame, by its file relative to the output folder, its window and number of events."""
+
+    file: str
+    start_us: int
+    end_us: int
+    events: int
 
 
 @dataclass(frozen=True)
@@ -105,7 +115,9 @@ class FrameWriter:
         table = staging / TIMES
         with table.open("w", encoding="utf-8", newline="") as file:
             frames = steady.watch(encode_frames(recording.chunks(progress=steady), plan.settings))
-            write_frame_rows(map(writer.write, frames), file)
+            rows = csv.writer(file)
+            rows.writerow(FrameRow._fields)
+            rows.writerows(map(writer.write, frames))
 
         # Move all files but the table, which says that the recording is complete.
         files = sorted(path for path in staging.rglob("*") if path.is_file() and path != table)

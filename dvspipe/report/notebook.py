@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Unpack
 
 from ..base.config import as_settings
 from ..base.errors import Brief
-from ..base.files import TemporaryFolder
 from ..events import Events
 from ..formats import RecordingLike, as_events
 from ..results import Prediction, TrainingRun
@@ -93,7 +93,7 @@ def animate(
     is_given = settings is not None or named
     chosen = as_settings(PreviewSettings, settings, named) if is_given else _animation_settings(events)
 
-    with TemporaryFolder() as folder:
+    with TemporaryDirectory() as folder:
         video = write_preview([events], events.sensor, Path(folder) / "events.webm", chosen)
         return Animation(video.read_bytes())
 

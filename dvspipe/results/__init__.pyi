@@ -4,15 +4,12 @@ from .activity import EventImage as EventImage
 from .activity import KernelRecord as KernelRecord
 from .activity import LayerActivity as LayerActivity
 from .activity import add_layers as add_layers
-from .activity import operation_energy_pj as operation_energy_pj
-from .composition import CompositionRow as CompositionRow
 from .inference import ADAPTED as ADAPTED
 from .inference import AdaptationRecord as AdaptationRecord
 from .inference import Basis as Basis
 from .inference import Dependencies as Dependencies
 from .inference import EventRates as EventRates
 from .inference import InferenceRun as InferenceRun
-from .inference import LabelRow as LabelRow
 from .inference import LookRow as LookRow
 from .inference import NormShift as NormShift
 from .inference import OutputFolder as OutputFolder
@@ -24,11 +21,12 @@ from .inference import SegmentRow as SegmentRow
 from .inference import WindowRow as WindowRow
 from .inference import describe_adaptation as describe_adaptation
 from .inference import describe_training_data as describe_training_data
+from .labels import LabelRow as LabelRow
 from .lock import LOCK as LOCK
 from .lock import DataLock as DataLock
 from .lock import LockedFile as LockedFile
-from .lock import LockHeader as LockHeader
 from .scores import Scores as Scores
+from .scores import Share as Share
 from .scores import TimeScores as TimeScores
 from .scores import WrongPrediction as WrongPrediction
 from .scores import add_scores as add_scores
@@ -54,7 +52,6 @@ from .training import EpochRow as EpochRow
 from .training import EvaluationResult as EvaluationResult
 from .training import Finding as Finding
 from .training import FindingKind as FindingKind
-from .training import JointTest as JointTest
 from .training import PairedTest as PairedTest
 from .training import RecordingPrediction as RecordingPrediction
 from .training import RunFolder as RunFolder

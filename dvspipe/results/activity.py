@@ -8,6 +8,8 @@ membrane update; memory access is left out.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import reduce
+from operator import add
 
 from pydantic import computed_field
 
@@ -18,20 +20,6 @@ ADD_PJ = 0.9
 MULTIPLY_ADD_PJ = 4.6
 """Energy of a 32-bit floating-point multiplication (3.7 pJ) and addition, in picojoules; same source."""
 ENERGY_SOURCE = 'Horowitz, "Computing\'s energy problem (and what we can do about it)", ISSCC 2014'
-
-
-def operation_energy_pj(operations: float, *, multiplies: bool) -> float:
-    """Return the energy of arithmetic operations in picojoules, excluding memory access.
-
-    Args:
-        operations: Number of additions, or of multiply-accumulates.
-        multiplies: Whether the operations are multiply-accumulates.
-
-    Example:
-        >>> operation_energy_pj(1000, multiplies=False)
-        900.0
-    """
-    return operations * (MULTIPLY_ADD_PJ if multiplies else ADD_PJ)
 
 
 class LayerActivity(Record):
@@ -69,12 +57,12 @@ class LayerActivity(Record):
     @property
     def energy_pj(self) -> float:
         """Energy of the synaptic operations in picojoules."""
-        return operation_energy_pj(self.operations, multiplies=self.multiplies)
+        return self.operations * (MULTIPLY_ADD_PJ if self.multiplies else ADD_PJ)
 
     @property
     def dense_energy_pj(self) -> float:
         """Energy of the dense operations in picojoules."""
-        return operation_energy_pj(self.dense_operations, multiplies=True)
+        return self.dense_operations * MULTIPLY_ADD_PJ
 
     def __add__(self, other: LayerActivity) -> LayerActivity:
         """Return the activity of the same layer, summed over the recordings of both."""
@@ -95,14 +83,7 @@ def add_layers(networks: Iterable[Sequence[LayerActivity]]) -> tuple[LayerActivi
     Args:
         networks: Layers of the same network, for each recording or group of recordings.
     """
-    total: tuple[LayerActivity, ...] = ()
-    for layers in networks:
-        if not total:
-            total = tuple(layers)
-            continue
-        total = tuple(before + layer for before, layer in zip(total, layers, strict=True))
-
-    return total
+    return tuple(reduce(add, layers) for layers in zip(*networks, strict=True))
 
 
 class EventImage(Record):
@@ -141,38 +122,3 @@ class ActivityRecord(Record):
     """Events of the first wrong predictions in test.json."""
     kernels: tuple[KernelRecord, ...] = ()
     """Layers trained by STDP; empty for other networks."""
-
-    @property
-    def neurons(self) -> int:
-        """Number of neurons of the network."""
-        return sum(layer.neurons for layer in self.layers)
-
-    @property
-    def operations(self) -> float:
-        """Synaptic operations per recording."""
-        return sum(layer.operations for layer in self.layers) / self.recordings
-
-    @property
-    def synapse_energy_pj(self) -> float:
-        """Energy of the synaptic operations per recording, in picojoules."""
-        return sum(layer.energy_pj for layer in self.layers) / self.recordings
-
-    @property
-    def membrane_updates(self) -> int:
-        """Membrane updates per recording: neurons times steps."""
-        return self.neurons * self.steps
-
-    @property
-    def spiking_energy_pj(self) -> float:
-        """Energy of synaptic operations and membrane updates per recording, in picojoules."""
-        return self.synapse_energy_pj + operation_energy_pj(self.membrane_updates, multiplies=True)
-
-    @property
-    def frame_operations(self) -> int:
-        """Multiply-accumulates of the same network with ReLU on the sum of the steps."""
-        return sum(layer.connections for layer in self.layers)
-
-    @property
-    def frame_energy_pj(self) -> float:
-        """Energy of `frame_operations` in picojoules."""
-        return operation_energy_pj(self.frame_operations, multiplies=True)

@@ -22,19 +22,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from pydantic import Field, InstanceOf, JsonValue, computed_field, model_validator
+import numpy as np
+from pydantic import Field, InstanceOf, JsonValue, computed_field
 
 from ..base.errors import FileError, brief, count_noun
-from ..base.files import name_folder
-from ..base.labels import GESTURES, OTHER
+from ..base.gestures import GESTURES, OTHER
 from ..base.texts import TextTable, readable
 from ..base.trees import find_differences
 from .activity import LayerActivity
+from .labels import LabelRow
 from .scores import TimeScores
 from .tables import FileText, Folder, FolderFile, Record, Row, read_rows, write_rows
 from .timeline import NO_TIMELINE, Timeline
 
 SHOWN_DIGITS = 12  # digits of a digest in a message, enough to tell networks apart
+DECISIVE = frozenset({"network", "settings", "sensor_given", "hints", "adapted_to"})
+"""Fields of a run that determine its predictions."""
 
 Basis = Literal["events", "joints and events"]
 """Inputs of a prediction."""
@@ -77,36 +80,18 @@ class InferenceRun(Record):
         """SHA-256 of everything that determines the predictions."""
         return hashlib.sha256(json.dumps(self._dump_decisive(), sort_keys=True).encode()).hexdigest()
 
-    @property
-    def finds_person(self) -> bool:
-        """Whether the region of interest is found, by `roi = auto` or by default, if it is less than the picture.
-
-        Not with `fit = crop`: then the region can also be the middle of the picture.
-        """
-        return self.settings.get("roi") in (None, "auto") and self.settings.get("fit") != "crop"
-
     def difference(self, other: InferenceRun) -> str:
         """Describe the first difference from another run that affects the predictions; empty if there is none."""
+        # The digest of the network says nothing to people: name the checkpoint, too.
+        if self.network != other.network:
+            networks = (f"{run.checkpoint} ({run.network[:SHOWN_DIGITS]})" for run in (self, other))
+            return f"network: {', now '.join(networks)}"
+
         differences = find_differences(self._dump_decisive(), other._dump_decisive())
-
-        # The digest of the network says nothing to people: name it instead.
-        if differences and self.network != other.network:
-            return f"network: {self._name_network()}, now {other._name_network()}"
-
         return "{}: {}, now {}".format(*differences[0]) if differences else ""
 
-    def _name_network(self) -> str:
-        return f"{self.checkpoint} ({self.network[:SHOWN_DIGITS]})"
-
     def _dump_decisive(self) -> dict[str, JsonValue]:
-        decisive: dict[str, JsonValue] = {
-            "network": self.network,
-            "settings": self.settings,
-            "sensor_given": self.sensor_given,
-            "hints": list(self.hints),
-        }
-
-        return decisive if self.adapted_to is None else decisive | {"adapted_to": self.adapted_to}
+        return self.model_dump(mode="json", include={*DECISIVE})
 
 
 ADAPTED = "adapted to"
@@ -218,17 +203,6 @@ class SegmentRow(Row):
     """Mean probability of the class in the segment; of the most probable class if uncertain."""
 
 
-class LabelRow(Record):
-    """Label of a part of a recording, from a label file."""
-
-    t_start_us: int
-    """Start in microseconds, inclusive."""
-    t_end_us: int
-    """End in microseconds, exclusive."""
-    class_name: str = Field(validation_alias="class", serialization_alias="class")
-    """Name of the class."""
-
-
 class EventRates(Record):
     """Event counts of a recording over time."""
 
@@ -259,41 +233,6 @@ class LookRow(Record):
         return f"{self.width}x{self.height}{self.left:+d}{self.top:+d}"
 
 
-def describe_look(look: LookRow, picture: tuple[int, int], *, found: bool) -> str:
-    """Describe a region of a frame in words.
-
-    Example:
-        >>> picture = 160, 120
-        >>> describe_look(LookRow(t_us=None, left=53, top=4, width=82, height=82), picture, found=True)
-        'the person in the middle, 82 px high (82x82+53+4)'
-        >>> describe_look(LookRow(t_us=None, left=0, top=4, width=40, height=82), picture, found=False)
-        'the region at the left, 82 px high (40x82+0+4)'
-        >>> describe_look(LookRow(t_us=None, left=0, top=0, width=160, height=120), picture, found=False)
-        'the complete picture (160x120+0+0)'
-        >>> describe_look(LookRow(t_us=None, left=-20, top=-10, width=200, height=200), picture, found=False)
-        'the complete picture and beyond it (200x200-20-10)'
-    """
-    columns, rows = picture
-    right = look.left + look.width
-    bottom = look.top + look.height
-    is_beyond = look.left < 0 or look.top < 0 or right > columns or bottom > rows
-
-    if look.left <= 0 and look.top <= 0 and right >= columns and bottom >= rows:
-        return f"the complete picture{' and beyond it' if is_beyond else ''} ({look})"
-
-    # The side is the third of the picture with the middle of the region.
-    middle = (look.left + look.width / 2) / columns
-    side = "in the middle"
-    if middle < 1 / 3:
-        side = "at the left"
-    elif middle > 2 / 3:
-        side = "at the right"
-
-    what = "person" if found else "region"
-    outside = ", partly outside the picture" if is_beyond else ""
-    return f"the {what} {side}, {look.height} px high{outside} ({look})"
-
-
 class Prediction(Row):
     """answer.json, a line of predictions.jsonl and a row of predictions.csv: the prediction for a recording.
 
@@ -311,7 +250,7 @@ class Prediction(Row):
         "reason",
         "events",
         "windows",
-        "segments",
+        "segment_count",
         "duration_s",
         "basis",
         "region",
@@ -341,8 +280,6 @@ class Prediction(Row):
     """Number of events on the network's sensor."""
     windows: int
     """Number of windows."""
-    segment_count: int = Field(default=0, serialization_alias="segments")
-    """Number of segments."""
     t_first_us: int
     """Time of the first event, in microseconds."""
     t_last_us: int
@@ -411,16 +348,11 @@ class Prediction(Row):
             return "no gesture"
         return f"no {'gesture' if self.class_name in GESTURES else 'class'} for certain, perhaps {name}"
 
-    @model_validator(mode="before")
-    @classmethod
-    def _count_segments(cls, values: object) -> object:
-        """Fill in the number of segments; files store it under the name `segments`."""
-        if not isinstance(values, dict):
-            return values
-
-        segments = values.get("segments", ())
-        stored = {"segment_count": segments, "segments": ()}
-        return values | (stored if isinstance(segments, int) else {"segment_count": len(segments)})
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def segment_count(self) -> int:
+        """Number of segments."""
+        return len(self.segments)
 
     @computed_field  # type: ignore[prop-decorator]
     @property
@@ -434,19 +366,6 @@ class Prediction(Row):
         """First region that the network received, WIDTHxHEIGHT+LEFT+TOP."""
         return str(self.looked_at[0]) if self.looked_at else ""
 
-    def describe_region(self, *, finds_person: bool) -> str:
-        """Describe the first region in words, for tables; empty if unknown.
-
-        Args:
-            finds_person: The run's `finds_person`; a region that moves was found in any case.
-        """
-        if not self.looked_at or not self.picture:
-            return self.region
-
-        columns, rows = map(int, self.picture.split("x"))
-        shows_person = finds_person or len(self.looked_at) > 1
-        return describe_look(self.looked_at[0], (columns, rows), found=shows_person)
-
     def as_stored(self) -> Prediction:
         """Return the prediction as stored in its folder, without `timeline` and `classes`."""
         return self.model_copy(update={"timeline": NO_TIMELINE, "classes": ()})
@@ -454,27 +373,22 @@ class Prediction(Row):
     def to_windows(self) -> tuple[WindowRow, ...]:
         """Return one row per prediction over time."""
         timeline = self.timeline
-        probabilities = timeline.probabilities.tolist()
-        from_us, to_us = timeline.intervals_us(self.t_first_us, self.t_last_us + 1).T.tolist()
-        labels = timeline.labels.tolist()
-        entropies = timeline.entropies.tolist()
-
-        return tuple(
-            WindowRow(
-                t_start_us=int(timeline.t_start_us[k]),
-                t_end_us=int(timeline.t_end_us[k]),
-                label=labels[k],
-                class_name=self.classes[labels[k]],
-                probability=probabilities[k][labels[k]],
-                entropy=entropies[k],
-                events=int(timeline.events[k]),
-                familiar=bool(timeline.familiar[k]),
-                probabilities=tuple(probabilities[k]),
-                t_from_us=from_us[k],
-                t_to_us=to_us[k],
-            )
-            for k in range(len(timeline))
-        )
+        intervals_us = timeline.intervals_us(self.t_first_us, self.t_last_us + 1)
+        columns = {
+            "t_start_us": timeline.t_start_us,
+            "t_end_us": timeline.t_end_us,
+            "label": timeline.labels,
+            "class_name": np.array(self.classes)[timeline.labels],
+            "probability": timeline.probabilities.max(axis=1, initial=0),
+            "entropy": timeline.entropies,
+            "events": timeline.events,
+            "familiar": timeline.familiar,
+            "probabilities": timeline.probabilities,
+            "t_from_us": intervals_us[:, 0],
+            "t_to_us": intervals_us[:, 1],
+        }
+        rows = zip(*(column.tolist() for column in columns.values()), strict=True)
+        return tuple(WindowRow(**dict(zip(columns, row, strict=True))) for row in rows)
 
     @property
     def has_full_frame(self) -> bool:
@@ -507,18 +421,18 @@ class RecordingFolder(Folder):
         path: Folder of the recording.
     """
 
-    answer = FolderFile("answer.json", "A `Prediction`; written last, so its presence marks a complete recording.")
-    windows = FolderFile("windows.jsonl", "A `WindowRow` per line; windows.csv has its columns.")
-    segments = FolderFile("segments.jsonl", "A `SegmentRow` per line; segments.csv has its columns.")
-    overlay = FolderFile(
-        "overlay.webm",
-        "Video of the events, beside their video if there is one, with the prediction and the region.",
-    )
-    region = FolderFile(
-        "region.jpg",
-        "Frame of the busiest moment, with the region that the network received; missing for complete pictures.",
-    )
-    playback = FolderFile("playback.json", "A `Playback`; exists in folders with pictures.")
+    answer = FolderFile("answer.json")
+    """A `Prediction`; written last, so its presence marks a complete recording."""
+    windows = FolderFile("windows.jsonl")
+    """A `WindowRow` per line; windows.csv has its columns."""
+    segments = FolderFile("segments.jsonl")
+    """A `SegmentRow` per line; segments.csv has its columns."""
+    overlay = FolderFile("overlay.webm")
+    """Video of the events, beside their video if there is one, with the prediction and the region."""
+    region = FolderFile("region.jpg")
+    """Frame of the busiest moment, with the region that the network received; missing for complete pictures."""
+    playback = FolderFile("playback.json")
+    """A `Playback`; exists in folders with pictures."""
 
     def write_rows(self, windows: tuple[WindowRow, ...], segments: tuple[SegmentRow, ...]) -> None:
         """Write windows and segments as JSON Lines and CSV.
@@ -526,15 +440,20 @@ class RecordingFolder(Folder):
         Raises:
             FileError: If the folder cannot be written to.
         """
-        write_rows(windows, WindowRow, jsonl=self.windows, csv_path=self.windows.with_suffix(".csv"))
-        write_rows(segments, SegmentRow, jsonl=self.segments, csv_path=self.segments.with_suffix(".csv"))
+        write_rows(windows, WindowRow, self.windows)
+        write_rows(segments, SegmentRow, self.segments)
 
     def find(self) -> Prediction | None:
-        """Read the prediction without its segments; None if the recording is not complete."""
+        """Read the prediction with its segments; None if the recording is not complete.
+
+        Raises:
+            FileError: If the segments are invalid.
+        """
         prediction = Prediction.find(self.answer)
-        if prediction is None or not prediction.depends_on:
+        is_complete = self.windows.is_file() and self.segments.is_file()
+        if prediction is None or prediction.depends_on is None or not is_complete:
             return None
-        return prediction if self.windows.is_file() and self.segments.is_file() else None
+        return prediction.model_copy(update={"segments": read_rows(self.segments, SegmentRow)})
 
     def find_current(self, needed: Dependencies) -> Prediction | None:
         """Read the prediction with its segments; None if it is incomplete or its dependencies changed.
@@ -552,15 +471,7 @@ class RecordingFolder(Folder):
                 "; use overwrite to replace it, or out=OTHER_FOLDER to keep it"
             )
 
-        return self.add_segments(stored) if stored.depends_on.satisfies(needed) else None
-
-    def add_segments(self, prediction: Prediction) -> Prediction:
-        """Return a prediction read from this folder, with its segments.
-
-        Raises:
-            FileError: If the segments are missing or invalid.
-        """
-        return prediction.model_copy(update={"segments": read_rows(self.segments, SegmentRow)})
+        return stored if stored.depends_on.satisfies(needed) else None
 
 
 @dataclass(frozen=True)
@@ -571,10 +482,14 @@ class OutputFolder(Folder):
         path: Output folder.
     """
 
-    run = FolderFile("run.json", "An `InferenceRun`.")
-    predictions = FolderFile("predictions.jsonl", "A `Prediction` per line; predictions.csv has its columns.")
-    scores = FolderFile("scores.json", "`TimeScores` over all recordings, if there are labels.")
-    report = FolderFile("report.html", "HTML page of all recordings.")
+    run = FolderFile("run.json")
+    """An `InferenceRun`."""
+    predictions = FolderFile("predictions.jsonl")
+    """A `Prediction` per line; predictions.csv has its columns."""
+    scores = FolderFile("scores.json")
+    """`TimeScores` over all recordings, if there are labels."""
+    report = FolderFile("report.html")
+    """HTML page of all recordings."""
 
     def of(self, name: str | Path) -> RecordingFolder:
         """Return the folder of a recording, by its name below the output folder."""
@@ -606,8 +521,7 @@ class OutputFolder(Folder):
             FileError: If the folder cannot be written to.
         """
         if InferenceRun.find(self.run) != run:
-            with name_folder(self.path):
-                run.write(self.run)
+            run.write(self.run)
 
     def write_predictions(self, predictions: list[Prediction]) -> None:
         """Write predictions.jsonl and predictions.csv, one row per recording.
@@ -615,38 +529,22 @@ class OutputFolder(Folder):
         Raises:
             FileError: If the folder cannot be written to.
         """
-        write_rows(predictions, Prediction, jsonl=self.predictions, csv_path=self.predictions.with_suffix(".csv"))
+        write_rows(predictions, Prediction, self.predictions)
 
-    def find_predictions(
-        self, run: InferenceRun, known: Iterable[Prediction] = (), *, with_segments: bool = True
-    ) -> list[Prediction]:
+    def find_predictions(self, run: InferenceRun, known: Iterable[Prediction] = ()) -> list[Prediction]:
         """Read the predictions of this run for all recordings below the folder, sorted by folder name.
 
         Args:
             run: Run that the predictions belong to.
             known: Predictions in memory; they are not read again.
-            with_segments: Read segments too.
 
         Raises:
-            FileError: If segments are missing or invalid.
+            FileError: If segments are invalid.
         """
         in_memory = {self.of(prediction.folder).answer: prediction for prediction in known}
-        predictions = []
-
-        for path in sorted(self.path.rglob("answer.json")):
-            folder = RecordingFolder(path.parent)
-            prediction = in_memory.get(path)
-
-            # Incomplete predictions and predictions of other runs are left out.
-            if prediction is None:
-                prediction = folder.find()
-                if prediction is None or prediction.depends_on is None or prediction.depends_on.run != run.digest:
-                    continue
-                prediction = folder.add_segments(prediction) if with_segments else prediction
-
-            predictions.append(prediction)
-
-        return predictions
+        stored = (in_memory.get(path) or RecordingFolder(path.parent).find() for path in self.path.rglob("answer.json"))
+        of_run = (one for one in stored if one and one.depends_on and one.depends_on.run == run.digest)
+        return sorted(of_run, key=lambda prediction: prediction.folder)
 
 
 class NormShift(Record):
@@ -691,20 +589,15 @@ class AdaptationRecord(Record):
     """Versions of dvspipe and of the libraries that affect its results."""
 
     def describe(self) -> Sequence[str | TextTable]:
-        """Return how far each batch norm moved, and the windows predicted as each class, before and after."""
+        """Return how far the batch norms moved, and the windows predicted as each class, before and after."""
+        furthest = max((max(norm.mean, norm.deviation) for norm in self.norms), default=0.0)
         windows = f"{self.used} of {count_noun(self.windows, 'window')} (quiet windows are skipped)"
-        lines = [f"adapted to {windows} from {count_noun(self.recordings, 'recording')}"]
-        if self.applied < self.strength:
-            weaker = f"strength {self.applied:.2f} instead of {self.strength:g}"
-            lines.append(f"{weaker}, because few classes are predicted")
-
-        moved = TextTable("norm", "mean moved by", "deviation moved by", right=("mean moved by", "deviation moved by"))
-        for norm in self.norms:
-            moved.add_row(norm.name, f"{norm.mean:.2f} sd", f"{norm.deviation:.2f} sd")
+        recordings = count_noun(self.recordings, "recording")
+        strength = f"strength {self.applied:.2f}, norms moved by up to {furthest:.2f} standard deviations"
 
         changed = TextTable("class", "windows before", "after", right=("windows before", "after"))
         for name, before, after in zip(self.classes, self.before, self.after, strict=True):
             if before or after:
                 changed.add_row(name, before, after)
 
-        return *lines, moved, changed
+        return f"adapted to {windows} from {recordings}; {strength}", changed

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from functools import reduce
+from operator import add
 from typing import Self
 
 import numpy as np
@@ -18,6 +20,8 @@ from .tables import FileText, Record
 
 CALIBRATION_BINS = 15
 Z_95 = 1.959963984540054  # 97.5 % quantile of the normal distribution; importing scipy.stats for it takes 1.3 s
+COUNTED = ("confusion", "segments_found", "segments", "labels", "calibration", "seen")
+"""Fields of `TimeScores` that are added."""
 Counts = tuple[tuple[int, ...], ...]
 
 
@@ -69,11 +73,10 @@ def mcnemar_p_value(only_first: int, only_second: int) -> float:
         >>> mcnemar_p_value(1, 9)
         0.021484375
     """
-    discordant = only_first + only_second
-    tail = sum(math.comb(discordant, k) for k in range(min(only_first, only_second) + 1))
+    from scipy.stats import binomtest
 
-    # Both tails; in the middle of the distribution, they overlap.
-    return min(1.0, 2 * tail / (1 << discordant))
+    discordant = only_first + only_second
+    return float(binomtest(only_first, discordant).pvalue) if discordant else 1.0
 
 
 def calibration_error(count: ArrayLike, confidence: ArrayLike, correct: ArrayLike) -> float | None:
@@ -93,6 +96,25 @@ def calibration_error(count: ArrayLike, confidence: ArrayLike, correct: ArrayLik
     """
     total = np.sum(count)
     return float(np.abs(np.subtract(confidence, correct)).sum() / total) if total else None
+
+
+class Share(Record):
+    """Share of correct predictions."""
+
+    correct: int
+    """Number of correct predictions."""
+    samples: int
+    """Number of predictions."""
+
+    @property
+    def accuracy(self) -> float:
+        """Share of correct predictions, 0 to 1."""
+        return self.correct / self.samples
+
+    def __str__(self) -> str:
+        """Return the share with its counts and its 95 % confidence interval."""
+        low, high = wilson_interval(self.correct, self.samples)
+        return f"{self.accuracy:.1%}, {self.correct} of {self.samples} (95 % interval {low:.1%} to {high:.1%})"
 
 
 class WrongPrediction(Record):
@@ -123,8 +145,7 @@ class Scores(Record):
     """Wrong predictions, most certain first."""
 
     def __repr__(self) -> str:
-        share = f"{self.accuracy:.1%}, {self.correct} of {self.samples}"
-        return f"{type(self).__name__}(accuracy {share}, {len(self.classes)} classes)"
+        return f"{type(self).__name__}(accuracy {self.share}, {len(self.classes)} classes)"
 
     @computed_field  # type: ignore[prop-decorator]
     @property
@@ -143,6 +164,11 @@ class Scores(Record):
     def accuracy(self) -> float:
         """Share of correct predictions, 0 to 1."""
         return self.correct / self.samples
+
+    @property
+    def share(self) -> Share:
+        """Share of correct predictions."""
+        return Share(correct=self.correct, samples=self.samples)
 
     @computed_field  # type: ignore[prop-decorator]
     @property
@@ -244,27 +270,11 @@ class TimeScores(Record):
 
     def __add__(self, other: TimeScores) -> TimeScores:
         """Return the scores of both sets of recordings, classified by the same network with the same settings."""
-        return TimeScores(
-            confusion=_add(self.confusion, other.confusion),
-            segments_found=self.segments_found + other.segments_found,
-            segments=self.segments + other.segments,
-            labels=self.labels + other.labels,
-            delays_us=self.delays_us + other.delays_us,
-            calibration=_add(self.calibration, other.calibration),  # type: ignore[arg-type]
-            seen_us=self.seen_us,
-            seen=_add(self.seen, other.seen),  # type: ignore[arg-type]
-        )
+        counts = {name: np.add(getattr(self, name), getattr(other, name)).tolist() for name in COUNTED}
+        return TimeScores(**counts, delays_us=self.delays_us + other.delays_us, seen_us=self.seen_us)
 
 
 def add_scores(scores: Iterable[TimeScores | None]) -> TimeScores | None:
     """Add the scores of all recordings, skipping None; None if there are none."""
-    total: TimeScores | None = None
-    for one in scores:
-        if one is not None:
-            total = one if total is None else total + one
-    return total
-
-
-def _add(a: Sequence[Sequence[float]], b: Sequence[Sequence[float]]) -> Counts:
-    rows: Counts = tuple(map(tuple, np.add(a, b).tolist()))
-    return rows
+    known = [one for one in scores if one is not None]
+    return reduce(add, known) if known else None

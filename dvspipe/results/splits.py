@@ -6,9 +6,8 @@ split does not have to list all recordings.
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -17,8 +16,8 @@ from typing import ClassVar, Literal, get_args
 from pydantic import Field, ValidationError, field_validator
 
 from ..base.errors import DataError
-from ..base.files import read_bytes, write_text
-from .tables import Row, format_csv, list_errors
+from ..base.files import write_text
+from .tables import Row, format_csv, list_errors, read_csv
 
 Part = Literal["train", "validation", "test"]
 PARTS: tuple[Part, ...] = get_args(Part)
@@ -105,16 +104,13 @@ def read_splits(folder: Path) -> Splits:
         DataError: If the file is not such a table, or lists a recording twice in a split or with two classes.
     """
     path = folder / SPLITS
-    try:
-        table = csv.DictReader(io.StringIO(read_bytes(path, MAX_SPLITS_BYTES).decode("utf-8-sig"), newline=""))
-        header = table.fieldnames or ()
-        if missing := [name for name in SplitRow.columns if name not in header]:
-            expected = ",".join(SplitRow.columns)
-            raise DataError(f"{path}: no column {missing[0]} (found {','.join(header)}, expected {expected})")
-        rows = tuple(_parse_row(f"{path}: line {table.line_num}", cells) for cells in table)
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: not a CSV file ({error})") from error
+    header, lines = read_csv(path, MAX_SPLITS_BYTES)
+    missing = [name for name in SplitRow.columns if name not in header]
+    if missing:
+        expected = ",".join(SplitRow.columns)
+        raise DataError(f"{path}: no column {missing[0]} (found {','.join(header)}, expected {expected})")
 
+    rows = tuple(_parse_row(where, cells) for where, cells in lines)
     _check_rows(path, rows)
     return Splits(rows)
 
@@ -124,9 +120,9 @@ def find_splits(folder: Path) -> Splits | None:
     return read_splits(folder) if (folder / SPLITS).is_file() else None
 
 
-def _parse_row(where: str, cells: dict[str | None, str | None]) -> SplitRow:
+def _parse_row(where: str, cells: Mapping[str, str]) -> SplitRow:
     try:
-        return SplitRow.model_validate({name: cells[name] for name in SplitRow.columns})
+        return SplitRow.model_validate(cells)
     except ValidationError as error:
         raise DataError(f"{where}: not a row of {SPLITS} ({list_errors(error)})") from error
 
@@ -136,11 +132,10 @@ def _check_rows(path: Path, rows: tuple[SplitRow, ...]) -> None:
     if not rows:
         raise DataError(f"{path}: lists no recordings")
 
-    listed: set[tuple[int, str]] = set()
-    class_of: dict[str, str] = {}
-    for row in rows:
-        if (row.split, row.file) in listed:
-            raise DataError(f"{path}: lists {row.file} twice in split {row.split}")
-        if class_of.setdefault(row.file, row.class_name) != row.class_name:
-            raise DataError(f"{path}: lists {row.file} with two classes, {class_of[row.file]} and {row.class_name}")
-        listed.add((row.split, row.file))
+    [((split, file), count)] = Counter((row.split, row.file) for row in rows).most_common(1)
+    if count > 1:
+        raise DataError(f"{path}: lists {file} twice in split {split}")
+
+    [(file, count)] = Counter(file for file, _ in {(row.file, row.class_name) for row in rows}).most_common(1)
+    if count > 1:
+        raise DataError(f"{path}: lists {file} with {count} classes")

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar, Self, TypeVar
+from typing import Annotated, ClassVar, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
-from ..base.errors import FileError, FormatError, brief, escape_controls
+from ..base.errors import DataError, FileError, FormatError, brief, escape_controls
 from ..base.files import read_bytes, write_text
 from ..base.texts import Described
 
@@ -40,12 +41,10 @@ class FolderFile:
 
     Args:
         name: Name below `path` of the folder.
-        content: What the file contains.
     """
 
-    def __init__(self, name: str, content: str) -> None:
+    def __init__(self, name: str) -> None:
         self.name = name
-        self.content = content
 
     def __get__(self, folder: Folder | None, _: type) -> Path:
         return Path(self.name) if folder is None else folder.path / self.name
@@ -63,11 +62,6 @@ class Record(Described, BaseModel):
         serialize_by_alias=True,
         ser_json_inf_nan="constants",
     )
-
-    if not TYPE_CHECKING:  # type checkers know the fields, and that the model is frozen
-
-        def __setattr__(self, name: str, value: object) -> None:
-            raise AttributeError(f"{type(self).__name__} is read-only: {name} cannot be set")
 
     def __repr__(self) -> str:
         shown = (f"{name}={brief(getattr(self, name))}" for name in type(self).model_fields)
@@ -116,33 +110,69 @@ RecordType = TypeVar("RecordType", bound=Record)
 RowType = TypeVar("RowType", bound=Row)
 
 
-def write_rows(rows: Sequence[RowType], kind: type[RowType], *, jsonl: str | Path, csv_path: str | Path) -> None:
+def write_rows(rows: Sequence[RowType], kind: type[RowType], jsonl: Path, csv_path: Path | None = None) -> None:
     """Write rows as JSON Lines and CSV, each file complete or not at all.
 
     Args:
         rows: Rows to write; if empty, the CSV file has only a header.
         kind: Model of the rows.
         jsonl: File for all fields, one object per line.
-        csv_path: File for the columns; see `format_cell`.
+        csv_path: File for the columns; None: `jsonl` with the suffix `.csv`.
 
     Raises:
         FileError: If a file cannot be written.
     """
-    write_text(Path(jsonl), "".join(f"{row.model_dump_json()}\n" for row in rows))
+    write_text(jsonl, "".join(f"{row.model_dump_json()}\n" for row in rows))
 
     # Columns may depend on the content, such as the layers of a network: the first row has them all.
     cells = [row.cells() for row in rows]
-    formatted = ({name: format_cell(value) for name, value in row.items()} for row in cells)
-    write_text(Path(csv_path), format_csv(cells[0] if cells else kind.columns, formatted))
+    write_csv(csv_path or jsonl.with_suffix(".csv"), cells[0] if cells else kind.columns, cells)
+
+
+def write_csv(path: Path, columns: Iterable[str], rows: Iterable[Mapping[str, Cell]]) -> None:
+    """Write a CSV file for people and spreadsheets; see `_format_cell`."""
+    cells = ({name: _format_cell(value) for name, value in row.items()} for row in rows)
+    write_text(path, format_csv(columns, cells))
 
 
 def format_csv(columns: Iterable[str], rows: Iterable[Mapping[str, Cell]]) -> str:
-    """Return rows as the text of a CSV file with a header; values are written as they are, see `format_cell`."""
+    """Return rows as the text of a CSV file with a header; values are written as they are."""
     table = io.StringIO()
     writer = csv.DictWriter(table, list(columns), lineterminator="\r\n")
     writer.writeheader()
     writer.writerows(rows)
     return table.getvalue()
+
+
+def read_csv(path: Path, most: int) -> tuple[Sequence[str], Iterator[tuple[str, dict[str, str]]]]:
+    """Return the header and the rows of a CSV file: cells by column, each with its place for messages.
+
+    Args:
+        path: Input file.
+        most: Maximum size in bytes.
+
+    Raises:
+        FileError: If the file is missing, cannot be read, or is too large.
+        DataError: If it is not a CSV file.
+    """
+
+    def read_rows() -> Iterator[tuple[str, dict[str, str]]]:
+        with _as_data_errors(path):
+            for cells in table:
+                yield f"{path}: line {table.line_num}", cells
+
+    with _as_data_errors(path):
+        text = read_bytes(path, most).decode("utf-8-sig")
+        table = csv.DictReader(io.StringIO(text, newline=""), restkey="", restval="")
+        return table.fieldnames or (), read_rows()
+
+
+@contextmanager
+def _as_data_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path}: not a CSV file ({error})") from error
 
 
 def read_rows(path: str | Path, kind: type[RecordType]) -> tuple[RecordType, ...]:
@@ -170,7 +200,7 @@ def list_errors(error: ValidationError) -> str:
     return "; ".join(f"{'.'.join(map(str, item['loc']))} {item['msg']}".strip() for item in listed)
 
 
-def format_cell(value: Cell) -> Cell:
+def _format_cell(value: Cell) -> Cell:
     """Return a value as a CSV file has it: nine significant digits, no control characters, empty for None.
 
     Text that a spreadsheet would execute as a formula gets a leading apostrophe.

@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 
 from ..base.errors import Brief
 
-TINY = 1e-300  # a float64 above 0 without effect in a sum
-
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Timeline(Brief):
@@ -57,9 +55,9 @@ class Timeline(Brief):
     @property
     def entropies(self) -> NDArray[np.float64]:
         """Entropies in bits, float64 [N]: 0 if one class is certain, log2 K if all are equally probable."""
-        # The logarithm of 0 is not finite; p log p tends to 0.
-        p = np.maximum(self.probabilities.astype(np.float64), TINY)
-        return np.asarray(np.maximum(0.0, -(p * np.log2(p)).sum(axis=1)))
+        from scipy.special import entr
+
+        return np.asarray(entr(self.probabilities.astype(np.float64)).sum(axis=1) / np.log(2))
 
     @property
     def center_us(self) -> NDArray[np.int64]:

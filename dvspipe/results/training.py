@@ -16,22 +16,21 @@ weights.
 
 from __future__ import annotations
 
-import statistics
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import reduce
 from pathlib import Path
 from typing import ClassVar, Literal
 
+import numpy as np
 from pydantic import Field, computed_field
 
 from ..base.errors import DataError, FileError, count_noun
-from ..base.files import read_bytes, write_text
+from ..base.files import read_bytes
 from ..base.texts import Described, TextTable
 from .activity import ActivityRecord
-from .scores import Scores, mcnemar_p_value, wilson_interval
-from .tables import Cell, FileText, Folder, FolderFile, Record, Row, format_cell, format_csv, read_rows
+from .scores import Scores, Share, mcnemar_p_value, wilson_interval
+from .tables import Cell, FileText, Folder, FolderFile, Record, Row, read_rows, write_csv
 
 CHECKPOINT_SUFFIX = ".safetensors"
 MAX_CONFUSIONS = 3  # listed confused classes per class
@@ -75,7 +74,7 @@ class RunFolder(Folder):
         Raises:
             FileError: If it is a file, or a folder that is not empty.
         """
-        if self.path.exists() and not self.path.is_dir():
+        if self.path.is_file():
             raise FileError(f"{self.path}: is a file, expected a run folder")
         if overwrite or not self.path.is_dir():
             return
@@ -86,38 +85,40 @@ class RunFolder(Folder):
             resume = ", or resume to resume the run" if self.config.is_file() else ""
             raise FileError(f"{self.path}: already exists and is not empty; use overwrite to replace it{resume}")
 
-    config = FolderFile("args.yaml", "Complete configuration, YAML.")
-    split = FolderFile("split.json", "Names of the recordings in each part, JSON.")
-    epochs_csv = FolderFile("results.csv", "One row per epoch, with the columns of `EpochRow`.")
-    epochs = FolderFile("metrics.jsonl", "One `EpochRow` per line; results.csv has its columns.")
-    test = FolderFile("test.json", "A `TestResult`.")
-    activity = FolderFile("activity.json", "An `ActivityRecord`.")
-    best = FolderFile("weights/best.safetensors", "Checkpoint of the chosen epoch.")
-    joints = FolderFile("weights/joints.safetensors", "Joint network of gestures from films; missing in other runs.")
-    last = FolderFile("weights/last.safetensors", "Checkpoint of the last epoch.")
-    state = FolderFile(
-        "weights/state.safetensors", "State of the training after the last complete epoch, for resuming."
-    )
-    wrong = FolderFile("wrong.png", "Pictures of the most certain wrong test predictions.")
-    kernels = FolderFile("kernels.png", "Pictures of the kernels trained by STDP.")
-    report = FolderFile("report.html", "HTML page of the run.")
-    tensorboard = FolderFile("tensorboard", "Folder of TensorBoard's event files.")
-
-    def result_files(self) -> tuple[Path, ...]:
-        """Return the files written at the end of a run, including its report."""
-        return self.test, self.activity, self.wrong, self.kernels, self.report
-
-    def epoch_files(self) -> tuple[Path, ...]:
-        """Return the files written after each epoch."""
-        return self.epochs_csv, self.epochs, self.best, self.last, self.state
+    config = FolderFile("args.yaml")
+    """Complete configuration, YAML."""
+    split = FolderFile("split.json")
+    """Names of the recordings in each part, JSON."""
+    epochs_csv = FolderFile("results.csv")
+    """One row per epoch, with the columns of `EpochRow`."""
+    epochs = FolderFile("metrics.jsonl")
+    """One `EpochRow` per line; results.csv has its columns."""
+    test = FolderFile("test.json")
+    """A `TestResult`."""
+    activity = FolderFile("activity.json")
+    """An `ActivityRecord`."""
+    best = FolderFile("weights/best.safetensors")
+    """Checkpoint of the chosen epoch."""
+    joints = FolderFile("weights/joints.safetensors")
+    """Joint network of gestures from films; missing in other runs."""
+    last = FolderFile("weights/last.safetensors")
+    """Checkpoint of the last epoch."""
+    state = FolderFile("weights/state.safetensors")
+    """State of the training after the last complete epoch, for resuming."""
+    wrong = FolderFile("wrong.png")
+    """Pictures of the most certain wrong test predictions."""
+    kernels = FolderFile("kernels.png")
+    """Pictures of the kernels trained by STDP."""
+    report = FolderFile("report.html")
+    """HTML page of the run."""
+    tensorboard = FolderFile("tensorboard")
+    """Folder of TensorBoard's event files."""
 
     def clear(self, *, keep_epochs: bool) -> None:
         """Delete the results of an earlier run, and its epochs and weights unless `keep_epochs`."""
-        removed = self.result_files()
-        if not keep_epochs:
-            removed += self.epoch_files()
-
-        for path in removed:
+        results = (self.test, self.activity, self.wrong, self.kernels, self.report)
+        epochs = (self.epochs_csv, self.epochs, self.best, self.last, self.state)
+        for path in results if keep_epochs else results + epochs:
             path.unlink(missing_ok=True)
 
 
@@ -158,16 +159,8 @@ class EpochRow(Row):
 
     def cells(self) -> dict[str, Cell]:
         """Return the value of each CSV column."""
-        of_layers = {f"rate_{name}": rate for name, rate in self.rates.items()}
-        of_layers |= {f"convergence_{name}": mean for name, mean in self.convergence.items()}
-
-        return super().cells() | of_layers
-
-    def is_better_than(self, other: EpochRow) -> bool:
-        """Compare validation results: higher accuracy first, then lower loss. Without them, later epochs are better."""
-        if self.val_accuracy is None or self.val_loss is None or other.val_accuracy is None or other.val_loss is None:
-            return self.epoch > other.epoch
-        return (self.val_accuracy, -self.val_loss) > (other.val_accuracy, -other.val_loss)
+        rates = {f"rate_{name}": rate for name, rate in self.rates.items()}
+        return super().cells() | rates | {f"convergence_{name}": mean for name, mean in self.convergence.items()}
 
 
 def find_best(rows: Sequence[EpochRow]) -> EpochRow:
@@ -178,7 +171,10 @@ def find_best(rows: Sequence[EpochRow]) -> EpochRow:
     """
     if not rows:
         raise DataError("no epochs (expected one or more)")
-    return reduce(lambda best, row: row if row.is_better_than(best) else best, rows)
+
+    # Of equal ones, `max` returns the first.
+    validated = [row for row in rows if row.val_accuracy is not None]
+    return max(validated, key=lambda row: (row.val_accuracy or 0, -(row.val_loss or 0))) if validated else rows[-1]
 
 
 FindingKind = Literal[
@@ -260,8 +256,8 @@ class EvaluationResult(Scores):
     against: PairedTest | None = None
     """Test of this result (first) against another one (second); None without `--against`."""
 
-    def classify_recordings(self) -> tuple[int, int] | None:
-        """Classify each recording by the mean probabilities of its clips; return the numbers correct and in total.
+    def classify_recordings(self) -> Share | None:
+        """Classify each recording by the mean probabilities of its clips.
 
         Returns:
             None if no recording has several clips, or if one has clips of several classes.
@@ -271,20 +267,12 @@ class EvaluationResult(Scores):
             clips[prediction.recording or prediction.name, prediction.label].append(prediction.probabilities)
 
         has_one_class = len({recording for recording, _ in clips}) == len(clips)
-        if not self.has_clips or not has_one_class:
+        if len(clips) == len(self.predictions) or not has_one_class:
             return None
 
-        correct = 0
-        for (_, label), probabilities in clips.items():
-            means = [statistics.fmean(of_class) for of_class in zip(*probabilities, strict=True)]
-            correct += self.classes[means.index(max(means))] == label
-        return correct, len(clips)
-
-    @property
-    def has_clips(self) -> bool:
-        """Whether some predictions are for clips of one recording."""
-        recordings = {prediction.recording or prediction.name for prediction in self.predictions}
-        return len(recordings) < len(self.predictions)
+        means = {key: np.mean(probabilities, axis=0) for key, probabilities in clips.items()}
+        correct = sum(self.classes[int(mean.argmax())] == label for (_, label), mean in means.items())
+        return Share(correct=correct, samples=len(clips))
 
     def compare(self, other: EvaluationResult) -> PairedTest:
         """Test this result (first) against the result of another classifier (second) on the same recordings.
@@ -292,15 +280,12 @@ class EvaluationResult(Scores):
         Raises:
             DataError: If the recordings differ.
         """
-        own = {prediction.name: prediction for prediction in self.predictions}
-        others = {prediction.name: prediction for prediction in other.predictions}
-        differing = sorted(own.keys() ^ others.keys())
-        differing += [name for name in own.keys() & others.keys() if own[name].label != others[name].label]
-        if differing:
+        first, second = ({(one.name, one.label): one.is_correct for one in each.predictions} for each in (self, other))
+        if differing := sorted({name for name, _ in first.keys() ^ second.keys()}):
             found = f"found {count_noun(len(differing), 'recording')} that differ, such as {differing[0]}"
             raise DataError(f"{self.data}: not the recordings of {other.data} ({found})")
 
-        outcomes = Counter((own[name].is_correct, others[name].is_correct) for name in own)
+        outcomes = Counter((is_correct, second[key]) for key, is_correct in first.items())
         return PairedTest(
             both=outcomes[True, True],
             only_first=outcomes[True, False],
@@ -315,63 +300,33 @@ class EvaluationResult(Scores):
             FileError: If the file cannot be written.
         """
         columns = ("name", "label", "predicted", *(f"p_{name}" for name in self.classes))
-        rows = []
+        rows: list[dict[str, Cell]] = []
         for row in self.predictions:
             cells: tuple[Cell, ...] = (row.name, row.label, row.predicted, *row.probabilities)
-            rows.append(dict(zip(columns, map(format_cell, cells), strict=True)))
-        write_text(path, format_csv(columns, rows))
+            rows.append(dict(zip(columns, cells, strict=True)))
+        write_csv(path, columns, rows)
 
     def describe(self) -> Sequence[str | TextTable]:
         """Return a row for each class, and the accuracy."""
-        by_recording = self.classify_recordings()
-        numbers = ("clips" if self.has_clips else "recordings", "correct", "accuracy", "95 % interval")
-        table = TextTable("class", *numbers, "confused with", right=numbers, optional=("95 % interval", "accuracy"))
+        numbers = ("samples", "correct", "95 % interval")
+        table = TextTable("class", *numbers, "confused with", right=numbers, optional=("95 % interval",))
         for k, (name, row) in enumerate(zip(self.classes, self.confusion, strict=True)):
-            # Pairs of a count and a class, sorted by both: the most confused classes first.
-            others = sorted(((count, j) for j, count in enumerate(row) if j != k and count), reverse=True)
-            confused = ", ".join(f"{self.classes[j]} {count}" for count, j in others[:MAX_CONFUSIONS])
-            interval = _format_interval(wilson_interval(row[k], sum(row))) if sum(row) else "–"
-            accuracy = f"{row[k] / sum(row):.1%}" if sum(row) else "–"
-            table.add_row(name, sum(row), row[k], accuracy, interval, confused)
+            others = {other: count for other, count in zip(self.classes, row, strict=True) if other != name and count}
+            confused = ", ".join(f"{other} {count}" for other, count in Counter(others).most_common(MAX_CONFUSIONS))
+            low, high = wilson_interval(row[k], sum(row))
+            table.add_row(name, sum(row), row[k], f"{low:.1%} to {high:.1%}", confused)
 
         synthetic = " (synthetic)" if self.synthetic else ""
-        lines = [
-            f"accuracy{synthetic} {_format_share(self.correct, self.samples)}: {self.data}; expected calibration error "
-            f"{self.calibration_error:.1%}"
-        ]
-        if by_recording is not None:
-            lines.append(f"recordings, by the mean of their clips{synthetic}: {_format_share(*by_recording)}")
+        calibration = f"expected calibration error {self.calibration_error:.1%}"
+        lines = [f"accuracy{synthetic} {self.share}: {self.data}; {calibration}"]
+        if (by_recording := self.classify_recordings()) is not None:
+            lines.append(f"recordings, by the mean of their clips{synthetic}: {by_recording}")
         if (test := self.against) is not None:
             lines.append(
                 f"correct in both results {test.both}, only here {test.only_first}, only in the other "
                 f"{test.only_second}, in neither {test.neither}; McNemar's exact test: p = {test.p_value:.3g}"
             )
         return table, *lines
-
-
-def _format_share(correct: int, samples: int) -> str:
-    """Format a share with its counts and its 95 % confidence interval."""
-    interval = _format_interval(wilson_interval(correct, samples))
-    return f"{correct / samples:.1%}, {correct} of {samples} (95 % interval {interval})"
-
-
-def _format_interval(interval: tuple[float, float]) -> str:
-    low, high = interval
-    return f"{low:.1%} to {high:.1%}"
-
-
-class JointTest(Record):
-    """Test of a joint network, which decides on videos, on movements of rendered people (synthetic)."""
-
-    samples: int
-    """Number of movements."""
-    correct: int
-    """Number of correct predictions."""
-
-    @property
-    def accuracy(self) -> float:
-        """Share of correct predictions, 0 to 1."""
-        return self.correct / self.samples
 
 
 class TestResult(Scores):
@@ -397,7 +352,7 @@ class TestResult(Scores):
     """Test accuracy of a linear classifier on the number of events alone, 0 to 1."""
     train_accuracy: float | None = None
     """Accuracy of the chosen epoch on the training part, in evaluation mode, 0 to 1; None in runs of version 0.1."""
-    joints: JointTest | None = None
+    joints: Share | None = None
     """Test of the joint network of `dvspipe learn`; None without a joint network."""
     findings: tuple[Finding, ...] = ()
     """Limits of the result, most important first."""
@@ -444,23 +399,19 @@ class TrainingRun(Described):
     activity: ActivityRecord
 
     def __repr__(self) -> str:
-        share = f"{self.test.accuracy:.1%}, {self.test.correct} of {self.test.samples}"
-        return f"TrainingRun({str(self.folder.path)!r}, {count_noun(len(self.epochs), 'epoch')}, test accuracy {share})"
+        epochs = count_noun(len(self.epochs), "epoch")
+        return f"TrainingRun({str(self.folder.path)!r}, {epochs}, test accuracy {self.test.share})"
 
     def describe(self) -> Sequence[str | TextTable]:
         """Return the result of the test, and what limits it."""
         test = self.test
         kind = " (synthetic)" if test.synthetic_test else ""
-        chosen = f"epoch {test.chosen_epoch}, {self.choice}"
-        lines = [f"test accuracy{kind} {_format_share(test.correct, test.samples)}: {test.data}; {chosen}"]
-
+        lines = [f"test accuracy{kind} {test.share}: {test.data}; epoch {test.chosen_epoch}, {self.choice}"]
         if test.val_accuracy is not None and test.val_samples is not None:
-            correct = round(test.val_accuracy * test.val_samples)
-            of_rendered = " (synthetic)" if test.synthetic else ""
-            lines.append(f"validation accuracy{of_rendered} {_format_share(correct, test.val_samples)}")
+            validated = Share(correct=round(test.val_accuracy * test.val_samples), samples=test.val_samples)
+            lines.append(f"validation accuracy{' (synthetic)' if test.synthetic else ''} {validated}")
 
-        lines += [f"- {finding.text}" for finding in test.findings]
-        return lines
+        return [*lines, *(f"- {finding.text}" for finding in test.findings)]
 
     @property
     def checkpoint(self) -> Path:
@@ -471,14 +422,11 @@ class TrainingRun(Described):
     def choice(self) -> str:
         """Reason for the choice of the epoch, as a phrase that follows its number."""
         best = find_best(self.epochs)
-        if best.val_accuracy is None or self.test.val_accuracy is None:
+        if best.val_accuracy is None:
             return "the last: no validation part was held out"
         if best.epoch == self.test.chosen_epoch:
             return "chosen on the validation part"
-        return (
-            f"the latest epoch not significantly worse than epoch {best.epoch} on the few validation recordings "
-            f"({self.test.val_accuracy:.1%} and {best.val_accuracy:.1%} correct)"
-        )
+        return f"the latest that is not significantly worse than epoch {best.epoch}, on few validation recordings"
 
     @classmethod
     def read(cls, folder: RunFolder | str | Path) -> TrainingRun:
@@ -497,15 +445,11 @@ class TrainingRun(Described):
         )
 
 
-class ShippedScore(Record):
+class ShippedScore(Share):
     """Score of an included classifier on recordings outside its training data."""
 
     data: str
     """The recordings, as a phrase that follows "tested on"."""
-    correct: int
-    """Number of correct predictions."""
-    samples: int
-    """Number of recordings."""
 
 
 class ShippedSource(Record):

@@ -14,7 +14,7 @@ from typing import TypedDict
 from pydantic import Field
 
 from ..base.config import Settings
-from ..base.labels import OTHER
+from ..base.gestures import OTHER
 from ..results.tables import Record
 from .answers import LiveAnswer
 

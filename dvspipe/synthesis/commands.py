@@ -87,7 +87,7 @@ def gestures(
     shard: ShardName = None,
 ) -> None:
     """Make recordings of rendered people who perform the gestures of DVS128 Gesture; existing files are kept."""
-    from ..base.labels import GESTURES
+    from ..base.gestures import GESTURES
     from . import GesturesPlan, write_gestures
 
     share = parse_shard(shard)

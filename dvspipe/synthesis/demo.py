@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..base.labels import GESTURES
+from ..base.gestures import GESTURES
 from ..base.texts import readable
 from ..base.trees import SettingsTree
 from ..checkpoints.checkpoint import shipped_config

@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError
 from ..base.config import Settings
 from ..base.errors import ConfigError, DataError, FormatError
 from ..base.files import read_bytes, write_text
-from ..base.labels import OTHER
+from ..base.gestures import OTHER
 from ..people import Track
 from .gestures import MOVEMENTS, Repertoire
 from .motion import Motion, Movement

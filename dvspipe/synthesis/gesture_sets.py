@@ -10,7 +10,7 @@ from itertools import product
 from pathlib import Path
 
 from ..base.files import read_bytes
-from ..base.labels import GESTURES, OTHER
+from ..base.gestures import GESTURES, OTHER
 from ..base.pool import ALL, Shard
 from ..base.progress import Progress
 from ..events import GESTURE_SENSOR, Events

@@ -14,7 +14,7 @@ from typing import TypedDict, Unpack
 import numpy as np
 
 from ..base.errors import DataError
-from ..base.labels import GESTURES, OTHER
+from ..base.gestures import GESTURES, OTHER
 from ..events import GESTURE_SENSOR
 from ..video.frames import Frame
 from .motion import Motion, Movement, draw_rest, smooth_step

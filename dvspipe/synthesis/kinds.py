@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import Field
 
 from ..base.config import Settings, build
-from ..base.labels import GESTURES
+from ..base.gestures import GESTURES
 from ..events import GESTURE_SENSOR
 from ..hooks import LabelledRecording, LabelledRecordings
 from .gestures import RENDERING

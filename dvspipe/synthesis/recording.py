@@ -12,12 +12,13 @@ from enum import IntEnum
 from functools import cache
 from itertools import islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.files import TemporaryFolder, write_beside
-from ..base.labels import OTHER
+from ..base.files import write_beside
+from ..base.gestures import OTHER
 from ..events import GESTURE_SENSOR, Events, Region, SensorSize, concatenate
 from ..framing import FramingConfig, open_source
 from ..people.region import VIEW_M, enclose_hands, extend_hand, limit_square
@@ -184,7 +185,7 @@ def record_film(clip: GestureClip, *, webcam: Webcam | None = None, repertoire: 
     planned = _plan_film(clip, webcam, repertoire)
     region = planned.find_region(_start_sequence(clip.seeds, RandomSequence.REGION))
 
-    with TemporaryFolder() as folder:
+    with TemporaryDirectory() as folder:
         path = planned.write(Path(folder) / "film")
         source = open_source(path, GESTURE_SENSOR, FramingConfig(roi=str(region)), sensor=None)
         return concatenate(source.read_fitted(), GESTURE_SENSOR)

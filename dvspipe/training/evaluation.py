@@ -58,6 +58,7 @@ from ..results.scores import CALIBRATION_BINS, Counts
 from .callback import TrainingCallback
 from .config import TrainConfig
 from .framing import adopt_framing
+from .logistic import fit_logistic
 
 
 @dataclass(frozen=True, repr=False)
@@ -121,10 +122,9 @@ def score(
     evaluation: Evaluation, samples: Sequence[Sample], classes: Sequence[str], classifier: ClassifierConfig
 ) -> ScoreFields:
     """Return the fields of `results.Scores`, with the calibrated probabilities of a classifier."""
-    from sklearn.metrics import confusion_matrix
-
     probabilities = classifier.probabilities(evaluation.logits)
-    confusion = confusion_matrix(evaluation.labels, evaluation.predicted, labels=range(len(classes)))
+    confusion = np.zeros((len(classes), len(classes)), np.int64)
+    np.add.at(confusion, (evaluation.labels, evaluation.predicted), 1)
     certainty = probabilities.max(axis=1)
     wrong = np.flatnonzero(evaluation.labels != evaluation.predicted)
     most_certain_first = wrong[np.argsort(-certainty[wrong], kind="stable")]
@@ -166,13 +166,14 @@ def expected_calibration_error(probabilities: NDArray[np.float32 | np.float64], 
 
 def event_count_accuracy(train: SpikeTensors, test: SpikeTensors) -> float:
     """Return the test accuracy of a linear classifier on the number of events of a recording alone."""
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
+    counts = {part: torch.tensor([[float(count.kept)] for count in part.counts()]) for part in (train, test)}
+    mean, deviation = counts[train].mean(), counts[train].std(correction=0)
+    scaled = {part: (count - mean) / deviation.clamp_min(1.0) for part, count in counts.items()}
 
-    classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
-    kept_events = {part: np.array([[count.kept] for count in part.counts()]) for part in (train, test)}
-    return float(classifier.fit(kept_events[train], train.labels).score(kept_events[test], test.labels))
+    classes = int(max(train.labels.max(), test.labels.max())) + 1
+    fitted = fit_logistic(scaled[train], torch.from_numpy(train.labels), classes, c=1.0)
+    predicted = (scaled[test] @ fitted[:, :-1].T + fitted[:, -1]).argmax(1)
+    return float((predicted.numpy() == test.labels).mean())
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import warnings
 
 import numpy as np
 import torch
@@ -18,13 +17,12 @@ from ..networks import IntegrateAndFire, SpikingNetwork, StdpNetworkConfig, watc
 from ..results import EpochRow
 from ..rules import Competition, convergence, train_convolution
 from .evaluation import evaluate_network
+from .logistic import fit_logistic
 from .trainer import Trainer
 
 Singles = NDArray[np.float32]
-MAX_ITERATIONS = 100  # iterations of the readout fit; scikit-learn's default
 MIN_DEVIATION = 1e-6  # smaller deviations of a feature count as constant, and get the weight 0
 ROUGH_RECORDINGS = 5_000  # for the readout while a layer before the last is trained
-UNSEEN_MARGIN = 30.0  # logits of classes without training recordings are this far below all others
 
 
 class FeatureTrainer(Trainer):
@@ -50,7 +48,7 @@ class FeatureTrainer(Trainer):
         with watch_rates(self.network) as spike_rates:
             features, labels = self._extract_features(epoch)
 
-        loss, accuracy = fit_logistic(self.network.linear, features, labels, c=experiment.config.stdp.readout_c)
+        loss, accuracy = fit_readout(self.network.linear, features, labels, c=experiment.config.stdp.readout_c)
         validation = experiment.parts.validation
         validated = validation and evaluate_network(self.network, validation, batch=self.settings.batch)
 
@@ -141,14 +139,11 @@ def _stack_views(tensors: SpikeTensors, recordings: NDArray[np.int64]) -> SpikeT
     return joined
 
 
-def fit_logistic(linear: nn.Linear, features: Singles, labels: NDArray[np.int64], *, c: float) -> tuple[float, float]:
+def fit_readout(linear: nn.Linear, features: Singles, labels: NDArray[np.int64], *, c: float) -> tuple[float, float]:
     """Fit a logistic regression and store it in a linear layer; return its mean cross-entropy and its accuracy.
 
-    The features [N, F] are overwritten. `c` is C of scikit-learn, for features with a standard deviation of 1.
+    The features [N, F] are overwritten. `c` is as in `fit_logistic`.
     """
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.linear_model import LogisticRegression
-
     # Standardise the features; constant ones become 0, and get the weight 0.
     mean = features.mean(axis=0, dtype=np.float64)
     deviation = features.std(axis=0, dtype=np.float64)
@@ -156,28 +151,17 @@ def fit_logistic(linear: nn.Linear, features: Singles, labels: NDArray[np.int64]
     features -= mean.astype(np.float32)
     features *= scale.astype(np.float32)
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # the last digits of the weights do not matter
-        fitted = LogisticRegression(C=c, max_iter=MAX_ITERATIONS).fit(features, labels)
-
-    weight = fitted.coef_.astype(np.float64)
-    bias = fitted.intercept_.astype(np.float64)
-    if len(fitted.classes_) == 2:  # for two classes, scikit-learn has one logit: the second class
-        weight = np.concatenate([-weight / 2, weight / 2])
-        bias = np.concatenate([-bias / 2, bias / 2])
+    inputs = torch.from_numpy(features)
+    targets = torch.from_numpy(labels)
+    fitted = fit_logistic(inputs, targets, linear.out_features, c=c)
+    weight, bias = fitted[:, :-1], fitted[:, -1]
+    logits = inputs @ weight.T + bias
 
     # w (x - mean) scale + b = (w scale) x + (b - w scale mean): the layer takes features that are not standardised.
-    # Classes without recordings keep weights of 0 and a low bias.
-    scaled = torch.zeros(linear.weight.shape, dtype=torch.float64)
-    shift = torch.full(linear.bias.shape, float(bias.min()) - UNSEEN_MARGIN, dtype=torch.float64)
-    scaled[fitted.classes_] = torch.from_numpy(weight * scale)
-    shift[fitted.classes_] = torch.from_numpy(bias - weight @ (scale * mean))
-
-    logits = torch.from_numpy(features @ weight.T.astype(np.float32) + bias)
-    targets = torch.from_numpy(np.searchsorted(fitted.classes_, labels))
+    scaled = weight.double() * torch.from_numpy(scale)
     with torch.no_grad():
         linear.weight.copy_(scaled)
-        linear.bias.copy_(shift)
+        linear.bias.copy_(bias - scaled @ torch.from_numpy(mean))
 
     accuracy = (logits.argmax(1) == targets).double().mean()
     return float(nn.functional.cross_entropy(logits, targets)), float(accuracy)

@@ -219,7 +219,7 @@ def _find_complete(setup: RunSetup, state: TrainingState) -> TrainingRun | None:
 
     # Rows in the file may be lost, or include an incomplete epoch.
     if processes.is_first:
-        write_rows(state.rows, EpochRow, jsonl=folder.epochs, csv_path=folder.epochs_csv)
+        write_rows(state.rows, EpochRow, folder.epochs, folder.epochs_csv)
     if not is_over(setup.config.optimiser, state.rows):
         return None
 

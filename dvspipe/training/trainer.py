@@ -342,7 +342,7 @@ class Trainer:
 
     def _store(self, row: EpochRow) -> None:
         """Write the rows of all epochs, the weights, and last the state for resuming."""
-        write_rows(self.rows, EpochRow, jsonl=self.folder.epochs, csv_path=self.folder.epochs_csv)
+        write_rows(self.rows, EpochRow, self.folder.epochs, self.folder.epochs_csv)
         if self.experiment.config.tensorboard:
             _append_to_tensorboard(self.folder.tensorboard, row)
         self._save(self.folder.last)

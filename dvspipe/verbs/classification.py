@@ -207,7 +207,7 @@ class Inference:
     def write_page(self, folder: OutputFolder, predictions: Sequence[Prediction]) -> int:
         """Write the report of all recordings in the output folder; return how many are of earlier runs."""
         plugins().hook.report(record=self.run, folder=folder.path)
-        return len(folder.find_predictions(self.run, with_segments=False)) - len(predictions)
+        return len(folder.find_predictions(self.run)) - len(predictions)
 
 
 def adapt(

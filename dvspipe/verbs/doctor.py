@@ -13,7 +13,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..base.kernels import cache_folder, is_writable
 from .diagnosis import Check, Diagnosis
 
 if TYPE_CHECKING:
@@ -27,6 +26,7 @@ EXTRAS = {
     "export": "NIR and ONNX files",
     "hub": "checkpoints on the Hugging Face hub",
     "ray": "work on several machines",
+    "report": "pictures and pages",
     "ros": "ROS bags",
     "tensorboard": "curves of trainings in TensorBoard",
 }
@@ -53,7 +53,6 @@ def doctor() -> Diagnosis:
         _check_cores(),
         _check_gpu(),
         *_check_programs(),
-        _check_kernels(),
         _check_cache(),
         _check_webcams(find_webcams()),
         *_check_extras(),
@@ -177,26 +176,6 @@ def _check_programs() -> Iterator[Check]:
         state="ok" if browser else "missing",
         found=browser or "not found",
         meaning="only tests of the web page need it; the page runs in any browser",
-    )
-
-
-def _check_kernels() -> Check:
-    folder = Path(cache_folder(str(Path(__file__).parents[1])))
-    compiled = sum(1 for _ in folder.rglob("*.nbi"))
-    if not is_writable(str(folder)):
-        return Check(
-            name="kernels",
-            state="broken",
-            found=f"{folder} is not writable",
-            meaning="compiled kernels are stored there",
-            remedy="make it writable, or set NUMBA_CACHE_DIR",
-        )
-
-    return Check(
-        name="kernels",
-        state="ok",
-        found=f"{compiled} in {folder}",
-        meaning="a command compiles what it lacks at its first use, in 5 to 30 s",
     )
 
 

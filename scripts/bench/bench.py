@@ -16,7 +16,7 @@ import pytest
 import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from dvspipe.base.labels import GESTURES
+from dvspipe.base.gestures import GESTURES
 from dvspipe.encoding import BinConfig, encode
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import read, write

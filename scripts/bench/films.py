@@ -15,7 +15,7 @@ from pathlib import Path
 
 from dvspipe.base.config import build
 from dvspipe.base.errors import DvspipeError
-from dvspipe.base.labels import GESTURES, OTHER
+from dvspipe.base.gestures import GESTURES, OTHER
 from dvspipe.base.overrides import parse_overrides
 from dvspipe.inference import Classifier, InferConfig, Prediction
 from dvspipe.results import wilson_interval

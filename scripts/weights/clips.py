@@ -13,13 +13,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from movements import REPERTOIRE
 from PIL import Image
 
-from dvspipe.base.files import TemporaryFolder
-from dvspipe.base.labels import GESTURES, OTHER
+from dvspipe.base.gestures import GESTURES, OTHER
 from dvspipe.events import GESTURE_SENSOR, Events, concatenate
 from dvspipe.formats import SYNTHETIC_GESTURES, write
 from dvspipe.framing import FramingConfig, open_source
@@ -86,14 +86,14 @@ class Recorder:
 
     def film(self, path: Path) -> None:
         """Film the clip."""
-        with TemporaryFolder() as folder:
+        with TemporaryDirectory() as folder:
             film = film_gesture(Path(folder, "film"), self.clip, repertoire=self.repertoire)
             self._convert(film, path, start_us=0)
 
     def loop(self, path: Path) -> None:
         """Film the clip as a GIF, which `dvspipe infer` repeats; keep a part of it."""
         rng = np.random.default_rng([*self.clip.seeds, GIF_SEED])
-        with TemporaryFolder() as folder:
+        with TemporaryDirectory() as folder:
             film = film_gesture(Path(folder, "film"), self.clip, repertoire=self.repertoire)
             gif = write_gif(film, rng)
             self._convert(gif, path, start_us=int(rng.integers(MIN_GIF_US - CLIP_US)))

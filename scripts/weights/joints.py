@@ -18,7 +18,7 @@ import torch
 from movements import REPERTOIRE
 from numpy.typing import NDArray
 
-from dvspipe.base.labels import GESTURES, OTHER
+from dvspipe.base.gestures import GESTURES, OTHER
 from dvspipe.oneshot.arms import draw_tracks, sample_windows
 from dvspipe.people import Track
 from dvspipe.people.joint_training import JointWindows, count_correct, train_joints

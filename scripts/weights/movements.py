@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from dvspipe.base.labels import GESTURES, OTHER
+from dvspipe.base.gestures import GESTURES, OTHER
 from dvspipe.synthesis import Repertoire
 from dvspipe.synthesis.motion import (
     DOWN,

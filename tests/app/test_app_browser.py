@@ -17,7 +17,7 @@ import cv2
 import pytest
 from conftest import random_events
 
-from dvspipe.base.labels import GESTURES
+from dvspipe.base.gestures import GESTURES
 from dvspipe.events import SensorSize
 from dvspipe.formats import info, write
 from dvspipe.video.config import VideoSettings

@@ -13,7 +13,7 @@ from facts import raises
 
 from dvspipe import Classifier, Events
 from dvspipe.base.errors import CheckpointError
-from dvspipe.base.labels import GESTURES
+from dvspipe.base.gestures import GESTURES
 from dvspipe.checkpoints.checkpoint import SHIPPED, load_checkpoint, load_config, shipped_checkpoints
 from dvspipe.events import GESTURE_SENSOR
 from dvspipe.formats import read

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import itertools
 import json
 import os
 import re
@@ -355,12 +354,6 @@ def test_view_of_recording_without_events_warns_once(tmp_path: Path) -> None:
         done = dvspipe("view", "a.h5", "-o", name, cwd=tmp_path)
         assert (len(done.stderr.splitlines()), mentions(done.stderr, "warning", "a.h5", "no events")) == (1, True)
         assert (tmp_path / name).exists()
-
-
-def test_conversion_time_excludes_compilation(clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    compiled = itertools.chain([0.0], itertools.repeat(500.0))
-    monkeypatch.setattr("dvspipe.cli.convert.compiled_s", lambda: next(compiled))
-    assert "converted in -" in dvspipe("convert", clip, "-o", "a.h5", "--stop-s", 0.2, cwd=tmp_path).stdout
 
 
 def test_convert_prints_the_size_of_the_file(tmp_path: Path) -> None:

@@ -95,11 +95,11 @@ def test_another_laboratory_converts_with_the_lock(videos: Path) -> None:
     dvspipe(*words, "-o", "first", "--shot-noise-rate-hz", "20", "--license", "cc0-1.0", cwd=folder)
     lock = DataLock.read(folder / "first/dataset.lock")
     assert {file.license for file in lock.files} == {"cc0-1.0"}
-    assert lock.header.lists.keys() == {"splits.csv"}
+    assert lock.lists.keys() == {"splits.csv"}
     assert "6 files" in dvspipe("data", "verify", "first", cwd=folder).stdout
 
     again = dvspipe(*words, "-o", "second", "--lock", "first/dataset.lock", "--jobs", 2, cwd=folder)
-    assert "another source" not in again.stderr
+    assert "changed" not in again.stderr
     assert (folder / "second/dataset.lock").read_bytes() == (folder / "first/dataset.lock").read_bytes()
 
     refused = dvspipe(*words, "-o", "third", "--lock", "first/dataset.lock", "--pos-thres", "0.3", cwd=folder, code=2)
@@ -110,5 +110,5 @@ def test_another_laboratory_converts_with_the_lock(videos: Path) -> None:
     (videos / f"{NAMES[0]}.webm").write_bytes((videos / f"{NAMES[1]}.webm").read_bytes())
     other = dvspipe(*words, "-o", "third", "--lock", "first/dataset.lock", cwd=folder, code=None)
     assert other.returncode == 2
-    assert mentions(other.stderr, f"{NAMES[0]}.webm: another source")
+    assert mentions(other.stderr, f"{NAMES[0]}.webm: changed")
     assert mentions(other.stdout, f"{NAMES[0]}.h5: changed")

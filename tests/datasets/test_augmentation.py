@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dvspipe.base.errors import ConfigError
-from dvspipe.base.labels import GESTURES
+from dvspipe.base.gestures import GESTURES
 from dvspipe.datasets.augmentation import AugmentConfig, VaryConfig, augment, mirrored_labels, vary
 from dvspipe.events import Events, SensorSize
 

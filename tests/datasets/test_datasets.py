@@ -16,7 +16,7 @@ from conftest import random_events
 from facts import mentions, raises
 
 from dvspipe.base.errors import ConfigError, DataError, FileError
-from dvspipe.base.labels import GESTURES
+from dvspipe.base.gestures import GESTURES
 from dvspipe.datasets import (
     AugmentConfig,
     BatchSettings,

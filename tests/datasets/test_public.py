@@ -15,7 +15,7 @@ from conftest import random_events
 from facts import mentions, raises
 
 from dvspipe.base.errors import DataError, FormatError
-from dvspipe.base.labels import GESTURES
+from dvspipe.base.gestures import GESTURES
 from dvspipe.datasets import DvsGestureConfig, NmnistConfig, open_dataset, parse_data, public
 from dvspipe.events import Events, SensorSize
 

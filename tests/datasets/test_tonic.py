@@ -18,7 +18,7 @@ from conftest import random_events, rows_of
 from facts import raises
 
 from dvspipe.base.errors import ConfigError, DataError
-from dvspipe.base.labels import GESTURES
+from dvspipe.base.gestures import GESTURES
 from dvspipe.datasets import (
     DataSet,
     TonicConfig,

@@ -1,4 +1,4 @@
-"""HDF5 chunks compressed plane by plane."""
+"""HDF5 chunks of shuffled bytes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import pytest
 from facts import raises
 from hypothesis import given
 from hypothesis import strategies as st
-from isal import isal_zlib
 
 from dvspipe.formats.hdf5.planes import compress_chunk, decompress_chunk
 
@@ -32,12 +31,6 @@ def test_negative_values_and_strided_columns_are_kept() -> None:
     found = np.empty(len(values), np.int64)
     decompress_chunk(compress_chunk(values), found, shuffled=True)
     assert np.array_equal(found, values)
-
-
-def test_incompressible_planes_are_stored() -> None:
-    noise = np.random.default_rng(0).integers(0, 256, 65536, np.uint16)
-    assert 65536 < len(compress_chunk(noise)) < 65536 + 2000
-    assert len(compress_chunk(np.zeros(65536, np.int64))) < 3000
 
 
 @pytest.mark.parametrize("rows", [0, 1, 5000])
@@ -65,5 +58,5 @@ def test_corrupted_chunks_raise() -> None:
             decompress_chunk(wrong, found, shuffled=True)
     for place in (0, 2500, len(content) - 1):
         wrong = content[:place] + bytes([content[place] ^ 0x55]) + content[place + 1 :]
-        with pytest.raises((ValueError, isal_zlib.error)):  # type: ignore[arg-type]
+        with pytest.raises((ValueError, zlib.error)):
             decompress_chunk(wrong, found, shuffled=True)

@@ -252,7 +252,7 @@ def test_stored_predictions_depend_on_adapted_recordings(data: Path, checkpoint:
 def test_adapt_command_writes_checkpoint_and_reports_changes(data: Path, checkpoint: Path) -> None:
     output = dvspipe("adapt", checkpoint, data, "-o", "new.safetensors", cwd=data.parent).stdout
     assert mentions(output, "6 of 6 windows", "6 recordings")
-    assert "norm2" in output
+    assert "standard deviations" in output
     record = json.loads(dvspipe("adapt", checkpoint, data, "-o", "b.safetensors", "--json", cwd=data.parent).stdout)
     read = AdaptationRecord.model_validate(record)
     assert (read.used, sum(read.after), read.network) == (6, 6, Classifier.load(checkpoint).digest)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from dvspipe.base.labels import OTHER
+from dvspipe.base.gestures import OTHER
 from dvspipe.inference.answers import Answer, find_answer, find_reason
 from dvspipe.inference.segments import ENTER, SegmentConfig, find_segments
 from dvspipe.results import Timeline

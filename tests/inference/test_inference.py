@@ -44,7 +44,6 @@ from dvspipe.inference import (
     Classifier,
     ClassifyOptions,
     InferConfig,
-    LabelledSpan,
     SegmentConfig,
     Task,
     Timeline,
@@ -60,6 +59,7 @@ from dvspipe.inference.windows import Window, slide
 from dvspipe.recordings.conversion import convert_many, plan_conversions
 from dvspipe.results import (
     InferenceRun,
+    LabelRow,
     OutputFolder,
     Prediction,
     RecordingFolder,
@@ -627,13 +627,16 @@ def test_recording_at_twice_the_size_has_the_same_prediction(classifier: Classif
 # Scores
 
 
+def label_of(start_us: int, end_us: int, name: str) -> LabelRow:
+    return LabelRow(t_start_us=start_us, t_end_us=end_us, class_name=name)
+
+
 def test_correct_predictions_score_1_with_a_delay_of_one_window() -> None:
     timeline = timeline_of([A] * 5 + [B] * 5)
-    spans = [LabelledSpan(0, 550, 0, "right"), LabelledSpan(550, 1100, 1, "left")]
+    labels = [label_of(0, 550, "right"), label_of(550, 1100, "left")]
     config = SegmentConfig(least_us=0)
-    found = score(
-        timeline, find_segments(timeline, BAR_CLASSES, config, t_first_us=0, t_end_us=1100), spans, config, 200
-    )
+    segments = find_segments(timeline, BAR_CLASSES, config, t_first_us=0, t_end_us=1100)
+    found = score(timeline, segments, labels, BAR_CLASSES, config, 200)
     assert (found.accuracy, found.segment_f1, found.segments_found) == (1, 1, 2)
     assert found.confusion == ((5, 0, 0), (0, 5, 0), (0, 0, 0))
     assert found.delays_us == (200, 150)  # one window; then 700 - 550, the first end of a correct prediction
@@ -665,13 +668,13 @@ def segment_of(start_us: int, end_us: int, label: int | None) -> SegmentRow:
 )
 def test_segment_matches_label_with_overlap_of_half(segments: list[tuple[int, int, int]], f1: float) -> None:
     shown = [segment_of(start, end, label) for start, end, label in [*segments, (300, 400, None)]]
-    found = score(timeline_of([A]), shown, [LabelledSpan(0, 100, 0, "right")], SegmentConfig(), 200)
+    found = score(timeline_of([A]), shown, [label_of(0, 100, "right")], BAR_CLASSES, SegmentConfig(), 200)
     assert found.segment_f1 == pytest.approx(f1)
 
 
 def test_anytime_curve_counts_labels_that_last_as_long() -> None:
     timeline = timeline_of([B, A, A, A, A, A, A])  # available at 200, 300, ...
-    found = score(timeline, [], [LabelledSpan(0, 400, 0, "right")], SegmentConfig(), 200)
+    found = score(timeline, [], [label_of(0, 400, "right")], BAR_CLASSES, SegmentConfig(), 200)
     (lasting, right), seen_us = found.seen, np.array(found.seen_us)
     np.testing.assert_array_equal(lasting, seen_us <= 400)
     np.testing.assert_array_equal(right, (seen_us >= 300) & (seen_us <= 400))

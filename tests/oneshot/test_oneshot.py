@@ -12,7 +12,7 @@ from facts import raises
 from filmed import make_film, make_gestures, make_track, store_track
 
 from dvspipe.base.errors import CheckpointError, ConfigError, DataError, FileError, VideoError
-from dvspipe.base.labels import OTHER
+from dvspipe.base.gestures import OTHER
 from dvspipe.inference import Classifier
 from dvspipe.oneshot import (
     PAGE,

@@ -14,7 +14,7 @@ from facts import mentions
 from filmed import without_person
 
 from dvspipe.base.errors import CheckpointError, ConfigError, VideoError
-from dvspipe.base.labels import GESTURES
+from dvspipe.base.gestures import GESTURES
 from dvspipe.checkpoints.checkpoint import ClassifierConfig, save_checkpoint, write_tensors
 from dvspipe.encoding import BinConfig
 from dvspipe.events import SensorSize

@@ -18,7 +18,7 @@ from facts import mentions, raises
 from numpy.typing import NDArray
 
 from dvspipe.base.errors import DataError, FileError, FormatError, VideoError
-from dvspipe.base.labels import GESTURES
+from dvspipe.base.gestures import GESTURES
 from dvspipe.events import SensorSize
 from dvspipe.people import (
     JOINTS,

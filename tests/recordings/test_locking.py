@@ -149,9 +149,9 @@ def test_other_sources_are_named_before_a_conversion(
     tasks = plan_conversions(other, tmp_path / "out")
     lines = compare_sources(locked[1], tasks, digest_sources(tasks))
     assert [line.partition(" (")[0] for line in lines] == [
-        "clap/a.webm: source missing",
-        "clap/z.webm: source not in the lock",
-        "wave/b.webm: another source",
+        "clap/a.webm: missing",
+        "clap/z.webm: not in the lock",
+        "wave/b.webm: changed",
     ]
 
 
@@ -172,8 +172,8 @@ def test_each_source_is_read_once(videos: Path, locked: tuple[Path, DataLock], t
 def test_invalid_locks_are_errors(tmp_path: Path) -> None:
     with raises(FileError, "dataset.lock"):
         verify_folder(tmp_path)
-    header = json.dumps({"format": "dvspipe-lock-1", "versions": {}, "video": {}, "recording": {}})
-    for text, line in (("", 1), ("{}\n", 1), (f'{header}\n{{"file": "a.h5"}}\n', 2)):
+    lock = {"format": "dvspipe-lock-2", "versions": {}, "video": {}, "recording": {}, "files": [{"file": "a.h5"}]}
+    for text, fact in (("", "JSON"), ("{}", "versions"), (json.dumps(lock), "files.0.source")):
         (tmp_path / "dataset.lock").write_text(text)
-        with raises(FormatError, "dataset.lock", f"line {line}"):
+        with raises(FormatError, "dataset.lock", fact):
             DataLock.read(tmp_path / "dataset.lock")

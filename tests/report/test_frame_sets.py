@@ -20,8 +20,9 @@ from dvspipe.formats import write
 from dvspipe.report import frames as writing
 from dvspipe.report.config import FrameSettings
 from dvspipe.report.frame_sets import frames, plan_frames, write_frames
+from dvspipe.report.frames import FrameRow
 from dvspipe.report.painter import make_palette
-from dvspipe.results.frames import FrameRow, read_frame_rows
+from dvspipe.results.tables import read_csv
 
 EVENTS = random_events(1, 300, span_us=100_000)
 
@@ -70,7 +71,8 @@ def test_pictures_have_the_colours_of_the_preview_and_a_pixel_per_pixel(tmp_path
 def test_arrays_are_the_values_of_frames(tmp_path: Path, form: str) -> None:
     write(tmp_path / "a.h5", EVENTS)
     written(tmp_path / "a.h5", tmp_path / "out", form=form, format="npy", every_us=None, every_events=90)
-    rows = list(read_frame_rows(tmp_path / "out" / "times.csv"))
+    _, lines = read_csv(tmp_path / "out" / "times.csv", 1 << 20)
+    rows = [FrameRow(cells["file"], *(int(cells[name]) for name in FrameRow._fields[1:])) for _, cells in lines]
     expected = list(encode_frames([EVENTS], {"every_events": 90, "form": form}))
     assert [(row.start_us, row.end_us, row.events) for row in rows] == [frame[:3] for frame in expected]
     for row, frame in zip(rows, expected, strict=True):
@@ -209,7 +211,7 @@ def test_tables_cannot_remove_files_outside_the_folder(tmp_path: Path) -> None:
     written(tmp_path / "a.h5", out, overwrite=True)
     assert mine.read_text() == "mine"
     (out / "times.csv").write_text("file\nx\n")
-    with raises(FormatError, "times.csv", *FrameRow.columns):
+    with raises(FormatError, "times.csv", *FrameRow._fields):
         written(tmp_path / "a.h5", out, overwrite=True)
 
 

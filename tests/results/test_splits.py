@@ -54,7 +54,7 @@ def test_folder_without_splits_has_none(tmp_path: Path) -> None:
         (f"{HEADER}1,/etc/1.h5,a,train,\n", ["line 2", "file"]),
         (f"{HEADER}1,a/1.h5,a\n", ["line 2", "part"]),
         (f"{HEADER}1,a/1.h5,a,train,\n1,a/1.h5,a,test,\n", ["a/1.h5", "twice", "split 1"]),
-        (f"{HEADER}1,a/1.h5,a,train,\n2,a/1.h5,b,test,\n", ["a/1.h5", "a and b"]),
+        (f"{HEADER}1,a/1.h5,a,train,\n2,a/1.h5,b,test,\n", ["a/1.h5", "2 classes"]),
     ],
 )
 def test_wrong_tables_are_refused(tmp_path: Path, content: str, facts: list[str]) -> None:

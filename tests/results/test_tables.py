@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from dvspipe.base.errors import FileError, FormatError
 from dvspipe.results import (
     EpochRow,
-    JointTest,
     LayerActivity,
     RunFolder,
     SegmentRow,
+    Share,
     add_layers,
     read_rows,
     write_rows,
@@ -26,7 +26,7 @@ from dvspipe.results import (
 
 def test_control_characters_are_escaped_only_in_csv_files(tmp_path: Path) -> None:
     named = SegmentRow(t_start_us=0, t_end_us=5, label=0, class_name="evil\x1b[2J", probability=0.5)
-    write_rows([named], SegmentRow, jsonl=tmp_path / "a.jsonl", csv_path=tmp_path / "a.csv")
+    write_rows([named], SegmentRow, tmp_path / "a.jsonl")
     assert "evil\\x1b[2J" in (tmp_path / "a.csv").read_text()
     assert read_rows(tmp_path / "a.jsonl", SegmentRow) == (named,)
 
@@ -34,7 +34,7 @@ def test_control_characters_are_escaped_only_in_csv_files(tmp_path: Path) -> Non
 @pytest.mark.parametrize("start", "=+-@\t")
 def test_text_in_csv_files_is_no_formula_and_numbers_stay_numbers(tmp_path: Path, start: str) -> None:
     named = SegmentRow(t_start_us=-5, t_end_us=5, label=0, class_name=f"{start}1+1", probability=-0.5)
-    write_rows([named], SegmentRow, jsonl=tmp_path / "a.jsonl", csv_path=tmp_path / "a.csv")
+    write_rows([named], SegmentRow, tmp_path / "a.jsonl")
     (row,) = csv.DictReader((tmp_path / "a.csv").read_text(encoding="utf-8").splitlines())
     assert (row["t_start_us"], row["class"], row["probability"]) == ("-5", f"'{start}1+1", "-0.5")
     assert read_rows(tmp_path / "a.jsonl", SegmentRow) == (named,)
@@ -59,7 +59,7 @@ epochs = st.builds(
 @given(st.lists(epochs, min_size=1, max_size=4))
 def test_rows_survive_a_round_trip(tmp_path: Path, rows: list[EpochRow]) -> None:
     jsonl, table = tmp_path / "a.jsonl", tmp_path / "a.csv"
-    write_rows(rows, EpochRow, jsonl=jsonl, csv_path=table)
+    write_rows(rows, EpochRow, jsonl, table)
     assert read_rows(jsonl, EpochRow) == tuple(rows)
     cells = list(csv.DictReader(table.read_text(encoding="utf-8").splitlines()))
     assert list(cells[0]) == [*EpochRow.columns, "rate_lif1", "rate_lif2"]
@@ -70,20 +70,20 @@ def test_rows_survive_a_round_trip(tmp_path: Path, rows: list[EpochRow]) -> None
 def test_invalid_record_is_an_error_and_not_found(tmp_path: Path) -> None:
     path = tmp_path / "joints.json"
     with raises(FileError, "joints.json"):
-        JointTest.read(path)
-    record = JointTest(samples=4, correct=2)
+        Share.read(path)
+    record = Share(samples=4, correct=2)
     record.write(path)
-    assert JointTest.read(path) == JointTest.find(path) == record
+    assert Share.read(path) == Share.find(path) == record
     for content in ("", "[]", "{", '{"correct": 5}', "\xff"):
         path.write_text(content, encoding="latin-1")
-        assert JointTest.find(path) is None
-        with raises(FormatError, "joints.json", "JointTest"):
-            JointTest.read(path)
+        assert Share.find(path) is None
+        with raises(FormatError, "joints.json", "Share"):
+            Share.read(path)
 
 
 def test_interrupted_write_keeps_the_previous_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.json"
-    record = JointTest(samples=4, correct=2)
+    record = Share(samples=4, correct=2)
     record.write(path)
 
     def full(*_: object, **__: Any) -> None:
@@ -93,18 +93,19 @@ def test_interrupted_write_keeps_the_previous_record(tmp_path: Path, monkeypatch
     with pytest.raises(FileError, match="No space left"):
         record.model_copy(update={"correct": 3}).write(path)
     monkeypatch.undo()
-    assert JointTest.read(path) == record
+    assert Share.read(path) == record
     assert list(tmp_path.iterdir()) == [path]
 
 
 def test_new_run_removes_results_of_the_previous_one(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
-    for path in (*folder.result_files(), *folder.epoch_files(), folder.config):
+    results, epochs = (folder.test, folder.report), (folder.epochs, folder.best, folder.state)
+    for path in (*results, *epochs, folder.config):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
     folder.clear(keep_epochs=True)
     left = {path for path in tmp_path.rglob("*") if path.is_file()}
-    assert left == {*folder.epoch_files(), folder.config}
+    assert left == {*epochs, folder.config}
     folder.clear(keep_epochs=False)
     assert {path for path in tmp_path.rglob("*") if path.is_file()} == {folder.config}
 

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dvspipe.base.errors import ConfigError
-from dvspipe.base.labels import OTHER
+from dvspipe.base.gestures import OTHER
 from dvspipe.streaming import ActionConfig, ActionRunner, find_actions
 from dvspipe.streaming.answers import LiveAnswer
 

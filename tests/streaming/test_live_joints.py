@@ -12,7 +12,7 @@ from filmed import make_track
 from numpy.typing import NDArray
 
 from dvspipe.base.errors import ConfigError
-from dvspipe.base.labels import GESTURES
+from dvspipe.base.gestures import GESTURES
 from dvspipe.checkpoints.checkpoint import ClassifierConfig
 from dvspipe.encoding import BinConfig
 from dvspipe.events import SensorSize

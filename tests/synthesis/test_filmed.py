@@ -11,7 +11,7 @@ from facts import raises
 from test_tracked import track_of
 
 from dvspipe.base.errors import DataError, FileError, FormatError
-from dvspipe.base.labels import OTHER
+from dvspipe.base.gestures import OTHER
 from dvspipe.people import Track
 from dvspipe.synthesis import (
     FilmedGesture,

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from dvspipe.base.errors import DataError, FileError
 from dvspipe.base.files import lock_folder
-from dvspipe.base.labels import GESTURES
+from dvspipe.base.gestures import GESTURES
 from dvspipe.base.pool import Shard
 from dvspipe.base.progress import Progress
 from dvspipe.events import GESTURE_SENSOR, Events, SensorSize

@@ -9,7 +9,7 @@ import pytest
 from facts import raises
 
 from dvspipe.base.errors import DataError
-from dvspipe.base.labels import GESTURES
+from dvspipe.base.gestures import GESTURES
 from dvspipe.events import SensorSize
 from dvspipe.people import JOINTS, Track
 from dvspipe.synthesis import GesturesPlan, write_gestures

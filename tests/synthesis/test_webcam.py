@@ -14,7 +14,7 @@ from facts import raises
 from numpy.typing import NDArray
 
 from dvspipe.base.errors import DataError
-from dvspipe.base.labels import GESTURES
+from dvspipe.base.gestures import GESTURES
 from dvspipe.events import GESTURE_SENSOR, SensorSize
 from dvspipe.formats import read
 from dvspipe.synthesis import (

@@ -21,7 +21,7 @@ from dvspipe.inference import Classifier
 from dvspipe.report import write_training_page
 from dvspipe.results import TrainingRun
 from dvspipe.training import TrainConfig, TrainingCallback
-from dvspipe.training.features import fit_logistic
+from dvspipe.training.features import fit_readout
 from dvspipe.verbs.deployment import export
 from dvspipe.verbs.training import train
 
@@ -112,7 +112,7 @@ def test_readout_matches_scikit_learn(classes: int) -> None:
     features = (rng.normal(size=(200, 6)) * 3 + labels[:, None] * np.arange(6) + 5).astype(np.float32)
     features[:, 2] = 4.0  # constant
     linear = torch.nn.Linear(6, classes + 1)  # the last class has no recordings
-    loss, accuracy = fit_logistic(linear, features.copy(), labels, c=0.1)
+    loss, accuracy = fit_readout(linear, features.copy(), labels, c=0.1)
     scaled = StandardScaler().fit_transform(features)
     expected = LogisticRegression(C=0.1, max_iter=1000).fit(scaled, labels)
     with torch.no_grad():

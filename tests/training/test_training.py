@@ -22,7 +22,7 @@ from recorder import Recorder
 
 from dvspipe.base.config import build, read_stored
 from dvspipe.base.errors import CheckpointError, ConfigError, DataError, FileError
-from dvspipe.base.labels import GESTURES
+from dvspipe.base.gestures import GESTURES
 from dvspipe.base.trees import merge_settings
 from dvspipe.base.yaml_files import read_yaml, shipped_configs
 from dvspipe.checkpoints.checkpoint import ClassifierConfig, energies, load_checkpoint, save_checkpoint

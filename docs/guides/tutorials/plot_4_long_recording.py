@@ -17,7 +17,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import dvspipe
-from dvspipe.base.labels import GESTURES
+from dvspipe.base.gestures import GESTURES
 from dvspipe.synthesis import record_session
 
 events, performed = record_session([0, 7], person=901, session=1, seed=0)

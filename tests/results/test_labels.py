@@ -8,31 +8,35 @@ from conftest import random_events
 from facts import mentions, raises
 
 from dvspipe.base.errors import DataError, FileError
-from dvspipe.base.labels import Span, read_labels
 from dvspipe.datasets import LabelledConfig, open_dataset
 from dvspipe.formats import write
+from dvspipe.results.labels import LabelRow, read_labels
 
 
-def labels_in(folder: Path, text: str) -> list[Span]:
+def label(start_us: int, end_us: int, name: str) -> LabelRow:
+    return LabelRow(t_start_us=start_us, t_end_us=end_us, class_name=name)
+
+
+def labels_in(folder: Path, text: str) -> tuple[LabelRow, ...]:
     (folder / "a_labels.csv").write_text(text, encoding="utf-8")
     return read_labels(folder / "a_labels.csv")
 
 
 def test_ibm_and_other_column_names_are_read(tmp_path: Path) -> None:
-    spans = [Span(1_000_000, 2_500_000, "1"), Span(3_000_000, 4_000_000, "2")]
+    labels = (label(1_000_000, 2_500_000, "1"), label(3_000_000, 4_000_000, "2"))
     for text in (
         "class,startTime_usec,endTime_usec\n1,1000000,2500000\n2,3000000,4000000\n",
         "\ufeffclass,startTime_usec,endTime_usec\r\n1,1000000,2500000\r\n\r\n2,3000000,4000000",
         "start_s,stop_s,label\n3,4,2\n1.0,2.5,1\n",
         "end_ms,who,start_ms,class\n2500,me,1000,1\n4e3,me,3e3,2\n",
     ):
-        assert labels_in(tmp_path, text) == spans
+        assert labels_in(tmp_path, text) == labels
 
 
 def test_overlapping_segment_is_truncated_with_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
-        spans = labels_in(tmp_path, "class,start_us,end_us\n9,100,900\n10,700,1000\n")
-    assert spans == [Span(100, 700, "9"), Span(700, 1000, "10")]
+        labels = labels_in(tmp_path, "class,start_us,end_us\n9,100,900\n10,700,1000\n")
+    assert labels == (label(100, 700, "9"), label(700, 1000, "10"))
     assert mentions(caplog.text, "a_labels.csv", "class 9", "900 us", "class 10", "700 us")
 
 
@@ -42,12 +46,12 @@ def test_overlapping_segment_is_truncated_with_warning(tmp_path: Path, caplog: p
         ("", "class,start_us,end_us"),
         ("class,start,end\n1,2,3\n", ("class,start,end", "class,start_us,end_us")),
         ("start_us,end_us\n1,2\n", "start_us,end_us"),
-        ("class,start_us,end_us\n1,2\n", ("line 2", "'1,2'")),
-        ("class,start_us,end_us\n1,2,x\n", ("line 2", "'x'")),
-        ("class,start_us,end_us\n1,2,nan\n", ("line 2", "'nan'")),
-        ("class,start_us,end_us\n1,5,5\n", ("line 2", "'1'", "5")),
-        ("class,start_us,end_us\n1,5,99999999999999999999\n", ("line 2", "'99999999999999999999'")),
-        ("class,start_us,end_us\n,5,6\n", ("line 2", "''")),
+        ("class,start_us,end_us\n1,2\n", ("line 2", "1,2,")),
+        ("class,start_us,end_us\n1,2,x\n", ("line 2", "1,2,x")),
+        ("class,start_us,end_us\n1,2,nan\n", ("line 2", "1,2,nan")),
+        ("class,start_us,end_us\n1,5,5\n", ("line 2", "1,5,5")),
+        ("class,start_us,end_us\n1,5,99999999999999999999\n", ("line 2", "99999999999999999999")),
+        ("class,start_us,end_us\n,5,6\n", ("line 2", ",5,6")),
         ("class,start_us,end_us\n1,5,9\n2,5,7\n", ("2", "1", "5 us")),
     ],
 )
