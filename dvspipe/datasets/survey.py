@@ -16,7 +16,6 @@ from ..base.errors import DataError
 from ..base.pool import map_items
 from ..base.progress import Progress
 from ..events import Events, SensorSize
-from ..results.composition import EVERYTHING, CompositionRow
 from ..results.splits import PARTS, Part
 from ..results.tables import Row, write_csv
 from .samples import DataSet, Sample

@@ -27,7 +27,6 @@ from ..base.progress import Progress, ignore_progress
 from ..encoding import EventFrame, FrameConfig, encode_frames
 from ..events import SensorSize
 from ..formats import NO_HINTS, Hints, open_recording
-from ..results.frames import FrameRow
 from .config import FrameSettings
 from .painter import make_palette, shade_counts, shade_fading, write_picture
 
