@@ -15,7 +15,8 @@ from sphinx.writers.html5 import HTML5Translator
 from sphinx_gallery.scrapers import figure_rst
 
 from dvspipe.checkpoints.checkpoint import shipped_checkpoints
-from dvspipe.cli.app import app as command_line
+from dvspipe.cli.app import COMMANDS, create_app
+from dvspipe.hooks import plugins
 from dvspipe.report.figures import Chart
 
 ROOT = Path(__file__).parents[1]
@@ -49,11 +50,23 @@ def change_links(text: str, folder: Path) -> str:
     return LINK.sub(to_page, text)
 
 
+def describe_commands() -> str:
+    """Return the page of the command line. An app has the options of one command: each section is of its own app."""
+    page = create_app([]).generate_docs("markdown", max_heading_level=3)
+    added = [command for commands in plugins().hook.commands() for command in commands]
+    for command in (*COMMANDS, *added):
+        app = create_app(command.name.split(), progress=None)
+        section = re.compile(rf"^#+ dvspipe {command.name}\n.*?(?=^#+ dvspipe |\Z)", re.MULTILINE | re.DOTALL)
+        [text] = section.findall(app.generate_docs("markdown", max_heading_level=3))
+        page = section.sub(lambda _, text=text: text, page)
+    return page
+
+
 GENERATED.mkdir(exist_ok=True)
 for source, page in COPIED.items():
     text = (ROOT / source).read_text(encoding="utf-8")
     (GENERATED / f"{page}.md").write_text(change_links(text, (ROOT / source).parent), encoding="utf-8")
-(GENERATED / "cli.md").write_text(command_line.generate_docs("markdown", max_heading_level=3), encoding="utf-8")
+(GENERATED / "cli.md").write_text(describe_commands(), encoding="utf-8")
 
 project = "dvspipe"
 author = "The dvspipe authors"

@@ -1,9 +1,8 @@
 """Entry point of the command line: `dvspipe`, or `python -m dvspipe`."""
 
 import os
+import signal
 import sys
-
-from .cli.interrupts import Interrupt, catch_interrupts, end_interrupted
 
 
 def _open_closed_streams() -> None:
@@ -17,18 +16,19 @@ def _open_closed_streams() -> None:
 
 
 def main() -> None:
-    """Run the command line; handle Ctrl-C even while its modules are imported."""
-    catch_interrupts()
+    """Run the command line; Ctrl-C ends it with one line, even while its modules are imported."""
     _open_closed_streams()
-
-    from .cli.app import main as run
-
     try:
+        from .cli.app import main as run
+
         run()
-    except SystemExit:
-        if Interrupt.number is not None:  # a regular exit clears torch's memory, which takes 2 s on a busy machine
-            end_interrupted()
-        raise
+    except KeyboardInterrupt:
+        sys.stderr.write("dvspipe: interrupted\n")
+        sys.stderr.flush()
+
+        # A shell ends its loop only if the command ended by the signal.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGINT)
 
 
 if __name__ == "__main__":

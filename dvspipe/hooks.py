@@ -31,6 +31,7 @@ if TYPE_CHECKING:  # the list of commands needs no numpy
     from .base.progress import Progress
     from .events import Events, SensorSize
     from .results import Part, Prediction, RecordingFolder, WindowRow
+    from .video.frames import Frame
     from .video.video import Video
 
 GROUP = "dvspipe"
@@ -101,7 +102,7 @@ class LabelledRecordings(NamedTuple):
 
 
 OpenKind = Callable[[Path | None, int, Mapping[str, Any]], LabelledRecordings]
-"""Function that opens a data set, from `data.root`, the seed and `data.options`."""
+"""Function that opens a data set, from `root`, `seed` and the options."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,6 +150,26 @@ class Adviser(Protocol):
 
     def explain(self, film: Film, class_name: str, start_us: int, end_us: int) -> str:
         """Return why a gesture between two times is not certain; empty if nothing is wrong with the film."""
+
+    def watch(self) -> Watcher:
+        """Start to watch a live film."""
+
+
+class Watcher(Protocol):
+    """What the frames of a live film say about its gestures, from the past alone."""
+
+    @property
+    def region(self) -> SquarePath | None:
+        """Region that a network should see now; None: none is found."""
+
+    def warm_up(self) -> None:
+        """Load what the first frame needs."""
+
+    def add(self, frame: Frame) -> None:
+        """See the next frame."""
+
+    def combine(self, probabilities: NDArray[np.float32], t_us: int) -> NDArray[np.float32]:
+        """Combine the probabilities by events at a time, [K]; unchanged if the film shows nobody."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -199,7 +220,7 @@ def formats() -> Sequence[FileFormat] | None:
 
 @hookspec
 def data_kinds() -> Mapping[str, OpenKind] | None:
-    """Return kinds of data sets by name, as in `data.kind`.
+    """Return kinds of data sets by name, as in the setting `data`.
 
     Example::
 

@@ -1,7 +1,7 @@
 """Export a network to NIR and run the file in Norse: `python examples/export_network.py`.
 
-NIR stores the equations of the neurons; snnTorch and SpikingJelly read it too. `to="onnx"` writes ONNX for onnxruntime,
-without torch. See docs/guides/export.md.
+NIR stores the equations of the neurons; snnTorch and SpikingJelly read it too. The suffix `.onnx` writes ONNX for
+onnxruntime, without torch. See docs/guides/export.md.
 """
 
 from __future__ import annotations

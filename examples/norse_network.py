@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 import dvspipe
+from dvspipe import ConvertConfig, TrainConfig
 from dvspipe.results import TrainingRun
 
 HEIGHT, WIDTH, STEPS, STEP_US = 18, 24, 20, 10_000
@@ -32,7 +33,7 @@ def render(label: str, rng: np.random.Generator) -> dvspipe.Events:
     if label == "left":
         moved = length - 1 - moved
     frames = 60 + 150 * np.exp(-((place - moved[:, None, None]) ** 2) / 4)
-    return dvspipe.events_from_video(frames.astype(np.uint8), {"video": {"fps": 125}})
+    return dvspipe.events_from_video(frames.astype(np.uint8), ConvertConfig(fps=125))
 
 
 def write_clips(folder: Path) -> None:
@@ -59,36 +60,27 @@ def norse_network() -> nn.Module:
     )
 
 
-def train(clips: Path, folder: Path, network: dict[str, object], module: nn.Module | None = None) -> TrainingRun:
+def train(clips: Path, folder: Path, config: TrainConfig, module: nn.Module | None = None) -> TrainingRun:
     """Train a network on the clips."""
-    config = dvspipe.TrainConfig.model_validate(
-        {
-            "jobs": 1,
-            "data": {"kind": "folder", "root": str(clips)},
-            "bins": {"steps": STEPS, "step_us": STEP_US},
-            "network": network,
-            "optimiser": {"epochs": 5, "batch": 8, "learning_rate": 0.005},
-        }
-    )
-    return dvspipe.train(config, folder, network=module)
+    data = TrainConfig(root=clips, jobs=1, steps=STEPS, step_us=STEP_US, epochs=5, batch=8, learning_rate=0.005)
+    return dvspipe.train(TrainConfig(**data.given | config.given), out=folder, network=module)
 
 
 def main() -> None:
     """Train both networks; print their test accuracies and the time per epoch."""
-    ours = {
-        "kind": "mlp",
-        "channels": (HIDDEN,),
-        "tau_mem_s": TAU_S,
-        "tau_readout_s": TAU_READOUT_S,
-        "slope": 1.0,  # Norse's surrogate gradient has slope 1 for any alpha
-    }
+    theirs = TrainConfig(network="module", call="step_state")
+    ours = TrainConfig(
+        network="mlp",
+        channels=(HIDDEN,),
+        tau_mem_s=TAU_S,
+        tau_readout_s=TAU_READOUT_S,
+        slope=1.0,  # Norse's surrogate gradient has slope 1 for any alpha
+    )
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_clips(folder / "clips")
         runs = {
-            "Norse": train(
-                folder / "clips", folder / "norse", {"kind": "module", "call": "step_state"}, norse_network()
-            ),
+            "Norse": train(folder / "clips", folder / "norse", theirs, norse_network()),
             "dvspipe": train(folder / "clips", folder / "dvspipe", ours),
         }
     print("network    test accuracy   loss of the last epoch   median seconds of an epoch")

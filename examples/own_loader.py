@@ -8,8 +8,9 @@ import torch
 from torch import nn
 
 from dvspipe import BinConfig, Events, write
+from dvspipe.datasets import DataConfig
 from dvspipe.datasets.loaders import SpikeDataset, loader
-from dvspipe.networks import LIF, LeakyReadout
+from dvspipe.networks import LIF, IntegratorConfig, LeakyReadout, NeuronConfig
 
 BINS = BinConfig(steps=10, step_us=10_000)
 
@@ -34,8 +35,8 @@ class Network(nn.Module):
     def __init__(self, classes: int) -> None:
         super().__init__()
         self.convolution, self.linear = nn.Conv2d(2, 8, 5, stride=2), nn.Linear(8 * 4 * 6, classes)
-        self.lif = LIF({"tau_mem_s": 0.03, "reset": "subtract", "gain": 3.0}, dt=0.01)
-        self.readout = LeakyReadout(tau_mem_s=0.05, dt=0.01)
+        self.lif = LIF(NeuronConfig(tau_mem_s=0.03, reset="subtract", gain=3.0), dt=0.01)
+        self.readout = LeakyReadout(IntegratorConfig(tau_mem_s=0.05), dt=0.01)
 
     def forward(self, spikes: torch.Tensor) -> torch.Tensor:
         """Return logits [B, K] for spikes [T, B, C, H, W]."""
@@ -50,8 +51,8 @@ def main() -> None:
     torch.manual_seed(0)
     with TemporaryDirectory() as folder:
         write_recordings(Path(folder))
-        settings = {"root": folder, "cache": f"{folder}/.cache"}
-        train, test = (SpikeDataset(settings, BINS, part=part) for part in ("train", "test"))
+        data = DataConfig(root=Path(folder), cache=Path(folder, ".cache"))
+        train, test = (SpikeDataset(data, BINS, part=part) for part in ("train", "test"))
         network = Network(len(train.classes))
         optimiser = torch.optim.AdamW(network.parameters(), lr=5e-3)
         for _ in range(10):

@@ -1,6 +1,6 @@
 """Train on a Tonic data set or any object with the same interface: `python examples/tonic_data.py`.
 
-`dvspipe train data.kind=tonic data.name=NMNIST data.root=FOLDER` trains on a class of `tonic.datasets`, by name.
+`dvspipe train FOLDER data=tonic tonic_name=NMNIST` trains on a class of `tonic.datasets`, by name.
 """
 
 from __future__ import annotations

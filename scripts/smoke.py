@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 
@@ -33,7 +33,7 @@ LIGHT: Mapping[str, Sequence[str]] = {
     "cut": ("events.h5", "-o", "part.h5", "--start-s", "0.1", "--stop-s", "0.6"),
     "merge": ("part.h5", "events.h5", "-o", "both.h5", "--gap-us", "1000"),
     "filter": ("events.h5", "-o", "filtered.h5", "--refractory-us", "1000", "--hot-pixels"),
-    "compare": ("events.h5", "filtered.h5", "-o", "compare.html"),
+    "compare": ("events.h5", "filtered.h5"),
     "live": ("events.h5", "nmnist-synthetic", "--fit", "scale", "--speed", "100"),
     "spikes": (str(VIDEO.parent / "grey2x2.png"), "--steps", "20", "-o", "raster.png"),
     "track": (str(VIDEO), "-o", "joints.csv"),
@@ -49,14 +49,12 @@ CLASSES: Mapping[str, Sequence[str]] = {"early": ("0", "0.3", "0.6"), "late": ("
 HEAVY: Mapping[str, Sequence[str]] = {
     "synth gestures": ("-o", "made", "--people", "1", "--clips", "1"),
     "data list": (),
-    "data stats": ("data.root=classes",),
-    "data check": ("data.root=classes",),
+    "data stats": ("classes",),
     "data convert": ("films", "-o", "listed", "--splits", LIST, "--stop-s", "0.2"),
     "data verify": ("listed",),
-    "train": ("classes", "name=smoke", "optimiser.epochs=1"),
-    "evaluate": ("runs/train/smoke", "data.root=classes", "--part", "all"),
-    "quantise": ("runs/train/smoke", "data.root=classes", "--part", "all", "-o", "quantised.safetensors"),
-    "learn": (str(VIDEO), "-o", "learnt", "--no-train"),
+    "train": ("classes", "name=smoke", "epochs=1"),
+    "evaluate": ("runs/train/smoke", "classes", "--part", "all"),
+    "quantise": ("runs/train/smoke", "classes", "--part", "all", "-o", "quantised.safetensors"),
     "infer": ("gesture", "events.h5", "-o", "answers"),
     "adapt": ("gesture", "made", "-o", "adapted.safetensors"),
     "demo": ("--minutes", "0"),
@@ -67,6 +65,7 @@ REFUSED: Mapping[str, Sequence[str]] = {
     "app": ("--host", "0.0.0.0"),  # no password, and no gradio in an environment without extras
     "calibrate": ("events.h5", "-o", "sensor.yaml"),  # the file has no frames
     "export": ("nowhere.safetensors", "-o", "net.nir"),
+    "learn": ("nowhere.mp4", "-o", "learnt"),
     "synth nmnist": ("--mnist", "nowhere", "-o", "digits"),  # needs MNIST
 }
 """Arguments that cause a one-line error and exit code 2."""
@@ -110,18 +109,11 @@ def run_readme(folder: Path, classes: Path) -> bool:
 
 def all_commands() -> set[str]:
     """Return the names of all commands of the installed dvspipe."""
-    from dvspipe.cli.app import app
+    from dvspipe.cli.app import COMMANDS
+    from dvspipe.hooks import plugins
 
-    commands = set()
-    for name in _without_options(app):
-        inner = _without_options(app[name])
-        commands |= {f"{name} {subcommand}" for subcommand in inner} if inner else {name}
-
-    return commands
-
-
-def _without_options(names: Iterable[str]) -> list[str]:
-    return [name for name in names if not name.startswith("-")]
+    added = [command for commands in plugins().hook.commands() for command in commands]
+    return {command.name for command in (*COMMANDS, *added)}
 
 
 def main() -> int:

@@ -16,13 +16,13 @@ from dvspipe.checkpoints.checkpoint import ClassifierConfig
 from dvspipe.encoding import BinConfig
 from dvspipe.integers.classifier import IntegerClassifier
 from dvspipe.integers.compilation import compile_network
-from dvspipe.networks import parse_network
+from dvspipe.networks import NetworkConfig
 
 FLAGS = ("-O1", "-Wall", "-Wextra", "-Werror", "-std=c99", "-pedantic")
 NETWORKS: dict[str, dict[str, Any]] = {
     "zero": {"channels": (4, 6), "kernel": 3, "gain": 3.0},
     "subtract": {"channels": (4, 6, 5), "kernel": 3, "padded": (True, False, True), "gain": 3.0, "reset": "subtract"},
-    "mlp": {"kind": "mlp", "channels": (30, 20), "gain": 4.0, "readout": "linear"},
+    "mlp": {"network": "mlp", "channels": (30, 20), "gain": 4.0, "readout": "linear"},
     "count": {"channels": (4, 6), "kernel": 3, "gain": 4.0, "readout": "count"},
     "synapses": {"channels": (4, 6), "kernel": 3, "gain": 2.0, "tau_syn_s": 0.004},
 }
@@ -80,7 +80,7 @@ def make_classifier(*, bins: BinConfig | None = None, **settings: Any) -> Intege
         width=24,
         height=14,
         bins=bins or BinConfig(steps=6, step_us=1000, downsample=2, form="clipped", clip=3),
-        network=parse_network({"tau_mem_s": 0.003, "tau_readout_s": 0.004} | settings),
+        network=NetworkConfig.model_validate({"tau_mem_s": 0.003, "tau_readout_s": 0.004} | settings),
     )
     torch.manual_seed(0)
     network = config.build_network().eval()

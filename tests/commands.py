@@ -13,11 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from dvspipe.base.interrupts import SIGNALS
-from dvspipe.base.kernels import COMPILING
 from dvspipe.cli.app import main
-from dvspipe.cli.interrupts import Interrupt
 from dvspipe.cli.screen import screen
+
+INTERRUPTED = 130
 
 
 @dataclass(frozen=True)
@@ -31,17 +30,6 @@ class Done:
     @property
     def output(self) -> str:
         return self.stdout + self.stderr
-
-
-@contextlib.contextmanager
-def keep_signal_handlers() -> Iterator[None]:
-    """Restore the signal handlers that commands replace."""
-    before = {number: signal.getsignal(number) for number in SIGNALS}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 class _Terminal(io.StringIO):
@@ -58,34 +46,29 @@ def open_terminal(columns: int) -> Iterator[io.StringIO]:
         yield terminal
 
 
-def _end_on_signal() -> None:
-    """End the tests if the command has taken a signal that was for them, as of `timeout`; it exits with 130 only."""
-    if Interrupt.number is not None:
-        Interrupt.number = None
-        Interrupt.is_reported = False
-        raise KeyboardInterrupt
-
-
 def dvspipe(*arguments: object, cwd: Path = Path(), code: int | None = 0, columns: int | None = None) -> Done:
     """Run a command in this process, from argv to the exit code; with `columns`, its results go to a terminal."""
     results = open_terminal(columns) if columns else contextlib.redirect_stdout(io.StringIO())
     err = io.StringIO()
-    argv, folder = sys.argv, Path.cwd()
+    argv, folder, on_end = sys.argv, Path.cwd(), signal.getsignal(signal.SIGTERM)
     sys.argv = ["dvspipe", *map(str, arguments)]
     os.chdir(cwd)
     try:
-        with keep_signal_handlers(), results as out, contextlib.redirect_stderr(err):
+        with results as out, contextlib.redirect_stderr(err):
             main()
         found = 0
     except SystemExit as stop:
         found = int(stop.code or 0)
+    except KeyboardInterrupt:
+        found = INTERRUPTED
     finally:
         os.chdir(folder)
         sys.argv = argv
-    _end_on_signal()
-    # The first command of a kind compiles its kernels; whether it does depends on earlier tests.
-    done = Done(found, out.getvalue(), err.getvalue().replace(f"{COMPILING}\n", ""))
+        signal.signal(signal.SIGTERM, on_end)
+        screen.as_json = False
+    done = Done(found, out.getvalue(), err.getvalue())
     assert code is None or done.returncode == code, done.stdout + done.stderr
     if code:
-        assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+        errors = [line for line in done.stderr.splitlines() if line.startswith("dvspipe: ")]
+        assert errors == done.stderr.splitlines()[-1:], done.stderr
     return done

@@ -7,11 +7,10 @@ from collections.abc import Mapping
 import torch
 from conftest import BAR_CLASSES, BAR_SENSOR
 
-from dvspipe.base.config import build
 from dvspipe.checkpoints.checkpoint import ClassifierConfig
 from dvspipe.encoding import BinConfig
 from dvspipe.events import SensorSize
-from dvspipe.networks import CsnnConfig, Network
+from dvspipe.networks import Network, NetworkConfig
 
 
 def untrained_config(
@@ -22,8 +21,8 @@ def untrained_config(
         classes=classes,
         width=sensor.width,
         height=sensor.height,
-        bins=build(BinConfig, dict(bins), "bins"),
-        network=CsnnConfig(channels=(4,), kernel=3, tau_mem_s=0.04),
+        bins=BinConfig.model_validate(dict(bins)),
+        network=NetworkConfig(channels=(4,), kernel=3, tau_mem_s=0.04),
         trained_on="nothing",
     )
 

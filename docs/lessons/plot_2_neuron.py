@@ -82,11 +82,11 @@ print(f"a spike of weight 3 has its peak at {peak_ms:.2f} ms: {psp(peak_ms, 3):.
 
 import torch
 
-from dvspipe.networks import LIF
+from dvspipe.networks import LIF, NeuronConfig
 
 
 def run(config, currents, dt):
-    """Return the potential after each step and the spikes of one dvspipe neuron; dt in ms."""
+    """Return the potential after each step and the spikes of a neuron; dt in ms."""
     lif, state, potentials, spikes = LIF(config, dt=dt / 1000), None, [], []
     for i in torch.tensor(currents, dtype=torch.float64):
         spike, state = lif.step(i.reshape(1, 1), state)
@@ -95,11 +95,12 @@ def run(config, currents, dt):
     return np.array(potentials), np.array(spikes)
 
 
-potentials, spikes = run({"tau_mem_s": 0.020}, np.full(9, 2.0), dt=5)
+potentials, spikes = run(NeuronConfig(tau_mem_s=0.020), np.full(9, 2.0), dt=5)
 assert (spikes == (by_hand > 1)).all()
 assert np.abs(potentials - np.where(spikes, 0, by_hand)).max() < 1e-12
 
-synapse, ms = {"tau_mem_s": 0.020, "tau_syn_s": 0.010}, np.arange(0, 80, 0.1)
+synapse = NeuronConfig(tau_mem_s=0.020, tau_syn_s=0.010)
+ms = np.arange(0, 80, 0.1)
 one = np.zeros(len(ms))
 one[0] = 3
 response, _ = run(synapse, one, dt=0.1)
@@ -151,7 +152,7 @@ plt.show()
 #    .. code-block:: pycon
 #
 #       >>> current = np.e / (np.e - 1)
-#       >>> _, spikes = run({"tau_mem_s": 0.020}, np.full(1000, current), dt=0.1)
+#       >>> _, spikes = run(NeuronConfig(tau_mem_s=0.020), np.full(1000, current), dt=0.1)
 #       >>> (np.flatnonzero(spikes) + 1) * 0.1  # ms
 #       array([ 20.,  40.,  60.,  80., 100.])
 #

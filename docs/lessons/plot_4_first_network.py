@@ -113,10 +113,10 @@ print("after a step of 1.5: weights", better, "spikes", forward(better)[1])
 
 import torch
 
-from dvspipe.networks import LIF
+from dvspipe.networks import LIF, IntegratorConfig, NeuronConfig
 from dvspipe.rules import SuperSpikeLayer, VanRossum
 
-neuron = LIF({"tau_mem_s": 0.002, "slope": beta, "reset": "subtract", "detach_reset": True}, dt=0.001)
+neuron = LIF(NeuronConfig(tau_mem_s=0.002, slope=beta, reset="subtract", detach_reset=True), dt=0.001)
 weights = torch.tensor(w[:, None], requires_grad=True)
 spikes, _ = neuron(torch.tensor(x, dtype=torch.float64)[:, None] @ weights)
 (0.5 * (spikes[:, 0, 0] - torch.tensor(y)).square().sum()).backward()
@@ -166,9 +166,9 @@ def classify(spikes):
     return readout(last(lif(hidden(spikes))[0]))[0].mean(0)
 
 
-settings = {"tau_mem_s": 0.010, "gain": 10.0, "reset": "subtract", "slope": 2.0}
-hidden, lif = torch.nn.Linear(2, 20), LIF({**settings, "tau_syn_s": 0.010}, dt=0.001)
-last, readout = torch.nn.Linear(20, 2), LeakyReadout(tau_mem_s=0.02, dt=0.001)
+neurons = NeuronConfig(tau_mem_s=0.010, tau_syn_s=0.010, gain=10.0, reset="subtract", slope=2.0)
+hidden, lif = torch.nn.Linear(2, 20), LIF(neurons, dt=0.001)
+last, readout = torch.nn.Linear(20, 2), LeakyReadout(IntegratorConfig(tau_mem_s=0.02), dt=0.001)
 parameters = [*hidden.parameters(), *last.parameters()]
 (spikes, labels), (new_spikes, new_labels) = record(64), record(200)
 losses, accuracies = [], []

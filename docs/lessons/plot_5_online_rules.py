@@ -119,10 +119,12 @@ print(f"dE/dW   BPTT {bptt(x, 0.5, 0.5):.4f}", *(f"  {name} {signal @ e:.4f}" fo
 import torch
 
 from dvspipe import SensorSize
-from dvspipe.networks import MlpConfig, SpikingNetwork
+from dvspipe.networks import NetworkConfig, SpikingNetwork
 from dvspipe.rules import OTTT, Bptt, Decolle, EProp
 
-config = MlpConfig(channels=(1,), tau_mem_s=0.002, tau_readout_s=0.002, slope=beta, reset="subtract", detach_reset=True)
+config = NetworkConfig(
+    network="mlp", channels=(1,), tau_mem_s=0.002, tau_readout_s=0.002, slope=beta, reset="subtract", detach_reset=True
+)
 events = torch.zeros(4, 1, 2, 1, 1, dtype=torch.float64)  # [T, B, C, H, W]
 events[:, 0, 1, 0, 0] = torch.tensor(x)
 
@@ -237,7 +239,7 @@ def make_deep(depth, seed):
     torch.manual_seed(seed)
     channels, tau_s = (20,) * depth, 0.005
     neurons = {"tau_mem_s": tau_s, "tau_readout_s": tau_s, "slope": 5, "reset": "subtract", "detach_reset": True}
-    config = MlpConfig(channels=channels, gain=6, **neurons)
+    config = NetworkConfig(network="mlp", channels=channels, gain=6, **neurons)
     return SpikingNetwork(config, grid=SensorSize(width=8, height=4), classes=2, dt=0.001)
 
 

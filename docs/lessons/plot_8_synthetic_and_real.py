@@ -85,8 +85,8 @@ for k, n in ((3, 3), (9, 10), (90, 100)):
 # With dvspipe
 # ------------
 #
-# ``compare`` computes these figures for two recordings of one scene, and ``dvspipe compare A.h5 B.h5 -o page.html``
-# writes them as a page. It sorts intervals into bins of 0.01 decades, 100 bins between 1 and 10 ms.
+# ``compare`` computes these figures for two recordings of one scene, and ``dvspipe compare A.h5 B.h5`` prints them. It
+# sorts intervals into bins of 0.01 decades, 100 bins between 1 and 10 ms.
 
 import dvspipe
 from dvspipe import compare
@@ -124,12 +124,10 @@ print("dvspipe has the same figures as by hand")
 
 from dvspipe.events.filter_config import FilterConfig
 from dvspipe.events.filters import filter_stream
-from dvspipe.simulator.config import read_preset
 from dvspipe.synthesis import GestureClip, gesture_frames
 
 clips = [GestureClip(label, person=901, clip=0, seed=0) for label in range(11)]
 films = [list(gesture_frames(clip)) for clip in clips]
-dvs128 = read_preset("dvs128")
 changes = {
     "DVS128": {},
     "thresholds x 2": {"pos_thres": 0.4, "neg_thres": 0.4},  # preset: 0.2
@@ -139,7 +137,7 @@ changes = {
 size = dvspipe.SensorSize(width=128, height=128)
 seen = {}
 for name, change in changes.items():
-    sensor = dvspipe.SimulatorConfig(**{**dvs128, **change})
+    sensor = dvspipe.SimulatorConfig(**change).with_preset("dvs128")
     seen[name] = [dvspipe.concatenate(list(dvspipe.simulate(film, sensor)), size) for film in films]
 seen["noise, filtered"] = [
     dvspipe.concatenate(list(filter_stream([each], FilterConfig(activity_us=2_000))), size) for each in seen["noise"]

@@ -91,6 +91,7 @@ print(f"angle: {np.degrees(np.arccos(cosine)):.0f} degrees")
 
 import torch
 
+from dvspipe.networks import NetworkConfig
 from dvspipe.rules import OTTT, OnlineRule
 
 torch.set_num_threads(1)  # the tensors are small: more threads would mostly wait for each other
@@ -118,12 +119,13 @@ class FeedbackAlignment(OnlineRule):
 # Without memory, OTTT (:doc:`plot_5_online_rules`) equals backpropagation.
 
 from dvspipe import SensorSize
-from dvspipe.networks import MlpConfig, SpikingNetwork
+from dvspipe.networks import SpikingNetwork
 
 
 def make_toy() -> SpikingNetwork:
     """Return the network of the toy: 2 inputs (OFF and ON of one pixel), two layers of 2 neurons, and 2 outputs."""
-    config = MlpConfig(
+    config = NetworkConfig(
+        network="mlp",
         channels=(2, 2),
         tau_mem_s=1,
         tau_readout_s=1,
@@ -188,7 +190,7 @@ def learn(rule: OnlineRule, spikes: torch.Tensor, labels: torch.Tensor) -> torch
 def train(kind: type[OnlineRule], seed: int) -> tuple[list[float], list[float]]:
     """Return the accuracy before each of 14 passes; for feedback alignment, also the cosine with OTTT's gradient."""
     torch.manual_seed(seed)
-    config = MlpConfig(channels=(30, 20), reset="subtract", detach_reset=True, slope=2, gain=6)
+    config = NetworkConfig(network="mlp", channels=(30, 20), reset="subtract", detach_reset=True, slope=2, gain=6)
     network = SpikingNetwork(config, grid=SensorSize(width=8, height=4), classes=2, dt=0.005)
     rule, optimiser = kind(network), torch.optim.Adam(network.parameters(), lr=0.005)
     accuracies, cosines = [], []

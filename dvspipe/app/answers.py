@@ -16,7 +16,6 @@ from .workspace import Workspace
 
 SHIPPED_NAMES = ("gesture", "nmnist-synthetic")
 """Included classifiers; `checkpoints` also lists them, but imports torch, and that takes seconds."""
-DEFAULT_NAME = "gesture"
 WINDOW_HEADS = ("start (s)", "end (s)", "class", "probability", "entropy (bits)", "events", "state")
 
 
@@ -46,16 +45,17 @@ def classify(
 ) -> Classified:
     """Classify a recording or a video as `dvspipe infer -o` does."""
     # torch takes seconds to import
-    from ..inference import Classifier, ClassifyOptions, InferConfig, classify_many, plan_tasks
+    from ..inference import Classifier, InferConfig, classify_many, plan_tasks, record_run
 
     out = OutputFolder(folder / "answers")
     config = InferConfig(joints=None if joints else False)
-    options = ClassifyOptions(config=config, out=out.path, pictures=True, adapt=adapt)
     classifier = Classifier.load(checkpoint)
     tasks = plan_tasks([source.path], out.path)
-    (outcome,) = classify_many(tasks, classifier, options, overwrite=True, progress=progress)
+    (outcome,) = classify_many(
+        tasks, classifier, config, adapt=adapt, out=out.path, pictures=True, overwrite=True, progress=progress
+    )
 
-    page = write_answers_page(out, options.record_run(classifier, tasks), [outcome.result()], None)
+    page = write_answers_page(out, record_run(classifier, config, tasks if adapt else ()), [outcome.result()], None)
     archive = shutil.make_archive(str(folder / "answers"), "zip", out.path)
     return Classified(outcome.result(), page, Path(archive))
 

@@ -29,7 +29,7 @@ from ..base.errors import ConfigError, DvspipeError, VideoError
 from ..base.texts import readable
 from ..events import Events, SensorSize
 from ..formats import WriteOptions, Writer, create_writer
-from ..inference.segments import ENTER, SegmentConfig
+from ..inference.segments import ENTER
 from ..report.pages import data_address
 from ..report.style import EVENT_PALETTES
 from ..streaming.answers import LiveAnswer
@@ -371,8 +371,7 @@ def live_config(classifier: Classifier) -> InferConfig:
     from ..inference import InferConfig
     from ..streaming import with_hop
 
-    segments = SegmentConfig(enter=MIN_ENTER, leave=MIN_ENTER)
-    return with_hop(InferConfig(segments=segments), classifier)
+    return with_hop(InferConfig(enter=MIN_ENTER, leave=MIN_ENTER), classifier)
 
 
 @dataclass(frozen=True)

@@ -13,19 +13,18 @@ from html import escape
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..base.config import build
 from ..base.errors import ConfigError
 from ..base.progress import Progress
-from ..base.trees import SettingsTree, merge_settings
 from ..events import SensorSize, concatenate
 from ..formats import open_recording
 from ..recordings.config import ConvertConfig
-from ..recordings.conversion import convert_recording, convert_video, is_video
+from ..recordings.conversion import convert_recording, convert_video
 from ..recordings.editing import select_part
+from ..recordings.sources import is_video
 from ..report import PlotSource, PreviewColours, PreviewSettings, RateCurve, show_part, write_player_page
 from ..report.pages import data_address
 from ..simulator import SimulatorConfig, simulate
-from ..simulator.config import list_presets, read_preset
+from ..simulator.config import list_presets
 from ..video.config import VideoSettings
 from ..video.frames import Frame
 from ..video.opening import open_video
@@ -163,10 +162,9 @@ class Choices:
 
     def config(self, video: VideoSettings = VideoSettings()) -> ConvertConfig:
         """Return the settings of the conversion."""
-        model: SettingsTree = merge_settings(_preset(self.preset), dict(self.changed))
-
-        upsample = int(self.upsampling) if self.upsampling.isdecimal() else self.upsampling
-        return build(ConvertConfig, {"simulator": model, "video": video.model_dump(), "upsample": upsample}, "the page")
+        upsample: Any = int(self.upsampling) if self.upsampling.isdecimal() else self.upsampling
+        settings = _preset(self.preset).given | self.changed | video.given
+        return ConvertConfig(**settings, upsample=upsample)
 
     def command(self, source: str, target: str) -> str:
         """Return the equivalent command."""
@@ -184,13 +182,13 @@ def sensors() -> list[str]:
     return [IDEAL, *list_presets()]
 
 
-def _preset(name: str) -> dict[str, Any]:
-    return {} if name == IDEAL else read_preset(name)
+def _preset(name: str) -> SimulatorConfig:
+    return SimulatorConfig().with_preset(None if name == IDEAL else name)
 
 
 def knobs_of(preset: str) -> tuple[float, ...]:
     """Return the slider values of a preset, each in its unit."""
-    config = build(SimulatorConfig, _preset(preset), preset)
+    config = _preset(preset)
     return tuple(getattr(config, knob.name) * knob.scale for knob in KNOBS)
 
 
@@ -252,7 +250,7 @@ def _write_pictures(video: Video, frames: tuple[Frame, ...], path: Path) -> Path
 def show_excerpt(excerpt: Excerpt, choices: Choices, page: Path, colours: PreviewColours = "light") -> RateCurve:
     """Write a page that plays an excerpt beside its events, and return the event rate."""
     config = choices.config()
-    chunks = simulate(iter(excerpt.frames), config.simulator, upsample=config.upsample, threads=THREADS)
+    chunks = simulate(iter(excerpt.frames), config, upsample=config.upsample, threads=THREADS)
     events = concatenate(chunks, excerpt.size)
 
     span_us = 0, excerpt.frames[-1].t_us

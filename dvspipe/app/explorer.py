@@ -21,14 +21,13 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from ..base.config import build
 from ..base.errors import ConfigError, EventError
 from ..base.progress import Progress
 from ..events import Events, Region, SensorSize, concatenate
 from ..events.filter_config import FILTERS, FilterConfig, FilterFacts
 from ..events.filters import FilterCounts, count_pixels, find_hot_pixels
 from ..formats import Recording, open_recording
-from ..recordings.checking import CheckReport
+from ..recordings.checking import CheckReport, check
 from ..recordings.conversion import convert_recording
 from ..recordings.editing import FilteredPart, select_part
 from ..report import (
@@ -45,7 +44,6 @@ from ..report.painter import Box, EventPainter, make_palette, write_picture
 from ..report.players import describe_colours
 from ..report.regions import write_region
 from ..report.style import EVENT_PALETTES
-from ..verbs.inspection import check
 from .conversion import EVENT_FORMATS, open_events
 from .examples import EVENTS
 from .shared import (
@@ -273,9 +271,7 @@ def draw_picture(explored: Explored, choices: PictureChoices) -> NDArray[np.uint
         windows = 1 if choices.mode == "count" else FADING_WINDOWS
         shown = concatenate(recording.chunks(end_us - windows * window_us, end_us), recording.sensor)
 
-    settings = build(
-        PreviewSettings, {"window_us": window_us, "mode": choices.mode, "colours": choices.colours}, "the page"
-    )
+    settings = PreviewSettings(window_us=window_us, mode=choices.mode, colours=choices.colours)
     painter = EventPainter(recording.sensor, settings)
     picture = painter.draw(shown, end_us, end_us - window_us - first_us)
     return picture.to_rgb(make_palette(choices.colours))
@@ -614,5 +610,5 @@ def read_cut(values: tuple[Any, ...]) -> Cut:
         start_s=read_number("start (s)", start_s or 0, 0, math.inf),
         stop_s=read_number("stop (s)", stop_s or 0, 0, math.inf),
         roi=str(roi or "").strip(),
-        config=build(FilterConfig, settings, "the page"),
+        config=FilterConfig.model_validate(settings),
     )

@@ -24,6 +24,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from ..base.errors import ConfigError, FileError
 from ..base.progress import ignore_progress
+from ..checkpoints.checkpoint import DEFAULT_CHECKPOINT
 from .answers import classify
 from .conversion import IDEAL, Choices, convert_complete, knobs_of, read_excerpt, show_excerpt
 from .examples import SAMPLE
@@ -274,7 +275,7 @@ def check_app(settings: AppSettings) -> AppCheck:
         choices = Choices(IDEAL, knobs_of(IDEAL), "off")
         show_excerpt(read_excerpt(SAMPLE, 0.0, folder / "excerpt"), choices, folder / "player.html")
         convert_complete(source, choices, folder, ignore_progress)
-        classified = classify(source, "gesture", folder, ignore_progress)
+        classified = classify(source, DEFAULT_CHECKPOINT, folder, ignore_progress)
 
         first = next((segment for segment in classified.prediction.segments if segment.label is not None), None)
         if first is None:

@@ -22,7 +22,7 @@ import gradio as gr
 
 from ..base.errors import ConfigError, DvspipeError, FileError
 from ..formats import Recording, open_recording
-from ..recordings.conversion import is_video
+from ..recordings.sources import is_video
 from ..report import PreviewColours
 from ..report.web_charts import chart_css
 from ..video.opening import open_video

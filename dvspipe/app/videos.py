@@ -15,10 +15,10 @@ import gradio as gr
 
 from ..base.errors import ConfigError
 from ..base.progress import Progress
-from ..recordings.conversion import is_video
+from ..checkpoints.checkpoint import DEFAULT_CHECKPOINT
+from ..recordings.sources import is_video
 from ..report import PreviewColours
 from .answers import (
-    DEFAULT_NAME,
     SHIPPED_NAMES,
     WINDOW_HEADS,
     Classified,
@@ -120,7 +120,7 @@ class VideoTab(Tab):
         self.picker = self.add_picker(ANY_FILE)
         self.checkpoint = gr.Dropdown(
             list_classifiers(self.space),
-            value=DEFAULT_NAME,
+            value=DEFAULT_CHECKPOINT,
             label="Classifier",
             info="An included classifier, or a checkpoint or run below the folder.",
         )

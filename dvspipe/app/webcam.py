@@ -21,9 +21,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from ..base.errors import ConfigError, DvspipeError, FileError
+from ..checkpoints.checkpoint import DEFAULT_CHECKPOINT
 from ..inference.segments import ENTER
 from ..video.webm import write_duration
-from .answers import DEFAULT_NAME, SHIPPED_NAMES, list_classifiers
+from .answers import SHIPPED_NAMES, list_classifiers
 from .cameras import EVENT_FILE, MIN_ENTER, LiveCamera, LiveView
 from .examples import EVENTS, FILM, HERE
 from .recorder import FILM_SUFFIXES, film_script, find_film
@@ -104,7 +105,7 @@ class WebcamTab(Tab):
 
         self.checkpoint = gr.Dropdown(
             names,
-            value=DEFAULT_NAME,
+            value=DEFAULT_CHECKPOINT,
             label="Classifier",
             info="An included classifier, or a checkpoint or run below the folder.",
         )

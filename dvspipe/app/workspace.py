@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ..base.errors import DvspipeError, FileError, escape_controls, shorten
-from ..recordings.conversion import is_recording_suffix
+from ..recordings.sources import is_recording_suffix
 from ..results import CHECKPOINT_SUFFIX, RecordingFolder
 from ..video.names import VIDEO_SUFFIXES
 from .cameras import Cameras

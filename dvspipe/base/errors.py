@@ -10,7 +10,8 @@
     │   └── TruncatedVideoError  a video ends before its last frame
     ├── DataError                a data set is incomplete or does not fit the network
     ├── CheckpointError          a file is not a checkpoint that this version reads
-    └── WorkerError              a worker process crashed, was killed, or could not start
+    ├── WorkerError              a worker process crashed, was killed, or could not start
+    └── PartialError               some of several inputs failed; it has the results of the others
 
 A message names a parameter as Python and the command line do: `overwrite`, `fit=scale`.
 """
@@ -210,3 +211,18 @@ class CheckpointError(DvspipeError):
 
 class WorkerError(DvspipeError):
     """A worker process crashed, was killed, or could not start."""
+
+
+class PartialError(DvspipeError):
+    """Some of several inputs failed; the others are done.
+
+    Args:
+        message: Number of inputs that failed.
+        results: Results of the others, without those that existed already.
+        all_failed: Whether every input failed.
+    """
+
+    def __init__(self, message: str, results: Sequence[object] = (), *, all_failed: bool = False) -> None:
+        super().__init__(message)
+        self.results = results
+        self.all_failed = all_failed

@@ -1,7 +1,6 @@
 """Public names of a package, loaded at first use."""
 
 import re
-import sys
 from collections.abc import Callable
 from importlib import import_module
 
@@ -15,8 +14,6 @@ def attach_stub(package: str, file: str) -> tuple[Callable[[str], object], Calla
         if name not in modules:
             raise AttributeError(f"module {package} has no attribute {name}")
         module = import_module(f"{package}.{modules[name] or name}")
-        value: object = getattr(module, name) if modules[name] else module
-        setattr(sys.modules[package], name, value)  # the next use finds it without this function
-        return value
+        return getattr(module, name) if modules[name] else module
 
     return load, lambda: [*modules], [*modules]

@@ -26,7 +26,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
-from .errors import Brief, ConfigError, DvspipeError, WorkerError
+from .errors import Brief, ConfigError, DvspipeError, PartialError, WorkerError
 from .kernels import refuse_settings
 from .progress import NamedStep, Progress, ignore_progress
 
@@ -119,6 +119,34 @@ def map_items(
 
     outcomes = _map_in_workers(work, items, jobs, progress)
     return _in_order(outcomes) if ordered else outcomes
+
+
+def collect(outcomes: Iterable[Outcome[Item, Result]], items: int, what: str) -> tuple[Result, ...]:
+    """Return the results of several items; errors are logged as they come.
+
+    Args:
+        outcomes: Outcomes of `map_items`.
+        items: Number of items.
+        what: What failed, as in "3 of 5 recordings could not be read".
+
+    Raises:
+        DvspipeError: The error of a single item.
+        PartialError: If some of several items failed, after all others.
+    """
+    results: list[Result] = []
+    failed = 0
+    for outcome in outcomes:
+        if outcome.error is None:
+            results.append(outcome.result())
+        elif items == 1:
+            raise outcome.error
+        else:
+            failed += 1
+            LOG.error("skipped: %s", outcome.error)
+
+    if failed:
+        raise PartialError(f"{failed:,} of {items:,} {what}", results, all_failed=failed == items)
+    return tuple(results)
 
 
 def _map_here(work: Work[Item, Result], items: Sequence[Item], progress: Progress) -> Iterator[Outcome[Item, Result]]:
@@ -342,6 +370,17 @@ class Shard:
         """Return whether the file with this relative path is in this shard."""
         digest = hashlib.blake2b(os.fsencode(path.as_posix()), digest_size=8).digest()
         return int.from_bytes(digest) % self.count == self.number - 1
+
+    @classmethod
+    def of(cls, text: str | None) -> Shard:
+        """Return the share of an option; None: the share of the task in a SLURM array, otherwise everything."""
+        if text:
+            return cls.parse(text)
+
+        shard = cls.of_array(os.environ)
+        if shard is not None:
+            LOG.info("share %s, of the tasks of a SLURM array", shard)
+        return shard or ALL
 
     @classmethod
     def parse(cls, text: str) -> Shard:

@@ -20,20 +20,21 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, FieldSerializationInfo, JsonValue, field_serializer
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_bytes
 
-from ..base.config import Settings, build
 from ..base.errors import CheckpointError, ConfigError, shorten
 from ..base.files import claim_output, explain_missing, write_beside
+from ..base.settings import Settings
 from ..base.versions import find_versions
 from ..encoding import BinConfig
 from ..events import MAX_SIDE_PX, SensorSize
 from ..framing import FramingConfig
-from ..networks.config import FirstSpikeConfig, ModuleConfig, NetworkConfig
+from ..networks.config import NetworkConfig
 from ..networks.module_source import NO_MODULES, ModuleSource, ModuleTask
 from ..results import CHECKPOINT_SUFFIX, RunFolder, ShippedRecord
+from ..results.tables import Record
 from ..video.names import is_video_name
 from .hub import SCHEME, HubRepository
 
@@ -63,6 +64,8 @@ SIZE_BYTES = 8  # a safetensors file: the size of the header as a number of 8 by
 MAX_MESSAGE = 1000
 HUB_WEIGHTS = "model.safetensors"  # file of a hub repository
 SHIPPED = Path(__file__).parent
+DEFAULT_CHECKPOINT = "gesture"
+"""Included classifier that examples, the page and live streams use."""
 VERSIONED_PACKAGES = (
     "dvspipe",
     "torch",
@@ -75,7 +78,7 @@ VERSIONED_PACKAGES = (
 )
 
 
-class ClassifierConfig(Settings):
+class ClassifierConfig(Record, extra="forbid", allow_inf_nan=False):
     """Everything about a classifier except its weights."""
 
     classes: tuple[Annotated[str, Field(max_length=MAX_NAME)], ...] = Field(min_length=2, max_length=MAX_CLASSES)
@@ -103,6 +106,11 @@ class ClassifierConfig(Settings):
     least_energy: float | None = None
     """Threshold on the energy of the logits (see `energies`); windows below it are unfamiliar. None if unknown."""
 
+    @field_serializer("network", "framing")
+    def _serialize(self, part: Settings, info: FieldSerializationInfo) -> dict[str, JsonValue]:
+        """Leave out settings of other kinds of networks, and of specific recordings."""
+        return part.to_record() if info.field_name == "network" else part.model_dump(mode="json", exclude_unset=True)
+
     @property
     def sensor(self) -> SensorSize:
         """Sensor size of the network."""
@@ -125,7 +133,7 @@ class ClassifierConfig(Settings):
     def task(self) -> ModuleTask:
         """Input shape, classes and time step of the network. The step is converted to seconds only here."""
         grid = self.bins.grid(self.sensor)
-        shape = (self.inputs or self.bins.channels, grid.height, grid.width)
+        shape = (self.inputs or self.bins.input_channels, grid.height, grid.width)
         return ModuleTask(shape, len(self.classes), self.bins.step_us * 1e-6, self.bins.steps)
 
     def build_network(self, modules: ModuleSource = NO_MODULES) -> Network:
@@ -133,7 +141,7 @@ class ClassifierConfig(Settings):
         from ..networks import FirstSpikeNetwork, SpikingNetwork, build_module  # they need torch
 
         modules.check(self.network)
-        if isinstance(self.network, ModuleConfig):
+        if self.network.network == "module":
             return build_module(modules, self.network, self.task)
 
         classes = self.task.classes
@@ -141,7 +149,7 @@ class ClassifierConfig(Settings):
         inputs, height, width = self.task.shape
         grid = SensorSize(width=width, height=height)
 
-        if isinstance(self.network, FirstSpikeConfig):
+        if self.network.network == "first_spike":
             return FirstSpikeNetwork(self.network, grid=grid, classes=classes, dt=dt, inputs=inputs)
 
         return SpikingNetwork(self.network, grid=grid, classes=classes, dt=dt, inputs=inputs)
@@ -225,7 +233,7 @@ def load_checkpoint(
         network = _load_network(config, weights, modules)
     except ConfigError as error:
         # The user's code, not the file, may be wrong.
-        if config.network.kind == "module":
+        if config.network.network == "module":
             raise error.named(str(path)) from error
         raise CheckpointError(f"{path}: corrupted checkpoint ({_format_error(error)})") from error
     except (KeyError, ValueError, RuntimeError) as error:
@@ -254,7 +262,7 @@ def _read(path: str | os.PathLike[str], device: str) -> tuple[ClassifierConfig, 
             raise ValueError(
                 f"configuration of {len(metadata['config']):,} characters, expected at most {MAX_CONFIG:,}"
             )
-        config = build(ClassifierConfig, json.loads(metadata["config"]), str(path))
+        config = ClassifierConfig.model_validate_json(metadata["config"])
     except (ConfigError, KeyError, ValueError, RecursionError) as error:
         before = OLD_VERSION.search(metadata.get("versions", ""))
         if before is not None:
@@ -264,7 +272,7 @@ def _read(path: str | os.PathLike[str], device: str) -> tuple[ClassifierConfig, 
             ) from error
         raise CheckpointError(f"{path}: corrupted checkpoint ({_format_error(error)})") from error
 
-    highest = math.inf if config.network.kind == "module" else MAX_WEIGHT  # masks of custom modules may be infinite
+    highest = math.inf if config.network.network == "module" else MAX_WEIGHT  # masks of custom modules may be infinite
     for name, tensor in weights.items():
         lowest = 0.0 if name.endswith("running_var") else -highest
         # Comparisons with NaN are false, so NaN is out of range, too.
@@ -283,7 +291,7 @@ def _load_network(config: ClassifierConfig, weights: Mapping[str, torch.Tensor],
     import torch
 
     # A small file may claim a network of any size.
-    if config.network.kind != "module":
+    if config.network.network != "module":
         with torch.device("meta"):  # checks the shapes without allocating memory
             config.build_network().load_state_dict(weights, assign=True)
 
@@ -291,7 +299,7 @@ def _load_network(config: ClassifierConfig, weights: Mapping[str, torch.Tensor],
     try:
         network.load_state_dict(weights)
     except RuntimeError as error:
-        if config.network.kind != "module":
+        if config.network.network != "module":
             raise
         raise ConfigError(f"its weights do not fit the network ({_format_error(error)})") from error
 

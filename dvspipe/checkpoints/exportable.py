@@ -38,7 +38,7 @@ class Exportable:
             "classes": json.dumps(config.classes),
             "sensor": str(config.sensor),
             "bins": config.bins.model_dump_json(),
-            "framing": config.framing.model_dump_json(),
+            "framing": config.framing.model_dump_json(exclude_unset=True),
             "step_us": str(config.bins.step_us),
             "temperature": str(config.temperature),
             "trained_on": config.trained_on,

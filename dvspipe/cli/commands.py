@@ -1,218 +1,142 @@
-"""Commands made from verbs: a command has the parameters of its verb, and what only a terminal has.
+"""Commands made from functions: a command has the arguments, options, types, defaults and help of a function.
 
-A verb is a public function. Its signature is the only place of an option's name, type and default, and its docstring
-the only place of the option's text.
+The signature and the docstring of a function are the only place of these. A positional parameter is an argument, a
+parameter that is given by name alone is an option, and `out` is always the option -o.
 """
 
 from __future__ import annotations
 
+import builtins
 import inspect
-import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+import types
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import reduce
+from operator import or_
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from pkgutil import resolve_name
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from cyclopts import Group, Parameter, Token
-from cyclopts.help import DefaultFormatter, HelpEntry, HelpPanel
-from docstring_parser import parse
-from rich.console import Console, ConsoleOptions
+from cyclopts import Group, Parameter
 
-from ..base.config import Settings
-from ..base.errors import ConfigError
+from ..base.settings import Settings, parse_overrides
 
-
-def draw_settings(console: Console, options: ConsoleOptions, panel: HelpPanel) -> None:
-    """Draw the help of settings; a group inside a group has one line, with the names of its settings."""
-    entries = []
-    nested: dict[str, list[str]] = {}
-    for entry in panel.entries:
-        group, _, name = entry.names[0].removeprefix("--").rpartition(".")
-        if "." in group:
-            nested.setdefault(group, []).append(name)
-        else:
-            entries.append(entry)
-    entries += [
-        HelpEntry(positive_names=(f"--{group}.NAME",), description=f"One of {', '.join(names)}.")
-        for group, names in nested.items()
-    ]
-    DefaultFormatter()(console, options, panel.copy(entries=entries))
+LOOKS: Mapping[str, Parameter] = {"out": Parameter(alias="-o"), "jobs": Parameter(alias="-j")}
+SETTINGS_GROUP = Group("Settings", sort_key=1)
+PLAIN = (bool, int, float, str, Path)
+"""Types of values in a terminal."""
 
 
-HINTS_HEADING = Group("Metadata that recordings lack", sort_key=2)
-SETTINGS_HEADING = Group("Settings", sort_key=1, help_formatter=draw_settings)
-"""Headings of the options that are settings of a model."""
-
-GIVEN_BY_TERMINAL = frozenset({"progress", "callback", "draw"})
-"""Parameters that a command fills in, and that are no options."""
-
-OF_FILES = ("compression",)
-"""Settings of an event file, which have no effect if a video is only simulated."""
-
-TERMINAL_TYPES: Mapping[str, object] = {
-    "starts": dict[str, float] | None,
-    "stops": dict[str, float] | None,
-    "recording": Path,
-    "recordings": list[Path],
-    "sources": list[Path],
-    "source": Path,
-    "checkpoint": str,
-    "sensor": str | None,
-    "region": str | None,
-    "a": Path,
-    "b": Path,
-    "predictions": Path | None,
-    "against": Path | None,
-}
-"""Types of parameters that take texts in a terminal, and also objects in Python."""
-
-PATHS: Mapping[object, object] = {str | Path: Path, str | Path | None: Path | None}
-"""Types of paths in a terminal, by their types in Python."""
-
-LOOKS: Mapping[str, Parameter] = {
-    "out": Parameter(alias="-o"),
-    "jobs": Parameter(alias="-j", metavar="N|ray"),
-    "against": Parameter(metavar="RESULT"),
-    "sensor": Parameter(metavar="WxH"),
-    "region": Parameter(metavar="WxH+X+Y"),
-    "resize": Parameter(metavar="WxH"),
-    "starts": Parameter(metavar=".NAME SECONDS"),
-    "stops": Parameter(metavar=".NAME SECONDS"),
-}
-"""How options with these names are written, wherever they occur."""
-
-ALWAYS_OPTIONS = frozenset({"out", "to"})
-ALWAYS_ARGUMENTS = frozenset({"checkpoint"})
-"""Parameters that are options even if they have no default, and arguments even if they have one."""
-
-
-def takes(verb: Callable[..., object], *, without: Collection[str] = ()) -> Callable[[Callable[..., None]], Any]:
-    """Give a command the parameters of a verb; the command receives those that the user gives, also as `**given`.
-
-    A parameter that both have has the type and the text of the verb, and is required if the command gives no default.
-    The command is described as the verb is, unless it has a docstring.
+def load_command(target: str, filled_in: Mapping[str, object]) -> Callable[..., object]:
+    """Return the command of a function.
 
     Args:
-        verb: Public function. A parameter whose type is a model of settings becomes an option for each setting.
-        without: Parameters of the verb that the command replaces by its own, and settings that have no effect in it.
+        target: Place of the function, `package.module:name`.
+        filled_in: Values of parameters that are no options.
     """
+    function = resolve_name(target)
+    kinds = _read_types(function)
+    fixed = {name: value for name, value in filled_in.items() if name in kinds}
+    shown = {name: kind for name, kind in kinds.items() if name not in fixed}
+    parameters = sorted(_list_parameters(function, shown), key=lambda one: one.kind)
+    models = {name: kind for name, kind in kinds.items() if _is_given_as_words(kind)}
 
-    def derive(command: Callable[..., None]) -> Callable[..., None]:
-        left_out = GIVEN_BY_TERMINAL | {*without}
-        of_command = inspect.signature(command).parameters
-        of_verb = [
-            parameter.replace(default=parameter.empty) if _is_required(of_command.get(parameter.name)) else parameter
-            for parameter in _parameters_of(verb, left_out, TERMINAL_TYPES)
-        ]
-        own = _parameters_of(command, {parameter.name for parameter in of_verb})
+    def run(*args: object, **options: object) -> object:
+        given = inspect.Signature(parameters).bind(*args, **options).arguments
 
-        # The help lists arguments before options, and required ones first.
-        parameters = sorted((*of_verb, *own), key=lambda one: (one.kind, one.default is not one.empty))
-        signature = inspect.Signature(parameters)
+        # Words KEY=VALUE are the settings of a model that has too many for options.
+        for name, model in models.items():
+            given[name] = model(**parse_overrides(given.get(name, ())))
+        return function(**given, **fixed)
 
-        def run(*args: object, **options: object) -> None:
-            command(**signature.bind(*args, **options).arguments)
-
-        # The parser reads the signature and the types of a function, and its docstring for the help.
-        run.__name__ = command.__name__
-        run.__doc__ = command.__doc__ or _describe(verb)
-        run.__signature__ = signature  # type: ignore[attr-defined]
-        run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-        return run
-
-    return derive
+    # The parser reads the signature, the types and the docstring.
+    run.__name__ = function.__name__
+    run.__doc__ = inspect.getdoc(function)
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return run
 
 
-def _is_required(parameter: inspect.Parameter | None) -> bool:
-    return parameter is not None and parameter.default is parameter.empty
-
-
-def _describe(verb: Callable[..., object]) -> str:
-    return parse(inspect.getdoc(verb) or "").description or ""
-
-
-def _parameters_of(
-    function: Callable[..., object], left_out: Collection[str], types: Mapping[str, object] | None = None
-) -> Iterator[inspect.Parameter]:
-    """Yield the parameters of a function as a terminal has them, by position or by name.
-
-    A parameter of a verb is an option if it has a default; one of a command, if it can be given by name alone.
-
-    Args:
-        function: Verb or command.
-        left_out: Names of other parameters, and of settings.
-        types: Types of a verb's parameters by name, which replace its annotations; None: it is a command.
-    """
-    texts = {text.arg_name: text.description for text in parse(inspect.getdoc(function) or "").params}
-    for parameter in inspect.signature(function).parameters.values():
-        name = parameter.name
-        if name in left_out or parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
-            continue
-
-        has_default = parameter.default is not parameter.empty
-        by_name = parameter.kind is parameter.KEYWORD_ONLY if types is None else has_default
-        is_option = (by_name and name not in ALWAYS_ARGUMENTS) or name in ALWAYS_OPTIONS
-
-        kind = (types or {}).get(name) or _read_annotation(function, parameter.annotation)
-        annotation = _as_option(name, PATHS.get(kind, kind), texts.get(name), left_out)
-        if is_option:
-            yield parameter.replace(kind=parameter.KEYWORD_ONLY, annotation=annotation)
-        elif items := _item_of(annotation):
-            look = Parameter(required=not has_default)
+def _list_parameters(function: Callable[..., object], kinds: Mapping[str, Any]) -> Iterator[inspect.Parameter]:
+    """Yield the parameters of a function with types that a terminal has."""
+    for name, kind in kinds.items():
+        parameter = inspect.signature(function).parameters[name]
+        if _is_given_as_words(kind):
+            look = Parameter(name="KEY=VALUE", required=False)
             yield parameter.replace(
-                kind=parameter.VAR_POSITIONAL, default=parameter.empty, annotation=Annotated[items, look]
+                kind=parameter.VAR_POSITIONAL, default=parameter.empty, annotation=Annotated[str, look]
             )
+        elif isinstance(kind, type) and issubclass(kind, Settings):
+            look = Parameter(name="*", group=SETTINGS_GROUP)
+            annotation: Any = Annotated[kind, look]
+            yield parameter.replace(kind=parameter.KEYWORD_ONLY, annotation=annotation)
         else:
-            yield parameter.replace(kind=parameter.POSITIONAL_ONLY, annotation=annotation)
+            plain = _find_plain(kind)
+            if plain is not None:
+                yield _as_plain(parameter, plain)
 
 
-def _item_of(kind: object) -> object:
-    """Return the type of the items of a list, with its look, or None; a list may continue after options, as *items."""
-    values, *looks = get_args(kind) or (kind,)
-    lists = [member for member in (values, *get_args(values)) if get_origin(member) is list]
-    return Annotated[(*get_args(lists[0]), *looks)] if lists else None
+def _as_plain(parameter: inspect.Parameter, kind: Any) -> inspect.Parameter:
+    """Return an argument, the items of a list, or an option."""
+    name = parameter.name
+    is_required = parameter.default is parameter.empty
+    if name == "out" or parameter.kind is parameter.KEYWORD_ONLY:
+        optional = kind if is_required else kind | None
+        look = LOOKS.get(name, Parameter())
+        default = [parameter.default] if get_origin(kind) is list and parameter.default else parameter.default
+        return parameter.replace(kind=parameter.KEYWORD_ONLY, annotation=Annotated[optional, look], default=default)
+
+    if get_origin(kind) is list:
+        look = Parameter(required=is_required)
+        (item,) = get_args(kind)
+        annotation: Any = Annotated[item, look]
+        return parameter.replace(kind=parameter.VAR_POSITIONAL, default=parameter.empty, annotation=annotation)
+    optional = kind | None if parameter.default is None else kind
+    return parameter.replace(kind=parameter.POSITIONAL_ONLY, annotation=optional)
 
 
-def _as_option(name: str, kind: object, text: str | None, left_out: Collection[str]) -> object:
-    """Return the type of an option with its look: a model becomes an option for each of its other settings."""
-    others = re.compile(rf"^(?!({'|'.join(map(re.escape, sorted(left_out)))})$)")
-    for member in (kind, *get_args(kind)):
-        if isinstance(member, type) and issubclass(member, Settings):
-            of_hints = Parameter(name="hints", group=HINTS_HEADING)
-            of_settings = Parameter(name="*", group=SETTINGS_HEADING, parse=others)
-            return Annotated[member | None, of_hints if name == "hints" else of_settings]
-
-    looks = [LOOKS.get(name, Parameter())]
-    if text is not None:
-        looks.append(Parameter(help=explain_option(text)))
-
-    values = get_args(kind)[0] if get_origin(kind) is Annotated else kind
-    if int in (values, *get_args(values)):
-        looks.append(Parameter(converter=_read_integer))
-    return Annotated[(kind, *looks)]
+def _is_given_as_words(kind: Any) -> bool:
+    """Return whether a type is a model whose settings are words KEY=VALUE."""
+    return bool(getattr(kind, "as_words", False))
 
 
-def explain_option(text: str) -> str:
-    """Return the text of an argument for a terminal: Python's None is an option that is not given."""
-    # What only Python has is at the end of a text.
-    for_both = " ".join(text.split()).partition(" In Python also ")[0]
-    return for_both.replace("; None: ", "; default: ").replace("None: ", "Default: ")
+def _find_plain(kind: Any) -> Any:
+    """Return the type that a terminal gives for a type; None if it has none.
+
+    Of a union it is what a terminal has of its members: a list of such members, which may be one, or else these.
+    """
+    origin = get_origin(kind)
+    members = get_args(kind)
+    if kind in PLAIN or origin is Literal:
+        return kind
+    if origin is Annotated:
+        plain = _find_plain(members[0])
+        return None if plain is None else Annotated[(plain, *members[1:])]
+
+    if origin in (Union, types.UnionType):
+        plains = [plain for plain in map(_find_plain, members) if plain is not None]
+        lists = [plain for plain in plains if get_origin(plain) is list]
+        single = [plain for plain in plains if plain not in lists and not (plain is Path and str in plains)]
+        of_these = [plain for plain in lists if not single or get_args(plain)[0] in single]
+        return of_these[0] if of_these else reduce(or_, single or lists) if single or lists else None
+
+    items = [_find_plain(member) for member in members]
+    if not items or None in items:
+        return None
+    for collection, concrete in ((tuple, tuple), (Sequence, list), (Mapping, dict)):
+        if isinstance(origin, type) and issubclass(origin, collection):
+            return types.GenericAlias(concrete, tuple(items))
+    return None
 
 
-def _read_integer(kind: object, tokens: Sequence[Token]) -> int | str:
-    """Read an integer, or a text if the option takes one; cyclopts would round 1.5 to 2."""
-    [token] = tokens
-    try:
-        return int(token.value)
-    except ValueError as error:
-        if str in get_args(kind):
-            return token.value
-        raise ConfigError(f"{token.keyword} {token.value}: not an integer") from error
+class _Names(dict[str, Any]):
+    """Names of a module, and `object` for types that it imports only for type checkers."""
+
+    def __missing__(self, name: str) -> Any:
+        return getattr(builtins, name, object)
 
 
-def _read_annotation(function: Callable[..., object], annotation: object) -> object:
-    """Return the type of one annotation; others of the function may name types that are not loaded."""
-    source = inspect.unwrap(function)
-    holder = type("Holder", (), {"__annotations__": {"type": annotation}, "__module__": source.__module__})
-
-    [kind] = get_type_hints(holder, source.__globals__, include_extras=True).values()
-    return kind
+def _read_types(function: Callable[..., object]) -> dict[str, Any]:
+    """Return the types of the parameters of a function."""
+    names = _Names(vars(inspect.getmodule(function)))
+    annotations = {name: one.annotation for name, one in inspect.signature(function).parameters.items()}
+    return {name: eval(text, {}, names) if isinstance(text, str) else text for name, text in annotations.items()}

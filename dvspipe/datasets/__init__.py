@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from ..base.config import as_settings
 from ..base.errors import ConfigError, DataError
 from ..base.progress import Progress, ignore_progress
 from ..encoding import BinConfig
@@ -18,22 +16,9 @@ from .cache import Cache, DecodedEvents, default_cache
 from .config import (
     DataConfig,
     DataKind,
-    DvsGestureConfig,
-    FilesConfig,
-    FolderConfig,
-    GesturesConfig,
     ImageCode,
-    LabelledConfig,
-    MnistConfig,
-    NmnistConfig,
-    PublicConfig,
-    RecordingsConfig,
-    SourceConfig,
-    TonicConfig,
-    WindowsConfig,
-    parse_data,
 )
-from .folders import as_data, find_folder, folder_settings, open_folder, open_gestures, open_labelled
+from .folders import find_folder, folder_config, open_folder, open_gestures, open_labelled
 from .images import open_mnist
 from .mnist import DIGIT_PX, MnistPart, read_mnist
 from .public import open_dvs_gesture, open_nmnist
@@ -74,35 +59,22 @@ __all__ = [
     "DataKind",
     "DataSet",
     "DecodedEvents",
-    "DvsGestureConfig",
-    "FilesConfig",
-    "FolderConfig",
-    "GesturesConfig",
     "ImageCode",
-    "LabelledConfig",
-    "MnistConfig",
     "MnistPart",
-    "NmnistConfig",
     "Part",
-    "PublicConfig",
-    "RecordingsConfig",
     "Sample",
     "SampleEncoder",
-    "SourceConfig",
     "SpikeTensors",
     "Split",
     "TensorSettings",
-    "TonicConfig",
     "VaryConfig",
-    "WindowsConfig",
-    "as_data",
     "check_split",
     "count_recordings",
     "default_cache",
     "divide",
     "encode_image",
     "find_folder",
-    "folder_settings",
+    "folder_config",
     "from_recordings",
     "from_tonic",
     "is_synthetic",
@@ -110,7 +82,6 @@ __all__ = [
     "name_samples",
     "open_cache",
     "open_dataset",
-    "parse_data",
     "plain_batches",
     "read_mnist",
     "read_split",
@@ -121,7 +92,7 @@ __all__ = [
 ]
 
 
-def _open_gestures(source: DataSource[GesturesConfig]) -> DataSet:
+def _open_gestures(source: DataSource) -> DataSet:
     config = source.config
     if config.root is not None:
         return open_gestures(source)
@@ -130,7 +101,7 @@ def _open_gestures(source: DataSource[GesturesConfig]) -> DataSet:
     return open_added(source, "gestures", options)
 
 
-OPENERS: Mapping[DataKind, Callable[[DataSource[Any]], DataSet]] = {
+OPENERS: Mapping[str, Callable[[DataSource], DataSet]] = {
     "folder": open_folder,
     "labelled": open_labelled,
     "nmnist": open_nmnist,
@@ -142,15 +113,14 @@ OPENERS: Mapping[DataKind, Callable[[DataSource[Any]], DataSet]] = {
 """Functions that open a data set, by kind."""
 
 
-def open_cache(config: SourceConfig) -> Cache | None:
+def open_cache(config: DataConfig) -> Cache | None:
     """Return the cache of a configuration, or None if caching is turned off."""
     return None if config.cache == "none" else Cache(config.cache or default_cache())
 
 
 def open_dataset(
-    config: str | Path | DataConfig | Mapping[str, object],
-    seed: int = 0,
-    bins: BinConfig | Mapping[str, object] | None = None,
+    config: str | Path | DataConfig,
+    bins: BinConfig = BinConfig(),
     *,
     with_problems: bool = False,
     decoded: DecodedEvents | None = None,
@@ -159,9 +129,8 @@ def open_dataset(
     """Open the data set of a configuration, without loading samples.
 
     Args:
-        config: Folder of recordings; or kind, folders, and shares of the parts, as a model or a mapping.
-        seed: Seed of the division into parts, and of rendered clips.
-        bins: Steps of the spike tensors, also used by the spike code of images; a model or a mapping.
+        config: Folder of recordings; or kind, folders, and shares of the parts.
+        bins: Steps of the spike tensors, also used by the spike code of images.
         with_problems: Allow unknown and empty class folders; they are then the `problems` of the data set.
         decoded: Decoded events in memory, read and extended; None: keep none.
         progress: Called with the number of files done and the total; files that are cut into windows are read.
@@ -169,28 +138,36 @@ def open_dataset(
     Raises:
         DataError: If the folder does not have the expected layout, class folders are unknown or empty, a group is in
             two parts, or a part would be empty.
-        ConfigError: If `config.fit` is set without a size.
+        ConfigError: If `fit` is given without a size, or framing for rendered gestures.
 
     Example:
-        >>> data = open_dataset(GesturesConfig(train_people=3, test_people=1, clips=1), seed=0)
+        >>> data = open_dataset(DataConfig(data="gestures", train_people=3, test_people=1, clips=1))
         >>> len(data.classes), len(data.test), data.synthetic
         (11, 11, True)
     """
-    config = as_data(config)
-    bins = as_settings(BinConfig, bins)
-
-    if isinstance(config, FilesConfig) and config.fit is not None and config.target is None:
-        raise ConfigError(f"data.fit = {config.fit}: needs a size to fit recordings to (found data.size = null)")
+    config = config if isinstance(config, DataConfig) else folder_config(config)
+    config.check_kinds(dict(config))
+    _check_framing(config)
 
     # A folder that is missing now may be what a download creates.
-    downloads = isinstance(config, PublicConfig) and config.download
-    folders = {"root": config.root, "test_root": config.test_root if isinstance(config, RecordingsConfig) else None}
-    for name, folder in folders.items():
-        if folder is not None and not folder.is_dir() and not downloads:
-            raise DataError(f"data.{name} = {folder}: no such folder")
+    for name, folder in (("root", config.root), ("test_root", config.test_root)):
+        if folder is not None and not folder.is_dir() and not config.download:
+            raise DataError(f"{name} = {folder}: no such folder")
 
-    data = OPENERS[config.kind](DataSource(config, seed, bins, open_cache(config), decoded, progress))
+    source = DataSource(config, bins, open_cache(config), decoded, progress)
+    open_kind = OPENERS.get(config.data)
+    data = open_added(source, config.data, {}) if open_kind is None else open_kind(source)
     if data.problems and not with_problems:
         raise DataError("; ".join(data.problems))
 
     return replace(data, root=config.root)
+
+
+def _check_framing(config: DataConfig) -> None:
+    """Check that there are recordings to frame, and a size to fit them to."""
+    if config.fit is not None and config.input_size is None:
+        raise ConfigError(f"fit = {config.fit}: needs a size to fit recordings to (found size = null)")
+
+    for name in ("size", "roi"):
+        if config.data == "gestures" and config.root is None and getattr(config, name) is not None:
+            raise ConfigError(f"{name}: needs recordings in a folder (found data = gestures without root)")

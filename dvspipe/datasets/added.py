@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections import ChainMap
 from collections.abc import Mapping
 from functools import partial
-from typing import Any
+from typing import Any, get_args
 
 from ..base.errors import ConfigError
 from ..hooks import LabelledRecordings, OpenKind, plugins
 from ..results.splits import PARTS, Part
-from .config import RecordingsConfig
+from .config import DataKind
 from .samples import DataSet, Sample, divide
 from .source import DataSource
 
 
-def open_added(source: DataSource[RecordingsConfig], kind: str, options: Mapping[str, Any]) -> DataSet:
+def open_added(source: DataSource, kind: str, options: Mapping[str, Any]) -> DataSet:
     """Return a data set of a kind that a plug-in adds; a part that it lacks is drawn from its training part.
 
     Raises:
@@ -24,17 +24,17 @@ def open_added(source: DataSource[RecordingsConfig], kind: str, options: Mapping
     config = source.config
     kinds: Mapping[str, OpenKind] = ChainMap(*plugins().hook.data_kinds())
     if kind not in kinds:
-        known = ", ".join(sorted(kinds)) or "none"
-        raise ConfigError(f"data.kind = {kind}: no plug-in has this kind of data without data.root (found {known})")
+        known = ", ".join(sorted({*get_args(DataKind), *kinds}))
+        raise ConfigError(f"data = {kind}: no package that is installed has this kind of data (expected {known})")
 
-    opened = kinds[kind](config.root, source.seed, options)
+    opened = kinds[kind](config.root, source.config.seed, options)
     parts = _list_parts(opened)
     train, validation, test = (parts[part] for part in PARTS)
     fixed_test = bool(test)
     if not test:
-        train, test = divide(train, config.test, source.seed + 1)
+        train, test = divide(train, config.test, source.config.seed + 1)
     if not validation:
-        train, validation = divide(train, config.validation, source.seed)
+        train, validation = divide(train, config.validation, source.config.seed)
 
     return DataSet(
         title=opened.title,

@@ -8,14 +8,13 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from ..base.config import Settings
 from ..base.errors import ConfigError
+from ..base.settings import Settings
 from ..events import Events, SensorSize
 from ..events.noise import draw_noise
 
@@ -56,19 +55,6 @@ class VaryConfig(Settings):
     """Rate of added noise events per pixel in Hz, ON and OFF with equal probability."""
 
 
-class VaryKeywords(TypedDict, total=False):
-    """Settings of `VaryConfig` by name."""
-
-    drop: float
-    drop_time: float
-    drop_area: float
-    rotate_deg: float
-    scale: float
-    time_scale: float
-    jitter_us: float
-    noise_hz: float
-
-
 class AugmentConfig(Settings):
     """Random changes of training recordings, drawn again for each recording and epoch."""
 
@@ -84,16 +70,6 @@ class AugmentConfig(Settings):
     2017)."""
     frames: int | None = Field(default=None, ge=1)
     """Number of steps to draw at random, kept in order (Fang et al. 2021); None: all steps."""
-
-
-class AugmentKeywords(TypedDict, total=False):
-    """Settings of `AugmentConfig` by name."""
-
-    shift_px: int
-    flip_polarity: bool
-    flip_horizontal: bool
-    cut_out: float
-    frames: int | None
 
 
 def vary(events: Events, config: VaryConfig, rng: np.random.Generator) -> Events:
@@ -187,7 +163,7 @@ def mirrored_labels(classes: Sequence[str]) -> NDArray[np.int64]:
         opposite = words.sub(lambda word: MIRRORED_WORDS[word[0]], name)
         if opposite not in classes:
             raise ConfigError(
-                f"augment.flip_horizontal = true: the mirror image of the class {name} is {opposite} (expected one of "
+                f"flip_horizontal = true: the mirror image of the class {name} is {opposite} (expected one of "
                 f"{', '.join(classes)}); use flip_horizontal=false to disable mirroring"
             )
 

@@ -19,10 +19,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic_core import to_json
 from safetensors import SafetensorError
 from safetensors import numpy as safetensors
 
-from ..base.config import complete_repr
 from ..base.errors import FileError
 from ..base.files import LOCK_NAME, lock_folder, require_space, write_beside
 from ..events import Events
@@ -68,9 +68,9 @@ class Cache:
         """Return the digest of a key and of the version of dvspipe.
 
         Args:
-            key: Frozen dataclass with everything that a result depends on. Keys with equal `complete_repr` are equal.
+            key: Frozen dataclass with everything that a result depends on.
         """
-        return hashlib.blake2b(complete_repr((LAYOUT, _own_version(), key)).encode(), digest_size=20).hexdigest()
+        return hashlib.blake2b(to_json((LAYOUT, _own_version(), key)), digest_size=20).hexdigest()
 
     def path(self, digest: str, suffix: str) -> Path:
         """Return the path of the result with a digest."""

@@ -19,12 +19,10 @@ from numpy.typing import NDArray
 from ..base.errors import DataError, DvspipeError, TruncatedVideoError, count_noun, escape_controls
 from ..base.files import is_internal
 from ..base.gestures import GESTURES
-from ..base.trees import SettingsTree
 from ..base.yaml_files import shipped_configs
 from ..events import GESTURE_SENSOR, Events, SensorSize, concatenate
 from ..formats import (
     FORMATS,
-    NO_HINTS,
     Hints,
     has_plugin,
     is_recording_folder,
@@ -34,21 +32,16 @@ from ..formats import (
     write,
 )
 from ..framing import FramingConfig, find_guess, open_source
-from ..recordings.conversion import convert_video, events_from_video, is_video, open_for_sensor
+from ..recordings.config import ConvertConfig, FilmConfig
+from ..recordings.conversion import convert_video, events_from_video, open_for_sensor
+from ..recordings.sources import is_video
 from ..results.labels import SUFFIX, LabelRow, read_labels
 from ..results.splits import PARTS, SPLITS, Part, SplitRow, Splits, find_splits
 from ..video.names import VIDEO_SUFFIXES, is_image_folder
 from .cache import Cache, DecodedEvents
 from .config import (
+    FILES,
     DataConfig,
-    FilesConfig,
-    FolderConfig,
-    GesturesConfig,
-    LabelledConfig,
-    RecordingsConfig,
-    SourceConfig,
-    WindowsConfig,
-    parse_data,
 )
 from .samples import DataSet, Sample, check_groups, divide, find_in_time, is_synthetic, version_of_file
 from .source import DataSource
@@ -96,20 +89,19 @@ class RecordingFile:
     """
 
     path: Path
-    sensor: SensorSize | None
-    hints: Hints
     framing: FramingConfig
     target: SensorSize | None
     cache: Cache | None
     decoded: DecodedEvents | None = None
 
     @classmethod
-    def of(cls, source: DataSource[RecordingsConfig], path: Path, sensor: SensorSize | None) -> RecordingFile:
+    def of(cls, source: DataSource, path: Path, sensor: SensorSize | None) -> RecordingFile:
         """Create a file of a data set."""
         config = source.config
-        hints = config.hints if isinstance(config, FilesConfig) else NO_HINTS
         framing = config.framing.for_recording(source.name_of(path).as_posix())
-        return cls(path, sensor, hints, framing, config.target, source.cache, source.decoded)
+        if sensor is not None:
+            framing = framing.model_copy(update={"sensor": str(sensor)})
+        return cls(path, framing, config.input_size, source.cache, source.decoded)
 
     @cached_property
     def is_video(self) -> bool:
@@ -138,17 +130,17 @@ class RecordingFile:
         if self.cache is None or not (self.is_video or self.framing.roi == "auto"):
             return self._make()
 
-        version = version_of_file(self.path, self.sensor, self.hints)
+        version = version_of_file(self.path, self.framing.part(Hints))
         digest = self.cache.digest(FramedKey(version, self.framing, self.target))
         return self.cache.load(digest, ".h5", make=self._write, read=read)
 
     def _make(self) -> Events:
         """Compute all events, framed for the network, without the cache."""
         if self.target is not None:
-            source = open_source(self.path, self.target, self.framing, sensor=self.sensor, hints=self.hints)
+            source = open_source(self.path, self.target, self.framing)
             return concatenate(source.read_fitted(), self.target)
         if self.is_video:
-            return events_from_video(self.path, self.framing.video)
+            return events_from_video(self.path, self.framing)
         return self._read()
 
     def _write(self, path: Path) -> None:
@@ -158,7 +150,7 @@ class RecordingFile:
             return
 
         try:
-            convert_video(self.path, path, self.framing.video)
+            convert_video(self.path, path, ConvertConfig(**self.framing.part(FilmConfig).given))
         except TruncatedVideoError as error:  # the events before the end are written
             log.warning("%s", error)
 
@@ -171,7 +163,7 @@ class RecordingFile:
 
     def _read(self, start_us: int | None = None, stop_us: int | None = None) -> Events:
         """Return events of a recording that is not framed."""
-        return read(self.path, start_us, stop_us, sensor=self.sensor, hints=self.hints)
+        return read(self.path, start_us, stop_us, hints=self.framing)
 
     def windows(self, window_us: int, *span_us: int) -> list[tuple[int, int]]:
         """Divide the recording, or a span of it, into windows; return the start and end of each in microseconds.
@@ -191,7 +183,7 @@ class RecordingFile:
     def version(self, *more: object) -> str:
         """Return a digest of the content, of how it is framed, and of what else a sample depends on."""
         framing = self.framing.model_dump_json() if self.is_video or self.target is not None else ""
-        return version_of_file(self.path, framing, self.target, self.sensor, self.hints, *more)
+        return version_of_file(self.path, framing, self.target, self.framing.part(Hints), *more)
 
 
 def _window_starts(t: NDArray[np.int64], window_us: int) -> NDArray[np.int64]:
@@ -222,49 +214,35 @@ def find_folder(source: str | Path) -> Path:
     if folder.is_dir():
         return folder
 
-    read = f"TrainConfig.read({str(source)!r})"
     is_config = str(source) in shipped_configs() or folder.suffix in (".yaml", ".yml")
-    hint = f"; as a configuration: {read}, with the data set {read}.data" if is_config else ""
+    hint = f"; as a configuration: TrainConfig.read({str(source)!r})" if is_config else ""
     raise DataError(f"{source}: no such folder of recordings{hint}")
 
 
-def folder_settings(source: str | Path) -> SettingsTree:
-    """Return the data set settings `kind` and `root` for a folder of recordings.
+def folder_config(source: str | Path) -> DataConfig:
+    """Return the settings of a folder of recordings: its kind and its path.
 
     Raises:
         DataError: If the folder does not exist.
     """
     root = find_folder(source)
-    kind = "labelled" if next(root.rglob(f"*{SUFFIX}"), None) else "folder"
-    return {"kind": kind, "root": str(root)}
+    return DataConfig(data="labelled" if next(root.rglob(f"*{SUFFIX}"), None) else "folder", root=root)
 
 
-def as_data(source: str | Path | DataConfig | Mapping[str, object]) -> DataConfig:
-    """Convert a folder of recordings, or a mapping of keys and values, to the settings of a data set.
-
-    Raises:
-        DataError: If the folder does not exist.
-        ConfigError: If a key is unknown or belongs to another kind, or a value is invalid.
-    """
-    if isinstance(source, str | Path):
-        return parse_data(folder_settings(source))
-    return source if isinstance(source, SourceConfig) else parse_data(source)
-
-
-def open_folder(source: DataSource[FolderConfig]) -> DataSet:
+def open_folder(source: DataSource) -> DataSet:
     """Return ROOT/<class>/<recording or video>, divided by ROOT/splits.csv; or the same in ROOT/train and ROOT/test."""
     splits = _find_published(source)
     if splits is not None:
-        return _open_split(source, splits, splits.classes, source.sensor)
+        return _open_split(source, splits, splits.classes, source.config.given_sensor)
 
     training, testing = _find_parts(source.root)
     classes = tuple(path.name for path in _find_class_folders(training))
-    return _open_class_folders(source, training, testing, classes, source.sensor)
+    return _open_class_folders(source, training, testing, classes, source.config.given_sensor)
 
 
-def open_gestures(source: DataSource[GesturesConfig]) -> DataSet:
+def open_gestures(source: DataSource) -> DataSet:
     """Return a folder as `open_folder` does, with the classes of DVS128 Gesture in their order."""
-    sensor = source.sensor or GESTURE_SENSOR
+    sensor = source.config.given_sensor or GESTURE_SENSOR
     splits = _find_published(source)
     if splits is not None:
         return _open_split(source, splits, GESTURES, sensor)
@@ -273,7 +251,7 @@ def open_gestures(source: DataSource[GesturesConfig]) -> DataSet:
     return _open_class_folders(source, training, testing, GESTURES, sensor)
 
 
-def _find_published(source: DataSource[FolderConfig | GesturesConfig]) -> Splits | None:
+def _find_published(source: DataSource) -> Splits | None:
     """Return the published splits of a folder; None if it has none, or is divided as an earlier run."""
     split = source.config.split
     if isinstance(split, Path):
@@ -281,12 +259,12 @@ def _find_published(source: DataSource[FolderConfig | GesturesConfig]) -> Splits
 
     splits = find_splits(source.root)
     if splits is None and split is not None:
-        raise DataError(f"{source.root}: no {SPLITS} for data.split = {split}; use split=null")
+        raise DataError(f"{source.root}: no {SPLITS} for split = {split}; use split=null")
     return splits
 
 
 def _open_split(
-    source: DataSource[FolderConfig | GesturesConfig],
+    source: DataSource,
     splits: Splits,
     classes: tuple[str, ...],
     sensor: SensorSize | None,
@@ -326,7 +304,7 @@ def _open_split(
     data = DataSet(
         f"folder {root.name}, split {number}",
         classes,
-        source.config.target or sensor or find_sensor(source, first),
+        source.config.input_size or sensor or find_sensor(source, first),
         problems=problems,
         warnings=(*_warn_of_missing_sensor(source, first, sensor), *_warn_of_shared_groups(root, number, parts)),
         split=number,
@@ -334,10 +312,8 @@ def _open_split(
     return divide_parts(source, data, parts["train"], parts["test"], parts["validation"])
 
 
-def _list_row(
-    source: DataSource[FolderConfig | GesturesConfig], row: SplitRow, label: int, sensor: SensorSize | None
-) -> list[Sample]:
-    """Return the samples of a recording in splits.csv; the group in the file is used unless `data.group` is set."""
+def _list_row(source: DataSource, row: SplitRow, label: int, sensor: SensorSize | None) -> list[Sample]:
+    """Return the samples of a recording in splits.csv; the group in the file is used unless `group` is set."""
     recording = RecordingFile.of(source, source.root / row.file, sensor)
     samples = _list_samples(source, recording, label)
     if source.config.group is not None:
@@ -367,7 +343,7 @@ def _find_parts(root: Path) -> tuple[Path, Path | None]:
 
 
 def _open_class_folders(
-    source: DataSource[FolderConfig | GesturesConfig],
+    source: DataSource,
     training: Path,
     testing: Path | None,
     classes: tuple[str, ...],
@@ -389,7 +365,7 @@ def _open_class_folders(
     data = DataSet(
         f"folder {source.root.name}",
         classes,
-        source.config.target or sensor or find_sensor(source, train.samples),
+        source.config.input_size or sensor or find_sensor(source, train.samples),
         problems=listing.problems,
         warnings=(*listing.warnings, *_warn_of_missing_sensor(source, listing.samples, sensor)),
     )
@@ -397,7 +373,7 @@ def _open_class_folders(
     return divide_parts(source, data, train.samples, test.samples)
 
 
-def open_labelled(source: DataSource[LabelledConfig]) -> DataSet:
+def open_labelled(source: DataSource) -> DataSet:
     """Return recordings anywhere below ROOT with NAME_labels.csv beside them; each span of a label is a sample."""
     root = source.root
     test_root = source.config.test_root
@@ -419,18 +395,18 @@ def open_labelled(source: DataSource[LabelledConfig]) -> DataSet:
 
     train_samples = [replace(sample, label=classes.index(name)) for name, sample in train]
     test_samples = [replace(sample, label=classes.index(name)) for name, sample in test]
-    sensor = source.config.target or source.sensor or find_sensor(source, train_samples)
-    warnings = _warn_of_missing_sensor(source, [*train_samples, *test_samples], source.sensor)
+    sensor = source.config.input_size or source.config.given_sensor or find_sensor(source, train_samples)
+    warnings = _warn_of_missing_sensor(source, [*train_samples, *test_samples], source.config.given_sensor)
     data = DataSet(f"folder {root.name}", classes, sensor, warnings=tuple(warnings))
 
     return divide_parts(source, data, train_samples, test_samples)
 
 
-def _list_spans(source: DataSource[LabelledConfig], folder: Path) -> list[tuple[str, Sample]]:
+def _list_spans(source: DataSource, folder: Path) -> list[tuple[str, Sample]]:
     """Return the samples of all label files below a folder, each with the name of its class; all labels are 0."""
     samples = []
     for labels in source.report(sorted(folder.rglob(f"*{SUFFIX}"))):
-        recording = RecordingFile.of(source, find_recording(labels), source.sensor)
+        recording = RecordingFile.of(source, find_recording(labels), source.config.given_sensor)
         for label in read_labels(labels):
             samples += [(label.class_name, sample) for sample in _list_windows_of_label(source, recording, label)]
 
@@ -440,10 +416,8 @@ def _list_spans(source: DataSource[LabelledConfig], folder: Path) -> list[tuple[
     return samples
 
 
-def _list_windows_of_label(
-    source: DataSource[LabelledConfig], recording: RecordingFile, label: LabelRow
-) -> Iterator[Sample]:
-    """Yield the time of a label as a sample, or its windows if it is longer than `data.window_us`."""
+def _list_windows_of_label(source: DataSource, recording: RecordingFile, label: LabelRow) -> Iterator[Sample]:
+    """Yield the time of a label as a sample, or its windows if it is longer than `window_us`."""
     spans_us = [(label.t_start_us, label.t_end_us)]
     window_us = source.config.window_us
     if window_us is not None:
@@ -465,16 +439,12 @@ def find_recording(labels: Path) -> Path:
     return recordings[0]
 
 
-def sample_of_label(
-    source: DataSource[RecordingsConfig], file: Path, label: LabelRow, number: int, sensor: SensorSize | None
-) -> Sample:
+def sample_of_label(source: DataSource, file: Path, label: LabelRow, number: int, sensor: SensorSize | None) -> Sample:
     """Return the part of a recording or video that has a label, of the class with a number."""
     return _sample_of_part(source, RecordingFile.of(source, file, sensor), label.t_start_us, label.t_end_us, number)
 
 
-def _sample_of_part(
-    source: DataSource[RecordingsConfig], recording: RecordingFile, start_us: int, end_us: int, label: int
-) -> Sample:
+def _sample_of_part(source: DataSource, recording: RecordingFile, start_us: int, end_us: int, label: int) -> Sample:
     return Sample(
         name=escape_controls(f"{recording.path}@{start_us}-{end_us}us"),
         label=label,
@@ -485,8 +455,8 @@ def _sample_of_part(
     )
 
 
-def _list_samples(source: DataSource[WindowsConfig], recording: RecordingFile, label: int) -> list[Sample]:
-    """Return a recording as a sample, or its windows if it is longer than `data.window_us`."""
+def _list_samples(source: DataSource, recording: RecordingFile, label: int) -> list[Sample]:
+    """Return a recording as a sample, or its windows if it is longer than `window_us`."""
     if source.config.window_us is not None:
         windows = recording.windows(source.config.window_us)
         if len(windows) > 1:
@@ -504,10 +474,10 @@ def _list_samples(source: DataSource[WindowsConfig], recording: RecordingFile, l
     return [complete]
 
 
-def find_sensor(source: DataSource[FilesConfig], samples: Iterable[Sample]) -> SensorSize:
+def find_sensor(source: DataSource, samples: Iterable[Sample]) -> SensorSize:
     """Find the sensor of samples: the size they are fitted to, or the sensor of the first readable file."""
-    if source.config.target is not None:
-        return source.config.target
+    if source.config.input_size is not None:
+        return source.config.input_size
 
     # The first error explains the problem, if no file can be read.
     first: DvspipeError | None = None
@@ -515,23 +485,21 @@ def find_sensor(source: DataSource[FilesConfig], samples: Iterable[Sample]) -> S
     for file in dict.fromkeys(sample.file for sample in samples if sample.file is not None):
         try:
             if is_video(file):
-                return open_for_sensor(file, source.config.video).size
-            return open_recording(file, hints=source.config.hints).sensor
+                return open_for_sensor(file, source.config).size
+            return open_recording(file, source.config).sensor
         except DvspipeError as error:
             first = first or error
 
     raise first or DataError("no recordings")
 
 
-def _warn_of_missing_sensor(
-    source: DataSource[FilesConfig], samples: Sequence[Sample], sensor: SensorSize | None
-) -> Iterator[str]:
+def _warn_of_missing_sensor(source: DataSource, samples: Sequence[Sample], sensor: SensorSize | None) -> Iterator[str]:
     """Yield one warning if recordings that are fitted to a size do not store their sensor.
 
     At most MAX_GUESSED recordings are opened, because guessing a sensor reads all events.
     """
     config = source.config
-    if config.target is None or config.fit is not None or sensor is not None:
+    if config.input_size is None or config.fit is not None or sensor is not None:
         return
 
     files = [file for file in dict.fromkeys(sample.file for sample in samples) if file and not is_video(file)]
@@ -539,12 +507,12 @@ def _warn_of_missing_sensor(
     examined = []
     for file in files[::step][:MAX_GUESSED]:
         try:
-            examined.append(find_guess(file, config.target, hints=config.hints))
+            examined.append(find_guess(file, config.input_size, config))
         except DvspipeError:
             continue  # the error is raised when all recordings are read
 
     # A guess is a pair: the smallest sensor that fits the events, and the size that is used.
-    guesses = [guess for guess in examined if guess is not None and guess[0] != config.target]
+    guesses = [guess for guess in examined if guess is not None and guess[0] != config.input_size]
     if not guesses:
         return
 
@@ -553,11 +521,11 @@ def _warn_of_missing_sensor(
 
     prefix = f"{source.root}: recordings do not name their sensor; using"
     if guess == used:
-        yield f"{prefix} {guess}; if the sensor is another one, set data.sensor=WIDTHxHEIGHT"
+        yield f"{prefix} {guess}; if the sensor is another one, set sensor=WIDTHxHEIGHT"
     else:
         yield (
             f"{prefix} {used}, the size that they are fitted to, although events of the examined recordings also fit "
-            f"{guess}; if the sensor is {guess}, set data.sensor={guess} data.fit=scale"
+            f"{guess}; if the sensor is {guess}, set sensor={guess} fit=scale"
         )
 
 
@@ -595,9 +563,7 @@ class Listing:
         return Listing(self.samples + other.samples, self.problems + other.problems, self.warnings + other.warnings)
 
 
-def list_class_folders(
-    source: DataSource[WindowsConfig], folder: Path, classes: Sequence[str], sensor: SensorSize | None
-) -> Listing:
+def list_class_folders(source: DataSource, folder: Path, classes: Sequence[str], sensor: SensorSize | None) -> Listing:
     """Return what is in the class folders of a folder."""
     labelled: list[tuple[Path, int]] = []
     problems = []
@@ -664,7 +630,7 @@ def _find_nested(folder: Path, searched: set[Path]) -> list[Path]:
 
 
 def divide_parts(
-    source: DataSource[RecordingsConfig],
+    source: DataSource,
     data: DataSet,
     train: Sequence[Sample],
     test: Sequence[Sample],
@@ -679,7 +645,7 @@ def divide_parts(
 
     # Recordings of a group, or the windows of a recording, stay together if there are enough groups for all parts.
     in_time: set[int] = set()
-    if isinstance(config, FilesConfig) and config.group is None and data.split is None:
+    if config.data in FILES and config.group is None and data.split is None:
         parts_to_divide = 1 + (not test) + (not validation and config.validation > 0)
         in_time = find_in_time(train, parts_to_divide)
     if isinstance(config.split, Path):
@@ -693,9 +659,9 @@ def divide_parts(
     fixed_test = bool(test)
     hold_out = partial(divide, in_time=in_time)
     if not fixed_test:
-        train, test = hold_out(train, config.test, source.seed + 1)
+        train, test = hold_out(train, config.test, source.config.seed + 1)
     if not validation:
-        train, validation = hold_out(train, config.validation, source.seed)
+        train, validation = hold_out(train, config.validation, source.config.seed)
 
     return replace(
         data,

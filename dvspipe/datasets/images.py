@@ -9,10 +9,10 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.config import build
+from ..base.errors import ConfigError
 from ..encoding import CODES, BinConfig, Contrast, SpikeCode
 from ..events import SensorSize
-from .config import MnistConfig
+from .config import DataConfig
 from .mnist import DIGIT_PX, MnistPart, read_mnist
 from .samples import DataSet, Image, Sample, divide
 from .source import DataSource
@@ -27,14 +27,17 @@ class Constant(SpikeCode):
         return np.broadcast_to(values.astype(np.float32), (self.steps, 1, *values.shape))
 
 
-def build_code(config: MnistConfig, bins: BinConfig) -> SpikeCode:
+def build_code(config: DataConfig, bins: BinConfig) -> SpikeCode:
     """Return the spike code of images that a configuration names, with the steps of its bins."""
     kinds: Mapping[str, type[SpikeCode]] = {"constant": Constant, "contrast": Contrast, **CODES}
     steps = {"steps": bins.steps, "step_us": bins.step_us}
-    return build(kinds[config.code], {**config.code_settings, **steps}, f"data.code_settings of {config.code}")
+    try:
+        return kinds[config.code].model_validate({**config.code_settings, **steps})
+    except ConfigError as error:
+        raise error.named("code_settings") from error
 
 
-def open_mnist(source: DataSource[MnistConfig]) -> DataSet:
+def open_mnist(source: DataSource) -> DataSet:
     """Return MNIST (LeCun et al. 1998): 60,000 images for training and validation, and 10,000 test images.
 
     Raises:
@@ -62,7 +65,7 @@ def open_mnist(source: DataSource[MnistConfig]) -> DataSet:
             for row in range(len(images))
         ]
 
-    train, validation = divide(parts["train"], source.config.validation, source.seed)
+    train, validation = divide(parts["train"], source.config.validation, source.config.seed)
     return DataSet(
         title="MNIST",
         classes=DIGITS,

@@ -19,7 +19,8 @@ from pydantic import Field, ValidationError
 from ..base.errors import DataError
 from ..base.files import read_bytes
 from ..base.pool import ALL, Shard
-from ..recordings.conversion import ConversionTask, FilmSpan, find_sources, is_recording_suffix
+from ..recordings.conversion import ConversionTask, FilmSpan
+from ..recordings.sources import find_sources, is_recording_suffix
 from ..results.splits import MAX_SPLITS_BYTES, Part, SplitRow
 from ..results.tables import Record, list_errors, read_csv
 from ..video.names import VIDEO_SUFFIXES

@@ -14,11 +14,11 @@ from __future__ import annotations
 
 import logging
 import operator
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, Unpack
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -26,7 +26,6 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader, Dataset, DistributedSampler, IterableDataset, get_worker_info
 
-from ..base.config import as_settings
 from ..base.errors import (
     ConfigError,
     DataError,
@@ -35,18 +34,15 @@ from ..base.errors import (
     count_noun,
 )
 from ..encoding import BinConfig, BinCounts, encode_stream
-from ..encoding.config import BinKeywords
-from ..events import Events, SensorSizeLike
-from ..formats import NO_HINTS, HintsLike, open_recording
+from ..events import Events
+from ..formats import NO_HINTS, Hints, open_recording
 from . import (
     DataConfig,
     DataSet,
-    FolderConfig,
     Part,
     Sample,
     SampleEncoder,
     TensorSettings,
-    as_data,
     encode_image,
     open_cache,
     open_dataset,
@@ -78,14 +74,13 @@ class SpikeDataset(Dataset[LoadedItem]):
     checked once per dataset: changes to a file during training are not noticed.
 
     Args:
-        source: Folder of recordings; settings of a data set, also as a plain mapping; or a `DataSet` from
-            `dvspipe.datasets.open_dataset`, `from_recordings` or `from_tonic`.
-        bins: Binning of the tensors, also as a plain mapping.
-        part: `train`, `validation` or `test`, divided like `dvspipe train` with seed 0; None: all recordings. With
+        source: Folder of recordings; settings of a data set; or a `DataSet` from `dvspipe.datasets.open_dataset`,
+            `from_recordings` or `from_tonic`.
+        bins: Binning of the tensors.
+        part: `train`, `validation` or `test`, divided like `dvspipe train`; None: all recordings. With
             `views` > 1 in the settings, items of `train` are random variants, drawn with torch's generator.
-        complete: Whether tensors cover complete recordings, instead of `bins.steps` steps.
+        complete: Whether tensors cover complete recordings, instead of `steps` steps.
         transform: Function applied to each tensor [T, C, H, W].
-        named: Settings of the binning by name, such as `steps=10`; they take precedence over `bins`.
 
     Attributes:
         classes: Class names; a label is an index into them.
@@ -99,7 +94,7 @@ class SpikeDataset(Dataset[LoadedItem]):
     Example:
         >>> from dvspipe.datasets import from_recordings
         >>> events = Events([0, 10, 30], [3, 4, 4], [1, 1, 6], [True, True, False], "12x7")
-        >>> dataset = SpikeDataset(from_recordings([(events, 0), (events, 1)]), steps=5, step_us=10)
+        >>> dataset = SpikeDataset(from_recordings([(events, 0), (events, 1)]), BinConfig(steps=5, step_us=10))
         >>> spikes, label = dataset[1]
         >>> spikes.shape, spikes.dtype, label, len(dataset)
         (torch.Size([5, 2, 7, 12]), torch.uint8, 1, 2)
@@ -107,17 +102,16 @@ class SpikeDataset(Dataset[LoadedItem]):
 
     def __init__(
         self,
-        source: str | Path | DataConfig | Mapping[str, object] | DataSet,
-        bins: BinConfig | Mapping[str, object] | None = None,
+        source: str | Path | DataConfig | DataSet,
+        bins: BinConfig = BinConfig(),
         *,
         part: Part | None = None,
         complete: bool = False,
         transform: Callable[[Tensor], Tensor] | None = None,
-        **named: Unpack[BinKeywords],
     ) -> None:
-        bins = as_settings(BinConfig, bins, named, SpikeDataset)
-        config = FolderConfig() if isinstance(source, DataSet) else as_data(source)
-        data = source if isinstance(source, DataSet) else open_dataset(config, 0, bins)
+        bins = bins.part(BinConfig)
+        data = source if isinstance(source, DataSet) else open_dataset(source, bins)
+        config = source if isinstance(source, DataConfig) else DataConfig()
 
         if part is not None and part not in data.parts:
             raise DataError(f"{data.title}: no part {part} (expected one of {', '.join(data.parts)})")
@@ -133,7 +127,7 @@ class SpikeDataset(Dataset[LoadedItem]):
 
         # Only training sees variants of a recording.
         views = config.views if part == "train" else 1
-        settings = TensorSettings(bins, views, vary=config.vary, complete=complete)
+        settings = TensorSettings(bins, views, vary=config, complete=complete)
         self._encoder = SampleEncoder(settings, open_cache(config))
         self._shape = bins.shape(data.sensor)
 
@@ -188,7 +182,7 @@ class SpikeDataset(Dataset[LoadedItem]):
         if lost is not None and not self._has_warned:
             self._has_warned.fill_(True)
             log.warning(
-                "%s: %s; bins.by = recording divides recordings into steps, complete = True adds steps",
+                "%s: %s; by = recording divides recordings into steps, complete = True adds steps",
                 sample.name,
                 lost,
             )
@@ -213,10 +207,8 @@ class EventStream(IterableDataset[LoadedItem]):
 
     Args:
         recording: Path of a recording, or events.
-        bins: Binning of the windows, also as a plain mapping; `by` must be `time` or `events`.
-        sensor: Sensor of a file that does not store it.
-        hints: Other metadata missing from the file.
-        named: Settings of the binning by name; they take precedence over `bins`.
+        bins: Binning of the windows; `by` must be `time` or `events`.
+        hints: Metadata that the file lacks.
 
     Yields:
         Spikes [T, C, H, W] of a window, and its start in microseconds: the start of its first step (`by = time`), or
@@ -228,7 +220,7 @@ class EventStream(IterableDataset[LoadedItem]):
 
     Example:
         >>> events = Events([100, 110, 175], [3, 4, 4], [1, 1, 6], [True, True, False], "12x7")
-        >>> stream = EventStream(events, steps=3, step_us=10)
+        >>> stream = EventStream(events, BinConfig(steps=3, step_us=10))
         >>> [(start_us, int(spikes.sum())) for spikes, start_us in stream]
         [(100, 2), (130, 0), (160, 1)]
     """
@@ -236,20 +228,17 @@ class EventStream(IterableDataset[LoadedItem]):
     def __init__(
         self,
         recording: str | Path | Events,
-        bins: BinConfig | Mapping[str, object] | None = None,
+        bins: BinConfig = BinConfig(),
         *,
-        sensor: SensorSizeLike | None = None,
-        hints: HintsLike = NO_HINTS,
-        **named: Unpack[BinKeywords],
+        hints: Hints = NO_HINTS,
     ) -> None:
-        self.bins = as_settings(BinConfig, bins, named, EventStream)
+        self.bins = bins
         if self.bins.by == "recording":
             raise ConfigError(
                 "by = recording: needs the end of the recording, unknown in a stream (expected by = time or events)"
             )
 
         self.recording = recording
-        self.sensor = sensor
         self.hints = hints
 
     def __repr__(self) -> str:
@@ -275,7 +264,7 @@ class EventStream(IterableDataset[LoadedItem]):
             if self.bins.by == "events":
                 starts_us.pop(0)
             else:
-                starts_us[0] += self.bins.window_us
+                starts_us[0] += self.bins.tensor_us
 
             yield torch.from_numpy(spikes), start_us
 
@@ -285,10 +274,10 @@ class EventStream(IterableDataset[LoadedItem]):
         if isinstance(self.recording, Events):
             parts = [self.recording]
         else:
-            parts = open_recording(self.recording, sensor=self.sensor, hints=self.hints).chunks()
+            parts = open_recording(self.recording, self.hints).chunks()
 
         seen = 0
-        every = self.bins.window_events
+        every = self.bins.tensor_events
         for part in parts:
             if self.bins.by == "events":
                 # Events 0, every, 2 * every, ... begin windows; -seen % every is the first of them in the part.
@@ -432,7 +421,7 @@ def loader(
     Example:
         >>> from dvspipe.datasets import from_recordings
         >>> events = Events([0, 10, 30], [3, 4, 4], [1, 1, 6], [True, True, False], "12x7")
-        >>> dataset = SpikeDataset(from_recordings([(events, 0), (events, 1)]), steps=5, step_us=10)
+        >>> dataset = SpikeDataset(from_recordings([(events, 0), (events, 1)]), BinConfig(steps=5, step_us=10))
         >>> for spikes, labels in loader(dataset, 2):
         ...     print(spikes.shape, labels)
         torch.Size([5, 2, 2, 7, 12]) tensor([0, 1])

@@ -15,7 +15,7 @@ from ..formats.source import open_binary
 
 DIGIT_PX = 28
 MnistPart = Literal["train", "test"]
-FILES: Mapping[MnistPart, tuple[str, str]] = {
+IDX_FILES: Mapping[MnistPart, tuple[str, str]] = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
     "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
 }
@@ -67,7 +67,7 @@ def read_mnist(folder: Path, part: MnistPart) -> tuple[NDArray[np.uint8], NDArra
         DataError: If a file is missing, or images and labels do not match.
         FormatError: If a file is corrupted.
     """
-    paths = [_find_file(folder, name) for name in FILES[part]]
+    paths = [_find_file(folder, name) for name in IDX_FILES[part]]
     images, labels = map(read_idx, paths)
 
     if images.ndim != 3 or images.shape[1:] != (DIGIT_PX, DIGIT_PX):

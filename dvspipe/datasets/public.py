@@ -16,7 +16,6 @@ from ..base.errors import DataError, FormatError
 from ..base.gestures import GESTURES
 from ..events import GESTURE_SENSOR, Events, SensorSize
 from ..results.labels import SUFFIX, read_labels
-from .config import DvsGestureConfig, NmnistConfig
 from .folders import Listing, divide_parts, find_recording, list_class_folders, sample_of_label
 from .samples import DataSet, Sample, version_of_file
 from .source import DataSource
@@ -30,7 +29,7 @@ LAST_TRAINING_USER = 23  # last training user of DVS128 Gesture, if IBM's lists 
 TONIC_TIME_US = 1000  # times are in milliseconds in Tonic's copy of DVS Gesture
 
 
-def open_nmnist(source: DataSource[NmnistConfig]) -> DataSet:
+def open_nmnist(source: DataSource) -> DataSet:
     """Return N-MNIST (Orchard et al. 2015) in its original folders, or in NMNIST/ as Tonic stores it."""
     root = _find_nmnist(source, source.root)
     train = list_class_folders(source, root / "Train", NMNIST_CLASSES, NMNIST_SENSOR)
@@ -63,11 +62,11 @@ def _list_images(root: Path) -> dict[str, Path]:
     return {path.stem.lstrip("0"): path for path in (root / "Train").glob("*/*.bin")}
 
 
-def _list_nmnist_part(source: DataSource[NmnistConfig], folder: Path) -> Listing:
+def _list_nmnist_part(source: DataSource, folder: Path) -> Listing:
     return list_class_folders(source, folder, NMNIST_CLASSES, NMNIST_SENSOR) if folder.is_dir() else Listing()
 
 
-def _find_nmnist(source: DataSource[NmnistConfig], root: Path) -> Path:
+def _find_nmnist(source: DataSource, root: Path) -> Path:
     """Return the folder with the folder Train, downloaded if it is missing and the settings say so."""
     tried = (root, root / "NMNIST")
     if source.config.download and not any((folder / "Train").is_dir() for folder in tried):
@@ -84,7 +83,7 @@ def _find_nmnist(source: DataSource[NmnistConfig], root: Path) -> Path:
     )
 
 
-def open_dvs_gesture(source: DataSource[DvsGestureConfig]) -> DataSet:
+def open_dvs_gesture(source: DataSource) -> DataSet:
     """Return DVS128 Gesture (Amir et al. 2017): IBM's recordings cut by their label files, or Tonic's clips."""
     parts, title = _list_gesture_parts(source, source.root)
     if source.config.test_root is not None:
@@ -99,7 +98,7 @@ def open_dvs_gesture(source: DataSource[DvsGestureConfig]) -> DataSet:
     return divide_parts(source, DataSet(title, GESTURES, GESTURE_SENSOR), parts["train"], parts["test"])
 
 
-def _list_gesture_parts(source: DataSource[DvsGestureConfig], root: Path) -> tuple[dict[str, list[Sample]], str]:
+def _list_gesture_parts(source: DataSource, root: Path) -> tuple[dict[str, list[Sample]], str]:
     """Return the samples of each part, and a short description of where they come from."""
     folder = _find_gestures(root)
     if folder is None and source.config.download:
@@ -117,7 +116,7 @@ def _list_gesture_parts(source: DataSource[DvsGestureConfig], root: Path) -> tup
     if any((folder / name).is_dir() for name in TONIC_FOLDERS.values()):
         return {part: _list_tonic_clips(folder / name) for part, name in TONIC_FOLDERS.items()}, "Tonic's clips"
 
-    # All recordings of a user belong to one part: without `data.group`, the user's number is the group.
+    # All recordings of a user belong to one part: without `group`, the user's number is the group.
     if source.config.group is None:
         source = replace(source, config=source.config.model_copy(update={"group": r"^user\d+"}))
 
@@ -172,7 +171,7 @@ def load_tonic_clip(file: Path) -> Events:
     return Events(t_us, x, y, p, GESTURE_SENSOR)
 
 
-def _list_ibm_clips(source: DataSource[DvsGestureConfig], folder: Path) -> dict[str, list[Sample]]:
+def _list_ibm_clips(source: DataSource, folder: Path) -> dict[str, list[Sample]]:
     """Return the labelled spans of IBM's recordings, divided as in its two lists or, without them, by user."""
     listed = {part: _read_list(folder / name) for part, name in IBM_LISTS.items()}
     parts: dict[str, list[Sample]] = {part: [] for part in IBM_LISTS}

@@ -10,10 +10,9 @@ from pathlib import Path
 from ..base.errors import DataError, brief
 from ..encoding import BinConfig
 from ..events import Events, SensorSize, SensorSizeLike
-from ..formats import NO_HINTS
 from ..framing import FramingConfig
 from .cache import Cache, default_cache
-from .config import FolderConfig
+from .config import DataConfig
 from .folders import RecordingFile, find_sensor
 from .samples import DataSet, Sample, version_of_events
 from .source import DataSource
@@ -64,7 +63,7 @@ def from_recordings(
         assert isinstance(events, Events)
         known = events.sensor
 
-    size = known or find_sensor(DataSource(FolderConfig(), 0, BinConfig(), None), samples)
+    size = known or find_sensor(DataSource(DataConfig(), BinConfig(), None), samples)
     return DataSet(f"{len(samples)} recordings", names, size, train=samples)
 
 
@@ -117,7 +116,8 @@ def _sample_of(number: int, recording: Events | str | Path, label: int, *, senso
         raise DataError(f"{name}: found {brief(recording)}, expected Events, or the path of a recording")
 
     path = Path(recording)
-    file = RecordingFile(path, sensor, NO_HINTS, FramingConfig(), None, Cache(default_cache()))
+    framing = FramingConfig() if sensor is None else FramingConfig(sensor=str(sensor))
+    file = RecordingFile(path, framing, None, Cache(default_cache()))
 
     return Sample(str(path), label, str(path), file.load, file.version, file=path)
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic_core import to_json
 
-from ..base.config import complete_repr
 from ..base.errors import Brief, DataError, DvspipeError, brief, count_noun
 from ..base.progress import Progress
 from ..encoding import SpikeCode
@@ -192,7 +192,7 @@ def divide(
     if not drawn and not late:
         raise DataError(
             f"{samples[0].name} and others: too few recordings for three parts, training, validation and test "
-            "(expected three recordings of a class, or recordings of three people with data.group)"
+            "(expected three recordings of a class, or recordings of three people with group)"
         )
 
     def is_second(sample: Sample) -> bool:
@@ -325,7 +325,7 @@ def version_of_file(path: Path, *more: object) -> str:
     # A digest is cached for a size and time of change, so the same file is hashed once per process.
     states = ((file, file.stat()) for file in files)
     content = [(str(file.relative_to(path)), _digest(file, state.st_size, state.st_mtime_ns)) for file, state in states]
-    return hashlib.blake2b(complete_repr((content, *more)).encode(), digest_size=16).hexdigest()
+    return hashlib.blake2b(to_json((content, *more)), digest_size=16).hexdigest()
 
 
 def version_of_events(events: Events) -> str:

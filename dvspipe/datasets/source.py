@@ -6,36 +6,32 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 from ..base.errors import DataError
 from ..base.progress import Progress, ignore_progress
 from ..encoding import BinConfig
-from ..events import SensorSize
 from .cache import Cache, DecodedEvents
-from .config import FilesConfig, RecordingsConfig, SourceConfig, TonicConfig
+from .config import FILES, DataConfig
 
 NUMBERED = re.compile(r"(.+?)[ _-]+\(?[A-Za-z]*\d+\)?")  # NAME_01, NAME-2, NAME (3), NAME_c01
 
 T = TypeVar("T")
-ConfigT = TypeVar("ConfigT", bound=SourceConfig, covariant=True)
 
 
 @dataclass(frozen=True)
-class DataSource(Generic[ConfigT]):
+class DataSource:
     """Source of a data set.
 
     Args:
         config: Kind, folders, and fractions of the parts.
-        seed: Seed of the division into parts and of rendered clips.
         bins: Steps of the spike tensors, also used by the spike code of images.
         cache: Cache for the events of videos; None: no cache.
         decoded: Decoded events in memory; None: keep none.
         progress: Called with the number of files done and the total.
     """
 
-    config: ConfigT
-    seed: int
+    config: DataConfig
     bins: BinConfig
     cache: Cache | None
     decoded: DecodedEvents | None = None
@@ -55,13 +51,13 @@ class DataSource(Generic[ConfigT]):
             DataError: If the configuration has no folder.
         """
         if self.config.root is None:
-            raise DataError(f"{self.config.kind}: missing folder of recordings, data.root; use root=DIR")
+            raise DataError(f"{self.config.data}: missing folder of recordings, root; use root=DIR")
         return self.config.root
 
-    def name_of(self: DataSource[RecordingsConfig], file: Path) -> Path:
-        """Return the name of a recording, which decides its simulated noise: its path relative to `data.root`.
+    def name_of(self, file: Path) -> Path:
+        """Return the name of a recording, which decides its simulated noise: its path relative to `root`.
 
-        Names in `data.test_root` begin with the name of that folder, because it may have the same files as the root.
+        Names in `test_root` begin with the name of that folder, because it may have the same files as the root.
         """
         test_root = self.config.test_root
         if file.is_relative_to(self.root):
@@ -70,13 +66,8 @@ class DataSource(Generic[ConfigT]):
             return test_root.absolute().name / file.relative_to(test_root)
         return Path(file.name)
 
-    @property
-    def sensor(self: DataSource[FilesConfig | TonicConfig]) -> SensorSize | None:
-        """The sensor given in the configuration, if any."""
-        return SensorSize.parse(self.config.sensor) if self.config.sensor else None
-
-    def group_of(self: DataSource[RecordingsConfig], file: Path, name: str | None = None) -> str:
-        """Return the group of a recording: the match of `data.group` in its name, or its path without the last number.
+    def group_of(self, file: Path, name: str | None = None) -> str:
+        """Return the group of a recording: the match of `group` in its name, or its path without the last number.
 
         A number at the end of a name counts pieces of a film, or recordings of a person. Other names, and recordings
         that a split.json divides, are groups of their own.
@@ -86,17 +77,17 @@ class DataSource(Generic[ConfigT]):
             name: Name to search; default: the file name.
 
         Raises:
-            DataError: If the name does not match `data.group`.
+            DataError: If the name does not match `group`.
         """
         if self.config.group is None:
             numbered = NUMBERED.fullmatch(file.stem)
-            is_drawn = isinstance(self.config, FilesConfig) and not isinstance(self.config.split, Path)
+            is_drawn = self.config.data in FILES and not isinstance(self.config.split, Path)
             return str(file.with_name(numbered[1]) if numbered and is_drawn else file)
 
         match = re.search(self.config.group, file.name if name is None else name)
         if not match:
             raise DataError(
-                f"{file}: the name does not match the regular expression data.group = {self.config.group!r} "
+                f"{file}: the name does not match the regular expression group = {self.config.group!r} "
                 "(expected a pattern such as '^[^_]+', the name up to its first _); use group=null to make each "
                 "recording its own group"
             )

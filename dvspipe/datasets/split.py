@@ -157,7 +157,7 @@ def _divide(path: Path, split: Split, by_name: Mapping[str, Sample]) -> dict[Par
     for name in split.names:
         if name not in by_name:
             raise DataError(
-                f"{path}: lists {name}, but the data set has no such recording (expected paths relative to data.root, "
+                f"{path}: lists {name}, but the data set has no such recording (expected paths relative to root, "
                 "as dvspipe 0.3 writes them)"
             )
 

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from ..base.errors import DataError
 from ..base.pool import map_items
 from ..base.progress import Progress
+from ..base.texts import Described, TextTable, show_name
 from ..events import Events, SensorSize
 from ..results.splits import PARTS, Part
 from ..results.tables import Row, write_csv
@@ -62,14 +63,12 @@ class ClassFigures(BaseModel):
     test: int
     groups: int
     events: float | None
-    fewest: int | None
-    most: int | None
     duration_s: float | None
     rate_hz: float | None
     on_fraction: float | None
 
 
-class Survey(BaseModel):
+class Survey(Described, BaseModel):
     """Content and problems of a data set."""
 
     model_config = ConfigDict(frozen=True)
@@ -80,6 +79,23 @@ class Survey(BaseModel):
     figures: tuple[ClassFigures, ...]
     composition: tuple[CompositionRow, ...]
     problems: tuple[str, ...]
+
+    @property
+    def problem(self) -> str:
+        """Number of problems; empty: none."""
+        return f"{self.title}: problems: {len(self.problems)}" if self.problems else ""
+
+    def describe(self) -> list[str | TextTable]:
+        """Return a row for each class, and the problems."""
+        headings = ("class", "train", "val", "test", "groups", "events", "s", "events/s", "ON")
+        table = TextTable(*headings, right=headings[1:], optional=("s", "events/s", "ON", "groups"))
+        for row in self.figures:
+            figures = ((row.events, ",.0f"), (row.duration_s, ".2f"), (row.rate_hz, ",.0f"), (row.on_fraction, ".1%"))
+            texts = ("–" if value is None else format(value, form) for value, form in figures)
+            table.add_row(row.name, row.train, row.validation, row.test, row.groups, *texts)
+
+        title = f"{self.title}{' (synthetic)' if self.synthetic else ''}, sensor {self.sensor}"
+        return [title, table, *map(show_name, self.problems)]
 
 
 @dataclass(frozen=True)
@@ -244,8 +260,6 @@ def _summarise(
         test=parts["test"],
         groups=len({sample.group for _, sample in chosen}),
         events=float(np.median(counts)) if counts else None,
-        fewest=min(counts, default=None),
-        most=max(counts, default=None),
         duration_s=float(np.median(durations_us)) * 1e-6 if durations_us else None,
         rate_hz=float(np.median(rates)) if rates else None,
         on_fraction=float(np.mean(shares)) if shares else None,

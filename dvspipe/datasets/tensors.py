@@ -45,7 +45,7 @@ class TensorSettings:
         views: Number of variants of each recording: the original, and `views - 1` random variants.
         vary: Random changes of the variants.
         seed: Seed of the changes, and of random spike codes.
-        complete: Whether a tensor covers the complete recording, instead of `bins.steps` steps.
+        complete: Whether a tensor covers the complete recording, instead of `steps` steps.
     """
 
     bins: BinConfig
@@ -346,9 +346,9 @@ class SampleEncoder:
 
         key = TensorKey(
             version=sample.read_version(),
-            bins=settings.bins,
+            bins=settings.bins.part(BinConfig),
             views=settings.views,
-            vary=settings.vary if varied else None,
+            vary=settings.vary.part(VaryConfig) if varied else None,
             seed=settings.seed if varied else None,
             complete=settings.complete,
         )

@@ -24,7 +24,6 @@ from ..base.gestures import GESTURES
 from ..events import Events, SensorSize, SensorSizeLike
 from ..formats import read
 from ..results.splits import Part
-from .config import TonicConfig
 from .folders import divide_parts
 from .samples import DataSet, Sample, version_of_events, version_of_file
 from .source import DataSource
@@ -68,7 +67,7 @@ SENSORS: Mapping[str, SensorSize] = {"NCALTECH101": SensorSize(width=240, height
 asynchronous event-based data", ICCV (2019)."""
 
 RESERVED_ARGUMENTS = ("self", "save_to", "root", "train", "split", "transform", "target_transform", "transforms")
-"""Arguments that dvspipe sets; not allowed in `data.options`."""
+"""Arguments that dvspipe sets; not allowed in `tonic_options`."""
 
 
 @dataclass(frozen=True)
@@ -246,15 +245,15 @@ def from_tonic(dataset: Any, sensor: SensorSizeLike | None = None) -> DataSet:
     return DataSet(title, classes, known, train=tuple(samples))
 
 
-def open_tonic(source: DataSource[TonicConfig]) -> DataSet:
+def open_tonic(source: DataSource) -> DataSet:
     """Return a data set of Tonic, divided as Tonic divides it.
 
     Raises:
-        ConfigError: If `data.name` or `data.options` is wrong.
+        ConfigError: If `tonic_name` or `tonic_options` is wrong.
         DataError: If the recordings have no classes, or the files are missing or cannot be downloaded.
     """
-    kind = _find_kind(source.config.name)
-    name = str(source.config.name)
+    kind = _find_kind(source.config.tonic_name)
+    name = str(source.config.tonic_name)
 
     parts = _open_parts(source, kind, source.root)
 
@@ -282,28 +281,28 @@ def _find_kind(name: str | None) -> Any:
 
     usable = ", ".join(sorted(set(datasets.__all__) - set(UNCLASSIFIED)))
     if name is None:
-        raise ConfigError(f"data.kind = tonic: data.name is missing (expected one of {usable}); use name=NAME")
+        raise ConfigError(f"data = tonic: tonic_name is missing (expected one of {usable}); use tonic_name=NAME")
 
     if name in UNCLASSIFIED:
         raise DataError(
-            f"data.name = {name}: its labels are not classes (found {UNCLASSIFIED[name]}, expected one of {usable})"
+            f"tonic_name = {name}: its labels are not classes (found {UNCLASSIFIED[name]}, expected one of {usable})"
         )
 
     if name not in datasets.__all__:
-        raise ConfigError(f"data.name = {name}: not a data set of Tonic {version('tonic')} (expected one of {usable})")
+        raise ConfigError(f"tonic_name = {name}: not a data set of Tonic {version('tonic')} (expected one of {usable})")
 
     return getattr(datasets, name)
 
 
-def _open_parts(source: DataSource[TonicConfig], kind: Any, root: Path) -> dict[Part, list[TonicPart]]:
+def _open_parts(source: DataSource, kind: Any, root: Path) -> dict[Part, list[TonicPart]]:
     """Return the parts that Tonic knows and whose files are there; the first has recordings."""
     name = kind.__name__
     parameters = inspect.signature(kind.__init__).parameters
     accepted = [key for key in parameters if key not in RESERVED_ARGUMENTS]
-    unknown = next((key for key in source.config.options if key not in accepted), None)
+    unknown = next((key for key in source.config.tonic_options if key not in accepted), None)
     if unknown is not None:
         known = ", ".join(accepted) or "none"
-        raise ConfigError(f"data.options.{unknown}: not an option of {name} (expected one of: {known})")
+        raise ConfigError(f"tonic_options.{unknown}: not an option of {name} (expected one of: {known})")
 
     # Tonic's classes name their parts by `train` or by `split`; the others have one part.
     part_arguments: dict[Part, dict[str, object]] = {"train": {}}
@@ -314,14 +313,14 @@ def _open_parts(source: DataSource[TonicConfig], kind: Any, root: Path) -> dict[
 
     parts: dict[Part, list[TonicPart]] = {}
     for part, arguments in part_arguments.items():
-        options = json.dumps({**source.config.options, **arguments}, sort_keys=True)
-        recipe = TonicRecipe(name, root.expanduser(), options, source.config.download)
+        options = json.dumps({**source.config.tonic_options, **arguments}, sort_keys=True)
+        recipe = TonicRecipe(name, root, options, source.config.download)
 
         # A part without files is left out.
         with contextlib.suppress(FileNotFoundError):
             dataset = recipe.make()
             if len(dataset):
-                sensor = source.sensor or _find_sensor(dataset, name)
+                sensor = source.config.given_sensor or _find_sensor(dataset, name)
                 parts[part] = [_read_part(TonicRecordings(dataset, sensor, recipe), recipe.place)]
 
     if "train" not in parts:
@@ -398,7 +397,7 @@ def _find_label(label: int | str, classes: Sequence[str], name: str) -> int:
     return classes.index(str(label))
 
 
-def _list_samples(source: DataSource[TonicConfig], part: TonicPart, classes: Sequence[str]) -> list[Sample]:
+def _list_samples(source: DataSource, part: TonicPart, classes: Sequence[str]) -> list[Sample]:
     """Return the samples of a part, in the order of their names if they are files, which Tonic does not sort."""
     recordings = part.recordings
     samples = []

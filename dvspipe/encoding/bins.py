@@ -17,17 +17,16 @@ form of `BinConfig.form`. `stream` does the same for a recording in parts.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Unpack
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.config import as_settings
 from ..events import LATEST_US, Events, SensorSize, SensorSizeLike, concatenate, windows
 from ..formats import RecordingLike, as_events
-from .config import BinConfig, BinKeywords
+from .config import BinConfig
 from .kernels import (
     NO_EVENT_US,
     Places,
@@ -109,12 +108,11 @@ class Clock:
 
 def encode(
     events: RecordingLike | NDArray[np.void],
-    config: BinConfig | Mapping[str, object] | None = None,
+    config: BinConfig = BinConfig(),
     *,
     sensor: SensorSizeLike | None = None,
     start_us: int | None = None,
     callback: Callable[[BinCounts], object] | None = None,
-    **named: Unpack[BinKeywords],
 ) -> NDArray[Any]:
     """Encode a recording as a spike tensor.
 
@@ -122,13 +120,12 @@ def encode(
 
     Args:
         events: Events of a recording, may be empty; also a file, or a structured array as in `Events.from_structured`.
-        config: Steps, downsampling, form and polarity; a model or a mapping.
+        config: Steps, downsampling, form and polarity.
         sensor: Sensor size, for files that do not store it, and arrays. None: the smallest known sensor that contains
             all events.
         start_us: Start of step 0 for `by = time` and `by = recording`; default: time of the first event.
         callback: Called with the numbers of events inside and outside the tensor. Without `callback` and `start_us`, a
             warning is logged if more than 20 % of the events are outside, once per `config`.
-        named: Settings by name, such as `steps=10`; they take precedence over `config`.
 
     Returns:
         Spike tensor [T, C, H, W] with C, H and W of `config.shape`; 0 without events.
@@ -148,11 +145,11 @@ def encode(
     Example:
         >>> from dvspipe.events import SensorSize
         >>> events = Events([0, 10, 30], [0, 0, 2], [0, 0, 1], [1, 1, 0], SensorSize(width=3, height=2))
-        >>> spikes = encode(events, steps=2, step_us=20)
+        >>> spikes = encode(events, BinConfig(steps=2, step_us=20))
         >>> spikes.shape, spikes[0, 1, 0, 0], spikes[1, 0, 1, 2]
         ((2, 2, 2, 3), np.uint8(2), np.uint8(1))
     """
-    config = as_settings(BinConfig, config, named, encode)
+    config = config.part(BinConfig)
     spikes, counts = encode_counted(as_events(events, sensor), config, start_us)
 
     if callback is not None:
@@ -217,7 +214,7 @@ def clock_times(clock: Clock, steps: int) -> NDArray[np.int64]:
 
 def add_events(events: Events, index: NDArray[np.int64], config: BinConfig, steps: NDArray[np.uint8]) -> int:
     """Count the events index[k] to index[k + 1] in steps[k]; return the number of saturated events."""
-    largest = np.uint8(config.largest)
+    largest = np.uint8(config.max_count)
     places = create_places(events.sensor, config)
 
     return int(add_counts(index, events.x, events.y, events.p, places, largest, steps))
@@ -248,7 +245,7 @@ def note_last_times(events: Events, config: BinConfig, last_us: NDArray[np.int64
 
 def create_places(sensor: SensorSize, config: BinConfig) -> Places:
     """Create the index computation of the places of a spike tensor."""
-    return Places.of(config.grid(sensor), config.downsample, separate=config.channels == 2)
+    return Places.of(config.grid(sensor), config.downsample, separate=config.input_channels == 2)
 
 
 def cut_windows(parts: Iterable[Events], config: BinConfig) -> Iterator[tuple[int, Events]]:
@@ -264,18 +261,18 @@ def cut_windows(parts: Iterable[Events], config: BinConfig) -> Iterator[tuple[in
         skipped.
     """
     if config.by == "time":
-        yield from windows(parts, config.window_us)
+        yield from windows(parts, config.tensor_us)
         return
 
     waiting: list[Events] = []
-    room = config.window_events
+    room = config.tensor_events
     for part in parts:
         while config.by == "events" and len(part) >= room:
             window = concatenate([*waiting, part.slice_events(0, room)], part.sensor)
             yield int(window.t[0]), window
             part = part.slice_events(room, len(part))
             waiting = []
-            room = config.window_events
+            room = config.tensor_events
 
         if len(part):
             waiting.append(part)

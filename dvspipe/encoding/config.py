@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
 
-from ..base.config import Settings
 from ..base.errors import ConfigError, EventError
+from ..base.settings import Settings
 from ..events import Events, SensorSize
 
 MAX_COUNT = 255
@@ -50,7 +50,7 @@ class BinConfig(Settings):
     """Time constant in microseconds, for `form = surface`."""
 
     @model_validator(mode="after")
-    def _check_combination(self) -> BinConfig:
+    def _check_bins(self) -> Self:
         if self.polarity == "signed" and self.form != "voxel":
             raise ConfigError(f"polarity = signed needs form = voxel (found {self.form})")
 
@@ -63,7 +63,7 @@ class BinConfig(Settings):
         return self
 
     @property
-    def channels(self) -> int:
+    def input_channels(self) -> int:
         """Number of channels C of the spike tensor."""
         return 2 if self.polarity == "separate" else 1
 
@@ -73,17 +73,17 @@ class BinConfig(Settings):
         return np.dtype(np.float32 if self.form in ("voxel", "surface") else np.uint8)
 
     @property
-    def window_us(self) -> int:
+    def tensor_us(self) -> int:
         """Length of the tensor in microseconds, for `by = time`."""
         return self.steps * self.step_us
 
     @property
-    def window_events(self) -> int:
+    def tensor_events(self) -> int:
         """Number of events in the tensor, for `by = events`."""
         return self.steps * self.step_events
 
     @property
-    def largest(self) -> int:
+    def max_count(self) -> int:
         """Maximum value for `count`, `binary` and `clipped`."""
         return {"binary": 1, "clipped": self.clip}.get(self.form, MAX_COUNT)
 
@@ -94,7 +94,7 @@ class BinConfig(Settings):
     def shape(self, sensor: SensorSize) -> tuple[int, int, int]:
         """Return C, H and W of the spike tensor for a sensor."""
         grid = self.grid(sensor)
-        return self.channels, grid.height, grid.width
+        return self.input_channels, grid.height, grid.width
 
     def for_complete(self, events: Events) -> BinConfig:
         """Return a copy with as many steps as a complete recording needs, the number that `encode_stream` yields.
@@ -115,20 +115,6 @@ class BinConfig(Settings):
             raise EventError(f"lasts too long for one spike tensor (found {steps} steps, expected at most {MAX_STEPS})")
 
         return self.model_copy(update={"steps": steps})
-
-
-class BinKeywords(TypedDict, total=False):
-    """Settings of `BinConfig` by name."""
-
-    steps: int
-    by: StepRule
-    step_us: int
-    step_events: int
-    downsample: int
-    form: BinForm
-    clip: int
-    polarity: PolarityMode
-    tau_us: float
 
 
 class FrameConfig(Settings):
@@ -163,13 +149,3 @@ class FrameConfig(Settings):
             return BinConfig(steps=1, step_us=self.every_us)
 
         return BinConfig(steps=1, by="events", step_events=self.every_events or 1)
-
-
-class FrameKeywords(TypedDict, total=False):
-    """Settings of `FrameConfig` by name."""
-
-    every_us: int | None
-    every_events: int | None
-    form: FrameForm
-    tau_us: float
-    bins: int

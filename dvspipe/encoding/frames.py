@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import NamedTuple, Unpack
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.config import as_settings
 from ..events import LATEST_US, Events, checked_parts
 from .bins import cut_windows, encode, note_last_times
-from .config import BinConfig, FrameConfig, FrameKeywords
+from .config import BinConfig, FrameConfig
 from .kernels import NO_EVENT_US, write_surface
 
 
@@ -32,11 +31,7 @@ class EventFrame(NamedTuple):
     values: NDArray[np.uint8 | np.float32]
 
 
-def encode_frames(
-    parts: Events | Iterable[Events],
-    config: FrameConfig | Mapping[str, object] | None = None,
-    **named: Unpack[FrameKeywords],
-) -> Iterator[EventFrame]:
+def encode_frames(parts: Events | Iterable[Events], config: FrameConfig) -> Iterator[EventFrame]:
     """Yield the frames of a recording; memory is bounded by the busiest window.
 
     The values are as from `encode` for the events of the window: `form = count` with one step, `surface` with
@@ -44,19 +39,18 @@ def encode_frames(
 
     Args:
         parts: Events, or consecutive parts of one recording.
-        config: Windows and values; a model or a mapping.
-        named: Settings by name, such as `every_us=10_000`; they take precedence over `config`.
+        config: Windows and values.
 
     Raises:
-        ConfigError: If not exactly one of `every_us` and `every_events` is given.
         EventError: If a part is not `Events`.
 
     Example:
         >>> events = Events([0, 4, 25], [3, 3, 5], [1, 1, 2], [1, 1, 0], "12x7")
-        >>> [(f.start_us, f.end_us, f.events, f.values[1, 1, 3]) for f in encode_frames(events, every_us=10)]
+        >>> frames = encode_frames(events, FrameConfig(every_us=10))
+        >>> [(frame.start_us, frame.end_us, frame.events, frame.values[1, 1, 3]) for frame in frames]
         [(0, 10, 2, np.uint8(2)), (20, 30, 1, np.uint8(0))]
     """
-    return _encode_frames(checked_parts(parts), as_settings(FrameConfig, config, named, encode_frames))
+    return _encode_frames(checked_parts(parts), config)
 
 
 def _encode_frames(parts: Iterable[Events], config: FrameConfig) -> Iterator[EventFrame]:

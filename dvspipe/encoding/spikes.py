@@ -12,14 +12,14 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import Field, model_validator
 
-from ..base.config import Settings, build
 from ..base.errors import ConfigError, DataError, brief
+from ..base.settings import Settings
 
 CodeName = Literal[
     "poisson", "latency", "log_latency", "rank_order", "population", "delta", "step_forward", "hsa", "bsa"
@@ -462,23 +462,8 @@ class SpikeSettings(Settings):
         codes: dict[str, SpikeCode] = {}
         for name in names:
             own = {setting: value for setting, value in given.items() if setting in CODES[name].model_fields}
-            codes[name] = build(CODES[name], own, name)
+            codes[name] = CODES[name](**own)
         return codes
-
-
-class SpikeKeywords(TypedDict, total=False):
-    """Settings of `SpikeSettings` by name."""
-
-    steps: int | None
-    step_us: int | None
-    max_rate_hz: float | None
-    tau_us: float | None
-    threshold: float | None
-    neurons: int | None
-    beta: float | None
-    least: float | None
-    taps: int | None
-    cutoff: float | None
 
 
 def unit_values(values: ArrayLike) -> Floats:

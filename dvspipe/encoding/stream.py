@@ -6,18 +6,17 @@ has as many steps as the recording lasts; with `by = recording` it has T.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any, Unpack
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.config import as_settings
 from ..base.errors import Brief, ConfigError, EventError
 from ..events import LATEST_US, Events, SensorSize, checked_parts
 from .bins import BinCounts, Clock, add_events, add_voxels, note_last_times
-from .config import BinConfig, BinKeywords
+from .config import BinConfig
 from .kernels import NO_EVENT_US, write_surface
 
 
@@ -132,22 +131,20 @@ def finish_encoding(state: EncoderState) -> NDArray[Any]:
 
 def encode_stream(
     parts: Events | Iterable[Events],
-    config: BinConfig | Mapping[str, object] | None = None,
+    config: BinConfig = BinConfig(),
     *,
     start_us: int | None = None,
     last_us: int | None = None,
     callback: Callable[[BinCounts], object] | None = None,
-    **named: Unpack[BinKeywords],
 ) -> Iterator[NDArray[Any]]:
     """Yield the steps of a recording as soon as they are complete, for any division into parts.
 
     Args:
         parts: Events, or consecutive parts of one recording.
-        config: Steps, form and polarity; a model or a mapping.
+        config: Steps, form and polarity.
         start_us: Start of step 0; default for `by = time`: time of the first event. Required for `by = recording`.
         last_us: Time of the last event of the recording. Required for `by = recording`.
         callback: Called after each part with the numbers of events inside and outside the steps so far.
-        named: Settings by name, such as `step_us=5000`; they take precedence over `config`.
 
     Yields:
         Each step [C, H, W], including empty steps; at the end the steps of `finish_encoding`.
@@ -156,13 +153,7 @@ def encode_stream(
         ConfigError: If `start_us` or `last_us` is missing for `by = recording`.
         EventError: If parts have different sensors, or one is not `Events`.
     """
-    return _encode_parts(
-        checked_parts(parts),
-        as_settings(BinConfig, config, named, encode_stream),
-        start_us=start_us,
-        last_us=last_us,
-        callback=callback,
-    )
+    return _encode_parts(checked_parts(parts), config, start_us=start_us, last_us=last_us, callback=callback)
 
 
 def _encode_parts(

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Unpack
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.config import as_settings
 from ..base.errors import EventError
 from ..events import Events, SensorSize, SensorSizeLike
 from .bins import encode
-from .config import BinConfig, BinKeywords
+from .config import BinConfig
 
 
 @dataclass(frozen=True, init=False)
@@ -25,10 +24,9 @@ class ToSpikes:
     for the forms `voxel` and `surface`; see `encode`.
 
     Args:
-        config: Steps, downsampling, form and polarity; a model or a mapping.
+        config: Steps, downsampling, form and polarity.
         sensor: Sensor size of structured arrays: a `SensorSize`, (width, height), a string, or the `sensor_size` of a
             Tonic data set (width, height, polarities). `Events` know their sensor.
-        named: Settings by name, such as `steps=10`; they take precedence over `config`.
 
     Raises:
         ConfigError: If a setting is invalid.
@@ -36,10 +34,10 @@ class ToSpikes:
 
     Example:
         >>> rows = np.array([(1, 2, 0, 1), (11, 6, 15_000, 0)], [("x", int), ("y", int), ("t", int), ("p", int)])
-        >>> spikes = ToSpikes(sensor=(12, 7, 2), steps=2)(rows)
+        >>> spikes = ToSpikes(BinConfig(steps=2), sensor=(12, 7, 2))(rows)
         >>> spikes.shape, spikes[0, 1, 2, 1], spikes[1, 0, 6, 11]
         ((2, 2, 7, 12), np.uint8(1), np.uint8(1))
-        >>> ToSpikes(steps=2)(Events([0, 15_000], [1, 11], [2, 6], [1, 0], "12x7")).shape
+        >>> ToSpikes(BinConfig(steps=2))(Events([0, 15_000], [1, 11], [2, 6], [1, 0], "12x7")).shape
         (2, 2, 7, 12)
     """
 
@@ -48,14 +46,13 @@ class ToSpikes:
 
     def __init__(
         self,
-        config: BinConfig | Mapping[str, object] | None = None,
+        config: BinConfig = BinConfig(),
         sensor: SensorSizeLike | Sequence[int] | None = None,
-        **named: Unpack[BinKeywords],
     ) -> None:
         size = sensor[:2] if isinstance(sensor, tuple | list) else sensor  # Tonic's third number: polarities
 
         # A frozen dataclass refuses to set its attributes.
-        object.__setattr__(self, "config", as_settings(BinConfig, config, named, ToSpikes))
+        object.__setattr__(self, "config", config)
         object.__setattr__(self, "sensor", None if size is None else SensorSize.of(size))  # type: ignore[arg-type]
 
     def __call__(self, events: NDArray[np.void] | Events) -> NDArray[Any]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple, TypedDict
+from typing import NamedTuple
 
 from pydantic import Field
 
-from ..base.config import Settings
+from ..base.settings import Settings
 
 LONGEST_PERIOD_US = 1 << 40  # 13 days; times plus periods fit int64
 
@@ -27,14 +27,6 @@ class FilterConfig(Settings):
     def active(self) -> dict[str, float]:
         """Settings of the filters that are on, by name."""
         return {name: value for name, value in self if value}
-
-
-class FilterKeywords(TypedDict, total=False):
-    """Settings of `FilterConfig` by name."""
-
-    hot_pixels: bool
-    refractory_us: int | None
-    activity_us: int | None
 
 
 class FilterFacts(NamedTuple):

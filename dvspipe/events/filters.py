@@ -16,16 +16,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import product
-from typing import NamedTuple, Unpack
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.config import as_settings
 from ..base.errors import ConfigError, EventError
 from ..base.kernels import njit
 from .events import Events
-from .filter_config import FILTERS, FilterConfig, FilterKeywords
+from .filter_config import FILTERS, FilterConfig
 from .joining import checked_parts
 from .sensor import SensorSize, SensorSizeLike
 
@@ -103,21 +102,18 @@ class _Filters(NamedTuple):
 
 def start_filter(
     sensor: SensorSizeLike,
-    config: FilterConfig | Mapping[str, object] | None = None,
+    config: FilterConfig = FilterConfig(),
     *,
     hot: NDArray[np.bool_] | None = None,
-    **named: Unpack[FilterKeywords],
 ) -> FilterState:
     """Return the initial filter state.
 
     Args:
         sensor: Sensor of the events.
-        config: Filter settings; also a mapping.
+        config: Filter settings.
         hot: Hot pixels to remove, bool [H, W]; needed for `hot_pixels`, because the events do not come twice.
-        named: Settings by name, such as `activity_us=20_000`.
     """
     sensor = SensorSize.of(sensor)
-    config = as_settings(FilterConfig, config, named, start_filter)
     check_pixels(sensor)
     shape = (sensor.height, sensor.width)
     bordered = (sensor.height + 2, sensor.width + 2)
@@ -146,28 +142,26 @@ def filter_events(events: Events, state: FilterState) -> tuple[Events, FilterSta
 
 def filter_stream(
     parts: Events | Iterable[Events],
-    config: FilterConfig | Mapping[str, object] | None = None,
+    config: FilterConfig = FilterConfig(),
     *,
     hot: NDArray[np.bool_] | None = None,
     callback: Callable[[FilterCounts], None] | None = None,
-    **named: Unpack[FilterKeywords],
 ) -> Iterator[Events]:
     """Filter a recording part by part; yield the kept events of each part (possibly none).
 
     Args:
         parts: Events, or consecutive parts of one recording.
-        config: Filter settings; also a mapping.
+        config: Filter settings.
         hot: Hot pixels to remove, bool [H, W]; needed for `hot_pixels`.
         callback: Called after each part with the event counts so far.
-        named: Settings by name, such as `activity_us=20_000`.
 
     Example:
         >>> sensor = SensorSize(width=12, height=7)
         >>> part = Events(t=[0, 100, 900], x=[3, 3, 3], y=[1, 1, 1], p=[True, True, True], sensor=sensor)
-        >>> [kept.t.tolist() for kept in filter_stream([part], refractory_us=500)]
+        >>> [kept.t.tolist() for kept in filter_stream([part], FilterConfig(refractory_us=500))]
         [[0, 900]]
     """
-    return _filter_parts(checked_parts(parts), as_settings(FilterConfig, config, named, filter_stream), hot, callback)
+    return _filter_parts(checked_parts(parts), config, hot, callback)
 
 
 def _filter_parts(

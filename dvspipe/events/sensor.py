@@ -10,6 +10,10 @@ from dataclasses import dataclass
 from ..base.errors import EventError
 
 MAX_SIDE_PX = 32767  # x and y are int16
+SIZE_PATTERN = r"^\d+x\d+$"
+"""Text of a `SensorSize` in settings, such as 346x260."""
+REGION_PATTERN = r"^\d+x\d+\+\d+\+\d+$"
+"""Text of a `Region` inside a picture, such as 128x128+20+10."""
 
 
 @dataclass(frozen=True)

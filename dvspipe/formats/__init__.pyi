@@ -4,9 +4,7 @@ from .aedat4 import read_imu as read_imu
 from .hdf5 import EventWriter as EventWriter
 from .hdf5 import discard_saved as discard_saved
 from .hints import NO_HINTS as NO_HINTS
-from .hints import GivenSensor as GivenSensor
 from .hints import Hints as Hints
-from .hints import HintsLike as HintsLike
 from .hints import RecordingLike as RecordingLike
 from .reading import as_events as as_events
 from .reading import iterate as iterate

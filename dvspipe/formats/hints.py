@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, TypedDict
+from typing import Literal
 
-from pydantic import BeforeValidator, field_validator
+from pydantic import Field, field_validator
 
-from ..base.config import Settings
 from ..base.errors import FormatError
+from ..base.settings import Settings
 from ..events import Events, SensorSize
+from ..events.sensor import SIZE_PATTERN
 
 SensorSource = Literal["file", "given", "guessed"]
 """Where the sensor size of a recording comes from."""
@@ -30,15 +30,20 @@ _COLUMNS = {synonym: column for column, synonyms in _SYNONYMS.items() for synony
 _UNITS = {"s": "s", "sec": "s", "seconds": "s", "ms": "ms", "us": "us", "usec": "us", "µs": "us", "ns": "ns"}
 
 
-GivenSensor = Annotated[SensorSize | None, BeforeValidator(lambda size: None if size is None else SensorSize.of(size))]
-"""Field for the sensor size of files that do not store it: any `SensorSizeLike`, or None."""
-
-
 class Hints(Settings):
-    """Metadata that a file lacks. A mapping such as `{"chip": "DVS128"}` is accepted wherever hints are."""
+    """Metadata that a file lacks.
 
+    Example:
+        >>> Hints(sensor="346x260", chip="DAVIS346").given_sensor
+        SensorSize(width=346, height=260)
+    """
+
+    sensor: str | None = Field(default=None, pattern=SIZE_PATTERN)
+    """Sensor size, WIDTHxHEIGHT, of recordings that do not store it. Default: the smallest known sensor that contains
+    all events."""
     time_unit: TimeUnit | None = None
-    """Time unit: s, ms, us or ns. Takes precedence over the unit in the file."""
+    """Unit of the times of a recording, or of a video's file `timestamps`: s, ms, us or ns. Takes precedence over the
+    unit in the file."""
     columns: str | None = None
     """One letter per column, in order: t, x, y and p once each, - for an unused column. Takes precedence over the names
     in the file."""
@@ -54,18 +59,18 @@ class Hints(Settings):
             raise ValueError("expected t, x, y, p once each, such as txyp, and - for others")
         return columns
 
+    @field_validator("sensor", mode="before")
+    @classmethod
+    def _read_size(cls, size: object) -> object:
+        return str(SensorSize.of(size)) if isinstance(size, SensorSize | tuple) else size
 
-class UniqueHintKeywords(TypedDict, total=False):
-    """Settings of `Hints` by name, without `time_unit`, which is also a setting of videos."""
-
-    columns: str | None
-    chip: str | None
-    topic: str | None
+    @property
+    def given_sensor(self) -> SensorSize | None:
+        """Sensor size, if it is given."""
+        return None if self.sensor is None else SensorSize.parse(self.sensor)
 
 
 NO_HINTS = Hints()
-HintsLike = Hints | Mapping[str, object]
-"""`Hints`, or a mapping of their keys and values."""
 RecordingLike = str | Path | Events
 """Recording: a file of any known format, or events in memory."""
 

@@ -8,11 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..base.config import as_settings
 from ..base.errors import EventError
 from ..base.progress import Progress
-from ..events import Events, SensorSize
-from .hints import NO_HINTS, Hints, HintsLike, RecordingLike
+from ..events import Events
+from .hints import NO_HINTS, Hints, RecordingLike
 from .recognition import load_format, read_head, recognise, unknown_format
 from .source import Extent, Source, StoredColumns
 
@@ -21,10 +20,7 @@ IN_MEMORY = "memory"
 
 
 def open_source(
-    recording: RecordingLike,
-    sensor: SensorSize | None = None,
-    hints: HintsLike = NO_HINTS,
-    format_name: str | None = None,
+    recording: RecordingLike, hints: Hints = NO_HINTS, format_name: str | None = None
 ) -> tuple[str, Source]:
     """Open a recording for unchecked decoding: return the name of its format and its source.
 
@@ -39,8 +35,9 @@ def open_source(
         if known is None:
             raise unknown_format(path, read_head(path))
         format_name = known.name
-        source = known.open(path, as_settings(Hints, hints))
+        source = known.open(path, hints)
 
+    sensor = hints.given_sensor
     if source.sensor is not None and sensor is not None and source.sensor != sensor:
         raise EventError(f"{path}: wrong sensor size (found {source.sensor}, expected {sensor})")
 

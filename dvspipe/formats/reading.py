@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from ..events import Events, SensorSizeLike
-from .hints import NO_HINTS, HintsLike, RecordingLike
+from ..events import Events, SensorSize, SensorSizeLike
+from .hints import NO_HINTS, Hints, RecordingLike
 from .opening import name_recording
 from .recordings import open_recording
 from .sensors import LARGEST_SENSOR, guess_sensor
@@ -22,8 +22,7 @@ def read(
     *,
     start_s: float | None = None,
     stop_s: float | None = None,
-    sensor: SensorSizeLike | None = None,
-    hints: HintsLike = NO_HINTS,
+    hints: Hints = NO_HINTS,
     sort: bool = False,
 ) -> Events:
     """Read a recording of any known format, or a time span of it; warn if the span is outside the recording.
@@ -34,8 +33,7 @@ def read(
         stop_us: Stop time (exclusive) on the same clock; None: end of the recording.
         start_s: Start time in seconds after the first event, instead of `start_us`.
         stop_s: Stop time (exclusive) in seconds after the first event, instead of `stop_us`.
-        sensor: Sensor size, for files that do not store it; see `open_recording`.
-        hints: Other missing metadata; see `open_recording`.
+        hints: Metadata that the file lacks; see `open_recording`.
         sort: Whether to sort unsorted events by time, in memory; otherwise they are an error.
 
     Raises:
@@ -46,7 +44,7 @@ def read(
         >>> read("recording.aedat4", start_s=0.5, stop_s=1.5)  # doctest: +SKIP
         Events(24127 events, sensor 128x128, t 1718925185090632 to 1718925186090617 us)
     """
-    recording = open_recording(path, sensor=sensor, hints=hints)
+    recording = open_recording(path, hints)
 
     if sort:
         return recording.sorted().slice_time(start_us, stop_us, start_s=start_s, stop_s=stop_s)
@@ -61,7 +59,9 @@ def as_events(recording: RecordingLike | NDArray[np.void], sensor: SensorSizeLik
         DvspipeError: If a file cannot be read, or the sensor of an array cannot be guessed.
     """
     if not isinstance(recording, np.ndarray):
-        return recording if isinstance(recording, Events) and sensor is None else read(recording, sensor=sensor)
+        if sensor is None:
+            return recording if isinstance(recording, Events) else read(recording)
+        return read(recording, hints=Hints(sensor=str(SensorSize.of(sensor))))
 
     if sensor is not None:
         return Events.from_structured(recording, sensor)
@@ -80,9 +80,8 @@ def iterate(
     *,
     start_s: float | None = None,
     stop_s: float | None = None,
-    sensor: SensorSizeLike | None = None,
-    hints: HintsLike = NO_HINTS,
+    hints: Hints = NO_HINTS,
 ) -> Iterator[Events]:
     """Read a recording in consecutive chunks, in bounded memory; arguments and errors as in `read`."""
-    recording = open_recording(path, sensor=sensor, hints=hints)
+    recording = open_recording(path, hints)
     return recording.chunks(*recording.find_span(start_us, stop_us, start_s=start_s, stop_s=stop_s))

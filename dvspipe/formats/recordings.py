@@ -13,8 +13,8 @@ import numpy as np
 
 from ..base.errors import Brief, CorruptionError, EventError, FileError, FormatError
 from ..base.progress import Progress
-from ..events import EARLIEST_US, IN_SECONDS, LATEST_US, Events, SensorSize, SensorSizeLike, TimeSpan, concatenate
-from .hints import NO_HINTS, HintsLike, RecordingLike, SensorSource
+from ..events import EARLIEST_US, IN_SECONDS, LATEST_US, Events, SensorSize, TimeSpan, concatenate
+from .hints import NO_HINTS, Hints, RecordingLike, SensorSource
 from .opening import name_recording, open_source
 from .sensors import find_sensor_source, guess_sensor
 from .source import Extent, Source, StoredColumns, join_columns
@@ -190,35 +190,29 @@ class Recording(Brief):
 
 
 def open_recording(
-    path: RecordingLike | Recording,
-    *,
-    sensor: SensorSizeLike | None = None,
-    hints: HintsLike = NO_HINTS,
-    format_name: str | None = None,
+    path: RecordingLike | Recording, hints: Hints = NO_HINTS, *, format_name: str | None = None
 ) -> Recording:
     """Open a recording of any known format, recognised first by content, then by suffix.
 
     Args:
         path: File; also events in memory, or an opened recording, which is returned unchanged.
-        sensor: Sensor size, for files that do not store it. None: the smallest known sensor that contains all events.
-        hints: Other missing metadata: chip, columns, time unit, topic; also a mapping, such as `{"chip": "DVS128"}`.
+        hints: Metadata that the file lacks, such as `Hints(sensor="346x260")` or `Hints(chip="DVS128")`.
         format_name: Name of the format in `FORMATS`, if already known from `recognise`.
 
     Raises:
         FileError: If the file does not exist.
         FormatError: If the format is unknown, or the content does not match the format.
-        EventError: If the file stores a sensor size other than `sensor`.
+        EventError: If the file stores a sensor size other than `hints.sensor`.
     """
     if isinstance(path, Recording):
         return path
 
     file = name_recording(path)
-    sensor = None if sensor is None else SensorSize.of(sensor)
-    name, source = open_source(path, sensor, hints, format_name)
+    name, source = open_source(path, hints, format_name)
 
     # A sensor size in the file takes precedence; guessing one means reading all events.
-    sensor_source = find_sensor_source(source, sensor)
-    sensor = source.sensor or sensor or guess_sensor(file, source.chunks())
+    sensor_source = find_sensor_source(source, hints)
+    sensor = source.sensor or hints.given_sensor or guess_sensor(file, source.chunks())
     return Recording(file, name, sensor, sensor_source, source.attributes, source)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..base.errors import CorruptionError, FormatError
 from ..events import MAX_SIDE_PX, SensorSize
-from .hints import SensorSource
+from .hints import Hints, SensorSource
 from .source import Source, StoredColumns
 
 KNOWN_SENSORS = tuple(
@@ -36,11 +36,11 @@ def smallest_sensor(width: int, height: int) -> SensorSize | None:
     return next((known for known in KNOWN_SENSORS if width <= known.width and height <= known.height), None)
 
 
-def find_sensor_source(source: Source, given: SensorSize | None) -> SensorSource:
+def find_sensor_source(source: Source, hints: Hints) -> SensorSource:
     """Return where the sensor size of a recording comes from."""
     if source.sensor:
         return "file"
-    return "given" if given else "guessed"
+    return "given" if hints.sensor else "guessed"
 
 
 def guess_sensor(path: Path, chunks: Iterable[StoredColumns]) -> SensorSize:

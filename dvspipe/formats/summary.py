@@ -6,13 +6,16 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from pathlib import Path
+from typing import Any, overload
 
 from ..base.errors import Brief, FileError
+from ..base.pool import collect, map_items
 from ..base.progress import Progress
 from ..base.texts import Described, TextTable, show_name
-from ..events import Events, SensorSizeLike
-from .hints import NO_HINTS, HintsLike, RecordingLike, SensorSource
+from ..events import Events
+from .hints import NO_HINTS, Hints, RecordingLike, SensorSource
 
 MAX_COUNTED_EVENTS = 10_000_000  # up to here, `info` counts polarities; this takes less than a second
 
@@ -93,27 +96,63 @@ def _list_values(name: str, value: object) -> Iterator[tuple[str, str]]:
         yield name, json.dumps(value) if isinstance(value, list) else str(value)
 
 
-def info(
-    recording: RecordingLike,
+@overload
+def info(  # type: ignore[overload-overlap]  # a text is also a sequence of texts
+    recordings: RecordingLike,
     *,
-    sensor: SensorSizeLike | None = None,
-    hints: HintsLike = NO_HINTS,
     read_all: bool = False,
+    hints: Hints = NO_HINTS,
     progress: Progress | None = None,
-) -> RecordingInfo:
-    """Summarise a recording; errors as in `open_recording` and `Recording.chunks`.
+) -> RecordingInfo: ...
+@overload
+def info(
+    recordings: Sequence[RecordingLike],
+    *,
+    read_all: bool = False,
+    hints: Hints = NO_HINTS,
+    progress: Progress | None = None,
+) -> tuple[RecordingInfo, ...]: ...
+def info(
+    recordings: RecordingLike | Sequence[RecordingLike],
+    *,
+    read_all: bool = False,
+    hints: Hints = NO_HINTS,
+    progress: Progress | None = None,
+) -> RecordingInfo | tuple[RecordingInfo, ...]:
+    """Show format, sensor, events, duration and settings of recordings.
 
     Args:
-        recording: File; also events in memory.
-        sensor: Sensor size, for files that do not store it. None: the smallest known sensor that contains all events.
-        hints: Other missing metadata; see `open_recording`.
+        recordings: Recordings.
         read_all: Read and check all events, even if their number and times are known without decoding. Otherwise, the
             fraction of ON events of such a file with more than 10 million events is unknown.
+        hints: Metadata that the files do not store. Default for the sensor: the smallest known one that contains all
+            events.
         progress: Called with the amount read and the total while events are read.
+
+    Returns:
+        The facts of a single recording; for a list, of each recording.
+
+    Raises:
+        DvspipeError: As in `open_recording` and `Recording.chunks`, for a single recording.
+        PartialError: If some of several recordings could not be read, after all others.
     """
+    summarise = partial(_summarise, read_all=read_all, hints=hints)
+    if isinstance(recordings, str | Path | Events):
+        return summarise(recordings, progress)
+    return collect(map_items(summarise, recordings, progress=progress), len(recordings), "recordings could not be read")
+
+
+def _summarise(
+    recording: RecordingLike,
+    progress: Progress | None,
+    *,
+    read_all: bool,
+    hints: Hints,
+) -> RecordingInfo:
+    """Return the facts of a recording."""
     from .recordings import count_events, open_recording
 
-    opened = open_recording(recording, sensor=sensor, hints=hints)
+    opened = open_recording(recording, hints)
     extent = None if read_all else opened.extent()
     if extent and (extent.last_us or 0) < (extent.first_us or 0):  # unsorted; reading all events reports where
         extent = None

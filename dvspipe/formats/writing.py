@@ -49,11 +49,11 @@ def write(
 
     Example:
         >>> import tempfile
-        >>> from dvspipe import read
+        >>> from dvspipe import Hints, read
         >>> events = Events([0, 5], [3, 4], [1, 1], [True, False], "12x7")
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     write(f"{folder}/two.csv", events)
-        ...     len(read(f"{folder}/two.csv", start_us=5, sensor="12x7"))
+        ...     len(read(f"{folder}/two.csv", start_us=5, hints=Hints(sensor="12x7")))
         2
         1
     """

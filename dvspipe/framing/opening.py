@@ -22,10 +22,11 @@ from ..base.errors import (
 from ..base.pool import prefetch
 from ..base.progress import NamedStep, Progress, ignore_progress
 from ..events import Events, Region, SensorSize, concatenate
-from ..formats import NO_HINTS, HintsLike, Recording, open_recording
+from ..formats import Recording, open_recording
 from ..hooks import Film, SquarePath, plugins
-from ..recordings.config import ConvertConfig
-from ..recordings.conversion import FRAMES_AHEAD, advise_repair, is_video, open_for_sensor
+from ..recordings.config import FilmConfig
+from ..recordings.conversion import FRAMES_AHEAD, advise_repair, open_for_sensor
+from ..recordings.sources import is_video
 from ..results import LookRow
 from ..video.config import VideoSettings
 from ..video.names import camera_of
@@ -128,8 +129,6 @@ def open_source(
     target: SensorSize,
     config: FramingConfig,
     *,
-    sensor: SensorSize | None,
-    hints: HintsLike = NO_HINTS,
     is_advised: bool = False,
     progress: Progress = ignore_progress,
 ) -> EventSource:
@@ -138,9 +137,7 @@ def open_source(
     Args:
         data: Path of a recording or video, or events.
         target: Sensor of the network.
-        config: Region of interest, fit, and conversion of videos.
-        sensor: Sensor of recordings that do not store it.
-        hints: Other metadata missing from the file.
+        config: Region of interest, fit, conversion of videos, and metadata that recordings lack.
         is_advised: Whether the pictures of a video also advise on its gestures; see `Film`.
         progress: Called with the amount searched for the person and the total.
 
@@ -158,7 +155,7 @@ def open_source(
     if is_video(data):
         return _open_video(data, target, config, progress, is_advised=is_advised)
 
-    recording, guess = _open_recording(data, target, config, sensor=sensor, hints=hints)
+    recording, guess = _open_recording(data, target, config)
     extent = recording.extent()
     stream = EventParts(recording.sensor, partial(_read_recording, recording))
     span_us = (extent.first_us or 0, extent.last_us or 0) if extent else None
@@ -180,9 +177,9 @@ def open_source(
     return replace(source, warnings=(warning, *source.warnings))
 
 
-def find_guess(path: Path, target: SensorSize, *, hints: HintsLike = NO_HINTS) -> tuple[SensorSize, SensorSize] | None:
+def find_guess(path: Path, target: SensorSize, config: FramingConfig) -> tuple[SensorSize, SensorSize] | None:
     """Return the guessed sensor of a recording and the sensor to use; None if the recording stores its sensor."""
-    recording, guess = _open_recording(path, target, FramingConfig(), sensor=None, hints=hints)
+    recording, guess = _open_recording(path, target, config)
     return None if guess is None else (guess, recording.sensor)
 
 
@@ -196,7 +193,7 @@ def frame_events(events: Events, target: SensorSize) -> Events:
     Returns:
         Events on the target sensor. If nothing moves, or the motion fills the picture, the complete picture is scaled.
     """
-    source = open_source(events, target, FramingConfig(roi="auto"), sensor=None)
+    source = open_source(events, target, FramingConfig(roi="auto"))
     return concatenate(source.read_fitted(), target)
 
 
@@ -204,20 +201,18 @@ def _iterate_once(events: Events) -> Iterator[Events]:
     yield events
 
 
-def _open_recording(
-    path: Path, target: SensorSize, config: FramingConfig, *, sensor: SensorSize | None, hints: HintsLike
-) -> tuple[Recording, SensorSize | None]:
+def _open_recording(path: Path, target: SensorSize, config: FramingConfig) -> tuple[Recording, SensorSize | None]:
     """Open a recording; if its sensor is unknown, use the network's sensor, provided that all events are inside it.
 
     The sensor guessed from its events is returned, too; None if the sensor is known, or `config.fit` is set.
     """
-    recording = open_recording(path, sensor=sensor, hints=hints)
+    recording = open_recording(path, config)
     if recording.sensor_source != "guessed" or config.fit is not None:
         return recording, None
 
     guess = recording.sensor
     if _contains_all_events(target, recording):
-        recording = open_recording(path, sensor=target, hints=hints)
+        recording = open_recording(path, config.model_copy(update={"sensor": str(target)}))
     return recording, guess
 
 
@@ -354,24 +349,22 @@ def _open_video(
     """Open a video and scale it before simulation: more exact and faster than scaling its events."""
     config = config.for_recording(path.absolute().name)
 
-    if config.roi == "full" and config.video.simulator.sensor_size != "keep":
-        seen = open_for_sensor(path, config.video).settings
-        config = config.model_copy(update={"video": config.video.model_copy(update={"video": seen})})
-    settings = config.video
+    if config.roi == "full" and config.sensor_size != "keep":
+        config = config.model_copy(update=dict(open_for_sensor(path, config).settings))
     roi = config.roi
     name = str(path)
-    complete = partial(_open_tolerant, path, _set_video(settings, crop=None, resize=None).video)
+    complete = partial(_open_tolerant, path, config.model_copy(update={"crop": None, "resize": None}))
     film = Film(name, complete, NamedStep(progress, "person"), is_advised)
-    geometry = settings.video.crop or settings.video.resize
+    geometry = config.crop or config.resize
 
-    _check_geometry(name, roi, settings.video)
-    pictures = settings if roi in (None, "full") else _set_video(settings, resize=None)
-    once = open_video(path, pictures.video)
+    _check_geometry(name, config)
+    pictures = config if roi in (None, "full") else config.model_copy(update={"resize": None})
+    once = open_video(path, pictures)
     size = once.size
 
     # Search a small version of the video for the person, unless the settings select a part of the pictures.
-    small = _set_video(settings, resize=str(coarse_size(size))).model_copy(update={"upsample": "off"})
-    overview = _simulate_video(path, _open_tolerant(path, small.video), small)
+    small = config.model_copy(update={"resize": str(coarse_size(size)), "upsample": "off"})
+    overview = _simulate_video(path, _open_tolerant(path, small), small)
     framing = None
     if roi == "auto" or (roi is None and config.fit is None and not geometry):
         zoom = 1.0 if config.fit == "crop" else None
@@ -386,14 +379,14 @@ def _open_video(
     warnings: tuple[str, ...] = ()
     if framing is not None:
         region = framing.bounding_region()
-        settings = _set_video(settings, crop=str(region), resize=str(framing.zoomed(region)))
-        video = _open_repeated(path, settings.video)
+        settings: FilmConfig = config.model_copy(update={"crop": str(region), "resize": str(framing.zoomed(region))})
+        video = _open_repeated(path, settings)
         fit = plan_fit(video.size, video.size, "crop")
         track = framing.track(framing.zoom, (region.left, region.top))
         looked_at = _list_positions(framing)
     else:
         region, settings = plan_picture(path, size, target, config)
-        video = _open_repeated(path, settings.video)
+        video = _open_repeated(path, settings)
         fit = plan_fit(video.size, target, "crop", map_region(region, size, video.size))
         warnings = _find_outside(name, region, size, "picture")
         looked_at = _fixed_position(region if config.fit != "crop" else _intersect_centered(region, target))
@@ -403,7 +396,7 @@ def _open_video(
         warnings = (*warnings, repeated)
 
     stream = _simulate_video(path, video, settings)
-    shown = partial(_open_tolerant, path, pictures.video)
+    shown = partial(_open_tolerant, path, pictures)
     return EventSource(
         name,
         stream,
@@ -419,24 +412,20 @@ def _open_video(
     )
 
 
-def _check_geometry(name: str, roi: str | None, video: VideoSettings) -> None:
-    """Raise if both the region of interest and the settings of a video select or scale its pictures."""
-    if roi not in (None, "full") and video.crop:
-        raise DataError(f"{name}: both roi and video.crop = {video.crop} select a region (expected one of them)")
-    if roi == "auto" and video.resize:
-        raise DataError(
-            f"{name}: both roi = auto and video.resize = {video.resize} scale the video (expected one of them)"
-        )
+def _check_geometry(name: str, config: FramingConfig) -> None:
+    """Raise if both the region of interest and other settings select or scale the pictures of a video."""
+    if config.roi not in (None, "full") and config.crop:
+        raise DataError(f"{name}: both roi and crop = {config.crop} select a region (expected one of them)")
+    if config.roi == "auto" and config.resize:
+        raise DataError(f"{name}: both roi = auto and resize = {config.resize} scale the video (expected one of them)")
 
 
-def plan_picture(
-    path: Path, size: SensorSize, target: SensorSize, config: FramingConfig
-) -> tuple[Region, ConvertConfig]:
+def plan_picture(path: Path, size: SensorSize, target: SensorSize, config: FramingConfig) -> tuple[Region, FilmConfig]:
     """Plan a region of a video that does not move; return it, and the conversion of its crop, scaled to the network."""
     region = _parse_region(str(path), config, size, "picture")
     if config.fit is None and config.roi is not None:
         _warn_if_enlarged(path, region, target)
-    return region, _crop_to_region(config.video, region, size, None if config.fit == "crop" else target)
+    return region, _crop_to_region(config, region, size, None if config.fit == "crop" else target)
 
 
 def _open_repeated(path: Path, settings: VideoSettings) -> Video:
@@ -450,9 +439,7 @@ def _open_tolerant(path: Path, settings: VideoSettings) -> Video:
     return _open_repeated(path, settings).tolerant()
 
 
-def _crop_to_region(
-    settings: ConvertConfig, region: Region, size: SensorSize, target: SensorSize | None
-) -> ConvertConfig:
+def _crop_to_region(settings: FilmConfig, region: Region, size: SensorSize, target: SensorSize | None) -> FilmConfig:
     """Return settings that crop a video to the visible part of a region, and scale it.
 
     The region is scaled to `target`, if the settings have no size; None: no scaling.
@@ -461,14 +448,14 @@ def _crop_to_region(
     assert shown is not None
 
     if shown.size != size:
-        settings = _set_video(settings, crop=str(shown))
-    if target is None or region.size == target or settings.video.resize:
+        settings = settings.model_copy(update={"crop": str(shown)})
+    if target is None or region.size == target or settings.resize:
         return settings
 
     scaled = scaled_size(region.size, target)
     width = max(1, round(scaled.width * shown.size.width / region.size.width))
     height = max(1, round(scaled.height * shown.size.height / region.size.height))
-    return _set_video(settings, resize=str(SensorSize(width=width, height=height)))
+    return settings.model_copy(update={"resize": f"{width}x{height}"})
 
 
 def map_region(region: Region, size: SensorSize, scaled: SensorSize) -> Region:
@@ -514,7 +501,7 @@ def _report_parts(events: EventParts, span_us: tuple[int, int] | None, progress:
         yield part
 
 
-def _simulate_video(path: Path, video: Video, settings: ConvertConfig) -> EventParts:
+def _simulate_video(path: Path, video: Video, settings: FilmConfig) -> EventParts:
     return EventParts(video.size, partial(_simulate, str(path), video, settings))
 
 
@@ -530,15 +517,11 @@ def _estimate_span(video: Video) -> tuple[int, int] | None:
     return first_us, max(second_us, last_us if stop_s is None else min(last_us, round(stop_s * 1e6)))
 
 
-def _set_video(settings: ConvertConfig, **update: str | None) -> ConvertConfig:
-    return settings.model_copy(update={"video": settings.video.model_copy(update=update)})
-
-
-def _simulate(name: str, video: Video, settings: ConvertConfig) -> Iterator[Events]:
+def _simulate(name: str, video: Video, settings: FilmConfig) -> Iterator[Events]:
     from ..simulator import simulate  # recordings do not need its kernels
 
     frames = prefetch(video.frames(), FRAMES_AHEAD)
     try:
-        yield from simulate(frames, settings.simulator, upsample=settings.upsample)
+        yield from simulate(frames, settings, upsample=settings.upsample)
     except VideoError as error:
         raise error.named(name) from error

@@ -7,9 +7,11 @@ from .classifier import Prediction as Prediction
 from .classifier import Timeline as Timeline
 from .classifier import as_classifier as as_classifier
 from .config import InferConfig as InferConfig
-from .many import ClassifyOptions as ClassifyOptions
+from .many import Predictions as Predictions
+from .many import Storage as Storage
 from .many import classify_many as classify_many
 from .many import find_finished as find_finished
+from .many import record_run as record_run
 from .many import summarize_answers as summarize_answers
 from .scores import find_label_file as find_label_file
 from .scores import read_known_labels as read_known_labels

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import heapq
 import itertools
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -17,22 +18,26 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..base.errors import Brief, CheckpointError, ConfigError, DataError, DvspipeError, count_noun
+from ..base.files import check_output
 from ..base.progress import NamedStep, Progress, ignore_progress
 from ..base.texts import Described, TextTable
 from ..checkpoints.checkpoint import ClassifierConfig, load_config, save_checkpoint, versions
-from ..events import Events, SensorSizeLike
-from ..formats import NO_HINTS, HintsLike, RecordingLike
+from ..events import Events
+from ..formats import RecordingLike
 from ..networks import BatchNorm, Network, apply_norms, find_norms, run_in_pieces
-from ..results import ADAPTED, AdaptationRecord, NormShift
-from .classifier import Classifier
+from ..results import ADAPTED, CHECKPOINT_SUFFIX, AdaptationRecord, NormShift
+from .classifier import Classifier, as_classifier
 from .config import InferConfig
 from .segments import is_quiet
+from .tasks import plan_tasks
 from .windows import Window, WindowSpikes
 
 MAX_WINDOWS = 128  # windows to estimate statistics from, with predicted classes as balanced as possible
 MAX_WINDOW_BYTES = 256 << 20  # memory of these windows
 MIN_WINDOWS = 4  # windows that are not quiet
 STRENGTH = 0.5  # 1 overshoots if the recordings have other proportions of classes
+log = logging.getLogger(__name__)
+
 EVEN_CLASSES = 4  # the strength is reduced if the effective number of predicted classes is smaller
 
 
@@ -56,6 +61,15 @@ class Adaptation(Described, Brief):
         """Return the text of `record`."""
         return self.record.describe()
 
+    def to_record(self) -> AdaptationRecord:
+        """Return the record."""
+        return self.record
+
+    @property
+    def problem(self) -> str:
+        """Number of recordings that could not be used; empty: none."""
+        return f"{len(self.skipped)} of {len(self.files)} recordings were skipped" if self.skipped else ""
+
     def save(self, path: str | Path) -> None:
         """Write the adapted classifier to a checkpoint, atomically.
 
@@ -75,9 +89,9 @@ def refuse_module(checkpoint: str | Path) -> None:
 
 
 def _refuse_module(name: str, config: ClassifierConfig) -> None:
-    if config.network.kind == "module":
+    if config.network.network == "module":
         raise CheckpointError(
-            f"{name}: cannot be adapted (found network.kind = module, expected a network of dvspipe with batch norm)"
+            f"{name}: cannot be adapted (found network = module, expected a network of dvspipe with batch norm)"
         )
 
 
@@ -94,8 +108,8 @@ def check_adaptable(classifier: Classifier, strength: float = STRENGTH) -> None:
 
     _refuse_module(name, classifier.config)
     if not find_norms(classifier.network):
-        kind = classifier.config.network.kind
-        raise CheckpointError(f"{name}: cannot be adapted (found network.kind = {kind} without batch norm)")
+        kind = classifier.config.network.network
+        raise CheckpointError(f"{name}: cannot be adapted (found network = {kind} without batch norm)")
 
 
 def adapt_classifier(
@@ -104,14 +118,12 @@ def adapt_classifier(
     config: InferConfig,
     *,
     strength: float = STRENGTH,
-    sensor: SensorSizeLike | None = None,
-    hints: HintsLike = NO_HINTS,
     progress: Progress | None = None,
 ) -> Adaptation:
     """Adapt a classifier to unlabelled recordings of another sensor, in bounded memory; see `dvspipe.adapt`."""
     check_adaptable(classifier, strength)
     config = config.windowed()
-    collector = _Collector(classifier, config, sensor, hints)
+    collector = _Collector(classifier, config)
     for number, recording in enumerate(recordings):
         name = "events" if isinstance(recording, Events) else str(recording)
         collector.read(recording, NamedStep(progress or ignore_progress, name, number, len(recordings)))
@@ -188,18 +200,14 @@ class _Collector:
         skipped: Errors of recordings that could not be used.
     """
 
-    def __init__(
-        self, classifier: Classifier, config: InferConfig, sensor: SensorSizeLike | None, hints: HintsLike
-    ) -> None:
+    def __init__(self, classifier: Classifier, config: InferConfig) -> None:
         self._classifier = classifier
-        self._sensor = sensor
-        self._hints = hints
         self._config = config
 
         # Two samples exist at once: of all recordings, and of the recording that is read.
         bins = classifier.window_bins(config)
         grid = bins.grid(classifier.config.sensor)
-        window_bytes = bins.steps * bins.channels * grid.width * grid.height * bins.dtype.itemsize
+        window_bytes = bins.steps * bins.input_channels * grid.width * grid.height * bins.dtype.itemsize
         self._max_windows = max(MIN_WINDOWS, min(MAX_WINDOWS, MAX_WINDOW_BYTES // (2 * window_bytes)))
 
         self._rng = np.random.default_rng(0)
@@ -219,9 +227,7 @@ class _Collector:
 
         try:
             search = NamedStep(progress, "search", 0, 2)
-            source = self._classifier.open(
-                recording, self._config, sensor=self._sensor, hints=self._hints, progress=search
-            )
+            source = self._classifier.open(recording, self._config, progress=search)
             prediction = self._classifier.classify(
                 source, self._config, NamedStep(progress, "classify", 1, 2), add_windows
             )
@@ -229,7 +235,7 @@ class _Collector:
             self.skipped.append(error)
             return
 
-        quiet = is_quiet(prediction.timeline, self._config.segments)
+        quiet = is_quiet(prediction.timeline, self._config)
         self.found += int(np.sum(~quiet))
         self.recordings += 1
 
@@ -331,3 +337,63 @@ def note_training(config: ClassifierConfig, note: str) -> ClassifierConfig:
     """Add a note to the training data that a configuration names."""
     trained_on = f"{config.trained_on}; {note}" if config.trained_on else note
     return config.model_copy(update={"trained_on": trained_on})
+
+
+def adapt(
+    checkpoint: str | Path | Classifier,
+    recordings: RecordingLike | Sequence[RecordingLike],
+    out: str | Path | None = None,
+    config: InferConfig = InferConfig(),
+    *,
+    strength: float = STRENGTH,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Adaptation:
+    """Adapt a trained network to the sensor of unlabelled recordings, in bounded memory.
+
+    The statistics of its batch norms move towards the statistics of the recordings; weights do not change.
+
+    Args:
+        checkpoint: Run folder, checkpoint file, name of an included classifier, or hf://USER/NAME. A `Classifier` is
+            not changed.
+        recordings: Recordings, videos, or folders of these; each is read once, and skipped if it cannot be used.
+        out: Checkpoint file to write (.safetensors). Default: not written.
+        config: Settings of windows and framing, as in the later classification; `stateful` has no effect.
+        strength: Share of the difference that is applied, 0 to 1. At 1, the statistics are the recordings' own. The
+            strength is reduced if few classes are predicted, to 0 for a single class.
+        overwrite: Replace an existing file.
+        progress: Callback with the finished and total number of recordings.
+
+    Raises:
+        ConfigError: If `strength` is not in [0, 1], or the configuration does not fit the network.
+        CheckpointError: If the network has no batch norm.
+        DataError: If fewer than 4 windows are not quiet.
+        FileError: If the suffix is wrong, or the output exists or cannot be written.
+        DvspipeError: If no recording can be used; the error of the first recording.
+
+    Example:
+        >>> adaptation = adapt("gesture", ["a.aedat4", "b.aedat4"], "mine.safetensors")  # doctest: +SKIP
+        >>> adaptation.classifier.predict("c.aedat4").class_name  # doctest: +SKIP
+        'hand_clapping'
+    """
+    file = check_output(out, "a checkpoint", CHECKPOINT_SUFFIX, overwrite=overwrite)
+    sources = _list_sources(recordings)
+
+    # A custom module is refused before its code is loaded.
+    if isinstance(checkpoint, str | Path):
+        refuse_module(checkpoint)
+    adaptation = adapt_classifier(as_classifier(checkpoint), sources, config, strength=strength, progress=progress)
+    for error in adaptation.skipped:
+        log.error("skipped: %s", error)
+
+    if file is not None:
+        adaptation.save(file)
+    return adaptation
+
+
+def _list_sources(recordings: RecordingLike | Sequence[RecordingLike]) -> list[RecordingLike]:
+    """Return recordings in memory, and then files, with the files of folders."""
+    given = [recordings] if isinstance(recordings, str | Path | Events) else recordings
+    in_memory = [recording for recording in given if isinstance(recording, Events)]
+    paths = [recording for recording in given if not isinstance(recording, Events)]
+    return [*in_memory, *(task.source for task in plan_tasks(paths))]

@@ -5,26 +5,24 @@ from __future__ import annotations
 import itertools
 import logging
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Unpack, cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.config import as_settings, build
 from ..base.errors import (
     CheckpointError,
     ConfigError,
     DataError,
     EventError,
+    brief,
     count_noun,
 )
-from ..base.overrides import show_value
 from ..base.progress import NamedStep, Progress, ignore_progress
-from ..base.trees import find_differences
 from ..checkpoints.checkpoint import (
     ClassifierConfig,
     as_arrays,
@@ -33,18 +31,18 @@ from ..checkpoints.checkpoint import (
     pin_checkpoint,
 )
 from ..encoding import BinConfig
-from ..events import Events, SensorSize, SensorSizeLike
-from ..formats import NO_HINTS, HintsLike, RecordingLike
+from ..events import Events
+from ..formats import RecordingLike
 from ..framing import EventSource, open_source
 from ..hooks import Adviser, plugins
-from ..networks.config import ModuleConfig
 from ..networks.module_source import NO_MODULES, ModuleSource
+from ..recordings.config import FilmConfig
 from ..results import Basis, LayerActivity
 from ..results import Prediction as Prediction  # also a name of `dvspipe.inference`
 from ..results import Timeline as Timeline
 from ..results.timeline import find_centers
 from .answers import find_answer, find_peak, find_reason
-from .config import InferConfig, InferKeywords
+from .config import InferConfig
 from .reading import Reader, StepCounts
 from .segments import SegmentConfig, find_segments, is_quiet
 from .stateful import InputSpan, StatefulRun, StepOutput, group_steps
@@ -76,7 +74,7 @@ class Classifier:
         config: Classes, sensor, encoding, architecture and framing of the network.
         network: Network with its weights; it is set to evaluation mode.
         checkpoint: Checkpoint that the network was loaded from; None if it was built in memory.
-        modules: Source of a custom network (`network.kind = module`); worker processes load the network from it.
+        modules: Source of a custom network (`network = module`); worker processes load the network from it.
         adviser: What the pictures of videos say about the classes; see `InferConfig.joints`.
 
     Example:
@@ -112,8 +110,8 @@ class Classifier:
 
         # The memory of a forward pass is bounded by the output of the first layer.
         grid = config.bins.grid(config.sensor)
-        channels = MODULE_CHANNELS if isinstance(config.network, ModuleConfig) else config.network.channels[0]
-        image_bytes = 4 * grid.width * grid.height * max(config.bins.channels, channels)
+        channels = MODULE_CHANNELS if config.network.network == "module" else config.network.channels[0]
+        image_bytes = 4 * grid.width * grid.height * max(config.bins.input_channels, channels)
         self.max_images = max(1, MAX_OUTPUT_BYTES // image_bytes)  # time steps of all windows per forward pass
         self.runner = TorchRunner(network.eval(), max_images=self.max_images, counted=config.bins.dtype.kind == "u")
 
@@ -127,7 +125,7 @@ class Classifier:
         config = self.config
         shape = f"{len(config.classes)} classes, sensor {config.sensor}, {config.bins.steps} steps"
 
-        return f"Classifier({name!r}, {config.network.kind}, {shape})"
+        return f"Classifier({name!r}, {config.network.network}, {shape})"
 
     @cached_property
     def digest(self) -> str:
@@ -149,7 +147,7 @@ class Classifier:
             path: Checkpoint file, folder of a training run, name of an included checkpoint, or model on the Hugging
                 Face hub: `hf://user/name` or `hf://user/name@revision` (needs the extra `hub`).
             device: PyTorch device that the network runs on, such as `cuda:0`.
-            trust: Packages allowed to run code, for checkpoints with `network.kind = module`.
+            trust: Packages allowed to run code, for checkpoints with `network = module`.
             network: Your own network for such a checkpoint; the weights are loaded into it.
 
         Raises:
@@ -170,22 +168,16 @@ class Classifier:
     def predict(
         self,
         recording: RecordingLike,
-        config: InferConfig | Mapping[str, object] | None = None,
+        config: InferConfig = InferConfig(),
         *,
-        sensor: SensorSizeLike | None = None,
-        hints: HintsLike = NO_HINTS,
         progress: Progress | None = None,
-        **named: Unpack[InferKeywords],
     ) -> Prediction:
         """Classify a recording or video.
 
         Args:
             recording: File of any readable format, video (converted to events first), or events in memory.
-            config: Settings of windows, segments and framing, or a mapping of their keys and values.
-            sensor: Sensor size, for a file that does not store it.
-            hints: Other metadata that the file does not store.
+            config: Settings of windows, segments and framing, and metadata that the file lacks.
             progress: Callback with the finished and total time; see `classify`.
-            named: Settings by name, such as `window_us=500_000` or `stateful=True`; they take precedence over `config`.
 
         Returns:
             `class_name` is the class of the complete recording, one of `self.config.classes`; `segments` are the
@@ -210,91 +202,74 @@ class Classifier:
             >>> [segment.t_start_us for segment in prediction.segments][0] == prediction.t_first_us
             True
         """
-        settings = as_settings(InferConfig, config, named, self.predict)
-
         search = NamedStep(progress or ignore_progress, "search", 0, 2)
-        source = self.open(recording, settings, sensor=sensor, hints=hints, progress=search)
-        return self.classify(source, settings, progress and NamedStep(progress, "classify", 1, 2))
+        source = self.open(recording, config, progress=search)
+        return self.classify(source, config, progress and NamedStep(progress, "classify", 1, 2))
 
-    def framed(
-        self, config: InferConfig | Mapping[str, object] | None = None, **named: Unpack[InferKeywords]
-    ) -> InferConfig:
+    def framed(self, config: InferConfig) -> InferConfig:
         """Complete a configuration with the framing and hop that the network was trained with.
 
-        Args:
-            config: Settings, or a mapping of their keys and values; settings given here are kept.
-            named: Settings by name; they take precedence over `config`.
-
         Example:
-            >>> Classifier.load("gesture").framed(roi="full").roi
+            >>> from dvspipe import Classifier, InferConfig
+            >>> Classifier.load("gesture").framed(InferConfig(roi="full")).roi
             'full'
         """
-        framed = as_settings(InferConfig, config, named).with_defaults(self.config.framing)
+        framed = config.with_defaults(self.config.framing)
 
         # The hop of the training belongs to its windows, and is not used for other ones.
         is_set = framed.hop_us is not None or framed.window_us is not None or framed.stateful
         return framed if is_set else framed.model_copy(update={"hop_us": self.config.hop_us})
 
-    def find_overrides(self, config: InferConfig | Mapping[str, object], *, videos: bool = True) -> tuple[str, ...]:
+    def find_overrides(self, config: InferConfig, *, videos: bool = True) -> tuple[str, ...]:
         """List the framing settings that differ from the training, as texts with both values.
 
         Args:
-            config: Settings, or a mapping of their keys and values.
+            config: Settings of the classification.
             videos: Whether videos are classified; if not, video settings have no effect and are omitted.
 
         Example:
-            >>> Classifier.load("gesture").find_overrides({"fit": "crop"})
-            ('fit = crop (trained with null)',)
+            >>> from dvspipe import Classifier, InferConfig
+            >>> Classifier.load("gesture").find_overrides(InferConfig(fit="crop"))
+            ("fit = 'crop' (trained with None)",)
         """
-        trained = self.config.framing.model_dump(mode="json")
-
-        used = self.framed(config).model_dump(mode="json", include=set(trained))
+        used = self.framed(config).to_record()
         return tuple(
-            f"{key} = {show_value(now)} (trained with {show_value(before)})"
-            for key, before, now in find_differences(trained, used)
-            if videos or not key.startswith("video.")
+            f"{name} = {brief(used[name])} (trained with {brief(before)})"
+            for name, before in self.config.framing.for_checkpoint().given.items()
+            if used[name] != before and (videos or name not in FilmConfig.model_fields)
         )
 
     def open(
         self,
         recording: str | Path | Events,
-        config: InferConfig | Mapping[str, object] | None = None,
+        config: InferConfig = InferConfig(),
         *,
-        sensor: SensorSizeLike | None = None,
-        hints: HintsLike = NO_HINTS,
         progress: Progress = ignore_progress,
-        **named: Unpack[InferKeywords],
     ) -> EventSource:
         """Open a recording or video to classify it.
 
         Args:
             recording: File, or events in memory.
-            config: Settings, or a mapping of their keys and values. Used here: region of interest, fit to the network's
-                sensor, and conversion of videos; default: as in the training.
-            sensor: Sensor size, for a file that does not store it.
-            hints: Other metadata that the file does not store.
+            config: Settings of the classification. Used here: region of interest, fit to the network's sensor,
+                conversion of videos (default: as in the training), and metadata that the file lacks.
             progress: Called with the amount searched for the region of interest and the total.
-            named: Settings by name; they take precedence over `config`.
 
         Raises:
             FileError: If the file is missing or cannot be read.
             DataError: If the recording comes from another sensor than the network's and needs `config.fit`.
             EventError: If `recording` is neither a file nor events.
         """
-        config = self.framed(as_settings(InferConfig, config, named, self.open))
+        config = self.framed(config)
 
         if not isinstance(recording, str | Path | Events):
             raise EventError(f"recording: found {type(recording).__name__}, expected a file or Events")
         file_or_events = recording if isinstance(recording, Events) else Path(recording)
 
-        size = None if sensor is None else SensorSize.of(sensor)
         is_advised = self.choose_adviser(config) is not None
         source = open_source(
             file_or_events,
             self.config.sensor,
             config,
-            sensor=size,
-            hints=hints,
             is_advised=is_advised,
             progress=progress,
         )
@@ -306,27 +281,25 @@ class Classifier:
     def classify(
         self,
         recording: EventSource | str | Path | Events,
-        config: InferConfig | Mapping[str, object] | None = None,
+        config: InferConfig = InferConfig(),
         progress: Progress | None = None,
         on_windows: OnWindows | None = None,
-        **named: Unpack[InferKeywords],
     ) -> Prediction:
         """Classify a recording in sliding windows, or with one continuous network state (`config.stateful`).
 
         Args:
             recording: Result of `open`, or anything that `open` accepts.
-            config: Settings of windows and segments, or a mapping of their keys and values.
+            config: Settings of windows and segments.
             progress: Callback with the finished and total time in microseconds. The total is an estimate for videos,
                 and 0 if unknown.
             on_windows: Callback with windows and their logits, in order; not called with `config.stateful`.
-            named: Settings by name; they take precedence over `config`.
 
         Raises:
             ConfigError: If the configuration does not fit the network.
             FileError: If the recording is corrupted.
             DataError: If the recording has no events or is shorter than half a window.
         """
-        config = self.framed(config, **named)
+        config = self.framed(config)
         source = recording if isinstance(recording, EventSource) else self.open(recording, config)
 
         film = source.film
@@ -347,7 +320,7 @@ class Classifier:
             raise _too_short_error(source.name, bins, reader)
 
         layers = activity()
-        timeline = self._to_timeline(outputs, bins.window_us, reader.steps)
+        timeline = self._to_timeline(outputs, bins.tensor_us, reader.steps)
         segments = self.choose_segments(config, is_film=film is not None)
         if film is None or adviser is None:
             return self._summarize(reader, timeline, segments, layers)
@@ -365,8 +338,8 @@ class Classifier:
     def choose_segments(self, config: InferConfig, *, is_film: bool) -> SegmentConfig:
         """Return the settings of segments; films have the threshold that was chosen on films, also without joints."""
         if self.adviser is None or not is_film:
-            return config.segments
-        return config.segments.with_default(self.adviser.enter)
+            return config
+        return config.with_enter(self.adviser.enter)
 
     def choose_adviser(self, config: InferConfig, name: str = "", *, is_film: bool = True) -> Adviser | None:
         """Return what advises on a source; None: events alone.
@@ -402,10 +375,10 @@ class Classifier:
         step_us = bins.step_us
 
         reason = ""
-        if isinstance(network, ModuleConfig) and not network.has_explicit_state:
-            reason = f"network.call = {network.call} does not return its state (expected sequence_state or step_state)"
+        if network.network == "module" and not network.has_explicit_state:
+            reason = f"call = {network.call} does not return its state (expected sequence_state or step_state)"
         elif network.spikes_once:
-            reason = f"network.kind = {network.kind} needs complete windows, as its neurons spike at most once"
+            reason = f"network = {network.network} needs complete windows, as its neurons spike at most once"
         if config.stateful and reason:
             raise ConfigError(f"stateful: {reason}; use stateful=false to classify windows")
 
@@ -420,7 +393,7 @@ class Classifier:
 
         if config.window_us is not None:
             steps = _count_steps("window", config.window_us, step_us)
-            bins = build(BinConfig, bins.model_dump() | {"steps": steps}, "window")
+            bins = BinConfig(**bins.given | {"steps": steps})
 
         if config.hop_us is not None and config.stateful:
             _count_steps("hop", config.hop_us, step_us)
@@ -436,8 +409,8 @@ class Classifier:
     ) -> _Outputs:
         """Classify sliding windows; the network state is reset for each window."""
         batch_size = max(1, min(MAX_WINDOWS, self.max_images // bins.steps))
-        hop_us = (config.hop_us or bins.window_us) if bins.by == "time" else None
-        outputs = _Outputs([], [], hop_us, lag_us=bins.window_us // 2)
+        hop_us = (config.hop_us or bins.tensor_us) if bins.by == "time" else None
+        outputs = _Outputs([], [], hop_us, lag_us=bins.tensor_us // 2)
 
         covered = (
             window for window in _encode_windows(bins, config, reader) if _is_covered(window, bins, hop_us, reader)
@@ -459,7 +432,7 @@ class Classifier:
         hop = (config.hop_us or step_us) // step_us
 
         # Half of the weight of a running mean with the time constant T is older than T log 2.
-        lag_us = round(bins.window_us * math.log(2))
+        lag_us = round(bins.tensor_us * math.log(2))
         outputs = _Outputs([], [], hop * step_us, lag_us=lag_us, stateful=True)
 
         start_us, stream = find_start(reader.parts())
@@ -593,17 +566,17 @@ def _encode_windows(bins: BinConfig, config: InferConfig, reader: Reader) -> Ite
         return encode_complete(reader.parts, bins)
     if bins.by == "events":
         return split_by_events(reader.parts(), bins)
-    return slide(reader.parts(), bins, config.hop_us or bins.window_us)
+    return slide(reader.parts(), bins, config.hop_us or bins.tensor_us)
 
 
 def _is_covered(window: Window, bins: BinConfig, hop_us: int | None, reader: Reader) -> bool:
     """Return whether the recording covers at least MIN_PART of the time or events that the window adds."""
     # The first window adds all of its time, later ones only their hop: the rest was in the windows before.
     if hop_us is not None:
-        added_us = bins.window_us if window.start_us <= reader.first_us else min(hop_us, bins.window_us)
-        return reader.last_us - window.start_us >= bins.window_us - MIN_PART * added_us
+        added_us = bins.tensor_us if window.start_us <= reader.first_us else min(hop_us, bins.tensor_us)
+        return reader.last_us - window.start_us >= bins.tensor_us - MIN_PART * added_us
 
-    return bins.by == "recording" or window.events >= MIN_PART * bins.window_events
+    return bins.by == "recording" or window.events >= MIN_PART * bins.tensor_events
 
 
 def _no_events_error(reader: Reader, config: InferConfig) -> DataError:
@@ -626,10 +599,10 @@ def _no_events_error(reader: Reader, config: InferConfig) -> DataError:
 def _too_short_error(name: str, bins: BinConfig, reader: Reader) -> DataError:
     if bins.by == "events":
         extent = f"has {count_noun(reader.events, 'event')}"
-        return DataError(f"{name}: {extent}, less than half the network's window of {bins.window_events:,}")
+        return DataError(f"{name}: {extent}, less than half the network's window of {bins.tensor_events:,}")
 
     lasts_us = reader.last_us - reader.first_us
-    extent = f"lasts {lasts_us * 1e-6:.3g} s, less than half the window of {bins.window_us * 1e-6:.3g} s"
+    extent = f"lasts {lasts_us * 1e-6:.3g} s, less than half the window of {bins.tensor_us * 1e-6:.3g} s"
 
     shorter_us = max(1, lasts_us // bins.step_us) * bins.step_us
     return DataError(f"{name}: {extent}; use window_us={shorter_us} to choose a shorter window")

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from typing import Self
 
 from pydantic import Field
 
-from ..formats.hints import TimeUnit
 from ..framing import FramingConfig
-from ..framing.config import UniqueFramingKeywords
-from ..recordings.config import ConvertConfig
-from .segments import SegmentConfig, SegmentKeywords
+from .segments import SegmentConfig
 
 
-class InferConfig(FramingConfig):
+class InferConfig(SegmentConfig, FramingConfig):
     """Settings of classification; framing settings that are not given are as in the training."""
 
     window_us: int | None = Field(default=None, ge=1, le=10**12)
@@ -27,27 +24,8 @@ class InferConfig(FramingConfig):
     joints: bool | None = None
     """Whether to classify videos of people by their joints and events, instead of events alone. Default: if the
     classifier has a joint network."""
-    segments: SegmentConfig = SegmentConfig()
-    """Conversion of predictions over time into segments."""
 
-    def windowed(self) -> InferConfig:
+    def windowed(self) -> Self:
         """Return these settings for classification in windows, by events alone, which adaptation needs."""
         hop_us = None if self.stateful else self.hop_us
         return self.model_copy(update={"stateful": False, "hop_us": hop_us, "joints": False})
-
-
-class UniqueInferKeywords(UniqueFramingKeywords, SegmentKeywords, total=False):
-    """Settings of `InferConfig` by name, without `video` and `time_unit`, which `ClassifyOptions` has twice."""
-
-    window_us: int | None
-    hop_us: int | None
-    stateful: bool
-    joints: bool | None
-    segments: SegmentConfig | Mapping[str, object]
-
-
-class InferKeywords(UniqueInferKeywords, total=False):
-    """Settings of `InferConfig` by name."""
-
-    video: ConvertConfig | Mapping[str, object]
-    time_unit: TimeUnit | None

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import NamedTuple, TypedDict
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from ..base.config import Settings
 from ..base.errors import ConfigError
+from ..base.settings import Settings
 from ..results import SegmentRow, Timeline
 
 UNCERTAIN = "uncertain"
@@ -35,14 +35,14 @@ class SegmentConfig(Settings):
     """A segment ends if the probability of its class falls below this value; at most `enter`."""
     least_us: int | None = Field(default=None, ge=0, le=10**12)
     """Minimum length of a segment of a class in microseconds; default: half a window."""
-    quiet: float = Field(default=0.05, ge=0, le=1)
+    quiet_rate: float = Field(default=0.05, ge=0, le=1)
     """Threshold of quiet, hence uncertain, times: share of the recording's busy event rate (90th percentile)."""
     noise: float = Field(default=1.6, ge=0)
     """Second threshold of quiet times: multiple of the recording's calm event rate (10th percentile). It applies only
     if the calm rate is less than a quarter of the busy rate; calm times then show only sensor noise. 0: off."""
 
     @model_validator(mode="after")
-    def _check_order(self) -> SegmentConfig:
+    def _check_order(self) -> Self:
         if self.leave > self.threshold:
             raise ConfigError(
                 f"leave = {self.leave:g} is larger than enter = {self.threshold:g} (expected at most enter)"
@@ -58,19 +58,9 @@ class SegmentConfig(Settings):
         """Return the minimum length of a segment in microseconds."""
         return timeline.window_us // 2 if self.least_us is None else self.least_us
 
-    def with_default(self, enter: float) -> SegmentConfig:
+    def with_enter(self, enter: float) -> Self:
         """Return these settings with a value for `enter` if it is not given."""
         return self if self.enter is not None else self.model_copy(update={"enter": max(enter, self.leave)})
-
-
-class SegmentKeywords(TypedDict, total=False):
-    """Settings of `SegmentConfig` by name."""
-
-    enter: float | None
-    leave: float
-    least_us: int | None
-    quiet: float
-    noise: float
 
 
 def find_segments(
@@ -226,4 +216,4 @@ def is_certain(timeline: Timeline, config: SegmentConfig) -> NDArray[np.bool_]:
 
 def _has_few_events(timeline: Timeline, counts: NDArray[np.int64], config: SegmentConfig) -> NDArray[np.bool_]:
     busy = float(np.percentile(counts, BUSY_PERCENTILE)) if len(timeline) else 0.0
-    return np.asarray(counts < config.quiet * busy)
+    return np.asarray(counts < config.quiet_rate * busy)

@@ -62,7 +62,7 @@ class _RunningMean:
 
     @property
     def output(self) -> StepOutput:
-        span = InputSpan(max(self._start_us, self.end_us - self._bins.window_us), self.end_us, sum(self._recent))
+        span = InputSpan(max(self._start_us, self.end_us - self._bins.tensor_us), self.end_us, sum(self._recent))
         return StepOutput(span, self.value)
 
 
@@ -79,7 +79,7 @@ class StatefulRun:
 
     Args:
         runner: Network.
-        bins: Encoding; `bins.window_us` is the time constant of the running mean.
+        bins: Encoding; `bins.tensor_us` is the time constant of the running mean.
         classes: Number of classes K.
         start_us: Start of step 0 in microseconds.
         hop: Number of steps between outputs, > 0.

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..base.errors import FileError, escape_controls
 from ..base.pool import ALL, Shard
-from ..recordings.conversion import as_paths, find_sources
+from ..recordings.sources import as_paths, find_sources
 from ..results import InferenceRun, OutputFolder, RecordingFolder
 from ..results.labels import SUFFIX
 

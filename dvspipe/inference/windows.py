@@ -162,7 +162,7 @@ def slide(parts: Iterable[Events], bins: BinConfig, hop_us: int) -> Iterator[Win
             number, pending = _skip_to_events(pending, bins, start_us, hop_us, number)
             begin_us = start_us + number * hop_us
             # A window is complete once an event after its end was read.
-            if not len(pending) or pending.t[-1] < begin_us + bins.window_us:
+            if not len(pending) or pending.t[-1] < begin_us + bins.tensor_us:
                 break
             yield from _encode_window(pending, bins, begin_us)
             number += 1
@@ -185,7 +185,7 @@ def find_start(parts: Iterable[Events]) -> tuple[int, Iterator[Events]]:
 def _skip_to_events(pending: Events, bins: BinConfig, start_us: int, hop_us: int, number: int) -> tuple[int, Events]:
     """Return the first window >= `number` that ends after the first event, and the events since its start."""
     # Window k ends at start + k * hop + window; it must end after the first event.
-    number = max(number, (int(pending.t[0]) - start_us - bins.window_us) // hop_us + 1)
+    number = max(number, (int(pending.t[0]) - start_us - bins.tensor_us) // hop_us + 1)
     _, pending = _split_at(pending, start_us + number * hop_us)
 
     return number, pending
@@ -193,14 +193,14 @@ def _skip_to_events(pending: Events, bins: BinConfig, start_us: int, hop_us: int
 
 def _encode_window(events: Events, bins: BinConfig, begin_us: int) -> Iterator[Window]:
     """Yield the window that starts at `begin_us`, if it has events."""
-    inside = events.between(begin_us, begin_us + bins.window_us)
+    inside = events.between(begin_us, begin_us + bins.tensor_us)
     if len(inside):
         spikes = encode(inside, bins, start_us=begin_us)
-        yield Window(begin_us, begin_us + bins.window_us, len(inside), spikes)
+        yield Window(begin_us, begin_us + bins.tensor_us, len(inside), spikes)
 
 
 def split_by_events(parts: Iterable[Events], bins: BinConfig) -> Iterator[Window]:
-    """Yield consecutive windows of `bins.window_events` events; the last window may have fewer."""
+    """Yield consecutive windows of `bins.tensor_events` events; the last window may have fewer."""
     for start_us, events in cut_windows(parts, bins):
         spikes = encode(events, bins, start_us=start_us)
         yield Window(start_us, int(events.t[-1]) + 1, len(events), spikes)

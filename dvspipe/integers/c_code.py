@@ -23,7 +23,7 @@ from ..inference.stateful import live_hop
 from .classifier import IntegerClassifier
 from .network import IntegerLayer, IntegerNetwork, run
 
-FILES = (
+C_FILES = (
     "dvspipe_network.h",
     "dvspipe_network.c",
     "dvspipe_golden.h",
@@ -88,13 +88,13 @@ def export_c(classifier: str | os.PathLike[str], folder: Path, *, overwrite: boo
     network = compiled.network
 
     if bins.by != "time":
-        raise ConfigError(f"{classifier}: bins.by = {bins.by} cannot be exported to C (expected time); use by=time")
+        raise ConfigError(f"{classifier}: by = {bins.by} cannot be exported to C (expected time); use by=time")
 
     # Claim all files before any work: an existing one is an error.
     if folder.exists() and not folder.is_dir():
         raise FileError(f"{folder}: is a file (expected an output folder)")
 
-    for name in FILES:
+    for name in C_FILES:
         claim_output(folder / name, overwrite=overwrite)
 
     # The templates are C, not HTML: nothing is escaped.
@@ -108,7 +108,7 @@ def export_c(classifier: str | os.PathLike[str], folder: Path, *, overwrite: boo
     environment.filters.update(numbers=list_numbers, text=quote_text)
 
     # The golden recording and its scores let the user's compiler and chip prove that they compute the same.
-    golden = draw_golden(network, bins.steps, min(bins.largest, GOLDEN_COUNTS))
+    golden = draw_golden(network, bins.steps, min(bins.max_count, GOLDEN_COUNTS))
     layers = _list_layers(network)
 
     values = {
@@ -129,11 +129,11 @@ def export_c(classifier: str | os.PathLike[str], folder: Path, *, overwrite: boo
 
     # All files or, on a full disk, none.
     with ExitStack() as stack:
-        for name in FILES:
+        for name in C_FILES:
             beside = stack.enter_context(write_beside(folder / name))
             beside.write_text(environment.get_template(f"{name}.jinja").render(**values), encoding="utf-8")
 
-    return tuple(folder / name for name in FILES)
+    return tuple(folder / name for name in C_FILES)
 
 
 def draw_golden(network: IntegerNetwork, steps: int, largest: int) -> NDArray[np.uint8]:

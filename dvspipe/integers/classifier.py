@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.config import Settings
 from ..base.errors import CheckpointError, ConfigError, shorten
 from ..base.files import claim_output, require_suffix
 from ..checkpoints.checkpoint import (
@@ -26,10 +25,11 @@ from ..checkpoints.checkpoint import (
 )
 from ..encoding import BinConfig
 from ..results import CHECKPOINT_SUFFIX
+from ..results.tables import Record
 from .network import MEMORYLESS, IntegerLayer, IntegerNetwork, IntegerReadout
 
 
-class LayerConstants(Settings):
+class LayerConstants(Record):
     """Numbers of an integer layer besides its arrays; see `IntegerLayer`."""
 
     leak: int
@@ -46,7 +46,7 @@ class LayerConstants(Settings):
     """Leak of the synaptic current per step in units of 2^-15."""
 
 
-class ReadoutConstants(Settings):
+class ReadoutConstants(Record):
     """Numbers of an integer readout besides its arrays; see `IntegerReadout`."""
 
     leak: int
@@ -57,7 +57,7 @@ class ReadoutConstants(Settings):
     """Logit of one unit of an integrator."""
 
 
-class IntegerConfig(Settings):
+class IntegerConfig(Record):
     """Everything about a classifier of integers except its arrays."""
 
     classifier: ClassifierConfig

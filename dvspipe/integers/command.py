@@ -2,117 +2,100 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
-
-from cyclopts import Parameter
-from cyclopts.validators import Number
 
 from ..base.errors import ConfigError, DataError
 from ..base.files import check_output
-from ..cli.commands import takes
-from ..cli.options import Overrides, read_config
-from ..cli.screen import notes, print_parts, progress
-from ..cli.training import TrainingScreen
-from ..results import CHECKPOINT_SUFFIX, RunFolder
+from ..base.progress import Progress, ignore_progress
+from ..checkpoints.checkpoint import shipped_checkpoints, shipped_config
+from ..results import CHECKPOINT_SUFFIX, EvaluatedPart, RunFolder
+from ..training import LogCallback, TrainConfig
+from ..training.config import read_experiment
 from . import quantisation
-
-if TYPE_CHECKING:
-    from ..training import TrainConfig
+from .quantisation import Quantisation
 
 UNSEEN_SEED = 2000  # rendered people that the included classifiers were not trained on (seed 0)
 
+log = logging.getLogger(__name__)
 
-@takes(quantisation.quantise, without=("data", "tuned", "seed"))
+
 def quantise(
     checkpoint: str,
-    data: Annotated[
-        str | None,
-        Parameter(
-            help="Data set, as for evaluate: a folder of recordings, a YAML file, or an included configuration; "
-            "default: the data set of the run, or new rendered clips for an included gesture classifier."
-        ),
-    ] = None,
-    settings: Overrides = None,
+    data: str | None = None,
+    config: TrainConfig = TrainConfig(),
     *,
     out: Path,
+    part: EvaluatedPart = "test",
     bits: int = 8,
+    epochs: int = 0,
     overwrite: bool = False,
-    epochs: Annotated[
-        int,
-        Parameter(
-            validator=Number(gte=0),
-            help="Fine-tune with rounded weights for N epochs first, in the run folder FILE without its suffix; an "
-            "interrupted run is resumed; 0: do not fine-tune.",
-        ),
-    ] = 0,
-    **given: Any,
-) -> None:
+    progress: Progress = ignore_progress,
+) -> Quantisation:
+    """Compile a trained network to integers, and compare it with the original on recordings.
+
+    The scales are calibrated on at most 64 recordings of the validation part, or of the compared part if the data set
+    has no validation part. The calibration does not use labels.
+
+    Args:
+        checkpoint: Run folder, .safetensors file, name of an included classifier, or hf://USER/NAME.
+        data: Data set, as for evaluate: a folder of recordings, a YAML file, or an included configuration; default: the
+            data set of the run, or new rendered clips for an included gesture classifier.
+        config: Settings that take precedence.
+        out: Checkpoint file to write (.safetensors).
+        part: Part of the data set to compare on.
+        bits: Number of bits of a weight, from 2 to 8. Weights are stored as int8.
+        epochs: Fine-tune with rounded weights for this number of epochs first, in the run folder OUT without its
+            suffix; an interrupted run is resumed. 0: do not fine-tune.
+        overwrite: Replace an existing file.
+        progress: Called with the amount done and the total.
+    """
     # Refuse a wrong output before fine-tuning.
     check_output(out, "a network in integers", CHECKPOINT_SUFFIX, overwrite=overwrite)
-    source, experiment = find_data(checkpoint, data, settings)
-
-    # Slow imports, after the checks of the options.
-
-    tuned = None
-    if data is None and (root := experiment.data.root) is not None and not root.is_dir():
+    experiment = _read_data(checkpoint, data, config)
+    if data is None and experiment.root is not None and not experiment.root.is_dir():
         raise DataError(
-            f"{source}: data.root = {root}: no such folder (expected the recordings of the training; the path is "
-            "relative to the folder in which it ran); use root=DIR to set it"
+            f"{RunFolder(Path(checkpoint)).config}: root = {experiment.root}: no such folder (expected the recordings "
+            "of the training; the path is relative to the folder in which it ran); use root=DIR to set it"
         )
 
-    with progress() as show:
-        callback = TrainingScreen(show)
-        if epochs:
-            # The name of the run folder follows from the file, so the same command finds the run and resumes it.
-            tuned = RunFolder(out.with_suffix(""))
-            resume = tuned.config.is_file() and not overwrite
-            notes.print(f"{'resuming' if resume else 'run'}: {tuned.path}")
-
-            quantisation.fine_tune(
-                checkpoint,
-                experiment,
-                tuned.path,
-                epochs=epochs,
-                bits=bits,
-                resume=resume,
-                overwrite=overwrite,
-                callback=callback,
-            )
-
-        compiled = quantisation.quantise(
+    tuned = None
+    callback = LogCallback(progress)
+    if epochs:
+        # The name of the run folder follows from the file, so the same command finds the run and resumes it.
+        tuned = RunFolder(out.with_suffix(""))
+        resume = tuned.config.is_file() and not overwrite
+        log.info("%s: %s", "resuming" if resume else "run", tuned.path)
+        quantisation.fine_tune(
             checkpoint,
-            experiment.data,
-            **given,
-            out=out,
-            overwrite=overwrite,
+            experiment,
+            tuned.path,
+            epochs=epochs,
             bits=bits,
-            tuned=None if tuned is None else tuned.path,
-            seed=experiment.seed,
+            resume=resume,
+            overwrite=overwrite,
             callback=callback,
         )
 
-    print_parts(*compiled.describe())
-    notes.print(f"checkpoint: {out}")
+    return quantisation.quantise(
+        checkpoint,
+        experiment,
+        part,
+        out=out,
+        overwrite=overwrite,
+        bits=bits,
+        tuned=None if tuned is None else tuned.path,
+        callback=callback,
+    )
 
 
-def find_data(checkpoint: str, config: str | None, settings: list[str] | None) -> tuple[str, TrainConfig]:
-    """Return the source and the configuration of the data set: CONFIG, the run, or the included classifier."""
-    from ..checkpoints.checkpoint import shipped_checkpoints, shipped_config
-
-    # CONFIG may be the first KEY=VALUE; without CONFIG, `given` begins with an empty text, which is left out.
+def _read_data(checkpoint: str, data: str | None, config: TrainConfig) -> TrainConfig:
+    """Return the settings of the data set: as given, of the run, or of the included classifier."""
     run = RunFolder(Path(checkpoint)).config
-    given = [config or "", *(settings or [])]
-
-    if config is not None and ("=" not in config or Path(config).exists()):
-        return config, read_config(config, settings)
-
+    if data is not None:
+        return read_experiment(data, config)
     if run.is_file():
-        return str(run), read_config(str(run), given[config is None :])
+        return read_experiment(str(run), config)
     if checkpoint in shipped_checkpoints():
-        name = shipped_config(checkpoint)
-        return name, read_config(name, [f"seed={UNSEEN_SEED}", *given[config is None :]])
-
-    if config is None:
-        raise ConfigError(f"{checkpoint}: not a run folder, so it has no data set (expected DATA after it)")
-    return config, read_config(config, settings)
+        return read_experiment(shipped_config(checkpoint), TrainConfig(**{"seed": UNSEEN_SEED} | config.given))
+    raise ConfigError(f"{checkpoint}: not a run folder, so it has no data set (expected DATA after it)")

@@ -76,9 +76,9 @@ def compile_network(network: Network, counts: Tensor, bits: int = WEIGHT_BITS) -
         ConfigError: If a layer cannot be compiled, or the values of the spike tensors are not counts.
 
     Example:
-        >>> from ..networks import CsnnConfig, SpikingNetwork
+        >>> from ..networks import NetworkConfig, SpikingNetwork
         >>> from ..events import SensorSize
-        >>> config = CsnnConfig(channels=(4, 8))
+        >>> config = NetworkConfig(channels=(4, 8))
         >>> network = SpikingNetwork(config, grid=SensorSize(width=12, height=8), classes=3, dt=1e-3).eval()
         >>> counts = torch.randint(0, 2, (20, 5, 2, 8, 12), dtype=torch.uint8)
         >>> compile_network(network, counts).parameter_bytes  # 4 * 2 * 25 + 8 * 4 * 25 + 3 * 48 weights

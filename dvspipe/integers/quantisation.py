@@ -7,7 +7,7 @@ each layer (`measure_layers`). The compilation itself is in `compilation`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -26,7 +26,7 @@ from ..datasets import (
     Sample,
     SpikeTensors,
     TensorSettings,
-    as_data,
+    folder_config,
     open_cache,
     plain_batches,
 )
@@ -143,14 +143,13 @@ class Quantisation(Described, Brief):
 
 def quantise(
     checkpoint: str | Path,
-    data: DataConfig | Mapping[str, object] | str | Path,
+    data: DataConfig | str | Path,
     part: EvaluatedPart = "test",
     *,
     out: str | Path | None = None,
     bits: int = WEIGHT_BITS,
     tuned: str | Path | None = None,
     overwrite: bool = False,
-    seed: int = 0,
     callback: TrainingCallback | None = None,
 ) -> Quantisation:
     """Compile a trained network to integers, and compare it with the original on recordings.
@@ -167,7 +166,6 @@ def quantise(
         tuned: Checkpoint or run folder of the classifier after `fine_tune`; it is compiled and compared with the
             original. None: the original is compiled.
         overwrite: Replace an existing file.
-        seed: Seed of the split, used if the checkpoint is not in a run folder that stores one.
         callback: Called with progress and warnings; None: log lines.
 
     Raises:
@@ -186,8 +184,8 @@ def quantise(
     file = check_output(out, "a network in integers", CHECKPOINT_SUFFIX, overwrite=overwrite)
 
     callback = callback or LogCallback()
-    data = as_data(data)
-    opened = open_evaluation(checkpoint, data, part, seed=seed, callback=callback, modules=NO_MODULES)
+    data = data if isinstance(data, DataConfig) else folder_config(data)
+    opened = open_evaluation(checkpoint, data, part, callback=callback, modules=NO_MODULES)
     if not opened.samples:
         raise DataError(f"{opened.data.title}: part {opened.part} has no recordings; use part=all")
 
@@ -198,7 +196,7 @@ def quantise(
         check_layers(network)
         if config.bins.dtype != np.uint8:
             raise ConfigError(
-                f"bins.form = {config.bins.form}: cannot be compiled to integers (expected counts)"
+                f"form = {config.bins.form}: cannot be compiled to integers (expected counts)"
                 "; use form=count to train a network that can be compiled"
             )
     except ConfigError as error:
@@ -250,7 +248,7 @@ def fine_tune(
     overwrite: bool = False,
     callback: TrainingCallback | None = None,
 ) -> TrainingRun:
-    """Fine-tune a classifier with rounded weights (`optimiser.weight_bits`), before `quantise`.
+    """Fine-tune a classifier with rounded weights (`weight_bits`), before `quantise`.
 
     The learning rate of `config` is divided by 10. A complete run in the folder is not changed.
     """
@@ -261,20 +259,11 @@ def fine_tune(
         raise error.named(str(checkpoint)) from error
 
     # Rounded weights need gradients, so other rules are replaced by backpropagation through time.
-    changed = {
-        "rule": "bptt",
-        "epochs": epochs,
-        "learning_rate": LEARNING_RATE_SHARE * config.optimiser.learning_rate,
-        "weight_bits": bits,
-    }
-
-    changes: dict[str, object] = {
-        "init": str(checkpoint),
-        "bins": classifier.bins,
-        "network": classifier.network,
-        "hop_us": classifier.hop_us,
-        "optimiser": config.optimiser.model_copy(update=changed),
-    }
+    network_settings = dict(classifier.network)
+    unused = classifier.network.find_unused(network_settings)
+    changes = dict(classifier.bins) | {name: value for name, value in network_settings.items() if name not in unused}
+    changes |= {"init": str(checkpoint), "hop_us": classifier.hop_us, "rule": "bptt", "epochs": epochs}
+    changes |= {"learning_rate": LEARNING_RATE_SHARE * config.learning_rate, "weight_bits": bits}
 
     run = RunFolder(folder)
     if not resume:

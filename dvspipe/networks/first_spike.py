@@ -29,7 +29,7 @@ from torch import Tensor, nn
 
 from ..base.errors import ConfigError
 from ..events import SensorSize, SensorSizeLike
-from .config import FirstSpikeConfig
+from .config import NetworkConfig
 from .inputs import check_positive, check_tensor
 from .models import Network, State
 from .spike_times import MAX_RESPONSE, first_spike_times
@@ -137,7 +137,7 @@ class FirstSpikeNetwork(Network):
     of_classes: ClassVar[tuple[str, ...]] = ("readout.weight",)
 
     def __init__(
-        self, config: FirstSpikeConfig, *, grid: SensorSizeLike, classes: int, dt: float, inputs: int = 2
+        self, config: NetworkConfig, *, grid: SensorSizeLike, classes: int, dt: float, inputs: int = 2
     ) -> None:
         super().__init__()
         check_positive("FirstSpikeNetwork", classes=classes, dt=dt, inputs=inputs)
@@ -167,7 +167,7 @@ class FirstSpikeNetwork(Network):
         check_tensor(self, "spikes", spikes, "T B C H W", self.sizes)
         if state is not None:
             raise ConfigError(
-                f"network.kind = first_spike: needs all steps of a recording (found a part of {len(spikes)} steps)"
+                f"network = first_spike: needs all steps of a recording (found a part of {len(spikes)} steps)"
             )
 
         self.steps = len(spikes)
@@ -204,11 +204,11 @@ class FirstSpikeNetwork(Network):
             yield layer.weight, (-self.keep_alive * layer.gain * few).expand_as(layer.weight)
 
 
-def find_leak(config: FirstSpikeConfig) -> float:
+def find_leak(config: NetworkConfig) -> float:
     """Return tau_syn / tau_mem of a network of kind `first_spike`."""
     if config.tau_syn_s is None:
         raise ConfigError(
-            "network.tau_syn_s = null: network.kind = first_spike needs a synaptic current (expected network.tau_mem_s "
+            "tau_syn_s = null: network = first_spike needs a synaptic current (expected tau_mem_s "
             f"= {config.tau_mem_s:g} or half of it)"
         )
     if not config.leak:
@@ -219,6 +219,6 @@ def find_leak(config: FirstSpikeConfig) -> float:
             return leak
 
     raise ConfigError(
-        f"network.tau_mem_s = {config.tau_mem_s:g}: spike times have no closed form (expected network.tau_syn_s = "
-        f"{config.tau_syn_s:g} or twice that, or network.leak = false)"
+        f"tau_mem_s = {config.tau_mem_s:g}: spike times have no closed form (expected tau_syn_s = "
+        f"{config.tau_syn_s:g} or twice that, or leak = false)"
     )

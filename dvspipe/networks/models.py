@@ -7,24 +7,15 @@ over time. Each layer gets its input and a `Memory`, which hands it the state of
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import ClassVar, Unpack
+from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from ..base.errors import ConfigError, DataError, count_noun
 from ..events import SensorSize, SensorSizeLike
-from .config import (
-    CsnnConfig,
-    GradientConfig,
-    LayersConfig,
-    MlpConfig,
-    NetworkConfig,
-    NetworkKeywords,
-    StdpNetworkConfig,
-    as_network,
-)
+from .config import CONVOLUTIONS, GRADIENT, IntegratorConfig, NetworkConfig
 from .inputs import check_positive, check_tensor
 from .integrate_and_fire import IntegrateAndFire
 from .neurons import LIF, CountReadout, LeakyReadout, LinearReadout, as_number
@@ -89,7 +80,9 @@ class StandardisedConvolution(SpikeConvolution):
 class Convolution(nn.Module):
     """Convolution, batch norm or weight standardisation, LIF neurons, and average pooling if `pool` > 1."""
 
-    def __init__(self, before: int, channels: int, config: CsnnConfig, dt: float, *, padding: int, pool: int) -> None:
+    def __init__(
+        self, before: int, channels: int, config: NetworkConfig, dt: float, *, padding: int, pool: int
+    ) -> None:
         super().__init__()
         self.convolution: SpikeConvolution
         self.norm: nn.BatchNorm2d | None
@@ -147,7 +140,7 @@ class IntegrateAndFireConvolution(nn.Module):
 class Linear(nn.Module):
     """Dropout with one mask for all steps, a linear layer, and LIF neurons."""
 
-    def __init__(self, before: int, neurons: int, config: LayersConfig, dt: float) -> None:
+    def __init__(self, before: int, neurons: int, config: NetworkConfig, dt: float) -> None:
         super().__init__()
         self.linear = nn.Linear(before, neurons)
         self.lif = LIF(config, dt, in_place=True)
@@ -187,12 +180,12 @@ class _Builder:
     def features(self) -> int:
         return self.channels * self.width * self.height
 
-    def convolve(self, channels: int, config: CsnnConfig, *, padded: bool) -> None:
+    def convolve(self, channels: int, config: NetworkConfig, *, padded: bool) -> None:
         before = self.channels
         if config.norm == "weight" and before * config.kernel**2 == 1:
             raise ConfigError(
-                "network.norm = weight: a kernel of one weight is always 0 (found network.kernel = 1 and one channel, "
-                "expected network.kernel = 3 or more)"
+                "norm = weight: a kernel of one weight is always 0 (found kernel = 1 and one channel, "
+                "expected kernel = 3 or more)"
             )
 
         padding, pool = self._convolved(channels, config.kernel, padded=padded, pool=config.pool)
@@ -204,7 +197,7 @@ class _Builder:
         neurons = IntegrateAndFire(before, channels, kernel=kernel, threshold=threshold, padding=padding, pool=pool)
         self.layers.append(IntegrateAndFireConvolution(neurons))
 
-    def connect(self, neurons: int, config: LayersConfig) -> None:
+    def connect(self, neurons: int, config: NetworkConfig) -> None:
         self.layers.append(Linear(self.features, neurons, config, self.dt))
 
         # Images of a linear layer have one pixel.
@@ -219,7 +212,7 @@ class _Builder:
         self.width += 2 * padding - side + 1
         self.height += 2 * padding - side + 1
         if min(self.width, self.height) < 1:
-            raise ConfigError(f"network.padded: no pixel remains after a convolution of {side} pixels without padding")
+            raise ConfigError(f"padded: no pixel remains after a convolution of {side} pixels without padding")
 
         self.channels = channels
         pool = pool if min(self.width, self.height) >= pool else 1
@@ -229,7 +222,7 @@ class _Builder:
         return padding, pool
 
 
-def _padded_blocks(config: CsnnConfig | StdpNetworkConfig) -> tuple[bool, ...]:
+def _padded_blocks(config: NetworkConfig) -> tuple[bool, ...]:
     """Return whether the convolution of each block is padded."""
     padded = (True,) * len(config.channels) if config.padded is None else config.padded
     _check_number("padded", len(padded), len(config.channels))
@@ -241,7 +234,7 @@ def _check_number(name: str, values: int, blocks: int) -> None:
         raise ConfigError(f"network.{name}: wrong number of values (found {values}, expected {blocks} as blocks)")
 
 
-def _stdp(build: _Builder, config: StdpNetworkConfig) -> None:
+def _stdp(build: _Builder, config: NetworkConfig) -> None:
     _check_number("thresholds", len(config.thresholds), len(config.channels))
     last = len(config.channels) - 1
     blocks = zip(config.channels, config.thresholds, _padded_blocks(config), strict=True)
@@ -252,19 +245,19 @@ def _stdp(build: _Builder, config: StdpNetworkConfig) -> None:
         build.integrate(channels, config.kernel, threshold=None if is_last else threshold, padded=padded, pool=pool)
 
 
-def _add_layers(build: _Builder, config: GradientConfig | StdpNetworkConfig) -> None:
+def _add_layers(build: _Builder, config: NetworkConfig) -> None:
     """Append the layers before the readout; `FirstSpikeNetwork` builds its own."""
-    if isinstance(config, CsnnConfig):
+    if config.network == "csnn":
         for channels, padded in zip(config.channels, _padded_blocks(config), strict=True):
             build.convolve(channels, config, padded=padded)
-    elif isinstance(config, MlpConfig):
+    elif config.network == "mlp":
         for neurons in config.channels:
             build.connect(neurons, config)
     else:
         _stdp(build, config)
 
 
-def _check_constants(config: LayersConfig, dt: float) -> None:
+def _check_constants(config: NetworkConfig, dt: float) -> None:
     """Check time constants and readout of a network."""
     names = ["tau_mem_s", "tau_syn_s"]
     if config.readout == "leaky":
@@ -274,7 +267,7 @@ def _check_constants(config: LayersConfig, dt: float) -> None:
         tau_s = getattr(config, name)
         if tau_s is not None and tau_s < dt:
             raise ConfigError(
-                f"network.{name} = {tau_s:g}: is shorter than a time step (expected {dt:g} or more; bins.step_us)"
+                f"network.{name} = {tau_s:g}: is shorter than a time step (expected {dt:g} or more; step_us)"
             )
 
 
@@ -304,19 +297,18 @@ class SpikingNetwork(Network):
     """Spiking network: spike tensors to one output per class and step.
 
     Args:
-        config: Kind, channels, kernels and time constants; a model or a mapping. Default: kind `csnn`.
+        config: Kind, channels, kernels and time constants.
         grid: Width and height of the spike tensors.
         classes: Number of classes K, >= 2.
         dt: Length of a time step in seconds.
         inputs: Channels C of the spike tensors.
-        named: Settings by name, such as `kind="mlp"`; they take precedence over `config`.
 
     Raises:
         ConfigError: If a setting is wrong, the kind has its own class, the kernel is even, a time constant is shorter
             than a step, or settings contradict each other.
 
     Example:
-        >>> network = SpikingNetwork(channels=(4, 8), grid=(12, 8), classes=3, dt=1e-3)
+        >>> network = SpikingNetwork(NetworkConfig(channels=(4, 8)), grid=(12, 8), classes=3, dt=1e-3)
         >>> outputs, state = network(torch.randint(0, 2, (20, 5, 2, 8, 12), dtype=torch.uint8))
         >>> outputs.shape  # T, B, K; the mean over T gives the logits
         torch.Size([20, 5, 3])
@@ -324,25 +316,24 @@ class SpikingNetwork(Network):
 
     def __init__(
         self,
-        config: NetworkConfig | Mapping[str, object] | None = None,
+        config: NetworkConfig = NetworkConfig(),
         *,
         grid: SensorSizeLike,
         classes: int,
         dt: float,
         inputs: int = 2,
-        **named: Unpack[NetworkKeywords],
     ) -> None:
         super().__init__()
-        config = as_network(config, named)
-        if not isinstance(config, GradientConfig | StdpNetworkConfig):
-            raise ConfigError(f"network.kind = {config.kind}: has its own class (expected csnn, mlp or stdp)")
+        if config.network not in (*GRADIENT, "stdp"):
+            raise ConfigError(f"network = {config.network}: has its own class (expected csnn, mlp or stdp)")
+        config.check_kinds(dict(config))
 
         dt = as_number("dt", dt)
         check_positive("SpikingNetwork", classes=classes, dt=dt, inputs=inputs)
-        if isinstance(config, CsnnConfig | StdpNetworkConfig) and config.kernel % 2 == 0:
-            raise ConfigError(f"network.kernel = {config.kernel}: is even (expected an odd number)")
+        if config.network in CONVOLUTIONS and config.kernel % 2 == 0:
+            raise ConfigError(f"kernel = {config.kernel}: is even (expected an odd number)")
 
-        if isinstance(config, LayersConfig):
+        if config.network in GRADIENT:
             _check_constants(config, dt)
 
         width, height = SensorSize.of(grid)
@@ -352,7 +343,7 @@ class SpikingNetwork(Network):
         _add_layers(build, config)
         self.config = config
         self.layers = nn.ModuleList(build.layers)
-        self.dropout = config.dropout if isinstance(config, LayersConfig) else 0.0
+        self.dropout = config.dropout
 
         self.linear = nn.Linear(build.features, classes)
         self.readout: LeakyReadout | CountReadout | LinearReadout = _build_readout(config, dt)
@@ -393,11 +384,9 @@ class SpikingNetwork(Network):
         return x
 
 
-def _build_readout(
-    config: GradientConfig | StdpNetworkConfig, dt: float
-) -> LeakyReadout | CountReadout | LinearReadout:
-    if isinstance(config, StdpNetworkConfig):
+def _build_readout(config: NetworkConfig, dt: float) -> LeakyReadout | CountReadout | LinearReadout:
+    if config.network == "stdp":
         return LinearReadout()
     if config.readout == "leaky":
-        return LeakyReadout(tau_mem_s=config.tau_readout_s, gain=config.gain, dt=dt)
+        return LeakyReadout(IntegratorConfig(tau_mem_s=config.tau_readout_s, gain=config.gain), dt)
     return CountReadout(config, dt) if config.readout == "count" else LinearReadout()

@@ -1,6 +1,6 @@
 """Custom networks: run any PyTorch module over time, and make its state explicit if it has one.
 
-Files never run code. `ModuleConfig.target` is imported only if the user trusts its package, and it must be defined in
+Files never run code. `NetworkConfig.target` is imported only if the user trusts its package, and it must be defined in
 that package; a checkpoint cannot call something that the package merely imports.
 """
 
@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from ..base.errors import ConfigError, DvspipeError
-from .config import ModuleCall, ModuleConfig
+from .config import ModuleCall, NetworkConfig
 from .models import Network, State
 from .module_source import ModuleSource, ModuleTask
 
@@ -38,7 +38,7 @@ STORED = (
 )
 
 
-def build_module(source: ModuleSource, config: ModuleConfig, task: ModuleTask) -> ModuleNetwork:
+def build_module(source: ModuleSource, config: NetworkConfig, task: ModuleTask) -> ModuleNetwork:
     """Build the network of a configuration.
 
     Raises:
@@ -49,9 +49,9 @@ def build_module(source: ModuleSource, config: ModuleConfig, task: ModuleTask) -
         return ModuleNetwork(source.network, config.call, task.classes, "network")
 
     assert config.target is not None
-    name = f"network.target = {config.target}"
+    name = f"target = {config.target}"
 
-    module = _call(_import_target(config.target, name), config.options, task, name)
+    module = _call(_import_target(config.target, name), config.target_options, task, name)
     return ModuleNetwork(module, config.call, task.classes, name)
 
 
@@ -60,7 +60,7 @@ class ModuleNetwork(Network):
 
     Args:
         module: Module to run.
-        call: Calling convention; see `ModuleConfig.call`.
+        call: Calling convention; see `NetworkConfig.call`.
         classes: Number of classes K.
         name: Name in messages.
 
@@ -95,7 +95,7 @@ class ModuleNetwork(Network):
 
         if call == "step" and not self._resets:
             raise ConfigError(
-                f"{name}: has no state to reset (expected modules with {' or '.join(RESETS)} for network.call = step)"
+                f"{name}: has no state to reset (expected modules with {' or '.join(RESETS)} for call = step)"
             )
 
     def forward(self, spikes: Tensor, state: State | None = None) -> tuple[Tensor, State]:
@@ -151,7 +151,7 @@ class ModuleNetwork(Network):
     def _pair(self, returned: object) -> tuple[Any, Any]:
         if not isinstance(returned, tuple) or len(returned) != 2:
             raise ConfigError(
-                f"{self.name}: returned a {type(returned).__name__} (expected an output and a state for network.call = "
+                f"{self.name}: returned a {type(returned).__name__} (expected an output and a state for call = "
                 f"{self.call})"
             )
         return returned

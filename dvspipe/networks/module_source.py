@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from ..base.errors import ConfigError
-from .config import ModuleConfig, NetworkConfig
+from .config import NetworkConfig
 
 if TYPE_CHECKING:
     from torch.nn import Module
@@ -32,7 +32,7 @@ class ModuleTask:
 
 @dataclass(frozen=True)
 class ModuleSource:
-    """Source of networks with `network.kind = module`.
+    """Source of networks with `network = module`.
 
     Args:
         trust: Top-level packages allowed to run code.
@@ -53,24 +53,23 @@ class ModuleSource:
         Raises:
             ConfigError: If neither is given, or the target's package is not trusted.
         """
-        if not isinstance(config, ModuleConfig):
+        if config.network != "module":
             if self.network is not None:
                 raise ConfigError(
-                    f"network.kind = {config.kind}: builds a network of its own, but one was given"
-                    "; use kind=module to use yours"
+                    f"network = {config.network}: builds a network of its own, but one was given"
+                    "; use network=module to use yours"
                 )
             return
         if self.network is not None:
             return
         if config.target is None:
-            raise ConfigError("network.target: is missing (expected PACKAGE.MODULE:NAME, what makes the network)")
+            raise ConfigError("target: is missing (expected PACKAGE.MODULE:NAME, what makes the network)")
 
         module, _, _ = config.target.partition(":")
         package, _, _ = module.partition(".")
         if package not in self.trust:
             raise ConfigError(
-                f"network.target = {config.target}: code that runs only if you trust its package"
-                f"; use trust={package} to run it"
+                f"target = {config.target}: code that runs only if you trust its package; use trust={package} to run it"
             )
 
 

@@ -9,15 +9,13 @@ gradient. Norse's cells do not run: the scans compute their equations, and tests
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Self, SupportsFloat, Unpack
+from typing import TYPE_CHECKING, Any, Self, SupportsFloat
 
 import torch
 from torch import Tensor, nn
 
-from ..base.config import as_settings
 from ..base.errors import ConfigError, DataError
-from .config import IntegratorConfig, IntegratorKeywords, NeuronConfig, NeuronKeywords, Surrogate
+from .config import IntegratorConfig, NeuronConfig, Surrogate
 from .inputs import check_state, check_tensor
 from .scan import ScanSettings, scan_lif, scan_membranes
 
@@ -106,18 +104,17 @@ class LIF(Neurons):
     over memory, forward and backward; on a GPU, torch operations compute one step after the other.
 
     Args:
-        config: Time constants, surrogate, gain and reset; a model or a mapping.
+        config: Time constants, surrogate, gain and reset.
         dt: Length of a time step in seconds.
         beta: Decay of the membrane per step, 1 - dt / tau_mem_s, in [0, 1], instead of `dt` and `tau_mem_s`.
         pool: Side of the squares over which spikes are average-pooled; 1: no pooling.
         in_place: Whether the scan may overwrite the memory of the currents; see `ScanSettings`.
-        named: Settings by name, such as `tau_mem_s=0.02`; they take precedence over `config`.
 
     Raises:
         ConfigError: If a setting is wrong, `dt` is missing, or the time constant is shorter than a step.
 
     Example:
-        >>> lif = LIF(tau_mem_s=0.02, reset="subtract", dt=0.005)
+        >>> lif = LIF(NeuronConfig(tau_mem_s=0.02, reset="subtract"), dt=0.005)
         >>> lif, LIF(beta=0.9)
         (LIF(tau_mem_s=0.02, dt=0.005, subtract=True), LIF(beta=0.9))
         >>> currents = torch.full((4, 1, 3), 3.0)  # [T, B, ...]
@@ -130,17 +127,14 @@ class LIF(Neurons):
 
     def __init__(
         self,
-        config: NeuronConfig | Mapping[str, object] | None = None,
+        config: NeuronConfig = NeuronConfig(),
         dt: Tensor | float | None = None,
         *,
         beta: Tensor | float | None = None,
         pool: int = 1,
         in_place: bool = False,
-        **named: Unpack[NeuronKeywords],
     ) -> None:
         super().__init__()
-        config = as_settings(NeuronConfig, config, named, LIF)
-
         self.dt, self.factor = _find_step(config, dt, beta)
         self.keep_current = None if config.tau_syn_s is None else 1 - self.dt / config.tau_syn_s
         self.v_leak = 0.0  # the scan computes v - v_leak
@@ -396,32 +390,29 @@ class LeakyReadout(Neurons):
     """Leaky integrator per class, without spikes (Norse's `li_box_step`).
 
     Args:
-        config: Time constant and gain; a model or a mapping.
+        config: Time constant and gain.
         dt: Length of a time step in seconds.
         beta: Decay of the membrane per step, 1 - dt / tau_mem_s, in [0, 1], instead of `dt` and `tau_mem_s`.
         v_leak: Leak potential, also the initial potential.
-        named: Settings by name, such as `tau_mem_s=0.1`; they take precedence over `config`.
 
     Raises:
         ConfigError: If a setting is wrong, `dt` is missing, or the time constant is shorter than a step.
 
     Example:
-        >>> potentials, state = LeakyReadout(tau_mem_s=0.1, dt=0.05)(torch.ones(3, 1, 2))
+        >>> potentials, state = LeakyReadout(IntegratorConfig(tau_mem_s=0.1), dt=0.05)(torch.ones(3, 1, 2))
         >>> potentials[:, 0, 0]
         tensor([0.5000, 0.7500, 0.8750])
     """
 
     def __init__(
         self,
-        config: IntegratorConfig | Mapping[str, object] | None = None,
+        config: IntegratorConfig = IntegratorConfig(),
         dt: Tensor | float | None = None,
         *,
         beta: Tensor | float | None = None,
         v_leak: float = 0.0,
-        **named: Unpack[IntegratorKeywords],
     ) -> None:
         super().__init__()
-        config = as_settings(IntegratorConfig, config, named, LeakyReadout)
         self.dt, self.factor = _find_step(config, dt, beta)
         self.gain = config.gain
         self.v_leak = v_leak
@@ -448,7 +439,8 @@ class LeakyReadout(Neurons):
 
         if not isinstance(p, LIBoxParameters):
             raise ConfigError(f"parameters: found {type(p).__name__}, expected LIBoxParameters of Norse")
-        return cls(tau_mem_s=1 / as_number("tau_mem_inv", p.tau_mem_inv), dt=dt, v_leak=as_number("v_leak", p.v_leak))
+        config = IntegratorConfig(tau_mem_s=1 / as_number("tau_mem_inv", p.tau_mem_inv))
+        return cls(config, dt, v_leak=as_number("v_leak", p.v_leak))
 
     def forward(self, currents: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return the membrane potentials [T, B, K] for currents [T, B, K], and the last potential [1, B, K].

@@ -42,7 +42,7 @@ def check_layers(network: nn.Module) -> SpikingNetwork:
     if not isinstance(network, SpikingNetwork):
         raise ConfigError(
             f"{type(network).__name__}: cannot be compiled to integers"
-            "; use kind=csnn to train a network that can be compiled"
+            "; use network=csnn to train a network that can be compiled"
         )
 
     list_stages(network)
@@ -56,7 +56,7 @@ def list_stages(network: SpikingNetwork) -> list[Stage]:
         name = f"layers.{number} ({type(layer).__name__})"
         if not isinstance(layer, Convolution | Linear):
             raise ConfigError(
-                f"{name}: cannot be compiled to integers; use kind=csnn to train a network that can be compiled"
+                f"{name}: cannot be compiled to integers; use network=csnn to train a network that can be compiled"
             )
         stages.append(Stage(name, layer, layer.lif, layer.forward, layer.lif.settings.pool))
 
@@ -84,7 +84,9 @@ def round_weights(network: nn.Module, bits: int | None) -> Iterator[None]:
         bits: Number of bits of a weight, from 2 to 8; None: no rounding.
 
     Example:
-        >>> network = SpikingNetwork(kind="mlp", channels=(2,), grid=(2, 1), classes=2, dt=1e-3, inputs=1)
+        >>> from dvspipe.networks import NetworkConfig
+        >>> config = NetworkConfig(network="mlp", channels=(2,))
+        >>> network = SpikingNetwork(config, grid=(2, 1), classes=2, dt=1e-3, inputs=1)
         >>> with round_weights(network, 2):  # -1, 0 or 1 times the scale of a row
         ...     rounded = network.layers[0].linear.weight.detach().clone()
         >>> [len(row.abs().unique()) <= 2 for row in rounded], torch.equal(rounded, network.layers[0].linear.weight)

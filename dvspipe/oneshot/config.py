@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
-
 from pydantic import Field
 
-from ..base.config import Settings
+from ..base.settings import Settings
 from ..synthesis.config import CameraKind
 
 
@@ -25,17 +23,6 @@ class LearnConfig(Settings):
     """Seed of the rendered people and of training."""
     jobs: int = Field(default=2, ge=1)
     """Number of rendering processes."""
-
-
-class LearnKeywords(TypedDict, total=False):
-    """Settings of `LearnConfig` by name."""
-
-    people: int
-    epochs: int
-    camera: CameraKind
-    mirror: bool
-    seed: int
-    jobs: int
 
 
 THOROUGH = LearnConfig(people=96, epochs=16)

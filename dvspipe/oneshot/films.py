@@ -10,7 +10,7 @@ from pathlib import Path
 from ..base.errors import DataError, FileError
 from ..base.files import explain_missing
 from ..base.gestures import OTHER
-from ..recordings.conversion import as_paths, is_video
+from ..recordings.sources import as_paths, is_video
 from ..video.names import is_image_folder
 
 

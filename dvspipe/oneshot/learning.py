@@ -8,15 +8,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import combinations
 from pathlib import Path
-from typing import Unpack
 
 import numpy as np
 
-from ..base.config import as_settings, plain_settings
 from ..base.errors import FileError
 from ..base.gestures import OTHER
 from ..base.progress import Progress, ignore_progress
-from ..base.trees import SettingsTree
+from ..base.texts import Described
 from ..checkpoints.checkpoint import shipped_config
 from ..datasets import is_synthetic
 from ..people.joint_training import JointWindows, count_correct, train_joints
@@ -24,9 +22,11 @@ from ..people.joints import POSITIONS, JointClassifier
 from ..report import write_training_page
 from ..results import RunFolder, Share, TestResult, TrainingRun
 from ..synthesis import GesturesPlan, Repertoire, write_gestures
+from ..synthesis.filmed import SETTINGS_NAME
 from ..training import LogCallback, TrainConfig, TrainingCallback, run_training
+from ..training.run import find_command
 from .arms import draw_tracks, sample_windows
-from .config import THOROUGH, LearnConfig, LearnKeywords
+from .config import STRANGERS, THOROUGH, LearnConfig
 from .films import ExampleFilm, list_films, list_videos, set_parts
 from .movements import GestureFilm, write_movement_page
 from .study import BASE, Study, study_films
@@ -49,7 +49,7 @@ SIMILAR_SHARE = 0.15  # clips of two gestures that are confused, at least
 
 
 @dataclass(frozen=True)
-class Learned:
+class Learned(Described):
     """Classifier of gestures from films.
 
     Args:
@@ -59,6 +59,15 @@ class Learned:
 
     study: Study
     run: TrainingRun
+
+    def describe(self) -> list[str]:
+        """Return the results on rendered people, and what to expect of strangers."""
+        test = self.run.test
+        lines = [f"test accuracy (synthetic) on events {test.accuracy:.1%}, {test.correct} of {test.data}"]
+        if test.joints is not None:
+            count = f"{test.joints.correct} of {test.joints.samples} movements of other rendered people"
+            lines.append(f"test accuracy (synthetic) on videos, by joints {test.joints.accuracy:.1%}, {count}")
+        return [*lines, *self.similar, f"expect less of real people: {STRANGERS}", f"report: {self.run.folder.report}"]
 
     @property
     def similar(self) -> tuple[str, ...]:
@@ -89,7 +98,7 @@ def prepare(
         FileError: If the folder cannot be written.
     """
     study = study_films(films, other, folder / TRACKS, mirror=config.mirror, progress=callback.on_progress)
-    study.describe().write(folder / TRACKS)
+    study.describe().write(folder / TRACKS / SETTINGS_NAME)
 
     shown = [GestureFilm(gesture.film.name, gesture.film.path, gesture.track, gesture.part) for gesture in study.films]
     write_movement_page(shown, folder / PAGE)
@@ -209,19 +218,19 @@ def _describe_test(test: TestResult, joints: Share) -> TestResult:
 
 def make_config(clips: Path, config: LearnConfig) -> TrainConfig:
     """Return the training configuration for rendered clips."""
-    chosen: SettingsTree = {
+    chosen = {
         "name": "learn",
         "init": BASE,
         "seed": config.seed,
-        "data": {
-            "kind": "folder",
-            "root": str(clips),
-            "group": r"^user\d+",
-            "validation": 0.15,
-            "test": 0.2,
-        },
-        "augment": {"flip_horizontal": False},
-        "optimiser": {"epochs": config.epochs, "learning_rate": 0.002, "ema": 0.99},
+        "data": "folder",
+        "root": clips,
+        "group": r"^user\d+",
+        "validation": 0.15,
+        "test": 0.2,
+        "flip_horizontal": False,
+        "epochs": config.epochs,
+        "learning_rate": 0.002,
+        "ema": 0.99,
         "jobs": config.jobs,
     }
 
@@ -244,16 +253,15 @@ def find_similar(test: TestResult) -> Iterator[str]:
 def learn(
     films: str | Path | ExampleFilm | Sequence[str | Path | ExampleFilm],
     out: str | Path,
-    config: LearnConfig | Mapping[str, object] | None = None,
+    config: LearnConfig = LearnConfig(),
     *,
     starts: Mapping[str, float] | None = None,
     stops: Mapping[str, float] | None = None,
     other: str | Path | Sequence[str | Path] = (),
     thorough: bool = False,
     overwrite: bool = False,
-    command: str = "",
     callback: TrainingCallback | None = None,
-    **named: Unpack[LearnKeywords],
+    progress: Progress = ignore_progress,
 ) -> Learned:
     """Learn new gestures from a few films each: render the movements on many people, and train a classifier on them.
 
@@ -261,18 +269,17 @@ def learn(
     one film each, 10 of 38 films of strangers were right; films of more people help.
 
     Args:
-        films: Film of each gesture, named after it (wave.mp4); or DIR with DIR/GESTURE/FILM; see `list_films`.
+        films: Film of each gesture, named after it (wave.mp4); or DIR with DIR/GESTURE/FILM.
         out: Run folder of the new classifier.
-        config: Settings; also a mapping.
+        config: Settings.
         starts: Start of the gesture in seconds, by its name; if it has several films, by the name of a film without its
-            suffix. None: found automatically.
-        stops: End of the gesture in seconds, likewise. None: found automatically.
+            suffix. Default: found automatically.
+        stops: End of the gesture in seconds, likewise. Default: found automatically.
         other: Films without any of the gestures, or a folder of them.
         thorough: Render four times as many people and train twice as many epochs; takes about five times as long.
         overwrite: Replace an earlier run in the folder.
-        command: Command that repeats the run, for the records.
-        callback: Training callback; None: log lines.
-        named: Settings of `LearnConfig` by name.
+        callback: Training callback; default: log lines.
+        progress: Called with the amount done and the total.
 
     Raises:
         DataError: If a film shows no arms, no movement or too short a movement, or a name is unknown.
@@ -280,29 +287,21 @@ def learn(
         FileError: If a film is missing, or the folder contains a complete run or cannot be written.
 
     Example:
-        >>> learned = learn(["wave.mp4", "stop.mp4"], "my-gestures", people=48)  # doctest: +SKIP
+        >>> learned = learn(["wave.mp4", "stop.mp4"], "my-gestures", LearnConfig(people=48))  # doctest: +SKIP
         >>> learned.run.test.accuracy, learned.similar  # doctest: +SKIP
         (0.94, ())
     """
-    chosen = choose_config(config, thorough=thorough, named=named)
+    chosen = LearnConfig(**THOROUGH.given | config.given) if thorough else config
     run = Path(out)
-    callback = callback or LogCallback()
+    callback = callback or LogCallback(progress)
 
     examples = set_parts(_as_films(films), starts or {}, stops or {})
     check_unfinished(run, overwrite=overwrite)  # before anything in the folder changes
     study = prepare(examples, run, chosen, other=list_videos(other), callback=callback)
-    return learn_study(study, run, chosen, command=command, callback=callback, overwrite=overwrite)
-
-
-def choose_config(
-    config: LearnConfig | Mapping[str, object] | None,
-    *,
-    thorough: bool = False,
-    named: Mapping[str, object] | None = None,
-) -> LearnConfig:
-    """Return the settings of `learn`."""
-    given = plain_settings(LearnConfig, config, named, learn)
-    return as_settings(LearnConfig, THOROUGH if thorough else None, given)
+    for studied in study.films:
+        callback.on_note(str(studied))
+    callback.on_note(f"check the movements: {run / PAGE}")
+    return learn_study(study, run, chosen, command=find_command(), callback=callback, overwrite=overwrite)
 
 
 def _as_films(films: str | Path | ExampleFilm | Sequence[str | Path | ExampleFilm]) -> tuple[ExampleFilm, ...]:

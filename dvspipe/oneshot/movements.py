@@ -62,7 +62,7 @@ class _FilmSection:
     chart: PageChart
 
 
-def write_movement_page(films: Sequence[GestureFilm], path: Path, *, video: VideoSettings | None = None) -> Path:
+def write_movement_page(films: Sequence[GestureFilm], path: Path, *, video: VideoSettings = VideoSettings()) -> Path:
     """Write a page to check the parts of films that show gestures, and return its path.
 
     The page shows a looping video of each part with the tracked joints, the place of the hands over time, the
@@ -86,7 +86,7 @@ def write_movement_page(films: Sequence[GestureFilm], path: Path, *, video: Vide
         )
 
 
-def _make_section(film: GestureFilm, folder: Path, video: VideoSettings | None) -> _FilmSection:
+def _make_section(film: GestureFilm, folder: Path, video: VideoSettings) -> _FilmSection:
     folder.mkdir()
     part = film.part
     shown = folder / "part.webm"

@@ -11,7 +11,7 @@ from ..hooks import Command, hookimpl
 def commands() -> Sequence[Command]:
     """Return the command `learn`."""
     summary = "Learn new gestures from a few films each, and train a classifier on them."
-    return (Command("learn", "dvspipe.oneshot.command:learn", summary, "First steps"),)
+    return (Command("learn", "dvspipe.oneshot.learning:learn", summary, "First steps"),)
 
 
 @hookimpl

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from ..base.errors import DvspipeError
+from ..base.errors import DvspipeError, count_noun
 from ..base.gestures import GESTURES, OTHER
 from ..datasets import version_of_file
 from ..people import (
@@ -48,6 +48,16 @@ class StudiedFilm:
     file: Path
     part: GesturePart
     alike: tuple[str, ...]
+
+    def __str__(self) -> str:
+        part = self.part
+        repeated = "once"
+        if part.period_us is not None:
+            repeated = f"{count_noun(part.repetitions, 'time')}, every {part.period_us / 1e6:.2f} s"
+        hands = "both hands" if len(part.sides) == 2 else f"{part.sides[0]} hand"
+        times = f"{part.start_us / 1e6:.2f} to {part.stop_us / 1e6:.2f} s"
+        alike = f"; resembles {', '.join(self.alike)}" if self.alike else ""
+        return "; ".join((f"{self.film.path}: {self.film.name}, {times}, {hands}, {repeated}{alike}", *part.warnings))
 
     def describe(self) -> FilmedGesture:
         """Return the record of the film for `FilmedGestures`."""

@@ -12,6 +12,7 @@ from ..base.errors import CheckpointError
 from ..hooks import Film
 from .films import track_person
 from .joints import Float32s, JointClassifier, find_joints
+from .live import LiveJoints
 from .track import Track
 
 MIN_SHOULDERS_PX = 12  # distance of the shoulders; the smallest person whose claps were found in a film has 14
@@ -50,6 +51,10 @@ class JointAdviser:
         """Combine the probabilities of N windows by events, [N, K], with the probabilities by joints."""
         track = track_person(film)
         return probabilities if track is None else self.joints.combine(probabilities, track, start_us, end_us)
+
+    def watch(self) -> LiveJoints:
+        """Start to look at the joints in a live film."""
+        return LiveJoints(self.joints)
 
     def explain(self, film: Film, class_name: str, start_us: int, end_us: int) -> str:
         """Return why a gesture is not certain, from the person in the pictures."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from ..base.config import Settings
-from ..video.config import VideoKeywords, VideoSettings
+from ..base.settings import Settings
+from ..video.config import VideoSettings
 
 
 class TrackSettings(Settings):
@@ -21,11 +21,3 @@ class TrackSettings(Settings):
 
 class FilmTrackSettings(VideoSettings, TrackSettings):
     """Settings for reading a video and tracking the person in it."""
-
-
-class FilmTrackKeywords(VideoKeywords, total=False):
-    """Settings of `FilmTrackSettings` by name."""
-
-    max_fps: float
-    still_fps: float | None
-    smooth: bool

@@ -40,7 +40,7 @@ MIN_KNOWN = 0.7  # minimum share of steps with such a picture in a window
 POSITIONS = 21  # 3 coordinates each: elbow, wrist and hand of both arms, and left wrist relative to right wrist
 CURVES = POSITIONS + 4  # positions, and the confidence of elbows and wrists
 JOINT_CHANNELS = (64, 96, 96)  # output channels of each convolution
-CONVOLUTIONS = ((5, 1), (5, 2), (3, 2))  # kernel and stride of each
+JOINT_LAYERS = ((5, 1), (5, 2), (3, 2))  # kernel and stride of each
 DROPOUT = 0.1
 TYPICAL_STEP = 0.25  # typical movement per step in arm lengths, to scale velocities
 MIN_PROBABILITY = 1e-9  # against the logarithm of 0
@@ -56,7 +56,7 @@ class JointNetwork(nn.Module):
         super().__init__()
         layers: list[nn.Module] = []
         inputs = CURVES + POSITIONS  # curves and velocities
-        for outputs, (kernel, stride) in zip(channels, CONVOLUTIONS, strict=True):
+        for outputs, (kernel, stride) in zip(channels, JOINT_LAYERS, strict=True):
             convolution = nn.Conv1d(inputs, outputs, kernel, stride=stride, padding=kernel // 2)
             layers += [convolution, nn.BatchNorm1d(outputs), nn.ReLU(), nn.Dropout(DROPOUT)]
             inputs = outputs

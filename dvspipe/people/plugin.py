@@ -11,7 +11,7 @@ from ..hooks import Adviser, Command, Film, SquarePath, hookimpl
 def commands() -> Sequence[Command]:
     """Return the command `track`."""
     summary = "Track the joints of the largest person in a video, and write them as CSV."
-    return (Command("track", "dvspipe.people.command:track", summary, "Recordings"),)
+    return (Command("track", "dvspipe.people.tracking:track", summary, "Recordings"),)
 
 
 @hookimpl

@@ -68,7 +68,7 @@ def write_track_preview(
     *,
     part_us: tuple[int, int] | None = None,
     max_px: int = MAX_TRACK_PX,
-    video: VideoSettings | None = None,
+    video: VideoSettings = VideoSettings(),
     progress: Progress = ignore_progress,
 ) -> Path:
     """Write a .webm video of a track's frames with its joints, and return its path.
@@ -156,7 +156,7 @@ def draw_skeleton(picture: NDArray[np.uint8], track: Track, row: int, size: Sens
 
 
 def write_refusal_picture(
-    film: Path, track: Track | None, reason: str, path: Path, *, video: VideoSettings | None = None
+    film: Path, track: Track | None, reason: str, path: Path, *, video: VideoSettings = VideoSettings()
 ) -> Path:
     """Write a frame of a film with its tracked joints and the reason below, and return the path.
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.config import as_settings
 from ..base.errors import VideoError
 from ..base.files import check_output
 from ..base.progress import NamedStep, Progress, ignore_progress
@@ -22,9 +21,11 @@ from ..video.names import camera_of
 from ..video.opencv import cv2
 from ..video.opening import open_video
 from .body import to_body_frame
-from .config import FilmTrackKeywords, FilmTrackSettings, TrackSettings
+from .config import FilmTrackSettings, TrackSettings
 from .network import JOINTS, Floats, InputSquare, Look, PoseNetwork, Sighting
 from .track import PRESENT, Track, find_runs, shows_shoulders
+
+log = logging.getLogger(__name__)
 
 SEARCH_EVERY_US = 500_000  # while no person is found; a search costs as much as about 16 pictures
 MAX_SEARCH_EVERY_US = 5_000_000  # after a long time without a person
@@ -64,7 +65,7 @@ def track_film(
     path: str | Path,
     settings: TrackSettings,
     *,
-    video: VideoSettings | Mapping[str, object] | None = None,
+    video: VideoSettings = VideoSettings(),
     look: Look | None = None,
     progress: Progress = ignore_progress,
 ) -> Track:
@@ -79,12 +80,12 @@ def track_film(
     )
 
 
-def check_brightness(path: str | Path, *, video: VideoSettings | Mapping[str, object] | None = None) -> float:
+def check_brightness(path: str | Path, *, video: VideoSettings = VideoSettings()) -> float:
     """Return the mean brightness of a film, 0 to 1, and refuse a film that is too dark to find joints in it.
 
     Args:
         path: Video file or folder of images.
-        video: Settings for reading the video; also a mapping of keys and values.
+        video: Settings for reading the video.
 
     Returns:
         Mean of the coded red, green and blue values of a frame per half second, relative to white.
@@ -113,7 +114,7 @@ def check_brightness(path: str | Path, *, video: VideoSettings | Mapping[str, ob
 def track_pictures(
     pictures: Iterator[tuple[int, NDArray[np.uint8]]],
     size: SensorSize,
-    settings: TrackSettings | Mapping[str, object] | None = None,
+    settings: TrackSettings = TrackSettings(),
     *,
     name: str = "the pictures",
     look: Look | None = None,
@@ -125,7 +126,7 @@ def track_pictures(
     Args:
         pictures: Times in microseconds, and RGB pictures, uint8 [H, W, 3].
         size: Picture size.
-        settings: Settings of tracking; also a mapping of keys and values.
+        settings: Settings of tracking.
         name: Name of the sequence in messages.
         look: Pose network; default: the network included in dvspipe.
         progress: Called with the number of pictures read and the total.
@@ -134,7 +135,7 @@ def track_pictures(
     Raises:
         VideoError: If no picture shows a person.
     """
-    tracker = PersonTracker(look or PoseNetwork(), as_settings(TrackSettings, settings))
+    tracker = PersonTracker(look or PoseNetwork(), settings)
     for number, (t_us, picture) in enumerate(pictures):
         progress(number, count)
         tracker.add(t_us, picture)
@@ -387,44 +388,43 @@ def _space_evenly(length: int, side: float) -> Floats:
 def track(
     source: str | Path,
     out: str | Path | None = None,
-    settings: FilmTrackSettings | Mapping[str, object] | None = None,
+    config: FilmTrackSettings = FilmTrackSettings(),
     *,
     preview: str | Path | None = None,
     overwrite: bool = False,
     look: Look | None = None,
     progress: Progress = ignore_progress,
-    **named: Unpack[FilmTrackKeywords],
 ) -> Track:
     """Track the joints of the largest person in a video.
 
     Args:
         source: Video, GIF or image folder.
-        out: CSV file for the joints. In Python also None: not written.
-        settings: Settings for reading the video and of tracking; also a mapping.
-        preview: Also write a .webm video with the joints drawn over the video. None: not written.
+        out: CSV file for the joints. Default: not written.
+        config: Settings for reading the video and of tracking.
+        preview: Also write a .webm video with the joints drawn over the video. Default: not written.
         overwrite: Replace existing files.
-        look: Pose network; None: the network included in dvspipe.
+        look: Pose network; default: the network included in dvspipe.
         progress: Called with the number of pictures read and the total, 0 if unknown.
-        named: Settings of `FilmTrackSettings` by name; they take precedence over `settings`.
 
     Raises:
         FileError: If a suffix is wrong, or a file exists or cannot be written.
         VideoError: If the video is missing, cannot be decoded or shows no person, or if it is a camera.
 
     Example:
-        >>> track("clap.mp4", "joints.csv", max_fps=15).size  # doctest: +SKIP
+        >>> track("clap.mp4", "joints.csv", FilmTrackSettings(max_fps=15)).size  # doctest: +SKIP
     """
     table = check_output(out, "joints", ".csv", overwrite=overwrite)
     video = check_output(preview, "a preview of a track", ".webm", overwrite=overwrite)
-    chosen = as_settings(FilmTrackSettings, settings, named, track)
     tracking = progress if video is None else NamedStep(progress, "pictures", 0, 2)
-    tracked = track_film(source, chosen, video=chosen, look=look, progress=tracking)
+    tracked = track_film(source, config, video=config, look=look, progress=tracking)
+    if (people := int(tracked.people.max())) > 1:
+        log.warning("%s: %d people in the video; the largest person is tracked", source, people)
 
     if video is not None:
         from .skeletons import write_track_preview
 
         drawing = NamedStep(progress, "preview", 1, 2)
-        write_track_preview(tracked, Path(source), video, video=chosen, progress=drawing)
+        write_track_preview(tracked, Path(source), video, video=config, progress=drawing)
     if table is not None:
         tracked.write(table)
     return tracked

@@ -9,27 +9,27 @@ the counts at the end.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.config import Settings
 from ..base.errors import Brief, CorruptionError, EventError, FormatError
 from ..base.kernels import njit
-from ..base.pool import Outcome, map_items
+from ..base.pool import Shard, collect, map_items
 from ..base.progress import Progress
 from ..base.texts import Described, show_name
 from ..events import SensorSize
 from ..events.filters import HOT_PIXEL_FACTOR, NEVER_US, check_pixels, find_hot_pixels
-from ..formats.hints import NO_HINTS, GivenSensor, Hints, RecordingLike, SensorSource
+from ..formats.hints import NO_HINTS, Hints, RecordingLike, SensorSource
 from ..formats.opening import name_recording, open_source
 from ..formats.sensors import KNOWN_SENSORS, find_sensor_source, smallest_sensor
 from ..formats.source import StoredColumns
-from .config import CheckSettings
+from .sources import find_recordings
 
 Kind = Literal[
     "corruption",
@@ -108,6 +108,11 @@ class CheckReport(Described, Brief):
         """Whether any finding is wrong, not merely odd."""
         return any(finding.severity == "wrong" for finding in self.findings)
 
+    @property
+    def problem(self) -> str:
+        """The file, if any finding is wrong; empty otherwise."""
+        return f"{self.file}: is wrong" if self.wrong else ""
+
     def describe(self) -> Sequence[str]:
         """Return the verdict and the findings."""
         # Findings are unusual, unless one of them makes the recording wrong.
@@ -124,50 +129,27 @@ class CheckReport(Described, Brief):
         return asdict(self) | {"wrong": self.wrong}
 
 
-class CheckOptions(Settings):
-    """Options of `check`, shared by several files."""
-
-    sensor: GivenSensor = None
-    """Sensor size of files that do not store it."""
-    hints: Hints = NO_HINTS
-    """Other missing metadata: chip, columns, time unit, topic."""
-    settings: CheckSettings = CheckSettings()
-    """Thresholds of odd findings."""
-
-    def check(self, path: Path, progress: Progress) -> CheckReport:
-        """Check a recording with these options."""
-        return check_recording(path, self, progress)
-
-
-def check_many(
-    paths: Sequence[Path],
-    options: CheckOptions = CheckOptions(),
-    *,
-    jobs: int | str = 1,
-    progress: Progress | None = None,
-) -> Iterator[Outcome[Path, CheckReport]]:
-    """Check several recordings in parallel, and yield the outcomes in the order of `paths`."""
-    return map_items(options.check, paths, jobs=jobs, ordered=True, progress=progress)
-
-
 def check_recording(
-    path: RecordingLike, options: CheckOptions = CheckOptions(), progress: Progress | None = None
+    path: RecordingLike,
+    progress: Progress | None = None,
+    *,
+    hints: Hints = NO_HINTS,
+    gap_us: int | None = None,
 ) -> CheckReport:
     """Check a recording; see `dvspipe.check`."""
-    given_sensor = options.sensor
     file = name_recording(path)
-    format_name, source = open_source(path, given_sensor, options.hints)
-    size = source.sensor or given_sensor
+    format_name, source = open_source(path, hints)
+    size = source.sensor or hints.given_sensor
     if size:
         try:
             check_pixels(size)
         except EventError as error:
             raise error.named(str(file)) from error
 
-    sensor_source = find_sensor_source(source, given_sensor)
+    sensor_source = find_sensor_source(source, hints)
 
     # A corrupted recording has statistics, too: of the events before the corruption.
-    tally = _Statistics(size, options.settings)
+    tally = _Statistics(size, gap_us)
     corruption = []
     try:
         for columns in source.chunks(progress):
@@ -228,10 +210,10 @@ class _Statistics:
 
     Args:
         sensor: Sensor size; events outside are out of range, and not counted per pixel. None: the largest known sensor.
-        settings: Thresholds of odd findings.
+        gap_us: Maximum time without events that is not a gap; None: chosen from the steps between times.
     """
 
-    def __init__(self, sensor: SensorSize | None, settings: CheckSettings) -> None:
+    def __init__(self, sensor: SensorSize | None, gap_us: int | None) -> None:
         self.events = 0
         self.on = 0
 
@@ -240,7 +222,7 @@ class _Statistics:
         self.latest_us = NEVER_US
 
         self._named = sensor
-        self._settings = settings
+        self._gap_us = gap_us
         self._limits = sensor or max(KNOWN_SENSORS, key=lambda known: known.width * known.height)
         self._previous_us = NEVER_US
         self._unsorted = _EventTally()
@@ -252,7 +234,7 @@ class _Statistics:
         self._longest_gap_us = 0
 
         # Which steps are usual is known only at the end of the recording, so steps are counted per power of two.
-        longer_than_us = [1 << octave for octave in range(63)] if settings.gap_us is None else [settings.gap_us]
+        longer_than_us = [1 << octave for octave in range(63)] if gap_us is None else [gap_us]
         self._edges_us = np.array([0, *longer_than_us], np.uint64)
         self._steps = np.zeros(self._edges_us.size, np.int64)  # steps in (edges_us[i], edges_us[i + 1]]
         self._first_steps = np.full(self._edges_us.size, -1)  # event that ends the first step of each bin
@@ -355,7 +337,7 @@ class _Statistics:
 
     def _check_gaps(self) -> list[CheckFinding]:
         gap = 1
-        if self._settings.gap_us is None:
+        if self._gap_us is None:
             # Bin i ends at 2^i us. `usual` is the bin of the quantile USUAL_STEPS of all steps. Longer steps are gaps
             # if they are GAP_OCTAVES powers of two above its end.
             usual_count = USUAL_STEPS * self._steps.sum()
@@ -469,3 +451,67 @@ def _count_pixels(
             counts[row, column] += 1
             twice[event] = last_us[polarity, row, column] == t[event]
             last_us[polarity, row, column] = t[event]
+
+
+@overload
+def check(  # type: ignore[overload-overlap]  # a text is also a sequence of texts
+    recordings: RecordingLike,
+    *,
+    gap_us: int | None = None,
+    share: str | None = None,
+    jobs: int | str = 1,
+    hints: Hints = NO_HINTS,
+    progress: Progress | None = None,
+) -> CheckReport: ...
+@overload
+def check(
+    recordings: Sequence[str | Path],
+    *,
+    gap_us: int | None = None,
+    share: str | None = None,
+    jobs: int | str = 1,
+    hints: Hints = NO_HINTS,
+    progress: Progress | None = None,
+) -> tuple[CheckReport, ...]: ...
+def check(
+    recordings: RecordingLike | Sequence[str | Path],
+    *,
+    gap_us: int | None = None,
+    share: str | None = None,
+    jobs: int | str = 1,
+    hints: Hints = NO_HINTS,
+    progress: Progress | None = None,
+) -> CheckReport | tuple[CheckReport, ...]:
+    """Find errors and oddities of recordings, in one pass and in bounded memory.
+
+    Args:
+        recordings: Recordings, or folders of recordings.
+        gap_us: Maximum time without events that is not a gap, in microseconds. Default: 2^14 us, or 16 times the power
+            of two that bounds 99 % of the steps between successive distinct times, whichever is longer.
+        share: Check only share I/N of the files; default: the share of the task in a SLURM array, otherwise all.
+        jobs: Number of worker processes, or ray, or ray://HOST:PORT for a Ray cluster.
+        hints: Metadata that the files do not store.
+        progress: Called with the amount done and the total: of a single recording, or of recordings.
+
+    Returns:
+        The report on a single recording; for a list, a report on each recording.
+
+    Raises:
+        FileError: If the file does not exist or cannot be read.
+        FormatError: If the format is unknown, or the file cannot be opened.
+        EventError: If `sensor` differs from the sensor in the file, or the sensor has more than MAX_PIXELS pixels.
+        PartialError: If some of several recordings could not be read, after all others.
+
+    Example:
+        >>> from dvspipe import Events
+        >>> report = check(Events([0, 10, 60_010], [3, 4, 4], [1, 1, 6], [1, 0, 1], "12x7"), gap_us=50_000)
+        >>> [(finding.kind, finding.count) for finding in report.findings]
+        [('gaps', 1)]
+    """
+    work = partial(check_recording, hints=hints, gap_us=gap_us)
+    if isinstance(recordings, str) or not isinstance(recordings, Sequence):
+        return work(recordings, progress)
+
+    files = find_recordings([Path(recording) for recording in recordings], shard=Shard.of(share))
+    outcomes = map_items(work, files, jobs=jobs, ordered=True, progress=progress)
+    return collect(outcomes, len(files), "recordings could not be read")

@@ -11,20 +11,20 @@ both recordings once, in time order or address by address.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.config import Settings
-from ..base.errors import Brief, EventError
+from ..base.errors import Brief, ConfigError, EventError
 from ..base.kernels import njit
 from ..base.progress import NamedStep, Progress, ignore_progress
+from ..base.texts import Described, TextTable
 from ..events import Events, SensorSize, concatenate
 from ..events.correlation import correlate
-from ..formats import Recording
-from .config import CompareSettings
+from ..formats import NO_HINTS, Hints, Recording, RecordingLike, open_recording
 from .editing import find_common_sensor
 
 BLUR_PX = 5  # side of the box filter, as for the published figures of real DAVIS recordings
@@ -35,6 +35,7 @@ MAX_COMPARED_PIXELS = 1 << 23  # slightly more than 3840x2160; maps and sums tak
 MAX_BINS = 10_000_000  # 80 MB of counts; a longer span means that the recordings do not share a clock
 
 # Times in microseconds. All bins, windows and voxels start at the earliest event of the two recordings.
+WINDOW_US = 40_000  # window of signed count maps: a frame interval at 25 fps
 BIN_US = 10_000  # bin of the rate curves
 VOXEL_US = 10_000  # a voxel spans this time, one pixel and one polarity
 REACH_US = 50_000  # maximum distance of a nearest event
@@ -160,12 +161,12 @@ class NearestDistance:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Comparison(Brief):
+class Comparison(Described, Brief):
     """Comparison of a recording B with a reference A.
 
     Attributes:
         sensor: Sensor size of both.
-        settings: Settings of the comparison.
+        window_us: Length of the windows of `maps` in microseconds.
         start_us: Start of all bins, windows and voxels: the earliest event of the two, in microseconds; None if there
             are no events.
         a: Figures of A.
@@ -184,7 +185,7 @@ class Comparison(Brief):
     """
 
     sensor: SensorSize
-    settings: CompareSettings
+    window_us: int
     start_us: int | None
     a: RecordingFigures
     b: RecordingFigures
@@ -199,6 +200,42 @@ class Comparison(Brief):
     voxel_us: ClassVar[int] = VOXEL_US
     reach_us: ClassVar[int] = REACH_US
 
+    def describe(self) -> Sequence[TextTable]:
+        """Return a table of the figures, with their meanings."""
+        table = TextTable("figure", "A", "B", "B/A", "meaning", optional=("meaning",))
+        a = self.a
+        b = self.b
+        ratios = self.ratios
+        table.add_row("events", a.events, b.events, _format(ratios.events), "number of events")
+        seconds = (f"{figures.duration_us * 1e-6:.3f} s" for figures in (a, b))
+        table.add_row("duration", *seconds, _format(ratios.duration), "from the first event to the last")
+        table.add_row("events per second", _format(a.rate_hz), _format(b.rate_hz), _format(ratios.rate), "")
+        table.add_row("ON share", _format(a.on_share), _format(b.on_share), _format(ratios.on_share), "")
+
+        likeness = TextTable("figure", "value", "meaning", optional=("meaning",))
+        maps = self.maps
+        voxels = self.voxels
+        blurred = f"median of {maps.windows} windows of {self.window_us / 1000:g} ms, after a 5 x 5 box blur"
+        near = f"to the nearest event of the other at the pixel and polarity, within {REACH_US / 1000:g} ms"
+        alone = f"without one of the other within {REACH_US / 1000:g} ms"
+        rows = (
+            ("rate correlation", self.rate_correlation, f"Pearson correlation of events per {BIN_US / 1000:g} ms"),
+            ("count correlation", maps.unsigned, "over pixels, of ON + OFF events"),
+            ("signed correlation", maps.signed, "over pixels, of ON - OFF events"),
+            ("signed correlation per window", maps.signed_blurred_per_window, blurred),
+            ("voxel F1", voxels.f1, f"a voxel is {VOXEL_US / 1000:g} ms, one pixel and one polarity"),
+            ("voxel precision", voxels.precision, "share of B's voxels where A also has events"),
+            ("voxel recall", voxels.recall, "share of A's voxels where B also has events"),
+            ("time from A to B, us", self.nearest_to_a.median_us, f"median, {near}"),
+            ("time from B to A, us", self.nearest_to_b.median_us, f"median, {near}"),
+            ("only in A", self.nearest_to_a.without_share, f"events of A, {alone}"),
+            ("only in B", self.nearest_to_b.without_share, f"events of B, {alone}"),
+            ("interval distance", self.interval_distance, "Wasserstein-1, of log10(interval); 0.3: a factor of 2"),
+        )
+        for name, value, meaning in rows:
+            likeness.add_row(name, _format(value), meaning)
+        return table, likeness
+
     @property
     def interval_edges_us(self) -> NDArray[np.float64]:
         """Bin edges of interval_counts in microseconds, 1 us to 100 s, float64 [INTERVAL_BINS + 1]."""
@@ -208,8 +245,8 @@ class Comparison(Brief):
         """Return a dict of lists, numbers and None for JSON, without the maps (pixel_counts)."""
         record: dict[str, Any] = _to_plain(self)
 
-        # Constants that the figures depend on, beside the settings.
-        record["settings"] |= {"bin_us": BIN_US, "voxel_us": VOXEL_US, "reach_us": REACH_US}
+        # Constants that the figures depend on, beside the length of windows.
+        record |= {"bin_us": BIN_US, "voxel_us": VOXEL_US, "reach_us": REACH_US}
 
         for side in ("a", "b"):
             del record[side]["pixel_counts"]
@@ -217,8 +254,12 @@ class Comparison(Brief):
         return record | {"interval_edges_us": self.interval_edges_us.tolist()}
 
 
+def _format(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:,.4g}"
+
+
 def compare_recordings(
-    a: Recording, b: Recording, settings: CompareSettings = CompareSettings(), progress: Progress = ignore_progress
+    a: Recording, b: Recording, window_us: int = WINDOW_US, progress: Progress = ignore_progress
 ) -> Comparison:
     """Compare two open recordings; see `dvspipe.compare`."""
     size = find_common_sensor([a, b])
@@ -231,10 +272,10 @@ def compare_recordings(
     comparing = NamedStep(progress, "windows", number=2, steps=3)
     events_a = concatenate(a.chunks(progress=reading_a), size)
     events_b = concatenate(b.chunks(progress=reading_b), size)
-    return _compare(events_a, events_b, settings, comparing)
+    return _compare(events_a, events_b, window_us, comparing)
 
 
-def _compare(a: Events, b: Events, settings: CompareSettings, progress: Progress) -> Comparison:
+def _compare(a: Events, b: Events, window_us: int, progress: Progress) -> Comparison:
     start_us = min((int(events.t[0]) for events in (a, b) if len(events)), default=None)
     origin_us = start_us or 0
     bins = _count_bins(a, b, origin_us)
@@ -245,13 +286,13 @@ def _compare(a: Events, b: Events, settings: CompareSettings, progress: Progress
 
     return Comparison(
         sensor=a.sensor,
-        settings=settings,
+        window_us=window_us,
         start_us=start_us,
         a=figures_a,
         b=figures_b,
         ratios=_compute_ratios(figures_a, figures_b),
         rate_correlation=correlate(figures_a.bin_counts, figures_b.bin_counts),
-        maps=_correlate_maps((a, b), (figures_a, figures_b), origin_us, settings.window_us, progress),
+        maps=_correlate_maps((a, b), (figures_a, figures_b), origin_us, window_us, progress),
         voxels=_measure_overlap(a, b, origin_us),
         nearest_to_a=_measure_nearest(grouped_a, grouped_b),
         nearest_to_b=_measure_nearest(grouped_b, grouped_a),
@@ -264,8 +305,7 @@ def _to_plain(value: Any) -> Any:
         return {field.name: _to_plain(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, np.ndarray):
         return value.tolist()
-
-    return value.model_dump() if isinstance(value, Settings) else value
+    return value
 
 
 def _count_bins(a: Events, b: Events, origin_us: int) -> int:
@@ -580,3 +620,39 @@ def _measure_distance(counts_a: NDArray[np.int64], counts_b: NDArray[np.int64]) 
 
     decades = np.arange(INTERVAL_BINS) / INTERVAL_BINS_PER_DECADE
     return float(wasserstein_distance(decades, decades, counts_a, counts_b))
+
+
+def compare(
+    a: RecordingLike,
+    b: RecordingLike,
+    *,
+    window_us: int = WINDOW_US,
+    hints: Hints = NO_HINTS,
+    progress: Progress = ignore_progress,
+) -> Comparison:
+    """Compare two recordings of the same scene: event rates, event counts per pixel, and event times.
+
+    Args:
+        a: Reference recording, such as a real one; may be empty.
+        b: Recording to compare with it, such as a simulated one, with the same sensor size and clock; may be empty.
+        window_us: Length of the windows for correlating signed count maps, in microseconds, > 0.
+        hints: Metadata that the recordings do not store.
+        progress: Called with the amount done, reading and comparing, and the total.
+
+    Raises:
+        EventError: If the sensors differ in size or have more than 2^23 pixels, or the recordings are so far apart in
+            time that they cannot share a clock.
+
+    Example:
+        >>> from dvspipe import Events
+        >>> a = Events([0, 1000], [3, 3], [1, 1], [True, False], "12x7")
+        >>> b = Events([20, 1020], [3, 3], [1, 1], [True, False], "12x7")
+        >>> comparison = compare(a, b)
+        >>> comparison.ratios.events, comparison.voxels.f1, comparison.nearest_to_a.median_us
+        (1.0, 1.0, 20.0)
+    """
+    if window_us < 1:
+        raise ConfigError(f"window_us = {window_us}: out of range (expected 1 or more)")
+    recording_a = open_recording(a, hints=hints)
+    recording_b = open_recording(b, hints=hints)
+    return compare_recordings(recording_a, recording_b, window_us, progress)

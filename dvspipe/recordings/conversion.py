@@ -12,17 +12,17 @@ import logging
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Unpack, cast
+from typing import TYPE_CHECKING, Any, cast, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..base.config import as_settings
 from ..base.errors import (
+    ConfigError,
     CorruptionError,
     EventError,
     FileError,
@@ -32,8 +32,7 @@ from ..base.errors import (
     brief,
     count_noun,
 )
-from ..base.files import is_internal
-from ..base.pool import ALL, Outcome, Shard, map_items, prefetch
+from ..base.pool import ALL, Outcome, Shard, collect, map_items, prefetch
 from ..base.progress import Progress
 from ..base.texts import show_name
 from ..events import LATEST_US, Events, SensorSize, concatenate
@@ -44,39 +43,27 @@ from ..formats import (
     create_writer,
     discard_saved,
     find_encoder,
-    has_plugin,
     info,
-    is_recording_folder,
-    is_unrelated_text,
     open_recording,
-    recognise,
     written_suffixes,
 )
 from ..formats.writing import write_parts
-from ..simulator import as_settings_on_preset
 from ..video.config import VideoSettings
-from ..video.files import is_video_content
 from ..video.frames import Frame
 from ..video.names import (
-    IMAGE_SUFFIXES,
-    VIDEO_SUFFIXES,
     camera_of,
     check_address,
     is_images,
-    is_video_name,
 )
 from ..video.opening import open_video
 from ..video.video import Video
-from .config import (
-    ConvertConfig,
-    ConvertKeywords,
-    RecordingConfig,
-    RecordingKeywords,
-)
+from .config import FOR_RECORDINGS, FOR_VIDEOS, ConvertConfig, FilmConfig
+from .sources import SourceKind, as_paths, find_sources, identify, is_single_source
 
 if TYPE_CHECKING:
     from ..simulator import SimulatorState
 
+DEFAULT_SUFFIX = ".h5"
 FRAMES_AHEAD = 8  # decoded in a thread
 SAVE_EVERY_S = 10.0
 SIMULATOR_PREFIX = "simulator."  # prefix of the names of the simulator's arrays in a saved state
@@ -110,7 +97,8 @@ class Conversion:
         rate = f", {self.events / duration_s:,.0f} per second{of_video}" if duration_s else ""
         origin = f"from {self.frames:,} frames of" if self.frames else "of"
         events = f"{count_noun(self.events, 'event')}{rate}"
-        return f"{show_name(self.path)}: {events}, {origin} {self.sensor} in {duration_s:.2f} s"
+        lost = f"; lost: {self.lost}" if self.lost else ""
+        return f"{show_name(self.path)}: {events}, {origin} {self.sensor} in {duration_s:.2f} s{lost}"
 
     def to_record(self) -> dict[str, Any]:
         """Return the result as a dict for JSON, with the same names as `RecordingInfo`."""
@@ -128,13 +116,12 @@ class Conversion:
 def convert_video(
     source: str | Path | int,
     path: str | Path,
-    config: ConvertConfig | Mapping[str, object] | None = None,
+    config: ConvertConfig = ConvertConfig(),
     *,
     overwrite: bool = False,
     progress: Progress | None = None,
     threads: int = 1,
     origin: str = "",
-    **named: Unpack[ConvertKeywords],
 ) -> Conversion:
     """Convert a video to an event file in the format of its suffix.
 
@@ -146,14 +133,13 @@ def convert_video(
     Args:
         source: Video file, image folder, or the number of a camera; Ctrl-C stops the camera.
         path: Output file. Only HDF5 stores settings.
-        config: Settings of the conversion; also a mapping of keys and values.
+        config: Settings of the conversion.
         overwrite: Whether to replace an existing file; a saved state is then ignored.
         progress: Called with the number of frames done and the total after each frame, and once before the first frame
             when resuming.
         threads: Number of simulator threads, in addition to threads for decoding and compression. The events do not
             depend on it.
         origin: Additional description of the source, stored in HDF5 after the name of the video.
-        named: Settings by name, such as `fps=30`; they take precedence over `config`.
 
     Raises:
         VideoError: If the video cannot be read, has fewer than two frames, or its frames are inconsistent.
@@ -162,17 +148,16 @@ def convert_video(
         FileError: If the file already exists or cannot be written.
         EventError: If the format cannot store the events.
     """
-    config = as_settings(ConvertConfig, config, named, convert_video)
     path = Path(path)
     video = open_for_sensor(source, config)
     is_camera = video.ended is not None  # its recordings have no name but the output's
     config = config.for_recording(path.name if is_camera else _name_of(source))
-    config = config.model_copy(update={"video": video.settings})
+    config = config.model_copy(update=dict(video.settings))  # with the crop and size for the sensor
 
-    log.info("%s: %s, %d frames", video.name, video.size, video.frame_count)
+    log.debug("%s: %s, %d frames", video.name, video.size, video.frame_count)
     options = WriteOptions(
         source=Path(video.name).name + (f" ({origin})" if origin else ""),
-        settings=config.model_dump(),
+        settings=config.part(FilmConfig).to_record(),
         compression=config.compression,
         overwrite=overwrite,
         version_of_source=_fingerprint(Path(str(source)), video),
@@ -191,7 +176,7 @@ def convert_video(
         except VideoError as error:
             raise error.named(video.name) from error
         if count.frames < 2:
-            span = _describe_span(config.video)
+            span = _describe_span(config)
             raise VideoError(f"{video.name}: too few frames{span} (found {count.frames}, expected at least 2)")
     if truncated:
         message = f"{truncated}; {path} contains the events before this time"
@@ -201,15 +186,14 @@ def convert_video(
     return Conversion(path, video.size, count.frames, writer.count, duration_us)
 
 
-def open_for_sensor(source: str | Path | int | ArrayLike, config: ConvertConfig) -> Video:
+def open_for_sensor(source: str | Path | int | ArrayLike, config: FilmConfig) -> Video:
     """Open a video at the size of the simulated sensor; see `SimulatorConfig.sensor_size`."""
-    sensor_size = config.simulator.sensor_size
-    if sensor_size == "keep":
-        return open_video(source, config.video)
+    if config.sensor_size == "keep":
+        return open_video(source, config)
 
-    complete = open_video(source, config.video.model_copy(update={"resize": None}))
-    video = complete.shown_on(SensorSize.parse(config.video.resize or sensor_size))
-    if video.settings.crop != config.video.crop:
+    complete = open_video(source, config.model_copy(update={"resize": None}))
+    video = complete.shown_on(SensorSize.parse(config.resize or config.sensor_size))
+    if video.settings.crop != config.crop:
         _note_crop(complete.size, video.settings.crop, video.size)
 
     return video
@@ -290,7 +274,7 @@ def _convert(
     """Simulate and write the remaining frames of a video, and count them."""
     from ..simulator import EventSimulator, batches
 
-    simulator = EventSimulator(config.simulator, upsample=config.upsample, threads=threads)
+    simulator = EventSimulator(config, upsample=config.upsample, threads=threads)
     decoded = prefetch(video.frames(count.frames), FRAMES_AHEAD)
     frames = count.count(decoded, video.estimate_selected(), progress)
 
@@ -322,12 +306,11 @@ def _fingerprint(source: Path, video: Video) -> str | None:
 def convert_recording(
     source: str | Path,
     path: str | Path,
-    config: RecordingConfig | Mapping[str, object] | None = None,
+    config: ConvertConfig = ConvertConfig(),
     *,
     overwrite: bool = False,
     progress: Progress | None = None,
     format_name: str | None = None,
-    **named: Unpack[RecordingKeywords],
 ) -> Conversion:
     """Convert a recording to an event file in the format of its suffix, in bounded memory.
 
@@ -336,10 +319,9 @@ def convert_recording(
     """
     source = Path(source)
     path = Path(path)
-    config = as_settings(RecordingConfig, config, named, convert_recording)
     check_address(source)
 
-    recording = open_recording(source, sensor=config.sensor, hints=config.hints, format_name=format_name)
+    recording = open_recording(source, config, format_name=format_name)
     extent = recording.extent()
     total = extent.events if extent else 0
     corruptions: list[CorruptionError] = []
@@ -388,13 +370,6 @@ def advise_repair(error: CorruptionError) -> str:
     cause = error.__cause__
     is_unsorted = isinstance(cause, EventError) and cause.is_unsorted
     return f"sort to sort the events by time, or {salvage}" if is_unsorted else salvage
-
-
-class SourceKind(NamedTuple):
-    """Kind of source: a video (also image folder or camera), or a recording and the name of its format, if known."""
-
-    is_video: bool
-    format_name: str | None = None
 
 
 @dataclass(frozen=True)
@@ -451,11 +426,11 @@ class ConversionTask:
         """Kind of the source; detected once, and sent to other processes with the task."""
         return identify(Path(self.source))
 
-    def settings_of(self, video: ConvertConfig) -> ConvertConfig:
+    def settings_of(self, config: ConvertConfig) -> ConvertConfig:
         """Return the settings for this video: its name decides its noise, and its span the part that is read."""
         if self.name is not None:
-            video = video.for_recording(self.name.as_posix())
-        return video if self.span is None else video.for_span(self.span.start_s, self.span.stop_s)
+            config = config.for_recording(self.name.as_posix())
+        return config if self.span is None else config.model_copy(update=vars(self.span))
 
     @property
     def camera(self) -> int | None:
@@ -467,17 +442,16 @@ def convert_task(
     task: ConversionTask,
     progress: Progress | None = None,
     *,
-    video: ConvertConfig | Mapping[str, object] | None = None,
-    recording: RecordingConfig | Mapping[str, object] | None = None,
+    config: ConvertConfig = ConvertConfig(),
     overwrite: bool = False,
     threads: int = 1,
 ) -> Conversion:
-    """Convert a video or a recording with the settings of its kind, as in `convert_video` and `convert_recording`."""
+    """Convert a video or a recording, as `convert_video` or `convert_recording`."""
     source = Path(task.source)
     target = Path(task.target)
     if task.kind.is_video:
-        video = task.settings_of(as_settings(ConvertConfig, video))
-        return convert_video(source, target, video, overwrite=overwrite, progress=progress, threads=threads)
+        config = task.settings_of(config)
+        return convert_video(source, target, config, overwrite=overwrite, progress=progress, threads=threads)
 
     if task.span is not None:
         raise FormatError(f"{task}: parts of recordings are not converted (found a recording, expected a video)")
@@ -489,15 +463,13 @@ def convert_task(
             f"{source}: neither a video that OpenCV can read (expected .mp4, .webm, .gif, ...) nor a recording of a "
             "known format (expected .h5, .raw, .aedat4, ...)"
         )
-    return convert_recording(source, target, recording, overwrite=overwrite, progress=progress, format_name=format_name)
+    return convert_recording(source, target, config, overwrite=overwrite, progress=progress, format_name=format_name)
 
 
 def convert_many(
     tasks: Sequence[ConversionTask],
+    config: ConvertConfig = ConvertConfig(),
     *,
-    video: ConvertConfig | Mapping[str, object] | None = None,
-    recording: RecordingConfig | Mapping[str, object] | None = None,
-    preset: str | Path | None = None,
     jobs: int | str = 1,
     overwrite: bool = False,
     waiting: Sequence[ConversionTask] | None = None,
@@ -509,10 +481,8 @@ def convert_many(
 
     Args:
         tasks: Conversions, as returned by `plan_conversions`.
-        video: Settings for videos; also a mapping.
-        recording: Settings for recordings; also a mapping.
-        preset: Name of a sensor preset for videos, or a YAML file; given settings take precedence.
-        jobs: int | str that runs the conversions; default: processes.
+        config: Settings for videos and recordings.
+        jobs: Number of worker processes, or a Ray cluster.
         overwrite: Whether to convert all, and replace existing targets.
         waiting: Tasks without targets, if they are known; None: find them.
         progress: Called with the number of files done and the total.
@@ -530,10 +500,8 @@ def convert_many(
     """
     if waiting is None and not overwrite:
         waiting = find_unconverted(tasks)
-    if preset is not None:
-        video = as_settings_on_preset(ConvertConfig, preset, video, {}, convert_many)
 
-    work = _ConversionWorker(as_settings(ConvertConfig, video), as_settings(RecordingConfig, recording), overwrite)
+    work = _ConversionWorker(config, overwrite)
     return map_items(work, tasks if waiting is None else waiting, jobs=jobs, progress=progress)
 
 
@@ -553,8 +521,7 @@ def find_unconverted(tasks: Sequence[ConversionTask]) -> list[ConversionTask]:
 class _ConversionWorker:
     """Convert a task; picklable."""
 
-    video: ConvertConfig
-    recording: RecordingConfig
+    config: ConvertConfig
     overwrite: bool
 
     def __call__(self, task: ConversionTask, progress: Progress) -> Conversion:
@@ -564,11 +531,11 @@ class _ConversionWorker:
             sensor = SensorSize(width=stored.width, height=stored.height)
             return Conversion(task.target, sensor, 0, stored.events, stored.duration_us)
 
-        return convert_task(task, progress, video=self.video, recording=self.recording, overwrite=self.overwrite)
+        return convert_task(task, progress, config=self.config, overwrite=self.overwrite)
 
 
 def plan_conversions(
-    sources: str | Path | Sequence[str | Path], out: str | Path, suffix: str = ".h5", *, shard: Shard = ALL
+    sources: str | Path | Sequence[str | Path], out: str | Path, suffix: str = DEFAULT_SUFFIX, *, shard: Shard = ALL
 ) -> list[ConversionTask]:
     """Plan the conversion of videos and recordings to event files.
 
@@ -597,6 +564,9 @@ def plan_conversions(
         raise FileError(f"suffix = {suffix}: events cannot be written in this format (expected {written})")
 
     if len(sources) == 1 and is_single_source(sources[0]) and out.suffix:
+        if suffix not in (DEFAULT_SUFFIX, out.suffix.lower()):
+            raise ConfigError(f"suffix = {suffix}: only for a folder (found {out}, whose suffix selects the format)")
+
         return [ConversionTask(sources[0], out)]
 
     # A folder or several sources need an output folder, which may not exist yet.
@@ -621,120 +591,9 @@ def plan_conversions(
     return list(plan.values())
 
 
-def as_paths(sources: str | Path | Sequence[str | Path]) -> list[Path]:
-    """Convert one source or several sources to a list of paths."""
-    return [Path(source) for source in ([sources] if isinstance(sources, str | Path) else sources)]
-
-
-def find_sources(
-    sources: Sequence[Path], is_skipped: Callable[[Path], bool] = lambda _: False
-) -> Iterator[tuple[Path, Path]]:
-    """Yield videos and recordings: their path, and their name or their path relative to the searched folder.
-
-    Text files without events, such as notes.txt, are skipped with a warning. A folder without videos or recordings is
-    yielded itself if it is one of several sources: opening it then raises an error for this source only.
-    """
-    for source in sources:
-        if is_single_source(source):
-            yield source, Path(source.name)
-            continue
-
-        members = [
-            path
-            for path in sorted(source.rglob("*"))
-            if not is_internal(path.relative_to(source)) and not is_skipped(path) and _is_convertible(path)
-        ]
-
-        if not members and len(sources) == 1:
-            skipped = next((path.suffix for path in source.rglob("*") if path.is_file() and is_skipped(path)), None)
-            if skipped:
-                raise FileError(f"{source}: its recordings are already {skipped}; use suffix=.aedat4 to convert")
-            raise FileError(f"{source}: contains no videos or recordings")
-
-        # One of several sources: opening it raises an error for this source only.
-        if not members:
-            yield source, Path(source.resolve().name)
-        for path in members:
-            yield path, path.relative_to(source)
-
-
-def find_recordings(sources: Sequence[Path], *, shard: Shard = ALL) -> list[Path]:
-    """Find recordings, also in folders, but no videos there; `shard` selects some by their paths in the folders."""
-    # A source that was named is kept, whatever it is: opening it reports what is wrong.
-    named = set(sources)
-    recordings = [(path, name) for path, name in find_sources(sources) if path in named or not _seems_video(path)]
-    if not recordings:
-        raise FileError(f"{sources[0]}: contains no recordings (found videos)")
-
-    return [path for path, name in recordings if len(recordings) == 1 or name in shard]
-
-
-def _seems_video(path: Path) -> bool:
-    """Return whether a source is a video by its suffix, or an image folder."""
-    return is_video_name(path) or (path.is_dir() and not is_recording_folder(path))
-
-
-def identify(source: Path) -> SourceKind:
-    """Detect the kind of a source; an unknown file is a video if its suffix says so, or if OpenCV can open it."""
-    if not is_recording_folder(source) and not source.is_file():
-        return SourceKind(source.is_dir() or camera_of(source) is not None or source.suffix.lower() in VIDEO_SUFFIXES)
-
-    if (known := recognise(source)) is not None:
-        return SourceKind(is_video=False, format_name=known.name)
-    return SourceKind(is_video_name(source) or is_video_content(source))
-
-
-def is_video(source: Path) -> bool:
-    """Return whether a source is a video, an image folder or a camera; see `identify`."""
-    return identify(source).is_video
-
-
-def is_single_source(source: Path) -> bool:
-    """Return whether a source is a single video or recording, not a folder to search."""
-    return not source.is_dir() or _is_frames(source) or is_recording_folder(source)
-
-
-def _is_frames(folder: Path) -> bool:
-    """Return whether a folder is one video: it contains more images than videos and recordings."""
-    suffixes = [path.suffix.lower() for path in folder.iterdir()]
-    others = sum(suffix in VIDEO_SUFFIXES or is_recording_suffix(suffix) for suffix in suffixes)
-    return sum(suffix in IMAGE_SUFFIXES for suffix in suffixes) > others
-
-
-def _is_convertible(path: Path) -> bool:
-    if is_video_name(path):
-        return True
-    if path.is_dir():
-        return is_single_source(path)
-    if not path.is_file() or is_recording_folder(path.parent):
-        return False
-
-    try:
-        if is_unrelated_text(path):
-            log.warning("%s: skipped, a text file without events", path)
-            return False
-        return recognise(path) is not None or _is_empty_recording(path)
-    except FileError:  # opening raises it again, as an error of this file only
-        return True
-
-
-def is_recording_suffix(suffix: str) -> bool:
-    """Return whether files with a suffix are recordings. Text is not included: most text files are not recordings."""
-    formats = (known for known in FORMATS.values() if known.name != "text")
-    return any(suffix.lower() in known.suffixes for known in formats) or has_plugin(suffix)
-
-
-def _is_empty_recording(path: Path) -> bool:
-    """Return whether a file is empty and has the suffix of a recording; it is kept so opening reports the error."""
-    return is_recording_suffix(path.suffix) and not path.stat().st_size
-
-
 def events_from_video(
     source: str | Path | int | ArrayLike | Iterable[Frame],
-    config: ConvertConfig | Mapping[str, object] | None = None,
-    *,
-    preset: str | Path | None = None,
-    **named: Unpack[ConvertKeywords],
+    config: FilmConfig = FilmConfig(),
 ) -> Events:
     """Convert a video to events in memory, with the same result as `convert_video`.
 
@@ -742,26 +601,22 @@ def events_from_video(
         source: Any of
 
             - a video file or an image folder;
-            - an array or list of images, greyscale [T, H, W] or RGB [T, H, W, 3]; needs `config.video.fps`;
-            - the number of a camera; Ctrl-C or `config.video.stop_s` stops it;
+            - an array or list of images, greyscale [T, H, W] or RGB [T, H, W, 3]; needs `config.fps`;
+            - the number of a camera; Ctrl-C or `config.stop_s` stops it;
             - an iterable of `Frame`, with their own times and transfer curve.
-        config: Settings of the conversion; also a mapping of keys and values.
-        preset: Name of a sensor preset, or a YAML file; given settings take precedence.
-        named: Settings by name, such as `fps=30`; they take precedence over `config`.
+        config: Settings of the conversion.
 
     Raises:
         VideoError: If the video cannot be read, has fewer than two frames, or its frames are inconsistent; or if
-            `source` are frames and `config.video` is set.
+            `source` are frames and settings of videos are given.
         TruncatedVideoError: If the video ends early; `simulate` yields the events before this time.
 
     Example:
         >>> array = np.random.default_rng(0).integers(0, 256, (5, 7, 12), np.uint8)
-        >>> events = events_from_video(array, fps=30, pos_thres=0.3)
+        >>> events = events_from_video(array, FilmConfig(fps=30, pos_thres=0.3))
         >>> events.sensor
         SensorSize(width=12, height=7)
     """
-    config = as_settings_on_preset(ConvertConfig, preset, config, named, events_from_video)
-
     if isinstance(source, str | Path | int) or is_images(source):
         video = open_for_sensor(source, config)
         # Arrays have no name to draw the noise from.
@@ -772,14 +627,111 @@ def events_from_video(
 
     if not isinstance(source, Iterable):
         raise VideoError(f"wrong type of source (found {brief(source)}, expected a video, images or frames)")
-    if config.video != VideoSettings():
-        raise VideoError("config.video applies only to videos (found frames, with their own times and size)")
+    if given := [name for name in VideoSettings.model_fields if name in config.given]:
+        raise VideoError(f"{', '.join(given)}: only for videos (found frames, with their own times and size)")
 
     return _all_events(cast(Iterable[Frame], source), config)
 
 
-def _all_events(frames: Iterable[Frame], config: ConvertConfig) -> Events:
+def _all_events(frames: Iterable[Frame], config: FilmConfig) -> Events:
     from ..simulator import simulate
 
-    chunks = list(simulate(frames, config.simulator, upsample=config.upsample))
+    chunks = list(simulate(frames, config, upsample=config.upsample))
     return concatenate(chunks, chunks[0].sensor)
+
+
+@overload
+def convert(  # type: ignore[overload-overlap]  # a text is also a sequence of texts
+    sources: str | Path | int,
+    out: str | Path,
+    config: ConvertConfig = ConvertConfig(),
+    *,
+    preset: str | Path | None = None,
+    suffix: str = DEFAULT_SUFFIX,
+    share: str | None = None,
+    jobs: int | str = 1,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Conversion: ...
+@overload
+def convert(
+    sources: Sequence[str | Path],
+    out: str | Path,
+    config: ConvertConfig = ConvertConfig(),
+    *,
+    preset: str | Path | None = None,
+    suffix: str = DEFAULT_SUFFIX,
+    share: str | None = None,
+    jobs: int | str = 1,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> tuple[Conversion, ...]: ...
+def convert(
+    sources: str | Path | int | Sequence[str | Path],
+    out: str | Path,
+    config: ConvertConfig = ConvertConfig(),
+    *,
+    preset: str | Path | None = None,
+    suffix: str = DEFAULT_SUFFIX,
+    share: str | None = None,
+    jobs: int | str = 1,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Conversion | tuple[Conversion, ...]:
+    """Convert videos to the events of a simulated event camera, or recordings to another format.
+
+    The same call converts what is missing after an interruption.
+
+    Args:
+        sources: Videos, GIFs, image folders, recordings, folders of these, or a camera number: 0, 1, ...
+        out: Event file, or a folder for several sources.
+        config: Settings of the pixel model, the video and the file, and metadata that a recording lacks.
+        preset: Sensor preset (listed by dvspipe configs), or a YAML file; given settings take precedence.
+        suffix: Format (file suffix) in an output folder.
+        share: Convert only share I/N of the sources; default: the share of the task in a SLURM array, otherwise all.
+        jobs: Number of worker processes, or ray, or ray://HOST:PORT for a Ray cluster.
+        overwrite: Replace existing files; otherwise, a single one is an error, and several are skipped.
+        progress: Called with the amount done and the total: frames or events of a single source, or files.
+
+    Returns:
+        The conversion of a single source; for a list, the conversions done now.
+
+    Raises:
+        DvspipeError: As in `convert_video` and `convert_recording`, if a single source cannot be converted.
+        PartialError: If some of several sources could not be converted, after all others.
+
+    Example:
+        >>> lower = ConvertConfig(pos_thres=0.15)
+        >>> convert("clip.mp4", "events.h5", lower, preset="noisy").events  # doctest: +SKIP
+        182930
+        >>> len(convert(["videos"], "events", jobs=2))  # doctest: +SKIP
+        120
+    """
+    config = config.with_preset(preset)
+    listed = [sources] if isinstance(sources, str | Path | int) else sources
+    tasks = plan_conversions([str(source) for source in listed], out, suffix, shard=Shard.of(share))
+    _refuse_unused(tasks, config.model_fields_set)
+    if config.timestamps and len(tasks) > 1:
+        raise FileError(f"{config.timestamps}: timestamps are for a single video (found {len(tasks)} sources)")
+
+    if len(tasks) == 1:
+        done = convert_task(tasks[0], progress, config=config, overwrite=overwrite)
+        return done if isinstance(sources, str | Path | int) else (done,)
+
+    waiting = tasks if overwrite else find_unconverted(tasks)
+    if len(waiting) < len(tasks):
+        log.info("already converted: %d of %d; use overwrite to convert again", len(tasks) - len(waiting), len(tasks))
+    outcomes = convert_many(waiting, config, jobs=jobs, overwrite=overwrite, progress=progress)
+    return collect(outcomes, len(tasks), "sources could not be converted completely")
+
+
+def _refuse_unused(tasks: Sequence[ConversionTask], given: Set[str]) -> None:
+    """Refuse settings that apply only to videos, recordings or HDF5 files if there are none."""
+    if "compression" in given and not any(task.target.suffix.lower() in FORMATS["hdf5"].suffixes for task in tasks):
+        raise ConfigError(f"{tasks[0].target}: compression is only for HDF5 files")
+
+    existing = [task for task in tasks if task.source.exists() or task.camera is not None]  # others are reported later
+    for names, is_video, kind in ((FOR_VIDEOS, True, "videos"), (FOR_RECORDINGS, False, "recordings")):
+        unused = sorted(names & given)
+        if unused and existing and not any(task.kind.is_video is is_video for task in existing):
+            raise ConfigError(f"{existing[0]}: {', '.join(unused)}: only for {kind}")

@@ -1,48 +1,100 @@
 """Edit recordings: cut in time and space, filter noise, merge several into one.
 
-Each `Edit` (`RecordingPart`, `FilteredPart`, `MergedRecordings`) holds its recordings and does its work when its events
-are read or written.
+`cut`, `filter` and `merge` return an `Edit` (`RecordingPart`, `FilteredPart`, `MergedRecordings`): it holds its
+recordings, and does its work when its events are read or written.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.errors import ConfigError, EventError
+from ..base.errors import ConfigError, EventError, count_noun
+from ..base.files import claim_output
 from ..base.progress import Progress
-from ..events import Events, Region, SensorSize, TimeSpan, join_streams, merge_streams
+from ..base.texts import Described, show_name
+from ..events import (
+    Events,
+    Region,
+    RegionLike,
+    SensorSize,
+    TimeSpan,
+    concatenate,
+    join_streams,
+    merge_streams,
+)
 from ..events.filter_config import FilterConfig
 from ..events.filters import FilterCounts, check_pixels, count_pixels, filter_stream, find_hot_pixels
-from ..formats import Recording, write
+from ..formats import NO_HINTS, Hints, Recording, RecordingLike, open_recording, write
 from ..formats.recordings import count_events
 from ..formats.source import Extent
 
 SHARE = 1000  # progress units per recording
 
+EditType = TypeVar("EditType", bound="Edit")
 
-class Edit(Protocol):
-    """Change of recordings that is applied when its events are read or written, in bounded memory."""
 
-    @property
-    def sensor(self) -> SensorSize:
-        """Sensor size of the result."""
+class Edit(Described, ABC):
+    """Change of recordings that is applied when its events are read or written, in bounded memory.
 
-    def chunks(self, *, progress: Progress | None = None) -> Iterator[Events]:
+    Attributes:
+        recordings: Sources.
+        sensor: Sensor size of the result.
+        written: File that `write` has written, and its number of events; None: not written.
+    """
+
+    recordings: Sequence[Recording]
+    sensor: SensorSize
+    written: tuple[Path, int] | None = None
+
+    @abstractmethod
+    def chunks(self, progress: Progress | None = None) -> Iterator[Events]:
         """Yield the events of the result."""
 
+    def read(self) -> Events:
+        """Return all events of the result."""
+        return concatenate(self.chunks(), self.sensor)
+
     def write(self, out: str | Path, *, overwrite: bool = False, progress: Progress | None = None) -> int:
-        """Write the result to an event file; return the number of events."""
+        """Write the result with the settings of its recordings, if all have the same; return the number of events.
+
+        Raises:
+            DvspipeError: As in `chunks` and `dvspipe.write`.
+        """
+        first, *others = [recording.attributes.get("settings") for recording in self.recordings]
+        common = first if isinstance(first, dict) and all(other == first for other in others) else {}
+        count = write(
+            out,
+            self.chunks(progress),
+            self.sensor,
+            source=", ".join(recording.path.name for recording in self.recordings),
+            settings=common | self.settings(),
+            overwrite=overwrite,
+        )
+        self.written = (Path(out), count)
+        return count
+
+    def settings(self) -> dict[str, object]:
+        """Return the settings of the edit, which are stored with those of its recordings."""
+        return {}
+
+    def describe(self) -> Sequence[str]:
+        """Return the file and its number of events; without a file, the events are counted."""
+        path, count = self.written or ("not written", sum(map(len, self.chunks())))
+        return [f"{show_name(path)}: {count_noun(count, 'event')} of {self.sensor}{self.explain()}"]
+
+    def explain(self) -> str:
+        """Return what the text of a written result says besides."""
+        return ""
 
 
-@dataclass(frozen=True)
-class RecordingPart:
+class RecordingPart(Edit):
     """Part of a recording in time and space; see `select_part`.
 
     Args:
@@ -52,15 +104,13 @@ class RecordingPart:
         region: Region of the sensor; its upper left corner becomes the origin.
     """
 
-    recording: Recording
-    start_s: float
-    span: TimeSpan
-    region: Region
-
-    @property
-    def sensor(self) -> SensorSize:
-        """Sensor size of the part: the size of the region."""
-        return self.region.size
+    def __init__(self, recording: Recording, start_s: float, span: TimeSpan, region: Region) -> None:
+        self.recording = recording
+        self.recordings = (recording,)
+        self.start_s = start_s
+        self.span = span
+        self.region = region
+        self.sensor = region.size
 
     @property
     def is_complete(self) -> bool:
@@ -92,19 +142,6 @@ class RecordingPart:
         if not is_valid and self.span.start_us > self.recording.find_last_us():
             length = _describe_length(self.recording)
             raise EventError(f"{self.recording.path}: no events after the start time {self.start_s:g} s; {length}")
-
-    def write(self, out: str | Path, *, overwrite: bool = False, progress: Progress | None = None) -> int:
-        """Write the part with the settings; return the number of events.
-
-        Args:
-            out: Output file.
-            overwrite: Whether to replace an existing file.
-            progress: Called with the amount done and the total.
-
-        Raises:
-            DvspipeError: As in `chunks` and `dvspipe.write`.
-        """
-        return _write_result(out, self.chunks(progress), [self.recording], sensor=self.sensor, overwrite=overwrite)
 
 
 def select_part(
@@ -140,7 +177,7 @@ def locate_hot_pixels(part: RecordingPart, *, progress: Progress | None = None) 
     return find_hot_pixels(count_pixels(part.chunks(progress=progress), part.sensor))
 
 
-class FilteredPart:
+class FilteredPart(Edit):
     """Part of a recording without noise.
 
     Args:
@@ -154,31 +191,26 @@ class FilteredPart:
 
     def __init__(self, part: RecordingPart, config: FilterConfig) -> None:
         _check_pixels(part)
-        self._part = part
-        self._config = config
+        self.recordings = part.recordings
+        self.sensor = part.sensor
         self.counts = FilterCounts()
         self.hot: NDArray[np.bool_] | None = None
-
-    @property
-    def sensor(self) -> SensorSize:
-        """Sensor size of the part."""
-        return self._part.sensor
+        self._part = part
+        self._config = config
 
     def chunks(self, progress: Progress | None = None) -> Iterator[Events]:
         """Yield the events that remain."""
         reading = self._find_hot_pixels(progress)
         yield from filter_stream(self._part.chunks(reading), self._config, hot=self.hot, callback=self._count)
 
-    def write(self, out: str | Path, *, overwrite: bool = False, progress: Progress | None = None) -> int:
-        """Write the events that remain, with the settings; return their number."""
-        return _write_result(
-            out,
-            self.chunks(progress),
-            [self._part.recording],
-            sensor=self.sensor,
-            overwrite=overwrite,
-            filter=self._config.model_dump(),
-        )
+    def settings(self) -> dict[str, object]:
+        """Return the settings of the filters."""
+        return {"filter": self._config.model_dump()}
+
+    def explain(self) -> str:
+        """Return how many events each filter removed, and the number of hot pixels."""
+        hot = "" if self.hot is None else f"; {count_noun(int(self.hot.sum()), 'hot pixel')} found"
+        return f"; {self.counts}{hot}"
 
     def _find_hot_pixels(self, progress: Progress | None) -> Progress | None:
         """Find the hot pixels if they are filtered; return the progress callback for the pass after it."""
@@ -194,7 +226,7 @@ class FilteredPart:
         self.counts = counts
 
 
-class MergedRecordings:
+class MergedRecordings(Edit):
     """Several recordings of one sensor as one.
 
     Args:
@@ -208,18 +240,18 @@ class MergedRecordings:
 
     def __init__(self, recordings: Sequence[Recording], gap_us: int | None = None) -> None:
         self.sensor = find_common_sensor(recordings)
-        self._recordings = recordings
+        self.recordings = recordings
         self._gap_us = gap_us
 
     def chunks(self, progress: Progress | None = None) -> Iterator[Events]:
         """Yield the events of all recordings."""
-        reports = _split_progress(progress, len(self._recordings))
-        streams = [opened.chunks(progress=report) for opened, report in zip(self._recordings, reports, strict=True)]
+        reports = _split_progress(progress, len(self.recordings))
+        streams = [opened.chunks(progress=report) for opened, report in zip(self.recordings, reports, strict=True)]
         return merge_streams(streams) if self._gap_us is None else join_streams(streams, self._gap_us)
 
-    def write(self, out: str | Path, *, overwrite: bool = False, progress: Progress | None = None) -> int:
-        """Write the events of all recordings; return their number."""
-        return _write_result(out, self.chunks(progress), self._recordings, sensor=self.sensor, overwrite=overwrite)
+    def explain(self) -> str:
+        """Return the number of recordings."""
+        return f" of {count_noun(len(self.recordings), 'recording')}"
 
 
 def find_common_sensor(recordings: Sequence[Recording]) -> SensorSize:
@@ -235,29 +267,6 @@ def find_common_sensor(recordings: Sequence[Recording]) -> SensorSize:
             )
 
     return first.sensor
-
-
-def _write_result(
-    out: str | Path,
-    parts: Iterator[Events],
-    recordings: Sequence[Recording],
-    *,
-    sensor: SensorSize,
-    overwrite: bool,
-    **settings: object,
-) -> int:
-    """Write the events of an edit; the settings of the recordings are kept if all have the same."""
-    first, *others = [recording.attributes.get("settings") for recording in recordings]
-    common = first if isinstance(first, dict) and all(other == first for other in others) else {}
-
-    return write(
-        out,
-        parts,
-        sensor,
-        source=", ".join(recording.path.name for recording in recordings),
-        settings=common | settings,
-        overwrite=overwrite,
-    )
 
 
 def _split_progress(progress: Progress | None, count: int) -> Sequence[Progress | None]:
@@ -283,3 +292,118 @@ def _check_pixels(part: RecordingPart) -> None:
 
 def _describe_length(recording: Recording) -> str:
     return f"the recording lasts {(recording.find_last_us() - recording.find_first_us()) * 1e-6:.6g} s"
+
+
+def cut(
+    recording: RecordingLike,
+    out: str | Path | None = None,
+    *,
+    start_s: float = 0.0,
+    stop_s: float | None = None,
+    region: RegionLike | None = None,
+    overwrite: bool = False,
+    hints: Hints = NO_HINTS,
+    progress: Progress | None = None,
+) -> RecordingPart:
+    """Cut a recording in time and in space; event times do not change.
+
+    Args:
+        recording: Recording.
+        out: Output file; its suffix selects the format. Default: not written.
+        start_s: Start time in seconds after the first event.
+        stop_s: Stop time (exclusive) in seconds after the first event; default: end of the recording.
+        region: Region of the sensor, such as 128x128+20+10; its upper left corner becomes the origin. Default: complete
+            sensor.
+        overwrite: Replace an existing file.
+        hints: Metadata that the recording does not store.
+        progress: Called with the amount done and the total.
+
+    Raises:
+        ConfigError: If the stop time is not after the start time.
+        EventError: If the recording ends before the part begins, or the region is not inside the sensor.
+
+    Example:
+        >>> events = Events([500, 700_500], [3, 4], [1, 1], [True, False], "12x7")
+        >>> cut(events, start_s=0.5, stop_s=1.0, region="5x4+2+1").read()
+        Events(1 events, sensor 5x4, t 700500 to 700500 us)
+    """
+    opened = open_recording(recording, hints=hints)
+    part = select_part(opened, start_s, stop_s, None if region is None else Region.of(region))
+    return _write(part, out, overwrite=overwrite, progress=progress)
+
+
+def filter(  # noqa: A001
+    recording: RecordingLike,
+    out: str | Path | None = None,
+    config: FilterConfig = FilterConfig(),
+    *,
+    overwrite: bool = False,
+    hints: Hints = NO_HINTS,
+    progress: Progress | None = None,
+) -> FilteredPart:
+    """Remove noise: hot pixels, events in the refractory period, isolated background activity.
+
+    Args:
+        recording: Recording.
+        out: Output file; its suffix selects the format. Default: not written.
+        config: Settings of the filters.
+        overwrite: Replace an existing file.
+        hints: Metadata that the recording does not store.
+        progress: Called with the amount done and the total.
+
+    Raises:
+        ConfigError: If no filter is on.
+        EventError: If the sensor has more than 16 million pixels.
+
+    Example:
+        >>> events = Events([0, 100, 900], [3, 3, 3], [1, 1, 1], [True, True, True], "12x7")
+        >>> filter(events, config=FilterConfig(refractory_us=500)).read().t.tolist()
+        [0, 900]
+    """
+    if not config.active:
+        raise ConfigError("no filter given (expected hot_pixels, refractory_us=1000 or activity_us=20000)")
+
+    part = select_part(open_recording(recording, hints=hints))
+    return _write(FilteredPart(part, config), out, overwrite=overwrite, progress=progress)
+
+
+def merge(
+    recordings: Sequence[RecordingLike],
+    out: str | Path | None = None,
+    *,
+    gap_us: int | None = None,
+    overwrite: bool = False,
+    hints: Hints = NO_HINTS,
+    progress: Progress | None = None,
+) -> MergedRecordings:
+    """Merge recordings of one sensor into one, by event times or one after another.
+
+    Args:
+        recordings: One or more recordings.
+        out: Output file; its suffix selects the format. Default: not written.
+        gap_us: One after another: shift each recording to begin this many microseconds after the end of the previous
+            one, >= 0. Default: keep all times, and merge by time.
+        overwrite: Replace an existing file.
+        hints: Metadata that the recordings do not store.
+        progress: Called with the amount done and the total.
+
+    Raises:
+        EventError: If the sensors differ, or there is no recording.
+        ConfigError: If `gap_us` is negative.
+
+    Example:
+        >>> a = Events([0, 10], [3, 4], [1, 1], [True, False], "12x7")
+        >>> b = Events([5], [6], [2], [True], "12x7")
+        >>> merge([a, b]).read().t.tolist(), merge([a, b], gap_us=100).read().t.tolist()
+        ([0, 5, 10], [0, 10, 110])
+    """
+    opened = [open_recording(recording, hints=hints) for recording in recordings]
+    return _write(MergedRecordings(opened, gap_us), out, overwrite=overwrite, progress=progress)
+
+
+def _write(edit: EditType, out: str | Path | None, *, overwrite: bool, progress: Progress | None) -> EditType:
+    """Write an edit if there is an output, and return it."""
+    if out is not None:
+        claim_output(Path(out), overwrite=overwrite)
+        edit.write(out, overwrite=overwrite, progress=progress)
+    return edit

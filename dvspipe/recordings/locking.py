@@ -12,8 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..base.config import build
-from ..base.errors import escape_controls
+from ..base.errors import ConfigError, escape_controls
 from ..base.files import digest_file, is_internal
 from ..base.pool import map_items
 from ..base.progress import Progress
@@ -21,7 +20,8 @@ from ..base.versions import find_versions
 from ..events import EventDigest, digest_events
 from ..formats import open_recording
 from ..results import LOCK, DataLock, LockedFile
-from .config import ConvertConfig, RecordingConfig
+from ..video.config import VideoSettings
+from .config import ConvertConfig, FilmConfig
 from .conversion import ConversionTask
 
 DECIDING_PACKAGES = ("dvspipe", "numpy", "numba", "opencv-python", "opencv-python-headless")
@@ -34,8 +34,7 @@ SourceDigests = Mapping[Path, str]
 def write_lock(
     folder: Path,
     tasks: Sequence[ConversionTask],
-    video: ConvertConfig | None = None,
-    recording: RecordingConfig | None = None,
+    config: ConvertConfig = ConvertConfig(),
     *,
     license: str | Mapping[str, str | None] | None = None,  # noqa: A002
     sources: SourceDigests | None = None,
@@ -49,11 +48,10 @@ def write_lock(
     Args:
         folder: Output folder of the conversion.
         tasks: Conversions of all sources; tasks without an event file are left out.
-        video: Settings of videos.
-        recording: Settings of recordings.
+        config: Settings of the conversion.
         license: Licence of the sources, or licences by the names of the sources.
         sources: Digests of the sources; None: read them.
-        jobs: int | str that reads the files.
+        jobs: Number of worker processes, or a Ray cluster.
         progress: Called with the number of files done and the total.
 
     Raises:
@@ -68,8 +66,7 @@ def write_lock(
 
     lock = DataLock(
         versions=find_versions(*DECIDING_PACKAGES),
-        video=(video or ConvertConfig()).model_dump(mode="json"),
-        recording=(recording or RecordingConfig()).model_dump(mode="json"),
+        settings=dict(sorted(config.to_record().items())),  # equal locks have equal bytes
         lists=_digest_lists(folder),
         files=tuple(files),
     )
@@ -77,24 +74,20 @@ def write_lock(
     return lock
 
 
-def find_other_settings(tasks: Iterable[ConversionTask], video: ConvertConfig) -> list[ConversionTask]:
+def find_other_settings(tasks: Iterable[ConversionTask], config: ConvertConfig) -> list[ConversionTask]:
     """Return the converted videos whose event files store other settings: they were converted before."""
-    return [task for task in tasks if task.target.exists() and task.kind.is_video and _differs(task, video)]
+    return [task for task in tasks if task.target.exists() and task.kind.is_video and _differs(task, config)]
 
 
-def _differs(task: ConversionTask, video: ConvertConfig) -> bool:
+def _differs(task: ConversionTask, config: ConvertConfig) -> bool:
     stored = open_recording(task.target).attributes.get("settings")
     if not isinstance(stored, dict):
         return True
 
-    expected = task.settings_of(video).model_dump(mode="json")
-    of_video = expected.pop("video")
-    del expected["compression"]
-
     # A file stores the crop and the size that a sensor with a size of its own has chosen.
-    stored_video = stored.get("video", {})
-    is_same_video = all(value is None or stored_video.get(name) == value for name, value in of_video.items())
-    return not is_same_video or any(stored.get(name) != value for name, value in expected.items())
+    expected = task.settings_of(config).part(FilmConfig).to_record()
+    chosen = {name for name in VideoSettings.model_fields if expected[name] is None}
+    return any(stored.get(name) != value for name, value in expected.items() if name not in chosen)
 
 
 @dataclass(frozen=True)
@@ -166,7 +159,7 @@ def verify_folder(folder: Path, *, jobs: int | str = 1, progress: Progress | Non
 
     Args:
         folder: Folder with a dataset.lock.
-        jobs: int | str that reads the files.
+        jobs: Number of worker processes, or a Ray cluster.
         progress: Called with the number of files done and the total.
 
     Raises:
@@ -196,8 +189,8 @@ def verify_folder(folder: Path, *, jobs: int | str = 1, progress: Progress | Non
     return sorted([*problems, *lock.find_other_files(found, _digest_lists(folder))])
 
 
-def read_settings(lock: DataLock, where: str | Path) -> tuple[ConvertConfig, RecordingConfig]:
-    """Return the settings of a lock, for videos and for recordings.
+def read_settings(lock: DataLock, where: str | Path) -> ConvertConfig:
+    """Return the settings of a lock.
 
     Args:
         lock: Content of the lock.
@@ -206,7 +199,10 @@ def read_settings(lock: DataLock, where: str | Path) -> tuple[ConvertConfig, Rec
     Raises:
         ConfigError: If a setting is unknown, as in a lock of another version, or wrong.
     """
-    return build(ConvertConfig, lock.video, str(where)), build(RecordingConfig, lock.recording, str(where))
+    try:
+        return ConvertConfig.model_validate(lock.settings)
+    except ConfigError as error:
+        raise error.named(str(where)) from error
 
 
 def compare_sources(lock: DataLock, tasks: Iterable[ConversionTask], sources: SourceDigests) -> list[str]:

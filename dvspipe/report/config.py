@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypedDict
+from typing import Literal
 
 from pydantic import Field, model_validator
 
-from ..base.config import Settings
 from ..base.errors import ConfigError
-from ..encoding.config import FrameConfig, FrameKeywords
+from ..base.settings import Settings
+from ..encoding.config import FrameConfig
+from ..formats import Hints
 
 PREVIEW_SUFFIXES = (".webm", ".mp4", ".gif", ".png")
 DPI = 200  # charts written to files: twice matplotlib's density
@@ -70,22 +71,11 @@ class PreviewSettings(Settings):
         return self.step_us / self.speed * 1e-6
 
 
-class PreviewKeywords(TypedDict, total=False):
-    """Settings of `PreviewSettings` by name."""
+class FrameSettings(Hints, FrameConfig):
+    """Settings of the frames of a data set, and metadata that recordings lack.
 
-    window_us: int
-    speed: float
-    fps: float | None
-    mode: PreviewMode
-    colours: PreviewColours
-    min_side_px: int
-    scale: int | None
-    max_side_px: int
-    skip_pauses: bool
-
-
-class FrameSettings(FrameConfig):
-    """Settings of the frames of a data set; they are stored in the output folder, in frames.json."""
+    They are stored in the output folder, in frames.json.
+    """
 
     format: FrameFormat = "png"
     """`png`: picture in the colours of `dvspipe view`, a pixel per pixel of the sensor; `npy`: array of the values."""
@@ -104,13 +94,6 @@ class FrameSettings(FrameConfig):
         if self.form == "voxel" and self.format == "png":
             raise ConfigError("form = voxel: has no picture (expected format = npy)")
         return self
-
-
-class FrameSetKeywords(FrameKeywords, total=False):
-    """Settings of `FrameSettings` by name."""
-
-    format: FrameFormat
-    colours: PreviewColours
 
 
 def plan_playback(

@@ -6,23 +6,20 @@ recording is finished when its table of times exists.
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Unpack
 
-from ..base.config import as_settings
-from ..base.errors import ConfigError, DataError, FileError, FormatError, escape_controls
+from ..base.errors import ConfigError, DataError, FileError, FormatError, count_noun, escape_controls
 from ..base.files import is_internal, lock_folder, write_text
-from ..base.pool import Outcome, map_items
+from ..base.pool import Outcome, collect, map_items
 from ..base.progress import Progress
-from ..base.trees import find_differences
-from ..events import SensorSize, SensorSizeLike
-from ..formats import NO_HINTS, Hints, HintsLike
-from ..recordings.conversion import find_recordings
+from ..base.settings import find_differences
+from ..recordings.sources import find_recordings
 from ..results.tables import read_csv
-from .config import FrameSetKeywords, FrameSettings
+from .config import FrameSettings
 from .frames import (
     SETTINGS,
     TIMES,
@@ -33,25 +30,17 @@ from .frames import (
     FrameWriter,
 )
 
+log = logging.getLogger(__name__)
 MAX_TABLE_BYTES = 1 << 30  # 20 million frames
 
 
-def plan_frames(
-    source: Path,
-    out: Path,
-    settings: FrameSettings,
-    *,
-    sensor: SensorSize | None = None,
-    hints: Hints = NO_HINTS,
-) -> FramePlan:
+def plan_frames(source: Path, out: Path, settings: FrameSettings) -> FramePlan:
     """Plan the frames of a recording, or of all recordings in a folder.
 
     Args:
         source: Recording, or folder that is searched recursively; the output folder has the same folders.
         out: Output folder.
         settings: Settings of the frames.
-        sensor: Sensor of recordings that do not store it.
-        hints: Other missing metadata.
     """
     # Outputs of an earlier run may be below the source: they are no recordings.
     resolved = out.resolve()
@@ -63,7 +52,7 @@ def plan_frames(
         raise FileError(f"{source}: contains no recordings (found only frames)")
 
     if recordings == [source]:
-        return FramePlan(out, (FrameTask(source, Path()),), settings, sensor, hints)
+        return FramePlan(out, (FrameTask(source, Path()),), settings)
 
     tasks: dict[Path, FrameTask] = {}
     counts = Counter(path.with_suffix("") for path in recordings)
@@ -75,7 +64,7 @@ def plan_frames(
             raise DataError(f"{path}: has the same folder in the output as {tasks[folder]} ({folder})")
         tasks[folder] = FrameTask(path, folder)
 
-    return FramePlan(out, tuple(tasks.values()), settings, sensor, hints)
+    return FramePlan(out, tuple(tasks.values()), settings)
 
 
 def write_frames(
@@ -127,7 +116,7 @@ def _claim_folder(plan: FramePlan, *, overwrite: bool) -> None:
 def _read_settings(path: Path) -> FrameSettings:
     try:
         return FrameSettings.model_validate_json(path.read_bytes())
-    except (OSError, ConfigError, ValueError) as error:  # wrong settings, or no JSON
+    except (OSError, ValueError, ConfigError) as error:
         raise FileError(
             f"{path}: not the settings of frames ({type(error).__name__}); use overwrite to replace it"
         ) from error
@@ -152,14 +141,11 @@ def _remove_frames(out: Path) -> None:
 def frames(
     source: str | Path,
     out: str | Path,
-    settings: FrameSettings | Mapping[str, object] | None = None,
+    config: FrameSettings = FrameSettings(),
     *,
     jobs: int | str = 1,
-    sensor: SensorSizeLike | None = None,
-    hints: HintsLike = NO_HINTS,
     overwrite: bool = False,
     progress: Progress | None = None,
-    **named: Unpack[FrameSetKeywords],
 ) -> tuple[FrameCount, ...]:
     """Write events as frames: a picture or array per time window or number of events, and a table of their times.
 
@@ -168,13 +154,11 @@ def frames(
     Args:
         source: Recording, or folder of recordings, searched recursively.
         out: Output folder.
-        settings: Settings of the frames; also a mapping. Without `every_us` and `every_events`: windows of 33,333 us.
+        config: Settings of the frames, and metadata that recordings lack. Without `every_us` and `every_events`:
+            windows of 33,333 us.
         jobs: Number of worker processes, or the address of a Ray cluster: ray, or ray://HOST:PORT.
-        sensor: Sensor size, for recordings that do not store it.
-        hints: Other metadata that the recordings do not store.
         overwrite: Remove the frames of earlier runs first.
         progress: Called with the number of recordings done and the total.
-        named: Settings of `FrameSettings` by name.
 
     Returns:
         Numbers of frames and events of each recording that was written now.
@@ -183,23 +167,18 @@ def frames(
         DvspipeError: As in `plan_frames` and `write_frames`; or the first error of a recording, after all others.
 
     Example:
-        >>> frames("recordings", "frames", every_us=10_000)  # doctest: +SKIP
+        >>> frames("recordings", "frames", FrameSettings(every_us=10_000))  # doctest: +SKIP
         (FrameCount(frames=601, events=149629, sensor=SensorSize(width=128, height=128)),)
     """
-    plan = open_frames(source, out, settings, sensor=sensor, hints=hints, named=named)
-    outcomes = [*write_frames(plan, jobs=jobs, overwrite=overwrite, progress=progress)]
-    return tuple(outcome.result() for outcome in outcomes)
+    plan = open_frames(source, out, config)
+    done = 0 if overwrite else len(plan.tasks) - len(plan.unwritten())
+    if done:
+        log.info("%d of %s already written", done, count_noun(len(plan.tasks), "recording"))
+    outcomes = write_frames(plan, jobs=jobs, overwrite=overwrite, progress=progress)
+    return collect(outcomes, len(plan.tasks), "recordings could not be written")
 
 
-def open_frames(
-    source: str | Path,
-    out: str | Path,
-    settings: FrameSettings | Mapping[str, object] | None = None,
-    *,
-    sensor: SensorSizeLike | None = None,
-    hints: HintsLike = NO_HINTS,
-    named: Mapping[str, object] | None = None,
-) -> FramePlan:
+def open_frames(source: str | Path, out: str | Path, config: FrameSettings = FrameSettings()) -> FramePlan:
     """Plan what `frames` writes, from its arguments."""
     out = Path(out)
     if out.suffix in (".npy", ".png") and not out.is_dir():
@@ -208,6 +187,4 @@ def open_frames(
             "select the format"
         )
 
-    size = None if sensor is None else SensorSize.of(sensor)
-    chosen = as_settings(FrameSettings, settings, named or {}, frames)
-    return plan_frames(Path(source), out, chosen, sensor=size, hints=as_settings(Hints, hints))
+    return plan_frames(Path(source), out, config)

@@ -21,12 +21,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.errors import FileError
+from ..base.errors import FileError, count_noun
 from ..base.files import UNFINISHED, write_beside
 from ..base.progress import Progress, ignore_progress
+from ..base.texts import show_name
 from ..encoding import EventFrame, FrameConfig, encode_frames
 from ..events import SensorSize
-from ..formats import NO_HINTS, Hints, open_recording
+from ..formats import open_recording
 from .config import FrameSettings
 from .painter import make_palette, shade_counts, shade_fading, write_picture
 
@@ -71,8 +72,6 @@ class FramePlan:
     out: Path
     tasks: tuple[FrameTask, ...]
     settings: FrameSettings
-    sensor: SensorSize | None = None
-    hints: Hints = NO_HINTS
 
     def unwritten(self) -> list[FrameTask]:
         """Return the recordings without a table of times."""
@@ -80,11 +79,17 @@ class FramePlan:
 
 
 class FrameCount(NamedTuple):
-    """Numbers of frames and of their events, and the sensor."""
+    """Numbers of frames and of their events, the sensor, and the table of the frames."""
 
     frames: int
     events: int
     sensor: SensorSize
+    table: Path = Path()
+
+    def describe(self) -> list[str]:
+        """Return the table, and the numbers."""
+        counts = f"{count_noun(self.frames, 'frame')} of {count_noun(self.events, 'event')}, {self.sensor}"
+        return [f"{show_name(self.table)}: {counts}"]
 
 
 @dataclass(frozen=True)
@@ -105,7 +110,7 @@ class FrameWriter:
 
     def _write(self, task: FrameTask, staging: Path, progress: Progress) -> FrameCount:
         plan = self.plan
-        recording = open_recording(task.source, sensor=plan.sensor, hints=plan.hints)
+        recording = open_recording(task.source, plan.settings)
         writer = _ImageWriter(task, plan.settings, staging)
         steady = _SteadyProgress(progress)
         (staging / task.folder).mkdir(parents=True)
@@ -127,7 +132,7 @@ class FrameWriter:
         with write_beside(plan.out / task.times) as beside:
             shutil.copyfile(table, beside)
 
-        return FrameCount(writer.count, writer.events, recording.sensor)
+        return FrameCount(writer.count, writer.events, recording.sensor, self.plan.out / task.times)
 
 
 @contextmanager

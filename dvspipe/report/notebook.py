@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING
 
-from ..base.config import as_settings
 from ..base.errors import Brief
 from ..events import Events
 from ..formats import RecordingLike, as_events
 from ..results import Prediction, TrainingRun
 from .charts import plot_curves
-from .config import PlotKind, PreviewKeywords, PreviewSettings, plan_playback
+from .config import PlotKind, PreviewSettings, plan_playback
 from .pages import data_address
 from .plots import PlotSource, plot_source
 from .previews import write_preview
@@ -66,32 +64,22 @@ def plot(value: RecordingLike | TrainingRun | Prediction, kind: PlotKind = "xyt"
     return plot_source(kind, PlotSource([events], events.sensor, len(events), span_us))
 
 
-def animate(
-    value: RecordingLike,
-    settings: PreviewSettings | Mapping[str, object] | None = None,
-    **named: Unpack[PreviewKeywords],
-) -> Animation:
+def animate(value: RecordingLike, settings: PreviewSettings | None = None) -> Animation:
     """Render events as a video that a notebook plays.
 
     Args:
         value: Events to show; also a file.
-        settings: Preview settings, as `dvspipe.report.PreviewSettings` or as plain keys and values. None: real time, or
-            slower or faster to make the video last between 2 and 20 s.
-        named: Settings by name, such as `window_us=5000`; they take precedence over `settings`.
-
-    Raises:
-        ConfigError: If a setting is unknown or invalid.
+        settings: Preview settings. None: real time, or slower or faster to make the video last between 2 and 20 s.
 
     Example:
         >>> import dvspipe
         >>> events = dvspipe.Events([0, 900], [3, 4], [1, 1], [True, False], sensor=(12, 7))
-        >>> video = dvspipe.animate(events, window_us=1000, speed=0.01)
+        >>> video = dvspipe.animate(events, dvspipe.PreviewSettings(window_us=1000, speed=0.01))
         >>> video._repr_html_()[:6], len(video.data) > 1000  # VP8 in WebM
         ('<video', True)
     """
     events = as_events(value)
-    is_given = settings is not None or named
-    chosen = as_settings(PreviewSettings, settings, named) if is_given else _animation_settings(events)
+    chosen = _animation_settings(events) if settings is None else settings
 
     with TemporaryDirectory() as folder:
         video = write_preview([events], events.sensor, Path(folder) / "events.webm", chosen)

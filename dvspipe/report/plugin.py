@@ -16,11 +16,10 @@ if TYPE_CHECKING:
 @hookimpl
 def commands() -> Sequence[Command]:
     """Return the commands that show recordings and spikes."""
-    room = "dvspipe.report.commands"
     return (
-        Command("view", f"{room}:view", "Show a recording as a video, pictures or a chart.", "First steps"),
-        Command("frames", f"{room}:frames", "Write recordings as folders of pictures or arrays.", "Recordings"),
-        Command("spikes", f"{room}:spikes", "Encode an image as spike trains, and draw or store them.", "Spikes"),
+        Command("view", "dvspipe.report.views:view", "Show a recording as a video or pictures.", "First steps"),
+        Command("frames", "dvspipe.report.frame_sets:frames", "Write recordings as folders of pictures.", "Recordings"),
+        Command("spikes", "dvspipe.report.rasters:spikes", "Encode an image as spike trains.", "Recordings"),
     )
 
 

@@ -9,22 +9,21 @@ from __future__ import annotations
 import itertools
 import math
 import struct
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
-from typing import NamedTuple, Unpack
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.config import as_settings
 from ..base.errors import EventError, FileError
 from ..base.files import require_suffix, write_beside
 from ..base.progress import Progress, ignore_progress
 from ..events import Events, SensorSize, SensorSizeLike, checked_parts, concatenate
 from ..video.opening import open_video
 from ..video.writing import open_h264, open_webm
-from .config import PREVIEW_SUFFIXES, PreviewKeywords, PreviewMode, PreviewSettings
+from .config import PREVIEW_SUFFIXES, PreviewMode, PreviewSettings
 from .painter import (
     BACKGROUND,
     STRIP,
@@ -57,14 +56,13 @@ def write_preview(
     chunks: Events | Iterable[Events],
     sensor: SensorSizeLike,
     path: str | Path,
-    settings: PreviewSettings | Mapping[str, object] | None = None,
+    settings: PreviewSettings = PreviewSettings(),
     *,
     span_us: tuple[int, int] | None = None,
     zero_us: int | None = None,
     beside: str | Path | Iterator[tuple[int, NDArray[np.uint8]]] | None = None,
     captions: Captions | None = None,
     progress: Progress = ignore_progress,
-    **named: Unpack[PreviewKeywords],
 ) -> Path:
     """Write a video (.webm, .mp4), a GIF (.gif) or a sheet of 12 pictures (.png) of events, and return its path.
 
@@ -77,7 +75,7 @@ def write_preview(
             memory.
         sensor: Sensor of the events.
         path: File to write; it is complete or absent.
-        settings: Preview settings; also a mapping.
+        settings: Preview settings.
         span_us: Times of the first and last event, to place the pictures of a sheet and to report progress. Without it,
             a sheet holds all events in memory.
         zero_us: Time of the first event of the recording, if the events are a part of it.
@@ -85,7 +83,6 @@ def write_preview(
             RGB frames, uint8 [H, W, 3].
         captions: Returns the caption of each picture.
         progress: Called with the number of pictures done and the total (0 if unknown).
-        named: Settings of `PreviewSettings` by name.
 
     Raises:
         ConfigError: If the pictures would be too large.
@@ -96,11 +93,11 @@ def write_preview(
     Example:
         >>> from dvspipe.formats import open_recording
         >>> recording = open_recording("recording.h5")  # doctest: +SKIP
-        >>> write_preview(recording.chunks(), recording.sensor, "events.webm", speed=0.1)  # doctest: +SKIP
+        >>> slow = PreviewSettings(speed=0.1)
+        >>> write_preview(recording.chunks(), recording.sensor, "events.webm", slow)  # doctest: +SKIP
     """
     path = Path(path)
     sensor = SensorSize.of(sensor)
-    settings = as_settings(PreviewSettings, settings, named, write_preview)
     require_suffix(path, "a preview", *PREVIEW_SUFFIXES)
     suffix = path.suffix.lower()
     checked_chunks = _check_sensor(checked_parts(chunks), sensor)

@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.config import as_settings, build
 from ..base.errors import Brief, ConfigError, DataError
 from ..base.files import claim_output, require_suffix, write_beside
-from ..base.texts import readable
-from ..encoding.spikes import CodeName, SpikeKeywords, SpikeSettings, unit_values
+from ..base.texts import Described, readable, show_name
+from ..encoding.spikes import CodeName, SpikeSettings, unit_values
 from ..video.config import VideoSettings
 from ..video.folders import read_image
 from .style import GRID, INK, OFF, ON, SMALL, TITLE, frame_axes, new_figure, save_figure, strip_axes
@@ -126,7 +125,7 @@ def _grey(value: float) -> str:
 
 
 @dataclass(frozen=True, repr=False)
-class SpikeTrains(Brief):
+class SpikeTrains(Described, Brief):
     """What `spikes` has encoded.
 
     Attributes:
@@ -139,17 +138,25 @@ class SpikeTrains(Brief):
     trains: Mapping[str, NDArray[np.uint8]]
     step_us: int
 
+    def describe(self) -> list[str]:
+        """Return a line for each code."""
+        lines = []
+        for name, trains in self.trains.items():
+            T, C, H, W = trains.shape
+            size = f"{C * H * W:,} trains of {T} steps of {self.step_us / 1000:g} ms"
+            lines.append(f"{show_name(self.out)}: {name}, {trains.sum():,} spikes in {size}")
+        return lines
+
 
 def spikes(
     image: str | Path,
     out: str | Path,
-    settings: SpikeSettings | Mapping[str, object] | None = None,
+    config: SpikeSettings = SpikeSettings(),
     *,
     method: CodeName | Sequence[CodeName] = "poisson",
     resize: str | None = None,
     seed: int = 0,
     overwrite: bool = False,
-    **named: Unpack[SpikeKeywords],
 ) -> SpikeTrains:
     """Encode an image as spike trains and draw or store them.
 
@@ -158,12 +165,11 @@ def spikes(
     Args:
         image: Image file; colours are converted to grey.
         out: Output file: .png (raster plot) or .npz (spike arrays).
-        settings: Settings of the codes; also a mapping.
-        method: Spike code. Several codes are compared.
-        resize: Size to resize the image to. None: its own size.
+        config: Settings of the codes.
+        method: Spike code. Repeatable, to compare codes.
+        resize: Size to resize the image to. Default: its own size.
         seed: Seed of the random generators.
         overwrite: Replace an existing file.
-        named: Settings of `SpikeSettings` by name.
 
     Raises:
         ConfigError: If no code has a setting, or a picture cannot show so many trains.
@@ -171,16 +177,14 @@ def spikes(
         VideoError: If the image is missing or cannot be read.
 
     Example:
-        >>> spikes("grey.png", "raster.png", method=["latency", "population"], steps=30)  # doctest: +SKIP
+        >>> spikes("grey.png", "raster.png", SpikeSettings(steps=30), method="latency")  # doctest: +SKIP
     """
     path = Path(out)
     require_suffix(path, "spikes", ".png", ".npz")
-    codes = as_settings(SpikeSettings, settings, named, spikes).build_codes(
-        [method] if isinstance(method, str) else method
-    )
+    codes = config.build_codes([method] if isinstance(method, str) else method)
     claim_output(path, overwrite=overwrite)
 
-    picture = read_image(Path(image), build(VideoSettings, {"resize": resize}, "spikes"))
+    picture = read_image(Path(image), VideoSettings(resize=resize))
     try:
         values = unit_values(picture)
     except DataError as error:

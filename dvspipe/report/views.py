@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Unpack
 
-from ..base.config import as_settings
-from ..base.errors import Brief, ConfigError, EventError
+from ..base.errors import Brief, ConfigError, EventError, count_noun
 from ..base.files import claim_output, require_suffix
 from ..base.progress import NamedStep, Progress, ignore_progress
-from ..events import RegionLike, SensorSizeLike
-from ..formats import NO_HINTS, HintsLike, RecordingLike
+from ..base.texts import Described, show_name
+from ..events import Events, Region, RegionLike
+from ..formats import NO_HINTS, Hints, RecordingLike
 from ..formats.source import Extent
-from ..recordings.editing import RecordingPart
-from ..verbs.editing import cut
-from .config import PREVIEW_SUFFIXES, PlotKind, PreviewKeywords, PreviewSettings
+from ..recordings.editing import RecordingPart, cut
+from ..recordings.sources import is_video
+from ..video.names import camera_of
+from ..video.opening import open_video
+from .config import PREVIEW_SUFFIXES, PlotKind, PreviewSettings
 from .plots import PlotSource, draw_events
 from .previews import write_preview
 
@@ -64,7 +65,7 @@ UNUSED_BY_CHARTS = frozenset({"speed", "fps", "beside", "window_us", "mode", "sc
 
 
 @dataclass(frozen=True, repr=False)
-class View(Brief):
+class View(Described, Brief):
     """What `view` has shown.
 
     Attributes:
@@ -77,11 +78,18 @@ class View(Brief):
     part: RecordingPart
     extent: Extent
 
+    def describe(self) -> list[str]:
+        """Return the file, and the recording and the region that it shows."""
+        region = self.part.region
+        where = f"{region.size}" if region == Region.full(self.part.recording.sensor) else f"region {region}"
+        shown = f"{self.part.recording.path.name}, {where}, {count_noun(self.extent.events, 'event')}"
+        return [f"{show_name(self.out)}: {show_name(shown)}"]
+
 
 def view(
     recording: RecordingLike,
     out: str | Path,
-    settings: PreviewSettings | Mapping[str, object] | None = None,
+    config: PreviewSettings = PreviewSettings(),
     *,
     start_s: float = 0.0,
     stop_s: float | None = None,
@@ -89,29 +97,25 @@ def view(
     chart: PlotKind | None = None,
     title: str | None = None,
     beside: str | Path | None = None,
-    sensor: SensorSizeLike | None = None,
-    hints: HintsLike = NO_HINTS,
+    hints: Hints = NO_HINTS,
     overwrite: bool = False,
     progress: Progress = ignore_progress,
-    **named: Unpack[PreviewKeywords],
 ) -> View:
     """Show a recording as a video, a sheet of pictures or a chart.
 
     Args:
-        recording: Recording. In Python also events.
+        recording: Recording.
         out: Video (.webm, .mp4, .gif), sheet of twelve pictures or chart (.png).
-        settings: Settings of the pictures; a chart uses only the colours.
+        config: Settings of the pictures; a chart uses only the colours.
         start_s: Start time in seconds after the first event.
-        stop_s: Stop time (exclusive) in seconds after the first event; None: end of the recording.
-        region: Region of the sensor, such as 128x128+20+10. None: complete sensor.
+        stop_s: Stop time (exclusive) in seconds after the first event; default: end of the recording.
+        region: Region of the sensor, such as 128x128+20+10. Default: complete sensor.
         chart: Chart to draw instead of pictures (.png): cloud in space and time, raster plot, or event rate.
-        title: Title above a chart. None: name of the recording.
+        title: Title above a chart. Default: name of the recording.
         beside: Source video to show next to the events.
-        sensor: Sensor size, for a recording that does not store it.
-        hints: Other metadata that the recording does not store.
+        hints: Metadata that the recording does not store.
         overwrite: Replace an existing file.
         progress: Called with the number of steps done, reading and showing, and their total.
-        named: Settings of `PreviewSettings` by name.
 
     Raises:
         ConfigError: If an argument does not apply to the output.
@@ -119,20 +123,19 @@ def view(
         FileError: If the suffix is wrong, or the file exists or cannot be written.
 
     Example:
-        >>> view("recording.h5", "events.webm", speed=0.5)  # doctest: +SKIP
+        >>> view("recording.h5", "events.webm", PreviewSettings(speed=0.5))  # doctest: +SKIP
     """
     # Refuse what does not apply to the output before the recording is read.
-    chosen = as_settings(PreviewSettings, settings, named, view)
     path = Path(out)
     others = {"chart": chart, "beside": beside}
-    _check_use(path, {*chosen.model_fields_set, *(name for name, value in others.items() if value is not None)})
+    _check_use(path, {*config.model_fields_set, *(name for name, value in others.items() if value is not None)})
     if beside is not None and region is not None:
         raise ConfigError("view: beside shows the complete video; it cannot be combined with region")
 
     claim_output(path, overwrite=overwrite)
-
-    part = cut.edit(recording, start_s, stop_s, region, sensor=sensor, hints=hints)
-    assert isinstance(part, RecordingPart)
+    if not isinstance(recording, Events):
+        _refuse_video(Path(recording))
+    part = cut(recording, start_s=start_s, stop_s=stop_s, region=region, hints=hints)
     extent = part.extent(NamedStep(progress, "events", 0, 2))
     if not (part.is_complete or extent.events):
         raise EventError(f"{part.recording.path}: no events in this part")
@@ -140,7 +143,7 @@ def view(
     show_part(
         part,
         path,
-        chosen,
+        config,
         chart=chart,
         title=part.recording.path.name if title is None else title,
         beside=None if beside is None else Path(beside),
@@ -148,6 +151,14 @@ def view(
         progress=NamedStep(progress, "pictures" if chart is None else "events", 1, 2),
     )
     return View(path, part, extent)
+
+
+def _refuse_video(file: Path) -> None:
+    """Refuse a video: it is converted to events first."""
+    if file.exists() and camera_of(file) is None and is_video(file):
+        open_video(file)  # a file with the name of a video may be none: its error says so
+        command = shlex.join(["dvspipe", "convert", str(file), "-o", str(file.with_suffix(".h5"))])
+        raise ConfigError(f"{file}: is a video, not an event recording; convert it first: {command}")
 
 
 def _check_use(out: Path, given: set[str]) -> None:

@@ -27,8 +27,8 @@ from pydantic import Field, InstanceOf, JsonValue, computed_field
 
 from ..base.errors import FileError, brief, count_noun
 from ..base.gestures import GESTURES, OTHER
+from ..base.settings import find_differences
 from ..base.texts import TextTable, readable
-from ..base.trees import find_differences
 from .activity import LayerActivity
 from .labels import LabelRow
 from .scores import TimeScores
@@ -36,7 +36,7 @@ from .tables import FileText, Folder, FolderFile, Record, Row, read_rows, write_
 from .timeline import NO_TIMELINE, Timeline
 
 SHOWN_DIGITS = 12  # digits of a digest in a message, enough to tell networks apart
-DECISIVE = frozenset({"network", "settings", "sensor_given", "hints", "adapted_to"})
+DECISIVE = frozenset({"network", "settings", "adapted_to"})
 """Fields of a run that determine its predictions."""
 
 Basis = Literal["events", "joints and events"]
@@ -65,11 +65,7 @@ class InferenceRun(Record):
     stateful: bool
     """Whether the network keeps its state throughout a recording, without windows."""
     settings: dict[str, JsonValue]
-    """Complete settings."""
-    sensor_given: str | None
-    """Sensor given for recordings that do not name their own."""
-    hints: tuple[str, ...]
-    """Other hints for missing metadata of recordings, KEY=VALUE."""
+    """Complete settings, with the metadata that was given for recordings."""
     adapted_to: str | None = None
     """SHA-256 of names, sizes and times of the recordings that the network was adapted to; None: not adapted."""
     versions: dict[str, str]
@@ -389,6 +385,10 @@ class Prediction(Row):
         }
         rows = zip(*(column.tolist() for column in columns.values()), strict=True)
         return tuple(WindowRow(**dict(zip(columns, row, strict=True))) for row in rows)
+
+    def to_record(self) -> RecordingResult:
+        """Return the prediction with its segments, for `dvspipe infer --json`."""
+        return RecordingResult(answer=self, segments=self.segments)
 
     @property
     def has_full_frame(self) -> bool:

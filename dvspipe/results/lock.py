@@ -41,10 +41,8 @@ class DataLock(Record):
     """Version of this format."""
     versions: dict[str, str]
     """Versions of dvspipe and of the packages that decode and simulate videos."""
-    video: dict[str, JsonValue]
-    """All settings for videos. `simulator.seed` draws the sensor, the name of a source the noise of its recording."""
-    recording: dict[str, JsonValue]
-    """All settings for recordings of other formats."""
+    settings: dict[str, JsonValue]
+    """All settings of the conversion. `sensor_seed` draws the sensor, the name of a source its noise."""
     lists: dict[str, str] = Field(default_factory=dict)
     """SHA-256 of each list in the folder, such as splits.csv, by file name."""
     files: tuple[LockedFile, ...]

@@ -12,17 +12,16 @@ Only the order of spikes matters. Weights stay in [0, 1] and converge to near 0 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated, NamedTuple, TypedDict
+from typing import Annotated, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
-from ..base.config import Settings
 from ..base.errors import DataError
 from ..base.kernels import njit
+from ..base.settings import Settings
 from ..networks.integrate_and_fire import SCAN_FASTMATH, Singles, add_spikes
 
 NEVER = np.int32(2**31 - 1)
@@ -68,18 +67,6 @@ class StdpConfig(Settings):
         doublings = np.minimum(np.arange(seen, seen + count) // self.doubled_after, 60)
         increase = np.minimum(self.largest, self.increase * 2.0**doublings)
         return np.stack([increase, DEPRESSION * increase], axis=1).astype(np.float32)
-
-
-class StdpKeywords(TypedDict, total=False):
-    """Settings of `StdpConfig` by name."""
-
-    passes: int
-    winners: Sequence[int]
-    radius: Sequence[int]
-    increase: float
-    largest: float
-    doubled_after: int
-    readout_c: float
 
 
 class Competition(NamedTuple):

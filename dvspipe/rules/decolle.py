@@ -31,8 +31,8 @@ class Decolle(OnlineRule):
 
     Example:
         >>> from dvspipe import SensorSize
-        >>> from dvspipe.networks import MlpConfig
-        >>> config = MlpConfig(channels=(8, 6), reset="subtract", detach_reset=True)
+        >>> from dvspipe.networks import NetworkConfig
+        >>> config = NetworkConfig(network="mlp", channels=(8, 6), reset="subtract", detach_reset=True)
         >>> network = SpikingNetwork(config, grid=SensorSize(width=4, height=3), classes=2, dt=1e-3)
         >>> spikes = torch.randint(0, 2, (100, 5, 2, 3, 4), dtype=torch.uint8)
         >>> rule = Decolle(network, seed=0)

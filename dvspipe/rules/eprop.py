@@ -8,7 +8,7 @@ import torch
 from pydantic import JsonValue
 from torch import Tensor, nn
 
-from ..networks import CsnnConfig, ModuleConfig, NetworkConfig
+from ..networks import NetworkConfig
 from ..networks.models import StandardisedConvolution
 from .online import Activity, OnlineLayer, OnlineRule
 from .segments import Loss
@@ -27,8 +27,8 @@ class EProp(OnlineRule):
 
     Example:
         >>> from dvspipe import SensorSize
-        >>> from dvspipe.networks import MlpConfig, SpikingNetwork
-        >>> config = MlpConfig(channels=(8,), reset="subtract", detach_reset=True)
+        >>> from dvspipe.networks import NetworkConfig, SpikingNetwork
+        >>> config = NetworkConfig(network="mlp", channels=(8,), reset="subtract", detach_reset=True)
         >>> network = SpikingNetwork(config, grid=SensorSize(width=4, height=3), classes=2, dt=1e-3)
         >>> spikes = torch.randint(0, 2, (100, 5, 2, 3, 4), dtype=torch.uint8)
         >>> outputs = EProp(network).update(spikes, lambda y: y.mean(0)[:, 0].sum())
@@ -40,13 +40,13 @@ class EProp(OnlineRule):
     def find_unmet_needs(cls, network: NetworkConfig) -> dict[str, JsonValue]:
         """Return the required values of differing settings, by name; e-prop also needs exactly one spiking layer."""
         needs = super().find_unmet_needs(network)
-        if isinstance(network, ModuleConfig) or len(network.channels) == 1:
+        if network.network == "module" or len(network.channels) == 1:
             return needs
 
         # The rule keeps the first layer.
-        needs |= {"network.channels": [network.channels[0]]}
-        if isinstance(network, CsnnConfig) and network.padded is not None:
-            needs |= {"network.padded": [network.padded[0]]}
+        needs |= {"channels": [network.channels[0]]}
+        if network.network == "csnn" and network.padded is not None:
+            needs |= {"padded": [network.padded[0]]}
 
         return needs
 

@@ -22,8 +22,8 @@ from torch import Tensor, nn
 from torch.nn.grad import conv2d_input, conv2d_weight
 
 from ..base.errors import ConfigError
-from ..base.overrides import write_overrides
-from ..networks import CsnnConfig, LeakyReadout, MlpConfig, NetworkConfig, SpikingNetwork
+from ..base.settings import show_settings
+from ..networks import LeakyReadout, NetworkConfig, SpikingNetwork
 from ..networks.inputs import check_positive, check_tensor
 from ..networks.models import Convolution, Linear, StandardisedConvolution, draw_mask
 from .segments import Loss
@@ -245,7 +245,7 @@ class OnlineRule(ABC):
 
         needs = self.find_unmet_needs(network.config)
         if needs:
-            raise ConfigError(f"{type(self).__name__}: needs {write_overrides(needs)}")
+            raise ConfigError(f"{type(self).__name__}: needs {show_settings(needs)}")
 
         assert isinstance(network.readout, LeakyReadout)
         self.network = network
@@ -258,12 +258,9 @@ class OnlineRule(ABC):
     @classmethod
     def find_unmet_needs(cls, network: NetworkConfig) -> dict[str, JsonValue]:
         """Return the required values of all settings in which `network` differs, by setting name."""
-        # A setting that a kind of network does not have counts as the default of `csnn`.
-        is_mlp = isinstance(network, MlpConfig)
-        default = CsnnConfig()
-
+        is_mlp = network.network == "mlp"
         needs: dict[str, JsonValue] = {
-            "kind": "mlp" if is_mlp else "csnn",
+            "network": "mlp" if is_mlp else "csnn",
             **({} if is_mlp else {"norm": "weight"}),
             "reset": "subtract",
             "detach_reset": True,
@@ -271,8 +268,7 @@ class OnlineRule(ABC):
             "tau_syn_s": None,
         }
 
-        values = {name: getattr(network, name, getattr(default, name)) for name in needs}
-        return {f"network.{name}": value for name, value in needs.items() if values[name] != value}
+        return {name: value for name, value in needs.items() if getattr(network, name) != value}
 
     @abstractmethod
     def add_hidden(

@@ -26,9 +26,9 @@ class OTTT(OnlineRule):
     Example:
         >>> import torch
         >>> from dvspipe import SensorSize
-        >>> from dvspipe.networks import MlpConfig, SpikingNetwork
+        >>> from dvspipe.networks import NetworkConfig, SpikingNetwork
         >>> _ = torch.manual_seed(0)
-        >>> config = MlpConfig(channels=(8,), reset="subtract", detach_reset=True)
+        >>> config = NetworkConfig(network="mlp", channels=(8,), reset="subtract", detach_reset=True)
         >>> network = SpikingNetwork(config, grid=SensorSize(width=4, height=3), classes=2, dt=1e-3)
         >>> spikes = torch.randint(0, 2, (200, 5, 2, 3, 4), dtype=torch.uint8)
         >>> optimiser = torch.optim.SGD(network.parameters(), lr=0.1)

@@ -18,9 +18,9 @@ class GradientRule(Protocol):
     Example:
         >>> import torch
         >>> from dvspipe.rules import OTTT, Bptt
-        >>> from dvspipe.networks import SpikingNetwork
-        >>> neurons = {"reset": "subtract", "detach_reset": True}
-        >>> network = SpikingNetwork(neurons, kind="mlp", channels=[8], grid=(4, 3), classes=2, dt=1e-3)
+        >>> from dvspipe.networks import NetworkConfig, SpikingNetwork
+        >>> config = NetworkConfig(network="mlp", channels=(8,), reset="subtract", detach_reset=True)
+        >>> network = SpikingNetwork(config, grid=(4, 3), classes=2, dt=1e-3)
         >>> spikes = torch.randint(0, 2, (20, 5, 2, 3, 4))
         >>> for kind in (Bptt, OTTT):
         ...     outputs = kind(network).update(spikes, lambda outputs: outputs.square().mean())

@@ -49,10 +49,10 @@ def find_unmet_needs(name: Rule, network: NetworkConfig) -> dict[str, JsonValue]
     """Return the values that a rule requires of all settings in which `network` differs, by setting name.
 
     Example:
-        >>> from dvspipe.networks import CsnnConfig, MlpConfig
-        >>> find_unmet_needs("ottt", MlpConfig(reset="subtract"))
-        {'network.detach_reset': True}
-        >>> find_unmet_needs("bptt", CsnnConfig())
+        >>> from dvspipe.networks import NetworkConfig
+        >>> find_unmet_needs("ottt", NetworkConfig(network="mlp", reset="subtract"))
+        {'detach_reset': True}
+        >>> find_unmet_needs("bptt", NetworkConfig())
         {}
     """
     kind = _find_kind(name)

@@ -94,8 +94,8 @@ def backpropagate_segments(
 
     Example:
         >>> from dvspipe import SensorSize
-        >>> from dvspipe.networks import MlpConfig, SpikingNetwork
-        >>> config = MlpConfig(channels=(8,), reset="subtract")
+        >>> from dvspipe.networks import NetworkConfig, SpikingNetwork
+        >>> config = NetworkConfig(network="mlp", channels=(8,), reset="subtract")
         >>> network = SpikingNetwork(config, grid=SensorSize(width=4, height=3), classes=2, dt=1e-3)
         >>> spikes = torch.randint(0, 2, (1000, 5, 2, 3, 4), dtype=torch.uint8)
         >>> outputs = backpropagate_segments(network, spikes, lambda y: y.mean(0)[:, 0].sum(), steps=20)
@@ -154,8 +154,9 @@ class Bptt:
         ConfigError: If `steps` and `truncate` are given.
 
     Example:
-        >>> from dvspipe.networks import SpikingNetwork
-        >>> network = SpikingNetwork(kind="mlp", channels=[8], grid=(4, 3), classes=2, dt=1e-3)
+        >>> from dvspipe.networks import NetworkConfig, SpikingNetwork
+        >>> config = NetworkConfig(network="mlp", channels=(8,))
+        >>> network = SpikingNetwork(config, grid=(4, 3), classes=2, dt=1e-3)
         >>> spikes = torch.randint(0, 2, (20, 5, 2, 3, 4), dtype=torch.uint8)
         >>> Bptt(network).update(spikes, lambda outputs: outputs.mean(0)[:, 0].sum()).shape
         torch.Size([20, 5, 2])

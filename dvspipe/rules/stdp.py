@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
-from ..base.config import Settings
 from ..base.errors import ConfigError, DataError
 from ..base.kernels import njit
+from ..base.settings import Settings
 from ..networks.inputs import check_tensor
 from .protocols import PlasticityRule, Traces
 

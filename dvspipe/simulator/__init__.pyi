@@ -1,8 +1,6 @@
 from .calibration import Calibration as Calibration
 from .calibration import calibrate_frames as calibrate_frames
 from .config import SimulatorConfig as SimulatorConfig
-from .config import as_settings_on_preset as as_settings_on_preset
-from .config import read_preset as read_preset
 from .simulator import EventSimulator as EventSimulator
 from .simulator import SimulatorState as SimulatorState
 from .simulator import batches as batches

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal, Self, TypedDict, Unpack
+from typing import Literal, Self
 
 from pydantic import Field
 
-from ..base.config import Model, Settings, as_settings, build, plain_settings
 from ..base.errors import escape_controls
-from ..base.patterns import SENSOR_PATTERN
-from ..base.trees import merge_settings
-from ..base.yaml_files import read_yaml, shipped_configs
+from ..base.settings import Settings
+from ..base.yaml_files import shipped_configs
 
 DERIVED_SEED_BITS = 53  # integers of 53 bits are exact in every JSON reader
 
@@ -28,7 +25,7 @@ class SimulatorConfig(Settings):
         True
     """
 
-    sensor_size: str = Field(default="keep", pattern=SENSOR_PATTERN)
+    sensor_size: str = Field(default="keep", pattern=r"^(keep|\d+x\d+)$")
     """Size of the sensor, WIDTHxHEIGHT: a video that is converted is cropped to its shape, in the middle, and scaled to
     it; `resize` takes precedence over the size, but does not distort the picture. `keep`: all pixels of the video."""
     pos_thres: float = Field(default=0.2, ge=0.001, le=10)
@@ -61,33 +58,32 @@ class SimulatorConfig(Settings):
     refractory_period: float = Field(default=0.0, ge=0, le=1)
     """Dead time of a pixel after an event: a crossing during this time fires no event, but still moves the reference.
     In seconds."""
-    seed: int = Field(default=0, ge=0, lt=2**63)
+    sensor_seed: int = Field(default=0, ge=0, lt=2**63)
     """Random seed of the sensor: mismatch and hot pixels. Together with `noise_seed`, also of the noise."""
     noise_seed: int | None = Field(default=None, ge=0, lt=2**63)
     """Random seed of the noise in a recording: phase and jitter of leak events, shot noise, events of hot pixels.
     Default: derived from the name of a video; 0 for frames and arrays."""
 
-    @classmethod
-    def from_preset(cls, name: str, **named: Unpack[SimulatorKeywords]) -> Self:
-        """Create the settings of an included sensor preset (see `list_presets`), or of a YAML file.
+    def with_preset(self, preset: str | Path | None) -> Self:
+        """Return these settings with those that are not given from a sensor preset.
 
         Args:
-            name: Name of the preset, or path of the file.
-            named: Settings that take precedence.
+            preset: Name of an included preset (see `list_presets`), or a YAML file; None: return the same settings.
 
         Raises:
-            ConfigError: If the preset or file does not exist, or a setting is wrong.
+            ConfigError: If the preset or file does not exist, or has a wrong setting.
 
         Example:
-            >>> SimulatorConfig.from_preset("noisy", seed=3).seed
-            3
+            >>> config = SimulatorConfig(pos_thres=0.3).with_preset("davis346")
+            >>> config.pos_thres, config.neg_thres
+            (0.3, 0.157)
         """
-        return as_settings(cls, read_preset(name), named)
+        return self if preset is None else type(self).read(preset, self.given, kind="sensors")
 
     def for_recording(self, name: str) -> Self:
         """Return the settings for a recording: its noise seed is derived from its name, unless it is set.
 
-        Recordings of one sensor share `seed`, and with it mismatch and hot pixels, but not the noise.
+        Recordings of one sensor share `sensor_seed`, and with it mismatch and hot pixels, but not the noise.
 
         Args:
             name: Path of the video, relative to the folder that is converted, with forward slashes; for a single video,
@@ -120,59 +116,6 @@ class SimulatorConfig(Settings):
         return round(self.refractory_period * 1e6)
 
 
-class SimulatorKeywords(TypedDict, total=False):
-    """Settings of `SimulatorConfig` by name."""
-
-    sensor_size: str
-    pos_thres: float
-    neg_thres: float
-    sigma_thres: float
-    intensity_map: Literal["log", "linlog"]
-    log_offset: float
-    cutoff_hz: float
-    cutoff_order: Literal[1, 2]
-    leak_rate_hz: float
-    leak_jitter_fraction: float
-    shot_noise_rate_hz: float
-    hot_pixel_fraction: float
-    hot_pixel_rate_hz: float
-    refractory_period: float
-    seed: int
-    noise_seed: int | None
-
-
 def list_presets() -> list[str]:
     """List the names of the included sensor presets, sorted."""
     return shipped_configs("sensors")
-
-
-def read_preset(name: str) -> dict[str, Any]:
-    """Read the settings of an included sensor preset, such as `noisy` or `davis346`, or of a YAML file.
-
-    Raises:
-        ConfigError: If the preset or file does not exist.
-
-    Example:
-        >>> config = SimulatorConfig(**read_preset("noisy"))
-    """
-    return read_yaml(name, kind="sensors")
-
-
-def as_settings_on_preset(
-    model: type[Model],
-    preset: str | Path | None,
-    given: Model | Mapping[str, object] | None,
-    named: Mapping[str, object],
-    function: Callable[..., object],
-) -> Model:
-    """Create settings as `as_settings`; a sensor preset, if there is one, has the settings that are not given.
-
-    Example:
-        >>> settings = as_settings_on_preset(SimulatorConfig, "davis346", None, {"pos_thres": 0.3}, read_preset)
-        >>> settings.pos_thres, settings.neg_thres
-        (0.3, 0.157)
-    """
-    if preset is None:
-        return as_settings(model, given, named, function)
-    base = plain_settings(model, read_preset(str(preset)))
-    return build(model, merge_settings(base, plain_settings(model, given, named, function)), function.__name__)

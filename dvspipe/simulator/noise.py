@@ -101,7 +101,7 @@ def emit_noise(
         light: Intensity in [0, 1] of each value.
     """
     # Both seeds in one number; recordings with consecutive noise seeds are far apart.
-    seed = np.uint64((config.seed + WEYL_STEP * (config.noise_seed or 0)) % 2**64)
+    seed = np.uint64((config.sensor_seed + WEYL_STEP * (config.noise_seed or 0)) % 2**64)
 
     events = []
     if config.leak_rate_hz:

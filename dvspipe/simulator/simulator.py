@@ -13,16 +13,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
-from typing import Any, Literal, NamedTuple, TypeVar, Unpack, cast
+from typing import Any, Literal, NamedTuple, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.config import as_settings
 from ..base.errors import Brief, ConfigError, VideoError
 from ..events import Events, SensorSize
 from ..video.frames import Frame, checked_frames
-from .config import SimulatorConfig, SimulatorKeywords
+from .config import SimulatorConfig
 from .crossings import (
     CodeTable,
     Pixels,
@@ -254,11 +253,10 @@ class EventSimulator:
     sets the references and fires no events. Noise events do not change the references.
 
     Args:
-        config: Settings of the pixel model; also a mapping of keys and values.
+        config: Settings of the pixel model. Default: an ideal sensor.
         upsample: Number of interpolation steps per pair of frames along the estimated motion, 1 to 256; `auto`: chosen
             from the motion; `off`: straight lines.
         threads: Number of threads, >= 1. Each simulates a band of rows; the events do not depend on it.
-        named: Settings by name, such as `pos_thres=0.3`; they take precedence over `config`.
 
     Raises:
         ConfigError: If a setting is wrong, or `upsample` or `threads` is out of range.
@@ -273,11 +271,10 @@ class EventSimulator:
 
     def __init__(
         self,
-        config: SimulatorConfig | Mapping[str, object] | None = None,
+        config: SimulatorConfig = SimulatorConfig(),
         *,
         upsample: Factor = "off",
         threads: int = 1,
-        **named: Unpack[SimulatorKeywords],
     ) -> None:
         if not (upsample in ("off", "auto") or (isinstance(upsample, int) and 1 <= upsample <= MAX_PATH_STEPS)):
             raise ConfigError(
@@ -286,7 +283,7 @@ class EventSimulator:
         if threads < 1:
             raise ConfigError(f"threads: wrong number (found {threads}, expected 1 or more)")
 
-        self.config = as_settings(SimulatorConfig, config, named, EventSimulator)
+        self.config = config
         self.threads = threads
         self._factor: Factor = "off" if upsample == 1 else upsample  # a single step is a straight line
         self._upsampler: Upsampler | None = None
@@ -453,7 +450,7 @@ class EventSimulator:
 
     def _start_generator(self, purpose: str, *more: int) -> np.random.Generator:
         """Return a random generator that belongs to the sensor, or with a noise seed to the recording."""
-        return np.random.default_rng([self.config.seed, STREAMS[purpose], *more])
+        return np.random.default_rng([self.config.sensor_seed, STREAMS[purpose], *more])
 
     def _flatten(self, frame: Frame) -> NDArray[Any]:
         """Flatten a frame: grey codes of an integer image, or levels of a float image."""
@@ -581,20 +578,18 @@ def _find_events(pair: _FramePair, codes: _Codes | None, pixels: Pixels, interva
 
 def simulate(
     frames: Iterable[Frame],
-    config: SimulatorConfig | Mapping[str, object] | None = None,
+    config: SimulatorConfig = SimulatorConfig(),
     *,
     upsample: Factor = "off",
     threads: int = 1,
-    **named: Unpack[SimulatorKeywords],
 ) -> Iterator[Events]:
     """Convert video frames to events, one part per pair of frames; join the parts with `concatenate(parts, sensor)`.
 
     Args:
         frames: Two or more frames in time order.
-        config: Settings of the pixel model; also a mapping of keys and values. Default: an ideal sensor.
+        config: Settings of the pixel model. Default: an ideal sensor.
         upsample: Interpolation steps per pair of frames; see `EventSimulator`.
         threads: Number of threads, >= 1.
-        named: Settings by name, such as `pos_thres=0.3`; they take precedence over `config`.
 
     Raises:
         ConfigError: If a setting is wrong, or `upsample` or `threads` is out of range.
@@ -606,7 +601,7 @@ def simulate(
         >>> [len(events) for events in simulate(frames_from_arrays(images, fps=30))]
         [588]
     """
-    return _simulate(frames, EventSimulator(config, upsample=upsample, threads=threads, **named))
+    return _simulate(frames, EventSimulator(config, upsample=upsample, threads=threads))
 
 
 def _simulate(frames: Iterable[Frame], simulator: EventSimulator) -> Iterator[Events]:

@@ -9,12 +9,11 @@ triggers again as soon as it has stopped leading.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TypedDict
 
 from pydantic import Field
 
-from ..base.config import Settings
 from ..base.gestures import OTHER
+from ..base.settings import Settings
 from ..results.tables import Record
 from .answers import LiveAnswer
 
@@ -26,13 +25,6 @@ class ActionConfig(Settings):
     """Time for which a class must lead, with certain predictions, until it acts, in seconds."""
     gap_s: float = Field(default=1.0, ge=0, le=3600)
     """Time for which a class must not lead until it can act again, in seconds."""
-
-
-class ActionKeywords(TypedDict, total=False):
-    """Settings of `ActionConfig` by name."""
-
-    hold_s: float
-    gap_s: float
 
 
 class Action(Record):

@@ -18,7 +18,7 @@ class LiveAnswer(Record):
     probability: float
     """Probability of this class, 0 to 1."""
     certain: bool
-    """Whether the probability reaches `segments.enter`, and the input resembles the training data."""
+    """Whether the probability reaches `enter`, and the input resembles the training data."""
     probabilities: tuple[float, ...]
     """Probabilities of all classes."""
     events_per_s: float

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections import Counter
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Sequence
+from pathlib import Path
 
-from cyclopts import Parameter
 from rich.text import Text
 
 from ..base.errors import count_noun
 from ..base.interrupts import end_on_interrupt
 from ..base.texts import show_name
-from ..cli.commands import OF_FILES, takes
-from ..cli.options import AsJson, Trust
-from ..cli.screen import messages, notes, screen, warn
-from ..inference import InferConfig
+from ..checkpoints.checkpoint import DEFAULT_CHECKPOINT
+from ..cli.screen import screen
+from ..inference import Classifier, InferConfig
 from .actions import Action, ActionConfig
+from .answers import LiveAnswer
+from .performers import ActionRunner
+from .session import LiveSession
 from .session import live as verb
+from .sources import FilmSource
 from .window import LiveWindow, open_window
 
-if TYPE_CHECKING:
-    from . import ActionRunner, LiveSession
-    from .answers import LiveAnswer
+log = logging.getLogger(__name__)
 
 LESS_THAN_INFER = (
     "live sees the complete picture until it has found the person; dvspipe infer searches the film first, and is more "
@@ -31,73 +33,77 @@ LESS_THAN_INFER = (
 CLEAR_LINE = "\r\x1b[K"
 
 
-@takes(verb, without=("source", "trust", *OF_FILES, "least_us", "quiet", "noise"))
 def live(
-    source: Annotated[str, Parameter(help="Webcam: 0, 1, ...; or a video or recording to replay.")],
-    checkpoint: str = "gesture",
-    *,
-    window: Annotated[
-        bool | None,
-        Parameter(
-            help="Show film, events and prediction in a window, or not (--window=false); default: if there is a "
-            "display, except with --json."
-        ),
-    ] = None,
-    on: Annotated[
-        list[tuple[str, str]] | None,
-        Parameter(
-            metavar="CLASS COMMAND",
-            help="Command to run once per gesture of a class, or of any class, with the environment variables "
-            "DVSPIPE_CLASS, DVSPIPE_PROBABILITY and DVSPIPE_T_S. Repeatable.",
-        ),
-    ] = None,
-    acts: ActionConfig = ActionConfig(),
-    trust: Trust = None,
-    as_json: AsJson = False,
+    source: str,
+    checkpoint: str = DEFAULT_CHECKPOINT,
     config: InferConfig = InferConfig(),
-    **given: Any,
+    acts: ActionConfig = ActionConfig(),
+    *,
+    window: bool | None = None,
+    on: Sequence[tuple[str, str]] = (),
+    speed: float = 1.0,
+    loop: bool = False,
+    record: Path | None = None,
+    overwrite: bool = False,
+    trust: Sequence[str] = (),
 ) -> None:
-    """Classify a webcam, or a replayed file, while it runs; Ctrl-C ends it."""
-    from ..inference import Classifier
-    from . import ActionRunner
-    from .sources import FilmSource
+    """Classify a webcam, or a replayed file, while it runs; Ctrl-C ends it.
 
-    classifier = Classifier.load(checkpoint, trust=tuple(trust or ()))
-    runner = ActionRunner(on or (), classifier.config.classes, acts)
-    session = verb(source, classifier, config, **given)
+    Args:
+        source: Webcam: 0, 1, ...; or a video or recording to replay.
+        checkpoint: Run folder, .safetensors file, name of an included classifier, or hf://USER/NAME.
+        config: Settings of windows, segments and framing.
+        acts: When a gesture acts.
+        window: Show film, events and prediction in a window, or not (--window=false); default: if there is a display,
+            except with --json.
+        on: Class and command to run once per gesture of the class, or of any class, with the environment variables
+            DVSPIPE_CLASS, DVSPIPE_PROBABILITY and DVSPIPE_T_S. Repeatable.
+        speed: Speed of a replay, > 0; 1: as recorded.
+        loop: Start a replay again at its end.
+        record: Event file (.h5, ...) for what the network sees; default: not recorded.
+        overwrite: Replace an existing file of `record`.
+        trust: Packages allowed to run code for networks with `network = module`.
+    """
+    classifier = Classifier.load(checkpoint, trust=trust)
+    runner = ActionRunner(on, classifier.config.classes, acts)
+    session = verb(
+        source,
+        classifier,
+        config,
+        speed=speed,
+        loop=loop,
+        record=record,
+        overwrite=overwrite,
+    )
     opened = session.source
     writer = session.writer
 
-    # JSON Lines are for another program, so only --window opens a window with them.
-    is_wanted = False if as_json and window is None else window
+    # JSON Lines are for another program, so only `window` opens a window with them.
+    is_wanted = False if screen.as_json and window is None else window
     session.viewer = shown = open_window(opened.name, classifier.config.sensor, is_wanted=is_wanted)
 
-    if not notes.quiet:
-        messages.print(f"{show_name(opened.name)}: starting, which takes longer the first time; Ctrl-C ends it")
-        if isinstance(opened, FilmSource):
-            messages.print(f"{show_name(opened.name)}: {LESS_THAN_INFER}")
+    log.info("%s: starting, which takes longer the first time; Ctrl-C ends it", opened.name)
+    if isinstance(opened, FilmSource):
+        log.info("%s: %s", opened.name, LESS_THAN_INFER)
 
     lines = _Lines()
-    if as_json:
+    if screen.as_json:
         lines = _JsonLines()
     elif screen.is_terminal:
         lines = _StatusLine()
     tally = _run(session, lines, shown, runner)
 
     if session.skipped_us:
-        warn(f"{show_name(opened.name)}: {session.skipped_us * 1e-6:,.1f} s skipped: the machine was too slow")
-
+        log.warning("%s: %.1f s skipped: the machine was too slow", opened.name, session.skipped_us * 1e-6)
     if writer is not None and not writer.count:
-        warn(f"{show_name(writer.path)}: no events were recorded")
-    elif writer is not None and not as_json:
-        screen.print(f"{show_name(writer.path)}: {count_noun(writer.count, 'event')} of {writer.sensor}")
-
-    if not notes.quiet:
-        messages.print(f"{show_name(opened.name)}: {tally.describe()}")
+        log.warning("%s: no events were recorded", writer.path)
+    elif writer is not None:
+        log.info("%s: %s of %s", writer.path, count_noun(writer.count, "event"), writer.sensor)
+    log.info("%s: %s", opened.name, tally.describe())
 
     # If the process exits before the thread of the source, native code may abort it.
     if session.is_reading:
-        messages.print(f"{show_name(opened.name)}: waiting for its next frame; Ctrl-C ends at once")
+        log.info("%s: waiting for its next frame; Ctrl-C ends at once", opened.name)
         session.wait()
 
 

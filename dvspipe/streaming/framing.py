@@ -1,8 +1,8 @@
 """Framing of live streams: events and pictures to the network's sensor, from the past alone.
 
 A recording is searched completely before it is framed (`open_source`). A live stream cannot be: `LiveFinder` locates
-the moving person from the last seconds, and follows the person with a delay. In videos, `find_person` finds also a
-still person, by the joints. Until the person is located, the network sees the complete picture.
+the moving person from the last seconds, and follows the person with a delay. In videos, a `Watcher` may find also a
+still person. Until the person is located, the network sees the complete picture.
 
 There are four framers, each with a method `add` that returns events on the network's sensor: of events or of frames
 (`frame_live_events`, `frame_live_video`), with a region that is fixed or that follows the person.
@@ -34,10 +34,8 @@ from ..framing.framing import (
     smooth_centers,
 )
 from ..framing.opening import coarse_size, is_larger, map_region, plan_picture, plan_region
-from ..hooks import SquarePath
-from ..people.region import frame_person
-from ..people.tracking import PersonTracker
-from ..recordings.config import ConvertConfig
+from ..hooks import Watcher
+from ..recordings.config import FilmConfig
 from ..video.config import VideoSettings
 from ..video.frames import Frame
 from ..video.pictures import fit_picture
@@ -46,7 +44,6 @@ from ..video.video import Video
 if TYPE_CHECKING:
     from ..simulator import SimulatorState
 
-LOCATING_LOOKS = 5  # pictures with a person before the zoom is decided: half a second
 LOCATING_SLICES = 4  # slices with motion before the zoom is decided: 2 s
 SMOOTHED_SLICES = 3 * SMOOTH_SLICES  # centres that the smoothing uses
 
@@ -160,24 +157,6 @@ class LiveFinder:
         )
 
 
-def find_person(tracker: PersonTracker, size: SensorSize, target: SensorSize) -> Framing | None:
-    """Return the region of interest around the person now; None if nobody was seen for long enough.
-
-    Args:
-        tracker: Tracker of the person, which has seen all frames until now.
-        size: Size of the frames.
-        target: Sensor of the network.
-    """
-    track = tracker.track(size)
-    if track is None or track.present.sum() < LOCATING_LOOKS:
-        return None
-
-    path = frame_person(track)
-    if path is None:
-        return None
-    return Framing.of(SquarePath(path.t_us[-1:], path.center[-1:], path.side), size, target)
-
-
 class FixedEvents:
     """Framer of events with a region of interest that does not move.
 
@@ -233,7 +212,7 @@ class FixedFrames:
         fit: Mapping from the converted frames to the network's sensor.
     """
 
-    def __init__(self, name: str, settings: ConvertConfig, fit: Fit) -> None:
+    def __init__(self, name: str, settings: FilmConfig, fit: Fit) -> None:
         self._pixels = _Pixels(name, settings)
         self._fitted = FixedEvents(fit)
 
@@ -254,18 +233,18 @@ class FollowedFrames:
         size: Size of the frames.
         target: Sensor of the network.
         zoom: As in `LiveFinder`.
-        person: Tracker of the person, to follow the person by joints as long as it finds one; None: by motion.
+        watcher: Follow its region as long as it finds one; None: by motion.
     """
 
     def __init__(
         self,
         name: str,
-        settings: ConvertConfig,
+        settings: FilmConfig,
         size: SensorSize,
         target: SensorSize,
         *,
         zoom: float | None = None,
-        person: PersonTracker | None = None,
+        watcher: Watcher | None = None,
     ) -> None:
         self._name = name
         self._settings = settings
@@ -276,17 +255,15 @@ class FollowedFrames:
         self._pixels = _Pixels(name, _resized(settings, overview))
         self._complete = FixedEvents(plan_fit(overview, target, "scale"))
         self._finder = LiveFinder(overview, size, target, zoom=zoom)
-        self._person = person
-        self._seen: Framing | None = None  # at the last look of the pose network
+        self._watcher = watcher
         self.framing: Framing | None = None  # the last one
 
     def add(self, frame: Frame) -> Events:
         """Return the events since the previous frame."""
         events = self._pixels.step(frame)
         self._finder.add(events)
-        if self._person is not None and self._person.looked_us == frame.t_us:
-            self._seen = find_person(self._person, self._size, self._target)
-        framing = self._seen or self._finder.framing
+        square = None if self._watcher is None else self._watcher.region
+        framing = self._finder.framing if square is None else Framing.of(square, self._size, self._target)
 
         # The zoom is decided once. A region stays where it is while nobody is found.
         if self.framing is not None:
@@ -308,16 +285,16 @@ class FollowedFrames:
 class _Pixels:
     """Simulated pixels that see cropped and scaled frames."""
 
-    def __init__(self, name: str, settings: ConvertConfig) -> None:
+    def __init__(self, name: str, settings: FilmConfig) -> None:
         from ..simulator import EventSimulator  # only videos need its kernels
 
         self._name = name
-        self._video = settings.video
-        self._simulator = EventSimulator(settings.simulator, upsample=settings.upsample)
+        self._settings = settings
+        self._simulator = EventSimulator(settings, upsample=settings.upsample)
         self._state: SimulatorState | None = None
 
     def step(self, frame: Frame) -> Events:
-        image = fit_picture(self._name, frame.image, self._video)
+        image = fit_picture(self._name, frame.image, self._settings)
         try:
             events, self._state = self._simulator.step(Frame(frame.t_us, image, frame.transfer), self._state)
         except VideoError as error:
@@ -343,39 +320,37 @@ def frame_live_events(
 
 
 def frame_live_video(
-    video: Video, target: SensorSize, config: FramingConfig, person: PersonTracker | None = None
+    video: Video, target: SensorSize, config: FramingConfig, watcher: Watcher | None = None
 ) -> FixedFrames | FollowedFrames:
-    """Return the framer of a live video; `person` as in `FollowedFrames`."""
+    """Return the framer of a live video; `watcher` as in `FollowedFrames`."""
     name = video.name
     size = video.size
-    settings = config.video.video
     config = config.for_recording(Path(name).name)
 
     # A region of interest that follows the person replaces crop and size; given ones mean a fixed region.
-    plain = config.video.model_copy(update={"video": settings.model_copy(update={"crop": None, "resize": None})})
-    has_geometry = settings.crop is not None or settings.resize is not None
+    plain = config.model_copy(update={"crop": None, "resize": None})
+    has_geometry = config.crop is not None or config.resize is not None
     if config.roi == "auto" or (config.roi is None and config.fit is None and not has_geometry):
-        return FollowedFrames(name, plain, size, target, zoom=1.0 if config.fit == "crop" else None, person=person)
+        return FollowedFrames(name, plain, size, target, zoom=1.0 if config.fit == "crop" else None, watcher=watcher)
 
     region = Region.full(size)
-    shown = plain
-    if config.roi not in (None, "full") or settings.resize is None:
-        region, shown = plan_picture(Path(name), size, target, config.model_copy(update={"video": plain}))
+    shown: FilmConfig = plain
+    if config.roi not in (None, "full") or config.resize is None:
+        region, shown = plan_picture(Path(name), size, target, plain)
 
     # An empty picture gives the size after crop and resize.
-    height, width = fit_picture(name, np.zeros((size.height, size.width), np.uint8), shown.video).shape
+    height, width = fit_picture(name, np.zeros((size.height, size.width), np.uint8), shown).shape
     seen = SensorSize(width=width, height=height)
     return FixedFrames(name, shown, plan_fit(seen, target, "crop", map_region(region, size, seen)))
 
 
 def live_settings(config: FramingConfig) -> VideoSettings:
     """Return the settings to open a live video with: crop and size as given, except for a region of interest."""
-    settings = config.video.video
     if config.roi in (None, "full"):
-        return settings
+        return config
 
-    return settings.model_copy(update={"crop": None, "resize": None})
+    return config.model_copy(update={"crop": None, "resize": None})
 
 
-def _resized(settings: ConvertConfig, size: SensorSize) -> ConvertConfig:
-    return settings.model_copy(update={"video": settings.video.model_copy(update={"resize": str(size)})})
+def _resized(settings: FilmConfig, size: SensorSize) -> FilmConfig:
+    return settings.model_copy(update={"resize": str(size)})

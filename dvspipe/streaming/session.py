@@ -9,31 +9,30 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import NamedTuple, Protocol, Unpack
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from ..base.config import as_settings
 from ..base.files import claim_output
-from ..events import Events, SensorSize, SensorSizeLike
-from ..formats import NO_HINTS, Hints, HintsLike, WriteOptions, Writer, create_writer
+from ..checkpoints.checkpoint import DEFAULT_CHECKPOINT
+from ..events import Events
+from ..formats import WriteOptions, Writer, create_writer
 from ..framing.framing import SLICE_US
+from ..hooks import Watcher
 from ..inference.classifier import Classifier, as_classifier
-from ..inference.config import InferConfig, InferKeywords
+from ..inference.config import InferConfig
 from ..inference.stateful import StatefulRun, StepOutput, live_hop
 from ..inference.windows import StepEncoder
-from ..people.advice import JointAdviser
 from ..results import Basis
 from ..video.frames import Frame
 from ..video.video import Video
-from .actions import Action, ActionConfig, ActionKeywords, find_actions
+from .actions import Action, ActionConfig, find_actions
 from .answers import LiveAnswer
 from .chunks import NOTICE_S, Chunk, ChunkQueue, LiveClock, SystemClock
 from .framing import frame_live_events, frame_live_video, live_settings
-from .joints import LiveJoints
 from .recorder import record
 from .sources import LiveSource, open_live
 
@@ -110,7 +109,7 @@ class LiveSession:
         self._config = classifier.framed(config.model_copy(update={"stateful": True}))
         is_film = isinstance(source.content, Video)
         adviser = classifier.choose_adviser(self._config, source.name, is_film=is_film)
-        self._joints = LiveJoints(adviser.joints) if isinstance(adviser, JointAdviser) else None
+        self._watcher = None if adviser is None else adviser.watch()
         self._enter = classifier.choose_segments(self._config, is_film=is_film).threshold
 
         self._clock = clock or SystemClock()
@@ -118,7 +117,7 @@ class LiveSession:
         self._is_stopped = False
         self._stop = threading.Event()  # for the thread
 
-        self._framer = _Framer(source, classifier, self._config, self._joints)
+        self._framer = _Framer(source, classifier, self._config, self._watcher)
         self._machine = _Machine(classifier, self._config)
         self._thread: threading.Thread | None = None
 
@@ -159,8 +158,8 @@ class LiveSession:
 
             # Before the thread starts, or chunks would be dropped meanwhile.
             self._framer.warm_up()
-            if self._joints is not None:
-                self._joints.warm_up()
+            if self._watcher is not None:
+                self._watcher.warm_up()
             self._machine.warm_up()
 
             self._thread = threading.Thread(target=self._read, name=f"read {self.source.name}", daemon=True)
@@ -171,19 +170,13 @@ class LiveSession:
         if (error := self._queue.error) is not None:
             raise error
 
-    def actions(
-        self, config: ActionConfig | Mapping[str, object] | None = None, **named: Unpack[ActionKeywords]
-    ) -> Iterator[Action]:
+    def actions(self, config: ActionConfig = ActionConfig()) -> Iterator[Action]:
         """Yield an action per gesture, as they occur; iterate over this instead of the session.
-
-        Args:
-            config: Settings, also a mapping.
-            named: Settings of `ActionConfig` by name.
 
         Raises:
             DvspipeError: As in the iteration over the session.
         """
-        return find_actions(self, as_settings(ActionConfig, config, named, self.actions))
+        return find_actions(self, config)
 
     def _read(self) -> None:
         """Put the chunks of the source into the queue, in a thread."""
@@ -209,8 +202,8 @@ class LiveSession:
             chunk = self._queue.get(NOTICE_S)
             if chunk is not None:
                 last = chunk
-                if self._joints is not None and isinstance(chunk.content, Frame):
-                    self._joints.add(chunk.content)
+                if self._watcher is not None and isinstance(chunk.content, Frame):
+                    self._watcher.add(chunk.content)
                 events = self._framer.add(chunk)
                 if add_record is not None:
                     add_record(events)
@@ -238,10 +231,11 @@ class LiveSession:
     def _answer(self, output: StepOutput, chunk: Chunk) -> LiveAnswer:
         config = self._classifier.config
         logits = output.logits[None]  # a batch of one window
-        (probabilities,) = config.probabilities(logits)
-        basis: Basis = "events"
-        if self._joints is not None:
-            probabilities, basis = self._joints.combine(probabilities, output.span.end_us)
+        (by_events,) = config.probabilities(logits)
+        probabilities = by_events
+        if self._watcher is not None:
+            probabilities = self._watcher.combine(by_events, output.span.end_us)
+        basis: Basis = "events" if np.array_equal(probabilities, by_events) else "joints and events"
         (is_familiar,) = config.is_familiar(logits)
         label = int(probabilities.argmax())
         is_certain = is_familiar and probabilities[label] >= self._enter
@@ -283,10 +277,10 @@ class _Framer:
     """Maps the chunks of a source to events on the network's sensor."""
 
     def __init__(
-        self, source: LiveSource, classifier: Classifier, config: InferConfig, joints: LiveJoints | None
+        self, source: LiveSource, classifier: Classifier, config: InferConfig, watcher: Watcher | None
     ) -> None:
         self._source = source
-        self._person = None if joints is None else joints.tracker
+        self._watcher = watcher
         self._target = classifier.config.sensor
         self._config = config
         self._start()
@@ -294,7 +288,7 @@ class _Framer:
     def _start(self) -> None:
         """Create the framer of frames, or of events, without any state."""
         if isinstance(self._source.content, Video):
-            self._frames = frame_live_video(self._source.content, self._target, self._config, self._person)
+            self._frames = frame_live_video(self._source.content, self._target, self._config, self._watcher)
         else:
             self._events = frame_live_events(self._source.name, self._source.content, self._target, self._config)
 
@@ -394,17 +388,14 @@ class _Machine:
 
 def live(
     source: str | Path | int,
-    checkpoint: Classifier | str | Path = "gesture",
-    config: InferConfig | Mapping[str, object] | None = None,
+    checkpoint: str | Path | Classifier = DEFAULT_CHECKPOINT,
+    config: InferConfig = InferConfig(),
     *,
     speed: float = 1.0,
     loop: bool = False,
     record: str | Path | None = None,
     overwrite: bool = False,
-    sensor: SensorSizeLike | None = None,
-    hints: HintsLike = NO_HINTS,
-    trust: str | Sequence[str] = (),
-    **named: Unpack[InferKeywords],
+    trust: Sequence[str] = (),
 ) -> LiveSession:
     """Classify a webcam, or a replayed file, while it runs: iterate over the session for its predictions.
 
@@ -412,18 +403,14 @@ def live(
 
     Args:
         source: Webcam: 0, 1, ...; or a video or recording to replay.
-        checkpoint: Run folder, .safetensors file, name of an included checkpoint, or hf://USER/NAME. In Python
-            also a `Classifier`.
-        config: Settings of inference, also a mapping; `hop_us` is the time between predictions, by default about
-            100,000.
+        checkpoint: Run folder, .safetensors file, name of an included checkpoint, or hf://USER/NAME.
+        config: Settings of inference, and metadata that a recording lacks; `hop_us` is the time between predictions, by
+            default about 100,000.
         speed: Speed of a replay, > 0; 1: as recorded.
         loop: Start a replay again at its end.
-        record: Event file (.h5, ...) for what the network sees. None: not recorded.
+        record: Event file (.h5, ...) for what the network sees. Default: not recorded.
         overwrite: Replace an existing file of `record`.
-        sensor: Sensor size, for a recording that does not store it.
-        hints: Other metadata that a recording does not store.
-        trust: Packages allowed to run code for networks with `network.kind = module`.
-        named: Settings of `InferConfig` by name.
+        trust: Packages allowed to run code for networks with `network = module`.
 
     Raises:
         DvspipeError: As in `Classifier.load`, `open_live` and `LiveSession`.
@@ -437,15 +424,14 @@ def live(
         claim_output(Path(record), overwrite=overwrite)
 
     classifier = as_classifier(checkpoint, trust=trust)
-    chosen = with_hop(as_settings(InferConfig, config, named, live), classifier)
+    chosen = with_hop(config, classifier)
 
     opened = open_live(
         str(source),
         live_settings(classifier.framed(chosen)),
         speed=speed,
         loops=loop,
-        sensor=None if sensor is None else SensorSize.of(sensor),
-        hints=as_settings(Hints, hints),
+        hints=chosen,
     )
 
     options = WriteOptions(source=Path(str(source)).name, overwrite=overwrite)

@@ -21,7 +21,7 @@ from ..base.errors import ConfigError, FileError, VideoError
 from ..base.files import explain_missing
 from ..events import Events, SensorSize
 from ..formats import NO_HINTS, Hints, Recording, open_recording
-from ..recordings.conversion import is_video
+from ..recordings.sources import is_video
 from ..video.config import VideoSettings
 from ..video.names import camera_of, check_address
 from ..video.opening import open_video
@@ -272,7 +272,6 @@ def open_live(
     *,
     speed: float = 1.0,
     loops: bool = False,
-    sensor: SensorSize | None = None,
     hints: Hints = NO_HINTS,
 ) -> LiveSource:
     """Open the source of a live stream.
@@ -282,8 +281,7 @@ def open_live(
         video: Settings for reading videos and webcams.
         speed: Speed of the replay, > 0; 1: as recorded.
         loops: Whether the replay starts again at the end.
-        sensor: Sensor of a recording that does not store it.
-        hints: Other metadata missing from a recording.
+        hints: Metadata that a recording lacks.
 
     Raises:
         ConfigError: If the speed is not positive, or a webcam has a speed or loop.
@@ -305,4 +303,4 @@ def open_live(
 
     if is_video(path):
         return FilmSource(open_video(path, video), speed, loops)
-    return RecordingSource(str(path), open_recording(path, sensor=sensor, hints=hints), speed, loops)
+    return RecordingSource(str(path), open_recording(path, hints), speed, loops)

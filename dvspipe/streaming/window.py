@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ..base.errors import ConfigError, VideoError
-from ..cli.screen import warn
 
 if TYPE_CHECKING:
     from ..events import Events, SensorSize
     from ..video.window import PictureWindow
     from . import Chunk
     from .answers import LiveAnswer
+
+log = logging.getLogger(__name__)
 
 PICTURE_S = 0.05  # minimum time between pictures
 
@@ -39,8 +41,8 @@ def open_window(title: str, sensor: SensorSize, *, is_wanted: bool | None) -> Li
     except VideoError as error:
         # Only a window that the user asked for is an error.
         if is_wanted:
-            raise ConfigError(f"--{error}") from error
-        warn(str(error))
+            raise ConfigError(str(error)) from error
+        log.warning("%s", error)
         return None
 
 

@@ -10,16 +10,16 @@ from pathlib import Path
 
 from ..base.gestures import GESTURES
 from ..base.texts import readable
-from ..base.trees import SettingsTree
-from ..checkpoints.checkpoint import shipped_config
+from ..checkpoints.checkpoint import DEFAULT_CHECKPOINT, shipped_config
 from ..events import GESTURE_SENSOR
 from ..formats import SYNTHETIC_GESTURES, iterate
-from ..inference import Classifier, ClassifyOptions, classify_many, plan_tasks
+from ..inference import Classifier, InferConfig, classify_many, plan_tasks, record_run
 from ..recordings.conversion import convert_video
 from ..report import write_answers_page, write_preview, write_training_page
 from ..results import EvaluationResult, OutputFolder, Prediction, TrainingRun
 from ..training import TrainConfig, TrainingCallback, measure_step
-from ..verbs.training import evaluate, train
+from ..training.evaluation import evaluate
+from ..training.run import train
 from ..video.writing import write_video
 from .recording import GestureClip, gesture_frames, record_gesture
 
@@ -27,7 +27,7 @@ Announce = Callable[[str], object]
 
 SHOWN_LABEL = GESTURES.index("right_arm_clockwise")
 SHOWN_PERSON = 1000  # in neither the training nor the test part
-CLASSIFIER = "gesture"
+CLASSIFIER = DEFAULT_CHECKPOINT
 """Included network; training starts from its weights."""
 
 SEED = 2000  # seed of the rendered people; CLASSIFIER was trained on people of seed 0, and nobody is in both sets
@@ -120,7 +120,7 @@ def choose_training(speed: Speed, seconds: float, *, jobs: int = 2) -> TrainConf
 
     Example:
         >>> config = choose_training(Speed(clip_s=0.2, step_s=0.04), 180)
-        >>> config.init, config.data.train_people, config.data.test_people, config.optimiser.epochs
+        >>> config.init, config.train_people, config.test_people, config.epochs
         ('gesture', 44, 22, 4)
     """
     # Time per person: a clip of each class is rendered by `jobs` processes, also for TEST_SHARE people of the test
@@ -133,12 +133,17 @@ def choose_training(speed: Speed, seconds: float, *, jobs: int = 2) -> TrainConf
     rendering_s = len(GESTURES) * (people + test_people) * speed.clip_s / jobs
     epochs = int((BUDGET_SHARE * seconds - rendering_s) / (len(GESTURES) * people * speed.step_s))
 
-    chosen: SettingsTree = {
+    chosen = {
         "name": "demo",
         "init": CLASSIFIER,
         "seed": SEED,
-        "data": {"train_people": people, "test_people": test_people, "clips": 1, "validation": 0.15},
-        "optimiser": {"epochs": min(max(epochs, 1), EPOCHS), "learning_rate": LEARNING_RATE, "ema": 0.0},
+        "train_people": people,
+        "test_people": test_people,
+        "clips": 1,
+        "validation": 0.15,
+        "epochs": min(max(epochs, 1), EPOCHS),
+        "learning_rate": LEARNING_RATE,
+        "ema": 0.0,
         "jobs": jobs,
     }
     return TrainConfig.read(shipped_config(CLASSIFIER), chosen)
@@ -178,11 +183,11 @@ def run_demo(
     video = folder / "gesture.webm"
     events = folder / "gesture.h5"
     preview = write_preview(iterate(events), GESTURE_SENSOR, folder / "preview.gif")
-    run = train(config, folder, command="dvspipe demo", callback=callback, overwrite=True)
+    run = train(config, out=folder, callback=callback, overwrite=True)
 
     announce(f"testing the included network {CLASSIFIER} on the same people")
     # Without warnings: the split of CLASSIFIER's training is unknown, but it saw none of these people.
-    before = evaluate(CLASSIFIER, config.data, "test", seed=config.seed, callback=TrainingCallback())
+    before = evaluate(CLASSIFIER, config, callback=TrainingCallback())
 
     announce("classifying the first recording with the fine-tuned network, and writing the report")
     look = _classify(events, str(run.checkpoint), folder / "trained")
@@ -211,10 +216,9 @@ def run_demo(
 
 
 def _classify(events: Path, checkpoint: str, out: Path) -> FirstLook:
-    options = ClassifyOptions(out=out, pictures=True)
     classifier = Classifier.load(checkpoint)
     tasks = plan_tasks([events], out)
 
-    (outcome,) = classify_many(tasks, classifier, options, overwrite=True)
-    run = options.record_run(classifier, tasks)
+    (outcome,) = classify_many(tasks, classifier, out=out, pictures=True, overwrite=True)
+    run = record_run(classifier, InferConfig())
     return FirstLook(outcome.result(), write_answers_page(OutputFolder(out), run, [outcome.result()], None))

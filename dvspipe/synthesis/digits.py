@@ -136,7 +136,7 @@ def record_digit(image: NDArray[np.uint8], rng: np.random.Generator) -> Events:
         leak_jitter_fraction=fit.leak_jitter,
         shot_noise_rate_hz=fit.shot_noise_rate_hz,
         refractory_period=fit.refractory_s,
-        seed=int(rng.integers(2**63)),
+        sensor_seed=int(rng.integers(2**63)),
     )
 
     seen = [settling, Frame(FRAME_US - LEAD_US, first, "linear"), *frames]

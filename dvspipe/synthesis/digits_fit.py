@@ -12,10 +12,10 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-from ..base.config import Settings
+from ..results.tables import Record
 
 
-class DigitsFit(Settings):
+class DigitsFit(Record):
     """Fitted constants; each spread is the standard deviation between recordings."""
 
     knot_us: int
@@ -64,4 +64,4 @@ class DigitsFit(Settings):
 @cache
 def read_fit() -> DigitsFit:
     """Return the fitted constants."""
-    return DigitsFit.model_validate_json(Path(__file__).with_suffix(".json").read_bytes())
+    return DigitsFit.read(Path(__file__).with_suffix(".json"))

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
 
 import numpy as np
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from ..base.config import Settings
-from ..base.errors import ConfigError, DataError, FormatError
-from ..base.files import read_bytes, write_text
+from ..base.errors import DataError
 from ..base.gestures import OTHER
 from ..people import Track
+from ..results.tables import Record
 from .gestures import MOVEMENTS, Repertoire
 from .motion import Motion, Movement
 from .movements import TEN_GESTURES
@@ -30,7 +28,7 @@ LIKE = 1.5  # maximum distance of a similar movement, relative to the distance b
 # movements of other people are at 0.95 to 1.5 of it, measured on five actions of UTD-MHAD
 
 
-class FilmedGesture(Settings):
+class FilmedGesture(Record):
     """Part of a track that shows a gesture."""
 
     name: str
@@ -47,7 +45,7 @@ class FilmedGesture(Settings):
     """How the movement continues at its end."""
 
 
-class FilmedGestures(Settings):
+class FilmedGestures(Record):
     """Gestures to learn; stored as gestures.json in the folder of their tracks."""
 
     gestures: tuple[FilmedGesture, ...] = Field(min_length=1)
@@ -63,28 +61,6 @@ class FilmedGestures(Settings):
     def classes(self) -> tuple[str, ...]:
         """Names of the gestures and of the class of other gestures, sorted as `open_dataset` sorts class folders."""
         return tuple(sorted({OTHER, *(gesture.name for gesture in self.gestures)}))
-
-    def write(self, folder: Path) -> None:
-        """Write gestures.json to the folder of the tracks.
-
-        Raises:
-            FileError: If the file cannot be written.
-        """
-        write_text(folder / SETTINGS_NAME, self.model_dump_json(indent=1) + "\n")
-
-    @classmethod
-    def read(cls, folder: Path) -> Self:
-        """Read gestures.json in a folder.
-
-        Raises:
-            FileError: If the file is missing or cannot be read.
-            FormatError: If the file is not valid.
-        """
-        path = folder / SETTINGS_NAME
-        try:
-            return cls.model_validate_json(read_bytes(path))
-        except (ConfigError, ValidationError) as error:  # wrong settings, or no JSON
-            raise FormatError(f"{path}: not a list of filmed gestures ({' '.join(str(error).split())})") from error
 
     def to_repertoire(self, folder: Path) -> Repertoire:
         """Return the movements of all gestures, from the tracks in `folder`.

@@ -174,7 +174,7 @@ def read_repertoire(folder: Path | None) -> Repertoire:
     if folder is None:
         return DVS128_GESTURES
     if (folder / SETTINGS_NAME).is_file():
-        return FilmedGestures.read(folder).to_repertoire(folder)
+        return FilmedGestures.read(folder / SETTINGS_NAME).to_repertoire(folder)
     return Repertoire(tracked=read_movements(folder, GESTURES, OTHER))
 
 

@@ -8,8 +8,7 @@ picture, and a clockwise circle goes up, left and down in the picture.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import TypedDict, Unpack
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -113,25 +112,6 @@ class ClipSettings:
     light: LightKind | None = None
     repertoire: Repertoire = DVS128_GESTURES
 
-    @classmethod
-    def of(cls, given: ClipSettings | Mapping[str, object] | None, named: Mapping[str, object]) -> ClipSettings:
-        """Return settings from a model, a mapping or None, and from keyword arguments, which take precedence.
-
-        Raises:
-            TypeError: If a name is unknown.
-        """
-        base = given if isinstance(given, ClipSettings) else cls(**(given or {}))  # type: ignore[arg-type]
-        return replace(base, **named)  # type: ignore[arg-type]
-
-
-class ClipKeywords(TypedDict, total=False):
-    """Settings of `ClipSettings` by name."""
-
-    duration_us: int
-    fps: float | None
-    light: LightKind | None
-    repertoire: Repertoire
-
 
 def plan_session(labels: Sequence[int], rng: np.random.Generator) -> tuple[Performance, ...]:
     """Plan consecutive gestures of 3 to 6 s, each after 0.8 to 2.5 s of rest.
@@ -152,8 +132,7 @@ def render_gesture(
     label: int,
     person: Person,
     rng: np.random.Generator,
-    settings: ClipSettings | Mapping[str, object] | None = None,
-    **named: Unpack[ClipKeywords],
+    settings: ClipSettings = ClipSettings(),
 ) -> Iterator[Frame]:
     """Render a video of one gesture: frames 128x128, uint16, proportional to light, starting at time 0.
 
@@ -164,14 +143,13 @@ def render_gesture(
         label: Class, an index in the classes of the repertoire.
         person: Performer.
         rng: Random generator for the differences between clips: movement, camera, light and background.
-        settings: Duration, frame rate, light and repertoire; also a mapping.
-        named: Settings by name, such as `fps=50`.
+        settings: Duration, frame rate, light and repertoire.
 
     Raises:
         DataError: If the label is out of range, the duration is negative, or the frame rate is not positive.
     """
-    chosen = ClipSettings.of(settings, named)
-    return render_session(plan_clip(label, rng, chosen.duration_us, chosen.repertoire), person, rng, chosen)
+    plan = plan_clip(label, rng, settings.duration_us, settings.repertoire)
+    return render_session(plan, person, rng, settings)
 
 
 def plan_clip(
@@ -206,8 +184,7 @@ def render_session(
     plan: Sequence[Performance],
     person: Person,
     rng: np.random.Generator,
-    settings: ClipSettings | Mapping[str, object] | None = None,
-    **named: Unpack[ClipKeywords],
+    settings: ClipSettings = ClipSettings(),
 ) -> Iterator[Frame]:
     """Render a video of consecutive gestures of one person, with rest in between.
 
@@ -215,14 +192,12 @@ def render_session(
         plan: Gestures in time order, without overlap; see `plan_session`.
         person: Performer.
         rng: Random generator for the differences between videos.
-        settings: Duration, frame rate, light and repertoire; also a mapping.
-        named: Settings by name, such as `fps=50`.
+        settings: Duration, frame rate, light and repertoire.
 
     Raises:
         DataError: If a label is out of range, the duration is negative, the frame rate is not positive, or performances
             overlap.
     """
-    settings = ClipSettings.of(settings, named)
     for performance, before in zip(plan, [None, *plan], strict=False):
         settings.repertoire.check(performance.label)
         if performance.end_us <= performance.start_us or (before and performance.start_us < before.end_us):

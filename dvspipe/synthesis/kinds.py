@@ -11,8 +11,8 @@ from typing import Any
 
 from pydantic import Field
 
-from ..base.config import Settings, build
 from ..base.gestures import GESTURES
+from ..base.settings import Settings
 from ..events import GESTURE_SENSOR
 from ..hooks import LabelledRecording, LabelledRecordings
 from .gestures import RENDERING
@@ -32,7 +32,7 @@ class RenderedSettings(Settings):
 
 def open_gestures(root: Path | None, seed: int, options: Mapping[str, Any]) -> LabelledRecordings:  # noqa: ARG001
     """Return rendered gestures; the people of the test part are in no other part. They need no folder."""
-    settings = build(RenderedSettings, options, "data.options")
+    settings = RenderedSettings(**options)
     people = range(settings.train_people + settings.test_people)
     rendering = f"{version('dvspipe')} {RENDERING}"
 

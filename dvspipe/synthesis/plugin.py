@@ -11,11 +11,11 @@ from ..hooks import Command, OpenKind, hookimpl
 def commands() -> Sequence[Command]:
     """Return the commands that render."""
     room = "dvspipe.synthesis.commands"
-    demo = "Classify a rendered gesture, then fine-tune a network in a given time."
-    synth = "Create synthetic recordings with labels."
+    heading = "Data sets, configurations, this machine"
     return (
-        Command("demo", f"{room}:demo", demo, "First steps"),
-        Command("synth", f"{room}:synth", synth, "Data sets and configurations"),
+        Command("demo", f"{room}:demo", "Classify a rendered gesture, then fine-tune a network.", "First steps"),
+        Command("synth gestures", f"{room}:gestures", "Record rendered people who perform gestures.", heading),
+        Command("synth nmnist", f"{room}:nmnist", "Record MNIST digits as N-MNIST does.", heading),
     )
 
 

@@ -187,7 +187,7 @@ def record_film(clip: GestureClip, *, webcam: Webcam | None = None, repertoire: 
 
     with TemporaryDirectory() as folder:
         path = planned.write(Path(folder) / "film")
-        source = open_source(path, GESTURE_SENSOR, FramingConfig(roi=str(region)), sensor=None)
+        source = open_source(path, GESTURE_SENSOR, FramingConfig(roi=str(region)))
         return concatenate(source.read_fitted(), GESTURE_SENSOR)
 
 

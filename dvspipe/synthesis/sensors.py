@@ -12,14 +12,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.config import build
 from ..events import Events
-from ..simulator import SimulatorConfig, read_preset
+from ..simulator import SimulatorConfig
 
 THRESHOLDS = (0.14, 0.28)  # range of the geometric mean of ON and OFF, in ln I
 SCATTER_PX = 5.0  # standard deviation of the distance to the event
@@ -52,15 +50,15 @@ class Readout:
 
 
 @cache
-def _read_dvs128() -> dict[str, Any]:
-    return read_preset("dvs128")  # cached: takes 3 ms
+def _read_dvs128() -> SimulatorConfig:
+    return SimulatorConfig().with_preset("dvs128")  # cached: takes 3 ms
 
 
 def draw_sensor(rng: np.random.Generator) -> tuple[SimulatorConfig, Readout]:
     """Draw a sensor: the preset `dvs128` with random thresholds, bandwidth and noise, and a random readout."""
     middle = np.exp(rng.uniform(*np.log(THRESHOLDS)))
     apart = np.exp(rng.normal(0.0, 0.08))
-    settings = _read_dvs128() | {
+    settings = _read_dvs128().given | {
         "pos_thres": float(middle * apart),
         "neg_thres": float(middle / apart),
         "sigma_thres": float(middle * rng.uniform(0.06, 0.2)),
@@ -68,7 +66,7 @@ def draw_sensor(rng: np.random.Generator) -> tuple[SimulatorConfig, Readout]:
         "leak_rate_hz": float(np.exp(rng.uniform(np.log(0.01), np.log(0.1)))),
         "shot_noise_rate_hz": float(np.exp(rng.uniform(np.log(0.04), np.log(0.4)))),
         "refractory_period": rng.uniform(0.0003, 0.0008),
-        "seed": int(rng.integers(2**31)),
+        "sensor_seed": int(rng.integers(2**31)),
     }
 
     readout = Readout(
@@ -81,7 +79,7 @@ def draw_sensor(rng: np.random.Generator) -> tuple[SimulatorConfig, Readout]:
         scatter_share=rng.uniform(0.0, 0.08) if rng.random() < 0.5 else 0.0,
     )
 
-    return build(SimulatorConfig, settings, "sensor"), readout
+    return SimulatorConfig(**settings), readout
 
 
 def read_out(events: Events, readout: Readout, rng: np.random.Generator) -> Events:

@@ -12,17 +12,17 @@ from typing import Literal
 
 from pydantic import Field
 
-from ..base.config import Settings
 from ..base.errors import DataError, FileError
-from ..base.files import lock_folder, read_bytes, write_text
+from ..base.files import lock_folder, read_bytes
 from ..base.pool import ALL, Shard, map_items
 from ..base.progress import CurrentStep, Progress, ignore_progress, report_step
 from ..datasets import SYNTHESIS
+from ..results.tables import Record
 
 SHOWN_CHARACTERS = 40  # longer values are shortened in messages
 
 
-class SynthesisRecord(Settings):
+class SynthesisRecord(Record):
     """Everything that determines the recordings in a folder: the content of synthesis.json."""
 
     synthetic: Literal[True] = True
@@ -32,14 +32,6 @@ class SynthesisRecord(Settings):
     """Random seed."""
     version: str = Field(default_factory=lambda: version("dvspipe"))
     """dvspipe version."""
-
-    def write(self, folder: Path) -> None:
-        """Write the record to a folder.
-
-        Raises:
-            FileError: If the file cannot be written.
-        """
-        write_text(folder / SYNTHESIS, self.model_dump_json(indent=1) + "\n")
 
     def check(self, folder: Path) -> None:
         """Check that the record in a folder is equal to this record.
@@ -156,7 +148,7 @@ def _claim_folder(folder: Path, record: SynthesisRecord) -> None:
     elif has_files:
         raise DataError(f"{folder}: contains other files and no {SYNTHESIS}; write to another folder")
     else:
-        record.write(folder)
+        record.write(folder / SYNTHESIS)
 
 
 def _shorten(value: object) -> str:

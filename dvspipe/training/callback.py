@@ -6,6 +6,8 @@ import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from ..base.progress import NamedStep, Progress, ignore_progress
+
 if TYPE_CHECKING:
     from ..results import EpochRow, RunFolder
     from .choice import Choice
@@ -52,9 +54,18 @@ class LogCallback(TrainingCallback):
     """Log each epoch and each decision at level INFO, and warnings at WARNING. Default callback of `train`.
 
     Python shows warnings by default; call `logging.basicConfig(level=logging.INFO)` to see the epochs, too.
+
+    Args:
+        progress: Called with the amount done of each stage and the total.
     """
 
-    kind = ""
+    def __init__(self, progress: Progress = ignore_progress) -> None:
+        self.kind = ""
+        self._progress = progress
+
+    def on_progress(self, stage: str, done: float, total: int) -> None:
+        """Report progress."""
+        NamedStep(self._progress, stage)(done, total)
 
     def on_choice(self, choice: Choice) -> None:
         """Log the reasons of the chosen settings, and what to check in the recordings."""

@@ -1,9 +1,8 @@
 """Choice of settings for a folder of recordings, with reasons.
 
 `choose_settings` reads all recordings and chooses in order: framing (`_choose_framing`), then everything that follows
-from durations, rates and numbers (`_choose_from_data`, with a function `_choose_...` per group), then what the learning
-rule needs (`rule_choice`). Settings are a `SettingsTree`, the nested mapping of a YAML file. Given settings always win,
-and get no reason.
+from durations, rates and numbers (`_choose_from_data`), then what the learning rule needs (`rule_choice`). Given
+settings always win, and get no reason.
 """
 
 from __future__ import annotations
@@ -15,37 +14,27 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple, Unpack
+from typing import NamedTuple
 
 import numpy as np
 import yaml
 from numpy.typing import NDArray
+from pydantic import JsonValue
 
-from ..base.config import build, plain_settings
 from ..base.errors import DataError, brief, count_noun
 from ..base.progress import Progress, ignore_progress
-from ..base.trees import SettingsTree, merge_settings
 from ..checkpoints.checkpoint import ClassifierConfig, load_config
-from ..datasets import (
-    DataConfig,
-    DataSet,
-    DecodedEvents,
-    RecordingsConfig,
-    Sample,
-    WindowsConfig,
-    folder_settings,
-    open_dataset,
-)
+from ..datasets import DataSet, DecodedEvents, Sample, folder_config, open_dataset
 from ..datasets.lists import FILM_PATTERNS
 from ..datasets.survey import Measurement, measure
 from ..encoding import BinConfig
 from ..events import SensorSize
 from ..framing import FramingConfig
-from ..networks import ModuleConfig
+from ..networks import NetworkConfig
 from ..results import SPLITS
-from .config import ChoiceKeywords, TrainConfig
+from .config import TrainConfig, check_settings
 from .framing import adopt_framing, choose_framing
-from .rule_choice import CHANNELS, choose_for_rule, fit_to_data, group_of
+from .rule_choice import CHANNELS, choose_for_rule, fit_to_data
 
 LONG_US = 3_000_000  # longer recordings are split into windows
 WINDOW_US = 1_500_000  # for long recordings; a gesture of DVS128 Gesture repeats within it
@@ -54,7 +43,7 @@ SIDE = 40  # maximum side of the spike tensor in pixels
 MIN_EVENTS = 30  # minimum events per step
 FEWEST_STEPS = 5
 QUANTILE = 0.9  # quantile of the durations: the steps cover 9 of 10 recordings
-FEW_RECORDINGS = "flip_polarity: few recordings, and polarity depends on whether the background is light or dark"
+FEW_RECORDINGS = "few recordings, and polarity depends on whether the background is light or dark"
 FEW = 200  # recordings; with fewer, more are held out, and augmented views are used
 # user01_wave.h5; p1wave.h5; boxing_g03_c01.avi, recording c01 of g03.
 GROUP_PATTERNS = (r"^[^_\W]+(?=[_-])", r"^[A-Za-z]+\d+", r"(?<=[_-])[A-Za-z]*\d+(?=[_-][A-Za-z]*\d+\.)")
@@ -76,41 +65,34 @@ class Choice:
     """Settings for a folder of recordings.
 
     Args:
-        settings: Chosen and given settings; the others have their defaults.
-        config: Configuration of the training, from these settings.
-        reasons: Reasons by settings group, one line per decision.
+        config: Chosen and given settings; the others have their defaults.
+        reasons: Reasons of decisions, by the setting that shows them.
         warnings: Unintended cues in the recordings that a network could use, one line each.
         decoded: Decoded events of the recordings; pass them to `train` to avoid decoding again.
     """
 
-    settings: SettingsTree
     config: TrainConfig
     reasons: Mapping[str, str]
     warnings: tuple[str, ...] = ()
     decoded: DecodedEvents = field(default_factory=DecodedEvents)
 
     def __repr__(self) -> str:
-        listed = ", ".join(f"{name}={brief(value, MAX_SHOWN_LETTERS)}" for name, value in self.settings.items())
+        listed = ", ".join(f"{name}={brief(value, MAX_SHOWN_LETTERS)}" for name, value in self.config.given.items())
 
         return f"Choice({listed}, {count_noun(len(self.warnings), 'warning')})"
 
     def to_yaml(self) -> str:
         """Return the settings as YAML that fits a terminal, with the reasons as comments."""
         lines = list[str]()
-        for key, value in self.settings.items():
-            for reason in self.reasons.get(key, "").splitlines():
-                lines += COMMENT.wrap(reason)
-            lines.append(yaml.safe_dump({key: value}, sort_keys=False, width=COMMENT.width).rstrip())
+        settings = {"name": self.config.name, **self.config.model_dump(mode="json", exclude_unset=True)}
+        for name, value in settings.items():
+            lines += COMMENT.wrap(self.reasons.get(name, ""))
+            lines.append(yaml.safe_dump({name: value}, width=COMMENT.width).rstrip())
 
         return "\n".join(lines) + "\n"
 
 
-def choose_settings(
-    root: str | Path,
-    given: TrainConfig | Mapping[str, object] | None = None,
-    progress: Progress | None = None,
-    **named: Unpack[ChoiceKeywords],
-) -> Choice:
+def choose_settings(root: str | Path, given: TrainConfig = TrainConfig(), progress: Progress | None = None) -> Choice:
     """Choose settings to train on a folder of recordings, after reading all of them.
 
     Steps follow from durations and event rates, downsampling from the sensor, batch and epochs from the number of
@@ -120,64 +102,53 @@ def choose_settings(
     Args:
         root: ROOT/<class>/<recording or video>, ROOT/train/<class> and ROOT/test/<class>, or recordings with label
             files.
-        given: Settings to use instead of chosen ones.
+        given: Settings that are given are used instead of chosen ones.
         progress: Called with the number of recordings done and the total.
-        named: Settings by name, such as `epochs=5`; they take precedence over `given`.
 
     Raises:
         DataError: If the folder does not have the expected layout, or a recording cannot be read or is empty.
         ConfigError: If given settings contradict each other, or do not fit the recordings.
 
     Example:
-        >>> from dvspipe import choose_settings, train
-        >>> choice = choose_settings("recordings", rule="eprop")  # doctest: +SKIP
+        >>> from dvspipe import TrainConfig, choose_settings, train
+        >>> choice = choose_settings("recordings", TrainConfig(rule="eprop"))  # doctest: +SKIP
         >>> print(choice.to_yaml())  # doctest: +SKIP
         >>> train(choice.config, "runs/mine", decoded=choice.decoded)  # doctest: +SKIP
     """
-    given = plain_settings(TrainConfig, given, named, choose_settings)
-    name = re.sub(r"[^\w.-]+", "-", Path(root).resolve().name).strip("-.") or "run"
-    settings = merge_settings({"name": name, "data": folder_settings(root)}, given)
+    fixed = TrainConfig(**folder_config(root).given | given.given)
 
-    # A rule may need other settings than the defaults, so they are merged before the first check of the settings.
-    needed = merge_settings(choose_for_rule(settings).settings, settings)
-    config = build(TrainConfig, needed, str(root))
+    # A rule may need other settings than the defaults: they belong to the first check of the settings.
+    config = TrainConfig(**choose_for_rule(fixed).settings | fixed.given)
+    check_settings(config)
 
     init = None if config.init is None else load_config(config.init)
-    data, framing, why = _choose_framing(config, init, progress)
-    config = config.model_copy(update={"data": data})
-    settings = merge_settings({"data": framing}, settings)
+    framing, why = _choose_framing(config, init, progress)
+    config = config.model_copy(update=framing)
 
     decoded = DecodedEvents()
-    opened = open_dataset(data, config.seed, config.bins, decoded=decoded)
+    opened = open_dataset(config, config, decoded=decoded)
     measured = measure(opened, progress)
     _check_usable(str(root), measured)
 
     if init is not None:
-        settings = merge_settings(_dump_network(init), settings)
-    chosen, reasons = _choose_from_data(opened, measured, config, settings)
-    if config.init is not None:
-        reasons |= dict.fromkeys(("bins", "network"), f"as in {config.init}")
-
+        fixed = TrainConfig(**init.bins.to_record() | init.network.to_record() | fixed.given)
+    chosen, reasons = _choose_from_data(opened, measured, config, fixed)
+    chosen |= framing
     if framing:
-        chosen = merge_settings({"data": framing}, chosen)
-        reasons |= {"data": "; ".join(filter(None, (why, reasons.get("data"))))}
+        reasons["size" if "size" in framing else "roi"] = why
 
-    # Settings without use are dropped, with their reasons: the file should contain only what has an effect.
-    if isinstance(config.network, ModuleConfig):
-        chosen = _drop_unknown(chosen, config.network.call)
-        reasons = {group: reason for group, reason in reasons.items() if group in ("name", *chosen)}
+    # Settings without use are left out, with their reasons: the file should contain only what has an effect.
+    unused = {*TrainConfig.find_unused(dict(fixed)), *fixed.given, *(("ema",) if fixed.call == "step" else ())}
+    chosen = {name: value for name, value in chosen.items() if name not in unused}
+    reasons = {name: reason for name, reason in reasons.items() if name in chosen}
+    if init is not None and "steps" not in given.given:
+        reasons["steps"] = f"as in {config.init}"
 
-    merged = merge_settings({"name": name, **_drop_other_kinds(chosen, config)}, settings)
-    reasons |= {
-        group: _add_given(group, reasons[group], values)
-        for group, values in given.items()
-        if group in reasons and isinstance(values, dict)
-    }
-
-    complete = build(TrainConfig, merged, str(root))
+    complete = TrainConfig(**chosen | fixed.given)
+    check_settings(complete)
     _check_network(complete, opened, measured)
 
-    return Choice(merged, complete, reasons, tuple(_compare_sensors(str(root), opened, measured)), decoded)
+    return Choice(complete, reasons, tuple(_compare_sensors(str(root), opened, measured)), decoded)
 
 
 def _check_usable(root: str, measured: Sequence[Measurement]) -> None:
@@ -188,20 +159,9 @@ def _check_usable(root: str, measured: Sequence[Measurement]) -> None:
         raise DataError(f"{root}: {len(unusable)} of {len(measured)} recordings cannot be used; remove them: {listed}")
 
 
-def _add_given(group: str, reason: str, given: SettingsTree) -> str:
-    """Name the given settings of a group in its reason, and leave out reasons of their own: lines `name: reason`."""
-    listed = f"given: {', '.join(f'{group}.{key}' for key in given)}"
-    lines = [line for line in reason.splitlines() if line.partition(":")[0] not in given]
-    if not lines:
-        return listed
-
-    *others, last = lines
-    return "\n".join([*others, f"{last} ({listed})"])
-
-
 def _check_network(config: TrainConfig, opened: DataSet, measured: Sequence[Measurement]) -> None:
     """Check that the settings build a valid network; custom modules are built only during training."""
-    if config.network.kind == "module":
+    if config.network == "module":
         return
 
     sensor = _largest_sensor(measured)
@@ -209,9 +169,9 @@ def _check_network(config: TrainConfig, opened: DataSet, measured: Sequence[Meas
         classes=opened.classes,
         width=sensor.width,
         height=sensor.height,
-        bins=config.bins,
+        bins=config.part(BinConfig),
         inputs=opened.inputs,
-        network=config.network,
+        network=config.part(NetworkConfig),
     ).build_network()
 
 
@@ -244,45 +204,16 @@ def _longer_side(size: SensorSize) -> int:
 
 def _choose_framing(
     config: TrainConfig, init: ClassifierConfig | None, progress: Progress | None
-) -> tuple[DataConfig, SettingsTree, str]:
-    """Frame a data set as the network to fine-tune, or as suits the videos; return also the framing and the reason."""
-    data = config.data
+) -> tuple[dict[str, JsonValue], str]:
+    """Frame a data set as the network to fine-tune, or as suits the videos; return the settings and the reason."""
     if init is not None:
-        adopted = adopt_framing(data, init)
-        given = adopted.model_dump(mode="json", exclude_defaults=True)
-        framing = {key: given[key] for key in ("size", *FramingConfig.model_fields) if key in given}
-        return adopted, framing, f"framed as in {config.init}"
+        adopted = adopt_framing(config, init)
+        names = ("size", *FramingConfig.model_fields)
+        framing = {name: value for name, value in adopted.given.items() if name in names}
+        return framing, f"framed as in {config.init}"
 
-    choice = choose_framing(open_dataset(data, config.seed, config.bins), data, progress or ignore_progress)
-    if choice is None:
-        return data, {}, ""
-
-    return data.model_copy(update=choice.settings), choice.settings, choice.reason
-
-
-def _drop_unknown(chosen: SettingsTree, call: str) -> SettingsTree:
-    """Remove settings that a custom network does not read or cannot follow."""
-    optimiser = chosen.get("optimiser")
-    assert isinstance(optimiser, dict)
-
-    used = {key: value for key, value in optimiser.items() if not (key == "ema" and call == "step")}
-    return {group: values for group, values in chosen.items() if group != "network"} | {"optimiser": used}
-
-
-def _drop_other_kinds(chosen: SettingsTree, config: TrainConfig) -> SettingsTree:
-    """Remove settings of other kinds of data sets and networks."""
-    known = dict(chosen)
-    for group in ("data", "network"):
-        settings = chosen.get(group)
-        fields = type(getattr(config, group)).model_fields
-        if isinstance(settings, dict):
-            known[group] = {name: value for name, value in settings.items() if name in fields}
-    return known
-
-
-def _dump_network(config: ClassifierConfig) -> SettingsTree:
-    """Return the bins and the network of the checkpoint to fine-tune."""
-    return {group: getattr(config, group).model_dump(mode="json") for group in ("bins", "network")}
+    choice = choose_framing(open_dataset(config, config), config, progress or ignore_progress)
+    return ({}, "") if choice is None else (choice.settings, choice.reason)
 
 
 class _TimeScale(NamedTuple):
@@ -304,7 +235,7 @@ def _find_time_scale(measured: Sequence[Measurement], config: TrainConfig) -> _T
     # A few recordings that are longer than most do not set the time scale.
     durations_us = np.array([measurement.duration_us or 0 for measurement in measured])
     most_us = float(np.quantile(durations_us, QUANTILE))
-    is_long = config.data.kind in ("folder", "labelled") and most_us > LONG_US
+    is_long = config.data in ("folder", "labelled") and most_us > LONG_US
     span_us = float(min(WINDOW_US, np.median(durations_us))) if is_long else most_us
 
     rates_hz = [measurement.events / max(1, measurement.duration_us or 0) * 1e6 for measurement in measured]
@@ -312,15 +243,13 @@ def _find_time_scale(measured: Sequence[Measurement], config: TrainConfig) -> _T
 
 
 def _choose_from_data(
-    opened: DataSet, measured: Sequence[Measurement], config: TrainConfig, given: SettingsTree
-) -> tuple[SettingsTree, dict[str, str]]:
-    """Return chosen settings and reasons; a given setting has no reason."""
-    given_data = group_of(given, "data")
+    opened: DataSet, measured: Sequence[Measurement], config: TrainConfig, fixed: TrainConfig
+) -> tuple[dict[str, JsonValue], dict[str, str]]:
+    """Return chosen settings, also for fixed ones, and reasons by setting."""
     durations_us, is_long, span_us, rate_hz = _find_time_scale(measured, config)
     sensor = _largest_sensor(measured)
-    cut_us = config.data.window_us if isinstance(config.data, WindowsConfig) else None
-    bins = _choose_bins(cut_us or span_us, rate_hz, sensor, group_of(given, "bins"))
-    window_us = bins.window_us
+    bins = _choose_bins(config.window_us or span_us, rate_hz, sensor, fixed)
+    window_us = bins.tensor_us
     step_s = bins.step_us * 1e-6
 
     # Samples to divide into parts; each window of a long recording is one.
@@ -328,134 +257,103 @@ def _choose_from_data(
     if is_long:
         samples = round(samples * float(np.maximum(1, durations_us // window_us).mean()))
 
-    data, why = _choose_data(opened, sensor, samples, given_data)
-    if is_long:
-        data |= {"window_us": window_us}
-        if "window_us" not in given_data:
-            why.append(f"recordings of up to {durations_us.max() / 1e6:.1f} s are split into windows")
-
     # The rest trains: the test part is drawn from all samples, the validation part from the others.
-    tested = config.data.test if isinstance(config.data, RecordingsConfig) and not opened.fixed_test else 0
-    held_out = 1 - (1 - tested) * (1 - _validation_share(samples))
-    trained = math.ceil(samples * (1 - held_out))
+    validation = 0.2 if samples < FEW else 0.1
+    tested = 0 if opened.fixed_test else config.test
+    trained = math.ceil(samples * (1 - tested) * (1 - validation))
     optimiser, updates = _choose_optimiser(trained)
 
-    augment: SettingsTree = {"flip_polarity": True} if samples < FEW and bins.polarity != "merged" else {}
+    # The groups of a published split are in its file.
+    group = find_group_pattern(opened.samples) if opened.split is None else None
     seconds = f"{durations_us.min() / 1e6:.2f} to {durations_us.max() / 1e6:.2f} s"
-    given_training = {"epochs", "batch"} & set(group_of(given, "optimiser"))
     reasons = {
         "name": f"{len(measured)} recordings of {len(opened.classes)} classes, {seconds}, sensor {sensor}",
-        "data": "; ".join(why),
-        "bins": f"{bins.steps} steps of {bins.step_us / 1000:g} ms, each with about {rate_hz * step_s:,.0f} events; "
+        "steps": f"{bins.steps} steps of {bins.step_us / 1000:g} ms, each with about {rate_hz * step_s:,.0f} events; "
         f"{sensor} in blocks of {bins.downsample}",
-        "network": _explain_constants(group_of(given, "network")),
-        "augment": FEW_RECORDINGS if augment else "",
-        "optimiser": "" if given_training else f"chosen for about {updates} weight updates",
+        "tau_mem_s": "membranes remember about two steps",
+        "tau_readout_s": "the readout remembers half of the tensor",
+        "epochs": f"chosen for about {updates} weight updates",
     }
+    if "batch" in fixed.given:
+        del reasons["epochs"]
+    if "group" not in fixed.given:
+        reasons["validation" if group is None else "group"] = _explain_group(opened, group)
 
-    chosen: SettingsTree = {
-        "data": data,
-        "bins": {"steps": bins.steps, "step_us": bins.step_us, "downsample": bins.downsample},
-        "network": _choose_network(bins),
-        "augment": augment,
-        "optimiser": optimiser,
+    chosen: dict[str, JsonValue] = {
+        "name": re.sub(r"[^\w.-]+", "-", config.root.resolve().name if config.root else "").strip("-.") or "run",
+        "validation": validation,
+        **({} if group is None else {"group": group}),
+        **({} if sensor == opened.sensor else {"sensor": str(sensor)}),
+        **bins.given,
+        **_choose_network(bins),
+        **optimiser,
     }
-    groups: SettingsTree = {name: group for name, group in chosen.items() if group}
+    if is_long:
+        chosen |= {"window_us": window_us}
+        reasons["window_us"] = f"recordings of up to {durations_us.max() / 1e6:.1f} s are split into windows"
+    if samples < FEW:
+        chosen |= {"views": 8, "rotate_deg": 15, "scale": 0.15, "time_scale": 0.1}
+        reasons["views"] = "few recordings: augmented views are added"
+    if samples < FEW and bins.polarity != "merged":
+        chosen |= {"flip_polarity": True}
+        reasons["flip_polarity"] = FEW_RECORDINGS
 
-    by_rule = fit_to_data(choose_for_rule(given), given, samples=trained, window_us=window_us, grid=bins.grid(sensor))
-    return by_rule.apply(groups, reasons)
+    by_rule = fit_to_data(choose_for_rule(fixed), fixed, samples=trained, window_us=window_us, grid=bins.grid(sensor))
+    return by_rule.apply(chosen, reasons)
 
 
-def _choose_bins(span_us: float, rate_hz: float, sensor: SensorSize, fixed: SettingsTree) -> BinConfig:
-    """Choose steps that cover a duration, respecting given settings."""
+def _choose_bins(span_us: float, rate_hz: float, sensor: SensorSize, fixed: TrainConfig) -> BinConfig:
+    """Choose steps that cover a duration, respecting fixed settings."""
     steps = 10 if span_us < SHORT_US else 20
 
     while steps > FEWEST_STEPS and rate_hz * span_us * 1e-6 / steps < MIN_EVENTS:
         steps //= 2
 
     # A given length of a step decides their number, unless that is given, too.
-    if isinstance(step_us := fixed.get("step_us"), int):
-        steps = max(1, math.ceil(span_us / step_us))
-    if isinstance(fixed_steps := fixed.get("steps"), int):
-        steps = fixed_steps
+    if "step_us" in fixed.given:
+        steps = max(1, math.ceil(span_us / fixed.step_us))
+    steps = fixed.given.get("steps", steps)
 
-    chosen: SettingsTree = {
+    chosen = {
         "steps": steps,
         "step_us": round_up(max(1.0, span_us / steps)),
         "downsample": math.ceil(max(sensor.width, sensor.height) / SIDE),
     }
-    return build(BinConfig, chosen | fixed, "bins")
+    return BinConfig(**chosen | fixed.part(BinConfig).given)
 
 
-def _choose_network(bins: BinConfig) -> SettingsTree:
+def _choose_network(bins: BinConfig) -> dict[str, JsonValue]:
     # Time constants follow the steps: a membrane remembers about two, the readout about half of the tensor.
     step_s = bins.step_us * 1e-6
     return {
         "channels": list(CHANNELS),
         "kernel": 3,
         "tau_mem_s": round(2 * step_s, 6),
-        "tau_readout_s": round(max(bins.window_us / 2 * 1e-6, 2 * step_s), 6),
+        "tau_readout_s": round(max(bins.tensor_us / 2 * 1e-6, 2 * step_s), 6),
         "dropout": 0.2,
     }
 
 
-def _explain_constants(given: SettingsTree) -> str:
-    """Return the reason of the time constants that are not given."""
-    shares = {"tau_mem_s": "membranes about two steps", "tau_readout_s": "readout half of the tensor"}
-    listed = ", ".join(share for name, share in shares.items() if name not in given)
-
-    return f"time constants: {listed}" if listed else ""
-
-
-def _choose_data(
-    opened: DataSet, sensor: SensorSize, samples: int, given: SettingsTree
-) -> tuple[SettingsTree, list[str]]:
-    """Return settings of the data set, and the reasons of those that are not given."""
-    data: SettingsTree = {"validation": _validation_share(samples)}
-
-    if sensor != opened.sensor:
-        data |= {"sensor": str(sensor)}
-
-    # The groups of a published split are in its file.
-    group = find_group_pattern(opened.samples) if opened.split is None else None
-    why = [] if "group" in given else _explain_group(opened, group)
-    if group is not None:
-        data |= {"group": group}
-
-    if samples < FEW:
-        data |= {"views": 8, "vary": {"rotate_deg": 15, "scale": 0.15, "time_scale": 0.1}}
-        if "views" not in given:
-            why.append("few recordings: augmented views are added")
-
-    return data, why
-
-
-def _explain_group(opened: DataSet, group: str | None) -> list[str]:
-    """Return the reasons of a pattern for groups, the result of `find_group_pattern`."""
+def _explain_group(opened: DataSet, group: str | None) -> str:
+    """Return the reason of a pattern for groups, the result of `find_group_pattern`."""
     if opened.split is not None:
         groups = count_noun(len({sample.group for sample in opened.samples}), "group")
-        return [f"parts are as in split {opened.split} of {SPLITS}; {groups} of recordings stay together"]
+        return f"parts are as in split {opened.split} of {SPLITS}; {groups} of recordings stay together"
     if group is not None:
         matches = (re.search(group, sample.file.name) for sample in opened.samples if sample.file)
         names = sorted({match[0] for match in matches if match})
-        return [f"recordings of a person or source stay in one part: {len(names)} of them, such as {names[0]}"]
+        return f"recordings of a person or source stay in one part: {len(names)} of them, such as {names[0]}"
 
     shown = "file names do not show a person or source"
     if opened.in_time:
-        return [f"too few films of {', '.join(opened.in_time)}, so each is divided in time; {shown}"]
+        return f"too few films of {', '.join(opened.in_time)}, so each is divided in time; {shown}"
 
     is_grouped = len({sample.group for sample in opened.samples}) < len({sample.file for sample in opened.samples})
-    if is_grouped:
-        return [f"files that differ only in a number are a group; {shown}"]
-    return [f"each recording is a separate group: {shown}"]
+    groups = "files that differ only in a number are a group" if is_grouped else "each recording is a separate group"
+    return f"{groups}; {shown}"
 
 
-def _validation_share(samples: int) -> float:
-    """Return the share of the training samples to hold out for validation."""
-    return 0.2 if samples < FEW else 0.1
-
-
-def _choose_optimiser(samples: int) -> tuple[SettingsTree, int]:
+def _choose_optimiser(samples: int) -> tuple[dict[str, JsonValue], int]:
     """Return settings of the optimiser, and the number of weight updates that they give."""
     batch = min(32, max(4, samples // 10))
     updates_per_epoch = math.ceil(samples / batch)

@@ -1,36 +1,23 @@
-"""Training settings: `TrainConfig`, with its groups, and checks of settings that contradict each other.
+"""Training settings: `TrainConfig`, and checks of settings that contradict each other.
 
-A field is described by the text below it, which is also its help on the command line. The classes `...Keywords` list
-the same settings for editors and type checkers.
+A field is described by the text below it, which is also its help on the command line.
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Mapping
+import os
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Annotated, Literal, TypedDict, cast
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, JsonValue, field_validator, model_validator
+from pydantic import AfterValidator, Field, JsonValue
 
-from ..base.config import Settings, build, plain_settings
 from ..base.errors import ConfigError
-from ..base.groups import find_unions
-from ..base.overrides import show_value, write_overrides
-from ..base.patterns import NAME_PATTERN
-from ..base.trees import SettingsTree, find_left_out, merge_settings
-from ..base.yaml_files import read_yaml
-from ..datasets import AugmentConfig, DataConfig, FolderConfig
-from ..datasets.augmentation import AugmentKeywords
-from ..datasets.config import UniqueDataKeywords
+from ..base.settings import Settings, show_settings
+from ..datasets import AugmentConfig, DataConfig, folder_config
 from ..encoding import BinConfig
-from ..encoding.config import BinKeywords
-from ..networks import CsnnConfig, LayersConfig, ModuleConfig, NetworkConfig, StdpNetworkConfig
-from ..networks.config import UniqueNetworkKeywords
+from ..networks import NetworkConfig
 from ..rules import Rule, StdpConfig, find_unmet_needs
-from ..rules.convolution import StdpKeywords
-
-log = logging.getLogger(__name__)
 
 
 class OptimiserConfig(Settings):
@@ -39,7 +26,7 @@ class OptimiserConfig(Settings):
     rule: Rule = "bptt"
     """`bptt`: backpropagation through time with surrogate gradients. `ottt`, `eprop`, `decolle`: online
     (forward-in-time) rules, with memory independent of the number of steps; see `dvspipe.rules`."""
-    kind: Literal["adamw", "sgd"] = "adamw"
+    optimiser: Literal["adamw", "sgd"] = "adamw"
     """AdamW (Loshchilov and Hutter 2019), or stochastic gradient descent with momentum."""
     momentum: float = Field(default=0.9, ge=0, lt=1)
     """Momentum of `sgd`."""
@@ -83,46 +70,19 @@ class OptimiserConfig(Settings):
     """Train for `dvspipe quantise`: round the weights to this many bits in each step and in the checkpoint, with
     straight-through gradients. None: no rounding."""
 
-    @field_validator("rule", mode="before")
-    @classmethod
-    def _refuse_kind_as_rule(cls, rule: object) -> object:
-        """Refuse rules that are a kind of network."""
-        if rule in ("stdp", "first_spike"):
-            raise ConfigError(f"optimiser.rule = {rule}: this is a kind of network; use kind={rule}")
-        return rule
 
+class TrainConfig(StdpConfig, OptimiserConfig, AugmentConfig, NetworkConfig, BinConfig, DataConfig):
+    """Complete training configuration: data, spike tensors, network, augmentation and optimiser.
 
-class UniqueOptimiserKeywords(TypedDict, total=False):
-    """Settings of `OptimiserConfig` by name, without `kind`, which data sets and networks have, too."""
+    Example:
+        >>> config = TrainConfig(channels=(16, 32), epochs=5)
+        >>> config.part(BinConfig), config.part(NetworkConfig)
+        (BinConfig(), NetworkConfig(channels=(16, 32)))
+    """
 
-    rule: Rule
-    momentum: float
-    epochs: int
-    batch: int
-    accumulate: int
-    learning_rate: float
-    schedule: Literal["cosine", "constant"]
-    warm_up: float
-    weight_decay: float
-    loss: Literal["mean", "each_step", "count"]
-    label_smoothing: float
-    clip_norm: float
-    truncate: int | None
-    segment: Literal["auto"] | int | None
-    ema: float
-    patience: int | None
-    precision: Literal["float32", "bfloat16", "float16"]
-    weight_bits: int | None
-
-
-class TrainConfig(Settings):
-    """Complete training configuration: data, spike tensors, network, augmentation and optimiser."""
-
-    name: str = Field(default="run", pattern=NAME_PATTERN)
+    name: str = Field(default="run", pattern=r"^\w[\w.-]*$")
     """Name of the run folder."""
-    seed: int = Field(default=0, ge=0, lt=2**31)
-    """Seed of the split, the weights, the order of batches, and rendered clips."""
-    init: str | None = None
+    init: Annotated[str, AfterValidator(os.path.expanduser)] | None = None
     """Checkpoint to fine-tune: file, name of an included classifier, or `hf://USER/NAME`. Sensor, bins and network must
     be the same. The last linear layer starts from random weights if the classes differ, except in their order."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -133,180 +93,109 @@ class TrainConfig(Settings):
     """Default time between windows in inference, in microseconds; None: length of a window."""
     tensorboard: bool = False
     """Also write metrics for TensorBoard to the run folder; requires the extra `tensorboard`."""
-    data: DataConfig = FolderConfig()
-    bins: BinConfig = BinConfig()
-    network: NetworkConfig = CsnnConfig()
-    augment: AugmentConfig = AugmentConfig()
-    optimiser: OptimiserConfig = OptimiserConfig()
-    stdp: StdpConfig = StdpConfig()
 
-    @classmethod
-    def read(cls, source: str | Path, settings: Mapping[str, object] | None = None) -> TrainConfig:
-        """Read a YAML file, or an included configuration.
-
-        Args:
-            source: File, or name of an included configuration.
-            settings: Settings that take precedence, with names as in `dvspipe.train`.
-
-        Raises:
-            ConfigError: If the file cannot be read, or settings are unknown or wrong.
-
-        Example:
-            >>> TrainConfig.read("nmnist", {"epochs": 5}).optimiser.epochs
-            5
-        """
-        stored = read_yaml(source)
-        over = plain_settings(cls, settings)
-        unions = find_unions(cls)
-
-        # Settings can select another kind, which has none of some settings in the file: say so instead of failing.
-        for group, names in find_left_out(stored, over, unions).items():
-            listed = ", ".join(f"{group}.{name}" for name in names)
-            kind = cast("SettingsTree", over[group]).get("kind")
-            log.warning("%s.kind = %s: has no %s; not used from %s", group, kind, listed, source)
-
-        return build(cls, merge_settings(stored, over, unions), str(source))
+    as_words: ClassVar[bool] = True
+    """A terminal gives these settings as words KEY=VALUE: they are too many for options."""
+    kinds: ClassVar[Mapping[str, Mapping[str, Collection[str]]]] = {
+        **DataConfig.kinds,
+        "network": {**NetworkConfig.kinds["network"], **dict.fromkeys(StdpConfig.model_fields, ("stdp",))},
+        "optimiser": {"momentum": ("sgd",)},
+    }
 
     @property
     def segment_steps(self) -> int | None:
-        """`optimiser.segment` if it is a number, else None."""
-        return self.optimiser.segment if isinstance(self.optimiser.segment, int) else None
+        """`segment` if it is a number, else None."""
+        return self.segment if isinstance(self.segment, int) else None
 
-    @model_validator(mode="after")
-    def _check_combination(self) -> TrainConfig:
-        if self.augment.flip_polarity and self.bins.polarity == "merged":
-            raise ConfigError("augment.flip_polarity = true: bins.polarity = merged has no polarities")
 
-        if self.optimiser.patience is not None and not self.data.validation:
-            raise ConfigError(
-                f"optimiser.patience = {self.optimiser.patience}: needs a validation part (found data.validation = 0)"
-            )
-        if self.network.kind == "first_spike":
-            self._check_first_spike()
-        if isinstance(self.network, StdpNetworkConfig):
-            self._check_stdp(self.network)
-        if isinstance(self.network, ModuleConfig):
-            self._check_module(self.network)
+def read_experiment(source: str | Path, config: TrainConfig = TrainConfig()) -> TrainConfig:
+    """Return the settings of a folder of recordings, a YAML file, or an included configuration by its name.
 
-        self._check_rule()
-        if self.optimiser.weight_bits is not None:
-            self._check_rounding()
+    Args:
+        source: Folder, file or name.
+        config: Settings that take precedence.
 
-        # Segments keep gradients through time exact, truncation does not: they contradict each other.
-        segment = self.segment_steps
-        if segment is not None and self.optimiser.truncate is not None:
-            raise ConfigError(
-                f"optimiser.segment = {segment}: contradicts optimiser.truncate = "
-                f"{self.optimiser.truncate}; set one of them to null"
-            )
+    Raises:
+        ConfigError: If the source is none of them, or settings are unknown or wrong.
+    """
+    if Path(source).expanduser().is_dir():
+        return TrainConfig(**folder_config(source).given | config.given)
+    return TrainConfig.read(source, config.given)
 
-        if segment is not None and segment > self.bins.steps:
-            raise ConfigError(
-                f"optimiser.segment = {segment}: longer than a recording (expected at most bins.steps = "
-                f"{self.bins.steps}, or auto)"
-            )
 
-        return self
+def check_settings(config: TrainConfig) -> None:
+    """Check that settings do not contradict each other, before the training starts.
 
-    def _check_rule(self) -> None:
-        """Check that the rule can train this network with these settings."""
-        optimiser = self.optimiser
-        if optimiser.rule == "bptt":
-            return
+    Raises:
+        ConfigError: If they do; the message names both settings.
+    """
+    config.check_kinds(dict(config))
+    if config.flip_polarity and config.polarity == "merged":
+        raise ConfigError("flip_polarity = true: polarity = merged has no polarities")
+    if config.patience is not None and not config.validation:
+        raise ConfigError(f"patience = {config.patience}: needs a validation part (found validation = 0)")
 
+    # Segments keep gradients through time exact, truncation does not: they contradict each other.
+    segment = config.segment_steps
+    if segment is not None and config.truncate is not None:
+        raise ConfigError(f"segment = {segment}: contradicts truncate = {config.truncate}; set one of them to null")
+    if segment is not None and segment > config.steps:
+        raise ConfigError(
+            f"segment = {segment}: longer than a recording (expected at most steps = {config.steps}, or auto)"
+        )
+
+    if config.network == "stdp":
+        _check_stdp(config)
+    if config.weight_bits is not None:
+        _check_rounding(config)
+    if needs := _find_needs(config):
+        causes = {"first_spike": "network = first_spike", "module": f"network = module with call = {config.call}"}
+        cause = causes.get(config.network, f"rule = {config.rule}")
+        raise ConfigError(f"{cause}: needs {show_settings(needs)}")
+
+
+def _find_needs(config: TrainConfig) -> dict[str, JsonValue]:
+    """Return the values that the rule and the kind of network need, of the settings that have others."""
+    needs: dict[str, JsonValue] = {}
+    if config.network == "first_spike":
+        needs = {"rule": "bptt", "truncate": None, "segment": None, "loss": "mean"}
+    elif config.network == "module":
+        needs = {"rule": "bptt"}
+        if not config.has_explicit_state:
+            needs |= {"truncate": None, "segment": None}
+        if config.call == "step":
+            needs |= {"ema": 0}
+    elif config.rule != "bptt":
         # Online rules need a loss that exists at each step, and keep the past in traces instead of a graph.
-        others: dict[str, JsonValue] = {"loss": "each_step", "truncate": None, "precision": "float32"}
-        needs = find_unmet_needs(optimiser.rule, self.network)
-        needs |= {f"optimiser.{name}": value for name, value in others.items() if getattr(optimiser, name) != value}
-        if needs:
-            raise ConfigError(f"optimiser.rule = {optimiser.rule}: needs {write_overrides(needs)}")
+        needs = find_unmet_needs(config.rule, config)
+        needs |= {"loss": "each_step", "truncate": None, "precision": "float32"}
 
-    def _check_rounding(self) -> None:
-        """Check that the weights can be rounded in training."""
-        name = f"optimiser.weight_bits = {self.optimiser.weight_bits}"
-
-        if not isinstance(self.network, LayersConfig):
-            raise ConfigError(f"{name}: network.kind = {self.network.kind} cannot be compiled to integers")
-        if isinstance(self.network, CsnnConfig) and self.network.norm == "weight":
-            raise ConfigError(f"{name}: needs network.norm = batch (found weight)")
-
-    def _check_first_spike(self) -> None:
-        kind = "kind = first_spike"
-        _require("optimiser.rule", self.optimiser.rule, "bptt", kind)
-        _require("optimiser.truncate", self.optimiser.truncate, None, kind)
-        _require("optimiser.segment", self.segment_steps, None, kind)
-        _require("optimiser.loss", self.optimiser.loss, "mean", kind)
-
-    def _check_module(self, network: ModuleConfig) -> None:
-        """Check that no setting requires known layers, or a state that the network does not expose."""
-        kind = "kind = module"
-        call = f"call = {network.call}"
-        _require("optimiser.rule", self.optimiser.rule, "bptt", kind)
-
-        if not network.has_explicit_state:
-            _require("optimiser.truncate", self.optimiser.truncate, None, call)
-            _require("optimiser.segment", self.segment_steps, None, call)
-        if network.call == "step":
-            _require("optimiser.ema", self.optimiser.ema, 0, call)
-
-    def _check_stdp(self, network: StdpNetworkConfig) -> None:
-        layers = len(network.channels)
-        for name, values in (("winners", self.stdp.winners), ("radius", self.stdp.radius)):
-            if len(values) != layers:
-                raise ConfigError(
-                    f"stdp.{name}: wrong number of values (found {len(values)}, expected {layers} as network.channels)"
-                )
-
-        # Layers are trained one after the other: each previous layer for `passes` epochs, the last for at least one.
-        min_epochs = (layers - 1) * self.stdp.passes + 1
-        if self.optimiser.epochs < min_epochs:
-            raise ConfigError(
-                f"optimiser.epochs = {self.optimiser.epochs}: too few for the last layer (expected {min_epochs} or "
-                f"more, with stdp.passes = {self.stdp.passes} for each previous layer)"
-            )
-
-        if self.bins.polarity == "signed":
-            raise ConfigError("bins.polarity = signed: network.kind = stdp needs values of 0 or more; use separate")
+    values = dict(config) | {"segment": config.segment_steps}
+    return {name: value for name, value in needs.items() if values[name] != value}
 
 
-class UniqueTrainKeywords(
-    UniqueDataKeywords,
-    BinKeywords,
-    UniqueNetworkKeywords,
-    AugmentKeywords,
-    UniqueOptimiserKeywords,
-    StdpKeywords,
-    total=False,
-):
-    """Settings of `TrainConfig` by name, without `root` and `network`, which are arguments of some functions."""
-
-    name: str
-    seed: int
-    init: str | None
-    device: Literal["auto", "cpu", "cuda"]
-    jobs: int
-    hop_us: int | None
-    tensorboard: bool
-    data: DataConfig | Mapping[str, object]
-    bins: BinConfig | Mapping[str, object]
-    augment: AugmentConfig | Mapping[str, object]
-    optimiser: OptimiserConfig | Mapping[str, object]
-    stdp: StdpConfig | Mapping[str, object]
+def _check_rounding(config: TrainConfig) -> None:
+    """Check that the weights can be rounded in training."""
+    name = f"weight_bits = {config.weight_bits}"
+    if config.network not in ("csnn", "mlp"):
+        raise ConfigError(f"{name}: network = {config.network} cannot be compiled to integers")
+    if config.network == "csnn" and config.norm == "weight":
+        raise ConfigError(f"{name}: needs norm = batch (found weight)")
 
 
-class TrainKeywords(UniqueTrainKeywords, total=False):
-    """Settings of `TrainConfig` by name, without `network`, an argument of `train`."""
+def _check_stdp(config: TrainConfig) -> None:
+    layers = len(config.channels)
+    for name, values in (("winners", config.winners), ("radius", config.radius)):
+        if len(values) != layers:
+            raise ConfigError(f"{name}: wrong number of values (found {len(values)}, expected {layers} as channels)")
 
-    root: str | Path | None
+    # Layers are trained one after the other: each previous layer for `passes` epochs, the last for at least one.
+    min_epochs = (layers - 1) * config.passes + 1
+    if config.epochs < min_epochs:
+        raise ConfigError(
+            f"epochs = {config.epochs}: too few for the last layer (expected {min_epochs} or more, with passes = "
+            f"{config.passes} for each previous layer)"
+        )
 
-
-class ChoiceKeywords(UniqueTrainKeywords, total=False):
-    """Settings of `TrainConfig` by name, without `root`, an argument of `choose_settings`."""
-
-    network: NetworkConfig | Mapping[str, object]
-
-
-def _require(name: str, value: JsonValue, expected: JsonValue, setting: str) -> None:
-    """Refuse a value of a setting that conflicts with a network setting."""
-    if value != expected:
-        raise ConfigError(f"{name} = {show_value(value)}: network.{setting} needs {show_value(expected)}")
+    if config.polarity == "signed":
+        raise ConfigError("polarity = signed: network = stdp needs values of 0 or more; use separate")

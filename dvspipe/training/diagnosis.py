@@ -12,7 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..checkpoints.checkpoint import FEW_CALIBRATED
-from ..datasets import DataSet, WindowsConfig, count_recordings
+from ..datasets import DataSet, count_recordings
+from ..datasets.config import WINDOWED
 from ..encoding import BinCounts
 from ..results import Finding, LayerActivity, wilson_interval
 from .config import TrainConfig
@@ -74,7 +75,7 @@ def test_notes(outcome: RunOutcome) -> tuple[str, ...]:
 
     parts = data.parts.values()
     are_alone = all(len(part) == len({sample.group for sample in part}) for part in parts)
-    groups = "one group per recording (data.group keeps a person's together)" if are_alone else "no group in two parts"
+    groups = "one group per recording (group keeps a person's together)" if are_alone else "no group in two parts"
     if data.in_time:
         groups = f"films of {', '.join(data.in_time)} divided in time between the parts"
 
@@ -100,7 +101,7 @@ def test_notes(outcome: RunOutcome) -> tuple[str, ...]:
         )
     if not outcome.layers:
         notes.append(
-            "Spikes and operations per layer are not recorded: the layers of networks with network.kind = module are "
+            "Spikes and operations per layer are not recorded: the layers of networks with network = module are "
             "unknown."
         )
 
@@ -132,24 +133,23 @@ def find_same_films(data: DataSet) -> Iterator[Finding]:
             kind="films",
             text=f"too few films of {_list(data.in_time)} to keep each in one part: {parts} show the same films, "
             f"divided in time, and {measured} is too good for other films; record more films of them (files that "
-            "differ only in a number count as one film; data.group=.* separates them)",
+            "differ only in a number count as one film; group=.* separates them)",
         )
 
 
 def find_outside(counts: Sequence[BinCounts], config: TrainConfig) -> Iterator[Finding]:
     """Yield a finding if many events are outside the steps of the spike tensors."""
-    bins = config.bins
     total = BinCounts(
         events=sum(count.events for count in counts),
         before=sum(count.before for count in counts),
         beyond=sum(count.beyond for count in counts),
     )
-    lost = total.explain_outside(bins, "the events of the training recordings")
+    lost = total.explain_outside(config, "the events of the training recordings")
     if lost is None:
         return
 
-    if bins.by == "time" and isinstance(config.data, WindowsConfig):
-        lost += f"; data.window_us={bins.window_us} splits longer recordings into several samples"
+    if config.by == "time" and config.data in WINDOWED:
+        lost += f"; window_us={config.tensor_us} splits longer recordings into several samples"
     yield Finding(kind="outside", text=lost)
 
 

@@ -18,8 +18,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..base.config import read_stored
 from ..base.errors import Brief, ConfigError, DataError, count_noun
+from ..base.files import claim_output
 from ..base.progress import Progress, ignore_progress
 from ..checkpoints.checkpoint import (
     ClassifierConfig,
@@ -32,22 +32,23 @@ from ..datasets import (
     Cache,
     DataConfig,
     DataSet,
-    RecordingsConfig,
     Sample,
     SpikeTensors,
     TensorSettings,
-    WindowsConfig,
     count_recordings,
     name_samples,
+    open_cache,
     open_dataset,
     plain_batches,
     read_split,
     restore_split,
 )
+from ..datasets.config import WINDOWED
 from ..encoding import BinConfig
-from ..networks import ModuleConfig, ModuleSource, Network, run_in_pieces
+from ..networks import ModuleSource, Network, NetworkConfig, run_in_pieces
 from ..networks.norms import PIECE_STEPS
 from ..results import (
+    EvaluatedPart,
     EvaluationResult,
     RecordingPrediction,
     RunFolder,
@@ -55,8 +56,8 @@ from ..results import (
     calibration_error,
 )
 from ..results.scores import CALIBRATION_BINS, Counts
-from .callback import TrainingCallback
-from .config import TrainConfig
+from .callback import LogCallback, TrainingCallback
+from .config import TrainConfig, read_experiment
 from .framing import adopt_framing
 from .logistic import fit_logistic
 
@@ -259,8 +260,9 @@ class TrainedNetwork:
 
 def describe_network(network: nn.Module, data: DataSet, bins: BinConfig) -> TrainedNetwork:
     """Return a network with the configuration that its data set implies."""
+    module = NetworkConfig(network="module")
     config = ClassifierConfig(
-        classes=data.classes, width=data.sensor.width, height=data.sensor.height, bins=bins, network=ModuleConfig()
+        classes=data.classes, width=data.sensor.width, height=data.sensor.height, bins=bins, network=module
     )
 
     is_known = isinstance(network, Network)
@@ -295,7 +297,6 @@ def open_evaluation(
     data: DataConfig | DataSet,
     part: str,
     *,
-    seed: int,
     callback: TrainingCallback,
     modules: ModuleSource,
 ) -> OpenedEvaluation:
@@ -312,11 +313,11 @@ def open_evaluation(
     if isinstance(data, DataSet):
         opened = _match_classes(data, trained)
     else:
-        is_divided = isinstance(data, RecordingsConfig) and data.split is not None
+        is_divided = data.split is not None
         data = _adopt_run(adopt_framing(data, classifier), trained.split)
-        shares = {} if is_divided else {"validation": 0.0, "test": 0.0}  # few recordings cannot be split
-        opened = _open_matched(data.with_shares(shares), seed, trained, opening)
-        divide = None if is_divided else partial(_open_matched, data, seed, trained, opening)
+        undivided = data.model_copy(update={"validation": 0.0, "test": 0.0})  # few recordings cannot be split
+        opened = _open_matched(data if is_divided else undivided, trained, opening)
+        divide = None if is_divided else partial(_open_matched, data, trained, opening)
     for warning in opened.warnings:
         callback.on_warning(warning)
 
@@ -338,9 +339,9 @@ def open_evaluation(
     return OpenedEvaluation(classifier, trained.network, opened, part, parts[part])
 
 
-def _open_matched(data: DataConfig, seed: int, trained: TrainedNetwork, progress: Progress) -> DataSet:
+def _open_matched(data: DataConfig, trained: TrainedNetwork, progress: Progress) -> DataSet:
     """Open a data set with the labels of a classifier."""
-    return _match_classes(open_dataset(data, seed, trained.config.bins, progress=progress), trained)
+    return _match_classes(open_dataset(data, trained.config.bins, progress=progress), trained)
 
 
 def _match_classes(data: DataSet, trained: TrainedNetwork) -> DataSet:
@@ -366,11 +367,11 @@ def _adopt_run(data: DataConfig, split: Path | None) -> DataConfig:
 
     The split.json of the run lists the recordings of this split, and their windows.
     """
-    if split is None or not isinstance(data, WindowsConfig):
+    if split is None or data.data not in WINDOWED:
         return data
 
-    trained_on = _read_data(split)
-    if not isinstance(trained_on, WindowsConfig):
+    trained_on = _read_config(split)
+    if trained_on is None or trained_on.data not in WINDOWED:
         return data
 
     number = trained_on.split if isinstance(trained_on.split, int) else data.split
@@ -378,15 +379,15 @@ def _adopt_run(data: DataConfig, split: Path | None) -> DataConfig:
     return data.model_copy(update={name: adopted[name] for name in adopted.keys() - data.model_fields_set})
 
 
-def _read_data(split: Path) -> DataConfig | None:
-    """Return the data settings of the run of a split.json."""
+def _read_config(split: Path) -> TrainConfig | None:
+    """Return the configuration of the run of a split.json."""
     stored = RunFolder(split.parent).config
-    return read_stored(TrainConfig, stored).data if stored.is_file() else None
+    return TrainConfig.read(stored) if stored.is_file() else None
 
 
 def _find_root(split: Path) -> Path | None:
     """Return the folder of the recordings that a run was trained on."""
-    trained_on = _read_data(split)
+    trained_on = _read_config(split)
     return None if trained_on is None or trained_on.root is None else trained_on.root.resolve()
 
 
@@ -440,3 +441,79 @@ def _split_as_trained(
             f"{part} may contain recordings of the training"
         )
     return divided, part
+
+
+def evaluate(
+    checkpoint: str | Path | TrainedClassifier | nn.Module,
+    source: str | Path | DataSet | DataConfig,
+    config: TrainConfig = TrainConfig(),
+    out: str | Path | None = None,
+    *,
+    part: EvaluatedPart = "test",
+    overwrite: bool = False,
+    against: EvaluationResult | str | Path | None = None,
+    batch: int = 32,
+    trust: Sequence[str] = (),
+    network: nn.Module | None = None,
+    callback: TrainingCallback | None = None,
+    progress: Progress = ignore_progress,
+) -> EvaluationResult:
+    """Evaluate a classifier on a data set: accuracy, calibration and confused classes.
+
+    Args:
+        checkpoint: Run folder, checkpoint file, name of an included classifier, or hf://USER/NAME. In Python also a
+            `Classifier`, or a network that returns [T, B, K] or [B, K] for all steps [T, B, C, H, W].
+        source: Folder of recordings, YAML file, or name of an included configuration (see dvspipe configs). In Python
+            also a data set, or its settings. It has classes of the classifier, in any order. A folder is framed as in
+            training, unless its settings say otherwise.
+        config: Settings that take precedence, such as root=DIR.
+        part: Part of the data set to evaluate. If the recordings are not from the run, the test part is all of them.
+        out: JSON file for all scores, or CSV file for the probabilities of each recording. None: not written.
+        overwrite: Replace an existing file.
+        against: JSON file of another classifier on the same recordings: test whether the accuracies differ (McNemar,
+            exact). In Python also its result.
+        batch: Recordings per batch.
+        trust: Packages allowed to run code for networks with `network = module`.
+        network: Your own network, which was passed to `train`; the weights of the checkpoint are loaded into it.
+        callback: Called with progress, and with a warning if the part may contain recordings of the training.
+        progress: Called with the amount done and the total.
+
+    Raises:
+        CheckpointError: If the file is not a checkpoint.
+        ConfigError: If the part does not exist, or the network is a module that is not trusted.
+        DataError: If the data set is not usable, has a class that the classifier lacks or another sensor, or is not
+            split as in the run; or if `against` is of other recordings.
+        FileError: If the output exists or cannot be written.
+
+    Example:
+        >>> evaluate("runs/train/mine", "recordings").accuracy  # doctest: +SKIP
+        0.91
+    """
+    if out is not None:
+        claim_output(Path(out), overwrite=overwrite)
+    other = EvaluationResult.read(against) if isinstance(against, str | Path) else against
+
+    callback = callback or LogCallback(progress)
+    modules = ModuleSource.of(trust, network)
+    open_part = partial(open_evaluation, part=part, callback=callback, modules=modules)
+
+    # Only settings say where tensors are cached.
+    data = read_experiment(source, config) if isinstance(source, str | Path) else source
+    cache = None if isinstance(data, DataSet) else open_cache(data)
+
+    # A network has no configuration of its own: classes and sensor come from the data set, which is opened first.
+    if isinstance(checkpoint, nn.Module):
+        bins = config.part(BinConfig)
+        dataset = data if isinstance(data, DataSet) else open_dataset(data, bins)
+        opened = open_part(describe_network(checkpoint, dataset, bins), dataset)
+    else:
+        opened = open_part(checkpoint, data)
+
+    result = evaluate_opened(opened, cache, batch=batch, callback=callback)
+    if other is not None:
+        result = result.model_copy(update={"against": result.compare(other)})
+
+    if out is not None:
+        write_evaluation = result.write_table if Path(out).suffix.lower() == ".csv" else result.write
+        write_evaluation(Path(out))
+    return result

@@ -13,7 +13,7 @@ from ..base.errors import ConfigError
 from ..base.pool import prefetch
 from ..datasets import BatchSettings, SpikeTensors, training_batches
 from ..datasets.augmentation import SpikeTensor
-from ..networks import IntegrateAndFire, SpikingNetwork, StdpNetworkConfig, watch_rates
+from ..networks import IntegrateAndFire, SpikingNetwork, watch_rates
 from ..results import EpochRow
 from ..rules import Competition, convergence, train_convolution
 from .evaluation import evaluate_network
@@ -28,7 +28,7 @@ ROUGH_RECORDINGS = 5_000  # for the readout while a layer before the last is tra
 class FeatureTrainer(Trainer):
     """Trainer for networks of kind `stdp`. An epoch trains one layer on the training part and fits a new readout.
 
-    Layers are trained in order, each except the last for `stdp.passes` epochs. The readout is a logistic regression on
+    Layers are trained in order, each except the last for `passes` epochs. The readout is a logistic regression on
     the means of the features over the steps. The network's readout is linear, so the means of its outputs are the
     logits of the regression. While a layer before the last is trained, the readout is fitted to at most
     `ROUGH_RECORDINGS`.
@@ -39,7 +39,7 @@ class FeatureTrainer(Trainer):
     def run_epoch(self, epoch: int) -> EpochRow:
         """Train a layer on each training recording once, fit the readout, and return the row of the epoch."""
         if self.processes.count > 1:
-            raise ConfigError("network.kind = stdp: cannot train in several processes; start it without torchrun")
+            raise ConfigError("network = stdp: cannot train in several processes; start it without torchrun")
 
         started = time.monotonic()
         experiment = self.experiment
@@ -48,7 +48,7 @@ class FeatureTrainer(Trainer):
         with watch_rates(self.network) as spike_rates:
             features, labels = self._extract_features(epoch)
 
-        loss, accuracy = fit_readout(self.network.linear, features, labels, c=experiment.config.stdp.readout_c)
+        loss, accuracy = fit_readout(self.network.linear, features, labels, c=experiment.config.readout_c)
         validation = experiment.parts.validation
         validated = validation and evaluate_network(self.network, validation, batch=self.settings.batch)
 
@@ -71,36 +71,34 @@ class FeatureTrainer(Trainer):
         """Warn of silent layers."""
         for name, rate in row.rates.items():
             if rate == 0:
-                self.callback.on_warning(f"epoch {row.epoch}: layer {name} is silent; lower network.thresholds")
+                self.callback.on_warning(f"epoch {row.epoch}: layer {name} is silent; lower thresholds")
 
     def _layers(self) -> list[IntegrateAndFire]:
         return [module for module in self.network.modules() if isinstance(module, IntegrateAndFire)]
 
     def _trained_layer(self, epoch: int) -> int:
         """Return the index of the layer that an epoch trains, from 0."""
-        return min((epoch - 1) // self.experiment.config.stdp.passes, len(self._layers()) - 1)
+        return min((epoch - 1) // self.experiment.config.passes, len(self._layers()) - 1)
 
     def _train_layer(self, epoch: int) -> None:
         """Train the layer of an epoch on each training recording once."""
         config = self.experiment.config
         tensors = self.experiment.parts.train
-        stdp = config.stdp
         index = self._trained_layer(epoch)
         layer = self._layers()[index]
 
         # The rates of STDP depend on the recordings that this layer has seen, also in its earlier epochs.
-        seen = (epoch - 1 - index * stdp.passes) * len(tensors)
-        assert isinstance(config.network, StdpNetworkConfig)  # the kind that this class trains
+        seen = (epoch - 1 - index * config.passes) * len(tensors)
         competition = Competition(
-            config.network.thresholds[index], stdp.winners[index], stdp.radius[index], layer.geometry.padding
+            config.thresholds[index], config.winners[index], config.radius[index], layer.geometry.padding
         )
 
-        settings = BatchSettings(self.settings.batch, config.augment, self.experiment.classifier.classes, config.seed)
+        settings = BatchSettings(self.settings.batch, config, self.experiment.classifier.classes, config.seed)
         for number, batch in enumerate(training_batches(tensors, settings, epoch), start=1):
             with torch.no_grad():
                 spikes = self.network.run_layers(torch.from_numpy(batch.spikes).transpose(0, 1), index)
 
-            learning_rates = stdp.rates(seen, len(batch.labels))
+            learning_rates = config.rates(seen, len(batch.labels))
             weight, _ = train_convolution(layer.weight, spikes.transpose(0, 1), learning_rates, competition)
             layer.weight.copy_(weight)
 

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
+
+from pydantic import JsonValue
 
 from ..base.errors import DvspipeError
 from ..base.progress import Progress, ignore_progress
-from ..base.trees import SettingsTree
 from ..checkpoints.checkpoint import ClassifierConfig
-from ..datasets import DataConfig, DataSet, FilesConfig
+from ..datasets import DataConfig, DataSet
+from ..datasets.config import FILES
 from ..events import GESTURE_SENSOR, SensorSize
 from ..framing import open_source, scaled_size
-from ..recordings.conversion import is_video, open_for_sensor
+from ..recordings.conversion import open_for_sensor
+from ..recordings.sources import is_video
+
+Config = TypeVar("Config", bound=DataConfig)
 
 MAX_SEARCHED = 12  # videos searched for a person
 MAX_VIDEO_SIDE_PX = 346  # larger videos are scaled down; a DAVIS346 has 346 columns
@@ -31,21 +36,18 @@ class FramingChoice(NamedTuple):
     reason: str
 
     @property
-    def settings(self) -> SettingsTree:
+    def settings(self) -> dict[str, JsonValue]:
         """Settings of the data set."""
-        size: SettingsTree = {} if self.size is None else {"size": str(self.size)}
-        return size | {"roi": self.roi}
+        return {"roi": self.roi} if self.size is None else {"size": str(self.size), "roi": self.roi}
 
 
-def adopt_framing(data: DataConfig, classifier: ClassifierConfig) -> DataConfig:
-    """Return data settings that frame recordings as a network expects."""
-    if not isinstance(data, FilesConfig) or data.root is None:
-        return data
+def adopt_framing(config: Config, classifier: ClassifierConfig) -> Config:
+    """Return settings that frame recordings as a network expects."""
+    if config.data not in FILES or config.root is None:
+        return config
 
-    framed = data.with_defaults(classifier.framing)
-    if data.size is not None:
-        return framed
-    return framed.model_copy(update={"size": str(classifier.sensor)})
+    framed = config.with_defaults(classifier.framing)
+    return framed if framed.size is not None else framed.model_copy(update={"size": str(classifier.sensor)})
 
 
 def choose_framing(data: DataSet, config: DataConfig, progress: Progress = ignore_progress) -> FramingChoice | None:
@@ -53,15 +55,14 @@ def choose_framing(data: DataSet, config: DataConfig, progress: Progress = ignor
 
     The choice is the person (`roi = auto`) if one is found in most videos, otherwise the complete picture.
     """
-    if not isinstance(config, FilesConfig):
+    if config.data not in FILES:
         return None
 
     # A setting that changes the size or the region was chosen by the user.
-    pictures = config.video.video
-    has_sensor = config.video.simulator.sensor_size != "keep"
+    has_sensor = config.sensor_size != "keep"
     files = [sample.file for sample in data.samples if sample.file is not None]
     videos = [file for file in dict.fromkeys(files) if is_video(file)]
-    if not videos or any((config.size, config.roi, config.fit, pictures.crop, pictures.resize, has_sensor)):
+    if not videos or any((config.size, config.roi, config.fit, config.crop, config.resize, has_sensor)):
         return None
 
     # Spread the search over the folder: its first videos may all be of one class.
@@ -80,20 +81,20 @@ def choose_framing(data: DataSet, config: DataConfig, progress: Progress = ignor
     return FramingChoice(_common_size(videos, config), "full", f"complete picture (moving person {share})")
 
 
-def _shows_person(video: Path, config: FilesConfig) -> bool:
+def _shows_person(video: Path, config: DataConfig) -> bool:
     try:
-        source = open_source(video, GESTURE_SENSOR, config.model_copy(update={"roi": "auto"}), sensor=None)
+        source = open_source(video, GESTURE_SENSOR, config.model_copy(update={"roi": "auto"}))
     except DvspipeError:
         return False  # reported when all recordings are read
     return source.track is not None
 
 
-def _common_size(videos: Sequence[Path], config: FilesConfig) -> SensorSize | None:
+def _common_size(videos: Sequence[Path], config: DataConfig) -> SensorSize | None:
     """Return the size to scale videos to; None if they already share a size that is not too large."""
     sizes = set[SensorSize]()
     for video in videos:
         try:
-            sizes.add(open_for_sensor(video, config.video).size)
+            sizes.add(open_for_sensor(video, config).size)
         except DvspipeError:
             continue  # reported when all recordings are read
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 MAX_ITERATIONS = 100  # scikit-learn's default; the last digits of the weights do not matter
-GRADIENT = 1e-4  # the fit ends at this gradient, as in scikit-learn
+LAST_GRADIENT = 1e-4  # the fit ends at this gradient, as in scikit-learn
 UNSEEN_MARGIN = 30.0  # logits of classes without recordings are this far below all others
 
 
@@ -39,7 +39,7 @@ def fit_logistic(features: Tensor, labels: Tensor, classes: int, *, c: float) ->
         return loss.item(), gradient.double().numpy().ravel()
 
     start = np.zeros(classes * (features.shape[1] + 1))
-    options = {"maxiter": MAX_ITERATIONS, "gtol": GRADIENT}
+    options = {"maxiter": MAX_ITERATIONS, "gtol": LAST_GRADIENT}
     fitted = minimize(find_loss, start, jac=True, method="L-BFGS-B", options=options)
 
     weight = torch.from_numpy(fitted.x.reshape(classes, -1)).float()

@@ -10,7 +10,9 @@ from pathlib import Path
 import torch
 
 from ..checkpoints.checkpoint import ClassifierConfig
+from ..encoding import BinConfig
 from ..events import SensorSize
+from ..networks import NetworkConfig
 from ..rules import backpropagate
 from .config import TrainConfig
 
@@ -64,11 +66,15 @@ def measure_step(config: TrainConfig, sensor: SensorSize, classes: tuple[str, ..
         classes: Class names.
     """
     classifier = ClassifierConfig(
-        classes=classes, width=sensor.width, height=sensor.height, bins=config.bins, network=config.network
+        classes=classes,
+        width=sensor.width,
+        height=sensor.height,
+        bins=config.part(BinConfig),
+        network=config.part(NetworkConfig),
     )
     network = classifier.build_network()
-    batch = config.optimiser.batch
-    spikes = (torch.rand(config.bins.steps, batch, *classifier.task.shape) < SPIKE_SHARE).float()
+    batch = config.batch
+    spikes = (torch.rand(config.steps, batch, *classifier.task.shape) < SPIKE_SHARE).float()
 
     taken_s = []
     for _ in range(REPEATS):

@@ -37,7 +37,7 @@ def fit_new_readout(experiment: Experiment, network: SpikingNetwork) -> None:
     tensors = experiment.parts.train
     device = experiment.processes.device
     features = []
-    for spikes in plain_batches(tensors, experiment.config.optimiser.batch):
+    for spikes in plain_batches(tensors, experiment.config.batch):
         features.append(read_features(network, torch.from_numpy(spikes).transpose(0, 1).to(device)))
         experiment.callback.on_progress("readout", sum(map(len, features)), len(tensors))
 

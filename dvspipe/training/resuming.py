@@ -17,9 +17,9 @@ from torch import Tensor
 
 from ..base.errors import CheckpointError, ConfigError, FileError, shorten
 from ..base.files import read_bytes
-from ..base.overrides import show_value
-from ..base.trees import SettingsTree, find_differences, merge_settings
+from ..base.settings import find_differences
 from ..checkpoints.checkpoint import Checkpoint, ClassifierConfig, read_tensors, write_tensors
+from ..datasets import AugmentConfig, VaryConfig
 from ..networks import Network
 from ..results import EpochRow, RunFolder
 from .config import TrainConfig
@@ -31,45 +31,24 @@ FORMAT = "dvspipe-training-3"
 NETWORK = "network."
 AVERAGE = "average."
 OPTIMISER = "optimiser."
-CHANGEABLE = (
-    "name",
-    "device",
-    "jobs",
-    "tensorboard",
-    "augment",
-    "data.download",
-    "data.split",
-    "data.cache",
-    "data.views",
-    "data.vary",
-    "optimiser.epochs",
-    "optimiser.batch",
-    "optimiser.accumulate",
-    "optimiser.learning_rate",
-    "optimiser.schedule",
-    "optimiser.warm_up",
-    "optimiser.weight_decay",
-    "optimiser.clip_norm",
-    "optimiser.truncate",
-    "optimiser.segment",
-    "optimiser.patience",
-    "optimiser.precision",
+CHANGEABLE = frozenset(
+    {
+        *("name", "device", "jobs", "tensorboard", "download", "split", "cache", "views"),
+        *("epochs", "batch", "accumulate", "learning_rate", "schedule", "warm_up", "weight_decay", "clip_norm"),
+        *("truncate", "segment", "patience", "precision"),
+        *VaryConfig.model_fields,
+        *AugmentConfig.model_fields,
+    }
 )
-"""Settings, or groups of them, that may change when a run resumes; the others define its network, task and loss."""
-FOLDERS = ("data.root", "data.test_root")
+"""Settings that may change when a run resumes; the others define its network, task and loss."""
+FOLDERS = ("root", "test_root")
 """Settings that are not compared: `datasets.check_split` checks that the recordings are the same, at any place."""
 MAX_LISTED = 5  # differing settings in a message
 MAX_VALUE = 40  # characters of their values
 ROWS = TypeAdapter(Annotated[tuple[EpochRow, ...], Field(min_length=1)])
-FREE_TO_DIFFER: dict[str, bool | set[str]] = {
-    "classes": True,
-    "framing": True,
-    "hop_us": True,
-    "trained_on": True,
-    "temperature": True,
-    "calibrated_on": True,
-    "least_energy": True,
-    "network": {"dropout", "detach_reset"},
+FREE_TO_DIFFER = {
+    *("classes", "framing", "hop_us", "trained_on", "temperature", "calibrated_on", "least_energy"),
+    *("dropout", "detach_reset"),
 }  # settings that may differ between classifiers with shared weights
 
 
@@ -155,14 +134,14 @@ def read_run(
 
     Args:
         run: Run folder.
-        settings: Settings by group that take precedence.
+        settings: Settings that take precedence.
         recordings: Folder of the recordings; None: as stored.
     """
     if not run.config.is_file():
         raise FileError(f"{run.path}: no run to resume (expected a run folder with {run.config.name})")
 
-    placed: SettingsTree = {} if recordings is None else {"data": {"root": str(recordings)}}
-    return TrainConfig.read(run.config, merge_settings(placed, settings or {}))
+    placed = {} if recordings is None else {"root": str(recordings)}
+    return TrainConfig.read(run.config, {**placed, **(settings or {})})
 
 
 def check_config(config: TrainConfig, run: RunFolder, *, changed: bool) -> list[Difference]:
@@ -172,12 +151,9 @@ def check_config(config: TrainConfig, run: RunFolder, *, changed: bool) -> list[
         Settings that differ, none unless `changed`.
     """
     before = read_run(run)
-    found = find_differences(before.model_dump(mode="json"), config.model_dump(mode="json"))
-    differences = [(key, old, now) for key, old, now in found if key not in FOLDERS]
-
-    # The dot keeps a setting from allowing others whose names begin with its own.
-    changeable = tuple(f"{key}." for key in CHANGEABLE)
-    forbidden = [(key, old, now) for key, old, now in differences if not f"{key}.".startswith(changeable)]
+    found = find_differences(before.to_record(), config.to_record())
+    differences = [(name, old, now) for name, old, now in found if name not in FOLDERS]
+    forbidden = [(name, old, now) for name, old, now in differences if name not in CHANGEABLE]
     listed = _list_differences(forbidden or differences, "before", "now")
     if forbidden:
         raise ConfigError(
@@ -214,10 +190,10 @@ def load_initial_weights(
         listed = _list_differences(differences, "there", "here")
         raise ConfigError(f"init = {name}: trained with another configuration: {listed}")
 
-    if classifier.network.kind == "module" and before.classes != classifier.classes:
+    if classifier.network.network == "module" and before.classes != classifier.classes:
         raise ConfigError(
             f"init = {name}: has other classes (found {', '.join(before.classes)}, expected "
-            f"{', '.join(classifier.classes)}); weights of network.kind = module cannot be adapted to them"
+            f"{', '.join(classifier.classes)}); weights of network = module cannot be adapted to them"
         )
 
     last = () if before.classes == classifier.classes else network.of_classes
@@ -229,19 +205,15 @@ def load_initial_weights(
 
 def _dump_shared(classifier: ClassifierConfig) -> dict[str, JsonValue]:
     """Return the configuration without settings that may differ between classifiers with shared weights."""
-    return classifier.model_dump(mode="json", exclude=FREE_TO_DIFFER)
+    record = classifier.model_dump(mode="json") | classifier.network.to_record() | classifier.bins.to_record()
+    return {name: value for name, value in record.items() if name not in (*FREE_TO_DIFFER, "bins")}
 
 
 def _list_differences(differences: Sequence[Difference], old: str, new: str) -> str:
-    """List at most MAX_LISTED differing settings with both values, each followed by `old` or `new`; groups last."""
-
-    def is_group(difference: Difference) -> bool:
-        _, was, now = difference
-        return isinstance(was or now, dict)
-
+    """List at most MAX_LISTED differing settings with both values, each followed by `old` or `new`."""
     listed = [
-        f"{key} = {shorten(show_value(was), MAX_VALUE)} {old}, {shorten(show_value(now), MAX_VALUE)} {new}"
-        for key, was, now in sorted(differences, key=is_group)[:MAX_LISTED]
+        f"{key} = {shorten(str(was), MAX_VALUE)} {old}, {shorten(str(now), MAX_VALUE)} {new}"
+        for key, was, now in differences[:MAX_LISTED]
     ]
 
     more = len(differences) - MAX_LISTED

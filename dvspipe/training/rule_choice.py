@@ -1,6 +1,6 @@
 """Settings that a learning rule or a kind of network requires for a folder of recordings.
 
-`optimiser.rule` selects a rule that trains any network; `network.kind` selects a network with its own rule: `stdp` or
+`rule` selects a rule that trains any network; `network` selects a network with its own rule: `stdp` or
 `first_spike`.
 """
 
@@ -12,11 +12,11 @@ from dataclasses import dataclass, field, replace
 
 from pydantic import JsonValue
 
-from ..base.trees import SettingsTree, merge_settings
 from ..events import SensorSize
-from ..networks import CsnnConfig, MlpConfig
+from ..networks import NetworkConfig, NetworkKind
 from ..rules import Rule, find_unmet_needs
 from ..rules.rules import ONLINE
+from .config import TrainConfig
 
 CHANNELS = (16, 32, 64)
 STDP_CHANNELS = (32, 150)  # Kheradpisheh et al. 2018
@@ -40,148 +40,99 @@ WHY = {
 
 @dataclass(frozen=True)
 class RuleChoice:
-    """Settings that a rule or a kind of network requires."""
+    """Settings that a rule or a kind of network requires, reasons by setting, and chosen settings without use."""
 
-    settings: SettingsTree = field(default_factory=dict)
-    reasons: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    unused: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    settings: dict[str, JsonValue] = field(default_factory=dict)
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    unused: tuple[str, ...] = ()
 
-    def apply(self, chosen: SettingsTree, reasons: Mapping[str, str]) -> tuple[SettingsTree, dict[str, str]]:
+    def apply(
+        self, chosen: Mapping[str, JsonValue], reasons: Mapping[str, str]
+    ) -> tuple[dict[str, JsonValue], dict[str, str]]:
         """Merge the rule's settings and reasons into the chosen ones, and remove unused settings."""
-        used: SettingsTree = {}
-        for group, values in chosen.items():
-            unused = self.unused.get(group, ())
-            used[group] = values
-            if isinstance(values, dict):
-                used[group] = {name: value for name, value in values.items() if name not in unused}
-
-        # The lines of the rule follow the reason of the choice, unless that reason is about settings that are not used.
-        explained = dict(reasons)
-        for group, lines in self.reasons.items():
-            before = () if group in self.unused or group not in reasons else (reasons[group],)
-            explained[group] = "\n".join((*before, *lines))
-
-        return merge_settings(used, self.settings), explained
+        used = {name: value for name, value in chosen.items() if name not in self.unused}
+        explained = {name: reason for name, reason in reasons.items() if name not in self.unused}
+        return used | self.settings, explained | dict(self.reasons)
 
 
-def choose_for_rule(given: SettingsTree) -> RuleChoice:
+def choose_for_rule(given: TrainConfig) -> RuleChoice:
     """Return the settings that a rule or a kind of network requires, independent of the recordings."""
-    network = group_of(given, "network")
-    rule = group_of(given, "optimiser").get("rule")
-    kind = network.get("kind", "csnn")
-    if kind == "stdp":
-        return _choose_stdp(network)
-    if kind == "first_spike":
+    if given.network == "stdp":
+        return _choose_stdp(_count_layers(given))
+    if given.network == "first_spike":
         return _choose_first_spike()
-
-    online = next((name for name in ONLINE if name == rule), None)
-    return RuleChoice() if online is None else _choose_online(online, kind)
+    return _choose_online(given.rule, given.network) if given.rule in ONLINE else RuleChoice()
 
 
 def fit_to_data(
-    choice: RuleChoice, given: SettingsTree, *, samples: int, window_us: int, grid: SensorSize
+    choice: RuleChoice, given: TrainConfig, *, samples: int, window_us: int, grid: SensorSize
 ) -> RuleChoice:
     """Add the settings that also depend on the recordings."""
-    kind = group_of(given, "network").get("kind")
-    why = dict[str, tuple[str, ...]]()
-
-    if kind == "first_spike":
-        fitted: SettingsTree = {"network": _choose_constants(group_of(given, "network"), window_us)}
-    elif kind == "stdp":
-        layers = len(_list(group_of(choice.settings, "network").get("thresholds")))
-
-        # Few recordings are repeated until the weights converge, unless the number of epochs is given.
-        passes = min(MAX_PASSES, math.ceil(STDP_SEEN / samples))
-        if isinstance(epochs := group_of(given, "optimiser").get("epochs"), int):
-            passes = max(1, epochs // layers)
-
-        side = min(grid.width, grid.height) >> (layers - 1)  # every layer before the last halves it
-        seen = (
-            f"passes: each layer sees {passes * samples:,} recordings; its weights converge after about {STDP_SEEN:,}"
-        )
-        why = {"stdp": (seen,)}
-        fitted = {
-            "network": {"last_pool": max(1, min(STDP_POOL, side))},
-            "stdp": {"passes": passes, "doubled_after": max(1, passes * samples // STDP_DOUBLINGS)},
-            "optimiser": {"epochs": layers * passes},
-        }
-    else:
+    if given.network == "first_spike":
+        return replace(choice, settings=choice.settings | _choose_constants(given, window_us))
+    if given.network != "stdp":
         return choice
 
-    return replace(choice, settings=merge_settings(choice.settings, fitted), reasons={**choice.reasons, **why})
+    # Few recordings are repeated until the weights converge, unless the number of epochs is given.
+    layers = _count_layers(given)
+    passes = min(MAX_PASSES, math.ceil(STDP_SEEN / samples))
+    if "epochs" in given.given:
+        passes = max(1, given.epochs // layers)
+
+    side = min(grid.width, grid.height) >> (layers - 1)  # every layer before the last halves it
+    fitted = {
+        "last_pool": max(1, min(STDP_POOL, side)),
+        "passes": passes,
+        "doubled_after": max(1, passes * samples // STDP_DOUBLINGS),
+        "epochs": layers * passes,
+    }
+    seen = f"each layer sees {passes * samples:,} recordings; its weights converge after about {STDP_SEEN:,}"
+    return replace(choice, settings=choice.settings | fitted, reasons={**choice.reasons, "passes": seen})
 
 
-def _choose_online(rule: Rule, kind: JsonValue) -> RuleChoice:
-    base = (MlpConfig if kind == "mlp" else CsnnConfig)(channels=CHANNELS)
-    needs = {name.removeprefix("network."): value for name, value in find_unmet_needs(rule, base).items()}
+def _count_layers(given: TrainConfig) -> int:
+    """Return the number of layers of a network of kind `stdp`."""
+    return len(given.channels if "channels" in given.given else STDP_CHANNELS)
 
+
+def _choose_online(rule: Rule, kind: NetworkKind) -> RuleChoice:
+    needs = find_unmet_needs(rule, NetworkConfig(network="mlp" if kind == "mlp" else "csnn", channels=CHANNELS))
+    why = {name: WHY[name].format(rule=rule) for name in needs}
+    return RuleChoice(needs | {"loss": "each_step"}, why | {"loss": f"{rule} needs the error of each step"})
+
+
+def _choose_stdp(layers: int) -> RuleChoice:
     return RuleChoice(
-        {"network": needs, "optimiser": {"loss": "each_step"}},
         {
-            "network": tuple(f"{name}: {WHY[name].format(rule=rule)}" for name in needs),
-            "optimiser": (f"loss: {rule} needs the error of each step",),
-        },
-    )
-
-
-def _choose_stdp(network: SettingsTree) -> RuleChoice:
-    layers = len(_list(network.get("channels", list(STDP_CHANNELS))))
-
-    return RuleChoice(
-        {
-            "bins": {"form": "binary"},
-            "network": {
-                "channels": list(STDP_CHANNELS),
-                "kernel": 5,
-                "thresholds": [STDP_THRESHOLD] * layers,
-                "readout": "linear",
-            },
-            "stdp": {"winners": [STDP_WINNERS] * layers, "radius": [STDP_RADIUS] * layers},
+            "form": "binary",
+            "channels": list(STDP_CHANNELS),
+            "kernel": 5,
+            "thresholds": [STDP_THRESHOLD] * layers,
+            "winners": [STDP_WINNERS] * layers,
+            "radius": [STDP_RADIUS] * layers,
         },
         {
-            "bins": ("form: a pixel spikes at most once per step, because thresholds count spikes",),
-            "network": ("readout: the last layer does not spike; a linear layer is fitted to its potentials",),
-            "optimiser": ("epochs: stdp.passes per layer",),
+            "form": "a pixel spikes at most once per step, because thresholds count spikes",
+            "epochs": "passes per layer",
         },
-        {
-            "network": ("tau_mem_s", "tau_readout_s", "dropout"),
-            "optimiser": ("learning_rate", "ema"),
-        },
+        ("tau_mem_s", "tau_readout_s", "dropout", "learning_rate", "ema"),
     )
 
 
 def _choose_first_spike() -> RuleChoice:
     return RuleChoice(
+        {"channels": [FIRST_SPIKE_NEURONS], "leak": False, "learning_rate": 0.003, "weight_decay": 0},
         {
-            "network": {"channels": [FIRST_SPIKE_NEURONS], "leak": False},
-            "optimiser": {"learning_rate": 0.003, "weight_decay": 0},
+            "tau_syn_s": "half of the tensor's duration; the order of first events matters, later events do not",
+            "leak": "without leak, spike times have a closed form for every tau_syn_s",
+            "weight_decay": "weight decay would silence neurons, and silent neurons have no gradient",
         },
-        {
-            "network": (
-                "tau_syn_s: half of the tensor's duration; the order of first events matters, later events do not",
-                "leak: without leak, spike times have a closed form for every tau_syn_s",
-            ),
-            "optimiser": ("weight_decay: weight decay would silence neurons, and silent neurons have no gradient",),
-        },
-        {"network": ("kernel", "tau_mem_s")},
+        ("kernel", "tau_mem_s"),
     )
 
 
-def _choose_constants(given: SettingsTree, window_us: int) -> SettingsTree:
+def _choose_constants(given: TrainConfig, window_us: int) -> dict[str, JsonValue]:
     """Return the time constants of a first-spike network; membranes that leak get equal constants."""
-    constants = (given.get("tau_syn_s"), given.get("tau_mem_s"))
-    default_s = round(window_us / 2 * 1e-6, 9)
-    tau_s = next((float(constant) for constant in constants if isinstance(constant, int | float)), default_s)
-
-    chosen: SettingsTree = {"tau_syn_s": tau_s, "tau_readout_s": round(tau_s / STEEP, 9)}
-    return chosen | {"tau_mem_s": tau_s} if given.get("leak") is True else chosen
-
-
-def group_of(settings: SettingsTree, name: str) -> SettingsTree:
-    """Return the settings of a group; none if they are missing or wrong."""
-    values = settings.get(name)
-    return values if isinstance(values, dict) else {}
-
-
-def _list(value: JsonValue) -> list[JsonValue]:
-    return value if isinstance(value, list) else [value]
+    tau_s = given.tau_syn_s or given.given.get("tau_mem_s") or round(window_us / 2 * 1e-6, 9)
+    chosen: dict[str, JsonValue] = {"tau_syn_s": tau_s, "tau_readout_s": round(tau_s / STEEP, 9)}
+    return chosen | {"tau_mem_s": tau_s} if given.given.get("leak") else chosen

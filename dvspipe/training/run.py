@@ -10,6 +10,8 @@ complete.
 from __future__ import annotations
 
 import re
+import shlex
+import sys
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
@@ -22,6 +24,7 @@ from torch import nn
 
 from ..base.errors import ConfigError, DataError, count_noun
 from ..base.files import lock_folder, write_text
+from ..base.progress import Progress, ignore_progress
 from ..checkpoints.checkpoint import (
     ClassifierConfig,
     load_checkpoint,
@@ -31,40 +34,44 @@ from ..checkpoints.checkpoint import (
 from ..datasets import (
     DataSet,
     DecodedEvents,
-    FolderConfig,
-    RecordingsConfig,
     Sample,
     SpikeTensors,
     TensorSettings,
+    VaryConfig,
     check_split,
     count_recordings,
     divide,
+    find_folder,
     leave_out_copies,
     open_cache,
     open_dataset,
     write_split,
 )
+from ..encoding import BinConfig
+from ..hooks import plugins
 from ..networks import (
     NO_MODULES,
     ModuleNetwork,
     ModuleSource,
     Network,
+    NetworkConfig,
     count_activity,
     summarize_layers,
 )
 from ..results import ActivityRecord, EpochRow, Finding, RunFolder, TestResult, TrainingRun, write_rows
 from .activity_record import record_activity
 from .calibration import find_least_energy, fit_temperature
-from .callback import TrainingCallback
-from .config import TrainConfig
+from .callback import LogCallback, TrainingCallback
+from .choice import choose_settings
+from .config import TrainConfig, check_settings
 from .diagnosis import RunOutcome, diagnose, find_copies, find_outside, find_same_films, test_notes
 from .evaluation import evaluate_network, event_count_accuracy, score
 from .features import FeatureTrainer
 from .framing import adopt_framing
 from .machine import describe_machine, lacks_bfloat16
 from .new_readout import fit_new_readout, is_linear
-from .processes import has_several_processes, join_processes
-from .resuming import TrainingState, check_config, describe_changes, find_state, load_initial_weights
+from .processes import has_several_processes, is_first_process, join_processes
+from .resuming import TrainingState, check_config, describe_changes, find_state, load_initial_weights, read_run
 from .trainer import DataParts, Experiment, RunSetup, Trainer, is_over, require_tensorboard
 
 RUNS = Path("runs/train")  # folder of new runs
@@ -98,17 +105,18 @@ def run_training(
         config: Configuration.
         folder: Run folder; the results of an earlier run are replaced.
         data: Data set; None: the one of the configuration.
-        modules: Source of a network with `network.kind = module`.
+        modules: Source of a network with `network = module`.
         callback: Training callback.
         command: Command that repeats the run, for the records.
         resume: Continue the run in the folder.
         changed: Allow resuming with other settings.
         decoded: Events decoded earlier.
     """
-    modules.check(config.network)  # fail before recordings are read
+    check_settings(config)
+    modules.check(config)  # fail before recordings are read
     init = None if config.init is None else load_checkpoint(config.init, modules=modules)
     if init is not None:
-        config = config.model_copy(update={"data": adopt_framing(config.data, init.config)})
+        config = adopt_framing(config, init.config)
 
     with join_processes(choose_device(config.device)) as processes:
         if resume:
@@ -123,9 +131,9 @@ def run_training(
         except (torch.OutOfMemoryError, RuntimeError) as error:
             if isinstance(error, torch.OutOfMemoryError) or OUT_OF_MEMORY.search(str(error)):
                 raise ConfigError(
-                    "not enough memory for a training step; raise optimiser.accumulate = "
-                    f"{config.optimiser.accumulate}, or lower optimiser.segment, optimiser.batch = "
-                    f"{config.optimiser.batch}, bins.steps = {config.bins.steps} or network.channels"
+                    "not enough memory for a training step; raise accumulate = "
+                    f"{config.accumulate}, or lower segment, batch = "
+                    f"{config.batch}, steps = {config.steps} or channels"
                 ) from error
             raise
 
@@ -144,12 +152,12 @@ def choose_device(name: str) -> torch.device:
 
 def _check_precision(setup: RunSetup) -> None:
     """Check that the device has the precision, and warn if it emulates it."""
-    precision = setup.config.optimiser.precision
+    precision = setup.config.precision
     device = setup.processes.device.type
     if precision == "float16" and device != "cuda":
-        raise ConfigError("optimiser.precision = float16: needs a GPU; use bfloat16 or float32 on the CPU")
+        raise ConfigError("precision = float16: needs a GPU; use bfloat16 or float32 on the CPU")
     if precision == "bfloat16" and device == "cpu" and lacks_bfloat16():
-        setup.callback.on_warning("optimiser.precision = bfloat16: this processor emulates it; float32 is faster")
+        setup.callback.on_warning("precision = bfloat16: this processor emulates it; float32 is faster")
 
 
 def _run(
@@ -168,7 +176,7 @@ def _run(
     opening = partial(callback.on_progress, "opening recordings")
     opened = given
     if opened is None:
-        opened = open_dataset(config.data, config.seed, config.bins, decoded=decoded, progress=opening)
+        opened = open_dataset(config, config, decoded=decoded, progress=opening)
     if init is not None and set(opened.classes) == set(init.config.classes):
         opened = opened.with_classes(init.config.classes)  # the last layer has the order of the checkpoint
     data = _prepare_data(setup, opened)
@@ -192,7 +200,7 @@ def _run(
 
         parts = _encode(setup, data, decoded, classifier)
 
-        settings = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
+        settings = yaml.safe_dump(config.to_record(), sort_keys=False)
         if processes.is_first:
             folder.clear(keep_epochs=state is not None)
             write_split(folder.split, data)
@@ -220,7 +228,7 @@ def _find_complete(setup: RunSetup, state: TrainingState) -> TrainingRun | None:
     # Rows in the file may be lost, or include an incomplete epoch.
     if processes.is_first:
         write_rows(state.rows, EpochRow, folder.epochs, folder.epochs_csv)
-    if not is_over(setup.config.optimiser, state.rows):
+    if not is_over(setup.config, state.rows):
         return None
 
     is_complete = TestResult.find(folder.test) is not None and folder.activity.is_file()
@@ -241,7 +249,7 @@ def _fit(experiment: Experiment, network: Network, state: TrainingState | None) 
     def save(path: Path, trained: nn.Module) -> None:
         save_checkpoint(path, experiment.classifier, trained)
 
-    trainer_class = FeatureTrainer if experiment.config.network.kind == "stdp" else Trainer
+    trainer_class = FeatureTrainer if experiment.config.network == "stdp" else Trainer
     trainer = trainer_class(experiment, network, save)
     return trainer, trainer.fit(state)
 
@@ -277,20 +285,19 @@ def _describe_parts(data: DataSet) -> str:
 
 def _draw_missing_parts(data: DataSet, config: TrainConfig) -> DataSet:
     """Draw missing test and validation parts from the training part, with a warning."""
-    settings = config.data if isinstance(config.data, RecordingsConfig) else FolderConfig()
     train = list(data.train)
     test = list(data.test)
     validation = list(data.validation)
     warnings = data.warnings
 
     if not test:
-        train, test = divide(train, settings.test, config.seed + 1)
-        warnings += (f"{data.title}: has no test part; {len(test)} training recordings are used (data.test)",)
+        train, test = divide(train, config.test, config.seed + 1)
+        warnings += (f"{data.title}: has no test part; {len(test)} training recordings are used (test)",)
 
-    if not validation and config.data.validation:
-        train, validation = divide(train, config.data.validation, config.seed)
+    if not validation and config.validation:
+        train, validation = divide(train, config.validation, config.seed)
         warnings += (
-            f"{data.title}: has no validation part; {len(validation)} training recordings are used (data.validation)",
+            f"{data.title}: has no validation part; {len(validation)} training recordings are used (validation)",
         )
 
     return replace(data, train=tuple(train), validation=tuple(validation), test=tuple(test), warnings=warnings)
@@ -300,20 +307,20 @@ def _build(setup: RunSetup, data: DataSet) -> tuple[ClassifierConfig, Network]:
     """Create the classifier configuration for a data set and its network, with the weights of a checkpoint if given."""
     config = setup.config
     init = setup.init
-    if config.bins.downsample >= max(data.sensor.width, data.sensor.height) > 1:
+    if config.downsample >= max(data.sensor.width, data.sensor.height) > 1:
         raise ConfigError(
-            f"bins.downsample = {config.bins.downsample}: too large, leaves a single pixel (found sensor {data.sensor})"
+            f"downsample = {config.downsample}: too large, leaves a single pixel (found sensor {data.sensor})"
         )
 
     classifier = ClassifierConfig(
         classes=data.classes,
         width=data.sensor.width,
         height=data.sensor.height,
-        bins=config.bins,
-        framing=config.data.framing.for_checkpoint(),
+        bins=config.part(BinConfig),
+        framing=config.framing.for_checkpoint(),
         hop_us=config.hop_us,
         inputs=data.inputs,
-        network=config.network,
+        network=config.part(NetworkConfig),
         trained_on=f"{'synthetic ' if data.synthetic else ''}{data.title}, {count_noun(len(data.train), 'recording')}",
     )
 
@@ -345,15 +352,15 @@ def _encode(setup: RunSetup, data: DataSet, decoded: DecodedEvents | None, class
 def _load(setup: RunSetup, data: DataSet) -> DataParts:
     """Encode the parts of the data set as spike tensors."""
     config = setup.config
-    verb = "reading" if config.data.root else "rendering"
-    cache = open_cache(config.data)
+    verb = "reading" if config.root else "rendering"
+    cache = open_cache(config)
 
     def load(name: str, samples: Sequence[Sample], views: int) -> SpikeTensors:
-        settings = TensorSettings(config.bins, views, vary=config.data.vary, seed=config.seed)
+        settings = TensorSettings(config.part(BinConfig), views, vary=config.part(VaryConfig), seed=config.seed)
         progress = partial(setup.callback.on_progress, f"{verb} {name}")
         return SpikeTensors(samples, settings, cache=cache, jobs=config.jobs, progress=progress)
 
-    train = load("train", data.train, config.data.views)
+    train = load("train", data.train, config.views)
     validation = load("validation", data.validation, 1) if data.validation else None
     return DataParts(train, validation, load("test", data.test, 1))
 
@@ -383,7 +390,7 @@ def _check_classes(data: DataSet, callback: TrainingCallback) -> None:
         names = ", ".join(data.classes[label] for label in untrained) or "more than one class"
         raise DataError(
             f"{data.title}: no training recordings of {names}; add recordings, or change the split with seed, "
-            "data.validation or data.test"
+            "validation or test"
         )
 
     absent = [name for label, name in enumerate(data.classes) if label not in trained]
@@ -397,7 +404,7 @@ def _calibrate(experiment: Experiment, path: Path, classifier: ClassifierConfig,
     Without a validation part, the probabilities are not calibrated.
     """
     parts = experiment.parts
-    batch = experiment.config.optimiser.batch
+    batch = experiment.config.batch
     report = experiment.callback.on_progress
 
     calibration: dict[str, float | None] = {}
@@ -430,7 +437,7 @@ def _test(
     config = experiment.config
     data = experiment.data
     parts = experiment.parts
-    batch = config.optimiser.batch
+    batch = config.batch
     report = experiment.callback.on_progress
 
     classifier, network = load_checkpoint(folder.best, str(experiment.processes.device), experiment.modules)
@@ -442,9 +449,9 @@ def _test(
 
     # What the network did on the test recordings, for the page of the run.
     report("recording layer activity", 0, 1)
-    layers = summarize_layers(counters, counted=config.bins.dtype.kind == "u")
+    layers = summarize_layers(counters, counted=config.dtype.kind == "u")
     scores = score(tested, data.test, data.classes, classifier)
-    activity = record_activity(layers, network, parts.test, data, config.bins, scores["wrong"])
+    activity = record_activity(layers, network, parts.test, data, config, scores["wrong"])
 
     # What limits the result; the number of events alone is the simplest classifier to beat.
     report("classifying by the number of events", 0, 1)
@@ -482,3 +489,115 @@ def _test(
     activity.write(folder.activity)
     result.write(folder.test)
     return result, activity
+
+
+def train(
+    source: str | Path | DataSet | TrainConfig,
+    config: TrainConfig = TrainConfig(),
+    out: str | Path | None = None,
+    *,
+    resume: bool = False,
+    changed: bool = False,
+    overwrite: bool = False,
+    network: nn.Module | None = None,
+    trust: Sequence[str] = (),
+    callback: TrainingCallback | None = None,
+    progress: Progress = ignore_progress,
+) -> TrainingRun:
+    """Train a spiking classifier on labelled recordings, and test it once.
+
+    For a folder DIR/<class>/<recording or video>, settings are chosen automatically. The validation part selects the
+    epoch. Under torchrun, all processes train one network.
+
+    Args:
+        source: Folder of recordings, whose settings are chosen unless they are given; YAML file, or name of an included
+            configuration (see dvspipe configs). In Python also a data set, or complete settings with the folder `root`.
+        config: Settings that take precedence, such as root=DIR or epochs=5.
+        out: Run folder; created if missing. Default: a new folder, runs/train/NAME.
+        resume: Resume the run in the folder after its last complete epoch, or from its start if there is none. On a
+            CPU, the weights at the end are the same as without the interruption. A complete run is not changed.
+        changed: Allow resuming with changed settings, such as epochs, learning rate and batch size.
+        overwrite: Remove the results of an earlier run in the folder.
+        network: Your own network, for `network = module`. It is trained in place, and has the weights of the chosen
+            epoch at the end. Without it, `target` builds the module.
+        trust: Packages allowed to run code for `target`.
+        callback: Training callback; default: `LogCallback`.
+        progress: Called with the amount done and the total.
+
+    Returns:
+        The run: its folder, epochs, test result and activity.
+
+    Raises:
+        DataError: If the data set is not usable, or differs from the data set of the run to resume.
+        ConfigError: If settings contradict each other, the loss becomes NaN, memory runs out, the run to resume was
+            started with other settings, or the package of `target` is not trusted.
+        CheckpointError: If the state to resume from is missing, or the checkpoint of a complete run is corrupted.
+        FileError: If the folder contains a run, cannot be written to, or another process trains in it.
+
+    Example:
+        >>> from dvspipe import TrainConfig, train
+        >>> train("recordings", TrainConfig(rule="eprop", epochs=5)).test.accuracy  # doctest: +SKIP
+        0.95
+    """
+    callback = callback or LogCallback(progress)
+    if not is_first_process():
+        callback = TrainingCallback()  # one process reports
+
+    if resume and out is None:
+        raise ConfigError("resume: needs a run folder; use out=FOLDER")
+    if out is not None and not resume and is_first_process():
+        RunFolder(Path(out)).check_unused(overwrite=overwrite)  # fail before recordings are read
+
+    # The recordings of a folder are decoded while its settings are chosen.
+    decoded = None
+    if isinstance(source, TrainConfig):
+        complete = source
+    elif isinstance(source, DataSet):
+        complete = config if network is None else TrainConfig(**config.given | {"network": "module"})
+    elif Path(source).expanduser().is_dir():
+        run = RunFolder(Path(out)) if resume and out is not None else None
+        complete, decoded = _configure_folder(find_folder(source), config, callback, run)
+    else:
+        complete = TrainConfig.read(source, config.given)
+
+    trained = run_training(
+        complete,
+        find_run_folder(out, complete.name, overwrite=overwrite),
+        data=source if isinstance(source, DataSet) else None,
+        modules=ModuleSource.of(trust, network),
+        callback=callback,
+        command=find_command(),
+        resume=resume,
+        changed=changed,
+        decoded=decoded,
+    )
+    if is_first_process():
+        plugins().hook.report(record=trained, folder=trained.folder.path)
+    return trained
+
+
+def find_command() -> str:
+    """Return the command line of this process; empty if it is another program."""
+    program = Path(sys.argv[0])
+    is_own = program.stem == "dvspipe" or (program.stem == "__main__" and program.parent.name == "dvspipe")
+    return shlex.join(["dvspipe", *sys.argv[1:]]) if is_own else ""
+
+
+def _configure_folder(
+    folder: Path, given: TrainConfig, callback: TrainingCallback, run: RunFolder | None
+) -> tuple[TrainConfig, DecodedEvents | None]:
+    """Return the configuration for a folder of recordings, and the events decoded while choosing it.
+
+    Args:
+        folder: Folder of recordings.
+        given: Settings that are given take precedence.
+        callback: Called with progress and the choice.
+        run: Run to resume.
+    """
+    # A resumed run keeps the settings that were chosen for it.
+    if run is not None:
+        return read_run(run, given.given, recordings=folder), None
+
+    choice = choose_settings(folder, given, partial(callback.on_progress, "recordings"))
+    callback.on_choice(choice)
+    return choice.config, choice.decoded

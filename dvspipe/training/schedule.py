@@ -19,7 +19,7 @@ def build_optimiser(settings: OptimiserConfig, network: nn.Module) -> torch.opti
     weights = network.parameters()
     rate = settings.learning_rate
     decay = settings.weight_decay
-    if settings.kind == "sgd":
+    if settings.optimiser == "sgd":
         return torch.optim.SGD(weights, lr=rate, momentum=settings.momentum, weight_decay=decay)
 
     return torch.optim.AdamW(weights, lr=rate, weight_decay=decay)
@@ -122,4 +122,4 @@ LOSSES: dict[str, Callable[[Tensor, Tensor, float], Tensor]] = {
     "each_step": each_step_loss,
     "count": count_loss,
 }
-"""Loss functions by their name in `optimiser.loss`."""
+"""Loss functions by their name in `loss`."""

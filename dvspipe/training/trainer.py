@@ -87,7 +87,7 @@ class Trainer:
 
     def __init__(self, experiment: Experiment, network: nn.Module, save: Callable[[Path, nn.Module], None]) -> None:
         self.experiment = experiment
-        self.settings = experiment.config.optimiser
+        self.settings = experiment.config
         self.processes = experiment.processes
         self.callback = experiment.callback
         self.network = self.processes.join_norms(network)
@@ -165,7 +165,7 @@ class Trainer:
 
         batch_settings = BatchSettings(
             size=settings.batch,
-            augment=experiment.config.augment,
+            augment=experiment.config,
             classes=experiment.classifier.classes,
             seed=experiment.config.seed,
             processes=self.processes.count,
@@ -321,7 +321,7 @@ class Trainer:
 
         norms = "; batch norm normalises each segment by its own statistics" if find_norms(self.network) else ""
         self.callback.on_warning(
-            f"optimiser.segment = auto: the graph of {T} steps needs {T * step_bytes / GIB:.1f} GiB of "
+            f"segment = auto: the graph of {T} steps needs {T * step_bytes / GIB:.1f} GiB of "
             f"{memory / GIB:.1f} GiB memory; gradients are computed in segments of {segment} steps{norms}"
         )
         return segment
@@ -336,7 +336,7 @@ class Trainer:
     def _nan_error(self, epoch: int, number: int) -> ConfigError:
         saved = f" (the last finite weights are in {self.folder.last})" if self.folder.last.exists() else ""
         return ConfigError(
-            f"the loss became NaN or infinite in epoch {epoch}, step {number}{saved}; lower optimiser.learning_rate = "
+            f"the loss became NaN or infinite in epoch {epoch}, step {number}{saved}; lower learning_rate = "
             f"{self.settings.learning_rate:g}"
         )
 
@@ -371,17 +371,16 @@ class Trainer:
         """Warn of silent or saturated layers."""
         # Silent neurons of a first-spike network have no gradient: only the penalty makes them spike again.
         has_spike_times = isinstance(self.network, FirstSpikeNetwork)
-        remedy = "raise network.keep_alive" if has_spike_times else "lower network.tau_mem_s"
+        remedy = "raise keep_alive" if has_spike_times else "lower tau_mem_s"
 
         for name, rate in row.rates.items():
             if rate == 0:
                 self.callback.on_warning(
-                    f"epoch {row.epoch}: layer {name} is silent; raise network.gain or the learning rate, or {remedy}"
+                    f"epoch {row.epoch}: layer {name} is silent; raise gain or the learning rate, or {remedy}"
                 )
             elif rate > SATURATED_RATE:
                 self.callback.on_warning(
-                    f"epoch {row.epoch}: layer {name} spikes in {rate:.0%} of all steps; lower network.gain or raise "
-                    "network.tau_mem_s"
+                    f"epoch {row.epoch}: layer {name} spikes in {rate:.0%} of all steps; lower gain or raise tau_mem_s"
                 )
 
 
@@ -404,7 +403,7 @@ class _TimedIterator:
 
 
 def is_over(settings: OptimiserConfig, rows: Sequence[EpochRow]) -> bool:
-    """Return whether the training ends: all epochs are done, or `optimiser.patience` epochs brought no improvement."""
+    """Return whether the training ends: all epochs are done, or `patience` epochs brought no improvement."""
     waited = len(rows) - find_best(rows).epoch if rows else 0
     return len(rows) >= settings.epochs or (settings.patience is not None and waited >= settings.patience)
 

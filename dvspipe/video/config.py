@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self, TypedDict
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from ..base.config import Settings
 from ..base.errors import ConfigError
-from ..base.patterns import REGION_PATTERN, SIZE_PATTERN
+from ..base.settings import Settings
+from ..events.sensor import REGION_PATTERN, SIZE_PATTERN
 
 FOLDER_FPS = 30.0  # default frame rate of an image folder without times
 
@@ -44,21 +44,3 @@ class VideoSettings(Settings):
                 f"wrong stop time (found {self.stop_s:g} s, expected more than the start {self.start_s:g} s)"
             )
         return self
-
-
-class UniqueVideoKeywords(TypedDict, total=False):
-    """Settings of `VideoSettings` by name, without `time_unit`, which is also a setting of `Hints`."""
-
-    fps: float | None
-    timestamps: str | None
-    transfer: str
-    crop: str | None
-    resize: str | None
-    start_s: float
-    stop_s: float | None
-
-
-class VideoKeywords(UniqueVideoKeywords, total=False):
-    """Settings of `VideoSettings` by name."""
-
-    time_unit: Literal["s", "ms", "us", "ns"] | None

@@ -22,12 +22,12 @@ IMAGE_CHANNELS = (1, 3, 4)  # grey, BGR, BGRA
 FOLDER_TIMES = ("timestamps.txt", "images.csv")  # default files of frame times in an image folder
 
 
-def read_image(path: Path, settings: VideoSettings | None = None) -> NDArray[Any]:
+def read_image(path: Path, settings: VideoSettings = VideoSettings()) -> NDArray[Any]:
     """Read an image file as grey, [H, W], uint8, uint16 or float32, without undoing the transfer curve."""
     if not path.is_file():
         raise VideoError(f"{path}: no such image file")
 
-    return fit_picture(str(path), to_grey(_read_image(path)), settings or VideoSettings())
+    return fit_picture(str(path), to_grey(_read_image(path)), settings)
 
 
 def open_folder(path: Path, settings: VideoSettings) -> Video:

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Any
 
 from numpy.typing import ArrayLike, NDArray
 
-from ..base.config import as_settings
 from ..base.errors import VideoError
 from ..base.files import explain_missing
 from .arrays import open_array, stack_images
-from .config import VideoKeywords, VideoSettings
+from .config import VideoSettings
 from .files import open_file
 from .folders import open_folder
 from .frames import check_transfer
@@ -27,8 +25,7 @@ from .video import Video, read_size
 
 def open_video(
     source: str | Path | int | ArrayLike,
-    settings: VideoSettings | Mapping[str, object] | None = None,
-    **named: Unpack[VideoKeywords],
+    settings: VideoSettings = VideoSettings(),
 ) -> Video:
     """Open a video file, image folder, array or camera as a source of frames.
 
@@ -38,19 +35,18 @@ def open_video(
             number, also as a string if no file has that name. Arrays need `settings.fps` or `settings.timestamps`;
             float64 is read as float32. Camera times come from the monotonic clock, starting at 0; a camera ends at
             `settings.stop_s`.
-        settings: Settings for reading, or a mapping such as `{"fps": 50}`.
-        named: Settings by name, such as `fps=50`; they take precedence over `settings`.
+        settings: Settings for reading.
 
     Raises:
         VideoError: If the source does not exist, cannot be decoded or has no frames, or the settings do not fit it.
 
     Example:
         >>> import numpy as np
-        >>> video = open_video(np.zeros((5, 7, 12), np.uint8), fps=50)
+        >>> video = open_video(np.zeros((5, 7, 12), np.uint8), VideoSettings(fps=50))
         >>> [frame.t_us for frame in video.frames()]
         [0, 20000, 40000, 60000, 80000]
     """
-    settings = as_settings(VideoSettings, settings, named)
+    settings = settings.part(VideoSettings)
     check_transfer(settings.transfer)
     if settings.fps is not None and settings.timestamps is not None:
         raise VideoError(f"{settings.timestamps}: timestamps and fps cannot be combined (found fps = {settings.fps:g})")

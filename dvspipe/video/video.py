@@ -83,7 +83,8 @@ class Video(Brief):
         Example:
             >>> import numpy as np
             >>> from dvspipe.video.opening import open_video
-            >>> open_video(np.zeros((50, 7, 12), np.uint8), fps=50, start_s=0.5, stop_s=0.7).estimate_selected()
+            >>> settings = VideoSettings(fps=50, start_s=0.5, stop_s=0.7)
+            >>> open_video(np.zeros((50, 7, 12), np.uint8), settings).estimate_selected()
             10
         """
         start_s = self.settings.start_s
@@ -130,7 +131,7 @@ class Video(Brief):
         Example:
             >>> import numpy as np
             >>> from dvspipe.video.opening import open_video
-            >>> video = open_video(np.zeros((5, 90, 160), np.uint8), fps=50)
+            >>> video = open_video(np.zeros((5, 90, 160), np.uint8), VideoSettings(fps=50))
             >>> video.shown_on(SensorSize(width=12, height=9)).settings.crop
             '120x90+20+0'
         """

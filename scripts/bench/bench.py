@@ -21,7 +21,7 @@ from dvspipe.encoding import BinConfig, encode
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import read, write
 from dvspipe.inference import Classifier
-from dvspipe.networks import SpikingNetwork
+from dvspipe.networks import NetworkConfig, SpikingNetwork
 from dvspipe.simulator import SimulatorConfig, simulate
 from dvspipe.synthesis import GestureClip, record_gesture
 from dvspipe.video.frames import Frame
@@ -104,7 +104,7 @@ def frames() -> list[Frame]:
 def test_simulate(
     benchmark: BenchmarkFixture, frames: list[Frame], preset: str, upsample: Literal["off", "auto"]
 ) -> None:
-    config = SimulatorConfig.from_preset(preset)
+    config = SimulatorConfig().with_preset(preset)
     parts = benchmark(lambda: [*simulate(frames, config, upsample=upsample)])
     assert sum(map(len, parts))
 
@@ -151,7 +151,10 @@ def test_inference(benchmark: BenchmarkFixture) -> None:
 
 def build_network() -> SpikingNetwork:
     return SpikingNetwork(
-        kind="csnn", channels=CHANNELS, kernel=3, grid=(SIDE, SIDE), classes=CLASSES, dt=1e-3, tau_mem_s=2e-3
+        NetworkConfig(network="csnn", channels=CHANNELS, kernel=3, tau_mem_s=0.002),
+        grid=(SIDE, SIDE),
+        classes=CLASSES,
+        dt=0.001,
     )
 
 

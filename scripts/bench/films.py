@@ -13,10 +13,9 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
-from dvspipe.base.config import build
 from dvspipe.base.errors import DvspipeError
 from dvspipe.base.gestures import GESTURES, OTHER
-from dvspipe.base.overrides import parse_overrides
+from dvspipe.base.settings import parse_overrides
 from dvspipe.inference import Classifier, InferConfig, Prediction
 from dvspipe.results import wilson_interval
 
@@ -37,7 +36,7 @@ def describe(truth: str, path: Path, found: Prediction) -> str:
 def measure(checkpoint: str, films: list[tuple[str, Path]], settings: list[str], rows: list[str]) -> None:
     """Classify films, print the accuracy per class, and append a row per film to `rows`."""
     classifier = Classifier.load(checkpoint)
-    config = build(InferConfig, parse_overrides(settings), "--set")
+    config = InferConfig.model_validate(parse_overrides(settings))
     results = defaultdict[str, list[Prediction]](list)
     for truth, path in films:
         try:

@@ -78,7 +78,7 @@ def _tabulate_scores(record: ShippedRecord) -> str:
 def _describe_settings(config: ClassifierConfig) -> str:
     bins = config.bins
     window = f"{bins.steps} steps of {bins.step_us / 1000:g} ms" if bins.by == "time" else f"{bins.steps} steps"
-    text = f"Recordings of {config.sensor} pixels, {window}, a network of kind `{config.network.kind}`."
+    text = f"Recordings of {config.sensor} pixels, {window}, a network of kind `{config.network.network}`."
     if config.framing.roi is not None:
         text += f" It sees the region `roi = {config.framing.roi}` of a picture."
     return text

@@ -14,6 +14,7 @@ import numpy as np
 
 import dvspipe
 from dvspipe.base.texts import readable
+from dvspipe.inference import InferConfig
 from dvspipe.report.config import PreviewSettings
 from dvspipe.report.painter import Caption
 from dvspipe.report.previews import write_preview
@@ -49,7 +50,7 @@ def main() -> None:
         video = Path(folder, "video.webm")
         write_video(video, render())
         events = dvspipe.events_from_video(video)
-        prediction = dvspipe.Classifier.load("gesture").predict(events, {"roi": "full", "hop_us": 120_000})
+        prediction = dvspipe.Classifier.load("gesture").predict(events, InferConfig(roi="full", hop_us=120000))
         timeline = prediction.timeline
         classes = prediction.classes
 

@@ -101,9 +101,8 @@ class Recorder:
     def _convert(self, film: Path, path: Path, *, start_us: int) -> None:
         """Convert a part of a film as `dvspipe infer` does; write the events, and the joints of the film."""
         threshold = float(np.exp(np.random.default_rng(self.clip.seeds).uniform(*np.log(THRESHOLDS))))
-        simulator = {"pos_thres": threshold, "neg_thres": threshold}
-        framing = FramingConfig.model_validate({"video": {"simulator": simulator}})
-        source = open_source(film, GESTURE_SENSOR, framing, sensor=None, is_advised=True)
+        framing = FramingConfig(pos_thres=threshold, neg_thres=threshold)
+        source = open_source(film, GESTURE_SENSOR, framing, is_advised=True)
         track = track_person(source.film) if source.film else None
 
         if track is None:  # the pose network finds nobody: use the region of the rendered joints

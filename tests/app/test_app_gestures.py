@@ -23,6 +23,7 @@ from dvspipe.formats import write
 from dvspipe.inference import Classifier
 from dvspipe.people import Track
 from dvspipe.synthesis import FilmedGestures, GesturesPlan
+from dvspipe.synthesis.filmed import SETTINGS_NAME
 
 pytest.importorskip("gradio", reason="the extra app is not installed")
 
@@ -279,7 +280,7 @@ def plan_of(*added: AddedFilm) -> TrainingPlan:
 def write_noise(folder: Path, plan: GesturesPlan, **_: object) -> None:
     """Write recordings of noise instead of rendered people."""
     assert plan.tracks is not None
-    for label, name in enumerate(FilmedGestures.read(plan.tracks).classes):
+    for label, name in enumerate(FilmedGestures.read(plan.tracks / SETTINGS_NAME).classes):
         (folder / name).mkdir(parents=True, exist_ok=True)
         for person in range(4):
             events = random_events(4 * label + person, 2000, SensorSize(width=128, height=128), 1_500_000)
@@ -356,9 +357,10 @@ def test_shown_command_uses_the_same_parts(
     command = begun[tab.command]
     assert command == command_of(added, begun[tab.attempt].plan, "gestures-1", thorough=False)
     assert "--mirror" in command
+    monkeypatch.setattr("dvspipe.oneshot.learning.learn_study", lambda *_, **__: None)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "films" / "wave").mkdir(parents=True)
     shutil.copy(film.path, tmp_path / "films" / "wave" / wave.film.path.name)
-    dvspipe(*shlex.split(command, comments=True)[1:], "--no-train", cwd=tmp_path)
-    (written,) = FilmedGestures.read(Path("gestures-1") / TRACKS).gestures
+    dvspipe(*shlex.split(command, comments=True)[1:], cwd=tmp_path)
+    (written,) = FilmedGestures.read(Path("gestures-1") / TRACKS / SETTINGS_NAME).gestures
     assert (written.name, written.start_us, written.stop_us) == ("wave", 1_000_000, 2_000_000)

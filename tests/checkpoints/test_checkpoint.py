@@ -18,10 +18,10 @@ from dvspipe.checkpoints.checkpoint import (
     write_tensors,
 )
 from dvspipe.encoding import BinConfig
-from dvspipe.networks import CsnnConfig
+from dvspipe.networks import NetworkConfig
 
 CONFIG = ClassifierConfig(
-    classes=("a", "b"), width=12, height=7, bins=BinConfig(steps=2), network=CsnnConfig(channels=(2,))
+    classes=("a", "b"), width=12, height=7, bins=BinConfig(steps=2), network=NetworkConfig(channels=(2,))
 )
 
 
@@ -146,7 +146,7 @@ def test_mismatched_configuration_is_rejected_before_the_network_is_built(
     [
         {"config": "[" * 200_000},
         {"config": "1" * 5_000_000},
-        {"config": json.dumps(CONFIG.model_dump(mode="json") | {"network": {"channels": [1] * 20_000}})},
+        {"config": json.dumps(CONFIG.model_dump(mode="json") | {"channels": [1] * 20000})},
         {"config": json.dumps(CONFIG.model_dump(mode="json") | {"classes": ["a", "b" * 1_000_000]})},
         {"config": json.dumps(CONFIG.model_dump(mode="json") | {"trained_on": "b" * 1_000_000})},
         {"config": json.dumps(CONFIG.model_dump(mode="json") | {f"k{n}": 1 for n in range(10_000)})},

@@ -24,14 +24,14 @@ from dvspipe.checkpoints.hub import HubRepository
 from dvspipe.encoding import BinConfig
 from dvspipe.formats import write
 from dvspipe.inference import Classifier
-from dvspipe.networks import CsnnConfig
+from dvspipe.networks import NetworkConfig
 
 CONFIG = ClassifierConfig(
     classes=("left", "right"),
     width=12,
     height=7,
     bins=BinConfig(steps=2),
-    network=CsnnConfig(channels=(2,)),
+    network=NetworkConfig(channels=(2,)),
     trained_on="synthetic bars, 40 recordings",
     calibrated_on=8,
 )

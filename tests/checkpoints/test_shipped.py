@@ -16,7 +16,7 @@ from dvspipe.base.errors import CheckpointError
 from dvspipe.base.gestures import GESTURES
 from dvspipe.checkpoints.checkpoint import SHIPPED, load_checkpoint, load_config, shipped_checkpoints
 from dvspipe.events import GESTURE_SENSOR
-from dvspipe.formats import read
+from dvspipe.formats import Hints, read
 from dvspipe.results import ShippedRecord
 from dvspipe.synthesis import GestureClip, record_gesture
 
@@ -102,7 +102,7 @@ def test_gesture_classifier_has_an_energy_threshold() -> None:
     ],
 )
 def test_real_gestures_are_classified(file: str, name: str, mirrored: str, is_mirrored: bool) -> None:
-    events = read(DATA / "gesture" / file, sensor=GESTURE_SENSOR)
+    events = read(DATA / "gesture" / file, hints=Hints(sensor=str(GESTURE_SENSOR)))
     if is_mirrored:
         events = Events(events.t, events.sensor.width - 1 - events.x, events.y, events.p, events.sensor)
     prediction = Classifier.load("gesture").predict(events)

@@ -14,7 +14,6 @@ import time
 import tracemalloc
 import typing
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -23,21 +22,14 @@ from commands import dvspipe
 from conftest import random_events
 from facts import mentions
 
-from dvspipe.base.errors import DataError
 from dvspipe.base.yaml_files import shipped_configs
-from dvspipe.cli.app import COMMAND_NAMES, app
-from dvspipe.datasets import read_split
 from dvspipe.datasets.config import DataKind
 from dvspipe.encoding import Latency, Poisson, Population
-from dvspipe.events import GESTURE_SENSOR, Events, SensorSize
-from dvspipe.formats import read, write
+from dvspipe.events import Events, SensorSize
+from dvspipe.formats import Hints, read, write
 from dvspipe.recordings import conversion
 from dvspipe.recordings.config import ConvertConfig
-from dvspipe.results import EpochRow
-from dvspipe.simulator import SimulatorConfig
 from dvspipe.synthesis import GestureClip, gesture_frames
-from dvspipe.training import TrainingCallback
-from dvspipe.video.frames import frames_from_arrays
 from dvspipe.video.opening import open_video
 from dvspipe.video.writing import write_video
 
@@ -59,18 +51,6 @@ def recording(clip: Path) -> Path:
     path = clip.with_suffix(".h5")
     dvspipe("convert", clip, "-o", path, cwd=clip.parent)
     return path
-
-
-def test_help_without_options_of_commands_equals_the_complete_one(tmp_path: Path) -> None:
-    complete = dvspipe(cwd=tmp_path).stdout  # without arguments, all options are inspected, to complete them
-    assert dvspipe("--help", cwd=tmp_path).stdout == dvspipe("-q", "-h", cwd=tmp_path).stdout == complete
-
-
-def test_help_names_every_command_and_the_most_used_first(tmp_path: Path) -> None:
-    text = dvspipe("--help", cwd=tmp_path).stdout
-    named = re.findall(r"^. (\w+) ", text, re.MULTILINE)
-    assert named[:3] == ["convert", "train", "infer"]
-    assert sorted(named) == sorted(COMMAND_NAMES)
 
 
 @pytest.mark.parametrize("words", [[], ["convert"], ["data"], ["data", "stats"]])
@@ -95,41 +75,9 @@ for typed in {typed}:
 """
 
 
-TYPING_MISTAKES = """
-import sys
-from dvspipe.cli.app import main
-for typed in {typed}:
-    sys.argv[1:] = typed
-    try:
-        main()
-    except SystemExit as stop:
-        assert stop.code == 2, stop.code
-    assert 'torch' not in sys.modules, typed
-"""
-
-
-def test_wrong_file_names_are_reported_before_torch_is_imported(clip: Path, tmp_path: Path) -> None:
-    (tmp_path / "hello.webm").write_bytes(clip.read_bytes())
-    (tmp_path / "best.safetensors").touch()
-    facts_of = {
-        ("gesture-filsm", "hello.webm"): ("gesture-filsm", "did you mean gesture?"),
-        ("gesture", "helo.webm"): ("helo.webm", "did you mean hello.webm?"),
-        ("besst.safetensors", "hello.webm"): ("besst.safetensors", "did you mean best.safetensors?"),
-        ("hello.webm", "gesture"): ("gesture", "swapped"),
-        ("hello.webm", "best.safetensors"): ("hello.webm", "found a .webm file", "swapped"),
-    }
-    code = TYPING_MISTAKES.format(typed=[["infer", *names] for names in facts_of])
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    for line, facts in zip(done.stderr.splitlines(), facts_of.values(), strict=True):
-        assert mentions(line, *facts)
-
-
 def test_light_commands_do_not_import_torch_or_tonic(clip: Path, recording: Path, tmp_path: Path) -> None:
     typed = [
         ["--help"],
-        ["synth", "nmnist", "--help"],
-        ["synth", "gestures", "-h"],
         ["convert", str(clip), "-o", "out.h5"],
         ["info", str(recording)],
         ["view", str(recording), "-o", "out.png"],
@@ -163,10 +111,8 @@ def test_transfer_setting_reaches_simulator(clip: Path, tmp_path: Path) -> None:
 
 
 def test_compare_prints_similarity_of_recordings(recording: Path, tmp_path: Path) -> None:
-    said = dvspipe("compare", recording, recording, "-o", "page.html", cwd=tmp_path).stdout
+    said = dvspipe("compare", recording, recording, cwd=tmp_path).stdout
     assert "rate correlation" in said
-    assert said.splitlines()[-1].endswith("page.html")
-    assert "<img" in (tmp_path / "page.html").read_text()
     figures = json.loads(dvspipe("compare", recording, recording, "--json", cwd=tmp_path).stdout)
     assert figures["voxels"]["f1"] == 1
     write(tmp_path / "other.h5", random_events(0, 20))
@@ -176,13 +122,13 @@ def test_compare_prints_similarity_of_recordings(recording: Path, tmp_path: Path
 def test_calibration_output_works_as_preset(test_data: Path, clip: Path, tmp_path: Path) -> None:
     dvspipe("calibrate", test_data / "davis" / "faery_davis346.aedat4", "-o", "davis.yaml", cwd=tmp_path)
     dvspipe("convert", clip, "-o", "a.h5", "--preset", "davis.yaml", "--upsample", "auto", cwd=tmp_path)
-    settings = json.loads(dvspipe("info", "a.h5", "--json", cwd=tmp_path).stdout)[0]["attributes"]["settings"]
-    assert 0.1 < settings["simulator"]["pos_thres"] < 0.2
+    settings = json.loads(dvspipe("info", "a.h5", "--json", cwd=tmp_path).stdout)["attributes"]["settings"]
+    assert 0.1 < settings["pos_thres"] < 0.2
     assert settings["upsample"] == "auto"
 
 
 def test_info_prints_contents(recording: Path, tmp_path: Path) -> None:
-    (one,) = json.loads(dvspipe("info", recording, "--json", "--read-all", cwd=tmp_path).stdout)
+    one = json.loads(dvspipe("info", recording, "--json", "--read-all", cwd=tmp_path).stdout)
     events = read(recording)
     assert {key: one[key] for key in ("file", "format", "width", "height", "sensor_source", "events")} == {
         "file": str(recording),
@@ -196,7 +142,7 @@ def test_info_prints_contents(recording: Path, tmp_path: Path) -> None:
     assert one["on_fraction"] == pytest.approx(events.p.mean())
     assert "128 x 128 (file)" in dvspipe("info", recording, cwd=tmp_path).stdout
     (tmp_path / "a.bin").write_bytes(bytes([3, 4, 0x80, 0, 9]))
-    (one,) = json.loads(dvspipe("info", "a.bin", "--sensor", "50x40", "--json", cwd=tmp_path).stdout)
+    one = json.loads(dvspipe("info", "a.bin", "--sensor", "50x40", "--json", cwd=tmp_path).stdout)
     assert (one["width"], one["sensor_source"]) == (50, "given")
 
 
@@ -204,7 +150,7 @@ def test_convert_cut_merge_filter_and_check_recordings(tmp_path: Path) -> None:
     events = random_events(1, 2000, SensorSize(width=240, height=180))
     write(tmp_path / "a.h5", events)
     dvspipe("convert", "a.h5", "-o", "a.csv", cwd=tmp_path)
-    assert read(tmp_path / "a.csv", sensor=events.sensor) == events
+    assert read(tmp_path / "a.csv", hints=Hints(sensor="240x180")) == events
     dvspipe(
         "cut", "a.h5", "-o", "cut.npz", "--start-s", 0.02, "--stop-s", 0.05, "--region", "100x90+20+10", cwd=tmp_path
     )
@@ -228,17 +174,17 @@ def test_convert_cut_merge_filter_and_check_recordings(tmp_path: Path) -> None:
 def test_check_finds_errors_and_salvage_keeps_valid_events(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("t,x,y,p\n1,3,4,1\n5,3,4,0\n4,3,4,0\n", encoding="utf-8")
     report = dvspipe("check", "a.csv", "--json", cwd=tmp_path, code=1)
-    assert [finding["kind"] for finding in json.loads(report.stdout)[0]["findings"]] == ["order"]
+    assert [finding["kind"] for finding in json.loads(report.stdout)["findings"]] == ["order"]
     failed = dvspipe("convert", "a.csv", "-o", "a.h5", cwd=tmp_path, code=2).stderr
     assert mentions(failed, "event 2", "t = 4 us")
     assert mentions(failed, "sort", "salvage")
     said = dvspipe("convert", "a.csv", "-o", "a.h5", "--salvage", cwd=tmp_path)
-    assert mentions(said.stderr, "a.csv", "event 2")
+    assert mentions(said.stdout, "lost", "event 2")
     assert read(tmp_path / "a.h5").t.tolist() == [1, 5]
     dvspipe("convert", "a.csv", "-o", "sorted.h5", "--sort", cwd=tmp_path)
     assert read(tmp_path / "sorted.h5").t.tolist() == [1, 4, 5]
     (tmp_path / "b.csv").write_text("1.5 3 4 1\n", encoding="utf-8")
-    assert "--hints.colums" in dvspipe("info", "b.csv", "--hints.colums", "txyp", cwd=tmp_path, code=2).stderr
+    assert "--colums" in dvspipe("info", "b.csv", "--colums", "txyp", cwd=tmp_path, code=2).stderr
 
 
 def test_videos_are_converted_once(clip: Path, tmp_path: Path) -> None:
@@ -247,14 +193,12 @@ def test_videos_are_converted_once(clip: Path, tmp_path: Path) -> None:
     (tmp_path / "in" / "sub" / "b.webm").write_bytes(clip.read_bytes())
     (tmp_path / "in" / "bad.mp4").write_text("no video")
     typed = ["convert", "in", "-o", "out", "--stop-s", "0.3"]
-    done = dvspipe(*typed, "--jobs", "2", "--preset", "noisy", "--preview", cwd=tmp_path, code=None)
+    done = dvspipe(*typed, "--jobs", "2", "--preset", "noisy", cwd=tmp_path, code=None)
     assert done.returncode == 1
     assert "bad.mp4: " in done.stderr
-    assert {str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*.[hw]*")} == {
+    assert {str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*.h5")} == {
         "a.h5",
-        "a.webm",
         "sub/b.h5",
-        "sub/b.webm",
     }
     assert read(tmp_path / "out" / "a.h5") != read(tmp_path / "out" / "sub" / "b.h5")  # each has its own noise
     (tmp_path / "in" / "bad.mp4").unlink()
@@ -262,7 +206,7 @@ def test_videos_are_converted_once(clip: Path, tmp_path: Path) -> None:
     killed.mkdir()
     (killed / ".lock").touch()
     again = dvspipe(*typed, "--preset", "noisy", "--json", cwd=tmp_path)
-    assert (mentions(again.stderr, "2 of 2", "--overwrite"), again.stdout) == (True, "")
+    assert (mentions(again.stderr, "2 of 2", "overwrite"), again.stdout) == (True, "")
     assert not killed.exists()
 
 
@@ -290,28 +234,11 @@ def test_usage_errors_say_what_to_write(clip: Path, tmp_path: Path) -> None:
         (["view", "a.h5", "-o", "a.png", "--speed", "nan"], ("speed", "nan", "finite")),
         (["view", "a.h5", "-o", "a.jpg"], ("a.jpg", ".png", ".webm")),
         (["compare", "a.h5", "b.h5"], ("b.h5", "34x34", "12x7", "a.h5")),
-        (["hlep"], ("hlep", "dvspipe --help")),
-        (["learn", clip, "-o", "d", "--starts.my.film", "1"], ("--starts.my.film", "_")),
+        (["hlep"], ("hlep", "convert")),
         (["convert", clip, "-o", "a.h5/c.h5"], ("a.h5: ", "folder")),
     ):
         assert mentions(dvspipe(*words, cwd=tmp_path, code=2).stderr, *facts)
     assert (tmp_path / "a.h5").read_bytes() == content
-
-
-@pytest.mark.parametrize(
-    ("words", "fact"),
-    [
-        ("view a.h5 -o b.gif --overwite", "Did you mean --overwrite?"),
-        ("cut a.h5 -o b.h5 --hints.chi DVS128", "Did you mean --hints.chip?"),
-    ],
-)
-def test_unknown_option_suggests_a_near_name(words: str, fact: str, tmp_path: Path) -> None:
-    assert fact in dvspipe(*words.split(), cwd=tmp_path, code=2).stderr
-
-
-def test_setting_of_an_inner_group_has_a_short_option(tmp_path: Path) -> None:
-    for option in ("--enter=3", "--segments.enter=3"):
-        assert mentions(dvspipe("infer", "gesture", "a.h5", option, cwd=tmp_path, code=2).stderr, "enter = '3'")
 
 
 def test_options_of_every_command_may_stand_anywhere(recording: Path, tmp_path: Path) -> None:
@@ -321,17 +248,16 @@ def test_options_of_every_command_may_stand_anywhere(recording: Path, tmp_path: 
 
 def test_view_of_video_suggests_convert(clip: Path, tmp_path: Path) -> None:
     failed = dvspipe("view", clip, "-o", "a.gif", cwd=tmp_path, code=2).stderr
-    assert failed.endswith(f"dvspipe convert {clip} -o {clip.with_suffix('.h5')} --preview\n")
+    assert failed.endswith(f"dvspipe convert {clip} -o {clip.with_suffix('.h5')}\n")
 
 
-def test_info_prints_facts_and_settings_that_differ_from_the_defaults(tmp_path: Path) -> None:
-    changed = ConvertConfig(simulator=SimulatorConfig(pos_thres=0.3), upsample="auto")
-    for name, settings in (("a.h5", changed.model_dump()), ("b.h5", ConvertConfig().model_dump())):
-        write(tmp_path / name, random_events(0, 500), settings=settings, source="film.mp4")
-    a, b = (dvspipe("info", name, cwd=tmp_path).stdout.splitlines() for name in ("a.h5", "b.h5"))
-    assert [line.split() for line in a[-2:]] == [["settings.simulator.pos_thres", "0.3"], ["settings.upsample", "auto"]]
-    assert b[-1].split() == ["settings", "defaults"]
-    assert [line.split()[0] for line in b[1:7]] == ["format", "sensor", "events", "time", "rate", "polarity"]
+def test_info_prints_facts_and_settings(tmp_path: Path) -> None:
+    write(
+        tmp_path / "a.h5", random_events(0, 500), settings=ConvertConfig(pos_thres=0.3).to_record(), source="film.mp4"
+    )
+    lines = [line.split() for line in dvspipe("info", "a.h5", cwd=tmp_path).stdout.splitlines()]
+    assert ["settings.pos_thres", "0.3"] in lines
+    assert [line[0] for line in lines[1:7]] == ["format", "sensor", "events", "time", "rate", "polarity"]
 
 
 def test_info_says_how_to_count_polarities_of_large_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -339,46 +265,6 @@ def test_info_says_how_to_count_polarities_of_large_files(tmp_path: Path, monkey
     write(tmp_path / "a.h5", random_events(0, 500))
     assert "read_all" in dvspipe("info", "a.h5", cwd=tmp_path).stdout
     assert "% ON" in dvspipe("info", "a.h5", "--read-all", cwd=tmp_path).stdout
-
-
-def test_rate_chart_suggests_upsampling_if_it_was_off_and_has_events(tmp_path: Path) -> None:
-    for upsample, count, is_named in (("off", 500, True), ("auto", 500, False), ("off", 0, False)):
-        write(tmp_path / "a.h5", random_events(0, count), settings={"upsample": upsample}, overwrite=True)
-        typed = ["view", "a.h5", "-o", "a.png", "--chart", "rate", "--overwrite"]
-        assert ("--upsample auto" in dvspipe(*typed, cwd=tmp_path).stdout) == is_named
-
-
-def test_view_of_recording_without_events_warns_once(tmp_path: Path) -> None:
-    write(tmp_path / "a.h5", Events.empty((12, 7)))
-    for name in ("a.png", "a.gif"):
-        done = dvspipe("view", "a.h5", "-o", name, cwd=tmp_path)
-        assert (len(done.stderr.splitlines()), mentions(done.stderr, "warning", "a.h5", "no events")) == (1, True)
-        assert (tmp_path / name).exists()
-
-
-def test_convert_prints_the_size_of_the_file(tmp_path: Path) -> None:
-    write(tmp_path / "a.npz", random_events(0, 30_000))
-    done = dvspipe("convert", "a.npz", "-o", "a.csv", cwd=tmp_path)
-    assert f"{(tmp_path / 'a.csv').stat().st_size / 1e6:.1f} MB" in done.stdout
-
-
-def test_missing_previews_of_converted_files_are_written(tmp_path: Path) -> None:
-    """State after a command was killed between an output and its preview."""
-    for name in ("a", "b"):
-        write(tmp_path / "in" / f"{name}.csv", random_events(0, 50))
-    typed = ["convert", "in", "-o", "out", "--sensor", "12x7", "--preview", "--json"]
-    dvspipe(*typed, cwd=tmp_path)
-    previews = [tmp_path / "out" / f"{name}.webm" for name in ("a", "b")]
-    before = previews[0].stat().st_mtime_ns
-    previews[1].unlink()
-    again = dvspipe(*typed, cwd=tmp_path)
-    assert (previews[1].is_file(), previews[0].stat().st_mtime_ns) == (True, before)
-    assert (mentions(again.stderr, "1"), again.stdout) == (True, "")
-    previews[1].unlink()
-    (tmp_path / "out" / "b.h5").write_bytes(b"no events")
-    failed = dvspipe(*typed, cwd=tmp_path, code=None)
-    assert failed.returncode == 1
-    assert "skipped: out/b.h5" in failed.stderr
 
 
 def test_json_output_has_one_object_per_file_and_failures_are_lines(tmp_path: Path) -> None:
@@ -412,42 +298,18 @@ def test_truncated_video_message_names_source_and_output(clip: Path, tmp_path: P
     assert len(read(tmp_path / "cut.csv"))
 
 
-def test_preview_never_replaces_source(clip: Path, tmp_path: Path) -> None:
-    (tmp_path / "in").mkdir()
-    for name in ("in/a.webm", "in/b.webm"):
-        (tmp_path / name).write_bytes(clip.read_bytes())
-    for typed in (["in/a.webm", "-o", "in/a.h5"], ["in", "-o", "in"]):
-        failed = dvspipe("convert", *typed, "--preview", "--overwrite", cwd=tmp_path, code=2)
-        assert "in/a.webm: " in failed.stderr
-    assert {path.name for path in (tmp_path / "in").iterdir()} == {"a.webm", "b.webm"}
-    assert (tmp_path / "in" / "a.webm").read_bytes() == clip.read_bytes()
-    (tmp_path / "a.webm").touch()
-    failed = dvspipe("convert", "in/a.webm", "-o", "a.csv", "--preview", cwd=tmp_path, code=2)
-    assert mentions(failed.stderr, "a.webm", "overwrite")
-    assert not (tmp_path / "a.csv").exists()
-    dvspipe("convert", "in/a.webm", "-o", "a.csv", "--preview", "--resize", "50x40", "--overwrite", cwd=tmp_path)
-    assert open_video(tmp_path / "a.webm").size.width % 50 == 0  # sensor of --sensor; a .csv does not store it
-
-
-def test_video_without_events_suggests_lower_thresholds(tmp_path: Path) -> None:
-    write_video(tmp_path / "a.webm", frames_from_arrays([np.full((32, 48), 90, np.uint8)] * 3, fps=30))
-    done = dvspipe("convert", "a.webm", "-o", "a.h5", cwd=tmp_path)
-    assert "a.h5: 0 events" in done.stdout
-    assert "--pos-thres" in done.stderr
-
-
 @pytest.mark.parametrize(
     ("source", "options", "named"),
     [
         (
             "CLIP",
-            ["--sensor", "10x10", "--hints.time-unit", "us", "--sort"],
-            ("--sensor", "--hints", "--sort"),
+            ["--sensor", "10x10", "--time-unit", "us", "--sort"],
+            ("sensor", "sort"),
         ),
         (
             "a.h5",
             ["--start-s", "1", "--crop", "3x3+1+1", "--pos-thres", "1", "--preset", "noisy"],
-            ("a.h5", "--preset", "--start-s", "--crop", "--pos-thres"),
+            ("a.h5", "start_s", "crop", "pos_thres"),
         ),
     ],
 )
@@ -503,7 +365,7 @@ def test_view_crops_and_scales(beside: list[str], clip: Path, recording: Path, t
     part = ["--start-s", 0.2, "--stop-s", 0.5, "--scale", 3, "--window-us", 50_000]
     region = [] if beside else ["--region", "60x40+20+30"]
     said = dvspipe("view", recording, "-o", "part.gif", *part, *region, *typed, cwd=tmp_path).stdout
-    assert ("sensor 128x128" if beside else "region 60x40") in said
+    assert ("128x128" if beside else "60x40") in said
     capture = cv2.VideoCapture(str(tmp_path / "part.gif"))
     assert capture.get(cv2.CAP_PROP_FRAME_COUNT) == 6  # 300 ms in pictures of 50 ms
     size = open_video(clip).size
@@ -525,42 +387,13 @@ def write_two_classes(root: Path) -> None:
             write(root / name / f"{number}.h5", events)
 
 
-@pytest.mark.parametrize("synthetic", [False, True])
-def test_epoch_line_marks_synthetic_recordings(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, synthetic: bool
-) -> None:
-    def train(*_: object, callback: TrainingCallback, **__: Any) -> None:
-        callback.on_data(synthetic=synthetic)
-        callback.on_epoch(
-            EpochRow(
-                epoch=1,
-                train_loss=1.0,
-                train_accuracy=0.5,
-                val_loss=1.0,
-                val_accuracy=0.25,
-                learning_rate=0.1,
-                seconds=1.0,
-                data_seconds=0.1,
-                rates={},
-            )
-        )
-        raise DataError("the end")
-
-    monkeypatch.setattr("dvspipe.verbs.training.train", train)
-    said = dvspipe("train", "gesture-synthetic", cwd=tmp_path, code=2).stdout
-    (line,) = (line for line in said.splitlines() if "25.0%" in line)
-    assert ("(synthetic)" in line) == synthetic
-
-
-SHORT = ["bins.steps=4", "bins.step_us=15000", "network.channels=[4]", "network.kernel=3", "optimiser.epochs=6"]
+SHORT = ["steps=4", "step_us=15000", "channels=[4]", "kernel=3", "epochs=6"]
 
 
 def test_train_then_infer(tmp_path: Path) -> None:
     write_two_classes(tmp_path / "data")
-    (tmp_path / "mine.yaml").write_text(
-        "name: mine\ndata: {kind: folder}\noptimiser: {batch: 4, learning_rate: 0.02}\n"
-    )
-    said = dvspipe("train", "mine.yaml", "data.root=data", *SHORT, cwd=tmp_path).stdout
+    (tmp_path / "mine.yaml").write_text("name: mine\ndata: folder\nbatch: 4\nlearning_rate: 0.02\n")
+    said = dvspipe("train", "mine.yaml", "root=data", *SHORT, cwd=tmp_path).stdout
     run = tmp_path / "runs" / "train" / "mine"
     assert {path.name for path in run.iterdir()} == {
         "args.yaml",
@@ -578,7 +411,6 @@ def test_train_then_infer(tmp_path: Path) -> None:
     checkpoint = run / "weights" / "best.safetensors"
     said = dvspipe("infer", checkpoint, "data/left/0.h5", "data/right/1.h5", "--out", "said", cwd=tmp_path).stdout
     assert "left" in said
-    assert mentions(said, "data", f"{len(read_split(run / 'split.json').validation)} recordings")
     rows = list(csv.DictReader((tmp_path / "said" / "predictions.csv").read_text().splitlines()))
     assert [(row["file"], row["label"], row["class"]) for row in rows] == [
         ("data/left/0.h5", "0", "left"),
@@ -590,11 +422,11 @@ def test_train_then_infer(tmp_path: Path) -> None:
     assert "from_nir(nir.read('a.nir'), dt=0.0001)" in done.stdout
     done = dvspipe("export", checkpoint, "-o", "b.nir", "--dt", "0.03", cwd=tmp_path)
     assert "snntorch" not in done.stdout  # it only supports its own time step
-    assert "dt=0.0001" in done.stderr
+    assert "dt=0.0001" in done.stdout
     dvspipe("export", checkpoint, "-o", "a.nir", cwd=tmp_path, code=2)
-    dvspipe("train", "mine.yaml", "data.root=data", *SHORT, "optimiser.epochs=1", cwd=tmp_path)
+    dvspipe("train", "mine.yaml", "root=data", *SHORT, "epochs=1", cwd=tmp_path)
     assert (tmp_path / "runs" / "train" / "mine-2").is_dir()
-    dvspipe("train", "mine.yaml", "data.root=data", "--out", run, cwd=tmp_path, code=2)
+    dvspipe("train", "mine.yaml", "root=data", "--out", run, cwd=tmp_path, code=2)
 
 
 @pytest.mark.parametrize(
@@ -625,21 +457,19 @@ def test_train_then_infer(tmp_path: Path) -> None:
             ["convert", "CLIP", "-o", "out.h5", "--crop", "99x99+99+99"],
             ("99x99+99+99", "128x128"),
         ),
-        (["train", "nmnist", "network.channels=[0]"], ("channels = 0", "1")),
+        (["train", "nmnist", "channels=[0]"], ("channels", "1")),
         (["train", "nmnist", "lr=0.1"], "lr = 0.1"),
         (["train", "nmnist", "name=!!timestamp x"], "YAML"),
         (["train", "nmnist", "--epochs", "5"], "--epochs"),
         (["train", "nmnist", "--resume", "-o", "nosuchrun"], "nosuchrun"),
-        (["infer", "there.h5"], ("RECORDINGS is missing", "CHECKPOINT there.h5", "infer gesture there.h5")),
-        (["infer", "gesture"], ("RECORDINGS is missing", "CHECKPOINT gesture", "--help")),
+        (["infer", "there.h5"], "RECORDINGS"),
+        (["infer", "gesture"], "RECORDINGS"),
         (["infer", "gesture", "there.h5", "--thresold", "0.1"], "--thresold"),
         (["infer", "gesture", "there.h5", "--enter", "0.3"], ("enter = 0.3", "leave = 0.35")),
-        (["infer", "gesture", "there.h5", "--segments.enter=0.3"], ("enter = 0.3", "leave = 0.35")),
         (["convert", "CLIP", "-o", "out.h5", "--threshold", "1"], "--threshold"),
-        (["live", "there.h5", "--on", "wave"], ("--on wave", "--on CLASS COMMAND", "--on any 'echo gesture'")),
-        (["convert", "CLIP", "-o", "out.h5", "--jobs"], "--jobs N"),
-        (["infer", "nmnist-synthetic", "there.h5", "--chip", "DVS128"], "--hints.chip"),
-        (["train", "nmnist", "data.group=("], "group = '('"),
+        (["live", "there.h5", "--on", "wave"], ("--on", "2")),
+        (["convert", "CLIP", "-o", "out.h5", "--jobs"], "--jobs"),
+        (["train", "nmnist", "group=("], "group = '('"),
         (["view", "there.h5", "-o", "out.gif", "--window-us", "nan"], "window_us = 'nan'"),
         (["merge", "there.h5", "there.h5", "-o", "out.h5", "--gap", "5"], ("--gap", "--gap-us")),
         (["merge", "there.h5", "there.h5", "-o", "out.h5", "--gap-us", "-5"], "gap_us = -5"),
@@ -661,17 +491,13 @@ def test_train_then_infer(tmp_path: Path) -> None:
             ["convert", "CLIP", "-o", "out.h5", "--transfer", "rec2020"],
             ("rec2020", "srgb", "bt709", "gamma=x", "linear"),
         ),
-        (["convert", "CLIP"], "--out is missing"),
+        (["convert", "CLIP"], "--out"),
         (["info", "missing.h5"], "missing.h5"),
         (["info", "empty.bin"], "empty.bin"),
         (["info", "cut.bin"], ("cut.bin", "7 bytes")),
         (["info", "cut.h5"], ("cut.h5", "HDF5")),
-        (["info", "there.h5", "--sensor", "12"], "WIDTHxHEIGHT"),
+        (["info", "there.h5", "--sensor", "12"], ("sensor", "12")),
         (["view", "there.h5", "-o", "out.mp3"], ("out.mp3", ".mp3")),
-        (
-            ["compare", "there.h5", "there.h5", "-o", "out.pdf"],
-            ("out.pdf", ".pdf", ".html"),
-        ),
         (["view", "there.h5", "-o", "out.png", "--chart", "loud"], ("--chart", "xyt", "raster", "rate")),
         (
             ["view", "there.h5", "-o", "out.gif", "--start-s", "5"],
@@ -690,8 +516,8 @@ def test_train_then_infer(tmp_path: Path) -> None:
         (["compare", "largest.h5", "largest.h5"], "32767x32767"),
         (["view", "there.h5", "-o", "out.gif", "--colours", "pink"], ("pink", "light", "dark")),
         (["train", "nowhere"], "nowhere"),
-        (["train", "nmnist", "data.rot=x"], "rot = 'x'"),
-        (["train", "nmnist", "data.root=one"], "Train"),
+        (["train", "nmnist", "rot=x"], "rot = 'x'"),
+        (["train", "nmnist", "root=one"], "Train"),
         (["infer", "missing.safetensors", "there.h5"], "missing.safetensors"),
         (["infer", "text.mp4", "there.h5"], "text.mp4"),
         (["calibrate", "there.h5", "-o", "out.yaml"], "there.h5"),
@@ -706,7 +532,7 @@ def test_train_then_infer(tmp_path: Path) -> None:
             ["synth", "nmnist", "-o", "out", "--mnist", "one", "--exclude", "one"],
             ("one", "Train", "Test"),
         ),
-        (["view", "-o", "out.png"], "RECORDING is missing"),
+        (["view", "-o", "out.png"], "RECORDING"),
         (["export", "there.h5", "-o", "out.nir"], "there.h5"),
         (["export", "there.h5", "-o", "out.pdf"], ("out.pdf", ".nir", ".onnx")),
         (["fly"], "fly"),
@@ -750,7 +576,6 @@ def test_ctrl_c_message_explains_how_to_resume(
     typed = ["in", "-o", "out"] if tree else ["in/a.webm", "-o", "out/a.h5"]
     done = dvspipe("convert", *typed, cwd=tmp_path, code=None)
     assert done.returncode == 130
-    assert done.stderr.splitlines()[1:] == ["dvspipe: interrupted"]
     monkeypatch.undo()
     assert re.search(r"frame \d+", dvspipe("convert", *typed, cwd=tmp_path).stderr)
 
@@ -783,17 +608,13 @@ def test_tables_of_statistics_never_wrap_names(tmp_path: Path) -> None:
     for kind in (name, "b"):
         for number in range(4):
             (tmp_path / "data" / kind).mkdir(parents=True, exist_ok=True)
-            write(tmp_path / "data" / kind / f"{number}.h5", random_events(number, 2_000))
-    (tmp_path / "mine.yaml").write_text("data: {kind: folder}")
+            write(tmp_path / "data" / kind / f"{number}.h5", random_events(number + 10 * (kind == "b"), 2_000))
+    (tmp_path / "mine.yaml").write_text("data: folder")
     for columns in (None, 80):
-        shown = dvspipe("data", "stats", "mine.yaml", "data.root=data", cwd=tmp_path, columns=columns).stdout
+        shown = dvspipe("data", "stats", "mine.yaml", "root=data", cwd=tmp_path, columns=columns).stdout
         row = next(line for line in shown.splitlines() if line.startswith(name))
         assert "2,000" in row
         assert "…" not in shown
-
-
-def test_gesture_sensor_has_size_of_dvs128() -> None:
-    assert SensorSize(width=128, height=128) == GESTURE_SENSOR
 
 
 def test_timestamps_file_requires_single_video(clip: Path, tmp_path: Path) -> None:
@@ -876,8 +697,8 @@ def test_synth_gestures_marks_output_as_synthetic(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["gestures", "-o", "x", "--people", "0"], "--people"),
-        (["gestures", "-o", "x", "--duration-us", "0"], "--duration-us"),
+        (["gestures", "-o", "x", "--people", "0"], "people = 0"),
+        (["gestures", "-o", "x", "--duration-us", "0"], "duration_us = 0"),
         (["gestures", "-o", "full"], "full"),
         (["gestures", "-o", "full/file"], "full/file"),
         (["dances", "-o", "x"], "dances"),
@@ -911,9 +732,9 @@ def test_ctrl_c_leaves_only_complete_synthetic_recordings(tmp_path: Path, number
             time.sleep(0.02)
         os.killpg(running.pid, number)  # like a terminal, or a service manager
         _, said = running.communicate(timeout=60)
-    slow = ("compiling kernels", "synthetic clips: ")  # progress lines start after 10 s
+    slow = ("synth: ",)  # progress lines start after 10 s
     lines = [line for line in said.splitlines() if not any(text in line for text in slow)]
-    assert (running.returncode, lines) == (-number, ["dvspipe: interrupted"])
+    assert (running.returncode, lines) == (-signal.SIGINT, ["dvspipe: interrupted"])
     # Files that are being written may remain on a busy machine; the next run removes them.
     files = [path for path in (tmp_path / "made").rglob("*") if path.is_file() and path.parent.suffix != ".part"]
     assert {path.suffix for path in files if not path.name.startswith(".")} == {".h5", ".json"}
@@ -923,28 +744,18 @@ def test_ctrl_c_leaves_only_complete_synthetic_recordings(tmp_path: Path, number
 
 
 def test_shipped_configurations_are_listed_shown_and_copied(tmp_path: Path) -> None:
-    listed = dvspipe("configs", cwd=tmp_path).stdout
+    listed = dvspipe("configs", "list", cwd=tmp_path).stdout
     assert all(name in listed for name in (*shipped_configs(), *shipped_configs("sensors")))
-    assert dvspipe("configs", "list", cwd=tmp_path).stdout == listed
     described = [line for line in listed.splitlines() if line.startswith("  ")]
-    assert [line for line in described if not line.endswith(".")] == []  # each first line is a sentence
+    assert [line for line in described if not line.rstrip().endswith(".")] == []  # each first line is a sentence
     shown = dvspipe("configs", "show", "nmnist", cwd=tmp_path).stdout
     dvspipe("configs", "copy", "nmnist", "mine.yaml", cwd=tmp_path)
     copied = (tmp_path / "mine.yaml").read_text().strip()
     assert copied == shown.strip().replace("name: nmnist", "name: mine")  # the name is the default run folder
-    assert "data.root" in dvspipe("train", "mine.yaml", cwd=tmp_path, code=2).stderr
+    assert "root" in dvspipe("train", "mine.yaml", cwd=tmp_path, code=2).stderr
     assert "mine.yaml: " in dvspipe("configs", "copy", "nmnist", "mine.yaml", cwd=tmp_path, code=2).stderr
     assert "cutoff_hz" in dvspipe("configs", "show", "gen4", cwd=tmp_path).stdout
     assert "nowhere: " in dvspipe("configs", "show", "nowhere", cwd=tmp_path, code=2).stderr
-
-
-def test_all_writing_commands_have_option_out() -> None:
-    # live records on request
-    reading = {"info", "check", "doctor", "app", "live", "data", "configs"}
-    for name in {*COMMAND_NAMES} - reading:
-        for command in [app[name][part] for part in app[name] if part[0] != "-"] or [app[name]]:
-            options = {option for argument in command.assemble_argument_collection() for option in argument.names}
-            assert {"--out", "-o"} <= options, name
 
 
 @pytest.mark.slow
@@ -992,8 +803,7 @@ def workers_of(parent: int) -> list[int]:
     [
         (["filter", "a.h5", "-o", "b.h5", "--refractory-us", "-5000"], ["refractory_us", "-5000", "1"]),
         (["filter", "a.h5", "-o", "b.h5", "--refractory-us", "x"], ["refractory_us", "x"]),
-        (["demo", "--minutes", "99"], ["--minutes", "99", "60"]),
-        (["convert", "a.h5", "-o", "b.h5", "--jobs", "1.5"], ["--jobs", "1.5"]),
+        (["demo", "--minutes", "99"], ["minutes", "99", "60"]),
         (["view", "a.h5", "-o", "a.gif", "--fps", "999"], ["fps", "999", "120"]),
     ],
 )
@@ -1006,9 +816,9 @@ def test_invalid_option_value_is_explained(argv: list[str], facts: list[str], tm
 def test_resuming_needs_the_run_folder_and_may_change_the_folder_of_recordings(tmp_path: Path) -> None:
     assert mentions(dvspipe("train", "nmnist", "--resume", cwd=tmp_path, code=2).stderr, "resume", "out=FOLDER")
     (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "args.yaml").write_text("data: {kind: nmnist, root: nowhere}\n")
-    said = dvspipe("train", ".", "--resume", "-o", "run", "data.root=gone", cwd=tmp_path, code=2).stderr
-    assert mentions(said, "data.root = gone")
+    (tmp_path / "run" / "args.yaml").write_text("data: nmnist\nroot: nowhere\n")
+    said = dvspipe("train", ".", "--resume", "-o", "run", "root=gone", cwd=tmp_path, code=2).stderr
+    assert mentions(said, "root = gone")
 
 
 @pytest.mark.parametrize("config", ["nmnist", "."])

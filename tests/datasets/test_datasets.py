@@ -21,18 +21,13 @@ from dvspipe.datasets import (
     AugmentConfig,
     BatchSettings,
     Cache,
+    DataConfig,
     DataSet,
-    FolderConfig,
-    GesturesConfig,
-    LabelledConfig,
-    MnistConfig,
-    NmnistConfig,
     SpikeTensors,
     TensorSettings,
     VaryConfig,
     check_split,
     open_dataset,
-    parse_data,
     plain_batches,
     read_split,
     restore_split,
@@ -78,7 +73,7 @@ def test_partial_nmnist_is_read_with_digits_as_labels(tmp_path: Path) -> None:
     save_nmnist(tmp_path, "Train", range(10), 4)
     save_nmnist(tmp_path, "Test", range(3), 2)
     (tmp_path / "Train" / "0" / ".00001.half.bin").write_bytes(b"")
-    data = open_dataset(NmnistConfig(root=tmp_path), seed=0)
+    data = open_dataset(DataConfig(data="nmnist", root=tmp_path))
     assert data.classes == tuple("0123456789")
     assert (len(data.train), len(data.validation), len(data.test)) == (30, 10, 6)
     assert not data.synthetic
@@ -92,7 +87,7 @@ def test_partial_nmnist_is_read_with_digits_as_labels(tmp_path: Path) -> None:
 
 def test_tonic_layout_of_nmnist_is_found(tmp_path: Path) -> None:
     save_nmnist(tmp_path / "NMNIST", "Train", range(10), 3)
-    data = open_dataset(NmnistConfig(root=tmp_path), seed=0)
+    data = open_dataset(DataConfig(data="nmnist", root=tmp_path))
     assert (len(data.train), len(data.validation), len(data.test)) == (
         10,
         10,
@@ -102,7 +97,7 @@ def test_tonic_layout_of_nmnist_is_found(tmp_path: Path) -> None:
 
 def test_classes_of_a_folder_are_its_sorted_names(tmp_path: Path) -> None:
     save_folder(tmp_path)
-    data = open_dataset(FolderConfig(root=tmp_path), seed=0)
+    data = open_dataset(DataConfig(root=tmp_path))
     assert data.classes == ("a", "b")
     assert all(data.classes[sample.label] == Path(sample.name).parent.name for sample in data.train)
     assert data.sensor == SensorSize(width=12, height=7)
@@ -110,13 +105,13 @@ def test_classes_of_a_folder_are_its_sorted_names(tmp_path: Path) -> None:
 
 def test_groups_stay_in_one_part_and_the_division_is_seeded(tmp_path: Path) -> None:
     save_folder(tmp_path)
-    config = FolderConfig(root=tmp_path, group=r"^user\d+")
-    data = open_dataset(config, seed=1)
+    config = DataConfig(root=tmp_path, group="^user\\d+")
+    data = open_dataset(config)
     groups = [{sample.group for sample in part} for part in (data.train, data.validation, data.test)]
     assert [len(part) for part in groups] == [3, 1, 1]
     assert not groups[0] & groups[1] | groups[0] & groups[2] | groups[1] & groups[2]
-    assert names(open_dataset(config, seed=1)) == names(data)
-    assert any(names(open_dataset(config, seed=seed)) != names(data) for seed in range(2, 6))
+    assert names(open_dataset(config)) == names(data)
+    assert any(names(open_dataset(config.model_copy(update={"seed": seed}))) != names(data) for seed in range(2, 6))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="names of files are bytes on Linux alone")
@@ -124,7 +119,7 @@ def test_sample_name_escapes_bytes_outside_utf8(tmp_path: Path) -> None:
     save_folder(tmp_path)
     first = min((tmp_path / "a").iterdir())
     moved = first.rename(first.with_name(os.fsdecode(b"\xff") + first.name))
-    data = open_dataset(FolderConfig(root=tmp_path), seed=0)
+    data = open_dataset(DataConfig(root=tmp_path))
     samples = (*data.train, *data.validation, *data.test)
     (found,) = (sample for sample in samples if sample.file == moved)
     assert found.name == str(tmp_path / "a" / rf"\udcff{first.name}")
@@ -134,7 +129,7 @@ def test_sample_name_escapes_bytes_outside_utf8(tmp_path: Path) -> None:
 def test_folder_named_test_is_the_test_part(tmp_path: Path) -> None:
     save_folder(tmp_path / "train")
     save_folder(tmp_path / "test", people=1)
-    data = open_dataset(FolderConfig(root=tmp_path), seed=0)
+    data = open_dataset(DataConfig(root=tmp_path))
     assert len(data.test) == 4
     assert all("/test/" in sample.name for sample in data.test)
 
@@ -143,17 +138,17 @@ def test_unknown_class_folder_is_reported(tmp_path: Path) -> None:
     save_folder(tmp_path / "train")
     save_folder(tmp_path / "test", classes=("a", "zebra"))
     with raises(DataError, "zebra"):
-        open_dataset(FolderConfig(root=tmp_path), seed=0)
+        open_dataset(DataConfig(root=tmp_path))
     save_folder(tmp_path / "gestures", classes=("hand_clapping", "juggling"))
     with raises(DataError, "juggling", "hand_clapping"):
-        open_dataset(GesturesConfig(root=tmp_path / "gestures"), seed=0)
+        open_dataset(DataConfig(data="gestures", root=tmp_path / "gestures"))
 
 
 def test_links_to_searched_folders_are_not_followed(tmp_path: Path) -> None:
     """Two links to their own parent folder give infinite paths, doubling at each level."""
     root = tmp_path / "data"
     save_folder(root)
-    plain = open_dataset(FolderConfig(root=root), seed=0)
+    plain = open_dataset(DataConfig(root=root))
     for place, target in (
         ("loop", "."),
         ("outer", ".."),
@@ -164,20 +159,20 @@ def test_links_to_searched_folders_are_not_followed(tmp_path: Path) -> None:
         ("b/other", "../a"),
     ):
         (root / place).symlink_to(target, target_is_directory=True)
-    linked = open_dataset(FolderConfig(root=root), seed=0)
+    linked = open_dataset(DataConfig(root=root))
     assert names(linked) == names(plain)
     assert (linked.classes, linked.warnings) == (("a", "b"), ())
     save_folder(tmp_path / "elsewhere", people=1, classes=("a",))
     shutil.copytree(tmp_path / "elsewhere" / "a", root / "b" / "session")
     (root / "b" / "session" / "back").symlink_to("..", target_is_directory=True)
     (root / "b" / "second").symlink_to("session", target_is_directory=True)
-    (warning,) = open_dataset(FolderConfig(root=root), seed=0).warnings
+    (warning,) = open_dataset(DataConfig(root=root)).warnings
     assert mentions(warning, "2 recordings")
 
 
 def test_gestures_in_a_folder_keep_ibm_order(tmp_path: Path) -> None:
     save_folder(tmp_path, classes=("arm_roll", "hand_clapping"))
-    data = open_dataset(GesturesConfig(root=tmp_path), seed=0)
+    data = open_dataset(DataConfig(data="gestures", root=tmp_path))
     assert {sample.label for sample in data.train} == {0, 7}
     assert data.classes == GESTURES
 
@@ -185,12 +180,12 @@ def test_gestures_in_a_folder_keep_ibm_order(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ({"kind": "nmnist"}, "data.root"),
-        ({"kind": "nmnist", "root": "."}, "Train"),
+        ({"data": "nmnist"}, "root"),
+        ({"data": "nmnist", "root": "."}, "Train"),
         ({"root": "nowhere"}, "nowhere"),
         ({"root": "."}, ("0", "2")),
         ({"root": "empty"}, "empty"),
-        ({"root": "ungrouped", "group": r"^person"}, "data.group"),
+        ({"root": "ungrouped", "group": r"^person"}, "group"),
     ],
 )
 def test_a_folder_of_another_layout_is_one_clear_error(
@@ -203,12 +198,12 @@ def test_a_folder_of_another_layout_is_one_clear_error(
     if config.get("root") == "ungrouped":
         save_folder(tmp_path / "ungrouped")
     with raises(DataError, message):
-        open_dataset(parse_data(config), seed=0)
+        open_dataset(DataConfig.model_validate(config))
 
 
 def test_encoded_samples_equal_encode_and_their_counts(tmp_path: Path) -> None:
     save_folder(tmp_path)
-    data = open_dataset(FolderConfig(root=tmp_path), seed=0)
+    data = open_dataset(DataConfig(root=tmp_path))
     spikes = SpikeTensors(data.train, TensorSettings(BINS))
     assert len(spikes) == len(data.train)
     for number, sample in enumerate(data.train):
@@ -221,7 +216,7 @@ def test_encoded_samples_equal_encode_and_their_counts(tmp_path: Path) -> None:
 
 def test_additional_views_have_fewer_events_and_the_first_is_unchanged(tmp_path: Path) -> None:
     save_folder(tmp_path)
-    data = open_dataset(FolderConfig(root=tmp_path), seed=0)
+    data = open_dataset(DataConfig(root=tmp_path))
 
     def all_of(**settings: Any) -> np.ndarray:
         made = SpikeTensors(data.train, TensorSettings(BINS, **settings))
@@ -241,7 +236,7 @@ def test_cached_tensors_are_exact_and_invalidated_by_every_change(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save_folder(tmp_path / "data")
-    samples = open_dataset(FolderConfig(root=tmp_path / "data"), seed=0).train
+    samples = open_dataset(DataConfig(root=tmp_path / "data")).train
     cache = Cache(tmp_path / "cache")
     fresh = SpikeTensors(samples, TensorSettings(BINS))
     made = []
@@ -289,17 +284,17 @@ def test_cache_file_is_written_once_and_recomputed_if_corrupted(
 
 def test_leftovers_of_a_killed_command_are_not_recordings(tmp_path: Path) -> None:
     save_folder(tmp_path)
-    before = names(open_dataset(FolderConfig(root=tmp_path), seed=0))
+    before = names(open_dataset(DataConfig(root=tmp_path)))
     for folder in (tmp_path, tmp_path / "a"):
         (folder / "x.h5.part").mkdir()
         write(folder / "x.h5.part" / "00000.h5", random_events(0, 50))
         write(folder / ".dvspipe-12345678.h5", random_events(0, 50))
-    assert names(open_dataset(FolderConfig(root=tmp_path), seed=0)) == before
+    assert names(open_dataset(DataConfig(root=tmp_path))) == before
 
 
 def test_corrupted_cached_tensor_is_recomputed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     save_folder(tmp_path / "data")
-    samples, cache = open_dataset(FolderConfig(root=tmp_path / "data"), seed=0).train, Cache(tmp_path / "cache")
+    samples, cache = open_dataset(DataConfig(root=tmp_path / "data")).train, Cache(tmp_path / "cache")
     fresh = SpikeTensors(samples, TensorSettings(BINS), cache=cache)
     files = sorted(cache.folder.rglob(f"*{ARRAYS}"))
     assert len(files) == len(samples) == cache.size()[0]
@@ -335,7 +330,7 @@ def test_error_of_a_full_disk_names_the_setting_of_the_cache(tmp_path: Path, mon
         raise FileError(f"{path}: no space for {size} bytes")
 
     save_folder(tmp_path / "data")
-    samples = open_dataset(FolderConfig(root=tmp_path / "data"), seed=0).train
+    samples = open_dataset(DataConfig(root=tmp_path / "data")).train
     monkeypatch.setattr("dvspipe.datasets.cache.require_space", full)
     with raises(FileError, "space", "cache=DIR", "cache=none"):
         SpikeTensors(samples, TensorSettings(BINS), cache=Cache(tmp_path / "cache"))
@@ -345,7 +340,7 @@ def test_error_of_a_full_disk_names_the_setting_of_the_cache(tmp_path: Path, mon
 def test_empty_recording_and_other_sensor_are_reported(tmp_path: Path) -> None:
     save_folder(tmp_path)
     write(tmp_path / "a" / "zz.h5", Events.empty(SensorSize(width=12, height=7)))
-    data = open_dataset(FolderConfig(root=tmp_path, validation=0.01, test=0.01), seed=0)
+    data = open_dataset(DataConfig(root=tmp_path, validation=0.01, test=0.01))
     samples = [*data.train, *data.validation, *data.test]
     with raises(DataError, "zz.h5"):
         SpikeTensors(samples, TensorSettings(BINS))
@@ -355,7 +350,7 @@ def test_empty_recording_and_other_sensor_are_reported(tmp_path: Path) -> None:
 
 
 def test_rendered_gestures_divide_people() -> None:
-    data = open_dataset(GesturesConfig(train_people=4, test_people=2, clips=1), seed=0)
+    data = open_dataset(DataConfig(data="gestures", train_people=4, test_people=2, clips=1))
     assert data.synthetic
     assert (len(data.train), len(data.validation), len(data.test)) == (33, 11, 22)
     assert {sample.group for sample in data.test} == {"person 4", "person 5"}
@@ -365,7 +360,7 @@ def test_rendered_gestures_divide_people() -> None:
 
 def test_parallel_encoding_equals_serial_encoding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save_folder(tmp_path)
-    data = open_dataset(FolderConfig(root=tmp_path), seed=0)
+    data = open_dataset(DataConfig(root=tmp_path))
     bins = BinConfig(steps=4, step_us=20_000)
     alone = SpikeTensors(data.train[:4], TensorSettings(bins))
     monkeypatch.setattr(tensors, "SERIAL_TRIAL_S", 0.0)
@@ -376,7 +371,7 @@ def test_parallel_encoding_equals_serial_encoding(tmp_path: Path, monkeypatch: p
 
 def test_training_batches_contain_each_recording_once_and_depend_only_on_seed_and_epoch(tmp_path: Path) -> None:
     save_folder(tmp_path)
-    made = SpikeTensors(open_dataset(FolderConfig(root=tmp_path), seed=0).train, TensorSettings(BINS, views=2))
+    made = SpikeTensors(open_dataset(DataConfig(root=tmp_path)).train, TensorSettings(BINS, views=2))
     still = AugmentConfig(shift_px=0)
 
     def drawn(seed: int, epoch: int, config: AugmentConfig = still, size: int = 5) -> list[Any]:
@@ -402,22 +397,22 @@ def test_training_batches_contain_each_recording_once_and_depend_only_on_seed_an
 
 def test_split_file_round_trip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save_folder(tmp_path / "data")
-    data = open_dataset(FolderConfig(root=tmp_path / "data"), seed=3)
+    data = open_dataset(DataConfig(root=tmp_path / "data", seed=3))
     path = tmp_path / "split.json"
     write_split(path, data)
-    config = FolderConfig(root=tmp_path / "data", split=path)
-    assert names(open_dataset(config, seed=0)) == names(data)
-    drawn = open_dataset(FolderConfig(root=tmp_path / "data"), seed=0)
+    config = DataConfig(root=tmp_path / "data", split=path)
+    assert names(open_dataset(config)) == names(data)
+    drawn = open_dataset(DataConfig(root=tmp_path / "data"))
     assert names(drawn) != names(data)
     restored = restore_split(path, drawn)
     assert restored is not None
     assert names(restored) == names(data)
     monkeypatch.chdir(tmp_path)
-    check_split(path, open_dataset(FolderConfig(root=Path("data")), seed=3))  # the same files by other names
+    check_split(path, open_dataset(DataConfig(root=Path("data"), seed=3)))  # the same files by other names
     with raises(DataError, "split.json", "recordings"):
         check_split(path, drawn)
     save_folder(tmp_path / "other", classes=("c", "d"))
-    assert restore_split(path, open_dataset(FolderConfig(root=tmp_path / "other"), seed=0)) is None
+    assert restore_split(path, open_dataset(DataConfig(root=tmp_path / "other"))) is None
     named = json.loads(path.read_text())
     path.write_text(json.dumps(named | {"validation": named["validation"][1:]}))
     with raises(DataError, "split.json", named["validation"][0], "split="):
@@ -425,26 +420,26 @@ def test_split_file_round_trip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     named["test"].append(named["train"][0])
     path.write_text(json.dumps(named))
     with raises(DataError, "split.json"):
-        open_dataset(config, seed=0)
+        open_dataset(config)
     named["test"][-1] = "elsewhere.h5"
     path.write_text(json.dumps(named))
     with raises(DataError, "split.json", "elsewhere.h5"):
-        open_dataset(config, seed=0)
+        open_dataset(config)
     for content, says in (("[]", ("train", "validation", "test")), ("{", "split.json")):
         path.write_text(content)
         with raises(DataError, says):
-            open_dataset(config, seed=0)
+            open_dataset(config)
 
 
 def test_names_in_a_split_are_relative_to_the_data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save_folder(tmp_path / "data")
     monkeypatch.chdir(tmp_path)
-    data = open_dataset(FolderConfig(root=Path("data")), seed=3)
+    data = open_dataset(DataConfig(root=Path("data"), seed=3))
     write_split(tmp_path / "split.json", data)
     assert "a/user00_0.h5" in read_split(tmp_path / "split.json").names
 
     (tmp_path / "data").rename(tmp_path / "moved")
-    moved = open_dataset(FolderConfig(root=tmp_path / "moved"), seed=0)
+    moved = open_dataset(DataConfig(root=tmp_path / "moved"))
     restored = restore_split(tmp_path / "split.json", moved)
     assert restored is not None
     assert [Path(sample.name).name for sample in restored.test] == [Path(sample.name).name for sample in data.test]
@@ -455,10 +450,10 @@ def test_moved_test_folder_stays_the_test_part(tmp_path: Path, monkeypatch: pyte
     save_folder(tmp_path / "data" / "train")
     save_folder(tmp_path / "data" / "test", people=1, seed=1000)
     monkeypatch.chdir(tmp_path)
-    data = open_dataset(FolderConfig(root=Path("data")), seed=3)
+    data = open_dataset(DataConfig(root=Path("data"), seed=3))
     write_split(tmp_path / "split.json", data)
     (tmp_path / "data").rename(tmp_path / "moved")
-    restored = restore_split(tmp_path / "split.json", open_dataset(FolderConfig(root=tmp_path / "moved"), seed=0))
+    restored = restore_split(tmp_path / "split.json", open_dataset(DataConfig(root=tmp_path / "moved")))
     assert restored is not None
     assert {sample.name for sample in restored.test} == {
         str(tmp_path / "moved" / Path(sample.name).relative_to("data")) for sample in data.test
@@ -469,23 +464,23 @@ def test_person_in_training_and_test_folder_is_rejected(tmp_path: Path) -> None:
     save_folder(tmp_path / "train")
     save_folder(tmp_path / "test", people=1)
     with raises(DataError, "test/", "train/", "'user00'"):
-        open_dataset(FolderConfig(root=tmp_path, group=r"^user\d+"), seed=0)
+        open_dataset(DataConfig(root=tmp_path, group="^user\\d+"))
 
 
 def test_second_folder_is_the_test_part(tmp_path: Path) -> None:
     save_nmnist(tmp_path / "one", "Train", range(10), 3)
     save_nmnist(tmp_path / "two", "Train", range(10), 2, first=5)
     save_nmnist(tmp_path / "two", "Test", range(4), 1)
-    config = NmnistConfig(root=tmp_path / "one", test_root=tmp_path / "two")
-    data = open_dataset(config, seed=0)
+    config = DataConfig(data="nmnist", root=tmp_path / "one", test_root=tmp_path / "two")
+    data = open_dataset(config)
     assert (len(data.train), len(data.validation), len(data.test)) == (20, 10, 24)
     assert all(str(tmp_path / "two") in sample.name for sample in data.test)
     save_folder(tmp_path / "mine")
     save_folder(tmp_path / "other", people=1)
-    data = open_dataset(FolderConfig(root=tmp_path / "mine", test_root=tmp_path / "other"), seed=0)
+    data = open_dataset(DataConfig(root=tmp_path / "mine", test_root=tmp_path / "other"))
     assert len(data.test) == 4
     with raises(DataError, "nowhere"):
-        open_dataset(FolderConfig(root=tmp_path / "mine", test_root=tmp_path / "nowhere"), seed=0)
+        open_dataset(DataConfig(root=tmp_path / "mine", test_root=tmp_path / "nowhere"))
 
 
 def test_synthetic_digits_can_be_tested_on_real_digits_of_other_images(tmp_path: Path) -> None:
@@ -500,16 +495,16 @@ def test_synthetic_digits_can_be_tested_on_real_digits_of_other_images(tmp_path:
         (real, made, (False, True, True)),
         (real, None, (False, False, False)),
     ):
-        data = open_dataset(NmnistConfig(root=root, test_root=test_root), seed=0)
+        data = open_dataset(DataConfig(data="nmnist", root=root, test_root=test_root))
         assert tuple(map(data.is_synthetic, ("train", "test", "all"))) == synthetic
     (made / "Train" / "4" / "00040.bin").rename(made / "Train" / "4" / "00045.bin")
     with raises(DataError, "real", "made", "00045.bin", "exclude"):
-        open_dataset(NmnistConfig(root=made, test_root=real), seed=0)
+        open_dataset(DataConfig(data="nmnist", root=made, test_root=real))
 
 
 def test_videos_are_simulated_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from dvspipe.datasets import folders
-    from dvspipe.recordings.config import ConvertConfig
+    from dvspipe.recordings.config import FilmConfig
     from dvspipe.recordings.conversion import events_from_video
     from dvspipe.video.frames import frames_from_arrays
     from dvspipe.video.writing import write_video
@@ -520,20 +515,19 @@ def test_videos_are_simulated_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         for number in range(3):
             images = [rng.integers(0, 255, (32, 48), dtype=np.uint8) for _ in range(4)]
             write_video(tmp_path / "clips" / name / f"{number}.webm", frames_from_arrays(images, fps=30))
-    config = FolderConfig(root=tmp_path / "clips", cache=tmp_path / "cache")
-    data = open_dataset(config, seed=0)
+    config = DataConfig(root=tmp_path / "clips", cache=tmp_path / "cache")
+    data = open_dataset(config)
     assert data.sensor == SensorSize(width=48, height=32)
     sample = data.train[0]
     expected = events_from_video(sample.name)
     assert sample.load() == expected
     monkeypatch.setattr(folders, "convert_video", None)
     assert sample.load() == expected
-    other = ConvertConfig.model_validate({"simulator": {"pos_thres": 0.4}})
-    again = open_dataset(config.model_copy(update={"video": other, "cache": "none"}), seed=0).train[0]
+    again = open_dataset(config.model_copy(update={"pos_thres": 0.4, "cache": "none"})).train[0]
     assert again.version() != sample.version()
-    assert again.load() == events_from_video(sample.name, other)
-    davis = ConvertConfig.model_validate({"simulator": {"sensor_size": "24x14"}})
-    assert open_dataset(config.model_copy(update={"video": davis}), seed=0).sensor == SensorSize(width=24, height=14)
+    assert again.load() == events_from_video(sample.name, FilmConfig(pos_thres=0.4))
+    davis = config.model_copy(update={"sensor_size": "24x14"})
+    assert open_dataset(davis).sensor == SensorSize(width=24, height=14)
 
 
 def test_videos_have_the_noise_of_their_conversion(tmp_path: Path) -> None:
@@ -546,15 +540,14 @@ def test_videos_have_the_noise_of_their_conversion(tmp_path: Path) -> None:
     for name in ("clips/a/jump", "clips/a/wave", "clips/b/bow", "clips/b/clap", "more/a/jump", "more/b/bow"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         write_video(tmp_path / f"{name}.webm", frames_from_arrays(still, fps=30))
-    noisy = ConvertConfig.model_validate({"simulator": {"shot_noise_rate_hz": 20}})
+    noisy = ConvertConfig(shot_noise_rate_hz=20)
     tasks = plan_conversions(tmp_path / "clips", tmp_path / "converted")
-    assert all(outcome.error is None for outcome in convert_many(tasks, video=noisy))
+    assert all(outcome.error is None for outcome in convert_many(tasks, noisy))
 
     for cache in ("none", tmp_path / "cache"):
-        config = FolderConfig(
-            root=tmp_path / "clips", test_root=tmp_path / "more", video=noisy, validation=0.5, cache=cache
-        )
-        data = open_dataset(config, seed=0)
+        folders = {"root": tmp_path / "clips", "test_root": tmp_path / "more", "cache": cache}
+        config = DataConfig(**folders, validation=0.5, shot_noise_rate_hz=20)
+        data = open_dataset(config)
         loaded = {sample.file: sample.load() for sample in data.samples}
         assert len({events.t.tobytes() for events in loaded.values()}) == len(loaded) == 6
         for task in tasks:
@@ -581,8 +574,8 @@ def test_mnist_images_are_encoded_by_the_configured_code(tmp_path: Path) -> None
     _, test = save_mnist(tmp_path / "mnist")
     bins = BinConfig(steps=6)
     for name, settings in (("latency", {}), ("population", {"neurons": 3}), ("constant", {}), ("poisson", {})):
-        config = MnistConfig(root=tmp_path / "mnist", code=name, code_settings=settings)
-        data, code = open_dataset(config, seed=0, bins=bins), build_code(config, bins)
+        config = DataConfig(data="mnist", root=tmp_path / "mnist", code=name, code_settings=settings)
+        data, code = open_dataset(config, bins=bins), build_code(config, bins)
         assert data.inputs == code.channels
         assert (len(data.train), len(data.validation), len(data.test)) == (30, 10, 10)
         assert data.sensor == SensorSize(width=28, height=28)
@@ -592,11 +585,13 @@ def test_mnist_images_are_encoded_by_the_configured_code(tmp_path: Path) -> None
         assert np.array_equal(made[4][0], expected)
         assert np.array_equal(made[4], made[4])
         assert made.labels.tolist() == list(range(10))
-    data = open_dataset(config.model_copy(update={"code": "constant"}), seed=0, bins=bins)
+    data = open_dataset(config.model_copy(update={"code": "constant"}), bins=bins)
     constant = SpikeTensors(data.test, TensorSettings(bins))
     assert np.allclose(constant[2][0, 5, 0], test[2] / 255)
-    with raises(ConfigError, "data.code_settings", "latency", "neurons"):
-        open_dataset(MnistConfig(root=tmp_path / "mnist", code="latency", code_settings={"neurons": 3}), 0, bins)
+    with raises(ConfigError, "code_settings", "Latency", "neurons"):
+        open_dataset(
+            DataConfig(data="mnist", root=tmp_path / "mnist", code="latency", code_settings={"neurons": 3}), bins
+        )
     with raises(DataError, "image 1"):
         survey(data)
 
@@ -607,9 +602,9 @@ def test_data_set_hints_apply_to_its_files(tmp_path: Path) -> None:
         for number in range(3):
             (tmp_path / name / f"{number}.csv").write_text(f"1,2,{number % 2},5\n3,1,0,9\n")
     with raises(DataError, "columns=xytp"):
-        open_dataset(FolderConfig(root=tmp_path, sensor="12x7"), seed=0).train[0].read_content()
-    data = FolderConfig(root=tmp_path, hints={"columns": "xypt"}, sensor="12x7")
-    events = open_dataset(data, seed=0).train[0].read_content()
+        open_dataset(DataConfig(root=tmp_path, sensor="12x7")).train[0].read_content()
+    data = DataConfig(root=tmp_path, columns="xypt", sensor="12x7")
+    events = open_dataset(data).train[0].read_content()
     assert isinstance(events, Events)
     assert events.t.tolist() == [5, 9]
 
@@ -619,7 +614,7 @@ def test_text_file_of_words_is_not_a_recording(tmp_path: Path) -> None:
         for number in range(3):
             write(tmp_path / name / f"{number}.h5", random_events(number, 20))
         (tmp_path / name / "notes.txt").write_text("These were recorded on a sunny day.\nThe lens was at 2.8.\n")
-    samples = open_dataset(FolderConfig(root=tmp_path), seed=0).samples
+    samples = open_dataset(DataConfig(root=tmp_path)).samples
     assert len(samples) == 6
 
 
@@ -628,8 +623,8 @@ def test_windows_cover_the_recording_and_stay_in_one_part(tmp_path: Path) -> Non
         for number in range(3):
             write(tmp_path / name / f"{number}.h5", random_events(number, 500, span_us=380_000))
     (tmp_path / ".notebooks").mkdir()  # hidden, no class
-    data = open_dataset(FolderConfig(root=tmp_path, window_us=100_000), seed=0)
-    again = open_dataset(FolderConfig(root=tmp_path, window_us=100_000), seed=0)
+    data = open_dataset(DataConfig(root=tmp_path, window_us=100000))
+    again = open_dataset(DataConfig(root=tmp_path, window_us=100000))
     assert [sample.name for sample in data.samples] == [sample.name for sample in again.samples]
     counts: dict[Path | None, int] = {}
     for sample in data.samples:
@@ -648,7 +643,7 @@ def test_long_labels_are_cut_into_windows_that_end_with_the_label(tmp_path: Path
     for number in range(3):
         write(tmp_path / f"{number}.h5", random_events(number, 500, span_us=380_000))
         (tmp_path / f"{number}_labels.csv").write_text(f"class,start_us,end_us\n{rows}")
-    data = open_dataset(LabelledConfig(root=tmp_path, window_us=100_000), seed=0)
+    data = open_dataset(DataConfig(data="labelled", root=tmp_path, window_us=100000))
     assert sorted(data.classes[sample.label] for sample in data.samples) == ["a"] * 9 + ["b"] * 3
     for sample in data.samples:
         start_us, end_us = spans[data.classes[sample.label]]
@@ -663,10 +658,10 @@ def test_all_empty_and_unknown_class_folders_are_reported(tmp_path: Path) -> Non
     save_folder(tmp_path / "test", ("a", "d"))
     for empty in ("train/e", "train/f", "test/b"):
         (tmp_path / empty).mkdir()
-    config = FolderConfig(root=tmp_path)
+    config = DataConfig(root=tmp_path)
     with pytest.raises(DataError) as error:
-        open_dataset(config, seed=0)
-    found = open_dataset(config, seed=0, with_problems=True)
+        open_dataset(config)
+    found = open_dataset(config, with_problems=True)
     assert len(found.problems) == 4
     for name in ("train/e", "train/f", "test/b", "test/d"):
         assert str(tmp_path / name) in str(error.value)
@@ -676,10 +671,10 @@ def test_all_empty_and_unknown_class_folders_are_reported(tmp_path: Path) -> Non
 
 def test_recordings_below_class_folders_give_a_warning(tmp_path: Path) -> None:
     save_folder(tmp_path)
-    assert open_dataset(FolderConfig(root=tmp_path), seed=0).warnings == ()
+    assert open_dataset(DataConfig(root=tmp_path)).warnings == ()
     for name in ("a/old/deep/1.h5", "a/old/2.h5", "a/.hidden/3.h5"):
         write(tmp_path / name, random_events(0, 20))
-    data = open_dataset(FolderConfig(root=tmp_path), seed=0)
+    data = open_dataset(DataConfig(root=tmp_path))
     (warning,) = data.warnings
     assert mentions(warning, "2 recordings", tmp_path / "a" / "old")
     assert warning in survey(data).problems
@@ -690,6 +685,6 @@ def test_video_beside_its_recording_is_not_a_second_sample(tmp_path: Path) -> No
         for number in range(4):
             write(tmp_path / name / f"{number}.h5", random_events(number, 50))
             (tmp_path / name / f"{number}.webm").write_bytes(b"the video that it was made of")
-    data = open_dataset(FolderConfig(root=tmp_path, cache="none"), seed=0)
+    data = open_dataset(DataConfig(root=tmp_path, cache="none"))
     assert {Path(sample.name).suffix for sample in data.samples} == {".h5"}
     assert len(data.samples) == 8

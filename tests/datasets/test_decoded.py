@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dvspipe.datasets import DataConfig, DataSet, DecodedEvents, cache, open_dataset, parse_data
+from dvspipe.datasets import DataConfig, DataSet, DecodedEvents, cache, open_dataset
+from dvspipe.datasets.config import DataKind
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import read, write
 
@@ -40,8 +41,8 @@ def write_folder(root: Path, labels: bool = False) -> DataConfig:
             path.with_name(f"{path.stem}_labels.csv").write_text(
                 "class,startTime_usec,endTime_usec\nleft,0,200000\nright,200000,400000\n"
             )
-    kind = "labelled" if labels else "folder"
-    return parse_data({"kind": kind, "root": root, "cache": "none", "validation": 0.3, "test": 0.3})
+    kind: DataKind = "labelled" if labels else "folder"
+    return DataConfig(data=kind, root=root, cache="none", validation=0.3, test=0.3)
 
 
 def load(data: DataSet) -> dict[str, list[Any]]:
@@ -56,46 +57,46 @@ def load(data: DataSet) -> dict[str, list[Any]]:
 @pytest.mark.parametrize("labels", [False, True])
 def test_a_recording_is_decoded_once_for_several_data_sets(labels: bool, tmp_path: Path, reads: list[Any]) -> None:
     config, kept = write_folder(tmp_path, labels), DecodedEvents()
-    first = load(open_dataset(config, 0, decoded=kept))
+    first = load(open_dataset(config, decoded=kept))
     assert len(reads) == len(first) == (12 if labels else 6)
-    assert load(open_dataset(config.model_copy(update={"group": r"clip\d"}), 1, decoded=kept)) == first
+    assert load(open_dataset(config.model_copy(update={"group": r"clip\d"}), decoded=kept)) == first
     assert len(reads) == len(first)
-    assert load(open_dataset(config, 0)) == first
+    assert load(open_dataset(config)) == first
     assert len(reads) == 2 * len(first)
 
 
 def test_windows_are_parts_of_decoded_recordings(tmp_path: Path, reads: list[Any]) -> None:
     config, kept = write_folder(tmp_path), DecodedEvents()
-    load(open_dataset(config, 0, decoded=kept))
+    load(open_dataset(config, decoded=kept))
     windows = config.model_copy(update={"window_us": 100_000})
-    found = load(open_dataset(windows, 0, decoded=kept))
+    found = load(open_dataset(windows, decoded=kept))
     assert len(reads) == 6
     assert len(found) == 30
-    assert found == load(open_dataset(windows, 0))
+    assert found == load(open_dataset(windows))
 
 
 def test_other_recordings_are_decoded_again(tmp_path: Path, reads: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     config = write_folder(tmp_path)
     monkeypatch.setattr(cache, "MAX_DECODED_BYTES", 2 * 300 * 13)  # two recordings
     kept = DecodedEvents()
-    first = load(open_dataset(config, 0, decoded=kept))
-    assert load(open_dataset(config, 0, decoded=kept)) == first
+    first = load(open_dataset(config, decoded=kept))
+    assert load(open_dataset(config, decoded=kept)) == first
     assert len(reads) == 6 + 4
     kept.clear()
-    load(open_dataset(config, 0, decoded=kept))
+    load(open_dataset(config, decoded=kept))
     assert len(reads) == 6 + 4 + 6
 
 
 def test_a_changed_recording_is_decoded_again(tmp_path: Path, reads: list[Any]) -> None:
     config, kept = write_folder(tmp_path), DecodedEvents()
-    load(open_dataset(config, 0, decoded=kept))
+    load(open_dataset(config, decoded=kept))
     write(tmp_path / "a" / "clip1x.h5", Events([1], [2], [3], [True], SENSOR), overwrite=True)
-    assert load(open_dataset(config, 0, decoded=kept)) == load(open_dataset(config, 0))
+    assert load(open_dataset(config, decoded=kept)) == load(open_dataset(config))
     assert len(reads) == 6 + 1 + 6
 
 
 def test_processes_start_without_events(tmp_path: Path, reads: list[Any]) -> None:
-    data = open_dataset(write_folder(tmp_path), 0, decoded=DecodedEvents())
+    data = open_dataset(write_folder(tmp_path), decoded=DecodedEvents())
     load(data)
     packed = pickle.dumps(data.train[0])
     assert len(packed) < 300 * 13

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from conftest import SENSOR, random_events
 
-from dvspipe.datasets import FolderConfig, open_dataset, restore_split, write_split
+from dvspipe.datasets import DataConfig, open_dataset, restore_split, write_split
 from dvspipe.datasets.source import DataSource
 from dvspipe.encoding import BinConfig
 from dvspipe.events import Events
@@ -34,7 +34,7 @@ def write_recording(path: Path, begin_us: int, seed: int) -> Path:
     ],
 )
 def test_group_is_the_name_before_the_last_number(name: str, group: str) -> None:
-    source = DataSource(FolderConfig(root=Path("data")), 0, BinConfig(), None)
+    source = DataSource(DataConfig(root=Path("data")), BinConfig(), None)
     assert source.group_of(Path("data", "wave", f"{name}.h5")) == str(Path("data", "wave", group))
 
 
@@ -43,11 +43,11 @@ def test_recordings_of_a_group_are_in_one_part(tmp_path: Path) -> None:
         (tmp_path / f"class{label}").mkdir()
         for number in range(12):
             write_recording(tmp_path / f"class{label}" / f"{'abc'[number % 3]}_{number}.h5", 0, 20 * label + number)
-    data = open_dataset(FolderConfig(root=tmp_path), seed=0)
+    data = open_dataset(DataConfig(root=tmp_path))
     groups = [{sample.group for sample in part} for part in data.parts.values()]
     assert sum(map(len, groups)) == len(set.union(*groups)) == 6
     assert data.in_time == ()
-    separate = open_dataset(FolderConfig(root=tmp_path, group=".*"), seed=0)
+    separate = open_dataset(DataConfig(root=tmp_path, group=".*"))
     assert len({sample.group for sample in separate.samples}) == 12
 
 
@@ -57,13 +57,13 @@ def test_single_film_of_a_class_is_divided_in_time(tmp_path: Path) -> None:
         (tmp_path / f"class{label}").mkdir()
         for number, piece in enumerate(pieces):
             write_recording(tmp_path / f"class{label}" / f"{piece}.h5", 100_000 * (20 * label + number), number)
-    data = open_dataset(FolderConfig(root=tmp_path, validation=0.2), seed=0)
+    data = open_dataset(DataConfig(root=tmp_path, validation=0.2))
     assert data.in_time == data.classes
     stems = {part: {sample.file.stem for sample in samples if sample.file} for part, samples in data.parts.items()}
     assert stems == {"train": set(pieces[:5]), "validation": {pieces[5]}, "test": set(pieces[6:])}
 
     write_split(tmp_path / "split.json", data)
-    opened = open_dataset(FolderConfig(root=tmp_path).with_shares({"validation": 0.0, "test": 0.0}), seed=0)
+    opened = open_dataset(DataConfig(root=tmp_path).model_copy(update={"validation": 0.0, "test": 0.0}))
     restored = restore_split(tmp_path / "split.json", opened)
     assert restored is not None
     assert [str(sample) for sample in restored.test] == [str(sample) for sample in data.test]
@@ -73,12 +73,12 @@ def test_windows_of_a_single_recording_are_divided_in_time(tmp_path: Path) -> No
     for label in range(2):
         (tmp_path / f"class{label}").mkdir()
         write_recording(tmp_path / f"class{label}" / "a.h5", 0, label)
-    config = FolderConfig(root=tmp_path, window_us=10_000)
-    data = open_dataset(config, seed=0)
+    config = DataConfig(root=tmp_path, window_us=10000)
+    data = open_dataset(config)
     assert len(data.train) > len(data.test) >= len(data.validation) == 2
-    assert {sample.label for sample in open_dataset(config.with_shares({"validation": 0.0}), seed=0).test} == {0, 1}
+    assert {sample.label for sample in open_dataset(config.model_copy(update={"validation": 0.0})).test} == {0, 1}
     write_split(tmp_path / "split.json", data)
-    again = open_dataset(config.model_copy(update={"split": tmp_path / "split.json"}), seed=0)
+    again = open_dataset(config.model_copy(update={"split": tmp_path / "split.json"}))
     assert [str(sample) for sample in again.test] == [str(sample) for sample in data.test]
 
 
@@ -87,7 +87,7 @@ def test_two_recordings_of_a_class_are_enough_without_validation(tmp_path: Path)
         (tmp_path / f"class{label}").mkdir()
         for number in range(2):
             write_recording(tmp_path / f"class{label}" / f"{'ab'[number]}.h5", 0, 2 * label + number)
-    data = open_dataset(FolderConfig(root=tmp_path, window_us=10_000, validation=0), seed=0)
+    data = open_dataset(DataConfig(root=tmp_path, window_us=10000, validation=0))
     files = [{sample.file for sample in part} for part in (data.train, data.test)]
     assert list(map(len, files)) == [2, 2]
     assert not files[0] & files[1]

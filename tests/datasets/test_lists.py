@@ -13,6 +13,7 @@ from dvspipe.base.errors import DataError, FileError, FormatError
 from dvspipe.base.pool import Shard
 from dvspipe.datasets.lists import ListedConversions, plan_listed, read_lists
 from dvspipe.formats import open_recording
+from dvspipe.recordings.config import ConvertConfig
 from dvspipe.recordings.conversion import ConversionTask, FilmSpan, convert_many, convert_task
 from dvspipe.video.frames import Frame
 from dvspipe.video.writing import write_video
@@ -239,16 +240,16 @@ def test_clips_of_one_film_are_converted_with_their_own_noise(tmp_path: Path) ->
     table.write_text(f"{OWN}a.webm,wave,train,,0,0.4\na.webm,wave,test,,0.4,0.8\n")
     planned = plan_listed(tmp_path / "videos", tmp_path / "out", read_lists(table))
 
-    video = {"simulator": {"shot_noise_rate_hz": 5.0}}
-    done = {outcome.item.part: outcome.result() for outcome in convert_many(planned.tasks, video=video)}
+    config = ConvertConfig(shot_noise_rate_hz=5)
+    done = {outcome.item.part: outcome.result() for outcome in convert_many(planned.tasks, config)}
     first, second = done["@000000_0000.4"], done["@0000.4_0000.8"]
     assert (first.frames, second.frames) == (10, 10)
-    seeds = [open_recording(each.path).attributes["settings"]["simulator"]["noise_seed"] for each in (first, second)]
+    seeds = [open_recording(each.path).attributes["settings"]["noise_seed"] for each in (first, second)]
     assert seeds[0] != seeds[1]
     assert open_recording(second.path).extent().first_us >= 400_000
 
     # The next run knows that both are complete.
-    assert not list(convert_many(planned.tasks, video=video))
+    assert not list(convert_many(planned.tasks, config))
 
 
 def test_part_of_an_event_recording_is_refused(tmp_path: Path) -> None:

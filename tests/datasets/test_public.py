@@ -16,7 +16,8 @@ from facts import mentions, raises
 
 from dvspipe.base.errors import DataError, FormatError
 from dvspipe.base.gestures import GESTURES
-from dvspipe.datasets import DvsGestureConfig, NmnistConfig, open_dataset, parse_data, public
+from dvspipe.datasets import DataConfig, open_dataset, public
+from dvspipe.datasets.config import DataKind
 from dvspipe.events import Events, SensorSize
 
 SENSOR = SensorSize(width=128, height=128)
@@ -59,7 +60,7 @@ def save_tonic(root: Path, users: tuple[int, ...], part: str = "ibmGestureTrain"
 @pytest.mark.parametrize("below", ["", "DvsGesture"])
 def test_ibm_recordings_are_cut_by_labels_and_divided_by_lists(tmp_path: Path, below: str) -> None:
     save_ibm(tmp_path / below, (1, 2, 3, 24))
-    data = open_dataset(DvsGestureConfig(root=tmp_path), seed=0)
+    data = open_dataset(DataConfig(data="dvsgesture", root=tmp_path))
     assert data.classes == GESTURES
     assert data.sensor == SENSOR
     assert [len({sample.group for sample in part}) for part in data.parts.values()] == [2, 1, 1]
@@ -71,14 +72,14 @@ def test_ibm_recordings_are_cut_by_labels_and_divided_by_lists(tmp_path: Path, b
 
 def test_users_after_23_are_tested_without_lists(tmp_path: Path) -> None:
     save_ibm(tmp_path, (1, 23, 24, 29), lists=False)
-    data = open_dataset(DvsGestureConfig(root=tmp_path), seed=0)
+    data = open_dataset(DataConfig(data="dvsgesture", root=tmp_path))
     assert {sample.group for sample in data.test} == {"user24", "user29"}
 
 
 def test_tonic_clips_have_millisecond_times(tmp_path: Path) -> None:
     save_tonic(tmp_path / "DVSGesture", (1, 2, 3))
     save_tonic(tmp_path / "DVSGesture", (24,), "ibmGestureTest")
-    data = open_dataset(DvsGestureConfig(root=tmp_path), seed=0)
+    data = open_dataset(DataConfig(data="dvsgesture", root=tmp_path))
     assert mentions(data.title, "Tonic", "11 test clips", 1)
     assert [len({sample.group for sample in part}) for part in data.parts.values()] == [2, 1, 1]
     for sample in data.test:
@@ -108,7 +109,7 @@ def test_command_of_the_guide_trains_on_both_layouts(tmp_path: Path, layout: str
     page = Path(__file__).parents[2] / "docs" / "guides" / "dvs128-gesture.md"
     [command] = re.findall(r"^dvspipe (train .*?)(?: +#.*)?$", page.read_text(encoding="utf-8"), re.MULTILINE)
     typed = command.replace("DIR", str(tmp_path / "data")).split()
-    quick = ["bins.steps=3", "network.channels=[4]", "optimiser.epochs=1"]
+    quick = ["steps=3", "channels=[4]", "epochs=1"]
     dvspipe(*typed, *quick, cwd=tmp_path)
 
     [split] = tmp_path.glob("runs/**/split.json")
@@ -127,7 +128,7 @@ def test_command_of_the_guide_trains_on_both_layouts(tmp_path: Path, layout: str
 
 def test_people_are_divided_without_a_test_folder(tmp_path: Path) -> None:
     save_tonic(tmp_path, (1, 2, 3, 4))
-    data = open_dataset(DvsGestureConfig(root=tmp_path), seed=0)
+    data = open_dataset(DataConfig(data="dvsgesture", root=tmp_path))
     groups = [{sample.group for sample in part} for part in data.parts.values()]
     assert sorted(map(len, groups)) == [1, 1, 2]
     assert "test clips" not in data.title
@@ -151,23 +152,23 @@ def test_invalid_labels_and_names_are_reported(tmp_path: Path) -> None:
     save_ibm(tmp_path / "ibm", (1, 2, 24))
     (tmp_path / "ibm" / "user01_led_labels.csv").write_text("class,startTime_usec,endTime_usec\n12,1,2\n")
     with raises(DataError, "user01_led_labels.csv", "12", "1", "11"):
-        open_dataset(DvsGestureConfig(root=tmp_path / "ibm"), seed=0)
+        open_dataset(DataConfig(data="dvsgesture", root=tmp_path / "ibm"))
     save_tonic(tmp_path / "tonic", (1,))
     (tmp_path / "tonic" / "ibmGestureTrain" / "user01_led" / "11.npy").write_bytes(b"")
     with raises(DataError, "11.npy", "0", "10"):
-        open_dataset(DvsGestureConfig(root=tmp_path / "tonic"), seed=0)
+        open_dataset(DataConfig(data="dvsgesture", root=tmp_path / "tonic"))
 
 
 def test_where_nothing_is_the_places_are_named(tmp_path: Path) -> None:
     with raises(DataError, "DvsGesture/user01_fluorescent.aedat", "0.npy", "download"):
-        open_dataset(DvsGestureConfig(root=tmp_path), seed=0)
+        open_dataset(DataConfig(data="dvsgesture", root=tmp_path))
     with raises(DataError, "Train/0/00002.bin", "download"):
-        open_dataset(NmnistConfig(root=tmp_path), seed=0)
+        open_dataset(DataConfig(data="nmnist", root=tmp_path))
 
 
 @pytest.mark.parametrize(("kind", "name"), [("nmnist", "NMNIST"), ("dvsgesture", "DVSGesture")])
 def test_download_uses_tonic_and_its_failure_names_file_and_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, name: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: DataKind, name: str
 ) -> None:
     from tonic import datasets
 
@@ -180,5 +181,5 @@ def test_download_uses_tonic_and_its_failure_names_file_and_folder(
     monkeypatch.setattr(getattr(datasets, name), "download", refuse)
     folder = tmp_path / "new"
     with raises(DataError, name, "https://", "new/"):
-        open_dataset(parse_data({"kind": kind, "root": folder, "download": True}), seed=0)
+        open_dataset(DataConfig(data=kind, root=folder, download=True))
     assert requested == [(str(folder / name), True)]

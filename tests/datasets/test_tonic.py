@@ -19,12 +19,7 @@ from facts import raises
 
 from dvspipe.base.errors import ConfigError, DataError
 from dvspipe.base.gestures import GESTURES
-from dvspipe.datasets import (
-    DataSet,
-    TonicConfig,
-    from_tonic,
-    open_dataset,
-)
+from dvspipe.datasets import DataConfig, DataSet, from_tonic, open_dataset
 from dvspipe.datasets.survey import survey
 from dvspipe.datasets.tonic import TONIC_LAYOUTS, UNCLASSIFIED
 from dvspipe.events import Events, SensorSize
@@ -202,8 +197,8 @@ HAS_TEST = set(WRITERS) - {"ASLDVS", "CIFAR10DVS", "NCALTECH101"}
 
 
 def opened(name: str, root: Path, **more: Any) -> DataSet:
-    config = TonicConfig(name=name, root=root, options=OPTIONS.get(name, {}), **more)
-    return open_dataset(config, seed=0)
+    config = DataConfig(data="tonic", tonic_name=name, root=root, tonic_options=OPTIONS.get(name, {}), **more)
+    return open_dataset(config)
 
 
 def keys(recordings: Expected) -> list[str]:
@@ -237,15 +232,18 @@ def test_every_tonic_class_has_a_layout_or_a_reason() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"name": "NCARS"}, ("NCARS", "Tonic", "NCALTECH101")),
-        ({}, ("data.name", "NMNIST", "name=NAME")),
-        ({"name": "DSEC"}, "DSEC"),
-        ({"name": "NMNIST", "options": {"stabilise": True}}, ("data.options.stabilise", "first_saccade_only")),
-        ({"name": "NMNIST", "options": {"train": True}}, "data.options.train"),
-        ({"name": "NMNIST"}, ("NMNIST/Train/0/00002.bin", "download")),
-        ({"name": "SHD"}, ("SHD/shd_train.h5", "download")),
-        ({"name": "DVSLip"}, ("accused", "download")),
-        ({"name": "SMNIST", "options": {"num_neurons": 4}}, "SMNIST"),
+        ({"tonic_name": "NCARS"}, ("NCARS", "Tonic", "NCALTECH101")),
+        ({}, ("tonic_name", "NMNIST", "tonic_name=NAME")),
+        ({"tonic_name": "DSEC"}, "DSEC"),
+        (
+            {"tonic_name": "NMNIST", "tonic_options": {"stabilise": True}},
+            ("tonic_options.stabilise", "first_saccade_only"),
+        ),
+        ({"tonic_name": "NMNIST", "tonic_options": {"train": True}}, "tonic_options.train"),
+        ({"tonic_name": "NMNIST"}, ("NMNIST/Train/0/00002.bin", "download")),
+        ({"tonic_name": "SHD"}, ("SHD/shd_train.h5", "download")),
+        ({"tonic_name": "DVSLip"}, ("accused", "download")),
+        ({"tonic_name": "SMNIST", "tonic_options": {"num_neurons": 4}}, "SMNIST"),
     ],
 )
 def test_what_is_wrong_or_missing_is_named(
@@ -253,13 +251,13 @@ def test_what_is_wrong_or_missing_is_named(
 ) -> None:
     monkeypatch.setattr("tonic.dataset.Dataset.download", lambda _self: pytest.fail("downloads"))
     with raises((ConfigError, DataError), message):
-        open_dataset(TonicConfig(root=tmp_path, **settings), seed=0)
+        open_dataset(DataConfig(data="tonic", root=tmp_path, **settings))
 
 
 def test_single_digits_require_an_option(tmp_path: Path) -> None:
     write_digits(tmp_path)
     with raises(DataError, "4z"):
-        open_dataset(TonicConfig(name="NTIDIGITS18", root=tmp_path), seed=0)
+        open_dataset(DataConfig(data="tonic", tonic_name="NTIDIGITS18", root=tmp_path))
 
 
 def test_downloaded_files_are_read_and_prints_stay_off_stdout(
@@ -350,14 +348,14 @@ def test_tonic_like_object_is_accepted() -> None:
 
 def test_network_trains_on_a_tonic_data_set_and_keeps_its_classes(tmp_path: Path) -> None:
     write_nmnist(tmp_path / "data")
-    given = ["data.kind=tonic", "data.name=NMNIST", f"data.root={tmp_path / 'data'}", "bins.steps=3"]
+    given = [tmp_path / "data", "data=tonic", "tonic_name=NMNIST", "steps=3"]
     small = [
-        "network.channels=[2,2]",
-        "optimiser.epochs=1",
+        "channels=[2,2]",
+        "epochs=1",
         "device=cpu",
     ]
-    assert "NMNIST of Tonic, sensor 34x34" in dvspipe("data", "stats", *given, cwd=tmp_path).stdout
-    dvspipe("data", "check", *given, cwd=tmp_path, code=1)  # eight digits are missing
+    figures = dvspipe("data", "stats", *given, cwd=tmp_path, code=1)  # eight digits are missing
+    assert "NMNIST of Tonic, sensor 34x34" in figures.stdout
     dvspipe("train", *given, *small, "-o", "run", cwd=tmp_path)
     clip = next((tmp_path / "data").rglob("*.bin"))
     network = tmp_path / "run" / "weights" / "best.safetensors"

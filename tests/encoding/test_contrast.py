@@ -10,7 +10,7 @@ from facts import raises
 from scipy import ndimage
 
 from dvspipe.base.errors import DataError
-from dvspipe.datasets import MnistConfig, open_dataset
+from dvspipe.datasets import DataConfig, open_dataset
 from dvspipe.encoding import BinConfig, Contrast
 
 
@@ -72,7 +72,7 @@ def test_mnist_is_encoded_by_contrast(tmp_path: Path) -> None:
         (tmp_path / f"{part}-images-idx3-ubyte").write_bytes(bytes(head) + pixels)
         labels = bytes(k % 10 for k in range(count))
         (tmp_path / f"{part}-labels-idx1-ubyte").write_bytes(bytes([0, 0, 8, 1, *count.to_bytes(4, "big")]) + labels)
-    config = MnistConfig(root=tmp_path, code="contrast", code_settings={"threshold": 0.4})
-    data = open_dataset(config, 0, BinConfig(steps=15, step_us=1000))
+    config = DataConfig(data="mnist", root=tmp_path, code="contrast", code_settings={"threshold": 0.4})
+    data = open_dataset(config, BinConfig(steps=15, step_us=1000))
     assert data.inputs == 2
     assert data.train[0].code == Contrast(steps=15, step_us=1000, threshold=0.4)

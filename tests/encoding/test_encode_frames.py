@@ -11,15 +11,14 @@ from facts import raises
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dvspipe.base.config import build
 from dvspipe.base.errors import ConfigError
 from dvspipe.encoding import BinConfig, FrameConfig, encode, encode_frames
 from dvspipe.events import Events
 
 EVENTS = random_events(1, 500, span_us=100_000)
 CONFIGS = [
-    {window: length, "form": form}
-    for window, length in (("every_us", 7000), ("every_events", 64))
+    FrameConfig(form=form, **window)
+    for window in ({"every_us": 7000}, {"every_events": 64})
     for form in ("count", "surface", "voxel")
 ]
 
@@ -31,7 +30,7 @@ def divided(events: Events, cuts: list[int]) -> list[Events]:
 
 @pytest.mark.parametrize("config", CONFIGS, ids=str)
 @given(cuts=st.lists(st.integers(0, 500), max_size=4))
-def test_frames_do_not_depend_on_the_division_into_parts(config: dict[str, object], cuts: list[int]) -> None:
+def test_frames_do_not_depend_on_the_division_into_parts(config: FrameConfig, cuts: list[int]) -> None:
     expected, found = list(encode_frames([EVENTS], config)), list(encode_frames(divided(EVENTS, cuts), config))
     assert [frame[:3] for frame in found] == [frame[:3] for frame in expected]
     assert all(np.array_equal(one.values, other.values) for one, other in zip(found, expected, strict=True))
@@ -58,10 +57,10 @@ def test_values_are_those_of_spike_tensors() -> None:
         list(encode_frames([EVENTS], FrameConfig(every_us=7000, form=form, tau_us=9000.0, bins=4)))[2]
         for form in ("count", "surface", "voxel")
     )
-    assert np.array_equal(counts.values, encode(window, {"steps": 1, "by": "recording"})[0])
+    assert np.array_equal(counts.values, encode(window, BinConfig(steps=1, by="recording"))[0])
     surfaces = encode(EVENTS, BinConfig(steps=3, step_us=7000, form="surface", tau_us=9000.0))
     assert np.array_equal(surface.values, surfaces[2])  # with the events of earlier windows
-    bins = {"steps": 4, "by": "recording", "form": "voxel", "polarity": "signed"}
+    bins = BinConfig(steps=4, by="recording", form="voxel", polarity="signed")
     assert np.array_equal(voxels.values, encode(window, bins)[:, 0])
     assert voxels.values.sum() == pytest.approx(2 * int(window.p.sum()) - len(window), abs=1e-4)
 
@@ -81,4 +80,4 @@ def test_recording_without_events_has_no_frames() -> None:
 )
 def test_wrong_settings_are_rejected(settings: dict[str, int], facts: tuple[str, ...]) -> None:
     with raises(ConfigError, *facts):
-        build(FrameConfig, settings, "frames")
+        FrameConfig.model_validate(settings)

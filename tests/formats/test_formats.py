@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from dvspipe.base.errors import ConfigError, DvspipeError, EventError, FileError, FormatError
 from dvspipe.events import Events, SensorSize, concatenate
-from dvspipe.formats import EventWriter, info, iterate, open_recording, read, write
+from dvspipe.formats import EventWriter, Hints, info, iterate, open_recording, read, write
 from dvspipe.formats.hdf5 import chunked_file
 from dvspipe.formats.hdf5 import reader as hdf5_reader
 from dvspipe.formats.hdf5 import writer as hdf5_writer
@@ -45,7 +45,7 @@ def test_hdf5_is_unchanged_by_writing_and_reading(
     path = tmp_path / "events.h5"
     write(path, [events.slice_time(a, b) for a, b in pairwise(edges)], source="test", overwrite=True)
     assert read(path) == events
-    assert read(path, sensor=SENSOR) == events
+    assert read(path, hints=Hints(sensor=str(SENSOR))) == events
 
 
 def test_hdf5_is_written_in_complete_chunks_for_any_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -297,13 +297,13 @@ def test_only_known_suffixes_are_written(tmp_path: Path) -> None:
 def test_bin40_follows_the_published_definition(tmp_path: Path) -> None:
     path = tmp_path / "a.bin"
     path.write_bytes(bin40((5, 3, 6, 1), (8_388_607, 11, 0, 0)))
-    assert read(path, sensor=SENSOR) == Events([5, 8_388_607], [3, 11], [6, 0], [True, False], SENSOR)
+    assert read(path, hints=Hints(sensor=str(SENSOR))) == Events([5, 8_388_607], [3, 11], [6, 0], [True, False], SENSOR)
 
 
 def test_bin40_overflow_marks_add_8192_us(tmp_path: Path) -> None:
     path = tmp_path / "a.bin"
     path.write_bytes(bin40((5, 3, 6, 1), (0, 0, 240, 0), (7, 1, 1, 1), (0, 0, 240, 0), (9, 2, 2, 0)))
-    events = read(path, sensor=SENSOR)
+    events = read(path, hints=Hints(sensor=str(SENSOR)))
     assert events.t.tolist() == [5, 8192 + 7, 2 * 8192 + 9]
 
 
@@ -321,13 +321,13 @@ def test_sensor_comes_from_file_argument_or_guess(tmp_path: Path) -> None:
     headerless.write_bytes(bin40((5, 33, 33, 1)))
     assert info(named).sensor_source == "file"
     assert (info(headerless).sensor_source, info(headerless).width) == ("guessed", 34)
-    assert info(headerless, sensor=SensorSize(width=128, height=128)).sensor_source == "given"
+    assert info(headerless, hints=Hints(sensor="128x128")).sensor_source == "given"
     headerless.write_bytes(bin40((5, 34, 0, 1)))
     assert info(headerless).width == 128
     with raises(EventError, "a.h5", "12x7", "5x5"):
-        read(named, sensor=SensorSize(width=5, height=5))
+        read(named, hints=Hints(sensor="5x5"))
     with raises(FormatError, "event 0", "x = 34", "12"):
-        read(headerless, sensor=SENSOR)
+        read(headerless, hints=Hints(sensor=str(SENSOR)))
 
 
 def test_describe_counts_events(tmp_path: Path) -> None:
@@ -422,7 +422,7 @@ def test_file_written_by_another_process_meanwhile_is_kept(tmp_path: Path, name:
         write(path, parts())
     assert path.read_text() == "the other's"
     write(path, parts(), overwrite=True)
-    assert read(path, sensor=events.sensor) == events
+    assert read(path, hints=Hints(sensor=str(events.sensor))) == events
     assert list(tmp_path.iterdir()) == [path]
 
 
@@ -431,7 +431,7 @@ def test_small_file_needs_little_disk_space(tmp_path: Path, name: str, monkeypat
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=2 << 20))
     events = random_events(0, 1000)
     write(tmp_path / name, events)
-    assert read(tmp_path / name, sensor=events.sensor) == events
+    assert read(tmp_path / name, hints=Hints(sensor=str(events.sensor))) == events
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=200 << 10))
     with raises(FileError, "space"):
         write(tmp_path / f"other-{name}", events)
@@ -443,14 +443,18 @@ def test_part_is_read_by_seconds_after_the_first_event(tmp_path: Path, caplog: p
     write(tmp_path / "a.csv", events)
     for path in (tmp_path / "a.h5", tmp_path / "a.csv"):
         expected = events.slice_time(start_s=0.02, stop_s=0.05)
-        assert read(path, start_s=0.02, stop_s=0.05, sensor=SENSOR) == expected
-        assert read(path, start_s=0.02, stop_s=0.05, sensor=SENSOR, sort=True) == expected
-        assert concatenate(iterate(path, start_s=0.02, stop_s=0.05, sensor=SENSOR), SENSOR) == expected
-        assert read(path, int(events.t[0]), stop_s=0.05, sensor=SENSOR) == events.slice_time(stop_s=0.05)
+        assert read(path, hints=Hints(sensor=str(SENSOR)), start_s=0.02, stop_s=0.05) == expected
+        assert read(path, hints=Hints(sensor=str(SENSOR)), start_s=0.02, stop_s=0.05, sort=True) == expected
+        assert (
+            concatenate(iterate(path, hints=Hints(sensor=str(SENSOR)), start_s=0.02, stop_s=0.05), SENSOR) == expected
+        )
+        assert read(path, int(events.t[0]), hints=Hints(sensor=str(SENSOR)), stop_s=0.05) == events.slice_time(
+            stop_s=0.05
+        )
         with raises(ConfigError, "start_us", "start_s"):
             read(path, 0, start_s=0)
         assert not caplog.records
-        assert not len(read(path, 0, 1000, sensor=SENSOR))
+        assert not len(read(path, 0, 1000, hints=Hints(sensor=str(SENSOR))))
         assert mentions(caplog.text, path.name, "0 to 1000", int(events.t[0]), int(events.t[-1]), "start_s")
         caplog.clear()
 
@@ -480,7 +484,7 @@ def test_events_in_memory_are_a_recording(caplog: pytest.LogCaptureFixture) -> N
     assert (read(Events.empty(SENSOR), 0, 5), info(Events.empty(SENSOR)).events) == (Events.empty(SENSOR), 0)
     assert not caplog.records
     with raises(EventError, "events", "12x7", "5x5"):
-        open_recording(events, sensor="5x5")
+        open_recording(events, hints=Hints(sensor="5x5"))
 
 
 @pytest.mark.parametrize("wrong", [[1, 2], 3, None, [np.zeros((2, 4))]])

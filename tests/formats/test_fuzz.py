@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from dvspipe.base.errors import DvspipeError
 from dvspipe.events import Events, SensorSize, concatenate
-from dvspipe.formats import FORMATS, open_recording, read, write, written_suffixes
+from dvspipe.formats import FORMATS, Hints, open_recording, read, write, written_suffixes
 from dvspipe.formats.bin40 import BIN40
 
 ROOT = Path(__file__).parents[2]
@@ -74,8 +74,10 @@ def test_every_format_has_a_seed(tmp_path: Path) -> None:
         path = tmp_path / f"seed{suffix}"
         path.write_bytes(content)
         sensor = sensor_of(suffix)
-        formats.add(open_recording(path, sensor=sensor).format)
-        assert read(path, sensor=sensor) == Events(EVENTS.t, EVENTS.x, EVENTS.y, EVENTS.p, sensor), suffix
+        formats.add(open_recording(path, hints=Hints(sensor=str(sensor))).format)
+        assert read(path, hints=Hints(sensor=str(sensor))) == Events(EVENTS.t, EVENTS.x, EVENTS.y, EVENTS.p, sensor), (
+            suffix
+        )
     assert formats == set(FORMATS)
 
 
@@ -83,7 +85,7 @@ def read_parts(path: Path, sensor: SensorSize | None = None) -> tuple[Events | N
     """Events up to a corruption, None if the file is rejected; and the errors."""
     errors: list[DvspipeError] = []
     try:
-        recording = open_recording(path, sensor=sensor)
+        recording = open_recording(path, hints=Hints(sensor=None if sensor is None else str(sensor)))
         parts = [*recording.chunks(on_corruption=errors.append)]
     except DvspipeError as error:
         return None, [error]
@@ -112,7 +114,7 @@ def test_events_of_a_truncated_file_are_its_first_events(tmp_path: Path, suffix:
     path = tmp_path / f"cut{suffix}"
     content = SEEDS[suffix]
     path.write_bytes(content)
-    complete = read(path, sensor=sensor_of(suffix))
+    complete = read(path, hints=Hints(sensor=str(sensor_of(suffix))))
     path.write_bytes(content[: int(share * len(content))])
 
     events, errors = read_parts(path, complete.sensor)
@@ -138,7 +140,7 @@ def test_written_files_are_read_back(tmp_path: Path, suffix: str) -> None:
         ):  # formats without a header: no events give an empty file, and empty files are rejected
             events = random_events(1, count, span_us=3_000_000).shift_time(start_us)
             write(path, events, overwrite=True)
-            assert read(path, sensor=SENSOR) == events
+            assert read(path, hints=Hints(sensor=str(SENSOR))) == events
 
 
 def test_documentation_table_lists_every_format_and_suffix() -> None:

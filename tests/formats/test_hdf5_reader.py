@@ -17,7 +17,7 @@ from conftest import SENSOR, random_events
 from facts import mentions, raises
 
 from dvspipe.base.errors import CorruptionError, DvspipeError, FormatError
-from dvspipe.events import Events, SensorSize, concatenate
+from dvspipe.events import Events, concatenate
 from dvspipe.formats import Hints, info, iterate, open_recording, read, write
 from dvspipe.formats.hdf5 import storage
 
@@ -95,14 +95,14 @@ def made(tmp_path: Path) -> Callable[..., Path]:
 @pytest.mark.parametrize("fill", [dsec, m3ed, prophesee, prophesee_gzip, event_utils, raw_events, v2e, mvsec])
 def test_every_layout_is_read_back(made: Callable[..., Path], fill: Callable[..., None]) -> None:
     path = made(fill)
-    assert read(path, sensor=SENSOR) == EVENTS
-    recording = open_recording(path, sensor=SENSOR)
+    assert read(path, hints=Hints(sensor=str(SENSOR))) == EVENTS
+    recording = open_recording(path, hints=Hints(sensor=str(SENSOR)))
     assert recording.attributes["layout"] == fill.__name__.removesuffix("_gzip")
     assert recording.sensor_source == ("file" if fill in (dsec, m3ed, prophesee, prophesee_gzip) else "given")
     extent = recording.extent()
     assert extent == (len(EVENTS), EVENTS.t[0], EVENTS.t[-1])
     for start, stop in ((0, 1), (10_000, 10_001), (25_123, 77_456), (99_000, 10**9), (-(2**40), 2**40), (70, 60)):
-        assert read(path, start, stop, sensor=SENSOR) == EVENTS.slice_time(start, stop)
+        assert read(path, start, stop, hints=Hints(sensor=str(SENSOR))) == EVENTS.slice_time(start, stop)
 
 
 @pytest.mark.parametrize("offset", [0, 51_648_500_652, -(2**40), 2**62])
@@ -114,9 +114,9 @@ def test_t_offset_is_added_for_every_type(made: Callable[..., Path], offset: int
 
     expected = EVENTS.shift_time(offset)
     path = made(fill)
-    assert read(path, sensor=SENSOR) == expected
+    assert read(path, hints=Hints(sensor=str(SENSOR))) == expected
     start, stop = offset + 40_000, offset + 50_001
-    assert read(path, start, stop, sensor=SENSOR) == expected.slice_time(start, stop)
+    assert read(path, start, stop, hints=Hints(sensor=str(SENSOR))) == expected.slice_time(start, stop)
 
 
 @pytest.mark.parametrize(("content", "found"), [(b"one\ntwo\n", "text"), (b"\0\1\2", "other data")])
@@ -129,7 +129,7 @@ def test_file_without_signature_is_not_hdf5(tmp_path: Path, content: bytes, foun
 def test_columns_of_different_lengths_raise(made: Callable[..., Path]) -> None:
     path = made(lambda file: columns(file, "events", x=EVENTS.x[1:]))
     with raises(FormatError, path.name, f"{len(EVENTS):,} t, {len(EVENTS) - 1:,} x"):
-        read(path, sensor=SENSOR)
+        read(path, hints=Hints(sensor=str(SENSOR)))
 
 
 def test_times_beyond_64_bits_are_corruption_at_their_event(made: Callable[..., Path]) -> None:
@@ -146,7 +146,7 @@ def test_invalid_float_times_are_corruption_at_their_event(made: Callable[..., P
     path = made(lambda file: columns(file, "events", "xs ys ts ps", t=t))
     good: list[Events] = []
     with raises(CorruptionError, 700, "t"):
-        good.extend(iterate(path, sensor=SENSOR))
+        good.extend(iterate(path, hints=Hints(sensor=str(SENSOR))))
     assert concatenate(good, SENSOR).t.tolist() == EVENTS.t[:700].tolist()
 
 
@@ -169,11 +169,11 @@ def test_off_is_0_or_minus_1_throughout(made: Callable[..., Path], p: list[int],
 
     path = made(fill)
     if good == 4:
-        assert read(path, sensor=SENSOR).p.tolist() == [value == 1 for value in p]
+        assert read(path, hints=Hints(sensor=str(SENSOR))).p.tolist() == [value == 1 for value in p]
         return
     found: list[Events] = []
     with raises(CorruptionError, good, "p"):
-        found.extend(iterate(path, sensor=SENSOR))
+        found.extend(iterate(path, hints=Hints(sensor=str(SENSOR))))
     assert sum(map(len, found)) == good
 
 
@@ -181,24 +181,24 @@ def test_fractional_pixels_are_corruption(made: Callable[..., Path]) -> None:
     x = EVENTS.x.astype(np.float64)
     x[33] = 1.5
     with raises(CorruptionError, "event 33", "x = 1.5"):
-        read(made(lambda file: columns(file, "events", x=x)), sensor=SENSOR)
+        read(made(lambda file: columns(file, "events", x=x)), hints=Hints(sensor=str(SENSOR)))
 
 
 def test_unknown_unit_or_order_needs_a_hint(made: Callable[..., Path]) -> None:
     path = made(lambda file: columns(file, "events", t=EVENTS.t / 1e3))
     with raises(FormatError, "float64", "dsec", "time_unit"):
-        read(path, sensor=SENSOR)
-    assert read(path, sensor=SENSOR, hints=Hints(time_unit="ms")) == EVENTS
+        read(path, hints=Hints(sensor=str(SENSOR)))
+    assert read(path, hints=Hints(time_unit="ms", sensor=str(SENSOR))) == EVENTS
     path = made(lambda file: columns(file, "events", "xs ys ts ps", t=EVENTS.t * 1000 + 499))
     with raises(FormatError, "int64", "event_utils", "time_unit"):
-        read(path, sensor=SENSOR)
-    assert read(path, sensor=SENSOR, hints=Hints(time_unit="ns")) == EVENTS
+        read(path, hints=Hints(sensor=str(SENSOR)))
+    assert read(path, hints=Hints(time_unit="ns", sensor=str(SENSOR))) == EVENTS
     path = made(lambda file: file.create_dataset("events", data=np.stack([EVENTS.x, EVENTS.y, EVENTS.p, EVENTS.t], 1)))
     with raises(FormatError, "int64", "v2e", "columns"):
-        read(path, sensor=SENSOR)
+        read(path, hints=Hints(sensor=str(SENSOR)))
     with raises(FormatError, "time_unit"):
-        read(path, sensor=SENSOR, hints=Hints(columns="xypt"))
-    assert read(path, sensor=SENSOR, hints=Hints(columns="xypt", time_unit="us")) == EVENTS
+        read(path, hints=Hints(columns="xypt", sensor=str(SENSOR)))
+    assert read(path, hints=Hints(columns="xypt", time_unit="us", sensor=str(SENSOR))) == EVENTS
 
 
 def test_two_layouts_in_one_file_are_rejected_unless_equal(made: Callable[..., Path], tmp_path: Path) -> None:
@@ -287,7 +287,7 @@ def test_huge_sizes_are_rejected_or_read_in_blocks(made: Callable[..., Path]) ->
     path = made(endless)
     good: list[Events] = []
     with raises(CorruptionError, "1792") as caught:
-        good.extend(iterate(path, sensor=SENSOR))
+        good.extend(iterate(path, hints=Hints(sensor=str(SENSOR))))
     assert caught.value.lost == f"{10**12 - 1792} events"
     assert concatenate(good, SENSOR).t.tolist() == EVENTS.t[:1792].tolist()
 
@@ -302,10 +302,10 @@ def test_missing_chunk_is_corruption_not_zeros(tmp_path: Path, compression: str 
             column[400:] = 1
     good: list[Events] = []
     with raises(CorruptionError, "300"):
-        good.extend(iterate(path, sensor=SENSOR))
+        good.extend(iterate(path, hints=Hints(sensor=str(SENSOR))))
     assert sum(map(len, good)) == 300
     with raises(CorruptionError, "300"):
-        info(path, sensor=SENSOR)
+        info(path, hints=Hints(sensor=str(SENSOR)))
 
 
 def test_oversized_chunk_is_corruption(tmp_path: Path) -> None:
@@ -337,7 +337,7 @@ def test_events_before_a_corrupted_chunk_are_read(tmp_path: Path, stored: dict[s
     path.write_bytes(content)
     good: list[Events] = []
     with raises(CorruptionError, "event 700"):
-        good.extend(iterate(path, sensor=SENSOR))
+        good.extend(iterate(path, hints=Hints(sensor=str(SENSOR))))
     assert concatenate(good, SENSOR).t.tolist() == EVENTS.t[:700].tolist()
 
 
@@ -360,9 +360,9 @@ def test_flipped_bits_give_events_or_one_error(tmp_path: Path) -> None:
         changed[place] ^= 1 << int(rng.integers(8))
         flipped.write_bytes(changed)
         try:
-            concatenate(iterate(flipped, sensor=SENSOR), SENSOR)
-            info(flipped, sensor=SENSOR)
-            read(flipped, 40_000, 50_000, sensor=SENSOR)
+            concatenate(iterate(flipped, hints=Hints(sensor=str(SENSOR))), SENSOR)
+            info(flipped, hints=Hints(sensor=str(SENSOR)))
+            read(flipped, 40000, 50000, hints=Hints(sensor=str(SENSOR)))
         except DvspipeError as error:
             unnamed += [str(error)] if str(flipped) not in str(error) else []
     assert not unnamed
@@ -412,7 +412,7 @@ def test_missing_filter_suggests_installing_it(made: Callable[..., Path], monkey
             file.create_dataset(f"events/{name}", data=getattr(EVENTS, name), **hdf5plugin.Blosc(cname="zstd"))
 
     path = made(fill)
-    assert read(path, sensor=SENSOR) == EVENTS
+    assert read(path, hints=Hints(sensor=str(SENSOR))) == EVENTS
     monkeypatch.setitem(sys.modules, "hdf5plugin", None)
     with raises(FormatError, "events/t", "blosc", "hdf5plugin"):
         read(path)
@@ -474,7 +474,7 @@ def test_hdf5_inside_gzip_is_rejected(tmp_path: Path) -> None:
 def test_real_file_equals_its_text_export(test_data: Path) -> None:
     folder = test_data / "recordings"
     rows = np.loadtxt(folder / "evlibrary_event.txt")
-    events = read(folder / "evlibrary_event.hdf5", sensor=SensorSize(width=346, height=260))
+    events = read(folder / "evlibrary_event.hdf5", hints=Hints(sensor="346x260"))
     assert events.t.tolist() == np.rint(rows[:, 0] * 1e6).astype(int).tolist()
     assert np.array_equal(np.stack([events.y, events.x, events.p], 1), rows[:, 1:])
 

@@ -18,7 +18,8 @@ from dvspipe.formats import Hints, info, open_recording, read, rosbag_writer, wr
 from dvspipe.formats.prophesee_header import read_header
 from dvspipe.formats.rosbag import ROSBAG, is_ros2_folder
 from dvspipe.formats.source import StoredColumns
-from dvspipe.recordings.conversion import convert_recording, is_video, plan_conversions
+from dvspipe.recordings.conversion import convert_recording, plan_conversions
+from dvspipe.recordings.sources import is_video
 
 pytest.importorskip("rosbags", reason="the extra ros is not installed")
 from rosbags import rosbag1, rosbag2
@@ -234,7 +235,7 @@ def test_real_evt3_equals_the_raw_file(test_data: Path, tmp_path: Path) -> None:
         for first in range(0, len(content), 65536):
             bag.add_packet(content[first : first + 65536], "evt3", width=1280, height=720)
     columns = joined(ROSBAG.open(bag.path).chunks())
-    events = read(raw, sensor=SensorSize(width=1280, height=720))
+    events = read(raw, hints=Hints(sensor="1280x720"))
     assert len(columns[0]) > 100_000
     for ours, name in zip(columns, "txyp", strict=True):
         assert np.array_equal(ours, getattr(events, name)[: len(ours)])
@@ -552,4 +553,4 @@ def test_bag_is_read_as_recording(tmp_path: Path) -> None:
         for part in reversed(slices(EVENTS, 500)):
             bag.add_array(part)
     with raises(CorruptionError, "event 500", "t = 1700000000000114"):
-        read(bag.path, sensor=SENSOR)
+        read(bag.path, hints=Hints(sensor=str(SENSOR)))

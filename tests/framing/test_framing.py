@@ -157,9 +157,9 @@ def test_complete_picture_is_used_without_motion() -> None:
     assert find_framing([noise], LARGE, TARGET) is None
     assert find_framing([Events.empty(LARGE)], LARGE, TARGET) is None
     for one in (noise, Events.empty(LARGE)):
-        source = open_source(one, TARGET, InferConfig(), sensor=None)
+        source = open_source(one, TARGET, InferConfig())
         assert [(look.t_us, str(look)) for look in source.looked_at] == [(None, "240x180+0+0")]
-        complete = open_source(one, TARGET, InferConfig(fit="scale"), sensor=None)
+        complete = open_source(one, TARGET, InferConfig(fit="scale"))
         assert concatenate(source.read_fitted(), TARGET) == concatenate(complete.read_fitted(), TARGET)
         assert concatenate(source.read_fitted(), TARGET) == frame_events(one, TARGET)
 
@@ -171,7 +171,7 @@ def test_complete_picture_is_used_if_motion_fills_it() -> None:
 
 def test_source_yields_the_events_of_frame_events() -> None:
     events = with_noise(moving_object(150, 20), 0.1)
-    source = open_source(events, TARGET, InferConfig(), sensor=None)
+    source = open_source(events, TARGET, InferConfig())
     assert concatenate(source.read_fitted(), TARGET) == frame_events(events, TARGET)
     (look,) = source.looked_at
     assert look.width / look.height == pytest.approx(TARGET.width / TARGET.height, rel=0.05)
@@ -194,7 +194,7 @@ def write_bar(path: Path, region: Region, picture: SensorSize) -> None:
 def test_video_is_cropped_to_the_moving_person_before_simulation(tmp_path: Path) -> None:
     picture = SensorSize(width=400, height=300)
     write_bar(tmp_path / "bar.webm", Region(280, 50, SensorSize(width=60, height=60)), picture)
-    source = open_source(tmp_path / "bar.webm", TARGET, InferConfig(), sensor=None)
+    source = open_source(tmp_path / "bar.webm", TARGET, InferConfig())
     (look,) = source.looked_at
     assert look.left + look.width / 2 == pytest.approx(310, abs=8)
     assert look.top < 70
@@ -202,7 +202,7 @@ def test_video_is_cropped_to_the_moving_person_before_simulation(tmp_path: Path)
     framed = concatenate(source.read_fitted(), TARGET)
     assert np.median(framed.x) == pytest.approx(TARGET.width / 2, abs=4)
     assert (source.picture, source.overview.sensor) == (picture, SensorSize(width=256, height=192))
-    complete = open_source(tmp_path / "bar.webm", TARGET, InferConfig(roi="full"), sensor=None)
+    complete = open_source(tmp_path / "bar.webm", TARGET, InferConfig(roi="full"))
     assert [str(look) for look in complete.looked_at] == ["400x300+0+0"]
     assert complete.events.sensor == SensorSize(width=32, height=24)
 
@@ -210,18 +210,18 @@ def test_video_is_cropped_to_the_moving_person_before_simulation(tmp_path: Path)
 @pytest.mark.parametrize("over", [{"crop": "100x80+10+20"}, {"resize": "100x80"}])
 def test_video_with_crop_or_size_is_not_searched(over: dict[str, Any], tmp_path: Path) -> None:
     write_bar(tmp_path / "bar.webm", Region(20, 30, SensorSize(width=40, height=40)), SensorSize(width=160, height=120))
-    config = InferConfig.model_validate({"video": {"video": over}})
-    source = open_source(tmp_path / "bar.webm", TARGET, config, sensor=None)
+    config = InferConfig(**over)
+    source = open_source(tmp_path / "bar.webm", TARGET, config)
     assert [str(look) for look in source.looked_at] == ["100x80+0+0"]
 
 
 def test_found_region_can_be_passed_as_roi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dvspipe.people.films.track_person", lambda _: None)  # tracking takes 2 s, and finds nobody
     write_bar(tmp_path / "bar.webm", Region(0, 0, SensorSize(width=40, height=40)), SensorSize(width=160, height=120))
-    found = open_source(tmp_path / "bar.webm", TARGET, InferConfig(roi="auto"), sensor=None)
+    found = open_source(tmp_path / "bar.webm", TARGET, InferConfig(roi="auto"))
     (look,) = found.looked_at
     assert (look.left < 0) or (look.top < 0)
-    given = open_source(tmp_path / "bar.webm", TARGET, InferConfig(roi=str(look)), sensor=None)
+    given = open_source(tmp_path / "bar.webm", TARGET, InferConfig(roi=str(look)))
     assert given.looked_at == found.looked_at
     there, here = (concatenate(source.read_fitted(), TARGET) for source in (found, given))
     assert len(here) == pytest.approx(len(there), rel=0.1)
@@ -232,14 +232,14 @@ def test_region_outside_the_video_is_rejected(tmp_path: Path) -> None:
     write_bar(tmp_path / "bar.webm", Region(0, 0, SensorSize(width=40, height=40)), SensorSize(width=160, height=120))
     for roi, found in (("0x0+1+1", "'0x0+1+1'"), ("9x9+160+1", ("9x9+160+1", "160x120"))):
         with raises(EventError, "bar.webm", found) as caught:
-            open_source(tmp_path / "bar.webm", TARGET, InferConfig(roi=roi), sensor=None)
+            open_source(tmp_path / "bar.webm", TARGET, InferConfig(roi=roi))
         assert "sensor" not in str(caught.value)
 
 
 def test_region_of_few_pixels_is_warned_about_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     write_bar(tmp_path / "bar.webm", Region(0, 0, SensorSize(width=40, height=40)), SensorSize(width=160, height=120))
     for roi in ("40x40+0+0", "6x4+10+10", "6x4+10+10"):
-        open_source(tmp_path / "bar.webm", TARGET, InferConfig(roi=roi), sensor=None)
+        open_source(tmp_path / "bar.webm", TARGET, InferConfig(roi=roi))
     factor = min(TARGET.width / 6, TARGET.height / 4)
     (warning,) = caplog.messages
     assert mentions(warning, "6x4+10+10", f"{factor:.3g}")
@@ -259,7 +259,7 @@ def test_short_gif_is_repeated(tmp_path: Path) -> None:
     pictures = [Image.fromarray(np.roll(np.eye(32, dtype=np.uint8) * 255, 4 * k, axis=1)) for k in range(8)]
     path = tmp_path / "short.gif"
     pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=60, loop=0)
-    source = open_source(path, SensorSize(width=32, height=32), FramingConfig(roi="full"), sensor=None)
+    source = open_source(path, SensorSize(width=32, height=32), FramingConfig(roi="full"))
     events = concatenate(source.read_fitted(), SensorSize(width=32, height=32))
     first, second = (events.slice_time(start_us, start_us + 400_000) for start_us in (480_000, 960_000))
     assert 2_900_000 < events.t[-1] < 3_500_000
@@ -276,5 +276,5 @@ def test_truncated_recording_names_the_setting_of_its_conversion(tmp_path: Path)
     write(path, random_events(0, 50))
     path.write_bytes(path.read_bytes()[:-2])
     with raises(FormatError, "a.bin", "3 of 5", "salvage") as caught:
-        list(open_source(path, TARGET, InferConfig(), sensor=TARGET).read_fitted())
+        list(open_source(path, TARGET, InferConfig(sensor=str(TARGET))).read_fitted())
     assert not mentions(str(caught.value), "sort")

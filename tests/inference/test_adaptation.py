@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from commands import dvspipe
 from conftest import BAR_CLASSES, moving_bar, write_bars
 from facts import mentions, raises
 
-from dvspipe.base.config import build
+from dvspipe import adapt, train
 from dvspipe.base.errors import CheckpointError, ConfigError, DataError, FileError
 from dvspipe.checkpoints.checkpoint import (
     read_tensors,
@@ -26,18 +27,18 @@ from dvspipe.formats import write
 from dvspipe.inference import (
     Adaptation,
     Classifier,
-    ClassifyOptions,
+    InferConfig,
+    Storage,
     classify_many,
     find_finished,
     many,
     plan_tasks,
+    record_run,
 )
 from dvspipe.inference import adaptation as module
-from dvspipe.networks import MlpConfig, find_norms
+from dvspipe.networks import NetworkConfig, find_norms
 from dvspipe.results import AdaptationRecord, InferenceRun, OutputFolder, RecordingResult
 from dvspipe.training import TrainConfig
-from dvspipe.verbs.classification import adapt
-from dvspipe.verbs.training import train
 
 EACH = 8  # recordings per class
 
@@ -59,12 +60,17 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Network trained to classify the direction of moving bars."""
     root = tmp_path_factory.mktemp("bars")
     config = {
-        "bins": {"steps": 5, "step_us": 20_000},
-        "data": {"root": str(write_bars(root / "data"))},
-        "network": {"channels": [6, 6], "kernel": 3, "tau_mem_s": 0.04},
-        "optimiser": {"epochs": 6, "batch": 8, "learning_rate": 0.02},
+        "steps": 5,
+        "step_us": 20000,
+        "root": str(write_bars(root / "data")),
+        "channels": [6, 6],
+        "kernel": 3,
+        "tau_mem_s": 0.04,
+        "epochs": 6,
+        "batch": 8,
+        "learning_rate": 0.02,
     }
-    return train(build(TrainConfig, config, "test"), root / "run").checkpoint
+    return train(TrainConfig.model_validate(config), out=root / "run").checkpoint
 
 
 @pytest.fixture
@@ -207,7 +213,7 @@ def test_invalid_input_of_adapt_is_an_error(classifier: Classifier) -> None:
     for strength in (-0.1, 1.1, float("nan")):
         with raises(ConfigError, f"strength = {strength:g}"):
             adapt(classifier, bars(), strength=strength)
-    plain = classifier.config.model_copy(update={"network": MlpConfig(channels=(4,))})
+    plain = classifier.config.model_copy(update={"network": NetworkConfig(network="mlp", channels=(4,))})
     with raises(CheckpointError, "mlp", "batch"):
         adapt(Classifier(plain, plain.build_network(), "m.safetensors"), bars())
 
@@ -225,9 +231,10 @@ def data(tmp_path: Path) -> Path:
 
 @pytest.mark.slow
 def test_classify_many_adapts_to_its_recordings_in_processes(data: Path, checkpoint: Path) -> None:
-    classifier, options = Classifier.load(checkpoint), ClassifyOptions(out=data.parent / "out", adapt=True)
-    tasks, calls = plan_tasks([data], options.out), []
-    outcomes = list(classify_many(tasks, classifier, options, jobs=2, progress=lambda *now: calls.append(now)))
+    classifier, out = Classifier.load(checkpoint), data.parent / "out"
+    tasks, calls = plan_tasks([data], out), []
+    classify = partial(classify_many, tasks, classifier, adapt=True, out=out, jobs=2)
+    outcomes = list(classify(progress=lambda *now: calls.append(now)))
     adapted = adapt(classifier, [task.source for task in tasks]).classifier
     for outcome in outcomes:
         expected = adapted.predict(outcome.item.source)
@@ -238,15 +245,15 @@ def test_classify_many_adapts_to_its_recordings_in_processes(data: Path, checkpo
 
 
 def test_stored_predictions_depend_on_adapted_recordings(data: Path, checkpoint: Path) -> None:
-    classifier, options = Classifier.load(checkpoint), ClassifyOptions(out=data.parent / "out", adapt=True)
-    tasks = plan_tasks([data], options.out)
-    outcomes = list(classify_many(tasks, classifier, options))
-    run = options.record_run(classifier, tasks)
-    assert InferenceRun.read(OutputFolder(data.parent / "out").run) == run
-    assert find_finished(tasks, run, options) == {each.item: each.result().as_stored() for each in outcomes}
-    for other, those in ((options, tasks[1:]), (ClassifyOptions(out=options.out), tasks)):
+    classifier, out = Classifier.load(checkpoint), data.parent / "out"
+    tasks = plan_tasks([data], out)
+    outcomes = list(classify_many(tasks, classifier, adapt=True, out=out))
+    run = record_run(classifier, InferConfig(), tasks)
+    assert InferenceRun.read(OutputFolder(out).run) == run
+    assert find_finished(tasks, run, Storage(out)) == {each.item: each.result().as_stored() for each in outcomes}
+    for adapted, those in ((True, tasks[1:]), (False, tasks)):
         with raises(FileError, "adapted_to"):
-            list(classify_many(those, classifier, other))
+            list(classify_many(those, classifier, adapt=adapted, out=out))
 
 
 def test_adapt_command_writes_checkpoint_and_reports_changes(data: Path, checkpoint: Path) -> None:
@@ -276,7 +283,7 @@ def test_infer_adapts_and_looks_up_stored_predictions_once(
             "infer", checkpoint, data, "--adapt", "-o", "out", "--pictures=false", "--json", cwd=data.parent
         )
     assert len(calls) == 1
-    assert mentions(again.stderr, "6 of 6 recordings")
+    assert mentions(again.stderr, "6 of 6")
     assert len([RecordingResult.model_validate_json(line) for line in again.stdout.splitlines()]) == 6
 
 

@@ -105,6 +105,6 @@ def test_reasons_follow_from_the_predictions() -> None:
 
 def test_threshold_of_a_classifier_applies_unless_one_is_given() -> None:
     assert SegmentConfig().threshold == ENTER
-    assert SegmentConfig().with_default(0.75).threshold == 0.75
-    assert SegmentConfig(enter=0.6).with_default(0.75).threshold == 0.6
-    assert SegmentConfig(leave=0.4).with_default(0.38).threshold == 0.4  # never below `leave`
+    assert SegmentConfig().with_enter(0.75).threshold == 0.75
+    assert SegmentConfig(enter=0.6).with_enter(0.75).threshold == 0.6
+    assert SegmentConfig(leave=0.4).with_enter(0.38).threshold == 0.4  # never below `leave`

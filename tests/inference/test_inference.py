@@ -3,36 +3,34 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 import re
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import commands
 import numpy as np
 import pytest
 import torch
-from commands import keep_signal_handlers
 from conftest import BAR_CLASSES, BAR_SENSOR, SENSOR, moving_bar, random_events, write_bars
 from facts import mentions, raises
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from rich.console import Console
 from untrained import untrained_config, untrained_network
 
 import dvspipe.checkpoints.checkpoint
-import dvspipe.cli.infer
 import dvspipe.inference.classifier
-from dvspipe.base.config import build
-from dvspipe.base.errors import CheckpointError, ConfigError, DataError, DvspipeError, FileError
+from dvspipe import train
+from dvspipe.base.errors import CheckpointError, ConfigError, DataError, DvspipeError, FileError, PartialError
 from dvspipe.base.progress import CurrentStep
 from dvspipe.checkpoints.checkpoint import load_checkpoint
 from dvspipe.encoding import BinConfig, encode
@@ -42,20 +40,22 @@ from dvspipe.framing.fitting import Fit, fit_events, fit_stream, plan_fit, start
 from dvspipe.hooks import hookimpl, plugins
 from dvspipe.inference import (
     Classifier,
-    ClassifyOptions,
     InferConfig,
     SegmentConfig,
+    Storage,
     Task,
     Timeline,
     classify_many,
     find_finished,
     find_segments,
     plan_tasks,
+    record_run,
     score,
 )
 from dvspipe.inference.reading import MAX_RATE_BINS, RateHistogram, StepCounts
 from dvspipe.inference.segments import is_certain
 from dvspipe.inference.windows import Window, slide
+from dvspipe.recordings.config import ConvertConfig
 from dvspipe.recordings.conversion import convert_many, plan_conversions
 from dvspipe.results import (
     InferenceRun,
@@ -71,7 +71,6 @@ from dvspipe.results import (
     read_rows,
 )
 from dvspipe.training import TrainConfig
-from dvspipe.verbs.training import train
 from dvspipe.video.frames import Frame, frames_from_arrays
 from dvspipe.video.writing import write_video
 
@@ -89,13 +88,17 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Network trained to classify the direction of moving bars."""
     root = tmp_path_factory.mktemp("bars")
     config = {
-        "bins": BINS,
+        **BINS,
         "jobs": 1,
-        "data": {"root": str(write_bars(root / "data"))},
-        "network": {"channels": [6], "kernel": 3, "tau_mem_s": 0.04},
-        "optimiser": {"epochs": 6, "batch": 8, "learning_rate": 0.02},
+        "root": str(write_bars(root / "data")),
+        "channels": [6],
+        "kernel": 3,
+        "tau_mem_s": 0.04,
+        "epochs": 6,
+        "batch": 8,
+        "learning_rate": 0.02,
     }
-    return train(build(TrainConfig, config, "test"), root / "run").checkpoint
+    return train(TrainConfig.model_validate(config), out=root / "run").checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -122,14 +125,14 @@ def test_sliding_windows_equal_separately_encoded_windows(
     seed: int, places: list[int], form: str, hop_us: int, gap_us: int
 ) -> None:
     """Windows without events are skipped."""
-    bins = build(BinConfig, {"steps": 4, "step_us": 1000, "form": form}, "bins")
+    bins = BinConfig.model_validate({"steps": 4, "step_us": 1000, "form": form})
     rng = np.random.default_rng(seed)
     early, late = (random_events(seed + n, int(rng.integers(1, 40)), span_us=8000) for n in (0, 1))
     events = concatenate([early, late.shift_time(8000 + gap_us)], SENSOR)
     begin_us, last_us = int(events.t[0]), int(events.t[-1])
     expected = []
     for start_us in range(begin_us, last_us + 1, hop_us):
-        inside = events.slice_time(start_us, start_us + bins.window_us)
+        inside = events.slice_time(start_us, start_us + bins.tensor_us)
         if len(inside):
             expected.append((start_us, len(inside), encode(inside, bins, start_us=start_us)))
     found: list[Window] = list(slide(cut(events, places), bins, hop_us))
@@ -198,13 +201,13 @@ def test_window_prediction_equals_separate_prediction(hop_us: int) -> None:
 def test_hop_of_checkpoint_is_default_unless_window_is_given() -> None:
     plain = untrained()
     classifier = Classifier(plain.config.model_copy(update={"hop_us": 20_000}), plain.network)
-    assert classifier.framed().hop_us == 20_000
-    assert classifier.framed({"hop_us": 50_000}).hop_us == 50_000
-    for other in ({"window_us": 60_000}, {"stateful": True}):
+    assert classifier.framed(InferConfig()).hop_us == 20_000
+    assert classifier.framed(InferConfig(hop_us=50000)).hop_us == 50_000
+    for other in (InferConfig(window_us=60_000), InferConfig(stateful=True)):
         assert classifier.framed(other).hop_us is None
     events = moving_bar(1, 3, windows=5)
     assert classifier.predict(events).timeline.hop_us == 20_000
-    assert classifier.predict(events).probabilities == plain.predict(events, {"hop_us": 20_000}).probabilities
+    assert classifier.predict(events).probabilities == plain.predict(events, InferConfig(hop_us=20000)).probabilities
 
 
 def test_stateful_prediction_after_one_window_equals_window_prediction() -> None:
@@ -336,11 +339,10 @@ def test_video_in_a_folder_has_the_noise_of_its_conversion(tmp_path: Path) -> No
     (tmp_path / "films" / "a").mkdir(parents=True)
     still = [Frame(33_333 * k, np.full((size.height, size.width), 40, np.uint8)) for k in range(12)]
     write_video(tmp_path / "films" / "a" / "b.webm", still)
-    simulator = {"shot_noise_rate_hz": 50}
     [conversion] = plan_conversions(tmp_path / "films", tmp_path / "events")
-    [converted] = convert_many([conversion], video={"simulator": simulator})
+    [converted] = convert_many([conversion], ConvertConfig(shot_noise_rate_hz=50))
 
-    config = InferConfig.model_validate({"roi": "full", "video": {"simulator": simulator}})
+    config = InferConfig(roi="full", shot_noise_rate_hz=50)
     [task] = plan_tasks(tmp_path / "films")
     [film] = classify_many([task], classifier, config=config)
     [recording] = classify_many(plan_tasks(conversion.target), classifier, config=config)
@@ -354,8 +356,8 @@ def test_region_without_events_is_named_with_its_remedy(tmp_path: Path) -> None:
         image[:, 40 + k : 46 + k] = 200
     write_video(tmp_path / "bar.webm", frames_from_arrays(images, fps=30))
     with raises(DataError, "bar.webm", "20x20+2+4", "64x48", "roi", "full"):
-        untrained().predict(tmp_path / "bar.webm", roi="20x20+2+4")
-    assert untrained().predict(tmp_path / "bar.webm", roi="full").events > 50
+        untrained().predict(tmp_path / "bar.webm", InferConfig(roi="20x20+2+4"))
+    assert untrained().predict(tmp_path / "bar.webm", InferConfig(roi="full")).events > 50
 
 
 # Segments
@@ -390,7 +392,7 @@ def test_unfamiliar_windows_are_uncertain() -> None:
 def test_recording_of_unfamiliar_windows_is_not_certain() -> None:
     classifier = untrained()
     events = random_events(0, 4000, classifier.config.sensor, span_us=400_000)
-    config = InferConfig(segments=SegmentConfig(enter=0.0, leave=0.0))
+    config = InferConfig(enter=0.0, leave=0.0)
     assert classifier.predict(events, config).certain
     strict = Classifier(classifier.config.model_copy(update={"least_energy": 1e6}), classifier.network)
     prediction = strict.predict(events, config)
@@ -414,7 +416,7 @@ def test_times_with_few_events_are_uncertain() -> None:
         (250, 350, "uncertain"),
         (350, 600, "right"),
     ]
-    assert segments_of(timeline_of([A] * 5, [100, 100, 3, 100, 100]), quiet=0) == [(0, 600, "right")]
+    assert segments_of(timeline_of([A] * 5, [100, 100, 3, 100, 100]), quiet_rate=0) == [(0, 600, "right")]
 
 
 def test_noise_is_uncertain_unless_shorter_than_half_a_window() -> None:
@@ -733,25 +735,10 @@ def test_included_checkpoint_is_found_by_name(
         load_checkpoint("boats")
 
 
-Typed = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def infer(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Typed]:
+def infer(*arguments: object) -> tuple[int, str, str]:
     """Run `dvspipe infer` in this process; return exit code, stdout and stderr."""
-    from dvspipe.cli.app import main
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["dvspipe", "infer", *map(str, arguments)])
-        code = 0
-        try:
-            main()
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        return code, *capsys.readouterr()
-
-    with keep_signal_handlers():
-        yield call
+    done = commands.dvspipe("infer", *arguments, code=None)
+    return done.returncode, done.stdout, done.stderr
 
 
 def write_stream(path: Path, labels: tuple[int, ...]) -> None:
@@ -766,20 +753,6 @@ def write_stream(path: Path, labels: tuple[int, ...]) -> None:
     path.with_name(f"{path.stem}_labels.csv").write_text("\n".join(["class,start_us,end_us", *rows]))
 
 
-def test_second_command_reports_earlier_recordings_in_tables(tmp_path: Path, checkpoint: Path, infer: Typed) -> None:
-    for name in ("a", "b", "c"):
-        write_stream(tmp_path / f"{name}.h5", (0, 1))
-    command = ["--out", tmp_path / "out", "--pictures=false"]
-    _, output, _ = infer(checkpoint, tmp_path / "a.h5", tmp_path / "b.h5", *command)
-    assert "2 recordings from" not in output
-    _, output, errors = infer(checkpoint, tmp_path / "c.h5", *command)
-    assert mentions(output, "2 recordings")
-    assert errors == ""
-    _, output, errors = infer(checkpoint, tmp_path / "c.h5", *command, "--json")
-    assert json.loads(output)
-    assert mentions(errors, "2 recordings")
-
-
 def test_function_writes_the_folder_of_the_command_and_takes_several_files(tmp_path: Path, checkpoint: Path) -> None:
     data, out = tmp_path / "data", tmp_path / "out"
     for name, labels in (("a", (0, 1, 2)), ("b", (2, 0, 1))):
@@ -787,7 +760,9 @@ def test_function_writes_the_folder_of_the_command_and_takes_several_files(tmp_p
     both = dvspipe.infer(checkpoint, [data], out, pictures=False)
     assert [one.folder for one in both] == ["a.h5", "b.h5"]
     assert all((out / name).is_file() for name in ("report.html", "predictions.csv", "a.h5/answer.json"))
-    again = dvspipe.infer(str(checkpoint), [str(data)], str(out), pictures=False)
+    write_stream(data / "0.h5", (1,))
+    first, *again = dvspipe.infer(str(checkpoint), [str(data)], str(out), pictures=False)
+    assert first.folder == "0.h5"
     assert [one.probabilities for one in again] == [one.probabilities for one in both]
 
     single = dvspipe.infer(checkpoint, data / "a.h5")
@@ -796,7 +771,7 @@ def test_function_writes_the_folder_of_the_command_and_takes_several_files(tmp_p
     assert (tmp_path / "one" / "a.h5" / "overlay.webm").is_file()
 
     (tmp_path / "bad.h5").write_text("no events")
-    with raises(FileError, "bad.h5"):
+    with raises(PartialError, "1 of 2"):
         dvspipe.infer(checkpoint, [tmp_path / "bad.h5", data / "b.h5"], tmp_path / "some", pictures=False)
     assert (tmp_path / "some" / "b.h5" / "answer.json").is_file()
     with raises(FileError, "none.h5", "no such file"):
@@ -806,7 +781,7 @@ def test_function_writes_the_folder_of_the_command_and_takes_several_files(tmp_p
         dvspipe.infer(checkpoint, moving_bar(0, 0), tmp_path / "memory")
 
 
-def test_rendered_recording_is_marked_synthetic(tmp_path: Path, checkpoint: Path, infer: Typed) -> None:
+def test_rendered_recording_is_marked_synthetic(tmp_path: Path, checkpoint: Path) -> None:
     for name, source in (("real", "synthetic.mp4"), ("rendered", SYNTHETIC_GESTURES)):
         write(tmp_path / f"{name}.h5", moving_bar(0, 50, windows=5), source=source)
         assert infer(checkpoint, tmp_path / f"{name}.h5", "--out", tmp_path / "out", "--pictures=false")[0] == 0
@@ -817,7 +792,7 @@ def test_rendered_recording_is_marked_synthetic(tmp_path: Path, checkpoint: Path
     assert "real.h5</a> (synthetic)" not in page
 
 
-def test_folder_is_classified_scored_drawn_and_resumed(tmp_path: Path, checkpoint: Path, infer: Typed) -> None:
+def test_folder_is_classified_scored_drawn_and_resumed(tmp_path: Path, checkpoint: Path) -> None:
     data, out = tmp_path / "data", tmp_path / "out"
     for name, labels in (("a", (0, 1, 2)), ("deep/b", (2, 0, 1))):
         write_stream(data / f"{name}.h5", labels)
@@ -861,8 +836,9 @@ def test_folder_is_classified_scored_drawn_and_resumed(tmp_path: Path, checkpoin
         (data / f"{name}_labels.csv").write_text("class,start_us,end_us\n")
     code, output, errors = infer(*command)
     assert code == 1
-    assert mentions(output, "2 of 4 recordings")
-    assert len(errors.strip().splitlines()) == 3
+    assert mentions(output, "answer", "right, 0.0 to 0.5 s")
+    assert mentions(errors, "already", "2 of 4")
+    assert len(errors.strip().splitlines()) == 4
     assert "bad [red].h5: " in errors
     assert "empty.bin: " in errors
     assert "2 of 4 recordings" in errors
@@ -876,7 +852,7 @@ def test_folder_is_classified_scored_drawn_and_resumed(tmp_path: Path, checkpoin
 
 
 def test_recording_is_classified_again_if_a_dependency_changed(
-    tmp_path: Path, checkpoint: Path, infer: Typed, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     for name, label in (("a/1.h5", 0), ("a/2.h5", 1), ("b/1.h5", 2)):
@@ -890,15 +866,15 @@ def test_recording_is_classified_again_if_a_dependency_changed(
 
     first = [checkpoint, "a/1.h5", "--out", "out", "--pictures=false"]
     assert infer(*first, "--labels", "a")[0] == 0
-    assert "already" in infer(*first, "--labels", "a")[1]
+    assert "already" in infer(*first, "--labels", "a")[2]
     labels.write_text(f"class,start_us,end_us\n{BAR_CLASSES[1]},0,100000\n")
     assert "0.0% of 1 " in infer(*first, "--labels", "a")[1]
     assert (tmp_path / "out" / "scores.json").is_file()
-    assert "already" not in infer(*first)[1]
+    assert "already" not in infer(*first)[2]
     assert not (tmp_path / "out" / "scores.json").exists()  # classified without labels
-    assert "already" not in infer(checkpoint, "a/1.h5", "--out", "out")[1]  # pictures are missing
+    assert "already" not in infer(checkpoint, "a/1.h5", "--out", "out")[2]  # pictures are missing
     assert (tmp_path / "out" / "1.h5" / "overlay.webm").is_file()
-    assert "already" in infer(*first)[1]
+    assert "already" in infer(*first)[2]
 
     assert infer(checkpoint, "a/2.h5", "--out", "out", "--pictures=false")[0] == 0
     assert classes() == {"a/1.h5": BAR_CLASSES[0], "a/2.h5": BAR_CLASSES[1]}
@@ -928,7 +904,6 @@ def test_recording_is_classified_again_if_a_dependency_changed(
             ["there.h5", "--window-us", "123456789000"],
             ("123456789 ms", "20 ms"),
         ),
-        (["there.h5", "--enter", "0.1"], ("leave = 0.35", "enter = 0.1")),
         (["back.txt"], ("back.txt", "event 3", "t = 50")),
         (["cut.h5"], "cut.h5"),
         (["unknown.xyz"], "unknown.xyz"),
@@ -943,7 +918,7 @@ def test_recording_is_classified_again_if_a_dependency_changed(
         (["there.h5", "--labels", "none.csv"], "none.csv"),
         (["there.h5", "--labels", "boats.csv"], ("boat", "down, left, right")),
         (["there.h5", "--labels", "nothing"], ("there_labels.csv", "nothing")),
-        (["there.h5", "--segments.enter", "0.1"], ("leave = 0.35", "enter = 0.1")),
+        (["there.h5", "--enter", "0.1"], ("leave = 0.35", "enter = 0.1")),
     ],
 )
 def test_bad_input_is_reported_in_one_line_and_writes_nothing(
@@ -951,7 +926,6 @@ def test_bad_input_is_reported_in_one_line_and_writes_nothing(
     message: object,
     tmp_path: Path,
     checkpoint: Path,
-    infer: Typed,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -976,12 +950,12 @@ def test_bad_input_is_reported_in_one_line_and_writes_nothing(
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_json_output_is_one_object_per_recording(tmp_path: Path, checkpoint: Path, infer: Typed) -> None:
+def test_json_output_is_one_object_per_recording(tmp_path: Path, checkpoint: Path) -> None:
     for number in range(2):
         write(tmp_path / "data" / f"{number}.h5", moving_bar(number, number, windows=2))
     (tmp_path / "data" / "bad.h5").write_text("nonsense")
     command = [checkpoint, tmp_path / "data", "--json", "--out", tmp_path / "out", "--pictures=false"]
-    command += ["--segments.enter", "0.4"]
+    command += ["--enter", "0.4"]
     for _ in range(2):  # in the second run, both predictions exist
         code, output, errors = infer(*command)
         results = [RecordingResult.model_validate_json(line) for line in output.splitlines()]
@@ -996,7 +970,7 @@ def test_json_output_is_one_object_per_recording(tmp_path: Path, checkpoint: Pat
     ]
 
 
-def test_run_folder_is_accepted_as_checkpoint(tmp_path: Path, checkpoint: Path, infer: Typed) -> None:
+def test_run_folder_is_accepted_as_checkpoint(tmp_path: Path, checkpoint: Path) -> None:
     write(tmp_path / "a.h5", moving_bar(2, 1))
     assert infer(checkpoint.parents[1], tmp_path / "a.h5")[1] == infer(checkpoint, tmp_path / "a.h5")[1]
     with raises(CheckpointError, tmp_path.name):
@@ -1004,7 +978,7 @@ def test_run_folder_is_accepted_as_checkpoint(tmp_path: Path, checkpoint: Path, 
 
 
 def test_stored_predictions_and_network_are_read_once(
-    tmp_path: Path, checkpoint: Path, infer: Typed, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(tmp_path / "data" / "a.h5", moving_bar(0, 0))
     command = [checkpoint, tmp_path / "data", "--out", tmp_path / "out", "--pictures=false"]
@@ -1021,21 +995,14 @@ def test_stored_predictions_and_network_are_read_once(
     assert calls == ["digest_of", "find_current"]
 
 
-def test_table_on_narrow_terminal_does_not_break_words(
-    tmp_path: Path, checkpoint: Path, infer: Typed, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_table_on_narrow_terminal_does_not_break_words(tmp_path: Path, checkpoint: Path) -> None:
     path = tmp_path / ("long-" * 12 + "name.h5")
     write(path, moving_bar(2, 1))
-    shown = io.StringIO()
-    terminal = Console(file=shown, force_terminal=True, width=60, highlight=False, markup=False, color_system=None)
-    piped = infer(checkpoint, path)[1]
-    assert str(path) in piped  # pipes get complete names
-    monkeypatch.setattr(dvspipe.cli.screen, "screen", terminal)
-    infer(checkpoint, path)
-    lines = shown.getvalue().splitlines()
+    assert str(path) in infer(checkpoint, path)[1]  # pipes get complete names
+    lines = commands.dvspipe("infer", checkpoint, path, columns=60).stdout.splitlines()
     assert max(map(len, lines)) <= 60
     for word in ("answer", "probability", "down"):
-        assert any(word in line.replace(",", "").split() for line in lines), shown.getvalue()
+        assert any(word in line.replace(",", "").split() for line in lines), lines
     assert sum("name.h5" in line for line in lines) == 1
 
 
@@ -1074,7 +1041,7 @@ def test_unknown_sensor_is_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFi
     classifier.predict(tmp_path / "a.txt")
     assert mentions(caplog.text, "a.txt", "128x128", "34x34")
     caplog.clear()
-    classifier.predict(tmp_path / "a.txt", InferConfig(fit="scale"), sensor=SensorSize(width=34, height=34))
+    classifier.predict(tmp_path / "a.txt", InferConfig(fit="scale", sensor="34x34"))
     assert not caplog.text
 
 
@@ -1082,34 +1049,36 @@ def test_many_recordings_are_classified_stored_and_resumed(tmp_path: Path, check
     classifier = Classifier.load(checkpoint)
     for number in range(3):
         write_stream(tmp_path / "data" / f"{number}.h5", (number, 0))
-    options = ClassifyOptions(config=InferConfig(hop_us=40_000), labels=tmp_path / "data", out=tmp_path / "out")
-    tasks = [*plan_tasks([tmp_path / "data"], options.out), Task(tmp_path / "none.h5", Path("none.h5"))]
-    calls: list[tuple[int, int]] = []
-    outcomes = list(classify_many(tasks, classifier, options, progress=lambda *now: calls.append(now)))
+    config = InferConfig(hop_us=40_000)
+    storage = Storage(tmp_path / "out", tmp_path / "data")
+    classify = partial(classify_many, config=config, labels=storage.labels, out=storage.out)
+    tasks = [*plan_tasks([tmp_path / "data"], storage.out), Task(tmp_path / "none.h5", Path("none.h5"))]
+    calls: list[tuple[float, float]] = []
+    outcomes = list(classify(tasks, classifier, progress=lambda *now: calls.append(now)))
     assert sorted(str(outcome.item) for outcome in outcomes if outcome.error is None) == [str(t) for t in tasks[:3]]
     (error,) = [str(outcome.error) for outcome in outcomes if outcome.error]
     assert error.startswith(f"{tmp_path / 'none.h5'}: ")
     assert calls[-1] == (4, 4)
 
-    run = options.record_run(classifier)
+    run = record_run(classifier, config)
     folder = OutputFolder(tmp_path / "out")
     assert InferenceRun.read(folder.run) == run
-    assert find_finished(tasks, run, options) == {o.item: o.result().as_stored() for o in outcomes if o.error is None}
+    assert find_finished(tasks, run, storage) == {o.item: o.result().as_stored() for o in outcomes if o.error is None}
     stored = folder.find_predictions(run)
     assert folder.predictions.read_text() == "".join(f"{each.model_dump_json()}\n" for each in stored)
     scores = TimeScores.read(folder.scores)
     assert scores == add_scores(each.scores for each in stored)
-    prediction = classifier.predict(tasks[0].source, options.config)
+    prediction = classifier.predict(tasks[0].source, config)
     rows = read_rows(folder.of("0.h5").windows, WindowRow)
     np.testing.assert_array_equal([row.probabilities for row in rows], prediction.timeline.probabilities)
     assert stored[0].segments == prediction.segments
-    assert [outcome.item for outcome in classify_many(tasks, classifier, options)] == tasks[3:]
+    assert [outcome.item for outcome in classify(tasks, classifier)] == tasks[3:]
     # Ray repeats a task if its worker was killed after storing the prediction, but before replying
-    (again,) = classify_many(tasks[:1], classifier, options, finished=())
+    (again,) = classify(tasks[:1], classifier, finished=())
     assert again.result() == next(outcome.result().as_stored() for outcome in outcomes if outcome.item == tasks[0])
 
     with raises(FileError, "hop_us", 40000, None, "overwrite"):
-        classify_many(tasks, classifier, ClassifyOptions(out=tmp_path / "out"))
+        classify_many(tasks, classifier, out=storage.out)
 
 
 def test_interrupted_classification_is_summarized(tmp_path: Path, checkpoint: Path) -> None:
@@ -1120,10 +1089,9 @@ def test_interrupted_classification_is_summarized(tmp_path: Path, checkpoint: Pa
         if done > 2:  # during the third recording
             raise KeyboardInterrupt
 
-    options = ClassifyOptions(out=tmp_path / "out")
-    tasks = plan_tasks([tmp_path / "data"], options.out)
+    tasks = plan_tasks([tmp_path / "data"], tmp_path / "out")
     with pytest.raises(KeyboardInterrupt):
-        list(classify_many(tasks, Classifier.load(checkpoint), options, progress=stop))
+        list(classify_many(tasks, Classifier.load(checkpoint), out=tmp_path / "out", progress=stop))
     answers = read_rows(OutputFolder(tmp_path / "out").predictions, Prediction)
     assert [answer.folder for answer in answers] == ["0.h5", "1.h5"]
 
@@ -1141,11 +1109,10 @@ def test_pictures_are_drawn_before_the_prediction_is_stored(tmp_path: Path, chec
             drawn.append((folder.path, prediction.windows, len(windows), shown, view.sensor))
             return True
 
-    options = ClassifyOptions(out=tmp_path / "out", pictures=True)
-    tasks = plan_tasks([tmp_path / "a.h5"], options.out)
+    tasks = plan_tasks([tmp_path / "a.h5"], tmp_path / "out")
     plugins().register(Drawing(), "drawing")
     try:
-        (outcome,) = classify_many(tasks, Classifier.load(checkpoint), options)
+        (outcome,) = classify_many(tasks, Classifier.load(checkpoint), out=tmp_path / "out", pictures=True)
     finally:
         plugins().unregister(name="drawing")
     assert drawn == [(tmp_path / "out" / "a.h5", 3, 3, len(events), BAR_SENSOR)]
@@ -1162,7 +1129,7 @@ def test_worker_processes_need_a_checkpoint(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_ctrl_c_keeps_finished_predictions(jobs: int, tmp_path: Path, checkpoint: Path, infer: Typed) -> None:
+def test_ctrl_c_keeps_finished_predictions(jobs: int, tmp_path: Path, checkpoint: Path) -> None:
     count = 5 * jobs
     for number in range(count):
         write(tmp_path / "data" / f"{number:02}.h5", moving_bar(number % 3, number, windows=200))
@@ -1176,21 +1143,21 @@ def test_ctrl_c_keeps_finished_predictions(jobs: int, tmp_path: Path, checkpoint
         running.send_signal(signal.SIGINT)
         _, errors = running.communicate(timeout=60)
     assert running.returncode == -signal.SIGINT, errors
-    progress = re.compile(r"(working|recordings): .*")  # only on slow machines
+    progress = re.compile(r"infer: .*")  # only on slow machines
     output = [line for line in errors.strip().splitlines() if not progress.fullmatch(line)]
     assert output == ["dvspipe: interrupted"]
     done = {path.parent.name for path in tmp_path.glob("out/*/answer.json")}
     assert 1 <= len(done) < count
     temporary = [path for path in tmp_path.rglob(".*") if path.is_file()]
     assert not temporary or jobs == 2  # on slow machines, a worker may be killed
-    code, printed, errors = infer(*typed)
-    assert (code, errors) == (0, "")
+    code, _, errors = infer(*typed)
+    assert code == 0
     assert not [path for path in tmp_path.rglob(".*") if path.is_file()]
-    assert mentions(printed, f"{len(done)} of {count} recordings")
+    assert mentions(errors, "already", f"{len(done)} of {count}")
     assert len((tmp_path / "out" / "predictions.csv").read_text().splitlines()) == count + 1
 
 
-def test_empty_folder_does_not_stop_other_recordings(tmp_path: Path, checkpoint: Path, infer: Typed) -> None:
+def test_empty_folder_does_not_stop_other_recordings(tmp_path: Path, checkpoint: Path) -> None:
     write(tmp_path / "a.h5", moving_bar(0, 0))
     (tmp_path / "empty").mkdir()
     code, output, errors = infer(checkpoint, tmp_path / "a.h5", tmp_path / "empty", "-o", tmp_path / "out")
@@ -1210,7 +1177,4 @@ def test_error_for_another_sensor_names_a_setting_that_solves_it() -> None:
     with pytest.raises(DataError) as error:
         classifier.predict(events)
     assert mentions(str(error.value), "fit=scale")
-    typed, built = (classifier.predict(events, config) for config in ({"fit": "scale"}, InferConfig(fit="scale")))
-    assert typed.probabilities == built.probabilities
-    with raises(ConfigError, "fitt"):
-        classifier.predict(events, config={"fitt": "scale"})
+    assert classifier.predict(events, InferConfig(fit="scale")).events

@@ -18,7 +18,7 @@ from dvspipe.encoding import BinConfig, encode
 from dvspipe.events import Events, SensorSize, concatenate
 from dvspipe.formats import write
 from dvspipe.inference.windows import slide
-from dvspipe.integers.c_code import FILES, export_c
+from dvspipe.integers.c_code import C_FILES, export_c
 from dvspipe.integers.classifier import IntegerClassifier
 from dvspipe.integers.network import run
 
@@ -63,7 +63,7 @@ def test_bins_of_complete_recordings_are_refused(tmp_path: Path) -> None:
         bins=BinConfig(steps=6, step_us=1000, by="recording", downsample=2), **NETWORKS["zero"]
     )
     classifier.save(tmp_path / "a8.safetensors")
-    with raises(ConfigError, "a8.safetensors", "bins.by", "recording"):
+    with raises(ConfigError, "a8.safetensors", "by", "recording"):
         export_c(tmp_path / "a8.safetensors", tmp_path / "code")
 
 
@@ -73,7 +73,7 @@ def test_network_uses_only_stdint_and_string_and_is_kept(tmp_path: Path) -> None
     included = {line.split()[1] for line in (header + code).splitlines() if line.startswith("#include")}
     assert included == {"<stdint.h>", "<string.h>", '"dvspipe_network.h"'}
     assert not any(word in code for word in ("malloc", "float ", "double "))
-    with raises(FileError, FILES[0]):
+    with raises(FileError, C_FILES[0]):
         export_c(tmp_path / "a8.safetensors", tmp_path / "code")
     assert export_c(tmp_path / "a8.safetensors", tmp_path / "code", overwrite=True)
 
@@ -139,7 +139,7 @@ def test_program_skips_windows_without_events(gap_us: int, tmp_path: Path) -> No
     found = subprocess.run(
         C_COMPILER.build(tmp_path, "main"), input=(tmp_path / "gap.raw").read_bytes(), capture_output=True, check=True
     )
-    windows = list(slide([events, later], classifier.bins, classifier.bins.window_us))
+    windows = list(slide([events, later], classifier.bins, classifier.bins.tensor_us))
     labels = [run(classifier.network, window.spikes.astype(np.uint8))[-1].argmax() for window in windows[:-1]]
     assert found.stdout.decode().splitlines() == [classifier.config.classes[label] for label in labels]
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from dvspipe.encoding import BinConfig
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import write
-from dvspipe.inference import Classifier
+from dvspipe.inference import Classifier, InferConfig
 from dvspipe.inference.stateful import LIVE_HOP_US
 from dvspipe.inference.torch_runner import ActivitySummary, TorchRunner
 from dvspipe.integers.c_code import export_c
@@ -102,7 +102,7 @@ def classify(classifier: IntegerClassifier, recording: Path) -> Timeline:
     """Classify a recording in integers with a continuous state."""
     floats = Classifier(classifier.config, classifier.config.build_network())
     floats.runner = cast("TorchRunner", ReferenceRunner(classifier.network))
-    timeline = floats.classify(recording, stateful=True, hop_us=LIVE_HOP_US).timeline
+    timeline = floats.classify(recording, InferConfig(stateful=True, hop_us=LIVE_HOP_US)).timeline
     assert timeline is not None
     return timeline
 

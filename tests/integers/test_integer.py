@@ -26,18 +26,18 @@ from dvspipe.integers.network import (
     run,
     trace,
 )
-from dvspipe.networks import SpikingNetwork, parse_network
+from dvspipe.networks import NetworkConfig, SpikingNetwork
 from dvspipe.networks.rounding import round_weights
 
 NETWORKS: dict[str, dict[str, Any]] = {
     "padded": {"channels": (4, 6), "kernel": 3, "gain": 3.0},
     "unpadded": {"channels": (4, 6), "kernel": 3, "padded": (True, False), "gain": 3.0, "reset": "subtract"},
     "standardised": {"channels": (4, 6), "kernel": 3, "gain": 6.0, "norm": "weight"},
-    "mlp": {"kind": "mlp", "channels": (30, 20), "gain": 4.0, "readout": "linear"},
+    "mlp": {"network": "mlp", "channels": (30, 20), "gain": 4.0, "readout": "linear"},
     "count": {"channels": (4,), "kernel": 3, "gain": 10.0, "readout": "count"},
     "synapses": {"channels": (4, 6), "kernel": 3, "gain": 2.0, "tau_syn_s": 0.03},
     "synapses, subtract": {
-        "kind": "mlp",
+        "network": "mlp",
         "channels": (30,),
         "gain": 3.0,
         "tau_syn_s": 0.02,
@@ -50,8 +50,8 @@ NETWORKS: dict[str, dict[str, Any]] = {
 def make_network(seed: int = 0, **settings: Any) -> SpikingNetwork:
     """Network on 12 x 7 pixels with batch statistics that are not the default."""
     torch.manual_seed(seed)
-    leak = {} if settings.get("kind") == "stdp" else {"tau_mem_s": 0.03}  # integrate-and-fire neurons have no leak
-    config = parse_network(leak | settings)
+    leak = {} if settings.get("network") == "stdp" else {"tau_mem_s": 0.03}  # integrate-and-fire neurons have no leak
+    config = NetworkConfig.model_validate(leak | settings)
     network = SpikingNetwork(config, grid=SensorSize(width=12, height=7), classes=3, dt=0.012)
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
@@ -191,7 +191,7 @@ def test_readout_of_zeros_keeps_its_bias() -> None:
 @pytest.mark.parametrize(
     ("settings", "facts"),
     [
-        ({"kind": "stdp", "channels": (4, 6)}, ("layers.0", "IntegrateAndFireConvolution")),
+        ({"network": "stdp", "channels": (4, 6)}, ("layers.0", "IntegrateAndFireConvolution")),
     ],
 )
 def test_layer_that_cannot_be_compiled_is_named(settings: dict[str, Any], facts: tuple[object, ...]) -> None:

@@ -10,14 +10,13 @@ from commands import dvspipe
 from facts import mentions
 
 from dvspipe.checkpoints.checkpoint import ClassifierConfig, save_checkpoint
-from dvspipe.datasets import GesturesConfig
 from dvspipe.encoding import BinConfig
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import write
-from dvspipe.integers.c_code import FILES
+from dvspipe.integers.c_code import C_FILES
 from dvspipe.integers.classifier import IntegerClassifier
-from dvspipe.integers.command import find_data
-from dvspipe.networks import NetworkConfig, parse_network
+from dvspipe.integers.command import _read_data
+from dvspipe.networks import NetworkConfig
 from dvspipe.results import RunFolder
 from dvspipe.training import TrainConfig
 
@@ -43,29 +42,29 @@ def make_recordings(folder: Path, each: int) -> None:
 
 
 def test_checkpoint_is_compiled_compared_and_written_as_c(tmp_path: Path) -> None:
-    network = parse_network({"channels": [3], "kernel": 3, "gain": 4.0, "tau_mem_s": 0.003, "tau_readout_s": 0.01})
+    network = NetworkConfig(channels=(3,), kernel=3, gain=4.0, tau_mem_s=0.003, tau_readout_s=0.01)
     make_checkpoint(tmp_path / "net.safetensors", network)
     make_recordings(tmp_path / "data", 3)
     done = dvspipe("quantise", "net.safetensors", "data", "--part", "all", "-o", "net8.safetensors", cwd=tmp_path)
     weights = 3 * 2 * 9 + 2 * 3 * 3 * 6 + 4 * (3 + 3 + 2)
-    assert mentions(done.stdout, "lif1", "readout", "net8.safetensors", weights, 2 * 3 * 7 * 12 + 24)
+    assert mentions(done.stdout, "lif1", "readout", weights, 2 * 3 * 7 * 12 + 24)
     again = dvspipe("quantise", "net.safetensors", "data", "-o", "net8.safetensors", cwd=tmp_path, code=2)
     assert mentions(again.stderr, "net8.safetensors", "overwrite")
     dvspipe("export", "net8.safetensors", "-o", "code", cwd=tmp_path)
-    assert {path.name for path in (tmp_path / "code").iterdir()} == {*FILES}
+    assert {path.name for path in (tmp_path / "code").iterdir()} == {*C_FILES}
 
 
 def test_network_that_cannot_be_compiled_is_one_line_with_its_layer(tmp_path: Path) -> None:
-    make_checkpoint(tmp_path / "net.safetensors", parse_network({"kind": "stdp", "channels": [3], "thresholds": [2]}))
+    make_checkpoint(tmp_path / "net.safetensors", NetworkConfig(network="stdp", channels=(3,), thresholds=(2,)))
     make_recordings(tmp_path / "data", 1)
     command = ("quantise", "net.safetensors", "data", "--part", "all", "-o", "net8.safetensors")
     done = dvspipe(*command, cwd=tmp_path, code=2)
-    assert mentions(done.stderr, "net.safetensors", "layers.0", "kind=csnn")
+    assert mentions(done.stderr, "net.safetensors", "layers.0", "network=csnn")
     assert not (tmp_path / "net8.safetensors").exists()
 
 
 def test_checkpoint_without_a_data_set_needs_one(tmp_path: Path) -> None:
-    make_checkpoint(tmp_path / "net.safetensors", parse_network({"channels": [3], "kernel": 3}))
+    make_checkpoint(tmp_path / "net.safetensors", NetworkConfig(channels=(3,), kernel=3))
     done = dvspipe("quantise", "net.safetensors", "-o", "net8.safetensors", cwd=tmp_path, code=2)
     assert mentions(done.stderr, "net.safetensors", "DATA")
     done = dvspipe("quantise", "nmnist-synthetic", "-o", "net8.safetensors", cwd=tmp_path, code=2)
@@ -74,12 +73,12 @@ def test_checkpoint_without_a_data_set_needs_one(tmp_path: Path) -> None:
 
 def test_fine_tuned_weights_are_compiled_and_the_run_is_kept(tmp_path: Path) -> None:
     """A second command resumes the complete run, so it compiles the same weights."""
-    network = parse_network({"channels": [3], "kernel": 3, "gain": 4.0, "tau_mem_s": 0.003, "tau_readout_s": 0.01})
+    network = NetworkConfig(channels=(3,), kernel=3, gain=4.0, tau_mem_s=0.003, tau_readout_s=0.01)
     make_checkpoint(tmp_path / "net.safetensors", network)
     make_recordings(tmp_path / "data", 8)
     command = ("quantise", "net.safetensors", "data", "--epochs", 1, "--bits", 2, "-o", "net2.safetensors")
     done = dvspipe(*command, cwd=tmp_path)
-    assert mentions(done.stdout, "readout", "net2.safetensors")
+    assert mentions(done.stdout, "readout")
     weights = IntegerClassifier.load(tmp_path / "net2.safetensors").network.layers[0].weight
     assert set(np.unique(weights)) == {-1, 0, 1}
     row = (tmp_path / "net2" / "metrics.jsonl").read_text()
@@ -90,22 +89,20 @@ def test_fine_tuned_weights_are_compiled_and_the_run_is_kept(tmp_path: Path) -> 
 
 
 def test_data_set_of_an_included_classifier_is_rendered_people_that_it_was_not_trained_on() -> None:
-    for given, people in ((None, 10), ("data.test_people=3", 3)):
-        _, experiment = find_data("gesture", given, None)
-        assert isinstance(experiment.data, GesturesConfig)
-        assert (experiment.data.root, experiment.data.test_people) == (None, people)
-        assert experiment.seed != TrainConfig.read("gesture-synthetic").seed
+    included = TrainConfig.read("gesture-synthetic")
+    for given, people in ((TrainConfig(), included.test_people), (TrainConfig(data="gestures", test_people=3), 3)):
+        experiment = _read_data("gesture", None, given)
+        assert (experiment.data, experiment.root, experiment.test_people) == ("gestures", None, people)
+        assert experiment.seed != included.seed
 
 
-def test_settings_without_a_config_change_the_data_set_of_the_run(tmp_path: Path) -> None:
-    RunFolder(tmp_path).config.write_text("seed: 5\ndata: {kind: nmnist, root: A}\n")
-    source, config = find_data(str(tmp_path), "data.root=B", ["data.validation=0.2"])
-    assert source == str(RunFolder(tmp_path).config)
-    assert config == TrainConfig.model_validate({"seed": 5, "data": {"kind": "nmnist", "root": "B", "validation": 0.2}})
-    assert find_data(str(tmp_path), "data.root=B", None)[1] != find_data(str(tmp_path), None, None)[1]
+def test_settings_change_the_data_set_of_the_run(tmp_path: Path) -> None:
+    RunFolder(tmp_path).config.write_text("seed: 5\ndata: nmnist\nroot: A\n")
+    config = _read_data(str(tmp_path), None, TrainConfig(root=Path("B"), validation=0.2))
+    assert config == TrainConfig.model_validate({"seed": 5, "data": "nmnist", "root": "B", "validation": 0.2})
 
 
 def test_missing_folder_of_the_run_is_named_with_its_settings_file(tmp_path: Path) -> None:
-    RunFolder(tmp_path).config.write_text("data: {kind: folder, root: nowhere}\n")
+    RunFolder(tmp_path).config.write_text("data: folder\nroot: nowhere\n")
     done = dvspipe("quantise", tmp_path, "-o", "net8.safetensors", cwd=tmp_path, code=2)
-    assert mentions(done.stderr, RunFolder(tmp_path).config, "data.root = nowhere", "root=DIR")
+    assert mentions(done.stderr, RunFolder(tmp_path).config, "root = nowhere", "root=DIR")

@@ -9,20 +9,20 @@ import torch
 from torch import Tensor
 
 from dvspipe.events import SensorSize
-from dvspipe.networks import SpikingNetwork, count_activity, parse_network, watch_rates
+from dvspipe.networks import NetworkConfig, SpikingNetwork, count_activity, watch_rates
 from dvspipe.networks.models import Convolution, Linear
 
 GRID = SensorSize(width=12, height=8)
 KINDS = {
     "csnn": {"channels": (4, 6), "kernel": 3, "gain": 6.0},
     "count": {"channels": (4, 6), "kernel": 3, "readout": "count", "gain": 8.0, "reset": "subtract"},
-    "mlp": {"kind": "mlp", "channels": (30, 20), "gain": 5.0, "tau_syn_s": 0.03},
+    "mlp": {"network": "mlp", "channels": (30, 20), "gain": 5.0, "tau_syn_s": 0.03},
 }
 
 
 def network(kind: str) -> SpikingNetwork:
     torch.manual_seed(0)
-    built = SpikingNetwork(parse_network(KINDS[kind]), grid=GRID, classes=5, dt=0.015).train()
+    built = SpikingNetwork(NetworkConfig.model_validate(KINDS[kind]), grid=GRID, classes=5, dt=0.015).train()
     with torch.no_grad():
         for _ in range(10):
             built(sample(8))

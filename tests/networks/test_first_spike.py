@@ -14,27 +14,27 @@ from facts import raises
 from recorder import Recorder
 from torch import Tensor
 
-from dvspipe import DvspipeError, Events, SensorSize
+from dvspipe import DvspipeError, Events, SensorSize, train
 from dvspipe.base.errors import ConfigError
 from dvspipe.checkpoints.checkpoint import load_checkpoint
 from dvspipe.formats import write
-from dvspipe.inference import Classifier
+from dvspipe.inference import Classifier, InferConfig
 from dvspipe.networks import (
     FirstSpikeLayer,
     FirstSpikeNetwork,
+    NetworkConfig,
     count_activity,
     first_spike_times,
-    parse_network,
     watch_rates,
 )
 from dvspipe.networks.spike_times import LEAKS, lambert_w
 from dvspipe.training import TrainConfig
-from dvspipe.verbs.training import train
+from dvspipe.training.config import check_settings
 
 F64 = torch.float64
 SENSOR = SensorSize(width=12, height=7)
 NETWORK: dict[str, Any] = {
-    "kind": "first_spike",
+    "network": "first_spike",
     "channels": (9,),
     "leak": False,
     "tau_syn_s": 0.008,
@@ -172,7 +172,9 @@ def test_dropout_keeps_the_mean_input() -> None:
 
 def network(**settings: Any) -> FirstSpikeNetwork:
     torch.manual_seed(0)
-    return FirstSpikeNetwork(parse_network({**NETWORK, **settings}), grid=SENSOR, classes=3, dt=1e-3).eval()
+    return FirstSpikeNetwork(
+        NetworkConfig.model_validate({**NETWORK, **settings}), grid=SENSOR, classes=3, dt=1e-3
+    ).eval()
 
 
 def spikes(T: int = 12, B: int = 3) -> Tensor:
@@ -220,12 +222,12 @@ def test_penalty_applies_to_neurons_with_small_weight_sums() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"tau_syn_s": None}, ("network.tau_syn_s = null", "network.tau_mem_s = 0.03")),
-        ({"leak": True, "tau_mem_s": 0.1}, ("network.tau_mem_s = 0.1", "network.tau_syn_s = 0.008")),
-        ({"slope": 2.0}, "slope = 2.0"),
+        ({"tau_syn_s": None}, ("tau_syn_s = null", "tau_mem_s = 0.03")),
+        ({"leak": True, "tau_mem_s": 0.1}, ("tau_mem_s = 0.1", "tau_syn_s = 0.008")),
+        ({"slope": 2.0}, ("slope", "first_spike")),
         (
             {"norm": "weight", "thresholds": (5.0,)},
-            ("norm = 'weight'", "thresholds = "),
+            ("norm", "thresholds", "network = stdp"),
         ),
     ],
 )
@@ -244,15 +246,15 @@ def test_membranes_leak_by_default(tau_mem_s: float) -> None:
 @pytest.mark.parametrize(
     ("over", "message"),
     [
-        ({"optimiser": {"truncate": 5}}, ("optimiser.truncate = 5", "network.kind = first_spike", "null")),
-        ({"optimiser": {"segment": 5}}, ("optimiser.segment = 5", "network.kind = first_spike", "null")),
-        ({"optimiser": {"rule": "ottt"}}, ("optimiser.rule = ottt", "network.kind = first_spike", "bptt")),
-        ({"optimiser": {"loss": "count"}}, ("optimiser.loss = count", "network.kind = first_spike", "mean")),
+        ({"truncate": 5}, ("network = first_spike", "truncate=null")),
+        ({"segment": 5}, ("network = first_spike", "segment=null")),
+        ({"rule": "ottt"}, ("network = first_spike", "rule=bptt")),
+        ({"loss": "count"}, ("network = first_spike", "loss=mean")),
     ],
 )
 def test_impossible_training_settings_are_rejected(over: dict[str, Any], message: object) -> None:
     with raises(ConfigError, message):
-        TrainConfig(network=NETWORK, **over)
+        check_settings(TrainConfig(**NETWORK, **over))
 
 
 def config_for(folder: Path, network: Mapping[str, Any], **optimiser: Any) -> TrainConfig:
@@ -264,29 +266,35 @@ def config_for(folder: Path, network: Mapping[str, Any], **optimiser: Any) -> Tr
         place = folder / ("left" if number % 2 else "right") / f"{number}.h5"
         write(place, Events(t, x, rng.integers(0, 7, 160), rng.random(160) < 0.5, SENSOR))
     return TrainConfig(
-        data={"root": folder, "cache": "none", "validation": 0.3},
-        bins={"steps": 12, "step_us": 1000},
-        network={**NETWORK, **network},
-        augment={"shift_px": 0},
-        optimiser={"batch": 4, "learning_rate": 0.01, "weight_decay": 0, **optimiser},
+        root=folder,
+        cache="none",
+        validation=0.3,
+        steps=12,
+        step_us=1000,
+        **{**NETWORK, **network},
+        shift_px=0,
+        batch=4,
+        learning_rate=0.01,
+        weight_decay=0,
+        **optimiser,
     )
 
 
 def test_training_on_recordings_classifies_them(tmp_path: Path) -> None:
-    run = train(config_for(tmp_path / "data", {"keep_alive": 0.1}, epochs=8), tmp_path / "run")
+    run = train(config_for(tmp_path / "data", {"keep_alive": 0.1}, epochs=8), out=tmp_path / "run")
     assert run.test.accuracy == 1
     assert [layer.name for layer in run.activity.layers] == ["lif1", "readout"]
     classifier = Classifier.load(run.checkpoint)
     last = tmp_path / "data" / "left" / "1.h5"
     assert classifier.predict(last).class_name == "left"
-    with raises(ConfigError, "stateful", "network.kind = first_spike"):
-        classifier.predict(last, {"stateful": True})
+    with raises(ConfigError, "stateful", "network = first_spike"):
+        classifier.predict(last, InferConfig(stateful=True))
     assert isinstance(load_checkpoint(run.checkpoint)[1], FirstSpikeNetwork)
 
 
 def test_steps_are_never_segmented_even_with_little_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dvspipe.training.trainer.memory_bytes", lambda _: 1)
-    run = train(config_for(tmp_path / "data", {}, epochs=1), tmp_path / "run")
+    run = train(config_for(tmp_path / "data", {}, epochs=1), out=tmp_path / "run")
     assert len(run.epochs) == 1
 
 
@@ -294,7 +302,7 @@ def test_warning_for_a_silent_layer_suggests_valid_settings(tmp_path: Path) -> N
     texts: list[str] = []
 
     config = config_for(tmp_path / "data", {"gain": 1e-3}, epochs=1)
-    run = train(config, tmp_path / "run", callback=Recorder(texts))
+    run = train(config, out=tmp_path / "run", callback=Recorder(texts))
     (warned,) = [text for text in texts if "silent" in text]
     assert "tau_mem_s" not in warned
     assert "silent" in {finding.kind for finding in run.test.findings}

@@ -14,19 +14,12 @@ from torch.nn import functional
 
 from dvspipe.base.errors import ConfigError, DataError
 from dvspipe.events import SensorSize
-from dvspipe.networks import (
-    IntegrateAndFire,
-    SpikingNetwork,
-    StdpNetworkConfig,
-    count_activity,
-    parse_network,
-    watch_rates,
-)
+from dvspipe.networks import IntegrateAndFire, NetworkConfig, SpikingNetwork, count_activity, watch_rates
 from dvspipe.networks.integrate_and_fire import FIRED
 from dvspipe.rules import Competition, StdpConfig, convergence, train_convolution
 
 GRID = SensorSize(width=12, height=7)
-CONFIG = StdpNetworkConfig(channels=(4, 6), kernel=3, thresholds=(5, 9), last_pool=2, readout="linear")
+CONFIG = NetworkConfig(network="stdp", channels=(4, 6), kernel=3, thresholds=(5, 9), last_pool=2)
 
 
 def network() -> SpikingNetwork:
@@ -177,10 +170,10 @@ def test_spikes_with_other_channels_are_rejected() -> None:
     ("settings", "message"),
     [
         ({"thresholds": (5,)}, ("thresholds", "1", "2")),
-        ({"readout": "leaky"}, ("readout = 'leaky'", "linear")),
+        ({"readout": "leaky"}, ("readout", "network = csnn or mlp")),
         ({"padded": (True,)}, ("padded", "1", "2")),
     ],
 )
 def test_contradicting_settings_are_rejected(settings: dict[str, Any], message: object) -> None:
     with raises(ConfigError, message):
-        SpikingNetwork(parse_network(CONFIG.model_dump() | settings), grid=GRID, classes=3, dt=0.01)
+        SpikingNetwork(NetworkConfig.model_validate(CONFIG.given | settings), grid=GRID, classes=3, dt=0.01)

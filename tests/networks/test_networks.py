@@ -15,7 +15,7 @@ from torch import Tensor
 
 from dvspipe.base.errors import ConfigError
 from dvspipe.events import SensorSize
-from dvspipe.networks import LIF, CsnnConfig, SpikingNetwork, parse_network, watch_rates
+from dvspipe.networks import LIF, NetworkConfig, SpikingNetwork, watch_rates
 from dvspipe.networks.models import Convolution, StandardisedConvolution
 from dvspipe.networks.neurons import Spike, average_squares
 from dvspipe.networks.scan import SURROGATES
@@ -25,12 +25,12 @@ KINDS = {
     "csnn": {"channels": (4, 6), "kernel": 3},
     "count": {"channels": (4, 6), "kernel": 3, "readout": "count", "gain": 4.0},
     "standardised": {"channels": (4, 6), "kernel": 3, "norm": "weight", "gain": 3.0, "detach_reset": True},
-    "mlp": {"kind": "mlp", "channels": (30, 20), "gain": 3.0, "reset": "subtract", "tau_syn_s": 0.03},
+    "mlp": {"network": "mlp", "channels": (30, 20), "gain": 3.0, "reset": "subtract", "tau_syn_s": 0.03},
 }
 
 
 def neuron(dt: float = 1e-3, **settings: Any) -> LIF:
-    return LIF(parse_network({"tau_mem_s": 2e-3, "slope": 1.0} | settings), dt)
+    return LIF(NetworkConfig.model_validate({"tau_mem_s": 0.002, "slope": 1.0} | settings), dt)
 
 
 def norse_scan(currents: Tensor, factor: float, start: Tensor, subtract: bool) -> tuple[Tensor, Tensor]:
@@ -83,7 +83,7 @@ def test_fused_scan_equals_norse_cell(shape: tuple[int, ...], reset: str) -> Non
 @pytest.mark.parametrize("pool", [1, 3])
 def test_fused_scan_equals_single_steps(settings: dict[str, Any], pool: int) -> None:
     torch.manual_seed(1)
-    config = parse_network({"tau_mem_s": 5e-3, "slope": 1.5, "channels": (3,)} | settings)
+    config = NetworkConfig.model_validate({"tau_mem_s": 0.005, "slope": 1.5, "channels": (3,)} | settings)
     shape = (6, 2, 7, 8, 5) if pool > 1 else (6, 4, 30)
     layer = LIF(config, dt=2e-3, pool=pool).double()
     currents = (2 * torch.randn(shape, dtype=torch.float64)).requires_grad_()
@@ -113,7 +113,7 @@ def test_float32_gradients_have_relative_errors_below_1e_5() -> None:
 
 
 def test_in_place_scan_invalidates_the_currents() -> None:
-    layer = LIF(CsnnConfig(tau_mem_s=2e-3), 1e-3, in_place=True)
+    layer = LIF(NetworkConfig(tau_mem_s=0.002), 1e-3, in_place=True)
     weight = torch.randn(5, 3, 4, requires_grad=True)
     currents = weight * 2
     before = currents.detach().clone()
@@ -170,7 +170,7 @@ def test_average_pooling_drops_incomplete_squares() -> None:
 
 def network(kind: str = "csnn") -> SpikingNetwork:
     torch.manual_seed(0)
-    config = parse_network(KINDS[kind])
+    config = NetworkConfig.model_validate(KINDS[kind])
     built = SpikingNetwork(config, grid=GRID, classes=5, dt=0.015)
     built.train()
     with torch.no_grad():
@@ -220,7 +220,7 @@ def test_network_equals_step_by_step_computation(kind: str, monkeypatch: pytest.
 
 def test_norm_is_folded_into_the_convolution_in_evaluation() -> None:
     torch.manual_seed(0)
-    config = CsnnConfig(channels=(5,), kernel=3)
+    config = NetworkConfig(channels=(5,), kernel=3)
     layer = Convolution(2, 5, config, 0.015, padding=1, pool=1).double()
     layer.norm.weight.data.uniform_(0.5, 2)
     layer.norm.bias.data.normal_()
@@ -248,7 +248,7 @@ def test_detached_reset_has_no_gradient_through_the_reset() -> None:
 
 def test_standardised_kernels_have_zero_mean_and_norm_of_their_gain() -> None:
     torch.manual_seed(0)
-    layer = Convolution(2, 5, CsnnConfig(channels=(5,), kernel=3, norm="weight"), 0.015, padding=1, pool=1).double()
+    layer = Convolution(2, 5, NetworkConfig(channels=(5,), kernel=3, norm="weight"), 0.015, padding=1, pool=1).double()
     assert isinstance(layer.convolution, StandardisedConvolution)
     layer.convolution.gain.data.uniform_(0.5, 2)
     layer.convolution.offset.data.normal_()
@@ -260,14 +260,16 @@ def test_standardised_kernels_have_zero_mean_and_norm_of_their_gain() -> None:
 
 
 def parameters(grid: SensorSize, classes: int, **settings: Any) -> int:
-    built = SpikingNetwork(parse_network(settings), grid=grid, classes=classes, dt=0.015)
+    built = SpikingNetwork(NetworkConfig.model_validate(settings), grid=grid, classes=classes, dt=0.015)
     return sum(parameter.numel() for parameter in built.parameters())
 
 
 def test_networks_have_the_sizes_of_the_papers() -> None:
     digits = SensorSize(width=34, height=34)
     assert parameters(digits, 10, channels=(12, 64), padded=(True, False)) == pytest.approx(43_000, rel=0.01)
-    assert parameters(SensorSize(width=28, height=28), 10, kind="mlp", channels=(1000,)) == 785 * 1000 + 1001 * 10 + (
+    assert parameters(
+        SensorSize(width=28, height=28), 10, network="mlp", channels=(1000,)
+    ) == 785 * 1000 + 1001 * 10 + (
         28 * 28 * 1000  # two polarities
     )
 
@@ -275,7 +277,7 @@ def test_networks_have_the_sizes_of_the_papers() -> None:
 @pytest.mark.parametrize("kind", ["csnn", "mlp"])
 def test_new_network_spikes(kind: str) -> None:
     torch.manual_seed(0)
-    config = parse_network(KINDS[kind] | {"channels": (12, 12)})
+    config = NetworkConfig.model_validate(KINDS[kind] | {"channels": (12, 12)})
     net = SpikingNetwork(config, grid=SensorSize(width=34, height=34), classes=10, dt=0.015).train()
     with watch_rates(net) as rates:
         net((torch.rand(20, 4, 2, 34, 34) < 0.05).float())
@@ -292,17 +294,17 @@ def test_new_network_spikes(kind: str) -> None:
         ({"tau_readout_s": 0.01}, ("tau_readout_s = 0.01", "0.015")),
         ({"padded": (True,)}, ("padded", "1", "2")),
         ({"padded": (False, False)}, "padded"),
-        ({"kind": "mlp", "padded": (True, True)}, "padded"),
+        ({"network": "mlp", "padded": (True, True)}, "padded"),
         ({"channels": (1, 1), "kernel": 1, "norm": "weight"}, ("norm = weight", "kernel = 1")),
     ],
 )
 def test_contradicting_settings_are_rejected(settings: dict[str, Any], message: object) -> None:
     with raises(ConfigError, message):
-        SpikingNetwork(parse_network(settings), grid=GRID, classes=3, dt=0.015)
+        SpikingNetwork(NetworkConfig.model_validate(settings), grid=GRID, classes=3, dt=0.015)
 
 
 def test_pooling_stops_before_no_pixel_remains() -> None:
-    config = parse_network({"channels": (2,) * 6, "kernel": 3})
+    config = NetworkConfig(channels=(2,) * 6, kernel=3)
     built = SpikingNetwork(config, grid=GRID, classes=3, dt=0.015)
     assert built.linear.in_features == 2 * 1 * 1
     assert built(torch.ones(2, 1, 2, 8, 12))[0].shape == (2, 1, 3)

@@ -15,7 +15,7 @@ from norse.torch.functional.reset import reset_subtract, reset_value
 from torch import Tensor
 
 from dvspipe.base.errors import ConfigError
-from dvspipe.networks import LIF, CountReadout, LeakyReadout, LinearReadout, NeuronConfig
+from dvspipe.networks import LIF, CountReadout, IntegratorConfig, LeakyReadout, LinearReadout, NeuronConfig
 from dvspipe.networks.neurons import Neurons, Spike
 
 
@@ -79,42 +79,33 @@ def test_parameters_without_a_fused_scan_are_rejected() -> None:
         (lambda: LIF.from_norse(LIFBoxParameters(tau_mem_inv=several)), ("tau_mem_inv", 2)),
         (lambda: LIF.from_norse(LIFBoxParameters(method="tanh")), "method = tanh"),
         (lambda: LIF.from_norse(LIBoxParameters()), "LIBoxParameters"),
-        (lambda: LIF({"tau_mem_s": 0.03}, dt=0), "dt = 0"),
+        (lambda: LIF(dt=0), "dt = 0"),
         (lambda: LIF.from_norse(LIFBoxParameters(reset_method=lambda *_: several)), "reset_method"),
         (lambda: LIF.from_norse(LIFBoxParameters(), dt=0.1), ()),
-        (lambda: LIF({"tau_mem": 1}, 0.1), "tau_mem"),
-        (lambda: LIF(tau_mem_s=0.1), "dt"),
-        (lambda: LIF(dt="1 ms"), "1 ms"),
-        (lambda: LIF(beta=[0.9]), "beta"),
-        (lambda: LIF(tau_mem_s=0.1, beta=0.9), "beta = 0.9"),
+        (LIF, "dt"),
+        (lambda: LIF(NeuronConfig(tau_mem_s=0.1), beta=0.9), "beta = 0.9"),
         (lambda: LIF(beta=1.1), "beta = 1.1"),
-        (lambda: LIF(tau_mem_s=1e-4, dt=1e-3), "tau_mem_s = 0.0001"),
-        (lambda: LeakyReadout(tau_mem_s=1e-4, dt=1e-3), "tau_mem_s = 0.0001"),
+        (lambda: LIF(NeuronConfig(tau_mem_s=1e-4), 1e-3), "tau_mem_s = 0.0001"),
+        (lambda: LeakyReadout(IntegratorConfig(tau_mem_s=1e-4), 1e-3), "tau_mem_s = 0.0001"),
     ):
         with raises(ConfigError, said):
             wrong()
 
 
-def test_neurons_take_names_a_mapping_or_a_model() -> None:
+def test_time_constant_and_step_give_the_same_neurons_as_beta() -> None:
     currents = 3 * random_currents()
-    constants: dict[str, Any] = {"tau_mem_s": 2e-3, "reset": "subtract"}
-    (expected, _), *others = (
-        lif(currents)
-        for lif in (LIF(NeuronConfig(**constants), 1e-3), LIF(constants, dt=1e-3), LIF(**constants, dt=1e-3))
-    )
+    expected, _ = LIF(NeuronConfig(tau_mem_s=2e-3, reset="subtract"), 1e-3)(currents)
     assert expected.any()
-    assert all(torch.equal(expected, spikes) for spikes, _ in others)
-    assert torch.equal(LIF(beta=0.5, reset="subtract")(currents)[0], expected)
-    potentials = LeakyReadout(tau_mem_s=2e-3, dt=1e-3)(currents)[0]
-    for readout in (LeakyReadout({"tau_mem_s": 2e-3}, dt=1e-3), LeakyReadout(beta=0.5)):
-        assert torch.equal(readout(currents)[0], potentials)
+    assert torch.equal(LIF(NeuronConfig(reset="subtract"), beta=0.5)(currents)[0], expected)
+    potentials, _ = LeakyReadout(IntegratorConfig(tau_mem_s=2e-3), 1e-3)(currents)
+    assert torch.equal(LeakyReadout(beta=0.5)(currents)[0], potentials)
 
 
 @pytest.mark.parametrize(
     "neurons",
     [
-        LIF(beta=0.5, reset="subtract"),
-        LIF(tau_mem_s=2e-3, tau_syn_s=4e-3, dt=1e-3),
+        LIF(NeuronConfig(reset="subtract"), beta=0.5),
+        LIF(NeuronConfig(tau_mem_s=2e-3, tau_syn_s=4e-3), 1e-3),
         LeakyReadout(beta=0.5),
         CountReadout(NeuronConfig(tau_mem_s=2e-3), 1e-3),
         LinearReadout(),
@@ -143,14 +134,14 @@ def test_second_derivative_is_refused_by_the_scan_and_computed_step_by_step() ->
 
 
 def test_repr_of_neurons_lists_their_constants() -> None:
-    lif = LIF({"tau_mem_s": 0.02, "tau_syn_s": 0.01, "slope": 2.0}, dt=1e-3, pool=2)
+    lif = LIF(NeuronConfig(tau_mem_s=0.02, tau_syn_s=0.01, slope=2.0), 1e-3, pool=2)
     assert lif.extra_repr() == "tau_mem_s=0.02, dt=0.001, tau_syn_s=0.01, slope=2.0, pool=2"
     assert LIF(beta=0.9).extra_repr() == "beta=0.9"
-    assert LeakyReadout(tau_mem_s=0.1, gain=2, dt=1e-3).extra_repr() == "tau_mem_s=0.1, dt=0.001, gain=2"
+    assert LeakyReadout(IntegratorConfig(gain=2), 1e-3).extra_repr() == "tau_mem_s=0.1, dt=0.001, gain=2"
 
 
 def test_counts_and_half_precision_are_computed_in_float32() -> None:
-    lif = LIF({"tau_mem_s": 2e-3}, 1e-3)
+    lif = LIF(NeuronConfig(tau_mem_s=2e-3), 1e-3)
     counts = torch.randint(0, 4, (6, 2, 5), dtype=torch.uint8)
     spikes, state = lif(counts)
     assert spikes.dtype == state.dtype == torch.float32

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from dvspipe.networks import SpikingNetwork, sparse
+from dvspipe.networks import NetworkConfig, Norm, SpikingNetwork, sparse
 from dvspipe.networks.sparse import MAX_DENSITY, SpikeConvolution
 
 Shape = tuple[int, int, int, int]
@@ -97,9 +97,9 @@ def test_bfloat16_only_rounds_the_gradient_of_the_images() -> None:
 
 
 @pytest.mark.parametrize("norm", ["batch", "weight"])
-def test_network_has_the_same_gradients_with_sparse_convolutions(norm: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_network_has_the_same_gradients_with_sparse_convolutions(norm: Norm, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
-    settings = {"channels": (16, 16, 32), "kernel": 3, "tau_mem_s": 2e-3, "norm": norm}
+    settings = NetworkConfig(channels=(16, 16, 32), kernel=3, tau_mem_s=2e-3, norm=norm)
     network = SpikingNetwork(settings, grid=(12, 7), classes=3, dt=1e-3).train()
     spikes = (torch.rand(9, 2, 2, 7, 12) < 0.2).to(torch.uint8)
     results = []

@@ -13,7 +13,7 @@ from filmed import make_film, make_gestures, make_track, store_track
 
 from dvspipe.base.errors import CheckpointError, ConfigError, DataError, FileError, VideoError
 from dvspipe.base.gestures import OTHER
-from dvspipe.inference import Classifier
+from dvspipe.inference import Classifier, InferConfig
 from dvspipe.oneshot import (
     PAGE,
     LearnConfig,
@@ -188,15 +188,15 @@ def test_answer_below_the_threshold_is_uncertain(run: Run) -> None:
     clip = next((run.folder / "clips").glob("up/*.h5"))
     probability = classifier.predict(clip).probability
     for enter, certain in ((probability - 0.01, True), (min(1.0, probability + 0.01), False)):
-        prediction = classifier.predict(clip, segments={"enter": enter, "leave": 0.0})
+        prediction = classifier.predict(clip, InferConfig(enter=enter, leave=0.0))
         assert (prediction.probability, prediction.certain) == (probability, certain)
 
 
 def test_videos_are_classified_by_joints_unless_turned_off(run: Run) -> None:
     classifier = Classifier.load(run.folder)
     assert classifier.adviser is not None
-    assert classifier.choose_adviser(classifier.framed()) is classifier.adviser
-    assert classifier.choose_adviser(classifier.framed({"joints": False})) is None
+    assert classifier.choose_adviser(classifier.framed(InferConfig())) is classifier.adviser
+    assert classifier.choose_adviser(classifier.framed(InferConfig(joints=False))) is None
 
 
 def test_complete_run_is_not_replaced(run: Run) -> None:
@@ -239,9 +239,7 @@ def test_joint_network_of_other_classes_is_refused(run: Run, tmp_path: Path) -> 
 
 def test_too_few_people_are_refused() -> None:
     with raises(ConfigError, "people", 4):
-        from dvspipe.base.config import build
-
-        build(LearnConfig, {"people": 3}, "learn")
+        LearnConfig.model_validate({"people": 3})
 
 
 def test_tracks_are_drawn_for_each_label() -> None:

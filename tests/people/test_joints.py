@@ -19,8 +19,8 @@ from dvspipe.checkpoints.checkpoint import ClassifierConfig, save_checkpoint, wr
 from dvspipe.encoding import BinConfig
 from dvspipe.events import SensorSize
 from dvspipe.formats import write
-from dvspipe.inference import Classifier
-from dvspipe.networks import CsnnConfig
+from dvspipe.inference import Classifier, InferConfig
+from dvspipe.networks import NetworkConfig
 from dvspipe.people import JOINTS, Track, make_track
 from dvspipe.people.advice import JointAdviser
 from dvspipe.people.joints import CURVES, JOINT_STEPS, JointClassifier, average_logs, find_joints, sample_curves
@@ -55,7 +55,7 @@ def untrained() -> Classifier:
         width=32,
         height=24,
         bins=bins,
-        network=CsnnConfig(channels=(4,), kernel=3, tau_mem_s=0.04),
+        network=NetworkConfig(channels=(4,), kernel=3, tau_mem_s=0.04),
         trained_on="nothing",
     )
     torch.manual_seed(0)
@@ -153,7 +153,7 @@ def test_weight_0_or_1_selects_one_input(weight: float) -> None:
 def test_video_is_classified_by_joints_and_events(film: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     classifier, track = untrained(), track_of("hand_clapping", 2)
     monkeypatch.setattr(TRACK_PICTURES, lambda *_, **__: track)
-    by_events = classifier.predict(film, {"joints": False})
+    by_events = classifier.predict(film, InferConfig(joints=False))
     both = classifier.predict(film)
     assert (by_events.basis, both.basis) == ("events", "joints and events")
     assert both.probabilities[0] > by_events.probabilities[0]
@@ -174,7 +174,7 @@ def test_video_without_person_is_classified_by_events_with_warning(
     for find in (find_nobody, lambda *_, **__: nobody):
         caplog.clear()
         monkeypatch.setattr(TRACK_PICTURES, find)
-        prediction = classifier.predict(film, {"joints": True})
+        prediction = classifier.predict(film, InferConfig(joints=True))
         assert prediction.basis == "events"
         assert mentions(caplog.messages[-1], str(film), "events alone")
         caplog.clear()
@@ -190,7 +190,7 @@ def test_pose_network_gets_complete_pictures(film: Path, monkeypatch: pytest.Mon
         return track_of("hand_clapping", 2)
 
     monkeypatch.setattr(TRACK_PICTURES, keep_size)
-    untrained().predict(film, {"joints": True, "roi": "16x12+4+4"})
+    untrained().predict(film, InferConfig(joints=True, roi="16x12+4+4"))
     assert sizes == [SensorSize(width=32, height=24)]
 
 
@@ -218,4 +218,4 @@ def test_joints_need_a_video_and_a_joint_network(tmp_path: Path) -> None:
     assert "joints need a video" in done.stderr
     assert len(done.stderr.splitlines()) == 1
     with pytest.raises(ConfigError, match="nmnist-synthetic"):
-        Classifier.load("nmnist-synthetic").predict(tmp_path / "bar.h5", {"joints": True, "fit": "scale"})
+        Classifier.load("nmnist-synthetic").predict(tmp_path / "bar.h5", InferConfig(joints=True, fit="scale"))

@@ -34,6 +34,7 @@ from dvspipe.people import (
     to_body_frame,
     track_pictures,
 )
+from dvspipe.people.config import FilmTrackSettings
 from dvspipe.people.network import WEIGHTS, cut_square
 from dvspipe.people.skeletons import draw_skeleton, write_track_preview
 from dvspipe.people.track import COLUMNS
@@ -314,7 +315,7 @@ def test_lost_person_leaves_a_gap_and_is_found_again() -> None:
 def test_max_fps_limits_processed_pictures() -> None:
     film = [[ONE]] * 60
     assert len(track_pictures(pictures(*film, fps=60), SMALL, look=FakeNetwork()).times_us) == 30
-    track = track_pictures(pictures(*film, fps=25), SMALL, {"max_fps": 15}, look=FakeNetwork())
+    track = track_pictures(pictures(*film, fps=25), SMALL, TrackSettings(max_fps=15), look=FakeNetwork())
     assert track.rate_hz == pytest.approx(12.5)
 
 
@@ -374,7 +375,7 @@ def test_truncated_video_is_tracked_to_its_end(film: Path, tmp_path: Path, caplo
 
 def test_track_writes_what_it_returns(film: Path, tmp_path: Path) -> None:
     out = tmp_path / "joints.csv"
-    tracked = track(film, out, fps=10, stop_s=0.5, look=lambda *_: sighting(160, 120, 200))
+    tracked = track(film, out, FilmTrackSettings(fps=10, stop_s=0.5), look=lambda *_: sighting(160, 120, 200))
     assert np.array_equal(Track.read(out).times_us, tracked.times_us)
     assert tracked.times_us.tolist() == [100_000 * k for k in range(len(tracked.times_us))]
     for again, name in (({}, "joints.csv"), ({"preview": out.with_suffix(".gif"), "overwrite": True}, ".webm")):

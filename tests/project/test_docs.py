@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import dataclasses
 import enum
 import functools
 import importlib
@@ -18,14 +17,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
-from cyclopts import App
 from cyclopts.argument import Argument
-from pydantic import BaseModel
 
 import dvspipe
-from dvspipe.base.config import Settings, build, name_settings
-from dvspipe.base.groups import find_kinds
-from dvspipe.cli.app import app
+from dvspipe.cli.app import COMMANDS, create_app
+from dvspipe.hooks import plugins
 from dvspipe.training import TrainConfig
 
 ROOT = Path(__file__).parents[2]
@@ -36,9 +32,8 @@ PAGES = sorted(FOUND - {ROOT / "CHANGELOG.md"})  # the changelog names what is g
 BUILT = "generated/"  # pages written by the build, which checks their links
 CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
 FOLDERS = tuple(f"{name}/" for name in ("configs", "docs", "dvspipe", "examples", "scripts", "tests"))
-GROUPS = tuple(TrainConfig.model_fields)
-TAKES_CONFIG = {"train", "evaluate", "data stats", "data check"}
-HELP = {"-h", "--help"}  # options of every command
+TAKES_CONFIG = {"train", "evaluate", "data stats"}
+OF_EVERY_COMMAND = {"-h", "--help", "--json", "-q", "--quiet", "-v", "--verbose", "--version"}
 PLACEHOLDER = re.compile(r"[A-Z_]+(=[A-Z_]+)?(\.\.\.)?|\.\.\.")
 
 
@@ -88,13 +83,11 @@ def lines_of_commands(path: Path) -> Iterator[str]:
 
 
 @functools.cache
-def commands() -> dict[str, App]:
-    """All commands by name; the empty name has the options of dvspipe itself."""
-    found = {"": app.meta}
-    for name in (each for each in app if each[0] != "-"):
-        found[name] = app[name]
-        found |= {f"{name} {inner}": app[name][inner] for inner in app[name] if inner[0] != "-"}
-    return found
+def commands() -> tuple[str, ...]:
+    """Names of all commands, and of families of commands; the empty name is dvspipe itself."""
+    added = [command for commands in plugins().hook.commands() for command in commands]
+    names = [command.name for command in (*COMMANDS, *added)]
+    return ("", *names, *{name.split()[0] for name in names})
 
 
 def parse(line: str) -> list[Command]:
@@ -111,11 +104,12 @@ def parse(line: str) -> list[Command]:
 
 @functools.cache
 def options(name: str) -> dict[str, Argument]:
-    """Options of a command by name; also those of every command."""
-    command = commands()[name]
+    """Options of a command by name."""
+    command = create_app(name.split())
+    for word in name.split():
+        command = command[word]
     own = [] if command.default_command is None else command.assemble_argument_collection(parse_docstring=False)
-    of_all = commands()[""].assemble_argument_collection(parse_docstring=False)
-    return {option: argument for argument in (*own, *of_all) for option in argument.names}
+    return {option: argument for argument in own for option in argument.names}
 
 
 def choices(annotation: Any) -> tuple[str, ...]:
@@ -127,27 +121,11 @@ def choices(annotation: Any) -> tuple[str, ...]:
     return tuple(itertools.chain.from_iterable(map(choices, typing.get_args(annotation))))
 
 
-def setting_exists(model: type[BaseModel], key: str) -> bool:
-    name, _, rest = key.partition(".")
-    if name not in model.model_fields:
-        return False
-    annotation = model.model_fields[name].annotation
-    if rest and typing.get_origin(annotation) is dict:
-        return True  # the code that uses the keys checks them
-    if not rest:
-        return True
-    if kinds := find_kinds(annotation):
-        return any(setting_exists(kind, rest) for kind in kinds.values())
-    if dataclasses.is_dataclass(annotation):
-        return rest in {field.name for field in dataclasses.fields(annotation)}
-    return isinstance(annotation, type) and issubclass(annotation, Settings) and setting_exists(annotation, rest)
-
-
 def check_arguments(command: Command) -> None:
     known = options(command.name)
     words = iter(command.arguments)
     for word in words:
-        if word in HELP:
+        if word in OF_EVERY_COMMAND:
             continue
         if re.match(r"--?[a-z]", word):
             option, equals, value = word.partition("=")
@@ -159,9 +137,7 @@ def check_arguments(command: Command) -> None:
             if is_value and allowed and int not in typing.get_args(known[option].hint):
                 assert set(value.split("|")) <= set(allowed), f"{option} {value}, expected one of {allowed}"
         elif command.name in TAKES_CONFIG and "=" in word and not PLACEHOLDER.fullmatch(word):
-            [(group, inner)] = name_settings(TrainConfig, {word.partition("=")[0]: None}).items()
-            key = f"{group}.{next(iter(inner))}" if isinstance(inner, dict) else group
-            assert setting_exists(TrainConfig, key), f"dvspipe {command.name}: no setting {word}"
+            assert word.partition("=")[0] in TrainConfig.model_fields, f"dvspipe {command.name}: no setting {word}"
 
 
 def test_commands_options_and_settings_exist() -> None:
@@ -172,7 +148,7 @@ def test_commands_options_and_settings_exist() -> None:
 
 
 def test_options_and_settings_in_the_text_exist() -> None:
-    known = HELP.union(*map(options, commands()))
+    known = OF_EVERY_COMMAND.union(*map(options, commands()))
     for path in PAGES:
         if path.name == "CHANGELOG.md":  # lists removed options
             continue
@@ -181,8 +157,6 @@ def test_options_and_settings_in_the_text_exist() -> None:
             if re.fullmatch(r"--[a-z][\w.-]*", first):
                 group = first.partition(".")[0]  # an option for each name, such as --starts.wave
                 assert first in known or group in known, (name_of(path), code)
-            if re.fullmatch(r"\w+(\.\w+)+(=.*)?", code) and code.split(".")[0] in GROUPS:
-                assert setting_exists(TrainConfig, code.partition("=")[0]), (name_of(path), code)
 
 
 def test_links_lead_to_files_and_headings() -> None:
@@ -232,7 +206,7 @@ def test_configurations_are_valid() -> None:
     for path in PAGES:
         for block in blocks(read(path)):
             if block.language == "yaml":
-                build(TrainConfig, yaml.safe_load(block.text), path.name)
+                TrainConfig.model_validate(yaml.safe_load(block.text))
 
 
 def test_architecture_page_lists_the_layers_in_order() -> None:

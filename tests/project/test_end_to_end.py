@@ -17,12 +17,10 @@ import numpy as np
 import pytest
 from hatchling.build import build_wheel
 
-from dvspipe.base.config import build
 from dvspipe.base.gestures import GESTURES
-from dvspipe.base.trees import SettingsTree, merge_settings
-from dvspipe.base.yaml_files import read_yaml
 from dvspipe.checkpoints.checkpoint import load_checkpoint
 from dvspipe.datasets import open_dataset
+from dvspipe.encoding import BinConfig
 from dvspipe.formats import info
 from dvspipe.synthesis.demo import (
     CLASSIFIER,
@@ -35,16 +33,17 @@ from dvspipe.synthesis.demo import (
     show_first,
 )
 from dvspipe.training import TrainConfig, TrainingCallback
+from dvspipe.training.run import train
 from dvspipe.video.frames import frames_from_arrays
 from dvspipe.video.writing import write_video
 
 ROOT = Path(__file__).parents[2]
 RUN_ALL = """
 import shlex, sys
-import dvspipe.base.config
+import dvspipe.base.settings
 from dvspipe.cli.app import main
 
-print(dvspipe.base.config.__file__)
+print(dvspipe.base.settings.__file__)
 for command in sys.argv[1:]:
     sys.argv = ["dvspipe", *shlex.split(command)]
     try:
@@ -106,9 +105,9 @@ def test_installed_wheel_converts_and_trains_in_an_empty_folder(
     )
     call(dvspipe, "convert", "clip.webm", "-o", "clip.h5")
     write_two_digits(empty / "digits")
-    short = ["optimiser.epochs=1", "network.channels=[2, 2]", "data.views=1", "jobs=1"]
+    short = ["epochs=1", "channels=[2, 2]", "views=1", "jobs=1"]
     best = "runs/train/nmnist/weights/best.safetensors"
-    train = shlex.join(["train", "nmnist", "data.root=digits", *short])
+    train = shlex.join(["train", "nmnist", "root=digits", *short])
     printed = call(sys.executable, "-c", RUN_ALL, train, f"infer {best} clip.h5")
     assert Path(printed.splitlines()[0]).is_relative_to(site)
     assert (empty / best).is_file()
@@ -120,9 +119,8 @@ def test_demo_writes_its_files_and_marks_them_synthetic(tmp_path: Path) -> None:
     assert first.prediction.synthetic
     assert "data:video/webm" in first.page.read_text()
     assert "gesture.h5 (synthetic)" in first.page.read_text()
-    over: SettingsTree = {"data": {"train_people": 2, "test_people": 1}, "optimiser": {"epochs": 1}, "jobs": 1}
-    chosen = choose_training(Speed(1, 1), 20).model_dump(mode="json")
-    config = build(TrainConfig, merge_settings(chosen, over), "demo")
+    chosen = choose_training(Speed(1, 1), 20).given
+    config = TrainConfig(**chosen | {"train_people": 2, "test_people": 1, "epochs": 1, "jobs": 1})
     kinds: list[bool] = []
 
     class Kind(TrainingCallback):
@@ -162,9 +160,9 @@ def test_demo_writes_its_files_and_marks_them_synthetic(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("clip_s", "step_s"), [(0.05, 0.001), (0.5, 0.02), (4, 0.2)])
 def test_demo_trains_for_at_most_the_given_time(clip_s: float, step_s: float) -> None:
     config = choose_training(Speed(clip_s, step_s), 300, jobs=2)
-    people, epochs = config.data.train_people, config.optimiser.epochs
+    people, epochs = config.train_people, config.epochs
     clips = len(GESTURES) * people
-    needed_s = clips * epochs * step_s + len(GESTURES) * (people + config.data.test_people) * clip_s / 2
+    needed_s = clips * epochs * step_s + len(GESTURES) * (people + config.test_people) * clip_s / 2
     assert needed_s <= 300
     assert needed_s >= 200 or (people, epochs) == (MAX_PEOPLE, EPOCHS)
     assert epochs >= 1
@@ -175,22 +173,17 @@ def test_demo_people_are_not_in_the_training_data_of_its_network() -> None:
     config = choose_training(Speed(0.2, 0.04), 180)
     assert config.init == CLASSIFIER
     assert config.seed != 0
-    data = open_dataset(config.data, config.seed, config.bins)
+    bins = config.part(BinConfig)
+    data = open_dataset(config, bins)
     groups = [{sample.group for sample in part} for part in data.parts.values()]
     assert all(first.isdisjoint(second) for first, second in itertools.combinations(groups, 2))
-    assert load_checkpoint(CLASSIFIER)[0].bins == config.bins
+    assert load_checkpoint(CLASSIFIER)[0].bins == bins
 
 
 @pytest.mark.slow
 def test_nmnist_is_learned_from_real_recordings(test_data: Path, tmp_path: Path) -> None:
     """Trains a smaller network for a few epochs; BENCHMARKS.md has the complete training."""
-    from dvspipe.verbs.training import train
-
-    over = {
-        "data": {"root": str(test_data / "nmnist"), "views": 1},
-        "network": {"channels": [8, 16]},
-        "optimiser": {"epochs": 2},
-    }
-    run = train(build(TrainConfig, merge_settings(read_yaml("nmnist"), over), "nmnist"), tmp_path / "run")  # type: ignore[arg-type]
+    config = TrainConfig(root=test_data / "nmnist", views=1, channels=(8, 16), epochs=2)
+    run = train("nmnist", config, tmp_path / "run")
     assert run.test.samples == 50
     assert run.test.accuracy >= 0.5

@@ -16,10 +16,12 @@ from facts import raises
 from dvspipe import hooks
 from dvspipe.base.errors import ConfigError, FormatError
 from dvspipe.datasets import open_dataset
+from dvspipe.datasets.config import DataConfig
 from dvspipe.events import SensorSize
 from dvspipe.formats import info, read, write
 from dvspipe.hooks import find_function, hookimpl, plugins
-from dvspipe.recordings.conversion import find_sources, plan_conversions
+from dvspipe.recordings.conversion import plan_conversions
+from dvspipe.recordings.sources import find_sources
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "plug_in"
 
@@ -119,7 +121,7 @@ def test_functions_and_kinds_of_data_come_from_plug_ins() -> None:
 
     assert dvspipe.wide is SensorSize  # type: ignore[attr-defined]
     assert find_function("nothing") is None
-    data = open_dataset({"kind": "gestures", "train_people": 12, "validation": 0.2, "test": 0.3}, seed=3)
+    data = open_dataset(DataConfig(data="gestures", train_people=12, validation=0.2, test=0.3, seed=3))
     assert (data.title, data.classes) == ("dots", ("one", "two"))
     assert [len(samples) for samples in data.parts.values()] == [6, 2, 4]
     assert not {sample.group for sample in data.train} & {sample.group for sample in data.test}

@@ -15,6 +15,9 @@ from facts import raises
 
 import dvspipe
 from dvspipe import Events
+from dvspipe.events.filter_config import FilterConfig
+from dvspipe.formats import Hints
+from dvspipe.inference import InferConfig
 from dvspipe.video.writing import write_video
 
 
@@ -32,6 +35,7 @@ TAKE_MORE = {
     "adapt",
     "calibrate",
     "choose_settings",
+    "classify_many",
     "evaluate",
     "learn",
     "quantise",
@@ -63,17 +67,19 @@ def test_public_functions_accept_path_strings(tmp_path: Path) -> None:
         "plan_tasks": lambda: dvspipe.plan_tasks(texts["a.h5"], f"{tmp_path}/answers"),
         "open_recording": lambda: dvspipe.open_recording(texts["a.h5"]),
         "convert": lambda: dvspipe.convert(texts["a.webm"], f"{tmp_path}/converted.csv"),
-        "cut": lambda: dvspipe.cut(texts["a.h5"], 0.1, 0.2, out=f"{tmp_path}/cut.h5"),
-        "filter": lambda: dvspipe.filter(texts["a.h5"], refractory_us=500, out=f"{tmp_path}/filtered.h5"),
-        "merge": lambda: dvspipe.merge([texts["a.h5"]], out=f"{tmp_path}/merged.h5"),
-        "compare": lambda: dvspipe.compare(texts["a.h5"], texts["a.h5"], out=f"{tmp_path}/compared.html"),
+        "cut": lambda: dvspipe.cut(texts["a.h5"], f"{tmp_path}/cut.h5", start_s=0.1, stop_s=0.2),
+        "filter": lambda: dvspipe.filter(texts["a.h5"], f"{tmp_path}/filtered.h5", FilterConfig(refractory_us=500)),
+        "merge": lambda: dvspipe.merge([texts["a.h5"]], f"{tmp_path}/merged.h5"),
+        "compare": lambda: dvspipe.compare(texts["a.h5"], texts["a.h5"]),
         "view": lambda: dvspipe.view(texts["a.h5"], f"{tmp_path}/a.png"),
         "export": lambda: dvspipe.export(checkpoint, f"{tmp_path}/a.nir"),
-        "infer": lambda: dvspipe.infer(checkpoint, texts["a.h5"], sensor="34x34"),
+        "infer": lambda: dvspipe.infer(checkpoint, texts["a.h5"], config=InferConfig(sensor="34x34")),
         "frames": lambda: dvspipe.frames(texts["a.h5"], f"{tmp_path}/frames"),
         "spikes": lambda: dvspipe.spikes(f"{tmp_path}/a.png", f"{tmp_path}/raster.png", resize="3x2"),
-        "live": lambda: next(iter(dvspipe.live(texts["a.h5"], checkpoint, speed=1e6, fit="scale", sensor="34x34"))),
-        "Classifier": lambda: dvspipe.Classifier.load(checkpoint).predict(texts["a.h5"], sensor="34x34"),
+        "live": lambda: next(
+            iter(dvspipe.live(texts["a.h5"], checkpoint, InferConfig(fit="scale", sensor="34x34"), speed=1000000.0))
+        ),
+        "Classifier": lambda: dvspipe.Classifier.load(checkpoint).predict(texts["a.h5"], InferConfig(sensor="34x34")),
     }
     takes_paths = {
         name
@@ -83,12 +89,10 @@ def test_public_functions_accept_path_strings(tmp_path: Path) -> None:
     assert takes_paths - set(calls) == TAKE_MORE
     for call in calls.values():
         call()
-    with raises(dvspipe.DvspipeError, "nowhere"):
-        dvspipe.train(dvspipe.TrainConfig(data={"root": "nowhere"}), texts["out"])  # type: ignore[arg-type]
-    (tmp_path / "mine.yaml").write_text("data: {root: nowhere}\n", encoding="utf-8")
-    for config in (dvspipe.TrainConfig.read(str(tmp_path / "mine.yaml")), {"data": {"root": "nowhere"}}, "nowhere"):
+    (tmp_path / "mine.yaml").write_text("root: nowhere\n", encoding="utf-8")
+    for source in (str(tmp_path / "mine.yaml"), "nowhere"):
         with raises(dvspipe.DvspipeError, "nowhere"):
-            dvspipe.train(config, texts["out"])
+            dvspipe.train(source, out=texts["out"])
     for function in (
         dvspipe.choose_settings,
         dvspipe.track,
@@ -107,24 +111,11 @@ def test_sensor_size_may_be_a_tuple_or_a_string(tmp_path: Path) -> None:
         assert Events([], [], [], [], given) == Events.empty(given)  # type: ignore[arg-type]
         path = tmp_path / f"{type(given).__name__}.csv"
         assert dvspipe.write(path, [], given) == 0  # type: ignore[arg-type]
-        assert dvspipe.read(path, sensor=given).sensor == size  # type: ignore[arg-type]
+        assert dvspipe.read(path, hints=Hints(sensor="34x20")).sensor == size
         assert dvspipe.concatenate([], given).sensor == size  # type: ignore[arg-type]
     for wrong in ((34,), (34.5, 20), "34", 34, ("a", "b"), (0, 20)):
         with raises(dvspipe.DvspipeError, "sensor"):
             dvspipe.SensorSize.of(wrong)  # type: ignore[arg-type]
-
-
-def test_settings_may_be_dictionaries() -> None:
-    events = Events([0, 10, 30], [0, 0, 2], [0, 0, 1], [1, 1, 0], (3, 2))
-    plain = {"steps": 3, "step_us": 20}
-    config = dvspipe.BinConfig(steps=3, step_us=20)
-    assert np.array_equal(dvspipe.encode(events, plain), dvspipe.encode(events, config))
-    assert np.array_equal(list(dvspipe.encode_stream([events], plain)), list(dvspipe.encode_stream([events], config)))
-    images = np.random.default_rng(0).integers(0, 256, (5, 7, 12), np.uint8)
-    assert len(dvspipe.events_from_video(images, {"video": {"fps": 30}}))
-    for wrong in ({"step": 3}, {"steps": "many"}, [3], 3):
-        with raises(dvspipe.DvspipeError, "BinConfig"):
-            dvspipe.encode(events, wrong)  # type: ignore[arg-type]
 
 
 def test_unknown_name_is_an_attribute_error() -> None:

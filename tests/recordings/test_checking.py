@@ -17,13 +17,11 @@ from hypothesis import settings as limits
 from hypothesis import strategies as st
 from numpy.typing import ArrayLike
 
-from dvspipe.base.errors import CorruptionError, EventError, FileError, FormatError
+from dvspipe.base.errors import CorruptionError, EventError, FileError, FormatError, PartialError
 from dvspipe.events import Events, SensorSize
-from dvspipe.formats import open_recording, read, write
+from dvspipe.formats import Hints, open_recording, read, write
 from dvspipe.formats.hdf5 import reader as hdf5_reader
-from dvspipe.recordings.checking import CheckFinding, CheckReport
-from dvspipe.recordings.config import CheckSettings
-from dvspipe.verbs.inspection import check
+from dvspipe.recordings.checking import CheckFinding, CheckReport, check
 
 Row = tuple[int, int, int, int]
 rows = st.lists(st.tuples(st.integers(-5, 30), st.integers(-1, 12), st.integers(-1, 7), st.integers(0, 2)), max_size=40)
@@ -159,7 +157,7 @@ def test_time_steps_do_not_overflow_int64(tmp_path: Path) -> None:
     messages = {finding.kind: finding.message for finding in check(path).findings}
     assert mentions(messages["order"], f"{2**64 - 2} us")
     path = write_columns(tmp_path / "b.h5", [-(2**63) + 1, 2**63 - 1], [1, 2], [1, 1], [0, 1])
-    (gap,) = [f for f in check(path, settings=CheckSettings(gap_us=5)).findings if f.kind == "gaps"]
+    (gap,) = [f for f in check(path, gap_us=5).findings if f.kind == "gaps"]
     assert mentions(gap.message, f"{2**64 - 2} us")
 
 
@@ -206,7 +204,7 @@ def test_slow_periodic_events_have_no_gap(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("gap_us", "count"), [(999, 499), (1000, 1), (50_999, 1), (51_000, 0)])
 def test_gap_us_sets_the_gap_threshold(tmp_path: Path, gap_us: int, count: int) -> None:
     path = steady(tmp_path / "a.h5", t=STEADY_US + 50_000 * (np.arange(500) >= 200))
-    assert sum(f.count for f in check(path, settings=CheckSettings(gap_us=gap_us)).findings) == count
+    assert sum(f.count for f in check(path, gap_us=gap_us).findings) == count
 
 
 def test_hot_pixels_are_counted_and_busiest_is_reported(tmp_path: Path) -> None:
@@ -270,7 +268,7 @@ def test_events_beyond_all_known_sensors_suggest_the_sensor_option(tmp_path: Pat
     path = write_columns(tmp_path / "a.h5", [0, 1], [2000, 3], [0, 0], [1, 0], sensor=None)
     finding = only(check(path))
     assert mentions(finding.message, "1 event", "1280x720", "event 0", "x = 2000, y = 0", "sensor=WxH")
-    assert not check(path, sensor=SensorSize(width=2001, height=700)).findings
+    assert not check(path, hints=Hints(sensor="2001x700")).findings
 
 
 def test_report_converts_to_json(tmp_path: Path) -> None:
@@ -283,7 +281,7 @@ def test_files_that_cannot_be_opened_raise(tmp_path: Path) -> None:
     with raises(FileError, "a.h5"):
         check(tmp_path / "a.h5")
     with raises(EventError, "12x7", "5x5"):
-        check(steady(tmp_path / "b.h5"), sensor=SensorSize(width=5, height=5))
+        check(steady(tmp_path / "b.h5"), hints=Hints(sensor="5x5"))
     (tmp_path / "c.h5").write_bytes(b"")
     with raises(FormatError, "empty"):
         check(tmp_path / "c.h5")
@@ -311,3 +309,15 @@ def test_sensor_with_too_many_pixels_is_rejected(tmp_path: Path) -> None:
     path = write_columns(tmp_path / "a.h5", [0], [0], [0], [0], SensorSize(width=28001, height=25976))
     with raises(EventError, "a.h5", "28001x25976"):
         check(path)
+
+
+def test_several_recordings_give_a_report_each(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    events = random_events(7, 600)
+    write(tmp_path / "a.h5", events)
+    write(tmp_path / "b.h5", events[:100])
+    assert check([tmp_path], jobs=2) == (check(tmp_path / "a.h5"), check(tmp_path / "b.h5"))
+    assert check(events).findings == check(tmp_path / "a.h5").findings
+    with raises(PartialError, "1 of 2") as caught:
+        check([tmp_path / "a.h5", tmp_path / "none.h5"])
+    assert caught.value.results == [check(tmp_path / "a.h5")]
+    assert mentions(caplog.text, "none.h5")

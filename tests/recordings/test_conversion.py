@@ -22,18 +22,26 @@ from facts import mentions, raises
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dvspipe.base.errors import CorruptionError, FileError, FormatError, TruncatedVideoError, VideoError
+from dvspipe.base.errors import (
+    ConfigError,
+    CorruptionError,
+    FileError,
+    FormatError,
+    PartialError,
+    TruncatedVideoError,
+    VideoError,
+)
 from dvspipe.base.files import require_space
 from dvspipe.base.pool import Shard
 from dvspipe.events import Region, SensorSize, concatenate
-from dvspipe.formats import info, open_recording, read, recognise, write
+from dvspipe.formats import Hints, info, open_recording, read, recognise, write
 from dvspipe.formats.hdf5 import chunked_file, writer
 from dvspipe.formats.source import Format
-from dvspipe.recordings import conversion
-from dvspipe.recordings.config import ConvertConfig, RecordingConfig
+from dvspipe.recordings import conversion, sources
+from dvspipe.recordings.config import ConvertConfig, FilmConfig
 from dvspipe.recordings.conversion import (
     ConversionTask,
-    SourceKind,
+    convert,
     convert_many,
     convert_recording,
     convert_task,
@@ -41,8 +49,9 @@ from dvspipe.recordings.conversion import (
     events_from_video,
     plan_conversions,
 )
+from dvspipe.recordings.sources import SourceKind
 from dvspipe.results import SplitRow, write_splits
-from dvspipe.simulator import SimulatorConfig, read_preset, simulate
+from dvspipe.simulator import SimulatorConfig, simulate
 from dvspipe.video.config import VideoSettings
 from dvspipe.video.frames import frames_from_arrays
 from dvspipe.video.opening import open_video
@@ -61,7 +70,7 @@ def test_converted_video_equals_its_simulation(tmp_path: Path) -> None:
     config = SimulatorConfig(pos_thres=0.3)
     told: list[tuple[int, int]] = []
     done = convert_video(
-        clip, out, ConvertConfig(simulator=config), progress=lambda frames, total: told.append((frames, total))
+        clip, out, ConvertConfig(pos_thres=0.3), progress=lambda frames, total: told.append((frames, total))
     )
     expected = concatenate(simulate(open_video(clip).frames(), config), done.sensor)
     assert len(expected) > 1000
@@ -69,8 +78,7 @@ def test_converted_video_equals_its_simulation(tmp_path: Path) -> None:
     assert (done.frames, done.events, done.duration_us) == (20, len(expected), 19 * 20_000)
     assert told == [(frames, 20) for frames in range(1, 21)]
     settings = open_recording(out).attributes["settings"]
-    assert settings["simulator"] == config.model_dump()
-    assert settings["video"] == VideoSettings().model_dump()
+    assert settings == FilmConfig(pos_thres=0.3).to_record()
     assert open_recording(out).attributes["source"] == "clip.webm"
 
 
@@ -175,12 +183,12 @@ def test_video_converts_to_any_format(tmp_path: Path, suffix: str) -> None:
     done = convert_video(clip, out, threads=2)
     expected = events_from_video(clip)
     assert (done.events, done.frames) == (len(expected), 6)
-    assert read(out, sensor=expected.sensor) == expected
+    assert read(out, hints=Hints(sensor=str(expected.sensor))) == expected
     with raises(FileError, out.name, "overwrite"):
         convert_video(clip, out)
     with pytest.raises(KeyboardInterrupt):
         convert_video(clip, out, overwrite=True, progress=stop_at(4, interrupt))
-    assert read(out, sensor=expected.sensor) == expected
+    assert read(out, hints=Hints(sensor=str(expected.sensor))) == expected
     assert {path.name for path in tmp_path.iterdir()} == {"clip.webm", out.name}
 
 
@@ -213,7 +221,7 @@ def test_span_without_frames_reports_video_length(tmp_path: Path) -> None:
         (0.3, 0.31, ("clip.webm", "0.3 s", "0.31 s", 1, 2)),
     ):
         with raises(VideoError, message):
-            convert_video(clip, out, ConvertConfig(video=VideoSettings(start_s=start_s, stop_s=stop_s)))
+            convert_video(clip, out, ConvertConfig(start_s=start_s, stop_s=stop_s))
     assert not out.exists()
 
 
@@ -222,7 +230,7 @@ def test_events_from_images_in_memory(kind: Any) -> None:
     array = np.random.default_rng(3).random((5, 7, 12), np.float32)
     if kind == "tensor":
         kind = pytest.importorskip("torch").from_numpy
-    config = ConvertConfig(video=VideoSettings(fps=50))
+    config = ConvertConfig(fps=50)
     assert events_from_video(kind(array), config) == events_from_video(array, config)
     with raises(VideoError, "fps=30"):
         events_from_video(kind(array))
@@ -230,7 +238,7 @@ def test_events_from_images_in_memory(kind: Any) -> None:
 
 def test_images_of_nan_raise_without_a_warning() -> None:
     with raises(VideoError, "nan"):
-        events_from_video(np.full((5, 7, 12), np.nan), fps=30)
+        events_from_video(np.full((5, 7, 12), np.nan), FilmConfig(fps=30))
 
 
 @pytest.mark.parametrize(
@@ -263,12 +271,14 @@ def test_error_of_wrong_recording_suggests_settings_that_convert_it(
     text: str, expected: list[str], tmp_path: Path
 ) -> None:
     (tmp_path / "a.csv").write_text(text, encoding="utf-8")
-    config = RecordingConfig(sensor=SensorSize(width=12, height=7))
+    config = ConvertConfig(sensor=SensorSize(width=12, height=7))
     with pytest.raises(CorruptionError) as caught:
         convert_recording(tmp_path / "a.csv", tmp_path / "a.h5", config)
     assert [name for name in ("sort", "salvage") if mentions(str(caught.value), name)] == expected
     for name in expected:
-        assert convert_recording(tmp_path / "a.csv", tmp_path / f"{name}.h5", config, **{name: True}).events
+        assert convert_recording(
+            tmp_path / "a.csv", tmp_path / f"{name}.h5", config.model_copy(update={name: True})
+        ).events
 
 
 def test_upsampling_adds_steps_and_keeps_the_count_of_frames(tmp_path: Path) -> None:
@@ -287,8 +297,7 @@ def test_upsampling_adds_steps_and_keeps_the_count_of_frames(tmp_path: Path) -> 
 def test_events_from_video_equal_converted_file(tmp_path: Path, upsampling: int | str) -> None:
     clip = tmp_path / "clip.webm"
     save_clip(clip)
-    video = VideoSettings(start_s=0.05, resize="24x16")
-    config = ConvertConfig(video=video, simulator=SimulatorConfig(sigma_thres=0.03, seed=5), upsample=upsampling)
+    config = ConvertConfig(start_s=0.05, resize="24x16", sigma_thres=0.03, sensor_seed=5, upsample=upsampling)
     convert_video(clip, tmp_path / "events.h5", config)
     events = events_from_video(clip, config)
     assert len(events) > 0
@@ -298,13 +307,13 @@ def test_events_from_video_equal_converted_file(tmp_path: Path, upsampling: int 
 def test_events_from_an_array_and_from_frames_are_the_same() -> None:
     array = np.random.default_rng(3).integers(0, 256, (5, 7, 12), np.uint8)
     simulator = SimulatorConfig(pos_thres=0.3)
-    config = ConvertConfig(video=VideoSettings(fps=50), simulator=simulator)
+    config = ConvertConfig(fps=50, pos_thres=0.3)
     events = events_from_video(array, config)
     frames = list(frames_from_arrays(array, fps=50))
     assert len(events) > 0
-    assert events == events_from_video(iter(frames), ConvertConfig(simulator=simulator))
+    assert events == events_from_video(iter(frames), ConvertConfig(pos_thres=0.3))
     assert events == concatenate(simulate(frames, simulator), frames[0].size)
-    with raises(VideoError, "config.video"):
+    with raises(VideoError, "fps"):
         events_from_video(frames, config)
     with raises(VideoError, "1", "2"):
         events_from_video(frames[:1])
@@ -336,12 +345,12 @@ def test_ctrl_c_on_a_camera_leaves_a_complete_file(tmp_path: Path, monkeypatch: 
     assert len(events_from_video(0)) > 0
 
 
-NOISY = ConvertConfig(simulator=SimulatorConfig(shot_noise_rate_hz=20, leak_rate_hz=2, hot_pixel_fraction=0.01))
+NOISY = ConvertConfig(shot_noise_rate_hz=20, leak_rate_hz=2, hot_pixel_fraction=0.01)
 
 
 def noise_seed_of(path: Path) -> int | None:
     """Return the noise seed that an event file stores."""
-    seed: int | None = open_recording(path).attributes["settings"]["simulator"]["noise_seed"]
+    seed: int | None = open_recording(path).attributes["settings"]["noise_seed"]
     return seed
 
 
@@ -351,7 +360,7 @@ def test_noise_of_a_folder_depends_on_relative_paths_alone(tmp_path: Path) -> No
         (videos / name).parent.mkdir(parents=True, exist_ok=True)
         save_clip(videos / name, 5)
     tasks = plan_conversions(videos, tmp_path / "all")
-    assert all(done.error is None for done in convert_many(tasks, video=NOISY, jobs=2))
+    assert all(done.error is None for done in convert_many(tasks, NOISY, jobs=2))
     recordings = {
         path.relative_to(tmp_path / "all").as_posix(): read(path) for path in (tmp_path / "all").rglob("*.h5")
     }
@@ -360,11 +369,11 @@ def test_noise_of_a_folder_depends_on_relative_paths_alone(tmp_path: Path) -> No
     # the same events in shards, with one process, and with the stored seed alone
     for shard in (Shard(1, 2), Shard(2, 2)):
         tasks = plan_conversions(videos, tmp_path / "shards", shard=shard)
-        assert all(done.error is None for done in convert_many(tasks, video=NOISY))
+        assert all(done.error is None for done in convert_many(tasks, NOISY))
     for name, events in recordings.items():
         assert read(tmp_path / "shards" / name) == events
         noise_seed = noise_seed_of(tmp_path / "all" / name)
-        assert events_from_video(videos / "a/1.webm", NOISY, noise_seed=noise_seed) == events
+        assert events_from_video(videos / "a/1.webm", ConvertConfig(**NOISY.given, noise_seed=noise_seed)) == events
 
 
 def test_single_video_has_the_noise_of_its_file_name(tmp_path: Path) -> None:
@@ -377,19 +386,22 @@ def test_single_video_has_the_noise_of_its_file_name(tmp_path: Path) -> None:
         assert events_from_video(tmp_path / name, NOISY) == read(tmp_path / f"{name}.h5")
     assert read(tmp_path / "clip.webm.h5") == read(tmp_path / "elsewhere/clip.webm.h5")
     assert read(tmp_path / "clip.webm.h5") != read(tmp_path / "renamed.webm.h5")
-    chosen = [events_from_video(tmp_path / name, NOISY, noise_seed=5) for name in ("clip.webm", "renamed.webm")]
+    chosen = [
+        events_from_video(tmp_path / name, ConvertConfig(**NOISY.given, noise_seed=5))
+        for name in ("clip.webm", "renamed.webm")
+    ]
     assert chosen[0] == chosen[1]
 
 
 def test_sensor_without_noise_stores_no_noise_seed(tmp_path: Path) -> None:
     save_clip(tmp_path / "clip.webm", 5)
-    convert_video(tmp_path / "clip.webm", tmp_path / "clip.h5", sigma_thres=0.02)
+    convert_video(tmp_path / "clip.webm", tmp_path / "clip.h5", ConvertConfig(sigma_thres=0.02))
     assert noise_seed_of(tmp_path / "clip.h5") is None
 
 
 @given(*[st.integers(1, 90)] * 4)
 def test_sensor_shows_the_largest_middle_of_its_shape(width: int, height: int, columns: int, rows: int) -> None:
-    video = open_video(np.zeros((1, height, width), np.uint8), fps=30, crop=f"{width}x{height}+0+0")
+    video = open_video(np.zeros((1, height, width), np.uint8), VideoSettings(fps=30, crop=f"{width}x{height}+0+0"))
     seen = video.shown_on(SensorSize(width=columns, height=rows))
     assert seen.size == SensorSize(width=columns, height=rows)
     region = Region.parse(seen.settings.crop or "")
@@ -417,31 +429,31 @@ def test_sensor_of_a_preset_has_its_size(
 ) -> None:
     conversion._note_crop.cache_clear()
     save_clip(tmp_path / "clip.webm", 5)
-    config = ConvertConfig(simulator=SimulatorConfig.from_preset("dvs128"))
-    done = convert_video(tmp_path / "clip.webm", tmp_path / "a.h5", config, **settings)
-    video = open_recording(tmp_path / "a.h5").attributes["settings"]["video"]
+    config = ConvertConfig(**settings).with_preset("dvs128")
+    done = convert_video(tmp_path / "clip.webm", tmp_path / "a.h5", config)
+    video = open_recording(tmp_path / "a.h5").attributes["settings"]
     assert (video["crop"], str(done.sensor)) == (crop, size)
     assert (len(caplog.records) == 1) is (crop != settings.get("crop"))
     assert crop is None or crop == settings.get("crop") or mentions(caplog.text, crop, size, "keep")
 
-    again = events_from_video(tmp_path / "clip.webm", config, **settings)
+    again = events_from_video(tmp_path / "clip.webm", config)
     assert again == read(tmp_path / "a.h5")
     assert len(caplog.records) <= 1
 
 
 RESUMED: dict[str, Any] = {
     "plain": {},
-    "noisy": {"simulator": read_preset("noisy")},
-    "slow pixels": {"simulator": {"cutoff_hz": 99, "cutoff_order": 2, "refractory_period": 0.005, "sigma_thres": 0.03}},
-    "hot pixels": {"simulator": {"hot_pixel_fraction": 0.1, "shot_noise_rate_hz": 5}},
-    "upsampled": {"upsample": 3, "simulator": {"leak_rate_hz": 1, "cutoff_hz": 50}},
-    "upsampled as needed": {"upsample": "auto", "simulator": {"pos_thres": 0.3}},
+    "noisy": SimulatorConfig.read("noisy", kind="sensors").given,
+    "slow pixels": {"cutoff_hz": 99, "cutoff_order": 2, "refractory_period": 0.005, "sigma_thres": 0.03},
+    "hot pixels": {"hot_pixel_fraction": 0.1, "shot_noise_rate_hz": 5},
+    "upsampled": {"upsample": 3, "leak_rate_hz": 1, "cutoff_hz": 50},
+    "upsampled as needed": {"upsample": "auto", "pos_thres": 0.3},
 }
 
 
 def small(name: str) -> ConvertConfig:
     """Return one of these configurations, limited to a region and a time span."""
-    return ConvertConfig(video=VideoSettings(crop="36x24+10+5", start_s=0.01), **RESUMED[name])
+    return ConvertConfig(crop="36x24+10+5", start_s=0.01, **RESUMED[name])
 
 
 @pytest.fixture
@@ -578,7 +590,7 @@ def test_saved_state_of_other_inputs_is_discarded(
         monkeypatch.setattr(writer, "version", lambda _: "0.0.1")
     convert_video(clip, out, config, overwrite=change == "overwrite")
     assert not folder.exists()
-    assert len(caplog.records) == (change != "overwrite")
+    assert mentions(caplog.text, "restarting") == (change != "overwrite")
     convert_video(clip, tmp_path / "fresh.h5", config)
     assert content(out) == content(tmp_path / "fresh.h5")
 
@@ -665,7 +677,7 @@ def test_truncated_video_is_truncated_again_when_resumed(test_data: Path, tmp_pa
     clip, out = tmp_path / "cut.mkv", tmp_path / "out.h5"
     complete = (test_data / "video" / "walk.mkv").read_bytes()
     clip.write_bytes(complete[: len(complete) // 4])
-    tiny = ConvertConfig(video=VideoSettings(resize="32x24"))
+    tiny = ConvertConfig(resize="32x24")
     with raises(TruncatedVideoError, "truncated") as first:
         convert_video(clip, tmp_path / "complete.h5", tiny)
     interrupted(clip, out, tiny, 5)
@@ -704,14 +716,14 @@ def test_file_is_converted_by_content_not_suffix(tmp_path: Path) -> None:
     save_clip(tmp_path / "clip.webm")
     for name in ("clip.txt", "clip.h5", "clip.bin"):
         (tmp_path / "clip.webm").rename(tmp_path / name)
-        assert conversion.is_video(tmp_path / name)
+        assert sources.is_video(tmp_path / name)
         with raises(FormatError, name):
             open_recording(tmp_path / name)
         (tmp_path / name).rename(tmp_path / "clip.webm")
     events = random_events(0, 50)
     write(tmp_path / "a.h5", events)
     (tmp_path / "a.h5").rename(tmp_path / "a.mp4")
-    assert not conversion.is_video(tmp_path / "a.mp4")
+    assert not sources.is_video(tmp_path / "a.mp4")
     done = convert_task(ConversionTask(tmp_path / "a.mp4", tmp_path / "b.h5"))
     assert (done.frames, done.events) == (0, 50)
 
@@ -753,10 +765,38 @@ def test_kind_of_source_is_detected_once(tmp_path: Path, monkeypatch: pytest.Mon
         calls.append(path)
         return find(path)
 
-    monkeypatch.setattr("dvspipe.recordings.conversion.recognise", spy)
+    monkeypatch.setattr("dvspipe.recordings.sources.recognise", spy)
     monkeypatch.setattr("dvspipe.formats.opening.recognise", spy)
     (task,) = plan_conversions(tmp_path / "a.npz", tmp_path / "b.h5")
     assert task.kind == SourceKind(is_video=False, format_name="numpy")
     assert pickle.loads(pickle.dumps(task)).kind == task.kind
     assert convert_task(task).events == 20
     assert calls == [tmp_path / "a.npz"]
+
+
+def test_several_files_give_a_result_each(tmp_path: Path) -> None:
+    write(tmp_path / "a.h5", random_events(7, 600))
+    write(tmp_path / "b.h5", random_events(8, 100))
+    sources = [tmp_path / "a.h5", str(tmp_path / "b.h5")]
+    done = convert(sources, tmp_path / "out", suffix="csv")
+    assert sorted((one.path.name, one.events) for one in done) == [("a.csv", 600), ("b.csv", 100)]
+    assert convert(sources, tmp_path / "out", suffix="csv") == ()
+    with raises(PartialError, "1 of 2"):
+        convert([tmp_path / "none.h5", tmp_path / "a.h5"], tmp_path / "more")
+    assert (tmp_path / "more" / "a.h5").is_file()
+
+
+def test_given_settings_take_precedence_over_a_preset_in_every_function(tmp_path: Path) -> None:
+    source = tmp_path / "a.webm"
+    save_clip(source, frames=3)
+    given = FilmConfig(pos_thres=0.4)
+    convert(source, tmp_path / "a.h5", ConvertConfig(pos_thres=0.4), preset="noisy")
+    stored = info(tmp_path / "a.h5").attributes["settings"]
+    assert (stored["pos_thres"], stored["shot_noise_rate_hz"] > 0) == (0.4, True)
+    expected = read(tmp_path / "a.h5")
+    assert events_from_video(source, given.with_preset("noisy")) == expected
+    assert events_from_video(source, given) != expected
+    with raises(ConfigError, "no_such_sensor"):
+        convert(source, tmp_path / "b.h5", preset="no_such_sensor")
+    with raises(ConfigError, "pos_thress"):
+        ConvertConfig(pos_thress=1)

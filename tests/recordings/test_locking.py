@@ -20,15 +20,14 @@ from facts import mentions, raises
 from dvspipe.base.errors import FileError, FormatError
 from dvspipe.events import digest_events
 from dvspipe.formats import read, write
-from dvspipe.recordings.config import ConvertConfig, RecordingConfig
+from dvspipe.recordings.config import ConvertConfig
 from dvspipe.recordings.conversion import convert_many, plan_conversions
 from dvspipe.recordings.locking import compare_sources, digest_sources, read_settings, verify_folder, write_lock
 from dvspipe.results import DataLock
-from dvspipe.simulator import SimulatorConfig
 from dvspipe.video.frames import frames_from_arrays
 from dvspipe.video.writing import write_video
 
-NOISY = ConvertConfig(simulator=SimulatorConfig(shot_noise_rate_hz=20, leak_rate_hz=2, hot_pixel_fraction=0.01))
+NOISY = ConvertConfig(shot_noise_rate_hz=20, leak_rate_hz=2, hot_pixel_fraction=0.01)
 NAMES = ("wave/a.webm", "wave/b.webm", "clap/a.webm")
 
 
@@ -46,7 +45,7 @@ def lock_of(videos: Path, out: Path, *, jobs: int | str = 1, batches: Sequence[s
     """Convert the videos in batches, and lock them."""
     tasks = plan_conversions(videos, out)
     for batch in batches:
-        assert all(done.error is None for done in convert_many(tasks[batch], video=NOISY, jobs=jobs))
+        assert all(done.error is None for done in convert_many(tasks[batch], NOISY, jobs=jobs))
     (out / "splits.csv").write_text("split,file,class,part,group\n")
     return write_lock(out, tasks, NOISY, license="cc-by-4.0", jobs=jobs)
 
@@ -66,7 +65,7 @@ def test_lock_describes_each_file_and_its_source(videos: Path, locked: tuple[Pat
         assert (file.events, file.duration_us) == (len(events), events.duration_us)
         assert file.source_sha256 == hashlib.sha256((videos / file.source).read_bytes()).hexdigest()
         assert (file.source, file.license) == (file.file.replace(".h5", ".webm"), "cc-by-4.0")
-    assert read_settings(lock, "dataset.lock") == (NOISY, RecordingConfig())
+    assert read_settings(lock, "dataset.lock") == NOISY
 
 
 def test_digest_follows_from_the_file_without_dvspipe(locked: tuple[Path, DataLock]) -> None:
@@ -126,7 +125,7 @@ def test_verify_names_each_difference(locked: tuple[Path, DataLock], tmp_path: P
     (folder / "clap/a.h5").write_bytes(b"x")
     (folder / "splits.csv").write_text("")
     found = dvspipe("data", "verify", folder, "--jobs", 2, code=None)
-    assert found.returncode == 2
+    assert found.returncode == 1
     lines = found.stdout.splitlines()
     assert len(lines) == 5
     for facts in (
@@ -172,7 +171,7 @@ def test_each_source_is_read_once(videos: Path, locked: tuple[Path, DataLock], t
 def test_invalid_locks_are_errors(tmp_path: Path) -> None:
     with raises(FileError, "dataset.lock"):
         verify_folder(tmp_path)
-    lock = {"format": "dvspipe-lock-2", "versions": {}, "video": {}, "recording": {}, "files": [{"file": "a.h5"}]}
+    lock = {"format": "dvspipe-lock-2", "versions": {}, "settings": {}, "files": [{"file": "a.h5"}]}
     for text, fact in (("", "JSON"), ("{}", "versions"), (json.dumps(lock), "files.0.source")):
         (tmp_path / "dataset.lock").write_text(text)
         with raises(FormatError, "dataset.lock", fact):

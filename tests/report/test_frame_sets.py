@@ -15,6 +15,7 @@ from PIL import Image
 
 from dvspipe.base.errors import DataError, FileError, FormatError
 from dvspipe.encoding import FrameConfig, encode_frames
+from dvspipe.encoding.config import FrameForm
 from dvspipe.events import Events
 from dvspipe.formats import write
 from dvspipe.report import frames as writing
@@ -68,12 +69,12 @@ def test_pictures_have_the_colours_of_the_preview_and_a_pixel_per_pixel(tmp_path
 
 
 @pytest.mark.parametrize("form", ["count", "surface", "voxel"])
-def test_arrays_are_the_values_of_frames(tmp_path: Path, form: str) -> None:
+def test_arrays_are_the_values_of_frames(tmp_path: Path, form: FrameForm) -> None:
     write(tmp_path / "a.h5", EVENTS)
     written(tmp_path / "a.h5", tmp_path / "out", form=form, format="npy", every_us=None, every_events=90)
     _, lines = read_csv(tmp_path / "out" / "times.csv", 1 << 20)
     rows = [FrameRow(cells["file"], *(int(cells[name]) for name in FrameRow._fields[1:])) for _, cells in lines]
-    expected = list(encode_frames([EVENTS], {"every_events": 90, "form": form}))
+    expected = list(encode_frames([EVENTS], FrameConfig(every_events=90, form=form)))
     assert [(row.start_us, row.end_us, row.events) for row in rows] == [frame[:3] for frame in expected]
     for row, frame in zip(rows, expected, strict=True):
         assert np.array_equal(np.load(tmp_path / "out" / row.file), frame.values)

@@ -17,6 +17,7 @@ from dvspipe import Events, animate, plot
 from dvspipe.base.errors import ConfigError
 from dvspipe.inference import Prediction, Timeline
 from dvspipe.report import PLOTS, notebook
+from dvspipe.report.config import PreviewSettings
 from dvspipe.results import ActivityRecord, EpochRow, EventRates, RunFolder, SegmentRow, TestResult, TrainingRun
 
 CLASSES = ("hand_wave", "<b>clap</b>", "c")
@@ -99,7 +100,7 @@ def test_unknown_chart_or_setting_raises_config_error() -> None:
     with raises(ConfigError, "spiral"):
         plot(events, "spiral")
     with raises(ConfigError, "window"):
-        animate(events, {"window": 3})
+        animate(events, PreviewSettings(window=3))
 
 
 @pytest.mark.parametrize(("span_us", "least_s", "most_s"), [(5000, 1.9, 2.2), (5_000_000, 4.9, 5.2), (10**9, 19, 21)])
@@ -110,7 +111,7 @@ def test_animation_lasts_between_two_and_twenty_seconds(span_us: int, least_s: f
 
 
 def test_animation_is_an_embedded_video(tmp_path: Path) -> None:
-    html = animate(random_events(0, 500, SENSOR, 10_000), {"window_us": 1000, "speed": 0.01})._repr_html_()
+    html = animate(random_events(0, 500, SENSOR, 10000), PreviewSettings(window_us=1000, speed=0.01))._repr_html_()
     (content,) = re.findall(r'<video [^>]*src="data:video/webm;base64,([^"]+)"></video>', html)
     (tmp_path / "a.webm").write_bytes(base64.b64decode(content))
     assert cv2.VideoCapture(str(tmp_path / "a.webm")).read()[0]

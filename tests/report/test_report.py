@@ -668,8 +668,6 @@ RUN = InferenceRun(
     hop_us=100_000,
     stateful=False,
     settings={"hop_us": 100_000},
-    sensor_given=None,
-    hints=(),
     versions={"dvspipe": "0.1.0"},
 )
 

@@ -63,7 +63,7 @@ def test_part_without_events_is_refused(path: Path, tmp_path: Path) -> None:
     [
         ("a.gif", {"chart": "rate"}, ("a.gif", ".gif", ".png")),
         ("a.jpg", {}, ("a.jpg", ".webm", ".mp4", ".gif", ".png")),
-        ("a.png", {"chart": "rate", "speed": 2}, ("speed", "chart")),
+        ("a.png", {"chart": "rate", "config": PreviewSettings(speed=2)}, ("speed", "chart")),
         ("a.gif", {"beside": "clip.mp4", "region": "3x3+0+0"}, ("beside", "region")),
         ("a.h5", {}, ("a.h5", ".webm")),
     ],

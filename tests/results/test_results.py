@@ -50,8 +50,6 @@ RUN = InferenceRun(
     hop_us=None,
     stateful=False,
     settings={"window_us": None, "segments": {"enter": 0.5, "leave": 0.35}},
-    sensor_given=None,
-    hints=(),
     versions={"dvspipe": "0.1.0"},
 )
 NEEDED = Dependencies(source="/data/a.h5", bytes=100, mtime_ns=1, run=RUN.digest, labels=None, pictures=False)
@@ -205,7 +203,7 @@ def test_output_folder_accepts_predictions_of_one_run(tmp_path: Path) -> None:
     folder.check(RUN.model_copy(update={"checkpoint": "moved.safetensors", "versions": {}}))
     other = RUN.model_copy(update={"settings": {"window_us": None, "segments": {"enter": 0.7, "leave": 0.35}}})
     assert other.digest != RUN.digest
-    with raises(FileError, "segments.enter", "0.5", "0.7", "overwrite"):
+    with raises(FileError, "enter", "0.5", "0.7", "overwrite"):
         folder.check(other)
     folder.run.write_text("[]")
     with raises(FileError, "run.json", "overwrite"):

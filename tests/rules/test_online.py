@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from dvspipe import rules as learning
 from dvspipe.base.errors import ConfigError
 from dvspipe.events import SensorSize
-from dvspipe.networks import CsnnConfig, MlpConfig, SpikingNetwork, StdpNetworkConfig, parse_network, watch_rates
+from dvspipe.networks import NetworkConfig, SpikingNetwork, watch_rates
 from dvspipe.networks.models import draw_mask
 from dvspipe.networks.neurons import Spike
 from dvspipe.rules import (
@@ -33,8 +33,8 @@ from dvspipe.training.schedule import LOSSES
 GRID = SensorSize(width=12, height=7)
 T, B, K = 13, 2, 3
 GAIN = 10.0
-MLP = {"kind": "mlp", "channels": (8, 6, 7)}
-CSNN = {"kind": "csnn", "norm": "weight", "channels": (4, 5), "kernel": 3, "padded": (True, False)}
+MLP = {"network": "mlp", "channels": (8, 6, 7)}
+CSNN = {"network": "csnn", "norm": "weight", "channels": (4, 5), "kernel": 3, "padded": (True, False)}
 NETWORKS = pytest.mark.parametrize("settings", [MLP, CSNN], ids=["mlp", "csnn"])
 RULES = cast(tuple[Rule, ...], tuple(ONLINE))
 
@@ -43,7 +43,9 @@ def build(settings: dict[str, Any], **over: Any) -> SpikingNetwork:
     """Network with firing rates of 5 to 50 % in each layer."""
     torch.manual_seed(0)
     common = {"tau_mem_s": 3e-3, "tau_readout_s": 5e-3, "gain": GAIN, "reset": "subtract", "detach_reset": True}
-    network = SpikingNetwork(parse_network(common | settings | over), grid=GRID, classes=K, dt=1e-3).double()
+    network = SpikingNetwork(
+        NetworkConfig.model_validate(common | settings | over), grid=GRID, classes=K, dt=1e-3
+    ).double()
     with watch_rates(network) as rates:
         network(spikes())
     assert all(0.02 < rate < 0.7 for rate in rates.values()), rates
@@ -241,10 +243,11 @@ def test_gradients_of_deep_networks_align_with_bptt(layers: int, minimum: float)
     """Checks the first layer for two seeds."""
     for seed in range(2):
         torch.manual_seed(seed)
-        config = MlpConfig(
+        config = NetworkConfig(
+            network="mlp",
             channels=(20,) * layers,
-            tau_mem_s=2e-3,
-            tau_readout_s=5e-3,
+            tau_mem_s=0.002,
+            tau_readout_s=0.005,
             gain=4.0,
             slope=2.0,
             reset="subtract",
@@ -292,32 +295,32 @@ def test_rates_are_recorded_by_hooks() -> None:
 
 
 def test_networks_unsuitable_for_a_rule_are_rejected() -> None:
-    assert find_unmet_needs("eprop", CsnnConfig(tau_syn_s=0.1, readout="count")) == {
-        "network.norm": "weight",
-        "network.reset": "subtract",
-        "network.detach_reset": True,
-        "network.readout": "leaky",
-        "network.tau_syn_s": None,
-        "network.channels": [12],
+    assert find_unmet_needs("eprop", NetworkConfig(tau_syn_s=0.1, readout="count")) == {
+        "norm": "weight",
+        "reset": "subtract",
+        "detach_reset": True,
+        "readout": "leaky",
+        "tau_syn_s": None,
+        "channels": [12],
     }
-    assert find_unmet_needs("ottt", CsnnConfig(reset="subtract", detach_reset=True)) == {"network.norm": "weight"}
-    assert find_unmet_needs("ottt", MlpConfig(reset="subtract", detach_reset=True)) == {}
-    assert find_unmet_needs("bptt", StdpNetworkConfig()) == {}
+    assert find_unmet_needs("ottt", NetworkConfig(reset="subtract", detach_reset=True)) == {"norm": "weight"}
+    assert find_unmet_needs("ottt", NetworkConfig(network="mlp", reset="subtract", detach_reset=True)) == {}
+    assert find_unmet_needs("bptt", NetworkConfig(network="stdp")) == {}
 
 
 @pytest.mark.parametrize(
     ("rule", "settings", "needed"),
     [
-        (OTTT, {"norm": "batch"}, "network.norm=weight"),
-        (OTTT, {"norm": "weight", "detach_reset": False}, "network.detach_reset=true"),
-        (EProp, {"norm": "weight", "channels": (3, 4)}, "network.channels=[3]"),
+        (OTTT, {"norm": "batch"}, "norm=weight"),
+        (OTTT, {"norm": "weight", "detach_reset": False}, "detach_reset=true"),
+        (EProp, {"norm": "weight", "channels": (3, 4)}, "channels=[3]"),
     ],
 )
 def test_rule_lists_the_settings_that_it_needs(
     rule: type[OnlineRule], settings: dict[str, Any], needed: object
 ) -> None:
     of_rules: dict[str, Any] = {"channels": (3,), "kernel": 3, "reset": "subtract", "detach_reset": True}
-    config = parse_network(of_rules | settings)
+    config = NetworkConfig.model_validate(of_rules | settings)
     network = SpikingNetwork(config, grid=SensorSize(width=12, height=7), classes=3, dt=0.01)
     with raises(ConfigError, needed):
         rule(network)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from dvspipe import rules as learning
 from dvspipe.base.errors import ConfigError
-from dvspipe.networks import SpikingNetwork
+from dvspipe.networks import NetworkConfig, SpikingNetwork
 from dvspipe.rules import (
     Bptt,
     EventPropLayer,
@@ -36,8 +36,8 @@ LAYERS: dict[str, Callable[[], SpikeTimeLayer]] = {
 
 def small_network() -> SpikingNetwork:
     torch.manual_seed(0)
-    neurons = {"tau_mem_s": 3e-3, "gain": 10.0, "reset": "subtract", "detach_reset": True}
-    return SpikingNetwork(neurons, kind="mlp", channels=[6], grid=(4, 3), classes=2, dt=1e-3)
+    config = NetworkConfig(network="mlp", channels=(6,), tau_mem_s=3e-3, gain=10.0, reset="subtract", detach_reset=True)
+    return SpikingNetwork(config, grid=(4, 3), classes=2, dt=0.001)
 
 
 def draw_spikes() -> Tensor:

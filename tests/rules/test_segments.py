@@ -10,21 +10,21 @@ import torch
 from torch import Tensor
 
 from dvspipe.events import SensorSize
-from dvspipe.networks import SpikingNetwork, find_norms, parse_network
+from dvspipe.networks import NetworkConfig, SpikingNetwork, find_norms
 from dvspipe.rules import backpropagate, backpropagate_segments, choose_segment, measure_graph
 from dvspipe.training.schedule import LOSSES
 
 GRID = SensorSize(width=12, height=7)
 T = 21
-MLP = {"kind": "mlp", "channels": (9, 7), "tau_syn_s": 2e-3, "dropout": 0.4}
-LINEAR = {"kind": "mlp", "channels": (9,), "readout": "linear"}
-COUNT = {"kind": "mlp", "channels": (9,), "readout": "count", "reset": "subtract"}
+MLP = {"network": "mlp", "channels": (9, 7), "tau_syn_s": 2e-3, "dropout": 0.4}
+LINEAR = {"network": "mlp", "channels": (9,), "readout": "linear"}
+COUNT = {"network": "mlp", "channels": (9,), "readout": "count", "reset": "subtract"}
 NORMED = {"channels": (4, 5), "kernel": 3, "dropout": 0.4}
 
 
 def build(settings: dict[str, Any]) -> SpikingNetwork:
     torch.manual_seed(0)
-    config = parse_network({"tau_mem_s": 4e-3, "tau_readout_s": 9e-3, "gain": 4.0} | settings)
+    config = NetworkConfig.model_validate({"tau_mem_s": 0.004, "tau_readout_s": 0.009, "gain": 4.0} | settings)
     return SpikingNetwork(config, grid=GRID, classes=3, dt=1e-3).double().train()
 
 
@@ -87,7 +87,7 @@ def test_segmented_batch_norm_equals_one_graph_over_segments(steps: int) -> None
 
 
 def test_truncated_gradient_equals_separate_windows() -> None:
-    network = build({"kind": "mlp", "channels": (9,)})
+    network = build({"network": "mlp", "channels": (9,)})
     expected = copy.deepcopy(network)
     backpropagate(network, spikes(), loss, truncate=7)
     state = None
@@ -101,7 +101,7 @@ def test_truncated_gradient_equals_separate_windows() -> None:
 @pytest.mark.parametrize("steps", [40, 90])
 def test_memory_holds_few_states_and_one_segment(steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """With S segments of 4 steps, about 2 sqrt(S) states are alive; each segment builds its graph once."""
-    network, alive, most, graphs = build({"kind": "mlp", "channels": (9,)}), set[int](), 0, 0
+    network, alive, most, graphs = build({"network": "mlp", "channels": (9,)}), set[int](), 0, 0
     forward = network.forward
 
     class Watched(list[Tensor]):

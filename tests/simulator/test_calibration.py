@@ -10,10 +10,10 @@ import pytest
 from facts import raises
 
 from dvspipe.base.errors import DataError
-from dvspipe.cli import analysis
 from dvspipe.events import Events, SensorSize, concatenate
 from dvspipe.formats.aedat4 import AEDAT4, read_frames
-from dvspipe.simulator import SimulatorConfig, read_preset, simulate
+from dvspipe.recordings.calibration import calibrate
+from dvspipe.simulator import SimulatorConfig, simulate
 from dvspipe.simulator.calibration import CALIBRATED, Calibration, _net_correlation, calibrate_frames
 from dvspipe.video.frames import Frame
 
@@ -74,14 +74,14 @@ def test_log_offset_is_recovered() -> None:
 
 
 def test_mismatch_is_recovered() -> None:
-    events = simulated(moving_texture(), pos_thres=0.2, neg_thres=0.2, sigma_thres=0.04, seed=1)
+    events = simulated(moving_texture(), pos_thres=0.2, neg_thres=0.2, sigma_thres=0.04, sensor_seed=1)
     found = calibrate_frames(moving_texture(), events, log_offset=OFFSET)
     assert found.sigma_thres == pytest.approx(0.04, rel=0.35)
     assert found.pos_thres == pytest.approx(0.2, rel=0.1)
 
 
 def test_leak_and_shot_noise_are_recovered_from_still_pixels() -> None:
-    settings = {"pos_thres": 0.2, "neg_thres": 0.2, "leak_rate_hz": 0.5, "shot_noise_rate_hz": 1.0, "seed": 1}
+    settings = {"pos_thres": 0.2, "neg_thres": 0.2, "leak_rate_hz": 0.5, "shot_noise_rate_hz": 1.0, "sensor_seed": 1}
     found = calibrate_frames(moving_texture(), simulated(moving_texture(), **settings), log_offset=OFFSET)
     # about 240 leak and 370 shot events in the stripe: tolerances are 3 standard deviations
     assert found.leak_rate_hz == pytest.approx(0.5, rel=0.3)
@@ -114,7 +114,7 @@ def test_insufficient_data_is_an_error() -> None:
         calibrate_frames(frames, Events(events.t, events.x, events.y, np.ones(len(events), bool), SENSOR))
     with raises(DataError, "64x40", "12x7"):
         calibrate_frames(frames, Events.empty(SensorSize(width=12, height=7)))
-    still = SimulatorConfig(shot_noise_rate_hz=3, seed=1)
+    still = SimulatorConfig(shot_noise_rate_hz=3, sensor_seed=1)
     noise = concatenate(simulate([Frame(f.t_us, frames[0].image, "linear") for f in frames], still), SENSOR)
     with raises(DataError, "30"):
         calibrate_frames([Frame(f.t_us, np.zeros_like(f.image), "linear") for f in frames], noise)
@@ -155,16 +155,15 @@ def test_every_calibration_value_has_a_description() -> None:
     assert list(CALIBRATED) == [field.name for field in fields(Calibration)]
 
 
-def test_sensor_file_contains_the_transfer_curve(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_sensor_file_contains_the_transfer_curve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     events = simulated(moving_texture(), pos_thres=0.2, neg_thres=0.2)
     found = calibrate_frames(moving_texture(), events, log_offset=OFFSET)
-    monkeypatch.setattr("dvspipe.formats.read", lambda *_: events)
-    monkeypatch.setattr("dvspipe.formats.read_frames", lambda *_: moving_texture())
-    monkeypatch.setattr("dvspipe.simulator.calibrate_frames", lambda *_, **__: found)
-    analysis.calibrate(tmp_path / "clip.aedat4", out=tmp_path / "sensor.yaml")
+    monkeypatch.setattr("dvspipe.recordings.calibration.read", lambda *_: events)
+    monkeypatch.setattr("dvspipe.recordings.calibration.read_frames", lambda *_: moving_texture())
+    monkeypatch.setattr("dvspipe.recordings.calibration.calibrate_frames", lambda *_, **__: found)
+    assert calibrate(tmp_path / "clip.aedat4", tmp_path / "sensor.yaml") == found
     assert f"transfer curve {found.transfer}" in (tmp_path / "sensor.yaml").read_text()
-    assert read_preset(str(tmp_path / "sensor.yaml"))["pos_thres"] == pytest.approx(found.pos_thres, rel=1e-3)
-    printed = " ".join(capsys.readouterr().out.split())
-    assert all(" ".join(text.split()) in printed for text in CALIBRATED.values())
+    written = SimulatorConfig.read(tmp_path / "sensor.yaml", kind="sensors")
+    assert written.pos_thres == pytest.approx(found.pos_thres, rel=1e-3)
+    described = " ".join(str(found).split())
+    assert all(" ".join(text.split()) in described for text in CALIBRATED.values())

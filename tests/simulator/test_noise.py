@@ -18,7 +18,7 @@ WIDTH, HEIGHT, FRAMES = 60, 40, 25
 
 def shoot(rate_hz: float, fps: float, value: int = 0, frames: int = FRAMES) -> Events:
     images = [np.full((HEIGHT, WIDTH), value, np.uint8)] * frames
-    parts, _ = EventSimulator(SimulatorConfig(shot_noise_rate_hz=rate_hz, seed=7)).steps(
+    parts, _ = EventSimulator(SimulatorConfig(shot_noise_rate_hz=rate_hz, sensor_seed=7)).steps(
         [*frames_from_arrays(images, fps=fps)], None
     )
     return concatenate([events for events, _ in parts], parts[0][0].sensor)
@@ -60,7 +60,7 @@ def test_shot_noise_rate_decreases_with_intensity(value: int) -> None:
 
 def test_leak_intervals_are_nearly_normal() -> None:
     images = [np.full((HEIGHT, WIDTH), 90, np.uint8)] * 120
-    config = SimulatorConfig(leak_rate_hz=2, leak_jitter_fraction=0.1, seed=1)
+    config = SimulatorConfig(leak_rate_hz=2, leak_jitter_fraction=0.1, sensor_seed=1)
     parts, _ = EventSimulator(config).steps([*frames_from_arrays(images, fps=10)], None)
     events = concatenate([events for events, _ in parts], parts[0][0].sensor)
     pixel = events.y.astype(int) * WIDTH + events.x
@@ -133,7 +133,7 @@ def test_noise_seed_zero_is_the_default_of_frames() -> None:
     frames = [*frames_from_arrays([np.full((HEIGHT, WIDTH), 60, np.uint8)] * 5, fps=20)]
     config = SimulatorConfig(leak_rate_hz=5, shot_noise_rate_hz=20)
     assert _by_pixel(frames, config) == _by_pixel(frames, config.model_copy(update={"noise_seed": 0}))
-    assert _by_pixel(frames, config) != _by_pixel(frames, config.model_copy(update={"seed": 1}))
+    assert _by_pixel(frames, config) != _by_pixel(frames, config.model_copy(update={"sensor_seed": 1}))
 
 
 def _by_pixel(frames: list[Frame], config: SimulatorConfig) -> dict[int, list[int]]:

@@ -14,12 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from dvspipe.base.config import build
 from dvspipe.base.errors import ConfigError, VideoError
 from dvspipe.base.yaml_files import shipped_configs
 from dvspipe.events import Events, concatenate
 from dvspipe.simulator import EventSimulator, SimulatorConfig, simulate
-from dvspipe.simulator.config import read_preset
 from dvspipe.simulator.levels import code_levels, intensity, level_of, linear_intensity
 from dvspipe.simulator.words import sort_words
 from dvspipe.video.frames import Frame, frames_from_arrays
@@ -275,13 +273,13 @@ NOISY = SimulatorConfig(
     shot_noise_rate_hz=20,
     hot_pixel_fraction=0.05,
     refractory_period=0.002,
-    seed=3,
+    sensor_seed=3,
 )
 
 
 def test_each_pixel_uses_its_own_threshold() -> None:
     frames = clip_of(11)
-    config = SimulatorConfig(sigma_thres=0.05, seed=5)
+    config = SimulatorConfig(sigma_thres=0.05, sensor_seed=5)
     simulator = EventSimulator(config)
     _, state = simulator.step(frames[0], None)
     assert state.pos.std() == pytest.approx(0.05, rel=0.2)
@@ -411,7 +409,7 @@ def test_noise_mask_separates_unchanged_signal() -> None:
 def test_seed_determines_events() -> None:
     frames = clip_of(15)
     assert run(frames, NOISY) == run(frames, NOISY)
-    assert run(frames, NOISY) != run(frames, NOISY.model_copy(update={"seed": 4}))
+    assert run(frames, NOISY) != run(frames, NOISY.model_copy(update={"sensor_seed": 4}))
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
@@ -501,5 +499,5 @@ def test_log_frame_values_are_levels() -> None:
 
 @pytest.mark.parametrize("name", shipped_configs("sensors"))
 def test_every_shipped_sensor_preset_simulates(name: str) -> None:
-    config = build(SimulatorConfig, read_preset(name), name)
+    config = SimulatorConfig.read(name, kind="sensors")
     assert len(run(clip_of(17), config)) > 100

@@ -15,7 +15,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from commands import dvspipe, keep_signal_handlers
+from commands import dvspipe
 from conftest import BAR_CLASSES, BAR_SENSOR, moving_bar
 from facts import mentions, raises
 from untrained import untrained_config, untrained_network
@@ -23,7 +23,6 @@ from untrained import untrained_config, untrained_network
 from dvspipe.base.errors import ConfigError, DataError, FileError, VideoError
 from dvspipe.base.interrupts import end_on_interrupt
 from dvspipe.checkpoints.checkpoint import save_checkpoint
-from dvspipe.cli.interrupts import raise_interrupts
 from dvspipe.events import Events, SensorSize, concatenate
 from dvspipe.formats import WriteOptions, Writer, create_writer, read, write
 from dvspipe.inference import Classifier, InferConfig
@@ -159,7 +158,7 @@ def test_recorded_events_have_the_answers_that_were_shown(
     path = tmp_path / "seen.h5"
     writer = create_writer(path, BAR_SENSOR, WriteOptions())
     answers = answers_of(open_live(recording), classifier, writer=writer, capacity=capacity)
-    assert_equal(answers, classifier.predict(path, {"stateful": True}).timeline)
+    assert_equal(answers, classifier.predict(path, InferConfig(stateful=True)).timeline)
     if not answers[-1].dropped:
         np.testing.assert_array_equal(read(path).t, read(recording).t)
 
@@ -318,15 +317,13 @@ def test_ctrl_c_and_sigterm_end_an_endless_stream_with_a_complete_recording(
     writer = create_writer(tmp_path / "seen.h5", BAR_SENSOR, WriteOptions())
     session = LiveSession(open_live(recording, loops=True), classifier, writer=writer, clock=FakeClock())
     answers = []
-    with keep_signal_handlers():
-        raise_interrupts()
-        before = signal.getsignal(number)
-        with end_on_interrupt(session.stop):
-            for answer in session:
-                answers.append(answer)
-                if len(answers) == 3:
-                    signal.raise_signal(number)
-        assert signal.getsignal(number) is before
+    signal.signal(number, signal.default_int_handler)
+    with end_on_interrupt(session.stop):
+        for answer in session:
+            answers.append(answer)
+            if len(answers) == 3:
+                signal.raise_signal(number)
+    assert signal.getsignal(number) is signal.default_int_handler
     seen = read(tmp_path / "seen.h5")
     assert len(seen) == writer.count > 0
     assert answers[-1].t_us - STEP_US <= int(seen.t[-1]) < answers[-1].t_us
@@ -360,12 +357,11 @@ def test_events_of_a_killed_process_can_be_read_and_converted(checkpoint: Path, 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_second_ctrl_c_is_handled_as_before(number: signal.Signals) -> None:
     ended = []
-    with keep_signal_handlers():
-        raise_interrupts()
-        with pytest.raises(KeyboardInterrupt), end_on_interrupt(lambda: ended.append(True)):
-            signal.raise_signal(number)
-            assert ended == [True]
-            signal.raise_signal(number)
+    signal.signal(number, signal.default_int_handler)
+    with pytest.raises(KeyboardInterrupt), end_on_interrupt(lambda: ended.append(True)):
+        signal.raise_signal(number)
+        assert ended == [True]
+        signal.raise_signal(number)
 
 
 def test_failed_source_raises_its_error_after_a_complete_recording(classifier: Classifier, tmp_path: Path) -> None:
@@ -499,7 +495,7 @@ def test_command_acts_on_a_replayed_gesture(checkpoint: Path, tmp_path: Path) ->
     write(tmp_path / "bar.h5", moving_bar(0, 0, windows=3))
     code = f"import os, pathlib; pathlib.Path({str(tmp_path / 'acted')!r}).write_text(os.environ['DVSPIPE_CLASS'])"
     command = shlex.join([sys.executable, "-c", code])
-    times = ["--hold-s", "0", "--segments.enter", "0", "--segments.leave", "0"]
+    times = ["--hold-s", "0", "--enter", "0", "--leave", "0"]
 
     result = dvspipe("live", tmp_path / "bar.h5", checkpoint, "--on", "any", command, *times)
     assert (tmp_path / "acted").read_text() in BAR_CLASSES
@@ -545,7 +541,7 @@ def test_command_shows_a_window_until_it_is_closed(
 def test_command_explains_why_it_has_no_window(checkpoint: Path, tmp_path: Path) -> None:
     write(tmp_path / "bar.h5", moving_bar(0, 0))
     done = dvspipe("live", "bar.h5", checkpoint, "--window", cwd=tmp_path, code=2)
-    assert mentions(done.stderr, "--window", "display")
+    assert mentions(done.stderr, "window", "display")
 
 
 def test_command_refuses_existing_records(checkpoint: Path, tmp_path: Path) -> None:

@@ -22,7 +22,8 @@ from dvspipe.base.errors import DataError, FileError, FormatError
 from dvspipe.datasets import is_synthetic, read_mnist
 from dvspipe.datasets.mnist import read_idx
 from dvspipe.events import Events
-from dvspipe.formats import read
+from dvspipe.formats import Hints, read
+from dvspipe.recordings.comparison import compare
 from dvspipe.synthesis import (
     DIGIT_SENSOR,
     DigitsPlan,
@@ -33,7 +34,6 @@ from dvspipe.synthesis import (
     write_recordings,
 )
 from dvspipe.synthesis.digits import saccade_path
-from dvspipe.verbs.inspection import compare
 from dvspipe.video.opening import open_video
 
 STILL = np.zeros(3)
@@ -140,7 +140,7 @@ def test_synthetic_recordings_resemble_real_recordings_of_the_same_images(test_d
     for file in files:
         row = int(file.stem) - 1
         assert labels[row] == int(file.parent.name)
-        real = read(file, sensor=DIGIT_SENSOR)
+        real = read(file, hints=Hints(sensor=DIGIT_SENSOR))
         found = compare(real, record_digit(images[row], np.random.default_rng(row)))
         ratios.append(found.ratios.events)
         maps.append(found.maps.unsigned)
@@ -212,7 +212,10 @@ def test_error_names_a_missing_mnist_file(tmp_path: Path) -> None:
 
 
 def recordings(folder: Path) -> dict[str, Events]:
-    return {str(file.relative_to(folder)): read(file, sensor=DIGIT_SENSOR) for file in folder.rglob("[0-9]*.bin")}
+    return {
+        str(file.relative_to(folder)): read(file, hints=Hints(sensor=DIGIT_SENSOR))
+        for file in folder.rglob("[0-9]*.bin")
+    }
 
 
 def test_digits_are_written_in_the_n_mnist_layout_and_resumed(tmp_path: Path) -> None:
@@ -313,9 +316,8 @@ def test_killed_run_leaves_complete_files_and_resumes(complete: Path, tmp_path: 
         time.sleep(0.01)
     os.killpg(running.pid, kill)
     said = running.communicate(timeout=60)[1]
-    assert running.returncode == -kill
-    slow = ("synthetic files: ", "working: ")  # progress of a slow run
-    lines = [line for line in said.splitlines() if not line.startswith(slow)]
+    assert running.returncode == -kill, said
+    lines = [line for line in said.splitlines() if not line.startswith("synth: ")]  # progress of a slow run
     assert lines == (["dvspipe: interrupted"] if kill == signal.SIGINT else [])
     expected, done = recordings(complete / "out"), recordings(tmp_path)
     assert 2 <= len(done) < MANY

@@ -22,7 +22,7 @@ from dvspipe.synthesis import (
     record_gesture,
     write_gestures,
 )
-from dvspipe.synthesis.filmed import OtherThan, _describe, _Manner
+from dvspipe.synthesis.filmed import SETTINGS_NAME, OtherThan, _describe, _Manner
 from dvspipe.synthesis.gestures import MOVEMENTS
 from dvspipe.synthesis.people import draw_person
 from dvspipe.synthesis.tracked import MIN_SHOWN, TrackedMovement
@@ -42,7 +42,7 @@ def write_study(folder: Path, **settings: object) -> FilmedGestures:
         gestures=(film(folder, "wave", track_of()), film(folder, "swipe", track_of(0.4), repeat="once")),
         **settings,  # type: ignore[arg-type]
     )
-    gestures.write(folder)
+    gestures.write(folder / SETTINGS_NAME)
     return gestures
 
 
@@ -67,7 +67,7 @@ def test_films_of_other_gestures_are_performed_as_other_gestures(tmp_path: Path)
     gestures = write_study(tmp_path)
     (tmp_path / OTHER).mkdir()
     track_of(2.0).write(tmp_path / OTHER / "walk.csv")
-    gestures.model_copy(update={"other": (Path(OTHER, "walk.csv"),)}).write(tmp_path)
+    gestures.model_copy(update={"other": (Path(OTHER, "walk.csv"),)}).write(tmp_path / SETTINGS_NAME)
     assert len(read_repertoire(tmp_path).tracked[OTHER]) == 2
 
 
@@ -123,31 +123,31 @@ def test_clips_of_other_parts_are_refused(tmp_path: Path) -> None:
     plan = GesturesPlan(1, 1, duration_us=20_000, tracks=tmp_path / "tracks")
     write_gestures(tmp_path / "clips", plan)
     wave = gestures.gestures[0].model_copy(update={"stop_us": 1_000_000})
-    gestures.model_copy(update={"gestures": (wave, *gestures.gestures[1:])}).write(tmp_path / "tracks")
+    gestures.model_copy(update={"gestures": (wave, *gestures.gestures[1:])}).write(tmp_path / "tracks" / SETTINGS_NAME)
     with raises(DataError, "clips", "tracks"):
         write_gestures(tmp_path / "clips", plan)
 
 
 def test_short_part_is_a_movement(tmp_path: Path) -> None:
-    FilmedGestures(gestures=(film(tmp_path, "flick", track_of(), stop_us=250_000),)).write(tmp_path)
+    FilmedGestures(gestures=(film(tmp_path, "flick", track_of(), stop_us=250_000),)).write(tmp_path / SETTINGS_NAME)
     (movement,) = read_repertoire(tmp_path).tracked["flick"]
     assert len(movement.t_s) == 4
 
 
 def test_wrong_records_of_filmed_gestures_are_errors(tmp_path: Path) -> None:
     write_study(tmp_path)
-    (tmp_path / "gestures.json").write_text("[1]")
-    with raises(FormatError, "gestures.json"):
+    (tmp_path / SETTINGS_NAME).write_text("[1]")
+    with raises(FormatError, SETTINGS_NAME):
         read_repertoire(tmp_path)
-    FilmedGestures(gestures=(film(tmp_path, OTHER, track_of()),)).write(tmp_path)
+    FilmedGestures(gestures=(film(tmp_path, OTHER, track_of()),)).write(tmp_path / SETTINGS_NAME)
     with raises(DataError, OTHER):
         read_repertoire(tmp_path)
     FilmedGestures(gestures=(film(tmp_path, "late", track_of(), start_us=9_000_000, stop_us=9_900_000),)).write(
-        tmp_path
+        tmp_path / SETTINGS_NAME
     )
     with raises(DataError, "late.mp4", 9, 9.9):
         read_repertoire(tmp_path)
-    FilmedGestures(gestures=(film(tmp_path, "gone", track_of()),)).write(tmp_path)
+    FilmedGestures(gestures=(film(tmp_path, "gone", track_of()),)).write(tmp_path / SETTINGS_NAME)
     (tmp_path / "gone" / "film.csv").unlink()
     with raises(FileError, "film.csv"):
         read_repertoire(tmp_path)

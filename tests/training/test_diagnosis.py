@@ -11,27 +11,30 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from commands import dvspipe
 from conftest import BAR_CLASSES, BAR_SENSOR, moving_bar
 from facts import mentions, raises
 from recorder import Recorder
 
-from dvspipe.base.config import build
+from dvspipe import evaluate, train
 from dvspipe.base.errors import DataError
-from dvspipe.base.trees import merge_settings
-from dvspipe.cli import training as commands
 from dvspipe.datasets import DataConfig, read_split
 from dvspipe.events import Events
 from dvspipe.formats import write
 from dvspipe.results import Finding, RunFolder, TrainingRun, wilson_interval
 from dvspipe.training import TrainConfig, TrainingCallback
-from dvspipe.verbs.training import evaluate, train
 
 SETTINGS: dict[str, Any] = {
     "jobs": 1,
-    "bins": {"steps": 5, "step_us": 20_000},
-    "network": {"channels": [6], "kernel": 3, "tau_mem_s": 0.04},
-    "augment": {"shift_px": 0},
-    "optimiser": {"epochs": 2, "batch": 4, "learning_rate": 0.02},
+    "steps": 5,
+    "step_us": 20000,
+    "channels": [6],
+    "kernel": 3,
+    "tau_mem_s": 0.04,
+    "shift_px": 0,
+    "epochs": 2,
+    "batch": 4,
+    "learning_rate": 0.02,
 }
 
 
@@ -42,25 +45,25 @@ def write_bars(root: Path, each: int = 5, windows: int = 1) -> None:
 
 
 def settings_for(root: Path, **over: Any) -> TrainConfig:
-    return build(TrainConfig, merge_settings(merge_settings(SETTINGS, {"data": {"root": str(root)}}), over), "test")
+    return TrainConfig.model_validate(SETTINGS | {"root": str(root)} | over)
 
 
 def run_data(run: TrainingRun) -> DataConfig:
-    return build(TrainConfig, yaml.safe_load(run.settings), "run").data
+    return TrainConfig.model_validate(yaml.safe_load(run.settings))
 
 
 def diagnosed(root: Path, **over: Any) -> tuple[dict[str, Finding], TrainingRun, list[str]]:
     """Train on a folder; return the findings by kind, the run and its warnings."""
     warnings: list[str] = []
 
-    run = train(settings_for(root, **over), root.parent / "run", callback=Recorder(warnings), overwrite=True)
+    run = train(settings_for(root, **over), out=root.parent / "run", callback=Recorder(warnings), overwrite=True)
     return {finding.kind: finding for finding in run.test.findings}, run, warnings
 
 
 def test_single_recordings_divided_in_time_are_named(tmp_path: Path) -> None:
     write_bars(tmp_path / "data", 1, windows=8)
     windows = {"window_us": 100_000}
-    found, run, warnings = diagnosed(tmp_path / "data", data=windows)
+    found, run, warnings = diagnosed(tmp_path / "data", **windows)
     assert mentions(found["films"].text, *BAR_CLASSES)
     assert any(found["films"].text in text for text in warnings)
     assert any("in time" in note for note in run.test.notes)
@@ -68,7 +71,7 @@ def test_single_recordings_divided_in_time_are_named(tmp_path: Path) -> None:
 
 def test_films_divided_in_time_can_be_evaluated(tmp_path: Path) -> None:
     write_bars(tmp_path / "data", 2, windows=8)
-    found, run, _ = diagnosed(tmp_path / "data", data={"window_us": 100_000})
+    found, run, _ = diagnosed(tmp_path / "data", window_us=100_000)
     assert "films" in found
     assert evaluate(run.folder.path, tmp_path / "data").confusion == run.test.confusion
 
@@ -82,7 +85,7 @@ def test_share_that_is_really_held_out_is_printed(tmp_path: Path) -> None:
         def on_note(self, text: str) -> None:
             notes.append(text)
 
-    train(settings_for(tmp_path / "data"), tmp_path / "run", callback=Notes())
+    train(settings_for(tmp_path / "data"), out=tmp_path / "run", callback=Notes())
     assert any(mentions(note, "validation: 3 recordings (50%)") for note in notes)
 
 
@@ -92,10 +95,10 @@ def test_split_without_validation_gets_one_from_its_training_part(tmp_path: Path
     names = [path.relative_to(root).as_posix() for path in sorted(root.glob("*/*.raw"))]
     split = {"train": [name for name in names if name not in names[::5]], "validation": [], "test": names[::5]}
     (tmp_path / "split.json").write_text(json.dumps(split))
-    _, run, warnings = diagnosed(tmp_path / "data", data={"split": str(tmp_path / "split.json"), "validation": 0.25})
+    _, run, warnings = diagnosed(tmp_path / "data", split=str(tmp_path / "split.json"), validation=0.25)
     used = read_split(run.folder.split)
     assert (len(used.train), len(used.validation), set(used.test)) == (9, 3, set(split["test"]))
-    assert any("data.validation" in text for text in warnings)
+    assert any("validation" in text for text in warnings)
     assert "3 for validation" in run.test.notes[0]
 
 
@@ -110,9 +113,9 @@ def test_copies_of_training_recordings_are_excluded_from_the_test(tmp_path: Path
     assert any(str(copy) in text for text in warnings)
     assert run.test.samples == 6
     assert read_split(run.folder.split).copies == ("test/left/copy.raw",)
-    assert evaluate(run.checkpoint, settings_for(tmp_path / "data").data, "test").samples == 6
-    by_folder = evaluate(run.folder.path, settings_for(tmp_path / "data").data, "validation", seed=5)
-    assert by_folder.confusion == evaluate(run.checkpoint, run_data(run), "validation").confusion
+    assert evaluate(run.checkpoint, settings_for(tmp_path / "data"), part="test").samples == 6
+    by_folder = evaluate(run.folder.path, settings_for(tmp_path / "data", seed=5), part="validation")
+    assert by_folder.confusion == evaluate(run.checkpoint, run_data(run), part="validation").confusion
 
 
 def test_test_part_with_only_copies_is_an_error(tmp_path: Path) -> None:
@@ -125,7 +128,7 @@ def test_test_part_with_only_copies_is_an_error(tmp_path: Path) -> None:
 def test_class_with_one_recording_is_reported_before_settings(tmp_path: Path) -> None:
     write_bars(tmp_path / "data")
     write(tmp_path / "data" / "rare" / "one.raw", moving_bar(0, 99))
-    found, run, _ = diagnosed(tmp_path / "data", optimiser={"epochs": 1, "learning_rate": 1e-4})
+    found, run, _ = diagnosed(tmp_path / "data", epochs=1, learning_rate=1e-4)
     assert "rare" in found["untested"].text
     assert sum(run.test.confusion[run.test.classes.index("rare")]) == 0
     first, *others = run.test.findings
@@ -139,7 +142,7 @@ def updated_once(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Fi
     """Train with a single update."""
     root = tmp_path_factory.mktemp("once") / "data"
     write_bars(root)
-    return diagnosed(root, optimiser={"epochs": 1, "batch": 32, "learning_rate": 1e-4})
+    return diagnosed(root, epochs=1, batch=32, learning_rate=1e-4)
 
 
 def test_choice_of_epoch_with_few_validation_recordings_is_explained(
@@ -157,9 +160,9 @@ def test_events_outside_the_steps_give_a_warning(tmp_path: Path) -> None:
     write_bars(tmp_path / "data", windows=4)
     found, _, warnings = diagnosed(tmp_path / "data")
     assert "75%" in found["outside"].text
-    assert "data.window_us=100000" in found["outside"].text
-    assert any("75%" in text and "data.window_us=100000" in text for text in warnings)
-    mended, run, warnings = diagnosed(tmp_path / "data", data={"window_us": 100_000})
+    assert "window_us=100000" in found["outside"].text
+    assert any("75%" in text and "window_us=100000" in text for text in warnings)
+    mended, run, warnings = diagnosed(tmp_path / "data", window_us=100_000)
     assert "outside" not in mended
     assert not warnings
     assert run.test.samples == 12  # windows of three recordings
@@ -178,16 +181,14 @@ def test_events_outside_the_steps_give_a_warning(tmp_path: Path) -> None:
 
 def test_silent_layers_are_reported(tmp_path: Path) -> None:
     write_bars(tmp_path / "data")
-    found, _, _ = diagnosed(tmp_path / "data", network={"gain": 0.01})
+    found, _, _ = diagnosed(tmp_path / "data", gain=0.01)
     assert found["silent"].text.startswith("lif1 ")
 
 
 def test_saturated_layers_are_reported(tmp_path: Path) -> None:
     write_bars(tmp_path / "data")
     # one channel with mostly negative weights: batch norm makes pixels without events positive
-    found, _, _ = diagnosed(
-        tmp_path / "data", network={"channels": [1], "gain": 1e4}, optimiser={"learning_rate": 1e-6}
-    )
+    found, _, _ = diagnosed(tmp_path / "data", channels=[1], gain=1e4, learning_rate=1e-6)
     assert found["saturated"].text.startswith("lif1 ")
 
 
@@ -204,7 +205,7 @@ def test_network_worse_than_event_counting_is_reported(tmp_path: Path) -> None:
             x, y, p = (rng.integers(0, most, count) for most in (BAR_SENSOR.width, BAR_SENSOR.height, 2))
             events = Events(np.sort(rng.integers(0, 100_000, count)), x, y, p, BAR_SENSOR)
             write(tmp_path / "data" / name / f"{number}.raw", events)
-    found, run, _ = diagnosed(tmp_path / "data", bins={"form": "binary"}, optimiser={"learning_rate": 1e-6})
+    found, run, _ = diagnosed(tmp_path / "data", form="binary", learning_rate=1e-6)
     assert run.test.event_count_accuracy == 1
     assert "100.0%" in found["counting"].text
 
@@ -213,20 +214,17 @@ def test_network_worse_than_event_counting_is_reported(tmp_path: Path) -> None:
 def test_evaluation_mode_matches_training_mode(each: int, channels: list[int], batch: int, tmp_path: Path) -> None:
     """With one update per epoch, running statistics would still be mostly their initial values."""
     write_bars(tmp_path / "data", each)
-    _, run, _ = diagnosed(tmp_path / "data", network={"channels": channels}, optimiser={"epochs": 20, "batch": batch})
+    _, run, _ = diagnosed(tmp_path / "data", channels=channels, epochs=20, batch=batch)
     printed = run.epochs[run.test.chosen_epoch - 1].train_accuracy
     assert run.test.train_accuracy == pytest.approx(printed, abs=0.02)
     assert printed > 0.6
 
 
-def test_findings_are_printed_and_in_the_report(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_findings_are_printed_and_in_the_report(tmp_path: Path) -> None:
     write_bars(tmp_path / "data")
-    monkeypatch.chdir(tmp_path)
-    commands.train("data", "bins.step_us=20000", "optimiser.epochs=1", "optimiser.learning_rate=0.000001")
-    printed = capsys.readouterr().out
-    run = TrainingRun.read(next(path for path in [RunFolder(tmp_path / "runs/train/data")]))
+    settings = ["step_us=20000", "epochs=1", "learning_rate=0.000001"]
+    printed = dvspipe("train", "data", *settings, cwd=tmp_path).output
+    run = TrainingRun.read(RunFolder(tmp_path / "runs/train/data"))
     page = run.folder.report.read_text(encoding="utf-8")
     assert run.test.findings
     for finding in run.test.findings:

@@ -13,32 +13,33 @@ from facts import raises
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from dvspipe.base.config import build
+from dvspipe import export, train
 from dvspipe.base.errors import ConfigError
-from dvspipe.base.trees import merge_settings
 from dvspipe.checkpoints.checkpoint import load_checkpoint
-from dvspipe.inference import Classifier
+from dvspipe.inference import Classifier, InferConfig
 from dvspipe.report import write_training_page
 from dvspipe.results import TrainingRun
 from dvspipe.training import TrainConfig, TrainingCallback
 from dvspipe.training.features import fit_readout
-from dvspipe.verbs.deployment import export
-from dvspipe.verbs.training import train
 
-SMALL = {
+SMALL: dict[str, Any] = {
     "jobs": 1,
-    "bins": {"steps": 10, "step_us": 10_000, "form": "binary"},
-    "network": {
-        "kind": "stdp",
-        "channels": [6, 8],
-        "kernel": 3,
-        "thresholds": [3, 3],
-        "last_pool": 2,
-        "readout": "linear",
-    },
-    "augment": {"shift_px": 0},
-    "optimiser": {"epochs": 3, "batch": 8},
-    "stdp": {"passes": 1, "winners": [3, 3], "radius": [1, 1], "doubled_after": 5, "readout_c": 0.1},
+    "steps": 10,
+    "step_us": 10000,
+    "form": "binary",
+    "network": "stdp",
+    "channels": [6, 8],
+    "kernel": 3,
+    "thresholds": [3, 3],
+    "last_pool": 2,
+    "shift_px": 0,
+    "epochs": 3,
+    "batch": 8,
+    "passes": 1,
+    "winners": [3, 3],
+    "radius": [1, 1],
+    "doubled_after": 5,
+    "readout_c": 0.1,
 }
 
 
@@ -48,13 +49,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def config_for(folder: Path, **over: Any) -> TrainConfig:
-    settings = merge_settings(SMALL, {"data": {"root": str(folder)}})  # type: ignore[arg-type]
-    return build(TrainConfig, merge_settings(settings, over), "test")
+    return TrainConfig.model_validate(SMALL | {"root": folder} | over)
 
 
 @pytest.fixture(scope="module")
 def run(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainingRun:
-    return train(config_for(folder), tmp_path_factory.mktemp("run") / "a")
+    return train(config_for(folder), out=tmp_path_factory.mktemp("run") / "a")
 
 
 def test_layers_are_trained_in_order(run: TrainingRun) -> None:
@@ -74,8 +74,8 @@ def test_resumed_run_ends_with_the_same_weights(run: TrainingRun, folder: Path, 
                 raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(config_for(folder), tmp_path / "a", callback=Stop())
-    resumed = train(config_for(folder), tmp_path / "a", resume=True)
+        train(config_for(folder), out=tmp_path / "a", callback=Stop())
+    resumed = train(config_for(folder), out=tmp_path / "a", resume=True)
     (_, ours), (_, theirs) = (load_checkpoint(found.folder.last) for found in (resumed, run))
     for name, tensor in theirs.state_dict().items():
         assert torch.equal(ours.state_dict()[name], tensor), name
@@ -96,12 +96,12 @@ def test_checkpoint_classifies_recordings(run: TrainingRun, folder: Path) -> Non
     classifier = Classifier.load(run.folder.path)
     found = classifier.predict(folder / "test" / "0_right" / "00.raw")
     assert found.class_name in classifier.config.classes
-    with raises(ConfigError, "stateful", "network.kind = stdp"):
-        classifier.predict(folder / "test" / "0_right" / "00.raw", {"stateful": True})
+    with raises(ConfigError, "stateful", "network = stdp"):
+        classifier.predict(folder / "test" / "0_right" / "00.raw", InferConfig(stateful=True))
 
 
 def test_network_without_export_format_is_an_error(run: TrainingRun, tmp_path: Path) -> None:
-    with raises(ConfigError, "kind = stdp"):
+    with raises(ConfigError, "network = stdp"):
         export(run.folder.path, tmp_path / "a.onnx")
 
 
@@ -126,15 +126,15 @@ def test_readout_matches_scikit_learn(classes: int) -> None:
 @pytest.mark.parametrize(
     ("over", "message"),
     [
-        ({"optimiser": {"epochs": 1}}, ("epochs = 1", "2")),
-        ({"stdp": {"winners": [3]}}, ("stdp.winners", "1", "2")),
-        ({"stdp": {"radius": [3, 1, 1]}}, ("stdp.radius", "3", "2")),
-        ({"bins": {"polarity": "signed", "form": "voxel"}}, ("polarity = signed", "stdp")),
+        ({"epochs": 1}, ("epochs = 1", "2")),
+        ({"winners": [3]}, ("winners", "1", "2")),
+        ({"radius": [3, 1, 1]}, ("radius", "3", "2")),
+        ({"polarity": "signed", "form": "voxel"}, ("polarity = signed", "stdp")),
     ],
 )
 def test_untrainable_settings_are_refused(folder: Path, over: dict[str, Any], message: object) -> None:
     with raises(ConfigError, message):
-        config_for(folder, **over)
+        train(config_for(folder, **over))
 
 
 def test_unconverged_layers_are_reported(run: TrainingRun) -> None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from dvspipe.events import SensorSize
-from dvspipe.networks import SpikingNetwork, parse_network
+from dvspipe.networks import NetworkConfig, SpikingNetwork
 from dvspipe.training import new_readout as module
 from dvspipe.training.new_readout import fit_readout, is_linear, read_features
 
@@ -19,8 +19,8 @@ T, B, K = 6, 9, 4
 
 def network_of(**settings: Any) -> SpikingNetwork:
     torch.manual_seed(0)
-    kernel = {} if settings.get("kind") == "mlp" else {"kernel": 3}
-    config = parse_network(
+    kernel = {} if settings.get("network") == "mlp" else {"kernel": 3}
+    config = NetworkConfig.model_validate(
         {"channels": [5, 6], "tau_mem_s": 0.02, "tau_readout_s": 0.05, "gain": 3.0} | kernel | settings
     )
     return SpikingNetwork(config, grid=GRID, classes=K, dt=0.01).double().eval()
@@ -40,7 +40,7 @@ def fit(features: Tensor, labels: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("kind", ["csnn", "mlp"])
 def test_logits_are_a_linear_map_of_the_features(kind: str) -> None:
-    network = network_of(kind=kind, dropout=0.5)
+    network = network_of(network=kind, dropout=0.5)
     spikes = (torch.rand(T, B, 2, GRID.height, GRID.width, generator=torch.Generator().manual_seed(1)) < 0.4).double()
     features = read_features(network, spikes)
     readout = torch.cat([network.linear.weight, network.linear.bias[:, None]], dim=1).detach()

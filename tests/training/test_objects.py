@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 from conftest import BAR_CLASSES, moving_bar
 from torch import Tensor, nn
 
-from dvspipe import Classifier, evaluate, train
-from dvspipe.cli import training as commands
+from dvspipe import Classifier, TrainConfig, evaluate, train
 from dvspipe.datasets import DataSet, from_recordings
 from dvspipe.formats import write
 
-BINS = {"steps": 5, "step_us": 20_000}
-SHORT: dict[str, Any] = {"bins": BINS, "epochs": 2, "jobs": 1}
+CONFIG = TrainConfig(steps=5, step_us=20_000, channels=(4,), epochs=2, jobs=1)
 
 
 class Readout(nn.Module):
@@ -39,9 +36,9 @@ def data() -> DataSet:
 
 
 def test_data_set_in_memory_is_trained_and_evaluated(data: DataSet, tmp_path: Path) -> None:
-    run = train(data, tmp_path / "run", network={"channels": [4]}, **SHORT)
+    run = train(data, CONFIG, tmp_path / "run")
     assert run.test.samples == 3  # drawn from the training part, as the validation part
-    by_path = evaluate(run.folder.path, data, "all")
+    by_path = evaluate(run.folder.path, data, part="all")
     assert by_path.samples == 15
     by_object = evaluate(Classifier.load(run.checkpoint), data)
     assert by_object.confusion == by_path.confusion
@@ -49,18 +46,19 @@ def test_data_set_in_memory_is_trained_and_evaluated(data: DataSet, tmp_path: Pa
 
 def test_network_given_to_train_is_evaluated(data: DataSet, tmp_path: Path) -> None:
     sensor = data.sensor
+    config = TrainConfig(steps=5, step_us=20_000, network="module", call="sequence", epochs=2, jobs=1)
     network = Readout(2 * sensor.width * sensor.height)
-    run = train(data, tmp_path / "run", network=network, **SHORT)
+    run = train(data, config, tmp_path / "run", network=network)
     by_path = evaluate(run.folder.path, data, network=Readout(2 * sensor.width * sensor.height))
-    assert evaluate(network, data, bins=BINS).confusion == by_path.confusion
+    assert evaluate(network, data, config=config).confusion == by_path.confusion
 
 
 def test_evaluation_file_has_the_probabilities_of_each_recording(data: DataSet, tmp_path: Path) -> None:
-    run = train(data, tmp_path / "run", network={"channels": [4]}, **SHORT)
+    run = train(data, CONFIG, tmp_path / "run")
     for label, name in enumerate(data.classes):
         for number in range(3):
             write(tmp_path / "in" / name / f"{number}.raw", moving_bar(label, number))
-    commands.evaluate(str(run.folder.path), str(tmp_path / "in"), part="all", out=tmp_path / "out.json")
+    evaluate(run.folder.path, tmp_path / "in", out=tmp_path / "out.json", part="all")
     stored = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
     assert [Path(row["name"]).parent.name for row in stored["predictions"]] == [
         n for n in data.classes for _ in range(3)

@@ -16,13 +16,10 @@ import torch
 import yaml
 from conftest import write_bar_parts
 
-from dvspipe.base.config import build
-from dvspipe.base.trees import merge_settings
-from dvspipe.base.yaml_files import read_yaml
+from dvspipe import train
 from dvspipe.checkpoints.checkpoint import load_checkpoint
 from dvspipe.results import RunFolder
 from dvspipe.training import TrainConfig
-from dvspipe.verbs.training import train
 
 pytestmark = [
     pytest.mark.slow,
@@ -30,17 +27,26 @@ pytestmark = [
 ]
 SHORT: dict[str, Any] = {
     "jobs": 1,
-    "bins": {"steps": 5, "step_us": 20_000},
-    "network": {"channels": [6], "kernel": 3, "tau_mem_s": 0.04},
-    "augment": {"shift_px": 1},
-    "optimiser": {"epochs": 2, "batch": 9, "learning_rate": 0.02},
+    "steps": 5,
+    "step_us": 20000,
+    "channels": [6],
+    "kernel": 3,
+    "tau_mem_s": 0.04,
+    "shift_px": 1,
+    "epochs": 2,
+    "batch": 9,
+    "learning_rate": 0.02,
 }
 RULES: dict[str, Any] = {
     "bptt": {},
-    "segments": {"optimiser": {"segment": 2}},
+    "segments": {"segment": 2},
     "ottt": {
-        "network": {"norm": "weight", "reset": "subtract", "detach_reset": True, "gain": 3.0},
-        "optimiser": {"rule": "ottt", "loss": "each_step"},
+        "norm": "weight",
+        "reset": "subtract",
+        "detach_reset": True,
+        "gain": 3.0,
+        "rule": "ottt",
+        "loss": "each_step",
     },
 }
 SEVERAL = """
@@ -90,10 +96,10 @@ def first_loss(folder: Path) -> float:
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of trainings in two processes: of each rule, and one that is killed and resumed."""
     here = tmp_path_factory.mktemp("trained")
-    bars = merge_settings(SHORT, {"data": {"root": str(write_bar_parts(here / "bars"))}})
+    bars = SHORT | {"root": str(write_bar_parts(here / "bars"))}
     for name, over in RULES.items():
-        (here / f"{name}.yaml").write_text(yaml.safe_dump(merge_settings(bars, over)))
-    longer = "train bptt.yaml optimiser.epochs=5"
+        (here / f"{name}.yaml").write_text(yaml.safe_dump(bars | over))
+    longer = "train bptt.yaml epochs=5"
     with start(f"{longer} --out killed", cwd=here) as running:
         while not RunFolder(here / "killed").state.exists():
             assert running.poll() is None, running.communicate()[1]
@@ -113,7 +119,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("rule", RULES)
 def test_two_processes_train_the_same_weights_as_one(rule: str, trained: Path, tmp_path: Path) -> None:
     """Batch norm and gradients use the complete batch."""
-    train(build(TrainConfig, read_yaml(trained / f"{rule}.yaml"), rule), tmp_path)
+    train(TrainConfig.read(trained / f"{rule}.yaml"), out=tmp_path)
     ours, theirs = weights_of(trained / rule), weights_of(tmp_path)
     for key, tensor in theirs.items():
         torch.testing.assert_close(ours[key], tensor, rtol=2e-2, atol=2e-3, msg=key)

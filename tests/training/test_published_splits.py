@@ -12,15 +12,15 @@ from conftest import random_events
 from facts import mentions, raises
 from recorder import Recorder
 
+from dvspipe import evaluate
 from dvspipe.base.errors import ConfigError, DataError
 from dvspipe.checkpoints.checkpoint import load_checkpoint
-from dvspipe.datasets import DataSet, FolderConfig, open_dataset, read_split
+from dvspipe.datasets import DataConfig, DataSet, open_dataset, read_split
 from dvspipe.formats import write
 from dvspipe.report import write_training_page
 from dvspipe.results import EvaluationResult, SplitRow, TrainingRun, write_splits
 from dvspipe.results.splits import Part
-from dvspipe.training import choose_settings
-from dvspipe.verbs.training import evaluate
+from dvspipe.training import TrainConfig, choose_settings
 
 GROUPS = ("g01", "g02", "g03", "g04", "g05", "g06")
 TESTED = {1: ("g01", "g02"), 2: ("g03", "g04")}
@@ -50,9 +50,9 @@ def groups_of(data: DataSet) -> Mapping[str, set[str]]:
     return {part: {sample.group for sample in samples} for part, samples in data.parts.items()}
 
 
-@pytest.mark.parametrize(("given", "number"), [({}, 1), ({"split": 1}, 1), ({"split": 2}, 2)])
-def test_published_split_divides_a_folder(folder: Path, given: dict[str, int], number: int) -> None:
-    data = open_dataset({"root": folder, **given})
+@pytest.mark.parametrize(("split", "number"), [(None, 1), (1, 1), (2, 2)])
+def test_published_split_divides_a_folder(folder: Path, split: int | None, number: int) -> None:
+    data = open_dataset(DataConfig(root=folder, split=split))
     groups = groups_of(data)
     assert data.split == number
     assert data.fixed_test
@@ -98,11 +98,11 @@ def test_group_in_two_published_parts_is_a_warning(folder: Path, tmp_path: Path)
 
 def test_unknown_and_missing_splits_are_errors(folder: Path, tmp_path: Path) -> None:
     with raises(DataError, "splits.csv", "split 3", "1, 2"):
-        open_dataset({"root": folder, "split": 3})
+        open_dataset(DataConfig(root=folder, split=3))
     for name in ("a", "b"):
         write(tmp_path / name / "1.h5", random_events(0, 10))
-    with raises(DataError, str(tmp_path), "splits.csv", "data.split"):
-        open_dataset({"root": tmp_path, "split": 1})
+    with raises(DataError, str(tmp_path), "splits.csv", "split"):
+        open_dataset(DataConfig(root=tmp_path, split=1))
 
 
 def test_missing_recordings_are_a_problem(tmp_path: Path) -> None:
@@ -111,14 +111,14 @@ def test_missing_recordings_are_a_problem(tmp_path: Path) -> None:
     for number in range(1, 5):
         write(tmp_path / "a" / f"{number}.h5", random_events(number, 10))
     with raises(DataError, "splits.csv", "2 of 6 recordings", "a/5.h5"):
-        open_dataset(FolderConfig(root=tmp_path), with_problems=False)
+        open_dataset(DataConfig(root=tmp_path), with_problems=False)
 
 
 def test_choice_keeps_the_published_groups(folder: Path) -> None:
-    choice = choose_settings(folder, split=2, epochs=1)
-    assert choice.config.data.split == 2
-    assert "group" not in choice.settings["data"]
-    assert mentions(choice.reasons["data"], "split 2", "splits.csv")
+    choice = choose_settings(folder, TrainConfig(split=2, epochs=1))
+    assert choice.config.split == 2
+    assert "group" not in choice.config.given
+    assert mentions(choice.reasons["validation"], "split 2", "splits.csv")
 
 
 @pytest.fixture(scope="module")
@@ -126,12 +126,12 @@ def runs(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("runs")
     words = ("epochs=1", "views=1", "channels=[2]", "steps=3")
     for split in (1, 2):
-        dvspipe("train", folder, f"data.split={split}", *words, "-o", out / f"split-{split}")
+        dvspipe("train", folder, f"split={split}", *words, "-o", out / f"split-{split}")
     return out
 
 
 def test_without_validation_all_training_recordings_and_the_last_epoch_are_used(folder: Path, tmp_path: Path) -> None:
-    words = ("data.validation=0", "epochs=2", "views=1", "channels=[2]", "steps=3")
+    words = ("validation=0", "epochs=2", "views=1", "channels=[2]", "steps=3")
     done = dvspipe("train", folder, *words, "-o", tmp_path / "run")
     run = TrainingRun.read(tmp_path / "run")
     assert mentions(done.stdout, "epoch 2, the last")
@@ -152,12 +152,12 @@ def test_without_validation_all_training_recordings_and_the_last_epoch_are_used(
     # A complete run is not trained again, and nothing is left to evaluate as validation.
     dvspipe("train", folder, *words, "-o", tmp_path / "run", "--resume")
     with raises(DataError, "validation"):
-        evaluate(run.folder.path, folder, "validation")
+        evaluate(run.folder.path, folder, part="validation")
 
 
 def test_early_stopping_needs_a_validation_part(folder: Path) -> None:
-    with raises(ConfigError, "patience", "data.validation = 0"):
-        choose_settings(folder, validation=0, patience=3)
+    with raises(ConfigError, "patience", "validation = 0"):
+        choose_settings(folder, TrainConfig(validation=0, patience=3))
 
 
 def test_evaluation_uses_the_split_of_the_run(runs: Path, folder: Path) -> None:
@@ -167,7 +167,7 @@ def test_evaluation_uses_the_split_of_the_run(runs: Path, folder: Path) -> None:
 
 def test_evaluation_on_another_split_warns_of_trained_recordings(runs: Path, folder: Path) -> None:
     warnings: list[str] = []
-    evaluate(runs / "split-2", {"root": folder, "split": 1}, callback=Recorder(warnings))
+    evaluate(runs / "split-2", DataConfig(root=folder, split=1), callback=Recorder(warnings))
     assert any(mentions(warning, "training part", "split-2") for warning in warnings)
 
 

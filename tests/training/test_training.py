@@ -15,41 +15,44 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import yaml
 from conftest import moving_bar, random_events, write_bar_parts
 from facts import mentions, raises
 from recorder import Recorder
 
-from dvspipe.base.config import build, read_stored
+from dvspipe import evaluate, train
 from dvspipe.base.errors import CheckpointError, ConfigError, DataError, FileError
 from dvspipe.base.gestures import GESTURES
-from dvspipe.base.trees import merge_settings
-from dvspipe.base.yaml_files import read_yaml, shipped_configs
+from dvspipe.base.yaml_files import shipped_configs
 from dvspipe.checkpoints.checkpoint import ClassifierConfig, energies, load_checkpoint, save_checkpoint
-from dvspipe.cli import training as commands
-from dvspipe.datasets import DataConfig, FolderConfig, from_recordings, open_dataset
+from dvspipe.datasets import DataConfig, from_recordings, open_dataset
 from dvspipe.encoding import BinConfig
 from dvspipe.events import GESTURE_SENSOR
 from dvspipe.formats import write
 from dvspipe.inference import Classifier
-from dvspipe.networks import CsnnConfig, NetworkConfig
+from dvspipe.networks import NetworkConfig
 from dvspipe.results import EpochRow, RunFolder, TrainingRun, wilson_interval
 from dvspipe.rules.rules import ONLINE as ONLINE_RULES
 from dvspipe.training import TrainConfig, TrainingCallback
 from dvspipe.training.calibration import find_least_energy, fit_temperature
+from dvspipe.training.config import check_settings
 from dvspipe.training.evaluation import TrainedNetwork, expected_calibration_error
 from dvspipe.training.machine import memory_bytes
 from dvspipe.training.resuming import TrainingState
 from dvspipe.training.schedule import LOSSES
-from dvspipe.verbs.training import evaluate, train
 
 SMALL: dict[str, Any] = {
     "jobs": 1,
-    "bins": {"steps": 5, "step_us": 20_000},
-    "network": {"channels": [6], "kernel": 3, "tau_mem_s": 0.04},
-    "augment": {"shift_px": 1},
-    "optimiser": {"epochs": 4, "batch": 8, "learning_rate": 0.02},
+    "steps": 5,
+    "step_us": 20000,
+    "channels": [6],
+    "kernel": 3,
+    "tau_mem_s": 0.04,
+    "shift_px": 1,
+    "epochs": 4,
+    "batch": 8,
+    "learning_rate": 0.02,
 }
+COMMAND = ["dvspipe", "train", "bars"]
 
 
 @pytest.fixture(scope="module")
@@ -58,13 +61,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def config_for(folder: Path, **over: Any) -> TrainConfig:
-    settings = merge_settings(SMALL, {"data": {"root": str(folder)}})
-    return build(TrainConfig, merge_settings(settings, over, {"data": DataConfig, "network": NetworkConfig}), "test")
+    settings = SMALL | {"root": str(folder)} | over
+    unused = TrainConfig.find_unused(settings).keys() - over
+    return TrainConfig.model_validate({name: value for name, value in settings.items() if name not in unused})
 
 
 @pytest.fixture(scope="module")
 def run(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainingRun:
-    return train(config_for(folder), tmp_path_factory.mktemp("run") / "a", command="dvspipe train bars")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", COMMAND)
+        return train(config_for(folder), out=tmp_path_factory.mktemp("run") / "a")
 
 
 def test_network_learns_classes_that_differ_only_in_timing(run: TrainingRun) -> None:
@@ -84,7 +90,7 @@ def test_run_writes_its_records(run: TrainingRun, folder: Path) -> None:
     best = max(lines, key=lambda line: (line["val_accuracy"], -line["val_loss"]))
     record = json.loads((run.folder.path / "test.json").read_text())
     assert (record["chosen_epoch"], record["command"]) == (best["epoch"], "dvspipe train bars")
-    assert build(TrainConfig, read_yaml(run.folder.path / "args.yaml"), "args.yaml") == config_for(folder)
+    assert TrainConfig.read(run.folder.path / "args.yaml") == config_for(folder)
 
 
 def test_run_records_network_activity(run: TrainingRun) -> None:
@@ -106,7 +112,7 @@ def test_stored_records_equal_returned_ones(run: TrainingRun) -> None:
 
 
 def test_same_seed_gives_the_same_weights(run: TrainingRun, folder: Path, tmp_path: Path) -> None:
-    again = train(config_for(folder), tmp_path / "b")
+    again = train(config_for(folder), out=tmp_path / "b")
     for name in ("best", "last"):
         _, ours = load_checkpoint(run.folder.path / "weights" / f"{name}.safetensors")
         _, theirs = load_checkpoint(again.folder.path / "weights" / f"{name}.safetensors")
@@ -115,14 +121,14 @@ def test_same_seed_gives_the_same_weights(run: TrainingRun, folder: Path, tmp_pa
 
 
 def test_bfloat16_trains_on_the_cpu_and_is_recorded(folder: Path, tmp_path: Path) -> None:
-    over = {"network": {"channels": [16, 16]}, "optimiser": {"precision": "bfloat16"}}
-    trained = train(config_for(folder, **over), tmp_path / "run")
+    over = {"channels": [16, 16], "precision": "bfloat16"}
+    trained = train(config_for(folder, **over), out=tmp_path / "run")
     assert trained.test.accuracy >= 0.9
-    assert build(TrainConfig, read_yaml(trained.folder.config), "args.yaml").optimiser.precision == "bfloat16"
-    with raises(ConfigError, "optimiser.precision", "bfloat16", "float32"):
-        train(config_for(folder, network=over["network"]), tmp_path / "run", resume=True)
-    with raises(ConfigError, "optimiser.precision = float16", "GPU"):
-        train(config_for(folder, device="cpu", optimiser={"precision": "float16"}), tmp_path / "half")
+    assert TrainConfig.read(trained.folder.config).precision == "bfloat16"
+    with raises(ConfigError, "precision", "bfloat16", "float32"):
+        train(config_for(folder, channels=over["channels"]), out=tmp_path / "run", resume=True)
+    with raises(ConfigError, "precision = float16", "GPU"):
+        train(config_for(folder, device="cpu", precision="float16"), out=tmp_path / "half")
 
 
 def test_checkpoint_classifies_recordings(run: TrainingRun, folder: Path) -> None:
@@ -144,11 +150,11 @@ def test_class_without_recordings_is_named(folder: Path, tmp_path: Path) -> None
             file.unlink()
     for file in [*(root / "test").rglob("*.raw")]:
         file.rename(file.with_name(f"9{file.name}"))
-    config = config_for(root, data={"group": r"^\d+"})  # the only one of its class may be drawn for validation
+    config = config_for(root, group=r"^\d+")  # the only one of its class may be drawn for validation
     configs = (config.model_copy(update={"seed": seed}) for seed in range(100))
-    unlucky = next(c for c in configs if all(s.label != 1 for s in open_dataset(c.data, c.seed).train))
+    unlucky = next(c for c in configs if all(s.label != 1 for s in open_dataset(c).train))
     with raises(DataError, "1_left"):
-        train(unlucky, tmp_path / "run")
+        train(unlucky, out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
@@ -166,20 +172,20 @@ def test_classes_missing_from_the_dataset_give_a_warning(tmp_path: Path) -> None
     """A partial copy of N-MNIST may lack digits."""
     write_digits(tmp_path, (0, 1, 7), 4)
     texts: list[str] = []
-    over = {"data": {"kind": "nmnist", "root": str(tmp_path)}, "optimiser": {"epochs": 1}}
-    train(build(TrainConfig, merge_settings(SMALL, over), "test"), tmp_path / "run", callback=Recorder(texts))
+    over = {"data": "nmnist", "root": str(tmp_path), "epochs": 1}
+    train(TrainConfig.model_validate(SMALL | over), out=tmp_path / "run", callback=Recorder(texts))
     assert mentions(texts[0], "N-MNIST", "2, 3, 4, 5, 6, 8, 9")
 
 
 def test_new_run_removes_results_of_the_previous_one_if_told(folder: Path, tmp_path: Path) -> None:
-    train(config_for(folder, optimiser={"epochs": 1}), tmp_path)
+    train(config_for(folder, epochs=1), out=tmp_path)
     files = sorted(tmp_path.rglob("*"))
     with raises(FileError, tmp_path, "not empty", "overwrite", "resume"):
-        train(config_for(folder), tmp_path)
+        train(config_for(folder), out=tmp_path)
     assert sorted(tmp_path.rglob("*")) == files
     over = {"learning_rate": 1000, "clip_norm": 1e38, "epochs": 3, "weight_decay": 1e30}
-    with raises(ConfigError, "NaN", "epoch 1", "optimiser.learning_rate = 1000"):
-        train(config_for(folder, optimiser=over), tmp_path, overwrite=True)
+    with raises(ConfigError, "NaN", "epoch 1", "learning_rate = 1000"):
+        train(config_for(folder, **over), out=tmp_path, overwrite=True)
     assert {path.name for path in tmp_path.iterdir()} == {"args.yaml", "split.json", "weights"}
     assert list((tmp_path / "weights").iterdir()) == []
 
@@ -187,15 +193,15 @@ def test_new_run_removes_results_of_the_previous_one_if_told(folder: Path, tmp_p
 def test_silent_layer_gives_a_warning(folder: Path, tmp_path: Path) -> None:
     texts: list[str] = []
 
-    over = {"network": {"tau_mem_s": 1000.0}, "optimiser": {"epochs": 1}}
-    train(config_for(folder, **over), tmp_path / "run", callback=Recorder(texts))
+    over = {"tau_mem_s": 1000.0, "epochs": 1}
+    train(config_for(folder, **over), out=tmp_path / "run", callback=Recorder(texts))
     assert texts == [texts[0]]
     assert mentions(texts[0], "lif1")
 
 
 def test_checkpoint_contains_all_inference_settings(tmp_path: Path) -> None:
     config = ClassifierConfig(
-        classes=("a", "b"), width=16, height=12, bins=BinConfig(steps=4), network=CsnnConfig(channels=(3,))
+        classes=("a", "b"), width=16, height=12, bins=BinConfig(steps=4), network=NetworkConfig(channels=(3,))
     )
     torch.manual_seed(0)
     network = config.build_network()
@@ -222,7 +228,7 @@ def test_invalid_checkpoint_is_an_error(tmp_path: Path, run: TrainingRun) -> Non
     with raises(CheckpointError, "None", "'dvspipe-classifier-1'"):
         load_checkpoint(path)
     config, _ = load_checkpoint(run.checkpoint)
-    other = ClassifierConfig.model_validate(config.model_dump() | {"network": CsnnConfig(channels=(7,))})
+    other = ClassifierConfig.model_validate(config.model_dump() | {"network": NetworkConfig(channels=(7,))})
     save_checkpoint(path, config, other.build_network())
     with pytest.raises(CheckpointError, match="size mismatch"):
         load_checkpoint(path)
@@ -246,19 +252,19 @@ def test_every_included_configuration_trains(name: str, tmp_path: Path) -> None:
     """Shortened to little data and one epoch (or one per layer); network and bins are unchanged."""
     root = tmp_path / "data"
     root.mkdir()
-    settings: Any = read_yaml(name)
-    layers = len(settings["network"]["channels"]) if settings["network"].get("kind") == "stdp" else 1
-    over: dict[str, Any] = {"optimiser": {"epochs": layers}, "stdp": {"passes": 1}}
-    if settings["data"]["kind"] == "nmnist":
+    config = TrainConfig.read(name)
+    over: dict[str, Any] = {"epochs": 1, "root": root}
+    if config.network == "stdp":
+        over |= {"epochs": len(config.channels), "passes": 1}
+    if config.data == "nmnist":
         write_digits(root, range(10), 3)
-        over["data"] = {"root": str(root), "views": 2}
-    if settings["data"]["kind"] == "gestures":
+        over["views"] = 2
+    if config.data == "gestures":
         for name_of_class in GESTURES:
             for user in range(3):
                 events = random_events(user, 300, GESTURE_SENSOR, span_us=1_400_000)
                 write(root / name_of_class / f"user{user}.raw", events)
-        over["data"] = {"root": str(root)}
-    if settings["data"]["kind"] == "mnist":
+    if config.data == "mnist":
         for part, count in (("train", 40), ("t10k", 10)):
             pixels = np.random.default_rng(0).integers(0, 256, count * 784, dtype=np.uint8)
             for kind, head, content in (
@@ -266,8 +272,7 @@ def test_every_included_configuration_trains(name: str, tmp_path: Path) -> None:
                 ("labels-idx1", [1, *count.to_bytes(4, "big")], bytes(k % 10 for k in range(count))),
             ):
                 (root / f"{part}-{kind}-ubyte").write_bytes(bytes([0, 0, 8, *head]) + content)
-        over["data"] = {"root": str(root)}
-    run = train(build(TrainConfig, merge_settings(settings, over), name), tmp_path / "run")
+    run = train(TrainConfig.read(name, over), out=tmp_path / "run")
     assert 0 <= run.test.accuracy <= 1
     assert run.checkpoint.is_file()
 
@@ -280,40 +285,40 @@ def test_every_optimiser_setting_affects_training(tmp_path: Path) -> None:
             write(tmp_path / "few" / name / f"{2 * number}.raw", moving_bar(label, number))
 
     def weights(name: str, **over: Any) -> torch.Tensor:
-        one_epoch = merge_settings({"optimiser": {"epochs": 1, "clip_norm": 100}}, over)
+        one_epoch = {"epochs": 1, "clip_norm": 100} | over
         with pytest.raises(KeyboardInterrupt):
             training = config_for(tmp_path / "few", **one_epoch)
-            train(training, tmp_path / name, callback=Killed(1, after_row=True), overwrite=True)
+            train(training, out=tmp_path / name, callback=Killed(1, after_row=True), overwrite=True)
         _, network = load_checkpoint(tmp_path / name / "weights" / "last.safetensors")
         return torch.cat([parameter.flatten() for parameter in network.parameters()])
 
     plain = weights("plain")
     assert torch.equal(weights("again"), plain)
-    for group, name, value in (
-        ("optimiser", "label_smoothing", 0.3),
-        ("optimiser", "kind", "sgd"),
-        ("optimiser", "accumulate", 2),
-        ("optimiser", "schedule", "constant"),
-        ("optimiser", "warm_up", 0.0),
-        ("optimiser", "loss", "each_step"),
-        ("optimiser", "truncate", 2),
-        ("optimiser", "ema", 0.5),
-        ("network", "tau_syn_s", 0.05),
-        ("network", "gain", 2.0),
-        ("network", "reset", "subtract"),
-        ("network", "surrogate", "arctan"),
-        ("network", "readout", "count"),
-        ("optimiser", "weight_decay", 3.0),
-        ("optimiser", "clip_norm", 1e-6),
-        ("optimiser", "batch", 5),
-        ("network", "dropout", 0.5),
-        ("network", "slope", 1.0),
-        ("network", "tau_readout_s", 0.03),
-        ("augment", "shift_px", 0),
-        ("augment", "flip_polarity", True),
-        ("data", "views", 2),
+    for name, value in (
+        ("label_smoothing", 0.3),
+        ("optimiser", "sgd"),
+        ("accumulate", 2),
+        ("schedule", "constant"),
+        ("warm_up", 0.0),
+        ("loss", "each_step"),
+        ("truncate", 2),
+        ("ema", 0.5),
+        ("tau_syn_s", 0.05),
+        ("gain", 2.0),
+        ("reset", "subtract"),
+        ("surrogate", "arctan"),
+        ("readout", "count"),
+        ("weight_decay", 3.0),
+        ("clip_norm", 1e-6),
+        ("batch", 5),
+        ("dropout", 0.5),
+        ("slope", 1.0),
+        ("tau_readout_s", 0.03),
+        ("shift_px", 0),
+        ("flip_polarity", True),
+        ("views", 2),
     ):
-        assert not torch.equal(weights(name, **{group: {name: value}}), plain), name
+        assert not torch.equal(weights(name, **{name: value}), plain), name
 
 
 def weights_of(folder: Path, name: str = "last") -> dict[str, torch.Tensor]:
@@ -343,10 +348,10 @@ def test_killed_run_resumes_to_the_same_weights(
     where = tmp_path / "a"
     config = config_for(folder)
     with pytest.raises(KeyboardInterrupt):
-        train(config, where, callback=Killed(2 + (not after_row), after_row=after_row))
+        train(config, out=where, callback=Killed(2 + (not after_row), after_row=after_row))
     with (where / "results.csv").open("a") as file:
         file.write("3,0.1,0.2\n")  # partial row of an interrupted epoch
-    resumed = train(config, where, resume=True, command="dvspipe train bars")
+    resumed = train(config, out=where, resume=True)
     for name in ("best", "last"):
         ours, theirs = weights_of(where, name), weights_of(run.folder.path, name)
         assert all(torch.equal(ours[key], theirs[key]) for key in theirs), name
@@ -365,7 +370,7 @@ def test_killed_run_resumes_to_the_same_weights(
 
 def test_training_with_rounded_weights_keeps_the_original_weights_in_its_state(folder: Path, tmp_path: Path) -> None:
     """The checkpoint has at most 3 values per channel, with the moving average of the weights, too."""
-    train(config_for(folder, optimiser={"epochs": 1, "weight_bits": 2, "ema": 0.5}), tmp_path / "a")
+    train(config_for(folder, epochs=1, weight_bits=2, ema=0.5), out=tmp_path / "a")
     name = "layers.0.convolution.weight"
     kept = TrainingState.load(tmp_path / "a" / "weights" / "state.safetensors").network[name]
     assert all(len(channel.unique()) == channel.numel() for channel in kept)
@@ -376,42 +381,43 @@ def test_training_with_rounded_weights_keeps_the_original_weights_in_its_state(f
 @pytest.mark.parametrize(
     ("over", "facts"),
     [
-        ({"network": {"norm": "weight"}}, ("network.norm",)),
-        ({"network": {"kind": "stdp"}, "optimiser": {"epochs": 9}}, ("stdp",)),
+        ({"norm": "weight"}, ("norm",)),
+        ({"network": "stdp", "epochs": 9}, ("stdp",)),
     ],
 )
 def test_weights_are_rounded_only_if_they_can_be_compiled(over: dict[str, Any], facts: tuple[str, ...]) -> None:
-    with raises(ConfigError, "optimiser.weight_bits = 4", *facts):
-        build(TrainConfig, merge_settings({"optimiser": {"weight_bits": 4}}, over), "test")
+    with raises(ConfigError, "weight_bits = 4", *facts):
+        check_settings(TrainConfig.model_validate({"weight_bits": 4} | over))
 
 
-def test_obstacles_to_resuming_are_explained(folder: Path, tmp_path: Path) -> None:
-    config = config_for(folder, optimiser={"epochs": 1})
+def test_obstacles_to_resuming_are_explained(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", COMMAND)
+    config = config_for(folder, epochs=1)
     with raises(FileError, "nowhere", "args.yaml"):
-        train(config, tmp_path / "nowhere", resume=True)
+        train(config, out=tmp_path / "nowhere", resume=True)
     with raises(ConfigError, "resume", "out="):
         train(config, resume=True)
-    train(config, tmp_path / "a")
-    longer = config_for(folder, optimiser={"epochs": 2}, augment={"shift_px": 0})
-    with raises(ConfigError, "augment.shift_px = 1", "0", "optimiser.epochs = 1", "2", "changed"):
-        train(longer, tmp_path / "a", resume=True)
-    run = train(longer, tmp_path / "a", resume=True, changed=True, command="dvspipe train bars")
+    train(config, out=tmp_path / "a")
+    longer = config_for(folder, epochs=2, shift_px=0)
+    with raises(ConfigError, "shift_px = 1", "0", "epochs = 1", "2", "changed"):
+        train(longer, out=tmp_path / "a", resume=True)
+    run = train(longer, out=tmp_path / "a", resume=True, changed=True)
     assert run.test.chosen_epoch in (1, 2)
-    assert re.fullmatch("dvspipe train bars  # .*optimiser.epochs=2 .1 before.*", run.test.command)
+    assert re.fullmatch("dvspipe train bars  # .*epochs=2 .1 before.*", run.test.command)
     state = tmp_path / "a" / "weights" / "state.safetensors"
     state.write_bytes(state.read_bytes()[:-100])
     with raises(CheckpointError, "state.safetensors"):
-        train(longer, tmp_path / "a", resume=True)
+        train(longer, out=tmp_path / "a", resume=True)
     state.unlink()
     with raises(CheckpointError, "state.safetensors"):
-        train(longer, tmp_path / "a", resume=True)
+        train(longer, out=tmp_path / "a", resume=True)
 
 
 def test_message_names_few_of_many_changed_settings(run: TrainingRun, folder: Path) -> None:
-    other = config_for(folder, network={"channels": list(range(1, 60)), "gain": 2.0}, bins={"steps": 9, "clip": 2})
+    other = config_for(folder, channels=list(range(1, 60)), gain=2.0, steps=9, clip=2)
     other = other.model_copy(update={"seed": 7, "hop_us": 1000, "name": "other"})
     with raises(ConfigError, "args.yaml", "seed = 0", 7, "and 1 more") as caught:
-        train(other, run.folder.path, resume=True)
+        train(other, out=run.folder.path, resume=True)
     assert len(str(caught.value)) < 500 + len(str(run.folder.config))
 
 
@@ -421,40 +427,42 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def test_complete_run_is_unchanged_by_resuming(folder: Path, tmp_path: Path) -> None:
     """Whether it ended by epochs or patience; missing test files are written again."""
-    over: dict[str, Any] = {"optimiser": {"epochs": 50, "patience": 1, "learning_rate": 1e-9}}
+    over: dict[str, Any] = {"epochs": 50, "patience": 1, "learning_rate": 1e-09}
     config = config_for(folder, **over)
-    before = train(config, tmp_path / "a", command="dvspipe train bars")
+    before = train(config, out=tmp_path / "a")
     best = max(range(len(before.epochs)), key=lambda k: (before.epochs[k].val_accuracy, -before.epochs[k].val_loss))
     assert len(before.epochs) == best + 1 + 1 < 50
     there = contents(tmp_path / "a")
-    less = config_for(folder, **merge_settings(over, {"optimiser": {"epochs": 1}}))
+    less = config_for(folder, **over | {"epochs": 1})
     for again, changed in ((config, False), (less, True)):
-        assert train(again, tmp_path / "a", resume=True, changed=changed).test == before.test
+        assert train(again, out=tmp_path / "a", resume=True, changed=changed).test == before.test
         assert contents(tmp_path / "a") == there
     (tmp_path / "a" / "test.json").unlink()
-    assert train(config, tmp_path / "a", resume=True, command="dvspipe train bars").test == before.test
+    assert train(config, out=tmp_path / "a", resume=True).test == before.test
     assert contents(tmp_path / "a") == there  # best.safetensors was rewritten with equal bytes
     best_checkpoint = RunFolder(tmp_path / "a").best
     best_checkpoint.write_bytes(best_checkpoint.read_bytes()[:100])
     with raises(CheckpointError, best_checkpoint):
-        train(config, tmp_path / "a", resume=True)
+        train(config, out=tmp_path / "a", resume=True)
 
 
 @pytest.mark.parametrize(
     "over",
     [
-        {"network": {"channels": [7]}},
-        {"bins": {"step_us": 10_000}},
+        {"channels": [7]},
+        {"step_us": 10000},
         {"seed": 1},
-        {"data": {"sensor": "16x12"}},
-        *({"optimiser": one} for one in ({"kind": "sgd"}, {"loss": "count"}, {"label_smoothing": 0.1}, {"ema": 0.9})),
+        {"sensor": "16x12"},
+        {"optimiser": "sgd"},
+        {"loss": "count"},
+        {"label_smoothing": 0.1},
+        {"ema": 0.9},
     ],
 )
 def test_settings_that_define_a_run_cannot_change(run: TrainingRun, folder: Path, over: dict[str, Any]) -> None:
     there = contents(run.folder.path)
-    key = ".".join((*over, *(next(iter(over.values())) if "seed" not in over else ())))
-    with raises(ConfigError, "args.yaml", key):
-        train(config_for(folder, **over), run.folder.path, resume=True, changed=True)
+    with raises(ConfigError, "args.yaml", *over):
+        train(config_for(folder, **over), out=run.folder.path, resume=True, changed=True)
     assert contents(run.folder.path) == there
 
 
@@ -466,97 +474,92 @@ def test_folder_to_resume_with_is_compared_with_the_folder_of_the_run(
     shutil.copytree(folder, tmp_path / "in" / "data")
     monkeypatch.chdir(tmp_path / "in")
     with pytest.raises(KeyboardInterrupt):
-        train(config_for(Path("data"), optimiser={"epochs": 2}), "a", callback=Killed(1, after_row=True))
+        train(config_for(Path("data"), epochs=2), out="a", callback=Killed(1, after_row=True))
     monkeypatch.chdir(tmp_path)
     for label, name in enumerate(("0_right", "1_left")):
         for number in range(5):
             write(tmp_path / "other" / name / f"{2 * number:02}.raw", moving_bar(label, 500 + number))
     with raises(DataError, "in/a/split.json", "folder other", "train/0_right/"):
-        train("other", "in/a", resume=True)
-    resumed = train("in/data", "in/a", resume=True)
+        train("other", out="in/a", resume=True)
+    resumed = train("in/data", out="in/a", resume=True)
     assert [row.epoch for row in resumed.epochs] == [1, 2]
-    assert read_stored(TrainConfig, resumed.folder.config).data.root == Path("in/data")
+    assert TrainConfig.read(resumed.folder.config).root == Path("in/data")
 
 
 def test_run_resumes_only_with_the_same_recordings(folder: Path, tmp_path: Path) -> None:
     """Other recordings would be split differently, and leak test recordings into the training part."""
     root = tmp_path / "data"
     shutil.copytree(folder / "train", root)
-    config = config_for(root, optimiser={"epochs": 2})
+    config = config_for(root, epochs=2)
     with pytest.raises(KeyboardInterrupt):
-        train(config, tmp_path / "a", callback=Killed(1, after_row=True))
+        train(config, out=tmp_path / "a", callback=Killed(1, after_row=True))
     there = contents(tmp_path / "a")
     shutil.copy(root / "0_right" / "00.raw", root / "0_right" / "99.raw")
     for changed in (False, True):
         with raises(DataError, "a/split.json"):
-            train(config, tmp_path / "a", resume=True, changed=changed)
+            train(config, out=tmp_path / "a", resume=True, changed=changed)
     assert contents(tmp_path / "a") == there
-    without = config_for(root, optimiser={"epochs": 2}, data={"split": str(tmp_path / "a" / "split.json")})
-    assert train(without, tmp_path / "a", resume=True, changed=True).test.samples == 12
+    without = config_for(root, epochs=2, split=str(tmp_path / "a" / "split.json"))
+    assert train(without, out=tmp_path / "a", resume=True, changed=True).test.samples == 12
     assert (tmp_path / "a" / "split.json").read_bytes() == there["split.json"]
 
 
-def test_run_stopped_in_its_first_epoch_restarts(
-    run: TrainingRun, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def stopped(config: TrainConfig, where: Path, *, callback: TrainingCallback, **_: Any) -> TrainingRun:
-        callback.on_run(RunFolder(where), config)
-        return train(config, where, callback=Killed(1))
-
-    monkeypatch.setattr("dvspipe.verbs.training.train", stopped)
-    monkeypatch.chdir(tmp_path)
-    Path("bars.yaml").write_text(yaml.safe_dump(config_for(folder).model_dump(mode="json")))
+def test_run_stopped_in_its_first_epoch_restarts(run: TrainingRun, folder: Path, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
-        commands.train("bars.yaml", out=Path("a"))
-    assert "dvspipe train bars.yaml -o a --resume " in capsys.readouterr().err
+        train(config_for(folder), out=tmp_path / "a", callback=Killed(1))
     assert not (tmp_path / "a" / "results.csv").exists()
-    train(config_for(folder), tmp_path / "a", resume=True)
+    train(config_for(folder), out=tmp_path / "a", resume=True)
     ours, theirs = weights_of(tmp_path / "a"), weights_of(run.folder.path)
     assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
 
 
 def test_only_one_run_writes_to_a_folder(folder: Path, tmp_path: Path) -> None:
-    config = config_for(folder, optimiser={"epochs": 1})
+    config = config_for(folder, epochs=1)
 
     class Second(TrainingCallback):
         def on_epoch(self, _row: EpochRow) -> None:
             for resume in (False, True):
                 with raises(FileError, tmp_path / "a", "another process"):
-                    train(config, tmp_path / "a", resume=resume, overwrite=not resume)
+                    train(config, out=tmp_path / "a", resume=resume, overwrite=not resume)
 
-    train(config, tmp_path / "a", callback=Second())
-    train(config, tmp_path / "a", overwrite=True)
+    train(config, out=tmp_path / "a", callback=Second())
+    train(config, out=tmp_path / "a", overwrite=True)
     (tmp_path / "file").touch()
     with raises(FileError, tmp_path / "file", "is not a folder"):
-        train(config, tmp_path / "file" / "b")
+        train(config, out=tmp_path / "file" / "b")
 
 
 def test_accumulated_batch_has_the_same_gradients(folder: Path, tmp_path: Path) -> None:
     """The linear network has no batch norm, the only layer that would differ."""
-    plain = {"network": {"kind": "mlp", "channels": [12]}, "optimiser": {"epochs": 1}}
-    train(config_for(folder, **plain), tmp_path / "complete")
-    train(config_for(folder, **merge_settings(plain, {"optimiser": {"accumulate": 3}})), tmp_path / "parts")
+    plain = {"network": "mlp", "channels": [12], "epochs": 1}
+    train(config_for(folder, **plain), out=tmp_path / "complete")
+    train(config_for(folder, **plain | {"accumulate": 3}), out=tmp_path / "parts")
     complete, parts = weights_of(tmp_path / "complete"), weights_of(tmp_path / "parts")
     for key, tensor in complete.items():
         torch.testing.assert_close(parts[key], tensor, rtol=1e-4, atol=1e-5)
 
 
-MLP: dict[str, Any] = {"network": {"kind": "mlp", "channels": [12], "dropout": 0.3}, "optimiser": {"epochs": 2}}
+MLP: dict[str, Any] = {"network": "mlp", "channels": [12], "dropout": 0.3, "epochs": 2}
 ONLINE: dict[str, Any] = {
-    "network": {"norm": "weight", "reset": "subtract", "detach_reset": True, "dropout": 0.2, "gain": 3.0},
-    "optimiser": {"epochs": 3, "loss": "each_step"},
+    "norm": "weight",
+    "reset": "subtract",
+    "detach_reset": True,
+    "dropout": 0.2,
+    "gain": 3.0,
+    "epochs": 3,
+    "loss": "each_step",
 }
 
 
 def test_segmented_training_equals_training_over_all_steps(folder: Path, tmp_path: Path) -> None:
     """With dropout, weight averaging and partial batches; also after resuming."""
-    plain = merge_settings(MLP, {"optimiser": {"ema": 0.9, "accumulate": 2, "segment": None}})
-    segments = config_for(folder, **merge_settings(plain, {"optimiser": {"segment": 2}}))
-    train(config_for(folder, **plain), tmp_path / "complete")
-    train(segments, tmp_path / "segments")
+    plain = MLP | {"ema": 0.9, "accumulate": 2, "segment": None}
+    segments = config_for(folder, **plain | {"segment": 2})
+    train(config_for(folder, **plain), out=tmp_path / "complete")
+    train(segments, out=tmp_path / "segments")
     with pytest.raises(KeyboardInterrupt):
-        train(segments, tmp_path / "resumed", callback=Killed(2))
-    train(segments, tmp_path / "resumed", resume=True)
+        train(segments, out=tmp_path / "resumed", callback=Killed(2))
+    train(segments, out=tmp_path / "resumed", resume=True)
     complete, ours, resumed = (weights_of(tmp_path / name) for name in ("complete", "segments", "resumed"))
     for key, tensor in complete.items():
         torch.testing.assert_close(ours[key], tensor, rtol=1e-4, atol=1e-5)
@@ -570,9 +573,9 @@ def test_segments_are_chosen_if_all_steps_exceed_memory(
 
     bytes_of_step = 8 * 4 * 16 * 12 * (2 + 2 * 6 + 6 / 4)  # the input, currents, membranes and pooled spikes
     monkeypatch.setattr("dvspipe.training.trainer.memory_bytes", lambda _: round(2 * 1.5 * 2.5 * bytes_of_step))
-    train(config_for(folder, optimiser={"epochs": 1}), tmp_path / "a", callback=Recorder(texts))
+    train(config_for(folder, epochs=1), out=tmp_path / "a", callback=Recorder(texts))
     (text,) = [text for text in texts if "segment" in text]
-    assert mentions(text, "optimiser.segment = auto", "5 steps", "2 steps")
+    assert mentions(text, "segment = auto", "5 steps", "2 steps")
 
 
 def test_machine_memory_is_known_on_linux() -> None:
@@ -584,24 +587,24 @@ def test_machine_memory_is_known_on_linux() -> None:
 @pytest.mark.parametrize("rule", ONLINE_RULES)
 def test_online_rules_train(folder: Path, tmp_path: Path, rule: str) -> None:
     """An interrupted run ends with the same weights; the rates of its layers are recorded."""
-    config = config_for(folder, **merge_settings(ONLINE, {"optimiser": {"rule": rule}}))
-    run = train(config, tmp_path / "a")
+    config = config_for(folder, **ONLINE | {"rule": rule})
+    run = train(config, out=tmp_path / "a")
     assert run.epochs[-1].train_loss < run.epochs[0].train_loss
     assert run.epochs[0].rates["lif1"] > 0.01
     with pytest.raises(KeyboardInterrupt):
-        train(config, tmp_path / "b", callback=Killed(2))
-    train(config, tmp_path / "b", resume=True)
+        train(config, out=tmp_path / "b", callback=Killed(2))
+    train(config, out=tmp_path / "b", resume=True)
     ours, theirs = weights_of(tmp_path / "b"), weights_of(tmp_path / "a")
     assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
 
 
 def test_standardised_convolutions_start_like_batch_norm(folder: Path, tmp_path: Path) -> None:
     """The currents of each channel have mean 0 and variance 1, so no layer is silent."""
-    still = {"optimiser": {"learning_rate": 1e-12, "weight_decay": 0, "epochs": 1}}
+    still = {"learning_rate": 1e-12, "weight_decay": 0, "epochs": 1}
     rates = [
         train(
-            config_for(folder, **merge_settings(still, {"network": {"norm": norm, "channels": [6, 8]}})),
-            tmp_path / norm,
+            config_for(folder, **still | {"norm": norm, "channels": [6, 8]}),
+            out=tmp_path / norm,
         )
         .epochs[0]
         .rates
@@ -613,42 +616,42 @@ def test_standardised_convolutions_start_like_batch_norm(folder: Path, tmp_path:
 @pytest.mark.parametrize(
     ("over", "message"),
     [
-        ({"optimiser": {"segment": 6}}, ("segment = 6", "bins.steps = 5")),
-        ({"optimiser": {"segment": 2, "truncate": 2}}, ("segment = 2", "truncate = 2")),
-        ({"optimiser": {"segment": "often"}}, "segment = 'often'"),
+        ({"segment": 6}, ("segment = 6", "steps = 5")),
+        ({"segment": 2, "truncate": 2}, ("segment = 2", "truncate = 2")),
+        ({"segment": "often"}, "segment = 'often'"),
         (
-            {"optimiser": {"rule": "ottt"}},
+            {"rule": "ottt"},
             (
                 "rule = ottt",
-                "network.norm=weight",
-                "network.reset=subtract",
-                "network.detach_reset=true",
-                "optimiser.loss=each_step",
+                "norm=weight",
+                "reset=subtract",
+                "detach_reset=true",
+                "loss=each_step",
             ),
         ),
         (
-            merge_settings(ONLINE, {"optimiser": {"rule": "eprop"}, "network": {"channels": [2, 3]}}),
-            ("rule = eprop", "network.channels=[2]"),
+            ONLINE | {"rule": "eprop", "channels": [2, 3]},
+            ("rule = eprop", "channels=[2]"),
         ),
     ],
 )
 def test_rule_with_unsupported_settings_is_an_error(folder: Path, over: dict[str, Any], message: object) -> None:
     with raises(ConfigError, message):
-        config_for(folder, **over)
+        check_settings(config_for(folder, **over))
 
 
 def test_numeric_overflow_of_a_rule_stops_the_run(folder: Path, tmp_path: Path) -> None:
-    over = {"optimiser": {"rule": "ottt", "learning_rate": 1000, "weight_decay": 1e30, "clip_norm": 1e38}}
+    over = {"rule": "ottt", "learning_rate": 1000, "weight_decay": 1e30, "clip_norm": 1e38}
     with raises(ConfigError, "NaN", "epoch 1"):
-        train(config_for(folder, **merge_settings(ONLINE, over)), tmp_path / "run")
+        train(config_for(folder, **ONLINE | over), out=tmp_path / "run")
 
 
 def test_averaged_weights_are_stored(folder: Path, tmp_path: Path) -> None:
     """After one step on all recordings, the average is nine tenths of the new weights; with a decay of 0.02, 98 %."""
-    one = {"optimiser": {"epochs": 1, "batch": 54, "schedule": "constant", "warm_up": 0}}
-    train(config_for(folder, **one), tmp_path / "plain")
+    one = {"epochs": 1, "batch": 54, "schedule": "constant", "warm_up": 0}
+    train(config_for(folder, **one), out=tmp_path / "plain")
     for ema in (0.999, 0.02):
-        train(config_for(folder, **merge_settings(one, {"optimiser": {"ema": ema}})), tmp_path / str(ema))
+        train(config_for(folder, **one | {"ema": ema}), out=tmp_path / str(ema))
     classifier, _ = load_checkpoint(tmp_path / "plain" / "weights" / "last.safetensors")
     torch.manual_seed(0)
     fresh = classifier.build_network().state_dict()
@@ -662,12 +665,12 @@ def test_averaged_weights_are_stored(folder: Path, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_truncation_after_all_steps_keeps_the_gradients(folder: Path, tmp_path: Path) -> None:
     """Truncation after all steps changes nothing; truncation after fewer steps still trains the network."""
-    one = {"optimiser": {"epochs": 1}}
-    train(config_for(folder, **one), tmp_path / "plain")
-    train(config_for(folder, **merge_settings(one, {"optimiser": {"truncate": 5}})), tmp_path / "all")
+    one = {"epochs": 1}
+    train(config_for(folder, **one), out=tmp_path / "plain")
+    train(config_for(folder, **one | {"truncate": 5}), out=tmp_path / "all")
     plain, all_steps = weights_of(tmp_path / "plain"), weights_of(tmp_path / "all")
     assert all(torch.equal(all_steps[key], plain[key]) for key in plain)
-    run = train(config_for(folder, optimiser={"truncate": 3, "epochs": 6}), tmp_path / "cut")
+    run = train(config_for(folder, truncate=3, epochs=6), out=tmp_path / "cut")
     assert run.test.accuracy >= 0.6
 
 
@@ -730,35 +733,37 @@ def test_missing_tensorboard_is_reported_before_reading_data(
 ) -> None:
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     with raises(ConfigError, "TensorBoard"):
-        train(config_for(folder, tensorboard=True), tmp_path / "run")
+        train(config_for(folder, tensorboard=True), out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
 def test_checkpoint_is_evaluated_on_a_dataset(run: TrainingRun, folder: Path, tmp_path: Path) -> None:
-    data = config_for(folder).data
-    record = evaluate(run.checkpoint, data, "test")
+    data = config_for(folder)
+    record = evaluate(run.checkpoint, data, part="test")
     assert record.confusion == run.test.confusion
     assert record.calibration_error == pytest.approx(run.test.calibration_error, abs=1e-6)
     assert record.temperature != 1
-    assert evaluate(run.checkpoint, data, "all").samples == 84
+    assert evaluate(run.checkpoint, data, part="all").samples == 84
     with raises(ConfigError, "tset", "train", "validation", "test", "all"):
-        evaluate(run.checkpoint, data, "tset")
+        evaluate(run.checkpoint, data, part="tset")
     for name in ("x", "y"):
         for number in range(4):
             write(tmp_path / name / f"{number}.raw", moving_bar(0, number))
     with raises(DataError, "x", "y", "0_right", "1_left", "2_down"):
-        evaluate(run.checkpoint, FolderConfig(root=tmp_path), "test")
+        evaluate(run.checkpoint, DataConfig(root=tmp_path), part="test")
 
 
 @pytest.mark.parametrize("classes", [("2_down", "0_right", "1_left"), ("2_down", "1_left")])
 def test_classes_are_matched_by_name(run: TrainingRun, folder: Path, classes: tuple[str, ...]) -> None:
     """In another order, or only some of them."""
-    data = open_dataset(config_for(folder).data)
+    data = open_dataset(config_for(folder))
     files = [(sample.file, data.classes[sample.label]) for sample in data.test]
     recordings = [(file, name) for file, name in files if file and name in classes]
 
     texts: list[str] = []
-    record = evaluate(run.checkpoint, from_recordings(recordings, classes=classes), "all", callback=Recorder(texts))
+    record = evaluate(
+        run.checkpoint, from_recordings(recordings, classes=classes), part="all", callback=Recorder(texts)
+    )
 
     assert record.classes == run.test.classes
     for name, counts, expected in zip(record.classes, record.confusion, run.test.confusion, strict=True):
@@ -773,10 +778,10 @@ def test_classes_of_a_folder_are_matched_before_and_after_its_split(
     alone = shutil.copy(run.checkpoint, tmp_path / "w.safetensors")
     config, network = load_checkpoint(alone)
     swapped = TrainedNetwork(str(alone), config.model_copy(update={"classes": config.classes[::-1]}), network)
-    data = FolderConfig(root=folder)
+    data = DataConfig(root=folder)
     for part in ("validation", "all"):
-        found = evaluate(swapped, data, part)
-        expected = evaluate(alone, data, part)
+        found = evaluate(swapped, data, part=part)
+        expected = evaluate(alone, data, part=part)
         assert found.classes == expected.classes[::-1]
         assert found.confusion == expected.confusion[::-1]
 
@@ -786,10 +791,10 @@ def test_evaluation_uses_the_split_of_the_training(run: TrainingRun, folder: Pat
     texts: list[str] = []
 
     def confusion(checkpoint: Path, part: str, seed: int, root: Path = folder) -> Any:
-        return evaluate(checkpoint, FolderConfig(root=root), part, seed=seed, callback=Recorder(texts)).confusion
+        return evaluate(checkpoint, DataConfig(root=root, seed=seed), part=part, callback=Recorder(texts)).confusion
 
     def parts(root: Path, seed: int) -> list[str]:
-        return [sample.name for sample in open_dataset(FolderConfig(root=root), seed).validation]
+        return [sample.name for sample in open_dataset(DataConfig(root=root, seed=seed)).validation]
 
     assert parts(folder, 0) != parts(folder, 1)
     assert confusion(run.checkpoint, "validation", 1) == confusion(run.checkpoint, "validation", 0)
@@ -822,8 +827,8 @@ def test_few_recordings_outside_the_run_are_all_evaluated(
         first = min((folder / "test" / name).iterdir())
         shutil.copy(first, tmp_path / "other" / name / f"new_{first.name}")
     texts: list[str] = []
-    other = FolderConfig(root=tmp_path / "other")
-    record = evaluate(run.checkpoint, other, part, callback=Recorder(texts))
+    other = DataConfig(root=tmp_path / "other")
+    record = evaluate(run.checkpoint, other, part=part, callback=Recorder(texts))
     assert record.samples == len(run.test.classes)
     assert record.data.startswith(f"{record.samples} recordings (all)")
     assert texts == []
@@ -835,14 +840,14 @@ def test_too_few_recordings_to_split_suggests_part_all(run: TrainingRun, folder:
         (tmp_path / "other" / name).mkdir(parents=True)
         shutil.copy(min((folder / "test" / name).iterdir()), tmp_path / "other" / name)
     with raises(DataError, "part=all"):
-        evaluate(alone, FolderConfig(root=tmp_path / "other"), "test")
+        evaluate(alone, DataConfig(root=tmp_path / "other"), part="test")
 
 
 def test_fine_tuning_starts_from_the_checkpoint(run: TrainingRun, folder: Path, tmp_path: Path) -> None:
     """With almost no learning rate, predictions stay the same; for other classes the network can be trained again."""
     best = run.folder.path / "weights" / "best.safetensors"
-    still = {"optimiser": {"epochs": 1, "learning_rate": 1e-12, "weight_decay": 0}, "init": str(best)}
-    again = train(config_for(folder, **still), tmp_path / "a")
+    still = {"epochs": 1, "learning_rate": 1e-12, "weight_decay": 0, "init": str(best)}
+    again = train(config_for(folder, **still), out=tmp_path / "a")
     assert again.test.confusion == run.test.confusion
     config, _ = load_checkpoint(again.folder.path / "weights" / "best.safetensors")
     assert config.trained_on == "; then ".join(2 * [f"{run.test.title}, 54 recordings"])
@@ -850,7 +855,7 @@ def test_fine_tuning_starts_from_the_checkpoint(run: TrainingRun, folder: Path, 
     for part in ("train", "test"):
         for name in ("right", "left"):
             shutil.copytree(next((folder / part).glob(f"?_{name}")), two / part / name)
-    train(config_for(two, **still), tmp_path / "b")
+    train(config_for(two, **still), out=tmp_path / "b")
     _, before = load_checkpoint(best)
     config, network = load_checkpoint(tmp_path / "b" / "weights" / "best.safetensors")
     assert config.classes == ("left", "right")
@@ -862,36 +867,37 @@ def test_fine_tuning_matches_classes_by_name(run: TrainingRun, folder: Path, tmp
     """The same classes in another order keep the last layer, and the order of the checkpoint."""
     config = config_for(
         folder,
-        optimiser={"epochs": 1, "learning_rate": 1e-12, "weight_decay": 0},
+        epochs=1,
+        learning_rate=1e-12,
+        weight_decay=0,
         init=str(run.folder.path / "weights" / "best.safetensors"),
     )
-    data = open_dataset(config.data, config.seed, config.bins)
+    data = open_dataset(config, config)
     turned = data.with_classes(data.classes[::-1])
-    settings: dict[str, Any] = {name: getattr(config, name) for name in config.model_fields_set - {"data"}}
-    again = train(turned, tmp_path / "a", **settings)
+    again = train(turned, config, tmp_path / "a")
     assert again.test.confusion == run.test.confusion
 
 
 def test_fine_tuning_requires_the_same_network(run: TrainingRun, folder: Path, tmp_path: Path) -> None:
     best = run.folder.path / "weights" / "best.safetensors"
     for over, message in (
-        ({"network": {"tau_mem_s": 0.5}}, ("network.tau_mem_s", 0.04, 0.5)),
-        ({"bins": {"steps": 7}}, ("bins.steps", 5, 7)),
+        ({"tau_mem_s": 0.5}, ("tau_mem_s", 0.04, 0.5)),
+        ({"steps": 7}, ("steps", 5, 7)),
     ):
         with raises(ConfigError, message):
-            train(config_for(folder, init=str(best), **over), tmp_path / "a")
+            train(config_for(folder, init=str(best), **over), out=tmp_path / "a")
     with raises(CheckpointError, "nothing"):
-        train(config_for(folder, init="nothing"), tmp_path / "a")
+        train(config_for(folder, init="nothing"), out=tmp_path / "a")
     assert not (tmp_path / "a").exists()
 
 
 def test_lost_epoch_rows_are_restored_from_the_state(folder: Path, tmp_path: Path) -> None:
     config, where = config_for(folder), tmp_path / "a"
     with pytest.raises(KeyboardInterrupt):
-        train(config, where, callback=Killed(3))
+        train(config, out=where, callback=Killed(3))
     (where / "results.csv").write_text("")
     (where / "metrics.jsonl").write_text("")
-    train(config, where, resume=True)
+    train(config, out=where, resume=True)
     assert [json.loads(line)["epoch"] for line in (where / "metrics.jsonl").read_text().splitlines()] == [1, 2, 3, 4]
     (where / "metrics.jsonl").write_text("{")
-    assert len(train(config, where, resume=True).epochs) == 4  # the run is complete
+    assert len(train(config, out=where, resume=True).epochs) == 4  # the run is complete

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +12,17 @@ from commands import dvspipe
 from conftest import random_events
 from facts import mentions, raises
 
-from dvspipe.base.config import build
+from dvspipe import evaluate, export, train
 from dvspipe.base.errors import ConfigError, DataError
-from dvspipe.base.overrides import parse_overrides
-from dvspipe.base.trees import merge_settings
 from dvspipe.checkpoints.checkpoint import ClassifierConfig, load_checkpoint, load_config, save_checkpoint
-from dvspipe.datasets import open_dataset
+from dvspipe.datasets import DataConfig, open_dataset
+from dvspipe.encoding import BinConfig
 from dvspipe.events import SensorSize
 from dvspipe.formats import write
 from dvspipe.framing import FramingConfig
 from dvspipe.inference import Classifier, InferConfig
+from dvspipe.networks import NetworkConfig
 from dvspipe.training import TrainConfig, TrainingCallback, choose_settings
-from dvspipe.verbs.deployment import export
-from dvspipe.verbs.training import evaluate, train
 from dvspipe.video.frames import Frame
 from dvspipe.video.writing import write_video
 
@@ -33,9 +30,14 @@ PICTURE = SensorSize(width=96, height=64)
 SETTINGS: dict[str, Any] = {
     "device": "cpu",
     "jobs": 1,
-    "bins": {"steps": 6, "step_us": 100_000, "downsample": 4},
-    "network": {"channels": [4, 8], "tau_mem_s": 0.2, "tau_readout_s": 0.3},
-    "optimiser": {"epochs": 2, "batch": 4},
+    "steps": 6,
+    "step_us": 100000,
+    "downsample": 4,
+    "channels": [4, 8],
+    "tau_mem_s": 0.2,
+    "tau_readout_s": 0.3,
+    "epochs": 2,
+    "batch": 4,
 }
 
 
@@ -88,15 +90,15 @@ def movers(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def config_for(root: Path, **data: Any) -> TrainConfig:
-    return build(TrainConfig, SETTINGS | {"data": {"root": str(root), **data}}, "test")
+    return TrainConfig.model_validate(SETTINGS | {"root": str(root), **data})
 
 
 @pytest.mark.parametrize("data", [{}, {"roi": "auto"}, {"roi": "60x50+20+4"}, {"size": "48x32", "roi": "full"}])
 def test_inference_frames_recordings_as_in_the_test(data: dict[str, Any], movers: Path, tmp_path: Path) -> None:
-    run = train(config_for(movers, **data), tmp_path / "run")
+    run = train(config_for(movers, **data), out=tmp_path / "run")
     classifier = Classifier.load(run.folder.path)
     assert classifier.config.framing.roi == data.get("roi", "full")
-    tested = evaluate(run.folder.path, config_for(movers).data, "all")
+    tested = evaluate(run.folder.path, config_for(movers), part="all")
     wrong = {each.name: each.predicted for each in tested.wrong}
     for file in sorted(movers.rglob("*.webm")):
         prediction = classifier.predict(file)
@@ -105,30 +107,30 @@ def test_inference_frames_recordings_as_in_the_test(data: dict[str, Any], movers
 
 
 def test_given_framing_replaces_the_training_framing() -> None:
-    trained = FramingConfig(fit="crop", video={"video": {"resize": "64x48"}, "simulator": {"pos_thres": 0.3}})
+    trained = FramingConfig(fit="crop", resize="64x48", pos_thres=0.3)
     assert InferConfig().with_defaults(trained) == InferConfig(**trained.model_dump())
-    given = InferConfig(roi="auto", video={"upsample": 4}).with_defaults(trained)
-    assert (given.roi, given.fit, given.video.video.resize) == ("auto", None, None)
-    assert (given.video.upsample, given.video.simulator.pos_thres) == (4, 0.3)
+    given = InferConfig(roi="auto", upsample=4).with_defaults(trained)
+    assert (given.roi, given.fit, given.resize) == ("auto", None, None)
+    assert (given.upsample, given.pos_thres) == (4, 0.3)
 
 
 def test_checkpoint_does_not_store_video_times() -> None:
-    given = FramingConfig(video={"video": {"start_s": 1, "stop_s": 2, "fps": 30, "crop": "9x9+1+1"}, "upsample": 4})
-    stored = given.for_checkpoint().video
-    assert (stored.video.start_s, stored.video.stop_s, stored.video.fps) == (0, None, None)
-    assert (stored.video.crop, stored.upsample) == ("9x9+1+1", 4)
+    given = FramingConfig(start_s=1, stop_s=2, fps=30, crop="9x9+1+1", upsample=4)
+    stored = given.for_checkpoint()
+    assert (stored.start_s, stored.stop_s, stored.fps) == (0, None, None)
+    assert (stored.crop, stored.upsample) == ("9x9+1+1", 4)
 
 
 def test_old_checkpoints_get_the_default_framing() -> None:
     known = load_config("gesture")
     earlier = known.model_dump(mode="json", exclude={"framing"})
-    assert build(ClassifierConfig, earlier, "earlier").framing == FramingConfig()
+    assert ClassifierConfig.model_validate(earlier).framing == FramingConfig()
 
 
 def test_moving_person_is_framed_if_found_in_most_videos(movers: Path, tmp_path: Path) -> None:
     choice = choose_settings(movers)
-    assert (choice.config.data.size, choice.config.data.roi) == ("128x128", "auto")
-    assert mentions(choice.reasons["data"], "8 of 8 videos")
+    assert (choice.config.size, choice.config.roi) == ("128x128", "auto")
+    assert mentions(choice.reasons["size"], "8 of 8 videos")
     for number in range(6):
         moves, picture = number == 0, SensorSize(width=96 + 304 * (number % 2), height=64 + 136 * (number % 2))
         path = tmp_path / "still" / "ab"[number % 2] / f"{number}.webm"
@@ -146,23 +148,23 @@ def test_complete_frames_of_different_sizes_get_one_size(tmp_path: Path) -> None
         noise = rng.integers(0, 255, (10, 24 * scale, 36 * scale), np.uint8)  # motion everywhere
         write_video(path, [Frame(33_333 * k, image) for k, image in enumerate(noise)])
     choice = choose_settings(tmp_path)
-    assert (choice.config.data.size, choice.config.data.roi) == ("180x120", "full")
-    assert open_dataset(choice.config.data, 0).sensor == SensorSize(width=180, height=120)
+    assert (choice.config.size, choice.config.roi) == ("180x120", "full")
+    assert open_dataset(choice.config).sensor == SensorSize(width=180, height=120)
 
 
 def test_framing_without_videos_is_refused() -> None:
     for data, message in (
-        ({"kind": "nmnist", "size": "34x34"}, ("size", "NmnistConfig")),
-        ({"kind": "gestures", "roi": "auto"}, ("roi", "gestures")),
+        ({"data": "nmnist", "size": "34x34"}, ("size", "nmnist")),
+        ({"data": "gestures", "roi": "auto"}, ("roi", "gestures")),
     ):
         with raises(ConfigError, message):
-            build(TrainConfig, {"data": data}, "test")
+            open_dataset(DataConfig.model_validate(data))
 
 
 def test_fit_requires_a_size(movers: Path) -> None:
-    with raises(ConfigError, "data.fit = scale"):
-        open_dataset(config_for(movers, fit="scale").data, 0)
-    assert open_dataset(config_for(movers, fit="scale", size="48x48").data, 0).sensor == SensorSize(width=48, height=48)
+    with raises(ConfigError, "fit = scale"):
+        open_dataset(config_for(movers, fit="scale"))
+    assert open_dataset(config_for(movers, fit="scale", size="48x48")).sensor == SensorSize(width=48, height=48)
 
 
 def test_recordings_without_sensor_give_one_warning_with_valid_settings(
@@ -174,17 +176,16 @@ def test_recordings_without_sensor_give_one_warning_with_valid_settings(
         path.parent.mkdir(parents=True, exist_ok=True)
         t, x, y, p = np.sort(rng.integers(0, 600_000, 900)), *rng.integers(0, 34, (2, 900)), rng.integers(0, 2, 900)
         np.savetxt(path, np.stack([t, x, y, p], 1), "%d", ",", header="t,x,y,p", comments="")
-    given = {"init": str(base), "device": "cpu", "jobs": 1, "optimiser": {"epochs": 1}, "data": {"views": 1}}
+    given = TrainConfig(init=str(base), device="cpu", jobs=1, epochs=1, views=1)
     notes = Notes()
-    train(choose_settings(tmp_path / "mine", given).config, tmp_path / "first", callback=notes)
+    train(choose_settings(tmp_path / "mine", given).config, out=tmp_path / "first", callback=notes)
     (warning,) = [text for text in notes.warnings if "sensor" in text]
     assert "48x48" in warning
     assert "sensor" not in caplog.text
-    pasted = parse_overrides(re.findall(r"data\.\S+=\S+", warning))
-    assert pasted == {"data": {"sensor": "34x34", "fit": "scale"}}
+    assert mentions(warning, "sensor=34x34", "fit=scale")
     notes = Notes()
-    choice = choose_settings(tmp_path / "mine", merge_settings(given, pasted))
-    train(choice.config, tmp_path / "second", callback=notes)
+    choice = choose_settings(tmp_path / "mine", given.model_copy(update={"sensor": "34x34", "fit": "scale"}))
+    train(choice.config, out=tmp_path / "second", callback=notes)
     assert not [text for text in notes.warnings if "sensor" in text]
     assert load_config(tmp_path / "second").sensor == SensorSize(width=48, height=48)
 
@@ -196,12 +197,12 @@ def test_region_mostly_outside_the_frame_gives_a_warning(
     classifier = Classifier.load(base)
     for file, size in ((tmp_path / "a.h5", "60x50"), (next(movers.rglob("*.webm")), "96x64")):
         caplog.clear()
-        classifier.open(file, {"roi": "200x200+0+0"})
+        classifier.open(file, InferConfig(roi="200x200+0+0"))
         (line,) = [record.getMessage() for record in caplog.records if "inside" in record.getMessage()]
         assert "200x200+0+0" in line
         assert size in line
         caplog.clear()
-        classifier.open(file, {"roi": "60x60-10+10"})
+        classifier.open(file, InferConfig(roi="60x60-10+10"))
         assert "inside" not in caplog.text
 
 
@@ -209,30 +210,30 @@ def test_region_mostly_outside_the_frame_gives_a_warning(
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Train a network for other classes with 48x48 pixels around the moving person."""
     folder = tmp_path_factory.mktemp("base")
-    settings = SETTINGS | {
-        "classes": ("right", "left", "down"),
-        "width": 48,
-        "height": 48,
-        "framing": {"roi": "auto", "video": {"simulator": {"pos_thres": 0.25}}},
-    }
-    config = build(
-        ClassifierConfig, {key: settings[key] for key in settings if key in ClassifierConfig.model_fields}, ""
+    settings = TrainConfig.model_validate(SETTINGS)
+    config = ClassifierConfig(
+        classes=("right", "left", "down"),
+        width=48,
+        height=48,
+        bins=settings.part(BinConfig),
+        network=settings.part(NetworkConfig),
+        framing=FramingConfig(roi="auto", pos_thres=0.25),
     )
     save_checkpoint(folder / "base.safetensors", config, config.build_network())
     return folder / "base.safetensors"
 
 
 def test_fine_tuning_accepts_other_videos_and_classes(base: Path, movers: Path, tmp_path: Path) -> None:
-    given = {"init": str(base), "device": "cpu", "jobs": 1, "optimiser": {"epochs": 1}}
+    given = TrainConfig(init=str(base), device="cpu", jobs=1, epochs=1)
     choice = choose_settings(movers, given)
-    assert mentions(choice.reasons["data"], base)
+    assert mentions(choice.reasons["size"], base)
     notes = Notes()
-    run = train(choice.config, tmp_path / "run", callback=notes)
+    run = train(choice.config, out=tmp_path / "run", callback=notes)
     *_, note = notes.texts  # after the sizes of the parts
     assert mentions(note, "2 classes", "across, down")
     tuned = load_config(run.folder.path)
     assert (tuned.classes, tuned.sensor, tuned.framing.roi) == (("across", "down"), load_config(base).sensor, "auto")
-    assert tuned.framing.video.simulator.pos_thres == 0.25
+    assert tuned.framing.pos_thres == 0.25
     prediction = Classifier.load(run.folder.path).predict(next(movers.rglob("*.webm")))
     assert prediction.class_name in tuned.classes
 
@@ -240,8 +241,8 @@ def test_fine_tuning_accepts_other_videos_and_classes(base: Path, movers: Path, 
 def test_new_last_layer_starts_from_a_fit(base: Path, movers: Path, tmp_path: Path) -> None:
     """Starting from zero, the fit of two classes is antisymmetric, unlike random weights."""
     still = {"epochs": 1, "learning_rate": 1e-12, "weight_decay": 0, "warm_up": 0}
-    choice = choose_settings(movers, {"init": str(base), "device": "cpu", "jobs": 1, "optimiser": still})
-    run = train(choice.config, tmp_path / "run")
+    choice = choose_settings(movers, TrainConfig(init=str(base), device="cpu", jobs=1, **still))
+    run = train(choice.config, out=tmp_path / "run")
     weight = load_checkpoint(run.folder.path)[1].linear.weight
     torch.testing.assert_close(weight[0], -weight[1], atol=1e-6, rtol=1e-5)
 
@@ -250,24 +251,24 @@ def test_recordings_of_another_sensor_are_scaled_for_fine_tuning(base: Path, tmp
     for number in range(6):
         events = random_events(number, 4000, SensorSize(width=120, height=70), 600_000)
         write(tmp_path / "mine" / "ab"[number % 2] / f"{number}.h5", events)
-    given = {"init": str(base), "device": "cpu", "jobs": 1, "optimiser": {"epochs": 1}}
-    run = train(choose_settings(tmp_path / "mine", given).config, tmp_path / "run")
+    given = TrainConfig(init=str(base), device="cpu", jobs=1, epochs=1)
+    run = train(choose_settings(tmp_path / "mine", given).config, out=tmp_path / "run")
     assert load_config(run.folder.path).sensor == SensorSize(width=48, height=48)
 
 
 def test_wrong_sensor_of_recordings_is_an_error(movers: Path, tmp_path: Path) -> None:
     with raises(DataError, "24x16", "12x12", "48x48"):
-        train(config_for(movers, sensor="48x48"), tmp_path / "run")
+        train(config_for(movers, sensor="48x48"), out=tmp_path / "run")
 
 
 def test_infer_names_framing_settings_that_differ_from_training(base: Path, movers: Path, tmp_path: Path) -> None:
     video = next(movers.rglob("*.webm"))
-    options = ["--roi", "full", "--video.simulator.pos-thres", 0.3]
+    options = ["--roi", "full", "--pos-thres", 0.3]
     changed = dvspipe("infer", base, video, *options, cwd=tmp_path)
-    assert mentions(changed.stderr, "roi = full", "auto", "video.simulator.pos_thres = 0.3", "0.25")
+    assert mentions(changed.stderr, "roi = 'full'", "auto", "pos_thres = 0.3", "0.25")
     write(tmp_path / "a.h5", random_events(0, 4000, SensorSize(width=60, height=50), 600_000))
     events = dvspipe("infer", base, "a.h5", *options, cwd=tmp_path)
-    assert mentions(events.stderr, "roi = full", "auto")
+    assert mentions(events.stderr, "roi = 'full'", "auto")
     assert "pos_thres" not in events.stderr  # affects only simulated events
     assert "roi = " not in dvspipe("infer", base, video, "--roi", "auto", cwd=tmp_path).stderr
 

@@ -12,6 +12,7 @@ from facts import raises
 
 from dvspipe.base.errors import TruncatedVideoError, VideoError
 from dvspipe.recordings.conversion import convert_video
+from dvspipe.video.config import VideoSettings
 from dvspipe.video.ffmpeg import decode_frames, find_frame_times, is_installed
 from dvspipe.video.frames import frames_from_arrays
 from dvspipe.video.opening import open_video
@@ -87,7 +88,7 @@ def test_hdr_video_warns_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) 
     with path.open("ab") as file:  # like a box of an MP4 file
         file.write(b"colrnclx" + bytes([0, 9, 0, 18, 0, 9]))
     for transfer in ("srgb", "srgb", "gamma=2.2"):
-        open_video(path, {"transfer": transfer})
+        open_video(path, VideoSettings(transfer=transfer))
     assert [message for message in caplog.messages if "HLG" in message and str(path) in message] == caplog.messages
     assert len(caplog.messages) == 1
 

@@ -48,7 +48,7 @@ def test_selected_frames_are_counted_without_decoding(start_s: float, stop_s: fl
     times.write_text("".join(f"{number / 25:.3f}\n" for number in range(25)), encoding="utf-8")
     expected = sum(start_s <= number / 25 < (stop_s or 99) for number in range(25))
     for source, given in ((path, {}), (path, {"fps": 25}), (images, {"fps": 25}), (images, {"timestamps": str(times)})):
-        video = open_video(source, start_s=start_s, stop_s=stop_s, **given)
+        video = open_video(source, VideoSettings(start_s=start_s, stop_s=stop_s, **given))
         assert video.estimate_selected() == expected
 
 
@@ -543,8 +543,8 @@ def test_file_name_that_is_not_utf8_is_an_error(tmp_path: Path) -> None:
 def test_float_array_above_white_is_an_error() -> None:
     images = np.full((3, 7, 12), 200, np.float32)
     with raises(VideoError, "200", "0", "1"):
-        open_video(images, {"fps": 30})
-    assert open_video(images, {"fps": 30, "transfer": "linear"}).size.width == 12
+        open_video(images, VideoSettings(fps=30))
+    assert open_video(images, VideoSettings(fps=30, transfer="linear")).size.width == 12
 
 
 @pytest.mark.parametrize("pattern", ["http:/127.0.0.1:{port}/x.mp4", "tcp:127.0.0.1:{port}.mp4"])

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dvspipe.video.config import VideoSettings
 from dvspipe.video.frames import Frame
 from dvspipe.video.opening import open_video
 from dvspipe.video.webm import CLUSTER, CUES, INFO, SEGMENT, SIMPLE_BLOCK, write_duration
@@ -117,4 +118,4 @@ def test_second_of_two_frames_at_one_time_is_skipped(film: Path) -> None:
     film.write_bytes(data.replace(b"\x81" + (80).to_bytes(2), b"\x81" + (40).to_bytes(2)))
     times_us = [STEP_US * number for number in range(COUNT)]
     assert [frame.t_us for frame in open_video(film).frames()] == [t_us for t_us in times_us if t_us != 80_000]
-    assert len(list(open_video(film, fps=25).frames())) == COUNT
+    assert len(list(open_video(film, VideoSettings(fps=25)).frames())) == COUNT

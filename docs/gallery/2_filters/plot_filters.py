@@ -39,7 +39,7 @@ figure, panels = plt.subplots(len(filters), 2, figsize=(7, 10.8), layout="constr
 for row, (name, (noise, config)) in zip(panels, filters.items(), strict=True):
     sensor = dvspipe.SimulatorConfig(**noise)
     events = record_gesture(GestureClip(7, person=3, clip=0, seed=0, duration_us=300_000), sensor=sensor)
-    kept = dvspipe.filter(events, config)
+    kept = dvspipe.filter(events, config=config).read()
     for axes, shown, when in zip(row, (events, kept), ("before", "after"), strict=True):
         axes.imshow(picture(shown), cmap="RdBu_r", vmin=-3, vmax=3)
         axes.set(title=f"{when}: {len(shown):,} events", xticks=[], yticks=[])

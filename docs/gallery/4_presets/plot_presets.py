@@ -19,14 +19,13 @@ preset        sensor
 import matplotlib.pyplot as plt
 
 import dvspipe
-from dvspipe.simulator import read_preset
 from dvspipe.synthesis import GestureClip, record_gesture
 
 PRESETS = ("clean", "davis346", "dvs128", "gen4", "noisy", "v2e")
 
 figure, panels = plt.subplots(2, 3, figsize=(9, 6.4), layout="constrained")
 for axes, preset in zip(panels.flat, PRESETS, strict=True):
-    sensor = dvspipe.SimulatorConfig(**read_preset(preset))
+    sensor = dvspipe.SimulatorConfig().with_preset(preset)
     events = record_gesture(GestureClip(7, person=3, clip=0, seed=0, duration_us=500_000), sensor=sensor)
     off, on = dvspipe.encode(events, dvspipe.BinConfig(steps=12, step_us=40_000))[10].astype(int)
     axes.imshow(on - off, cmap="RdBu_r", vmin=-3, vmax=3)

@@ -29,6 +29,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import dvspipe
+from dvspipe.formats import Hints
 from dvspipe.synthesis import GestureClip, record_gesture
 
 SUFFIXES = (".h5", ".npz", ".csv", ".aedat4", ".raw", ".evt3.raw", ".dat", ".es", ".bin", ".mcap")
@@ -40,7 +41,7 @@ with TemporaryDirectory() as folder:
     for suffix in SUFFIXES:
         path = Path(folder, f"recording{suffix}")
         dvspipe.write(path, events)
-        again = dvspipe.read(path, sensor="128x128")
+        again = dvspipe.read(path, hints=Hints(sensor="128x128"))
         same = all(np.array_equal(getattr(events, name), getattr(again, name)) for name in "txyp")
         size = path.stat().st_size / len(events)
         shown[suffix] = again

@@ -19,6 +19,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import dvspipe
+from dvspipe.recordings.config import FilmConfig
 
 T, H, W, FPS = 30, 48, 64, 60
 rows, columns = np.indices((H, W))
@@ -82,8 +83,8 @@ plt.show()
 # dvspipe does this for all pixels, with exact crossing times. The events of our pixel equal the events by hand, up to
 # the step of the loop above.
 
-settings = {"video": {"fps": FPS}, "simulator": {"pos_thres": threshold, "neg_thres": threshold}}
-events = dvspipe.events_from_video(video, settings)
+config = FilmConfig(fps=FPS, pos_thres=threshold, neg_thres=threshold)
+events = dvspipe.events_from_video(video, config)
 ours = events.t[(events.x == 30) & (events.y == 24)] / 1000
 print(len(events), "events;", len(ours), "of the pixel, by hand", len(event_ms))
 print("largest difference of a time:", f"{np.abs(ours - event_ms).max():.2f} ms")
@@ -103,8 +104,7 @@ figure = dvspipe.plot(events, "xyt")
 thresholds = (0.1, 0.2, 0.4, 0.8)
 figure, panels = plt.subplots(1, 4, figsize=(9, 2.3), layout="constrained")
 for axes, each in zip(panels, thresholds, strict=True):
-    simulator = {"pos_thres": each, "neg_thres": each}
-    made = dvspipe.events_from_video(video, {"video": {"fps": FPS}, "simulator": simulator})
+    made = dvspipe.events_from_video(video, FilmConfig(fps=FPS, pos_thres=each, neg_thres=each))
     part = slice(*made.t.searchsorted([230_000, 270_000]))
     counts = np.zeros((H, W))
     np.add.at(counts, (made.y[part], made.x[part]), 2.0 * made.p[part] - 1)
@@ -125,7 +125,7 @@ plt.show()
 
 row = (events.y == 24) & (events.p == 1)
 frame_times = np.ceil(events.t[row] * FPS / 1e6) / FPS * 1e3
-upsampled = dvspipe.events_from_video(video, {**settings, "upsample": 8})
+upsampled = dvspipe.events_from_video(video, config.model_copy(update={"upsample": 8}))
 above = (upsampled.y == 24) & (upsampled.p == 1)
 
 figure, panels = plt.subplots(1, 3, figsize=(9, 2.8), sharey=True, layout="constrained")
@@ -154,8 +154,8 @@ kinds = {
     "thresholds that differ": {"sigma_thres": 0.06},
     "and noise": {"sigma_thres": 0.06, "shot_noise_rate_hz": 3, "leak_rate_hz": 0.3, "hot_pixel_fraction": 0.002},
 }
-for axes, (name, simulator) in zip(panels, kinds.items(), strict=True):
-    made = dvspipe.events_from_video(video, {"video": {"fps": FPS}, "simulator": simulator})
+for axes, (name, noise) in zip(panels, kinds.items(), strict=True):
+    made = dvspipe.events_from_video(video, FilmConfig(fps=FPS, **noise))
     counts = np.zeros((H, W))
     np.add.at(counts, (made.y, made.x), 2.0 * made.p - 1)
     axes.imshow(counts, cmap="RdBu_r", vmin=-4, vmax=4)

@@ -25,7 +25,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 
-from dvspipe.networks import LIF
+from dvspipe.networks import LIF, NeuronConfig
 
 dt, tau = 0.001, 0.02
 current = np.zeros(120)
@@ -39,7 +39,7 @@ for i in current:
     if v > 1:
         v = 0.0
 
-ours, _ = LIF({"tau_mem_s": tau}, dt=dt)(torch.tensor(current, dtype=torch.float32)[:, None, None])
+ours, _ = LIF(NeuronConfig(tau_mem_s=tau), dt=dt)(torch.tensor(current, dtype=torch.float32)[:, None, None])
 print("the same spikes as dvspipe's LIF:", bool((ours[:, 0, 0].numpy() > 0).tolist() == spikes))
 
 figure, axes = plt.subplots(figsize=(8, 2.8), layout="constrained")
@@ -56,7 +56,7 @@ plt.show()
 # -------------------
 #
 # The same input spikes, with three time constants. With 5 ms, the neuron forgets a spike before the next one comes: it
-# detects *coincidences*. With 50 ms, it adds up everything: it *counts*. The setting ``network.tau_mem_s`` chooses
+# detects *coincidences*. With 50 ms, it adds up everything: it *counts*. The setting ``tau_mem_s`` chooses
 # between the two. As a rule, tau should be about as long as the differences that matter.
 
 inputs_ms = [5, 10, 15, 20, 40, 42, 44, 46, 70]
@@ -65,7 +65,7 @@ arrived[inputs_ms] = 1
 figure, panels = plt.subplots(3, 1, figsize=(8, 4.6), sharex=True, layout="constrained")
 for axes, tau_ms in zip(panels, (5, 15, 50), strict=True):
     weight = 0.35 * tau_ms  # each spike raises v by 0.35, whatever tau
-    lif, state, membrane, fired = LIF(tau_mem_s=tau_ms / 1000, dt=0.001), None, [], []
+    lif, state, membrane, fired = LIF(NeuronConfig(tau_mem_s=tau_ms / 1000), dt=0.001), None, [], []
     for current in weight * arrived:
         spike, state = lif.step(current.reshape(1, 1), state)
         membrane.append(state.item())
@@ -90,7 +90,7 @@ currents = np.linspace(0, 5, 60)
 figure, axes = plt.subplots(figsize=(6, 3), layout="constrained")
 for tau_ms, colour in ((10, "#1b9e77"), (20, "#d95f02"), (40, "#7570b3")):
     constant = torch.tensor(currents, dtype=torch.float32).expand(1000, 1, -1).contiguous()
-    counts = LIF({"tau_mem_s": tau_ms / 1000}, dt=0.001)(constant)[0].sum(0)[0]
+    counts = LIF(NeuronConfig(tau_mem_s=tau_ms / 1000), dt=0.001)(constant)[0].sum(0)[0]
     with np.errstate(divide="ignore", invalid="ignore"):
         law = np.where(currents > 1, 1000 / (tau_ms * np.log(currents / (currents - 1))), 0)
     axes.plot(currents, counts, ".", color=colour, markersize=4, label=f"tau = {tau_ms} ms, in steps of 1 ms")
@@ -150,7 +150,7 @@ events = record_gesture(GestureClip(7, person=3, clip=0, seed=0, duration_us=1_0
 counts = dvspipe.encode(events, dvspipe.BinConfig(steps=100, step_us=10_000, downsample=16))
 pixels = torch.tensor(counts, dtype=torch.float32).flatten(1)  # [T, 2 * 8 * 8]
 weights = 0.25 * torch.randn(pixels.shape[1], 40, generator=torch.Generator().manual_seed(0))
-fired = LIF({"tau_mem_s": 0.03, "gain": 1.5}, dt=0.01)((pixels @ weights)[:, None])[0][:, 0]
+fired = LIF(NeuronConfig(tau_mem_s=0.03, gain=1.5), dt=0.01)((pixels @ weights)[:, None])[0][:, 0]
 
 figure, (above, below) = plt.subplots(2, 1, figsize=(8, 4.4), height_ratios=(1, 3), sharex=True, layout="constrained")
 above.fill_between(10 * np.arange(100), counts.sum((1, 2, 3)), step="mid", color="lightgrey")

@@ -20,6 +20,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import dvspipe
+from dvspipe.recordings.config import FilmConfig
 from dvspipe.results import wilson_interval
 
 H, W = 18, 24
@@ -34,8 +35,8 @@ def record(label: str) -> dvspipe.Events:
     if label == "left":
         moved = length - 1 - moved
     frames = 60 + 150 * np.exp(-((place - moved[:, None, None]) ** 2) / 4)
-    simulator = {"shot_noise_rate_hz": 2, "seed": int(rng.integers(1000))}
-    return dvspipe.events_from_video(frames.astype(np.uint8), {"video": {"fps": 125}, "simulator": simulator})
+    config = FilmConfig(fps=125, shot_noise_rate_hz=2, noise_seed=int(rng.integers(1000)))
+    return dvspipe.events_from_video(frames.astype(np.uint8), config)
 
 
 folder = Path(tempfile.mkdtemp())
@@ -56,11 +57,11 @@ plt.show()
 # ------------------
 #
 # ``choose_settings`` reads all recordings, chooses steps, network and training from their durations and event rates,
-# and explains its choice. On the command line, this is ``dvspipe train clips --save mine.yaml``. Your own settings take
-# precedence: here a small network and few varied copies, because this page should build in a minute.
+# and explains its choice. ``dvspipe train clips`` does the same, and then trains. Your own settings take precedence:
+# here a small network, few varied copies and few epochs, because this page should build in a minute.
 
-small = {"data": {"cache": str(folder / "cache"), "views": 2}, "network": {"channels": [8, 16]}, "jobs": 1}
-choice = dvspipe.choose_settings(folder / "clips", small)
+small = {"cache": folder / "cache", "views": 2, "channels": (8, 16), "jobs": 1, "epochs": 15}
+choice = dvspipe.choose_settings(folder / "clips", dvspipe.TrainConfig(**small))
 print(choice.to_yaml().replace(str(folder), "..."))
 
 # %%
@@ -70,16 +71,14 @@ print(choice.to_yaml().replace(str(folder), "..."))
 # To see what a bad training looks like, we use one step for the complete recording and do not distinguish ON from OFF:
 # a picture of all events.
 
-one_step = {
-    "bins": {"by": "recording", "steps": 1, "step_us": 20_000, "polarity": "merged"},
-    "network": {"channels": [8, 16], "tau_mem_s": 0.04, "tau_readout_s": 0.1},
-    "optimiser": {"epochs": 15},
-}
-bad = dvspipe.choose_settings(folder / "clips", {**small, **one_step})
-run = dvspipe.train(bad.config, folder / "bad")
+one_step = dvspipe.TrainConfig(
+    **small, by="recording", steps=1, step_us=20000, polarity="merged", tau_mem_s=0.04, tau_readout_s=0.1
+)
+bad = dvspipe.choose_settings(folder / "clips", one_step)
+run = dvspipe.train(bad.config, out=folder / "bad")
 print(f"test accuracy {run.test.accuracy:.0%}")
 for finding in run.test.findings:
-    print(f"- {finding.kind}: {finding.text}; try {', '.join(finding.settings)}")
+    print(f"- {finding.kind}: {finding.text}")
 
 # %%
 # The *diagnosis* names what limits the result. First ask whether the network recognises the training part itself:
@@ -98,10 +97,9 @@ for finding in run.test.findings:
 # A better one
 # ------------
 #
-# Now with the chosen steps, and fewer epochs to keep this page short:
+# Now with the chosen steps:
 
-chosen = dvspipe.choose_settings(folder / "clips", {**small, "optimiser": {"epochs": 15}})
-good = dvspipe.train(chosen.config, folder / "good")
+good = dvspipe.train(choice.config, out=folder / "good")
 low, high = wilson_interval(good.test.correct, good.test.samples)
 print(f"test accuracy {good.test.accuracy:.0%}, {good.test.correct} of {good.test.samples}: {low:.0%} to {high:.0%}")
 for finding in good.test.findings:

@@ -18,6 +18,7 @@ import numpy as np
 
 import dvspipe
 from dvspipe.base.gestures import GESTURES
+from dvspipe.inference import InferConfig
 from dvspipe.synthesis import record_session
 
 events, performed = record_session([0, 7], person=901, session=1, seed=0)
@@ -36,7 +37,7 @@ figure = dvspipe.plot(events, "rate")
 # the time from one window to the next. Overlapping windows share their work: each step is encoded once.
 
 classifier = dvspipe.Classifier.load("gesture")
-prediction = classifier.predict(events, {"hop_us": 240_000})
+prediction = classifier.predict(events, InferConfig(hop_us=240000))
 timeline = prediction.timeline
 print(len(timeline), "windows of", timeline.window_us / 1e6, "s")
 
@@ -59,8 +60,8 @@ plt.show()
 # Segments
 # --------
 #
-# Single windows flicker. A *segment* starts when a class is sure enough (``segments.enter``) and ends when it is not
-# any more (``segments.leave``). Segments that are too short are left out, and pauses become *quiet*.
+# Single windows flicker. A *segment* starts when a class is sure enough (``enter``) and ends when it is not
+# any more (``leave``). Segments that are too short are left out, and pauses become *quiet*.
 
 for segment in prediction.segments:
     print(f"{segment.t_start_us / 1e6:5.1f} to {segment.t_end_us / 1e6:4.1f} s: {segment.class_name}")
@@ -74,7 +75,7 @@ figure = dvspipe.plot(prediction)
 # A network names one of its classes for everything. Two things warn you: the field ``certain`` of a prediction, and
 # segments called *uncertain*. If a wrong label is worse than none, be stricter:
 
-strict = classifier.predict(events, {"hop_us": 240_000, "segments": {"enter": 0.9}})
+strict = classifier.predict(events, InferConfig(hop_us=240000, enter=0.9))
 for name, each in (("as it is", prediction), ("strict", strict)):
     named = sum(s.t_end_us - s.t_start_us for s in each.segments if s.label is not None)
     print(f"{name}: {named / 1e6:.1f} s with a class")
@@ -87,7 +88,7 @@ for name, each in (("as it is", prediction), ("strict", strict)):
 # prediction is a running mean of the outputs, so it is smooth and follows with a delay. Note the different axis: the
 # time at which the prediction is known. The prediction of a window is known half a window after its middle.
 
-stateful = classifier.predict(events, {"stateful": True})
+stateful = classifier.predict(events, InferConfig(stateful=True))
 figure, axes = plt.subplots(figsize=(9, 2.6), layout="constrained")
 for label in top[:3]:
     name = GESTURES[label].replace("_", " ")

@@ -28,7 +28,7 @@ from dvspipe.video.frames import Frame
 
 H, W = 40, 56
 hidden = dvspipe.SimulatorConfig(
-    pos_thres=0.27, neg_thres=0.22, sigma_thres=0.03, leak_rate_hz=0.2, shot_noise_rate_hz=0.5, seed=1
+    pos_thres=0.27, neg_thres=0.22, sigma_thres=0.03, leak_rate_hz=0.2, shot_noise_rate_hz=0.5, sensor_seed=1
 )
 rng = np.random.default_rng(0)
 texture = rng.random((H + 40, W + 40))
@@ -78,7 +78,7 @@ for name, value in found.to_yaml_settings().items():
     print(f"{name:20}{getattr(hidden, name):8.3f}{value:8.3f}")
 
 fitted = dvspipe.concatenate(
-    dvspipe.simulate(frames, dvspipe.SimulatorConfig(**found.to_yaml_settings(), seed=2)), (W, H)
+    dvspipe.simulate(frames, dvspipe.SimulatorConfig(**found.to_yaml_settings(), sensor_seed=2)), (W, H)
 )
 
 # %%
@@ -86,7 +86,7 @@ fitted = dvspipe.concatenate(
 # -------
 #
 # ``compare`` measures how similar two recordings of one scene are: their rates, their maps of each 40 ms, and the time
-# to the nearest event of the same pixel. ``dvspipe compare REAL.h5 SIMULATED.h5 -o compare.html`` writes it as a page.
+# to the nearest event of the same pixel. ``dvspipe compare REAL.h5 SIMULATED.h5`` prints it.
 
 figure, panels = plt.subplots(1, 3, figsize=(9, 2.7), layout="constrained")
 for axes, (name, each) in zip(panels, {"real": events, "defaults": default, "calibrated": fitted}.items(), strict=True):

@@ -19,6 +19,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 
+from dvspipe.networks import NetworkConfig, NeuronConfig
 from dvspipe.networks.neurons import surrogate_derivative
 
 x = torch.linspace(-1.5, 1.5, 300)
@@ -48,7 +49,7 @@ inputs = (torch.rand(120, 1, 50) < 0.06).float()
 wanted = torch.zeros(120, 1, 1)
 wanted[[30, 60, 90]] = 1
 weights = torch.nn.Parameter(0.3 * torch.rand(50, 1))
-neuron = LIF({"tau_mem_s": 0.01, "gain": 8.0, "reset": "subtract", "slope": 2.0}, dt=0.001)
+neuron = LIF(NeuronConfig(tau_mem_s=0.01, gain=8.0, reset="subtract", slope=2.0), dt=0.001)
 distance = VanRossum(dt=0.001)
 optimiser = torch.optim.Adam([weights], lr=0.01)
 
@@ -81,10 +82,10 @@ plt.show()
 # true gradient and the gradient of OTTT (Xiao et al. 2022), for each layer of a small network.
 
 from dvspipe import SensorSize
-from dvspipe.networks import MlpConfig, SpikingNetwork
+from dvspipe.networks import SpikingNetwork
 from dvspipe.rules import OTTT, backpropagate
 
-config = MlpConfig(channels=(20, 20), reset="subtract", detach_reset=True, slope=2.0, gain=8.0)
+config = NetworkConfig(network="mlp", channels=(20, 20), reset="subtract", detach_reset=True, slope=2.0, gain=8.0)
 spikes = (torch.rand(40, 8, 2, 6, 8) < 0.15).float()
 labels = torch.arange(8) % 4
 
@@ -116,7 +117,7 @@ plt.show()
 
 # %%
 # OTTT is exact for the last layer. In training, such angles cost little accuracy; :doc:`/concepts/learning-rules` has
-# the figures. Choose a rule with ``optimiser.rule=ottt``.
+# the figures. Choose a rule with ``rule=ottt``.
 #
 # Two spikes are enough
 # ---------------------
@@ -169,7 +170,7 @@ axes.set(xlabel="s", ylabel="weight", title="red: the inputs that spike together
 plt.show()
 
 # %%
-# With several competing neurons, each learns another pattern: ``network.kind: stdp`` learns the strokes of digits this
+# With several competing neurons, each learns another pattern: ``network: stdp`` learns the strokes of digits this
 # way. :doc:`/concepts/learning-rules` describes it and ten other rules, with equations and sources.
 #
 # Next: :doc:`plot_7_scaling`.

@@ -54,7 +54,7 @@ for outcome in done:
 # Shares for many machines
 # ------------------------
 #
-# Without Ray, machines only need to agree on who does what. ``--shard 2/4`` takes the second of four
+# Without Ray, machines only need to agree on who does what. ``--share 2/4`` takes the second of four
 # shares, chosen by a digest of each file's name; in a SLURM array, the task's number sets it automatically. So no
 # machine talks to another, and adding files does not move others. Shares are about equal in number:
 
