@@ -1,8 +1,5 @@
 from .answers import draw_recording as draw_recording
 from .answers import write_answers_page as write_answers_page
-from .comparison import Metric as Metric
-from .comparison import describe_comparison as describe_comparison
-from .comparison import write_comparison_page as write_comparison_page
 from .config import PlotKind as PlotKind
 from .config import PreviewColours as PreviewColours
 from .config import PreviewMode as PreviewMode
