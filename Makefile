@@ -20,7 +20,7 @@ demo: install
 	$(RUN)/dvspipe demo
 
 test: install
-	PATH="$(abspath $(RUN)):$$PATH" scripts/check static all
+	PATH="$(abspath $(RUN)):$$PATH" scripts/check static start all
 
 coverage: install
 	PATH="$(abspath $(RUN)):$$PATH" scripts/check coverage
