@@ -96,13 +96,13 @@ class Extra:
 
     @hookimpl
     def data_kinds(self) -> dict[str, hooks.OpenKind]:
-        return {"gestures": lambda _root, seed, options: self.list_recordings(seed, **options)}
+        return {"dots": lambda _root, seed, _options: self.list_recordings(seed, 12)}
 
-    def list_recordings(self, seed: int, *, train_people: int, **_: object) -> hooks.LabelledRecordings:
+    def list_recordings(self, seed: int, count: int) -> hooks.LabelledRecordings:
         events = random_events(seed, 50)
         recordings = [
             hooks.LabelledRecording(f"{number}", number % 2, f"{number}", lambda: events, f"{seed}")
-            for number in range(train_people)
+            for number in range(count)
         ]
         return hooks.LabelledRecordings("dots", ("one", "two"), events.sensor, recordings)
 
@@ -121,9 +121,9 @@ def test_functions_and_kinds_of_data_come_from_plug_ins() -> None:
 
     assert dvspipe.wide is SensorSize  # type: ignore[attr-defined]
     assert find_function("nothing") is None
-    data = open_dataset(DataConfig(data="gestures", train_people=12, validation=0.2, test=0.3, seed=3))
+    data = open_dataset(DataConfig(data="dots", validation=0.2, seed=3))
     assert (data.title, data.classes) == ("dots", ("one", "two"))
-    assert [len(samples) for samples in data.parts.values()] == [6, 2, 4]
+    assert [len(samples) for samples in data.parts.values()] == [8, 2, 2]
     assert not {sample.group for sample in data.train} & {sample.group for sample in data.test}
     assert np.array_equal(data.train[0].read_content().t, random_events(3, 50).t)
 
