@@ -26,7 +26,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
-from .errors import Brief, ConfigError, DvspipeError, PartialError, WorkerError
+from .errors import Brief, ConfigError, DvspipeError, PartialError, WorkerError, escape_controls
 from .kernels import refuse_settings
 from .progress import NamedStep, Progress, ignore_progress
 
@@ -142,7 +142,7 @@ def collect(outcomes: Iterable[Outcome[Item, Result]], items: int, what: str) ->
             raise outcome.error
         else:
             failed += 1
-            LOG.error("skipped: %s", outcome.error)
+            LOG.error("skipped: %s", escape_controls(str(outcome.error)))
 
     if failed:
         raise PartialError(f"{failed:,} of {items:,} {what}", results, all_failed=failed == items)

@@ -11,12 +11,12 @@ from ..base.errors import Brief
 from ..events import Events
 from ..formats import RecordingLike, as_events
 from ..results import Prediction, TrainingRun
-from .charts import plot_curves
 from .config import PlotKind, PreviewSettings, plan_playback
 from .pages import data_address
 from .plots import PlotSource, plot_source
 from .previews import write_preview
 from .timelines import plot_timeline
+from .training_charts import plot_curves
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Figure

@@ -10,9 +10,9 @@ import numpy as np
 from ..base.errors import count_noun
 from ..base.texts import readable
 from ..results import TestResult, TrainingRun, wilson_interval
-from .charts import chart_curves, draw_kernels
 from .energy import energy_per_recording
 from .pages import UNDEFINED, Media, Table, write_page
+from .training_charts import chart_curves, draw_kernels
 from .web_charts import show_confusion
 from .wrong_predictions import draw_wrong
 

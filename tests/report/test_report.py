@@ -39,7 +39,6 @@ from dvspipe.report import (
     write_training_page,
     wrong_predictions,
 )
-from dvspipe.report.charts import chart_curves, plot_curves
 from dvspipe.report.pages import environment
 from dvspipe.report.painter import Caption
 from dvspipe.report.previews import LEGEND_PX
@@ -52,6 +51,7 @@ from dvspipe.report.timelines import (
     fit_in_bar,
     plot_timeline,
 )
+from dvspipe.report.training_charts import chart_curves, plot_curves
 from dvspipe.report.web_charts import show_confusion
 from dvspipe.report.wrong_predictions import draw_wrong
 from dvspipe.results import (
