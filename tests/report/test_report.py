@@ -29,11 +29,11 @@ from dvspipe.report import (
     PlotSource,
     PreviewSettings,
     answers,
-    charts,
     draw_events,
     draw_rasters,
     draw_recording,
     pages,
+    training_charts,
     write_answers_page,
     write_preview,
     write_training_page,
@@ -1137,7 +1137,7 @@ def test_texts_of_wrong_predictions_do_not_overlap(tmp_path: Path) -> None:
 
 def test_pictures_of_synthetic_recordings_are_labelled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     titles = dict[str, str]()
-    for module in (charts, wrong_predictions):
+    for module in (training_charts, wrong_predictions):
         monkeypatch.setattr(
             module, "save_figure", lambda figure, path: titles.update({path.stem: figure.get_suptitle()})
         )
