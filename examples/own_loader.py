@@ -10,7 +10,7 @@ from torch import nn
 from dvspipe import BinConfig, Events, write
 from dvspipe.datasets import DataConfig
 from dvspipe.datasets.loaders import SpikeDataset, loader
-from dvspipe.networks import LIF, IntegratorConfig, LeakyReadout, NeuronConfig
+from dvspipe.networks import LIF, LeakyReadout, NeuronConfig
 
 BINS = BinConfig(steps=10, step_us=10_000)
 
@@ -36,7 +36,7 @@ class Network(nn.Module):
         super().__init__()
         self.convolution, self.linear = nn.Conv2d(2, 8, 5, stride=2), nn.Linear(8 * 4 * 6, classes)
         self.lif = LIF(NeuronConfig(tau_mem_s=0.03, reset="subtract", gain=3.0), dt=0.01)
-        self.readout = LeakyReadout(IntegratorConfig(tau_mem_s=0.05), dt=0.01)
+        self.readout = LeakyReadout(tau_mem_s=0.05, dt=0.01)
 
     def forward(self, spikes: torch.Tensor) -> torch.Tensor:
         """Return logits [B, K] for spikes [T, B, C, H, W]."""

@@ -113,7 +113,7 @@ print("after a step of 1.5: weights", better, "spikes", forward(better)[1])
 
 import torch
 
-from dvspipe.networks import LIF, IntegratorConfig, NeuronConfig
+from dvspipe.networks import LIF, NeuronConfig
 from dvspipe.rules import SuperSpikeLayer, VanRossum
 
 neuron = LIF(NeuronConfig(tau_mem_s=0.002, slope=beta, reset="subtract", detach_reset=True), dt=0.001)
@@ -168,7 +168,7 @@ def classify(spikes):
 
 neurons = NeuronConfig(tau_mem_s=0.010, tau_syn_s=0.010, gain=10.0, reset="subtract", slope=2.0)
 hidden, lif = torch.nn.Linear(2, 20), LIF(neurons, dt=0.001)
-last, readout = torch.nn.Linear(20, 2), LeakyReadout(IntegratorConfig(tau_mem_s=0.02), dt=0.001)
+last, readout = torch.nn.Linear(20, 2), LeakyReadout(tau_mem_s=0.02, dt=0.001)
 parameters = [*hidden.parameters(), *last.parameters()]
 (spikes, labels), (new_spikes, new_labels) = record(64), record(200)
 losses, accuracies = [], []

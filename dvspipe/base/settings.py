@@ -59,8 +59,8 @@ class Settings(BaseModel):
         use_attribute_docstrings=True,
     )
 
-    kinds: ClassVar[Mapping[str, Mapping[str, Collection[str]]]] = {}
-    """Settings that apply to some kinds only: by the setting that selects the kind, then by name, these kinds."""
+    kinds: ClassVar[Mapping[str, tuple[str, Collection[str]]]] = {}
+    """Settings that apply to some kinds only: by name, the setting that selects the kind, and these kinds."""
 
     @model_validator(mode="wrap")
     @classmethod
@@ -96,10 +96,9 @@ class Settings(BaseModel):
     def find_unused(cls, values: Mapping[str, object]) -> dict[str, str]:
         """Return the settings that do not apply to the kinds in `values`, with the kinds that they apply to."""
         unused: dict[str, str] = {}
-        for selector in cls.kinds.keys() & values.keys():
-            for name, kinds in cls.kinds[selector].items():
-                if values[selector] not in kinds:
-                    unused[name] = f"needs {selector} = {join_names([*kinds])} (found {values[selector]})"
+        for name, (selector, kinds) in cls.kinds.items():
+            if selector in values and values[selector] not in kinds:
+                unused[name] = f"needs {selector} = {join_names([*kinds])} (found {values[selector]})"
         return unused
 
     @classmethod
@@ -125,7 +124,7 @@ class Settings(BaseModel):
             raise ConfigError(f"{source}: not a YAML file of settings (found {type(stored).__name__})")
 
         settings = stored | {**overrides}
-        defaults = {name: cls.model_fields[name].default for name in cls.kinds}
+        defaults = {selector: cls.model_fields[selector].default for selector, _ in cls.kinds.values()}
         for name, reason in cls.find_unused(defaults | settings).items() if overrides else ():
             if name in stored and name not in overrides:
                 log.warning("%s: %s = %s is not used, it %s", source, name, settings.pop(name), reason)

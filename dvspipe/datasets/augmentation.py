@@ -41,16 +41,12 @@ class VaryConfig(Settings):
     """Fraction of events to drop at random."""
     drop_time: float = Field(default=0.2, ge=0, lt=1)
     """Length of a time interval without events, as a fraction of the duration."""
-    drop_area: float = Field(default=0.0, ge=0, lt=1)
-    """Area of a rectangle without events, as a fraction of the sensor's area; it has the sensor's aspect ratio."""
     rotate_deg: float = Field(default=0.0, ge=0, le=180)
     """Maximum rotation about the centre of the sensor in either direction, in degrees; events outside are dropped."""
     scale: float = Field(default=0.0, ge=0, le=1)
     """Scaling about the centre of the sensor, by a factor from 1 / (1 + scale) to 1 + scale."""
     time_scale: float = Field(default=0.0, ge=0, le=1)
     """Scaling of time, by a factor from 1 / (1 + time_scale) to 1 + time_scale."""
-    jitter_us: float = Field(default=0.0, ge=0, le=1e6)
-    """Standard deviation of normal noise added to each time, in microseconds; used as is, not drawn."""
     noise_hz: float = Field(default=0.0, ge=0, le=1000)
     """Rate of added noise events per pixel in Hz, ON and OFF with equal probability."""
 
@@ -80,18 +76,14 @@ def vary(events: Events, config: VaryConfig, rng: np.random.Generator) -> Events
 
     # One matrix of all columns, because most changes move or drop complete events.
     rows = np.stack([events.t, events.x, events.y, events.p], dtype=np.int64)
-    rows = rows[:, _keep(rows, config, first_us, span_us, sensor, rng)]
+    rows = rows[:, _keep(rows[0], config, first_us, span_us, rng)]
 
     if config.rotate_deg or config.scale:
         rows = _rotate_and_scale(rows, config, sensor, rng)
 
-    # Times stay relative to the first event, and none may precede it.
+    # Times stay relative to the first event.
     if config.time_scale:
         rows[0] = first_us + np.rint((rows[0] - first_us) * _draw_factor(config.time_scale, rng)).astype(np.int64)
-    if config.jitter_us:
-        jitter_us = rng.normal(0, config.jitter_us, len(rows[0]))
-        moved = rows[0] + np.rint(jitter_us).astype(np.int64)
-        rows[0] = np.maximum(moved, first_us)
 
     if config.noise_hz:
         noise = draw_noise(sensor, first_us, first_us + span_us, rng.uniform(0, config.noise_hz), rng)
@@ -102,10 +94,9 @@ def vary(events: Events, config: VaryConfig, rng: np.random.Generator) -> Events
 
 
 def _keep(
-    rows: Rows, config: VaryConfig, first_us: int, span_us: int, sensor: SensorSize, rng: np.random.Generator
+    t: NDArray[np.int64], config: VaryConfig, first_us: int, span_us: int, rng: np.random.Generator
 ) -> NDArray[np.bool_]:
     """Draw the mask of events to keep, bool [N]."""
-    t, x, y, _ = rows
     keep = np.ones(len(t), np.bool_)
     if config.drop:
         keep &= rng.random(len(t)) >= rng.uniform(0, config.drop)
@@ -114,14 +105,6 @@ def _keep(
         share = rng.uniform(0, config.drop_time)
         begin_us = first_us + rng.uniform(0, 1 - share) * span_us
         keep &= (t < begin_us) | (t >= begin_us + share * span_us)
-
-    if config.drop_area:
-        side = math.sqrt(rng.uniform(0, config.drop_area))
-        left = rng.uniform(0, (1 - side) * sensor.width)
-        top = rng.uniform(0, (1 - side) * sensor.height)
-        in_columns = (x >= left) & (x < left + side * sensor.width)
-        in_rows = (y >= top) & (y < top + side * sensor.height)
-        keep &= ~(in_columns & in_rows)
 
     return keep
 

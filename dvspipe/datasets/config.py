@@ -21,9 +21,9 @@ DataKind = Literal["folder", "labelled", "nmnist", "dvsgesture", "gestures", "mn
 ImageCode = Literal["constant", "contrast", CodeName]
 """Encoding of an image: a spike code, the rank of its local contrast, or its constant values at every step."""
 
-FILES: tuple[DataKind, ...] = ("folder", "labelled", "gestures")
-WINDOWED: tuple[DataKind, ...] = (*FILES, "nmnist")
-RECORDINGS: tuple[DataKind, ...] = (*WINDOWED, "dvsgesture", "tonic")
+OWN_KINDS: tuple[DataKind, ...] = ("folder", "labelled", "gestures")
+WINDOW_KINDS: tuple[DataKind, ...] = (*OWN_KINDS, "nmnist")
+RECORDING_KINDS: tuple[DataKind, ...] = (*WINDOW_KINDS, "dvsgesture", "tonic")
 """Kinds of data sets: your own files, which are framed; files that are cut into windows; all that are recordings."""
 
 
@@ -95,18 +95,16 @@ class DataConfig(VaryConfig, FramingConfig):
     tonic_options: dict[str, JsonValue] = Field(default_factory=dict)
     """Keyword arguments of the class, such as `stabilize` of NMNIST."""
 
-    kinds: ClassVar[Mapping[str, Mapping[str, Collection[str]]]] = {
-        "data": {
-            **dict.fromkeys(("size", *FramingConfig.model_fields), FILES),
-            **dict.fromkeys(("views", *VaryConfig.model_fields), RECORDINGS),
-            **dict.fromkeys(("test_root", "split", "group", "test"), RECORDINGS),
-            "sensor": (*FILES, "tonic"),
-            "window_us": WINDOWED,
-            "download": ("nmnist", "dvsgesture", "tonic"),
-            **dict.fromkeys(("train_people", "test_people", "clips"), ("gestures",)),
-            **dict.fromkeys(("code", "code_settings"), ("mnist",)),
-            **dict.fromkeys(("tonic_name", "tonic_options"), ("tonic",)),
-        }
+    kinds: ClassVar[Mapping[str, tuple[str, Collection[str]]]] = {
+        **dict.fromkeys(("size", *FramingConfig.model_fields), ("data", OWN_KINDS)),
+        **dict.fromkeys(("views", *VaryConfig.model_fields), ("data", RECORDING_KINDS)),
+        **dict.fromkeys(("test_root", "split", "group", "test"), ("data", RECORDING_KINDS)),
+        "sensor": ("data", (*OWN_KINDS, "tonic")),
+        "window_us": ("data", WINDOW_KINDS),
+        "download": ("data", ("nmnist", "dvsgesture", "tonic")),
+        **dict.fromkeys(("train_people", "test_people", "clips"), ("data", ("gestures",))),
+        **dict.fromkeys(("code", "code_settings"), ("data", ("mnist",))),
+        **dict.fromkeys(("tonic_name", "tonic_options"), ("data", ("tonic",))),
     }
 
     @field_validator("group")

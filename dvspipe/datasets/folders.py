@@ -40,7 +40,7 @@ from ..results.splits import PARTS, SPLITS, Part, SplitRow, Splits, find_splits
 from ..video.names import VIDEO_SUFFIXES, is_image_folder
 from .cache import Cache, DecodedEvents
 from .config import (
-    FILES,
+    OWN_KINDS,
     DataConfig,
 )
 from .samples import DataSet, Sample, check_groups, divide, find_in_time, is_synthetic, version_of_file
@@ -645,7 +645,7 @@ def divide_parts(
 
     # Recordings of a group, or the windows of a recording, stay together if there are enough groups for all parts.
     in_time: set[int] = set()
-    if config.data in FILES and config.group is None and data.split is None:
+    if config.data in OWN_KINDS and config.group is None and data.split is None:
         parts_to_divide = 1 + (not test) + (not validation and config.validation > 0)
         in_time = find_in_time(train, parts_to_divide)
     if isinstance(config.split, Path):

@@ -12,7 +12,7 @@ from ..base.errors import DataError
 from ..base.progress import Progress, ignore_progress
 from ..encoding import BinConfig
 from .cache import Cache, DecodedEvents
-from .config import FILES, DataConfig
+from .config import OWN_KINDS, DataConfig
 
 NUMBERED = re.compile(r"(.+?)[ _-]+\(?[A-Za-z]*\d+\)?")  # NAME_01, NAME-2, NAME (3), NAME_c01
 
@@ -81,7 +81,7 @@ class DataSource:
         """
         if self.config.group is None:
             numbered = NUMBERED.fullmatch(file.stem)
-            is_drawn = self.config.data in FILES and not isinstance(self.config.split, Path)
+            is_drawn = self.config.data in OWN_KINDS and not isinstance(self.config.split, Path)
             return str(file.with_name(numbered[1]) if numbered and is_drawn else file)
 
         match = re.search(self.config.group, file.name if name is None else name)

@@ -235,7 +235,7 @@ class _Collector:
             self.skipped.append(error)
             return
 
-        quiet = is_quiet(prediction.timeline, self._config)
+        quiet = is_quiet(prediction.timeline)
         self.found += int(np.sum(~quiet))
         self.recordings += 1
 

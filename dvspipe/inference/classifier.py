@@ -489,7 +489,7 @@ class Classifier:
         Of an uncertain answer, `explain` returns what the film says about a class between two times.
         """
         # Quiet windows do not count, unless all are quiet.
-        quiet = is_quiet(timeline, config)
+        quiet = is_quiet(timeline)
         used = quiet if quiet.all() else ~quiet
         mean = timeline.probabilities[used].mean(axis=0)
 

@@ -23,6 +23,8 @@ ENTER = 0.5  # probability that starts a segment, for classifiers that have no v
 LEAVE = 0.35
 SMOOTHING = 0.75  # length of the moving average of the probabilities, relative to a window
 CALM_SHARE = 0.25  # calm times with fewer events than this share of busy times show only noise
+QUIET_SHARE = 0.05  # times with fewer events than this share of busy times are quiet
+NOISE = 1.6  # times with fewer events than this multiple of calm times are quiet, if calm times show only noise
 
 
 class SegmentConfig(Settings):
@@ -35,11 +37,6 @@ class SegmentConfig(Settings):
     """A segment ends if the probability of its class falls below this value; at most `enter`."""
     least_us: int | None = Field(default=None, ge=0, le=10**12)
     """Minimum length of a segment of a class in microseconds; default: half a window."""
-    quiet_rate: float = Field(default=0.05, ge=0, le=1)
-    """Threshold of quiet, hence uncertain, times: share of the recording's busy event rate (90th percentile)."""
-    noise: float = Field(default=1.6, ge=0)
-    """Second threshold of quiet times: multiple of the recording's calm event rate (10th percentile). It applies only
-    if the calm rate is less than a quarter of the busy rate; calm times then show only sensor noise. 0: off."""
 
     @model_validator(mode="after")
     def _check_order(self) -> Self:
@@ -113,7 +110,7 @@ def smooth_probabilities(timeline: Timeline) -> NDArray[np.float64]:
 def _apply_hysteresis(timeline: Timeline, config: SegmentConfig) -> list[int]:
     """Return the state of each prediction: a class, FLAT or QUIET_STATE."""
     probabilities = smooth_probabilities(timeline)
-    quiet = is_quiet(timeline, config).tolist()
+    quiet = is_quiet(timeline).tolist()
     familiar = timeline.familiar.tolist()
 
     states = []
@@ -188,7 +185,7 @@ def _is_bridgeable(run: _Run, least_us: int) -> bool:
     return run.length_us < least_us and run.state != QUIET_STATE
 
 
-def is_quiet(timeline: Timeline, config: SegmentConfig) -> NDArray[np.bool_]:
+def is_quiet(timeline: Timeline) -> NDArray[np.bool_]:
     """Return whether too few events are near `center_us` for a meaningful prediction, bool [N].
 
     Sensors produce noise events even if nothing moves. If calm times of a recording have far fewer events than busy
@@ -197,7 +194,7 @@ def is_quiet(timeline: Timeline, config: SegmentConfig) -> NDArray[np.bool_]:
     # The calm rate is a threshold only if it is far below the busy rate: then, calm times show only sensor noise.
     nearby = timeline.nearby_events
     calm, busy = np.percentile(nearby, [CALM_PERCENTILE, BUSY_PERCENTILE]) if len(timeline) else (0.0, 0.0)
-    quiet = nearby < (config.noise * calm if calm < CALM_SHARE * busy else 0.0)
+    quiet = nearby < (NOISE * calm if calm < CALM_SHARE * busy else 0.0)
 
     at_us = timeline.center_us
     window_us = timeline.window_us
@@ -205,15 +202,15 @@ def is_quiet(timeline: Timeline, config: SegmentConfig) -> NDArray[np.bool_]:
         if 2 * (at_us[following] - at_us[previous]) < window_us:
             quiet[previous:following] = False
 
-    return np.asarray(quiet | _has_few_events(timeline, nearby, config))
+    return np.asarray(quiet | _has_few_events(timeline, nearby))
 
 
 def is_certain(timeline: Timeline, config: SegmentConfig) -> NDArray[np.bool_]:
     """Return whether a window is familiar, has enough events and a class that reaches `config.enter`, bool [N]."""
-    enough = ~_has_few_events(timeline, timeline.events, config)
+    enough = ~_has_few_events(timeline, timeline.events)
     return np.asarray(timeline.familiar & enough & (timeline.probabilities.max(axis=1, initial=0) >= config.threshold))
 
 
-def _has_few_events(timeline: Timeline, counts: NDArray[np.int64], config: SegmentConfig) -> NDArray[np.bool_]:
+def _has_few_events(timeline: Timeline, counts: NDArray[np.int64]) -> NDArray[np.bool_]:
     busy = float(np.percentile(counts, BUSY_PERCENTILE)) if len(timeline) else 0.0
-    return np.asarray(counts < config.quiet_rate * busy)
+    return np.asarray(counts < QUIET_SHARE * busy)

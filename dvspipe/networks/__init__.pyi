@@ -2,7 +2,6 @@ from .activity import LayerCounts as LayerCounts
 from .activity import count_activity as count_activity
 from .activity import summarize_layers as summarize_layers
 from .activity import watch_rates as watch_rates
-from .config import IntegratorConfig as IntegratorConfig
 from .config import ModuleCall as ModuleCall
 from .config import NetworkConfig as NetworkConfig
 from .config import NetworkKind as NetworkKind

@@ -24,10 +24,10 @@ ReadoutKind = Literal["leaky", "count", "linear"]
 ModuleCall = Literal["sequence", "sequence_state", "step_state", "step"]
 """Calling convention of a custom module; see `NetworkConfig.call`."""
 
-GRADIENT: tuple[NetworkKind, ...] = ("csnn", "mlp")
-CONVOLUTIONS: tuple[NetworkKind, ...] = ("csnn", "stdp")
-LAYERS: tuple[NetworkKind, ...] = ("csnn", "mlp", "stdp", "first_spike")
-TIMED: tuple[NetworkKind, ...] = ("csnn", "mlp", "first_spike")
+GRADIENT_KINDS: tuple[NetworkKind, ...] = ("csnn", "mlp")
+CONVOLUTION_KINDS: tuple[NetworkKind, ...] = ("csnn", "stdp")
+LAYER_KINDS: tuple[NetworkKind, ...] = ("csnn", "mlp", "stdp", "first_spike")
+TIMED_KINDS: tuple[NetworkKind, ...] = ("csnn", "mlp", "first_spike")
 """Kinds of networks: trained by surrogate gradients, with convolutions, with layers of ours, with time constants."""
 
 
@@ -48,15 +48,6 @@ class NeuronConfig(Settings):
     """Kind of surrogate gradient; see `Spike`."""
     slope: float = Field(default=5.0, gt=0)
     """Slope of the surrogate gradient."""
-
-
-class IntegratorConfig(Settings):
-    """Constants of leaky integrators, neurons that do not spike."""
-
-    tau_mem_s: float = Field(default=0.1, gt=0)
-    """Membrane time constant in seconds, at least one time step."""
-    gain: float = Field(default=1.0, gt=0, le=1e4)
-    """Factor on input currents."""
 
 
 class NetworkConfig(NeuronConfig):
@@ -126,17 +117,15 @@ class NetworkConfig(NeuronConfig):
     `step`: called with each step; internal state is reset before each recording, as snnTorch's
     `Leaky(init_hidden=True)`. If there are several outputs and no state, the first output counts."""
 
-    kinds: ClassVar[Mapping[str, Mapping[str, Collection[str]]]] = {
-        "network": {
-            **dict.fromkeys(("tau_mem_s", "tau_syn_s", "gain", "tau_readout_s", "dropout"), TIMED),
-            **dict.fromkeys(("reset", "detach_reset", "surrogate", "slope", "readout"), GRADIENT),
-            **dict.fromkeys(("kernel", "pool", "padded"), CONVOLUTIONS),
-            **dict.fromkeys(("thresholds", "last_pool"), ("stdp",)),
-            **dict.fromkeys(("leak", "keep_alive"), ("first_spike",)),
-            **dict.fromkeys(("target", "target_options", "call"), ("module",)),
-            "channels": LAYERS,
-            "norm": ("csnn",),
-        }
+    kinds: ClassVar[Mapping[str, tuple[str, Collection[str]]]] = {
+        **dict.fromkeys(("tau_mem_s", "tau_syn_s", "gain", "tau_readout_s", "dropout"), ("network", TIMED_KINDS)),
+        **dict.fromkeys(("reset", "detach_reset", "surrogate", "slope", "readout"), ("network", GRADIENT_KINDS)),
+        **dict.fromkeys(("kernel", "pool", "padded"), ("network", CONVOLUTION_KINDS)),
+        **dict.fromkeys(("thresholds", "last_pool"), ("network", ("stdp",))),
+        **dict.fromkeys(("leak", "keep_alive"), ("network", ("first_spike",))),
+        **dict.fromkeys(("target", "target_options", "call"), ("network", ("module",))),
+        "channels": ("network", LAYER_KINDS),
+        "norm": ("network", ("csnn",)),
     }
 
     @property

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ..base.errors import ConfigError, DataError, count_noun
 from ..events import SensorSize, SensorSizeLike
-from .config import CONVOLUTIONS, GRADIENT, IntegratorConfig, NetworkConfig
+from .config import CONVOLUTION_KINDS, GRADIENT_KINDS, NetworkConfig
 from .inputs import check_positive, check_tensor
 from .integrate_and_fire import IntegrateAndFire
 from .neurons import LIF, CountReadout, LeakyReadout, LinearReadout, as_number
@@ -324,16 +324,16 @@ class SpikingNetwork(Network):
         inputs: int = 2,
     ) -> None:
         super().__init__()
-        if config.network not in (*GRADIENT, "stdp"):
+        if config.network not in (*GRADIENT_KINDS, "stdp"):
             raise ConfigError(f"network = {config.network}: has its own class (expected csnn, mlp or stdp)")
         config.check_kinds(dict(config))
 
         dt = as_number("dt", dt)
         check_positive("SpikingNetwork", classes=classes, dt=dt, inputs=inputs)
-        if config.network in CONVOLUTIONS and config.kernel % 2 == 0:
+        if config.network in CONVOLUTION_KINDS and config.kernel % 2 == 0:
             raise ConfigError(f"kernel = {config.kernel}: is even (expected an odd number)")
 
-        if config.network in GRADIENT:
+        if config.network in GRADIENT_KINDS:
             _check_constants(config, dt)
 
         width, height = SensorSize.of(grid)
@@ -388,5 +388,5 @@ def _build_readout(config: NetworkConfig, dt: float) -> LeakyReadout | CountRead
     if config.network == "stdp":
         return LinearReadout()
     if config.readout == "leaky":
-        return LeakyReadout(IntegratorConfig(tau_mem_s=config.tau_readout_s, gain=config.gain), dt)
+        return LeakyReadout(config.tau_readout_s, dt, gain=config.gain)
     return CountReadout(config, dt) if config.readout == "count" else LinearReadout()

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ..base.errors import ConfigError, DataError
-from .config import IntegratorConfig, NeuronConfig, Surrogate
+from .config import NeuronConfig, Surrogate
 from .inputs import check_state, check_tensor
 from .scan import ScanSettings, scan_lif, scan_membranes
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # Norse imports matplotlib (1.4 s, 50 MB); fused scans do not
     from norse.torch.functional.lif_box import LIFBoxParameters
 
 NO_LEAK = 2.0**-64  # dt / tau without a leak: v + a (i / a - v) rounds to v + i
+TAU_READOUT_S = 0.1  # default time constant of leaky readouts
 STEP_S = 1.0  # for parameters given per step; only dt / tau matters
 
 
@@ -135,7 +136,7 @@ class LIF(Neurons):
         in_place: bool = False,
     ) -> None:
         super().__init__()
-        self.dt, self.factor = _find_step(config, dt, beta)
+        self.dt, self.factor = _find_step(config.tau_mem_s, dt, beta, is_given="tau_mem_s" in config.model_fields_set)
         self.keep_current = None if config.tau_syn_s is None else 1 - self.dt / config.tau_syn_s
         self.v_leak = 0.0  # the scan computes v - v_leak
 
@@ -359,12 +360,12 @@ def leak(inputs: Tensor, state: Tensor | None, keep: float) -> tuple[Tensor, Ten
 
 
 def _find_step(
-    config: NeuronConfig | IntegratorConfig, dt: Tensor | float | None, beta: Tensor | float | None
+    tau_mem_s: float, dt: Tensor | float | None, beta: Tensor | float | None, *, is_given: bool
 ) -> tuple[float, float]:
-    """Return the length of a step in seconds, and dt / tau."""
+    """Return the length of a step in seconds, and dt / tau; `is_given`: whether the user gives `tau_mem_s`."""
     if beta is not None:
         beta = as_number("beta", beta)
-        if dt is not None or "tau_mem_s" in config.model_fields_set:
+        if dt is not None or is_given:
             raise ConfigError(f"beta = {beta:g}: replaces tau_mem_s and dt (expected beta alone, or both others)")
         if not 0 <= beta <= 1:
             raise ConfigError(f"beta = {beta:g}: out of range (expected 0 to 1)")
@@ -376,10 +377,10 @@ def _find_step(
     dt = as_number("dt", dt)
     if not dt > 0:
         raise ConfigError(f"dt = {dt:g}: expected a time above 0")
-    if dt > config.tau_mem_s:
-        raise ConfigError(f"tau_mem_s = {config.tau_mem_s:g}: is shorter than a time step (expected {dt:g} or more)")
+    if dt > tau_mem_s:
+        raise ConfigError(f"tau_mem_s = {tau_mem_s:g}: is shorter than a time step (expected {dt:g} or more)")
 
-    return dt, dt / config.tau_mem_s
+    return dt, dt / tau_mem_s
 
 
 def _describe_step(dt: float, factor: float) -> str:
@@ -390,8 +391,9 @@ class LeakyReadout(Neurons):
     """Leaky integrator per class, without spikes (Norse's `li_box_step`).
 
     Args:
-        config: Time constant and gain.
+        tau_mem_s: Membrane time constant in seconds, at least one time step. None: 0.1.
         dt: Length of a time step in seconds.
+        gain: Factor on input currents.
         beta: Decay of the membrane per step, 1 - dt / tau_mem_s, in [0, 1], instead of `dt` and `tau_mem_s`.
         v_leak: Leak potential, also the initial potential.
 
@@ -399,22 +401,24 @@ class LeakyReadout(Neurons):
         ConfigError: If a setting is wrong, `dt` is missing, or the time constant is shorter than a step.
 
     Example:
-        >>> potentials, state = LeakyReadout(IntegratorConfig(tau_mem_s=0.1), dt=0.05)(torch.ones(3, 1, 2))
+        >>> potentials, state = LeakyReadout(tau_mem_s=0.1, dt=0.05)(torch.ones(3, 1, 2))
         >>> potentials[:, 0, 0]
         tensor([0.5000, 0.7500, 0.8750])
     """
 
     def __init__(
         self,
-        config: IntegratorConfig = IntegratorConfig(),
+        tau_mem_s: float | None = None,
         dt: Tensor | float | None = None,
         *,
+        gain: float = 1.0,
         beta: Tensor | float | None = None,
         v_leak: float = 0.0,
     ) -> None:
         super().__init__()
-        self.dt, self.factor = _find_step(config, dt, beta)
-        self.gain = config.gain
+        tau_s = TAU_READOUT_S if tau_mem_s is None else tau_mem_s
+        self.dt, self.factor = _find_step(tau_s, dt, beta, is_given=tau_mem_s is not None)
+        self.gain = gain
         self.v_leak = v_leak
 
     def extra_repr(self) -> str:
@@ -439,8 +443,8 @@ class LeakyReadout(Neurons):
 
         if not isinstance(p, LIBoxParameters):
             raise ConfigError(f"parameters: found {type(p).__name__}, expected LIBoxParameters of Norse")
-        config = IntegratorConfig(tau_mem_s=1 / as_number("tau_mem_inv", p.tau_mem_inv))
-        return cls(config, dt, v_leak=as_number("v_leak", p.v_leak))
+        tau_mem_s = 1 / as_number("tau_mem_inv", p.tau_mem_inv)
+        return cls(tau_mem_s, dt, v_leak=as_number("v_leak", p.v_leak))
 
     def forward(self, currents: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return the membrane potentials [T, B, K] for currents [T, B, K], and the last potential [1, B, K].

@@ -15,8 +15,6 @@ class TrackSettings(Settings):
     """Maximum number of processed pictures per second; others are skipped. Clapping at 3 to 5 Hz needs 15 or more."""
     still_fps: float | None = Field(default=None, gt=0, le=1000)
     """Maximum number of processed pictures per second while nothing moves around the person; default: as `max_fps`."""
-    smooth: bool = True
-    """Whether to smooth the joints over time."""
 
 
 class FilmTrackSettings(VideoSettings, TrackSettings):

@@ -233,10 +233,8 @@ class PersonTracker:
         points_m[present] = [sighting.points_m for sighting in sightings]
         confidence[present] = [sighting.confidence for sighting in sightings]
 
-        if self._settings.smooth:
-            points_px = smooth_runs(times_us, points_px, present)
-            points_m = smooth_runs(times_us, points_m, present)
-        points_m, yaw = to_body_frame(points_m)
+        points_px = smooth_runs(times_us, points_px, present)
+        points_m, yaw = to_body_frame(smooth_runs(times_us, points_m, present))
         return Track(
             times_us=times_us,
             points_m=points_m,

@@ -142,7 +142,7 @@ def choose_settings(root: str | Path, given: TrainConfig = TrainConfig(), progre
     chosen = {name: value for name, value in chosen.items() if name not in unused}
     reasons = {name: reason for name, reason in reasons.items() if name in chosen}
     if init is not None and "steps" not in given.given:
-        reasons["steps"] = f"as in {config.init}"
+        reasons |= {"steps": f"as in {config.init}"}
 
     complete = TrainConfig(**chosen | fixed.given)
     check_settings(complete)
@@ -272,10 +272,9 @@ def _choose_from_data(
         f"{sensor} in blocks of {bins.downsample}",
         "tau_mem_s": "membranes remember about two steps",
         "tau_readout_s": "the readout remembers half of the tensor",
-        "epochs": f"chosen for about {updates} weight updates",
     }
-    if "batch" in fixed.given:
-        del reasons["epochs"]
+    if "batch" not in fixed.given:
+        reasons |= {"epochs": f"chosen for about {updates} weight updates"}
     if "group" not in fixed.given:
         reasons["validation" if group is None else "group"] = _explain_group(opened, group)
 
@@ -290,13 +289,13 @@ def _choose_from_data(
     }
     if is_long:
         chosen |= {"window_us": window_us}
-        reasons["window_us"] = f"recordings of up to {durations_us.max() / 1e6:.1f} s are split into windows"
+        reasons |= {"window_us": f"recordings of up to {durations_us.max() / 1e6:.1f} s are split into windows"}
     if samples < FEW:
         chosen |= {"views": 8, "rotate_deg": 15, "scale": 0.15, "time_scale": 0.1}
-        reasons["views"] = "few recordings: augmented views are added"
+        reasons |= {"views": "few recordings: augmented views are added"}
     if samples < FEW and bins.polarity != "merged":
         chosen |= {"flip_polarity": True}
-        reasons["flip_polarity"] = FEW_RECORDINGS
+        reasons |= {"flip_polarity": FEW_RECORDINGS}
 
     by_rule = fit_to_data(choose_for_rule(fixed), fixed, samples=trained, window_us=window_us, grid=bins.grid(sensor))
     return by_rule.apply(chosen, reasons)

@@ -27,9 +27,7 @@ class OptimiserConfig(Settings):
     """`bptt`: backpropagation through time with surrogate gradients. `ottt`, `eprop`, `decolle`: online
     (forward-in-time) rules, with memory independent of the number of steps; see `dvspipe.rules`."""
     optimiser: Literal["adamw", "sgd"] = "adamw"
-    """AdamW (Loshchilov and Hutter 2019), or stochastic gradient descent with momentum."""
-    momentum: float = Field(default=0.9, ge=0, lt=1)
-    """Momentum of `sgd`."""
+    """AdamW (Loshchilov and Hutter 2019), or stochastic gradient descent with a momentum of 0.9."""
     epochs: int = Field(default=20, ge=1)
     """Number of epochs: passes through the training recordings."""
     batch: int = Field(default=32, ge=1)
@@ -96,10 +94,10 @@ class TrainConfig(StdpConfig, OptimiserConfig, AugmentConfig, NetworkConfig, Bin
 
     as_words: ClassVar[bool] = True
     """A terminal gives these settings as words KEY=VALUE: they are too many for options."""
-    kinds: ClassVar[Mapping[str, Mapping[str, Collection[str]]]] = {
+    kinds: ClassVar[Mapping[str, tuple[str, Collection[str]]]] = {
         **DataConfig.kinds,
-        "network": {**NetworkConfig.kinds["network"], **dict.fromkeys(StdpConfig.model_fields, ("stdp",))},
-        "optimiser": {"momentum": ("sgd",)},
+        **NetworkConfig.kinds,
+        **dict.fromkeys(StdpConfig.model_fields, ("network", ("stdp",))),
     }
 
     @property

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from ..checkpoints.checkpoint import FEW_CALIBRATED
 from ..datasets import DataSet, count_recordings
-from ..datasets.config import WINDOWED
+from ..datasets.config import WINDOW_KINDS
 from ..encoding import BinCounts
 from ..results import Finding, LayerActivity, wilson_interval
 from .config import TrainConfig
@@ -148,7 +148,7 @@ def find_outside(counts: Sequence[BinCounts], config: TrainConfig) -> Iterator[F
     if lost is None:
         return
 
-    if config.by == "time" and config.data in WINDOWED:
+    if config.by == "time" and config.data in WINDOW_KINDS:
         lost += f"; window_us={config.tensor_us} splits longer recordings into several samples"
     yield Finding(kind="outside", text=lost)
 

@@ -43,7 +43,7 @@ from ..datasets import (
     read_split,
     restore_split,
 )
-from ..datasets.config import WINDOWED
+from ..datasets.config import WINDOW_KINDS
 from ..encoding import BinConfig
 from ..networks import ModuleSource, Network, NetworkConfig, run_in_pieces
 from ..networks.norms import PIECE_STEPS
@@ -367,11 +367,11 @@ def _adopt_run(data: DataConfig, split: Path | None) -> DataConfig:
 
     The split.json of the run lists the recordings of this split, and their windows.
     """
-    if split is None or data.data not in WINDOWED:
+    if split is None or data.data not in WINDOW_KINDS:
         return data
 
     trained_on = _read_config(split)
-    if trained_on is None or trained_on.data not in WINDOWED:
+    if trained_on is None or trained_on.data not in WINDOW_KINDS:
         return data
 
     number = trained_on.split if isinstance(trained_on.split, int) else data.split

@@ -12,7 +12,7 @@ from ..base.errors import DvspipeError
 from ..base.progress import Progress, ignore_progress
 from ..checkpoints.checkpoint import ClassifierConfig
 from ..datasets import DataConfig, DataSet
-from ..datasets.config import FILES
+from ..datasets.config import OWN_KINDS
 from ..events import GESTURE_SENSOR, SensorSize
 from ..framing import open_source, scaled_size
 from ..recordings.conversion import open_for_sensor
@@ -43,7 +43,7 @@ class FramingChoice(NamedTuple):
 
 def adopt_framing(config: Config, classifier: ClassifierConfig) -> Config:
     """Return settings that frame recordings as a network expects."""
-    if config.data not in FILES or config.root is None:
+    if config.data not in OWN_KINDS or config.root is None:
         return config
 
     framed = config.with_defaults(classifier.framing)
@@ -55,7 +55,7 @@ def choose_framing(data: DataSet, config: DataConfig, progress: Progress = ignor
 
     The choice is the person (`roi = auto`) if one is found in most videos, otherwise the complete picture.
     """
-    if config.data not in FILES:
+    if config.data not in OWN_KINDS:
         return None
 
     # A setting that changes the size or the region was chosen by the user.

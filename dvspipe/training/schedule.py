@@ -13,6 +13,8 @@ from torch.optim.swa_utils import AveragedModel
 
 from .config import OptimiserConfig
 
+MOMENTUM = 0.9  # of sgd
+
 
 def build_optimiser(settings: OptimiserConfig, network: nn.Module) -> torch.optim.Optimizer:
     """Create the optimiser of a network's weights."""
@@ -20,7 +22,7 @@ def build_optimiser(settings: OptimiserConfig, network: nn.Module) -> torch.opti
     rate = settings.learning_rate
     decay = settings.weight_decay
     if settings.optimiser == "sgd":
-        return torch.optim.SGD(weights, lr=rate, momentum=settings.momentum, weight_decay=decay)
+        return torch.optim.SGD(weights, lr=rate, momentum=MOMENTUM, weight_decay=decay)
 
     return torch.optim.AdamW(weights, lr=rate, weight_decay=decay)
 

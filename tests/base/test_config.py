@@ -30,7 +30,7 @@ class Layers(Settings):
 
 
 class Plant(Layers):
-    kinds = {"kind": {"area": ("leaf", "needle"), "length": ("twig",)}}  # noqa: RUF012
+    kinds = {"area": ("kind", ("leaf", "needle")), "length": ("kind", ("twig",))}  # noqa: RUF012
 
     kind: Literal["leaf", "needle", "twig"] = "leaf"
     area: float = 1.0

@@ -26,9 +26,8 @@ def test_unknown_kind_is_an_error_that_lists_the_others() -> None:
 
 
 def test_every_setting_of_some_kinds_is_a_setting() -> None:
-    table = DataConfig.kinds["data"]
-    assert set(table) <= set(DataConfig.model_fields)
-    assert {kind for kinds in table.values() for kind in kinds} == set(get_args(DataKind))
+    assert set(DataConfig.kinds) <= set(DataConfig.model_fields)
+    assert {kind for _, kinds in DataConfig.kinds.values() for kind in kinds} == set(get_args(DataKind))
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from norse.torch.functional.reset import reset_subtract, reset_value
 from torch import Tensor
 
 from dvspipe.base.errors import ConfigError
-from dvspipe.networks import LIF, CountReadout, IntegratorConfig, LeakyReadout, LinearReadout, NeuronConfig
+from dvspipe.networks import LIF, CountReadout, LeakyReadout, LinearReadout, NeuronConfig
 from dvspipe.networks.neurons import Neurons, Spike
 
 
@@ -86,7 +86,7 @@ def test_parameters_without_a_fused_scan_are_rejected() -> None:
         (lambda: LIF(NeuronConfig(tau_mem_s=0.1), beta=0.9), "beta = 0.9"),
         (lambda: LIF(beta=1.1), "beta = 1.1"),
         (lambda: LIF(NeuronConfig(tau_mem_s=1e-4), 1e-3), "tau_mem_s = 0.0001"),
-        (lambda: LeakyReadout(IntegratorConfig(tau_mem_s=1e-4), 1e-3), "tau_mem_s = 0.0001"),
+        (lambda: LeakyReadout(1e-4, 1e-3), "tau_mem_s = 0.0001"),
     ):
         with raises(ConfigError, said):
             wrong()
@@ -97,7 +97,7 @@ def test_time_constant_and_step_give_the_same_neurons_as_beta() -> None:
     expected, _ = LIF(NeuronConfig(tau_mem_s=2e-3, reset="subtract"), 1e-3)(currents)
     assert expected.any()
     assert torch.equal(LIF(NeuronConfig(reset="subtract"), beta=0.5)(currents)[0], expected)
-    potentials, _ = LeakyReadout(IntegratorConfig(tau_mem_s=2e-3), 1e-3)(currents)
+    potentials, _ = LeakyReadout(2e-3, 1e-3)(currents)
     assert torch.equal(LeakyReadout(beta=0.5)(currents)[0], potentials)
 
 
@@ -137,7 +137,7 @@ def test_repr_of_neurons_lists_their_constants() -> None:
     lif = LIF(NeuronConfig(tau_mem_s=0.02, tau_syn_s=0.01, slope=2.0), 1e-3, pool=2)
     assert lif.extra_repr() == "tau_mem_s=0.02, dt=0.001, tau_syn_s=0.01, slope=2.0, pool=2"
     assert LIF(beta=0.9).extra_repr() == "beta=0.9"
-    assert LeakyReadout(IntegratorConfig(gain=2), 1e-3).extra_repr() == "tau_mem_s=0.1, dt=0.001, gain=2"
+    assert LeakyReadout(dt=1e-3, gain=2).extra_repr() == "tau_mem_s=0.1, dt=0.001, gain=2"
 
 
 def test_counts_and_half_precision_are_computed_in_float32() -> None:
