@@ -108,7 +108,7 @@ def convert(
         config: Settings of the pixel model, the video, the recording and the file.
         splits: Published lists: the folder of the lists of UCF101 or HMDB51, a CSV file of Kinetics, or a CSV file with
             the columns file,class,part and, optionally, group,start_s,stop_s,split.
-        preset: Sensor preset (listed by dvspipe configs), or a YAML file; given settings take precedence.
+        preset: Sensor preset (listed by dvspipe configs list), or a YAML file; given settings take precedence.
         license: Licence of the videos, such as cc-by-4.0, for dataset.lock.
         lock: dataset.lock of another conversion of the same videos: its settings are used, and differences of videos
             and events are listed.
@@ -191,7 +191,7 @@ def stats(
     Every recording is loaded.
 
     Args:
-        source: Folder of recordings, YAML file, or name of an included configuration (see dvspipe configs).
+        source: Folder of recordings, YAML file, or name of an included configuration (see dvspipe configs list).
         config: Settings that take precedence, such as root=DIR.
         out: CSV file to write as well: clips, seconds, events, rate and ON share per class and part.
         jobs: Number of worker processes, or ray, or ray://HOST:PORT for a Ray cluster.

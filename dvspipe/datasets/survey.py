@@ -87,8 +87,8 @@ class Survey(Described, BaseModel):
 
     def describe(self) -> list[str | TextTable]:
         """Return a row for each class, and the problems."""
-        headings = ("class", "train", "val", "test", "groups", "events", "s", "events/s", "ON")
-        table = TextTable(*headings, right=headings[1:], optional=("s", "events/s", "ON", "groups"))
+        headings = ("class", "train", "val", "test", "groups", "events each", "s each", "events/s", "ON")
+        table = TextTable(*headings, right=headings[1:], optional=("s each", "events/s", "ON", "groups"))
         for row in self.figures:
             figures = ((row.events, ",.0f"), (row.duration_s, ".2f"), (row.rate_hz, ",.0f"), (row.on_fraction, ".1%"))
             texts = ("–" if value is None else format(value, form) for value, form in figures)

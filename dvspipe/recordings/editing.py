@@ -86,8 +86,17 @@ class Edit(Described, ABC):
 
     def describe(self) -> Sequence[str]:
         """Return the file and its number of events; without a file, the events are counted."""
-        path, count = self.written or ("not written", sum(map(len, self.chunks())))
+        path, count = self.written or ("not written", self._count_events())
         return [f"{show_name(path)}: {count_noun(count, 'event')} of {self.sensor}{self.explain()}"]
+
+    def to_record(self) -> dict[str, object]:
+        """Return the result as a dict for JSON, with the same names as `Conversion`; `file` is None if not written."""
+        path, count = self.written or (None, self._count_events())
+        size = {"width": self.sensor.width, "height": self.sensor.height}
+        return {"file": None if path is None else str(path), **size, "events": count}
+
+    def _count_events(self) -> int:
+        return sum(map(len, self.chunks()))
 
     def explain(self) -> str:
         """Return what the text of a written result says besides."""

@@ -85,6 +85,10 @@ class View(Described, Brief):
         shown = f"{self.part.recording.path.name}, {where}, {count_noun(self.extent.events, 'event')}"
         return [f"{show_name(self.out)}: {show_name(shown)}"]
 
+    def to_record(self) -> dict[str, object]:
+        """Return the result as a dict for JSON."""
+        return {"file": str(self.out), "recording": str(self.part.recording.path), **self.extent._asdict()}
+
 
 def view(
     recording: RecordingLike,

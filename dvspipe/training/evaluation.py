@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..base.errors import Brief, ConfigError, DataError, count_noun
-from ..base.files import claim_output
+from ..base.files import claim_output, require_suffix
 from ..base.progress import Progress, ignore_progress
 from ..checkpoints.checkpoint import (
     ClassifierConfig,
@@ -463,9 +463,9 @@ def evaluate(
     Args:
         checkpoint: Run folder, checkpoint file, name of an included classifier, or hf://USER/NAME. In Python also a
             `Classifier`, or a network that returns [T, B, K] or [B, K] for all steps [T, B, C, H, W].
-        source: Folder of recordings, YAML file, or name of an included configuration (see dvspipe configs). In Python
-            also a data set, or its settings. It has classes of the classifier, in any order. A folder is framed as in
-            training, unless its settings say otherwise.
+        source: Folder of recordings, YAML file, or name of an included configuration (see dvspipe configs list). In
+            Python also a data set, or its settings. It has classes of the classifier, in any order. A folder is framed
+            as in training, unless its settings say otherwise.
         config: Settings that take precedence, such as root=DIR.
         part: Part of the data set to evaluate. If the recordings are not from the run, the test part is all of them.
         out: JSON file for all scores, or CSV file for the probabilities of each recording. None: not written.
@@ -490,6 +490,7 @@ def evaluate(
         0.91
     """
     if out is not None:
+        require_suffix(Path(out), "scores", ".json", ".csv")
         claim_output(Path(out), overwrite=overwrite)
     other = EvaluationResult.read(against) if isinstance(against, str | Path) else against
 

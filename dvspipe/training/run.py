@@ -506,12 +506,13 @@ def train(
 ) -> TrainingRun:
     """Train a spiking classifier on labelled recordings, and test it once.
 
-    For a folder DIR/<class>/<recording or video>, settings are chosen automatically. The validation part selects the
+    For a folder DIR/CLASS/RECORDING, settings are chosen automatically. The validation part selects the
     epoch. Under torchrun, all processes train one network.
 
     Args:
         source: Folder of recordings, whose settings are chosen unless they are given; YAML file, or name of an included
-            configuration (see dvspipe configs). In Python also a data set, or complete settings with the folder `root`.
+            configuration (see dvspipe configs list). In Python also a data set, or complete settings with the folder
+            `root`.
         config: Settings that take precedence, such as root=DIR or epochs=5.
         out: Run folder; created if missing. Default: a new folder, runs/train/NAME.
         resume: Resume the run in the folder after its last complete epoch, or from its start if there is none. On a

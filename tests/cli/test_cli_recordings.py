@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -165,3 +166,12 @@ def test_options_that_do_not_apply_are_errors(command: list[str], option: str, t
     write(tmp_path / "a.h5", random_events(0, 50))
     assert option in dvspipe(*command, cwd=tmp_path, code=2).stderr
     assert [path.name for path in tmp_path.iterdir()] == ["a.h5"]
+
+
+@pytest.mark.parametrize(
+    "words", ["cut -o b.h5", "cut", "filter --hot-pixels", "merge", "view -o a.png", "info", "check"]
+)
+def test_results_are_json(words: str, recording: Path) -> None:
+    done = dvspipe(*words.split(), "a.h5", "--json", cwd=recording.parent, code=None)
+    (line,) = done.stdout.splitlines()
+    assert json.loads(line)["events"] > 0
