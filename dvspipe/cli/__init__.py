@@ -1,1 +1,1 @@
-"""Command line: one thin function per command, to parse options, run the stage, write reports and print results."""
+"""Command line: commands made from the functions of the rooms, and what they print."""
