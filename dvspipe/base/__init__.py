@@ -1,1 +1,1 @@
-"""What every room uses: errors, settings, files, texts and compiled kernels."""
+"""What every room uses: errors, settings, files, texts, progress, processes and compiled kernels."""
