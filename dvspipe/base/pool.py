@@ -444,4 +444,5 @@ def prefetch(items: Iterable[Item], count: int) -> Iterator[Item]:
             waiting.append(thread.submit(next, source, end))
             yield cast(Item, item)
     finally:
-        thread.shutdown(cancel_futures=True)
+        # Python may collect an iterator that was not closed while it starts another thread: waiting would never end.
+        thread.shutdown(wait=False, cancel_futures=True)

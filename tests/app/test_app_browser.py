@@ -98,12 +98,11 @@ def site(folder: Path) -> Iterator[Site]:
     """Run `dvspipe app`, and interrupt it at the end."""
     code = "from dvspipe.__main__ import main; main()"
     words = [sys.executable, "-c", code, "app", str(folder), "--no-browser"]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
-        assert server.stdout is not None
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as server:
         assert server.stderr is not None
-        line = server.stdout.readline()
-        assert line.startswith("dvspipe app: http://127.0.0.1:"), server.stderr.read()
-        yield Site(line.removeprefix("dvspipe app: ").strip())
+        line = server.stderr.readline()
+        assert line.startswith("dvspipe app: http://127.0.0.1:"), line
+        yield Site(line.removeprefix("dvspipe app: ").partition(";")[0])
         server.send_signal(signal.SIGINT)
         _, errors = server.communicate(timeout=30)
         assert server.returncode == -signal.SIGINT, errors
