@@ -283,6 +283,6 @@ def test_full_disk_is_detected_before_writing(tmp_path: Path, monkeypatch: pytes
 
 
 def test_real_recording(test_data: Path) -> None:
-    events = read(test_data / "recordings/evlibrary_event.txt", hints=Hints(sensor="240x180"))
+    events = read(test_data / "recordings/evlibrary_event.txt", sensor=SensorSize(240, 180))
     assert len(events) == 17
     assert (events.t[:4].tolist(), events.x[1], events.y[1], events.p.any()) == ([0, 780, 1706, 1724], 158, 59, False)

@@ -1000,7 +1000,7 @@ def test_table_on_narrow_terminal_does_not_break_words(tmp_path: Path, checkpoin
     assert max(map(len, lines)) <= 60
     for word in ("answer", "probability", "down"):
         assert any(word in line.replace(",", "").split() for line in lines), lines
-    assert sum("name.h5" in line for line in lines) == 1
+    assert str(path) in "".join(line.split()[0] for line in lines if line.strip())
 
 
 # Many recordings in Python
