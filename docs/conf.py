@@ -15,8 +15,7 @@ from sphinx.writers.html5 import HTML5Translator
 from sphinx_gallery.scrapers import figure_rst
 
 from dvspipe.checkpoints.checkpoint import shipped_checkpoints
-from dvspipe.cli.app import COMMANDS, create_app
-from dvspipe.hooks import plugins
+from dvspipe.cli.app import create_app, list_commands
 from dvspipe.report.figures import Chart
 
 ROOT = Path(__file__).parents[1]
@@ -53,8 +52,7 @@ def change_links(text: str, folder: Path) -> str:
 def describe_commands() -> str:
     """Return the page of the command line. An app has the options of one command: each section is of its own app."""
     page = create_app([]).generate_docs("markdown", max_heading_level=3)
-    added = [command for commands in plugins().hook.commands() for command in commands]
-    for command in (*COMMANDS, *added):
+    for command in list_commands():
         app = create_app(command.name.split(), progress=None)
         section = re.compile(rf"^#+ dvspipe {command.name}\n.*?(?=^#+ dvspipe |\Z)", re.MULTILINE | re.DOTALL)
         [text] = section.findall(app.generate_docs("markdown", max_heading_level=3))

@@ -109,11 +109,9 @@ def run_readme(folder: Path, classes: Path) -> bool:
 
 def all_commands() -> set[str]:
     """Return the names of all commands of the installed dvspipe."""
-    from dvspipe.cli.app import COMMANDS
-    from dvspipe.hooks import plugins
+    from dvspipe.cli.app import list_commands
 
-    added = [command for commands in plugins().hook.commands() for command in commands]
-    return {command.name for command in (*COMMANDS, *added)}
+    return {command.name for command in list_commands()}
 
 
 def main() -> int:

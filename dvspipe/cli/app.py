@@ -57,6 +57,14 @@ COMMANDS = (
     Command("configs copy", "dvspipe.cli.configs:copy", "Copy a configuration, for editing.", OTHERS),
 )
 """Commands of the pipeline."""
+
+
+def list_commands() -> list[Command]:
+    """Return the commands of the pipeline, and then those that plug-ins add."""
+    added = (command for commands in plugins().hook.commands() for command in commands)
+    return [*COMMANDS, *added]
+
+
 EVERY_COMMAND = Group("Every command", sort_key=1000)
 EPILOGUE = "First steps: dvspipe convert VIDEO -o events.h5; dvspipe infer gesture VIDEO"
 NO_MEMORY = "not enough memory ({}); use fewer steps, a smaller batch or more downsampling"
@@ -82,9 +90,8 @@ def create_app(names: Sequence[str], **filled_in: object) -> App:
     )
     created["--help"].group = EVERY_COMMAND
     created.meta.suppress_keyboard_interrupt = False  # the meta app does not inherit it
-    added = [command for commands in plugins().hook.commands() for command in commands]
     families: dict[str, App] = {}
-    for position, command in enumerate((*COMMANDS, *added)):
+    for position, command in enumerate(list_commands()):
         family, _, name = command.name.rpartition(" ")
         is_named = [*names[: 1 + bool(family)]] == command.name.split()
         function = load_command(command.target, filled_in) if is_named else _stand_in

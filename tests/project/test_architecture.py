@@ -16,8 +16,7 @@ from pathlib import Path
 import pytest
 
 import dvspipe
-from dvspipe.cli.app import COMMANDS
-from dvspipe.hooks import plugins
+from dvspipe.cli.app import list_commands
 
 PIPELINE = [
     "base",
@@ -206,8 +205,7 @@ def string_literals(path: Path) -> list[ast.Constant]:
 def test_only_the_command_line_mentions_commands_and_options() -> None:
     """In other code, a message names a parameter: `overwrite`, `fit=scale`. The app shows commands to copy."""
     options = r"(^|[\s\"'(])--[a-z]"
-    added = [command for commands in plugins().hook.commands() for command in commands]
-    names = sorted({command.name.split()[0] for command in (*COMMANDS, *added)})
+    names = sorted({command.name.split()[0] for command in list_commands()})
     for path in sources():
         if module_of(path) not in ("app", "cli") and path.stem not in OF_COMMANDS:
             commands = rf"|dvspipe ({'|'.join(names)})\b"

@@ -20,8 +20,7 @@ import yaml
 from cyclopts.argument import Argument
 
 import dvspipe
-from dvspipe.cli.app import COMMANDS, create_app
-from dvspipe.hooks import plugins
+from dvspipe.cli.app import create_app, list_commands
 from dvspipe.training import TrainConfig
 
 ROOT = Path(__file__).parents[2]
@@ -85,8 +84,7 @@ def lines_of_commands(path: Path) -> Iterator[str]:
 @functools.cache
 def commands() -> tuple[str, ...]:
     """Names of all commands, and of families of commands; the empty name is dvspipe itself."""
-    added = [command for commands in plugins().hook.commands() for command in commands]
-    names = [command.name for command in (*COMMANDS, *added)]
+    names = [command.name for command in list_commands()]
     return ("", *names, *{name.split()[0] for name in names})
 
 
