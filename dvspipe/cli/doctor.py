@@ -15,6 +15,7 @@ from typing import Literal
 from ..base.errors import count_noun
 from ..base.texts import TextTable
 from ..results.tables import Record
+from ..video.devices import find_webcams
 
 MIN_FREE_BYTES = 1 << 30
 PURPOSES = {
@@ -99,13 +100,14 @@ def _examine() -> Iterator[Check]:
     )
     yield _check_cache()
 
-    cameras = sorted(str(path) for path in Path("/dev").glob("video*"))
-    closed = [camera for camera in cameras if not os.access(camera, os.R_OK | os.W_OK)]
-    advice = "; without permission: sudo usermod -aG video $USER, and log in again" if closed else ""
+    cameras = find_webcams()
+    is_open = all(camera.is_open for camera in cameras)
+    advice = "" if is_open else "; without permission: sudo usermod -aG video $USER, and log in again"
+    named = ", ".join(f"{camera.source} ({camera.name})" for camera in cameras)
     yield Check(
         name="webcam",
-        state="missing" if closed or not cameras else "ok",
-        text=", ".join(cameras) + advice if cameras else f"none found on {platform.system()}",
+        state="ok" if cameras and is_open else "missing",
+        text=named + advice if cameras else f"none found on {platform.system()}",
     )
 
     for extra, purpose in PURPOSES.items():
