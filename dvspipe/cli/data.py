@@ -55,6 +55,10 @@ class KindList(Described):
         files, size = Cache(default_cache()).size()
         return [table, f"{default_cache()}: {files:,} cached spike tensors and videos, {size / 1e6:,.0f} MB"]
 
+    def to_record(self) -> dict[str, dict[str, str]]:
+        """Return the description and the files of each kind."""
+        return {kind: {"what": what, "files": files} for kind, what, files in DATA_KINDS}
+
 
 def list_kinds() -> KindList:
     """List the kinds of data sets with their expected files, and show the size of the cache."""

@@ -108,7 +108,7 @@ def show_result(result: object) -> str:
     if screen.as_json:
         for record in records:
             plain = record.to_record() if hasattr(record, "to_record") else record
-            sys.stdout.write(to_json(plain, inf_nan_mode="null").decode() + "\n")
+            sys.stdout.write(to_json(plain, inf_nan_mode="null", fallback=vars).decode() + "\n")
         return problem
 
     for record in [result] if hasattr(result, "describe") else records:

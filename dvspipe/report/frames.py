@@ -91,6 +91,10 @@ class FrameCount(NamedTuple):
         counts = f"{count_noun(self.frames, 'frame')} of {count_noun(self.events, 'event')}, {self.sensor}"
         return [f"{show_name(self.table)}: {counts}"]
 
+    def to_record(self) -> dict[str, object]:
+        """Return the numbers by name, for JSON."""
+        return self._asdict()
+
 
 @dataclass(frozen=True)
 class FrameWriter:

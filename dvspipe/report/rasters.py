@@ -147,6 +147,11 @@ class SpikeTrains(Described, Brief):
             lines.append(f"{show_name(self.out)}: {name}, {trains.sum():,} spikes in {size}")
         return lines
 
+    def to_record(self) -> dict[str, object]:
+        """Return the file, the step and the number of spikes of each code, for JSON."""
+        spikes = {name: int(trains.sum()) for name, trains in self.trains.items()}
+        return {"file": str(self.out), "step_us": self.step_us, "spikes": spikes}
+
 
 def spikes(
     image: str | Path,

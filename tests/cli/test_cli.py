@@ -599,6 +599,7 @@ def test_ctrl_c_stops_conversion_without_output(tmp_path: Path) -> None:
 
 
 def test_every_kind_of_data_set_is_listed(tmp_path: Path) -> None:
+    assert set(json.loads(dvspipe("data", "list", "--json", cwd=tmp_path).stdout)) == set(typing.get_args(DataKind))
     listed = dvspipe("data", "list", cwd=tmp_path).stdout.splitlines()
     assert {line.split()[0] for line in listed[1:] if line} >= set(typing.get_args(DataKind))
 
@@ -662,6 +663,9 @@ def test_spikes_writes_the_spikes_of_several_codes(tmp_path: Path) -> None:
     with np.load(tmp_path / "spikes.npz") as file:
         small = cv2.resize(grey, (2, 1), interpolation=cv2.INTER_AREA)
         assert np.array_equal(file["poisson"], Poisson().encode(small, np.random.default_rng(3)))
+        count = int(file["poisson"].sum())
+    said = dvspipe("spikes", "grey.png", "--seed", 3, "--resize", "2x1", "-o", "a.npz", "--json", cwd=tmp_path).stdout
+    assert json.loads(said) == {"file": "a.npz", "step_us": 1000, "spikes": {"poisson": count}}
 
 
 @pytest.mark.parametrize(

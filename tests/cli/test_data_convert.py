@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -98,6 +99,8 @@ def test_another_laboratory_converts_with_the_lock(videos: Path) -> None:
     assert {file.license for file in lock.files} == {"cc0-1.0"}
     assert lock.lists.keys() == {"splits.csv"}
     assert "6 files" in dvspipe("data", "verify", "first", cwd=folder).stdout
+    verified = json.loads(dvspipe("data", "verify", "first", "--json", cwd=folder).stdout)
+    assert verified == {"folder": "first", "differences": [], "problem": ""}
 
     again = dvspipe(*words, "-o", "second", "--lock", "first/dataset.lock", "--jobs", 2, cwd=folder)
     assert "changed" not in again.stderr
