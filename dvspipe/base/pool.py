@@ -162,7 +162,7 @@ def _map_here(work: Work[Item, Result], items: Sequence[Item], progress: Progres
 
 
 def _in_order(outcomes: Iterator[Outcome[Item, Result]]) -> Iterator[Outcome[Item, Result]]:
-    """Yield outcomes in the order of the items; an outcome waits for those of earlier items."""
+    """Yield outcomes in the order of the items; an outcome waits for earlier items."""
     waiting: dict[int, Outcome[Item, Result]] = {}
     following = 0
     for outcome in outcomes:
@@ -194,7 +194,8 @@ def _map_in_workers(
                     value, error, records = future.result()
                 except crash:
                     reason = "its worker process died, because a library crashed or memory ran out"
-                    value, error, records = None, WorkerError(f"{items[index]}: {reason}"), []
+                    error = WorkerError(f"{items[index]}: {reason}")
+                    value, records = None, []
                 for record in records:
                     logging.getLogger(record.name).handle(record)
 

@@ -37,11 +37,11 @@ def load_command(target: str, filled_in: Mapping[str, object]) -> Callable[..., 
     kinds = _read_types(function)
     fixed = {name: value for name, value in filled_in.items() if name in kinds}
     shown = {name: kind for name, kind in kinds.items() if name not in fixed}
-    parameters = sorted(_list_parameters(function, shown), key=lambda one: one.kind)
+    signature = inspect.Signature(sorted(_list_parameters(function, shown), key=lambda one: one.kind))
     models = {name: kind for name, kind in kinds.items() if _is_given_as_words(kind)}
 
     def run(*args: object, **options: object) -> object:
-        given = inspect.Signature(parameters).bind(*args, **options).arguments
+        given = signature.bind(*args, **options).arguments
 
         # Words KEY=VALUE are the settings of a model that has too many for options.
         for name, model in models.items():
@@ -51,15 +51,16 @@ def load_command(target: str, filled_in: Mapping[str, object]) -> Callable[..., 
     # The parser reads the signature, the types and the docstring.
     run.__name__ = function.__name__
     run.__doc__ = inspect.getdoc(function)
-    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    run.__signature__ = signature  # type: ignore[attr-defined]
+    run.__annotations__ = {name: parameter.annotation for name, parameter in signature.parameters.items()}
     return run
 
 
 def _list_parameters(function: Callable[..., object], kinds: Mapping[str, Any]) -> Iterator[inspect.Parameter]:
     """Yield the parameters of a function with types that a terminal has."""
+    parameters = inspect.signature(function).parameters
     for name, kind in kinds.items():
-        parameter = inspect.signature(function).parameters[name]
+        parameter = parameters[name]
         if _is_given_as_words(kind):
             look = Parameter(name="KEY=VALUE", required=False)
             yield parameter.replace(

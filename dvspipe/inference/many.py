@@ -153,11 +153,11 @@ def classify_many(
         Outcomes in order of completion. A recording that cannot be classified has an error that names the file.
 
     Raises:
-        ConfigError: If the configuration does not fit the network, or the engine needs a checkpoint that `classifier`
+        ConfigError: If the configuration does not fit the network, or workers need a checkpoint that `classifier`
             does not have.
         DataError: If a single label file is given for several recordings.
         FileError: If the output folder contains predictions of another run, or the label file does not exist.
-        WorkerError: If a worker was killed; stored predictions remain.
+        WorkerError: If workers cannot start, or the cluster cannot be reached.
 
     Example:
         >>> classifier = Classifier.load("gesture")

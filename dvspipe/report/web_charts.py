@@ -19,7 +19,6 @@ from .pages import data_address, environment, outline_steps
 from .style import GREY, Values
 
 SIZE = 1000, 100  # drawing of curves in chart.html, which is stretched
-TEXT_INK = "currentColor"  # colour of the page's text
 PAGE_BLUE = (59, 130, 214)  # for light and dark pages
 SHADE = 0.15  # opacity of a marked part
 ELAPSED_NAME = "seconds since the first event"
