@@ -67,10 +67,8 @@ from .formats import write as write
 from .inference import Adaptation as Adaptation
 from .inference import Classifier as Classifier
 from .inference import InferConfig as InferConfig
-from .inference import classify_many as classify_many
-from .inference import plan_tasks as plan_tasks
+from .inference import infer as infer
 from .inference.adaptation import adapt as adapt
-from .inference.many import infer as infer
 from .recordings.calibration import calibrate as calibrate
 from .recordings.checking import CheckReport as CheckReport
 from .recordings.checking import check as check

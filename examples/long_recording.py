@@ -5,10 +5,11 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
+from norse.torch import LIFBoxParameters
 
 from dvspipe import BinConfig, Events, write
 from dvspipe.datasets.loaders import EventStream, loader
-from dvspipe.networks import LIF, NeuronConfig
+from dvspipe.networks import LIFBox
 
 
 def make_recording() -> Events:
@@ -28,7 +29,8 @@ def main() -> None:
         path = Path(folder, "long.h5")
         write(path, make_recording())
         stream = EventStream(path, BinConfig(steps=50, step_us=10_000))  # windows of 0.5 s, bounded memory
-        neurons, state = LIF(NeuronConfig(tau_mem_s=0.05, gain=1.5), dt=0.01), None
+        parameters = LIFBoxParameters(tau_mem_inv=torch.tensor(1 / 0.05), v_th=torch.tensor(2 / 3))
+        neurons, state = LIFBox(parameters, dt=0.01), None
         with torch.no_grad():
             for counts, starts_us in loader(stream, 1):
                 spikes, state = neurons(counts.sum(2), state)  # [T, 1, H, W]: sum of ON and OFF

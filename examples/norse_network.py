@@ -1,7 +1,7 @@
-"""Train the same network with plain Norse cells and with dvspipe's layers: `python examples/norse_network.py`.
+"""Train your own Norse network, as Norse runs it and fused: `python examples/norse_network.py`.
 
 Both start with the same weights and train on the same batches of rendered clips. The accuracies are equal. Only the
-time differs: dvspipe computes all steps of a layer in one scan, Norse's cells are called step by step.
+time differs: `fuse` computes all steps of a layer in one scan, Norse calls its neurons step by step.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from torch import nn
 
 import dvspipe
 from dvspipe import ConvertConfig, TrainConfig
+from dvspipe.networks import fuse
 from dvspipe.results import TrainingRun
 
 HEIGHT, WIDTH, STEPS, STEP_US = 18, 24, 20, 10_000
@@ -45,49 +46,37 @@ def write_clips(folder: Path) -> None:
                 dvspipe.write(folder / part / label / f"{number:02}.h5", render(label, rng))
 
 
-def norse_network() -> nn.Module:
-    """Build the network from Norse's cells. A cell takes one step and the previous state."""
+def norse_network() -> norse.SequentialState:
+    """Build a network of Norse's modules with a time axis."""
     dt = STEP_US * 1e-6
-    neurons = norse.LIFBoxParameters(tau_mem_inv=torch.tensor(1 / TAU_S))
-    integrators = norse.LIBoxParameters(tau_mem_inv=torch.tensor(1 / TAU_READOUT_S))
+    neurons = norse.LIFParameters(tau_mem_inv=torch.tensor(1 / TAU_S), tau_syn_inv=torch.tensor(1 / TAU_S))
+    readout = norse.LIParameters(tau_mem_inv=torch.tensor(1 / TAU_READOUT_S))
     torch.manual_seed(0)
     return norse.SequentialState(
-        nn.Flatten(),
+        nn.Flatten(2),
         nn.Linear(2 * HEIGHT * WIDTH, HIDDEN),
-        norse.LIFBoxCell(neurons, dt=dt),
+        norse.LIF(neurons, dt=dt),
         nn.Linear(HIDDEN, len(CLASSES)),
-        norse.LIBoxCell(integrators, dt=dt),
+        norse.LI(readout, dt=dt),
     )
-
-
-def train(clips: Path, folder: Path, config: TrainConfig, module: nn.Module | None = None) -> TrainingRun:
-    """Train a network on the clips."""
-    data = TrainConfig(root=clips, jobs=1, steps=STEPS, step_us=STEP_US, epochs=5, batch=8, learning_rate=0.005)
-    return dvspipe.train(TrainConfig(**data.given | config.given), out=folder, network=module)
 
 
 def main() -> None:
     """Train both networks; print their test accuracies and the time per epoch."""
-    theirs = TrainConfig(network="module", call="step_state")
-    ours = TrainConfig(
-        network="mlp",
-        channels=(HIDDEN,),
-        tau_mem_s=TAU_S,
-        tau_readout_s=TAU_READOUT_S,
-        slope=1.0,  # Norse's surrogate gradient has slope 1 for any alpha
-    )
+    config = TrainConfig(jobs=1, steps=STEPS, step_us=STEP_US, epochs=5, batch=8, learning_rate=0.005)
+    networks = {"Norse": norse_network(), "fused": fuse(norse_network())}
+
+    runs: dict[str, TrainingRun] = {}
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        write_clips(folder / "clips")
-        runs = {
-            "Norse": train(folder / "clips", folder / "norse", theirs, norse_network()),
-            "dvspipe": train(folder / "clips", folder / "dvspipe", ours),
-        }
+        write_clips(Path(name, "clips"))
+        for kind, network in networks.items():
+            runs[kind] = dvspipe.train(Path(name, "clips"), config, Path(name, kind), network=network)
+
     print("network    test accuracy   loss of the last epoch   median seconds of an epoch")
-    for name, run in runs.items():
+    for kind, run in runs.items():
         seconds = statistics.median(row.seconds for row in run.epochs)
-        print(f"{name:8} {run.test.accuracy:12.1%} {run.epochs[-1].train_loss:20.4f} {seconds:24.2f}")
-    assert runs["Norse"].test.accuracy == runs["dvspipe"].test.accuracy
+        print(f"{kind:8} {run.test.accuracy:12.1%} {run.epochs[-1].train_loss:20.4f} {seconds:24.2f}")
+    assert runs["Norse"].test.accuracy == runs["fused"].test.accuracy
 
 
 if __name__ == "__main__":

@@ -5,12 +5,13 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
+from norse.torch import LIBoxParameters, LIFBoxParameters
 from torch import nn
 
 from dvspipe import BinConfig, Events, write
 from dvspipe.datasets import DataConfig
 from dvspipe.datasets.loaders import SpikeDataset, loader
-from dvspipe.networks import LIF, LeakyReadout, NeuronConfig
+from dvspipe.networks import LIBox, LIFBox
 
 BINS = BinConfig(steps=10, step_us=10_000)
 
@@ -35,8 +36,11 @@ class Network(nn.Module):
     def __init__(self, classes: int) -> None:
         super().__init__()
         self.convolution, self.linear = nn.Conv2d(2, 8, 5, stride=2), nn.Linear(8 * 4 * 6, classes)
-        self.lif = LIF(NeuronConfig(tau_mem_s=0.03, reset="subtract", gain=3.0), dt=0.01)
-        self.readout = LeakyReadout(tau_mem_s=0.05, dt=0.01)
+        neurons = LIFBoxParameters(
+            tau_mem_inv=torch.tensor(1 / 0.03), v_th=torch.tensor(0.3), method="superspike", alpha=5
+        )
+        self.lif = LIFBox(neurons, dt=0.01)
+        self.readout = LIBox(LIBoxParameters(tau_mem_inv=torch.tensor(1 / 0.05)), dt=0.01)
 
     def forward(self, spikes: torch.Tensor) -> torch.Tensor:
         """Return logits [B, K] for spikes [T, B, C, H, W]."""

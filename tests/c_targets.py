@@ -20,11 +20,16 @@ from dvspipe.networks import NetworkConfig
 
 FLAGS = ("-O1", "-Wall", "-Wextra", "-Werror", "-std=c99", "-pedantic")
 NETWORKS: dict[str, dict[str, Any]] = {
-    "zero": {"channels": (4, 6), "kernel": 3, "gain": 3.0},
-    "subtract": {"channels": (4, 6, 5), "kernel": 3, "padded": (True, False, True), "gain": 3.0, "reset": "subtract"},
-    "mlp": {"network": "mlp", "channels": (30, 20), "gain": 4.0, "readout": "linear"},
-    "count": {"channels": (4, 6), "kernel": 3, "gain": 4.0, "readout": "count"},
-    "synapses": {"channels": (4, 6), "kernel": 3, "gain": 2.0, "tau_syn_s": 0.004},
+    "zero": {"channels": (4, 6), "kernel": 3, "threshold": 0.3333},
+    "subtract": {
+        "channels": (4, 6, 5),
+        "kernel": 3,
+        "padded": (True, False, True),
+        "threshold": 0.3333,
+        "reset": "subtract",
+    },
+    "mlp": {"network": "mlp", "channels": (30, 20), "threshold": 0.25},
+    "synapses": {"channels": (4, 6), "kernel": 3, "threshold": 0.5, "tau_syn_s": 0.004},
 }
 
 
@@ -89,5 +94,5 @@ def make_classifier(*, bins: BinConfig | None = None, **settings: Any) -> Intege
             assert module.running_var is not None
             module.running_var.uniform_(0.2, 0.6)
             nn.init.normal_(module.bias, 0.2, 0.2)
-    counts = torch.randint(0, 4, (config.bins.steps, 3, *config.task.shape), dtype=torch.uint8)
+    counts = torch.randint(0, 4, (config.bins.steps, 3, *config.shape), dtype=torch.uint8)
     return IntegerClassifier(config, compile_network(network, counts))

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 
 import torch
 from conftest import BAR_CLASSES, BAR_SENSOR
+from torch import nn
 
 from dvspipe.checkpoints.checkpoint import ClassifierConfig
 from dvspipe.encoding import BinConfig
 from dvspipe.events import SensorSize
-from dvspipe.networks import Network, NetworkConfig
+from dvspipe.networks import NetworkConfig
 
 
 def untrained_config(
@@ -27,7 +28,7 @@ def untrained_config(
     )
 
 
-def untrained_network(config: ClassifierConfig, gain: float = 3.0) -> Network:
+def untrained_network(config: ClassifierConfig, gain: float = 3.0) -> nn.Module:
     """Network with random weights; with the default gain, its spike rates are strictly between 0 and 1."""
     torch.manual_seed(0)
     network = config.build_network()

@@ -26,8 +26,8 @@ You need snnTorch (``pip install snntorch``). SpikingJelly is compared if it is 
 # ============= ============================= ================ ===================== ===================
 # library       neuron                        decay            input                 reset, by default
 # ============= ============================= ================ ===================== ===================
-# dvspipe       ``LIF(beta=1 - a)``           1 - a            multiplied by a       to 0, at once
-# Norse         ``LIFBoxCell``, dt            1 - dt tau_inv   multiplied by a       to 0, at once
+# dvspipe       ``LIFBox(p, dt)``             1 - dt tau_inv   multiplied by a       to 0, at once
+# Norse         ``LIFBoxCell(p, dt)``         1 - dt tau_inv   multiplied by a       to 0, at once
 # SpikingJelly  ``LIFNode(tau=1 / a)``        1 - 1 / tau      multiplied by a       to 0, at once
 # snnTorch      ``Leaky(beta=1 - a)``         beta             as it is              minus 1, a step later
 # ============= ============================= ================ ===================== ===================
@@ -83,7 +83,8 @@ for name, potentials in by_hand.items():
 # ------------
 #
 # Two layers of these neurons with the same random weights, 60 steps. A function per library makes a neuron that takes
-# the input of a step and its state.
+# the input of a step and its state. The neurons of dvspipe are Norse's, with its parameters and states, but take all
+# steps at once; so they get one step with a time axis of 1.
 
 from importlib.util import find_spec
 
@@ -91,17 +92,26 @@ import norse.torch as norse
 import snntorch
 import torch
 
-from dvspipe.networks import LIF
+from dvspipe.networks import LIFBox, fuse
+
+dt = 1e-3
+p = norse.LIFBoxParameters(tau_mem_inv=torch.tensor(a / dt))
 
 
 def dvspipe_neuron():
     """Return a step of dvspipe's neuron."""
-    return LIF(beta=1 - a).step
+    lif = LIFBox(p, dt)
+
+    def step(x, state):
+        spikes, state = lif(x[None], state)
+        return spikes[0], state
+
+    return step
 
 
-def norse_neuron(dt=1e-3):
+def norse_neuron():
     """Return a step of Norse's neuron."""
-    return norse.LIFBoxCell(norse.LIFBoxParameters(tau_mem_inv=torch.tensor(a / dt)), dt=dt)
+    return norse.LIFBoxCell(p, dt=dt)
 
 
 def snntorch_neuron(scale=a, **settings):
@@ -146,6 +156,38 @@ for name, (hidden, output) in results.items():
 
 default = run(lambda: snntorch_neuron(scale=1))
 print(f"snnTorch with its defaults: {int(default[0].sum())} hidden spikes, {int(default[1].sum())} output spikes")
+
+# %%
+# The whole network in Norse is a ``SequentialState``: ``Lift`` calls a module that knows one step once per step.
+# ``fuse`` returns the same network, with the same weights, without these loops: linear layers take all steps as a
+# batch, and each layer of neurons runs through time in one compiled pass, forward and backward. ``build_network`` and
+# ``dvspipe train`` use the same layers. Outputs and gradients are equal, only the time differs.
+
+network = norse.SequentialState(
+    norse.Lift(torch.nn.Linear(8, 12, bias=False)),
+    norse.Lift(norse.LIFBoxCell(p, dt=dt)),
+    norse.Lift(torch.nn.Linear(12, 4, bias=False)),
+    norse.Lift(norse.LIFBoxCell(p, dt=dt)),
+)
+for parameter, weight in zip(network.parameters(), weights, strict=True):
+    parameter.data = weight
+fused = fuse(network)
+print(fused)
+
+
+def differentiate(model):
+    """Return the output spikes of a network, and the gradients of their mean square."""
+    outputs, _ = model(inputs)
+    spikes = outputs[0] if isinstance(outputs, tuple) else outputs  # Norse's Lift also returns the state
+    return spikes.detach(), torch.autograd.grad(spikes.square().mean(), [*model.parameters()])
+
+
+(theirs, exact), (ours, gradients) = differentiate(network), differentiate(fused)
+assert torch.equal(theirs[:, 0], results["Norse"][1])
+assert torch.equal(theirs, ours)
+difference = max(float((one - other).abs().max()) for one, other in zip(exact, gradients, strict=True))
+assert difference < 1e-6
+print(f"Norse and fused: equal spikes, largest difference of a gradient {difference:.0e}")
 
 # %%
 # All spikes are equal if the settings mean the same. With the defaults of each library, the same weights are another

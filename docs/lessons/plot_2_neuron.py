@@ -77,33 +77,39 @@ print(f"a spike of weight 3 has its peak at {peak_ms:.2f} ms: {psp(peak_ms, 3):.
 # With dvspipe
 # ------------
 #
-# ``dvspipe.networks.LIF`` is a layer of such neurons for PyTorch. ``tau_syn_s`` adds the current of the synapse, which
-# jumps at a spike and then loses dt / tau_s of itself per step. Steps of 0.1 ms come close to the exact PSP.
+# ``dvspipe.networks.LIFBox`` is a layer of such neurons for PyTorch, with the parameters and states of Norse, a library
+# of spiking neurons (Pehle and Pedersen 2021). Norse takes inverse time constants in 1/s, and dt in seconds. ``LIF``
+# adds the current of the synapse, which jumps at a spike and then loses dt / tau_s of itself per step. Steps of 0.1 ms
+# come close to the exact PSP.
 
+import norse.torch as norse
 import torch
 
-from dvspipe.networks import LIF, NeuronConfig
+from dvspipe.networks import LIF, LIFBox
+
+membrane = torch.tensor(1000 / tau)  # 1/s
+box = norse.LIFBoxParameters(tau_mem_inv=membrane)
+synapse = norse.LIFParameters(tau_mem_inv=membrane, tau_syn_inv=torch.tensor(1000 / tau_s))
 
 
-def run(config, currents, dt):
-    """Return the potential after each step and the spikes of a neuron; dt in ms."""
-    lif, state, potentials, spikes = LIF(config, dt=dt / 1000), None, [], []
+def run(neuron, currents):
+    """Return the potential after each step and the spikes of a neuron."""
+    state, potentials, spikes = None, [], []
     for i in torch.tensor(currents, dtype=torch.float64):
-        spike, state = lif.step(i.reshape(1, 1), state)
-        potentials.append(state[0].item())
+        spike, state = neuron(i.reshape(1, 1, 1), state)  # [T, B, N]: one step, one recording, one neuron
+        potentials.append(state.v.item())
         spikes.append(spike.item() > 0)
     return np.array(potentials), np.array(spikes)
 
 
-potentials, spikes = run(NeuronConfig(tau_mem_s=0.020), np.full(9, 2.0), dt=5)
+potentials, spikes = run(LIFBox(box, dt=0.005), np.full(9, 2.0))
 assert (spikes == (by_hand > 1)).all()
 assert np.abs(potentials - np.where(spikes, 0, by_hand)).max() < 1e-12
 
-synapse = NeuronConfig(tau_mem_s=0.020, tau_syn_s=0.010)
 ms = np.arange(0, 80, 0.1)
 one = np.zeros(len(ms))
 one[0] = 3
-response, _ = run(synapse, one, dt=0.1)
+response, _ = run(LIF(synapse, dt=0.0001), one)
 assert abs(response.max() - psp(peak_ms, 3)) < 0.005
 assert abs(ms[response.argmax()] - peak_ms) < 0.3
 print(f"dvspipe: peak at {ms[response.argmax()]:.1f} ms: {response.max():.3f}")
@@ -118,7 +124,7 @@ import matplotlib.pyplot as plt
 
 two = one.copy()
 two[100] = 3
-response, spikes = run(synapse, two, dt=0.1)
+response, spikes = run(LIF(synapse, dt=0.0001), two)
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.4), layout="constrained")
 fine = np.linspace(0, 45, 500)
@@ -152,7 +158,7 @@ plt.show()
 #    .. code-block:: pycon
 #
 #       >>> current = np.e / (np.e - 1)
-#       >>> _, spikes = run(NeuronConfig(tau_mem_s=0.020), np.full(1000, current), dt=0.1)
+#       >>> _, spikes = run(LIFBox(box, dt=0.0001), np.full(1000, current))
 #       >>> (np.flatnonzero(spikes) + 1) * 0.1  # ms
 #       array([ 20.,  40.,  60.,  80., 100.])
 #

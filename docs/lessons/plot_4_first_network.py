@@ -107,16 +107,21 @@ print("after a step of 1.5: weights", better, "spikes", forward(better)[1])
 # With dvspipe
 # ------------
 #
-# ``dvspipe.networks.LIF`` has the surrogate in its backward pass, so ``backward()`` is BPTT. With ``detach_reset``, the
-# reset counts as a constant in derivatives, as above. ``SuperSpikeLayer.update`` computes the three factors while time
-# runs forward, and gives the gradient of the blurred loss, ``VanRossum``.
+# ``dvspipe.networks.LIFBox`` has the surrogate in its backward pass, so ``backward()`` is BPTT. Norse's parameter
+# ``alpha`` is :math:`\beta`, the slope of the surrogate. With ``reset_subtract_detached``, the reset counts as a
+# constant in derivatives, as above. ``SuperSpikeLayer.update`` computes the three factors while time runs forward, and
+# gives the gradient of the blurred loss, ``VanRossum``.
 
+import norse.torch as norse
 import torch
 
-from dvspipe.networks import LIF, NeuronConfig
+from dvspipe.networks import LIFBox, reset_subtract_detached
 from dvspipe.rules import SuperSpikeLayer, VanRossum
 
-neuron = LIF(NeuronConfig(tau_mem_s=0.002, slope=beta, reset="subtract", detach_reset=True), dt=0.001)
+p = norse.LIFBoxParameters(
+    tau_mem_inv=torch.tensor(500.0), method="superspike", alpha=beta, reset_method=reset_subtract_detached
+)
+neuron = LIFBox(p, dt=0.001)
 weights = torch.tensor(w[:, None], requires_grad=True)
 spikes, _ = neuron(torch.tensor(x, dtype=torch.float64)[:, None] @ weights)
 (0.5 * (spikes[:, 0, 0] - torch.tensor(y)).square().sum()).backward()
@@ -136,18 +141,19 @@ print(f"SuperSpike: three factors = gradient of the loss, largest {result.gradie
 
 # %%
 # A network is more of the same: the chain rule also runs through the layers. Here two inputs spike once each, and the
-# network tells which came first. No single step contains the answer, so the neurons must remember. ``LeakyReadout`` has
-# a neuron without spikes for each class. Its mean potential is the score of the class, the *logit*; the largest logit
-# wins. The *softmax* makes probabilities of the logits :math:`o_k`, :math:`p_k = e^{o_k} / \sum_j e^{o_j}`, and the
-# loss is the *cross-entropy*, -ln p of the right class. Of the settings, ``slope`` is :math:`\beta`, and ``gain``
-# multiplies the currents: without it, the small random weights at the start would make hardly any neuron spike.
+# network tells which came first. No single step contains the answer, so the neurons must remember. ``LIBox``, the
+# readout, has a neuron without spikes for each class. Its mean potential is the score of the class, the *logit*; the
+# largest logit wins. The *softmax* makes probabilities of the logits :math:`o_k`, :math:`p_k = e^{o_k} / \sum_j
+# e^{o_j}`, and the loss is the *cross-entropy*, -ln p of the right class. Norse's ``SequentialState`` calls one layer
+# after the other. An input spike counts 10: at 1, the small random weights at the start would make hardly any neuron
+# spike.
 #
 # The picture shows the potential of the toy before and after its step, a spike and its surrogate, and how the network
 # improves with training.
 
 import matplotlib.pyplot as plt
 
-from dvspipe.networks import LeakyReadout
+from dvspipe.networks import LIF, LIBox
 
 torch.manual_seed(0)
 
@@ -156,20 +162,26 @@ def record(B):
     """Return B recordings of 40 steps, [T, B, inputs], and the number of the input that spikes first."""
     spikes, labels = torch.zeros(40, B, 2), torch.arange(B) % 2
     first, gap = torch.randint(2, 15, (B,)), torch.randint(3, 20, (B,))
-    spikes[first, range(B), labels] = 1
-    spikes[first + gap, range(B), 1 - labels] = 1
+    spikes[first, range(B), labels] = 10
+    spikes[first + gap, range(B), 1 - labels] = 10
     return spikes, labels
 
 
 def classify(spikes):
     """Return the logits of the network, [B, 2]."""
-    return readout(last(lif(hidden(spikes))[0]))[0].mean(0)
+    potentials, _ = network(spikes)  # [T, B, 2], and the state after the last step
+    return potentials.mean(0)
 
 
-neurons = NeuronConfig(tau_mem_s=0.010, tau_syn_s=0.010, gain=10.0, reset="subtract", slope=2.0)
-hidden, lif = torch.nn.Linear(2, 20), LIF(neurons, dt=0.001)
-last, readout = torch.nn.Linear(20, 2), LeakyReadout(tau_mem_s=0.02, dt=0.001)
-parameters = [*hidden.parameters(), *last.parameters()]
+per_10_ms, per_20_ms = torch.tensor([100.0, 50.0])  # 1/s
+neurons = norse.LIFParameters(tau_syn_inv=per_10_ms, tau_mem_inv=per_10_ms, method="superspike", alpha=beta)
+network = norse.SequentialState(
+    torch.nn.Linear(2, 20, bias=False),
+    LIF(neurons, dt=0.001),
+    torch.nn.Linear(20, 2),
+    LIBox(norse.LIBoxParameters(tau_mem_inv=per_20_ms), dt=0.001),
+)
+parameters = [*network.parameters()]
 (spikes, labels), (new_spikes, new_labels) = record(64), record(200)
 losses, accuracies = [], []
 for _ in range(100):

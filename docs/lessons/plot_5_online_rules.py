@@ -111,31 +111,40 @@ print(f"dE/dW   BPTT {bptt(x, 0.5, 0.5):.4f}", *(f"  {name} {signal @ e:.4f}" fo
 # With dvspipe
 # ------------
 #
-# ``EProp``, ``OTTT`` and ``Decolle`` take a network and add to the gradients of its weights. The network has
-# a sensor of one pixel; events of the ON channel are the input. ``update`` expects a loss that is a mean over steps,
-# here four, so its gradients are a quarter of the sums above. A network has at least two classes: the second output has
-# the weight 0, and the loss ignores it.
+# ``EProp``, ``OTTT`` and ``Decolle`` take a network and add to the gradients of its weights. They run one step at a
+# time, and PyTorch computes the gradients of this step: the membranes of the previous step are constants in it, and
+# traces replace what they contain of the past. ``build_network`` returns a ``SequentialState`` of Norse, as in lesson
+# 4. Here it has a sensor of one pixel; events of the ON channel are the input. ``update`` expects a loss that is a mean
+# over steps, here four, so its gradients are a quarter of the sums above. The second class has the weight 0, and the
+# loss ignores it.
 
 import torch
 
-from dvspipe import SensorSize
-from dvspipe.networks import NetworkConfig, SpikingNetwork
+from dvspipe.networks import NetworkConfig, build_network, list_layers, run_network
 from dvspipe.rules import OTTT, Bptt, Decolle, EProp
+
+torch.set_num_threads(1)  # the tensors are small: more threads would mostly wait for each other
 
 config = NetworkConfig(
     network="mlp", channels=(1,), tau_mem_s=0.002, tau_readout_s=0.002, slope=beta, reset="subtract", detach_reset=True
 )
+print(build_network(config, (2, 1, 1), classes=2, dt=0.001))  # for images of 2 channels, 1 row, 1 column
 events = torch.zeros(4, 1, 2, 1, 1, dtype=torch.float64)  # [T, B, C, H, W]
 events[:, 0, 1, 0, 0] = torch.tensor(x)
 
 
 def make_network():
     """Return the network of the toy: W for ON events, no bias."""
-    network = SpikingNetwork(config, grid=SensorSize(width=1, height=1), classes=2, dt=0.001).double()
-    for layer, weight in ((network.layers[0].linear, [[0.0, W]]), (network.linear, [[V], [0.0]])):
-        layer.weight.data = torch.tensor(weight, dtype=torch.float64)
-        layer.bias.data.zero_()
+    network = build_network(config, (2, 1, 1), classes=2, dt=0.001).double()
+    for layer, weight in zip(list_layers(network), ([[0.0, W]], [[V], [0.0]]), strict=True):
+        layer.synapses.weight.data = torch.tensor(weight, dtype=torch.float64)
+        layer.synapses.bias.data.zero_()
     return network
+
+
+def first_gradient(network):
+    """Return the gradient of the weights of the first layer."""
+    return list_layers(network)[0].synapses.weight.grad
 
 
 def loss(y):
@@ -145,14 +154,14 @@ def loss(y):
 
 network = make_network()
 Bptt(network).update(events, loss)
-assert abs(4 * network.layers[0].linear.weight.grad[0, 1].item() - bptt(x, 0.5, 0.5)) < 1e-12
+assert abs(4 * first_gradient(network)[0, 1].item() - bptt(x, 0.5, 0.5)) < 1e-12
 for name, make in (("e-prop", EProp), ("OTTT", OTTT), ("DECOLLE", Decolle)):
     network = make_network()
     rule = make(network)
     if name == "DECOLLE":
-        rule.readouts = [torch.tensor([[0.5], [0.0]], dtype=torch.float64)]  # G; otherwise random
+        rule.readouts[2] = torch.tensor([[0.5], [0.0]], dtype=torch.float64)  # G of module 2; otherwise random
     rule.update(events, loss)
-    found = 4 * network.layers[0].linear.weight.grad[0, 1].item()
+    found = 4 * first_gradient(network)[0, 1].item()
     signal, e = by_hand[name]
     assert abs(found - signal @ e) < 1e-12
     print(f"{name:7} {found:.4f}")
@@ -239,8 +248,10 @@ def make_deep(depth, seed):
     torch.manual_seed(seed)
     channels, tau_s = (20,) * depth, 0.005
     neurons = {"tau_mem_s": tau_s, "tau_readout_s": tau_s, "slope": 5, "reset": "subtract", "detach_reset": True}
-    config = NetworkConfig(network="mlp", channels=channels, gain=6, **neurons)
-    return SpikingNetwork(config, grid=SensorSize(width=8, height=4), classes=2, dt=0.001)
+    network = build_network(NetworkConfig(network="mlp", channels=channels, **neurons), (2, 4, 8), classes=2, dt=0.001)
+    for parameter in network.parameters():
+        parameter.data *= 6  # PyTorch's random weights are too small for spikes
+    return network
 
 
 def learn(rule, events, first):
@@ -248,7 +259,7 @@ def learn(rule, events, first):
     rule.network.zero_grad()
     cross_entropy = torch.nn.functional.cross_entropy
     rule.update(events, lambda outputs: sum(cross_entropy(y, first) for y in outputs) / len(outputs))
-    return rule.network.layers[0].linear.weight.grad.flatten().clone()
+    return first_gradient(rule.network).flatten().clone()
 
 
 local = {"OTTT": OTTT, "DECOLLE": Decolle}
@@ -279,10 +290,11 @@ def train(make, seed):
     generator = torch.Generator().manual_seed(seed)
     training, (new, first) = show_halves(64, generator), show_halves(100, generator)
     network = make_deep(3, seed)
-    rule, optimiser, accuracies = make(network), torch.optim.Adam(network.parameters(), lr=0.01), []
+    rule, optimiser, accuracies = make(network), torch.optim.Adam(network.parameters(), lr=0.06), []
     for _ in range(30):
         with torch.no_grad():
-            accuracies.append((network(new)[0].mean(0).argmax(1) == first).float().mean().item())
+            outputs, _ = run_network(network, new)
+            accuracies.append((outputs.mean(0).argmax(1) == first).float().mean().item())
         learn(rule, *training)
         optimiser.step()
     return accuracies

@@ -93,36 +93,39 @@ y_at_input = 2 * x_at_spike * q * (1 - q)
 print(f"spike at {-2 * np.log(q):.4f}, jump of x: {x_at_spike}, dT/dw: {-y_at_input}")
 
 # %%
-# **First-spike code.** Two neurons without leak, :math:`\varepsilon(s) = 1 - e^{-s}`, have one input at 0 and the
-# weights 2 and 3/2. They spike at :math:`e^T = w / (w - 1)` (Mostafa 2017): 2 and 3. The first spike is the answer.
-# With w ≤ 1, a neuron never spikes. With several inputs, :math:`e^T = \sum_i w_i e^{t_i} / (\sum_i w_i - 1)`, over the
-# inputs before T only.
+# **First-spike code.** The times can be the answer themselves: the neuron that spikes first wins. Göltz et al. (2021)
+# do this with :math:`\tau_m = \tau_s`, where the response of an input of weight 1 is :math:`s / \tau \; e^{-s / \tau}`.
+# That is SpikeProp's response divided by e: EventProp with equal time constants and the weights e w is SpikeProp. Two
+# neurons with :math:`\tau` = 1 and :math:`\theta` = 1 have one input at 0 and the weights :math:`2 \sqrt{e}` and
+# :math:`3 e^{1/3}`, so they spike at 1/2 and 1/3.
 #
-# The logits (lesson 4) are -T: the earlier, the larger. Their softmax is :math:`p_k = e^{-T_k} / \sum_j e^{-T_j}`.
-# Here, :math:`e^{-T}` is 1/2 and 1/3, so the probabilities are 3/5 and 2/5. The right answer is the second neuron. The
-# loss is the cross-entropy, -ln p of the right answer. Its derivative with respect to :math:`T_k` is :math:`-p_k`, and
-# :math:`1 - p_k` for the right answer: -3/5 and 3/5. For the gradient of the weights,
-# multiply by :math:`dT/dw = 1 / w - 1 / (w - 1)`.
+# The logits (lesson 4) are -T / s with a scale s: the earlier, the larger. With s = 1 / (6 ln 2), their softmax is
+# :math:`p_k = 2^{-6 T_k} / \sum_j 2^{-6 T_j}`. Here, :math:`2^{-6 T}` is 1/8 and 1/4, so the probabilities are 1/3 and
+# 2/3. The right answer is the first neuron. The loss is the cross-entropy, -ln p of the right answer. Its derivative
+# with respect to :math:`T_k / s` is :math:`-p_k`, and :math:`1 - p_k` for the right answer: 2/3 and -2/3. For the
+# gradient of the weights, multiply by :math:`dT/dw = - T e^{-T} / u'(T)`. The slope is :math:`w e^{-T} (1 - T)`, so
+# dT/dw is :math:`- T / (w (1 - T))`.
 
-weights = np.array([2, 3 / 2])
-times = np.log(weights / (weights - 1))
-probabilities = np.exp(-times) / np.exp(-times).sum()
-by_times = np.array([0, 1]) - probabilities
-by_weights = by_times * (1 / weights - 1 / (weights - 1))
-print(f"spikes at {times.round(3)}, probabilities {probabilities}, gradient of the weights {by_weights.round(3)}")
+weights = np.array([2 * np.e ** (1 / 2), 3 * np.e ** (1 / 3)])
+times = np.array([1 / 2, 1 / 3])
+scale = 1 / (6 * np.log(2))
+probabilities = np.exp(-times / scale) / np.exp(-times / scale).sum()
+by_times = (np.array([1, 0]) - probabilities) / scale
+by_weights = by_times * -times / (weights * (1 - times))
+print(f"spikes at {times.round(3)}, probabilities {probabilities.round(3)}, gradient {by_weights.round(3)}")
 
 # %%
-# A step against the gradient makes the first neuron weaker and later, the second one stronger and earlier.
+# A step against the gradient makes the first neuron stronger and earlier, the second one weaker and later.
 #
 # With dvspipe
 # ------------
 #
-# All three are functions that PyTorch can differentiate. ``spikeprop_times`` has a synapse from an input for each of
+# Both are functions that PyTorch can differentiate. ``spikeprop_times`` has a synapse from an input for each of
 # ``delays``, and its spikes arrive later by that delay; here there is one, without delay.
 
 import torch
 
-from dvspipe.rules import FirstSpikeLayer, eventprop, first_spike_times, spikeprop_times
+from dvspipe.rules import SpikePropLayer, eventprop, spikeprop_times
 
 
 def tensor(values: object) -> torch.Tensor:
@@ -137,14 +140,14 @@ assert np.isclose(spiked.item(), T)
 assert np.isclose(weight.grad.item(), gradient)
 
 weight = tensor([[16 / 3]])
-spikes = eventprop(zero[:, :, None], weight, tau_mem=2.0, tau_syn=1.0)  # all spikes of the neuron; here, only one
+spikes = eventprop(zero, weight, tau_mem=2.0, tau_syn=1.0)  # all spikes of the neuron; here, only one
 spikes.sum().backward()
 assert np.isclose(spikes.item(), -2 * np.log(q))
 assert np.isclose(weight.grad.item(), -3 / 16)
 
-pair = tensor([[2.0], [1.5]])
-first = first_spike_times(zero, pair, leak=0.0)
-torch.nn.functional.cross_entropy(-first, torch.tensor([1])).backward()
+pair = tensor(weights[:, None])
+first = eventprop(zero, pair, tau_mem=1.0, tau_syn=1.0)[:, :, 0]  # output 0 is the first spike
+torch.nn.functional.cross_entropy(-first / scale, torch.tensor([0])).backward()
 assert np.allclose(first.detach(), times)
 assert np.allclose(pair.grad.flatten(), by_weights)
 assert abs(1.1 * w * response(T - 0.8) - 1) < 0.002  # with a weight 10 % larger, the spike is 0.8 ms earlier
@@ -184,34 +187,40 @@ right.legend(loc="upper right")
 plt.show()
 
 # %%
-# Layers of such neurons learn with any loss of spike times. Here, two outputs learn XOR: the first one has to spike
-# first if both inputs come together. ``leak`` is :math:`\tau_s / \tau_m`: 0 for the neurons without leak, and 0.5 as in
-# the EventProp example, with times in units of :math:`\tau_s`. A neuron that does not spike has no time;
-# ``horizon=4.0`` gives it a time after 4, the later the lower its largest potential. So it has a gradient and can
-# return. Times divided by 0.2 make the softmax sharper: a lead of 0.2 counts like a lead of 1 above.
+# Layers of such neurons learn with any loss of spike times. SpikeProp's first task was XOR (Bohte et al. 2002): an
+# input spikes at 0 or 6 ms, a third one at 0 is a reference, and the output should spike at 10 ms if the inputs differ,
+# else at 16 ms. Between two neurons are 16 synapses with delays of 1 to 16 ms, and one of five hidden neurons is
+# inhibitory: its weights stay at 0 or below. Slopes below ``least_slope`` = 1 per ms count as 1 in gradients; without
+# this bound, a potential that hardly reaches the threshold would make a huge step.
 #
-# The picture shows the answer for all input times; the corners were trained.
+# The picture shows the output for all input times; the corners were trained.
 
 torch.manual_seed(0)
-corners = torch.tensor([[0.0, 0.0, 0.0], [0.0, 1.0, 0.0], [1.0, 0.0, 0.0], [1.0, 1.0, 0.0]])  # two inputs and a bias
-labels = torch.tensor([0, 1, 1, 0])
-network = torch.nn.Sequential(FirstSpikeLayer(3, 20, leak=0.5), FirstSpikeLayer(20, 2, leak=0.5, horizon=4.0))
-optimiser = torch.optim.Adam(network.parameters(), lr=0.05)
-for _ in range(100):
+corners = torch.tensor([[0.0, 0.0, 0.0], [0.0, 6.0, 0.0], [6.0, 0.0, 0.0], [6.0, 6.0, 0.0]])  # ms
+targets = torch.tensor([16.0, 10.0, 10.0, 16.0])
+hidden = SpikePropLayer(3, 5, delays=range(1, 17), tau=7.0, threshold=50.0, least_slope=1.0)
+output = SpikePropLayer(5, 1, delays=range(1, 17), tau=7.0, threshold=50.0, least_slope=1.0)
+output.weight.data[:, -1] *= -1
+optimiser = torch.optim.SGD([hidden.weight, output.weight], lr=1.0)
+errors = []
+for _ in range(250):
     optimiser.zero_grad()
-    torch.nn.functional.cross_entropy(-network(corners) / 0.2, labels).backward()
+    error = (output(hidden(corners))[:, 0] - targets).square().sum()
+    error.backward()
     optimiser.step()
-print("first neuron to spike:", network(corners).argmin(1).tolist(), "wanted:", labels.tolist())
+    output.weight.data[:, -1].clamp_(max=0)
+    errors.append(error.item())
+print("outputs:", [round(time, 1) for time in output(hidden(corners))[:, 0].tolist()], "wanted:", targets.tolist())
 
-grid = torch.linspace(0, 1, 41)
-inputs = torch.cartesian_prod(grid, grid, torch.zeros(1))
-times = network(inputs).detach().numpy()
-lead = (times[:, 1] - times[:, 0]).reshape(41, 41)
-figure, axes = plt.subplots(figsize=(4.6, 3.6), layout="constrained")
-picture = axes.imshow(lead.T, origin="lower", extent=(0, 1, 0, 1), cmap="RdBu", vmin=-1, vmax=1)
+ms = torch.linspace(0, 6, 25)
+answers = output(hidden(torch.cartesian_prod(ms, ms, torch.zeros(1)))).detach().reshape(25, 25)
+figure, (curve, axes) = plt.subplots(1, 2, figsize=(8, 3.4), layout="constrained")
+curve.semilogy(errors, color="black")
+curve.set(xlabel="cycle", ylabel="ms²", title="summed squared error")
+picture = axes.imshow(answers.T.numpy(), origin="lower", extent=(0, 6, 0, 6), cmap="viridis")
 axes.scatter(*corners.numpy()[:, :2].T, c="black", clip_on=False)
-axes.set(xlabel="time of input 1", ylabel="time of input 2", title="blue: neuron 0 spikes first; red: neuron 1")
-figure.colorbar(picture, label="lead of neuron 0")
+axes.set(xlabel="time of input 1, ms", ylabel="time of input 2, ms", title="time of the output spike")
+figure.colorbar(picture, label="ms")
 plt.show()
 
 # %%

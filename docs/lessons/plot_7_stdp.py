@@ -57,17 +57,17 @@ for step in range(5):
 # With dvspipe
 # ------------
 #
-# ``PairRule`` is this rule; ``apply`` returns the changed weights and the traces. A trace halves in 1 ms if its time
-# constant is 1 ms / ln 2.
+# ``PairRule`` has the constants; ``apply_stdp`` returns the changed weights and the traces. A trace halves in 1 ms if
+# its time constant is 1 ms / ln 2.
 
 import torch
 
-from dvspipe.rules import PairRule
+from dvspipe.rules import PairRule, apply_stdp
 
 half_s = 1e-3 / np.log(2)
 rule = PairRule(increase=0.16, decrease=0.08, tau_plus_s=half_s, tau_minus_s=half_s)
 trains = torch.tensor([pre, post])[:, :, None]  # [T, 1] each
-changed, traces = rule.apply(torch.tensor([[0.5]], dtype=torch.float64), *trains, dt_s=1e-3)
+changed, traces = apply_stdp(torch.tensor([[0.5]], dtype=torch.float64), *trains, rule, dt_s=1e-3)
 assert np.isclose(changed.item(), w)
 assert np.allclose([traces.pre[0].item(), traces.post[0].item()], [x, y])
 print(f"dvspipe: w = {changed.item():.2f}, the same as by hand")
@@ -91,7 +91,7 @@ for _ in range(120):
         if fires:
             potential = 0.0
             fired_ms.append(ms)
-        weights, traces = rule.apply(weights, now[None], torch.tensor([[fires]]), dt_s=1e-3, traces=traces)
+        weights, traces = apply_stdp(weights, now[None], torch.tensor([[fires]]), rule, dt_s=1e-3, traces=traces)
     latencies.append(fired_ms[0])
 first, last = np.mean(latencies[:10]), np.mean(latencies[-10:])
 print(f"first spike of the neuron: at {first:.1f} ms in the first ten sequences, {last:.1f} ms in the last ten")
@@ -111,7 +111,7 @@ def change(lag_ms: int) -> float:
     trains = torch.zeros(2, 121, 1)
     trains[0, 60], trains[1, 60 + lag_ms] = 1, 1
     start = torch.tensor([[0.5]], dtype=torch.float64)
-    return PairRule().apply(start, *trains, dt_s=1e-3)[0].item() - 0.5
+    return apply_stdp(start, *trains, PairRule(), dt_s=1e-3)[0].item() - 0.5
 
 
 figure, (window, bars, curve) = plt.subplots(1, 3, figsize=(9.5, 3), layout="constrained")
@@ -136,9 +136,8 @@ plt.show()
 # without any labels.
 #
 # A picture is as large as a field, so each neuron has only one place to look from. Larger pictures have many:
-# ``padding`` would add zeros around the picture, and ``radius`` is the distance around a winner in which no other
-# neuron wins. ``rates(0, 3000)`` returns the learning rates of the first 3000 pictures: 0.004 at first, doubled every
-# 500 pictures, and 0.75 times as much for a decrease.
+# ``radius`` is the distance around a winner in which no other neuron wins. ``rates(0, 3000)`` returns the learning
+# rates of the first 3000 pictures: 0.004 at first, doubled every 500 pictures, and 0.75 times as much for a decrease.
 
 from dvspipe.rules import Competition, StdpConfig, train_convolution
 
@@ -146,20 +145,19 @@ generator = torch.Generator().manual_seed(0)
 rows, columns = torch.meshgrid(torch.arange(-3, 4), torch.arange(-3, 4), indexing="ij")
 directions = torch.stack([rows == 0, columns == 0, rows == columns, rows == -columns])
 shown = directions[torch.randint(4, (3000,), generator=generator)]
-noise = torch.rand(3000, 3, 7, 7, generator=generator) < 0.03  # spikes in each of three steps
-pictures = noise.float()[:, :, None]  # [B, T, C, H, W]
-pictures[:, 0, 0] = (shown | noise[:, 0]).float()  # the bar comes in the first step
+noise = torch.rand(3, 3000, 7, 7, generator=generator) < 0.03  # spikes in each of three steps
+pictures = noise.float()[:, :, None]  # [T, B, C, H, W]
+pictures[0, :, 0] = (shown | noise[0]).float()  # the bar comes in the first step
 fields = 0.8 + 0.05 * torch.randn(4, 1, 7, 7, generator=generator)
-competition = Competition(threshold=5.0, winners=1, radius=0, padding=0)
-learned, won = train_convolution(fields, pictures, StdpConfig().rates(0, 3000), competition)
-print("pictures won by each neuron:", won.tolist())
+competition = Competition(threshold=5.0, winners=1, radius=0)
+learned = train_convolution(fields, pictures, StdpConfig().rates(0, 3000), competition)
 
 figure, panels = plt.subplots(2, 5, figsize=(7.5, 3.1), layout="constrained")
 for row, (name, images) in zip(panels, {"before": fields, "after": learned}.items(), strict=True):
     row[1].set_ylabel(name)
     for axes, image in zip(row[1:], images, strict=True):
         axes.imshow(image[0].numpy(), cmap="Greys", vmin=0, vmax=1)
-for axes, image in zip(panels[:, 0], pictures[:2].amax((1, 2)), strict=True):
+for axes, image in zip(panels[:, 0], pictures[:, :2].amax((0, 2)), strict=True):
     axes.imshow(image.numpy(), cmap="Oranges", vmin=0, vmax=1)
 for axes in panels.flat:
     axes.set(xticks=[], yticks=[])
@@ -188,7 +186,7 @@ plt.show()
 #       >>> generator = torch.Generator().manual_seed(0)
 #       >>> trains = torch.rand(100_000, 201, generator=generator) < 0.05
 #       >>> start, rule = torch.zeros(1, 200, dtype=torch.float64), PairRule(bound="multiplicative")
-#       >>> end, _ = rule.apply(start, trains[:, :200], trains[:, 200:], dt_s=1e-3)
+#       >>> end, _ = apply_stdp(start, trains[:, :200], trains[:, 200:], rule, dt_s=1e-3)
 #       >>> round(0.01 / 0.0205, 2), round(end.mean().item(), 2)
 #       (0.49, 0.49)
 #

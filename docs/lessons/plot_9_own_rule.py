@@ -43,7 +43,7 @@ out.
 # By hand
 # -------
 #
-# One step with the input x = (1, 0), the surrogate s = max(0, 1 - abs(h - 1)), and the weights
+# One step with the input x = (1, 0), the surrogate :math:`s = 1 / (1 + 4 (h - 1)^2)`, and the weights
 #
 # .. math:: W_1 = \begin{pmatrix} 3/2 & 0 \\ 1/2 & 0 \end{pmatrix}, \qquad
 #    W_2 = \begin{pmatrix} 3/2 & 2 \\ 1/2 & -1 \end{pmatrix}, \qquad
@@ -63,9 +63,9 @@ W1 = np.array([[3 / 2, 0], [1 / 2, 0]])
 W2 = np.array([[3 / 2, 2], [1 / 2, -1]])
 B = np.array([[1, 1], [0, -1]])
 h1 = W1 @ x
-z1, s1 = h1 > 1, np.maximum(0, 1 - np.abs(h1 - 1))
+z1, s1 = h1 > 1, 1 / (1 + 4 * (h1 - 1) ** 2)
 h2 = W2 @ z1
-e2 = np.maximum(0, 1 - np.abs(h2 - 1)) * np.array([1, -1])
+e2 = 1 / (1 + 4 * (h2 - 1) ** 2) * np.array([1, -1])
 exact, aligned = s1 * (W2.T @ e2), s1 * (B.T @ e2)
 cosine = exact @ aligned / np.linalg.norm(exact) / np.linalg.norm(aligned)
 print(f"e1 of backpropagation: {exact}, of feedback alignment: {aligned}")
@@ -75,82 +75,72 @@ print(f"angle: {np.degrees(np.arccos(cosine)):.0f} degrees")
 # With dvspipe
 # ------------
 #
-# A rule that learns forward in time is a subclass of ``OnlineRule`` with one method, ``add_hidden``. dvspipe runs the
-# network and trains the readout, the layer of the outputs. For the other layers it calls ``add_hidden`` with
+# The network is a ``SequentialState`` of Norse: linear layers, neurons and a readout, in this order. ``OTTT``
+# (:doc:`plot_5_online_rules`) runs one step at a time, calls ``run_module(index, x)`` for each module, and then
+# ``backward`` for the loss of the step. Membranes of the previous step are detached from this graph, so PyTorch's
+# gradients need the memory of one step. For a linear layer, ``run_module`` returns the currents, with traces of the
+# inputs for the gradient of its weights, and with its weights for the gradient of x, which goes down.
 #
-# - the layers, first to last,
-# - their activities: surrogate derivatives, traces of the inputs (``traced``), and the trace of the constant input 1 of
-#   the biases (``ones``),
-# - the errors of the spikes of the last of these layers.
-#
-# These errors come from the readout through its own weights. So the rule below replaces only the weights between hidden
-# layers; for the readout too, it would need random weights, as in DECOLLE (:doc:`plot_5_online_rules`).
-#
-# The method goes through the layers, last to first. ``layer.to_currents`` multiplies the errors by s, and
-# ``layer.synapses.add`` multiplies the result by the traces and adds it to the gradient. This is the complete rule:
+# A rule of your own overrides this method. With ``x.detach()``, the currents send nothing down. ``down -
+# down.detach()`` is 0 on the way up, and sends errors through B on the way down. The readout keeps its own weights;
+# random weights for the readout too are a part of DECOLLE. This is the complete rule:
 
 import torch
 
-from dvspipe.networks import NetworkConfig
-from dvspipe.rules import OTTT, OnlineRule
+from dvspipe.networks import NetworkConfig, build_network, list_layers, run_network
+from dvspipe.rules import OTTT
 
 torch.set_num_threads(1)  # the tensors are small: more threads would mostly wait for each other
 
 
-class FeedbackAlignment(OnlineRule):
+class FeedbackAlignment(OTTT):
     """Errors go down through fixed random weights between the hidden layers (Lillicrap et al. 2016)."""
 
     def __init__(self, network, *, seed=0):
         super().__init__(network)
         generator = torch.Generator().manual_seed(seed)
-        weights = [layer.linear.weight.detach() for layer in network.layers]
-        self.feedback = [torch.randn(w.shape, generator=generator) * w.std() for w in weights]
+        weights = {layer.index: layer.synapses.weight.detach() for layer in list_layers(network)[1:-1]}
+        self.feedback = {i: torch.randn(w.shape, generator=generator) * w.std() for i, w in weights.items()}
 
-    def add_hidden(self, layers, activities, errors, _loss):
-        for number in reversed(range(len(layers))):
-            layer, activity = layers[number], activities[number]
-            to_currents = layer.to_currents(errors, activity.derivative)
-            layer.synapses.add(to_currents, activity.traced, activity.ones)
-            errors = to_currents @ self.feedback[number]  # backpropagation: layer.synapses.weight
+    def run_module(self, index, x):
+        if index not in self.feedback:
+            return super().run_module(index, x)
+        down = x @ self.feedback[index].T
+        return super().run_module(index, x.detach()) + down - down.detach()
 
 
 # %%
-# The toy as a network: with tau = dt, neurons have no memory, and a surrogate "triangle" of slope 1 is the s above.
-# Without memory, OTTT (:doc:`plot_5_online_rules`) equals backpropagation.
-
-from dvspipe import SensorSize
-from dvspipe.networks import SpikingNetwork
+# The toy as a network: with tau = dt, neurons have no memory, and the surrogate "arctan" of slope :math:`4 / \pi` is
+# the s above. Without memory, OTTT equals backpropagation.
 
 
-def make_toy() -> SpikingNetwork:
-    """Return the network of the toy: 2 inputs (OFF and ON of one pixel), two layers of 2 neurons, and 2 outputs."""
+def first_gradient(network):
+    """Return the gradient of the weights of the first layer."""
+    return list_layers(network)[0].synapses.weight.grad
+
+
+def learn_toy(rule: type[OTTT]) -> np.ndarray:
+    """Return the gradient of W1 by a rule, with 2 inputs (OFF and ON of one pixel), 2 layers of 2, and 2 outputs."""
     config = NetworkConfig(
         network="mlp",
         channels=(2, 2),
         tau_mem_s=1,
         tau_readout_s=1,
         reset="subtract",
-        detach_reset=True,
-        surrogate="triangle",
-        slope=1,
+        surrogate="arctan",
+        slope=4 / np.pi,
     )
-    network = SpikingNetwork(config, grid=SensorSize(width=1, height=1), classes=2, dt=1)
-    modules = [*(layer.linear for layer in network.layers), network.linear]
-    for module, values in zip(modules, (W1, W2, np.eye(2)), strict=True):
-        module.weight.data = torch.tensor(values, dtype=torch.float32)
-        module.bias.data.zero_()
-    return network
+    network = build_network(config, (2, 1, 1), classes=2, dt=1)
+    for layer, values in zip(list_layers(network), (W1, W2, np.eye(2)), strict=True):
+        layer.synapses.weight.data = torch.tensor(values, dtype=torch.float32)
+        layer.synapses.bias.data.zero_()
 
-
-def learn_toy(rule: type[OnlineRule]) -> np.ndarray:
-    """Return the gradient of W1 by a rule."""
-    network = make_toy()
     learner = rule(network)
     if rule is FeedbackAlignment:
-        learner.feedback[1] = torch.tensor(B, dtype=torch.float32)
+        learner.feedback[3] = torch.tensor(B, dtype=torch.float32)  # module 3: the second linear layer
     spikes = torch.tensor(x, dtype=torch.float32).reshape(1, 1, 2, 1, 1)  # [T, B, C, H, W]
     learner.update(spikes, lambda outputs: (outputs[:, :, 0] - outputs[:, :, 1]).mean())
-    return network.layers[0].linear.weight.grad.numpy()
+    return first_gradient(network).numpy()
 
 
 assert np.allclose(learn_toy(OTTT), np.outer(exact, x))
@@ -159,15 +149,15 @@ print("dvspipe: the same gradients as by hand")
 
 # %%
 # Now a task that needs hidden layers: is *one* half of the picture busy (class 1), or both or none (class 0)? It is
-# XOR. Three rules train the same network of 30 and 20 neurons: OTTT, feedback alignment, and a rule that does nothing,
-# and leaves the learning to the readout.
+# XOR. Three rules train the same network of 30 and 20 neurons: OTTT, feedback alignment, and a rule that sends no error
+# down, and leaves the learning to the readout.
 
 
-class ReadoutOnly(OnlineRule):
+class ReadoutOnly(OTTT):
     """Hidden layers stay as they are."""
 
-    def add_hidden(self, _layers, _activities, _errors, _loss):
-        pass
+    def pass_on(self, _index, outputs, _loss):
+        return outputs.detach()
 
 
 def draw(count: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
@@ -179,25 +169,29 @@ def draw(count: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Te
     return (torch.rand((20, *rates.shape), generator=generator) < rates).float(), left ^ right
 
 
-def learn(rule: OnlineRule, spikes: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Compute the gradients of the mean cross-entropy over the steps; return the first layer's."""
+def learn(rule: OTTT, spikes: torch.Tensor, labels: torch.Tensor) -> torch.Tensor | None:
+    """Compute the gradients of the mean cross-entropy over the steps; return the first layer's, None without errors."""
     rule.network.zero_grad()
     cross_entropy = torch.nn.functional.cross_entropy
     rule.update(spikes, lambda outputs: sum(cross_entropy(y, labels) for y in outputs) / len(outputs))
-    return rule.network.layers[0].linear.weight.grad.flatten().clone()
+    gradient = first_gradient(rule.network)
+    return None if gradient is None else gradient.flatten().clone()
 
 
-def train(kind: type[OnlineRule], seed: int) -> tuple[list[float], list[float]]:
+def train(kind: type[OTTT], seed: int) -> tuple[list[float], list[float]]:
     """Return the accuracy before each of 14 passes; for feedback alignment, also the cosine with OTTT's gradient."""
     torch.manual_seed(seed)
-    config = NetworkConfig(network="mlp", channels=(30, 20), reset="subtract", detach_reset=True, slope=2, gain=6)
-    network = SpikingNetwork(config, grid=SensorSize(width=8, height=4), classes=2, dt=0.005)
-    rule, optimiser = kind(network), torch.optim.Adam(network.parameters(), lr=0.005)
+    config = NetworkConfig(network="mlp", channels=(30, 20), reset="subtract", slope=2)
+    network = build_network(config, (2, 4, 8), classes=2, dt=0.005)
+    for parameter in network.parameters():
+        parameter.data *= 6  # PyTorch's random weights are too small for spikes
+    rule, optimiser = kind(network), torch.optim.Adam(network.parameters(), lr=0.03)
     accuracies, cosines = [], []
     parts = [*zip(training[0].split(32, dim=1), training[1].split(32), strict=True)]
     for _ in range(14):
         with torch.no_grad():
-            accuracies.append((network(test[0])[0].mean(0).argmax(1) == test[1]).float().mean().item())
+            outputs, _ = run_network(network, test[0])
+            accuracies.append((outputs.mean(0).argmax(1) == test[1]).float().mean().item())
         if kind is FeedbackAlignment:
             gradients = learn(OTTT(network), *parts[0]), learn(rule, *parts[0])
             cosines.append(torch.cosine_similarity(*gradients, dim=0).item())
@@ -217,7 +211,7 @@ for kind, runs in results.items():
 # Left, a line per seed: feedback alignment learns XOR like OTTT. If only the readout learns, the network stays near
 # chance. Right: at first, the gradient of feedback alignment has nothing to do with the gradient of OTTT. (These
 # neurons have a memory, so OTTT only approximates backpropagation.) Later, the gradients agree better, with cosines of
-# 0.5 to 0.7 before the last pass. So errors need not go down through the forward weights between the hidden layers.
+# about 0.6 before the last pass. So errors need not go down through the forward weights between the hidden layers.
 
 import matplotlib.pyplot as plt
 
@@ -235,8 +229,8 @@ plt.show()
 
 # %%
 # With this, a rule works in Python. :doc:`/concepts/architecture` says how to make it a rule that ``dvspipe train``
-# offers: every ``OnlineRule`` is a ``GradientRule``, so it is called in the same way as backpropagation. Rules without
-# gradients, as in :doc:`plot_7_stdp`, need no network: they are functions of spikes.
+# offers: it is called in the same way as ``Bptt``, backpropagation. Rules without gradients, as in :doc:`plot_7_stdp`,
+# need no network: they are functions of spikes.
 #
 # Exercise
 # --------
@@ -248,16 +242,14 @@ plt.show()
 #    :collapsible: closed
 #
 #    The signs of :math:`W_2` are ((1, 1), (1, -1)), so the errors of the spikes are (1/2 - 1/2, 1/2 + 1/2) = (0, 1),
-#    and :math:`e_1` = (0, 1/2). The rule has no weights of its own, so it is shorter than feedback alignment:
+#    and :math:`e_1` = (0, 1/2). The rule is feedback alignment with weights that follow the forward weights:
 #
 #    .. code-block:: pycon
 #
-#       >>> class SignSymmetry(OnlineRule):
-#       ...     def add_hidden(self, layers, activities, errors, _loss):
-#       ...         for layer, activity in reversed(list(zip(layers, activities, strict=True))):
-#       ...             to_currents = layer.to_currents(errors, activity.derivative)
-#       ...             layer.synapses.add(to_currents, activity.traced, activity.ones)
-#       ...             errors = to_currents @ layer.synapses.weight.sign()
+#       >>> class SignSymmetry(FeedbackAlignment):
+#       ...     def update(self, spikes, loss):
+#       ...         self.feedback = {i: self.network[i].weight.detach().sign() for i in self.feedback}
+#       ...         return super().update(spikes, loss)
 #       >>> learn_toy(SignSymmetry)[:, 0].tolist()
 #       [0.0, 0.5]
 #

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from ..base.progress import Progress
 from ..base.texts import readable
-from ..report import write_answers_page
 from ..results import OutputFolder, Prediction
 from .shared import ChosenFile
 from .workspace import Workspace
@@ -45,19 +44,14 @@ def classify(
 ) -> Classified:
     """Classify a recording or a video as `dvspipe infer -o` does."""
     # torch takes seconds to import
-    from ..inference import Classifier, InferConfig, classify_many, plan_tasks, record_run
+    from ..inference import InferConfig, infer
 
     out = OutputFolder(folder / "answers")
     config = InferConfig(joints=None if joints else False)
-    classifier = Classifier.load(checkpoint)
-    tasks = plan_tasks([source.path], out.path)
-    (outcome,) = classify_many(
-        tasks, classifier, config, adapt=adapt, out=out.path, pictures=True, overwrite=True, progress=progress
-    )
+    prediction = infer(checkpoint, source.path, out.path, config, adapt=adapt, overwrite=True, progress=progress)
 
-    page = write_answers_page(out, record_run(classifier, config, tasks if adapt else ()), [outcome.result()], None)
     archive = shutil.make_archive(str(folder / "answers"), "zip", out.path)
-    return Classified(outcome.result(), page, Path(archive))
+    return Classified(prediction, out.report, Path(archive))
 
 
 def list_classifiers(space: Workspace) -> list[str]:

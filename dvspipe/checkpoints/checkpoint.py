@@ -8,12 +8,10 @@ too. Files may come from anywhere, so everything in them is limited and checked.
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import math
 import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
@@ -32,24 +30,24 @@ from ..encoding import BinConfig
 from ..events import MAX_SIDE_PX, SensorSize
 from ..framing import FramingConfig
 from ..networks.config import NetworkConfig
-from ..networks.module_source import NO_MODULES, ModuleSource, ModuleTask
 from ..results import CHECKPOINT_SUFFIX, RunFolder, ShippedRecord
 from ..results.tables import Record
-from ..video.names import is_video_name
-from .hub import SCHEME, HubRepository
+from .hub import SCHEME, download_model, pin_model
 
 if TYPE_CHECKING:
     import torch
-
-    from ..networks import Network
+    from torch import nn
 
 Arrays = Mapping[str, NDArray[np.generic]]
 """Arrays by name."""
 
-FORMAT = "dvspipe-classifier-1"
-OLD_VERSION = re.compile(r'"dvspipe": "(0\.[12][^"]{,20})"')  # with settings that have left
-INTEGER_FORMAT = "dvspipe-integer-1"  # classifiers in integers; see `integer.py`
-MOMENTS = "class_moments."  # prefix of tensors of dvspipe 0.2
+FORMAT = "dvspipe-classifier-2"
+INTEGER_FORMAT = "dvspipe-integer-1"
+OTHER_FORMATS = {
+    INTEGER_FORMAT: "is a network in integers, for export to C (expected the network that it was compiled from)",
+    "dvspipe-classifier-1": "made by an earlier dvspipe, with other networks; train it again",
+}
+"""Formats that are no checkpoints, and what the files are."""
 MAX_WEIGHT = 1e12  # keeps currents and logits finite in float32
 FEW_CALIBRATED = 50  # validation recordings; calibration on fewer is rough
 # Limits for untrusted files.
@@ -58,11 +56,8 @@ MAX_CLASSES = 10_000
 MAX_TEXT = 10_000
 MAX_INPUTS = 4096
 MAX_CONFIG = 1 << 22  # characters; fits MAX_CLASSES names of MAX_NAME characters
-MAX_TENSORS = 100_000
-MAX_HEADER = 100_000_000  # bytes; limit of the safetensors library
 SIZE_BYTES = 8  # a safetensors file: the size of the header as a number of 8 bytes, the header in JSON, the arrays
 MAX_MESSAGE = 1000
-HUB_WEIGHTS = "model.safetensors"  # file of a hub repository
 SHIPPED = Path(__file__).parent
 DEFAULT_CHECKPOINT = "gesture"
 """Included classifier that examples, the page and live streams use."""
@@ -118,10 +113,9 @@ class ClassifierConfig(Record, extra="forbid", allow_inf_nan=False):
 
     def probabilities(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
         """Compute calibrated class probabilities [N, K] from logits [N, K]."""
-        # In float64, and relative to the largest: exp of a large logit would overflow.
+        # In float64, and by logarithms: exp of a large logit would overflow.
         scaled = (logits / np.float32(self.temperature)).astype(np.float64)
-        powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-        return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
+        return np.asarray(np.exp(scaled - np.logaddexp.reduce(scaled, axis=1, keepdims=True)), np.float32)
 
     def is_familiar(self, logits: NDArray[np.float32]) -> NDArray[np.bool_]:
         """Return whether each window resembles the training data, bool [N]; all True without a threshold."""
@@ -130,29 +124,18 @@ class ClassifierConfig(Record, extra="forbid", allow_inf_nan=False):
         return energies(logits) >= self.least_energy
 
     @property
-    def task(self) -> ModuleTask:
-        """Input shape, classes and time step of the network. The step is converted to seconds only here."""
+    def shape(self) -> tuple[int, int, int]:
+        """C, H, W of the network's input."""
         grid = self.bins.grid(self.sensor)
-        shape = (self.inputs or self.bins.input_channels, grid.height, grid.width)
-        return ModuleTask(shape, len(self.classes), self.bins.step_us * 1e-6, self.bins.steps)
+        return self.inputs or self.bins.input_channels, grid.height, grid.width
 
-    def build_network(self, modules: ModuleSource = NO_MODULES) -> Network:
-        """Build the network with random weights."""
-        from ..networks import FirstSpikeNetwork, SpikingNetwork, build_module  # they need torch
+    def build_network(self) -> nn.Module:
+        """Build the network with random weights. The time step is converted to seconds only here."""
+        from ..networks import build_network  # needs torch
 
-        modules.check(self.network)
-        if self.network.network == "module":
-            return build_module(modules, self.network, self.task)
-
-        classes = self.task.classes
-        dt = self.task.dt
-        inputs, height, width = self.task.shape
-        grid = SensorSize(width=width, height=height)
-
-        if self.network.network == "first_spike":
-            return FirstSpikeNetwork(self.network, grid=grid, classes=classes, dt=dt, inputs=inputs)
-
-        return SpikingNetwork(self.network, grid=grid, classes=classes, dt=dt, inputs=inputs)
+        dt = self.bins.step_us * 1e-6
+        network: nn.Module = build_network(self.network, self.shape, classes=len(self.classes), dt=dt)
+        return network
 
 
 def energies(logits: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -165,14 +148,11 @@ def energies(logits: NDArray[np.float32]) -> NDArray[np.float32]:
         >>> energies(np.array([[0.0, 0.0], [9.0, 0.0]], np.float32)).round(2).tolist()
         [0.6899999976158142, 9.0]
     """
-    values = logits.astype(np.float64)
-    largest = values.max(axis=1)
-    return np.asarray(largest + np.log(np.exp(values - largest[:, None]).sum(axis=1)), np.float32)
+    return np.asarray(np.logaddexp.reduce(logits.astype(np.float64), axis=1), np.float32)
 
 
 def versions() -> dict[str, str]:
     """Return the versions of dvspipe and of the installed libraries that affect its results."""
-    # Only one of the two packages of OpenCV is installed.
     return find_versions(*VERSIONED_PACKAGES)
 
 
@@ -181,11 +161,11 @@ class Checkpoint(NamedTuple):
 
     config: ClassifierConfig
     """Configuration of the classifier."""
-    network: Network
+    network: nn.Module
     """Network in evaluation mode."""
 
 
-def save_checkpoint(path: Path, config: ClassifierConfig, network: torch.nn.Module) -> None:
+def save_checkpoint(path: Path, config: ClassifierConfig, network: nn.Module) -> None:
     """Write a checkpoint atomically; an existing file is replaced."""
     metadata = {"format": FORMAT, "config": config.model_dump_json(), "versions": json.dumps(versions())}
     claim_output(path, overwrite=True)
@@ -210,66 +190,66 @@ def shipped_config(name: str) -> str:
         'gesture-synthetic'
     """
     config = ShippedRecord.read(SHIPPED / f"{name}.json").config
-    assert config is not None, name
+    assert config is not None
     return config
 
 
 def load_config(path: str | os.PathLike[str]) -> ClassifierConfig:
     """Load the configuration of a checkpoint without building its network; see `load_checkpoint`."""
-    config, _ = _read(path, "cpu")
-    return config
+    return _read(path, "cpu")[0]
 
 
-def load_checkpoint(
-    path: str | os.PathLike[str], device: str = "cpu", modules: ModuleSource = NO_MODULES
-) -> Checkpoint:
-    """Load a checkpoint. Reading tensors and settings never runs code from the file."""
+def load_checkpoint(path: str | os.PathLike[str], device: str = "cpu", network: nn.Module | None = None) -> Checkpoint:
+    """Load a checkpoint. Reading tensors and settings never runs code from the file.
+
+    Args:
+        path: Checkpoint; see `find_checkpoint`.
+        device: PyTorch device of the network.
+        network: Your own network, which gets the weights; required for the weights of such a network.
+
+    Raises:
+        CheckpointError: If the file is missing, corrupted, or not a checkpoint.
+        ConfigError: If your own network is missing, or does not fit the weights.
+    """
     config, weights = _read(path, device)
-
-    # Checkpoints of dvspipe 0.2 also have statistics of each class.
-    weights = {name: tensor for name, tensor in weights.items() if not name.startswith(MOMENTS)}
+    if network is None and config.network.network == "module":
+        raise ConfigError(f"{path}: has the weights of your own network; pass it with network=NETWORK in Python")
 
     try:
-        network = _load_network(config, weights, modules)
-    except ConfigError as error:
-        # The user's code, not the file, may be wrong.
-        if config.network.network == "module":
-            raise error.named(str(path)) from error
-        raise CheckpointError(f"{path}: corrupted checkpoint ({_format_error(error)})") from error
-    except (KeyError, ValueError, RuntimeError) as error:
+        loaded = _build_checked(config, weights) if network is None else network
+        loaded.load_state_dict(weights)
+    except (ConfigError, KeyError, ValueError, RuntimeError) as error:
+        if network is not None:
+            raise ConfigError(f"{path}: its weights do not fit the network ({_format_error(error)})") from error
         raise CheckpointError(f"{path}: corrupted checkpoint ({_format_error(error)})") from error
 
-    return Checkpoint(config, network.to(device).eval())
+    return Checkpoint(config, loaded.to(device).eval())
+
+
+def _build_checked(config: ClassifierConfig, weights: Mapping[str, torch.Tensor]) -> nn.Module:
+    """Build the network of a configuration, after a check of its shapes without memory: a file may claim any size."""
+    import torch
+
+    with torch.device("meta"):
+        config.build_network().load_state_dict(weights, assign=True)
+    return config.build_network()
 
 
 def _read(path: str | os.PathLike[str], device: str) -> tuple[ClassifierConfig, dict[str, torch.Tensor]]:
     """Read and validate the configuration and the tensors of a checkpoint."""
     metadata, weights = read_tensors(find_checkpoint(path), "a dvspipe checkpoint", device, name=str(path))
-    stored_format = metadata.get("format")
-    if stored_format == INTEGER_FORMAT:
-        raise CheckpointError(
-            f"{path}: is a network in integers, for export to C (expected the network that it was compiled from)"
-        )
-
+    stored_format = metadata.get("format", "")
     if stored_format != FORMAT:
-        raise CheckpointError(
-            f"{path}: not a dvspipe checkpoint (found the format {shorten(repr(stored_format))}, expected {FORMAT!r})"
-        )
+        found = f"not a dvspipe checkpoint (found the format {shorten(repr(stored_format))}, expected {FORMAT!r})"
+        raise CheckpointError(f"{path}: {OTHER_FORMATS.get(stored_format, found)}")
 
     # A file from elsewhere may contain anything: the length of the text is checked before it is parsed.
     try:
-        if len(metadata["config"]) > MAX_CONFIG:
-            raise ValueError(
-                f"configuration of {len(metadata['config']):,} characters, expected at most {MAX_CONFIG:,}"
-            )
-        config = ClassifierConfig.model_validate_json(metadata["config"])
+        text = metadata["config"]
+        if len(text) > MAX_CONFIG:
+            raise ValueError(f"configuration of {len(text):,} characters")
+        config = ClassifierConfig.model_validate_json(text)
     except (ConfigError, KeyError, ValueError, RecursionError) as error:
-        before = OLD_VERSION.search(metadata.get("versions", ""))
-        if before is not None:
-            raise CheckpointError(
-                f"{path}: made by dvspipe {before[1]}, whose settings have changed (expected one of dvspipe 0.3 "
-                "or later); train it again"
-            ) from error
         raise CheckpointError(f"{path}: corrupted checkpoint ({_format_error(error)})") from error
 
     highest = math.inf if config.network.network == "module" else MAX_WEIGHT  # masks of custom modules may be infinite
@@ -284,26 +264,6 @@ def _read(path: str | os.PathLike[str], device: str) -> tuple[ClassifierConfig, 
             )
 
     return config, weights
-
-
-def _load_network(config: ClassifierConfig, weights: Mapping[str, torch.Tensor], modules: ModuleSource) -> Network:
-    """Build the network of a configuration and load weights into it."""
-    import torch
-
-    # A small file may claim a network of any size.
-    if config.network.network != "module":
-        with torch.device("meta"):  # checks the shapes without allocating memory
-            config.build_network().load_state_dict(weights, assign=True)
-
-    network = config.build_network(modules)
-    try:
-        network.load_state_dict(weights)
-    except RuntimeError as error:
-        if config.network.network != "module":
-            raise
-        raise ConfigError(f"its weights do not fit the network ({_format_error(error)})") from error
-
-    return network
 
 
 def _format_error(error: Exception) -> str:
@@ -340,20 +300,19 @@ def write_arrays(path: Path, metadata: Mapping[str, str], arrays: Arrays) -> Non
     written = to_bytes(stored, metadata={**metadata, "digest": digest})
 
     with write_beside(path) as beside, beside.open("wb") as file:
-        file.writelines(_sort_metadata(written))
+        file.writelines(_sort_header(written))
 
 
-def _sort_metadata(content: bytes) -> tuple[bytes, bytes, memoryview]:
-    """Return the size of the header, the header and the arrays of a safetensors file, with sorted metadata.
+def _sort_header(content: bytes) -> tuple[bytes, bytes, memoryview]:
+    """Return the size of the header, the header and the arrays of a safetensors file, with a sorted header.
 
     The library writes metadata in the random order of a hash map.
     """
     header_size = int.from_bytes(content[:SIZE_BYTES], "little")
     begin = SIZE_BYTES + header_size  # the arrays begin here
     header = json.loads(content[SIZE_BYTES:begin])
-    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
 
-    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text = json.dumps(header, sort_keys=True).encode()
     text += b" " * (-len(text) % 8)  # arrays are aligned to 8 bytes
     return len(text).to_bytes(SIZE_BYTES, "little"), text, memoryview(content)[begin:]
 
@@ -364,19 +323,9 @@ def read_arrays(path: Path, what: str, *, name: str = "") -> tuple[dict[str, str
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = dict(file.metadata() or {})
-            if len(file.keys()) > MAX_TENSORS:
-                raise CheckpointError(f"{name}: not {what} (found {len(file.keys()):,} tensors)")
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
-        # A truncated download is the usual reason, and is named.
-        size = path.stat().st_size if path.is_file() else 0
-        complete = _read_complete_size(path)
-
-        if size < complete:
-            raise CheckpointError(
-                f"{name}: truncated (found {size:,} bytes, expected at least {complete:,})"
-            ) from error
-        raise CheckpointError(f"{name}: not {what} ({error})") from error
+        raise CheckpointError(f"{name}: not {what}, or truncated ({error})") from error
 
     written = metadata.pop("digest", None)
     computed = digest_of(metadata, arrays)
@@ -386,29 +335,6 @@ def read_arrays(path: Path, what: str, *, name: str = "") -> tuple[dict[str, str
         )
 
     return metadata, arrays
-
-
-def _read_complete_size(path: Path) -> int:
-    """Return the size of a safetensors file according to its header, in bytes; 0 for other files.
-
-    If the header is truncated, the result is the size of the file without arrays.
-    """
-    try:
-        with path.open("rb") as file:
-            header_size = int.from_bytes(file.read(SIZE_BYTES), "little")
-            header = file.read(min(header_size, MAX_HEADER))
-
-        if not header.startswith(b"{") or header_size > MAX_HEADER:
-            return 0
-        if len(header) < header_size:
-            return SIZE_BYTES + header_size
-
-        # `data_offsets` are the start and the end of an array, counted from the first one.
-        arrays = [entry for name, entry in json.loads(header).items() if name != "__metadata__"]
-        ends = [int(entry["data_offsets"][1]) for entry in arrays]
-        return SIZE_BYTES + header_size + max(ends, default=0)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError):
-        return 0
 
 
 def digest_of(metadata: Mapping[str, str], arrays: Arrays) -> str:
@@ -424,7 +350,7 @@ def find_checkpoint(path: str | os.PathLike[str]) -> Path:
     """Find the file of a checkpoint; checkpoints on the hub are downloaded."""
     # A hub model, the folder of a run, an included classifier, then a file; a local file wins over an included name.
     if str(path).startswith(SCHEME):
-        return HubRepository.parse(str(path)).download(HUB_WEIGHTS)
+        return download_model(str(path))
 
     file = Path(path)
     names = shipped_checkpoints()
@@ -433,29 +359,18 @@ def find_checkpoint(path: str | os.PathLike[str]) -> Path:
     if not file.is_file() and str(path) in names:
         return SHIPPED / f"{path}{CHECKPOINT_SUFFIX}"
 
-    expected = ", ".join([f"a {CHECKPOINT_SUFFIX} file", "the folder of a run", *names, "hf://USER/NAME"])
+    if file.is_file() and file.suffix == CHECKPOINT_SUFFIX:
+        return file
+
+    problem = explain_missing(file)
     if file.is_dir():
-        raise CheckpointError(f"{path}: this folder has no checkpoint (expected {expected})")
-    if not file.is_file():
-        # The first word of an included name is close enough to suggest it.
-        name_of = {name.partition("-")[0]: name for name in names} | {name: name for name in names}
-        similar = next(iter(difflib.get_close_matches(str(path), name_of, 1)), None)
-        if similar is not None:
-            raise CheckpointError(f"{path}: no such checkpoint; did you mean {name_of[similar]}?")
-        raise CheckpointError(f"{path}: {explain_missing(file)} (expected {expected})")
-
-    if file.suffix != CHECKPOINT_SUFFIX:
-        kind = file.suffix or "nameless"
-        swapped = "; the arguments look swapped" if is_video_name(file) else ""
-        raise CheckpointError(f"{path}: not a checkpoint (found a {kind} file, expected {expected}){swapped}")
-
-    return file
+        problem = "this folder has no checkpoint"
+    elif file.is_file():
+        problem = f"not a checkpoint, but a {file.suffix or 'nameless'} file"
+    expected = ", ".join([f"a {CHECKPOINT_SUFFIX} file", "the folder of a run", *names, "hf://USER/NAME"])
+    raise CheckpointError(f"{path}: {problem} (expected {expected})")
 
 
 def pin_checkpoint(path: str | os.PathLike[str]) -> str:
     """Pin a hub checkpoint to its current commit, so later reads use the cache; return other names unchanged."""
-    if not str(path).startswith(SCHEME):
-        return str(path)
-
-    model = HubRepository.parse(str(path))
-    return str(model.pin(model.download(HUB_WEIGHTS)))
+    return pin_model(str(path)) if str(path).startswith(SCHEME) else str(path)

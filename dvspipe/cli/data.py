@@ -11,6 +11,7 @@ from ..base.errors import ConfigError, DvspipeError, count_noun
 from ..base.files import claim_output, make_folder, require_suffix
 from ..base.pool import Shard, collect
 from ..base.progress import Progress, ignore_progress
+from ..base.settings import show_settings
 from ..base.texts import Described, TextTable, show_name
 from ..datasets import Cache, default_cache, open_dataset
 from ..datasets.lists import ListedConversions, plan_listed, read_lists
@@ -216,10 +217,10 @@ def stats(
         opened = open_dataset(experiment, experiment, with_problems=True)
 
     # A folder is framed as `train` frames it, so the figures are the same as in training.
-    framing = choose_framing(opened, experiment, progress) if Path(source).is_dir() else None
-    if framing is not None:
-        log.info("%s, as for training", framing.reason)
-        framed = experiment.model_copy(update=framing.settings)
+    framing = choose_framing(opened, experiment, progress) if Path(source).is_dir() else {}
+    if framing:
+        log.info("%s, as for training", show_settings(framing))
+        framed = experiment.model_copy(update=framing)
         opened = open_dataset(framed, framed, with_problems=True)
 
     result = survey(opened, progress, jobs=jobs)

@@ -26,7 +26,6 @@ PURPOSES = {
     "ray": "work on several machines",
     "report": "pictures and pages",
     "ros": "ROS bags",
-    "tensorboard": "curves of trainings in TensorBoard",
 }
 """What each optional group of libraries is for."""
 

@@ -13,6 +13,7 @@ from ..results import SegmentRow, Timeline
 from .segments import SegmentConfig, smooth_probabilities
 
 MIN_GUESS = 0.3  # smoothed probability from which a gesture is a first guess; chosen on 117 films
+FULL_SHARE = 0.75  # shorter recordings are shorter than a window; digits of N-MNIST end a little early
 ALIKE = 0.15  # two classes are alike if their probabilities differ by less
 
 
@@ -65,6 +66,12 @@ def find_peak(timeline: Timeline, label: int, used: NDArray[np.bool_]) -> int:
     return int(np.where(used, smooth_probabilities(timeline)[:, label], -1).argmax())
 
 
+def find_peak_span(timeline: Timeline, label: int, used: NDArray[np.bool_]) -> tuple[int, int]:
+    """Return start and end of the prediction, among those that count, in which a class is most probable."""
+    peak = find_peak(timeline, label, used)
+    return int(timeline.t_start_us[peak]), int(timeline.t_end_us[peak])
+
+
 def find_reason(
     answer: Answer,
     timeline: Timeline,
@@ -72,7 +79,7 @@ def find_reason(
     used: NDArray[np.bool_],
     config: SegmentConfig,
     *,
-    short: bool,
+    duration_us: int,
 ) -> str:
     """Return why no segment is certain, from the predictions alone.
 
@@ -82,9 +89,9 @@ def find_reason(
         classes: Class names, K.
         used: Predictions that count, at least one, bool [N].
         config: Thresholds of segments.
-        short: Whether the recording is shorter than a window.
+        duration_us: Time from the first to the last event.
     """
-    if short:
+    if duration_us < FULL_SHARE * timeline.window_us:
         return f"shorter than a window of {timeline.window_us / 1e6:.3g} s"
     if 2 * timeline.familiar[used].sum() < used.sum():
         return "unlike the training data"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Self
-
 from pydantic import Field
 
 from ..framing import FramingConfig
@@ -24,8 +22,3 @@ class InferConfig(SegmentConfig, FramingConfig):
     joints: bool | None = None
     """Whether to classify videos of people by their joints and events, instead of events alone. Default: if the
     classifier has a joint network."""
-
-    def windowed(self) -> Self:
-        """Return these settings for classification in windows, by events alone, which adaptation needs."""
-        hop_us = None if self.stateful else self.hop_us
-        return self.model_copy(update={"stateful": False, "hop_us": hop_us, "joints": False})

@@ -9,27 +9,37 @@ from numpy.typing import NDArray
 
 from ..base.errors import TruncatedVideoError
 from ..base.progress import Progress
+from ..encoding import BinConfig, encode_stream
 from ..events import Events
 from ..framing import EventSource
 from ..results import EventRates
+from .windows import Window, slide, split_by_events
 
+MIN_PART = 0.5  # a window counts if the recording covers this share of the time or events that it adds
 MAX_RATE_BINS = 2048
 MIN_RATE_BIN_US = 1000
+NO_COUNTS = np.zeros(0, np.int64)
 
 
-class RateHistogram:
-    """Histogram of events over time in at most 2048 bins; the bin length doubles as the recording grows.
+class EventCounts:
+    """Number of events per time bin; bin 0 starts at the first event, and empty bins need no memory.
+
+    Args:
+        bin_us: Length of a bin in microseconds.
+        max_bins: Maximum number of bins: the length of a bin doubles as the recording grows. None: no limit.
 
     Attributes:
-        start_us: Start of the first bin in microseconds; None before the first event.
-        bin_us: Bin length in microseconds, 1000 * 2^n.
-        counts: Number of events in each bin, int64 [2048].
+        start_us: Time of the first event; None before it.
+        total: Number of events.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, bin_us: int, max_bins: int | None = None) -> None:
+        self.bin_us = bin_us
         self.start_us: int | None = None
-        self.bin_us = MIN_RATE_BIN_US
-        self.counts = np.zeros(MAX_RATE_BINS, np.int64)
+        self.total = 0
+        self._max_bins = max_bins
+        self._bins = [NO_COUNTS]  # numbers of nonempty bins, in order; a bin may occur in several parts
+        self._counts = [NO_COUNTS]
 
     def add(self, events: Events) -> None:
         """Count the next part of a recording."""
@@ -37,104 +47,109 @@ class RateHistogram:
             return
 
         self.start_us = int(events.t[0]) if self.start_us is None else self.start_us
+        self.total += len(events)
+
         # Twice the bin length in half as many bins: earlier counts are added in pairs.
-        while events.t[-1] - self.start_us >= MAX_RATE_BINS * self.bin_us:
-            self.counts = np.pad(self.counts.reshape(-1, 2).sum(axis=1), (0, MAX_RATE_BINS // 2))
+        while self._max_bins is not None and events.t[-1] - self.start_us >= self._max_bins * self.bin_us:
+            bins, counts = self._join()
+            dense = np.bincount(bins // 2, counts).astype(np.int64)
+            self._bins = [np.flatnonzero(dense)]
+            self._counts = [dense[dense > 0]]
             self.bin_us *= 2
 
-        edges_us = self.start_us + np.arange(MAX_RATE_BINS + 1) * self.bin_us
-        self.counts += np.diff(np.searchsorted(events.t, edges_us))
+        # Events are sorted, so a bin has consecutive events; `first` is the index of the first event of each bin.
+        numbers = (events.t - self.start_us) // self.bin_us
+        first = np.flatnonzero(np.diff(numbers, prepend=-1))
+        self._bins.append(numbers[first])
+        self._counts.append(np.diff(first, append=len(numbers)))
+
+    def _join(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        return np.concatenate(self._bins), np.concatenate(self._counts)
 
     def summarize(self) -> EventRates:
-        """Convert to a record, without the bins after the last event."""
-        used = int(np.flatnonzero(self.counts)[-1]) + 1 if self.counts.any() else 0
-
-        return EventRates(start_us=self.start_us, bin_us=self.bin_us, counts=tuple(self.counts[:used].tolist()))
-
-
-class StepCounts:
-    """Number of events in each time step of a recording; step 0 starts at the first event."""
-
-    def __init__(self, step_us: int) -> None:
-        self.step_us = step_us
-        self.start_us: int | None = None
-        self._steps: list[NDArray[np.int64]] = []  # numbers of the nonempty steps, per part
-        self._counts: list[NDArray[np.int64]] = []
-
-    def add(self, events: Events) -> None:
-        """Count the next part of a recording."""
-        if not len(events):
-            return
-
-        self.start_us = int(events.t[0]) if self.start_us is None else self.start_us
-        steps = (events.t - self.start_us) // self.step_us
-
-        # Events are sorted, so a step has consecutive events; `first` is the index of each step's first event.
-        first = np.flatnonzero(np.diff(steps, prepend=-1))
-        self._steps.append(steps[first])
-        self._counts.append(np.diff(first, append=len(steps)))
+        """Return the number of events in each bin until the last event."""
+        bins, counts = self._join()
+        dense = np.bincount(bins, counts).astype(int)
+        return EventRates(start_us=self.start_us, bin_us=self.bin_us, counts=tuple(dense.tolist()))
 
     def between(self, start_us: NDArray[np.int64], end_us: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the number of events in N time intervals, int64 [N], whose ends are rounded to steps, 1 at least."""
-        # total[k] is the number of events in the first k nonempty steps.
-        steps = np.concatenate([np.zeros(0, np.int64), *self._steps])
-        total = np.concatenate([[0], np.cumsum(np.concatenate([np.zeros(0, np.int64), *self._counts]))])
+        """Return the number of events in N time intervals, int64 [N], whose ends are rounded to bins, 1 at least."""
+        bins, counts = self._join()
+        total = np.append(0, np.cumsum(counts))  # total[k]: events before entry k of `bins`
 
-        # Half a step before the origin, a floor division rounds to the nearest step.
-        origin_us = (self.start_us or 0) - self.step_us // 2
-        first = (start_us - origin_us) // self.step_us
-        stop = (end_us - origin_us) // self.step_us
-
-        before = np.searchsorted(steps, first)
-        through = np.searchsorted(steps, np.maximum(stop, first + 1))
-        return np.asarray(total[through] - total[before])
+        # Half a bin before the origin, a floor division rounds to the nearest bin.
+        origin_us = (self.start_us or 0) - self.bin_us // 2
+        first = (start_us - origin_us) // self.bin_us
+        stop = np.maximum((end_us - origin_us) // self.bin_us, first + 1)
+        return np.asarray(total[np.searchsorted(bins, stop)] - total[np.searchsorted(bins, first)])
 
 
 class Reader:
-    """Reads a recording and counts its events.
+    """Reads a recording on the network's sensor, and counts its events.
 
     Attributes:
-        recorded: Number of events read so far, before fitting.
-        rates: Rate of these events over time.
-        events: Number of events on the network's sensor so far.
-        first_us: Time of the first event on the network's sensor.
-        last_us: Time of the last event on the network's sensor.
+        rates: Number of events as recorded, before fitting.
         steps: Number of events on the network's sensor per time step.
-        classified_us: Time processed by the network; overlapping windows count individually.
+        last_us: Time of the last event on the network's sensor.
+        classified_us: Time that the network processed; overlapping windows count individually.
         truncated_at_us: Time of the last frame of a truncated video; None: complete.
     """
 
     def __init__(self, source: EventSource, step_us: int, progress: Progress) -> None:
         self.source = source
+        self.classified_us = 0
         self._step_us = step_us
         self._progress = progress
-        self.classified_us = 0
         self._start()
 
     def _start(self) -> None:
-        self.recorded = 0
-        self.rates = RateHistogram()
-        self._done_us = 0
-        self.events = 0
-        self.first_us = 0
+        self.rates = EventCounts(MIN_RATE_BIN_US, MAX_RATE_BINS)
+        self.steps = EventCounts(self._step_us)
         self.last_us = 0
-        self.steps = StepCounts(self._step_us)
         self.truncated_at_us: int | None = None
+        self._done_us = 0
+
+    @property
+    def first_us(self) -> int:
+        """Time of the first event on the network's sensor; 0 without events."""
+        return self.steps.start_us or 0
 
     def parts(self) -> Iterator[Events]:
         """Read the recording from its start, and yield its events on the network's sensor."""
         self._start()
         for part in self.source.read_fitted(self._count_recorded, self._note_truncation):
             self.steps.add(part)
-            if len(part):
-                self.first_us = self.first_us if self.events else int(part.t[0])
-                self.events += len(part)
-                self.last_us = int(part.t[-1])
+            self.last_us = int(part.t[-1]) if len(part) else self.last_us
             yield part
+
+    def windows(self, bins: BinConfig, hop_us: int | None) -> Iterator[Window]:
+        """Yield the windows of the recording that it covers sufficiently, see `MIN_PART`.
+
+        Args:
+            bins: Encoding of a window.
+            hop_us: Time between windows; None if they are defined by events, or by the recording.
+        """
+        if hop_us is not None:
+            for window in slide(self.parts(), bins, hop_us):
+                # The first window adds all of its time, later ones only their hop: the rest was in the windows before.
+                added_us = bins.tensor_us if window.start_us <= self.first_us else min(hop_us, bins.tensor_us)
+                if self.last_us - window.start_us >= bins.tensor_us - MIN_PART * added_us:
+                    yield window
+
+        elif bins.by == "events":
+            windows = split_by_events(self.parts(), bins)
+            yield from (window for window in windows if window.events >= MIN_PART * bins.tensor_events)
+
+        else:
+            # A recording is read twice: its steps depend on the times of the first and the last event.
+            for _ in self.parts():
+                pass
+            if self.steps.total:
+                steps = encode_stream(self.parts(), bins, start_us=self.first_us, last_us=self.last_us)
+                yield Window(self.first_us, self.last_us + 1, self.steps.total, np.stack(list(steps)))
 
     def _count_recorded(self, part: Events) -> None:
         self.rates.add(part)
-        self.recorded += len(part)
 
         first_us, last_us = self.source.span_us or (0, 0)
         self._done_us = int(part.t[-1]) - first_us if len(part) else self._done_us

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..base.errors import DataError
 from ..results import LabelRow, SegmentRow, Timeline, TimeScores
-from ..results.labels import SUFFIX, read_labels
+from ..results.labels import SUFFIX
 from ..results.scores import CALIBRATION_BINS
 from .segments import SegmentConfig, is_certain
 
@@ -43,31 +43,11 @@ def find_label_file(labels: Path, recording: Path, name: Path) -> Path:
     if not labels.is_dir():
         return labels
 
-    file = f"{recording.name.removesuffix(''.join(recording.suffixes[-1:]))}{SUFFIX}"
-    candidates = (labels / name.with_name(file), labels / file)
-    label_file = next((path for path in candidates if path.is_file()), None)
-    if label_file is None:
-        raise DataError(f"{recording}: label file not found (expected {file} in {labels})")
-
-    return label_file
-
-
-def read_known_labels(path: Path, classes: Sequence[str]) -> tuple[LabelRow, ...]:
-    """Read a label file.
-
-    Args:
-        path: Label file.
-        classes: Class names of the network.
-
-    Raises:
-        FileError: If the file cannot be read.
-        DataError: If it is not a label file, or contains a class that the network does not have.
-    """
-    labels = read_labels(path)
-    for label in labels:
-        if label.class_name not in classes:
-            raise DataError(f"{path}: unknown class (found {label.class_name!r}, expected {', '.join(classes)})")
-    return labels
+    file = f"{recording.stem}{SUFFIX}"
+    for path in (labels / name.with_name(file), labels / file):
+        if path.is_file():
+            return path
+    raise DataError(f"{recording}: label file not found (expected {file} in {labels})")
 
 
 def score(
@@ -88,50 +68,37 @@ def score(
         config: Thresholds of certain predictions.
         window_us: Window length in microseconds.
     """
-    # Predictions are compared with the label at the centre of their window; unlabelled times do not count.
     spans = [LabelledSpan(label.t_start_us, label.t_end_us, classes.index(label.class_name)) for label in labels]
-    truth = _label_times(timeline.center_us, spans)
-    labelled = truth >= 0
-    predicted = timeline.labels
-
-    K = timeline.probabilities.shape[1]
-    confusion = np.zeros((K, K), np.int64)
-    np.add.at(confusion, (truth[labelled], predicted[labelled]), 1)
-
-    probabilities = timeline.probabilities.max(axis=1, initial=0).astype(np.float64)[labelled]
-    first, second, third = _count_calibration(probabilities, (truth == predicted)[labelled])
-
+    certain_segments = [segment for segment in segments if segment.label is not None]
     seen_us = np.arange(1, SEEN_POINTS + 1) * (SEEN_WINDOWS * window_us) // SEEN_POINTS
-    lasting, correct = _count_seen(timeline, spans, seen_us)
 
-    labelled_segments = [segment for segment in segments if segment.label is not None]
+    # Predictions are compared with the label at the centre of their window; unlabelled times do not count.
+    truth = np.full(len(timeline), -1, np.int64)
+    for span in spans:
+        truth[(timeline.center_us >= span.t_start_us) & (timeline.center_us < span.t_end_us)] = span.label
+    labelled = truth >= 0
+    truth = truth[labelled]
+    predicted = timeline.labels[labelled]
+
+    confusion = np.zeros((len(classes), len(classes)), np.int64)
+    np.add.at(confusion, (truth, predicted), 1)
+
+    # A probability of exactly 1 belongs to the last bin.
+    probabilities = timeline.probabilities.max(axis=1, initial=0).astype(np.float64)[labelled]
+    bins = np.minimum((probabilities * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
+    sums = [np.bincount(bins, weights, CALIBRATION_BINS) for weights in (None, probabilities, truth == predicted)]
+    first, second, third = (tuple(per_bin.astype(np.float64).tolist()) for per_bin in sums)
+
     return TimeScores(
         confusion=tuple(map(tuple, confusion.tolist())),
-        segments_found=_count_matched(labelled_segments, spans),
-        segments=len(labelled_segments),
+        segments_found=_count_matched(certain_segments, spans),
+        segments=len(certain_segments),
         labels=len(spans),
         delays_us=_measure_delays(timeline, spans, is_certain(timeline, config)),
         calibration=(first, second, third),
         seen_us=tuple(seen_us.tolist()),
-        seen=(tuple(lasting.tolist()), tuple(correct.tolist())),
+        seen=_count_seen(timeline, spans, seen_us),
     )
-
-
-def _label_times(times_us: NDArray[np.int64], spans: Sequence[LabelledSpan]) -> NDArray[np.int64]:
-    """Return the label at each time; -1 if unlabelled."""
-    truth = np.full(len(times_us), -1, np.int64)
-    for span in spans:
-        truth[(times_us >= span.t_start_us) & (times_us < span.t_end_us)] = span.label
-
-    return truth
-
-
-def _count_calibration(probabilities: NDArray[np.float64], correct: NDArray[np.bool_]) -> list[tuple[float, ...]]:
-    """Return number of predictions, sum of probabilities and number of correct predictions per probability bin."""
-    # A probability of exactly 1 belongs to the last bin.
-    bins = np.minimum((probabilities * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
-    sums = [np.bincount(bins, weights, CALIBRATION_BINS) for weights in (None, probabilities, correct)]
-    return [tuple(sum_per_bin.astype(np.float64).tolist()) for sum_per_bin in sums]
 
 
 def _count_matched(segments: Sequence[SegmentRow], spans: Sequence[LabelledSpan]) -> int:
@@ -167,15 +134,19 @@ def _measure_delays(
     return tuple(delays)
 
 
-def _count_seen(timeline: Timeline, spans: Sequence[LabelledSpan], seen_us: NDArray[np.int64]) -> NDArray[np.int64]:
-    """For each time seen, count labels that last as long, and labels predicted correctly at that time, [2, P]."""
-    counts = np.zeros((2, len(seen_us)), np.int64)
-    labels = timeline.labels
-    for span in spans:
-        lasting = seen_us <= span.t_end_us - span.t_start_us
-        # Index of the last prediction that is known at each time seen; -1 if there is none.
-        latest = np.searchsorted(timeline.t_end_us, span.t_start_us + seen_us, side="right") - 1
-        correct = (latest >= 0) & (labels[latest] == span.label) if len(labels) else np.zeros(len(seen_us), bool)
-        counts += np.stack([lasting, lasting & correct])
+def _count_seen(
+    timeline: Timeline, spans: Sequence[LabelledSpan], seen_us: NDArray[np.int64]
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """For each time seen, count labels that last as long, and labels predicted correctly at that time."""
+    lasting = np.zeros(len(seen_us), np.int64)
+    correct = np.zeros(len(seen_us), np.int64)
 
-    return counts
+    # Prediction -1, before the first one is known, has no class.
+    labels = np.append(timeline.labels, -1)
+    for span in spans:
+        lasts = seen_us <= span.t_end_us - span.t_start_us
+        latest = np.searchsorted(timeline.t_end_us, span.t_start_us + seen_us, side="right") - 1
+        lasting += lasts
+        correct += lasts & (labels[latest] == span.label)
+
+    return tuple(lasting.tolist()), tuple(correct.tolist())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -82,8 +82,7 @@ def find_segments(
     """
     intervals_us = timeline.intervals_us(t_first_us, t_end_us)
     least_us = config.least(timeline)
-    states = _apply_hysteresis(timeline, config)
-    runs = _merge_short(_find_runs(states, intervals_us, t_first_us, t_end_us), least_us)
+    runs = _merge_short(_find_runs(_apply_hysteresis(timeline, config), intervals_us, t_first_us, t_end_us), least_us)
 
     middle_us = intervals_us.mean(axis=1)
     segments = []
@@ -137,10 +136,6 @@ class _Run(NamedTuple):
     end_us: int
     state: int
 
-    @property
-    def length_us(self) -> int:
-        return self.end_us - self.start_us
-
 
 def _find_runs(states: list[int], intervals_us: NDArray[np.int64], t_first_us: int, t_end_us: int) -> list[_Run]:
     """Group predictions into runs of equal state; gaps between predictions are quiet."""
@@ -159,42 +154,37 @@ def _find_runs(states: list[int], intervals_us: NDArray[np.int64], t_first_us: i
 
 
 def _merge_equal(runs: list[_Run]) -> list[_Run]:
-    merged: list[_Run] = []
-    for run in runs:
-        if merged and merged[-1].state == run.state:
-            merged[-1] = merged[-1]._replace(end_us=run.end_us)
-        else:
-            merged.append(run)
-    return merged
+    groups = [list(group) for _, group in groupby(runs, key=lambda run: run.state)]
+    return [group[0]._replace(end_us=group[-1].end_us) for group in groups]
 
 
 def _merge_short(runs: list[_Run], least_us: int) -> list[_Run]:
     """Merge or relabel runs shorter than `least_us`, unless there is only one; QUIET_STATE becomes FLAT."""
+
+    def is_short(run: _Run) -> bool:
+        return run.end_us - run.start_us < least_us
+
     merged: list[_Run] = []
     for run in runs:
         merged.append(run)
-        while len(merged) > 2 and merged[-3].state == merged[-1].state >= 0 and _is_bridgeable(merged[-2], least_us):
-            merged[-3:] = [merged[-3]._replace(end_us=merged[-1].end_us)]
+        while len(merged) > 2:
+            before, middle, after = merged[-3:]
+            if not before.state == after.state >= 0 or not is_short(middle) or middle.state == QUIET_STATE:
+                break
+            merged[-3:] = [before._replace(end_us=after.end_us)]
 
     if len(merged) > 1:
-        merged = [run if run.length_us >= least_us else run._replace(state=FLAT) for run in merged]
+        merged = [run._replace(state=FLAT) if is_short(run) else run for run in merged]
     return _merge_equal([run._replace(state=max(run.state, FLAT)) for run in merged])
-
-
-def _is_bridgeable(run: _Run, least_us: int) -> bool:
-    return run.length_us < least_us and run.state != QUIET_STATE
 
 
 def is_quiet(timeline: Timeline) -> NDArray[np.bool_]:
     """Return whether too few events are near `center_us` for a meaningful prediction, bool [N].
 
-    Sensors produce noise events even if nothing moves. If calm times of a recording have far fewer events than busy
-    times, times with hardly more events than calm times are quiet, unless they are shorter than half a window.
+    Times with hardly more events than calm times are quiet, unless they are shorter than half a window.
     """
-    # The calm rate is a threshold only if it is far below the busy rate: then, calm times show only sensor noise.
     nearby = timeline.nearby_events
-    calm, busy = np.percentile(nearby, [CALM_PERCENTILE, BUSY_PERCENTILE]) if len(timeline) else (0.0, 0.0)
-    quiet = nearby < (NOISE * calm if calm < CALM_SHARE * busy else 0.0)
+    quiet = shows_noise(nearby)
 
     at_us = timeline.center_us
     window_us = timeline.window_us
@@ -202,15 +192,29 @@ def is_quiet(timeline: Timeline) -> NDArray[np.bool_]:
         if 2 * (at_us[following] - at_us[previous]) < window_us:
             quiet[previous:following] = False
 
-    return np.asarray(quiet | _has_few_events(timeline, nearby))
+    return np.asarray(quiet | has_few_events(nearby))
+
+
+def shows_noise(counts: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return where a recording shows only noise, from its numbers of events at N times, bool [N].
+
+    Sensors produce noise events even if nothing moves. If calm times of a recording have far fewer events than busy
+    times, calm times show only noise, and so do times with hardly more events.
+    """
+    if not len(counts):
+        return np.zeros(0, np.bool_)
+
+    calm, busy = np.percentile(counts, [CALM_PERCENTILE, BUSY_PERCENTILE])
+    return np.asarray(counts < (NOISE * calm if calm < CALM_SHARE * busy else 0.0))
+
+
+def has_few_events(counts: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return where a recording has far fewer events than at its busy times, bool [N]."""
+    busy = np.percentile(counts, BUSY_PERCENTILE) if len(counts) else 0.0
+    return np.asarray(counts < QUIET_SHARE * busy)
 
 
 def is_certain(timeline: Timeline, config: SegmentConfig) -> NDArray[np.bool_]:
     """Return whether a window is familiar, has enough events and a class that reaches `config.enter`, bool [N]."""
-    enough = ~_has_few_events(timeline, timeline.events)
-    return np.asarray(timeline.familiar & enough & (timeline.probabilities.max(axis=1, initial=0) >= config.threshold))
-
-
-def _has_few_events(timeline: Timeline, counts: NDArray[np.int64]) -> NDArray[np.bool_]:
-    busy = float(np.percentile(counts, BUSY_PERCENTILE)) if len(timeline) else 0.0
-    return np.asarray(counts < QUIET_SHARE * busy)
+    is_probable = timeline.probabilities.max(axis=1, initial=0) >= config.threshold
+    return np.asarray(timeline.familiar & ~has_few_events(timeline.events) & is_probable)

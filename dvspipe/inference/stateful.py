@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple, cast
 
@@ -13,6 +12,7 @@ from ..encoding import BinConfig
 from .windows import Step
 
 if TYPE_CHECKING:
+    from ..networks import State
     from .torch_runner import TorchRunner
     from .windows import WindowSpikes
 
@@ -24,46 +24,16 @@ def live_hop(bins: BinConfig) -> int:
     return max(1, round(LIVE_HOP_US / bins.step_us))
 
 
-class InputSpan(NamedTuple):
-    """Time span of the input of a prediction, and its number of events."""
+class Output(NamedTuple):
+    """Output of a network, float32 [K], for the time from `start_us` to `end_us`; it is known at the end.
+
+    A window has its number of events; with one continuous state, the reader counts them.
+    """
 
     start_us: int
     end_us: int
-    events: int
-
-
-class StepOutput(NamedTuple):
-    """Running mean of the network's outputs, float32 [K], over a span; the prediction is known at its end."""
-
-    span: InputSpan
     logits: NDArray[np.float32]
-
-
-class _RunningMean:
-    """Mean of the first T outputs, then an exponential moving average: output n has the weight max(1 / n, 1 / T)."""
-
-    def __init__(self, bins: BinConfig, classes: int, start_us: int) -> None:
-        self._bins = bins
-        self._start_us = start_us
-        self._recent: deque[int] = deque(maxlen=bins.steps)  # number of events in each of the last T steps
-        self.value = np.zeros(classes, np.float32)
-        self.steps = 0
-
-    def add(self, output: NDArray[np.float32], events: int) -> None:
-        """Add the output of the next step, and its number of events."""
-        self.steps += 1
-        weight = np.float32(max(1 / self.steps, 1 / self._bins.steps))
-        self.value = self.value + weight * (output - self.value)
-        self._recent.append(events)
-
-    @property
-    def end_us(self) -> int:
-        return self._start_us + self.steps * self._bins.step_us
-
-    @property
-    def output(self) -> StepOutput:
-        span = InputSpan(max(self._start_us, self.end_us - self._bins.tensor_us), self.end_us, sum(self._recent))
-        return StepOutput(span, self.value)
+    events: int = 0
 
 
 class StatefulRun:
@@ -80,38 +50,31 @@ class StatefulRun:
     Args:
         runner: Network.
         bins: Encoding; `bins.tensor_us` is the time constant of the running mean.
-        classes: Number of classes K.
         start_us: Start of step 0 in microseconds.
         hop: Number of steps between outputs, > 0.
         copies: Equal copies of the stream that the network processes; 2 if blocks may have a single step.
     """
 
-    def __init__(
-        self,
-        runner: TorchRunner,
-        bins: BinConfig,
-        classes: int,
-        *,
-        start_us: int,
-        hop: int,
-        copies: int = 1,
-    ) -> None:
+    def __init__(self, runner: TorchRunner, bins: BinConfig, *, start_us: int, hop: int, copies: int = 1) -> None:
         self._runner = runner
         self._bins = bins
-        self._classes = classes
         self._start_us = start_us
         self._hop = hop
         self._copies = copies
-        self._state: object = None
-        self._mean = _RunningMean(bins, classes, start_us)
         self._last_end_us: int | None = None  # end of the last output
+        self._begin(0)
 
-    def add(self, block: Sequence[Step]) -> list[StepOutput]:
+    def _begin(self, step: int) -> None:
+        """Reset the state of the network and the running mean before a step."""
+        self._state: State | None = None
+        self._begin_us = self._start_us + step * self._bins.step_us
+        self._steps = 0
+        self._mean: NDArray[np.float32] = np.zeros(1, np.float32)
+
+    def add(self, block: Sequence[Step]) -> list[Output]:
         """Classify consecutive steps, of which only the first may follow a pause; return the outputs they complete."""
         if block[0].is_first:
-            start_us = self._start_us + block[0].number * self._bins.step_us
-            self._state = None
-            self._mean = _RunningMean(self._bins, self._classes, start_us)
+            self._begin(block[0].number)
 
         # A step between two pauses is processed twice for equal rounding. Its state is not needed: a next step would be
         # the first after a pause.
@@ -120,21 +83,29 @@ class StatefulRun:
         outputs, state = self._runner.run(spikes, self._state, copies=2 if is_single else self._copies)
         self._state = None if is_single else state
 
-        outputs_of_hops = []
+        completed = []
         for step, output in zip(block, outputs, strict=True):
-            self._mean.add(output, step.events)
+            # The mean of the first T outputs, then an exponential moving average.
+            self._steps += 1
+            weight = np.float32(max(1 / self._steps, 1 / self._bins.steps))
+            self._mean = self._mean + weight * (output - self._mean)
             if (step.number + 1) % self._hop == 0:
-                outputs_of_hops.append(self._take_output())
-        return outputs_of_hops
+                completed.append(self._take_output())
+        return completed
 
-    def finish(self) -> list[StepOutput]:
+    def finish(self) -> list[Output]:
         """Return the output of the last steps, if they are not the end of a hop."""
-        is_returned = self._last_end_us is not None and self._last_end_us >= self._mean.end_us
-        return [self._take_output()] if self._mean.steps and not is_returned else []
+        is_returned = self._last_end_us is not None and self._last_end_us >= self._end_us
+        return [self._take_output()] if self._steps and not is_returned else []
 
-    def _take_output(self) -> StepOutput:
-        self._last_end_us = self._mean.end_us
-        return self._mean.output
+    @property
+    def _end_us(self) -> int:
+        return self._begin_us + self._steps * self._bins.step_us
+
+    def _take_output(self) -> Output:
+        self._last_end_us = self._end_us
+        start_us = max(self._begin_us, self._end_us - self._bins.tensor_us)
+        return Output(start_us, self._end_us, self._mean)
 
 
 def group_steps(steps: Iterable[Step], size: int) -> Iterator[list[Step]]:

@@ -47,17 +47,12 @@ def plan_tasks(
     sources = as_paths(sources)
     out = None if out is None else Path(out)
     if out is not None and out.exists() and not out.is_dir():
-        raise FileError(
-            f"{out}: not a folder for the predictions (found a file); use out=OTHER_FOLDER to write to another folder"
-        )
+        raise FileError(f"{out}: found a file (expected a folder for the predictions)")
 
     out_path = None if out is None else out.resolve()
     for source in sources:
         if source.is_dir() and out_path in (source.resolve(), *source.resolve().parents):
-            raise FileError(
-                f"{out}: output folder contains the recordings of {source}"
-                "; use out=OTHER_FOLDER to write to another folder"
-            )
+            raise FileError(f"{out}: contains the recordings of {source}; use out=OTHER_FOLDER")
 
     def is_excluded(path: Path) -> bool:
         real_path = Path(os.path.realpath(path))  # Path.resolve fails for a link to itself
@@ -68,22 +63,12 @@ def plan_tasks(
     tasks: dict[Path, Task] = {}
     for source, relative in find_sources(sources, is_excluded):
         name = Path(escape_controls(str(relative)))  # libraries that write pictures need UTF-8 names
-        if out is None:
-            tasks[source] = Task(source, name)
-            continue
-
-        if name in tasks:
-            raise FileError(
-                f"{out / name}: folder of the predictions for both {tasks[name].source} and {source}; give the folder "
-                "that contains both recordings"
-            )
-
-        if (out / name).is_file():
-            raise FileError(
-                f"{out / name}: not a folder for the prediction of {source} (found a file)"
-                "; use out=OTHER_FOLDER to write to another folder"
-            )
-        tasks[name] = Task(source, name)
+        key = source if out is None else name
+        if key in tasks and out is not None:
+            raise FileError(f"{out / name}: for both {tasks[key].source} and {source}; give the folder that has both")
+        if out is not None and (out / name).is_file():
+            raise FileError(f"{out / name}: found a file (expected a folder for {source}); use out=OTHER_FOLDER")
+        tasks[key] = Task(source, name)
 
     return [task for task in tasks.values() if is_single or task.name in shard]
 

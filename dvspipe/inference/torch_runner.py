@@ -8,8 +8,9 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
-from ..networks import Network, State, count_activity, summarize_layers
+from ..networks import State, count_activity, run_network, streams
 from ..results import LayerActivity
 from .windows import WindowSpikes
 
@@ -23,7 +24,7 @@ class TorchRunner:
     `counted` says that the network's inputs are event counts.
     """
 
-    def __init__(self, network: Network, *, max_images: int, counted: bool) -> None:
+    def __init__(self, network: nn.Module, *, max_images: int, counted: bool) -> None:
         self.network = network
         self._max_images = max_images
         self._counted = counted
@@ -31,29 +32,30 @@ class TorchRunner:
     def classify(self, spikes: WindowSpikes) -> NDArray[np.float32]:
         """Return the logits [B, K] of windows [T, B, C, H, W], computed in chunks of `max_images`."""
         # A network that does not stream needs all steps at once.
-        chunk = max(1, self._max_images // spikes.shape[1]) if self.network.streams else len(spikes)
+        chunk = max(1, self._max_images // spikes.shape[1]) if streams(self.network) else len(spikes)
         outputs = []
-        state = None
+        state: State | None = None
         for first in range(0, len(spikes), chunk):
             output, state = self._forward(torch.from_numpy(spikes[first : first + chunk]), state)
             outputs.append(output)
 
         return np.asarray(np.concatenate(outputs).mean(axis=0))
 
-    def run(self, spikes: WindowSpikes, state: object, *, copies: int = 1) -> tuple[NDArray[np.float32], object]:
+    def run(
+        self, spikes: WindowSpikes, state: State | None, *, copies: int = 1
+    ) -> tuple[NDArray[np.float32], State | None]:
         """Run the next steps [T, C, H, W] of one recording; return the outputs [T, K] and the next state (None: start).
 
         `copies` equal copies are processed together, if that changes the rounding; see `StatefulRun`.
         """
         copied = torch.from_numpy(spikes[:, None]).expand(-1, copies, -1, -1, -1)
-        outputs, after = self._forward(copied, state)  # type: ignore[arg-type]
+        outputs, after = self._forward(copied, state)
         return outputs[:, 0], after
 
     @torch.no_grad()
-    def _forward(self, spikes: torch.Tensor, state: State | None) -> tuple[NDArray[np.float32], State]:
+    def _forward(self, spikes: torch.Tensor, state: State | None) -> tuple[NDArray[np.float32], State | None]:
         device = next(self.network.parameters()).device
-
-        outputs, after = self.network(spikes.to(device), state)
+        outputs, after = run_network(self.network, spikes.to(device), state)
         return outputs.float().cpu().numpy(), after
 
     @contextmanager
@@ -69,5 +71,5 @@ class TorchRunner:
     @contextmanager
     def count_activity(self) -> Iterator[ActivitySummary]:
         """Count the activity of all forward passes inside the block."""
-        with count_activity(self.network) as layers:
-            yield lambda: summarize_layers(layers, counted=self._counted)
+        with count_activity(self.network, counted=self._counted) as activity:
+            yield activity

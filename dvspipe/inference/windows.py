@@ -9,24 +9,13 @@ most of the time.
 from __future__ import annotations
 
 import itertools
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.errors import Brief
-from ..encoding import (
-    BinConfig,
-    EncoderState,
-    cut_windows,
-    encode,
-    encode_part,
-    encode_stream,
-    finish_encoding,
-    start_encoding,
-)
+from ..encoding import BinConfig, EncoderState, cut_windows, encode, encode_part, finish_encoding, start_encoding
 from ..events import Events, SensorSize, concatenate
 
 MAX_STEPS = 64  # steps encoded together
@@ -35,25 +24,21 @@ WindowSpikes = NDArray[np.uint8] | NDArray[np.float32]
 """Spike tensor; `BinConfig.dtype` is the dtype."""
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class Step(Brief):
+class Step(NamedTuple):
     """Time step of a recording.
 
     Args:
         number: Number of the step; step 0 starts at the first event.
         spikes: Spike tensor [C, H, W].
-        events: Number of events in the step.
         is_first: Whether the step is the first of the recording, or the first after a pause.
     """
 
     number: int
     spikes: WindowSpikes
-    events: int
     is_first: bool
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class Window(Brief):
+class Window(NamedTuple):
     """Window of a recording as a spike tensor.
 
     Args:
@@ -89,7 +74,6 @@ class StepEncoder:
         self._pause_steps = pause_steps
         self._state: EncoderState | None = None
         self._number = 0  # number of the next step
-        self._counts: deque[int] = deque()  # number of events per step, starting at the next step
         self._last = -1  # step of the last event
         self._is_first = True
 
@@ -107,7 +91,7 @@ class StepEncoder:
             if self._state is None:
                 self._state = self._start(head.sensor, first)
 
-            self._count(head)
+            self._last = self._step_at(int(head.t[-1]))
             complete, self._state = encode_part(head, self._state)
             yield from self._number_steps(complete)
 
@@ -123,23 +107,11 @@ class StepEncoder:
     def _start(self, sensor: SensorSize, first: int) -> EncoderState:
         self._number = first
         self._is_first = True
-        self._counts.clear()
         return start_encoding(sensor, self._bins, start_us=self._start_us + first * self._bins.step_us)
-
-    def _count(self, events: Events) -> None:
-        self._last = self._step_at(int(events.t[-1]))
-        steps = np.arange(self._number + len(self._counts), self._last + 1)
-        starts = np.searchsorted(events.t, self._start_us + steps * self._bins.step_us)
-        counts = np.diff(starts, prepend=0, append=len(events)).tolist()
-
-        # counts[0] belongs to the last step that is counted already; the others are new steps.
-        if self._counts:
-            self._counts[-1] += counts[0]
-        self._counts.extend(counts[1:])
 
     def _number_steps(self, encoded: Iterable[WindowSpikes]) -> Iterator[Step]:
         for spikes in encoded:
-            yield Step(self._number, spikes, self._counts.popleft() if self._counts else 0, self._is_first)
+            yield Step(self._number, spikes, self._is_first)
             self._number += 1
             self._is_first = False
 
@@ -156,22 +128,24 @@ def slide(parts: Iterable[Events], bins: BinConfig, hop_us: int) -> Iterator[Win
     number = 0
 
     pending = Events.empty(SensorSize(width=1, height=1))
-    for part in stream:
-        pending = concatenate([pending, part], part.sensor) if len(pending) else part
-        while len(pending):
-            number, pending = _skip_to_events(pending, bins, start_us, hop_us, number)
-            begin_us = start_us + number * hop_us
-            # A window is complete once an event after its end was read.
-            if not len(pending) or pending.t[-1] < begin_us + bins.tensor_us:
-                break
-            yield from _encode_window(pending, bins, begin_us)
-            number += 1
+    for part in itertools.chain(stream, [None]):
+        if part is not None:
+            pending = concatenate([pending, part], part.sensor) if len(pending) else part
 
-    # The remaining windows end after the last event.
-    while len(pending):
-        number, pending = _skip_to_events(pending, bins, start_us, hop_us, number)
-        yield from _encode_window(pending, bins, start_us + number * hop_us)
-        number += 1
+        while len(pending):
+            # Window k ends at start + k * hop + window; the next one ends after the first event that is left.
+            number = max(number, (int(pending.t[0]) - start_us - bins.tensor_us) // hop_us + 1)
+            begin_us = start_us + number * hop_us
+            end_us = begin_us + bins.tensor_us
+            _, pending = _split_at(pending, begin_us)
+
+            # A window is complete once an event after its end was read, or the recording ends.
+            if not len(pending) or (part is not None and pending.t[-1] < end_us):
+                break
+            inside = pending.between(begin_us, end_us)
+            if len(inside):
+                yield Window(begin_us, end_us, len(inside), encode(inside, bins, start_us=begin_us))
+            number += 1
 
 
 def find_start(parts: Iterable[Events]) -> tuple[int, Iterator[Events]]:
@@ -182,44 +156,8 @@ def find_start(parts: Iterable[Events]) -> tuple[int, Iterator[Events]]:
     return (0, stream) if first is None else (int(first.t[0]), itertools.chain([first], stream))
 
 
-def _skip_to_events(pending: Events, bins: BinConfig, start_us: int, hop_us: int, number: int) -> tuple[int, Events]:
-    """Return the first window >= `number` that ends after the first event, and the events since its start."""
-    # Window k ends at start + k * hop + window; it must end after the first event.
-    number = max(number, (int(pending.t[0]) - start_us - bins.tensor_us) // hop_us + 1)
-    _, pending = _split_at(pending, start_us + number * hop_us)
-
-    return number, pending
-
-
-def _encode_window(events: Events, bins: BinConfig, begin_us: int) -> Iterator[Window]:
-    """Yield the window that starts at `begin_us`, if it has events."""
-    inside = events.between(begin_us, begin_us + bins.tensor_us)
-    if len(inside):
-        spikes = encode(inside, bins, start_us=begin_us)
-        yield Window(begin_us, begin_us + bins.tensor_us, len(inside), spikes)
-
-
 def split_by_events(parts: Iterable[Events], bins: BinConfig) -> Iterator[Window]:
     """Yield consecutive windows of `bins.tensor_events` events; the last window may have fewer."""
     for start_us, events in cut_windows(parts, bins):
         spikes = encode(events, bins, start_us=start_us)
         yield Window(start_us, int(events.t[-1]) + 1, len(events), spikes)
-
-
-def encode_complete(parts: Callable[[], Iterable[Events]], bins: BinConfig) -> Iterator[Window]:
-    """Yield a complete recording as a single window.
-
-    `parts` reads the recording from its start, twice: the steps depend on the times of the first and the last event.
-    """
-    count = 0
-    first_us = 0
-    last_us = 0
-    for part in parts():
-        if len(part):
-            first_us = int(part.t[0]) if not count else first_us
-            count += len(part)
-            last_us = int(part.t[-1])
-
-    if count:
-        steps = list(encode_stream(parts(), bins, start_us=first_us, last_us=last_us))
-        yield Window(first_us, last_us + 1, count, np.stack(steps))

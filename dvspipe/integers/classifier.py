@@ -163,8 +163,7 @@ def _build_network(config: IntegerConfig, arrays: Arrays) -> IntegerNetwork:
         **config.readout.model_dump(),
     )
 
-    channels, height, width = config.classifier.task.shape
-    network = IntegerNetwork((channels, height, width), layers, readout)
+    network = IntegerNetwork(config.classifier.shape, layers, readout)
 
     if network.classes != len(config.classifier.classes):
         raise ValueError(f"found {network.classes} outputs, expected {len(config.classifier.classes)} classes")

@@ -1,23 +1,26 @@
 """Compile a trained network to integers; `docs/concepts/integer.md` has the equations.
 
-A network is a list of stages (`Stage`), each of which becomes one integer layer. `compile_network` runs recordings
-through the float network, and from the inputs and membranes of each stage chooses the scales of its weights and the
+Each layer of a network (`list_layers`) becomes one integer layer. `compile_network` runs recordings through the float
+network, and from the inputs and membranes of each layer chooses the scales of its weights and the
 shift of its currents. `measure_changes` counts what the integers change.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..base.errors import ConfigError
-from ..networks.models import Convolution, Linear, Memory, Network, SpikingNetwork
-from ..networks.neurons import CountReadout, LeakyReadout, LinearReadout
-from ..networks.rounding import CLIP_SHARES, MIN_WEIGHT, Stage, check_layers, list_stages
+from ..networks import LIF, LIBox, NetworkLayer, run_network
+from ..networks.neurons import find_reset
+from ..networks.rounding import CLIP_SHARES, MIN_WEIGHT, list_compilable
 from .network import (
     LEAK_BITS,
     MAX_INT16,
@@ -60,8 +63,40 @@ class _Synapses:
     levels: int
 
 
+class _Signals(NamedTuple):
+    """A layer of the float network, and what it gets in recordings."""
+
+    layer: NetworkLayer
+    inputs: Tensor  # [T, B, C, H, W], or [T, B, N]
+    currents: Tensor  # [T, B, ...]
+
+
+def _record_signals(network: nn.Module, counts: Tensor) -> list[_Signals]:
+    """Run recordings [T, B, C, H, W] through a network, and record the inputs and currents of each layer."""
+    layers = list_compilable(network)
+    inputs: dict[str, Tensor] = {}
+    currents: dict[str, Tensor] = {}
+
+    with ExitStack() as hooks:
+        for layer in layers:
+            assert isinstance(network, nn.Sequential)
+            assert layer.neurons is not None
+
+            def note(_: nn.Module, x: tuple[Any, ...], name: str = layer.name) -> None:
+                inputs[name] = x[0]
+
+            def note_currents(_: nn.Module, x: tuple[Any, ...], name: str = layer.name) -> None:
+                currents[name] = x[0]
+
+            hooks.enter_context(network[layer.index].register_forward_pre_hook(note))
+            hooks.enter_context(layer.neurons.register_forward_pre_hook(note_currents))
+        run_network(network, counts)
+
+    return [_Signals(layer, inputs[layer.name], currents[layer.name]) for layer in layers]
+
+
 @torch.no_grad()
-def compile_network(network: Network, counts: Tensor, bits: int = WEIGHT_BITS) -> IntegerNetwork:
+def compile_network(network: nn.Module, counts: Tensor, bits: int = WEIGHT_BITS) -> IntegerNetwork:
     """Compile a network to integers, with scales calibrated on recordings.
 
     Each channel of weights has the scale that minimises the error of the currents for the mean squares of its inputs,
@@ -76,67 +111,54 @@ def compile_network(network: Network, counts: Tensor, bits: int = WEIGHT_BITS) -
         ConfigError: If a layer cannot be compiled, or the values of the spike tensors are not counts.
 
     Example:
-        >>> from ..networks import NetworkConfig, SpikingNetwork
-        >>> from ..events import SensorSize
-        >>> config = NetworkConfig(channels=(4, 8))
-        >>> network = SpikingNetwork(config, grid=SensorSize(width=12, height=8), classes=3, dt=1e-3).eval()
+        >>> from ..networks import NetworkConfig, build_network
+        >>> network = build_network(NetworkConfig(channels=(4, 8)), (2, 8, 12), classes=3, dt=1e-3).eval()
         >>> counts = torch.randint(0, 2, (20, 5, 2, 8, 12), dtype=torch.uint8)
         >>> compile_network(network, counts).parameter_bytes  # 4 * 2 * 25 + 8 * 4 * 25 + 3 * 48 weights
         1252
     """
-    network = check_layers(network)
     if counts.dtype != torch.uint8:
         raise ConfigError(
             f"spike tensors: found {counts.dtype}, expected counts (uint8)"
             "; use form=count to train a network that can be compiled"
         )
 
-    T, _, C, H, W = counts.shape
-    shape = (C, H, W)
+    # The scales of a layer are chosen for the inputs that it really gets.
+    *spiking, readout = _record_signals(network, counts)
     levels = 2 ** (bits - 1) - 1
-
-    # Send the recordings through the float network, stage by stage: the scales of a stage
-    # are chosen for the inputs that it really gets.
-    memory = Memory(None, T)
-    x = counts.flatten(0, 1).float()
+    _, _, C, H, W = counts.shape
+    shape = (C, H, W)
     divisor = 1
-    layers = []
-    for stage in list_stages(network):
-        synapses = _scale_inputs(stage.layer, x, divisor, levels)
-        peaks = _measure_peaks(stage, x, T)
-        layers.append(_quantise_layer(stage, synapses, peaks))
+    layers: list[IntegerLayer] = []
+
+    for signals in spiking:
+        synapses = _scale_inputs(signals, shape, divisor, levels)
+        layers.append(_quantise_layer(signals.layer, synapses, _measure_peaks(signals)))
 
         # The integers sum the spikes of a square, which the trained layer averages.
-        x = stage.run(x, memory)
-        divisor = stage.pool**2
+        divisor = signals.layer.pool**2
+        shape = layers[-1].output_shape(shape)
 
-    readout = network.readout
-    if isinstance(readout, CountReadout):
-        return IntegerNetwork(shape, tuple(layers), _count_spikes(len(network.linear.weight)))
-
-    synapses = _scale_inputs(network, x, divisor, levels)
+    synapses = _scale_inputs(readout, shape, divisor, levels)
     largest = IntegerNetwork.bound_inputs(layers)[-1]
-
-    return IntegerNetwork(shape, tuple(layers), _quantise_readout(readout, synapses, largest))
-
-
-def _count_spikes(classes: int) -> IntegerReadout:
-    """Return a readout that counts the spikes of each class: without memory, with weights of 1."""
-    return IntegerReadout(np.eye(classes, dtype=np.int8), np.zeros(classes, np.int32), 1 << LEAK_BITS, 0, 1.0)
+    assert isinstance(readout.layer.neurons, LIBox)
+    return IntegerNetwork((C, H, W), tuple(layers), _quantise_readout(readout.layer.neurons, synapses, largest))
 
 
-def _scale_inputs(layer: Convolution | Linear | SpikingNetwork, x: Tensor, divisor: int, levels: int) -> _Synapses:
-    """Return the synapses of a layer for inputs multiplied by `divisor`: sums instead of averages."""
-    sums = (x * divisor).double()
+def _scale_inputs(signals: _Signals, shape: Sequence[int], divisor: int, levels: int) -> _Synapses:
+    """Return the synapses of a layer for inputs of a shape multiplied by `divisor`: sums instead of averages."""
+    x = signals.inputs.flatten(0, 1)
+    sums = (x.reshape(len(x), *shape) * divisor).double()
+    weight, bias = signals.layer.folded()
+    module = signals.layer.synapses
+
     pixels: tuple[int, ...] = (0,)
-    if isinstance(layer, Convolution):
-        weight, bias = layer.folded()
-        padding = int(layer.convolution.padding[0])
+    padding = 0
+    if isinstance(module, nn.Conv2d):
+        padding = int(module.padding[0])
         pixels = (0, 2, 3)  # a channel has the same weights at each pixel
     else:
-        weight = layer.linear.weight.unflatten(1, x.shape[1:])
-        bias = layer.linear.bias
-        padding = 0
+        weight = weight.unflatten(1, tuple(shape))
 
     mean = sums.mean(pixels)
     square = sums.square().mean(pixels)
@@ -152,59 +174,49 @@ def _array(tensor: Tensor) -> NDArray[np.float64]:
     return array
 
 
-def _measure_peaks(stage: Stage, x: Tensor, steps: int) -> NDArray[np.float64]:
+def _measure_peaks(signals: _Signals) -> NDArray[np.float64]:
     """Return the membrane of each channel that nine of ten recordings do not exceed, float64 [M].
 
     Rare larger membranes are limited to int16: room for them would leave too few levels for the others. A membrane
     above the threshold does not matter if a spike sets it to 0.
     """
-    lif = stage.lif
-    settings = lif.settings
+    neurons = signals.layer.neurons
+    assert neurons is not None
+    subtracts, _ = find_reset(neurons.p) or (False, False)
+    state = neurons.state_fallback(signals.currents)
+    peak = torch.zeros_like(signals.currents[0])
 
-    state = torch.zeros(())
-    synapse = torch.zeros(())
-    peak = torch.zeros(())
-    for inputs in x.unflatten(0, (steps, -1)):
-        # h = v + a * (g * i - v), as in the scan.
-        current = _find_currents(stage.layer, inputs)
-        if lif.keep_current is not None:
-            current = current + lif.keep_current * synapse
-            synapse = current
-        potential = state + lif.factor * (settings.gain * current - state)
-        size = potential.abs() if settings.subtract else -potential
-        peak = torch.maximum(peak, size.amax((2, 3)))
-        state = settings.after(potential, (potential > settings.threshold).to(potential.dtype))
+    for currents in signals.currents:
+        spikes, state = neurons.activation(currents, state, neurons.p, neurons.dt)
+        size = (state.v + spikes * neurons.p.v_th).abs() if subtracts else -state.v
+        peak = torch.maximum(peak, size)
 
-    return _array(peak.quantile(PEAK_SHARE, dim=0))
+    channels = peak.flatten(2).amax(2) if peak.ndim == 4 else peak
+    return _array(channels.quantile(PEAK_SHARE, dim=0))
 
 
-def _find_currents(layer: Convolution | Linear | SpikingNetwork, x: Tensor) -> Tensor:
-    """Return the currents [B, M, H, W] for inputs [B, C, H, W]."""
-    if isinstance(layer, Convolution):
-        return layer.convolve_folded(x)
-    currents: Tensor = layer.linear(x.flatten(1))[..., None, None]
-    return currents
-
-
-def _quantise_layer(stage: Stage, synapses: _Synapses, peak: NDArray[np.float64]) -> IntegerLayer:
+def _quantise_layer(trained: NetworkLayer, synapses: _Synapses, peak: NDArray[np.float64]) -> IntegerLayer:
     """Return a layer of integers.
 
-    A membrane of 1 has the size 2^shift / (leak * gain * scale), so a channel whose weights are tiny for its membranes
-    gets a coarser scale than its weights need.
+    A membrane of 1 has the size 2^shift / (leak * scale), so a channel whose weights are tiny for its membranes gets a
+    coarser scale than its weights need.
     """
-    settings = stage.lif.settings
-    leak = round(stage.lif.factor * (1 << LEAK_BITS))
-    factor = max(leak, 1) / (1 << LEAK_BITS) * settings.gain
+    neurons = trained.neurons
+    assert neurons is not None
+    threshold = float(neurons.p.v_th)
+    subtracts, _ = find_reset(neurons.p) or (False, False)
+    leak = max(round(float(neurons.dt * neurons.p.tau_mem_inv) * (1 << LEAK_BITS)), 1)
+    factor = leak / (1 << LEAK_BITS)
 
     # A synaptic current sums its inputs over 1 / leak steps: the factor makes up for the rounding of its leak.
     current_leak = MEMORYLESS
-    if stage.lif.keep_current is not None:
-        share = 1 - stage.lif.keep_current
+    if isinstance(neurons, LIF):
+        share = float(neurons.dt * neurons.p.tau_syn_inv)
         current_leak = max(round(share * MEMORYLESS), 1)
         factor *= current_leak / MEMORYLESS / share
 
     # Choose the largest shift with which the membranes of all channels fit in int16.
-    room = MAX_INT16 / np.maximum(peak, HEADROOM * settings.threshold)  # size of a membrane of 1 that fits
+    room = MAX_INT16 / np.maximum(peak, HEADROOM * threshold)  # size of a membrane of 1 that fits
     scale = np.maximum(_find_scales(synapses), 1 / (factor * room))
     bits = np.floor(np.log2((room * factor * scale).min() * (1 + ROUNDING)))  # an exact power may be rounded down
     shift = int(np.clip(bits, 0, MAX_SHIFT))
@@ -216,23 +228,19 @@ def _quantise_layer(stage: Stage, synapses: _Synapses, peak: NDArray[np.float64]
     return IntegerLayer(
         weight,
         bias=np.rint(bias / scale * 2.0**shift).clip(-limit, limit).astype(np.int32),
-        threshold=np.floor(settings.threshold * size).clip(1, MAX_INT16 - 1).astype(np.int32),
-        leak=max(leak, 1),
+        threshold=np.floor(threshold * size).clip(1, MAX_INT16 - 1).astype(np.int32),
+        leak=leak,
         shift=shift,
         padding=synapses.padding,
-        pool=stage.pool,
-        subtract=settings.subtract,
+        pool=trained.pool,
+        subtract=subtracts,
         current_leak=current_leak,
     )
 
 
-def _quantise_readout(readout: LeakyReadout | LinearReadout, synapses: _Synapses, largest: int) -> IntegerReadout:
+def _quantise_readout(readout: LIBox, synapses: _Synapses, largest: int) -> IntegerReadout:
     """Return the readout in integers for inputs up to `largest`; all classes have one scale, to compare scores."""
-    leak = 1 << LEAK_BITS
-    gain = 1.0
-    if isinstance(readout, LeakyReadout):
-        leak = max(round(readout.factor * (1 << LEAK_BITS)), 1)
-        gain = readout.gain
+    leak = max(round(float(readout.dt * readout.p.tau_mem_inv) * (1 << LEAK_BITS)), 1)
 
     # All classes have one scale, so the weights count as one channel.
     squares = np.broadcast_to(synapses.square, synapses.weight.shape).reshape(-1, 1, 1)
@@ -252,7 +260,7 @@ def _quantise_readout(readout: LeakyReadout | LinearReadout, synapses: _Synapses
         if bound_current(weight, rounded, shift, largest) * sum_of_leaks < MAX_INT32 / 2:
             break
 
-    unit = float(scale[0]) * leak / (1 << LEAK_BITS) * gain / 2.0**shift
+    unit = float(scale[0]) * leak / (1 << LEAK_BITS) / 2.0**shift
     return IntegerReadout(weight, rounded, leak, shift, unit)
 
 
@@ -287,7 +295,7 @@ def _round_weights(synapses: _Synapses, scale: NDArray[np.float64]) -> tuple[NDA
 
 
 @torch.no_grad()
-def measure_changes(network: Network, compiled: IntegerNetwork, counts: NDArray[np.uint8]) -> list[tuple[int, int]]:
+def measure_changes(network: nn.Module, compiled: IntegerNetwork, counts: NDArray[np.uint8]) -> list[tuple[int, int]]:
     """Return, for each spiking layer, how many of its outputs its own integers change in a recording.
 
     Each layer gets the exact inputs, so errors of earlier layers do not count.
@@ -300,15 +308,15 @@ def measure_changes(network: Network, compiled: IntegerNetwork, counts: NDArray[
     Returns:
         Number of pixels (after pooling) and steps with another output, and sum of the outputs, for each layer.
     """
-    stages = list_stages(check_layers(network))
-    memory = Memory(None, len(counts))
-    x = torch.from_numpy(counts).float()
+    signals = _record_signals(network, torch.from_numpy(counts)[:, None])
     inputs = counts
     changes = []
 
-    for stage, layer in zip(stages, compiled.layers, strict=True):
-        x = stage.run(x, memory)
-        expected = np.rint(x.numpy() * stage.pool**2).astype(np.uint8)
+    for trained, after, layer in zip(signals, signals[1:], compiled.layers, strict=False):
+        # The outputs of a layer are the inputs of the next.
+        shape = layer.output_shape(inputs.shape[1:])
+        outputs = after.inputs[:, 0].reshape(len(counts), *shape).numpy() * trained.layer.pool**2
+        expected = np.rint(outputs).astype(np.uint8)
 
         membrane = np.zeros(layer.membrane_shape(inputs.shape[1:]), np.int16)
         current = np.zeros(membrane.shape, np.int32)

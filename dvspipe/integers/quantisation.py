@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from ..base.errors import Brief, ConfigError, DataError
 from ..base.files import check_output
@@ -30,8 +31,7 @@ from ..datasets import (
     open_cache,
     plain_batches,
 )
-from ..networks import NO_MODULES, Network
-from ..networks.rounding import check_layers
+from ..networks.rounding import list_compilable
 from ..results import CHECKPOINT_SUFFIX, EvaluatedPart, RunFolder, TrainingRun
 from ..training.callback import LogCallback, TrainingCallback
 from ..training.config import TrainConfig
@@ -185,15 +185,14 @@ def quantise(
 
     callback = callback or LogCallback()
     data = data if isinstance(data, DataConfig) else folder_config(data)
-    opened = open_evaluation(checkpoint, data, part, callback=callback, modules=NO_MODULES)
+    opened = open_evaluation(checkpoint, data, part, callback=callback)
     if not opened.samples:
         raise DataError(f"{opened.data.title}: part {opened.part} has no recordings; use part=all")
 
     # `tuned` is a copy of the network whose weights were trained with the rounding; the original is still compared.
     config, network = (opened.classifier, opened.network) if tuned is None else load_checkpoint(tuned)
-    assert isinstance(network, Network)
     try:
-        check_layers(network)
+        list_compilable(network)
         if config.bins.dtype != np.uint8:
             raise ConfigError(
                 f"form = {config.bins.form}: cannot be compiled to integers (expected counts)"
@@ -254,7 +253,7 @@ def fine_tune(
     """
     classifier, network = load_checkpoint(checkpoint)
     try:
-        check_layers(network)
+        list_compilable(network)
     except ConfigError as error:
         raise error.named(str(checkpoint)) from error
 
@@ -288,7 +287,9 @@ def _predict(compiled: IntegerNetwork, tensors: SpikeTensors, progress: Progress
     return np.array(predicted)
 
 
-def measure_layers(network: Network, compiled: IntegerNetwork, counts: NDArray[np.uint8]) -> tuple[CompiledLayer, ...]:
+def measure_layers(
+    network: nn.Module, compiled: IntegerNetwork, counts: NDArray[np.uint8]
+) -> tuple[CompiledLayer, ...]:
     """Measure the layers of a compiled network on recordings, uint8 [B, T, C, H, W]."""
     changes = [measure_changes(network, compiled, recording) for recording in counts]
     steps = [step for recording in counts for step in trace(compiled, recording)]

@@ -1,4 +1,4 @@
-"""Spiking networks of LIF neurons with Norse's equations, and of neurons that spike at most once.
+"""Norse networks, fused over time, and the one way to call them.
 
 The names are listed in `__init__.pyi` and loaded at first use, because most of them need torch, which takes seconds
 to import.

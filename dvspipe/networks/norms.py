@@ -1,27 +1,28 @@
-"""Batch norms of a network."""
+"""Batch norms of a network, and running a network in pieces."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from .models import Convolution
+from .building import State, run_network, streams
 
 BatchNorm = nn.modules.batchnorm._BatchNorm
-
-
 PIECE_STEPS = 64  # steps computed together in evaluation; bounds the memory for any T
 
 
+@torch.no_grad()
 def run_in_pieces(network: nn.Module, spikes: Tensor, steps: int = PIECE_STEPS) -> Tensor:
     """Return the outputs [T, B, K] of a network for spikes [T, B, C, H, W], computed in pieces of `steps`."""
-    state = None
+    if not streams(network):
+        return run_network(network, spikes)[0]
+
+    state: State | None = None
     outputs = []
     for piece in spikes.split(steps):
-        output, state = network(piece, state)
+        output, state = run_network(network, piece, state)
         outputs.append(output)
     return torch.cat(outputs)
 
@@ -31,35 +32,28 @@ def find_norms(network: nn.Module) -> list[BatchNorm]:
     return [module for module in network.modules() if isinstance(module, BatchNorm)]
 
 
-@contextmanager
-def apply_norms(network: nn.Module) -> Iterator[list[BatchNorm]]:
-    """Set a network to evaluation mode with unfolded batch norms inside the block; yield the norms.
+def estimate_norms(
+    network: nn.Module,
+    batches: Iterable[Tensor],
+    steps: int = PIECE_STEPS,
+    *,
+    norms: Sequence[BatchNorm] | None = None,
+) -> None:
+    """Estimate the running statistics of batch norms again: their mean over batches of spikes [T, B, C, H, W].
 
-    Outside the block, evaluation folds the norms into the convolutions.
+    `steps` are normalised together, in these norms (default: all). The network is left in evaluation mode.
     """
-    norms = find_norms(network)
-
-    # A convolution folds its norm unless it is in training; the norm itself stays in evaluation mode.
     network.eval()
-    for module in network.modules():
-        if isinstance(module, Convolution):
-            module.training = True
-
-    try:
-        yield norms
-    finally:
-        network.eval()
-
-
-@contextmanager
-def freeze_statistics(network: nn.Module) -> Iterator[None]:
-    """Freeze the running statistics of all batch norms inside the block, also in training mode."""
-    norms = [norm for norm in find_norms(network) if norm.track_running_stats]
+    norms = find_norms(network) if norms is None else norms
+    momenta = [norm.momentum for norm in norms]
     for norm in norms:
-        norm.track_running_stats = False
+        norm.train()
+        norm.reset_running_stats()
+        norm.momentum = None  # cumulative mean over all batches
 
-    try:
-        yield
-    finally:
-        for norm in norms:
-            norm.track_running_stats = True
+    for spikes in batches if norms else ():
+        run_in_pieces(network, spikes, steps)
+
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.eval()
+        norm.momentum = momentum

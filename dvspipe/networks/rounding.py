@@ -2,74 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ..base.errors import ConfigError
-from .models import Convolution, Linear, Memory, SpikingNetwork
-from .neurons import LIF, CountReadout
+from .layers import NetworkLayer, list_layers
+from .neurons import LIBox
 
 CLIP_SHARES = np.linspace(0.5, 1.0, 26)  # tried shares of the largest weight of a channel
 MIN_WEIGHT = 1e-12  # weights of 0 have a scale, too
 
 
-@dataclass(frozen=True, eq=False)
-class Stage:
-    """Part of a network that becomes one integer layer.
+def list_compilable(network: nn.Module) -> list[NetworkLayer]:
+    """Return the layers of a network that can be compiled to integers.
 
-    Args:
-        name: Name in messages.
-        layer: Module with the weights.
-        lif: Its neurons.
-        run: Returns the spikes [T*B, M, H, W], average-pooled, for an input.
-        pool: Side of the squares that are pooled.
+    Raises:
+        ConfigError: If it cannot.
     """
-
-    name: str
-    layer: Convolution | Linear | SpikingNetwork
-    lif: LIF
-    run: Callable[[Tensor, Memory], Tensor]
-    pool: int
-
-
-def check_layers(network: nn.Module) -> SpikingNetwork:
-    """Return a network whose layers can all be compiled."""
-    if not isinstance(network, SpikingNetwork):
-        raise ConfigError(
-            f"{type(network).__name__}: cannot be compiled to integers"
-            "; use network=csnn to train a network that can be compiled"
-        )
-
-    list_stages(network)
-    return network
-
-
-def list_stages(network: SpikingNetwork) -> list[Stage]:
-    """Return the stages of a network: its spiking layers."""
-    stages: list[Stage] = []
-    for number, layer in enumerate(network.layers):
-        name = f"layers.{number} ({type(layer).__name__})"
-        if not isinstance(layer, Convolution | Linear):
-            raise ConfigError(
-                f"{name}: cannot be compiled to integers; use network=csnn to train a network that can be compiled"
-            )
-        stages.append(Stage(name, layer, layer.lif, layer.forward, layer.lif.settings.pool))
-
-    readout = network.readout
-    if isinstance(readout, CountReadout):
-        # A readout that counts spikes is a spiking layer, too.
-        def count(x: Tensor, memory: Memory) -> Tensor:
-            currents = network.linear(x.flatten(1).unflatten(0, (memory.steps, -1)))
-            return memory.run(readout.lif, currents).flatten(0, 1)[..., None, None]
-
-        stages.append(Stage("readout (CountReadout)", network, readout.lif, count, 1))
-
-    return stages
+    layers = list_layers(network)
+    if not isinstance(layers[-1].neurons, LIBox):
+        raise ConfigError("the network cannot be compiled to integers (expected csnn or mlp, with a leaky readout)")
+    return layers
 
 
 @contextmanager
@@ -80,32 +37,26 @@ def round_weights(network: nn.Module, bits: int | None) -> Iterator[None]:
     al. 2018, "Quantization and training of neural networks for efficient integer-arithmetic-only inference").
 
     Args:
-        network: Network; see `check_layers`.
+        network: Network; see `list_compilable`.
         bits: Number of bits of a weight, from 2 to 8; None: no rounding.
 
     Example:
-        >>> from dvspipe.networks import NetworkConfig
-        >>> config = NetworkConfig(network="mlp", channels=(2,))
-        >>> network = SpikingNetwork(config, grid=(2, 1), classes=2, dt=1e-3, inputs=1)
+        >>> from dvspipe.networks import NetworkConfig, build_network
+        >>> network = build_network(NetworkConfig(network="mlp", channels=(2,)), (1, 2, 1), classes=2, dt=1e-3)
         >>> with round_weights(network, 2):  # -1, 0 or 1 times the scale of a row
-        ...     rounded = network.layers[0].linear.weight.detach().clone()
-        >>> [len(row.abs().unique()) <= 2 for row in rounded], torch.equal(rounded, network.layers[0].linear.weight)
+        ...     rounded = network[1].weight.detach().clone()
+        >>> [len(row.abs().unique()) <= 2 for row in rounded], torch.equal(rounded, network[1].weight)
         ([True, True], False)
     """
     originals: list[tuple[Tensor, Tensor]] = []
-    if bits is not None:
-        network = check_layers(network)
-        for stage in list_stages(network):
-            layer = stage.layer
-            parameter = layer.convolution.weight if isinstance(layer, Convolution) else layer.linear.weight
-            originals.append((parameter, parameter.data))
-            parameter.data = _round_rows(parameter.data.flatten(1), bits).view_as(parameter)
+    for layer in list_compilable(network) if bits is not None else ():
+        assert bits is not None
+        parameter = layer.synapses.weight
+        originals.append((parameter, parameter.data))
 
         # All classes have one scale, to compare their scores.
-        if not isinstance(network.readout, CountReadout):
-            last = network.linear.weight
-            originals.append((last, last.data))
-            last.data = _round_rows(last.data.view(1, -1), bits).view_as(last)
+        rows = parameter.data.view(1, -1) if isinstance(layer.neurons, LIBox) else parameter.data.flatten(1)
+        parameter.data = _round_rows(rows, bits).view_as(parameter)
 
     try:
         yield

@@ -66,43 +66,37 @@ class _Spikes(NamedTuple):
     values: Singles
 
 
-class SpikeConvolution(nn.Conv2d):
-    """Convolution that lists the spikes of its input in training on the CPU, if they are sparse.
+def convolve(layer: nn.Conv2d, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Return the currents of a convolution for an input [N, C, H, W], with other weights and bias of the same shapes.
 
-    The result is `nn.Conv2d`'s, up to the order of sums. The stride is 1, and the padding smaller than the kernel.
+    In training on the CPU, the spikes of a sparse input are listed. The result is torch's, up to the order of sums.
     """
+    if torch.is_grad_enabled() and _is_supported(layer, x):
+        # Counting costs a pass over the input, but shows whether listing pays off.
+        counts = _count(x)
+        if counts.sum() <= MAX_DENSITY * x.numel():
+            padding = int(layer.padding[0])
+            currents: Tensor = _SparseConvolution.apply(x, weight, bias, padding, counts)  # type: ignore[no-untyped-call]
+            return currents
 
-    def _conv_forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        if self.training and _is_supported(x, weight):
-            # Counting costs a pass over the input, but shows whether listing pays off.
-            x = x.float()  # spikes of a layer in bfloat16
-            counts = _count(x)
-            if counts.sum() <= MAX_DENSITY * x.numel():
-                return _convolve(x, weight, bias, int(self.padding[0]), counts)
-
-        dense: Tensor = super()._conv_forward(x, weight, bias)
-        return dense
+    return nn.functional.conv2d(x, weight, bias, layer.stride, layer.padding, layer.dilation, layer.groups)
 
 
-def _is_reduced() -> bool:
-    """Return whether dense convolutions on the CPU use bfloat16."""
-    return torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16
-
-
-def _convolve(x: Tensor, weight: Tensor, bias: Tensor | None, padding: int, counts: Counts) -> Tensor:
-    currents: Tensor = _SparseConvolution.apply(x, weight, bias, padding, counts)  # type: ignore[no-untyped-call]
-    return currents
-
-
-def _is_supported(x: Tensor, weight: Tensor) -> bool:
-    channels = x.shape[1]
+def _is_supported(layer: nn.Conv2d, x: Tensor) -> bool:
+    side, width = layer.kernel_size
+    padding = layer.padding
     return (
         x.device.type == "cpu"
-        and weight.dtype == torch.float32
-        and (x.dtype == torch.float32 or _is_reduced())
-        and not torch.compiler.is_compiling()
-        and channels >= MIN_CHANNELS
-        and len(weight) % OUTPUTS_MULTIPLE == 0
+        and layer.weight.dtype == x.dtype == torch.float32
+        and not torch.is_autocast_enabled("cpu")
+        and layer.stride == layer.dilation == (1, 1)
+        and layer.groups == 1
+        and layer.padding_mode == "zeros"
+        and side == width
+        and isinstance(padding, tuple)
+        and padding[0] == padding[1] < side
+        and layer.in_channels >= MIN_CHANNELS
+        and layer.out_channels % OUTPUTS_MULTIPLE == 0
     )
 
 
@@ -138,7 +132,6 @@ class _SparseConvolution(torch.autograd.Function):
         # The graph keeps the list instead of the images, which are mostly zeros.
         ctx.save_for_backward(weight, *map(torch.from_numpy, spikes))
         ctx.shape = shape
-        ctx.is_reduced = _is_reduced()
         return currents
 
     @staticmethod
@@ -149,7 +142,7 @@ class _SparseConvolution(torch.autograd.Function):
 
         wants_images, wants_weights, wants_bias, *_ = ctx.needs_input_grad
         return (
-            _to_images(to_currents, weight, ctx.shape, ctx.is_reduced) if wants_images else None,
+            _to_images(to_currents, weight, ctx.shape) if wants_images else None,
             _to_weights(to_currents, spikes, ctx.shape) if wants_weights else None,
             to_currents.sum((0, 2, 3)) if wants_bias else None,
             None,
@@ -157,14 +150,9 @@ class _SparseConvolution(torch.autograd.Function):
         )
 
 
-def _to_images(to_currents: Tensor, weight: Tensor, shape: _Shape, is_reduced: bool) -> Tensor:
+def _to_images(to_currents: Tensor, weight: Tensor, shape: _Shape) -> Tensor:
     """Return the gradient of the images [N, C, H, W]."""
     size = (len(to_currents), shape.channels, shape.height, shape.width)
-
-    # Under autocast, dense convolutions compute in bfloat16; so does this gradient.
-    if is_reduced:
-        to_currents = to_currents.bfloat16()
-        weight = weight.bfloat16()
 
     images = torch.empty(size, dtype=to_currents.dtype, memory_format=torch.channels_last)  # read for its layout only
     to_images, _, _ = torch.ops.aten.convolution_backward(
@@ -181,7 +169,7 @@ def _to_images(to_currents: Tensor, weight: Tensor, shape: _Shape, is_reduced: b
         output_mask=[True, False, False],
     )
 
-    return to_images.float()  # type: ignore[no-any-return]
+    return to_images  # type: ignore[no-any-return]
 
 
 def _to_weights(to_currents: Tensor, spikes: _Spikes, shape: _Shape) -> Tensor:

@@ -81,15 +81,10 @@ def _wrong_table(test: TestResult) -> Table:
 
 
 def _classifier_table(test: TestResult) -> Table:
-    """Return the test accuracy, compared with simpler classifiers, with confidence intervals."""
+    """Return the test accuracy, compared with chance, with confidence intervals."""
     rows = [("This spiking network", test.accuracy, test.correct, test.samples)]
     if (joints := test.joints) is not None:
         rows.insert(0, ("Joint network, which decides on videos", joints.accuracy, joints.correct, joints.samples))
-
-    # Only the share is stored: recover the count for its interval.
-    by_count = test.event_count_accuracy
-    right = round(by_count * test.samples)
-    rows.append(("Linear classifier on the number of events alone", by_count, right, test.samples))
 
     cells = [(name, f"{100 * accuracy:.2f}", _interval(correct, count)) for name, accuracy, correct, count in rows]
     chance = ("Chance", f"{100 / len(test.classes):.2f}", "")

@@ -11,7 +11,6 @@ from .inference import Dependencies as Dependencies
 from .inference import EventRates as EventRates
 from .inference import InferenceRun as InferenceRun
 from .inference import LookRow as LookRow
-from .inference import NormShift as NormShift
 from .inference import OutputFolder as OutputFolder
 from .inference import Playback as Playback
 from .inference import Prediction as Prediction
@@ -51,7 +50,6 @@ from .training import CHECKPOINT_SUFFIX as CHECKPOINT_SUFFIX
 from .training import EpochRow as EpochRow
 from .training import EvaluationResult as EvaluationResult
 from .training import Finding as Finding
-from .training import FindingKind as FindingKind
 from .training import PairedTest as PairedTest
 from .training import RecordingPrediction as RecordingPrediction
 from .training import RunFolder as RunFolder

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -531,31 +531,15 @@ class OutputFolder(Folder):
         """
         write_rows(predictions, Prediction, self.predictions)
 
-    def find_predictions(self, run: InferenceRun, known: Iterable[Prediction] = ()) -> list[Prediction]:
-        """Read the predictions of this run for all recordings below the folder, sorted by folder name.
-
-        Args:
-            run: Run that the predictions belong to.
-            known: Predictions in memory; they are not read again.
+    def find_predictions(self, run: InferenceRun) -> list[Prediction]:
+        """Read the predictions of a run for all recordings below the folder, sorted by folder name.
 
         Raises:
             FileError: If segments are invalid.
         """
-        in_memory = {self.of(prediction.folder).answer: prediction for prediction in known}
-        stored = (in_memory.get(path) or RecordingFolder(path.parent).find() for path in self.path.rglob("answer.json"))
+        stored = (RecordingFolder(path.parent).find() for path in self.path.rglob("answer.json"))
         of_run = (one for one in stored if one and one.depends_on and one.depends_on.run == run.digest)
         return sorted(of_run, key=lambda prediction: prediction.folder)
-
-
-class NormShift(Record):
-    """Shift of a batch norm by an adaptation, over its channels."""
-
-    name: str
-    """`norm1`, `norm2`, ... from the input to the output."""
-    mean: float
-    """Root mean square change of the means, in standard deviations of the checkpoint."""
-    deviation: float
-    """Root mean square change of the standard deviations, in the same unit."""
 
 
 class AdaptationRecord(Record):
@@ -563,41 +547,29 @@ class AdaptationRecord(Record):
 
     checkpoint: str
     """Checkpoint, as given."""
-    network: str
-    """SHA-256 of the checkpoint's configuration and weights."""
     strength: float
-    """Requested strength, 0 to 1."""
-    applied: float
-    """Applied strength; lower than requested if few classes were predicted."""
+    """Applied strength, 0 to 1."""
     recordings: int
     """Number of recordings that provided windows."""
     skipped: int
     """Number of recordings that could not be used."""
     windows: int
-    """Number of windows with enough events."""
-    used: int
-    """Number of windows used to estimate the statistics, chosen at random."""
+    """Number of windows that the statistics are estimated from, chosen at random from those that are not quiet."""
     classes: tuple[str, ...]
     """Names of the classes."""
     before: tuple[int, ...]
-    """Predictions per class for the windows used, before the adaptation."""
+    """Predictions per class for these windows, before the adaptation."""
     after: tuple[int, ...]
-    """Predictions per class for the windows used, after the adaptation."""
-    norms: tuple[NormShift, ...]
-    """Shift of each batch norm."""
-    versions: dict[str, str]
-    """Versions of dvspipe and of the libraries that affect its results."""
+    """Predictions per class for these windows, after the adaptation."""
 
     def describe(self) -> Sequence[str | TextTable]:
-        """Return how far the batch norms moved, and the windows predicted as each class, before and after."""
-        furthest = max((max(norm.mean, norm.deviation) for norm in self.norms), default=0.0)
-        windows = f"{self.used} of {count_noun(self.windows, 'window')} (quiet windows are skipped)"
+        """Return the number of windows predicted as each class, before and after."""
+        windows = count_noun(self.windows, "window")
         recordings = count_noun(self.recordings, "recording")
-        strength = f"strength {self.applied:.2f}, norms moved by up to {furthest:.2f} standard deviations"
 
         changed = TextTable("class", "windows before", "after", right=("windows before", "after"))
         for name, before, after in zip(self.classes, self.before, self.after, strict=True):
             if before or after:
                 changed.add_row(name, before, after)
 
-        return f"adapted to {windows} from {recordings}; {strength}", changed
+        return f"adapted to {windows} of {recordings}, strength {self.strength:.2f}", changed

@@ -20,7 +20,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
 from pydantic import Field, computed_field
@@ -111,8 +111,6 @@ class RunFolder(Folder):
     """Pictures of the kernels trained by STDP."""
     report = FolderFile("report.html")
     """HTML page of the run."""
-    tensorboard = FolderFile("tensorboard")
-    """Folder of TensorBoard's event files."""
 
     def clear(self, *, keep_epochs: bool) -> None:
         """Delete the results of an earlier run, and its epochs and weights unless `keep_epochs`."""
@@ -177,28 +175,11 @@ def find_best(rows: Sequence[EpochRow]) -> EpochRow:
     return max(validated, key=lambda row: (row.val_accuracy or 0, -(row.val_loss or 0))) if validated else rows[-1]
 
 
-FindingKind = Literal[
-    "copies",
-    "films",
-    "few",
-    "untested",
-    "outside",
-    "silent",
-    "saturated",
-    "unconverged",
-    "updates",
-    "counting",
-    "overfitted",
-    "validation",
-]
-"""Kinds of findings; see `training.diagnosis`."""
-
-
 class Finding(Record):
     """Limit of a run's result."""
 
-    kind: FindingKind
-    """Kind of the problem."""
+    kind: str
+    """Kind of the problem: copies, films, outside, silent, saturated, overfitted or validation."""
     text: str
     """Description of the problem, in one sentence."""
 
@@ -348,8 +329,6 @@ class TestResult(Scores):
     """Validation accuracy of this epoch, 0 to 1; None without a validation part."""
     val_samples: int | None = None
     """Number of samples of the validation part; None without one, and in earlier runs."""
-    event_count_accuracy: float
-    """Test accuracy of a linear classifier on the number of events alone, 0 to 1."""
     train_accuracy: float | None = None
     """Accuracy of the chosen epoch on the training part, in evaluation mode, 0 to 1; None in runs of version 0.1."""
     joints: Share | None = None

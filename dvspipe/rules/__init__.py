@@ -1,17 +1,12 @@
-"""Learning rules, one module each; `protocols` says how the rules of each kind are called."""
+"""Learning rules, one module each."""
 
-from ..networks import FirstSpikeLayer, first_spike_times
+from .bptt import Bptt, Loss
 from .convolution import Competition, StdpConfig, convergence, train_convolution
-from .decolle import Decolle
-from .eprop import EProp
 from .eventprop import EventPropLayer, eventprop
-from .online import OnlineRule
-from .ottt import OTTT
-from .protocols import GradientRule, PlasticityRule, SpikeTimeLayer, Traces
-from .rules import Rule, build_rule, find_unmet_needs
-from .segments import Bptt, Forward, Loss, backpropagate, backpropagate_segments, choose_segment, measure_graph
+from .online import OTTT, Decolle, EProp
+from .rules import GradientRule, Rule, build_rule, find_unmet_needs
 from .spikeprop import SpikePropLayer, spikeprop_times
-from .stdp import Bound, PairRule, apply_stdp
+from .stdp import Bound, PairRule, Traces, apply_stdp
 from .superspike import RMaxProp, SuperSpikeLayer, SuperSpikeResult, VanRossum
 
 __all__ = [
@@ -22,32 +17,22 @@ __all__ = [
     "Decolle",
     "EProp",
     "EventPropLayer",
-    "FirstSpikeLayer",
-    "Forward",
     "GradientRule",
     "Loss",
-    "OnlineRule",
     "PairRule",
-    "PlasticityRule",
     "RMaxProp",
     "Rule",
     "SpikePropLayer",
-    "SpikeTimeLayer",
     "StdpConfig",
     "SuperSpikeLayer",
     "SuperSpikeResult",
     "Traces",
     "VanRossum",
     "apply_stdp",
-    "backpropagate",
-    "backpropagate_segments",
     "build_rule",
-    "choose_segment",
     "convergence",
     "eventprop",
     "find_unmet_needs",
-    "first_spike_times",
-    "measure_graph",
     "spikeprop_times",
     "train_convolution",
 ]

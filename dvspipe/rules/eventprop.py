@@ -28,7 +28,7 @@ Example:
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -37,16 +37,17 @@ from torch import Tensor, nn
 
 from ..base.kernels import njit
 from ..networks.inputs import check_positive, check_tensor
-from ..networks.spike_times import find_undefined
 
-NEWTON_STEPS = 100  # at most; bisects when a Newton step leaves the bracket
-ROUNDING = 1e-16  # a smaller step changes nothing in float64
+BISECTIONS = 64  # of a bracket of spike times; more change nothing in float64
+MIN_CLIMB = 1e-9  # least I - threshold at a spike, in thresholds; rounding could make it 0
 WEIGHT_SUM_MEAN = 2.0  # initial weights times N, in units of the sum that reaches the threshold
 WEIGHT_SUM_DEVIATION = 1.0  # initial weights times sqrt(N), in the same units
 Floats = NDArray[np.float64]
 
 
-def eventprop(times: Tensor, weights: Tensor, *, tau_mem: float, tau_syn: float, threshold: float = 1.0) -> Tensor:
+def eventprop(
+    times: Tensor, weights: Tensor, *, tau_mem: float, tau_syn: float, threshold: float = 1.0, least_slope: float = 0.0
+) -> Tensor:
     """Return all spike times of neurons, differentiable with respect to input times and weights.
 
     Args:
@@ -55,6 +56,8 @@ def eventprop(times: Tensor, weights: Tensor, *, tau_mem: float, tau_syn: float,
         tau_mem: Membrane time constant, in the unit of the times.
         tau_syn: Time constant of the synaptic current.
         threshold: Potential at which a neuron spikes.
+        least_slope: Lower bound of the potential's slope dV/dt at a spike in gradients, which grow as 1 / slope; 0:
+            exact gradients.
 
     Returns:
         Spike times [B, M, S'] in order, infinite if missing; S' is the largest number of spikes, at least 1. All times
@@ -63,6 +66,16 @@ def eventprop(times: Tensor, weights: Tensor, *, tau_mem: float, tau_syn: float,
     Raises:
         ConfigError: If a time constant or the threshold is not above 0.
         DataError: If shapes do not fit together.
+
+    Example:
+        >>> times = torch.zeros(1, 1, dtype=torch.float64)
+        >>> weights = torch.full((1, 1), 16 / 3, dtype=torch.float64, requires_grad=True)
+        >>> spike_times = eventprop(times, weights, tau_mem=2.0, tau_syn=1.0)
+        >>> round(float(spike_times.detach()), 4)  # 2 ln(4 / 3)
+        0.5754
+        >>> spike_times.sum().backward()
+        >>> round(float(weights.grad), 6)  # -3 / 16
+        -0.1875
     """
     check_positive("eventprop", tau_mem=tau_mem, tau_syn=tau_syn, threshold=threshold)
     times = times[:, :, None] if times.ndim == 2 else times
@@ -70,7 +83,10 @@ def eventprop(times: Tensor, weights: Tensor, *, tau_mem: float, tau_syn: float,
     check_tensor(eventprop, "times", times, "B N S")
     check_tensor(eventprop, "weights", weights, "M N", {"N": times.shape[1]})
 
-    spike_times: Tensor = _EventProp.apply(times, weights, (tau_mem, tau_syn, threshold))  # type: ignore[no-untyped-call]
+    least_climb = max(MIN_CLIMB * threshold, tau_mem * least_slope)
+    constants = _Constants(tau_mem, tau_syn, threshold, least_climb)
+
+    spike_times: Tensor = _EventProp.apply(times, weights, constants)  # type: ignore[no-untyped-call]
     return spike_times
 
 
@@ -129,17 +145,35 @@ def largest_response(tau_mem: float, tau_syn: float) -> float:
     return math.exp(-1) if math.isclose(ratio, 1, rel_tol=1e-6) else ratio ** (1 / (1 - ratio))
 
 
+class _Constants(NamedTuple):
+    """Constants of the kernels.
+
+    Args:
+        tau_mem: Membrane time constant.
+        tau_syn: Time constant of the synaptic current.
+        threshold: Potential at which a neuron spikes.
+        least_climb: Lower bound of I - threshold, which is tau_mem dV/dt, at a spike in gradients.
+    """
+
+    tau_mem: float
+    tau_syn: float
+    threshold: float
+    least_climb: float
+
+
 class _EventProp(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, times: Tensor, weights: Tensor, constants: tuple[float, float, float]) -> Tensor:
+    def forward(ctx: Any, times: Tensor, weights: Tensor, constants: _Constants) -> Tensor:
         B, _, S = times.shape
         events, order = times.detach().cpu().double().flatten(1).sort(dim=1)
         w = weights.detach().cpu().double().contiguous()
-        undefined = find_undefined(events, w)  # NaN would keep the kernels from ending
+
+        # NaN would keep the kernels from ending.
+        undefined = events.isnan().any(1)[:, None] | ~w.isfinite().all(1)
         events = events.masked_fill(events.isnan(), math.inf)
         w = torch.where(w.isfinite(), w, 0)
 
-        # Nobody knows the number of spikes before the run; if there is no room for all, run again with enough.
+        # The number of spikes is unknown before the run. If there is no room for all, run again with enough.
         inputs = order // S
         capacity = max(1, S)
         while True:
@@ -185,14 +219,19 @@ class _EventProp(torch.autograd.Function):
 
 
 @njit(cache=True, nogil=True)
+def _response(s: float, tau_mem: float, tau_syn: float) -> float:
+    """Return the potential at a time s after an input spike of weight 1."""
+    # The second form has the limit of the first at equal constants.
+    if tau_mem == tau_syn:
+        return s / tau_mem * math.exp(-s / tau_mem)
+    return tau_syn / (tau_mem - tau_syn) * (math.exp(-s / tau_mem) - math.exp(-s / tau_syn))
+
+
+@njit(cache=True, nogil=True)
 def _potential(s: float, v: float, i: float, tau_mem: float, tau_syn: float) -> float:
     """Return the potential after a time s without input."""
-    keep = math.exp(-s / tau_mem)
-
-    # As in the module docstring without input; the second form has the limit of the first at equal constants.
-    if tau_mem == tau_syn:
-        return v * keep + i * s / tau_mem * keep
-    return v * keep + i * tau_syn / (tau_mem - tau_syn) * (keep - math.exp(-s / tau_syn))
+    potential: float = v * math.exp(-s / tau_mem) + i * _response(s, tau_mem, tau_syn)
+    return potential
 
 
 @njit(cache=True, nogil=True)
@@ -212,32 +251,20 @@ def _peak_time(v: float, i: float, tau_mem: float, tau_syn: float) -> float:
 @njit(cache=True, nogil=True)
 def _next_spike(v: float, i: float, gap: float, tau_mem: float, tau_syn: float, threshold: float) -> float:
     """Return the time until the potential reaches the threshold within a gap, or infinity."""
-    high = min(gap, _peak_time(v, i, tau_mem, tau_syn))
+    high: float = min(gap, _peak_time(v, i, tau_mem, tau_syn))
     if high <= 0 or _potential(high, v, i, tau_mem, tau_syn) < threshold:
         return math.inf
 
-    # The potential rises from low to high, so they bracket the crossing. Newton's method finds it in few steps;
-    # a step that leaves the bracket is replaced by a bisection.
+    # The potential rises from low to high, so they bracket the crossing.
     low = 0.0
-    s = 0.5 * float(high)
-    for _ in range(NEWTON_STEPS):
-        value = _potential(s, v, i, tau_mem, tau_syn)
-        if value < threshold:
-            low = s
+    for _ in range(BISECTIONS):
+        middle = 0.5 * (low + high)
+        if _potential(middle, v, i, tau_mem, tau_syn) < threshold:
+            low = middle
         else:
-            high = s
+            high = middle
 
-        slope = (i * math.exp(-s / tau_syn) - value) / tau_mem
-        refined = s - (value - threshold) / slope if slope > 0 else low
-
-        if not low < refined < high:
-            refined = 0.5 * (low + high)
-
-        if abs(refined - s) <= ROUNDING * max(1.0, s):
-            break
-        s = refined
-
-    return s
+    return high
 
 
 @njit(cache=True, nogil=True)
@@ -245,7 +272,7 @@ def _forward(
     events: Floats,
     inputs: NDArray[np.int64],
     w: Floats,
-    constants: tuple[float, float, float],
+    constants: _Constants,
     spike_times: Floats,
     currents: Floats,
 ) -> int:
@@ -255,13 +282,13 @@ def _forward(
         events: Times of all input spikes in order, [B, E]; infinite times are padding.
         inputs: Input number of each spike, [B, E].
         w: Weights [M, N].
-        constants: Membrane and synaptic time constants, and the threshold.
+        constants: Time constants and threshold.
         spike_times: Output: times of the first S' spikes, [B, M, S'].
         currents: Output: synaptic currents at these times, [B, M, S'].
     """
     # b is a recording, m a neuron, n an input spike in order of time; v and i are V and I at time `now`, and s is the
     # time to the next spike.
-    tau_mem, tau_syn, threshold = constants
+    tau_mem, tau_syn, threshold, _ = constants
     B, E = events.shape
     _, M, capacity = spike_times.shape
     most = 0
@@ -306,7 +333,7 @@ def _backward(
     events: Floats,
     inputs: NDArray[np.int64],
     w: Floats,
-    constants: tuple[float, float, float],
+    constants: _Constants,
     spikes: tuple[Floats, Floats],
     to_spike_times: Floats,
     to_times: Floats,
@@ -326,7 +353,7 @@ def _backward(
     """
     # The adjoint system of the module docstring, from the last spike to the first. b is a recording, m a neuron, k its
     # next spike, n the next input spike, and x and y are the adjoint variables at time `last`.
-    tau_mem, tau_syn, threshold = constants
+    tau_mem, tau_syn, threshold, least_climb = constants
     spike_times, currents = spikes
     B, E = events.shape
     _, M, capacity = spike_times.shape
@@ -351,18 +378,14 @@ def _backward(
 
                 # Without spikes, x decays by itself, and y is driven by x.
                 gap = max(0.0, last - now)
-                keep = math.exp(-gap / tau_mem)
-                fall = math.exp(-gap / tau_syn)
-                if tau_mem == tau_syn:
-                    y = y * fall + x * gap / tau_syn * fall
-                else:
-                    y = y * fall + x * tau_mem / (tau_mem - tau_syn) * (keep - fall)
-
-                x *= keep
+                driven = tau_mem / tau_syn * _response(gap, tau_mem, tau_syn)
+                y = y * math.exp(-gap / tau_syn) + x * driven
+                x *= math.exp(-gap / tau_mem)
                 last = now
 
                 if is_spike:
-                    x += (threshold * x + to_spike_times[b, m, k]) / (currents[b, m, k] - threshold)
+                    climb = max(currents[b, m, k] - threshold, least_climb)
+                    x += (threshold * x + to_spike_times[b, m, k]) / climb
                     k -= 1
                 else:
                     to_w[m, inputs[b, n]] -= tau_syn * y

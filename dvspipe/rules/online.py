@@ -1,372 +1,278 @@
-"""Shared machinery of online (forward-in-time) learning rules: network steps without a graph, traces, and step errors.
+"""Online (forward-in-time) learning rules: one step at a time, by autograd with detached membranes.
 
-With membrane factor a and gain g, the potential of a LIF neuron with subtracting reset and inputs x is
+With membrane factor a, the potential of a LIF neuron with subtracting reset and inputs x is
 
-    h[t] = a g (W q[t] + b r[t]) - (remaining resets),    q[t] = (1 - a) q[t-1] + x[t],    r[t] = (1 - a) r[t-1] + 1
+    h[t] = a (W q[t] + b r[t]) - (remaining resets),    q[t] = (1 - a) q[t-1] + x[t],    r[t] = (1 - a) r[t-1] + 1
 
-If the reset carries no gradient, dh[t]/dW = a g q[t]. The trace q takes as much memory as one step of the input. So at
-each step a rule adds the error of the neurons times their traces, and it needs no history. Rules differ in the error
-and in the traces. Several steps are computed together for speed, with the same result. The loss must exist at each
-step; the loss of a recording is the mean over its steps.
+If resets carry no gradient, dh[t]/dW = a q[t]: the traces q and r contain all that the weights need of the past, in the
+memory of one step. So the graph of a step, with traces for the gradients of weights and a membrane without a past, has
+their exact gradients. The rules differ in the errors that reach a layer. The loss must exist at each step; the loss of
+a recording is its mean over the steps.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
+import math
+from typing import Any
 
+import norse.torch as norse
 import torch
-from pydantic import JsonValue
 from torch import Tensor, nn
-from torch.nn.grad import conv2d_input, conv2d_weight
 
 from ..base.errors import ConfigError
-from ..base.settings import show_settings
-from ..networks import LeakyReadout, NetworkConfig, SpikingNetwork
-from ..networks.inputs import check_positive, check_tensor
-from ..networks.models import Convolution, Linear, StandardisedConvolution, draw_mask
-from .segments import Loss
-
-STEPS = 16  # steps per convolution batch; large enough to be fast
+from ..networks import LIBox, LIFBox, NetworkLayer, Pooled, SharedDropout, list_layers
+from ..networks.neurons import find_reset
+from .bptt import Loss
 
 
-class Trace:
-    """A low-passed signal, y[t] = keep y[t-1] + x[t]."""
+class _Synapses:
+    """Synapses of a layer with the traces of their inputs."""
 
-    def __init__(self, keep: float) -> None:
-        self.keep = keep
-        self._before: Tensor | None = None
+    def __init__(self, layer: NetworkLayer) -> None:
+        neurons = layer.neurons
+        subtracts = isinstance(neurons, LIFBox) and (find_reset(neurons.p) or (False,))[0]
+        bias = layer.synapses.bias
+        if not (subtracts or isinstance(neurons, LIBox)) or layer.norm is not None or bias is None:
+            raise ConfigError(
+                f"{layer.name}: online rules need norm = weight, reset = subtract and no synaptic current, and a leaky "
+                "readout"
+            )
 
-    def follow(self, x: Tensor) -> Tensor:
-        """Return y for the next steps of x, both [n, ...]."""
-        if not self.keep:
-            return x
+        assert neurons is not None
+        self.module = layer.synapses
+        self.bias = bias
+        self.keep = 1 - float(neurons.dt * neurons.p.tau_mem_inv)
+        self.pool = layer.pool
+        self.traced = torch.zeros(())
+        self.ones = 0.0
 
-        y = torch.empty_like(x)
-        before = torch.zeros_like(x[0]) if self._before is None else self._before
-        for step, out in zip(x, y, strict=True):
-            before = torch.add(step, before, alpha=self.keep, out=out)
-
-        # A copy, because the row itself would keep all of y in memory.
-        self._before = before.clone()
-        return y
-
-
-class Dropout:
-    """Dropout with one mask per recording, used at every step and for the errors."""
-
-    def __init__(self, share: float) -> None:
-        self.share = share
-        self._mask: Tensor | None = None
-
-    def apply(self, x: Tensor, n: int) -> Tensor:
-        """Apply the mask to features or gradients of n steps, [n * B, N]."""
-        if not self.share:
-            return x
-
-        steps = x.unflatten(0, (n, -1))
-        if self._mask is None:
-            self._mask = draw_mask(steps[0], self.share)
-        masked: Tensor = (steps * self._mask).flatten(0, 1)
-        return masked
-
-
-class Synapses:
-    """Effective weights of a layer and their accumulated gradients."""
-
-    def __init__(self, module: nn.Linear | StandardisedConvolution) -> None:
-        self.module = module
-        if isinstance(module, StandardisedConvolution):
-            self._sources = module.standardised(), module.offset
-        else:
-            self._sources = module.weight, module.bias
-
-        weight, bias = self._sources
-        self.weight = weight.detach()
-        self.bias = bias.detach()
-        self.to_weight = torch.zeros_like(self.weight)
-        self.to_bias = torch.zeros_like(self.bias)
-
-    def release(self) -> None:
-        """Add the gradients to the `grad` of the parameters, through weight standardisation if the layer has it."""
-        torch.autograd.backward(self._sources, (self.to_weight, self.to_bias))
+    def trace(self, x: Tensor) -> None:
+        """Add the inputs of the next step to the traces."""
+        self.traced = self.keep * self.traced + x.detach()
+        self.ones = self.keep * self.ones + 1
 
     def currents(self, x: Tensor) -> Tensor:
-        """Return the input currents for inputs [N, ...]."""
-        if isinstance(self.module, StandardisedConvolution):
-            return nn.functional.conv2d(x, self.weight, self.bias, padding=self.module.padding)
-        return nn.functional.linear(x, self.weight, self.bias)
+        """Return the currents of a step [B, ...]: gradients of inputs by x, gradients of weights by the traces."""
+        weight = self.module.weight
+        currents = self.plain_currents(x)
+        by_traces = self._apply(self.traced, weight, self.ones * self.bias)
+        return currents + by_traces - by_traces.detach()
 
-    def add(self, to_currents: Tensor, inputs: Tensor, ones: Tensor) -> None:
-        """Accumulate the gradients of weights and biases.
+    def plain_currents(self, x: Tensor) -> Tensor:
+        """Return the currents without a graph of the weights."""
+        return self._apply(x, self.module.weight.detach(), self.bias.detach())
 
-        Args:
-            to_currents: Gradient of the currents, [n * B, ...].
-            inputs: Factor of the weights, for example a trace of the inputs, [n * B, ...].
-            ones: Factor of the biases at each step, [n].
-        """
-        # The weights of images get one gradient for all pixels, and so do the biases.
-        if isinstance(self.module, StandardisedConvolution):
-            self.to_weight += conv2d_weight(inputs, self.weight.shape, to_currents, padding=self.module.padding)
-            to_currents = to_currents.sum((2, 3))
-        else:
-            self.to_weight += to_currents.T @ inputs
-        self.to_bias += ones @ to_currents.unflatten(0, (len(ones), -1)).sum(1)
-
-    def to_inputs(self, to_currents: Tensor, inputs: Tensor) -> Tensor:
-        """Return the gradient of the inputs, given the gradient of the currents."""
-        if isinstance(self.module, StandardisedConvolution):
-            to_inputs: Tensor = conv2d_input(inputs.shape, self.weight, to_currents, padding=self.module.padding)
-            return to_inputs
-        return to_currents @ self.weight
+    def _apply(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        if isinstance(self.module, nn.Conv2d):
+            return nn.functional.conv2d(x, weight, bias, padding=self.module.padding)
+        return nn.functional.linear(x, weight, bias)
 
 
-@dataclass(frozen=True)
-class Activity:
-    """Signals of a layer during n steps.
+class OTTT:
+    """Online training through time (Xiao et al. 2022, NeurIPS): errors pass down the layers within a step.
+
+    If T = 1 or a = 1, this is the gradient of backpropagation through time with a detached reset. Otherwise only the
+    readout's gradient is exact; spiking layers ignore the effect of earlier spikes through later membranes.
 
     Args:
-        inputs: Inputs of the weights, [n * B, ...].
-        traced: Trace of the inputs, [n * B, ...].
-        ones: Trace of the constant input 1 of the biases, [n].
-        derivative: Surrogate derivative of the spikes with respect to the potential, [n * B, ...].
-        outputs: Pooled spikes, [n * B, ...].
-    """
-
-    inputs: Tensor
-    traced: Tensor
-    ones: Tensor
-    derivative: Tensor
-    outputs: Tensor
-
-
-class OnlineLayer:
-    """Spiking layer that runs forward in time without a graph."""
-
-    def __init__(self, block: Convolution | Linear) -> None:
-        self.block = block
-        self.lif = block.lif
-
-        self.synapses = Synapses(_synapses_of(block))
-        self.scale = self.lif.factor * self.lif.settings.gain
-
-        # The traces of the inputs decay like the membranes.
-        keep = 1 - self.lif.factor
-        self._trace = Trace(keep)
-        self._ones = Trace(keep)
-        self._state: Tensor | None = None
-
-        self._dropout = Dropout(block.dropout if isinstance(block, Linear) and block.training else 0.0)
-        self.eligibility: Tensor | None = None  # per synapse; only some rules have it
-
-    def run(self, x: Tensor, n: int) -> Activity:
-        """Run the next n steps on the outputs [n * B, ...] of the previous layer."""
-        if isinstance(self.block, Linear):
-            x = self._dropout.apply(x.flatten(1), n)
-        traced = self._trace.follow(_pixels(x).unflatten(0, (n, -1))).flatten(0, 1)
-        ones = self._ones.follow(x.new_ones(n))
-
-        currents = _pixels(self.synapses.currents(x)).unflatten(0, (n, -1))
-        derivative, spikes, self._state = self.lif.differentiate(currents, self._state)
-
-        return Activity(
-            inputs=x,
-            traced=_channels(traced),
-            ones=ones,
-            derivative=_channels(derivative.flatten(0, 1)),
-            outputs=_channels(spikes.flatten(0, 1)),
-        )
-
-    def to_currents(self, to_outputs: Tensor, derivative: Tensor) -> Tensor:
-        """Return the gradient of the currents, [n * B, ...].
-
-        Args:
-            to_outputs: Gradient of the pooled outputs.
-            derivative: Derivative of the spikes with respect to the potentials, or the rule's substitute, [n * B, ...].
-        """
-        pool = self.lif.settings.pool
-        to_spikes = self.scale / pool**2 * to_outputs
-        if pool == 1:
-            return to_spikes * derivative
-
-        # The pooled outputs cover `height` x `width` pixels; the last rows and columns may be in no square.
-        H, W = derivative.shape[2:]
-        height = pool * to_spikes.shape[2]
-        width = pool * to_spikes.shape[3]
-
-        # Every spike of a square gets the gradient of its mean, times its own derivative; pixels outside complete
-        # squares get 0.
-        rows = _pixels(to_spikes)[:, :, :, None].expand(-1, -1, -1, pool, -1).flatten(2, 3)
-        derivatives = _pixels(derivative)[:, :height, :width].unflatten(1, (-1, pool))
-        inside = (derivatives * rows[:, :, None]).flatten(1, 2)
-        if (height, width) != (H, W):
-            inside = nn.functional.pad(inside, (0, 0, 0, W - width, 0, H - height))
-        return _channels(inside)
-
-    def to_outputs_below(self, to_currents: Tensor, activity: Activity, below: Tensor) -> Tensor:
-        """Return the gradient of the previous layer's outputs."""
-        to_inputs = self.synapses.to_inputs(to_currents, activity.inputs)
-        return self._dropout.apply(to_inputs, len(activity.ones)).reshape(below.shape)
-
-
-def _pixels(x: Tensor) -> Tensor:
-    """View images [N, C, H, W] in their memory layout [N, H, W, C]; return features unchanged."""
-    return x.permute(0, 2, 3, 1) if x.ndim == 4 else x
-
-
-def _channels(x: Tensor) -> Tensor:
-    """View pixels [N, H, W, C] as images [N, C, H, W]; return features unchanged."""
-    return x.permute(0, 3, 1, 2) if x.ndim == 4 else x
-
-
-def _synapses_of(block: Convolution | Linear) -> nn.Linear | StandardisedConvolution:
-    synapses = block.convolution if isinstance(block, Convolution) else block.linear
-    assert isinstance(synapses, nn.Linear | StandardisedConvolution)
-    return synapses
-
-
-class OnlineRule(ABC):
-    """Online learning rule: accumulates weight gradients forward in time, in memory independent of T.
-
-    Args:
-        network: A `csnn` with `norm: weight`, or an `mlp`. It needs a leaky readout and a subtracting reset without
-            gradient, and has no synaptic current.
-        steps: Number of steps computed together.
+        network: Network of `build_network`, with `norm` = weight (or an `mlp`), `reset` = subtract.
 
     Raises:
-        ConfigError: If the network has other settings.
+        ConfigError: If the network has other layers or neurons.
+
+    Example:
+        >>> from dvspipe.networks import NetworkConfig, build_network
+        >>> _ = torch.manual_seed(0)
+        >>> config = NetworkConfig(network="mlp", channels=(8,), reset="subtract")
+        >>> network = build_network(config, (2, 3, 4), classes=2, dt=1e-3)
+        >>> spikes = torch.randint(0, 2, (200, 5, 2, 3, 4), dtype=torch.uint8)
+        >>> optimiser = torch.optim.SGD(network.parameters(), lr=0.1)
+        >>> outputs = OTTT(network).update(spikes, lambda y: y.mean(0)[:, 0].sum())  # any mean over the steps
+        >>> optimiser.step()
+        >>> after, _ = network(spikes.float())
+        >>> bool(after.mean(0)[:, 0].sum() < outputs.mean(0)[:, 0].sum())
+        True
     """
 
-    def __init__(self, network: SpikingNetwork, *, steps: int = STEPS) -> None:
-        check_positive(type(self).__name__, steps=steps)
-        if not isinstance(network, SpikingNetwork):
-            raise ConfigError(f"{type(self).__name__}: found {type(network).__name__}, expected a SpikingNetwork")
-
-        needs = self.find_unmet_needs(network.config)
-        if needs:
-            raise ConfigError(f"{type(self).__name__}: needs {show_settings(needs)}")
-
-        assert isinstance(network.readout, LeakyReadout)
+    def __init__(self, network: nn.Module) -> None:
+        self.layers = {layer.index: layer for layer in list_layers(network)}
+        assert isinstance(network, norse.SequentialState)
         self.network = network
-        self.steps = steps
-        self.readout_keep = 1 - network.readout.factor
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(steps={self.steps})"
-
-    @classmethod
-    def find_unmet_needs(cls, network: NetworkConfig) -> dict[str, JsonValue]:
-        """Return the required values of all settings in which `network` differs, by setting name."""
-        is_mlp = network.network == "mlp"
-        needs: dict[str, JsonValue] = {
-            "network": "mlp" if is_mlp else "csnn",
-            **({} if is_mlp else {"norm": "weight"}),
-            "reset": "subtract",
-            "detach_reset": True,
-            "readout": "leaky",
-            "tau_syn_s": None,
-        }
-
-        return {name: value for name, value in needs.items() if getattr(network, name) != value}
-
-    @abstractmethod
-    def add_hidden(
-        self, layers: Sequence[OnlineLayer], activities: Sequence[Activity], errors: Tensor, loss: Loss
-    ) -> None:
-        """Accumulate the gradients of the spiking layers for n steps.
-
-        Args:
-            layers: Spiking layers, first to last.
-            activities: Their activities in these steps.
-            errors: Gradient of the last layer's outputs, from the readout of the same step, [n * B, ...].
-            loss: Loss of the outputs [n, B, K] of these steps.
-        """
+        for layer in self.layers.values():
+            _Synapses(layer)  # checks it
 
     def update(self, spikes: Tensor, loss: Loss) -> Tensor:
         """Accumulate the gradients of a loss in the `grad` of the weights.
 
         Args:
             spikes: Spike tensor [T, B, C, H, W], any dtype.
-            loss: Function of outputs [n, B, K]; a mean over steps.
+            loss: Function of outputs [1, B, K] of a step.
 
         Returns:
             Outputs [T, B, K], without a graph.
         """
-        check_tensor(self, "spikes", spikes, "T B C H W", self.network.sizes)
-        layers = [OnlineLayer(block) for block in self.network.layers]  # type: ignore[arg-type]
-        readout = _Readout(self.network, self.readout_keep)
-        synapses = [*(layer.synapses for layer in layers), readout.synapses]
+        T = len(spikes)
+        self.synapses = {index: _Synapses(layer) for index, layer in self.layers.items()}
+        self.states: dict[int, Any] = {}
+        self.masks: dict[int, Tensor] = {}
 
-        outputs = []
-        for piece in spikes.split(self.steps):
-            piece_loss = _scaled(loss, len(piece) / len(spikes))
-            outputs.append(self._update_piece(layers, readout, piece, piece_loss))
+        def loss_of_step(output: Tensor) -> Tensor:
+            return loss(output[None]) / T
 
-        for part in synapses:
-            part.release()
+        steps = spikes.to(next(self.network.parameters()).dtype)
+        return torch.stack([self.run_step(step, loss_of_step) for step in steps])
 
-        return torch.cat(outputs)
+    def run_step(self, x: Tensor, loss: Loss) -> Tensor:
+        """Run a step [B, C, H, W], and add its gradients; return the outputs [B, K]."""
+        for index, module in enumerate(self.network):
+            x = self.run_module(index, x)
+            if isinstance(module, Pooled | LIFBox):
+                x = self.pass_on(index, x, loss)
+
+        loss(x).backward()
+        return x.detach()
+
+    def run_module(self, index: int, x: Tensor) -> Tensor:
+        """Run a module of the network for a step [B, ...]."""
+        module = self.network[index]
+        if index in self.synapses:
+            self.synapses[index].trace(x)
+            return self.synapses[index].currents(x)
+        if isinstance(module, Pooled | LIFBox | LIBox):
+            return self.run_neurons(index, module, x)
+
+        # Dropout has one mask for all steps.
+        if isinstance(module, SharedDropout):
+            if index not in self.masks:
+                self.masks[index] = module(torch.ones_like(x)[None])[0].detach()
+            return x * self.masks[index]
+        output: Tensor = module(x[None])[0]
+        return output
+
+    def run_neurons(self, index: int, module: Pooled | LIFBox | LIBox, currents: Tensor) -> Tensor:
+        """Run a step of neurons, whose membranes have no past in the graph."""
+        output, after = module(currents[None], self.states.get(index))
+        self.states[index] = type(after)(*(value.detach() for value in after))
+        return output[0]  # type: ignore[no-any-return]
+
+    def pass_on(self, _index: int, outputs: Tensor, _loss: Loss) -> Tensor:
+        """Return what the next layer gets of the outputs of a spiking layer."""
+        return outputs
+
+
+class Decolle(OTTT):
+    """Deep continuous local learning (Kaiser et al. 2020): each layer has a fixed random readout and its own loss.
+
+    With the fixed weights G of a layer, drawn uniformly from +-1 / sqrt(number of outputs), its loss is that of G z[t].
+    No error passes between layers, and the network's own readout passes none down either.
+
+    Args:
+        network: As in `OTTT`.
+        seed: Seed of the fixed weights.
+    """
+
+    def __init__(self, network: nn.Module, *, seed: int = 0) -> None:
+        super().__init__(network)
+        self.generator = torch.Generator().manual_seed(seed)
+        self.readouts: dict[int, Tensor] = {}
+        self.classes = len([*self.layers.values()][-1].synapses.weight)
+
+    def pass_on(self, index: int, outputs: Tensor, loss: Loss) -> Tensor:
+        """Add the gradients of the layer's own loss; the next layer gets the outputs without a graph."""
+        features = outputs.flatten(1)
+        if index not in self.readouts:
+            N = features.shape[1]
+            uniform = 2 * torch.rand(self.classes, N, generator=self.generator) - 1
+            self.readouts[index] = (uniform / math.sqrt(N)).to(features)
+
+        loss(features @ self.readouts[index].T).backward()
+        return outputs.detach()
+
+
+class EProp(OTTT):
+    """E-prop (Bellec et al. 2020) for one layer of spiking neurons below a leaky readout.
+
+    The error reaches a neuron within the step, e[t] = dL[t]/dz[t]; the eligibility traces of its synapses decay with
+    the readout, E[t] = (1 - k) E[t-1] + a s[t] q[t], with the surrogate derivative s. dW += e[t] E[t] is the gradient
+    of backpropagation through time with a detached reset. Memory: one number per recording and synapse; for
+    convolutions, one per pooled pixel and weight.
+
+    Args:
+        network: As in `OTTT`, with one spiking layer.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__(network)
+        if len(self.layers) != 2:
+            raise ConfigError(f"EProp: needs one spiking layer (found {len(self.layers) - 1})")
+
+    def update(self, spikes: Tensor, loss: Loss) -> Tensor:
+        """Accumulate the gradients of a loss in the `grad` of the weights; as in `OTTT`."""
+        self.eligible: Tensor | None = None  # [B, neurons, pooled pixels, synapses + 1]
+        return super().update(spikes, loss)
+
+    def run_step(self, x: Tensor, loss: Loss) -> Tensor:
+        """Run a step, and add its gradients."""
+        hidden, readout = self.synapses.values()
+        index, _ = self.synapses
+        for before in range(index):
+            x = self.run_module(before, x)
+
+        # The graph of a step begins at the currents of the neurons; the traces replace what is below.
+        hidden.trace(x)
+        currents = hidden.plain_currents(x).detach().requires_grad_()
+        fired = self.run_module(index + 1, currents)
+
+        # A neuron depends on its own current alone, so a sum has the surrogate derivative of each.
+        (derivative,) = torch.autograd.grad(fired.sum() * hidden.pool**2, currents)
+
+        outputs = fired.detach().requires_grad_()
+        y = outputs
+        for after in range(index + 2, len(self.network)):
+            y = self.run_module(after, y)
+        loss(y).backward()
+
+        assert outputs.grad is not None
+        self._add(hidden, readout.keep, derivative, outputs.grad)
+        return y.detach()
 
     @torch.no_grad()
-    def _update_piece(self, layers: Sequence[OnlineLayer], readout: _Readout, piece: Tensor, loss: Loss) -> Tensor:
-        """Accumulate the gradients of n steps; return their outputs."""
-        n = len(piece)
-        activities = list[Activity]()
-        x = piece.flatten(0, 1).to(readout.synapses.weight.dtype).contiguous(memory_format=torch.channels_last)
+    def _add(self, synapses: _Synapses, keep: float, derivative: Tensor, errors: Tensor) -> None:
+        """Add the gradients of the hidden weights: errors [B, C, ...] times eligibility traces."""
+        eligible = _eligibility(synapses, derivative)
+        if self.eligible is None:
+            self.eligible = eligible
+        else:
+            self.eligible = self.eligible.mul_(keep).add_(eligible)
 
-        for layer in layers:
-            activities.append(layer.run(x, n))
-            x = activities[-1].outputs
-
-        # The loss of a step reaches the layers through the readout; each rule does the rest.
-        outputs = readout.run(x, n)
-        errors = readout.add(gradient_of(loss, outputs)).reshape(x.shape)
-        self.add_hidden(layers, activities, errors, loss)
-
-        return outputs
+        gradient = torch.einsum("bcp,bcpk->ck", errors.reshape(*errors.shape[:2], -1), self.eligible)
+        with torch.enable_grad():
+            weight = synapses.module.weight
+            to_weight = gradient[:, :-1].reshape(weight.shape)
+            torch.autograd.backward((weight, synapses.bias), (to_weight, gradient[:, -1]))
 
 
-class _Readout:
-    """Linear layer and leaky integrators; one trace gives their exact gradient."""
+def _eligibility(synapses: _Synapses, derivative: Tensor) -> Tensor:
+    """Return a s q of one step for each synapse and bias, [B, neurons, pooled pixels, synapses + 1].
 
-    def __init__(self, network: SpikingNetwork, keep: float) -> None:
-        assert isinstance(network.readout, LeakyReadout)
-        self.neurons = network.readout
-        self.synapses = Synapses(network.linear)
-        self.scale = network.readout.factor * network.readout.gain
+    `derivative` is a s, [B, C, H, W] or [B, N]; the spikes of a square of pixels are averaged.
+    """
+    module = synapses.module
+    traced = synapses.traced
+    B = len(traced)
+    if not isinstance(module, nn.Conv2d):
+        inputs = torch.cat([traced, traced.new_full((B, 1), synapses.ones)], dim=1)
+        return derivative[:, :, None, None] * inputs[:, None, None]
 
-        self._trace = Trace(keep)
-        self._ones = Trace(keep)
-        self._state: Tensor | None = None
-        self._dropout = Dropout(network.dropout if network.training else 0.0)
-        self._traced = torch.empty(0)
-        self._all_ones = torch.empty(0)
-
-    def run(self, x: Tensor, n: int) -> Tensor:
-        """Return the outputs [n, B, K] of the next n steps; x [n * B, ...] are the last spiking layer's outputs."""
-        features = self._dropout.apply(x.flatten(1), n).unflatten(0, (n, -1))
-        self._traced = self._trace.follow(features).flatten(0, 1)
-        self._all_ones = self._ones.follow(features.new_ones(n))
-
-        outputs: Tensor
-        outputs, self._state = self.neurons(self.synapses.currents(features), self._state)
-        return outputs
-
-    def add(self, to_outputs: Tensor) -> Tensor:
-        """Accumulate the weight gradients; return the gradient of the features [n * B, N] within the same step."""
-        to_currents = self.scale * to_outputs.flatten(0, 1)
-        self.synapses.add(to_currents, self._traced, self._all_ones)
-        return self._dropout.apply(to_currents @ self.synapses.weight, len(to_outputs))
+    H, W = derivative.shape[2:]
+    patches = nn.functional.unfold(traced, module.kernel_size, padding=int(module.padding[0]))  # [B, synapses, H * W]
+    inputs = torch.cat([patches, patches.new_full((B, 1, H * W), synapses.ones)], dim=1).unflatten(2, (H, W))
+    squares = _squares(derivative, synapses.pool), _squares(inputs, synapses.pool)
+    return torch.einsum("bcps,bkps->bcpk", *squares) / synapses.pool**2
 
 
-def gradient_of(loss: Loss, outputs: Tensor) -> Tensor:
-    """Return the gradient of `loss` with respect to `outputs`."""
-    with torch.enable_grad():
-        leaf = outputs.detach().requires_grad_()
-        (gradient,) = torch.autograd.grad(loss(leaf), leaf)
-        return gradient
-
-
-def _scaled(loss: Loss, share: float) -> Loss:
-    return lambda outputs: loss(outputs) * share
+def _squares(x: Tensor, pool: int) -> Tensor:
+    """Group pixels [B, C, H, W] as [B, C, squares, pixels per square]; drop incomplete squares."""
+    patches = nn.functional.unfold(x.flatten(0, 1)[:, None], pool, stride=pool)  # [B * C, pixels, squares]
+    squares: Tensor = patches.transpose(1, 2).unflatten(0, x.shape[:2])
+    return squares

@@ -2,65 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Literal, get_args
+from typing import Literal, Protocol
 
 from pydantic import JsonValue
+from torch import Tensor, nn
 
-from ..base.errors import ConfigError
-from ..networks import NetworkConfig, SpikingNetwork
-from .decolle import Decolle
-from .eprop import EProp
-from .online import STEPS, OnlineRule
-from .ottt import OTTT
+from ..networks import NetworkConfig
+from .bptt import Bptt, Loss
+from .online import OTTT, Decolle, EProp
 
 Rule = Literal["bptt", "ottt", "eprop", "decolle"]
 """Name of a rule: backpropagation through time, or an online rule."""
 
 
-ONLINE: Mapping[Rule, type[OnlineRule]] = {
-    "ottt": OTTT,
-    "eprop": EProp,
-    "decolle": Decolle,
-}
-"""Online (forward-in-time) rules."""
+class GradientRule(Protocol):
+    """Rule that adds the gradients of a loss to the `grad` of all weights of a network, as `backward` does."""
+
+    def update(self, spikes: Tensor, loss: Loss) -> Tensor:
+        """Accumulate the gradients of a loss for spikes [T, B, C, H, W]; return the outputs [T, B, K]."""
 
 
-def build_rule(name: Rule, network: SpikingNetwork, *, steps: int | None = None, seed: int = 0) -> OnlineRule | None:
-    """Build an online rule for a network; return None for `bptt`.
+def build_rule(name: Rule, network: nn.Module, *, segment: int | None = None, seed: int = 0) -> GradientRule:
+    """Build a rule for a network.
 
     Args:
         name: Name of the rule.
         network: Network with no unmet needs (see `find_unmet_needs`).
-        steps: Number of steps computed together; None: STEPS.
+        segment: Of `bptt`: number of steps with a stored graph; None: all.
         seed: Seed of the fixed random weights of `decolle`.
 
     Raises:
-        ConfigError: If the name is unknown, or the network has unmet needs.
+        ConfigError: If the network has unmet needs.
     """
-    steps = steps or STEPS
-    kind = _find_kind(name)
-    if kind is None:
-        return None
-    return Decolle(network, seed=seed, steps=steps) if kind is Decolle else kind(network, steps=steps)
+    if name == "bptt":
+        return Bptt(network, segment)
+    if name == "decolle":
+        return Decolle(network, seed=seed)
+    return OTTT(network) if name == "ottt" else EProp(network)
 
 
 def find_unmet_needs(name: Rule, network: NetworkConfig) -> dict[str, JsonValue]:
     """Return the values that a rule requires of all settings in which `network` differs, by setting name.
 
     Example:
-        >>> from dvspipe.networks import NetworkConfig
-        >>> find_unmet_needs("ottt", NetworkConfig(network="mlp", reset="subtract"))
-        {'detach_reset': True}
+        >>> find_unmet_needs("ottt", NetworkConfig(network="mlp"))
+        {'reset': 'subtract'}
         >>> find_unmet_needs("bptt", NetworkConfig())
         {}
     """
-    kind = _find_kind(name)
-    return kind.find_unmet_needs(network) if kind else {}
+    if name == "bptt":
+        return {}
 
+    is_mlp = network.network == "mlp"
+    needs: dict[str, JsonValue] = {"network": "mlp" if is_mlp else "csnn", "reset": "subtract", "tau_syn_s": None}
+    if not is_mlp:
+        needs["norm"] = "weight"
 
-def _find_kind(name: Rule) -> type[OnlineRule] | None:
-    """Return the class of an online rule; None for other rules."""
-    if name not in get_args(Rule):
-        raise ConfigError(f"{name}: unknown learning rule (expected {', '.join(get_args(Rule))})")
-    return ONLINE.get(name)
+    # The rule keeps the first layer.
+    if name == "eprop" and len(network.channels) > 1:
+        needs["channels"] = [network.channels[0]]
+        if network.padded is not None:
+            needs["padded"] = [network.padded[0]]
+
+    return {setting: value for setting, value in needs.items() if getattr(network, setting) != value}

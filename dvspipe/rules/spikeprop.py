@@ -6,7 +6,9 @@ Bohte, Kok and La Poutré, "Error-backpropagation in temporally encoded networks
     u_j(t) = sum over inputs i and delays d of w_ijd e(t - t_i - d),   e(s) = s / tau exp(1 - s / tau) for s > 0,
     dt_j / dw_ijd = -e(t_j - t_i - d) / u_j'(t_j),   dt_j / dt_i = sum over d of w_ijd e'(t_j - t_i - d) / u_j'(t_j).
 
-Each delayed spike counts as a separate input, so `first_spike_times` computes t_j and these derivatives.
+It is a case of EventProp: with tau_mem = tau_syn = tau, an input spike of weight 1 adds s / tau exp(-s / tau) to the
+potential, e(s) = e times that. So t_j is the first spike of a neuron with the weights e w, and each delayed spike is a
+separate input.
 
 Example:
     >>> _ = torch.manual_seed(0)
@@ -29,9 +31,10 @@ import torch
 from torch import Tensor, nn
 
 from ..base.errors import ConfigError
-from ..networks import first_spike_times
 from ..networks.inputs import check_positive, check_tensor
-from ..networks.neurons import as_number
+from .eventprop import eventprop
+
+INITIAL_WEIGHTS = (1.0, 10.0)  # range, for the default threshold
 
 
 def spikeprop_times(
@@ -56,28 +59,24 @@ def spikeprop_times(
 
     Example:
         >>> one = torch.ones(1, 1, 1, dtype=torch.float64)
-        >>> float(spikeprop_times(one[0], 50 * one, 2 * one[0, 0], tau=7.0, threshold=50.0))  # 1 + 2 + 7
-        10.0
+        >>> spiked = spikeprop_times(one[0], 51 * one, 2 * one[0, 0], tau=7.0, threshold=50.0)
+        >>> round(float(spiked), 2)  # the potential peaks at 1 + 2 + 7
+        8.7
     """
     check_positive("spikeprop_times", tau=tau, threshold=threshold)
     check_tensor(spikeprop_times, "times", times, "B N")
     check_tensor(spikeprop_times, "delays", delays, "D")
-    _, N = times.shape
-    check_tensor(spikeprop_times, "weights", weights, "M N D", {"N": N, "D": len(delays)})
+    check_tensor(spikeprop_times, "weights", weights, "M N D", {"N": times.shape[1], "D": len(delays)})
 
-    # In units of tau, e(s) is e = 2.718... times the response s exp(-s) of a neuron with leak 1.
-    arrivals = (times[:, :, None] + delays) / tau
-    scaled = weights * (math.e / threshold)
-
-    spiked = first_spike_times(
-        arrivals.flatten(1), scaled.flatten(1), leak=1.0, least_slope=least_slope * tau / threshold
-    )
-
-    return tau * spiked
+    arrivals = times[:, :, None] + delays
+    constants = {"tau_mem": tau, "tau_syn": tau, "threshold": threshold, "least_slope": least_slope}
+    return eventprop(arrivals.flatten(1), math.e * weights.flatten(1), **constants)[:, :, 0]
 
 
 class SpikePropLayer(nn.Module):
     """Layer of neurons that spike at most once, with several delayed synapses per input; see `spikeprop_times`.
+
+    Initial weights are drawn uniformly from `INITIAL_WEIGHTS`.
 
     Args:
         inputs: Number of inputs N.
@@ -85,8 +84,15 @@ class SpikePropLayer(nn.Module):
         delays: Delays of the synapses from each input.
         tau: Time to peak of the response, in the unit of the delays.
         threshold: Potential at which a neuron spikes.
-        weights: Range of the initial weights.
         least_slope: See `spikeprop_times`.
+
+    Raises:
+        ConfigError: If there is no delay.
+
+    Example:
+        >>> layer = SpikePropLayer(2, 3, delays=range(1, 17), tau=7.0)
+        >>> layer(torch.tensor([[0.0, 6.0]])).shape, layer.weight.shape
+        (torch.Size([1, 3]), torch.Size([3, 2, 16]))
     """
 
     def __init__(
@@ -97,38 +103,17 @@ class SpikePropLayer(nn.Module):
         delays: Sequence[float],
         tau: float,
         threshold: float = 50.0,
-        weights: tuple[float, float] = (1.0, 10.0),
         least_slope: float = 0.1,
     ) -> None:
         super().__init__()
         if not len(delays):
             raise ConfigError("delays = []: expected at least one delay")
 
-        check_positive("SpikePropLayer", inputs=inputs, neurons=neurons, tau=tau, threshold=threshold)
-        lowest, highest = weights
-        if not lowest <= highest:
-            raise ConfigError(f"weights = {weights}: expected a range, such as (1, 10)")
-
-        self.tau = tau
-        self.threshold = threshold
-        self.least_slope = least_slope
-
+        self.constants = {"tau": tau, "threshold": threshold, "least_slope": least_slope}
         self.delays: Tensor
-        self.register_buffer("delays", torch.tensor([as_number("delays", delay) for delay in delays]))
-        self.weight = nn.Parameter(torch.empty(neurons, inputs, len(self.delays)).uniform_(lowest, highest))
-
-    def extra_repr(self) -> str:
-        """Return the sizes and constants of the layer."""
-        M, N, D = self.weight.shape
-        return f"{N}, {M}, delays=<{D}>, tau={self.tau:g}, threshold={self.threshold:g}"
+        self.register_buffer("delays", torch.tensor([float(delay) for delay in delays]))
+        self.weight = nn.Parameter(torch.empty(neurons, inputs, len(delays)).uniform_(*INITIAL_WEIGHTS))
 
     def forward(self, times: Tensor) -> Tensor:
-        """Return the spike times [B, M] for input spike times [B, N].
-
-        Raises:
-            DataError: If the times have another shape.
-        """
-        check_tensor(self, "times", times, "B N", {"N": self.weight.shape[1]})
-        return spikeprop_times(
-            times, self.weight, self.delays, tau=self.tau, threshold=self.threshold, least_slope=self.least_slope
-        )
+        """Return the spike times [B, M] for input spike times [B, N]."""
+        return spikeprop_times(times, self.weight, self.delays, **self.constants)

@@ -45,7 +45,6 @@ def live(
     loop: bool = False,
     record: Path | None = None,
     overwrite: bool = False,
-    trust: Sequence[str] = (),
 ) -> None:
     """Classify a webcam, or a replayed file, while it runs; Ctrl-C ends it.
 
@@ -62,9 +61,8 @@ def live(
         loop: Start a replay again at its end.
         record: Event file (.h5, ...) for what the network sees; default: not recorded.
         overwrite: Replace an existing file of `record`.
-        trust: Packages allowed to run code for networks with `network = module`.
     """
-    classifier = Classifier.load(checkpoint, trust=trust)
+    classifier = Classifier.load(checkpoint)
     runner = ActionRunner(on, classifier.config.classes, acts)
     session = verb(
         source,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -24,7 +24,7 @@ from ..framing.framing import SLICE_US
 from ..hooks import Watcher
 from ..inference.classifier import Classifier, as_classifier
 from ..inference.config import InferConfig
-from ..inference.stateful import StatefulRun, StepOutput, live_hop
+from ..inference.stateful import Output, StatefulRun, live_hop
 from ..inference.windows import StepEncoder
 from ..results import Basis
 from ..video.frames import Frame
@@ -228,24 +228,24 @@ class LiveSession:
             for output in self._machine.finish():
                 yield self._answer(output, last)
 
-    def _answer(self, output: StepOutput, chunk: Chunk) -> LiveAnswer:
+    def _answer(self, output: Output, chunk: Chunk) -> LiveAnswer:
         config = self._classifier.config
         logits = output.logits[None]  # a batch of one window
         (by_events,) = config.probabilities(logits)
         probabilities = by_events
         if self._watcher is not None:
-            probabilities = self._watcher.combine(by_events, output.span.end_us)
+            probabilities = self._watcher.combine(by_events, output.end_us)
         basis: Basis = "events" if np.array_equal(probabilities, by_events) else "joints and events"
         (is_familiar,) = config.is_familiar(logits)
         label = int(probabilities.argmax())
         is_certain = is_familiar and probabilities[label] >= self._enter
 
         # Latency counts from the end of the step, which lies before the time of its chunk.
-        since_us = (chunk.t_us - output.span.end_us) / self.source.speed
+        since_us = (chunk.t_us - output.end_us) / self.source.speed
         late_us = 1e6 * (self._clock.now_s() - chunk.due_s) + since_us
 
         return LiveAnswer(
-            t_us=output.span.end_us,
+            t_us=output.end_us,
             label=label,
             class_name=config.classes[label],
             probability=float(probabilities[label]),
@@ -347,7 +347,7 @@ class _Machine:
         for step in encoder.add(Events(ends_us, pixels, pixels, pixels, self._classifier.config.sensor)):
             run.add([step])
 
-    def add(self, events: Events) -> Iterator[StepOutput]:
+    def add(self, events: Events) -> Iterator[Output]:
         """Yield the outputs that the next events complete."""
         if not len(events):
             return
@@ -367,11 +367,9 @@ class _Machine:
             yield from self._run.add([step])
 
     def _start_run(self, start_us: int) -> StatefulRun:
-        runner = self._classifier.runner
-        classes = len(self._classifier.config.classes)
-        return StatefulRun(runner, self._bins, classes, start_us=start_us, hop=self._hop, copies=2)
+        return StatefulRun(self._classifier.runner, self._bins, start_us=start_us, hop=self._hop, copies=2)
 
-    def finish(self) -> Iterable[StepOutput]:
+    def finish(self) -> Iterable[Output]:
         """Yield the outputs of the last steps."""
         if self._encoder is None or self._run is None:
             return
@@ -395,7 +393,6 @@ def live(
     loop: bool = False,
     record: str | Path | None = None,
     overwrite: bool = False,
-    trust: Sequence[str] = (),
 ) -> LiveSession:
     """Classify a webcam, or a replayed file, while it runs: iterate over the session for its predictions.
 
@@ -410,7 +407,6 @@ def live(
         loop: Start a replay again at its end.
         record: Event file (.h5, ...) for what the network sees. Default: not recorded.
         overwrite: Replace an existing file of `record`.
-        trust: Packages allowed to run code for networks with `network = module`.
 
     Raises:
         DvspipeError: As in `Classifier.load`, `open_live` and `LiveSession`.
@@ -423,7 +419,7 @@ def live(
     if record is not None:
         claim_output(Path(record), overwrite=overwrite)
 
-    classifier = as_classifier(checkpoint, trust=trust)
+    classifier = as_classifier(checkpoint)
     chosen = with_hop(config, classifier)
 
     opened = open_live(

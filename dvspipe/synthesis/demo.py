@@ -13,9 +13,9 @@ from ..base.texts import readable
 from ..checkpoints.checkpoint import DEFAULT_CHECKPOINT, shipped_config
 from ..events import GESTURE_SENSOR
 from ..formats import SYNTHETIC_GESTURES, iterate
-from ..inference import Classifier, InferConfig, classify_many, plan_tasks, record_run
+from ..inference import infer
 from ..recordings.conversion import convert_video
-from ..report import write_answers_page, write_preview, write_training_page
+from ..report import write_preview, write_training_page
 from ..results import EvaluationResult, OutputFolder, Prediction, TrainingRun
 from ..training import TrainConfig, TrainingCallback, measure_step
 from ..training.evaluation import evaluate
@@ -216,9 +216,4 @@ def run_demo(
 
 
 def _classify(events: Path, checkpoint: str, out: Path) -> FirstLook:
-    classifier = Classifier.load(checkpoint)
-    tasks = plan_tasks([events], out)
-
-    (outcome,) = classify_many(tasks, classifier, out=out, pictures=True, overwrite=True)
-    run = record_run(classifier, InferConfig())
-    return FirstLook(outcome.result(), write_answers_page(OutputFolder(out), run, [outcome.result()], None))
+    return FirstLook(infer(checkpoint, events, out, overwrite=True), OutputFolder(out).report)

@@ -16,7 +16,7 @@ from torch import nn
 from ..datasets import DataSet, SpikeTensors
 from ..datasets.augmentation import SpikeTensor
 from ..encoding import BinConfig
-from ..networks import IntegrateAndFire, Network
+from ..networks import IntegrateAndFire
 from ..results import (
     ActivityRecord,
     EventImage,
@@ -32,7 +32,7 @@ MAX_KERNELS = 64  # kernels stored per layer
 
 def record_activity(
     layers: Sequence[LayerActivity],
-    network: Network,
+    network: nn.Module,
     tensors: SpikeTensors,
     data: DataSet,
     bins: BinConfig,
@@ -60,7 +60,7 @@ def _only_view(tensors: SpikeTensors, number: int) -> SpikeTensor:
     return spikes
 
 
-def _kernels(network: Network) -> Iterator[KernelRecord]:
+def _kernels(network: nn.Module) -> Iterator[KernelRecord]:
     """Yield the kernels of layers trained by STDP, in input pixels."""
     layers = [module for module in network.modules() if isinstance(module, IntegrateAndFire)]
     stride = 1
@@ -76,7 +76,7 @@ def _kernels(network: Network) -> Iterator[KernelRecord]:
         )
         yield KernelRecord(name=f"lif{number}", channels=len(shown), kernels=kernels)
 
-        stride *= layer.geometry.pool
+        stride *= layer.pool
 
 
 def _image(spikes: SpikeTensor) -> EventImage:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from ..base.progress import NamedStep, Progress, ignore_progress
 
 if TYPE_CHECKING:
     from ..results import EpochRow, RunFolder
-    from .choice import Choice
     from .config import TrainConfig
 
 log = logging.getLogger(__package__)
@@ -28,17 +26,11 @@ class TrainingCallback:
     def on_progress(self, stage: str, done: float, total: int) -> None:
         """Called when part of a stage is done, such as 2.5 of 20 `epochs`. Raise KeyboardInterrupt to stop."""
 
-    def on_choice(self, choice: Choice) -> None:
-        """Called with the settings chosen for a folder of recordings."""
-
     def on_run(self, folder: RunFolder, config: TrainConfig) -> None:
         """Called when a run begins or resumes, before recordings are encoded."""
 
     def on_data(self, *, synthetic: bool) -> None:
         """Called when the data set is open; `synthetic`: the training and validation recordings are synthetic."""
-
-    def on_start(self, rates: Mapping[str, float]) -> None:
-        """Called after the first batch of the untrained network; `rates`: spikes per neuron and step of each layer."""
 
     def on_epoch(self, row: EpochRow) -> None:
         """Called when an epoch is complete and stored."""
@@ -66,14 +58,6 @@ class LogCallback(TrainingCallback):
     def on_progress(self, stage: str, done: float, total: int) -> None:
         """Report progress."""
         NamedStep(self._progress, stage)(done, total)
-
-    def on_choice(self, choice: Choice) -> None:
-        """Log the reasons of the chosen settings, and what to check in the recordings."""
-        for group, reason in choice.reasons.items():
-            for line in reason.splitlines():
-                log.info("%s: %s", group, line)
-        for warning in choice.warnings:
-            log.warning("%s", warning)
 
     def on_run(self, folder: RunFolder, config: TrainConfig) -> None:  # noqa: ARG002
         """Log the run folder."""

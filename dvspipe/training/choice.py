@@ -1,27 +1,18 @@
-"""Choice of settings for a folder of recordings, with reasons.
-
-`choose_settings` reads all recordings and chooses in order: framing (`_choose_framing`), then everything that follows
-from durations, rates and numbers (`_choose_from_data`), then what the learning rule needs (`rule_choice`). Given
-settings always win, and get no reason.
-"""
+"""Choice of settings for a folder of recordings: `choose_settings` reads them, `_choose_values` has the formulas."""
 
 from __future__ import annotations
 
 import math
 import re
-import textwrap
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
-import yaml
-from numpy.typing import NDArray
 from pydantic import JsonValue
 
-from ..base.errors import DataError, brief, count_noun
+from ..base.errors import DataError
 from ..base.progress import Progress, ignore_progress
 from ..checkpoints.checkpoint import ClassifierConfig, load_config
 from ..datasets import DataSet, DecodedEvents, Sample, folder_config, open_dataset
@@ -31,65 +22,45 @@ from ..encoding import BinConfig
 from ..events import SensorSize
 from ..framing import FramingConfig
 from ..networks import NetworkConfig
-from ..results import SPLITS
+from ..rules import find_unmet_needs
 from .config import TrainConfig, check_settings
 from .framing import adopt_framing, choose_framing
-from .rule_choice import CHANNELS, choose_for_rule, fit_to_data
 
 LONG_US = 3_000_000  # longer recordings are split into windows
 WINDOW_US = 1_500_000  # for long recordings; a gesture of DVS128 Gesture repeats within it
 SHORT_US = 500_000  # shorter recordings get fewer steps
 SIDE = 40  # maximum side of the spike tensor in pixels
 MIN_EVENTS = 30  # minimum events per step
-FEWEST_STEPS = 5
+MIN_STEPS = 5
 QUANTILE = 0.9  # quantile of the durations: the steps cover 9 of 10 recordings
-FEW_RECORDINGS = "few recordings, and polarity depends on whether the background is light or dark"
 FEW = 200  # recordings; with fewer, more are held out, and augmented views are used
+CHANNELS = (16, 32, 64)
+STDP_CHANNELS = (32, 150)  # Kheradpisheh et al. 2018
+STDP_SEEN = 1350  # recordings per layer until its weights converge, as in configs/nmnist-stdp.yaml
+STDP_DOUBLINGS = 9  # doublings of the STDP rates in this time
+MAX_PASSES = 20  # each pass also fits the readout, to all augmented views of the recordings
 # user01_wave.h5; p1wave.h5; boxing_g03_c01.avi, recording c01 of g03.
 GROUP_PATTERNS = (r"^[^_\W]+(?=[_-])", r"^[A-Za-z]+\d+", r"(?<=[_-])[A-Za-z]*\d+(?=[_-][A-Za-z]*\d+\.)")
 MIN_GROUPS = 3
-MAX_SHOWN_LETTERS = 100  # characters of a group of settings in a `repr`
-COMMENT = textwrap.TextWrapper(
-    79,  # a terminal has 80 columns
-    initial_indent="# ",
-    subsequent_indent="# ",
-    break_long_words=False,  # a path stays complete
-    break_on_hyphens=False,
-)
-LISTED = 3  # unusable recordings, or smallest and largest sensors, listed in a message
+LISTED = 3  # unusable recordings in a message
 SAME_SENSOR = 0.75  # minimum size ratio of equal sensors; sizes guessed from events are seldom smaller
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True)
 class Choice:
     """Settings for a folder of recordings.
 
     Args:
         config: Chosen and given settings; the others have their defaults.
-        reasons: Reasons of decisions, by the setting that shows them.
-        warnings: Unintended cues in the recordings that a network could use, one line each.
-        decoded: Decoded events of the recordings; pass them to `train` to avoid decoding again.
+        summary: What was chosen and from what, one line.
+        warnings: Cues in the recordings that a network could learn instead of the classes, one line each.
+        decoded: Decoded events of the recordings, so that `train` need not decode them again.
     """
 
     config: TrainConfig
-    reasons: Mapping[str, str]
+    summary: str
     warnings: tuple[str, ...] = ()
-    decoded: DecodedEvents = field(default_factory=DecodedEvents)
-
-    def __repr__(self) -> str:
-        listed = ", ".join(f"{name}={brief(value, MAX_SHOWN_LETTERS)}" for name, value in self.config.given.items())
-
-        return f"Choice({listed}, {count_noun(len(self.warnings), 'warning')})"
-
-    def to_yaml(self) -> str:
-        """Return the settings as YAML that fits a terminal, with the reasons as comments."""
-        lines = list[str]()
-        settings = {"name": self.config.name, **self.config.model_dump(mode="json", exclude_unset=True)}
-        for name, value in settings.items():
-            lines += COMMENT.wrap(self.reasons.get(name, ""))
-            lines.append(yaml.safe_dump({name: value}, width=COMMENT.width).rstrip())
-
-        return "\n".join(lines) + "\n"
+    decoded: DecodedEvents = field(default_factory=DecodedEvents, repr=False)
 
 
 def choose_settings(root: str | Path, given: TrainConfig = TrainConfig(), progress: Progress | None = None) -> Choice:
@@ -107,205 +78,123 @@ def choose_settings(root: str | Path, given: TrainConfig = TrainConfig(), progre
 
     Raises:
         DataError: If the folder does not have the expected layout, or a recording cannot be read or is empty.
-        ConfigError: If given settings contradict each other, or do not fit the recordings.
+        ConfigError: If given settings contradict each other.
 
     Example:
         >>> from dvspipe import TrainConfig, choose_settings, train
         >>> choice = choose_settings("recordings", TrainConfig(rule="eprop"))  # doctest: +SKIP
-        >>> print(choice.to_yaml())  # doctest: +SKIP
-        >>> train(choice.config, "runs/mine", decoded=choice.decoded)  # doctest: +SKIP
+        >>> choice.summary  # doctest: +SKIP
+        'chosen: 20 steps of 75 ms, blocks of 4, ...; from 120 recordings of 4 classes, 0.8 to 1.6 s'
+        >>> train(choice, out="runs/mine")  # doctest: +SKIP
     """
     fixed = TrainConfig(**folder_config(root).given | given.given)
 
     # A rule may need other settings than the defaults: they belong to the first check of the settings.
-    config = TrainConfig(**choose_for_rule(fixed).settings | fixed.given)
+    config = TrainConfig(**_choose_for_rule(fixed) | fixed.given)
     check_settings(config)
 
     init = None if config.init is None else load_config(config.init)
-    framing, why = _choose_framing(config, init, progress)
+    framing = _choose_framing(config, init, progress)
     config = config.model_copy(update=framing)
 
     decoded = DecodedEvents()
-    opened = open_dataset(config, config, decoded=decoded)
-    measured = measure(opened, progress)
-    _check_usable(str(root), measured)
-
-    if init is not None:
-        fixed = TrainConfig(**init.bins.to_record() | init.network.to_record() | fixed.given)
-    chosen, reasons = _choose_from_data(opened, measured, config, fixed)
-    chosen |= framing
-    if framing:
-        reasons["size" if "size" in framing else "roi"] = why
-
-    # Settings without use are left out, with their reasons: the file should contain only what has an effect.
-    unused = {*TrainConfig.find_unused(dict(fixed)), *fixed.given, *(("ema",) if fixed.call == "step" else ())}
-    chosen = {name: value for name, value in chosen.items() if name not in unused}
-    reasons = {name: reason for name, reason in reasons.items() if name in chosen}
-    if init is not None and "steps" not in given.given:
-        reasons |= {"steps": f"as in {config.init}"}
-
-    complete = TrainConfig(**chosen | fixed.given)
-    check_settings(complete)
-    _check_network(complete, opened, measured)
-
-    return Choice(complete, reasons, tuple(_compare_sensors(str(root), opened, measured)), decoded)
-
-
-def _check_usable(root: str, measured: Sequence[Measurement]) -> None:
-    """Check that all recordings have events."""
+    data = open_dataset(config, config, decoded=decoded)
+    measured = measure(data, progress)
     unusable = [measurement.problems[0] for measurement in measured if not measurement.events]
     if unusable:
         listed = "; ".join(unusable[:LISTED]) + ("; ..." if len(unusable) > LISTED else "")
         raise DataError(f"{root}: {len(unusable)} of {len(measured)} recordings cannot be used; remove them: {listed}")
 
+    if init is not None:
+        fixed = TrainConfig(**init.bins.to_record() | init.network.to_record() | fixed.given)
+    chosen = _choose_values(data, measured, config, fixed) | framing
 
-def _check_network(config: TrainConfig, opened: DataSet, measured: Sequence[Measurement]) -> None:
-    """Check that the settings build a valid network; custom modules are built only during training."""
-    if config.network == "module":
-        return
+    # A setting that does not apply to the kind of network has no effect.
+    unused = TrainConfig.find_unused(dict(fixed))
+    complete = TrainConfig(**{name: value for name, value in chosen.items() if name not in unused} | fixed.given)
+    check_settings(complete)
 
-    sensor = _largest_sensor(measured)
-    ClassifierConfig(
-        classes=opened.classes,
-        width=sensor.width,
-        height=sensor.height,
-        bins=config.part(BinConfig),
-        inputs=opened.inputs,
-        network=config.part(NetworkConfig),
-    ).build_network()
-
-
-def _largest_sensor(measured: Sequence[Measurement]) -> SensorSize:
-    return max((measurement.sensor for measurement in measured), key=lambda size: size.width * size.height)
-
-
-def _compare_sensors(name: str, opened: DataSet, measured: Sequence[Measurement]) -> Iterator[str]:
-    """Yield a warning if classes were recorded with different sensor sizes, a cue for the class."""
-    largest: dict[str, SensorSize] = {}
-    for measurement in measured:
-        label = opened.classes[measurement.label]
-        largest[label] = max(largest.get(label, measurement.sensor), measurement.sensor, key=_longer_side)
-
-    sides = [_longer_side(size) for size in largest.values()]
-    if min(sides) < SAME_SENSOR * max(sides):
-        # Only the smallest and the largest ones are listed.
-        by_size = sorted(largest, key=lambda label: _longer_side(largest[label]))
-        listed = [f"{label} {largest[label]}" for label in by_size]
-        shown = ", ".join(listed if len(listed) <= 2 * LISTED else [*listed[:LISTED], "...", *listed[-LISTED:]])
-        yield (
-            f"{name}: classes have different sensor sizes, so a network can learn the size instead of the motion "
-            f"({shown}); record all classes with one sensor, or train on them separately"
-        )
-
-
-def _longer_side(size: SensorSize) -> int:
-    return max(size.width, size.height)
+    return Choice(complete, _summarize(complete, data, measured), _compare_sensors(data, measured), decoded)
 
 
 def _choose_framing(
     config: TrainConfig, init: ClassifierConfig | None, progress: Progress | None
-) -> tuple[dict[str, JsonValue], str]:
-    """Frame a data set as the network to fine-tune, or as suits the videos; return the settings and the reason."""
-    if init is not None:
-        adopted = adopt_framing(config, init)
-        names = ("size", *FramingConfig.model_fields)
-        framing = {name: value for name, value in adopted.given.items() if name in names}
-        return framing, f"framed as in {config.init}"
+) -> dict[str, JsonValue]:
+    """Frame a data set as the network to fine-tune, or as suits the videos."""
+    if init is None:
+        return choose_framing(open_dataset(config, config), config, progress or ignore_progress)
 
-    choice = choose_framing(open_dataset(config, config), config, progress or ignore_progress)
-    return ({}, "") if choice is None else (choice.settings, choice.reason)
+    names = {"size", *FramingConfig.model_fields}
+    return {name: value for name, value in adopt_framing(config, init).given.items() if name in names}
 
 
-class _TimeScale(NamedTuple):
-    """Durations of the recordings in microseconds, and what follows from them.
-
-    Args:
-        is_long: Whether recordings are split into windows.
-        span_us: Time that the steps should cover.
-        rate_hz: Median event rate.
-    """
-
-    durations_us: NDArray[np.int64]
-    is_long: bool
-    span_us: float
-    rate_hz: float
-
-
-def _find_time_scale(measured: Sequence[Measurement], config: TrainConfig) -> _TimeScale:
+def _choose_values(
+    data: DataSet, measured: Sequence[Measurement], config: TrainConfig, fixed: TrainConfig
+) -> dict[str, JsonValue]:
+    """Return all settings that follow from the recordings, also those that `fixed` replaces."""
     # A few recordings that are longer than most do not set the time scale.
     durations_us = np.array([measurement.duration_us or 0 for measurement in measured])
     most_us = float(np.quantile(durations_us, QUANTILE))
     is_long = config.data in ("folder", "labelled") and most_us > LONG_US
     span_us = float(min(WINDOW_US, np.median(durations_us))) if is_long else most_us
 
-    rates_hz = [measurement.events / max(1, measurement.duration_us or 0) * 1e6 for measurement in measured]
-    return _TimeScale(durations_us, is_long, span_us, float(np.median(rates_hz)))
-
-
-def _choose_from_data(
-    opened: DataSet, measured: Sequence[Measurement], config: TrainConfig, fixed: TrainConfig
-) -> tuple[dict[str, JsonValue], dict[str, str]]:
-    """Return chosen settings, also for fixed ones, and reasons by setting."""
-    durations_us, is_long, span_us, rate_hz = _find_time_scale(measured, config)
     sensor = _largest_sensor(measured)
-    bins = _choose_bins(config.window_us or span_us, rate_hz, sensor, fixed)
-    window_us = bins.tensor_us
+    bins = _choose_bins(config.window_us or span_us, measured, sensor, fixed)
     step_s = bins.step_us * 1e-6
 
-    # Samples to divide into parts; each window of a long recording is one.
-    samples = len(opened.train) + len(opened.validation) + (0 if opened.fixed_test else len(opened.test))
+    # Samples to divide into parts; each window of a long recording is one. The rest trains: the test part is drawn from
+    # all samples, the validation part from the others.
+    samples = len(data.train) + len(data.validation) + (0 if data.fixed_test else len(data.test))
     if is_long:
-        samples = round(samples * float(np.maximum(1, durations_us // window_us).mean()))
-
-    # The rest trains: the test part is drawn from all samples, the validation part from the others.
+        samples = round(samples * float(np.maximum(1, durations_us // bins.tensor_us).mean()))
     validation = 0.2 if samples < FEW else 0.1
-    tested = 0 if opened.fixed_test else config.test
-    trained = math.ceil(samples * (1 - tested) * (1 - validation))
-    optimiser, updates = _choose_optimiser(trained)
+    trained = math.ceil(samples * (1 - (0 if data.fixed_test else config.test)) * (1 - validation))
 
-    # The groups of a published split are in its file.
-    group = find_group_pattern(opened.samples) if opened.split is None else None
-    seconds = f"{durations_us.min() / 1e6:.2f} to {durations_us.max() / 1e6:.2f} s"
-    reasons = {
-        "name": f"{len(measured)} recordings of {len(opened.classes)} classes, {seconds}, sensor {sensor}",
-        "steps": f"{bins.steps} steps of {bins.step_us / 1000:g} ms, each with about {rate_hz * step_s:,.0f} events; "
-        f"{sensor} in blocks of {bins.downsample}",
-        "tau_mem_s": "membranes remember about two steps",
-        "tau_readout_s": "the readout remembers half of the tensor",
-    }
-    if "batch" not in fixed.given:
-        reasons |= {"epochs": f"chosen for about {updates} weight updates"}
-    if "group" not in fixed.given:
-        reasons["validation" if group is None else "group"] = _explain_group(opened, group)
+    # At most about 600 updates or 4000 samples, whichever is less, but 8 to 60 epochs.
+    batch = min(32, max(4, trained // 10))
+    epochs = max(8, min(60, math.ceil(600 / math.ceil(trained / batch)), math.ceil(4000 / trained)))
 
     chosen: dict[str, JsonValue] = {
         "name": re.sub(r"[^\w.-]+", "-", config.root.resolve().name if config.root else "").strip("-.") or "run",
         "validation": validation,
-        **({} if group is None else {"group": group}),
-        **({} if sensor == opened.sensor else {"sensor": str(sensor)}),
         **bins.given,
-        **_choose_network(bins),
-        **optimiser,
+        "channels": list(CHANNELS),
+        "kernel": 3,
+        "tau_mem_s": round(2 * step_s, 6),  # membranes remember about two steps
+        "tau_readout_s": round(max(bins.tensor_us / 2 * 1e-6, 2 * step_s), 6),  # the readout, half of the tensor
+        "dropout": 0.2,
+        "epochs": epochs,
+        "batch": batch,
+        "learning_rate": 0.004,
+        "ema": 0.95,
     }
+
+    # The groups of a published split are in its file.
+    group = find_group_pattern(data.samples) if data.split is None else None
+    if group is not None:
+        chosen |= {"group": group}
+    if sensor != data.sensor:
+        chosen |= {"sensor": str(sensor)}
     if is_long:
-        chosen |= {"window_us": window_us}
-        reasons |= {"window_us": f"recordings of up to {durations_us.max() / 1e6:.1f} s are split into windows"}
+        chosen |= {"window_us": bins.tensor_us}
     if samples < FEW:
         chosen |= {"views": 8, "rotate_deg": 15, "scale": 0.15, "time_scale": 0.1}
-        reasons |= {"views": "few recordings: augmented views are added"}
     if samples < FEW and bins.polarity != "merged":
-        chosen |= {"flip_polarity": True}
-        reasons |= {"flip_polarity": FEW_RECORDINGS}
+        chosen |= {"flip_polarity": True}  # polarity depends on whether the background is light or dark
 
-    by_rule = fit_to_data(choose_for_rule(fixed), fixed, samples=trained, window_us=window_us, grid=bins.grid(sensor))
-    return by_rule.apply(chosen, reasons)
+    if fixed.network == "stdp":
+        for name in ("learning_rate", "ema"):  # STDP has its own
+            del chosen[name]
+        chosen |= _choose_passes(fixed, trained)
+    return chosen | _choose_for_rule(fixed)
 
 
-def _choose_bins(span_us: float, rate_hz: float, sensor: SensorSize, fixed: TrainConfig) -> BinConfig:
-    """Choose steps that cover a duration, respecting fixed settings."""
+def _choose_bins(span_us: float, measured: Sequence[Measurement], sensor: SensorSize, fixed: TrainConfig) -> BinConfig:
+    """Choose steps that cover a duration and have enough events each, respecting fixed settings."""
+    rates_hz = [measurement.events / max(1, measurement.duration_us or 0) * 1e6 for measurement in measured]
+    events = float(np.median(rates_hz)) * span_us * 1e-6
     steps = 10 if span_us < SHORT_US else 20
-
-    while steps > FEWEST_STEPS and rate_hz * span_us * 1e-6 / steps < MIN_EVENTS:
+    while steps > MIN_STEPS and events / steps < MIN_EVENTS:
         steps //= 2
 
     # A given length of a step decides their number, unless that is given, too.
@@ -321,45 +210,80 @@ def _choose_bins(span_us: float, rate_hz: float, sensor: SensorSize, fixed: Trai
     return BinConfig(**chosen | fixed.part(BinConfig).given)
 
 
-def _choose_network(bins: BinConfig) -> dict[str, JsonValue]:
-    # Time constants follow the steps: a membrane remembers about two, the readout about half of the tensor.
-    step_s = bins.step_us * 1e-6
+def _choose_for_rule(given: TrainConfig) -> dict[str, JsonValue]:
+    """Return the settings that a rule or a kind of network requires, independent of the recordings."""
+    if given.network == "stdp":
+        layers = _count_layers(given)
+        return {
+            "form": "binary",  # a pixel spikes at most once per step, because thresholds count spikes
+            "channels": list(STDP_CHANNELS),
+            "kernel": 5,
+            "thresholds": [10] * layers,
+            "winners": [5] * layers,
+            "radius": [2] * layers,
+        }
+    if given.rule == "bptt":
+        return {}
+
+    network = NetworkConfig(network="mlp" if given.network == "mlp" else "csnn", channels=CHANNELS)
+    needs = find_unmet_needs(given.rule, network)
+    return needs | {"loss": "each_step"}
+
+
+def _choose_passes(given: TrainConfig, samples: int) -> dict[str, JsonValue]:
+    """Repeat few recordings until the weights of STDP converge, unless the number of epochs is given."""
+    layers = _count_layers(given)
+    passes = min(MAX_PASSES, math.ceil(STDP_SEEN / samples))
+    if "epochs" in given.given:
+        passes = max(1, given.epochs // layers)
+
     return {
-        "channels": list(CHANNELS),
-        "kernel": 3,
-        "tau_mem_s": round(2 * step_s, 6),
-        "tau_readout_s": round(max(bins.tensor_us / 2 * 1e-6, 2 * step_s), 6),
-        "dropout": 0.2,
+        "passes": passes,
+        "doubled_after": max(1, passes * samples // STDP_DOUBLINGS),
+        "epochs": layers * passes,
     }
 
 
-def _explain_group(opened: DataSet, group: str | None) -> str:
-    """Return the reason of a pattern for groups, the result of `find_group_pattern`."""
-    if opened.split is not None:
-        groups = count_noun(len({sample.group for sample in opened.samples}), "group")
-        return f"parts are as in split {opened.split} of {SPLITS}; {groups} of recordings stay together"
-    if group is not None:
-        matches = (re.search(group, sample.file.name) for sample in opened.samples if sample.file)
-        names = sorted({match[0] for match in matches if match})
-        return f"recordings of a person or source stay in one part: {len(names)} of them, such as {names[0]}"
-
-    shown = "file names do not show a person or source"
-    if opened.in_time:
-        return f"too few films of {', '.join(opened.in_time)}, so each is divided in time; {shown}"
-
-    is_grouped = len({sample.group for sample in opened.samples}) < len({sample.file for sample in opened.samples})
-    groups = "files that differ only in a number are a group" if is_grouped else "each recording is a separate group"
-    return f"{groups}; {shown}"
+def _count_layers(given: TrainConfig) -> int:
+    """Return the number of layers of a network of kind `stdp`."""
+    return len(given.channels if "channels" in given.given else STDP_CHANNELS)
 
 
-def _choose_optimiser(samples: int) -> tuple[dict[str, JsonValue], int]:
-    """Return settings of the optimiser, and the number of weight updates that they give."""
-    batch = min(32, max(4, samples // 10))
-    updates_per_epoch = math.ceil(samples / batch)
+def _largest_sensor(measured: Sequence[Measurement]) -> SensorSize:
+    return max((measurement.sensor for measurement in measured), key=lambda size: size.width * size.height)
 
-    # At most about 600 updates or 4000 samples, whichever is less, but 8 to 60 epochs.
-    epochs = max(8, min(60, math.ceil(600 / updates_per_epoch), math.ceil(4000 / samples)))
-    return {"epochs": epochs, "batch": batch, "learning_rate": 0.004, "ema": 0.95}, epochs * updates_per_epoch
+
+def _compare_sensors(data: DataSet, measured: Sequence[Measurement]) -> tuple[str, ...]:
+    """Return a warning if classes were recorded with different sensor sizes, a cue for the class."""
+    sides: dict[str, int] = {}
+    for measurement in measured:
+        name = data.classes[measurement.label]
+        sides[name] = max(sides.get(name, 0), measurement.sensor.width, measurement.sensor.height)
+
+    smallest = min(sides, key=sides.__getitem__)
+    largest = max(sides, key=sides.__getitem__)
+    if sides[smallest] >= SAME_SENSOR * sides[largest]:
+        return ()
+    return (
+        f"{data.title}: a network can learn the sensor instead of the motion ({smallest} has a side of "
+        f"{sides[smallest]} pixels, {largest} of {sides[largest]}); record all classes with one sensor",
+    )
+
+
+def _summarize(config: TrainConfig, data: DataSet, measured: Sequence[Measurement]) -> str:
+    """Return what was chosen and from what, in one line."""
+    parts = [f"{config.steps} steps of {config.step_us / 1000:g} ms", f"blocks of {config.downsample}"]
+    if config.window_us is not None:
+        parts.append(f"windows of {config.window_us / 1e6:g} s")
+    if config.roi is not None:
+        parts.append(f"roi {config.roi}, size {config.size or data.sensor}")
+    if config.group is not None:
+        parts.append(f"groups {config.group}")
+    parts += [f"{config.views} views", f"batches of {config.batch}", f"{config.epochs} epochs"]
+
+    durations_s = [(measurement.duration_us or 0) / 1e6 for measurement in measured]
+    seconds = f"{min(durations_s):.2g} to {max(durations_s):.2g} s"
+    return f"chosen: {', '.join(parts)}; from {len(measured)} recordings of {len(data.classes)} classes, {seconds}"
 
 
 def find_group_pattern(samples: Sequence[Sample]) -> str | None:
@@ -370,14 +294,14 @@ def find_group_pattern(samples: Sequence[Sample]) -> str | None:
     """
     label_of_file = {sample.file: sample.label for sample in samples if sample.file is not None}
     for pattern in (*FILM_PATTERNS, *GROUP_PATTERNS):
-        matches = {file: re.search(pattern, file.name) for file in label_of_file}
-        if not matches or not all(matches.values()):
-            continue
-
         labels_of_group: defaultdict[str, set[int]] = defaultdict(set)
-        for file, match in matches.items():
-            assert match is not None
-            labels_of_group[match[0]].add(label_of_file[file])
+        matched = 0
+        for file, label in label_of_file.items():
+            if match := re.search(pattern, file.name):
+                labels_of_group[match[0]].add(label)
+                matched += 1
+        if not matched or matched < len(label_of_file):
+            continue
 
         # A person usually records several classes; a name that occurs in one class only may describe the class.
         groups_of_class = Counter(label for labels in labels_of_group.values() for label in labels)

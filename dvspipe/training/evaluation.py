@@ -1,27 +1,30 @@
 """Evaluation of networks and checkpoints: predictions, accuracy, calibration.
 
-`evaluate_network` predicts recordings, and `score` turns the predictions into the fields of a record. For checkpoints,
-`open_evaluation` loads the classifier (`TrainedNetwork`), opens the data set and finds the part to evaluate: recordings
+`evaluate_network` predicts recordings, and `score` turns the predictions into a record. For checkpoints,
+`open_evaluation` loads the classifier, opens the data set and finds the part to evaluate: recordings
 that the classifier was trained on must not be tested, so the part comes from the split of its run if there is one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
-from typing import Protocol, TypedDict, runtime_checkable
+from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import JsonValue
 from torch import Tensor, nn
 
 from ..base.errors import Brief, ConfigError, DataError, count_noun
 from ..base.files import claim_output, require_suffix
 from ..base.progress import Progress, ignore_progress
+from ..base.yaml_files import parse_yaml, read_text
 from ..checkpoints.checkpoint import (
+    Checkpoint,
     ClassifierConfig,
     find_checkpoint,
     load_checkpoint,
@@ -29,7 +32,6 @@ from ..checkpoints.checkpoint import (
 )
 from ..datasets import (
     PARTS,
-    Cache,
     DataConfig,
     DataSet,
     Sample,
@@ -44,9 +46,7 @@ from ..datasets import (
     restore_split,
 )
 from ..datasets.config import WINDOW_KINDS
-from ..encoding import BinConfig
-from ..networks import ModuleSource, Network, NetworkConfig, run_in_pieces
-from ..networks.norms import PIECE_STEPS
+from ..networks import run_in_pieces
 from ..results import (
     EvaluatedPart,
     EvaluationResult,
@@ -55,11 +55,10 @@ from ..results import (
     WrongPrediction,
     calibration_error,
 )
-from ..results.scores import CALIBRATION_BINS, Counts
+from ..results.scores import CALIBRATION_BINS, Scores
 from .callback import LogCallback, TrainingCallback
 from .config import TrainConfig, read_experiment
 from .framing import adopt_framing
-from .logistic import fit_logistic
 
 
 @dataclass(frozen=True, repr=False)
@@ -97,32 +96,19 @@ def evaluate_network(
     device = next(network.parameters()).device
     logits: list[Tensor] = []
 
-    with torch.no_grad():
-        for spikes in plain_batches(tensors, batch, progress=progress):
-            streams = isinstance(network, Network) and network.streams  # other networks see all steps at once
-            steps = PIECE_STEPS if streams else spikes.shape[1]
-            outputs = run_in_pieces(network, torch.from_numpy(spikes).transpose(0, 1).to(device), steps)
-            logits.append(outputs.mean(0).float().cpu())
+    for spikes in plain_batches(tensors, batch, progress=progress):
+        outputs = run_in_pieces(network, torch.from_numpy(spikes).transpose(0, 1).to(device))
+        logits.append(outputs.mean(0).float().cpu())
 
     joined = torch.cat(logits)
     loss = float(nn.functional.cross_entropy(joined, torch.from_numpy(tensors.labels)))
     return Evaluation(loss, tensors.labels, joined.argmax(1).numpy(), joined.numpy())
 
 
-class ScoreFields(TypedDict):
-    """Fields of `results.Scores`."""
-
-    classes: tuple[str, ...]
-    confusion: Counts
-    calibration_error: float
-    temperature: float
-    wrong: tuple[WrongPrediction, ...]
-
-
 def score(
     evaluation: Evaluation, samples: Sequence[Sample], classes: Sequence[str], classifier: ClassifierConfig
-) -> ScoreFields:
-    """Return the fields of `results.Scores`, with the calibrated probabilities of a classifier."""
+) -> Scores:
+    """Return the confusion, calibration and wrong predictions, with the calibrated probabilities of a classifier."""
     probabilities = classifier.probabilities(evaluation.logits)
     confusion = np.zeros((len(classes), len(classes)), np.int64)
     np.add.at(confusion, (evaluation.labels, evaluation.predicted), 1)
@@ -130,7 +116,7 @@ def score(
     wrong = np.flatnonzero(evaluation.labels != evaluation.predicted)
     most_certain_first = wrong[np.argsort(-certainty[wrong], kind="stable")]
 
-    return ScoreFields(
+    return Scores(
         classes=tuple(classes),
         confusion=tuple(map(tuple, confusion.tolist())),
         calibration_error=expected_calibration_error(probabilities, evaluation.labels),
@@ -165,18 +151,6 @@ def expected_calibration_error(probabilities: NDArray[np.float32 | np.float64], 
     return calibration_error(count, total, correct) or 0.0
 
 
-def event_count_accuracy(train: SpikeTensors, test: SpikeTensors) -> float:
-    """Return the test accuracy of a linear classifier on the number of events of a recording alone."""
-    counts = {part: torch.tensor([[float(count.kept)] for count in part.counts()]) for part in (train, test)}
-    mean, deviation = counts[train].mean(), counts[train].std(correction=0)
-    scaled = {part: (count - mean) / deviation.clamp_min(1.0) for part, count in counts.items()}
-
-    classes = int(max(train.labels.max(), test.labels.max())) + 1
-    fitted = fit_logistic(scaled[train], torch.from_numpy(train.labels), classes, c=1.0)
-    predicted = (scaled[test] @ fitted[:, :-1].T + fitted[:, -1]).argmax(1)
-    return float((predicted.numpy() == test.labels).mean())
-
-
 @dataclass(frozen=True)
 class OpenedEvaluation:
     """Classifier and the samples to evaluate it on; see `open_evaluation`."""
@@ -196,7 +170,7 @@ class OpenedEvaluation:
         rows = zip(self.samples, evaluation.predicted.tolist(), probabilities.tolist(), strict=True)
 
         return EvaluationResult(
-            **score(evaluation, self.samples, data.classes, self.classifier),
+            **dict(score(evaluation, self.samples, data.classes, self.classifier)),
             data=f"{count} ({self.part}) of {data.title}{' (synthetic)' if synthetic else ''}",
             synthetic=synthetic,
             trained_on=self.classifier.trained_on,
@@ -213,9 +187,8 @@ class OpenedEvaluation:
         )
 
 
-@runtime_checkable
-class TrainedClassifier(Protocol):
-    """Trained network with its configuration, such as `inference.Classifier`."""
+class TrainedNetwork(Protocol):
+    """Trained network with its configuration, such as `Classifier`."""
 
     @property
     def checkpoint(self) -> str | None:
@@ -230,221 +203,163 @@ class TrainedClassifier(Protocol):
         """Network in PyTorch."""
 
 
-@dataclass(frozen=True)
-class TrainedNetwork:
-    """Trained network with its configuration.
-
-    Args:
-        checkpoint: Checkpoint that it was loaded from; None if it was built in memory.
-    """
-
-    checkpoint: str | None
-    config: ClassifierConfig
-    network: nn.Module
-
-    @property
-    def name(self) -> str:
-        """Name in messages."""
-        return self.checkpoint or type(self.network).__name__
-
-    @cached_property
-    def split(self) -> Path | None:
-        """Split of its run, if the file exists."""
-        if self.checkpoint is None:
-            return None
-
-        run = find_checkpoint(self.checkpoint).resolve().parent.parent  # RUN/weights/best.safetensors
-        split = RunFolder(run).split
-        return split if split.is_file() else None
-
-
-def describe_network(network: nn.Module, data: DataSet, bins: BinConfig) -> TrainedNetwork:
-    """Return a network with the configuration that its data set implies."""
-    module = NetworkConfig(network="module")
-    config = ClassifierConfig(
-        classes=data.classes, width=data.sensor.width, height=data.sensor.height, bins=bins, network=module
-    )
-
-    is_known = isinstance(network, Network)
-    return TrainedNetwork(None, config, network if is_known else config.build_network(ModuleSource((), network)))
-
-
-def _load(checkpoint: str | Path | TrainedNetwork | TrainedClassifier, modules: ModuleSource) -> TrainedNetwork:
-    """Load a checkpoint; a classifier in memory is returned as it is."""
-    if isinstance(checkpoint, TrainedNetwork):
-        return checkpoint
-    if isinstance(checkpoint, str | Path):
-        path = pin_checkpoint(checkpoint)
-        return TrainedNetwork(path, *load_checkpoint(path, modules=modules))
-
-    return TrainedNetwork(checkpoint.checkpoint, checkpoint.config, checkpoint.network)
-
-
-def evaluate_opened(
-    opened: OpenedEvaluation, cache: Cache | None, *, batch: int, callback: TrainingCallback
-) -> EvaluationResult:
-    """Evaluate an opened classifier on its samples."""
-    settings = TensorSettings(opened.classifier.bins)
-    reading = partial(callback.on_progress, f"reading {opened.part}")
-    tensors = SpikeTensors(opened.samples, settings, cache=cache, progress=reading)
-
-    evaluating = partial(callback.on_progress, f"evaluating {opened.part}")
-    return opened.result(evaluate_network(opened.network, tensors, batch=batch, progress=evaluating))
-
-
 def open_evaluation(
-    checkpoint: str | Path | TrainedClassifier,
+    checkpoint: str | Path | TrainedNetwork,
     data: DataConfig | DataSet,
     part: str,
     *,
     callback: TrainingCallback,
-    modules: ModuleSource,
+    network: nn.Module | None = None,
 ) -> OpenedEvaluation:
     """Load a classifier, and open the part of a data set to evaluate; arguments as in `dvspipe.evaluate`."""
-    trained = _load(checkpoint, modules)
-    name = trained.name
-    classifier = trained.config
     if part not in (*PARTS, "all"):
         raise ConfigError(f"part {part}: unknown part (expected {', '.join(PARTS)}, all)")
 
-    # Without a stored split, the data set is opened undivided first: a division can fail, and may not be needed.
-    divide: Callable[[], DataSet] | None = None
-    opening = partial(callback.on_progress, "opening recordings")
-    if isinstance(data, DataSet):
-        opened = _match_classes(data, trained)
+    file: str | None
+    if isinstance(checkpoint, str | Path):
+        file = pin_checkpoint(checkpoint)
+        trained = load_checkpoint(file, network=network)
     else:
-        is_divided = data.split is not None
-        data = _adopt_run(adopt_framing(data, classifier), trained.split)
-        undivided = data.model_copy(update={"validation": 0.0, "test": 0.0})  # few recordings cannot be split
-        opened = _open_matched(data if is_divided else undivided, trained, opening)
-        divide = None if is_divided else partial(_open_matched, data, trained, opening)
+        file = checkpoint.checkpoint
+        trained = Checkpoint(checkpoint.config, checkpoint.network)
+
+    if not isinstance(data, DataSet):
+        opened, part = _open_part(data, trained.config, file, part, callback)
+    else:
+        opened = _match_classes(data, trained.config)
+        if part == "test" and not opened.test:
+            callback.on_warning(f"{opened.title}: has no test part; all {len(opened.samples)} recordings are used")
+            part = "all"
+
     for warning in opened.warnings:
         callback.on_warning(warning)
-
-    if opened.sensor != classifier.sensor:
+    sensor = trained.config.sensor
+    if opened.sensor != sensor:
         raise DataError(
-            f"{opened.title}: sensor differs from {name} (found {opened.sensor}, expected {classifier.sensor})"
+            f"{opened.title}: sensor differs from the classifier's (found {opened.sensor}, expected {sensor})"
         )
 
-    if part != "all" and divide is not None:
-        opened, part = _split_as_trained(trained, opened, part, divide, callback)
-    elif not isinstance(data, DataSet):
-        _warn_of_trained(trained, opened, part, callback)
-    elif part == "test" and not opened.test:
-        callback.on_warning(f"{opened.title}: has no test part; all {len(opened.samples)} recordings are used")
-        part = "all"
-    parts = opened.parts | {"all": opened.samples}
-    if not parts[part]:
+    samples = (opened.parts | {"all": opened.samples})[part]
+    if not samples:
         raise DataError(f"{opened.title}: the {part} part has no recordings; use part=all to evaluate all recordings")
-    return OpenedEvaluation(classifier, trained.network, opened, part, parts[part])
+    return OpenedEvaluation(*trained, opened, part, samples)
 
 
-def _open_matched(data: DataConfig, trained: TrainedNetwork, progress: Progress) -> DataSet:
-    """Open a data set with the labels of a classifier."""
-    return _match_classes(open_dataset(data, trained.config.bins, progress=progress), trained)
-
-
-def _match_classes(data: DataSet, trained: TrainedNetwork) -> DataSet:
-    """Match the labels of a data set to the classes of a classifier, by the names of the classes.
+def _match_classes(data: DataSet, classifier: ClassifierConfig) -> DataSet:
+    """Match the labels of a data set to the classes of a classifier, by their names.
 
     Raises:
         DataError: If the data set has a class that the classifier does not have.
     """
-    classes = trained.config.classes
-    if data.classes == classes:
+    if data.classes == classifier.classes:
         return data
-    if not set(data.classes) <= set(classes):
+    if not set(data.classes) <= set(classifier.classes):
         raise DataError(
-            f"{data.title}: classes differ from {trained.name} (found {', '.join(data.classes)}, expected "
-            f"{', '.join(classes)}); to classify them, fine-tune it: train with init=CHECKPOINT"
+            f"{data.title}: classes differ from the classifier's (found {', '.join(data.classes)}, expected "
+            f"{', '.join(classifier.classes)}); to classify them, fine-tune it: train with init=CHECKPOINT"
         )
-
-    return data.with_classes(classes)
-
-
-def _adopt_run(data: DataConfig, split: Path | None) -> DataConfig:
-    """Return data settings with the windows and the published split of a run, unless they are given.
-
-    The split.json of the run lists the recordings of this split, and their windows.
-    """
-    if split is None or data.data not in WINDOW_KINDS:
-        return data
-
-    trained_on = _read_config(split)
-    if trained_on is None or trained_on.data not in WINDOW_KINDS:
-        return data
-
-    number = trained_on.split if isinstance(trained_on.split, int) else data.split
-    adopted = {"window_us": trained_on.window_us, "split": number}
-    return data.model_copy(update={name: adopted[name] for name in adopted.keys() - data.model_fields_set})
+    return data.with_classes(classifier.classes)
 
 
-def _read_config(split: Path) -> TrainConfig | None:
-    """Return the configuration of the run of a split.json."""
-    stored = RunFolder(split.parent).config
-    return TrainConfig.read(stored) if stored.is_file() else None
-
-
-def _find_root(split: Path) -> Path | None:
-    """Return the folder of the recordings that a run was trained on."""
-    trained_on = _read_config(split)
-    return None if trained_on is None or trained_on.root is None else trained_on.root.resolve()
-
-
-def _warn_of_trained(trained: TrainedNetwork, data: DataSet, part: str, callback: TrainingCallback) -> None:
-    """Warn if a test part that the user chose has recordings of the training."""
-    if trained.split is None or part != "test":
-        return
-
-    trained_names = {*read_split(trained.split).train}
-    tested = {sample.name for sample in data.test}
-    known = [name for name, sample in name_samples(data).items() if name in trained_names and sample.name in tested]
-    if known:
-        callback.on_warning(
-            f"{data.title}: {len(known)} of {count_noun(len(data.test), 'test recording')} are in the training part of "
-            f"{trained.split}, such as {known[0]}"
-        )
-
-
-def _split_as_trained(
-    trained: TrainedNetwork, data: DataSet, part: str, divide: Callable[[], DataSet], callback: TrainingCallback
+def _open_part(
+    data: DataConfig, classifier: ClassifierConfig, file: str | None, part: str, callback: TrainingCallback
 ) -> tuple[DataSet, str]:
-    """Split a data set as in the run of a checkpoint; return it and the part to evaluate.
+    """Open a data set, divided as in the run of a checkpoint; return it and the part to evaluate.
 
     If the recordings are not from the run, the test part is all of them, unless the data set has its own test part.
-    Warn in this case, and if the part may contain recordings of the training.
     """
-    split = trained.split
-    restored = None if split is None else restore_split(split, data)
-    if restored is not None:
-        assert split is not None
-        if data.root is not None and data.root.resolve() != _find_root(split):
-            callback.on_warning(
-                f"{data.title}: is divided as in {split} by the paths of its recordings, in another folder than in the "
-                "training; if they are other recordings, evaluate all of them (part = all)"
-            )
-        return restored, part
+    run = _find_run(file)
+    settings = _adopt_run(adopt_framing(data, classifier), run)
+    opening = partial(callback.on_progress, "opening recordings")
 
-    # Without recordings of the run, all of them are a test.
-    if part == "test" and split is not None and not data.test:
-        return data, "all"
+    def open_matched(settings: DataConfig) -> DataSet:
+        return _match_classes(open_dataset(settings, classifier.bins, progress=opening), classifier)
+
+    if data.split is not None:
+        opened = open_matched(settings)
+        if run is not None and part == "test":
+            _warn_of_trained(run, opened, callback)
+        return opened, part
+
+    # The data set is opened undivided first: few recordings cannot be divided, and need not be.
+    opened = open_matched(settings.model_copy(update={"validation": 0.0, "test": 0.0}))
+    if part == "all":
+        return opened, part
+    if run is not None:
+        restored = restore_split(run.split, opened)
+        if restored is not None:
+            if opened.root is not None and opened.root.resolve() != _find_root(run):
+                callback.on_warning(
+                    f"{opened.title}: is divided as in {run.split} by the paths of its recordings, in another folder "
+                    "than in the training; if they are other recordings, evaluate all of them (part = all)"
+                )
+            return restored, part
+        if part == "test" and not opened.test:
+            return opened, "all"
 
     # The recordings of the training are unknown: divide as a training with this seed would.
     try:
-        divided = divide()
+        divided = open_matched(settings)
     except DataError as error:
         raise DataError(f"{error}; use part=all to evaluate all recordings") from error
 
-    if not (part == "test" and divided.fixed_test):
+    if part != "test" or not divided.fixed_test:
         callback.on_warning(
-            f"{data.title}: the split of the training of {trained.name} is unknown, so it is split by the seed; part "
-            f"{part} may contain recordings of the training"
+            f"{divided.title}: the split of the training is unknown, so it is split by the seed; part {part} may "
+            "contain recordings of the training"
         )
     return divided, part
 
 
+def _find_run(checkpoint: str | None) -> RunFolder | None:
+    """Return the run of a checkpoint, if its split is known."""
+    if checkpoint is None:
+        return None
+
+    run = RunFolder(find_checkpoint(checkpoint).resolve().parent.parent)  # RUN/weights/best.safetensors
+    return run if run.split.is_file() else None
+
+
+def _read_data(run: RunFolder) -> dict[str, JsonValue]:
+    """Return the settings of the data of a run, also of an earlier version with other settings of networks."""
+    stored = parse_yaml(read_text(run.config), str(run.config)) if run.config.is_file() else None
+    return stored if isinstance(stored, dict) else {}
+
+
+def _find_root(run: RunFolder) -> Path | None:
+    """Return the folder of the recordings that a run was trained on."""
+    root = _read_data(run).get("root")
+    return None if root is None else Path(str(root)).resolve()
+
+
+def _adopt_run(data: DataConfig, run: RunFolder | None) -> DataConfig:
+    """Return data settings with the windows and the published split of a run, unless they are given.
+
+    The split.json of the run lists the recordings of this split, and their windows.
+    """
+    stored = {} if run is None else _read_data(run)
+    if data.data not in WINDOW_KINDS or stored.get("data") not in WINDOW_KINDS:
+        return data
+
+    split = stored.get("split")
+    adopted = {"window_us": stored.get("window_us"), "split": split if isinstance(split, int) else data.split}
+    return data.model_copy(update={name: adopted[name] for name in adopted.keys() - data.model_fields_set})
+
+
+def _warn_of_trained(run: RunFolder, data: DataSet, callback: TrainingCallback) -> None:
+    """Warn if a test part that the user chose has recordings of the training."""
+    trained = {*read_split(run.split).train}
+    tested = {sample.name for sample in data.test}
+    known = [name for name, sample in name_samples(data).items() if name in trained and sample.name in tested]
+    if known:
+        callback.on_warning(
+            f"{data.title}: {len(known)} of {count_noun(len(data.test), 'test recording')} are in the training part of "
+            f"{run.split}, such as {known[0]}"
+        )
+
+
 def evaluate(
-    checkpoint: str | Path | TrainedClassifier | nn.Module,
+    checkpoint: str | Path | TrainedNetwork,
     source: str | Path | DataSet | DataConfig,
     config: TrainConfig = TrainConfig(),
     out: str | Path | None = None,
@@ -453,7 +368,6 @@ def evaluate(
     overwrite: bool = False,
     against: EvaluationResult | str | Path | None = None,
     batch: int = 32,
-    trust: Sequence[str] = (),
     network: nn.Module | None = None,
     callback: TrainingCallback | None = None,
     progress: Progress = ignore_progress,
@@ -462,7 +376,7 @@ def evaluate(
 
     Args:
         checkpoint: Run folder, checkpoint file, name of an included classifier, or hf://USER/NAME. In Python also a
-            `Classifier`, or a network that returns [T, B, K] or [B, K] for all steps [T, B, C, H, W].
+            `Classifier`.
         source: Folder of recordings, YAML file, or name of an included configuration (see dvspipe configs list). In
             Python also a data set, or its settings. It has classes of the classifier, in any order. A folder is framed
             as in training, unless its settings say otherwise.
@@ -473,14 +387,13 @@ def evaluate(
         against: JSON file of another classifier on the same recordings: test whether the accuracies differ (McNemar,
             exact). In Python also its result.
         batch: Recordings per batch.
-        trust: Packages allowed to run code for networks with `network = module`.
         network: Your own network, which was passed to `train`; the weights of the checkpoint are loaded into it.
         callback: Called with progress, and with a warning if the part may contain recordings of the training.
         progress: Called with the amount done and the total.
 
     Raises:
         CheckpointError: If the file is not a checkpoint.
-        ConfigError: If the part does not exist, or the network is a module that is not trusted.
+        ConfigError: If the part does not exist, or the own network of the classifier is missing.
         DataError: If the data set is not usable, has a class that the classifier lacks or another sensor, or is not
             split as in the run; or if `against` is of other recordings.
         FileError: If the output exists or cannot be written.
@@ -495,22 +408,17 @@ def evaluate(
     other = EvaluationResult.read(against) if isinstance(against, str | Path) else against
 
     callback = callback or LogCallback(progress)
-    modules = ModuleSource.of(trust, network)
-    open_part = partial(open_evaluation, part=part, callback=callback, modules=modules)
 
     # Only settings say where tensors are cached.
     data = read_experiment(source, config) if isinstance(source, str | Path) else source
     cache = None if isinstance(data, DataSet) else open_cache(data)
 
-    # A network has no configuration of its own: classes and sensor come from the data set, which is opened first.
-    if isinstance(checkpoint, nn.Module):
-        bins = config.part(BinConfig)
-        dataset = data if isinstance(data, DataSet) else open_dataset(data, bins)
-        opened = open_part(describe_network(checkpoint, dataset, bins), dataset)
-    else:
-        opened = open_part(checkpoint, data)
+    opened = open_evaluation(checkpoint, data, part, callback=callback, network=network)
+    reading = partial(callback.on_progress, f"reading {opened.part}")
+    tensors = SpikeTensors(opened.samples, TensorSettings(opened.classifier.bins), cache=cache, progress=reading)
 
-    result = evaluate_opened(opened, cache, batch=batch, callback=callback)
+    evaluating = partial(callback.on_progress, f"evaluating {opened.part}")
+    result = opened.result(evaluate_network(opened.network, tensors, batch=batch, progress=evaluating))
     if other is not None:
         result = result.model_copy(update={"against": result.compare(other)})
 

@@ -6,21 +6,19 @@ import time
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from ..base.errors import ConfigError
-from ..base.pool import prefetch
-from ..datasets import BatchSettings, SpikeTensors, training_batches
+from ..datasets import BatchSettings, training_batches
 from ..datasets.augmentation import SpikeTensor
-from ..networks import IntegrateAndFire, SpikingNetwork, watch_rates
+from ..networks import IntegrateAndFire, watch_rates
 from ..results import EpochRow
 from ..rules import Competition, convergence, train_convolution
 from .evaluation import evaluate_network
 from .logistic import fit_logistic
 from .trainer import Trainer
 
-Singles = NDArray[np.float32]
+READOUT_C = 0.01  # C of the readout, a logistic regression; chosen on parts of the training sets of MNIST and N-MNIST
 MIN_DEVIATION = 1e-6  # smaller deviations of a feature count as constant, and get the weight 0
 ROUGH_RECORDINGS = 5_000  # for the readout while a layer before the last is trained
 
@@ -34,23 +32,24 @@ class FeatureTrainer(Trainer):
     `ROUGH_RECORDINGS`.
     """
 
-    network: SpikingNetwork
-
     def run_epoch(self, epoch: int) -> EpochRow:
         """Train a layer on each training recording once, fit the readout, and return the row of the epoch."""
         if self.processes.count > 1:
             raise ConfigError("network = stdp: cannot train in several processes; start it without torchrun")
 
         started = time.monotonic()
-        experiment = self.experiment
         self.network.eval()
-        self._train_layer(epoch)
-        with watch_rates(self.network) as spike_rates:
-            features, labels = self._extract_features(epoch)
+        with torch.no_grad():
+            self._train_layer(epoch)
+            with watch_rates(self.network) as spike_rates:
+                features, labels = self._extract_features(epoch)
 
-        loss, accuracy = fit_readout(self.network.linear, features, labels, c=experiment.config.readout_c)
-        validation = experiment.parts.validation
+        *_, readout = self.network.children()
+        assert isinstance(readout, nn.Linear)
+        loss, accuracy = fit_readout(readout, features, labels)
+        validation = self.experiment.parts.validation
         validated = validation and evaluate_network(self.network, validation, batch=self.settings.batch)
+        layers = enumerate(self._layers(), start=1)
 
         return EpochRow(
             epoch=epoch,
@@ -62,9 +61,7 @@ class FeatureTrainer(Trainer):
             seconds=time.monotonic() - started,
             data_seconds=0.0,
             rates=spike_rates,
-            convergence={
-                f"lif{number}": convergence(layer.weight) for number, layer in enumerate(self._layers(), start=1)
-            },
+            convergence={f"lif{number}": convergence(layer.weight) for number, layer in layers},
         )
 
     def warn_of_rates(self, row: EpochRow) -> None:
@@ -85,29 +82,24 @@ class FeatureTrainer(Trainer):
         config = self.experiment.config
         tensors = self.experiment.parts.train
         index = self._trained_layer(epoch)
-        layer = self._layers()[index]
+        *previous, layer = self._layers()[: index + 1]
 
         # The rates of STDP depend on the recordings that this layer has seen, also in its earlier epochs.
         seen = (epoch - 1 - index * config.passes) * len(tensors)
-        competition = Competition(
-            config.thresholds[index], config.winners[index], config.radius[index], layer.geometry.padding
-        )
+        competition = Competition(config.thresholds[index], config.winners[index], config.radius[index], layer.padding)
 
         settings = BatchSettings(self.settings.batch, config, self.experiment.classifier.classes, config.seed)
         for number, batch in enumerate(training_batches(tensors, settings, epoch), start=1):
-            with torch.no_grad():
-                spikes = self.network.run_layers(torch.from_numpy(batch.spikes).transpose(0, 1), index)
-
-            learning_rates = config.rates(seen, len(batch.labels))
-            weight, _ = train_convolution(layer.weight, spikes.transpose(0, 1), learning_rates, competition)
-            layer.weight.copy_(weight)
+            spikes = _run(previous, batch.spikes)
+            rates = config.rates(seen, len(batch.labels))
+            layer.weight.copy_(train_convolution(layer.weight, spikes, rates, competition))
 
             seen += len(batch.labels)
             self.step += 1
-            self.learning_rate = float(learning_rates[-1, 0])
+            self.learning_rate = rates[-1]
             self.show_epoch(epoch, number / self.batches)
 
-    def _extract_features(self, epoch: int) -> tuple[Singles, NDArray[np.int64]]:
+    def _extract_features(self, epoch: int) -> tuple[Tensor, Tensor]:
         """Return the features of all views of the training recordings, float32 [N, F], and their labels [N]."""
         # The same permutation in every epoch: the readout of ROUGH_RECORDINGS sees the same ones each time.
         tensors = self.experiment.parts.train
@@ -115,51 +107,42 @@ class FeatureTrainer(Trainer):
         if self._trained_layer(epoch) < len(self._layers()) - 1:
             chosen = chosen[:ROUGH_RECORDINGS]
 
-        size = self.settings.batch
-        views = len(tensors[0])
-        features = np.empty((len(chosen) * views, self.network.linear.in_features), np.float32)
-        starts = range(0, len(chosen), size)
-
-        # The views of the next recordings are stacked in a thread while the network runs.
-        stacks = prefetch((_stack_views(tensors, chosen[start : start + size]) for start in starts), 2)
-        for start, spikes in zip(starts, stacks, strict=True):
-            with torch.no_grad():
-                means = self.network.run_layers(torch.from_numpy(spikes).transpose(0, 1)).mean(0).flatten(1)
-            features[start * views : start * views + len(means)] = means.cpu().numpy()
+        features = []
+        for start in range(0, len(chosen), self.settings.batch):
+            recordings = chosen[start : start + self.settings.batch].tolist()
+            views = np.concatenate([tensors[recording] for recording in recordings])
+            features.append(_run(self._layers(), views).mean(0).flatten(1))
             self.show_epoch(epoch, 1.0)
 
-        return features, tensors.labels[chosen].repeat(views)
+        labels = tensors.labels[chosen].repeat(len(tensors[0]))
+        return torch.cat(features), torch.from_numpy(labels)
 
 
-def _stack_views(tensors: SpikeTensors, recordings: NDArray[np.int64]) -> SpikeTensor:
-    """Stack all views of some recordings, [B, T, C, H, W]."""
-    joined: SpikeTensor = np.concatenate([tensors[recording] for recording in recordings.tolist()])
-    return joined
+def _run(layers: list[IntegrateAndFire], spikes: SpikeTensor) -> Tensor:
+    """Run layers on recordings [B, T, C, H, W]; return the output of the last one, [T, B, ...]."""
+    values = torch.from_numpy(spikes).transpose(0, 1)
+    for layer in layers:
+        values = layer(values)
+    return values
 
 
-def fit_readout(linear: nn.Linear, features: Singles, labels: NDArray[np.int64], *, c: float) -> tuple[float, float]:
+def fit_readout(linear: nn.Linear, features: Tensor, labels: Tensor) -> tuple[float, float]:
     """Fit a logistic regression and store it in a linear layer; return its mean cross-entropy and its accuracy.
 
-    The features [N, F] are overwritten. `c` is as in `fit_logistic`.
+    Features are float32 [N, F], labels int64 [N].
     """
     # Standardise the features; constant ones become 0, and get the weight 0.
-    mean = features.mean(axis=0, dtype=np.float64)
-    deviation = features.std(axis=0, dtype=np.float64)
-    scale = np.where(deviation > MIN_DEVIATION, 1 / np.maximum(deviation, MIN_DEVIATION), 0)
-    features -= mean.astype(np.float32)
-    features *= scale.astype(np.float32)
-
-    inputs = torch.from_numpy(features)
-    targets = torch.from_numpy(labels)
-    fitted = fit_logistic(inputs, targets, linear.out_features, c=c)
-    weight, bias = fitted[:, :-1], fitted[:, -1]
-    logits = inputs @ weight.T + bias
+    deviation, mean = torch.std_mean(features.double(), dim=0, correction=0)
+    scale = torch.where(deviation > MIN_DEVIATION, 1 / deviation, 0)
+    standardised = ((features - mean) * scale).float()
+    fitted = fit_logistic(standardised, labels, linear.out_features, c=READOUT_C)
 
     # w (x - mean) scale + b = (w scale) x + (b - w scale mean): the layer takes features that are not standardised.
-    scaled = weight.double() * torch.from_numpy(scale)
+    weight = fitted[:, :-1] * scale
     with torch.no_grad():
-        linear.weight.copy_(scaled)
-        linear.bias.copy_(bias - scaled @ torch.from_numpy(mean))
+        linear.weight.copy_(weight)
+        linear.bias.copy_(fitted[:, -1] - weight @ mean)
+        logits = linear(features)
 
-    accuracy = (logits.argmax(1) == targets).double().mean()
-    return float(nn.functional.cross_entropy(logits, targets)), float(accuracy)
+    accuracy = (logits.argmax(1) == labels).double().mean()
+    return float(nn.functional.cross_entropy(logits, labels)), float(accuracy)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from pydantic import JsonValue
 
@@ -24,23 +24,6 @@ MAX_SEARCHED = 12  # videos searched for a person
 MAX_VIDEO_SIDE_PX = 346  # larger videos are scaled down; a DAVIS346 has 346 columns
 
 
-class FramingChoice(NamedTuple):
-    """Framing for a folder of videos.
-
-    Args:
-        size: Input size of the network; None: size of the videos.
-    """
-
-    size: SensorSize | None
-    roi: str
-    reason: str
-
-    @property
-    def settings(self) -> dict[str, JsonValue]:
-        """Settings of the data set."""
-        return {"roi": self.roi} if self.size is None else {"size": str(self.size), "roi": self.roi}
-
-
 def adopt_framing(config: Config, classifier: ClassifierConfig) -> Config:
     """Return settings that frame recordings as a network expects."""
     if config.data not in OWN_KINDS or config.root is None:
@@ -50,35 +33,33 @@ def adopt_framing(config: Config, classifier: ClassifierConfig) -> Config:
     return framed if framed.size is not None else framed.model_copy(update={"size": str(classifier.sensor)})
 
 
-def choose_framing(data: DataSet, config: DataConfig, progress: Progress = ignore_progress) -> FramingChoice | None:
-    """Choose a framing for the videos of a folder; None if there are no videos, or the settings name a region.
+def choose_framing(data: DataSet, config: DataConfig, progress: Progress = ignore_progress) -> dict[str, JsonValue]:
+    """Choose `roi` and, if it changes, `size` for the videos of a folder.
 
     The choice is the person (`roi = auto`) if one is found in most videos, otherwise the complete picture.
+
+    Returns:
+        Settings; empty if there are no videos, or if the settings already change the size or the region.
     """
     if config.data not in OWN_KINDS:
-        return None
+        return {}
 
-    # A setting that changes the size or the region was chosen by the user.
-    has_sensor = config.sensor_size != "keep"
     files = [sample.file for sample in data.samples if sample.file is not None]
     videos = [file for file in dict.fromkeys(files) if is_video(file)]
+    has_sensor = config.sensor_size != "keep"
     if not videos or any((config.size, config.roi, config.fit, config.crop, config.resize, has_sensor)):
-        return None
+        return {}
 
     # Spread the search over the folder: its first videos may all be of one class.
     searched = videos[:: -(-len(videos) // MAX_SEARCHED)]
     with_person = 0
-    for number, video in enumerate(searched):
-        progress(number, len(searched))
+    for number, video in enumerate(searched, start=1):
         with_person += _shows_person(video, config)
-    progress(len(searched), len(searched))
-
-    sample = "" if len(searched) == len(videos) else f" that were searched, of {len(videos)}"
-    share = f"found in {with_person} of {len(searched)} videos{sample}"
+        progress(number, len(searched))
 
     if 2 * with_person > len(searched):
-        return FramingChoice(GESTURE_SENSOR, "auto", f"framed to the moving person ({share})")
-    return FramingChoice(_common_size(videos, config), "full", f"complete picture (moving person {share})")
+        return {"size": str(GESTURE_SENSOR), "roi": "auto"}
+    return _choose_size(videos, config) | {"roi": "full"}
 
 
 def _shows_person(video: Path, config: DataConfig) -> bool:
@@ -89,8 +70,8 @@ def _shows_person(video: Path, config: DataConfig) -> bool:
     return source.track is not None
 
 
-def _common_size(videos: Sequence[Path], config: DataConfig) -> SensorSize | None:
-    """Return the size to scale videos to; None if they already share a size that is not too large."""
+def _choose_size(videos: Sequence[Path], config: DataConfig) -> dict[str, JsonValue]:
+    """Choose a size for complete pictures; empty if all have the same size, and it is not too large."""
     sizes = set[SensorSize]()
     for video in videos:
         try:
@@ -100,7 +81,7 @@ def _common_size(videos: Sequence[Path], config: DataConfig) -> SensorSize | Non
 
     largest = max(sizes, key=lambda size: size.width * size.height, default=None)
     if largest is None or (len(sizes) == 1 and max(largest.width, largest.height) <= MAX_VIDEO_SIDE_PX):
-        return None
+        return {}
 
     side = min(MAX_VIDEO_SIDE_PX, max(largest.width, largest.height))
-    return scaled_size(largest, SensorSize(width=side, height=side))
+    return {"size": str(scaled_size(largest, SensorSize(width=side, height=side)))}

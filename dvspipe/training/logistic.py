@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 MAX_ITERATIONS = 100  # scikit-learn's default; the last digits of the weights do not matter
 LAST_GRADIENT = 1e-4  # the fit ends at this gradient, as in scikit-learn
-UNSEEN_MARGIN = 30.0  # logits of classes without recordings are this far below all others
 
 
 def fit_logistic(features: Tensor, labels: Tensor, classes: int, *, c: float) -> Tensor:
@@ -22,26 +21,25 @@ def fit_logistic(features: Tensor, labels: Tensor, classes: int, *, c: float) ->
         c: C of scikit-learn: a small one keeps the weights small.
 
     Returns:
-        Weights W and biases, float32 [K, F + 1]. Classes without recordings have weights of 0 and a low bias.
+        Weights W and biases, float32 [K, F + 1].
+
+    Example:
+        >>> features = torch.tensor([[-1.0], [-1.0], [1.0], [1.0]])
+        >>> weight = fit_logistic(features, torch.tensor([0, 0, 1, 1]), 2, c=1.0)
+        >>> (features @ weight[:, :-1].T + weight[:, -1]).argmax(1).tolist()
+        [0, 0, 1, 1]
     """
     from scipy.optimize import minimize
 
-    seen = torch.bincount(labels, minlength=classes) > 0
-    unseen = torch.where(seen, 0.0, -torch.inf)
-    # Of two classes, scikit-learn has one vector of weights: half of it and its negative have half of its square.
-    decay = (2 if seen.sum() == 2 else 1) / (2 * c * len(features))
+    N, F = features.shape
 
     def find_loss(values: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        weight = torch.from_numpy(values.reshape(classes, -1)).float().requires_grad_()
-        logits = features @ weight[:, :-1].T + weight[:, -1] + unseen
-        loss = nn.functional.cross_entropy(logits, labels) + decay * weight[:, :-1].square().sum()
+        weight = torch.from_numpy(values).float().reshape(classes, F + 1).requires_grad_()
+        logits = features @ weight[:, :-1].T + weight[:, -1]
+        loss = nn.functional.cross_entropy(logits, labels) + weight[:, :-1].square().sum() / (2 * c * N)
         (gradient,) = torch.autograd.grad(loss, weight)
         return loss.item(), gradient.double().numpy().ravel()
 
-    start = np.zeros(classes * (features.shape[1] + 1))
     options = {"maxiter": MAX_ITERATIONS, "gtol": LAST_GRADIENT}
-    fitted = minimize(find_loss, start, jac=True, method="L-BFGS-B", options=options)
-
-    weight = torch.from_numpy(fitted.x.reshape(classes, -1)).float()
-    weight[~seen, -1] = weight[:, -1].min() - UNSEEN_MARGIN
-    return weight
+    fitted = minimize(find_loss, np.zeros(classes * (F + 1)), jac=True, method="L-BFGS-B", options=options)
+    return torch.from_numpy(fitted.x).float().reshape(classes, F + 1)

@@ -1,4 +1,4 @@
-"""The machine that computes a result: its description, memory, instructions and speed."""
+"""The machine that computes a result: its description, memory and speed."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ from ..checkpoints.checkpoint import ClassifierConfig
 from ..encoding import BinConfig
 from ..events import SensorSize
 from ..networks import NetworkConfig
-from ..rules import backpropagate
+from ..rules import Bptt
 from .config import TrainConfig
 
-BFLOAT16_FLAGS = frozenset(("avx512_bf16", "amx_bf16", "bf16"))  # two x86-64 flags, one ARM flag
 REPEATS = 3  # measured steps; the first one also compiles
 SPIKE_SHARE = 0.05  # spikes in the random inputs of a measured step
 CPUINFO = Path("/proc/cpuinfo")  # Linux's description of the processor
@@ -31,30 +30,6 @@ def describe_machine(device: torch.device) -> dict[str, str]:
         "system": f"{platform.system()} {platform.machine()}",
         "processor": f"{_processor()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads",
     } | gpu
-
-
-def memory_bytes(device: torch.device) -> int | None:
-    """Return the memory of the device: GPU memory, main memory, or the limit of the container; None if unknown.
-
-    It does not depend on other programs, so repeated runs make the same decisions.
-    """
-    if device.type == "cuda":
-        return int(torch.cuda.get_device_properties(device).total_memory)
-
-    try:
-        machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, OSError, ValueError):  # Windows
-        return None
-
-    limit = Path("/sys/fs/cgroup/memory.max")
-    text = limit.read_text(encoding="ascii").strip() if limit.is_file() else ""
-    return min(machine, int(text)) if text.isdecimal() else machine
-
-
-def lacks_bfloat16(cpuinfo: Path = CPUINFO) -> bool:
-    """Return whether the processor is known to have no instructions for bfloat16, from Linux's description of it."""
-    words = cpuinfo.read_text(encoding="utf-8", errors="replace").split() if cpuinfo.is_file() else BFLOAT16_FLAGS
-    return BFLOAT16_FLAGS.isdisjoint(words)
 
 
 def measure_step(config: TrainConfig, sensor: SensorSize, classes: tuple[str, ...]) -> float:
@@ -74,12 +49,12 @@ def measure_step(config: TrainConfig, sensor: SensorSize, classes: tuple[str, ..
     )
     network = classifier.build_network()
     batch = config.batch
-    spikes = (torch.rand(config.steps, batch, *classifier.task.shape) < SPIKE_SHARE).float()
+    spikes = (torch.rand(config.steps, batch, *classifier.shape) < SPIKE_SHARE).float()
 
     taken_s = []
     for _ in range(REPEATS):
         start_s = time.perf_counter()
-        backpropagate(network, spikes, lambda outputs: outputs.square().mean())
+        Bptt(network).update(spikes, lambda outputs: outputs.square().mean())
         taken_s.append(time.perf_counter() - start_s)
 
     # Other programs disturbed the shortest step least.

@@ -1,79 +1,58 @@
 """Starting points of a training: its own state after a stop, or the weights of a checkpoint, both in safetensors.
 
-A stopped run continues with its `TrainingState` (`find_state`), if its configuration still fits (`check_config`). A new
-run starts with the weights of `init` (`load_initial_weights`), if the network is the same except for its classes.
+A stopped run continues with its settings (`read_run`) and its `TrainingState` (`find_state`). A new run starts with the
+weights of `init` (`load_initial_weights`), if the network is the same except for its classes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import torch
-from pydantic import Field, JsonValue, TypeAdapter, ValidationError
-from torch import Tensor
+from pydantic import Field, JsonValue, TypeAdapter
+from torch import Tensor, nn
 
-from ..base.errors import CheckpointError, ConfigError, FileError, shorten
+from ..base.errors import CheckpointError, ConfigError, FileError
 from ..base.files import read_bytes
-from ..base.settings import find_differences
+from ..base.settings import find_differences, show_settings
 from ..checkpoints.checkpoint import Checkpoint, ClassifierConfig, read_tensors, write_tensors
-from ..datasets import AugmentConfig, VaryConfig
-from ..networks import Network
+from ..networks import list_layers
 from ..results import EpochRow, RunFolder
 from .config import TrainConfig
 
-Difference = tuple[str, JsonValue, JsonValue]
-"""Name of a setting, and its values before and now."""
-
 FORMAT = "dvspipe-training-3"
-NETWORK = "network."
-AVERAGE = "average."
-OPTIMISER = "optimiser."
-CHANGEABLE = frozenset(
-    {
-        *("name", "device", "jobs", "tensorboard", "download", "split", "cache", "views"),
-        *("epochs", "batch", "accumulate", "learning_rate", "schedule", "warm_up", "weight_decay", "clip_norm"),
-        *("truncate", "segment", "patience", "precision"),
-        *VaryConfig.model_fields,
-        *AugmentConfig.model_fields,
-    }
-)
-"""Settings that may change when a run resumes; the others define its network, task and loss."""
 FOLDERS = ("root", "test_root")
-"""Settings that are not compared: `datasets.check_split` checks that the recordings are the same, at any place."""
-MAX_LISTED = 5  # differing settings in a message
-MAX_VALUE = 40  # characters of their values
+"""Settings that may change: `datasets.check_split` checks that the recordings are the same, at any place."""
 ROWS = TypeAdapter(Annotated[tuple[EpochRow, ...], Field(min_length=1)])
-FREE_TO_DIFFER = {
-    *("classes", "framing", "hop_us", "trained_on", "temperature", "calibrated_on", "least_energy"),
-    *("dropout", "detach_reset"),
-}  # settings that may differ between classifiers with shared weights
+ONLY_TRAINING = ("dropout", "detach_reset")  # settings of networks that change only their training
 
 
 @dataclass(frozen=True)
 class TrainingState:
-    """State of a training after an epoch."""
+    """State of a training after an epoch.
+
+    Args:
+        rows: Metrics of the complete epochs.
+        step: Optimiser steps so far.
+        tensors: State of the network, of the moving average of its weights, and of the optimiser; see `part`.
+    """
 
     rows: tuple[EpochRow, ...]
     step: int
-    network: Mapping[str, Tensor]
-    average: Mapping[str, Tensor]
-    optimiser: Mapping[str, Tensor]
+    tensors: Mapping[str, Tensor]
 
-    @property
-    def epoch(self) -> int:
-        """Last complete epoch."""
-        return self.rows[-1].epoch
+    def part(self, name: str) -> dict[str, Tensor]:
+        """Return the tensors of `network`, `average` or `optimiser`."""
+        prefix = f"{name}."
+        return {key.removeprefix(prefix): tensor for key, tensor in self.tensors.items() if key.startswith(prefix)}
 
     def save(self, path: Path) -> None:
         """Write the state, complete or not at all."""
-        groups = ((NETWORK, self.network), (AVERAGE, self.average), (OPTIMISER, self.optimiser))
-        tensors = {prefix + name: tensor for prefix, group in groups for name, tensor in group.items()}
-
         rows = ROWS.dump_json(self.rows).decode()
-        write_tensors(path, {"format": FORMAT, "step": str(self.step), "rows": rows}, tensors)
+        write_tensors(path, {"format": FORMAT, "step": str(self.step), "rows": rows}, self.tensors)
 
     @classmethod
     def load(cls, path: Path) -> TrainingState:
@@ -81,21 +60,14 @@ class TrainingState:
         if not path.is_file():
             raise CheckpointError(f"{path}: no such file (expected the state of the training); start a new run")
 
-        groups: dict[str, dict[str, Tensor]] = {NETWORK: {}, AVERAGE: {}, OPTIMISER: {}}
         texts, tensors = read_tensors(path, "the state of a training")
         if texts.get("format") != FORMAT:
             raise CheckpointError(f"{path}: wrong format (found {texts.get('format')!r}, expected {FORMAT!r})")
 
         try:
-            for name, tensor in tensors.items():
-                prefix = name.partition(".")[0] + "."
-                groups[prefix][name.removeprefix(prefix)] = tensor
-            rows = ROWS.validate_json(texts["rows"])
-            step = int(texts["step"])
-        except (KeyError, ValueError, ValidationError) as error:
+            return cls(ROWS.validate_json(texts["rows"]), int(texts["step"]), tensors)
+        except (KeyError, ValueError) as error:
             raise CheckpointError(f"{path}: not the state of a training ({' '.join(str(error).split())})") from error
-
-        return cls(rows, step, groups[NETWORK], groups[AVERAGE], groups[OPTIMISER])
 
 
 def find_state(folder: RunFolder) -> TrainingState | None:
@@ -123,98 +95,67 @@ def load_optimiser(optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tenso
         number, _, key = name.partition(".")
         state.setdefault(int(number), {})[key] = tensor
 
-    # Only the state of the optimiser is restored: the configuration, which may have changed, has its settings.
     optimiser.load_state_dict(optimiser.state_dict() | {"state": state})
 
 
-def read_run(
-    run: RunFolder, settings: Mapping[str, JsonValue] | None = None, *, recordings: Path | None = None
-) -> TrainConfig:
-    """Read the configuration of a run to resume.
+def read_run(folder: RunFolder, given: TrainConfig) -> TrainConfig:
+    """Return the settings of a run to resume; only the folders of its recordings may have another path.
 
-    Args:
-        run: Run folder.
-        settings: Settings that take precedence.
-        recordings: Folder of the recordings; None: as stored.
+    Raises:
+        FileError: If the folder has no run.
+        ConfigError: If settings are given that differ; the message names them.
     """
-    if not run.config.is_file():
-        raise FileError(f"{run.path}: no run to resume (expected a run folder with {run.config.name})")
+    if not folder.config.is_file():
+        raise FileError(f"{folder.path}: no run to resume (expected a run folder with {folder.config.name})")
 
-    placed = {} if recordings is None else {"root": str(recordings)}
-    return TrainConfig.read(run.config, {**placed, **(settings or {})})
-
-
-def check_config(config: TrainConfig, run: RunFolder, *, changed: bool) -> list[Difference]:
-    """Check that a run resumes with the configuration that it was started with; its folders may have another path.
-
-    Returns:
-        Settings that differ, none unless `changed`.
-    """
-    before = read_run(run)
-    found = find_differences(before.to_record(), config.to_record())
-    differences = [(name, old, now) for name, old, now in found if name not in FOLDERS]
-    forbidden = [(name, old, now) for name, old, now in differences if name not in CHANGEABLE]
-    listed = _list_differences(forbidden or differences, "before", "now")
-    if forbidden:
+    stored = TrainConfig.read(folder.config)
+    moved = {name: value for name, value in given.given.items() if name in FOLDERS}
+    settings = stored.model_dump(mode="json")
+    differing = {
+        name: value
+        for name, value in given.model_dump(mode="json", exclude_unset=True).items()
+        if name not in FOLDERS and value != settings[name]
+    }
+    if differing:
         raise ConfigError(
-            f"{run.config}: these settings cannot change when a run resumes: {listed}; start a new run, "
-            "or fine-tune with init=CHECKPOINT if bins and network are the same"
+            f"{folder.config}: a run resumes with its own settings (found {show_settings(differing)}, expected "
+            f"{show_settings({name: settings[name] for name in differing})}); start a new run, or fine-tune with init"
         )
-
-    if differences and not changed:
-        raise ConfigError(
-            f"{run.config}: the run was started with other settings: {listed}; use changed to resume with the new "
-            "settings"
-        )
-
-    return differences
-
-
-def describe_changes(differences: Sequence[Difference]) -> str:
-    """Describe the changed settings of a resumed run, as a comment to its command."""
-    listed = ", ".join(f"{key}={now} ({old} before)" for key, old, now in differences)
-    return f"  # resumed with other settings: {listed}" if listed else ""
+    return stored.model_copy(update=moved)
 
 
 def load_initial_weights(
-    init: Checkpoint, classifier: ClassifierConfig, network: Network, *, name: str
+    init: Checkpoint, classifier: ClassifierConfig, network: nn.Module, *, name: str
 ) -> ClassifierConfig:
     """Load the weights of a checkpoint into `network`, in place; return `classifier` as trained on the data of both.
 
     The last linear layer is not loaded if the classes differ.
     """
     before, trained = init
-    there = _dump_shared(before)
-    here = _dump_shared(classifier)
-    if differences := find_differences(there, here):
-        listed = _list_differences(differences, "there", "here")
-        raise ConfigError(f"init = {name}: trained with another configuration: {listed}")
+    differences = find_differences(_dump_shared(before), _dump_shared(classifier))
+    if differences:
+        listed = "; ".join(f"{key} = {there} there, {here} here" for key, there, here in differences)
+        raise ConfigError(f"init = {name}: trained with another network or other bins: {listed}")
 
-    if classifier.network.network == "module" and before.classes != classifier.classes:
+    is_own = classifier.network.network == "module"
+    if is_own and before.classes != classifier.classes:
         raise ConfigError(
             f"init = {name}: has other classes (found {', '.join(before.classes)}, expected "
             f"{', '.join(classifier.classes)}); weights of network = module cannot be adapted to them"
         )
 
-    last = () if before.classes == classifier.classes else network.of_classes
-    weights = {name: tensor for name, tensor in trained.state_dict().items() if name not in last}
-    network.load_state_dict(weights, strict=not last)
+    weights = trained.state_dict()
+    has_new_classes = before.classes != classifier.classes
+    if has_new_classes:
+        last = list_layers(network)[-1].index
+        weights = {name: tensor for name, tensor in weights.items() if not name.startswith(f"{last}.")}
+    network.load_state_dict(weights, strict=not has_new_classes)
 
     return classifier.model_copy(update={"trained_on": f"{before.trained_on}; then {classifier.trained_on}"})
 
 
 def _dump_shared(classifier: ClassifierConfig) -> dict[str, JsonValue]:
-    """Return the configuration without settings that may differ between classifiers with shared weights."""
-    record = classifier.model_dump(mode="json") | classifier.network.to_record() | classifier.bins.to_record()
-    return {name: value for name, value in record.items() if name not in (*FREE_TO_DIFFER, "bins")}
-
-
-def _list_differences(differences: Sequence[Difference], old: str, new: str) -> str:
-    """List at most MAX_LISTED differing settings with both values, each followed by `old` or `new`."""
-    listed = [
-        f"{key} = {shorten(str(was), MAX_VALUE)} {old}, {shorten(str(now), MAX_VALUE)} {new}"
-        for key, was, now in differences[:MAX_LISTED]
-    ]
-
-    more = len(differences) - MAX_LISTED
-    return "; ".join([*listed, f"and {more} more"] if more > 0 else listed)
+    """Return the settings that classifiers with shared weights have in common."""
+    settings = classifier.network.to_record() | classifier.bins.to_record()
+    shared = {name: value for name, value in settings.items() if name not in ONLY_TRAINING}
+    return {"sensor": str(classifier.sensor), "inputs": classifier.inputs} | shared

@@ -1,10 +1,9 @@
 """Complete training run: data, training, choice of the epoch, calibration, test, and their records.
 
-`run_training` has the order of the steps, in `_run`: open and check the data (`_prepare_data`), build the network
-(`_build`), encode the recordings (`_encode`), train (`_fit`), and test once (`_test`). The run folder is changed only
-after everything that can be checked is checked; `config` is written before the training, after the split, and the
-records of the test are written last. So a folder with a configuration can be resumed, and a folder with records is
-complete.
+`_run` has the order of the steps: open and check the data (`_prepare_data`), build the network (`_build`), encode the
+recordings (`_encode`), train, and test once (`_test`). The run folder is changed only after everything that can be
+checked is checked; `config` is written before the training, after the split, and the records of the test are written
+last. So a folder with a configuration can be resumed, and a folder with records is complete.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from __future__ import annotations
 import re
 import shlex
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
@@ -50,29 +49,24 @@ from ..datasets import (
 from ..encoding import BinConfig
 from ..hooks import plugins
 from ..networks import (
-    NO_MODULES,
-    ModuleNetwork,
-    ModuleSource,
-    Network,
     NetworkConfig,
     count_activity,
-    summarize_layers,
+    run_network,
 )
-from ..results import ActivityRecord, EpochRow, Finding, RunFolder, TestResult, TrainingRun, write_rows
+from ..results import ActivityRecord, EpochRow, RunFolder, TestResult, TrainingRun, write_rows
 from .activity_record import record_activity
 from .calibration import find_least_energy, fit_temperature
 from .callback import LogCallback, TrainingCallback
-from .choice import choose_settings
+from .choice import Choice, choose_settings
 from .config import TrainConfig, check_settings
-from .diagnosis import RunOutcome, diagnose, find_copies, find_outside, find_same_films, test_notes
-from .evaluation import evaluate_network, event_count_accuracy, score
+from .diagnosis import describe_test, diagnose, find_data_problems, find_outside
+from .evaluation import evaluate_network, score
 from .features import FeatureTrainer
 from .framing import adopt_framing
-from .machine import describe_machine, lacks_bfloat16
-from .new_readout import fit_new_readout, is_linear
+from .machine import describe_machine
 from .processes import has_several_processes, is_first_process, join_processes
-from .resuming import TrainingState, check_config, describe_changes, find_state, load_initial_weights, read_run
-from .trainer import DataParts, Experiment, RunSetup, Trainer, is_over, require_tensorboard
+from .resuming import TrainingState, find_state, load_initial_weights, read_run
+from .trainer import DataParts, Experiment, RunSetup, Trainer
 
 RUNS = Path("runs/train")  # folder of new runs
 OUT_OF_MEMORY = re.compile("not enough memory|can't allocate memory")  # in torch's error messages about CPU memory
@@ -92,48 +86,48 @@ def run_training(
     folder: RunFolder,
     *,
     data: DataSet | None = None,
-    modules: ModuleSource = NO_MODULES,
+    network: nn.Module | None = None,
     callback: TrainingCallback = TrainingCallback(),
     command: str = "",
     resume: bool = False,
-    changed: bool = False,
     decoded: DecodedEvents | None = None,
 ) -> TrainingRun:
     """Train with a complete configuration; arguments as in `dvspipe.train`.
 
     Args:
-        config: Configuration.
+        config: Configuration; to resume, none or some settings of the run.
         folder: Run folder; the results of an earlier run are replaced.
         data: Data set; None: the one of the configuration.
-        modules: Source of a network with `network = module`.
+        network: The user's own network.
         callback: Training callback.
         command: Command that repeats the run, for the records.
         resume: Continue the run in the folder.
-        changed: Allow resuming with other settings.
         decoded: Events decoded earlier.
     """
+    if resume:
+        config = read_run(folder, config)
+
+    # Fail before recordings are read.
     check_settings(config)
-    modules.check(config)  # fail before recordings are read
-    init = None if config.init is None else load_checkpoint(config.init, modules=modules)
+    if (config.network == "module") != (network is not None):
+        found = "no network" if network is None else "a network of yours"
+        raise ConfigError(f"network = {config.network}: found {found} (your own network needs network = module)")
+
+    init = None if config.init is None else load_checkpoint(config.init, network=network)
     if init is not None:
         config = adopt_framing(config, init.config)
 
     with join_processes(choose_device(config.device)) as processes:
-        if resume:
-            command += describe_changes(check_config(config, folder, changed=changed))
-
         callback.on_run(folder, config)
-        setup = RunSetup(config, folder, init, modules, processes, callback)
-        _check_precision(setup)
+        setup = RunSetup(config, folder, init, network, processes, callback)
 
         try:
             return _run(setup, data, decoded, command, resume=resume)
         except (torch.OutOfMemoryError, RuntimeError) as error:
             if isinstance(error, torch.OutOfMemoryError) or OUT_OF_MEMORY.search(str(error)):
                 raise ConfigError(
-                    "not enough memory for a training step; raise accumulate = "
-                    f"{config.accumulate}, or lower segment, batch = "
-                    f"{config.batch}, steps = {config.steps} or channels"
+                    f"not enough memory for a training step; lower segment, batch = {config.batch}, steps = "
+                    f"{config.steps} or channels"
                 ) from error
             raise
 
@@ -150,55 +144,32 @@ def choose_device(name: str) -> torch.device:
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
 
-def _check_precision(setup: RunSetup) -> None:
-    """Check that the device has the precision, and warn if it emulates it."""
-    precision = setup.config.precision
-    device = setup.processes.device.type
-    if precision == "float16" and device != "cuda":
-        raise ConfigError("precision = float16: needs a GPU; use bfloat16 or float32 on the CPU")
-    if precision == "bfloat16" and device == "cpu" and lacks_bfloat16():
-        setup.callback.on_warning("precision = bfloat16: this processor emulates it; float32 is faster")
-
-
 def _run(
     setup: RunSetup, given: DataSet | None, decoded: DecodedEvents | None, command: str, *, resume: bool
 ) -> TrainingRun:
-    """Train, or finish an interrupted run: open and check the data, build, encode, fit and test."""
+    """Train, or finish an interrupted run: open and check the data, build, encode, train and test."""
     config = setup.config
     folder = setup.folder
-    init = setup.init
     processes = setup.processes
-    callback = setup.callback
-    if config.tensorboard:
-        require_tensorboard()
 
     # Check as much as possible before the folder is touched and recordings are encoded.
-    opening = partial(callback.on_progress, "opening recordings")
     opened = given
     if opened is None:
+        opening = partial(setup.callback.on_progress, "opening recordings")
         opened = open_dataset(config, config, decoded=decoded, progress=opening)
-    if init is not None and set(opened.classes) == set(init.config.classes):
-        opened = opened.with_classes(init.config.classes)  # the last layer has the order of the checkpoint
     data = _prepare_data(setup, opened)
     if resume:
         check_split(folder.split, data)
-    _check_classes(data, callback)
-
     classifier, network = _build(setup, data)
-
-    if init is not None and init.config.classes != data.classes:
-        callback.on_note(
-            f"init = {config.init}: new last layer for {len(data.classes)} classes: {', '.join(data.classes)}"
-        )
 
     with lock_folder(folder.path) if processes.is_first else nullcontext():
         state = find_state(folder) if resume else None
-        if state is not None:
-            complete = _find_complete(setup, state)
-            if complete is not None:
-                return complete
+        if state is not None and (complete := _find_complete(setup, state)) is not None:
+            return complete
 
-        parts = _encode(setup, data, decoded, classifier)
+        parts = _encode(setup, data, classifier)
+        if decoded is not None:
+            decoded.clear()  # release the memory of the events
 
         settings = yaml.safe_dump(config.to_record(), sort_keys=False)
         if processes.is_first:
@@ -207,13 +178,15 @@ def _run(
             write_text(folder.config, settings)  # written last: its presence means that the run can be resumed
 
         experiment = Experiment(**vars(setup), data=data, classifier=classifier, parts=parts)
-        trainer, best = _fit(experiment, network.to(processes.device), state)
+        trainer_class = FeatureTrainer if config.network == "stdp" else Trainer
+        trainer = trainer_class(experiment, network.to(processes.device))
+        best = trainer.fit(state)
 
         # The first process tests and writes the records, and the others receive them: every process returns the same
         # run.
         run = None
         if processes.is_first:
-            test, activity = _test(trainer, best, command)
+            test, activity = _test(experiment, best, command)
             run = TrainingRun(folder, settings, tuple(trainer.rows), test, activity)
         shared = processes.share(run)
         assert shared is not None
@@ -228,82 +201,77 @@ def _find_complete(setup: RunSetup, state: TrainingState) -> TrainingRun | None:
     # Rows in the file may be lost, or include an incomplete epoch.
     if processes.is_first:
         write_rows(state.rows, EpochRow, folder.epochs, folder.epochs_csv)
-    if not is_over(setup.config, state.rows):
+    if len(state.rows) < setup.config.epochs:
         return None
 
     is_complete = TestResult.find(folder.test) is not None and folder.activity.is_file()
     if not processes.share(is_complete):
         return None
 
-    load_checkpoint(folder.best, modules=setup.modules)  # check it, and load the user's network
+    load_checkpoint(folder.best, network=setup.own)  # check it, and load the user's network
     return TrainingRun.read(folder)
-
-
-def _fit(experiment: Experiment, network: Network, state: TrainingState | None) -> tuple[Trainer, EpochRow]:
-    """Train a network by its rule; return the trainer and the row of the chosen epoch."""
-    init = experiment.init
-    has_new_classes = init is not None and init.config.classes != experiment.data.classes
-    if state is None and has_new_classes and is_linear(network):
-        fit_new_readout(experiment, network)
-
-    def save(path: Path, trained: nn.Module) -> None:
-        save_checkpoint(path, experiment.classifier, trained)
-
-    trainer_class = FeatureTrainer if experiment.config.network == "stdp" else Trainer
-    trainer = trainer_class(experiment, network, save)
-    return trainer, trainer.fit(state)
 
 
 def _prepare_data(setup: RunSetup, opened: DataSet) -> DataSet:
     """Draw missing parts, leave out copies, and warn of what limits the result."""
     callback = setup.callback
+    init = setup.init
+    if init is not None and set(opened.classes) == set(init.config.classes):
+        opened = opened.with_classes(init.config.classes)  # the last layer has the order of the checkpoint
+
     drawn = _draw_missing_parts(opened, setup.config)
     data = leave_out_copies(drawn, partial(callback.on_progress, "comparing recordings"))
-
-    trained = {sample.label for sample in data.train}
-    if len(trained) == 1 and len(data.classes) > 1:
-        (only,) = trained
-        raise DataError(
-            f"{data.title}: the training part has one class (found {data.classes[only]}, expected two or more); "
-            "each class needs two recordings, or long labels"
-        )
+    _check_classes(data)
 
     callback.on_data(synthetic=data.synthetic)
     callback.on_note(_describe_parts(data))
-    for warning in data.warnings:
+    for warning in (*data.warnings, *(finding.text for finding in find_data_problems(data))):
         callback.on_warning(warning)
-    _warn(callback, (*find_copies(data), *find_same_films(data)))
     return data
-
-
-def _describe_parts(data: DataSet) -> str:
-    """Describe the sizes of the parts, and the share that is really held out for validation."""
-    share = len(data.validation) / (len(data.train) + len(data.validation))
-    validated = f"{count_recordings(data.validation)} ({share:.0%})" if data.validation else "none"
-    return f"training: {count_recordings(data.train)}; validation: {validated}; test: {count_recordings(data.test)}"
 
 
 def _draw_missing_parts(data: DataSet, config: TrainConfig) -> DataSet:
     """Draw missing test and validation parts from the training part, with a warning."""
-    train = list(data.train)
-    test = list(data.test)
-    validation = list(data.validation)
-    warnings = data.warnings
+    drawn = data
+    if not data.test:
+        train, test = divide(data.train, config.test, config.seed + 1)
+        drawn = replace(drawn, train=tuple(train), test=tuple(test))
+    if not data.validation and config.validation:
+        train, validation = divide(drawn.train, config.validation, config.seed)
+        drawn = replace(drawn, train=tuple(train), validation=tuple(validation))
 
-    if not test:
-        train, test = divide(train, config.test, config.seed + 1)
-        warnings += (f"{data.title}: has no test part; {len(test)} training recordings are used (test)",)
+    warnings = tuple(
+        f"{data.title}: has no {part} part; {len(samples)} training recordings are used ({part})"
+        for part, samples in drawn.parts.items()
+        if samples and not data.parts[part]
+    )
+    return replace(drawn, warnings=(*data.warnings, *warnings))
 
-    if not validation and config.validation:
-        train, validation = divide(train, config.validation, config.seed)
-        warnings += (
-            f"{data.title}: has no validation part; {len(validation)} training recordings are used (validation)",
+
+def _check_classes(data: DataSet) -> None:
+    """Check that there are two classes, and training recordings of every class to validate or test."""
+    trained = {sample.label for sample in data.train}
+    untrained = sorted({sample.label for sample in (*data.validation, *data.test)} - trained)
+    if untrained or len(trained) < 2:
+        names = ", ".join(data.classes[label] for label in untrained) or "a second class"
+        raise DataError(
+            f"{data.title}: no training recordings of {names}; add recordings (each class needs two, or long labels), "
+            "or change the split with seed, validation or test"
         )
 
-    return replace(data, train=tuple(train), validation=tuple(validation), test=tuple(test), warnings=warnings)
+
+def _describe_parts(data: DataSet) -> str:
+    """Describe the sizes of the parts, the share really held out for validation, and classes without recordings."""
+    share = len(data.validation) / (len(data.train) + len(data.validation))
+    validated = f"{count_recordings(data.validation)} ({share:.0%})" if data.validation else "none"
+    parts = f"training: {count_recordings(data.train)}; validation: {validated}; test: {count_recordings(data.test)}"
+
+    trained = {sample.label for sample in data.train}
+    absent = [name for label, name in enumerate(data.classes) if label not in trained]
+    return f"{parts}; no recordings of {', '.join(absent)}" if absent else parts
 
 
-def _build(setup: RunSetup, data: DataSet) -> tuple[ClassifierConfig, Network]:
+def _build(setup: RunSetup, data: DataSet) -> tuple[ClassifierConfig, nn.Module]:
     """Create the classifier configuration for a data set and its network, with the weights of a checkpoint if given."""
     config = setup.config
     init = setup.init
@@ -326,49 +294,65 @@ def _build(setup: RunSetup, data: DataSet) -> tuple[ClassifierConfig, Network]:
 
     # Seed just before the weights are drawn: they do not depend on the work before.
     torch.manual_seed(config.seed)
-    network = classifier.build_network(setup.modules)
-    if isinstance(network, ModuleNetwork):
-        network.try_out(classifier.task)  # fail before recordings are read
+    network = setup.own
+    if network is None:
+        network = classifier.build_network()
+    else:
+        _try_out(network, classifier)
 
     if init is not None:
         classifier = load_initial_weights(init, classifier, network, name=str(config.init))
+        if init.config.classes != data.classes:
+            setup.callback.on_note(f"init = {config.init}: new last layer for {', '.join(data.classes)}")
 
     return classifier, network
 
 
-def _encode(setup: RunSetup, data: DataSet, decoded: DecodedEvents | None, classifier: ClassifierConfig) -> DataParts:
-    """Encode the parts of the data set for a classifier, and warn of events outside the steps."""
-    parts = _load(setup, data)
+def _try_out(network: nn.Module, classifier: ClassifierConfig) -> None:
+    """Call the user's own network once, to fail before recordings are read.
 
-    # The tensors are encoded; release the memory of the events.
-    if decoded is not None:
-        decoded.clear()
+    Raises:
+        ConfigError: If it fails, or does not return an output per class.
+    """
+    network.eval()
+    spikes = torch.zeros(classifier.bins.steps, 1, *classifier.shape)
+    try:
+        with torch.no_grad():
+            outputs, _ = run_network(network, spikes)
+    except (RuntimeError, TypeError, ValueError, StopIteration) as error:
+        shape = list(spikes.shape)
+        raise ConfigError(f"network: fails for an input {shape} ({' '.join(str(error).split())})") from error
 
-    _check_sensor(parts.train, data, classifier)
-    _warn(setup.callback, find_outside(parts.train.counts(), setup.config))
-    return parts
+    K = len(classifier.classes)
+    if outputs.shape[2] != K:
+        raise ConfigError(f"network: returned {outputs.shape[2]} outputs (expected one per class, {K})")
 
 
-def _load(setup: RunSetup, data: DataSet) -> DataParts:
-    """Encode the parts of the data set as spike tensors."""
+def _encode(setup: RunSetup, data: DataSet, classifier: ClassifierConfig) -> DataParts:
+    """Encode the parts of the data set as spike tensors, and warn of events outside the steps."""
     config = setup.config
     verb = "reading" if config.root else "rendering"
     cache = open_cache(config)
 
-    def load(name: str, samples: Sequence[Sample], views: int) -> SpikeTensors:
+    def encode(name: str, samples: Sequence[Sample], views: int = 1) -> SpikeTensors:
         settings = TensorSettings(config.part(BinConfig), views, vary=config.part(VaryConfig), seed=config.seed)
         progress = partial(setup.callback.on_progress, f"{verb} {name}")
         return SpikeTensors(samples, settings, cache=cache, jobs=config.jobs, progress=progress)
 
-    train = load("train", data.train, config.views)
-    validation = load("validation", data.validation, 1) if data.validation else None
-    return DataParts(train, validation, load("test", data.test, 1))
+    train = encode("train", data.train, config.views)
+    validation = encode("validation", data.validation) if data.validation else None
+    parts = DataParts(train, validation, encode("test", data.test))
+
+    _check_sensor(train, data, classifier)
+    for finding in find_outside(train.counts(), config):
+        setup.callback.on_warning(finding.text)
+    return parts
 
 
 def _check_sensor(tensors: SpikeTensors, data: DataSet, classifier: ClassifierConfig) -> None:
     """Check that spike tensors have the shape that the network expects."""
     *_, height, width = tensors[0].shape
-    _, expected_height, expected_width = classifier.task.shape
+    _, expected_height, expected_width = classifier.shape
     if (height, width) != (expected_height, expected_width):
         raise DataError(
             f"{data.title}: recordings are not from sensor {data.sensor} (found spike tensors of "
@@ -377,112 +361,65 @@ def _check_sensor(tensors: SpikeTensors, data: DataSet, classifier: ClassifierCo
         )
 
 
-def _warn(callback: TrainingCallback, findings: Iterable[Finding]) -> None:
-    for finding in findings:
-        callback.on_warning(finding.text)
-
-
-def _check_classes(data: DataSet, callback: TrainingCallback) -> None:
-    """Check that every class to validate or test has training recordings; warn of classes without any recordings."""
-    trained = {sample.label for sample in data.train}
-    untrained = sorted({sample.label for sample in (*data.validation, *data.test)} - trained)
-    if untrained or len(trained) < 2:
-        names = ", ".join(data.classes[label] for label in untrained) or "more than one class"
-        raise DataError(
-            f"{data.title}: no training recordings of {names}; add recordings, or change the split with seed, "
-            "validation or test"
-        )
-
-    absent = [name for label, name in enumerate(data.classes) if label not in trained]
-    if absent:
-        callback.on_warning(f"{data.title}: no recordings of {', '.join(absent)}; the network cannot predict them")
-
-
-def _calibrate(experiment: Experiment, path: Path, classifier: ClassifierConfig, network: Network) -> ClassifierConfig:
-    """Calibrate a classifier on the validation part, and write the checkpoint.
-
-    Without a validation part, the probabilities are not calibrated.
-    """
-    parts = experiment.parts
-    batch = experiment.config.batch
-    report = experiment.callback.on_progress
-
-    calibration: dict[str, float | None] = {}
-    if parts.validation is not None:
-        validated = evaluate_network(network, parts.validation, batch=batch, progress=partial(report, "calibrating"))
-        calibration = {
+def _calibrate(experiment: Experiment, classifier: ClassifierConfig, network: nn.Module) -> ClassifierConfig:
+    """Calibrate a classifier on the validation part, if there is one, and write the checkpoint."""
+    validation = experiment.parts.validation
+    calibration: dict[str, float | None] = {"calibrated_on": len(experiment.data.validation)}
+    if validation is not None:
+        progress = partial(experiment.callback.on_progress, "calibrating")
+        validated = evaluate_network(network, validation, batch=experiment.config.batch, progress=progress)
+        calibration |= {
             "temperature": fit_temperature(validated.logits, validated.labels),
             "least_energy": find_least_energy(validated.logits),
         }
 
-    calibrated = classifier.model_copy(update={**calibration, "calibrated_on": len(experiment.data.validation)})
-    save_checkpoint(path, calibrated, network)
+    calibrated = classifier.model_copy(update=calibration)
+    save_checkpoint(experiment.folder.best, calibrated, network)
     return calibrated
 
 
-def _describe_origin(data: DataSet) -> str:
-    if data.synthetic_test:
-        return " (synthetic)"
-    return ", trained on synthetic data" if data.synthetic else ""
-
-
-def _test(
-    trainer: Trainer,
-    best: EpochRow,
-    command: str,
-) -> tuple[TestResult, ActivityRecord]:
+def _test(experiment: Experiment, best: EpochRow, command: str) -> tuple[TestResult, ActivityRecord]:
     """Calibrate the network of the chosen epoch, test it once, and store the test and activity records."""
-    experiment = trainer.experiment
-    folder = trainer.folder
+    folder = experiment.folder
     config = experiment.config
     data = experiment.data
     parts = experiment.parts
-    batch = config.batch
+    device = experiment.processes.device
     report = experiment.callback.on_progress
 
-    classifier, network = load_checkpoint(folder.best, str(experiment.processes.device), experiment.modules)
-    classifier = _calibrate(experiment, folder.best, classifier, network)
+    classifier, network = load_checkpoint(folder.best, str(device), experiment.own)
+    classifier = _calibrate(experiment, classifier, network)
 
-    trained = evaluate_network(network, parts.train, batch=batch, progress=partial(report, "accuracy in training"))
-    with count_activity(network) as counters:
-        tested = evaluate_network(network, parts.test, batch=batch, progress=partial(report, "test"))
+    trained = evaluate_network(
+        network, parts.train, batch=config.batch, progress=partial(report, "accuracy in training")
+    )
+    counted = config.dtype.kind == "u"
+    with count_activity(network, counted=counted) as activity_of:
+        tested = evaluate_network(network, parts.test, batch=config.batch, progress=partial(report, "test"))
 
     # What the network did on the test recordings, for the page of the run.
     report("recording layer activity", 0, 1)
-    layers = summarize_layers(counters, counted=config.dtype.kind == "u")
+    layers = activity_of()
     scores = score(tested, data.test, data.classes, classifier)
-    activity = record_activity(layers, network, parts.test, data, config, scores["wrong"])
+    activity = record_activity(layers, network, parts.test, data, config, scores.wrong)
 
-    # What limits the result; the number of events alone is the simplest classifier to beat.
-    report("classifying by the number of events", 0, 1)
-    outcome = RunOutcome(
-        config=config,
-        data=data,
-        counts=parts.train.counts(),
-        updates=trainer.step,
-        layers=layers,
-        train_accuracy=trained.accuracy,
-        correct=tested.correct,
-        count_accuracy=event_count_accuracy(parts.train, parts.test),
-        convergence=best.convergence,
-    )
-
+    origin = ", trained on synthetic data" if data.synthetic else ""
     result = TestResult(
-        **scores,
+        **dict(scores),
         title=data.title,
         synthetic=data.synthetic,
         synthetic_test=data.synthetic_test,
-        data=f"{count_recordings(data.test, 'test')} of {data.title}{_describe_origin(data)}",
+        data=f"{count_recordings(data.test, 'test')} of {data.title}"
+        + (" (synthetic)" if data.synthetic_test else origin),
         chosen_epoch=best.epoch,
         val_accuracy=best.val_accuracy,
         val_samples=None if parts.validation is None else len(data.validation),
-        event_count_accuracy=outcome.count_accuracy,
         train_accuracy=trained.accuracy,
-        findings=diagnose(outcome),
-        notes=test_notes(outcome),
+        findings=tuple(diagnose(experiment, layers, trained, tested)),
+        notes=tuple(describe_test(data)),
         command=command,
         versions=versions(),
-        machine=describe_machine(experiment.processes.device),
+        machine=describe_machine(device),
     )
 
     # Written last: a resumed run that finds both records is complete.
@@ -492,15 +429,13 @@ def _test(
 
 
 def train(
-    source: str | Path | DataSet | TrainConfig,
+    source: str | Path | DataSet | TrainConfig | Choice,
     config: TrainConfig = TrainConfig(),
     out: str | Path | None = None,
     *,
     resume: bool = False,
-    changed: bool = False,
     overwrite: bool = False,
     network: nn.Module | None = None,
-    trust: Sequence[str] = (),
     callback: TrainingCallback | None = None,
     progress: Progress = ignore_progress,
 ) -> TrainingRun:
@@ -511,17 +446,15 @@ def train(
 
     Args:
         source: Folder of recordings, whose settings are chosen unless they are given; YAML file, or name of an included
-            configuration (see dvspipe configs list). In Python also a data set, or complete settings with the folder
-            `root`.
+            configuration (see dvspipe configs list). In Python also a data set, complete settings with the folder
+            `root`, or the result of `choose_settings`.
         config: Settings that take precedence, such as root=DIR or epochs=5.
         out: Run folder; created if missing. Default: a new folder, runs/train/NAME.
-        resume: Resume the run in the folder after its last complete epoch, or from its start if there is none. On a
-            CPU, the weights at the end are the same as without the interruption. A complete run is not changed.
-        changed: Allow resuming with changed settings, such as epochs, learning rate and batch size.
+        resume: Resume the run in the folder after its last complete epoch, or from its start if there is none, with
+            the settings of the run. On a CPU, the weights at the end are the same as without the interruption. A
+            complete run is not changed.
         overwrite: Remove the results of an earlier run in the folder.
-        network: Your own network, for `network = module`. It is trained in place, and has the weights of the chosen
-            epoch at the end. Without it, `target` builds the module.
-        trust: Packages allowed to run code for `target`.
+        network: Your own network. It is trained in place, and has the weights of the chosen epoch at the end.
         callback: Training callback; default: `LogCallback`.
         progress: Called with the amount done and the total.
 
@@ -530,8 +463,8 @@ def train(
 
     Raises:
         DataError: If the data set is not usable, or differs from the data set of the run to resume.
-        ConfigError: If settings contradict each other, the loss becomes NaN, memory runs out, the run to resume was
-            started with other settings, or the package of `target` is not trusted.
+        ConfigError: If settings contradict each other, the loss becomes NaN, memory runs out, or the run to resume was
+            started with other settings.
         CheckpointError: If the state to resume from is missing, or the checkpoint of a complete run is corrupted.
         FileError: If the folder contains a run, cannot be written to, or another process trains in it.
 
@@ -549,15 +482,25 @@ def train(
     if out is not None and not resume and is_first_process():
         RunFolder(Path(out)).check_unused(overwrite=overwrite)  # fail before recordings are read
 
+    if network is not None:
+        config = TrainConfig(**config.given | {"network": "module"})
+
     # The recordings of a folder are decoded while its settings are chosen.
-    decoded = None
-    if isinstance(source, TrainConfig):
-        complete = source
-    elif isinstance(source, DataSet):
-        complete = config if network is None else TrainConfig(**config.given | {"network": "module"})
-    elif Path(source).expanduser().is_dir():
-        run = RunFolder(Path(out)) if resume and out is not None else None
-        complete, decoded = _configure_folder(find_folder(source), config, callback, run)
+    if isinstance(source, str | Path) and Path(source).expanduser().is_dir():
+        source = find_folder(source)
+        if not resume:
+            source = choose_settings(source, config, partial(callback.on_progress, "recordings"))
+            callback.on_note(source.summary)
+            for warning in source.warnings:
+                callback.on_warning(warning)
+
+    if isinstance(source, DataSet):
+        complete = config
+    elif isinstance(source, Choice | TrainConfig):
+        settings = source.config if isinstance(source, Choice) else source
+        complete = TrainConfig(**settings.given | config.given)
+    elif isinstance(source, Path) and source.is_dir():  # to resume
+        complete = TrainConfig(**{"root": source} | config.given)
     else:
         complete = TrainConfig.read(source, config.given)
 
@@ -565,12 +508,11 @@ def train(
         complete,
         find_run_folder(out, complete.name, overwrite=overwrite),
         data=source if isinstance(source, DataSet) else None,
-        modules=ModuleSource.of(trust, network),
+        network=network,
         callback=callback,
         command=find_command(),
         resume=resume,
-        changed=changed,
-        decoded=decoded,
+        decoded=source.decoded if isinstance(source, Choice) else None,
     )
     if is_first_process():
         plugins().hook.report(record=trained, folder=trained.folder.path)
@@ -582,23 +524,3 @@ def find_command() -> str:
     program = Path(sys.argv[0])
     is_own = program.stem == "dvspipe" or (program.stem == "__main__" and program.parent.name == "dvspipe")
     return shlex.join(["dvspipe", *sys.argv[1:]]) if is_own else ""
-
-
-def _configure_folder(
-    folder: Path, given: TrainConfig, callback: TrainingCallback, run: RunFolder | None
-) -> tuple[TrainConfig, DecodedEvents | None]:
-    """Return the configuration for a folder of recordings, and the events decoded while choosing it.
-
-    Args:
-        folder: Folder of recordings.
-        given: Settings that are given take precedence.
-        callback: Called with progress and the choice.
-        run: Run to resume.
-    """
-    # A resumed run keeps the settings that were chosen for it.
-    if run is not None:
-        return read_run(run, given.given, recordings=folder), None
-
-    choice = choose_settings(folder, given, partial(callback.on_progress, "recordings"))
-    callback.on_choice(choice)
-    return choice.config, choice.decoded

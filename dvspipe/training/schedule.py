@@ -13,18 +13,10 @@ from torch.optim.swa_utils import AveragedModel
 
 from .config import OptimiserConfig
 
-MOMENTUM = 0.9  # of sgd
-
 
 def build_optimiser(settings: OptimiserConfig, network: nn.Module) -> torch.optim.Optimizer:
     """Create the optimiser of a network's weights."""
-    weights = network.parameters()
-    rate = settings.learning_rate
-    decay = settings.weight_decay
-    if settings.optimiser == "sgd":
-        return torch.optim.SGD(weights, lr=rate, momentum=MOMENTUM, weight_decay=decay)
-
-    return torch.optim.AdamW(weights, lr=rate, weight_decay=decay)
+    return torch.optim.AdamW(network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
 
 
 def build_schedule(
@@ -111,17 +103,8 @@ def each_step_loss(outputs: Tensor, targets: Tensor, smoothing: float) -> Tensor
     return losses.reshape(T, B).mean(0)
 
 
-def count_loss(outputs: Tensor, targets: Tensor, smoothing: float) -> Tensor:
-    """Return the mean squared error of the mean output over the steps; arguments as in `mean_loss`."""
-    K = targets.shape[1]
-    smoothed = targets * (1 - smoothing) + smoothing / K
-
-    return (outputs.mean(0) - smoothed).square().mean(1)
-
-
 LOSSES: dict[str, Callable[[Tensor, Tensor, float], Tensor]] = {
     "mean": mean_loss,
     "each_step": each_step_loss,
-    "count": count_loss,
 }
 """Loss functions by their name in `loss`."""

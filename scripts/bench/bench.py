@@ -15,13 +15,14 @@ import numpy as np
 import pytest
 import torch
 from pytest_benchmark.fixture import BenchmarkFixture
+from torch import nn
 
 from dvspipe.base.gestures import GESTURES
 from dvspipe.encoding import BinConfig, encode
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import read, write
 from dvspipe.inference import Classifier
-from dvspipe.networks import NetworkConfig, SpikingNetwork
+from dvspipe.networks import NetworkConfig, build_network, run_network
 from dvspipe.simulator import SimulatorConfig, simulate
 from dvspipe.synthesis import GestureClip, record_gesture
 from dvspipe.video.frames import Frame
@@ -132,30 +133,26 @@ def test_read_evt3(benchmark: BenchmarkFixture) -> None:
 
 
 def test_training_step(benchmark: BenchmarkFixture) -> None:
-    network = build_network().train()
+    network = build_csnn()
     spikes = draw_spikes()
 
     def step() -> None:
         network.zero_grad()
-        network(spikes)[0].mean().backward()
+        run_network(network, spikes)[0].mean().backward()
 
     benchmark(step)
 
 
 def test_inference(benchmark: BenchmarkFixture) -> None:
-    network = build_network().eval()
+    network = build_csnn().eval()
     spikes = draw_spikes()
     with torch.no_grad():
-        benchmark(lambda: network(spikes))
+        benchmark(lambda: run_network(network, spikes))
 
 
-def build_network() -> SpikingNetwork:
-    return SpikingNetwork(
-        NetworkConfig(network="csnn", channels=CHANNELS, kernel=3, tau_mem_s=0.002),
-        grid=(SIDE, SIDE),
-        classes=CLASSES,
-        dt=0.001,
-    )
+def build_csnn() -> nn.Module:
+    config = NetworkConfig(network="csnn", channels=CHANNELS, kernel=3, tau_mem_s=0.002)
+    return build_network(config, (2, SIDE, SIDE), classes=CLASSES, dt=0.001)
 
 
 @pytest.fixture(scope="session")

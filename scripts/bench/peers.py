@@ -116,3 +116,32 @@ def test_inference_by_norse(benchmark: BenchmarkFixture) -> None:
     spikes = draw_spikes()
     with torch.no_grad():
         benchmark(lambda: network(spikes))
+
+
+def build_relu() -> nn.Module:
+    """The network of bench.py with ReLU instead of neurons, channels last: what its convolutions cost."""
+    channels = pairwise((2, *CHANNELS))
+    blocks = [
+        nn.Sequential(nn.Conv2d(a, b, 3, padding=1, bias=False), nn.BatchNorm2d(b), nn.ReLU(), nn.AvgPool2d(2))
+        for a, b in channels
+    ]
+    readout = nn.Linear(CHANNELS[-1] * (SIDE // 2 ** len(CHANNELS)) ** 2, CLASSES)
+    return nn.Sequential(*blocks, nn.Flatten(), readout).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def test_training_step_with_relu(benchmark: BenchmarkFixture) -> None:
+    network = build_relu().train()
+    images = draw_spikes().flatten(0, 1).float().contiguous(memory_format=torch.channels_last)
+
+    def step() -> None:
+        network.zero_grad()
+        network(images).mean().backward()
+
+    benchmark(step)
+
+
+def test_inference_with_relu(benchmark: BenchmarkFixture) -> None:
+    network = build_relu().eval()
+    images = draw_spikes().flatten(0, 1).float().contiguous(memory_format=torch.channels_last)
+    with torch.no_grad():
+        benchmark(lambda: network(images))

@@ -418,11 +418,8 @@ def test_train_then_infer(tmp_path: Path) -> None:
     ]
     done = dvspipe("export", checkpoint, "-o", "a.nir", cwd=tmp_path)
     assert mentions(done.stdout, "a.nir", "nir")
-    assert "import_from_nir(nir.read('a.nir'))" in done.stdout
-    assert "from_nir(nir.read('a.nir'), dt=0.0001)" in done.stdout
     done = dvspipe("export", checkpoint, "-o", "b.nir", "--dt", "0.03", cwd=tmp_path)
-    assert "snntorch" not in done.stdout  # it only supports its own time step
-    assert "dt=0.0001" in done.stdout
+    assert mentions(done.stdout, "b.nir", "0.03")
     dvspipe("export", checkpoint, "-o", "a.nir", cwd=tmp_path, code=2)
     dvspipe("train", "mine.yaml", "root=data", *SHORT, "epochs=1", cwd=tmp_path)
     assert (tmp_path / "runs" / "train" / "mine-2").is_dir()
@@ -829,7 +826,7 @@ def test_resuming_needs_the_run_folder_and_may_change_the_folder_of_recordings(t
 def test_missing_run_to_resume_is_named(config: str, tmp_path: Path) -> None:
     said = dvspipe("train", config, "--resume", "-o", "nothere", cwd=tmp_path, code=2).stderr
     assert "nothere: " in said
-    assert "mnist-first-spike" not in said
+    assert "mnist-stdp" not in said
 
 
 def test_frames_with_the_suffix_of_a_file_names_the_format(tmp_path: Path) -> None:

@@ -49,10 +49,10 @@ def answer_of(timeline: Timeline, config: SegmentConfig = SegmentConfig(least_us
     return find_answer(timeline, segments, CLASSES, np.ones(len(timeline), np.bool_))
 
 
-def reason_of(rows: Sequence[Sequence[float]], *, short: bool = False, familiar: bool = True) -> str:
+def reason_of(rows: Sequence[Sequence[float]], *, duration_us: int = 10 * WINDOW_US, familiar: bool = True) -> str:
     timeline = replace(timeline_of(rows), familiar=np.full(len(rows), familiar))
     used = np.ones(len(rows), np.bool_)
-    return find_reason(answer_of(timeline), timeline, CLASSES, used, SegmentConfig(), short=short)
+    return find_reason(answer_of(timeline), timeline, CLASSES, used, SegmentConfig(), duration_us=duration_us)
 
 
 def test_short_gesture_between_long_rests_is_the_answer_with_its_time() -> None:
@@ -94,7 +94,7 @@ def test_answer_is_certain_exactly_if_a_segment_of_a_gesture_is(rows: np.ndarray
 
 
 def test_reasons_follow_from_the_predictions() -> None:
-    assert "1 s" in reason_of([mostly(CLAP, 0.4)] * 3, short=True).replace("0.001 s", "1 s")
+    assert "0.001 s" in reason_of([mostly(CLAP, 0.4)] * 3, duration_us=WINDOW_US // 2)
     assert reason_of([mostly(CLAP)] * 3, familiar=False) == "unlike the training data"
     assert reason_of([mostly(NOTHING)] * 3) == "other movements"
     alike = reason_of([[0.1, 0.45, 0.4, 0.05]] * 3)

@@ -50,7 +50,7 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
         IntegerClassifier.load(path)
     classifier = make_classifier(**NETWORKS["zero"])
     save_checkpoint(path, classifier.config, classifier.config.build_network())
-    with raises(CheckpointError, "net.safetensors", "dvspipe-classifier-1"):
+    with raises(CheckpointError, "net.safetensors", "dvspipe-classifier-2"):
         IntegerClassifier.load(path)
     classifier.save(path, overwrite=True)
     path.write_bytes(path.read_bytes().replace(b'\\"pool\\":2', b'\\"pool\\":1'))

@@ -102,7 +102,7 @@ def classify(classifier: IntegerClassifier, recording: Path) -> Timeline:
     """Classify a recording in integers with a continuous state."""
     floats = Classifier(classifier.config, classifier.config.build_network())
     floats.runner = cast("TorchRunner", ReferenceRunner(classifier.network))
-    timeline = floats.classify(recording, InferConfig(stateful=True, hop_us=LIVE_HOP_US)).timeline
+    timeline = floats.predict(recording, InferConfig(stateful=True, hop_us=LIVE_HOP_US)).timeline
     assert timeline is not None
     return timeline
 

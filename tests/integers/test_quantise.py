@@ -42,7 +42,7 @@ def make_recordings(folder: Path, each: int) -> None:
 
 
 def test_checkpoint_is_compiled_compared_and_written_as_c(tmp_path: Path) -> None:
-    network = NetworkConfig(channels=(3,), kernel=3, gain=4.0, tau_mem_s=0.003, tau_readout_s=0.01)
+    network = NetworkConfig(channels=(3,), kernel=3, threshold=0.25, tau_mem_s=0.003, tau_readout_s=0.01)
     make_checkpoint(tmp_path / "net.safetensors", network)
     make_recordings(tmp_path / "data", 3)
     done = dvspipe("quantise", "net.safetensors", "data", "--part", "all", "-o", "net8.safetensors", cwd=tmp_path)
@@ -59,7 +59,7 @@ def test_network_that_cannot_be_compiled_is_one_line_with_its_layer(tmp_path: Pa
     make_recordings(tmp_path / "data", 1)
     command = ("quantise", "net.safetensors", "data", "--part", "all", "-o", "net8.safetensors")
     done = dvspipe(*command, cwd=tmp_path, code=2)
-    assert mentions(done.stderr, "net.safetensors", "layers.0", "network=csnn")
+    assert mentions(done.stderr, "net.safetensors", "layer 0", "IntegrateAndFire")
     assert not (tmp_path / "net8.safetensors").exists()
 
 
@@ -73,7 +73,7 @@ def test_checkpoint_without_a_data_set_needs_one(tmp_path: Path) -> None:
 
 def test_fine_tuned_weights_are_compiled_and_the_run_is_kept(tmp_path: Path) -> None:
     """A second command resumes the complete run, so it compiles the same weights."""
-    network = NetworkConfig(channels=(3,), kernel=3, gain=4.0, tau_mem_s=0.003, tau_readout_s=0.01)
+    network = NetworkConfig(channels=(3,), kernel=3, threshold=0.25, tau_mem_s=0.003, tau_readout_s=0.01)
     make_checkpoint(tmp_path / "net.safetensors", network)
     make_recordings(tmp_path / "data", 8)
     command = ("quantise", "net.safetensors", "data", "--epochs", 1, "--bits", 2, "-o", "net2.safetensors")

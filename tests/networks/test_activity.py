@@ -1,32 +1,30 @@
-"""Activity counts of a network, and traces of its neurons."""
+"""Activity counts of a network."""
 
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
+import norse.torch as norse
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from dvspipe.events import SensorSize
-from dvspipe.networks import NetworkConfig, SpikingNetwork, count_activity, watch_rates
-from dvspipe.networks.models import Convolution, Linear
+from dvspipe.networks import NetworkConfig, build_network, count_activity, run_network, watch_rates
 
-GRID = SensorSize(width=12, height=8)
-KINDS = {
-    "csnn": {"channels": (4, 6), "kernel": 3, "gain": 6.0},
-    "count": {"channels": (4, 6), "kernel": 3, "readout": "count", "gain": 8.0, "reset": "subtract"},
-    "mlp": {"network": "mlp", "channels": (30, 20), "gain": 5.0, "tau_syn_s": 0.03},
+KINDS: dict[str, dict[str, Any]] = {
+    "csnn": {"channels": (4, 6), "kernel": 3, "threshold": 0.2},
+    "mlp": {"network": "mlp", "channels": (30, 20), "threshold": 0.2, "tau_syn_s": 0.03},
 }
 
 
-def network(kind: str) -> SpikingNetwork:
+def build(kind: str) -> nn.Module:
     torch.manual_seed(0)
-    built = SpikingNetwork(NetworkConfig.model_validate(KINDS[kind]), grid=GRID, classes=5, dt=0.015).train()
-    with torch.no_grad():
-        for _ in range(10):
-            built(sample(8))
-    return built.eval()
+    config = NetworkConfig.model_validate(KINDS[kind])
+    network = build_network(config, (2, 8, 12), classes=5, dt=0.015)
+    for _ in range(10):
+        run_network(network, sample(8))
+    return network.eval()
 
 
 def sample(recordings: int) -> Tensor:
@@ -34,52 +32,56 @@ def sample(recordings: int) -> Tensor:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@torch.no_grad()
 def test_counts_of_batches_add_up(kind: str) -> None:
-    net, spikes = network(kind), sample(5)
-    with torch.no_grad():
-        with count_activity(net) as complete, watch_rates(net) as rates:
-            net(spikes)
-        with count_activity(net) as parts:
-            for part in spikes.split([1, 4], dim=1):
-                net(part)
-    for ours, theirs in zip(parts, complete, strict=True):
-        assert (ours.name, ours.steps, ours.nonzero) == (theirs.name, 30, theirs.nonzero)
-        assert ours.arrived == pytest.approx(theirs.arrived)
+    network = build(kind)
+    spikes = sample(5)
+    with count_activity(network, counted=True) as complete, watch_rates(network) as rates:
+        run_network(network, spikes)
+        layers = complete()
+    with count_activity(network, counted=True) as parts:
+        for part in spikes.split([1, 4], dim=1):
+            run_network(network, part)
+        summed = parts()
+
+    for ours, theirs in zip(summed, layers, strict=True):
+        assert (ours.name, ours.steps, ours.neurons) == (theirs.name, 30, theirs.neurons)
+        assert ours.spikes_in == pytest.approx(theirs.spikes_in)
         assert ours.rate == (None if theirs.rate is None else pytest.approx(theirs.rate))
-    for layer in complete[:-1]:
+    for layer in layers[:-1]:
         assert layer.rate == pytest.approx(rates[layer.name])
         assert rates[layer.name] > 0.001
-    assert (complete[-1].name, complete[-1].rate is None) == ("readout", kind != "count")
-    assert complete[0].arrived == spikes.sum()
-    assert complete[0].nonzero == spikes.count_nonzero()
-
-
-def test_spikes_of_a_layer_arrive_in_the_next_layer() -> None:
-    """Average pooling of complete squares conserves spikes; a linear layer receives all spikes."""
-    for kind in ("csnn", "mlp"):
-        net = network(kind)
-        with torch.no_grad(), count_activity(net) as layers:
-            net(sample(3))
-        for before, after in itertools.pairwise(layers):
-            assert before.spikes_out is not None
-            assert after.arrived == pytest.approx(before.spikes_out * before.neurons)
+    assert (layers[-1].name, layers[-1].rate) == ("readout", None)
+    assert layers[0].spikes_in == spikes.sum()
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_spike_reaches_fan_out_neurons(kind: str) -> None:
-    """An additional spike in the middle of the input changes the currents of `fan_out` neurons."""
-    net = network(kind)
-    with torch.no_grad(), count_activity(net) as layers:
-        net(sample(1))
-    synapses = [layer for layer in net.modules() if isinstance(layer, Convolution | Linear)]
-    for layer, synapse in zip(layers, synapses, strict=False):
-        if isinstance(synapse, Convolution):
-            x = torch.zeros(1, synapse.convolution.in_channels, 7, 9)
-            x[0, 0, 3, 4] = 1
-            changed = synapse.convolution(x).count_nonzero()
-        else:
-            x = torch.zeros(synapse.linear.in_features)
-            x[3] = 1
-            changed = (synapse.linear(x) - synapse.linear.bias).count_nonzero()
-        assert layer.fan_out == changed
-    assert layers[-1].fan_out == net.linear.out_features
+@torch.no_grad()
+def test_spikes_of_a_layer_arrive_in_the_next_layer(kind: str) -> None:
+    """Average pooling of complete squares conserves spikes; a linear layer receives all spikes."""
+    network = build(kind)
+    with count_activity(network, counted=True) as activity:
+        run_network(network, sample(3))
+        layers = activity()
+    for before, after in itertools.pairwise(layers):
+        assert before.rate is not None
+        assert after.spikes_in == pytest.approx(before.rate * before.neurons * before.steps, rel=1e-5)
+
+
+@torch.no_grad()
+def test_spike_reaches_fan_out_neurons() -> None:
+    with count_activity(network := build("csnn"), counted=False) as activity:
+        run_network(network, sample(1))
+        first, second, readout = activity()
+    assert (first.fan_out, first.multiplies) == (4 * 9, True)
+    assert (second.fan_out, second.multiplies) == (6 * 9, False)
+    assert readout.fan_out == 5
+
+
+@torch.no_grad()
+def test_unknown_layers_have_rates_alone() -> None:
+    network = norse.SequentialState(nn.Flatten(2), nn.LSTM(192, 3), norse.LIF())
+    with count_activity(network, counted=True) as activity, watch_rates(network) as rates:
+        run_network(network, sample(1))
+        assert activity() == ()
+    assert [*rates] == ["lif1"]

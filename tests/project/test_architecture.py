@@ -61,7 +61,7 @@ ONLY_HOMES = {
     "jinja2": {"checkpoints", "integers", "report"},
     "matplotlib": {"report"},
     "nir": {"checkpoints"},
-    "norse": {"networks"},
+    "norse": {"networks", "rules"},
     "numba": {"base", "encoding", "formats", "simulator", "streaming"},  # kernels use `njit` of `base.kernels`
     "onnx": {"checkpoints"},
     "onnxruntime": {"checkpoints", "people"},

@@ -21,7 +21,6 @@ SLOW = {
     f"dvspipe.{name}"
     for name in (
         "inference.classifier",
-        "networks.first_spike",
         "networks.integrate_and_fire",
         "networks.module",
         "rules.convolution",

@@ -83,8 +83,8 @@ BY_HAND: Mapping[str, Mapping[str, object]] = {
         "current": 3,
         "x_at_spike": 1 / 2,
         "y_at_input": 3 / 16,
-        "probabilities": [3 / 5, 2 / 5],
-        "by_weights": [3 / 10, -4 / 5],
+        "probabilities": [1 / 3, 2 / 3],
+        "by_weights": [-2 * log(2) / e**0.5, 2 / 3 * log(2) / e ** (1 / 3)],
     },
     "plot_7_stdp": {"w": 0.56, "x": 21 / 16, "y": 1 / 2},
     "plot_8_synthetic_and_real": {

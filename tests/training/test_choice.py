@@ -7,15 +7,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-import yaml
 from commands import dvspipe
 from conftest import BAR_CLASSES, moving_bar, random_events
 from facts import mentions, raises
 
 from dvspipe import train
 from dvspipe.base.errors import ConfigError, DataError, DvspipeError
+from dvspipe.base.settings import parse_overrides
+from dvspipe.checkpoints.checkpoint import ClassifierConfig
 from dvspipe.datasets import open_dataset
 from dvspipe.datasets.lists import FILM_PATTERNS
+from dvspipe.encoding import BinConfig
 from dvspipe.events import SensorSize
 from dvspipe.formats import write
 from dvspipe.inference import Classifier
@@ -24,8 +26,10 @@ from dvspipe.results import RunFolder, TestResult
 from dvspipe.training import TrainConfig, choose_settings, run_training
 from dvspipe.training.choice import GROUP_PATTERNS, find_group_pattern
 
+NUMBERED: dict[str, list[str]] = {"a": ["1", "2", "3"], "b": ["4", "5", "6"]}
 
-def write_folder(root: Path, names: dict[str, list[str]], *, seconds: float = 0.1, side: int = 12) -> Path:
+
+def write_folder(root: Path, names: dict[str, list[str]] = NUMBERED, *, seconds: float = 0.1, side: int = 12) -> Path:
     """Write random recordings; `names` maps each class to its file names without suffix."""
     sensor = SensorSize(width=side, height=7)
     for label, (name, files) in enumerate(names.items()):
@@ -35,62 +39,65 @@ def write_folder(root: Path, names: dict[str, list[str]], *, seconds: float = 0.
     return root
 
 
-NUMBERED: dict[str, Any] = {"a": ["1", "2", "3"], "b": ["4", "5", "6"]}
+@pytest.fixture(scope="module")
+def bars(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write two classes with five bars each."""
+    folder = tmp_path_factory.mktemp("rules") / "bars"
+    for label, name in enumerate(BAR_CLASSES[:2]):
+        for number in range(5):
+            write(folder / name / f"{2 * number}.raw", moving_bar(label, number))
+    return folder
+
+
+def settings_of(words: str, **others: Any) -> TrainConfig:
+    """Return a configuration with settings as on the command line, and others."""
+    return TrainConfig.model_validate({**others, **parse_overrides(words.split())})
 
 
 def test_chosen_steps_cover_recordings_and_pixels_fit_the_network(tmp_path: Path) -> None:
-    short = choose_settings(write_folder(tmp_path / "short", NUMBERED, seconds=0.3)).config
+    short = choose_settings(write_folder(tmp_path / "short", seconds=0.3)).config
     assert 0.29e6 < short.tensor_us <= 0.36e6
     assert short.downsample == 1
     assert short.window_us is None
-    large = choose_settings(write_folder(tmp_path / "large", NUMBERED, side=346)).config
+    large = choose_settings(write_folder(tmp_path / "large", side=346)).config
     assert large.grid(SensorSize(width=346, height=260)) == SensorSize(width=39, height=29)
+
+
+def test_formulas_for_batch_epochs_and_time_constants(tmp_path: Path) -> None:
+    """12 recordings: 9 train, so the batch is 4; 60 epochs of 3 updates each."""
+    names = {name: [str(2 * number) for number in range(6)] for name in "ab"}
+    choice = choose_settings(write_folder(tmp_path / "mine", names, seconds=0.4))
+    config = choice.config
+    assert (config.name, config.batch, config.epochs, config.validation, config.views) == ("mine", 4, 60, 0.2, 8)
+    assert (config.steps, config.step_us) == (10, 40_000)
+    assert (config.tau_mem_s, config.tau_readout_s) == (0.08, 0.2)
+    assert mentions(choice.summary, "10 steps of 40 ms", "batches of 4", "12 recordings of 2 classes")
+
+
+def test_long_recordings_are_split_into_windows(tmp_path: Path) -> None:
+    choice = choose_settings(write_folder(tmp_path / "long", seconds=9.0))
+    assert choice.config.window_us == choice.config.tensor_us == 1_500_000
+    assert mentions(choice.summary, "windows of 1.5 s", "9 s")
+    data = open_dataset(choice.config)
+    assert len(data.samples) == 36
+    by_recording = [{sample.file for sample in part} for part in data.parts.values()]
+    assert sum(map(len, by_recording)) == 6  # no recording is in two parts
+
+
+def test_given_settings_replace_chosen_ones_and_the_others_adapt(tmp_path: Path) -> None:
+    config = choose_settings(write_folder(tmp_path / "mine"), TrainConfig(step_us=50_000, epochs=3)).config
+    assert (config.steps, config.epochs, config.name) == (2, 3, "mine")  # 2 x 50 ms cover 0.1 s
 
 
 def test_training_reuses_events_decoded_for_the_choice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given = TrainConfig(jobs=1, views=1, cache="none", channels=(2, 2, 2), epochs=1)
-    choice = choose_settings(write_folder(tmp_path / "data", NUMBERED), given)
+    choice = choose_settings(write_folder(tmp_path / "data"), given)
     before = train(choice.config, out=tmp_path / "before")
     monkeypatch.setattr("dvspipe.datasets.folders.read", None)
     run = run_training(choice.config, RunFolder(tmp_path / "run"), decoded=choice.decoded)
     assert Classifier.load(run.folder.best).digest == Classifier.load(before.folder.best).digest
     with pytest.raises(TypeError):  # the events were released
         run_training(choice.config, RunFolder(tmp_path / "again"), decoded=choice.decoded)
-
-
-def test_given_settings_have_no_reasons(tmp_path: Path) -> None:
-    root = write_folder(tmp_path / "data", NUMBERED)
-    chosen = choose_settings(root).reasons
-    assert mentions(chosen["views"], "views")
-    over: dict[str, Any] = {"views": 1, "tau_mem_s": 0.02, "tau_readout_s": 0.1, "flip_polarity": False, "epochs": 3}
-    assert over.keys() <= chosen.keys()
-    assert not over.keys() & choose_settings(root, TrainConfig(**over)).reasons.keys()
-    assert "epochs" not in choose_settings(root, TrainConfig(batch=2)).reasons
-
-
-def test_long_recordings_are_split_into_windows(tmp_path: Path) -> None:
-    choice = choose_settings(write_folder(tmp_path / "long", NUMBERED, seconds=9.0))
-    config = choice.config
-    assert config.window_us == config.tensor_us == 1_500_000
-    assert "9.0 s" in choice.reasons["window_us"]
-    data = open_dataset(config)
-    assert len(data.samples) == 36
-    by_recording = [{sample.file for sample in part} for part in data.parts.values()]
-    assert sum(map(len, by_recording)) == 6  # no recording is in two parts
-
-
-def test_choice_is_saved_with_reasons_and_overridden_by_settings(tmp_path: Path) -> None:
-    root = write_folder(tmp_path / "mine", NUMBERED)
-    choice = choose_settings(root, TrainConfig(step_us=50000, epochs=3))
-    assert choice.config.steps == 2  # 2 x 50 ms cover 0.1 s
-    assert choice.config.epochs == 3
-    assert choice.config.name == "mine"
-    text = choice.to_yaml()
-    assert TrainConfig.model_validate(yaml.safe_load(text)) == choice.config
-    assert mentions(text.splitlines()[0], "6 recordings", "2 classes")
-    assert "step_us" not in choice.reasons
-    with raises(ConfigError, "epoch"):
-        choose_settings(root, TrainConfig(epoch=3))  # type: ignore[call-arg]
 
 
 @pytest.mark.parametrize(
@@ -105,26 +112,24 @@ def test_choice_is_saved_with_reasons_and_overridden_by_settings(tmp_path: Path)
     ],
 )
 def test_files_of_one_person_stay_in_one_part(files: list[str], pattern: str | None, tmp_path: Path) -> None:
-    root = write_folder(tmp_path / "mine", {"a": files, "b": files})
-    config = choose_settings(root).config
+    config = choose_settings(write_folder(tmp_path / "mine", {"a": files, "b": files})).config
     assert config.group == pattern
     if pattern is not None:
         parts = open_dataset(config).parts.values()
         assert all(len(part) == 2 for part in parts)  # both classes of one person
 
 
+def test_class_prefix_is_not_a_person(tmp_path: Path) -> None:
+    root = write_folder(tmp_path / "mine", {name: [f"{name}{n}_x" for n in range(3)] for name in ("wave", "clap")})
+    assert find_group_pattern(open_dataset(root).samples) is None
+
+
 def test_clips_of_a_film_of_hmdb51_are_one_group(tmp_path: Path) -> None:
     tags = "f_cm_np1_ba_med"
     names = {name: [f"film{n % 3}_{name}_{tags}_{n}" for n in range(6)] for name in ("kick", "wave")}
     config = choose_settings(write_folder(tmp_path / "mine", names)).config
-    assert config.group == FILM_PATTERNS[1]
     groups = {sample.group for sample in open_dataset(config).samples}
     assert groups == {f"film{n}_{name}" for n in range(3) for name in names}
-
-
-def test_class_prefix_is_not_a_person(tmp_path: Path) -> None:
-    root = write_folder(tmp_path / "mine", {name: [f"{name}{n}_x" for n in range(3)] for name in ("wave", "clap")})
-    assert find_group_pattern(open_dataset(root).samples) is None
 
 
 def test_unnamed_sensor_becomes_the_largest_guess(tmp_path: Path) -> None:
@@ -133,65 +138,100 @@ def test_unnamed_sensor_becomes_the_largest_guess(tmp_path: Path) -> None:
             far = 100 if number == 2 else 20
             (tmp_path / name).mkdir(exist_ok=True)
             (tmp_path / name / f"{number}.csv").write_text(f"t,x,y,p\n0,1,1,1\n5,{far},{far},0\n")
-    config = choose_settings(tmp_path).config
-    assert config.sensor == "128x128"
+    assert choose_settings(tmp_path).config.sensor == "128x128"
 
 
-def test_invalid_recordings_folder_is_named(tmp_path: Path) -> None:
+def test_classes_with_different_sensor_sizes_give_a_warning(tmp_path: Path) -> None:
+    """Event tables do not name their sensor, so nothing else refuses them."""
+    assert not choose_settings(write_folder(tmp_path / "same")).warnings
+    rng = np.random.default_rng(0)
+    for name, side in (("digit", 34), ("gesture", 128)):
+        for number in range(3):
+            table = np.stack([np.arange(400) * 100, *rng.integers(0, side, (2, 400)), np.arange(400) % 2], axis=1)
+            (tmp_path / "mixed" / name).mkdir(parents=True, exist_ok=True)
+            np.savetxt(tmp_path / "mixed" / name / f"{number}.csv", table, "%d", ",", header="t,x,y,p", comments="")
+    (warning,) = choose_settings(tmp_path / "mixed").warnings
+    assert mentions(warning, "digit", 34, "gesture", 128)
+
+
+def test_unusable_folders_and_recordings_are_named(tmp_path: Path) -> None:
     with raises(DataError, "nowhere"):
         choose_settings(tmp_path / "nowhere")
     (tmp_path / "one" / "a").mkdir(parents=True)
     with raises(DvspipeError, "1", "2"):
         choose_settings(tmp_path / "one")
 
-
-def test_all_unusable_recordings_are_listed_in_one_error(tmp_path: Path) -> None:
-    root = write_folder(tmp_path / "mine", NUMBERED)
+    root = write_folder(tmp_path / "mine")
     (root / "a" / "torn.bin").write_bytes(bytes(1001))
     (root / "b" / "empty.csv").write_text("t,x,y,p\n")
     with raises(DataError, "2", "8", "torn.bin", "1001", "empty.csv"):
         choose_settings(root)
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "rule=bptt",
+        "rule=ottt",
+        "rule=eprop",
+        "rule=decolle",
+        "network=mlp rule=ottt",
+        "network=stdp",
+        "network=stdp channels=[6]",
+        "network=stdp channels=[6,7,8] epochs=4",
+        "network=stdp step_us=50000",
+    ],
+)
+def test_every_rule_trains_a_folder(words: str, bars: Path, tmp_path: Path) -> None:
+    config = choose_settings(bars, settings_of(words, jobs=1, views=1, epochs=2 if "epochs" not in words else 4)).config
+    assert len(train(config, out=tmp_path / "run").epochs) == config.epochs
+
+
+def test_setting_unsupported_by_a_rule_is_an_error(bars: Path) -> None:
+    with raises(ConfigError, "rule = eprop", "reset=subtract", "channels=[8]", "padded=[true]", "loss=each_step"):
+        choose_settings(bars, settings_of("rule=eprop reset=zero channels=[8,8] padded=[true,false] loss=mean"))
+
+
+def test_stdp_layers_share_the_epochs(bars: Path) -> None:
+    config = choose_settings(bars, TrainConfig(network="stdp", epochs=7)).config
+    assert (config.passes, len(config.channels)) == (3, 2)
+    chosen = choose_settings(bars, TrainConfig(network="stdp")).config
+    assert chosen.epochs == 2 * chosen.passes
+
+
+def test_own_network_gets_only_settings_it_supports(bars: Path) -> None:
+    config = choose_settings(bars, TrainConfig(network="module")).config
+    assert config.part(NetworkConfig).given == {"network": "module"}
+
+
+@pytest.mark.parametrize("seconds", [2e-6, 0.7, 8.0])
+@pytest.mark.parametrize("kind", ["csnn", "mlp", "stdp"])
+def test_choice_builds_a_network_for_any_duration(kind: str, seconds: float, tmp_path: Path) -> None:
+    """With many events or few, and with given bins."""
+    sensor = SensorSize(width=20, height=14)
+    for number in range(6):
+        events = random_events(number, 40 if number % 3 else 3000, sensor, round(seconds * 1e6))
+        write(tmp_path / "ab"[number % 2] / f"{2 * number}.raw", events)
+
+    for bins in ({}, {"steps": 1}, {"step_us": 90_000}):
+        config = choose_settings(tmp_path, TrainConfig.model_validate({"network": kind, **bins})).config
+        ClassifierConfig(
+            classes=("a", "b"),
+            width=sensor.width,
+            height=sensor.height,
+            bins=config.part(BinConfig),
+            network=config.part(NetworkConfig),
+        ).build_network()
+
+
 def test_folder_is_trained_from_the_command_line(tmp_path: Path) -> None:
     for label, name in enumerate(BAR_CLASSES):
         for number in range(5):
             write(tmp_path / "bars" / name / f"{2 * number}.h5", moving_bar(label, number))
-    short = ["epochs=2", "jobs=1", "views=1", "channels=[4]"]
     first = RunFolder(tmp_path / "runs/train/bars")
     again = RunFolder(tmp_path / "again")
-    dvspipe("train", "bars", *short, cwd=tmp_path)
+    dvspipe("train", "bars", "epochs=2", "jobs=1", "views=1", "channels=[4]", cwd=tmp_path)
     dvspipe("train", first.config, "-o", "again", cwd=tmp_path)
     assert TestResult.read(again.test).confusion == TestResult.read(first.test).confusion
     dvspipe("train", "bars", "-o", first.path, "--resume", cwd=tmp_path)  # the run is complete, and keeps its settings
     assert "accuracy" in dvspipe("evaluate", first.best, "bars", cwd=tmp_path).stdout
-
-
-@pytest.mark.parametrize("call", ["sequence", "step_state", "step"])
-def test_custom_network_gets_only_settings_it_supports(tmp_path: Path, call: str) -> None:
-    network: dict[str, Any] = {"network": "module", "target": "package.nets:make", "call": call}
-    choice = choose_settings(write_folder(tmp_path / "mine", NUMBERED), TrainConfig(**network))
-    assert choice.config.part(NetworkConfig).given == network
-    assert (choice.config.ema == 0) == (call == "step")
-
-
-def test_reason_names_groups_of_numbered_files(tmp_path: Path) -> None:
-    names = {"a": ["ant", "bee", "cat"], "b": ["dog", "elk", "fly"]}
-    assert "separate group" in choose_settings(write_folder(tmp_path / "apart", names)).to_yaml()
-    numbered = {label: [f"{animal}_{n}" for animal in animals for n in range(2)] for label, animals in names.items()}
-    assert "only in a number" in choose_settings(write_folder(tmp_path / "numbered", numbered)).to_yaml()
-
-
-def test_classes_with_different_sensor_sizes_give_a_warning(tmp_path: Path) -> None:
-    """Event tables do not name their sensor, so nothing else refuses them."""
-    assert not choose_settings(write_folder(tmp_path / "same", NUMBERED)).warnings
-    root, rng = tmp_path / "mixed", np.random.default_rng(0)
-    for name, side in (("digit", 34), ("gesture", 128)):
-        for number in range(3):
-            table = np.stack([np.arange(400) * 100, *rng.integers(0, side, (2, 400)), np.arange(400) % 2], axis=1)
-            (root / name).mkdir(parents=True, exist_ok=True)
-            np.savetxt(root / name / f"{number}.csv", table, "%d", ",", header="t,x,y,p", comments="")
-    (warning,) = choose_settings(root).warnings
-    assert "digit 34x34, gesture 128x128" in warning
-    short = ["epochs=1", "jobs=1", "views=1", "channels=[4]"]
-    assert "34x34" in dvspipe("train", root, *short, "-o", tmp_path / "run").stderr

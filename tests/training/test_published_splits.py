@@ -13,12 +13,10 @@ from facts import mentions, raises
 from recorder import Recorder
 
 from dvspipe import evaluate
-from dvspipe.base.errors import ConfigError, DataError
-from dvspipe.checkpoints.checkpoint import load_checkpoint
-from dvspipe.datasets import DataConfig, DataSet, open_dataset, read_split
+from dvspipe.base.errors import DataError
+from dvspipe.datasets import DataConfig, DataSet, open_dataset
 from dvspipe.formats import write
-from dvspipe.report import write_training_page
-from dvspipe.results import EvaluationResult, SplitRow, TrainingRun, write_splits
+from dvspipe.results import EvaluationResult, SplitRow, write_splits
 from dvspipe.results.splits import Part
 from dvspipe.training import TrainConfig, choose_settings
 
@@ -118,7 +116,6 @@ def test_choice_keeps_the_published_groups(folder: Path) -> None:
     choice = choose_settings(folder, TrainConfig(split=2, epochs=1))
     assert choice.config.split == 2
     assert "group" not in choice.config.given
-    assert mentions(choice.reasons["validation"], "split 2", "splits.csv")
 
 
 @pytest.fixture(scope="module")
@@ -128,36 +125,6 @@ def runs(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     for split in (1, 2):
         dvspipe("train", folder, f"split={split}", *words, "-o", out / f"split-{split}")
     return out
-
-
-def test_without_validation_all_training_recordings_and_the_last_epoch_are_used(folder: Path, tmp_path: Path) -> None:
-    words = ("validation=0", "epochs=2", "views=1", "channels=[2]", "steps=3")
-    done = dvspipe("train", folder, *words, "-o", tmp_path / "run")
-    run = TrainingRun.read(tmp_path / "run")
-    assert mentions(done.stdout, "epoch 2, the last")
-    assert (run.test.chosen_epoch, run.test.val_accuracy) == (2, None)
-    assert {row.val_accuracy for row in run.epochs} == {row.val_loss for row in run.epochs} == {None}
-    assert mentions(run.test.notes[0], "6 training recordings", "none for validation")
-    assert any("not calibrated" in note for note in run.test.notes)
-    assert "validation" not in {finding.kind for finding in run.test.findings}
-
-    split = read_split(run.folder.split)
-    assert (len(split.train), len(split.validation), len(split.test)) == (6, 0, 4)
-    config, network = load_checkpoint(run.checkpoint)
-    _, last = load_checkpoint(run.folder.last)
-    assert (config.temperature, config.calibrated_on) == (1.0, 0)
-    assert all(weights.equal(last.state_dict()[name]) for name, weights in network.state_dict().items())
-    assert "no validation part" in write_training_page(run).read_text()
-
-    # A complete run is not trained again, and nothing is left to evaluate as validation.
-    dvspipe("train", folder, *words, "-o", tmp_path / "run", "--resume")
-    with raises(DataError, "validation"):
-        evaluate(run.folder.path, folder, part="validation")
-
-
-def test_early_stopping_needs_a_validation_part(folder: Path) -> None:
-    with raises(ConfigError, "patience", "validation = 0"):
-        choose_settings(folder, TrainConfig(validation=0, patience=3))
 
 
 def test_evaluation_uses_the_split_of_the_run(runs: Path, folder: Path) -> None:

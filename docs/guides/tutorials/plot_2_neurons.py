@@ -19,13 +19,15 @@ from a circuit, and shows the effect of its constants, how a value becomes spike
 #
 # Without spikes, v follows the current like a slow voltmeter: after tau it has covered 63 % of the way. The *leaky
 # integrate-and-fire* neuron (LIF) adds one rule: at the threshold, here 1, it spikes, and v becomes 0 again. A computer
-# takes steps of dt: v becomes v + dt / tau (i - v). Here is that loop, compared with dvspipe's:
+# takes steps of dt: v becomes v + dt / tau (i - v). Here is that loop, compared with dvspipe's ``LIFBox``, which has
+# the parameters of Norse: inverse time constants in 1/s, and the threshold ``v_th``:
 
 import matplotlib.pyplot as plt
+import norse.torch as norse
 import numpy as np
 import torch
 
-from dvspipe.networks import LIF, NeuronConfig
+from dvspipe.networks import LIFBox
 
 dt, tau = 0.001, 0.02
 current = np.zeros(120)
@@ -39,8 +41,14 @@ for i in current:
     if v > 1:
         v = 0.0
 
-ours, _ = LIF(NeuronConfig(tau_mem_s=tau), dt=dt)(torch.tensor(current, dtype=torch.float32)[:, None, None])
-print("the same spikes as dvspipe's LIF:", bool((ours[:, 0, 0].numpy() > 0).tolist() == spikes))
+
+def make_neurons(tau_s, dt, threshold=1.0):
+    """Return dvspipe's neurons for a time constant and a step in seconds."""
+    return LIFBox(norse.LIFBoxParameters(tau_mem_inv=torch.tensor(1 / tau_s), v_th=torch.tensor(threshold)), dt)
+
+
+ours, _ = make_neurons(tau, dt)(torch.tensor(current, dtype=torch.float32)[:, None, None])  # [T, B, N]
+print("the same spikes as dvspipe's LIFBox:", bool((ours[:, 0, 0].numpy() > 0).tolist() == spikes))
 
 figure, axes = plt.subplots(figsize=(8, 2.8), layout="constrained")
 axes.plot(membrane, color="black", label="membrane potential v")
@@ -65,10 +73,10 @@ arrived[inputs_ms] = 1
 figure, panels = plt.subplots(3, 1, figsize=(8, 4.6), sharex=True, layout="constrained")
 for axes, tau_ms in zip(panels, (5, 15, 50), strict=True):
     weight = 0.35 * tau_ms  # each spike raises v by 0.35, whatever tau
-    lif, state, membrane, fired = LIF(NeuronConfig(tau_mem_s=tau_ms / 1000), dt=0.001), None, [], []
+    lif, state, membrane, fired = make_neurons(tau_ms / 1000, dt), None, [], []
     for current in weight * arrived:
-        spike, state = lif.step(current.reshape(1, 1), state)
-        membrane.append(state.item())
+        spike, state = lif(current.reshape(1, 1, 1), state)  # one step: T = 1
+        membrane.append(state.v.item())
         fired.append(spike.item() > 0)
     axes.plot(membrane, color="black")
     axes.axhline(1, color="grey", linewidth=0.8)
@@ -90,7 +98,7 @@ currents = np.linspace(0, 5, 60)
 figure, axes = plt.subplots(figsize=(6, 3), layout="constrained")
 for tau_ms, colour in ((10, "#1b9e77"), (20, "#d95f02"), (40, "#7570b3")):
     constant = torch.tensor(currents, dtype=torch.float32).expand(1000, 1, -1).contiguous()
-    counts = LIF(NeuronConfig(tau_mem_s=tau_ms / 1000), dt=0.001)(constant)[0].sum(0)[0]
+    counts = make_neurons(tau_ms / 1000, dt)(constant)[0].sum(0)[0]
     with np.errstate(divide="ignore", invalid="ignore"):
         law = np.where(currents > 1, 1000 / (tau_ms * np.log(currents / (currents - 1))), 0)
     axes.plot(currents, counts, ".", color=colour, markersize=4, label=f"tau = {tau_ms} ms, in steps of 1 ms")
@@ -138,7 +146,7 @@ plt.show()
 # A raster has a line per neuron and a mark per spike. Forty neurons with random weights receive the events of a person
 # rolling the arms. Look for:
 #
-# - **silent lines**: these neurons contribute nothing; their weights or gain are too small.
+# - **silent lines**: these neurons contribute nothing; their weights are too small.
 # - **lines without gaps**: these neurons are saturated and carry no timing.
 # - **columns**: many neurons spike at once, because the input changed suddenly.
 # - **rhythm**: here, the rhythm of the arms.
@@ -150,7 +158,7 @@ events = record_gesture(GestureClip(7, person=3, clip=0, seed=0, duration_us=1_0
 counts = dvspipe.encode(events, dvspipe.BinConfig(steps=100, step_us=10_000, downsample=16))
 pixels = torch.tensor(counts, dtype=torch.float32).flatten(1)  # [T, 2 * 8 * 8]
 weights = 0.25 * torch.randn(pixels.shape[1], 40, generator=torch.Generator().manual_seed(0))
-fired = LIF(NeuronConfig(tau_mem_s=0.03, gain=1.5), dt=0.01)((pixels @ weights)[:, None])[0][:, 0]
+fired = make_neurons(0.03, 0.01, threshold=2 / 3)((pixels @ weights)[:, None])[0][:, 0]
 
 figure, (above, below) = plt.subplots(2, 1, figsize=(8, 4.4), height_ratios=(1, 3), sharex=True, layout="constrained")
 above.fill_between(10 * np.arange(100), counts.sum((1, 2, 3)), step="mid", color="lightgrey")

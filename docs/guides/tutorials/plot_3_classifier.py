@@ -57,12 +57,13 @@ plt.show()
 # ------------------
 #
 # ``choose_settings`` reads all recordings, chooses steps, network and training from their durations and event rates,
-# and explains its choice. ``dvspipe train clips`` does the same, and then trains. Your own settings take precedence:
+# and says in one line what it chose. ``dvspipe train clips`` does the same, and then trains. Your own settings take
+# precedence:
 # here a small network, few varied copies and few epochs, because this page should build in a minute.
 
 small = {"cache": folder / "cache", "views": 2, "channels": (8, 16), "jobs": 1, "epochs": 15}
 choice = dvspipe.choose_settings(folder / "clips", dvspipe.TrainConfig(**small))
-print(choice.to_yaml().replace(str(folder), "..."))
+print(choice.summary)
 
 # %%
 # A bad result
@@ -86,7 +87,7 @@ for finding in run.test.findings:
 # ===================  ==========================  ==================================================
 # training part        test part                   what limits
 # ===================  ==========================  ==================================================
-# bad                  bad                         too few updates, silent layers, wrong steps
+# bad                  bad                         too few epochs, silent layers, wrong steps
 # good                 bad                         too few recordings, or people: augment, record more
 # good                 good, but bad in use        another sensor, light, or movements of no class
 # ===================  ==========================  ==================================================
@@ -127,15 +128,6 @@ plt.show()
 # With so few test recordings, the accuracy is uncertain: the interval is Wilson's, 95 %. Repeat with another ``seed``
 # before you believe in a small difference.
 #
-# Does it need spikes?
-# --------------------
-#
-# A network can be right for the wrong reason. dvspipe compares it with a linear classifier that sees only the number of
-# events (the diagnosis says "counting" if that is better).
-
-print(f"by the number of events alone: {good.test.event_count_accuracy:.0%}")
-
-# %%
 # Use it
 # ------
 

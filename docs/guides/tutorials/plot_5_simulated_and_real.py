@@ -137,11 +137,7 @@ after = [adaptation.classifier.predict(clip).label for clip in clips]
 for name, predicted in (("before", before), ("after", after)):
     print(f"{name}: {sum(a == b for a, b in enumerate(predicted))} of {len(clips)} right")
 
-shifts = adaptation.record.norms
-figure, axes = plt.subplots(figsize=(6, 2.6), layout="constrained")
-axes.bar([shift.name for shift in shifts], [shift.mean for shift in shifts], color="#7570b3")
-axes.set(ylabel="change of the means", title="how far each batch norm moved")
-plt.show()
+print(adaptation)
 
 # %%
 # Ten clips prove nothing, and the gain is small if the network already copes. :doc:`/guides/inference` says when

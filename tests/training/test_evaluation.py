@@ -1,0 +1,206 @@
+"""Evaluation takes its part from the split of the run, and matches classes by name."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import moving_bar, write_bar_parts
+from facts import mentions, raises
+from recorder import Recorder
+from small_training import config_for
+from torch import Tensor, nn
+
+from dvspipe import Classifier, TrainConfig, evaluate, train
+from dvspipe.base.errors import ConfigError, DataError
+from dvspipe.checkpoints.checkpoint import energies, load_checkpoint
+from dvspipe.datasets import DataConfig, from_recordings, open_dataset
+from dvspipe.formats import write
+from dvspipe.results import EvaluatedPart, TrainingRun
+from dvspipe.training.calibration import find_least_energy, fit_temperature
+from dvspipe.training.evaluation import expected_calibration_error
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_bar_parts(tmp_path_factory.mktemp("bars"))
+
+
+@pytest.fixture(scope="module")
+def run(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainingRun:
+    return train(config_for(folder), out=tmp_path_factory.mktemp("run") / "a")
+
+
+@pytest.fixture
+def alone(run: TrainingRun, tmp_path: Path) -> Path:
+    """Copy the checkpoint of the run, without the files of the run."""
+    return Path(shutil.copy(run.checkpoint, tmp_path / "w.safetensors"))
+
+
+def write_others(root: Path, names: tuple[str, ...], each: int) -> Path:
+    for label, name in enumerate(names):
+        for number in range(each):
+            write(root / name / f"{2 * number:02}.raw", moving_bar(label, 500 + number))
+    return root
+
+
+def test_run_is_evaluated_on_its_parts(run: TrainingRun, folder: Path) -> None:
+    """For any seed of the data set."""
+    texts: list[str] = []
+
+    def samples(part: EvaluatedPart, seed: int = 0) -> list[str]:
+        data = DataConfig(root=folder, seed=seed)
+        result = evaluate(run.folder.path, data, part=part, callback=Recorder(texts))
+        return [prediction.name for prediction in result.predictions]
+
+    assert samples("validation", 0) == samples("validation", 1)
+    sizes = [len(samples("train")), len(samples("validation")), len(samples("test")), len(samples("all"))]
+    assert sizes == [54, 6, 24, 84]
+    assert texts == []
+
+    tested = evaluate(run.checkpoint, config_for(folder))
+    assert tested.confusion == run.test.confusion
+    assert tested.calibration_error == pytest.approx(run.test.calibration_error, abs=1e-6)
+    with raises(ConfigError, "tset", "train", "validation", "test", "all"):
+        evaluate(run.checkpoint, folder, part="tset")  # type: ignore[arg-type]
+
+
+def test_part_that_may_contain_trained_recordings_gives_a_warning(
+    run: TrainingRun, folder: Path, alone: Path, tmp_path: Path
+) -> None:
+    texts: list[str] = []
+    for part in ("test", "all"):  # the test part is its own folder
+        evaluate(alone, folder, part=part, callback=Recorder(texts))
+    assert texts == []
+
+    # Names of the training, other content; and a checkpoint without its run.
+    other = write_others(tmp_path / "other", run.test.classes, 5)
+    evaluate(run.checkpoint, other, part="train", callback=Recorder(texts))
+    evaluate(alone, folder, part="validation", callback=Recorder(texts))
+    assert [text.partition(":")[0] for text in texts] == ["folder other", f"folder {folder.name}"]
+
+
+def test_incomplete_split_is_an_error(run: TrainingRun, folder: Path, tmp_path: Path) -> None:
+    lacking = tmp_path / "run" / "weights" / "best.safetensors"
+    lacking.parent.mkdir(parents=True)
+    shutil.copy(run.checkpoint, lacking)
+    named = json.loads(run.folder.split.read_text())
+    (tmp_path / "run" / "split.json").write_text(json.dumps(named | {"test": named["test"][1:]}))
+    with raises(DataError, "split.json", "83", "84", named["test"][0]):
+        evaluate(lacking, folder)
+
+
+def test_few_recordings_outside_the_run_are_all_evaluated(run: TrainingRun, alone: Path, tmp_path: Path) -> None:
+    """One recording per class cannot be split into three parts, and none belongs to the run."""
+    for name in run.test.classes:
+        write(tmp_path / "other" / name / "new.raw", moving_bar(0, 900))
+    texts: list[str] = []
+    record = evaluate(run.checkpoint, tmp_path / "other", callback=Recorder(texts))
+    assert mentions(record.data, 3, "all")
+    assert texts == []
+    with raises(DataError, "part=all"):
+        evaluate(alone, tmp_path / "other")
+
+
+@pytest.mark.parametrize("classes", [("2_down", "0_right", "1_left"), ("2_down", "1_left")])
+def test_classes_are_matched_by_name(run: TrainingRun, folder: Path, classes: tuple[str, ...]) -> None:
+    """In another order, or only some of them."""
+    data = open_dataset(config_for(folder))
+    files = [(sample.file, data.classes[sample.label]) for sample in data.test]
+    recordings = [(file, name) for file, name in files if file and name in classes]
+    record = evaluate(run.checkpoint, from_recordings(recordings, classes=classes), part="all")
+
+    assert record.classes == run.test.classes
+    for name, counts, expected in zip(record.classes, record.confusion, run.test.confusion, strict=True):
+        assert counts == (expected if name in classes else (0, 0, 0))
+
+
+def test_classes_of_a_folder_are_matched_before_and_after_its_split(folder: Path, alone: Path) -> None:
+    """A classifier with the names of its outputs reversed: the rows of the confusion are reversed, too."""
+    config, network = load_checkpoint(alone)
+    swapped = Classifier(config.model_copy(update={"classes": config.classes[::-1]}), network)
+    for part in ("validation", "all"):
+        found = evaluate(swapped, folder, part=part)
+        expected = evaluate(alone, folder, part=part)
+        assert found.classes == expected.classes[::-1]
+        assert found.confusion == expected.confusion[::-1]
+
+
+def test_unknown_classes_are_an_error(run: TrainingRun, tmp_path: Path) -> None:
+    write_others(tmp_path, ("x", "y"), 4)
+    with raises(DataError, "x", "y", "0_right", "1_left", "2_down"):
+        evaluate(run.checkpoint, tmp_path)
+
+
+class Readout(nn.Module):
+    """Linear layer on each step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(2 * 12 * 16, 3)
+
+    def forward(self, spikes: Tensor) -> Tensor:
+        """Return [T, B, K] for [T, B, C, H, W]."""
+        return self.linear(spikes.flatten(2))
+
+
+def test_own_network_is_trained_on_a_data_set_in_memory_and_evaluated(tmp_path: Path) -> None:
+    data = from_recordings([(moving_bar(label, number), label) for label in range(3) for number in range(5)])
+    network = Readout()
+    run = train(data, TrainConfig(steps=5, step_us=20_000, epochs=2, jobs=1), tmp_path, network=network)
+    assert run.test.samples == 3  # drawn from the training part, as the validation part
+
+    loaded = Readout()
+    result = evaluate(run.folder.path, data, network=loaded)
+    assert result.samples == 15
+    assert torch.equal(loaded.linear.weight, network.linear.weight)
+
+
+def test_evaluation_file_has_the_probabilities_of_each_recording(
+    run: TrainingRun, folder: Path, tmp_path: Path
+) -> None:
+    evaluate(run.folder.path, folder, out=tmp_path / "out.json")
+    stored = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
+    assert len(stored["predictions"]) == 24
+    for row in stored["predictions"]:
+        assert sum(row["probabilities"]) == pytest.approx(1, abs=1e-5)  # float32
+        assert stored["classes"][int(np.argmax(row["probabilities"]))] == row["predicted"]
+
+
+def test_temperature_matches_confidence_to_accuracy() -> None:
+    rng = np.random.default_rng(0)
+    true = rng.normal(0, 1.5, (4000, 4)).astype(np.float32)
+    probabilities = np.exp(true) / np.exp(true).sum(1, keepdims=True)
+    labels = np.array([rng.choice(4, p=row / row.sum()) for row in probabilities.astype(np.float64)])
+    assert fit_temperature(3 * true, labels) == pytest.approx(3, rel=0.1)
+    assert expected_calibration_error(probabilities, labels) < 0.03
+
+    sharp = np.exp(3 * true) / np.exp(3 * true).sum(1, keepdims=True)
+    assert expected_calibration_error(sharp, labels) > 0.1
+    assert expected_calibration_error(np.array([[0.8, 0.2], [0.8, 0.2]]), np.array([0, 1])) == pytest.approx(0.3)
+
+
+def test_temperature_is_at_the_minimum_and_few_recordings_keep_it_near_one() -> None:
+    """At the minimum, T changes neither the mean logit of the true class nor the expected logit, but for the prior."""
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 4, (6, 3)).astype(np.float32)
+    labels = rng.integers(0, 3, 6)
+    temperature = fit_temperature(logits, labels)
+
+    scaled = torch.from_numpy(logits).double() / temperature
+    expected = (scaled.softmax(1) * scaled).sum(1)
+    slope = float((scaled[torch.arange(6), torch.from_numpy(labels)] - expected).sum())
+    assert slope + np.log(temperature) / 0.5**2 == pytest.approx(0, abs=1e-3)
+    assert 0.6 < fit_temperature(20 * np.eye(3, dtype=np.float32), np.arange(3)) < 1.6
+
+
+def test_energy_limit_is_two_percent_quantile_and_none_for_few_recordings() -> None:
+    logits = np.random.default_rng(0).normal(0, 3, (500, 4)).astype(np.float32)
+    least = find_least_energy(logits)
+    assert least is not None
+    assert (energies(logits) < least).mean() == pytest.approx(0.02, abs=0.002)
+    assert find_least_energy(logits[:49]) is None
