@@ -19,16 +19,23 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 
-from dvspipe.networks import NetworkConfig, NeuronConfig
-from dvspipe.networks.neurons import surrogate_derivative
+from dvspipe.networks import NetworkConfig, Spike
+
+
+def surrogate(x: torch.Tensor, method: str, alpha: float) -> torch.Tensor:
+    """Return the derivative that replaces the step's."""
+    leaf = x.clone().requires_grad_()
+    (derivative,) = torch.autograd.grad(Spike.apply(leaf, method, alpha).sum(), leaf)
+    return derivative
+
 
 x = torch.linspace(-1.5, 1.5, 300)
 figure, panels = plt.subplots(1, 2, figsize=(9, 3), layout="constrained")
 panels[0].plot(x + 1, (x > 0).float(), color="black")
 panels[0].set(title="forward: a step", xlabel="membrane potential", ylabel="spike")
-for kind in ("superspike", "arctan", "triangle"):
-    panels[1].plot(x + 1, surrogate_derivative(x, kind, 2.0), label=kind)
-panels[1].plot(x + 1, surrogate_derivative(x, "superspike", 10.0), ":", color="C0", label="superspike, slope 10")
+for kind in ("superspike", "arctan"):
+    panels[1].plot(x + 1, surrogate(x, kind, 2.0), label=kind)
+panels[1].plot(x + 1, surrogate(x, "superspike", 10.0), ":", color="C0", label="superspike, slope 10")
 panels[1].set(title="backward: a surrogate of its derivative", xlabel="membrane potential")
 panels[1].legend()
 plt.show()
@@ -41,7 +48,10 @@ plt.show()
 # 30, 60 and 90 ms, from 50 inputs that spike at random, the same in every pass. The loss is the distance between its
 # spike train and the wanted one, both blurred (van Rossum 2001).
 
-from dvspipe.networks import LIF
+from norse.torch import LIFBoxParameters
+from norse.torch.functional.reset import reset_subtract
+
+from dvspipe.networks import LIFBox
 from dvspipe.rules.superspike import VanRossum
 
 torch.manual_seed(2)
@@ -49,13 +59,16 @@ inputs = (torch.rand(120, 1, 50) < 0.06).float()
 wanted = torch.zeros(120, 1, 1)
 wanted[[30, 60, 90]] = 1
 weights = torch.nn.Parameter(0.3 * torch.rand(50, 1))
-neuron = LIF(NeuronConfig(tau_mem_s=0.01, gain=8.0, reset="subtract", slope=2.0), dt=0.001)
+parameters = LIFBoxParameters(
+    tau_mem_inv=torch.tensor(100.0), method="superspike", alpha=2.0, reset_method=reset_subtract
+)
+neuron = LIFBox(parameters, dt=0.001)
 distance = VanRossum(dt=0.001)
 optimiser = torch.optim.Adam([weights], lr=0.01)
 
 rasters, losses = [], []
 for _ in range(200):
-    spikes, _ = neuron(inputs @ weights)
+    spikes, _ = neuron(8 * inputs @ weights)  # a current enters with the factor dt / tau, here 0.1
     loss = distance.loss(spikes, wanted)
     optimiser.zero_grad()
     loss.backward()
@@ -81,28 +94,27 @@ plt.show()
 # learn *forward in time* keep one trace per input instead. What they ignore is small: here is the angle between the
 # true gradient and the gradient of OTTT (Xiao et al. 2022), for each layer of a small network.
 
-from dvspipe import SensorSize
-from dvspipe.networks import SpikingNetwork
-from dvspipe.rules import OTTT, backpropagate
+from dvspipe.networks import build_network
+from dvspipe.rules import OTTT, Bptt
 
-config = NetworkConfig(network="mlp", channels=(20, 20), reset="subtract", detach_reset=True, slope=2.0, gain=8.0)
+config = NetworkConfig(
+    network="mlp", channels=(20, 20), reset="subtract", detach_reset=True, slope=16.0, threshold=0.125
+)
 spikes = (torch.rand(40, 8, 2, 6, 8) < 0.15).float()
 labels = torch.arange(8) % 4
 
 
 def loss_of(outputs: torch.Tensor) -> torch.Tensor:
     """Return the mean cross-entropy over the steps."""
-    return sum(torch.nn.functional.cross_entropy(y, labels) for y in outputs) / 40
+    return sum(torch.nn.functional.cross_entropy(y, labels) for y in outputs) / len(outputs)
 
 
 def gradients(rule: str) -> dict[str, torch.Tensor]:
     """Return the gradient of each weight of the same network by a rule."""
     torch.manual_seed(0)
-    network = SpikingNetwork(config, grid=SensorSize(width=8, height=6), classes=4, dt=0.015)
-    if rule == "bptt":
-        backpropagate(network, spikes, loss_of)
-    else:
-        OTTT(network).update(spikes, loss_of)
+    network = build_network(config, (2, 6, 8), classes=4, dt=0.015)
+    kinds = {"bptt": Bptt, "ottt": OTTT}
+    kinds[rule](network).update(spikes, loss_of)
     return {name: p.grad.flatten() for name, p in network.named_parameters() if p.ndim > 1 and p.grad is not None}
 
 
