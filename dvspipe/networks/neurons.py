@@ -99,7 +99,17 @@ def lif_step(x: Tensor, state: LIFFeedForwardState, p: LIFParameters, dt: float)
 
 
 class _Neurons(SNN):  # type: ignore[misc]  # Norse has no types
-    """Norse's neurons over time, which print their parameters in one line."""
+    """Norse's neurons over time, which print their parameters in one line, and can be sent to other processes."""
+
+    Parameters: type[Any]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the attributes, with a dictionary of the parameters: Norse's tuples cannot be pickled."""
+        return self.__dict__ | {"p": self.p._asdict()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore the attributes."""
+        super().__setstate__(state | {"p": self.Parameters(**state["p"])})
 
     def extra_repr(self) -> str:
         """Return the parameters and the time step."""
@@ -130,6 +140,8 @@ class LIFBox(_Neurons):
         (tensor([1., 1., 1., 1.]), torch.Size([1, 3]))
         >>> more, state = lif(torch.full((2, 1, 3), 0.5), state)  # the next steps of the same recordings
     """
+
+    Parameters = LIFBoxParameters
 
     def __init__(self, p: LIFBoxParameters = LIFBoxParameters(), dt: float = 0.001) -> None:
         super().__init__(lif_box_step, self._rest, p, dt)
@@ -165,6 +177,8 @@ class LIF(_Neurons):
         >>> spikes[:, 0, 0], state.i.shape
         (tensor([0., 1., 0., 1.]), torch.Size([1, 3]))
     """
+
+    Parameters = LIFParameters
 
     def __init__(self, p: LIFParameters = LIFParameters(), dt: float = 0.001) -> None:
         super().__init__(lif_step, self._rest, p, dt)
@@ -203,6 +217,8 @@ class LIBox(_Neurons):
         >>> potentials[:, 0, 0]
         tensor([0.5000, 0.7500, 0.8750])
     """
+
+    Parameters = LIBoxParameters
 
     def __init__(self, p: LIBoxParameters = LIBoxParameters(), dt: float = 0.001) -> None:
         super().__init__(li_box_feed_forward_step, self._rest, p, dt)

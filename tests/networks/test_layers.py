@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import pickle
 
 import hypothesis.strategies as st
 import norse.torch as norse
@@ -199,6 +200,15 @@ def test_unknown_layers_are_named() -> None:
         list_layers(nn.Sequential())
     with raises(ConfigError, 1, "LSTM"):
         list_layers(norse.SequentialState(nn.Linear(3, 3), nn.LSTM(3, 3)))
+
+
+def test_network_is_sent_to_another_process() -> None:
+    """Norse's parameters cannot be pickled, but our neurons with them can."""
+    network = build_network(NetworkConfig(channels=(4,), reset="subtract"), (2, 7, 12), classes=3, dt=DT).eval()
+    sent = pickle.loads(pickle.dumps(network))
+    spikes = draw_spikes(0).float()
+    assert torch.equal(network(spikes)[0], sent(spikes)[0])
+    assert str(sent) == str(network)
 
 
 def test_networks_are_copied_with_their_neurons() -> None:
