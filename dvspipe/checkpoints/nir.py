@@ -113,7 +113,8 @@ class _Graph:
 
     def add_readout(self, layer: NetworkLayer, weight: Floats, bias: Floats) -> None:
         """Append a linear layer and a leaky readout: v[t] = keep * (x[t] + v[t-1]) integrates x = leak / keep * i."""
-        leak = _find_leak(layer.neurons)
+        neurons: Any = layer.neurons
+        leak = neurons.factor
         keep = 1 - leak
         gain = leak / keep if keep else 1.0
         self.add_synapses(layer, gain * weight, gain * bias)
@@ -129,7 +130,7 @@ class _Graph:
 
         # Time constants are longer than a step, as SpikingJelly requires: a step is rounded up to the next float.
         shortest = np.nextafter(np.float32(self.dt), np.float32(np.inf))
-        leak = _find_leak(neurons)
+        leak = neurons.factor
         tau = max(self.dt / leak, shortest)
         threshold = float(neurons.p.v_th)
 
@@ -160,8 +161,3 @@ class _Graph:
         """Append neurons with the same constants for all, which rest at 0 and reset to 0."""
         constants |= {"v_leak": 0, "v_reset": 0}
         self.add(kind(**{name: np.full(self.shape, value, np.float32) for name, value in constants.items()}))
-
-
-def _find_leak(neurons: Any) -> float:
-    """Return the share of a membrane that leaks in a step, dt / tau."""
-    return float(neurons.dt * neurons.p.tau_mem_inv)

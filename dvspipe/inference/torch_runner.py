@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from ..networks import State, count_activity, run_network, streams
+from ..networks import State, count_activity, run_in_pieces, run_network
 from ..results import LayerActivity
 from .windows import WindowSpikes
 
@@ -31,15 +31,9 @@ class TorchRunner:
 
     def classify(self, spikes: WindowSpikes) -> NDArray[np.float32]:
         """Return the logits [B, K] of windows [T, B, C, H, W], computed in chunks of `max_images`."""
-        # A network that does not stream needs all steps at once.
-        chunk = max(1, self._max_images // spikes.shape[1]) if streams(self.network) else len(spikes)
-        outputs = []
-        state: State | None = None
-        for first in range(0, len(spikes), chunk):
-            output, state = self._forward(torch.from_numpy(spikes[first : first + chunk]), state)
-            outputs.append(output)
-
-        return np.asarray(np.concatenate(outputs).mean(axis=0))
+        chunk = max(1, self._max_images // spikes.shape[1])
+        outputs = run_in_pieces(self.network, torch.from_numpy(spikes).to(self._device), chunk)
+        return np.asarray(outputs.float().cpu().numpy().mean(axis=0))
 
     def run(
         self, spikes: WindowSpikes, state: State | None, *, copies: int = 1
@@ -49,14 +43,13 @@ class TorchRunner:
         `copies` equal copies are processed together, if that changes the rounding; see `StatefulRun`.
         """
         copied = torch.from_numpy(spikes[:, None]).expand(-1, copies, -1, -1, -1)
-        outputs, after = self._forward(copied, state)
-        return outputs[:, 0], after
+        with torch.no_grad():
+            outputs, after = run_network(self.network, copied.to(self._device), state)
+        return outputs[:, 0].float().cpu().numpy(), after
 
-    @torch.no_grad()
-    def _forward(self, spikes: torch.Tensor, state: State | None) -> tuple[NDArray[np.float32], State | None]:
-        device = next(self.network.parameters()).device
-        outputs, after = run_network(self.network, spikes.to(device), state)
-        return outputs.float().cpu().numpy(), after
+    @property
+    def _device(self) -> torch.device:
+        return next(self.network.parameters()).device
 
     @contextmanager
     def one_thread(self) -> Iterator[None]:

@@ -19,7 +19,6 @@ from torch import Tensor, nn
 
 from ..base.errors import ConfigError
 from ..networks import LIF, LIBox, NetworkLayer, run_network
-from ..networks.neurons import find_reset
 from ..networks.rounding import CLIP_SHARES, MIN_WEIGHT, list_compilable
 from .network import (
     LEAK_BITS,
@@ -182,13 +181,12 @@ def _measure_peaks(signals: _Signals) -> NDArray[np.float64]:
     """
     neurons = signals.layer.neurons
     assert neurons is not None
-    subtracts, _ = find_reset(neurons.p) or (False, False)
     state = neurons.state_fallback(signals.currents)
     peak = torch.zeros_like(signals.currents[0])
 
     for currents in signals.currents:
         spikes, state = neurons.activation(currents, state, neurons.p, neurons.dt)
-        size = (state.v + spikes * neurons.p.v_th).abs() if subtracts else -state.v
+        size = (state.v + spikes * neurons.p.v_th).abs() if neurons.subtracts else -state.v
         peak = torch.maximum(peak, size)
 
     channels = peak.flatten(2).amax(2) if peak.ndim == 4 else peak
@@ -204,8 +202,7 @@ def _quantise_layer(trained: NetworkLayer, synapses: _Synapses, peak: NDArray[np
     neurons = trained.neurons
     assert neurons is not None
     threshold = float(neurons.p.v_th)
-    subtracts, _ = find_reset(neurons.p) or (False, False)
-    leak = max(round(float(neurons.dt * neurons.p.tau_mem_inv) * (1 << LEAK_BITS)), 1)
+    leak = max(round(neurons.factor * (1 << LEAK_BITS)), 1)
     factor = leak / (1 << LEAK_BITS)
 
     # A synaptic current sums its inputs over 1 / leak steps: the factor makes up for the rounding of its leak.
@@ -233,14 +230,14 @@ def _quantise_layer(trained: NetworkLayer, synapses: _Synapses, peak: NDArray[np
         shift=shift,
         padding=synapses.padding,
         pool=trained.pool,
-        subtract=subtracts,
+        subtract=neurons.subtracts,
         current_leak=current_leak,
     )
 
 
 def _quantise_readout(readout: LIBox, synapses: _Synapses, largest: int) -> IntegerReadout:
     """Return the readout in integers for inputs up to `largest`; all classes have one scale, to compare scores."""
-    leak = max(round(float(readout.dt * readout.p.tau_mem_inv) * (1 << LEAK_BITS)), 1)
+    leak = max(round(readout.factor * (1 << LEAK_BITS)), 1)
 
     # All classes have one scale, so the weights count as one channel.
     squares = np.broadcast_to(synapses.square, synapses.weight.shape).reshape(-1, 1, 1)

@@ -10,7 +10,6 @@ import torch
 from norse.torch.functional.leaky_integrator_box import LIBoxParameters
 from norse.torch.functional.lif import LIFParameters
 from norse.torch.functional.lif_box import LIFBoxParameters
-from norse.torch.functional.reset import reset_subtract, reset_value
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
@@ -18,7 +17,7 @@ from ..base.errors import ConfigError
 from .config import NetworkConfig
 from .integrate_and_fire import IntegrateAndFire
 from .layers import Fold, Pooled, SharedDropout
-from .neurons import LIF, LIBox, LIFBox, reset_subtract_detached, reset_value_detached
+from .neurons import LIF, RESETS, LIBox, LIFBox
 
 POOL = 2  # side of the squares that are averaged at the end of a block
 LAST_POOL = 4  # of stdp: of the potentials of the last block
@@ -88,7 +87,7 @@ def build_network(
     readout = nn.Linear(features, classes)
     with torch.no_grad():
         for parameter in readout.parameters():
-            parameter.div_(config.threshold)  # weights are relative to the threshold, also those of the readout
+            parameter.div_(config.threshold)  # as in all layers, weights are relative to the threshold
     layers += [readout]
     if config.network != "stdp":
         p = LIBoxParameters(tau_mem_inv=_per_second(config.tau_readout_s), v_leak=torch.tensor(0.0))
@@ -123,13 +122,8 @@ def build_neurons(config: NetworkConfig, dt: float) -> LIFBox | LIF:
             raise ConfigError(f"tau_syn_s = {config.tau_syn_s:g}: needs reset = zero and detach_reset = false")
         return LIF(LIFParameters(tau_syn_inv=_per_second(config.tau_syn_s), **constants), dt)
 
-    resets = {
-        ("zero", False): reset_value,
-        ("zero", True): reset_value_detached,
-        ("subtract", False): reset_subtract,
-        ("subtract", True): reset_subtract_detached,
-    }
-    reset = resets[config.reset, config.detach_reset]
+    kind = config.reset == "subtract", config.detach_reset
+    reset = next(reset for reset, of in RESETS.items() if of == kind)
     return LIFBox(LIFBoxParameters(**constants, reset_method=reset), dt)
 
 

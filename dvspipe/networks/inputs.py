@@ -44,17 +44,6 @@ def _name(owner: object) -> str:
     return str(getattr(owner, "__name__", type(owner).__name__))
 
 
-def check_state(owner: object, state: Tensor | None, currents: Tensor, count: int) -> None:
-    """Check the state of neurons: None, or `count` tensors with the shape of a step of their currents."""
-    if state is None:
-        return
-
-    check_tensor(owner, "state", state, "N ...")
-    expected = [count, *currents.shape[1:]]
-    if [*state.shape] != expected:
-        raise DataError(f"{_name(owner)}: wrong shape of state (found {[*state.shape]}, expected {expected})")
-
-
 def check_positive(owner: str, **numbers: float) -> None:
     """Check that numbers are above 0.
 

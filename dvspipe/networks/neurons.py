@@ -103,6 +103,11 @@ class _Neurons(SNN):  # type: ignore[misc]  # Norse has no types
 
     Parameters: type[Any]
 
+    @property
+    def factor(self) -> float:
+        """Share a = dt / tau by which a step moves a membrane to its input."""
+        return float(self.dt * self.p.tau_mem_inv)
+
     def __getstate__(self) -> dict[str, Any]:
         """Return the attributes, with a dictionary of the parameters: Norse's tuples cannot be pickled."""
         return self.__dict__ | {"p": self.p._asdict()}
@@ -122,7 +127,29 @@ class _Neurons(SNN):  # type: ignore[misc]  # Norse has no types
         return ", ".join([*values, f"dt={self.dt:g}"])
 
 
-class LIFBox(_Neurons):
+class _SpikingNeurons(_Neurons):
+    """Neurons whose spikes come from the fused scan of `_scan`, or from Norse's loop."""
+
+    @property
+    def subtracts(self) -> bool:
+        """Whether the reset subtracts the threshold."""
+        return find_reset(self.p) in ((True, False), (True, True))
+
+    def forward(self, currents: Tensor, state: Any = None, *, pool: int = 1) -> tuple[Tensor, Any]:
+        """Return the spikes over time, averaged over squares of `pool` pixels, and the state after the last step."""
+        currents = _as_numbers(currents)
+        constants = find_constants(self, currents)
+        if constants is not None:
+            return self._scan(currents, state, constants, pool)
+
+        spikes, after = super().forward(currents, state)
+        return average_squares(spikes, pool), after
+
+    def _scan(self, currents: Tensor, state: Any, constants: ScanConstants, pool: int) -> tuple[Tensor, Any]:
+        raise NotImplementedError
+
+
+class LIFBox(_SpikingNeurons):
     """Box LIF neurons over time: Norse's `LIFBoxCell`, which has no class with a time axis.
 
     Called with currents [T, B, ...] and a `LIFBoxFeedForwardState` or None; returns the spikes [T, B, ...] and the
@@ -149,22 +176,15 @@ class LIFBox(_Neurons):
     def _rest(self, currents: Tensor) -> LIFBoxFeedForwardState:
         return LIFBoxFeedForwardState(v=_at_leak(currents, self.p))
 
-    def forward(
-        self, currents: Tensor, state: LIFBoxFeedForwardState | None = None, *, pool: int = 1
+    def _scan(
+        self, currents: Tensor, state: LIFBoxFeedForwardState | None, constants: ScanConstants, pool: int
     ) -> tuple[Tensor, LIFBoxFeedForwardState]:
-        """Return the spikes over time, averaged over squares of `pool` pixels, and the state after the last step."""
-        currents = _as_numbers(currents)
-        constants = find_constants(self, currents)
-        if constants is None:
-            spikes, after = super().forward(currents, state)
-            return average_squares(spikes, pool), after
-
         (v,) = state or self._rest(currents)
         spikes, v = scan_steps(currents, v.expand_as(currents[0]), constants, pool)
         return spikes, LIFBoxFeedForwardState(v)
 
 
-class LIF(_Neurons):
+class LIF(_SpikingNeurons):
     """LIF neurons with a synaptic current over time: Norse's `LIF`, also with the surrogates of `Spike`.
 
     Args:
@@ -186,16 +206,9 @@ class LIF(_Neurons):
     def _rest(self, currents: Tensor) -> LIFFeedForwardState:
         return LIFFeedForwardState(v=_at_leak(currents, self.p), i=torch.zeros_like(currents[0]))
 
-    def forward(
-        self, currents: Tensor, state: LIFFeedForwardState | None = None, *, pool: int = 1
+    def _scan(
+        self, currents: Tensor, state: LIFFeedForwardState | None, constants: ScanConstants, pool: int
     ) -> tuple[Tensor, LIFFeedForwardState]:
-        """Return the spikes over time, averaged over squares of `pool` pixels, and the state after the last step."""
-        currents = _as_numbers(currents)
-        constants = find_constants(self, currents)
-        if constants is None:
-            spikes, after = super().forward(currents, state)
-            return average_squares(spikes, pool), after
-
         # The current decays after it has driven the membrane, so it starts with the full input.
         v, i = state or self._rest(currents)
         keep = 1 - float(self.dt * self.p.tau_syn_inv)
@@ -235,9 +248,9 @@ class LIBox(_Neurons):
         # Relative to the leak potential, a step is v += a * (i - v).
         (v,) = state or self._rest(currents)
         leak = float(self.p.v_leak)
-        factor = float(self.dt * self.p.tau_mem_inv)
-        start = (1 - factor) * (v.expand_as(currents[0]) - leak)
-        potentials = filter_steps(currents, start, 1 - factor, factor) + leak
+        keep = 1 - self.factor
+        start = keep * (v.expand_as(currents[0]) - leak)
+        potentials = filter_steps(currents, start, keep, self.factor) + leak
         return potentials, LIBoxState(potentials[-1])
 
 
@@ -270,7 +283,7 @@ def find_reset(p: LIFBoxParameters | LIFParameters) -> tuple[bool, bool] | None:
     return RESETS.get(getattr(p, "reset_method", reset_value))
 
 
-def find_constants(neurons: LIFBox | LIF, currents: Tensor) -> ScanConstants | None:
+def find_constants(neurons: _SpikingNeurons, currents: Tensor) -> ScanConstants | None:
     """Return the constants of a fused scan; None if Norse's loop has to run."""
     p = neurons.p
     reset = find_reset(p)
@@ -282,7 +295,7 @@ def find_constants(neurons: LIFBox | LIF, currents: Tensor) -> ScanConstants | N
 
     subtract, detach = reset
     return ScanConstants(
-        factor=float(neurons.dt * p.tau_mem_inv),
+        factor=neurons.factor,
         leak=float(p.v_leak),
         threshold=float(p.v_th),
         reset=float(p.v_reset),

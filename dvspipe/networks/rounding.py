@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ..base.errors import ConfigError
 from .layers import NetworkLayer, list_layers
-from .neurons import LIBox
+from .neurons import LIF, LIBox, LIFBox
 
 CLIP_SHARES = np.linspace(0.5, 1.0, 26)  # tried shares of the largest weight of a channel
 MIN_WEIGHT = 1e-12  # weights of 0 have a scale, too
@@ -23,10 +23,11 @@ def list_compilable(network: nn.Module) -> list[NetworkLayer]:
     Raises:
         ConfigError: If it cannot.
     """
-    layers = list_layers(network)
-    if not isinstance(layers[-1].neurons, LIBox):
+    *spiking, last = list_layers(network)
+    is_known = all(isinstance(layer.neurons, LIFBox | LIF) for layer in spiking)
+    if not is_known or not isinstance(last.neurons, LIBox):
         raise ConfigError("the network cannot be compiled to integers (expected csnn or mlp, with a leaky readout)")
-    return layers
+    return [*spiking, last]
 
 
 @contextmanager

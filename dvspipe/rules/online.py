@@ -21,7 +21,6 @@ from torch import Tensor, nn
 
 from ..base.errors import ConfigError
 from ..networks import LIBox, LIFBox, NetworkLayer, Pooled, SharedDropout, list_layers
-from ..networks.neurons import find_reset
 from .bptt import Loss
 
 
@@ -30,7 +29,7 @@ class _Synapses:
 
     def __init__(self, layer: NetworkLayer) -> None:
         neurons = layer.neurons
-        subtracts = isinstance(neurons, LIFBox) and (find_reset(neurons.p) or (False,))[0]
+        subtracts = isinstance(neurons, LIFBox) and neurons.subtracts
         bias = layer.synapses.bias
         if not (subtracts or isinstance(neurons, LIBox)) or layer.norm is not None or bias is None:
             raise ConfigError(
@@ -41,7 +40,7 @@ class _Synapses:
         assert neurons is not None
         self.module = layer.synapses
         self.bias = bias
-        self.keep = 1 - float(neurons.dt * neurons.p.tau_mem_inv)
+        self.keep = 1 - neurons.factor
         self.pool = layer.pool
         self.traced = torch.zeros(())
         self.ones = 0.0
