@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import logging
 import os
 import signal
 import sys
@@ -66,6 +67,7 @@ def dvspipe(*arguments: object, cwd: Path = Path(), code: int | None = 0, column
         sys.argv = argv
         signal.signal(signal.SIGTERM, on_end)
         screen.as_json = False
+        logging.getLogger("dvspipe").propagate = True  # as before the command, for other tests
     done = Done(found, out.getvalue(), err.getvalue())
     assert code is None or done.returncode == code, done.stdout + done.stderr
     if code:

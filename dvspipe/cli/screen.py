@@ -93,6 +93,7 @@ def show_log(level: int) -> None:
     """Print log records of the package with at least this level."""
     log = logging.getLogger("dvspipe")
     log.handlers = [_LogLines()]
+    log.propagate = False  # Norse gives the root logger a handler, which would print each line again
     log.setLevel(level)
 
 

@@ -81,14 +81,18 @@ def test_characters_missing_from_encoding_are_escaped(monkeypatch: pytest.Monkey
     assert output.buffer.getvalue() == b"\\xe9\n"
 
 
-def test_equal_warnings_are_printed_once_per_command(capsys: pytest.CaptureFixture[str]) -> None:
-    show_log(logging.INFO)
+def test_equal_warnings_are_printed_once_per_command(
+    capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
     log = logging.getLogger("dvspipe.room")
+    show_log(logging.INFO)
     for _ in range(2):
         log.warning("a\nb")
         log.info("epoch")
         log.debug("detail")
+    logging.getLogger("dvspipe").propagate = True
     assert capsys.readouterr().err.splitlines() == ["warning: a b", "epoch", "epoch"]
+    assert not caplog.records  # a handler of the root logger, such as Norse's, does not print them again
 
 
 def test_progress_in_a_pipe_is_lines_with_the_time_left(
