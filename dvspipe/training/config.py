@@ -70,7 +70,7 @@ class TrainConfig(StdpConfig, OptimiserConfig, AugmentConfig, NetworkConfig, Bin
     """Name of the run folder."""
     init: Annotated[str, AfterValidator(os.path.expanduser)] | None = None
     """Checkpoint to fine-tune: file, name of an included classifier, or `hf://USER/NAME`. Sensor, bins and network must
-    be the same. The last linear layer starts from random weights if the classes differ, except in their order."""
+    be the same. If there are other classes, the last linear layer is fitted to the recordings first."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Device of the network; `auto`: GPU if available."""
     jobs: int = Field(default=2, ge=1)

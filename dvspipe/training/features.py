@@ -15,11 +15,9 @@ from ..networks import IntegrateAndFire, watch_rates
 from ..results import EpochRow
 from ..rules import Competition, convergence, train_convolution
 from .evaluation import evaluate_network
-from .logistic import fit_logistic
+from .logistic import fit_readout
 from .trainer import Trainer
 
-READOUT_C = 0.01  # C of the readout, a logistic regression; chosen on parts of the training sets of MNIST and N-MNIST
-MIN_DEVIATION = 1e-6  # smaller deviations of a feature count as constant, and get the weight 0
 ROUGH_RECORDINGS = 5_000  # for the readout while a layer before the last is trained
 
 
@@ -124,25 +122,3 @@ def _run(layers: list[IntegrateAndFire], spikes: SpikeTensor) -> Tensor:
     for layer in layers:
         values = layer(values)
     return values
-
-
-def fit_readout(linear: nn.Linear, features: Tensor, labels: Tensor) -> tuple[float, float]:
-    """Fit a logistic regression and store it in a linear layer; return its mean cross-entropy and its accuracy.
-
-    Features are float32 [N, F], labels int64 [N].
-    """
-    # Standardise the features; constant ones become 0, and get the weight 0.
-    deviation, mean = torch.std_mean(features.double(), dim=0, correction=0)
-    scale = torch.where(deviation > MIN_DEVIATION, 1 / deviation, 0)
-    standardised = ((features - mean) * scale).float()
-    fitted = fit_logistic(standardised, labels, linear.out_features, c=READOUT_C)
-
-    # w (x - mean) scale + b = (w scale) x + (b - w scale mean): the layer takes features that are not standardised.
-    weight = fitted[:, :-1] * scale
-    with torch.no_grad():
-        linear.weight.copy_(weight)
-        linear.bias.copy_(fitted[:, -1] - weight @ mean)
-        logits = linear(features)
-
-    accuracy = (logits.argmax(1) == labels).double().mean()
-    return float(nn.functional.cross_entropy(logits, labels)), float(accuracy)

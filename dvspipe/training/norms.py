@@ -1,4 +1,4 @@
-"""Batch norm statistics for the final weights, and initial gains of networks without batch norm."""
+"""Batch norm statistics for the final weights, and initial values: gains without batch norm, a new last layer."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ import torch
 from torch import Tensor, nn
 
 from ..datasets import SpikeTensors, plain_batches
-from ..networks import Fold, estimate_norms, find_norms, run_network
+from ..networks import Fold, estimate_norms, find_norms, list_layers, run_in_pieces, run_network
 from ..networks.building import Standardise
 from ..networks.norms import PIECE_STEPS
+from .logistic import fit_readout
 
+MAX_FITTED = 5_000  # recordings that a new last layer is fitted to
 MAX_RECORDINGS = 256  # recordings for the statistics; each has a value per step and pixel
 
 
@@ -68,3 +70,27 @@ def fit_gains(network: nn.Module, tensors: SpikeTensors, *, batch: int) -> None:
     finally:
         for hook in hooks:
             hook.remove()
+
+
+def fit_last_layer(network: nn.Sequential, tensors: SpikeTensors, *, batch: int) -> None:
+    """Fit the last linear layer of a trained network to new classes, as a logistic regression.
+
+    The leaky readout is linear, so the mean of its outputs is a linear function of the features that it has filtered.
+    At most MAX_FITTED recordings are used. The network is left in evaluation mode.
+    """
+    index = list_layers(network)[-1].index
+    linear = network[index]
+    assert isinstance(linear, nn.Linear)
+    device = linear.weight.device
+    chosen = np.random.default_rng(0).permutation(len(tensors))[:MAX_FITTED].tolist()
+
+    network.eval()
+    network[index] = nn.Identity()
+    features = []
+    for counts in plain_batches(tensors, batch, chosen):
+        spikes = torch.from_numpy(counts).transpose(0, 1).to(device)
+        features.append(run_in_pieces(network, spikes).mean(0).float())
+    network[index] = linear
+
+    labels = torch.from_numpy(tensors.labels[chosen]).to(device)
+    fit_readout(linear, torch.cat(features), labels)

@@ -27,7 +27,7 @@ from ..rules import build_rule
 from .callback import TrainingCallback
 from .config import TrainConfig
 from .evaluation import evaluate_network
-from .norms import estimate_statistics, fit_gains
+from .norms import estimate_statistics, fit_gains, fit_last_layer
 from .processes import TrainingProcesses
 from .resuming import TrainingState, load_optimiser, optimiser_tensors
 from .schedule import LOSSES, build_average, build_optimiser, build_schedule
@@ -100,6 +100,9 @@ class Trainer:
             self._restore(state)
         elif self.experiment.init is None:
             fit_gains(self.network, self.experiment.parts.train, batch=self.settings.batch)
+        elif self.experiment.init.config.classes != self.experiment.classifier.classes:
+            assert isinstance(self.network, nn.Sequential)
+            fit_last_layer(self.network, self.experiment.parts.train, batch=self.settings.batch)
 
         validation = self.experiment.parts.validation
         validation_samples = 0 if validation is None else len(validation)

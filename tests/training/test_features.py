@@ -20,7 +20,7 @@ from dvspipe.inference import Classifier, InferConfig
 from dvspipe.report import write_training_page
 from dvspipe.results import TrainingRun
 from dvspipe.training import TrainConfig, TrainingCallback
-from dvspipe.training.features import READOUT_C, fit_readout
+from dvspipe.training.logistic import READOUT_C, fit_readout
 
 SMALL: dict[str, Any] = {
     "jobs": 1,
