@@ -46,7 +46,7 @@ COMMANDS = (
     Command("calibrate", "dvspipe.recordings.calibration:calibrate", "Fit the pixel model.", RECORDINGS),
     Command("evaluate", "dvspipe.training.evaluation:evaluate", "Evaluate a classifier on a data set.", CLASSIFIERS),
     Command("adapt", "dvspipe.inference.adaptation:adapt", "Adapt a network to a sensor.", CLASSIFIERS),
-    Command("export", "dvspipe.checkpoints.export:export", "Export a network as NIR or ONNX.", CLASSIFIERS),
+    Command("export", "dvspipe.checkpoints.export:export", "Export a network as NIR, ONNX or C code.", CLASSIFIERS),
     Command("doctor", "dvspipe.cli.doctor:doctor", "Examine what this machine has and lacks.", OTHERS),
     Command("data convert", "dvspipe.cli.data:convert", "Convert the videos of published lists to a data set.", OTHERS),
     Command("data stats", "dvspipe.cli.data:stats", "Show recordings, people and events per class.", OTHERS),
