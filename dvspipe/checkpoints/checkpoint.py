@@ -215,24 +215,19 @@ def load_checkpoint(path: str | os.PathLike[str], device: str = "cpu", network: 
     if network is None and config.network.network == "module":
         raise ConfigError(f"{path}: has the weights of your own network; pass it with network=NETWORK in Python")
 
+    import torch
+
+    # Your network keeps its memory. Ours is built without any and takes the weights, so a file cannot claim a size.
     try:
-        loaded = _build_checked(config, weights) if network is None else network
-        loaded.load_state_dict(weights)
+        with torch.device("meta"):
+            loaded = network or config.build_network()
+        loaded.load_state_dict(weights, assign=network is None)
     except (ConfigError, KeyError, ValueError, RuntimeError) as error:
         if network is not None:
             raise ConfigError(f"{path}: its weights do not fit the network ({_format_error(error)})") from error
         raise CheckpointError(f"{path}: corrupted checkpoint ({_format_error(error)})") from error
 
     return Checkpoint(config, loaded.to(device).eval())
-
-
-def _build_checked(config: ClassifierConfig, weights: Mapping[str, torch.Tensor]) -> nn.Module:
-    """Build the network of a configuration, after a check of its shapes without memory: a file may claim any size."""
-    import torch
-
-    with torch.device("meta"):
-        config.build_network().load_state_dict(weights, assign=True)
-    return config.build_network()
 
 
 def _read(path: str | os.PathLike[str], device: str) -> tuple[ClassifierConfig, dict[str, torch.Tensor]]:

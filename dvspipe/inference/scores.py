@@ -1,4 +1,4 @@
-"""Labels of recordings, compared with predictions over time: accuracy, delay and calibration."""
+"""Labels of recordings, compared with predictions over time: accuracy, segments and delays."""
 
 from __future__ import annotations
 
@@ -12,12 +12,9 @@ from numpy.typing import NDArray
 from ..base.errors import DataError
 from ..results import LabelRow, SegmentRow, Timeline, TimeScores
 from ..results.labels import SUFFIX
-from ..results.scores import CALIBRATION_BINS
 from .segments import SegmentConfig, is_certain
 
 MIN_OVERLAP = 0.5  # minimum intersection over union of a segment and the label that it matches
-SEEN_POINTS = 40  # points of the curve of accuracy against time seen
-SEEN_WINDOWS = 3  # length of this curve in windows
 
 
 class LabelledSpan(NamedTuple):
@@ -56,7 +53,6 @@ def score(
     labels: Sequence[LabelRow],
     classes: Sequence[str],
     config: SegmentConfig,
-    window_us: int,
 ) -> TimeScores:
     """Score the predictions for a recording against its labels.
 
@@ -66,28 +62,18 @@ def score(
         labels: Labels, sorted by time.
         classes: Class names of the network.
         config: Thresholds of certain predictions.
-        window_us: Window length in microseconds.
     """
     spans = [LabelledSpan(label.t_start_us, label.t_end_us, classes.index(label.class_name)) for label in labels]
     certain_segments = [segment for segment in segments if segment.label is not None]
-    seen_us = np.arange(1, SEEN_POINTS + 1) * (SEEN_WINDOWS * window_us) // SEEN_POINTS
 
     # Predictions are compared with the label at the centre of their window; unlabelled times do not count.
     truth = np.full(len(timeline), -1, np.int64)
     for span in spans:
         truth[(timeline.center_us >= span.t_start_us) & (timeline.center_us < span.t_end_us)] = span.label
     labelled = truth >= 0
-    truth = truth[labelled]
-    predicted = timeline.labels[labelled]
 
     confusion = np.zeros((len(classes), len(classes)), np.int64)
-    np.add.at(confusion, (truth, predicted), 1)
-
-    # A probability of exactly 1 belongs to the last bin.
-    probabilities = timeline.probabilities.max(axis=1, initial=0).astype(np.float64)[labelled]
-    bins = np.minimum((probabilities * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
-    sums = [np.bincount(bins, weights, CALIBRATION_BINS) for weights in (None, probabilities, truth == predicted)]
-    first, second, third = (tuple(per_bin.astype(np.float64).tolist()) for per_bin in sums)
+    np.add.at(confusion, (truth[labelled], timeline.labels[labelled]), 1)
 
     return TimeScores(
         confusion=tuple(map(tuple, confusion.tolist())),
@@ -95,9 +81,6 @@ def score(
         segments=len(certain_segments),
         labels=len(spans),
         delays_us=_measure_delays(timeline, spans, is_certain(timeline, config)),
-        calibration=(first, second, third),
-        seen_us=tuple(seen_us.tolist()),
-        seen=_count_seen(timeline, spans, seen_us),
     )
 
 
@@ -132,21 +115,3 @@ def _measure_delays(
         delays.append(int(timeline.t_end_us[correct[0]]) - span.t_start_us if len(correct) else None)
 
     return tuple(delays)
-
-
-def _count_seen(
-    timeline: Timeline, spans: Sequence[LabelledSpan], seen_us: NDArray[np.int64]
-) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """For each time seen, count labels that last as long, and labels predicted correctly at that time."""
-    lasting = np.zeros(len(seen_us), np.int64)
-    correct = np.zeros(len(seen_us), np.int64)
-
-    # Prediction -1, before the first one is known, has no class.
-    labels = np.append(timeline.labels, -1)
-    for span in spans:
-        lasts = seen_us <= span.t_end_us - span.t_start_us
-        latest = np.searchsorted(timeline.t_end_us, span.t_start_us + seen_us, side="right") - 1
-        lasting += lasts
-        correct += lasts & (labels[latest] == span.label)
-
-    return tuple(lasting.tolist()), tuple(correct.tolist())

@@ -6,6 +6,7 @@ import time
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..base.errors import ConfigError
@@ -15,12 +16,13 @@ from ..networks import IntegrateAndFire, watch_rates
 from ..results import EpochRow
 from ..rules import Competition, convergence, train_convolution
 from .evaluation import evaluate_network
-from .logistic import fit_logistic
 from .trainer import Trainer
 
 READOUT_C = 0.01  # C of the readout, a logistic regression; chosen on parts of the training sets of MNIST and N-MNIST
 MIN_DEVIATION = 1e-6  # smaller deviations of a feature count as constant, and get the weight 0
 ROUGH_RECORDINGS = 5_000  # for the readout while a layer before the last is trained
+MAX_ITERATIONS = 100  # of the fit, scikit-learn's default; the last digits of the weights do not matter
+LAST_GRADIENT = 1e-4  # the fit ends at this gradient, as in scikit-learn
 
 
 class FeatureTrainer(Trainer):
@@ -41,16 +43,14 @@ class FeatureTrainer(Trainer):
         self.network.eval()
         with torch.no_grad():
             self._train_layer(epoch)
-            with watch_rates(self.network) as spike_rates:
+            with watch_rates(self.network) as rates:
                 features, labels = self._extract_features(epoch)
 
         *_, readout = self.network.children()
         assert isinstance(readout, nn.Linear)
         loss, accuracy = fit_readout(readout, features, labels)
         validation = self.experiment.parts.validation
-        validated = validation and evaluate_network(self.network, validation, batch=self.settings.batch)
-        layers = enumerate(self._layers(), start=1)
-
+        validated = validation and evaluate_network(self.network, validation, batch=self.config.batch)
         return EpochRow(
             epoch=epoch,
             train_loss=loss,
@@ -59,36 +59,30 @@ class FeatureTrainer(Trainer):
             val_accuracy=validated.accuracy if validated else None,
             learning_rate=self.learning_rate,
             seconds=time.monotonic() - started,
-            data_seconds=0.0,
-            rates=spike_rates,
-            convergence={f"lif{number}": convergence(layer.weight) for number, layer in layers},
+            rates=rates,
+            convergence={f"lif{k}": convergence(layer.weight) for k, layer in enumerate(self._layers, start=1)},
         )
 
-    def warn_of_rates(self, row: EpochRow) -> None:
-        """Warn of silent layers."""
-        for name, rate in row.rates.items():
-            if rate == 0:
-                self.callback.on_warning(f"epoch {row.epoch}: layer {name} is silent; lower thresholds")
-
+    @property
     def _layers(self) -> list[IntegrateAndFire]:
         return [module for module in self.network.modules() if isinstance(module, IntegrateAndFire)]
 
     def _trained_layer(self, epoch: int) -> int:
         """Return the index of the layer that an epoch trains, from 0."""
-        return min((epoch - 1) // self.experiment.config.passes, len(self._layers()) - 1)
+        return min((epoch - 1) // self.config.passes, len(self._layers) - 1)
 
     def _train_layer(self, epoch: int) -> None:
         """Train the layer of an epoch on each training recording once."""
-        config = self.experiment.config
+        config = self.config
         tensors = self.experiment.parts.train
         index = self._trained_layer(epoch)
-        *previous, layer = self._layers()[: index + 1]
+        *previous, layer = self._layers[: index + 1]
 
         # The rates of STDP depend on the recordings that this layer has seen, also in its earlier epochs.
         seen = (epoch - 1 - index * config.passes) * len(tensors)
         competition = Competition(config.thresholds[index], config.winners[index], config.radius[index], layer.padding)
 
-        settings = BatchSettings(self.settings.batch, config, self.experiment.classifier.classes, config.seed)
+        settings = BatchSettings(config.batch, config, self.experiment.classifier.classes, config.seed)
         for number, batch in enumerate(training_batches(tensors, settings, epoch), start=1):
             spikes = _run(previous, batch.spikes)
             rates = config.rates(seen, len(batch.labels))
@@ -104,14 +98,14 @@ class FeatureTrainer(Trainer):
         # The same permutation in every epoch: the readout of ROUGH_RECORDINGS sees the same ones each time.
         tensors = self.experiment.parts.train
         chosen = np.random.default_rng(0).permutation(len(tensors))
-        if self._trained_layer(epoch) < len(self._layers()) - 1:
+        if self._trained_layer(epoch) < len(self._layers) - 1:
             chosen = chosen[:ROUGH_RECORDINGS]
 
         features = []
-        for start in range(0, len(chosen), self.settings.batch):
-            recordings = chosen[start : start + self.settings.batch].tolist()
+        for start in range(0, len(chosen), self.config.batch):
+            recordings = chosen[start : start + self.config.batch].tolist()
             views = np.concatenate([tensors[recording] for recording in recordings])
-            features.append(_run(self._layers(), views).mean(0).flatten(1))
+            features.append(_run(self._layers, views).mean(0).flatten(1))
             self.show_epoch(epoch, 1.0)
 
         labels = tensors.labels[chosen].repeat(len(tensors[0]))
@@ -129,13 +123,32 @@ def _run(layers: list[IntegrateAndFire], spikes: SpikeTensor) -> Tensor:
 def fit_readout(linear: nn.Linear, features: Tensor, labels: Tensor) -> tuple[float, float]:
     """Fit a logistic regression and store it in a linear layer; return its mean cross-entropy and its accuracy.
 
-    Features are float32 [N, F], labels int64 [N].
+    It minimises the mean cross-entropy + |W|^2 / (2 C N) for standardised features, as scikit-learn does.
+
+    Args:
+        linear: Layer with K outputs.
+        features: Features, float32 [N, F].
+        labels: Classes, int64 [N].
     """
-    # Standardise the features; constant ones become 0, and get the weight 0.
+    from scipy.optimize import minimize
+
+    # Constant features become 0, and get the weight 0.
     deviation, mean = torch.std_mean(features.double(), dim=0, correction=0)
     scale = torch.where(deviation > MIN_DEVIATION, 1 / deviation, 0)
     standardised = ((features - mean) * scale).float()
-    fitted = fit_logistic(standardised, labels, linear.out_features, c=READOUT_C)
+    shape = (linear.out_features, linear.in_features + 1)  # weights, and the bias
+
+    def find_loss(values: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        fitted = torch.from_numpy(values).float().reshape(shape).requires_grad_()
+        weight = fitted[:, :-1]
+        penalty = weight.square().sum() / (2 * READOUT_C * len(features))
+        loss = nn.functional.cross_entropy(standardised @ weight.T + fitted[:, -1], labels) + penalty
+        (gradient,) = torch.autograd.grad(loss, fitted)
+        return loss.item(), gradient.double().numpy().ravel()
+
+    options = {"maxiter": MAX_ITERATIONS, "gtol": LAST_GRADIENT}
+    found = minimize(find_loss, np.zeros(shape).ravel(), jac=True, method="L-BFGS-B", options=options)
+    fitted = torch.from_numpy(found.x).float().reshape(shape)
 
     # w (x - mean) scale + b = (w scale) x + (b - w scale mean): the layer takes features that are not standardised.
     weight = fitted[:, :-1] * scale
