@@ -129,12 +129,15 @@ class ClassifierConfig(Record, extra="forbid", allow_inf_nan=False):
         grid = self.bins.grid(self.sensor)
         return self.inputs or self.bins.input_channels, grid.height, grid.width
 
-    def build_network(self) -> nn.Module:
+    def build_network(self, device: str = "cpu") -> nn.Module:
         """Build the network with random weights. The time step is converted to seconds only here."""
-        from ..networks import build_network  # needs torch
+        import torch
+
+        from ..networks import build_network  # before the device is set: Norse makes its default parameters then
 
         dt = self.bins.step_us * 1e-6
-        network: nn.Module = build_network(self.network, self.shape, classes=len(self.classes), dt=dt)
+        with torch.device(device):
+            network: nn.Module = build_network(self.network, self.shape, classes=len(self.classes), dt=dt)
         return network
 
 
@@ -215,12 +218,9 @@ def load_checkpoint(path: str | os.PathLike[str], device: str = "cpu", network: 
     if network is None and config.network.network == "module":
         raise ConfigError(f"{path}: has the weights of your own network; pass it with network=NETWORK in Python")
 
-    import torch
-
     # Your network keeps its memory. Ours is built without any and takes the weights, so a file cannot claim a size.
     try:
-        with torch.device("meta"):
-            loaded = network or config.build_network()
+        loaded = config.build_network("meta") if network is None else network
         loaded.load_state_dict(weights, assign=network is None)
     except (ConfigError, KeyError, ValueError, RuntimeError) as error:
         if network is not None:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..base.errors import DataError
 from ..results import LabelRow, SegmentRow, Timeline, TimeScores
@@ -15,14 +13,6 @@ from ..results.labels import SUFFIX
 from .segments import SegmentConfig, is_certain
 
 MIN_OVERLAP = 0.5  # minimum intersection over union of a segment and the label that it matches
-
-
-class LabelledSpan(NamedTuple):
-    """Time span of a recording with the number of its class."""
-
-    t_start_us: int
-    t_end_us: int
-    label: int
 
 
 def find_label_file(labels: Path, recording: Path, name: Path) -> Path:
@@ -63,55 +53,49 @@ def score(
         classes: Class names of the network.
         config: Thresholds of certain predictions.
     """
-    spans = [LabelledSpan(label.t_start_us, label.t_end_us, classes.index(label.class_name)) for label in labels]
-    certain_segments = [segment for segment in segments if segment.label is not None]
-
-    # Predictions are compared with the label at the centre of their window; unlabelled times do not count.
+    certain = is_certain(timeline, config)
     truth = np.full(len(timeline), -1, np.int64)
-    for span in spans:
-        truth[(timeline.center_us >= span.t_start_us) & (timeline.center_us < span.t_end_us)] = span.label
-    labelled = truth >= 0
+    delays_us: list[int | None] = []
+    for label in labels:
+        number = classes.index(label.class_name)
 
+        # Predictions are compared with the label at the centre of their window; unlabelled times do not count.
+        truth[(timeline.center_us >= label.t_start_us) & (timeline.center_us < label.t_end_us)] = number
+
+        # A prediction is known at the end of its window.
+        inside = (timeline.t_end_us > label.t_start_us) & (timeline.t_end_us <= label.t_end_us)
+        correct_us = timeline.t_end_us[certain & inside & (timeline.labels == number)]
+        delays_us.append(int(correct_us[0]) - label.t_start_us if len(correct_us) else None)
+
+    labelled = truth >= 0
     confusion = np.zeros((len(classes), len(classes)), np.int64)
     np.add.at(confusion, (truth[labelled], timeline.labels[labelled]), 1)
 
+    certain_segments = [segment for segment in segments if segment.label is not None]
     return TimeScores(
         confusion=tuple(map(tuple, confusion.tolist())),
-        segments_found=_count_matched(certain_segments, spans),
+        segments_found=_count_matched(certain_segments, labels),
         segments=len(certain_segments),
-        labels=len(spans),
-        delays_us=_measure_delays(timeline, spans, is_certain(timeline, config)),
+        labels=len(labels),
+        delays_us=tuple(delays_us),
     )
 
 
-def _count_matched(segments: Sequence[SegmentRow], spans: Sequence[LabelledSpan]) -> int:
+def _count_matched(segments: Sequence[SegmentRow], labels: Sequence[LabelRow]) -> int:
     # Numbers of the labels: a label counts once, even if several segments match it.
     matched: set[int] = set()
     for segment in segments:
-        overlaps = [_overlap(segment, span) if span.label == segment.label else 0.0 for span in spans]
-        best = int(np.argmax(overlaps)) if overlaps else -1
-        if best >= 0 and overlaps[best] >= MIN_OVERLAP:
-            matched.add(best)
+        overlaps = [_overlap(segment, label) for label in labels]
+        if max(overlaps, default=0.0) >= MIN_OVERLAP:
+            matched.add(int(np.argmax(overlaps)))
 
     return len(matched)
 
 
-def _overlap(segment: SegmentRow, span: LabelledSpan) -> float:
-    """Return the intersection over union of two time spans."""
-    intersection_us = min(segment.t_end_us, span.t_end_us) - max(segment.t_start_us, span.t_start_us)
-    union_us = max(segment.t_end_us, span.t_end_us) - min(segment.t_start_us, span.t_start_us)
-
+def _overlap(segment: SegmentRow, label: LabelRow) -> float:
+    """Return the intersection over union of the time of a segment and a label of its class, otherwise 0."""
+    if segment.class_name != label.class_name:
+        return 0.0
+    intersection_us = min(segment.t_end_us, label.t_end_us) - max(segment.t_start_us, label.t_start_us)
+    union_us = max(segment.t_end_us, label.t_end_us) - min(segment.t_start_us, label.t_start_us)
     return max(0, intersection_us) / union_us
-
-
-def _measure_delays(
-    timeline: Timeline, spans: Sequence[LabelledSpan], certain: NDArray[np.bool_]
-) -> tuple[int | None, ...]:
-    delays = []
-    for span in spans:
-        # A prediction is known at the end of its window.
-        inside = certain & (timeline.t_end_us > span.t_start_us) & (timeline.t_end_us <= span.t_end_us)
-        correct = np.flatnonzero(inside & (timeline.labels == span.label))
-        delays.append(int(timeline.t_end_us[correct[0]]) - span.t_start_us if len(correct) else None)
-
-    return tuple(delays)

@@ -51,6 +51,8 @@ def fit_gains(network: nn.Module, tensors: SpikeTensors, *, batch: int) -> None:
 
         # The next convolution sees the inputs that it will get.
         convolution = layer[0]
+        assert isinstance(convolution, nn.Conv2d)
+        assert convolution.bias is not None
         standardise = next(module for module in layer.modules() if isinstance(module, Standardise))
         deviation, mean = torch.std_mean(values, (0, 1, 3, 4))
         gain = torch.where(deviation > 0, 1 / deviation, torch.ones_like(deviation))
