@@ -64,7 +64,6 @@ from .formats import iterate as iterate
 from .formats import open_recording as open_recording
 from .formats import read as read
 from .formats import write as write
-from .inference import Adaptation as Adaptation
 from .inference import Classifier as Classifier
 from .inference import InferConfig as InferConfig
 from .inference import infer as infer
@@ -93,10 +92,7 @@ from .results import TrainingRun as TrainingRun
 from .simulator import EventSimulator as EventSimulator
 from .simulator import SimulatorConfig as SimulatorConfig
 from .simulator import simulate as simulate
-from .training import Choice as Choice
-from .training import LogCallback as LogCallback
 from .training import TrainConfig as TrainConfig
-from .training import TrainingCallback as TrainingCallback
 from .training import choose_settings as choose_settings
 from .training.evaluation import evaluate as evaluate
 from .training.run import train as train

@@ -27,3 +27,10 @@ def raises(kind: type[Error] | tuple[type[Error], ...], *facts: object) -> Itera
     with pytest.raises(kind) as caught:
         yield caught
     assert mentions(str(caught.value), *facts), f"{facts} in {caught.value}"
+
+
+def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return the warnings that were logged in a test, and forget them."""
+    texts = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    caplog.clear()
+    return texts

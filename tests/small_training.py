@@ -1,4 +1,4 @@
-"""Settings and callbacks of trainings that take about a second."""
+"""Settings and stops of trainings that take about a second."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from typing import Any
 
 import torch
 
+from dvspipe.base.progress import CurrentStep
 from dvspipe.checkpoints.checkpoint import load_checkpoint
 from dvspipe.results import EpochRow, RunFolder
-from dvspipe.training import TrainConfig, TrainingCallback
+from dvspipe.training import TrainConfig
 
 SMALL: dict[str, Any] = {
     "jobs": 1,
@@ -57,19 +58,20 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-class Killed(TrainingCallback):
-    """Stop a run in the middle of an epoch, or right after the epoch is stored."""
+class Killed:
+    """Progress callback that stops a run in the middle of an epoch; as `on_epoch`, right after the epoch is stored."""
 
-    def __init__(self, epoch: int, *, after_row: bool = False) -> None:
+    def __init__(self, epoch: int) -> None:
         self.epoch = epoch
-        self.after_row = after_row
 
-    def on_progress(self, stage: str, done: float, _total: int) -> None:
+    def __call__(self, *_: float) -> None: ...
+
+    def show_step(self, done: float, _total: float, step: CurrentStep) -> None:
         """Stop in the middle of the epoch."""
-        if stage == "epochs" and self.epoch - 1 < done < self.epoch and not self.after_row:
+        if step.names == ("epochs",) and self.epoch - 1 < done < self.epoch:
             raise KeyboardInterrupt
 
-    def on_epoch(self, row: EpochRow) -> None:
+    def after(self, row: EpochRow) -> None:
         """Stop after the epoch."""
-        if row.epoch == self.epoch and self.after_row:
+        if row.epoch == self.epoch:
             raise KeyboardInterrupt

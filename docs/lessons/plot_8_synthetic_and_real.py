@@ -169,11 +169,11 @@ for name, recordings in seen.items():
 #   alone: their lag is longer than 50 ms, or there is no event of A near them.
 # - Noise: more events, and 57 % are alone; a filter removes most of these.
 #
-# The slow sensor seems to cost most, and noise nothing. But the bounds are wide: even the bounds of the slow sensor (28
-# to 79 %) and of the first one (43 to 90 %) overlap. Whether anything costs accuracy, 11 clips cannot show. All sensors
-# see the same clips, so a paired test (McNemar 1947) would be sharper than these bounds, which treat the rows as
-# independent; ``dvspipe evaluate --against`` has it. And one person is not a sample of people: the bounds do not cover
-# other people. At least, no wrong answer was marked as certain.
+# The slow sensor seems to cost most, and noise nothing. But the bounds are wide: even the bounds of the slow sensor
+# (28 to 79 %) and of the first one (43 to 90 %) overlap. Whether anything costs accuracy, 11 clips cannot show. All
+# sensors see the same clips, so a paired test (McNemar 1947) would be sharper than these bounds, which treat the rows
+# as independent. And one person is not a sample of people: the bounds do not cover other people. At least, no wrong
+# answer was marked as certain.
 
 assert abs(ratios["thresholds x 2"] - 0.41) < 0.01
 assert bounds(right["slow"], len(clips))[1] > bounds(right["DVS128"], len(clips))[0]

@@ -39,7 +39,6 @@ def classify(
     folder: Path,
     progress: Progress,
     *,
-    adapt: bool = False,
     joints: bool = True,
 ) -> Classified:
     """Classify a recording or a video as `dvspipe infer -o` does."""
@@ -48,7 +47,7 @@ def classify(
 
     out = OutputFolder(folder / "answers")
     config = InferConfig(joints=None if joints else False)
-    prediction = infer(checkpoint, source.path, out.path, config, adapt=adapt, overwrite=True, progress=progress)
+    (prediction,) = infer(checkpoint, source.path, out.path, config, overwrite=True, progress=progress)
 
     archive = shutil.make_archive(str(folder / "answers"), "zip", out.path)
     return Classified(prediction, out.report, Path(archive))
@@ -77,7 +76,7 @@ def list_windows(classified: Classified) -> list[list[str | float | int]]:
     ]
 
 
-def command_of(source: str, checkpoint: str, *, adapt: bool, joints: bool) -> str:
+def command_of(source: str, checkpoint: str, *, joints: bool) -> str:
     """Return the equivalent command."""
-    switches = [*(["--adapt"] if adapt else []), *([] if joints else ["--joints=false"])]
+    switches = [] if joints else ["--joints=false"]
     return shlex.join(["dvspipe", "infer", checkpoint, source, "-o", "answers", *switches])

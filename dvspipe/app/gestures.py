@@ -23,6 +23,7 @@ from PIL import Image
 
 from ..base.errors import ConfigError, DvspipeError, count_noun
 from ..base.gestures import OTHER
+from ..base.progress import CurrentStep
 from ..base.texts import readable
 from ..oneshot import GestureFilm, write_movement_page
 from ..oneshot.config import STRANGERS
@@ -53,7 +54,6 @@ from .workspace import Session, Workspace
 if TYPE_CHECKING:  # `oneshot` imports torch, and that takes seconds
     from ..oneshot import ExampleFilm, LearnConfig, StudiedFilm
     from ..people import GesturePart
-    from ..training import TrainingCallback
 
 EFFORTS = [("quick", False), ("thorough", True)]
 MAX_NAME = 40  # characters of a gesture's name, part of file names
@@ -244,15 +244,19 @@ def style_cards(groups: dict[str, list[AddedFilm]]) -> str:
     return f"<style>{''.join(rules)}</style>"
 
 
-def report_stages(progress: StagedProgress) -> TrainingCallback:
-    """Return a callback that reports the progress of a training."""
-    from ..training import TrainingCallback  # torch takes seconds to import
+class Stages:
+    """Progress callback of work with named steps, which are stages of the page's work; see `StepProgress`."""
 
-    class Callback(TrainingCallback):
-        def on_progress(self, stage: str, done: float, total: int) -> None:
-            progress(done, total, stage)
+    def __init__(self, progress: StagedProgress) -> None:
+        self._progress = progress
 
-    return Callback()
+    def __call__(self, done: float, total: float) -> None:
+        """Report the amount done."""
+        self._progress(done, total)
+
+    def show_step(self, done: float, total: float, step: CurrentStep) -> None:
+        """Report the amount done of a stage."""
+        self._progress(done, total, step.names[0])
 
 
 def train_gestures(attempt: Attempt, tracks: Path, command: str, progress: StagedProgress) -> Trained:
@@ -263,13 +267,13 @@ def train_gestures(attempt: Attempt, tracks: Path, command: str, progress: Stage
     # The films were tracked when they were added: tracking one takes minutes.
     plan = attempt.plan
     run = attempt.run
-    callback = report_stages(progress)
+    stages = Stages(progress)
     gestures = tuple(dict.fromkeys(film.name for film in plan.films))
     for name in gestures:
         shutil.copytree(tracks / name, run / TRACKS / name, dirs_exist_ok=True)
 
-    study = prepare(plan.films, run, plan.config, other=[other.path for other in plan.other], callback=callback)
-    learned = learn_study(study, run, plan.config, command=command, callback=callback)
+    study = prepare(plan.films, run, plan.config, other=[other.path for other in plan.other], progress=stages)
+    learned = learn_study(study, run, plan.config, command=command, progress=stages)
 
     # The archive contains the classifier and its report, not the rendered clips.
     shutil.rmtree(run / CLIPS)

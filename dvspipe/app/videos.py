@@ -138,9 +138,6 @@ class VideoTab(Tab):
         self.format = gr.Dropdown(DOWNLOADS, value=".h5", label="Format of the download")
         self.download = self.add_work("Download", self.exporting)
         with gr.Accordion("More", open=False):
-            self.adapt = gr.Checkbox(
-                label="Adapt to this recording first", info="Adapts the network to sensor and scene, without labels."
-            )
             self.upload = gr.File(label="Another checkpoint (.safetensors)", file_types=[".safetensors"], height=140)
             self.answer_command = add_command()
             self.windows = gr.Dataframe(headers=list(WINDOW_HEADS), interactive=False, wrap=True, label="Windows")
@@ -175,7 +172,7 @@ class VideoTab(Tab):
 
     def _connect(self, opened: Any) -> None:
         settings = [self.preset, *self.knobs, self.upsampling, self.colours]
-        network = [self.picker.source, self.checkpoint, self.upload, self.adapt, self.joints]
+        network = [self.picker.source, self.checkpoint, self.upload, self.joints]
         listen(self.preset.input, lambda name: list(knobs_of(name)), [self.preset], self.knobs)
 
         # A chosen file is shown, and then classified.
@@ -274,13 +271,11 @@ class VideoTab(Tab):
         return iter(()) if source is None else self.show_answer(session, source, *network)
 
     def show_answer(
-        self, session: Session, source: ChosenFile | None, name: str, file: Upload | None, adapt: Any, joints: Any
+        self, session: Session, source: ChosenFile | None, name: str, file: Upload | None, joints: Any
     ) -> Iterator[Updates]:
         """Classify the chosen file and show the result."""
         if source is None:
             raise ConfigError("choose a video or a recording first")
-
-        switches = {"adapt": bool(adapt), "joints": bool(joints)}
 
         # A name is an included classifier or a file below the folder: the page must not read other files.
         checkpoint: str | Path = take_upload(file).path if file else name
@@ -289,10 +284,10 @@ class VideoTab(Tab):
 
         # The command names an upload, or a classifier trained in this session, without its temporary folder.
         path = Path(checkpoint if file else name)
-        command = command_of(source.name, path.name if path.is_absolute() else name, **switches)
+        command = command_of(source.name, path.name if path.is_absolute() else name, joints=bool(joints))
 
         def work(progress: Progress) -> Classified:
-            return classify(source, checkpoint, session.new_folder("classified"), progress, **switches)
+            return classify(source, checkpoint, session.new_folder("classified"), progress, joints=bool(joints))
 
         def show(classified: Classified) -> Updates:
             return {

@@ -129,12 +129,15 @@ class ClassifierConfig(Record, extra="forbid", allow_inf_nan=False):
         grid = self.bins.grid(self.sensor)
         return self.inputs or self.bins.input_channels, grid.height, grid.width
 
-    def build_network(self) -> nn.Module:
+    def build_network(self, device: str = "cpu") -> nn.Module:
         """Build the network with random weights. The time step is converted to seconds only here."""
-        from ..networks import build_network  # needs torch
+        import torch
+
+        from ..networks import build_network  # before the device is set: Norse makes its default parameters then
 
         dt = self.bins.step_us * 1e-6
-        network: nn.Module = build_network(self.network, self.shape, classes=len(self.classes), dt=dt)
+        with torch.device(device):
+            network: nn.Module = build_network(self.network, self.shape, classes=len(self.classes), dt=dt)
         return network
 
 
@@ -215,24 +218,16 @@ def load_checkpoint(path: str | os.PathLike[str], device: str = "cpu", network: 
     if network is None and config.network.network == "module":
         raise ConfigError(f"{path}: has the weights of your own network; pass it with network=NETWORK in Python")
 
+    # Your network keeps its memory. Ours is built without any and takes the weights, so a file cannot claim a size.
     try:
-        loaded = _build_checked(config, weights) if network is None else network
-        loaded.load_state_dict(weights)
+        loaded = config.build_network("meta") if network is None else network
+        loaded.load_state_dict(weights, assign=network is None)
     except (ConfigError, KeyError, ValueError, RuntimeError) as error:
         if network is not None:
             raise ConfigError(f"{path}: its weights do not fit the network ({_format_error(error)})") from error
         raise CheckpointError(f"{path}: corrupted checkpoint ({_format_error(error)})") from error
 
     return Checkpoint(config, loaded.to(device).eval())
-
-
-def _build_checked(config: ClassifierConfig, weights: Mapping[str, torch.Tensor]) -> nn.Module:
-    """Build the network of a configuration, after a check of its shapes without memory: a file may claim any size."""
-    import torch
-
-    with torch.device("meta"):
-        config.build_network().load_state_dict(weights, assign=True)
-    return config.build_network()
 
 
 def _read(path: str | os.PathLike[str], device: str) -> tuple[ClassifierConfig, dict[str, torch.Tensor]]:

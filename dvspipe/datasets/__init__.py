@@ -12,7 +12,7 @@ from ..encoding import BinConfig
 from ..results.splits import PARTS, Part
 from .added import open_added
 from .augmentation import AugmentConfig, VaryConfig
-from .cache import Cache, DecodedEvents, default_cache
+from .cache import Cache, default_cache
 from .config import (
     DataConfig,
     DataKind,
@@ -58,7 +58,6 @@ __all__ = [
     "DataConfig",
     "DataKind",
     "DataSet",
-    "DecodedEvents",
     "ImageCode",
     "MnistPart",
     "Part",
@@ -123,7 +122,6 @@ def open_dataset(
     bins: BinConfig = BinConfig(),
     *,
     with_problems: bool = False,
-    decoded: DecodedEvents | None = None,
     progress: Progress = ignore_progress,
 ) -> DataSet:
     """Open the data set of a configuration, without loading samples.
@@ -132,7 +130,6 @@ def open_dataset(
         config: Folder of recordings; or kind, folders, and shares of the parts.
         bins: Steps of the spike tensors, also used by the spike code of images.
         with_problems: Allow unknown and empty class folders; they are then the `problems` of the data set.
-        decoded: Decoded events in memory, read and extended; None: keep none.
         progress: Called with the number of files done and the total; files that are cut into windows are read.
 
     Raises:
@@ -154,7 +151,7 @@ def open_dataset(
         if folder is not None and not folder.is_dir() and not config.download:
             raise DataError(f"{name} = {folder}: no such folder")
 
-    source = DataSource(config, bins, open_cache(config), decoded, progress)
+    source = DataSource(config, bins, open_cache(config), progress)
     open_kind = OPENERS.get(config.data)
     data = open_added(source, config.data, {}) if open_kind is None else open_kind(source)
     if data.problems and not with_problems:

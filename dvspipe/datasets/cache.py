@@ -1,4 +1,4 @@
-"""Disk cache of results, and decoded events in memory.
+"""Disk cache of results.
 
 Keys are digests of all inputs, so entries are never out of date. A file is either complete or absent, even if several
 processes write it. Corrupted files are recomputed.
@@ -25,14 +25,12 @@ from safetensors import numpy as safetensors
 
 from ..base.errors import FileError
 from ..base.files import LOCK_NAME, lock_folder, require_space, write_beside
-from ..events import Events
 
 CORRUPTIONS = (OSError, ValueError, SafetensorError, zlib.error)
 LAYOUT = 3  # increment it when stored results change; all are then recomputed
 ARRAYS = ".arrays"  # suffix of files of named arrays
 ZLIB_LEVEL = 1  # spikes are mostly 0: a file is 11 to 21 times smaller; a compressed .npz takes 4 times as long
 HEADER_BYTES = 1 << 12  # room for the names and shapes of arrays
-MAX_DECODED_BYTES = 1 << 30  # further recordings are decoded again
 
 Result = TypeVar("Result")
 
@@ -159,46 +157,3 @@ def _read_if_complete(path: Path, read: Callable[[Path], Result]) -> Result | No
 @cache
 def _own_version() -> str:
     return version("dvspipe")  # takes 0.4 ms
-
-
-class DecodedEvents:
-    """Decoded events of recordings, in memory.
-
-    Choosing settings decodes all recordings of a folder; the training then reuses these events. Worker processes start
-    without any.
-    """
-
-    def __init__(self) -> None:
-        self._events: dict[str, Events] = {}
-        self._free_bytes = MAX_DECODED_BYTES
-
-    def __reduce__(self) -> tuple[type[DecodedEvents], tuple[()]]:
-        return DecodedEvents, ()
-
-    def __contains__(self, version: str) -> bool:
-        return version in self._events
-
-    def load(self, version: str, decode: Callable[[], Events]) -> Events:
-        """Return the events of a recording; decode them if they are not in memory.
-
-        Args:
-            version: Key that changes with everything the events depend on.
-            decode: Function that decodes the events.
-        """
-        if version in self._events:
-            return self._events[version]
-
-        events = decode()
-
-        # Once the memory is full, other recordings are decoded at each load.
-        size = sum(column.nbytes for column in (events.t, events.x, events.y, events.p))
-        if size <= self._free_bytes:
-            self._events[version] = events
-            self._free_bytes -= size
-
-        return events
-
-    def clear(self) -> None:
-        """Release the events."""
-        self._events.clear()
-        self._free_bytes = MAX_DECODED_BYTES

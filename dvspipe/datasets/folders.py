@@ -8,7 +8,7 @@ files, windows of them, or spans of a label file. `open_folder`, `open_gestures`
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -38,7 +38,7 @@ from ..recordings.sources import is_video
 from ..results.labels import SUFFIX, LabelRow, read_labels
 from ..results.splits import PARTS, SPLITS, Part, SplitRow, Splits, find_splits
 from ..video.names import VIDEO_SUFFIXES, is_image_folder
-from .cache import Cache, DecodedEvents
+from .cache import Cache
 from .config import (
     OWN_KINDS,
     DataConfig,
@@ -85,14 +85,12 @@ class RecordingFile:
     Args:
         target: Sensor that the events are fitted to; None: the recording's own sensor.
         cache: Cache for events that take long to compute; None: no cache.
-        decoded: Decoded events in memory; None: keep none.
     """
 
     path: Path
     framing: FramingConfig
     target: SensorSize | None
     cache: Cache | None
-    decoded: DecodedEvents | None = None
 
     @classmethod
     def of(cls, source: DataSource, path: Path, sensor: SensorSize | None) -> RecordingFile:
@@ -101,7 +99,7 @@ class RecordingFile:
         framing = config.framing.for_recording(source.name_of(path).as_posix())
         if sensor is not None:
             framing = framing.model_copy(update={"sensor": str(sensor)})
-        return cls(path, framing, config.input_size, source.cache, source.decoded)
+        return cls(path, framing, config.input_size, source.cache)
 
     @cached_property
     def is_video(self) -> bool:
@@ -109,23 +107,6 @@ class RecordingFile:
         return is_video(self.path)
 
     def load(self) -> Events:
-        """Load all events, framed for the network."""
-        return self._keep(self._load)
-
-    def _keep(self, decode: Callable[[], Events], *span_us: int) -> Events:
-        """Return all events, or the events of a span, from memory if possible."""
-        if self.decoded is None:
-            return decode()
-
-        # A file that is missing has no version; decoding it raises a clear error.
-        try:
-            version = self.version(*span_us)
-        except OSError:
-            return decode()
-
-        return self.decoded.load(version, decode)
-
-    def _load(self) -> Events:
         """Return all events, framed for the network, from the cache if they take long to compute."""
         if self.cache is None or not (self.is_video or self.framing.roi == "auto"):
             return self._make()
@@ -156,10 +137,10 @@ class RecordingFile:
 
     def load_span(self, start_us: int, end_us: int) -> Events:
         """Return the events from `start_us` (inclusive) to `end_us` (exclusive)."""
-        # Videos, framed recordings and recordings in memory have all events anyway; of others, only the span is read.
-        if self.is_video or self.target is not None or (self.decoded is not None and self.version() in self.decoded):
+        # Videos and framed recordings have all events anyway; of others, only the span is read.
+        if self.is_video or self.target is not None:
             return self.load().between(start_us, end_us)
-        return self._keep(partial(self._read, start_us, end_us), start_us, end_us)
+        return self._read(start_us, end_us)
 
     def _read(self, start_us: int | None = None, stop_us: int | None = None) -> Events:
         """Return events of a recording that is not framed."""

@@ -1,4 +1,3 @@
-from .adaptation import Adaptation as Adaptation
 from .classifier import Classifier as Classifier
 from .classifier import Prediction as Prediction
 from .classifier import Timeline as Timeline

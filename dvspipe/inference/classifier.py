@@ -100,6 +100,10 @@ class Classifier:
 
         return f"Classifier({name!r}, {config.network.network}, {shape})"
 
+    def to_record(self) -> ClassifierConfig:
+        """Return the configuration, for `--json`."""
+        return self.config
+
     @cached_property
     def digest(self) -> str:
         """SHA-256 of configuration and weights."""

@@ -4,27 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
-from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import overload
+from typing import cast
 
-from ..base.errors import ConfigError, DataError, DvspipeError, FileError, PartialError
+from ..base.errors import ConfigError, DataError, FileError, PartialError
 from ..base.files import explain_missing, read_bytes
 from ..base.gestures import OTHER
-from ..base.pool import Outcome, Shard, collect, map_items
+from ..base.pool import Shard, collect, map_items
 from ..base.progress import NamedStep, Progress, ignore_progress
 from ..base.texts import Described, TextTable, readable
-from ..checkpoints.checkpoint import shipped_checkpoints, versions
+from ..checkpoints.checkpoint import versions
 from ..events import Events
-from ..formats import RecordingLike
 from ..framing import EventSource
 from ..hooks import RecordingView, plugins
-from ..recordings.sources import is_single_source
-from ..results import Dependencies, InferenceRun, OutputFolder, Prediction, add_scores, describe_adaptation
+from ..results import Dependencies, InferenceRun, LabelRow, OutputFolder, Prediction, add_scores
 from ..results.labels import MAX_LABEL_BYTES, read_labels
 from ..video.names import camera_of, check_address
 from .classifier import Classifier, as_classifier
@@ -35,140 +31,65 @@ from .tasks import Task, plan_tasks
 log = logging.getLogger(__name__)
 
 
-def record_run(classifier: Classifier, config: InferConfig, adapted_to: Sequence[Task] = ()) -> InferenceRun:
-    """Return the record of a run.
-
-    Args:
-        classifier: Classifier before adaptation.
-        config: Settings of the classification.
-        adapted_to: Recordings that the network is adapted to first; every prediction depends on all of them.
-
-    Raises:
-        ConfigError: If the configuration does not fit the network.
-    """
-    framed = classifier.framed(config)
-    return InferenceRun(
-        checkpoint=classifier.checkpoint or "",
-        network=classifier.digest,
-        trained_on=classifier.config.trained_on,
-        classes=classifier.config.classes,
-        sensor=str(classifier.config.sensor),
-        window_us=classifier.window_bins(config).tensor_us,
-        step_us=classifier.config.bins.step_us,
-        hop_us=framed.hop_us,
-        stateful=framed.stateful,
-        settings=framed.part(InferConfig).to_record(),
-        adapted_to=_digest_files([task.source for task in adapted_to]) if adapted_to else None,
-        versions=versions(),
-    )
-
-
-def _digest_files(paths: Sequence[Path]) -> str:
-    """Return the SHA-256 of absolute paths, sizes and modification times."""
-    facts = [(str(path.resolve()), _stat(path).st_size, _stat(path).st_mtime_ns) for path in paths]
-    return hashlib.sha256(ascii(facts).encode()).hexdigest()
-
-
-def _stat(path: Path) -> os.stat_result:
-    try:
-        return path.stat()
-    except OSError as error:
-        raise FileError(f"{path}: cannot be read ({error.strerror})") from error
-
-
 @dataclass(frozen=True)
 class _Work:
     """Picklable function that classifies and stores one recording, for worker processes; see `infer`.
 
     Args:
         classifier: Classifier; None: load it from its checkpoint, once per process.
+        overwrite: Classify a recording again, although its stored prediction is current.
     """
 
     run: InferenceRun
     config: InferConfig
     classifier: Classifier | None
     labels: Path | None
-    out: Path | None
+    out: OutputFolder | None
     pictures: bool
-
-    def load(self) -> Classifier:
-        """Return the classifier."""
-        return self.classifier or _load_classifier(self.run.checkpoint)
-
-    def for_workers(self, jobs: int | str) -> _Work:
-        """Return the work without the network, which each worker loads.
-
-        Raises:
-            ConfigError: If the network has no checkpoint that a worker can load.
-        """
-        assert self.classifier is not None
-        if not self.classifier.checkpoint or self.classifier.config.network.network == "module":
-            raise ConfigError(f"jobs = {jobs}: workers load a checkpoint (found a network in memory); use jobs=1")
-        return replace(self, classifier=None)
-
-    def find_finished(self, tasks: Sequence[Task]) -> dict[Task, Prediction]:
-        """Find recordings with a stored prediction whose dependencies are unchanged.
-
-        Raises:
-            FileError: If the output folder contains predictions of another run, or a recording's folder contains the
-                prediction for another recording.
-        """
-        if self.out is None:
-            return {}
-        out = OutputFolder(self.out)
-        out.check(self.run)
-
-        finished = {}
-        for task in tasks:
-            folder = out.of(task.name)
-            if not folder.answer.is_file():
-                continue
-            try:
-                needed = self._record_dependencies(task)
-            except DvspipeError:
-                continue  # raised again during classification
-            if (prediction := folder.find_current(needed)) is not None:
-                finished[task] = prediction
-
-        return finished
+    overwrite: bool
 
     def __call__(self, task: Task, progress: Progress) -> Prediction:
-        passes = 3 if self.pictures else 2  # search the person, classify, draw pictures
-        run = self.run
-        classifier = self.load()
-
         # Read the labels first: an error in them should not cost a classification.
-        label_file = self._find_label_file(task)
-        labels = None if label_file is None else read_labels(label_file)
-        for label in labels or ():
-            if label.class_name not in run.classes:
-                raise DataError(
-                    f"{label_file}: unknown class (found {label.class_name!r}, expected {', '.join(run.classes)})"
-                )
-
-        config = classifier.framed(self.config).for_recording(task.name.as_posix())
-        source = classifier.open(task.source, config, progress=NamedStep(progress, "search", 0, passes))
+        label_file = None if self.labels is None else find_label_file(self.labels, task.source, task.name)
+        labels = None if label_file is None else self._read_labels(label_file)
 
         # Recorded before the recording is read, to notice changes in the meantime.
-        depends_on = None if self.out is None else self._record_dependencies(task)
+        depends_on = None if self.out is None else self._record_dependencies(task, label_file)
+        if self.out is not None and depends_on is not None and not self.overwrite:
+            stored = self.out.of(task.name).find_current(depends_on)
+            if stored is not None:
+                return stored
+
+        passes = 3 if self.pictures else 2  # search the person, classify, draw pictures
+        classifier = self.classifier or _load_classifier(self.run.checkpoint)
+        config = classifier.framed(self.config).for_recording(task.name.as_posix())
+        source = classifier.open(task.source, config, progress=NamedStep(progress, "search", 0, passes))
 
         prediction = classifier.classify(source, self.config, NamedStep(progress, "classify", 1, passes))
         prediction = prediction.model_copy(update={"folder": str(task.name), "depends_on": depends_on})
         if labels is not None:
-            scores = score(prediction.timeline, prediction.segments, labels, run.classes, self.config, run.window_us)
+            scores = score(prediction.timeline, prediction.segments, labels, self.run.classes, self.config)
             prediction = prediction.model_copy(update={"labels": labels, "scores": scores})
 
         if self.out is not None:
-            self._store(OutputFolder(self.out), prediction, source, NamedStep(progress, "pictures", 2, passes))
+            self._store(self.out, prediction, source, NamedStep(progress, "pictures", 2, passes))
         return prediction
 
-    def _find_label_file(self, task: Task) -> Path | None:
-        return None if self.labels is None else find_label_file(self.labels, task.source, task.name)
+    def _read_labels(self, file: Path) -> tuple[LabelRow, ...]:
+        labels = read_labels(file)
+        for label in labels:
+            if label.class_name not in self.run.classes:
+                known = ", ".join(self.run.classes)
+                raise DataError(f"{file}: unknown class (found {label.class_name!r}, expected {known})")
+        return labels
 
-    def _record_dependencies(self, task: Task) -> Dependencies:
+    def _record_dependencies(self, task: Task, label_file: Path | None) -> Dependencies:
         """Record what the prediction for a recording depends on: the recording, its label file and the run."""
-        label_file = self._find_label_file(task)
-        status = _stat(task.source)
+        try:
+            status = task.source.stat()
+        except OSError as error:
+            raise FileError(f"{task}: cannot be read ({error.strerror})") from error
+
         labels = None if label_file is None else hashlib.sha256(read_bytes(label_file, MAX_LABEL_BYTES)).hexdigest()
         return Dependencies(
             source=str(task.source.resolve()),
@@ -217,25 +138,23 @@ class Predictions(tuple[Prediction, ...], Described):
         if not self:
             return []
 
-        # The region is shown only if some recordings are not seen completely.
-        regions = [] if all(prediction.has_full_frame for prediction in self) else ["region"]
-        table = TextTable(
-            *("file", "answer", "probability", "segments", "events", *regions),
-            right=("probability", "segments", "events"),
-            optional=(*regions, "events", "segments"),
-        )
+        numbers = ("probability", "segments", "events")
+        optional = ("region", "events", "segments")
+        table = TextTable("file", "answer", *numbers, "region", right=numbers, optional=optional)
         for prediction in self:
             because = f" ({readable(prediction.reason)})" if prediction.reason else ""
-            region = [prediction.region] if regions else []
             probability = "" if prediction.class_name == OTHER else f"{prediction.probability:.0%}"
-            numbers = probability, prediction.segment_count, f"{prediction.events:,}"
-            table.add_row(prediction.file, prediction.answer + because, *numbers, *region)
+            events = f"{prediction.events:,}"
+            table.add_row(
+                prediction.file,
+                prediction.answer + because,
+                probability,
+                prediction.segment_count,
+                events,
+                prediction.region,
+            )
 
-        bases = Counter("events alone" if one.basis == "events" else one.basis for one in self)
-        names = "; ".join(f"{basis}: {count}" for basis, count in bases.items())
-        lines = [f"Classified by {names if len(bases) > 1 else next(iter(bases))}."]
-        if adaptation := describe_adaptation(self[0].trained_on):
-            lines.append(f"network: {adaptation}")
+        lines = [f"Classified by {' or by '.join(sorted({prediction.basis for prediction in self}))}."]
         if (scores := add_scores(prediction.scores for prediction in self)) is not None:
             lines.append("; ".join(scores.describe()))
         return [table, *lines]
@@ -247,71 +166,38 @@ class Predictions(tuple[Prediction, ...], Described):
         return f"truncated: {', '.join(truncated)}" if truncated else ""
 
 
-@overload
-def infer(  # type: ignore[overload-overlap]  # a text is also a sequence of texts
-    checkpoint: str | Path | Classifier,
-    recordings: RecordingLike,
-    out: str | Path | None = None,
-    config: InferConfig = InferConfig(),
-    *,
-    adapt: bool = False,
-    labels: str | Path | None = None,
-    pictures: bool = True,
-    share: str | None = None,
-    jobs: int | str = 1,
-    overwrite: bool = False,
-    progress: Progress | None = None,
-) -> Prediction: ...
-@overload
 def infer(
     checkpoint: str | Path | Classifier,
-    recordings: Sequence[str | Path],
+    recordings: str | Path | Sequence[str | Path],
     out: str | Path | None = None,
     config: InferConfig = InferConfig(),
     *,
-    adapt: bool = False,
     labels: str | Path | None = None,
     pictures: bool = True,
     share: str | None = None,
     jobs: int | str = 1,
     overwrite: bool = False,
-    progress: Progress | None = None,
-) -> Predictions: ...
-def infer(
-    checkpoint: str | Path | Classifier,
-    recordings: RecordingLike | Sequence[str | Path],
-    out: str | Path | None = None,
-    config: InferConfig = InferConfig(),
-    *,
-    adapt: bool = False,
-    labels: str | Path | None = None,
-    pictures: bool = True,
-    share: str | None = None,
-    jobs: int | str = 1,
-    overwrite: bool = False,
-    progress: Progress | None = None,
-) -> Prediction | Predictions:
+    progress: Progress = ignore_progress,
+) -> Predictions:
     """Classify recordings or videos over time.
 
-    In Python, to classify recordings in a loop, load the classifier first, and call `Classifier.predict`.
+    In Python, `Classifier.predict` classifies a single recording, also events in memory.
 
     Args:
         checkpoint: Run folder, checkpoint file, name of an included classifier, or hf://USER/NAME.
         recordings: Recordings, videos, or folders of these.
         out: Output folder for tables, pictures and report.html. Default: not written.
         config: Settings of windows, segments and framing, and metadata that recordings lack.
-        adapt: First adapt the network to the sensor of all recordings.
         labels: Label file, or folder of NAME_labels.csv files, to compute scores. Default: no scores.
         pictures: Write timelines and videos of the recordings to the output folder.
         share: Classify only share I/N of the recordings; default: the share of the task in a SLURM array, otherwise
             all.
         jobs: Number of worker processes, or ray, or ray://HOST:PORT for a Ray cluster.
         overwrite: Classify all recordings again, and replace the predictions in the output folder.
-        progress: Called with the amount done and the total: of the time of a single recording, or of recordings.
+        progress: Called with the number of recordings done, and the total.
 
     Returns:
-        The prediction for a single recording; for a list, a prediction for each recording. Predictions found in the
-        output folder have no timeline.
+        A prediction for each recording. Predictions found in the output folder have no timeline.
 
     Raises:
         DvspipeError: As in `Classifier.load` and `Classifier.predict`, for a single recording. A missing file is an
@@ -319,78 +205,50 @@ def infer(
         PartialError: If some of several recordings could not be classified, after all others.
 
     Example:
-        >>> infer("gesture", "clap.h5", config=InferConfig(roi="auto")).class_name  # doctest: +SKIP
-        'hand_clapping'
-        >>> [done.class_name for done in infer("gesture", ["videos"], "answers", jobs=2)]  # doctest: +SKIP
+        >>> [done.class_name for done in infer("gesture", "videos", "answers", jobs=2)]  # doctest: +SKIP
         ['hand_clapping', 'right_hand_wave']
     """
     classifier = as_classifier(checkpoint)
-    if isinstance(recordings, str | Path) and not is_single_source(Path(recordings)):
-        raise ConfigError(f"{recordings}: a folder of recordings (expected one recording, or a list: [folder])")
-
-    # A recording that is not stored can be in memory, or a camera.
-    is_plain = out is None and labels is None and not adapt
-    if isinstance(recordings, str | Path | Events) and is_plain:
-        return classifier.predict(recordings, config, progress=progress)
-    if isinstance(recordings, Events):
-        raise ConfigError("infer: out, labels and adapt are for files (found events); write the events first")
-
-    shard = Shard.of(share)
-    if adapt and shard.count > 1:
-        raise ConfigError(f"adapt: cannot be combined with share {shard}, because it needs all recordings")
-    tasks = plan_tasks(recordings, out, shard=shard)
+    tasks = plan_tasks(recordings, out, shard=Shard.of(share))
     label_path = None if labels is None else Path(labels)
     _check_inputs(tasks, label_path)
 
-    folder = None if out is None else Path(out)
-    run = record_run(classifier, config, tasks if adapt else ())
-    work = _Work(run, config, classifier, label_path, folder, pictures and out is not None)
-    finished = {} if overwrite else work.find_finished(tasks)
-    if finished:
-        log.info("already classified: %d of %d; use overwrite to classify again", len(finished), len(tasks))
+    framed = classifier.framed(config)
+    run = InferenceRun(
+        checkpoint=classifier.checkpoint or "",
+        network=classifier.digest,
+        trained_on=classifier.config.trained_on,
+        classes=classifier.config.classes,
+        sensor=str(classifier.config.sensor),
+        window_us=classifier.window_bins(config).tensor_us,
+        step_us=classifier.config.bins.step_us,
+        hop_us=framed.hop_us,
+        stateful=framed.stateful,
+        settings=framed.part(InferConfig).to_record(),
+        versions=versions(),
+    )
+    folder = None if out is None else OutputFolder(Path(out))
+    if folder is not None and not overwrite:
+        folder.check(run)
 
-    predictions = _classify_all(work, tasks, finished, jobs, progress)
-    return predictions[0] if isinstance(recordings, str | Path) else predictions
-
-
-def _classify_all(
-    work: _Work, tasks: Sequence[Task], finished: dict[Task, Prediction], jobs: int | str, progress: Progress | None
-) -> Predictions:
-    """Classify and summarize the recordings, except finished ones; adapt the network first if the run says so."""
-    found = dict(finished)
-    waiting = [task for task in tasks if task not in found]
+    in_workers = jobs != 1 and len(tasks) > 1
+    if in_workers and (not classifier.checkpoint or classifier.config.network.network == "module"):
+        raise ConfigError(f"jobs = {jobs}: workers load a checkpoint (found a network in memory); use jobs=1")
+    sent = None if in_workers else classifier
+    work = _Work(run, config, sent, label_path, folder, pictures and folder is not None, overwrite)
     try:
-        if work.run.adapted_to is not None and waiting:
-            from .adaptation import adapt  # imports torch, which takes seconds
-
-            # Recordings that cannot be used are reported when they are classified.
-            adapting = NamedStep(progress or ignore_progress, "adapt", 0, 2)
-            progress = NamedStep(progress or ignore_progress, "classify", 1, 2)
-            adaptation = adapt(work.load(), [task.source for task in tasks], config=work.config, progress=adapting)
-            work = replace(work, classifier=adaptation.classifier)
-        elif jobs != 1 and len(waiting) > 1:
-            work = work.for_workers(jobs)
-
-        outcomes = map_items(work, waiting, jobs=jobs, progress=progress)
-        collect(_note_results(outcomes, found), len(tasks), "recordings could not be classified completely")
+        outcomes = map_items(work, tasks, jobs=jobs, ordered=True, progress=progress)
+        predictions = Predictions(collect(outcomes, len(tasks), "recordings could not be classified completely"))
     except PartialError as error:
-        error.results = Predictions(found[task] for task in tasks if task in found)  # shown in one table
+        error.results = Predictions(cast("Sequence[Prediction]", error.results))  # shown in one table
         raise
     finally:
-        if work.out is not None:
-            _summarize(OutputFolder(work.out), work.run)
+        if folder is not None:
+            _summarize(folder, run)
 
-    return Predictions(found[task] for task in tasks)
-
-
-def _note_results(
-    outcomes: Iterator[Outcome[Task, Prediction]], found: dict[Task, Prediction]
-) -> Iterator[Outcome[Task, Prediction]]:
-    """Yield the outcomes, and add their predictions to `found`."""
-    for outcome in outcomes:
-        if outcome.value is not None:
-            found[outcome.item] = outcome.value
-        yield outcome
+    if known := sum(not len(prediction.timeline) for prediction in predictions):
+        log.info("already classified: %d of %d; overwrite classifies them again", known, len(tasks))
+    return predictions
 
 
 def _summarize(folder: OutputFolder, run: InferenceRun) -> None:
@@ -409,13 +267,10 @@ def _summarize(folder: OutputFolder, run: InferenceRun) -> None:
 
 def _check_inputs(tasks: Sequence[Task], labels: Path | None) -> None:
     """Refuse missing files before the network runs: with many recordings, their turn may come after hours."""
-    for source in (task.source for task in tasks):
-        check_address(source)
-        if source.exists() or camera_of(source) is not None:
-            continue
-        if str(source) in shipped_checkpoints():
-            raise FileError(f"{source}: is a checkpoint (expected a recording); the arguments look swapped")
-        raise FileError(f"{source}: {explain_missing(source)}")
+    for task in tasks:
+        check_address(task.source)
+        if not task.source.exists() and camera_of(task.source) is None:
+            raise FileError(f"{task}: {explain_missing(task.source)}")
 
     if labels is not None and not labels.exists():
         raise FileError(f"{labels}: label file or folder does not exist")

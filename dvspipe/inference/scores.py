@@ -1,31 +1,18 @@
-"""Labels of recordings, compared with predictions over time: accuracy, delay and calibration."""
+"""Labels of recordings, compared with predictions over time: accuracy, segments and delays."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..base.errors import DataError
 from ..results import LabelRow, SegmentRow, Timeline, TimeScores
 from ..results.labels import SUFFIX
-from ..results.scores import CALIBRATION_BINS
 from .segments import SegmentConfig, is_certain
 
 MIN_OVERLAP = 0.5  # minimum intersection over union of a segment and the label that it matches
-SEEN_POINTS = 40  # points of the curve of accuracy against time seen
-SEEN_WINDOWS = 3  # length of this curve in windows
-
-
-class LabelledSpan(NamedTuple):
-    """Time span of a recording with the number of its class."""
-
-    t_start_us: int
-    t_end_us: int
-    label: int
 
 
 def find_label_file(labels: Path, recording: Path, name: Path) -> Path:
@@ -56,7 +43,6 @@ def score(
     labels: Sequence[LabelRow],
     classes: Sequence[str],
     config: SegmentConfig,
-    window_us: int,
 ) -> TimeScores:
     """Score the predictions for a recording against its labels.
 
@@ -66,87 +52,50 @@ def score(
         labels: Labels, sorted by time.
         classes: Class names of the network.
         config: Thresholds of certain predictions.
-        window_us: Window length in microseconds.
     """
-    spans = [LabelledSpan(label.t_start_us, label.t_end_us, classes.index(label.class_name)) for label in labels]
-    certain_segments = [segment for segment in segments if segment.label is not None]
-    seen_us = np.arange(1, SEEN_POINTS + 1) * (SEEN_WINDOWS * window_us) // SEEN_POINTS
-
-    # Predictions are compared with the label at the centre of their window; unlabelled times do not count.
+    certain = is_certain(timeline, config)
     truth = np.full(len(timeline), -1, np.int64)
-    for span in spans:
-        truth[(timeline.center_us >= span.t_start_us) & (timeline.center_us < span.t_end_us)] = span.label
+    delays_us: list[int | None] = []
+    for label in labels:
+        number = classes.index(label.class_name)
+
+        # Predictions are compared with the label at the centre of their window; unlabelled times do not count.
+        truth[(timeline.center_us >= label.t_start_us) & (timeline.center_us < label.t_end_us)] = number
+
+        # A prediction is known at the end of its window.
+        inside = (timeline.t_end_us > label.t_start_us) & (timeline.t_end_us <= label.t_end_us)
+        correct_us = timeline.t_end_us[certain & inside & (timeline.labels == number)]
+        delays_us.append(int(correct_us[0]) - label.t_start_us if len(correct_us) else None)
+
     labelled = truth >= 0
-    truth = truth[labelled]
-    predicted = timeline.labels[labelled]
-
     confusion = np.zeros((len(classes), len(classes)), np.int64)
-    np.add.at(confusion, (truth, predicted), 1)
+    np.add.at(confusion, (truth[labelled], timeline.labels[labelled]), 1)
 
-    # A probability of exactly 1 belongs to the last bin.
-    probabilities = timeline.probabilities.max(axis=1, initial=0).astype(np.float64)[labelled]
-    bins = np.minimum((probabilities * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
-    sums = [np.bincount(bins, weights, CALIBRATION_BINS) for weights in (None, probabilities, truth == predicted)]
-    first, second, third = (tuple(per_bin.astype(np.float64).tolist()) for per_bin in sums)
-
+    certain_segments = [segment for segment in segments if segment.label is not None]
     return TimeScores(
         confusion=tuple(map(tuple, confusion.tolist())),
-        segments_found=_count_matched(certain_segments, spans),
+        segments_found=_count_matched(certain_segments, labels),
         segments=len(certain_segments),
-        labels=len(spans),
-        delays_us=_measure_delays(timeline, spans, is_certain(timeline, config)),
-        calibration=(first, second, third),
-        seen_us=tuple(seen_us.tolist()),
-        seen=_count_seen(timeline, spans, seen_us),
+        labels=len(labels),
+        delays_us=tuple(delays_us),
     )
 
 
-def _count_matched(segments: Sequence[SegmentRow], spans: Sequence[LabelledSpan]) -> int:
+def _count_matched(segments: Sequence[SegmentRow], labels: Sequence[LabelRow]) -> int:
     # Numbers of the labels: a label counts once, even if several segments match it.
     matched: set[int] = set()
     for segment in segments:
-        overlaps = [_overlap(segment, span) if span.label == segment.label else 0.0 for span in spans]
-        best = int(np.argmax(overlaps)) if overlaps else -1
-        if best >= 0 and overlaps[best] >= MIN_OVERLAP:
-            matched.add(best)
+        overlaps = [_overlap(segment, label) for label in labels]
+        if max(overlaps, default=0.0) >= MIN_OVERLAP:
+            matched.add(int(np.argmax(overlaps)))
 
     return len(matched)
 
 
-def _overlap(segment: SegmentRow, span: LabelledSpan) -> float:
-    """Return the intersection over union of two time spans."""
-    intersection_us = min(segment.t_end_us, span.t_end_us) - max(segment.t_start_us, span.t_start_us)
-    union_us = max(segment.t_end_us, span.t_end_us) - min(segment.t_start_us, span.t_start_us)
-
+def _overlap(segment: SegmentRow, label: LabelRow) -> float:
+    """Return the intersection over union of the time of a segment and a label of its class, otherwise 0."""
+    if segment.class_name != label.class_name:
+        return 0.0
+    intersection_us = min(segment.t_end_us, label.t_end_us) - max(segment.t_start_us, label.t_start_us)
+    union_us = max(segment.t_end_us, label.t_end_us) - min(segment.t_start_us, label.t_start_us)
     return max(0, intersection_us) / union_us
-
-
-def _measure_delays(
-    timeline: Timeline, spans: Sequence[LabelledSpan], certain: NDArray[np.bool_]
-) -> tuple[int | None, ...]:
-    delays = []
-    for span in spans:
-        # A prediction is known at the end of its window.
-        inside = certain & (timeline.t_end_us > span.t_start_us) & (timeline.t_end_us <= span.t_end_us)
-        correct = np.flatnonzero(inside & (timeline.labels == span.label))
-        delays.append(int(timeline.t_end_us[correct[0]]) - span.t_start_us if len(correct) else None)
-
-    return tuple(delays)
-
-
-def _count_seen(
-    timeline: Timeline, spans: Sequence[LabelledSpan], seen_us: NDArray[np.int64]
-) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """For each time seen, count labels that last as long, and labels predicted correctly at that time."""
-    lasting = np.zeros(len(seen_us), np.int64)
-    correct = np.zeros(len(seen_us), np.int64)
-
-    # Prediction -1, before the first one is known, has no class.
-    labels = np.append(timeline.labels, -1)
-    for span in spans:
-        lasts = seen_us <= span.t_end_us - span.t_start_us
-        latest = np.searchsorted(timeline.t_end_us, span.t_start_us + seen_us, side="right") - 1
-        lasting += lasts
-        correct += lasts & (labels[latest] == span.label)
-
-    return tuple(lasting.tolist()), tuple(correct.tolist())

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 from ..base.errors import ConfigError, DataError
-from ..base.files import check_output
 from ..base.progress import Progress, ignore_progress
 from ..checkpoints.checkpoint import shipped_checkpoints, shipped_config
-from ..results import CHECKPOINT_SUFFIX, EvaluatedPart, RunFolder
-from ..training import LogCallback, TrainConfig
+from ..results import EvaluatedPart, RunFolder
+from ..training import TrainConfig
 from ..training.config import read_experiment
 from . import quantisation
 from .quantisation import Quantisation
 
 UNSEEN_SEED = 2000  # rendered people that the included classifiers were not trained on (seed 0)
-
-log = logging.getLogger(__name__)
 
 
 def quantise(
@@ -28,7 +24,6 @@ def quantise(
     out: Path,
     part: EvaluatedPart = "test",
     bits: int = 8,
-    epochs: int = 0,
     overwrite: bool = False,
     progress: Progress = ignore_progress,
 ) -> Quantisation:
@@ -45,36 +40,14 @@ def quantise(
         out: Checkpoint file to write (.safetensors).
         part: Part of the data set to compare on.
         bits: Number of bits of a weight, from 2 to 8. Weights are stored as int8.
-        epochs: Fine-tune with rounded weights for this number of epochs first, in the run folder OUT without its
-            suffix; an interrupted run is resumed. 0: do not fine-tune.
         overwrite: Replace an existing file.
         progress: Called with the amount done and the total.
     """
-    # Refuse a wrong output before fine-tuning.
-    check_output(out, "a network in integers", CHECKPOINT_SUFFIX, overwrite=overwrite)
     experiment = _read_data(checkpoint, data, config)
     if data is None and experiment.root is not None and not experiment.root.is_dir():
         raise DataError(
             f"{RunFolder(Path(checkpoint)).config}: root = {experiment.root}: no such folder (expected the recordings "
             "of the training; the path is relative to the folder in which it ran); use root=DIR to set it"
-        )
-
-    tuned = None
-    callback = LogCallback(progress)
-    if epochs:
-        # The name of the run folder follows from the file, so the same command finds the run and resumes it.
-        tuned = RunFolder(out.with_suffix(""))
-        resume = tuned.config.is_file() and not overwrite
-        log.info("%s: %s", "resuming" if resume else "run", tuned.path)
-        quantisation.fine_tune(
-            checkpoint,
-            experiment,
-            tuned.path,
-            epochs=epochs,
-            bits=bits,
-            resume=resume,
-            overwrite=overwrite,
-            callback=callback,
         )
 
     return quantisation.quantise(
@@ -84,8 +57,7 @@ def quantise(
         out=out,
         overwrite=overwrite,
         bits=bits,
-        tuned=None if tuned is None else tuned.path,
-        callback=callback,
+        progress=progress,
     )
 
 

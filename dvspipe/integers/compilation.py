@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..base.errors import ConfigError
-from ..networks import LIF, LIBox, NetworkLayer, run_network
-from ..networks.rounding import CLIP_SHARES, MIN_WEIGHT, list_compilable
+from ..networks import LIF, LIBox, LIFBox, NetworkLayer, list_layers, run_network
 from .network import (
     LEAK_BITS,
     MAX_INT16,
@@ -38,6 +37,8 @@ WEIGHT_BITS = 8  # int8; the smallest integer, such as -128, is not used
 HEADROOM = 2.0  # range of int16 relative to the threshold, at least
 PEAK_SHARE = 0.9  # share of the recordings of the calibration without limited membranes
 ROUNDING = 1e-12  # relative
+CLIP_SHARES = np.linspace(0.5, 1.0, 26)  # tried shares of the largest weight of a channel
+MIN_WEIGHT = 1e-12  # weights of 0 have a scale, too
 MIN_IMPORTANCE = 1e-9  # inputs that never spike must not vanish
 
 
@@ -95,6 +96,19 @@ def _record_signals(network: nn.Module, counts: Tensor) -> list[_Signals]:
 
 
 @torch.no_grad()
+def list_compilable(network: nn.Module) -> list[NetworkLayer]:
+    """Return the layers of a network that can be compiled to integers.
+
+    Raises:
+        ConfigError: If it cannot.
+    """
+    *spiking, last = list_layers(network)
+    is_known = all(isinstance(layer.neurons, LIFBox | LIF) for layer in spiking)
+    if not is_known or not isinstance(last.neurons, LIBox):
+        raise ConfigError("the network cannot be compiled to integers (expected csnn or mlp, with a leaky readout)")
+    return [*spiking, last]
+
+
 def compile_network(network: nn.Module, counts: Tensor, bits: int = WEIGHT_BITS) -> IntegerNetwork:
     """Compile a network to integers, with scales calibrated on recordings.
 

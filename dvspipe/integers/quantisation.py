@@ -1,15 +1,14 @@
-"""Fine-tune a trained classifier for integers, compile it, and measure what it loses on recordings.
+"""Compile a trained classifier to integers, and measure what it loses on recordings.
 
-`fine_tune` is optional: it trains with rounded weights. `quantise` compiles the network, runs the original
-and the integers on the same recordings, and returns a `Quantisation` that compares both, with the size and activity of
-each layer (`measure_layers`). The compilation itself is in `compilation`.
+`quantise` compiles the network, runs the original and the integers on the same recordings, and returns a `Quantisation`
+that compares both, with the size and activity of each layer (`measure_layers`). The compilation itself is in
+`compilation`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +18,8 @@ from torch import nn
 
 from ..base.errors import Brief, ConfigError, DataError
 from ..base.files import check_output
-from ..base.progress import Progress
+from ..base.progress import NamedStep, Progress, ignore_progress
 from ..base.texts import Described, TextTable
-from ..checkpoints.checkpoint import load_checkpoint
 from ..datasets import (
     DataConfig,
     Sample,
@@ -31,14 +29,10 @@ from ..datasets import (
     open_cache,
     plain_batches,
 )
-from ..networks.rounding import list_compilable
-from ..results import CHECKPOINT_SUFFIX, EvaluatedPart, RunFolder, TrainingRun
-from ..training.callback import LogCallback, TrainingCallback
-from ..training.config import TrainConfig
+from ..results import CHECKPOINT_SUFFIX, EvaluatedPart
 from ..training.evaluation import evaluate_network, open_evaluation
-from ..training.run import run_training
 from .classifier import IntegerClassifier
-from .compilation import WEIGHT_BITS, compile_network, measure_changes
+from .compilation import WEIGHT_BITS, compile_network, list_compilable, measure_changes
 from .kernel import run_fast
 from .network import INTEGRATOR_BYTES, IntegerNetwork, trace
 
@@ -47,7 +41,6 @@ DETAILED = 8  # recordings for the statistics of layers, which the slow referenc
 BATCH = 16
 WEIGHT_BIT_COUNTS = range(2, 9)
 """Numbers of bits that a weight can have; it is stored as int8."""
-LEARNING_RATE_SHARE = 0.1  # learning rate of fine-tuning, relative to the training from scratch
 
 
 @dataclass(frozen=True)
@@ -148,9 +141,8 @@ def quantise(
     *,
     out: str | Path | None = None,
     bits: int = WEIGHT_BITS,
-    tuned: str | Path | None = None,
     overwrite: bool = False,
-    callback: TrainingCallback | None = None,
+    progress: Progress = ignore_progress,
 ) -> Quantisation:
     """Compile a trained network to integers, and compare it with the original on recordings.
 
@@ -163,10 +155,8 @@ def quantise(
         part: Part of the data set to compare on.
         out: Checkpoint file to write (.safetensors). In Python also None: not written.
         bits: Number of bits of a weight, from 2 to 8. Weights are stored as int8.
-        tuned: Checkpoint or run folder of the classifier after `fine_tune`; it is compiled and compared with the
-            original. None: the original is compiled.
         overwrite: Replace an existing file.
-        callback: Called with progress and warnings; None: log lines.
+        progress: Called with the amount done of each stage and its total.
 
     Raises:
         CheckpointError: If the file is not a checkpoint.
@@ -183,14 +173,13 @@ def quantise(
         raise ConfigError(f"bits = {bits}: out of range (expected 2 to 8)")
     file = check_output(out, "a network in integers", CHECKPOINT_SUFFIX, overwrite=overwrite)
 
-    callback = callback or LogCallback()
     data = data if isinstance(data, DataConfig) else folder_config(data)
-    opened = open_evaluation(checkpoint, data, part, callback=callback)
+    opened = open_evaluation(checkpoint, data, part, progress)
     if not opened.samples:
         raise DataError(f"{opened.data.title}: part {opened.part} has no recordings; use part=all")
 
-    # `tuned` is a copy of the network whose weights were trained with the rounding; the original is still compared.
-    config, network = (opened.classifier, opened.network) if tuned is None else load_checkpoint(tuned)
+    config = opened.classifier
+    network = opened.network
     try:
         list_compilable(network)
         if config.bins.dtype != np.uint8:
@@ -209,11 +198,11 @@ def quantise(
     compiled = compile_network(network, torch.from_numpy(counts).transpose(0, 1), bits)
 
     # Both networks see the same recordings.
-    reading = partial(callback.on_progress, f"reading {opened.part}")
+    reading = NamedStep(progress, f"reading {opened.part}")
     tensors = SpikeTensors(opened.samples, settings, cache=cache, progress=reading)
-    evaluating = partial(callback.on_progress, f"evaluating {opened.part}")
+    evaluating = NamedStep(progress, f"evaluating {opened.part}")
     original = evaluate_network(opened.network, tensors, batch=BATCH, progress=evaluating)
-    in_integers = partial(callback.on_progress, f"evaluating {opened.part} in integers")
+    in_integers = NamedStep(progress, f"evaluating {opened.part} in integers")
     predicted = _predict(compiled, tensors, in_integers)
 
     detailed = counts[:: -(-len(counts) // DETAILED)]  # evenly spaced: recordings of a class are neighbours
@@ -234,40 +223,6 @@ def quantise(
     if file is not None:
         result.classifier.save(file, overwrite=overwrite)
     return result
-
-
-def fine_tune(
-    checkpoint: str | Path,
-    config: TrainConfig,
-    folder: Path,
-    *,
-    epochs: int,
-    bits: int = WEIGHT_BITS,
-    resume: bool = False,
-    overwrite: bool = False,
-    callback: TrainingCallback | None = None,
-) -> TrainingRun:
-    """Fine-tune a classifier with rounded weights (`weight_bits`), before `quantise`.
-
-    The learning rate of `config` is divided by 10. A complete run in the folder is not changed.
-    """
-    classifier, network = load_checkpoint(checkpoint)
-    try:
-        list_compilable(network)
-    except ConfigError as error:
-        raise error.named(str(checkpoint)) from error
-
-    # Rounded weights need gradients, so other rules are replaced by backpropagation through time.
-    network_settings = dict(classifier.network)
-    unused = classifier.network.find_unused(network_settings)
-    changes = dict(classifier.bins) | {name: value for name, value in network_settings.items() if name not in unused}
-    changes |= {"init": str(checkpoint), "hop_us": classifier.hop_us, "rule": "bptt", "epochs": epochs}
-    changes |= {"learning_rate": LEARNING_RATE_SHARE * config.learning_rate, "weight_bits": bits}
-
-    run = RunFolder(folder)
-    if not resume:
-        run.check_unused(overwrite=overwrite)
-    return run_training(config.model_copy(update=changes), run, resume=resume, callback=callback or LogCallback())
 
 
 def _choose_calibration(samples: tuple[Sample, ...]) -> tuple[Sample, ...]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Sequence
 
 import norse.torch as norse
 import torch
@@ -77,12 +78,8 @@ def build_network(
     if config.network != "stdp":
         _check_times(config, dt)
 
-    with_convolutions = config.network in ("csnn", "stdp")
-    blocks = _build_blocks(config, shape, dt) if with_convolutions else _build_linear(config, shape, dt)
-    layers = [*blocks]
-    features = _count_features(layers, shape)
-
-    layers += [nn.Flatten(2)] if with_convolutions else []
+    build_layers = _build_linear if config.network == "mlp" else _build_blocks
+    layers, features = build_layers(config, shape, dt)
     layers += [SharedDropout(config.dropout)] if config.dropout else []
     readout = nn.Linear(features, classes)
     with torch.no_grad():
@@ -90,14 +87,17 @@ def build_network(
             parameter.div_(config.threshold)  # as in all layers, weights are relative to the threshold
     layers += [readout]
     if config.network != "stdp":
-        p = LIBoxParameters(tau_mem_inv=_per_second(config.tau_readout_s), v_leak=torch.tensor(0.0))
+        p = LIBoxParameters(tau_mem_inv=_constant(1 / config.tau_readout_s), v_leak=_constant(0.0))
         layers.append(LIBox(p, dt))
     return norse.SequentialState(*layers)
 
 
-def _per_second(tau_s: float) -> Tensor:
-    """Return Norse's inverse time constant, in float64: its product with dt is rounded once."""
-    return torch.tensor(1 / tau_s, dtype=torch.float64)
+def _constant(value: float) -> Tensor:
+    """Return a parameter of Norse's neurons, in float64: its product with dt is rounded once.
+
+    It has its value also in a network without memory (device `meta`), which gets the weights of a checkpoint.
+    """
+    return torch.tensor(value, dtype=torch.float64, device="cpu")
 
 
 def _check_times(config: NetworkConfig, dt: float) -> None:
@@ -110,37 +110,36 @@ def _check_times(config: NetworkConfig, dt: float) -> None:
 def build_neurons(config: NetworkConfig, dt: float) -> LIFBox | LIF:
     """Build the spiking neurons of a layer, with a synaptic current if `tau_syn_s` is given."""
     constants = {
-        "tau_mem_inv": _per_second(config.tau_mem_s),
-        "v_leak": torch.tensor(0.0),
-        "v_th": torch.tensor(config.threshold, dtype=torch.float64),
-        "v_reset": torch.tensor(0.0),
+        "tau_mem_inv": _constant(1 / config.tau_mem_s),
+        "v_leak": _constant(0.0),
+        "v_th": _constant(config.threshold),
+        "v_reset": _constant(0.0),
         "method": config.surrogate,
         "alpha": config.slope,
     }
     if config.tau_syn_s is not None:
         if config.reset == "subtract" or config.detach_reset:
             raise ConfigError(f"tau_syn_s = {config.tau_syn_s:g}: needs reset = zero and detach_reset = false")
-        return LIF(LIFParameters(tau_syn_inv=_per_second(config.tau_syn_s), **constants), dt)
+        return LIF(LIFParameters(tau_syn_inv=_constant(1 / config.tau_syn_s), **constants), dt)
 
     kind = config.reset == "subtract", config.detach_reset
     reset = next(reset for reset, of in RESETS.items() if of == kind)
     return LIFBox(LIFBoxParameters(**constants, reset_method=reset), dt)
 
 
-def _build_linear(config: NetworkConfig, shape: tuple[int, int, int], dt: float) -> Iterator[nn.Module]:
-    """Yield linear spiking layers for flattened images."""
-    before = shape[0] * shape[1] * shape[2]
-    yield nn.Flatten(2)
+def _build_linear(config: NetworkConfig, shape: tuple[int, int, int], dt: float) -> tuple[list[nn.Module], int]:
+    """Return linear spiking layers for flattened images, and the number of their outputs."""
+    layers: list[nn.Module] = [nn.Flatten(2)]
+    before = math.prod(shape)
     for neurons in config.channels:
-        if config.dropout:
-            yield SharedDropout(config.dropout)
-        yield nn.Linear(before, neurons)
-        yield build_neurons(config, dt)
+        layers += [SharedDropout(config.dropout)] if config.dropout else []
+        layers += [nn.Linear(before, neurons), build_neurons(config, dt)]
         before = neurons
+    return layers, before
 
 
-def _build_blocks(config: NetworkConfig, shape: tuple[int, int, int], dt: float) -> Iterator[nn.Module]:
-    """Yield blocks of a convolution, a batch norm, neurons and pooling."""
+def _build_blocks(config: NetworkConfig, shape: tuple[int, int, int], dt: float) -> tuple[list[nn.Module], int]:
+    """Return blocks of a convolution, a batch norm, neurons and pooling, flattened, and the number of their outputs."""
     if config.kernel % 2 == 0:
         raise ConfigError(f"kernel = {config.kernel}: is even (expected an odd number)")
     padded = (True,) * len(config.channels) if config.padded is None else config.padded
@@ -149,6 +148,7 @@ def _build_blocks(config: NetworkConfig, shape: tuple[int, int, int], dt: float)
         if len(values) != len(config.channels):
             raise ConfigError(f"{name}: wrong number of values (found {len(values)}, expected {len(config.channels)})")
 
+    layers: list[nn.Module] = []
     before, height, width = shape
     last = len(config.channels) - 1
     for number, (channels, is_padded) in enumerate(zip(config.channels, padded, strict=True)):
@@ -163,18 +163,22 @@ def _build_blocks(config: NetworkConfig, shape: tuple[int, int, int], dt: float)
         if config.network == "stdp":
             pool = min(LAST_POOL if number == last else POOL, height, width)
             threshold = None if number == last else config.thresholds[number]
-            yield IntegrateAndFire(
-                before, channels, kernel=config.kernel, threshold=threshold, padding=padding, pool=pool
+            layers.append(
+                IntegrateAndFire(
+                    before, channels, kernel=config.kernel, threshold=threshold, padding=padding, pool=pool
+                )
             )
         else:
             pool = POOL if min(height, width) >= POOL else 1
-            yield _build_convolution(before, channels, config, padding)
             neurons = build_neurons(config, dt)
-            yield Pooled(neurons, nn.AvgPool2d(pool)) if pool > 1 else neurons
+            layers.append(_build_convolution(before, channels, config, padding))
+            layers.append(Pooled(neurons, nn.AvgPool2d(pool)) if pool > 1 else neurons)
 
         before = channels
         height //= pool
         width //= pool
+
+    return [*layers, nn.Flatten(2)], before * height * width
 
 
 def _build_convolution(before: int, channels: int, config: NetworkConfig, padding: int) -> Fold:
@@ -188,16 +192,6 @@ def _build_convolution(before: int, channels: int, config: NetworkConfig, paddin
     nn.init.zeros_(convolution.bias)  # type: ignore[arg-type]
     parametrize.register_parametrization(convolution, "weight", Standardise(channels))
     return Fold(convolution)
-
-
-def _count_features(layers: Sequence[nn.Module], shape: tuple[int, int, int]) -> int:
-    """Return the number of outputs of layers for images of a shape, by running them on one step of zeros."""
-    network = norse.SequentialState(*layers).eval()
-    with torch.no_grad():
-        outputs, _ = network(torch.zeros(1, 1, *shape))
-    network.train()
-    features: int = outputs[0, 0].numel()
-    return features
 
 
 def streams(network: nn.Module) -> bool:

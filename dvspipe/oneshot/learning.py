@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import combinations
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from ..base.errors import FileError
 from ..base.gestures import OTHER
-from ..base.progress import Progress, ignore_progress
+from ..base.progress import NamedStep, Progress, ignore_progress
 from ..base.texts import Described
 from ..checkpoints.checkpoint import shipped_config
 from ..datasets import is_synthetic
@@ -23,8 +23,8 @@ from ..report import write_training_page
 from ..results import RunFolder, Share, TestResult, TrainingRun
 from ..synthesis import GesturesPlan, Repertoire, write_gestures
 from ..synthesis.filmed import SETTINGS_NAME
-from ..training import LogCallback, TrainConfig, TrainingCallback, run_training
-from ..training.run import find_command
+from ..training import TrainConfig
+from ..training.run import find_command, train
 from .arms import draw_tracks, sample_windows
 from .config import STRANGERS, THOROUGH, LearnConfig
 from .films import ExampleFilm, list_films, list_videos, set_parts
@@ -46,6 +46,8 @@ JOINT_TESTED = 50  # people per class, to test the joint network
 JOINT_NOISE = 0.015  # added to positions, in arm lengths
 JOINT_WEIGHT = 0.7  # joints alone are right more often: 81 % of the gestures of other people, events 63 %
 SIMILAR_SHARE = 0.15  # clips of two gestures that are confused, at least
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ def prepare(
     config: LearnConfig = LearnConfig(),
     *,
     other: Sequence[Path] = (),
-    callback: TrainingCallback = TrainingCallback(),
+    progress: Progress = ignore_progress,
 ) -> Study:
     """Track the films, find the parts that show the gestures, and store both for `learn_study`.
 
@@ -90,14 +92,18 @@ def prepare(
         folder: Run folder; created if missing. It gets the tracks, and movements.html to check the movements.
         config: Settings.
         other: Films without any of the gestures.
-        callback: Callback; gets the progress.
+        progress: Called with the amount done of each stage and its total.
 
     Raises:
         DataError: If a film shows no arms, no movement or too short a movement.
         VideoError: If a film cannot be read or shows no person.
         FileError: If the folder cannot be written.
     """
-    study = study_films(films, other, folder / TRACKS, mirror=config.mirror, progress=callback.on_progress)
+
+    def report(stage: str, done: float, total: float) -> None:
+        NamedStep(progress, stage)(done, total)
+
+    study = study_films(films, other, folder / TRACKS, mirror=config.mirror, progress=report)
     study.describe().write(folder / TRACKS / SETTINGS_NAME)
 
     shown = [GestureFilm(gesture.film.name, gesture.film.path, gesture.track, gesture.part) for gesture in study.films]
@@ -128,7 +134,7 @@ def learn_study(
     config: LearnConfig = LearnConfig(),
     *,
     command: str = "",
-    callback: TrainingCallback = TrainingCallback(),
+    progress: Progress = ignore_progress,
     overwrite: bool = False,
 ) -> Learned:
     """Render the gestures of a study on many people, and fine-tune the included gesture network on them.
@@ -140,7 +146,7 @@ def learn_study(
         folder: Run folder.
         config: Settings.
         command: Command that repeats the run, for the records.
-        callback: Training callback.
+        progress: Called with the amount done of each stage and its total.
         overwrite: Replace an earlier run in the folder.
 
     Raises:
@@ -156,22 +162,22 @@ def learn_study(
         shutil.rmtree(clips)
 
     plan = GesturesPlan(config.people, 1, config.seed, camera=config.camera, tracks=folder / TRACKS, other=2)
-    progress = partial(callback.on_progress, "rendering people")
-    write_gestures(clips, plan, jobs=config.jobs, progress=progress)
+    write_gestures(clips, plan, jobs=config.jobs, progress=NamedStep(progress, "rendering people"))
 
     resume = run.config.is_file() and not overwrite
-    trained = run_training(make_config(clips, config), run, command=command, callback=callback, resume=resume)
+    trained = train(make_config(clips, config), out=folder, resume=resume, overwrite=not resume, progress=progress)
 
     # The joint network is written last: it is missing if an earlier attempt was interrupted.
     if not run.joints.is_file() or overwrite:
         repertoire = study.describe().to_repertoire(folder / TRACKS)
-        joints = learn_joints(repertoire, config, partial(callback.on_progress, "training on joints"))
-        callback.on_progress("testing on joints", 0, 1)
-        trained = replace(trained, test=_describe_test(trained.test, _test_joints(joints, repertoire, config)))
+        joints = learn_joints(repertoire, config, NamedStep(progress, "training on joints"))
+        NamedStep(progress, "testing on joints")(0, 1)
+        tested = _test_joints(joints, repertoire, config)
+        trained = replace(trained, test=_describe_test(trained.test, tested, command))
         trained.test.write(run.test)
         joints.save(run.joints)
 
-    callback.on_progress("writing the report", 0, 1)
+    NamedStep(progress, "writing the report")(0, 1)
     write_training_page(trained)
     return Learned(study, trained)
 
@@ -203,14 +209,14 @@ def _test_joints(joints: JointClassifier, repertoire: Repertoire, config: LearnC
     return Share(samples=len(labels), correct=count_correct(joints, windows))
 
 
-def _describe_test(test: TestResult, joints: Share) -> TestResult:
+def _describe_test(test: TestResult, joints: Share, command: str) -> TestResult:
     """Describe a test on rendered people: add the joint network, and leave out findings about the recordings."""
     described = {
         "title": "gestures from films",
         "data": f"{test.samples} clips of other rendered people (synthetic)",
         "joints": joints,
+        "command": command,
         "findings": (),
-        "notes": tuple(note.replace("recordings", "rendered clips") for note in test.notes),
     }
 
     return test.model_copy(update=described)
@@ -260,7 +266,6 @@ def learn(
     other: str | Path | Sequence[str | Path] = (),
     thorough: bool = False,
     overwrite: bool = False,
-    callback: TrainingCallback | None = None,
     progress: Progress = ignore_progress,
 ) -> Learned:
     """Learn new gestures from a few films each: render the movements on many people, and train a classifier on them.
@@ -278,7 +283,6 @@ def learn(
         other: Films without any of the gestures, or a folder of them.
         thorough: Render four times as many people and train twice as many epochs; takes about five times as long.
         overwrite: Replace an earlier run in the folder.
-        callback: Training callback; default: log lines.
         progress: Called with the amount done and the total.
 
     Raises:
@@ -293,15 +297,14 @@ def learn(
     """
     chosen = LearnConfig(**THOROUGH.given | config.given) if thorough else config
     run = Path(out)
-    callback = callback or LogCallback(progress)
 
     examples = set_parts(_as_films(films), starts or {}, stops or {})
     check_unfinished(run, overwrite=overwrite)  # before anything in the folder changes
-    study = prepare(examples, run, chosen, other=list_videos(other), callback=callback)
+    study = prepare(examples, run, chosen, other=list_videos(other), progress=progress)
     for studied in study.films:
-        callback.on_note(str(studied))
-    callback.on_note(f"check the movements: {run / PAGE}")
-    return learn_study(study, run, chosen, command=find_command(), callback=callback, overwrite=overwrite)
+        log.info("%s", studied)
+    log.info("check the movements: %s", run / PAGE)
+    return learn_study(study, run, chosen, command=find_command(), progress=progress, overwrite=overwrite)
 
 
 def _as_films(films: str | Path | ExampleFilm | Sequence[str | Path | ExampleFilm]) -> tuple[ExampleFilm, ...]:

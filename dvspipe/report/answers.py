@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-import numpy as np
-
 from ..base.texts import readable
 from ..events import SensorSize
 from ..results import (
@@ -32,9 +30,8 @@ from ..results import (
 from .energy import EnergySection, energy_per_second
 from .pages import Media, Table, percent, write_page
 from .regions import Moment, write_region
-from .style import GREY, to_hex
 from .timelines import boxes_of, chart_timeline, find_box, write_overlay
-from .web_charts import PAGE_BLUE, Axis, Line, PageChart, plot_lines, show_confusion
+from .web_charts import show_confusion
 
 if TYPE_CHECKING:
     from ..hooks import RecordingView
@@ -126,7 +123,6 @@ def write_answers_page(
         scores=scores,
         score_line="" if scores is None else "; ".join(scores.describe()),
         confusion="" if scores is None else show_confusion(scores.confusion, run.classes),
-        score_charts=[] if scores is None else _score_charts(scores),
         energy=_energy(predictions),
         settings=run.model_dump_json(indent=1),
     )
@@ -207,30 +203,6 @@ def _segment_table(prediction: Prediction) -> Table:
         for segment in prediction.segments[:MAX_SEGMENTS]
     ]
     return Table(("Class", "Start (s)", "End (s)", "Probability"), rows)
-
-
-def _score_charts(scores: TimeScores) -> list[PageChart]:
-    """Return charts of accuracy over the time since the start of a label, and over the predicted probability."""
-    # Accuracy is undefined at times that no label lasts, and in bins of probability without predictions.
-    seen_s = np.array(scores.seen_us) / 1e6
-    lasting, right = np.array(scores.seen)
-    defined = lasting > 0
-    by_time = Line("", to_hex(PAGE_BLUE), seen_s[defined].tolist(), (100 * right[defined] / lasting[defined]).tolist())
-
-    count, total, right = np.array(scores.calibration)
-    filled = count > 0
-    predicted = (100 * total[filled] / count[filled]).tolist()
-    by_probability = Line("predicted", to_hex(PAGE_BLUE), predicted, (100 * right[filled] / count[filled]).tolist())
-    ideal = Line("calibrated", GREY, [0, 100], [0, 100], dash="4 3")
-
-    axes = (
-        Axis("seconds since the start of the label", 0, float(seen_s[defined].max(initial=1e-3))),
-        Axis("probability of the prediction in %", 0, 100),
-    )
-    return [
-        PageChart([plot_lines("Accuracy in %", lines, axis, starts_at_zero=True)], axis, f"Accuracy over {axis.name}")
-        for axis, lines in zip(axes, ([by_time], [ideal, by_probability]), strict=True)
-    ]
 
 
 def _energy(predictions: Sequence[Prediction]) -> EnergySection | None:

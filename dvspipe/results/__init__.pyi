@@ -4,8 +4,6 @@ from .activity import EventImage as EventImage
 from .activity import KernelRecord as KernelRecord
 from .activity import LayerActivity as LayerActivity
 from .activity import add_layers as add_layers
-from .inference import ADAPTED as ADAPTED
-from .inference import AdaptationRecord as AdaptationRecord
 from .inference import Basis as Basis
 from .inference import Dependencies as Dependencies
 from .inference import EventRates as EventRates
@@ -18,7 +16,6 @@ from .inference import RecordingFolder as RecordingFolder
 from .inference import RecordingResult as RecordingResult
 from .inference import SegmentRow as SegmentRow
 from .inference import WindowRow as WindowRow
-from .inference import describe_adaptation as describe_adaptation
 from .inference import describe_training_data as describe_training_data
 from .labels import LabelRow as LabelRow
 from .lock import LOCK as LOCK
@@ -29,8 +26,6 @@ from .scores import Share as Share
 from .scores import TimeScores as TimeScores
 from .scores import WrongPrediction as WrongPrediction
 from .scores import add_scores as add_scores
-from .scores import calibration_error as calibration_error
-from .scores import mcnemar_p_value as mcnemar_p_value
 from .scores import wilson_interval as wilson_interval
 from .splits import PARTS as PARTS
 from .splits import SPLITS as SPLITS
@@ -49,8 +44,6 @@ from .timeline import Timeline as Timeline
 from .training import CHECKPOINT_SUFFIX as CHECKPOINT_SUFFIX
 from .training import EpochRow as EpochRow
 from .training import EvaluationResult as EvaluationResult
-from .training import Finding as Finding
-from .training import PairedTest as PairedTest
 from .training import RecordingPrediction as RecordingPrediction
 from .training import RunFolder as RunFolder
 from .training import ShippedRecord as ShippedRecord

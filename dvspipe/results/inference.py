@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -28,7 +27,7 @@ from pydantic import Field, InstanceOf, JsonValue, computed_field
 from ..base.errors import FileError, brief, count_noun
 from ..base.gestures import GESTURES, OTHER
 from ..base.settings import find_differences
-from ..base.texts import TextTable, readable
+from ..base.texts import readable
 from .activity import LayerActivity
 from .labels import LabelRow
 from .scores import TimeScores
@@ -36,7 +35,7 @@ from .tables import FileText, Folder, FolderFile, Record, Row, read_rows, write_
 from .timeline import NO_TIMELINE, Timeline
 
 SHOWN_DIGITS = 12  # digits of a digest in a message, enough to tell networks apart
-DECISIVE = frozenset({"network", "settings", "adapted_to"})
+DECISIVE = frozenset({"network", "settings"})
 """Fields of a run that determine its predictions."""
 
 Basis = Literal["events", "joints and events"]
@@ -66,8 +65,6 @@ class InferenceRun(Record):
     """Whether the network keeps its state throughout a recording, without windows."""
     settings: dict[str, JsonValue]
     """Complete settings, with the metadata that was given for recordings."""
-    adapted_to: str | None = None
-    """SHA-256 of names, sizes and times of the recordings that the network was adapted to; None: not adapted."""
     versions: dict[str, str]
     """Versions of dvspipe and of the libraries that affect its results."""
 
@@ -90,10 +87,6 @@ class InferenceRun(Record):
         return self.model_dump(mode="json", include={*DECISIVE})
 
 
-ADAPTED = "adapted to"
-"""Start of the part of `trained_on` that an adaptation adds."""
-
-
 def describe_training_data(trained_on: str) -> str:
     """Return the label of a network whose training data is synthetic, or partly synthetic; empty for other data.
 
@@ -110,17 +103,6 @@ def describe_training_data(trained_on: str) -> str:
     if all(part.removeprefix("then ").startswith("synthetic ") for part in parts):
         return "synthetic training data"
     return "partly synthetic training data" if "synthetic " in trained_on else ""
-
-
-def describe_adaptation(trained_on: str) -> str:
-    """Return the last part of `trained_on` if it is an adaptation; otherwise empty.
-
-    Example:
-        >>> describe_adaptation("synthetic gestures, 40 recordings; adapted to 12 windows of 1 recording")
-        'adapted to 12 windows of 1 recording'
-    """
-    last = trained_on.split("; ")[-1]
-    return last if last.startswith(f"{ADAPTED} ") else ""
 
 
 class Dependencies(Record):
@@ -540,36 +522,3 @@ class OutputFolder(Folder):
         stored = (RecordingFolder(path.parent).find() for path in self.path.rglob("answer.json"))
         of_run = (one for one in stored if one and one.depends_on and one.depends_on.run == run.digest)
         return sorted(of_run, key=lambda prediction: prediction.folder)
-
-
-class AdaptationRecord(Record):
-    """Result of adapting a checkpoint to recordings."""
-
-    checkpoint: str
-    """Checkpoint, as given."""
-    strength: float
-    """Applied strength, 0 to 1."""
-    recordings: int
-    """Number of recordings that provided windows."""
-    skipped: int
-    """Number of recordings that could not be used."""
-    windows: int
-    """Number of windows that the statistics are estimated from, chosen at random from those that are not quiet."""
-    classes: tuple[str, ...]
-    """Names of the classes."""
-    before: tuple[int, ...]
-    """Predictions per class for these windows, before the adaptation."""
-    after: tuple[int, ...]
-    """Predictions per class for these windows, after the adaptation."""
-
-    def describe(self) -> Sequence[str | TextTable]:
-        """Return the number of windows predicted as each class, before and after."""
-        windows = count_noun(self.windows, "window")
-        recordings = count_noun(self.recordings, "recording")
-
-        changed = TextTable("class", "windows before", "after", right=("windows before", "after"))
-        for name, before, after in zip(self.classes, self.before, self.after, strict=True):
-            if before or after:
-                changed.add_row(name, before, after)
-
-        return f"adapted to {windows} of {recordings}, strength {self.strength:.2f}", changed

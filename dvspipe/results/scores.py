@@ -12,15 +12,13 @@ from operator import add
 from typing import Self
 
 import numpy as np
-from numpy.typing import ArrayLike
 from pydantic import computed_field, model_validator
 
 from ..base.errors import ConfigError, count_noun
 from .tables import FileText, Record
 
-CALIBRATION_BINS = 15
 Z_95 = 1.959963984540054  # 97.5 % quantile of the normal distribution; importing scipy.stats for it takes 1.3 s
-COUNTED = ("confusion", "segments_found", "segments", "labels", "calibration", "seen")
+COUNTED = ("confusion", "segments_found", "segments", "labels")
 """Fields of `TimeScores` that are added."""
 Counts = tuple[tuple[int, ...], ...]
 
@@ -54,48 +52,6 @@ def wilson_interval(correct: int, samples: int) -> tuple[float, float]:
     low = 0.0 if correct == 0 else center - delta
     high = 1.0 if correct == samples else center + delta
     return low, high
-
-
-def mcnemar_p_value(only_first: int, only_second: int) -> float:
-    """Return the exact two-sided p-value of McNemar's test that two classifiers are equally accurate.
-
-    Only samples that one of the two classifies correctly count: if both are equally accurate, each of these samples is
-    as likely to be one of the first as of the second.
-
-    Args:
-        only_first: Number of samples that only the first classifier classifies correctly, >= 0.
-        only_second: Number of samples that only the second one classifies correctly, >= 0.
-
-    Source: McNemar, "Note on the sampling error of the difference between correlated proportions or percentages",
-    Psychometrika 12 (1947); with the binomial distribution instead of its normal approximation.
-
-    Example:
-        >>> mcnemar_p_value(1, 9)
-        0.021484375
-    """
-    from scipy.stats import binomtest
-
-    discordant = only_first + only_second
-    return float(binomtest(only_first, discordant).pvalue) if discordant else 1.0
-
-
-def calibration_error(count: ArrayLike, confidence: ArrayLike, correct: ArrayLike) -> float | None:
-    """Return the expected calibration error; None without predictions.
-
-    This is the distance between mean confidence and accuracy, averaged over bins and weighted by their counts.
-    Source: Naeini, Cooper and Hauskrecht, "Obtaining well calibrated probabilities using Bayesian binning", AAAI 2015.
-
-    Args:
-        count: Number of predictions per bin of the highest probability, [bins].
-        confidence: Sum of these probabilities, [bins].
-        correct: Number of correct predictions, [bins].
-
-    Example:
-        >>> calibration_error([10], [9.0], [8])
-        0.1
-    """
-    total = np.sum(count)
-    return float(np.abs(np.subtract(confidence, correct)).sum() / total) if total else None
 
 
 class Share(Record):
@@ -197,12 +153,6 @@ class TimeScores(Record):
     """Number of labels."""
     delays_us: tuple[int | None, ...]
     """Per label, the time from its start to the end of the first certain and correct prediction within it."""
-    calibration: tuple[tuple[float, ...], tuple[float, ...], tuple[float, ...]]
-    """In 15 bins by probability: number of predictions, sum of probabilities, number of correct predictions."""
-    seen_us: tuple[int, ...]
-    """Times since the start of a label."""
-    seen: tuple[tuple[int, ...], tuple[int, ...]]
-    """Number of labels that last at least that long, and number of these with a correct prediction at that time."""
 
     @computed_field  # type: ignore[prop-decorator]
     @property
@@ -241,12 +191,6 @@ class TimeScores(Record):
         answered = [delay for delay in self.delays_us if delay is not None]
         return float(np.median(answered)) if answered else None
 
-    @computed_field  # type: ignore[prop-decorator]
-    @property
-    def calibration_error(self) -> float | None:
-        """Expected calibration error at labelled times, 0 to 1."""
-        return calibration_error(*self.calibration)
-
     def describe(self) -> Sequence[str]:
         """Return a text for each score that is defined."""
         texts = []
@@ -263,15 +207,12 @@ class TimeScores(Record):
             labels = f"{self.labels_answered} of {count_noun(self.labels, 'label')}"
             delay = f"median delay to the first correct prediction {self.median_delay_us / 1000:,.0f} ms"
             texts.append(f"{delay} ({labels})")
-
-        if self.calibration_error is not None:
-            texts.append(f"expected calibration error {self.calibration_error:.1%}")
         return texts or ["nothing is labelled"]
 
     def __add__(self, other: TimeScores) -> TimeScores:
         """Return the scores of both sets of recordings, classified by the same network with the same settings."""
         counts = {name: np.add(getattr(self, name), getattr(other, name)).tolist() for name in COUNTED}
-        return TimeScores(**counts, delays_us=self.delays_us + other.delays_us, seen_us=self.seen_us)
+        return TimeScores(**counts, delays_us=self.delays_us + other.delays_us)
 
 
 def add_scores(scores: Iterable[TimeScores | None]) -> TimeScores | None:

@@ -23,13 +23,13 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
-from pydantic import Field, computed_field
+from pydantic import Field
 
 from ..base.errors import DataError, FileError, count_noun
 from ..base.files import read_bytes
 from ..base.texts import Described, TextTable
 from .activity import ActivityRecord
-from .scores import Scores, Share, mcnemar_p_value, wilson_interval
+from .scores import Scores, Share, wilson_interval
 from .tables import Cell, FileText, Folder, FolderFile, Record, Row, read_rows, write_csv
 
 CHECKPOINT_SUFFIX = ".safetensors"
@@ -131,7 +131,6 @@ class EpochRow(Row):
         "val_accuracy",
         "learning_rate",
         "seconds",
-        "data_seconds",
     )
 
     epoch: int
@@ -148,8 +147,6 @@ class EpochRow(Row):
     """Learning rate of the last step."""
     seconds: float
     """Duration of the epoch, in seconds."""
-    data_seconds: float
-    """Part of the duration spent waiting for data, in seconds."""
     rates: dict[str, float]
     """Spikes per neuron and step of each layer in the last batch; columns `rate_<layer>` of the CSV file."""
     convergence: dict[str, float] = Field(default_factory=dict)
@@ -175,15 +172,6 @@ def find_best(rows: Sequence[EpochRow]) -> EpochRow:
     return max(validated, key=lambda row: (row.val_accuracy or 0, -(row.val_loss or 0))) if validated else rows[-1]
 
 
-class Finding(Record):
-    """Limit of a run's result."""
-
-    kind: str
-    """Kind of the problem: copies, films, outside, silent, saturated, overfitted or validation."""
-    text: str
-    """Description of the problem, in one sentence."""
-
-
 class RecordingPrediction(Record):
     """Prediction of a classifier for a labelled recording."""
 
@@ -204,25 +192,6 @@ class RecordingPrediction(Record):
         return self.predicted == self.label
 
 
-class PairedTest(Record):
-    """McNemar's exact test of two classifiers on the same recordings."""
-
-    both: int
-    """Number of recordings that both classify correctly."""
-    only_first: int
-    """Number that only the first classifies correctly."""
-    only_second: int
-    """Number that only the second classifies correctly."""
-    neither: int
-    """Number that neither classifies correctly."""
-
-    @computed_field  # type: ignore[prop-decorator]
-    @property
-    def p_value(self) -> float:
-        """Probability of a difference of this size or more if both are equally accurate (two-sided)."""
-        return mcnemar_p_value(self.only_first, self.only_second)
-
-
 class EvaluationResult(Scores):
     """Output of `dvspipe evaluate`: result of a checkpoint on a part of a data set."""
 
@@ -234,8 +203,6 @@ class EvaluationResult(Scores):
     """Training data of the classifier."""
     predictions: tuple[RecordingPrediction, ...] = ()
     """Prediction for each recording; empty in files of earlier versions."""
-    against: PairedTest | None = None
-    """Test of this result (first) against another one (second); None without `--against`."""
 
     def classify_recordings(self) -> Share | None:
         """Classify each recording by the mean probabilities of its clips.
@@ -254,25 +221,6 @@ class EvaluationResult(Scores):
         means = {key: np.mean(probabilities, axis=0) for key, probabilities in clips.items()}
         correct = sum(self.classes[int(mean.argmax())] == label for (_, label), mean in means.items())
         return Share(correct=correct, samples=len(clips))
-
-    def compare(self, other: EvaluationResult) -> PairedTest:
-        """Test this result (first) against the result of another classifier (second) on the same recordings.
-
-        Raises:
-            DataError: If the recordings differ.
-        """
-        first, second = ({(one.name, one.label): one.is_correct for one in each.predictions} for each in (self, other))
-        if differing := sorted({name for name, _ in first.keys() ^ second.keys()}):
-            found = f"found {count_noun(len(differing), 'recording')} that differ, such as {differing[0]}"
-            raise DataError(f"{self.data}: not the recordings of {other.data} ({found})")
-
-        outcomes = Counter((is_correct, second[key]) for key, is_correct in first.items())
-        return PairedTest(
-            both=outcomes[True, True],
-            only_first=outcomes[True, False],
-            only_second=outcomes[False, True],
-            neither=outcomes[False, False],
-        )
 
     def write_table(self, path: Path) -> None:
         """Write the prediction and the probabilities of each recording as CSV.
@@ -302,11 +250,6 @@ class EvaluationResult(Scores):
         lines = [f"accuracy{synthetic} {self.share}: {self.data}; {calibration}"]
         if (by_recording := self.classify_recordings()) is not None:
             lines.append(f"recordings, by the mean of their clips{synthetic}: {by_recording}")
-        if (test := self.against) is not None:
-            lines.append(
-                f"correct in both results {test.both}, only here {test.only_first}, only in the other "
-                f"{test.only_second}, in neither {test.neither}; McNemar's exact test: p = {test.p_value:.3g}"
-            )
         return table, *lines
 
 
@@ -333,10 +276,8 @@ class TestResult(Scores):
     """Accuracy of the chosen epoch on the training part, in evaluation mode, 0 to 1; None in runs of version 0.1."""
     joints: Share | None = None
     """Test of the joint network of `dvspipe learn`; None without a joint network."""
-    findings: tuple[Finding, ...] = ()
-    """Limits of the result, most important first."""
-    notes: tuple[str, ...]
-    """Notes on the result, one sentence or two each."""
+    findings: tuple[str, ...] = ()
+    """What limits the result and what to do about it, a line each."""
     command: str
     """Command that repeats the run."""
     versions: dict[str, str]
@@ -390,7 +331,7 @@ class TrainingRun(Described):
             validated = Share(correct=round(test.val_accuracy * test.val_samples), samples=test.val_samples)
             lines.append(f"validation accuracy{' (synthetic)' if test.synthetic else ''} {validated}")
 
-        return [*lines, *(f"- {finding.text}" for finding in test.findings)]
+        return [*lines, *(f"- {finding}" for finding in test.findings)]
 
     @property
     def checkpoint(self) -> Path:

@@ -13,9 +13,8 @@ from ..base.progress import Progress, ignore_progress
 from ..base.texts import Described, TextTable
 from ..inference import Predictions
 from ..results import RunFolder
-from ..training import LogCallback
 from .config import CameraKind
-from .demo import CLASSIFIER, Demo, choose_training, measure_speed, run_demo, show_first
+from .demo import CLASSIFIER, Demo, choose_training, run_demo, show_first
 from .digits import DigitsPlan, write_digits
 from .gesture_sets import GesturesPlan, write_gestures
 
@@ -150,10 +149,10 @@ def demo(
     overwrite: bool = False,
     progress: Progress = ignore_progress,
 ) -> DemoResult:
-    """Classify a rendered gesture, then fine-tune a network in a given time. All data is synthetic.
+    """Classify a rendered gesture, then fine-tune a network. All data is synthetic.
 
     Args:
-        minutes: Time budget of training, 0 to 60 minutes; 0: only classify.
+        minutes: Time for training on a laptop, 0 to 60 minutes; 0: only classify.
         out: Run folder; default: runs/demo.
         overwrite: Replace an earlier run.
         progress: Called with the amount done and the total.
@@ -170,9 +169,7 @@ def demo(
     if not minutes:
         return DemoResult(folder, first)
 
-    log.info("measuring the speed of rendering and training")
-    speed = measure_speed()
-    config = choose_training(speed, 60 * minutes)
+    config = choose_training(60 * minutes)
     people = f"{count_noun(config.train_people, 'person')} for training, {config.test_people} others for testing"
-    log.info("plan for %g min: %s, %d epochs, starting from %s", minutes, people, config.epochs, CLASSIFIER)
-    return DemoResult(folder, first, run_demo(folder, config, LogCallback(progress), log.info))
+    log.info("plan: %s, %d epochs, starting from %s", people, config.epochs, CLASSIFIER)
+    return DemoResult(folder, first, run_demo(folder, config, progress, log.info))

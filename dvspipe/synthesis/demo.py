@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import shlex
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..base.gestures import GESTURES
+from ..base.progress import Progress, ignore_progress
 from ..base.texts import readable
 from ..checkpoints.checkpoint import DEFAULT_CHECKPOINT, shipped_config
 from ..events import GESTURE_SENSOR
@@ -17,11 +17,11 @@ from ..inference import infer
 from ..recordings.conversion import convert_video
 from ..report import write_preview, write_training_page
 from ..results import EvaluationResult, OutputFolder, Prediction, TrainingRun
-from ..training import TrainConfig, TrainingCallback, measure_step
+from ..training import TrainConfig
 from ..training.evaluation import evaluate
 from ..training.run import train
 from ..video.writing import write_video
-from .recording import GestureClip, gesture_frames, record_gesture
+from .recording import GestureClip, gesture_frames
 
 Announce = Callable[[str], object]
 
@@ -37,6 +37,8 @@ MIN_PEOPLE = 4  # in the training and validation parts
 MAX_PEOPLE = 64
 TEST_SHARE = 0.5  # people in the test part per person in the training and validation parts
 BUDGET_SHARE = 0.85  # share of the time for rendering and training; the rest is for tests and pictures
+CLIP_S = 0.2  # time to render and record a clip, on a core of a laptop
+STEP_S = 0.04  # time to train on a clip once
 
 
 @dataclass(frozen=True)
@@ -50,19 +52,6 @@ class FirstLook:
 
     prediction: Prediction
     page: Path
-
-
-@dataclass(frozen=True)
-class Speed:
-    """Measured speed of a machine.
-
-    Args:
-        clip_s: Time to render and record a clip in seconds.
-        step_s: Time to train on a clip once in seconds.
-    """
-
-    clip_s: float
-    step_s: float
 
 
 @dataclass(frozen=True)
@@ -107,31 +96,30 @@ def show_first(folder: Path, seed: int = 0, announce: Announce = lambda _: None)
     return _classify(events, CLASSIFIER, folder / "first")
 
 
-def choose_training(speed: Speed, seconds: float, *, jobs: int = 2) -> TrainConfig:
-    """Plan fine-tuning of `CLASSIFIER` on as many people as the time budget allows.
+def choose_training(seconds: float, *, jobs: int = 2) -> TrainConfig:
+    """Plan fine-tuning of `CLASSIFIER` on as many people as the time budget allows on a laptop.
 
     No person of the test part is in the training data of this run or of `CLASSIFIER`. The validation part selects the
     epoch.
 
     Args:
-        speed: Speed of the machine.
         seconds: Time budget in seconds, > 0. The minimum plan, `MIN_PEOPLE` people and one epoch, takes about 20 s.
         jobs: Number of rendering processes.
 
     Example:
-        >>> config = choose_training(Speed(clip_s=0.2, step_s=0.04), 180)
+        >>> config = choose_training(180)
         >>> config.init, config.train_people, config.test_people, config.epochs
         ('gesture', 44, 22, 4)
     """
     # Time per person: a clip of each class is rendered by `jobs` processes, also for TEST_SHARE people of the test
     # part, and trained on EPOCHS times.
-    person_s = len(GESTURES) * ((1 + TEST_SHARE) * speed.clip_s / jobs + EPOCHS * speed.step_s)
+    person_s = len(GESTURES) * ((1 + TEST_SHARE) * CLIP_S / jobs + EPOCHS * STEP_S)
     people = min(max(int(BUDGET_SHARE * seconds / person_s), MIN_PEOPLE), MAX_PEOPLE)
     test_people = max(1, round(TEST_SHARE * people))
 
     # With MIN_PEOPLE, the budget may be too short for EPOCHS epochs.
-    rendering_s = len(GESTURES) * (people + test_people) * speed.clip_s / jobs
-    epochs = int((BUDGET_SHARE * seconds - rendering_s) / (len(GESTURES) * people * speed.step_s))
+    rendering_s = len(GESTURES) * (people + test_people) * CLIP_S / jobs
+    epochs = int((BUDGET_SHARE * seconds - rendering_s) / (len(GESTURES) * people * STEP_S))
 
     chosen = {
         "name": "demo",
@@ -149,22 +137,8 @@ def choose_training(speed: Speed, seconds: float, *, jobs: int = 2) -> TrainConf
     return TrainConfig.read(shipped_config(CLASSIFIER), chosen)
 
 
-def measure_speed() -> Speed:
-    """Measure the time to render a clip and to train `CLASSIFIER` on it; takes a few seconds."""
-    config = TrainConfig.read(shipped_config(CLASSIFIER))
-
-    record_gesture(GestureClip(SHOWN_LABEL, person=SHOWN_PERSON, clip=1, seed=0, duration_us=100_000))  # compiles
-    labels = range(0, len(GESTURES), 4)  # several classes: rendering time depends on class and lighting
-    start_s = time.perf_counter()
-    for label in labels:
-        record_gesture(GestureClip(label, person=SHOWN_PERSON, clip=1, seed=0))
-    clip_s = (time.perf_counter() - start_s) / len(labels)
-
-    return Speed(clip_s, measure_step(config, GESTURE_SENSOR, GESTURES))
-
-
 def run_demo(
-    folder: Path, config: TrainConfig, callback: TrainingCallback, announce: Announce = lambda _: None
+    folder: Path, config: TrainConfig, progress: Progress = ignore_progress, announce: Announce = lambda _: None
 ) -> Demo:
     """Fine-tune a network on rendered people, test it on others, and classify the recording of `show_first` again.
 
@@ -174,7 +148,7 @@ def run_demo(
         folder: Folder of `show_first`; also gets the files of the training run, preview.gif, trained/ (output of
             `dvspipe infer`) and report.html.
         config: Experiment from `choose_training`.
-        callback: Callback of the training.
+        progress: Called with the amount done of each stage and its total.
         announce: Callback called with a description of each step before it starts.
 
     Raises:
@@ -183,11 +157,10 @@ def run_demo(
     video = folder / "gesture.webm"
     events = folder / "gesture.h5"
     preview = write_preview(iterate(events), GESTURE_SENSOR, folder / "preview.gif")
-    run = train(config, out=folder, callback=callback, overwrite=True)
+    run = train(config, out=folder, overwrite=True, progress=progress)
 
     announce(f"testing the included network {CLASSIFIER} on the same people")
-    # Without warnings: the split of CLASSIFIER's training is unknown, but it saw none of these people.
-    before = evaluate(CLASSIFIER, config, callback=TrainingCallback())
+    before = evaluate(CLASSIFIER, config)
 
     announce("classifying the first recording with the fine-tuned network, and writing the report")
     look = _classify(events, str(run.checkpoint), folder / "trained")
@@ -216,4 +189,5 @@ def run_demo(
 
 
 def _classify(events: Path, checkpoint: str, out: Path) -> FirstLook:
-    return FirstLook(infer(checkpoint, events, out, overwrite=True), OutputFolder(out).report)
+    (prediction,) = infer(checkpoint, events, out, overwrite=True)
+    return FirstLook(prediction, OutputFolder(out).report)

@@ -1,12 +1,7 @@
-from .callback import LogCallback as LogCallback
-from .callback import TrainingCallback as TrainingCallback
-from .choice import Choice as Choice
 from .choice import choose_settings as choose_settings
 from .config import OptimiserConfig as OptimiserConfig
 from .config import TrainConfig as TrainConfig
 from .evaluation import Evaluation as Evaluation
 from .evaluation import evaluate_network as evaluate_network
-from .machine import measure_step as measure_step
 from .run import RUNS as RUNS
 from .run import choose_device as choose_device
-from .run import run_training as run_training

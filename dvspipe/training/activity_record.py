@@ -8,10 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from ..datasets import DataSet, SpikeTensors
 from ..datasets.augmentation import SpikeTensor
@@ -39,7 +37,7 @@ def record_activity(
     wrong: Sequence[WrongPrediction],
 ) -> ActivityRecord:
     """Record the activity of a network on the test recordings."""
-    # Wrong predictions are stored by name.
+    # Wrong predictions are stored by name; test recordings have no augmented views.
     number_of_name = {sample.name: number for number, sample in enumerate(data.test)}
     wrong_numbers = [number_of_name[prediction.name] for prediction in wrong[:MAX_WRONG]]
 
@@ -48,16 +46,9 @@ def record_activity(
         steps=bins.steps,
         recordings=len(tensors),
         layers=tuple(layers),
-        wrong=tuple(_image(_only_view(tensors, number)) for number in wrong_numbers),
+        wrong=tuple(_sum_events(tensors[number][0]) for number in wrong_numbers),
         kernels=tuple(_kernels(network)),
     )
-
-
-def _only_view(tensors: SpikeTensors, number: int) -> SpikeTensor:
-    """Return the spike tensor of a recording, [T, C, H, W]; test recordings have no augmented views."""
-    (view,) = tensors[number]
-    spikes: SpikeTensor = view
-    return spikes
 
 
 def _kernels(network: nn.Module) -> Iterator[KernelRecord]:
@@ -71,27 +62,22 @@ def _kernels(network: nn.Module) -> Iterator[KernelRecord]:
         # A kernel of a later layer is a sum of the shown kernels of the layer before it, weighted by its own weights
         # and shifted by the stride of that layer in input pixels.
         shown = weight if number == 1 else nn.functional.conv_transpose2d(weight, shown, stride=stride)
-        kernels = tuple(
-            tuple(_rounded(channel.double().numpy()) for channel in kernel) for kernel in shown[:MAX_KERNELS]
-        )
+        kernels = tuple(tuple(map(_round, kernel)) for kernel in shown[:MAX_KERNELS])
         yield KernelRecord(name=f"lif{number}", channels=len(shown), kernels=kernels)
 
         stride *= layer.pool
 
 
-def _image(spikes: SpikeTensor) -> EventImage:
+def _sum_events(spikes: SpikeTensor) -> EventImage:
     """Sum a spike tensor [T, C, H, W] over time, and over blocks of pixels if it is large."""
-    summed = spikes.sum(axis=0, dtype=np.float64)
-    _, height, width = summed.shape
-    side = -(-max(height, width) // MAX_SIDE)  # side of a block, rounded up
-    columns = np.add.reduceat(summed, np.arange(0, height, side), axis=1)
-    blocks = np.add.reduceat(columns, np.arange(0, width, side), axis=2)
+    summed = torch.from_numpy(spikes).sum(0, dtype=torch.float64)
+    side = -(-max(summed.shape[1:]) // MAX_SIDE)  # side of a block, rounded up
+    blocks = nn.functional.avg_pool2d(summed, side, ceil_mode=True, divisor_override=1)
 
     # With a single channel, there are no ON events.
-    off = blocks[0]
-    on = blocks[1] if len(blocks) > 1 else np.zeros_like(off)
-    return EventImage(off=_rounded(off), on=_rounded(on))
+    on = blocks[1] if len(blocks) > 1 else torch.zeros_like(blocks[0])
+    return EventImage(off=_round(blocks[0]), on=_round(on))
 
 
-def _rounded(values: NDArray[np.float64]) -> tuple[tuple[float, ...], ...]:
+def _round(values: Tensor) -> tuple[tuple[float, ...], ...]:
     return tuple(tuple(float(f"{value:.4g}") for value in row) for row in values.tolist())

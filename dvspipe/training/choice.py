@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +14,8 @@ from pydantic import JsonValue
 
 from ..base.errors import DataError
 from ..base.progress import Progress, ignore_progress
-from ..checkpoints.checkpoint import ClassifierConfig, load_config
-from ..datasets import DataSet, DecodedEvents, Sample, folder_config, open_dataset
+from ..checkpoints.checkpoint import load_config
+from ..datasets import DataSet, Sample, folder_config, open_dataset
 from ..datasets.lists import FILM_PATTERNS
 from ..datasets.survey import Measurement, measure
 from ..encoding import BinConfig
@@ -43,28 +43,15 @@ MAX_PASSES = 20  # each pass also fits the readout, to all augmented views of th
 GROUP_PATTERNS = (r"^[^_\W]+(?=[_-])", r"^[A-Za-z]+\d+", r"(?<=[_-])[A-Za-z]*\d+(?=[_-][A-Za-z]*\d+\.)")
 MIN_GROUPS = 3
 LISTED = 3  # unusable recordings in a message
-SAME_SENSOR = 0.75  # minimum size ratio of equal sensors; sizes guessed from events are seldom smaller
+SHOWN = ("steps", "step_us", "downsample", "window_us", "roi", "size", "group", "views", "batch", "epochs")
+
+log = logging.getLogger(__package__)
 
 
-@dataclass(frozen=True)
-class Choice:
-    """Settings for a folder of recordings.
-
-    Args:
-        config: Chosen and given settings; the others have their defaults.
-        summary: What was chosen and from what, one line.
-        warnings: Cues in the recordings that a network could learn instead of the classes, one line each.
-        decoded: Decoded events of the recordings, so that `train` need not decode them again.
-    """
-
-    config: TrainConfig
-    summary: str
-    warnings: tuple[str, ...] = ()
-    decoded: DecodedEvents = field(default_factory=DecodedEvents, repr=False)
-
-
-def choose_settings(root: str | Path, given: TrainConfig = TrainConfig(), progress: Progress | None = None) -> Choice:
-    """Choose settings to train on a folder of recordings, after reading all of them.
+def choose_settings(
+    root: str | Path, given: TrainConfig = TrainConfig(), progress: Progress = ignore_progress
+) -> TrainConfig:
+    """Choose settings to train on a folder of recordings, after reading all of them, and log them in one line.
 
     Steps follow from durations and event rates, downsampling from the sensor, batch and epochs from the number of
     recordings. Videos are framed to the moving person if most of them show one. With `init`, framing, bins and network
@@ -82,10 +69,10 @@ def choose_settings(root: str | Path, given: TrainConfig = TrainConfig(), progre
 
     Example:
         >>> from dvspipe import TrainConfig, choose_settings, train
-        >>> choice = choose_settings("recordings", TrainConfig(rule="eprop"))  # doctest: +SKIP
-        >>> choice.summary  # doctest: +SKIP
-        'chosen: 20 steps of 75 ms, blocks of 4, ...; from 120 recordings of 4 classes, 0.8 to 1.6 s'
-        >>> train(choice, out="runs/mine")  # doctest: +SKIP
+        >>> config = choose_settings("recordings", TrainConfig(rule="eprop"))  # doctest: +SKIP
+        >>> config.steps, config.step_us  # doctest: +SKIP
+        (20, 75000)
+        >>> train(config, out="runs/mine")  # doctest: +SKIP
     """
     fixed = TrainConfig(**folder_config(root).given | given.given)
 
@@ -93,39 +80,32 @@ def choose_settings(root: str | Path, given: TrainConfig = TrainConfig(), progre
     config = TrainConfig(**_choose_for_rule(fixed) | fixed.given)
     check_settings(config)
 
+    # Recordings are framed as the network to fine-tune expects, or as suits the videos.
     init = None if config.init is None else load_config(config.init)
-    framing = _choose_framing(config, init, progress)
+    if init is None:
+        framing = choose_framing(open_dataset(config, config), config, progress)
+    else:
+        adopted = adopt_framing(config, init).given
+        framing = {name: adopted[name] for name in ("size", *FramingConfig.model_fields) if name in adopted}
+        fixed = TrainConfig(**init.bins.to_record() | init.network.to_record() | fixed.given)
     config = config.model_copy(update=framing)
 
-    decoded = DecodedEvents()
-    data = open_dataset(config, config, decoded=decoded)
+    data = open_dataset(config, config)
     measured = measure(data, progress)
     unusable = [measurement.problems[0] for measurement in measured if not measurement.events]
     if unusable:
-        listed = "; ".join(unusable[:LISTED]) + ("; ..." if len(unusable) > LISTED else "")
+        listed = "; ".join(unusable[:LISTED])
         raise DataError(f"{root}: {len(unusable)} of {len(measured)} recordings cannot be used; remove them: {listed}")
-
-    if init is not None:
-        fixed = TrainConfig(**init.bins.to_record() | init.network.to_record() | fixed.given)
-    chosen = _choose_values(data, measured, config, fixed) | framing
 
     # A setting that does not apply to the kind of network has no effect.
     unused = TrainConfig.find_unused(dict(fixed))
+    chosen = _choose_values(data, measured, config, fixed) | framing
     complete = TrainConfig(**{name: value for name, value in chosen.items() if name not in unused} | fixed.given)
     check_settings(complete)
 
-    return Choice(complete, _summarize(complete, data, measured), _compare_sensors(data, measured), decoded)
-
-
-def _choose_framing(
-    config: TrainConfig, init: ClassifierConfig | None, progress: Progress | None
-) -> dict[str, JsonValue]:
-    """Frame a data set as the network to fine-tune, or as suits the videos."""
-    if init is None:
-        return choose_framing(open_dataset(config, config), config, progress or ignore_progress)
-
-    names = {"size", *FramingConfig.model_fields}
-    return {name: value for name, value in adopt_framing(config, init).given.items() if name in names}
+    shown = ", ".join(f"{name}={complete.given[name]}" for name in SHOWN if name in complete.given)
+    log.info("chosen for %d recordings of %d classes: %s", len(measured), len(data.classes), shown)
+    return complete
 
 
 def _choose_values(
@@ -138,7 +118,7 @@ def _choose_values(
     is_long = config.data in ("folder", "labelled") and most_us > LONG_US
     span_us = float(min(WINDOW_US, np.median(durations_us))) if is_long else most_us
 
-    sensor = _largest_sensor(measured)
+    sensor = max((measurement.sensor for measurement in measured), key=lambda size: size.width * size.height)
     bins = _choose_bins(config.window_us or span_us, measured, sensor, fixed)
     step_s = bins.step_us * 1e-6
 
@@ -202,9 +182,12 @@ def _choose_bins(span_us: float, measured: Sequence[Measurement], sensor: Sensor
         steps = max(1, math.ceil(span_us / fixed.step_us))
     steps = fixed.given.get("steps", steps)
 
+    # Two significant digits, rounded up.
+    step_us = max(1.0, span_us / steps)
+    unit = 10 ** max(0, math.floor(math.log10(step_us)) - 1)
     chosen = {
         "steps": steps,
-        "step_us": round_up(max(1.0, span_us / steps)),
+        "step_us": math.ceil(step_us / unit) * unit,
         "downsample": math.ceil(max(sensor.width, sensor.height) / SIDE),
     }
     return BinConfig(**chosen | fixed.part(BinConfig).given)
@@ -226,8 +209,7 @@ def _choose_for_rule(given: TrainConfig) -> dict[str, JsonValue]:
         return {}
 
     network = NetworkConfig(network="mlp" if given.network == "mlp" else "csnn", channels=CHANNELS)
-    needs = find_unmet_needs(given.rule, network)
-    return needs | {"loss": "each_step"}
+    return find_unmet_needs(given.rule, network) | {"loss": "each_step"}
 
 
 def _choose_passes(given: TrainConfig, samples: int) -> dict[str, JsonValue]:
@@ -237,53 +219,13 @@ def _choose_passes(given: TrainConfig, samples: int) -> dict[str, JsonValue]:
     if "epochs" in given.given:
         passes = max(1, given.epochs // layers)
 
-    return {
-        "passes": passes,
-        "doubled_after": max(1, passes * samples // STDP_DOUBLINGS),
-        "epochs": layers * passes,
-    }
+    doubled_after = max(1, passes * samples // STDP_DOUBLINGS)
+    return {"passes": passes, "doubled_after": doubled_after, "epochs": layers * passes}
 
 
 def _count_layers(given: TrainConfig) -> int:
     """Return the number of layers of a network of kind `stdp`."""
     return len(given.channels if "channels" in given.given else STDP_CHANNELS)
-
-
-def _largest_sensor(measured: Sequence[Measurement]) -> SensorSize:
-    return max((measurement.sensor for measurement in measured), key=lambda size: size.width * size.height)
-
-
-def _compare_sensors(data: DataSet, measured: Sequence[Measurement]) -> tuple[str, ...]:
-    """Return a warning if classes were recorded with different sensor sizes, a cue for the class."""
-    sides: dict[str, int] = {}
-    for measurement in measured:
-        name = data.classes[measurement.label]
-        sides[name] = max(sides.get(name, 0), measurement.sensor.width, measurement.sensor.height)
-
-    smallest = min(sides, key=sides.__getitem__)
-    largest = max(sides, key=sides.__getitem__)
-    if sides[smallest] >= SAME_SENSOR * sides[largest]:
-        return ()
-    return (
-        f"{data.title}: a network can learn the sensor instead of the motion ({smallest} has a side of "
-        f"{sides[smallest]} pixels, {largest} of {sides[largest]}); record all classes with one sensor",
-    )
-
-
-def _summarize(config: TrainConfig, data: DataSet, measured: Sequence[Measurement]) -> str:
-    """Return what was chosen and from what, in one line."""
-    parts = [f"{config.steps} steps of {config.step_us / 1000:g} ms", f"blocks of {config.downsample}"]
-    if config.window_us is not None:
-        parts.append(f"windows of {config.window_us / 1e6:g} s")
-    if config.roi is not None:
-        parts.append(f"roi {config.roi}, size {config.size or data.sensor}")
-    if config.group is not None:
-        parts.append(f"groups {config.group}")
-    parts += [f"{config.views} views", f"batches of {config.batch}", f"{config.epochs} epochs"]
-
-    durations_s = [(measurement.duration_us or 0) / 1e6 for measurement in measured]
-    seconds = f"{min(durations_s):.2g} to {max(durations_s):.2g} s"
-    return f"chosen: {', '.join(parts)}; from {len(measured)} recordings of {len(data.classes)} classes, {seconds}"
 
 
 def find_group_pattern(samples: Sequence[Sample]) -> str | None:
@@ -294,32 +236,17 @@ def find_group_pattern(samples: Sequence[Sample]) -> str | None:
     """
     label_of_file = {sample.file: sample.label for sample in samples if sample.file is not None}
     for pattern in (*FILM_PATTERNS, *GROUP_PATTERNS):
-        labels_of_group: defaultdict[str, set[int]] = defaultdict(set)
-        matched = 0
-        for file, label in label_of_file.items():
-            if match := re.search(pattern, file.name):
-                labels_of_group[match[0]].add(label)
-                matched += 1
-        if not matched or matched < len(label_of_file):
+        groups = {file: match[0] for file in label_of_file if (match := re.search(pattern, file.name))}
+        if not groups or len(groups) < len(label_of_file):
             continue
 
         # A person usually records several classes; a name that occurs in one class only may describe the class.
-        groups_of_class = Counter(label for labels in labels_of_group.values() for label in labels)
-        classes_of_group = np.median([len(labels) for labels in labels_of_group.values()])
-        is_source = pattern in FILM_PATTERNS or classes_of_group >= 2
+        pairs = {(group, label_of_file[file]) for file, group in groups.items()}
+        groups_of_class = Counter(label for _, label in pairs)
+        classes_of_group = Counter(group for group, _ in pairs)
+        is_source = pattern in FILM_PATTERNS or np.median([*classes_of_group.values()]) >= 2
         has_several = min(groups_of_class.values()) >= MIN_GROUPS
-        if has_several and is_source and len(labels_of_group) < len(label_of_file):
+        if has_several and is_source and len(classes_of_group) < len(groups):
             return pattern
 
     return None
-
-
-def round_up(number: float) -> int:
-    """Round up to two significant digits.
-
-    Example:
-        >>> round_up(123_400.0)
-        130000
-    """
-    unit: int = 10 ** max(0, math.floor(math.log10(number)) - 1)
-    return math.ceil(number / unit) * unit

@@ -52,9 +52,6 @@ class OptimiserConfig(Settings):
     precision: Literal["float32", "bfloat16"] = "float32"
     """Precision of convolutions and linear layers; the neurons always use float32. On a CPU, `bfloat16` saves time with
     AVX-512 BF16 or AMX."""
-    weight_bits: int | None = Field(default=None, ge=2, le=8)
-    """Train for `dvspipe quantise`: round the weights to this many bits in each step and in the checkpoint, with
-    straight-through gradients. None: no rounding."""
 
 
 class TrainConfig(StdpConfig, OptimiserConfig, AugmentConfig, NetworkConfig, BinConfig, DataConfig):
@@ -118,11 +115,6 @@ def check_settings(config: TrainConfig) -> None:
 
     if config.network == "stdp":
         _check_stdp(config)
-    if config.weight_bits is not None and (config.network not in ("csnn", "mlp") or config.norm == "weight"):
-        raise ConfigError(
-            f"weight_bits = {config.weight_bits}: needs network = csnn with norm = batch, or mlp (found network = "
-            f"{config.network}, norm = {config.norm})"
-        )
 
     # Online rules need a loss that exists at each step.
     needs: dict[str, JsonValue] = {}

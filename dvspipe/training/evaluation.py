@@ -7,22 +7,20 @@ that the classifier was trained on must not be tested, so the part comes from th
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import JsonValue
 from torch import Tensor, nn
 
 from ..base.errors import Brief, ConfigError, DataError, count_noun
 from ..base.files import claim_output, require_suffix
-from ..base.progress import Progress, ignore_progress
-from ..base.yaml_files import parse_yaml, read_text
+from ..base.progress import NamedStep, Progress, ignore_progress
 from ..checkpoints.checkpoint import (
     Checkpoint,
     ClassifierConfig,
@@ -45,20 +43,21 @@ from ..datasets import (
     read_split,
     restore_split,
 )
-from ..datasets.config import WINDOW_KINDS
 from ..networks import run_in_pieces
 from ..results import (
     EvaluatedPart,
     EvaluationResult,
     RecordingPrediction,
     RunFolder,
+    Scores,
     WrongPrediction,
-    calibration_error,
 )
-from ..results.scores import CALIBRATION_BINS, Scores
-from .callback import LogCallback, TrainingCallback
 from .config import TrainConfig, read_experiment
 from .framing import adopt_framing
+
+CALIBRATION_BINS = 15  # bins of the confidence
+
+log = logging.getLogger(__package__)
 
 
 @dataclass(frozen=True, repr=False)
@@ -134,7 +133,9 @@ def score(
 
 
 def expected_calibration_error(probabilities: NDArray[np.float32 | np.float64], labels: NDArray[np.int64]) -> float:
-    """Return the expected calibration error of predictions; see `results.calibration_error`.
+    """Return the distance between mean confidence and accuracy, averaged over bins and weighted by their counts.
+
+    Source: Naeini, Cooper and Hauskrecht, "Obtaining well calibrated probabilities using Bayesian binning", AAAI 2015.
 
     Args:
         probabilities: Class probabilities [N, K].
@@ -145,10 +146,8 @@ def expected_calibration_error(probabilities: NDArray[np.float32 | np.float64], 
 
     # A confidence of exactly 1 belongs to the last bin.
     bins = np.minimum((confidence * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
-    count = np.bincount(bins, minlength=CALIBRATION_BINS)
-    total = np.bincount(bins, confidence, CALIBRATION_BINS)
-    correct = np.bincount(bins, right, CALIBRATION_BINS)
-    return calibration_error(count, total, correct) or 0.0
+    distances = np.bincount(bins, confidence.astype(np.float64) - right)
+    return float(np.abs(distances).sum() / len(labels))
 
 
 @dataclass(frozen=True)
@@ -207,9 +206,7 @@ def open_evaluation(
     checkpoint: str | Path | TrainedNetwork,
     data: DataConfig | DataSet,
     part: str,
-    *,
-    callback: TrainingCallback,
-    network: nn.Module | None = None,
+    progress: Progress = ignore_progress,
 ) -> OpenedEvaluation:
     """Load a classifier, and open the part of a data set to evaluate; arguments as in `dvspipe.evaluate`."""
     if part not in (*PARTS, "all"):
@@ -218,21 +215,19 @@ def open_evaluation(
     file: str | None
     if isinstance(checkpoint, str | Path):
         file = pin_checkpoint(checkpoint)
-        trained = load_checkpoint(file, network=network)
+        trained = load_checkpoint(file)
     else:
         file = checkpoint.checkpoint
         trained = Checkpoint(checkpoint.config, checkpoint.network)
 
     if not isinstance(data, DataSet):
-        opened, part = _open_part(data, trained.config, file, part, callback)
+        opened, part = _open_part(data, trained.config, file, part, progress)
     else:
         opened = _match_classes(data, trained.config)
-        if part == "test" and not opened.test:
-            callback.on_warning(f"{opened.title}: has no test part; all {len(opened.samples)} recordings are used")
-            part = "all"
+        part = "all" if part == "test" and not opened.test else part
 
     for warning in opened.warnings:
-        callback.on_warning(warning)
+        log.warning("%s", warning)
     sensor = trained.config.sensor
     if opened.sensor != sensor:
         raise DataError(
@@ -262,100 +257,69 @@ def _match_classes(data: DataSet, classifier: ClassifierConfig) -> DataSet:
 
 
 def _open_part(
-    data: DataConfig, classifier: ClassifierConfig, file: str | None, part: str, callback: TrainingCallback
+    data: DataConfig, classifier: ClassifierConfig, file: str | None, part: str, progress: Progress
 ) -> tuple[DataSet, str]:
     """Open a data set, divided as in the run of a checkpoint; return it and the part to evaluate.
 
     If the recordings are not from the run, the test part is all of them, unless the data set has its own test part.
     """
     run = _find_run(file)
-    settings = _adopt_run(adopt_framing(data, classifier), run)
-    opening = partial(callback.on_progress, "opening recordings")
+    settings = adopt_framing(data, classifier)
+    if run is not None:
+        settings = _adopt_run(settings, run)
 
-    def open_matched(settings: DataConfig) -> DataSet:
-        return _match_classes(open_dataset(settings, classifier.bins, progress=opening), classifier)
+    def open_matched(**changes: float) -> DataSet:
+        changed = settings.model_copy(update=changes)
+        opened = open_dataset(changed, classifier.bins, progress=NamedStep(progress, "opening recordings"))
+        return _match_classes(opened, classifier)
 
     if data.split is not None:
-        opened = open_matched(settings)
+        opened = open_matched()
         if run is not None and part == "test":
-            _warn_of_trained(run, opened, callback)
+            _warn_of_trained(run, opened)
         return opened, part
 
     # The data set is opened undivided first: few recordings cannot be divided, and need not be.
-    opened = open_matched(settings.model_copy(update={"validation": 0.0, "test": 0.0}))
+    opened = open_matched(validation=0.0, test=0.0)
+    restored = None if run is None or part == "all" else restore_split(run.split, opened)
+    if restored is not None:
+        return restored, part
     if part == "all":
         return opened, part
-    if run is not None:
-        restored = restore_split(run.split, opened)
-        if restored is not None:
-            if opened.root is not None and opened.root.resolve() != _find_root(run):
-                callback.on_warning(
-                    f"{opened.title}: is divided as in {run.split} by the paths of its recordings, in another folder "
-                    "than in the training; if they are other recordings, evaluate all of them (part = all)"
-                )
-            return restored, part
-        if part == "test" and not opened.test:
-            return opened, "all"
 
-    # The recordings of the training are unknown: divide as a training with this seed would.
-    try:
-        divided = open_matched(settings)
-    except DataError as error:
-        raise DataError(f"{error}; use part=all to evaluate all recordings") from error
-
-    if part != "test" or not divided.fixed_test:
-        callback.on_warning(
-            f"{divided.title}: the split of the training is unknown, so it is split by the seed; part {part} may "
-            "contain recordings of the training"
+    if run is None and not (part == "test" and opened.test):
+        log.warning(
+            "%s: the split of the training is unknown, so the %s part may contain its recordings", opened.title, part
         )
-    return divided, part
+    return (opened, "all") if part == "test" and not opened.test else (open_matched(), part)
 
 
 def _find_run(checkpoint: str | None) -> RunFolder | None:
-    """Return the run of a checkpoint, if its split is known."""
+    """Return the run of a checkpoint, if its settings and split are known."""
     if checkpoint is None:
         return None
 
     run = RunFolder(find_checkpoint(checkpoint).resolve().parent.parent)  # RUN/weights/best.safetensors
-    return run if run.split.is_file() else None
+    return run if run.split.is_file() and run.config.is_file() else None
 
 
-def _read_data(run: RunFolder) -> dict[str, JsonValue]:
-    """Return the settings of the data of a run, also of an earlier version with other settings of networks."""
-    stored = parse_yaml(read_text(run.config), str(run.config)) if run.config.is_file() else None
-    return stored if isinstance(stored, dict) else {}
-
-
-def _find_root(run: RunFolder) -> Path | None:
-    """Return the folder of the recordings that a run was trained on."""
-    root = _read_data(run).get("root")
-    return None if root is None else Path(str(root)).resolve()
-
-
-def _adopt_run(data: DataConfig, run: RunFolder | None) -> DataConfig:
-    """Return data settings with the windows and the published split of a run, unless they are given.
-
-    The split.json of the run lists the recordings of this split, and their windows.
-    """
-    stored = {} if run is None else _read_data(run)
-    if data.data not in WINDOW_KINDS or stored.get("data") not in WINDOW_KINDS:
-        return data
-
-    split = stored.get("split")
-    adopted = {"window_us": stored.get("window_us"), "split": split if isinstance(split, int) else data.split}
+def _adopt_run(data: DataConfig, run: RunFolder) -> DataConfig:
+    """Return data settings with the windows and the published split of a run, unless they are given."""
+    stored = TrainConfig.read(run.config)
+    split = stored.split if isinstance(stored.split, int) else None
+    adopted = {name: value for name, value in (("window_us", stored.window_us), ("split", split)) if value is not None}
     return data.model_copy(update={name: adopted[name] for name in adopted.keys() - data.model_fields_set})
 
 
-def _warn_of_trained(run: RunFolder, data: DataSet, callback: TrainingCallback) -> None:
+def _warn_of_trained(run: RunFolder, data: DataSet) -> None:
     """Warn if a test part that the user chose has recordings of the training."""
     trained = {*read_split(run.split).train}
     tested = {sample.name for sample in data.test}
     known = [name for name, sample in name_samples(data).items() if name in trained and sample.name in tested]
     if known:
-        callback.on_warning(
-            f"{data.title}: {len(known)} of {count_noun(len(data.test), 'test recording')} are in the training part of "
-            f"{run.split}, such as {known[0]}"
-        )
+        tested_count = count_noun(len(data.test), "test recording")
+        found = f"{len(known)} of {tested_count} are in the training part of {run.split}, such as {known[0]}"
+        log.warning("%s: %s", data.title, found)
 
 
 def evaluate(
@@ -366,36 +330,30 @@ def evaluate(
     *,
     part: EvaluatedPart = "test",
     overwrite: bool = False,
-    against: EvaluationResult | str | Path | None = None,
     batch: int = 32,
-    network: nn.Module | None = None,
-    callback: TrainingCallback | None = None,
     progress: Progress = ignore_progress,
 ) -> EvaluationResult:
     """Evaluate a classifier on a data set: accuracy, calibration and confused classes.
 
     Args:
         checkpoint: Run folder, checkpoint file, name of an included classifier, or hf://USER/NAME. In Python also a
-            `Classifier`.
+            `Classifier`, which may have your own network.
         source: Folder of recordings, YAML file, or name of an included configuration (see dvspipe configs list). In
             Python also a data set, or its settings. It has classes of the classifier, in any order. A folder is framed
             as in training, unless its settings say otherwise.
         config: Settings that take precedence, such as root=DIR.
-        part: Part of the data set to evaluate. If the recordings are not from the run, the test part is all of them.
+        part: Part of the data set to evaluate. If the recordings are not from the run, the test part is all of them,
+            and the other parts follow from the seed.
         out: JSON file for all scores, or CSV file for the probabilities of each recording. None: not written.
         overwrite: Replace an existing file.
-        against: JSON file of another classifier on the same recordings: test whether the accuracies differ (McNemar,
-            exact). In Python also its result.
         batch: Recordings per batch.
-        network: Your own network, which was passed to `train`; the weights of the checkpoint are loaded into it.
-        callback: Called with progress, and with a warning if the part may contain recordings of the training.
         progress: Called with the amount done and the total.
 
     Raises:
         CheckpointError: If the file is not a checkpoint.
-        ConfigError: If the part does not exist, or the own network of the classifier is missing.
+        ConfigError: If the part does not exist, or the checkpoint has the weights of your own network.
         DataError: If the data set is not usable, has a class that the classifier lacks or another sensor, or is not
-            split as in the run; or if `against` is of other recordings.
+            split as in the run.
         FileError: If the output exists or cannot be written.
 
     Example:
@@ -405,22 +363,17 @@ def evaluate(
     if out is not None:
         require_suffix(Path(out), "scores", ".json", ".csv")
         claim_output(Path(out), overwrite=overwrite)
-    other = EvaluationResult.read(against) if isinstance(against, str | Path) else against
-
-    callback = callback or LogCallback(progress)
 
     # Only settings say where tensors are cached.
     data = read_experiment(source, config) if isinstance(source, str | Path) else source
     cache = None if isinstance(data, DataSet) else open_cache(data)
 
-    opened = open_evaluation(checkpoint, data, part, callback=callback, network=network)
-    reading = partial(callback.on_progress, f"reading {opened.part}")
+    opened = open_evaluation(checkpoint, data, part, progress)
+    reading = NamedStep(progress, f"reading {opened.part}")
     tensors = SpikeTensors(opened.samples, TensorSettings(opened.classifier.bins), cache=cache, progress=reading)
 
-    evaluating = partial(callback.on_progress, f"evaluating {opened.part}")
+    evaluating = NamedStep(progress, f"evaluating {opened.part}")
     result = opened.result(evaluate_network(opened.network, tensors, batch=batch, progress=evaluating))
-    if other is not None:
-        result = result.model_copy(update={"against": result.compare(other)})
 
     if out is not None:
         write_evaluation = result.write_table if Path(out).suffix.lower() == ".csv" else result.write

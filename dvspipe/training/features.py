@@ -39,16 +39,14 @@ class FeatureTrainer(Trainer):
         self.network.eval()
         with torch.no_grad():
             self._train_layer(epoch)
-            with watch_rates(self.network) as spike_rates:
+            with watch_rates(self.network) as rates:
                 features, labels = self._extract_features(epoch)
 
         *_, readout = self.network.children()
         assert isinstance(readout, nn.Linear)
         loss, accuracy = fit_readout(readout, features, labels)
         validation = self.experiment.parts.validation
-        validated = validation and evaluate_network(self.network, validation, batch=self.settings.batch)
-        layers = enumerate(self._layers(), start=1)
-
+        validated = validation and evaluate_network(self.network, validation, batch=self.config.batch)
         return EpochRow(
             epoch=epoch,
             train_loss=loss,
@@ -57,36 +55,30 @@ class FeatureTrainer(Trainer):
             val_accuracy=validated.accuracy if validated else None,
             learning_rate=self.learning_rate,
             seconds=time.monotonic() - started,
-            data_seconds=0.0,
-            rates=spike_rates,
-            convergence={f"lif{number}": convergence(layer.weight) for number, layer in layers},
+            rates=rates,
+            convergence={f"lif{k}": convergence(layer.weight) for k, layer in enumerate(self._layers, start=1)},
         )
 
-    def warn_of_rates(self, row: EpochRow) -> None:
-        """Warn of silent layers."""
-        for name, rate in row.rates.items():
-            if rate == 0:
-                self.callback.on_warning(f"epoch {row.epoch}: layer {name} is silent; lower thresholds")
-
+    @property
     def _layers(self) -> list[IntegrateAndFire]:
         return [module for module in self.network.modules() if isinstance(module, IntegrateAndFire)]
 
     def _trained_layer(self, epoch: int) -> int:
         """Return the index of the layer that an epoch trains, from 0."""
-        return min((epoch - 1) // self.experiment.config.passes, len(self._layers()) - 1)
+        return min((epoch - 1) // self.config.passes, len(self._layers) - 1)
 
     def _train_layer(self, epoch: int) -> None:
         """Train the layer of an epoch on each training recording once."""
-        config = self.experiment.config
+        config = self.config
         tensors = self.experiment.parts.train
         index = self._trained_layer(epoch)
-        *previous, layer = self._layers()[: index + 1]
+        *previous, layer = self._layers[: index + 1]
 
         # The rates of STDP depend on the recordings that this layer has seen, also in its earlier epochs.
         seen = (epoch - 1 - index * config.passes) * len(tensors)
         competition = Competition(config.thresholds[index], config.winners[index], config.radius[index], layer.padding)
 
-        settings = BatchSettings(self.settings.batch, config, self.experiment.classifier.classes, config.seed)
+        settings = BatchSettings(config.batch, config, self.experiment.classifier.classes, config.seed)
         for number, batch in enumerate(training_batches(tensors, settings, epoch), start=1):
             spikes = _run(previous, batch.spikes)
             rates = config.rates(seen, len(batch.labels))
@@ -102,14 +94,14 @@ class FeatureTrainer(Trainer):
         # The same permutation in every epoch: the readout of ROUGH_RECORDINGS sees the same ones each time.
         tensors = self.experiment.parts.train
         chosen = np.random.default_rng(0).permutation(len(tensors))
-        if self._trained_layer(epoch) < len(self._layers()) - 1:
+        if self._trained_layer(epoch) < len(self._layers) - 1:
             chosen = chosen[:ROUGH_RECORDINGS]
 
         features = []
-        for start in range(0, len(chosen), self.settings.batch):
-            recordings = chosen[start : start + self.settings.batch].tolist()
+        for start in range(0, len(chosen), self.config.batch):
+            recordings = chosen[start : start + self.config.batch].tolist()
             views = np.concatenate([tensors[recording] for recording in recordings])
-            features.append(_run(self._layers(), views).mean(0).flatten(1))
+            features.append(_run(self._layers, views).mean(0).flatten(1))
             self.show_epoch(epoch, 1.0)
 
         labels = tensors.labels[chosen].repeat(len(tensors[0]))

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
 from pydantic import JsonValue
 
-from ..base.errors import DvspipeError
 from ..base.progress import Progress, ignore_progress
 from ..checkpoints.checkpoint import ClassifierConfig
 from ..datasets import DataConfig, DataSet
@@ -41,13 +39,12 @@ def choose_framing(data: DataSet, config: DataConfig, progress: Progress = ignor
     Returns:
         Settings; empty if there are no videos, or if the settings already change the size or the region.
     """
-    if config.data not in OWN_KINDS:
-        return {}
-
-    files = [sample.file for sample in data.samples if sample.file is not None]
-    videos = [file for file in dict.fromkeys(files) if is_video(file)]
-    has_sensor = config.sensor_size != "keep"
-    if not videos or any((config.size, config.roi, config.fit, config.crop, config.resize, has_sensor)):
+    videos = []
+    if config.data in OWN_KINDS:
+        files = dict.fromkeys(sample.file for sample in data.samples if sample.file is not None)
+        videos = [file for file in files if is_video(file)]
+    is_chosen = config.size or config.roi or config.fit or config.crop or config.resize or config.sensor_size != "keep"
+    if not videos or is_chosen:
         return {}
 
     # Spread the search over the folder: its first videos may all be of one class.
@@ -56,32 +53,20 @@ def choose_framing(data: DataSet, config: DataConfig, progress: Progress = ignor
     for number, video in enumerate(searched, start=1):
         with_person += _shows_person(video, config)
         progress(number, len(searched))
-
     if 2 * with_person > len(searched):
         return {"size": str(GESTURE_SENSOR), "roi": "auto"}
-    return _choose_size(videos, config) | {"roi": "full"}
+
+    # Complete pictures have their size, if it is the same for all and not too large.
+    sizes = {open_for_sensor(video, config).size for video in videos}
+    largest = max(sizes, key=lambda size: size.width * size.height)
+    side = max(largest.width, largest.height)
+    if len(sizes) == 1 and side <= MAX_VIDEO_SIDE_PX:
+        return {"roi": "full"}
+
+    side = min(MAX_VIDEO_SIDE_PX, side)
+    return {"size": str(scaled_size(largest, SensorSize(width=side, height=side))), "roi": "full"}
 
 
 def _shows_person(video: Path, config: DataConfig) -> bool:
-    try:
-        source = open_source(video, GESTURE_SENSOR, config.model_copy(update={"roi": "auto"}))
-    except DvspipeError:
-        return False  # reported when all recordings are read
+    source = open_source(video, GESTURE_SENSOR, config.model_copy(update={"roi": "auto"}))
     return source.track is not None
-
-
-def _choose_size(videos: Sequence[Path], config: DataConfig) -> dict[str, JsonValue]:
-    """Choose a size for complete pictures; empty if all have the same size, and it is not too large."""
-    sizes = set[SensorSize]()
-    for video in videos:
-        try:
-            sizes.add(open_for_sensor(video, config).size)
-        except DvspipeError:
-            continue  # reported when all recordings are read
-
-    largest = max(sizes, key=lambda size: size.width * size.height, default=None)
-    if largest is None or (len(sizes) == 1 and max(largest.width, largest.height) <= MAX_VIDEO_SIDE_PX):
-        return {}
-
-    side = min(MAX_VIDEO_SIDE_PX, max(largest.width, largest.height))
-    return {"size": str(scaled_size(largest, SensorSize(width=side, height=side)))}

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from ..datasets import SpikeTensors, plain_batches
-from ..networks import Fold, estimate_norms, find_norms, list_layers, run_in_pieces, run_network
+from ..networks import Fold, estimate_norms, find_norms, list_layers, run_in_pieces
 from ..networks.building import Standardise
 from ..networks.norms import PIECE_STEPS
 from .logistic import fit_readout
@@ -33,43 +33,34 @@ def estimate_statistics(network: nn.Module, tensors: SpikeTensors, *, batch: int
     estimate_norms(network, spikes, segment or tensors[0].shape[1])
 
 
+@torch.no_grad()
 def fit_gains(network: nn.Module, tensors: SpikeTensors, *, batch: int) -> None:
     """Set gain and offset of standardised convolutions so the currents of each channel have mean 0 and variance 1.
 
     As with batch norm, no layer of an untrained network is silent then.
     """
-
-    def fit(fold: nn.Module, _inputs: tuple[Tensor, ...], currents: Tensor) -> Tensor:
-        assert isinstance(fold, Fold)
-        convolution = fold[0]
-        assert isinstance(convolution, nn.Conv2d)
-        standardise = next(module for module in fold.modules() if isinstance(module, Standardise))
-        deviation, mean = torch.std_mean(currents, (0, 1, 3, 4))
-        gain = torch.where(deviation > 0, 1 / deviation, torch.ones_like(deviation))
-
-        # Returning the currents with their new gain and offset makes this pass fit all layers: the next convolution
-        # sees the inputs that it will get.
-        standardise.gain.mul_(gain)
-        assert convolution.bias is not None
-        convolution.bias.copy_(-mean * gain)
-        return (currents - mean[:, None, None]) * gain[:, None, None]
-
-    folds = [module for module in network.modules() if isinstance(module, Fold)]
-    layers = [fold for fold in folds if any(isinstance(module, Standardise) for module in fold.modules())]
-    if not layers:
+    if not any(isinstance(module, Standardise) for module in network.modules()):
         return
 
-    hooks = [layer.register_forward_hook(fit) for layer in layers]
     chosen = np.random.default_rng(0).permutation(len(tensors))[:batch].tolist()
-    try:
-        network.eval()
-        with torch.no_grad():
-            (batch_spikes,) = plain_batches(tensors, batch, chosen)
-            spikes = torch.from_numpy(batch_spikes[:, :PIECE_STEPS]).transpose(0, 1)
-            run_network(network, spikes.to(next(network.parameters()).device))
-    finally:
-        for hook in hooks:
-            hook.remove()
+    (spikes,) = plain_batches(tensors, batch, chosen)
+    values = torch.from_numpy(spikes[:, :PIECE_STEPS]).transpose(0, 1).float().to(next(network.parameters()).device)
+    for layer in network.eval().children():
+        values = layer(values)
+        values = values[0] if isinstance(values, tuple) else values
+        if not isinstance(layer, Fold):
+            continue
+
+        # The next convolution sees the inputs that it will get.
+        convolution = layer[0]
+        assert isinstance(convolution, nn.Conv2d)
+        assert convolution.bias is not None
+        standardise = next(module for module in layer.modules() if isinstance(module, Standardise))
+        deviation, mean = torch.std_mean(values, (0, 1, 3, 4))
+        gain = torch.where(deviation > 0, 1 / deviation, torch.ones_like(deviation))
+        standardise.gain.mul_(gain)
+        convolution.bias.copy_(-mean * gain)
+        values = (values - mean[:, None, None]) * gain[:, None, None]
 
 
 def fit_last_layer(network: nn.Sequential, tensors: SpikeTensors, *, batch: int) -> None:

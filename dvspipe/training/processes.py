@@ -45,7 +45,7 @@ class TrainingProcesses:
 
     @property
     def is_first(self) -> bool:
-        """Whether this process is the first; only the first writes files and calls callbacks."""
+        """Whether this process is the first; only the first writes files and reports."""
         return self.rank == 0
 
     def share(self, value: Shared) -> Shared:

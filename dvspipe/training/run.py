@@ -8,13 +8,15 @@ last. So a folder with a configuration can be resumed, and a folder with records
 
 from __future__ import annotations
 
+import logging
+import os
+import platform
 import re
 import shlex
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -24,15 +26,9 @@ from torch import nn
 from ..base.errors import ConfigError, DataError, count_noun
 from ..base.files import lock_folder, write_text
 from ..base.progress import Progress, ignore_progress
-from ..checkpoints.checkpoint import (
-    ClassifierConfig,
-    load_checkpoint,
-    save_checkpoint,
-    versions,
-)
+from ..checkpoints.checkpoint import ClassifierConfig, load_checkpoint, save_checkpoint, versions
 from ..datasets import (
     DataSet,
-    DecodedEvents,
     Sample,
     SpikeTensors,
     TensorSettings,
@@ -48,88 +44,129 @@ from ..datasets import (
 )
 from ..encoding import BinConfig
 from ..hooks import plugins
-from ..networks import (
-    NetworkConfig,
-    count_activity,
-    run_network,
-)
+from ..networks import NetworkConfig, count_activity, run_network
 from ..results import ActivityRecord, EpochRow, RunFolder, TestResult, TrainingRun, write_rows
 from .activity_record import record_activity
 from .calibration import find_least_energy, fit_temperature
-from .callback import LogCallback, TrainingCallback
-from .choice import Choice, choose_settings
+from .choice import choose_settings
 from .config import TrainConfig, check_settings
-from .diagnosis import describe_test, diagnose, find_data_problems, find_outside
+from .diagnosis import diagnose, find_data_problems, find_outside
 from .evaluation import evaluate_network, score
 from .features import FeatureTrainer
 from .framing import adopt_framing
-from .machine import describe_machine
 from .processes import has_several_processes, is_first_process, join_processes
 from .resuming import TrainingState, find_state, load_initial_weights, read_run
-from .trainer import DataParts, Experiment, RunSetup, Trainer
+from .trainer import DataParts, Experiment, OnEpoch, RunSetup, Trainer
 
 RUNS = Path("runs/train")  # folder of new runs
+CPUINFO = Path("/proc/cpuinfo")  # Linux's description of the processor
 OUT_OF_MEMORY = re.compile("not enough memory|can't allocate memory")  # in torch's error messages about CPU memory
 
-
-def find_run_folder(out: str | Path | None, name: str, *, overwrite: bool) -> RunFolder:
-    """Return a run folder, by default the first free one for a name in `RUNS`."""
-    if out is not None:
-        return RunFolder(Path(out))
-    if has_several_processes():  # each process would find another folder
-        raise ConfigError("out: missing; several training processes need a common run folder")
-    return RunFolder.find_free(RUNS, name, overwrite=overwrite)
+log = logging.getLogger(__package__)
 
 
-def run_training(
-    config: TrainConfig,
-    folder: RunFolder,
+def train(
+    source: str | Path | DataSet | TrainConfig,
+    config: TrainConfig = TrainConfig(),
+    out: str | Path | None = None,
     *,
-    data: DataSet | None = None,
-    network: nn.Module | None = None,
-    callback: TrainingCallback = TrainingCallback(),
-    command: str = "",
     resume: bool = False,
-    decoded: DecodedEvents | None = None,
+    overwrite: bool = False,
+    network: nn.Module | None = None,
+    on_epoch: OnEpoch | None = None,
+    progress: Progress = ignore_progress,
 ) -> TrainingRun:
-    """Train with a complete configuration; arguments as in `dvspipe.train`.
+    """Train a spiking classifier on labelled recordings, and test it once.
+
+    For a folder DIR/CLASS/RECORDING, settings are chosen automatically. The validation part selects the
+    epoch. Under torchrun, all processes train one network.
 
     Args:
-        config: Configuration; to resume, none or some settings of the run.
-        folder: Run folder; the results of an earlier run are replaced.
-        data: Data set; None: the one of the configuration.
-        network: The user's own network.
-        callback: Training callback.
-        command: Command that repeats the run, for the records.
-        resume: Continue the run in the folder.
-        decoded: Events decoded earlier.
+        source: Folder of recordings, whose settings are chosen unless they are given; YAML file, or name of an included
+            configuration (see dvspipe configs list). In Python also a data set, or complete settings with the folder
+            `root`.
+        config: Settings that take precedence, such as root=DIR or epochs=5.
+        out: Run folder; created if missing. Default: a new folder, runs/train/NAME.
+        resume: Resume the run in the folder after its last complete epoch, or from its start if there is none, with
+            the settings of the run. On a CPU, the weights at the end are the same as without the interruption. A
+            complete run is not changed.
+        overwrite: Remove the results of an earlier run in the folder.
+        network: Your own network. It is trained in place, and has the weights of the chosen epoch at the end.
+        on_epoch: Called with the `EpochRow` of each epoch when it is complete and stored.
+        progress: Called with the amount done of each stage and its total.
+
+    Returns:
+        The run: its folder, epochs, test result and activity.
+
+    Raises:
+        DataError: If the data set is not usable, or differs from the data set of the run to resume.
+        ConfigError: If settings contradict each other, the loss becomes NaN, memory runs out, or the run to resume was
+            started with other settings.
+        CheckpointError: If the state to resume from is missing, or the checkpoint of a complete run is corrupted.
+        FileError: If the folder contains a run, cannot be written to, or another process trains in it.
+
+    Example:
+        >>> from dvspipe import TrainConfig, train
+        >>> train("recordings", TrainConfig(rule="eprop", epochs=5)).test.accuracy  # doctest: +SKIP
+        0.95
     """
+    # One process reports.
+    log.disabled = not is_first_process()
+    progress = progress if is_first_process() else ignore_progress
+
+    if out is None and (resume or has_several_processes()):
+        needs = "resume" if resume else "several training processes"
+        raise ConfigError(f"out: missing ({needs}: expected the run folder); use out=FOLDER")
+    if out is not None and not resume and is_first_process():
+        RunFolder(Path(out)).check_unused(overwrite=overwrite)  # fail before recordings are read
+    if network is not None:
+        config = TrainConfig(**config.given | {"network": "module"})
+
+    complete = _read_settings(source, config, progress, resume=resume)
+    folder = RunFolder.find_free(RUNS, complete.name, overwrite=overwrite) if out is None else RunFolder(Path(out))
     if resume:
-        config = read_run(folder, config)
+        complete = read_run(folder, complete)
 
     # Fail before recordings are read.
-    check_settings(config)
-    if (config.network == "module") != (network is not None):
+    check_settings(complete)
+    if (complete.network == "module") != (network is not None):
         found = "no network" if network is None else "a network of yours"
-        raise ConfigError(f"network = {config.network}: found {found} (your own network needs network = module)")
-
-    init = None if config.init is None else load_checkpoint(config.init, network=network)
+        raise ConfigError(f"network = {complete.network}: found {found} (your own network needs network = module)")
+    init = None if complete.init is None else load_checkpoint(complete.init, network=network)
     if init is not None:
-        config = adopt_framing(config, init.config)
+        complete = adopt_framing(complete, init.config)
 
-    with join_processes(choose_device(config.device)) as processes:
-        callback.on_run(folder, config)
-        setup = RunSetup(config, folder, init, network, processes, callback)
-
+    with join_processes(choose_device(complete.device)) as processes:
+        log.info("run: %s", folder.path)
+        setup = RunSetup(complete, folder, init, network, processes, on_epoch, progress)
         try:
-            return _run(setup, data, decoded, command, resume=resume)
-        except (torch.OutOfMemoryError, RuntimeError) as error:
-            if isinstance(error, torch.OutOfMemoryError) or OUT_OF_MEMORY.search(str(error)):
-                raise ConfigError(
-                    f"not enough memory for a training step; lower segment, batch = {config.batch}, steps = "
-                    f"{config.steps} or channels"
-                ) from error
-            raise
+            run = _run(setup, source if isinstance(source, DataSet) else None, resume=resume)
+        except RuntimeError as error:
+            if not isinstance(error, torch.OutOfMemoryError) and not OUT_OF_MEMORY.search(str(error)):
+                raise
+            raise ConfigError(
+                f"not enough memory for a training step; lower segment, batch = {complete.batch}, steps = "
+                f"{complete.steps} or channels"
+            ) from error
+
+    if is_first_process():
+        plugins().hook.report(record=run, folder=folder.path)
+    return run
+
+
+def _read_settings(
+    source: str | Path | DataSet | TrainConfig, config: TrainConfig, progress: Progress, *, resume: bool
+) -> TrainConfig:
+    """Return the settings of a training; of a run to resume, only the given ones."""
+    if isinstance(source, DataSet):
+        return config
+    if isinstance(source, TrainConfig):
+        return TrainConfig(**source.given | config.given)
+    if not Path(source).expanduser().is_dir():
+        return TrainConfig.read(source, config.given)
+
+    root = find_folder(source)
+    return TrainConfig(**{"root": root} | config.given) if resume else choose_settings(root, config, progress)
 
 
 def choose_device(name: str) -> torch.device:
@@ -144,19 +181,14 @@ def choose_device(name: str) -> torch.device:
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
 
-def _run(
-    setup: RunSetup, given: DataSet | None, decoded: DecodedEvents | None, command: str, *, resume: bool
-) -> TrainingRun:
+def _run(setup: RunSetup, given: DataSet | None, *, resume: bool) -> TrainingRun:
     """Train, or finish an interrupted run: open and check the data, build, encode, train and test."""
     config = setup.config
     folder = setup.folder
     processes = setup.processes
 
     # Check as much as possible before the folder is touched and recordings are encoded.
-    opened = given
-    if opened is None:
-        opening = partial(setup.callback.on_progress, "opening recordings")
-        opened = open_dataset(config, config, decoded=decoded, progress=opening)
+    opened = given or open_dataset(config, config, progress=setup.stage("opening recordings"))
     data = _prepare_data(setup, opened)
     if resume:
         check_split(folder.split, data)
@@ -168,9 +200,6 @@ def _run(
             return complete
 
         parts = _encode(setup, data, classifier)
-        if decoded is not None:
-            decoded.clear()  # release the memory of the events
-
         settings = yaml.safe_dump(config.to_record(), sort_keys=False)
         if processes.is_first:
             folder.clear(keep_epochs=state is not None)
@@ -186,7 +215,7 @@ def _run(
         # run.
         run = None
         if processes.is_first:
-            test, activity = _test(experiment, best, command)
+            test, activity = _test(experiment, best)
             run = TrainingRun(folder, settings, tuple(trainer.rows), test, activity)
         shared = processes.share(run)
         assert shared is not None
@@ -201,55 +230,30 @@ def _find_complete(setup: RunSetup, state: TrainingState) -> TrainingRun | None:
     # Rows in the file may be lost, or include an incomplete epoch.
     if processes.is_first:
         write_rows(state.rows, EpochRow, folder.epochs, folder.epochs_csv)
-    if len(state.rows) < setup.config.epochs:
-        return None
 
-    is_complete = TestResult.find(folder.test) is not None and folder.activity.is_file()
-    if not processes.share(is_complete):
+    has_records = TestResult.find(folder.test) is not None and folder.activity.is_file()
+    if not processes.share(has_records and len(state.rows) == setup.config.epochs):
         return None
 
     load_checkpoint(folder.best, network=setup.own)  # check it, and load the user's network
     return TrainingRun.read(folder)
 
 
-def _prepare_data(setup: RunSetup, opened: DataSet) -> DataSet:
-    """Draw missing parts, leave out copies, and warn of what limits the result."""
-    callback = setup.callback
+def _prepare_data(setup: RunSetup, data: DataSet) -> DataSet:
+    """Draw missing parts, leave out copies, and check that there are recordings of every class to train on."""
+    config = setup.config
     init = setup.init
-    if init is not None and set(opened.classes) == set(init.config.classes):
-        opened = opened.with_classes(init.config.classes)  # the last layer has the order of the checkpoint
+    if init is not None and set(data.classes) == set(init.config.classes):
+        data = data.with_classes(init.config.classes)  # the last layer has the order of the checkpoint
 
-    drawn = _draw_missing_parts(opened, setup.config)
-    data = leave_out_copies(drawn, partial(callback.on_progress, "comparing recordings"))
-    _check_classes(data)
-
-    callback.on_data(synthetic=data.synthetic)
-    callback.on_note(_describe_parts(data))
-    for warning in (*data.warnings, *(finding.text for finding in find_data_problems(data))):
-        callback.on_warning(warning)
-    return data
-
-
-def _draw_missing_parts(data: DataSet, config: TrainConfig) -> DataSet:
-    """Draw missing test and validation parts from the training part, with a warning."""
-    drawn = data
     if not data.test:
         train, test = divide(data.train, config.test, config.seed + 1)
-        drawn = replace(drawn, train=tuple(train), test=tuple(test))
+        data = replace(data, train=tuple(train), test=tuple(test))
     if not data.validation and config.validation:
-        train, validation = divide(drawn.train, config.validation, config.seed)
-        drawn = replace(drawn, train=tuple(train), validation=tuple(validation))
+        train, validation = divide(data.train, config.validation, config.seed)
+        data = replace(data, train=tuple(train), validation=tuple(validation))
+    data = leave_out_copies(data, setup.stage("comparing recordings"))
 
-    warnings = tuple(
-        f"{data.title}: has no {part} part; {len(samples)} training recordings are used ({part})"
-        for part, samples in drawn.parts.items()
-        if samples and not data.parts[part]
-    )
-    return replace(drawn, warnings=(*data.warnings, *warnings))
-
-
-def _check_classes(data: DataSet) -> None:
-    """Check that there are two classes, and training recordings of every class to validate or test."""
     trained = {sample.label for sample in data.train}
     untrained = sorted({sample.label for sample in (*data.validation, *data.test)} - trained)
     if untrained or len(trained) < 2:
@@ -259,16 +263,11 @@ def _check_classes(data: DataSet) -> None:
             "or change the split with seed, validation or test"
         )
 
-
-def _describe_parts(data: DataSet) -> str:
-    """Describe the sizes of the parts, the share really held out for validation, and classes without recordings."""
-    share = len(data.validation) / (len(data.train) + len(data.validation))
-    validated = f"{count_recordings(data.validation)} ({share:.0%})" if data.validation else "none"
-    parts = f"training: {count_recordings(data.train)}; validation: {validated}; test: {count_recordings(data.test)}"
-
-    trained = {sample.label for sample in data.train}
-    absent = [name for label, name in enumerate(data.classes) if label not in trained]
-    return f"{parts}; no recordings of {', '.join(absent)}" if absent else parts
+    parts = ", ".join(f"{part} {count_recordings(samples)}" for part, samples in data.parts.items())
+    log.info("%s: %s", data.title, parts)
+    for warning in (*data.warnings, *find_data_problems(data)):
+        log.warning("%s", warning)
+    return data
 
 
 def _build(setup: RunSetup, data: DataSet) -> tuple[ClassifierConfig, nn.Module]:
@@ -298,107 +297,68 @@ def _build(setup: RunSetup, data: DataSet) -> tuple[ClassifierConfig, nn.Module]
     if network is None:
         network = classifier.build_network()
     else:
-        _try_out(network, classifier)
+        # Call it once, to fail before recordings are read.
+        with torch.no_grad():
+            outputs, _ = run_network(network.eval(), torch.zeros(classifier.bins.steps, 1, *classifier.shape))
+        if outputs.shape[2] != len(data.classes):
+            raise ConfigError(
+                f"network: returned {outputs.shape[2]} outputs (expected one per class, {len(data.classes)})"
+            )
 
     if init is not None:
         classifier = load_initial_weights(init, classifier, network, name=str(config.init))
         if init.config.classes != data.classes:
-            setup.callback.on_note(f"init = {config.init}: new last layer for {', '.join(data.classes)}")
-
+            log.info("init = %s: new last layer for %s", config.init, ", ".join(data.classes))
     return classifier, network
 
 
-def _try_out(network: nn.Module, classifier: ClassifierConfig) -> None:
-    """Call the user's own network once, to fail before recordings are read.
-
-    Raises:
-        ConfigError: If it fails, or does not return an output per class.
-    """
-    network.eval()
-    spikes = torch.zeros(classifier.bins.steps, 1, *classifier.shape)
-    try:
-        with torch.no_grad():
-            outputs, _ = run_network(network, spikes)
-    except (RuntimeError, TypeError, ValueError, StopIteration) as error:
-        shape = list(spikes.shape)
-        raise ConfigError(f"network: fails for an input {shape} ({' '.join(str(error).split())})") from error
-
-    K = len(classifier.classes)
-    if outputs.shape[2] != K:
-        raise ConfigError(f"network: returned {outputs.shape[2]} outputs (expected one per class, {K})")
-
-
 def _encode(setup: RunSetup, data: DataSet, classifier: ClassifierConfig) -> DataParts:
-    """Encode the parts of the data set as spike tensors, and warn of events outside the steps."""
+    """Encode the parts of the data set as spike tensors."""
     config = setup.config
-    verb = "reading" if config.root else "rendering"
     cache = open_cache(config)
 
     def encode(name: str, samples: Sequence[Sample], views: int = 1) -> SpikeTensors:
         settings = TensorSettings(config.part(BinConfig), views, vary=config.part(VaryConfig), seed=config.seed)
-        progress = partial(setup.callback.on_progress, f"{verb} {name}")
-        return SpikeTensors(samples, settings, cache=cache, jobs=config.jobs, progress=progress)
+        return SpikeTensors(samples, settings, cache=cache, jobs=config.jobs, progress=setup.stage(f"encoding {name}"))
 
     train = encode("train", data.train, config.views)
     validation = encode("validation", data.validation) if data.validation else None
     parts = DataParts(train, validation, encode("test", data.test))
 
-    _check_sensor(train, data, classifier)
-    for finding in find_outside(train.counts(), config):
-        setup.callback.on_warning(finding.text)
-    return parts
-
-
-def _check_sensor(tensors: SpikeTensors, data: DataSet, classifier: ClassifierConfig) -> None:
-    """Check that spike tensors have the shape that the network expects."""
-    *_, height, width = tensors[0].shape
+    *_, height, width = train[0].shape
     _, expected_height, expected_width = classifier.shape
     if (height, width) != (expected_height, expected_width):
         raise DataError(
-            f"{data.title}: recordings are not from sensor {data.sensor} (found spike tensors of "
-            f"{width}x{height}, expected {expected_width}x{expected_height})"
-            f"; use size={data.sensor} to fit recordings and videos to this size"
+            f"{data.title}: recordings are not from sensor {data.sensor} (found spike tensors of {width}x{height}, "
+            f"expected {expected_width}x{expected_height}); use size={data.sensor} to fit recordings to this size"
         )
+    for warning in find_outside(train, config):
+        log.warning("%s", warning)
+    return parts
 
 
-def _calibrate(experiment: Experiment, classifier: ClassifierConfig, network: nn.Module) -> ClassifierConfig:
-    """Calibrate a classifier on the validation part, if there is one, and write the checkpoint."""
-    validation = experiment.parts.validation
-    calibration: dict[str, float | None] = {"calibrated_on": len(experiment.data.validation)}
-    if validation is not None:
-        progress = partial(experiment.callback.on_progress, "calibrating")
-        validated = evaluate_network(network, validation, batch=experiment.config.batch, progress=progress)
-        calibration |= {
-            "temperature": fit_temperature(validated.logits, validated.labels),
-            "least_energy": find_least_energy(validated.logits),
-        }
-
-    calibrated = classifier.model_copy(update=calibration)
-    save_checkpoint(experiment.folder.best, calibrated, network)
-    return calibrated
-
-
-def _test(experiment: Experiment, best: EpochRow, command: str) -> tuple[TestResult, ActivityRecord]:
+def _test(experiment: Experiment, best: EpochRow) -> tuple[TestResult, ActivityRecord]:
     """Calibrate the network of the chosen epoch, test it once, and store the test and activity records."""
     folder = experiment.folder
     config = experiment.config
     data = experiment.data
     parts = experiment.parts
-    device = experiment.processes.device
-    report = experiment.callback.on_progress
+    stage = experiment.stage
 
-    classifier, network = load_checkpoint(folder.best, str(device), experiment.own)
-    classifier = _calibrate(experiment, classifier, network)
+    classifier, network = load_checkpoint(folder.best, str(experiment.processes.device), experiment.own)
+    calibration: dict[str, float | None] = {"calibrated_on": len(data.validation)}
+    if parts.validation is not None:
+        validated = evaluate_network(network, parts.validation, batch=config.batch, progress=stage("calibrating"))
+        calibration["temperature"] = fit_temperature(validated.logits, validated.labels)
+        calibration["least_energy"] = find_least_energy(validated.logits)
+    classifier = classifier.model_copy(update=calibration)
+    save_checkpoint(folder.best, classifier, network)
 
-    trained = evaluate_network(
-        network, parts.train, batch=config.batch, progress=partial(report, "accuracy in training")
-    )
-    counted = config.dtype.kind == "u"
-    with count_activity(network, counted=counted) as activity_of:
-        tested = evaluate_network(network, parts.test, batch=config.batch, progress=partial(report, "test"))
+    trained = evaluate_network(network, parts.train, batch=config.batch, progress=stage("accuracy in training"))
+    with count_activity(network, counted=config.dtype.kind == "u") as activity_of:
+        tested = evaluate_network(network, parts.test, batch=config.batch, progress=stage("test"))
 
     # What the network did on the test recordings, for the page of the run.
-    report("recording layer activity", 0, 1)
     layers = activity_of()
     scores = score(tested, data.test, data.classes, classifier)
     activity = record_activity(layers, network, parts.test, data, config, scores.wrong)
@@ -415,11 +375,14 @@ def _test(experiment: Experiment, best: EpochRow, command: str) -> tuple[TestRes
         val_accuracy=best.val_accuracy,
         val_samples=None if parts.validation is None else len(data.validation),
         train_accuracy=trained.accuracy,
-        findings=tuple(diagnose(experiment, layers, trained, tested)),
-        notes=tuple(describe_test(data)),
-        command=command,
+        findings=(
+            *find_data_problems(data),
+            *find_outside(parts.train, config),
+            *diagnose(layers, data, trained, tested),
+        ),
+        command=find_command(),
         versions=versions(),
-        machine=describe_machine(device),
+        machine=describe_machine(experiment.processes.device),
     )
 
     # Written last: a resumed run that finds both records is complete.
@@ -428,99 +391,22 @@ def _test(experiment: Experiment, best: EpochRow, command: str) -> tuple[TestRes
     return result, activity
 
 
-def train(
-    source: str | Path | DataSet | TrainConfig | Choice,
-    config: TrainConfig = TrainConfig(),
-    out: str | Path | None = None,
-    *,
-    resume: bool = False,
-    overwrite: bool = False,
-    network: nn.Module | None = None,
-    callback: TrainingCallback | None = None,
-    progress: Progress = ignore_progress,
-) -> TrainingRun:
-    """Train a spiking classifier on labelled recordings, and test it once.
-
-    For a folder DIR/CLASS/RECORDING, settings are chosen automatically. The validation part selects the
-    epoch. Under torchrun, all processes train one network.
-
-    Args:
-        source: Folder of recordings, whose settings are chosen unless they are given; YAML file, or name of an included
-            configuration (see dvspipe configs list). In Python also a data set, complete settings with the folder
-            `root`, or the result of `choose_settings`.
-        config: Settings that take precedence, such as root=DIR or epochs=5.
-        out: Run folder; created if missing. Default: a new folder, runs/train/NAME.
-        resume: Resume the run in the folder after its last complete epoch, or from its start if there is none, with
-            the settings of the run. On a CPU, the weights at the end are the same as without the interruption. A
-            complete run is not changed.
-        overwrite: Remove the results of an earlier run in the folder.
-        network: Your own network. It is trained in place, and has the weights of the chosen epoch at the end.
-        callback: Training callback; default: `LogCallback`.
-        progress: Called with the amount done and the total.
-
-    Returns:
-        The run: its folder, epochs, test result and activity.
-
-    Raises:
-        DataError: If the data set is not usable, or differs from the data set of the run to resume.
-        ConfigError: If settings contradict each other, the loss becomes NaN, memory runs out, or the run to resume was
-            started with other settings.
-        CheckpointError: If the state to resume from is missing, or the checkpoint of a complete run is corrupted.
-        FileError: If the folder contains a run, cannot be written to, or another process trains in it.
-
-    Example:
-        >>> from dvspipe import TrainConfig, train
-        >>> train("recordings", TrainConfig(rule="eprop", epochs=5)).test.accuracy  # doctest: +SKIP
-        0.95
-    """
-    callback = callback or LogCallback(progress)
-    if not is_first_process():
-        callback = TrainingCallback()  # one process reports
-
-    if resume and out is None:
-        raise ConfigError("resume: needs a run folder; use out=FOLDER")
-    if out is not None and not resume and is_first_process():
-        RunFolder(Path(out)).check_unused(overwrite=overwrite)  # fail before recordings are read
-
-    if network is not None:
-        config = TrainConfig(**config.given | {"network": "module"})
-
-    # The recordings of a folder are decoded while its settings are chosen.
-    if isinstance(source, str | Path) and Path(source).expanduser().is_dir():
-        source = find_folder(source)
-        if not resume:
-            source = choose_settings(source, config, partial(callback.on_progress, "recordings"))
-            callback.on_note(source.summary)
-            for warning in source.warnings:
-                callback.on_warning(warning)
-
-    if isinstance(source, DataSet):
-        complete = config
-    elif isinstance(source, Choice | TrainConfig):
-        settings = source.config if isinstance(source, Choice) else source
-        complete = TrainConfig(**settings.given | config.given)
-    elif isinstance(source, Path) and source.is_dir():  # to resume
-        complete = TrainConfig(**{"root": source} | config.given)
-    else:
-        complete = TrainConfig.read(source, config.given)
-
-    trained = run_training(
-        complete,
-        find_run_folder(out, complete.name, overwrite=overwrite),
-        data=source if isinstance(source, DataSet) else None,
-        network=network,
-        callback=callback,
-        command=find_command(),
-        resume=resume,
-        decoded=source.decoded if isinstance(source, Choice) else None,
-    )
-    if is_first_process():
-        plugins().hook.report(record=trained, folder=trained.folder.path)
-    return trained
-
-
 def find_command() -> str:
     """Return the command line of this process; empty if it is another program."""
     program = Path(sys.argv[0])
     is_own = program.stem == "dvspipe" or (program.stem == "__main__" and program.parent.name == "dvspipe")
     return shlex.join(["dvspipe", *sys.argv[1:]]) if is_own else ""
+
+
+def describe_machine(device: torch.device) -> dict[str, str]:
+    """Describe Python, the system, processor, threads, and the GPU if one is used."""
+    text = CPUINFO.read_text(encoding="utf-8", errors="replace") if CPUINFO.is_file() else ""
+    model = re.search(r"model name\s*: (.+)", text)
+    processor = model[1] if model else platform.processor() or platform.machine()
+    gpu = {"GPU": torch.cuda.get_device_name(device)} if device.type == "cuda" else {}
+
+    return {
+        "Python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "processor": f"{processor}, {os.cpu_count()} cores, {torch.get_num_threads()} threads",
+    } | gpu

@@ -154,9 +154,9 @@ def test_claimed_sizes_cost_no_memory(saved: Path, change: dict[str, Any], monke
     build = ClassifierConfig.build_network
     devices = []
 
-    def spy(config: ClassifierConfig) -> nn.Module:
-        devices.append(torch.get_default_device().type)
-        return build(config)
+    def spy(config: ClassifierConfig, device: str = "cpu") -> nn.Module:
+        devices.append(device)
+        return build(config, device)
 
     monkeypatch.setattr(ClassifierConfig, "build_network", spy)
     with raises(CheckpointError, "saved.safetensors"):

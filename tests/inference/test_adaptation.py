@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -13,15 +12,14 @@ from commands import dvspipe
 from conftest import BAR_CLASSES, moving_bar, write_bars
 from facts import mentions, raises
 
-from dvspipe import adapt, infer, train
-from dvspipe.base.errors import CheckpointError, ConfigError, DataError, FileError
+from dvspipe import adapt, train
+from dvspipe.base.errors import CheckpointError, DataError, FileError
 from dvspipe.encoding import encode
 from dvspipe.events import Events, concatenate
-from dvspipe.formats import write
-from dvspipe.inference import Adaptation, Classifier, Predictions
+from dvspipe.formats import read, write
+from dvspipe.inference import Classifier
 from dvspipe.inference import adaptation as module
 from dvspipe.networks import NetworkConfig, find_norms
-from dvspipe.results import AdaptationRecord
 from dvspipe.training import TrainConfig
 
 EACH = 8  # recordings per class
@@ -60,15 +58,16 @@ def classifier(checkpoint: Path) -> Classifier:
     return Classifier.load(checkpoint)
 
 
-@pytest.fixture(scope="module")
-def shifted() -> list[Events]:
-    return [repeat(each) for each in bars()]
+def write_all(folder: Path, recordings: list[Events]) -> Path:
+    for number, events in enumerate(recordings):
+        write(folder / f"{number:02}.h5", events)
+    return folder
 
 
 @pytest.fixture(scope="module")
-def full(checkpoint: Path, shifted: list[Events]) -> Adaptation:
-    """Adaptation to a sensor that reads out each event several times, at full strength."""
-    return adapt(Classifier.load(checkpoint), shifted, strength=1.0)
+def shifted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Recordings of a sensor that reads out each event several times."""
+    return write_all(tmp_path_factory.mktemp("shifted"), [repeat(each) for each in bars()])
 
 
 def statistics(classifier: Classifier) -> list[torch.Tensor]:
@@ -81,110 +80,74 @@ def accuracy(classifier: Classifier, recordings: list[Events], labels: list[int]
     return float(np.mean(np.equal(predicted, [BAR_CLASSES[label] for label in labels])))
 
 
-def test_norms_move_towards_the_statistics_of_the_recordings(
-    classifier: Classifier, shifted: list[Events], full: Adaptation
-) -> None:
+def test_norms_move_towards_the_statistics_of_the_recordings(classifier: Classifier, shifted: Path) -> None:
     """Compare the first norm with a computation from the definition."""
-    share = full.record.strength
-    assert share > 0.4
-    spikes = torch.from_numpy(np.stack([encode(each, classifier.config.bins) for each in shifted], axis=1))
+    adapted = adapt(classifier, shifted)
+    recordings = [read(file) for file in sorted(shifted.iterdir())]
+    spikes = torch.from_numpy(np.stack([encode(each, classifier.config.bins) for each in recordings], axis=1))
     convolution = next(layer for layer in classifier.network.modules() if isinstance(layer, torch.nn.Conv2d))
     currents = convolution(spikes.float().flatten(0, 1)).transpose(0, 1).flatten(1).detach()
 
-    before_mean, before_variance, *_ = statistics(classifier)
-    mean, variance, *_ = statistics(full.classifier)
-    torch.testing.assert_close(mean, (1 - share) * before_mean + share * currents.mean(1), atol=1e-3, rtol=1e-3)
-    torch.testing.assert_close(variance, (1 - share) * before_variance + share * currents.var(1), atol=1e-3, rtol=1e-2)
+    # The share is the same for all channels and statistics, and at most one half.
+    before, after = statistics(classifier), statistics(adapted)
+    shares = [(after[k] - before[k]) / (own - before[k]) for k, own in enumerate((currents.mean(1), currents.var(1)))]
+    share = float(torch.cat(shares).mean())
+    assert 0.2 < share <= 0.5
+    torch.testing.assert_close(torch.cat(shares), torch.full((12,), share), atol=0.02, rtol=0)
 
 
-def test_adaptation_changes_neither_its_input_nor_the_accuracy(classifier: Classifier, full: Adaptation) -> None:
+def test_adaptation_changes_neither_its_input_nor_the_accuracy(
+    classifier: Classifier, shifted: Path, tmp_path: Path
+) -> None:
     test, labels = [repeat(each) for each in bars(first=200)], [0, 1, 2] * EACH
     before = classifier.digest
-    assert accuracy(full.classifier, test, labels) >= accuracy(classifier, test, labels)
-    assert accuracy(adapt(classifier, bars()).classifier, bars(first=200), labels) >= 0.9
-    assert Classifier(classifier.config, classifier.network).digest == before != full.classifier.digest
+    adapted = adapt(classifier, shifted)
+    assert accuracy(adapted, test, labels) >= accuracy(classifier, test, labels)
+    assert accuracy(adapt(classifier, write_all(tmp_path, bars())), bars(first=200), labels) >= 0.9
+    assert Classifier(classifier.config, classifier.network).digest == before != adapted.digest
 
 
-def test_strength_zero_and_a_single_predicted_class_change_nothing(
-    classifier: Classifier, shifted: list[Events]
-) -> None:
-    none = adapt(classifier, shifted, strength=0.0).classifier
-    torch.testing.assert_close(statistics(classifier), statistics(none))
+def test_a_single_predicted_class_changes_nothing(classifier: Classifier, tmp_path: Path) -> None:
     alone = [each for each in bars((0,)) if classifier.predict(each).class_name == BAR_CLASSES[0]]
-    adaptation = adapt(classifier, alone, strength=1.0)
-    assert adaptation.record.strength == 0
-    torch.testing.assert_close(statistics(classifier), statistics(adaptation.classifier))
+    adapted = adapt(classifier, write_all(tmp_path, alone))
+    torch.testing.assert_close(statistics(classifier), statistics(adapted))
 
 
-def test_sample_is_bounded_and_without_quiet_windows(classifier: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sample_is_bounded_and_without_quiet_windows(
+    classifier: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     busy = moving_bar(0, 400, 6)
     still = Events([busy.t[-1] + 250_000, busy.t[-1] + 650_000], [1, 2], [1, 2], [1, 1], busy.sensor)
-    recordings = [busy, concatenate([busy, still], busy.sensor)]
-    assert adapt(classifier, recordings).record.windows == 12
+    folder = write_all(tmp_path, [busy, concatenate([busy, still], busy.sensor)])
+    assert adapt(classifier, folder).config.trained_on.endswith("adapted to 12 windows of 2 recordings")
     monkeypatch.setattr(module, "MAX_WINDOWS", 5)
-    record = adapt(classifier, recordings).record
-    assert (record.recordings, record.windows, sum(record.before), sum(record.after)) == (2, 5, 5, 5)
+    assert adapt(classifier, folder).config.trained_on.endswith("adapted to 5 windows of 2 recordings")
 
 
-def test_unusable_recordings_and_settings_are_named(classifier: Classifier, tmp_path: Path) -> None:
-    adaptation = adapt(classifier, [*bars(), tmp_path / "none.h5"])
-    assert (adaptation.record.skipped, adaptation.record.recordings) == (1, 3 * EACH)
-    assert "none.h5" in adaptation.problem
+def test_unusable_recordings_and_networks_are_named(classifier: Classifier, tmp_path: Path) -> None:
+    files = sorted(write_all(tmp_path / "bars", bars()).iterdir())
     with raises(FileError, "none.h5"):
-        adapt(classifier, [str(tmp_path / "none.h5")])
+        adapt(classifier, [*files, tmp_path / "none.h5"])
     with raises(DataError, "3", "4"):
-        adapt(classifier, bars()[:3])
-    for strength in (-0.1, 1.1, float("nan")):
-        with raises(ConfigError, f"strength = {strength:g}"):
-            adapt(classifier, bars(), strength=strength)
+        adapt(classifier, files[:3])
 
     plain = classifier.config.model_copy(update={"network": NetworkConfig(network="mlp", channels=(4,))})
     with raises(CheckpointError, "m.safetensors", "batch norm"):
-        adapt(Classifier(plain, plain.build_network(), "m.safetensors"), bars())
+        adapt(Classifier(plain, plain.build_network(), "m.safetensors"), files)
 
 
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    for label, name in enumerate(BAR_CLASSES):
-        for number in range(2):
-            write(tmp_path / "data" / f"{name}{number}.h5", repeat(moving_bar(label, 500 + number)))
-    return tmp_path / "data"
+def test_command_writes_a_checkpoint_that_records_the_adaptation(
+    checkpoint: Path, shifted: Path, tmp_path: Path
+) -> None:
+    command = ["adapt", checkpoint, shifted, "-o", "new.safetensors"]
+    assert mentions(dvspipe(*command, cwd=tmp_path).output, "24 windows", "24 recordings", "new.safetensors")
+    adapted = Classifier.load(tmp_path / "new.safetensors")
+    assert mentions(adapted.config.trained_on, Classifier.load(checkpoint).config.trained_on, "24 windows")
+    assert adapted.digest == adapt(checkpoint, shifted).digest
 
-
-@pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
-def test_stored_predictions_depend_on_adapted_recordings(jobs: int, data: Path, checkpoint: Path) -> None:
-    out, calls = data.parent / "out", []
-
-    def classify(recordings: list[Path], **options: Any) -> Predictions:
-        return infer(checkpoint, recordings, out, jobs=jobs, pictures=False, **options)
-
-    predictions = classify([data], adapt=True, progress=lambda *now: calls.append(now))
-    files = sorted(data.iterdir())
-    adapted = adapt(checkpoint, files).classifier
-    for prediction, file in zip(predictions, files, strict=True):
-        assert prediction.probabilities == pytest.approx(adapted.predict(file).probabilities, abs=1e-5)
-        assert mentions(prediction.trained_on, "6 windows", "6 recordings")
-    assert calls == sorted(calls)
-    assert calls[-1] == (2, 2)  # adapted and classified
-
-    assert [*classify([data], adapt=True)] == [prediction.as_stored() for prediction in predictions]
-    for those, is_adapted in ((files[1:], True), ([data], False)):
-        with raises(FileError, "adapted_to"):
-            classify(those, adapt=is_adapted)
-
-
-def test_command_writes_a_checkpoint_that_records_the_adaptation(data: Path, checkpoint: Path) -> None:
-    folder = data.parent
-    command = ["adapt", checkpoint, data, "-o", "new.safetensors"]
-    record = AdaptationRecord.model_validate(json.loads(dvspipe(*command, "--json", cwd=folder).stdout))
-    assert (record.windows, record.recordings, sum(record.after)) == (6, 6, 6)
-    adapted = Classifier.load(folder / "new.safetensors")
-    assert mentions(adapted.config.trained_on, Classifier.load(checkpoint).config.trained_on, "6 windows")
-    assert mentions(dvspipe("infer", "new.safetensors", data, cwd=folder).stdout, "6 windows", "6 recordings")
-
-    dvspipe(*command, cwd=folder, code=2)
-    assert Classifier.load(folder / "new.safetensors").digest == adapted.digest
-    assert mentions(dvspipe(*command, "--overwrite", cwd=folder).stdout, "6 windows", "6 recordings")
+    dvspipe(*command, cwd=tmp_path, code=2)
+    record = json.loads(dvspipe(*command, "--overwrite", "--json", cwd=tmp_path).stdout)
+    assert record["trained_on"] == adapted.config.trained_on
     assert mentions(
-        dvspipe("adapt", checkpoint, data, "-o", "new.txt", cwd=folder, code=2).stderr, "new.txt", ".safetensors"
+        dvspipe("adapt", checkpoint, shifted, "-o", "new.txt", cwd=tmp_path, code=2).stderr, "new.txt", ".safetensors"
     )

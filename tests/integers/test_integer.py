@@ -26,7 +26,6 @@ from dvspipe.integers.network import (
     trace,
 )
 from dvspipe.networks import NetworkConfig, build_network, list_layers, run_network
-from dvspipe.networks.rounding import round_weights
 
 NETWORKS: dict[str, dict[str, Any]] = {
     "padded": {"channels": (4, 6), "kernel": 3, "threshold": 0.3333},
@@ -181,31 +180,6 @@ def test_readout_of_zeros_keeps_its_bias() -> None:
 def test_layer_that_cannot_be_compiled_is_named() -> None:
     with raises(ConfigError, "layer 0", "IntegrateAndFire"):
         make_integer(network="stdp", channels=(4, 6))
-
-
-@pytest.mark.parametrize("name", ["padded", "mlp"])
-def test_rounded_weights_are_compiled_without_error(name: str) -> None:
-    """In the block, the weights of the last layer are 4-bit integers times a scale, the integers of `quantise`."""
-    network, counts = make_network(**NETWORKS[name]), torch.from_numpy(draw_counts(3)).transpose(0, 1)
-    before = {key: value.clone() for key, value in network.state_dict().items()}
-    with round_weights(network, 4):
-        compiled = compile_network(network, counts, bits=4)
-        rounded = list_layers(network)[-1].synapses.weight.detach().numpy()
-    assert all(torch.equal(before[key], value) for key, value in network.state_dict().items())
-
-    integers = compiled.readout.weight.astype(float)
-    scale = np.abs(rounded).max() / np.abs(integers).max()
-    assert np.abs(integers).max() == 7
-    assert np.allclose(integers * scale, rounded, rtol=1e-5, atol=1e-7)
-
-
-def test_gradients_of_rounded_weights_belong_to_the_original() -> None:
-    network, counts = make_network(**NETWORKS["mlp"]), torch.from_numpy(draw_counts(3)).transpose(0, 1)
-    weights = [*network.parameters()]
-    with round_weights(network, 3):
-        run_network(network, counts)[0].square().sum().backward()
-        assert all(weight.grad is not None for weight in weights)
-    assert [*network.parameters()] == weights
 
 
 def test_values_that_are_not_counts_are_refused() -> None:

@@ -14,7 +14,6 @@ from dvspipe.encoding import BinConfig
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import write
 from dvspipe.integers.c_code import C_FILES
-from dvspipe.integers.classifier import IntegerClassifier
 from dvspipe.integers.command import _read_data
 from dvspipe.networks import NetworkConfig
 from dvspipe.results import RunFolder
@@ -69,23 +68,6 @@ def test_checkpoint_without_a_data_set_needs_one(tmp_path: Path) -> None:
     assert mentions(done.stderr, "net.safetensors", "DATA")
     done = dvspipe("quantise", "nmnist-synthetic", "-o", "net8.safetensors", cwd=tmp_path, code=2)
     assert mentions(done.stderr, "nmnist", "root=DIR")
-
-
-def test_fine_tuned_weights_are_compiled_and_the_run_is_kept(tmp_path: Path) -> None:
-    """A second command resumes the complete run, so it compiles the same weights."""
-    network = NetworkConfig(channels=(3,), kernel=3, threshold=0.25, tau_mem_s=0.003, tau_readout_s=0.01)
-    make_checkpoint(tmp_path / "net.safetensors", network)
-    make_recordings(tmp_path / "data", 8)
-    command = ("quantise", "net.safetensors", "data", "--epochs", 1, "--bits", 2, "-o", "net2.safetensors")
-    done = dvspipe(*command, cwd=tmp_path)
-    assert mentions(done.stdout, "readout")
-    weights = IntegerClassifier.load(tmp_path / "net2.safetensors").network.layers[0].weight
-    assert set(np.unique(weights)) == {-1, 0, 1}
-    row = (tmp_path / "net2" / "metrics.jsonl").read_text()
-    (tmp_path / "net2.safetensors").unlink()
-    dvspipe(*command, cwd=tmp_path)
-    assert (IntegerClassifier.load(tmp_path / "net2.safetensors").network.layers[0].weight == weights).all()
-    assert (tmp_path / "net2" / "metrics.jsonl").read_text() == row
 
 
 def test_data_set_of_an_included_classifier_is_rendered_people_that_it_was_not_trained_on() -> None:

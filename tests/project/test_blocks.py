@@ -35,10 +35,9 @@ PAGES = (
 SKIPPED = {
     "reference/python": (
         "tonic.datasets",
-        "runs/train/nmnist",
         'train("recordings"',
         "RunFolder",
-        '["recordings"], "answers"',
+        'infer("gesture", "recordings"',
     ),
     "concepts/encoding": ("tonic.datasets",),  # downloads
     "guides/scale": ("ray",),  # needs a cluster

@@ -63,7 +63,6 @@ def epoch(number: int, accuracy: float) -> EpochRow:
         val_accuracy=accuracy,
         learning_rate=0.1,
         seconds=1.0,
-        data_seconds=0.1,
         rates={"lif1": 0.1},
     )
 

@@ -275,7 +275,6 @@ def make_epoch(epoch: int, **changes: Any) -> EpochRow:
         "val_accuracy": 0.5,
         "learning_rate": 0.001,
         "seconds": 9.5,
-        "data_seconds": 0.1,
         "rates": {"conv1": 0.1},
     }
     return EpochRow.model_validate({"epoch": epoch} | values | changes)
@@ -293,7 +292,7 @@ def make_run(folder: Path, activity: ActivityRecord = ACTIVITY, **changes: Any) 
         "confusion": [[5, 0, 0, 0], [1, 4, 0, 0], [0, 1, 3, 1], [0, 0, 0, 5]],
         "calibration_error": 0.1,
         "temperature": 1.2,
-        "notes": ["a < b"],
+        "findings": ["a < b"],
         "command": "dvspipe train four seed=1",
         "versions": {"dvspipe": "0.1.0"},
         "machine": {"Python": "3.12.1", "processor": "<i>"},
@@ -354,10 +353,6 @@ def test_page_of_a_run_read_from_disk_is_the_same(tmp_path: Path) -> None:
     page = write_training_page(run).read_bytes()
     run.folder.report.unlink()
     assert write_training_page(TrainingRun.read(write_run(run))).read_bytes() == page
-
-
-def test_run_without_notes_has_a_page(tmp_path: Path) -> None:
-    assert "<h2>Notes" not in read_text(write_training_page(make_run(tmp_path, notes=[])))
 
 
 def cells(text: str, first: str) -> list[str]:
@@ -652,9 +647,6 @@ SCORES = TimeScores(
     segments=2,
     labels=2,
     delays_us=(100_000, 200_000),
-    calibration=((10, 10), (5, 9), (6, 10)),
-    seen_us=(100_000, 200_000),
-    seen=((2, 2), (1, 2)),
 )
 RUN = InferenceRun(
     checkpoint="best.safetensors",
@@ -872,7 +864,7 @@ def test_names_with_markup_are_escaped(tmp_path: Path) -> None:
         f"trained on {escape(evil)}",
     ):
         assert words in text
-    training = make_run(tmp_path / "run", title=evil, data=evil, command=evil, notes=[evil])
+    training = make_run(tmp_path / "run", title=evil, data=evil, command=evil, findings=[evil])
     text = read_text(write_training_page(training))
     assert "<script" not in text
     assert text.count(escape(evil)) >= 5

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from dvspipe.base.errors import DataError, FileError, FormatError
+from dvspipe.base.errors import FileError, FormatError
 from dvspipe.base.texts import TextTable
 from dvspipe.results import (
     Dependencies,
@@ -32,8 +32,6 @@ from dvspipe.results import (
     TimeScores,
     WindowRow,
     add_scores,
-    calibration_error,
-    mcnemar_p_value,
     read_rows,
     wilson_interval,
     write_rows,
@@ -59,9 +57,6 @@ SCORES = TimeScores(
     segments=3,
     labels=2,
     delays_us=(200, None),
-    calibration=((8.0,), (7.2,), (7.0,)),
-    seen_us=(100, 200),
-    seen=((2, 1), (0, 1)),
 )
 LAYER = LayerActivity(
     name="lif1", neurons=10, connections=400, fan_out=4.0, steps=20, spikes_in=50.0, rate=0.25, multiplies=False
@@ -255,7 +250,6 @@ def test_predictions_of_other_runs_are_not_found(tmp_path: Path) -> None:
 def test_scores_over_time_derive_from_counts() -> None:
     assert (SCORES.answers, SCORES.accuracy, SCORES.segment_f1) == (8, 7 / 8, 4 / 5)
     assert (SCORES.labels_answered, SCORES.median_delay_us) == (1, 200)
-    assert SCORES.calibration_error == pytest.approx(0.2 / 8)
 
 
 def test_scores_without_labels_are_none() -> None:
@@ -266,10 +260,9 @@ def test_scores_without_labels_are_none() -> None:
             "segments": 0,
             "labels": 0,
             "delays_us": (),
-            "calibration": ((0.0,), (0.0,), (0.0,)),
         }
     )
-    assert nothing.accuracy is nothing.segment_f1 is nothing.median_delay_us is nothing.calibration_error is None
+    assert nothing.accuracy is nothing.segment_f1 is nothing.median_delay_us is None
     assert add_scores([]) is None
     assert add_scores([None]) is None
 
@@ -279,8 +272,6 @@ def test_sum_of_scores_adds_their_counts(tmp_path: Path) -> None:
     assert total is not None
     assert (total.answers, total.labels, total.delays_us) == (16, 4, (200, None, 200, None))
     assert (total.accuracy, total.segment_f1) == (SCORES.accuracy, SCORES.segment_f1)
-    assert total.calibration_error == pytest.approx(SCORES.calibration_error)
-    assert (total.seen_us, total.seen) == ((100, 200), ((4, 2), (0, 2)))
     total.write(tmp_path / "scores.json")
     assert TimeScores.read(tmp_path / "scores.json") == total
     assert json.loads((tmp_path / "scores.json").read_text())["median_delay_us"] == 200
@@ -303,26 +294,10 @@ def test_wilson_interval_bounds_solve_the_five_percent_test(samples: int, data: 
         assert abs(share - end) == pytest.approx(1.959963984540054 * (end * (1 - end) / samples) ** 0.5, rel=1e-9)
 
 
-def test_calibration_error_is_zero_if_confidence_equals_accuracy() -> None:
-    assert calibration_error([10, 30], [5.0, 27.0], [5, 27]) == 0
-    assert calibration_error([10, 30], [6.0, 27.0], [5, 29]) == pytest.approx(3 / 40)
-    assert calibration_error([0], [0.0], [0]) is None
-    assert wilson_interval(0, 0) == (0, 1)
-
-
 def test_difference_of_networks_has_their_names() -> None:
     other = RUN.model_copy(update={"checkpoint": "nmnist-synthetic", "network": "1" * 64})
     assert mentions(RUN.difference(other), "best.safetensors", "0" * 12, "nmnist-synthetic", "1" * 12)
     assert "0" * 64 not in RUN.difference(other)
-
-
-@given(st.integers(0, 40), st.integers(0, 40))
-def test_mcnemar_test_is_the_binomial_test(only_first: int, only_second: int) -> None:
-    from scipy.stats import binomtest
-
-    discordant = only_first + only_second
-    expected = binomtest(only_first, discordant, 0.5).pvalue if discordant else 1.0
-    assert mcnemar_p_value(only_first, only_second) == pytest.approx(expected)
 
 
 def evaluation(outcomes: dict[str, tuple[str, str]]) -> EvaluationResult:
@@ -372,21 +347,6 @@ def test_results_without_clips_count_recordings() -> None:
     assert result.classify_recordings() is None
     table, _ = result.describe()
     assert isinstance(table, TextTable)
-
-
-def test_results_on_the_same_recordings_are_compared_in_pairs() -> None:
-    first = evaluation({"a": ("clap", "clap"), "b": ("clap", "clap"), "c": ("wave", "wave"), "d": ("wave", "clap")})
-    second = evaluation({"d": ("wave", "clap"), "c": ("wave", "clap"), "b": ("clap", "wave"), "a": ("clap", "clap")})
-    test = first.compare(second)
-    assert (test.both, test.only_first, test.only_second, test.neither) == (1, 2, 0, 1)
-    assert test.p_value == 0.5
-    assert first.accuracy_interval == wilson_interval(3, 4)
-
-
-@pytest.mark.parametrize("other", [{"a": ("clap", "clap")}, {"a": ("clap", "clap"), "b": ("wave", "wave")}])
-def test_results_on_other_recordings_are_not_compared(other: dict[str, tuple[str, str]]) -> None:
-    with raises(DataError, "1 recording", "b"):
-        evaluation({"a": ("clap", "clap"), "b": ("clap", "clap")}).compare(evaluation(other))
 
 
 def test_predictions_are_written_as_a_table(tmp_path: Path) -> None:

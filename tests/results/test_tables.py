@@ -51,7 +51,6 @@ epochs = st.builds(
     val_accuracy=shares,
     learning_rate=st.floats(0, 10),
     seconds=st.floats(0, 1e6),
-    data_seconds=st.floats(0, 1e6),
     rates=st.just({"lif1": 0.25, "lif2": 1 / 3}),
 )
 

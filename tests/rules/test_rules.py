@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from dvspipe.base.errors import ConfigError
 from dvspipe.networks import NetworkConfig, build_network, list_layers, run_network, watch_rates
 from dvspipe.rules import OTTT, Bptt, Decolle, EProp, Rule, build_rule, find_unmet_needs
-from dvspipe.training.schedule import LOSSES
+from dvspipe.training import OptimiserConfig
+from dvspipe.training.schedule import find_losses
 
 SHAPE = (2, 7, 12)
 T, B, K = 13, 2, 3
@@ -51,7 +52,7 @@ def spikes(steps: int = T) -> Tensor:
 
 def loss(outputs: Tensor) -> Tensor:
     targets = torch.eye(K, dtype=outputs.dtype)[torch.arange(B)]
-    return LOSSES["each_step"](outputs, targets, 0.1).sum()
+    return find_losses(outputs, targets, OptimiserConfig(loss="each_step", label_smoothing=0.1)).sum()
 
 
 def gradients(network: nn.Module, rule: Any, steps: int = T) -> dict[str, Tensor]:

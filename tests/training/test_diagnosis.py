@@ -12,8 +12,7 @@ import pytest
 import torch
 from commands import dvspipe
 from conftest import BAR_CLASSES, moving_bar
-from facts import mentions, raises
-from recorder import Recorder
+from facts import mentions, raises, warnings_of
 from small_training import SMALL
 
 from dvspipe import evaluate, train
@@ -32,48 +31,49 @@ def write_bars(root: Path, each: int = 5, windows: int = 1) -> Path:
     return root
 
 
-def diagnosed(root: Path, **over: Any) -> tuple[dict[str, str], TrainingRun, list[str]]:
-    """Train on a folder; return the findings by kind, the run and its warnings."""
-    warnings: list[str] = []
-
+def train_on(root: Path, **over: Any) -> TrainingRun:
+    """Train on a folder; its findings are in the test."""
     config = TrainConfig.model_validate(SMALL | {"root": str(root), "epochs": 2, "batch": 4, "shift_px": 0} | over)
-    run = train(config, out=root.parent / "run", callback=Recorder(warnings), overwrite=True)
-    return {finding.kind: finding.text for finding in run.test.findings}, run, warnings
+    return train(config, out=root.parent / "run", overwrite=True)
 
 
-def test_films_divided_in_time_are_named_and_can_be_evaluated(tmp_path: Path) -> None:
-    found, run, warnings = diagnosed(write_bars(tmp_path / "data", 1, windows=8), window_us=100_000)
-    assert mentions(found["films"], *BAR_CLASSES)
-    assert found["films"] in warnings
+def find(run: TrainingRun, *facts: object) -> str:
+    """Return the finding with these facts."""
+    (finding,) = [text for text in run.test.findings if mentions(text, *facts)]
+    return finding
+
+
+def test_films_divided_in_time_are_named_and_can_be_evaluated(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    run = train_on(write_bars(tmp_path / "data", 1, windows=8), window_us=100_000)
+    assert find(run, "films", *BAR_CLASSES) in warnings_of(caplog)
     assert evaluate(run.folder.path, tmp_path / "data").confusion == run.test.confusion
 
 
-def test_copies_of_training_recordings_are_excluded_from_the_test(tmp_path: Path) -> None:
+def test_copies_of_training_recordings_are_excluded_from_the_test(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     root = tmp_path / "data"
     write_bars(root / "train")
     write_bars(root / "test", 2, windows=2)
     copy = root / "test" / "left" / "copy.raw"
     shutil.copy(root / "train" / "left" / "03.raw", copy)
-    found, run, warnings = diagnosed(root)
-    assert mentions(found["copies"], copy, "03.raw")
-    assert any(str(copy) in text for text in warnings)
+    run = train_on(root)
+    assert find(run, copy, "03.raw") in warnings_of(caplog)
     assert read_split(run.folder.split).copies == ("test/left/copy.raw",)
     assert run.test.samples == evaluate(run.checkpoint, root).samples == 6
 
     shutil.rmtree(root / "test")
     shutil.copytree(root / "train" / "left", root / "test" / "left")
     with raises(DataError, "5"):
-        diagnosed(root)
+        train_on(root)
 
 
-def test_events_outside_the_steps_give_a_warning(tmp_path: Path) -> None:
-    found, _, warnings = diagnosed(write_bars(tmp_path / "data", windows=4))
-    assert mentions(found["outside"], "75%", "window_us=100000")
-    assert found["outside"] in warnings
+def test_events_outside_the_steps_give_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    run = train_on(write_bars(tmp_path / "data", windows=4))
+    assert find(run, "75%", "window_us=100000") in warnings_of(caplog)
 
-    mended, run, warnings = diagnosed(tmp_path / "data", window_us=100_000)
-    assert "outside" not in mended
-    assert not warnings
+    run = train_on(tmp_path / "data", window_us=100_000)
+    assert warnings_of(caplog) == []
     assert run.test.samples == 12  # windows of three recordings
     result = evaluate(run.folder.path, tmp_path / "data")  # with the windows of the run
     recordings = result.classify_recordings()
@@ -82,12 +82,10 @@ def test_events_outside_the_steps_give_a_warning(tmp_path: Path) -> None:
 
 def test_silent_and_saturated_layers_are_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = write_bars(tmp_path / "data")
-    found, _, _ = diagnosed(root, tau_mem_s=1000.0)
-    assert found["silent"].startswith("lif1 ")
+    assert find(train_on(root, tau_mem_s=1000.0), "lif1", "not spike")
 
     monkeypatch.setattr("dvspipe.training.diagnosis.SATURATED_RATE", 1e-3)
-    found, _, _ = diagnosed(root)
-    assert found["saturated"].startswith("lif1 ")
+    assert find(train_on(root), "lif1", "% of the steps")
 
 
 def test_overfitting_is_reported(tmp_path: Path) -> None:
@@ -97,14 +95,14 @@ def test_overfitting_is_reported(tmp_path: Path) -> None:
     for label, name in enumerate(BAR_CLASSES):
         for number in range(6):
             write(root / "test" / name / f"{number}.raw", moving_bar((label + 1) % 3, 100 + number))
-    found, run, _ = diagnosed(root, epochs=6)
+    run = train_on(root, epochs=6)
     assert run.test.accuracy < 0.5
-    assert mentions(found["overfitted"], f"{run.test.train_accuracy:.0%}", f"{run.test.accuracy:.0%}")
+    assert find(run, "overfitting", f"{run.test.train_accuracy:.0%}", f"{run.test.accuracy:.0%}")
 
 
 def test_few_validation_recordings_are_reported(tmp_path: Path) -> None:
-    found, run, _ = diagnosed(write_bars(tmp_path / "data"))
-    assert mentions(found["validation"], "3 validation")
+    run = train_on(write_bars(tmp_path / "data"))
+    assert find(run, "3 validation")
 
     best, last = (run.epochs[0].model_copy(update={"val_accuracy": share}) for share in (1.0, 2 / 3))
     test = run.test.model_copy(update={"chosen_epoch": 2, "val_accuracy": 2 / 3})
@@ -113,11 +111,9 @@ def test_few_validation_recordings_are_reported(tmp_path: Path) -> None:
 
 
 def test_without_validation_all_training_recordings_and_the_last_epoch_are_used(tmp_path: Path) -> None:
-    found, run, _ = diagnosed(write_bars(tmp_path / "data"), validation=0)
-    assert "validation" not in found
+    run = train_on(write_bars(tmp_path / "data"), validation=0)
     assert (run.test.chosen_epoch, run.test.val_accuracy) == (2, None)
     assert mentions(run.choice, "last")
-    assert any("not calibrated" in note for note in run.test.notes)
 
     config, network = load_checkpoint(run.checkpoint)
     _, last = load_checkpoint(run.folder.last)
@@ -130,10 +126,8 @@ def test_split_without_validation_gets_one_from_its_training_part(tmp_path: Path
     names = [path.relative_to(root).as_posix() for path in sorted(root.glob("*/*.raw"))]
     split = {"train": [name for name in names if name not in names[::5]], "validation": [], "test": names[::5]}
     (tmp_path / "split.json").write_text(json.dumps(split))
-    _, run, warnings = diagnosed(root, split=str(tmp_path / "split.json"), validation=0.25)
-    used = read_split(run.folder.split)
+    used = read_split(train_on(root, split=str(tmp_path / "split.json"), validation=0.25).folder.split)
     assert (len(used.train), len(used.validation), set(used.test)) == (9, 3, set(split["test"]))
-    assert any(mentions(text, "validation", 3) for text in warnings)
 
 
 def test_result_and_findings_are_printed_and_in_the_report(tmp_path: Path) -> None:
@@ -143,12 +137,12 @@ def test_result_and_findings_are_printed_and_in_the_report(tmp_path: Path) -> No
     page = run.folder.report.read_text(encoding="utf-8")
     assert run.test.findings
     for finding in run.test.findings:
-        assert finding.text in " ".join(printed.split())
-        assert finding.text in page
+        assert finding in " ".join(printed.split())
+        assert finding in page
 
-    # A part has a recording of each class, so a quarter is held out, not 20 %.
-    assert mentions(printed, "chosen: 5 steps of 20 ms", "15 recordings of 3 classes")
-    assert mentions(printed, "training: 9 recordings", "validation: 3 recordings (25%)", "test: 3 recordings")
+    # A part has a recording of each class.
+    assert mentions(printed, "chosen for 15 recordings of 3 classes: steps=5, step_us=20000")
+    assert mentions(printed, "train 9 recordings, validation 3 recordings, test 3 recordings")
     low, high = wilson_interval(run.test.correct, 3)
     assert mentions(printed, "test accuracy", f"{run.test.correct} of 3", f"{low:.1%} to {high:.1%}")
     assert len(run.test.wrong) == run.test.samples - run.test.correct > 0

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import moving_bar, write_bar_parts
-from facts import mentions, raises
-from recorder import Recorder
+from facts import mentions, raises, warnings_of
 from small_training import config_for
 from torch import Tensor, nn
 
@@ -48,19 +47,18 @@ def write_others(root: Path, names: tuple[str, ...], each: int) -> Path:
     return root
 
 
-def test_run_is_evaluated_on_its_parts(run: TrainingRun, folder: Path) -> None:
+def test_run_is_evaluated_on_its_parts(run: TrainingRun, folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     """For any seed of the data set."""
-    texts: list[str] = []
 
     def samples(part: EvaluatedPart, seed: int = 0) -> list[str]:
         data = DataConfig(root=folder, seed=seed)
-        result = evaluate(run.folder.path, data, part=part, callback=Recorder(texts))
+        result = evaluate(run.folder.path, data, part=part)
         return [prediction.name for prediction in result.predictions]
 
     assert samples("validation", 0) == samples("validation", 1)
     sizes = [len(samples("train")), len(samples("validation")), len(samples("test")), len(samples("all"))]
     assert sizes == [54, 6, 24, 84]
-    assert texts == []
+    assert warnings_of(caplog) == []
 
     tested = evaluate(run.checkpoint, config_for(folder))
     assert tested.confusion == run.test.confusion
@@ -70,40 +68,39 @@ def test_run_is_evaluated_on_its_parts(run: TrainingRun, folder: Path) -> None:
 
 
 def test_part_that_may_contain_trained_recordings_gives_a_warning(
-    run: TrainingRun, folder: Path, alone: Path, tmp_path: Path
+    folder: Path, alone: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, run: TrainingRun
 ) -> None:
-    texts: list[str] = []
-    for part in ("test", "all"):  # the test part is its own folder
-        evaluate(alone, folder, part=part, callback=Recorder(texts))
-    assert texts == []
+    """The test part of the folder is its own; any other part may be of the unknown run."""
+    for part in ("test", "all"):
+        evaluate(alone, folder, part=part)
+    assert warnings_of(caplog) == []
 
-    # Names of the training, other content; and a checkpoint without its run.
     other = write_others(tmp_path / "other", run.test.classes, 5)
-    evaluate(run.checkpoint, other, part="train", callback=Recorder(texts))
-    evaluate(alone, folder, part="validation", callback=Recorder(texts))
-    assert [text.partition(":")[0] for text in texts] == ["folder other", f"folder {folder.name}"]
+    assert evaluate(alone, other).samples == 15
+    evaluate(alone, folder, part="validation")
+    assert [text.partition(":")[0] for text in warnings_of(caplog)] == ["folder other", f"folder {folder.name}"]
 
 
 def test_incomplete_split_is_an_error(run: TrainingRun, folder: Path, tmp_path: Path) -> None:
     lacking = tmp_path / "run" / "weights" / "best.safetensors"
     lacking.parent.mkdir(parents=True)
     shutil.copy(run.checkpoint, lacking)
+    shutil.copy(run.folder.config, tmp_path / "run")
     named = json.loads(run.folder.split.read_text())
     (tmp_path / "run" / "split.json").write_text(json.dumps(named | {"test": named["test"][1:]}))
     with raises(DataError, "split.json", "83", "84", named["test"][0]):
         evaluate(lacking, folder)
 
 
-def test_few_recordings_outside_the_run_are_all_evaluated(run: TrainingRun, alone: Path, tmp_path: Path) -> None:
+def test_few_recordings_outside_the_run_are_all_evaluated(
+    run: TrainingRun, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """One recording per class cannot be split into three parts, and none belongs to the run."""
     for name in run.test.classes:
         write(tmp_path / "other" / name / "new.raw", moving_bar(0, 900))
-    texts: list[str] = []
-    record = evaluate(run.checkpoint, tmp_path / "other", callback=Recorder(texts))
+    record = evaluate(run.checkpoint, tmp_path / "other")
     assert mentions(record.data, 3, "all")
-    assert texts == []
-    with raises(DataError, "part=all"):
-        evaluate(alone, tmp_path / "other")
+    assert warnings_of(caplog) == []
 
 
 @pytest.mark.parametrize("classes", [("2_down", "0_right", "1_left"), ("2_down", "1_left")])
@@ -155,7 +152,7 @@ def test_own_network_is_trained_on_a_data_set_in_memory_and_evaluated(tmp_path: 
     assert run.test.samples == 3  # drawn from the training part, as the validation part
 
     loaded = Readout()
-    result = evaluate(run.folder.path, data, network=loaded)
+    result = evaluate(Classifier.load(run.folder.path, network=loaded), data)
     assert result.samples == 15
     assert torch.equal(loaded.linear.weight, network.linear.weight)
 

@@ -12,6 +12,7 @@ from conftest import write_bar_parts
 from facts import raises
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
+from small_training import Killed
 
 from dvspipe import export, train
 from dvspipe.base.errors import ConfigError
@@ -19,7 +20,7 @@ from dvspipe.checkpoints.checkpoint import load_checkpoint
 from dvspipe.inference import Classifier, InferConfig
 from dvspipe.report import write_training_page
 from dvspipe.results import TrainingRun
-from dvspipe.training import TrainConfig, TrainingCallback
+from dvspipe.training import TrainConfig
 from dvspipe.training.logistic import READOUT_C, fit_readout
 
 SMALL: dict[str, Any] = {
@@ -66,13 +67,8 @@ def test_layers_are_trained_in_order(run: TrainingRun) -> None:
 
 
 def test_resumed_run_ends_with_the_same_weights(run: TrainingRun, folder: Path, tmp_path: Path) -> None:
-    class Stop(TrainingCallback):
-        def on_progress(self, stage: str, done: float, _total: int) -> None:
-            if stage == "epochs" and 1 < done < 2:
-                raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        train(config_for(folder), out=tmp_path / "a", callback=Stop())
+        train(config_for(folder), out=tmp_path / "a", progress=Killed(2))
     resumed = train(config_for(folder), out=tmp_path / "a", resume=True)
     (_, ours), (_, theirs) = (load_checkpoint(found.folder.last) for found in (resumed, run))
     for name, tensor in theirs.state_dict().items():

@@ -38,12 +38,12 @@ def rows_of(folder: Path) -> list[dict[str, str]]:
     return [{name: cell for name, cell in row.items() if "seconds" not in name} for row in rows]
 
 
-@pytest.mark.parametrize(("epoch", "after_row"), [(3, False), (2, True)])
+@pytest.mark.parametrize("stop", [{"progress": Killed(3)}, {"on_epoch": Killed(2).after}])
 def test_killed_run_resumes_to_the_same_weights(
-    run: TrainingRun, folder: Path, tmp_path: Path, epoch: int, after_row: bool
+    run: TrainingRun, folder: Path, tmp_path: Path, stop: dict[str, Any]
 ) -> None:
     with pytest.raises(KeyboardInterrupt):
-        train(config_for(folder), out=tmp_path, callback=Killed(epoch, after_row=after_row))
+        train(config_for(folder), out=tmp_path, **stop)
     with (tmp_path / "results.csv").open("a") as file:
         file.write("3,0.1,0.2\n")  # partial row of an interrupted epoch
 
@@ -57,7 +57,7 @@ def test_killed_run_resumes_to_the_same_weights(
 
 def test_run_stopped_in_its_first_epoch_restarts(run: TrainingRun, folder: Path, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
-        train(config_for(folder), out=tmp_path, callback=Killed(1))
+        train(config_for(folder), out=tmp_path, progress=Killed(1))
     assert not (tmp_path / "results.csv").exists()
     train(config_for(folder), out=tmp_path, resume=True)
     assert same_weights(tmp_path, run.folder.path)
@@ -66,7 +66,7 @@ def test_run_stopped_in_its_first_epoch_restarts(run: TrainingRun, folder: Path,
 def test_lost_epoch_rows_are_restored_from_the_state(folder: Path, tmp_path: Path) -> None:
     config = config_for(folder, epochs=2)
     with pytest.raises(KeyboardInterrupt):
-        train(config, out=tmp_path, callback=Killed(2))
+        train(config, out=tmp_path, progress=Killed(2))
     for name in ("results.csv", "metrics.jsonl"):
         (tmp_path / name).write_text("")
     train(config, out=tmp_path, resume=True)
@@ -126,7 +126,7 @@ def test_recordings_of_a_resumed_run_may_move_but_not_change(
     shutil.copytree(folder, tmp_path / "in" / "data")
     monkeypatch.chdir(tmp_path / "in")
     with pytest.raises(KeyboardInterrupt):
-        train(config_for(Path("data"), epochs=2), out="a", callback=Killed(1, after_row=True))
+        train(config_for(Path("data"), epochs=2), out="a", on_epoch=Killed(1).after)
 
     monkeypatch.chdir(tmp_path)
     for label, name in enumerate(("0_right", "1_left")):

@@ -56,14 +56,13 @@ plt.show()
 # Let dvspipe choose
 # ------------------
 #
-# ``choose_settings`` reads all recordings, chooses steps, network and training from their durations and event rates,
-# and says in one line what it chose. ``dvspipe train clips`` does the same, and then trains. Your own settings take
-# precedence:
-# here a small network, few varied copies and few epochs, because this page should build in a minute.
+# ``choose_settings`` reads all recordings, and chooses steps, network and training from their durations and event
+# rates. ``dvspipe train clips`` does the same, and then trains. Your own settings take precedence: here a small
+# network, few varied copies and few epochs, because this page should build in a minute.
 
 small = {"cache": folder / "cache", "views": 2, "channels": (8, 16), "jobs": 1, "epochs": 15}
-choice = dvspipe.choose_settings(folder / "clips", dvspipe.TrainConfig(**small))
-print(choice.summary)
+chosen = dvspipe.choose_settings(folder / "clips", dvspipe.TrainConfig(**small))
+print(f"{chosen.steps} steps of {chosen.step_us / 1000:g} ms, batches of {chosen.batch}, {chosen.epochs} epochs")
 
 # %%
 # A bad result
@@ -76,10 +75,10 @@ one_step = dvspipe.TrainConfig(
     **small, by="recording", steps=1, step_us=20000, polarity="merged", tau_mem_s=0.04, tau_readout_s=0.1
 )
 bad = dvspipe.choose_settings(folder / "clips", one_step)
-run = dvspipe.train(bad.config, out=folder / "bad")
+run = dvspipe.train(bad, out=folder / "bad")
 print(f"test accuracy {run.test.accuracy:.0%}")
 for finding in run.test.findings:
-    print(f"- {finding.kind}: {finding.text}")
+    print(f"- {finding}")
 
 # %%
 # The *diagnosis* names what limits the result. First ask whether the network recognises the training part itself:
@@ -100,11 +99,11 @@ for finding in run.test.findings:
 #
 # Now with the chosen steps:
 
-good = dvspipe.train(choice.config, out=folder / "good")
+good = dvspipe.train(chosen, out=folder / "good")
 low, high = wilson_interval(good.test.correct, good.test.samples)
 print(f"test accuracy {good.test.accuracy:.0%}, {good.test.correct} of {good.test.samples}: {low:.0%} to {high:.0%}")
 for finding in good.test.findings:
-    print(f"- {finding.kind}: {finding.text}")
+    print(f"- {finding}")
 
 figure, panels = plt.subplots(1, 3, figsize=(9.5, 3), width_ratios=(1.4, 1, 1), layout="constrained")
 for each, name, colour in ((run, "one step", "#c62f2d"), (good, "chosen", "#1b9e77")):

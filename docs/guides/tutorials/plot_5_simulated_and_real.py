@@ -18,6 +18,9 @@ them, and thereby shows how exact the method is. With your own file, the first l
 # The sensor sees a texture that moves on a circle, above one that is still. Its frames come 25 times per second. The
 # events are made from 250 frames per second, because light does not wait for frames.
 
+import tempfile
+from pathlib import Path
+
 import matplotlib.pyplot as plt
 import numpy as np
 
@@ -131,13 +134,16 @@ from dvspipe.synthesis import GestureClip, record_gesture
 other = dvspipe.SimulatorConfig(pos_thres=0.45, neg_thres=0.35, shot_noise_rate_hz=4, cutoff_hz=60)
 clips = [record_gesture(GestureClip(label, person=902, clip=0, seed=0), sensor=other) for label in range(10)]
 classifier = dvspipe.Classifier.load("gesture")
-adaptation = dvspipe.adapt(classifier, clips)
+folder = Path(tempfile.mkdtemp())
+for label, clip in enumerate(clips):
+    dvspipe.write(folder / f"{label}.h5", clip)
+adapted = dvspipe.adapt(classifier, folder)
 before = [classifier.predict(clip).label for clip in clips]
-after = [adaptation.classifier.predict(clip).label for clip in clips]
+after = [adapted.predict(clip).label for clip in clips]
 for name, predicted in (("before", before), ("after", after)):
     print(f"{name}: {sum(a == b for a, b in enumerate(predicted))} of {len(clips)} right")
 
-print(adaptation)
+print(adapted.config.trained_on)
 
 # %%
 # Ten clips prove nothing, and the gain is small if the network already copes. :doc:`/guides/inference` says when
