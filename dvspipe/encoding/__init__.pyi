@@ -1,4 +1,3 @@
-from .bins import BinCounts as BinCounts
 from .bins import cut_windows as cut_windows
 from .bins import encode as encode
 from .config import BinConfig as BinConfig
@@ -8,6 +7,12 @@ from .config import FrameForm as FrameForm
 from .config import PolarityMode as PolarityMode
 from .config import StepRule as StepRule
 from .contrast import Contrast as Contrast
+from .encoder import BinCounts as BinCounts
+from .encoder import EncoderState as EncoderState
+from .encoder import encode_part as encode_part
+from .encoder import encode_stream as encode_stream
+from .encoder import finish_encoding as finish_encoding
+from .encoder import start_encoding as start_encoding
 from .frames import EventFrame as EventFrame
 from .frames import encode_frames as encode_frames
 from .spikes import CODES as CODES
@@ -24,9 +29,4 @@ from .spikes import SignalCode as SignalCode
 from .spikes import SpikeCode as SpikeCode
 from .spikes import StepForward as StepForward
 from .spikes import unit_values as unit_values
-from .stream import EncoderState as EncoderState
-from .stream import encode_part as encode_part
-from .stream import encode_stream as encode_stream
-from .stream import finish_encoding as finish_encoding
-from .stream import start_encoding as start_encoding
 from .transform import ToSpikes as ToSpikes

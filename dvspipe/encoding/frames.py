@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..events import LATEST_US, Events, checked_parts
-from .bins import cut_windows, encode, note_last_times
+from .bins import cut_windows, encode
 from .config import BinConfig, FrameConfig
-from .kernels import NO_EVENT_US, write_surface
+from .encoder import note_last_times, start_surface
+from .kernels import write_surface
 
 
 class EventFrame(NamedTuple):
@@ -66,7 +67,7 @@ def _encode_frames(parts: Iterable[Events], config: FrameConfig) -> Iterator[Eve
         if config.form == "surface":
             # The last times carry over from window to window; the sensor is known from the first one.
             shape = surface.shape(events.sensor)
-            last_us = last_us if last_us.size else np.full(int(np.prod(shape)), NO_EVENT_US)
+            last_us = last_us if last_us.size else start_surface(surface, int(np.prod(shape)))
             note_last_times(events, surface, last_us)
 
             ages = np.zeros(last_us.size, np.float32)
