@@ -50,6 +50,7 @@ OTHER_FORMATS = {
 """Formats that are no checkpoints, and what the files are."""
 MAX_WEIGHT = 1e12  # keeps currents and logits finite in float32
 FEW_CALIBRATED = 50  # validation recordings; calibration on fewer is rough
+NUMBER_KINDS = "biuf"  # kinds of NumPy's types that weights may have
 # Limits for untrusted files.
 MAX_NAME = 256
 MAX_CLASSES = 10_000
@@ -277,7 +278,7 @@ def read_tensors(
     import torch
 
     metadata, arrays = read_arrays(path, what, name=name)
-    return metadata, {name: torch.from_numpy(array).to(device) for name, array in arrays.items()}
+    return metadata, {key: torch.from_numpy(array).to(device) for key, array in arrays.items()}
 
 
 def as_arrays(tensors: Mapping[str, torch.Tensor]) -> Arrays:
@@ -318,9 +319,12 @@ def read_arrays(path: Path, what: str, *, name: str = "") -> tuple[dict[str, str
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = dict(file.metadata() or {})
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
+            arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, AttributeError, TypeError) as error:  # NumPy lacks some types, such as bfloat16
         raise CheckpointError(f"{name}: not {what}, or truncated ({error})") from error
+    for key, array in arrays.items():
+        if array.dtype.kind not in NUMBER_KINDS:
+            raise CheckpointError(f"{name}: not {what} (found {array.dtype} in {shorten(key)}, expected real numbers)")
 
     written = metadata.pop("digest", None)
     computed = digest_of(metadata, arrays)
@@ -343,7 +347,7 @@ def digest_of(metadata: Mapping[str, str], arrays: Arrays) -> str:
 
 def find_checkpoint(path: str | os.PathLike[str]) -> Path:
     """Find the file of a checkpoint; checkpoints on the hub are downloaded."""
-    # A hub model, the folder of a run, an included classifier, then a file; a local file wins over an included name.
+    # A local file wins over an included name.
     if str(path).startswith(SCHEME):
         return download_model(str(path))
 
@@ -351,17 +355,16 @@ def find_checkpoint(path: str | os.PathLike[str]) -> Path:
     names = shipped_checkpoints()
     if RunFolder(file).best.is_file():
         return RunFolder(file).best
-    if not file.is_file() and str(path) in names:
-        return SHIPPED / f"{path}{CHECKPOINT_SUFFIX}"
-
     if file.is_file() and file.suffix == CHECKPOINT_SUFFIX:
         return file
+    if not file.is_file() and str(path) in names:
+        return SHIPPED / f"{path}{CHECKPOINT_SUFFIX}"
 
     problem = explain_missing(file)
     if file.is_dir():
         problem = "this folder has no checkpoint"
     elif file.is_file():
-        problem = f"not a checkpoint, but a {file.suffix or 'nameless'} file"
+        problem = f"not a checkpoint, but a {file.suffix} file" if file.suffix else "a file without suffix"
     expected = ", ".join([f"a {CHECKPOINT_SUFFIX} file", "the folder of a run", *names, "hf://USER/NAME"])
     raise CheckpointError(f"{path}: {problem} (expected {expected})")
 

@@ -1,4 +1,4 @@
-"""Networks as inference runs them."""
+"""Run a network on windows, or on the next steps of a recording."""
 
 from __future__ import annotations
 

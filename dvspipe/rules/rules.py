@@ -58,7 +58,7 @@ def find_unmet_needs(name: Rule, network: NetworkConfig) -> dict[str, JsonValue]
     if not is_mlp:
         needs["norm"] = "weight"
 
-    # The rule keeps the first layer.
+    # E-prop trains one spiking layer: keep the first.
     if name == "eprop" and len(network.channels) > 1:
         needs["channels"] = [network.channels[0]]
         if network.padded is not None:

@@ -163,8 +163,6 @@ def _choose_values(
         chosen |= {"flip_polarity": True}  # polarity depends on whether the background is light or dark
 
     if fixed.network == "stdp":
-        for name in ("learning_rate", "ema"):  # STDP has its own
-            del chosen[name]
         chosen |= _choose_passes(fixed, trained)
     return chosen | _choose_for_rule(fixed)
 

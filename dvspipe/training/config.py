@@ -69,7 +69,7 @@ class TrainConfig(StdpConfig, OptimiserConfig, AugmentConfig, NetworkConfig, Bin
     """Checkpoint to fine-tune: file, name of an included classifier, or `hf://USER/NAME`. Sensor, bins and network must
     be the same. If there are other classes, the last linear layer is fitted to the recordings first."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Device of the network; `auto`: GPU if available."""
+    """Device of the network; `auto`: GPU if available. Networks of kind `stdp` use the CPU."""
     jobs: int = Field(default=2, ge=1)
     """Number of processes that encode spike tensors, used if encoding takes long."""
     hop_us: int | None = Field(default=None, ge=1, le=10**12)
@@ -81,6 +81,11 @@ class TrainConfig(StdpConfig, OptimiserConfig, AugmentConfig, NetworkConfig, Bin
         **DataConfig.kinds,
         **NetworkConfig.kinds,
         **dict.fromkeys(StdpConfig.model_fields, ("network", ("stdp",))),
+        **{
+            name: ("network", ("csnn", "mlp", "module"))
+            for name in OptimiserConfig.model_fields
+            if name not in ("epochs", "batch")  # STDP has its own rates and no loss
+        },
     }
 
 
@@ -110,7 +115,7 @@ def check_settings(config: TrainConfig) -> None:
         raise ConfigError("flip_polarity = true: polarity = merged has no polarities")
     if config.segment is not None and config.segment > config.steps:
         raise ConfigError(
-            f"segment = {config.segment}: longer than a recording (expected at most steps = {config.steps})"
+            f"segment = {config.segment}: more steps than a recording has (expected at most steps = {config.steps})"
         )
 
     if config.network == "stdp":

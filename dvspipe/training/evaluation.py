@@ -365,7 +365,13 @@ def evaluate(
         claim_output(Path(out), overwrite=overwrite)
 
     # Only settings say where tensors are cached.
-    data = read_experiment(source, config) if isinstance(source, str | Path) else source
+    data: DataConfig | DataSet
+    if isinstance(source, str | Path):
+        data = read_experiment(source, config)
+    elif isinstance(source, DataConfig):
+        data = source.model_copy(update=config.part(DataConfig).given)
+    else:
+        data = source
     cache = None if isinstance(data, DataSet) else open_cache(data)
 
     opened = open_evaluation(checkpoint, data, part, progress)

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..base.errors import ConfigError
 from ..datasets import BatchSettings, training_batches
 from ..datasets.augmentation import SpikeTensor
 from ..networks import IntegrateAndFire, watch_rates
@@ -16,6 +15,7 @@ from ..results import EpochRow
 from ..rules import Competition, convergence, train_convolution
 from .evaluation import evaluate_network
 from .logistic import fit_readout
+from .norms import draw_recordings
 from .trainer import Trainer
 
 ROUGH_RECORDINGS = 5_000  # for the readout while a layer before the last is trained
@@ -32,21 +32,21 @@ class FeatureTrainer(Trainer):
 
     def run_epoch(self, epoch: int) -> EpochRow:
         """Train a layer on each training recording once, fit the readout, and return the row of the epoch."""
-        if self.processes.count > 1:
-            raise ConfigError("network = stdp: cannot train in several processes; start it without torchrun")
-
         started = time.monotonic()
         self.network.eval()
         with torch.no_grad():
             self._train_layer(epoch)
-            with watch_rates(self.network) as rates:
+            with watch_rates(self.network) as spike_rates:
                 features, labels = self._extract_features(epoch)
 
         *_, readout = self.network.children()
         assert isinstance(readout, nn.Linear)
         loss, accuracy = fit_readout(readout, features, labels)
         validation = self.experiment.parts.validation
-        validated = validation and evaluate_network(self.network, validation, batch=self.config.batch)
+        validated = None
+        if validation is not None:
+            validated = evaluate_network(self.network, validation, batch=self.config.batch)
+
         return EpochRow(
             epoch=epoch,
             train_loss=loss,
@@ -55,7 +55,7 @@ class FeatureTrainer(Trainer):
             val_accuracy=validated.accuracy if validated else None,
             learning_rate=self.learning_rate,
             seconds=time.monotonic() - started,
-            rates=rates,
+            rates=spike_rates,
             convergence={f"lif{k}": convergence(layer.weight) for k, layer in enumerate(self._layers, start=1)},
         )
 
@@ -63,7 +63,7 @@ class FeatureTrainer(Trainer):
     def _layers(self) -> list[IntegrateAndFire]:
         return [module for module in self.network.modules() if isinstance(module, IntegrateAndFire)]
 
-    def _trained_layer(self, epoch: int) -> int:
+    def _find_layer_index(self, epoch: int) -> int:
         """Return the index of the layer that an epoch trains, from 0."""
         return min((epoch - 1) // self.config.passes, len(self._layers) - 1)
 
@@ -71,7 +71,7 @@ class FeatureTrainer(Trainer):
         """Train the layer of an epoch on each training recording once."""
         config = self.config
         tensors = self.experiment.parts.train
-        index = self._trained_layer(epoch)
+        index = self._find_layer_index(epoch)
         *previous, layer = self._layers[: index + 1]
 
         # The rates of STDP depend on the recordings that this layer has seen, also in its earlier epochs.
@@ -80,7 +80,7 @@ class FeatureTrainer(Trainer):
 
         settings = BatchSettings(config.batch, config, self.experiment.classifier.classes, config.seed)
         for number, batch in enumerate(training_batches(tensors, settings, epoch), start=1):
-            spikes = _run(previous, batch.spikes)
+            spikes = _run_layers(previous, batch.spikes)
             rates = config.rates(seen, len(batch.labels))
             layer.weight.copy_(train_convolution(layer.weight, spikes, rates, competition))
 
@@ -93,22 +93,20 @@ class FeatureTrainer(Trainer):
         """Return the features of all views of the training recordings, float32 [N, F], and their labels [N]."""
         # The same permutation in every epoch: the readout of ROUGH_RECORDINGS sees the same ones each time.
         tensors = self.experiment.parts.train
-        chosen = np.random.default_rng(0).permutation(len(tensors))
-        if self._trained_layer(epoch) < len(self._layers) - 1:
-            chosen = chosen[:ROUGH_RECORDINGS]
+        is_rough = self._find_layer_index(epoch) < len(self._layers) - 1
+        chosen = draw_recordings(tensors, ROUGH_RECORDINGS if is_rough else len(tensors))
 
         features = []
         for start in range(0, len(chosen), self.config.batch):
-            recordings = chosen[start : start + self.config.batch].tolist()
-            views = np.concatenate([tensors[recording] for recording in recordings])
-            features.append(_run(self._layers, views).mean(0).flatten(1))
-            self.show_epoch(epoch, 1.0)
+            views = np.concatenate([tensors[number] for number in chosen[start : start + self.config.batch]])
+            features.append(_run_layers(self._layers, views).mean(0).flatten(1))
+            self.show_epoch(epoch, 1.0)  # a progress callback may stop the training
 
         labels = tensors.labels[chosen].repeat(len(tensors[0]))
         return torch.cat(features), torch.from_numpy(labels)
 
 
-def _run(layers: list[IntegrateAndFire], spikes: SpikeTensor) -> Tensor:
+def _run_layers(layers: list[IntegrateAndFire], spikes: SpikeTensor) -> Tensor:
     """Run layers on recordings [B, T, C, H, W]; return the output of the last one, [T, B, ...]."""
     values = torch.from_numpy(spikes).transpose(0, 1)
     for layer in layers:

@@ -21,7 +21,7 @@ def fit_readout(linear: nn.Linear, features: Tensor, labels: Tensor) -> tuple[fl
     Args:
         linear: Layer with K outputs.
         features: Features, float32 [N, F].
-        labels: Classes, int64 [N].
+        labels: Classes, int64 [N]; both in the memory of the CPU, also if the layer is on a GPU.
     """
     from scipy.optimize import minimize
 
@@ -45,10 +45,11 @@ def fit_readout(linear: nn.Linear, features: Tensor, labels: Tensor) -> tuple[fl
 
     # w (x - mean) scale + b = (w scale) x + (b - w scale mean): the layer takes features that are not standardised.
     weight = fitted[:, :-1] * scale
+    bias = fitted[:, -1] - weight @ mean
     with torch.no_grad():
         linear.weight.copy_(weight)
-        linear.bias.copy_(fitted[:, -1] - weight @ mean)
-        logits = linear(features)
+        linear.bias.copy_(bias)
 
+    logits = features @ weight.float().T + bias.float()
     accuracy = (logits.argmax(1) == labels).double().mean()
     return float(nn.functional.cross_entropy(logits, labels)), float(accuracy)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from norse.torch import SequentialState
 from torch import nn
 
 from ..datasets import SpikeTensors, plain_batches
@@ -16,6 +17,12 @@ MAX_FITTED = 5_000  # recordings that a new last layer is fitted to
 MAX_RECORDINGS = 256  # recordings for the statistics; each has a value per step and pixel
 
 
+def draw_recordings(tensors: SpikeTensors, most: int) -> list[int]:
+    """Draw the numbers of at most `most` recordings, the same ones each time."""
+    numbers: list[int] = np.random.default_rng(0).permutation(len(tensors))[:most].tolist()
+    return numbers
+
+
 def estimate_statistics(network: nn.Module, tensors: SpikeTensors, *, batch: int, segment: int | None = None) -> None:
     """Estimate the statistics of all batch norms again, for the present weights only.
 
@@ -26,7 +33,7 @@ def estimate_statistics(network: nn.Module, tensors: SpikeTensors, *, batch: int
     normalised together. The network is left in evaluation mode.
     """
     device = next(network.parameters()).device
-    chosen = np.random.default_rng(0).permutation(len(tensors))[:MAX_RECORDINGS].tolist()
+    chosen = draw_recordings(tensors, MAX_RECORDINGS)
     batches = plain_batches(tensors, batch, chosen if find_norms(network) else [])
 
     spikes = (torch.from_numpy(counts).transpose(0, 1).to(device) for counts in batches)
@@ -37,12 +44,12 @@ def estimate_statistics(network: nn.Module, tensors: SpikeTensors, *, batch: int
 def fit_gains(network: nn.Module, tensors: SpikeTensors, *, batch: int) -> None:
     """Set gain and offset of standardised convolutions so the currents of each channel have mean 0 and variance 1.
 
-    As with batch norm, no layer of an untrained network is silent then.
+    As with batch norm, no layer of an untrained network is silent then. The network is left in evaluation mode.
     """
     if not any(isinstance(module, Standardise) for module in network.modules()):
         return
 
-    chosen = np.random.default_rng(0).permutation(len(tensors))[:batch].tolist()
+    chosen = draw_recordings(tensors, batch)
     (spikes,) = plain_batches(tensors, batch, chosen)
     values = torch.from_numpy(spikes[:, :PIECE_STEPS]).transpose(0, 1).float().to(next(network.parameters()).device)
     for layer in network.eval().children():
@@ -72,16 +79,14 @@ def fit_last_layer(network: nn.Sequential, tensors: SpikeTensors, *, batch: int)
     index = list_layers(network)[-1].index
     linear = network[index]
     assert isinstance(linear, nn.Linear)
-    device = linear.weight.device
-    chosen = np.random.default_rng(0).permutation(len(tensors))[:MAX_FITTED].tolist()
+    chosen = draw_recordings(tensors, MAX_FITTED)
 
-    network.eval()
-    network[index] = nn.Identity()
+    # The same network without the last linear layer filters the features.
+    without = [nn.Identity() if layer is linear else layer for layer in network.eval()]
+    filtering = SequentialState(*without).eval()
     features = []
     for counts in plain_batches(tensors, batch, chosen):
-        spikes = torch.from_numpy(counts).transpose(0, 1).to(device)
-        features.append(run_in_pieces(network, spikes).mean(0).float())
-    network[index] = linear
+        spikes = torch.from_numpy(counts).transpose(0, 1).to(linear.weight.device)
+        features.append(run_in_pieces(filtering, spikes).mean(0).float().cpu())
 
-    labels = torch.from_numpy(tensors.labels[chosen]).to(device)
-    fit_readout(linear, torch.cat(features), labels)
+    fit_readout(linear, torch.cat(features), torch.from_numpy(tensors.labels[chosen]))

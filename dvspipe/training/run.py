@@ -136,7 +136,10 @@ def train(
     if init is not None:
         complete = adopt_framing(complete, init.config)
 
-    with join_processes(choose_device(complete.device)) as processes:
+    if complete.network == "stdp" and has_several_processes():
+        raise ConfigError("network = stdp: cannot train in several processes; start it without torchrun")
+
+    with join_processes(choose_device("cpu" if complete.network == "stdp" else complete.device)) as processes:
         log.info("run: %s", folder.path)
         setup = RunSetup(complete, folder, init, network, processes, on_epoch, progress)
         try:
@@ -200,15 +203,16 @@ def _run(setup: RunSetup, given: DataSet | None, *, resume: bool) -> TrainingRun
             return complete
 
         parts = _encode(setup, data, classifier)
+        experiment = Experiment(**vars(setup), data=data, classifier=classifier, parts=parts)
+        trainer_class = FeatureTrainer if config.network == "stdp" else Trainer
+        trainer = trainer_class(experiment, network.to(processes.device))
+
         settings = yaml.safe_dump(config.to_record(), sort_keys=False)
         if processes.is_first:
             folder.clear(keep_epochs=state is not None)
             write_split(folder.split, data)
             write_text(folder.config, settings)  # written last: its presence means that the run can be resumed
 
-        experiment = Experiment(**vars(setup), data=data, classifier=classifier, parts=parts)
-        trainer_class = FeatureTrainer if config.network == "stdp" else Trainer
-        trainer = trainer_class(experiment, network.to(processes.device))
         best = trainer.fit(state)
 
         # The first process tests and writes the records, and the others receive them: every process returns the same

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from facts import raises
+from safetensors.torch import save_file
 from torch import nn
 
 from dvspipe.base.errors import CheckpointError, ConfigError
@@ -121,6 +122,14 @@ def test_changed_file_is_one_line(saved: Path, change: Callable[[bytes], bytes],
     with raises(CheckpointError, "saved.safetensors", message) as caught:
         load_checkpoint(saved)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float8_e4m3fn, torch.complex64])
+def test_types_that_no_network_has_are_one_line(tmp_path: Path, dtype: torch.dtype) -> None:
+    path = tmp_path / "foreign.safetensors"
+    save_file({"weight": torch.zeros(2, dtype=dtype)}, path)
+    with raises(CheckpointError, "foreign.safetensors", "not a dvspipe checkpoint"):
+        load_checkpoint(path)
 
 
 @pytest.mark.parametrize(

@@ -122,6 +122,7 @@ def test_readout_matches_scikit_learn() -> None:
         ({"winners": [3]}, ("winners", "1", "2")),
         ({"radius": [3, 1, 1]}, ("radius", "3", "2")),
         ({"polarity": "signed", "form": "voxel"}, ("polarity = signed", "stdp")),
+        ({"ema": 0.9}, ("ema", "csnn", "stdp")),
     ],
 )
 def test_untrainable_settings_are_refused(folder: Path, over: dict[str, Any], message: object) -> None:
