@@ -37,6 +37,8 @@ ROW_SHIFT = 16
 COLUMN_SHIFT = 1
 MAX_COORDINATE = 2**15 - 1
 
+REF0, NET, OFF, POS, NEG = range(5)  # columns of `Pixels.references`
+
 BLOCK_PX = 2048
 PRECISION_US = 1.0
 MAX_NEWTON_STEPS = 60
@@ -72,22 +74,15 @@ class Pixels(NamedTuple):
     """State of N pixels.
 
     Attributes:
-        ref0: Reference before the first event, float64.
-        net: ON minus OFF events so far, int32.
-        off: OFF events so far, int32.
-        pos: ON thresholds, float64.
-        neg: OFF thresholds, float64.
+        references: Columns ref0, net, off, pos and neg of the module, float64 [N, 5]. Only pixels that may fire need
+            them: a row is in one or two cache lines.
         low: Level of the next OFF event, float64.
         high: Level of the next ON event, float64.
         output: Output of the low-pass, float64; unused without one.
         address: Row and column, packed as in `Words`, int32.
     """
 
-    ref0: NDArray[np.float64]
-    net: NDArray[np.int32]
-    off: NDArray[np.int32]
-    pos: NDArray[np.float64]
-    neg: NDArray[np.float64]
+    references: NDArray[np.float64]
     low: NDArray[np.float64]
     high: NDArray[np.float64]
     output: NDArray[np.float64]
@@ -108,11 +103,11 @@ def start_pixels(levels: NDArray[np.float64], width: int, pos: NDArray[Any], neg
     rows = np.arange(levels.size // width, dtype=np.int32)[:, None]
     columns = np.arange(width, dtype=np.int32)
     address = ((rows << ROW_SHIFT) | (columns << COLUMN_SHIFT)).ravel()
-    pos = np.broadcast_to(pos, levels.shape).copy()
-    neg = np.broadcast_to(neg, levels.shape).copy()
-
-    net, off = np.zeros((2, levels.size), np.int32)
-    return Pixels(levels.copy(), net, off, pos, neg, levels - neg, levels + pos, levels.copy(), address)
+    references = np.zeros((levels.size, 5))
+    references[:, REF0] = levels
+    references[:, POS] = pos
+    references[:, NEG] = neg
+    return Pixels(references, levels - neg, levels + pos, levels.copy(), address)
 
 
 def number_pixels(levels: NDArray[np.float64]) -> Levels:
@@ -190,7 +185,7 @@ def find_crossings(before: Levels, after: Levels, decay: Decay | None, pixels: P
         room = 0.0
         for k in active[:listed]:
             span = abs(end[k] - start[k]) + abs(block.first[k] - start[k])
-            room += 2 + 2 * span / min(pixels.pos[begin + k], pixels.neg[begin + k])
+            room += 2 + 2 * span / min(pixels.references[begin + k, POS], pixels.references[begin + k, NEG])
         if count + room > words.size:
             more = np.empty(int(2 * words.size + room), np.int64)
             more[:count] = words[:count]
@@ -200,7 +195,7 @@ def find_crossings(before: Levels, after: Levels, decay: Decay | None, pixels: P
     return words[:count]
 
 
-@njit(error_model="numpy")
+@njit(inline="always")
 def _filter(
     base: Any, size: int, codes: NDArray[Any], decay: Decay, pixels: Pixels, block: _Block, fires: NDArray[np.bool_]
 ) -> None:
@@ -228,7 +223,8 @@ def _filter(
         most = max(first[k], max(start[k], end[k]) if turns else reached)
         fires[k] = (least <= pixels.low[pixel]) | (most >= pixels.high[pixel])
         last[k] = reached
-        output[pixel] = reached
+    for k in range(size):
+        output[base + np.uintp(k)] = last[k]
 
 
 @njit(error_model="numpy")
@@ -246,14 +242,13 @@ def _fire(
     """Write the events of the active pixels of a block to `words`, starting at number `count`; return the number."""
     # Number k is a pixel of the block. Its output is monotone in one piece or two, from (left, at_left) to (right,
     # at_right). In a piece it crosses the next level, and the levels beyond it in the same direction.
-    ref0, nets, offs, poss, negs, low, high, _, address = pixels
+    references, low, high, _, address = pixels
     slope = a = rate = 0.0
     for number in active:
         k = np.uintp(number)
         pixel = base + k
-        zero, pos, neg = ref0[pixel], poss[pixel], negs[pixel]
-        net = np.int64(nets[pixel])
-        off = np.int64(offs[pixel])
+        ref0, pos, neg = references[pixel, REF0], references[pixel, POS], references[pixel, NEG]
+        net, off = references[pixel, NET], references[pixel, OFF]
 
         last = block.last[k]
         left = 0.0
@@ -274,7 +269,7 @@ def _fire(
             rising = np.int64(at_right > at_left)
             step = 2 * rising - 1
             scale = (right - left) / (at_right - at_left)
-            crossing = _next_level(zero, net, off, pos, neg, step)
+            crossing = _next_level(ref0, net, off, pos, neg, step)
             while step * crossing <= step * at_right:
                 t = left + (crossing - at_left) * scale
                 if decay is not None:
@@ -283,16 +278,16 @@ def _fire(
                 count += 1
                 net += step
                 off += 1 - rising
-                crossing = _next_level(zero, net, off, pos, neg, step)
+                crossing = _next_level(ref0, net, off, pos, neg, step)
             if decay is None or right >= length_us:
                 break
             left, at_left = right, at_right
             right, at_right = np.float64(length_us), last
 
-        nets[pixel] = net
-        offs[pixel] = off
-        low[pixel] = _next_level(zero, net, off, pos, neg, -1)
-        high[pixel] = _next_level(zero, net, off, pos, neg, 1)
+        references[pixel, NET] = net
+        references[pixel, OFF] = off
+        low[pixel] = _next_level(ref0, net, off, pos, neg, -1)
+        high[pixel] = _next_level(ref0, net, off, pos, neg, 1)
     return count
 
 

@@ -8,10 +8,12 @@ Each frame has a generator of its own, so the noise does not depend on how many 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..base.kernels import njit
 from .config import SimulatorConfig
 from .crossings import TIME_SHIFT, Levels, Words
 from .levels import intensity
@@ -76,18 +78,16 @@ def emit_noise(
     if config.leak_rate_hz:
         events += _emit_leaks(config, state.next_leak_us, rng, address, span_us)
 
-    # A random number below 0.75 I drops a shot; the range above it is divided between OFF and ON.
     if config.shot_noise_rate_hz:
-        pixels, shot_us = _scatter(rng, config.shot_noise_rate_hz, address.size, length_us)
-        light = np.clip(intensity(levels.table, config), 0, 1)
-        dropped = ((1 - SHOT_NOISE_AT_WHITE) * light)[levels.codes[pixels]]
-        chance = rng.random(pixels.size)
-        words = (shot_us << TIME_SHIFT) | address[pixels] | (chance >= (1 + dropped) / 2)
-        events.append(words[chance >= dropped])
+        places = _scatter(rng, config.shot_noise_rate_hz, address.size, length_us)
+        dropped = (1 - SHOT_NOISE_AT_WHITE) * np.clip(intensity(levels.table, config), 0, 1)
+        events.append(_thin_shots(places, rng.random(places.size), dropped, levels.codes, address, length_us))
 
     if state.hot.size:
-        numbers, hot_us = _scatter(rng, config.hot_pixel_rate_hz, state.hot.size, length_us)
-        events.append((hot_us << TIME_SHIFT) | address[state.hot[numbers]] | 1)
+        places = _scatter(rng, config.hot_pixel_rate_hz, state.hot.size, length_us)
+        numbers = places.astype(np.int64)
+        since_us = 1 + ((places - numbers) * length_us).astype(np.int64)
+        events.append((since_us << TIME_SHIFT) | address[state.hot[numbers]] | 1)
     return events
 
 
@@ -112,12 +112,33 @@ def _emit_leaks(
     return events
 
 
-def _scatter(
-    rng: np.random.Generator, rate_hz: float, count: int, length_us: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Draw a Poisson process per item: return the items of its events, and their times, 1 to `length_us`."""
-    # Given their number, the events are independent and uniform. The integer part of one number is the item, the rest
-    # the time: 53 bits are enough for both.
-    places = rng.random(rng.poisson(rate_hz * 1e-6 * length_us * count)) * count
-    items = places.astype(np.int64)
-    return items, 1 + ((places - items) * length_us).astype(np.int64)
+def _scatter(rng: np.random.Generator, rate_hz: float, count: int, length_us: int) -> NDArray[np.float64]:
+    """Draw a Poisson process per item: return the item of each event and, as the fraction, its time."""
+    # Given their number, the events are independent and uniform. The 53 bits of a number are enough for item and time.
+    return rng.random(rng.poisson(rate_hz * 1e-6 * length_us * count)) * count
+
+
+@njit(cache=True, nogil=True)
+def _thin_shots(
+    places: NDArray[np.float64],
+    chances: NDArray[np.float64],
+    dropped: NDArray[np.float64],
+    codes: NDArray[Any],
+    address: NDArray[np.int32],
+    length_us: int,
+) -> Words:
+    """Return the shots that are not dropped; `dropped` is the probability of each code of the levels."""
+    words = np.empty(places.size, np.int64)
+    count = 0
+    for shot in range(places.size):
+        pixel = int(places[shot])
+        since_us = 1 + int((places[shot] - pixel) * length_us)
+
+        # A number below the probability drops a shot; the range above it is divided between OFF and ON.
+        least = dropped[codes[pixel]]
+        on = chances[shot] >= (1 + least) / 2
+
+        # Written in any case, and overwritten by the next shot if this one is dropped.
+        words[count] = (since_us << TIME_SHIFT) | address[pixel] | on
+        count += chances[shot] >= least
+    return words[:count]
