@@ -195,7 +195,7 @@ def find_crossings(before: Levels, after: Levels, decay: Decay | None, pixels: P
     return words[:count]
 
 
-@njit(inline="always")
+@njit(error_model="numpy")
 def _filter(
     base: Any, size: int, codes: NDArray[Any], decay: Decay, pixels: Pixels, block: _Block, fires: NDArray[np.bool_]
 ) -> None:
@@ -223,8 +223,7 @@ def _filter(
         most = max(first[k], max(start[k], end[k]) if turns else reached)
         fires[k] = (least <= pixels.low[pixel]) | (most >= pixels.high[pixel])
         last[k] = reached
-    for k in range(size):
-        output[base + np.uintp(k)] = last[k]
+        output[pixel] = reached
 
 
 @njit(error_model="numpy")

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dvspipe.events import Events, concatenate
 from dvspipe.simulator import EventSimulator, SimulatorConfig
-from dvspipe.simulator.crossings import Pixels
+from dvspipe.simulator.crossings import NEG, POS, Pixels
 from dvspipe.video.frames import Frame, frames_from_arrays
 
 CELLS = 3000  # cells per interval; the response is assumed monotone in each
@@ -75,9 +75,9 @@ def test_crossing_times_match_bisection(cutoff_hz: float, step: float) -> None:
     config = SimulatorConfig(cutoff_hz=cutoff_hz, sigma_thres=0.03, pos_thres=0.1, neg_thres=0.13)
     events, pixels = run(frames, config)
     apart_us = []
-    for pixel in range(pixels.pos.size):
+    for pixel in range(pixels.references.shape[0]):
         levels = [float(frame.image.ravel()[pixel]) for frame in frames]
-        slow = SlowPixel(levels[0], config, (pixels.pos[pixel], pixels.neg[pixel]))
+        slow = SlowPixel(levels[0], config, (pixels.references[:, POS][pixel], pixels.references[:, NEG][pixel]))
         truth = []
         for (before, after), (start, end) in zip(itertools.pairwise(frames), itertools.pairwise(levels), strict=True):
             crossed = slow.cross(start, end, after.t_us - before.t_us)

@@ -6,6 +6,7 @@ from scipy import stats
 
 from dvspipe.events import Events, concatenate
 from dvspipe.simulator import EventSimulator, SimulatorConfig, simulate
+from dvspipe.simulator.crossings import POS
 from dvspipe.simulator.levels import linear_intensity
 from dvspipe.video.frames import Frame, frames_from_arrays
 
@@ -113,7 +114,7 @@ def test_recordings_of_one_sensor_share_hot_pixels_and_thresholds_but_no_noise()
         assert state.noise is not None
         events = record(frames, seeded)
         rows = set(zip(events.t.tolist(), events.x.tolist(), events.y.tolist(), events.p.tolist(), strict=True))
-        recordings.append((rows, state.noise.hot, state.pixels.pos))
+        recordings.append((rows, state.noise.hot, state.pixels.references[:, POS]))
 
     (first, first_hot, first_pos), (second, second_hot, second_pos) = recordings
     assert np.array_equal(first_hot, second_hot)

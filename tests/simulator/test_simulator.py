@@ -18,6 +18,7 @@ from dvspipe.base.errors import VideoError
 from dvspipe.base.yaml_files import shipped_configs
 from dvspipe.events import Events, concatenate
 from dvspipe.simulator import EventSimulator, SimulatorConfig, simulate
+from dvspipe.simulator.crossings import NEG, NET, POS, REF0
 from dvspipe.simulator.levels import code_levels, intensity, level_of, linear_intensity
 from dvspipe.video.frames import Frame, frames_from_arrays
 
@@ -158,7 +159,7 @@ def test_level_is_within_threshold_after_every_frame(seed: int, threshold: float
     levels = code_levels(np.dtype(np.uint8), "srgb", config)
     for frame in frames_from_arrays(random_images(seed, 6, np.uint8), fps=30):
         _, state = simulator.step(frame, state)
-        reference = state.pixels.ref0 + state.pixels.net * threshold
+        reference = state.pixels.references[:, REF0] + state.pixels.references[:, NET] * threshold
         assert np.all(np.abs(levels[frame.image.ravel()] - reference) < threshold)
 
 
@@ -272,11 +273,13 @@ def test_each_pixel_uses_its_own_threshold() -> None:
     config = SimulatorConfig(sigma_thres=0.05, sensor_seed=5)
     simulator = EventSimulator(config)
     _, state = simulator.step(frames[0], None)
-    assert state.pixels.pos.std() == pytest.approx(0.05, rel=0.2)
+    assert state.pixels.references[:, POS].std() == pytest.approx(0.05, rel=0.2)
     events = run(frames, config)
     for pixel in range(SENSOR.width * SENSOR.height):
         x, y = pixel % SENSOR.width, pixel // SENSOR.width
-        own = SimulatorConfig(pos_thres=state.pixels.pos[pixel], neg_thres=state.pixels.neg[pixel])
+        own = SimulatorConfig(
+            pos_thres=state.pixels.references[:, POS][pixel], neg_thres=state.pixels.references[:, NEG][pixel]
+        )
         alone = run([Frame(frame.t_us, frame.image[y : y + 1, x : x + 1]) for frame in frames], own)
         here = (events.x == x) & (events.y == y)
         assert np.array_equal(events.t[here], alone.t)
