@@ -1,22 +1,17 @@
 """Fit the pixel model to a recording of frames and events by the same sensor, such as a DAVIS camera.
 
-Between events, the level L of a pixel stays within a threshold of its reference. At the time of each frame,
+The recorded frames are simulated, and the settings are chosen to make the simulation most like the recording, in order:
 
-    L = c + pos * (ON events so far) - neg * (OFF events so far) + u,    -neg < u < pos.
-
-Counts are integers without error, and u does not grow with time. Least squares of L on the two counts gives the
-thresholds of each pixel; their medians are the thresholds of the sensor. (Regressing the change from frame to frame has
-an error as large as the signal; regressing counts on L is biased by the noise of the frames.)
-
-Changes between two frames, such as an edge that comes and goes, fire events in the sensor but not in the simulator. The
-thresholds are therefore refined: the recorded frames are simulated until the numbers of ON and OFF events match.
+- The thresholds give the recorded numbers of ON and OFF events; the log offset, the highest correlation of the counts.
+- Pixels whose level does not change have only noise: leak fires ON events, shot noise as many ON as OFF events.
+- The numbers of events of the pixels, relative to a simulation without mismatch, scatter in proportion to the mismatch.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -36,14 +31,12 @@ from .noise import SHOT_NOISE_AT_WHITE
 from .simulator import simulate
 
 MIN_FRAMES = 10
-MIN_PIXELS = 30
-MIN_COUNT = 3  # minimum events of each polarity to fit a pixel
-SEGMENT_FRAMES = 50  # frames with a common constant c per pixel; noise events accumulate in longer segments
-MAX_COLLINEARITY = 0.99  # maximum squared correlation of the two counts to fit a pixel
+MIN_EVENTS = 500  # of each polarity
+MIN_COUNT = 8  # minimum events of a pixel in a simulation without mismatch, to estimate mismatch
+TRIAL_MISMATCH = 0.02  # standard deviation of the thresholds in a simulation with mismatch
 BLUR = (1, 5, 5)  # intervals, rows, columns
 QUIET_REACH = (3, 9, 9)  # a pixel is quiet if nothing changes in this box of intervals, rows and columns
 QUIET_SHARE = 0.15  # maximum change of a quiet pixel, as a fraction of the smaller threshold
-MAD_TO_SIGMA = 1.4826  # standard deviation / median absolute deviation of a normal distribution
 LOG_OFFSETS: tuple[float, ...] = tuple(2**k / 255 for k in range(8))
 THRESHOLDS = (0.01, 10.0)  # range of the fitted thresholds
 COUNT_TOLERANCE = 0.01  # of ln(simulated / recorded events)
@@ -56,7 +49,7 @@ Counts = NDArray[np.int64]
 
 @dataclass(frozen=True, repr=False)
 class Calibration(Described, Brief):
-    """Fitted sensor parameters and the quality of the fit, rounded to four significant digits.
+    """Fitted sensor parameters, rounded to four significant digits, and the quality of the fit.
 
     Args:
         pos_thres: ON threshold in log intensity.
@@ -68,7 +61,6 @@ class Calibration(Described, Brief):
         transfer: Transfer curve of the frames; a property of the video, not of the sensor.
         correlation: Correlation of simulated with recorded net event counts, both blurred over 5 x 5 pixels; median
             over frame intervals.
-        pixels: Number of fitted pixels.
         intervals: Number of frame intervals.
     """
 
@@ -80,16 +72,15 @@ class Calibration(Described, Brief):
     log_offset: float
     transfer: str
     correlation: float
-    pixels: int
     intervals: int
 
     def describe(self) -> Sequence[str]:
         """Return a line for each value."""
-        return [f"{name}: {value}" for name, value in asdict(self).items()]
+        return [f"{name}: {value}" for name, value in vars(self).items()]
 
     def to_yaml_settings(self) -> dict[str, float]:
         """Return the settings of `SimulatorConfig` for this sensor."""
-        return {name: value for name, value in asdict(self).items() if name in SimulatorConfig.model_fields}
+        return {name: value for name, value in vars(self).items() if name in FITTED}
 
     def write(self, path: str | Path, *, comment: str = "Fitted to a recording") -> None:
         """Write the settings as a YAML preset. An existing file is replaced.
@@ -115,33 +106,32 @@ def calibrate_frames(frames: Sequence[Frame], events: Events, *, log_offset: flo
         log_offset: Epsilon in L = ln(I + epsilon), if known. Default: fitted, too.
 
     Raises:
-        DataError: If there are too few frames (< 10) or pixels (< 30) with at least 3 events of both polarities, or the
-            frame size differs from the sensor.
+        DataError: If there are too few frames (< 10) or events of a polarity (< 500), or the frame size differs from
+            the sensor.
         VideoError: If consecutive frames do not fit.
     """
     frames = _select_frames(frames, events)
     recorded = _count_events(frames, events)
 
-    # The thresholds are fitted for each offset: the simulation that is most like the recording has the best one.
+    fewest = recorded.sum(axis=(1, 2, 3)).min()
+    if fewest < MIN_EVENTS:
+        raise DataError(f"too few events of a polarity (found {fewest}, expected {MIN_EVENTS} or more)")
+
     candidates = []
     for offset in LOG_OFFSETS if log_offset is None else (log_offset,):
-        config = SimulatorConfig(log_offset=offset)
-        fits = _fit_pixels(frames, recorded, config)
-        pos, neg = np.median(fits, axis=1).tolist()
-        start = config.model_copy(update={"pos_thres": pos, "neg_thres": neg})
-        config, ideal = _refine_thresholds(frames, recorded, start)
-        candidates.append((_correlate_counts(ideal, recorded), config, fits, ideal))
-    _, config, fits, ideal = max(candidates, key=lambda candidate: candidate[0])
+        config, ideal = _refine_thresholds(frames, recorded, SimulatorConfig(log_offset=offset))
+        candidates.append((_correlate_counts(ideal, recorded), config, ideal))
+    _, config, ideal = max(candidates, key=lambda candidate: candidate[0])
 
-    # Fitted thresholds scatter even in a simulation without mismatch: only the rest is mismatch of the sensor.
-    excess = _scatter_of(fits) - _scatter_of(_fit_pixels(frames, ideal, config))
-    estimates = {"sigma_thres": math.sqrt(max(0.0, excess)), **_estimate_noise(frames, recorded, config)}
+    trial = config.model_copy(update={"sigma_thres": TRIAL_MISMATCH})
+    share = _measure_scatter(recorded, ideal) / _measure_scatter(_count_events(frames, _simulate(frames, trial)), ideal)
+    estimates = {"sigma_thres": min(share * TRIAL_MISMATCH, 1), **_estimate_noise(frames, recorded, config)}
 
     # Noise and mismatch change the numbers of events, so the thresholds are refined again.
     config, simulated = _refine_thresholds(frames, recorded, config.model_copy(update=estimates))
-    fitted = {name: getattr(config, name) for name in FITTED} | {"correlation": _correlate_counts(simulated, recorded)}
-    rounded: dict[str, Any] = {name: float(f"{value:.4g}") for name, value in fitted.items()}
-    return Calibration(**rounded, transfer=frames[0].transfer, pixels=fits.shape[1], intervals=len(frames) - 1)
+    fitted: dict[str, Any] = {name: float(f"{getattr(config, name):.4g}") for name in FITTED}
+    correlation = _correlate_counts(simulated, recorded)
+    return Calibration(**fitted, transfer=frames[0].transfer, correlation=correlation, intervals=len(frames) - 1)
 
 
 def _select_frames(frames: Sequence[Frame], events: Events) -> list[Frame]:
@@ -166,54 +156,20 @@ def _count_events(frames: Sequence[Frame], events: Events) -> Counts:
     return np.bincount(places, minlength=math.prod(shape)).reshape(shape)
 
 
-def _stack_levels(frames: Sequence[Frame], config: SimulatorConfig) -> NDArray[np.float64]:
-    """Return the levels of the frames, [T, H, W]."""
-    return np.stack([frame_levels(frame, config) for frame in frames])
-
-
 def _correlate_counts(a: Counts, b: Counts) -> float:
     """Return the median correlation of the blurred net counts of two recordings, over frame intervals."""
     from scipy.ndimage import uniform_filter
 
     nets = [uniform_filter((on - off).astype(np.float64), BLUR) for on, off in (a, b)]
-    values = [correlate(*pair) for pair in zip(*nets, strict=True)]
-    defined = [value for value in values if value is not None]
-    return float(np.median(defined)) if defined else 0.0
+    return float(np.median([correlate(*pair) or 0.0 for pair in zip(*nets, strict=True)]))
 
 
-def _fit_pixels(frames: Sequence[Frame], counts: Counts, config: SimulatorConfig) -> NDArray[np.float64]:
-    """Return the ON and OFF thresholds [2, n] of pixels, by least squares of the level on the cumulative counts."""
-    # Pixels with black or white values of integers are not used, since these may be clipped.
-    usable = (counts.sum(axis=1) >= MIN_COUNT).all(axis=0)
-    for frame in frames:
-        if frame.image.dtype.kind != "f":
-            usable &= (frame.image > 0) & (frame.image < np.iinfo(frame.image.dtype).max)
-
-    # ON counts, minus OFF counts and levels, [3, segments, frames, n]; centring each segment removes c.
-    on, off = np.cumsum(counts[:, :, usable], axis=1)
-    values = np.stack([on, -off, _stack_levels(frames, config)[1:, usable]])
-    length = min(values.shape[1], SEGMENT_FRAMES)
-    segments = values.shape[1] // length
-    values = values[:, : segments * length].reshape(3, segments, length, -1)
-    values = values - values.mean(axis=2, keepdims=True)
-
-    # If both counts grow together, their coefficients are not determined.
-    products = np.einsum("istn,jstn->nij", values, values)
-    determined = products[:, 0, 1] ** 2 < MAX_COLLINEARITY * products[:, 0, 0] * products[:, 1, 1]
-    if np.count_nonzero(determined) < MIN_PIXELS:
-        raise DataError(
-            f"too few unsaturated pixels with at least {MIN_COUNT} events of each polarity "
-            f"(found {np.count_nonzero(determined)}, expected {MIN_PIXELS} or more); record more motion"
-        )
-    normal = products[determined]
-    fits: NDArray[np.float64] = np.linalg.solve(normal[:, :2, :2], normal[:, :2, 2:])[..., 0].T
-    return fits
-
-
-def _scatter_of(fits: NDArray[np.float64]) -> float:
-    """Return a robust variance of the thresholds (from the median absolute deviation), mean of ON and OFF."""
-    deviations = np.median(abs(fits - np.median(fits, axis=1, keepdims=True)), axis=1)
-    return float(np.mean((deviations * MAD_TO_SIGMA) ** 2))
+def _measure_scatter(counts: Counts, ideal: Counts) -> float:
+    """Return a robust deviation of the logarithm of the events per pixel, relative to a simulation without mismatch."""
+    totals = ideal.sum(axis=(0, 1))
+    usable = totals >= MIN_COUNT
+    logarithms = np.log(np.maximum(counts.sum(axis=(0, 1)), 1)[usable] / totals[usable])
+    return float(np.median(abs(logarithms - np.median(logarithms))))
 
 
 def _estimate_noise(frames: Sequence[Frame], counts: Counts, config: SimulatorConfig) -> dict[str, float]:
@@ -224,7 +180,7 @@ def _estimate_noise(frames: Sequence[Frame], counts: Counts, config: SimulatorCo
     """
     from scipy.ndimage import maximum_filter, uniform_filter
 
-    levels = _stack_levels(frames, config)
+    levels = np.stack([frame_levels(frame, config) for frame in frames])
     change = abs(uniform_filter(np.diff(levels, axis=0), BLUR))
     quiet = maximum_filter(change, QUIET_REACH) < QUIET_SHARE * min(config.pos_thres, config.neg_thres)
     on, off = counts[:, quiet].sum(axis=1).tolist()
@@ -236,25 +192,26 @@ def _estimate_noise(frames: Sequence[Frame], counts: Counts, config: SimulatorCo
     return {"leak_rate_hz": leak_rate_hz, "shot_noise_rate_hz": 2 * off / max((seconds * darkness).sum(), 1e-6)}
 
 
+def _simulate(frames: Sequence[Frame], config: SimulatorConfig) -> Events:
+    return concatenate(simulate(frames, config), frames[0].size)
+
+
 def _refine_thresholds(
     frames: Sequence[Frame], recorded: Counts, config: SimulatorConfig
 ) -> tuple[SimulatorConfig, Counts]:
     """Search for the thresholds that give the recorded numbers of ON and OFF events; return them and a simulation."""
     from scipy.optimize import root
 
+    wanted = recorded.sum(axis=(1, 2, 3))
+
     def change(logarithms: NDArray[np.float64]) -> SimulatorConfig:
         pos, neg = np.clip(np.exp(logarithms), *THRESHOLDS).tolist()
         return config.model_copy(update={"pos_thres": pos, "neg_thres": neg})
 
-    def count(changed: SimulatorConfig) -> Counts:
-        return _count_events(frames, concatenate(simulate(frames, changed), frames[0].size))
-
     def compare(logarithms: NDArray[np.float64]) -> NDArray[np.float64]:
-        ratio = np.maximum(count(change(logarithms)).sum(axis=(1, 2, 3)), 1) / recorded.sum(axis=(1, 2, 3))
-        return np.asarray(-np.log(ratio))
+        simulated = np.bincount(1 - _simulate(frames, change(logarithms)).p, minlength=2)
+        return np.asarray(np.log(wanted / np.maximum(simulated, 1)))
 
-    start = np.log(np.clip([config.pos_thres, config.neg_thres], *THRESHOLDS))
-    best = change(
-        root(compare, start, method="df-sane", options={"fatol": COUNT_TOLERANCE, "maxfev": MAX_SIMULATIONS}).x
-    )
-    return best, count(best)
+    options = {"fatol": COUNT_TOLERANCE, "maxfev": MAX_SIMULATIONS}
+    best = change(root(compare, np.log([config.pos_thres, config.neg_thres]), method="df-sane", options=options).x)
+    return best, _count_events(frames, _simulate(frames, best))
