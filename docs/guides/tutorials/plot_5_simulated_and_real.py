@@ -68,8 +68,8 @@ print(f"{len(default) / len(events):.2f} times as many events")
 # ---------
 #
 # A search finds the thresholds with which a simulation has as many events of each polarity as the recording. Leak and
-# noise come from pixels where nothing changes, and the mismatch of the thresholds from the scatter of the pixels' numbers
-# of events. On the command line:
+# noise come from pixels where nothing changes, and the mismatch of the thresholds from the scatter of the numbers of
+# events per pixel. On the command line:
 # ``dvspipe calibrate DAVIS.aedat4 -o sensor.yaml``.
 
 found = calibrate_frames(frames, events)
