@@ -30,7 +30,7 @@ from ..video.frames import Frame
 from ..video.opening import open_video
 from ..video.video import Video
 from ..video.writing import open_webm
-from .examples import HERE, THREADS
+from .examples import HERE
 from .jobs import StagedProgress
 from .shared import COLOURS, ChosenFile, read_number
 from .workspace import safe_stem
@@ -250,7 +250,7 @@ def _write_pictures(video: Video, frames: tuple[Frame, ...], path: Path) -> Path
 def show_excerpt(excerpt: Excerpt, choices: Choices, page: Path, colours: PreviewColours = "light") -> RateCurve:
     """Write a page that plays an excerpt beside its events, and return the event rate."""
     config = choices.config()
-    chunks = simulate(iter(excerpt.frames), config, upsample=config.upsample, threads=THREADS)
+    chunks = simulate(iter(excerpt.frames), config, upsample=config.upsample)
     events = concatenate(chunks, excerpt.size)
 
     span_us = 0, excerpt.frames[-1].t_us
@@ -269,7 +269,6 @@ def convert_complete(source: ChosenFile, choices: Choices, folder: Path, progres
         choices.config().for_recording(source.name),  # as in the command, where the file has this name
         overwrite=True,
         progress=lambda done, total: progress(done, total if is_counted else 0),
-        threads=THREADS,
     )
 
     return events

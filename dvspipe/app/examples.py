@@ -12,7 +12,6 @@ from .workspace import Session
 
 HERE = Path(__file__).parent
 SAMPLE = HERE / "sample.mp4"
-THREADS = 2
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,7 @@ class Example:
 
         if not self.is_recording:
             return Path(shutil.copyfile(SAMPLE, path))
-        convert_video(SAMPLE, path, overwrite=True, threads=THREADS)
+        convert_video(SAMPLE, path, overwrite=True)
         return path
 
 

@@ -14,7 +14,6 @@ def calibrate(
     out: str | Path | None = None,
     *,
     log_offset: float | None = None,
-    refine: bool = True,
     overwrite: bool = False,
 ) -> Calibration:
     """Fit the pixel model to a recording with frames and events.
@@ -25,7 +24,6 @@ def calibrate(
         recording: AEDAT 4 file with frames and events of the same sensor.
         out: Sensor preset to write, a YAML file for the option preset of convert. Default: not written.
         log_offset: Epsilon in L = ln(I + epsilon), if known. Default: fitted, too.
-        refine: Refine the thresholds until a simulation of the frames has as many ON and OFF events as the recording.
         overwrite: Replace an existing file.
 
     Raises:
@@ -39,7 +37,7 @@ def calibrate(
     """
     preset = check_output(out, "a sensor preset", ".yaml", ".yml", overwrite=overwrite)
     frames = list(read_frames(recording))
-    calibration = calibrate_frames(frames, read(recording), log_offset=log_offset, refine=refine)
+    calibration = calibrate_frames(frames, read(recording), log_offset=log_offset)
 
     if preset is not None:
         calibration.write(preset, comment=f"Fitted to {Path(recording).name}")

@@ -7,19 +7,15 @@ From the outside to the inside: `plan_conversions` finds the sources and gives e
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import os
-import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast, overload
+from typing import Any, cast, overload
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from ..base.errors import (
     ConfigError,
@@ -60,13 +56,8 @@ from ..video.video import Video
 from .config import FOR_RECORDINGS, FOR_VIDEOS, ConvertConfig, FilmConfig
 from .sources import SourceKind, as_paths, find_sources, identify, is_single_source
 
-if TYPE_CHECKING:
-    from ..simulator import SimulatorState
-
 DEFAULT_SUFFIX = ".h5"
 FRAMES_AHEAD = 8  # decoded in a thread
-SAVE_EVERY_S = 10.0
-SIMULATOR_PREFIX = "simulator."  # prefix of the names of the simulator's arrays in a saved state
 
 log = logging.getLogger(__name__)
 
@@ -120,25 +111,19 @@ def convert_video(
     *,
     overwrite: bool = False,
     progress: Progress | None = None,
-    threads: int = 1,
     origin: str = "",
 ) -> Conversion:
     """Convert a video to an event file in the format of its suffix.
 
-    Memory does not grow with the length of the video; threads decode frames and compress events. If the process is
-    interrupted or killed, or the disk is full, the next call for the same HDF5 file resumes from the last saved state
-    in the folder `path`.part, and writes the same events as without the interruption. Other formats start from the
-    beginning.
+    Memory does not grow with the length of the video; threads decode frames and compress events. The file is complete
+    or absent: after an interruption, the conversion starts from the beginning.
 
     Args:
         source: Video file, image folder, or the number of a camera; Ctrl-C stops the camera.
         path: Output file. Only HDF5 stores settings.
         config: Settings of the conversion.
-        overwrite: Whether to replace an existing file; a saved state is then ignored.
-        progress: Called with the number of frames done and the total after each frame, and once before the first frame
-            when resuming.
-        threads: Number of simulator threads, in addition to threads for decoding and compression. The events do not
-            depend on it.
+        overwrite: Whether to replace an existing file.
+        progress: Called with the number of frames done and the total after each frame.
         origin: Additional description of the source, stored in HDF5 after the name of the video.
 
     Raises:
@@ -160,16 +145,15 @@ def convert_video(
         settings=config.part(FilmConfig).to_record(),
         compression=config.compression,
         overwrite=overwrite,
-        version_of_source=_fingerprint(Path(str(source)), video),
     )
 
     # The error of a video that ends early is raised after this block: the writer completes its file only if the block
     # ends without an error.
     truncated: TruncatedVideoError | None = None
     with create_writer(path, video.size, options) as writer, video.ended_by_interrupt():
-        count, state = _restore(video, writer.saved)
+        count = _FrameCounter()
         try:
-            _convert(video, config, writer, count, state, progress, threads)
+            _convert(video, config, writer, count, progress)
         except TruncatedVideoError as error:
             truncated = error
             writer.note("truncated_at_us", error.at_us)
@@ -241,66 +225,18 @@ class _FrameCounter:
                 progress(self.frames, max(self.frames, total))
 
 
-def _restore(video: Video, saved: dict[str, NDArray[Any]] | None) -> tuple[_FrameCounter, SimulatorState | None]:
-    """Return the initial count and simulator state, from the arrays saved by `_save` if there are any."""
-    if saved is None:
-        return _FrameCounter(), None
-
-    frames, first_us, last_us = saved.pop("count").tolist()
-    count = _FrameCounter(frames, first_us, last_us)
-    total = max(count.frames, video.estimate_selected())
-    log.warning("%s: resuming at frame %d of %d", video.name, count.frames, total)
-
-    from ..simulator import SimulatorState
-
-    arrays = {name.removeprefix(SIMULATOR_PREFIX): array for name, array in saved.items()}
-    return count, SimulatorState.from_arrays(arrays)
-
-
-def _save(writer: Writer, count: _FrameCounter, state: SimulatorState) -> None:
-    simulator = {SIMULATOR_PREFIX + name: array for name, array in state.arrays().items()}
-    writer.save({"count": np.array([count.frames, count.first_us, count.last_us]), **simulator})
-
-
 def _convert(
-    video: Video,
-    config: ConvertConfig,
-    writer: Writer,
-    count: _FrameCounter,
-    state: SimulatorState | None,
-    progress: Progress | None,
-    threads: int,
+    video: Video, config: ConvertConfig, writer: Writer, count: _FrameCounter, progress: Progress | None
 ) -> None:
-    """Simulate and write the remaining frames of a video, and count them."""
-    from ..simulator import EventSimulator, batches
+    """Simulate and write the frames of a video, and count them."""
+    from ..simulator import EventSimulator
 
-    simulator = EventSimulator(config, upsample=config.upsample, threads=threads)
-    decoded = prefetch(video.frames(count.frames), FRAMES_AHEAD)
-    frames = count.count(decoded, video.estimate_selected(), progress)
-
-    save_s = time.monotonic() + SAVE_EVERY_S
-    for batch in batches(frames, threads):
-        stepped, state = simulator.steps(batch, state)
-        for events, _noise in stepped:
-            writer.append(events)
-        del stepped, events, _noise  # free up to 100 MB per 720p frame before the next step
-
-        # Count and state must belong to the same frame, or a resumed conversion would skip frames. A camera cannot
-        # be resumed.
-        if time.monotonic() >= save_s and batch[-1].t_us == count.last_us and video.ended is None:
-            _save(writer, count, state)
-            save_s = time.monotonic() + SAVE_EVERY_S
-
-
-def _fingerprint(source: Path, video: Video) -> str | None:
-    """Return a digest of names, sizes, dates and frame times of a video; None for a camera."""
-    if video.ended is not None:
-        return None
-
-    files = sorted(source.iterdir()) if source.is_dir() else [source]
-    status = [(file.name, os.stat(file)) for file in files]
-    facts = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in status]
-    return hashlib.sha256(repr((facts, video.times_us)).encode()).hexdigest()
+    simulator = EventSimulator(config, upsample=config.upsample)
+    decoded = prefetch(video.frames(), FRAMES_AHEAD)
+    state = None
+    for frame in count.count(decoded, video.estimate_selected(), progress):
+        events, state = simulator.step(frame, state)
+        writer.append(events)
 
 
 def convert_recording(
@@ -444,14 +380,13 @@ def convert_task(
     *,
     config: ConvertConfig = ConvertConfig(),
     overwrite: bool = False,
-    threads: int = 1,
 ) -> Conversion:
     """Convert a video or a recording, as `convert_video` or `convert_recording`."""
     source = Path(task.source)
     target = Path(task.target)
     if task.kind.is_video:
         config = task.settings_of(config)
-        return convert_video(source, target, config, overwrite=overwrite, progress=progress, threads=threads)
+        return convert_video(source, target, config, overwrite=overwrite, progress=progress)
 
     if task.span is not None:
         raise FormatError(f"{task}: parts of recordings are not converted (found a recording, expected a video)")

@@ -1,26 +1,17 @@
 """Fit the pixel model to a recording of frames and events by the same sensor, such as a DAVIS camera.
 
-Between events, the level L of a pixel stays within a threshold of its reference. At the time of each frame,
+The recorded frames are simulated, and the settings are chosen to make the simulation most like the recording, in order:
 
-    L = c + pos * (ON events so far) - neg * (OFF events so far) + u,    -neg < u < pos.
-
-Counts are integers without error, and u does not grow with time. Least squares of L on the two counts gives the
-thresholds of each pixel; their medians are the thresholds of the sensor. (Regressing the change from frame to frame has
-an error as large as the signal; regressing counts on L is biased by the noise of the frames.)
-
-Changes between two frames, such as an edge that comes and goes, fire events in the sensor but not in the simulator. The
-thresholds are therefore refined: the recorded frames are simulated until the numbers of ON and OFF events match.
-
-`calibrate_frames` does this in order: thresholds (`_fit_thresholds`) for each candidate of the log offset, noise from
-pixels without change (`_estimate_noise`), mismatch, and a last refinement (`_refine_thresholds`).
+- The thresholds give the recorded numbers of ON and OFF events; the log offset, the highest correlation of the counts.
+- Pixels whose level does not change have only noise: leak fires ON events, shot noise as many ON as OFF events.
+- The numbers of events of the pixels, relative to a simulation without mismatch, scatter in proportion to the mismatch.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
-from itertools import chain, pairwise
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,59 +21,35 @@ from numpy.typing import NDArray
 
 from ..base.errors import Brief, DataError
 from ..base.files import write_text
-from ..base.texts import Described, TextTable
+from ..base.texts import Described
 from ..events import Events, concatenate
 from ..events.correlation import correlate
 from ..video.frames import Frame, checked_frames
-from ..video.opencv import cv2
 from .config import SimulatorConfig
-from .levels import code_levels, float_levels, intensity
+from .levels import frame_levels, intensity
 from .noise import SHOT_NOISE_AT_WHITE
 from .simulator import simulate
 
 MIN_FRAMES = 10
-MIN_EVENTS = 1000
-MIN_PIXELS = 30
-MIN_COUNT = 3  # minimum events of each polarity to fit a pixel
-SEGMENT_FRAMES = 50  # frames with a common constant c per pixel; noise events accumulate in longer segments
-MAX_COLLINEARITY = 0.99  # maximum squared correlation of the two counts to fit a pixel
-BLUR_PX = 5
-QUIET_REACH_PX = 9  # a pixel is not quiet if this box changes, also in the previous or next interval
+MIN_EVENTS = 500  # of each polarity
+MIN_COUNT = 8  # minimum events of a pixel in a simulation without mismatch, to estimate mismatch
+TRIAL_MISMATCH = 0.02  # standard deviation of the thresholds in a simulation with mismatch
+BLUR = (1, 5, 5)  # intervals, rows, columns
+QUIET_REACH = (3, 9, 9)  # a pixel is quiet if nothing changes in this box of intervals, rows and columns
 QUIET_SHARE = 0.15  # maximum change of a quiet pixel, as a fraction of the smaller threshold
-MAD_TO_SIGMA = 1.4826  # standard deviation / median absolute deviation of a normal distribution
 LOG_OFFSETS: tuple[float, ...] = tuple(2**k / 255 for k in range(8))
-NEAR_BEST = 0.02  # correlations this close count as equal; two halves of a DAVIS recording of 2.4 s differ by 0.01
-MATCH_TOLERANCE = 0.01
-MATCH_STEPS = 15
-COUNT_SLOPE = 1.5  # initial d ln(events) / d -ln(thresholds)
-BALANCE_SLOPE = 0.8  # initial d ln(ON / OFF) / d ln(neg / pos)
-MIN_FITTED = 0.01  # range of the fitted thresholds
-MIN_THRESHOLD = 0.001  # range of `SimulatorConfig.pos_thres`
-MAX_THRESHOLD = 10.0
+THRESHOLDS = (0.01, 10.0)  # range of the fitted thresholds
+COUNT_TOLERANCE = 0.01  # of ln(simulated / recorded events)
+MAX_SIMULATIONS = 30
 
-
-CALIBRATED = {
-    "pos_thres": "ON threshold in log intensity",
-    "neg_thres": "OFF threshold in log intensity",
-    "sigma_thres": "standard deviation of thresholds between pixels",
-    "leak_rate_hz": "leak events per pixel and second",
-    "shot_noise_rate_hz": "shot noise events per pixel and second in darkness",
-    "log_offset": "epsilon of ln(intensity + epsilon)",
-    "transfer": "transfer curve of these frames; a property of the video, so only a comment in the file",
-    "refined": "whether simulations adjusted the thresholds to match the number of events",
-    "correlation": "correlation of brightness changes and events; best: 1",
-    "simulated_correlation": "correlation of simulated and recorded events; best: 1",
-    "rate_ratio": "simulated / recorded events; best: 1",
-    "on_off_ratio": "simulated ON/OFF ratio / recorded ON/OFF ratio; best: 1",
-    "pixels": "number of pixels with fitted thresholds",
-    "intervals": "number of frame intervals",
-}
-"""Meaning of each value of a calibration, in its text."""
+FITTED = ("pos_thres", "neg_thres", "sigma_thres", "leak_rate_hz", "shot_noise_rate_hz", "log_offset")
+Counts = NDArray[np.int64]
+"""ON and OFF events per frame interval and pixel, [2, T - 1, H, W]."""
 
 
 @dataclass(frozen=True, repr=False)
 class Calibration(Described, Brief):
-    """Fitted sensor parameters and the quality of the fit.
+    """Fitted sensor parameters, rounded to four significant digits, and the quality of the fit.
 
     Args:
         pos_thres: ON threshold in log intensity.
@@ -91,14 +58,9 @@ class Calibration(Described, Brief):
         leak_rate_hz: Leak events per pixel and second.
         shot_noise_rate_hz: Noise events per pixel and second in the dark.
         log_offset: Epsilon in L = ln(I + epsilon).
-        transfer: Transfer curve of the frames.
-        refined: Whether the thresholds were refined until the simulated and recorded event counts matched.
-        correlation: Correlation of the change of L from frame to frame with the net event count, both blurred over
-            5 x 5 pixels; median over frame intervals.
-        simulated_correlation: Correlation of simulated with recorded net event counts, computed likewise.
-        rate_ratio: Number of simulated / recorded events.
-        on_off_ratio: Simulated ON / OFF divided by recorded ON / OFF.
-        pixels: Number of fitted pixels.
+        transfer: Transfer curve of the frames; a property of the video, not of the sensor.
+        correlation: Correlation of simulated with recorded net event counts, both blurred over 5 x 5 pixels; median
+            over frame intervals.
         intervals: Number of frame intervals.
     """
 
@@ -109,28 +71,19 @@ class Calibration(Described, Brief):
     shot_noise_rate_hz: float
     log_offset: float
     transfer: str
-    refined: bool
     correlation: float
-    simulated_correlation: float
-    rate_ratio: float
-    on_off_ratio: float
-    pixels: int
     intervals: int
 
-    def describe(self) -> Sequence[TextTable]:
-        """Return a row for each value."""
-        table = TextTable()
-        for name, value in asdict(self).items():
-            table.add_row(name, f"{value:.6g}" if isinstance(value, float) else str(value), CALIBRATED[name])
-        return [table]
+    def describe(self) -> Sequence[str]:
+        """Return a line for each value."""
+        return [f"{name}: {value}" for name, value in vars(self).items()]
 
     def to_yaml_settings(self) -> dict[str, float]:
-        """Return the settings of `SimulatorConfig` for this sensor, rounded to four significant digits."""
-        names = ("pos_thres", "neg_thres", "sigma_thres", "leak_rate_hz", "shot_noise_rate_hz", "log_offset")
-        return {name: float(f"{getattr(self, name):.4g}") for name in names}
+        """Return the settings of `SimulatorConfig` for this sensor."""
+        return {name: value for name, value in vars(self).items() if name in FITTED}
 
     def write(self, path: str | Path, *, comment: str = "Fitted to a recording") -> None:
-        """Write the settings as a YAML preset for `read_preset`. An existing file is replaced.
+        """Write the settings as a YAML preset. An existing file is replaced.
 
         Args:
             path: Output file.
@@ -144,344 +97,121 @@ class Calibration(Described, Brief):
         write_text(Path(path), f"# {comment}\n# {curve}\n{settings}")
 
 
-@dataclass(frozen=True)
-class _PixelFits:
-    """Fitted thresholds of the pixels, [n] each."""
-
-    pos: NDArray[np.float64]
-    neg: NDArray[np.float64]
-
-    def scatter(self) -> float:
-        """Return a robust variance of the thresholds (from the median absolute deviation), mean of ON and OFF."""
-        deviations = []
-        for thresholds in (self.pos, self.neg):
-            distances = abs(thresholds - np.median(thresholds))
-            deviations.append(np.median(distances) * MAD_TO_SIGMA)
-
-        return float(np.mean(np.square(deviations)))
-
-
-@dataclass(frozen=True)
-class _Simulation:
-    """Simulation of the recorded frames, compared with the recorded events."""
-
-    config: SimulatorConfig
-    events: Events
-    count: float  # ln(simulated / recorded events), mean of the polarities
-    balance: float  # ln of the simulated ON / OFF ratio over the recorded ON / OFF ratio
-
-    @property
-    def deviation(self) -> float:
-        """Largest deviation from the recorded event counts, as a logarithm."""
-        return max(abs(self.count), abs(self.balance))
-
-
-def calibrate_frames(
-    frames: Sequence[Frame], events: Events, *, log_offset: float | None = None, refine: bool = True
-) -> Calibration:
+def calibrate_frames(frames: Sequence[Frame], events: Events, *, log_offset: float | None = None) -> Calibration:
     """Fit the pixel model to frames and events of the same sensor.
 
     Args:
-        frames: Frames in time order, timed at the middle of the exposure, on the clock of the events.
-        events: Events of the same pixels.
-        log_offset: Epsilon in L = ln(I + epsilon), if known. Default: the value of `LOG_OFFSETS` whose simulated net
-            event counts correlate best with the recording; without `refine`, the smallest value whose changes of L
-            correlate nearly as well as the best.
-        refine: Whether to refine the least-squares thresholds until a simulation of the frames has as many ON and OFF
-            events as the recording.
+        frames: Frames of the sensor in time order. Frames outside the time range of the events are not used.
+        events: Events of the same pixels on the same clock.
+        log_offset: Epsilon in L = ln(I + epsilon), if known. Default: fitted, too.
 
     Raises:
-        DataError: If there are too few frames (< 10), events (< 1000) or pixels (< 30) with at least 3 events of both
-            polarities, or the frame size differs from the sensor.
+        DataError: If there are too few frames (< 10) or events of a polarity (< 500), or the frame size differs from
+            the sensor.
         VideoError: If consecutive frames do not fit.
     """
-    frames, events = _select_overlap(frames, events)
-    if log_offset is None and not refine:
-        log_offset = _smallest_good_offset(frames, events)
-    offsets = LOG_OFFSETS if log_offset is None else (log_offset,)
+    frames = _select_frames(frames, events)
+    recorded = _count_events(frames, events)
 
-    # The thresholds are fitted for each offset: the simulation that is most like the recording has the best one.
-    def correlation(candidate: tuple[_Simulation, _PixelFits]) -> float:
-        simulation, _ = candidate
-        return _net_correlation(frames, simulation.events, events)
+    fewest = recorded.sum(axis=(1, 2, 3)).min()
+    if fewest < MIN_EVENTS:
+        raise DataError(f"too few events of a polarity (found {fewest}, expected {MIN_EVENTS} or more)")
 
-    candidates = [_fit_thresholds(frames, events, offset, refine=refine) for offset in offsets]
-    best, fits = max(candidates, key=correlation)
-    config = best.config.model_copy(update=_estimate_noise(frames, events, best.config))
+    candidates = []
+    for offset in LOG_OFFSETS if log_offset is None else (log_offset,):
+        config, ideal = _refine_thresholds(frames, recorded, SimulatorConfig(log_offset=offset))
+        candidates.append((_correlate_counts(ideal, recorded), config, ideal))
+    _, config, ideal = max(candidates, key=lambda candidate: candidate[0])
 
-    # Fitted thresholds scatter even in a simulation without mismatch: only the rest is mismatch of the sensor.
-    ideal = _fit_pixels(frames, best.events, best.config)
-    sigma = math.sqrt(max(0.0, fits.scatter() - ideal.scatter()))
-    config = config.model_copy(update={"sigma_thres": min(sigma, 1.0)})
+    trial = config.model_copy(update={"sigma_thres": TRIAL_MISMATCH})
+    share = _measure_scatter(recorded, ideal) / _measure_scatter(_count_events(frames, _simulate(frames, trial)), ideal)
+    estimates = {"sigma_thres": min(share * TRIAL_MISMATCH, 1), **_estimate_noise(frames, recorded, config)}
 
     # Noise and mismatch change the numbers of events, so the thresholds are refined again.
-    final = _refine_thresholds(frames, events, config) if refine else _simulate(frames, events, config)
-
-    return Calibration(
-        pos_thres=final.config.pos_thres,
-        neg_thres=final.config.neg_thres,
-        sigma_thres=final.config.sigma_thres,
-        leak_rate_hz=final.config.leak_rate_hz,
-        shot_noise_rate_hz=final.config.shot_noise_rate_hz,
-        log_offset=final.config.log_offset,
-        transfer=frames[0].transfer,
-        refined=refine,
-        correlation=_level_correlation(frames, events, final.config),
-        simulated_correlation=_net_correlation(frames, final.events, events),
-        rate_ratio=len(final.events) / len(events),
-        on_off_ratio=math.exp(final.balance),
-        pixels=len(fits.pos),
-        intervals=len(frames) - 1,
-    )
+    config, simulated = _refine_thresholds(frames, recorded, config.model_copy(update=estimates))
+    fitted: dict[str, Any] = {name: float(f"{getattr(config, name):.4g}") for name in FITTED}
+    correlation = _correlate_counts(simulated, recorded)
+    return Calibration(**fitted, transfer=frames[0].transfer, correlation=correlation, intervals=len(frames) - 1)
 
 
-def _select_overlap(frames: Sequence[Frame], events: Events) -> tuple[list[Frame], Events]:
-    """Select the frames during the events, and the events during these frames."""
+def _select_frames(frames: Sequence[Frame], events: Events) -> list[Frame]:
+    """Return the frames during the events."""
     for frame in checked_frames(frames):
         if frame.size != events.sensor:
             raise DataError(f"frame at {frame.t_us} us: wrong size (found {frame.size}, expected {events.sensor})")
 
-    # Both intervals at the ends may have events in a part of them: they are kept.
-    selected = list(frames)
-    if len(events):
-        first_us = int(events.t[0])
-        last_us = int(events.t[-1])
-        begin = max(0, sum(frame.t_us < first_us for frame in selected) - 1)
-        end = len(selected) - max(0, sum(frame.t_us >= last_us for frame in selected) - 1)
-        selected = selected[begin:end]
+    selected = [frame for frame in frames if len(events) and events.t[0] <= frame.t_us <= events.t[-1]]
     if len(selected) < MIN_FRAMES:
         raise DataError(f"too few frames during the events (found {len(selected)}, expected {MIN_FRAMES} or more)")
-
-    # An event at the time of a frame belongs to the interval before it.
-    inside = events.between(selected[0].t_us + 1, selected[-1].t_us + 1)
-    if len(inside) < MIN_EVENTS:
-        raise DataError(f"too few events during the frames (found {len(inside)}, expected {MIN_EVENTS} or more)")
-    if inside.p.all() or not inside.p.any():
-        polarity = "ON" if inside.p[0] else "OFF"
-        raise DataError(f"events of only one polarity (found {polarity}, expected both ON and OFF)")
-
-    return selected, inside
+    return selected
 
 
-def _levels(frame: Frame, config: SimulatorConfig) -> NDArray[np.float64]:
-    """Return the level L of each pixel, [H, W]."""
-    if frame.image.dtype.kind == "f":
-        return float_levels(frame, config)
+def _count_events(frames: Sequence[Frame], events: Events) -> Counts:
+    """Count the events of each polarity and pixel in each interval (t_k, t_k+1]."""
+    times_us = [frame.t_us for frame in frames]
+    inside = events.between(times_us[0] + 1, times_us[-1] + 1)
 
-    levels: NDArray[np.float64] = code_levels(frame.image.dtype, frame.transfer, config)[frame.image]
-    return levels
-
-
-def _unsaturated(frame: Frame) -> NDArray[np.bool_]:
-    """Return whether the level of each pixel is known, bool [H, W]: black and white of integers may be clipped."""
-    if frame.image.dtype.kind == "f":
-        return np.ones(frame.image.shape, np.bool_)
-
-    unsaturated: NDArray[np.bool_] = (frame.image > 0) & (frame.image < np.iinfo(frame.image.dtype).max)
-    return unsaturated
+    shape = 2, len(frames) - 1, events.sensor.height, events.sensor.width
+    places = np.ravel_multi_index((1 - inside.p, np.searchsorted(times_us, inside.t) - 1, inside.y, inside.x), shape)
+    return np.bincount(places, minlength=math.prod(shape)).reshape(shape)
 
 
-def _counts(frames: Sequence[Frame], events: Events) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Yield the OFF and ON events of each pixel, int64 [H, W] each, for each frame interval (t_k, t_k+1]."""
-    height = events.sensor.height
-    width = events.sensor.width
-    for before, after in pairwise(frames):
-        inside = events.between(before.t_us + 1, after.t_us + 1)
-        pixels = inside.y.astype(np.int64) * width + inside.x
-        off = np.bincount(pixels[~inside.p], minlength=height * width)
-        on = np.bincount(pixels[inside.p], minlength=height * width)
-        yield off.reshape(height, width), on.reshape(height, width)
+def _correlate_counts(a: Counts, b: Counts) -> float:
+    """Return the median correlation of the blurred net counts of two recordings, over frame intervals."""
+    from scipy.ndimage import uniform_filter
+
+    nets = [uniform_filter((on - off).astype(np.float64), BLUR) for on, off in (a, b)]
+    return float(np.median([correlate(*pair) or 0.0 for pair in zip(*nets, strict=True)]))
 
 
-def _blur(values: NDArray[Any]) -> NDArray[np.float64]:
-    blurred: NDArray[np.float64] = cv2.blur(values.astype(np.float64), (BLUR_PX, BLUR_PX))
-    return blurred
+def _measure_scatter(counts: Counts, ideal: Counts) -> float:
+    """Return a robust deviation of the logarithm of the events per pixel, relative to a simulation without mismatch."""
+    totals = ideal.sum(axis=(0, 1))
+    usable = totals >= MIN_COUNT
+    logarithms = np.log(np.maximum(counts.sum(axis=(0, 1)), 1)[usable] / totals[usable])
+    return float(np.median(abs(logarithms - np.median(logarithms))))
 
 
-def _median_correlation(pairs: Iterable[tuple[NDArray[Any], NDArray[Any]]]) -> float:
-    """Return the median correlation of pairs of blurred maps; 0 if no correlation is defined."""
-    values = [correlate(_blur(a), _blur(b)) for a, b in pairs]
-    defined = [value for value in values if value is not None]
-    return float(np.median(defined)) if defined else 0.0
-
-
-def _level_correlation(frames: Sequence[Frame], events: Events, config: SimulatorConfig) -> float:
-    """Return the correlation of the change of the levels with the net event counts, over frame intervals."""
-    changes = (_levels(after, config) - _levels(before, config) for before, after in pairwise(frames))
-    pairs = zip(changes, _counts(frames, events), strict=True)
-    return _median_correlation((change, on - off) for change, (off, on) in pairs)
-
-
-def _net_correlation(frames: Sequence[Frame], a: Events, b: Events) -> float:
-    """Return the correlation of the net event counts of two recordings, over frame intervals."""
-    pairs = zip(_counts(frames, a), _counts(frames, b), strict=True)
-    return _median_correlation((on_a - off_a, on_b - off_b) for (off_a, on_a), (off_b, on_b) in pairs)
-
-
-def _smallest_good_offset(frames: Sequence[Frame], events: Events) -> float:
-    """Return the smallest offset that correlates nearly as well as the best; larger offsets hide frame noise."""
-    correlations = {
-        offset: _level_correlation(frames, events, SimulatorConfig(log_offset=offset)) for offset in LOG_OFFSETS
-    }
-    best = max(correlations.values())
-    return min(offset for offset, correlation in correlations.items() if correlation >= best - NEAR_BEST)
-
-
-def _fit_thresholds(
-    frames: Sequence[Frame], events: Events, log_offset: float, *, refine: bool
-) -> tuple[_Simulation, _PixelFits]:
-    """Fit the thresholds of the sensor for a log offset: the medians over the pixels, refined if `refine`."""
-    config = SimulatorConfig(log_offset=log_offset)
-    fits = _fit_pixels(frames, events, config)
-    if len(fits.pos) < MIN_PIXELS:
-        raise DataError(
-            f"too few unsaturated pixels with at least {MIN_COUNT} events of each polarity "
-            f"(found {len(fits.pos)}, expected {MIN_PIXELS} or more); record more motion"
-        )
-
-    medians = {
-        "pos_thres": float(np.clip(np.median(fits.pos), MIN_FITTED, MAX_THRESHOLD)),
-        "neg_thres": float(np.clip(np.median(fits.neg), MIN_FITTED, MAX_THRESHOLD)),
-    }
-    config = config.model_copy(update=medians)
-    simulation = _refine_thresholds(frames, events, config) if refine else _simulate(frames, events, config)
-    return simulation, fits
-
-
-def _fit_pixels(frames: Sequence[Frame], events: Events, config: SimulatorConfig) -> _PixelFits:
-    """Fit the level of each pixel to its cumulative ON and OFF counts by least squares; see the module.
-
-    Only pixels with enough events of both polarities are fitted. Centring the regressors and the level in each segment
-    removes the constant c.
-    """
-    shape = events.sensor.height, events.sensor.width
-    on_so_far = np.zeros(shape)
-    off_so_far = np.zeros(shape)
-    moments = np.zeros((5, *shape))  # the terms of `_normal_terms`, summed over all segments
-
-    # No events are before the first frame, so each frame has the counts since the frame before it.
-    nothing = np.zeros(shape, np.int64)
-    counts = chain([(nothing, nothing)], _counts(frames, events))
-
-    for start in range(0, len(frames), SEGMENT_FRAMES):
-        segment = frames[start : start + SEGMENT_FRAMES]
-        origin = _levels(segment[0], config)  # differences from it are small, and their squares exact enough
-        used_frames = np.zeros(shape)
-        sums = np.zeros((3, *shape))
-        products = np.zeros((5, *shape))
-        for frame, (off, on) in zip(segment, counts, strict=False):  # segment first, or zip drops a count
-            on_so_far = on_so_far + on
-            off_so_far = off_so_far + off
-
-            is_used = _unsaturated(frame)
-            used_frames += is_used
-            values = np.stack([on_so_far, -off_so_far, _levels(frame, config) - origin]) * is_used
-            sums += values
-            products += _normal_terms(values)
-
-        # Centred moments: the sum of (x - mean) (y - mean) is the sum of x y, minus the sums' product over the frames.
-        moments += products - _normal_terms(sums) / np.maximum(used_frames, 1)
-
-    # If both counts grow together, their coefficients are not determined.
-    on_on, off_off, on_off, on_level, off_level = moments
-    has_counts = (on_so_far >= MIN_COUNT) & (off_so_far >= MIN_COUNT)
-    is_determined = has_counts & (on_off * on_off < MAX_COLLINEARITY * on_on * off_off)
-
-    # Cramer's rule for the two normal equations:
-    # on_on * pos + on_off * neg = on_level, and on_off * pos + off_off * neg = off_level.
-    on_on, off_off, on_off, on_level, off_level = (moment[is_determined] for moment in moments)
-    determinant = on_on * off_off - on_off * on_off
-    pos = (off_off * on_level - on_off * off_level) / determinant
-    neg = (on_on * off_level - on_off * on_level) / determinant
-    return _PixelFits(pos, neg)
-
-
-def _normal_terms(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the terms of the normal equations of level = pos * on + neg * off; `off` is minus the OFF events."""
-    on, off, level = values
-    return np.stack([on * on, off * off, on * off, on * level, off * level])
-
-
-def _estimate_noise(frames: Sequence[Frame], events: Events, config: SimulatorConfig) -> dict[str, float]:
+def _estimate_noise(frames: Sequence[Frame], counts: Counts, config: SimulatorConfig) -> dict[str, float]:
     """Estimate leak and shot noise rates from pixels and intervals without change.
 
     Shot noise has as many ON as OFF events; leak has only ON events. OFF events therefore give the shot noise rate, and
     the excess of ON events gives the leak rate.
     """
-    limit = QUIET_SHARE * min(config.pos_thres, config.neg_thres)
-    box = np.ones((QUIET_REACH_PX, QUIET_REACH_PX), np.uint8)
-    still = []
-    for before, after in pairwise(frames):
-        change = abs(_blur(_levels(after, config) - _levels(before, config)))
-        still.append(cv2.dilate(change, box) < limit)
+    from scipy.ndimage import maximum_filter, uniform_filter
 
-    on = 0
-    off = 0
-    quiet_s = 0.0  # summed over pixels
-    dark_s = 0.0
-    for interval, (count_off, count_on) in enumerate(_counts(frames, events)):
-        before = frames[interval]
-        after = frames[interval + 1]
-        seconds = (after.t_us - before.t_us) * 1e-6
+    levels = np.stack([frame_levels(frame, config) for frame in frames])
+    change = abs(uniform_filter(np.diff(levels, axis=0), BLUR))
+    quiet = maximum_filter(change, QUIET_REACH) < QUIET_SHARE * min(config.pos_thres, config.neg_thres)
+    on, off = counts[:, quiet].sum(axis=1).tolist()
 
-        # Changes in the intervals beside it may fire events in this one.
-        previous = max(interval - 1, 0)
-        following = min(interval + 1, len(still) - 1)
-        quiet = still[previous] & still[interval] & still[following]
-        light = np.clip(intensity(_levels(before, config)[quiet], config), 0, 1)
-        quiet_s += light.size * seconds
-
-        # A pixel in the light counts for the shorter time in the dark that has as much shot noise.
-        dark_s += float((1 - (1 - SHOT_NOISE_AT_WHITE) * light).sum()) * seconds
-        on += int(count_on[quiet].sum())
-        off += int(count_off[quiet].sum())
-
-    if not quiet_s:
-        return {"leak_rate_hz": 0.0, "shot_noise_rate_hz": 0.0}
-    return {"leak_rate_hz": max(0.0, on - off) / quiet_s, "shot_noise_rate_hz": 2 * off / dark_s}
+    # A pixel in the light counts for the shorter time in the dark that has as much shot noise.
+    seconds = quiet * np.diff([frame.t_us * 1e-6 for frame in frames])[:, None, None]
+    darkness = 1 - (1 - SHOT_NOISE_AT_WHITE) * np.clip(intensity(levels[:-1], config), 0, 1)
+    leak_rate_hz = max(0, on - off) / max(seconds.sum(), 1e-6)
+    return {"leak_rate_hz": leak_rate_hz, "shot_noise_rate_hz": 2 * off / max((seconds * darkness).sum(), 1e-6)}
 
 
-def _simulate(frames: Sequence[Frame], events: Events, config: SimulatorConfig) -> _Simulation:
-    """Simulate the frames, and compare the numbers of events with the recorded ones."""
-    simulated = concatenate(simulate(frames, config), events.sensor)
-
-    def log_ratio(polarity: bool) -> float:
-        recorded = int(np.count_nonzero(events.p == polarity))
-        return math.log(max(1, int(np.count_nonzero(simulated.p == polarity))) / recorded)
-
-    on = log_ratio(True)
-    off = log_ratio(False)
-    return _Simulation(config, simulated, (on + off) / 2, on - off)
+def _simulate(frames: Sequence[Frame], config: SimulatorConfig) -> Events:
+    return concatenate(simulate(frames, config), frames[0].size)
 
 
-def _refine_thresholds(frames: Sequence[Frame], events: Events, config: SimulatorConfig) -> _Simulation:
-    """Search for the thresholds that give the recorded numbers of ON and OFF events, by the secant method.
+def _refine_thresholds(
+    frames: Sequence[Frame], recorded: Counts, config: SimulatorConfig
+) -> tuple[SimulatorConfig, Counts]:
+    """Search for the thresholds that give the recorded numbers of ON and OFF events; return them and a simulation."""
+    from scipy.optimize import root
 
-    The size of the thresholds changes the number of events, and their ratio changes ON / OFF. Both slopes are estimated
-    from the last two simulations.
-    """
-    best = last = _simulate(frames, events, config)
-    slopes = np.array([COUNT_SLOPE, BALANCE_SLOPE])
-    for _ in range(MATCH_STEPS):
-        if best.deviation < MATCH_TOLERANCE:
-            break
+    wanted = recorded.sum(axis=(1, 2, 3))
 
-        # The first step scales both thresholds, the second one their ratio.
-        step = np.array([last.count, last.balance]) / slopes
-        scale_step, ratio_step = step.tolist()
-        pos = last.config.pos_thres * math.exp(scale_step + ratio_step / 2)
-        neg = last.config.neg_thres * math.exp(scale_step - ratio_step / 2)
-        moved = {
-            "pos_thres": min(max(pos, MIN_THRESHOLD), MAX_THRESHOLD),
-            "neg_thres": min(max(neg, MIN_THRESHOLD), MAX_THRESHOLD),
-        }
-        now = _simulate(frames, events, last.config.model_copy(update=moved))
+    def change(logarithms: NDArray[np.float64]) -> SimulatorConfig:
+        pos, neg = np.clip(np.exp(logarithms), *THRESHOLDS).tolist()
+        return config.model_copy(update={"pos_thres": pos, "neg_thres": neg})
 
-        # Secant: a slope is the change of the logarithm per step, but at most half or twice the previous one.
-        gained = np.array([last.count - now.count, last.balance - now.balance])
-        reliable = abs(step) > MATCH_TOLERANCE  # smaller steps do not determine the slope
-        slopes = np.where(reliable, np.clip(gained / np.where(reliable, step, 1), slopes / 2, slopes * 2), slopes)
+    def compare(logarithms: NDArray[np.float64]) -> NDArray[np.float64]:
+        simulated = np.bincount(1 - _simulate(frames, change(logarithms)).p, minlength=2)
+        return np.asarray(np.log(wanted / np.maximum(simulated, 1)))
 
-        best = min(best, now, key=lambda simulation: simulation.deviation)
-        last = now
-    return best
+    options = {"fatol": COUNT_TOLERANCE, "maxfev": MAX_SIMULATIONS}
+    best = change(root(compare, np.log([config.pos_thres, config.neg_thres]), method="df-sane", options=options).x)
+    return best, _count_events(frames, _simulate(frames, best))

@@ -43,8 +43,6 @@ class SimulatorConfig(Settings):
     """Photoreceptor bandwidth at white in Hz; 0: unlimited. The low-pass has tau = 1 / (2 pi cutoff_hz) at white. At
     intensity I the bandwidth is multiplied by (I + 0.1) / 1.1: dark pixels are slower (after Hu et al. 2021, section
     3.3)."""
-    cutoff_order: Literal[1, 2] = 1
-    """Number of identical low-pass stages in series."""
     leak_rate_hz: float = Field(default=0.0, ge=0, le=1000)
     """Leak events (always ON) per pixel and second, caused by drift of the reference (Nozaki and Delbruck 2017)."""
     leak_jitter_fraction: float = Field(default=0.1, ge=0, le=0.3)

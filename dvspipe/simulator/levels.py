@@ -7,6 +7,7 @@ A value is first converted to an intensity (`linear_intensity`, by the transfer 
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -56,6 +57,7 @@ def intensity(levels: NDArray[np.float64], config: SimulatorConfig) -> NDArray[n
     return np.where(levels > knee, np.exp(levels), levels * LINLOG_KNEE / knee) / 255
 
 
+@lru_cache(maxsize=4)
 def code_levels(dtype: np.dtype[Any], transfer: str, config: SimulatorConfig) -> NDArray[np.float64]:
     """Return the level of each grey code of an integer image.
 
@@ -83,3 +85,12 @@ def float_levels(frame: Frame, config: SimulatorConfig) -> NDArray[np.float64]:
         )
 
     return values if is_level else level_of(linear_intensity(values, frame.transfer), config)
+
+
+def frame_levels(frame: Frame, config: SimulatorConfig) -> NDArray[np.float64]:
+    """Return the level of each pixel of a frame, float64 [H, W]."""
+    if frame.image.dtype.kind == "f":
+        return float_levels(frame, config)
+
+    levels: NDArray[np.float64] = code_levels(frame.image.dtype, frame.transfer, config)[frame.image]
+    return levels

@@ -22,42 +22,29 @@ The doubt is computed once per pair of frames, to keep a pixel from switching be
 - If this is the case in most of the picture, it is a scene cut, and all levels follow straight lines.
 
 The cost is proportional to the moving area. Flow is computed at half the width and height. A tile of the picture is
-interpolated if something changes within the reach of its motion, with as many steps as the motion has pixels; `paths`
-has the loops. Everything else follows straight lines, as without upsampling.
+interpolated if something changes within the reach of its motion, with as many steps as the motion has pixels.
+Everything else follows straight lines, as without upsampling.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..base.kernels import njit
 from ..video.opencv import cv2
-from .paths import (
-    BLOCK_PX,
-    ENTERING,
-    LEAVING,
-    TILE_PX,
-    UNEXPLAINED,
-    Paths,
-    Picture,
-    find_extremes,
-    reach_of_tiles,
-    refine,
-    spread_tiles,
-)
 
-LevelImage = NDArray[np.float32]
-Mask = NDArray[np.uint8]
+Picture = NDArray[np.float32]
 Factor = int | Literal["off", "auto"]
 """Interpolation steps per pair of frames; `auto`: chosen from the motion; `off`: straight lines."""
 
+MAX_FACTOR = 256
 MAX_STEPS = 32  # maximum steps per pair of frames with `auto`
-STEPS_PER_PX = 1.4  # steps per pixel of a tile's longest flow with `auto`; with 1, times are up to 6 % less accurate
 AUTO_PERCENTILE = 95  # flow length used by `auto`; ignores the fastest few hundred pixels, often wrong
-MARGIN = 1.15  # maximum number of steps / flow length in pixels at this percentile
 MIN_CHANGE = 0.05  # smaller level changes count as still; a quarter of the default threshold
 SLOWEST_PX = 1.5  # minimum flow per pair with `auto`: below, 8-bit rounding changes levels more than interpolation
 STILL_FLOW_PX = 0.5  # tiles with less flow per pair follow straight lines with `auto`
@@ -73,205 +60,254 @@ SEVERAL_SCALES_PX = 91  # from this width or height on, DIS uses several scales 
 PATCH_STRIDE_PX = 5  # DIS patch stride; 4, as in the preset, costs more and is hardly better
 CHECKED_AREA = (3, 3)  # cells averaged; the smallest area that avoids coincidental agreement
 MIN_SIDE_PX = 16  # twice the DIS patch size; DIS rejects much smaller pictures
+TILE_PX = 16  # side of a tile: the unit that has its own number of steps
+ROW_PX = 1024  # moving pixels are listed in rows: a picture of OpenCV has at most 32,767 columns
+PART_PX = 1 << 15  # moving pixels interpolated together: their arrays stay in the cache
 
-MapPair = Callable[[Callable[[int], LevelImage]], tuple[LevelImage, LevelImage]]
 
-
-class Upsampler:
-    """Motion estimator for pairs of frames of one size, with its work space.
+@dataclass(frozen=True)
+class _Paths:
+    """Paths between two frames, per cell of 2 x 2 or 4 x 4 pixels.
 
     Args:
-        factor: Interpolation steps per pair of frames in moving areas. `auto`: up to 32 steps, 1.4 per pixel of the
-            motion of each tile, and straight lines if the motion is below 1.5 pixels.
-        shape: Rows and columns of the frames.
+        forward: F01, flow from the earlier to the later frame in pixels, [H / cell, W / cell, 2].
+        apart: F01 + F10, difference from the reversed backward flow, [H / cell, W / cell, 2].
+        doubt: Reduction of the distance by which a level leaves the range of its straight line, [H / cell, W / cell].
+        entering: Whether the path begins outside the picture, [H / cell, W / cell].
+        leaving: Whether it ends outside the picture.
     """
 
-    def __init__(self, factor: int | Literal["auto"], shape: tuple[int, int]) -> None:
-        self._factor = factor
-        self.shape = shape
-        height, width = shape
-        self._cell_px = cell_px = 4 if max(shape) >= QUARTER_FROM_PX else 2
+    forward: Picture
+    apart: Picture
+    doubt: Picture
+    entering: NDArray[np.bool_]
+    leaving: NDArray[np.bool_]
 
-        # An object for each direction: both flows may be computed in two threads.
-        self._flows = tuple(cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST) for _ in range(2))
-        for flow in self._flows:
-            flow.setPatchStride(PATCH_STRIDE_PX)
-
-        columns, rows = np.meshgrid(
-            np.arange(0, width // cell_px * cell_px, cell_px, dtype=np.float32),
-            np.arange(0, height // cell_px * cell_px, cell_px, dtype=np.float32),
-        )
-        self._positions = np.dstack([columns, rows])
-
-        # kept: allocating arrays of this size page by page costs more than the arithmetic
-        self._before = _make_picture(height, width)
-        self._after = _make_picture(height, width)
-        self._latest: LevelImage | None = None  # levels of `_after`
-        self._refined = np.zeros([-(-side // TILE_PX) for side in shape], np.bool_)  # complete tiles of `_after`
-
-    def paths(self, before: LevelImage, after: LevelImage, interval_us: int, map_pair: MapPair) -> Paths | None:
-        """Estimate the paths between two frames; None if all levels follow straight lines.
-
-        Args:
-            before: Levels of the earlier frame, float32 [H, W].
-            after: Levels of the later frame, float32 [H, W].
-            interval_us: Time between the frames in microseconds; also the maximum number of steps.
-            map_pair: Function that calls its argument with 0 and 1, possibly in two threads, and returns both results.
-
-        Returns:
-            Paths; the next call overwrites their pictures.
-        """
-        if interval_us < 2 or min(self.shape) < MIN_SIDE_PX:
-            return None
-
-        # Return before the expensive parts if nothing changes or moves.
-        change = cv2.absdiff(self._sample_cells(before), self._sample_cells(after))
-        changed = change > MIN_CHANGE
-        if not changed.any():
-            return None
-
-        greys = self._grey_pair(before, after)
-        forward, backward = map_pair(lambda way: self._flow(way, greys[way], greys[1 - way]))
-        reach = np.empty(self._refined.shape, np.float32)
-        reach_of_tiles(forward, backward, self._cell_px, reach)
-
-        steps = self._count_steps(forward, changed, reach, interval_us)
-        moving = steps > 1
-        if not moving.any():
-            return None
-
-        checked = self._check_paths(before, after, forward, backward, change)
-        if checked is None:
-            return None
-
-        # Paths lead to tiles around the moving ones; one pixel more, as interpolation needs the neighbours.
-        self._refine(before, after, spread_tiles(moving, reach + 1, True))
-        return Paths(*checked, steps, (0,) * self._cell_px, self._before, self._after)
-
-    def _refine(self, before: LevelImage, after: LevelImage, tiles: NDArray[np.bool_]) -> None:
-        """Complete some tiles of both pictures; tiles of the earlier frame are reused from the previous pair."""
-        if self._latest is None or not np.array_equal(before, self._latest):
-            self._refined[:] = False
-        self._before, self._after = self._after, self._before
-
-        missing = tiles & ~self._refined
-        refine(before, missing, self._before.fine)
-        find_extremes(before, missing, self._before.extremes)
-        refine(after, tiles, self._after.fine)
-        find_extremes(after, tiles, self._after.extremes)
-
-        self._latest = after
-        self._refined = tiles
-
-    def _grey_pair(self, *levels: LevelImage) -> list[NDArray[np.uint8]]:
-        """Convert levels to 8-bit images on a common scale for the flow, at half resolution unless they are small."""
-        # Pixels of partial cells at the right and bottom have no flow.
-        height, width = (side // self._cell_px * self._cell_px for side in self.shape)
-        pictures = [level[:height, :width] for level in levels]
-        if max(self.shape) >= SEVERAL_SCALES_PX:
-            half = width // 2, height // 2
-            pictures = [np.asarray(cv2.resize(level, half, interpolation=cv2.INTER_AREA)) for level in pictures]
-
-        lowest = min(float(picture.min()) for picture in pictures)
-        highest = max(float(picture.max()) for picture in pictures)
-        scale = 255 / max(highest - lowest, 1e-6)
-        return [np.asarray(cv2.convertScaleAbs(picture - np.float32(lowest), alpha=scale)) for picture in pictures]
-
-    def _flow(self, way: int, earlier: NDArray[np.uint8], later: NDArray[np.uint8]) -> LevelImage:
-        """Compute the flow between two grey images, per cell, in pixels of the frame."""
-        small = max(self.shape) < SEVERAL_SCALES_PX
-        quarter = self._cell_px == 4
-
-        # set for each call: for a picture too small for a scale, DIS chooses another scale and keeps it
-        self._flows[way].setFinestScale(2 if small else int(quarter))
-        flow = np.asarray(self._flows[way].calc(earlier, later, None))
-
-        # The flow has a value per pixel of its image: take one per cell, and convert it to pixels of the frame.
-        if small or quarter:
-            flow = np.ascontiguousarray(flow[::2, ::2])
-        return flow if small else flow * np.float32(2)
-
-    def _count_steps(
-        self, forward: LevelImage, changed: NDArray[np.bool_], reach: LevelImage, interval_us: int
-    ) -> NDArray[np.uint16]:
-        """Return the number of steps per tile; 1 for tiles that do not move or have no change within reach."""
-        # Tiles with a change within the reach of their motion.
-        tiles = np.zeros(reach.shape, np.bool_)
-        rows, columns = np.nonzero(changed)
-        side = TILE_PX // self._cell_px
-        tiles[rows // side, columns // side] = True
-        tiles = spread_tiles(tiles, reach, False)
-
-        steps: NDArray[Any]
-        if self._factor == "auto":
-            fastest_px = float(np.percentile(np.linalg.norm(forward[changed], axis=1), AUTO_PERCENTILE))
-            max_steps = min(MAX_STEPS, np.ceil(MARGIN * fastest_px)) if fastest_px >= SLOWEST_PX else 1
-            wanted = np.maximum(np.ceil(reach * STEPS_PER_PX), 2)
-            steps = np.where(reach < STILL_FLOW_PX, 1, np.minimum(wanted, max_steps))
-        else:
-            steps = np.full(reach.shape, self._factor)
-
-        # A step has a microsecond or more.
-        return np.where(tiles, np.minimum(steps, interval_us), 1).astype(np.uint16)
-
-    def _check_paths(
-        self, before: LevelImage, after: LevelImage, forward: LevelImage, backward: LevelImage, change: LevelImage
-    ) -> tuple[LevelImage, LevelImage, LevelImage, Mask] | None:
-        """Return the motion, disagreement, doubt and kind of the paths; None at a scene cut."""
-        # If both flows agree, F01 + F10 is 0; halfway, the motion of a path is the mean of F01 and -F10.
-        apart = np.asarray(cv2.add(forward, backward))
-        apart_px = cv2.magnitude(*cv2.split(apart))
-        motion = cv2.scaleAdd(apart, -0.5, forward)
-        entering = self._outside(cv2.scaleAdd(motion, -1, self._positions))
-        leaving = self._outside(cv2.scaleAdd(motion, 1, self._positions))
-
-        compared_at = 0.5 - 0.5 * entering + 0.5 * leaving
-        mismatch = self._mismatch(before, after, motion, compared_at)
-        doubtful = mismatch > MAX_MISMATCH
-        if np.mean(doubtful[change > MIN_CHANGE]) > CUT_SHARE:
-            return None
-
-        unexplained = doubtful & (mismatch > UNEXPLAINED_SHARE * cv2.blur(change, CHECKED_AREA))
-        doubt = cv2.blur(mismatch, CHECKED_AREA) + DOUBT_PER_PX * apart_px - ALLOWANCE
-
-        # only one frame shows both ends of such a path: use F01 if it enters, -F10 if it leaves
-        forward = cv2.subtract(forward, apart, dst=forward.copy(), mask=leaving)
-        apart[(entering | leaving) > 0] = 0
-
-        kind = ENTERING * entering + LEAVING * leaving + np.uint8(UNEXPLAINED) * unexplained
-        return np.asarray(forward), apart, np.asarray(doubt, np.float32), kind.astype(np.uint8)
-
-    def _outside(self, positions: Any) -> Mask:
-        """Return 1 for positions [H / cell, W / cell, 2] outside the picture, otherwise 0."""
-        height, width = self.shape
-        inside = cv2.inRange(positions, (0, 0), (width - 1, height - 1))
-        return np.asarray(inside == 0).astype(np.uint8)
-
-    def _mismatch(self, before: LevelImage, after: LevelImage, motion: Any, times: NDArray[np.float64]) -> LevelImage:
-        """Return the level difference of the two frames on the paths at `times`, [H / cell, W / cell].
-
-        Times are fractions of the interval: 0 for paths that enter the picture, 1 for paths that leave it, else 0.5.
-        """
-        t = times.astype(np.float32)
-        start = cv2.subtract(self._positions, cv2.multiply(motion, cv2.merge([t, t])))
-
-        end = cv2.add(start, motion)
-        first = cv2.remap(before, start, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        second = cv2.remap(after, end, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        return np.asarray(cv2.blur(cv2.absdiff(first, second), CHECKED_AREA))
-
-    def _sample_cells(self, levels: LevelImage) -> Any:
-        """Return the level of the first pixel of each cell, [H / cell, W / cell]."""
-        # Partial cells at the right and bottom have no entry.
-        height, width = self.shape
-        cell_px = self._cell_px
-        stop_row = height // cell_px * cell_px
-        stop_column = width // cell_px * cell_px
-        return levels[:stop_row:cell_px, :stop_column:cell_px].copy()
+    def select(self, cells: NDArray[np.int64]) -> _Paths:
+        """Return the paths of the cells with some numbers."""
+        flat = (values.reshape(-1, *values.shape[2:]) for values in vars(self).values())
+        return _Paths(*(values.take(cells, axis=0) for values in flat))
 
 
-def _make_picture(height: int, width: int) -> Picture:
-    """Return a picture without any levels."""
-    rows = -(-height // BLOCK_PX)
-    columns = -(-width // BLOCK_PX)
-    return Picture(np.empty((2, 2, height, width), np.float32), np.empty((2, rows, columns), np.float32))
+@dataclass(frozen=True)
+class Motion:
+    """Moving pixels that have the same number of steps between two frames.
+
+    Args:
+        steps: Number of equal steps.
+        pixels: Numbers of the pixels in the picture, [M].
+        positions: Column and row of the pixels, [rows, ROW_PX, 2]; the last row repeats pixels.
+        paths: Paths of the pixels instead of the cells, [rows, ROW_PX].
+        before: Levels of the earlier frame, [H, W].
+        after: Levels of the later frame, [H, W].
+    """
+
+    steps: int
+    pixels: NDArray[np.int64]
+    positions: NDArray[np.int32]
+    paths: _Paths
+    before: Picture
+    after: Picture
+
+    def levels(self, length_us: int) -> Iterator[tuple[int, NDArray[np.float64]]]:
+        """Yield the time at the end of each step but the last, and the levels of the pixels there, [M]."""
+        paths = self.paths
+        positions = self.positions.astype(np.float32)
+        last = _sample(self.before, positions)
+        end = _sample(self.after, positions)
+
+        for step in range(1, self.steps):
+            until_us = (2 * step * length_us + self.steps) // (2 * self.steps)  # rounded
+            t = until_us / length_us
+            shift = cv2.scaleAdd(paths.apart, -t, paths.forward)
+            first = _sample(self.before, cv2.scaleAdd(shift, -t, positions))
+            second = _sample(self.after, cv2.scaleAdd(shift, 1 - t, positions))
+
+            # Only one frame shows the level of a path that begins or ends outside the picture.
+            np.copyto(first, second, where=paths.entering)
+            np.copyto(second, first, where=paths.leaving)
+
+            _combine(first, second, np.float32(t), paths.doubt, end, last)
+            yield until_us, last.ravel()[: self.pixels.size].astype(np.float64)
+
+
+@njit(cache=True)
+def _combine(first: Picture, second: Picture, t: np.float32, doubt: Picture, end: Picture, last: Picture) -> None:
+    """Replace the levels `last` of the previous step by those at the time t, from the terms of both frames."""
+    # A level stays between `last` and `end`, those of its straight line, unless both frames are beyond them.
+    for row in range(last.shape[0]):
+        for k in range(last.shape[1]):
+            one = first[row, k]
+            other = second[row, k]
+            least = min(max(one, other) + doubt[row, k], min(last[row, k], end[row, k]))
+            most = max(min(one, other) - doubt[row, k], max(last[row, k], end[row, k]))
+            last[row, k] = min(max(one + t * (other - one), least), most)
+
+
+def find_motion(before: Picture, after: Picture, factor: int | Literal["auto"], interval_us: int) -> list[Motion]:
+    """Find the moving pixels between two frames; all other levels follow straight lines.
+
+    Args:
+        before: Levels of the earlier frame, float32 [H, W].
+        after: Levels of the later frame, float32 [H, W].
+        factor: Interpolation steps per pair of frames in moving areas. `auto`: up to 32 steps, the power of two at or
+            above the motion of each tile in pixels, and straight lines if the motion is below 1.5 pixels.
+        interval_us: Time between the frames in microseconds; also the maximum number of steps.
+    """
+    shape = before.shape
+    if interval_us < 2 or min(shape) < MIN_SIDE_PX:
+        return []
+
+    # Return before the expensive parts if nothing changes or moves.
+    cell_px = 4 if max(shape) >= QUARTER_FROM_PX else 2
+    change = cv2.absdiff(_sample_cells(before, cell_px), _sample_cells(after, cell_px))
+    changed = change > MIN_CHANGE
+    if not changed.any():
+        return []
+
+    greys = _make_greys(before, after, cell_px)
+    small = max(shape) < SEVERAL_SCALES_PX
+    forward = _find_flow(greys[0], greys[1], cell_px, small)
+    backward = _find_flow(greys[1], greys[0], cell_px, small)
+    steps = np.minimum(_count_steps(forward, backward, changed, cell_px, factor), interval_us)
+    if steps.max() < 2:
+        return []
+
+    paths, explained = _find_paths(before, after, forward, backward, change)
+    if not explained.any():
+        return []
+
+    # Spread the cells over the pixels; partial cells at the edges move like the last complete cell.
+    side = TILE_PX // cell_px
+    height, width = change.shape
+    steps = steps.repeat(side, axis=0).repeat(side, axis=1)[:height, :width]
+    steps = np.where(explained, steps, 1).astype(np.uint16)
+    rows = np.minimum(np.arange(shape[0]) // cell_px, height - 1)
+    columns = np.minimum(np.arange(shape[1]) // cell_px, width - 1)
+    steps_of_pixels = steps[rows].take(columns, axis=1)
+
+    motions = []
+    for count in np.unique(steps[steps > 1]):
+        complete = np.flatnonzero(steps_of_pixels == count)
+        for pixels in np.array_split(complete, -(-complete.size // PART_PX)):
+            y, x = np.divmod(_in_rows(pixels), shape[1])
+            cells = rows[y] * width + columns[x]
+            motions.append(Motion(int(count), pixels, np.dstack([x, y]), paths.select(cells), before, after))
+    return motions
+
+
+def _in_rows(numbers: NDArray[np.int64]) -> NDArray[np.int32]:
+    """Arrange numbers in rows; the last row is filled with the first numbers."""
+    return np.resize(numbers.astype(np.int32), (-(-numbers.size // ROW_PX), ROW_PX))
+
+
+def _sample(picture: Picture, positions: Picture) -> Picture:
+    """Interpolate a picture at positions (x, y) [..., 2]; positions outside have the level of the edge."""
+    return np.asarray(cv2.remap(picture, positions, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
+
+
+def _sample_cells(levels: Picture, cell_px: int) -> Picture:
+    """Return the level of the first pixel of each complete cell, [H / cell, W / cell]."""
+    height, width = (side // cell_px * cell_px for side in levels.shape)
+    return levels[:height:cell_px, :width:cell_px].copy()
+
+
+def _make_greys(before: Picture, after: Picture, cell_px: int) -> list[NDArray[np.uint8]]:
+    """Convert levels to 8-bit images on a common scale for the flow, at half resolution unless they are small."""
+    # Pixels of partial cells at the right and bottom have no flow.
+    height, width = (side // cell_px * cell_px for side in before.shape)
+    pictures = [levels[:height, :width] for levels in (before, after)]
+    if max(before.shape) >= SEVERAL_SCALES_PX:
+        half = width // 2, height // 2
+        pictures = [np.asarray(cv2.resize(levels, half, interpolation=cv2.INTER_AREA)) for levels in pictures]
+
+    lowest = min(float(picture.min()) for picture in pictures)
+    highest = max(float(picture.max()) for picture in pictures)
+    scale = 255 / max(highest - lowest, 1e-6)
+    return [np.asarray(cv2.convertScaleAbs(picture - np.float32(lowest), alpha=scale)) for picture in pictures]
+
+
+def _find_flow(earlier: NDArray[np.uint8], later: NDArray[np.uint8], cell_px: int, small: bool) -> Picture:
+    """Return the flow between two grey images, per cell, in pixels of the frame."""
+    dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
+    dis.setPatchStride(PATCH_STRIDE_PX)
+    dis.setFinestScale(2 if small else int(cell_px == 4))
+    flow = np.asarray(dis.calc(earlier, later, None))
+
+    # The flow has a value per pixel of its image: take one per cell, and convert it to pixels of the frame.
+    if small or cell_px == 4:
+        flow = np.ascontiguousarray(flow[::2, ::2])
+    return flow if small else flow * np.float32(2)
+
+
+def _count_steps(
+    forward: Picture, backward: Picture, changed: NDArray[np.bool_], cell_px: int, factor: int | Literal["auto"]
+) -> NDArray[np.int64]:
+    """Return the number of steps per tile; 1 for tiles that do not move or have no change within reach."""
+    side = TILE_PX // cell_px
+    lengths_px = _lengths(forward)
+    reach_px = _tile_maxima(np.maximum(lengths_px, _lengths(backward)), side)
+
+    # A tile has a change within reach if the square around it that its longest flow can touch, in tiles, has one.
+    changes = _tile_maxima(changed.astype(np.uint8), side)
+    radii = np.ceil(reach_px / TILE_PX).astype(np.int64)
+    reached = np.zeros(radii.shape, np.bool_)
+    for radius in np.unique(radii):
+        around = cv2.dilate(changes, np.ones((2 * radius + 1, 2 * radius + 1), np.uint8))
+        reached |= (radii == radius) & (around > 0)
+    if factor != "auto":
+        return np.where(reached, factor, 1)
+
+    fastest_px = float(np.percentile(lengths_px[changed], AUTO_PERCENTILE))
+    if fastest_px < SLOWEST_PX:
+        return np.ones(radii.shape, np.int64)
+    wanted = np.exp2(np.ceil(np.log2(np.clip(reach_px, 2, max(fastest_px, 2)))))
+    return np.where(reached & (reach_px >= STILL_FLOW_PX), np.minimum(wanted, MAX_STEPS), 1).astype(np.int64)
+
+
+def _lengths(vectors: Picture) -> Picture:
+    return np.asarray(cv2.magnitude(*cv2.split(vectors)))
+
+
+def _tile_maxima(values: NDArray[Any], side: int) -> NDArray[Any]:
+    """Return the maximum of each tile of side x side cells."""
+    height, width = values.shape
+    padded = np.pad(values, ((0, -height % side), (0, -width % side)))
+    tiles = padded.reshape(padded.shape[0] // side, side, padded.shape[1] // side, side)
+    return np.asarray(tiles.max(axis=(1, 3)))
+
+
+def _find_paths(
+    before: Picture, after: Picture, forward: Picture, backward: Picture, change: Picture
+) -> tuple[_Paths, NDArray[np.bool_]]:
+    """Return the paths of the cells, and whether they explain the change: nowhere at a scene cut."""
+    cell_px = round(before.shape[0] / change.shape[0])
+    rows, columns = np.indices(change.shape) * cell_px
+    positions = np.dstack([columns, rows]).astype(np.float32)
+
+    # If both flows agree, F01 + F10 is 0; halfway, the motion of a path is the mean of F01 and -F10.
+    apart = forward + backward
+    motion = forward - np.float32(0.5) * apart
+    entering = _are_outside(positions - motion, before.shape)
+    leaving = _are_outside(positions + motion, before.shape)
+
+    # Compare the frames halfway, or where the only frame is that shows the path.
+    compared_at = (0.5 - 0.5 * entering + 0.5 * leaving).astype(np.float32)[..., None]
+    start = positions - compared_at * motion
+    mismatch = cv2.blur(cv2.absdiff(_sample(before, start), _sample(after, start + motion)), CHECKED_AREA)
+    doubtful = mismatch > MAX_MISMATCH
+    explained = ~(doubtful & (mismatch > UNEXPLAINED_SHARE * cv2.blur(change, CHECKED_AREA)))
+    if np.mean(doubtful[change > MIN_CHANGE]) > CUT_SHARE:
+        explained[:] = False
+    doubt = cv2.blur(mismatch, CHECKED_AREA) + DOUBT_PER_PX * _lengths(apart) - ALLOWANCE
+
+    # Only one frame shows both ends of such a path: use F01 if it enters, -F10 if it leaves.
+    forward = np.where(leaving[..., None], forward - apart, forward)
+    apart = np.where((entering | leaving)[..., None], np.float32(0), apart)
+    return _Paths(forward, apart, doubt.astype(np.float32), entering, leaving), explained
+
+
+def _are_outside(positions: Picture, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Return whether positions (x, y) [..., 2] are outside a picture of `shape`."""
+    limits = np.array([shape[1] - 1, shape[0] - 1])
+    return np.asarray(((positions < 0) | (positions > limits)).any(axis=-1))

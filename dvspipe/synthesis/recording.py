@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from enum import IntEnum
 from functools import cache
-from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -22,7 +21,7 @@ from ..base.gestures import OTHER
 from ..events import GESTURE_SENSOR, Events, Region, SensorSize, concatenate
 from ..framing import FramingConfig, open_source
 from ..people.region import VIEW_M, enclose_hands, extend_hand, limit_square
-from ..simulator import EventSimulator, SimulatorConfig, SimulatorState
+from ..simulator import SimulatorConfig, simulate
 from ..video.frames import Frame
 from .gestures import (
     CLIP_US,
@@ -42,7 +41,6 @@ from .scenes import LIGHTS, LightKind, Scene, draw_far_camera, draw_scene, to_sr
 from .sensors import draw_sensor, read_out
 from .webcam import Webcam, compress, draw_webcam, film
 
-FRAMES_AT_ONCE = 32  # frames per simulator call
 REGION_SIZE_ERROR = 0.12  # standard deviation of the logarithm of the side
 REGION_PLACE_ERROR = 0.05  # standard deviation, as a fraction of the side
 WRIST_ERROR_M = 0.08  # standard deviation; the pose network's on rendered people is 0.15 arm lengths
@@ -141,17 +139,7 @@ def _record(frames: Iterable[Frame], rng: np.random.Generator) -> Events:
 
 
 def _simulate(frames: Iterable[Frame], config: SimulatorConfig) -> Events:
-    """Simulate the events of all frames, in batches: single small frames take 1.5 times as long."""
-    simulator = EventSimulator(config)
-    coming = iter(frames)
-    state: SimulatorState | None = None
-    parts: list[Events] = []
-
-    while batch := list(islice(coming, FRAMES_AT_ONCE)):
-        stepped, state = simulator.steps(batch, state)
-        parts += (events for events, _ in stepped)
-
-    return concatenate(parts, GESTURE_SENSOR)
+    return concatenate(simulate(frames, config), GESTURE_SENSOR)
 
 
 def film_gesture(

@@ -70,9 +70,9 @@ print(f"{len(default) / len(events):.2f} times as many events")
 # Calibrate
 # ---------
 #
-# For each pixel, the change of the level over a frame is the sum of its ON and OFF events times the thresholds. A
-# least-squares fit gives the thresholds. A search then refines them until a simulation has as many events of each
-# polarity as the recording. Leak and noise come from pixels where nothing changes. On the command line:
+# A search finds the thresholds with which a simulation has as many events of each polarity as the recording. Leak and
+# noise come from pixels where nothing changes, and the mismatch of the thresholds from the scatter of the numbers of
+# events per pixel. On the command line:
 # ``dvspipe calibrate DAVIS.aedat4 -o sensor.yaml``.
 
 found = calibrate_frames(frames, events)
