@@ -3,23 +3,36 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ..base.errors import Brief, CorruptionError, EventError, FileError, FormatError
+from ..base.errors import Brief, EventError, FileError, FormatError
 from ..base.progress import Progress
-from ..events import EARLIEST_US, IN_SECONDS, LATEST_US, Events, SensorSize, TimeSpan, concatenate
+from ..events import (
+    EARLIEST_US,
+    IN_SECONDS,
+    LATEST_US,
+    Events,
+    SensorSize,
+    SensorSizeLike,
+    TimeSpan,
+    concatenate,
+)
 from .hints import NO_HINTS, Hints, RecordingLike, SensorSource
-from .opening import name_recording, open_source
-from .sensors import find_sensor_source, guess_sensor
-from .source import Extent, Source, StoredColumns, join_columns
+from .recognition import load_format, recognise, unknown_format
+from .sensors import LARGEST_SENSOR, find_sensor_source, guess_sensor
+from .source import Extent, Source, StoredColumns, errors_as_dvspipe, join_columns, join_small
 
 log = logging.getLogger(__name__)
+IN_MEMORY = "memory"
+"""Name of the format of events in memory."""
 SYNTHETIC_GESTURES = "synthetic gestures"
 """Source attribute of files with events of rendered people."""
 
@@ -49,82 +62,54 @@ class Recording(Brief):
         return SYNTHETIC_GESTURES in str(self.attributes.get("source", ""))
 
     def chunks(
-        self,
-        start_us: int | None = None,
-        stop_us: int | None = None,
-        *,
-        on_corruption: Callable[[CorruptionError], None] | None = None,
-        progress: Progress | None = None,
+        self, start_us: int | None = None, stop_us: int | None = None, *, progress: Progress | None = None
     ) -> Iterator[Events]:
-        """Yield checked events in consecutive chunks of about a million.
+        """Yield checked events in consecutive chunks of at most about a million.
 
         Args:
             start_us: Start time (inclusive) in microseconds on the clock of the file; None: start of the recording.
             stop_us: Stop time (exclusive); None: end of the recording.
-            on_corruption: Called with the first corruption, and the recording ends there; None: raise it. In both
-                cases, all valid events before it are yielded first.
-            progress: Called with the amount read and the total, in events, bytes or other units.
+            progress: Called with the number of events read and the total of the recording; 0 if it is unknown.
 
         Raises:
-            CorruptionError: If the file is corrupted or truncated, or an event breaks a rule of `Events`.
+            FormatError: If the file is corrupted or truncated, or an event breaks a rule of `Events`.
         """
         first_us = EARLIEST_US if start_us is None else start_us
         stop_us = LATEST_US if stop_us is None else stop_us
+        is_part = (first_us, stop_us) != (EARLIEST_US, LATEST_US)
+        total = (self.extent() or Extent(0, None, None)).events if progress else 0
 
-        try:
-            for events in self._read_checked((first_us, stop_us), progress):
-                inside = events.between(first_us, stop_us)
-                if len(inside) or not len(events):
-                    yield inside
-
-                # Events are sorted, so later chunks are outside.
-                if len(events) and events.t[-1] >= stop_us:
-                    return
-        except CorruptionError as error:
-            if on_corruption is None:
-                raise
-            on_corruption(error)
-
-    def _read_checked(self, span_us: tuple[int, int], progress: Progress | None) -> Iterator[Events]:
-        """Yield checked events of a time span, or of all of the source: only some formats can read a span alone."""
+        read_span = self._source.span
+        columns = read_span(first_us, stop_us) if is_part and read_span else self._source.chunks()
         count = 0
-        before_us = None
-        read_span = self._source.span if span_us != (EARLIEST_US, LATEST_US) else None
+        for events in self._check(columns):
+            count += len(events)
+            if progress:
+                progress(count, max(count, total))
 
-        for columns in read_span(*span_us) if read_span else self._source.chunks(progress):
+            inside = events.between(first_us, stop_us) if is_part else events
+            if len(inside) or not len(events):
+                yield inside
+
+            # Events are sorted, so later chunks are outside.
+            if len(events) and events.t[-1] >= stop_us:
+                return
+
+    def _check(self, chunks: Iterator[StoredColumns]) -> Iterator[Events]:
+        count = 0
+        before_us: int | None = None
+        for columns in chunks:
             try:
-                events = _check_events(columns, before_us, self.sensor)
+                if before_us is not None and len(columns.t) and columns.t[0] < before_us:
+                    raise EventError(f"event 0 has t = {columns.t[0]} us, before the previous event at {before_us} us")
+                events = Events.wrap(*columns, sensor=self.sensor)
             except EventError as error:
-                # The events before the invalid one are yielded before the error.
-                if error.event:
-                    valid = slice(error.event)
-                    yield Events(columns.t[valid], columns.x[valid], columns.y[valid], columns.p[valid], self.sensor)
                 after = f" after the first {count}" if count else ""
-                message = f"{self.path}: {error}{after}"
-                raise CorruptionError(message, lost="it and everything after it") from error
+                raise FormatError(f"{self.path}: {error}{after}") from error
 
             count += len(events)
             before_us = int(events.t[-1]) if len(events) else before_us
-            if progress and read_span:
-                progress(*self._measure_progress(span_us, before_us))
-
             yield events
-
-    def _measure_progress(self, span_us: tuple[int, int], read_us: int | None) -> tuple[int, int]:
-        """Return how much of a time span was read, and the length of the span, in microseconds.
-
-        Args:
-            span_us: Start and stop time.
-            read_us: Time of the last event that was read; None: no event yet.
-        """
-        _, first_us, last_us = self.extent() or Extent(0, None, None)
-        if first_us is None or last_us is None or read_us is None:
-            return 0, 0
-
-        start_us, stop_us = span_us
-        first_us = max(first_us, start_us)
-        last_us = min(last_us, stop_us)
-        return max(0, min(read_us, last_us) - first_us), max(0, last_us - first_us)
 
     def sorted(self) -> Events:
         """Read all events, and sort them by time; events at the same time keep their order.
@@ -216,6 +201,134 @@ def open_recording(
     return Recording(file, name, sensor, sensor_source, source.attributes, source)
 
 
+def open_source(
+    recording: RecordingLike, hints: Hints = NO_HINTS, format_name: str | None = None
+) -> tuple[str, Source]:
+    """Open a recording for unchecked decoding: return the name of its format and its source.
+
+    Arguments and errors as in `open_recording`, but the sensor is not guessed.
+    """
+    path = name_recording(recording)
+    if isinstance(recording, Events):
+        return IN_MEMORY, _wrap_events(recording)
+
+    known = recognise(path) if format_name is None else load_format(format_name)
+    if known is None:
+        raise unknown_format(path)
+    with errors_as_dvspipe(path):
+        source = known.open(path, hints)
+
+    sensor = hints.given_sensor
+    if source.sensor is not None and sensor is not None and source.sensor != sensor:
+        raise EventError(f"{path}: wrong sensor size (found {source.sensor}, expected {sensor})")
+
+    span = source.span
+    if span is not None:
+        span = partial(_read, path, span)
+    return known.name, replace(source, chunks=partial(_read, path, source.chunks), span=span)
+
+
+def _read(path: Path, decode: Any, *span_us: int) -> Iterator[StoredColumns]:
+    """Yield the events of a decoder in chunks that are not small; its errors name the file."""
+    with errors_as_dvspipe(path):
+        try:
+            yield from join_small(decode(*span_us))
+        except EventError as error:
+            raise FormatError(f"{path}: {error}") from error
+
+
+def name_recording(recording: RecordingLike) -> Path:
+    """Return the path of a recording for messages; `events` for events in memory."""
+    return Path("events") if isinstance(recording, Events) else Path(recording)
+
+
+def _wrap_events(events: Events) -> Source:
+    """Return a source of events in memory."""
+
+    def span(start_us: int, stop_us: int) -> Iterator[StoredColumns]:
+        inside = events.between(start_us, stop_us)
+        yield StoredColumns(inside.t, inside.x, inside.y, inside.p)
+
+    limits_us = (int(events.t[0]), int(events.t[-1])) if len(events) else (None, None)
+    return Source(
+        events.sensor,
+        partial(span, EARLIEST_US, LATEST_US),
+        extent=lambda: Extent(len(events), *limits_us),
+        span=span,
+    )
+
+
+def read(
+    path: RecordingLike,
+    start_us: float | None = None,
+    stop_us: float | None = None,
+    *,
+    start_s: float | None = None,
+    stop_s: float | None = None,
+    hints: Hints = NO_HINTS,
+    sort: bool = False,
+) -> Events:
+    """Read a recording of any known format, or a time span of it; warn if the span is outside the recording.
+
+    Args:
+        path: File; also events in memory.
+        start_us: Start time (inclusive) in microseconds on the clock of the file; None: start of the recording.
+        stop_us: Stop time (exclusive) on the same clock; None: end of the recording.
+        start_s: Start time in seconds after the first event, instead of `start_us`.
+        stop_s: Stop time (exclusive) in seconds after the first event, instead of `stop_us`.
+        hints: Metadata that the file lacks; see `open_recording`.
+        sort: Whether to sort unsorted events by time, in memory; otherwise they are an error.
+
+    Raises:
+        ConfigError: If a time is given in microseconds and in seconds.
+        DvspipeError: As in `open_recording` and `Recording.chunks`.
+
+    Example:
+        >>> read("recording.aedat4", start_s=0.5, stop_s=1.5)  # doctest: +SKIP
+        Events(24127 events, sensor 128x128, t 1718925185090632 to 1718925186090617 us)
+    """
+    recording = open_recording(path, hints)
+
+    if sort:
+        return recording.sorted().slice_time(start_us, stop_us, start_s=start_s, stop_s=stop_s)
+    return recording.read(recording.find_span(start_us, stop_us, start_s=start_s, stop_s=stop_s))
+
+
+def iterate(
+    path: RecordingLike,
+    start_us: float | None = None,
+    stop_us: float | None = None,
+    *,
+    start_s: float | None = None,
+    stop_s: float | None = None,
+    hints: Hints = NO_HINTS,
+) -> Iterator[Events]:
+    """Read a recording in consecutive chunks, in bounded memory; arguments and errors as in `read`."""
+    recording = open_recording(path, hints)
+    return recording.chunks(*recording.find_span(start_us, stop_us, start_s=start_s, stop_s=stop_s))
+
+
+def as_events(recording: RecordingLike | NDArray[np.void], sensor: SensorSizeLike | None = None) -> Events:
+    """Return events unchanged, read a file, or convert a structured array; without a sensor, it is guessed.
+
+    Raises:
+        EventError: If the rows of an array are not events, or events have another sensor than `sensor`.
+        DvspipeError: If a file cannot be read, or the sensor of an array cannot be guessed.
+    """
+    if not isinstance(recording, np.ndarray):
+        if sensor is None:
+            return recording if isinstance(recording, Events) else read(recording)
+        return read(recording, hints=Hints(sensor=str(SensorSize.of(sensor))))
+
+    if sensor is not None:
+        return Events.from_structured(recording, sensor)
+
+    # The sensor is guessed from the largest coordinates, so they are first checked against the largest possible sensor.
+    events = Events.from_structured(recording, LARGEST_SENSOR)
+    guessed = guess_sensor(name_recording(events), _wrap_events(events).chunks())
+    return Events.wrap_unchecked(events.t, events.x, events.y, events.p, guessed)
+
+
 class EventTotals(NamedTuple):
     """Number of events and of ON events, and the first and the last time; None without events."""
 
@@ -237,11 +350,3 @@ def count_events(chunks: Iterable[Events]) -> EventTotals:
             count += len(events)
             on += int(np.count_nonzero(events.p))
     return EventTotals(count, on, first_us, last_us)
-
-
-def _check_events(columns: StoredColumns, before_us: int | None, sensor: SensorSize) -> Events:
-    """Return the checked events of a chunk that follows an event at `before_us`."""
-    if before_us is not None and len(columns.t) and columns.t[0] < before_us:
-        message = f"event 0 has t = {columns.t[0]} us, before the previous event at {before_us} us"
-        raise EventError(message, event=0, is_unsorted=True)
-    return Events.wrap(*columns, sensor=sensor)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
+from ..base.errors import FormatError
 from ..base.files import check_output
-from ..formats import read, read_frames
+from ..formats import read
 from ..simulator import Calibration, calibrate_frames
+from ..video.frames import Frame
 
 
 def calibrate(
@@ -38,9 +41,24 @@ def calibrate(
         0.21
     """
     preset = check_output(out, "a sensor preset", ".yaml", ".yml", overwrite=overwrite)
-    frames = list(read_frames(recording))
-    calibration = calibrate_frames(frames, read(recording), log_offset=log_offset, refine=refine)
+    events = read(recording)
+    calibration = calibrate_frames(list(read_frames(recording)), events, log_offset=log_offset, refine=refine)
 
     if preset is not None:
         calibration.write(preset, comment=f"Fitted to {Path(recording).name}")
     return calibration
+
+
+def read_frames(path: str | Path) -> Iterator[Frame]:
+    """Read the greyscale frames of a DAVIS camera from an AEDAT 4 file, at the middle of their exposures."""
+    from faery import aedat
+
+    with aedat.Decoder(path) as decoder:
+        for track, packet in decoder:
+            if track.data_type == "frame":
+                if packet.format not in ("L", "I;16"):
+                    raise FormatError(f"{path}: wrong format of a frame (found {packet.format}, expected greyscale)")
+                begin_us = packet.exposure_start_t
+                end_us = packet.exposure_end_t
+                t_us = (begin_us + end_us) // 2 if 0 < begin_us <= end_us else packet.t
+                yield Frame(t_us, packet.pixels, "linear")

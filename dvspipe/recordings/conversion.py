@@ -7,10 +7,7 @@ From the outside to the inside: `plan_conversions` finds the sources and gives e
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import os
-import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
@@ -18,16 +15,12 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, overload
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from ..base.errors import (
     ConfigError,
-    CorruptionError,
-    EventError,
     FileError,
     FormatError,
-    TruncatedVideoError,
     VideoError,
     brief,
     count_noun,
@@ -37,17 +30,14 @@ from ..base.progress import Progress
 from ..base.texts import show_name
 from ..events import LATEST_US, Events, SensorSize, concatenate
 from ..formats import (
-    FORMATS,
     WriteOptions,
     Writer,
     create_writer,
-    discard_saved,
     find_encoder,
     info,
     open_recording,
     written_suffixes,
 )
-from ..formats.writing import write_parts
 from ..video.config import VideoSettings
 from ..video.frames import Frame
 from ..video.names import (
@@ -65,8 +55,6 @@ if TYPE_CHECKING:
 
 DEFAULT_SUFFIX = ".h5"
 FRAMES_AHEAD = 8  # decoded in a thread
-SAVE_EVERY_S = 10.0
-SIMULATOR_PREFIX = "simulator."  # prefix of the names of the simulator's arrays in a saved state
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +69,6 @@ class Conversion:
         frames: Number of frames read; 0 for a recording.
         events: Number of events written.
         duration_us: Time from the first to the last frame or event in microseconds.
-        lost: Description of the data lost from a corrupted recording; None if complete.
     """
 
     path: Path
@@ -89,7 +76,6 @@ class Conversion:
     frames: int
     events: int
     duration_us: int
-    lost: str | None = None
 
     def __str__(self) -> str:
         of_video = " of video" if self.frames else ""
@@ -97,8 +83,7 @@ class Conversion:
         rate = f", {self.events / duration_s:,.0f} per second{of_video}" if duration_s else ""
         origin = f"from {self.frames:,} frames of" if self.frames else "of"
         events = f"{count_noun(self.events, 'event')}{rate}"
-        lost = f"; lost: {self.lost}" if self.lost else ""
-        return f"{show_name(self.path)}: {events}, {origin} {self.sensor} in {duration_s:.2f} s{lost}"
+        return f"{show_name(self.path)}: {events}, {origin} {self.sensor} in {duration_s:.2f} s"
 
     def to_record(self) -> dict[str, Any]:
         """Return the result as a dict for JSON, with the same names as `RecordingInfo`."""
@@ -109,7 +94,6 @@ class Conversion:
             "frames": self.frames,
             "events": self.events,
             "duration_us": self.duration_us,
-            "lost": self.lost,
         }
 
 
@@ -125,26 +109,21 @@ def convert_video(
 ) -> Conversion:
     """Convert a video to an event file in the format of its suffix.
 
-    Memory does not grow with the length of the video; threads decode frames and compress events. If the process is
-    interrupted or killed, or the disk is full, the next call for the same HDF5 file resumes from the last saved state
-    in the folder `path`.part, and writes the same events as without the interruption. Other formats start from the
-    beginning.
+    Memory does not grow with the length of the video; a thread decodes frames. The file is complete or absent: after an
+    interruption, the video is converted again from its start.
 
     Args:
         source: Video file, image folder, or the number of a camera; Ctrl-C stops the camera.
         path: Output file. Only HDF5 stores settings.
         config: Settings of the conversion.
-        overwrite: Whether to replace an existing file; a saved state is then ignored.
-        progress: Called with the number of frames done and the total after each frame, and once before the first frame
-            when resuming.
-        threads: Number of simulator threads, in addition to threads for decoding and compression. The events do not
-            depend on it.
+        overwrite: Whether to replace an existing file.
+        progress: Called with the number of frames done and the total after each frame.
+        threads: Number of simulator threads, in addition to the thread for decoding. The events do not depend on it.
         origin: Additional description of the source, stored in HDF5 after the name of the video.
 
     Raises:
-        VideoError: If the video cannot be read, has fewer than two frames, or its frames are inconsistent.
-        TruncatedVideoError: If the video ends early. The file is complete, with the events of all readable frames;
-            HDF5 has the attribute `truncated_at_us`.
+        VideoError: If the video cannot be read, is truncated, has fewer than two frames, or its frames are
+            inconsistent.
         FileError: If the file already exists or cannot be written.
         EventError: If the format cannot store the events.
     """
@@ -158,30 +137,18 @@ def convert_video(
     options = WriteOptions(
         source=Path(video.name).name + (f" ({origin})" if origin else ""),
         settings=config.part(FilmConfig).to_record(),
-        compression=config.compression,
         overwrite=overwrite,
-        version_of_source=_fingerprint(Path(str(source)), video),
     )
 
-    # The error of a video that ends early is raised after this block: the writer completes its file only if the block
-    # ends without an error.
-    truncated: TruncatedVideoError | None = None
+    count = _FrameCounter()
     with create_writer(path, video.size, options) as writer, video.ended_by_interrupt():
-        count, state = _restore(video, writer.saved)
         try:
-            _convert(video, config, writer, count, state, progress, threads)
-        except TruncatedVideoError as error:
-            truncated = error
-            writer.note("truncated_at_us", error.at_us)
+            _convert(video, config, writer, count, progress, threads)
         except VideoError as error:
             raise error.named(video.name) from error
         if count.frames < 2:
             span = _describe_span(config)
             raise VideoError(f"{video.name}: too few frames{span} (found {count.frames}, expected at least 2)")
-    if truncated:
-        message = f"{truncated}; {path} contains the events before this time"
-        raise TruncatedVideoError(message, at_us=truncated.at_us) from truncated
-
     duration_us = count.last_us - count.first_us
     return Conversion(path, video.size, count.frames, writer.count, duration_us)
 
@@ -241,66 +208,27 @@ class _FrameCounter:
                 progress(self.frames, max(self.frames, total))
 
 
-def _restore(video: Video, saved: dict[str, NDArray[Any]] | None) -> tuple[_FrameCounter, SimulatorState | None]:
-    """Return the initial count and simulator state, from the arrays saved by `_save` if there are any."""
-    if saved is None:
-        return _FrameCounter(), None
-
-    frames, first_us, last_us = saved.pop("count").tolist()
-    count = _FrameCounter(frames, first_us, last_us)
-    total = max(count.frames, video.estimate_selected())
-    log.warning("%s: resuming at frame %d of %d", video.name, count.frames, total)
-
-    from ..simulator import SimulatorState
-
-    arrays = {name.removeprefix(SIMULATOR_PREFIX): array for name, array in saved.items()}
-    return count, SimulatorState.from_arrays(arrays)
-
-
-def _save(writer: Writer, count: _FrameCounter, state: SimulatorState) -> None:
-    simulator = {SIMULATOR_PREFIX + name: array for name, array in state.arrays().items()}
-    writer.save({"count": np.array([count.frames, count.first_us, count.last_us]), **simulator})
-
-
 def _convert(
     video: Video,
     config: ConvertConfig,
     writer: Writer,
     count: _FrameCounter,
-    state: SimulatorState | None,
     progress: Progress | None,
     threads: int,
 ) -> None:
-    """Simulate and write the remaining frames of a video, and count them."""
+    """Simulate and write the frames of a video, and count them."""
     from ..simulator import EventSimulator, batches
 
     simulator = EventSimulator(config, upsample=config.upsample, threads=threads)
-    decoded = prefetch(video.frames(count.frames), FRAMES_AHEAD)
+    decoded = prefetch(video.frames(), FRAMES_AHEAD)
     frames = count.count(decoded, video.estimate_selected(), progress)
 
-    save_s = time.monotonic() + SAVE_EVERY_S
+    state: SimulatorState | None = None
     for batch in batches(frames, threads):
         stepped, state = simulator.steps(batch, state)
         for events, _noise in stepped:
             writer.append(events)
         del stepped, events, _noise  # free up to 100 MB per 720p frame before the next step
-
-        # Count and state must belong to the same frame, or a resumed conversion would skip frames. A camera cannot
-        # be resumed.
-        if time.monotonic() >= save_s and batch[-1].t_us == count.last_us and video.ended is None:
-            _save(writer, count, state)
-            save_s = time.monotonic() + SAVE_EVERY_S
-
-
-def _fingerprint(source: Path, video: Video) -> str | None:
-    """Return a digest of names, sizes, dates and frame times of a video; None for a camera."""
-    if video.ended is not None:
-        return None
-
-    files = sorted(source.iterdir()) if source.is_dir() else [source]
-    status = [(file.name, os.stat(file)) for file in files]
-    facts = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in status]
-    return hashlib.sha256(repr((facts, video.times_us)).encode()).hexdigest()
 
 
 def convert_recording(
@@ -324,7 +252,6 @@ def convert_recording(
     recording = open_recording(source, config, format_name=format_name)
     extent = recording.extent()
     total = extent.events if extent else 0
-    corruptions: list[CorruptionError] = []
     events = 0
     first_us = 0
     last_us = 0
@@ -333,7 +260,7 @@ def convert_recording(
         if config.sort:
             yield recording.sorted()
         else:
-            yield from recording.chunks(on_corruption=corruptions.append if config.salvage else None)
+            yield from recording.chunks()
 
     def counted(parts: Iterable[Events]) -> Iterator[Events]:
         nonlocal events, first_us, last_us
@@ -350,26 +277,13 @@ def convert_recording(
     options = WriteOptions(
         source=source.name,
         settings=settings if isinstance(settings, dict) else {},
-        compression=config.compression,
         overwrite=overwrite,
     )
 
-    parts = counted(read())
-    try:
-        write_parts(path, parts, recording.sensor, options)
-    except CorruptionError as error:
-        message = f"{error}; use {advise_repair(error)}"
-        raise CorruptionError(message, lost=error.lost) from error.__cause__
-    lost = f"{corruptions[0]}; lost: {corruptions[0].lost}" if corruptions else None
-    return Conversion(path, recording.sensor, 0, events, last_us - first_us, lost)
-
-
-def advise_repair(error: CorruptionError) -> str:
-    """Return the settings that allow converting a corrupted or unsorted recording."""
-    salvage = "salvage to keep the events before this position"
-    cause = error.__cause__
-    is_unsorted = isinstance(cause, EventError) and cause.is_unsorted
-    return f"sort to sort the events by time, or {salvage}" if is_unsorted else salvage
+    with create_writer(path, recording.sensor, options) as writer:
+        for part in counted(read()):
+            writer.append(part)
+    return Conversion(path, recording.sensor, 0, events, last_us - first_us)
 
 
 @dataclass(frozen=True)
@@ -506,15 +420,8 @@ def convert_many(
 
 
 def find_unconverted(tasks: Sequence[ConversionTask]) -> list[ConversionTask]:
-    """Return the tasks without an existing target; remove saved states of the others."""
-    waiting = []
-    for task in tasks:
-        if Path(task.target).exists():
-            discard_saved(Path(task.target))
-        else:
-            waiting.append(task)
-
-    return waiting
+    """Return the tasks without an existing target."""
+    return [task for task in tasks if not Path(task.target).exists()]
 
 
 @dataclass(frozen=True)
@@ -609,7 +516,6 @@ def events_from_video(
     Raises:
         VideoError: If the video cannot be read, has fewer than two frames, or its frames are inconsistent; or if
             `source` are frames and settings of videos are given.
-        TruncatedVideoError: If the video ends early; `simulate` yields the events before this time.
 
     Example:
         >>> array = np.random.default_rng(0).integers(0, 256, (5, 7, 12), np.uint8)
@@ -726,10 +632,7 @@ def convert(
 
 
 def _refuse_unused(tasks: Sequence[ConversionTask], given: Set[str]) -> None:
-    """Refuse settings that apply only to videos, recordings or HDF5 files if there are none."""
-    if "compression" in given and not any(task.target.suffix.lower() in FORMATS["hdf5"].suffixes for task in tasks):
-        raise ConfigError(f"{tasks[0].target}: compression is only for HDF5 files")
-
+    """Refuse settings that apply only to videos or recordings if there are none."""
     existing = [task for task in tasks if task.source.exists() or task.camera is not None]  # others are reported later
     for names, is_video, kind in ((FOR_VIDEOS, True, "videos"), (FOR_RECORDINGS, False, "recordings")):
         unused = sorted(names & given)
