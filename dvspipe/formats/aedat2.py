@@ -19,7 +19,6 @@ from ..events import SensorSize
 from .hints import Hints
 from .source import Format, Source, StoredColumns, parse_fields, read_header, read_records, unwrap_times
 
-AEDAT_MAGIC = b"#!AER-DAT"
 VERSION = "!AER-DAT2.0"
 SUFFIXES = (".aedat", ".aedat2")
 RECORD = np.dtype([("address", ">u4"), ("t", ">u4")])
@@ -70,11 +69,6 @@ DAVIS346 = _Chip("DAVIS346", SensorSize(width=346, height=260))
 CHIPS = (DVS128, DAVIS240, DAVIS346)
 
 
-def _recognises(path: Path, head: bytes) -> bool:
-    is_newer = head.startswith((AEDAT_MAGIC + b"3", AEDAT_MAGIC + b"4"))
-    return head.startswith(AEDAT_MAGIC + b"2") or (path.suffix.lower() in SUFFIXES and not is_newer)
-
-
 def _open(path: Path, hints: Hints) -> Source:
     with path.open("rb") as file:
         lines, start = read_header(file, b"#", "end of ascii header")
@@ -89,27 +83,19 @@ def _open(path: Path, hints: Hints) -> Source:
     return Source(chip.sensor, partial(_chunks, path, chip, start), {"chip": chip.name} | named)
 
 
-def _match_chip(name: str) -> _Chip | None:
-    """Return the chip of a name, or of jAER's class for it or a variant, such as DAVIS240C."""
-    return next((chip for chip in CHIPS if name.upper().startswith(chip.name)), None)
-
-
 def _find_chip(path: Path, fields: dict[str, str], hints: Hints) -> _Chip:
-    """Return the chip, from the header or from the hints."""
-    stored_name = fields.get("aechip", "").split(".")[-1] or fields.get("hardwareinterface", "")
-    stored = _match_chip(stored_name)
-    hinted = None if hints.chip is None else _match_chip(hints.chip)
-    names = ", ".join(chip.name for chip in CHIPS)
-
-    if hints.chip is not None and hinted is None:
-        raise FormatError(f"{path}: unknown chip {hints.chip!r} (expected {names})")
-    if stored and hinted and stored is not hinted:
-        raise FormatError(f"{path}: wrong chip (found {stored_name} in the header, expected {hinted.name})")
-    chip = stored or hinted
-    if chip is None:
-        found = stored_name or "none"
-        raise FormatError(f"{path}: unknown chip in the header (found {found}); use chip=DVS128 to name it ({names})")
-    return chip
+    """Return the chip, from the header or from the hints; both may name jAER's class for it, such as DAVIS240C."""
+    stored = fields.get("aechip", "").split(".")[-1] or fields.get("hardwareinterface", "")
+    chips = [
+        next((chip for chip in CHIPS if name and name.upper().startswith(chip.name)), None)
+        for name in (stored, hints.chip)
+    ]
+    named = {chip for chip in chips if chip is not None}
+    if len(named) != 1 or (hints.chip and chips[1] is None):
+        names = ", ".join(chip.name for chip in CHIPS)
+        found = f"found {stored or 'none'} in the header, {hints.chip or 'none'} given"
+        raise FormatError(f"{path}: unknown chip ({found}, expected one of {names}); use chip=DVS128 to name it")
+    return named.pop()
 
 
 def _chunks(path: Path, chip: _Chip, start: int) -> Iterator[StoredColumns]:
@@ -135,4 +121,4 @@ def _chunks(path: Path, chip: _Chip, start: int) -> Iterator[StoredColumns]:
         yield StoredColumns(t[is_event], x[is_event], y[is_event], on[is_event])
 
 
-AEDAT2 = Format("aedat2", SUFFIXES, _recognises, _open)
+AEDAT2 = Format("aedat2", SUFFIXES, lambda path, _head: path.suffix.lower() in SUFFIXES, _open)

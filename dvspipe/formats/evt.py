@@ -22,7 +22,6 @@ hal/decoders):
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -36,7 +35,7 @@ from ..base.errors import FormatError
 from ..base.kernels import njit
 from ..events import Events, SensorSize
 from .hints import Hints
-from .prophesee import parse_header
+from .prophesee import read_fields
 from .source import Format, Source, StoredColumns, parse_sensor, read_records
 from .writers import WriteOptions, check_range
 
@@ -268,54 +267,35 @@ def decode_words(
     return StoredColumns(t, x, y, on), state
 
 
-def _parse_format(fields: dict[str, str]) -> tuple[EvtVersion | None, dict[str, str]]:
-    """Return version and options, from the header field `format`, such as EVT3;height=720;width=1280, or `evt`."""
-    name, *options = fields.get("format", "").split(";")
-    number = fields.get("evt", "")
-    version = next((known for known in VERSIONS if name == known.name or (not name and number == known.number)), None)
-    return version, dict(option.partition("=")[::2] for option in options)
-
-
 def _open(path: Path, _hints: Hints) -> Source:
-    with path.open("rb") as file:
-        header = parse_header(file)
-    version, options = _parse_format(header.fields)
+    fields, header_bytes = read_fields(path)
 
+    # The field `format`, such as EVT3;height=720;width=1280, takes precedence over `evt` and `geometry`.
+    name, *pairs = fields.get("format", "").split(";")
+    options = dict(pair.partition("=")[::2] for pair in pairs)
+    stored = name or fields.get("evt", "no EVT version")
+    version = next((known for known in VERSIONS if stored in (known.name, known.number)), None)
     if version is None:
-        stored = header.fields.get("format") or header.fields.get("evt") or "no EVT version"
         expected = ", ".join(known.name for known in VERSIONS)
         raise FormatError(f"{path}: wrong version in the header (found {stored}, expected {expected})")
     if options.get("endianness", "little") != "little":
         raise FormatError(f"{path}: wrong word order (found endianness={options['endianness']}, expected little)")
 
-    # Sides of the sensor in the field `format` take precedence over `geometry`.
-    width, _, height = header.fields.get("geometry", "").partition("x")
+    width, _, height = fields.get("geometry", "").partition("x")
     width = options.get("width", width)
     height = options.get("height", height)
     sensor = parse_sensor(path, width, height) if width or height else None
-    chunks = partial(_chunks, path, version, header.size, header.parse_start(path), sensor)
-    return Source(sensor, chunks, dict(header.fields))
+    return Source(sensor, partial(_chunks, path, version, header_bytes, sensor), dict(fields))
 
 
-def _chunks(
-    path: Path, version: EvtVersion, begin: int, start_us: int, sensor: SensorSize | None
-) -> Iterator[StoredColumns]:
+def _chunks(path: Path, version: EvtVersion, begin: int, sensor: SensorSize | None) -> Iterator[StoredColumns]:
     state = EvtState()
     for position, words in read_records(path, begin, version.word, "word"):
         try:
             columns, state = decode_words(version, words, state, sensor)
         except FormatError as error:
             raise FormatError(f"{path}: in the words from byte {position}, {error}") from error
-        yield columns._replace(t=columns.t + start_us) if start_us else columns
-
-
-def _recognises(version: EvtVersion, path: Path, head: bytes) -> bool:
-    fields = parse_header(io.BytesIO(head)).fields
-    known, _ = _parse_format(fields)
-
-    # EVT2 also accepts other raw files, to report the version in their header.
-    is_other = known is None and path.suffix.lower() == ".raw" and fields.keys() & {"evt", "format", "geometry"}
-    return known is version or (version is EVT2_VERSION and bool(is_other))
+        yield columns
 
 
 @contextmanager
@@ -341,6 +321,4 @@ def _write(path: Path, sensor: SensorSize, _options: WriteOptions) -> Iterator[C
         yield add
 
 
-EVT2 = Format("evt2", (".raw",), partial(_recognises, EVT2_VERSION), _open, _write, (".raw",))
-EVT21 = Format("evt21", (".raw",), partial(_recognises, EVT21_VERSION), _open)
-EVT3 = Format("evt3", (".raw",), partial(_recognises, EVT3_VERSION), _open)
+EVT = Format("evt", (".raw",), lambda path, _head: path.suffix.lower() == ".raw", _open, _write, (".raw",))

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.errors import EventError, FileError, FormatError
+from ..base.errors import EventError, FormatError
 from ..base.kernels import njit
 from ..events import Events, SensorSize
 from .hints import Hints
@@ -33,8 +33,8 @@ from .writers import WriteOptions, check_range
 
 AEDAT4_MAGIC = b"#!AER-DAT4.0"
 HEADER_START = len(AEDAT4_MAGIC) + 2  # after the line end
-FIELD_TABLE = 1  # field in IOHeader: int64 dataTablePosition
-FIELD_STREAMS = 2  # string infoNode
+FIELD_TABLE = 6  # in the list of fields of IOHeader: int64 dataTablePosition
+FIELD_STREAMS = 8  # string infoNode
 NO_TABLE = -1
 PACKET_EVENTS = 1 << 13  # events per AEDAT 4 packet; readers decompress complete packets
 END_US = 1 << 62
@@ -64,16 +64,7 @@ def _open_aedat4(path: Path, _hints: Hints) -> Source:
 def _decode_aedat4(path: Path) -> Any:
     from faery import aedat  # imported late: takes 0.2 s, and has no py.typed
 
-    return aedat.Decoder(_encodable(path))
-
-
-def _encodable(path: Path) -> Path:
-    """Return a path that faery can open."""
-    try:
-        str(path).encode()
-    except UnicodeEncodeError as error:
-        raise FileError(f"{path}: the file name is not UTF-8, so faery cannot open it; rename the file") from error
-    return path
+    return aedat.Decoder(path)
 
 
 def _read_aedat4(path: Path, track_id: int) -> Iterator[StoredColumns]:
@@ -89,32 +80,26 @@ def _check_aedat4(path: Path) -> None:
         start = file.read(HEADER_START + 4)
         header = file.read(int.from_bytes(start[HEADER_START:], "little"))
 
-    # A FlatBuffer begins with the position of its root table. The table begins with the distance back to its fields.
-    # The field of a string has the distance to its length, before its bytes.
+    def number(code: str, place: int) -> int:
+        return int(struct.unpack_from(code, header, place)[0])
+
+    # A FlatBuffer begins with the position of its root table. The table begins with the distance back to the list of
+    # its fields, which has the place of each field in the table after two sizes. The field of a string has the distance
+    # to its length, before its bytes.
     try:
-        (root,) = struct.unpack_from("<I", header)
-        table = _find_field(header, root, FIELD_TABLE)
-        position = struct.unpack_from("<q", header, table)[0] if table else NO_TABLE
-        text = _find_field(header, root, FIELD_STREAMS)
-        text += struct.unpack_from("<I", header, text)[0]
-        (length,) = struct.unpack_from("<I", header, text)
-        header[text + 4 : text + 4 + length].decode()
+        root = number("<I", 0)
+        fields = root - number("<i", root)
+        table = number("<H", fields + FIELD_TABLE)
+        position = number("<q", root + table) if table else NO_TABLE
+        text = root + number("<H", fields + FIELD_STREAMS)
+        text += number("<I", text)
+        header[text + 4 : text + 4 + number("<I", text)].decode()
     except (struct.error, UnicodeDecodeError) as error:
         raise FormatError(f"{path}: corrupted header ({error})") from error
 
     size = path.stat().st_size
     if position >= size:
         raise FormatError(f"{path}: truncated after {size} bytes (expected a table of packets at byte {position})")
-
-
-def _find_field(header: bytes, root: int, field: int) -> int:
-    """Return the position of a field of the root table, from the list of fields; 0: not stored."""
-    (back,) = struct.unpack_from("<i", header, root)
-    fields = root - back
-    (size,) = struct.unpack_from("<H", header, fields)
-    start = 4 + 2 * field  # after the size of the list and the size of the table
-    offset = struct.unpack_from("<H", header, fields + start)[0] if start + 2 <= size else 0
-    return root + int(offset) if offset else 0
 
 
 def _open_es(path: Path, _hints: Hints) -> Source:
@@ -130,7 +115,7 @@ def _open_es(path: Path, _hints: Hints) -> Source:
 def _decode_es(path: Path) -> Any:
     from faery import es
 
-    return es.Decoder(_encodable(path), t0=0)
+    return es.Decoder(path, t0=0)
 
 
 def _read_es(path: Path, height: int, flag_bits: int) -> Iterator[StoredColumns]:

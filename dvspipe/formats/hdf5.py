@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 
 from ..base.errors import FormatError, escape_controls
 from ..events import Events, SensorSize
-from .hdf5_layouts import Layout, Location, find_layout, table_columns
-from .hints import UNIT_EXPONENTS, Hints, TimeUnit, unknown_columns, unknown_unit
+from .hdf5_layouts import Layout, Location, find_layout
+from .hints import UNIT_EXPONENTS, Hints, TimeUnit, unknown_unit
 from .source import CHUNK_EVENTS, Extent, Format, Source, StoredColumns, parse_sensor
 from .values import convert_columns
 from .writers import WriteOptions
@@ -33,7 +33,18 @@ from .writers import WriteOptions
 MAGIC = b"\x89HDF\r\n\x1a\n"
 SUFFIXES = (".h5", ".hdf5")
 CACHE_BYTES = 32 << 20  # per dataset: a chunk is decompressed once, although parts end within it
-MAX_ATTRIBUTE_BYTES = 1 << 20
+ATTRIBUTES = (
+    "width",
+    "height",
+    "geometry",  # of the Metavision SDK
+    "timestamp_scale_ms",  # of EventCV
+    "format",
+    "version",
+    "t_unit",
+    "source",
+    "settings",
+)
+"""Attributes that are read; HDF5 crashes or hangs on some corrupted values, so others are left alone."""
 UNITS_BY_MS: dict[float, TimeUnit] = {1e3: "s", 1.0: "ms", 1e-3: "us", 1e-6: "ns"}
 
 CHUNK_ROWS = 1 << 16
@@ -45,7 +56,7 @@ NEAR_ZERO_US = 1_000_000  # recordings that begin later are stored relative to t
 
 def _open(path: Path, hints: Hints) -> Source:
     with _open_file(path) as file:
-        attributes = {name: value for name in file.attrs if (value := _read_attribute(path, file, name)) is not None}
+        attributes = {name: _read_attribute(path, file, name) for name in ATTRIBUTES if name in file.attrs}
         layout = find_layout(path, file)
         columns = _Columns.find(path, file, layout, attributes, hints)
         sensor = _read_sensor(path, file, layout, attributes)
@@ -62,13 +73,10 @@ def _open_file(path: Path) -> h5py.File:
 
 
 def _read_attribute(path: Path, file: h5py.File, name: str) -> Any:
-    """Read an attribute as a JSON value; None if it is larger than MAX_ATTRIBUTE_BYTES."""
+    """Read an attribute as a JSON value."""
     # The HDF5 library follows the addresses in a sequence, and crashes if they are corrupted. Texts are not sequences.
-    stored = file.attrs.get_id(name)
-    if stored.get_type().detect_class(h5py.h5t.VLEN):
+    if file.attrs.get_id(name).get_type().detect_class(h5py.h5t.VLEN):
         raise FormatError(f"{path}: corrupted attribute {name} (found a sequence, expected a number or a text)")
-    if stored.get_storage_size() > MAX_ATTRIBUTE_BYTES:
-        return None
 
     value = file.attrs[name]
     value = value.tolist() if isinstance(value, np.generic | np.ndarray) else value
@@ -111,34 +119,31 @@ class _Columns:
     @classmethod
     def find(cls, path: Path, file: h5py.File, layout: Layout, attributes: dict[str, Any], hints: Hints) -> _Columns:
         """Find the columns of a file, and check that they are stored."""
-        locations = _find_locations(path, file, layout, hints)
+        types = {}
         sizes = {}
-        for name, location in locations.items():
+        for name, location in layout.columns.items():
             dataset = file[location.dataset]
             dtype = dataset.dtype[location.part] if isinstance(location.part, str) else dataset.dtype
-            if dataset.ndim != (2 if isinstance(location.part, int) else 1) or dtype.kind not in "iubf":
-                raise FormatError(
-                    f"{path}: wrong type of {name} (found {dtype} of shape {dataset.shape}, expected numbers)"
-                )
+            if dtype.kind not in "iubf" or dtype != (layout.table_type or dtype):
+                expected = layout.table_type or "numbers"
+                raise FormatError(f"{path}: wrong type of {location.dataset} (found {dtype}, expected {expected})")
             _check_stored(path, dataset)
+            types[name] = dtype
             sizes[name] = len(dataset)
 
         if len(set(sizes.values())) > 1:
             raise FormatError(f"{path}: columns of different lengths (found {sizes})")
 
         # A unit is stored by EventCV, as the milliseconds of a tick.
-        location = locations["t"]
-        dtype = file[location.dataset].dtype
-        dtype = dtype[location.part] if isinstance(location.part, str) else dtype
-        unit = layout.float_unit if dtype.kind == "f" else layout.integer_unit
+        unit = layout.float_unit if types["t"].kind == "f" else layout.integer_unit
         if "timestamp_scale_ms" in attributes and layout.name == "dsec":
             unit = UNITS_BY_MS.get(attributes["timestamp_scale_ms"])
         unit = hints.time_unit or unit
         if unit is None:
-            raise unknown_unit(path, f"unknown time unit ({location.dataset} is {dtype}, without a unit)")
+            raise unknown_unit(path, f"unknown time unit (found times of type {types['t']})")
 
         offset_us = int(file[layout.offset][()]) if layout.offset and layout.offset in file else 0
-        return cls(path, locations, sizes["t"], UNIT_EXPONENTS[unit], offset_us)
+        return cls(path, layout.columns, sizes["t"], UNIT_EXPONENTS[unit], offset_us)
 
     def read(self, start: int = 0, stop: int | None = None) -> Iterator[StoredColumns]:
         """Yield the events `start` to `stop` - 1."""
@@ -179,22 +184,6 @@ def _select_part(rows: NDArray[Any], part: str | int | None) -> NDArray[Any]:
     return rows[part] if isinstance(part, str) else rows[:, part]
 
 
-def _find_locations(path: Path, file: h5py.File, layout: Layout, hints: Hints) -> dict[str, Location]:
-    """Return the locations of the columns; a table of an unknown program needs hints."""
-    if layout.table_type is None:
-        return layout.columns
-
-    name = layout.columns["t"].dataset
-    dtype = file[name].dtype
-    if hints.columns is None and dtype != layout.table_type:
-        raise unknown_columns(
-            path, f"unknown order of columns (found {name} with four {dtype} per row, never written by {layout.name})"
-        )
-    if hints.columns is not None and len(hints.columns) != len("txyp"):
-        raise unknown_columns(path, f"wrong number of columns (found 4 in {name}, expected {len(hints.columns)})")
-    return layout.columns if hints.columns is None else table_columns(name, hints.columns)
-
-
 def _check_stored(path: Path, dataset: h5py.Dataset) -> None:
     """Check that all rows of a dataset are stored: HDF5 reads others as zeros; and that its filters are installed."""
     if dataset.chunks is None:
@@ -208,22 +197,23 @@ def _check_stored(path: Path, dataset: h5py.Dataset) -> None:
     properties = dataset.id.get_create_plist()
     for number, _, _, name in map(properties.get_filter, range(properties.get_nfilters())):
         if not h5py.h5z.filter_avail(number):
-            raise FormatError(
-                f"{path}: compressed with the HDF5 filter {number} ({name.decode(errors='replace')}), not included in "
-                "h5py; pip install hdf5plugin, or set HDF5_PLUGIN_PATH to the folder of the filter"
-            )
+            what = f"the HDF5 filter {number} {name!r}"
+            raise FormatError(f"{path}: compressed with {what}; pip install hdf5plugin, or set HDF5_PLUGIN_PATH")
 
 
 @contextmanager
 def _write(path: Path, sensor: SensorSize, options: WriteOptions) -> Iterator[Callable[[Events], None]]:
     sides = {"width": sensor.width, "height": sensor.height}
     with h5py.File(path, "w", locking=False) as file:  # `write_beside` holds the lock
-        file.attrs.update(sides)
-        file.attrs["format"] = "dsec"
-        file.attrs["version"] = version("dvspipe")
-        file.attrs["t_unit"] = "us"
-        file.attrs["source"] = escape_controls(options.source)
-        file.attrs["settings"] = json.dumps(dict(options.settings))
+        texts = {
+            "format": "dsec",
+            "version": version("dvspipe"),
+            "t_unit": "us",
+            "source": escape_controls(options.source),
+            "settings": json.dumps(dict(options.settings)),
+        }
+        # Texts of fixed length: HDF5 hangs on some corrupted texts of variable length.
+        file.attrs.update(sides | {name: np.bytes_(text.encode()) for name, text in texts.items()})
 
         columns = {name: _create_column(file, f"events/{name}", dtype) for name, dtype in COLUMN_TYPES.items()}
         index = _create_column(file, "ms_to_idx", np.uint64)

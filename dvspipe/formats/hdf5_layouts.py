@@ -51,8 +51,7 @@ def _group_columns(name: str, *datasets: str) -> dict[str, Location]:
     return {column: Location(f"{name}/{dataset}") for column, dataset in zip("txyp", datasets, strict=True)}
 
 
-def table_columns(name: str, order: str) -> dict[str, Location]:
-    """Return the locations of the columns of a table; `order` has one letter per column."""
+def _table_columns(name: str, order: str) -> dict[str, Location]:
     return {column: Location(name, number) for number, column in enumerate(order)}
 
 
@@ -73,8 +72,8 @@ LAYOUTS = (
     Layout("prophesee", {column: Location("CD/events", column) for column in "txyp"}, integer_unit="us"),
     Layout("event_utils", _group_columns("events", "ts", "xs", "ys", "ps"), float_unit="s"),
     Layout("raw_events", _group_columns("raw_events", *"txyp"), float_unit="s"),
-    Layout("v2e", table_columns("events", "txyp"), integer_unit="us", table_type="uint32"),
-    Layout("mvsec", table_columns("davis/left/events", "xytp"), float_unit="s", table_type="float64"),
+    Layout("v2e", _table_columns("events", "txyp"), integer_unit="us", table_type="uint32"),
+    Layout("mvsec", _table_columns("davis/left/events", "xytp"), float_unit="s", table_type="float64"),
 )
 
 
@@ -104,6 +103,5 @@ def _find_dataset(file: h5py.File, location: Location) -> h5py.Dataset | None:
         return None
     if isinstance(location.part, str) and location.part not in (dataset.dtype.names or ()):
         return None
-    if isinstance(location.part, int) and dataset.shape[1:] != (len("txyp"),):
-        return None
-    return dataset
+    row = (len("txyp"),) if isinstance(location.part, int) else ()
+    return dataset if dataset.shape is not None and dataset.shape[1:] == row else None

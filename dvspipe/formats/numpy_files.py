@@ -28,7 +28,7 @@ from .hints import (
     unknown_columns,
     unknown_unit,
 )
-from .source import CHUNK_EVENTS, Extent, Format, Source, StoredColumns, parse_sensor
+from .source import CHUNK_EVENTS, Format, Source, StoredColumns, parse_sensor
 from .values import convert_columns
 from .writers import WriteOptions
 
@@ -39,10 +39,13 @@ SIDE_TYPE = np.uint64  # type of width and height; eventcv 1.0 reads no other
 
 
 def _open(path: Path, hints: Hints) -> Source:
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), path.open("rb") as file:
         warnings.simplefilter("ignore", UserWarning)  # for headers written by Python 2
-        loaded = np.load(path, mmap_mode="r", allow_pickle=False)
-        arrays: dict[str, Any] = {"": loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
+        if file.read(len(NPY_MAGIC)) == NPY_MAGIC:
+            arrays: dict[str, Any] = {"": np.load(path, mmap_mode="r")}
+        else:
+            file.seek(0)
+            arrays = dict(np.load(file))
 
     sensor = parse_sensor(path, *map(arrays.pop, SIDES)) if arrays.keys() >= {*SIDES} else None
     columns, unit = _find_columns(path, arrays, hints)
@@ -60,7 +63,7 @@ def _open(path: Path, hints: Hints) -> Source:
 
     exponent = UNIT_EXPONENTS[unit or "us"]
     attributes = {"columns": {name: str(column.dtype) for name, column in columns.items()}}
-    return Source(sensor, partial(_chunks, columns, exponent), attributes, lambda: _extent(columns, exponent))
+    return Source(sensor, partial(_chunks, columns, exponent), attributes)
 
 
 def _find_columns(
@@ -93,14 +96,6 @@ def _chunks(columns: Mapping[str, NDArray[Any]], exponent: int) -> Iterator[Stor
     for start in range(0, len(columns["t"]), CHUNK_EVENTS):
         part = {name: np.array(column[start : start + CHUNK_EVENTS]) for name, column in columns.items()}
         yield convert_columns(part, exponent)
-
-
-def _extent(columns: Mapping[str, NDArray[Any]], exponent: int) -> Extent:
-    count = len(columns["t"])
-    if not count:
-        return Extent(0, None, None)
-    ends = convert_columns({name: column[[0, -1]] for name, column in columns.items()}, exponent).t.tolist()
-    return Extent(count, *ends)
 
 
 @contextmanager

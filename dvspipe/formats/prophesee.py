@@ -7,12 +7,10 @@ are 0x0C (contrast detection) and 0x00 (its older name, `2d`). Definition: docs.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -40,45 +38,23 @@ END_US = 1 << 32
 HEADER = "% Data file containing CD events.\n% Version 2\n% Height {height}\n% Width {width}\n% end\n"
 
 
-class Header(NamedTuple):
-    """Header: fields (names in lower case), and its size in bytes."""
+def read_fields(path: Path) -> tuple[dict[str, str], int]:
+    """Read a header: return its fields (names in lower case), and its size in bytes.
 
-    fields: dict[str, str]
-    size: int
-
-    def parse_start(self, path: Path) -> int:
-        """Return the field `t0`, a time in microseconds to add to every time; 0 if missing. Only faery writes it."""
-        text = self.fields.get("t0", "0")
-        if not (text.isascii() and text.isdecimal() and len(text) <= 18):
-            raise FormatError(f"{path}: wrong time in the header (found t0 = {text!r}, expected microseconds)")
-        return int(text)
-
-
-def parse_header(file: BinaryIO) -> Header:
-    r"""Parse a header; it ends at `% end`, or before the first line that is not `% key value`.
-
-    Example:
-        >>> parse_header(io.BytesIO(b"% Version 2\n% Width 12\n% end\n"))
-        Header(fields={'version': '2', 'width': '12', 'end': ''}, size=29)
+    A header ends at `% end`, or before the first line that is not `% key value`.
     """
-    lines, size = read_header(file, b"% ", "end")
-    return Header(parse_fields(lines, " "), size)
-
-
-def _recognises(path: Path, head: bytes) -> bool:
-    fields, size = parse_header(io.BytesIO(head))
-    has_records = head[size + 1 : size + 2] == bytes([RECORD.itemsize])
-    named = path.suffix.lower() == ".dat" or ("version" in fields and has_records)
-    return named and bool(fields) and not fields.keys() & {"evt", "format"}
+    with path.open("rb") as file:
+        lines, size = read_header(file, b"% ", "end")
+    return parse_fields(lines, " "), size
 
 
 def _open(path: Path, _hints: Hints) -> Source:
+    fields, header_bytes = read_fields(path)
     with path.open("rb") as file:
-        header = parse_header(file)
-        file.seek(header.size)
+        file.seek(header_bytes)
         kind, size = file.read(2).ljust(2, b"\xff")
 
-    version = header.fields.get("version", "missing")
+    version = fields.get("version", "missing")
     if version != VERSION:
         raise FormatError(f"{path}: wrong DAT version (found {version}, expected {VERSION})")
     if kind not in EVENT_TYPES or size != RECORD.itemsize:
@@ -87,13 +63,12 @@ def _open(path: Path, _hints: Hints) -> Source:
             f"{RECORD.itemsize} bytes)"
         )
 
-    width = header.fields.get("width")
-    height = header.fields.get("height")
-    sensor = None if width is None or height is None else parse_sensor(path, width, height)
-    return Source(sensor, partial(_chunks, path, header.size + 2, header.parse_start(path)), dict(header.fields))
+    has_size = {"width", "height"} <= fields.keys()
+    sensor = parse_sensor(path, fields["width"], fields["height"]) if has_size else None
+    return Source(sensor, partial(_chunks, path, header_bytes + 2), dict(fields))
 
 
-def _chunks(path: Path, begin: int, start_us: int) -> Iterator[StoredColumns]:
+def _chunks(path: Path, begin: int) -> Iterator[StoredColumns]:
     last_us: int | None = None
     for _, records in read_records(path, begin, RECORD):
         t = unwrap_times(records["t"], last_us)
@@ -102,7 +77,7 @@ def _chunks(path: Path, begin: int, start_us: int) -> Iterator[StoredColumns]:
         address = records["address"]
         x = (address & SIDE_MASK).astype(np.int16)
         y = (address >> SIDE_BITS & SIDE_MASK).astype(np.int16)
-        yield StoredColumns(t + start_us, x, y, address >> 2 * SIDE_BITS)
+        yield StoredColumns(t, x, y, address >> 2 * SIDE_BITS)
 
 
 @contextmanager
@@ -123,4 +98,4 @@ def _write(path: Path, sensor: SensorSize, _options: WriteOptions) -> Iterator[C
         yield add
 
 
-DAT = Format("dat", (".dat",), _recognises, _open, _write, (".dat",))
+DAT = Format("dat", (".dat",), lambda path, _head: path.suffix.lower() == ".dat", _open, _write, (".dat",))

@@ -13,7 +13,7 @@ from .added import list_added
 from .aedat2 import AEDAT2
 from .aedat3 import AEDAT3
 from .bin40 import BIN40
-from .evt import EVT2, EVT3, EVT21
+from .evt import EVT
 from .faery_files import AEDAT4, EVENT_STREAM
 from .hdf5 import HDF5
 from .numpy_files import NUMPY
@@ -24,18 +24,9 @@ from .text import TEXT
 from .writers import has_suffix
 
 FORMATS: dict[str, Format] = {
-    known.name: known
-    for known in (HDF5, EVT3, EVT2, EVT21, DAT, AEDAT4, AEDAT3, AEDAT2, EVENT_STREAM, ROSBAG, NUMPY, BIN40, TEXT)
+    known.name: known for known in (HDF5, EVT, DAT, AEDAT4, AEDAT3, AEDAT2, EVENT_STREAM, ROSBAG, NUMPY, BIN40, TEXT)
 }
 """Formats by name. The first format that recognises a file reads it: formats without a signature come last."""
-
-VIDEO_MARKS = (
-    (4, b"ftyp"),  # MP4, MOV
-    (0, b"\x1a\x45\xdf\xa3"),  # Matroska, WebM
-    (8, b"AVI "),
-    (0, b"GIF8"),
-)
-"""Signatures of videos: offset and bytes."""
 
 
 def _list_formats() -> Iterator[Format]:
@@ -53,21 +44,9 @@ def recognise(path: Path) -> Format | None:
         return ROSBAG
 
     head = read_head(path)
-    if not head or is_video(head):
+    if not head:
         return None
     return next((known for known in _list_formats() if known.recognises(path, head)), None)
-
-
-def load_format(name: str) -> Format:
-    """Return a format by its name.
-
-    Raises:
-        FormatError: If it is the format of a plug-in that is not installed here, such as in a worker process.
-    """
-    for known in _list_formats():
-        if known.name == name:
-            return known
-    raise FormatError(f"format {name}: unknown (expected {', '.join(FORMATS)}, or a format of a plug-in)")
 
 
 def find_encoder(path: Path) -> Format | None:
@@ -82,10 +61,9 @@ def written_suffixes() -> tuple[str, ...]:
 
 def unknown_format(path: Path) -> FormatError:
     """Return the error for a file that no format recognises."""
-    head = read_head(path)
-    if not head:
+    if not read_head(path):
         return FormatError(f"{path}: the file is empty")
-    if is_video_name(path) or is_video(head):
+    if is_video_name(path):
         return FormatError(f"{path}: is a video, not a recording of events; convert it to events first")
 
     expected = ", ".join(dict.fromkeys(suffix for known in _list_formats() for suffix in known.suffixes))
@@ -106,8 +84,3 @@ def read_head(path: Path) -> bytes:
             return file.read(HEAD_BYTES)
     except OSError as error:
         raise FileError(f"{path}: cannot be read ({error.strerror})") from error
-
-
-def is_video(head: bytes) -> bool:
-    """Return whether the first bytes of a file are the signature of a video."""
-    return any(head[offset:].startswith(mark) for offset, mark in VIDEO_MARKS)

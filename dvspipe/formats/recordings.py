@@ -26,7 +26,7 @@ from ..events import (
     concatenate,
 )
 from .hints import NO_HINTS, Hints, RecordingLike, SensorSource
-from .recognition import load_format, recognise, unknown_format
+from .recognition import recognise, unknown_format
 from .sensors import LARGEST_SENSOR, find_sensor_source, guess_sensor
 from .source import Extent, Source, StoredColumns, errors_as_dvspipe, join_columns, join_small
 
@@ -174,15 +174,12 @@ class Recording(Brief):
                 log.warning("%s: %s; %s", self.path, outside, IN_SECONDS)
 
 
-def open_recording(
-    path: RecordingLike | Recording, hints: Hints = NO_HINTS, *, format_name: str | None = None
-) -> Recording:
+def open_recording(path: RecordingLike | Recording, hints: Hints = NO_HINTS) -> Recording:
     """Open a recording of any known format, recognised first by content, then by suffix.
 
     Args:
         path: File; also events in memory, or an opened recording, which is returned unchanged.
         hints: Metadata that the file lacks, such as `Hints(sensor="346x260")` or `Hints(chip="DVS128")`.
-        format_name: Name of the format in `FORMATS`, if already known from `recognise`.
 
     Raises:
         FileError: If the file does not exist.
@@ -193,7 +190,7 @@ def open_recording(
         return path
 
     file = name_recording(path)
-    name, source = open_source(path, hints, format_name)
+    name, source = open_source(path, hints)
 
     # A sensor size in the file takes precedence; guessing one means reading all events.
     sensor_source = find_sensor_source(source, hints)
@@ -201,31 +198,29 @@ def open_recording(
     return Recording(file, name, sensor, sensor_source, source.attributes, source)
 
 
-def open_source(
-    recording: RecordingLike, hints: Hints = NO_HINTS, format_name: str | None = None
-) -> tuple[str, Source]:
+def open_source(recording: RecordingLike, hints: Hints = NO_HINTS) -> tuple[str, Source]:
     """Open a recording for unchecked decoding: return the name of its format and its source.
 
     Arguments and errors as in `open_recording`, but the sensor is not guessed.
     """
     path = name_recording(recording)
     if isinstance(recording, Events):
-        return IN_MEMORY, _wrap_events(recording)
-
-    known = recognise(path) if format_name is None else load_format(format_name)
-    if known is None:
-        raise unknown_format(path)
-    with errors_as_dvspipe(path):
-        source = known.open(path, hints)
+        name = IN_MEMORY
+        source = _wrap_events(recording)
+    else:
+        known = recognise(path)
+        if known is None:
+            raise unknown_format(path)
+        name = known.name
+        with errors_as_dvspipe(path):
+            source = known.open(path, hints)
 
     sensor = hints.given_sensor
     if source.sensor is not None and sensor is not None and source.sensor != sensor:
         raise EventError(f"{path}: wrong sensor size (found {source.sensor}, expected {sensor})")
 
-    span = source.span
-    if span is not None:
-        span = partial(_read, path, span)
-    return known.name, replace(source, chunks=partial(_read, path, source.chunks), span=span)
+    span = None if source.span is None else partial(_read, path, source.span)
+    return name, replace(source, chunks=partial(_read, path, source.chunks), span=span)
 
 
 def _read(path: Path, decode: Any, *span_us: int) -> Iterator[StoredColumns]:

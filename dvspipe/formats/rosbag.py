@@ -7,7 +7,7 @@ There are two kinds of messages:
               time_base, encoding, is_bigendian, events (bytes)
 
 Arrays are decoded here from the bytes of a message: rosbags creates a Python object per event. Times are camera times;
-`mono` and `libcaer_cmp` packets use the epoch of the driver, `evt3` packets count from the start of the camera. An
+`libcaer_cmp` packets use the epoch of the driver, `evt3` packets count from the start of the camera. An
 `evt3` recording that begins in mid-stream has no rows and times before the first row after the first time; earlier
 words are skipped, as in event_camera_codecs.
 """
@@ -15,7 +15,7 @@ words are skipped, as in event_camera_codecs.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -41,8 +41,9 @@ from .hints import Hints
 from .source import Format, Source, StoredColumns, parse_sensor
 
 SUFFIXES = (".bag", ".mcap", ".db3")
-MAGIC = b"#ROSBAG V"
 METADATA = "metadata.yaml"
+SQLITE_MAGIC = b"SQLite format 3\0"
+SQLITE_HEADER = struct.Struct(">16xH10xI")  # bytes per page, number of pages: https://www.sqlite.org/fileformat.html
 EVENT_FIELDS = "uint16 x\nuint16 y\ntime ts\nbool polarity"
 ARRAY_FIELDS = "std_msgs/Header header\nuint32 height\nuint32 width\nEvent[] events"
 PACKET_FIELDS = (
@@ -51,10 +52,11 @@ PACKET_FIELDS = (
 )
 ARRAYS = ("dvs_msgs/msg/EventArray", "prophesee_event_msgs/msg/EventArray")
 PACKETS = ("event_camera_msgs/msg/EventPacket", "event_array_msgs/msg/EventArray")
-ROS1_HEADER = struct.Struct("<IIII")  # sequence number, seconds, nanoseconds, length of the name that follows
-ROS1_SIDES = struct.Struct("<III")  # height, width, number of events
-ROS1_EVENT = np.dtype([("x", "<u2"), ("y", "<u2"), ("s", "<u4"), ("ns", "<u4"), ("p", "u1")])
-MAX_BASE_NS = 2**62
+HEADER = struct.Struct("<IIII")  # sequence number, seconds, nanoseconds, length of the name that follows
+SIDES = struct.Struct("<II")  # height, width
+PACKET = struct.Struct("<QQI")  # sequence number, time_base, length of the encoding that follows
+COUNT = struct.Struct("<I")
+EVENT = np.dtype([("x", "<u2"), ("y", "<u2"), ("s", "<u4"), ("ns", "<u4"), ("p", "u1")])
 RESERVED = 0xB  # type of no EVT 3.0 word
 LIBCAER_TYPES = np.array([TIME_HIGH, TIME_LOW, ADDR_Y, ADDR_X, VECT_BASE_X, VECT_8, *[RESERVED] * 10])
 """EVT 3.0 types of the types of libcaer_driver, with x and y exchanged (event_camera_codecs, libcaer_cmp_types.h)."""
@@ -65,115 +67,119 @@ def is_recording_folder(path: Path) -> bool:
     return path.is_dir() and (path / METADATA).is_file()
 
 
-class _Bag:
-    """Opened bag."""
+def _open_bag(path: Path) -> tuple[Any, Callable[[bytes, str], bytes]]:
+    """Return the reader of a bag, and the function that returns the bytes of a message in ROS 1, without gaps."""
+    try:
+        from rosbags import rosbag1, rosbag2
+        from rosbags.typesys import Stores, get_types_from_msg, get_typestore
+    except ImportError as error:
+        raise FormatError(f"{path}: rosbags is not installed, but needed; pip install 'dvspipe[ros]'") from error
 
-    def __init__(self, path: Path) -> None:
-        try:
-            from rosbags import rosbag1, rosbag2
-            from rosbags.typesys import Stores, get_types_from_msg, get_typestore
-        except ImportError as error:
-            raise FormatError(f"{path}: rosbags is not installed, but needed; pip install 'dvspipe[ros]'") from error
+    if path.suffix.lower() == ".bag":
+        return rosbag1.Reader(path), lambda data, _kind: data
 
-        # Messages are decoded by these definitions: those in a bag may be missing, or not be parsed by rosbags.
-        self.is_ros1 = path.suffix.lower() == ".bag"
-        self.store = get_typestore(Stores.ROS1_NOETIC if self.is_ros1 else Stores.ROS2_HUMBLE)
-        for name in ARRAYS:
-            self.store.register(get_types_from_msg(EVENT_FIELDS, name.replace("EventArray", "Event")))
-            self.store.register(get_types_from_msg(ARRAY_FIELDS, name))
-        for name in PACKETS:
-            self.store.register(get_types_from_msg(PACKET_FIELDS, name))
+    # Messages are decoded by these definitions: those in a bag may be missing, or not be parsed by rosbags.
+    store = get_typestore(Stores.ROS2_HUMBLE)
+    for name in ARRAYS:
+        store.register(get_types_from_msg(EVENT_FIELDS, name.replace("EventArray", "Event")))
+        store.register(get_types_from_msg(ARRAY_FIELDS, name))
+    for name in PACKETS:
+        store.register(get_types_from_msg(PACKET_FIELDS, name))
+    return rosbag2.Reader(path), lambda data, kind: bytes(store.cdr_to_ros1(data, kind))
 
-        self.reader: Any = rosbag1.Reader(path) if self.is_ros1 else rosbag2.Reader(path)
 
-    def connections(self, topic: str | None = None) -> list[Any]:
-        """Return the connections with events, of one topic or all: one per topic and program that wrote to it."""
-        return [
-            each for each in self.reader.connections if each.msgtype in ARRAYS + PACKETS and topic in (None, each.topic)
-        ]
+def _check_size(path: Path) -> None:
+    """Check that an SQLite file is complete: SQLite reads missing bytes of the last page as zeros."""
+    with path.open("rb") as file:
+        header = file.read(SQLITE_HEADER.size)
+    if header.startswith(SQLITE_MAGIC) and len(header) == SQLITE_HEADER.size:
+        page_bytes, pages = SQLITE_HEADER.unpack(header)
+        size = path.stat().st_size
+        if size < pages * page_bytes:
+            raise FormatError(f"{path}: truncated (found {size} bytes, expected {pages * page_bytes})")
 
-    def deserialise(self, data: bytes, kind: str) -> Any:
-        """Return a message."""
-        return self.store.deserialize_ros1(data, kind) if self.is_ros1 else self.store.deserialize_cdr(data, kind)
 
-    def to_ros1(self, data: bytes, kind: str) -> bytes:
-        """Return the bytes of a message in ROS 1: they have no gaps."""
-        return data if self.is_ros1 else bytes(self.store.cdr_to_ros1(data, kind))
+def _find_connections(reader: Any, topic: str | None = None) -> list[Any]:
+    """Return the connections with events, of one topic or all: one per topic and program that wrote to it."""
+    return [each for each in reader.connections if each.msgtype in ARRAYS + PACKETS and topic in (None, each.topic)]
 
 
 def _open(path: Path, hints: Hints) -> Source:
-    bag = _Bag(path)
-    with bag.reader:
-        topics = {each.topic for each in bag.connections()}
-        names = [hints.topic] if hints.topic else [each.topic for each in bag.connections() if each.msgcount]
-        if len({*names}) != 1 or not topics.issuperset(names):
+    for file in path.glob("*.db3") if path.is_dir() else [path]:
+        _check_size(file)
+
+    reader, to_ros1 = _open_bag(path)
+    with reader:
+        topics = {each.topic for each in _find_connections(reader)}
+        names = {hints.topic} if hints.topic else {each.topic for each in _find_connections(reader) if each.msgcount}
+        if len(names) != 1 or not names <= topics:
             listed = ", ".join(sorted(topics)) or "none"
             raise FormatError(f"{path}: unknown topic (found events on {listed}); use topic=NAME to choose one")
 
         # The sensor is in each message, so the first message decides.
-        topic = names[0]
-        connection, _, data = next(bag.reader.messages(bag.connections(topic)))
-        message = bag.deserialise(data, connection.msgtype)
-        sensor = parse_sensor(path, message.width, message.height) if message.width and message.height else None
+        (topic,) = names
+        connection, _, data = next(reader.messages(_find_connections(reader, topic)))
+        message = to_ros1(data, connection.msgtype)
+        height, width = SIDES.unpack_from(message, _skip_header(message))
 
+    sensor = parse_sensor(path, width, height) if width and height else None
     attributes = {"topic": topic, "message_type": connection.msgtype}
     return Source(sensor, partial(_chunks, path, topic, sensor), attributes)
 
 
 def _chunks(path: Path, topic: str, sensor: SensorSize | None) -> Iterator[StoredColumns]:
-    bag = _Bag(path)
-    decode_packet = _PacketDecoder(sensor)
+    reader, to_ros1 = _open_bag(path)
+    state = EvtState()
     number = 0
-    with bag.reader:
-        for connection, _, data in bag.reader.messages(bag.connections(topic)):
+    with reader:
+        for connection, _, data in reader.messages(_find_connections(reader, topic)):
             try:
-                if connection.msgtype in PACKETS:
-                    yield decode_packet(bag.deserialise(data, connection.msgtype))
+                message = to_ros1(data, connection.msgtype)
+                if connection.msgtype in ARRAYS:
+                    yield _decode_array(message)
                 else:
-                    yield _decode_array(bag.to_ros1(data, connection.msgtype))
+                    columns, state = _decode_packet(message, state, sensor)
+                    yield columns
             except (FormatError, ValueError, struct.error) as error:
                 raise FormatError(f"{path}: {topic}: message {number}: {error}") from error
             number += 1
 
-        expected = sum(each.msgcount for each in bag.connections(topic))
+        expected = sum(each.msgcount for each in _find_connections(reader, topic))
         if number != expected:
             raise FormatError(f"{path}: {topic}: truncated (found {number} messages, expected {expected})")
 
 
+def _skip_header(message: bytes) -> int:
+    """Return the position after the header of a message."""
+    *_, name_bytes = HEADER.unpack_from(message)
+    return HEADER.size + int(name_bytes)
+
+
 def _decode_array(message: bytes) -> StoredColumns:
-    *_, name_bytes = ROS1_HEADER.unpack_from(message)
-    position = ROS1_HEADER.size + name_bytes
-    *_, count = ROS1_SIDES.unpack_from(message, position)
-    events = np.frombuffer(message, ROS1_EVENT, count, position + ROS1_SIDES.size)
+    position = _skip_header(message) + SIDES.size
+    (count,) = COUNT.unpack_from(message, position)
+    events = np.frombuffer(message, EVENT, count, position + COUNT.size)
 
     # Nanoseconds are rounded to the nearest microsecond.
     t = events["s"].astype(np.int64) * 1_000_000 + (events["ns"].astype(np.int64) + 500) // 1000
     return StoredColumns(t, events["x"], events["y"], events["p"])
 
 
-class _PacketDecoder:
-    """Decoder of packets; the state of `evt3` continues from packet to packet."""
+def _decode_packet(message: bytes, state: EvtState, sensor: SensorSize | None) -> tuple[StoredColumns, EvtState]:
+    """Decode a packet; return its events, and the state of `evt3`, which continues from packet to packet."""
+    position = _skip_header(message) + SIDES.size
+    _, base_ns, length = PACKET.unpack_from(message, position)
+    position += PACKET.size
+    encoding = message[position : position + length].decode()
+    position += length + 1  # after is_bigendian, which is not used
+    (count,) = COUNT.unpack_from(message, position)
+    words = np.frombuffer(message, np.uint8, count, position + COUNT.size).view("<u2")
 
-    def __init__(self, sensor: SensorSize | None) -> None:
-        self._sensor = sensor
-        self._state = EvtState()
-
-    def __call__(self, message: Any) -> StoredColumns:
-        """Decode the next packet."""
-        if message.is_bigendian or message.time_base > MAX_BASE_NS:
-            raise FormatError(f"wrong packet (found time_base {message.time_base}, big-endian {message.is_bigendian})")
-        if message.encoding == "mono":
-            return _decode_mono(message.events.view("<u8"), message.time_base)
-        if message.encoding == "libcaer_cmp":
-            return _decode_libcaer(message.events.view("<u2"), message.time_base, self._sensor)
-        if message.encoding != "evt3":
-            raise FormatError(f"wrong encoding (found {message.encoding[:40]!r}, expected evt3, libcaer_cmp or mono)")
-
-        words = message.events.view("<u2")
-        if self._state.high < 0:
-            words = _skip_untimed(words)
-        columns, self._state = decode_words(EVT3_VERSION, words, self._state, self._sensor)
-        return columns
+    if encoding == "libcaer_cmp":
+        return _decode_libcaer(words, base_ns, sensor), state
+    if encoding != "evt3":
+        raise FormatError(f"wrong encoding (found {encoding[:40]!r}, expected evt3 or libcaer_cmp)")
+    return decode_words(EVT3_VERSION, words if state.high >= 0 else _skip_untimed(words), state, sensor)
 
 
 def _skip_untimed(words: NDArray[np.uint16]) -> NDArray[np.uint16]:
@@ -188,14 +194,6 @@ def _skip_untimed(words: NDArray[np.uint16]) -> NDArray[np.uint16]:
 
     is_time = np.isin(kinds[:start], (TIME_HIGH, TIME_LOW))
     return np.concatenate([words[:start][is_time], words[start:]])
-
-
-def _decode_mono(words: NDArray[np.uint64], base_ns: int) -> StoredColumns:
-    """Decode words of 64 bits: 63 polarity, 62-48 y, 47-32 x, 31-0 time in nanoseconds."""
-    t_ns = base_ns + (words & 0xFFFFFFFF).astype(np.int64)
-    x = (words >> 32).astype(np.uint16)
-    y = (words >> 48).astype(np.uint16) & 0x7FFF
-    return StoredColumns((t_ns + 500) // 1000, x, y, words >> 63 == 1)
 
 
 def _decode_libcaer(words: NDArray[np.uint16], base_ns: int, sensor: SensorSize | None) -> StoredColumns:
@@ -215,8 +213,4 @@ def _decode_libcaer(words: NDArray[np.uint16], base_ns: int, sensor: SensorSize 
     return StoredColumns(t + (base_ns + 500) // 1000, x, y, on)
 
 
-def _recognises(path: Path, head: bytes) -> bool:
-    return head.startswith(MAGIC) or path.suffix.lower() in SUFFIXES
-
-
-ROSBAG = Format("rosbag", SUFFIXES, _recognises, _open)
+ROSBAG = Format("rosbag", SUFFIXES, lambda path, _head: path.suffix.lower() in SUFFIXES, _open)

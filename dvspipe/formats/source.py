@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from ..base.errors import DvspipeError, EventError, FileError, FormatError, shorten
+from ..base.errors import DvspipeError, EventError, FormatError, shorten
 from ..events import Events, SensorSize
 from .hints import Hints
 
@@ -96,17 +96,16 @@ class Format:
 
 
 @contextmanager
-def errors_as_dvspipe(path: Path) -> Iterator[None]:
-    """Convert the error of a library about a file to a `FormatError` or `FileError` that names the file."""
+def errors_as_dvspipe(path: Path, problem: str = "corrupted or truncated") -> Iterator[None]:
+    """Convert the error of a library about a file to a `FormatError` that names the file."""
     try:
         yield
     except (DvspipeError, KeyboardInterrupt, SystemExit, GeneratorExit):
         raise
     except BaseException as error:  # faery's PanicException is not an Exception
-        if isinstance(error, OSError) and error.strerror:
-            raise FileError(f"{path}: cannot be read ({error.strerror})") from error
-        reason = shorten(" ".join(str(error).split()) or type(error).__name__)
-        raise FormatError(f"{path}: corrupted or truncated ({reason})") from error
+        text = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        reason = shorten(" ".join(text.split())) or type(error).__name__
+        raise FormatError(f"{path}: {problem} ({reason})") from error
 
 
 def read_records(path: Path, start: int, dtype: DTypeLike, name: str = "event") -> Iterator[tuple[int, NDArray[Any]]]:
@@ -174,7 +173,7 @@ def unwrap_times(stamps: NDArray[np.uint32], last_us: int | None) -> NDArray[np.
 
 def join_columns(parts: Sequence[StoredColumns]) -> StoredColumns:
     """Concatenate the columns of at least one part."""
-    return StoredColumns(*map(np.concatenate, zip(*parts, strict=True)))
+    return parts[0] if len(parts) == 1 else StoredColumns(*map(np.concatenate, zip(*parts, strict=True)))
 
 
 def join_small(chunks: Iterable[StoredColumns]) -> Iterator[StoredColumns]:
@@ -183,7 +182,7 @@ def join_small(chunks: Iterable[StoredColumns]) -> Iterator[StoredColumns]:
     for columns in chunks:
         pending.append(columns)
         if sum(len(part.t) for part in pending) >= MIN_CHUNK_EVENTS:
-            yield join_columns(pending) if len(pending) > 1 else columns
+            yield join_columns(pending)
             pending = []
 
     if pending:

@@ -28,14 +28,12 @@ from .values import convert_columns
 from .writers import WriteOptions
 
 SUFFIXES = (".txt", ".csv")
-HEAD_LINES = 200
 MAX_LINE_CHARACTERS = 1 << 16
 PROSE_CHARACTERS = 1 << 16  # read to decide whether a text is a recording
 SECONDS_DECIMALS = 4  # times in milliseconds would be finer than a microsecond
 DEFAULT_COLUMNS = "txyp"
 SENSOR_COMMENT = re.compile(r"# sensor (\d+)x(\d+)\s*$")
-SEPARATORS = re.compile(r"\s*[,;]\s*|\s+")
-NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
+COMMAS = re.compile(r"\s*[,;]\s*")
 COMMENTS = ("#", "%")
 
 
@@ -53,18 +51,18 @@ def _open_text(path: Path) -> TextIO:
 
 
 def _split(line: str) -> list[str]:
-    return SEPARATORS.split(line.strip())
+    text = line.strip()
+    return COMMAS.split(text) if COMMAS.search(text) else text.split()
 
 
 def _read_head(path: Path) -> _Head:
     head = _Head()
     with _open_text(path) as file:
-        for number in range(HEAD_LINES):
-            line = file.readline(MAX_LINE_CHARACTERS)
+        while line := file.readline(MAX_LINE_CHARACTERS):
             words = _split(line.lstrip("".join(COMMENTS) + " "))
             is_comment = line.startswith(COMMENTS)
             if "\0" in line or len(line) == MAX_LINE_CHARACTERS:
-                raise FormatError(f"{path}: line {number + 1}: not a text file of events")
+                raise FormatError(f"{path}: line {head.lines + 1}: not a text file of events")
 
             # Before the first event, a line can name the columns or give the sensor size, also in a comment.
             if size := SENSOR_COMMENT.match(line):
@@ -74,7 +72,8 @@ def _read_head(path: Path) -> _Head:
             elif not is_comment and len(words) == 2 and not head.sensor:
                 head = head._replace(sensor=tuple(words))
             elif line.strip() and not is_comment:
-                return head._replace(first=line, lines=number)
+                return head._replace(first=line)
+            head = head._replace(lines=head.lines + 1)
     return head
 
 
@@ -93,7 +92,11 @@ def is_unrelated_text(path: Path) -> bool:
 
 
 def _is_number(word: str) -> bool:
-    return NUMBER.fullmatch(word) is not None
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
 
 
 def _open(path: Path, hints: Hints) -> Source:

@@ -5,8 +5,8 @@ A part is some consecutive events of a recording; it begins where the previous p
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 from ..base.errors import EventError, FileError, join_names
 from ..base.files import claim_output, require_space, write_beside
 from ..events import Events, SensorSize, concatenate
+from .source import errors_as_dvspipe
 
 if TYPE_CHECKING:
     from .source import Format
@@ -70,11 +71,20 @@ class Writer:
     def __enter__(self) -> Self:
         assert self._format.encoder is not None
         claim_output(self.path, overwrite=self._options.overwrite)
-        with ExitStack() as stack:
+        with ExitStack() as stack, self._naming():
             beside = stack.enter_context(write_beside(self.path))
             self._encode = stack.enter_context(self._format.encoder(beside, self.sensor, self._options))
             self._stack = stack.pop_all()
         return self
+
+    @contextmanager
+    def _naming(self) -> Iterator[None]:
+        """Add the path to errors of the format, and convert errors of libraries, such as of a full disk."""
+        with errors_as_dvspipe(self.path, "cannot be written"):
+            try:
+                yield
+            except EventError as error:
+                raise error.named(str(self.path)) from error
 
     def append(self, events: Events) -> None:
         """Write the next events, which must not be before the previous ones."""
@@ -96,21 +106,19 @@ class Writer:
         self._pending = []
         for start in range(0, len(events), PART_EVENTS):
             require_space(self.path, RESERVED_BYTES)
-            part = events.slice_events(start, start + PART_EVENTS)
-            try:
-                self._encode(part)
-            except EventError as error:
-                raise EventError(f"{self.path}: {error}, after {self._written} events") from error
-            self._written += len(part)
+            with self._naming():
+                self._encode(events.slice_events(start, start + PART_EVENTS))
+        self._written += len(events)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if kind is not None:
-            self._stack.__exit__(kind, error, traceback)
+            with self._naming():
+                self._stack.__exit__(kind, error, traceback)
             return
 
-        with self._stack:
+        with self._naming(), self._stack:
             self._write_pending()
             claim_output(self.path, overwrite=self._options.overwrite)  # another process may have written it meanwhile
 

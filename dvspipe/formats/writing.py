@@ -59,15 +59,15 @@ def write(
     iterator = checked_parts(parts)
     try:
         first = next(iterator, None)
+        if first is None and sensor is None:
+            raise EventError("no events to write and no sensor; use sensor=WxH to write an empty recording")
+
+        size = first.sensor if first is not None else SensorSize.of(sensor)  # type: ignore[arg-type]
+        with create_writer(path, size, WriteOptions(source, settings or {}, overwrite)) as writer:
+            for part in itertools.chain([] if first is None else [first], iterator):
+                writer.append(part)
     except EventError as error:
         raise error.named(str(path)) from error
-    if first is None and sensor is None:
-        raise EventError(f"{path}: no events to write and no sensor; use sensor=WxH to write an empty recording")
-
-    size = first.sensor if first is not None else SensorSize.of(sensor)  # type: ignore[arg-type]
-    with create_writer(path, size, WriteOptions(source, settings or {}, overwrite)) as writer:
-        for part in itertools.chain([] if first is None else [first], iterator):
-            writer.append(part)
     return writer.count
 
 

@@ -238,18 +238,17 @@ def convert_recording(
     *,
     overwrite: bool = False,
     progress: Progress | None = None,
-    format_name: str | None = None,
 ) -> Conversion:
     """Convert a recording to an event file in the format of its suffix, in bounded memory.
 
-    `progress` is called with the number of events done and the total (0 if unknown); `format_name` is the format of the
-    recording, if already known from `recognise`. Other arguments as in `convert_video`.
+    `progress` is called with the number of events done and the total (0 if unknown). Other arguments as in
+    `convert_video`.
     """
     source = Path(source)
     path = Path(path)
     check_address(source)
 
-    recording = open_recording(source, config, format_name=format_name)
+    recording = open_recording(source, config)
     extent = recording.extent()
     total = extent.events if extent else 0
     events = 0
@@ -371,13 +370,12 @@ def convert_task(
         raise FormatError(f"{task}: parts of recordings are not converted (found a recording, expected a video)")
 
     # An empty file of unknown format is opened as a recording, so the error says that it is empty.
-    format_name = task.kind.format_name
-    if format_name is None and source.is_file() and source.stat().st_size:
+    if task.kind.format_name is None and source.is_file() and source.stat().st_size:
         raise FormatError(
             f"{source}: neither a video that OpenCV can read (expected .mp4, .webm, .gif, ...) nor a recording of a "
             "known format (expected .h5, .raw, .aedat4, ...)"
         )
-    return convert_recording(source, target, config, overwrite=overwrite, progress=progress, format_name=format_name)
+    return convert_recording(source, target, config, overwrite=overwrite, progress=progress)
 
 
 def convert_many(
