@@ -101,11 +101,13 @@ class Recording(Brief):
         for columns in chunks:
             try:
                 if before_us is not None and len(columns.t) and columns.t[0] < before_us:
-                    raise EventError(f"event 0 has t = {columns.t[0]} us, before the previous event at {before_us} us")
+                    message = f"event 0 has t = {columns.t[0]} us, before the previous event at {before_us} us"
+                    raise EventError(message, is_unsorted=True)
                 events = Events.wrap(*columns, sensor=self.sensor)
             except EventError as error:
                 after = f" after the first {count}" if count else ""
-                raise FormatError(f"{self.path}: {error}{after}") from error
+                advice = "; use sort to sort the events by time" if error.is_unsorted else ""
+                raise FormatError(f"{self.path}: {error}{after}{advice}") from error
 
             count += len(events)
             before_us = int(events.t[-1]) if len(events) else before_us

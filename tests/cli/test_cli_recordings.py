@@ -58,7 +58,7 @@ def test_cut_keeps_settings(recording: Path) -> None:
     assert open_recording(recording.with_name("b.h5")).attributes["settings"] == SETTINGS
 
 
-@pytest.mark.parametrize("options", [[], ["--sort"], ["--salvage"]])
+@pytest.mark.parametrize("options", [[], ["--sort"]])
 def test_conversion_keeps_settings(recording: Path, options: list[str]) -> None:
     dvspipe("convert", "a.h5", "-o", "b.hdf5", *options, cwd=recording.parent)
     assert read(recording.with_name("b.hdf5")) == EVENTS
@@ -157,7 +157,6 @@ def test_check_counts_wrong_and_unreadable_recordings(tmp_path: Path) -> None:
     ("command", "option"),
     [
         (["convert", "a.h5", "-o", "b.npz", "--suffix", ".csv"], "suffix"),
-        (["convert", "a.h5", "-o", "b.npz", "--compression", "blosc"], "compression"),
         (["view", "a.h5", "-o", "b.png", "--chart", "rate", "--scale", "2"], "scale"),
         (["view", "a.h5", "-o", "b.png", "--chart", "xyt", "--speed", "2"], "speed"),
     ],

@@ -11,8 +11,8 @@ from facts import raises
 
 from dvspipe.base.errors import DataError
 from dvspipe.events import Events, SensorSize, concatenate
-from dvspipe.formats.aedat4 import AEDAT4, read_frames
-from dvspipe.recordings.calibration import calibrate
+from dvspipe.formats import read
+from dvspipe.recordings.calibration import calibrate, read_frames
 from dvspipe.simulator import SimulatorConfig, simulate
 from dvspipe.simulator.calibration import CALIBRATED, Calibration, _net_correlation, calibrate_frames
 from dvspipe.video.frames import Frame
@@ -132,9 +132,7 @@ def judge(found: Calibration, frames: list[Frame], events: Events) -> tuple[floa
 @pytest.fixture(scope="module")
 def davis(test_data: Path) -> tuple[list[Frame], Events]:
     path = test_data / "davis/faery_davis346.aedat4"
-    source = AEDAT4.open(path)
-    chunks = (Events(*columns, sensor=source.sensor) for columns in source.chunks())
-    return list(read_frames(path)), concatenate(chunks, source.sensor)
+    return list(read_frames(path)), read(path)
 
 
 @pytest.mark.parametrize("refine", [True, False])
