@@ -157,7 +157,7 @@ class _Columns:
         names = {location.dataset for location in self.locations.values()}
         rows = {name: file[name][start:stop] for name in names}
         values = {name: _select_part(rows[place.dataset], place.part) for name, place in self.locations.items()}
-        return convert_columns(values, self.exponent, self.offset_us)
+        return convert_columns(values, self.exponent, self.offset_us, first=start)
 
     def extent(self) -> Extent:
         """Return the number of events, and the first and the last time."""

@@ -95,7 +95,7 @@ def match_names(names: Iterable[str]) -> dict[str, str] | None:
 def _chunks(columns: Mapping[str, NDArray[Any]], exponent: int) -> Iterator[StoredColumns]:
     for start in range(0, len(columns["t"]), CHUNK_EVENTS):
         part = {name: np.array(column[start : start + CHUNK_EVENTS]) for name, column in columns.items()}
-        yield convert_columns(part, exponent)
+        yield convert_columns(part, exponent, first=start)
 
 
 @contextmanager

@@ -33,6 +33,7 @@ from .source import Extent, Source, StoredColumns, errors_as_dvspipe, join_colum
 log = logging.getLogger(__name__)
 IN_MEMORY = "memory"
 """Name of the format of events in memory."""
+NO_EVENTS = Extent(0, None, None)
 SYNTHETIC_GESTURES = "synthetic gestures"
 """Source attribute of files with events of rendered people."""
 
@@ -69,7 +70,7 @@ class Recording(Brief):
         Args:
             start_us: Start time (inclusive) in microseconds on the clock of the file; None: start of the recording.
             stop_us: Stop time (exclusive); None: end of the recording.
-            progress: Called with the number of events read and the total of the recording; 0 if it is unknown.
+            progress: Called with the number of events read and the total, 0 if it is unknown.
 
         Raises:
             FormatError: If the file is corrupted or truncated, or an event breaks a rule of `Events`.
@@ -77,7 +78,7 @@ class Recording(Brief):
         first_us = EARLIEST_US if start_us is None else start_us
         stop_us = LATEST_US if stop_us is None else stop_us
         is_part = (first_us, stop_us) != (EARLIEST_US, LATEST_US)
-        total = (self.extent() or Extent(0, None, None)).events if progress else 0
+        total = (self.extent() or NO_EVENTS).events if progress and not is_part else 0
 
         read_span = self._source.span
         columns = read_span(first_us, stop_us) if is_part and read_span else self._source.chunks()
@@ -85,7 +86,7 @@ class Recording(Brief):
         for events in self._check(columns):
             count += len(events)
             if progress:
-                progress(count, max(count, total))
+                progress(count, total)
 
             inside = events.between(first_us, stop_us) if is_part else events
             if len(inside) or not len(events):
@@ -131,7 +132,8 @@ class Recording(Brief):
 
     def extent(self) -> Extent | None:
         """Return the number of events, and first and last time; None if this requires decoding the file."""
-        return self._source.extent() if self._source.extent else None
+        with errors_as_dvspipe(self.path):
+            return self._source.extent() if self._source.extent else None
 
     def find_first_us(self) -> int:
         """Return the time of the first event; 0 if there are no events."""
@@ -228,10 +230,7 @@ def open_source(recording: RecordingLike, hints: Hints = NO_HINTS) -> tuple[str,
 def _read(path: Path, decode: Any, *span_us: int) -> Iterator[StoredColumns]:
     """Yield the events of a decoder in chunks that are not small; its errors name the file."""
     with errors_as_dvspipe(path):
-        try:
-            yield from join_small(decode(*span_us))
-        except EventError as error:
-            raise FormatError(f"{path}: {error}") from error
+        yield from join_small(decode(*span_us))
 
 
 def name_recording(recording: RecordingLike) -> Path:

@@ -97,10 +97,12 @@ class Format:
 
 @contextmanager
 def errors_as_dvspipe(path: Path, problem: str = "corrupted or truncated") -> Iterator[None]:
-    """Convert the error of a library about a file to a `FormatError` that names the file."""
+    """Add the file to errors of dvspipe, and convert errors of libraries to a `FormatError`."""
     try:
         yield
-    except (DvspipeError, KeyboardInterrupt, SystemExit, GeneratorExit):
+    except DvspipeError as error:
+        raise error.named(str(path)) from error.__cause__
+    except (KeyboardInterrupt, SystemExit, GeneratorExit):
         raise
     except BaseException as error:  # faery's PanicException is not an Exception
         text = (error.strerror if isinstance(error, OSError) else None) or str(error)

@@ -137,6 +137,7 @@ def _chunks(path: Path, head: _Head, columns: str, unit: TimeUnit) -> Iterator[S
             pass
 
         line = head.lines
+        count = 0
         while lines := list(islice(file, CHUNK_EVENTS)):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", UserWarning)  # for a chunk of comments
@@ -144,8 +145,9 @@ def _chunks(path: Path, head: _Head, columns: str, unit: TimeUnit) -> Iterator[S
                     rows = np.loadtxt(lines, delimiter=separator, comments=COMMENTS, usecols=used, ndmin=2)
                 except ValueError as error:
                     raise FormatError(f"{path}: after line {line}: {error}") from error
+            yield convert_columns(dict(zip(DEFAULT_COLUMNS, rows.T, strict=True)), UNIT_EXPONENTS[unit], first=count)
             line += len(lines)
-            yield convert_columns(dict(zip(DEFAULT_COLUMNS, rows.T, strict=True)), UNIT_EXPONENTS[unit])
+            count += len(rows)
 
 
 @contextmanager

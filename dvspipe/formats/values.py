@@ -8,33 +8,37 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.errors import EventError
+from ..base.errors import FormatError
 from .source import StoredColumns
 
 TIME_LIMIT_US = 2**62
 
 
-def convert_columns(values: Mapping[str, NDArray[Any]], exponent: int, offset_us: int = 0) -> StoredColumns:
+def convert_columns(
+    values: Mapping[str, NDArray[Any]], exponent: int, offset_us: int = 0, *, first: int = 0
+) -> StoredColumns:
     """Convert the stored columns t, x, y and p.
 
     Args:
         values: Stored columns, [N] each.
         exponent: Time in microseconds = stored time * 10^exponent + offset_us.
         offset_us: Offset of all times in microseconds.
+        first: Number of the first event, for messages.
 
     Raises:
-        EventError: If a time is not finite or too large, a pixel is not an integer, or polarities are neither 0 and 1
+        FormatError: If a time is not finite or too large, a pixel is not an integer, or polarities are neither 0 and 1
             nor -1 and 1.
     """
-    t = _to_microseconds(values["t"], exponent) + offset_us
-    return StoredColumns(t, _to_pixels("x", values["x"]), _to_pixels("y", values["y"]), _to_polarities(values["p"]))
+    t = _to_microseconds(values["t"], exponent, first) + offset_us
+    x, y = (_to_pixels(name, values[name], first) for name in "xy")
+    return StoredColumns(t, x, y, _to_polarities(values["p"], first))
 
 
-def _to_microseconds(t: NDArray[Any], exponent: int) -> NDArray[np.int64]:
+def _to_microseconds(t: NDArray[Any], exponent: int, first: int) -> NDArray[np.int64]:
     """Return t * 10^exponent, rounded."""
     limit = TIME_LIMIT_US // 10 ** max(exponent, 0)
     if len(t) and not -limit < t.min() <= t.max() < limit:  # also NaN
-        _refuse("t", t, (t > -limit) & (t < limit), "a finite time")
+        _refuse("t", t, (t > -limit) & (t < limit), "a finite time", first)
 
     if t.dtype.kind == "f":
         nearest: NDArray[np.float64] = np.rint(t.astype(np.float64) * 10.0**exponent)
@@ -46,17 +50,17 @@ def _to_microseconds(t: NDArray[Any], exponent: int) -> NDArray[np.int64]:
     return scaled
 
 
-def _to_pixels(name: str, column: NDArray[Any]) -> NDArray[Any]:
+def _to_pixels(name: str, column: NDArray[Any], first: int) -> NDArray[Any]:
     if column.dtype.kind in "iu":
         return column
 
     is_integer = (column == np.rint(column)) & (np.abs(column) < 2**31)
     if not is_integer.all():
-        _refuse(name, column, is_integer, "an integer")
+        _refuse(name, column, is_integer, "an integer", first)
     return column.astype(np.int64)
 
 
-def _to_polarities(p: NDArray[Any]) -> NDArray[np.bool_]:
+def _to_polarities(p: NDArray[Any], first: int) -> NDArray[np.bool_]:
     """Return whether events are ON; OFF is 0 or -1, the same in all rows."""
     if p.dtype == np.bool_:
         return p
@@ -65,10 +69,10 @@ def _to_polarities(p: NDArray[Any]) -> NDArray[np.bool_]:
     is_on: NDArray[np.bool_] = p == 1
     is_valid = is_on | (p == off)
     if not is_valid.all():
-        _refuse("p", p, is_valid, "0 and 1, or -1 and 1 throughout")
+        _refuse("p", p, is_valid, "0 and 1, or -1 and 1 throughout", first)
     return is_on
 
 
-def _refuse(name: str, column: NDArray[Any], is_valid: NDArray[np.bool_], expected: str) -> None:
-    event = int(np.argmin(is_valid))
-    raise EventError(f"event {event} has {name} = {column[event]}, expected {expected}", event=event)
+def _refuse(name: str, column: NDArray[Any], is_valid: NDArray[np.bool_], expected: str, first: int) -> None:
+    row = int(np.argmin(is_valid))
+    raise FormatError(f"event {first + row} has {name} = {column[row]}, expected {expected}")

@@ -5,8 +5,8 @@ A part is some consecutive events of a recording; it begins where the previous p
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -71,20 +71,11 @@ class Writer:
     def __enter__(self) -> Self:
         assert self._format.encoder is not None
         claim_output(self.path, overwrite=self._options.overwrite)
-        with ExitStack() as stack, self._naming():
+        with ExitStack() as stack, errors_as_dvspipe(self.path, "cannot be written"):
             beside = stack.enter_context(write_beside(self.path))
             self._encode = stack.enter_context(self._format.encoder(beside, self.sensor, self._options))
             self._stack = stack.pop_all()
         return self
-
-    @contextmanager
-    def _naming(self) -> Iterator[None]:
-        """Add the path to errors of the format, and convert errors of libraries, such as of a full disk."""
-        with errors_as_dvspipe(self.path, "cannot be written"):
-            try:
-                yield
-            except EventError as error:
-                raise error.named(str(self.path)) from error
 
     def append(self, events: Events) -> None:
         """Write the next events, which must not be before the previous ones."""
@@ -106,7 +97,7 @@ class Writer:
         self._pending = []
         for start in range(0, len(events), PART_EVENTS):
             require_space(self.path, RESERVED_BYTES)
-            with self._naming():
+            with errors_as_dvspipe(self.path, "cannot be written"):
                 self._encode(events.slice_events(start, start + PART_EVENTS))
         self._written += len(events)
 
@@ -114,11 +105,11 @@ class Writer:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if kind is not None:
-            with self._naming():
+            with errors_as_dvspipe(self.path, "cannot be written"):
                 self._stack.__exit__(kind, error, traceback)
             return
 
-        with self._naming(), self._stack:
+        with errors_as_dvspipe(self.path, "cannot be written"), self._stack:
             self._write_pending()
             claim_output(self.path, overwrite=self._options.overwrite)  # another process may have written it meanwhile
 

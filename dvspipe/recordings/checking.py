@@ -156,7 +156,7 @@ def check_recording(
         for columns in source.chunks():
             tally.add(columns)
             if progress:
-                progress(tally.events, max(tally.events, total))
+                progress(tally.events, total)
     except FormatError as error:
         corruption = [CheckFinding("corruption", "wrong", 1, tally.events, str(error))]
 
