@@ -1,4 +1,5 @@
 from .added import has_plugin as has_plugin
+from .faery_files import read_frames as read_frames
 from .hints import NO_HINTS as NO_HINTS
 from .hints import Hints as Hints
 from .hints import RecordingLike as RecordingLike
@@ -16,10 +17,10 @@ from .rosbag import is_recording_folder as is_recording_folder
 from .source import Format as Format
 from .source import Source as Source
 from .source import StoredColumns as StoredColumns
+from .source import WriteOptions as WriteOptions
 from .summary import RecordingInfo as RecordingInfo
 from .summary import info as info
 from .text import is_unrelated_text as is_unrelated_text
-from .writers import WriteOptions as WriteOptions
 from .writers import Writer as Writer
 from .writing import create_writer as create_writer
 from .writing import write as write

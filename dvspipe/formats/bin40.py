@@ -17,8 +17,8 @@ import numpy as np
 from ..base.errors import EventError
 from ..events import Events, SensorSize
 from .hints import Hints
-from .source import Format, Source, StoredColumns, read_records
-from .writers import WriteOptions, check_range
+from .source import Format, Source, StoredColumns, WriteOptions, read_records
+from .writers import check_range
 
 SUFFIXES = (".bin", ".bs2")
 RECORD = np.dtype([("x", "u1"), ("y", "u1"), ("high", "u1"), ("low", ">u2")])

@@ -36,11 +36,11 @@ from ..base.kernels import njit
 from ..events import Events, SensorSize
 from .hints import Hints
 from .prophesee import read_fields
-from .source import Format, Source, StoredColumns, parse_sensor, read_records
-from .writers import WriteOptions, check_range
+from .source import Format, Source, StoredColumns, WriteOptions, parse_sensor, read_records
+from .writers import check_range
 
-MAX_SIDE_PX = 1 << 11  # x and y have 11 bits
-PAYLOAD = MAX_SIDE_PX - 1
+MAX_EVT_SIDE_PX = 1 << 11  # x and y have 11 bits
+PAYLOAD = MAX_EVT_SIDE_PX - 1
 
 # Types of EVT 2.0 and 2.1 words
 CD_ON = 0x1  # (vector of) ON events; 0: OFF events
@@ -254,7 +254,7 @@ def decode_words(
 
     room = len(words) * version.word_events
     arrays: list[NDArray[Any]] = [np.empty(room, dtype) for dtype in (np.int64, np.int16, np.int16, np.bool_)]
-    sides = (MAX_SIDE_PX, MAX_SIDE_PX) if sensor is None else (sensor.width, sensor.height)
+    sides = (MAX_EVT_SIDE_PX, MAX_EVT_SIDE_PX) if sensor is None else (sensor.width, sensor.height)
     state, events, used = version.decode(uniform, state, sides, *arrays)
 
     if used < len(words):
@@ -307,7 +307,7 @@ def _write(path: Path, sensor: SensorSize, _options: WriteOptions) -> Iterator[C
 
         def add(events: Events) -> None:
             nonlocal last_high
-            check_range(events, ".raw", t=EVT2_END_US, x=MAX_SIDE_PX, y=MAX_SIDE_PX)
+            check_range(events, ".raw", t=EVT2_END_US, x=MAX_EVT_SIDE_PX, y=MAX_EVT_SIDE_PX)
             high = events.t >> EVT2_LOW_BITS
             low = events.t & ((1 << EVT2_LOW_BITS) - 1)
             words = events.p.astype(np.int64) << 28 | low << 22 | events.x.astype(np.int64) << 11 | events.y

@@ -27,15 +27,17 @@ from numpy.typing import NDArray
 from ..base.errors import EventError, FormatError
 from ..base.kernels import njit
 from ..events import Events, SensorSize
+from ..video.frames import Frame
 from .hints import Hints
-from .source import Format, Source, StoredColumns, parse_sensor
-from .writers import WriteOptions, check_range
+from .source import Format, Source, StoredColumns, WriteOptions, errors_as_dvspipe, parse_sensor
+from .writers import check_range
 
 AEDAT4_MAGIC = b"#!AER-DAT4.0"
 HEADER_START = len(AEDAT4_MAGIC) + 2  # after the line end
 FIELD_TABLE = 6  # in the list of fields of IOHeader: int64 dataTablePosition
 FIELD_STREAMS = 8  # string infoNode
 NO_TABLE = -1
+GREY_FORMATS = ("L", "I;16")
 PACKET_EVENTS = 1 << 13  # events per AEDAT 4 packet; readers decompress complete packets
 END_US = 1 << 62
 
@@ -72,6 +74,26 @@ def _read_aedat4(path: Path, track_id: int) -> Iterator[StoredColumns]:
         for track, packet in decoder:
             if track.id == track_id:
                 yield StoredColumns(packet["t"], packet["x"], packet["y"], packet["on"])
+
+
+def read_frames(path: str | Path) -> Iterator[Frame]:
+    """Read the greyscale frames of a DAVIS camera from an AEDAT 4 file, at the middle of their exposures.
+
+    Raises:
+        FormatError: If the file is corrupted or truncated, or a frame is not greyscale.
+    """
+    path = Path(path)
+    with errors_as_dvspipe(path):
+        _check_aedat4(path)
+        with _decode_aedat4(path) as decoder:
+            for track, packet in decoder:
+                if track.data_type == "frame":
+                    if packet.format not in GREY_FORMATS:
+                        raise FormatError(f"wrong format of a frame (found {packet.format}, expected greyscale)")
+                    begin_us = packet.exposure_start_t
+                    end_us = packet.exposure_end_t
+                    t_us = (begin_us + end_us) // 2 if 0 < begin_us <= end_us else packet.t
+                    yield Frame(t_us, packet.pixels, "linear")
 
 
 def _check_aedat4(path: Path) -> None:

@@ -26,9 +26,8 @@ from ..base.errors import FormatError, escape_controls
 from ..events import Events, SensorSize
 from .hdf5_layouts import Layout, Location, find_layout
 from .hints import UNIT_EXPONENTS, Hints, TimeUnit, unknown_unit
-from .source import CHUNK_EVENTS, Extent, Format, Source, StoredColumns, parse_sensor
+from .source import CHUNK_EVENTS, Extent, Format, Source, StoredColumns, WriteOptions, parse_sensor
 from .values import convert_columns
-from .writers import WriteOptions
 
 MAGIC = b"\x89HDF\r\n\x1a\n"
 SUFFIXES = (".h5", ".hdf5")
@@ -49,7 +48,7 @@ UNITS_BY_MS: dict[float, TimeUnit] = {1e3: "s", 1.0: "ms", 1e-3: "us", 1e-6: "ns
 
 CHUNK_ROWS = 1 << 16
 COLUMN_TYPES = {"x": np.uint16, "y": np.uint16, "t": np.int64, "p": np.uint8}
-FILTERS: dict[str, Any] = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
+STORAGE: dict[str, Any] = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
 MAX_INDEX_MS = 1 << 26  # 18 hours; limited because one wrong time could fill the disk
 NEAR_ZERO_US = 1_000_000  # recordings that begin later are stored relative to t_offset
 
@@ -244,7 +243,7 @@ def _write(path: Path, sensor: SensorSize, options: WriteOptions) -> Iterator[Ca
 
 
 def _create_column(file: h5py.File, name: str, dtype: type) -> h5py.Dataset:
-    return file.create_dataset(name, (0,), dtype, maxshape=(None,), chunks=(CHUNK_ROWS,), **FILTERS)
+    return file.create_dataset(name, (0,), dtype, maxshape=(None,), chunks=(CHUNK_ROWS,), **STORAGE)
 
 
 def _append(column: h5py.Dataset, values: NDArray[Any]) -> None:

@@ -28,9 +28,8 @@ from .hints import (
     unknown_columns,
     unknown_unit,
 )
-from .source import CHUNK_EVENTS, Format, Source, StoredColumns, parse_sensor
+from .source import CHUNK_EVENTS, Format, Source, StoredColumns, WriteOptions, parse_sensor
 from .values import convert_columns
-from .writers import WriteOptions
 
 NPY_MAGIC = b"\x93NUMPY"
 SUFFIXES = (".npy", ".npz")

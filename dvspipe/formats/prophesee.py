@@ -21,13 +21,14 @@ from .source import (
     Format,
     Source,
     StoredColumns,
+    WriteOptions,
     parse_fields,
     parse_sensor,
     read_header,
     read_records,
     unwrap_times,
 )
-from .writers import WriteOptions, check_range
+from .writers import check_range
 
 EVENT_TYPES = (0x00, 0x0C)
 RECORD = np.dtype([("t", "<u4"), ("address", "<u4")])

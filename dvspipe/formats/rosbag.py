@@ -50,8 +50,8 @@ PACKET_FIELDS = (
     "std_msgs/Header header\nuint32 height\nuint32 width\nuint64 seq\nuint64 time_base\nstring encoding\n"
     "bool is_bigendian\nuint8[] events"
 )
-ARRAYS = ("dvs_msgs/msg/EventArray", "prophesee_event_msgs/msg/EventArray")
-PACKETS = ("event_camera_msgs/msg/EventPacket", "event_array_msgs/msg/EventArray")
+ARRAY_TYPES = ("dvs_msgs/msg/EventArray", "prophesee_event_msgs/msg/EventArray")
+PACKET_TYPES = ("event_camera_msgs/msg/EventPacket", "event_array_msgs/msg/EventArray")
 HEADER = struct.Struct("<IIII")  # sequence number, seconds, nanoseconds, length of the name that follows
 SIDES = struct.Struct("<II")  # height, width
 PACKET = struct.Struct("<QQI")  # sequence number, time_base, length of the encoding that follows
@@ -80,10 +80,10 @@ def _open_bag(path: Path) -> tuple[Any, Callable[[bytes, str], bytes]]:
 
     # Messages are decoded by these definitions: those in a bag may be missing, or not be parsed by rosbags.
     store = get_typestore(Stores.ROS2_HUMBLE)
-    for name in ARRAYS:
+    for name in ARRAY_TYPES:
         store.register(get_types_from_msg(EVENT_FIELDS, name.replace("EventArray", "Event")))
         store.register(get_types_from_msg(ARRAY_FIELDS, name))
-    for name in PACKETS:
+    for name in PACKET_TYPES:
         store.register(get_types_from_msg(PACKET_FIELDS, name))
     return rosbag2.Reader(path), lambda data, kind: bytes(store.cdr_to_ros1(data, kind))
 
@@ -101,7 +101,11 @@ def _check_size(path: Path) -> None:
 
 def _find_connections(reader: Any, topic: str | None = None) -> list[Any]:
     """Return the connections with events, of one topic or all: one per topic and program that wrote to it."""
-    return [each for each in reader.connections if each.msgtype in ARRAYS + PACKETS and topic in (None, each.topic)]
+    return [
+        each
+        for each in reader.connections
+        if each.msgtype in ARRAY_TYPES + PACKET_TYPES and topic in (None, each.topic)
+    ]
 
 
 def _open(path: Path, hints: Hints) -> Source:
@@ -135,7 +139,7 @@ def _chunks(path: Path, topic: str, sensor: SensorSize | None) -> Iterator[Store
         for connection, _, data in reader.messages(_find_connections(reader, topic)):
             try:
                 message = to_ros1(data, connection.msgtype)
-                if connection.msgtype in ARRAYS:
+                if connection.msgtype in ARRAY_TYPES:
                     yield _decode_array(message)
                 else:
                     columns, state = _decode_packet(message, state, sensor)

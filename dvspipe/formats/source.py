@@ -7,11 +7,11 @@ libraries become such errors in one place, `errors_as_dvspipe`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -19,9 +19,6 @@ from numpy.typing import DTypeLike, NDArray
 from ..base.errors import DvspipeError, EventError, FormatError, shorten
 from ..events import Events, SensorSize
 from .hints import Hints
-
-if TYPE_CHECKING:
-    from .writers import WriteOptions
 
 CHUNK_EVENTS = 1 << 20
 MIN_CHUNK_EVENTS = 1 << 16  # smaller chunks are joined
@@ -69,7 +66,22 @@ class Source:
     span: Callable[[int, int], Iterator[StoredColumns]] | None = None
 
 
-Encoder = Callable[[Path, SensorSize, "WriteOptions"], AbstractContextManager[Callable[[Events], object]]]
+@dataclass(frozen=True)
+class WriteOptions:
+    """Options of a writer.
+
+    Args:
+        source: Origin of the events, such as the name of a video; stored only in HDF5.
+        settings: Settings that generated the events; stored only in HDF5.
+        overwrite: Whether to replace an existing file.
+    """
+
+    source: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    overwrite: bool = False
+
+
+Encoder = Callable[[Path, SensorSize, WriteOptions], AbstractContextManager[Callable[[Events], object]]]
 """Context manager that opens a file, and gives the function that writes the next events; leaving it completes the file.
 The function raises an EventError if the format cannot store the events."""
 

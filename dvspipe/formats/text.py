@@ -23,9 +23,8 @@ from ..base.errors import FormatError
 from ..events import Events, SensorSize
 from .hints import UNIT_EXPONENTS, UNUSED, Hints, TimeUnit, parse_column_name, unknown_columns, unknown_unit
 from .numpy_files import match_names
-from .source import CHUNK_EVENTS, Format, Source, StoredColumns, parse_sensor
+from .source import CHUNK_EVENTS, Format, Source, StoredColumns, WriteOptions, parse_sensor
 from .values import convert_columns
-from .writers import WriteOptions
 
 SUFFIXES = (".txt", ".csv")
 MAX_LINE_CHARACTERS = 1 << 16

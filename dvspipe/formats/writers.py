@@ -5,38 +5,18 @@ A part is some consecutive events of a recording; it begins where the previous p
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Self
 
 from ..base.errors import EventError, FileError, join_names
 from ..base.files import claim_output, require_space, write_beside
 from ..events import Events, SensorSize, concatenate
-from .source import errors_as_dvspipe
-
-if TYPE_CHECKING:
-    from .source import Format
+from .source import Format, WriteOptions, errors_as_dvspipe
 
 PART_EVENTS = 1 << 16  # events encoded at a time
 RESERVED_BYTES = 32 * PART_EVENTS + (8 << 20)  # disk space of a part and of the end of a file
-
-
-@dataclass(frozen=True)
-class WriteOptions:
-    """Options of a writer.
-
-    Args:
-        source: Origin of the events, such as the name of a video; stored only in HDF5.
-        settings: Settings that generated the events; stored only in HDF5.
-        overwrite: Whether to replace an existing file.
-    """
-
-    source: str = ""
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    overwrite: bool = False
 
 
 class Writer:

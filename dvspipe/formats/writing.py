@@ -14,7 +14,8 @@ from ..base.errors import EventError
 from ..events import Events, SensorSize, SensorSizeLike, checked_parts
 from .recognition import find_encoder, written_suffixes
 from .recordings import as_events
-from .writers import WriteOptions, Writer, unwritable
+from .source import WriteOptions
+from .writers import Writer, unwritable
 
 
 def write(

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
-from ..base.errors import FormatError
 from ..base.files import check_output
-from ..formats import read
+from ..formats import read, read_frames
 from ..simulator import Calibration, calibrate_frames
-from ..video.frames import Frame
 
 
 def calibrate(
@@ -47,18 +44,3 @@ def calibrate(
     if preset is not None:
         calibration.write(preset, comment=f"Fitted to {Path(recording).name}")
     return calibration
-
-
-def read_frames(path: str | Path) -> Iterator[Frame]:
-    """Read the greyscale frames of a DAVIS camera from an AEDAT 4 file, at the middle of their exposures."""
-    from faery import aedat
-
-    with aedat.Decoder(path) as decoder:
-        for track, packet in decoder:
-            if track.data_type == "frame":
-                if packet.format not in ("L", "I;16"):
-                    raise FormatError(f"{path}: wrong format of a frame (found {packet.format}, expected greyscale)")
-                begin_us = packet.exposure_start_t
-                end_us = packet.exposure_end_t
-                t_us = (begin_us + end_us) // 2 if 0 < begin_us <= end_us else packet.t
-                yield Frame(t_us, packet.pixels, "linear")

@@ -11,8 +11,8 @@ from facts import raises
 
 from dvspipe.base.errors import DataError
 from dvspipe.events import Events, SensorSize, concatenate
-from dvspipe.formats import read
-from dvspipe.recordings.calibration import calibrate, read_frames
+from dvspipe.formats import read, read_frames
+from dvspipe.recordings.calibration import calibrate
 from dvspipe.simulator import SimulatorConfig, simulate
 from dvspipe.simulator.calibration import CALIBRATED, Calibration, _net_correlation, calibrate_frames
 from dvspipe.video.frames import Frame

@@ -8,7 +8,7 @@ calibrates, compares, and adapts a network to another sensor.
 
 dvspipe includes no recording of a real sensor. So this page hides the parameters of a simulated sensor and recovers
 them, and thereby shows how exact the method is. With your own file, the first lines become
-``frames = list(dvspipe.recordings.calibration.read_frames("DAVIS.aedat4"))`` and ``events = dvspipe.read("DAVIS.aedat4")``.
+``frames = list(dvspipe.formats.read_frames("DAVIS.aedat4"))`` and ``events = dvspipe.read("DAVIS.aedat4")``.
 """
 
 # %%
