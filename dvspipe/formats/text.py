@@ -12,6 +12,7 @@ import re
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from decimal import Decimal
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -21,12 +22,22 @@ import numpy as np
 
 from ..base.errors import FormatError
 from ..events import Events, SensorSize
-from .hints import UNIT_EXPONENTS, UNUSED, Hints, TimeUnit, parse_column_name, unknown_columns, unknown_unit
+from .hints import (
+    MAX_PLAUSIBLE_US,
+    UNIT_EXPONENTS,
+    UNUSED,
+    Hints,
+    TimeUnit,
+    parse_column_name,
+    unknown_columns,
+    unknown_unit,
+)
 from .numpy_files import match_names
 from .source import CHUNK_EVENTS, Format, Source, StoredColumns, WriteOptions, parse_sensor
 from .values import convert_columns
 
 SUFFIXES = (".txt", ".csv")
+HEAD_LINES = 200  # read to detect the time unit
 MAX_LINE_CHARACTERS = 1 << 16
 PROSE_CHARACTERS = 1 << 16  # read to decide whether a text is a recording
 SECONDS_DECIMALS = 4  # times in milliseconds would be finer than a microsecond
@@ -37,11 +48,11 @@ COMMENTS = ("#", "%")
 
 
 class _Head(NamedTuple):
-    """Begin of a text file: names of columns, sensor size, first event, and number of lines before it."""
+    """Begin of a text file: names of columns, sensor size, first lines with events, and number of lines before them."""
 
     names: tuple[str, ...] = ()
     sensor: tuple[str, ...] = ()
-    first: str = ""
+    rows: tuple[str, ...] = ()
     lines: int = 0
 
 
@@ -71,7 +82,7 @@ def _read_head(path: Path) -> _Head:
             elif not is_comment and len(words) == 2 and not head.sensor:
                 head = head._replace(sensor=tuple(words))
             elif line.strip() and not is_comment:
-                return head._replace(first=line)
+                return head._replace(rows=(line, *islice(file, HEAD_LINES)))
             head = head._replace(lines=head.lines + 1)
     return head
 
@@ -100,14 +111,18 @@ def _is_number(word: str) -> bool:
 
 def _open(path: Path, hints: Hints) -> Source:
     head = _read_head(path)
-    words = _split(head.first)
     columns = hints.columns or "".join(parse_column_name(name)[0] or UNUSED for name in head.names) or DEFAULT_COLUMNS
-    if head.first and len(words) != len(columns):
-        raise unknown_columns(path, f"wrong number of columns (found {len(words)}, expected {len(columns)})")
+    rows = [_split(row) for row in head.rows]
+    if rows and len(rows[0]) != len(columns):
+        raise unknown_columns(path, f"wrong number of columns (found {len(rows[0])}, expected {len(columns)})")
 
-    time = words[columns.index("t")] if head.first else "0"
     named = next((unit for _, unit in map(parse_column_name, head.names) if unit), None)
-    unit = hints.time_unit or named or _detect_unit(path, time)
+    unit = hints.time_unit or named
+    if unit is None:
+        times = [row[columns.index("t")] for row in rows if len(row) == len(columns)]
+        unit = _detect_unit(path, [time for time in times if _is_number(time)])
+    needs_integers = unit == "us" and hints.time_unit is named is None
+
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - 1))
         is_complete = file.read() in b"\n"
@@ -116,20 +131,28 @@ def _open(path: Path, hints: Hints) -> Source:
     if not is_complete and columns[-1] != "p":
         raise FormatError(f"{path}: truncated in the last line (expected a line end)")
     sensor = parse_sensor(path, *head.sensor) if head.sensor else None
-    return Source(sensor, partial(_chunks, path, head, columns, unit), {"columns": columns, "time_unit": unit})
+    return Source(
+        sensor, partial(_chunks, path, head, columns, unit, needs_integers), {"columns": columns, "time_unit": unit}
+    )
 
 
-def _detect_unit(path: Path, time: str) -> TimeUnit:
+def _detect_unit(path: Path, times: list[str]) -> TimeUnit:
     """Return the time unit of integers, and of times too fine for milliseconds."""
-    if time.lstrip("+-").isdecimal():
+    if all(time.lstrip("+-").isdecimal() and int(time) < MAX_PLAUSIBLE_US for time in times):
         return "us"
-    if len(time.partition(".")[2]) >= SECONDS_DECIMALS:
+    if max(map(_count_decimals, times)) >= SECONDS_DECIMALS:
         return "s"
-    raise unknown_unit(path, f"unknown time unit (found times such as {time[:40]})")
+    raise unknown_unit(path, f"unknown time unit (found times such as {times[0][:40]})")
 
 
-def _chunks(path: Path, head: _Head, columns: str, unit: TimeUnit) -> Iterator[StoredColumns]:
-    separator = next((mark for mark in ",;" if mark in head.first), None)
+def _count_decimals(time: str) -> int:
+    """Return the number of decimals of the shortest equal float; zeros at the end do not count."""
+    exponent = Decimal(repr(float(time))).normalize().as_tuple().exponent
+    return max(0, -exponent) if isinstance(exponent, int) else 0
+
+
+def _chunks(path: Path, head: _Head, columns: str, unit: TimeUnit, needs_integers: bool) -> Iterator[StoredColumns]:
+    separator = next((mark for mark in ",;" if mark in "".join(head.rows)), None)
     used = [columns.index(name) for name in DEFAULT_COLUMNS]
     with _open_text(path) as file:
         for _ in islice(file, head.lines):
@@ -144,6 +167,8 @@ def _chunks(path: Path, head: _Head, columns: str, unit: TimeUnit) -> Iterator[S
                     rows = np.loadtxt(lines, delimiter=separator, comments=COMMENTS, usecols=used, ndmin=2)
                 except ValueError as error:
                     raise FormatError(f"{path}: after line {line}: {error}") from error
+            if needs_integers and (rows[:, 0] % 1).any():
+                raise unknown_unit(path, f"unknown time unit (found times with decimals after line {line})")
             yield convert_columns(dict(zip(DEFAULT_COLUMNS, rows.T, strict=True)), UNIT_EXPONENTS[unit], first=count)
             line += len(lines)
             count += len(rows)

@@ -121,6 +121,7 @@ def test_written_archive_is_read_by_numpy(tmp_path: Path) -> None:
         "id,t,x,y,p\n7,0,1,2,1\n8,5,3,4,0\n",
         "0.000000 1 2 1\n0.000005 3 4 -1\n",
         "0.0000001e+00 1 2 1\n5.0e-6 3 4 0\n",
+        "0.0 1 2 1\n0.000005 3 4 0\n",
     ],
 )
 def test_text_is_read(tmp_path: Path, text: str) -> None:
@@ -135,13 +136,16 @@ def test_text_is_read(tmp_path: Path, text: str) -> None:
 @given(st.integers(0, 2**53 // 10**6), st.integers(0, 999_999))
 def test_seconds_since_1970_are_exact(tmp_path: Path, seconds: int, fraction_us: int) -> None:
     (tmp_path / "a.txt").write_text(f"{seconds}.{fraction_us:06d} 1 2 1\n")
-    assert read(tmp_path / "a.txt", hints=hints()).t.tolist() == [seconds * 10**6 + fraction_us]
+    assert read(tmp_path / "a.txt", hints=hints(time_unit="s")).t.tolist() == [seconds * 10**6 + fraction_us]
 
 
 @pytest.mark.parametrize(
     ("text", "given", "found"),
     [
         ("0.5 1 2 1\n", {}, "time_unit"),
+        ("5.000000000000000000e+00 1 2 1\n", {}, "time_unit"),  # numpy.savetxt
+        ("0 1 2 1\n" * 300 + "0.5 3 4 1\n", {}, "time_unit"),
+        (f"{10**18} 1 2 1\n", {}, "time_unit"),
         ("0 1 2\n", {}, "columns=txyp"),
         ("0 1 2 1 5\n", {}, "columns=txyp"),
         ("0 1 2 1\n5 3\n", {}, "line"),
