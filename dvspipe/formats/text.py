@@ -161,15 +161,19 @@ def _chunks(path: Path, head: _Head, columns: str, unit: TimeUnit, needs_integer
         line = head.lines
         count = 0
         while lines := list(islice(file, CHUNK_EVENTS)):
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", UserWarning)  # for a chunk of comments
-                try:
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore", UserWarning)  # for a chunk of comments
                     rows = np.loadtxt(lines, delimiter=separator, comments=COMMENTS, usecols=used, ndmin=2)
-                except ValueError as error:
-                    raise FormatError(f"{path}: after line {line}: {error}") from error
+                values = dict(zip(DEFAULT_COLUMNS, rows.T, strict=True))
+                events = convert_columns(values, UNIT_EXPONENTS[unit], first=count)
+            except (ValueError, FormatError) as error:
+                advice = "use columns=xytp to set the order of the columns"
+                raise FormatError(f"{path}: after line {line}: {error}; {advice}") from error
             if needs_integers and (rows[:, 0] % 1).any():
                 raise unknown_unit(path, f"unknown time unit (found times with decimals after line {line})")
-            yield convert_columns(dict(zip(DEFAULT_COLUMNS, rows.T, strict=True)), UNIT_EXPONENTS[unit], first=count)
+
+            yield events
             line += len(lines)
             count += len(rows)
 
