@@ -29,7 +29,7 @@ from ..base.kernels import njit
 from ..events import Events, SensorSize
 from ..video.frames import Frame
 from .hints import Hints
-from .source import Format, Source, StoredColumns, WriteOptions, errors_as_dvspipe, parse_sensor
+from .source import Format, Source, StoredColumns, WriteOptions, errors_as_dvspipe, parse_sensor, read_records
 from .writers import check_range
 
 AEDAT4_MAGIC = b"#!AER-DAT4.0"
@@ -141,10 +141,11 @@ def _decode_es(path: Path) -> Any:
 
 
 def _read_es(path: Path, height: int, flag_bits: int) -> Iterator[StoredColumns]:
-    data = np.memmap(path, np.uint8, "r")
-    end = _find_end(data, 256 - (1 << flag_bits))
-    if end > len(data):
-        raise FormatError(f"{path}: truncated within an event (found {len(data)} bytes, expected {end})")
+    position = 0
+    for _, block in read_records(path, ES_HEADER_BYTES, np.uint8):
+        position = _find_end(block, 256 - (1 << flag_bits), position) - len(block)
+    if position:
+        raise FormatError(f"{path}: truncated within an event (expected {position} more bytes)")
 
     with _decode_es(path) as decoder:
         for packet in decoder:
@@ -156,14 +157,13 @@ def _read_es(path: Path, height: int, flag_bits: int) -> Iterator[StoredColumns]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _find_end(data: NDArray[np.uint8], longest: int) -> int:
-    """Return the end of the last event of an Event Stream file; after the end of the file if it is truncated.
+def _find_end(block: NDArray[np.uint8], longest: int, position: int) -> int:
+    """Return the end of the last event that begins in a block, whose first event begins at `position`.
 
     A first byte of at least `longest` stands alone.
     """
-    position = ES_HEADER_BYTES
-    while position < len(data):
-        position += 1 if data[position] >= longest else ES_EVENT_BYTES
+    while position < len(block):
+        position += 1 if block[position] >= longest else ES_EVENT_BYTES
     return position
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.errors import Brief, EventError, FileError, FormatError
+from ..base.errors import Brief, EventError, FormatError
 from ..base.progress import Progress
 from ..events import (
     EARLIEST_US,
@@ -126,7 +125,7 @@ class Recording(Brief):
 
         order = np.argsort(t, kind="stable")
         try:
-            return Events(t[order], x[order], y[order], p[order], self.sensor)
+            return Events.wrap(t[order], x[order], y[order], p[order], self.sensor)
         except EventError as error:
             raise FormatError(f"{self.path}: after sorting, {error}") from error
 
@@ -144,10 +143,7 @@ class Recording(Brief):
 
     def find_last_us(self) -> int:
         """Return the time of the last event; 0 if there are none. Reads all events if the file does not store it."""
-        extent = self.extent()
-        if extent:
-            return extent.last_us or 0
-        return count_events(self.chunks()).last_us or 0
+        return (self.extent() or count_events(self.chunks())).last_us or 0
 
     def find_span(
         self,
@@ -164,18 +160,11 @@ class Recording(Brief):
         """Read the events of a span into memory; warn if the span is outside the recording."""
         events = concatenate(self.chunks(*span), self.sensor)
 
-        if not len(events):
-            self._warn_outside(span)
-        return events
-
-    def _warn_outside(self, span: TimeSpan) -> None:
-        """Warn if a span is outside the recording."""
-        with suppress(FileError):  # a corruption outside the span
-            first_us = self.find_first_us()
-            last_us = self.find_last_us()
-            outside = span.explain_outside(first_us, last_us) if first_us or last_us else ""
+        if not len(events) and (last_us := self.find_last_us()):
+            outside = span.explain_outside(self.find_first_us(), last_us)
             if outside:
                 log.warning("%s: %s; %s", self.path, outside, IN_SECONDS)
+        return events
 
 
 def open_recording(path: RecordingLike | Recording, hints: Hints = NO_HINTS) -> Recording:

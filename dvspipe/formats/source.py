@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from ..base.errors import DvspipeError, EventError, FormatError, shorten
+from ..base.errors import DvspipeError, EventError, FileError, FormatError, shorten
 from ..events import Events, SensorSize
 from .hints import Hints
 
@@ -108,8 +108,10 @@ class Format:
 
 
 @contextmanager
-def errors_as_dvspipe(path: Path, problem: str = "corrupted or truncated") -> Iterator[None]:
-    """Add the file to errors of dvspipe, and convert errors of libraries to a `FormatError`."""
+def errors_as_dvspipe(
+    path: Path, problem: str = "corrupted or truncated", kind: type[FileError] = FormatError
+) -> Iterator[None]:
+    """Add the file to errors of dvspipe, and convert errors of libraries to a `kind` of error in one line."""
     try:
         yield
     except DvspipeError as error:
@@ -119,7 +121,7 @@ def errors_as_dvspipe(path: Path, problem: str = "corrupted or truncated") -> It
     except BaseException as error:  # faery's PanicException is not an Exception
         text = (error.strerror if isinstance(error, OSError) else None) or str(error)
         reason = shorten(" ".join(text.split())) or type(error).__name__
-        raise FormatError(f"{path}: {problem} ({reason})") from error
+        raise kind(f"{path}: {problem} ({reason})") from error
 
 
 def read_records(path: Path, start: int, dtype: DTypeLike, name: str = "event") -> Iterator[tuple[int, NDArray[Any]]]:

@@ -45,6 +45,7 @@ DEFAULT_COLUMNS = "txyp"
 SENSOR_COMMENT = re.compile(r"# sensor (\d+)x(\d+)\s*$")
 COMMAS = re.compile(r"\s*[,;]\s*")
 COMMENTS = ("#", "%")
+LINE = "%d,%d,%d,%d\n"
 
 
 class _Head(NamedTuple):
@@ -186,7 +187,7 @@ def _write(path: Path, sensor: SensorSize, _options: WriteOptions) -> Iterator[C
 
         def add(events: Events) -> None:
             rows = np.stack([events.t, events.x, events.y, events.p], axis=1)
-            file.writelines(f"{t},{x},{y},{p}\n" for t, x, y, p in rows.tolist())
+            file.write(LINE * len(rows) % tuple(rows.ravel().tolist()))
 
         yield add
 

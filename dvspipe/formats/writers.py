@@ -51,7 +51,7 @@ class Writer:
     def __enter__(self) -> Self:
         assert self._format.encoder is not None
         claim_output(self.path, overwrite=self._options.overwrite)
-        with ExitStack() as stack, errors_as_dvspipe(self.path, "cannot be written"):
+        with ExitStack() as stack, errors_as_dvspipe(self.path, "cannot be written", FileError):
             beside = stack.enter_context(write_beside(self.path))
             self._encode = stack.enter_context(self._format.encoder(beside, self.sensor, self._options))
             self._stack = stack.pop_all()
@@ -77,7 +77,7 @@ class Writer:
         self._pending = []
         for start in range(0, len(events), PART_EVENTS):
             require_space(self.path, RESERVED_BYTES)
-            with errors_as_dvspipe(self.path, "cannot be written"):
+            with errors_as_dvspipe(self.path, "cannot be written", FileError):
                 self._encode(events.slice_events(start, start + PART_EVENTS))
         self._written += len(events)
 
@@ -85,11 +85,11 @@ class Writer:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if kind is not None:
-            with errors_as_dvspipe(self.path, "cannot be written"):
+            with errors_as_dvspipe(self.path, "cannot be written", FileError):
                 self._stack.__exit__(kind, error, traceback)
             return
 
-        with errors_as_dvspipe(self.path, "cannot be written"), self._stack:
+        with errors_as_dvspipe(self.path, "cannot be written", FileError), self._stack:
             self._write_pending()
             claim_output(self.path, overwrite=self._options.overwrite)  # another process may have written it meanwhile
 
