@@ -15,6 +15,7 @@ words are skipped, as in event_camera_codecs.
 from __future__ import annotations
 
 import struct
+from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -102,9 +103,9 @@ def _check_size(path: Path) -> None:
 def _find_connections(reader: Any, topic: str | None = None) -> list[Any]:
     """Return the connections with events, of one topic or all: one per topic and program that wrote to it."""
     return [
-        each
-        for each in reader.connections
-        if each.msgtype in ARRAY_TYPES + PACKET_TYPES and topic in (None, each.topic)
+        connection
+        for connection in reader.connections
+        if connection.msgtype in ARRAY_TYPES + PACKET_TYPES and topic in (None, connection.topic)
     ]
 
 
@@ -114,14 +115,18 @@ def _open(path: Path, hints: Hints) -> Source:
 
     reader, to_ros1 = _open_bag(path)
     with reader:
-        topics = {each.topic for each in _find_connections(reader)}
-        names = {hints.topic} if hints.topic else {each.topic for each in _find_connections(reader) if each.msgcount}
-        if len(names) != 1 or not names <= topics:
-            listed = ", ".join(sorted(topics)) or "none"
+        counts: Counter[str] = Counter()
+        for connection in _find_connections(reader):
+            counts[connection.topic] += connection.msgcount
+
+        # Without a hint, the topic is the only one with messages.
+        names = [hints.topic] if hints.topic else [topic for topic, count in counts.items() if count]
+        if len(names) != 1 or names[0] not in counts:
+            listed = ", ".join(sorted(counts)) or "none"
             raise FormatError(f"{path}: unknown topic (found events on {listed}); use topic=NAME to choose one")
 
         # The sensor is in each message, so the first message decides.
-        (topic,) = names
+        topic = names[0]
         connection, _, data = next(reader.messages(_find_connections(reader, topic)))
         message = to_ros1(data, connection.msgtype)
         height, width = SIDES.unpack_from(message, _skip_header(message))
@@ -148,7 +153,7 @@ def _chunks(path: Path, topic: str, sensor: SensorSize | None) -> Iterator[Store
                 raise FormatError(f"{path}: {topic}: message {number}: {error}") from error
             number += 1
 
-        expected = sum(each.msgcount for each in _find_connections(reader, topic))
+        expected = sum(connection.msgcount for connection in _find_connections(reader, topic))
         if number != expected:
             raise FormatError(f"{path}: {topic}: truncated (found {number} messages, expected {expected})")
 
