@@ -32,7 +32,6 @@ from . import training as training
 from . import video as video
 from .base.errors import CheckpointError as CheckpointError
 from .base.errors import ConfigError as ConfigError
-from .base.errors import CorruptionError as CorruptionError
 from .base.errors import DataError as DataError
 from .base.errors import DvspipeError as DvspipeError
 from .base.errors import EventError as EventError

@@ -5,7 +5,6 @@
     ├── EventError               events break the rules of an event stream
     ├── FileError                a file is missing, already exists, or cannot be read or written
     │   └── FormatError          the content of a file is not what its format requires
-    │       └── CorruptionError  a recording is corrupted or truncated
     ├── VideoError               a video cannot be opened or decoded
     │   └── TruncatedVideoError  a video ends before its last frame
     ├── DataError                a data set is incomplete or does not fit the network
@@ -169,19 +168,6 @@ class FileError(DvspipeError):
 
 class FormatError(FileError):
     """The content of a file is not what its format requires."""
-
-
-class CorruptionError(FormatError):
-    """A recording is corrupted or truncated after some position.
-
-    Args:
-        message: Message with the file, the position (byte or event number), the value found and the value expected.
-        lost: Amount of data that may be lost after that position, in words, such as `3 bytes`.
-    """
-
-    def __init__(self, message: str, *, lost: str = "") -> None:
-        super().__init__(message)
-        self.lost = lost
 
 
 class VideoError(DvspipeError):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import math
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
@@ -11,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..base.errors import DataError, FormatError
-from ..formats.source import open_binary
+from ..base.files import read_bytes
 
 DIGIT_PX = 28
+GZIP_MAGIC = b"\x1f\x8b"
 MnistPart = Literal["train", "test"]
 IDX_FILES: Mapping[MnistPart, tuple[str, str]] = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
@@ -29,8 +32,12 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
     Layout: two zero bytes, the type of the values, the number of dimensions, the size of each dimension as a 32-bit
     big-endian integer, then the values (http://yann.lecun.com/exdb/mnist).
     """
-    with open_binary(path) as file:
-        content = file.read()
+    content = read_bytes(path)
+    if content.startswith(GZIP_MAGIC):
+        try:
+            content = gzip.decompress(content)
+        except (OSError, EOFError, zlib.error) as error:
+            raise FormatError(f"{path}: corrupted gzip file ({error})") from error
 
     if len(content) < 4 or content[:2] != b"\0\0" or content[2] != UNSIGNED_BYTES or not content[3]:
         raise FormatError(

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-from ..base.progress import Progress
-from ..events import Events
-from ..hooks import FileFormat, plugins
-from .hints import NO_HINTS, Hints
-from .source import Format, Source, StoredColumns
-from .writers import StreamEncoder, accept_all, has_suffix
+import numpy as np
+from numpy.typing import NDArray
 
-EVENT_BYTES = 16  # assumed size of an event, to reserve space on the disk
+from ..hooks import FileFormat, plugins
+from .hints import Hints
+from .source import Format, Source, StoredColumns
+from .writers import has_suffix
 
 
 def list_added() -> Iterator[Format]:
@@ -28,25 +27,18 @@ def has_plugin(suffix: str) -> bool:
 
 
 def _adapt(added: FileFormat) -> Format:
-    encoder = None
-    if added.write is not None:
-        encoder = StreamEncoder(added.suffixes, added.write, _estimate_bytes, accept_all)
-    return Format(added.name, added.suffixes, partial(_recognises, added), partial(_open, added), encoder)
+    def recognises(path: Path, head: bytes) -> bool:
+        return has_suffix(path, added.suffixes) and added.recognises(head)
+
+    def open_file(path: Path, _hints: Hints) -> Source:
+        sensor, read = added.read(path)
+        return Source(sensor, partial(_chunks, read))
+
+    write = added.write
+    encoder = None if write is None else lambda path, sensor, _options: write(path, sensor)
+    return Format(added.name, added.suffixes, recognises, open_file, encoder, added.suffixes if encoder else ())
 
 
-def _estimate_bytes(events: Events, _: int | None) -> int:
-    return EVENT_BYTES * len(events)
-
-
-def _recognises(added: FileFormat, path: Path, head: bytes) -> bool:
-    return has_suffix(path, added.suffixes) and added.recognises(head)
-
-
-def _open(added: FileFormat, path: Path, _: Hints = NO_HINTS) -> Source:
-    sensor, read = added.read(path)
-
-    def chunks(progress: Progress | None = None) -> Iterator[StoredColumns]:  # noqa: ARG001
-        for rows in read():
-            yield StoredColumns(*(rows[name] for name in StoredColumns._fields))
-
-    return Source(sensor, chunks)
+def _chunks(read: Callable[[], Iterator[NDArray[np.void]]]) -> Iterator[StoredColumns]:
+    for rows in read():
+        yield StoredColumns(*(rows[name] for name in StoredColumns._fields))

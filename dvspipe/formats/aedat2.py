@@ -8,34 +8,27 @@ chips number columns from right to left. The DVS128 encodes ON as 0, although th
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..base.errors import FormatError
-from ..base.progress import Progress
 from ..events import SensorSize
-from .hints import NO_HINTS, Hints
-from .source import Format, Source, StoredColumns, invalid_record, open_binary, read_records
+from .hints import Hints
+from .source import Format, Source, StoredColumns, parse_fields, read_header, read_records, unwrap_times
 
-AEDAT2_MAGIC = b"#!AER-DAT2.0"
-AEDAT_MAGIC = b"#!AER-DAT"
-AEDAT2_HEADER_END = b"#end of ascii header"
-AEDAT2_BYTES = 8  # address and time
-MAX_AEDAT2_HEADER_BYTES = 16 << 20  # jAER stores all its settings in the header, up to a few MB
-MAX_HEADER_LINES = 1 << 18
-CONTROLS = bytes(set(range(32)) - set(b"\t\r\n"))  # never part of text
+VERSION = "!AER-DAT2.0"
+SUFFIXES = (".aedat", ".aedat2")
+RECORD = np.dtype([("address", ">u4"), ("t", ">u4")])
 
 
-@dataclass(frozen=True)
-class _Chip:
+class _Chip(NamedTuple):
     """Address bits of a chip.
 
     Args:
+        name: Name of the chip.
         sensor: Sensor size.
         x_shift: Lowest bit of the column, counted from the right.
         y_shift: Lowest bit of the row, counted from the bottom.
@@ -47,180 +40,85 @@ class _Chip:
         never: Mask of bits that are always 0 in events.
     """
 
+    name: str
     sensor: SensorSize
-    x_shift: int
-    y_shift: int
-    x_bits: int
-    y_bits: int
-    p_bit: int
-    on: int
-    other: int
-    never: int
+    x_shift: int = 12
+    y_shift: int = 22
+    x_bits: int = 10
+    y_bits: int = 9
+    p_bit: int = 11
+    on: int = 1
+    other: int = 1 << 31 | 1 << 10
+    never: int = 0
 
 
-def _davis_chip(width: int, height: int) -> _Chip:
-    return _Chip(
-        sensor=SensorSize(width=width, height=height),
-        x_shift=12,
-        y_shift=22,
-        x_bits=10,
-        y_bits=9,
-        p_bit=11,
-        on=1,
-        other=1 << 31 | 1 << 10,
-        never=0,
-    )
+DVS128 = _Chip(
+    "DVS128",
+    SensorSize(width=128, height=128),
+    x_shift=1,
+    y_shift=8,
+    x_bits=7,
+    y_bits=7,
+    p_bit=0,
+    on=0,
+    other=1 << 31 | 1 << 15,
+    never=0x7FFF0000,
+)
+DAVIS240 = _Chip("DAVIS240", SensorSize(width=240, height=180))
+DAVIS346 = _Chip("DAVIS346", SensorSize(width=346, height=260))
+CHIPS = (DVS128, DAVIS240, DAVIS346)
 
 
-CHIPS = {
-    "DVS128": _Chip(
-        sensor=SensorSize(width=128, height=128),
-        x_shift=1,
-        y_shift=8,
-        x_bits=7,
-        y_bits=7,
-        p_bit=0,
-        on=0,
-        other=1 << 31 | 1 << 15,
-        never=0x7FFF0000,
-    ),
-    "DAVIS240": _davis_chip(240, 180),
-    "DAVIS346": _davis_chip(346, 260),
-}
-JAER_CLASSES = {
-    "DVS128": "DVS128",
-    "DAVIS240A": "DAVIS240",
-    "DAVIS240B": "DAVIS240",
-    "DAVIS240C": "DAVIS240",
-    "DAVIS346B": "DAVIS346",
-    "DAVIS346BLUE": "DAVIS346",
-    "DAVIS346RED": "DAVIS346",
-}
+def _open(path: Path, hints: Hints) -> Source:
+    with path.open("rb") as file:
+        lines, start = read_header(file, b"#", "end of ascii header")
+
+    version = lines[0] if lines and lines[0].startswith("!AER-DAT") else "none: AEDAT 1.0 with 16-bit addresses"
+    if version != VERSION:
+        raise FormatError(f"{path}: wrong version in the header (found {version}, expected {VERSION})")
+
+    fields = parse_fields(lines, ":")
+    chip = _find_chip(path, fields, hints)
+    named = {key: fields[key.lower()] for key in ("AEChip", "HardwareInterface") if fields.get(key.lower())}
+    return Source(chip.sensor, partial(_chunks, path, chip, start), {"chip": chip.name} | named)
 
 
-def _recognises(path: Path, head: bytes) -> bool:
-    newer = head.startswith((AEDAT_MAGIC + b"3", AEDAT_MAGIC + b"4"))
-    return head.startswith(AEDAT2_MAGIC) or (path.suffix.lower() in AEDAT2.suffixes and not newer)
+def _find_chip(path: Path, fields: dict[str, str], hints: Hints) -> _Chip:
+    """Return the chip, from the header or from the hints; both may name jAER's class for it, such as DAVIS240C."""
+    stored = fields.get("aechip", "").split(".")[-1] or fields.get("hardwareinterface", "")
+    chips = [
+        next((chip for chip in CHIPS if name and name.upper().startswith(chip.name)), None)
+        for name in (stored, hints.chip)
+    ]
+    named = {chip for chip in chips if chip is not None}
+    if len(named) != 1 or (hints.chip and chips[1] is None):
+        names = ", ".join(chip.name for chip in CHIPS)
+        found = f"found {stored or 'none'} in the header, {hints.chip or 'none'} given"
+        raise FormatError(f"{path}: unknown chip ({found}, expected one of {names}); use chip=DVS128 to name it")
+    return named.pop()
 
 
-def _open(path: Path, hints: Hints = NO_HINTS) -> Source:
-    with open_binary(path) as file:
-        lines, start = _read_header(path, file)
-
-    if not lines or not lines[0].startswith(AEDAT2_MAGIC.decode()):
-        has_version = lines and lines[0].startswith(AEDAT_MAGIC.decode())
-        version = lines[0].strip() if has_version else "none: AEDAT 1.0 with 16-bit addresses"
-        raise FormatError(f"{path}: wrong version in the header (found {version}, expected AEDAT 2.0)")
-
-    named = {key: _find_value(lines, key) for key in ("AEChip", "HardwareInterface")}
-    name = _find_chip(path, named, hints)
-    attributes = {"chip": name} | {key: value for key, value in named.items() if value}
-    return Source(CHIPS[name].sensor, partial(_chunks, path, name, start), attributes)
-
-
-def _find_value(lines: list[str], key: str) -> str:
-    for line in lines:
-        name, _, value = line.lstrip("# ").partition(":")
-        if name == key:
-            return value.strip()
-    return ""
-
-
-def _find_chip(path: Path, named: dict[str, str], hints: Hints) -> str:
-    """Return the key in CHIPS, from the header or from the hints."""
-    jaer_class = named["AEChip"].split(".")[-1]  # without its package
-    stored = JAER_CLASSES.get(jaer_class.upper())
-    if stored is None and not jaer_class and named["HardwareInterface"].startswith("DVS128"):
-        stored = "DVS128"
-
-    # A hint may also name a class of jAER.
-    hinted = hints.chip.upper() if hints.chip else None
-    hinted = JAER_CLASSES.get(hinted, hinted) if hinted else None
-    if hinted is not None and hinted not in CHIPS:
-        raise FormatError(f"{path}: unknown chip {hints.chip!r} (expected {', '.join(CHIPS)})")
-    if stored and hinted and stored != hinted:
-        raise FormatError(f"{path}: wrong chip (found {jaer_class or stored} in the header, expected {hinted})")
-    if stored or hinted:
-        return stored or hinted or ""
-
-    header = f"unknown chip {jaer_class} in the header" if jaer_class else "no chip in the header"
-    purpose = f"name the chip ({', '.join(CHIPS)})"
-    raise FormatError(f"{path}: {header}; use chip=DVS128 to {purpose}")
-
-
-def _read_header(path: Path, file: BinaryIO) -> tuple[list[str], int]:
-    """Return the header lines and the position of the data. Like a header line, data may begin with #."""
-    lines: list[str] = []
-    start = 0
-    while start < MAX_AEDAT2_HEADER_BYTES and len(lines) < MAX_HEADER_LINES:
-        if lines and lines[-1][:40].lower().replace("# ", "#").startswith(AEDAT2_HEADER_END.decode()):
-            return lines, start
-        line = file.readline(MAX_AEDAT2_HEADER_BYTES)
-        if not line.startswith(b"#") or not line.endswith(b"\n") or len(line.translate(None, CONTROLS)) < len(line):
-            return lines, start
-        lines.append(line.decode("utf-8", "replace").rstrip())
-        start += len(line)
-
-    raise FormatError(f"{path}: the header has no end (read {len(lines)} lines, {start} bytes)")
-
-
-def _chunks(path: Path, name: str, start: int, progress: Progress | None = None) -> Iterator[StoredColumns]:
+def _chunks(path: Path, chip: _Chip, start: int) -> Iterator[StoredColumns]:
     last_us: int | None = None
-    for position, block in read_records(path, start, AEDAT2_BYTES, progress):
-        words = block.view(">u4").astype(np.uint32)
-        t = _unwrap_times(np.ascontiguousarray(words[:, 1]), last_us)
+    for position, records in read_records(path, start, RECORD):
+        t = unwrap_times(records["t"].astype(np.uint32), last_us)
         last_us = int(t[-1])
-        yield from _decode_events(path, name, words[:, 0], t, position)
+        address = records["address"].astype(np.uint32)
+
+        # Rows are counted upwards, and columns from right to left.
+        from_right = address >> chip.x_shift & (1 << chip.x_bits) - 1
+        from_bottom = address >> chip.y_shift & (1 << chip.y_bits) - 1
+        x = chip.sensor.width - 1 - from_right.astype(np.int32)
+        y = chip.sensor.height - 1 - from_bottom.astype(np.int32)
+        on = (address >> chip.p_bit & 1) == chip.on
+
+        is_event = address & np.uint32(chip.other) == 0
+        is_wrong = is_event & (address & np.uint32(chip.never) != 0)
+        if is_wrong.any():
+            record = int(is_wrong.argmax())
+            place = position + RECORD.itemsize * record
+            raise FormatError(f"{path}: byte {place}: wrong address 0x{address[record]:08x} of {chip.name}")
+        yield StoredColumns(t[is_event], x[is_event], y[is_event], on[is_event])
 
 
-def _unwrap_times(stamps: NDArray[np.uint32], last_us: int | None) -> NDArray[np.int64]:
-    """Unwrap 32-bit timestamps; successive times differ by less than 2^31 us.
-
-    The public documentation calls timestamps signed; they would become negative after 36 minutes. As unsigned numbers,
-    they count from the start of the camera, up to 71 minutes, and are never negative.
-
-    Args:
-        stamps: Stored timestamps, [N].
-        last_us: Time of the previous event; None if there is none.
-
-    Returns:
-        Times in microseconds, int64 [N].
-    """
-    # Law: t[n] = t[n - 1] + step, with the step modulo 2^32 in [-2^31, 2^31). The first step is from the previous
-    # event, computed in integers of Python, because `last_us` can be larger than a timestamp.
-    signed = stamps.view(np.int32)
-    first = int(stamps[0]) if last_us is None else last_us
-    steps = np.empty(len(stamps), np.int32)
-    steps[0] = (int(signed[0]) - first + (1 << 31)) % (1 << 32) - (1 << 31)
-    np.subtract(signed[1:], signed[:-1], out=steps[1:])  # wraps like the timestamps
-
-    times: NDArray[np.int64] = first + np.cumsum(steps, dtype=np.int64)
-    return times
-
-
-def _decode_events(
-    path: Path, name: str, addresses: NDArray[np.uint32], t: NDArray[np.int64], position: int
-) -> Iterator[StoredColumns]:
-    """Yield the events in words that begin at byte `position`, up to the first invalid word."""
-    chip = CHIPS[name]
-    is_event = (addresses & np.uint32(chip.other)) == 0
-
-    # Rows are counted upwards, and columns from right to left.
-    from_right = addresses >> chip.x_shift & (1 << chip.x_bits) - 1
-    from_bottom = addresses >> chip.y_shift & (1 << chip.y_bits) - 1
-    x = chip.sensor.width - 1 - from_right.astype(np.int32)
-    y = chip.sensor.height - 1 - from_bottom.astype(np.int32)
-    p = (addresses >> chip.p_bit & 1) == chip.on
-
-    is_wrong = is_event & ((x < 0) | (y < 0) | (addresses & np.uint32(chip.never) != 0))
-    stop = int(np.argmax(is_wrong)) if is_wrong.any() else len(t)
-
-    events = np.flatnonzero(is_event[:stop])
-    yield StoredColumns(t[events], x[events], y[events], p[events])
-
-    if stop < len(t):
-        problem = f"wrong address (found 0x{int(addresses[stop]):08x}, expected a pixel of {name})"
-        raise invalid_record(path, position + AEDAT2_BYTES * stop, problem)
-
-
-AEDAT2 = Format("aedat2", (".aedat", ".aedat2"), _recognises, _open)
+AEDAT2 = Format("aedat2", SUFFIXES, lambda path, _head: path.suffix.lower() in SUFFIXES, _open)

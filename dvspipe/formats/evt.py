@@ -1,4 +1,4 @@
-"""Prophesee's raw camera streams (`.raw`): EVT 2.0, EVT 2.1 in both word orders, EVT 3.0.
+"""Prophesee's raw camera streams (`.raw`): EVT 2.0, EVT 2.1, EVT 3.0.
 
 The file has header lines `% key value`, then little-endian words with their type in the top four bits; from the top
 bit down:
@@ -12,13 +12,9 @@ hal/decoders):
 
 - A time consists of TIME_HIGH, above the six low bits in the word (EVT 2) or above the last TIME_LOW (EVT 3). A new
   value of TIME_HIGH sets the low bits to zero; a repeated value changes nothing (cameras repeat it every 16 us). All
-  events of an EVT 3.0 vector have the current time. On an EVT3 file and the DAT converted from it by OpenEB, all
-  1,218,618 events agree (OpenEB alone counts times from the TIME_HIGH before the first event); faery 0.7.1 agrees too.
-- TIME_LOW may decrease by a few us if a stream has several sources; faery repeats the latest time instead.
+  events of an EVT 3.0 vector have the current time.
 - TIME_HIGH has overflowed (after 16.8 s, or 4 h 46 min) if it decreases by half of its range or more. Smaller
   decreases are decoded as they are, and give unsorted events.
-- The IMX636 swaps the two halves of EVT 2.1 words; its header has `endianness=legacy`. Older headers lack this field:
-  the order is then the one with valid first words, by default the defined order.
 - Triggers, OTHERS and CONTINUED contain no events, nor does the word 0x9999, the padding of Lucid cameras in EVT 3.0.
 - Errors are reserved types, events outside the sensor, and events before the words that they need (time, row, base
   column). OpenEB drops such events.
@@ -27,7 +23,7 @@ hal/decoders):
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -36,226 +32,293 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..base.errors import FormatError
-from ..base.progress import Progress
-from ..events import SensorSize
-from .evt3_writer import EVT3_ENCODER
-from .evt_kernels import (
-    ADDR_X,
-    ADDR_Y,
-    CD_ON,
-    MAX_EVT21_EVENTS,
-    MAX_EVT_SIDE_PX,
-    PAYLOAD,
-    TYPE_BITS,
-    VECT_8,
-    VECT_12,
-    Decoded,
-    EventArrays,
-    Evt2State,
-    Evt3State,
-    decode_evt2,
-    decode_evt3,
-    decode_evt21,
-)
-from .faery_writers import EVT2_ENCODER
-from .hints import NO_HINTS, Hints
-from .prophesee_header import Header, parse_header, parse_sensor, parse_start, read_header
-from .source import CHUNK_EVENTS, Format, Source, StoredColumns, invalid_record, read_records
+from ..base.kernels import njit
+from ..events import Events, SensorSize
+from .hints import Hints
+from .prophesee import read_fields
+from .source import Format, Source, StoredColumns, WriteOptions, parse_sensor, read_records
+from .writers import check_range
 
-EVT2_TYPE_SHIFT = 28  # the type of an EVT 2.0 word is in its bits 31-28
-ORDER_PROBE_WORDS = 512  # words decoded to detect the order of EVT 2.1
+MAX_EVT_SIDE_PX = 1 << 11  # x and y have 11 bits
+PAYLOAD = MAX_EVT_SIDE_PX - 1
 
+# Types of EVT 2.0 and 2.1 words
+CD_ON = 0x1  # (vector of) ON events; 0: OFF events
+# Types of EVT 3.0 words
+ADDR_Y = 0x0  # sets the row
+ADDR_X = 0x2  # event: column and polarity
+VECT_BASE_X = 0x3  # sets the first column and the polarity of vectors
+VECT_12 = 0x4  # vector: one bit for each of 12 columns; the next vector begins after them
+VECT_8 = 0x5  # vector of 8 columns
+TIME_LOW = 0x6  # sets the lower 12 bits of the time
+CONTINUED_4 = 0x7  # not an event
+# Types of both
+TIME_HIGH = 0x8  # sets the upper bits of the time, and clears the lower bits
+EXT_TRIGGER = 0xA  # not an event
+OTHERS = 0xE  # not an event
+CONTINUED = 0xF  # not an event
+PADDING = 0x9999  # https://github.com/ros-event-camera/event_camera_renderer/issues/8
+TYPE_BITS = 12  # bits below the type
 
-def _explain_evt2(word: int, state: Evt2State, width: int, height: int, *, name: str) -> str:
-    """Describe why an EVT 2.0 word is invalid."""
-    kind = word >> EVT2_TYPE_SHIFT
-    x = word >> 11 & PAYLOAD
-    y = word & PAYLOAD
-
-    if kind > CD_ON:
-        return f"a word of type 0x{kind:X}, reserved in {name}"
-    if state.high < 0:
-        return "an event before the first TIME_HIGH: unknown time"
-    what = "an event at" if name == "EVT2" else "a vector from"
-    return f"{what} x = {x}, y = {y}, outside the sensor ({width}x{height} pixels)"
-
-
-def _explain_evt21(word: int, state: Evt2State, width: int, height: int, *, name: str) -> str:
-    """Describe why an EVT 2.1 word is invalid; its upper half is as in EVT 2.0."""
-    return _explain_evt2(word >> 32, state, width, height, name=name)
+EVT2_LOW_BITS = 6
+EVT2_HIGH_BITS = 28
+EVT2_END_US = 1 << EVT2_LOW_BITS + EVT2_HIGH_BITS
+EVT3_BITS = 12  # of TIME_LOW and TIME_HIGH
+EVT2_HEADER = """\
+% evt 2.0
+% format EVT2;height={height};width={width}
+% geometry {width}x{height}
+% integrator_name Prophesee
+% plugin_name hal_plugin_prophesee
+% system_ID 49
+% end
+"""
+"""Metavision and OpenEB select their reader by integrator_name, plugin_name and system_ID; 49 is the EVK4."""
 
 
-def _explain_evt3(word: int, state: Evt3State, width: int, height: int, *, name: str) -> str:
-    """Describe why an EVT 3.0 word is invalid."""
-    kind = word >> TYPE_BITS
-    payload = word & PAYLOAD
-
-    if kind == ADDR_Y:
-        return f"row y = {payload}, outside the sensor (height {height})"
-    if kind not in (ADDR_X, VECT_12, VECT_8):
-        return f"a word of type 0x{kind:X}, reserved in {name}"
-    if state.high < 0:
-        return "an event before the first TIME_HIGH: unknown time"
-    if state.row < 0:
-        return "an event before the first ADDR_Y: unknown row"
-    if kind == ADDR_X:
-        return f"an event at x = {payload}, outside the sensor (width {width})"
-    if state.base < 0:
-        return "a vector before the first VECT_BASE_X: unknown columns"
-    return f"a vector from x = {state.base} with mask 0x{word & 0xFFF:X}, outside the sensor (width {width})"
-
-
-@dataclass(frozen=True)
-class EvtVersion:
-    """Decoder of one EVT version.
+class EvtState(NamedTuple):
+    """State of decoding, set by earlier words; -1 if not set yet.
 
     Args:
-        name: Name in the header field `format`.
-        number: Number in the header field `evt`.
-        word: NumPy type of a word.
-        decode: Decodes words; see `evt_kernels`.
-        start: State before the first word.
-        explain: Describes why a word is invalid.
+        high: TIME_HIGH including overflows.
+        low: TIME_LOW; 0 after a new TIME_HIGH.
+        row: Row from ADDR_Y.
+        base: First column of the next vector, from VECT_BASE_X and later vectors.
+        base_on: Polarity of vectors.
     """
+
+    high: int = -1
+    low: int = 0
+    row: int = -1
+    base: int = -1
+    base_on: int = 0
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _next_high(high: int, bits: int, value: int) -> int:
+    """Return TIME_HIGH including overflows for a new `value` of `bits` bits, given the previous one (-1: none)."""
+    if high < 0:
+        return value
+
+    span = 1 << bits
+    before = high & (span - 1)
+    wrapped = before >= value + span // 2
+    return high - before + value + (span if wrapped else 0)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _decode_evt2(
+    words: NDArray[np.int64],
+    state: EvtState,
+    sides: tuple[int, int],
+    t: NDArray[np.int64],
+    x: NDArray[np.int16],
+    y: NDArray[np.int16],
+    on: NDArray[np.bool_],
+) -> tuple[EvtState, int, int]:
+    """Decode EVT 2.1 words up to the first wrong one; return the new state, and the numbers of events and words."""
+    # Word: bits 63-60 type, 59-54 lower bits of the time, 53-43 first column, 42-32 row, 31-0 mask: an event in column
+    # base + i for each bit i, all at time high << 6 | low. TIME_HIGH: 59-32 upper bits of the time.
+    #
+    # index is the next word, count the next free place of t, x, y and on.
+    width, height = sides
+    high = state.high
+    count = 0
+    for index in range(words.size):
+        word = words[index]
+        kind = word >> 60 & 0xF
+        if kind <= CD_ON:
+            t_us = high << EVT2_LOW_BITS | (word >> 54 & 0x3F)
+            column = word >> 43 & PAYLOAD
+            row = word >> 32 & PAYLOAD
+            mask = word & 0xFFFFFFFF
+            if high < 0 or row >= height:
+                return EvtState(high), count, index
+
+            # From the lowest bit up; only the columns of events have to be inside the sensor.
+            while mask:
+                if mask & 1:
+                    if column >= width:
+                        return EvtState(high), count, index
+                    t[count] = t_us
+                    x[count] = column
+                    y[count] = row
+                    on[count] = kind
+                    count += 1
+                mask >>= 1
+                column += 1
+        elif kind == TIME_HIGH:
+            high = _next_high(high, EVT2_HIGH_BITS, word >> 32 & 0x0FFFFFFF)
+        elif kind not in (EXT_TRIGGER, OTHERS, CONTINUED):
+            return EvtState(high), count, index
+
+    return EvtState(high), count, words.size
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _decode_evt3(
+    words: NDArray[np.uint16],
+    state: EvtState,
+    sides: tuple[int, int],
+    t: NDArray[np.int64],
+    x: NDArray[np.int16],
+    y: NDArray[np.int16],
+    on: NDArray[np.bool_],
+) -> tuple[EvtState, int, int]:
+    """Decode EVT 3.0 words up to the first wrong one; return the new state, and the numbers of events and words."""
+    # Word: bits 15-12 type, 11-0 payload: of ADDR_X, ADDR_Y and VECT_BASE_X, bit 11 is the polarity and 10-0 a column
+    # or row; of vectors, a mask with column base + k in bit k; of times, 12 bits of the time, high << 12 | low.
+    #
+    # index is the next word, count the next free place of t, x, y and on.
+    width, height = sides
+    high, low, row, base, base_on = state
+    count = 0
+    for index in range(words.size):
+        word = int(words[index])
+        kind = word >> TYPE_BITS
+        is_wrong = False
+        if kind in (ADDR_X, VECT_12, VECT_8):
+            # An event is a vector of one column.
+            is_vector = kind != ADDR_X
+            column = base if is_vector else word & PAYLOAD
+            polarity = base_on if is_vector else word >> 11 & 1
+            mask = (word & (0xFFF if kind == VECT_12 else 0xFF)) if is_vector else 1
+            is_wrong = high < 0 or row < 0 or column < 0
+            if is_vector:
+                base += 12 if kind == VECT_12 else 8
+
+            # From the lowest bit up; only the columns of events have to be inside the sensor.
+            while mask and not is_wrong:
+                if mask & 1:
+                    is_wrong = bool(column >= width)
+                    t[count] = high << EVT3_BITS | low
+                    x[count] = column
+                    y[count] = row
+                    on[count] = polarity
+                    count += not is_wrong
+                mask >>= 1
+                column += 1
+        elif kind == ADDR_Y:
+            row = word & PAYLOAD
+            is_wrong = row >= height
+        elif kind == TIME_LOW:
+            low = word & 0xFFF
+        elif kind == VECT_BASE_X:
+            base = word & PAYLOAD
+            base_on = word >> 11 & 1
+        elif kind == TIME_HIGH:
+            # Cameras repeat TIME_HIGH; only a new value clears the lower bits.
+            value = word & 0xFFF
+            if high < 0 or value != high & 0xFFF:
+                high = _next_high(high, EVT3_BITS, value)
+                low = 0
+        else:
+            is_wrong = kind not in (EXT_TRIGGER, OTHERS, CONTINUED, CONTINUED_4) and word != PADDING
+
+        if is_wrong:
+            return EvtState(high, low, row, base, base_on), count, index
+
+    return EvtState(high, low, row, base, base_on), count, words.size
+
+
+class EvtVersion(NamedTuple):
+    """EVT version: names in the header fields `format` and `evt`, type of words, maximum events per word, decoder."""
 
     name: str
     number: str
     word: str
-    decode: Callable[..., Decoded]
-    start: Any
-    explain: Callable[..., str]
+    word_events: int
+    decode: Callable[..., tuple[EvtState, int, int]]
 
 
-EVT2_VERSION = EvtVersion("EVT2", "2.0", "<u4", decode_evt2, Evt2State(), _explain_evt2)
-EVT21_VERSION = EvtVersion("EVT21", "2.1", "<u8", decode_evt21, Evt2State(), _explain_evt21)
-EVT3_VERSION = EvtVersion("EVT3", "3.0", "<u2", decode_evt3, Evt3State(), _explain_evt3)
+EVT2_VERSION = EvtVersion("EVT2", "2.0", "<u4", 1, _decode_evt2)
+EVT21_VERSION = EvtVersion("EVT21", "2.1", "<u8", 32, _decode_evt2)
+EVT3_VERSION = EvtVersion("EVT3", "3.0", "<u2", 12, _decode_evt3)
 VERSIONS = (EVT2_VERSION, EVT21_VERSION, EVT3_VERSION)
 
 
-class _Stream(NamedTuple):
-    """Layout of the words after a header; `swapped` is None if it must be detected from the words."""
+def decode_words(
+    version: EvtVersion, words: NDArray[Any], state: EvtState, sensor: SensorSize | None
+) -> tuple[StoredColumns, EvtState]:
+    """Decode words: return the events, and the state after them.
 
-    version: EvtVersion
-    begin: int
-    sensor: SensorSize | None
-    swapped: bool | None
-    start_us: int
+    Raises:
+        FormatError: If a word is wrong.
+    """
+    # An EVT 2.0 word is the upper half of an EVT 2.1 word with one event.
+    uniform = words
+    if version is EVT2_VERSION:
+        uniform = words.astype(np.int64) << 32 | 1
+    elif version is EVT21_VERSION:
+        uniform = words.view(np.int64)
+
+    room = len(words) * version.word_events
+    arrays: list[NDArray[Any]] = [np.empty(room, dtype) for dtype in (np.int64, np.int16, np.int16, np.bool_)]
+    sides = (MAX_EVT_SIDE_PX, MAX_EVT_SIDE_PX) if sensor is None else (sensor.width, sensor.height)
+    state, events, used = version.decode(uniform, state, sides, *arrays)
+
+    if used < len(words):
+        size = f"{sides[0]}x{sides[1]}"
+        raise FormatError(
+            f"word {used}: wrong {version.name} word 0x{int(words[used]):X} (expected a known type, a time and a row "
+            f"before events, and pixels of a {size} sensor)"
+        )
+    t, x, y, on = (array[:events] for array in arrays)
+    return StoredColumns(t, x, y, on), state
 
 
-def _format_field(header: Header) -> tuple[str, dict[str, str]]:
-    """Return name and options of the header field `format`, such as EVT3;height=720;width=1280."""
-    name, *options = header.fields.get("format", "").split(";")
-    pairs = (option.partition("=") for option in options)
-    return name.strip(), {key.strip(): value.strip() for key, _, value in pairs}
+def _open(path: Path, _hints: Hints) -> Source:
+    fields, header_bytes = read_fields(path)
 
-
-def find_version(header: Header) -> EvtVersion | None:
-    """Return the EVT version of a header, by the field `format`, or else `evt`; None if it is not in VERSIONS."""
-    name, _ = _format_field(header)
-    number = header.fields.get("evt", "")
-
-    for known in VERSIONS:
-        if known.name == name if name else known.number == number:
-            return known
-    return None
-
-
-def _open(path: Path, _hints: Hints = NO_HINTS) -> Source:
-    header = read_header(path)
-    version = find_version(header)
-    name, options = _format_field(header)
+    # The field `format`, such as EVT3;height=720;width=1280, takes precedence over `evt` and `geometry`.
+    name, *pairs = fields.get("format", "").split(";")
+    options = dict(pair.partition("=")[::2] for pair in pairs)
+    stored = name or fields.get("evt", "no EVT version")
+    version = next((known for known in VERSIONS if stored in (known.name, known.number)), None)
     if version is None:
-        stored = name or header.fields.get("evt") or "no EVT version"
         expected = ", ".join(known.name for known in VERSIONS)
         raise FormatError(f"{path}: wrong version in the header (found {stored}, expected {expected})")
+    if options.get("endianness", "little") != "little":
+        raise FormatError(f"{path}: wrong word order (found endianness={options['endianness']}, expected little)")
 
-    # Sides of the sensor in the field `format` take precedence over `geometry`.
-    size = header.fields.get("geometry")
-    if {"width", "height"} <= options.keys():
-        size = f"{options['width']}x{options['height']}"
-    sensor = parse_sensor(path, size)
-
-    # Older headers of EVT 2.1 do not store the order of the halves: the first words decide (None).
-    order = options.get("endianness", "little" if version is not EVT21_VERSION else "")
-    if order not in ("", "little", "legacy") or (order == "legacy" and version is not EVT21_VERSION):
-        raise FormatError(
-            f"{path}: wrong order in the header (found endianness={order}, expected little, or legacy for EVT21)"
-        )
-
-    swapped = order == "legacy" if order else None
-    stream = _Stream(version, header.size, sensor, swapped, parse_start(path, header))
-    return Source(sensor=sensor, chunks=partial(_chunks, path, stream), attributes=dict(header.fields))
+    width, _, height = fields.get("geometry", "").partition("x")
+    width = options.get("width", width)
+    height = options.get("height", height)
+    sensor = parse_sensor(path, width, height) if width or height else None
+    return Source(sensor, partial(_chunks, path, version, header_bytes, sensor), dict(fields))
 
 
-def _is_swapped(words: NDArray[np.uint64]) -> bool:
-    """Return whether EVT 2.1 words are valid only with swapped halves."""
-    out = allocate_events(words.size * MAX_EVT21_EVENTS)
-    is_valid = [
-        not decode_evt21(order, Evt2State(), MAX_EVT_SIDE_PX, MAX_EVT_SIDE_PX, out).is_invalid
-        for order in (words, _swap_halves(words))
-    ]
-
-    return is_valid == [False, True]
-
-
-def _swap_halves(words: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    return (words << np.uint64(32)) | (words >> np.uint64(32))
+def _chunks(path: Path, version: EvtVersion, begin: int, sensor: SensorSize | None) -> Iterator[StoredColumns]:
+    state = EvtState()
+    for position, words in read_records(path, begin, version.word, "word"):
+        try:
+            columns, state = decode_words(version, words, state, sensor)
+        except FormatError as error:
+            raise FormatError(f"{path}: in the words from byte {position}, {error}") from error
+        yield columns
 
 
-def limit_sides(sensor: SensorSize | None) -> tuple[int, int]:
-    """Return the width and height that words can address; the largest for an unknown sensor."""
-    if sensor is None:
-        return MAX_EVT_SIDE_PX, MAX_EVT_SIDE_PX
-    return min(sensor.width, MAX_EVT_SIDE_PX), min(sensor.height, MAX_EVT_SIDE_PX)
+@contextmanager
+def _write(path: Path, sensor: SensorSize, _options: WriteOptions) -> Iterator[Callable[[Events], None]]:
+    """Write EVT 2.0."""
+    last_high = -1
+    with path.open("wb") as file:
+        file.write(EVT2_HEADER.format(width=sensor.width, height=sensor.height).encode())
+
+        def add(events: Events) -> None:
+            nonlocal last_high
+            check_range(events, ".raw", t=EVT2_END_US, x=MAX_EVT_SIDE_PX, y=MAX_EVT_SIDE_PX)
+            high = events.t >> EVT2_LOW_BITS
+            low = events.t & ((1 << EVT2_LOW_BITS) - 1)
+            words = events.p.astype(np.int64) << 28 | low << 22 | events.x.astype(np.int64) << 11 | events.y
+
+            # A TIME_HIGH stands before the events of each new value.
+            changes = np.flatnonzero(np.diff(high, prepend=last_high))
+            words = np.insert(words, changes, TIME_HIGH << 28 | high[changes])
+            file.write(words.astype("<u4").data)
+            last_high = int(high[-1])
+
+        yield add
 
 
-def allocate_events(capacity: int) -> EventArrays:
-    """Allocate arrays with room for `capacity` events plus the room that decoders need after them."""
-    return EventArrays.allocate(capacity + MAX_EVT21_EVENTS)
-
-
-def _chunks(path: Path, stream: _Stream, progress: Progress | None = None) -> Iterator[StoredColumns]:
-    version, begin, sensor, swapped, start_us = stream
-    width, height = limit_sides(sensor)
-    state = version.start
-    word_bytes = np.dtype(version.word).itemsize
-
-    for position, block in read_records(path, begin, word_bytes, progress, record="a word"):
-        words = block.view(version.word).ravel()
-        swapped = _is_swapped(words[:ORDER_PROBE_WORDS]) if swapped is None else swapped
-        words = _swap_halves(words) if swapped else words
-
-        start = 0
-        is_invalid = False
-        while start < len(words) and not is_invalid:
-            # Vectors have several events per word, so a block may need several turns.
-            out = allocate_events(min(CHUNK_EVENTS, 2 * (len(words) - start)))
-            state, used, count, is_invalid = version.decode(words[start:], state, width, height, out)
-            start += used
-
-            if start_us:
-                out.t[:count] += start_us
-            if count:
-                yield StoredColumns(out.t[:count], out.x[:count], out.y[:count], out.on[:count].view(np.bool_))
-
-        if is_invalid:
-            why = version.explain(int(words[start]), state, width, height, name=version.name)
-            raise invalid_record(path, position + start * word_bytes, why)
-
-
-def _recognises(version: EvtVersion, path: Path, head: bytes) -> bool:
-    header = parse_header(head)
-    if (known := find_version(header)) is not None:
-        return known is version
-
-    # EVT2 also accepts other raw files, to report the version in their header
-    return (
-        version is EVT2_VERSION
-        and path.suffix.lower() == ".raw"
-        and not header.fields.keys().isdisjoint(("evt", "format", "geometry", "plugin_name", "system_id"))
-    )
-
-
-EVT2 = Format("evt2", (".raw",), partial(_recognises, EVT2_VERSION), _open, EVT2_ENCODER)
-EVT21 = Format("evt21", (".raw",), partial(_recognises, EVT21_VERSION), _open)
-EVT3 = Format("evt3", (".raw",), partial(_recognises, EVT3_VERSION), _open, EVT3_ENCODER)
+EVT = Format("evt", (".raw",), lambda path, _head: path.suffix.lower() == ".raw", _open, _write, (".raw",))

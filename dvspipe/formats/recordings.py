@@ -3,23 +3,36 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ..base.errors import Brief, CorruptionError, EventError, FileError, FormatError
+from ..base.errors import Brief, EventError, FormatError
 from ..base.progress import Progress
-from ..events import EARLIEST_US, IN_SECONDS, LATEST_US, Events, SensorSize, TimeSpan, concatenate
+from ..events import (
+    EARLIEST_US,
+    IN_SECONDS,
+    LATEST_US,
+    Events,
+    SensorSize,
+    SensorSizeLike,
+    TimeSpan,
+    concatenate,
+)
 from .hints import NO_HINTS, Hints, RecordingLike, SensorSource
-from .opening import name_recording, open_source
-from .sensors import find_sensor_source, guess_sensor
-from .source import Extent, Source, StoredColumns, join_columns
+from .recognition import recognise, unknown_format
+from .sensors import LARGEST_SENSOR, find_sensor_source, guess_sensor
+from .source import Extent, Source, StoredColumns, errors_as_dvspipe, join_columns, join_small
 
 log = logging.getLogger(__name__)
+IN_MEMORY = "memory"
+"""Name of the format of events in memory."""
+NO_EVENTS = Extent(0, None, None)
 SYNTHETIC_GESTURES = "synthetic gestures"
 """Source attribute of files with events of rendered people."""
 
@@ -49,82 +62,56 @@ class Recording(Brief):
         return SYNTHETIC_GESTURES in str(self.attributes.get("source", ""))
 
     def chunks(
-        self,
-        start_us: int | None = None,
-        stop_us: int | None = None,
-        *,
-        on_corruption: Callable[[CorruptionError], None] | None = None,
-        progress: Progress | None = None,
+        self, start_us: int | None = None, stop_us: int | None = None, *, progress: Progress | None = None
     ) -> Iterator[Events]:
-        """Yield checked events in consecutive chunks of about a million.
+        """Yield checked events in consecutive chunks of at most about a million.
 
         Args:
             start_us: Start time (inclusive) in microseconds on the clock of the file; None: start of the recording.
             stop_us: Stop time (exclusive); None: end of the recording.
-            on_corruption: Called with the first corruption, and the recording ends there; None: raise it. In both
-                cases, all valid events before it are yielded first.
-            progress: Called with the amount read and the total, in events, bytes or other units.
+            progress: Called with the number of events read and the total, 0 if it is unknown.
 
         Raises:
-            CorruptionError: If the file is corrupted or truncated, or an event breaks a rule of `Events`.
+            FormatError: If the file is corrupted or truncated, or an event breaks a rule of `Events`.
         """
         first_us = EARLIEST_US if start_us is None else start_us
         stop_us = LATEST_US if stop_us is None else stop_us
+        is_part = (first_us, stop_us) != (EARLIEST_US, LATEST_US)
+        total = (self.extent() or NO_EVENTS).events if progress and not is_part else 0
 
-        try:
-            for events in self._read_checked((first_us, stop_us), progress):
-                inside = events.between(first_us, stop_us)
-                if len(inside) or not len(events):
-                    yield inside
-
-                # Events are sorted, so later chunks are outside.
-                if len(events) and events.t[-1] >= stop_us:
-                    return
-        except CorruptionError as error:
-            if on_corruption is None:
-                raise
-            on_corruption(error)
-
-    def _read_checked(self, span_us: tuple[int, int], progress: Progress | None) -> Iterator[Events]:
-        """Yield checked events of a time span, or of all of the source: only some formats can read a span alone."""
+        read_span = self._source.span
+        columns = read_span(first_us, stop_us) if is_part and read_span else self._source.chunks()
         count = 0
-        before_us = None
-        read_span = self._source.span if span_us != (EARLIEST_US, LATEST_US) else None
+        for events in self._check(columns):
+            count += len(events)
+            if progress:
+                progress(count, total)
 
-        for columns in read_span(*span_us) if read_span else self._source.chunks(progress):
+            inside = events.between(first_us, stop_us) if is_part else events
+            if len(inside) or not len(events):
+                yield inside
+
+            # Events are sorted, so later chunks are outside.
+            if len(events) and events.t[-1] >= stop_us:
+                return
+
+    def _check(self, chunks: Iterator[StoredColumns]) -> Iterator[Events]:
+        count = 0
+        before_us: int | None = None
+        for columns in chunks:
             try:
-                events = _check_events(columns, before_us, self.sensor)
+                if before_us is not None and len(columns.t) and columns.t[0] < before_us:
+                    message = f"event 0 has t = {columns.t[0]} us, before the previous event at {before_us} us"
+                    raise EventError(message, is_unsorted=True)
+                events = Events.wrap(*columns, sensor=self.sensor)
             except EventError as error:
-                # The events before the invalid one are yielded before the error.
-                if error.event:
-                    valid = slice(error.event)
-                    yield Events(columns.t[valid], columns.x[valid], columns.y[valid], columns.p[valid], self.sensor)
                 after = f" after the first {count}" if count else ""
-                message = f"{self.path}: {error}{after}"
-                raise CorruptionError(message, lost="it and everything after it") from error
+                advice = "; use sort to sort the events by time" if error.is_unsorted else ""
+                raise FormatError(f"{self.path}: {error}{after}{advice}") from error
 
             count += len(events)
             before_us = int(events.t[-1]) if len(events) else before_us
-            if progress and read_span:
-                progress(*self._measure_progress(span_us, before_us))
-
             yield events
-
-    def _measure_progress(self, span_us: tuple[int, int], read_us: int | None) -> tuple[int, int]:
-        """Return how much of a time span was read, and the length of the span, in microseconds.
-
-        Args:
-            span_us: Start and stop time.
-            read_us: Time of the last event that was read; None: no event yet.
-        """
-        _, first_us, last_us = self.extent() or Extent(0, None, None)
-        if first_us is None or last_us is None or read_us is None:
-            return 0, 0
-
-        start_us, stop_us = span_us
-        first_us = max(first_us, start_us)
-        last_us = min(last_us, stop_us)
-        return max(0, min(read_us, last_us) - first_us), max(0, last_us - first_us)
 
     def sorted(self) -> Events:
         """Read all events, and sort them by time; events at the same time keep their order.
@@ -138,13 +125,14 @@ class Recording(Brief):
 
         order = np.argsort(t, kind="stable")
         try:
-            return Events(t[order], x[order], y[order], p[order], self.sensor)
+            return Events.wrap(t[order], x[order], y[order], p[order], self.sensor)
         except EventError as error:
             raise FormatError(f"{self.path}: after sorting, {error}") from error
 
     def extent(self) -> Extent | None:
         """Return the number of events, and first and last time; None if this requires decoding the file."""
-        return self._source.extent() if self._source.extent else None
+        with errors_as_dvspipe(self.path):
+            return self._source.extent() if self._source.extent else None
 
     def find_first_us(self) -> int:
         """Return the time of the first event; 0 if there are no events."""
@@ -155,10 +143,7 @@ class Recording(Brief):
 
     def find_last_us(self) -> int:
         """Return the time of the last event; 0 if there are none. Reads all events if the file does not store it."""
-        extent = self.extent()
-        if extent:
-            return extent.last_us or 0
-        return count_events(self.chunks()).last_us or 0
+        return (self.extent() or count_events(self.chunks())).last_us or 0
 
     def find_span(
         self,
@@ -175,29 +160,19 @@ class Recording(Brief):
         """Read the events of a span into memory; warn if the span is outside the recording."""
         events = concatenate(self.chunks(*span), self.sensor)
 
-        if not len(events):
-            self._warn_outside(span)
-        return events
-
-    def _warn_outside(self, span: TimeSpan) -> None:
-        """Warn if a span is outside the recording."""
-        with suppress(FileError):  # a corruption outside the span
-            first_us = self.find_first_us()
-            last_us = self.find_last_us()
-            outside = span.explain_outside(first_us, last_us) if first_us or last_us else ""
+        if not len(events) and (last_us := self.find_last_us()):
+            outside = span.explain_outside(self.find_first_us(), last_us)
             if outside:
                 log.warning("%s: %s; %s", self.path, outside, IN_SECONDS)
+        return events
 
 
-def open_recording(
-    path: RecordingLike | Recording, hints: Hints = NO_HINTS, *, format_name: str | None = None
-) -> Recording:
+def open_recording(path: RecordingLike | Recording, hints: Hints = NO_HINTS) -> Recording:
     """Open a recording of any known format, recognised first by content, then by suffix.
 
     Args:
         path: File; also events in memory, or an opened recording, which is returned unchanged.
         hints: Metadata that the file lacks, such as `Hints(sensor="346x260")` or `Hints(chip="DVS128")`.
-        format_name: Name of the format in `FORMATS`, if already known from `recognise`.
 
     Raises:
         FileError: If the file does not exist.
@@ -208,12 +183,135 @@ def open_recording(
         return path
 
     file = name_recording(path)
-    name, source = open_source(path, hints, format_name)
+    name, source = open_source(path, hints)
 
     # A sensor size in the file takes precedence; guessing one means reading all events.
     sensor_source = find_sensor_source(source, hints)
     sensor = source.sensor or hints.given_sensor or guess_sensor(file, source.chunks())
     return Recording(file, name, sensor, sensor_source, source.attributes, source)
+
+
+def open_source(recording: RecordingLike, hints: Hints = NO_HINTS) -> tuple[str, Source]:
+    """Open a recording for unchecked decoding: return the name of its format and its source.
+
+    Arguments and errors as in `open_recording`, but the sensor is not guessed.
+    """
+    path = name_recording(recording)
+    if isinstance(recording, Events):
+        name = IN_MEMORY
+        source = _wrap_events(recording)
+    else:
+        known = recognise(path)
+        if known is None:
+            raise unknown_format(path)
+        name = known.name
+        with errors_as_dvspipe(path):
+            source = known.open(path, hints)
+
+    sensor = hints.given_sensor
+    if source.sensor is not None and sensor is not None and source.sensor != sensor:
+        raise EventError(f"{path}: wrong sensor size (found {source.sensor}, expected {sensor})")
+
+    span = None if source.span is None else partial(_read, path, source.span)
+    return name, replace(source, chunks=partial(_read, path, source.chunks), span=span)
+
+
+def _read(path: Path, decode: Any, *span_us: int) -> Iterator[StoredColumns]:
+    """Yield the events of a decoder in chunks that are not small; its errors name the file."""
+    with errors_as_dvspipe(path):
+        yield from join_small(decode(*span_us))
+
+
+def name_recording(recording: RecordingLike) -> Path:
+    """Return the path of a recording for messages; `events` for events in memory."""
+    return Path("events") if isinstance(recording, Events) else Path(recording)
+
+
+def _wrap_events(events: Events) -> Source:
+    """Return a source of events in memory."""
+
+    def span(start_us: int, stop_us: int) -> Iterator[StoredColumns]:
+        inside = events.between(start_us, stop_us)
+        yield StoredColumns(inside.t, inside.x, inside.y, inside.p)
+
+    limits_us = (int(events.t[0]), int(events.t[-1])) if len(events) else (None, None)
+    return Source(
+        events.sensor,
+        partial(span, EARLIEST_US, LATEST_US),
+        extent=lambda: Extent(len(events), *limits_us),
+        span=span,
+    )
+
+
+def read(
+    path: RecordingLike,
+    start_us: float | None = None,
+    stop_us: float | None = None,
+    *,
+    start_s: float | None = None,
+    stop_s: float | None = None,
+    hints: Hints = NO_HINTS,
+    sort: bool = False,
+) -> Events:
+    """Read a recording of any known format, or a time span of it; warn if the span is outside the recording.
+
+    Args:
+        path: File; also events in memory.
+        start_us: Start time (inclusive) in microseconds on the clock of the file; None: start of the recording.
+        stop_us: Stop time (exclusive) on the same clock; None: end of the recording.
+        start_s: Start time in seconds after the first event, instead of `start_us`.
+        stop_s: Stop time (exclusive) in seconds after the first event, instead of `stop_us`.
+        hints: Metadata that the file lacks; see `open_recording`.
+        sort: Whether to sort unsorted events by time, in memory; otherwise they are an error.
+
+    Raises:
+        ConfigError: If a time is given in microseconds and in seconds.
+        DvspipeError: As in `open_recording` and `Recording.chunks`.
+
+    Example:
+        >>> read("recording.aedat4", start_s=0.5, stop_s=1.5)  # doctest: +SKIP
+        Events(24127 events, sensor 128x128, t 1718925185090632 to 1718925186090617 us)
+    """
+    recording = open_recording(path, hints)
+
+    if sort:
+        return recording.sorted().slice_time(start_us, stop_us, start_s=start_s, stop_s=stop_s)
+    return recording.read(recording.find_span(start_us, stop_us, start_s=start_s, stop_s=stop_s))
+
+
+def iterate(
+    path: RecordingLike,
+    start_us: float | None = None,
+    stop_us: float | None = None,
+    *,
+    start_s: float | None = None,
+    stop_s: float | None = None,
+    hints: Hints = NO_HINTS,
+) -> Iterator[Events]:
+    """Read a recording in consecutive chunks, in bounded memory; arguments and errors as in `read`."""
+    recording = open_recording(path, hints)
+    return recording.chunks(*recording.find_span(start_us, stop_us, start_s=start_s, stop_s=stop_s))
+
+
+def as_events(recording: RecordingLike | NDArray[np.void], sensor: SensorSizeLike | None = None) -> Events:
+    """Return events unchanged, read a file, or convert a structured array; without a sensor, it is guessed.
+
+    Raises:
+        EventError: If the rows of an array are not events, or events have another sensor than `sensor`.
+        DvspipeError: If a file cannot be read, or the sensor of an array cannot be guessed.
+    """
+    if not isinstance(recording, np.ndarray):
+        if sensor is None:
+            return recording if isinstance(recording, Events) else read(recording)
+        return read(recording, hints=Hints(sensor=str(SensorSize.of(sensor))))
+
+    if sensor is not None:
+        return Events.from_structured(recording, sensor)
+
+    # The sensor is guessed from the largest coordinates, so they are first checked against the largest possible sensor.
+    events = Events.from_structured(recording, LARGEST_SENSOR)
+    guessed = guess_sensor(name_recording(events), _wrap_events(events).chunks())
+    return Events.wrap_unchecked(events.t, events.x, events.y, events.p, guessed)
 
 
 class EventTotals(NamedTuple):
@@ -237,11 +335,3 @@ def count_events(chunks: Iterable[Events]) -> EventTotals:
             count += len(events)
             on += int(np.count_nonzero(events.p))
     return EventTotals(count, on, first_us, last_us)
-
-
-def _check_events(columns: StoredColumns, before_us: int | None, sensor: SensorSize) -> Events:
-    """Return the checked events of a chunk that follows an event at `before_us`."""
-    if before_us is not None and len(columns.t) and columns.t[0] < before_us:
-        message = f"event 0 has t = {columns.t[0]} us, before the previous event at {before_us} us"
-        raise EventError(message, event=0, is_unsorted=True)
-    return Events.wrap(*columns, sensor=sensor)

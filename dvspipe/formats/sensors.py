@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from ..base.errors import CorruptionError, FormatError
+from ..base.errors import FormatError
 from ..events import MAX_SIDE_PX, SensorSize
 from .hints import Hints, SensorSource
 from .source import Source, StoredColumns
@@ -45,26 +45,14 @@ def find_sensor_source(source: Source, hints: Hints) -> SensorSource:
 
 def guess_sensor(path: Path, chunks: Iterable[StoredColumns]) -> SensorSize:
     """Return the smallest known sensor that contains all events of the file `path`."""
-    width = height = events = 0
-    corruption: CorruptionError | None = None
-    try:
-        for columns in chunks:
-            if len(columns.x):
-                events += len(columns.x)
-                width = max(width, int(columns.x.max()) + 1)
-                height = max(height, int(columns.y.max()) + 1)
-    except CorruptionError as error:  # raised again when the events are read
-        corruption = error
-
-    if not events:
-        message = f"{path}: unknown sensor size (found no events to guess it from)"
-        raise corruption or FormatError(f"{message}; use sensor=WxH to name the sensor")
+    width = height = 0
+    for columns in chunks:
+        if len(columns.x):
+            width = max(width, int(columns.x.max()) + 1)
+            height = max(height, int(columns.y.max()) + 1)
 
     known = smallest_sensor(width, height)
-    if known is None:
-        message = (
-            f"{path}: unknown sensor size (found events up to {width}x{height} pixels, larger than all known sensors)"
-        )
-        raise FormatError(f"{message}; use sensor=WxH to name the sensor")
-
+    if not width or known is None:
+        found = f"events up to {width}x{height} pixels, larger than all known sensors" if width else "no events"
+        raise FormatError(f"{path}: unknown sensor size (found {found}); use sensor=WxH to name the sensor")
     return known

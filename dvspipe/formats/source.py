@@ -1,40 +1,32 @@
-"""Interface of file formats: a `Format` recognises, reads and writes files.
+"""Interface of file formats: a `Format` recognises, opens and writes files; a `Source` is an opened file.
 
-A `Source` yields unchecked columns in chunks, and holds the metadata of a file.
-
-Decoders read blocks from `open_binary` (it decompresses gzip); memory is bounded whatever sizes a file claims. An
-unusable header raises `FormatError` when the file is opened. Later corruption raises `CorruptionError` from the chunks,
-after all valid events before it.
+A decoder yields unchecked columns in chunks, in bounded memory; `Recording` checks them. A file that is truncated, or
+not what its format requires, is an error that names the file, the place, and what was found and expected. Errors of
+libraries become such errors in one place, `errors_as_dvspipe`.
 """
 
 from __future__ import annotations
 
-import gzip
-import io
-import os
-import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, Protocol, TypeVar, cast
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
-from ..base.errors import CorruptionError, FileError, FormatError
-from ..base.progress import Progress
-from ..events import SensorSize
-from .hints import NO_HINTS, Hints
-from .writers import Encoder
+from ..base.errors import DvspipeError, EventError, FileError, FormatError, shorten
+from ..events import Events, SensorSize
+from .hints import Hints
 
 CHUNK_EVENTS = 1 << 20
-Packet = TypeVar("Packet")
-
-GZIP_MAGIC = b"\x1f\x8b"
+MIN_CHUNK_EVENTS = 1 << 16  # smaller chunks are joined
+BLOCK_BYTES = 1 << 18  # read at a time; small enough for the cache
 HEAD_BYTES = 4096  # read to recognise a format
-UNPACKED_BYTES = 1 << 20  # decompressed at a time
-BLOCK_BYTES = 1 << 20  # 262,144 EVT2 events, small enough for the cache: 10 % faster than 4 MiB
+MAX_HEADER_LINES = 1 << 18  # jAER stores all its settings in the header
+MAX_LINE_BYTES = 1 << 16
+CONTROLS = bytes(set(range(32)) - set(b"\t\r\n"))  # never part of text
 
 
 class StoredColumns(NamedTuple):
@@ -46,11 +38,6 @@ class StoredColumns(NamedTuple):
     p: NDArray[np.integer[Any]] | NDArray[np.bool_]
 
 
-def join_columns(parts: Sequence[StoredColumns]) -> StoredColumns:
-    """Concatenate the columns of at least one part."""
-    return StoredColumns(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
-
-
 class Extent(NamedTuple):
     """Number of events, and first and last time in microseconds (None if there are no events)."""
 
@@ -59,38 +46,44 @@ class Extent(NamedTuple):
     last_us: int | None
 
 
-class Decoder(Protocol):
-    """Function that decodes all events of a file; each call starts from the beginning."""
-
-    def __call__(self, progress: Progress | None = None) -> Iterator[StoredColumns]:
-        """Yield the events; call `progress` with the decoded amount and the total, in any unit."""
-
-
 @dataclass(frozen=True)
 class Source:
     """Opened file.
 
     Args:
         sensor: Sensor size stored in the file; None if there is none.
-        chunks: Decodes all events.
+        chunks: Decodes all events; each call starts from the beginning.
         attributes: Settings and comments stored in the file.
         extent: Returns the extent without decoding; None if the format cannot.
-        span: Decodes the events with start_us <= t < stop_us, possibly with some events before and after, without
-            decoding everything before them; None if the format cannot.
+        span: Decodes the events with start_us <= t < stop_us without decoding everything before them; None if the
+            format cannot.
     """
 
     sensor: SensorSize | None
-    chunks: Decoder
+    chunks: Callable[[], Iterator[StoredColumns]]
     attributes: dict[str, Any] = field(default_factory=dict)
     extent: Callable[[], Extent] | None = None
     span: Callable[[int, int], Iterator[StoredColumns]] | None = None
 
 
-class Opener(Protocol):
-    """Function that opens a file for decoding."""
+@dataclass(frozen=True)
+class WriteOptions:
+    """Options of a writer.
 
-    def __call__(self, path: Path, hints: Hints = NO_HINTS, /) -> Source:
-        """Open a file; `hints` supply metadata that the file lacks."""
+    Args:
+        source: Origin of the events, such as the name of a video; stored only in HDF5.
+        settings: Settings that generated the events; stored only in HDF5.
+        overwrite: Whether to replace an existing file.
+    """
+
+    source: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    overwrite: bool = False
+
+
+Encoder = Callable[[Path, SensorSize, WriteOptions], AbstractContextManager[Callable[[Events], object]]]
+"""Context manager that opens a file, and gives the function that writes the next events; leaving it completes the file.
+The function raises an EventError if the format cannot store the events."""
 
 
 @dataclass(frozen=True)
@@ -100,162 +93,121 @@ class Format:
     Args:
         name: Name, as returned by `info`.
         suffixes: Suffixes of readable files, lower case, with the dot.
-        recognises: Decides from the path (without `.gz`) and the first HEAD_BYTES, decompressed, whether a file has
-            this format.
-        open: Opens a file for decoding.
+        recognises: Decides from the path and the first HEAD_BYTES whether a file has this format.
+        open: Opens a file for decoding, with the metadata that it lacks.
         encoder: Writes files; None if the format is read-only.
+        written: Suffixes of written files.
     """
 
     name: str
     suffixes: tuple[str, ...]
     recognises: Callable[[Path, bytes], bool]
-    open: Opener
+    open: Callable[[Path, Hints], Source]
     encoder: Encoder | None = None
-
-
-def group_packets(packets: Iterable[Packet], count: Callable[[Packet], int]) -> Iterator[list[Packet]]:
-    """Yield packets in lists of CHUNK_EVENTS / 4 events or more; the last list, also before an error, has fewer."""
-    pending: list[Packet] = []
-    events = 0
-    try:
-        for packet in packets:
-            pending.append(packet)
-            events += count(packet)
-            if events >= CHUNK_EVENTS // 4:
-                yield pending
-                pending = []
-                events = 0
-    except FormatError:
-        if pending:
-            yield pending
-        raise
-
-    if pending:
-        yield pending
+    written: tuple[str, ...] = ()
 
 
 @contextmanager
-def open_binary(path: Path, progress: Progress | None = None) -> Iterator[BinaryIO]:
-    """Open a binary file, and decompress it if it is gzip.
-
-    A corrupted or truncated gzip stream seems to end before the corruption; the end of the `with` block reports it.
-    """
+def errors_as_dvspipe(
+    path: Path, problem: str = "corrupted or truncated", kind: type[FileError] = FormatError
+) -> Iterator[None]:
+    """Add the file to errors of dvspipe, and convert errors of libraries to a `kind` of error in one line."""
     try:
-        with _open_raw(path, progress) as raw:
-            packed = raw.read(len(GZIP_MAGIC)) == GZIP_MAGIC
-            raw.seek(0)
-            if not packed:
-                yield raw
-                return
-
-            # An error of the stream looks like its end, so everything before it is read first.
-            unpacked = _GzipReader(raw)
-            yield cast(BinaryIO, io.BufferedReader(unpacked, UNPACKED_BYTES))
-            if unpacked.error:
-                raise CorruptionError(
-                    f"{path}: its gzip stream is corrupted ({unpacked.error})", lost="everything after it"
-                )
-    except OSError as error:
-        raise FileError(f"{path}: cannot be read ({error.strerror or error})") from error
+        yield
+    except DvspipeError as error:
+        raise error.named(str(path)) from error.__cause__
+    except (KeyboardInterrupt, SystemExit, GeneratorExit):
+        raise
+    except BaseException as error:  # faery's PanicException is not an Exception
+        text = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        reason = shorten(" ".join(text.split())) or type(error).__name__
+        raise kind(f"{path}: {problem} ({reason})") from error
 
 
-def _open_raw(path: Path, progress: Progress | None) -> io.BufferedReader:
-    return path.open("rb") if progress is None else io.BufferedReader(_ProgressFile(path, progress))
+def read_records(path: Path, start: int, dtype: DTypeLike, name: str = "event") -> Iterator[tuple[int, NDArray[Any]]]:
+    """Yield position and content of blocks of records; a file that ends within a record is refused before the first."""
+    dtype = np.dtype(dtype)
+    size = path.stat().st_size
+    left_over = (size - start) % dtype.itemsize
+    if left_over:
+        raise FormatError(
+            f"{path}: truncated after {size} bytes (found {left_over} bytes of the last {name}, expected "
+            f"{dtype.itemsize})"
+        )
+
+    with path.open("rb") as file:
+        file.seek(start)
+        while len(block := np.fromfile(file, dtype, BLOCK_BYTES // dtype.itemsize)):
+            yield start, block
+            start += block.nbytes
 
 
-def describe_content(path: Path) -> str:
-    """Describe the content of a file of another format: `text` or `other data`."""
-    with open_binary(path) as file:
-        head = file.read(HEAD_BYTES)
+def read_header(file: BinaryIO, mark: bytes, last: str) -> tuple[list[str], int]:
+    """Read the text before binary data: return its lines, and the position after them.
 
-    try:
-        text = head.decode()
-    except UnicodeDecodeError:
-        return "other data"
-    return "text" if all(letter.isprintable() or letter in "\t\r\n" for letter in text) else "other data"
-
-
-def read_records(
-    path: Path,
-    start: int,
-    record_bytes: int,
-    progress: Progress | None = None,
-    *,
-    record: str = "an event",
-) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-    """Yield position and content of blocks of complete records, uint8 [N, record_bytes], N > 0.
-
-    If the file ends within a record, this is an error after all complete records; `record` is its name in the message.
+    Args:
+        file: File at its beginning.
+        mark: Begin of each line. Data that begins with it, too, is no line of text.
+        last: Begin of the last line, in lower case; without such a line, the text ends before the first other line.
     """
-    position = start
-    block_bytes = max(BLOCK_BYTES // record_bytes, 1) * record_bytes
-    with open_binary(path, progress) as file:
-        if file.seekable():
-            file.seek(start)
-        else:
-            file.read(start)
+    lines: list[str] = []
+    position = 0
+    while len(lines) < MAX_HEADER_LINES and (line := file.readline(MAX_LINE_BYTES)).startswith(mark):
+        if not line.endswith(b"\n") or len(line.translate(None, CONTROLS)) < len(line):
+            break
 
-        # `readinto` fills the block except at the end of the file, so only the last block can end within a record.
-        block = np.empty(block_bytes, np.uint8)
-        while filled := cast(io.BufferedIOBase, file).readinto(block.data):
-            if count := filled // record_bytes:
-                yield position, block[: count * record_bytes].reshape(count, record_bytes)
-            position += filled
-
-            block = np.empty(block_bytes, np.uint8)  # the caller may keep a part of the previous one
-
-    if left_over := (position - start) % record_bytes:  # the end of `with` reports a corrupted gzip stream first
-        raise truncated_record(path, position, left_over, record_bytes, record)
+        position += len(line)
+        lines.append(line.removeprefix(mark).decode("utf-8", "replace").strip())
+        if lines[-1].lower().startswith(last):
+            break
+    return lines, position
 
 
-def truncated_record(
-    path: Path, size: int, left_over: int, record_bytes: int, record: str = "an event"
-) -> CorruptionError:
-    """Return the error for a file of `size` bytes that ends after `left_over` bytes of a record."""
-    message = f"{path}: truncated after {size} bytes (found {left_over} of {record_bytes} bytes of {record})"
-    return CorruptionError(message, lost=f"{left_over} bytes")
+def parse_fields(lines: Iterable[str], separator: str) -> dict[str, str]:
+    """Return the values of header lines by their names, in lower case."""
+    pairs = (line.partition(separator) for line in lines)
+    return {name.strip().lower(): value.strip() for name, _, value in pairs}
 
 
-def invalid_record(path: Path, position: int, problem: str) -> CorruptionError:
-    """Return the error for an invalid record at byte `position`."""
-    return CorruptionError(f"{path}: byte {position}: {problem}", lost="everything after it")
+def unwrap_times(stamps: NDArray[np.uint32], last_us: int | None) -> NDArray[np.int64]:
+    """Unwrap the times of a 32-bit clock; successive times differ by less than 2^31 us.
+
+    Args:
+        stamps: Stored times, [N], N > 0.
+        last_us: Time of the previous event; None if there is none.
+
+    Returns:
+        Times in microseconds, int64 [N].
+    """
+    # Law: t[n] = t[n - 1] + step, with the step modulo 2^32 in [-2^31, 2^31). The first step is from the previous
+    # event, whose time may be larger than a stamp.
+    first_us = int(stamps[0]) if last_us is None else last_us
+    previous = np.uint32(first_us % 2**32)
+    steps = np.diff(stamps, prepend=previous).view(np.int32)
+    return first_us + np.cumsum(steps, dtype=np.int64)
 
 
-class _ProgressFile(io.FileIO):
-    """File that reports the amount read, about once per BLOCK_BYTES."""
-
-    def __init__(self, path: Path, progress: Progress) -> None:
-        super().__init__(path)
-        self._progress = progress
-        self._size = os.fstat(self.fileno()).st_size
-        self._reported = 0
-
-    def readinto(self, buffer: Any) -> int | None:
-        count = super().readinto(buffer)
-        position = self.tell()
-
-        if position - self._reported >= BLOCK_BYTES or not count:
-            self._reported = position
-            self._progress(position, self._size)
-        return count
+def join_columns(parts: Sequence[StoredColumns]) -> StoredColumns:
+    """Concatenate the columns of at least one part."""
+    return parts[0] if len(parts) == 1 else StoredColumns(*map(np.concatenate, zip(*parts, strict=True)))
 
 
-class _GzipReader(io.RawIOBase):
-    """Decompressed bytes of a gzip stream, up to its end or the first error."""
+def join_small(chunks: Iterable[StoredColumns]) -> Iterator[StoredColumns]:
+    """Join chunks until they have MIN_CHUNK_EVENTS."""
+    pending: list[StoredColumns] = []
+    for columns in chunks:
+        pending.append(columns)
+        if sum(len(part.t) for part in pending) >= MIN_CHUNK_EVENTS:
+            yield join_columns(pending)
+            pending = []
 
-    def __init__(self, raw: BinaryIO) -> None:
-        self.error: Exception | None = None
-        self._stream = gzip.GzipFile(fileobj=raw)
+    if pending:
+        yield join_columns(pending)
 
-    def readable(self) -> bool:
-        return True
 
-    def readinto(self, buffer: Any) -> int:
-        try:
-            piece = b"" if self.error else self._stream.read1(len(buffer))
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            self.error = error
-            piece = b""
-
-        buffer[: len(piece)] = piece
-        return len(piece)
+def parse_sensor(path: Path, width: object, height: object) -> SensorSize:
+    """Return the sensor size that a file stores as two integers, or their texts."""
+    try:
+        return SensorSize(width=int(width), height=int(height))  # type: ignore[call-overload]
+    except (EventError, ValueError, TypeError, OverflowError) as error:
+        raise FormatError(f"{path}: invalid sensor size (found {width} x {height})") from error

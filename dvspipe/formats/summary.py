@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, overload
 
-from ..base.errors import Brief, FileError
+from ..base.errors import Brief
 from ..base.pool import collect, map_items
 from ..base.progress import Progress
 from ..base.texts import Described, TextTable, show_name
 from ..events import Events
 from .hints import NO_HINTS, Hints, RecordingLike, SensorSource
-
-MAX_COUNTED_EVENTS = 10_000_000  # up to here, `info` counts polarities; this takes less than a second
 
 
 @dataclass(frozen=True, repr=False)
@@ -34,7 +31,7 @@ class RecordingInfo(Described, Brief):
         t_first_us: Time of the first event in microseconds; None if there are no events.
         t_last_us: Time of the last event in microseconds; None if there are no events.
         duration_us: Time from the first to the last event in microseconds.
-        on_fraction: Fraction of ON events; None if there are no events, or they were not read.
+        on_fraction: Fraction of ON events; None if there are no events.
         rate_hz: Events per second; None if the duration is 0.
         attributes: Settings and comments stored in the file.
     """
@@ -68,8 +65,6 @@ class RecordingInfo(Described, Brief):
             table.add_row("rate", f"{self.rate_hz:,.0f} events/s, {per_pixel:{digits}} per pixel")
         if self.on_fraction is not None:
             table.add_row("polarity", f"{self.on_fraction:.1%} ON, {1 - self.on_fraction:.1%} OFF")
-        elif self.events:
-            table.add_row("polarity", "not counted in this large file; use read_all to count")
 
         # Attributes that the rows above show are left out.
         for key, value in self.attributes.items():
@@ -98,36 +93,22 @@ def _list_values(name: str, value: object) -> Iterator[tuple[str, str]]:
 
 @overload
 def info(  # type: ignore[overload-overlap]  # a text is also a sequence of texts
-    recordings: RecordingLike,
-    *,
-    read_all: bool = False,
-    hints: Hints = NO_HINTS,
-    progress: Progress | None = None,
+    recordings: RecordingLike, *, hints: Hints = NO_HINTS, progress: Progress | None = None
 ) -> RecordingInfo: ...
 @overload
 def info(
-    recordings: Sequence[RecordingLike],
-    *,
-    read_all: bool = False,
-    hints: Hints = NO_HINTS,
-    progress: Progress | None = None,
+    recordings: Sequence[RecordingLike], *, hints: Hints = NO_HINTS, progress: Progress | None = None
 ) -> tuple[RecordingInfo, ...]: ...
 def info(
-    recordings: RecordingLike | Sequence[RecordingLike],
-    *,
-    read_all: bool = False,
-    hints: Hints = NO_HINTS,
-    progress: Progress | None = None,
+    recordings: RecordingLike | Sequence[RecordingLike], *, hints: Hints = NO_HINTS, progress: Progress | None = None
 ) -> RecordingInfo | tuple[RecordingInfo, ...]:
-    """Show format, sensor, events, duration and settings of recordings.
+    """Read and check recordings; show their format, sensor, events, duration and settings.
 
     Args:
         recordings: Recordings.
-        read_all: Read and check all events, even if their number and times are known without decoding. Otherwise, the
-            fraction of ON events of such a file with more than 10 million events is unknown.
         hints: Metadata that the files do not store. Default for the sensor: the smallest known one that contains all
             events.
-        progress: Called with the amount read and the total while events are read.
+        progress: Called with the amount read and the total.
 
     Returns:
         The facts of a single recording; for a list, of each recording.
@@ -136,37 +117,18 @@ def info(
         DvspipeError: As in `open_recording` and `Recording.chunks`, for a single recording.
         PartialError: If some of several recordings could not be read, after all others.
     """
-    summarise = partial(_summarise, read_all=read_all, hints=hints)
+    summarise = partial(_summarise, hints=hints)
     if isinstance(recordings, str | Path | Events):
         return summarise(recordings, progress)
     return collect(map_items(summarise, recordings, progress=progress), len(recordings), "recordings could not be read")
 
 
-def _summarise(
-    recording: RecordingLike,
-    progress: Progress | None,
-    *,
-    read_all: bool,
-    hints: Hints,
-) -> RecordingInfo:
+def _summarise(recording: RecordingLike, progress: Progress | None, *, hints: Hints) -> RecordingInfo:
     """Return the facts of a recording."""
     from .recordings import count_events, open_recording
 
     opened = open_recording(recording, hints)
-    extent = None if read_all else opened.extent()
-    if extent and (extent.last_us or 0) < (extent.first_us or 0):  # unsorted; reading all events reports where
-        extent = None
-
-    # Counting polarities means decoding: a file that knows its extent is decoded only if this is fast.
-    on: int | None = None
-    if extent:
-        count, first_us, last_us = extent
-        if count <= MAX_COUNTED_EVENTS:
-            with suppress(FileError):  # raised again when the events are read
-                on = count_events(opened.chunks()).on
-    else:
-        count, on, first_us, last_us = count_events(opened.chunks(progress=progress))
-
+    count, on, first_us, last_us = count_events(opened.chunks(progress=progress))
     duration_us = 0 if first_us is None or last_us is None else last_us - first_us
     return RecordingInfo(
         file=str(opened.path if isinstance(recording, Events) else recording),
@@ -178,7 +140,7 @@ def _summarise(
         t_first_us=first_us,
         t_last_us=last_us,
         duration_us=duration_us,
-        on_fraction=on / count if count and on is not None else None,
+        on_fraction=on / count if count else None,
         rate_hz=count / duration_us * 1e6 if duration_us else None,
         attributes=opened.attributes,
     )

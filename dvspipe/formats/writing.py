@@ -1,12 +1,9 @@
-"""Functions that write recordings in the format of a suffix, at once or part by part.
-
-A part is some consecutive events of a recording; it begins where the previous part ends.
-"""
+"""Functions that write recordings in the format of a suffix, at once or part by part."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..base.errors import EventError
-from ..events import Events, SensorSize, SensorSizeLike
-from .added import list_added
-from .reading import as_events
-from .recognition import FORMATS
-from .writers import Compression, Encoder, WriteOptions, Writer, has_suffix, unwritable
+from ..events import Events, SensorSize, SensorSizeLike, checked_parts
+from .recognition import find_encoder, written_suffixes
+from .recordings import as_events
+from .source import WriteOptions
+from .writers import Writer, unwritable
 
 
 def write(
@@ -28,7 +25,6 @@ def write(
     *,
     source: str = "",
     settings: Mapping[str, Any] | None = None,
-    compression: Compression = "gzip",
     overwrite: bool = False,
 ) -> int:
     """Write a recording in the format of the suffix; return the number of events.
@@ -40,7 +36,6 @@ def write(
             contains all events.
         source: Origin of the events, such as the name of a video; stored only in HDF5.
         settings: Settings that generated the events; stored only in HDF5.
-        compression: HDF5 compression: `gzip` is readable by every library; `blosc` reads faster and needs hdf5plugin.
         overwrite: Whether to replace an existing file.
 
     Raises:
@@ -62,33 +57,19 @@ def write(
         parts = as_events(parts, sensor)
 
     # The sensor of a writer must be known before the first part is written, so the first part is taken out.
-    iterator = _require_events(path, [parts] if isinstance(parts, Events) else parts)
-    first = next(iterator, None)
-    if first is not None:
-        size = first.sensor
-    elif sensor is not None:
-        size = SensorSize.of(sensor)
-    else:
-        raise EventError(f"{path}: no events to write and no sensor; use sensor=WxH to write an empty recording")
+    iterator = checked_parts(parts)
+    try:
+        first = next(iterator, None)
+        if first is None and sensor is None:
+            raise EventError("no events to write and no sensor; use sensor=WxH to write an empty recording")
 
-    options = WriteOptions(source, settings or {}, compression, overwrite)
-    return write_parts(path, itertools.chain(() if first is None else (first,), iterator), size, options)
-
-
-def write_parts(path: Path, parts: Iterable[Events], sensor: SensorSize, options: WriteOptions) -> int:
-    """Write parts of a recording, as in `write`; the output is checked before the first part."""
-    with create_writer(path, sensor, options) as writer:
-        for part in parts:
-            writer.append(part)
+        size = first.sensor if first is not None else SensorSize.of(sensor)  # type: ignore[arg-type]
+        with create_writer(path, size, WriteOptions(source, settings or {}, overwrite)) as writer:
+            for part in itertools.chain([] if first is None else [first], iterator):
+                writer.append(part)
+    except EventError as error:
+        raise error.named(str(path)) from error
     return writer.count
-
-
-def _require_events(path: Path, parts: Iterable[Events]) -> Iterator[Events]:
-    """Yield the parts; a part of another type is an error that names the output file."""
-    for part in parts:
-        if not isinstance(part, Events):
-            raise EventError(f"{path}: cannot write this type (found {type(part).__name__}, expected Events)")
-        yield part
 
 
 def create_writer(path: Path, sensor: SensorSize, options: WriteOptions) -> Writer:
@@ -97,21 +78,7 @@ def create_writer(path: Path, sensor: SensorSize, options: WriteOptions) -> Writ
     Raises:
         FileError: If dvspipe does not write files with this suffix.
     """
-    encoder = find_encoder(path)
-    if encoder is None:
+    known = find_encoder(path)
+    if known is None:
         raise unwritable(path, written_suffixes())
-    return encoder.create(path, sensor, options)
-
-
-def find_encoder(path: Path) -> Encoder | None:
-    """Return the encoder for the suffix of a path; None if dvspipe does not write such files."""
-    for known in itertools.chain(FORMATS.values(), list_added()):
-        if known.encoder and has_suffix(path, known.encoder.suffixes):
-            return known.encoder
-    return None
-
-
-def written_suffixes() -> tuple[str, ...]:
-    """Return the suffixes of all files that dvspipe writes without other packages."""
-    encoders = (known.encoder for known in FORMATS.values() if known.encoder)
-    return tuple(itertools.chain.from_iterable(encoder.suffixes for encoder in encoders))
+    return Writer(path, sensor, known, options)

@@ -159,12 +159,6 @@ class Predictions(tuple[Prediction, ...], Described):
             lines.append("; ".join(scores.describe()))
         return [table, *lines]
 
-    @property
-    def problem(self) -> str:
-        """Recordings that end early; empty: none."""
-        truncated = [prediction.file for prediction in self if prediction.truncated_at_us is not None]
-        return f"truncated: {', '.join(truncated)}" if truncated else ""
-
 
 def infer(
     checkpoint: str | Path | Classifier,

@@ -18,7 +18,7 @@ from typing import Any, Literal, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.errors import Brief, CorruptionError, EventError, FormatError
+from ..base.errors import Brief, EventError, FormatError
 from ..base.kernels import njit
 from ..base.pool import Shard, collect, map_items
 from ..base.progress import Progress
@@ -26,7 +26,7 @@ from ..base.texts import Described, show_name
 from ..events import SensorSize
 from ..events.filters import HOT_PIXEL_FACTOR, NEVER_US, check_pixels, find_hot_pixels
 from ..formats.hints import NO_HINTS, Hints, RecordingLike, SensorSource
-from ..formats.opening import name_recording, open_source
+from ..formats.recordings import name_recording, open_source
 from ..formats.sensors import KNOWN_SENSORS, find_sensor_source, smallest_sensor
 from ..formats.source import StoredColumns
 from .sources import find_recordings
@@ -150,14 +150,15 @@ def check_recording(
 
     # A corrupted recording has statistics, too: of the events before the corruption.
     tally = _Statistics(size, gap_us)
+    total = source.extent().events if source.extent and progress else 0
     corruption = []
     try:
-        for columns in source.chunks(progress):
+        for columns in source.chunks():
             tally.add(columns)
+            if progress:
+                progress(tally.events, total)
     except FormatError as error:
-        lost = error.lost if isinstance(error, CorruptionError) else "everything after it"
-        message = f"{error}; lost: {lost}"
-        corruption = [CheckFinding("corruption", "wrong", 1, tally.events, message)]
+        corruption = [CheckFinding("corruption", "wrong", 1, tally.events, str(error))]
 
     sensor_size = tally.sensor
     duration_us = tally.latest_us - tally.earliest_us if tally.events else 0

@@ -19,11 +19,8 @@ from numpy.typing import ArrayLike
 
 from ..base.errors import (
     ConfigError,
-    CorruptionError,
-    EventError,
     FileError,
     FormatError,
-    TruncatedVideoError,
     VideoError,
     brief,
     count_noun,
@@ -33,17 +30,14 @@ from ..base.progress import Progress
 from ..base.texts import show_name
 from ..events import LATEST_US, Events, SensorSize, concatenate
 from ..formats import (
-    FORMATS,
     WriteOptions,
     Writer,
     create_writer,
-    discard_saved,
     find_encoder,
     info,
     open_recording,
     written_suffixes,
 )
-from ..formats.writing import write_parts
 from ..video.config import VideoSettings
 from ..video.frames import Frame
 from ..video.names import (
@@ -72,7 +66,6 @@ class Conversion:
         frames: Number of frames read; 0 for a recording.
         events: Number of events written.
         duration_us: Time from the first to the last frame or event in microseconds.
-        lost: Description of the data lost from a corrupted recording; None if complete.
     """
 
     path: Path
@@ -80,7 +73,6 @@ class Conversion:
     frames: int
     events: int
     duration_us: int
-    lost: str | None = None
 
     def __str__(self) -> str:
         of_video = " of video" if self.frames else ""
@@ -88,8 +80,7 @@ class Conversion:
         rate = f", {self.events / duration_s:,.0f} per second{of_video}" if duration_s else ""
         origin = f"from {self.frames:,} frames of" if self.frames else "of"
         events = f"{count_noun(self.events, 'event')}{rate}"
-        lost = f"; lost: {self.lost}" if self.lost else ""
-        return f"{show_name(self.path)}: {events}, {origin} {self.sensor} in {duration_s:.2f} s{lost}"
+        return f"{show_name(self.path)}: {events}, {origin} {self.sensor} in {duration_s:.2f} s"
 
     def to_record(self) -> dict[str, Any]:
         """Return the result as a dict for JSON, with the same names as `RecordingInfo`."""
@@ -100,7 +91,6 @@ class Conversion:
             "frames": self.frames,
             "events": self.events,
             "duration_us": self.duration_us,
-            "lost": self.lost,
         }
 
 
@@ -115,8 +105,8 @@ def convert_video(
 ) -> Conversion:
     """Convert a video to an event file in the format of its suffix.
 
-    Memory does not grow with the length of the video; threads decode frames and compress events. The file is complete
-    or absent: after an interruption, the conversion starts from the beginning.
+    Memory does not grow with the length of the video; a thread decodes frames. The file is complete or absent: after an
+    interruption, the video is converted again from its start.
 
     Args:
         source: Video file, image folder, or the number of a camera; Ctrl-C stops the camera.
@@ -127,9 +117,8 @@ def convert_video(
         origin: Additional description of the source, stored in HDF5 after the name of the video.
 
     Raises:
-        VideoError: If the video cannot be read, has fewer than two frames, or its frames are inconsistent.
-        TruncatedVideoError: If the video ends early. The file is complete, with the events of all readable frames;
-            HDF5 has the attribute `truncated_at_us`.
+        VideoError: If the video cannot be read, is truncated, has fewer than two frames, or its frames are
+            inconsistent.
         FileError: If the file already exists or cannot be written.
         EventError: If the format cannot store the events.
     """
@@ -143,29 +132,18 @@ def convert_video(
     options = WriteOptions(
         source=Path(video.name).name + (f" ({origin})" if origin else ""),
         settings=config.part(FilmConfig).to_record(),
-        compression=config.compression,
         overwrite=overwrite,
     )
 
-    # The error of a video that ends early is raised after this block: the writer completes its file only if the block
-    # ends without an error.
-    truncated: TruncatedVideoError | None = None
+    count = _FrameCounter()
     with create_writer(path, video.size, options) as writer, video.ended_by_interrupt():
-        count = _FrameCounter()
         try:
             _convert(video, config, writer, count, progress)
-        except TruncatedVideoError as error:
-            truncated = error
-            writer.note("truncated_at_us", error.at_us)
         except VideoError as error:
             raise error.named(video.name) from error
         if count.frames < 2:
             span = _describe_span(config)
             raise VideoError(f"{video.name}: too few frames{span} (found {count.frames}, expected at least 2)")
-    if truncated:
-        message = f"{truncated}; {path} contains the events before this time"
-        raise TruncatedVideoError(message, at_us=truncated.at_us) from truncated
-
     duration_us = count.last_us - count.first_us
     return Conversion(path, video.size, count.frames, writer.count, duration_us)
 
@@ -246,21 +224,19 @@ def convert_recording(
     *,
     overwrite: bool = False,
     progress: Progress | None = None,
-    format_name: str | None = None,
 ) -> Conversion:
     """Convert a recording to an event file in the format of its suffix, in bounded memory.
 
-    `progress` is called with the number of events done and the total (0 if unknown); `format_name` is the format of the
-    recording, if already known from `recognise`. Other arguments as in `convert_video`.
+    `progress` is called with the number of events done and the total (0 if unknown). Other arguments as in
+    `convert_video`.
     """
     source = Path(source)
     path = Path(path)
     check_address(source)
 
-    recording = open_recording(source, config, format_name=format_name)
+    recording = open_recording(source, config)
     extent = recording.extent()
     total = extent.events if extent else 0
-    corruptions: list[CorruptionError] = []
     events = 0
     first_us = 0
     last_us = 0
@@ -269,7 +245,7 @@ def convert_recording(
         if config.sort:
             yield recording.sorted()
         else:
-            yield from recording.chunks(on_corruption=corruptions.append if config.salvage else None)
+            yield from recording.chunks()
 
     def counted(parts: Iterable[Events]) -> Iterator[Events]:
         nonlocal events, first_us, last_us
@@ -286,26 +262,13 @@ def convert_recording(
     options = WriteOptions(
         source=source.name,
         settings=settings if isinstance(settings, dict) else {},
-        compression=config.compression,
         overwrite=overwrite,
     )
 
-    parts = counted(read())
-    try:
-        write_parts(path, parts, recording.sensor, options)
-    except CorruptionError as error:
-        message = f"{error}; use {advise_repair(error)}"
-        raise CorruptionError(message, lost=error.lost) from error.__cause__
-    lost = f"{corruptions[0]}; lost: {corruptions[0].lost}" if corruptions else None
-    return Conversion(path, recording.sensor, 0, events, last_us - first_us, lost)
-
-
-def advise_repair(error: CorruptionError) -> str:
-    """Return the settings that allow converting a corrupted or unsorted recording."""
-    salvage = "salvage to keep the events before this position"
-    cause = error.__cause__
-    is_unsorted = isinstance(cause, EventError) and cause.is_unsorted
-    return f"sort to sort the events by time, or {salvage}" if is_unsorted else salvage
+    with create_writer(path, recording.sensor, options) as writer:
+        for part in counted(read()):
+            writer.append(part)
+    return Conversion(path, recording.sensor, 0, events, last_us - first_us)
 
 
 @dataclass(frozen=True)
@@ -392,13 +355,12 @@ def convert_task(
         raise FormatError(f"{task}: parts of recordings are not converted (found a recording, expected a video)")
 
     # An empty file of unknown format is opened as a recording, so the error says that it is empty.
-    format_name = task.kind.format_name
-    if format_name is None and source.is_file() and source.stat().st_size:
+    if task.kind.format_name is None and source.is_file() and source.stat().st_size:
         raise FormatError(
             f"{source}: neither a video that OpenCV can read (expected .mp4, .webm, .gif, ...) nor a recording of a "
             "known format (expected .h5, .raw, .aedat4, ...)"
         )
-    return convert_recording(source, target, config, overwrite=overwrite, progress=progress, format_name=format_name)
+    return convert_recording(source, target, config, overwrite=overwrite, progress=progress)
 
 
 def convert_many(
@@ -441,15 +403,8 @@ def convert_many(
 
 
 def find_unconverted(tasks: Sequence[ConversionTask]) -> list[ConversionTask]:
-    """Return the tasks without an existing target; remove saved states of the others."""
-    waiting = []
-    for task in tasks:
-        if Path(task.target).exists():
-            discard_saved(Path(task.target))
-        else:
-            waiting.append(task)
-
-    return waiting
+    """Return the tasks without an existing target."""
+    return [task for task in tasks if not Path(task.target).exists()]
 
 
 @dataclass(frozen=True)
@@ -544,9 +499,9 @@ def events_from_video(
     Raises:
         VideoError: If the video cannot be read, has fewer than two frames, or its frames are inconsistent; or if
             `source` are frames and settings of videos are given.
-        TruncatedVideoError: If the video ends early; `simulate` yields the events before this time.
 
     Example:
+        >>> import numpy as np
         >>> array = np.random.default_rng(0).integers(0, 256, (5, 7, 12), np.uint8)
         >>> events = events_from_video(array, FilmConfig(fps=30, pos_thres=0.3))
         >>> events.sensor
@@ -661,10 +616,7 @@ def convert(
 
 
 def _refuse_unused(tasks: Sequence[ConversionTask], given: Set[str]) -> None:
-    """Refuse settings that apply only to videos, recordings or HDF5 files if there are none."""
-    if "compression" in given and not any(task.target.suffix.lower() in FORMATS["hdf5"].suffixes for task in tasks):
-        raise ConfigError(f"{tasks[0].target}: compression is only for HDF5 files")
-
+    """Refuse settings that apply only to videos or recordings if there are none."""
     existing = [task for task in tasks if task.source.exists() or task.camera is not None]  # others are reported later
     for names, is_video, kind in ((FOR_VIDEOS, True, "videos"), (FOR_RECORDINGS, False, "recordings")):
         unused = sorted(names & given)

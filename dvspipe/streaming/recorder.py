@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from ..events import Events
 from ..formats import Writer
 
-SAVE_US = 10_000_000  # on the clock of the stream; a killed process loses the events since the last save
 MAX_PENDING = 1000  # parts that wait for the disk, 10 s of a recording; then the stream waits, and drops chunks
 
 
@@ -24,17 +23,16 @@ def record(writer: Writer) -> Iterator[Callable[[Events], None]]:
 
 
 class _Recorder:
-    """Gives events to a writer in a thread, and saves its file every `SAVE_US`."""
+    """Gives events to a writer in a thread."""
 
     def __init__(self, writer: Writer, thread: ThreadPoolExecutor) -> None:
         self._writer = writer
         self._thread = thread
         self._pending: deque[Future[None]] = deque()
-        self._saved_us: int | None = None
 
     def add(self, events: Events) -> None:
         if len(events):
-            self._pending.append(self._thread.submit(self._write, events))
+            self._pending.append(self._thread.submit(self._writer.append, events))
         self.wait(MAX_PENDING)
 
     def wait(self, limit: int) -> None:
@@ -46,13 +44,3 @@ class _Recorder:
 
             self._pending.popleft()
             oldest.result()
-
-    def _write(self, events: Events) -> None:
-        self._writer.append(events)
-
-        last_us = int(events.t[-1])
-        if self._saved_us is None:
-            self._saved_us = int(events.t[0])
-        if last_us - self._saved_us >= SAVE_US:
-            self._writer.save({})
-            self._saved_us = last_us

@@ -1,4 +1,4 @@
-"""Encoders of formats that dvspipe reads but does not write."""
+"""Encoders of formats that dvspipe reads but does not write, and bags."""
 
 from __future__ import annotations
 

@@ -19,7 +19,6 @@ from conftest import random_events
 from dvspipe.base.errors import WorkerError
 from dvspipe.base.files import TEMPORARY, UNFINISHED, move_into_place
 from dvspipe.formats import read, write
-from dvspipe.formats.hdf5 import chunked_file
 from dvspipe.recordings.conversion import convert_many, find_unconverted, plan_conversions
 from dvspipe.video.frames import Frame
 from dvspipe.video.writing import write_video
@@ -128,7 +127,7 @@ def test_full_disk_fails_one_input_and_next_run_finishes_it(tmp_path: Path, monk
         move(beside, path)
 
     with monkeypatch.context() as full:
-        full.setattr(chunked_file, "move_into_place", fill)
+        full.setattr("dvspipe.base.files.move_into_place", fill)
         done = dvspipe(*command, code=None)
     assert done.returncode == 1
     assert [line for line in done.output.splitlines() if "2.h5" in line] == [

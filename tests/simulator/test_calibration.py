@@ -10,7 +10,7 @@ from facts import raises
 
 from dvspipe.base.errors import DataError
 from dvspipe.events import Events, SensorSize, concatenate
-from dvspipe.formats.aedat4 import AEDAT4, read_frames
+from dvspipe.formats import read, read_frames
 from dvspipe.recordings.calibration import calibrate
 from dvspipe.simulator import SimulatorConfig, simulate
 from dvspipe.simulator.calibration import Calibration, _correlate_counts, _count_events, calibrate_frames
@@ -120,9 +120,7 @@ def judge(found: Calibration, frames: list[Frame], events: Events) -> tuple[floa
 @pytest.fixture(scope="module")
 def davis(test_data: Path) -> tuple[list[Frame], Events]:
     path = test_data / "davis/faery_davis346.aedat4"
-    source = AEDAT4.open(path)
-    chunks = (Events(*columns, sensor=source.sensor) for columns in source.chunks())
-    return list(read_frames(path)), concatenate(chunks, source.sensor)
+    return list(read_frames(path)), read(path)
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shlex
 import signal
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -327,31 +326,6 @@ def test_ctrl_c_and_sigterm_end_an_endless_stream_with_a_complete_recording(
     seen = read(tmp_path / "seen.h5")
     assert len(seen) == writer.count > 0
     assert answers[-1].t_us - STEP_US <= int(seen.t[-1]) < answers[-1].t_us
-
-
-def test_events_of_a_killed_process_can_be_read_and_converted(checkpoint: Path, tmp_path: Path) -> None:
-    bar = moving_bar(0, 0)  # in one chunk, every 0.5 s: a busy machine drops nothing
-    parts = [Events(bar.t // 100 + 500_000 * n, bar.x, bar.y, bar.p, bar.sensor) for n in range(80)]
-    source = concatenate(parts, BAR_SENSOR)
-    write(tmp_path / "bars.h5", source)
-
-    words = ["live", "bars.h5", str(checkpoint), "--speed", "10", "--record", "seen.h5", "--json"]
-    with subprocess.Popen(
-        [sys.executable, "-m", "dvspipe", *words], cwd=tmp_path, stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        shown = (LiveAnswer.model_validate_json(line) for line in process.stdout)
-        killed_us = next(answer.t_us for answer in shown if answer.t_us > 25_000_000)
-        process.kill()
-
-    recovered = read(tmp_path / "seen.h5.part")
-    assert recovered == source.slice_events(0, len(recovered))
-    assert int(recovered.t[-1]) >= killed_us - 11_000_000
-    assert mentions(dvspipe("info", "seen.h5", cwd=tmp_path, code=2).stderr, "seen.h5.part")
-    again = dvspipe(*words, cwd=tmp_path, code=2)
-    assert mentions(again.stderr, "seen.h5.part", "convert", "overwrite")
-    dvspipe("convert", "seen.h5.part", "-o", "saved.h5", cwd=tmp_path)
-    assert read(tmp_path / "saved.h5") == recovered
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

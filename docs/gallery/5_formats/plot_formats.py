@@ -13,12 +13,10 @@ suffix                format            description
 ``.csv``              CSV               text with the columns t, x, y, p, for spreadsheets and reading
 ``.aedat4``           AEDAT 4           the format of iniVation's DV software
 ``.raw``              EVT 2.0           Prophesee's RAW, one word per event
-``.evt3.raw``         EVT 3.0           Prophesee's RAW of newer cameras; events share words for rows and times
 ``.dat``              DAT               Prophesee's DAT, eight bytes per event
 ``.es``               Event Stream      the format of the Sydney group, with time differences in few bytes
 ``.bin``              N-MNIST's 40 bit  five bytes per event, for sensors of up to 256 x 240 pixels; the sensor is not
                                         in the file
-``.mcap``             ROS 2 bag         event_camera_msgs/EventPacket, for ROS; needs ``pip install 'dvspipe[ros]'``
 ====================  ================  ================================================================================
 """
 
@@ -32,10 +30,10 @@ import dvspipe
 from dvspipe.formats import Hints
 from dvspipe.synthesis import GestureClip, record_gesture
 
-SUFFIXES = (".h5", ".npz", ".csv", ".aedat4", ".raw", ".evt3.raw", ".dat", ".es", ".bin", ".mcap")
+SUFFIXES = (".h5", ".npz", ".csv", ".aedat4", ".raw", ".dat", ".es", ".bin")
 
 events = record_gesture(GestureClip(7, person=3, clip=0, seed=0, duration_us=300_000))
-figure, panels = plt.subplots(3, 4, figsize=(11, 8), layout="constrained")
+figure, panels = plt.subplots(3, 3, figsize=(9, 8), layout="constrained")
 shown, title = {"events": events}, {"events": f"before\n{len(events):,} events"}
 with TemporaryDirectory() as folder:
     for suffix in SUFFIXES:

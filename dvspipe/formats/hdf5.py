@@ -1,0 +1,270 @@
+"""HDF5 recordings: read in all LAYOUTS, written in the layout of DSEC (Gehrig et al. 2021).
+
+Most event libraries read what is written: the datasets /events/{x, y, t, p}, /events/{width, height}, /ms_to_idx,
+/t_offset, and the same columns under /prophesee/left. Times in the file are relative to /t_offset; times in memory are
+absolute. Integers are microseconds and floats are seconds if the layout defines this; otherwise a hint must set the
+unit.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from bisect import bisect_left
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from ..base.errors import FormatError, escape_controls
+from ..events import Events, SensorSize
+from .hdf5_layouts import Layout, Location, find_layout
+from .hints import UNIT_EXPONENTS, Hints, TimeUnit, unknown_unit
+from .source import CHUNK_EVENTS, Extent, Format, Source, StoredColumns, WriteOptions, parse_sensor
+from .values import convert_columns
+
+MAGIC = b"\x89HDF\r\n\x1a\n"
+SUFFIXES = (".h5", ".hdf5")
+CACHE_BYTES = 32 << 20  # per dataset: a chunk is decompressed once, although parts end within it
+ATTRIBUTES = (
+    "width",
+    "height",
+    "geometry",  # of the Metavision SDK
+    "timestamp_scale_ms",  # of EventCV
+    "format",
+    "version",
+    "t_unit",
+    "source",
+    "settings",
+)
+"""Attributes that are read; HDF5 crashes or hangs on some corrupted values, so others are left alone."""
+UNITS_BY_MS: dict[float, TimeUnit] = {1e3: "s", 1.0: "ms", 1e-3: "us", 1e-6: "ns"}
+
+CHUNK_ROWS = 1 << 16
+COLUMN_TYPES = {"x": np.uint16, "y": np.uint16, "t": np.int64, "p": np.uint8}
+STORAGE: dict[str, Any] = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
+MAX_INDEX_MS = 1 << 26  # 18 hours; limited because one wrong time could fill the disk
+NEAR_ZERO_US = 1_000_000  # recordings that begin later are stored relative to t_offset
+
+
+def _open(path: Path, hints: Hints) -> Source:
+    with _open_file(path) as file:
+        attributes = {name: _read_attribute(path, file, name) for name in ATTRIBUTES if name in file.attrs}
+        layout = find_layout(path, file)
+        columns = _Columns.find(path, file, layout, attributes, hints)
+        sensor = _read_sensor(path, file, layout, attributes)
+
+    if attributes.get("format") == "dsec" and "settings" in attributes:  # written by dvspipe
+        attributes["settings"] = json.loads(attributes["settings"])
+    return Source(sensor, columns.read, attributes | {"layout": layout.name}, columns.extent, columns.read_span)
+
+
+def _open_file(path: Path) -> h5py.File:
+    with suppress(ImportError):
+        import hdf5plugin  # noqa: F401  registers its filters, such as DSEC's Blosc
+    return h5py.File(path, "r", rdcc_nbytes=CACHE_BYTES)
+
+
+def _read_attribute(path: Path, file: h5py.File, name: str) -> Any:
+    """Read an attribute as a JSON value."""
+    # The HDF5 library follows the addresses in a sequence, and crashes if they are corrupted. Texts are not sequences.
+    if file.attrs.get_id(name).get_type().detect_class(h5py.h5t.VLEN):
+        raise FormatError(f"{path}: corrupted attribute {name} (found a sequence, expected a number or a text)")
+
+    value = file.attrs[name]
+    value = value.tolist() if isinstance(value, np.generic | np.ndarray) else value
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+
+
+def _read_sensor(path: Path, file: h5py.File, layout: Layout, attributes: dict[str, Any]) -> SensorSize | None:
+    """Read the sensor size; None if the file does not store it."""
+    if "width" in attributes and "height" in attributes:
+        return parse_sensor(path, attributes["width"], attributes["height"])
+    if layout.name == "prophesee" and "geometry" in attributes:
+        width, _, height = str(attributes["geometry"]).partition("x")
+        return parse_sensor(path, width, height)
+
+    # The datasets are two numbers, or one array of both.
+    sides = [np.ravel(file[name][()]) for name in layout.sensor if name in file]
+    if sum(map(len, sides)) != len(("width", "height")):
+        return None
+    return parse_sensor(path, *np.concatenate(sides).tolist())
+
+
+@dataclass(frozen=True)
+class _Columns:
+    """Columns of events in a file.
+
+    Args:
+        path: HDF5 file.
+        locations: Locations of t, x, y and p.
+        events: Number of events.
+        exponent: Time in microseconds = stored time * 10^exponent + offset_us.
+        offset_us: Offset to add to every time in microseconds.
+    """
+
+    path: Path
+    locations: dict[str, Location]
+    events: int
+    exponent: int
+    offset_us: int
+
+    @classmethod
+    def find(cls, path: Path, file: h5py.File, layout: Layout, attributes: dict[str, Any], hints: Hints) -> _Columns:
+        """Find the columns of a file, and check that they are stored."""
+        types = {}
+        sizes = {}
+        for name, location in layout.columns.items():
+            dataset = file[location.dataset]
+            dtype = dataset.dtype[location.part] if isinstance(location.part, str) else dataset.dtype
+            if dtype.kind not in "iubf" or dtype != (layout.table_type or dtype):
+                expected = layout.table_type or "numbers"
+                raise FormatError(f"{path}: wrong type of {location.dataset} (found {dtype}, expected {expected})")
+            _check_stored(path, dataset)
+            types[name] = dtype
+            sizes[name] = len(dataset)
+
+        if len(set(sizes.values())) > 1:
+            raise FormatError(f"{path}: columns of different lengths (found {sizes})")
+
+        # A unit is stored by EventCV, as the milliseconds of a tick.
+        unit = layout.float_unit if types["t"].kind == "f" else layout.integer_unit
+        if "timestamp_scale_ms" in attributes and layout.name == "dsec":
+            unit = UNITS_BY_MS.get(attributes["timestamp_scale_ms"])
+        unit = hints.time_unit or unit
+        if unit is None:
+            raise unknown_unit(path, f"unknown time unit (found times of type {types['t']})")
+
+        offset_us = int(file[layout.offset][()]) if layout.offset and layout.offset in file else 0
+        return cls(path, layout.columns, sizes["t"], UNIT_EXPONENTS[unit], offset_us)
+
+    def read(self, start: int = 0, stop: int | None = None) -> Iterator[StoredColumns]:
+        """Yield the events `start` to `stop` - 1."""
+        stop = self.events if stop is None else stop
+        with _open_file(self.path) as file:
+            for first in range(start, stop, CHUNK_EVENTS):
+                yield self._convert(file, first, min(first + CHUNK_EVENTS, stop))
+
+    def _convert(self, file: h5py.File, start: int, stop: int) -> StoredColumns:
+        # Columns may be parts of the same dataset, which is then read once.
+        names = {location.dataset for location in self.locations.values()}
+        rows = {name: file[name][start:stop] for name in names}
+        values = {name: _select_part(rows[place.dataset], place.part) for name, place in self.locations.items()}
+        return convert_columns(values, self.exponent, self.offset_us, first=start)
+
+    def extent(self) -> Extent:
+        """Return the number of events, and the first and the last time."""
+        if not self.events:
+            return Extent(0, None, None)
+        with _open_file(self.path) as file:
+            first_us, last_us = (int(self._convert(file, row, row + 1).t[0]) for row in (0, self.events - 1))
+        return Extent(self.events, first_us, last_us)
+
+    def read_span(self, start_us: int, stop_us: int) -> Iterator[StoredColumns]:
+        """Yield the events with start_us <= t < stop_us, found by bisection: times are sorted."""
+        with _open_file(self.path) as file:
+            rows = range(self.events)
+            start, stop = (
+                bisect_left(rows, time_us, key=lambda row: int(self._convert(file, row, row + 1).t[0]))
+                for time_us in (start_us, stop_us)
+            )
+        yield from self.read(start, stop)
+
+
+def _select_part(rows: NDArray[Any], part: str | int | None) -> NDArray[Any]:
+    if part is None:
+        return rows
+    return rows[part] if isinstance(part, str) else rows[:, part]
+
+
+def _check_stored(path: Path, dataset: h5py.Dataset) -> None:
+    """Check that all rows of a dataset are stored: HDF5 reads others as zeros; and that its filters are installed."""
+    if dataset.chunks is None:
+        is_stored = dataset.id.get_storage_size() >= dataset.nbytes
+    else:
+        chunks = [math.ceil(side / chunk) for side, chunk in zip(dataset.shape, dataset.chunks, strict=True)]
+        is_stored = dataset.id.get_num_chunks() == math.prod(chunks)
+    if not is_stored:
+        raise FormatError(f"{path}: truncated: some events of {dataset.name} were never stored")
+
+    properties = dataset.id.get_create_plist()
+    for number, _, _, name in map(properties.get_filter, range(properties.get_nfilters())):
+        if not h5py.h5z.filter_avail(number):
+            what = f"the HDF5 filter {number} {name!r}"
+            raise FormatError(f"{path}: compressed with {what}; pip install hdf5plugin, or set HDF5_PLUGIN_PATH")
+
+
+@contextmanager
+def _write(path: Path, sensor: SensorSize, options: WriteOptions) -> Iterator[Callable[[Events], None]]:
+    sides = {"width": sensor.width, "height": sensor.height}
+    with h5py.File(path, "w", locking=False) as file:  # `write_beside` holds the lock
+        texts = {
+            "format": "dsec",
+            "version": version("dvspipe"),
+            "t_unit": "us",
+            "source": escape_controls(options.source),
+            "settings": json.dumps(dict(options.settings)),
+        }
+        # Texts of fixed length: HDF5 hangs on some corrupted texts of variable length.
+        file.attrs.update(sides | {name: np.bytes_(text.encode()) for name, text in texts.items()})
+
+        columns = {name: _create_column(file, f"events/{name}", dtype) for name, dtype in COLUMN_TYPES.items()}
+        index = _create_column(file, "ms_to_idx", np.uint64)
+        offset_us = 0
+
+        def add(events: Events) -> None:
+            # Times that begin late are stored relative to an offset: /ms_to_idx has a row per millisecond since 0.
+            nonlocal offset_us
+            count = len(columns["t"])
+            first_us = int(events.t[0])
+            if not count and not 0 <= first_us < NEAR_ZERO_US:
+                offset_us = first_us - first_us % 1000
+
+            t = events.t - offset_us
+            for name, column in (("x", events.x), ("y", events.y), ("t", t), ("p", events.p)):
+                _append(columns[name], column)
+            _index_milliseconds(index, t, count)
+
+        yield add
+
+        # The last row of the index is the end. Other libraries look for the columns under /prophesee/left: links.
+        _append(index, np.array([len(columns["t"])]))
+        file["t_offset"] = np.int64(offset_us)
+        for name, side in sides.items():
+            file[f"events/{name}"] = side
+        for name, dataset in columns.items():
+            file[f"prophesee/left/{name}"] = dataset
+
+
+def _create_column(file: h5py.File, name: str, dtype: type) -> h5py.Dataset:
+    return file.create_dataset(name, (0,), dtype, maxshape=(None,), chunks=(CHUNK_ROWS,), **STORAGE)
+
+
+def _append(column: h5py.Dataset, values: NDArray[Any]) -> None:
+    start = len(column)
+    column.resize(start + len(values), axis=0)
+    column[start:] = values
+
+
+def _index_milliseconds(index: h5py.Dataset, t: NDArray[np.int64], count: int) -> None:
+    """Index the first event at or after each millisecond; `t` are times of the next events, after `count` others."""
+    stop_ms = min(int(t[-1]) // 1000 + 1, MAX_INDEX_MS)
+    for start_ms in range(len(index), stop_ms, CHUNK_EVENTS):  # gaps may have millions of milliseconds
+        milliseconds = np.arange(start_ms, min(start_ms + CHUNK_EVENTS, stop_ms))
+        _append(index, np.searchsorted(t, milliseconds * 1000) + count)
+
+
+HDF5 = Format(
+    "hdf5",
+    SUFFIXES,
+    lambda path, head: head.startswith(MAGIC) or path.suffix.lower() in SUFFIXES,
+    _open,
+    _write,
+    SUFFIXES,
+)

@@ -1,0 +1,270 @@
+"""Laws of all formats: written events are read back, truncated and changed files are errors of one line."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from conftest import SENSOR, random_events, rows_of
+from encoders import encode_aedat2, encode_aedat3, encode_evt3, encode_evt21
+from facts import raises
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dvspipe.base.errors import DvspipeError, EventError, FileError, FormatError
+from dvspipe.events import Events, SensorSize
+from dvspipe.formats import (
+    FORMATS,
+    Hints,
+    WriteOptions,
+    create_writer,
+    info,
+    open_recording,
+    read,
+    write,
+    written_suffixes,
+)
+
+ROOT = Path(__file__).parents[2]
+SUFFIXES = written_suffixes()
+EVENTS = random_events(0, 300, span_us=50_000)
+EXTREMES = (b"\0", b"\xff", b"\x7f", b"\x80")
+
+
+def make_seeds() -> dict[str, bytes]:
+    """Return a small file of each format, by suffix."""
+    seeds = {
+        ".evt3.raw": encode_evt3(EVENTS),
+        ".evt21.raw": encode_evt21(EVENTS),
+        ".2.aedat": encode_aedat2(EVENTS),
+        ".3.aedat": encode_aedat3(EVENTS),
+    }
+    with TemporaryDirectory() as folder:
+        np.save(f"{folder}/seed.npy", rows_of(EVENTS, t="i8", x="u2", y="u2", p="?"))
+        for suffix in SUFFIXES:
+            write(f"{folder}/seed{suffix}", EVENTS)
+        for path in Path(folder).iterdir():
+            seeds[path.suffix] = path.read_bytes()
+    return seeds
+
+
+SEEDS = make_seeds()
+
+
+def hints_of(suffix: str) -> Hints:
+    return Hints(sensor="128x128" if suffix in (".2.aedat", ".3.aedat") else str(SENSOR))
+
+
+@pytest.mark.parametrize("suffix", sorted(SEEDS))
+def test_seed_of_every_format_is_read(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"seed{suffix}"
+    path.write_bytes(SEEDS[suffix])
+    found = read(path, hints=hints_of(suffix))
+    for name in "txyp":
+        assert np.array_equal(getattr(found, name), getattr(EVENTS, name)), name
+
+
+@settings(max_examples=60)
+@given(
+    suffix=st.sampled_from(SUFFIXES),
+    seed=st.integers(0, 1000),
+    count=st.sampled_from([1, 2, 300]),
+    start_us=st.sampled_from([0, 17, 999_999, 1_000_000, 40_000_000, 3_000_000_000]),
+    span_us=st.sampled_from([1, 20, 100_000, 20_000_000]),
+    cuts=st.lists(st.integers(0, 300), max_size=4),
+)
+def test_written_events_are_read_back(
+    tmp_path: Path, suffix: str, seed: int, count: int, start_us: int, span_us: int, cuts: list[int]
+) -> None:
+    events = random_events(seed, count, span_us=span_us).shift_time(start_us)
+    edges = [0, *sorted(min(cut, count) for cut in cuts), count]
+    path = tmp_path / f"clip{suffix}"
+    write(path, [events.slice_events(*edge) for edge in pairwise(edges)], overwrite=True)
+    assert read(path, hints=Hints(sensor=str(SENSOR))) == events
+    assert [file.name for file in path.parent.glob("clip*") if file.suffix == path.suffix] == [path.name]
+
+    stop_us = start_us + span_us // 2
+    assert read(path, start_us, stop_us, hints=Hints(sensor=str(SENSOR))) == events.slice_time(start_us, stop_us)
+
+
+@pytest.mark.parametrize("suffix", [suffix for suffix in SUFFIXES if suffix not in FORMATS["bin40"].suffixes])
+def test_recording_without_events_is_read_back(tmp_path: Path, suffix: str) -> None:
+    write(tmp_path / f"a{suffix}", Events.empty(SENSOR))
+    assert read(tmp_path / f"a{suffix}", hints=Hints(sensor=str(SENSOR))) == Events.empty(SENSOR)
+
+
+@st.composite
+def changed_files(draw: st.DrawFn) -> tuple[str, bytes]:
+    """Suffix and content of a file with flipped, extreme, repeated or missing bytes, or bytes of another format."""
+    suffix = draw(st.sampled_from(sorted(SEEDS)))
+    content = SEEDS[suffix]
+    for change in draw(st.lists(st.sampled_from(("extreme", "random", "drop", "repeat", "graft")), max_size=3)):
+        # Every second position is in the header.
+        first = draw(st.integers(0, 255) | st.integers(0, max(len(content) - 1, 0)))
+        count = draw(st.sampled_from((1, 2, 4, 8, 500)))
+        inserted = {
+            "extreme": lambda count=count: draw(st.sampled_from(EXTREMES)) * count,
+            "random": lambda count=count: draw(st.binary(min_size=1, max_size=count)),
+            "drop": lambda: b"",
+            "repeat": lambda first=first, count=count, content=content: 2 * content[first : first + count],
+            "graft": lambda first=first: SEEDS[draw(st.sampled_from(sorted(SEEDS)))][first:],
+        }[change]()
+        content = content[:first] + inserted + content[first + count :]
+
+    return suffix, content
+
+
+def is_named(error: DvspipeError, path: Path) -> bool:
+    return path.name in str(error) and "\n" not in str(error)
+
+
+@settings(max_examples=400)
+@given(changed_files())
+def test_changed_file_is_read_or_rejected_in_one_line_with_its_name(tmp_path: Path, file: tuple[str, bytes]) -> None:
+    suffix, content = file
+    path = tmp_path / f"changed{suffix}"
+    path.write_bytes(content)
+    for hints in (Hints(), hints_of(suffix)):
+        try:
+            events = read(path, hints=hints)  # ordered and inside the sensor, or it cannot be created
+            assert info(path, hints=hints).events == len(events)
+        except DvspipeError as error:
+            assert is_named(error, path)  # noqa: PT017
+
+
+@given(suffix=st.sampled_from(sorted(SEEDS)), length=st.integers(0, 100_000))
+def test_truncated_file_is_an_error_or_ends_between_records(tmp_path: Path, suffix: str, length: int) -> None:
+    content = SEEDS[suffix]
+    path = tmp_path / f"cut{suffix}"
+    path.write_bytes(content[: length % len(content)])
+    try:
+        events = read(path, hints=hints_of(suffix))
+    except DvspipeError as error:
+        assert is_named(error, path)  # noqa: PT017
+    else:
+        # Only formats without a length: the number of events is not stored.
+        assert suffix not in (".h5", ".hdf5", ".npz", ".npy", ".aedat4")
+        assert np.array_equal(events.t, EVENTS.t[: len(events)])
+
+
+def test_events_of_a_truncated_record_are_not_read(tmp_path: Path) -> None:
+    for suffix in (".evt3.raw", ".evt21.raw", ".2.aedat", ".3.aedat", ".raw", ".dat", ".bin", ".es"):
+        (tmp_path / f"cut{suffix}").write_bytes(SEEDS[suffix][:-1])
+        with raises(FormatError, f"cut{suffix}", "truncated"):
+            read(tmp_path / f"cut{suffix}", hints=hints_of(suffix))
+
+
+@pytest.mark.parametrize("suffix", [*sorted(SEEDS), ".bag", ".mcap", ".db3", ".xyz"])
+def test_random_bytes_are_rejected(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"random{suffix}"
+    for count in (0, 1000):
+        path.write_bytes(np.random.default_rng(0).bytes(count))
+        with pytest.raises(DvspipeError, match=path.name):
+            read(path)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_failed_write_leaves_no_files(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"a{suffix}"
+    with raises(EventError, path.name, "unsorted"):
+        write(path, [EVENTS, EVENTS])
+    with raises(EventError, path.name, "12x7", "5x5"):
+        write(path, [Events.empty("5x5"), EVENTS])
+    with pytest.raises(KeyboardInterrupt), create_writer(path, SENSOR, WriteOptions()) as writer:
+        writer.append(EVENTS)
+        raise KeyboardInterrupt
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_full_disk_is_one_error(tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=200 << 10))
+    with raises(FileError, f"a{suffix}", "space"):
+        write(tmp_path / f"a{suffix}", EVENTS)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("error", [RuntimeError("disk"), OSError("disk")])
+def test_errors_of_a_library_that_writes_become_file_errors(
+    tmp_path: Path, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("dvspipe.formats.faery_files._to_faery", fail)
+    monkeypatch.setattr("dvspipe.formats.hdf5._append", fail)
+    for name in ("a.es", "a.aedat4", "a.h5"):
+        with raises(FileError, name, "disk"):
+            write(tmp_path / name, EVENTS)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("suffix", "t", "x", "found"),
+    [
+        (".bin", -1, 0, "t = -1"),
+        (".bin", 2**36, 0, "t = 68719476736"),
+        (".bin", 0, 256, "x = 256"),
+        (".es", -1, 0, "t = -1"),
+        (".es", 2**33, 0, "gap"),
+        (".aedat4", -1, 0, "t = -1"),
+        (".raw", 2**34, 0, "t = 17179869184"),
+        (".raw", 0, 2048, "x = 2048"),
+        (".dat", 2**32, 0, "t = 4294967296"),
+        (".dat", 0, 16384, "x = 16384"),
+    ],
+)
+def test_events_that_a_format_cannot_store_are_rejected(
+    tmp_path: Path, suffix: str, t: int, x: int, found: str
+) -> None:
+    with raises(EventError, f"a{suffix}", found):
+        write(tmp_path / f"a{suffix}", Events([t], [x], [0], [True], "20000x20000"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_existing_file_is_kept_without_overwrite(tmp_path: Path) -> None:
+    for suffix in (".h5", ".csv"):
+        path = tmp_path / f"a{suffix}"
+        write(path, EVENTS)
+        with raises(FileError, path.name, "overwrite"):
+            write(path, EVENTS[:10])
+        assert read(path) == read(path, hints=Hints(sensor=str(SENSOR))) == EVENTS
+        write(path, EVENTS[:10], overwrite=True)
+        assert read(path) == EVENTS[:10]
+
+
+def test_file_written_by_another_process_meanwhile_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "out.h5"
+
+    def parts() -> Iterator[Events]:
+        yield EVENTS
+        path.write_text("the other's")
+
+    with raises(FileError, "out.h5"):
+        write(path, parts())
+    assert path.read_text() == "the other's"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_memory_is_bounded_by_chunks(tmp_path: Path) -> None:
+    events = random_events(1, 3_000_000, SensorSize(width=640, height=480))
+    for suffix in (".h5", ".raw", ".dat", ".es", ".aedat4"):
+        write(tmp_path / f"a{suffix}", events)
+        chunks = [len(part) for part in open_recording(tmp_path / f"a{suffix}").chunks()]
+        assert sum(chunks) == len(events)
+        assert max(chunks) <= 1 << 20
+
+
+def test_documentation_table_lists_every_format_and_suffix() -> None:
+    page = (ROOT / "docs" / "reference" / "formats.md").read_text(encoding="utf-8")
+    rows = [line for line in page.splitlines() if line[:1] == "|"]
+    cells = {row.split("|")[1].strip().strip("`"): row.split("|")[2:] for row in reversed(rows)}  # first name
+    for name, known in FORMATS.items():
+        assert {word.strip().strip("`") for word in cells[name][0].split(",")} == set(known.suffixes), name
+        assert bool(cells[name][1].strip()) == bool(known.written), name

@@ -1,0 +1,149 @@
+"""Recordings: spans, sensors, order, structured arrays, events in memory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import SENSOR, random_events
+from facts import mentions, raises
+
+from dvspipe.base.errors import ConfigError, EventError, FileError, FormatError, PartialError
+from dvspipe.events import Events, SensorSize, concatenate
+from dvspipe.formats import Hints, info, iterate, open_recording, read, write
+
+HINTS = Hints(sensor=str(SENSOR))
+
+
+def test_part_is_read_by_seconds_after_the_first_event(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    events = random_events(4, 300).shift_time(1_700_000_000_000_000)
+    expected = events.slice_time(start_s=0.02, stop_s=0.05)
+    for name in ("a.h5", "a.csv"):
+        path = tmp_path / name
+        write(path, events)
+        assert read(path, start_s=0.02, stop_s=0.05) == expected
+        assert read(path, start_s=0.02, stop_s=0.05, sort=True) == expected
+        assert concatenate(iterate(path, start_s=0.02, stop_s=0.05), SENSOR) == expected
+        assert read(path, int(events.t[0]), stop_s=0.05) == events.slice_time(stop_s=0.05)
+        with raises(ConfigError, "start_us", "start_s"):
+            read(path, 0, start_s=0)
+        assert not caplog.records
+        assert not len(read(path, 0, 1000))
+        assert mentions(caplog.text, name, "0 to 1000", int(events.t[0]), int(events.t[-1]), "start_s")
+        caplog.clear()
+
+
+def test_sensor_comes_from_file_hint_or_guess(tmp_path: Path) -> None:
+    named, headerless = tmp_path / "a.h5", tmp_path / "a.bin"
+    write(named, random_events(0, 50))
+    write(headerless, Events([5], [33], [33], [1], "34x34"))
+    assert info(named).sensor_source == "file"
+    assert (info(headerless).sensor_source, info(headerless).width) == ("guessed", 34)
+    assert info(headerless, hints=Hints(sensor="128x128")).sensor_source == "given"
+    with raises(EventError, "a.h5", "12x7", "5x5"):
+        read(named, hints=Hints(sensor="5x5"))
+    with raises(FormatError, "a.bin", "event 0", "x = 33", "12"):
+        read(headerless, hints=HINTS)
+    np.save(tmp_path / "a.npy", Events([5], [3000], [3], [1], "4000x7").structured())
+    with raises(FormatError, "a.npy", "3001x4", "sensor=WxH"):
+        read(tmp_path / "a.npy")
+
+
+def test_unsorted_events_are_an_error_or_sorted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("5 1 2 1\n9 3 4 0\n7 5 6 1\n9 7 0 1\n")
+    with raises(FormatError, "a.csv", "event 2", "t = 7", "9 us"):
+        read(path, hints=HINTS)
+    assert read(path, hints=HINTS, sort=True).x.tolist() == [1, 5, 3, 7]
+
+    # Also between chunks; the last line of a file.
+    monkeypatch.setattr("dvspipe.formats.source.MIN_CHUNK_EVENTS", 1)
+    monkeypatch.setattr("dvspipe.formats.text.CHUNK_EVENTS", 2)
+    with raises(FormatError, "a.csv", "t = 7", "9 us", "after the first 2"):
+        read(path, hints=HINTS)
+
+
+def test_progress_counts_events(tmp_path: Path) -> None:
+    events = random_events(0, 500)
+    for name, total in (("a.h5", 500), ("a.raw", 0)):
+        write(tmp_path / name, events)
+        calls: list[tuple[float, float]] = []
+        recording = open_recording(tmp_path / name)
+        assert len(list(recording.chunks(progress=lambda *done: calls.append(done)))) == 1  # noqa: B023
+        assert calls == [(500, total)]
+
+
+def test_info_counts_events(tmp_path: Path) -> None:
+    events = random_events(0, 500)
+    write(tmp_path / "a.h5", events, settings={"pos_thres": 0.3})
+    found = info(tmp_path / "a.h5")
+    assert (found.events, found.duration_us, found.on_fraction) == (500, events.duration_us, events.p.mean())
+    assert found.rate_hz == pytest.approx(500 / events.duration_us * 1e6)
+    assert found.attributes["settings"] == {"pos_thres": 0.3}
+    write(tmp_path / "b.h5", Events.empty(SENSOR))
+    assert info(tmp_path / "b.h5").t_first_us is None
+    assert [one.events for one in info([tmp_path / "a.h5", tmp_path / "b.h5"])] == [500, 0]
+    with pytest.raises(PartialError):
+        info([tmp_path / "a.h5", tmp_path / "none.h5"])
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "found"),
+    [
+        ("a.bin", b"", "empty"),
+        ("a.h5", b"not hdf5 at all", "a.h5"),
+        ("a.xyz", b"something", "known format"),
+        ("a.mp4", b"something", "video"),
+        ("a.raw.gz", b"\x1f\x8b\x08", "known format"),
+    ],
+)
+def test_file_without_events_is_an_error(tmp_path: Path, name: str, content: bytes, found: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    with raises(FormatError, name, found):
+        read(tmp_path / name)
+
+
+def test_missing_files_and_folders_are_errors(tmp_path: Path) -> None:
+    with raises(FileError, "a.h5", "no such file"):
+        read(tmp_path / "a.h5")
+    with raises(FileError, tmp_path.name, "folder"):
+        read(tmp_path)
+    with raises(FileError, ".h5", ".hdf5", "found .aedat"):
+        write(tmp_path / "a.aedat", random_events(0, 10))
+
+
+def test_structured_array_is_written_like_events(tmp_path: Path) -> None:
+    events = random_events(4, 50)
+    for name, sensor, expected in (("a.h5", SENSOR, SENSOR), ("b.h5", None, SensorSize(width=34, height=34))):
+        assert write(tmp_path / name, events.structured(), sensor) == 50
+        found = read(tmp_path / name)
+        assert found.sensor == expected
+        assert np.array_equal(found.structured(), events.structured())
+    with raises(EventError, "x, y, t and p"):
+        write(tmp_path / "c.h5", np.zeros((5, 4)))
+    with raises(FormatError, "sensor"):
+        write(tmp_path / "c.h5", events[:0].structured())
+
+
+def test_events_in_memory_are_a_recording(caplog: pytest.LogCaptureFixture) -> None:
+    events = random_events(4, 300).shift_time(1_700_000_000_000_000)
+    recording = open_recording(events)
+    assert (recording.sensor, recording.format, str(recording.path)) == (SENSOR, "memory", "events")
+    assert recording.extent() == (300, events.t[0], events.t[-1])
+    assert concatenate(recording.chunks()) == read(events) == events
+    assert read(events, start_s=0.05) == events.slice_time(start_s=0.05)
+    assert np.shares_memory(next(recording.chunks()).t, events.t)
+    assert (read(Events.empty(SENSOR), 0, 5), info(Events.empty(SENSOR)).events) == (Events.empty(SENSOR), 0)
+    assert not caplog.records
+    with raises(EventError, "events", "12x7", "5x5"):
+        open_recording(events, hints=Hints(sensor="5x5"))
+
+
+@pytest.mark.parametrize("wrong", [[1, 2], 3, None, [np.zeros((2, 4))]])
+def test_writing_other_types_raises(wrong: object, tmp_path: Path) -> None:
+    with pytest.raises((TypeError, EventError)):
+        write(tmp_path / "a.h5", wrong)  # type: ignore[arg-type]
+    with raises(EventError, "a.h5", "Events"):
+        write(tmp_path / "a.h5", [random_events(0, 5), []])  # type: ignore[list-item]
+    assert not list(tmp_path.iterdir())
