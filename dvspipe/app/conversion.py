@@ -269,7 +269,6 @@ def convert_complete(source: ChosenFile, choices: Choices, folder: Path, progres
         choices.config().for_recording(source.name),  # as in the command, where the file has this name
         overwrite=True,
         progress=lambda done, total: progress(done, total if is_counted else 0),
-        threads=THREADS,
     )
 
     return events

@@ -58,7 +58,7 @@ class Example:
 
         if not self.is_recording:
             return Path(shutil.copyfile(SAMPLE, path))
-        convert_video(SAMPLE, path, overwrite=True, threads=THREADS)
+        convert_video(SAMPLE, path, overwrite=True)
         return path
 
 

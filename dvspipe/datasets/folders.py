@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.errors import DataError, DvspipeError, TruncatedVideoError, count_noun, escape_controls
+from ..base.errors import DataError, DvspipeError, count_noun, escape_controls
 from ..base.files import is_internal
 from ..base.gestures import GESTURES
 from ..base.yaml_files import shipped_configs
@@ -149,10 +149,7 @@ class RecordingFile:
             write(path, self._make())
             return
 
-        try:
-            convert_video(self.path, path, ConvertConfig(**self.framing.part(FilmConfig).given))
-        except TruncatedVideoError as error:  # the events before the end are written
-            log.warning("%s", error)
+        convert_video(self.path, path, ConvertConfig(**self.framing.part(FilmConfig).given))
 
     def load_span(self, start_us: int, end_us: int) -> Events:
         """Return the events from `start_us` (inclusive) to `end_us` (exclusive)."""
@@ -542,8 +539,7 @@ def is_loadable(path: Path) -> bool:
     if path.is_dir():
         return is_recording_folder(path) or is_image_folder(path)
 
-    unpacked = path.with_suffix("") if path.suffix.lower() == ".gz" else path
-    if not is_sample_suffix(unpacked.suffix) and unpacked.suffix.lower() not in VIDEO_SUFFIXES:
+    if not is_sample_suffix(path.suffix) and path.suffix.lower() not in VIDEO_SUFFIXES:
         return False
 
     is_label_file = path.name.endswith(SUFFIX)

@@ -12,11 +12,8 @@ from typing import Literal
 
 from ..base.errors import (
     Brief,
-    CorruptionError,
     DataError,
     EventError,
-    FormatError,
-    TruncatedVideoError,
     VideoError,
 )
 from ..base.pool import prefetch
@@ -25,13 +22,13 @@ from ..events import Events, Region, SensorSize, concatenate
 from ..formats import Recording, open_recording
 from ..hooks import Film, SquarePath, plugins
 from ..recordings.config import FilmConfig
-from ..recordings.conversion import FRAMES_AHEAD, advise_repair, open_for_sensor
+from ..recordings.conversion import FRAMES_AHEAD, open_for_sensor
 from ..recordings.sources import is_video
 from ..results import LookRow
 from ..video.config import VideoSettings
 from ..video.names import camera_of
 from ..video.opening import open_video
-from ..video.video import Video, warn_once
+from ..video.video import Video
 from .config import FramingConfig
 from .fitting import Fit, fit_stream, plan_fit, scaled_size
 from .framing import MAX_ZOOM, Framing, RegionTrack, find_framing, follow_stream, plan_following
@@ -99,29 +96,21 @@ class EventSource(Brief):
     def read_fitted(
         self,
         on_part: Callable[[Events], object] = lambda _: None,
-        on_truncation: Callable[[TruncatedVideoError], object] = lambda _: None,
     ) -> Iterator[Events]:
         """Yield the events on the network's sensor; decoding runs in a separate thread.
 
         Args:
             on_part: Called with each recorded part before fitting.
-            on_truncation: Called if a video ends early, after its last part and a warning.
         """
-        fitted = fit_stream(self._read(on_part, on_truncation), self.fit)
+        fitted = fit_stream(self._read(on_part), self.fit)
         return fitted if self.track is None else follow_stream(fitted, self.track)
 
-    def _read(
-        self, on_part: Callable[[Events], object], on_truncation: Callable[[TruncatedVideoError], object]
-    ) -> Iterator[Events]:
-        try:
-            for chunk in prefetch(self.events.parts(), PREFETCHED_CHUNKS):
-                for first in range(0, len(chunk), MAX_EVENTS):
-                    part = chunk.slice_events(first, first + MAX_EVENTS)
-                    on_part(part)
-                    yield part
-        except TruncatedVideoError as error:
-            warn_once(str(error))
-            on_truncation(error)
+    def _read(self, on_part: Callable[[Events], object]) -> Iterator[Events]:
+        for chunk in prefetch(self.events.parts(), PREFETCHED_CHUNKS):
+            for first in range(0, len(chunk), MAX_EVENTS):
+                part = chunk.slice_events(first, first + MAX_EVENTS)
+                on_part(part)
+                yield part
 
 
 def open_source(
@@ -157,7 +146,7 @@ def open_source(
 
     recording, guess = _open_recording(data, target, config)
     extent = recording.extent()
-    stream = EventParts(recording.sensor, partial(_read_recording, recording))
+    stream = EventParts(recording.sensor, recording.chunks)
     span_us = (extent.first_us or 0, extent.last_us or 0) if extent else None
     planned = _plan_source(str(data), stream, target, config, span_us, progress)
     source = replace(planned, synthetic=recording.is_synthetic)
@@ -220,16 +209,9 @@ def _contains_all_events(target: SensorSize, recording: Recording) -> bool:
     """Return whether all events are inside the target sensor."""
     return not is_larger(recording.sensor, target) or all(
         int(part.x.max()) < target.width and int(part.y.max()) < target.height
-        for part in _read_recording(recording)
+        for part in recording.chunks()
         if len(part)
     )
-
-
-def _read_recording(recording: Recording) -> Iterator[Events]:
-    try:
-        yield from recording.chunks()
-    except CorruptionError as error:
-        raise FormatError(f"{error}; convert it first, with {advise_repair(error)}") from error
 
 
 def _plan_source(
@@ -353,7 +335,7 @@ def _open_video(
         config = config.model_copy(update=dict(open_for_sensor(path, config).settings))
     roi = config.roi
     name = str(path)
-    complete = partial(_open_tolerant, path, config.model_copy(update={"crop": None, "resize": None}))
+    complete = partial(_open_repeated, path, config.model_copy(update={"crop": None, "resize": None}))
     film = Film(name, complete, NamedStep(progress, "person"), is_advised)
     geometry = config.crop or config.resize
 
@@ -364,7 +346,7 @@ def _open_video(
 
     # Search a small version of the video for the person, unless the settings select a part of the pictures.
     small = config.model_copy(update={"resize": str(coarse_size(size)), "upsample": "off"})
-    overview = _simulate_video(path, _open_tolerant(path, small), small)
+    overview = _simulate_video(path, _open_repeated(path, small), small)
     framing = None
     if roi == "auto" or (roi is None and config.fit is None and not geometry):
         zoom = 1.0 if config.fit == "crop" else None
@@ -396,7 +378,7 @@ def _open_video(
         warnings = (*warnings, repeated)
 
     stream = _simulate_video(path, video, settings)
-    shown = partial(_open_tolerant, path, pictures)
+    shown = partial(_open_repeated, path, pictures)
     return EventSource(
         name,
         stream,
@@ -432,11 +414,6 @@ def _open_repeated(path: Path, settings: VideoSettings) -> Video:
     """Open a video; repeat a GIF to last at least MIN_GIF_US, enough for a network's window."""
     video = open_video(path, settings)
     return video.repeated(MIN_GIF_US) if path.suffix.lower() == ".gif" and video.times_us is None else video
-
-
-def _open_tolerant(path: Path, settings: VideoSettings) -> Video:
-    """Open a video as `_open_repeated` does, to search or show it: if it is truncated, it only ends early."""
-    return _open_repeated(path, settings).tolerant()
 
 
 def _crop_to_region(settings: FilmConfig, region: Region, size: SensorSize, target: SensorSize | None) -> FilmConfig:

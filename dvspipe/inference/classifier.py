@@ -284,7 +284,6 @@ class Classifier:
             basis=basis,
             video=film is not None,
             synthetic=source.synthetic,
-            truncated_at_us=reader.truncated_at_us,
             warnings=tuple(source.warnings),
             segments=segments,
             timeline=timeline,

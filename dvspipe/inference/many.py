@@ -26,7 +26,7 @@ from ..hooks import RecordingView, plugins
 from ..recordings.sources import is_single_source
 from ..results import Dependencies, InferenceRun, OutputFolder, Prediction, add_scores, describe_adaptation
 from ..results.labels import MAX_LABEL_BYTES, read_labels
-from ..video.names import camera_of, check_address
+from ..video.names import camera_of
 from .classifier import Classifier, as_classifier
 from .config import InferConfig
 from .scores import find_label_file, score
@@ -240,12 +240,6 @@ class Predictions(tuple[Prediction, ...], Described):
             lines.append("; ".join(scores.describe()))
         return [table, *lines]
 
-    @property
-    def problem(self) -> str:
-        """Recordings that end early; empty: none."""
-        truncated = [prediction.file for prediction in self if prediction.truncated_at_us is not None]
-        return f"truncated: {', '.join(truncated)}" if truncated else ""
-
 
 @overload
 def infer(  # type: ignore[overload-overlap]  # a text is also a sequence of texts
@@ -410,7 +404,6 @@ def _summarize(folder: OutputFolder, run: InferenceRun) -> None:
 def _check_inputs(tasks: Sequence[Task], labels: Path | None) -> None:
     """Refuse missing files before the network runs: with many recordings, their turn may come after hours."""
     for source in (task.source for task in tasks):
-        check_address(source)
         if source.exists() or camera_of(source) is not None:
             continue
         if str(source) in shipped_checkpoints():

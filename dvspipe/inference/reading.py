@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.errors import TruncatedVideoError
 from ..base.progress import Progress
 from ..encoding import BinConfig, encode_stream
 from ..events import Events
@@ -92,7 +91,6 @@ class Reader:
         steps: Number of events on the network's sensor per time step.
         last_us: Time of the last event on the network's sensor.
         classified_us: Time that the network processed; overlapping windows count individually.
-        truncated_at_us: Time of the last frame of a truncated video; None: complete.
     """
 
     def __init__(self, source: EventSource, step_us: int, progress: Progress) -> None:
@@ -106,7 +104,6 @@ class Reader:
         self.rates = EventCounts(MIN_RATE_BIN_US, MAX_RATE_BINS)
         self.steps = EventCounts(self._step_us)
         self.last_us = 0
-        self.truncated_at_us: int | None = None
         self._done_us = 0
 
     @property
@@ -117,7 +114,7 @@ class Reader:
     def parts(self) -> Iterator[Events]:
         """Read the recording from its start, and yield its events on the network's sensor."""
         self._start()
-        for part in self.source.read_fitted(self._count_recorded, self._note_truncation):
+        for part in self.source.read_fitted(self._count_recorded):
             self.steps.add(part)
             self.last_us = int(part.t[-1]) if len(part) else self.last_us
             yield part
@@ -154,6 +151,3 @@ class Reader:
         first_us, last_us = self.source.span_us or (0, 0)
         self._done_us = int(part.t[-1]) - first_us if len(part) else self._done_us
         self._progress(self._done_us, last_us - first_us)
-
-    def _note_truncation(self, error: TruncatedVideoError) -> None:
-        self.truncated_at_us = error.at_us

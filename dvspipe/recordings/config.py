@@ -1,4 +1,4 @@
-"""Settings of conversions, from videos to events and from one event format to another; of checks and comparisons."""
+"""Settings of conversions, from videos to events and from one event format to another."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from ..formats import Compression, Hints
+from ..formats import Hints
 from ..simulator import SimulatorConfig
 from ..video.config import VideoSettings
 
@@ -21,7 +21,7 @@ class FilmConfig(VideoSettings, SimulatorConfig):
 
 
 class ConvertConfig(Hints, FilmConfig):
-    """Settings for reading a video or a recording, the pixel model, and writing the event file.
+    """Settings for reading a video or a recording, and the pixel model.
 
     Example:
         >>> config = ConvertConfig(fps=30, pos_thres=0.3, upsample="auto")
@@ -29,15 +29,11 @@ class ConvertConfig(Hints, FilmConfig):
         SimulatorConfig(pos_thres=0.3)
     """
 
-    compression: Compression = "gzip"
-    """HDF5 compression: gzip is readable by every program; blosc is faster and needs hdf5plugin."""
     sort: bool = False
     """Sort the events of an unsorted recording by time, in memory."""
-    salvage: bool = False
-    """Keep the events of a corrupted recording before its first error."""
 
 
-FOR_RECORDINGS = frozenset({"sort", "salvage", *Hints.model_fields} - {"time_unit"})
+FOR_RECORDINGS = frozenset({"sort", *Hints.model_fields} - {"time_unit"})
 """Settings that apply to recordings only."""
 FOR_VIDEOS = frozenset(FilmConfig.model_fields) - {"time_unit"}
 """Settings that apply to videos only."""

@@ -298,8 +298,6 @@ class Prediction(Row):
     """Whether the recording is a video; its times count from the start of the video."""
     synthetic: bool = False
     """Whether the recording's file says that dvspipe rendered it."""
-    truncated_at_us: int | None = None
-    """Time of the last readable frame of a truncated video, in microseconds; None: complete."""
     warnings: tuple[str, ...] = ()
     """Possible mistakes: a guessed sensor, a repeated GIF, or a region mostly outside the picture."""
     labels: tuple[LabelRow, ...] | None = None
