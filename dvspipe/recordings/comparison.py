@@ -20,7 +20,7 @@ from ..events import Events, concatenate
 from ..events.correlation import correlate
 from ..events.filters import count_pixels
 from ..formats import NO_HINTS, Hints, RecordingLike, open_recording
-from .editing import find_common_sensor
+from .editing import find_common_sensor, require_pixels
 
 REACH_US = 50_000  # maximum distance of a nearest event
 NEAR = f"to the nearest event of the other at its pixel and polarity, within {REACH_US / 1000:g} ms"
@@ -109,6 +109,7 @@ def compare(
     """
     opened = [open_recording(recording, hints) for recording in (a, b)]
     sensor = find_common_sensor(opened)
+    require_pixels(opened[0])
     events_a, events_b = (
         concatenate(recording.chunks(progress=NamedStep(progress, str(recording.path), number, 2)), sensor)
         for number, recording in enumerate(opened)

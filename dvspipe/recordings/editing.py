@@ -18,7 +18,7 @@ from ..base.errors import Brief, ConfigError, EventError
 from ..base.progress import NamedStep, Progress, ignore_progress
 from ..events import Events, Region, RegionLike, SensorSize, TimeSpan, join_streams, merge_streams
 from ..events.filter_config import FilterConfig
-from ..events.filters import FilterCounts, count_pixels, filter_stream, find_hot_pixels
+from ..events.filters import FilterCounts, check_pixels, count_pixels, filter_stream, find_hot_pixels
 from ..formats import NO_HINTS, Hints, Recording, RecordingLike, open_recording
 from ..formats.recordings import count_events
 from ..formats.source import Extent
@@ -77,9 +77,14 @@ class RecordingPart(Brief):
             is_empty = is_empty and not len(part)
             yield part if self.sensor == self.recording.sensor else part.crop(region.left, region.top, region.size)
 
-        if is_empty and self.span.start_us > (last_us := self.recording.find_last_us()):
-            start_us = self.span.start_us
-            raise EventError(f"{self.recording.path}: no events from {start_us} us (found the last at {last_us} us)")
+        last_us = self.recording.find_last_us() if is_empty else self.span.start_us
+        if self.span.start_us > last_us:
+            first_us = self.recording.find_first_us()
+            start_s = (self.span.start_us - first_us) * 1e-6
+            raise EventError(
+                f"{self.recording.path}: no events after the start time {start_s:g} s (found the last at "
+                f"{(last_us - first_us) * 1e-6:g} s)"
+            )
 
 
 def select_part(
@@ -120,6 +125,7 @@ def write_filtered(
     progress: Progress = ignore_progress,
 ) -> tuple[Conversion, FilterCounts]:
     """Write a part of a recording without noise; return also how many events each filter removed."""
+    require_pixels(part.recording)
     counts = FilterCounts()
 
     def note(so_far: FilterCounts) -> None:
@@ -138,6 +144,14 @@ def write_filtered(
     return written, counts
 
 
+def require_pixels(recording: Recording) -> None:
+    """Refuse a recording whose sensor is too large for a number per pixel, which a wrong file may claim."""
+    try:
+        check_pixels(recording.sensor)
+    except EventError as error:
+        raise error.named(str(recording.path)) from error
+
+
 def find_common_sensor(recordings: Sequence[Recording]) -> SensorSize:
     """Return the sensor of recordings."""
     if not recordings:
@@ -151,6 +165,17 @@ def find_common_sensor(recordings: Sequence[Recording]) -> SensorSize:
             )
 
     return first.sensor
+
+
+def _split_progress(progress: Progress, count: int) -> list[Progress]:
+    """Return a callback for each of several recordings that are read at the same time; each is one unit of work."""
+    shares = [0.0] * count
+
+    def report(number: int, done: float, total: float) -> None:
+        shares[number] = done / total if total else 0.0
+        progress(sum(shares), count)
+
+    return [partial(report, number) for number in range(count)]
 
 
 def cut(
@@ -258,7 +283,7 @@ def merge(
     """
     opened = [open_recording(recording, hints) for recording in recordings]
     sensor = find_common_sensor(opened)
-    steps = [NamedStep(progress, str(one.path), number, len(opened)) for number, one in enumerate(opened)]
+    steps = _split_progress(progress, len(opened))
     streams = [one.chunks(progress=step) for one, step in zip(opened, steps, strict=True)]
     join = merge_streams if gap_us is None else partial(join_streams, gap_us=gap_us)
     return write_stream(out, join(streams), sensor, opened, overwrite=overwrite)

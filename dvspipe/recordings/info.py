@@ -20,6 +20,7 @@ from ..events.filters import count_pixels, find_hot_pixels
 from ..formats import NO_HINTS, Hints, RecordingLike, open_recording
 from ..formats.hints import SensorSource
 from .config import FilmConfig
+from .editing import require_pixels
 from .sources import find_recordings
 
 SHOWN_ABOVE = ("width", "height", "format", "settings")  # attributes that other rows show
@@ -151,6 +152,7 @@ def info(
 def _summarise(recording: RecordingLike, progress: Progress | None, *, hints: Hints) -> RecordingInfo:
     """Return the facts of a recording."""
     opened = open_recording(recording, hints)
+    require_pixels(opened)
     sensor = opened.sensor
     counts = np.zeros((sensor.height, sensor.width), np.int64)
     on = 0

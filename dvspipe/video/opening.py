@@ -68,6 +68,8 @@ def open_video(
 
 def read_image(path: Path, settings: VideoSettings = VideoSettings()) -> NDArray[Any]:
     """Read an image file as grey, [H, W], uint8, uint16 or float32, without undoing the transfer curve."""
+    if not path.is_file():
+        raise VideoError(f"{path}: no such image file")
     return fit_picture(str(path), to_grey(_read_image(path)), settings)
 
 
