@@ -471,7 +471,7 @@ def test_train_then_infer(tmp_path: Path) -> None:
         (["convert", "CLIP"], "--out"),
         (["info", "missing.h5"], "missing.h5"),
         (["info", "empty.bin"], "empty.bin"),
-        (["info", "cut.bin"], ("cut.bin", "7 bytes")),
+        (["convert", "cut.bin", "-o", "out.csv"], ("cut.bin", "7 bytes")),
         (["info", "cut.h5"], ("cut.h5", "HDF5")),
         (["info", "there.h5", "--sensor", "12"], ("sensor", "12")),
         (["view", "there.h5", "-o", "out.mp3"], ("out.mp3", ".mp3")),
