@@ -30,7 +30,6 @@ def open_file(path: Path, settings: VideoSettings) -> Video:
     capture = _open_capture(path)
     fps = capture.get(cv2.CAP_PROP_FPS)
     count = max(0.0, capture.get(cv2.CAP_PROP_FRAME_COUNT))
-    codec = int(capture.get(cv2.CAP_PROP_FOURCC)) & 0xFFFFFFFF
     is_decoded = capture.grab()
     capture.release()
 
@@ -47,11 +46,8 @@ def open_file(path: Path, settings: VideoSettings) -> Video:
         return create_video(str(path), start_pass, settings, len(times_us), duration_s=duration_s)
 
     _check_complete(path, "before its first frame")
-    name = codec.to_bytes(4, "little").decode("ascii", "ignore").strip("\0 ")
     advice = "" if is_installed() else "; install ffmpeg, which decodes more"
-    raise VideoError(
-        f"{path}: no frame can be decoded (found codec {name or 'unknown'}, expected a video that OpenCV reads){advice}"
-    )
+    raise VideoError(f"{path}: no frame can be decoded (expected a video that OpenCV or ffmpeg reads){advice}")
 
 
 def _check_complete(path: Path, where: str) -> None:
