@@ -16,9 +16,8 @@ from hypothesis import settings as limits
 from hypothesis import strategies as st
 from PIL import Image
 
-from dvspipe.base.errors import EventError, FormatError
+from dvspipe.base.errors import EventError
 from dvspipe.events import Events, Region, SensorSize, concatenate, merge_streams
-from dvspipe.formats import write
 from dvspipe.framing import FramingConfig, frame_events
 from dvspipe.framing.fitting import fit_stream
 from dvspipe.framing.framing import Framing, RegionTrack, find_framing, follow_stream, plan_following
@@ -269,12 +268,3 @@ def test_short_gif_is_repeated(tmp_path: Path) -> None:
     film = source.film.open()
     assert [mentions(warning, "short.gif", "0.48 s", "repeated", "3.36 s") for warning in source.warnings] == [True]
     assert film.estimate_selected() == sum(1 for _ in film.pictures()) == 7 * 8  # 3 s are 7 rounds of 0.48 s
-
-
-def test_truncated_recording_names_the_setting_of_its_conversion(tmp_path: Path) -> None:
-    path = tmp_path / "a.bin"
-    write(path, random_events(0, 50))
-    path.write_bytes(path.read_bytes()[:-2])
-    with raises(FormatError, "a.bin", "3 of 5", "salvage") as caught:
-        list(open_source(path, TARGET, InferConfig(sensor=str(TARGET))).read_fitted())
-    assert not mentions(str(caught.value), "sort")

@@ -288,7 +288,6 @@ def test_frames_of_a_webcam_are_classified_until_it_is_unplugged(
         ("0", {"speed": 2.0}, ConfigError, 2),
         ("0", {"loops": True}, ConfigError, "loop"),
         ("missing.h5", {"speed": 0.0}, ConfigError, "speed"),
-        ("http://example.org/a.mp4", {}, VideoError, "URL"),
     ],
 )
 def test_wrong_sources_are_explained(source: str, options: dict[str, Any], kind: type[Exception], fact: object) -> None:
