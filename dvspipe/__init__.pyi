@@ -38,7 +38,6 @@ from .base.errors import EventError as EventError
 from .base.errors import FileError as FileError
 from .base.errors import FormatError as FormatError
 from .base.errors import PartialError as PartialError
-from .base.errors import TruncatedVideoError as TruncatedVideoError
 from .base.errors import VideoError as VideoError
 from .base.errors import WorkerError as WorkerError
 from .base.pool import Outcome as Outcome
@@ -57,8 +56,6 @@ from .events import windows as windows
 from .events.filter_config import FilterConfig as FilterConfig
 from .formats import Hints as Hints
 from .formats import Recording as Recording
-from .formats import RecordingInfo as RecordingInfo
-from .formats import info as info
 from .formats import iterate as iterate
 from .formats import open_recording as open_recording
 from .formats import read as read
@@ -68,12 +65,9 @@ from .inference import InferConfig as InferConfig
 from .inference import infer as infer
 from .inference.adaptation import adapt as adapt
 from .recordings.calibration import calibrate as calibrate
-from .recordings.checking import CheckReport as CheckReport
-from .recordings.checking import check as check
 from .recordings.comparison import Comparison as Comparison
 from .recordings.comparison import compare as compare
 from .recordings.config import ConvertConfig as ConvertConfig
-from .recordings.conversion import Conversion as Conversion
 from .recordings.conversion import ConversionTask as ConversionTask
 from .recordings.conversion import convert as convert
 from .recordings.conversion import convert_many as convert_many
@@ -83,6 +77,9 @@ from .recordings.conversion import plan_conversions as plan_conversions
 from .recordings.editing import cut as cut
 from .recordings.editing import filter as filter  # noqa: A004
 from .recordings.editing import merge as merge
+from .recordings.info import RecordingInfo as RecordingInfo
+from .recordings.info import info as info
+from .recordings.output import Conversion as Conversion
 from .results import EvaluationResult as EvaluationResult
 from .results import Prediction as Prediction
 from .results import RunFolder as RunFolder

@@ -111,7 +111,7 @@ class Film:
 
     Args:
         name: Name in messages.
-        open: Opens the complete pictures; a truncated film only ends early.
+        open: Opens the complete pictures.
         progress: Called with the amount done and the total.
         is_advised: Whether `Adviser.combine` follows, which needs more pictures per second than a region.
     """

@@ -27,9 +27,10 @@ from ..events import Events, Region, SensorSize, concatenate
 from ..events.filter_config import FILTERS, FilterConfig, FilterFacts
 from ..events.filters import FilterCounts, count_pixels, find_hot_pixels
 from ..formats import Recording, open_recording
-from ..recordings.checking import CheckReport, check
 from ..recordings.conversion import convert_recording
-from ..recordings.editing import FilteredPart, select_part
+from ..recordings.editing import select_part, write_filtered
+from ..recordings.info import RecordingInfo, info
+from ..recordings.output import write_stream
 from ..report import (
     PlotSource,
     PreviewColours,
@@ -102,14 +103,14 @@ class Explored:
     """
 
     source: ChosenFile
-    report: CheckReport
+    report: RecordingInfo
     sample: Events
     hot: tuple[HotPixel, ...]
     rate: RateCurve
 
     @property
     def facts(self) -> str:
-        """Markdown list of the results of `info` and `check`."""
+        """Markdown list of the results of `info`."""
         report = self.report
         lines = [
             f"**{report.events:,} events**, sensor {report.width} x {report.height} ({report.sensor_source}), "
@@ -121,8 +122,8 @@ class Explored:
         if report.on_fraction is not None:
             lines.append(f"{report.on_fraction:.1%} ON")
 
-        lines += [f"**{finding.severity}**: {finding.message}" for finding in report.findings]
-        lines += [] if report.findings else ["no problems found"]
+        lines.append(f"longest gap {report.longest_gap_us:,} us, {report.hot_pixels:,} hot pixels")
+        lines.append(report.problem or "no problems found")
 
         return "\n".join(f"- {line}" for line in lines)
 
@@ -159,7 +160,7 @@ def explore(source: ChosenFile, progress: Progress) -> Explored:
     """Read a recording twice and summarise it."""
     # The first pass gives the number of events and their time span, which an even sample needs; the second pass samples
     # them, and counts the events of each pixel and over time on the way.
-    report = check(source.path, progress=lambda done, total: progress(done / 2, total))
+    report = info(source.path, progress=lambda done, total: progress(done / 2, total))
     if not report.events or report.t_first_us is None or report.t_last_us is None:
         raise EventError(f"{source.name}: no events")
 
@@ -345,11 +346,10 @@ def write_cut(explored: Explored, cut: Cut, path: Path, progress: Progress) -> F
     part = select_part(open_recording(explored.source.path), cut.start_s, cut.stop_s or None, region)
 
     if cut.config.active:
-        filtered = FilteredPart(part, cut.config)
-        filtered.write(path, overwrite=True, progress=progress)
-        counts = filtered.counts
+        _, counts = write_filtered(part, path, cut.config, overwrite=True, progress=progress)
     else:
-        counts = FilterCounts(part.write(path, overwrite=True, progress=progress))
+        written = write_stream(path, part.chunks(progress), part.sensor, [part.recording], overwrite=True)
+        counts = FilterCounts(written.events)
 
     if not counts.kept:
         raise EventError(f"{explored.source.name}: no events remain (of {counts.events:,})")

@@ -27,7 +27,6 @@ from ..report import PreviewColours
 from ..report.web_charts import chart_css
 from ..video.opening import open_video
 from ..video.video import Video
-from ..video.webm import write_duration
 from .examples import EVENTS, EXAMPLES, FILM, HERE, Example
 from .jobs import PageWork, Result, Stopped, WorkProgress
 from .recorder import add_recorder, find_film
@@ -553,10 +552,8 @@ class Tab:
 
 
 def copy_recorded(path: Path, session: Session) -> ChosenFile:
-    """Copy a film that a browser recorded to the session, with its duration."""
+    """Copy a film that a browser recorded to the session."""
     film = Path(shutil.copyfile(path, session.new_folder("recorded") / f"webcam{path.suffix}"))
-    write_duration(film)
-
     return ChosenFile(film, f"webcam {datetime.now():%H.%M.%S}{path.suffix}")
 
 

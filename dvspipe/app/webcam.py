@@ -23,7 +23,6 @@ from starlette.routing import Route
 from ..base.errors import ConfigError, DvspipeError, FileError
 from ..checkpoints.checkpoint import DEFAULT_CHECKPOINT
 from ..inference.segments import ENTER
-from ..video.webm import write_duration
 from .answers import SHIPPED_NAMES, list_classifiers
 from .cameras import EVENT_FILE, MIN_ENTER, LiveCamera, LiveView
 from .examples import EVENTS, FILM, HERE
@@ -256,6 +255,4 @@ def keep_film(space: Workspace, camera: LiveCamera, body: bytes) -> Path:
     if camera.recording is None:
         raise FileError(f"{upload.name}: not the film of a recording")
 
-    film = Path(shutil.move(upload, camera.recording / f"{FILM_STEM}{upload.suffix}"))
-    write_duration(film)
-    return film
+    return Path(shutil.move(upload, camera.recording / f"{FILM_STEM}{upload.suffix}"))

@@ -6,7 +6,6 @@
     ├── FileError                a file is missing, already exists, or cannot be read or written
     │   └── FormatError          the content of a file is not what its format requires
     ├── VideoError               a video cannot be opened or decoded
-    │   └── TruncatedVideoError  a video ends before its last frame
     ├── DataError                a data set is incomplete or does not fit the network
     ├── CheckpointError          a file is not a checkpoint that this version reads
     ├── WorkerError              a worker process crashed, was killed, or could not start
@@ -172,19 +171,6 @@ class FormatError(FileError):
 
 class VideoError(DvspipeError):
     """A video cannot be opened or decoded, or its frames do not fit together."""
-
-
-class TruncatedVideoError(VideoError):
-    """A video ends before its last frame.
-
-    Args:
-        message: Message with the value found and the value expected.
-        at_us: Time of the last decoded frame in microseconds.
-    """
-
-    def __init__(self, message: str, *, at_us: int = 0) -> None:
-        super().__init__(message)
-        self.at_us = at_us
 
 
 class DataError(DvspipeError):

@@ -335,7 +335,7 @@ def _open_video(
         config = config.model_copy(update=dict(open_for_sensor(path, config).settings))
     roi = config.roi
     name = str(path)
-    complete = partial(_open_tolerant, path, config.model_copy(update={"crop": None, "resize": None}))
+    complete = partial(_open_repeated, path, config.model_copy(update={"crop": None, "resize": None}))
     film = Film(name, complete, NamedStep(progress, "person"), is_advised)
     geometry = config.crop or config.resize
 
@@ -346,7 +346,7 @@ def _open_video(
 
     # Search a small version of the video for the person, unless the settings select a part of the pictures.
     small = config.model_copy(update={"resize": str(coarse_size(size)), "upsample": "off"})
-    overview = _simulate_video(path, _open_tolerant(path, small), small)
+    overview = _simulate_video(path, _open_repeated(path, small), small)
     framing = None
     if roi == "auto" or (roi is None and config.fit is None and not geometry):
         zoom = 1.0 if config.fit == "crop" else None
@@ -378,7 +378,7 @@ def _open_video(
         warnings = (*warnings, repeated)
 
     stream = _simulate_video(path, video, settings)
-    shown = partial(_open_tolerant, path, pictures)
+    shown = partial(_open_repeated, path, pictures)
     return EventSource(
         name,
         stream,
@@ -414,11 +414,6 @@ def _open_repeated(path: Path, settings: VideoSettings) -> Video:
     """Open a video; repeat a GIF to last at least MIN_GIF_US, enough for a network's window."""
     video = open_video(path, settings)
     return video.repeated(MIN_GIF_US) if path.suffix.lower() == ".gif" and video.times_us is None else video
-
-
-def _open_tolerant(path: Path, settings: VideoSettings) -> Video:
-    """Open a video as `_open_repeated` does, to search or show it: if it is truncated, it only ends early."""
-    return _open_repeated(path, settings).tolerant()
 
 
 def _crop_to_region(settings: FilmConfig, region: Region, size: SensorSize, target: SensorSize | None) -> FilmConfig:

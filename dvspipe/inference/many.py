@@ -22,7 +22,7 @@ from ..framing import EventSource
 from ..hooks import RecordingView, plugins
 from ..results import Dependencies, InferenceRun, LabelRow, OutputFolder, Prediction, add_scores
 from ..results.labels import MAX_LABEL_BYTES, read_labels
-from ..video.names import camera_of, check_address
+from ..video.names import camera_of
 from .classifier import Classifier, as_classifier
 from .config import InferConfig
 from .scores import find_label_file, score
@@ -262,7 +262,6 @@ def _summarize(folder: OutputFolder, run: InferenceRun) -> None:
 def _check_inputs(tasks: Sequence[Task], labels: Path | None) -> None:
     """Refuse missing files before the network runs: with many recordings, their turn may come after hours."""
     for task in tasks:
-        check_address(task.source)
         if not task.source.exists() and camera_of(task.source) is None:
             raise FileError(f"{task}: {explain_missing(task.source)}")
 

@@ -89,7 +89,7 @@ def write_track_preview(
         VideoError: If the video cannot be read, or does not match the track.
     """
     require_suffix(path, "a preview of a track", ".webm")
-    opened = open_video(film, video).tolerant()
+    opened = open_video(film, video)
     if opened.size != track.size:
         raise VideoError(f"{film}: does not match the track (found {opened.size}, expected {track.size})")
 
@@ -174,7 +174,7 @@ def write_refusal_picture(
     from PIL import Image
 
     require_suffix(path, "a picture of a refused film", ".png")
-    opened = open_video(film, video).tolerant()
+    opened = open_video(film, video)
     row = None if track is None else choose_row(track)
     wanted_us = None if track is None or row is None else int(track.times_us[row])
 

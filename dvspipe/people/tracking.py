@@ -73,7 +73,7 @@ def track_film(
     if camera_of(path) is not None:
         raise VideoError(f"{path}: cannot track a camera (expected a video file or a folder of images)")
 
-    film = open_video(path, video).tolerant()
+    film = open_video(path, video)
     count = film.estimate_selected()
     return track_pictures(
         film.pictures(), film.size, settings, name=film.name, look=look, progress=progress, count=count
@@ -93,7 +93,7 @@ def check_brightness(path: str | Path, *, video: VideoSettings = VideoSettings()
     Raises:
         VideoError: If the mean brightness is below 0.02, or the video cannot be read.
     """
-    film = open_video(path, video).tolerant()
+    film = open_video(path, video)
     last_us = -BRIGHTNESS_EVERY_US
     means = list[float]()
 

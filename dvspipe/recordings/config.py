@@ -1,4 +1,4 @@
-"""Settings of conversions, from videos to events and from one event format to another; of checks and comparisons."""
+"""Settings of conversions, from videos to events and from one event format to another."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class FilmConfig(VideoSettings, SimulatorConfig):
 
 
 class ConvertConfig(Hints, FilmConfig):
-    """Settings for reading a video or a recording, the pixel model, and writing the event file.
+    """Settings for reading a video or a recording, and the pixel model.
 
     Example:
         >>> config = ConvertConfig(fps=30, pos_thres=0.3, upsample="auto")

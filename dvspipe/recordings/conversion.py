@@ -11,87 +11,31 @@ import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, cast, overload
+from typing import cast
 
 from numpy.typing import ArrayLike
 
-from ..base.errors import (
-    ConfigError,
-    FileError,
-    FormatError,
-    VideoError,
-    brief,
-    count_noun,
-)
+from ..base.errors import ConfigError, FileError, FormatError, VideoError, brief
 from ..base.pool import ALL, Outcome, Shard, collect, map_items, prefetch
-from ..base.progress import Progress
-from ..base.texts import show_name
+from ..base.progress import Progress, ignore_progress
 from ..events import LATEST_US, Events, SensorSize, concatenate
-from ..formats import (
-    WriteOptions,
-    Writer,
-    create_writer,
-    find_encoder,
-    info,
-    open_recording,
-    written_suffixes,
-)
+from ..formats import WriteOptions, create_writer, open_recording, written_suffixes
+from ..formats.recordings import count_events
 from ..video.config import VideoSettings
 from ..video.frames import Frame
-from ..video.names import (
-    camera_of,
-    check_address,
-    is_images,
-)
+from ..video.names import camera_of, is_images
 from ..video.opening import open_video
 from ..video.video import Video
 from .config import FOR_RECORDINGS, FOR_VIDEOS, ConvertConfig, FilmConfig
-from .sources import SourceKind, as_paths, find_sources, identify, is_single_source
+from .output import Conversion, write_stream
+from .sources import as_paths, find_sources, is_single_source, is_video
 
 DEFAULT_SUFFIX = ".h5"
 FRAMES_AHEAD = 8  # decoded in a thread
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Conversion:
-    """Result of a conversion.
-
-    Args:
-        path: Event file.
-        sensor: Sensor size.
-        frames: Number of frames read; 0 for a recording.
-        events: Number of events written.
-        duration_us: Time from the first to the last frame or event in microseconds.
-    """
-
-    path: Path
-    sensor: SensorSize
-    frames: int
-    events: int
-    duration_us: int
-
-    def __str__(self) -> str:
-        of_video = " of video" if self.frames else ""
-        duration_s = self.duration_us * 1e-6
-        rate = f", {self.events / duration_s:,.0f} per second{of_video}" if duration_s else ""
-        origin = f"from {self.frames:,} frames of" if self.frames else "of"
-        events = f"{count_noun(self.events, 'event')}{rate}"
-        return f"{show_name(self.path)}: {events}, {origin} {self.sensor} in {duration_s:.2f} s"
-
-    def to_record(self) -> dict[str, Any]:
-        """Return the result as a dict for JSON, with the same names as `RecordingInfo`."""
-        return {
-            "file": str(self.path),
-            "width": self.sensor.width,
-            "height": self.sensor.height,
-            "frames": self.frames,
-            "events": self.events,
-            "duration_us": self.duration_us,
-        }
 
 
 def convert_video(
@@ -100,7 +44,7 @@ def convert_video(
     config: ConvertConfig = ConvertConfig(),
     *,
     overwrite: bool = False,
-    progress: Progress | None = None,
+    progress: Progress = ignore_progress,
     origin: str = "",
 ) -> Conversion:
     """Convert a video to an event file in the format of its suffix.
@@ -109,7 +53,7 @@ def convert_video(
     interruption, the video is converted again from its start.
 
     Args:
-        source: Video file, image folder, or the number of a camera; Ctrl-C stops the camera.
+        source: Video file, image folder, or the number of a camera, which needs `config.stop_s`.
         path: Output file. Only HDF5 stores settings.
         config: Settings of the conversion.
         overwrite: Whether to replace an existing file.
@@ -122,34 +66,46 @@ def convert_video(
         FileError: If the file already exists or cannot be written.
         EventError: If the format cannot store the events.
     """
+    from ..simulator import simulate
+
     path = Path(path)
     video = open_for_sensor(source, config)
-    is_camera = video.ended is not None  # its recordings have no name but the output's
+    is_camera = camera_of(source) is not None  # its recordings have no name but the output's
     config = config.for_recording(path.name if is_camera else _name_of(source))
     config = config.model_copy(update=dict(video.settings))  # with the crop and size for the sensor
-
-    log.debug("%s: %s, %d frames", video.name, video.size, video.frame_count)
     options = WriteOptions(
         source=Path(video.name).name + (f" ({origin})" if origin else ""),
         settings=config.part(FilmConfig).to_record(),
         overwrite=overwrite,
     )
 
-    count = _FrameCounter()
-    with create_writer(path, video.size, options) as writer, video.ended_by_interrupt():
+    total = video.estimate_selected()
+    times_us: list[int] = []
+
+    def read_frames() -> Iterator[Frame]:
+        for frame in prefetch(video.frames(), FRAMES_AHEAD):
+            times_us.append(frame.t_us)
+            yield frame
+            progress(len(times_us), max(len(times_us), total))
+
+    with create_writer(path, video.size, options) as writer:
         try:
-            _convert(video, config, writer, count, progress)
+            for events in simulate(read_frames(), config, upsample=config.upsample):
+                writer.append(events)
         except VideoError as error:
             raise error.named(video.name) from error
-        if count.frames < 2:
-            span = _describe_span(config)
-            raise VideoError(f"{video.name}: too few frames{span} (found {count.frames}, expected at least 2)")
-    duration_us = count.last_us - count.first_us
-    return Conversion(path, video.size, count.frames, writer.count, duration_us)
+
+    return Conversion(path, video.size, len(times_us), writer.count, times_us[-1] - times_us[0])
 
 
 def open_for_sensor(source: str | Path | int | ArrayLike, config: FilmConfig) -> Video:
-    """Open a video at the size of the simulated sensor; see `SimulatorConfig.sensor_size`."""
+    """Open a video at the size of the simulated sensor; see `SimulatorConfig.sensor_size`.
+
+    Raises:
+        ConfigError: If it is a camera, and nothing ends it.
+    """
+    if isinstance(source, str | Path | int) and camera_of(source) is not None and config.stop_s is None:
+        raise ConfigError(f"camera {source}: use stop_s=SECONDS to set the length of its recording")
     if config.sensor_size == "keep":
         return open_video(source, config)
 
@@ -177,46 +133,6 @@ def _name_of(source: str | Path | int) -> str:
     return Path(str(source)).absolute().name
 
 
-def _describe_span(settings: VideoSettings) -> str:
-    """Describe the selected time span of a video; empty if it is the complete video."""
-    start = f" after {settings.start_s:g} s" if settings.start_s else ""
-    stop = "" if settings.stop_s is None else f" before {settings.stop_s:g} s"
-    return f"{start}{stop}"
-
-
-@dataclass
-class _FrameCounter:
-    """Number of source frames so far, and the times of the first and last frame."""
-
-    frames: int = 0
-    first_us: int = 0
-    last_us: int = 0
-
-    def count(self, frames: Iterable[Frame], total: int, progress: Progress | None) -> Iterator[Frame]:
-        """Yield and count the frames."""
-        for frame in frames:
-            self.first_us = self.first_us if self.frames else frame.t_us
-            self.frames += 1
-            self.last_us = frame.t_us
-            yield frame
-            if progress:
-                progress(self.frames, max(self.frames, total))
-
-
-def _convert(
-    video: Video, config: ConvertConfig, writer: Writer, count: _FrameCounter, progress: Progress | None
-) -> None:
-    """Simulate and write the frames of a video, and count them."""
-    from ..simulator import EventSimulator
-
-    simulator = EventSimulator(config, upsample=config.upsample)
-    decoded = prefetch(video.frames(), FRAMES_AHEAD)
-    state = None
-    for frame in count.count(decoded, video.estimate_selected(), progress):
-        events, state = simulator.step(frame, state)
-        writer.append(events)
-
-
 def convert_recording(
     source: str | Path,
     path: str | Path,
@@ -227,48 +143,11 @@ def convert_recording(
 ) -> Conversion:
     """Convert a recording to an event file in the format of its suffix, in bounded memory.
 
-    `progress` is called with the number of events done and the total (0 if unknown). Other arguments as in
-    `convert_video`.
+    Arguments and errors as in `convert_video`; `progress` is called with the amount read and the total.
     """
-    source = Path(source)
-    path = Path(path)
-    check_address(source)
-
-    recording = open_recording(source, config)
-    extent = recording.extent()
-    total = extent.events if extent else 0
-    events = 0
-    first_us = 0
-    last_us = 0
-
-    def read() -> Iterator[Events]:
-        if config.sort:
-            yield recording.sorted()
-        else:
-            yield from recording.chunks()
-
-    def counted(parts: Iterable[Events]) -> Iterator[Events]:
-        nonlocal events, first_us, last_us
-        for part in parts:
-            if len(part):
-                first_us = first_us if events else int(part.t[0])
-                events += len(part)
-                last_us = int(part.t[-1])
-            yield part
-            if progress:
-                progress(events, max(events, total))
-
-    settings = recording.attributes.get("settings")
-    options = WriteOptions(
-        source=source.name,
-        settings=settings if isinstance(settings, dict) else {},
-        overwrite=overwrite,
-    )
-
-    with create_writer(path, recording.sensor, options) as writer:
-        for part in counted(read()):
-            writer.append(part)
-    return Conversion(path, recording.sensor, 0, events, last_us - first_us)
+    recording = open_recording(Path(source), config)
+    chunks = [recording.sorted()] if config.sort else recording.chunks(progress=progress)
+    return write_stream(path, chunks, recording.sensor, [recording], overwrite=overwrite)
 
 
 @dataclass(frozen=True)
@@ -313,17 +192,7 @@ class ConversionTask:
     span: FilmSpan | None = None
 
     def __str__(self) -> str:
-        return f"{self.source}{self.part}"
-
-    @property
-    def part(self) -> str:
-        """Part of the source in messages; empty for the complete source."""
-        return "" if self.span is None else f"@{self.span}"
-
-    @cached_property
-    def kind(self) -> SourceKind:
-        """Kind of the source; detected once, and sent to other processes with the task."""
-        return identify(Path(self.source))
+        return f"{self.source}" if self.span is None else f"{self.source}@{self.span}"
 
     def settings_of(self, config: ConvertConfig) -> ConvertConfig:
         """Return the settings for this video: its name decides its noise, and its span the part that is read."""
@@ -331,36 +200,22 @@ class ConversionTask:
             config = config.for_recording(self.name.as_posix())
         return config if self.span is None else config.model_copy(update=vars(self.span))
 
-    @property
-    def camera(self) -> int | None:
-        """Camera number; None if the source is not a camera."""
-        return camera_of(self.source)
-
 
 def convert_task(
     task: ConversionTask,
-    progress: Progress | None = None,
+    progress: Progress = ignore_progress,
     *,
     config: ConvertConfig = ConvertConfig(),
     overwrite: bool = False,
 ) -> Conversion:
     """Convert a video or a recording, as `convert_video` or `convert_recording`."""
-    source = Path(task.source)
-    target = Path(task.target)
-    if task.kind.is_video:
+    if is_video(task.source):
         config = task.settings_of(config)
-        return convert_video(source, target, config, overwrite=overwrite, progress=progress)
+        return convert_video(task.source, task.target, config, overwrite=overwrite, progress=progress)
 
     if task.span is not None:
         raise FormatError(f"{task}: parts of recordings are not converted (found a recording, expected a video)")
-
-    # An empty file of unknown format is opened as a recording, so the error says that it is empty.
-    if task.kind.format_name is None and source.is_file() and source.stat().st_size:
-        raise FormatError(
-            f"{source}: neither a video that OpenCV can read (expected .mp4, .webm, .gif, ...) nor a recording of a "
-            "known format (expected .h5, .raw, .aedat4, ...)"
-        )
-    return convert_recording(source, target, config, overwrite=overwrite, progress=progress)
+    return convert_recording(task.source, task.target, config, overwrite=overwrite, progress=progress)
 
 
 def convert_many(
@@ -369,7 +224,6 @@ def convert_many(
     *,
     jobs: int | str = 1,
     overwrite: bool = False,
-    waiting: Sequence[ConversionTask] | None = None,
     progress: Progress | None = None,
 ) -> Iterator[Outcome[ConversionTask, Conversion]]:
     """Convert videos and recordings in parallel, and yield the outcomes in order of completion.
@@ -381,12 +235,11 @@ def convert_many(
         config: Settings for videos and recordings.
         jobs: Number of worker processes, or a Ray cluster.
         overwrite: Whether to convert all, and replace existing targets.
-        waiting: Tasks without targets, if they are known; None: find them.
         progress: Called with the number of files done and the total.
 
     Yields:
-        Outcome of each task. Files that cannot be converted completely have an error that names the file; the other
-        conversions continue.
+        Outcome of each task. Files that cannot be converted have an error that names the file; the other conversions
+        continue.
 
     Raises:
         WorkerError: If a worker was killed; finished files stay.
@@ -395,11 +248,8 @@ def convert_many(
         >>> tasks = plan_conversions([Path("videos")], Path("events"))  # doctest: +SKIP
         >>> events = sum(done.result().events for done in convert_many(tasks, jobs=2))  # doctest: +SKIP
     """
-    if waiting is None and not overwrite:
-        waiting = find_unconverted(tasks)
-
-    work = _ConversionWorker(config, overwrite)
-    return map_items(work, tasks if waiting is None else waiting, jobs=jobs, progress=progress)
+    waiting = tasks if overwrite else find_unconverted(tasks)
+    return map_items(_ConversionWorker(config, overwrite), waiting, jobs=jobs, progress=progress)
 
 
 def find_unconverted(tasks: Sequence[ConversionTask]) -> list[ConversionTask]:
@@ -415,13 +265,14 @@ class _ConversionWorker:
     overwrite: bool
 
     def __call__(self, task: ConversionTask, progress: Progress) -> Conversion:
-        # A worker that was killed before it replied may have written the target.
-        if Path(task.target).exists() and not self.overwrite:
-            stored = info(task.target)
-            sensor = SensorSize(width=stored.width, height=stored.height)
-            return Conversion(task.target, sensor, 0, stored.events, stored.duration_us)
+        # Another process may have converted the file meanwhile. If both convert it at the same time, the later one
+        # replaces the file by an equal one.
+        if task.target.exists() and not self.overwrite:
+            stored = open_recording(task.target)
+            count, _, first_us, last_us = count_events(stored.chunks())
+            return Conversion(task.target, stored.sensor, 0, count, (last_us or 0) - (first_us or 0))
 
-        return convert_task(task, progress, config=self.config, overwrite=self.overwrite)
+        return convert_task(task, progress, config=self.config, overwrite=True)
 
 
 def plan_conversions(
@@ -449,25 +300,20 @@ def plan_conversions(
     sources = as_paths(sources)
     out = Path(out)
     suffix = f".{suffix.lower().removeprefix('.')}"
-    if find_encoder(Path(f"events{suffix}")) is None:
-        written = ", ".join(written_suffixes())
-        raise FileError(f"suffix = {suffix}: events cannot be written in this format (expected {written})")
-
+    if not suffix.endswith(written_suffixes()):
+        expected = ", ".join(written_suffixes())
+        raise FileError(f"suffix = {suffix}: events cannot be written in this format (expected {expected})")
     if len(sources) == 1 and is_single_source(sources[0]) and out.suffix:
-        if suffix not in (DEFAULT_SUFFIX, out.suffix.lower()):
-            raise ConfigError(f"suffix = {suffix}: only for a folder (found {out}, whose suffix selects the format)")
-
         return [ConversionTask(sources[0], out)]
 
     # A folder or several sources need an output folder, which may not exist yet.
-    named_sources = list(find_sources(sources, lambda path: path.is_file() and path.name.lower().endswith(suffix)))
-    is_file_name = find_encoder(out) is not None
-    if not out.is_dir() and (out.exists() or is_file_name):
-        kind = "an event file name" if is_file_name else "a file"
-        contents = sources[0] if len(sources) == 1 else f"{len(sources)} sources"
-        raise FileError(f"{out}: wrong output (found {kind}, expected a folder for {contents})")
+    if (out.exists() and not out.is_dir()) or out.name.lower().endswith(written_suffixes()):
+        raise FileError(f"{out}: wrong output (found a file, expected a folder for several sources)")
 
     # Names that differ only in their suffix, such as a.mp4 and a.avi, keep it: a.mp4.h5 and a.avi.h5.
+    named_sources = list(find_sources(sources, lambda path: path.is_file() and path.name.lower().endswith(suffix)))
+    if not named_sources:
+        raise FileError(f"{sources[0]}: its recordings are already {suffix}; use suffix=.aedat4 to convert them")
     names = Counter(name.with_suffix(suffix) for _, name in named_sources)
     plan: dict[Path, ConversionTask] = {}
     for path, name in named_sources:
@@ -475,10 +321,9 @@ def plan_conversions(
         target = out / (name.with_name(name.name + suffix) if clashes else name.with_suffix(suffix))
         if target in plan:
             raise FileError(f"{target}: target of two sources (found {plan[target]} and {path}, expected one)")
-        if name in shard:
-            plan[target] = ConversionTask(path, target, name)
+        plan[target] = ConversionTask(path, target, name)
 
-    return list(plan.values())
+    return [task for task in plan.values() if (task.name or task.source) in shard]
 
 
 def events_from_video(
@@ -492,13 +337,13 @@ def events_from_video(
 
             - a video file or an image folder;
             - an array or list of images, greyscale [T, H, W] or RGB [T, H, W, 3]; needs `config.fps`;
-            - the number of a camera; Ctrl-C or `config.stop_s` stops it;
+            - the number of a camera; needs `config.stop_s`;
             - an iterable of `Frame`, with their own times and transfer curve.
         config: Settings of the conversion.
 
     Raises:
-        VideoError: If the video cannot be read, has fewer than two frames, or its frames are inconsistent; or if
-            `source` are frames and settings of videos are given.
+        VideoError: If the video cannot be read, is truncated, has fewer than two frames, or its frames are
+            inconsistent; or if `source` are frames and settings of videos are given.
 
     Example:
         >>> import numpy as np
@@ -507,43 +352,23 @@ def events_from_video(
         >>> events.sensor
         SensorSize(width=12, height=7)
     """
+    from ..simulator import simulate
+
     if isinstance(source, str | Path | int) or is_images(source):
-        video = open_for_sensor(source, config)
+        frames = prefetch(open_for_sensor(source, config).frames(), FRAMES_AHEAD)
         # Arrays have no name to draw the noise from.
         if isinstance(source, str | Path | int):
             config = config.for_recording(_name_of(source))
-        with video.ended_by_interrupt():
-            return _all_events(prefetch(video.frames(), FRAMES_AHEAD), config)
-
-    if not isinstance(source, Iterable):
+    elif not isinstance(source, Iterable):
         raise VideoError(f"wrong type of source (found {brief(source)}, expected a video, images or frames)")
-    if given := [name for name in VideoSettings.model_fields if name in config.given]:
+    elif given := [name for name in VideoSettings.model_fields if name in config.given]:
         raise VideoError(f"{', '.join(given)}: only for videos (found frames, with their own times and size)")
+    else:
+        frames = iter(cast(Iterable[Frame], source))
 
-    return _all_events(cast(Iterable[Frame], source), config)
-
-
-def _all_events(frames: Iterable[Frame], config: FilmConfig) -> Events:
-    from ..simulator import simulate
-
-    chunks = list(simulate(frames, config, upsample=config.upsample))
-    return concatenate(chunks, chunks[0].sensor)
+    return concatenate(simulate(frames, config, upsample=config.upsample))
 
 
-@overload
-def convert(  # type: ignore[overload-overlap]  # a text is also a sequence of texts
-    sources: str | Path | int,
-    out: str | Path,
-    config: ConvertConfig = ConvertConfig(),
-    *,
-    preset: str | Path | None = None,
-    suffix: str = DEFAULT_SUFFIX,
-    share: str | None = None,
-    jobs: int | str = 1,
-    overwrite: bool = False,
-    progress: Progress | None = None,
-) -> Conversion: ...
-@overload
 def convert(
     sources: Sequence[str | Path],
     out: str | Path,
@@ -554,20 +379,8 @@ def convert(
     share: str | None = None,
     jobs: int | str = 1,
     overwrite: bool = False,
-    progress: Progress | None = None,
-) -> tuple[Conversion, ...]: ...
-def convert(
-    sources: str | Path | int | Sequence[str | Path],
-    out: str | Path,
-    config: ConvertConfig = ConvertConfig(),
-    *,
-    preset: str | Path | None = None,
-    suffix: str = DEFAULT_SUFFIX,
-    share: str | None = None,
-    jobs: int | str = 1,
-    overwrite: bool = False,
-    progress: Progress | None = None,
-) -> Conversion | tuple[Conversion, ...]:
+    progress: Progress = ignore_progress,
+) -> tuple[Conversion, ...]:
     """Convert videos to the events of a simulated event camera, or recordings to another format.
 
     The same call converts what is missing after an interruption.
@@ -584,7 +397,7 @@ def convert(
         progress: Called with the amount done and the total: frames or events of a single source, or files.
 
     Returns:
-        The conversion of a single source; for a list, the conversions done now.
+        The conversions done now.
 
     Raises:
         DvspipeError: As in `convert_video` and `convert_recording`, if a single source cannot be converted.
@@ -592,33 +405,28 @@ def convert(
 
     Example:
         >>> lower = ConvertConfig(pos_thres=0.15)
-        >>> convert("clip.mp4", "events.h5", lower, preset="noisy").events  # doctest: +SKIP
-        182930
+        >>> convert("clip.mp4", "events.h5", lower, preset="noisy")  # doctest: +SKIP
         >>> len(convert(["videos"], "events", jobs=2))  # doctest: +SKIP
         120
     """
     config = config.with_preset(preset)
-    listed = [sources] if isinstance(sources, str | Path | int) else sources
-    tasks = plan_conversions([str(source) for source in listed], out, suffix, shard=Shard.of(share))
+    tasks = plan_conversions(sources, out, suffix, shard=Shard.of(share))
     _refuse_unused(tasks, config.model_fields_set)
     if config.timestamps and len(tasks) > 1:
         raise FileError(f"{config.timestamps}: timestamps are for a single video (found {len(tasks)} sources)")
-
     if len(tasks) == 1:
-        done = convert_task(tasks[0], progress, config=config, overwrite=overwrite)
-        return done if isinstance(sources, str | Path | int) else (done,)
+        return (convert_task(tasks[0], progress, config=config, overwrite=overwrite),)
 
     waiting = tasks if overwrite else find_unconverted(tasks)
     if len(waiting) < len(tasks):
         log.info("already converted: %d of %d; use overwrite to convert again", len(tasks) - len(waiting), len(tasks))
     outcomes = convert_many(waiting, config, jobs=jobs, overwrite=overwrite, progress=progress)
-    return collect(outcomes, len(tasks), "sources could not be converted completely")
+    return collect(outcomes, len(tasks), "sources could not be converted")
 
 
 def _refuse_unused(tasks: Sequence[ConversionTask], given: Set[str]) -> None:
-    """Refuse settings that apply only to videos or recordings if there are none."""
-    existing = [task for task in tasks if task.source.exists() or task.camera is not None]  # others are reported later
-    for names, is_video, kind in ((FOR_VIDEOS, True, "videos"), (FOR_RECORDINGS, False, "recordings")):
+    """Refuse settings that apply only to videos, or only to recordings, if there are none."""
+    for names, is_for_videos, kind in ((FOR_VIDEOS, True, "videos"), (FOR_RECORDINGS, False, "recordings")):
         unused = sorted(names & given)
-        if unused and existing and not any(task.kind.is_video is is_video for task in existing):
-            raise ConfigError(f"{existing[0]}: {', '.join(unused)}: only for {kind}")
+        if unused and tasks and not any(is_video(task.source) is is_for_videos for task in tasks):
+            raise ConfigError(f"{tasks[0].source}: {', '.join(unused)}: only for {kind}")

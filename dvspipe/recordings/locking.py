@@ -23,6 +23,7 @@ from ..results import LOCK, DataLock, LockedFile
 from ..video.config import VideoSettings
 from .config import ConvertConfig, FilmConfig
 from .conversion import ConversionTask
+from .sources import is_video
 
 DECIDING_PACKAGES = ("dvspipe", "numpy", "numba", "opencv-python", "opencv-python-headless")
 LIST_SUFFIX = ".csv"
@@ -76,7 +77,7 @@ def write_lock(
 
 def find_other_settings(tasks: Iterable[ConversionTask], config: ConvertConfig) -> list[ConversionTask]:
     """Return the converted videos whose event files store other settings: they were converted before."""
-    return [task for task in tasks if task.target.exists() and task.kind.is_video and _differs(task, config)]
+    return [task for task in tasks if task.target.exists() and is_video(task.source) and _differs(task, config)]
 
 
 def _differs(task: ConversionTask, config: ConvertConfig) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from ..base.errors import FileError
 from ..base.files import is_internal
@@ -14,13 +13,6 @@ from ..formats import FORMATS, has_plugin, is_recording_folder, is_unrelated_tex
 from ..video.names import IMAGE_SUFFIXES, VIDEO_SUFFIXES, camera_of, is_video_name
 
 log = logging.getLogger(__name__)
-
-
-class SourceKind(NamedTuple):
-    """Kind of source: a video (also image folder or camera), or a recording and the name of its format, if known."""
-
-    is_video: bool
-    format_name: str | None = None
 
 
 def as_paths(sources: str | Path | Sequence[str | Path]) -> list[Path]:
@@ -33,8 +25,10 @@ def find_sources(
 ) -> Iterator[tuple[Path, Path]]:
     """Yield videos and recordings: their path, and their name or their path relative to the searched folder.
 
-    Text files without events, such as notes.txt, are skipped with a warning. A folder without videos or recordings is
-    yielded itself if it is one of several sources: opening it then raises an error for this source only.
+    Text files without events, such as notes.txt, are skipped with a warning.
+
+    Raises:
+        FileError: If a folder contains no videos or recordings.
     """
     for source in sources:
         if is_single_source(source):
@@ -44,53 +38,36 @@ def find_sources(
         members = [
             path
             for path in sorted(source.rglob("*"))
-            if not is_internal(path.relative_to(source)) and not is_skipped(path) and _is_convertible(path)
+            if not is_internal(path.relative_to(source)) and _is_convertible(path)
         ]
-
-        if not members and len(sources) == 1:
-            skipped = next((path.suffix for path in source.rglob("*") if path.is_file() and is_skipped(path)), None)
-            if skipped:
-                raise FileError(f"{source}: its recordings are already {skipped}; use suffix=.aedat4 to convert")
-            raise FileError(f"{source}: contains no videos or recordings")
-
-        # One of several sources: opening it raises an error for this source only.
         if not members:
-            yield source, Path(source.resolve().name)
+            raise FileError(f"{source}: contains no videos or recordings")
         for path in members:
-            yield path, path.relative_to(source)
+            if not is_skipped(path):
+                yield path, path.relative_to(source)
 
 
 def find_recordings(sources: Sequence[Path], *, shard: Shard = ALL) -> list[Path]:
     """Find recordings, also in folders, but no videos there; `shard` selects some by their paths in the folders."""
     # A source that was named is kept, whatever it is: opening it reports what is wrong.
     named = set(sources)
-    recordings = [(path, name) for path, name in find_sources(sources) if path in named or not _seems_video(path)]
+    recordings = [(path, name) for path, name in find_sources(sources) if path in named or not is_video(path)]
     if not recordings:
         raise FileError(f"{sources[0]}: contains no recordings (found videos)")
 
     return [path for path, name in recordings if len(recordings) == 1 or name in shard]
 
 
-def _seems_video(path: Path) -> bool:
-    """Return whether a source is a video by its suffix, or an image folder."""
-    return is_video_name(path) or (path.is_dir() and not is_recording_folder(path))
-
-
-def identify(source: Path) -> SourceKind:
-    """Detect the kind of a source; an unknown file is a video if its suffix says so, or if OpenCV can open it."""
-    if not is_recording_folder(source) and not source.is_file():
-        return SourceKind(source.is_dir() or camera_of(source) is not None or source.suffix.lower() in VIDEO_SUFFIXES)
-
-    from ..video.files import is_video_content  # OpenCV; recordings are read without it
-
-    if (known := recognise(source)) is not None:
-        return SourceKind(is_video=False, format_name=known.name)
-    return SourceKind(is_video_name(source) or is_video_content(source))
-
-
 def is_video(source: Path) -> bool:
-    """Return whether a source is a video, an image folder or a camera; see `identify`."""
-    return identify(source).is_video
+    """Return whether a source is a video, an image folder or a camera: a file that is not a recording.
+
+    Content decides, then the suffix. Opening another file as a video reports that it is none.
+    """
+    if source.is_dir():
+        return not is_recording_folder(source)
+    if not source.is_file():
+        return camera_of(source) is not None or source.suffix.lower() in VIDEO_SUFFIXES
+    return recognise(source) is None and not is_recording_suffix(source.suffix)
 
 
 def is_single_source(source: Path) -> bool:
@@ -106,10 +83,8 @@ def _is_frames(folder: Path) -> bool:
 
 
 def _is_convertible(path: Path) -> bool:
-    if is_video_name(path):
-        return True
-    if path.is_dir():
-        return is_single_source(path)
+    if is_video_name(path) or path.is_dir():
+        return path.is_file() or is_single_source(path)
     if not path.is_file() or is_recording_folder(path.parent):
         return False
 
@@ -117,7 +92,7 @@ def _is_convertible(path: Path) -> bool:
         if is_unrelated_text(path):
             log.warning("%s: skipped, a text file without events", path)
             return False
-        return recognise(path) is not None or _is_empty_recording(path)
+        return is_recording_suffix(path.suffix) or recognise(path) is not None
     except FileError:  # opening raises it again, as an error of this file only
         return True
 
@@ -126,8 +101,3 @@ def is_recording_suffix(suffix: str) -> bool:
     """Return whether files with a suffix are recordings. Text is not included: most text files are not recordings."""
     formats = (known for known in FORMATS.values() if known.name != "text")
     return any(suffix.lower() in known.suffixes for known in formats) or has_plugin(suffix)
-
-
-def _is_empty_recording(path: Path) -> bool:
-    """Return whether a file is empty and has the suffix of a recording; it is kept so opening reports the error."""
-    return is_recording_suffix(path.suffix) and not path.stat().st_size

@@ -106,7 +106,7 @@ def write_preview(
     if suffix == ".png" and settings.scale is None:
         settings = settings.model_copy(update={"max_side_px": min(SHEET_SIDE_PX, settings.max_side_px)})
 
-    frames = open_video(beside).tolerant().pictures() if isinstance(beside, str | Path) else beside
+    frames = open_video(beside).pictures() if isinstance(beside, str | Path) else beside
     painter = EventPainter(sensor, settings, video=frames, captions=captions)
     playing = _Playing(checked_chunks, painter, span_us, zero_us, progress)
     pictures = _pictures(playing)

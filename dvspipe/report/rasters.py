@@ -15,7 +15,7 @@ from ..base.files import claim_output, require_suffix, write_beside
 from ..base.texts import Described, readable, show_name
 from ..encoding.spikes import CodeName, SpikeSettings, unit_values
 from ..video.config import VideoSettings
-from ..video.folders import read_image
+from ..video.opening import read_image
 from .style import GRID, INK, OFF, ON, SMALL, TITLE, frame_axes, new_figure, save_figure, strip_axes
 
 if TYPE_CHECKING:

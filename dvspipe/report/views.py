@@ -11,9 +11,9 @@ from ..base.files import claim_output, require_suffix
 from ..base.progress import NamedStep, Progress, ignore_progress
 from ..base.texts import Described, show_name
 from ..events import Events, Region, RegionLike
-from ..formats import NO_HINTS, Hints, RecordingLike
+from ..formats import NO_HINTS, Hints, RecordingLike, open_recording
 from ..formats.source import Extent
-from ..recordings.editing import RecordingPart, cut
+from ..recordings.editing import RecordingPart, select_part
 from ..recordings.sources import is_video
 from ..video.names import camera_of
 from ..video.opening import open_video
@@ -139,7 +139,7 @@ def view(
     claim_output(path, overwrite=overwrite)
     if not isinstance(recording, Events):
         _refuse_video(Path(recording))
-    part = cut(recording, start_s=start_s, stop_s=stop_s, region=region, hints=hints)
+    part = select_part(open_recording(recording, hints), start_s, stop_s, region)
     extent = part.extent(NamedStep(progress, "events", 0, 2))
     if not (part.is_complete or extent.events):
         raise EventError(f"{part.recording.path}: no events in this part")

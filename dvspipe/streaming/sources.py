@@ -23,7 +23,7 @@ from ..events import Events, SensorSize
 from ..formats import NO_HINTS, Hints, Recording, open_recording
 from ..recordings.sources import is_video
 from ..video.config import VideoSettings
-from ..video.names import camera_of, check_address
+from ..video.names import camera_of
 from ..video.opening import open_video
 from ..video.pictures import FramePass
 from ..video.video import Video
@@ -298,7 +298,6 @@ def open_live(
 
     path = Path(source)
     if not path.exists():
-        check_address(source)
         raise FileError(f"{path}: not a webcam, and {explain_missing(path)}")
 
     if is_video(path):

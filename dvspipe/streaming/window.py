@@ -11,9 +11,9 @@ from ..base.errors import ConfigError, VideoError
 
 if TYPE_CHECKING:
     from ..events import Events, SensorSize
-    from ..video.window import PictureWindow
     from . import Chunk
     from .answers import LiveAnswer
+    from .picture_window import PictureWindow
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ def open_window(title: str, sensor: SensorSize, *, is_wanted: bool | None) -> Li
     Raises:
         ConfigError: If a window is wanted, but cannot be opened.
     """
-    from ..video.window import PictureWindow, has_display
+    from .picture_window import PictureWindow, has_display
 
     if is_wanted is False or (is_wanted is None and not has_display()):
         return None

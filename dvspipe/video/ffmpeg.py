@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import subprocess
 from collections.abc import Generator
-from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -21,29 +20,16 @@ def is_installed() -> bool:
 
 
 def find_frame_times(path: Path) -> tuple[int, ...]:
-    """Return the time of each frame in microseconds, starting at 0.
-
-    The result is empty if ffmpeg or ffprobe is not installed or finds no frames.
-    """
-    if not is_installed():
-        return ()
-
+    """Return the time of each frame in microseconds, starting at 0; empty if ffprobe finds no frames."""
     # fmt: off
     command = [
         "ffprobe", "-v", "error", "-select_streams", "v:0", "-show_entries", "packet=pts_time", "-of", "csv=p=0",
         f"file:{path}",
     ]
     # fmt: on
-    try:
-        probed = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
-    except OSError:
-        return ()
-
-    times_s: list[float] = []
-    for line in probed.stdout.decode("ascii", "replace").splitlines():
-        with suppress(ValueError):  # some packets have no time
-            times_s.append(float(line.rstrip(",")))
-    times_s.sort()  # packets are in decoding order
+    probed = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    texts = (line.rstrip(",") for line in probed.stdout.decode("ascii", "replace").splitlines())
+    times_s = sorted(float(text) for text in texts if text != "N/A")  # packets are in decoding order
     return tuple(round((time_s - times_s[0]) * 1e6) for time_s in times_s)
 
 
@@ -71,10 +57,8 @@ def decode_frames(path: Path) -> Generator[NDArray[np.uint8]]:
 
 def _read_ppm(stream: IO[bytes]) -> NDArray[np.uint8] | None:
     """Read the next image of a PPM stream, BGR; None at its end."""
-    mark = stream.readline(MAX_HEADER_BYTES)
-    size = stream.readline(MAX_HEADER_BYTES)
-    white = stream.readline(MAX_HEADER_BYTES)
-    if mark.strip() != b"P6" or white.strip() != b"255":
+    mark, size, white = (stream.readline(MAX_HEADER_BYTES).strip() for _ in range(3))
+    if mark != b"P6" or white != b"255":
         return None
 
     width, height = map(int, size.split())

@@ -1,4 +1,4 @@
-"""Recognize video sources by name: cameras, URLs, images, image folders and video files."""
+"""Recognize video sources by name: cameras, images, image folders and video files."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import TypeGuard
 
 from numpy.typing import ArrayLike
-
-from ..base.errors import VideoError
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".hdr", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 VIDEO_SUFFIXES = frozenset(
@@ -53,13 +51,6 @@ def camera_of(source: str | Path | int) -> int | None:
 
     is_number = re.fullmatch("[0-9]{1,3}", str(source)) is not None
     return int(str(source)) if is_number and not Path(source).exists() else None
-
-
-def check_address(source: str | Path) -> None:
-    """Check that a source is not a URL."""
-    if match := re.match(r"(?P<scheme>[a-z]+):/+", str(source)):  # pathlib reduces "//" to "/"
-        address = f"{match['scheme']}://{str(source)[match.end() :]}"
-        raise VideoError(f"{address}: is a URL (expected a file); download it first")
 
 
 def is_images(source: object) -> TypeGuard[ArrayLike]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Generator
 from typing import Any
 
@@ -10,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..base.errors import VideoError
-from ..events import SensorSize
+from ..events import Region, SensorSize
 from .config import VideoSettings
 from .opencv import cv2
 
@@ -22,14 +21,12 @@ the next frame."""
 def fit_picture(name: str, image: NDArray[Any], settings: VideoSettings) -> NDArray[Any]:
     """Crop and resize an image: area averaging if a side shrinks, otherwise bilinear interpolation."""
     if settings.crop:
-        width, height, left, top = map(int, re.split(r"[x+]", settings.crop))
-        full_height, full_width = image.shape[:2]
-
-        # A slice beyond the image is shorter, not an error.
-        image = image[top : top + height, left : left + width]
-        if image.shape[:2] != (height, width) or not image.size:
-            full = SensorSize(width=full_width, height=full_height)
-            raise VideoError(f"{name}: crop {settings.crop}: not inside the image (found {full})")
+        crop = Region.parse(settings.crop)
+        height, width = image.shape[:2]
+        size = SensorSize(width=width, height=height)
+        if not crop.is_inside(size):
+            raise VideoError(f"{name}: crop {crop}: not inside the image (found {size})")
+        image = image[crop.top : crop.top + crop.size.height, crop.left : crop.left + crop.size.width]
 
     if settings.resize:
         size = SensorSize.parse(settings.resize)
@@ -40,21 +37,13 @@ def fit_picture(name: str, image: NDArray[Any], settings: VideoSettings) -> NDAr
     return image
 
 
-def count_channels(image: NDArray[Any]) -> int:
-    """Return the number of channels of an image, [H, W] or [H, W, C]."""
-    return 1 if image.ndim == 2 else image.shape[-1]
-
-
 def to_grey(image: NDArray[Any]) -> NDArray[Any]:
     """Convert BGR or BGRA to grey in the same type: BT.601 luma of the coded values; OpenCV rounds integers."""
     if image.ndim == 2:
         return image
 
-    channels = image.shape[-1]
-    if channels == 1:
-        return image[:, :, 0]
-    grey: NDArray[Any] = cv2.cvtColor(image, cv2.COLOR_BGRA2GRAY if channels == 4 else cv2.COLOR_BGR2GRAY)
-    return grey
+    order = cv2.COLOR_BGRA2GRAY if image.shape[-1] == 4 else cv2.COLOR_BGR2GRAY
+    return np.asarray(cv2.cvtColor(image, order))
 
 
 def to_colours(image: NDArray[Any]) -> NDArray[np.uint8]:
@@ -65,5 +54,6 @@ def to_colours(image: NDArray[Any]) -> NDArray[np.uint8]:
         image = (255 * image.clip(0, 1)).round()
     image = np.asarray(image, np.uint8)
 
-    order = {1: cv2.COLOR_GRAY2RGB, 3: cv2.COLOR_BGR2RGB, 4: cv2.COLOR_BGRA2RGB}[count_channels(image)]
+    channels = 1 if image.ndim == 2 else image.shape[-1]
+    order = {1: cv2.COLOR_GRAY2RGB, 3: cv2.COLOR_BGR2RGB, 4: cv2.COLOR_BGRA2RGB}[channels]
     return np.asarray(cv2.cvtColor(image, order))

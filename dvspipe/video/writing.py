@@ -16,19 +16,19 @@ from ..base.files import write_beside
 from ..events import SensorSize
 from .files import decode_file
 from .frames import Frame
-from .opencv import SILENT_OPENCV, cv2, silence_stderr
+from .opencv import cv2, silence_stderr
 
 
 def write_video(path: Path, frames: Iterable[Frame]) -> None:
     """Write 8-bit frames as VP8 `.webm` (plays in browsers), at the frame rate of the first two frames."""
     iterator = iter(frames)
-    first = next(iterator, None)
-    second = next(iterator, None)
-    if first is None or second is None:
-        raise VideoError(f"{path}: too few frames to write (found {int(first is not None)}, expected at least 2)")
+    first_two = list(itertools.islice(iterator, 2))
+    if len(first_two) < 2:
+        raise VideoError(f"{path}: too few frames to write (found {len(first_two)}, expected at least 2)")
 
+    first, second = first_two
     with write_beside(path) as beside, open_webm(beside, first.size, 1e6 / (second.t_us - first.t_us)) as write:
-        for frame in itertools.chain((first, second), iterator):
+        for frame in itertools.chain(first_two, iterator):
             write(cv2.cvtColor(frame.image, cv2.COLOR_GRAY2BGR))
 
 
@@ -45,7 +45,7 @@ def open_webm(path: Path, size: SensorSize, fps: float) -> Iterator[Callable[[ND
         writer.write(image)
         count += 1
 
-    with SILENT_OPENCV, silence_stderr():
+    with silence_stderr():
         writer = cv2.VideoWriter(
             str(path.absolute()), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"VP80"), fps, (size.width, size.height)
         )
@@ -56,18 +56,18 @@ def open_webm(path: Path, size: SensorSize, fps: float) -> Iterator[Callable[[ND
     finally:
         writer.release()
 
-    readable = sum(1 for _ in decode_file(path))
+    try:
+        readable = sum(1 for _ in decode_file(path))
+    except VideoError:
+        readable = 0
     if readable < count:
-        raise OSError(f"the disk may be full: found {readable} frames, expected {count}")
+        raise OSError(f"the disk may be full: not all of {count} frames can be read")
 
 
 @contextmanager
 def open_h264(path: Path, size: SensorSize, fps: float, crf: float) -> Iterator[Callable[[NDArray[Any]], Any]]:
     """Open a new H.264 video (`.mp4`); yield a function that adds a BGR image, uint8 [H, W, 3] with even sides."""
-    try:
-        from faery import mp4
-    except ImportError as error:
-        raise VideoError(f"{path}: the installed faery cannot write H.264; write .webm instead") from error
+    from faery import mp4
 
     # without zerolatency, x264 reorders frames, and faery 0.7 writes their times in the wrong order
     dimensions = (size.width, size.height)

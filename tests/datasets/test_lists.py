@@ -241,8 +241,8 @@ def test_clips_of_one_film_are_converted_with_their_own_noise(tmp_path: Path) ->
     planned = plan_listed(tmp_path / "videos", tmp_path / "out", read_lists(table))
 
     config = ConvertConfig(shot_noise_rate_hz=5)
-    done = {outcome.item.part: outcome.result() for outcome in convert_many(planned.tasks, config)}
-    first, second = done["@000000_0000.4"], done["@0000.4_0000.8"]
+    done = {str(outcome.item.span): outcome.result() for outcome in convert_many(planned.tasks, config)}
+    first, second = done["000000_0000.4"], done["0000.4_0000.8"]
     assert (first.frames, second.frames) == (10, 10)
     seeds = [open_recording(each.path).attributes["settings"]["noise_seed"] for each in (first, second)]
     assert seeds[0] != seeds[1]

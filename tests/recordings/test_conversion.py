@@ -1,11 +1,9 @@
 from __future__ import annotations
 
-import os
-import pickle
 import shutil
 import signal
-import time
-from collections.abc import Callable
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,21 +12,17 @@ import numpy as np
 import pytest
 from conftest import random_events
 from facts import mentions, raises
-from hypothesis import given
-from hypothesis import strategies as st
 
 from dvspipe.base.errors import (
     ConfigError,
     FileError,
     FormatError,
     PartialError,
-    TruncatedVideoError,
     VideoError,
 )
 from dvspipe.base.pool import Shard
-from dvspipe.events import Region, SensorSize, concatenate
-from dvspipe.formats import Hints, info, open_recording, read, recognise, write
-from dvspipe.formats.source import Format
+from dvspipe.events import concatenate
+from dvspipe.formats import Hints, info, open_recording, read, write
 from dvspipe.recordings import conversion, sources
 from dvspipe.recordings.config import ConvertConfig, FilmConfig
 from dvspipe.recordings.conversion import (
@@ -36,15 +30,12 @@ from dvspipe.recordings.conversion import (
     convert,
     convert_many,
     convert_recording,
-    convert_task,
     convert_video,
     events_from_video,
     plan_conversions,
 )
-from dvspipe.recordings.sources import SourceKind
 from dvspipe.results import SplitRow, write_splits
 from dvspipe.simulator import SimulatorConfig, simulate
-from dvspipe.video.config import VideoSettings
 from dvspipe.video.frames import frames_from_arrays
 from dvspipe.video.opening import open_video
 from dvspipe.video.writing import write_video
@@ -74,23 +65,6 @@ def test_converted_video_equals_its_simulation(tmp_path: Path) -> None:
     assert open_recording(out).attributes["source"] == "clip.webm"
 
 
-def test_video_of_one_frame_is_rejected_and_leaves_no_files(tmp_path: Path) -> None:
-    folder = tmp_path / "images"
-    folder.mkdir()
-    cv2.imwrite(str(folder / "a.png"), np.zeros((7, 12), np.uint8))
-    with raises(VideoError, "1", "2"):
-        convert_video(folder, tmp_path / "out.h5")
-    assert [path.name for path in tmp_path.iterdir()] == ["images"]
-
-
-def test_truncated_video_is_an_error_and_leaves_no_files(test_data: Path, tmp_path: Path) -> None:
-    content = (test_data / "video" / "walk.mkv").read_bytes()
-    (tmp_path / "cut.mkv").write_bytes(content[: len(content) // 4])
-    with raises(TruncatedVideoError, "cut.mkv", "truncated"):
-        convert_video(tmp_path / "cut.mkv", tmp_path / "out.h5", ConvertConfig(resize="32x24"))
-    assert [path.name for path in tmp_path.iterdir()] == ["cut.mkv"]
-
-
 def test_folder_tree_of_videos_is_mirrored(tmp_path: Path) -> None:
     for name in ("a.mp4", "sub/b.GIF", "sub/notes.txt", "sub/images/0.png", "sub/images/1.png"):
         (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
@@ -111,14 +85,6 @@ def test_folder_tree_of_videos_is_mirrored(tmp_path: Path) -> None:
         plan_conversions([tmp_path / "done"], tmp_path / "out")
 
 
-def test_single_image_among_videos_does_not_make_an_image_folder(tmp_path: Path) -> None:
-    for name in ("a.mp4", "a.png", "b.h5", "frames/0.png", "frames/1.png", "frames/preview.gif"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).touch()
-    tasks = plan_conversions(tmp_path, tmp_path / "out", ".csv")
-    assert {task.source.name for task in tasks} == {"a.mp4", "b.h5", "frames"} | {"preview.gif"}
-
-
 def test_sources_with_equal_names_keep_their_suffix(tmp_path: Path) -> None:
     for name in ("in/a.mp4", "in/a.webm", "in/b.webm", "other/a.mp4"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -133,88 +99,6 @@ def test_sources_with_equal_names_keep_their_suffix(tmp_path: Path) -> None:
         plan_conversions([tmp_path / "in" / "a.mp4", tmp_path / "other" / "a.mp4"], tmp_path / "out")
 
 
-def test_output_folder_must_not_be_a_file_or_have_an_event_suffix(tmp_path: Path) -> None:
-    sources = [tmp_path / "a.mp4", tmp_path / "b.mp4"]
-    (tmp_path / "file").touch()
-    for name in ("out.h5", "file", "/dev/full"):
-        with raises(FileError, name, "2 sources"):
-            plan_conversions(sources, tmp_path / name)
-    with raises(FileError, "a.mp4"):
-        plan_conversions(sources[:1], tmp_path / "file")
-
-
-def test_corrupted_recording_and_truncated_video_do_not_stop_other_conversions(tmp_path: Path) -> None:
-    (tmp_path / "in").mkdir()
-    save_clip(tmp_path / "in" / "cut.webm", 20)
-    complete = (tmp_path / "in" / "cut.webm").read_bytes()
-    (tmp_path / "in" / "cut.webm").write_bytes(complete[: len(complete) * 2 // 3])
-    write(tmp_path / "in" / "good.bin", random_events(1, 500))
-    (tmp_path / "in" / "wrong.bin").write_bytes((tmp_path / "in" / "good.bin").read_bytes()[:-1])
-    tasks = plan_conversions(tmp_path / "in", tmp_path / "out")
-    (tmp_path / "in" / "text.webm").write_text("not a video")
-    tasks.append(ConversionTask(tmp_path / "in" / "text.webm", tmp_path / "text.h5"))
-    progress: list[tuple[float, float]] = []
-    outcomes = convert_many(tasks, jobs=2, progress=lambda *done: progress.append(done))
-    errors = {outcome.item.source.name: outcome.error for outcome in outcomes}
-    assert progress[-1] == (4, 4)
-    assert errors["good.bin"] is None
-    assert isinstance(errors["text.webm"], VideoError)
-    assert not (tmp_path / "text.h5").exists()
-    assert isinstance(errors["wrong.bin"], FormatError)
-    assert str(errors["wrong.bin"]).startswith(f"{tmp_path}/in/wrong.bin: ")
-    assert isinstance(errors["cut.webm"], TruncatedVideoError)
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["good.h5"]
-
-
-@pytest.mark.parametrize("suffix", [".csv", ".npz", ".aedat4", ".raw", ".dat", ".es", ".bin"])
-def test_video_converts_to_any_format(tmp_path: Path, suffix: str) -> None:
-    clip, out = tmp_path / "clip.webm", tmp_path / f"events{suffix}"
-    save_clip(clip, 6)
-    done = convert_video(clip, out)
-    expected = events_from_video(clip)
-    assert (done.events, done.frames) == (len(expected), 6)
-    assert read(out, hints=Hints(sensor=str(expected.sensor))) == expected
-    with raises(FileError, out.name, "overwrite"):
-        convert_video(clip, out)
-    with pytest.raises(KeyboardInterrupt):
-        convert_video(clip, out, overwrite=True, progress=stop_at(4, interrupt))
-    assert read(out, hints=Hints(sensor=str(expected.sensor))) == expected
-    assert {path.name for path in tmp_path.iterdir()} == {"clip.webm", out.name}
-
-
-def test_missing_source_is_reported_before_existing_output(tmp_path: Path) -> None:
-    (tmp_path / "there.h5").touch()
-    with raises(VideoError, "none.mp4"):
-        convert_video(tmp_path / "none.mp4", tmp_path / "there.h5")
-    with raises(FileError, "none.raw"):
-        convert_recording(tmp_path / "none.raw", tmp_path / "there.h5")
-
-
-def test_file_that_opencv_opens_is_a_video_for_any_suffix(tmp_path: Path) -> None:
-    save_clip(tmp_path / "clip.webm", 4)
-    expected = events_from_video(tmp_path / "clip.webm")
-    for name in ("clip", "clip.webm.bak"):
-        shutil.copy(tmp_path / "clip.webm", tmp_path / name)
-        (task,) = plan_conversions(tmp_path / name, tmp_path / f"{name}.h5")
-        assert convert_task(task).frames == 4
-        assert read(task.target) == expected
-    (tmp_path / "notes.odt").write_text("neither")
-    with raises(FormatError, "notes.odt", ".mp4", ".h5"):
-        convert_task(ConversionTask(tmp_path / "notes.odt", tmp_path / "notes.h5"))
-
-
-def test_span_without_frames_reports_video_length(tmp_path: Path) -> None:
-    clip, out = tmp_path / "clip.webm", tmp_path / "out.h5"
-    save_clip(clip, 20)
-    for start_s, stop_s, message in (
-        (100, None, ("clip.webm", "0.38 s", "100 s")),
-        (0.3, 0.31, ("clip.webm", "0.3 s", "0.31 s", 1, 2)),
-    ):
-        with raises(VideoError, message):
-            convert_video(clip, out, ConvertConfig(start_s=start_s, stop_s=stop_s))
-    assert not out.exists()
-
-
 @pytest.mark.parametrize("kind", [list, tuple, "tensor"])
 def test_events_from_images_in_memory(kind: Any) -> None:
     array = np.random.default_rng(3).random((5, 7, 12), np.float32)
@@ -224,11 +108,6 @@ def test_events_from_images_in_memory(kind: Any) -> None:
     assert events_from_video(kind(array), config) == events_from_video(array, config)
     with raises(VideoError, "fps=30"):
         events_from_video(kind(array))
-
-
-def test_images_of_nan_raise_without_a_warning() -> None:
-    with raises(VideoError, "nan"):
-        events_from_video(np.full((5, 7, 12), np.nan), FilmConfig(fps=30))
 
 
 @pytest.mark.parametrize(
@@ -247,29 +126,6 @@ def test_invalid_images_and_frames_raise(wrong: Any) -> None:
         events_from_video(wrong)
     with raises(VideoError, "Frame"):
         next(simulate([np.zeros((7, 12), np.uint8)] * 2))  # type: ignore[list-item]
-
-
-def test_unsorted_recording_is_converted_with_sort(tmp_path: Path) -> None:
-    (tmp_path / "a.csv").write_text("t,x,y,p\n1,3,4,1\n5,3,4,0\n4,3,4,0\n", encoding="utf-8")
-    config = ConvertConfig(sensor=SensorSize(width=12, height=7))
-    with raises(FormatError, "a.csv", "event 2", "sort"):
-        convert_recording(tmp_path / "a.csv", tmp_path / "a.h5", config)
-    assert not (tmp_path / "a.h5").exists()
-    assert (
-        convert_recording(tmp_path / "a.csv", tmp_path / "a.h5", config.model_copy(update={"sort": True})).events == 3
-    )
-
-
-def test_upsampling_adds_steps_and_keeps_the_count_of_frames(tmp_path: Path) -> None:
-    clip = tmp_path / "clip.webm"
-    save_clip(clip, 5)
-    plain = convert_video(clip, tmp_path / "a.h5")
-    finer = convert_video(clip, tmp_path / "b.h5", ConvertConfig(upsample=4))
-    config = SimulatorConfig()
-    expected = concatenate(simulate(open_video(clip).frames(), config, upsample=4), plain.sensor)
-    assert (plain.frames, finer.frames, plain.duration_us) == (5, 5, finer.duration_us)
-    assert read(tmp_path / "b.h5") == expected != read(tmp_path / "a.h5")
-    assert open_recording(tmp_path / "b.h5").attributes["settings"]["upsample"] == 4
 
 
 @pytest.mark.parametrize("upsampling", ["off", 3])
@@ -296,32 +152,6 @@ def test_events_from_an_array_and_from_frames_are_the_same() -> None:
         events_from_video(frames, config)
     with raises(VideoError, "1", "2"):
         events_from_video(frames[:1])
-
-
-def test_ctrl_c_on_a_camera_leaves_a_complete_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Camera:
-        def __init__(self, index: int) -> None:
-            assert index == 0
-            self.number = 0
-
-        def grab(self) -> bool:
-            time.sleep(0.002)
-            self.number += 1
-            if self.number == 30:
-                os.kill(os.getpid(), signal.SIGINT)
-            return True
-
-        def retrieve(self) -> tuple[bool, np.ndarray]:
-            return True, np.full((7, 12), 8 * self.number % 256, np.uint8)
-
-        def release(self) -> None: ...
-
-    monkeypatch.setattr(cv2, "VideoCapture", Camera)
-    done = convert_video(Path("0"), tmp_path / "events.h5")
-    assert 30 <= done.frames <= 100
-    assert len(read(tmp_path / "events.h5")) == done.events > 0
-    assert info(tmp_path / "events.h5").attributes["source"] == "camera 0"
-    assert len(events_from_video(0)) > 0
 
 
 NOISY = ConvertConfig(shot_noise_rate_hz=20, leak_rate_hz=2, hot_pixel_fraction=0.01)
@@ -372,27 +202,6 @@ def test_single_video_has_the_noise_of_its_file_name(tmp_path: Path) -> None:
     assert chosen[0] == chosen[1]
 
 
-def test_sensor_without_noise_stores_no_noise_seed(tmp_path: Path) -> None:
-    save_clip(tmp_path / "clip.webm", 5)
-    convert_video(tmp_path / "clip.webm", tmp_path / "clip.h5", ConvertConfig(sigma_thres=0.02))
-    assert noise_seed_of(tmp_path / "clip.h5") is None
-
-
-@given(*[st.integers(1, 90)] * 4)
-def test_sensor_shows_the_largest_middle_of_its_shape(width: int, height: int, columns: int, rows: int) -> None:
-    video = open_video(np.zeros((1, height, width), np.uint8), VideoSettings(fps=30, crop=f"{width}x{height}+0+0"))
-    seen = video.shown_on(SensorSize(width=columns, height=rows))
-    assert seen.size == SensorSize(width=columns, height=rows)
-    region = Region.parse(seen.settings.crop or "")
-    assert region.is_inside(SensorSize(width=width, height=height))
-    assert region.size.width == width or region.size.height == height
-    assert abs(2 * region.left + region.size.width - width) <= 1
-    assert abs(2 * region.top + region.size.height - height) <= 1
-    scale = min(width / columns, height / rows)
-    assert abs(region.size.width - scale * columns) <= max(0.5, 1 - scale * columns)
-    assert abs(region.size.height - scale * rows) <= max(0.5, 1 - scale * rows)
-
-
 @pytest.mark.parametrize(
     ("settings", "crop", "size"),
     [
@@ -420,35 +229,6 @@ def test_sensor_of_a_preset_has_its_size(
     assert len(caplog.records) <= 1
 
 
-def stop_at(frame: int, stop: Callable[[], None]) -> Callable[[int, int], None]:
-    """Return a progress callback that stops the conversion at a frame."""
-    return lambda done, _: stop() if done == frame else None
-
-
-def interrupt() -> None:
-    raise KeyboardInterrupt
-
-
-def test_invalid_video_leaves_no_files(tmp_path: Path) -> None:
-    folder = tmp_path / "images"
-    folder.mkdir()
-    for number in range(6):
-        picture = np.random.default_rng(number).integers(0, 256, (70, 120), np.uint8)
-        cv2.imwrite(str(folder / f"{number}.png"), picture)
-    (folder / "5.png").write_bytes(b"no picture")
-    with raises(VideoError, "5.png"):
-        convert_video(folder, tmp_path / "out.h5")
-    assert [path.name for path in tmp_path.iterdir()] == ["images"]
-
-
-def test_interrupt_leaves_no_files(tmp_path: Path) -> None:
-    clip = tmp_path / "clip.webm"
-    save_clip(clip, 5)
-    with pytest.raises(KeyboardInterrupt):
-        convert_video(clip, tmp_path / "out.h5", progress=stop_at(4, interrupt))
-    assert [path.name for path in tmp_path.iterdir()] == ["clip.webm"]
-
-
 def test_leftovers_and_unreadable_files_do_not_stop_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("a.raw", "b.raw", ".dvspipe-12345678.raw", "c.h5.part/00000.raw"):
         write(tmp_path / "in" / name, random_events(0, 50))
@@ -464,27 +244,6 @@ def test_leftovers_and_unreadable_files_do_not_stop_a_folder(tmp_path: Path, mon
     assert [outcome.item.source.name for outcome in outcomes] == ["a.raw", "b.raw"]
     assert outcomes[0].error is None
     assert mentions(str(outcomes[1].error), "b.raw", "Permission denied")
-
-
-def test_file_is_converted_by_content_not_suffix(tmp_path: Path) -> None:
-    events = random_events(0, 50)
-    write(tmp_path / "a.h5", events)
-    (tmp_path / "a.h5").rename(tmp_path / "a.mp4")
-    assert not sources.is_video(tmp_path / "a.mp4")
-    done = convert_task(ConversionTask(tmp_path / "a.mp4", tmp_path / "b.h5"))
-    assert (done.frames, done.events) == (0, 50)
-
-
-def test_empty_folder_does_not_stop_other_conversions(tmp_path: Path) -> None:
-    write(tmp_path / "a.npz", random_events(0, 50))
-    (tmp_path / "empty").mkdir()
-    tasks = plan_conversions([tmp_path / "a.npz", tmp_path / "empty"], tmp_path / "out")
-    done, failed = convert_many(tasks)
-    assert done.result().events == 50
-    assert mentions(str(failed.error), "empty")
-    for out in ("out", "x.h5"):
-        with raises(FileError, "empty"):
-            plan_conversions(tmp_path / "empty", tmp_path / out)
 
 
 def test_text_notes_in_a_folder_are_skipped_with_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -503,35 +262,6 @@ def test_lists_of_a_data_set_are_not_converted(tmp_path: Path) -> None:
     assert [task.source.name for task in tasks] == ["7.npz"]
 
 
-def test_kind_of_source_is_detected_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write(tmp_path / "a.npz", random_events(0, 20, SensorSize(width=12, height=7)))
-    calls: list[Path] = []
-    find = recognise
-
-    def spy(path: Path) -> Format | None:
-        calls.append(path)
-        return find(path)
-
-    monkeypatch.setattr("dvspipe.recordings.sources.recognise", spy)
-    (task,) = plan_conversions(tmp_path / "a.npz", tmp_path / "b.h5")
-    assert task.kind == SourceKind(is_video=False, format_name="numpy")
-    assert pickle.loads(pickle.dumps(task)).kind == task.kind
-    assert convert_task(task).events == 20
-    assert calls == [tmp_path / "a.npz"]
-
-
-def test_several_files_give_a_result_each(tmp_path: Path) -> None:
-    write(tmp_path / "a.h5", random_events(7, 600))
-    write(tmp_path / "b.h5", random_events(8, 100))
-    sources = [tmp_path / "a.h5", str(tmp_path / "b.h5")]
-    done = convert(sources, tmp_path / "out", suffix="csv")
-    assert sorted((one.path.name, one.events) for one in done) == [("a.csv", 600), ("b.csv", 100)]
-    assert convert(sources, tmp_path / "out", suffix="csv") == ()
-    with raises(PartialError, "1 of 2"):
-        convert([tmp_path / "none.h5", tmp_path / "a.h5"], tmp_path / "more")
-    assert (tmp_path / "more" / "a.h5").is_file()
-
-
 def test_given_settings_take_precedence_over_a_preset_in_every_function(tmp_path: Path) -> None:
     source = tmp_path / "a.webm"
     save_clip(source, frames=3)
@@ -546,3 +276,125 @@ def test_given_settings_take_precedence_over_a_preset_in_every_function(tmp_path
         convert(source, tmp_path / "b.h5", preset="no_such_sensor")
     with raises(ConfigError, "pos_thress"):
         ConvertConfig(pos_thress=1)
+
+
+def test_failed_conversions_are_one_line_and_leave_nothing(tmp_path: Path) -> None:
+    (tmp_path / "in" / "one").mkdir(parents=True)
+    cv2.imwrite(str(tmp_path / "in" / "one" / "a.png"), np.zeros((7, 12), np.uint8))
+    save_clip(tmp_path / "in" / "cut.webm", 20)
+    complete = (tmp_path / "in" / "cut.webm").read_bytes()
+    (tmp_path / "in" / "cut.webm").write_bytes(complete[: len(complete) * 2 // 3])
+    write(tmp_path / "in" / "good.bin", random_events(1, 500))
+    (tmp_path / "in" / "wrong.bin").write_bytes((tmp_path / "in" / "good.bin").read_bytes()[:-1])
+    (tmp_path / "in" / "text.webm").write_text("not a video")
+    tasks = plan_conversions(tmp_path / "in", tmp_path / "out")
+    errors = {outcome.item.source.name: str(outcome.error or "") for outcome in convert_many(tasks, jobs=2)}
+    assert sorted(errors) == ["cut.webm", "good.bin", "one", "text.webm", "wrong.bin"]
+    assert mentions(errors["cut.webm"], "cut.webm", "truncated")
+    assert mentions(errors["one"], "one", 1, 2)
+    for name, error in errors.items():
+        assert (name in error) == (name != "good.bin")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["good.h5"]
+
+
+@pytest.mark.parametrize("suffix", [".h5", ".csv", ".npz", ".aedat4", ".raw", ".dat", ".es", ".bin"])
+def test_video_converts_to_any_format_and_an_interrupt_leaves_nothing(tmp_path: Path, suffix: str) -> None:
+    clip, out = tmp_path / "clip.webm", tmp_path / f"events{suffix}"
+    save_clip(clip, 6)
+
+    def interrupt(done: float, _: float) -> None:
+        if done == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        convert_video(clip, out, progress=interrupt)
+    assert [path.name for path in tmp_path.iterdir()] == ["clip.webm"]
+    done = convert_video(clip, out)
+    expected = events_from_video(clip)
+    assert (done.events, done.frames) == (len(expected), 6)
+    with raises(FileError, out.name, "overwrite"):
+        convert_video(clip, out)
+    assert read(out, hints=Hints(sensor=str(expected.sensor))) == expected
+
+
+def test_several_sources_need_a_folder_and_give_a_result_each(tmp_path: Path) -> None:
+    for name, count in (("a", 600), ("b", 100)):
+        write(tmp_path / f"{name}.h5", random_events(7, count))
+    sources = [tmp_path / "a.h5", str(tmp_path / "b.h5")]
+    done = convert(sources, tmp_path / "out", suffix="csv")
+    assert sorted((one.path.name, one.events) for one in done) == [("a.csv", 600), ("b.csv", 100)]
+    assert convert(sources, tmp_path / "out", suffix="csv") == ()
+    with raises(PartialError, "1 of 2"):
+        convert([tmp_path / "none.h5", tmp_path / "a.h5"], tmp_path / "more")
+    assert (tmp_path / "more" / "a.h5").is_file()
+    for name in ("out.h5", "a.h5", "/dev/full"):
+        with raises(FileError, name, "folder"):
+            plan_conversions(sources, tmp_path / name)
+    with raises(FileError, ".xyz", ".h5"):
+        plan_conversions(sources, tmp_path / "out", "xyz")
+
+
+def test_unsorted_recording_is_an_error_or_sorted(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("t,x,y,p\n1,3,4,1\n5,3,4,0\n4,3,4,0\n", encoding="utf-8")
+    config = ConvertConfig(sensor="12x7")
+    with raises(FormatError, "a.csv", "4", "5"):
+        convert_recording(tmp_path / "a.csv", tmp_path / "a.h5", config)
+    convert_recording(tmp_path / "a.csv", tmp_path / "a.h5", config.model_copy(update={"sort": True}))
+    assert read(tmp_path / "a.h5").t.tolist() == [1, 4, 5]
+
+
+def test_settings_and_cameras_that_do_not_fit_are_errors(tmp_path: Path) -> None:
+    write(tmp_path / "a.h5", random_events(0, 50))
+    save_clip(tmp_path / "a.webm", 3)
+    for name, config in (("a.h5", ConvertConfig(pos_thres=0.3)), ("a.webm", ConvertConfig(sort=True))):
+        with raises(ConfigError, name, *config.given):
+            convert(tmp_path / name, tmp_path / "b.csv", config)
+    for source in (0, "0"):
+        with raises(ConfigError, "stop_s"):
+            convert_video(source, tmp_path / "b.csv")
+
+
+def test_kind_of_a_source(tmp_path: Path) -> None:
+    write(tmp_path / "a.h5", random_events(0, 50))
+    (tmp_path / "a.h5").rename(tmp_path / "renamed.mp4")
+    (tmp_path / "frames").mkdir()
+    for name in ("clip.MP4", "clip", "empty.h5", "empty.raw"):
+        (tmp_path / name).touch()
+    kinds = {path.name: sources.is_video(path) for path in tmp_path.iterdir()}
+    assert kinds == {
+        "renamed.mp4": False,
+        "frames": True,
+        "clip.MP4": True,
+        "clip": True,
+        "empty.h5": False,
+        "empty.raw": False,
+    }
+    assert sources.is_video(Path("0"))
+
+
+def test_killed_conversion_leaves_nothing_half_written_and_the_folder_continues(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for name in ("a.webm", "b.webm"):
+        save_clip(tmp_path / "in" / name)
+    script = (
+        "import os, signal, sys\nfrom pathlib import Path\nfrom dvspipe.recordings.conversion import convert_video\n"
+        "kill = lambda done, _: os.kill(os.getpid(), signal.SIGKILL) if done == 13 else None\n"
+        "convert_video(Path(sys.argv[1]), Path(sys.argv[2]), progress=kill)\n"
+    )
+    words = [str(tmp_path / "in" / "a.webm"), str(tmp_path / "out" / "a.h5")]
+    assert subprocess.run([sys.executable, "-c", script, *words]).returncode == -signal.SIGKILL
+    assert not (tmp_path / "out" / "a.h5").exists()
+    for expected in (2, 0):
+        assert len(convert([tmp_path / "in"], tmp_path / "out", jobs=2)) == expected
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.h5", "b.h5"]
+    assert read(tmp_path / "out" / "a.h5") == events_from_video(tmp_path / "in" / "a.webm")
+
+
+def test_two_processes_may_convert_one_folder(tmp_path: Path) -> None:
+    write(tmp_path / "in" / "0.bin", random_events(0, 20))
+    tasks = plan_conversions(tmp_path / "in", tmp_path / "out")
+    worker = conversion._ConversionWorker(ConvertConfig(), overwrite=False)
+    first = worker(tasks[0], lambda *_: None)
+    before = tasks[0].target.stat().st_mtime_ns
+    assert worker(tasks[0], lambda *_: None) == first
+    assert tasks[0].target.stat().st_mtime_ns == before

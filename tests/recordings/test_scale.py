@@ -14,9 +14,10 @@ from facts import mentions, raises
 
 from dvspipe.base.errors import FileError
 from dvspipe.base.pool import Shard
-from dvspipe.formats import info, write
+from dvspipe.formats import write
 from dvspipe.inference import plan_tasks
 from dvspipe.recordings.conversion import plan_conversions
+from dvspipe.recordings.info import info
 from dvspipe.recordings.sources import find_recordings
 
 
@@ -55,13 +56,13 @@ def test_shards_split_folders_but_not_named_files(tmp_path: Path, monkeypatch: p
         assert len(list((tmp_path / "out").glob("*.h5"))) == (len(parts[0]) if task == "0" else 9)
 
 
-def test_check_shards_recordings_and_skips_videos(tmp_path: Path) -> None:
+def test_info_shards_recordings_and_skips_videos(tmp_path: Path) -> None:
     write_recordings(tmp_path / "in", 9)
     (tmp_path / "in" / "clip.mp4").write_bytes(b"")
-    code, output = run("check", tmp_path / "in")
-    assert (code, output.count(".bin: ")) == (0, 9), output
+    code, output = run("info", tmp_path / "in")
+    assert (code, output.count(".bin\n")) == (0, 9), output
     assert "clip.mp4" not in output
-    shares = [run("check", tmp_path / "in", "--share", f"{number}/2")[1].count(".bin: ") for number in (1, 2)]
+    shares = [run("info", tmp_path / "in", "--share", f"{number}/2")[1].count(".bin\n") for number in (1, 2)]
     assert sum(shares) == 9
     assert all(shares)
     alone = [tmp_path / "in" / "0.bin"]
@@ -101,22 +102,15 @@ def test_non_utf8_file_names_are_escaped(tmp_path: Path) -> None:
     ]
 
 
-def test_hidden_files_of_folders_are_skipped(tmp_path: Path) -> None:
+def test_hidden_files_and_recursive_links_of_folders_are_skipped(tmp_path: Path) -> None:
     write_recordings(tmp_path / "in", 1)
     for copy in (".hidden.bin", ".cache/1.bin"):
         (tmp_path / "in" / copy).parent.mkdir(exist_ok=True)
         (tmp_path / "in" / copy).write_bytes((tmp_path / "in" / "0.bin").read_bytes())
-    assert [path.name for path in find_recordings([tmp_path / "in"])] == ["0.bin"]
-    assert [path.name for path in find_recordings([tmp_path / "in" / ".hidden.bin"])] == [".hidden.bin"]
-
-
-def test_recursive_links_are_skipped(tmp_path: Path) -> None:
-    write_recordings(tmp_path / "in", 1)
     (tmp_path / "in" / "loop").symlink_to("loop")
     (tmp_path / "in" / "self").symlink_to(".")
-    for out in (None, tmp_path / "out"):
-        assert [task.source.name for task in plan_tasks(tmp_path / "in", out)] == ["0.bin"]
-    assert [task.source.name for task in plan_conversions(tmp_path / "in", tmp_path / "out")] == ["0.bin"]
+    assert [path.name for path in find_recordings([tmp_path / "in"])] == ["0.bin"]
+    assert [path.name for path in find_recordings([tmp_path / "in" / ".hidden.bin"])] == [".hidden.bin"]
 
 
 def test_output_folder_is_usable_as_data_set_and_source(tmp_path: Path) -> None:
@@ -133,12 +127,12 @@ def test_output_folder_is_usable_as_data_set_and_source(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_check_keeps_order_with_any_number_of_workers(tmp_path: Path, jobs: int) -> None:
+def test_info_keeps_order_with_any_number_of_workers(tmp_path: Path, jobs: int) -> None:
     write_recordings(tmp_path / "in", 3, broken=(1,))
     files = sorted((tmp_path / "in").iterdir())
-    done = dvspipe("check", *files, "--json", "--jobs", jobs, code=1)
+    done = dvspipe("info", *files, "--json", "--jobs", jobs, code=1)
     reports = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [(Path(report["file"]).name, report["wrong"]) for report in reports] == [
+    assert [(Path(report["file"]).name, "1.bin" in report["problem"]) for report in reports] == [
         ("0.bin", False),
         ("1.bin", True),
         ("2.bin", False),

@@ -32,9 +32,9 @@ from dvspipe.streaming import Chunk, ChunkQueue, LiveSession, LiveSource, Pushed
 from dvspipe.streaming.answers import LiveAnswer
 from dvspipe.streaming.framing import LiveFinder, frame_live_events
 from dvspipe.streaming.sources import FilmSource
-from dvspipe.video.arrays import open_array
 from dvspipe.video.config import VideoSettings
 from dvspipe.video.frames import Frame
+from dvspipe.video.opening import open_video
 from dvspipe.video.writing import write_video
 
 STEP_US = 20_000
@@ -57,7 +57,7 @@ class FakeClock:
 @pytest.fixture(autouse=True)
 def _no_display(monkeypatch: pytest.MonkeyPatch) -> None:
     """Open no window by default, also on a machine with a display."""
-    monkeypatch.setattr("dvspipe.video.window.has_display", lambda: False)
+    monkeypatch.setattr("dvspipe.streaming.picture_window.has_display", lambda: False)
 
 
 @pytest.fixture(scope="module")
@@ -244,7 +244,7 @@ def test_looped_recording_continues_in_time(recording: Path) -> None:
 
 
 def test_looped_film_continues_with_the_same_frame_interval() -> None:
-    video = open_array(np.zeros((3, 7, 12), np.uint8), VideoSettings(fps=50))
+    video = open_video(np.zeros((3, 7, 12), np.uint8), VideoSettings(fps=50))
     chunks = chunks_of(FilmSource(video, loops=True), 7)
     assert [chunk.t_us for chunk in chunks] == [20_000 * number for number in range(7)]
 
@@ -287,7 +287,6 @@ def test_frames_of_a_webcam_are_classified_until_it_is_unplugged(
         ("0", {"speed": 2.0}, ConfigError, 2),
         ("0", {"loops": True}, ConfigError, "loop"),
         ("missing.h5", {"speed": 0.0}, ConfigError, "speed"),
-        ("http://example.org/a.mp4", {}, VideoError, "URL"),
     ],
 )
 def test_wrong_sources_are_explained(source: str, options: dict[str, Any], kind: type[Exception], fact: object) -> None:
@@ -504,7 +503,7 @@ def test_command_shows_a_window_until_it_is_closed(
             self.pictures = -1
 
     windows = list[Window]()
-    monkeypatch.setattr("dvspipe.video.window.PictureWindow", Window)
+    monkeypatch.setattr("dvspipe.streaming.picture_window.PictureWindow", Window)
     monkeypatch.setattr("dvspipe.streaming.window.PICTURE_S", 0.0)
     write(tmp_path / "bar.h5", moving_bar(0, 0))
     done = dvspipe("live", "bar.h5", checkpoint, "--speed", 1000, "--loop", "--window", cwd=tmp_path)

@@ -88,7 +88,7 @@ fitted = dvspipe.concatenate(
 # Compare
 # -------
 #
-# ``compare`` measures how similar two recordings of one scene are: their rates, their maps of each 40 ms, and the time
+# ``compare`` measures how similar two recordings of one scene are: their numbers, their events per pixel, and the time
 # to the nearest event of the same pixel. ``dvspipe compare REAL.h5 SIMULATED.h5`` prints it.
 
 figure, panels = plt.subplots(1, 3, figsize=(9, 2.7), layout="constrained")
@@ -114,8 +114,8 @@ plt.show()
 for name, each in (("defaults", default), ("calibrated", fitted)):
     result = compare(events, each)
     print(
-        f"{name:11} events {len(each) / len(events):.2f}, maps {result.maps.signed_blurred_per_window:.2f}, "
-        f"median distance {result.nearest_to_a.median_us / 1000:.1f} ms"
+        f"{name:11} events {len(each) / len(events):.2f}, maps {result.map_correlation:.2f}, "
+        f"median distance {result.nearest_to_a_us / 1000:.1f} ms"
     )
 
 # %%

@@ -5,20 +5,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..base.errors import VideoError
-from .opencv import cv2, silence_stderr
+from ..video.opencv import cv2, silence_stderr
 
 ESCAPE = 27  # code of the key
 KEY_BITS = 0xFF  # higher bits of a key are modifiers
-PROBE_S = 20.0  # time for another process to import OpenCV and open a window
-PROBE = "import sys, cv2; cv2.namedWindow('dvspipe', cv2.WINDOW_NORMAL); print(1, flush=True); sys.stdin.read()"
+PROBE = "import cv2; cv2.namedWindow('dvspipe', cv2.WINDOW_NORMAL)"
 
 
 def has_display() -> bool:
@@ -41,17 +37,16 @@ class PictureWindow:
     """
 
     def __init__(self, title: str) -> None:
-        if not cv2.currentUIFramework():
-            raise VideoError("window: this OpenCV has no windows (opencv-python-headless); install opencv-python")
+        # Without a usable display, Qt aborts the process: another process opens a window first.
+        probe = [sys.executable, "-P", "-c", PROBE]
+        if not has_display() or subprocess.run(probe, capture_output=True, check=False).returncode:
+            raise VideoError("window: no display, or an OpenCV without windows (opencv-python-headless)")
 
         self._title = title
         self._is_open = True
-        with probe_display() as is_usable:
-            if not has_display() or not is_usable:
-                raise VideoError("window: no display (found none that opens a window)")
-            with silence_stderr():  # Qt warns about missing fonts
-                cv2.namedWindow(title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
         self._size: tuple[int, ...] | None = None
+        with silence_stderr():  # Qt warns about missing fonts
+            cv2.namedWindow(title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
 
     def show(self, picture: NDArray[np.uint8]) -> None:
         """Show a picture.
@@ -77,25 +72,3 @@ class PictureWindow:
         if self._is_open:
             self._is_open = False
             cv2.destroyAllWindows()
-
-
-@contextmanager
-def probe_display() -> Iterator[bool]:
-    """Open a window in another process until the block ends; yield whether that worked.
-
-    Without a usable display, Qt aborts the process. The other process stays, because Xvfb restarts, and refuses
-    connections meanwhile, when its only window is closed.
-    """
-    command = [sys.executable, "-P", "-c", PROBE]
-    pipe = subprocess.PIPE
-    nowhere = subprocess.DEVNULL
-    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=nowhere) as child:
-        timer = threading.Timer(PROBE_S, child.kill)
-        timer.start()
-        try:
-            # Reading returns nothing if the child dies, or the timer ends it.
-            assert child.stdout is not None
-            yield bool(child.stdout.read(1))
-        finally:
-            timer.cancel()
-            child.kill()

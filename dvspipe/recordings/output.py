@@ -1,0 +1,89 @@
+"""Event files that `convert`, `cut`, `filter` and `merge` write, and what these verbs return."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..base.errors import count_noun
+from ..base.texts import show_name
+from ..events import Events, SensorSize
+from ..formats import Recording, WriteOptions, create_writer
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """Event file that was written.
+
+    Args:
+        path: Event file.
+        sensor: Sensor size.
+        frames: Number of frames read; 0 for a recording.
+        events: Number of events written.
+        duration_us: Time from the first to the last frame or event in microseconds.
+    """
+
+    path: Path
+    sensor: SensorSize
+    frames: int
+    events: int
+    duration_us: int
+
+    def __str__(self) -> str:
+        of_video = " of video" if self.frames else ""
+        duration_s = self.duration_us * 1e-6
+        rate = f", {self.events / duration_s:,.0f} per second{of_video}" if duration_s else ""
+        origin = f"from {self.frames:,} frames of" if self.frames else "of"
+        events = f"{count_noun(self.events, 'event')}{rate}"
+        return f"{show_name(self.path)}: {events}, {origin} {self.sensor} in {duration_s:.2f} s"
+
+    def to_record(self) -> dict[str, Any]:
+        """Return the result as a dict for JSON, with the same names as `RecordingInfo`."""
+        return {
+            "file": str(self.path),
+            "width": self.sensor.width,
+            "height": self.sensor.height,
+            "frames": self.frames,
+            "events": self.events,
+            "duration_us": self.duration_us,
+        }
+
+
+def write_stream(
+    path: str | Path,
+    chunks: Iterable[Events],
+    sensor: SensorSize,
+    recordings: Sequence[Recording],
+    *,
+    settings: Mapping[str, Any] = {},
+    overwrite: bool = False,
+) -> Conversion:
+    """Write the events of recordings to a file, which is complete or absent.
+
+    Args:
+        path: Output file; its suffix selects the format.
+        chunks: Events, in consecutive chunks.
+        sensor: Sensor size of the events.
+        recordings: Where the events come from; settings that are equal in all of them are stored.
+        settings: Further settings to store.
+        overwrite: Whether to replace an existing file.
+    """
+    path = Path(path)
+    first, *others = [recording.attributes.get("settings") for recording in recordings]
+    common = first if isinstance(first, dict) and all(other == first for other in others) else {}
+    source = ", ".join(recording.path.name for recording in recordings)
+    options = WriteOptions(source=source, settings={**common, **settings}, overwrite=overwrite)
+
+    first_us: int | None = None
+    last_us = 0
+    with create_writer(path, sensor, options) as writer:
+        for events in chunks:
+            if len(events):
+                first_us = int(events.t[0]) if first_us is None else first_us
+                last_us = int(events.t[-1])
+            writer.append(events)
+
+    duration_us = 0 if first_us is None else last_us - first_us
+    return Conversion(path, sensor, 0, writer.count, duration_us)
