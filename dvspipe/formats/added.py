@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Iterator
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
 
 from ..hooks import FileFormat, plugins
 from .hints import Hints
@@ -32,13 +28,10 @@ def _adapt(added: FileFormat) -> Format:
 
     def open_file(path: Path, _hints: Hints) -> Source:
         sensor, read = added.read(path)
-        return Source(sensor, partial(_chunks, read))
+        return Source(
+            sensor, lambda: (StoredColumns(*(rows[name] for name in StoredColumns._fields)) for rows in read())
+        )
 
     write = added.write
     encoder = None if write is None else lambda path, sensor, _options: write(path, sensor)
     return Format(added.name, added.suffixes, recognises, open_file, encoder, added.suffixes if encoder else ())
-
-
-def _chunks(read: Callable[[], Iterator[NDArray[np.void]]]) -> Iterator[StoredColumns]:
-    for rows in read():
-        yield StoredColumns(*(rows[name] for name in StoredColumns._fields))

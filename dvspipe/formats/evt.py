@@ -168,7 +168,6 @@ def _decode_evt3(
     """Decode EVT 3.0 words up to the first wrong one; return the new state, and the numbers of events and words."""
     # Word: bits 15-12 type, 11-0 payload: of ADDR_X, ADDR_Y and VECT_BASE_X, bit 11 is the polarity and 10-0 a column
     # or row; of vectors, a mask with column base + k in bit k; of times, 12 bits of the time, high << 12 | low.
-    #
     # index is the next word, count the next free place of t, x, y and on.
     width, height = sides
     high, low, row, base, base_on = state
@@ -184,8 +183,7 @@ def _decode_evt3(
             polarity = base_on if is_vector else word >> 11 & 1
             mask = (word & (0xFFF if kind == VECT_12 else 0xFF)) if is_vector else 1
             is_wrong = high < 0 or row < 0 or column < 0
-            if is_vector:
-                base += 12 if kind == VECT_12 else 8
+            base += is_vector * (12 if kind == VECT_12 else 8)
 
             # From the lowest bit up; only the columns of events have to be inside the sensor.
             while mask and not is_wrong:
@@ -208,9 +206,8 @@ def _decode_evt3(
             base_on = word >> 11 & 1
         elif kind == TIME_HIGH:
             # Cameras repeat TIME_HIGH; only a new value clears the lower bits.
-            value = word & 0xFFF
-            if high < 0 or value != high & 0xFFF:
-                high = _next_high(high, EVT3_BITS, value)
+            if high < 0 or word & 0xFFF != high & 0xFFF:
+                high = _next_high(high, EVT3_BITS, word & 0xFFF)
                 low = 0
         else:
             is_wrong = kind not in (EXT_TRIGGER, OTHERS, CONTINUED, CONTINUED_4) and word != PADDING

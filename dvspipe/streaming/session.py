@@ -76,8 +76,7 @@ class LiveSession:
         source: Source of the stream.
         classifier: Classifier.
         config: Settings as in `Classifier.classify`; `hop_us` is the time between predictions.
-        writer: Writer of the events that the network sees; None: do not record them. HDF5 is saved every 10 s of the
-            stream, so a killed process loses little.
+        writer: Writer of the events that the network sees; None: do not record them. The file appears at the end.
         clock: Clock of the machine.
         capacity: Maximum number of waiting chunks; None: depends on the source.
 
