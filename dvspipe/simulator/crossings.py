@@ -76,15 +76,16 @@ class Pixels(NamedTuple):
     Attributes:
         references: Columns ref0, net, off, pos and neg of the module, float64 [N, 5]. Only pixels that may fire need
             them: a row is in one or two cache lines.
-        low: Level of the next OFF event, float64.
-        high: Level of the next ON event, float64.
+        low: Level of the next OFF event, rounded to float32. Rounding keeps the order: a level that reaches the event
+            also does so rounded, and the few others are found by the references.
+        high: Level of the next ON event, likewise.
         output: Output of the low-pass, float64; unused without one.
         address: Row and column, packed as in `Words`, int32.
     """
 
     references: NDArray[np.float64]
-    low: NDArray[np.float64]
-    high: NDArray[np.float64]
+    low: NDArray[np.float32]
+    high: NDArray[np.float32]
     output: NDArray[np.float64]
     address: NDArray[np.int32]
 
@@ -107,7 +108,8 @@ def start_pixels(levels: NDArray[np.float64], width: int, pos: NDArray[Any], neg
     references[:, REF0] = levels
     references[:, POS] = pos
     references[:, NEG] = neg
-    return Pixels(references, levels - neg, levels + pos, levels.copy(), address)
+    low, high = (levels - neg).astype(np.float32), (levels + pos).astype(np.float32)
+    return Pixels(references, low, high, levels, address)
 
 
 def number_pixels(levels: NDArray[np.float64]) -> Levels:
@@ -171,7 +173,8 @@ def find_crossings(before: Levels, after: Levels, decay: Decay | None, pixels: P
         if decay is None:
             for k in range(size):
                 pixel = base + np.uintp(k)
-                fires[k] = (end[k] <= pixels.low[pixel]) | (end[k] >= pixels.high[pixel])
+                level = np.float32(end[k])
+                fires[k] = (level <= pixels.low[pixel]) | (level >= pixels.high[pixel])
         else:
             _filter(base, size, after.codes, decay, pixels, block, fires)
 
@@ -221,7 +224,7 @@ def _filter(
         turns = lag * (end[k] - reached) < 0
         least = min(first[k], min(start[k], end[k]) if turns else reached)
         most = max(first[k], max(start[k], end[k]) if turns else reached)
-        fires[k] = (least <= pixels.low[pixel]) | (most >= pixels.high[pixel])
+        fires[k] = (np.float32(least) <= pixels.low[pixel]) | (np.float32(most) >= pixels.high[pixel])
         last[k] = reached
         output[pixel] = reached
 

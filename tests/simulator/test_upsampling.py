@@ -314,17 +314,6 @@ def test_one_simulator_interleaves_two_videos() -> None:
             assert events == expected[which][number - 1] if number else not len(events)
 
 
-def test_upsampled_simulation_resumes_at_any_frame() -> None:
-    frames, complete = video(6), EventSimulator(CONFIG, upsample="auto")
-    state, resumed, kept = None, None, []
-    for frame in frames:
-        events, state = complete.step(frame, state)
-        kept.append(events)
-    for frame, events in zip(frames, kept, strict=True):
-        again, resumed = EventSimulator(CONFIG, upsample="auto").step(frame, resumed)
-        assert again == events
-
-
 def test_frames_are_read_lazily() -> None:
     read = []
 
