@@ -209,7 +209,7 @@ def convert_task(
     overwrite: bool = False,
 ) -> Conversion:
     """Convert a video or a recording, as `convert_video` or `convert_recording`."""
-    if is_video(task.source):
+    if is_video(Path(task.source)):
         config = task.settings_of(config)
         return convert_video(task.source, task.target, config, overwrite=overwrite, progress=progress)
 
@@ -267,7 +267,7 @@ class _ConversionWorker:
     def __call__(self, task: ConversionTask, progress: Progress) -> Conversion:
         # Another process may have converted the file meanwhile. If both convert it at the same time, the later one
         # replaces the file by an equal one.
-        if task.target.exists() and not self.overwrite:
+        if Path(task.target).exists() and not self.overwrite:
             stored = open_recording(task.target)
             count, _, first_us, last_us = count_events(stored.chunks())
             return Conversion(task.target, stored.sensor, 0, count, (last_us or 0) - (first_us or 0))

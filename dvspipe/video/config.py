@@ -23,8 +23,8 @@ class VideoSettings(Settings):
     """File of frame times, replacing the times in the video. One line per frame: a time, optionally followed by the
     image name. Default for an image folder: its `timestamps.txt` or `images.csv`."""
     time_unit: Literal["s", "ms", "us", "ns"] | None = None
-    """Unit of the times in the file `timestamps`. Default: the unit in its header (such as `timestamp_ns`), otherwise
-    seconds if the numbers have a decimal point. Integers without a unit are an error."""
+    """Unit of the times in the file `timestamps`. Default: seconds if the numbers have a decimal point; integers
+    without a unit are an error."""
     transfer: str = "srgb"
     """Transfer curve of the pixel values: `srgb` (ordinary video), `bt709`, `gamma=x` (x from 0.1 to 10), `linear`,
     or `log` for float images."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 SEGMENT = b"\x18\x53\x80\x67"
@@ -15,7 +16,7 @@ CLUSTER = b"\x1f\x43\xb6\x75"
 MP4_MEDIA = (b"moov", b"moof", b"mdat")
 RIFF_OPEN_SIZE = 0xFFFFFFFF  # written before the size is known
 RIFF_SLACK_BYTES = 8  # some writers count the head, or padding
-GIF_TAIL_BYTES = 64  # searched for the trailer; some writers pad it with zeros
+TAIL_BYTES = 64  # searched for the trailer; some writers pad it with zeros
 
 
 def find_complete_bytes(path: Path) -> int | None:
@@ -90,9 +91,9 @@ def _measure_avi(content: mmap.mmap) -> int:
     return stop - RIFF_SLACK_BYTES
 
 
-def _measure_gif(content: mmap.mmap) -> int:
+def _measure_trailer(content: mmap.mmap, trailer: bytes) -> int:
     """Return the size of the file, and one byte more if its trailer is missing."""
-    has_trailer = content[-GIF_TAIL_BYTES:].rstrip(b"\0").endswith(b";")
+    has_trailer = content[-TAIL_BYTES:].rstrip(b"\0").endswith(trailer)
     return len(content) + (not has_trailer)
 
 
@@ -103,6 +104,7 @@ CONTAINERS: tuple[tuple[int, bytes, Callable[[mmap.mmap], int]], ...] = (
     (4, b"mdat", _measure_mp4),
     (4, b"wide", _measure_mp4),
     (0, b"RIFF", _measure_avi),
-    (0, b"GIF", _measure_gif),
+    (0, b"GIF", partial(_measure_trailer, trailer=b";")),
+    (1, b"PNG", partial(_measure_trailer, trailer=b"IEND\xaeB`\x82")),
 )
 """How to recognise a container, by bytes at a position, and how to measure its complete size; 0 if unknown."""

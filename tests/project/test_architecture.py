@@ -184,12 +184,12 @@ sys.modules["cv2"] = None  # import cv2 raises ImportError
 import dvspipe.formats
 from dvspipe import Events, SensorSize, read, write
 from dvspipe.events.filters import FilterConfig, filter_stream
-from dvspipe.recordings.checking import check_recording
+from dvspipe.recordings.info import info
 events = Events(t=[0, 5, 9], x=[3, 4, 11], y=[1, 1, 6], p=[True, False, True], sensor=SensorSize(width=12, height=7))
 path = {str(tmp_path / "clip.h5")!r}
 write(path, events)
 assert read(path) == events
-assert not check_recording(path).findings
+assert not info(path).problem
 assert len(list(filter_stream([events], FilterConfig(refractory_us=2)))[0]) == 3
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)

@@ -57,7 +57,6 @@ def test_public_functions_accept_path_strings(tmp_path: Path) -> None:
         "read": lambda: dvspipe.read(texts["a.h5"]),
         "iterate": lambda: list(dvspipe.iterate(texts["a.h5"])),
         "info": lambda: dvspipe.info(texts["a.h5"]),
-        "check": lambda: dvspipe.check(texts["a.h5"]),
         "open_video": lambda: dvspipe.open_video(texts["a.webm"]),
         "events_from_video": lambda: dvspipe.events_from_video(texts["a.webm"]),
         "convert_video": lambda: dvspipe.convert_video(texts["a.webm"], texts["b.csv"]),

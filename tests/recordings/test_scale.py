@@ -130,7 +130,7 @@ def test_output_folder_is_usable_as_data_set_and_source(tmp_path: Path) -> None:
 def test_info_keeps_order_with_any_number_of_workers(tmp_path: Path, jobs: int) -> None:
     write_recordings(tmp_path / "in", 3, broken=(1,))
     files = sorted((tmp_path / "in").iterdir())
-    done = dvspipe("info", *files, "--json", "--jobs", jobs, code=1)
+    done = dvspipe("info", *files, "--sensor", "12x7", "--json", "--jobs", jobs, code=1)
     reports = [json.loads(line) for line in done.stdout.splitlines()]
     assert [(Path(report["file"]).name, "1.bin" in report["problem"]) for report in reports] == [
         ("0.bin", False),
