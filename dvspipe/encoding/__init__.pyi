@@ -1,6 +1,10 @@
 from .bins import BinCounts as BinCounts
-from .bins import cut_windows as cut_windows
+from .bins import EncoderState as EncoderState
 from .bins import encode as encode
+from .bins import encode_part as encode_part
+from .bins import encode_stream as encode_stream
+from .bins import finish_encoding as finish_encoding
+from .bins import start_encoding as start_encoding
 from .config import BinConfig as BinConfig
 from .config import BinForm as BinForm
 from .config import FrameConfig as FrameConfig
@@ -24,9 +28,4 @@ from .spikes import SignalCode as SignalCode
 from .spikes import SpikeCode as SpikeCode
 from .spikes import StepForward as StepForward
 from .spikes import unit_values as unit_values
-from .stream import EncoderState as EncoderState
-from .stream import encode_part as encode_part
-from .stream import encode_stream as encode_stream
-from .stream import finish_encoding as finish_encoding
-from .stream import start_encoding as start_encoding
 from .transform import ToSpikes as ToSpikes

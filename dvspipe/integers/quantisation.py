@@ -193,11 +193,6 @@ def quantise(
     config, network = (opened.classifier, opened.network) if tuned is None else load_checkpoint(tuned)
     try:
         list_compilable(network)
-        if config.bins.dtype != np.uint8:
-            raise ConfigError(
-                f"form = {config.bins.form}: cannot be compiled to integers (expected counts)"
-                "; use form=count to train a network that can be compiled"
-            )
     except ConfigError as error:
         raise error.named(str(checkpoint)) from error
 

@@ -393,8 +393,7 @@ def _test(experiment: Experiment, best: EpochRow, command: str) -> tuple[TestRes
     trained = evaluate_network(
         network, parts.train, batch=config.batch, progress=partial(report, "accuracy in training")
     )
-    counted = config.dtype.kind == "u"
-    with count_activity(network, counted=counted) as activity_of:
+    with count_activity(network, counted=True) as activity_of:
         tested = evaluate_network(network, parts.test, batch=config.batch, progress=partial(report, "test"))
 
     # What the network did on the test recordings, for the page of the run.

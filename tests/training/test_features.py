@@ -125,7 +125,6 @@ def test_readout_matches_scikit_learn() -> None:
         ({"epochs": 1}, ("epochs = 1", "2")),
         ({"winners": [3]}, ("winners", "1", "2")),
         ({"radius": [3, 1, 1]}, ("radius", "3", "2")),
-        ({"polarity": "signed", "form": "voxel"}, ("polarity = signed", "stdp")),
     ],
 )
 def test_untrainable_settings_are_refused(folder: Path, over: dict[str, Any], message: object) -> None:
