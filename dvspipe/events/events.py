@@ -191,8 +191,9 @@ class Events:
             EventError: If an index is out of range, a mask does not have one value per event, selected events go back
                 in time, or `index` is none of these.
         """
+        selection: Any = index  # numpy checks it
         try:
-            t, x, y, p = self.t[index], self.x[index], self.y[index], self.p[index]
+            t, x, y, p = self.t[selection], self.x[selection], self.y[selection], self.p[selection]
         except (IndexError, TypeError, ValueError, RuntimeError) as error:
             reason = str(error).replace("axis 0 with size", "the number of events")
             raise EventError(f"events[{brief(index)}]: wrong index ({reason})") from error

@@ -144,10 +144,11 @@ class Region:
             raise EventError(f"region {text!r}: wrong form (expected WIDTHxHEIGHT+LEFT+TOP, such as 128x128+10+20)")
 
         width, height, left, top = map(int, match.groups())
-        try:
-            return cls(left, top, SensorSize(width=width, height=height))
-        except EventError as error:
-            raise EventError(f"region {text!r}: {error}") from error
+        if not (1 <= width <= MAX_SIDE_PX and 1 <= height <= MAX_SIDE_PX):
+            raise EventError(
+                f"region {text!r}: wrong size (found {width}x{height}, expected sides of 1 to {MAX_SIDE_PX})"
+            )
+        return cls(left, top, SensorSize(width=width, height=height))
 
     def is_inside(self, sensor: SensorSize) -> bool:
         """Return whether the region lies inside a sensor."""
