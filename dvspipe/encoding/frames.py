@@ -79,24 +79,17 @@ def _cut_windows(parts: Iterable[Events], config: FrameConfig) -> Iterator[tuple
         yield from windows(parts, config.every_us)
         return
 
-    assert config.every_events is not None
-    waiting: list[Events] = []
-    room = config.every_events
+    size = config.every_events
+    assert size is not None
+    waiting: Events | None = None
     for part in parts:
-        while len(part) >= room:
-            window = concatenate([*waiting, part.slice_events(0, room)])
-            yield int(window.t[0]), window
-            part = part.slice_events(room, len(part))
-            waiting = []
-            room = config.every_events
+        waiting = part if waiting is None else concatenate([waiting, part])
+        while len(waiting) >= size:
+            yield int(waiting.t[0]), waiting[:size]
+            waiting = waiting[size:]
 
-        if len(part):
-            waiting.append(part)
-            room -= len(part)
-
-    if waiting:
-        window = concatenate(waiting)
-        yield int(window.t[0]), window
+    if waiting is not None and len(waiting):
+        yield int(waiting.t[0]), waiting
 
 
 def _update_surface(events: Events, last_us: NDArray[np.int64], end_us: int, tau_us: float) -> NDArray[np.float32]:

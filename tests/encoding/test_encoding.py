@@ -180,12 +180,6 @@ def test_first_loss_of_many_events_is_reported(caplog: pytest.LogCaptureFixture)
     assert mentions(record.message, "3 steps", "by = recording")
 
 
-def test_intervals_are_half_open() -> None:
-    events = Events([0, 9, 10, 19, 20], [0] * 5, [0] * 5, [1] * 5, SENSOR)
-    assert encode(events, BinConfig(steps=2, step_us=10))[:, 1, 0, 0].tolist() == [2, 2]
-    assert encode(events, BinConfig(steps=2, by="recording"))[:, 1, 0, 0].tolist() == [3, 2]  # 10.5 us each
-
-
 @pytest.mark.parametrize(("form", "largest"), [("count", 255), ("binary", 1)])
 def test_counts_saturate_and_never_wrap(form: str, largest: int) -> None:
     events = Events(np.zeros(100_000, int), np.ones(100_000, int), np.ones(100_000, int), np.ones(100_000, int), SENSOR)
@@ -193,10 +187,6 @@ def test_counts_saturate_and_never_wrap(form: str, largest: int) -> None:
     tensor = encode(events, BinConfig(steps=1, form=form), callback=counts_seen.append)  # type: ignore[arg-type]
     assert tensor[0, 1, 1, 1] == largest == tensor.sum()
     assert counts_seen == [BinCounts(events=100_000, saturated=100_000 - largest)]
-
-
-def test_partial_block_counts_as_one_block() -> None:
-    assert BinConfig(downsample=4).grid(SENSOR) == SensorSize(width=3, height=2)
 
 
 def test_division_by_multiplication_is_exact() -> None:
