@@ -84,7 +84,7 @@ def make_classifier(*, bins: BinConfig | None = None, **settings: Any) -> Intege
         classes=('a "quoted" one', "b??/", "hände"),
         width=24,
         height=14,
-        bins=bins or BinConfig(steps=6, step_us=1000, downsample=2, form="clipped", clip=3),
+        bins=bins or BinConfig(steps=6, step_us=1000, downsample=2, form="binary"),
         network=NetworkConfig.model_validate({"tau_mem_s": 0.003, "tau_readout_s": 0.004} | settings),
     )
     torch.manual_seed(0)

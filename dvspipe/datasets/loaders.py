@@ -141,10 +141,10 @@ class SpikeDataset(Dataset[LoadedItem]):
     def __repr__(self) -> str:
         bins = self._encoder.settings.bins
         shape = [bins.steps, *self._shape]
-        return f"SpikeDataset({count_noun(len(self), 'recording')}, {len(self.classes)} classes, {bins.dtype}{shape})"
+        return f"SpikeDataset({count_noun(len(self), 'recording')}, {len(self.classes)} classes, uint8{shape})"
 
     def __getitem__(self, number: int) -> LoadedItem:
-        """Return the spikes [T, C, H, W] of a recording, uint8 or float32 depending on `bins`, and its label.
+        """Return the spikes [T, C, H, W] of a recording, uint8, and its label.
 
         Raises:
             IndexError: If `number` is out of range; this ends a loop.
@@ -207,12 +207,11 @@ class EventStream(IterableDataset[LoadedItem]):
 
     Args:
         recording: Path of a recording, or events.
-        bins: Binning of the windows; `by` must be `time` or `events`.
+        bins: Binning of the windows; `by` must be `time`.
         hints: Metadata that the file lacks.
 
     Yields:
-        Spikes [T, C, H, W] of a window, and its start in microseconds: the start of its first step (`by = time`), or
-        the time of its first event (`by = events`).
+        Spikes [T, C, H, W] of a window, and its start in microseconds.
 
     Raises:
         ConfigError: If `by` is `recording`, because its steps depend on the end of the recording.
@@ -235,7 +234,7 @@ class EventStream(IterableDataset[LoadedItem]):
         self.bins = bins
         if self.bins.by == "recording":
             raise ConfigError(
-                "by = recording: needs the end of the recording, unknown in a stream (expected by = time or events)"
+                "by = recording: needs the end of the recording, unknown in a stream (expected by = time)"
             )
 
         self.recording = recording
@@ -256,36 +255,24 @@ class EventStream(IterableDataset[LoadedItem]):
         T = self.bins.steps
         while window := [*islice(steps, T)]:
             first_step = window[0]
-            spikes = np.zeros((T, *first_step.shape), self.bins.dtype)
+            spikes = np.zeros((T, *first_step.shape), np.uint8)
             np.stack(window, out=spikes[: len(window)])
 
-            # Each window of events has its own start; a window of time starts where the previous one ends.
             start_us = starts_us[0]
-            if self.bins.by == "events":
-                starts_us.pop(0)
-            else:
-                starts_us[0] += self.bins.tensor_us
-
+            starts_us[0] += self.bins.tensor_us
             yield torch.from_numpy(spikes), start_us
 
     def _record_starts(self, starts_us: list[int]) -> Iterator[Events]:
-        """Yield the parts of the recording; append the start of the first window, or of each window if by events."""
+        """Yield the parts of the recording; append the start of the first window."""
         parts: Iterable[Events]
         if isinstance(self.recording, Events):
             parts = [self.recording]
         else:
             parts = open_recording(self.recording, self.hints).chunks()
 
-        seen = 0
-        every = self.bins.tensor_events
         for part in parts:
-            if self.bins.by == "events":
-                # Events 0, every, 2 * every, ... begin windows; -seen % every is the first of them in the part.
-                starts_us += part.t[-seen % every :: every].tolist()
-            elif not seen:
+            if not starts_us:
                 starts_us += part.t[:1].tolist()
-
-            seen += len(part)
             yield part
 
 

@@ -1,5 +1,10 @@
-from .bins import cut_windows as cut_windows
+from .bins import BinCounts as BinCounts
+from .bins import EncoderState as EncoderState
 from .bins import encode as encode
+from .bins import encode_part as encode_part
+from .bins import encode_stream as encode_stream
+from .bins import finish_encoding as finish_encoding
+from .bins import start_encoding as start_encoding
 from .config import BinConfig as BinConfig
 from .config import BinForm as BinForm
 from .config import FrameConfig as FrameConfig
@@ -7,12 +12,6 @@ from .config import FrameForm as FrameForm
 from .config import PolarityMode as PolarityMode
 from .config import StepRule as StepRule
 from .contrast import Contrast as Contrast
-from .encoder import BinCounts as BinCounts
-from .encoder import EncoderState as EncoderState
-from .encoder import encode_part as encode_part
-from .encoder import encode_stream as encode_stream
-from .encoder import finish_encoding as finish_encoding
-from .encoder import start_encoding as start_encoding
 from .frames import EventFrame as EventFrame
 from .frames import encode_frames as encode_frames
 from .spikes import CODES as CODES

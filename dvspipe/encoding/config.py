@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Literal
 
-import numpy as np
 from pydantic import Field, model_validator
 
 from ..base.errors import ConfigError, EventError
@@ -14,11 +13,11 @@ from ..events import Events, SensorSize
 MAX_COUNT = 255
 MAX_STEPS = 10_000
 
-StepRule = Literal["time", "recording", "events"]
+StepRule = Literal["time", "recording"]
 """Definition of a step; see `BinConfig.by`."""
-BinForm = Literal["count", "binary", "clipped", "voxel", "surface"]
+BinForm = Literal["count", "binary"]
 """Values of a spike tensor; see `BinConfig.form`."""
-PolarityMode = Literal["separate", "merged", "signed"]
+PolarityMode = Literal["separate", "merged"]
 """Treatment of the polarity; see `BinConfig.polarity`."""
 FrameForm = Literal["count", "surface", "voxel"]
 """Values of a frame; see `FrameConfig.form`."""
@@ -30,37 +29,15 @@ class BinConfig(Settings):
     steps: int = Field(default=20, ge=1, le=MAX_STEPS)
     """Number of time steps T."""
     by: StepRule = "time"
-    """Definition of a step. `time`: `step_us` microseconds; `recording`: 1 / T of the duration; `events`: `step_events`
-    events."""
+    """Definition of a step. `time`: `step_us` microseconds; `recording`: 1 / T of the duration."""
     step_us: int = Field(default=15_000, ge=1, le=10**9)
     """Length of a step in microseconds; networks use it for any `by`."""
-    step_events: int = Field(default=1000, ge=1, le=10**9)
-    """Number of events in a step, for `by = events`."""
     downsample: int = Field(default=1, ge=1, le=1024)
     """Side of the pixel blocks that are summed into one value; the last block of a row or column may be partial."""
     form: BinForm = "count"
-    """`count`: number of events, at most 255; `binary`: 1 if there is any event; `clipped`: number of events, at most
-    `clip`; `voxel`: each event is divided between the two nearest steps; `surface`: time surface of the last event."""
-    clip: int = Field(default=4, ge=1, le=MAX_COUNT)
-    """Maximum count for `form = clipped`."""
+    """`count`: number of events, at most 255; `binary`: 1 if there is any event."""
     polarity: PolarityMode = "separate"
-    """`separate`: C = 2, channel 0 OFF and 1 ON; `merged`: C = 1, ON plus OFF; `signed`: C = 1, ON minus OFF, only with
-    `form = voxel`."""
-    tau_us: float = Field(default=50_000.0, gt=0, le=1e12)
-    """Time constant in microseconds, for `form = surface`."""
-
-    @model_validator(mode="after")
-    def _check_bins(self) -> Self:
-        if self.polarity == "signed" and self.form != "voxel":
-            raise ConfigError(f"polarity = signed needs form = voxel (found {self.form})")
-
-        # Events are divided by time, between two nodes; a step of a number of events has no length.
-        if self.form == "voxel" and self.by == "events":
-            raise ConfigError("form = voxel needs by = time or by = recording (found events)")
-        if self.form == "voxel" and self.steps < 2:
-            raise ConfigError(f"form = voxel needs steps >= 2 (found {self.steps})")
-
-        return self
+    """`separate`: C = 2, channel 0 OFF and 1 ON; `merged`: C = 1, ON plus OFF."""
 
     @property
     def input_channels(self) -> int:
@@ -68,24 +45,14 @@ class BinConfig(Settings):
         return 2 if self.polarity == "separate" else 1
 
     @property
-    def dtype(self) -> np.dtype[Any]:
-        """Dtype of the spike tensor: float32 for `voxel` and `surface`, else uint8."""
-        return np.dtype(np.float32 if self.form in ("voxel", "surface") else np.uint8)
-
-    @property
     def tensor_us(self) -> int:
         """Length of the tensor in microseconds, for `by = time`."""
         return self.steps * self.step_us
 
     @property
-    def tensor_events(self) -> int:
-        """Number of events in the tensor, for `by = events`."""
-        return self.steps * self.step_events
-
-    @property
     def max_count(self) -> int:
-        """Maximum value for `count`, `binary` and `clipped`."""
-        return {"binary": 1, "clipped": self.clip}.get(self.form, MAX_COUNT)
+        """Maximum value of the spike tensor."""
+        return 1 if self.form == "binary" else MAX_COUNT
 
     def grid(self, sensor: SensorSize) -> SensorSize:
         """Return width and height of the spike tensor for a sensor."""
@@ -108,9 +75,7 @@ class BinConfig(Settings):
         if self.by == "recording":
             return self
 
-        steps = events.duration_us // self.step_us + 1 if self.by == "time" else -(-len(events) // self.step_events)
-        if self.form == "voxel":
-            steps += 1  # the last events reach into it
+        steps = events.duration_us // self.step_us + 1
         if steps > MAX_STEPS:
             raise EventError(f"lasts too long for one spike tensor (found {steps} steps, expected at most {MAX_STEPS})")
 
@@ -141,11 +106,3 @@ class FrameConfig(Settings):
             raise ConfigError(f"every_us or every_events: expected one of them (found {which})")
 
         return self
-
-    @property
-    def windows(self) -> BinConfig:
-        """Steps that define the windows."""
-        if self.every_us is not None:
-            return BinConfig(steps=1, step_us=self.every_us)
-
-        return BinConfig(steps=1, by="events", step_events=self.every_events or 1)

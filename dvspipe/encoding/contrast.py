@@ -5,11 +5,10 @@ from __future__ import annotations
 from functools import cache
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
+from scipy.ndimage import correlate
 
 from ..base.errors import DataError
-from ..base.kernels import njit
 from .spikes import Floats, SpikeCode, Spikes
 
 NARROW_PX = 1.0  # standard deviations of the two Gaussians
@@ -43,14 +42,13 @@ class Contrast(SpikeCode):
 
     def responses(self, image: Floats) -> Floats:
         """Return the responses of an image [H, W], float64 [2, H, W]; 0 for responses that do not fire."""
-        response = _correlate(np.ascontiguousarray(image), self.filter)
+        response = correlate(image, self.filter, mode="constant")
 
         # A negative response is a positive one of the OFF channel.
         both = np.stack([-response, response])
         both[both < max(self.threshold, EPSILON)] = 0
 
-        normalised: Floats = _normalise(both, RADIUS_PX)
-        return normalised
+        return _normalise(both, RADIUS_PX)
 
     def _encode(self, values: Floats, _rng: np.random.Generator | None) -> Spikes:
         if values.ndim != 2:
@@ -83,50 +81,12 @@ def _draw_filter() -> Floats:
     return np.asarray(difference / difference.max())
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _correlate(image: Floats, weights: Floats) -> Floats:
-    """Correlate an image [H, W] with a square filter, with zero padding."""
-    # result[y, x] = sum over dy, dx of weights[dy, dx] * image[y + dy - reach, x + dx - reach]. The loop over the
-    # columns x is the inner one, since they are next to each other in memory.
-    H, W = image.shape
-    side = len(weights)
-    reach = side // 2
-    padded = np.zeros((H + 2 * reach, W + 2 * reach))
-    padded[reach : reach + H, reach : reach + W] = image
-
-    result = np.zeros((H, W))
-    for y in range(H):
-        for dy in range(side):
-            for dx in range(side):
-                weight = weights[dy, dx]
-                for x in range(W):
-                    result[y, x] += weight * padded[y + dy, x + dx]
-    return result
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _normalise(responses: NDArray[np.float64], radius: int) -> NDArray[np.float64]:
-    """Divide responses [C, H, W] by their mean over squares, with zero padding."""
+def _normalise(responses: Floats, radius: int) -> Floats:
+    """Divide responses [C, H, W] by their mean over squares; pixels outside the image are 0."""
     # sums[y, x] is the sum of all responses above row y and left of column x (a summed-area table: Crow 1984), so the
-    # sum over any square takes four look-ups. Pixels outside the image count as 0, hence the fixed area side * side.
-    C, H, W = responses.shape
+    # sum over any square takes four look-ups.
     side = 2 * radius + 1
-    result = np.zeros_like(responses)
-    sums = np.zeros((H + 1, W + 1))
-    for c in range(C):
-        for y in range(H):
-            row = 0.0
-            for x in range(W):
-                row += responses[c, y, x]
-                sums[y + 1, x + 1] = sums[y, x + 1] + row
-
-        for y in range(H):
-            top = max(0, y - radius)
-            bottom = min(H, y + radius + 1)
-            for x in range(W):
-                left = max(0, x - radius)
-                right = min(W, x + radius + 1)
-                if responses[c, y, x] > 0:
-                    total = sums[bottom, right] - sums[top, right] - sums[bottom, left] + sums[top, left]
-                    result[c, y, x] = responses[c, y, x] * side * side / (total + EPSILON)
-    return result
+    padded = np.pad(responses, ((0, 0), (radius + 1, radius), (radius + 1, radius)))
+    sums = padded.cumsum(axis=2).cumsum(axis=1)
+    total = sums[:, side:, side:] - sums[:, :-side, side:] - sums[:, side:, :-side] + sums[:, :-side, :-side]
+    return np.asarray(responses * side * side / (total + EPSILON))

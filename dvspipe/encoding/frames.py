@@ -8,11 +8,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..events import LATEST_US, Events, checked_parts
-from .bins import cut_windows, encode
+from ..events import LATEST_US, Events, checked_parts, concatenate, windows
+from .bins import encode_counted
 from .config import BinConfig, FrameConfig
-from .encoder import note_last_times, start_surface
-from .kernels import write_surface
+
+NO_EVENT_US = np.iinfo(np.int64).min
 
 
 class EventFrame(NamedTuple):
@@ -35,8 +35,9 @@ class EventFrame(NamedTuple):
 def encode_frames(parts: Events | Iterable[Events], config: FrameConfig) -> Iterator[EventFrame]:
     """Yield the frames of a recording; memory is bounded by the busiest window.
 
-    The values are as from `encode` for the events of the window: `form = count` with one step, `surface` with
-    the events before the window too, and `voxel` with signed polarity and steps from the first to the last event.
+    Sources: Lagorce et al., "HOTS: a hierarchy of event-based time-surfaces for pattern recognition", IEEE TPAMI 39
+    (2017), equation 3 (`surface`); Zhu et al., "Unsupervised event-based learning of optical flow, depth, and
+    egomotion", CVPR (2019), equations 1 and 2 (`voxel`).
 
     Args:
         parts: Events, or consecutive parts of one recording.
@@ -51,32 +52,68 @@ def encode_frames(parts: Events | Iterable[Events], config: FrameConfig) -> Iter
         >>> [(frame.start_us, frame.end_us, frame.events, frame.values[1, 1, 3]) for frame in frames]
         [(0, 10, 2, np.uint8(2)), (20, 30, 1, np.uint8(0))]
     """
-    return _encode_frames(checked_parts(parts), config)
-
-
-def _encode_frames(parts: Iterable[Events], config: FrameConfig) -> Iterator[EventFrame]:
-    surface = BinConfig(form="surface")
-    last_us = np.zeros(0, np.int64)
+    last_us = np.zeros((2, 0, 0), np.int64)
     values: NDArray[np.uint8 | np.float32]
 
-    for start_us, events in cut_windows(parts, config.windows):
+    for start_us, events in _cut_windows(checked_parts(parts), config):
         end_us = int(events.t[-1]) + 1
         if config.every_us is not None:
             end_us = min(start_us + config.every_us, LATEST_US)
 
         if config.form == "surface":
             # The last times carry over from window to window; the sensor is known from the first one.
-            shape = surface.shape(events.sensor)
-            last_us = last_us if last_us.size else start_surface(surface, int(np.prod(shape)))
-            note_last_times(events, surface, last_us)
-
-            ages = np.zeros(last_us.size, np.float32)
-            write_surface(last_us, end_us, config.tau_us, ages)
-            values = ages.reshape(shape)
+            size = (2, events.height, events.width)
+            last_us = last_us if last_us.size else np.full(size, NO_EVENT_US)
+            values = _update_surface(events, last_us, end_us, config.tau_us)
         elif config.form == "voxel":
-            voxels = BinConfig(steps=config.bins, by="recording", form="voxel", polarity="signed")
-            values = encode(events, voxels)[:, 0]
+            values = _divide_events(events, config.bins)
         else:
-            values = encode(events, BinConfig(steps=1, by="recording"))[0]
+            (values,), _ = encode_counted(events, BinConfig(steps=1, by="recording"))
 
         yield EventFrame(start_us, end_us, len(events), values)
+
+
+def _cut_windows(parts: Iterable[Events], config: FrameConfig) -> Iterator[tuple[int, Events]]:
+    """Yield the start and the events of consecutive windows; the last one may be partial."""
+    if config.every_us is not None:
+        yield from windows(parts, config.every_us)
+        return
+
+    size = config.every_events
+    assert size is not None
+    waiting: Events | None = None
+    for part in parts:
+        waiting = part if waiting is None else concatenate([waiting, part])
+        while len(waiting) >= size:
+            yield int(waiting.t[0]), waiting[:size]
+            waiting = waiting[size:]
+
+    if waiting is not None and len(waiting):
+        yield int(waiting.t[0]), waiting
+
+
+def _update_surface(events: Events, last_us: NDArray[np.int64], end_us: int, tau_us: float) -> NDArray[np.float32]:
+    """Return exp(-(end - last) / tau) with the last event of each polarity and pixel, after noting it in `last_us`."""
+    # Of events at the same place, numpy keeps the last one.
+    last_us[events.p.astype(np.intp), events.y, events.x] = events.t
+    fired = last_us != NO_EVENT_US
+
+    surface = np.zeros(last_us.shape, np.float32)
+    surface[fired] = np.exp((last_us[fired] - end_us) / tau_us)
+    return surface
+
+
+def _divide_events(events: Events, bins: int) -> NDArray[np.float32]:
+    """Divide each event, ON 1 and OFF -1, between the two nearest of the steps from the first to the last event."""
+    span_us = max(1, events.duration_us)
+    position = (events.t - events.t[0]) * (bins - 1) / span_us
+    step = position.astype(np.int64)
+    share = position - step
+
+    # The last event is at the last step, and has no share in the step after it.
+    size = (bins + 1) * events.height * events.width
+    place = (step * events.height + events.y) * events.width + events.x
+    sign = np.where(events.p, 1.0, -1.0)
+    voxels = np.bincount(place, sign * (1 - share), size)
+    voxels += np.bincount(place + events.height * events.width, sign * share, size)
+    return voxels.reshape(bins + 1, events.height, events.width)[:bins].astype(np.float32)

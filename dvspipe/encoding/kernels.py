@@ -1,4 +1,4 @@
-"""Compiled inner loops; each reads the columns of events once, in time order.
+"""Compiled inner loop: count events per pixel and step.
 
 The indices of a block of events in a flat [C, H, W] are computed first, vectorised, and used afterwards. Independent
 loads and stores then overlap, which matters if a step does not fit in the cache. Indices are unsigned: a signed index
@@ -7,7 +7,6 @@ costs a test for negative values at each access.
 
 from __future__ import annotations
 
-import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,7 +16,6 @@ from ..base.kernels import njit
 from ..events import SensorSize
 
 BLOCK_EVENTS = 256
-NO_EVENT_US = np.iinfo(np.int64).min
 COORDINATE_BITS = 15  # x and y are at most 32767
 
 
@@ -49,20 +47,6 @@ class Places(NamedTuple):
             multiplier=np.uint32((1 << shift) // downsample + 1),
             shift=np.uint32(shift),
         )
-
-
-class StepTimes(NamedTuple):
-    """Times of steps of equal length.
-
-    Args:
-        start_us: Reference time in microseconds.
-        begins_us: Start of each step relative to the reference time, in microseconds, float64 [K].
-        length_us: Length of a step in microseconds.
-    """
-
-    start_us: int
-    begins_us: NDArray[np.float64]
-    length_us: float
 
 
 @njit(inline="always")
@@ -130,67 +114,3 @@ def _sum(step: NDArray[np.uint8]) -> int:
     for value in step:
         total += int(value)
     return total
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def add_weights(
-    index: NDArray[np.int64],
-    times: StepTimes,
-    t: NDArray[np.int64],
-    x: NDArray[np.int16],
-    y: NDArray[np.int16],
-    p: NDArray[np.bool_],
-    places: Places,
-    signed: bool,
-    steps: NDArray[np.float32],
-) -> None:
-    """Divide each of the events index[k] to index[k + 1] between steps[k] and, if it exists, steps[k + 1].
-
-    With `signed`, OFF events count -1.
-    """
-    # An event at t in step k adds 1 - share to step k and share to step k + 1, with share = (t - begin of step k) /
-    # length of a step (Zhu et al. 2019, equations 1 and 2). t, x, y and p [N] are the events; index [K + 1] has the
-    # first event of each step; steps is [T, C * H * W].
-    block = np.empty(BLOCK_EVENTS, np.uint32)
-    beyond = np.empty_like(steps[0])  # written, never read
-    for k in range(index.size - 1):
-        step = steps[k]
-        after = steps[k + 1] if k + 1 < len(steps) else beyond
-
-        for first in range(index[k], index[k + 1], BLOCK_EVENTS):
-            stop = min(first + BLOCK_EVENTS, index[k + 1])
-            find_places(places, x[first:stop], y[first:stop], p[first:stop], block)
-            for number, place in enumerate(block[: stop - first]):
-                event = np.uintp(first + number)
-                share = max(0.0, (np.float64(t[event] - times.start_us) - times.begins_us[k]) / times.length_us)
-                sign = 1.0 if p[event] or not signed else -1.0
-                step[np.uintp(place)] += np.float32(sign * (1 - share))
-                after[np.uintp(place)] += np.float32(sign * share)
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def note_times(
-    t: NDArray[np.int64],
-    x: NDArray[np.int16],
-    y: NDArray[np.int16],
-    p: NDArray[np.bool_],
-    places: Places,
-    last_us: NDArray[np.int64],
-) -> None:
-    """Write the time of the last event at each place."""
-    block = np.empty(BLOCK_EVENTS, np.uint32)
-    for first in range(0, t.size, BLOCK_EVENTS):
-        stop = min(first + BLOCK_EVENTS, t.size)
-        find_places(places, x[first:stop], y[first:stop], p[first:stop], block)
-
-        # Events are in the order of time: the last one overwrites the others.
-        for number, place in enumerate(block[: stop - first]):
-            last_us[np.uintp(place)] = t[np.uintp(first + number)]
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def write_surface(last_us: NDArray[np.int64], now_us: int, tau_us: float, step: NDArray[np.float32]) -> None:
-    """Write exp(-(now - last) / tau) at each place with an event; leave other places unchanged."""
-    for place in range(last_us.size):
-        if last_us[place] != NO_EVENT_US:
-            step[place] = math.exp((last_us[place] - now_us) / tau_us)

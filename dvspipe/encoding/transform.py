@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,22 +14,17 @@ from .bins import encode
 from .config import BinConfig
 
 
-@dataclass(frozen=True, init=False)
+@dataclass(frozen=True)
 class ToSpikes:
     """Transform of events to a spike tensor, also in Tonic's `Compose`; replaces `ToFrame`.
 
     No event between two steps is lost; events after the last step are left out, unless `by = recording`. Counts
-    saturate at 255 and never wrap. All recordings have the same shape, also empty ones. Values are uint8, or float32
-    for the forms `voxel` and `surface`; see `encode`.
+    saturate at 255 and never wrap. All recordings have the same shape, also empty ones.
 
     Args:
         config: Steps, downsampling, form and polarity.
         sensor: Sensor size of structured arrays: a `SensorSize`, (width, height), a string, or the `sensor_size` of a
             Tonic data set (width, height, polarities). `Events` know their sensor.
-
-    Raises:
-        ConfigError: If a setting is invalid.
-        EventError: If the sensor size is invalid.
 
     Example:
         >>> rows = np.array([(1, 2, 0, 1), (11, 6, 15_000, 0)], [("x", int), ("y", int), ("t", int), ("p", int)])
@@ -41,21 +35,10 @@ class ToSpikes:
         (2, 2, 7, 12)
     """
 
-    config: BinConfig
-    sensor: SensorSize | None
+    config: BinConfig = BinConfig()  # noqa: RUF009
+    sensor: SensorSizeLike | Sequence[int] | None = None
 
-    def __init__(
-        self,
-        config: BinConfig = BinConfig(),
-        sensor: SensorSizeLike | Sequence[int] | None = None,
-    ) -> None:
-        size = sensor[:2] if isinstance(sensor, tuple | list) else sensor  # Tonic's third number: polarities
-
-        # A frozen dataclass refuses to set its attributes.
-        object.__setattr__(self, "config", config)
-        object.__setattr__(self, "sensor", None if size is None else SensorSize.of(size))  # type: ignore[arg-type]
-
-    def __call__(self, events: NDArray[np.void] | Events) -> NDArray[Any]:
+    def __call__(self, events: NDArray[np.void] | Events) -> NDArray[np.uint8]:
         """Encode a recording as a spike tensor.
 
         Args:
@@ -68,11 +51,11 @@ class ToSpikes:
             EventError: If the events break a rule of `Events`, come from another sensor, or are a structured array and
                 the sensor is not given.
         """
-        if not isinstance(events, Events):
-            if self.sensor is None:
+        if self.sensor is None:
+            if not isinstance(events, Events):
                 raise EventError("structured events: do not store their sensor; use sensor=WxH to give its size")
-            events = Events.from_structured(events, self.sensor)
+            return encode(events, self.config)
 
-        if self.sensor not in (None, events.sensor):
-            raise EventError(f"wrong sensor of events (found {events.sensor}, expected {self.sensor})")
-        return encode(events, self.config)
+        # The third number of Tonic is the number of polarities.
+        size = self.sensor[:2] if isinstance(self.sensor, tuple | list) else self.sensor
+        return encode(events, self.config, sensor=SensorSize.of(size))  # type: ignore[arg-type]

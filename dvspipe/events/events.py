@@ -13,8 +13,8 @@ from typing import Any, NamedTuple, SupportsIndex, overload
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from ..base.errors import EventError, brief, count_noun
-from .sensor import Region, RegionLike, SensorSize, SensorSizeLike
+from ..base.errors import EventError, brief
+from .sensor import Region, SensorSize, SensorSizeLike
 from .span import IN_SECONDS, LATEST_US, TimeSpan
 
 DTYPES: tuple[type, ...] = (np.int64, np.int16, np.int16, np.bool_)  # t, x, y, p
@@ -44,7 +44,7 @@ class Events:
 
     Events behave like an array of events: `events[:1000]` and other slices, masks (`events[events.p]`) and index arrays
     select events, `events[0]` is one `Event`, and `numpy.asarray(events)` is a structured array. Slices are views.
-    A loop over events yields records (t, x, y, p), also by name: `event.t` or `event["t"]`.
+    A loop over events yields one `Event` after the other.
 
     Args:
         t: Times in microseconds, non-decreasing, [N].
@@ -188,52 +188,35 @@ class Events:
         Slices without a step are views. Selected events must be in time order.
 
         Raises:
-            EventError: If an index is out of range, a mask does not have one value per event, or selected events go
-                back in time, or `index` is none of these.
+            EventError: If an index is out of range, a mask does not have one value per event, selected events go back
+                in time, or `index` is none of these.
         """
-        if isinstance(index, slice):
-            return self._slice(index)
+        selection: Any = index  # numpy checks it
+        try:
+            t, x, y, p = self.t[selection], self.x[selection], self.y[selection], self.p[selection]
+        except (IndexError, TypeError, ValueError, RuntimeError) as error:
+            reason = str(error).replace("axis 0 with size", "the number of events")
+            raise EventError(f"events[{brief(index)}]: wrong index ({reason})") from error
 
-        selection = _as_selection(index)
-        if selection.dtype == np.bool_ and len(selection) != len(self):
-            raise EventError(f"events[mask]: wrong length of the mask (found {len(selection)}, expected {len(self)})")
-        if selection.dtype != np.bool_:
-            _check_range(selection, len(self))
-        if not selection.ndim:
-            return Event(
-                t=self.t[selection].item(),
-                x=self.x[selection].item(),
-                y=self.y[selection].item(),
-                p=self.p[selection].item(),
-            )
+        if not t.ndim:
+            return Event(t=t.item(), x=x.item(), y=y.item(), p=p.item())
+        if t.ndim > 1:
+            raise EventError(f"events[{brief(index)}]: wrong index (expected an integer, slice, mask or indices)")
 
-        t = self.t[selection]
-        _check_order(t)
-        return Events.wrap_unchecked(t, self.x[selection], self.y[selection], self.p[selection], self.sensor)
-
-    def _slice(self, part: slice) -> Events:
-        t = self.t[part]
-        x = self.x[part]
-        y = self.y[part]
-        p = self.p[part]
-
-        if part.step is not None and part.step != 1:
+        # A plain slice is a view in time order; kernels are compiled for contiguous columns.
+        if not isinstance(index, slice) or index.step not in (None, 1):
             _check_order(t)
-            t, x, y, p = map(np.ascontiguousarray, (t, x, y, p))  # kernels are compiled for contiguous columns
+            t, x, y, p = map(np.ascontiguousarray, (t, x, y, p))
         return Events.wrap_unchecked(t, x, y, p, self.sensor)
 
-    def __iter__(self) -> Iterator[np.record]:
-        """Yield a record (t, x, y, p) per event; the arrays `events.t`, `x`, `y` and `p` are hundreds of times faster.
+    def __iter__(self) -> Iterator[Event]:
+        """Yield one `Event` after the other; the arrays `events.t`, `x`, `y` and `p` are hundreds of times faster.
 
         Example:
-            >>> [(event.t, event["p"].item()) for event in Events([0, 5], [3, 4], [1, 1], [1, 0], "12x7")]
-            [(np.int64(0), True), (np.int64(5), False)]
+            >>> [(event.t, event.p) for event in Events([0, 5], [3, 4], [1, 1], [1, 0], "12x7")]
+            [(0, True), (5, False)]
         """
-        return iter(self.structured()[[*"txyp"]].view(np.recarray))
-
-    def __contains__(self, event: object) -> bool:
-        """Return whether there is an event with the same (t, x, y, p)."""
-        return any(tuple(record) == event for record in self)
+        return map(Event, self.t.tolist(), self.x.tolist(), self.y.tolist(), self.p.tolist())
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
         """Return the structured array for `numpy.asarray` and `numpy.array`.
@@ -256,8 +239,7 @@ class Events:
         )
 
     def __hash__(self) -> int:
-        first, last = (int(self.t[0]), int(self.t[-1])) if len(self) else (0, 0)
-        return hash((self.sensor, len(self), first, last))
+        return hash((self.sensor, len(self), self.t[:1].tobytes(), self.t[-1:].tobytes()))
 
     def __repr__(self) -> str:
         span = f", t {self.t[0]} to {self.t[-1]} us" if len(self) else ""
@@ -331,7 +313,7 @@ class Events:
 
     def slice_events(self, first: int, stop: int) -> Events:
         """Return the events `first` to `stop` - 1, as a view."""
-        return self._slice(slice(first, stop))
+        return self[first:stop]
 
     def shift_time(self, offset_us: int) -> Events:
         """Return the events with `offset_us` added to every time.
@@ -340,80 +322,35 @@ class Events:
             EventError: If a time would be outside int64.
         """
         # Times are sorted: the first and the last one are the extremes.
-        extremes = (int(self.t[0]), int(self.t[-1])) if len(self) else ()
-        for t_us in extremes:
+        for t_us in (*self.t[:1].tolist(), *self.t[-1:].tolist()):
             if abs(t_us + offset_us) > LATEST_US:
                 raise EventError(f"shift_time: wrong offset (found {offset_us} us, expected times of at most 63 bits)")
 
         return Events.wrap_unchecked(self.t + offset_us, self.x.view(), self.y.view(), self.p.view(), self.sensor)
 
-    @overload
-    def crop(self, region: RegionLike, /) -> Events: ...
-
-    @overload
-    def crop(self, left: int, top: int, size: SensorSizeLike, /) -> Events: ...
-
-    @overload
-    def crop(self, left: int, top: int, width: int, height: int) -> Events: ...
-
-    def crop(self, left: Any, top: Any = None, width: Any = None, height: Any = None) -> Events:
+    def crop(self, left: int, top: int, size: SensorSizeLike) -> Events:
         """Return the events in a rectangle; its upper left corner becomes the origin.
 
         Args:
-            left: First column of the rectangle; or the complete rectangle, as a `Region` or a text such as
-                "64x48+10+20".
+            left: First column of the rectangle.
             top: First row of the rectangle.
-            width: Number of columns; or the size, as a `SensorSize`, (width, height) or a text such as "64x48".
-            height: Number of rows.
+            size: Width and height of the rectangle; also (width, height) or a text such as "64x48".
 
         Raises:
-            EventError: If the rectangle has another form, or is not inside the sensor.
+            EventError: If the rectangle is not inside the sensor.
 
         Example:
-            >>> events = Events([0, 5], [3, 11], [1, 6], [1, 0], "12x7")
-            >>> events.crop(2, 1, 5, 4) == events.crop(2, 1, (5, 4)) == events.crop("5x4+2+1")
-            True
+            >>> Events([0, 5], [3, 11], [1, 6], [1, 0], "12x7").crop(2, 1, "5x4")
+            Events(1 events, sensor 5x4, t 0 to 0 us)
         """
-        arguments = [argument for argument in (left, top, width, height) if argument is not None]
-        region = Region.of(arguments[0] if len(arguments) == 1 else arguments)
-        size = region.size
-        if not region.is_inside(self.sensor):
-            raise EventError(
-                f"crop {size} at ({region.left}, {region.top}): not inside the sensor (found {self.sensor})"
-            )
+        size = SensorSize.of(size)
+        if not Region(left, top, size).is_inside(self.sensor):
+            raise EventError(f"crop {size} at ({left}, {top}): not inside the sensor (found {self.sensor})")
 
-        x = self.x - np.int16(region.left)
-        y = self.y - np.int16(region.top)
+        x = self.x - np.int16(left)
+        y = self.y - np.int16(top)
         is_inside = (x >= 0) & (x < size.width) & (y >= 0) & (y < size.height)
         return Events.wrap_unchecked(self.t[is_inside], x[is_inside], y[is_inside], self.p[is_inside], size)
-
-
-def _as_selection(index: object) -> NDArray[Any]:
-    """Convert an index to an integer [], a mask [N] or indices [M]."""
-    try:
-        selection = np.asarray(index)
-    except (TypeError, ValueError, RuntimeError):
-        selection = np.empty(0, object)
-
-    # numpy makes an empty list an array of floats.
-    if isinstance(index, list) and not index:
-        selection = np.empty(0, np.int64)
-
-    # A single bool is no index, and a tuple would select along several dimensions.
-    kinds = "iu" if not selection.ndim else "biu"
-    if isinstance(index, tuple) or selection.ndim > 1 or selection.dtype.kind not in kinds:
-        raise EventError(
-            f"events[...]: wrong index (found {brief(index)}, expected an integer, slice, mask or indices); the "
-            "columns are events.t, x, y and p"
-        )
-    return selection
-
-
-def _check_range(indices: NDArray[Any], count: int) -> None:
-    """Check that indices are in the range of `count` events."""
-    outside = (indices < -count) | (indices >= count)
-    if outside.any():
-        raise EventError(f"events[{indices[outside].flat[0]}]: out of range (found {count_noun(count, 'event')})")
 
 
 def _check_order(t: NDArray[np.int64]) -> None:

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from itertools import product
 from typing import NamedTuple
 
 import numpy as np
@@ -161,17 +160,8 @@ def filter_stream(
         >>> [kept.t.tolist() for kept in filter_stream([part], FilterConfig(refractory_us=500))]
         [[0, 900]]
     """
-    return _filter_parts(checked_parts(parts), config, hot, callback)
-
-
-def _filter_parts(
-    parts: Iterable[Events],
-    config: FilterConfig,
-    hot: NDArray[np.bool_] | None,
-    callback: Callable[[FilterCounts], None] | None,
-) -> Iterator[Events]:
     state = None
-    for events in parts:
+    for events in checked_parts(parts):
         state = state or start_filter(events.sensor, config, hot=hot)
         filtered, state = _filter_in_place(events, state)
         if callback is not None:
@@ -190,11 +180,11 @@ def count_pixels(parts: Events | Iterable[Events], sensor: SensorSizeLike) -> ND
     sensor = SensorSize.of(sensor)
     check_pixels(sensor)
 
-    counts = np.zeros((sensor.height, sensor.width), np.int64)
+    counts = np.zeros(sensor.height * sensor.width, np.int64)
     for events in checked_parts(parts):
         _check_sensor(events, sensor)
-        _count(events.x, events.y, counts)
-    return counts
+        counts += np.bincount(events.y * np.int64(sensor.width) + events.x, minlength=counts.size)
+    return counts.reshape(sensor.height, sensor.width)
 
 
 def find_hot_pixels(counts: NDArray[np.int64], factor: float = HOT_PIXEL_FACTOR) -> NDArray[np.bool_]:
@@ -216,28 +206,15 @@ def find_hot_pixels(counts: NDArray[np.int64], factor: float = HOT_PIXEL_FACTOR)
     if counts.ndim != 2:
         raise EventError(f"wrong shape of counts (found {counts.shape}, expected [H, W], as from count_pixels)")
 
+    from scipy.ndimage import rank_filter  # reading and writing recordings need no scipy
+
     fired = counts[counts > 0]
     if not fired.size:
         return np.zeros(counts.shape, np.bool_)
 
-    return np.asarray(counts > factor * np.maximum(_second_busiest(counts), np.median(fired)))
-
-
-def _second_busiest(counts: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the second largest count among each pixel's neighbours, [H, W]; 0 outside the sensor."""
-    height, width = counts.shape
-    padded = np.pad(counts, 1)
-    first = np.zeros_like(counts)
-    second = np.zeros_like(counts)
-    smaller = np.empty_like(counts)
-    for row, column in product(range(3), repeat=2):
-        if (row, column) != (1, 1):  # the pixel itself
-            neighbour = padded[row : row + height, column : column + width]
-
-            # The second one is the larger of itself and what the new value or the first one leaves.
-            np.maximum(second, np.minimum(first, neighbour, out=smaller), out=second)
-            np.maximum(first, neighbour, out=first)
-    return second
+    around = np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1]])
+    second_busiest = rank_filter(counts, rank=-2, footprint=around, mode="constant")
+    return np.asarray(counts > factor * np.maximum(second_busiest, np.median(fired)))
 
 
 def _check_sensor(events: Events, sensor: SensorSize) -> None:
@@ -274,12 +251,6 @@ def _filter_in_place(events: Events, state: FilterState) -> tuple[Events, Filter
     y = passed.y[:count].copy()
     p = passed.p[:count].copy()
     return Events.wrap_unchecked(t, x, y, p, state.sensor), replace(state, counts=counts)
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _count(x: NDArray[np.int16], y: NDArray[np.int16], counts: NDArray[np.int64]) -> None:
-    for event in range(x.size):
-        counts[np.uintp(y[event]), np.uintp(x[event])] += 1
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

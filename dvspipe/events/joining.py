@@ -174,14 +174,14 @@ def join_streams(streams: Iterable[Iterable[Events]], gap_us: int = 0) -> Iterat
 
 
 def windows(parts: Events | Iterable[Events], window_us: int) -> Iterator[tuple[int, Events]]:
-    """Return consecutive windows of a recording, starting at its first event; memory is bounded by the busiest window.
+    """Yield consecutive windows of a recording, starting at its first event; memory is bounded by the busiest window.
 
     Args:
         parts: Events, or consecutive parts of a recording.
         window_us: Length of a window in microseconds, > 0.
 
-    Returns:
-        Iterator over the start time in microseconds and the events of each window that has events.
+    Yields:
+        Start time in microseconds and events of each window that has events.
 
     Raises:
         ConfigError: If `window_us` is not positive.
@@ -194,14 +194,9 @@ def windows(parts: Events | Iterable[Events], window_us: int) -> Iterator[tuple[
     if window_us < 1:
         raise ConfigError(f"windows: window_us = {window_us}: out of range (expected 1 or more microseconds)")
 
-    return _windows(checked_parts(parts), int(window_us))
-
-
-def _windows(parts: Iterable[Events], window_us: int) -> Iterator[tuple[int, Events]]:
-    """Yield the start and the events of each window that has events."""
     start_us: int | None = None
     waiting: list[Events] = []  # parts of the current window
-    for part in parts:
+    for part in checked_parts(parts):
         if not len(part):
             continue
 

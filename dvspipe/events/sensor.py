@@ -110,13 +110,13 @@ class Region:
 
     @classmethod
     def of(cls, region: RegionLike) -> Region:
-        """Convert a text, or (left, top, width, height) or (left, top, size), to a region.
+        """Convert a text, or (left, top, width, height), to a region.
 
         Raises:
             EventError: If `region` has another form, or a side is out of range.
 
         Example:
-            >>> Region.of((10, 20, 64, 48)) == Region.of((10, 20, (64, 48))) == Region.of("64x48+10+20")
+            >>> Region.of((10, 20, 64, 48)) == Region.of("64x48+10+20")
             True
         """
         if isinstance(region, Region):
@@ -125,9 +125,8 @@ class Region:
             return cls.parse(region)
 
         try:
-            left, top, *size = region
-            corner = operator.index(left), operator.index(top)  # type: ignore[arg-type]
-            return cls(*corner, SensorSize.of(size[0] if len(size) == 1 else size))  # type: ignore[arg-type]
+            left, top, width, height = map(operator.index, region)
+            return cls(left, top, SensorSize(width=width, height=height))
         except (TypeError, ValueError, EventError) as error:
             raise EventError(
                 f"region {region!r}: wrong form (expected left, top, width and height, or WIDTHxHEIGHT+LEFT+TOP)"
@@ -168,5 +167,5 @@ class Region:
         return f"{self.size}{self.left:+d}{self.top:+d}"
 
 
-RegionLike = Region | Sequence[int | SensorSizeLike] | str
-"""A `Region`, (left, top, width, height), (left, top, size), or a string such as "128x128+10+20"."""
+RegionLike = Region | Sequence[int] | str
+"""A `Region`, (left, top, width, height), or a string such as "128x128+10+20"."""

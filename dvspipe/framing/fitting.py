@@ -11,7 +11,6 @@ Upscaling: an event is copied to each target pixel that the source pixel covers.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -160,14 +159,6 @@ def fit_events(events: Events, fit: Fit, state: NDArray[np.int32]) -> tuple[Even
     p = out.p[:count].copy()
 
     return Events.wrap_unchecked(t, x, y, p, fit.target), change
-
-
-def fit_stream(parts: Iterable[Events], fit: Fit) -> Iterator[Events]:
-    """Fit consecutive parts of a recording; any division into parts gives the same events."""
-    state = start_fit(fit)
-    for part in parts:
-        events, state = fit_events(part, fit, state)
-        yield events
 
 
 class _Columns(NamedTuple):

@@ -426,19 +426,17 @@ def follow_centers(center: NDArray[np.float64], play: float) -> NDArray[np.float
     return followed
 
 
-def follow_stream(parts: Iterable[Events], track: RegionTrack) -> Iterator[Events]:
-    """Crop events to a moving region; any division of the stream into parts gives the same events."""
-    size = track.size
-    for part in parts:
-        position = np.maximum(np.searchsorted(track.t_us, part.t, side="right") - 1, 0)
-        x = part.x - track.left[position]
-        y = part.y - track.top[position]
+def follow_events(part: Events, track: RegionTrack) -> Events:
+    """Crop one part of a recording to a moving region; any division into parts gives the same events."""
+    position = np.maximum(np.searchsorted(track.t_us, part.t, side="right") - 1, 0)
+    x = part.x - track.left[position]
+    y = part.y - track.top[position]
 
-        inside = (x >= 0) & (x < size.width) & (y >= 0) & (y < size.height)
-        x = x[inside].astype(np.int16)
-        y = y[inside].astype(np.int16)
+    inside = (x >= 0) & (x < track.size.width) & (y >= 0) & (y < track.size.height)
+    x = x[inside].astype(np.int16)
+    y = y[inside].astype(np.int16)
 
-        yield Events.wrap_unchecked(part.t[inside], x, y, part.p[inside], size)
+    return Events.wrap_unchecked(part.t[inside], x, y, part.p[inside], track.size)
 
 
 def plan_following(framing: Framing) -> tuple[Fit, RegionTrack]:

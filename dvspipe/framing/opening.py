@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Literal
@@ -18,7 +17,7 @@ from ..base.errors import (
 )
 from ..base.pool import prefetch
 from ..base.progress import NamedStep, Progress, ignore_progress
-from ..events import Events, Region, SensorSize, concatenate
+from ..events import Events, Region, SensorSize
 from ..formats import Recording, open_recording
 from ..hooks import Film, SquarePath, plugins
 from ..recordings.config import FilmConfig
@@ -30,10 +29,8 @@ from ..video.names import camera_of
 from ..video.opening import open_video
 from ..video.video import Video
 from .config import FramingConfig
-from .fitting import Fit, fit_stream, plan_fit, scaled_size
-from .framing import MAX_ZOOM, Framing, RegionTrack, find_framing, follow_stream, plan_following
-
-log = logging.getLogger(__name__)
+from .fitting import Fit, fit_events, plan_fit, scaled_size, start_fit
+from .framing import Framing, RegionTrack, find_framing, follow_events, plan_following
 
 PREFETCHED_CHUNKS = 2
 MAX_EVENTS = 1 << 17  # events processed at once; bounds the size of intermediate results
@@ -102,8 +99,10 @@ class EventSource(Brief):
         Args:
             on_part: Called with each recorded part before fitting.
         """
-        fitted = fit_stream(self._read(on_part), self.fit)
-        return fitted if self.track is None else follow_stream(fitted, self.track)
+        state = start_fit(self.fit)
+        for part in self._read(on_part):
+            events, state = fit_events(part, self.fit, state)
+            yield events if self.track is None else follow_events(events, self.track)
 
     def _read(self, on_part: Callable[[Events], object]) -> Iterator[Events]:
         for chunk in prefetch(self.events.parts(), PREFETCHED_CHUNKS):
@@ -135,7 +134,7 @@ def open_source(
         DataError: If the sensor differs from the network's and the configuration has no fit, or `data` is a camera.
     """
     if isinstance(data, Events):
-        stream = EventParts(data.sensor, partial(_iterate_once, data))
+        stream = EventParts(data.sensor, lambda: iter([data]))
         span_us = (int(data.t[0]), int(data.t[-1])) if len(data) else None
         return _plan_source("the events", stream, target, config, span_us, progress)
 
@@ -170,24 +169,6 @@ def find_guess(path: Path, target: SensorSize, config: FramingConfig) -> tuple[S
     """Return the guessed sensor of a recording and the sensor to use; None if the recording stores its sensor."""
     recording, guess = _open_recording(path, target, config)
     return None if guess is None else (guess, recording.sensor)
-
-
-def frame_events(events: Events, target: SensorSize) -> Events:
-    """Frame the moving person, like `FramingConfig.roi = "auto"`.
-
-    Args:
-        events: Events of a recording, from a sensor of any size.
-        target: Sensor of the network.
-
-    Returns:
-        Events on the target sensor. If nothing moves, or the motion fills the picture, the complete picture is scaled.
-    """
-    source = open_source(events, target, FramingConfig(roi="auto"))
-    return concatenate(source.read_fitted(), target)
-
-
-def _iterate_once(events: Events) -> Iterator[Events]:
-    yield events
 
 
 def _open_recording(path: Path, target: SensorSize, config: FramingConfig) -> tuple[Recording, SensorSize | None]:
@@ -405,8 +386,6 @@ def _check_geometry(name: str, config: FramingConfig) -> None:
 def plan_picture(path: Path, size: SensorSize, target: SensorSize, config: FramingConfig) -> tuple[Region, FilmConfig]:
     """Plan a region of a video that does not move; return it, and the conversion of its crop, scaled to the network."""
     region = _parse_region(str(path), config, size, "picture")
-    if config.fit is None and config.roi is not None:
-        _warn_if_enlarged(path, region, target)
     return region, _crop_to_region(config, region, size, None if config.fit == "crop" else target)
 
 
@@ -448,19 +427,6 @@ def map_region(region: Region, size: SensorSize, scaled: SensorSize) -> Region:
         round((region.top - shown.top) * down),
         SensorSize(width=round(region.size.width * across), height=round(region.size.height * down)),
     )
-
-
-@lru_cache(maxsize=1024)  # warn once: a video is opened for adaptation and again for classification
-def _warn_if_enlarged(path: Path, region: Region, target: SensorSize) -> None:
-    factor = min(target.width / region.size.width, target.height / region.size.height)
-    if factor > MAX_ZOOM:
-        log.warning(
-            "%s: the region %s has few pixels and is enlarged %.3g times for the network's sensor of %s",
-            path,
-            region,
-            factor,
-            target,
-        )
 
 
 def coarse_size(size: SensorSize) -> SensorSize:

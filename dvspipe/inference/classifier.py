@@ -86,7 +86,7 @@ class Classifier:
         channels = config.network.channels[0]
         image_bytes = 4 * grid.width * grid.height * max(config.bins.input_channels, channels)
         self.max_images = max(1, MAX_OUTPUT_BYTES // image_bytes)  # time steps of all windows per forward pass
-        self.runner = TorchRunner(network.eval(), max_images=self.max_images, counted=config.bins.dtype.kind == "u")
+        self.runner = TorchRunner(network.eval(), max_images=self.max_images, counted=True)
 
     @property
     def network(self) -> Module:
@@ -439,8 +439,6 @@ def _explain_nothing(reader: Reader, bins: BinConfig) -> DataError:
     lasts_s = (reader.last_us - reader.first_us) * 1e-6
 
     window = f"{bins.tensor_us * 1e-6:.3g} s; window_us= sets a shorter one"
-    if bins.by == "events":
-        window = f"{bins.tensor_events:,} events"
     return DataError(
         f"{source.name}: {counts}, in {lasts_s:.3g} s (expected half a window of {window}); roi=full uses all"
     )

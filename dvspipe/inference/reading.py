@@ -12,7 +12,7 @@ from ..encoding import BinConfig, encode_stream
 from ..events import Events
 from ..framing import EventSource
 from ..results import EventRates
-from .windows import Window, slide, split_by_events
+from .windows import Window, slide
 
 MIN_PART = 0.5  # a window counts if the recording covers this share of the time or events that it adds
 MAX_RATE_BINS = 2048
@@ -132,10 +132,6 @@ class Reader:
                 added_us = bins.tensor_us if window.start_us <= self.first_us else min(hop_us, bins.tensor_us)
                 if self.last_us - window.start_us >= bins.tensor_us - MIN_PART * added_us:
                     yield window
-
-        elif bins.by == "events":
-            windows = split_by_events(self.parts(), bins)
-            yield from (window for window in windows if window.events >= MIN_PART * bins.tensor_events)
 
         else:
             # A recording is read twice: its steps depend on the times of the first and the last event.

@@ -15,13 +15,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..encoding import BinConfig, EncoderState, cut_windows, encode, encode_part, finish_encoding, start_encoding
+from ..encoding import BinConfig, EncoderState, encode, encode_part, finish_encoding, start_encoding
 from ..events import Events, SensorSize, concatenate
 
 MAX_STEPS = 64  # steps encoded together
 
-WindowSpikes = NDArray[np.uint8] | NDArray[np.float32]
-"""Spike tensor; `BinConfig.dtype` is the dtype."""
+WindowSpikes = NDArray[np.uint8]
+"""Spike tensor."""
 
 
 class Step(NamedTuple):
@@ -154,10 +154,3 @@ def find_start(parts: Iterable[Events]) -> tuple[int, Iterator[Events]]:
     first = next(stream, None)
 
     return (0, stream) if first is None else (int(first.t[0]), itertools.chain([first], stream))
-
-
-def split_by_events(parts: Iterable[Events], bins: BinConfig) -> Iterator[Window]:
-    """Yield consecutive windows of `bins.tensor_events` events; the last window may have fewer."""
-    for start_us, events in cut_windows(parts, bins):
-        spikes = encode(events, bins, start_us=start_us)
-        yield Window(start_us, int(events.t[-1]) + 1, len(events), spikes)

@@ -182,11 +182,6 @@ def quantise(
     network = opened.network
     try:
         list_compilable(network)
-        if config.bins.dtype != np.uint8:
-            raise ConfigError(
-                f"form = {config.bins.form}: cannot be compiled to integers (expected counts)"
-                "; use form=count to train a network that can be compiled"
-            )
     except ConfigError as error:
         raise error.named(str(checkpoint)) from error
 

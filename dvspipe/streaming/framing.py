@@ -30,7 +30,7 @@ from ..framing.framing import (
     ActivityMaps,
     Framing,
     find_square,
-    follow_stream,
+    follow_events,
     smooth_centers,
 )
 from ..framing.opening import coarse_size, is_larger, map_region, plan_picture, plan_region
@@ -200,7 +200,7 @@ class FollowedEvents:
         if self._zoomed is None:
             size = framing.zoomed(Region.full(self._sensor))
             self._zoomed = FixedEvents(plan_fit(self._sensor, size, "scale"))
-        return next(follow_stream([self._zoomed.add(events)], framing.track(framing.zoom)))
+        return follow_events(self._zoomed.add(events), framing.track(framing.zoom))
 
 
 class FixedFrames:
@@ -269,7 +269,7 @@ class FollowedFrames:
         if self.framing is not None:
             if framing is not None:
                 self.framing = replace(framing, zoom=self.framing.zoom)
-            return next(follow_stream([events], self.framing.track(self.framing.zoom)))
+            return follow_events(events, self.framing.track(self.framing.zoom))
 
         # Located just now: the events of this frame still belong to the overview.
         if framing is not None:

@@ -147,6 +147,3 @@ def _check_stdp(config: TrainConfig) -> None:
             f"epochs = {config.epochs}: too few for the last layer (expected {min_epochs} or more, with passes = "
             f"{config.passes})"
         )
-
-    if config.polarity == "signed":
-        raise ConfigError("polarity = signed: network = stdp needs values of 0 or more; use separate")

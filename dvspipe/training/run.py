@@ -359,7 +359,7 @@ def _test(experiment: Experiment, best: EpochRow) -> tuple[TestResult, ActivityR
     save_checkpoint(folder.best, classifier, network)
 
     trained = evaluate_network(network, parts.train, batch=config.batch, progress=stage("accuracy in training"))
-    with count_activity(network, counted=config.dtype.kind == "u") as activity_of:
+    with count_activity(network, counted=True) as activity_of:
         tested = evaluate_network(network, parts.test, batch=config.batch, progress=stage("test"))
 
     # What the network did on the test recordings, for the page of the run.

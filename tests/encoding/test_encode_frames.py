@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from itertools import pairwise
 
 import numpy as np
@@ -14,6 +15,10 @@ from hypothesis import strategies as st
 from dvspipe.base.errors import ConfigError
 from dvspipe.encoding import BinConfig, FrameConfig, encode, encode_frames
 from dvspipe.events import Events
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    from tonic import transforms
 
 EVENTS = random_events(1, 500, span_us=100_000)
 CONFIGS = [
@@ -51,18 +56,29 @@ def test_frames_of_a_number_of_events_have_all_events() -> None:
     assert frames[1].end_us == EVENTS.t[127] + 1
 
 
-def test_values_are_those_of_spike_tensors() -> None:
+def test_counts_are_the_events_of_the_window() -> None:
     window = EVENTS.slice_time(int(EVENTS.t[0]) + 14_000, int(EVENTS.t[0]) + 21_000)
-    counts, surface, voxels = (
-        list(encode_frames([EVENTS], FrameConfig(every_us=7000, form=form, tau_us=9000.0, bins=4)))[2]
-        for form in ("count", "surface", "voxel")
-    )
-    assert np.array_equal(counts.values, encode(window, BinConfig(steps=1, by="recording"))[0])
-    surfaces = encode(EVENTS, BinConfig(steps=3, step_us=7000, form="surface", tau_us=9000.0))
-    assert np.array_equal(surface.values, surfaces[2])  # with the events of earlier windows
-    bins = BinConfig(steps=4, by="recording", form="voxel", polarity="signed")
-    assert np.array_equal(voxels.values, encode(window, bins)[:, 0])
-    assert voxels.values.sum() == pytest.approx(2 * int(window.p.sum()) - len(window), abs=1e-4)
+    frame = list(encode_frames([EVENTS], FrameConfig(every_us=7000)))[2]
+    assert np.array_equal(frame.values, encode(window, BinConfig(steps=1, by="recording"))[0])
+
+
+def test_surfaces_equal_tonic() -> None:
+    theirs = transforms.ToTimesurface(sensor_size=(12, 7, 2), dt=10_000, tau=20_000)(EVENTS.structured())
+    frames = encode_frames([EVENTS], FrameConfig(every_us=10_000, form="surface", tau_us=20_000))
+    np.testing.assert_allclose([frame.values for frame in frames][: len(theirs)], theirs, rtol=1e-6)
+
+
+@given(
+    seed=st.integers(0, 1000), count=st.integers(1, 60), bins=st.integers(2, 9), span_us=st.sampled_from([1, 50_000])
+)
+def test_voxels_divide_each_event_between_the_two_nearest_steps(seed: int, count: int, bins: int, span_us: int) -> None:
+    events = random_events(seed, count, span_us=span_us)
+    expected = np.zeros((bins, 7, 12))
+    for t, x, y, p in zip(events.t.tolist(), events.x, events.y, events.p, strict=True):
+        position = (bins - 1) * (t - int(events.t[0])) / max(1, events.duration_us)
+        expected[:, y, x] += (1 if p else -1) * np.maximum(0, 1 - np.abs(np.arange(bins) - position))
+    (frame,) = encode_frames([events], FrameConfig(every_events=count + 1, form="voxel", bins=bins))
+    np.testing.assert_allclose(frame.values, expected, atol=1e-5)  # float32
 
 
 def test_recording_without_events_has_no_frames() -> None:

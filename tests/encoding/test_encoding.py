@@ -22,7 +22,6 @@ from dvspipe.encoding import (
     BinConfig,
     BinCounts,
     ToSpikes,
-    cut_windows,
     encode,
     encode_part,
     encode_stream,
@@ -30,37 +29,21 @@ from dvspipe.encoding import (
     start_encoding,
 )
 from dvspipe.encoding.kernels import Places
-from dvspipe.events import Events, SensorSize, concatenate
+from dvspipe.events import Events, SensorSize
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from tonic import transforms
 
 TONIC_SIZE = (SENSOR.width, SENSOR.height, 2)
-COUNTS = ("count", "binary", "clipped")
-
-
-def is_sound(settings: dict[str, Any]) -> bool:
-    voxel = settings["form"] == "voxel"
-    return (voxel or settings["polarity"] != "signed") and not (voxel and settings["by"] == "events")
-
-
-configs = (
-    st.fixed_dictionaries(
-        {
-            "steps": st.integers(2, 9),
-            "by": st.sampled_from(["time", "recording", "events"]),
-            "step_us": st.sampled_from([7, 800, 3_333, 30_000]),
-            "step_events": st.integers(1, 60),
-            "downsample": st.integers(1, 5),
-            "form": st.sampled_from([*COUNTS, "voxel", "surface"]),
-            "clip": st.integers(1, 5),
-            "polarity": st.sampled_from(["separate", "merged", "signed"]),
-            "tau_us": st.sampled_from([500.0, 30_000.0]),
-        }
-    )
-    .filter(is_sound)
-    .map(BinConfig.model_validate)
+configs = st.builds(
+    BinConfig,
+    steps=st.integers(1, 9),
+    by=st.sampled_from(["time", "recording"]),
+    step_us=st.sampled_from([7, 800, 3_333, 30_000]),
+    downsample=st.integers(1, 5),
+    form=st.sampled_from(["count", "binary"]),
+    polarity=st.sampled_from(["separate", "merged"]),
 )
 long_steps = configs.filter(lambda config: config.step_us >= 800)  # limits the number of steps in a stream
 recordings = st.builds(
@@ -76,63 +59,24 @@ def rows(events: Events) -> list[tuple[int, int, int, bool]]:
     return list(zip(*(getattr(events, name).tolist() for name in "txyp"), strict=True))
 
 
-def position(number: int, t: int, config: BinConfig, start_us: int, last_us: int) -> Fraction:
-    """Position of an event in steps; the nodes of a voxel grid are at integers."""
-    if config.by == "events":
-        return Fraction(number, config.step_events)
-    if config.by == "time":
-        return Fraction(t - start_us, config.step_us)
-    if config.form == "voxel":
-        return Fraction((config.steps - 1) * (t - start_us), max(1, last_us - start_us))
-    return Fraction(config.steps * (t - start_us), max(1, last_us + 1 - start_us))
-
-
-def encode_plainly(events: Events, config: BinConfig, start_us: int) -> tuple[NDArray[np.float64], BinCounts]:
+def encode_plainly(events: Events, config: BinConfig, start_us: int) -> tuple[NDArray[np.int64], BinCounts]:
     """Encode event by event, following the definition."""
-    tensor = np.zeros((config.steps, *config.shape(events.sensor)))
+    tensor = np.zeros((config.steps, *config.shape(events.sensor)), int)
     before = beyond = saturated = 0
     last_us = int(events.t[-1]) if len(events) else 0
-    seen: list[tuple[Fraction, int, tuple[int, int, int]]] = []
-    for number, (t, x, y, p) in enumerate(rows(events)):
-        at = position(number, t, config, start_us, last_us)
-        before += at < 0
-        beyond += at >= config.steps
-        if not 0 <= at < config.steps:
-            continue
-        pixel = int(p) if config.polarity == "separate" else 0, y // config.downsample, x // config.downsample
-        seen.append((at, t, pixel))
-        step = math.floor(at)
-        if config.form == "voxel":
-            for k in range(config.steps):
-                share = max(Fraction(0), 1 - abs(k - at))
-                tensor[(k, *pixel)] += float(share) * (-1 if config.polarity == "signed" and not p else 1)
-        elif config.form in COUNTS:
-            full = tensor[(step, *pixel)] == config.max_count
-            saturated += bool(full)
-            tensor[(step, *pixel)] += not full
-    if config.form == "surface":
-        for k in range(config.steps):
-            fill_surface(tensor[k], seen, k, config, start_us, last_us)
+    for t, x, y, p in rows(events):
+        position = Fraction(t - start_us, config.step_us)
+        if config.by == "recording":
+            position = Fraction(config.steps * (t - start_us), max(1, last_us + 1 - start_us))
+        before += position < 0
+        beyond += position >= config.steps
+        if 0 <= position < config.steps:
+            channel = int(p) if config.polarity == "separate" else 0
+            place = math.floor(position), channel, y // config.downsample, x // config.downsample
+            is_full = tensor[place] == config.max_count
+            saturated += bool(is_full)
+            tensor[place] += not is_full
     return tensor, BinCounts(len(events), before, beyond, saturated)
-
-
-def fill_surface(
-    surface: NDArray[np.float64], seen: list[Any], step: int, config: BinConfig, start_us: int, last_us: int
-) -> None:
-    if not seen:
-        return
-    if config.by == "events":
-        own = [t for at, t, _ in seen if step <= at < step + 1]
-        if not own:
-            return
-        end_us = own[-1]
-    elif config.by == "time":
-        end_us = start_us + (step + 1) * config.step_us
-    else:
-        end_us = start_us + math.ceil(Fraction((step + 1) * max(1, last_us + 1 - start_us), config.steps))
-    for at, t, pixel in seen:
-        if at < step + 1:
-            surface[pixel] = math.exp((t - end_us) / config.tau_us)
 
 
 @settings(max_examples=60)
@@ -143,14 +87,11 @@ def test_each_form_equals_a_plain_loop(events: Events, config: BinConfig, earlie
     counts_seen: list[BinCounts] = []
     tensor = encode(events, config, start_us=start_us, callback=counts_seen.append)
     expected, counts = encode_plainly(events, config, first_us if start_us is None else start_us)
-    assert tensor.dtype == config.dtype
+    assert tensor.dtype == np.uint8
     assert tensor.shape == (config.steps, *config.shape(SENSOR))
     assert counts_seen == [counts]
-    if config.form in COUNTS:
-        assert np.array_equal(tensor, expected)
-        assert tensor.sum() == counts.kept
-    else:
-        np.testing.assert_allclose(tensor, expected, rtol=1e-5, atol=1e-5)  # float32
+    assert np.array_equal(tensor, expected)
+    assert tensor.sum() == counts.kept
 
 
 @settings(max_examples=60)
@@ -163,13 +104,12 @@ def test_stream_in_any_parts_equals_the_tensor_of_the_recording(
     start_us = first_us if given_start or config.by == "recording" else None
     counts_seen: list[BinCounts] = []
     stream = encode_stream(parts, config, start_us=start_us, last_us=last_us, callback=counts_seen.append)
-    steps = np.array(list(stream), config.dtype).reshape(-1, *config.shape(SENSOR))
+    steps = np.array(list(stream), np.uint8).reshape(-1, *config.shape(SENSOR))
     longer = config if config.by == "recording" else config.model_copy(update={"steps": max(config.steps, len(steps))})
     counts_of_all: list[BinCounts] = []
     complete = encode(events, longer, callback=counts_of_all.append)
     assert np.array_equal(steps, complete[: len(steps)])
-    if config.form != "surface":  # surfaces continue to decay
-        assert not complete[len(steps) :].any()
+    assert not complete[len(steps) :].any()
     assert counts_seen[-1:] == (counts_of_all if parts else [])
 
 
@@ -199,13 +139,6 @@ def test_time_completes_steps_without_events() -> None:
     assert steps.sum(axis=(1, 2, 3)).tolist() == [1]
     steps, state = encode_part(Events.empty(SENSOR), state, until_us=39)
     assert steps.sum(axis=(1, 2, 3)).tolist() == [0, 0]
-    assert len(finish_encoding(state)) == 0
-
-
-def test_step_by_events_is_complete_with_its_last_event() -> None:
-    events = random_events(0, 7)
-    steps, state = encode_part(events, start_encoding(SENSOR, BinConfig(by="events", step_events=7)))
-    assert steps.sum(axis=(1, 2, 3)).tolist() == [7]
     assert len(finish_encoding(state)) == 0
 
 
@@ -247,24 +180,13 @@ def test_first_loss_of_many_events_is_reported(caplog: pytest.LogCaptureFixture)
     assert mentions(record.message, "3 steps", "by = recording")
 
 
-def test_intervals_are_half_open() -> None:
-    events = Events([0, 9, 10, 19, 20], [0] * 5, [0] * 5, [1] * 5, SENSOR)
-    assert encode(events, BinConfig(steps=2, step_us=10))[:, 1, 0, 0].tolist() == [2, 2]
-    assert encode(events, BinConfig(steps=2, by="events", step_events=2))[:, 1, 0, 0].tolist() == [2, 2]
-    assert encode(events, BinConfig(steps=2, by="recording"))[:, 1, 0, 0].tolist() == [3, 2]  # 10.5 us each
-
-
-@pytest.mark.parametrize(("form", "largest"), [("count", 255), ("binary", 1), ("clipped", 4)])
+@pytest.mark.parametrize(("form", "largest"), [("count", 255), ("binary", 1)])
 def test_counts_saturate_and_never_wrap(form: str, largest: int) -> None:
     events = Events(np.zeros(100_000, int), np.ones(100_000, int), np.ones(100_000, int), np.ones(100_000, int), SENSOR)
     counts_seen: list[BinCounts] = []
     tensor = encode(events, BinConfig(steps=1, form=form), callback=counts_seen.append)  # type: ignore[arg-type]
     assert tensor[0, 1, 1, 1] == largest == tensor.sum()
     assert counts_seen == [BinCounts(events=100_000, saturated=100_000 - largest)]
-
-
-def test_partial_block_counts_as_one_block() -> None:
-    assert BinConfig(downsample=4).grid(SENSOR) == SensorSize(width=3, height=2)
 
 
 def test_division_by_multiplication_is_exact() -> None:
@@ -289,79 +211,7 @@ def test_counts_equal_tonic_if_it_drops_no_events(seed: int, count: int, steps: 
     ours = encode(events, BinConfig(steps=steps, step_us=step_us))
     theirs = transforms.ToFrame(sensor_size=TONIC_SIZE, n_time_bins=steps)(events.structured())
     assert np.array_equal(ours, theirs)  # without events after the last step
-    frames = transforms.ToFrame(sensor_size=TONIC_SIZE, event_count=7, include_incomplete=True)(events.structured())
-    assert np.array_equal(encode(events, BinConfig(steps=len(frames), by="events", step_events=7)), frames)
     assert encode(events, BinConfig(steps=steps, by="recording")).sum() == count
-
-
-def test_voxels_equal_tonic_for_the_same_step_spacing() -> None:
-    events = random_events(0, 500)
-    events = Events(np.sort(np.append(events.t[1:-1], [0, 100_000])), events.x, events.y, events.p, SENSOR)
-    theirs = transforms.ToVoxelGrid(sensor_size=TONIC_SIZE, n_time_bins=5)(
-        events.structured().astype([("x", int), ("y", int), ("t", int), ("p", int)])  # Tonic writes -1 to p
-    )
-    ours = encode(events, BinConfig(steps=5, step_us=20_000, form="voxel", polarity="signed"))
-    apart = encode(events, BinConfig(steps=5, step_us=20_000, form="voxel"))
-    np.testing.assert_allclose(ours, theirs, atol=1e-5)  # float32
-    np.testing.assert_allclose(apart[:, 1:] - apart[:, :1], ours, atol=1e-5)
-
-
-def test_voxels_by_recording_conserve_the_number_of_events() -> None:
-    events = random_events(0, 500)
-    voxels = encode(events, BinConfig(steps=5, by="recording", form="voxel"))
-    assert voxels.sum() == pytest.approx(500, rel=1e-5)
-    assert voxels[-1].sum() >= 1  # the last event is at the start of the last step
-
-
-def test_surfaces_equal_tonic() -> None:
-    events = random_events(0, 300)
-    theirs = transforms.ToTimesurface(sensor_size=TONIC_SIZE, dt=10_000, tau=20_000)(events.structured())
-    ours = encode(events, BinConfig(steps=len(theirs), step_us=10_000, form="surface", tau_us=20_000))
-    np.testing.assert_allclose(ours, theirs, rtol=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("wrong", "message"),
-    [
-        ({"steps": 0}, "steps = 0"),
-        ({"polarity": "signed"}, ("polarity = signed", "voxel", "count")),
-        ({"form": "voxel", "by": "events"}, ("form = voxel", "by = time", "by = recording")),
-        ({"form": "voxel", "steps": 1}, "steps"),
-        ({"form": "clipped", "clip": 256}, "clip = 256"),
-        ({"by": "event"}, "by = 'event'"),
-    ],
-)
-def test_contradicting_bins_are_rejected(wrong: dict[str, Any], message: object) -> None:
-    with raises(ConfigError, message):
-        BinConfig.model_validate(wrong)
-
-
-@pytest.mark.parametrize(
-    ("config", "channels", "dtype"),
-    [
-        (BinConfig(), 2, np.uint8),
-        (BinConfig(polarity="merged", form="binary"), 1, np.uint8),
-        (BinConfig(polarity="signed", form="voxel"), 1, np.float32),
-        (BinConfig(form="surface"), 2, np.float32),
-    ],
-)
-def test_bins_state_shape_and_dtype_of_their_tensor(config: BinConfig, channels: int, dtype: Any) -> None:
-    tensor = encode(random_events(0, 10), config)
-    assert (config.input_channels, config.dtype) == (channels, dtype) == (tensor.shape[1], tensor.dtype)
-
-
-@given(seed=st.integers(0, 100), by=st.sampled_from(["time", "recording", "events"]), cuts=st.lists(st.integers(0, 90)))
-def test_windows_partition_the_recording_and_fit_one_tensor(seed: int, by: Any, cuts: list[int]) -> None:
-    events = random_events(seed, 90)
-    parts = [events.slice_events(a, b) for a, b in pairwise([0, *sorted(cuts), 90])]
-    config = BinConfig(steps=4, by=by, step_us=5_000, step_events=7)
-    found = list(cut_windows(parts, config))
-    assert concatenate([part for _, part in found], SENSOR) == events
-    for start_us, part in found:
-        assert encode(part, config, start_us=start_us).sum() == len(part)
-    assert by != "recording" or len(found) == 1
-    assert by != "events" or [len(part) for _, part in found] == [28, 28, 28, 6]
-    assert list(cut_windows([Events.empty(SENSOR)], config)) == []
 
 
 @pytest.mark.parametrize(
@@ -380,12 +230,9 @@ def test_tonic_transform_encodes_structured_arrays_of_any_dtype(dtypes: dict[str
         rows["t"] *= 1e-6
     for config in (
         BinConfig(steps=7, step_us=9_000),
-        BinConfig(steps=4, by="recording", form="voxel"),
-        BinConfig(steps=3, by="recording", form="clipped", clip=2, downsample=5, polarity="merged"),
-        BinConfig(steps=5, by="events", step_events=60, form="binary"),
+        BinConfig(steps=3, by="recording", form="binary", downsample=5, polarity="merged"),
     ):
         spikes = transforms.Compose([transforms.TimeAlignment(), ToSpikes(config, TONIC_SIZE)])(rows)
-        assert spikes.dtype == config.dtype
         assert np.array_equal(spikes, encode(events, config))
 
 
@@ -395,10 +242,10 @@ def test_tonic_transform_has_a_fixed_shape_and_rejects_wrong_rows() -> None:
     assert np.array_equal(pickle.loads(pickle.dumps(to_spikes))(rows), to_spikes(rows))
     with raises(EventError, 1):
         to_spikes(rows[::-1])
-    late = random_events(1, 700).structured()  # all rules hold in the first two blocks, which are the only step
+    late = random_events(1, 700).structured()
     late["t"][-2:] = late["t"][-1:-3:-1] + np.array([2, 1])
     with raises(EventError, "699"):
-        ToSpikes(BinConfig(by="events", step_events=500, steps=1), sensor="12x7")(late)
+        ToSpikes(sensor="12x7")(late)
     for name, value in (("x", 12), ("y", -1)):
         wrong = rows.copy()
         wrong[name][4] = value

@@ -31,7 +31,6 @@ from dvspipe.encoding import (
     StepForward,
     spikes,
 )
-from dvspipe.encoding.spikes import SpikeSettings
 
 IMAGE = np.array([[255, 207, 3], [124, 48, 0]], np.uint8)
 DECODED = ("poisson", "latency", "log_latency", "population")
@@ -84,19 +83,6 @@ def test_every_code_is_listed_wherever_codes_are_listed() -> None:
                 f"add {name!r} to DECODED or RECONSTRUCTED in tests/encoding/test_spikes.py"
             )
     assert set(get_args(CodeName)) == set(CODES), "add each name of CodeName to CODES in dvspipe/encoding/spikes.py"
-
-
-def test_settings_of_the_command_are_the_settings_of_all_codes() -> None:
-    types: dict[str, Any] = {
-        name: field.annotation for code in CODES.values() for name, field in code.model_fields.items()
-    }
-    assert {name: field.annotation for name, field in SpikeSettings.model_fields.items()} == {
-        name: kind | None for name, kind in types.items()
-    }
-    assert SpikeSettings(steps=9, threshold=0.5).build_codes(["latency", "delta"]) == {
-        "latency": Latency(steps=9),
-        "delta": Delta(steps=9, threshold=0.5),
-    }
 
 
 @pytest.mark.parametrize("name", CODES)

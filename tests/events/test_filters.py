@@ -120,24 +120,6 @@ def test_filtering_does_not_change_its_input_state(values: list[Row], config: Fi
     assert first == second
 
 
-def test_only_the_eight_neighbours_support_an_event() -> None:
-    places = [(x, y) for y in range(SENSOR.height) for x in range(SENSOR.width)]
-    pairs = np.array([(*a, *b) for a in places for b in places])
-    t = 1000 * np.arange(len(pairs))
-    x, y = pairs[:, ::2].ravel(), pairs[:, 1::2].ravel()
-    kept = filtered(Events(np.stack([t, t + 1], 1).ravel(), x, y, x % 2, SENSOR), activity_us=10)
-    distance = np.abs(pairs[:, :2] - pairs[:, 2:]).max(axis=1)
-    assert np.array_equal(kept.t, t[distance == 1] + 1)
-
-
-def test_support_includes_the_window_end_and_comes_from_earlier_events() -> None:
-    at = [(0, 3), (10, 4), (21, 3), (31, 3), (31, 4), (31, 3)]
-    events = Events([t for t, _ in at], [x for _, x in at], [2] * 6, [1] * 6, SENSOR)
-    # 10 us after a neighbour is inside the window, 11 us is not. At 31 us, the first neighbour is 21 us old.
-    assert filtered(events, activity_us=10).t.tolist() == [10, 31, 31]
-    assert filtered(events, activity_us=11).t.tolist() == [10, 21, 31, 31]
-
-
 def test_dropped_events_do_not_affect_the_next_filter() -> None:
     hot = hot_mask({(2, 3)})
     events = Events([0, 1, 2, 3], [3, 4, 4, 5], [2, 2, 2, 2], [1, 1, 1, 1], SENSOR)
@@ -146,41 +128,6 @@ def test_dropped_events_do_not_affect_the_next_filter() -> None:
     assert kept.t.tolist() == [3]
     assert state.counts == FilterCounts(4, {"hot_pixels": 1, "refractory_us": 1, "activity_us": 1})
     assert mentions(str(state.counts), "1 of 4", "hot pixels 1", "refractory period 1", "background activity 1")
-
-
-def test_refractory_period_equals_tonic_for_short_bursts() -> None:
-    # In Tonic, dropped events extend the period, and events before `delta` are dropped. Neither matters for bursts of
-    # two events followed by silence. Tonic requires more than `delta` between events, dvspipe at least the period.
-    rng = np.random.default_rng(0)
-    begins = 1000 + 300 * np.arange(200)
-    t = np.stack([begins, begins + rng.integers(1, 101, 200)], axis=1).ravel()
-    pixels = np.repeat(rng.integers(0, SENSOR.width * SENSOR.height, 200), 2)
-    events = Events(t, pixels % SENSOR.width, pixels // SENSOR.width, pixels % 2, SENSOR)
-    tonic_kept = transforms.RefractoryPeriod(delta=49)(events.structured())
-    assert 220 < len(tonic_kept) < 380
-    assert filtered(events, refractory_us=50) == Events.from_structured(tonic_kept, SENSOR)
-
-
-def test_steady_pixel_keeps_firing_unlike_in_tonic() -> None:
-    events = Events(2000 + 600 * np.arange(10), [3] * 10, [2] * 10, [1] * 10, SENSOR)
-    assert filtered(events, refractory_us=1001).t.tolist() == [2000, 3200, 4400, 5600, 6800]
-    assert transforms.RefractoryPeriod(delta=1000)(events.structured())["t"].tolist() == [2000]
-
-
-@pytest.mark.parametrize("sensor", [SensorSize(width=12, height=1), SensorSize(width=1, height=7)])
-def test_activity_filter_equals_tonic_denoise_in_a_single_line(sensor: SensorSize) -> None:
-    # In a line, Tonic's four neighbours suffice. Tonic assumes an event at time 0 in every pixel, so times start later.
-    events = random_events(3, 2000, sensor, span_us=400_000).shift_time(2000)
-    tonic_kept = transforms.Denoise(filter_time=1001)(events.structured())
-    assert 200 < len(tonic_kept) < 1800
-    assert filtered(events, activity_us=1000) == Events.from_structured(tonic_kept, sensor)
-
-
-def test_activity_filter_includes_diagonals_unlike_tonic() -> None:
-    events = random_events(3, 2000, span_us=200_000).shift_time(1000)
-    tonic_kept = {tuple(event) for event in transforms.Denoise(filter_time=101)(events.structured()).tolist()}
-    kept = {tuple(event) for event in filtered(events, activity_us=100).structured().tolist()}
-    assert tonic_kept < kept
 
 
 def noise_and_hot_pixels(places: list[tuple[int, int]]) -> Events:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dvspipe.events import Events, Region, SensorSize, concatenate
-from dvspipe.framing.fitting import Fit, fit_events, fit_stream, plan_fit, start_fit
+from dvspipe.framing.fitting import Fit, fit_events, plan_fit, start_fit
 
 
 def cut(events: Events, places: list[int]) -> Iterator[Events]:
@@ -42,8 +42,12 @@ def test_downscaled_pixel_fires_when_block_mean_crosses_threshold(seed: int, fac
     target = SensorSize(width=4, height=3)
     events = random_events(seed, 600, sensor)
     fit = plan_fit(sensor, target, "scale")
-    fitted = concatenate(fit_stream(cut(events, places), fit), target)
-    assert rows_of(fitted) == fit_slowly(events, target, factor)
+    state = start_fit(fit)
+    parts = []
+    for part in cut(events, places):
+        fitted, state = fit_events(part, fit, state)
+        parts.append(fitted)
+    assert rows_of(concatenate(parts, target)) == fit_slowly(events, target, factor)
 
 
 def test_upscaled_event_covers_all_its_pixels() -> None:

@@ -18,9 +18,9 @@ from PIL import Image
 
 from dvspipe.base.errors import EventError
 from dvspipe.events import Events, Region, SensorSize, concatenate, merge_streams
-from dvspipe.framing import FramingConfig, frame_events
-from dvspipe.framing.fitting import fit_stream
-from dvspipe.framing.framing import Framing, RegionTrack, find_framing, follow_stream, plan_following
+from dvspipe.framing import FramingConfig
+from dvspipe.framing.fitting import fit_events, start_fit
+from dvspipe.framing.framing import Framing, RegionTrack, find_framing, follow_events, plan_following
 from dvspipe.framing.opening import open_source
 from dvspipe.inference import InferConfig
 from dvspipe.report.config import PreviewSettings
@@ -55,6 +55,21 @@ def framing_of(events: Events, target: SensorSize = TARGET) -> Framing:
     found = find_framing([events], events.sensor, target)
     assert found is not None
     return found
+
+
+def follow(parts: list[Events], framing: Framing) -> Events:
+    """Fit parts of a recording, and crop them to the moving region."""
+    fit, track = plan_following(framing)
+    state = start_fit(fit)
+    framed = []
+    for part in parts:
+        fitted, state = fit_events(part, fit, state)
+        framed.append(follow_events(fitted, track))
+    return concatenate(framed, TARGET)
+
+
+def frame_events(events: Events, target: SensorSize) -> Events:
+    return concatenate(open_source(events, target, FramingConfig(roi="auto")).read_fitted(), target)
 
 
 def split_at(events: Events, places: list[int]) -> list[Events]:
@@ -110,8 +125,7 @@ def test_walking_person_is_followed_and_person_in_place_is_not() -> None:
     assert (np.diff(track.left) > 0).all()
     middle = track.left[np.searchsorted(track.t_us, 15_000_000, side="right") - 1] + track.size.width / 2
     assert middle == pytest.approx(12 * 7 + 15, abs=0.2 * track.size.width)
-    fit, scaled = plan_following(found)
-    framed = concatenate(follow_stream(fit_stream([walks], fit), scaled), TARGET)
+    framed = follow([walks], found)
     columns = [np.median(framed.slice_time(k * 2_000_000, (k + 1) * 2_000_000).x) for k in range(2, 13)]
     assert np.ptp(columns) < 0.3 * TARGET.width
 
@@ -131,9 +145,7 @@ def test_framing_is_independent_of_stream_division(places: list[int]) -> None:
     assert found is not None
     np.testing.assert_array_equal(found.center, expected.center)
     assert found.zoom == expected.zoom
-    fit, track = plan_following(expected)
-    framed = concatenate(follow_stream(fit_stream(split_at(events, places), fit), track), TARGET)
-    assert framed == complete
+    assert follow(split_at(events, places), expected) == complete
 
 
 def test_events_follow_the_track_at_its_times() -> None:
@@ -146,7 +158,7 @@ def test_events_follow_the_track_at_its_times() -> None:
         left, top = (0, 0) if t < 100 else (2, 1) if t < 200 else (-1, 5)
         if 0 <= x - left < 4 and 0 <= y - top < 3:
             expected.append((t, x - left, y - top, p))
-    (found,) = follow_stream([events], track)
+    found = follow_events(events, track)
     assert list(zip(found.t.tolist(), found.x.tolist(), found.y.tolist(), found.p.tolist(), strict=True)) == expected
     assert found.sensor == size
 
@@ -233,15 +245,6 @@ def test_region_outside_the_video_is_rejected(tmp_path: Path) -> None:
         with raises(EventError, "bar.webm", found) as caught:
             open_source(tmp_path / "bar.webm", TARGET, InferConfig(roi=roi))
         assert "sensor" not in str(caught.value)
-
-
-def test_region_of_few_pixels_is_warned_about_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    write_bar(tmp_path / "bar.webm", Region(0, 0, SensorSize(width=40, height=40)), SensorSize(width=160, height=120))
-    for roi in ("40x40+0+0", "6x4+10+10", "6x4+10+10"):
-        open_source(tmp_path / "bar.webm", TARGET, InferConfig(roi=roi))
-    factor = min(TARGET.width / 6, TARGET.height / 4)
-    (warning,) = caplog.messages
-    assert mentions(warning, "6x4+10+10", f"{factor:.3g}")
 
 
 def test_picture_shows_a_rectangle_around_the_region() -> None:

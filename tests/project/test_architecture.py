@@ -71,7 +71,7 @@ ONLY_HOMES = {
     "rich": {"cli"},
     "rosbags": {"formats"},
     "safetensors": {"checkpoints", "datasets", "training"},
-    "scipy": {"results", "recordings", "simulator", "training"},
+    "scipy": {"encoding", "events", "recordings", "results", "simulator", "training"},
     "starlette": {"app"},
     "tonic": {"datasets"},
     "torch": {"datasets", "networks", "rules", "checkpoints", "training", "inference", "cli", "people", "integers"},

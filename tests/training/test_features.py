@@ -121,7 +121,6 @@ def test_readout_matches_scikit_learn() -> None:
         ({"epochs": 1}, ("epochs = 1", "2")),
         ({"winners": [3]}, ("winners", "1", "2")),
         ({"radius": [3, 1, 1]}, ("radius", "3", "2")),
-        ({"polarity": "signed", "form": "voxel"}, ("polarity = signed", "stdp")),
         ({"ema": 0.9}, ("ema", "csnn", "stdp")),
     ],
 )
