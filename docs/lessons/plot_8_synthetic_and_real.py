@@ -85,8 +85,8 @@ for k, n in ((3, 3), (9, 10), (90, 100)):
 # With dvspipe
 # ------------
 #
-# ``compare`` computes the counts and the nearest events of two recordings of one scene, and ``dvspipe compare A.h5 B.h5``
-# prints them.
+# ``compare`` computes the counts and the nearest events of two recordings of one scene, and
+# ``dvspipe compare A.h5 B.h5`` prints them.
 
 import dvspipe
 from dvspipe import compare

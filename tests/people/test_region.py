@@ -172,7 +172,6 @@ def test_truncated_film_is_an_error_of_one_line(tmp_path: Path) -> None:
     assert mentions(done.stderr, "truncated", "film.webm")
 
 
-
 def test_person_takes_precedence_over_stronger_motion(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_moving_bar(tmp_path / "film.webm")
     monkeypatch.setattr(films, "track_pictures", show_nobody)

@@ -85,8 +85,8 @@ fitted = dvspipe.concatenate(
 # Compare
 # -------
 #
-# ``compare`` measures how similar two recordings of one scene are: their numbers, their events per pixel, and the time to
-# the nearest event of the same pixel. ``dvspipe compare REAL.h5 SIMULATED.h5`` prints it.
+# ``compare`` measures how similar two recordings of one scene are: their numbers, their events per pixel, and the time
+# to the nearest event of the same pixel. ``dvspipe compare REAL.h5 SIMULATED.h5`` prints it.
 
 figure, panels = plt.subplots(1, 3, figsize=(9, 2.7), layout="constrained")
 for axes, (name, each) in zip(panels, {"real": events, "defaults": default, "calibrated": fitted}.items(), strict=True):
