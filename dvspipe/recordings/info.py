@@ -80,7 +80,7 @@ class RecordingInfo(Described, Brief):
             per_pixel = self.rate_hz / self.width / self.height
             table.add_row("rate", f"{self.rate_hz:,.0f} events/s, {per_pixel:,.3g} per pixel")
 
-        stored = {name: value for name, value in self.attributes.items() if name not in SHOWN_ABOVE}
+        stored = {name: value for name, value in self.attributes.items() if value and name not in SHOWN_ABOVE}
         settings = self.attributes.get("settings")
         if isinstance(settings, dict):
             defaults = FilmConfig().to_record()

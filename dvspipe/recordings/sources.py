@@ -38,13 +38,12 @@ def find_sources(
         members = [
             path
             for path in sorted(source.rglob("*"))
-            if not is_internal(path.relative_to(source)) and _is_convertible(path)
+            if not is_internal(path.relative_to(source)) and not is_skipped(path) and _is_convertible(path)
         ]
         if not members:
             raise FileError(f"{source}: contains no videos or recordings")
         for path in members:
-            if not is_skipped(path):
-                yield path, path.relative_to(source)
+            yield path, path.relative_to(source)
 
 
 def find_recordings(sources: Sequence[Path], *, shard: Shard = ALL) -> list[Path]:
